@@ -1,0 +1,107 @@
+/**
+ * The one error class that crosses the public API, and the closed set of its codes.
+ *
+ * Branch on `code`, never on `message`. `code`, `message`, `hint` and `details` travel to the remote peer; `cause` and
+ * the stack never do. An unexpected failure inside a handler reaches the peer as one fixed text (APP001).
+ */
+
+export type Severity = 'info' | 'warning' | 'error' | 'critical'
+
+export type Recovery =
+  | 'retry_with_validation'
+  | 'retry_with_new_serializer'
+  | 'retry_with_backoff'
+  | 'failover_to_backup'
+  | 'replan'
+  | 'none'
+
+interface CodeInfo {
+  /** What a person calls it; the `name` of the error. */
+  readonly name: string
+  readonly severity: Severity
+  readonly recovery: Recovery
+}
+
+export const CODES = {
+  MSG001: { name: 'ValidationError', severity: 'error', recovery: 'retry_with_validation' },
+  MSG002: { name: 'SerializationError', severity: 'error', recovery: 'retry_with_new_serializer' },
+  MSG003: { name: 'DeserializationError', severity: 'error', recovery: 'none' },
+  MSG004: { name: 'UnsupportedRequestError', severity: 'error', recovery: 'none' },
+  MSG005: { name: 'ExpiredError', severity: 'warning', recovery: 'none' },
+  COM001: { name: 'TimeoutError', severity: 'warning', recovery: 'retry_with_backoff' },
+  COM002: { name: 'TransportError', severity: 'critical', recovery: 'failover_to_backup' },
+  COM003: { name: 'OverloadedError', severity: 'warning', recovery: 'retry_with_backoff' },
+  COM004: { name: 'NoRespondersError', severity: 'error', recovery: 'none' },
+  SEC001: { name: 'AuthenticationError', severity: 'critical', recovery: 'none' },
+  SEC002: { name: 'AuthorizationError', severity: 'error', recovery: 'none' },
+  SEC003: { name: 'SecurityError', severity: 'critical', recovery: 'none' },
+  STA001: { name: 'NotFoundError', severity: 'error', recovery: 'none' },
+  STA002: { name: 'StaleFenceError', severity: 'error', recovery: 'none' },
+  STA003: { name: 'ConflictError', severity: 'warning', recovery: 'replan' },
+  /** The handler itself failed; a handler may throw it with its own message, hint and details. */
+  APP001: { name: 'FailureError', severity: 'error', recovery: 'none' },
+} as const satisfies Record<string, CodeInfo>
+
+export type Code = keyof typeof CODES
+
+export interface ErrorOptions {
+  /** What to do next, for a person. */
+  hint?: string
+  /** Small, JSON-safe facts for programs; it travels to the peer. */
+  details?: Record<string, unknown>
+  /** Stays on this node. */
+  cause?: unknown
+}
+
+/** What of an error travels to a peer. */
+export interface Fault {
+  code: string
+  message: string
+  hint?: string
+  details?: Record<string, unknown>
+}
+
+export class ParleyError extends Error {
+  readonly code: Code
+  readonly severity: Severity
+  readonly recovery: Recovery
+  readonly hint: string | undefined
+  readonly details: Record<string, unknown>
+  /** True where the error was made by the remote peer and came over the wire. */
+  readonly remote: boolean
+
+  constructor(code: Code, message: string, options: ErrorOptions & { remote?: boolean } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    const info: CodeInfo = CODES[code]
+    this.name = info.name
+    this.code = code
+    this.severity = info.severity
+    this.recovery = info.recovery
+    this.hint = options.hint
+    this.details = options.details ?? {}
+    this.remote = options.remote ?? false
+  }
+}
+
+const isCode = (code: string): code is Code => Object.hasOwn(CODES, code)
+
+/** True for an error of this mesh, optionally of one of the given codes. */
+export const isParleyError = (error: unknown, ...codes: Code[]): error is ParleyError =>
+  error instanceof ParleyError && (codes.length === 0 || codes.includes(error.code))
+
+/** What a peer is told. Anything but a ParleyError becomes one fixed text, so that nothing internal leaks. */
+export const toFault = (error: unknown): Fault => {
+  if (!(error instanceof ParleyError)) return { code: 'APP001', message: 'the handler failed' }
+  const fault: Fault = { code: error.code, message: error.message }
+  if (error.hint !== undefined) fault.hint = error.hint
+  if (Object.keys(error.details).length > 0) fault.details = error.details
+  return fault
+}
+
+/** The error that a caller sees for a fault that came over the wire; a code from a newer peer becomes APP001. */
+export const fromFault = (fault: Fault): ParleyError =>
+  new ParleyError(isCode(fault.code) ? fault.code : 'APP001', fault.message, {
+    ...(fault.hint === undefined ? {} : { hint: fault.hint }),
+    details: isCode(fault.code) ? (fault.details ?? {}) : { ...fault.details, code: fault.code },
+    remote: true,
+  })

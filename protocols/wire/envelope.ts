@@ -1,0 +1,86 @@
+/**
+ * The envelope: every field of a message, as handlers, stores and relays see it.
+ *
+ * On a link most of it is implied by the stream and left out of the frames (frame.ts); here it is whole.
+ * Message types are those of seed 002, performatives those of seed 004 and FIPA SC00037; both lists are closed.
+ */
+import * as z from 'zod'
+
+export const PRIORITIES = ['low', 'normal', 'high', 'critical'] as const
+export type Priority = (typeof PRIORITIES)[number]
+
+export const MESSAGE_TYPES = ['REQUEST', 'RESPONSE', 'EVENT', 'COMMAND', 'NOTIFICATION', 'HEARTBEAT', 'BATCH'] as const
+export type MessageType = (typeof MESSAGE_TYPES)[number]
+
+/** Which message type carries a performative (FIPA SC00037, seed 004). */
+export const PERFORMATIVES = {
+  request: ['REQUEST'],
+  query: ['REQUEST'],
+  response: ['RESPONSE'],
+  'inform-result': ['RESPONSE'],
+  'inform-done': ['RESPONSE'],
+  agree: ['RESPONSE'],
+  refuse: ['RESPONSE'],
+  failure: ['RESPONSE'],
+  inform: ['EVENT', 'NOTIFICATION'],
+  cfp: ['COMMAND'],
+  propose: ['COMMAND'],
+  accept: ['COMMAND'],
+  reject: ['COMMAND'],
+  cancel: ['COMMAND'],
+  'not-understood': ['COMMAND'],
+  open: ['COMMAND'],
+  offer: ['COMMAND'],
+  confirm: ['COMMAND'],
+  end: ['COMMAND'],
+} as const satisfies Record<string, readonly MessageType[]>
+export type Performative = keyof typeof PERFORMATIVES
+
+export const MAX_HEADERS = 32
+export const MAX_HEADER_BYTES = 4096
+
+const headerBytes = (headers: Record<string, string>): number =>
+  Object.entries(headers).reduce((sum, [key, value]) => sum + key.length + value.length, 0)
+
+export const Headers = z
+  .record(z.string(), z.string())
+  .refine((headers) => Object.keys(headers).length <= MAX_HEADERS, `at most ${MAX_HEADERS} headers`)
+  .refine((headers) => headerBytes(headers) <= MAX_HEADER_BYTES, `at most ${MAX_HEADER_BYTES} characters of headers`)
+
+/** Shrinks at each hop; a hop may only lower a figure (X4; enforced by a later protocol, carried from the start). */
+export const Budget = z.object({
+  tokens: z.number().int().nonnegative().optional(),
+  cost: z.number().nonnegative().optional(),
+  depth: z.number().int().nonnegative().optional(),
+  fanOut: z.number().int().nonnegative().optional(),
+})
+
+const Id = z.string().min(1).max(128)
+
+export const EnvelopeSchema = z.object({
+  id: z.uuid(),
+  /** Milliseconds since 1970 by the sender's clock: for people, never trusted for safety. */
+  timestamp: z.number().nonnegative(),
+  source: Id,
+  destination: z.union([Id, z.array(Id).min(1).max(1024)]),
+  type: z.enum(MESSAGE_TYPES),
+  payload: z.unknown(),
+  contentType: z.string().max(128).default('application/json'),
+  headers: Headers.default({}),
+  priority: z.enum(PRIORITIES).default('normal'),
+  /** Milliseconds left when the message was written. */
+  ttl: z.number().int().positive().optional(),
+  replyTo: Id.optional(),
+  correlationId: Id.optional(),
+  conversationId: Id.optional(),
+  metadata: z.record(z.string(), z.unknown()).default({}),
+  traceparent: z.string().max(64).optional(),
+  /** Milliseconds left for the whole request. */
+  deadline: z.number().int().positive().optional(),
+  budget: Budget.optional(),
+  /** Peers that this request came through, first the one that asked. */
+  chain: z.array(Id).max(32).optional(),
+  epoch: z.number().int().nonnegative().optional(),
+  sequence: z.number().int().nonnegative().optional(),
+})
+export type Envelope = z.output<typeof EnvelopeSchema>
