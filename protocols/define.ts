@@ -126,9 +126,13 @@ export const defineProtocol = <const M extends Record<string, Method>>(protocol:
   const names = Object.keys(protocol.methods)
   const bad = names.find((name) => !METHOD.test(name) || name === 'then')
   if (names.length === 0 || bad !== undefined) {
-    throw new ParleyError('MSG001', `protocol ${protocol.name} has ${bad === undefined ? 'no method' : `a method ${JSON.stringify(bad)}`}`, {
-      hint: 'give it at least one method, each of 1 to 64 letters, digits and _, starting with a letter; not "then"',
-    })
+    throw new ParleyError(
+      'MSG001',
+      `protocol ${protocol.name} has ${bad === undefined ? 'no method' : `a method ${JSON.stringify(bad)}`}`,
+      {
+        hint: 'give it at least one method, each of 1 to 64 letters, digits and _, starting with a letter; not "then"',
+      },
+    )
   }
   return protocol
 }
