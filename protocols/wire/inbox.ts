@@ -1,0 +1,99 @@
+/**
+ * Cuts a byte stream into length-prefixed frames.
+ *
+ * State: at most one unfinished frame, bounded by maxFrameBytes. A frame inside one chunk is read without a copy.
+ */
+import { ParleyError } from '../errors.ts'
+import { type Frame, readFrame } from './frame.ts'
+import { malformed } from './protobuf.ts'
+
+const MAX_PREFIX_BYTES = 5
+
+export interface Inbox {
+  /**
+   * Takes a chunk and calls back with each frame that it completes. After a throw the stream is of no use any more.
+   * @throws MSG003 for malformed bytes, MSG001 for a frame above the bound
+   */
+  push(chunk: Uint8Array, onFrame: (frame: Frame) => void): void
+  /** Bytes of the unfinished frame. */
+  pending(): number
+}
+
+export const createInbox = (maxFrameBytes: number): Inbox => {
+  let rest: Uint8Array[] = []
+  let restBytes = 0
+  /** Bytes (prefix included) that the unfinished frame needs; 0 while its prefix is not whole. */
+  let needed = 0
+
+  /** Reads the prefix at `at`: [frame length, prefix length], or undefined when it is cut off. */
+  const prefix = (bytes: Uint8Array, at: number): [number, number] | undefined => {
+    let length = 0
+    let scale = 1
+    for (let i = 0; i < MAX_PREFIX_BYTES; i += 1) {
+      const byte = bytes[at + i]
+      if (byte === undefined) return undefined
+      length += (byte & 0x7f) * scale
+      if (byte < 0x80) {
+        if (length > maxFrameBytes) {
+          throw new ParleyError('MSG001', `a frame of ${length} bytes, at most ${maxFrameBytes} are taken`, {
+            hint: 'send large payloads in parts (more = true)',
+            details: { bytes: length, maxBytes: maxFrameBytes },
+          })
+        }
+        return [length, i + 1]
+      }
+      scale *= 0x80
+    }
+    throw malformed('a length prefix of more than 5 bytes')
+  }
+
+  /** Reads whole frames; returns where it stopped. */
+  const readAll = (bytes: Uint8Array, onFrame: (frame: Frame) => void): number => {
+    let at = 0
+    for (;;) {
+      const head = prefix(bytes, at)
+      if (head === undefined) {
+        needed = 0
+        return at
+      }
+      const start = at + head[1]
+      const end = start + head[0]
+      if (end > bytes.length) {
+        needed = end - at
+        return at
+      }
+      onFrame(readFrame(bytes, start, end))
+      at = end
+    }
+  }
+
+  const join = (chunk: Uint8Array): Uint8Array => {
+    const whole = new Uint8Array(restBytes + chunk.length)
+    let at = 0
+    for (const part of rest) {
+      whole.set(part, at)
+      at += part.length
+    }
+    whole.set(chunk, at)
+    return whole
+  }
+
+  return {
+    push(chunk, onFrame) {
+      if (restBytes > 0 && restBytes + chunk.length < needed) {
+        rest.push(chunk)
+        restBytes += chunk.length
+        return
+      }
+      const bytes = restBytes === 0 ? chunk : join(chunk)
+      rest = []
+      restBytes = 0
+      const at = readAll(bytes, onFrame)
+      if (at < bytes.length) {
+        rest.push(bytes.subarray(at))
+        restBytes = bytes.length - at
+      }
+    },
+    pending: () => restBytes,
+  }
+}

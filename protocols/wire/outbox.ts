@@ -1,0 +1,162 @@
+/**
+ * Gathers the frames of one link and writes them once per turn.
+ *
+ * State: one queue per priority. A high frame overtakes normal ones that still wait, and since large payloads are cut
+ * into parts (split), it waits for one part at most. Frames are encoded when they are written, so that remaining times
+ * (timeout, ttl) lose what was spent in the queue, and an expired request is dropped here.
+ * Bound: above `maxQueuedBytes` room() makes callers wait; nothing is written while the layer below has more than
+ * `maxUnsentBytes`, so that it is the queue, with its priorities, that decides what goes first.
+ */
+import type { Duplex } from './duplex.ts'
+import { type Frame, writeFrame } from './frame.ts'
+import { Writer } from './protobuf.ts'
+
+export interface OutboxOptions {
+  /** Bytes handed down in one write at most. */
+  maxWriteBytes: number
+  maxQueuedBytes: number
+  maxUnsentBytes: number
+  /** Runs a function at the end of this turn. */
+  defer(fn: () => void): void
+  monotonic(): number
+}
+
+/** A frame that waits, with what is only known when it is written. */
+export interface Waiting {
+  frame: Frame
+  /** Monotonic milliseconds; 0: none. */
+  deadlineAt: number
+  /** Monotonic milliseconds; 0: none. */
+  expiresAt: number
+  /** Called instead of sending when the ttl has passed. */
+  onExpired: (() => void) | undefined
+  /** Called once the bytes were handed down. */
+  onSent: (() => void) | undefined
+}
+
+export interface Outbox {
+  /** Queues a frame; it does not block. Callers that respect backpressure await room() first. */
+  push(waiting: Waiting): void
+  queuedBytes(): number
+  full(): boolean
+  /** Calls `fn` once there is room; at once when there is. The returned function takes it back. */
+  whenRoom(fn: () => void): () => void
+  /** The layer below has room again. */
+  flush(): void
+  /** Drops everything that waits. */
+  clear(): void
+}
+
+/** Order in which the wire priorities are served: critical, high, normal, low. */
+const SERVED = [3, 2, 0, 1] as const
+/** Tags, numbers and length of a frame beside its payload; an estimate for the accounts only. */
+const FRAME_OVERHEAD_BYTES = 24
+
+const weigh = (frame: Frame): number => frame.payload.length + FRAME_OVERHEAD_BYTES
+
+interface Queue {
+  items: Waiting[]
+  head: number
+}
+
+const shift = (queue: Queue): Waiting | undefined => {
+  const item = queue.items[queue.head]
+  if (item === undefined) return undefined
+  queue.head += 1
+  if (queue.head === queue.items.length) {
+    queue.items.length = 0
+    queue.head = 0
+  } else if (queue.head > 1024) {
+    queue.items.splice(0, queue.head)
+    queue.head = 0
+  }
+  return item
+}
+
+export const createOutbox = (duplex: Duplex, options: OutboxOptions): Outbox => {
+  const queues: Queue[] = SERVED.map(() => ({ items: [], head: 0 }))
+  const waiters = new Set<() => void>()
+  const writer = new Writer(options.maxWriteBytes + 4096)
+  let bytes = 0
+  let scheduled = false
+
+  const next = (): Waiting | undefined => {
+    for (const priority of SERVED) {
+      const queue = queues[priority]
+      const item = queue === undefined ? undefined : shift(queue)
+      if (item !== undefined) return item
+    }
+    return undefined
+  }
+
+  const age = (item: Waiting, now: number): boolean => {
+    if (item.expiresAt > 0) {
+      if (item.expiresAt <= now) return false
+      item.frame.ttlMs = Math.max(1, Math.floor(item.expiresAt - now))
+    }
+    if (item.deadlineAt > 0) item.frame.timeoutMs = Math.max(1, Math.floor(item.deadlineAt - now))
+    return true
+  }
+
+  const flush = (): void => {
+    scheduled = false
+    const now = options.monotonic()
+    while (bytes > 0 && duplex.buffered() <= options.maxUnsentBytes) {
+      writer.at = 0
+      const sent: (() => void)[] = []
+      while (writer.at < options.maxWriteBytes) {
+        const item = next()
+        if (item === undefined) break
+        bytes -= weigh(item.frame)
+        if (!age(item, now)) {
+          item.onExpired?.()
+          continue
+        }
+        writeFrame(writer, item.frame)
+        if (item.onSent !== undefined) sent.push(item.onSent)
+      }
+      if (writer.at > 0) duplex.send(writer.finish())
+      for (const fn of sent) fn()
+    }
+    while (waiters.size > 0 && bytes <= options.maxQueuedBytes) {
+      const fn = waiters.values().next().value
+      if (fn === undefined) break
+      waiters.delete(fn)
+      fn()
+    }
+  }
+
+  return {
+    push(item) {
+      bytes += weigh(item.frame)
+      ;(queues[item.frame.priority & 3] ?? queues[0])?.items.push(item)
+      if (scheduled) return
+      scheduled = true
+      options.defer(flush)
+    },
+    queuedBytes: () => bytes,
+    full: () => bytes > options.maxQueuedBytes,
+    whenRoom(fn) {
+      if (bytes <= options.maxQueuedBytes) {
+        fn()
+        return () => {}
+      }
+      const waiter = () => fn()
+      waiters.add(waiter)
+      return () => waiters.delete(waiter)
+    },
+    flush() {
+      if (!scheduled) flush()
+    },
+    clear() {
+      for (const queue of queues) {
+        queue.items = []
+        queue.head = 0
+      }
+      bytes = 0
+      const all = [...waiters]
+      waiters.clear()
+      for (const fn of all) fn()
+    },
+  }
+}
