@@ -1,0 +1,60 @@
+/**
+ * Settings of the events feature. The schema is the type, the defaults and the check; an unknown field is refused.
+ */
+import * as z from 'zod'
+import { MAX_BATCH_EVENTS } from './batch.ts'
+import type { EventDefinition } from './define-event.ts'
+
+const KIB = 1024
+
+export const EventsSettings = z.strictObject({
+  /** Events after which a batch closes. More: fewer signatures, and longer pauses while a batch is decoded. */
+  batchEvents: z.number().int().min(1).max(MAX_BATCH_EVENTS).default(64),
+  /** Bytes after which a batch closes; a single larger event travels alone. */
+  batchBytes: z
+    .number()
+    .int()
+    .min(KIB)
+    .max(900 * KIB)
+    .default(64 * KIB),
+  /** Milliseconds after which a batch closes, while others are on their way; an idle topic does not wait at all. */
+  batchMs: z.number().int().min(1).max(1000).default(10),
+  /** Batches of one first word that are signed at the same time. More uses more cores; they are sent in order. */
+  pipeline: z.number().int().min(1).max(32).default(4),
+  /** Bytes of one event's JSON. Larger things go by a stream, with an event that tells of them. */
+  maxEventBytes: z
+    .number()
+    .int()
+    .min(1)
+    .max(900 * KIB)
+    .default(256 * KIB),
+  /** Bytes of events that wait to be sent, all topics together; beyond it publish() rejects with COM003. */
+  maxQueuedBytes: z
+    .number()
+    .int()
+    .min(KIB)
+    .default(16 * KIB * KIB),
+  /** Events that wait in one subscription while its listener works; beyond it the newest is dropped and reported. */
+  queueEvents: z.number().int().min(1).max(10_000_000).default(10_000),
+  /** Milliseconds that subscribe() and publish() wait at most for neighbours to know of each other's topics. */
+  syncMs: z.number().int().min(10).max(60_000).default(1000),
+  /** Events kept for the debug page. */
+  recentEvents: z.number().int().min(0).max(10_000).default(200),
+  /** First words that this node publishes or hears, together: each is a gossip topic with a mesh of its own. */
+  maxWords: z.number().int().min(1).max(1024).default(256),
+  /** Publishers whose sequence numbers are remembered; the one heard longest ago is forgotten first. */
+  maxPublishers: z.number().int().min(1).default(1024),
+  /** Bytes of batches whose signatures are being checked; beyond it a batch is refused. */
+  maxUnverifiedBytes: z
+    .number()
+    .int()
+    .min(1)
+    .default(32 * KIB * KIB),
+  /** Topic of each type that emit() may be given; every other type goes to `task.events.default`. */
+  topics: z.record(z.string(), z.string()).default({}),
+  /** Definitions that hold for whatever is published or received under their topics. */
+  events: z.array(z.custom<EventDefinition>((value) => typeof value === 'object' && value !== null)).default([]),
+})
+
+export type EventsOptions = z.input<typeof EventsSettings>
+export type Settings = z.output<typeof EventsSettings>

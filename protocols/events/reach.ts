@@ -1,0 +1,210 @@
+/**
+ * Who hears us: makes sure that neighbours and this node know of each other's gossip topics before anything is sent.
+ *
+ * Gossipsub tells subscriptions on its own stream, some milliseconds after a connection or a subscribe; what is published
+ * before is lost without a word. So each node asks every neighbour, once per topic, "do you see that I am subscribed to
+ * these?" (protocol `events`, method `sync`). The neighbour waits until it does, and answers which of them it hears
+ * itself; the asker then waits until it sees that too. After that neither side can miss what the other publishes. Every
+ * wait ends after `syncMs`; who did not answer is named.
+ *
+ * State: per topic the neighbours that were asked and those that answered; dropped when a neighbour leaves.
+ */
+import * as z from 'zod'
+import { defineProtocol } from '../define.ts'
+import type { Member, Port, Stop } from '../port.ts'
+
+export const MAX_SYNC_TOPICS = 1024
+/** Calls to neighbours at one time. */
+const MAX_CALLS = 16
+/** Neighbours' questions that wait at one time; the next is answered at once with what is seen. */
+export const MAX_WAITING_SYNCS = 1024
+
+const Topics = z.array(z.string().min(1).max(128)).max(MAX_SYNC_TOPICS)
+
+export const eventsProtocol = defineProtocol({
+  name: 'events',
+  version: '1.0.0',
+  methods: {
+    sync: {
+      request: z.object({ topics: Topics }),
+      response: z.object({ seen: Topics, hears: Topics.default([]) }),
+      timeoutMs: 1000,
+      idempotent: true,
+      priority: 'high',
+      description: 'Waits until the answering node sees the caller subscribed to these gossip topics',
+    },
+  },
+})
+
+/** One gossip topic that this node is subscribed to, and who knows of it. */
+export interface Audience {
+  readonly topic: string
+  /** Asked, and neither answered nor given up. Publishing waits while there is one. */
+  readonly waiting: Set<string>
+  /** Answered that they see us, and seen by us where they hear the topic themselves. */
+  readonly confirmed: Set<string>
+  /** Called when `waiting` becomes empty. */
+  readonly wake: Set<() => void>
+}
+
+export const createAudience = (topic: string): Audience => ({
+  topic,
+  waiting: new Set(),
+  confirmed: new Set(),
+  wake: new Set(),
+})
+
+export type ReachPort = Pick<Port, 'timers' | 'log' | 'gossip' | 'members' | 'onMember' | 'serve' | 'to'>
+
+export interface Reach {
+  /** Tells every neighbour of these topics that does not know yet, and waits for the answers. */
+  announce(audiences: readonly Audience[]): Promise<void>
+  /** Waits until nobody is being asked about the topic, or `timeoutMs`. */
+  settled(audience: Audience, timeoutMs: number): Promise<void>
+  /** Settles once the protocol is served; rejects when it cannot be. */
+  readonly serving: Promise<void>
+  stop(): Promise<void>
+}
+
+export interface ReachOptions {
+  syncMs: number
+  /** The gossip topics this node is subscribed to, right now. */
+  audiences(): Iterable<Audience>
+  hears(topic: string): boolean
+  /** A neighbour's subscriptions changed. */
+  onNeighbour(): void
+}
+
+export const createReach = (port: ReachPort, options: ReachOptions): Reach => {
+  const { syncMs } = options
+  // A member that left and came back is another object, so that an answer from before is not taken for one from now.
+  const members = new Map<string, Member>()
+  const checks = new Set<() => void>()
+  let stopped = false
+
+  const settle = (audience: Audience, peer: string): void => {
+    if (!audience.waiting.delete(peer) || audience.waiting.size > 0) return
+    for (const wake of [...audience.wake]) wake()
+  }
+
+  /** Waits until `check` holds, looking again whenever a neighbour's subscriptions change. */
+  const until = (check: () => boolean, timeoutMs: number): Promise<void> => {
+    if (stopped || check()) return Promise.resolve()
+    return new Promise((resolve) => {
+      const finish = () => {
+        checks.delete(look)
+        cancel()
+        resolve()
+      }
+      const look = () => {
+        if (stopped || check()) finish()
+      }
+      const cancel = port.timers.after(timeoutMs, finish)
+      checks.add(look)
+    })
+  }
+  const sees = (peer: string, topic: string): boolean => port.gossip.subscribers(topic).includes(peer)
+
+  /** Asks one neighbour about topics that are already marked as waiting for it. */
+  const ask = async (member: Member, audiences: readonly Audience[]): Promise<void> => {
+    const peer = member.id
+    try {
+      const topics = audiences.map((audience) => audience.topic)
+      const { seen, hears } = await port.to(peer, eventsProtocol).sync({ topics }, { timeoutMs: syncMs })
+      const back = hears.filter((topic) => topics.includes(topic))
+      await until(() => members.get(peer) !== member || back.every((topic) => sees(peer, topic)), syncMs)
+      if (members.get(peer) !== member) return
+      for (const audience of audiences) {
+        const answered = seen.includes(audience.topic)
+        if (answered && (!back.includes(audience.topic) || sees(peer, audience.topic))) audience.confirmed.add(peer)
+      }
+    } catch (error) {
+      if (members.get(peer) === member) port.log.warn('a neighbour did not answer about topics', { peer, error })
+    } finally {
+      if (members.get(peer) === member) for (const audience of audiences) settle(audience, peer)
+    }
+  }
+
+  const announce = async (audiences: readonly Audience[]): Promise<void> => {
+    const asks: { member: Member; news: Audience[] }[] = []
+    for (const member of members.values()) {
+      const news = audiences.filter(({ waiting, confirmed }) => !waiting.has(member.id) && !confirmed.has(member.id))
+      for (const audience of news) audience.waiting.add(member.id)
+      if (news.length > 0) asks.push({ member, news })
+    }
+    let index = 0
+    const caller = async () => {
+      for (let next = asks[index++]; next !== undefined; next = asks[index++]) await ask(next.member, next.news)
+    }
+    await Promise.all(Array.from({ length: Math.min(MAX_CALLS, asks.length) }, caller))
+  }
+
+  const forget = (peer: string): void => {
+    members.delete(peer)
+    for (const audience of options.audiences()) {
+      audience.confirmed.delete(peer)
+      settle(audience, peer)
+    }
+  }
+  const welcome = (member: Member): void => {
+    if (members.has(member.id)) forget(member.id)
+    members.set(member.id, member)
+    void announce([...options.audiences()])
+  }
+
+  const stops: Stop[] = [
+    port.onMember((member, change) => {
+      if (change === 'joined') welcome({ ...member })
+      else forget(member.id)
+      for (const look of [...checks]) look()
+    }),
+    port.gossip.onSubscriptions(() => {
+      options.onNeighbour()
+      for (const look of [...checks]) look()
+    }),
+  ]
+  for (const member of port.members()) welcome({ ...member })
+
+  let questions = 0
+  const serve = port.serve(eventsProtocol, {
+    async sync({ topics }, context) {
+      // The answer must be on its way before the caller gives up.
+      const waitMs = questions >= MAX_WAITING_SYNCS ? 0 : Math.min(syncMs, context.remainingMs() * 0.8)
+      questions += 1
+      try {
+        if (waitMs > 0) await until(() => topics.every((topic) => sees(context.peer, topic)), waitMs)
+      } finally {
+        questions -= 1
+      }
+      options.onNeighbour()
+      const seen = topics.filter((topic) => sees(context.peer, topic))
+      return { seen, hears: seen.filter((topic) => options.hears(topic)) }
+    },
+  })
+  const serving = serve.then(() => undefined)
+  serving.catch((error: unknown) => port.log.error('the events protocol cannot be served', { error }))
+
+  return {
+    announce,
+    settled(audience, timeoutMs) {
+      if (audience.waiting.size === 0) return Promise.resolve()
+      return new Promise((resolve) => {
+        const finish = () => {
+          audience.wake.delete(finish)
+          cancel()
+          resolve()
+        }
+        const cancel = port.timers.after(timeoutMs, finish)
+        audience.wake.add(finish)
+      })
+    },
+    serving,
+    async stop() {
+      stopped = true
+      for (const stop of stops) stop()
+      for (const look of [...checks]) look()
+      const close = await serve.catch(() => undefined)
+      await close?.()
+    },
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * A contract and its handlers, compiled to functions over bytes: decode > schema > handler > schema > encode.
+ *
+ * What runs a request (responder.ts, or a worker thread behind it) needs nothing of zod or of the contract's types.
+ */
+import {
+  type AnyProtocol,
+  type Content,
+  type Context,
+  type Handlers,
+  type Kind,
+  kindOf,
+  type Method,
+} from '../define.ts'
+import { ParleyError } from '../errors.ts'
+import { WIRE_CONTENTS, WIRE_PRIORITIES } from './frame.ts'
+import { check, decodePayload, encodePayload } from './payload.ts'
+
+export const DEFAULT_TIMEOUT_MS = 30_000
+
+/** What both sides need to know of a method, without its schemas. */
+export interface MethodFacts {
+  readonly name: string
+  readonly kind: Kind
+  readonly capability: string | undefined
+  readonly timeoutMs: number
+  readonly idempotent: boolean
+  /** Number on the wire. */
+  readonly content: number
+  /** Number on the wire. */
+  readonly priority: number
+}
+
+export type Run = (payload: Uint8Array, context: Context) => Promise<Uint8Array> | AsyncIterable<Uint8Array>
+
+export interface Endpoint extends MethodFacts {
+  /** A promise of the answer's bytes (empty for one-way), or the items of a stream, each encoded when it is asked for. */
+  readonly run: Run
+}
+
+/** What is served under one protocol id. */
+export interface Served {
+  readonly name: string
+  readonly version: string
+  readonly methods: ReadonlyMap<string, Endpoint>
+}
+
+export const factsOf = (name: string, method: Method): MethodFacts => ({
+  name,
+  kind: kindOf(method),
+  capability: method.capability,
+  timeoutMs: method.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+  idempotent: method.idempotent ?? false,
+  content: WIRE_CONTENTS.indexOf(method.content ?? 'json'),
+  priority: Math.max(0, WIRE_PRIORITIES.indexOf(method.priority ?? 'normal')),
+})
+
+const contentOf = (method: Method): Content => method.content ?? 'json'
+
+async function* encodeItems(
+  items: AsyncIterable<unknown>,
+  encode: (item: unknown) => Uint8Array,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const item of items) yield encode(item)
+}
+
+/** The caller's side of one method: what its input is made to before it is sent, and what its answers are made to. */
+export interface CallerCodec extends MethodFacts {
+  readonly label: string
+  encode(input: unknown): Uint8Array
+  decode(bytes: Uint8Array): unknown
+}
+
+export const callerCodec = (protocol: AnyProtocol, name: string, method: Method): CallerCodec => {
+  const label = `${protocol.name}.${name}`
+  const content = contentOf(method)
+  const answer = 'stream' in method ? method.stream : 'response' in method ? method.response : undefined
+  return {
+    ...factsOf(name, method),
+    label,
+    encode: (input) => encodePayload(content, check(method.request, input, `${label} request`)),
+    decode: (bytes) =>
+      answer === undefined
+        ? undefined
+        : check(answer, decodePayload(content, bytes), `${label} ${'stream' in method ? 'item' : 'response'}`),
+  }
+}
+
+/** What the handler gave does not fit its own contract: the caller is told so, without the value. */
+const answerFault = (label: string, error: unknown): never => {
+  if (!(error instanceof ParleyError)) throw error
+  throw new ParleyError('APP001', `${label} answered with something that its contract does not allow`, {
+    hint: 'the agent that serves it has to be mended',
+    details: error.details,
+    cause: error,
+  })
+}
+
+/**
+ * @throws MSG001 when a method has no handler, or a handler no method
+ */
+export const compile = <P extends AnyProtocol>(protocol: P, handlers: Handlers<P>): Served => {
+  const methods = new Map<string, Endpoint>()
+  const given = handlers as Record<string, unknown>
+  const stray = Object.keys(given).find((name) => !Object.hasOwn(protocol.methods, name))
+  if (stray !== undefined) {
+    throw new ParleyError('MSG001', `${protocol.name} has no method ${stray}`, {
+      hint: 'remove the handler or add the method',
+    })
+  }
+  for (const [name, method] of Object.entries(protocol.methods)) {
+    const handler = given[name]
+    if (typeof handler !== 'function') {
+      throw new ParleyError('MSG001', `${protocol.name}.${name} has no handler`, {
+        hint: 'serve() needs one for each method',
+      })
+    }
+    const label = `${protocol.name}.${name}`
+    const content = contentOf(method)
+    const read = (payload: Uint8Array) => check(method.request, decodePayload(content, payload), `${label} request`)
+    const schema = 'stream' in method ? method.stream : 'response' in method ? method.response : undefined
+    const write = (value: unknown): Uint8Array => {
+      if (schema === undefined) return new Uint8Array(0)
+      try {
+        return encodePayload(content, check(schema, value, `${label} answer`))
+      } catch (error) {
+        return answerFault(label, error)
+      }
+    }
+    const call = (payload: Uint8Array, context: Context): unknown => handler.call(given, read(payload), context)
+    const run: Run =
+      kindOf(method) === 'stream'
+        ? (payload, context) => encodeItems(call(payload, context) as AsyncIterable<unknown>, write)
+        : async (payload, context) => write(await call(payload, context))
+    methods.set(name, { ...factsOf(name, method), run })
+  }
+  return { name: protocol.name, version: protocol.version, methods }
+}

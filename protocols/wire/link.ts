@@ -1,0 +1,270 @@
+/**
+ * What the two sides of a link share: limits, the outbox, the inbox, and the first frame.
+ *
+ * A link is one long-lived stream for one protocol. Who opened it calls (caller.ts), the other side answers
+ * (responder.ts); a peer that wants to call back opens a link of its own. The roles are fixed, so that the answering
+ * side may stop reading while its answers pile up, and no two sides can wait for each other.
+ */
+import { isParleyError, ParleyError } from '../errors.ts'
+import type { Clock, Compression, Encoding, Log, Timers } from '../port.ts'
+import type { Duplex } from './duplex.ts'
+import { type Frame, frame, type Hello, KIND, WIRE_ENCODINGS } from './frame.ts'
+import { createInbox } from './inbox.ts'
+import { createOutbox, type Outbox } from './outbox.ts'
+import { split, tooLarge } from './parts.ts'
+import { malformed } from './protobuf.ts'
+
+export interface LinkLimits {
+  /** Largest payload after decoding. */
+  maxMessageBytes: number
+  /** Largest frame that is taken; above it the link is broken off. */
+  maxFrameBytes: number
+  /** Payload bytes in one frame; larger ones are split. */
+  partBytes: number
+  /** Exchanges that one caller has open on a link; further calls wait. */
+  maxInFlight: number
+  /** Calls that wait for a place or for room; beyond it COM003. */
+  maxQueuedCalls: number
+  /** Bytes that wait in the outbox before callers wait and requests are no longer read. */
+  maxQueuedBytes: number
+  /** Bytes given to the stream that it has not taken yet. */
+  maxUnsentBytes: number
+  /** First window of a stream, in units of one item or each started 4 KiB of it. */
+  streamWindow: number
+  /** Payloads from this size on are compressed; 0 switches it off. */
+  compressMinBytes: number
+}
+
+/** Counters of all links of a node; read by the metrics when they are scraped. */
+export interface LinkCounts {
+  framesIn: number
+  framesOut: number
+  bytesIn: number
+  bytesOut: number
+  lateReplies: number
+  expired: number
+  refusedFrames: number
+  unknownFrames: number
+  overloaded: number
+}
+
+export const linkCounts = (): LinkCounts => ({
+  framesIn: 0,
+  framesOut: 0,
+  bytesIn: 0,
+  bytesOut: 0,
+  lateReplies: 0,
+  expired: 0,
+  refusedFrames: 0,
+  unknownFrames: 0,
+  overloaded: 0,
+})
+
+export interface LinkDeps {
+  clock: Clock
+  timers: Timers
+  log: Log
+  compression: Compression
+  /** Runs a function at the end of this turn. */
+  defer(fn: () => void): void
+  limits: LinkLimits
+  counts: LinkCounts
+}
+
+export const UNIT_BYTES = 4096
+
+/** What an item takes from the window. */
+export const unitsOf = (bytes: number): number => Math.max(1, Math.ceil(bytes / UNIT_BYTES))
+
+/** Frames that carry no payload; whatever waits for window or room is never behind them. */
+const WRITE_BYTES = 65_536
+const FRAME_OVERHEAD = 32 * 1024
+
+export interface SendMore {
+  /** Monotonic milliseconds. */
+  deadlineAt?: number
+  /** Monotonic milliseconds. */
+  expiresAt?: number
+  onExpired?: () => void
+  onSent?: () => void
+  /** Asked after compression: false and the frame is not sent any more. */
+  wanted?: () => boolean
+}
+
+export interface Wire {
+  outbox: Outbox
+  /**
+   * Sends a frame, split and compressed where that pays.
+   * @returns a promise while it is being compressed: what must come after it in its exchange waits for that
+   */
+  send(whole: Frame, more?: SendMore): Promise<void> | undefined
+  /** Undoes the encoding of a whole frame. */
+  open(whole: Frame): Uint8Array
+  /** The peer's first frame, once it came. */
+  peer(): Hello | undefined
+  closed(): boolean
+  close(): void
+  abort(reason: ParleyError): void
+}
+
+const encodingsOf = (compression: Compression): number[] =>
+  compression.encodings.map((name) => WIRE_ENCODINGS.indexOf(name))
+
+/**
+ * Starts a link on a duplex: sends our HELLO, then hands over every further frame of the peer.
+ * A peer that sends anything but a HELLO first, or malformed bytes, is broken off and counted.
+ */
+export const openWire = (
+  duplex: Duplex,
+  deps: LinkDeps,
+  hello: { version: string; session: Uint8Array; startedAtMs: number },
+  on: { frame(frame: Frame): void; close(error: ParleyError): void },
+): Wire => {
+  const { limits, counts } = deps
+  const inbox = createInbox(limits.maxFrameBytes)
+  let peer: Hello | undefined
+  let ended = false
+
+  const finish = (error: ParleyError): void => {
+    if (ended) return
+    ended = true
+    outbox.clear()
+    on.close(error)
+  }
+
+  const counted: Duplex = {
+    ...duplex,
+    send(bytes) {
+      counts.bytesOut += bytes.length
+      duplex.send(bytes)
+    },
+  }
+  const outbox = createOutbox(counted, {
+    maxWriteBytes: WRITE_BYTES,
+    maxQueuedBytes: limits.maxQueuedBytes,
+    maxUnsentBytes: limits.maxUnsentBytes,
+    defer: deps.defer,
+    monotonic: () => deps.clock.monotonic(),
+  })
+
+  const abort = (error: ParleyError): void => {
+    if (ended) return
+    duplex.abort(error)
+    finish(error)
+  }
+
+  const onFrame = (received: Frame): void => {
+    if (ended) return
+    counts.framesIn += 1
+    if (peer === undefined) {
+      if (received.kind !== KIND.hello || received.hello === undefined) throw malformed('the first frame is no HELLO')
+      peer = received.hello
+      return
+    }
+    if (received.kind !== KIND.hello) on.frame(received)
+  }
+
+  duplex.listen({
+    data(bytes) {
+      counts.bytesIn += bytes.length
+      try {
+        inbox.push(bytes, onFrame)
+      } catch (error) {
+        counts.refusedFrames += 1
+        deps.log.warn('link broken off: the peer sent what this protocol does not allow', { error })
+        abort(isParleyError(error) ? error : malformed('the frame could not be handled'))
+      }
+    },
+    writable: () => outbox.flush(),
+    close(reason) {
+      finish(
+        new ParleyError('COM002', reason === undefined ? 'the link was closed' : `the link broke: ${reason.message}`, {
+          hint: 'the peer stopped or the connection was lost; call again, or another peer',
+          ...(reason === undefined ? {} : { cause: reason }),
+        }),
+      )
+    },
+  })
+
+  const push = (whole: Frame, more?: SendMore): undefined => {
+    if (ended || more?.wanted?.() === false) return
+    const parts = split(whole, limits.partBytes)
+    counts.framesOut += parts.length
+    for (let i = 0; i < parts.length; i += 1) {
+      const part = parts[i]
+      if (part === undefined) continue
+      const first = i === 0
+      outbox.push({
+        frame: part,
+        deadlineAt: first ? (more?.deadlineAt ?? 0) : 0,
+        // A part without its beginning is of no use: only what travels whole can be dropped on the way out.
+        expiresAt: parts.length === 1 ? (more?.expiresAt ?? 0) : 0,
+        onExpired: more?.onExpired,
+        onSent: i === parts.length - 1 ? more?.onSent : undefined,
+      })
+    }
+  }
+
+  const encodingFor = (): Exclude<Encoding, 'identity'> | undefined => {
+    const theirs = peer?.encodings ?? []
+    return deps.compression.encodings.find((name) => theirs.includes(WIRE_ENCODINGS.indexOf(name)))
+  }
+
+  const first = frame(KIND.hello, 0)
+  first.priority = 3
+  first.hello = {
+    ...hello,
+    encodings: encodingsOf(deps.compression),
+    maxMessageBytes: limits.maxMessageBytes,
+  }
+  push(first)
+
+  return {
+    outbox,
+    send(whole, more) {
+      const raw = whole.payload
+      const encoding = limits.compressMinBytes > 0 && raw.length >= limits.compressMinBytes ? encodingFor() : undefined
+      if (encoding === undefined) return push(whole, more)
+      return deps.compression.compress(encoding, raw).then(
+        (bytes) => {
+          // Less than a tenth saved is not worth the other side's work.
+          if (bytes.length < raw.length * 0.9) {
+            whole.payload = bytes
+            whole.rawBytes = raw.length
+            whole.encoding = WIRE_ENCODINGS.indexOf(encoding)
+          }
+          push(whole, more)
+        },
+        (error) => {
+          deps.log.warn('a payload could not be compressed; it goes as it is', { error })
+          push(whole, more)
+        },
+      )
+    },
+    open(whole) {
+      const encoding = WIRE_ENCODINGS[whole.encoding]
+      if (encoding === undefined) throw malformed(`encoding ${whole.encoding}`)
+      if (encoding === 'identity') return whole.payload
+      if (whole.rawBytes > limits.maxMessageBytes) throw tooLarge(whole.rawBytes, limits.maxMessageBytes)
+      try {
+        return deps.compression.decompress(encoding, whole.payload, Math.max(1, whole.rawBytes))
+      } catch (cause) {
+        throw new ParleyError('MSG003', `a payload said to be ${encoding} of ${whole.rawBytes} bytes is not`, {
+          hint: 'the peer is broken',
+          cause,
+        })
+      }
+    },
+    peer: () => peer,
+    closed: () => ended,
+    close() {
+      if (ended) return
+      outbox.flush()
+      duplex.close()
+    },
+    abort,
+  }
+}
+
+/** A frame may be this much larger than its payload part. */
+export const frameBound = (partBytes: number): number => partBytes + FRAME_OVERHEAD

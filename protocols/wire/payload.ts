@@ -1,0 +1,84 @@
+/**
+ * Payloads: value <-> bytes, and the schema check on both sides of it. The order outbound is validate, serialize
+ * (here), compress, send (outbox); inbound the reverse.
+ *
+ * An empty payload stands for `undefined`. Errors: MSG001 (schema), MSG002 (cannot be written), MSG003 (cannot be read).
+ */
+import { decode as fromCbor, encode as toCbor } from 'cborg'
+import { fromString } from 'uint8arrays/from-string'
+import { toString as decodeText } from 'uint8arrays/to-string'
+import type { ZodType, z } from 'zod'
+import type { Content } from '../define.ts'
+import { ParleyError } from '../errors.ts'
+
+const EMPTY = new Uint8Array(0)
+const MAX_ISSUES = 5
+
+const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+const writeJson = (value: unknown): Uint8Array => {
+  const text = JSON.stringify(value)
+  return text === undefined ? EMPTY : fromString(text)
+}
+
+/** @throws MSG002 with what could not be written */
+export const encodePayload = (content: Content, value: unknown): Uint8Array => {
+  if (content === 'bytes') {
+    if (value instanceof Uint8Array) return value
+    throw new ParleyError('MSG002', `a payload of content 'bytes' is ${typeof value}`, {
+      hint: 'hand over a Uint8Array',
+    })
+  }
+  if (value === undefined) return EMPTY
+  try {
+    return content === 'cbor' ? toCbor(value) : writeJson(value)
+  } catch (cause) {
+    throw new ParleyError('MSG002', `the payload cannot be written as ${content}: ${reason(cause)}`, {
+      hint: 'leave out functions, cycles and BigInt, or choose another content for the method',
+      cause,
+    })
+  }
+}
+
+/** @throws MSG003 */
+export const decodePayload = (content: Content, bytes: Uint8Array): unknown => {
+  // A copy: the view would keep the whole chunk that it was cut from alive.
+  if (content === 'bytes') return bytes.slice()
+  if (bytes.length === 0) return undefined
+  try {
+    return content === 'cbor' ? fromCbor(bytes) : JSON.parse(decodeText(bytes))
+  } catch (cause) {
+    throw new ParleyError('MSG003', `the payload is not ${content}: ${reason(cause)}`, {
+      hint: 'both sides must agree on the content of the method',
+      cause,
+    })
+  }
+}
+
+const path = (parts: PropertyKey[]): string => (parts.length === 0 ? 'the value' : parts.map(String).join('.'))
+
+/**
+ * Checks a value and returns what the schema makes of it.
+ * @param what for the message: `summarize.once request`
+ * @throws MSG001 with the first issues in details
+ */
+export const check = <S extends ZodType>(schema: S, value: unknown, what: string): z.output<S> => {
+  let result: z.ZodSafeParseResult<z.output<S>>
+  try {
+    result = schema.safeParse(value)
+  } catch (cause) {
+    throw new ParleyError('MSG001', `${what} cannot be checked: ${reason(cause)}`, {
+      hint: 'schemas on the wire must be synchronous',
+      cause,
+    })
+  }
+  if (result.success) return result.data
+  const issues = result.error.issues
+    .slice(0, MAX_ISSUES)
+    .map((issue) => ({ path: path(issue.path), message: issue.message }))
+  const first = issues[0]
+  throw new ParleyError('MSG001', `${what} does not fit its schema: ${first?.path}: ${first?.message}`, {
+    hint: 'compare the value with the contract; details.issues lists the first differences',
+    details: { issues },
+  })
+}
