@@ -6,25 +6,16 @@
  * counted, never handed to another call. Every call ends: by its answer, its deadline, its signal, or the link's end.
  */
 import { fromFault, ParleyError } from '../errors.ts'
+import { aborted, checkCall, expired, type OutCall, timedOut } from './call.ts'
 import type { Duplex } from './duplex.ts'
-import { type Extra, type Frame, frame, KIND } from './frame.ts'
-import { type LinkDeps, openWire, unitsOf, type Wire } from './link.ts'
-import { createJoiner, tooLarge } from './parts.ts'
+import { type Frame, frame, KIND } from './frame.ts'
+import { createItemReader } from './item-reader.ts'
+import { type LinkDeps, openWire, type Wire } from './link.ts'
+import { createJoiner } from './parts.ts'
 import { decodePayload } from './payload.ts'
+import { createWaitingLine } from './waiting-line.ts'
 
-/** A call, with its input already written. */
-export interface OutCall {
-  /** `summarize.once`, for messages. */
-  label: string
-  method: string
-  payload: Uint8Array
-  content: number
-  priority: number
-  timeoutMs: number
-  ttlMs?: number | undefined
-  extra?: Extra | undefined
-  signal?: AbortSignal | undefined
-}
+export type { OutCall } from './call.ts'
 
 export interface LateReply {
   exchange: number
@@ -64,10 +55,6 @@ interface Open {
 
 const MAX_ABANDONED = 1024
 const MAX_LATE = 32
-const MAX_TIMER_MS = 2 ** 31 - 1
-
-const aborted = (signal: AbortSignal): unknown =>
-  signal.reason ?? new ParleyError('COM001', 'the call was aborted', { hint: 'its signal was aborted by the caller' })
 
 const readDetails = (bytes: Uint8Array): Record<string, unknown> => {
   if (bytes.length === 0) return {}
@@ -87,7 +74,6 @@ export const createCaller = (
   const open = new Map<number, Open>()
   const abandoned = new Map<number, string>()
   const late: LateReply[] = []
-  const waiting = new Set<() => void>()
   // Answers are asked for: the bound for one is the message's, for all it is what the window lets in.
   const joiner = createJoiner(limits.maxMessageBytes, limits.maxMessageBytes * limits.maxInFlight)
   let exchanges = 0
@@ -110,15 +96,18 @@ export const createCaller = (
     if (oldest !== undefined) abandoned.delete(oldest)
   }
 
-  const admitNext = (): void => {
-    while (waiting.size > 0 && open.size < limits.maxInFlight && !wire.outbox.full()) {
-      const start = waiting.values().next().value
-      if (start === undefined) return
-      waiting.delete(start)
-      start()
-    }
-    if (waiting.size > 0 && wire.outbox.full()) wire.outbox.whenRoom(admitNext)
-  }
+  const line = createWaitingLine({
+    clock: deps.clock,
+    timers,
+    maxWaiting: limits.maxQueuedCalls,
+    place: () => open.size < limits.maxInFlight,
+    full: () => wire.outbox.full(),
+    whenRoom: (fn) => void wire.outbox.whenRoom(fn),
+    gone: () => (gone === undefined ? undefined : lost(false)),
+    onRefused() {
+      counts.overloaded += 1
+    },
+  })
 
   const settle = (exchange: number): Open | undefined => {
     const entry = open.get(exchange)
@@ -126,8 +115,8 @@ export const createCaller = (
     open.delete(exchange)
     entry.stopTimer()
     joiner.drop(exchange)
-    if (waiting.size > 0) admitNext()
-    if (open.size === 0 && waiting.size === 0) onIdle?.()
+    line.admit()
+    if (open.size === 0 && line.size() === 0) onIdle?.()
     return entry
   }
 
@@ -203,77 +192,20 @@ export const createCaller = (
           joiner.drop(exchange)
           entry.fail(lost(entry.sent))
         }
-        const starts = [...waiting]
-        waiting.clear()
-        for (const start of starts) start()
+        line.clear()
         onIdle?.()
         self.onClose(error)
       },
     },
   )
 
-  const fits = (call: OutCall): void => {
-    const max = wire.peer()?.maxMessageBytes ?? limits.maxMessageBytes
-    if (call.payload.length > max) throw tooLarge(call.payload.length, max)
-    if (!(call.timeoutMs >= 1 && call.timeoutMs <= MAX_TIMER_MS)) {
-      throw new ParleyError('MSG001', `timeoutMs ${call.timeoutMs} of ${call.label} is not usable`, {
-        hint: `give milliseconds from 1 to ${MAX_TIMER_MS}`,
-      })
-    }
-  }
+  const fits = (call: OutCall): void => checkCall(call, wire.peer()?.maxMessageBytes ?? limits.maxMessageBytes)
 
-  /** Waits for a place, at most until `deadlineAt`, then calls `start`; or `fail`. */
   const enter = (call: OutCall, deadlineAt: number, start: () => void, fail: (error: unknown) => void): void => {
-    if (call.signal?.aborted) {
-      fail(aborted(call.signal))
-      return
-    }
-    if (gone !== undefined || closing) {
-      fail(lost(false))
-      return
-    }
-    if (open.size < limits.maxInFlight && waiting.size === 0 && !wire.outbox.full()) {
-      start()
-      return
-    }
-    if (waiting.size >= limits.maxQueuedCalls) {
-      counts.overloaded += 1
-      fail(
-        new ParleyError('COM003', `${waiting.size} calls wait for the peer already`, {
-          hint: 'slow down, or raise limits.maxQueuedCalls',
-          details: { retryAfterMs: 100 },
-        }),
-      )
-      return
-    }
-    const leave = (): void => {
-      waiting.delete(go)
-      stop()
-      call.signal?.removeEventListener('abort', onAbort)
-    }
-    const onAbort = (): void => {
-      leave()
-      fail(call.signal === undefined ? lost(false) : aborted(call.signal))
-    }
-    const stop = timers.after(Math.max(1, deadlineAt - deps.clock.monotonic()), () => {
-      leave()
-      fail(timedOut(call, 'it still waited for a place on the link'))
-    })
-    const go = (): void => {
-      leave()
-      if (gone !== undefined) fail(lost(false))
-      else start()
-    }
-    call.signal?.addEventListener('abort', onAbort, { once: true })
-    waiting.add(go)
-    wire.outbox.whenRoom(admitNext)
+    if (call.signal?.aborted) fail(aborted(call.signal))
+    else if (gone !== undefined || closing) fail(lost(false))
+    else line.enter(call, deadlineAt, start, fail)
   }
-
-  const timedOut = (call: OutCall, where: string): ParleyError =>
-    new ParleyError('COM001', `${call.label} was not answered within ${call.timeoutMs} ms: ${where}`, {
-      hint: 'give it more time with timeoutMs, or see whether the peer is overloaded',
-      details: { timeoutMs: call.timeoutMs },
-    })
 
   /** Opens an exchange and sends its first frame; it ends by settle() or giveUp(). */
   const begin = (
@@ -321,11 +253,6 @@ export const createCaller = (
     return exchange
   }
 
-  const expired = (call: OutCall): ParleyError =>
-    new ParleyError('MSG005', `${call.label} expired after its ttl of ${call.ttlMs} ms, before it was sent`, {
-      hint: 'the link is busy; give it more ttlMs or a higher priority',
-    })
-
   const unary = (call: OutCall): Promise<Uint8Array> =>
     new Promise((resolve, reject) => {
       fits(call)
@@ -362,106 +289,43 @@ export const createCaller = (
 
   const stream = (call: OutCall): AsyncIterableIterator<Uint8Array> => {
     const window = limits.streamWindow
-    let items: Uint8Array[] = []
-    let consumed = 0
     let exchange = 0
-    let started = false
-    let done = false
-    let failure: { error: unknown } | undefined
-    let pull: { resolve(result: IteratorResult<Uint8Array>): void; reject(error: unknown): void } | undefined
-
-    const finish = (error?: { error: unknown }): void => {
-      done = true
-      failure = error
-      const waiter = pull
-      if (waiter === undefined || items.length > 0) return
-      pull = undefined
-      failure = undefined
-      if (error === undefined) waiter.resolve({ value: undefined, done: true })
-      else waiter.reject(error.error)
-    }
-
-    /** The reader took an item: grant what it freed once that is half a window. */
-    const took = (item: Uint8Array): void => {
-      consumed += unitsOf(item.length)
-      if (done || consumed * 2 < window) return
-      const grant = frame(KIND.credit, exchange)
-      grant.credit = consumed
-      grant.priority = 2
-      consumed = 0
-      wire.send(grant)
-    }
-
-    const begun = (): void => {
+    const opened = (): void => {
       const deadlineAt = deps.clock.monotonic() + call.timeoutMs
       const start = (): void => {
-        if (done) return
+        if (reader.done()) return
         exchange = begin(KIND.request, call, deadlineAt, window, {
-          fail: (error) => finish({ error }),
+          fail: (error) => reader.finish({ error }),
           answer(kind, payload) {
-            if (kind === KIND.end) {
+            if (kind === KIND.item) reader.item(payload)
+            else if (kind === KIND.end) {
               settle(exchange)
-              finish()
-            } else if (kind === KIND.item) {
-              const waiter = pull
-              if (waiter === undefined) items.push(payload)
-              else {
-                pull = undefined
-                took(payload)
-                waiter.resolve({ value: payload, done: false })
-              }
+              reader.finish()
             }
           },
         })
       }
       try {
         fits(call)
-        enter(call, deadlineAt, start, (error) => finish({ error }))
+        enter(call, deadlineAt, start, (error) => reader.finish({ error }))
       } catch (error) {
-        finish({ error })
+        reader.finish({ error })
       }
     }
-
-    return {
-      [Symbol.asyncIterator]() {
-        return this
+    const reader = createItemReader({
+      window,
+      open: opened,
+      grant(units) {
+        const grant = frame(KIND.credit, exchange)
+        grant.credit = units
+        grant.priority = 2
+        wire.send(grant)
       },
-      next() {
-        if (!started) {
-          started = true
-          begun()
-        }
-        const item = items.shift()
-        if (item !== undefined) {
-          took(item)
-          return Promise.resolve({ value: item, done: false })
-        }
-        if (failure !== undefined) {
-          const { error } = failure
-          failure = undefined
-          return Promise.reject(error)
-        }
-        if (done) return Promise.resolve({ value: undefined, done: true })
-        if (pull !== undefined)
-          return Promise.reject(new TypeError('next() was called before the last one was answered'))
-        return new Promise((resolve, reject) => {
-          pull = { resolve, reject }
-        })
+      giveUp() {
+        if (exchange > 0) giveUp(exchange, undefined)
       },
-      return() {
-        started = true
-        items = []
-        if (!done) {
-          const waiter = pull
-          pull = undefined
-          done = true
-          waiter?.resolve({ value: undefined, done: true })
-          if (exchange > 0) giveUp(exchange, undefined)
-          failure = undefined
-        }
-        return Promise.resolve({ value: undefined, done: true })
-      },
-    }
+    })
+    return reader.iterator
   }
 
   return {
@@ -469,7 +333,7 @@ export const createCaller = (
     stream,
     oneWay,
     inFlight: () => open.size,
-    waiting: () => waiting.size,
+    waiting: line.size,
     queuedBytes: () => wire.outbox.queuedBytes(),
     peerLoad: () => load,
     peerVersion: () => wire.peer()?.version,
@@ -478,7 +342,7 @@ export const createCaller = (
     async close(drainMs) {
       if (gone !== undefined) return
       closing = true
-      if (open.size > 0 || waiting.size > 0) {
+      if (open.size > 0 || line.size() > 0) {
         await new Promise<void>((resolve) => {
           const stop = timers.after(Math.max(1, drainMs), resolve)
           onIdle = () => {

@@ -1,0 +1,84 @@
+/**
+ * What the answering side of a link sends: answers, items, errors.
+ *
+ * State: whether reading is stopped. While answers pile up the stream is not read, so a peer that does not take its
+ * answers cannot fill this node's memory.
+ */
+import { toFault } from '../errors.ts'
+import type { Duplex } from './duplex.ts'
+import { type FrameKind, frame, KIND } from './frame.ts'
+import type { Wire } from './link.ts'
+import { encodePayload } from './payload.ts'
+
+export interface Exchange {
+  readonly exchange: number
+  readonly priority: number
+}
+
+export interface Answers {
+  /** @returns a promise while the payload is being compressed; what comes after it in its exchange waits for that */
+  send(kind: FrameKind, to: Exchange, payload: Uint8Array, content?: number): Promise<void> | undefined
+  /** Tells the caller why there is no answer. */
+  refuse(to: Exchange, error: unknown): void
+  /** A promise when there is no room for another item. */
+  room(): Promise<void> | undefined
+}
+
+const MAX_TEXT = 2000
+const EMPTY = new Uint8Array(0)
+
+const writeDetails = (details: Record<string, unknown> | undefined, maxBytes: number): Uint8Array => {
+  if (details === undefined) return EMPTY
+  try {
+    const bytes = encodePayload('json', details)
+    return bytes.length <= maxBytes ? bytes : EMPTY
+  } catch {
+    // Details are a courtesy; a handler's unwritable ones must not hide its error.
+    return EMPTY
+  }
+}
+
+export const createAnswers = (
+  wire: Wire,
+  duplex: Pick<Duplex, 'pause' | 'resume'>,
+  options: { maxDetailsBytes: number; load(): number },
+): Answers => {
+  let paused = false
+
+  const throttle = (): void => {
+    if (paused || !wire.outbox.full()) return
+    paused = true
+    duplex.pause()
+    wire.outbox.whenRoom(() => {
+      paused = false
+      if (!wire.closed()) duplex.resume()
+    })
+  }
+
+  return {
+    send(kind, to, payload, content = 0) {
+      const reply = frame(kind, to.exchange, payload)
+      reply.priority = to.priority
+      reply.content = content
+      reply.load = options.load()
+      const compressing = wire.send(reply)
+      throttle()
+      return compressing
+    },
+    refuse(to, error) {
+      const fault = toFault(error)
+      const reply = frame(KIND.error, to.exchange)
+      reply.priority = to.priority
+      reply.load = options.load()
+      reply.fault = {
+        code: fault.code,
+        message: fault.message.slice(0, MAX_TEXT),
+        hint: (fault.hint ?? '').slice(0, MAX_TEXT),
+        details: writeDetails(fault.details, options.maxDetailsBytes),
+      }
+      wire.send(reply)
+      throttle()
+    },
+    room: () => (wire.outbox.full() ? new Promise((resolve) => wire.outbox.whenRoom(resolve)) : undefined),
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * Runs one request against its endpoint and sends what comes of it: an answer, items as the caller takes them, or an
+ * acknowledgement when the answer goes to a third party.
+ *
+ * Keeps no state beside the request's own (work.ts). What it throws becomes the error that the caller is told.
+ */
+import { type Fault, ParleyError, toFault } from '../errors.ts'
+import type { Answers } from './answers.ts'
+import type { Endpoint } from './contract.ts'
+import type { Envelope } from './envelope.ts'
+import { KIND } from './frame.ts'
+import { unitsOf } from './link.ts'
+import { encodePayload } from './payload.ts'
+import type { Work } from './work.ts'
+
+export interface Reply {
+  /** Peer id, or `topic:<name>`. */
+  replyTo: string
+  envelope: Envelope
+  content: number
+  payload?: Uint8Array
+  fault?: Fault
+}
+
+interface RunOptions {
+  maxMessageBytes: number
+  /** Takes an answer that goes to a third party. */
+  reply(reply: Reply): Promise<void>
+}
+
+const EMPTY = new Uint8Array(0)
+
+const runUnary = async (
+  endpoint: Endpoint,
+  payload: Uint8Array,
+  work: Work,
+  answers: Answers,
+  maxBytes: number,
+): Promise<void> => {
+  const result = (await (endpoint.run(payload, work) as Promise<Uint8Array>)) ?? EMPTY
+  if (work.ended || endpoint.kind === 'one-way') return
+  if (result.length > maxBytes) {
+    throw new ParleyError('APP001', `the answer has ${result.length} bytes, at most ${maxBytes} are sent`, {
+      hint: 'the agent that serves it has to stream large answers',
+    })
+  }
+  await answers.send(KIND.response, work, result, endpoint.content)
+}
+
+const creditOf = (work: Work): Promise<void> | undefined => {
+  if (work.credit > 0 || work.ended) return undefined
+  return new Promise((resolve) => {
+    work.wake = () => {
+      if (work.credit <= 0 && !work.ended) return
+      work.wake = undefined
+      resolve()
+    }
+  })
+}
+
+const runStream = async (endpoint: Endpoint, payload: Uint8Array, work: Work, answers: Answers): Promise<void> => {
+  const items = (endpoint.run(payload, work) as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]()
+  try {
+    for (;;) {
+      await creditOf(work)
+      if (work.ended) return
+      const result = await items.next()
+      if (work.ended) return
+      if (result.done === true) break
+      work.credit -= unitsOf(result.value.length)
+      await answers.send(KIND.item, work, result.value, endpoint.content)
+      await answers.room()
+    }
+    answers.send(KIND.end, work, EMPTY)
+  } finally {
+    await items.return?.()
+  }
+}
+
+/** The answer goes elsewhere: the caller is told that the request was taken on, once its handler runs. */
+const runForwarded = async (
+  endpoint: Endpoint,
+  payload: Uint8Array,
+  work: Work,
+  answers: Answers,
+  replyTo: string,
+): Promise<Reply> => {
+  if (endpoint.kind !== 'unary') {
+    throw new ParleyError('MSG004', `${endpoint.name} is no unary method; it cannot answer to a third party`, {
+      hint: 'leave out replyTo',
+    })
+  }
+  const reply: Reply = { replyTo, envelope: work.envelope, content: endpoint.content }
+  await answers.send(KIND.ack, work, encodePayload('json', work.envelope.id))
+  try {
+    reply.payload = await (endpoint.run(payload, work) as Promise<Uint8Array>)
+  } catch (error) {
+    reply.fault = toFault(error)
+  }
+  return reply
+}
+
+/** @param replyTo empty when the answer goes to the caller */
+export const runRequest = (
+  endpoint: Endpoint,
+  payload: Uint8Array,
+  work: Work,
+  replyTo: string,
+  answers: Answers,
+  options: RunOptions,
+): Promise<void> => {
+  if (replyTo !== '') return runForwarded(endpoint, payload, work, answers, replyTo).then(options.reply)
+  if (endpoint.kind === 'stream') return runStream(endpoint, payload, work, answers)
+  return runUnary(endpoint, payload, work, answers, options.maxMessageBytes)
+}
