@@ -1,0 +1,262 @@
+/**
+ * Admission: right after connecting, who dialled shows its membership and sees that of the other side.
+ *
+ * The dialler calls `admit` on this very connection; each side checks the other's tokens against the peer id that Noise
+ * proved. Who is not let in is told why (SEC001), disconnected, and not let in again for a while. A connection on which
+ * nothing was settled in time is closed. Wire id: `/parley/admission/1`. Source: DESIGN section 4.
+ * State: peers that were refused lately (bounded), and the timers of the connections that are not settled yet.
+ */
+import type { Connection } from '@libp2p/interface'
+import * as z from 'zod'
+import { defineProtocol, wireId } from '../protocols/define.ts'
+import { isParleyError, ParleyError, type ParleyError as Refusal } from '../protocols/errors.ts'
+import type { Clock, Log, Stop, Timers } from '../protocols/port.ts'
+import { callerCodec, compile, type Served } from '../protocols/wire/contract.ts'
+import type { Links } from './links.ts'
+import type { Membership, Trust } from './membership.ts'
+
+const Card = z.object({
+  tokens: z.array(z.string().max(4096)).max(4),
+  mesh: z.string().max(64),
+  name: z.string().max(64),
+  incarnation: z.number().int().nonnegative(),
+  /** Milliseconds since 1970 by the sender's clock: the skew is shown, never trusted. */
+  nowMs: z.number(),
+})
+type Card = z.output<typeof Card>
+
+export const admission = defineProtocol({
+  name: 'admission',
+  version: '1.0.0',
+  methods: { admit: { request: Card, response: Card, timeoutMs: 5000, priority: 'critical' } },
+})
+
+export interface Admitted {
+  name: string
+  incarnation: number
+  membership: Membership
+  /** Their clock minus ours, milliseconds, with half of the exchange's time as its error. */
+  skewMs: number
+}
+
+export interface AdmissionDeps {
+  trust: Trust
+  clock: Clock
+  timers: Timers
+  log: Log
+  links: Pick<Links, 'openOn'>
+  self: { name: string; mesh: string; incarnation: number }
+  timeoutMs: number
+  /** How long a refused peer is not let in again, milliseconds. */
+  rememberMs: number
+  /** True for an address of this machine's loopback. */
+  isLoopback(address: string): boolean
+  admitted(connection: Connection, facts: Admitted): void
+  /** An admitted peer showed fresh tokens. */
+  renewed(peer: string, membership: Membership): void
+  /** A connection of an admitted peer. */
+  connectionOf(peer: string): Connection | undefined
+  refused(connection: Connection, error: Refusal, side: 'ours' | 'theirs'): void
+}
+
+export interface Admission {
+  readonly served: Served
+  /** Starts the clock for a new connection; on an outbound one, shows our card. */
+  begin(connection: Connection): void
+  /** Shows a fresh card on an admitted connection and takes theirs, before the memberships run out. */
+  renew(connection: Connection): Promise<void>
+  forget(connection: Connection): boolean
+  /** True for a peer that was refused a short time ago. */
+  remembered(peer: string): boolean
+  /** Forgets refusals, so that a peer can be tried again at once. */
+  pardon(peer: string): void
+  counts(): Record<string, number>
+}
+
+const MAX_REMEMBERED = 1024
+/** Time for the refusal to reach the other side before the connection goes. */
+const FAREWELL_MS = 100
+
+export const createAdmission = (deps: AdmissionDeps): Admission => {
+  const remembered = new Map<string, number>()
+  const pending = new Map<string, Map<Connection, Stop>>()
+  const counts: Record<string, number> = { admitted: 0, timeout: 0 }
+
+  const count = (reason: string): void => {
+    counts[reason] = (counts[reason] ?? 0) + 1
+  }
+
+  const card = async (): Promise<Card> => ({
+    tokens: await deps.trust.tokens(),
+    mesh: deps.self.mesh,
+    name: deps.self.name,
+    incarnation: deps.self.incarnation,
+    nowMs: deps.clock.now(),
+  })
+
+  /** @throws SEC001 */
+  const check = async (theirs: Card, peer: string, connection: Connection): Promise<Membership> => {
+    if (deps.trust.mode === 'open' && !deps.isLoopback(connection.remoteAddr.toString())) {
+      throw new ParleyError('SEC001', 'a mesh without a secret takes connections over loopback only', {
+        hint: 'give all its nodes one secret; `parley secret` makes one',
+        details: { reason: 'not_loopback' },
+      })
+    }
+    if (theirs.mesh !== deps.self.mesh) {
+      throw new ParleyError('SEC001', `this is the mesh ${deps.self.mesh}, not ${theirs.mesh}`, {
+        hint: 'check the addresses to join, or the mesh name',
+        details: { reason: 'wrong_mesh' },
+      })
+    }
+    return deps.trust.verify(theirs.tokens, peer)
+  }
+
+  const settle = (connection: Connection): boolean => {
+    const peer = connection.remotePeer.toString()
+    const ofPeer = pending.get(peer)
+    const stop = ofPeer?.get(connection)
+    if (stop === undefined) return false
+    stop()
+    ofPeer?.delete(connection)
+    if (ofPeer?.size === 0) pending.delete(peer)
+    return true
+  }
+
+  const close = (connection: Connection): void => {
+    connection.close().catch((error: Error) => connection.abort(error))
+  }
+
+  const refuse = (connection: Connection, error: ParleyError, side: 'ours' | 'theirs'): void => {
+    if (!settle(connection)) return
+    const peer = connection.remotePeer.toString()
+    count(typeof error.details.reason === 'string' ? error.details.reason : error.code)
+    remembered.delete(peer)
+    remembered.set(peer, deps.clock.monotonic() + deps.rememberMs)
+    if (remembered.size > MAX_REMEMBERED) {
+      const oldest = remembered.keys().next().value
+      if (oldest !== undefined) remembered.delete(oldest)
+    }
+    deps.refused(connection, error, side)
+    deps.timers.after(FAREWELL_MS, () => close(connection))
+  }
+
+  const admit = (connection: Connection, theirs: Card, membership: Membership, skewMs: number): void => {
+    if (!settle(connection)) return
+    count('admitted')
+    remembered.delete(connection.remotePeer.toString())
+    deps.admitted(connection, { name: theirs.name, incarnation: theirs.incarnation, membership, skewMs })
+  }
+
+  /**
+   * The connection that a request came on. The router names the peer only, and two connections with one peer may be
+   * waiting: each inbound one is settled by the same tokens, so all of that peer's inbound ones are.
+   */
+  const inboundOf = (peer: string): Connection[] =>
+    [...(pending.get(peer)?.keys() ?? [])].filter((connection) => connection.direction === 'inbound')
+
+  const served = compile(admission, {
+    async admit(theirs, { peer }) {
+      const connections = inboundOf(peer)
+      const first = connections[0] ?? deps.connectionOf(peer)
+      if (first === undefined) {
+        throw new ParleyError('SEC001', 'this connection was refused already', {
+          hint: 'connect again later',
+          details: { reason: 'settled' },
+        })
+      }
+      try {
+        const membership = await check(theirs, peer, first)
+        const ours = await card()
+        if (connections.length === 0) deps.renewed(peer, membership)
+        for (const connection of connections) admit(connection, theirs, membership, theirs.nowMs - deps.clock.now())
+        return ours
+      } catch (error) {
+        if (isParleyError(error)) for (const connection of connections) refuse(connection, error, 'ours')
+        throw error
+      }
+    },
+  })
+
+  const codec = callerCodec(admission, 'admit', admission.methods.admit)
+
+  /** Cards change hands on this connection; returns what the other side showed, checked. */
+  const exchange = async (connection: Connection): Promise<{ theirs: Card; membership: Membership; skewMs: number }> => {
+    const peer = connection.remotePeer.toString()
+    const signal = AbortSignal.timeout(deps.timeoutMs)
+    const target = { peer, protocolId: wireId(admission), version: admission.version }
+    const link = await deps.links.openOn(connection, target, signal)
+    try {
+      const startedAt = deps.clock.monotonic()
+      const answer = await link.unary({
+        label: codec.label,
+        method: codec.name,
+        payload: codec.encode(await card()),
+        content: codec.content,
+        priority: codec.priority,
+        timeoutMs: deps.timeoutMs,
+        signal,
+      })
+      const theirs = codec.decode(answer) as Card
+      const membership = await check(theirs, peer, connection)
+      const halfMs = (deps.clock.monotonic() - startedAt) / 2
+      return { theirs, membership, skewMs: theirs.nowMs + halfMs - deps.clock.now() }
+    } finally {
+      void link.close(0)
+    }
+  }
+
+  const show = async (connection: Connection): Promise<void> => {
+    const { theirs, membership, skewMs } = await exchange(connection)
+    admit(connection, theirs, membership, skewMs)
+  }
+
+  const begin = (connection: Connection): void => {
+    const peer = connection.remotePeer.toString()
+    const stop = deps.timers.after(deps.timeoutMs, () => {
+      count('timeout')
+      const error = new ParleyError('SEC001', `${peer} showed no membership within ${deps.timeoutMs} ms`, {
+        hint: 'it may be no Parley node',
+        details: { reason: 'timeout' },
+      })
+      refuse(connection, error, 'ours')
+    })
+    const ofPeer = pending.get(peer) ?? new Map<Connection, Stop>()
+    ofPeer.set(connection, stop)
+    pending.set(peer, ofPeer)
+    if (connection.direction !== 'outbound') return
+    show(connection).catch((error: unknown) => {
+      if (isParleyError(error, 'SEC001')) refuse(connection, error, error.remote ? 'theirs' : 'ours')
+      else if (isParleyError(error, 'MSG004')) {
+        const stranger = new ParleyError('SEC001', `${peer} is no Parley node: ${error.message}`, {
+          hint: 'check the address to join',
+          details: { reason: 'no_parley' },
+        })
+        refuse(connection, stranger, 'ours')
+      } else {
+        // A broken connection is nobody's fault: closed, and dialled again by whoever wants it.
+        settle(connection)
+        deps.log.info('admission did not finish', { peer, error })
+        close(connection)
+      }
+    })
+  }
+
+  return {
+    served,
+    begin,
+    async renew(connection) {
+      const { membership } = await exchange(connection)
+      deps.renewed(connection.remotePeer.toString(), membership)
+    },
+    forget: settle,
+    remembered(peer) {
+      const until = remembered.get(peer)
+      if (until === undefined) return false
+      if (until > deps.clock.monotonic()) return true
+      remembered.delete(peer)
+      return false
+    },
+    pardon: (peer) => void remembered.delete(peer),
+    counts: () => counts,
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * The Port's gossip over libp2p gossipsub.
+ *
+ * Messages carry their own author's signature (events, directory records), so gossipsub runs unsigned, with ids that are
+ * the SHA-256 of the bytes: duplicates are dropped before anything is verified. Accepted messages are handed on in the
+ * order in which they came, although they are verified on several threads.
+ * Works round: no backpressure in publish() (the write buffers of the gossip streams are watched; a peer that is too far
+ * behind is cut off, since gossipsub's own limit would silence it for good), a validator that returns nothing rejects.
+ */
+import { createHash } from 'node:crypto'
+import { type GossipSub, type Message, TopicValidatorResult } from '@chainsafe/libp2p-gossipsub'
+import type { Connection, Stream } from '@libp2p/interface'
+import type { Gossip, Log, Stop, Timers } from '../protocols/port.ts'
+
+export interface PubsubDeps {
+  gossip: GossipSub
+  mesh: string
+  timers: Timers
+  log: Log
+  /** Connections whose gossip streams count. */
+  connections(): Connection[]
+  /** Above this many unsent bytes to any peer publishers wait. */
+  highWaterBytes: number
+  /** A peer with more unsent bytes is cut off; it comes back by itself. */
+  maxUnsentBytes: number
+}
+
+export interface Pubsub extends Gossip {
+  /** The peer left: nothing is known of its subscriptions any more. */
+  forget(peer: string): void
+  counts(): { cutOff: number; rejected: number; failedPublishes: number }
+  stop(): void
+}
+
+const WATCH_MS = 250
+
+/** Id of a gossip message. */
+export const gossipId = (message: Message): Uint8Array => createHash('sha256').update(message.data).digest()
+
+const isGossip = (protocol: string | undefined): boolean => protocol?.startsWith('/meshsub/') === true
+
+const gossipStreams = (connection: Connection): Stream[] =>
+  connection.streams.filter((stream) => stream.direction === 'outbound' && isGossip(stream.protocol))
+
+const unsent = (connection: Connection): number =>
+  gossipStreams(connection).reduce((sum, stream) => sum + stream.writeBufferLength, 0)
+
+export const createPubsub = (deps: PubsubDeps): Pubsub => {
+  const { gossip } = deps
+  const prefix = `parley/${deps.mesh}/`
+  const listeners = new Set<(peer: string) => void>()
+  const heard = new Map<string, Set<string>>()
+  const counts = { cutOff: 0, rejected: 0, failedPublishes: 0 }
+
+  const onChange = (event: CustomEvent<{ peerId: { toString(): string }; subscriptions: { topic: string; subscribe: boolean }[] }>): void => {
+    const peer = event.detail.peerId.toString()
+    for (const { topic, subscribe } of event.detail.subscriptions) {
+      if (!topic.startsWith(prefix)) continue
+      const peers = heard.get(topic) ?? new Set<string>()
+      if (subscribe) peers.add(peer)
+      else peers.delete(peer)
+      if (peers.size === 0) heard.delete(topic)
+      else heard.set(topic, peers)
+    }
+    for (const fn of listeners) fn(peer)
+  }
+  gossip.addEventListener('subscription-change', onChange)
+
+  /** The gossip stream that is furthest behind, where that is too far. */
+  const behind = (): Stream | undefined => {
+    let worst: Stream | undefined
+    for (const connection of deps.connections()) {
+      for (const stream of gossipStreams(connection)) {
+        if (stream.writeBufferLength > (worst?.writeBufferLength ?? deps.highWaterBytes)) worst = stream
+      }
+    }
+    return worst
+  }
+
+  /** Both `drain` and `idle`: either may be the one that comes. */
+  const progress = (stream: Stream, timeoutMs: number): Promise<void> =>
+    new Promise((resolve) => {
+      const done = (): void => {
+        stop()
+        for (const event of ['drain', 'idle', 'close'] as const) stream.removeEventListener(event, done)
+        resolve()
+      }
+      const stop = deps.timers.after(timeoutMs, done)
+      for (const event of ['drain', 'idle', 'close'] as const) stream.addEventListener(event, done)
+    })
+
+  const stopWatch = deps.timers.every(WATCH_MS, () => {
+    for (const connection of deps.connections()) {
+      const bytes = unsent(connection)
+      if (bytes <= deps.maxUnsentBytes) continue
+      counts.cutOff += 1
+      deps.log.warn('a peer takes its gossip too slowly and was cut off; it will be dialled again', {
+        peer: connection.remotePeer.toString(),
+        bytes,
+      })
+      connection.abort(new Error(`${bytes} bytes of gossip were not taken`))
+    }
+  })
+
+  return {
+    async publish(topic, bytes) {
+      try {
+        const { recipients } = await gossip.publish(prefix + topic, bytes)
+        return recipients.length
+      } catch (error) {
+        counts.failedPublishes += 1
+        deps.log.warn('a gossip message could not be published', { topic, error })
+        return 0
+      }
+    },
+    subscribe(topic, accept, deliver): Stop {
+      const full = prefix + topic
+      // Verification ends in any order; the next message is handed on only after the one before it.
+      let before: Promise<unknown> = Promise.resolve()
+      const validate = async (_peer: unknown, message: Message): Promise<TopicValidatorResult> => {
+        const turn = before
+        const verified = accept(message.data).catch((error: unknown) => {
+          deps.log.error('a gossip message could not be checked', { topic, error })
+          return false
+        })
+        before = verified.then(() => turn)
+        const accepted = await verified
+        await turn
+        if (!accepted) {
+          counts.rejected += 1
+          return TopicValidatorResult.Reject
+        }
+        deliver(message.data)
+        return TopicValidatorResult.Accept
+      }
+      gossip.topicValidators.set(full, validate)
+      gossip.subscribe(full)
+      return () => {
+        gossip.unsubscribe(full)
+        gossip.topicValidators.delete(full)
+      }
+    },
+    subscribers: (topic) => gossip.getSubscribers(prefix + topic).map(String),
+    topics: () => [...heard.keys()].map((topic) => topic.slice(prefix.length)),
+    onSubscriptions(fn) {
+      listeners.add(fn)
+      return () => listeners.delete(fn)
+    },
+    async writable(timeoutMs) {
+      const endsAt = performance.now() + timeoutMs
+      for (;;) {
+        const stream = behind()
+        const left = endsAt - performance.now()
+        if (stream === undefined || left <= 0) return
+        await progress(stream, left)
+      }
+    },
+    forget(peer) {
+      for (const [topic, peers] of heard) {
+        peers.delete(peer)
+        if (peers.size === 0) heard.delete(topic)
+      }
+    },
+    counts: () => counts,
+    stop() {
+      stopWatch()
+      listeners.clear()
+      gossip.removeEventListener('subscription-change', onChange)
+    },
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * What this node serves: protocol ids to endpoints, and the inbound order in one place.
+ *
+ * Inbound: size limit > decode (inbox, frame) > membership > capability > slot > schema > handler > reply. Membership is
+ * asked of the gate for the stream and again for each request, since a membership can run out while a stream lives.
+ * State: the served protocols and the inbound links of each connection.
+ */
+import type { Connection, Libp2p, Stream } from '@libp2p/interface'
+import { wireId } from '../protocols/define.ts'
+import { ParleyError } from '../protocols/errors.ts'
+import { hasCapability } from '../protocols/security/membership.ts'
+import type { Endpoint, Served } from '../protocols/wire/contract.ts'
+import { type Duplex, duplexPair } from '../protocols/wire/duplex.ts'
+import type { LinkDeps } from '../protocols/wire/link.ts'
+import { createResponder, type Reply, type Responder } from '../protocols/wire/responder.ts'
+import type { Slots } from '../protocols/wire/slots.ts'
+import type { Gate } from './gate.ts'
+import type { Membership } from './membership.ts'
+import { streamDuplex } from './stream-duplex.ts'
+
+export interface RouterDeps extends LinkDeps {
+  self: string
+  gate: Gate
+  slots: Slots
+  random(bytes: number): Uint8Array
+  /** The caller's membership; undefined for a peer that is not admitted. */
+  membership(peer: string): Membership | undefined
+  reply(reply: Reply): Promise<void>
+  done(endpoint: string, status: string, seconds: number): void
+}
+
+export interface Router {
+  /** @throws STA003 when this protocol is served already */
+  add(libp2p: Libp2p, served: Served, options?: { beforeAdmission?: boolean }): Promise<void>
+  remove(libp2p: Libp2p, protocolId: string): Promise<void>
+  serves(protocolId: string): Served | undefined
+  served(): Served[]
+  /** A link of this node to itself; it goes the same way as all the others. */
+  loopback(protocolId: string): Duplex
+  busy(connection: Connection): boolean
+  active(): number
+  load(): number
+  denied(): Record<string, number>
+  /** Lets requests in work end, then closes all inbound links. */
+  close(drainMs: number): Promise<void>
+}
+
+const MAX_STREAMS = 64
+
+interface Inbound {
+  responder: Responder
+  protocolId: string
+  connection: Connection | undefined
+}
+
+export const createRouter = (deps: RouterDeps): Router => {
+  const services = new Map<string, Served>()
+  const inbound = new Set<Inbound>()
+  const denied: Record<string, number> = { SEC001: 0, SEC002: 0, MSG004: 0 }
+  const load = () => deps.slots.active() + deps.slots.queued()
+
+  const deny = (code: 'SEC001' | 'SEC002' | 'MSG004', message: string, hint: string): never => {
+    denied[code] = (denied[code] ?? 0) + 1
+    throw new ParleyError(code, message, { hint })
+  }
+
+  const checkMembership = (peer: string): Membership | undefined => {
+    const membership = deps.membership(peer)
+    if (membership === undefined) return deny('SEC001', `${peer} is not admitted to this mesh`, 'connect again')
+    if (membership.expiresAtMs <= deps.clock.now()) {
+      return deny('SEC001', `the membership of ${peer} has run out`, 'connect again with a fresh token')
+    }
+    return membership
+  }
+
+  const checkCapability = (membership: Membership | undefined, endpoint: Endpoint, peer: string): void => {
+    if (endpoint.capability === undefined || membership === undefined) return
+    if (hasCapability(membership.caps, endpoint.capability)) return
+    deny('SEC002', `${peer} lacks the capability ${endpoint.capability}`, 'ask the operator of the mesh to grant it')
+  }
+
+  const findEndpoint = (served: Served, method: string): Endpoint => {
+    const endpoint = served.methods.get(method)
+    if (endpoint !== undefined) return endpoint
+    return deny(
+      'MSG004',
+      `${served.name} ${served.version} has no method ${JSON.stringify(method.slice(0, 64))}`,
+      `it has ${[...served.methods.keys()].slice(0, 20).join(', ')}; update the older of the two nodes`,
+    )
+  }
+
+  const start = (duplex: Duplex, served: Served, peer: string, connection: Connection | undefined, open: boolean): void => {
+    const protocolId = wireId(served)
+    const own = peer === deps.self
+    const responder = createResponder(
+      duplex,
+      {
+        ...deps,
+        load,
+        route(method) {
+          const membership = own || open ? undefined : checkMembership(peer)
+          const endpoint = findEndpoint(services.get(protocolId) ?? served, method)
+          checkCapability(membership, endpoint, peer)
+          return endpoint
+        },
+        done: (endpoint, status, seconds) => deps.done(`${served.name}.${endpoint}`, status, seconds),
+      },
+      {
+        id: deps.self,
+        protocol: served.name,
+        version: served.version,
+        peer,
+        onClose: () => inbound.delete(entry),
+      },
+    )
+    const entry: Inbound = { responder, protocolId, connection }
+    inbound.add(entry)
+  }
+
+  const closeAll = async (list: Inbound[], drainMs: number): Promise<void> => {
+    await Promise.all(list.map(({ responder }) => responder.close(drainMs)))
+  }
+
+  return {
+    async add(libp2p, served, options = {}) {
+      const protocolId = wireId(served)
+      if (services.has(protocolId)) {
+        throw new ParleyError('STA003', `${protocolId} is served already`, {
+          hint: 'stop serving it first (serve() returns a function that does), or give the protocol another name',
+        })
+      }
+      services.set(protocolId, served)
+      const open = options.beforeAdmission === true
+      const take = (stream: Stream, connection: Connection): void => {
+        const pass = (): void => start(streamDuplex(stream), served, connection.remotePeer.toString(), connection, open)
+        if (open) pass()
+        else deps.gate.hold(stream, connection, pass)
+      }
+      await libp2p.handle(protocolId, take, {
+        maxInboundStreams: MAX_STREAMS,
+        maxOutboundStreams: MAX_STREAMS,
+        runOnLimitedConnection: true,
+      })
+    },
+    async remove(libp2p, protocolId) {
+      services.delete(protocolId)
+      await libp2p.unhandle(protocolId)
+      await closeAll([...inbound].filter((entry) => entry.protocolId === protocolId), 0)
+    },
+    serves: (protocolId) => services.get(protocolId),
+    served: () => [...services.values()],
+    loopback(protocolId) {
+      const served = services.get(protocolId)
+      if (served === undefined) {
+        throw new ParleyError('MSG004', `this node does not serve ${protocolId}`, { hint: 'serve() it first' })
+      }
+      const [near, far] = duplexPair(queueMicrotask)
+      start(far, served, deps.self, undefined, false)
+      return near
+    },
+    busy: (connection) => [...inbound].some((entry) => entry.connection === connection && entry.responder.active() > 0),
+    active: () => deps.slots.active(),
+    load,
+    denied: () => denied,
+    close: (drainMs) => closeAll([...inbound], drainMs),
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * libp2p, set up for a mesh: TCP and WebSocket, Noise, yamux, identify, ping, gossipsub behind the gate.
+ *
+ * Every limit of libp2p that a mesh can meet is set on purpose here; the reasons stand beside them. Nothing is dialled
+ * by libp2p itself (supervisor.ts does that) and its connection monitor is off (presence.ts judges peers).
+ */
+import { type GossipSub, gossipsub } from '@chainsafe/libp2p-gossipsub'
+import { identify } from '@libp2p/identify'
+import type { ComponentLogger, Ed25519PrivateKey, Logger, Metrics, PeerId } from '@libp2p/interface'
+import { ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { webSockets } from '@libp2p/websockets'
+import { createLibp2p, type Libp2p } from 'libp2p'
+import type { Gate } from './gate.ts'
+import type { MeshOptions } from './options.ts'
+import { gossipId } from './pubsub.ts'
+import { tunedNoise } from './transport/noise.ts'
+import { tunedYamux } from './transport/yamux.ts'
+
+export interface TransportDeps {
+  privateKey: Ed25519PrivateKey
+  options: MeshOptions
+  gate: Gate
+  /** True for a peer that was refused a short time ago. */
+  denied(peer: PeerId): boolean
+  /** libp2p's own metrics, where they are wanted. */
+  metrics: (() => Metrics) | undefined
+}
+
+/** A gossip message above 1 MiB would go nowhere without a word; batches of events stay far below. */
+const MAX_GOSSIP_BYTES = 1 << 20
+
+const nothing = (): void => {}
+/** Formatting trace lines that nobody reads costs a quarter of the time of a short stream. */
+const silent = Object.assign(nothing, {
+  error: nothing,
+  trace: nothing,
+  enabled: false,
+  newScope: (): Logger => silent as Logger,
+})
+const silentLogger: ComponentLogger = { forComponent: () => silent as Logger }
+
+const withGate = <C extends { registrar: unknown }>(components: C, gate: Gate): C => {
+  const registrar = gate.registrar(components.registrar as Parameters<Gate['registrar']>[0])
+  return new Proxy(components, {
+    get: (target, key) => (key === 'registrar' ? registrar : Reflect.get(target, key, target)),
+  })
+}
+
+const gossipOptions = {
+  // Authors sign what they publish; see pubsub.ts.
+  globalSignaturePolicy: 'StrictNoSign' as const,
+  msgIdFn: gossipId,
+  allowPublishToZeroTopicPeers: true,
+  fallbackToFloodsub: false,
+  batchPublish: true,
+  floodPublish: true,
+  emitSelf: false,
+  maxInboundDataLength: MAX_GOSSIP_BYTES,
+  // Members are admitted one by one; on one host, in containers or behind NAT all have one address, and the default
+  // weight would silence a mesh of more than 10 peers there.
+  scoreParams: { IPColocationFactorWeight: 0 },
+}
+
+export type Transport = Libp2p<{ gossip: GossipSub }>
+
+/** Not started: handlers are registered first, so that the first peer finds them all. */
+export const createTransport = async (deps: TransportDeps): Promise<Transport> => {
+  const { options, gate } = deps
+  const { limits, timings } = options
+  return createLibp2p({
+    start: false,
+    privateKey: deps.privateKey,
+    addresses: { listen: options.listen, ...(options.announce === undefined ? {} : { announce: options.announce }) },
+    transports: [tcp({ socketCloseTimeout: 1000 }), webSockets()],
+    connectionEncrypters: [tunedNoise()],
+    streamMuxers: [tunedYamux({ maxInboundStreams: 1024, maxOutboundStreams: 1024 })],
+    logger: silentLogger,
+    connectionMonitor: { enabled: false },
+    connectionManager: {
+      maxConnections: limits.maxConnections,
+      // 5 a second and address by default: a mesh that starts on one host would refuse itself.
+      inboundConnectionThreshold: limits.inboundConnectionsPerSecond,
+      maxIncomingPendingConnections: 256,
+      // Beyond the queue dial() throws; the supervisor never has more targets than connections.
+      maxDialQueueLength: 2 * limits.maxConnections + 100,
+      maxParallelDials: 64,
+      dialTimeout: timings.dialTimeoutMs,
+      inboundUpgradeTimeout: timings.admissionTimeoutMs,
+      reconnectRetries: 0,
+      connectionCloseTimeout: 1000,
+    },
+    connectionGater: {
+      // Loopback and private addresses are where most meshes live.
+      denyDialMultiaddr: () => false,
+      denyInboundEncryptedConnection: (peer) => deps.denied(peer),
+    },
+    services: {
+      identify: identify({ agentVersion: 'parley', maxInboundStreams: 8, maxOutboundStreams: 8 }),
+      ping: ping({ maxInboundStreams: 8, maxOutboundStreams: 8 }),
+      gossip: (components: Parameters<ReturnType<typeof gossipsub>>[0]) => gossipsub(gossipOptions)(withGate(components, gate)),
+    },
+    ...(deps.metrics === undefined ? {} : { metrics: deps.metrics }),
+  })
+}

@@ -1,0 +1,51 @@
+/**
+ * What a caller does after a failed attempt. Pure; the driver waits and calls.
+ *
+ * A request may be tried again when it cannot have been handled (not sent, or refused for load) or when handling it twice
+ * is as good as once (`idempotent`). Backoff is exponential with full jitter in its upper half.
+ */
+import { isParleyError, ParleyError } from '../errors.ts'
+
+export interface Attempt {
+  /** How many were made, from 1. */
+  count: number
+  idempotent: boolean
+  /** Milliseconds left for the whole call. */
+  remainingMs: number
+  /** A number from 0 to 1. */
+  chance: number
+}
+
+export type Decision = { kind: 'give-up' } | { kind: 'retry'; delayMs: number }
+
+export const MAX_ATTEMPTS = 4
+const FIRST_DELAY_MS = 50
+const MAX_DELAY_MS = 2_000
+
+/** True where the request cannot have reached a handler. */
+export const neverHandled = (error: ParleyError): boolean =>
+  error.code === 'COM003' || (error.code === 'COM002' && error.details.sent === false)
+
+const retryAfter = (error: ParleyError): number => {
+  const told = error.details.retryAfterMs
+  return typeof told === 'number' && told > 0 && told < 60_000 ? told : 0
+}
+
+/**
+ */
+export const decide = (error: unknown, attempt: Attempt): Decision => {
+  if (!isParleyError(error, 'COM002', 'COM003')) return { kind: 'give-up' }
+  if (attempt.count >= MAX_ATTEMPTS) return { kind: 'give-up' }
+  if (!neverHandled(error) && !attempt.idempotent) return { kind: 'give-up' }
+  const top = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (attempt.count - 1))
+  const delayMs = Math.max(retryAfter(error), top / 2 + (top / 2) * attempt.chance)
+  return delayMs >= attempt.remainingMs ? { kind: 'give-up' } : { kind: 'retry', delayMs }
+}
+
+/** True where another peer may succeed with the same request. */
+export const mayFailOver = (error: unknown, idempotent: boolean): error is ParleyError => {
+  if (!(error instanceof ParleyError)) return false
+  // The peer's record was old: it does not speak this any more.
+  if (error.code === 'MSG004') return true
+  return (error.code === 'COM002' || error.code === 'COM003') && (idempotent || neverHandled(error))
+}
