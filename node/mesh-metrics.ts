@@ -1,0 +1,65 @@
+/**
+ * The metrics that MESSAGES.md (Monitoring) names, with exactly those names and labels, and the bundle of those that a
+ * mesh counts from its first day on. `message_latency` has no unit in its name because its source has none; it is in
+ * seconds like the others.
+ * Keeps no state of its own. Source: seeds 002 and 003, MESSAGES.md.
+ */
+import type { MessageType } from '../protocols/wire/envelope.ts'
+import type { Add, GaugeRows, NodeMetrics, Observe } from './metrics.ts'
+
+export type Direction = 'inbound' | 'outbound'
+
+export const NAMED = {
+  messages: {
+    name: 'messages_total',
+    help: 'Messages, by direction (inbound, outbound), type and status',
+    labels: ['direction', 'type', 'status'],
+  },
+  latency: {
+    name: 'message_latency_seconds',
+    help: 'Time that an operation on a message took, by operation and type of the message',
+    labels: ['operation', 'type'],
+  },
+  pairLatency: {
+    name: 'message_latency',
+    help: 'Seconds from sending a request to its answer, by agent names',
+    labels: ['source', 'destination'],
+  },
+  connections: {
+    name: 'active_connections',
+    help: 'Connections that are open, by name of the agent at the other end',
+    label: 'destination',
+  },
+} as const
+
+export interface MeshMetrics {
+  /** The counter for one combination; look it up once and keep it. `status`: `sent`, `received`, or why it failed. */
+  messages(direction: Direction, type: MessageType, status: string): Add
+  /** `operation`: `call`, `handle`, … ; look it up once and keep it. */
+  latency(operation: string, type: MessageType): Observe
+  /** Names of agents, not peer ids. Does nothing unless it is switched on. */
+  pairLatency(source: string, destination: string, seconds: number): void
+}
+
+export interface MeshMetricsOptions {
+  /** Open connections by agent name, read at each scrape; several rows of one name are added up. */
+  connections(): GaugeRows
+  /** `message_latency{source,destination}`: up to 1,000 more series; off unless told. */
+  pairLatency?: boolean
+}
+
+export const meshMetrics = (metrics: NodeMetrics, options: MeshMetricsOptions): MeshMetrics => {
+  const { messages, latency, pairLatency, connections } = NAMED
+  const count = metrics.counter(messages.name, messages.help, messages.labels)
+  const time = metrics.histogram(latency.name, latency.help, latency.labels)
+  const pair = options.pairLatency
+    ? metrics.histogram(pairLatency.name, pairLatency.help, pairLatency.labels)
+    : undefined
+  metrics.gauges(connections.name, connections.help, connections.label, options.connections)
+
+  return {
+    messages: (direction, type, status) => count.with({ direction, type, status }),
+    latency: (operation, type) => time.with({ operation, type }),
+    pairLatency: (source, destination, seconds) => pair?.(seconds, { source, destination }),
+  }
+}
