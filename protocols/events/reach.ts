@@ -57,7 +57,10 @@ export const createAudience = (topic: string): Audience => ({
 export type ReachPort = Pick<Port, 'timers' | 'log' | 'gossip' | 'members' | 'onMember' | 'serve' | 'to'>
 
 export interface Reach {
-  /** Tells every neighbour of these topics that does not know yet, and waits for the answers. */
+  /**
+   * Tells every neighbour that does not know yet of these topics. They are `waiting` before this returns; the promise is
+   * for all the answers.
+   */
   announce(audiences: readonly Audience[]): Promise<void>
   /** Waits until nobody is being asked about the topic, or `timeoutMs`. */
   settled(audience: Audience, timeoutMs: number): Promise<void>
@@ -108,6 +111,10 @@ export const createReach = (port: ReachPort, options: ReachOptions): Reach => {
   /** Asks one neighbour about topics that are already marked as waiting for it. */
   const ask = async (member: Member, audiences: readonly Audience[]): Promise<void> => {
     const peer = member.id
+    const settleAll = () => {
+      if (members.get(peer) === member) for (const audience of audiences) settle(audience, peer)
+    }
+    const cancel = port.timers.after(syncMs, settleAll)
     try {
       const topics = audiences.map((audience) => audience.topic)
       const { seen, hears } = await port.to(peer, eventsProtocol).sync({ topics }, { timeoutMs: syncMs })
@@ -121,13 +128,14 @@ export const createReach = (port: ReachPort, options: ReachOptions): Reach => {
     } catch (error) {
       if (members.get(peer) === member) port.log.warn('a neighbour did not answer about topics', { peer, error })
     } finally {
-      if (members.get(peer) === member) for (const audience of audiences) settle(audience, peer)
+      cancel()
+      settleAll()
     }
   }
 
-  const announce = async (audiences: readonly Audience[]): Promise<void> => {
+  const announce = async (audiences: readonly Audience[], to: Iterable<Member> = members.values()): Promise<void> => {
     const asks: { member: Member; news: Audience[] }[] = []
-    for (const member of members.values()) {
+    for (const member of to) {
       const news = audiences.filter(({ waiting, confirmed }) => !waiting.has(member.id) && !confirmed.has(member.id))
       for (const audience of news) audience.waiting.add(member.id)
       if (news.length > 0) asks.push({ member, news })
@@ -149,7 +157,7 @@ export const createReach = (port: ReachPort, options: ReachOptions): Reach => {
   const welcome = (member: Member): void => {
     if (members.has(member.id)) forget(member.id)
     members.set(member.id, member)
-    void announce([...options.audiences()])
+    void announce([...options.audiences()], [member])
   }
 
   const stops: Stop[] = [

@@ -160,7 +160,10 @@ export const createQueue = (listener: Listener<unknown> | undefined, limit: numb
       return
     }
     const reader = readers.shift()
-    if (reader === undefined) return enqueue(event)
+    if (reader === undefined) {
+      enqueue(event)
+      return
+    }
     if (expired(event)) {
       readers.unshift(reader)
       return

@@ -1,0 +1,104 @@
+/** What a program sees of events; events.ts says what is promised. */
+import type { ZodType, z } from 'zod'
+import type { Port, Stop } from '../port.ts'
+import type { Priority } from '../wire/envelope.ts'
+import type { EventDefinition } from './define-event.ts'
+import type { Invalid, Listener, MeshEvent, Missed } from './event.ts'
+import type { RecentEvent } from './recent.ts'
+import type { Subscription } from './subscription.ts'
+
+export interface PublishOptions {
+  /** Where the definition is for a family of topics (`tasks.status.*`): the one to publish to. */
+  topic?: string
+  /** 1 to 128 characters; made from publisher, epoch and sequence unless told. */
+  id?: string
+  type?: string
+  conversationId?: string
+  correlationId?: string
+  /** At most 32, of 4096 characters together. */
+  headers?: Record<string, string>
+  priority?: Priority
+  /** Milliseconds after which the event is worth nothing; it is dropped and counted where it is found expired. */
+  ttlMs?: number
+  /** Ends the waiting, not the event: it may still go out. */
+  signal?: AbortSignal
+}
+
+export interface Receipt {
+  readonly id: string
+  readonly topic: string
+  readonly epoch: number
+  readonly sequence: number
+  /** Peers that gossip sent it to directly. 0: nobody else was there to hear it. */
+  readonly recipients: number
+}
+
+export interface SubscribeOptions {
+  /** Told about events that did not arrive, and about those dropped because this subscription's queue was full. */
+  onMissed?: (missed: Missed) => void
+  /** Told about events whose data does not fit their definition. */
+  onInvalid?: (invalid: Invalid) => void
+  /** Events that wait while the listener works; `queueEvents` of the settings unless told. */
+  queueEvents?: number
+  /** Aborting it unsubscribes. */
+  signal?: AbortSignal
+}
+
+export interface TopicFigures {
+  readonly topic: string
+  /** By this node. */
+  readonly published: number
+  /** Heard on this node, its own included where somebody here listens. */
+  readonly received: number
+  /** Events a second, both together, since it was last asked; at least over one second. */
+  readonly rate: number
+  /** Subscriptions on this node that match. */
+  readonly subscribers: number
+  /** Neighbours subscribed to the first word. */
+  readonly peers: number
+}
+
+export interface Events {
+  /**
+   * @returns once the event's batch went to gossip
+   * @throws MSG001 for a topic, data or option that is not usable, MSG002 for data that JSON cannot hold, COM003 (with
+   *   `retryAfterMs` in its details) when too much waits already, COM002 when it could not be sent
+   */
+  publish<S extends ZodType>(event: EventDefinition<S>, data: z.input<S>, options?: PublishOptions): Promise<Receipt>
+  publish(topic: string, data: unknown, options?: PublishOptions): Promise<Receipt>
+  /** Publishes to the topic that the settings name for this type, `task.events.default` unless told. */
+  emit(type: string, data: unknown, options?: Omit<PublishOptions, 'type' | 'topic'>): Promise<Receipt>
+  /**
+   * Hears a topic or a pattern (`*` one word, `#` the rest). Without a listener the subscription is read by `for await`.
+   * @returns once the neighbours know of it, or after `syncMs`; `confirmed` and `unconfirmed` say which
+   */
+  subscribe<S extends ZodType>(
+    event: EventDefinition<S>,
+    listener?: Listener<z.output<S>>,
+    options?: SubscribeOptions,
+  ): Promise<Subscription<z.output<S>>>
+  subscribe(pattern: string, listener?: Listener<unknown>, options?: SubscribeOptions): Promise<Subscription>
+  topics(): TopicFigures[]
+  /** The last events that were published or heard here, oldest first. */
+  recent(): RecentEvent[]
+  /** Sees every event that is published or heard here, unchecked. For a page or a log; it must be quick. */
+  onEvent(fn: (event: MeshEvent) => void): Stop
+  /** Sends what waits, for at most `syncMs`, ends all subscriptions and stops listening. */
+  stop(): Promise<void>
+}
+
+export type EventsPort = Pick<
+  Port,
+  | 'self'
+  | 'clock'
+  | 'timers'
+  | 'log'
+  | 'metrics'
+  | 'gossip'
+  | 'sign'
+  | 'verify'
+  | 'members'
+  | 'onMember'
+  | 'serve'
+  | 'to'
+>

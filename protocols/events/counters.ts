@@ -1,0 +1,70 @@
+/**
+ * The figures of the events feature. Labels are bounded: the first 50 first words by name, all others as `other`.
+ *
+ * Counted per batch where that is possible, so that the hot path does not pay per event.
+ */
+import { type Code, ParleyError } from '../errors.ts'
+import type { Port } from '../port.ts'
+import type { Refusal } from './inlet.ts'
+
+const MAX_LABELS = 50
+
+/**
+ * Why an event did not reach a listener. `overflow`: queue full; `expired`: its ttl was over; `invalid`: not what its
+ * definition says; `malformed`: it could not be read.
+ */
+export type Dropped = 'overflow' | 'expired' | 'invalid' | 'malformed'
+
+/** Why publish() rejected. */
+export type Rejected = 'invalid' | 'unserializable' | 'overloaded' | 'failed'
+
+const REJECTED: Partial<Record<Code, Rejected>> = { MSG001: 'invalid', MSG002: 'unserializable', COM003: 'overloaded' }
+
+export const createCounters = ({ metrics }: Pick<Port, 'metrics'>) => {
+  const { counter } = metrics
+  const published = counter('events_published_total', 'Events handed to gossip', ['topic'])
+  const alone = counter('events_without_recipients_total', 'Events handed to gossip that no peer was there for', [
+    'topic',
+  ])
+  const received = counter('events_received_total', 'Events in verified batches', ['topic'])
+  const missed = counter('events_missed_total', 'Events that are missing between two batches of one publisher', [
+    'topic',
+  ])
+  const batches = counter('event_batches_total', 'Batches handed to gossip or let in', ['direction'])
+  const refused = counter('event_batches_refused_total', 'Batches that were not let in', ['reason'])
+  const dropped = counter('events_dropped_total', 'Events that arrived and did not reach a listener', ['reason'])
+  const rejected = counter('events_rejected_total', 'Events that publish() refused or could not send', ['reason'])
+  const failures = counter('event_listener_errors_total', 'Listeners that threw', ['topic'])
+  const unfollowed = counter('event_words_unfollowed_total', 'First words not followed because there are too many')
+
+  const labels = new Set<string>()
+  const label = (word: string): { topic: string } => {
+    if (!labels.has(word) && labels.size < MAX_LABELS) labels.add(word)
+    return { topic: labels.has(word) ? word : 'other' }
+  }
+
+  return {
+    sent(word: string, events: number, recipients: number) {
+      published(label(word), events)
+      if (recipients === 0) alone(label(word), events)
+      batches({ direction: 'out' })
+    },
+    received(word: string, events: number) {
+      received(label(word), events)
+      batches({ direction: 'in' })
+    },
+    missed: (word: string, events: number) => missed(label(word), events),
+    refused: (reason: Refusal) => refused({ reason }),
+    dropped: (reason: Dropped) => dropped({ reason }),
+    rejected: (reason: Rejected, events: number) => rejected({ reason }, events),
+    /** By the code of what publish() threw. */
+    rejectedFor(error: unknown) {
+      const reason = error instanceof ParleyError ? REJECTED[error.code] : undefined
+      rejected({ reason: reason ?? 'failed' })
+    },
+    listenerFailed: (word: string) => failures(label(word)),
+    unfollowed: () => unfollowed(),
+  }
+}
+
+export type Counters = ReturnType<typeof createCounters>

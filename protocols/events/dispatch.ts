@@ -1,0 +1,231 @@
+/**
+ * Brings events to those who listen on this node: subscriptions, taps and the list of recent events.
+ *
+ * An event that came from a peer and one that was published here take the same way from their JSON on, so a listener
+ * cannot tell them apart and cannot reach into the publisher's data. Events published here are handed out in a microtask:
+ * a listener never runs inside publish().
+ */
+import type { Log, Port, Stop } from '../port.ts'
+import type { Marks } from './batch.ts'
+import type { Counters } from './counters.ts'
+import { checkData, type EventDefinition } from './define-event.ts'
+import type { Invalid, MeshEvent, Missed } from './event.ts'
+import type { OpenBatch, WireEvent } from './read-batch.ts'
+import { createRecent, type Recent } from './recent.ts'
+import type { Queue } from './subscription.ts'
+import { firstWord, type Matcher } from './topic.ts'
+import { createTopicTable, type Topic, type TopicTable } from './topic-table.ts'
+
+/** One subscription, seen from here. */
+export interface Sub {
+  /** First word of the pattern; undefined when it is a wildcard. */
+  readonly word: string | undefined
+  readonly match: Matcher
+  readonly definition: EventDefinition | undefined
+  readonly queue: Queue
+  readonly onInvalid: ((invalid: Invalid) => void) | undefined
+}
+
+export interface Dispatch {
+  readonly topics: TopicTable<Sub>
+  readonly recent: Recent
+  add(sub: Sub): void
+  remove(sub: Sub): void
+  all(): Iterable<Sub>
+  /** Subscriptions whose first word is a wildcard. */
+  open(): number
+  listeners(topic: Topic<Sub>): readonly Sub[]
+  /** True when somebody may listen to a topic of this word. */
+  wanted(word: string): boolean
+  /** An event out of a verified batch. */
+  remote(batch: OpenBatch, index: number, event: WireEvent, arrivedAt: number): void
+  /** An event that was just published here. */
+  local(topic: Topic<Sub>, id: string, sequence: number, text: string, marks: Marks | undefined): void
+  missed(missed: Missed): void
+  tap(fn: (event: MeshEvent) => void): Stop
+  /** Counts a listener that threw, and logs at most one a second. */
+  failed(word: string, error: unknown): void
+}
+
+const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({})
+const LOG_EVERY_MS = 1000
+
+/** One line a second at most, which says how many it stands for. */
+const createFailureLog = (log: Log, monotonic: () => number) => {
+  let loggedAt = Number.NEGATIVE_INFINITY
+  let unlogged = 0
+  return (word: string, error: unknown): void => {
+    unlogged += 1
+    const now = monotonic()
+    if (now - loggedAt < LOG_EVERY_MS) return
+    log.error('a listener failed', { word, error, failures: unlogged })
+    loggedAt = now
+    unlogged = 0
+  }
+}
+
+const build = (
+  topic: Topic<Sub>,
+  from: { id: string; source: string; timestamp: number; epoch: number; sequence: number },
+  data: unknown,
+  marks: Marks | undefined,
+  expiresAt: number | undefined,
+): MeshEvent => ({
+  id: from.id,
+  topic: topic.name,
+  data,
+  source: from.source,
+  timestamp: from.timestamp,
+  epoch: from.epoch,
+  sequence: from.sequence,
+  type: marks?.type,
+  version: marks?.version,
+  conversationId: marks?.conversationId,
+  correlationId: marks?.correlationId,
+  headers: marks?.headers ?? NO_HEADERS,
+  priority: marks?.priority ?? 'normal',
+  expiresAt,
+})
+
+export const eventId = (source: string, word: string, epoch: number, sequence: number | ''): string =>
+  `${source}/${word}/${epoch}/${sequence}`
+
+export const createDispatch = (
+  port: Pick<Port, 'self' | 'clock' | 'log'>,
+  definitionOf: (topic: string) => EventDefinition | undefined,
+  recentEvents: number,
+  counters: Counters,
+): Dispatch => {
+  const topics = createTopicTable<Sub>(definitionOf)
+  const recent = createRecent(recentEvents)
+  const byWord = new Map<string, Set<Sub>>()
+  const open = new Set<Sub>()
+  const taps = new Set<(event: MeshEvent) => void>()
+  let changes = 0
+  let queued: (() => void)[] = []
+  const monotonic = () => port.clock.monotonic()
+  const logFailure = createFailureLog(port.log, monotonic)
+
+  const failed = (word: string, error: unknown): void => {
+    counters.listenerFailed(word)
+    logFailure(word, error)
+  }
+  const guarded = (word: string, fn: () => void): void => {
+    try {
+      fn()
+    } catch (error) {
+      failed(word, error)
+    }
+  }
+
+  const listeners = (topic: Topic<Sub>): readonly Sub[] => {
+    if (topic.listenersAt !== changes) {
+      topic.listeners = [...(byWord.get(topic.word) ?? []), ...open].filter((sub) => sub.match(topic.name))
+      topic.listenersAt = changes
+    }
+    return topic.listeners
+  }
+
+  const invalid = (sub: Sub, event: MeshEvent, issues: Invalid['issues']): void => {
+    counters.dropped('invalid')
+    const { id, topic, source } = event
+    if (sub.onInvalid !== undefined) guarded(firstWord(topic), () => sub.onInvalid?.({ id, topic, source, issues }))
+  }
+
+  const hand = (topic: Topic<Sub>, event: MeshEvent): void => {
+    for (const tap of taps) guarded(topic.word, () => tap(event))
+    let definition: EventDefinition | undefined
+    let checked: ReturnType<typeof checkData> | undefined
+    for (const sub of listeners(topic)) {
+      const wanted = sub.definition ?? topic.definition
+      if (wanted === undefined) {
+        sub.queue.push(event)
+        continue
+      }
+      if (checked === undefined || definition !== wanted) checked = checkData(wanted, event.data)
+      definition = wanted
+      if (checked.ok) sub.queue.push({ ...event, data: checked.data })
+      else invalid(sub, event, checked.issues)
+    }
+  }
+
+  const flush = (): void => {
+    const now = queued
+    queued = []
+    for (const deliver of now) deliver()
+  }
+
+  return {
+    topics,
+    recent,
+    add(sub) {
+      changes += 1
+      if (sub.word === undefined) open.add(sub)
+      else byWord.set(sub.word, (byWord.get(sub.word) ?? new Set()).add(sub))
+    },
+    remove(sub) {
+      changes += 1
+      open.delete(sub)
+      if (sub.word === undefined) return
+      const subs = byWord.get(sub.word)
+      subs?.delete(sub)
+      if (subs?.size === 0) byWord.delete(sub.word)
+    },
+    *all() {
+      yield* open
+      for (const subs of byWord.values()) yield* subs
+    },
+    open: () => open.size,
+    listeners,
+    wanted: (word) => open.size > 0 || taps.size > 0 || byWord.has(word),
+    remote(batch, index, wire, arrivedAt) {
+      let topic: Topic<Sub>
+      let data: unknown
+      try {
+        topic = topics.get(wire.topic)
+        if (topic.word !== batch.word) return counters.dropped('malformed')
+        data = JSON.parse(wire.text)
+      } catch {
+        // A topic that is not one, or a payload that is not JSON.
+        return counters.dropped('malformed')
+      }
+      topic.received += 1
+      topic.touched = true
+      const { publisher: source, epoch, sentAt: timestamp } = batch
+      const sequence = batch.first + index
+      const id = wire.id ?? eventId(source, batch.word, epoch, sequence)
+      recent.add(id, topic.name, source, timestamp, wire.type, wire.text)
+      let expiresAt: number | undefined
+      if (wire.ttlMs !== undefined && wire.ttlMs > 0) {
+        expiresAt = arrivedAt + wire.ttlMs - batch.waitedMs
+        if (expiresAt <= monotonic()) return counters.dropped('expired')
+      }
+      hand(topic, build(topic, { id, source, timestamp, epoch, sequence }, data, wire, expiresAt))
+    },
+    local(topic, id, sequence, text, marks) {
+      const timestamp = port.clock.now()
+      const { id: source, incarnation: epoch } = port.self
+      recent.add(id, topic.name, source, timestamp, marks?.type, text)
+      if (taps.size === 0 && listeners(topic).length === 0) return
+      const expiresAt = marks?.ttlMs === undefined ? undefined : monotonic() + marks.ttlMs
+      if (queued.length === 0) queueMicrotask(flush)
+      queued.push(() => {
+        topic.received += 1
+        hand(topic, build(topic, { id, source, timestamp, epoch, sequence }, JSON.parse(text), marks, expiresAt))
+      })
+    },
+    missed(missed) {
+      for (const sub of open) sub.queue.missed(missed)
+      for (const sub of byWord.get(missed.word) ?? []) sub.queue.missed(missed)
+    },
+    tap(fn) {
+      // A function of its own, so that the same one given twice is called twice and removed once.
+      const tap = (event: MeshEvent) => fn(event)
+      taps.add(tap)
+      return () => {
+        taps.delete(tap)
+      }
+    },
+    failed,
+  }
+}

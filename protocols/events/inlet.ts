@@ -1,0 +1,133 @@
+/**
+ * The way in of one first word: a batch is opened, its signature checked, replays refused, its events read.
+ *
+ * Signatures are checked in parallel, batches are accepted in the order in which they came: otherwise a batch whose check
+ * ended first would make the one before it look like a replay. The bytes of batches under check are bounded, over all
+ * inlets. Between accept and deliver a batch is kept under the identity of its bytes, so that it is opened once.
+ */
+import { isParleyError } from '../errors.ts'
+import type { Port } from '../port.ts'
+import { eventReader, type OpenBatch, openBatch, signedBytes, type WireEvent } from './read-batch.ts'
+import type { Range, Seen } from './seen.ts'
+
+/** Why a batch was not let in. */
+export type Refusal = 'malformed' | 'overloaded' | 'foreign' | 'signature' | 'duplicate' | 'stale' | 'unchecked'
+
+/** Bytes of batches whose signature is being checked, over all inlets. */
+export interface Checking {
+  bytes: number
+}
+
+export interface InletHooks {
+  refused(reason: Refusal): void
+  /** A verified batch was let in after the events in `missed` did not come. */
+  missed(publisher: string, epoch: number, missed: Range): void
+  /** False when nobody listens: the events are then not even read. */
+  wanted(): boolean
+  event(batch: OpenBatch, index: number, event: WireEvent, arrivedAt: number): void
+  /** An event inside a verified batch could not be read. */
+  malformed(): void
+  batch(events: number): void
+}
+
+export interface Inlet {
+  accept(bytes: Uint8Array): Promise<boolean>
+  deliver(bytes: Uint8Array): void
+}
+
+interface Accepted {
+  /** Brought back by gossip after a restart: it may travel on, but it is not news here. */
+  readonly own: boolean
+  readonly batch: OpenBatch
+  readonly missed: Range | undefined
+  /** Monotonic: time spent waiting after this counts against the events' ttl. */
+  readonly arrivedAt: number
+}
+
+const open = (bytes: Uint8Array): OpenBatch | undefined => {
+  try {
+    return openBatch(bytes)
+  } catch (error) {
+    if (isParleyError(error, 'MSG003')) return undefined
+    throw error
+  }
+}
+
+export const createInlet = (
+  port: Pick<Port, 'self' | 'clock' | 'verify'>,
+  word: string,
+  prefix: Uint8Array,
+  limits: { maxUnverifiedBytes: number },
+  checking: Checking,
+  seen: Seen,
+  hooks: InletHooks,
+): Inlet => {
+  const accepted = new WeakMap<Uint8Array, Accepted>()
+  let order: Promise<unknown> = Promise.resolve()
+
+  const refuse = (reason: Refusal): false => {
+    hooks.refused(reason)
+    return false
+  }
+
+  const admit = (bytes: Uint8Array, batch: OpenBatch, arrivedAt: number): boolean => {
+    if (batch.publisher === port.self.id) {
+      accepted.set(bytes, { own: true, batch, missed: undefined, arrivedAt })
+      return true
+    }
+    const verdict = seen.admit(batch.publisher, word, batch.epoch, batch.first, batch.spans.length / 2)
+    if (verdict.kind === 'duplicate' || verdict.kind === 'stale') return refuse(verdict.kind)
+    const missed = verdict.kind === 'fresh' ? verdict.missed : undefined
+    accepted.set(bytes, { own: false, batch, missed, arrivedAt })
+    return true
+  }
+
+  const check = async (bytes: Uint8Array, batch: OpenBatch, before: Promise<unknown>): Promise<boolean> => {
+    const arrivedAt = port.clock.monotonic()
+    // Started now, looked at in its turn.
+    const verifying = port.verify(batch.publisher, signedBytes(prefix, batch), batch.signature).catch(() => false)
+    await before
+    const genuine = await verifying
+    checking.bytes -= bytes.length
+    return genuine ? admit(bytes, batch, arrivedAt) : refuse('signature')
+  }
+
+  const read = (batch: OpenBatch, arrivedAt: number): void => {
+    const eventAt = eventReader(batch)
+    const count = batch.spans.length / 2
+    for (let index = 0; index < count; index += 1) {
+      let event: WireEvent
+      try {
+        event = eventAt(index)
+      } catch (error) {
+        if (!isParleyError(error, 'MSG003')) throw error
+        hooks.malformed()
+        continue
+      }
+      hooks.event(batch, index, event, arrivedAt)
+    }
+  }
+
+  return {
+    accept(bytes) {
+      const batch = open(bytes)
+      if (batch === undefined) return Promise.resolve(refuse('malformed'))
+      if (batch.word !== word) return Promise.resolve(refuse('foreign'))
+      if (checking.bytes + bytes.length > limits.maxUnverifiedBytes) return Promise.resolve(refuse('overloaded'))
+      checking.bytes += bytes.length
+      const result = check(bytes, batch, order)
+      order = result
+      return result
+    },
+    deliver(bytes) {
+      const entry = accepted.get(bytes)
+      if (entry === undefined) return hooks.refused('unchecked')
+      accepted.delete(bytes)
+      if (entry.own) return
+      const { batch, missed, arrivedAt } = entry
+      hooks.batch(batch.spans.length / 2)
+      if (missed !== undefined) hooks.missed(batch.publisher, batch.epoch, missed)
+      if (hooks.wanted()) read(batch, arrivedAt)
+    },
+  }
+}

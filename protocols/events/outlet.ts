@@ -1,0 +1,233 @@
+/**
+ * The way out of one first word: events gather into a batch, batches are signed in parallel and sent in order.
+ *
+ * A batch closes when it is full, when it is `batchMs` old, and at once when none is on its way: so a lone event leaves
+ * immediately, and under load the time that signing takes is what fills the next batch. Before a batch is taken, the
+ * outlet waits until the neighbours know each other's topics (reach.ts) and no outbound buffer is too full.
+ *
+ * State: the open batch, those that wait, the next sequence number. Bounded by the budget, which all outlets share.
+ */
+import { ParleyError } from '../errors.ts'
+import type { Port, Stop } from '../port.ts'
+import { Writer } from '../wire/protobuf.ts'
+import { type Marks, putEvent, seal, toSign } from './batch.ts'
+import type { Settings } from './options.ts'
+
+/** A larger buffer is given back after the batch that needed it. */
+const KEPT_BUFFER_BYTES = 256 * 1024
+const RETRY_AFTER_MS = 100
+
+/** Bytes of events that wait to be sent, over all outlets. */
+export interface Budget {
+  queuedBytes: number
+}
+
+export type OutletPort = Pick<Port, 'self' | 'clock' | 'timers' | 'gossip' | 'sign'>
+
+export interface OutletHooks {
+  /** Resolves when the batch may go, whose first event came at `openedAt` (monotonic). */
+  ready(openedAt: number): Promise<void>
+  sent(events: number, recipients: number): void
+  failed(events: number, error: unknown): void
+}
+
+export interface Outlet {
+  /**
+   * Puts an event into the open batch; its number is then `last()`.
+   * @returns to how many peers the batch went; one promise for all events of a batch
+   * @throws COM003 when too many bytes wait already
+   */
+  append(topic: Uint8Array, text: string, marks: Marks | undefined): Promise<number>
+  /** Sequence number of the event appended last; 0 before the first. */
+  last(): number
+  /** Resolves when nothing waits and nothing is on its way. */
+  idle(): Promise<void>
+  /** Fails what still waits. */
+  stop(): void
+}
+
+interface Batch {
+  /** Sequence number of the first event. */
+  first: number
+  count: number
+  /** Set when the batch is closed; before, the events are in the writer. */
+  events: Uint8Array | undefined
+  openedAt: number
+  /** Settled when the batch went to gossip. */
+  readonly sent: PromiseWithResolvers<number>
+}
+
+const stoppedError = (): ParleyError =>
+  new ParleyError('COM002', 'the mesh stopped before this event was sent', { hint: 'publish before stop()' })
+
+export const createOutlet = (
+  port: OutletPort,
+  word: string,
+  topic: string,
+  prefix: Uint8Array,
+  settings: Settings,
+  budget: Budget,
+  hooks: OutletHooks,
+): Outlet => {
+  const { batchEvents, batchBytes, batchMs, pipeline, maxQueuedBytes } = settings
+  let writer = new Writer(batchBytes)
+  let open: Batch | undefined
+  const full: Batch[] = []
+  let next = 1
+  let flying = 0
+  let order: Promise<void> = Promise.resolve()
+  let clearing = false
+  let clear = false
+  let timer: Stop | undefined
+  let due = false
+  let stopped = false
+  const idlers: (() => void)[] = []
+
+  const newBatch = (): Batch => {
+    const sent = Promise.withResolvers<number>()
+    return { first: next, count: 0, events: undefined, openedAt: port.clock.monotonic(), sent }
+  }
+
+  const close = (): void => {
+    if (open === undefined) return
+    open.events = writer.finish()
+    writer.at = 0
+    if (writer.bytes.length > KEPT_BUFFER_BYTES) writer = new Writer(batchBytes)
+    full.push(open)
+    open = undefined
+    due = false
+  }
+
+  const sign = (batch: Batch, events: Uint8Array): Promise<Uint8Array> => {
+    const waitedMs = Math.max(0, Math.round(port.clock.monotonic() - batch.openedAt))
+    const header = { publisher: port.self.id, word, epoch: port.self.incarnation, first: batch.first, waitedMs }
+    const signed = toSign(prefix, { ...header, sentAt: port.clock.now() }, events)
+    return port.sign(signed).then((signature) => seal(signed.subarray(prefix.length), signature))
+  }
+
+  const fail = (batch: Batch, error: unknown): void => {
+    hooks.failed(batch.count, error)
+    const what = `${batch.count} events of ${word} from number ${batch.first} on could not be sent`
+    const hint = 'see the cause in the log; publish them again if they matter'
+    batch.sent.reject(error instanceof ParleyError ? error : new ParleyError('COM002', what, { hint, cause: error }))
+  }
+
+  const launch = (batch: Batch, events: Uint8Array): void => {
+    flying += 1
+    const sealed = sign(batch, events)
+    // It is awaited in its turn, perhaps after it failed.
+    sealed.catch(() => undefined)
+    const before = order
+    order = (async () => {
+      await before
+      try {
+        const recipients = await port.gossip.publish(topic, await sealed)
+        hooks.sent(batch.count, recipients)
+        batch.sent.resolve(recipients)
+      } catch (error) {
+        fail(batch, error)
+      }
+      flying -= 1
+      budget.queuedBytes -= events.length
+      advance()
+    })()
+  }
+
+  const tick = (): void => {
+    timer = undefined
+    if (open === undefined) return
+    const restMs = open.openedAt + batchMs - port.clock.monotonic()
+    if (restMs > 0) timer = port.timers.after(Math.ceil(restMs), tick)
+    else {
+      due = true
+      advance()
+    }
+  }
+
+  const makeClear = async (openedAt: number): Promise<void> => {
+    await hooks.ready(openedAt)
+    // If even the waiting fails, so will the sending, and that is where it is reported.
+    await port.gossip.writable(settings.syncMs).catch(() => undefined)
+    clear = true
+    clearing = false
+    advance()
+  }
+
+  /** Sends what may be sent now. */
+  const advance = (): void => {
+    while (!clearing && flying < pipeline) {
+      const oldest = full[0] ?? (flying === 0 || due ? open : undefined)
+      if (oldest === undefined) {
+        if (open !== undefined) timer ??= port.timers.after(batchMs, tick)
+        break
+      }
+      if (!clear) {
+        clearing = true
+        void makeClear(oldest.openedAt)
+        return
+      }
+      clear = false
+      if (full.length === 0) close()
+      const batch = full.shift()
+      if (batch?.events !== undefined) launch(batch, batch.events)
+    }
+    if (flying === 0 && !clearing && open === undefined) for (const resolve of idlers.splice(0)) resolve()
+  }
+
+  return {
+    append(name, text, marks) {
+      if (stopped) throw stoppedError()
+      let start = writer.at
+      const ttl = marks?.ttlMs
+      // The wire counts from the opening of the batch.
+      const put = () => {
+        const age = ttl === undefined || open === undefined ? 0 : Math.round(port.clock.monotonic() - open.openedAt)
+        putEvent(writer, name, text, ttl === undefined ? marks : { ...marks, ttlMs: ttl + age })
+      }
+      put()
+      const size = writer.at - start
+      if (budget.queuedBytes + size > maxQueuedBytes) {
+        writer.at = start
+        throw new ParleyError(
+          'COM003',
+          `${budget.queuedBytes} bytes of events wait already, at most ${maxQueuedBytes}`,
+          {
+            hint: 'await publish() before the next one, or publish less',
+            details: { retryAfterMs: RETRY_AFTER_MS, queuedBytes: budget.queuedBytes },
+          },
+        )
+      }
+      if (start > 0 && writer.at > batchBytes) {
+        writer.at = start
+        close()
+        start = 0
+        put()
+      }
+      open ??= newBatch()
+      budget.queuedBytes += writer.at - start
+      open.count += 1
+      next += 1
+      const { promise } = open.sent
+      if (open.count >= batchEvents || writer.at >= batchBytes) close()
+      advance()
+      return promise
+    },
+    last: () => next - 1,
+    idle() {
+      if (flying === 0 && !clearing && open === undefined && full.length === 0) return Promise.resolve()
+      return new Promise((resolve) => {
+        idlers.push(resolve)
+      })
+    },
+    stop() {
+      stopped = true
+      timer?.()
+      close()
+      for (const batch of full.splice(0)) {
+        budget.queuedBytes -= batch.events?.length ?? 0
+        fail(batch, stoppedError())
+      }
+      for (const resolve of idlers.splice(0)) resolve()
+    },
+  }
+}

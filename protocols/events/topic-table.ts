@@ -1,0 +1,74 @@
+/**
+ * What is known of each topic by name: its figures, its definition, who listens to it here.
+ *
+ * Bounded: names such as `tasks.status.<id>` come and go, so beyond 1024 the first one is dropped that nothing happened
+ * to since the last look (second chance, Corbató 1968). A topic dropped loses its figures, not its events.
+ */
+import { fromString } from 'uint8arrays/from-string'
+import type { EventDefinition } from './define-event.ts'
+import { checkTopic, firstWord } from './topic.ts'
+
+export const MAX_TOPICS = 1024
+
+export interface Topic<L> {
+  readonly name: string
+  readonly word: string
+  readonly utf8: Uint8Array
+  readonly definition: EventDefinition | undefined
+  published: number
+  received: number
+  /** Something happened since the last look for one to drop. */
+  touched: boolean
+  /** Who listens here, as of `listenersAt`. */
+  listeners: readonly L[]
+  listenersAt: number
+  /** Events until the last sample, for the rate. */
+  sampled: number
+  sampledAt: number
+  rate: number
+}
+
+export interface TopicTable<L> {
+  /** @throws MSG001 for a name that is not usable */
+  get(name: string): Topic<L>
+  all(): Topic<L>[]
+}
+
+export const createTopicTable = <L>(definitionOf: (topic: string) => EventDefinition | undefined): TopicTable<L> => {
+  const topics = new Map<string, Topic<L>>()
+
+  const makeRoom = (): void => {
+    for (const [name, topic] of topics) {
+      topics.delete(name)
+      if (!topic.touched) return
+      topic.touched = false
+      topics.set(name, topic)
+    }
+  }
+
+  const add = (name: string): Topic<L> => {
+    checkTopic(name)
+    if (topics.size >= MAX_TOPICS) makeRoom()
+    const topic: Topic<L> = {
+      name,
+      word: firstWord(name),
+      utf8: fromString(name),
+      definition: definitionOf(name),
+      published: 0,
+      received: 0,
+      touched: true,
+      listeners: [],
+      listenersAt: -1,
+      sampled: 0,
+      sampledAt: 0,
+      rate: 0,
+    }
+    topics.set(name, topic)
+    return topic
+  }
+
+  return {
+    get: (name) => topics.get(name) ?? add(name),
+    all: () => [...topics.values()],
+  }
+}

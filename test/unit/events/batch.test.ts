@@ -1,0 +1,251 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import protobuf from 'protobufjs'
+import { fromString } from 'uint8arrays/from-string'
+import { isParleyError } from '../../../protocols/errors.ts'
+import {
+  type Header,
+  MAX_BATCH_BYTES,
+  MAX_BATCH_EVENTS,
+  type Marks,
+  putEvent,
+  seal,
+  signingPrefix,
+  toSign,
+} from '../../../protocols/events/batch.ts'
+import { eventReader, openBatch, signedBytes } from '../../../protocols/events/read-batch.ts'
+import { PRIORITIES } from '../../../protocols/wire/envelope.ts'
+import { Writer } from '../../../protocols/wire/protobuf.ts'
+
+const source = readFileSync(new URL('../../../protocols/events/batch.proto', import.meta.url), 'utf8')
+const { root } = protobuf.parse(source, { keepCase: true })
+const SignedBatch = root.lookupType('SignedBatch')
+const Batch = root.lookupType('Batch')
+
+interface Sent {
+  topic: string
+  text: string
+  marks: Marks
+}
+
+const prefix = signingPrefix('test')
+const signature = new Uint8Array(64).fill(7)
+const header: Header = { publisher: '12D3KooWA', word: 'a', epoch: 1_716_239_022_000, first: 1, sentAt: 5, waitedMs: 0 }
+
+const write = (head: Header, events: Sent[]): Uint8Array => {
+  const writer = new Writer(16)
+  for (const { topic, text, marks } of events) putEvent(writer, fromString(topic), text, marks)
+  return seal(toSign(prefix, head, writer.finish()).subarray(prefix.length), signature)
+}
+const malformed = (fn: () => unknown): void => {
+  assert.throws(fn, (error) => isParleyError(error, 'MSG003'))
+}
+
+const number = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
+const short = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 })
+const marks: fc.Arbitrary<Marks> = fc.record(
+  {
+    id: short,
+    type: short,
+    version: short,
+    conversationId: short,
+    correlationId: short,
+    headers: fc.dictionary(fc.string({ unit: 'grapheme', maxLength: 20 }), short, { maxKeys: 5 }),
+    priority: fc.constantFrom(...PRIORITIES),
+    ttlMs: fc.integer({ min: 1, max: 2 ** 31 - 1 }),
+  },
+  { requiredKeys: [], noNullPrototype: true },
+)
+const text = fc.oneof(
+  fc.json(),
+  // Around the sizes at which a length takes one byte more.
+  fc.integer({ min: 100, max: 140 }).map((length) => JSON.stringify('x'.repeat(length))),
+  fc.integer({ min: 40, max: 70 }).map((length) => JSON.stringify('é'.repeat(length))),
+  fc.integer({ min: 16_300, max: 16_400 }).map((length) => JSON.stringify('y'.repeat(length))),
+)
+const sent: fc.Arbitrary<Sent> = fc.record({ topic: fc.constantFrom('a', 'a.b', 'a.длинный.x'), text, marks })
+const headers: fc.Arbitrary<Header> = fc.record({
+  publisher: fc.string({ minLength: 1, maxLength: 60, unit: 'binary-ascii' }),
+  word: fc.constant('a'),
+  epoch: number,
+  first: fc.integer({ min: 1, max: 2 ** 50 }),
+  sentAt: number,
+  waitedMs: fc.integer({ min: 0, max: 10_000 }),
+})
+const batches = fc.tuple(headers, fc.array(sent, { minLength: 1, maxLength: 6 }))
+
+test('what is written is read back: header, events and what they say about themselves', () => {
+  fc.assert(
+    fc.property(batches, ([head, events]) => {
+      const batch = openBatch(write(head, events))
+      const { body: _body, signature: read, spans, ...rest } = batch
+      assert.deepEqual(rest, { ...head })
+      assert.deepEqual(read, signature)
+      assert.equal(spans.length, events.length * 2)
+      const eventAt = eventReader(batch)
+      for (const [index, { topic, text, marks }] of events.entries()) {
+        const { topic: name, text: json, ...said } = eventAt(index)
+        assert.deepEqual([name, json], [topic, text])
+        // An empty map and the normal priority take no bytes.
+        const { headers, priority, ...others } = marks
+        const expected: Marks = { ...others }
+        if (headers !== undefined && Object.keys(headers).length > 0) expected.headers = headers
+        if (priority !== undefined && priority !== 'normal') expected.priority = priority
+        assert.deepEqual(JSON.parse(JSON.stringify(said)), JSON.parse(JSON.stringify(expected)))
+      }
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test('an independent decoder that reads batch.proto finds the same', () => {
+  fc.assert(
+    fc.property(batches, ([head, events]) => {
+      const outer = SignedBatch.toObject(SignedBatch.decode(write(head, events)))
+      assert.deepEqual(new Uint8Array(outer.signature), signature)
+      const body = Batch.toObject(Batch.decode(outer.body), { longs: Number, enums: String, defaults: true })
+      assert.deepEqual(
+        [body.publisher, body.word, body.epoch, body.first, body.sent_at_ms, body.waited_ms],
+        [head.publisher, head.word, head.epoch, head.first, head.sentAt, head.waitedMs],
+      )
+      assert.equal(body.events.length, events.length)
+      for (const [index, { topic, text, marks }] of events.entries()) {
+        const event = body.events[index]
+        assert.deepEqual(
+          [event.topic, new TextDecoder('utf-8', { ignoreBOM: true }).decode(event.payload), event.content],
+          [topic, text, 'JSON'],
+        )
+        assert.deepEqual(
+          [event.id, event.type, event.version, event.conversation_id, event.correlation_id],
+          [marks.id, marks.type, marks.version, marks.conversationId, marks.correlationId].map((mark) => mark ?? ''),
+        )
+        // protobufjs builds maps by assignment, which loses __proto__.
+        const given = Object.entries(marks.headers ?? {}).filter(([key]) => key !== '__proto__')
+        assert.deepEqual({ ...event.headers }, Object.fromEntries(given))
+        assert.equal(event.priority, (marks.priority ?? 'normal').toUpperCase())
+        assert.equal(event.ttl_ms, marks.ttlMs ?? 0)
+      }
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test('a batch written by an independent encoder is read', () => {
+  const events = [
+    { topic: 'a.b', payload: fromString('{"x":1}'), headers: { k: 'v' }, priority: 2, ttl_ms: 9, type: 't' },
+  ]
+  const body = Batch.encode({
+    publisher: 'p',
+    word: 'a',
+    epoch: 7,
+    first: 3,
+    sent_at_ms: 4,
+    waited_ms: 2,
+    events,
+  }).finish()
+  const batch = openBatch(SignedBatch.encode({ body, signature }).finish())
+  assert.deepEqual([batch.publisher, batch.epoch, batch.first, batch.waitedMs], ['p', 7, 3, 2])
+  const event = eventReader(batch)(0)
+  assert.deepEqual(event, { topic: 'a.b', text: '{"x":1}', headers: { k: 'v' }, priority: 'high', ttlMs: 9, type: 't' })
+})
+
+test('what is signed is prefix, mesh and the very bytes that travel', () => {
+  const batch = openBatch(write(header, [{ topic: 'a.b', text: '1', marks: {} }]))
+  const signed = signedBytes(prefix, batch)
+  assert.equal(new TextDecoder().decode(signed.subarray(0, prefix.length)), 'parley/events/1\ntest\n')
+  assert.deepEqual(signed.subarray(prefix.length), batch.body)
+})
+
+test('fields of a later version are passed over, at every level', () => {
+  const later = protobuf.parse(
+    source
+      .replace('bytes signature = 2;', 'bytes signature = 2; string more = 200; fixed64 eight = 16; fixed32 four = 17;')
+      .replace('uint64 waited_ms = 6;', 'uint64 waited_ms = 6; uint64 more = 20; bytes other = 21;')
+      .replace('uint64 ttl_ms = 11;', 'uint64 ttl_ms = 11; string more = 30; double number = 31;'),
+    { keepCase: true },
+  ).root
+  const event = { topic: 'a.b', payload: fromString('1'), more: 'x', number: 1.5 }
+  const body = later.lookupType('Batch').encode({ ...header, more: 2 ** 40, other: fromString('o'), events: [event] })
+  const outer = { body: body.finish(), signature, more: 'y', eight: 1, four: 2 }
+  const batch = openBatch(later.lookupType('SignedBatch').encode(outer).finish())
+  assert.deepEqual(eventReader(batch)(0), { topic: 'a.b', text: '1' })
+})
+
+test('garbage is refused with MSG003 and nothing else', () => {
+  const good = write(header, [{ topic: 'a.b', text: '{"x":1}', marks: { headers: { a: 'b' }, type: 't' } }])
+  const read = (bytes: Uint8Array): void => {
+    try {
+      const batch = openBatch(bytes)
+      const eventAt = eventReader(batch)
+      for (let index = 0; index < batch.spans.length / 2; index += 1) eventAt(index)
+    } catch (error) {
+      assert.ok(isParleyError(error, 'MSG003'), String(error))
+    }
+  }
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+      read(bytes)
+    }),
+    { numRuns: 2000 },
+  )
+  fc.assert(
+    fc.property(fc.nat(good.length - 1), fc.nat(255), fc.nat(good.length), (at, value, length) => {
+      const bytes = good.slice()
+      bytes[at] = value
+      read(bytes)
+      read(bytes.subarray(0, length))
+    }),
+    { numRuns: 5000 },
+  )
+})
+
+test('one broken event leaves the others readable', () => {
+  const writer = new Writer(16)
+  putEvent(writer, fromString('a.b'), '1', undefined)
+  const broken = writer.at
+  putEvent(writer, fromString('a.b'), '"text"', undefined)
+  putEvent(writer, fromString('a.b'), '3', undefined)
+  // The payload of the second event: not UTF-8.
+  writer.bytes[broken + 10] = 0xff
+  const batch = openBatch(seal(toSign(prefix, header, writer.finish()).subarray(prefix.length), signature))
+  const eventAt = eventReader(batch)
+  assert.equal(eventAt(0).text, '1')
+  malformed(() => eventAt(1))
+  assert.equal(eventAt(2).text, '3')
+})
+
+test('a batch holds at most 1000 events and 1 MiB', () => {
+  const event = { topic: 'a', text: '1', marks: {} }
+  const most = Array.from({ length: MAX_BATCH_EVENTS }, () => event)
+  assert.equal(openBatch(write(header, most)).spans.length, MAX_BATCH_EVENTS * 2)
+  malformed(() => openBatch(write(header, [...most, event])))
+  const overhead = write(header, [{ ...event, text: '"' }]).length
+  // Three lengths that take two bytes more than in the batch of one character.
+  const largest = (length: number) => write(header, [{ ...event, text: '"'.repeat(length - overhead + 1 - 6) }])
+  assert.equal(largest(MAX_BATCH_BYTES).length, MAX_BATCH_BYTES)
+  openBatch(largest(MAX_BATCH_BYTES))
+  malformed(() => openBatch(largest(MAX_BATCH_BYTES + 1)))
+})
+
+test('a batch without header, body, signature or events is refused', () => {
+  const event = { topic: 'a', text: '1', marks: {} }
+  malformed(() => openBatch(write({ ...header, publisher: '' }, [event])))
+  malformed(() => openBatch(write({ ...header, word: '' }, [event])))
+  malformed(() => openBatch(write({ ...header, first: 0 }, [event])))
+  malformed(() => openBatch(write({ ...header, first: Number.MAX_SAFE_INTEGER }, [event])))
+  malformed(() => openBatch(write(header, [])))
+  malformed(() => openBatch(seal(openBatch(write(header, [event])).body, signature.subarray(1))))
+  malformed(() => openBatch(new Uint8Array()))
+})
+
+test('headers beyond 32 or 4096 characters make an event unreadable', () => {
+  const withHeaders = (headers: Record<string, string>) => () =>
+    eventReader(openBatch(write(header, [{ topic: 'a', text: '1', marks: { headers } }])))(0)
+  const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, '']))
+  withHeaders(many(32))()
+  malformed(withHeaders(many(33)))
+  withHeaders({ k: 'v'.repeat(4095) })()
+  malformed(withHeaders({ k: 'v'.repeat(4096) }))
+})
