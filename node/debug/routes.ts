@@ -1,0 +1,88 @@
+/**
+ * The routes of the debug endpoint. All of them only read; a request costs what it reads and nothing when there is
+ * none. Keeps no state. Anything but GET and HEAD is refused.
+ */
+import { Hono } from 'hono'
+import * as z from 'zod'
+import type { Log, Metrics } from '../../protocols/port.ts'
+import type { EventStreams } from './events.ts'
+import { isMeantForUs } from './host.ts'
+import { json, problem, respond } from './problem.ts'
+import * as source from './source.ts'
+
+export interface RoutesOptions {
+  source: source.DebugSource
+  events: EventStreams
+  /** What the endpoint was told to listen on. */
+  host: string
+  log: Log | undefined
+  metrics: Pick<Metrics, 'counter'> | undefined
+}
+
+/** They are asked by machines, by whatever name those know, and say nothing that a web page could use. */
+const OPEN_TO_ANY_HOST = ['/healthz', '/readyz', '/metrics']
+
+const Peers = z.array(source.PeerSchema)
+const Agents = z.array(source.AgentSchema)
+const Topics = z.array(source.TopicSchema)
+
+export const createRoutes = (options: RoutesOptions): Hono => {
+  const { source: mesh, events, log } = options
+  const refused = options.metrics?.counter('debug_refused_total', 'Requests that the debug endpoint refused', [
+    'reason',
+  ])
+
+  const routes: Record<
+    string,
+    (request: { method: string; lastEventId: string | undefined }) => Response | Promise<Response>
+  > = {
+    '/healthz': () => json({ status: 'ok' }),
+    '/readyz': () => {
+      const readiness = source.ReadinessSchema.parse(mesh.readiness())
+      return json(readiness, readiness.ready ? 200 : 503)
+    },
+    '/metrics': async () => respond(await mesh.metrics(), 'text/plain; version=0.0.4; charset=utf-8'),
+    '/api/self': () => json(source.SelfSchema.parse(mesh.self())),
+    '/api/peers': () => json({ peers: Peers.parse(mesh.peers()) }),
+    '/api/agents': () => json({ agents: Agents.parse(mesh.agents()) }),
+    '/api/topics': () => json({ topics: Topics.parse(mesh.topics()) }),
+    '/api/graph': () => json(source.GraphSchema.parse(mesh.graph())),
+    '/api/events': ({ method, lastEventId }) => {
+      if (method === 'HEAD') return respond(null, 'text/event-stream')
+      const stream = events.open(lastEventId)
+      if (stream !== undefined) return respond(stream, 'text/event-stream', 200, { 'x-accel-buffering': 'no' })
+      refused?.({ reason: 'streams' })
+      return problem(503, 'as many event streams are open as are allowed', 'close one, or try again in a few seconds', {
+        'retry-after': '5',
+      })
+    },
+  }
+
+  const app = new Hono()
+  app.use(async (c, next) => {
+    if (OPEN_TO_ANY_HOST.includes(c.req.path) || isMeantForUs(c.req.header('host'), options.host)) return next()
+    refused?.({ reason: 'host' })
+    return problem(
+      403,
+      'the Host header names neither a loopback address nor the address that this endpoint listens on',
+      'ask by address, for example http://127.0.0.1 and the port; names could be made to point here by any web page',
+    )
+  })
+  for (const [path, answer] of Object.entries(routes)) {
+    app.all(path, (c) => {
+      const { method } = c.req
+      if (method === 'GET' || method === 'HEAD') return answer({ method, lastEventId: c.req.header('last-event-id') })
+      return problem(405, `${path} cannot be used with ${method}`, 'use GET; this endpoint only reads', {
+        allow: 'GET, HEAD',
+      })
+    })
+  }
+  app.notFound((c) =>
+    problem(404, `there is nothing at ${c.req.path.slice(0, 200)}`, `there is: ${Object.keys(routes).join(' ')}`),
+  )
+  app.onError((error, c) => {
+    log?.error('debug endpoint failed', { path: c.req.path, error })
+    return problem(500, 'this could not be shown', "look at this node's log for the reason")
+  })
+  return app
+}

@@ -1,0 +1,133 @@
+/**
+ * What the debug endpoint shows, as data: the mesh implements DebugSource, the endpoint does not know the mesh.
+ *
+ * The schemas are types, documentation and filter at once: a field that is not named here never leaves the process,
+ * so neither a secret nor a token can slip out with an object that was passed on as it was. Keeps no state.
+ */
+import * as z from 'zod'
+import type { Stop } from '../../protocols/port.ts'
+
+/** Milliseconds since 1970, this node's clock. */
+const At = z.number()
+
+export const SelfSchema = z.object({
+  /** Peer id, base58. */
+  id: z.string(),
+  name: z.string(),
+  mesh: z.string(),
+  incarnation: z.number(),
+  /** Version of this software. */
+  version: z.string(),
+  /** Multiaddrs that it listens on, with the peer id. */
+  addresses: z.array(z.string()),
+  startedAt: At,
+  /** How members are told from strangers: `secret`, `loopback`, … */
+  trust: z.string().optional(),
+})
+export type SelfView = z.input<typeof SelfSchema>
+
+export const PeerSchema = z.object({
+  id: z.string(),
+  /** Empty until it is admitted. */
+  name: z.string(),
+  /** Who dialled. */
+  direction: z.enum(['inbound', 'outbound']),
+  /** Multiaddr at the other end. */
+  address: z.string(),
+  connectedAt: At,
+  /** Milliseconds of the last ping there and back; absent before the first. */
+  rttMs: z.number().optional(),
+  admitted: z.boolean(),
+  /** Open streams of all protocols. */
+  streams: z.number(),
+  /** Exchanges of ours that wait for an answer. */
+  inFlight: z.number(),
+  bytesQueued: z.number(),
+})
+export type PeerView = z.input<typeof PeerSchema>
+
+const MethodView = z.object({
+  name: z.string(),
+  kind: z.enum(['unary', 'stream', 'one-way']),
+  capability: z.string().optional(),
+  description: z.string().optional(),
+})
+
+export const AgentSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  /** This node's own judgement. */
+  state: z.enum(['alive', 'suspect']),
+  protocols: z.array(z.object({ name: z.string(), version: z.string(), methods: z.array(MethodView) })),
+  labels: z.record(z.string(), z.string()),
+  addresses: z.array(z.string()),
+  /** 0 idle to 1 full, as the agent says; absent until it did. */
+  load: z.number().optional(),
+  queueLength: z.number().optional(),
+  /** Milliseconds since it was last known to be alive. */
+  lastHeardMs: z.number(),
+})
+export type AgentView = z.input<typeof AgentSchema>
+
+export const TopicSchema = z.object({
+  name: z.string(),
+  /** Subscriptions of this node. */
+  local: z.number(),
+  /** Ids of neighbours that hear it. */
+  peers: z.array(z.string()),
+})
+export type TopicView = z.input<typeof TopicSchema>
+
+export const GraphSchema = z.object({
+  nodes: z.array(z.object({ id: z.string(), name: z.string(), self: z.boolean() })),
+  /** Connections that this node knows of. */
+  edges: z.array(z.object({ from: z.string(), to: z.string() })),
+})
+export type GraphView = z.input<typeof GraphSchema>
+
+export const ReadinessSchema = z.object({
+  ready: z.boolean(),
+  /** What it waits for, for people; empty when ready. */
+  reasons: z.array(z.string()),
+})
+export type Readiness = z.input<typeof ReadinessSchema>
+
+const Peer = { at: At, id: z.string(), name: z.string() }
+/** `name@version` of each protocol that the agent offers. */
+const Offers = { ...Peer, protocols: z.array(z.string()) }
+const Tapped = { at: At, topic: z.string(), bytes: z.number() }
+
+/** One thing that happened. The tap shows that an event passed, not what it said. */
+export const MeshEventSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('peer-joined'), ...Peer, address: z.string().optional() }),
+  z.object({ type: z.literal('peer-left'), ...Peer, reason: z.string().optional() }),
+  z.object({ type: z.literal('agent-joined'), ...Offers }),
+  z.object({ type: z.literal('agent-changed'), ...Offers, state: z.enum(['alive', 'suspect']).optional() }),
+  z.object({ type: z.literal('agent-left'), ...Peer, reason: z.string().optional() }),
+  z.object({ type: z.literal('event-published'), ...Tapped }),
+  /** `source`: id of the publisher. */
+  z.object({ type: z.literal('event-received'), ...Tapped, source: z.string() }),
+  z.object({
+    type: z.literal('stranger-refused'),
+    at: At,
+    id: z.string().optional(),
+    address: z.string().optional(),
+    reason: z.string(),
+  }),
+])
+/** It is kept as it is until it is sent, so it must not change afterwards. */
+export type MeshEvent = z.input<typeof MeshEventSchema>
+
+/** Figures are finite: what is not known yet is left out. Each method is called once per request. */
+export interface DebugSource {
+  self(): SelfView
+  peers(): PeerView[]
+  agents(): AgentView[]
+  topics(): TopicView[]
+  graph(): GraphView
+  readiness(): Readiness
+  /** Prometheus text format 0.0.4. */
+  metrics(): Promise<string>
+  /** Calls `fn` for each event from now on. */
+  onEvent(fn: (event: MeshEvent) => void): Stop
+}

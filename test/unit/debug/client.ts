@@ -1,0 +1,175 @@
+/** A plain HTTP client for the tests of the debug endpoint: any Host header, event streams, and no connection reuse. */
+import assert from 'node:assert/strict'
+import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
+import type { DebugSource, MeshEvent, Readiness } from '../../../node/debug/source.ts'
+
+const DEADLINE_MS = 10_000
+
+export interface Answer {
+  status: number
+  headers: IncomingHttpHeaders
+  body: string
+  json(): Record<string, unknown>
+}
+
+export interface Ask {
+  method?: string
+  headers?: Record<string, string>
+  body?: string
+}
+
+const send = (url: string, { method = 'GET', headers = {}, body }: Ask = {}): Promise<IncomingMessage> =>
+  new Promise((resolve, reject) => {
+    const sent = request(url, { method, headers, agent: false, signal: AbortSignal.timeout(DEADLINE_MS) }, resolve)
+    sent.on('error', reject)
+    sent.end(body)
+  })
+
+export const ask = async (url: string, options?: Ask): Promise<Answer> => {
+  const response = await send(url, options)
+  response.setEncoding('utf8')
+  let body = ''
+  for await (const chunk of response) body += chunk
+  return { status: response.statusCode ?? 0, headers: response.headers, body, json: () => JSON.parse(body) }
+}
+
+export interface Message {
+  id?: string
+  event?: string
+  data?: string
+  retry?: string
+  comment?: string
+}
+
+const parse = (block: string): Message => {
+  const message: Record<string, string> = {}
+  for (const line of block.split('\n')) {
+    const [, name = '', value = ''] = /^([a-z]*): ?(.*)$/.exec(line) ?? []
+    message[name === '' ? 'comment' : name] = value
+  }
+  return message
+}
+
+/** An open event stream. It only reads while next() is waited for. */
+export const watch = async (url: string, lastEventId?: string) => {
+  const response = await send(url, lastEventId === undefined ? {} : { headers: { 'last-event-id': lastEventId } })
+  response.setEncoding('utf8')
+  const chunks: AsyncIterator<string> = response[Symbol.asyncIterator]()
+  let rest = ''
+  const next = async (): Promise<Message | undefined> => {
+    for (;;) {
+      const end = rest.indexOf('\n\n')
+      if (end >= 0) {
+        const block = rest.slice(0, end)
+        rest = rest.slice(end + 2)
+        return parse(block)
+      }
+      const chunk = await chunks.next()
+      if (chunk.done) return undefined
+      rest += chunk.value
+    }
+  }
+  return {
+    status: response.statusCode ?? 0,
+    headers: response.headers,
+    /** The next block of the stream; undefined at its end. */
+    next,
+    /** The next `count` events, without comments and the opening. */
+    async take(count: number): Promise<Message[]> {
+      const events: Message[] = []
+      while (events.length < count) {
+        const message = await next()
+        assert.ok(message, `the stream ended after ${events.length} of ${count} events`)
+        if (message.event !== undefined) events.push(message)
+      }
+      return events
+    },
+    close: () => response.destroy(),
+  }
+}
+
+/** Asks again until the answer is right. */
+export const until = async (holds: () => boolean | Promise<boolean>, what: string): Promise<void> => {
+  const deadline = performance.now() + DEADLINE_MS
+  while (!(await holds())) {
+    assert.ok(performance.now() < deadline, `waited in vain: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
+export const received = (number: number, topic = 'tasks.status'): MeshEvent => ({
+  type: 'event-received',
+  at: 1_700_000_000_000 + number,
+  topic,
+  bytes: number,
+  source: 'peer-b',
+})
+
+/** A mesh of data. */
+export const createSource = () => {
+  const listeners = new Set<(event: MeshEvent) => void>()
+  const state: { readiness: Readiness } = { readiness: { ready: true, reasons: [] } }
+  const source: DebugSource = {
+    self: () => ({
+      id: 'peer-a',
+      name: 'a',
+      mesh: 'demo',
+      incarnation: 7,
+      version: '0.1.0',
+      addresses: ['/ip4/127.0.0.1/tcp/4001/p2p/peer-a'],
+      startedAt: 1_700_000_000_000,
+      trust: 'secret',
+    }),
+    peers: () => [
+      {
+        id: 'peer-b',
+        name: 'b',
+        direction: 'inbound',
+        address: '/ip4/127.0.0.1/tcp/4002',
+        connectedAt: 1_700_000_000_500,
+        rttMs: 0.4,
+        admitted: true,
+        streams: 3,
+        inFlight: 2,
+        bytesQueued: 512,
+      },
+    ],
+    agents: () => [
+      {
+        id: 'peer-b',
+        name: 'b',
+        state: 'alive',
+        protocols: [
+          { name: 'summarize', version: '1.0.0', methods: [{ name: 'once', kind: 'unary', capability: 'summarize' }] },
+        ],
+        labels: { zone: 'x' },
+        addresses: ['/ip4/127.0.0.1/tcp/4002'],
+        load: 0.5,
+        queueLength: 1,
+        lastHeardMs: 20,
+      },
+    ],
+    topics: () => [{ name: 'tasks', local: 1, peers: ['peer-b'] }],
+    graph: () => ({
+      nodes: [
+        { id: 'peer-a', name: 'a', self: true },
+        { id: 'peer-b', name: 'b', self: false },
+      ],
+      edges: [{ from: 'peer-a', to: 'peer-b' }],
+    }),
+    readiness: () => state.readiness,
+    metrics: async () => '# TYPE up gauge\nup 1\n',
+    onEvent(fn) {
+      listeners.add(fn)
+      return () => listeners.delete(fn)
+    },
+  }
+  return {
+    source,
+    state,
+    listeners,
+    emit(event: MeshEvent) {
+      for (const listener of listeners) listener(event)
+    },
+  }
+}

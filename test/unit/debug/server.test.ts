@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+import { describe, it } from 'node:test'
+import { MAX_CONNECTIONS, startDebug } from '../../../node/debug/server.ts'
+import { createMetrics } from '../../../node/metrics.ts'
+import type { Fields } from '../../../protocols/port.ts'
+import { ask, createSource, received, until, watch } from './client.ts'
+
+const open = async (url: string, text = ''): Promise<Socket> => {
+  const { hostname, port } = new URL(url)
+  const socket = connect(Number(port), hostname.replace(/[[\]]/g, ''))
+  socket.on('error', () => {})
+  await once(socket, 'connect')
+  socket.write(text)
+  return socket
+}
+
+describe('the server of the debug endpoint', () => {
+  it('listens on a free port of IPv4 loopback unless told otherwise', async () => {
+    const one = await startDebug(createSource().source)
+    const two = await startDebug(createSource().source)
+    assert.match(one.url, /^http:\/\/127\.0\.0\.1:[1-9]\d*$/)
+    assert.notEqual(one.url, two.url)
+    assert.equal((await ask(`${two.url}/healthz`)).status, 200)
+    await Promise.all([one.close(), two.close()])
+  })
+
+  it('works on IPv6 loopback', async () => {
+    const { source, emit } = createSource()
+    const { url, close } = await startDebug(source, { host: '::1' })
+    assert.match(url, /^http:\/\/\[::1\]:\d+$/)
+    assert.equal((await ask(`${url}/api/self`)).status, 200)
+    const stream = await watch(`${url}/api/events`)
+    emit(received(1))
+    assert.equal((await stream.take(1)).length, 1)
+    stream.close()
+    await close()
+  })
+
+  it('is reached on loopback when it listens everywhere, and warns of it', async () => {
+    const warned: Fields[] = []
+    const log = { error() {}, info() {}, warn: (_message: string, fields?: Fields) => warned.push(fields ?? {}) }
+    for (const [host, shown] of [
+      ['0.0.0.0', /^http:\/\/127\.0\.0\.1:\d+$/],
+      ['::', /^http:\/\/\[::1\]:\d+$/],
+    ] as const) {
+      const { url, close } = await startDebug(createSource().source, { host, log })
+      assert.match(url, shown)
+      assert.equal((await ask(`${url}/api/self`)).status, 200)
+      await close()
+    }
+    const quiet = await startDebug(createSource().source, { host: 'localhost', log })
+    await quiet.close()
+    assert.deepEqual(warned, [{ host: '0.0.0.0' }, { host: '::' }])
+  })
+
+  it('says so when the port is taken, and lets go of the mesh', async () => {
+    const other = createServer()
+    other.listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    const address = other.address()
+    assert.ok(typeof address === 'object' && address !== null)
+    const { source, listeners } = createSource()
+    await assert.rejects(startDebug(source, { port: address.port }), (error: unknown) => {
+      assert.ok(error instanceof Error && 'code' in error && 'hint' in error)
+      assert.equal(error.code, 'STA003')
+      assert.equal(error.message, `the debug port ${address.port} on 127.0.0.1 is taken by another program`)
+      assert.match(String(error.hint), /another port, or 0/)
+      return true
+    })
+    assert.equal(listeners.size, 0)
+    other.close()
+  })
+
+  it('refuses an address that this machine does not have, and ports that are none', async () => {
+    const { source } = createSource()
+    await assert.rejects(startDebug(source, { host: '192.0.2.1' }), { code: 'COM002', message: /192\.0\.2\.1/ })
+    for (const port of [-1, 65_536, 1.5, Number.NaN]) {
+      await assert.rejects(startDebug(source, { port }), { code: 'MSG001', message: new RegExp(String(port)) })
+    }
+  })
+
+  it("leaves the process's own Request and Response alone", async () => {
+    const before = [globalThis.Request, globalThis.Response]
+    const { url, close } = await startDebug(createSource().source)
+    await ask(`${url}/healthz`)
+    await close()
+    assert.deepEqual([globalThis.Request, globalThis.Response], before)
+  })
+
+  it('ends event streams and closes within a second, whoever is connected', async () => {
+    const { source, emit, listeners } = createSource()
+    const { url, close } = await startDebug(source)
+    const stream = await watch(`${url}/api/events`)
+    await stream.next()
+    const stalled = await watch(`${url}/api/events`)
+    const idle = await open(url, 'GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n')
+    const half = await open(url, 'GET /healthz HTTP/1.1\r\nHost: ')
+    await once(idle, 'data')
+    // More than a client that does not read can be sent.
+    for (let i = 1; i <= 500; i++) emit(received(i, 'x'.repeat(8000)))
+    await stream.take(1)
+    const closed = [once(idle, 'close'), once(half, 'close')]
+    const startedAt = performance.now()
+    const [first] = await Promise.all([close(), close(), ...closed])
+    const tookMs = performance.now() - startedAt
+    assert.equal(first, undefined)
+    assert.ok(tookMs < 1000, `closing took ${tookMs} ms`)
+    assert.equal(listeners.size, 0, 'it no longer listens to the mesh')
+    await assert.rejects(ask(`${url}/healthz`), { code: 'ECONNREFUSED' })
+    const again = await startDebug(source, { port: Number(new URL(url).port) })
+    assert.equal(again.url, url)
+    await again.close()
+    stalled.close()
+  })
+
+  it('ends an idle event stream cleanly', async () => {
+    const { url, close } = await startDebug(createSource().source)
+    const stream = await watch(`${url}/api/events`)
+    await stream.next()
+    const [end] = await Promise.all([stream.next(), close()])
+    assert.equal(end, undefined)
+  })
+
+  it('cuts an event stream that nobody reads, and keeps one that is read', { timeout: 30_000 }, async () => {
+    const { source, emit } = createSource()
+    const metrics = createMetrics()
+    const { url, close } = await startDebug(source, { metrics, heartbeatMs: 20, idleMs: 1000 })
+    const unread = await watch(`${url}/api/events`)
+    const read = await watch(`${url}/api/events`)
+    await read.next()
+    const streams = async (): Promise<number> =>
+      Number(/^debug_event_streams (\d+)$/m.exec(await metrics.exposition())?.[1])
+    assert.equal(await streams(), 2)
+    let rounds = 0
+    await until(async () => {
+      for (let i = 1; i <= 100; i++) emit(received(i, 'x'.repeat(8000)))
+      await read.take(100)
+      rounds += 1
+      return (await streams()) === 1
+    }, 'the stream that nobody reads is cut')
+    assert.ok(rounds > 1)
+    emit(received(7))
+    assert.equal((await read.take(1)).length, 1)
+    unread.close()
+    read.close()
+    await close()
+  })
+
+  it('takes 128 connections and not one more', async () => {
+    const { url, close } = await startDebug(createSource().source)
+    const sockets = await Promise.all(Array.from({ length: MAX_CONNECTIONS }, () => open(url)))
+    const closed = new Set<Socket>()
+    for (const socket of sockets) socket.on('close', () => closed.add(socket))
+    const [last] = sockets
+    last?.write('GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n')
+    if (last !== undefined) assert.match(String(await once(last, 'data')), /200 OK/)
+    const extra = await open(url)
+    await once(extra, 'close')
+    assert.equal(closed.size, 0, 'the others stay')
+    sockets[1]?.destroy()
+    await until(async () => {
+      try {
+        return (await ask(`${url}/healthz`)).status === 200
+      } catch {
+        return false
+      }
+    }, 'a place is free')
+    await close()
+  })
+})
