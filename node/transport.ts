@@ -72,7 +72,7 @@ export const createTransport = async (deps: TransportDeps): Promise<Transport> =
     start: false,
     privateKey: deps.privateKey,
     addresses: { listen: options.listen, ...(options.announce === undefined ? {} : { announce: options.announce }) },
-    transports: [tcp({ socketCloseTimeout: 1000 }), webSockets()],
+    transports: [tcp(), webSockets()],
     connectionEncrypters: [tunedNoise()],
     streamMuxers: [tunedYamux({ maxInboundStreams: 1024, maxOutboundStreams: 1024 })],
     logger: silentLogger,
@@ -96,9 +96,10 @@ export const createTransport = async (deps: TransportDeps): Promise<Transport> =
       denyInboundEncryptedConnection: (peer) => deps.denied(peer),
     },
     services: {
-      identify: identify({ agentVersion: 'parley', maxInboundStreams: 8, maxOutboundStreams: 8 }),
+      identify: identify({ maxInboundStreams: 8, maxOutboundStreams: 8 }),
       ping: ping({ maxInboundStreams: 8, maxOutboundStreams: 8 }),
-      gossip: (components: Parameters<ReturnType<typeof gossipsub>>[0]) => gossipsub(gossipOptions)(withGate(components, gate)),
+      gossip: (components: Parameters<ReturnType<typeof gossipsub>>[0]) =>
+        gossipsub(gossipOptions)(withGate(components, gate)),
     },
     ...(deps.metrics === undefined ? {} : { metrics: deps.metrics }),
   })

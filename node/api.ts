@@ -1,0 +1,66 @@
+/**
+ * The mesh as a program sees it.
+ */
+import type { Directory } from '../discovery/directory.ts'
+import type { ProtocolRecord } from '../discovery/record.ts'
+import type { AnyProtocol, CallOptions, Client, Handlers } from '../protocols/define.ts'
+import type { Events } from '../protocols/events/api.ts'
+import type { Member, Port, Stop } from '../protocols/port.ts'
+import type { Served } from '../protocols/wire/contract.ts'
+import type { AllClient, AnyClient, AnyOptions, ScatterOptions } from './clients.ts'
+import type { MeshFigures } from './figures.ts'
+import type { Replies } from './replies.ts'
+
+export interface SelfFacts {
+  readonly id: string
+  readonly name: string
+  readonly mesh: string
+  readonly incarnation: number
+  /** Multiaddresses with the peer id, as other nodes take them in `join`. */
+  readonly addresses: string[]
+}
+
+/** Stops serving; requests in work are given no time, so drain first where that matters. */
+export type Unserve = () => Promise<void>
+
+export interface Mesh {
+  readonly self: SelfFacts
+  /** Address of the debug endpoint, when it is on. */
+  readonly debugUrl: string | undefined
+  /** Publish and subscribe. */
+  readonly events: Events
+  /** Who is here and what they offer. */
+  readonly directory: Pick<Directory, 'agents' | 'find' | 'get' | 'offers' | 'onChange' | 'announce'>
+  /** Answers that were sent here by `replyTo`. */
+  readonly replies: Replies
+  /** For features built on the Port alone. */
+  readonly port: Port
+  /**
+   * Offers a protocol to the mesh.
+   * @throws MSG001 for handlers that do not fit the contract, STA003 when it is served already
+   */
+  serve<P extends AnyProtocol>(protocol: P, handlers: Handlers<P>): Promise<Unserve>
+  /** The same for a protocol whose handlers run elsewhere (a worker thread). */
+  serveCompiled(served: Served, record: ProtocolRecord): Promise<Unserve>
+  /** Calls one peer. */
+  to<P extends AnyProtocol>(peer: string, protocol: P, defaults?: CallOptions): Client<P>
+  /** Calls each of a list; answers as they come. */
+  to<P extends AnyProtocol>(peers: readonly string[], protocol: P, defaults?: ScatterOptions): AllClient<P>
+  /** Calls the best of those who offer it, with failover. COM004 at once when nobody does. */
+  any<P extends AnyProtocol>(protocol: P, defaults?: AnyOptions): AnyClient<P>
+  /** Calls all who offer it; answers as they come. */
+  all<P extends AnyProtocol>(protocol: P, defaults?: ScatterOptions): AllClient<P>
+  /**
+   * Resolves once a member is connected and the directory was compared with it; at once for a node that joins nobody.
+   * @throws SEC001 when every join address refused this node; the signal's reason when it is aborted
+   */
+  joined(options?: { signal?: AbortSignal }): Promise<void>
+  members(): Member[]
+  onMember(fn: (member: Member, change: 'joined' | 'left') => void): Stop
+  figures(): MeshFigures
+  /**
+   * Leaves in order: says goodbye, refuses new work, lets running work end (timings.drainMs), closes everything.
+   * Calling it again waits for the same end.
+   */
+  stop(): Promise<void>
+}

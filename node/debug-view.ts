@@ -1,0 +1,138 @@
+/**
+ * The mesh as the debug endpoint shows it. Read when somebody looks; nothing here runs on the hot path.
+ */
+import type { Directory } from '../discovery/directory.ts'
+import type { Change } from '../discovery/directory-state.ts'
+import type { Events } from '../protocols/events/api.ts'
+import type { Clock, Gossip, Stop } from '../protocols/port.ts'
+import type { DebugSource, MeshEvent, PeerView, Readiness } from './debug/source.ts'
+import type { Gate } from './gate.ts'
+import type { Links } from './links.ts'
+import type { NodeMetrics } from './metrics.ts'
+import type { Peers } from './peers.ts'
+import type { Presence } from './presence.ts'
+import type { Transport } from './transport.ts'
+
+export interface ViewDeps {
+  self(): { id: string; name: string; mesh: string; incarnation: number; addresses: string[] }
+  version: string
+  startedAt: number
+  trust: string
+  clock: Clock
+  libp2p: Transport
+  gate: Gate
+  peers: Peers
+  links: Links
+  directory: Directory
+  events: Events
+  gossip: Gossip
+  presence: Presence
+  metrics: NodeMetrics
+  readiness(): Readiness
+  load(): { load: number; queueLength: number }
+  /** Taps that the mesh feeds itself: strangers, peers. */
+  onRefused(fn: (refused: { id: string; address: string; reason: string }) => void): Stop
+}
+
+const offers = (change: Change): string[] =>
+  change.agent.record.protocols.map(({ name, version }) => `${name}@${version}`)
+
+const agentEvent = (change: Change, at: number): MeshEvent => {
+  const { peer: id, name, state } = change.agent
+  if (change.type === 'left') return { type: 'agent-left', at, id, name, reason: change.reason }
+  return {
+    type: change.type === 'joined' ? 'agent-joined' : 'agent-changed',
+    at,
+    id,
+    name,
+    protocols: offers(change),
+    state,
+  }
+}
+
+export const createDebugView = (deps: ViewDeps): DebugSource => {
+  const { libp2p, peers, links, directory, events, clock } = deps
+  const nameOf = (peer: string): string => peers.get(peer)?.name ?? directory.get(peer)?.name ?? ''
+
+  const peerViews = (): PeerView[] =>
+    libp2p.getConnections().map((connection) => {
+      const id = connection.remotePeer.toString()
+      const rttMs = deps.presence.rttMs(id)
+      return {
+        id,
+        name: nameOf(id),
+        direction: connection.direction,
+        address: connection.remoteAddr.toString(),
+        connectedAt: connection.timeline.open,
+        ...(rttMs === undefined ? {} : { rttMs }),
+        admitted: deps.gate.standing(connection) === 'admitted',
+        streams: connection.streams.length,
+        inFlight: links.inFlight(id),
+        bytesQueued: links.queuedBytes(id),
+      }
+    })
+
+  return {
+    self: () => ({ ...deps.self(), version: deps.version, startedAt: deps.startedAt, trust: deps.trust }),
+    peers: peerViews,
+    agents: () =>
+      directory.agents().map(({ peer, name, state, self, record }) => {
+        const load = self ? deps.load() : deps.presence.load(peer)
+        return {
+          id: peer,
+          name,
+          state,
+          protocols: record.protocols,
+          labels: record.labels,
+          addresses: record.addresses,
+          ...(load === undefined ? {} : load),
+          lastHeardMs: 0,
+        }
+      }),
+    topics: () => {
+      const known = events.topics()
+      const words = deps.gossip.topics().filter((topic) => topic.startsWith('events/'))
+      const listed = new Set(known.map(({ topic }) => topic))
+      const peersOf = (topic: string): string[] => deps.gossip.subscribers(`events/${topic.split('.')[0]}`)
+      return [
+        ...known.map(({ topic, subscribers }) => ({ name: topic, local: subscribers, peers: peersOf(topic) })),
+        ...words
+          .map((word) => ({ name: `${word.slice('events/'.length)}.#`, word }))
+          .filter(({ name }) => !listed.has(name))
+          .map(({ name, word }) => ({ name, local: 0, peers: deps.gossip.subscribers(word) })),
+      ]
+    },
+    graph() {
+      const own = deps.self()
+      const nodes = directory.agents().map(({ peer, name, self }) => ({ id: peer, name, self }))
+      const missing = peers.members().filter(({ id }) => !nodes.some((node) => node.id === id))
+      return {
+        nodes: [...nodes, ...missing.map(({ id, name }) => ({ id, name, self: false }))],
+        edges: peers.members().map(({ id }) => ({ from: own.id, to: id })),
+      }
+    },
+    readiness: deps.readiness,
+    metrics: () => deps.metrics.exposition(),
+    onEvent(fn) {
+      const stops: Stop[] = [
+        peers.onMember(({ id, name }, change) =>
+          fn({ type: change === 'joined' ? 'peer-joined' : 'peer-left', at: clock.now(), id, name }),
+        ),
+        directory.onChange((change) => fn(agentEvent(change, clock.now()))),
+        events.onEvent(({ topic, source, data }) => {
+          const bytes = JSON.stringify(data)?.length ?? 0
+          const own = source === deps.self().id
+          fn(
+            own
+              ? { type: 'event-published', at: clock.now(), topic, bytes }
+              : { type: 'event-received', at: clock.now(), topic, bytes, source },
+          )
+        }),
+        deps.onRefused((refused) => fn({ type: 'stranger-refused', at: clock.now(), ...refused })),
+      ]
+      return () => {
+        for (const stop of stops) stop()
+      }
+    },
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * What a node counts, as plain numbers: for tests, the debug endpoint and the metrics.
+ */
+import type { LateReply } from '../protocols/wire/caller.ts'
+import type { LinkCounts } from '../protocols/wire/link.ts'
+import type { NodeMetrics } from './metrics.ts'
+
+export interface MeshFigures {
+  links: LinkCounts & { open: number }
+  /** Answers that came after their call was given up; the last of each open link. */
+  late: LateReply[]
+  retries: number
+  failovers: number
+  /** Requests in work, and requests that wait for a handler. */
+  active: number
+  queued: number
+  /** How admissions ended, by reason. */
+  admissions: Record<string, number>
+  /** Requests that were denied before their handler, by code. */
+  denied: Record<string, number>
+  heldStreams: number
+  refusedStreams: number
+  duplicateConnections: number
+  gossip: { cutOff: number; rejected: number; failedPublishes: number }
+  replies: { delivered: number; unheard: number; lost: number }
+  connections: number
+}
+
+/** Counters that others keep, read when the metrics are scraped. */
+export const exposeFigures = (metrics: NodeMetrics, read: () => MeshFigures): void => {
+  const { total, gauge, gauges } = metrics
+  total('link_frames_received_total', 'Frames that links read', () => read().links.framesIn)
+  total('link_frames_sent_total', 'Frames that links wrote', () => read().links.framesOut)
+  total('link_received_bytes_total', 'Bytes that links read', () => read().links.bytesIn)
+  total('link_sent_bytes_total', 'Bytes that links wrote', () => read().links.bytesOut)
+  total('late_replies_total', 'Answers that came after their call was given up', () => read().links.lateReplies)
+  total('messages_expired_total', 'Requests dropped because their ttl had passed', () => read().links.expired)
+  total('links_refused_total', 'Links broken off for malformed or oversize frames', () => read().links.refusedFrames)
+  total('frames_unknown_total', 'Frames of a kind or exchange that is not known', () => read().links.unknownFrames)
+  total('requests_overloaded_total', 'Requests refused for load', () => read().links.overloaded)
+  total('call_retries_total', 'Calls that were tried again at the same peer', () => read().retries)
+  total('call_failovers_total', 'Calls that went on to another peer', () => read().failovers)
+  total('streams_refused_total', 'Streams of peers that were not admitted', () => read().refusedStreams)
+  total(
+    'connections_duplicate_total',
+    'Second connections to a peer that was connected',
+    () => read().duplicateConnections,
+  )
+  total('gossip_rejected_total', 'Gossip messages that were not accepted', () => read().gossip.rejected)
+  total('gossip_cut_off_total', 'Peers cut off because they took gossip too slowly', () => read().gossip.cutOff)
+  total('replies_lost_total', 'Answers to third parties that did not arrive', () => read().replies.lost)
+  gauge('links_open', 'Outgoing links', () => read().links.open)
+  gauge('requests_active', 'Handlers in work', () => read().active)
+  gauge('requests_queued', 'Requests that wait for a handler', () => read().queued)
+  gauge('streams_held', 'Streams that wait for admission', () => read().heldStreams)
+  gauges('admissions', 'Admissions by how they ended', 'result', () => Object.entries(read().admissions))
+  gauges('requests_denied', 'Requests denied before their handler, by code', 'code', () =>
+    Object.entries(read().denied),
+  )
+}

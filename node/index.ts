@@ -1,0 +1,27 @@
+/** The public entry: everything a program needs to embed a node. */
+export { describe } from '../discovery/describe.ts'
+export type { Agent, Change } from '../discovery/directory-state.ts'
+export {
+  type Accepted,
+  type AnyProtocol,
+  type CallOptions,
+  type Client,
+  type Context,
+  defineProtocol,
+  type Handlers,
+  type Protocol,
+} from '../protocols/define.ts'
+export { CODES, type Code, isParleyError, ParleyError } from '../protocols/errors.ts'
+export type { Events, PublishOptions, Receipt, SubscribeOptions } from '../protocols/events/api.ts'
+export { defineEvent, type EventDefinition } from '../protocols/events/define-event.ts'
+export type { MeshEvent } from '../protocols/events/event.ts'
+export { DEFAULT_TOPIC } from '../protocols/events/events.ts'
+export type { Member, Port } from '../protocols/port.ts'
+export type { Mesh, SelfFacts, Unserve } from './api.ts'
+export type { AllClient, AnyClient, AnyOptions, Reply, ScatterOptions } from './clients.ts'
+export type { MeshFigures } from './figures.ts'
+export { createMesh } from './mesh.ts'
+export { type MeshOptions, type MeshOptionsInput, MeshOptionsSchema, parseOptions } from './options.ts'
+export type { Replies, ThirdPartyReply } from './replies.ts'
+export { makeSecret, readSecretFile } from './secret.ts'
+export { VERSION } from './version.ts'

@@ -1,0 +1,274 @@
+/**
+ * One call to one peer: the contract checks the input, a link carries it, failures that allow it are tried again.
+ *
+ * Keeps no state beyond the codecs of the contracts, which it makes once.
+ */
+import { type AnyProtocol, type CallOptions, type Client, type Method, wireId } from '../protocols/define.ts'
+import { ParleyError } from '../protocols/errors.ts'
+import type { Clock, Timers } from '../protocols/port.ts'
+import type { Caller, OutCall } from '../protocols/wire/caller.ts'
+import { type CallerCodec, callerCodec } from '../protocols/wire/contract.ts'
+import { Headers } from '../protocols/wire/envelope.ts'
+import { type Extra, WIRE_PRIORITIES } from '../protocols/wire/frame.ts'
+import { check, decodePayload, encodePayload } from '../protocols/wire/payload.ts'
+import { decide } from '../protocols/wire/retry.ts'
+import type { Links, LinkTarget } from './links.ts'
+
+export interface InvokeDeps {
+  clock: Clock
+  timers: Timers
+  links: Links
+  chance(): number
+  /** Told once per call, when it ended. */
+  done(label: string, status: string, seconds: number, peer: string): void
+  retried(): void
+}
+
+type Replying = CallOptions & { replyTo?: string | undefined }
+
+/** A method of a protocol, ready to be called. */
+export interface Callable {
+  readonly codec: CallerCodec
+  readonly protocolId: string
+  readonly version: string
+}
+
+export interface Invoke {
+  callable(protocol: AnyProtocol, method: string): Callable
+  unary(peer: string, callable: Callable, payload: Uint8Array, options: Replying): Promise<unknown>
+  stream(peer: string, callable: Callable, payload: Uint8Array, options: CallOptions): AsyncIterableIterator<unknown>
+  oneWay(peer: string, callable: Callable, payload: Uint8Array, options: CallOptions): Promise<void>
+  client<P extends AnyProtocol>(peer: string, protocol: P, defaults?: CallOptions): Client<P>
+}
+
+const extraOf = (options: Replying): Extra | undefined => {
+  const { replyTo, correlationId, conversationId, traceparent, headers, metadata } = options
+  if ((replyTo ?? correlationId ?? conversationId ?? traceparent ?? headers ?? metadata) === undefined) return undefined
+  return {
+    ...(replyTo === undefined ? {} : { replyTo }),
+    ...(correlationId === undefined ? {} : { correlationId }),
+    ...(conversationId === undefined ? {} : { conversationId }),
+    ...(traceparent === undefined ? {} : { traceparent }),
+    ...(headers === undefined ? {} : { headers: check(Headers, headers, 'headers') }),
+    ...(metadata === undefined ? {} : { metadata: encodePayload('json', metadata) }),
+  }
+}
+
+const outCall = ({ codec }: Callable, payload: Uint8Array, options: Replying, timeoutMs: number): OutCall => ({
+  label: codec.label,
+  method: codec.name,
+  payload,
+  content: codec.content,
+  priority: options.priority === undefined ? codec.priority : WIRE_PRIORITIES.indexOf(options.priority),
+  timeoutMs,
+  ttlMs: options.ttlMs,
+  signal: options.signal,
+  extra: extraOf(options),
+})
+
+export const createInvoke = (deps: InvokeDeps): Invoke => {
+  const codecs = new WeakMap<AnyProtocol, Map<string, Callable>>()
+  const { clock, timers, links } = deps
+
+  const callable = (protocol: AnyProtocol, name: string): Callable => {
+    let known = codecs.get(protocol)
+    if (known === undefined) {
+      const protocolId = wireId(protocol)
+      known = new Map(
+        Object.entries(protocol.methods).map(([method, contract]: [string, Method]) => [
+          method,
+          { codec: callerCodec(protocol, method, contract), protocolId, version: protocol.version },
+        ]),
+      )
+      codecs.set(protocol, known)
+    }
+    const found = known.get(name)
+    if (found !== undefined) return found
+    throw new ParleyError('MSG004', `${protocol.name} has no method ${name}`, { hint: 'see its contract' })
+  }
+
+  const targetOf = (peer: string, { protocolId, version }: Callable): LinkTarget => ({ peer, protocolId, version })
+
+  const pause = (delayMs: number, signal: AbortSignal | undefined): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const onAbort = (): void => {
+        stop()
+        reject(signal?.reason)
+      }
+      const stop = timers.after(delayMs, () => {
+        signal?.removeEventListener('abort', onAbort)
+        resolve()
+      })
+      if (signal?.aborted) onAbort()
+      signal?.addEventListener('abort', onAbort, { once: true })
+    })
+
+  const timedOut = (label: string, timeoutMs: number): ParleyError =>
+    new ParleyError('COM001', `${label} found no open connection within ${timeoutMs} ms`, {
+      hint: 'give it more time with timeoutMs, or see whether the peer is up',
+    })
+
+  /** The open link, dialled and opened within what is left of the call's time. */
+  const linkTo = async (peer: string, target: Callable, deadlineAt: number, signal?: AbortSignal): Promise<Caller> => {
+    const leftMs = Math.max(1, deadlineAt - clock.monotonic())
+    const limit = new AbortController()
+    const stop = timers.after(leftMs, () => limit.abort(timedOut(target.codec.label, Math.round(leftMs))))
+    try {
+      return await links.open(
+        targetOf(peer, target),
+        signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]),
+      )
+    } finally {
+      stop()
+    }
+  }
+
+  const statusOf = (error: unknown): string => (error instanceof ParleyError ? error.code : 'aborted')
+
+  /** Runs attempts until one succeeds or the policy gives up. */
+  const attempts = async <T>(
+    peer: string,
+    target: Callable,
+    options: CallOptions,
+    run: (link: Caller, timeoutMs: number) => Promise<T>,
+    startedAt: number,
+    first?: { error: unknown },
+  ): Promise<T> => {
+    const deadlineAt = startedAt + (options.timeoutMs ?? target.codec.timeoutMs)
+    let failure = first
+    for (let count = failure === undefined ? 0 : 1; ; count += 1) {
+      if (failure !== undefined) {
+        const remainingMs = deadlineAt - clock.monotonic()
+        const idempotent = target.codec.idempotent
+        const decision = decide(failure.error, { count, idempotent, remainingMs, chance: deps.chance() })
+        if (decision.kind === 'give-up') throw failure.error
+        deps.retried()
+        await pause(decision.delayMs, options.signal)
+      }
+      try {
+        const link = links.get(peer, target.protocolId) ?? (await linkTo(peer, target, deadlineAt, options.signal))
+        return await run(link, Math.max(1, deadlineAt - clock.monotonic()))
+      } catch (error) {
+        failure = { error }
+      }
+    }
+  }
+
+  const finish = (peer: string, target: Callable, startedAt: number, status: string): void =>
+    deps.done(target.codec.label, status, (clock.monotonic() - startedAt) / 1000, peer)
+
+  const unary = async (peer: string, target: Callable, payload: Uint8Array, options: Replying): Promise<unknown> => {
+    const startedAt = clock.monotonic()
+    const timeoutMs = options.timeoutMs ?? target.codec.timeoutMs
+    const run = (link: Caller, leftMs: number): Promise<Uint8Array> =>
+      link.unary(outCall(target, payload, options, leftMs))
+    let bytes: Uint8Array
+    try {
+      // The common case in as few steps as possible: the link is open, and the first attempt succeeds.
+      const link = links.get(peer, target.protocolId)
+      try {
+        bytes = link === undefined ? await attempts(peer, target, options, run, startedAt) : await run(link, timeoutMs)
+      } catch (error) {
+        if (link === undefined) throw error
+        bytes = await attempts(peer, target, options, run, startedAt, { error })
+      }
+      const value = options.replyTo === undefined ? target.codec.decode(bytes) : { id: decodePayload('json', bytes) }
+      finish(peer, target, startedAt, 'ok')
+      return value
+    } catch (error) {
+      finish(peer, target, startedAt, statusOf(error))
+      throw error
+    }
+  }
+
+  const oneWay = async (peer: string, target: Callable, payload: Uint8Array, options: CallOptions): Promise<void> => {
+    const startedAt = clock.monotonic()
+    try {
+      await attempts(
+        peer,
+        target,
+        options,
+        (link, leftMs) => link.oneWay(outCall(target, payload, options, leftMs)),
+        startedAt,
+      )
+      finish(peer, target, startedAt, 'ok')
+    } catch (error) {
+      finish(peer, target, startedAt, statusOf(error))
+      throw error
+    }
+  }
+
+  const stream = (
+    peer: string,
+    target: Callable,
+    payload: Uint8Array,
+    options: CallOptions,
+  ): AsyncIterableIterator<unknown> => {
+    const startedAt = clock.monotonic()
+    const timeoutMs = options.timeoutMs ?? target.codec.timeoutMs
+    let source: AsyncIterableIterator<Uint8Array> | undefined
+    let ended = false
+
+    const end = (status: string): void => {
+      if (ended) return
+      ended = true
+      finish(peer, target, startedAt, status)
+    }
+    const open = async (link: Caller, leftMs: number): Promise<AsyncIterableIterator<Uint8Array>> =>
+      link.stream(outCall(target, payload, options, leftMs))
+
+    return {
+      [Symbol.asyncIterator]() {
+        return this
+      },
+      async next() {
+        try {
+          if (ended) return { value: undefined, done: true }
+          const link = links.get(peer, target.protocolId)
+          source ??=
+            link === undefined ? await attempts(peer, target, options, open, startedAt) : await open(link, timeoutMs)
+          const result = await source.next()
+          if (result.done === true) {
+            end('ok')
+            return { value: undefined, done: true }
+          }
+          return { value: target.codec.decode(result.value), done: false }
+        } catch (error) {
+          end(statusOf(error))
+          await source?.return?.()
+          throw error
+        }
+      },
+      async return() {
+        end('canceled')
+        await source?.return?.()
+        return { value: undefined, done: true }
+      },
+    }
+  }
+
+  return {
+    callable,
+    unary,
+    stream,
+    oneWay,
+    client<P extends AnyProtocol>(peer: string, protocol: P, defaults?: CallOptions): Client<P> {
+      const client: Record<string, unknown> = {}
+      for (const name of Object.keys(protocol.methods)) {
+        const target = callable(protocol, name)
+        const { codec } = target
+        const merge = (options?: CallOptions): CallOptions =>
+          defaults === undefined ? (options ?? {}) : { ...defaults, ...options }
+        client[name] =
+          codec.kind === 'stream'
+            ? (input: unknown, options?: CallOptions) => stream(peer, target, codec.encode(input), merge(options))
+            : codec.kind === 'unary'
+              ? async (input: unknown, options?: CallOptions) =>
+                  unary(peer, target, codec.encode(input), merge(options))
+              : async (input: unknown, options?: CallOptions) =>
+                  oneWay(peer, target, codec.encode(input), merge(options))
+      }
+      return client as Client<P>
+    },
+  }
+}

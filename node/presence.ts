@@ -1,0 +1,140 @@
+/**
+ * Is a connected peer still working? A beat each period, over the mesh's own links.
+ *
+ * A frozen process keeps its connections, so silence is what tells: after `suspectAfter` beats without an answer a peer
+ * gets no new work, after `deadAfterMs` of silence its connection is closed, which fails what waits for it. When this
+ * node itself was held up (its own timer came late), the round is skipped: a slow observer condemns nobody (the local
+ * health of Lifeguard, arXiv:1707.00788). Wire id: `/parley/presence/1`; the message is MESSAGES.md's HEARTBEAT.
+ * State: one entry per connected peer.
+ */
+import * as z from 'zod'
+import { defineProtocol } from '../protocols/define.ts'
+import type { Log, Port, Stop } from '../protocols/port.ts'
+
+const Heartbeat = z.object({
+  agentId: z.string().max(128),
+  incarnation: z.number().int().nonnegative(),
+  /** Handlers in work. */
+  load: z.number().nonnegative(),
+  /** Requests that wait for a handler. */
+  queueLength: z.number().int().nonnegative(),
+})
+export type Heartbeat = z.output<typeof Heartbeat>
+
+export const presence = defineProtocol({
+  name: 'presence',
+  version: '1.0.0',
+  methods: {
+    beat: { request: Heartbeat, response: Heartbeat, idempotent: true, priority: 'critical', timeoutMs: 1000 },
+  },
+})
+
+export interface PresenceOptions {
+  periodMs: number
+  timeoutMs: number
+  suspectAfter: number
+  deadAfterMs: number
+}
+
+export interface PresenceDeps {
+  port: Pick<Port, 'self' | 'clock' | 'timers' | 'members' | 'onMember' | 'to' | 'serve'>
+  log: Log
+  load(): { load: number; queueLength: number }
+  suspect(peer: string): void
+  alive(peer: string): void
+  dead(peer: string, silentMs: number): void
+}
+
+export interface Presence {
+  load(peer: string): { load: number; queueLength: number } | undefined
+  rttMs(peer: string): number | undefined
+  stop(): Promise<void>
+}
+
+interface Watched {
+  missed: number
+  heardAt: number
+  rttMs: number | undefined
+  last: Heartbeat | undefined
+  beating: boolean
+}
+
+export const createPresence = async (deps: PresenceDeps, options: PresenceOptions): Promise<Presence> => {
+  const { port } = deps
+  const watched = new Map<string, Watched>()
+  const now = (): number => port.clock.monotonic()
+
+  const own = (): Heartbeat => ({ agentId: port.self.id, incarnation: port.self.incarnation, ...deps.load() })
+
+  const heard = (peer: string, entry: Watched, beat: Heartbeat): void => {
+    entry.heardAt = now()
+    entry.last = beat
+    if (entry.missed >= options.suspectAfter) deps.alive(peer)
+    entry.missed = 0
+  }
+
+  const unserve = await port.serve(presence, {
+    beat(beat, { peer }) {
+      const entry = watched.get(peer)
+      if (entry !== undefined) heard(peer, entry, beat)
+      return own()
+    },
+  })
+
+  const beat = async (peer: string, entry: Watched): Promise<void> => {
+    entry.beating = true
+    const startedAt = now()
+    try {
+      const answer = await port.to(peer, presence).beat(own(), { timeoutMs: options.timeoutMs })
+      entry.rttMs = now() - startedAt
+      heard(peer, entry, answer)
+    } catch {
+      if (watched.get(peer) !== entry) return
+      entry.missed += 1
+      if (entry.missed === options.suspectAfter) deps.suspect(peer)
+    } finally {
+      entry.beating = false
+    }
+  }
+
+  let lastRoundAt = now()
+  const round = (): void => {
+    const at = now()
+    const late = at - lastRoundAt > 2 * options.periodMs
+    lastRoundAt = at
+    for (const [peer, entry] of watched) {
+      // This node stood still: what came meanwhile has not been read yet.
+      if (late) entry.heardAt = at
+      else if (at - entry.heardAt > options.deadAfterMs) {
+        watched.delete(peer)
+        deps.dead(peer, at - entry.heardAt)
+        continue
+      }
+      if (!entry.beating) void beat(peer, entry)
+    }
+  }
+
+  const watch = (peer: string): void => {
+    watched.set(peer, { missed: 0, heardAt: now(), rttMs: undefined, last: undefined, beating: false })
+  }
+  const stopMembers: Stop = port.onMember(({ id }, change) => {
+    if (change === 'joined') watch(id)
+    else watched.delete(id)
+  })
+  for (const { id } of port.members()) watch(id)
+  const stopRounds = port.timers.every(options.periodMs, round)
+
+  return {
+    load(peer) {
+      const last = watched.get(peer)?.last
+      return last === undefined ? undefined : { load: last.load, queueLength: last.queueLength }
+    },
+    rttMs: (peer) => watched.get(peer)?.rttMs,
+    async stop() {
+      stopRounds()
+      stopMembers()
+      watched.clear()
+      await unserve()
+    },
+  }
+}
