@@ -1,0 +1,82 @@
+/** The command line of the bench: `npm run bench -- [suite] [--json FILE] [--check] [--rounds N] [--systems a,b]`. Pure. */
+import { parseArgs } from 'node:util'
+
+export const DEFAULT_ROUNDS = 5
+export const MAX_ROUNDS = 50
+
+export interface BenchArguments {
+  /** Undefined lists the suites. */
+  readonly suite: string | undefined
+  readonly json: string | undefined
+  readonly check: boolean
+  readonly rounds: number
+  /** Only these systems; all of the suite's unless told. */
+  readonly systems: readonly string[] | undefined
+}
+
+/** A wrong command line; the message says what is accepted. The program ends with 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
+const OPTIONS = {
+  json: { type: 'string' },
+  check: { type: 'boolean' },
+  rounds: { type: 'string' },
+  systems: { type: 'string' },
+} as const
+
+const read = (args: readonly string[]) => {
+  try {
+    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true, strict: true })
+  } catch (error) {
+    throw new UsageError(
+      `${error instanceof Error ? error.message : String(error)}\naccepted: [suite] --json FILE --check --rounds N --systems a,b`,
+    )
+  }
+}
+
+const readRounds = (text: string): number => {
+  const rounds = /^\d{1,3}$/.test(text) ? Number(text) : Number.NaN
+  if (!(rounds >= 1 && rounds <= MAX_ROUNDS)) {
+    throw new UsageError(`--rounds ${JSON.stringify(text)} is not a whole number from 1 to ${MAX_ROUNDS}`)
+  }
+  return rounds
+}
+
+/**
+ * @param suites names of the suites that exist, each with the names of its systems
+ * @throws UsageError
+ */
+export const parseBenchArguments = (
+  args: readonly string[],
+  suites: ReadonlyMap<string, readonly string[]>,
+): BenchArguments => {
+  const { values, positionals } = read(args)
+  const [suite, ...more] = positionals
+  if (more.length > 0) throw new UsageError(`one suite at a time; ${JSON.stringify(more[0])} is one too many`)
+  if (values.json === '') throw new UsageError('--json needs the name of a file')
+
+  const rounds = values.rounds === undefined ? DEFAULT_ROUNDS : readRounds(values.rounds)
+  const check = values.check ?? false
+  if (check && rounds < DEFAULT_ROUNDS) {
+    throw new UsageError(`--check needs at least ${DEFAULT_ROUNDS} rounds, --rounds says ${rounds}`)
+  }
+
+  if (suite === undefined) {
+    if (Object.keys(values).length > 0) throw new UsageError(`name a suite: ${[...suites.keys()].join(', ')}`)
+    return { suite, json: undefined, check, rounds, systems: undefined }
+  }
+  const known = suites.get(suite)
+  if (known === undefined) {
+    throw new UsageError(`there is no suite ${JSON.stringify(suite)}; there are: ${[...suites.keys()].join(', ')}`)
+  }
+  const systems = values.systems?.split(',').map((name) => name.trim())
+  const stranger = systems?.find((name) => !known.includes(name))
+  if (stranger !== undefined) {
+    throw new UsageError(
+      `the suite ${suite} does not measure ${JSON.stringify(stranger)}; it measures: ${known.join(', ')}`,
+    )
+  }
+  return { suite, json: values.json, check, rounds, systems }
+}

@@ -1,0 +1,106 @@
+/** The systems that can be measured: what each needs, which versions it reports, and where its code is. */
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import type { System } from './system.ts'
+
+export interface Entry {
+  readonly name: string
+  /** What its bytes go through; for the reader of the table. */
+  readonly note: string
+  /** Packages whose versions are reported. */
+  readonly packages: readonly string[]
+  /** True where `packages` are installed in test/bench, false where they are the product's own. */
+  readonly peer: boolean
+  /** A program that must be installed on the machine, with the hint that is shown when it is not. */
+  readonly program?: { readonly command: string; readonly versionArgument: string; readonly hint: string }
+  /** Source file that must exist, relative to this one. */
+  readonly source?: string
+  load(): Promise<{ system: System }>
+}
+
+/** The system under test: its failures are never tried again. */
+export const SUBJECT = 'parley'
+
+const entries: readonly Entry[] = [
+  {
+    name: SUBJECT,
+    note: 'encrypted, both sides authenticated',
+    packages: ['libp2p', '@chainsafe/libp2p-noise', '@libp2p/yamux', '@chainsafe/libp2p-gossipsub'],
+    peer: false,
+    source: '../../node/index.ts',
+    load: () => import('./systems/parley.ts'),
+  },
+  {
+    name: 'nats',
+    note: 'plain, through a broker',
+    packages: ['@nats-io/transport-node'],
+    peer: true,
+    program: {
+      command: 'nats-server',
+      versionArgument: '--version',
+      hint: 'install the system package nats-server',
+    },
+    load: () => import('./systems/nats.ts'),
+  },
+  {
+    name: 'moleculer',
+    note: 'plain, direct',
+    packages: ['moleculer'],
+    peer: true,
+    load: () => import('./systems/moleculer.ts'),
+  },
+  {
+    name: 'libp2p-stream-per-request',
+    note: 'encrypted, direct',
+    packages: ['libp2p', '@chainsafe/libp2p-noise', '@libp2p/yamux'],
+    peer: false,
+    load: () => import('./systems/libp2p-stream-per-request.ts'),
+  },
+  {
+    name: 'libp2p-gossipsub',
+    note: 'encrypted, each event signed',
+    packages: ['libp2p', '@chainsafe/libp2p-noise', '@libp2p/yamux', '@chainsafe/libp2p-gossipsub'],
+    peer: false,
+    load: () => import('./systems/libp2p-gossipsub.ts'),
+  },
+  {
+    name: 'raw-tcp',
+    note: 'plain, the limit',
+    packages: [],
+    peer: false,
+    load: () => import('./systems/raw-tcp.ts'),
+  },
+]
+
+export const catalogue: ReadonlyMap<string, Entry> = new Map(entries.map((entry) => [entry.name, entry]))
+
+/** Debian keeps servers where an ordinary user's PATH does not look. */
+export const programEnvironment = (): NodeJS.ProcessEnv => ({
+  ...process.env,
+  PATH: `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin`,
+})
+
+/** The program's own words about its version, or undefined when it cannot be run. */
+export const programVersion = (program: NonNullable<Entry['program']>): string | undefined => {
+  const run = spawnSync(program.command, [program.versionArgument], {
+    encoding: 'utf8',
+    timeout: 5_000,
+    env: programEnvironment(),
+  })
+  return run.status === 0 ? run.stdout.trim() || run.stderr.trim() : undefined
+}
+
+/**
+ * Why a system cannot be measured here, or undefined when it can.
+ * @param peersMissing why the peers' packages are not installed; undefined when they are
+ */
+export const obstacle = (entry: Entry, peersMissing: string | undefined): string | undefined => {
+  if (entry.peer && peersMissing !== undefined) return peersMissing
+  if (entry.program !== undefined && programVersion(entry.program) === undefined) {
+    return `the program ${entry.program.command} cannot be run; ${entry.program.hint}`
+  }
+  if (entry.source !== undefined && !existsSync(new URL(entry.source, import.meta.url))) {
+    return `${entry.source.replace(/^(\.\.\/)+/, '')} does not exist`
+  }
+  return undefined
+}

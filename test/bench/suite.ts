@@ -1,0 +1,17 @@
+/** What a suite is: systems, one round of one system, and the floors of what was measured. */
+import type { Floor } from './floors.ts'
+import type { Ledger, Reading } from './ledger.ts'
+import type { End } from './processes.ts'
+
+/** Starts one end of the system that is being measured. */
+export type StartEnd = (role: string) => End
+
+export interface Suite {
+  readonly name: string
+  readonly about: string
+  /** In the order in which a round runs them. */
+  readonly systems: readonly string[]
+  /** One round of one system: starts its ends, measures; whoever calls it ends them. */
+  measure(start: StartEnd): Promise<Reading[]>
+  floors(ledger: Ledger): Floor[]
+}

@@ -1,0 +1,123 @@
+/**
+ * NATS: nats-server on a free loopback port, the official client on both ends, JSON payloads. Not encrypted.
+ *
+ * Bulk is credited in batches, as a NATS user has to do it: the server drops a consumer that is too slow. For the same
+ * reason `max_pending` is raised, so that full speed is limited by work and not by a disconnect.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { connect, type NatsConnection } from '@nats-io/transport-node'
+import { asBody } from '../body.ts'
+import { announce, benchDirectory, freePort } from '../surroundings.ts'
+import { BULK_ITEM_BYTES, type System } from '../system.ts'
+
+const ECHO = 'bench.echo'
+const TICK = 'bench.tick'
+const BULK_DATA = 'bench.bulk.data'
+const BULK_CREDIT = 'bench.bulk.credit'
+const CREDIT_ITEMS = 16
+const CREDITS_AHEAD = 4
+const CALL_LIMIT_MS = 10_000
+const START_LIMIT_MS = 10_000
+
+const READY = 'Server is ready'
+
+/** The server; it ends with this process, however that ends. */
+const startServer = async (): Promise<string> => {
+  const port = await freePort()
+  const file = join(benchDirectory(), `nats-${port}.conf`)
+  await writeFile(file, `listen: "127.0.0.1:${port}"\nmax_pending: 536870912\n`)
+  const server = spawn('nats-server', ['-c', file], { stdio: ['ignore', 'ignore', 'pipe'] })
+  announce(server.pid)
+  process.on('exit', () => server.kill('SIGKILL'))
+  const { promise: ready, resolve, reject } = Promise.withResolvers<void>()
+  let said = ''
+  const timer = setTimeout(() => reject(new Error(`nats-server is not ready; it said: ${said}`)), START_LIMIT_MS)
+  server.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said = (said + text).slice(-2_000)
+    if (said.includes(READY)) resolve()
+  })
+  once(server, 'exit').then(() => reject(new Error(`nats-server ended; it said: ${said}`)), reject)
+  await ready.finally(() => clearTimeout(timer))
+  return `nats://127.0.0.1:${port}`
+}
+
+const open = (servers: string): Promise<NatsConnection> => connect({ servers, reconnect: false })
+
+/** Sends items while credit lasts. */
+const serveBulk = (nc: NatsConnection): void => {
+  const item = Buffer.alloc(BULK_ITEM_BYTES, 1)
+  nc.subscribe(BULK_CREDIT, {
+    callback: () => {
+      for (let i = 0; i < CREDIT_ITEMS; i++) nc.publish(BULK_DATA, item)
+    },
+  })
+}
+
+export const system: System = {
+  rpc: {
+    respond: async () => {
+      const address = await startServer()
+      const nc = await open(address)
+      nc.subscribe(ECHO, {
+        callback: (_error, message) => {
+          message.respond(JSON.stringify(asBody(message.json())))
+        },
+      })
+      serveBulk(nc)
+      await nc.flush()
+      return { address, stop: () => nc.close() }
+    },
+
+    connect: async (address) => {
+      const nc = await open(address)
+      return {
+        call: async (body) => {
+          const answer = await nc.request(ECHO, JSON.stringify(body), { timeout: CALL_LIMIT_MS })
+          return asBody(answer.json())
+        },
+        bulk: (onBytes) => {
+          let items = 0
+          nc.subscribe(BULK_DATA, {
+            callback: (_error, message) => {
+              onBytes(message.data.length)
+              if (++items % CREDIT_ITEMS === 0) nc.publish(BULK_CREDIT)
+            },
+          })
+          for (let i = 0; i < CREDITS_AHEAD; i++) nc.publish(BULK_CREDIT)
+          return new Promise<never>(() => {})
+        },
+        stop: () => nc.close(),
+      }
+    },
+  },
+
+  events: {
+    subscribe: async (onEvent) => {
+      const address = await startServer()
+      const nc = await open(address)
+      nc.subscribe(TICK, { callback: (_error, message) => onEvent(asBody(message.json())) })
+      await nc.flush()
+      return { address, stop: () => nc.close() }
+    },
+
+    connect: async (address) => {
+      const nc = await open(address)
+      // One flush ahead: the next batch is written while the server still takes the last one.
+      let flushed = Promise.resolve()
+      return {
+        batch: 1_024,
+        publish: async (events) => {
+          for (const event of events) nc.publish(TICK, JSON.stringify(event))
+          const before = flushed
+          flushed = nc.flush()
+          flushed.catch(() => {})
+          await before
+        },
+        stop: () => nc.close(),
+      }
+    },
+  },
+}

@@ -1,0 +1,143 @@
+/**
+ * Parley, the system under test: two meshes of one secret, encrypted and mutually authenticated, its public API only.
+ *
+ * Echo is a unary method; bulk is a streaming method of another protocol, so that it gets a stream of its own on the
+ * same connection. Bodies go through the zod schemas of the contract: that is part of what a user pays for.
+ */
+import { randomBytes } from 'node:crypto'
+import { mkdtemp } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { type AnyProtocol, type Client, defineProtocol, type Handlers } from '../../../protocols/define.ts'
+import type { Body } from '../body.ts'
+import { benchDirectory } from '../surroundings.ts'
+import { BULK_ITEM_BYTES, type System } from '../system.ts'
+
+const START_LIMIT_MS = 15_000
+/** Longer than any measurement. */
+const BULK_LIMIT_MS = 60_000
+
+const bodySchema = z.object({ data: z.string() })
+
+const echo = defineProtocol({
+  name: 'bench-echo',
+  version: '1.0.0',
+  methods: { echo: { request: bodySchema, response: bodySchema } },
+})
+
+const bulk = defineProtocol({
+  name: 'bench-bulk',
+  version: '1.0.0',
+  methods: {
+    flood: {
+      request: z.instanceof(Uint8Array),
+      stream: z.instanceof(Uint8Array),
+      content: 'bytes',
+      timeoutMs: BULK_LIMIT_MS,
+    },
+  },
+})
+
+/** What the second end needs; it travels as JSON over the bench's own channel. */
+const addressSchema = z.object({ peer: z.string(), join: z.array(z.string()).min(1), secret: z.string() })
+
+/**
+ * The part of the public API that is measured. It is written out and the entry is loaded by its URL, so that the bench
+ * of the peers runs, and the types of the repository can be checked, where the product's entry is missing.
+ */
+interface Mesh {
+  readonly self: { readonly id: string; readonly addresses: readonly string[] }
+  readonly events: {
+    publish(topic: string, data: unknown): Promise<unknown>
+    subscribe(pattern: string, listener: (event: { readonly data: unknown }) => void): Promise<unknown>
+  }
+  serve<P extends AnyProtocol>(protocol: P, handlers: Handlers<P>): Promise<unknown>
+  to<P extends AnyProtocol>(peer: string, protocol: P): Client<P>
+  joined(options: { signal: AbortSignal }): Promise<unknown>
+  stop(): Promise<void>
+}
+
+interface Entry {
+  createMesh(options: {
+    name: string
+    mesh: string
+    secret: string
+    dataDir: string
+    listen: string[]
+    join: string[]
+  }): Promise<Mesh>
+}
+
+const start = async (name: string, secret: string, peers: readonly string[]): Promise<Mesh> => {
+  const { createMesh }: Entry = await import(new URL('../../../node/index.ts', import.meta.url).href)
+  return createMesh({
+    name,
+    mesh: 'bench',
+    secret,
+    dataDir: await mkdtemp(join(benchDirectory(), `${name}-`)),
+    listen: ['/ip4/127.0.0.1/tcp/0'],
+    join: [...peers],
+  })
+}
+
+const startFirst = async () => {
+  const secret = randomBytes(32).toString('base64url')
+  const mesh = await start('first', secret, [])
+  const address = JSON.stringify({ peer: mesh.self.id, join: mesh.self.addresses, secret })
+  return { mesh, address }
+}
+
+const startSecond = async (address: string) => {
+  const { peer, join: addresses, secret } = addressSchema.parse(JSON.parse(address))
+  const mesh = await start('second', secret, addresses)
+  await mesh.joined({ signal: AbortSignal.timeout(START_LIMIT_MS) })
+  return { mesh, peer }
+}
+
+export const system: System = {
+  rpc: {
+    respond: async () => {
+      const { mesh, address } = await startFirst()
+      await mesh.serve(echo, { echo: (body) => body })
+      await mesh.serve(bulk, {
+        async *flood(_request, { signal }) {
+          const item = new Uint8Array(BULK_ITEM_BYTES).fill(1)
+          while (!signal.aborted) yield item
+        },
+      })
+      return { address, stop: () => mesh.stop() }
+    },
+
+    connect: async (address) => {
+      const { mesh, peer } = await startSecond(address)
+      const client = mesh.to(peer, echo)
+      return {
+        call: (body: Body) => client.echo(body),
+        bulk: async (onBytes) => {
+          for await (const item of mesh.to(peer, bulk).flood(new Uint8Array(0))) onBytes(item.byteLength)
+          throw new Error('the bulk stream ended')
+        },
+        stop: () => mesh.stop(),
+      }
+    },
+  },
+
+  events: {
+    subscribe: async (onEvent) => {
+      const { mesh, address } = await startFirst()
+      await mesh.events.subscribe('bench.*', (event) => onEvent(bodySchema.parse(event.data)))
+      return { address, stop: () => mesh.stop() }
+    },
+
+    connect: async (address) => {
+      const { mesh } = await startSecond(address)
+      return {
+        batch: 512,
+        publish: async (events) => {
+          await Promise.all(events.map((event) => mesh.events.publish('bench.tick', event)))
+        },
+        stop: () => mesh.stop(),
+      }
+    },
+  },
+}

@@ -1,0 +1,53 @@
+/**
+ * The parts of the peers' clients that the bench uses, so that the types of the whole repository can be checked where
+ * the peers are not installed. Where they are, these declarations still win; a wrong one shows when the bench runs.
+ */
+declare module '@nats-io/transport-node' {
+  export interface Msg {
+    readonly data: Uint8Array
+    json(): unknown
+    respond(payload?: Uint8Array | string): boolean
+  }
+  export interface Subscription {
+    unsubscribe(): void
+  }
+  export interface NatsConnection {
+    publish(subject: string, payload?: Uint8Array | string): void
+    request(subject: string, payload?: Uint8Array | string, options?: { timeout: number }): Promise<Msg>
+    subscribe(subject: string, options?: { callback(error: Error | null, message: Msg): void }): Subscription
+    flush(): Promise<void>
+    close(): Promise<void>
+  }
+  export const connect: (options: { servers: string; reconnect?: boolean }) => Promise<NatsConnection>
+}
+
+declare module 'moleculer' {
+  import type { Readable } from 'node:stream'
+
+  export interface Context {
+    readonly params: unknown
+  }
+  export interface ServiceSchema {
+    name: string
+    actions?: Record<string, (context: Context) => unknown>
+    events?: Record<string, (context: Context) => void>
+  }
+  export interface BrokerOptions {
+    nodeID: string
+    logger: false
+    transporter: {
+      type: 'TCP'
+      options: { udpDiscovery: false; port?: number; urls?: string[]; useHostname: false; gossipPeriod: number }
+    }
+  }
+  export class ServiceBroker {
+    constructor(options: BrokerOptions)
+    createService(schema: ServiceSchema): unknown
+    start(): Promise<void>
+    stop(): Promise<void>
+    waitForServices(names: string[], timeoutMs: number): Promise<unknown>
+    call(action: 'bench.bulk'): Promise<Readable>
+    call(action: string, params: object): Promise<unknown>
+    broadcast(event: string, payload: object): Promise<unknown>
+  }
+}

@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { catalogue, type Entry, obstacle } from '../../bench/catalogue.ts'
+
+const entry: Entry = {
+  name: 'x',
+  note: '',
+  packages: [],
+  peer: false,
+  load: () => Promise.reject(new Error('not loaded here')),
+}
+
+test('a system that needs nothing can be measured', () => {
+  assert.equal(obstacle(entry, undefined), undefined)
+  assert.equal(obstacle(entry, 'peers are missing'), undefined)
+})
+
+test('a peer without its client is skipped with the reason', () => {
+  assert.equal(obstacle({ ...entry, peer: true }, 'peers are missing'), 'peers are missing')
+})
+
+test('a program that is not on the machine is named with the hint how to get it', () => {
+  const program = { command: 'parley-no-such-program', versionArgument: '--version', hint: 'install it' }
+  assert.match(obstacle({ ...entry, program }, undefined) ?? '', /parley-no-such-program cannot be run; install it/)
+})
+
+test('a source file that does not exist is named', () => {
+  assert.equal(obstacle({ ...entry, source: '../../node/nowhere.ts' }, undefined), 'node/nowhere.ts does not exist')
+})
+
+test('every system has a name of its own and can be loaded lazily', () => {
+  for (const [name, one] of catalogue) assert.equal(one.name, name)
+})

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Processes } from '../../bench/processes.ts'
+import { runSuite } from '../../bench/run.ts'
+import type { StartEnd, Suite } from '../../bench/suite.ts'
+
+/** Starts nothing and tells which systems were asked for; the suite below measures without any end. */
+const recorder = () => {
+  const started: string[] = []
+  let stops = 0
+  const processes: Processes = {
+    start: (_suite, system) => {
+      started.push(system)
+      return { ask: () => Promise.reject(new Error('no end here')), stop: async () => {} }
+    },
+    stopAll: async () => {
+      stops++
+    },
+    killAll: () => {},
+  }
+  return { processes, started, stops: () => stops }
+}
+
+const suiteOf = (systems: readonly string[], measure: (start: StartEnd) => Promise<number>): Suite => ({
+  name: 'x',
+  about: '',
+  systems,
+  measure: async (start) => [{ case: 'c', metric: 'm', unit: '', value: await measure(start) }],
+  floors: () => [],
+})
+
+const run = (suite: Suite, processes: Processes, more: { only?: string[]; peersMissing?: string } = {}) =>
+  runSuite({ suite, rounds: 2, only: more.only, peersMissing: more.peersMissing }, processes, () => {})
+
+test('systems run in turn, round after round, and everything is stopped after each', async () => {
+  const { processes, started, stops } = recorder()
+  const suite = suiteOf(['raw-tcp', 'libp2p-gossipsub'], async (start) => {
+    start('any')
+    return 1
+  })
+  const { ledger, skipped } = await run(suite, processes)
+  assert.deepEqual(started, ['raw-tcp', 'libp2p-gossipsub', 'raw-tcp', 'libp2p-gossipsub'])
+  assert.equal(stops(), 4)
+  assert.deepEqual(skipped, [])
+  assert.deepEqual(ledger.values('raw-tcp', 'c', 'm'), [1, 1])
+})
+
+test('a peer that fails once is tried again and stays in the run', async () => {
+  const { processes, stops } = recorder()
+  let tries = 0
+  const suite = suiteOf(['raw-tcp'], async () => {
+    if (++tries === 1) throw new Error('refused')
+    return tries
+  })
+  const { ledger, skipped } = await run(suite, processes)
+  assert.deepEqual(ledger.values('raw-tcp', 'c', 'm'), [2, 3])
+  assert.deepEqual(skipped, [])
+  assert.equal(stops(), 3)
+})
+
+test('a peer that fails twice is out of the run, named with the reason, and its floors lack the round', async () => {
+  const { processes } = recorder()
+  let tries = 0
+  const suite = suiteOf(['raw-tcp'], async () => {
+    tries++
+    throw new Error('refused')
+  })
+  const { ledger, skipped } = await run(suite, processes)
+  assert.equal(tries, 2)
+  assert.deepEqual(skipped, [{ system: 'raw-tcp', why: 'failed in round 1: refused' }])
+  assert.deepEqual(ledger.values('raw-tcp', 'c', 'm'), [undefined, undefined])
+})
+
+test('peers whose clients are missing are skipped with that reason and nothing of them is started', async () => {
+  const { processes, started } = recorder()
+  const suite = suiteOf(['moleculer', 'raw-tcp'], async (start) => {
+    start('any')
+    return 1
+  })
+  const { skipped } = await run(suite, processes, { peersMissing: 'npm could not' })
+  assert.deepEqual(skipped, [{ system: 'moleculer', why: 'npm could not' }])
+  assert.deepEqual(started, ['raw-tcp', 'raw-tcp'])
+})
+
+test('systems that were not chosen are named as such', async () => {
+  const { processes } = recorder()
+  const { skipped } = await run(
+    suiteOf(['raw-tcp', 'libp2p-gossipsub'], async () => 1),
+    processes,
+    {
+      only: ['raw-tcp'],
+    },
+  )
+  assert.deepEqual(skipped, [{ system: 'libp2p-gossipsub', why: 'not chosen by --systems' }])
+})

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { catalogue, SUBJECT } from '../../bench/catalogue.ts'
+import { allHold } from '../../bench/floors.ts'
+import { createLedger, type Reading } from '../../bench/ledger.ts'
+import { events, FULL_SPEED, STEADY } from '../../bench/suites/events.ts'
+import { BESIDE_BULK, BUSY, LONE, rpc } from '../../bench/suites/rpc.ts'
+import { suites } from '../../bench/suites.ts'
+
+const reading = (name: string, metric: string, value: number): Reading => ({ case: name, metric, unit: '', value })
+
+/** One round of figures, by system. */
+const ledgerOf = (figures: Record<string, Reading[]>) => {
+  const ledger = createLedger(1)
+  for (const [system, readings] of Object.entries(figures)) ledger.record(0, system, readings)
+  return ledger
+}
+const call = (perSecond: number, loneMs: number) => [reading(BUSY, 'requests', perSecond), reading(LONE, 'p50', loneMs)]
+const received = (perSecond: number, lost = 0) => [
+  reading(FULL_SPEED, 'events', perSecond),
+  reading(FULL_SPEED, 'lost', lost),
+  reading(FULL_SPEED, 'doubled', 0),
+  reading(STEADY, 'lost', 0),
+  reading(STEADY, 'doubled', 0),
+]
+
+test('every suite measures the system under test, and only systems of the catalogue', () => {
+  for (const suite of suites.values()) {
+    assert.ok(suite.systems.includes(SUBJECT))
+    for (const name of suite.systems) assert.ok(catalogue.has(name), name)
+  }
+})
+
+test('rpc compares with the better of nats and moleculer', () => {
+  const parley = [...call(150, 1), reading(BESIDE_BULK, 'p99', 20)]
+  const weak = rpc.floors(ledgerOf({ parley, nats: call(10, 1), moleculer: call(101, 9) }))
+  assert.deepEqual(
+    weak.map(({ holds }) => holds),
+    [false, true, true],
+  )
+  const good = rpc.floors(ledgerOf({ parley, nats: call(100, 1), moleculer: call(50, 9) }))
+  assert.equal(good[0]?.value, 1.5)
+  assert.equal(allHold(good), true)
+})
+
+test('rpc without moleculer or without nats does not pass a check', () => {
+  const parley = [...call(150, 1), reading(BESIDE_BULK, 'p99', 1)]
+  assert.equal(rpc.floors(ledgerOf({ parley, nats: call(1, 9) }))[0]?.value, null)
+  const withoutNats = rpc.floors(ledgerOf({ parley, moleculer: call(1, 9) }))
+  assert.deepEqual(
+    withoutNats.map(({ holds }) => holds),
+    [false, false, true],
+  )
+})
+
+test('events hold at the floor and reach the aim when they are as many as those of nats', () => {
+  const [floor] = events.floors(ledgerOf({ parley: received(100_000), nats: received(100_000) }))
+  assert.deepEqual([floor?.holds, floor?.reachesAim, floor?.aim], [true, true, 100_000])
+  const [slow] = events.floors(ledgerOf({ parley: received(99_999), nats: received(100_000) }))
+  assert.deepEqual([slow?.holds, slow?.reachesAim], [false, false])
+})
+
+test('events without nats still hold, and have no aim', () => {
+  const floors = events.floors(ledgerOf({ parley: received(100_000) }))
+  assert.equal(allHold(floors), true)
+  assert.deepEqual([floors[0]?.aim, floors[0]?.reachesAim], [null, false])
+})
+
+test('one lost event breaks a floor however fast the others came', () => {
+  assert.equal(allHold(events.floors(ledgerOf({ parley: received(1_000_000, 1) }))), false)
+})
+
+test('nothing holds when parley was not measured', () => {
+  for (const suite of [rpc, events]) {
+    for (const floor of suite.floors(createLedger(5))) assert.deepEqual([floor.value, floor.holds], [null, false])
+  }
+})
