@@ -1,0 +1,114 @@
+/**
+ * The shared secret of a small mesh: made, judged, read from a file, and stretched into the mesh's authority.
+ *
+ * Keeps no state. Everyone who knows the secret can compute the authority's key: all members are equal and none can be
+ * revoked. Whoever can connect sees a token and may test guesses against it offline, so a secret is 32 random bytes,
+ * and scrypt (RFC 7914) makes each guess at a weak one cost 32 MiB and about a tenth of a second. The mesh's name is
+ * in the salt: one secret used for two meshes gives two authorities.
+ */
+import { createPrivateKey, createPublicKey, type KeyObject, randomBytes, scrypt } from 'node:crypto'
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import { toString as encode } from 'uint8arrays/to-string'
+import { ParleyError } from '../protocols/errors.ts'
+import { octal, opensToOthers, readSmallFile } from './private-file.ts'
+
+const SECRET_BYTES = 32
+const MAX_SECRET_FILE_BYTES = 4096
+const SCRYPT = { N: 2 ** 15, r: 8, p: 1, maxmem: 64 * 1024 * 1024 }
+const SALT = 'parley/authority/1\n'
+/** Bits a character; 43 random characters have about 4.9, sentences about 4, one repeated character 0. */
+const MIN_ENTROPY = 3.3
+
+export type Strength = 'strong' | 'weak'
+
+/** Who signs membership tokens, as those know it who only check them. */
+export interface AuthorityKey {
+  /** The Ed25519 public key, 32 bytes in base64url: the issuer of its tokens. */
+  readonly id: string
+  readonly publicKey: KeyObject
+}
+
+export interface Authority extends AuthorityKey {
+  readonly privateKey: KeyObject
+}
+
+/** A new secret: 32 random bytes in base64url, 43 characters. */
+export const makeSecret = (): string => randomBytes(SECRET_BYTES).toString('base64url')
+
+/** Shannon entropy in bits a character. */
+const entropyOf = (text: string): number => {
+  const counts = new Map<string, number>()
+  for (const character of text) counts.set(character, (counts.get(character) ?? 0) + 1)
+  let bits = 0
+  for (const count of counts.values()) bits -= (count / text.length) * Math.log2(count / text.length)
+  return bits
+}
+
+const isRepetition = (text: string): boolean => (text + text).indexOf(text, 1) < text.length
+
+/** More than half of the characters follow their neighbour, as in an alphabet or a count. */
+const isSequence = (text: string): boolean => {
+  let steps = 0
+  for (let at = 1; at < text.length; at += 1) {
+    if (Math.abs(text.charCodeAt(at) - text.charCodeAt(at - 1)) === 1) steps += 1
+  }
+  return steps > text.length / 2
+}
+
+const LOWER = /[a-z]/
+const UPPER = /[A-Z]/
+const HEX = /^([0-9a-f]+|[0-9A-F]+)$/
+
+/**
+ * Whether a secret looks like at least 32 random bytes in base64url (hexadecimal is accepted too). It cannot prove
+ * randomness; it finds short ones, words, repetitions and sequences. A random one is called weak once in 10^9.
+ */
+export const classifySecret = (secret: string): Strength => {
+  // 43 characters of 6 bits are the shortest that hold 256 bits; a remainder of one character is no whole byte.
+  const minLength = HEX.test(secret) ? SECRET_BYTES * 2 : Math.ceil((SECRET_BYTES * 8) / 6)
+  if (!/^[A-Za-z0-9_-]+$/.test(secret) || secret.length < minLength || secret.length % 4 === 1) return 'weak'
+  if (entropyOf(secret) < MIN_ENTROPY || isRepetition(secret) || isSequence(secret)) return 'weak'
+  // Written words keep to one case; 43 random characters do so once in five thousand million times.
+  return HEX.test(secret) || (LOWER.test(secret) && UPPER.test(secret)) ? 'strong' : 'weak'
+}
+
+const refusedFile = (path: string, why: string, hint: string): ParleyError =>
+  new ParleyError('SEC001', `the secret file ${path} ${why}`, { hint, details: { path } })
+
+/**
+ * The secret in a file: its one line, without the line's end.
+ * @throws SEC001 for a file that is missing, empty, has several lines or can be used by group or others;
+ *   STA003 where it cannot be read or is larger than 4 KiB
+ */
+export const readSecretFile = async (path: string): Promise<string> => {
+  const bytes = await readSmallFile(path, MAX_SECRET_FILE_BYTES, async (handle) => {
+    const { mode } = await handle.stat()
+    if (!opensToOthers(mode)) return
+    throw refusedFile(path, `has mode ${octal(mode)}: others on this machine can use it`, `chmod 600 ${path}`)
+  })
+  const make = `make one with: parley secret > ${path} && chmod 600 ${path}`
+  if (bytes === undefined) throw refusedFile(path, 'does not exist', make)
+  const secret = new TextDecoder().decode(bytes).trim()
+  if (secret === '') throw refusedFile(path, 'is empty', make)
+  if (/[\r\n]/.test(secret)) throw refusedFile(path, 'has more than one line', 'keep one secret in each file')
+  return secret
+}
+
+/** Node's form of an Ed25519 key pair with this 32-byte seed. */
+const authorityFromSeed = async (seed: Uint8Array): Promise<Authority> => {
+  const { publicKey } = await generateKeyPairFromSeed('Ed25519', seed)
+  const id = encode(publicKey.raw, 'base64url')
+  const jwk = { kty: 'OKP', crv: 'Ed25519', x: id }
+  return {
+    id,
+    publicKey: createPublicKey({ format: 'jwk', key: jwk }),
+    privateKey: createPrivateKey({ format: 'jwk', key: { ...jwk, d: encode(seed, 'base64url') } }),
+  }
+}
+
+/** The authority of a mesh: the same key for everyone with the same secret and mesh name. Takes about 0.1 s, off the
+ * event loop. */
+export const deriveAuthority = (secret: string, mesh: string): Promise<Authority> =>
+  new Promise<Uint8Array>((resolve, reject) => {
+    scrypt(secret, SALT + mesh, SECRET_BYTES, SCRYPT, (error, seed) => (error === null ? resolve(seed) : reject(error)))
+  }).then(authorityFromSeed)

@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { createTrust, type TrustOptions } from '../../../node/membership.ts'
+import { deriveAuthority } from '../../../node/secret.ts'
+import { issueToken, verifyToken } from '../../../node/token.ts'
+import { isParleyError } from '../../../protocols/errors.ts'
+import type { MembershipClaims, Refusal } from '../../../protocols/security/membership.ts'
+
+const MESH = 'parley'
+const NOW = 1_750_000_000_000
+const [ann = '', bob = ''] = await Promise.all(
+  ['ann', 'bob'].map(async () => peerIdFromPrivateKey(await generateKeyPair('Ed25519')).toString()),
+)
+const [authority, otherSecret, otherMesh] = await Promise.all([
+  deriveAuthority('one', MESH),
+  deriveAuthority('two', MESH),
+  deriveAuthority('one', 'elsewhere'),
+])
+const bearer = { peer: ann, mesh: MESH, nowMs: NOW }
+
+const claims = (changes: Partial<MembershipClaims> = {}): Omit<MembershipClaims, 'iss'> => ({
+  sub: ann,
+  aud: MESH,
+  iat: NOW / 1000,
+  exp: NOW / 1000 + 3600,
+  jti: 'token-1',
+  roles: ['coordinator'],
+  caps: ['task.*'],
+  ...changes,
+})
+
+const refusesWith = async (reason: Refusal, attempt: Promise<unknown>, message?: RegExp): Promise<void> => {
+  await assert.rejects(attempt, (error) => {
+    assert.ok(isParleyError(error, 'SEC001'), String(error))
+    assert.equal(error.details.reason, reason, error.message)
+    assert.ok(error.hint)
+    if (message !== undefined) assert.match(error.message, message)
+    return true
+  })
+}
+
+const trustOf = (self: string, secrets: string[], more: Partial<TrustOptions> = {}) =>
+  createTrust({ mesh: MESH, self, secrets, now: () => NOW, ...more })
+
+test('two members with one secret admit each other with all capabilities', async () => {
+  const [a, b] = await Promise.all([trustOf(ann, ['one']), trustOf(bob, ['one'])])
+  const tokens = await a.tokens()
+  assert.equal(tokens.length, 1)
+  const { tokenId, ...membership } = await b.verify(tokens, ann)
+  assert.ok(tokenId)
+  assert.deepEqual(membership, {
+    peer: ann,
+    mesh: MESH,
+    issuer: authority.id,
+    roles: [],
+    caps: ['*'],
+    expiresAtMs: NOW + 24 * 3_600_000,
+  })
+  await refusesWith('other-peer', b.verify(tokens, bob))
+})
+
+test('during a change of secret, members with the old one, both, and the new one admit each other step by step', async () => {
+  const [old, changing, changed, fresh] = await Promise.all([
+    trustOf(ann, ['one']),
+    trustOf(bob, ['one', 'two']),
+    trustOf(bob, ['two', 'one']),
+    trustOf(ann, ['two']),
+  ])
+  for (const middle of [changing, changed]) {
+    for (const edge of [old, fresh]) {
+      await edge.verify(await middle.tokens(), bob)
+      await middle.verify(await edge.tokens(), ann)
+    }
+  }
+  await refusesWith('wrong-authority', fresh.verify(await old.tokens(), ann))
+  // The first secret signs first.
+  const [first = ''] = await changed.tokens()
+  await verifyToken(first, [otherSecret], { ...bearer, peer: bob })
+})
+
+test('a mesh with a secret tells a peer without one so, and the other way round', async () => {
+  const [closed, open] = await Promise.all([trustOf(ann, ['one']), trustOf(bob, [])])
+  await refusesWith('no-token', closed.verify(await open.tokens(), bob), /this mesh needs a secret/)
+  await refusesWith('unexpected-token', open.verify(await closed.tokens(), ann), /you sent a token/)
+  assert.deepEqual(await open.tokens(), [])
+  assert.deepEqual(await open.verify([], ann), {
+    peer: ann,
+    mesh: MESH,
+    issuer: null,
+    tokenId: null,
+    roles: [],
+    caps: ['*'],
+    expiresAtMs: Number.POSITIVE_INFINITY,
+  })
+})
+
+test('of several refusals the most telling one is reported', async () => {
+  const trust = await trustOf(bob, ['one', 'two'])
+  const foreign = await issueToken(otherMesh, claims())
+  const stale = await issueToken(authority, claims({ iat: NOW / 1000 - 7200, exp: NOW / 1000 - 3600 }))
+  await refusesWith('expired', trust.verify([foreign, stale, 'x'], ann), /ended 3600 s ago/)
+  await refusesWith('expired', trust.verify(['x', stale, foreign], ann))
+  await refusesWith('wrong-authority', trust.verify([foreign, 'x'], ann))
+  const good = await issueToken(authority, claims())
+  assert.equal((await trust.verify([foreign, stale, good], ann)).issuer, authority.id)
+})
+
+test('four tokens are looked at, five are refused unread', async () => {
+  const trust = await trustOf(bob, ['one'])
+  const good = await issueToken(authority, claims())
+  await trust.verify(['x', 'y', 'z', good], ann)
+  await refusesWith('too-many-tokens', trust.verify(['w', 'x', 'y', 'z', good], ann))
+})
+
+test('each time the tokens are fresh, and a renewed one is valid when the first has ended', async () => {
+  let now = NOW
+  const lifetimeMs = 10_000
+  const [a, b] = await Promise.all([
+    trustOf(ann, ['one'], { now: () => now, lifetimeMs, skewMs: 0 }),
+    trustOf(bob, ['one'], { now: () => now, skewMs: 0 }),
+  ])
+  const first = await a.tokens()
+  assert.equal((await b.verify(first, ann)).expiresAtMs, NOW + lifetimeMs)
+  now += lifetimeMs
+  await refusesWith('expired', b.verify(first, ann))
+  assert.equal((await b.verify(await a.tokens(), ann)).expiresAtMs, NOW + 2 * lifetimeMs)
+})
+
+test('the description says what the mode means and never holds the secret', async () => {
+  const [closed, open, twice] = await Promise.all([
+    trustOf(ann, ['one', 'two']),
+    trustOf(ann, []),
+    trustOf(ann, ['one', 'one']),
+  ])
+  assert.deepEqual(closed.describe().authorities, [authority.id, otherSecret.id])
+  assert.equal(closed.mode, 'secret')
+  assert.match(closed.describe().note, /none can be revoked/)
+  assert.equal(open.describe().mode, 'open')
+  assert.match(open.describe().note, /loopback/)
+  assert.equal((await twice.tokens()).length, 1)
+  assert.ok(!/"(one|two)"/.test(JSON.stringify(closed.describe())))
+})
