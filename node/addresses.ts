@@ -1,0 +1,54 @@
+/**
+ * What is known about a multiaddress without dialling it: whether this node could use it, and whether it leaves the
+ * machine. Pure. Source: the multiaddr specification; loopback by RFC 1122 3.2.1.3, RFC 4291 2.5.3 and RFC 6761 6.3.
+ */
+import { type Component, multiaddr } from '@multiformats/multiaddr'
+
+const HOSTS = ['ip4', 'ip6', 'dns', 'dns4', 'dns6']
+/** What may follow host and port: TCP itself, WebSocket, WebSocket over TLS, and whom to expect there. */
+const AFTER_PORT = ['tls', 'sni', 'ws', 'wss', 'p2p']
+
+const componentsOf = (address: string): Component[] | undefined => {
+  try {
+    return multiaddr(address).getComponents()
+  } catch {
+    // The caller asks whether it is one; the answer is no.
+    return undefined
+  }
+}
+
+const isLoopbackHost = ({ name, value = '' }: Component): boolean => {
+  if (name === 'ip4') return value.startsWith('127.')
+  // multiaddr writes every IPv6 address in its shortest form; the second is 127/8 mapped into IPv6.
+  if (name === 'ip6') return value === '::1' || /^::ffff:7f[0-9a-f]{2}:[0-9a-f]{1,4}$/.test(value)
+  const host = value.toLowerCase().replace(/\.$/, '')
+  return host === 'localhost' || host.endsWith('.localhost')
+}
+
+/** True where the address can only lead to this machine; false for all others and for what is no address. */
+export const isLoopback = (address: string): boolean => {
+  const components = componentsOf(address) ?? []
+  const hosts = components.filter(({ name }) => HOSTS.includes(name) || name === 'dnsaddr')
+  const relayed = components.some(({ name }) => name === 'p2p-circuit')
+  return hosts.length > 0 && !relayed && hosts.every((host) => host.name !== 'dnsaddr' && isLoopbackHost(host))
+}
+
+export type AddressUse = 'listen' | 'announce' | 'join'
+
+/** Why this node cannot use the address so; undefined where it can. */
+export const addressProblem = (address: string, use: AddressUse): string | undefined => {
+  const components = componentsOf(address)
+  if (components === undefined || components.length === 0) {
+    return `${JSON.stringify(address)} is no multiaddress; write it as /ip4/127.0.0.1/tcp/8081 or /dns4/host/tcp/8081`
+  }
+  const [host, port, ...rest] = components[0]?.name === 'ip6zone' ? components.slice(1) : components
+  const other = rest.find(({ name }) => !AFTER_PORT.includes(name))
+  if (host === undefined || !HOSTS.includes(host.name) || port?.name !== 'tcp' || other !== undefined) {
+    return `${address} is not reachable over TCP or WebSocket; write it as /ip4/127.0.0.1/tcp/8081, with /ws after it for WebSocket`
+  }
+  if (use === 'listen' && rest.some(({ name }) => name === 'p2p')) {
+    return `${address} names a peer; listen addresses end before /p2p`
+  }
+  if (use !== 'listen' && port.value === '0') return `${address} has port 0, which nobody can dial`
+  return undefined
+}

@@ -1,0 +1,217 @@
+/**
+ * The options of createMesh: one zod schema that is the type, the default and the check.
+ *
+ * Pure, but for a random name. Order of precedence: what the user gives, then the preset, then the defaults. Unknown
+ * fields are refused, with the name that was probably meant. What reaches beyond this machine needs a secret, and a
+ * strong one (threat model in SECURITY.md). No error ever holds a secret.
+ */
+import { randomBytes } from 'node:crypto'
+import { resolve } from 'node:path'
+import * as z from 'zod'
+import { ParleyError } from '../protocols/errors.ts'
+import { EventsSettings } from '../protocols/events/options.ts'
+import type { Log } from '../protocols/port.ts'
+import { type AddressUse, addressProblem, isLoopback } from './addresses.ts'
+import { LEVELS } from './log.ts'
+import { nearest } from './nearest.ts'
+import { classifySecret } from './secret.ts'
+import { CompressionOptions, Limits, PRESET_NAMES, PRESETS, type Preset, Timings } from './tuning.ts'
+
+const LOOPBACK = '127.0.0.1'
+const MAX_ADDRESSES = 64
+const MAX_LABELS = 32
+const MAX_ISSUES = 20
+
+const SafeName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'use 1 to 64 letters, digits, . _ and -, starting with a letter or digit')
+
+const addresses = (use: AddressUse) =>
+  z
+    .array(
+      z.string().superRefine((address, context) => {
+        const message = addressProblem(address, use)
+        if (message !== undefined) context.addIssue({ code: 'custom', message })
+      }),
+    )
+    .max(MAX_ADDRESSES)
+
+const isLog = (value: unknown): value is Log =>
+  typeof value === 'object' &&
+  value !== null &&
+  ['error', 'warn', 'info'].every((level) => typeof Reflect.get(value, level) === 'function')
+
+const Port = z.int().min(0).max(65_535)
+const DebugEndpoint = z.strictObject({ port: Port.default(0), host: z.string().min(1).default(LOOPBACK) })
+const Secret = z.string().min(1).max(1024)
+const randomName = (): string => `agent-${randomBytes(3).toString('hex')}`
+
+/** Groups of figures; an unknown field is looked up in them too. */
+const GROUPS = { limits: Limits, timings: Timings, compression: CompressionOptions, events: EventsSettings }
+
+export const MeshOptionsSchema = z.strictObject({
+  name: SafeName.default(randomName).describe(
+    'Name of this agent in lists, logs and metrics; agent- and 6 random characters unless told. Names need not be unique, but people confuse two of the same.',
+  ),
+  mesh: SafeName.default('parley').describe(
+    'Name of the mesh. Nodes of different meshes refuse each other, so that many meshes live on one host.',
+  ),
+  preset: z
+    .enum(PRESET_NAMES)
+    .default('local')
+    .describe('Where the peers are: local (one machine), lan or wan. Sets times, limits and compression together.'),
+  secret: z
+    .union([Secret, z.tuple([Secret, Secret])], { error: 'use a text of 1 to 1024 characters, or two in an array' })
+    .transform((secret): string[] => [secret].flat())
+    .optional()
+    .describe(
+      'What all members know, made by `parley secret`. Two during a change: both are accepted. Whoever has it is a full member and cannot be revoked. Without one the mesh stays on this machine.',
+    ),
+  allowWeakSecret: z
+    .boolean()
+    .default(false)
+    .describe('Accept a short or written secret beyond this machine. Whoever can connect may then guess it offline.'),
+  dataDir: z
+    .string()
+    .min(1)
+    .transform((path) => resolve(path))
+    .optional()
+    .describe(
+      'Folder for the identity and all state, one process at a time. Without it the node is a new peer at each start.',
+    ),
+  listen: addresses('listen')
+    .default([`/ip4/${LOOPBACK}/tcp/0`])
+    .describe('Multiaddresses to listen on; /ws at the end for WebSocket, port 0 for any free one. None: only dials.'),
+  announce: addresses('announce')
+    .optional()
+    .describe('Multiaddresses to tell peers instead of those it listens on; for nodes behind NAT or a load balancer.'),
+  join: addresses('join')
+    .default([])
+    .describe(
+      'Multiaddresses of members to find the others by, with or without /p2p. Several survive the loss of one.',
+    ),
+  labels: z
+    .record(SafeName, z.string().max(256))
+    .refine((labels) => Object.keys(labels).length <= MAX_LABELS, `use at most ${MAX_LABELS} labels`)
+    .default({})
+    .describe('Facts about this node for the directory, such as zone or model. They travel with each record.'),
+  debug: z
+    .union([z.literal(false), Port, DebugEndpoint], {
+      error: 'use false, a port, or { port, host }',
+    })
+    .transform((debug) => (typeof debug === 'number' ? { port: debug, host: LOOPBACK } : debug))
+    .default(false)
+    .describe(
+      'Debug endpoint over HTTP: a port (0 for any free one), or port and host; false for none. It has no password: beyond 127.0.0.1 anyone who reaches it can read it.',
+    ),
+  log: z
+    .union([z.enum(LEVELS), z.custom<Log>(isLog)], {
+      error: `use ${LEVELS.join(', ')}, or an object with the functions error, warn and info`,
+    })
+    .default('warn')
+    .describe('Least urgent level that is written to stderr, or your own log.'),
+  limits: Limits.prefault({}).describe('Bounds of queues, messages and connections.'),
+  timings: Timings.prefault({}).describe('Timeouts and periods, in milliseconds.'),
+  compression: CompressionOptions.prefault({}).describe('Compression of messages between peers.'),
+  events: EventsSettings.prefault({}).describe('Batches and queues of events.'),
+})
+
+/** What createMesh takes. */
+export type MeshOptionsInput = z.input<typeof MeshOptionsSchema>
+/** The same with everything filled in. */
+export type MeshOptions = z.output<typeof MeshOptionsSchema>
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const isPreset = (value: unknown): value is Preset => PRESET_NAMES.some((name) => name === value)
+
+/** Puts the preset's figures under those that the user gave. */
+const withPreset = (input: Record<string, unknown>): Record<string, unknown> => {
+  const merged = { ...input }
+  for (const [group, figures] of Object.entries(isPreset(input.preset) ? PRESETS[input.preset] : {})) {
+    const { [group]: given = {} } = input
+    // What is no object is left for the schema to refuse.
+    if (!isRecord(given)) continue
+    const set = Object.entries(given).filter(([, value]) => value !== undefined)
+    merged[group] = { ...figures, ...Object.fromEntries(set) }
+  }
+  return merged
+}
+
+export interface OptionIssue {
+  /** `limits.maxFrameBytes` */
+  path: string
+  message: string
+  hint?: string
+}
+
+const written = (path: readonly PropertyKey[]): string => path.map(String).join('.')
+
+const keysAt = (path: readonly PropertyKey[]): string[] => {
+  const group = Object.entries({ ...GROUPS, debug: DebugEndpoint }).find(([name]) => name === path[0])?.[1]
+  return Object.keys(group?.shape ?? (path.length === 0 ? MeshOptionsSchema.shape : {}))
+}
+
+const unknownField = (path: readonly PropertyKey[], key: string): OptionIssue => {
+  const group = Object.entries(GROUPS).find(([, { shape }]) => Object.hasOwn(shape, key))?.[0]
+  const meant = group === undefined ? nearest(key, keysAt(path)) : `${group}.${key}`
+  return {
+    path: written([...path, key]),
+    message: 'unknown option',
+    hint: meant === undefined ? `known are ${keysAt(path).join(', ')}` : `did you mean ${meant}?`,
+  }
+}
+
+const readIssue = (issue: z.core.$ZodIssue): OptionIssue[] =>
+  issue.code === 'unrecognized_keys'
+    ? issue.keys.map((key) => unknownField(issue.path, key))
+    : [{ path: written(issue.path) || 'options', message: issue.message }]
+
+const invalid = (issues: readonly OptionIssue[]): ParleyError => {
+  const shown = issues.slice(0, MAX_ISSUES)
+  const more = issues.length > shown.length ? `; and ${issues.length - shown.length} more` : ''
+  const hints = shown.flatMap(({ path, hint }) => (hint === undefined ? [] : [`${path}: ${hint}`]))
+  return new ParleyError(
+    'MSG001',
+    `the options cannot be used: ${shown.map(({ path, message }) => `${path}: ${message}`).join('; ')}${more}`,
+    {
+      hint: hints.join('; ') || 'change or leave out the options that are named; each has a default',
+      details: { issues: shown },
+    },
+  )
+}
+
+/** The rule of trust: whatever can be reached from, or reaches, another machine needs a strong secret. */
+const checkExposure = (options: MeshOptions): void => {
+  const { secret = [], listen, announce = [], join } = options
+  const exposed = Object.entries({ listen, announce, join }).flatMap(([use, list]) =>
+    list.filter((address) => !isLoopback(address)).map((address) => `${use} ${address}`),
+  )
+  const [first] = exposed
+  if (first === undefined) return
+  if (secret.length === 0) {
+    throw new ParleyError('SEC001', `${first} goes beyond this machine, and this node has no secret`, {
+      hint: 'make one with `parley secret` and give it to all nodes, or stay on 127.0.0.1',
+      details: { reason: 'no-secret', addresses: exposed },
+    })
+  }
+  if (!options.allowWeakSecret && secret.some((text) => classifySecret(text) === 'weak')) {
+    throw new ParleyError('SEC001', `${first} goes beyond this machine, and the secret is weak: it could be guessed`, {
+      hint: 'make one with `parley secret`, or set allowWeakSecret if you accept that',
+      details: { reason: 'weak-secret', addresses: exposed },
+    })
+  }
+}
+
+/**
+ * Checks the options and fills in preset and defaults.
+ * @throws MSG001 with each problem in `details.issues`; SEC001 where the node would be open to other machines
+ */
+export const parseOptions = (input: unknown = {}): MeshOptions => {
+  if (!isRecord(input)) throw invalid([{ path: 'options', message: 'must be an object' }])
+  const parsed = MeshOptionsSchema.safeParse(withPreset(input))
+  if (!parsed.success) throw invalid(parsed.error.issues.flatMap(readIssue))
+  checkExposure(parsed.data)
+  return parsed.data
+}

@@ -1,0 +1,244 @@
+/**
+ * The figures of a node: limits, times and compression, and the presets that set a few of them together.
+ *
+ * Pure. Each field says what it means, its unit and what a larger or smaller value costs; the defaults are those of the
+ * preset `local`. A preset is a small override, and what the user gives stands above it.
+ */
+import * as z from 'zod'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+const HOUR_MS = 3_600_000
+
+const whole = (least: number, most: number, usual: number, about: string) =>
+  z.int().min(least).max(most).default(usual).describe(about)
+
+export const Limits = z
+  .strictObject({
+    maxMessageBytes: whole(
+      KIB,
+      64 * MIB,
+      4 * MIB,
+      'Bytes of one message after decoding. Larger lets peers use more memory; send larger things by a stream.',
+    ),
+    maxFrameBytes: whole(
+      KIB,
+      16 * MIB,
+      128 * KIB,
+      'Bytes of one frame that are taken; above it the link is broken off. Must hold one part and 4 KiB of header.',
+    ),
+    partBytes: whole(
+      KIB,
+      MIB,
+      64 * KIB,
+      'Bytes of payload in one frame; larger messages are split. Smaller lets short messages overtake sooner and costs throughput.',
+    ),
+    maxInFlight: whole(
+      1,
+      65_536,
+      1024,
+      'Calls that are open on one link; further ones wait. More hides a longer delay and uses more memory.',
+    ),
+    maxQueuedCalls: whole(
+      0,
+      1_000_000,
+      10_000,
+      'Calls that wait for a place on one link; beyond it they fail at once with COM003.',
+    ),
+    maxActive: whole(
+      1,
+      65_536,
+      1024,
+      'Handlers that run at the same time on this node. More uses more memory; fewer makes callers wait.',
+    ),
+    maxQueuedInbound: whole(
+      0,
+      1_000_000,
+      4096,
+      'Requests that wait for a handler; beyond it peers are told COM003. More lets bursts pass and makes them old.',
+    ),
+    maxQueuedBytes: whole(
+      64 * KIB,
+      256 * MIB,
+      4 * MIB,
+      'Bytes that wait to be sent on one link; beyond it callers wait. More keeps a fast link busy, and uses memory for each slow peer.',
+    ),
+    maxUnsentBytes: whole(
+      64 * KIB,
+      16 * MIB,
+      256 * KIB,
+      'Bytes given to one stream that it has not sent. More raises bulk throughput and the delay of short messages behind it.',
+    ),
+    streamWindow: whole(
+      1,
+      65_536,
+      100,
+      'Items of a streaming answer on their way before the reader has taken one. More hides a longer delay.',
+    ),
+    maxConnections: whole(
+      1,
+      10_000,
+      300,
+      'Connections of this node, in both directions; beyond it new ones are refused. About 100 KiB each.',
+    ),
+    maxPeersFullMesh: whole(
+      2,
+      1024,
+      64,
+      'Members up to which each connects to each. Above it a node keeps connections to some and dials others on demand.',
+    ),
+    inboundConnectionsPerSecond: whole(
+      1,
+      100_000,
+      1000,
+      'New connections a second that are taken from one IP address. Fewer holds off a flood; too few fails nodes behind one address that start together.',
+    ),
+    maxHeldStreams: whole(
+      1,
+      1024,
+      64,
+      'Streams of one peer that are held until it is admitted; beyond it they are reset.',
+    ),
+  })
+  .superRefine((limits, context) => {
+    if (limits.partBytes + 4 * KIB > limits.maxFrameBytes) {
+      context.addIssue({
+        code: 'custom',
+        path: ['maxFrameBytes'],
+        message: `${limits.maxFrameBytes} cannot hold a part of ${limits.partBytes} bytes and its header of 4096`,
+      })
+    }
+  })
+
+export const Timings = z
+  .strictObject({
+    callTimeoutMs: whole(
+      1,
+      2 ** 31 - 1,
+      30_000,
+      'Milliseconds until a call gives up, where neither the method nor the caller says otherwise.',
+    ),
+    admissionTimeoutMs: whole(
+      100,
+      60_000,
+      5_000,
+      'Milliseconds in which a peer must prove its membership. Longer lets strangers hold a connection longer.',
+    ),
+    dialTimeoutMs: whole(
+      100,
+      120_000,
+      5_000,
+      'Milliseconds until a dial gives up. Too short fails slow links; too long delays the next address.',
+    ),
+    backoffMinMs: whole(
+      10,
+      60_000,
+      250,
+      'Milliseconds until a failed dial is tried again the first time; it doubles each time.',
+    ),
+    backoffMaxMs: whole(
+      10,
+      HOUR_MS,
+      5_000,
+      'Milliseconds between two tries at most. Shorter heals sooner and dials absent peers more often.',
+    ),
+    probePeriodMs: whole(
+      50,
+      60_000,
+      1_000,
+      'Milliseconds between two probes of a connected peer. Shorter finds a frozen peer sooner and costs one message each.',
+    ),
+    probeTimeoutMs: whole(
+      10,
+      60_000,
+      1_000,
+      'Milliseconds in which a probe must be answered. Shorter suspects busy peers.',
+    ),
+    suspectAfter: whole(1, 100, 2, 'Probes in a row without an answer after which a peer gets no new work.'),
+    deadAfterMs: whole(
+      100,
+      HOUR_MS,
+      5_000,
+      'Milliseconds of silence after which a peer is disconnected. Shorter moves its work sooner and drops busy peers.',
+    ),
+    recordTtlMs: whole(
+      100,
+      HOUR_MS,
+      30_000,
+      'Milliseconds that an agent is listed without a sign of life. Longer survives partitions and lists the dead longer.',
+    ),
+    syncPeriodMs: whole(
+      10,
+      60_000,
+      1_000,
+      'Milliseconds between two comparisons of the directory with a random neighbour. Shorter repairs lost gossip sooner.',
+    ),
+    drainMs: whole(
+      0,
+      HOUR_MS,
+      5_000,
+      'Milliseconds that a stop waits for running calls before it cancels them. 0 cancels at once.',
+    ),
+  })
+  .superRefine((timings, context) => {
+    const atMost = (
+      smaller: 'backoffMinMs' | 'probeTimeoutMs' | 'syncPeriodMs',
+      larger: keyof typeof timings,
+    ): void => {
+      if (timings[smaller] <= timings[larger]) return
+      context.addIssue({
+        code: 'custom',
+        path: [smaller],
+        message: `${timings[smaller]} must not be above ${larger}, which is ${timings[larger]}`,
+      })
+    }
+    atMost('backoffMinMs', 'backoffMaxMs')
+    atMost('probeTimeoutMs', 'deadAfterMs')
+    atMost('syncPeriodMs', 'recordTtlMs')
+  })
+
+export const CompressionOptions = z.strictObject({
+  minBytes: whole(
+    64,
+    64 * MIB,
+    1024,
+    'Bytes from which on a payload is compressed. Smaller saves little and costs processor time for each message.',
+  ),
+  encodings: z
+    .array(z.enum(['zstd', 'gzip']))
+    .max(2)
+    .default([])
+    .describe('What this node offers, best first; none switches compression off. The other side must have it too.'),
+})
+
+export const PRESET_NAMES = ['local', 'lan', 'wan'] as const
+export type Preset = (typeof PRESET_NAMES)[number]
+
+export interface PresetOverrides {
+  readonly limits?: z.input<typeof Limits>
+  readonly timings?: z.input<typeof Timings>
+  readonly compression?: z.input<typeof CompressionOptions>
+}
+
+export const PRESETS: Readonly<Record<Preset, PresetOverrides>> = {
+  /** One machine: nothing is far, compression costs more than it saves, all peers share one address. */
+  local: {},
+  /** One site: many machines, some behind one address. */
+  lan: {
+    limits: { inboundConnectionsPerSecond: 100 },
+    timings: { backoffMaxMs: 15_000 },
+    compression: { encodings: ['zstd', 'gzip'] },
+  },
+  /** The internet: long and uneven delays, addresses that nobody knows. */
+  wan: {
+    limits: { inboundConnectionsPerSecond: 20 },
+    timings: {
+      admissionTimeoutMs: 10_000,
+      dialTimeoutMs: 15_000,
+      backoffMaxMs: 30_000,
+      probeTimeoutMs: 3_000,
+      deadAfterMs: 15_000,
+    },
+    compression: { minBytes: 512, encodings: ['zstd', 'gzip'] },
+  },
+}
