@@ -8,12 +8,13 @@
 
 import { pick } from '../discovery/choose.ts'
 import type { Candidate } from '../discovery/directory/offers.ts'
-import { type AnyProtocol, type CallOptions, majorOf } from '../protocols/define.ts'
+import type { CallOptions } from '../protocols/define.ts'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import type { Clock, Timers } from '../protocols/port.ts'
 import { mayFailOver, neverHandled } from '../protocols/wire/retry.ts'
-import type { AllClient, AnyClient, AnyOptions, Reply, ScatterOptions } from './clients.ts'
-import type { Callable, Invoke } from './invoke.ts'
+import type { Callable } from './callable.ts'
+import type { Calls, Reply, SendOptions } from './clients.ts'
+import type { Invoke } from './invoke.ts'
 
 export interface AddressingDeps {
   clock: Clock
@@ -28,31 +29,25 @@ export interface AddressingDeps {
   failedOver(): void
 }
 
-export interface Addressing {
-  any<P extends AnyProtocol>(protocol: P, defaults?: AnyOptions): AnyClient<P>
-  all<P extends AnyProtocol>(protocol: P, peers?: readonly string[], defaults?: ScatterOptions): AllClient<P>
-}
-
 /** How long a call waits for a directory that was never synced: a node that has just started. */
 const SETTLE_MS = 2_000
 const RETRY_ROUND_MS = 100
 const MAX_ROUNDS = 3
 
-const nobody = (protocol: AnyProtocol): ParleyError =>
-  new ParleyError('COM004', `no agent in the mesh offers ${protocol.name} ${majorOf(protocol.version)}.x`, {
+const nobody = ({ protocol, major }: Callable): ParleyError =>
+  new ParleyError('COM004', `no agent in the mesh offers ${protocol} ${major}.x`, {
     hint: 'start an agent that serves it; `parley agents` lists what is offered',
   })
 
-export const createAddressing = (deps: AddressingDeps): Addressing => {
+export const createAddressing = (deps: AddressingDeps): Calls => {
   const { clock, timers, invoke } = deps
 
-  const candidatesOf = async (protocol: AnyProtocol): Promise<readonly Candidate[]> => {
-    const major = majorOf(protocol.version)
-    const found = deps.candidates(protocol.name, major)
+  const candidatesOf = async (target: Callable): Promise<readonly Candidate[]> => {
+    const found = deps.candidates(target.protocol, target.major)
     if (found.length > 0) return found
     await deps.settled(SETTLE_MS)
-    const later = deps.candidates(protocol.name, major)
-    if (later.length === 0) throw nobody(protocol)
+    const later = deps.candidates(target.protocol, target.major)
+    if (later.length === 0) throw nobody(target)
     return later
   }
 
@@ -63,28 +58,28 @@ export const createAddressing = (deps: AddressingDeps): Addressing => {
 
   /** Tries candidates until one succeeds; `run` says whether it got far enough that nobody else may be tried. */
   const failover = async <T>(
-    protocol: AnyProtocol,
     target: Callable,
-    options: AnyOptions,
+    options: SendOptions,
     run: (peer: string, options: CallOptions) => Promise<T>,
   ): Promise<T> => {
     const deadlineAt = clock.monotonic() + (options.timeoutMs ?? target.codec.timeoutMs)
-    const tried = new Set<string>()
+    const tried = new Set(options.exclude)
     let last: unknown
     for (let round = 1; ; ) {
-      const candidates = await candidatesOf(protocol)
+      const candidates = await candidatesOf(target)
       const chosen = pick(candidates, deps.loadOf, deps.chance, tried)
       if (chosen === undefined) {
         // All were tried. Those who were only busy, or restarted meanwhile, get another chance.
         if (round >= MAX_ROUNDS || !isParleyError(last, 'COM002', 'COM003') || !neverHandled(last))
-          throw last ?? nobody(protocol)
+          throw last ?? nobody(target)
         round += 1
         tried.clear()
+        for (const peer of options.exclude ?? []) tried.add(peer)
         await sleep(Math.min(RETRY_ROUND_MS * round, Math.max(1, deadlineAt - clock.monotonic())))
         continue
       }
       const leftMs = deadlineAt - clock.monotonic()
-      if (leftMs < 1) throw last ?? nobody(protocol)
+      if (leftMs < 1) throw last ?? nobody(target)
       try {
         return await run(chosen.peer, { ...options, timeoutMs: leftMs })
       } catch (error) {
@@ -97,19 +92,14 @@ export const createAddressing = (deps: AddressingDeps): Addressing => {
     }
   }
 
-  const anyUnary = (protocol: AnyProtocol, target: Callable, input: unknown, options: AnyOptions): Promise<unknown> => {
-    const payload = target.codec.encode(input)
-    return failover(protocol, target, options, (peer, given) =>
-      target.codec.kind === 'unary'
-        ? invoke.unary(peer, target, payload, given)
-        : invoke.oneWay(peer, target, payload, given),
-    )
-  }
+  const call = (peer: string, target: Callable, payload: Uint8Array, options: SendOptions): Promise<unknown> =>
+    target.codec.kind === 'unary'
+      ? invoke.unary(peer, target, payload, options)
+      : invoke.oneWay(peer, target, payload, options)
 
   /** Another peer may take a stream over as long as nothing of it came. */
-  async function* anyStream(protocol: AnyProtocol, target: Callable, input: unknown, options: AnyOptions) {
-    const payload = target.codec.encode(input)
-    const begun = await failover(protocol, target, options, async (peer, given) => {
+  async function* anyStream(target: Callable, payload: Uint8Array, options: SendOptions) {
+    const begun = await failover(target, options, async (peer, given) => {
       const items = invoke.stream(peer, target, payload, given)
       return { items, first: await items.next() }
     })
@@ -123,15 +113,13 @@ export const createAddressing = (deps: AddressingDeps): Addressing => {
   }
 
   async function* scatter(
-    protocol: AnyProtocol,
     target: Callable,
     peers: readonly string[] | undefined,
-    input: unknown,
-    options: ScatterOptions,
+    payload: Uint8Array,
+    options: SendOptions,
   ): AsyncGenerator<Reply<unknown>, void, undefined> {
-    const payload = target.codec.encode(input)
     const asked: readonly { peer: string; name: string }[] =
-      peers === undefined ? await candidatesOf(protocol) : peers.map((peer) => ({ peer, name: '' }))
+      peers === undefined ? await candidatesOf(target) : peers.map((peer) => ({ peer, name: '' }))
     const stop = new AbortController()
     const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal])
     const replies: Reply<unknown>[] = []
@@ -176,27 +164,15 @@ export const createAddressing = (deps: AddressingDeps): Addressing => {
   }
 
   return {
-    any(protocol, defaults) {
-      const client: Record<string, unknown> = {}
-      for (const name of Object.keys(protocol.methods)) {
-        const target = invoke.callable(protocol, name)
-        client[name] =
-          target.codec.kind === 'stream'
-            ? (input: unknown, options?: AnyOptions) => anyStream(protocol, target, input, { ...defaults, ...options })
-            : async (input: unknown, options?: AnyOptions) =>
-                anyUnary(protocol, target, input, { ...defaults, ...options })
-      }
-      return client as AnyClient<typeof protocol>
+    one(address, target, payload, options) {
+      if (address.kind === 'peer') return call(address.peer, target, payload, options)
+      return failover(target, options, (peer, given) => call(peer, target, payload, given))
     },
-    all(protocol, peers, defaults) {
-      const client: Record<string, unknown> = {}
-      for (const name of Object.keys(protocol.methods)) {
-        const target = invoke.callable(protocol, name)
-        if (target.codec.kind !== 'unary') continue
-        client[name] = (input: unknown, options?: ScatterOptions) =>
-          scatter(protocol, target, peers, input, { ...defaults, ...options })
-      }
-      return client as AllClient<typeof protocol>
-    },
+    stream: (address, target, payload, options) =>
+      address.kind === 'peer'
+        ? invoke.stream(address.peer, target, payload, options)
+        : anyStream(target, payload, options),
+    all: (address, target, payload, options) =>
+      scatter(target, address.kind === 'all' ? address.peers : undefined, payload, options),
   }
 }

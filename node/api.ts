@@ -3,11 +3,11 @@
  */
 import type { Directory } from '../discovery/directory.ts'
 import type { ProtocolRecord } from '../discovery/record.ts'
-import type { AnyProtocol, CallOptions, Client, Handlers } from '../protocols/define.ts'
+import type { AnyProtocol, Handlers } from '../protocols/define.ts'
 import type { Events } from '../protocols/events/api.ts'
 import type { Member, Port, Stop } from '../protocols/port.ts'
 import type { Served } from '../protocols/wire/contract.ts'
-import type { AllClient, AnyClient, AnyOptions, ScatterOptions } from './clients.ts'
+import type { Calls, Clients } from './clients.ts'
 import type { MeshFigures } from './figures.ts'
 import type { Replies } from './replies.ts'
 
@@ -42,14 +42,14 @@ export interface Mesh {
   serve<P extends AnyProtocol>(protocol: P, handlers: Handlers<P>): Promise<Unserve>
   /** The same for a protocol whose handlers run elsewhere (a worker thread). */
   serveCompiled(served: Served, record: ProtocolRecord): Promise<Unserve>
-  /** Calls one peer. */
-  to<P extends AnyProtocol>(peer: string, protocol: P, defaults?: CallOptions): Client<P>
-  /** Calls each of a list; answers as they come. */
-  to<P extends AnyProtocol>(peers: readonly string[], protocol: P, defaults?: ScatterOptions): AllClient<P>
+  /** Calls one peer; given a list, each of it, answers as they come. */
+  readonly to: Clients['to']
   /** Calls the best of those who offer it, with failover. COM004 at once when nobody does. */
-  any<P extends AnyProtocol>(protocol: P, defaults?: AnyOptions): AnyClient<P>
-  /** Calls all who offer it; answers as they come. */
-  all<P extends AnyProtocol>(protocol: P, defaults?: ScatterOptions): AllClient<P>
+  readonly any: Clients['any']
+  /** Calls all who offer it; answers as they come, until `count`, the deadline, or nothing for `stallMs`. */
+  readonly all: Clients['all']
+  /** The same below the contracts, for payloads that are written already. */
+  readonly calls: Calls
   /**
    * Resolves once a member is connected and the directory was compared with it; at once for a node that joins nobody.
    * @throws SEC001 when every join address refused this node; the signal's reason when it is aborted

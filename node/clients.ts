@@ -1,13 +1,19 @@
 /**
- * Types of the clients that address more than one peer.
+ * Typed clients over calls of bytes: to one peer, to any that offers a protocol, to all.
+ *
+ * The input is checked and written here, before it goes anywhere. Whoever carries it out implements Calls: the node
+ * itself (addressing.ts), or a worker thread that asks its node to (agent/).
  */
 import type { ZodType, z } from 'zod'
-import type { AnyProtocol, CallOptions, Client } from '../protocols/define.ts'
+import { type AnyProtocol, type CallOptions, type Client, kindOf } from '../protocols/define.ts'
 import type { ParleyError } from '../protocols/errors.ts'
+import type { Callable, CallableOf } from './callable.ts'
 
 export interface AnyOptions extends CallOptions {
   /** A peer failed and the next one is asked. */
   onFailover?: (peer: string, error: ParleyError) => void
+  /** Peers that must not be chosen. */
+  exclude?: readonly string[]
 }
 
 /** As a client of one peer, but the mesh chooses who answers. */
@@ -39,4 +45,71 @@ export type AllClient<P extends AnyProtocol> = {
         options?: ScatterOptions,
       ) => AsyncIterableIterator<Reply<z.output<R>>>
     : never
+}
+
+/** Who a call goes to: a peer, whoever offers the protocol, all of them, or a list. */
+export type Address =
+  | { readonly kind: 'peer'; readonly peer: string }
+  | { readonly kind: 'any' }
+  | { readonly kind: 'all'; readonly peers: readonly string[] | undefined }
+
+export type SendOptions = AnyOptions & ScatterOptions & { replyTo?: string | undefined }
+
+export interface Calls {
+  /** Unary and one-way methods. */
+  one(address: Address, target: Callable, payload: Uint8Array, options: SendOptions): Promise<unknown>
+  stream(address: Address, target: Callable, payload: Uint8Array, options: SendOptions): AsyncIterableIterator<unknown>
+  all(
+    address: Address,
+    target: Callable,
+    payload: Uint8Array,
+    options: SendOptions,
+  ): AsyncIterableIterator<Reply<unknown>>
+}
+
+export interface Clients {
+  to<P extends AnyProtocol>(peer: string, protocol: P, defaults?: CallOptions): Client<P>
+  to<P extends AnyProtocol>(peers: readonly string[], protocol: P, defaults?: ScatterOptions): AllClient<P>
+  any<P extends AnyProtocol>(protocol: P, defaults?: AnyOptions): AnyClient<P>
+  all<P extends AnyProtocol>(protocol: P, defaults?: ScatterOptions): AllClient<P>
+}
+
+const NONE: SendOptions = {}
+
+export const createClients = (calls: Calls, callableOf: CallableOf): Clients => {
+  const merge = (defaults: SendOptions | undefined, options: SendOptions | undefined): SendOptions =>
+    defaults === undefined ? (options ?? NONE) : { ...defaults, ...options }
+
+  /** One function per method. They are checked against the contract by the types of `to`, `any` and `all`. */
+  const build = (protocol: AnyProtocol, address: Address, defaults?: SendOptions): Record<string, unknown> => {
+    const client: Record<string, unknown> = {}
+    for (const [name, method] of Object.entries(protocol.methods)) {
+      const target = callableOf(protocol, name)
+      const { codec } = target
+      const kind = kindOf(method)
+      if (address.kind === 'all') {
+        if (kind !== 'unary') continue
+        client[name] = (input: unknown, options?: SendOptions) =>
+          calls.all(address, target, codec.encode(input), merge(defaults, options))
+      } else if (kind === 'stream') {
+        client[name] = (input: unknown, options?: SendOptions) =>
+          calls.stream(address, target, codec.encode(input), merge(defaults, options))
+      } else {
+        client[name] = async (input: unknown, options?: SendOptions) =>
+          calls.one(address, target, codec.encode(input), merge(defaults, options))
+      }
+    }
+    return client
+  }
+
+  const to = (peer: string | readonly string[], protocol: AnyProtocol, defaults?: SendOptions) =>
+    build(protocol, typeof peer === 'string' ? { kind: 'peer', peer } : { kind: 'all', peers: peer }, defaults)
+
+  return {
+    to: to as Clients['to'],
+    any: <P extends AnyProtocol>(protocol: P, defaults?: AnyOptions) =>
+      build(protocol, { kind: 'any' }, defaults) as AnyClient<P>,
+    all: <P extends AnyProtocol>(protocol: P, defaults?: ScatterOptions) =>
+      build(protocol, { kind: 'all', peers: undefined }, defaults) as AllClient<P>,
+  }
 }

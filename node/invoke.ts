@@ -1,17 +1,17 @@
 /**
  * One call to one peer: the contract checks the input, a link carries it, failures that allow it are tried again.
  *
- * Keeps no state beyond the codecs of the contracts, which it makes once.
+ * Keeps no state.
  */
-import { type AnyProtocol, type CallOptions, type Client, type Method, wireId } from '../protocols/define.ts'
+import type { CallOptions } from '../protocols/define.ts'
 import { ParleyError } from '../protocols/errors.ts'
 import type { Clock, Timers } from '../protocols/port.ts'
 import type { Caller, OutCall } from '../protocols/wire/caller.ts'
-import { type CallerCodec, callerCodec } from '../protocols/wire/contract.ts'
 import { Headers } from '../protocols/wire/envelope.ts'
 import { type Extra, WIRE_PRIORITIES } from '../protocols/wire/frame.ts'
 import { check, decodePayload, encodePayload } from '../protocols/wire/payload.ts'
 import { decide } from '../protocols/wire/retry.ts'
+import type { Callable } from './callable.ts'
 import type { Links, LinkTarget } from './links.ts'
 
 export interface InvokeDeps {
@@ -26,19 +26,10 @@ export interface InvokeDeps {
 
 type Replying = CallOptions & { replyTo?: string | undefined }
 
-/** A method of a protocol, ready to be called. */
-export interface Callable {
-  readonly codec: CallerCodec
-  readonly protocolId: string
-  readonly version: string
-}
-
 export interface Invoke {
-  callable(protocol: AnyProtocol, method: string): Callable
   unary(peer: string, callable: Callable, payload: Uint8Array, options: Replying): Promise<unknown>
   stream(peer: string, callable: Callable, payload: Uint8Array, options: CallOptions): AsyncIterableIterator<unknown>
   oneWay(peer: string, callable: Callable, payload: Uint8Array, options: CallOptions): Promise<void>
-  client<P extends AnyProtocol>(peer: string, protocol: P, defaults?: CallOptions): Client<P>
 }
 
 const extraOf = (options: Replying): Extra | undefined => {
@@ -67,25 +58,7 @@ const outCall = ({ codec }: Callable, payload: Uint8Array, options: Replying, ti
 })
 
 export const createInvoke = (deps: InvokeDeps): Invoke => {
-  const codecs = new WeakMap<AnyProtocol, Map<string, Callable>>()
   const { clock, timers, links } = deps
-
-  const callable = (protocol: AnyProtocol, name: string): Callable => {
-    let known = codecs.get(protocol)
-    if (known === undefined) {
-      const protocolId = wireId(protocol)
-      known = new Map(
-        Object.entries(protocol.methods).map(([method, contract]: [string, Method]) => [
-          method,
-          { codec: callerCodec(protocol, method, contract), protocolId, version: protocol.version },
-        ]),
-      )
-      codecs.set(protocol, known)
-    }
-    const found = known.get(name)
-    if (found !== undefined) return found
-    throw new ParleyError('MSG004', `${protocol.name} has no method ${name}`, { hint: 'see its contract' })
-  }
 
   const targetOf = (peer: string, { protocolId, version }: Callable): LinkTarget => ({ peer, protocolId, version })
 
@@ -247,28 +220,5 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
     }
   }
 
-  return {
-    callable,
-    unary,
-    stream,
-    oneWay,
-    client<P extends AnyProtocol>(peer: string, protocol: P, defaults?: CallOptions): Client<P> {
-      const client: Record<string, unknown> = {}
-      for (const name of Object.keys(protocol.methods)) {
-        const target = callable(protocol, name)
-        const { codec } = target
-        const merge = (options?: CallOptions): CallOptions =>
-          defaults === undefined ? (options ?? {}) : { ...defaults, ...options }
-        client[name] =
-          codec.kind === 'stream'
-            ? (input: unknown, options?: CallOptions) => stream(peer, target, codec.encode(input), merge(options))
-            : codec.kind === 'unary'
-              ? async (input: unknown, options?: CallOptions) =>
-                  unary(peer, target, codec.encode(input), merge(options))
-              : async (input: unknown, options?: CallOptions) =>
-                  oneWay(peer, target, codec.encode(input), merge(options))
-      }
-      return client as Client<P>
-    },
-  }
+  return { unary, stream, oneWay }
 }

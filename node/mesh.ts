@@ -13,7 +13,7 @@ import { describe } from '../discovery/describe.ts'
 import type { Candidate } from '../discovery/directory/offers.ts'
 import { createDirectory, type Directory } from '../discovery/directory.ts'
 import type { ProtocolRecord } from '../discovery/record.ts'
-import { type AnyProtocol, type CallOptions, type Handlers, wireId } from '../protocols/define.ts'
+import { type AnyProtocol, type Handlers, wireId } from '../protocols/define.ts'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import { createEvents } from '../protocols/events/events.ts'
 import type { Log, Port } from '../protocols/port.ts'
@@ -25,7 +25,8 @@ import { createAddressing } from './addressing.ts'
 import { createAdmission } from './admission.ts'
 import type { Mesh, Unserve } from './api.ts'
 import { createCallMetrics } from './call-metrics.ts'
-import type { AnyOptions, ScatterOptions } from './clients.ts'
+import { createCallables } from './callable.ts'
+import { createClients } from './clients.ts'
 import { type DirectoryLock, lockDataDirectory } from './data-directory.ts'
 import type { DebugEndpoint } from './debug/server.ts'
 import { createDebugView } from './debug-view.ts'
@@ -240,6 +241,34 @@ const startLocked = async (
     return () => router.remove(libp2p, wireId(served))
   }
 
+  const settled = async (timeoutMs: number): Promise<void> => {
+    if (options.join.length === 0) return
+    await directory.firstSync({ signal: AbortSignal.timeout(timeoutMs) }).catch(() => {})
+  }
+
+  const calls = createAddressing({
+    clock,
+    timers,
+    invoke,
+    chance,
+    candidates(protocol, major) {
+      const others = directory.offers(protocol, major)
+      const own = selfCandidate(protocol, major)
+      return own === undefined ? others : [...others, own]
+    },
+    loadOf(peer) {
+      if (peer === selfId) return slots.active() + slots.queued()
+      const told = presence.load(peer)
+      return links.inFlight(peer) + (told === undefined ? 0 : (told.load + told.queueLength) / 1000)
+    },
+    settled,
+    failedOver: () => {
+      failovers += 1
+    },
+  })
+
+  const clients = createClients(calls, createCallables())
+
   const port: Port = {
     self: identity,
     clock,
@@ -255,7 +284,7 @@ const startLocked = async (
     members: () => peers.members(),
     onMember: (fn) => peers.onMember(fn),
     serve: (protocol, handlers) => addServed(compile(protocol, handlers)),
-    to: (peer, protocol, defaults) => invoke.client(peer, protocol, defaults),
+    to: (peer, protocol, defaults) => clients.to(peer, protocol, defaults),
   }
 
   const withPeerId = (address: string, peer: string | undefined): Multiaddr => {
@@ -409,32 +438,6 @@ const startLocked = async (
     await Promise.race([directory.firstSync(given), refused])
   }
 
-  const settled = async (timeoutMs: number): Promise<void> => {
-    if (options.join.length === 0) return
-    await directory.firstSync({ signal: AbortSignal.timeout(timeoutMs) }).catch(() => {})
-  }
-
-  const addressing = createAddressing({
-    clock,
-    timers,
-    invoke,
-    chance,
-    candidates(protocol, major) {
-      const others = directory.offers(protocol, major)
-      const own = selfCandidate(protocol, major)
-      return own === undefined ? others : [...others, own]
-    },
-    loadOf(peer) {
-      if (peer === selfId) return slots.active() + slots.queued()
-      const told = presence.load(peer)
-      return links.inFlight(peer) + (told === undefined ? 0 : (told.load + told.queueLength) / 1000)
-    },
-    settled,
-    failedOver: () => {
-      failovers += 1
-    },
-  })
-
   const figures = (): MeshFigures => ({
     links: { ...counts, open: links.count() },
     late: links.late(),
@@ -523,9 +526,6 @@ const startLocked = async (
   }
   let stopped: Promise<void> | undefined
 
-  const to = (peer: string | readonly string[], protocol: AnyProtocol, defaults?: CallOptions & ScatterOptions) =>
-    typeof peer === 'string' ? invoke.client(peer, protocol, defaults) : addressing.all(protocol, peer, defaults)
-
   return {
     self,
     debugUrl: debug?.url,
@@ -536,9 +536,10 @@ const startLocked = async (
     serve: <P extends AnyProtocol>(protocol: P, handlers: Handlers<P>) =>
       serveCompiled(compile(protocol, handlers), describe(protocol)),
     serveCompiled,
-    to: to as Mesh['to'],
-    any: (protocol, defaults?: AnyOptions) => addressing.any(protocol, defaults),
-    all: (protocol, defaults?: ScatterOptions) => addressing.all(protocol, undefined, defaults),
+    calls,
+    to: clients.to,
+    any: clients.any,
+    all: clients.all,
     joined: ({ signal } = {}) => joinedOnce(signal),
     members: () => peers.members(),
     onMember: (fn) => peers.onMember(fn),

@@ -1,0 +1,46 @@
+/**
+ * Methods of contracts, ready to be called: codecs are made once per contract.
+ *
+ * State: a weak cache, so a contract that nobody holds any more takes its codecs with it.
+ */
+import { type AnyProtocol, majorOf, wireId } from '../protocols/define.ts'
+import { ParleyError } from '../protocols/errors.ts'
+import { type CallerCodec, callerCodec } from '../protocols/wire/contract.ts'
+
+export interface Callable {
+  readonly codec: CallerCodec
+  readonly protocol: string
+  readonly major: number
+  readonly protocolId: string
+  readonly version: string
+}
+
+export type CallableOf = (protocol: AnyProtocol, method: string) => Callable
+
+export const createCallables = (): CallableOf => {
+  const known = new WeakMap<AnyProtocol, Map<string, Callable>>()
+  const make = (protocol: AnyProtocol): Map<string, Callable> => {
+    const common = {
+      protocol: protocol.name,
+      major: majorOf(protocol.version),
+      protocolId: wireId(protocol),
+      version: protocol.version,
+    }
+    return new Map(
+      Object.entries(protocol.methods).map(([name, method]) => [
+        name,
+        { ...common, codec: callerCodec(protocol, name, method) },
+      ]),
+    )
+  }
+  return (protocol, method) => {
+    let callables = known.get(protocol)
+    if (callables === undefined) {
+      callables = make(protocol)
+      known.set(protocol, callables)
+    }
+    const found = callables.get(method)
+    if (found !== undefined) return found
+    throw new ParleyError('MSG004', `${protocol.name} has no method ${method}`, { hint: 'see its contract' })
+  }
+}
