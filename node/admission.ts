@@ -180,7 +180,9 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
   const codec = callerCodec(admission, 'admit', admission.methods.admit)
 
   /** Cards change hands on this connection; returns what the other side showed, checked. */
-  const exchange = async (connection: Connection): Promise<{ theirs: Card; membership: Membership; skewMs: number }> => {
+  const exchange = async (
+    connection: Connection,
+  ): Promise<{ theirs: Card; membership: Membership; skewMs: number }> => {
     const peer = connection.remotePeer.toString()
     const signal = AbortSignal.timeout(deps.timeoutMs)
     const target = { peer, protocolId: wireId(admission), version: admission.version }

@@ -9,8 +9,9 @@
  * that is in use (peers.ts), and again when another takes its place.
  * State: the held streams of each connection that is not settled yet.
  */
-import type { Connection, PeerId, Stream, StreamHandler, Topology } from '@libp2p/interface'
+
 import type { GossipSubComponents } from '@chainsafe/libp2p-gossipsub'
+import type { Connection, PeerId, Stream, StreamHandler, Topology } from '@libp2p/interface'
 
 type Registrar = GossipSubComponents['registrar']
 

@@ -62,11 +62,15 @@ const DRAIN_MS = 30_000
 
 const unreachable = (peer: string, cause: unknown): ParleyError => {
   if (isParleyError(cause)) return cause
-  return new ParleyError('COM002', `${peer} cannot be reached: ${cause instanceof Error ? cause.message : String(cause)}`, {
-    hint: 'is it running, and are its addresses right? See parley peers',
-    details: { sent: false },
-    cause,
-  })
+  return new ParleyError(
+    'COM002',
+    `${peer} cannot be reached: ${cause instanceof Error ? cause.message : String(cause)}`,
+    {
+      hint: 'is it running, and are its addresses right? See parley peers',
+      details: { sent: false },
+      cause,
+    },
+  )
 }
 
 const unsupported = (target: LinkTarget): ParleyError =>
@@ -103,7 +107,13 @@ export const createLinks = (deps: LinksDeps): Links => {
   const start = (duplex: Duplex, target: LinkTarget, onClose: () => void): Caller =>
     createCaller(duplex, deps, { version: target.version, onClose })
 
-  const add = (key: string, peer: string, connection: Connection | undefined, duplex: Duplex, target: LinkTarget): Caller => {
+  const add = (
+    key: string,
+    peer: string,
+    connection: Connection | undefined,
+    duplex: Duplex,
+    target: LinkTarget,
+  ): Caller => {
     const entry: Entry = {
       peer,
       connection,

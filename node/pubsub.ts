@@ -52,7 +52,9 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
   const heard = new Map<string, Set<string>>()
   const counts = { cutOff: 0, rejected: 0, failedPublishes: 0 }
 
-  const onChange = (event: CustomEvent<{ peerId: { toString(): string }; subscriptions: { topic: string; subscribe: boolean }[] }>): void => {
+  const onChange = (
+    event: CustomEvent<{ peerId: { toString(): string }; subscriptions: { topic: string; subscribe: boolean }[] }>,
+  ): void => {
     const peer = event.detail.peerId.toString()
     for (const { topic, subscribe } of event.detail.subscriptions) {
       if (!topic.startsWith(prefix)) continue

@@ -89,7 +89,13 @@ export const createRouter = (deps: RouterDeps): Router => {
     )
   }
 
-  const start = (duplex: Duplex, served: Served, peer: string, connection: Connection | undefined, open: boolean): void => {
+  const start = (
+    duplex: Duplex,
+    served: Served,
+    peer: string,
+    connection: Connection | undefined,
+    open: boolean,
+  ): void => {
     const protocolId = wireId(served)
     const own = peer === deps.self
     const responder = createResponder(
@@ -145,7 +151,10 @@ export const createRouter = (deps: RouterDeps): Router => {
     async remove(libp2p, protocolId) {
       services.delete(protocolId)
       await libp2p.unhandle(protocolId)
-      await closeAll([...inbound].filter((entry) => entry.protocolId === protocolId), 0)
+      await closeAll(
+        [...inbound].filter((entry) => entry.protocolId === protocolId),
+        0,
+      )
     },
     serves: (protocolId) => services.get(protocolId),
     served: () => [...services.values()],

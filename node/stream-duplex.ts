@@ -50,7 +50,8 @@ export const streamDuplex = (stream: Stream): Duplex => {
         stream.close().catch((error: Error) => stream.abort(error))
         end()
       })
-      if (!alive(stream)) queueMicrotask(() => end(new Error(`the stream was ${stream.status} when it was handed over`)))
+      if (!alive(stream))
+        queueMicrotask(() => end(new Error(`the stream was ${stream.status} when it was handed over`)))
     },
     close() {
       if (ended) return

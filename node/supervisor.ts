@@ -94,7 +94,8 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     const pause = isParleyError(error, 'SEC001') ? deps.backoffMaxMs : backoffMs(target.failures)
     target.nextAt = deps.clock.monotonic() + pause
     const what = target.address ?? target.peer
-    if (target.failures === 1 || isParleyError(error, 'SEC001')) deps.log.warn(`cannot join ${what}: ${error.message}`, { error })
+    if (target.failures === 1 || isParleyError(error, 'SEC001'))
+      deps.log.warn(`cannot join ${what}: ${error.message}`, { error })
     if (target.address === undefined && target.peer !== undefined && target.failures >= GONE_AFTER_FAILURES) {
       deps.unreachable(target.peer)
       if (target.failures >= FORGET_AFTER_FAILURES) peers.delete(target.peer)
@@ -140,7 +141,15 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
   const targetOf = (peer: string, nextAt: number): Target => {
     const known = peers.get(peer)
     if (known !== undefined) return known
-    const made: Target = { address: undefined, peer, failures: 0, nextAt, dialling: undefined, lastError: undefined, addresses: [] }
+    const made: Target = {
+      address: undefined,
+      peer,
+      failures: 0,
+      nextAt,
+      dialling: undefined,
+      lastError: undefined,
+      addresses: [],
+    }
     peers.set(peer, made)
     return made
   }
@@ -170,7 +179,15 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
       const target = peers.get(peer) ?? source
       if (target !== undefined) return dial(target)
       // Not wanted by the directory (a mesh larger than maxPeers): dialled on demand, and forgotten again.
-      return dial({ address: undefined, peer, failures: 0, nextAt: 0, dialling: undefined, lastError: undefined, addresses: [] })
+      return dial({
+        address: undefined,
+        peer,
+        failures: 0,
+        nextAt: 0,
+        dialling: undefined,
+        lastError: undefined,
+        addresses: [],
+      })
     },
     sources: () =>
       sources.map(({ address, peer, failures, lastError }) => ({
