@@ -190,7 +190,6 @@ export const createDispatch = (
         return counters.dropped('malformed')
       }
       topic.received += 1
-      topic.touched = true
       const { publisher: source, epoch, sentAt: timestamp } = batch
       const sequence = batch.first + index
       const id = wire.id ?? eventId(source, batch.word, epoch, sequence)

@@ -100,7 +100,6 @@ export const createPublish = (
     const sequence = outlet.last()
     const id = marks?.id ?? idPrefix + sequence
     topic.published += 1
-    topic.touched = true
     dispatch.local(topic, id, sequence, text, marks)
     return sent.then((recipients): Receipt => ({ id, topic: topic.name, epoch, sequence, recipients }))
   }

@@ -1,8 +1,8 @@
 /**
  * What is known of each topic by name: its figures, its definition, who listens to it here.
  *
- * Bounded: names such as `tasks.status.<id>` come and go, so beyond 1024 the first one is dropped that nothing happened
- * to since the last look (second chance, Corbató 1968). A topic dropped loses its figures, not its events.
+ * Bounded: names such as `tasks.status.<id>` come and go, so beyond 1024 the first one is dropped that was not used
+ * again since the last look (second chance, Corbató 1968). A topic dropped loses its figures, not its events.
  */
 import { fromString } from 'uint8arrays/from-string'
 import type { EventDefinition } from './define-event.ts'
@@ -17,7 +17,7 @@ export interface Topic<L> {
   readonly definition: EventDefinition | undefined
   published: number
   received: number
-  /** Something happened since the last look for one to drop. */
+  /** Used again since it was added or last looked at for dropping: a name used once goes before one in use. */
   touched: boolean
   /** Who listens here, as of `listenersAt`. */
   listeners: readonly L[]
@@ -56,7 +56,7 @@ export const createTopicTable = <L>(definitionOf: (topic: string) => EventDefini
       definition: definitionOf(name),
       published: 0,
       received: 0,
-      touched: true,
+      touched: false,
       listeners: [],
       listenersAt: -1,
       sampled: 0,
@@ -68,7 +68,12 @@ export const createTopicTable = <L>(definitionOf: (topic: string) => EventDefini
   }
 
   return {
-    get: (name) => topics.get(name) ?? add(name),
+    get(name) {
+      const topic = topics.get(name)
+      if (topic === undefined) return add(name)
+      topic.touched = true
+      return topic
+    },
     all: () => [...topics.values()],
   }
 }

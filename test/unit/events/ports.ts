@@ -301,6 +301,10 @@ export const createPorts = (seed = 1) => {
       tellTopics(a.id, b.id)
       tellTopics(b.id, a.id)
     },
+    /** Tells `a` of its neighbour `b` a second time, without a leave in between. */
+    joinAgain(a: Peer, b: Peer) {
+      for (const fn of peers.get(a.id)?.wire.memberFns ?? []) fn({ id: b.id, name: b.id }, 'joined')
+    },
     disconnect(a: Peer, b: Peer) {
       leave(a.id, b.id)
       leave(b.id, a.id)
