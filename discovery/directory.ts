@@ -1,0 +1,235 @@
+/**
+ * The agent directory: one signed record per agent, in full on every node.
+ *
+ * How records travel: a change of the own record is pushed to the neighbours at once and published on
+ * `agents.presence`; a refresh is only published, and so is a joiner's record as soon as somebody hears it. With every
+ * new neighbour, and with one random neighbour each `syncPeriodMs`, two directories compare digests and exchange what
+ * the other lacks; that repairs what gossip lost. What comes from others is never pushed on.
+ *
+ * State: the tables of directory-state.ts, the own record, the sync queue, listeners. All of it is dropped at `stop`.
+ * Wire id: `/parley/directory/1`.
+ */
+import { ParleyError } from '../protocols/errors.ts'
+import type { Port, Stop } from '../protocols/port.ts'
+import { fraction } from './choose.ts'
+import { createClaims } from './directory/claims.ts'
+import { createDirectoryCounts } from './directory/counts.ts'
+import { findAgent } from './directory/find.ts'
+import { createFirstSync } from './directory/first-sync.ts'
+import { createListeners } from './directory/listeners.ts'
+import type { Candidate } from './directory/offers.ts'
+import { type Announcement, createOwnRecord } from './directory/own-record.ts'
+import { type DirectoryOptions, directoryProtocol, inBatches, PRESENCE, readOptions } from './directory/protocol.ts'
+import { createReceiver } from './directory/receive.ts'
+import { createSpread, someOf } from './directory/spread.ts'
+import { createSync } from './directory/sync.ts'
+import { type Agent, type Change, createDirectoryState } from './directory-state.ts'
+
+export type DirectoryPort = Pick<
+  Port,
+  | 'self'
+  | 'clock'
+  | 'timers'
+  | 'log'
+  | 'metrics'
+  | 'gossip'
+  | 'random'
+  | 'sign'
+  | 'verify'
+  | 'members'
+  | 'onMember'
+  | 'serve'
+  | 'to'
+>
+
+export interface DirectoryStats {
+  /** Other agents in the view, and how many of them are suspect. */
+  agents: number
+  suspect: number
+  /** Agents that ended lately and are remembered, and how many were forgotten early for want of room. */
+  ended: number
+  endedEvicted: number
+  /** Peers that wait to be compared with, and that are under way. */
+  waiting: number
+  running: number
+  refused: Record<string, number>
+  accepted: Record<string, number>
+  sent: Record<string, number>
+  events: Record<string, number>
+}
+
+export interface Directory {
+  /** Changes the own record and tells everyone. Resolves when it is written, not when it arrived. MSG001, STA003. */
+  announce(update: Announcement): Promise<void>
+  /** Other agents that offer this major version, suspects among them; for `pick`. */
+  offers(protocol: string, major: number): readonly Candidate[]
+  /** Everyone, this node included. */
+  agents(): Agent[]
+  /** By peer id or name; STA003 when a name is not enough. */
+  find(nameOrId: string): Agent | undefined
+  get(peer: string): Agent | undefined
+  /**
+   * The peer cannot be reached any more: it leaves the view until a newer record or a new connection proves it alive.
+   * Ignored for a peer that is connected.
+   */
+  markGone(peer: string): void
+  /** No new work for this peer while others are there. */
+  markSuspect(peer: string): void
+  markAlive(peer: string): void
+  onChange(fn: (change: Change) => void): Stop
+  /** Resolves after the first complete exchange with any peer. Rejects with the signal's reason, or COM002 at `stop`. */
+  firstSync(options?: { signal?: AbortSignal }): Promise<void>
+  /** Tells everyone that this agent leaves; waits until that is sent, at most `leaveTimeoutMs`. */
+  leave(): Promise<void>
+  stop(): Promise<void>
+  stats(): DirectoryStats
+}
+
+/**
+ * Starts the directory: resolves when the own record is written and the protocol is served.
+ * @throws MSG001 for options, or a node's name, that cannot be used
+ */
+export const createDirectory = async (port: DirectoryPort, options: DirectoryOptions = {}): Promise<Directory> => {
+  const settings = readOptions(options)
+  const state = createDirectoryState(port.self.id, settings)
+  const counts = createDirectoryCounts(port.metrics, state.sizes)
+  const listeners = createListeners(port, () => counts.events.add('listener_failed'))
+  const first = createFirstSync()
+  const stopping = new AbortController()
+  const nowMs = () => port.clock.monotonic()
+  const random = () => fraction(port.random(4))
+  const { emit } = listeners
+  const expire = () => emit(state.expire(nowMs()))
+
+  const { push, spread, isAwaited } = createSpread(port, counts, settings.maxPushPeers, stopping.signal)
+  let lastSpread = Promise.resolve()
+  const own = createOwnRecord(port, settings.ttlMs, {
+    written: (record, signed, reason) => {
+      emit(state.setOwn(record, signed))
+      lastSpread = spread(signed, reason)
+    },
+    schemasDropped: (count) => counts.events.add('schema_dropped', count),
+  })
+  /** For versions that nobody waits for. */
+  const inBackground = (writing: Promise<void>): void => {
+    writing.catch((error) => {
+      counts.events.add('sign_failed')
+      port.log.error('the own agent record could not be signed', { original_error: String(error) })
+    })
+  }
+  const claims = createClaims(port, settings.syncPeriodMs, (version) => inBackground(own.exceed(version)))
+  const { receiveAll, receiveGossip } = createReceiver({ port, state, counts, emit, onClaim: claims.add })
+  const sync = createSync({
+    port,
+    state,
+    counts,
+    maxConcurrent: settings.maxConcurrentSyncs,
+    signal: stopping.signal,
+    expire,
+    receiveAll,
+    push,
+    onSynced: first.resolve,
+  })
+
+  const meet = (peer: string): void => {
+    emit(state.markConnected(peer))
+    sync.request(peer)
+  }
+  const part = (peer: string): void => {
+    state.markDisconnected(peer, nowMs())
+    sync.drop(peer)
+  }
+  let isNew = false
+  /**
+   * A joiner wrote its record before it had a neighbour: writes it again, as gossip does not carry the same bytes
+   * twice, and once more in a while, when the neighbours of its neighbours are there too.
+   */
+  const introduce = (): void => {
+    isNew = true
+    inBackground(own.refresh())
+  }
+  const tick = (): void => {
+    expire()
+    claims.settle()
+    if (isNew) inBackground(own.refresh())
+    isNew = false
+    const [member] = someOf(port.members(), 1, random)
+    if (member) sync.request(member.id)
+  }
+  let stopRefresh: Stop = () => {}
+  /** Each third of the ttl, a little earlier at random: nodes that started together do not publish together. */
+  const refreshLater = (): void => {
+    stopRefresh = port.timers.after((settings.ttlMs / 3) * (0.8 + 0.2 * random()), () => {
+      inBackground(own.refresh())
+      refreshLater()
+    })
+  }
+
+  await own.refresh()
+  const unserve = await port.serve(directoryProtocol, {
+    sync: (theirs) => {
+      expire()
+      const { records, wants } = state.diff(theirs, nowMs())
+      const [batch = [], ...rest] = inBatches(records)
+      return { records: batch, wants, more: rest.length > 0 }
+    },
+    push: async ({ records }) => {
+      await receiveAll(records, 'push')
+    },
+  })
+  // A record is taken in where it is checked, so that it is not read twice.
+  const unsubscribe = port.gossip.subscribe(PRESENCE, receiveGossip, () => {})
+  const stops: Stop[] = [
+    unsubscribe,
+    port.gossip.onSubscriptions(() => {
+      if (isAwaited()) introduce()
+    }),
+    port.onMember(({ id }, change) => (change === 'joined' ? meet(id) : part(id))),
+    port.timers.every(settings.syncPeriodMs, tick),
+    () => stopRefresh(),
+  ]
+  refreshLater()
+  for (const { id } of port.members()) meet(id)
+
+  return {
+    announce: own.announce,
+    offers: state.offers,
+    agents: state.view,
+    find: (nameOrId) => findAgent(state.view(), nameOrId),
+    get: state.get,
+    markGone: (peer) => emit(state.markGone(peer, nowMs())),
+    markSuspect: (peer) => emit(state.markSuspect(peer)),
+    markAlive: (peer) => emit(state.markAlive(peer)),
+    onChange: listeners.add,
+    firstSync: first.wait,
+    leave: async () => {
+      stopRefresh()
+      await own.leave()
+      const late = Promise.withResolvers<void>()
+      const stopWaiting = port.timers.after(settings.leaveTimeoutMs, late.resolve)
+      await Promise.race([lastSpread, late.promise])
+      stopWaiting()
+    },
+    stop: async () => {
+      for (const stop of stops) stop()
+      sync.clear()
+      own.stop()
+      listeners.clear()
+      first.reject(
+        new ParleyError('COM002', 'the directory stopped before it was in step with any peer', {
+          hint: 'check that a peer can be reached, then start again',
+        }),
+      )
+      stopping.abort(new ParleyError('COM002', 'the directory has stopped', { hint: 'this node is going down' }))
+      await unserve()
+    },
+    stats: () => ({
+      ...state.sizes(),
+      ...sync.sizes(),
+      refused: counts.refused.read(),
+      accepted: counts.accepted.read(),
+      sent: counts.sent.read(),
+      events: counts.events.read(),
+    }),
+  }
+}

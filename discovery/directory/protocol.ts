@@ -1,0 +1,109 @@
+/**
+ * What directories say to each other, and the options of the directory.
+ *
+ * Wire id `/parley/directory/1`; gossip topic `agents.presence` (one record a message, as `packRecord` writes it).
+ */
+import * as z from 'zod'
+import { defineProtocol } from '../../protocols/define.ts'
+import { ParleyError } from '../../protocols/errors.ts'
+import type { Travelling } from './digest.ts'
+
+/** Each node tells its own record here when it changed and when it is refreshed. */
+export const PRESENCE = 'agents.presence'
+/** Bytes of records in one message: far below what a link takes, so that other traffic is not held up. */
+export const MAX_BATCH_BYTES = 262_144
+export const MAX_BATCH_RECORDS = 1024
+/** The most that `maxAgents` may be; twice as many entries (agents and what ended) fit into a digest. */
+export const MOST_AGENTS = 4096
+const MAX_DIGEST = 2 * MOST_AGENTS + 1
+
+const Count = z.int().nonnegative()
+const Peer = z.string().max(128)
+const Bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'bytes are needed')
+const DigestSchema = z.array(z.tuple([Peer, Count, Count])).max(MAX_DIGEST)
+
+/** Size and signature are checked for each record alone, so that one bad record does not take the others with it. */
+const TravellingSchema = z.object({
+  bytes: Bytes,
+  signature: Bytes,
+  /** Milliseconds since the writer was last known to be alive. */
+  ageMs: Count.default(0),
+})
+const Records = z.array(TravellingSchema).max(MAX_BATCH_RECORDS)
+
+export const directoryProtocol = defineProtocol({
+  name: 'directory',
+  version: '1.0.0',
+  methods: {
+    sync: {
+      description: 'Compares two directories: answers with what the caller lacks, and asks for what this node lacks',
+      request: z.object({ digest: DigestSchema, ended: DigestSchema.default([]), room: Count.default(MOST_AGENTS) }),
+      response: z.object({
+        records: Records,
+        wants: z.array(Peer).max(MAX_DIGEST),
+        /** There was more than one message takes: ask again. */
+        more: z.boolean().default(false),
+      }),
+      idempotent: true,
+      priority: 'high',
+      timeoutMs: 2_000,
+      content: 'cbor',
+    },
+    push: {
+      description: 'Tells records that changed or were asked for',
+      request: z.object({ records: Records }),
+      oneWay: true,
+      priority: 'high',
+      timeoutMs: 2_000,
+      content: 'cbor',
+    },
+  },
+})
+
+/** Cuts records into messages of at most MAX_BATCH_BYTES and MAX_BATCH_RECORDS. */
+export const inBatches = (records: readonly Travelling[]): Travelling[][] => {
+  const batches: Travelling[][] = []
+  let bytes = 0
+  for (const record of records) {
+    const size = record.bytes.length + record.signature.length
+    const batch = batches.at(-1)
+    if (batch === undefined || bytes + size > MAX_BATCH_BYTES || batch.length >= MAX_BATCH_RECORDS) {
+      batches.push([record])
+      bytes = size
+    } else {
+      batch.push(record)
+      bytes += size
+    }
+  }
+  return batches
+}
+
+export const DirectoryOptionsSchema = z
+  .strictObject({
+    /** Milliseconds that the own record counts without a refresh; refreshed each third of it. Shorter forgets the dead sooner and costs more gossip. */
+    ttlMs: z.int().min(100).max(3_600_000).default(30_000),
+    /** Milliseconds between two comparisons with a random neighbour. Shorter repairs lost gossip sooner. */
+    syncPeriodMs: z.int().min(10).max(60_000).default(1_000),
+    /** Other agents that are kept; beyond it records are refused and counted. Up to 64 KiB each, usually about 2 KiB. */
+    maxAgents: z.int().min(1).max(MOST_AGENTS).default(1024),
+    /** Agents that ended lately and are remembered, so that old gossip cannot bring them back. */
+    maxEnded: z.int().min(1).max(MOST_AGENTS).default(1024),
+    /** Neighbours that a change of the own record is pushed to at once; the others hear it by gossip. */
+    maxPushPeers: z.int().min(1).max(1024).default(64),
+    /** Comparisons under way at the same time; further ones wait. */
+    maxConcurrentSyncs: z.int().min(1).max(64).default(4),
+    /** Milliseconds that `leave` waits at most for its farewell to be sent. */
+    leaveTimeoutMs: z.int().min(1).max(60_000).default(1_000),
+  })
+  .refine(({ ttlMs, syncPeriodMs }) => syncPeriodMs <= ttlMs, 'syncPeriodMs must not be above ttlMs')
+export type DirectoryOptions = z.input<typeof DirectoryOptionsSchema>
+export type DirectorySettings = z.output<typeof DirectoryOptionsSchema>
+
+/** @throws MSG001 naming the option */
+export const readOptions = (options: DirectoryOptions): DirectorySettings => {
+  const read = DirectoryOptionsSchema.safeParse(options)
+  if (read.success) return read.data
+  throw new ParleyError('MSG001', `the options of the directory cannot be used: ${z.prettifyError(read.error)}`, {
+    hint: 'ranges and defaults are in discovery/directory/protocol.ts',
+  })
+}

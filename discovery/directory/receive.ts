@@ -1,0 +1,78 @@
+/**
+ * The way in for every record of another node: size, form, mesh, news, signature, table. In this order, so that the
+ * costly check is made for news only. No state of its own; what is refused is counted.
+ */
+import type { Port } from '../../protocols/port.ts'
+import type { Change, DirectoryState, Outcome } from '../directory-state.ts'
+import {
+  type AgentRecord,
+  readRecord,
+  type SignedRecord,
+  type Unreadable,
+  unpackRecord,
+  verifyRecord,
+} from '../record.ts'
+import type { DirectoryCounts } from './counts.ts'
+import type { Travelling } from './digest.ts'
+
+export type Via = 'sync' | 'push' | 'gossip'
+export type Receipt = Outcome | Unreadable | 'bad_signature'
+
+interface Receiving {
+  readonly port: Pick<Port, 'self' | 'clock' | 'verify'>
+  readonly state: DirectoryState
+  readonly counts: DirectoryCounts
+  readonly emit: (changes: readonly Change[]) => void
+  /** A record of this node's own identity that another life wrote, at or above the present version. */
+  readonly onClaim: (record: AgentRecord) => void
+}
+
+/** A part of a frame keeps the whole frame in memory; a copy does not. */
+const detached = ({ bytes, signature }: SignedRecord): SignedRecord => ({
+  bytes: bytes.slice(),
+  signature: signature.slice(),
+})
+
+/** Shown to be untrue by the record itself, whatever this node happens to know. */
+const isForged = (receipt: Receipt): boolean =>
+  receipt === 'too_big' || receipt === 'malformed' || receipt === 'other_mesh' || receipt === 'bad_signature'
+
+export const createReceiver = ({ port, state, counts, emit, onClaim }: Receiving) => {
+  const refuse = <R extends Unreadable | 'bad_signature'>(reason: R): R => {
+    counts.refused.add(reason)
+    return reason
+  }
+
+  const settle = (record: AgentRecord, signed: SignedRecord, ageMs: number, via: Via): Outcome => {
+    const { outcome, changes } = state.apply(record, detached(signed), ageMs, port.clock.monotonic())
+    if (outcome === 'accepted') counts.accepted.add(via)
+    if (outcome === 'full' || outcome === 'own') counts.refused.add(outcome)
+    if (outcome === 'own') onClaim(record)
+    emit(changes)
+    return outcome
+  }
+
+  const receive = async (item: Travelling, via: Via): Promise<Receipt> => {
+    const { record, refused } = readRecord(item, port.self.mesh)
+    if (refused !== undefined) return refuse(refused)
+    const outcome = state.judge(record, item, item.ageMs)
+    const isOld = outcome === 'stale' || outcome === 'duplicate'
+    // What is gossiped goes on to others, so it is checked even where it is no news here.
+    if (isOld && (via !== 'gossip' || state.holds(record.peerId, item))) return outcome
+    if (!(await verifyRecord(port, record, item))) return refuse('bad_signature')
+    // The table may have changed while the signature was checked; `apply` judges again.
+    return settle(record, item, item.ageMs, via)
+  }
+
+  return {
+    /** @returns how many were accepted */
+    receiveAll: async (items: readonly Travelling[], via: Via): Promise<number> => {
+      let accepted = 0
+      for (const item of items) if ((await receive(item, via)) === 'accepted') accepted += 1
+      return accepted
+    },
+    /** @returns whether neighbours should get it too */
+    receiveGossip: async (packed: Uint8Array): Promise<boolean> =>
+      !isForged(await receive({ ...unpackRecord(packed), ageMs: 0 }, 'gossip')),
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * The way out of the own record, and of what others asked for. Failures are counted, and repaired by the next
+ * comparison of digests.
+ *
+ * State: whether the own record was published to nobody, as happens before the first neighbour is there.
+ */
+import type { Member, Port } from '../../protocols/port.ts'
+import { fraction } from '../choose.ts'
+import { packRecord, type SignedRecord } from '../record.ts'
+import type { DirectoryCounts } from './counts.ts'
+import type { Travelling } from './digest.ts'
+import type { Reason } from './own-record.ts'
+import { directoryProtocol, inBatches, PRESENCE } from './protocol.ts'
+
+/** `count` of them at most, a different part each time. */
+export const someOf = (members: readonly Member[], count: number, random: () => number): Member[] => {
+  if (members.length <= count) return [...members]
+  const start = Math.floor(random() * members.length)
+  return [...members.slice(start), ...members.slice(0, start)].slice(0, count)
+}
+
+export const createSpread = (
+  port: Pick<Port, 'gossip' | 'random' | 'members' | 'to'>,
+  counts: DirectoryCounts,
+  maxPushPeers: number,
+  signal: AbortSignal,
+) => {
+  const push = async (peer: string, records: readonly Travelling[]): Promise<void> => {
+    for (const batch of inBatches(records)) {
+      try {
+        await port.to(peer, directoryProtocol).push({ records: batch }, { signal })
+        counts.sent.add('push ok')
+      } catch {
+        counts.sent.add('push failed')
+        return
+      }
+    }
+  }
+
+  let isUnheard = true
+  const publish = async (signed: SignedRecord): Promise<void> => {
+    isUnheard = false
+    try {
+      isUnheard = (await port.gossip.publish(PRESENCE, packRecord(signed))) === 0
+      counts.sent.add('gossip ok')
+    } catch {
+      isUnheard = true
+      counts.sent.add('gossip failed')
+    }
+  }
+
+  /** A refresh is only published: whoever is connected does not count the ttl anyway. Never rejects. */
+  const spread = async (signed: SignedRecord, reason: Reason): Promise<void> => {
+    const nearby = reason === 'refresh' ? [] : someOf(port.members(), maxPushPeers, () => fraction(port.random(4)))
+    await Promise.all([...nearby.map(({ id }) => push(id, [{ ...signed, ageMs: 0 }])), publish(signed)])
+  }
+
+  return {
+    push,
+    spread,
+    /** True when the own record reached nobody by gossip, and somebody is there now who would hear it. */
+    isAwaited: (): boolean => isUnheard && port.gossip.subscribers(PRESENCE).length > 0,
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * Comparing directories with one peer after another: a few at a time, each peer at most once in the queue and once
+ * under way.
+ *
+ * State: peers that wait (bounded by the connected ones: `drop` is called when a peer is gone) and peers under way.
+ */
+import type { Port } from '../../protocols/port.ts'
+import type { DirectoryState } from '../directory-state.ts'
+import type { DirectoryCounts } from './counts.ts'
+import type { Travelling } from './digest.ts'
+import { directoryProtocol } from './protocol.ts'
+import type { Via } from './receive.ts'
+
+/** Rounds of one comparison: what the largest directory of the largest records takes. */
+const MAX_ROUNDS = 1024
+
+interface Syncing {
+  readonly port: Pick<Port, 'clock' | 'to'>
+  readonly state: DirectoryState
+  readonly counts: DirectoryCounts
+  readonly maxConcurrent: number
+  readonly signal: AbortSignal
+  readonly expire: () => void
+  readonly receiveAll: (items: readonly Travelling[], via: Via) => Promise<number>
+  readonly push: (peer: string, records: readonly Travelling[]) => Promise<void>
+  /** Called after each complete exchange. */
+  readonly onSynced: () => void
+}
+
+export const createSync = (the: Syncing) => {
+  const { state } = the
+  const waiting = new Set<string>()
+  const running = new Set<string>()
+
+  /** One round. Whoever is asked compares with what it was told, so the first round says all that the peer lacks. */
+  const round = async (peer: string, isFirst: boolean): Promise<{ goesOn: boolean }> => {
+    the.expire()
+    const asked = { digest: state.digest(), ended: state.endedDigest(), room: state.room() }
+    const { records, wants, more } = await the.port.to(peer, directoryProtocol).sync(asked, { signal: the.signal })
+    const accepted = await the.receiveAll(records, 'sync')
+    if (isFirst) await the.push(peer, state.give(wants, the.port.clock.monotonic()))
+    // Without progress the peer would answer the same again.
+    return { goesOn: more && accepted > 0 }
+  }
+
+  const run = async (peer: string): Promise<void> => {
+    try {
+      for (let n = 0; n < MAX_ROUNDS; n += 1) if (!(await round(peer, n === 0)).goesOn) break
+      the.counts.sent.add('sync ok')
+      the.onSynced()
+    } catch {
+      // The next period asks another peer.
+      the.counts.sent.add('sync failed')
+    }
+  }
+
+  const pump = (): void => {
+    for (const peer of waiting) {
+      if (running.size >= the.maxConcurrent) return
+      // A peer that came back while its last comparison hangs is compared with again after that.
+      if (running.has(peer)) continue
+      waiting.delete(peer)
+      running.add(peer)
+      void run(peer).then(() => {
+        running.delete(peer)
+        pump()
+      })
+    }
+  }
+
+  return {
+    request: (peer: string): void => {
+      waiting.add(peer)
+      pump()
+    },
+    drop: (peer: string): void => {
+      waiting.delete(peer)
+    },
+    clear: (): void => waiting.clear(),
+    sizes: () => ({ waiting: waiting.size, running: running.size }),
+  }
+}

@@ -1,0 +1,271 @@
+/**
+ * Calls among the nodes of a port network: unary, streaming and one-way, with schemas checked on both sides, payloads
+ * written and read as on the wire, deadlines, cancellation and remote errors. No flow control and no retries.
+ *
+ * State: what each node serves, and the exchanges that are open.
+ */
+import { decode, encode } from 'cborg'
+import {
+  type AnyProtocol,
+  type CallOptions,
+  type Client,
+  type Content,
+  type Context,
+  type Handlers,
+  type Kind,
+  kindOf,
+  type Method,
+  wireId,
+} from '../../protocols/define.ts'
+import { fromFault, ParleyError, toFault } from '../../protocols/errors.ts'
+import type { Stop } from '../../protocols/port.ts'
+import type { VirtualTime } from './virtual-time.ts'
+
+export interface CallNode {
+  readonly id: string
+  readonly isConnected: (peer: string) => boolean
+  /** Runs `fn` at the other node after the link's latency, if the link still stands then. */
+  readonly send: (to: string, bytes: Uint8Array, fn: () => void) => void
+}
+
+type ErasedHandler = (input: unknown, context: Context) => unknown
+interface Serving {
+  protocol: AnyProtocol
+  handlers: Record<string, ErasedHandler>
+}
+
+interface Called {
+  /** Wire id. */
+  protocol: string
+  method: string
+  deadlineMs: number
+}
+
+interface Exchange {
+  readonly from: string
+  readonly to: string
+  readonly item: (value: unknown) => void
+  /** Ends it on the caller's side; with an error, or well. */
+  readonly end: (error?: Error) => void
+  readonly cancel: AbortController
+}
+
+const write = (content: Content = 'json', value: unknown): Uint8Array => {
+  if (content === 'cbor') return encode(value)
+  if (content === 'bytes') return value instanceof Uint8Array ? value.slice() : new Uint8Array()
+  return new TextEncoder().encode(value === undefined ? '' : JSON.stringify(value))
+}
+const read = (content: Content = 'json', bytes: Uint8Array): unknown => {
+  if (content === 'cbor') return decode(bytes)
+  if (content === 'bytes') return bytes
+  return bytes.length === 0 ? undefined : JSON.parse(new TextDecoder().decode(bytes))
+}
+
+const parse = (schema: Method['request'], value: unknown, what: string): unknown => {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  throw new ParleyError('MSG001', `${what} does not match its schema: ${result.error.message}`, {
+    hint: 'look at the schema of the method',
+  })
+}
+const replySchema = (method: Method): Method['request'] | undefined =>
+  'stream' in method ? method.stream : 'response' in method ? method.response : undefined
+
+/** Items as they come, for one reader. */
+const createInbox = () => {
+  const items: unknown[] = []
+  let over: { error?: Error | undefined } | undefined
+  let wake: () => void = () => {}
+  async function* drain(): AsyncGenerator<unknown, void> {
+    for (;;) {
+      while (items.length > 0) yield items.shift()
+      if (over?.error) throw over.error
+      if (over) return
+      await new Promise<void>((resolve) => {
+        wake = resolve
+      })
+    }
+  }
+  return {
+    push: (value: unknown): void => {
+      items.push(value)
+      wake()
+    },
+    end: (error?: Error): void => {
+      over ??= { error }
+      wake()
+    },
+    drain,
+  }
+}
+
+export const createVirtualCalls = (time: VirtualTime) => {
+  const nodes = new Map<string, CallNode>()
+  const served = new Map<string, Map<string, Serving>>()
+  const open = new Set<Exchange>()
+  const counted = { unary: 0, stream: 0, 'one-way': 0 }
+
+  /** The server's side: reads, checks, runs the handler and sends what it gives back. */
+  const answer = async (node: CallNode, exchange: Exchange, called: Called, payload: Uint8Array): Promise<void> => {
+    const reply = (bytes: Uint8Array, fn: () => void): void => {
+      if (open.has(exchange)) node.send(exchange.from, bytes, () => open.has(exchange) && fn())
+    }
+    try {
+      const serving = served.get(node.id)?.get(called.protocol)
+      const method = serving?.protocol.methods[called.method]
+      const handler = serving?.handlers[called.method]
+      if (method === undefined || handler === undefined) {
+        throw new ParleyError('MSG004', `${called.protocol} ${called.method} is not served here`, {
+          hint: 'ask another peer',
+        })
+      }
+      const schema = replySchema(method)
+      const send = (value: unknown): void => {
+        if (schema === undefined) return
+        const bytes = write(method.content, parse(schema, value, called.method))
+        reply(bytes, () => exchange.item(read(method.content, bytes)))
+      }
+      const input = parse(method.request, read(method.content, payload), called.method)
+      const result = handler(input, contextOf(exchange, called.deadlineMs))
+      if (kindOf(method) === 'stream') for await (const item of result as AsyncIterable<unknown>) send(item)
+      else send(await result)
+      reply(new Uint8Array(), () => exchange.end())
+    } catch (error) {
+      const fault = toFault(error)
+      reply(write('json', fault), () => exchange.end(fromFault(fault)))
+    }
+  }
+
+  const contextOf = (exchange: Exchange, deadlineMs: number): Context => ({
+    signal: exchange.cancel.signal,
+    peer: exchange.from,
+    remainingMs: () => Math.max(0, deadlineMs - time.now()),
+    get envelope(): never {
+      throw new Error('the port network has no envelopes')
+    },
+  })
+
+  /** The caller's side: opens an exchange, whose items come out of the iterator. */
+  const begin = (
+    node: CallNode,
+    peer: string,
+    protocol: AnyProtocol,
+    name: string,
+    input: unknown,
+    options: CallOptions,
+  ) => {
+    const method = protocol.methods[name]
+    if (method === undefined) throw new ParleyError('MSG004', `${protocol.name} has no method ${name}`)
+    const kind = kindOf(method)
+    const payload = write(method.content, parse(method.request, input, name))
+    if (!node.isConnected(peer)) {
+      throw new ParleyError('COM002', `${peer} is not connected to ${node.id}`, { hint: 'connect first' })
+    }
+    options.signal?.throwIfAborted()
+    const timeoutMs = options.timeoutMs ?? method.timeoutMs ?? 30_000
+    const inbox = createInbox()
+    const stops: Stop[] = []
+    const exchange: Exchange = {
+      from: node.id,
+      to: peer,
+      cancel: new AbortController(),
+      item: (value) => inbox.push(value),
+      end: (error) => {
+        if (!open.delete(exchange)) return
+        for (const stop of stops) stop()
+        inbox.end(error)
+      },
+    }
+    const giveUp = (error: Error): void => {
+      if (!open.has(exchange)) return
+      exchange.end(error)
+      node.send(peer, new Uint8Array(), () => exchange.cancel.abort(error))
+    }
+    if (kind !== 'one-way') {
+      open.add(exchange)
+      stops.push(
+        time.after(timeoutMs, () => giveUp(new ParleyError('COM001', `${name} took longer than ${timeoutMs} ms`))),
+      )
+      const abort = (): void => giveUp(options.signal?.reason)
+      options.signal?.addEventListener('abort', abort, { once: true })
+      stops.push(() => options.signal?.removeEventListener('abort', abort))
+    }
+    counted[kind] += 1
+    const called = { protocol: wireId(protocol), method: name, deadlineMs: time.now() + timeoutMs }
+    node.send(peer, payload, () => {
+      const target = nodes.get(peer)
+      if (target) void answer(target, exchange, called, payload)
+    })
+    return { items: inbox.drain(), giveUp }
+  }
+
+  const unary = async (...[node, peer, protocol, name, input, options]: Parameters<typeof begin>): Promise<unknown> => {
+    const { items } = begin(node, peer, protocol, name, input, options)
+    for await (const item of items) return item
+    throw new ParleyError('APP001', `${name} ended without a response`)
+  }
+  async function* stream(...[node, peer, protocol, name, input, options]: Parameters<typeof begin>) {
+    const { items, giveUp } = begin(node, peer, protocol, name, input, options)
+    try {
+      yield* items
+    } finally {
+      giveUp(new ParleyError('COM001', `the reader of ${name} stopped`))
+    }
+  }
+
+  const to = <P extends AnyProtocol>(
+    node: CallNode,
+    peer: string,
+    protocol: P,
+    defaults: CallOptions = {},
+  ): Client<P> => {
+    const method = (name: string, kind: Kind) => {
+      if (kind === 'stream') {
+        return (input: unknown, options?: CallOptions) =>
+          stream(node, peer, protocol, name, input, { ...defaults, ...options })
+      }
+      if (kind === 'unary') {
+        return (input: unknown, options?: CallOptions) =>
+          unary(node, peer, protocol, name, input, { ...defaults, ...options })
+      }
+      return async (input: unknown, options?: CallOptions) => {
+        begin(node, peer, protocol, name, input, { ...defaults, ...options })
+      }
+    }
+    const methods = Object.entries(protocol.methods).map(([name, declared]) => [name, method(name, kindOf(declared))])
+    // One function per method of the contract, by construction.
+    return Object.fromEntries(methods) as Client<P>
+  }
+
+  const serve = <P extends AnyProtocol>(node: CallNode, protocol: P, handlers: Handlers<P>) => {
+    const own = served.get(node.id) ?? new Map<string, Serving>()
+    // Handlers get what the contract's schemas have read.
+    own.set(wireId(protocol), { protocol, handlers: handlers as Serving['handlers'] })
+    served.set(node.id, own)
+    return async (): Promise<void> => {
+      own.delete(wireId(protocol))
+    }
+  }
+
+  return {
+    counted,
+    join: (node: CallNode): void => {
+      nodes.set(node.id, node)
+    },
+    leave: (id: string): void => {
+      nodes.delete(id)
+      served.delete(id)
+    },
+    to,
+    serve,
+    /** The connection between two nodes is gone: what is open on it fails on both sides. */
+    cut: (a: string, b: string): void => {
+      for (const exchange of open) {
+        if (!(exchange.from === a && exchange.to === b) && !(exchange.from === b && exchange.to === a)) continue
+        const error = new ParleyError('COM002', `the connection between ${a} and ${b} was closed`)
+        exchange.end(error)
+        exchange.cancel.abort(error)
+      }
+    },
+  }
+}
