@@ -50,7 +50,7 @@ export interface Peer {
     /** False loses what arrives. */
     keep: (bytes: Uint8Array) => boolean
   }
-  /** Calls served by this peer, by method. */
+  /** Calls that arrived at this peer. */
   readonly calls: { from: string; input: unknown }[]
   /** While true, calls to this peer are never answered. */
   frozen: boolean
@@ -114,13 +114,13 @@ export const createPorts = (seed = 1) => {
       const arrive = async () => {
         const peer = peers.get(to)
         if (peer === undefined || !connected(from, to)) return fail(new ParleyError('COM002', `${to} is not connected`))
+        peer.calls.push({ from, input })
         if (peer.frozen) return
         const served = peer.wire.served.get(protocol.name)
         const contract = protocol.methods[method]
         if (served === undefined || contract === undefined || !('response' in contract)) {
           return fail(new ParleyError('MSG004', `${to} does not speak ${protocol.name}`))
         }
-        peer.calls.push({ from, input })
         const context = { peer: from, remainingMs: () => timeoutMs - (now - openedAt) }
         try {
           const output = await served.handlers[method]?.(contract.request.parse(input), context as unknown as Context)

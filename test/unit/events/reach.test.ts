@@ -123,6 +123,24 @@ test('a neighbour that does not answer is named, after the bound and not later',
   assert.ok(net.now() - start >= 1000 && net.now() - start < 1100, `${net.now() - start} ms`)
 })
 
+test('at most 16 neighbours are asked at one time', async () => {
+  const net = createPorts()
+  const a = node(net, 'a')
+  const others = Array.from({ length: 20 }, (_, index) => node(net, `b${index}`).peer)
+  for (const other of others) {
+    net.connect(a.peer, other)
+    other.frozen = true
+  }
+  await net.run(100)
+  const subscribing = a.events.subscribe('tasks.x', a.listener)
+  const asked = () => others.filter(({ calls }) => calls.length > 0).length
+  await net.run(500)
+  assert.equal(asked(), 16)
+  assert.equal((await net.until(subscribing)).unconfirmed.length, 20)
+  await net.run(100)
+  assert.equal(asked(), 20, 'the others have their turn')
+})
+
 test('publishing waits for a neighbour that does not answer, once and not longer than the bound', async () => {
   const net = createPorts()
   const [a, b] = [node(net, 'a'), node(net, 'b')]
