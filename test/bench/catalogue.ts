@@ -1,6 +1,5 @@
 /** The systems that can be measured: what each needs, which versions it reports, and where its code is. */
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import type { System } from './system.ts'
 
 export interface Entry {
@@ -13,8 +12,6 @@ export interface Entry {
   readonly peer: boolean
   /** A program that must be installed on the machine, with the hint that is shown when it is not. */
   readonly program?: { readonly command: string; readonly versionArgument: string; readonly hint: string }
-  /** Source file that must exist, relative to this one. */
-  readonly source?: string
   load(): Promise<{ system: System }>
 }
 
@@ -27,7 +24,6 @@ const entries: readonly Entry[] = [
     note: 'encrypted, both sides authenticated',
     packages: ['libp2p', '@chainsafe/libp2p-noise', '@libp2p/yamux', '@chainsafe/libp2p-gossipsub'],
     peer: false,
-    source: '../../node/index.ts',
     load: () => import('./systems/parley.ts'),
   },
   {
@@ -98,9 +94,6 @@ export const obstacle = (entry: Entry, peersMissing: string | undefined): string
   if (entry.peer && peersMissing !== undefined) return peersMissing
   if (entry.program !== undefined && programVersion(entry.program) === undefined) {
     return `the program ${entry.program.command} cannot be run; ${entry.program.hint}`
-  }
-  if (entry.source !== undefined && !existsSync(new URL(entry.source, import.meta.url))) {
-    return `${entry.source.replace(/^(\.\.\/)+/, '')} does not exist`
   }
   return undefined
 }

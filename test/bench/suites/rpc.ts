@@ -50,6 +50,13 @@ const readings = (name: string, figures: z.output<typeof figuresSchema>): Readin
   { case: name, metric: 'p99', unit: 'ms', value: figures.p99Ms },
 ]
 
+/** Whoever reads of a failure needs to know which case it was. */
+const failedIn =
+  (name: string) =>
+  (error: Error): never => {
+    throw new Error(`${name}: ${error.message}`, { cause: error })
+  }
+
 export const rpc: Suite = {
   name: 'rpc',
   about: 'echo calls between two processes: requests/s, latency, latency beside a bulk stream',
@@ -60,18 +67,17 @@ export const rpc: Suite = {
     const caller = start('caller')
     const address = await responder.ask('start', null, z.string(), START_LIMIT_MS)
     await caller.ask('start', address, z.null(), START_LIMIT_MS)
-    await caller.ask('run', FIRST_WARM_UP, figuresSchema, RUN_LIMIT_MS)
+    await caller.ask('run', FIRST_WARM_UP, figuresSchema, RUN_LIMIT_MS).catch(failedIn('warm-up'))
 
     const found: Reading[] = []
     for (const one of CASES) {
-      found.push(...readings(one.name, await caller.ask('run', timed(one), figuresSchema, RUN_LIMIT_MS)))
+      const figures = caller.ask('run', timed(one), figuresSchema, RUN_LIMIT_MS)
+      found.push(...readings(one.name, await figures.catch(failedIn(one.name))))
     }
-    const besideBulk = await caller.ask(
-      'runBesideBulk',
-      timed({ bytes: 256, inFlight: 1 }),
-      besideBulkSchema,
-      RUN_LIMIT_MS,
-    )
+    const lone = timed({ bytes: 256, inFlight: 1 })
+    const besideBulk = await caller
+      .ask('runBesideBulk', lone, besideBulkSchema, RUN_LIMIT_MS)
+      .catch(failedIn(BESIDE_BULK))
     if (besideBulk !== null) {
       found.push(...readings(BESIDE_BULK, besideBulk))
       found.push({ case: BESIDE_BULK, metric: 'bulk', unit: 'MB/s', value: besideBulk.bulkMbPerSecond })

@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { type AnyProtocol, type Client, defineProtocol, type Handlers } from '../../../protocols/define.ts'
+import { createMesh, defineProtocol } from '../../../node/index.ts'
 import type { Body } from '../body.ts'
 import { benchDirectory } from '../surroundings.ts'
 import { BULK_ITEM_BYTES, type System } from '../system.ts'
@@ -41,35 +41,7 @@ const bulk = defineProtocol({
 /** What the second end needs; it travels as JSON over the bench's own channel. */
 const addressSchema = z.object({ peer: z.string(), join: z.array(z.string()).min(1), secret: z.string() })
 
-/**
- * The part of the public API that is measured. It is written out and the entry is loaded by its URL, so that the bench
- * of the peers runs, and the types of the repository can be checked, where the product's entry is missing.
- */
-interface Mesh {
-  readonly self: { readonly id: string; readonly addresses: readonly string[] }
-  readonly events: {
-    publish(topic: string, data: unknown): Promise<unknown>
-    subscribe(pattern: string, listener: (event: { readonly data: unknown }) => void): Promise<unknown>
-  }
-  serve<P extends AnyProtocol>(protocol: P, handlers: Handlers<P>): Promise<unknown>
-  to<P extends AnyProtocol>(peer: string, protocol: P): Client<P>
-  joined(options: { signal: AbortSignal }): Promise<unknown>
-  stop(): Promise<void>
-}
-
-interface Entry {
-  createMesh(options: {
-    name: string
-    mesh: string
-    secret: string
-    dataDir: string
-    listen: string[]
-    join: string[]
-  }): Promise<Mesh>
-}
-
-const start = async (name: string, secret: string, peers: readonly string[]): Promise<Mesh> => {
-  const { createMesh }: Entry = await import(new URL('../../../node/index.ts', import.meta.url).href)
+const start = async (name: string, secret: string, peers: readonly string[]) => {
   return createMesh({
     name,
     mesh: 'bench',

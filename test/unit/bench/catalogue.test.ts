@@ -24,10 +24,6 @@ test('a program that is not on the machine is named with the hint how to get it'
   assert.match(obstacle({ ...entry, program }, undefined) ?? '', /parley-no-such-program cannot be run; install it/)
 })
 
-test('a source file that does not exist is named', () => {
-  assert.equal(obstacle({ ...entry, source: '../../node/nowhere.ts' }, undefined), 'node/nowhere.ts does not exist')
-})
-
 test('every system has a name of its own and can be loaded lazily', () => {
   for (const [name, one] of catalogue) assert.equal(one.name, name)
 })
