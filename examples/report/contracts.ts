@@ -1,0 +1,146 @@
+/**
+ * What the agents of the report say to each other: one protocol for each skill, each with the method `extract`.
+ *
+ * Every list and every text of an answer has a limit here, so that the composer can hold ten thousand answers. All
+ * methods are idempotent: a document goes to another agent when the first one dies.
+ */
+import * as z from 'zod'
+import { defineProtocol } from '../../protocols/define.ts'
+
+/** A head of 4 MiB never decodes to more UTF-16 code units than it has bytes. */
+export const MAX_TEXT = 4 * 1024 * 1024
+export const MAX_ITEMS = 200
+export const MAX_MARKERS = 50
+export const MAX_KEYWORDS = 20
+export const MAX_SENTENCES = 5
+export const MAX_LINKS = 500
+/** Rows of a MinHash signature. */
+export const SIGNATURE_ROWS = 128
+
+const LABEL = 200
+const SENTENCE = 400
+const TARGET = 1000
+
+const count = z.number().int().nonnegative()
+const line = z.number().int().positive()
+
+export const DocumentText = z.object({
+  /** Relative to the folder, with `/`; a name of 4,096 bytes, each shown as `\xNN`, is the longest. */
+  path: z.string().min(1).max(16_384),
+  text: z.string().max(MAX_TEXT),
+  /** Bytes of the whole file where `text` is its head only. */
+  truncatedFrom: count.optional(),
+})
+export type DocumentText = z.output<typeof DocumentText>
+
+export const Outline = z.object({
+  /** What the document is written in, as in TypeScript or Markdown. */
+  language: z.string().max(40),
+  kind: z.enum(['markdown', 'html', 'source', 'data', 'text']),
+  title: z.string().max(LABEL).optional(),
+  /** Headings, declarations or keys, in the order of the document. */
+  items: z.array(z.object({ level: z.number().int().min(1).max(6), text: z.string().max(LABEL), line })).max(MAX_ITEMS),
+  /** How many there are beyond those listed too. */
+  totalItems: count,
+  lines: count,
+  /** Runs of letters and digits; in scripts without spaces each sign. */
+  words: count,
+  /** Unicode code points. */
+  characters: count,
+  /** Code points of the longest line. */
+  longestLine: count,
+  /** Blocks of lines between blank lines. */
+  paragraphs: count,
+  /** Notes such as TODO and FIXME that the authors left. */
+  markers: z.array(z.object({ word: z.string().max(10), text: z.string().max(LABEL), line })).max(MAX_MARKERS),
+  totalMarkers: count,
+})
+export type Outline = z.output<typeof Outline>
+
+export const Keywords = z.object({
+  /** Best first; `weight` is in 0..1. */
+  keywords: z.array(z.object({ text: z.string().max(LABEL), weight: z.number().min(0).max(1) })).max(MAX_KEYWORDS),
+  /** Words looked at. */
+  words: count,
+})
+export type Keywords = z.output<typeof Keywords>
+
+export const Summary = z.object({
+  /** In the order of the document; `weight` is the share of the rank, 0..1. */
+  sentences: z.array(z.object({ text: z.string().max(SENTENCE), weight: z.number().min(0).max(1) })).max(MAX_SENTENCES),
+  /** Sentences found, and how many of them were ranked. */
+  found: count,
+  ranked: count,
+})
+export type Summary = z.output<typeof Summary>
+
+export const LINK_KINDS = ['url', 'relative', 'import'] as const
+
+export const Links = z.object({
+  /** Each target once, at the line where it is first named. */
+  links: z.array(z.object({ kind: z.enum(LINK_KINDS), target: z.string().max(TARGET), line })).max(MAX_LINKS),
+  totalLinks: count,
+  /** SHA-256 of the text, hexadecimal. */
+  digest: z.string().regex(/^[0-9a-f]{64}$/),
+  /** MinHash of the word shingles; empty where the document has too few words to compare. */
+  signature: z.array(z.number().int().min(0).max(0xffffffff)).max(SIGNATURE_ROWS),
+})
+export type Links = z.output<typeof Links>
+
+const TIMEOUT_MS = 60_000
+
+export const outlineProtocol = defineProtocol({
+  name: 'outline',
+  version: '1.0.0',
+  methods: {
+    extract: {
+      request: DocumentText,
+      response: Outline,
+      timeoutMs: TIMEOUT_MS,
+      idempotent: true,
+      description: 'Headings, declarations or keys of a document, its language and its size in lines and words',
+    },
+  },
+})
+
+export const keywordsProtocol = defineProtocol({
+  name: 'keywords',
+  version: '1.0.0',
+  methods: {
+    extract: {
+      request: DocumentText,
+      response: Keywords,
+      timeoutMs: TIMEOUT_MS,
+      idempotent: true,
+      description: 'The words and phrases that a document is about',
+    },
+  },
+})
+
+export const summaryProtocol = defineProtocol({
+  name: 'summary',
+  version: '1.0.0',
+  methods: {
+    extract: {
+      request: DocumentText,
+      response: Summary,
+      timeoutMs: TIMEOUT_MS,
+      idempotent: true,
+      description: 'The sentences of a document that say most of what it says',
+    },
+  },
+})
+
+export const linksProtocol = defineProtocol({
+  name: 'links',
+  version: '1.0.0',
+  methods: {
+    extract: {
+      request: DocumentText,
+      response: Links,
+      timeoutMs: TIMEOUT_MS,
+      idempotent: true,
+      description: 'Where a document points to, and a signature by which near-duplicates are found',
+    },
+  },
+})
