@@ -17,11 +17,7 @@ export interface AnyOptions extends CallOptions {
 }
 
 /** As a client of one peer, but the mesh chooses who answers. */
-export type AnyClient<P extends AnyProtocol> = {
-  [K in keyof Client<P>]: Client<P>[K] extends (input: infer I, options?: CallOptions) => infer R
-    ? (input: I, options?: AnyOptions) => R
-    : never
-}
+export type AnyClient<P extends AnyProtocol> = Client<P, AnyOptions>
 
 export interface ScatterOptions extends CallOptions {
   /** Ends after this many answers that are no errors. */

@@ -68,18 +68,19 @@ export interface Accepted {
   id: string
 }
 
-interface Unary<I, O> {
-  (input: I, options?: CallOptions & { replyTo?: undefined }): Promise<O>
+interface Unary<I, O, X> {
+  (input: I, options?: X & { replyTo?: undefined }): Promise<O>
   /** `replyTo`: a peer id, or `topic:<name>`. */
-  (input: I, options: CallOptions & { replyTo: string }): Promise<Accepted>
+  (input: I, options: X & { replyTo: string }): Promise<Accepted>
 }
 
-export type Client<P extends AnyProtocol> = {
+/** One function per method; `X` is what each call may be told. */
+export type Client<P extends AnyProtocol, X = CallOptions> = {
   [K in keyof P['methods']]: P['methods'][K] extends { stream: infer S extends ZodType }
-    ? (input: z.input<P['methods'][K]['request']>, options?: CallOptions) => AsyncIterableIterator<z.output<S>>
+    ? (input: z.input<P['methods'][K]['request']>, options?: X) => AsyncIterableIterator<z.output<S>>
     : P['methods'][K] extends { response: infer R extends ZodType }
-      ? Unary<z.input<P['methods'][K]['request']>, z.output<R>>
-      : (input: z.input<P['methods'][K]['request']>, options?: CallOptions) => Promise<void>
+      ? Unary<z.input<P['methods'][K]['request']>, z.output<R>, X>
+      : (input: z.input<P['methods'][K]['request']>, options?: X) => Promise<void>
 }
 
 /** What a handler is told beside its input. */
