@@ -3,8 +3,10 @@
  * Keeps no state.
  */
 import { ParleyError } from '../errors.ts'
-import type { Extra } from './frame.ts'
+import { EnvelopeSchema } from './envelope.ts'
+import { type Extra, WIRE_PRIORITIES } from './frame.ts'
 import { tooLarge } from './parts.ts'
+import { check } from './payload.ts'
 
 export interface OutCall {
   /** `summarize.once`, for messages. */
@@ -20,15 +22,45 @@ export interface OutCall {
 }
 
 const MAX_TIMER_MS = 2 ** 31 - 1
+const MAX_METADATA_BYTES = 8192
+
+/** What travels beside the payload has to fit a frame: a peer breaks the link off for a larger one. */
+const ExtraSchema = EnvelopeSchema.pick({
+  replyTo: true,
+  correlationId: true,
+  conversationId: true,
+  traceparent: true,
+  headers: true,
+  chain: true,
+}).partial()
+
+const checkTime = (call: OutCall, name: 'timeoutMs' | 'ttlMs', value: number): void => {
+  if (value >= 1 && value <= MAX_TIMER_MS) return
+  throw new ParleyError('MSG001', `${name} ${value} of ${call.label} is not usable`, {
+    hint: `give milliseconds from 1 to ${MAX_TIMER_MS}`,
+  })
+}
+
+const checkExtra = (call: OutCall, extra: Extra): void => {
+  check(ExtraSchema, extra, `${call.label} envelope`)
+  const bytes = extra.metadata?.length ?? 0
+  if (bytes <= MAX_METADATA_BYTES) return
+  throw new ParleyError('MSG001', `${bytes} bytes of metadata for ${call.label}, at most ${MAX_METADATA_BYTES} are sent`, {
+    hint: 'put it into the payload',
+  })
+}
 
 /** @throws MSG001 for what the peer would not take */
 export const checkCall = (call: OutCall, maxBytes: number): void => {
   if (call.payload.length > maxBytes) throw tooLarge(call.payload.length, maxBytes)
-  if (!(call.timeoutMs >= 1 && call.timeoutMs <= MAX_TIMER_MS)) {
-    throw new ParleyError('MSG001', `timeoutMs ${call.timeoutMs} of ${call.label} is not usable`, {
-      hint: `give milliseconds from 1 to ${MAX_TIMER_MS}`,
+  checkTime(call, 'timeoutMs', call.timeoutMs)
+  if (call.ttlMs !== undefined) checkTime(call, 'ttlMs', call.ttlMs)
+  if (WIRE_PRIORITIES[call.priority] === undefined) {
+    throw new ParleyError('MSG001', `priority ${call.priority} of ${call.label} is not usable`, {
+      hint: `give one of ${WIRE_PRIORITIES.join(', ')}`,
     })
   }
+  if (call.extra !== undefined) checkExtra(call, call.extra)
 }
 
 /** What the caller's own signal was aborted with. */
@@ -44,4 +76,10 @@ export const timedOut = (call: OutCall, where: string): ParleyError =>
 export const expired = (call: OutCall): ParleyError =>
   new ParleyError('MSG005', `${call.label} expired after its ttl of ${call.ttlMs} ms, before it was sent`, {
     hint: 'the link is busy; give it more ttlMs or a higher priority',
+  })
+
+/** The peer answered in a way that this kind of method does not have. */
+export const unexpected = (call: OutCall, kind: number): ParleyError =>
+  new ParleyError('MSG004', `the answer to ${call.label} is of another kind (frame kind ${kind})`, {
+    hint: 'the contracts of the two sides differ; update the older of the two nodes',
   })

@@ -102,7 +102,10 @@ const answerFault = (label: string, error: unknown): never => {
 export const compile = <P extends AnyProtocol>(protocol: P, handlers: Handlers<P>): Served => {
   const methods = new Map<string, Endpoint>()
   const given = handlers as Record<string, unknown>
-  const stray = Object.keys(given).find((name) => !Object.hasOwn(protocol.methods, name))
+  // Only functions: the handlers may be methods of an object that keeps state of its own.
+  const stray = Object.keys(given).find(
+    (name) => typeof given[name] === 'function' && !Object.hasOwn(protocol.methods, name),
+  )
   if (stray !== undefined) {
     throw new ParleyError('MSG001', `${protocol.name} has no method ${stray}`, {
       hint: 'remove the handler or add the method',

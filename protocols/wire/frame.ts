@@ -189,6 +189,9 @@ export const writeFrame = (out: Writer, f: Frame): number => {
   return out.at - start
 }
 
+/** Not slice(): on a Buffer that is a view, which keeps the whole chunk alive. */
+const copy = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes)
+
 /** One loop for all nested messages: `field` gets number and wire type and returns true when it took the value. */
 const each = (reader: Reader, field: (number: number, wireType: number) => boolean): void => {
   while (reader.more()) {
@@ -206,7 +209,7 @@ const decodeHello = (bytes: Uint8Array): Hello => {
     if (wireType === DELIMITED) {
       if (number === 1) hello.version = reader.string(MAX_TEXT)
       else if (number === 2) hello.encodings.push(...decodePacked(reader.delimited()))
-      else if (number === 4) hello.session = reader.delimited().slice()
+      else if (number === 4) hello.session = copy(reader.delimited())
       else return false
       return true
     }
@@ -255,7 +258,7 @@ const decodeExtra = (bytes: Uint8Array): Extra => {
     else if (number === 3) extra.conversationId = reader.string(MAX_TEXT)
     else if (number === 4) extra.traceparent = reader.string(MAX_TEXT)
     else if (number === 5) headers.push(decodeEntry(reader.delimited()))
-    else if (number === 6) extra.metadata = reader.delimited().slice()
+    else if (number === 6) extra.metadata = copy(reader.delimited())
     else if (number === 7) chain.push(reader.string(MAX_TEXT))
     else return false
     if (headers.length > MAX_LIST || chain.length > MAX_LIST) throw malformed('a long list in the envelope')
@@ -274,7 +277,7 @@ const decodeFault = (bytes: Uint8Array): WireFault => {
     if (number === 1) fault.code = reader.string(MAX_METHOD)
     else if (number === 2) fault.message = reader.string(MAX_TEXT)
     else if (number === 3) fault.hint = reader.string(MAX_TEXT)
-    else if (number === 4) fault.details = reader.delimited().slice()
+    else if (number === 4) fault.details = copy(reader.delimited())
     else return false
     return true
   })

@@ -1,9 +1,11 @@
 /**
  * The reading end of a stream: items wait here until the program asks for them.
  *
- * State: the items that came and were not read yet. The peer may send only what it holds credit for; what was read is
- * granted again once it is half a window, so that the peer is never told item by item and never stands still.
+ * State: the items that came and were not read yet, at most what the peer was granted and one item; a peer that sends
+ * more is broken. What was read is granted again once it is half a window, so that the peer is never told item by item
+ * and never stands still.
  */
+import { ParleyError } from '../errors.ts'
 import { unitsOf } from './link.ts'
 
 export interface ItemSource {
@@ -19,6 +21,7 @@ export interface ItemSource {
 
 export interface ItemReader {
   iterator: AsyncIterableIterator<Uint8Array>
+  /** @throws MSG003 when the peer had no credit for it */
   item(payload: Uint8Array): void
   /** The stream ended, well or with an error; what waits is still read. */
   finish(error?: { error: unknown }): void
@@ -28,12 +31,15 @@ export interface ItemReader {
 export const createItemReader = (source: ItemSource): ItemReader => {
   let items: Uint8Array[] = []
   let consumed = 0
+  /** Units that the peer may still send. */
+  let credit = source.window
   let started = false
   let done = false
   let failure: { error: unknown } | undefined
   let pull: { resolve(result: IteratorResult<Uint8Array>): void; reject(error: unknown): void } | undefined
 
   const finish = (error?: { error: unknown }): void => {
+    if (done) return
     done = true
     failure = error
     const waiter = pull
@@ -50,6 +56,7 @@ export const createItemReader = (source: ItemSource): ItemReader => {
     if (done || consumed * 2 < source.window) return
     const units = consumed
     consumed = 0
+    credit += units
     source.grant(units)
   }
 
@@ -89,8 +96,8 @@ export const createItemReader = (source: ItemSource): ItemReader => {
         done = true
         waiter?.resolve({ value: undefined, done: true })
         source.giveUp()
-        failure = undefined
       }
+      failure = undefined
       return Promise.resolve({ value: undefined, done: true })
     },
   }
@@ -98,6 +105,12 @@ export const createItemReader = (source: ItemSource): ItemReader => {
   return {
     iterator,
     item(payload) {
+      if (credit <= 0) {
+        throw new ParleyError('MSG003', `the peer sent more than the ${source.window} units that it was granted`, {
+          hint: 'the peer is broken',
+        })
+      }
+      credit -= unitsOf(payload.length)
       const waiter = pull
       if (waiter === undefined) {
         items.push(payload)

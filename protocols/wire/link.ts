@@ -260,7 +260,8 @@ export const openWire = (
     close() {
       if (ended) return
       outbox.flush()
-      duplex.close()
+      // After that flush, which is deferred as well.
+      deps.defer(() => duplex.close())
     },
     abort,
   }

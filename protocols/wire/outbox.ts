@@ -32,6 +32,8 @@ export interface Waiting {
   onExpired: (() => void) | undefined
   /** Called once the bytes were handed down. */
   onSent: (() => void) | undefined
+  /** Asked when its turn comes: false and it is left out. */
+  wanted?: (() => boolean) | undefined
 }
 
 export interface Outbox {
@@ -108,6 +110,7 @@ export const createOutbox = (duplex: Duplex, options: OutboxOptions): Outbox => 
         const item = next()
         if (item === undefined) break
         bytes -= weigh(item.frame)
+        if (item.wanted?.() === false) continue
         if (!age(item, now)) {
           item.onExpired?.()
           continue
@@ -126,13 +129,18 @@ export const createOutbox = (duplex: Duplex, options: OutboxOptions): Outbox => 
     }
   }
 
+  /** Never at once: a stream says that it has room in the middle of its own send(), and would take no more then. */
+  const schedule = (): void => {
+    if (scheduled) return
+    scheduled = true
+    options.defer(flush)
+  }
+
   return {
     push(item) {
       bytes += weigh(item.frame)
       ;(queues[item.frame.priority & 3] ?? queues[0])?.items.push(item)
-      if (scheduled) return
-      scheduled = true
-      options.defer(flush)
+      schedule()
     },
     queuedBytes: () => bytes,
     full: () => bytes > options.maxQueuedBytes,
@@ -145,9 +153,7 @@ export const createOutbox = (duplex: Duplex, options: OutboxOptions): Outbox => 
       waiters.add(waiter)
       return () => waiters.delete(waiter)
     },
-    flush() {
-      if (!scheduled) flush()
-    },
+    flush: schedule,
     clear() {
       for (const queue of queues) {
         queue.items = []

@@ -29,7 +29,8 @@ const MAX_UNFINISHED = 4096
 export interface Joiner {
   /**
    * @returns the whole frame, or undefined while parts are missing
-   * @throws MSG001 when the payload grows above its bound; the exchange's parts are dropped and later ones ignored
+   * @throws MSG001 when the payload grows above its bound, COM003 when all unfinished ones together do; the exchange's
+   *   parts are dropped and later ones ignored. MSG003 when too many are unfinished
    */
   add(part: Frame): Frame | undefined
   /** Forgets an exchange. */
@@ -38,11 +39,13 @@ export interface Joiner {
 }
 
 interface Unfinished {
-  first: Frame
-  parts: Uint8Array[]
+  /** Undefined once it was refused: the rest is thrown away as it comes. */
+  first: Frame | undefined
+  /** What came so far, in a buffer of its own: parts are views that would keep whole chunks alive. */
+  buffer: Uint8Array
   bytes: number
-  /** Too large: the rest is thrown away as it comes. */
-  refused: boolean
+  /** Of the fields beside the payload. */
+  fieldBytes: number
 }
 
 export const tooLarge = (bytes: number, maxBytes: number): ParleyError =>
@@ -51,14 +54,30 @@ export const tooLarge = (bytes: number, maxBytes: number): ParleyError =>
     details: { maxBytes },
   })
 
-const concat = (parts: Uint8Array[], bytes: number): Uint8Array => {
-  const whole = new Uint8Array(bytes)
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
+const tooMany = (bytes: number): ParleyError =>
+  new ParleyError('COM003', `${bytes} bytes of unfinished messages wait on this link`, {
+    hint: 'send fewer large messages at once',
+    details: { retryAfterMs: 1000 },
+  })
+
+const EMPTY = new Uint8Array(0)
+
+/** Bytes and characters in a nested message. */
+const weigh = (value: unknown): number => {
+  if (typeof value === 'string' || value instanceof Uint8Array) return value.length
+  if (typeof value !== 'object' || value === null) return 0
+  return Object.entries(value).reduce((sum, [name, field]) => sum + name.length + weigh(field), 0)
+}
+
+const append = (entry: Unfinished, bytes: Uint8Array): void => {
+  const needed = entry.bytes + bytes.length
+  if (needed > entry.buffer.length) {
+    const grown = new Uint8Array(Math.max(needed, entry.buffer.length * 2))
+    grown.set(entry.buffer.subarray(0, entry.bytes))
+    entry.buffer = grown
   }
-  return whole
+  entry.buffer.set(bytes, entry.bytes)
+  entry.bytes = needed
 }
 
 export const createJoiner = (maxMessageBytes: number, maxTotalBytes: number): Joiner => {
@@ -68,56 +87,46 @@ export const createJoiner = (maxMessageBytes: number, maxTotalBytes: number): Jo
   const drop = (exchange: number): void => {
     const entry = unfinished.get(exchange)
     if (entry === undefined) return
-    total -= entry.bytes
+    total -= entry.bytes + entry.fieldBytes
     unfinished.delete(exchange)
   }
 
-  const refuse = (entry: Unfinished, error: ParleyError): never => {
-    total -= entry.bytes
-    entry.bytes = 0
-    entry.parts = []
-    entry.refused = true
+  const begin = (part: Frame): Unfinished => {
+    if (unfinished.size >= MAX_UNFINISHED) throw malformed(`${unfinished.size} unfinished messages`)
+    const fieldBytes = weigh(part.extra) + weigh(part.fault) + weigh(part.hello)
+    const entry = { first: { ...part, payload: EMPTY }, buffer: EMPTY, bytes: 0, fieldBytes }
+    unfinished.set(part.exchange, entry)
+    total += fieldBytes
+    return entry
+  }
+
+  const refuse = (exchange: number, last: boolean, error: ParleyError): never => {
+    drop(exchange)
+    if (!last) unfinished.set(exchange, { first: undefined, buffer: EMPTY, bytes: 0, fieldBytes: 0 })
     throw error
   }
 
   return {
     add(part) {
-      const entry = unfinished.get(part.exchange)
-      if (entry === undefined) {
-        if (!part.more) {
-          if (part.payload.length > maxMessageBytes) throw tooLarge(part.payload.length, maxMessageBytes)
-          return part
-        }
-        if (unfinished.size >= MAX_UNFINISHED) throw malformed(`${unfinished.size} unfinished messages`)
-        const first = { first: part, parts: [part.payload], bytes: part.payload.length, refused: false }
-        unfinished.set(part.exchange, first)
-        total += first.bytes
-        if (total > maxTotalBytes) {
-          refuse(
-            first,
-            new ParleyError('COM003', `${total} bytes of unfinished messages wait on this link`, {
-              hint: 'send fewer large messages at once',
-              details: { retryAfterMs: 1000 },
-            }),
-          )
-        }
+      const known = unfinished.get(part.exchange)
+      if (known === undefined && !part.more) {
+        if (part.payload.length > maxMessageBytes) throw tooLarge(part.payload.length, maxMessageBytes)
+        return part
+      }
+      const entry = known ?? begin(part)
+      if (entry.first === undefined) {
+        if (!part.more) drop(part.exchange)
         return undefined
       }
-      if (!entry.refused) {
-        entry.parts.push(part.payload)
-        entry.bytes += part.payload.length
-        total += part.payload.length
-        if (entry.bytes > maxMessageBytes) {
-          if (!part.more) unfinished.delete(part.exchange)
-          refuse(entry, tooLarge(entry.bytes, maxMessageBytes))
-        }
-      }
+      const bytes = entry.bytes + part.payload.length
+      if (bytes > maxMessageBytes) refuse(part.exchange, !part.more, tooLarge(bytes, maxMessageBytes))
+      const held = total + part.payload.length
+      if (part.more && held > maxTotalBytes) refuse(part.exchange, false, tooMany(held))
+      append(entry, part.payload)
+      total = held
       if (part.more) return undefined
       drop(part.exchange)
-      if (entry.refused) return undefined
-      entry.first.payload = concat(entry.parts, entry.bytes)
-      entry.first.more = false
-      return entry.first
+      return { ...entry.first, payload: entry.buffer.subarray(0, entry.bytes), more: false }
     },
     drop,
     bytes: () => total,

@@ -42,8 +42,8 @@ export const encodePayload = (content: Content, value: unknown): Uint8Array => {
 
 /** @throws MSG003 */
 export const decodePayload = (content: Content, bytes: Uint8Array): unknown => {
-  // A copy: the view would keep the whole chunk that it was cut from alive.
-  if (content === 'bytes') return bytes.slice()
+  // A copy: the view would keep the whole chunk that it was cut from alive. Not slice(): on a Buffer that is a view too.
+  if (content === 'bytes') return new Uint8Array(bytes)
   if (bytes.length === 0) return undefined
   try {
     return content === 'cbor' ? fromCbor(bytes) : JSON.parse(decodeText(bytes))

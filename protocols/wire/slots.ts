@@ -23,13 +23,29 @@ export const createSlots = (maxActive: number, maxQueued: number): Slots => {
   let active = 0
   let queued = 0
 
-  const next = (): void => {
+  let serving = false
+
+  const next = (): ((done: () => void) => void) | undefined => {
     for (const priority of SERVED) {
       const start = queues[priority]?.shift()
-      if (start === undefined) continue
-      queued -= 1
-      run(start)
-      return
+      if (start !== undefined) return start
+    }
+    return undefined
+  }
+
+  /** One loop, not a call from each end to the next start: a queue of thousands that end at once must not fill the stack. */
+  const serve = (): void => {
+    if (serving) return
+    serving = true
+    try {
+      while (queued > 0 && active < maxActive) {
+        const start = next()
+        if (start === undefined) break
+        queued -= 1
+        run(start)
+      }
+    } finally {
+      serving = false
     }
   }
 
@@ -40,7 +56,7 @@ export const createSlots = (maxActive: number, maxQueued: number): Slots => {
       if (finished) return
       finished = true
       active -= 1
-      if (queued > 0 && active < maxActive) next()
+      if (queued > 0) serve()
     })
   }
 

@@ -21,6 +21,8 @@ export interface LineOptions {
   /** What a call is told once the link is gone; undefined before. */
   gone(): ParleyError | undefined
   onRefused(): void
+  /** A call left without a start. */
+  onLeave(): void
 }
 
 export interface WaitingLine {
@@ -36,6 +38,9 @@ export interface WaitingLine {
 export const createWaitingLine = (options: LineOptions): WaitingLine => {
   const waiting = new Set<() => void>()
 
+  /** One watch for all: calls that leave without a start must not leave theirs behind. */
+  let watching = false
+
   const admit = (): void => {
     while (waiting.size > 0 && options.place() && !options.full()) {
       const start = waiting.values().next().value
@@ -43,7 +48,12 @@ export const createWaitingLine = (options: LineOptions): WaitingLine => {
       waiting.delete(start)
       start()
     }
-    if (waiting.size > 0 && options.full()) options.whenRoom(admit)
+    if (waiting.size === 0 || watching || !options.full()) return
+    watching = true
+    options.whenRoom(() => {
+      watching = false
+      admit()
+    })
   }
 
   return {
@@ -67,14 +77,17 @@ export const createWaitingLine = (options: LineOptions): WaitingLine => {
         stop()
         call.signal?.removeEventListener('abort', onAbort)
       }
-      const onAbort = (): void => {
+      const leaveWith = (error: unknown): void => {
         leave()
-        if (call.signal !== undefined) fail(aborted(call.signal))
+        fail(error)
+        options.onLeave()
       }
-      const stop = options.timers.after(Math.max(1, deadlineAt - options.clock.monotonic()), () => {
-        leave()
-        fail(timedOut(call, 'it still waited for a place on the link'))
-      })
+      const onAbort = (): void => {
+        if (call.signal !== undefined) leaveWith(aborted(call.signal))
+      }
+      const stop = options.timers.after(Math.max(1, deadlineAt - options.clock.monotonic()), () =>
+        leaveWith(timedOut(call, 'it still waited for a place on the link')),
+      )
       const go = (): void => {
         leave()
         const gone = options.gone()
@@ -83,7 +96,7 @@ export const createWaitingLine = (options: LineOptions): WaitingLine => {
       }
       call.signal?.addEventListener('abort', onAbort, { once: true })
       waiting.add(go)
-      options.whenRoom(admit)
+      admit()
     },
     admit,
     clear() {
