@@ -2,9 +2,9 @@
  * The agent directory: one signed record per agent, in full on every node.
  *
  * How records travel: a change of the own record is pushed to the neighbours at once and published on
- * `agents.presence`; a refresh is only published, and so is a joiner's record as soon as somebody hears it. With every
- * new neighbour, and with one random neighbour each `syncPeriodMs`, two directories compare digests and exchange what
- * the other lacks; that repairs what gossip lost. What comes from others is never pushed on.
+ * `agents.presence`; a joiner's record is published as soon as somebody hears it. With every new neighbour, and with one
+ * random neighbour each `syncPeriodMs`, two directories compare digests and exchange what the other lacks; that repairs
+ * what gossip lost, and carries most refreshes. What comes from others is never pushed on.
  *
  * State: the tables of directory-state.ts, the own record, the sync queue, listeners. All of it is dropped at `stop`.
  * Wire id: `/parley/directory/1`.
@@ -19,7 +19,14 @@ import { createFirstSync } from './directory/first-sync.ts'
 import { createListeners } from './directory/listeners.ts'
 import type { Candidate } from './directory/offers.ts'
 import { type Announcement, createOwnRecord } from './directory/own-record.ts'
-import { type DirectoryOptions, directoryProtocol, inBatches, PRESENCE, readOptions } from './directory/protocol.ts'
+import {
+  type DirectoryOptions,
+  directoryProtocol,
+  inBatches,
+  PRESENCE,
+  PUBLISHED_REFRESHES,
+  readOptions,
+} from './directory/protocol.ts'
 import { createReceiver } from './directory/receive.ts'
 import { createSpread, someOf } from './directory/spread.ts'
 import { createSync } from './directory/sync.ts'
@@ -146,26 +153,31 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
    */
   const introduce = (): void => {
     isNew = true
-    inBackground(own.refresh())
+    inBackground(own.introduce())
   }
   const tick = (): void => {
     expire()
     claims.settle()
-    if (isNew) inBackground(own.refresh())
+    if (isNew) inBackground(own.introduce())
     isNew = false
     const [member] = someOf(port.members(), 1, random)
     if (member) sync.request(member.id)
   }
   let stopRefresh: Stop = () => {}
+  /** Whether gossip should carry this refresh too; where everybody is connected nobody counts the ttl. */
+  const isForFar = (): boolean => {
+    const others = state.view().filter(({ self }) => !self)
+    return others.some(({ connected }) => !connected) && random() < PUBLISHED_REFRESHES / others.length
+  }
   /** Each third of the ttl, a little earlier at random: nodes that started together do not publish together. */
   const refreshLater = (): void => {
     stopRefresh = port.timers.after((settings.ttlMs / 3) * (0.8 + 0.2 * random()), () => {
-      inBackground(own.refresh())
+      inBackground(isForFar() ? own.introduce() : own.refresh())
       refreshLater()
     })
   }
 
-  await own.refresh()
+  await own.introduce()
   const unserve = await port.serve(directoryProtocol, {
     sync: (theirs) => {
       expire()

@@ -2,7 +2,7 @@
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Agent } from '../directory-state.ts'
 
-/** An agent that came back with a new identity has its old record beside the new one for a while: the best one counts. */
+/** An agent that came back with a new identity has its old record beside the new one for a while. */
 const rank = ({ self, connected, state }: Agent): number => (state === 'suspect' ? 0 : self || connected ? 2 : 1)
 
 /**

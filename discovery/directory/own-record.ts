@@ -25,8 +25,8 @@ export type Announcement = {
   [K in 'protocols' | 'labels' | 'addresses' | 'price']?: AgentRecord[K] | undefined
 }
 
-/** Why a version was written; the later one in this list outdoes the earlier ones. */
-const REASONS = ['refresh', 'change', 'leave'] as const
+/** Why a version was written, and so how it is told; the later one in this list outdoes the earlier ones. */
+const REASONS = ['refresh', 'introduce', 'change', 'leave'] as const
 export type Reason = (typeof REASONS)[number]
 
 /** The next version above `version`, also when its counter is used up. */
@@ -114,6 +114,7 @@ export const createOwnRecord = (
   return {
     announce,
     refresh: (): Promise<void> => write('refresh'),
+    introduce: (): Promise<void> => write('introduce'),
     leave: (): Promise<void> => {
       fields = { ...fields, leaving: true }
       return write('leave')

@@ -8,8 +8,13 @@ import { defineProtocol } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Travelling } from './digest.ts'
 
-/** Each node tells its own record here when it changed and when it is refreshed. */
+/** Each node tells its own record here when it changed, when it is new, and at some refreshes. */
 export const PRESENCE = 'agents.presence'
+/**
+ * Refreshes that are published, in the whole mesh and in a third of a ttl, about. They shorten the way where neighbours
+ * of neighbours make a long chain; comparing digests carries the others, at a cost that does not grow with the mesh.
+ */
+export const PUBLISHED_REFRESHES = 16
 /** Bytes of records in one message: far below what a link takes, so that other traffic is not held up. */
 export const MAX_BATCH_BYTES = 262_144
 export const MAX_BATCH_RECORDS = 1024
@@ -80,7 +85,11 @@ export const inBatches = (records: readonly Travelling[]): Travelling[][] => {
 
 export const DirectoryOptionsSchema = z
   .strictObject({
-    /** Milliseconds that the own record counts without a refresh; refreshed each third of it. Shorter forgets the dead sooner and costs more gossip. */
+    /**
+     * Milliseconds that the own record counts without a refresh; refreshed each third of it. Shorter forgets the dead
+     * sooner and costs more bytes. Two thirds of it must be well above the time that comparing digests takes through
+     * the mesh: about 7 periods among 100 agents in a random overlay, 20 in a ring.
+     */
     ttlMs: z.int().min(100).max(3_600_000).default(30_000),
     /** Milliseconds between two comparisons with a random neighbour. Shorter repairs lost gossip sooner. */
     syncPeriodMs: z.int().min(10).max(60_000).default(1_000),

@@ -49,9 +49,14 @@ export const createSpread = (
     }
   }
 
-  /** A refresh is only published: whoever is connected does not count the ttl anyway. Never rejects. */
+  /**
+   * A refresh is left to the comparisons of digests: they carry many in one message, so that the messages of a node do
+   * not grow with the mesh. An introduction is published only, a change or a farewell is pushed as well. Never rejects.
+   */
   const spread = async (signed: SignedRecord, reason: Reason): Promise<void> => {
-    const nearby = reason === 'refresh' ? [] : someOf(port.members(), maxPushPeers, () => fraction(port.random(4)))
+    if (reason === 'refresh') return
+    const random = () => fraction(port.random(4))
+    const nearby = reason === 'introduce' ? [] : someOf(port.members(), maxPushPeers, random)
     await Promise.all([...nearby.map(({ id }) => push(id, [{ ...signed, ageMs: 0 }])), publish(signed)])
   }
 

@@ -6,7 +6,7 @@
  */
 import type { Stop } from '../../protocols/port.ts'
 
-/** Numbers in [0, 1). Source: G. Marsaglia, Xorshift RNGs, Journal of Statistical Software 8(14), 2003; 32-bit triple 13, 17, 5. */
+/** Numbers in [0, 1). Source: G. Marsaglia, Xorshift RNGs, J. of Statistical Software 8(14), 2003; shifts 13, 17, 5. */
 export const createRandom = (seed: number): (() => number) => {
   // A zero state would stay zero; the odd factor spreads neighbouring seeds.
   let state = Math.imul(seed, 0x9e3779b1) >>> 0 || 1

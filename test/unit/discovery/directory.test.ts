@@ -83,16 +83,57 @@ test('what comes from others is not pushed on', async () => {
   assert.equal(calls['one-way'] - before, 7)
 })
 
-test('a refresh is published and not pushed', async () => {
+test('among connected agents a refresh is neither pushed nor published, and arrives by digests', async () => {
   const { start, connect, time, calls } = createDirectoryMesh()
   const [a, b] = [await start('a'), await start('b')]
   connect(a, b)
-  await time.run(2_000)
+  await time.run(3_000)
+  const published = a.directory.stats().sent['gossip ok']
   const before = { pushes: calls['one-way'], version: b.directory.get(a.id)?.record.version ?? 0 }
   await time.run(30_000)
-  assert.equal(calls['one-way'], before.pushes)
   const refreshes = (b.directory.get(a.id)?.record.version ?? 0) - before.version
   assert.ok(refreshes >= 3 && refreshes <= 4, `${refreshes} in one ttl`)
+  // A comparison pushes what the other side lacks: no more often than there is a new version of either.
+  assert.ok(calls['one-way'] - before.pushes <= 8, `${calls['one-way'] - before.pushes} pushes`)
+  assert.equal(a.directory.stats().sent['gossip ok'], published)
+})
+
+test('in a long chain refreshes are published, and nobody expires though digests are slow', async () => {
+  const { connect, start, time, isComplete, nodes } = createDirectoryMesh({}, { ttlMs: 12_000 })
+  for (let n = 0; n < 14; n += 1) {
+    const node = await start(`n${n}`)
+    const before = nodes[n - 1]
+    if (before) connect(before, node)
+  }
+  await time.until(() => isComplete(nodes), 5_000)
+  let ended = 0
+  for (const { directory } of nodes) {
+    directory.onChange(({ type }) => {
+      if (type === 'left') ended += 1
+    })
+  }
+  await time.run(60_000)
+  assert.equal(ended, 0)
+  assert.ok(isComplete(nodes))
+})
+
+test('a mesh larger than what is published keeps the messages of a node flat', async (t) => {
+  const perNode = async (count: number): Promise<number> => {
+    const { startRing, connect, random, traffic, time, isComplete } = createDirectoryMesh({ seed: 3 })
+    const ring = await startRing(count, 1)
+    for (const node of [...ring, ...ring]) {
+      const other = ring[Math.floor(random() * count)]
+      if (other && other !== node) connect(node, other)
+    }
+    await time.until(() => isComplete(ring), 5_000)
+    await time.run(2_000)
+    const before = traffic.messages
+    await time.run(10_000)
+    return (traffic.messages - before) / count / 10
+  }
+  const [few, many] = [await perNode(16), await perNode(64)]
+  t.diagnostic(`${few.toFixed(1)} messages per node and second among 16, ${many.toFixed(1)} among 64`)
+  assert.ok(many <= 1.5 * few, `${few} and ${many}`)
 })
 
 test('whoever watches hears an agent join, change and leave', async () => {
