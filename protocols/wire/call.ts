@@ -45,9 +45,13 @@ const checkExtra = (call: OutCall, extra: Extra): void => {
   check(ExtraSchema, extra, `${call.label} envelope`)
   const bytes = extra.metadata?.length ?? 0
   if (bytes <= MAX_METADATA_BYTES) return
-  throw new ParleyError('MSG001', `${bytes} bytes of metadata for ${call.label}, at most ${MAX_METADATA_BYTES} are sent`, {
-    hint: 'put it into the payload',
-  })
+  throw new ParleyError(
+    'MSG001',
+    `${bytes} bytes of metadata for ${call.label}, at most ${MAX_METADATA_BYTES} are sent`,
+    {
+      hint: 'put it into the payload',
+    },
+  )
 }
 
 /** @throws MSG001 for what the peer would not take */

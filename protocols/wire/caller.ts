@@ -6,9 +6,10 @@
  * counted, never handed to another call. Every call ends: by its answer, its deadline, its signal, or the link's end.
  */
 import { fromFault, ParleyError } from '../errors.ts'
-import { aborted, checkCall, expired, type OutCall, timedOut } from './call.ts'
+import { aborted, checkCall, expired, type OutCall, timedOut, unexpected } from './call.ts'
+import { createDrain } from './drain.ts'
 import type { Duplex } from './duplex.ts'
-import { type Frame, frame, KIND } from './frame.ts'
+import { type Frame, frame, KIND, type WireFault } from './frame.ts'
 import { createItemReader } from './item-reader.ts'
 import { type LinkDeps, openWire, type Wire } from './link.ts'
 import { createJoiner } from './parts.ts'
@@ -51,16 +52,35 @@ interface Open {
   fail(error: unknown): void
   stopTimer: () => void
   sent: boolean
+  /** Given up: what is left of its request is not sent any more. */
+  dropped: boolean
 }
 
 const MAX_ABANDONED = 1024
 const MAX_LATE = 32
+const ANSWERS: ReadonlySet<number> = new Set([KIND.response, KIND.item, KIND.end, KIND.error, KIND.ack])
+const NO_FAULT: WireFault = { code: 'APP001', message: 'the peer failed', hint: '', details: new Uint8Array(0) }
 
+/** Details are a courtesy: unreadable ones must not hide the error that they came with. */
 const readDetails = (bytes: Uint8Array): Record<string, unknown> => {
   if (bytes.length === 0) return {}
-  const value = decodePayload('json', bytes)
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
+  try {
+    const value = decodePayload('json', bytes)
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : {}
+  } catch {
+    return {}
+  }
 }
+
+const readFault = (fault: WireFault): ParleyError =>
+  fromFault({
+    code: fault.code,
+    message: fault.message,
+    ...(fault.hint === '' ? {} : { hint: fault.hint }),
+    details: readDetails(fault.details),
+  })
 
 export const createCaller = (
   duplex: Duplex,
@@ -80,7 +100,10 @@ export const createCaller = (
   let load = 0
   let closing = false
   let gone: ParleyError | undefined
-  let onIdle: (() => void) | undefined
+  const drain = createDrain(
+    timers,
+    () => gone === undefined && (open.size > 0 || line.size() > 0 || wire.outbox.queuedBytes() > 0),
+  )
 
   const lost = (sent: boolean): ParleyError =>
     new ParleyError('COM002', gone?.message ?? 'the link is closing', {
@@ -107,6 +130,7 @@ export const createCaller = (
     onRefused() {
       counts.overloaded += 1
     },
+    onLeave: drain.look,
   })
 
   const settle = (exchange: number): Open | undefined => {
@@ -116,7 +140,7 @@ export const createCaller = (
     entry.stopTimer()
     joiner.drop(exchange)
     line.admit()
-    if (open.size === 0 && line.size() === 0) onIdle?.()
+    drain.look()
     return entry
   }
 
@@ -125,7 +149,11 @@ export const createCaller = (
     const entry = settle(exchange)
     if (entry === undefined) return
     remember(exchange, entry.label)
-    wire.send(frame(KIND.cancel, exchange))
+    entry.dropped = true
+    const cancel = frame(KIND.cancel, exchange)
+    // It may overtake: what is left of the request is not sent any more.
+    cancel.priority = 2
+    wire.send(cancel)
     entry.fail(error)
   }
 
@@ -147,6 +175,10 @@ export const createCaller = (
   }
 
   const onFrame = (received: Frame): void => {
+    if (!ANSWERS.has(received.kind)) {
+      counts.unknownFrames += 1
+      return
+    }
     const entry = open.get(received.exchange)
     if (entry === undefined) {
       quarantine(received)
@@ -157,20 +189,8 @@ export const createCaller = (
       const whole = joiner.add(received)
       if (whole === undefined) return
       if (whole.kind === KIND.error) {
-        const fault = whole.fault ?? {
-          code: 'APP001',
-          message: 'the peer failed',
-          hint: '',
-          details: new Uint8Array(0),
-        }
-        settle(received.exchange)?.fail(
-          fromFault({
-            code: fault.code,
-            message: fault.message,
-            ...(fault.hint === '' ? {} : { hint: fault.hint }),
-            details: readDetails(fault.details),
-          }),
-        )
+        const error = readFault(whole.fault ?? NO_FAULT)
+        settle(received.exchange)?.fail(error)
       } else entry.answer(whole.kind, wire.open(whole), whole)
     } catch (error) {
       giveUp(received.exchange, error)
@@ -183,6 +203,7 @@ export const createCaller = (
     { version: self.version, session, startedAtMs },
     {
       frame: onFrame,
+      empty: drain.look,
       close(error) {
         gone = error
         const all = [...open.entries()]
@@ -193,13 +214,13 @@ export const createCaller = (
           entry.fail(lost(entry.sent))
         }
         line.clear()
-        onIdle?.()
+        drain.look()
         self.onClose(error)
       },
     },
   )
 
-  const fits = (call: OutCall): void => checkCall(call, wire.peer()?.maxMessageBytes ?? limits.maxMessageBytes)
+  const fits = (call: OutCall): void => checkCall(call, wire.peer()?.maxMessageBytes || limits.maxMessageBytes)
 
   const enter = (call: OutCall, deadlineAt: number, start: () => void, fail: (error: unknown) => void): void => {
     if (call.signal?.aborted) fail(aborted(call.signal))
@@ -219,7 +240,14 @@ export const createCaller = (
     const exchange = exchanges
     const now = deps.clock.monotonic()
     const stop = timers.after(Math.max(1, deadlineAt - now), () => giveUp(exchange, timedOut(call, 'no answer came')))
-    const record: Open = { label: call.label, answer: entry.answer, fail: entry.fail, sent: false, stopTimer: stop }
+    const record: Open = {
+      label: call.label,
+      answer: entry.answer,
+      fail: entry.fail,
+      sent: false,
+      dropped: false,
+      stopTimer: stop,
+    }
     const signal = call.signal
     if (signal !== undefined) {
       const onAbort = (): void => giveUp(exchange, aborted(signal))
@@ -240,9 +268,11 @@ export const createCaller = (
     wire.send(request, {
       deadlineAt,
       expiresAt: call.ttlMs === undefined ? 0 : now + call.ttlMs,
-      wanted: () => open.has(exchange),
+      // An exchange that was answered early keeps sending: the peer waits for the last part.
+      wanted: () => !record.dropped,
       onExpired() {
         counts.expired += 1
+        record.dropped = true
         settle(exchange)?.fail(expired(call))
       },
       onSent() {
@@ -261,7 +291,7 @@ export const createCaller = (
         const exchange = begin(KIND.request, call, deadlineAt, 0, {
           fail: reject,
           answer(kind, payload) {
-            if (kind !== KIND.response && kind !== KIND.ack) return
+            if (kind !== KIND.response && kind !== KIND.ack) throw unexpected(call, kind)
             settle(exchange)
             resolve(payload)
           },
@@ -301,7 +331,7 @@ export const createCaller = (
             else if (kind === KIND.end) {
               settle(exchange)
               reader.finish()
-            }
+            } else throw unexpected(call, kind)
           },
         })
       }
@@ -342,15 +372,7 @@ export const createCaller = (
     async close(drainMs) {
       if (gone !== undefined) return
       closing = true
-      if (open.size > 0 || line.size() > 0) {
-        await new Promise<void>((resolve) => {
-          const stop = timers.after(Math.max(1, drainMs), resolve)
-          onIdle = () => {
-            stop()
-            resolve()
-          }
-        })
-      }
+      await drain.wait(drainMs)
       wire.close()
     },
     abort: (reason) => wire.abort(reason),

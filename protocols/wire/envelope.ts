@@ -4,6 +4,7 @@
  * On a link most of it is implied by the stream and left out of the frames (frame.ts); here it is whole.
  * Message types are those of seed 002, performatives those of seed 004 and FIPA SC00037; both lists are closed.
  */
+import { fromString } from 'uint8arrays/from-string'
 import * as z from 'zod'
 
 export const PRIORITIES = ['low', 'normal', 'high', 'critical'] as const
@@ -40,12 +41,12 @@ export const MAX_HEADERS = 32
 export const MAX_HEADER_BYTES = 4096
 
 const headerBytes = (headers: Record<string, string>): number =>
-  Object.entries(headers).reduce((sum, [key, value]) => sum + key.length + value.length, 0)
+  Object.entries(headers).reduce((sum, [key, value]) => sum + fromString(key).length + fromString(value).length, 0)
 
 export const Headers = z
   .record(z.string(), z.string())
   .refine((headers) => Object.keys(headers).length <= MAX_HEADERS, `at most ${MAX_HEADERS} headers`)
-  .refine((headers) => headerBytes(headers) <= MAX_HEADER_BYTES, `at most ${MAX_HEADER_BYTES} characters of headers`)
+  .refine((headers) => headerBytes(headers) <= MAX_HEADER_BYTES, `at most ${MAX_HEADER_BYTES} bytes of headers`)
 
 /** Shrinks at each hop; a hop may only lower a figure (X4; enforced by a later protocol, carried from the start). */
 export const Budget = z.object({

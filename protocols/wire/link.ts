@@ -87,7 +87,7 @@ export interface SendMore {
   expiresAt?: number
   onExpired?: () => void
   onSent?: () => void
-  /** Asked after compression: false and the frame is not sent any more. */
+  /** Asked before each part is written: false and what is left of the frame is not sent any more. */
   wanted?: () => boolean
 }
 
@@ -118,7 +118,11 @@ export const openWire = (
   duplex: Duplex,
   deps: LinkDeps,
   hello: { version: string; session: Uint8Array; startedAtMs: number },
-  on: { frame(frame: Frame): void; close(error: ParleyError): void },
+  on: {
+    frame(frame: Frame): void
+    close(error: ParleyError): void /** Nothing waits in the outbox any more. */
+    empty(): void
+  },
 ): Wire => {
   const { limits, counts } = deps
   const inbox = createInbox(limits.maxFrameBytes)
@@ -132,12 +136,12 @@ export const openWire = (
     on.close(error)
   }
 
-  const counted: Duplex = {
-    ...duplex,
+  const counted: Pick<Duplex, 'send' | 'buffered'> = {
     send(bytes) {
       counts.bytesOut += bytes.length
       duplex.send(bytes)
     },
+    buffered: () => duplex.buffered(),
   }
   const outbox = createOutbox(counted, {
     maxWriteBytes: WRITE_BYTES,
@@ -145,6 +149,7 @@ export const openWire = (
     maxUnsentBytes: limits.maxUnsentBytes,
     defer: deps.defer,
     monotonic: () => deps.clock.monotonic(),
+    onEmpty: on.empty,
   })
 
   const abort = (error: ParleyError): void => {
@@ -197,10 +202,11 @@ export const openWire = (
       outbox.push({
         frame: part,
         deadlineAt: first ? (more?.deadlineAt ?? 0) : 0,
-        // A part without its beginning is of no use: only what travels whole can be dropped on the way out.
-        expiresAt: parts.length === 1 ? (more?.expiresAt ?? 0) : 0,
+        // The first part carries the ttl. When it is dropped the others are not wanted any more.
+        expiresAt: first ? (more?.expiresAt ?? 0) : 0,
         onExpired: more?.onExpired,
         onSent: i === parts.length - 1 ? more?.onSent : undefined,
+        wanted: more?.wanted,
       })
     }
   }

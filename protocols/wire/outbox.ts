@@ -19,6 +19,8 @@ export interface OutboxOptions {
   /** Runs a function at the end of this turn. */
   defer(fn: () => void): void
   monotonic(): number
+  /** Told after a write when nothing waits any more. */
+  onEmpty?(): void
 }
 
 /** A frame that waits, with what is only known when it is written. */
@@ -75,7 +77,7 @@ const shift = (queue: Queue): Waiting | undefined => {
   return item
 }
 
-export const createOutbox = (duplex: Duplex, options: OutboxOptions): Outbox => {
+export const createOutbox = (duplex: Pick<Duplex, 'send' | 'buffered'>, options: OutboxOptions): Outbox => {
   const queues: Queue[] = SERVED.map(() => ({ items: [], head: 0 }))
   const waiters = new Set<() => void>()
   const writer = new Writer(options.maxWriteBytes + 4096)
@@ -127,6 +129,7 @@ export const createOutbox = (duplex: Duplex, options: OutboxOptions): Outbox => 
       waiters.delete(fn)
       fn()
     }
+    if (bytes === 0) options.onEmpty?.()
   }
 
   /** Never at once: a stream says that it has room in the middle of its own send(), and would take no more then. */

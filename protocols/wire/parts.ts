@@ -69,6 +69,10 @@ const weigh = (value: unknown): number => {
   return Object.entries(value).reduce((sum, [name, field]) => sum + name.length + weigh(field), 0)
 }
 
+/** What a frame holds on to: bytes of the payload, bytes and characters of its nested messages. */
+export const heldBytes = (frame: Frame): number =>
+  frame.payload.length + weigh(frame.extra) + weigh(frame.fault) + weigh(frame.hello)
+
 const append = (entry: Unfinished, bytes: Uint8Array): void => {
   const needed = entry.bytes + bytes.length
   if (needed > entry.buffer.length) {
@@ -93,7 +97,7 @@ export const createJoiner = (maxMessageBytes: number, maxTotalBytes: number): Jo
 
   const begin = (part: Frame): Unfinished => {
     if (unfinished.size >= MAX_UNFINISHED) throw malformed(`${unfinished.size} unfinished messages`)
-    const fieldBytes = weigh(part.extra) + weigh(part.fault) + weigh(part.hello)
+    const fieldBytes = heldBytes(part) - part.payload.length
     const entry = { first: { ...part, payload: EMPTY }, buffer: EMPTY, bytes: 0, fieldBytes }
     unfinished.set(part.exchange, entry)
     total += fieldBytes

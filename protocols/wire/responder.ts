@@ -7,10 +7,11 @@
 import { ParleyError } from '../errors.ts'
 import { createAnswers } from './answers.ts'
 import type { Endpoint } from './contract.ts'
+import { createDrain } from './drain.ts'
 import type { Duplex } from './duplex.ts'
 import { type Frame, KIND } from './frame.ts'
 import { type LinkDeps, openWire, type Wire } from './link.ts'
-import { createJoiner } from './parts.ts'
+import { createJoiner, heldBytes } from './parts.ts'
 import { requestEnvelope } from './request-envelope.ts'
 import { type Reply, runRequest } from './run-request.ts'
 import type { Slots } from './slots.ts'
@@ -42,6 +43,19 @@ export interface Responder {
 
 const MAX_TIMER_MS = 2 ** 31 - 1
 
+/**
+ * What a handler threw, for its caller. Callers send again, or elsewhere, by code: an error of another link that passed
+ * through a handler must not look as if this request had never been handled.
+ */
+const ofHandler = (error: unknown): unknown => {
+  if (!(error instanceof ParleyError)) return error
+  const { code, message, details } = error
+  const hint = error.hint === undefined ? {} : { hint: error.hint }
+  if (code === 'COM002') return new ParleyError(code, message, { ...hint, details: { ...details, sent: true } })
+  if (!error.remote || (code !== 'COM003' && code !== 'MSG004')) return error
+  return new ParleyError('APP001', message, { ...hint, details: { ...details, code } })
+}
+
 export const createResponder = (
   duplex: Duplex,
   deps: ResponderDeps,
@@ -52,21 +66,28 @@ export const createResponder = (
   const joiner = createJoiner(limits.maxMessageBytes, limits.maxMessageBytes * 4)
   let gone = false
   let closing = false
-  let onIdle: (() => void) | undefined
+  /** Held by requests that wait for a slot. */
+  let waitingBytes = 0
+  const drain = createDrain(timers, () => !gone && (works.size > 0 || wire.outbox.queuedBytes() > 0))
 
   const leave = (work: Work): void => {
     works.delete(work.exchange)
-    if (works.size === 0) onIdle?.()
+    drain.look()
   }
 
-  /** Answers unless the exchange was given up meanwhile. */
+  /** Answers unless the exchange was given up meanwhile, or has no answer. */
+  const tell = (work: Work, error: unknown): void => {
+    if (!work.ended && !work.answered && !work.oneWay) answers.refuse(work, error)
+  }
+
   const conclude = (work: Work, endpoint: Endpoint, startedAt: number, error?: { error: unknown }): void => {
     const status = error === undefined ? 'ok' : error.error instanceof ParleyError ? error.error.code : 'APP001'
     deps.done(endpoint.name, work.ended ? 'canceled' : status, (deps.clock.monotonic() - startedAt) / 1000)
-    if (error !== undefined && !(error.error instanceof ParleyError)) {
+    // Nobody else is told of an answer that did not reach its third party.
+    if (error !== undefined && (work.answered || !(error.error instanceof ParleyError))) {
       deps.log.error(`${self.protocol}.${endpoint.name} failed`, { error: error.error, source: self.peer })
     }
-    if (!work.ended && error !== undefined && endpoint.kind !== 'one-way') answers.refuse(work, error.error)
+    if (error !== undefined) tell(work, ofHandler(error.error))
     work.end()
     leave(work)
   }
@@ -81,20 +102,27 @@ export const createResponder = (
     const startedAt = deps.clock.monotonic()
     const remaining = work.deadlineAt - startedAt
     if (work.ended) {
+      deps.done(endpoint.name, 'canceled', 0)
       leave(work)
       done()
       return
     }
     let stop = (): void => {}
     try {
+      if (remaining <= 0) {
+        counts.expired += 1
+        throw tooLate(endpoint)
+      }
       if (request.ttlMs > 0 && startedAt - arrivedAt >= request.ttlMs) {
         counts.expired += 1
         throw new ParleyError('MSG005', `${self.protocol}.${endpoint.name} expired while it waited for its turn`, {
           hint: 'the peer is busy; give it more ttlMs, or a higher priority',
         })
       }
-      stop = timers.after(Math.min(MAX_TIMER_MS, Math.max(1, remaining)), () => overdue(endpoint, work))
+      stop = timers.after(Math.min(MAX_TIMER_MS, remaining), () => overdue(endpoint, work))
       const payload = wire.open(request)
+      // What the handler sees in its envelope is the payload as it was before it was compressed.
+      request.payload = payload
       await runRequest(endpoint, payload, work, request.extra?.replyTo ?? '', answers, {
         maxMessageBytes: limits.maxMessageBytes,
         reply: deps.reply,
@@ -110,17 +138,38 @@ export const createResponder = (
 
   /** The caller has given up by now; the handler is told, and its slot stays taken until it returns. */
   const overdue = (endpoint: Endpoint, work: Work): void => {
-    if (work.ended) return
-    const error = new ParleyError('COM001', `${self.protocol}.${endpoint.name} did not finish in the caller's time`, {
+    const error = tooLate(endpoint)
+    tell(work, error)
+    work.end(error)
+  }
+
+  const tooLate = (endpoint: Endpoint): ParleyError =>
+    new ParleyError('COM001', `${self.protocol}.${endpoint.name} did not finish in the caller's time`, {
       hint: 'give it more time with timeoutMs',
     })
-    if (endpoint.kind !== 'one-way') answers.refuse(work, error)
-    work.end(error)
+
+  /** A slot now, or a place in the line for one; what waits is bounded in bytes for each link. */
+  const enter = (request: Frame, run: (done: () => void) => void): void => {
+    if (waitingBytes > limits.maxQueuedBytes) {
+      throw new ParleyError('COM003', `${waitingBytes} bytes of requests wait on this link already`, {
+        hint: 'send fewer large requests at once',
+        details: { retryAfterMs: 200 },
+      })
+    }
+    let held = 0
+    let started = false
+    deps.slots.enter(request.priority, (done) => {
+      started = true
+      waitingBytes -= held
+      run(done)
+    })
+    if (started) return
+    held = heldBytes(request)
+    waitingBytes += held
   }
 
   const accept = (request: Frame): void => {
     const arrivedAt = deps.clock.monotonic()
-    const oneWay = request.kind === KIND.oneWay
     try {
       if (closing) {
         throw new ParleyError('COM002', 'the peer is stopping', { hint: 'call another peer', details: { sent: false } })
@@ -131,7 +180,9 @@ export const createResponder = (
         })
       }
       const endpoint = deps.route(request.method)
-      if (oneWay !== (endpoint.kind === 'one-way')) {
+      // A request that brings a window asks for a stream.
+      const kind = request.kind === KIND.oneWay ? 'one-way' : request.credit > 0 ? 'stream' : 'unary'
+      if (kind !== endpoint.kind) {
         throw new ParleyError('MSG004', `${self.protocol}.${endpoint.name} is ${endpoint.kind}`, {
           hint: 'the contracts of the two sides differ',
         })
@@ -146,16 +197,20 @@ export const createResponder = (
       )
       works.set(request.exchange, work)
       try {
-        deps.slots.enter(request.priority, (done) => void execute(endpoint, request, work, done, arrivedAt))
+        enter(request, (done) => void execute(endpoint, request, work, done, arrivedAt))
       } catch (error) {
         leave(work)
         throw error
       }
     } catch (error) {
-      if (error instanceof ParleyError && error.code === 'COM003') counts.overloaded += 1
-      deps.done('refused', error instanceof ParleyError ? error.code : 'APP001', 0)
-      if (!oneWay) answers.refuse(request, error)
+      refuse(request, error)
     }
+  }
+
+  const refuse = (request: Frame, error: unknown): void => {
+    if (error instanceof ParleyError && error.code === 'COM003') counts.overloaded += 1
+    deps.done('refused', error instanceof ParleyError ? error.code : 'APP001', 0)
+    if (request.kind !== KIND.oneWay) answers.refuse(request, error)
   }
 
   const onFrame = (received: Frame): void => {
@@ -182,7 +237,7 @@ export const createResponder = (
       whole = joiner.add(received)
     } catch (error) {
       if (!(error instanceof ParleyError) || error.code === 'MSG003') throw error
-      answers.refuse(received, error)
+      refuse(received, error)
       return
     }
     if (whole !== undefined) accept(whole)
@@ -194,10 +249,11 @@ export const createResponder = (
     { version: self.version, session: deps.random(8), startedAtMs: Math.floor(deps.clock.now()) },
     {
       frame: onFrame,
+      empty: drain.look,
       close(error) {
         gone = true
         for (const work of [...works.values()]) work.end(error)
-        onIdle?.()
+        drain.look()
         self.onClose()
       },
     },
@@ -212,22 +268,14 @@ export const createResponder = (
     async close(drainMs) {
       if (gone) return
       closing = true
-      if (works.size > 0) {
-        await new Promise<void>((resolve) => {
-          const stop = timers.after(Math.max(1, drainMs), resolve)
-          onIdle = () => {
-            stop()
-            resolve()
-          }
+      await drain.wait(drainMs)
+      for (const work of [...works.values()]) {
+        const error = new ParleyError('COM002', 'the peer stopped before the request was done', {
+          hint: 'call another peer',
+          details: { sent: true },
         })
-        for (const work of [...works.values()]) {
-          const error = new ParleyError('COM002', 'the peer stopped before the request was done', {
-            hint: 'call another peer',
-            details: { sent: true },
-          })
-          answers.refuse(work, error)
-          work.end(error)
-        }
+        tell(work, error)
+        work.end(error)
       }
       wire.close()
     },

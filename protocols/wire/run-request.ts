@@ -30,6 +30,13 @@ interface RunOptions {
 
 const EMPTY = new Uint8Array(0)
 
+const checkSize = (answer: Uint8Array, maxBytes: number): void => {
+  if (answer.length <= maxBytes) return
+  throw new ParleyError('APP001', `the answer has ${answer.length} bytes, at most ${maxBytes} are sent`, {
+    hint: 'the agent that serves it has to stream large answers',
+  })
+}
+
 const runUnary = async (
   endpoint: Endpoint,
   payload: Uint8Array,
@@ -39,11 +46,7 @@ const runUnary = async (
 ): Promise<void> => {
   const result = (await (endpoint.run(payload, work) as Promise<Uint8Array>)) ?? EMPTY
   if (work.ended || endpoint.kind === 'one-way') return
-  if (result.length > maxBytes) {
-    throw new ParleyError('APP001', `the answer has ${result.length} bytes, at most ${maxBytes} are sent`, {
-      hint: 'the agent that serves it has to stream large answers',
-    })
-  }
+  checkSize(result, maxBytes)
   await answers.send(KIND.response, work, result, endpoint.content)
 }
 
@@ -58,7 +61,13 @@ const creditOf = (work: Work): Promise<void> | undefined => {
   })
 }
 
-const runStream = async (endpoint: Endpoint, payload: Uint8Array, work: Work, answers: Answers): Promise<void> => {
+const runStream = async (
+  endpoint: Endpoint,
+  payload: Uint8Array,
+  work: Work,
+  answers: Answers,
+  maxBytes: number,
+): Promise<void> => {
   const items = (endpoint.run(payload, work) as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]()
   try {
     for (;;) {
@@ -67,6 +76,7 @@ const runStream = async (endpoint: Endpoint, payload: Uint8Array, work: Work, an
       const result = await items.next()
       if (work.ended) return
       if (result.done === true) break
+      checkSize(result.value, maxBytes)
       work.credit -= unitsOf(result.value.length)
       await answers.send(KIND.item, work, result.value, endpoint.content)
       await answers.room()
@@ -92,6 +102,7 @@ const runForwarded = async (
   }
   const reply: Reply = { replyTo, envelope: work.envelope, content: endpoint.content }
   await answers.send(KIND.ack, work, encodePayload('json', work.envelope.id))
+  work.answered = true
   try {
     reply.payload = await (endpoint.run(payload, work) as Promise<Uint8Array>)
   } catch (error) {
@@ -110,6 +121,6 @@ export const runRequest = (
   options: RunOptions,
 ): Promise<void> => {
   if (replyTo !== '') return runForwarded(endpoint, payload, work, answers, replyTo).then(options.reply)
-  if (endpoint.kind === 'stream') return runStream(endpoint, payload, work, answers)
+  if (endpoint.kind === 'stream') return runStream(endpoint, payload, work, answers, options.maxMessageBytes)
   return runUnary(endpoint, payload, work, answers, options.maxMessageBytes)
 }

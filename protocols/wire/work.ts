@@ -6,17 +6,20 @@
  */
 import type { Context } from '../define.ts'
 import type { Envelope } from './envelope.ts'
-import type { Frame } from './frame.ts'
+import { type Frame, KIND } from './frame.ts'
 
 export class Work implements Context {
   readonly exchange: number
   readonly peer: string
   readonly priority: number
+  readonly oneWay: boolean
   readonly deadlineAt: number
   credit: number
   /** Wakes the stream that waits for credit. */
   wake: (() => void) | undefined
   ended = false
+  /** The caller was told that the request was taken on; nothing more is sent to it. */
+  answered = false
   private controller: AbortController | undefined
   private abortReason: unknown
   private made: Envelope | undefined
@@ -27,6 +30,7 @@ export class Work implements Context {
     this.exchange = request.exchange
     this.peer = peer
     this.priority = request.priority
+    this.oneWay = request.kind === KIND.oneWay
     this.credit = request.credit
     this.deadlineAt = deadlineAt
     this.now = now
