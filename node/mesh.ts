@@ -45,7 +45,7 @@ import { createPresence } from './presence.ts'
 import { startProcessMetrics } from './process-metrics.ts'
 import { createPubsub } from './pubsub.ts'
 import { createReplies } from './replies.ts'
-import { createRouter } from './router.ts'
+import { createRouter, type ServeOptions } from './router.ts'
 import { createSigner } from './signer.ts'
 import { createSupervisor } from './supervisor.ts'
 import { createTransport } from './transport.ts'
@@ -60,8 +60,11 @@ const GOSSIP_CUT_OFF_BYTES = 32 << 20
 const RENEW_CHECK_MS = 60_000
 const RENEW_BEFORE_MS = 3_600_000
 const STEP_LIMIT_MS = 3_000
+/** Requests of the mesh's own protocols in work and waiting: short ones, so a few for each peer. */
+const OWN_ACTIVE = 512
+const OWN_QUEUED = 4096
 
-/** Protocols that every node serves; the directory need not list them. */
+/** A number from 0 to 1. */
 const chance = (): number => {
   const [byte = 0, low = 0] = random(2)
   return (byte * 256 + low) / 65_536
@@ -123,6 +126,7 @@ const startLocked = async (
 
   const gate = createGate(limits.maxHeldStreams)
   const slots = createSlots(limits.maxActive, limits.maxQueuedInbound)
+  const ownSlots = createSlots(OWN_ACTIVE, OWN_QUEUED)
   const waiters = createWaiters<Connection>()
   const refusedListeners = new Set<(refused: { id: string; address: string; reason: string }) => void>()
   const memberships = new Map<string, Membership>()
@@ -157,6 +161,7 @@ const startLocked = async (
     self: selfId,
     gate,
     slots,
+    ownSlots,
     membership: (peer) => memberships.get(peer),
     reply: (reply) => replies.send(reply),
     done: callMetrics.handled,
@@ -236,8 +241,8 @@ const startLocked = async (
     maxUnsentBytes: GOSSIP_CUT_OFF_BYTES,
   })
 
-  const addServed = async (served: Served, beforeAdmission = false): Promise<Unserve> => {
-    await router.add(libp2p, served, { beforeAdmission })
+  const addServed = async (served: Served, how: ServeOptions = {}): Promise<Unserve> => {
+    await router.add(libp2p, served, how)
     return () => router.remove(libp2p, wireId(served))
   }
 
@@ -285,6 +290,10 @@ const startLocked = async (
     onMember: (fn) => peers.onMember(fn),
     serve: (protocol, handlers) => addServed(compile(protocol, handlers)),
     to: (peer, protocol, defaults) => clients.to(peer, protocol, defaults),
+  }
+  const ownPort: Port = {
+    ...port,
+    serve: (protocol, handlers) => addServed(compile(protocol, handlers), { own: true }),
   }
 
   const withPeerId = (address: string, peer: string | undefined): Multiaddr => {
@@ -344,10 +353,10 @@ const startLocked = async (
     supervisor.lost(id)
   })
 
-  await addServed(admission.served, true)
+  await addServed(admission.served, { beforeAdmission: true, own: true })
   await libp2p.start()
 
-  const directory: Directory = await createDirectory(port, {
+  const directory: Directory = await createDirectory(ownPort, {
     ttlMs: timings.recordTtlMs,
     syncPeriodMs: timings.syncPeriodMs,
   })
@@ -358,12 +367,12 @@ const startLocked = async (
     if (change.type !== 'left') supervisor.want(peer)
     else if (change.reason !== 'gone') supervisor.unwant(peer)
   })
-  const events = createEvents(port, options.events)
-  const replies = await createReplies(port, () => events, log)
+  const events = createEvents(ownPort, options.events)
+  const replies = await createReplies(ownPort, () => events, log)
   const load = () => ({ load: slots.active(), queueLength: slots.queued() })
   const presence = await createPresence(
     {
-      port,
+      port: ownPort,
       log,
       load,
       suspect: (peer) => directory.markSuspect(peer),

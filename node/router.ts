@@ -22,6 +22,8 @@ export interface RouterDeps extends LinkDeps {
   self: string
   gate: Gate
   slots: Slots
+  /** For the mesh's own protocols: a node that is full of work still answers beats, and is not taken for dead. */
+  ownSlots: Slots
   random(bytes: number): Uint8Array
   /** The caller's membership; undefined for a peer that is not admitted. */
   membership(peer: string): Membership | undefined
@@ -29,9 +31,16 @@ export interface RouterDeps extends LinkDeps {
   done(endpoint: string, status: string, seconds: number): void
 }
 
+export interface ServeOptions {
+  /** Peers that are not admitted may call it. */
+  beforeAdmission?: boolean
+  /** One of the mesh's own: it takes no slots from agents. */
+  own?: boolean
+}
+
 export interface Router {
   /** @throws STA003 when this protocol is served already */
-  add(libp2p: Libp2p, served: Served, options?: { beforeAdmission?: boolean }): Promise<void>
+  add(libp2p: Libp2p, served: Served, options?: ServeOptions): Promise<void>
   remove(libp2p: Libp2p, protocolId: string): Promise<void>
   serves(protocolId: string): Served | undefined
   served(): Served[]
@@ -55,6 +64,7 @@ interface Inbound {
 
 export const createRouter = (deps: RouterDeps): Router => {
   const services = new Map<string, Served>()
+  const ownProtocols = new Set<string>()
   const inbound = new Set<Inbound>()
   const denied: Record<string, number> = { SEC001: 0, SEC002: 0, MSG004: 0 }
   const load = () => deps.slots.active() + deps.slots.queued()
@@ -102,6 +112,7 @@ export const createRouter = (deps: RouterDeps): Router => {
       duplex,
       {
         ...deps,
+        slots: ownProtocols.has(protocolId) ? deps.ownSlots : deps.slots,
         load,
         route(method) {
           const membership = own || open ? undefined : checkMembership(peer)
@@ -136,6 +147,7 @@ export const createRouter = (deps: RouterDeps): Router => {
         })
       }
       services.set(protocolId, served)
+      if (options.own === true) ownProtocols.add(protocolId)
       const open = options.beforeAdmission === true
       const take = (stream: Stream, connection: Connection): void => {
         const pass = (): void => start(streamDuplex(stream), served, connection.remotePeer.toString(), connection, open)
@@ -150,6 +162,7 @@ export const createRouter = (deps: RouterDeps): Router => {
     },
     async remove(libp2p, protocolId) {
       services.delete(protocolId)
+      ownProtocols.delete(protocolId)
       await libp2p.unhandle(protocolId)
       await closeAll(
         [...inbound].filter((entry) => entry.protocolId === protocolId),
