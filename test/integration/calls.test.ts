@@ -1,0 +1,201 @@
+/** Calls, streams and cancellation between two processes over TCP. */
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import * as z from 'zod'
+import { defineProtocol } from '../../protocols/define.ts'
+import { ParleyError } from '../../protocols/errors.ts'
+import { type OwnMesh, startMesh, stopMeshes, untilKnown } from '../support/meshes.ts'
+import { newerProbe, probe } from '../support/probe.ts'
+import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
+import { failureOf, timed, until } from '../support/until.ts'
+
+describe('two processes that joined', { timeout: 60_000 }, () => {
+  let ours: OwnMesh
+  let theirs: Peer
+
+  before(async () => {
+    ours = await startMesh({ name: 'ours' })
+    theirs = await startPeer({ name: 'theirs', join: ours.mesh.self.addresses })
+    await theirs.ask('joined', {})
+    await untilKnown(ours.mesh, theirs.id)
+  })
+  after(async () => {
+    endProcesses()
+    await stopMeshes()
+  })
+  const client = () => ours.mesh.to(theirs.id, probe)
+  const journal = () => theirs.ask('journal', undefined)
+
+  it('know each other by id and name', async () => {
+    const facts = await theirs.ask('facts', undefined)
+    assert.deepEqual(ours.mesh.members(), [{ id: theirs.id, name: 'theirs' }])
+    assert.deepEqual(facts.members, [{ id: ours.mesh.self.id, name: 'ours' }])
+    assert.equal(ours.mesh.directory.find('theirs')?.peer, theirs.id)
+    assert.deepEqual(facts.agents.map(({ name }) => name).sort(), ['ours', 'theirs'])
+  })
+
+  it('are joined by an address without a peer id as well', async () => {
+    const address = ours.mesh.self.addresses[0]?.replace(/\/p2p\/.*/, '') ?? ''
+    const third = await startPeer({ name: 'third', join: [address] })
+    await third.ask('joined', {})
+    assert.deepEqual(await third.ask('call', { to: ours.mesh.self.id, method: 'echo', input: { text: 'hello' } }), {
+      text: 'hello',
+    })
+    await third.kill()
+    await until('the third is gone', () => ours.mesh.members().length === 1)
+  })
+
+  it('call each other', async () => {
+    assert.deepEqual(await client().echo({ text: 'to the other process' }), { text: 'to the other process' })
+    assert.deepEqual(await theirs.ask('call', { to: ours.mesh.self.id, method: 'who', input: {} }), {
+      id: ours.mesh.self.id,
+    })
+  })
+
+  it('carry texts of any script and bodies of megabytes', async () => {
+    const text = `żółć 漢字 🜁 \u0000 ${'long '.repeat(500_000)}`
+    const answer = await client().echo({ text })
+    assert.ok(answer.text === text, 'the text came back as it was')
+  })
+
+  it('refuse a body above the bound before it is sent', async () => {
+    const sentBefore = ours.mesh.figures().links.bytesOut
+    const error = await failureOf(client().echo({ text: 'x'.repeat(5 << 20) }))
+    assert.ok(error instanceof ParleyError)
+    assert.equal(error.code, 'MSG001')
+    assert.ok(ours.mesh.figures().links.bytesOut - sentBefore < 100_000)
+  })
+
+  it('stream items in order, and end', async () => {
+    const numbers: number[] = []
+    for await (const { n } of client().count({ to: 2_000 })) numbers.push(n)
+    assert.deepEqual(
+      numbers,
+      Array.from({ length: 2_000 }, (_, i) => i + 1),
+    )
+  })
+
+  it('end the generator of the other process when the reader leaves its loop', async () => {
+    const { streamsEnded } = await journal()
+    for await (const { n } of client().count({ to: 1_000_000 })) if (n === 10) break
+    const { made } = await until('the stream was ended there', async () => {
+      const now = await journal()
+      return now.streamsEnded > streamsEnded && now
+    })
+    assert.ok(made < 10_000, `${made} items were made for a reader of 10`)
+  })
+
+  it('quarantine and count what still comes of a stream that was left', async () => {
+    const before = ours.mesh.figures().links.lateReplies
+    for await (const { n } of client().count({ to: 1_000 })) if (n === 1) break
+    await until('items came late', () => ours.mesh.figures().links.lateReplies > before)
+    const last = ours.mesh.figures().late.at(-1)
+    assert.equal(last?.label, 'probe.count')
+    assert.deepEqual(await client().echo({ text: 'not taken for another answer' }), {
+      text: 'not taken for another answer',
+    })
+  })
+
+  it('send one-way messages', async () => {
+    await client().note({ text: 'no answer wanted' })
+    await until('the note arrived', async () => (await journal()).notes.includes('no answer wanted'))
+  })
+
+  it('abort the signal of the handler in the other process when the caller cancels', async () => {
+    const stop = new AbortController()
+    const call = client().hold({ tag: 'canceled' }, { signal: stop.signal })
+    await until('the handler runs', async () => (await journal()).held.includes('canceled'))
+    stop.abort(new Error('changed my mind'))
+    const error = await failureOf(call)
+    assert.equal(error instanceof Error ? error.message : '', 'changed my mind')
+    const { aborted } = await until('the handler was told', async () => {
+      const now = await journal()
+      return now.aborted.some(({ tag }) => tag === 'canceled') && now
+    })
+    assert.deepEqual(
+      aborted.find(({ tag }) => tag === 'canceled'),
+      { tag: 'canceled', code: 'COM001' },
+    )
+  })
+
+  it('abort the signal of our handler when the other process cancels', async () => {
+    const call = await theirs.ask('begin', { to: ours.mesh.self.id, method: 'hold', input: { tag: 'backwards' } })
+    await until('our handler runs', () => ours.journal.held.includes('backwards'))
+    await theirs.ask('abort', { call })
+    await until('our handler was told', () => ours.journal.aborted.some(({ tag }) => tag === 'backwards'))
+  })
+
+  it('give a call up after its time, and tell the handler', async () => {
+    const { ms, value: error } = await timed(() => failureOf(client().hold({ tag: 'slow' }, { timeoutMs: 300 })))
+    assert.ok(error instanceof ParleyError)
+    assert.equal(error.code, 'COM001')
+    assert.ok(ms >= 299 && ms < 3_000, `${ms} ms`)
+    await until('the handler was told', async () => (await journal()).aborted.some(({ tag }) => tag === 'slow'))
+    assert.deepEqual(await client().echo({ text: 'the link goes on' }), { text: 'the link goes on' })
+  })
+
+  it('answer a method that the other side does not have with MSG004, and count it there', async () => {
+    const error = await failureOf(ours.mesh.to(theirs.id, newerProbe).reverse({ text: 'abc' }))
+    assert.ok(error instanceof ParleyError)
+    assert.equal(error.code, 'MSG004')
+    assert.equal(error.remote, true)
+    assert.match(error.message, /reverse/)
+    assert.equal((await theirs.ask('facts', undefined)).figures.denied.MSG004, 1)
+  })
+
+  it('fail at once for a protocol that nobody offers, or that the peer does not', async () => {
+    const absent = defineProtocol({
+      name: 'absent',
+      version: '1.0.0',
+      methods: { ask: { request: z.object({}), response: z.object({}) } },
+    })
+    const { ms, value: nobody } = await timed(() => failureOf(ours.mesh.any(absent).ask({})))
+    assert.ok(nobody instanceof ParleyError && nobody.code === 'COM004')
+    assert.ok(ms < 1_000, `${ms} ms`)
+    const unsupported = await failureOf(ours.mesh.to(theirs.id, absent).ask({}))
+    assert.ok(unsupported instanceof ParleyError && unsupported.code === 'MSG004')
+  })
+
+  it('refuse an input that breaks the contract on this side, before anything is sent', async () => {
+    const before = ours.mesh.figures().links.framesOut
+    const error = await failureOf(client().echo(JSON.parse('{"text":7}')))
+    assert.ok(error instanceof ParleyError)
+    assert.equal(error.code, 'MSG001')
+    assert.equal(error.remote, false)
+    assert.deepEqual(error.details.issues, [
+      { path: 'text', message: 'Invalid input: expected string, received number' },
+    ])
+    assert.ok(ours.mesh.figures().links.framesOut - before <= 2, 'at most a beat went out meanwhile')
+  })
+
+  it('refuse an input that breaks the contract on the other side too', async () => {
+    const loose = defineProtocol({
+      name: 'probe',
+      version: '1.0.0',
+      methods: { echo: { request: z.object({ text: z.unknown() }), response: z.unknown() } },
+    })
+    const error = await failureOf(ours.mesh.to(theirs.id, loose).echo({ text: 7 }))
+    assert.ok(error instanceof ParleyError)
+    assert.equal(error.code, 'MSG001')
+    assert.equal(error.remote, true)
+  })
+
+  it('never hand over an answer that breaks the contract', async () => {
+    const error = await failureOf(client().lie({}))
+    assert.ok(error instanceof ParleyError)
+    assert.equal(error.code, 'APP001')
+    assert.match(error.message, /contract/)
+  })
+
+  it('carry a typed error with its details, and of any other only a fixed text', async () => {
+    const typed = await failureOf(client().fail({ typed: true }))
+    assert.ok(typed instanceof ParleyError)
+    assert.deepEqual(
+      [typed.code, typed.message, typed.hint, typed.details, typed.remote],
+      ['STA001', 'no such thing', 'ask for another', { thing: 7 }, true],
+    )
+    const other = await failureOf(client().fail({ typed: false }))
+    assert.ok(other instanceof ParleyError)
+    assert.deepEqual([other.code, other.message, other.details], ['APP001', 'the handler failed', {}])
+  })
+})

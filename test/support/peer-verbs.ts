@@ -1,0 +1,183 @@
+/**
+ * What a test may ask of a mesh in another process. Each verb takes and gives plain data; peer-process.ts carries them
+ * out, processes.ts asks for them.
+ *
+ * State, per mesh: calls that were begun, streams that are read, subscriptions with what they heard.
+ */
+import { createMesh, type Mesh, type MeshOptionsInput, type ThirdPartyReply } from '../../node/index.ts'
+import type { CallOptions } from '../../protocols/define.ts'
+import type { MeshEvent } from '../../protocols/events/event.ts'
+import { createProbe, newerProbe, type ProbeNode, probe } from './probe.ts'
+
+interface Heard {
+  events: { topic: string; data: unknown; source: string }[]
+  count: number
+  missed: number
+  dropped(): number
+  /** Lets a listener that was told to wait go on. */
+  go(): void
+}
+
+interface Hosted extends ProbeNode {
+  mesh: Mesh
+  running: Map<number, { outcome: Promise<unknown>; abort: AbortController }>
+  streams: Map<number, AsyncIterator<unknown>>
+  subscriptions: Map<number, Heard>
+  replies: ThirdPartyReply[]
+  serial: number
+}
+
+type UnaryName = 'echo' | 'who' | 'hold' | 'holdAgain' | 'fail' | 'lie' | 'launch' | 'note'
+
+interface CallInput {
+  /** A peer id; whoever offers it, unless told. */
+  to?: string
+  method: UnaryName
+  input: object
+  options?: Omit<CallOptions, 'signal'> & { replyTo?: string }
+}
+
+const hosts = new Map<string, Hosted>()
+
+const hosted = (as: string): Hosted => {
+  const host = hosts.get(as)
+  if (host === undefined) throw new Error(`no mesh ${as} was started in this process`)
+  return host
+}
+
+const begin = (host: Hosted, { to, method, input, options = {} }: CallInput): number => {
+  const abort = new AbortController()
+  const client = to === undefined ? host.mesh.any(probe) : host.mesh.to(to, probe)
+  // The tests send what no type would let through, so that the contract itself is what refuses it.
+  const call = client[method] as (input: unknown, options: unknown) => Promise<unknown>
+  const outcome = call(input, { ...options, signal: abort.signal })
+  outcome.catch(() => {})
+  host.serial += 1
+  host.running.set(host.serial, { outcome, abort })
+  return host.serial
+}
+
+const plain = ({ topic, data, source }: MeshEvent) => ({ topic, data, source })
+
+export const verbs = {
+  start: async (as: string, options: MeshOptionsInput) => {
+    const mesh = await createMesh({ log: 'error', ...options })
+    const replies: ThirdPartyReply[] = []
+    mesh.replies.subscribe((reply) => replies.push(reply))
+    hosts.set(as, {
+      ...createProbe(() => mesh.self.id),
+      mesh,
+      replies,
+      running: new Map(),
+      streams: new Map(),
+      subscriptions: new Map(),
+      serial: 0,
+    })
+    return { id: mesh.self.id, name: mesh.self.name, addresses: mesh.self.addresses, debugUrl: mesh.debugUrl }
+  },
+  serve: async (as: string, _: undefined) => {
+    const { mesh, handlers } = hosted(as)
+    await mesh.serve(probe, handlers)
+  },
+  serveNewer: async (as: string, _: undefined) => {
+    const { mesh, handlers } = hosted(as)
+    await mesh.serve(newerProbe, {
+      ...handlers,
+      echo: ({ text, shout }) => ({ text: shout === true ? text.toUpperCase() : text, length: text.length }),
+      reverse: ({ text }) => ({ text: [...text].reverse().join('') }),
+    })
+  },
+  joined: async (as: string, { withinMs = 10_000 }: { withinMs?: number }) => {
+    await hosted(as).mesh.joined({ signal: AbortSignal.timeout(withinMs) })
+  },
+  facts: async (as: string, _: undefined) => {
+    const { mesh } = hosted(as)
+    const agents = mesh.directory.agents().map(({ peer, name, state, connected }) => ({ peer, name, state, connected }))
+    return { members: mesh.members(), agents, figures: mesh.figures() }
+  },
+  journal: async (as: string, _: undefined) => hosted(as).journal,
+  replies: async (as: string, _: undefined) =>
+    hosted(as).replies.map(({ error, ...reply }) => ({ ...reply, code: error?.code })),
+  release: async (as: string, { tag }: { tag?: string }) => hosted(as).release(tag),
+  call: async (as: string, input: CallInput) => {
+    const host = hosted(as)
+    const number = begin(host, input)
+    const { outcome } = host.running.get(number) ?? {}
+    host.running.delete(number)
+    return outcome
+  },
+  begin: async (as: string, input: CallInput) => begin(hosted(as), input),
+  abort: async (as: string, { call }: { call: number }) => hosted(as).running.get(call)?.abort.abort(),
+  outcome: async (as: string, { call }: { call: number }) => hosted(as).running.get(call)?.outcome,
+  openStream: async (as: string, { to, upTo, bytes }: { to: string; upTo: number; bytes: number }) => {
+    const host = hosted(as)
+    host.serial += 1
+    host.streams.set(host.serial, host.mesh.to(to, probe).count({ to: upTo, bytes })[Symbol.asyncIterator]())
+    return host.serial
+  },
+  /** Reads items; the last of them, or undefined where the stream ended before. */
+  take: async (as: string, { stream, count }: { stream: number; count: number }) => {
+    let last: unknown
+    for (let taken = 0; taken < count; taken += 1) last = (await hosted(as).streams.get(stream)?.next())?.value
+    return last as { n: number } | undefined
+  },
+  endStream: async (as: string, { stream }: { stream: number }) => {
+    await hosted(as).streams.get(stream)?.return?.()
+  },
+  /** `stuck`: the listener takes one event and waits until it is let go. */
+  subscribe: async (
+    as: string,
+    { pattern, stuck = false, queueEvents }: { pattern: string; stuck?: boolean; queueEvents?: number },
+  ) => {
+    const host = hosted(as)
+    const gone = Promise.withResolvers<void>()
+    const heard: Heard = { events: [], count: 0, missed: 0, dropped: () => 0, go: gone.resolve }
+    const listen = (event: MeshEvent): Promise<void> | undefined => {
+      heard.count += 1
+      if (heard.events.length < 5_000) heard.events.push(plain(event))
+      return stuck ? gone.promise : undefined
+    }
+    const subscription = await host.mesh.events.subscribe(pattern, listen, {
+      onMissed: ({ from, to }) => {
+        heard.missed += to - from + 1
+      },
+      ...(queueEvents === undefined ? {} : { queueEvents }),
+    })
+    heard.dropped = () => subscription.dropped()
+    host.serial += 1
+    host.subscriptions.set(host.serial, heard)
+    const { confirmed, unconfirmed } = subscription
+    return { subscription: host.serial, confirmed, unconfirmed: [...unconfirmed] }
+  },
+  heard: async (as: string, { subscription }: { subscription: number }) => {
+    const heard = hosted(as).subscriptions.get(subscription)
+    if (heard === undefined) throw new Error(`no subscription ${subscription}`)
+    return { events: heard.events, count: heard.count, missed: heard.missed, dropped: heard.dropped() }
+  },
+  letGo: async (as: string, { subscription }: { subscription: number }) =>
+    hosted(as).subscriptions.get(subscription)?.go(),
+  /** Publishes `{ n, fill }` for n from `from` to `from + count - 1`; the least number of recipients of one of them. */
+  publish: async (
+    as: string,
+    { topic, count = 1, from = 1, bytes = 0 }: { topic: string; count?: number; from?: number; bytes?: number },
+  ) => {
+    const { events } = hosted(as).mesh
+    const fill = 'x'.repeat(bytes)
+    const sent = Array.from({ length: count }, (_, i) => events.publish(topic, { n: from + i, fill }))
+    return Math.min(...(await Promise.all(sent)).map(({ recipients }) => recipients))
+  },
+  memory: async (_as: string, _: undefined) => {
+    const { gc } = globalThis
+    await gc?.()
+    const { rss, heapUsed, arrayBuffers } = process.memoryUsage()
+    return { rss, heapUsed, arrayBuffers }
+  },
+  stop: async (as: string, _: undefined) => {
+    await hosted(as).mesh.stop()
+  },
+} as const
+
+export type Verbs = typeof verbs
+export type Verb = keyof Verbs
+export type Input<V extends Verb> = Parameters<Verbs[V]>[1]
+export type Output<V extends Verb> = Awaited<ReturnType<Verbs[V]>>
