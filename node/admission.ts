@@ -99,13 +99,13 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
     if (deps.trust.mode === 'open' && !deps.isLoopback(connection.remoteAddr.toString())) {
       throw new ParleyError('SEC001', 'a mesh without a secret takes connections over loopback only', {
         hint: 'give all its nodes one secret; `parley secret` makes one',
-        details: { reason: 'not_loopback' },
+        details: { reason: 'not-loopback' },
       })
     }
     if (theirs.mesh !== deps.self.mesh) {
       throw new ParleyError('SEC001', `this is the mesh ${deps.self.mesh}, not ${theirs.mesh}`, {
         hint: 'check the addresses to join, or the mesh name',
-        details: { reason: 'wrong_mesh' },
+        details: { reason: 'wrong-mesh' },
       })
     }
     return deps.trust.verify(theirs.tokens, peer)
@@ -215,7 +215,6 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
   const begin = (connection: Connection): void => {
     const peer = connection.remotePeer.toString()
     const stop = deps.timers.after(deps.timeoutMs, () => {
-      count('timeout')
       const error = new ParleyError('SEC001', `${peer} showed no membership within ${deps.timeoutMs} ms`, {
         hint: 'it may be no Parley node',
         details: { reason: 'timeout' },
@@ -231,7 +230,7 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
       else if (isParleyError(error, 'MSG004')) {
         const stranger = new ParleyError('SEC001', `${peer} is no Parley node: ${error.message}`, {
           hint: 'check the address to join',
-          details: { reason: 'no_parley' },
+          details: { reason: 'no-parley' },
         })
         refuse(connection, stranger, 'ours')
       } else {
