@@ -18,7 +18,10 @@ describe('a peer under load', { timeout: 60_000 }, () => {
   let narrow: Peer
 
   before(async () => {
-    ours = await startMesh({ name: 'ours', timings: { probePeriodMs: 200, probeTimeoutMs: 200, deadAfterMs: DEAD_AFTER_MS } })
+    ours = await startMesh({
+      name: 'ours',
+      timings: { probePeriodMs: 200, probeTimeoutMs: 200, deadAfterMs: DEAD_AFTER_MS },
+    })
     const join = ours.mesh.self.addresses
     ;[wide, narrow] = await Promise.all([
       startPeer({ name: 'wide', join }),

@@ -1,0 +1,110 @@
+/**
+ * A libp2p node that is no Parley node: none of Parley's gates, bounds or good manners, for tests that misbehave.
+ *
+ * Stock transports, encrypter and muxer, and gossipsub without a gate. It joins a mesh only where `admit` is called.
+ */
+import { randomUUID } from 'node:crypto'
+import { type GossipSub, gossipsub } from '@chainsafe/libp2p-gossipsub'
+import { noise } from '@chainsafe/libp2p-noise'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { type Identify, identify } from '@libp2p/identify'
+import type { Connection, Stream } from '@libp2p/interface'
+import { type Ping, ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
+import { multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p, type Libp2p } from 'libp2p'
+import { deriveAuthority } from '../../node/secret.ts'
+import { issueToken } from '../../node/token.ts'
+import { frame, KIND, writeFrame } from '../../protocols/wire/frame.ts'
+import { Writer } from '../../protocols/wire/protobuf.ts'
+import { until } from './until.ts'
+
+export interface RawPeer {
+  readonly id: string
+  readonly libp2p: Libp2p<{ identify: Identify; ping: Ping; gossip: GossipSub }>
+  dial(address: string): Promise<Connection>
+  /** A membership token for this peer, as whoever knows the secret can make it. */
+  token(mesh: string, secret: string, claims?: { caps?: string[]; livesS?: number }): Promise<string>
+  /** Shows the tokens; resolves once the other side has answered that it is let in. */
+  admit(connection: Connection, mesh: string, tokens: string[]): Promise<void>
+  /** The protocols that the peer says it speaks. */
+  protocolsOf(connection: Connection): Promise<string[]>
+  stop(): Promise<void>
+}
+
+/** Bytes that came over a stream, and whether it still lives. */
+export const watch = (stream: Stream): { bytes(): number; text(): string; gone(): boolean } => {
+  const chunks: Uint8Array[] = []
+  stream.addEventListener('message', ({ data }) => {
+    chunks.push(data instanceof Uint8Array ? data : data.subarray())
+  })
+  return {
+    bytes: () => chunks.reduce((sum, { length }) => sum + length, 0),
+    text: () => Buffer.concat(chunks).toString('latin1'),
+    gone: () => stream.status !== 'open',
+  }
+}
+
+/** The first frame of a link, and one request. */
+export const requestBytes = (method: string, input: unknown, version = '1.0.0'): Uint8Array => {
+  const hello = frame(KIND.hello, 0)
+  hello.hello = {
+    version,
+    encodings: [],
+    maxMessageBytes: 1 << 22,
+    session: new Uint8Array(8),
+    startedAtMs: Date.now(),
+  }
+  const request = frame(KIND.request, 1, Buffer.from(JSON.stringify(input)))
+  request.method = method
+  request.timeoutMs = 5_000
+  const out = new Writer(1024)
+  writeFrame(out, hello)
+  writeFrame(out, request)
+  return out.finish()
+}
+
+export const startRawPeer = async (): Promise<RawPeer> => {
+  const privateKey = await generateKeyPair('Ed25519')
+  const libp2p = await createLibp2p({
+    privateKey,
+    addresses: { listen: [] },
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux()],
+    connectionGater: { denyDialMultiaddr: () => false },
+    connectionMonitor: { enabled: false },
+    services: {
+      identify: identify(),
+      ping: ping(),
+      gossip: gossipsub({ globalSignaturePolicy: 'StrictNoSign', allowPublishToZeroTopicPeers: true }),
+    },
+  })
+  const id = libp2p.peerId.toString()
+  return {
+    id,
+    libp2p,
+    dial: (address) => libp2p.dial(multiaddr(address)),
+    async token(mesh, secret, { caps = ['*'], livesS = 3600 } = {}) {
+      const iat = Math.floor(Date.now() / 1000)
+      const claims = { sub: id, aud: mesh, iat, exp: iat + livesS, jti: randomUUID(), roles: [], caps }
+      return issueToken(await deriveAuthority(secret, mesh), claims)
+    },
+    async admit(connection, mesh, tokens) {
+      const stream = await connection.newStream('/parley/admission/1')
+      const seen = watch(stream)
+      const card = { tokens, mesh, name: 'raw', incarnation: Date.now(), nowMs: Date.now() }
+      stream.send(requestBytes('admit', card))
+      await until('the raw peer is admitted', () => seen.text().includes('"incarnation"'))
+    },
+    protocolsOf: ({ remotePeer }) =>
+      until('the peer was identified', async () => {
+        const { protocols } = await libp2p.peerStore.get(remotePeer)
+        return protocols.length > 0 && protocols
+      }),
+    stop: async () => {
+      await libp2p.stop()
+    },
+  }
+}
