@@ -5,7 +5,7 @@
  * methods are idempotent: a document goes to another agent when the first one dies.
  */
 import * as z from 'zod'
-import { defineProtocol } from '../../protocols/define.ts'
+import { defineEvent, defineProtocol } from '../../node/index.ts'
 
 /** A head of 4 MiB never decodes to more UTF-16 code units than it has bytes. */
 export const MAX_TEXT = 4 * 1024 * 1024
@@ -88,6 +88,10 @@ export const Links = z.object({
 export type Links = z.output<typeof Links>
 
 const TIMEOUT_MS = 60_000
+const Name = z.string().min(1).max(64)
+
+/** Every answer says who worked on it, and for how long, so that the report can tell. */
+const answer = <S extends z.ZodType>(result: S) => z.object({ by: Name, ms: z.number().nonnegative(), result })
 
 export const outlineProtocol = defineProtocol({
   name: 'outline',
@@ -95,7 +99,8 @@ export const outlineProtocol = defineProtocol({
   methods: {
     extract: {
       request: DocumentText,
-      response: Outline,
+      response: answer(Outline),
+      content: 'cbor',
       timeoutMs: TIMEOUT_MS,
       idempotent: true,
       description: 'Headings, declarations or keys of a document, its language and its size in lines and words',
@@ -109,7 +114,8 @@ export const keywordsProtocol = defineProtocol({
   methods: {
     extract: {
       request: DocumentText,
-      response: Keywords,
+      response: answer(Keywords),
+      content: 'cbor',
       timeoutMs: TIMEOUT_MS,
       idempotent: true,
       description: 'The words and phrases that a document is about',
@@ -123,7 +129,8 @@ export const summaryProtocol = defineProtocol({
   methods: {
     extract: {
       request: DocumentText,
-      response: Summary,
+      response: answer(Summary),
+      content: 'cbor',
       timeoutMs: TIMEOUT_MS,
       idempotent: true,
       description: 'The sentences of a document that say most of what it says',
@@ -137,10 +144,57 @@ export const linksProtocol = defineProtocol({
   methods: {
     extract: {
       request: DocumentText,
-      response: Links,
+      response: answer(Links),
+      content: 'cbor',
       timeoutMs: TIMEOUT_MS,
       idempotent: true,
       description: 'Where a document points to, and a signature by which near-duplicates are found',
     },
   },
+})
+
+export const ReportRequest = z.object({
+  /** Absolute path of the folder. */
+  folder: z.string().min(1).max(4096),
+  /** Absolute path of the report. */
+  out: z.string().min(1).max(4096),
+  /** Names of the agents that were started, the composer among them. */
+  agents: z.array(Name).max(64),
+})
+
+export const ReportSummary = z.object({
+  documents: count,
+  processed: count,
+  skipped: count,
+  failed: count,
+  /** Agents that took part. */
+  agents: count,
+  reassigned: count,
+  wallMs: count,
+  report: z.string(),
+})
+export type ReportSummary = z.output<typeof ReportSummary>
+
+/** A folder of a hundred thousand documents takes its time. */
+const REPORT_TIMEOUT_MS = 24 * 3600 * 1000
+
+export const reportProtocol = defineProtocol({
+  name: 'report',
+  version: '1.0.0',
+  methods: {
+    compose: {
+      request: ReportRequest,
+      response: ReportSummary,
+      timeoutMs: REPORT_TIMEOUT_MS,
+      // A report that is composed twice is the same report.
+      idempotent: true,
+      description: 'Works through the documents of a folder with the other agents and writes a report',
+    },
+  },
+})
+
+export const progressEvent = defineEvent({
+  topic: 'report.progress',
+  version: '1.0.0',
+  schema: z.object({ done: count, total: count, path: z.string().max(16_384), failed: count, reassigned: count }),
 })
