@@ -1,0 +1,7 @@
+/** The public entry of discovery: how peers find each other, and the directory of agents. */
+export { pick } from './choose.ts'
+export { describe } from './describe.ts'
+export type { Candidate } from './directory/offers.ts'
+export { createDirectory, type Directory, type DirectoryStats } from './directory.ts'
+export type { Agent, Change, EndReason } from './directory-state.ts'
+export type { AgentRecord, MethodRecord, ProtocolRecord } from './record.ts'

@@ -1,0 +1,36 @@
+/** The public entry of the protocols: contracts, errors, the Port, events, and the wire below them. */
+export {
+  type Accepted,
+  type AnyProtocol,
+  type CallOptions,
+  type Client,
+  type Content,
+  type Context,
+  defineProtocol,
+  type Handlers,
+  kindOf,
+  type Method,
+  majorOf,
+  type Protocol,
+  wireId,
+} from './define.ts'
+export { CODES, type Code, type Fault, isParleyError, ParleyError, type Recovery, type Severity } from './errors.ts'
+export type { Events, PublishOptions, Receipt, SubscribeOptions } from './events/api.ts'
+export { defineEvent, type EventDefinition } from './events/define-event.ts'
+export type { MeshEvent } from './events/event.ts'
+export { createEvents, DEFAULT_TOPIC } from './events/events.ts'
+export type { Clock, Compression, Gossip, Log, Member, Metrics, Port, Self, Stop, Timers } from './port.ts'
+export { type Caller, createCaller } from './wire/caller.ts'
+export { compile, type Served } from './wire/contract.ts'
+export { type Duplex, duplexPair } from './wire/duplex.ts'
+export {
+  type Envelope,
+  EnvelopeSchema,
+  MESSAGE_TYPES,
+  type MessageType,
+  PERFORMATIVES,
+  type Performative,
+  PRIORITIES,
+  type Priority,
+} from './wire/envelope.ts'
+export { createResponder, type Responder } from './wire/responder.ts'
