@@ -55,6 +55,9 @@ export interface Router {
 }
 
 const MAX_STREAMS = 64
+/** What a peer may send and hold open before it is admitted: a card with its tokens, in a stream or two. */
+const OPEN_MESSAGE_BYTES = 32 * 1024
+const OPEN_STREAMS = 8
 
 interface Inbound {
   responder: Responder
@@ -112,6 +115,7 @@ export const createRouter = (deps: RouterDeps): Router => {
       duplex,
       {
         ...deps,
+        limits: open ? { ...deps.limits, maxMessageBytes: OPEN_MESSAGE_BYTES } : deps.limits,
         slots: ownProtocols.has(protocolId) ? deps.ownSlots : deps.slots,
         load,
         route(method) {
@@ -155,7 +159,7 @@ export const createRouter = (deps: RouterDeps): Router => {
         else deps.gate.hold(stream, connection, pass)
       }
       await libp2p.handle(protocolId, take, {
-        maxInboundStreams: MAX_STREAMS,
+        maxInboundStreams: open ? OPEN_STREAMS : MAX_STREAMS,
         maxOutboundStreams: MAX_STREAMS,
         runOnLimitedConnection: true,
       })

@@ -16,7 +16,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p } from 'libp2p'
 import { deriveAuthority } from '../../node/secret.ts'
 import { issueToken } from '../../node/token.ts'
-import { frame, KIND, writeFrame } from '../../protocols/wire/frame.ts'
+import { type Frame, frame, KIND, writeFrame } from '../../protocols/wire/frame.ts'
 import { Writer } from '../../protocols/wire/protobuf.ts'
 import { until } from './until.ts'
 
@@ -46,24 +46,25 @@ export const watch = (stream: Stream): { bytes(): number; text(): string; gone()
   }
 }
 
-/** The first frame of a link, and one request. */
-export const requestBytes = (method: string, input: unknown, version = '1.0.0'): Uint8Array => {
-  const hello = frame(KIND.hello, 0)
-  hello.hello = {
-    version,
-    encodings: [],
-    maxMessageBytes: 1 << 22,
-    session: new Uint8Array(8),
-    startedAtMs: Date.now(),
-  }
-  const request = frame(KIND.request, 1, Buffer.from(JSON.stringify(input)))
-  request.method = method
-  request.timeoutMs = 5_000
+export const request = (method: string, payload: Uint8Array): Frame => {
+  const made = frame(KIND.request, 1, payload)
+  made.method = method
+  made.timeoutMs = 5_000
+  return made
+}
+
+/** The first bytes of a link: a HELLO, and then these frames. */
+export const linkBytes = (...frames: Frame[]): Uint8Array => {
+  const first = frame(KIND.hello, 0)
+  const session = new Uint8Array(8)
+  first.hello = { version: '1.0.0', encodings: [], maxMessageBytes: 1 << 22, session, startedAtMs: Date.now() }
   const out = new Writer(1024)
-  writeFrame(out, hello)
-  writeFrame(out, request)
+  for (const each of [first, ...frames]) writeFrame(out, each)
   return out.finish()
 }
+
+export const requestBytes = (method: string, input: unknown): Uint8Array =>
+  linkBytes(request(method, Buffer.from(JSON.stringify(input))))
 
 export const startRawPeer = async (): Promise<RawPeer> => {
   const privateKey = await generateKeyPair('Ed25519')
