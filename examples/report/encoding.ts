@@ -72,14 +72,14 @@ const decodeAs = (encoding: 'utf-8' | 'utf-16le' | 'utf-16be', bytes: Buffer, cu
 const asUtf16 = (encoding: 'utf-16le' | 'utf-16be', bytes: Buffer, cut: boolean): Decoded | undefined => {
   const text = decodeAs(encoding, bytes, cut)
   const strange = count(text, /[\p{Cn}\p{Co}\p{Cs}\uFFFD]|(?![\t\n\r])\p{Cc}/gu)
-  if (strange > text.length * MAX_STRANGE_SHARE) return undefined
+  if (strange > Math.max(1, text.length * MAX_STRANGE_SHARE)) return undefined
   return { text, encoding, replaced: replacements(text) }
 }
 
 const asUtf32 = (encoding: 'utf-32le' | 'utf-32be', bytes: Buffer): Decoded | undefined => {
   const text = utf32(bytes.subarray(4), encoding === 'utf-32le')
   const replaced = replacements(text)
-  return replaced > text.length * MAX_STRANGE_SHARE ? undefined : { text, encoding, replaced }
+  return replaced > Math.max(1, text.length * MAX_STRANGE_SHARE) ? undefined : { text, encoding, replaced }
 }
 
 const startsWith = (bytes: Buffer, ...mark: number[]): boolean => mark.every((byte, at) => bytes[at] === byte)

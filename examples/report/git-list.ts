@@ -56,15 +56,16 @@ const git = (folder: string, args: string[], options: GitOptions): Promise<Buffe
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     })
     const chunks: Buffer[] = []
+    const maxBytes = options.maxBytes ?? MAX_LISTING_BYTES
     let bytes = 0
     child.stdout.on('data', (chunk: Buffer) => {
       bytes += chunk.length
-      if (bytes > (options.maxBytes ?? MAX_LISTING_BYTES)) child.kill()
+      if (bytes > maxBytes) child.kill()
       else chunks.push(chunk)
     })
     // No git on this machine and an abort both mean: no listing.
     child.on('error', () => resolve(undefined))
-    child.on('close', (code) => resolve(code === 0 ? Buffer.concat(chunks) : undefined))
+    child.on('close', (code) => resolve(code === 0 && bytes <= maxBytes ? Buffer.concat(chunks) : undefined))
   })
 
 const split = (listing: Buffer): string[] => byteString(listing).split('\0').filter(Boolean)

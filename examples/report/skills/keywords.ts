@@ -197,7 +197,10 @@ const mostWritten = (written: Map<string, number>): string => {
   return best
 }
 
-/** S(kw) of the paper, but with the logarithm of the frequency: phrases say more to a reader than single words. */
+/**
+ * S(kw) of the paper, but with the logarithm of the frequency, and better for a phrase that occurs more than once: it says
+ * more to a reader than a single word. Words that stood together once are hardly a phrase.
+ */
 const scorePhrase = ({ keys, frequency }: Candidate, scores: Map<string, number>): number => {
   let product = 1
   let sum = 0
@@ -206,7 +209,8 @@ const scorePhrase = ({ keys, frequency }: Candidate, scores: Map<string, number>
     product *= score
     sum += score
   }
-  return product / ((1 + Math.log(frequency)) * (1 + sum) * keys.length)
+  const bonus = frequency > 1 ? keys.length : 1 / keys.length ** 2
+  return product / ((1 + Math.log(frequency)) * (1 + sum) * bonus)
 }
 
 /** A phrase says nothing new where all its words, or all but one, were chosen already. */

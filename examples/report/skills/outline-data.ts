@@ -120,7 +120,7 @@ export const keysOf = (text: string, lines: string[], language: Language): { tit
     case 'Lock file':
       return text.startsWith('{') ? json(text) : { items: [] }
     case 'YAML':
-      return { items: matching(lines, /^["']?([\p{L}\p{N}_$.\-/ ]{1,100}?)["']?:(?:\s|$)/u) }
+      return { items: matching(lines, /^["']?([\p{L}\p{N}_$./][\p{L}\p{N}_$.\-/ ]{0,100}?)["']?:(?:\s|$)/u) }
     case 'TOML':
     case 'INI':
       return { items: sections(lines) }

@@ -89,6 +89,9 @@ const withoutClosing = (text: string): string => {
   return /^#+$/.test(words.at(-1) ?? '') ? words.slice(0, -1).join(' ') : text
 }
 
+/** A heading with at most a few elements in it. */
+const HTML_HEADING = /<h([1-6])\b[^<>]{0,300}>([^<]{0,300}(?:<(?!\/?h[1-6])[^<>]{0,200}>[^<]{0,200}){0,8})/gi
+
 const html = (text: string, language: Language): Headings => {
   if (language.name === 'XML') {
     const root = /<([\p{L}_][\w:.-]{0,100})[\s/>]/u.exec(text.slice(0, 10_000))?.[1]
@@ -97,13 +100,11 @@ const html = (text: string, language: Language): Headings => {
   const items: Item[] = []
   let line = 1
   let counted = 0
-  for (const match of text.matchAll(
-    /<(?:h([1-6])|title)\b[^<>]{0,300}>([^<]{0,300}(?:<(?!\/h)[^<>]{0,200}>[^<]{0,200}){0,4})/gi,
-  )) {
+  for (const match of text.matchAll(HTML_HEADING)) {
     const before = text.slice(counted, match.index)
     line += before.split('\n').length - 1
     counted = match.index
-    if (match[1] !== undefined) items.push(...heading(Number(match[1]), (match[2] ?? '').replace(/\s+/g, ' '), line))
+    items.push(...heading(Number(match[1]), (match[2] ?? '').replace(/\s+/g, ' '), line))
   }
   const title = /<title\b[^<>]{0,300}>([^<]{1,300})/i.exec(text.slice(0, 100_000))?.[1]?.trim() ?? titleOf(items)
   return { items, ...(title === undefined ? {} : { title: title.replace(/\s+/g, ' ') }) }

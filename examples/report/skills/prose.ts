@@ -26,9 +26,11 @@ export const sample = (text: string, limit = MAX_PROSE): string => {
   if (text.length <= limit) return text
   const head = Math.floor(limit / 2)
   const stretch = Math.floor((limit - head) / STRETCHES)
-  const step = Math.floor((text.length - head) / STRETCHES)
   const parts = [text.slice(0, head)]
-  for (let at = 1; at <= STRETCHES; at += 1) parts.push(text.slice(head + at * step - stretch, head + at * step))
+  for (let at = 1; at <= STRETCHES; at += 1) {
+    const end = head + Math.floor((at * (text.length - head)) / STRETCHES)
+    parts.push(text.slice(end - stretch, end))
+  }
   return parts.join('\n\n').toWellFormed()
 }
 
@@ -38,11 +40,11 @@ const ENTITIES: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"'
 const withoutMarkup = (text: string): string =>
   text
     .replace(/!\[([^\][\n]{0,500})\]\([^()\n]{0,1000}\)/g, '$1')
-    .replace(/\[([^\][\n]{1,500})\](?:\([^()\n]{0,1000}\)|\[[^\][\n]{0,200}\])/g, '$1')
+    .replace(/(?<!\\)\[([^\][\n]{1,500})\](?:\([^()\n]{0,1000}\)|\[[^\][\n]{0,200}\])/g, '$1')
     .replace(/<(https?:\/\/[^<>\s]{1,1000})>/g, '$1')
     .replace(/<[a-zA-Z/!][^<>]{0,500}>/g, '')
     .replace(/&(amp|lt|gt|quot|apos|nbsp|#39);/g, (_, name: string) => ENTITIES[name] ?? ' ')
-    .replace(/(\*{1,3}|~~)(?=\S)([^*~]{1,2000})\1/g, '$2')
+    .replace(/(?<!\\)(\*{1,3}|~~)(?=\S)([^*~]{1,2000})(?<!\\)\1/g, '$2')
     .replace(/(?<![\p{L}\p{N}])(_{1,3})(?=\S)([^_]{1,2000})\1(?![\p{L}\p{N}])/gu, '$2')
     .replace(/\\([!-/:-@[-`{-~])/g, '$1')
 

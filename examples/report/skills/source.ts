@@ -29,6 +29,8 @@ const OPENERS: Record<CommentStyle, RegExp> = {
   percent: /%|"/g,
 }
 
+const LINE_COMMENTS = new Set(['//', '#', '--', ';', '%'])
+
 const lineEnd = (text: string, from: number): number => {
   const end = text.indexOf('\n', from)
   return end < 0 ? text.length : end
@@ -137,7 +139,7 @@ export const takeApart = (text: string, language: Language): SourceParts => {
   const opener = new RegExp(OPENERS[language.comments ?? 'hash'])
   let kept = 0
   let line = 1
-  /** Line of the last line comment, which a comment on the next line continues. */
+  /** Line of the last comment that had a line of its own; one on the next line continues it. */
   let runLine = -1
   for (let match = opener.exec(text); match !== null; match = opener.exec(text)) {
     const at = match.index
@@ -152,7 +154,9 @@ export const takeApart = (text: string, language: Language): SourceParts => {
     if (comment) {
       const words = stripSigns(body(raw, match[0]))
       const previous = comments.at(-1)
-      const isLineComment = inside === 0 && match[0] !== '/*'
+      const lineStart = before.lastIndexOf('\n') + 1
+      const isAlone = (lineStart > 0 || kept === 0) && before.slice(lineStart).trim() === ''
+      const isLineComment = isAlone && LINE_COMMENTS.has(match[0])
       const continues = isLineComment && runLine === line - 1 && before.trim() === ''
       if (continues && previous !== undefined) previous.text += `\n${words}`
       else comments.push({ text: words, line })

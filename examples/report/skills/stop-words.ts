@@ -26,7 +26,7 @@ const OTHERS: ReadonlySet<string>[] = [
   list(`aber alle als also am an auch auf aus bei bin bis bist da damit dann das dass dem den denn der des die dies diese
     dieser dieses doch dort du durch ein eine einem einen einer eines er es für haben hat hier ich ihr im in ist ja jede
     kann kein keine können man mehr mit muss nach nicht noch nur ob oder ohne sehr sein seine sich sie sind so soll über um
-    und uns unter vom von vor war was weil wenn werden wie wieder wir wird wo zu zum zur`),
+    und uns unter vom von vor war was weil weiter wenn werden wie wieder wir wird wo zu zum zur anderen andere`),
   list(`à ai au aussi aux avec c'est ce ces cette ceux comme dans de des donc du elle elles en entre est et été être eux il
     ils je la le les leur leurs lui mais même mes moi mon ne nos notre nous on ont ou où par pas peut plus pour qu que qui
     sa sans se ses si son sont sous sur ta tout toute tous très tu un une vos votre vous y`),

@@ -32,9 +32,16 @@ export const wordsOf = function* (text: string): Generator<string> {
   }
 }
 
-/** A full stop after one of these ends no sentence. */
+/** A full stop after one of these, or after a single capital letter, ends no sentence. */
 const ABBREVIATION =
-  /(?:^|[\s([])(?:e\.g|i\.e|etc|vs|cf|ca|al|approx|resp|incl|fig|no|vol|pp?|sec|ch|eq|dr|mr|mrs|ms|prof|st|inc|ltd|bzw|usw|z\.\s?B|d\.\s?h|M|Mme|Sr|Sra|\p{Lu})\.\s*$/iu
+  /(?<![\p{L}\p{N}])(?:e\.g|i\.e|etc|vs|cf|ca|al|approx|resp|incl|fig|no|vol|pp|sec|ch|eq|dr|mr|mrs|ms|prof|st|inc|ltd|bzw|usw|z\.\s?b|d\.\s?h|mme|sr|sra)\.\s{0,20}$/iu
+const INITIAL = /(?<![\p{L}\p{N}])\p{Lu}\.\s{0,20}$/u
+const END = /[.!?。！？…"”’)\]:;\s]$/u
+
+const goesOn = (text: string): boolean => {
+  const tail = text.slice(-32)
+  return !END.test(tail) || ABBREVIATION.test(tail) || INITIAL.test(tail)
+}
 
 /** The sentences of one paragraph; a run without an end is cut at 4,096 characters. */
 export const sentencesOf = (paragraph: string): string[] => {
@@ -43,8 +50,7 @@ export const sentencesOf = (paragraph: string): string[] => {
   for (const chunk of chunks(paragraph, CHUNK)) {
     for (const { segment } of sentences.segment(chunk)) {
       open += segment
-      if (open.length < CHUNK && (ABBREVIATION.test(segment.slice(-24)) || !/[.!?。！？…"”’)\]:;\s]$/u.test(segment)))
-        continue
+      if (open.length < CHUNK && goesOn(open)) continue
       found.push(open.trim())
       open = ''
     }
