@@ -1,0 +1,171 @@
+/** Processes that are killed or frozen in the middle of work. */
+import assert from 'node:assert/strict'
+import { after, before, beforeEach, describe, it } from 'node:test'
+import { makeSecret } from '../../node/index.ts'
+import { isParleyError } from '../../protocols/errors.ts'
+import { BRISK, type OwnMesh, startMesh, stopMeshes, untilKnown } from '../support/meshes.ts'
+import { probe } from '../support/probe.ts'
+import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
+import { failureOf, timed, until } from '../support/until.ts'
+
+/** Generous for a loaded machine; on a free one it takes some 20 ms. */
+const QUICKLY_MS = 1_500
+
+describe('when a process dies', { timeout: 90_000 }, () => {
+  const secret = makeSecret()
+  const common = { mesh: 'mortal', secret, timings: BRISK }
+  let ours: OwnMesh
+  let peers: Peer[] = []
+  let serial = 0
+
+  /** Two peers are there at the beginning of each test. */
+  const refill = async (): Promise<void> => {
+    const missing = 2 - peers.length
+    const fresh = await Promise.all(
+      Array.from({ length: missing }, () => {
+        serial += 1
+        return startPeer({ ...common, name: `peer-${serial}`, join: ours.mesh.self.addresses })
+      }),
+    )
+    peers.push(...fresh)
+    await untilKnown(ours.mesh, ...peers.map(({ id }) => id))
+  }
+  const pair = (): [Peer, Peer] => {
+    const [one, other] = peers
+    assert.ok(one !== undefined && other !== undefined)
+    return [one, other]
+  }
+  const kill = async (peer: Peer): Promise<void> => {
+    peers = peers.filter((other) => other !== peer)
+    await peer.kill()
+  }
+  const holds = async (peer: Peer, tag: string): Promise<boolean> =>
+    (await peer.ask('journal', undefined)).held.includes(tag)
+
+  before(async () => {
+    ours = await startMesh({ ...common, name: 'ours' })
+  })
+  beforeEach(refill)
+  after(async () => {
+    endProcesses()
+    await stopMeshes()
+  })
+
+  it('a call in work there fails with COM002 at once, and is not made again', async () => {
+    const [victim, other] = pair()
+    const call = ours.mesh.to(victim.id, probe).hold({ tag: 'killed' })
+    await until('it is in work', () => holds(victim, 'killed'))
+    const { ms, value: error } = await timed(() => Promise.all([failureOf(call), kill(victim)]).then(([e]) => e))
+    assert.ok(isParleyError(error, 'COM002'), `${error}`)
+    assert.equal(error.details.sent, true)
+    assert.ok(ms < QUICKLY_MS, `${ms} ms`)
+    assert.equal(await holds(other, 'killed'), false)
+  })
+
+  it('any() goes on to another peer where the method is idempotent', async () => {
+    const failedOver: string[] = []
+    const call = ours.mesh
+      .any(probe)
+      .holdAgain({ tag: 'moved' }, { exclude: [ours.mesh.self.id], onFailover: (peer) => failedOver.push(peer) })
+    const victim = await until('one of them has it', async () => {
+      for (const peer of peers) if (await holds(peer, 'moved')) return peer
+      return undefined
+    })
+    const survivor = peers.find((peer) => peer !== victim)
+    assert.ok(survivor !== undefined)
+    const { ms } = await timed(async () => {
+      await kill(victim)
+      await until('the other one has it', () => holds(survivor, 'moved'))
+    })
+    assert.ok(ms < QUICKLY_MS, `${ms} ms`)
+    await survivor.ask('release', {})
+    assert.deepEqual(await call, { tag: 'moved' })
+    assert.deepEqual(failedOver, [victim.id])
+  })
+
+  it('any() does not where it is not', async () => {
+    const call = ours.mesh.any(probe).hold({ tag: 'once only' }, { exclude: [ours.mesh.self.id] })
+    const victim = await until('one of them has it', async () => {
+      for (const peer of peers) if (await holds(peer, 'once only')) return peer
+      return undefined
+    })
+    const [error] = await Promise.all([failureOf(call), kill(victim)])
+    assert.ok(isParleyError(error, 'COM002'))
+    const [survivor] = peers
+    assert.ok(survivor !== undefined)
+    assert.equal(await holds(survivor, 'once only'), false)
+  })
+
+  it('a stream hands over what came and then fails with COM002', async () => {
+    const [victim] = pair()
+    const numbers: number[] = []
+    const error = await failureOf(
+      (async () => {
+        for await (const { n } of ours.mesh.to(victim.id, probe).count({ to: 10_000_000 })) {
+          numbers.push(n)
+          if (n === 500) void kill(victim)
+        }
+      })(),
+    )
+    assert.ok(isParleyError(error, 'COM002'), `${error}`)
+    assert.ok(numbers.length >= 500)
+    assert.ok(numbers.every((n, i) => n === i + 1))
+  })
+
+  it('the handler that works for it is told', async () => {
+    const [caller] = pair()
+    await caller.ask('begin', { to: ours.mesh.self.id, method: 'hold', input: { tag: 'orphan' } })
+    await until('it is in work', () => ours.journal.held.includes('orphan'))
+    const { ms } = await timed(async () => {
+      await kill(caller)
+      await until('the handler was told', () => ours.journal.aborted.some(({ tag }) => tag === 'orphan'))
+    })
+    assert.ok(ms < QUICKLY_MS, `${ms} ms`)
+    await until('its slot is free', () => ours.mesh.figures().active === 0)
+  })
+
+  it('it leaves the view of all within a few seconds', async () => {
+    const [victim, observer] = pair()
+    const { ms } = await timed(async () => {
+      await kill(victim)
+      await until('we dropped it', () => ours.mesh.directory.get(victim.id) === undefined)
+      await until('the other dropped it', async () => {
+        const { agents, members } = await observer.ask('facts', undefined)
+        return !agents.some(({ peer }) => peer === victim.id) && !members.some(({ id }) => id === victim.id)
+      })
+    })
+    assert.ok(ms < 5_000, `${ms} ms`)
+    assert.ok(ours.mesh.directory.offers('probe', 1).every(({ peer }) => peer !== victim.id))
+  })
+
+  it('a frozen one is suspected, avoided, cut off, and taken back when it thaws', async () => {
+    const [victim, other] = pair()
+    const pending = failureOf(ours.mesh.to(victim.id, probe).hold({ tag: 'frozen' }), 20_000)
+    await until('it is in work', () => holds(victim, 'frozen'))
+    const frozenAt = performance.now()
+    victim.freeze()
+    try {
+      await until('it is suspected', () => ours.mesh.directory.get(victim.id)?.state === 'suspect')
+      assert.ok(performance.now() - frozenAt < BRISK.deadAfterMs, 'before it is cut off')
+      assert.ok(ours.mesh.members().some(({ id }) => id === victim.id))
+      for (let i = 0; i < 30; i += 1) {
+        const { id } = await ours.mesh.any(probe).who({}, { exclude: [ours.mesh.self.id] })
+        assert.equal(id, other.id)
+      }
+      const error = await pending
+      const ms = performance.now() - frozenAt
+      assert.ok(isParleyError(error, 'COM002'), `${error}`)
+      assert.ok(ms > BRISK.deadAfterMs * 0.8 && ms < BRISK.deadAfterMs + 3_000, `${ms} ms`)
+      await until('it is disconnected', () => !ours.mesh.members().some(({ id }) => id === victim.id))
+    } finally {
+      victim.thaw()
+    }
+    await until('it is back', () => ours.mesh.members().some(({ id }) => id === victim.id))
+    await until('it is trusted again', () => ours.mesh.directory.get(victim.id)?.state === 'alive')
+    assert.deepEqual(await ours.mesh.to(victim.id, probe).echo({ text: 'awake' }), { text: 'awake' })
+    await until('it knows the other again', async () => {
+      const { members } = await victim.ask('facts', undefined)
+      return members.length === 2
+    })
+  })
+})
