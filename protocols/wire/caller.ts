@@ -1,16 +1,17 @@
 /**
  * The calling side of a link.
  *
- * State: the exchanges that are open (at most maxInFlight), the calls that wait (at most maxQueuedCalls), and the numbers
- * of the last exchanges that were given up, so that their late answers are known for what they are: quarantined and
- * counted, never handed to another call. Every call ends: by its answer, its deadline, its signal, or the link's end.
+ * State: the exchanges that are open, at most maxInFlight; further calls wait (waiting-line.ts), and answers that come too
+ * late are quarantined (late-replies.ts). Every call ends: by its answer, its deadline, its signal, or the link's end.
  */
 import { fromFault, ParleyError } from '../errors.ts'
+import type { Stop } from '../port.ts'
 import { aborted, checkCall, expired, type OutCall, timedOut, unexpected } from './call.ts'
 import { createDrain } from './drain.ts'
 import type { Duplex } from './duplex.ts'
 import { type Frame, frame, KIND, type WireFault } from './frame.ts'
 import { createItemReader } from './item-reader.ts'
+import { createLateReplies, type LateReply } from './late-replies.ts'
 import { type LinkDeps, openWire, type Wire } from './link.ts'
 import { createJoiner } from './parts.ts'
 import { decodePayload } from './payload.ts'
@@ -18,13 +19,7 @@ import { createWaitingLine } from './waiting-line.ts'
 
 export type { OutCall } from './call.ts'
 
-export interface LateReply {
-  exchange: number
-  label: string
-  kind: number
-  bytes: number
-  atMs: number
-}
+export type { LateReply } from './late-replies.ts'
 
 export interface Caller {
   /** @returns the answer's bytes; for a call with replyTo, the id of the request, once the peer took it on */
@@ -56,8 +51,6 @@ interface Open {
   dropped: boolean
 }
 
-const MAX_ABANDONED = 1024
-const MAX_LATE = 32
 const ANSWERS: ReadonlySet<number> = new Set([KIND.response, KIND.item, KIND.end, KIND.error, KIND.ack])
 const NO_FAULT: WireFault = { code: 'APP001', message: 'the peer failed', hint: '', details: new Uint8Array(0) }
 
@@ -92,8 +85,7 @@ export const createCaller = (
   const startedAtMs = Math.floor(deps.clock.now())
   const openedAt = deps.clock.monotonic()
   const open = new Map<number, Open>()
-  const abandoned = new Map<number, string>()
-  const late: LateReply[] = []
+  const late = createLateReplies(deps.clock)
   // Answers are asked for: the bound for one is the message's, for all it is what the window lets in.
   const joiner = createJoiner(limits.maxMessageBytes, limits.maxMessageBytes * limits.maxInFlight)
   let exchanges = 0
@@ -111,13 +103,6 @@ export const createCaller = (
       details: { sent },
       ...(gone === undefined ? {} : { cause: gone }),
     })
-
-  const remember = (exchange: number, label: string): void => {
-    abandoned.set(exchange, label)
-    if (abandoned.size <= MAX_ABANDONED) return
-    const oldest = abandoned.keys().next().value
-    if (oldest !== undefined) abandoned.delete(oldest)
-  }
 
   const line = createWaitingLine({
     clock: deps.clock,
@@ -148,7 +133,7 @@ export const createCaller = (
   const giveUp = (exchange: number, error: unknown): void => {
     const entry = settle(exchange)
     if (entry === undefined) return
-    remember(exchange, entry.label)
+    late.expect(exchange, entry.label)
     entry.dropped = true
     const cancel = frame(KIND.cancel, exchange)
     // It may overtake: what is left of the request is not sent any more.
@@ -158,20 +143,12 @@ export const createCaller = (
   }
 
   const quarantine = (received: Frame): void => {
-    const label = abandoned.get(received.exchange)
-    if (label === undefined && (received.exchange === 0 || received.exchange > exchanges)) {
+    if (received.exchange === 0 || received.exchange > exchanges) {
       counts.unknownFrames += 1
       return
     }
     counts.lateReplies += 1
-    late.push({
-      exchange: received.exchange,
-      label: label ?? 'unknown',
-      kind: received.kind,
-      bytes: received.payload.length,
-      atMs: deps.clock.now(),
-    })
-    if (late.length > MAX_LATE) late.shift()
+    late.add(received)
   }
 
   const onFrame = (received: Frame): void => {
@@ -222,10 +199,11 @@ export const createCaller = (
 
   const fits = (call: OutCall): void => checkCall(call, wire.peer()?.maxMessageBytes || limits.maxMessageBytes)
 
-  const enter = (call: OutCall, deadlineAt: number, start: () => void, fail: (error: unknown) => void): void => {
-    if (call.signal?.aborted) fail(aborted(call.signal))
-    else if (gone !== undefined || closing) fail(lost(false))
-    else line.enter(call, deadlineAt, start, fail)
+  /** @returns takes the call back while it still waits for a place */
+  const enter = (call: OutCall, deadlineAt: number, start: () => void, fail: (error: unknown) => void): Stop => {
+    if (!call.signal?.aborted && gone === undefined && !closing) return line.enter(call, deadlineAt, start, fail)
+    fail(call.signal?.aborted ? aborted(call.signal) : lost(false))
+    return () => {}
   }
 
   /** Opens an exchange and sends its first frame; it ends by settle() or giveUp(). */
@@ -320,10 +298,10 @@ export const createCaller = (
   const stream = (call: OutCall): AsyncIterableIterator<Uint8Array> => {
     const window = limits.streamWindow
     let exchange = 0
+    let leaveLine: Stop = () => {}
     const opened = (): void => {
       const deadlineAt = deps.clock.monotonic() + call.timeoutMs
       const start = (): void => {
-        if (reader.done()) return
         exchange = begin(KIND.request, call, deadlineAt, window, {
           fail: (error) => reader.finish({ error }),
           answer(kind, payload) {
@@ -337,7 +315,7 @@ export const createCaller = (
       }
       try {
         fits(call)
-        enter(call, deadlineAt, start, (error) => reader.finish({ error }))
+        leaveLine = enter(call, deadlineAt, start, (error) => reader.finish({ error }))
       } catch (error) {
         reader.finish({ error })
       }
@@ -352,6 +330,7 @@ export const createCaller = (
         wire.send(grant)
       },
       giveUp() {
+        leaveLine()
         if (exchange > 0) giveUp(exchange, undefined)
       },
     })
@@ -367,7 +346,7 @@ export const createCaller = (
     queuedBytes: () => wire.outbox.queuedBytes(),
     peerLoad: () => load,
     peerVersion: () => wire.peer()?.version,
-    late: () => late,
+    late: late.list,
     closed: () => gone !== undefined || closing,
     async close(drainMs) {
       if (gone !== undefined) return

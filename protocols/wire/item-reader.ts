@@ -25,7 +25,6 @@ export interface ItemReader {
   item(payload: Uint8Array): void
   /** The stream ended, well or with an error; what waits is still read. */
   finish(error?: { error: unknown }): void
-  done(): boolean
 }
 
 export const createItemReader = (source: ItemSource): ItemReader => {
@@ -121,6 +120,5 @@ export const createItemReader = (source: ItemSource): ItemReader => {
       waiter.resolve({ value: payload, done: false })
     },
     finish,
-    done: () => done,
   }
 }

@@ -5,7 +5,7 @@
  * starts, when its time is over, when its signal is aborted, or when the link is gone.
  */
 import { ParleyError } from '../errors.ts'
-import type { Clock, Timers } from '../port.ts'
+import type { Clock, Stop, Timers } from '../port.ts'
 import { aborted, type OutCall, timedOut } from './call.ts'
 
 export interface LineOptions {
@@ -26,14 +26,20 @@ export interface LineOptions {
 }
 
 export interface WaitingLine {
-  /** Calls `start` now or when there is a place, at most until `deadlineAt` (monotonic); otherwise `fail`. */
-  enter(call: OutCall, deadlineAt: number, start: () => void, fail: (error: unknown) => void): void
+  /**
+   * Calls `start` now or when there is a place, at most until `deadlineAt` (monotonic); otherwise `fail`.
+   * @returns leaves the line, if the call still waits: then neither is called
+   */
+  enter(call: OutCall, deadlineAt: number, start: () => void, fail: (error: unknown) => void): Stop
   /** Starts as many as there are places. */
   admit(): void
   /** Sends all away: the link is gone. */
   clear(): void
   size(): number
 }
+
+/** For a call that does not wait. */
+const NOWHERE: Stop = () => {}
 
 export const createWaitingLine = (options: LineOptions): WaitingLine => {
   const waiting = new Set<() => void>()
@@ -60,7 +66,7 @@ export const createWaitingLine = (options: LineOptions): WaitingLine => {
     enter(call, deadlineAt, start, fail) {
       if (waiting.size === 0 && options.place() && !options.full()) {
         start()
-        return
+        return NOWHERE
       }
       if (waiting.size >= options.maxWaiting) {
         options.onRefused()
@@ -70,7 +76,7 @@ export const createWaitingLine = (options: LineOptions): WaitingLine => {
             details: { retryAfterMs: 100 },
           }),
         )
-        return
+        return NOWHERE
       }
       const leave = (): void => {
         waiting.delete(go)
@@ -97,6 +103,11 @@ export const createWaitingLine = (options: LineOptions): WaitingLine => {
       call.signal?.addEventListener('abort', onAbort, { once: true })
       waiting.add(go)
       admit()
+      return () => {
+        if (!waiting.has(go)) return
+        leave()
+        options.onLeave()
+      }
     },
     admit,
     clear() {
