@@ -1,0 +1,332 @@
+/**
+ * A caller and a responder over a duplex in memory, with time that a test moves, and with every frame that travels
+ * between them on record. Also one end alone, with frames written by hand at the other.
+ *
+ * Real: everything in protocols/wire, zlib. Virtual: time, randomness, the connection.
+ */
+import * as zlib from 'node:zlib'
+import type { AnyProtocol, Handlers } from '../../protocols/define.ts'
+import { ParleyError } from '../../protocols/errors.ts'
+import type { Compression, Encoding, Fields } from '../../protocols/port.ts'
+import { type Caller, createCaller, type OutCall } from '../../protocols/wire/caller.ts'
+import { type CallerCodec, callerCodec, compile, type Endpoint } from '../../protocols/wire/contract.ts'
+import { type Duplex, duplexPair } from '../../protocols/wire/duplex.ts'
+import { type Extra, type Frame, type Hello, KIND, writeFrame } from '../../protocols/wire/frame.ts'
+import { createInbox } from '../../protocols/wire/inbox.ts'
+import { type LinkCounts, type LinkDeps, type LinkLimits, linkCounts } from '../../protocols/wire/link.ts'
+import { Writer } from '../../protocols/wire/protobuf.ts'
+import { createResponder, type Reply, type Responder } from '../../protocols/wire/responder.ts'
+import { createSlots, type Slots } from '../../protocols/wire/slots.ts'
+import { createRandom, createVirtualTime, type VirtualTime } from './virtual-time.ts'
+
+export const LIMITS: LinkLimits = {
+  maxMessageBytes: 256 * 1024,
+  maxFrameBytes: 64 * 1024,
+  partBytes: 16 * 1024,
+  maxInFlight: 1024,
+  maxQueuedCalls: 64,
+  maxQueuedBytes: 256 * 1024,
+  maxUnsentBytes: 64 * 1024,
+  streamWindow: 8,
+  compressMinBytes: 0,
+}
+
+export const START_MS = 1_700_000_000_000
+
+/** What a platform can do, by zlib; `encodings` in order of preference. */
+export const compression = (...encodings: Exclude<Encoding, 'identity'>[]): Compression => ({
+  encodings,
+  async compress(encoding, bytes) {
+    return encoding === 'zstd' ? zlib.zstdCompressSync(bytes) : zlib.gzipSync(bytes)
+  },
+  decompress(encoding, bytes, maxBytes) {
+    const options = { maxOutputLength: maxBytes }
+    return encoding === 'zstd' ? zlib.zstdDecompressSync(bytes, options) : zlib.gunzipSync(bytes, options)
+  },
+})
+
+export interface LogLine {
+  message: string
+  fields: Fields
+}
+
+export interface End {
+  deps: LinkDeps & { random(bytes: number): Uint8Array }
+  counts: LinkCounts
+  logs: LogLine[]
+}
+
+/** What createCaller and createResponder both need. */
+export const createEnd = (time: VirtualTime, limits: LinkLimits, able: Compression = compression(), seed = 1): End => {
+  const random = createRandom(seed)
+  const logs: LogLine[] = []
+  const record = (message: string, fields: Fields = {}): void => {
+    logs.push({ message, fields })
+  }
+  const counts = linkCounts()
+  return {
+    counts,
+    logs,
+    deps: {
+      clock: { now: () => START_MS + time.now(), monotonic: () => 5000 + time.now() },
+      timers: time,
+      log: { error: record, warn: record, info: record },
+      compression: able,
+      defer: queueMicrotask,
+      limits,
+      counts,
+      random: (bytes) => Uint8Array.from({ length: bytes }, () => Math.floor(random() * 256)),
+    },
+  }
+}
+
+/** Records the frames that are sent through a duplex. */
+const tap = (duplex: Duplex, seen: Frame[]): Duplex => {
+  const inbox = createInbox(16 * 1024 * 1024)
+  return {
+    ...duplex,
+    send(bytes) {
+      inbox.push(bytes.slice(), (frame) => seen.push(frame))
+      duplex.send(bytes)
+    },
+  }
+}
+
+export interface CallSettings {
+  signal?: AbortSignal
+  timeoutMs?: number
+  ttlMs?: number
+  priority?: number
+  extra?: Extra
+}
+
+export interface PairOptions {
+  time?: VirtualTime
+  limits?: Partial<LinkLimits>
+  callerLimits?: Partial<LinkLimits>
+  responderLimits?: Partial<LinkLimits>
+  callerCan?: Compression
+  responderCan?: Compression
+  slots?: Slots
+  /** The contract that the caller was written with; the served one unless told. */
+  callerContract?: AnyProtocol
+  reply?(reply: Reply): Promise<void>
+}
+
+export interface Pair {
+  time: VirtualTime
+  caller: Caller
+  responder: Responder
+  callerEnd: End
+  responderEnd: End
+  /** Frames sent by the caller, and by the responder. */
+  toResponder: Frame[]
+  toCaller: Frame[]
+  slots: Slots
+  /** What the responder told of finished requests: `echo ok`. */
+  finished: string[]
+  replies: Reply[]
+  /** The duplexes below, to pause, break or close them. */
+  below: { caller: Duplex; responder: Duplex }
+  outCall(method: string, input: unknown, settings?: CallSettings): OutCall
+  unary(method: string, input: unknown, settings?: CallSettings): Promise<unknown>
+  oneWay(method: string, input: unknown, settings?: CallSettings): Promise<void>
+  stream(method: string, input: unknown, settings?: CallSettings): AsyncIterableIterator<unknown>
+  kinds(frames: Frame[]): string[]
+}
+
+const KIND_NAMES = new Map<number, string>(Object.entries(KIND).map(([name, kind]) => [kind, name]))
+/** Names of the frames' kinds, without HELLO. */
+export const kinds = (frames: Frame[]): string[] =>
+  frames.filter((frame) => frame.kind !== KIND.hello).map((frame) => KIND_NAMES.get(frame.kind) ?? `${frame.kind}`)
+
+const routeOf =
+  (methods: ReadonlyMap<string, Endpoint>) =>
+  (method: string): Endpoint => {
+    const endpoint = methods.get(method)
+    if (endpoint !== undefined) return endpoint
+    throw new ParleyError('MSG004', `there is no method ${method}`, { hint: 'update the older node' })
+  }
+
+export interface ServeOptions {
+  time: VirtualTime
+  limits?: Partial<LinkLimits>
+  can?: Compression
+  slots?: Slots
+  reply?(reply: Reply): Promise<void>
+}
+
+export interface Serving {
+  responder: Responder
+  end: End
+  slots: Slots
+  finished: string[]
+  replies: Reply[]
+}
+
+export const serve = <P extends AnyProtocol>(
+  duplex: Duplex,
+  protocol: P,
+  handlers: Handlers<P>,
+  options: ServeOptions,
+): Serving => {
+  const end = createEnd(options.time, { ...LIMITS, ...options.limits }, options.can, 2)
+  const slots = options.slots ?? createSlots(4096, 4096)
+  const finished: string[] = []
+  const replies: Reply[] = []
+  const responder = createResponder(
+    duplex,
+    {
+      ...end.deps,
+      slots,
+      route: routeOf(compile(protocol, handlers).methods),
+      reply:
+        options.reply ??
+        (async (reply) => {
+          replies.push(reply)
+        }),
+      load: () => slots.active() + slots.queued(),
+      done: (endpoint, status) => finished.push(`${endpoint} ${status}`),
+    },
+    { id: 'bob', protocol: protocol.name, version: protocol.version, peer: 'alice', onClose() {} },
+  )
+  return { responder, end, slots, finished, replies }
+}
+
+/** A whole link: `protocol` served on one side, called from the other. */
+export const createPair = <P extends AnyProtocol>(
+  protocol: P,
+  handlers: Handlers<P>,
+  options: PairOptions = {},
+): Pair => {
+  const time = options.time ?? createVirtualTime()
+  const [left, right] = duplexPair(queueMicrotask)
+  const toResponder: Frame[] = []
+  const toCaller: Frame[] = []
+  const limits = { ...LIMITS, ...options.limits }
+  const serving = serve(tap(right, toCaller), protocol, handlers, {
+    time,
+    limits: { ...limits, ...options.responderLimits },
+    ...(options.responderCan === undefined ? {} : { can: options.responderCan }),
+    ...(options.slots === undefined ? {} : { slots: options.slots }),
+    ...(options.reply === undefined ? {} : { reply: options.reply }),
+  })
+  const callerEnd = createEnd(time, { ...limits, ...options.callerLimits }, options.callerCan, 3)
+  const contract = options.callerContract ?? protocol
+  const caller = createCaller(tap(left, toResponder), callerEnd.deps, { version: contract.version, onClose() {} })
+  const codecs = new Map<string, CallerCodec>(
+    Object.entries(contract.methods).map(([name, method]) => [name, callerCodec(contract, name, method)]),
+  )
+  const codecOf = (method: string): CallerCodec => {
+    const codec = codecs.get(method)
+    if (codec === undefined) throw new Error(`the contract has no ${method}`)
+    return codec
+  }
+  const outCall = (method: string, input: unknown, settings: CallSettings = {}): OutCall => {
+    const codec = codecOf(method)
+    return {
+      label: codec.label,
+      method,
+      payload: codec.encode(input),
+      content: codec.content,
+      priority: settings.priority ?? codec.priority,
+      timeoutMs: settings.timeoutMs ?? codec.timeoutMs,
+      ttlMs: settings.ttlMs,
+      extra: settings.extra,
+      signal: settings.signal,
+    }
+  }
+  return {
+    time,
+    caller,
+    responder: serving.responder,
+    callerEnd,
+    responderEnd: serving.end,
+    toResponder,
+    toCaller,
+    slots: serving.slots,
+    finished: serving.finished,
+    replies: serving.replies,
+    below: { caller: left, responder: right },
+    outCall,
+    async unary(method, input, settings) {
+      return codecOf(method).decode(await caller.unary(outCall(method, input, settings)))
+    },
+    async oneWay(method, input, settings) {
+      await caller.oneWay(outCall(method, input, settings))
+    },
+    async *stream(method, input, settings) {
+      const codec = codecOf(method)
+      for await (const bytes of caller.stream(outCall(method, input, settings))) yield codec.decode(bytes)
+    },
+    kinds,
+  }
+}
+
+/** One end of a link that a test plays by hand. */
+export interface Hand {
+  send(...frames: Frame[]): void
+  sendBytes(bytes: Uint8Array): void
+  received: Frame[]
+  /** How the other end closed the link; undefined while it is open. */
+  closed(): { reason?: Error } | undefined
+  duplex: Duplex
+}
+
+export const HELLO: Hello = {
+  version: '1.0.0',
+  encodings: [],
+  maxMessageBytes: LIMITS.maxMessageBytes,
+  session: new Uint8Array([1, 2, 3, 4, 5, 6, 7, 8]),
+  startedAtMs: START_MS,
+}
+
+/** A hand at one end of a duplex; the other end is for the part under test. */
+export const playByHand = (): { hand: Hand; other: Duplex } => {
+  const [mine, other] = duplexPair(queueMicrotask)
+  const received: Frame[] = []
+  const inbox = createInbox(16 * 1024 * 1024)
+  let closed: { reason?: Error } | undefined
+  mine.listen({
+    data: (bytes) => inbox.push(bytes, (frame) => received.push(frame)),
+    writable() {},
+    close(reason) {
+      closed = reason === undefined ? {} : { reason }
+    },
+  })
+  return {
+    other,
+    hand: {
+      received,
+      duplex: mine,
+      closed: () => closed,
+      sendBytes: (bytes) => mine.send(bytes),
+      send(...frames) {
+        for (const frame of frames) {
+          const writer = new Writer()
+          writeFrame(writer, frame)
+          mine.send(writer.finish())
+        }
+      },
+    },
+  }
+}
+
+/** Lets everything run that needs no time. */
+export const settle = (time: VirtualTime): Promise<void> => time.run(0)
+
+/** The error that a promise was rejected with; undefined while it is pending or when it was kept. */
+export const errorOf = async (promise: Promise<unknown>): Promise<unknown> => {
+  try {
+    await promise
+  } catch (error) {
+    return error
+  }
+  throw new Error('the promise was kept')
+}
+
+export const parleyErrorOf = async (promise: Promise<unknown>): Promise<ParleyError> => {
+  const error = await errorOf(promise)
+  if (error instanceof ParleyError) return error
+  throw new Error(`rejected with ${error}, which is no ParleyError`, { cause: error })
+}
