@@ -16,7 +16,7 @@ if (name === undefined || meshName === undefined || secret === undefined || proc
 }
 
 const mesh = await createMesh({ ...meshSettings(name, meshName, secret), join })
-const agent = await startAgent(mesh, fileURLToPath(new URL(`./agents/${name}.ts`, import.meta.url)))
+const agent = startAgent(mesh, fileURLToPath(new URL(`./agents/${name}.ts`, import.meta.url)))
 
 let ending = false
 const end = async (code: number): Promise<void> => {

@@ -1,0 +1,144 @@
+/** The main job as people run it: as a program, on real folders, with a worker killed in the middle. */
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { until } from '../support/until.ts'
+
+const MAIN = fileURLToPath(new URL('../../examples/report/main.ts', import.meta.url))
+const folders: string[] = []
+const running = new Set<ChildProcess>()
+
+after(() => {
+  for (const child of running) child.kill('SIGKILL')
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+})
+
+const makeFolder = (): string => {
+  const folder = mkdtempSync(join(tmpdir(), 'parley-report-'))
+  folders.push(folder)
+  return folder
+}
+
+const start = (args: string[]) => {
+  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  running.add(child)
+  const output = { stdout: '', stderr: '' }
+  child.stdout.on('data', (data) => {
+    output.stdout += data
+  })
+  child.stderr.on('data', (data) => {
+    output.stderr += data
+  })
+  const exit = new Promise<number | null>((resolve) => {
+    child.once('exit', (code) => {
+      running.delete(child)
+      resolve(code)
+    })
+  })
+  return { child, output, exit }
+}
+
+const lastLine = (text: string): Record<string, unknown> => JSON.parse(text.trimEnd().split('\n').at(-1) ?? '')
+
+/** Processes that were started by `parent` with this word on their command line. */
+const childrenOf = (parent: number, word: string): number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => {
+      try {
+        const ppid = Number(/\) \S (\d+)/.exec(readFileSync(`/proc/${name}/stat`, 'utf8'))?.[1])
+        return ppid === parent && readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0').includes(word)
+      } catch {
+        return false
+      }
+    })
+    .map(Number)
+
+const PROSE =
+  'Agents talk to each other over streams. A mesh has no broker in the middle. Every peer proves who it is. '
+
+describe('the main job', { timeout: 110_000 }, () => {
+  test('works through a folder of odd files and says what it did in one line of JSON', async () => {
+    const folder = makeFolder()
+    const out = join(makeFolder(), 'report.md')
+    writeFileSync(join(folder, 'notes.md'), `# Notes\n\n${PROSE.repeat(5)}\n\n## More\n\nSee [gone](missing.md).\n`)
+    writeFileSync(join(folder, 'copy.md'), `# Notes\n\n${PROSE.repeat(5)}\n\n## More\n\nSee [gone](missing.md).\n`)
+    writeFileSync(join(folder, 'empty.txt'), '')
+    writeFileSync(join(folder, 'picture.bin'), Buffer.from([0x89, 0, 1, 2, 0, 255, 0, 3]))
+    writeFileSync(join(folder, 'latin.txt'), Buffer.from('caf\xe9 na\xefve r\xe9sum\xe9 '.repeat(40), 'latin1'))
+    writeFileSync(join(folder, 'one-line.json'), JSON.stringify({ data: 'x'.repeat(2_000_000) }))
+    writeFileSync(join(folder, 'مرحبا 你好 🎉.txt'), PROSE.repeat(3))
+    mkdirSync(join(folder, 'node_modules'))
+    writeFileSync(join(folder, 'node_modules', 'left-out.js'), 'export {}')
+    symlinkSync(folder, join(folder, 'loop'))
+    const { output, exit } = start(['--once', '--json', '--out', out, folder])
+    assert.equal(await exit, 0, output.stderr)
+    const { wallMs, ...summary } = lastLine(output.stdout)
+    assert.ok(typeof wallMs === 'number' && wallMs > 0)
+    assert.deepEqual(summary, {
+      documents: 7,
+      processed: 5,
+      skipped: 2,
+      failed: 0,
+      agents: 5,
+      reassigned: 0,
+      report: out,
+    })
+    assert.equal(output.stdout.trimEnd().split('\n').length, 1)
+    assert.match(output.stderr, /debug endpoint: http:\/\/127\.0\.0\.1:\d+/)
+    const report = readFileSync(out, 'utf8')
+    for (const expected of [
+      'notes.md',
+      'copy.md',
+      'missing.md',
+      'latin.txt',
+      'outliner',
+      'linker',
+      'composer',
+      'binary',
+      'empty',
+    ]) {
+      assert.ok(report.includes(expected), `the report does not name ${expected}`)
+    }
+  })
+
+  test('loses no document when agents are killed in the middle, the composer among them', async () => {
+    const folder = makeFolder()
+    const out = join(makeFolder(), 'report.md')
+    const total = 1500
+    for (let i = 0; i < total; i += 1) {
+      writeFileSync(
+        join(folder, `document-${i}.md`),
+        `# Document ${i}\n\n${PROSE.repeat(20)}\n\nNumber ${i} is ${i * 7}.\n`,
+      )
+    }
+    const { child, output, exit } = start(['--once', '--json', '--out', out, folder])
+    const pid = child.pid ?? 0
+    await until('progress', () => /\d+ ?%/.test(output.stderr), 60_000)
+    const workers = childrenOf(pid, 'outliner')
+    assert.equal(workers.length, 1)
+    for (const worker of workers) process.kill(worker, 'SIGKILL')
+    await until('the loss to be noticed', () => output.stderr.includes('outliner ended'), 10_000)
+    assert.equal(await exit, 0, output.stderr)
+    const summary = lastLine(output.stdout)
+    assert.equal(summary.documents, total)
+    assert.equal(summary.processed, total)
+    assert.equal(summary.failed, 0)
+    assert.ok(Number(summary.reassigned) > 0, 'a killed worker had work on it')
+    assert.deepEqual(childrenOf(pid, 'composer'), [])
+  })
+
+  test('refuses a folder that is not there and a wrong command line, with what to do', async () => {
+    const missing = start(['--once', '/definitely/not/here'])
+    assert.equal(await missing.exit, 1)
+    assert.match(missing.output.stderr, /error STA001: .*not there\nhint: /)
+    const wrong = start(['--twice'])
+    assert.equal(await wrong.exit, 2)
+    assert.match(wrong.output.stderr, /--twice/)
+    assert.match(wrong.output.stderr, /usage: npm start/)
+  })
+})
