@@ -108,7 +108,8 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     if (known.length > 0) target.addresses = known
     const run = async (): Promise<Connection> => {
       try {
-        const connection = await deps.dial(target.addresses, target.peer)
+        // Who is behind a join address may be somebody else by now: only the directory's peers are dialled by their id.
+        const connection = await deps.dial(target.addresses, target.address === undefined ? target.peer : undefined)
         target.peer = connection.remotePeer.toString()
         target.failures = 0
         target.lastError = undefined
