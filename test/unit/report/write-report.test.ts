@@ -43,6 +43,12 @@ describe('writing the report', () => {
     assert.deepEqual(readdirSync(root), ['file'])
   })
 
+  test('leaves nothing behind when the last step fails', async (t) => {
+    const root = folder(t)
+    await assert.rejects(writeReport(join(root, 'x'.repeat(300)), 'x'), (error) => isParleyError(error, 'APP001'))
+    assert.deepEqual(readdirSync(root), [])
+  })
+
   test('is found possible without leaving anything', async (t) => {
     const root = folder(t)
     await checkOut(join(root, 'report.md'))

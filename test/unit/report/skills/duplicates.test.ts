@@ -78,6 +78,11 @@ describe('duplicates', () => {
     assert.equal(found.notCompared, 0)
   })
 
+  test('are none where two thirds are the same', () => {
+    const found = findDuplicates([print('a', text(0, 300)), print('b', text(60, 300))])
+    assert.deepEqual([found.near, found.notCompared], [[], 0])
+  })
+
   test('of short documents are equal ones only', () => {
     const found = findDuplicates([print('a', ['x']), print('b', ['x']), print('c', ['y'])])
     assert.deepEqual([found.equal, found.near], [[['a', 'b']], []])
