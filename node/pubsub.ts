@@ -111,8 +111,7 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
         return recipients.length
       } catch (error) {
         counts.failedPublishes += 1
-        deps.log.warn('a gossip message could not be published', { topic, error })
-        return 0
+        throw error
       }
     },
     subscribe(topic, accept, deliver): Stop {

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { AGENTS, type AgentName } from './settings.ts'
 
 const PROGRAM = fileURLToPath(new URL('./agent-process.ts', import.meta.url))
+const COMPILE_CACHE = fileURLToPath(new URL('../../node_modules/.cache/parley', import.meta.url))
 const MAX_RESTARTS = 5
 const RESTART_DELAY_MS = 300
 const FAREWELL_MS = 5_000
@@ -36,7 +37,8 @@ export const startCrew = (options: CrewOptions): Crew => {
 
   const start = (name: AgentName): void => {
     const child = fork(PROGRAM, [name, options.mesh, ...options.join], {
-      env: { ...process.env, PARLEY_SECRET: options.secret },
+      // Five processes load the same modules: what the first one compiled, the others and later runs take from here.
+      env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...process.env, PARLEY_SECRET: options.secret },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     })
     children.set(name, child)

@@ -109,7 +109,7 @@ describe('the main job', { timeout: 110_000 }, () => {
   test('loses no document when agents are killed in the middle, the composer among them', async () => {
     const folder = makeFolder()
     const out = join(makeFolder(), 'report.md')
-    const total = 1500
+    const total = 600
     for (let i = 0; i < total; i += 1) {
       writeFileSync(
         join(folder, `document-${i}.md`),
@@ -118,11 +118,18 @@ describe('the main job', { timeout: 110_000 }, () => {
     }
     const { child, output, exit } = start(['--once', '--json', '--out', out, folder])
     const pid = child.pid ?? 0
-    await until('progress', () => /\d+ ?%/.test(output.stderr), 60_000)
-    const workers = childrenOf(pid, 'outliner')
-    assert.equal(workers.length, 1)
-    for (const worker of workers) process.kill(worker, 'SIGKILL')
-    await until('the loss to be noticed', () => output.stderr.includes('outliner ended'), 10_000)
+    const kill = async (name: string): Promise<void> => {
+      const found = childrenOf(pid, name)
+      assert.equal(found.length, 1)
+      for (const victim of found) process.kill(victim, 'SIGKILL')
+      await until(`the loss of ${name} to be noticed`, () => output.stderr.includes(`${name} ended`), 10_000)
+    }
+    const percentages = (): number => output.stderr.match(/\d+ ?%/g)?.length ?? 0
+    await until('progress', () => percentages() > 0, 60_000)
+    await kill('composer')
+    const before = percentages()
+    await until('progress of the next composer', () => percentages() > before, 60_000)
+    await kill('outliner')
     assert.equal(await exit, 0, output.stderr)
     const summary = lastLine(output.stdout)
     assert.equal(summary.documents, total)
