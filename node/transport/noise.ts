@@ -20,8 +20,11 @@ import { concat } from 'uint8arrays/concat'
 /** The release whose members are overridden here; the unit test fails when another one is installed. */
 export const NOISE_REVIEWED = '17.0.3'
 
-/** Written at once from here on, bytes: a larger write gains nothing and would delay the first byte of a large body. */
-export const FLUSH_BYTES = 128 * 1024
+/**
+ * Written at once from here on, bytes. Small enough that the other side starts on the first calls of a burst while the
+ * rest of it is still being written; larger writes come as they are, so bulk loses nothing.
+ */
+export const FLUSH_BYTES = 8 * 1024
 
 /** Joined by copying below this, bytes: there a system call costs more than the copy, above it less. */
 const COPY_BYTES = 64 * 1024

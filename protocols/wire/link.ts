@@ -77,7 +77,8 @@ export const UNIT_BYTES = 4096
 export const unitsOf = (bytes: number): number => Math.max(1, Math.ceil(bytes / UNIT_BYTES))
 
 /** Frames that carry no payload; whatever waits for window or room is never behind them. */
-const WRITE_BYTES = 65_536
+/** Small frames are gathered up to this much; a larger frame is written as it is. See FLUSH_BYTES of the transport. */
+const WRITE_BYTES = 8192
 const FRAME_OVERHEAD = 32 * 1024
 
 export interface SendMore {
