@@ -115,7 +115,6 @@ export const createCaller = (
     onRefused() {
       counts.overloaded += 1
     },
-    onLeave: drain.look,
   })
 
   const settle = (exchange: number): Open | undefined => {

@@ -31,8 +31,7 @@ const retryAfter = (error: ParleyError): number => {
   return typeof told === 'number' && told > 0 && told < 60_000 ? told : 0
 }
 
-/**
- */
+/** Whether a failed call is tried again at the same peer, and after how long. */
 export const decide = (error: unknown, attempt: Attempt): Decision => {
   if (!isParleyError(error, 'COM002', 'COM003')) return { kind: 'give-up' }
   if (attempt.count >= MAX_ATTEMPTS) return { kind: 'give-up' }

@@ -21,8 +21,6 @@ export interface LineOptions {
   /** What a call is told once the link is gone; undefined before. */
   gone(): ParleyError | undefined
   onRefused(): void
-  /** A call left without a start. */
-  onLeave(): void
 }
 
 export interface WaitingLine {
@@ -86,7 +84,6 @@ export const createWaitingLine = (options: LineOptions): WaitingLine => {
       const leaveWith = (error: unknown): void => {
         leave()
         fail(error)
-        options.onLeave()
       }
       const onAbort = (): void => {
         if (call.signal !== undefined) leaveWith(aborted(call.signal))
@@ -104,9 +101,7 @@ export const createWaitingLine = (options: LineOptions): WaitingLine => {
       waiting.add(go)
       admit()
       return () => {
-        if (!waiting.has(go)) return
-        leave()
-        options.onLeave()
+        if (waiting.has(go)) leave()
       }
     },
     admit,
