@@ -311,7 +311,7 @@ const startLocked = async (
     backoffMinMs: timings.backoffMinMs,
     backoffMaxMs: timings.backoffMaxMs,
     maxPeers: limits.maxPeersFullMesh,
-    connected: (peer) => peers.get(peer) !== undefined,
+    connected: (peer) => peers.get(peer) !== undefined || admission.waits(peer),
     addressesOf: (peer) => directory.get(peer)?.record.addresses ?? [],
     unreachable: (peer) => directory.markGone(peer),
     async dial(addresses, peer) {

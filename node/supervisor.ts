@@ -19,6 +19,7 @@ export interface SupervisorDeps {
   chance(): number
   /** Dials and returns once the connection is admitted. @throws SEC001 when it was refused */
   dial(addresses: string[], peer: string | undefined): Promise<Connection>
+  /** A connection is there, or is being admitted. */
   connected(peer: string): boolean
   /** Addresses that the directory has for a peer; empty when it was forgotten. */
   addressesOf(peer: string): string[]
@@ -60,6 +61,8 @@ interface Target {
 }
 
 const TICK_MS = 100
+/** A call to the peer does not wait: it dials at once. */
+const HIGHER_WAITS_MS = 1_000
 /** Dials of a lost peer that fail before it is called gone. */
 const GONE_AFTER_FAILURES = 2
 
@@ -162,8 +165,8 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     },
     want(peer) {
       if (peer === deps.self || peers.has(peer) || peers.size >= deps.maxPeers) return
-      // The higher id waits a little: most pairs then make one connection, not two.
-      const pause = deps.self < peer ? 0 : 200 + 300 * deps.chance()
+      // The higher id waits, also when the machine is busy: most pairs then make one connection, not two.
+      const pause = deps.self < peer ? 0 : HIGHER_WAITS_MS * (1 + deps.chance())
       targetOf(peer, deps.clock.monotonic() + pause)
       if (pause === 0) tick()
     },
