@@ -1,0 +1,108 @@
+/**
+ * Calls from a worker thread: the same as the mesh's own, carried out by the node. Keeps no state.
+ *
+ * What travels between the threads is bytes; answers are read and checked here, where the contract is.
+ */
+import type { Callable } from '../callable.ts'
+import type { Address, Calls, Reply, SendOptions } from '../clients.ts'
+import type { AskOptions } from './asking.ts'
+import type { CallAsk, FailoverAside, NodeAsk, PlainReply, TargetFacts } from './asks.ts'
+import type { Channel } from './channel.ts'
+import { fromFailure } from './failure.ts'
+
+const factsOf = ({ codec, protocol, major, protocolId, version }: Callable): TargetFacts => {
+  const { encode: _, decode: __, ...facts } = codec
+  return { ...facts, protocol, major, protocolId, version }
+}
+
+const EMPTY = new Uint8Array(0)
+
+export const createAgentCalls = (channel: Channel): Calls => {
+  const prepare = (
+    what: CallAsk['what'],
+    address: Address,
+    target: Callable,
+    bytes: Uint8Array,
+    { signal, onFailover, ...options }: SendOptions,
+  ): [NodeAsk, AskOptions] => [
+    { what, address, target: factsOf(target), options },
+    {
+      bytes,
+      signal,
+      ...(onFailover === undefined
+        ? {}
+        : {
+            aside(value) {
+              // The node writes nothing else beside a call.
+              const { peer, failure } = value as FailoverAside
+              onFailover(peer, fromFailure(failure))
+            },
+          }),
+    },
+  ]
+
+  const decode = (target: Callable, value: unknown): unknown =>
+    target.codec.decode(value instanceof Uint8Array ? value : EMPTY)
+
+  /** No generator: its return() would wait for a next() that is open. */
+  const stream = (target: Callable, [body, options]: [NodeAsk, AskOptions]): AsyncIterableIterator<unknown> => {
+    const items = channel.stream(body, options)
+    return {
+      [Symbol.asyncIterator]() {
+        return this
+      },
+      async next() {
+        const result = await items.next()
+        if (result.done === true) return { value: undefined, done: true }
+        try {
+          return { value: decode(target, result.value), done: false }
+        } catch (error) {
+          await items.return?.()
+          throw error
+        }
+      },
+      async return() {
+        await items.return?.()
+        return { value: undefined, done: true }
+      },
+    }
+  }
+
+  const toReply = (target: Callable, reply: PlainReply): Reply<unknown> => {
+    const { peer, name } = reply
+    if ('failure' in reply) return { peer, name, error: fromFailure(reply.failure) }
+    try {
+      return { peer, name, value: decode(target, reply.value) }
+    } catch (error) {
+      return { peer, name, error }
+    }
+  }
+
+  /** Counted here: only here is it known whether an answer fits its contract. */
+  async function* all(
+    target: Callable,
+    [body, options]: [NodeAsk, AskOptions],
+    count: number,
+  ): AsyncGenerator<Reply<unknown>, void> {
+    let succeeded = 0
+    if (count <= 0) return
+    for await (const item of channel.stream(body, options)) {
+      // The node writes nothing else into a scatter-gather.
+      const reply = toReply(target, item as PlainReply)
+      yield reply
+      if ('value' in reply) succeeded += 1
+      if (succeeded >= count) return
+    }
+  }
+
+  return {
+    async one(address, target, payload, options) {
+      const value = await channel.ask(...prepare('one', address, target, payload, options))
+      // With replyTo the node has made an Accepted of the answer already.
+      return options.replyTo === undefined ? decode(target, value) : value
+    },
+    stream: (address, target, payload, options) => stream(target, prepare('stream', address, target, payload, options)),
+    all: (address, target, payload, { count = Number.POSITIVE_INFINITY, ...options }) =>
+      all(target, prepare('all', address, target, payload, options), count),
+  }
+}

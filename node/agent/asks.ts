@@ -1,0 +1,110 @@
+/**
+ * What the two threads of an agent ask each other for. Plain data: it is cloned on its way.
+ *
+ * The order of a life: the worker loads its module and asks `offered`, runs the agent's start() and asks `started`, or
+ * asks `failed` instead; the node then asks `run` for each request, and `stop` once.
+ */
+import type { ProtocolRecord } from '../../discovery/record.ts'
+import type { PublishOptions } from '../../protocols/events/api.ts'
+import type { MeshEvent, Missed } from '../../protocols/events/event.ts'
+import type { MethodFacts } from '../../protocols/wire/contract.ts'
+import type { Envelope } from '../../protocols/wire/envelope.ts'
+import type { Address, SendOptions } from '../clients.ts'
+import type { Failure } from './failure.ts'
+
+/** What the worker starts with. */
+export interface WorkerFacts {
+  readonly file: string
+  readonly self: { readonly id: string; readonly name: string; readonly mesh: string }
+}
+
+export interface OfferFacts {
+  readonly name: string
+  readonly version: string
+  readonly methods: readonly MethodFacts[]
+  readonly record: ProtocolRecord
+}
+
+/** A method to call, without its schemas. */
+export interface TargetFacts extends MethodFacts {
+  readonly protocol: string
+  readonly version: string
+  readonly major: number
+  readonly protocolId: string
+  readonly label: string
+}
+
+/** What of a call's options can travel; a signal becomes a cancel, onFailover an aside. */
+export type PlainOptions = Omit<SendOptions, 'signal' | 'onFailover'>
+
+export interface CallAsk {
+  readonly what: 'one' | 'stream' | 'all'
+  readonly address: Address
+  readonly target: TargetFacts
+  readonly options: PlainOptions
+}
+
+/** An answer of `all`. */
+export type PlainReply =
+  | { readonly peer: string; readonly name: string; readonly value: Uint8Array }
+  | { readonly peer: string; readonly name: string; readonly failure: Failure }
+
+/** On the side of a `one`: a peer failed and the next one is asked. */
+export interface FailoverAside {
+  readonly peer: string
+  readonly failure: Failure
+}
+
+export interface PublishAsk {
+  readonly what: 'publish'
+  /** A topic, or with a version the pattern of its definition. */
+  readonly topic: string
+  readonly version: string | undefined
+  /** JSON. */
+  readonly data: string
+  readonly options: Omit<PublishOptions, 'signal'>
+}
+
+export interface SubscribeAsk {
+  readonly what: 'subscribe'
+  readonly pattern: string
+  readonly queueEvents: number | undefined
+}
+
+/** `expiresAt` on the clock that both threads share (shared-clock.ts). */
+export type SubscriptionItem =
+  | { readonly kind: 'ready'; readonly confirmed: number; readonly unconfirmed: readonly string[] }
+  | { readonly kind: 'event'; readonly event: MeshEvent; readonly dropped: number }
+  | { readonly kind: 'missed'; readonly missed: Missed; readonly dropped: number }
+
+/** What the worker asks its node for. */
+export type NodeAsk =
+  | CallAsk
+  | PublishAsk
+  | SubscribeAsk
+  | { readonly what: 'members' }
+  | { readonly what: 'agents' }
+  | {
+      readonly what: 'log'
+      readonly level: 'error' | 'warn' | 'info'
+      readonly message: string
+      readonly fields: Record<string, unknown>
+    }
+  | { readonly what: 'offered'; readonly offers: readonly OfferFacts[] }
+  | { readonly what: 'started' }
+  | { readonly what: 'failed'; readonly failure: Failure }
+
+export interface RunAsk {
+  readonly what: 'run'
+  /** Index of the offer. */
+  readonly offer: number
+  readonly method: string
+  readonly peer: string
+  /** Its payload is posted beside it. */
+  readonly envelope: Omit<Envelope, 'payload'>
+  /** On the clock that both threads share. */
+  readonly deadlineAt: number
+}
+
+/** What the node asks its worker for. */
+export type AgentAsk = RunAsk | { readonly what: 'stop' }

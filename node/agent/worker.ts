@@ -1,0 +1,88 @@
+/**
+ * The worker thread of an agent: loads its module, offers what it serves, runs requests.
+ *
+ * This file is run, not imported. State: the agent's definition once it is loaded. What goes wrong before it has started
+ * is told to the node, which ends the thread; what goes wrong later and is caught by nobody ends the thread by itself.
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import { describe } from '../../discovery/describe.ts'
+import { isParleyError, ParleyError } from '../../protocols/errors.ts'
+import type { MethodFacts } from '../../protocols/wire/contract.ts'
+import { createCallables } from '../callable.ts'
+import { createClients } from '../clients.ts'
+import { createAgentCalls } from './agent-calls.ts'
+import { createAgentEvents } from './agent-events.ts'
+import { createAgentLog } from './agent-log.ts'
+import type { AgentAsk, NodeAsk, OfferFacts, WorkerFacts } from './asks.ts'
+import { type Channel, createChannel, type Message } from './channel.ts'
+import type { AgentDefinition, AgentPort, Offer } from './define.ts'
+import { toFailure } from './failure.ts'
+import { loadAgent } from './load-agent.ts'
+import { createRunAnswers } from './run-answers.ts'
+
+/** Exchanges that the agent may have open with its node, and the bytes of their requests. */
+const MAX_OPEN = 10_000
+const MAX_BYTES = 64 * 1024 * 1024
+
+const factsOf = ({ protocol, served }: Offer): OfferFacts => ({
+  name: served.name,
+  version: served.version,
+  methods: [...served.methods.values()].map(({ run: _, ...facts }): MethodFacts => facts),
+  record: describe(protocol),
+})
+
+/** What the node asked for, as it stands in its log. */
+const labelOf = (definition: AgentDefinition | undefined, body: unknown): string => {
+  const ask = body as AgentAsk
+  return ask.what === 'run' ? `${definition?.offers[ask.offer]?.served.name}.${ask.method}` : 'stop()'
+}
+
+const started = (error: unknown, file: string): ParleyError =>
+  isParleyError(error)
+    ? error
+    : new ParleyError('APP001', `the agent ${file} failed to start: ${String(error)}`, {
+        hint: 'its own code threw this; the log of the node has the stack',
+        cause: error,
+      })
+
+const run = async (port: NonNullable<typeof parentPort>, { file, self }: WorkerFacts): Promise<void> => {
+  let definition: AgentDefinition | undefined
+  const log = createAgentLog(() => channel)
+  const channel: Channel = createChannel({
+    post: (message, transfer) => port.postMessage(message, transfer),
+    answer: createRunAnswers(
+      () => definition?.offers ?? [],
+      async () => {
+        await definition?.stop?.()
+      },
+    ),
+    failed: (error, body) => log.error(`${labelOf(definition, body)} failed`, { error, agent: file }),
+    unexpected: 'the handler failed',
+    maxOpen: MAX_OPEN,
+    maxBytes: MAX_BYTES,
+    other: 'the node',
+  })
+  port.on('message', (message: Message) => channel.receive(message))
+  const tell = (ask: NodeAsk): Promise<unknown> => channel.ask(ask)
+
+  const agent: AgentPort = {
+    ...createClients(createAgentCalls(channel), createCallables()),
+    self,
+    events: createAgentEvents(channel, log),
+    log,
+    // The node answers both with what its own functions return.
+    members: () => tell({ what: 'members' }) as ReturnType<AgentPort['members']>,
+    agents: () => tell({ what: 'agents' }) as ReturnType<AgentPort['agents']>,
+  }
+  try {
+    definition = await loadAgent(file, agent)
+    await tell({ what: 'offered', offers: definition.offers.map(factsOf) })
+    await definition.start?.(agent)
+    await tell({ what: 'started' })
+  } catch (error) {
+    if (!isParleyError(error)) log.error('the agent failed to start', { error, agent: file })
+    await tell({ what: 'failed', failure: toFailure(started(error, file), '') })
+  }
+}
+
+if (parentPort !== null) await run(parentPort, workerData)

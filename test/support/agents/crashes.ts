@@ -1,0 +1,11 @@
+/** An agent that starts well and crashes a moment later, each time. */
+import { defineAgent } from '../../../node/agent/define.ts'
+
+export default defineAgent({
+  offers: [],
+  start() {
+    setImmediate(() => {
+      throw new Error('out of memory, as it were')
+    })
+  },
+})

@@ -1,0 +1,2 @@
+/** A module that exports no agent. */
+export const agent = { offers: [] }

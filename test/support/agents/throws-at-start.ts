@@ -1,0 +1,9 @@
+/** An agent whose start() fails. */
+import { defineAgent } from '../../../node/agent/define.ts'
+
+export default defineAgent({
+  offers: [],
+  start() {
+    throw new Error('no model was found')
+  },
+})
