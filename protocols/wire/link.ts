@@ -77,8 +77,8 @@ export const UNIT_BYTES = 4096
 export const unitsOf = (bytes: number): number => Math.max(1, Math.ceil(bytes / UNIT_BYTES))
 
 /** Frames that carry no payload; whatever waits for window or room is never behind them. */
-/** Small frames are gathered up to this much; a larger frame is written as it is. See FLUSH_BYTES of the transport. */
-const WRITE_BYTES = 8192
+const WRITE_BYTES = 32 * 1024
+const WRITE_FRAMES = 24
 const FRAME_OVERHEAD = 32 * 1024
 
 export interface SendMore {
@@ -146,6 +146,7 @@ export const openWire = (
   }
   const outbox = createOutbox(counted, {
     maxWriteBytes: WRITE_BYTES,
+    maxWriteFrames: WRITE_FRAMES,
     maxQueuedBytes: limits.maxQueuedBytes,
     maxUnsentBytes: limits.maxUnsentBytes,
     defer: deps.defer,

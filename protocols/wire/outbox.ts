@@ -12,8 +12,10 @@ import { type Frame, writeFrame } from './frame.ts'
 import { Writer } from './protobuf.ts'
 
 export interface OutboxOptions {
-  /** Bytes handed down in one write at most. */
+  /** Bytes gathered for one write; a larger frame is written as it is. */
   maxWriteBytes: number
+  /** Frames gathered for one write: of a burst of small ones, the other side starts on the first while the rest is written. */
+  maxWriteFrames: number
   maxQueuedBytes: number
   maxUnsentBytes: number
   /** Runs a function at the end of this turn. */
@@ -108,7 +110,8 @@ export const createOutbox = (duplex: Pick<Duplex, 'send' | 'buffered'>, options:
     while (bytes > 0 && duplex.buffered() <= options.maxUnsentBytes) {
       writer.at = 0
       const sent: (() => void)[] = []
-      while (writer.at < options.maxWriteBytes) {
+      let frames = 0
+      while (writer.at < options.maxWriteBytes && frames < options.maxWriteFrames) {
         const item = next()
         if (item === undefined) break
         bytes -= weigh(item.frame)
@@ -118,6 +121,7 @@ export const createOutbox = (duplex: Pick<Duplex, 'send' | 'buffered'>, options:
           continue
         }
         writeFrame(writer, item.frame)
+        frames += 1
         if (item.onSent !== undefined) sent.push(item.onSent)
       }
       if (writer.at > 0) duplex.send(writer.finish())

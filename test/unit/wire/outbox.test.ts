@@ -25,7 +25,9 @@ interface Bench {
   push(fields: Partial<Frame>, more?: Partial<Waiting>): void
 }
 
-const bench = (limits: { maxWriteBytes?: number; maxQueuedBytes?: number; maxUnsentBytes?: number } = {}): Bench => {
+const bench = (
+  limits: { maxWriteBytes?: number; maxWriteFrames?: number; maxQueuedBytes?: number; maxUnsentBytes?: number } = {},
+): Bench => {
   const writes: Frame[][] = []
   const sizes: number[] = []
   const deferred: (() => void)[] = []
@@ -58,6 +60,7 @@ const bench = (limits: { maxWriteBytes?: number; maxQueuedBytes?: number; maxUns
   }
   const outbox = createOutbox(duplex, {
     maxWriteBytes: limits.maxWriteBytes ?? 64 * 1024,
+    maxWriteFrames: limits.maxWriteFrames ?? 1_000_000,
     maxQueuedBytes: limits.maxQueuedBytes ?? 10_000,
     maxUnsentBytes: limits.maxUnsentBytes ?? 100_000,
     defer: (fn) => deferred.push(fn),
@@ -167,6 +170,15 @@ describe('outbox', () => {
     push({ exchange: 23 })
     turn()
     assert.ok(writes.length > before, 'at the bound it goes on')
+  })
+
+  it('hands down at most maxWriteFrames in one write', () => {
+    const { push, turn, sizes } = bench({ maxWriteFrames: 24 })
+    for (let exchange = 1; exchange <= 49; exchange += 1) push({ exchange, payload: payload(10) })
+    turn()
+    const written = sizes
+    assert.equal(written.length, 3)
+    assert.ok((written[2] ?? 0) < (written[0] ?? 0) / 10, 'the last one carries one frame')
   })
 
   it('hands down at most one frame more than maxWriteBytes in one write', () => {
