@@ -264,11 +264,12 @@ export const createCaller = (
     new Promise((resolve, reject) => {
       fits(call)
       const deadlineAt = deps.clock.monotonic() + call.timeoutMs
+      const expected = (call.extra?.replyTo ?? '') === '' ? KIND.response : KIND.ack
       const start = (): void => {
         const exchange = begin(KIND.request, call, deadlineAt, 0, {
           fail: reject,
           answer(kind, payload) {
-            if (kind !== KIND.response && kind !== KIND.ack) throw unexpected(call, kind)
+            if (kind !== expected) throw unexpected(call, kind)
             settle(exchange)
             resolve(payload)
           },

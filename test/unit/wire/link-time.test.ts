@@ -401,6 +401,33 @@ describe('a late reply', () => {
     )
   })
 
+  it('of which only the first part came takes no room for ever', async () => {
+    const time = createVirtualTime()
+    const { hand, other } = playByHand()
+    const caller = createCaller(other, createEnd(time, { ...LIMITS, maxInFlight: 5000 }).deps, {
+      version: '1.0.0',
+      onClose() {},
+    })
+    hand.send(frameOf({ kind: KIND.hello, hello: HELLO }))
+    const call = { label: 'demo.m', method: 'm', payload: new Uint8Array(0), content: 0, priority: 0, timeoutMs: 10 }
+    for (let round = 0; round < 2; round += 1) {
+      const answers = Array.from({ length: 4000 }, () => errorOf(caller.unary(call)))
+      await settle(time)
+      for (let i = 1; i <= 4000; i += 1) {
+        hand.send({ ...frame(KIND.response, round * 4000 + i, encoder.encode('a')), more: true })
+      }
+      await time.run(10)
+      await Promise.all(answers)
+    }
+    const last = caller.unary(call)
+    await settle(time)
+    hand.send(
+      { ...frame(KIND.response, 8001, encoder.encode('a')), more: true },
+      frame(KIND.response, 8001, encoder.encode('b')),
+    )
+    assert.deepEqual(await time.settled(last, 1), encoder.encode('ab'))
+  })
+
   it('is not what answers an exchange that was never opened: that is an unknown frame', async () => {
     const time = createVirtualTime()
     const { hand, other } = playByHand()
