@@ -19,7 +19,7 @@ import {
   summaryProtocol,
 } from './contracts.ts'
 import { readDocument } from './decode.ts'
-import { renderReport } from './render.ts'
+import { reportText } from './render.ts'
 import { type AgentShare, type DocumentResult, jsonOf, type Report, type Skill } from './results.ts'
 import { type Found, openWalk } from './walk.ts'
 import { checkOut, writeReport } from './write-report.ts'
@@ -183,6 +183,6 @@ export const compose = async (
     leftOut: walk.leftOut,
     broken: await confirmMissing(walk.root, brokenLinks(linked, known)),
   }
-  await writeReport(request.out, renderReport(report))
+  await writeReport(request.out, reportText(report))
   return jsonOf({ ...report, wallMs: performance.now() - begun })
 }

@@ -186,9 +186,16 @@ export const reportParts = function* (report: Report): Generator<string> {
   yield* documentParts(report, folders)
 }
 
-/** The whole report. */
-export const renderReport = (report: Report): string => {
-  const parts: string[] = []
-  for (const part of reportParts(report)) if (part !== '') parts.push(part)
-  return `${parts.join('\n\n')}\n`
+/** The report as text, piece by piece: it can be written while it is made. */
+export const reportText = function* (report: Report): Generator<string> {
+  let first = true
+  for (const part of reportParts(report)) {
+    if (part === '') continue
+    yield first ? part : `\n\n${part}`
+    first = false
+  }
+  yield '\n'
 }
+
+/** The whole report. */
+export const renderReport = (report: Report): string => [...reportText(report)].join('')

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { lstat, open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { pipe } from 'it-pipe'
 import { ParleyError } from '../../protocols/errors.ts'
 
 const codeOf = (error: unknown): string => (error instanceof Error && 'code' in error ? String(error.code) : 'unknown')
@@ -38,16 +39,16 @@ export const checkOut = async (out: string): Promise<void> => {
       hint: `give a file, as in: --out ${join(out, 'report.md')}`,
     })
   }
-  await rm(await temporary(out, '')).catch(() => undefined)
+  await rm(await temporary(out, [])).catch(() => undefined)
 }
 
-/** A new file beside `out` with `text` in it; nothing stays behind when it fails. */
-const temporary = async (out: string, text: string): Promise<string> => {
+/** A new file beside `out` with these pieces in it; nothing stays behind when it fails. */
+const temporary = async (out: string, pieces: Iterable<string>): Promise<string> => {
   const path = join(dirname(out), `.report-${randomBytes(6).toString('hex')}.tmp`)
   try {
     const file = await open(path, 'wx')
     try {
-      await file.writeFile(text)
+      await pipe(pieces, (source) => file.writeFile(source))
       await file.sync()
     } finally {
       await file.close()
@@ -61,11 +62,12 @@ const temporary = async (out: string, text: string): Promise<string> => {
 
 /**
  * @param out path of the report
+ * @param pieces taken one by one, so that a large report is never whole in memory
  * @throws MSG001 `out` is a folder, APP001 it cannot be written
  */
-export const writeReport = async (out: string, text: string): Promise<void> => {
+export const writeReport = async (out: string, pieces: Iterable<string>): Promise<void> => {
   await checkOut(out)
-  const path = await temporary(out, text)
+  const path = await temporary(out, pieces)
   try {
     await rename(path, out)
   } catch (error) {
