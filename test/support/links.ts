@@ -1,6 +1,6 @@
 /**
  * A caller and a responder over a duplex in memory, with time that a test moves, and with every frame that travels
- * between them on record. Also one end alone, with frames written by hand at the other.
+ * between them on record. With one end played by hand: link-hand.ts.
  *
  * Real: everything in protocols/wire, zlib. Virtual: time, randomness, the connection.
  */
@@ -11,10 +11,9 @@ import type { Compression, Encoding, Fields } from '../../protocols/port.ts'
 import { type Caller, createCaller, type OutCall } from '../../protocols/wire/caller.ts'
 import { type CallerCodec, callerCodec, compile, type Endpoint } from '../../protocols/wire/contract.ts'
 import { type Duplex, duplexPair } from '../../protocols/wire/duplex.ts'
-import { type Extra, type Frame, type Hello, KIND, writeFrame } from '../../protocols/wire/frame.ts'
+import { type Extra, type Frame, KIND } from '../../protocols/wire/frame.ts'
 import { createInbox } from '../../protocols/wire/inbox.ts'
 import { type LinkCounts, type LinkDeps, type LinkLimits, linkCounts } from '../../protocols/wire/link.ts'
-import { Writer } from '../../protocols/wire/protobuf.ts'
 import { createResponder, type Reply, type Responder } from '../../protocols/wire/responder.ts'
 import { createSlots, type Slots } from '../../protocols/wire/slots.ts'
 import { createRandom, createVirtualTime, type VirtualTime } from './virtual-time.ts'
@@ -260,55 +259,6 @@ export const createPair = <P extends AnyProtocol>(
       for await (const bytes of caller.stream(outCall(method, input, settings))) yield codec.decode(bytes)
     },
     kinds,
-  }
-}
-
-/** One end of a link that a test plays by hand. */
-export interface Hand {
-  send(...frames: Frame[]): void
-  sendBytes(bytes: Uint8Array): void
-  received: Frame[]
-  /** How the other end closed the link; undefined while it is open. */
-  closed(): { reason?: Error } | undefined
-  duplex: Duplex
-}
-
-export const HELLO: Hello = {
-  version: '1.0.0',
-  encodings: [],
-  maxMessageBytes: LIMITS.maxMessageBytes,
-  session: new Uint8Array([1, 2, 3, 4, 5, 6, 7, 8]),
-  startedAtMs: START_MS,
-}
-
-/** A hand at one end of a duplex; the other end is for the part under test. */
-export const playByHand = (): { hand: Hand; other: Duplex } => {
-  const [mine, other] = duplexPair(queueMicrotask)
-  const received: Frame[] = []
-  const inbox = createInbox(16 * 1024 * 1024)
-  let closed: { reason?: Error } | undefined
-  mine.listen({
-    data: (bytes) => inbox.push(bytes, (frame) => received.push(frame)),
-    writable() {},
-    close(reason) {
-      closed = reason === undefined ? {} : { reason }
-    },
-  })
-  return {
-    other,
-    hand: {
-      received,
-      duplex: mine,
-      closed: () => closed,
-      sendBytes: (bytes) => mine.send(bytes),
-      send(...frames) {
-        for (const frame of frames) {
-          const writer = new Writer()
-          writeFrame(writer, frame)
-          mine.send(writer.finish())
-        }
-      },
-    },
   }
 }
 

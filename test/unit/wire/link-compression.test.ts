@@ -6,23 +6,21 @@ import type { Compression } from '../../../protocols/port.ts'
 import { createCaller } from '../../../protocols/wire/caller.ts'
 import { frame, KIND } from '../../../protocols/wire/frame.ts'
 import { createDemo, demo } from '../../support/demo-protocol.ts'
+import { HELLO, hello, playByHand } from '../../support/link-hand.ts'
 import {
   compression,
   createEnd,
   createPair,
-  errorOf,
-  HELLO,
   kinds,
   LIMITS,
   type Pair,
   type PairOptions,
   parleyErrorOf,
-  playByHand,
   serve,
   settle,
 } from '../../support/links.ts'
 import { frameOf } from '../../support/proto-oracle.ts'
-import { createVirtualTime, type VirtualTime } from '../../support/virtual-time.ts'
+import { createVirtualTime } from '../../support/virtual-time.ts'
 
 const IDENTITY = 0
 const GZIP = 1
@@ -160,112 +158,6 @@ describe('compression', () => {
   })
 })
 
-/** Compresses with a delay of its own for each payload, so that a later one can be ready first. */
-const slow = (time: VirtualTime, delaysMs: number[]): Compression => {
-  let count = 0
-  return {
-    ...compression('gzip'),
-    compress(_, bytes) {
-      const delayMs = delaysMs[count % delaysMs.length] ?? 0
-      count += 1
-      return new Promise((resolve) => time.after(delayMs, () => resolve(zlib.gzipSync(bytes))))
-    },
-  }
-}
-
-describe('compression that takes its time', () => {
-  it('leaves the items of a stream, and its end, in order', async () => {
-    const time = createVirtualTime()
-    const pair = createPair(
-      demo,
-      {
-        ...createDemo().handlers,
-        async *count() {
-          // Small ones are not compressed and could overtake.
-          for (let i = 0; i < 20; i += 1) yield i % 3 === 0 ? `${i}` : `${i}`.padEnd(2000, '.')
-        },
-      },
-      { time, limits, callerCan: compression('gzip'), responderCan: slow(time, [50, 1, 20, 3]) },
-    )
-    const items: number[] = []
-    const all = (async () => {
-      for await (const item of pair.stream('count', { items: 0 })) items.push(Number.parseInt(String(item), 10))
-    })()
-    await time.settled(all, 5000)
-    assert.deepEqual(
-      items,
-      Array.from({ length: 20 }, (_, i) => i),
-    )
-    assert.ok(pair.toCaller.some((each) => each.encoding === GZIP))
-  })
-
-  it('keeps nobody else from being served', async () => {
-    const time = createVirtualTime()
-    const pair = createPair(demo, createDemo().handlers, {
-      time,
-      limits,
-      callerCan: slow(time, [500]),
-      responderCan: compression('gzip'),
-    })
-    await settle(time)
-    const large = pair.unary('echo', text)
-    assert.equal(await time.settled(pair.unary('echo', 1), 1), 1)
-    assert.equal(await time.settled(large, 500), text)
-  })
-
-  it('of a request that is given up meanwhile sends nothing of it', async () => {
-    const time = createVirtualTime()
-    const { contexts, handlers } = createDemo()
-    const pair = createPair(demo, handlers, {
-      time,
-      limits,
-      callerCan: slow(time, [500]),
-      responderCan: compression('gzip'),
-    })
-    await settle(time)
-    const controller = new AbortController()
-    const answer = errorOf(pair.unary('echo', text, { signal: controller.signal }))
-    await time.run(100)
-    controller.abort('enough')
-    assert.equal(await answer, 'enough')
-    await time.run(1000)
-    assert.deepEqual([kinds(pair.toResponder), contexts.length], [['cancel'], 0])
-  })
-
-  it('of an answer that is not wanted any more leaves no trace at the caller but a count', async () => {
-    const time = createVirtualTime()
-    const pair = createPair(demo, createDemo().handlers, {
-      time,
-      limits,
-      callerCan: compression('gzip'),
-      responderCan: slow(time, [500]),
-    })
-    await settle(time)
-    const answer = parleyErrorOf(pair.unary('echo', text, { timeoutMs: 100 }))
-    await time.run(100)
-    assert.equal((await answer).code, 'COM001')
-    await time.run(1000)
-    assert.ok(pair.callerEnd.counts.lateReplies <= 2, "the answer and the peer's own error")
-    assert.equal(pair.responder.active(), 0)
-  })
-
-  it('is waited for when the link closes', async () => {
-    const time = createVirtualTime()
-    const pair = createPair(demo, createDemo().handlers, {
-      time,
-      limits,
-      callerCan: compression('gzip'),
-      responderCan: slow(time, [500]),
-    })
-    await settle(time)
-    const answer = pair.unary('echo', text, { timeoutMs: 5000 })
-    await settle(time)
-    const closing = pair.responder.close(1000)
-    assert.equal(await time.settled(answer, 600), text)
-    await time.settled(closing, 1)
-  })
-})
-
 describe('a compressed payload that lies', () => {
   const bomb = zlib.zstdCompressSync(new Uint8Array(50_000_000))
 
@@ -283,7 +175,7 @@ describe('a compressed payload that lies', () => {
       },
     }
     serve(other, demo, made.handlers, { time, can: watched })
-    hand.send(frameOf({ kind: KIND.hello, hello: HELLO }))
+    hand.send(hello)
     return { time, hand, sizes, ...made }
   }
 
@@ -332,7 +224,7 @@ describe('a compressed payload that lies', () => {
       version: '1.0.0',
       onClose() {},
     })
-    hand.send(frameOf({ kind: KIND.hello, hello: HELLO }))
+    hand.send(hello)
     const call = { label: 'x', method: 'm', payload: new Uint8Array(0), content: 0, priority: 0, timeoutMs: 100 }
     const answer = parleyErrorOf(caller.unary(call))
     await settle(time)
