@@ -6,8 +6,11 @@
  * handlers run again and again. Aborting a stranger's early stream is no way either, as gossipsub opens its stream once
  * per connection and does not try again. So streams are held, bounded in number, and passed or aborted when admission
  * settles. gossipsub's topologies are not registered with libp2p at all: the gate calls them, with the one connection
- * that is in use (peers.ts), and again when another takes its place.
- * State: the held streams of each connection that is not settled yet.
+ * that is in use (peers.ts), and again when another takes its place. gossipsub then forgets what the peer is subscribed
+ * to, and the peer tells it once, on the stream it opens: so a gossip stream is held as well until its connection is the
+ * one in use, or it would be forgotten right after it was read. And it opens streams one after another: one that is ready
+ * only after its connection was given up is thrown away, or gossip would stay there, unheard.
+ * State: the held streams of each connection that is not settled yet, and gossip streams of those not in use.
  */
 
 import type { GossipSubComponents } from '@chainsafe/libp2p-gossipsub'
@@ -25,8 +28,13 @@ export interface Gate {
   forget(connection: Connection): void
   /** A registrar for gossipsub: see above. */
   registrar(real: Registrar): Registrar
-  /** The connection that gossip uses for a peer from now on; undefined when the peer left. */
-  use(peer: PeerId, connection: Connection | undefined): void
+  /**
+   * The connection that gossip uses for a peer from now on; undefined when the peer left.
+   * @returns true where it took another one's place
+   */
+  use(peer: PeerId, connection: Connection | undefined): boolean
+  /** Has gossip open its stream again where it has none: gossipsub itself tries once. */
+  reopen(connection: Connection): void
   held(): number
   refusedStreams(): number
 }
@@ -38,9 +46,11 @@ interface Held {
 
 const refusal = (): Error => new Error('this connection was not admitted to the mesh')
 
-export const createGate = (maxHeldPerConnection: number): Gate => {
+/** @param opened told once gossip has taken its stream to a peer */
+export const createGate = (maxHeldPerConnection: number, opened: (peer: string) => void = () => {}): Gate => {
   const standings = new Map<Connection, Standing>()
   const waiting = new Map<Connection, Held[]>()
+  const early = new Map<Connection, Held[]>()
   const topologies = new Map<string, Topology>()
   const inUse = new Map<string, { peer: PeerId; connection: Connection }>()
   let refused = 0
@@ -68,6 +78,44 @@ export const createGate = (maxHeldPerConnection: number): Gate => {
     waiting.set(connection, list)
   }
 
+  const isUsed = (connection: Connection): boolean =>
+    inUse.get(connection.remotePeer.toString())?.connection === connection
+
+  /** The connection as gossipsub gets it. */
+  const forGossip = (connection: Connection): Connection =>
+    new Proxy(connection, {
+      get(target, key) {
+        if (key === 'newStream') {
+          return async (...given: Parameters<Connection['newStream']>) => {
+            const stream = await target.newStream(...given)
+            if (isUsed(target)) {
+              // After the turn in which gossip takes it.
+              setImmediate(opened, target.remotePeer.toString())
+              return stream
+            }
+            stream.abort(new Error('gossip with this peer goes over another connection'))
+            throw new Error('this connection is not in use any more')
+          }
+        }
+        const value = Reflect.get(target, key, target)
+        return typeof value === 'function' ? value.bind(target) : value
+      },
+    })
+
+  const holdUntilUsed = (stream: Stream, connection: Connection, pass: () => void): void => {
+    if (isUsed(connection)) {
+      pass()
+      return
+    }
+    const list = early.get(connection) ?? []
+    if (connection.status !== 'open' || list.length >= maxHeldPerConnection) {
+      abort(stream)
+      return
+    }
+    list.push({ stream, pass })
+    early.set(connection, list)
+  }
+
   /** gossipsub registers one topology object under several protocol ids: each object is told once. */
   const distinct = (): Topology[] => [...new Set(topologies.values())]
 
@@ -85,7 +133,9 @@ export const createGate = (maxHeldPerConnection: number): Gate => {
     },
     forget(connection) {
       for (const { stream } of waiting.get(connection) ?? []) abort(stream)
+      for (const { stream } of early.get(connection) ?? []) stream.abort(refusal())
       waiting.delete(connection)
+      early.delete(connection)
       standings.delete(connection)
     },
     registrar: (real) =>
@@ -95,7 +145,10 @@ export const createGate = (maxHeldPerConnection: number): Gate => {
             return (protocol: string, handler: StreamHandler, options?: object) =>
               target.handle(
                 protocol,
-                (stream, connection) => hold(stream, connection, () => void handler(stream, connection)),
+                (stream, connection) =>
+                  hold(stream, connection, () =>
+                    holdUntilUsed(stream, connection, () => void handler(stream, forGossip(connection))),
+                  ),
                 options,
               )
           }
@@ -103,7 +156,9 @@ export const createGate = (maxHeldPerConnection: number): Gate => {
             return async (_protocol: string, topology: Topology) => {
               serial += 1
               topologies.set(`gate-${serial}`, topology)
-              for (const { peer, connection } of inUse.values()) await topology.onConnect?.(peer, connection)
+              for (const { peer, connection } of inUse.values()) {
+                await topology.onConnect?.(peer, forGossip(connection))
+              }
               return `gate-${serial}`
             }
           }
@@ -115,12 +170,19 @@ export const createGate = (maxHeldPerConnection: number): Gate => {
     use(peer, connection) {
       const id = peer.toString()
       const before = inUse.get(id)
-      if (before?.connection === connection) return
+      if (before?.connection === connection) return false
       if (before !== undefined) for (const topology of distinct()) void topology.onDisconnect?.(peer)
       inUse.delete(id)
-      if (connection === undefined) return
+      if (connection === undefined) return false
       inUse.set(id, { peer, connection })
-      for (const topology of distinct()) void topology.onConnect?.(peer, connection)
+      for (const topology of distinct()) void topology.onConnect?.(peer, forGossip(connection))
+      for (const { pass } of early.get(connection) ?? []) pass()
+      early.delete(connection)
+      return before !== undefined
+    },
+    reopen(connection) {
+      if (!isUsed(connection)) return
+      for (const topology of distinct()) void topology.onConnect?.(connection.remotePeer, forGossip(connection))
     },
     held: () => [...waiting.values()].reduce((sum, list) => sum + list.length, 0),
     refusedStreams: () => refused,

@@ -124,7 +124,7 @@ const startLocked = async (
     },
   }
 
-  const gate = createGate(limits.maxHeldStreams)
+  const gate = createGate(limits.maxHeldStreams, (peer) => pubsub.opened(peer))
   const slots = createSlots(limits.maxActive, limits.maxQueuedInbound)
   const ownSlots = createSlots(OWN_ACTIVE, OWN_QUEUED)
   const waiters = createWaiters<Connection>()
@@ -237,6 +237,7 @@ const startLocked = async (
     timers,
     log,
     connections: () => peers.all().map(({ chosen }) => chosen),
+    reopen: gate.reopen,
     highWaterBytes: GOSSIP_HIGH_WATER_BYTES,
     maxUnsentBytes: GOSSIP_CUT_OFF_BYTES,
   })
@@ -342,7 +343,7 @@ const startLocked = async (
     )
   })
   peers.onChosen((peer, connection) => {
-    gate.use(peerIdFromString(peer), connection)
+    if (gate.use(peerIdFromString(peer), connection)) pubsub.moved(peer)
     links.moveTo(peer, connection)
   })
   peers.onMember(({ id }, change) => {

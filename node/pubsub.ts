@@ -5,7 +5,9 @@
  * the SHA-256 of the bytes: duplicates are dropped before anything is verified. Accepted messages are handed on in the
  * order in which they came, although they are verified on several threads.
  * Works round: no backpressure in publish() (the write buffers of the gossip streams are watched; a peer that is too far
- * behind is cut off, since gossipsub's own limit would silence it for good), a validator that returns nothing rejects.
+ * behind is cut off, since gossipsub's own limit would silence it for good), a validator that returns nothing rejects. A
+ * neighbour whose gossip moves to another connection is forgotten for some milliseconds (gate.ts): what is published
+ * meanwhile waits, or the neighbour would miss it.
  */
 import { createHash } from 'node:crypto'
 import { type GossipSub, type Message, TopicValidatorResult } from '@chainsafe/libp2p-gossipsub'
@@ -19,6 +21,8 @@ export interface PubsubDeps {
   log: Log
   /** Connections whose gossip streams count. */
   connections(): Connection[]
+  /** Has a gossip stream opened where there is none. */
+  reopen(connection: Connection): void
   /** Above this many unsent bytes to any peer publishers wait. */
   highWaterBytes: number
   /** A peer with more unsent bytes is cut off; it comes back by itself. */
@@ -28,11 +32,17 @@ export interface PubsubDeps {
 export interface Pubsub extends Gossip {
   /** The peer left: nothing is known of its subscriptions any more. */
   forget(peer: string): void
+  /** Gossip with the peer starts afresh on another connection: both sides are about to tell their subscriptions again. */
+  moved(peer: string): void
+  /** Gossip has its stream to the peer. */
+  opened(peer: string): void
   counts(): { cutOff: number; rejected: number; failedPublishes: number }
   stop(): void
 }
 
 const WATCH_MS = 250
+/** How long publishing waits at most for a neighbour that moved. */
+const MOVE_LIMIT_MS = 1_000
 
 /** Id of a gossip message. */
 export const gossipId = (message: Message): Uint8Array => createHash('sha256').update(message.data).digest()
@@ -52,6 +62,24 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
   const heard = new Map<string, Set<string>>()
   const counts = { cutOff: 0, rejected: 0, failedPublishes: 0 }
 
+  const moving = new Map<string, { heard: boolean; open: boolean; stop: Stop }>()
+  let waiting: (() => void)[] = []
+
+  const arrived = (peer: string): void => {
+    moving.get(peer)?.stop()
+    if (!moving.delete(peer) || moving.size > 0) return
+    const all = waiting
+    waiting = []
+    for (const go of all) go()
+  }
+
+  const progressed = (peer: string, what: 'heard' | 'open'): void => {
+    const entry = moving.get(peer)
+    if (entry === undefined) return
+    entry[what] = true
+    if (entry.heard && entry.open) arrived(peer)
+  }
+
   const onChange = (
     event: CustomEvent<{ peerId: { toString(): string }; subscriptions: { topic: string; subscribe: boolean }[] }>,
   ): void => {
@@ -64,6 +92,7 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
       if (peers.size === 0) heard.delete(topic)
       else heard.set(topic, peers)
     }
+    progressed(peer, 'heard')
     for (const fn of listeners) fn(peer)
   }
   gossip.addEventListener('subscription-change', onChange)
@@ -93,6 +122,7 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
 
   const stopWatch = deps.timers.every(WATCH_MS, () => {
     for (const connection of deps.connections()) {
+      if (gossipStreams(connection).length === 0) deps.reopen(connection)
       const bytes = unsent(connection)
       if (bytes <= deps.maxUnsentBytes) continue
       counts.cutOff += 1
@@ -106,6 +136,7 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
 
   return {
     async publish(topic, bytes) {
+      if (moving.size > 0) await new Promise<void>((resolve) => waiting.push(resolve))
       try {
         const { recipients } = await gossip.publish(prefix + topic, bytes)
         return recipients.length
@@ -156,7 +187,13 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
         await progress(stream, left)
       }
     },
+    moved(peer) {
+      moving.get(peer)?.stop()
+      moving.set(peer, { heard: false, open: false, stop: deps.timers.after(MOVE_LIMIT_MS, () => arrived(peer)) })
+    },
+    opened: (peer) => progressed(peer, 'open'),
     forget(peer) {
+      arrived(peer)
       for (const [topic, peers] of heard) {
         peers.delete(peer)
         if (peers.size === 0) heard.delete(topic)
@@ -165,6 +202,7 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
     counts: () => counts,
     stop() {
       stopWatch()
+      for (const peer of [...moving.keys()]) arrived(peer)
       listeners.clear()
       gossip.removeEventListener('subscription-change', onChange)
     },
