@@ -1,0 +1,323 @@
+/**
+ * The fabric of a node: libp2p behind the gate, admission, peers, links and router, gossip, the supervisor, and the Port
+ * over all of them. Made from the ground up; what it needs of the features above it comes as functions.
+ * State: the parts', and three figures of its own.
+ */
+import type { Connection } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import type { Candidate } from '../discovery/directory/offers.ts'
+import type { Directory } from '../discovery/directory.ts'
+import { wireId } from '../protocols/define.ts'
+import { ParleyError } from '../protocols/errors.ts'
+import type { Port } from '../protocols/port.ts'
+import { compile, type Served } from '../protocols/wire/contract.ts'
+import type { Reply } from '../protocols/wire/responder.ts'
+import { createSlots } from '../protocols/wire/slots.ts'
+import { isLoopback } from './addresses.ts'
+import { createAddressing } from './addressing.ts'
+import { createAdmission } from './admission.ts'
+import type { Unserve } from './api.ts'
+import { createCallMetrics } from './call-metrics.ts'
+import { createCallables } from './callable.ts'
+import { createClients } from './clients.ts'
+import { createGate } from './gate.ts'
+import type { Ground } from './ground.ts'
+import { createInvoke } from './invoke.ts'
+import { createLinks } from './links.ts'
+import type { Membership } from './membership.ts'
+import { createPeers } from './peers.ts'
+import { clock, hash, random, timers } from './platform.ts'
+import type { Presence } from './presence.ts'
+import { createPubsub } from './pubsub.ts'
+import { createRouter, type ServeOptions } from './router.ts'
+import { createSupervisor } from './supervisor.ts'
+import { createTransport } from './transport.ts'
+import { createWaiters } from './waiters.ts'
+
+const REFUSAL_MEMORY_MS = 10_000
+const LINK_IDLE_MS = 120_000
+const GOSSIP_HIGH_WATER_BYTES = 1 << 20
+const GOSSIP_CUT_OFF_BYTES = 32 << 20
+/** Requests of the mesh's own protocols in work and waiting: short ones, so a few for each peer. */
+const OWN_ACTIVE = 512
+const OWN_QUEUED = 4096
+
+/** A number from 0 to 1. */
+const chance = (): number => {
+  const [byte = 0, low = 0] = random(2)
+  return (byte * 256 + low) / 65_536
+}
+
+/** What the fabric asks of the features that stand on it; they are made after it. */
+export interface Above {
+  directory(): Directory
+  presence(): Presence
+  replies(): { send(reply: Reply): Promise<void> }
+  /** This node itself as a candidate, where it offers the protocol. */
+  offered(protocol: string, major: number): Candidate | undefined
+}
+
+/** Listens when it returns: members may come at once. */
+export const weave = async (ground: Ground, above: Above, undo: (() => Promise<void>)[]) => {
+  const { options, log, privateKey, identity, trusting, metrics, signer, linkDeps } = ground
+  const { limits, timings } = options
+  const selfId = identity.id
+
+  const gate = createGate(limits.maxHeldStreams, (peer) => pubsub.opened(peer))
+  const slots = createSlots(limits.maxActive, limits.maxQueuedInbound)
+  const ownSlots = createSlots(OWN_ACTIVE, OWN_QUEUED)
+  const waiters = createWaiters<Connection>()
+  const refusedListeners = new Set<(refused: { id: string; address: string; reason: string }) => void>()
+  const memberships = new Map<string, Membership>()
+  const state = { retries: 0, failovers: 0, stopping: false }
+
+  const libp2p = await createTransport({
+    privateKey,
+    options,
+    gate,
+    denied: (peer) => admission.remembered(peer.toString()),
+    metrics: undefined,
+  })
+  undo.push(async () => libp2p.stop())
+  const trust = await trusting
+
+  const peers = createPeers({
+    self: selfId,
+    timers,
+    now: () => clock.monotonic(),
+    busy: (connection) => links.busy(connection) || router.busy(connection),
+    drainMs: timings.drainMs,
+  })
+
+  const callMetrics = createCallMetrics(metrics, {
+    connections: () => peers.all().map(({ name, connections }): [string, number] => [name, connections.length]),
+  })
+
+  const router = createRouter({
+    ...linkDeps,
+    self: selfId,
+    gate,
+    slots,
+    ownSlots,
+    membership: (peer) => memberships.get(peer),
+    reply: (reply) => above.replies().send(reply),
+    done: callMetrics.handled,
+  })
+
+  const links = createLinks({
+    ...linkDeps,
+    self: selfId,
+    openTimeoutMs: timings.dialTimeoutMs + timings.admissionTimeoutMs,
+    idleMs: LINK_IDLE_MS,
+    loopback: (protocolId) => router.loopback(protocolId),
+    async connection(peer) {
+      const known = peers.get(peer)
+      if (known !== undefined) return known.chosen
+      if (state.stopping)
+        throw new ParleyError('COM002', 'this node is stopping', { hint: 'start a new one', details: { sent: false } })
+      return supervisor.reach(peer)
+    },
+  })
+
+  const invoke = createInvoke({
+    clock,
+    timers,
+    links,
+    chance,
+    done: callMetrics.called,
+    retried: () => {
+      state.retries += 1
+    },
+  })
+
+  const admission = createAdmission({
+    trust,
+    clock,
+    timers,
+    log,
+    links,
+    self: identity,
+    timeoutMs: timings.admissionTimeoutMs,
+    rememberMs: REFUSAL_MEMORY_MS,
+    isLoopback,
+    connectionOf: (peer) => peers.get(peer)?.chosen,
+    renewed: (peer, membership) => void memberships.set(peer, membership),
+    admitted(connection, facts) {
+      const peer = connection.remotePeer.toString()
+      memberships.set(peer, facts.membership)
+      gate.settle(connection, 'admitted')
+      peers.admit(connection, facts)
+      waiters.resolve(connection)
+      if (Math.abs(facts.skewMs) > 60_000) {
+        log.warn(`the clock of ${facts.name} differs by ${Math.round(facts.skewMs / 1000)} s`, { peer })
+      }
+    },
+    refused(connection, error, side) {
+      gate.settle(connection, 'refused')
+      const refused = {
+        id: connection.remotePeer.toString(),
+        address: connection.remoteAddr.toString(),
+        reason: typeof error.details.reason === 'string' ? error.details.reason : error.code,
+      }
+      log.warn(
+        side === 'ours' ? `refused a peer: ${error.message}` : `a peer refused this node: ${error.message}`,
+        refused,
+      )
+      for (const fn of refusedListeners) fn(refused)
+      waiters.reject(connection, error)
+    },
+  })
+
+  const pubsub = createPubsub({
+    gossip: libp2p.services.gossip,
+    mesh: options.mesh,
+    timers,
+    log,
+    connections: () => peers.all().map(({ chosen }) => chosen),
+    reopen: gate.reopen,
+    highWaterBytes: GOSSIP_HIGH_WATER_BYTES,
+    maxUnsentBytes: GOSSIP_CUT_OFF_BYTES,
+  })
+
+  const addServed = async (served: Served, how: ServeOptions = {}): Promise<Unserve> => {
+    await router.add(libp2p, served, how)
+    return () => router.remove(libp2p, wireId(served))
+  }
+
+  const settled = async (timeoutMs: number): Promise<void> => {
+    if (options.join.length === 0) return
+    await above
+      .directory()
+      .firstSync({ signal: AbortSignal.timeout(timeoutMs) })
+      .catch(() => {})
+  }
+
+  const calls = createAddressing({
+    clock,
+    timers,
+    invoke,
+    chance,
+    candidates(protocol, major) {
+      const others = above.directory().offers(protocol, major)
+      const own = above.offered(protocol, major)
+      return own === undefined ? others : [...others, own]
+    },
+    loadOf(peer) {
+      if (peer === selfId) return slots.active() + slots.queued()
+      const told = above.presence().load(peer)
+      return links.inFlight(peer) + (told === undefined ? 0 : (told.load + told.queueLength) / 1000)
+    },
+    settled,
+    failedOver: () => {
+      state.failovers += 1
+    },
+  })
+
+  const clients = createClients(calls, createCallables(timings.callTimeoutMs))
+
+  const port: Port = {
+    self: identity,
+    clock,
+    timers,
+    log,
+    metrics,
+    compression: linkDeps.compression,
+    gossip: pubsub,
+    random,
+    hash,
+    sign: signer.sign,
+    verify: signer.verify,
+    members: () => peers.members(),
+    onMember: (fn) => peers.onMember(fn),
+    serve: (protocol, handlers) => addServed(compile(protocol, handlers)),
+    to: (peer, protocol, defaults) => clients.to(peer, protocol, defaults),
+  }
+  const ownPort: Port = {
+    ...port,
+    serve: (protocol, handlers) => addServed(compile(protocol, handlers), { own: true }),
+  }
+
+  const withPeerId = (address: string, peer: string | undefined): Multiaddr => {
+    const parsed = multiaddr(address)
+    return peer === undefined || address.includes('/p2p/') ? parsed : parsed.encapsulate(`/p2p/${peer}`)
+  }
+
+  const supervisor = createSupervisor({
+    self: selfId,
+    clock,
+    timers,
+    log,
+    chance,
+    join: options.join,
+    backoffMinMs: timings.backoffMinMs,
+    backoffMaxMs: timings.backoffMaxMs,
+    maxPeers: limits.maxPeersFullMesh,
+    connected: (peer) => peers.get(peer) !== undefined || admission.waits(peer),
+    addressesOf: (peer) => above.directory().get(peer)?.record.addresses ?? [],
+    unreachable: (peer) => above.directory().markGone(peer),
+    async dial(addresses, peer) {
+      const signal = AbortSignal.timeout(timings.dialTimeoutMs)
+      const targets = addresses.map((address) => withPeerId(address, peer))
+      const connection = await (targets.length > 0
+        ? libp2p.dial(targets, { signal })
+        : libp2p.dial(peerIdFromString(peer ?? ''), { signal }))
+      if (gate.standing(connection) === 'admitted') return connection
+      return waiters.wait(connection)
+    },
+  })
+
+  libp2p.addEventListener('connection:open', ({ detail: connection }) => {
+    if (state.stopping) connection.abort(new Error('this node is stopping'))
+    else admission.begin(connection)
+  })
+  libp2p.addEventListener('connection:close', ({ detail: connection }) => {
+    admission.forget(connection)
+    gate.forget(connection)
+    peers.remove(connection)
+    waiters.reject(
+      connection,
+      new ParleyError('COM002', 'the connection was closed before it was admitted', {
+        hint: 'it is dialled again',
+        details: { sent: false },
+      }),
+    )
+  })
+  peers.onChosen((peer, connection) => {
+    if (gate.use(peerIdFromString(peer), connection)) pubsub.moved(peer)
+    links.moveTo(peer, connection)
+  })
+  peers.onMember(({ id }, change) => {
+    if (change === 'joined') return
+    memberships.delete(id)
+    gate.use(peerIdFromString(id), undefined)
+    pubsub.forget(id)
+    supervisor.lost(id)
+  })
+
+  await addServed(admission.served, { beforeAdmission: true, own: true })
+  await libp2p.start()
+  return {
+    gate,
+    slots,
+    ownSlots,
+    refusedListeners,
+    memberships,
+    state,
+    libp2p,
+    trust,
+    peers,
+    router,
+    links,
+    admission,
+    pubsub,
+    addServed,
+    calls,
+    clients,
+    port,
+    ownPort,
+    supervisor,
+  }
+}
+
+export type Fabric = Awaited<ReturnType<typeof weave>>

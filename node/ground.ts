@@ -1,0 +1,56 @@
+/**
+ * What a node stands on before it opens a socket: checked options, the log, the data directory's lock, identity, trust (on
+ * its way), metrics, and what all links have in common. Keeps no state of its own.
+ */
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import type { Log } from '../protocols/port.ts'
+import { linkCounts } from '../protocols/wire/link.ts'
+import { type DirectoryLock, lockDataDirectory } from './data-directory.ts'
+import { loadIdentity, nextIncarnation } from './identity.ts'
+import { createLog } from './log.ts'
+import { createTrust } from './membership.ts'
+import { createMetrics } from './metrics.ts'
+import { type MeshOptionsInput, parseOptions } from './options.ts'
+import { clock, compressionOf, random, timers } from './platform.ts'
+import { createSigner } from './signer.ts'
+
+export const prepare = async (input: MeshOptionsInput, lock: { current: DirectoryLock | undefined }) => {
+  const options = parseOptions(input)
+  const { limits } = options
+  const ownLog =
+    typeof options.log === 'string' ? createLog({ level: options.log, fields: { source: options.name } }) : undefined
+  const log: Log = ownLog ?? (options.log as Log)
+  if (options.dataDir !== undefined) lock.current = await lockDataDirectory(options.dataDir, { log })
+  const privateKey = await loadIdentity(options.dataDir, log)
+  const incarnation = await nextIncarnation(options.dataDir, clock.now(), log)
+  const selfId = peerIdFromPrivateKey(privateKey).toString()
+  const trusting = createTrust({ mesh: options.mesh, self: selfId, secrets: options.secret ?? [], now: clock.now })
+  trusting.catch(() => {})
+  const startedAt = clock.now()
+  const identity = { id: selfId, name: options.name, mesh: options.mesh, incarnation }
+  if (options.secret === undefined) {
+    log.warn('no secret: this mesh is open to every process of this machine, and to nobody else', {
+      hint: 'make a secret with `parley secret`',
+    })
+  }
+
+  const metrics = createMetrics()
+  const signer = createSigner(privateKey)
+  const counts = linkCounts()
+  const linkDeps = {
+    clock,
+    timers,
+    log,
+    compression: compressionOf(options.compression.encodings),
+    defer: queueMicrotask,
+    random,
+    counts,
+    limits: {
+      ...limits,
+      compressMinBytes: options.compression.encodings.length === 0 ? 0 : options.compression.minBytes,
+    },
+  }
+  return { options, log, ownLog, privateKey, identity, trusting, startedAt, metrics, signer, counts, linkDeps }
+}
+
+export type Ground = Awaited<ReturnType<typeof prepare>>
