@@ -17,7 +17,8 @@ export interface Callable {
 
 export type CallableOf = (protocol: AnyProtocol, method: string) => Callable
 
-export const createCallables = (): CallableOf => {
+/** @param timeoutMs of methods that do not say */
+export const createCallables = (timeoutMs?: number): CallableOf => {
   const known = new WeakMap<AnyProtocol, Map<string, Callable>>()
   const make = (protocol: AnyProtocol): Map<string, Callable> => {
     const common = {
@@ -29,7 +30,7 @@ export const createCallables = (): CallableOf => {
     return new Map(
       Object.entries(protocol.methods).map(([name, method]) => [
         name,
-        { ...common, codec: callerCodec(protocol, name, method) },
+        { ...common, codec: callerCodec(protocol, name, method, timeoutMs) },
       ]),
     )
   }

@@ -78,6 +78,7 @@ export const createDebugView = (deps: ViewDeps): DebugSource => {
     agents: () =>
       directory.agents().map(({ peer, name, state, self, record }) => {
         const load = self ? deps.load() : deps.presence.load(peer)
+        const silentMs = self ? 0 : deps.presence.silentMs(peer)
         return {
           id: peer,
           name,
@@ -86,7 +87,7 @@ export const createDebugView = (deps: ViewDeps): DebugSource => {
           labels: record.labels,
           addresses: record.addresses,
           ...(load === undefined ? {} : load),
-          lastHeardMs: 0,
+          ...(silentMs === undefined ? {} : { lastHeardMs: Math.round(silentMs) }),
         }
       }),
     topics: () => {

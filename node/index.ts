@@ -17,7 +17,14 @@ export { defineEvent, type EventDefinition } from '../protocols/events/define-ev
 export type { MeshEvent } from '../protocols/events/event.ts'
 export { DEFAULT_TOPIC } from '../protocols/events/events.ts'
 export type { Member, Port } from '../protocols/port.ts'
-export { type AgentDefinition, type AgentFactory, type AgentPort, defineAgent, type Offer, offer } from './agent/define.ts'
+export {
+  type AgentDefinition,
+  type AgentFactory,
+  type AgentPort,
+  defineAgent,
+  type Offer,
+  offer,
+} from './agent/define.ts'
 export { type RunningAgent, startAgent } from './agent/start.ts'
 export type { Mesh, SelfFacts, Unserve } from './api.ts'
 export type { AllClient, AnyClient, AnyOptions, Reply, ScatterOptions } from './clients.ts'

@@ -48,6 +48,8 @@ export interface PresenceDeps {
 export interface Presence {
   load(peer: string): { load: number; queueLength: number } | undefined
   rttMs(peer: string): number | undefined
+  /** Milliseconds since a connected peer was heard last. */
+  silentMs(peer: string): number | undefined
   stop(): Promise<void>
 }
 
@@ -130,6 +132,10 @@ export const createPresence = async (deps: PresenceDeps, options: PresenceOption
       return last === undefined ? undefined : { load: last.load, queueLength: last.queueLength }
     },
     rttMs: (peer) => watched.get(peer)?.rttMs,
+    silentMs(peer) {
+      const entry = watched.get(peer)
+      return entry === undefined ? undefined : now() - entry.heardAt
+    },
     async stop() {
       stopRounds()
       stopMembers()

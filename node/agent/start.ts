@@ -118,7 +118,10 @@ export const startAgent = (mesh: AgentMesh, file: string, options: AgentOptions 
       if (error === undefined) return
       if (!everReady) throw failed(path, error)
       const delayMs = crashed(clock.monotonic())
-      if (delayMs === undefined) throw givenUp(path, limits, error)
+      if (delayMs === undefined) {
+        log.error('an agent crashed too often and is given up', { file: path, error })
+        throw givenUp(path, limits, error)
+      }
       log.error('an agent crashed; it is started again', { file: path, error, delayMs })
       if (!stopping) await pause(delayMs)
     }
@@ -133,7 +136,7 @@ export const startAgent = (mesh: AgentMesh, file: string, options: AgentOptions 
   )
   // Whoever waits for them hears of it; nobody has to.
   ready.promise.catch(() => {})
-  exited.catch((error: unknown) => log.error('an agent is given up', { file: path, error }))
+  exited.catch(() => {})
 
   return {
     ready: ready.promise,

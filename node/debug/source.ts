@@ -61,11 +61,11 @@ export const AgentSchema = z.object({
   protocols: z.array(z.object({ name: z.string(), version: z.string(), methods: z.array(MethodView) })),
   labels: z.record(z.string(), z.string()),
   addresses: z.array(z.string()),
-  /** 0 idle to 1 full, as the agent says; absent until it did. */
+  /** Handlers in work, as the agent says; absent until it did. */
   load: z.number().optional(),
   queueLength: z.number().optional(),
-  /** Milliseconds since it was last known to be alive. */
-  lastHeardMs: z.number(),
+  /** Milliseconds since it was heard last; absent for one that is not connected. */
+  lastHeardMs: z.number().optional(),
 })
 export type AgentView = z.input<typeof AgentSchema>
 

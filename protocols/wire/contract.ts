@@ -45,11 +45,11 @@ export interface Served {
   readonly methods: ReadonlyMap<string, Endpoint>
 }
 
-export const factsOf = (name: string, method: Method): MethodFacts => ({
+export const factsOf = (name: string, method: Method, timeoutMs = DEFAULT_TIMEOUT_MS): MethodFacts => ({
   name,
   kind: kindOf(method),
   capability: method.capability,
-  timeoutMs: method.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+  timeoutMs: method.timeoutMs ?? timeoutMs,
   idempotent: method.idempotent ?? false,
   content: WIRE_CONTENTS.indexOf(method.content ?? 'json'),
   priority: Math.max(0, WIRE_PRIORITIES.indexOf(method.priority ?? 'normal')),
@@ -71,12 +71,13 @@ export interface CallerCodec extends MethodFacts {
   decode(bytes: Uint8Array): unknown
 }
 
-export const callerCodec = (protocol: AnyProtocol, name: string, method: Method): CallerCodec => {
+/** @param timeoutMs where the method does not say; 30,000 unless told */
+export const callerCodec = (protocol: AnyProtocol, name: string, method: Method, timeoutMs?: number): CallerCodec => {
   const label = `${protocol.name}.${name}`
   const content = contentOf(method)
   const answer = 'stream' in method ? method.stream : 'response' in method ? method.response : undefined
   return {
-    ...factsOf(name, method),
+    ...factsOf(name, method, timeoutMs),
     label,
     encode: (input) => encodePayload(content, check(method.request, input, `${label} request`)),
     decode: (bytes) =>

@@ -76,7 +76,6 @@ export const UNIT_BYTES = 4096
 /** What an item takes from the window. */
 export const unitsOf = (bytes: number): number => Math.max(1, Math.ceil(bytes / UNIT_BYTES))
 
-/** Frames that carry no payload; whatever waits for window or room is never behind them. */
 const WRITE_BYTES = 32 * 1024
 const WRITE_FRAMES = 24
 const FRAME_OVERHEAD = 32 * 1024

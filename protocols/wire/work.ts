@@ -50,9 +50,8 @@ export class Work implements Context {
     return this.made
   }
 
-  remainingMs(): number {
-    return Math.max(0, this.deadlineAt - this.now())
-  }
+  /** Bound to this request, so that a handler may take it out of its context. */
+  readonly remainingMs = (): number => Math.max(0, this.deadlineAt - this.now())
 
   /** After this nothing more is sent for the exchange. */
   end(reason?: unknown): void {
