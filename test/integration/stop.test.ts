@@ -1,27 +1,19 @@
 /** Stopping in order, and starting again with the same identity. */
 import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { makeSecret } from '../../node/index.ts'
 import { isParleyError } from '../../protocols/errors.ts'
 import { BRISK, type OwnMesh, startMesh, stopMeshes, untilKnown } from '../support/meshes.ts'
+import { freePort } from '../support/ports.ts'
 import { probe } from '../support/probe.ts'
 import { endProcesses, forkProcess, type Peer, RemoteFailure, startPeer } from '../support/processes.ts'
 import { failureOf, timed, until } from '../support/until.ts'
 
 /** Beside the time to drain: what an ordered stop and the end of a process may take on a loaded machine. */
 const SLACK_MS = 4_000
-
-const freePort = async (): Promise<number> => {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return typeof address === 'object' && address !== null ? address.port : 0
-}
 
 describe('stop and start', { timeout: 90_000 }, () => {
   const common = { mesh: 'comings-and-goings', secret: makeSecret(), timings: BRISK }

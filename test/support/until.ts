@@ -1,8 +1,6 @@
 /** Waiting for a condition with a deadline: tests look again and again, they never sleep for a guessed time. */
 import { inspect } from 'node:util'
 
-const EVERY_MS = 10
-
 /**
  * Looks until `look` gives something other than false, null and undefined, and returns that.
  * @throws naming `what` and the last thing seen, when `withinMs` has passed
@@ -11,6 +9,7 @@ export const until = async <T>(
   what: string,
   look: () => T | Promise<T>,
   withinMs = 10_000,
+  everyMs = 10,
 ): Promise<Exclude<T, false | null | undefined>> => {
   const endsAt = performance.now() + withinMs
   for (;;) {
@@ -18,7 +17,7 @@ export const until = async <T>(
     // Narrowed by the comparison; the compiler does not follow it for a generic type.
     if (seen !== false && seen !== null && seen !== undefined) return seen as Exclude<T, false | null | undefined>
     if (performance.now() > endsAt) throw new Error(`${what}: not within ${withinMs} ms; last seen ${inspect(seen)}`)
-    await new Promise((resolve) => setTimeout(resolve, EVERY_MS))
+    await new Promise((resolve) => setTimeout(resolve, everyMs))
   }
 }
 
