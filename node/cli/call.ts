@@ -1,0 +1,171 @@
+/**
+ * `parley call`: joins the mesh as a node of its own, calls one method, prints what comes, and leaves.
+ *
+ * Keeps no state. Results go to stdout, one JSON value a line; everything else goes to stderr.
+ */
+import { randomBytes } from 'node:crypto'
+import { isParleyError, ParleyError } from '../../protocols/errors.ts'
+import type { Mesh } from '../api.ts'
+import { createCallables } from '../callable.ts'
+import type { Address, Reply, SendOptions } from '../clients.ts'
+import { createMesh } from '../mesh.ts'
+import { usage } from './outcome.ts'
+import { meshOf, runningNode, runningNodes } from './running.ts'
+import { findTarget, parseTarget, type Target } from './target.ts'
+import { inputOf, secretOf } from './values.ts'
+
+export interface CallCommandOptions {
+  join?: string[]
+  node?: string
+  mesh?: string
+  secretFile?: string
+  allowWeakSecret?: boolean
+  to?: string
+  all?: boolean
+  timeout?: number
+  json?: boolean
+}
+
+/** Milliseconds to find a member that lets this node in. */
+const JOIN_TIMEOUT_MS = 10_000
+
+/** Where to join: what was given, or the nodes that run here. */
+const entryOf = async (options: CallCommandOptions): Promise<{ join: string[]; mesh: string | undefined }> => {
+  if (options.join !== undefined) return { join: options.join, mesh: options.mesh }
+  if (options.node !== undefined) {
+    const node = await runningNode({ node: options.node })
+    return { join: node.addresses, mesh: options.mesh ?? (await meshOf(node)) }
+  }
+  const [first, ...others] = await runningNodes()
+  if (first === undefined) {
+    throw new ParleyError('COM002', 'no node is running here to join the mesh by', {
+      hint: 'start one with `parley up`, or name a member with --join and its address',
+    })
+  }
+  // Nodes of other meshes refuse this one; one that lets it in is enough.
+  const join = [first, ...others].flatMap(({ addresses }) => addresses)
+  return { join, mesh: options.mesh ?? (await meshOf(first)) }
+}
+
+const joinMesh = async (options: CallCommandOptions): Promise<Mesh> => {
+  const { join, mesh } = await entryOf(options)
+  const secret = await secretOf(options.secretFile)
+  const node = await createMesh({
+    name: `call-${randomBytes(3).toString('hex')}`,
+    listen: [],
+    join,
+    log: 'silent',
+    ...(mesh === undefined ? {} : { mesh }),
+    ...(secret === undefined ? {} : { secret }),
+    ...(options.allowWeakSecret === undefined ? {} : { allowWeakSecret: options.allowWeakSecret }),
+  })
+  const tooLong = new ParleyError(
+    'COM002',
+    `no member answered within ${JOIN_TIMEOUT_MS / 1000} s at ${join.join(', ')}`,
+    {
+      hint: 'see whether a node is up at that address; `parley up` prints the addresses to join',
+    },
+  )
+  const limit = new AbortController()
+  const timer = setTimeout(() => limit.abort(tooLong), JOIN_TIMEOUT_MS)
+  try {
+    await node.joined({ signal: limit.signal })
+    return node
+  } catch (error) {
+    await node.stop()
+    if (secret !== undefined || !isParleyError(error, 'SEC001')) throw error
+    throw new ParleyError('SEC001', error.message, {
+      hint: "name the file with the mesh's secret with --secret-file, or set PARLEY_SECRET",
+      cause: error,
+    })
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+const addressOf = (mesh: Mesh, { to, all }: CallCommandOptions): Address => {
+  if (all === true) return { kind: 'all', peers: undefined }
+  if (to === undefined) return { kind: 'any' }
+  const agent = mesh.directory.find(to)
+  if (agent !== undefined) return { kind: 'peer', peer: agent.peer }
+  const names = mesh.directory
+    .agents()
+    .filter(({ self }) => !self)
+    .map(({ name }) => name)
+  throw new ParleyError('STA001', `no agent is called ${JSON.stringify(to)}, and no peer id is`, {
+    hint: names.length === 0 ? 'nobody else is in the mesh' : `there is ${names.slice(0, 20).join(', ')}`,
+  })
+}
+
+const printer = (json: boolean): ((value: unknown) => void) => {
+  const pretty = !json && process.stdout.isTTY === true
+  return (value) => void process.stdout.write(`${JSON.stringify(value ?? null, null, pretty ? 2 : 0)}\n`)
+}
+
+/** A reply of --all: who, and what or why not. */
+const told = (reply: Reply<unknown>): unknown => {
+  const { peer, name } = reply
+  if ('value' in reply) return { peer, name, value: reply.value ?? null }
+  const { error } = reply
+  return error instanceof ParleyError
+    ? { peer, name, error: { code: error.code, message: error.message } }
+    : { peer, name, error: { code: 'APP001', message: String(error) } }
+}
+
+const run = async (
+  mesh: Mesh,
+  { protocol, method, kind }: Target,
+  address: Address,
+  input: unknown,
+  options: SendOptions,
+  print: (value: unknown) => void,
+): Promise<void> => {
+  const callable = createCallables()(protocol, method)
+  const payload = callable.codec.encode(input)
+  if (address.kind === 'all') {
+    if (kind !== 'unary')
+      throw usage(
+        `${protocol.name}.${method} gives no single answer: it is a method of kind ${kind}`,
+        'leave out --all',
+      )
+    let succeeded = 0
+    let last: unknown
+    for await (const reply of mesh.calls.all(address, callable, payload, options)) {
+      print(told(reply))
+      if ('value' in reply) succeeded += 1
+      else last = reply.error
+    }
+    if (succeeded === 0) throw last
+    return
+  }
+  if (kind === 'stream') {
+    for await (const item of mesh.calls.stream(address, callable, payload, options)) print(item)
+    return
+  }
+  const value = await mesh.calls.one(address, callable, payload, options)
+  if (kind === 'unary') print(value)
+}
+
+export const call = async (name: string, text: string | undefined, options: CallCommandOptions): Promise<void> => {
+  const wanted = parseTarget(name)
+  const input = await inputOf(text)
+  const mesh = await joinMesh(options)
+  const leave = new AbortController()
+  const interrupt = (): void =>
+    leave.abort(new ParleyError('COM001', 'interrupted', { hint: 'the call was cancelled on both sides' }))
+  process.once('SIGINT', interrupt)
+  process.once('SIGTERM', interrupt)
+  try {
+    const address = addressOf(mesh, options)
+    const agents = mesh.directory
+      .agents()
+      .filter(({ peer, self }) => !self && (address.kind !== 'peer' || address.peer === peer))
+    const target = findTarget(agents, wanted)
+    const sending = { signal: leave.signal, ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }) }
+    await run(mesh, target, address, input, sending, printer(options.json === true))
+  } finally {
+    process.off('SIGINT', interrupt)
+    process.off('SIGTERM', interrupt)
+    await mesh.stop()
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * The command `parley`: its commands, options and help. Commander reads the arguments; each command is a file beside
+ * this one, and those that start a node are loaded when they are called. Keeps no state.
+ */
+import { Command, Option } from 'commander'
+import { LEVELS } from '../log.ts'
+import { PRESET_NAMES } from '../tuning.ts'
+import { VERSION } from '../version.ts'
+import { EXIT_HELP, report } from './outcome.ts'
+import { whole } from './values.ts'
+
+const SECRETS = `
+The secret of the mesh is read from --secret-file, else from the variable PARLEY_SECRET, else from the file that
+PARLEY_SECRET_FILE names. Without one a node talks to this machine only.`
+
+const addUp = (program: Command): void => {
+  program
+    .command('up')
+    .summary('start a node that stays up')
+    .description('Starts a node that stays up until Ctrl-C, with agents in worker threads if they are named.')
+    .option('--name <name>', 'name of the node (default: node, or node-2, … where that one runs already)')
+    .option('--mesh <name>', 'name of the mesh (default: parley)')
+    .option('--listen <addr...>', 'multiaddresses to listen on (default: /ip4/127.0.0.1/tcp/0)')
+    .option('--join <addr...>', 'multiaddresses of members to find the others by')
+    .option('--secret-file <file>', 'file with the secret of the mesh, mode 0600')
+    .option('--allow-weak-secret', 'accept a short or written secret beyond this machine')
+    .option('--data-dir <dir>', 'folder for the identity and all state (default: .parley/NAME)')
+    .option('--debug-port <n>', 'port of the debug endpoint on 127.0.0.1, 0 for any free one', whole(0, 65_535), 0)
+    .option('--no-debug', 'no debug endpoint')
+    .addOption(new Option('--preset <name>', 'where the peers are').choices(PRESET_NAMES))
+    .option('--label <name=value...>', 'facts about this node for the directory')
+    .option('--serve <file...>', 'agent modules to run, each in a worker thread')
+    .addOption(
+      new Option('--log <level>', 'least urgent level that is written to stderr (default: warn)').choices(LEVELS),
+    )
+    .option('--json', 'print one line {id,name,addresses,debugUrl,pid} instead of a text')
+    .addHelpText('after', SECRETS)
+    .action(async (options) => (await import('./up.ts')).up(options))
+}
+
+const addView = (program: Command, name: 'peers' | 'agents', description: string): void => {
+  program
+    .command(name)
+    .summary(description)
+    .description(`Shows ${description}, as a running node sees it.`)
+    .addOption(new Option('--url <url>', 'its debug endpoint').conflicts(['node', 'dataDir']))
+    .addOption(new Option('--node <name>', 'its name, of those under .parley').conflicts('dataDir'))
+    .option('--data-dir <dir>', 'its data directory')
+    .option('--json', 'print a JSON array')
+    .action(async (options) => {
+      const views = await import('./views.ts')
+      await (name === 'peers' ? views.showPeers(options) : views.showAgents(options))
+    })
+}
+
+const addCall = (program: Command): void => {
+  program
+    .command('call')
+    .summary('call a method of an agent')
+    .description('Joins the mesh for a moment, calls a method, and prints its results as lines of JSON.')
+    .argument('<PROTOCOL.METHOD>', 'as in summarize.once; PROTOCOL@MAJOR.METHOD for another than the newest major')
+    .argument('[JSON]', 'the input, - to read it from stdin (default: {})')
+    .addOption(
+      new Option('--join <addr...>', 'members to join by (default: the nodes that run here)').conflicts('node'),
+    )
+    .option('--node <name>', 'join by this node, of those under .parley')
+    .option('--mesh <name>', 'name of the mesh (default: that of the running node, else parley)')
+    .option('--secret-file <file>', 'file with the secret of the mesh, mode 0600')
+    .option('--allow-weak-secret', 'accept a short or written secret beyond this machine')
+    .addOption(
+      new Option('--to <name-or-id>', 'call this agent (default: the best of those that offer it)').conflicts('all'),
+    )
+    .option('--all', 'call all agents that offer it; each line is {peer,name,value} or {peer,name,error}')
+    .option('--timeout <ms>', 'milliseconds until the call gives up', whole(1, 2 ** 31 - 1))
+    .option('--json', 'one line for each result on a terminal too')
+    .addHelpText('after', SECRETS)
+    .action(async (name, input, options) => (await import('./call.ts')).call(name, input, options))
+}
+
+export const createProgram = (): Command => {
+  const program = new Command('parley')
+  program
+    .description('A peer-to-peer mesh for agents: no broker, mutual authentication, typed calls, streams and events.')
+    .version(VERSION, '--version', 'print the version')
+    .addHelpText('after', EXIT_HELP)
+    .exitOverride()
+    // What is wrong is printed by report(), in the form of all errors.
+    .configureOutput({ outputError: () => {} })
+  addUp(program)
+  addView(program, 'peers', 'the peers that are connected')
+  addView(program, 'agents', 'the agents of the mesh and what they offer')
+  addCall(program)
+  program
+    .command('secret')
+    .summary('make a secret for a mesh')
+    .description('Makes a secret of 32 random bytes. Whoever has it is a full member of the mesh.')
+    .option('--out <file>', 'write it to this file with mode 0600; an existing file is left as it is')
+    .action(async (options) => (await import('./make-secret.ts')).printSecret(options))
+  for (const command of program.commands) command.addHelpText('after', EXIT_HELP)
+  return program
+}
+
+/** Handles that something left open must not keep a finished command from ending. */
+const LINGER_MS = 1_000
+
+/** Runs one command and sets the exit code of the process. */
+export const main = async (args: readonly string[]): Promise<void> => {
+  try {
+    await createProgram().parseAsync(args, { from: 'user' })
+  } catch (error) {
+    process.exitCode = report(error)
+  }
+  setTimeout(() => process.exit(), LINGER_MS).unref()
+}

@@ -1,0 +1,67 @@
+/** `parley peers` and `parley agents`: what a running node knows, as a table or as JSON. Keeps no state. */
+import Table from 'cli-table3'
+import * as z from 'zod'
+import { AgentSchema, PeerSchema } from '../debug/source.ts'
+import { escapeText } from '../log-fields.ts'
+import { ask, debugUrlOf, type Which } from './running.ts'
+
+export interface ViewOptions extends Which {
+  json?: boolean
+}
+
+const Peers = z.object({ peers: z.array(PeerSchema) })
+const Agents = z.object({ agents: z.array(AgentSchema) })
+
+const print = (text: string): void => void process.stdout.write(`${text}\n`)
+
+/** What a peer says of itself must not drive this terminal. */
+const table = (head: string[], rows: readonly string[][]): string => {
+  const lines = new Table({ head, style: { head: [], border: [] } })
+  for (const row of rows) lines.push(row.map((cell) => cell.split('\n').map(escapeText).join('\n')))
+  return lines.toString()
+}
+
+export const showPeers = async (options: ViewOptions): Promise<void> => {
+  const { peers } = await ask(await debugUrlOf(options), '/api/peers', Peers)
+  if (options.json === true) return print(JSON.stringify(peers))
+  if (peers.length === 0) return print('no peer is connected')
+  print(
+    table(
+      ['name', 'id', 'address', 'dialled by', 'ping', 'calls in flight'],
+      peers.map((peer) => [
+        peer.admitted ? peer.name : '(not admitted)',
+        peer.id,
+        peer.address,
+        peer.direction === 'outbound' ? 'this node' : 'the peer',
+        peer.rttMs === undefined ? '' : `${peer.rttMs.toFixed(1)} ms`,
+        String(peer.inFlight),
+      ]),
+    ),
+  )
+}
+
+type AgentView = z.output<typeof AgentSchema>
+
+const offers = ({ protocols }: AgentView): string =>
+  protocols
+    .flatMap(({ name, version, methods }) => [
+      `${name} ${version}`,
+      ...methods.map((method) => `  .${method.name}${method.kind === 'unary' ? '' : ` (${method.kind})`}`),
+    ])
+    .join('\n')
+
+const labels = ({ labels: all }: AgentView): string =>
+  Object.entries(all)
+    .map(([name, value]) => `${name}=${value}`)
+    .join('\n')
+
+export const showAgents = async (options: ViewOptions): Promise<void> => {
+  const { agents } = await ask(await debugUrlOf(options), '/api/agents', Agents)
+  if (options.json === true) return print(JSON.stringify(agents))
+  print(
+    table(
+      ['name', 'id', 'state', 'offers', 'labels'],
+      agents.map((agent) => [agent.name, agent.id, agent.state, offers(agent), labels(agent)]),
+    ),
+  )
+}
