@@ -12,6 +12,7 @@ import { tcp } from '@libp2p/tcp'
 import { webSockets } from '@libp2p/websockets'
 import { createLibp2p, type Libp2p } from 'libp2p'
 import type { Gate } from './gate.ts'
+import { boundGossipCache } from './gossip-cache.ts'
 import type { MeshOptions } from './options.ts'
 import { gossipId } from './pubsub.ts'
 import { tunedNoise } from './transport/noise.ts'
@@ -29,6 +30,9 @@ export interface TransportDeps {
 
 /** A gossip message above 1 MiB would go nowhere without a word; batches of events stay far below. */
 const MAX_GOSSIP_BYTES = 1 << 20
+
+/** Kept for neighbours that missed a message: of three windows, each a second long or this large. */
+const GOSSIP_WINDOW_BYTES = 4 << 20
 
 const nothing = (): void => {}
 /** Formatting trace lines that nobody reads costs a quarter of the time of a short stream. */
@@ -56,6 +60,8 @@ const gossipOptions = {
   batchPublish: true,
   floodPublish: true,
   emitSelf: false,
+  mcacheLength: 3,
+  mcacheGossip: 2,
   maxInboundDataLength: MAX_GOSSIP_BYTES,
   // Members are admitted one by one; on one host, in containers or behind NAT all have one address, and the default
   // weight would silence a mesh of more than 10 peers there.
@@ -98,8 +104,11 @@ export const createTransport = async (deps: TransportDeps): Promise<Transport> =
     services: {
       identify: identify({ maxInboundStreams: 8, maxOutboundStreams: 8 }),
       ping: ping({ maxInboundStreams: 8, maxOutboundStreams: 8 }),
-      gossip: (components: Parameters<ReturnType<typeof gossipsub>>[0]) =>
-        gossipsub(gossipOptions)(withGate(components, gate)),
+      gossip: (components: Parameters<ReturnType<typeof gossipsub>>[0]) => {
+        const gossip = gossipsub(gossipOptions)(withGate(components, gate))
+        boundGossipCache(gossip, GOSSIP_WINDOW_BYTES)
+        return gossip
+      },
     },
     ...(deps.metrics === undefined ? {} : { metrics: deps.metrics }),
   })
