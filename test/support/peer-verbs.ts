@@ -37,6 +37,9 @@ interface CallInput {
   options?: Omit<CallOptions, 'signal'> & { replyTo?: string }
 }
 
+/** Events whose data is kept for the test; the rest is counted. */
+const MAX_KEPT = 2_500
+
 const hosts = new Map<string, Hosted>()
 
 const hosted = (as: string): Hosted => {
@@ -134,7 +137,7 @@ export const verbs = {
     const heard: Heard = { events: [], count: 0, missed: 0, dropped: () => 0, go: gone.resolve }
     const listen = (event: MeshEvent): Promise<void> | undefined => {
       heard.count += 1
-      if (heard.events.length < 5_000) heard.events.push(plain(event))
+      if (heard.events.length < MAX_KEPT) heard.events.push(plain(event))
       return stuck ? gone.promise : undefined
     }
     const subscription = await host.mesh.events.subscribe(pattern, listen, {
