@@ -155,6 +155,7 @@ export const call = async (name: string, text: string | undefined, options: Call
     leave.abort(new ParleyError('COM001', 'interrupted', { hint: 'the call was cancelled on both sides' }))
   process.once('SIGINT', interrupt)
   process.once('SIGTERM', interrupt)
+  process.stdout.once('error', interrupt)
   try {
     const address = addressOf(mesh, options)
     const agents = mesh.directory
@@ -166,6 +167,7 @@ export const call = async (name: string, text: string | undefined, options: Call
   } finally {
     process.off('SIGINT', interrupt)
     process.off('SIGTERM', interrupt)
+    process.stdout.off('error', interrupt)
     await mesh.stop()
   }
 }

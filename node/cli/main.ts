@@ -100,15 +100,23 @@ export const createProgram = (): Command => {
   return program
 }
 
-/** Handles that something left open must not keep a finished command from ending. */
-const LINGER_MS = 1_000
+/** What was written to it is with the reader, or nobody reads any more. */
+const flushed = (stream: NodeJS.WriteStream): Promise<void> =>
+  new Promise((resolve) => {
+    stream.once('error', () => resolve())
+    stream.write('', () => resolve())
+  })
 
-/** Runs one command and sets the exit code of the process. */
+/** Runs one command and ends the process: timers that a stopped node has left behind must not hold it up. */
 export const main = async (args: readonly string[]): Promise<void> => {
+  // A reader that leaves early, such as head, is no fault; a command that goes on printing listens for it itself.
+  process.stdout.on('error', () => {})
+  process.stderr.on('error', () => {})
   try {
     await createProgram().parseAsync(args, { from: 'user' })
   } catch (error) {
     process.exitCode = report(error)
   }
-  setTimeout(() => process.exit(), LINGER_MS).unref()
+  await Promise.all([flushed(process.stdout), flushed(process.stderr)])
+  process.exit()
 }

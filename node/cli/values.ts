@@ -1,6 +1,5 @@
 /** Values of options, from text. Keeps no state. */
 import { InvalidArgumentError } from 'commander'
-import { readSecretFile } from '../secret.ts'
 import { usage } from './outcome.ts'
 
 /** @returns a parser for commander: a whole number within the range */
@@ -30,6 +29,8 @@ export const secretOf = async (
   file: string | undefined,
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<string | undefined> => {
+  // Loaded when it is needed: it brings libp2p's keys with it, and most commands are done sooner without.
+  const { readSecretFile } = await import('../secret.ts')
   if (file !== undefined) return readSecretFile(file)
   if (env.PARLEY_SECRET !== undefined && env.PARLEY_SECRET !== '') return env.PARLEY_SECRET
   if (env.PARLEY_SECRET_FILE !== undefined && env.PARLEY_SECRET_FILE !== '')
