@@ -25,7 +25,7 @@ export {
   type Offer,
   offer,
 } from './agent/define.ts'
-export { type RunningAgent, startAgent } from './agent/start.ts'
+export { type AgentOptions, type RunningAgent, startAgent } from './agent/start.ts'
 export type { Mesh, SelfFacts, Unserve } from './api.ts'
 export type { AllClient, AnyClient, AnyOptions, Reply, ScatterOptions } from './clients.ts'
 export type { MeshFigures } from './figures.ts'

@@ -92,8 +92,11 @@ const startLocked = async (
   directory.onChange((change) => {
     const { peer } = change.agent
     if (change.agent.self) return
-    if (change.type !== 'left') supervisor.want(peer)
-    else if (change.reason !== 'gone') supervisor.unwant(peer)
+    // Who tells no address (a node that only dials) cannot be dialled: it comes by itself.
+    const reachable = change.agent.record.addresses.length > 0
+    if (change.type === 'left') {
+      if (change.reason !== 'gone') supervisor.unwant(peer)
+    } else if (reachable) supervisor.want(peer)
   })
   const events = createEvents(ownPort, options.events)
   const replies = await createReplies(ownPort, () => events, log)
