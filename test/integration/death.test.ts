@@ -168,4 +168,20 @@ describe('when a process dies', { timeout: 90_000 }, () => {
       return members.length === 2
     })
   })
+
+  it('one that only computes for a while is not taken for dead, and answers when it is done', async () => {
+    const [busy] = pair()
+    const changes: string[] = []
+    const unwatch = ours.mesh.onMember(({ id }, change) => {
+      if (id === busy.id) changes.push(change)
+    })
+    const blocking = busy.ask('block', { ms: 0.6 * BRISK.deadAfterMs })
+    assert.deepEqual(await ours.mesh.to(busy.id, probe).echo({ text: 'when you are done' }), {
+      text: 'when you are done',
+    })
+    await blocking
+    await until('it is trusted again', () => ours.mesh.directory.get(busy.id)?.state === 'alive')
+    assert.deepEqual(changes, [])
+    unwatch()
+  })
 })

@@ -175,6 +175,11 @@ export const verbs = {
     const { rss, heapUsed, arrayBuffers } = process.memoryUsage()
     return { rss, heapUsed, arrayBuffers }
   },
+  /** Computes without a pause, so that nothing else of the process runs. */
+  block: async (_as: string, { ms }: { ms: number }) => {
+    const endsAt = performance.now() + ms
+    while (performance.now() < endsAt);
+  },
   stop: async (as: string, _: undefined) => {
     await hosted(as).mesh.stop()
   },

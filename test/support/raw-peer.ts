@@ -4,7 +4,7 @@
  * Stock transports, encrypter and muxer, and gossipsub without a gate. It joins a mesh only where `admit` is called.
  */
 import { randomUUID } from 'node:crypto'
-import { type GossipSub, gossipsub } from '@chainsafe/libp2p-gossipsub'
+import { type GossipSub, type GossipSubComponents, gossipsub } from '@chainsafe/libp2p-gossipsub'
 import { noise } from '@chainsafe/libp2p-noise'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { type Identify, identify } from '@libp2p/identify'
@@ -66,7 +66,30 @@ export const linkBytes = (...frames: Frame[]): Uint8Array => {
 export const requestBytes = (method: string, input: unknown): Uint8Array =>
   linkBytes(request(method, Buffer.from(JSON.stringify(input))))
 
-export const startRawPeer = async (): Promise<RawPeer> => {
+/** gossipsub opens its stream to a new peer only after `turn`. */
+const lateGossip = (components: GossipSubComponents, turn: Promise<void>): GossipSubComponents => {
+  const { registrar } = components
+  const register: typeof registrar.register = (protocol, topology) =>
+    registrar.register(protocol, {
+      ...topology,
+      onConnect: (peer, connection) => {
+        void turn.then(() => topology.onConnect?.(peer, connection))
+      },
+    })
+  const late = new Proxy(registrar, {
+    get(target, key) {
+      if (key === 'register') return register
+      const value = Reflect.get(target, key, target)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+  return new Proxy(components, {
+    get: (target, key) => (key === 'registrar' ? late : Reflect.get(target, key, target)),
+  })
+}
+
+/** @param gossipAfter holds this peer's gossip streams back until it resolves */
+export const startRawPeer = async (gossipAfter: Promise<void> = Promise.resolve()): Promise<RawPeer> => {
   const privateKey = await generateKeyPair('Ed25519')
   const libp2p = await createLibp2p({
     privateKey,
@@ -79,7 +102,10 @@ export const startRawPeer = async (): Promise<RawPeer> => {
     services: {
       identify: identify(),
       ping: ping(),
-      gossip: gossipsub({ globalSignaturePolicy: 'StrictNoSign', allowPublishToZeroTopicPeers: true }),
+      gossip: (components: GossipSubComponents) =>
+        gossipsub({ globalSignaturePolicy: 'StrictNoSign', allowPublishToZeroTopicPeers: true })(
+          lateGossip(components, gossipAfter),
+        ),
     },
   })
   const id = libp2p.peerId.toString()
