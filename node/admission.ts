@@ -128,16 +128,20 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
     connection.close().catch((error: Error) => connection.abort(error))
   }
 
+  const remember = (peer: string): void => {
+    remembered.delete(peer)
+    remembered.set(peer, deps.clock.monotonic() + deps.rememberMs)
+    if (remembered.size <= MAX_REMEMBERED) return
+    const oldest = remembered.keys().next().value
+    if (oldest !== undefined) remembered.delete(oldest)
+  }
+
   const refuse = (connection: Connection, error: ParleyError, side: 'ours' | 'theirs'): void => {
     if (!settle(connection)) return
     const peer = connection.remotePeer.toString()
     count(typeof error.details.reason === 'string' ? error.details.reason : error.code)
-    remembered.delete(peer)
-    remembered.set(peer, deps.clock.monotonic() + deps.rememberMs)
-    if (remembered.size > MAX_REMEMBERED) {
-      const oldest = remembered.keys().next().value
-      if (oldest !== undefined) remembered.delete(oldest)
-    }
+    // Who was only late may be a member on a busy machine, and comes back at once.
+    if (error.details.reason !== 'timeout') remember(peer)
     deps.refused(connection, error, side)
     deps.timers.after(FAREWELL_MS, () => close(connection))
   }

@@ -100,8 +100,9 @@ describe('events between three processes', { timeout: 60_000 }, () => {
     const raw = await startRawPeer()
     const heard: unknown[] = []
     await ours.mesh.events.subscribe('forged.#', (event) => void heard.push(event))
+    const token = await raw.token(MESH, secret)
     const connection = await raw.dial(ours.mesh.self.addresses[0] ?? '')
-    await raw.admit(connection, MESH, [await raw.token(MESH, secret)])
+    await raw.admit(connection, MESH, [token])
     const topic = `parley/${MESH}/events/forged`
     const { gossip } = raw.libp2p.services
     gossip.subscribe(topic)

@@ -96,8 +96,11 @@ describe('a node under attack', { timeout: 60_000 }, () => {
     return { raw, connection: await raw.dial(address()) }
   }
   const insider = async (): Promise<{ raw: RawPeer; connection: Connection }> => {
-    const { raw, connection } = await rawPeer()
-    await raw.admit(connection, MESH, [await raw.token(MESH, secret)])
+    const raw = await startRawPeer()
+    raws.push(raw)
+    const token = await raw.token(MESH, secret)
+    const connection = await raw.dial(address())
+    await raw.admit(connection, MESH, [token])
     return { raw, connection }
   }
 

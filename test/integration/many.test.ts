@@ -1,7 +1,6 @@
 /** Twenty nodes on one host, in four processes, that all dial each other at the same moment. */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { makeSecret } from '../../node/index.ts'
 import { startMesh, stopMeshes } from '../support/meshes.ts'
 import type { Output } from '../support/peer-verbs.ts'
 import { freePorts } from '../support/ports.ts'
@@ -23,7 +22,7 @@ interface Node {
 
 describe(`${NODES} nodes on one host`, { timeout: 90_000 }, () => {
   // Twenty nodes that start on two cores answer slowly for a while.
-  const common = { mesh: 'crowd', secret: makeSecret(), events: { syncMs: 5_000 } }
+  const common = { mesh: 'crowd', events: { syncMs: 5_000 } }
   let processes: PeerProcess[] = []
   let nodes: Node[] = []
   let addresses: string[] = []
@@ -57,14 +56,14 @@ describe(`${NODES} nodes on one host`, { timeout: 90_000 }, () => {
   }
 
   it('all see each other in the directory within a few seconds of their start', async () => {
-    await until('all see all', () => everyNode(({ agents }) => agents.length === NODES), 15_000, LOOK_MS)
+    await until('all see all', () => everyNode(({ agents }) => agents.length === NODES), 30_000, LOOK_MS)
   })
 
   it('dialled each other at once, and end with one connection for each pair', async () => {
     await until(
       'one connection to each other node',
       () => everyNode(({ members, figures }) => members.length === NODES - 1 && figures.connections === NODES - 1),
-      20_000,
+      30_000,
       LOOK_MS,
     )
     const all = await Promise.all(nodes.map(facts))
@@ -133,6 +132,6 @@ describe(`${NODES} nodes on one host`, { timeout: 90_000 }, () => {
       )
     })
     assert.equal(dead.length, EACH)
-    assert.ok(ms < 6_000, `${ms} ms`)
+    assert.ok(ms < 10_000, `${ms} ms`)
   })
 })

@@ -18,7 +18,7 @@ describe('a mesh with a secret', { timeout: 60_000 }, () => {
   const raws: RawPeer[] = []
 
   before(async () => {
-    const timings = { admissionTimeoutMs: 1_000 }
+    const timings = { admissionTimeoutMs: 1_500 }
     ;[ours, open] = await Promise.all([
       startMesh({ name: 'ours', mesh: MESH, secret, timings }),
       startMesh({ name: 'open', mesh: MESH, timings }),
@@ -217,8 +217,9 @@ describe('a mesh with a secret', { timeout: 60_000 }, () => {
 
   it('denies what the caller has no capability for, before the handler', async () => {
     const raw = await rawPeer()
+    const token = await raw.token(MESH, secret, { caps: ['land.*'] })
     const connection = await raw.dial(address(ours))
-    await raw.admit(connection, MESH, [await raw.token(MESH, secret, { caps: ['land.*'] })])
+    await raw.admit(connection, MESH, [token])
     const ask = async (method: string, input: object): Promise<string> => {
       const stream = await connection.newStream('/parley/probe/1')
       const seen = watch(stream)
@@ -236,8 +237,9 @@ describe('a mesh with a secret', { timeout: 60_000 }, () => {
 
   it('serves nobody whose membership has run out, although the connection lives', async () => {
     const raw = await rawPeer()
+    const token = await raw.token(MESH, secret, { livesS: 2 })
     const connection = await raw.dial(address(ours))
-    await raw.admit(connection, MESH, [await raw.token(MESH, secret, { livesS: 1 })])
+    await raw.admit(connection, MESH, [token])
     const code = await until('it has run out', async () => {
       const stream = await connection.newStream('/parley/probe/1')
       const seen = watch(stream)

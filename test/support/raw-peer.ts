@@ -14,11 +14,20 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p } from 'libp2p'
-import { deriveAuthority } from '../../node/secret.ts'
+import { type Authority, deriveAuthority } from '../../node/secret.ts'
 import { issueToken } from '../../node/token.ts'
 import { type Frame, frame, KIND, writeFrame } from '../../protocols/wire/frame.ts'
 import { Writer } from '../../protocols/wire/protobuf.ts'
 import { until } from './until.ts'
+
+/** Stretching a secret takes a tenth of a second on purpose; each is stretched once. */
+const authorities = new Map<string, Promise<Authority>>()
+const authorityOf = (secret: string, mesh: string): Promise<Authority> => {
+  const key = `${mesh} ${secret}`
+  const known = authorities.get(key) ?? deriveAuthority(secret, mesh)
+  authorities.set(key, known)
+  return known
+}
 
 export interface RawPeer {
   readonly id: string
@@ -116,7 +125,7 @@ export const startRawPeer = async (gossipAfter: Promise<void> = Promise.resolve(
     async token(mesh, secret, { caps = ['*'], livesS = 3600 } = {}) {
       const iat = Math.floor(Date.now() / 1000)
       const claims = { sub: id, aud: mesh, iat, exp: iat + livesS, jti: randomUUID(), roles: [], caps }
-      return issueToken(await deriveAuthority(secret, mesh), claims)
+      return issueToken(await authorityOf(secret, mesh), claims)
     },
     async admit(connection, mesh, tokens) {
       const stream = await connection.newStream('/parley/admission/1')
