@@ -36,7 +36,7 @@ const CASES: readonly Case[] = [
   { name: '64 KiB, 64 in flight', bytes: 65_536, inFlight: 64 },
 ]
 
-const FIRST_WARM_UP: Load = { bytes: 256, inFlight: 64, warmUpMs: 0, durationMs: 1_000 }
+const FIRST_WARM_UP: Load = { bytes: 256, inFlight: 64, warmUpMs: 0, durationMs: 2_500 }
 const timed = ({ bytes, inFlight }: { bytes: number; inFlight: number }): Load => ({
   bytes,
   inFlight,
