@@ -8,7 +8,7 @@
 import { fromString } from 'uint8arrays/from-string'
 import type { Priority } from '../wire/envelope.ts'
 import { WIRE_PRIORITIES } from '../wire/frame.ts'
-import { DELIMITED, varintSize, Writer } from '../wire/protobuf.ts'
+import { DELIMITED, FIELD_ROOM, varintSize, Writer } from '../wire/protobuf.ts'
 
 export const MAX_BATCH_EVENTS = 1000
 /** gossipsub loses larger messages without an error (they go nowhere from about 4 MiB on). */
@@ -128,7 +128,8 @@ export const toSign = (prefix: Uint8Array, header: Header, events: Uint8Array): 
 
 /** The bytes that travel. */
 export const seal = (body: Uint8Array, signature: Uint8Array): Uint8Array => {
-  const writer = new Writer(body.length + signature.length + 16)
+  // Roomy enough for what the writer reserves: if it grew, twice the bytes would be kept.
+  const writer = new Writer(body.length + signature.length + 2 * FIELD_ROOM)
   writer.bytesField(1, body)
   writer.bytesField(2, signature)
   return writer.bytes.subarray(0, writer.at)

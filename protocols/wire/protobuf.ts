@@ -38,6 +38,9 @@ export const varintFieldSize = (value: number): number => (value === 0 ? 0 : 1 +
 /** Size of a length-delimited field, without the tag. */
 export const delimitedSize = (byteLength: number): number => varintSize(byteLength) + byteLength
 
+/** What a writer reserves for a field's tag and length, or for its tag and number. */
+export const FIELD_ROOM = 15
+
 /** Writes into one buffer that grows by doubling. */
 export class Writer {
   bytes: Uint8Array
@@ -74,7 +77,7 @@ export class Writer {
 
   varintField(field: number, value: number): void {
     if (value === 0) return
-    this.reserve(15)
+    this.reserve(FIELD_ROOM)
     this.tag(field, VARINT)
     this.varint(value)
   }
@@ -90,7 +93,7 @@ export class Writer {
 
   /** A short text known to be ASCII; cheaper than an encoder for a few letters. */
   ascii(field: number, value: string): void {
-    this.reserve(15 + value.length)
+    this.reserve(FIELD_ROOM + value.length)
     this.tag(field, DELIMITED)
     this.varint(value.length)
     for (let i = 0; i < value.length; i += 1) this.bytes[this.at++] = value.charCodeAt(i) & 0x7f
@@ -98,7 +101,7 @@ export class Writer {
 
   /** A length-delimited field, written even when it is empty (nested messages, repeated entries). */
   delimited(field: number, value: Uint8Array): void {
-    this.reserve(15 + value.length)
+    this.reserve(FIELD_ROOM + value.length)
     this.tag(field, DELIMITED)
     this.varint(value.length)
     this.bytes.set(value, this.at)

@@ -6,8 +6,11 @@ import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 
 const MIB = 1 << 20
-/** What either process may grow by, whatever the other one has to give. */
-const GROWTH_MIB = 48
+/**
+ * What either process may grow by: gossip keeps some 15 MiB for neighbours that missed something, streams and queues a
+ * few, what this test itself keeps is 10; the rest is what the garbage collector has not come to. Half of what is given.
+ */
+const GROWTH_MIB = 60
 
 describe('a slow consumer', { timeout: 60_000 }, () => {
   const options = { mesh: 'slow', secret: makeSecret(), timings: { deadAfterMs: 2_000 } }
@@ -68,7 +71,7 @@ describe('a slow consumer', { timeout: 60_000 }, () => {
     const slow = await consumer.ask('subscribe', { pattern: 'flood.#', stuck: true, queueEvents })
     const quick = await consumer.ask('subscribe', { pattern: 'flood.#' })
     const before = await Promise.all([memory(source), memory(consumer)])
-    const total = 20_000
+    const total = 30_000
     for (let from = 1; from <= total; from += 2_000) {
       await source.ask('publish', { topic: 'flood.water', from, count: 2_000, bytes: 4_000 })
     }
@@ -93,11 +96,11 @@ describe('a slow consumer', { timeout: 60_000 }, () => {
     try {
       let published = 0
       let peak = 0
-      // 80 MB, all of which would wait for the frozen one.
-      while (published < 10_000) {
+      // 120 MB, all of which would wait for the frozen one.
+      while (published < 15_000) {
         await source.ask('publish', { topic: 'ice.water', from: published + 1, count: 500, bytes: 8_000 })
         published += 500
-        if (published % 2_000 === 0) peak = Math.max(peak, await memory(source))
+        if (published % 2_500 === 0) peak = Math.max(peak, await memory(source))
       }
       await until(
         'the quick one heard all',

@@ -71,20 +71,7 @@ describe('stop and start', { timeout: 90_000 }, () => {
     await until('it is gone', () => ours.mesh.members().length === 0)
   })
 
-  it('fails work that does not end in time with COM002, aborts its signal, and still ends', async () => {
-    const peer = await joiner('strict', 400)
-    const { mesh } = ours
-    const held = failureOf(mesh.to(peer.id, probe).hold({ tag: 'endless' }))
-    await until('it is in work', async () => (await journalOf(peer)).held.includes('endless'))
-    const { ms, value } = await untilItEnds(peer, peer.ask('stop', undefined))
-    const error = await held
-    assert.ok(isParleyError(error, 'COM002'), `${error}`)
-    assert.equal(error.details.sent, true)
-    assert.equal(value, 0, peer.complaints())
-    assert.ok(ms > 399 && ms < 400 + SLACK_MS, `${ms} ms`)
-  })
-
-  it('ends while calls, streams and events run both ways: each ends or fails with a code, none hangs', async () => {
+  it('ends in time while calls, streams and events run both ways: each ends or fails with a code, none hangs', async () => {
     const peer = await joiner('busy', 500)
     const { mesh } = ours
     const outcomes = { ok: 0, failed: 0, other: [] as string[] }
@@ -107,7 +94,8 @@ describe('stop and start', { timeout: 90_000 }, () => {
     }
     for (let i = 0; i < 64; i += 1)
       loops.push(loop(() => mesh.to(peer.id, probe).echo({ text: `${i}` }, { timeoutMs: 3_000 })))
-    for (let i = 0; i < 50; i += 1) loops.push(note(mesh.to(peer.id, probe).hold({ tag: `held ${i}` })))
+    const endless = failureOf(mesh.to(peer.id, probe).hold({ tag: 'endless' }))
+    for (let i = 1; i < 50; i += 1) loops.push(note(mesh.to(peer.id, probe).hold({ tag: `held ${i}` })))
     const stream = async (): Promise<void> => {
       for await (const _ of mesh.to(peer.id, probe).count({ to: 100_000_000, bytes: 100 }));
     }
@@ -129,7 +117,10 @@ describe('stop and start', { timeout: 90_000 }, () => {
     const all = await timed(() => Promise.all(loops))
     assert.ok(all.ms < 3_500, `the last call of ours ended ${all.ms} ms after the peer`)
     assert.deepEqual(outcomes.other, [])
-    assert.ok(outcomes.failed >= 54)
+    assert.ok(outcomes.failed >= 53)
+    const error = await endless
+    assert.ok(isParleyError(error, 'COM002'), `${error}`)
+    assert.equal(error.details.sent, true, 'it may have been done')
     await until('the handlers of its calls were told', () => ours.journal.aborted.length >= theirs.length)
     await until('nothing is in work here', () => mesh.figures().active === 0)
   })

@@ -4,6 +4,7 @@
  * It ends when whoever started it is gone. After `disconnect` it is left alone: it has to end by itself, which is what
  * the tests of an ordered stop look at.
  */
+import { flushCompileCache } from 'node:module'
 import { type Verb, verbs } from './peer-verbs.ts'
 
 /** An error as it crosses to the test. */
@@ -53,7 +54,11 @@ process.on('message', (question: Question) => {
   }
   const run = verbs[verb] as (as: string, input: unknown) => Promise<unknown>
   run(as, input).then(
-    (value) => say({ id, value }),
+    (value) => {
+      say({ id, value })
+      // Here, since most of these processes are killed; it writes what is new and nothing else.
+      if (verb === 'start') flushCompileCache()
+    },
     (error: unknown) => say({ id, failure: failureOf(error) }),
   )
 })
