@@ -1,12 +1,13 @@
 /**
- * Noise as upstream makes it, with three costs of its record layer removed. The handshake, the cipher and every byte
- * on the wire stay upstream's, so a peer with the stock encrypter notices nothing.
+ * Noise as upstream makes it, with four costs of its record layer removed. The handshake and every byte on the wire stay
+ * upstream's, so a peer with the stock encrypter notices nothing.
  *
  * - Plaintext written during one turn of the event loop becomes one write to the connection (and as few records as it
  *   needs): upstream encrypts each write by itself and hands the length and the ciphertext to the socket as two writes.
  * - Records are cut by a reader that looks before it reads: upstream's throws and catches a RangeError for each read
  *   that ends at a record's end, which is each read of a lone response.
  * - A record is one run of bytes when it reaches the cipher, so it is not copied a second time.
+ * - The cipher's key is prepared once (noise-crypto.ts).
  *
  * State, per connection: the plaintext of the current turn (at most `FLUSH_BYTES` and one write) and the bytes of one
  * unfinished record (at most 64 KiB). Order is kept; what was accepted before `close()` or `abort()` is written before
@@ -16,6 +17,7 @@ import { type NoiseComponents, type NoiseInit, noise } from '@chainsafe/libp2p-n
 import type { MessageStream, SecuredConnection } from '@libp2p/interface'
 import { isUint8ArrayList, Uint8ArrayList } from 'uint8arraylist'
 import { concat } from 'uint8arrays/concat'
+import { noiseCrypto } from './noise-crypto.ts'
 
 /** The release whose members are overridden here; the unit test fails when another one is installed. */
 export const NOISE_REVIEWED = '17.0.3'
@@ -152,7 +154,7 @@ const tuned = <Secured extends SecuredConnection>(secured: Secured, raw: Message
 export const tunedNoise =
   (init: NoiseInit = {}): ((components: NoiseComponents) => Encrypter) =>
   (components) => {
-    const encrypter = noise(init)(components)
+    const encrypter = noise({ crypto: noiseCrypto, ...init })(components)
     const { secureOutbound, secureInbound } = encrypter
     encrypter.secureOutbound = async (raw, options) => tuned(await secureOutbound.call(encrypter, raw, options), raw)
     encrypter.secureInbound = async (raw, options) => tuned(await secureInbound.call(encrypter, raw, options), raw)
