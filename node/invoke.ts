@@ -6,7 +6,7 @@
 import type { CallOptions } from '../protocols/define.ts'
 import { ParleyError } from '../protocols/errors.ts'
 import type { Clock, Timers } from '../protocols/port.ts'
-import type { Caller, OutCall } from '../protocols/wire/caller.ts'
+import type { Caller, OutCall, Sink } from '../protocols/wire/caller.ts'
 import { Headers } from '../protocols/wire/envelope.ts'
 import { type Extra, WIRE_PRIORITIES } from '../protocols/wire/frame.ts'
 import { check, decodePayload, encodePayload } from '../protocols/wire/payload.ts'
@@ -130,29 +130,83 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
   const finish = (peer: string, target: Callable, startedAt: number, status: string): void =>
     deps.done(target.codec.label, status, (clock.monotonic() - startedAt) / 1000, peer)
 
-  const unary = async (peer: string, target: Callable, payload: Uint8Array, options: Replying): Promise<unknown> => {
-    const startedAt = clock.monotonic()
-    const timeoutMs = options.timeoutMs ?? target.codec.timeoutMs
-    const run = (link: Caller, leftMs: number): Promise<Uint8Array> =>
-      link.unary(outCall(target, payload, options, leftMs))
-    let bytes: Uint8Array
-    try {
-      // The common case in as few steps as possible: the link is open, and the first attempt succeeds.
+  /** One unary call. The common case in as few steps as possible: the link is open, and the first attempt succeeds. */
+  class UnaryCall implements Sink {
+    readonly startedAt = clock.monotonic()
+    private readonly peer: string
+    private readonly target: Callable
+    private readonly payload: Uint8Array
+    private readonly options: Replying
+    private readonly resolve: (value: unknown) => void
+    private readonly reject: (error: unknown) => void
+
+    constructor(
+      peer: string,
+      target: Callable,
+      payload: Uint8Array,
+      options: Replying,
+      resolve: (value: unknown) => void,
+      reject: (error: unknown) => void,
+    ) {
+      this.peer = peer
+      this.target = target
+      this.payload = payload
+      this.options = options
+      this.resolve = resolve
+      this.reject = reject
+    }
+
+    start(): void {
+      const { peer, target, payload, options, startedAt } = this
       const link = links.get(peer, target.protocolId)
-      try {
-        bytes = link === undefined ? await attempts(peer, target, options, run, startedAt) : await run(link, timeoutMs)
-      } catch (error) {
-        if (link === undefined) throw error
-        bytes = await attempts(peer, target, options, run, startedAt, { error })
+      if (link === undefined) {
+        this.again()
+        return
       }
-      const value = options.replyTo === undefined ? target.codec.decode(bytes) : { id: decodePayload('json', bytes) }
-      finish(peer, target, startedAt, 'ok')
-      return value
-    } catch (error) {
-      finish(peer, target, startedAt, statusOf(error))
-      throw error
+      try {
+        link.request(outCall(target, payload, options, options.timeoutMs ?? target.codec.timeoutMs), this, startedAt)
+      } catch (error) {
+        this.end(error)
+      }
+    }
+
+    /** The long way: opens a link where there is none, waits and tries again where that may help. */
+    private again(first?: { error: unknown }): void {
+      const { peer, target, payload, options, startedAt } = this
+      const run = (link: Caller, leftMs: number): Promise<Uint8Array> =>
+        link.unary(outCall(target, payload, options, leftMs))
+      attempts(peer, target, options, run, startedAt, first).then(
+        (bytes) => this.done(bytes),
+        (error: unknown) => this.end(error),
+      )
+    }
+
+    private end(error: unknown): void {
+      finish(this.peer, this.target, this.startedAt, statusOf(error))
+      this.reject(error)
+    }
+
+    done(bytes: Uint8Array): void {
+      let value: unknown
+      try {
+        value =
+          this.options.replyTo === undefined ? this.target.codec.decode(bytes) : { id: decodePayload('json', bytes) }
+      } catch (error) {
+        this.end(error)
+        return
+      }
+      finish(this.peer, this.target, this.startedAt, 'ok')
+      this.resolve(value)
+    }
+
+    /** Of the first attempt. */
+    fail(error: unknown): void {
+      this.again({ error })
     }
   }
+
+  const unary = (peer: string, target: Callable, payload: Uint8Array, options: Replying): Promise<unknown> =>
+    new Promise((resolve, reject) => new UnaryCall(peer, target, payload, options, resolve, reject).start())
 
   const oneWay = async (peer: string, target: Callable, payload: Uint8Array, options: CallOptions): Promise<void> => {
     const startedAt = clock.monotonic()

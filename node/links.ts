@@ -51,9 +51,19 @@ export interface LinksDeps extends LinkDeps {
 
 interface Entry {
   caller: Caller
-  peer: string
+  target: LinkTarget
   connection: Connection | undefined
+  /** Calls that it had begun when it was looked at last, and when that number last grew. */
+  calls: number
   usedAt: number
+}
+
+interface PeerLinks {
+  /** In use, by protocol id. */
+  readonly open: Map<string, Entry>
+  readonly opening: Map<string, Promise<Caller>>
+  /** Those in use and those that drain. */
+  readonly all: Set<Entry>
 }
 
 /** Streams of one protocol on one connection: a link each way, and some for links that drain. */
@@ -79,13 +89,8 @@ const unsupported = (target: LinkTarget): ParleyError =>
   })
 
 export const createLinks = (deps: LinksDeps): Links => {
-  const entries = new Map<string, Entry>()
-  const opening = new Map<string, Promise<Caller>>()
-  const draining = new Set<Entry>()
-  /** All entries of a peer, draining ones too: asked for with each choice among peers. */
-  const byPeer = new Map<string, Set<Entry>>()
+  const peers = new Map<string, PeerLinks>()
   const now = () => deps.clock.monotonic()
-  const keyOf = (peer: string, protocolId: string): string => `${peer} ${protocolId}`
 
   const newStream = async (connection: Connection, target: LinkTarget, signal: AbortSignal): Promise<Stream> => {
     let stream: Stream
@@ -107,34 +112,40 @@ export const createLinks = (deps: LinksDeps): Links => {
   const start = (duplex: Duplex, target: LinkTarget, onClose: () => void): Caller =>
     createCaller(duplex, deps, { version: target.version, onClose })
 
-  const add = (
-    key: string,
-    peer: string,
-    connection: Connection | undefined,
-    duplex: Duplex,
-    target: LinkTarget,
-  ): Caller => {
+  const linksOf = (peer: string): PeerLinks => {
+    let found = peers.get(peer)
+    if (found === undefined) {
+      found = { open: new Map(), opening: new Map(), all: new Set() }
+      peers.set(peer, found)
+    }
+    return found
+  }
+
+  const tidy = (peer: string, links: PeerLinks): void => {
+    if (links.all.size === 0 && links.opening.size === 0) peers.delete(peer)
+  }
+
+  const add = (target: LinkTarget, connection: Connection | undefined, duplex: Duplex): Caller => {
+    const { peer, protocolId } = target
+    const links = linksOf(peer)
     const entry: Entry = {
-      peer,
+      target,
       connection,
+      calls: 0,
       usedAt: now(),
       caller: start(duplex, target, () => {
-        draining.delete(entry)
-        if (entries.get(key) === entry) entries.delete(key)
-        const ofPeer = byPeer.get(peer)
-        ofPeer?.delete(entry)
-        if (ofPeer?.size === 0) byPeer.delete(peer)
+        if (links.open.get(protocolId) === entry) links.open.delete(protocolId)
+        links.all.delete(entry)
+        tidy(peer, links)
       }),
     }
-    entries.set(key, entry)
-    const ofPeer = byPeer.get(peer) ?? new Set<Entry>()
-    byPeer.set(peer, ofPeer.add(entry))
+    links.open.set(protocolId, entry)
+    links.all.add(entry)
     return entry.caller
   }
 
   const openLink = async (target: LinkTarget, signal: AbortSignal): Promise<Caller> => {
-    const key = keyOf(target.peer, target.protocolId)
-    if (target.peer === deps.self) return add(key, target.peer, undefined, deps.loopback(target.protocolId), target)
+    if (target.peer === deps.self) return add(target, undefined, deps.loopback(target.protocolId))
     let connection: Connection
     try {
       connection = await deps.connection(target.peer, signal)
@@ -142,46 +153,56 @@ export const createLinks = (deps: LinksDeps): Links => {
       throw unreachable(target.peer, error)
     }
     const stream = await newStream(connection, target, signal)
-    return add(key, target.peer, connection, streamDuplex(stream), target)
+    return add(target, connection, streamDuplex(stream))
   }
 
-  const drain = (key: string, entry: Entry): void => {
-    if (entries.get(key) === entry) entries.delete(key)
-    draining.add(entry)
-    void entry.caller.close(DRAIN_MS).finally(() => draining.delete(entry))
+  const drain = (entry: Entry): void => {
+    const { peer, protocolId } = entry.target
+    const links = linksOf(peer)
+    if (links.open.get(protocolId) === entry) links.open.delete(protocolId)
+    void entry.caller.close(DRAIN_MS)
   }
+
+  const allEntries = (): Entry[] => [...peers.values()].flatMap(({ all }) => [...all])
+  const openEntries = (): Entry[] => [...peers.values()].flatMap(({ open }) => [...open.values()])
 
   const sweep = (): void => {
-    for (const [key, entry] of entries) {
-      if (entry.caller.inFlight() + entry.caller.waiting() > 0) entry.usedAt = now()
-      else if (now() - entry.usedAt > deps.idleMs) drain(key, entry)
+    for (const entry of openEntries()) {
+      const calls = entry.caller.calls()
+      if (calls > entry.calls || entry.caller.inFlight() + entry.caller.waiting() > 0) {
+        entry.calls = calls
+        entry.usedAt = now()
+      } else if (now() - entry.usedAt > deps.idleMs) drain(entry)
     }
   }
   const stopSweep: Stop = deps.timers.every(Math.max(1000, deps.idleMs / 4), sweep)
 
   const sum = (peer: string, figure: (caller: Caller) => number): number => {
     let total = 0
-    for (const { caller } of byPeer.get(peer) ?? []) total += figure(caller)
+    for (const { caller } of peers.get(peer)?.all ?? []) total += figure(caller)
     return total
   }
 
+  const get = (peer: string, protocolId: string): Caller | undefined => {
+    const caller = peers.get(peer)?.open.get(protocolId)?.caller
+    return caller === undefined || caller.closed() ? undefined : caller
+  }
+
   return {
-    get(peer, protocolId) {
-      const entry = entries.get(keyOf(peer, protocolId))
-      if (entry === undefined || entry.caller.closed()) return undefined
-      entry.usedAt = now()
-      return entry.caller
-    },
+    get,
     open(target, signal) {
-      const key = keyOf(target.peer, target.protocolId)
-      const known = entries.get(key)
-      if (known !== undefined && !known.caller.closed()) return Promise.resolve(known.caller)
+      const known = get(target.peer, target.protocolId)
+      if (known !== undefined) return Promise.resolve(known)
       // Shared by all who wait for this link: one caller's abort must not break it off for the others.
-      let pending = opening.get(key)
+      const links = linksOf(target.peer)
+      let pending = links.opening.get(target.protocolId)
       if (pending === undefined) {
-        pending = openLink(target, AbortSignal.timeout(deps.openTimeoutMs)).finally(() => opening.delete(key))
+        pending = openLink(target, AbortSignal.timeout(deps.openTimeoutMs)).finally(() => {
+          links.opening.delete(target.protocolId)
+          tidy(target.peer, links)
+        })
         pending.catch(() => {})
-        opening.set(key, pending)
+        links.opening.set(target.protocolId, pending)
       }
       return signal === undefined ? pending : raceAbort(pending, signal)
     },
@@ -189,22 +210,21 @@ export const createLinks = (deps: LinksDeps): Links => {
       return start(streamDuplex(await newStream(connection, target, signal)), target, () => {})
     },
     moveTo(peer, connection) {
-      for (const [key, entry] of [...entries]) {
-        if (entry.peer === peer && entry.connection !== undefined && entry.connection !== connection) drain(key, entry)
+      for (const entry of [...(peers.get(peer)?.open.values() ?? [])]) {
+        if (entry.connection !== undefined && entry.connection !== connection) drain(entry)
       }
     },
     inFlight: (peer) => sum(peer, (caller) => caller.inFlight() + caller.waiting()),
     queuedBytes: (peer) => sum(peer, (caller) => caller.queuedBytes()),
     busy: (connection) =>
-      [...entries.values(), ...draining].some(
+      allEntries().some(
         (entry) => entry.connection === connection && entry.caller.inFlight() + entry.caller.waiting() > 0,
       ),
-    count: (peer) => (peer === undefined ? entries.size : (byPeer.get(peer)?.size ?? 0)),
-    late: () => [...entries.values()].flatMap(({ caller }) => [...caller.late()]),
+    count: (peer) => (peer === undefined ? openEntries().length : (peers.get(peer)?.all.size ?? 0)),
+    late: () => openEntries().flatMap(({ caller }) => [...caller.late()]),
     async close(drainMs) {
       stopSweep()
-      await Promise.all([...entries.values(), ...draining].map(({ caller }) => caller.close(drainMs)))
-      entries.clear()
+      await Promise.all(allEntries().map(({ caller }) => caller.close(drainMs)))
     },
   }
 }

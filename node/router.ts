@@ -124,7 +124,7 @@ export const createRouter = (deps: RouterDeps): Router => {
           checkCapability(membership, endpoint, peer)
           return endpoint
         },
-        done: (endpoint, status, seconds) => deps.done(`${served.name}.${endpoint}`, status, seconds),
+        done: deps.done,
       },
       {
         id: deps.self,

@@ -42,5 +42,6 @@ export const createRunAnswers =
         hint: 'the agent is busy; give it more time with timeoutMs, or start another one',
       })
     }
-    return endpoint.run(payload, context)
+    const answer = endpoint.run(payload, context)
+    return answer instanceof Uint8Array ? Promise.resolve(answer) : answer
   }

@@ -68,8 +68,8 @@ export const checkCall = (call: OutCall, maxBytes: number): void => {
 }
 
 /** What the caller's own signal was aborted with. */
-export const aborted = (signal: AbortSignal): unknown =>
-  signal.reason ?? new ParleyError('COM001', 'the call was aborted', { hint: 'its signal was aborted by the caller' })
+export const aborted = (signal: AbortSignal | undefined): unknown =>
+  signal?.reason ?? new ParleyError('COM001', 'the call was aborted', { hint: 'its signal was aborted by the caller' })
 
 export const timedOut = (call: OutCall, where: string): ParleyError =>
   new ParleyError('COM001', `${call.label} was not answered within ${call.timeoutMs} ms: ${where}`, {

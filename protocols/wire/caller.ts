@@ -4,31 +4,37 @@
  * State: the exchanges that are open, at most maxInFlight; further calls wait (waiting-line.ts), and answers that come too
  * late are quarantined (late-replies.ts). Every call ends: by its answer, its deadline, its signal, or the link's end.
  */
-import { fromFault, ParleyError } from '../errors.ts'
-import type { Stop } from '../port.ts'
+import { ParleyError } from '../errors.ts'
 import { aborted, checkCall, expired, type OutCall, timedOut, unexpected } from './call.ts'
+import { createDeadlines } from './deadlines.ts'
 import { createDrain } from './drain.ts'
 import type { Duplex } from './duplex.ts'
+import { Exchange, type ExchangeHost, type Sink } from './exchange.ts'
+import { readFault } from './fault.ts'
 import { type Frame, frame, KIND, type WireFault } from './frame.ts'
 import { createItemReader } from './item-reader.ts'
 import { createLateReplies, type LateReply } from './late-replies.ts'
 import { type LinkDeps, openWire, type Wire } from './link.ts'
 import { createJoiner } from './parts.ts'
-import { decodePayload } from './payload.ts'
 import { createWaitingLine } from './waiting-line.ts'
 
 export type { OutCall } from './call.ts'
 
+export type { Sink } from './exchange.ts'
 export type { LateReply } from './late-replies.ts'
 
 export interface Caller {
   /** @returns the answer's bytes; for a call with replyTo, the id of the request, once the peer took it on */
   unary(call: OutCall): Promise<Uint8Array>
+  /** unary() for who brings a sink of its own; `now` is the monotonic time, from which its deadline counts. */
+  request(call: OutCall, sink: Sink, now: number): void
   stream(call: OutCall): AsyncIterableIterator<Uint8Array>
   /** Resolves when the bytes were handed to the stream: at most once, no answer. */
   oneWay(call: OutCall): Promise<void>
   inFlight(): number
   waiting(): number
+  /** Calls that it has begun so far. */
+  calls(): number
   queuedBytes(): number
   /** Load that the peer told with its last answer. */
   peerLoad(): number
@@ -40,40 +46,13 @@ export interface Caller {
   abort(reason: ParleyError): void
 }
 
-interface Open {
-  label: string
-  /** Takes an answer frame, joined and with its payload decoded. */
-  answer(kind: number, payload: Uint8Array, whole: Frame): void
-  fail(error: unknown): void
-  stopTimer: () => void
-  sent: boolean
-  /** Given up: what is left of its request is not sent any more. */
-  dropped: boolean
-}
+const EMPTY = new Uint8Array(0)
+/** No answer is awaited. */
+const NOTHING = -1
+const NO_FAULT: WireFault = { code: 'APP001', message: 'the peer failed', hint: '', details: EMPTY }
 
-const ANSWERS: ReadonlySet<number> = new Set([KIND.response, KIND.item, KIND.end, KIND.error, KIND.ack])
-const NO_FAULT: WireFault = { code: 'APP001', message: 'the peer failed', hint: '', details: new Uint8Array(0) }
-
-/** Details are a courtesy: unreadable ones must not hide the error that they came with. */
-const readDetails = (bytes: Uint8Array): Record<string, unknown> => {
-  if (bytes.length === 0) return {}
-  try {
-    const value = decodePayload('json', bytes)
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : {}
-  } catch {
-    return {}
-  }
-}
-
-const readFault = (fault: WireFault): ParleyError =>
-  fromFault({
-    code: fault.code,
-    message: fault.message,
-    ...(fault.hint === '' ? {} : { hint: fault.hint }),
-    details: readDetails(fault.details),
-  })
+const isAnswer = (kind: number): boolean =>
+  kind === KIND.response || kind === KIND.item || kind === KIND.end || kind === KIND.error || kind === KIND.ack
 
 export const createCaller = (
   duplex: Duplex,
@@ -84,7 +63,8 @@ export const createCaller = (
   const session = deps.random(8)
   const startedAtMs = Math.floor(deps.clock.now())
   const openedAt = deps.clock.monotonic()
-  const open = new Map<number, Open>()
+  const open = new Map<number, Exchange>()
+  const deadlines = createDeadlines(deps.clock, timers)
   const late = createLateReplies(deps.clock)
   // Answers are asked for: the bound for one is the message's, for all it is what the window lets in.
   const joiner = createJoiner(limits.maxMessageBytes, limits.maxMessageBytes * limits.maxInFlight)
@@ -104,41 +84,63 @@ export const createCaller = (
       ...(gone === undefined ? {} : { cause: gone }),
     })
 
-  const line = createWaitingLine({
-    clock: deps.clock,
-    timers,
+  const line = createWaitingLine<Exchange>({
     maxWaiting: limits.maxQueuedCalls,
     place: () => open.size < limits.maxInFlight,
     full: () => wire.outbox.full(),
     whenRoom: (fn) => void wire.outbox.whenRoom(fn),
-    gone: () => (gone === undefined ? undefined : lost(false)),
-    onRefused() {
-      counts.overloaded += 1
-    },
+    start: (exchange) => begin(exchange, deps.clock.monotonic()),
   })
 
-  const settle = (exchange: number): Open | undefined => {
-    const entry = open.get(exchange)
-    if (entry === undefined) return undefined
-    open.delete(exchange)
-    entry.stopTimer()
-    joiner.drop(exchange)
-    line.admit()
+  /** Takes an exchange off every list; from here on nobody but its sink hears of it. */
+  const settle = (exchange: Exchange): void => {
+    exchange.ended = true
+    deadlines.clear(exchange)
+    exchange.unwatch()
+    if (exchange.number === 0) {
+      line.remove(exchange)
+    } else {
+      open.delete(exchange.number)
+      joiner.drop(exchange.number)
+      line.admit()
+    }
     drain.look()
-    return entry
   }
 
   /** Ends an exchange from this side: the peer is told, and what it still sends is quarantined. */
-  const giveUp = (exchange: number, error: unknown): void => {
-    const entry = settle(exchange)
-    if (entry === undefined) return
-    late.expect(exchange, entry.label)
-    entry.dropped = true
-    const cancel = frame(KIND.cancel, exchange)
-    // It may overtake: what is left of the request is not sent any more.
-    cancel.priority = 2
-    wire.send(cancel)
-    entry.fail(error)
+  const giveUp = (exchange: Exchange, error: unknown): void => {
+    if (exchange.ended) return
+    settle(exchange)
+    exchange.dropped = true
+    if (exchange.number > 0) {
+      late.expect(exchange.number, exchange.call.label)
+      const cancel = frame(KIND.cancel, exchange.number)
+      // It may overtake: what is left of the request is not sent any more.
+      cancel.priority = 2
+      wire.send(cancel)
+    }
+    exchange.sink.fail(error)
+  }
+
+  const host: ExchangeHost = {
+    overdue: (exchange) =>
+      giveUp(
+        exchange,
+        timedOut(exchange.call, exchange.number === 0 ? 'it still waited for a place on the link' : 'no answer came'),
+      ),
+    aborted: (exchange) => giveUp(exchange, aborted(exchange.call.signal)),
+    expired(exchange) {
+      counts.expired += 1
+      exchange.dropped = true
+      if (exchange.ended) return
+      settle(exchange)
+      exchange.sink.fail(expired(exchange.call))
+    },
+    sent(exchange) {
+      if (exchange.ends !== NOTHING || exchange.ended) return
+      settle(exchange)
+      exchange.sink.done(EMPTY)
+    },
   }
 
   const quarantine = (received: Frame): void => {
@@ -150,26 +152,36 @@ export const createCaller = (
     late.add(received)
   }
 
+  const answer = (exchange: Exchange, whole: Frame): void => {
+    if (whole.kind === KIND.error) {
+      const error = readFault(whole.fault ?? NO_FAULT)
+      settle(exchange)
+      exchange.sink.fail(error)
+    } else if (whole.kind === exchange.ends) {
+      const payload = wire.open(whole)
+      settle(exchange)
+      exchange.sink.done(payload)
+    } else if (whole.kind === KIND.item && exchange.sink.item !== undefined) {
+      exchange.sink.item(wire.open(whole))
+    } else throw unexpected(exchange.call, whole.kind)
+  }
+
   const onFrame = (received: Frame): void => {
-    if (!ANSWERS.has(received.kind)) {
+    if (!isAnswer(received.kind)) {
       counts.unknownFrames += 1
       return
     }
-    const entry = open.get(received.exchange)
-    if (entry === undefined) {
+    const exchange = open.get(received.exchange)
+    if (exchange === undefined) {
       quarantine(received)
       return
     }
     if (received.load > 0 || received.kind === KIND.response) load = received.load
     try {
       const whole = joiner.add(received)
-      if (whole === undefined) return
-      if (whole.kind === KIND.error) {
-        const error = readFault(whole.fault ?? NO_FAULT)
-        settle(received.exchange)?.fail(error)
-      } else entry.answer(whole.kind, wire.open(whole), whole)
+      if (whole !== undefined) answer(exchange, whole)
     } catch (error) {
-      giveUp(received.exchange, error)
+      giveUp(exchange, error)
     }
   }
 
@@ -182,167 +194,113 @@ export const createCaller = (
       empty: drain.look,
       close(error) {
         gone = error
-        const all = [...open.entries()]
-        for (const [exchange, entry] of all) {
-          open.delete(exchange)
-          entry.stopTimer()
-          joiner.drop(exchange)
-          entry.fail(lost(entry.sent))
+        for (const exchange of [...open.values(), ...line.clear()]) {
+          settle(exchange)
+          exchange.sink.fail(lost(exchange.isSent))
         }
-        line.clear()
         drain.look()
         self.onClose(error)
       },
     },
   )
 
-  const fits = (call: OutCall): void => checkCall(call, wire.peer()?.maxMessageBytes || limits.maxMessageBytes)
-
-  /** @returns takes the call back while it still waits for a place */
-  const enter = (call: OutCall, deadlineAt: number, start: () => void, fail: (error: unknown) => void): Stop => {
-    if (!call.signal?.aborted && gone === undefined && !closing) return line.enter(call, deadlineAt, start, fail)
-    fail(call.signal?.aborted ? aborted(call.signal) : lost(false))
-    return () => {}
-  }
-
   /** Opens an exchange and sends its first frame; it ends by settle() or giveUp(). */
-  const begin = (
-    kind: typeof KIND.request | typeof KIND.oneWay,
-    call: OutCall,
-    deadlineAt: number,
-    credit: number,
-    entry: Pick<Open, 'answer' | 'fail'> & { sent?(exchange: number): void },
-  ): number => {
+  const begin = (exchange: Exchange, now: number): void => {
+    const { call } = exchange
     exchanges += 1
-    const exchange = exchanges
-    const now = deps.clock.monotonic()
-    const stop = timers.after(Math.max(1, deadlineAt - now), () => giveUp(exchange, timedOut(call, 'no answer came')))
-    const record: Open = {
-      label: call.label,
-      answer: entry.answer,
-      fail: entry.fail,
-      sent: false,
-      dropped: false,
-      stopTimer: stop,
-    }
-    const signal = call.signal
-    if (signal !== undefined) {
-      const onAbort = (): void => giveUp(exchange, aborted(signal))
-      signal.addEventListener('abort', onAbort, { once: true })
-      record.stopTimer = () => {
-        stop()
-        signal.removeEventListener('abort', onAbort)
-      }
-    }
-    open.set(exchange, record)
-    const request = frame(kind, exchange, call.payload)
+    exchange.number = exchanges
+    open.set(exchanges, exchange)
+    const request = frame(exchange.kind, exchanges, call.payload)
     request.method = call.method
     request.content = call.content
     request.priority = call.priority
     request.atMs = Math.floor(now - openedAt)
     request.extra = call.extra
-    request.credit = credit
-    wire.send(request, {
-      deadlineAt,
-      expiresAt: call.ttlMs === undefined ? 0 : now + call.ttlMs,
-      // An exchange that was answered early keeps sending: the peer waits for the last part.
-      wanted: () => !record.dropped,
-      onExpired() {
-        counts.expired += 1
-        record.dropped = true
-        settle(exchange)?.fail(expired(call))
-      },
-      onSent() {
-        record.sent = true
-        entry.sent?.(exchange)
-      },
+    request.credit = exchange.credit
+    wire.send(request, exchange)
+  }
+
+  const refused = (): ParleyError => {
+    counts.overloaded += 1
+    return new ParleyError('COM003', `${line.size()} calls wait for the peer already`, {
+      hint: 'slow down, or raise limits.maxQueuedCalls',
+      details: { retryAfterMs: 100 },
     })
-    return exchange
+  }
+
+  /** Begins now, or when there is a place. */
+  const enter = (exchange: Exchange, now: number): void => {
+    const { call, sink } = exchange
+    const { signal } = call
+    try {
+      checkCall(call, wire.peer()?.maxMessageBytes || limits.maxMessageBytes)
+      if (signal?.aborted) throw aborted(signal)
+      if (gone !== undefined || closing) throw lost(false)
+    } catch (error) {
+      exchange.ended = true
+      sink.fail(error)
+      return
+    }
+    deadlines.set(exchange, exchange.deadlineAt, now)
+    if (signal !== undefined) exchange.watch(signal)
+    if (line.open()) begin(exchange, now)
+    else if (!line.add(exchange)) {
+      settle(exchange)
+      sink.fail(refused())
+    }
+  }
+
+  const request = (call: OutCall, sink: Sink, now: number): void => {
+    const ends = (call.extra?.replyTo ?? '') === '' ? KIND.response : KIND.ack
+    enter(new Exchange(host, KIND.request, ends, call, sink, 0, now), now)
   }
 
   const unary = (call: OutCall): Promise<Uint8Array> =>
-    new Promise((resolve, reject) => {
-      fits(call)
-      const deadlineAt = deps.clock.monotonic() + call.timeoutMs
-      const expected = (call.extra?.replyTo ?? '') === '' ? KIND.response : KIND.ack
-      const start = (): void => {
-        const exchange = begin(KIND.request, call, deadlineAt, 0, {
-          fail: reject,
-          answer(kind, payload) {
-            if (kind !== expected) throw unexpected(call, kind)
-            settle(exchange)
-            resolve(payload)
-          },
-        })
-      }
-      enter(call, deadlineAt, start, reject)
-    })
+    new Promise((resolve, reject) => request(call, { done: resolve, fail: reject }, deps.clock.monotonic()))
 
   const oneWay = (call: OutCall): Promise<void> =>
     new Promise((resolve, reject) => {
-      fits(call)
-      const deadlineAt = deps.clock.monotonic() + call.timeoutMs
-      const start = (): void => {
-        begin(KIND.oneWay, call, deadlineAt, 0, {
-          fail: reject,
-          answer: () => {},
-          sent(exchange) {
-            settle(exchange)
-            resolve()
-          },
-        })
-      }
-      enter(call, deadlineAt, start, reject)
+      const now = deps.clock.monotonic()
+      const sink: Sink = { done: () => resolve(), fail: reject }
+      enter(new Exchange(host, KIND.oneWay, NOTHING, call, sink, 0, now), now)
     })
 
   const stream = (call: OutCall): AsyncIterableIterator<Uint8Array> => {
     const window = limits.streamWindow
-    let exchange = 0
-    let leaveLine: Stop = () => {}
-    const opened = (): void => {
-      const deadlineAt = deps.clock.monotonic() + call.timeoutMs
-      const start = (): void => {
-        exchange = begin(KIND.request, call, deadlineAt, window, {
-          fail: (error) => reader.finish({ error }),
-          answer(kind, payload) {
-            if (kind === KIND.item) reader.item(payload)
-            else if (kind === KIND.end) {
-              settle(exchange)
-              reader.finish()
-            } else throw unexpected(call, kind)
-          },
-        })
-      }
-      try {
-        fits(call)
-        leaveLine = enter(call, deadlineAt, start, (error) => reader.finish({ error }))
-      } catch (error) {
-        reader.finish({ error })
-      }
-    }
+    let exchange: Exchange | undefined
     const reader = createItemReader({
       window,
-      open: opened,
+      open() {
+        const now = deps.clock.monotonic()
+        const sink: Sink = {
+          item: (payload) => reader.item(payload),
+          done: () => reader.finish(),
+          fail: (error) => reader.finish({ error }),
+        }
+        exchange = new Exchange(host, KIND.request, KIND.end, call, sink, window, now)
+        enter(exchange, now)
+      },
       grant(units) {
-        const grant = frame(KIND.credit, exchange)
+        const grant = frame(KIND.credit, exchange?.number ?? 0)
         grant.credit = units
         grant.priority = 2
         wire.send(grant)
       },
       giveUp() {
-        leaveLine()
-        if (exchange > 0) giveUp(exchange, undefined)
+        if (exchange !== undefined) giveUp(exchange, undefined)
       },
     })
     return reader.iterator
   }
 
   return {
+    request,
     unary,
     stream,
     oneWay,
     inFlight: () => open.size,
     waiting: line.size,
+    calls: () => exchanges,
     queuedBytes: () => wire.outbox.queuedBytes(),
     peerLoad: () => load,
     peerVersion: () => wire.peer()?.version,

@@ -31,10 +31,16 @@ export interface MethodFacts {
   readonly priority: number
 }
 
-export type Run = (payload: Uint8Array, context: Context) => Promise<Uint8Array> | AsyncIterable<Uint8Array>
+export type Run = (
+  payload: Uint8Array,
+  context: Context,
+) => Uint8Array | Promise<Uint8Array> | AsyncIterable<Uint8Array>
 
 export interface Endpoint extends MethodFacts {
-  /** A promise of the answer's bytes (empty for one-way), or the items of a stream, each encoded when it is asked for. */
+  /**
+   * The answer's bytes (empty for one-way) or a promise of them, or the items of a stream, each encoded when it is asked
+   * for.
+   */
   readonly run: Run
 }
 
@@ -56,6 +62,9 @@ export const factsOf = (name: string, method: Method, timeoutMs = DEFAULT_TIMEOU
 })
 
 const contentOf = (method: Method): Content => method.content ?? 'json'
+
+const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 
 async function* encodeItems(
   items: AsyncIterable<unknown>,
@@ -135,7 +144,10 @@ export const compile = <P extends AnyProtocol>(protocol: P, handlers: Handlers<P
     const run: Run =
       kindOf(method) === 'stream'
         ? (payload, context) => encodeItems(call(payload, context) as AsyncIterable<unknown>, write)
-        : async (payload, context) => write(await call(payload, context))
+        : (payload, context) => {
+            const value = call(payload, context)
+            return isThenable(value) ? Promise.resolve(value).then(write) : write(value)
+          }
     methods.set(name, { ...factsOf(name, method), run })
   }
   return { name: protocol.name, version: protocol.version, methods }

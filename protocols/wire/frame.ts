@@ -79,7 +79,7 @@ export interface Frame {
 const EMPTY = new Uint8Array(0)
 
 /** A frame with every other field at its zero value; one shape for all, which the engine likes. */
-export const frame = (kind: FrameKind, exchange: number, payload: Uint8Array = EMPTY): Frame => ({
+export const frame = (kind: number, exchange: number, payload: Uint8Array = EMPTY): Frame => ({
   kind,
   exchange,
   method: '',

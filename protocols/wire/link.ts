@@ -10,7 +10,7 @@ import type { Clock, Compression, Encoding, Log, Timers } from '../port.ts'
 import type { Duplex } from './duplex.ts'
 import { type Frame, frame, type Hello, KIND, WIRE_ENCODINGS } from './frame.ts'
 import { createInbox } from './inbox.ts'
-import { createOutbox, type Outbox } from './outbox.ts'
+import { createOutbox, type Outbox, type Sender } from './outbox.ts'
 import { split, tooLarge } from './parts.ts'
 import { malformed } from './protobuf.ts'
 
@@ -80,15 +80,12 @@ const WRITE_BYTES = 32 * 1024
 const WRITE_FRAMES = 24
 const FRAME_OVERHEAD = 32 * 1024
 
-export interface SendMore {
+/** Whose frame it is, and until when. */
+export interface Outgoing extends Sender {
   /** Monotonic milliseconds. */
-  deadlineAt?: number
-  /** Monotonic milliseconds. */
-  expiresAt?: number
-  onExpired?: () => void
-  onSent?: () => void
-  /** Asked before each part is written: false and what is left of the frame is not sent any more. */
-  wanted?: () => boolean
+  readonly deadlineAt: number
+  /** Monotonic milliseconds; 0: none. */
+  readonly expiresAt: number
 }
 
 export interface Wire {
@@ -97,7 +94,7 @@ export interface Wire {
    * Sends a frame, split and compressed where that pays.
    * @returns a promise while it is being compressed: what must come after it in its exchange waits for that
    */
-  send(whole: Frame, more?: SendMore): Promise<void> | undefined
+  send(whole: Frame, sender?: Outgoing): Promise<void> | undefined
   /** Undoes the encoding of a whole frame. */
   open(whole: Frame): Uint8Array
   /** The peer's first frame, once it came. */
@@ -192,24 +189,26 @@ export const openWire = (
     },
   })
 
-  const push = (whole: Frame, more?: SendMore): undefined => {
-    if (ended || more?.wanted?.() === false) return
-    const parts = split(whole, limits.partBytes)
-    counts.framesOut += parts.length
-    for (let i = 0; i < parts.length; i += 1) {
-      const part = parts[i]
-      if (part === undefined) continue
-      const first = i === 0
-      outbox.push({
-        frame: part,
-        deadlineAt: first ? (more?.deadlineAt ?? 0) : 0,
-        // The first part carries the ttl. When it is dropped the others are not wanted any more.
-        expiresAt: first ? (more?.expiresAt ?? 0) : 0,
-        onExpired: more?.onExpired,
-        onSent: i === parts.length - 1 ? more?.onSent : undefined,
-        wanted: more?.wanted,
-      })
+  const queue = (part: Frame, sender: Outgoing | undefined, first: boolean, last: boolean): void => {
+    counts.framesOut += 1
+    outbox.push({
+      frame: part,
+      deadlineAt: first && sender !== undefined ? sender.deadlineAt : 0,
+      // The first part carries the ttl. When it is dropped the others are not wanted any more.
+      expiresAt: first && sender !== undefined ? sender.expiresAt : 0,
+      sender,
+      last,
+    })
+  }
+
+  const push = (whole: Frame, sender?: Outgoing): undefined => {
+    if (ended || sender?.wanted() === false) return
+    if (whole.payload.length <= limits.partBytes) {
+      queue(whole, sender, true, true)
+      return
     }
+    const parts = split(whole, limits.partBytes)
+    for (const [i, part] of parts.entries()) queue(part, sender, i === 0, i === parts.length - 1)
   }
 
   const encodingFor = (): Exclude<Encoding, 'identity'> | undefined => {
@@ -228,10 +227,10 @@ export const openWire = (
 
   return {
     outbox,
-    send(whole, more) {
+    send(whole, sender) {
       const raw = whole.payload
       const encoding = limits.compressMinBytes > 0 && raw.length >= limits.compressMinBytes ? encodingFor() : undefined
-      if (encoding === undefined) return push(whole, more)
+      if (encoding === undefined) return push(whole, sender)
       return deps.compression.compress(encoding, raw).then(
         (bytes) => {
           // Less than a tenth saved is not worth the other side's work.
@@ -240,11 +239,11 @@ export const openWire = (
             whole.rawBytes = raw.length
             whole.encoding = WIRE_ENCODINGS.indexOf(encoding)
           }
-          push(whole, more)
+          push(whole, sender)
         },
         (error) => {
           deps.log.warn('a payload could not be compressed; it goes as it is', { error })
-          push(whole, more)
+          push(whole, sender)
         },
       )
     },

@@ -25,6 +25,16 @@ export interface OutboxOptions {
   onEmpty?(): void
 }
 
+/** Whose frame it is: asked and told as the frame goes its way. */
+export interface Sender {
+  /** Asked when its turn comes: false and it is left out. */
+  wanted(): boolean
+  /** Instead of sending, when the ttl has passed. */
+  expired(): void
+  /** Once the bytes of the last part were handed down. */
+  sent(): void
+}
+
 /** A frame that waits, with what is only known when it is written. */
 export interface Waiting {
   frame: Frame
@@ -32,12 +42,9 @@ export interface Waiting {
   deadlineAt: number
   /** Monotonic milliseconds; 0: none. */
   expiresAt: number
-  /** Called instead of sending when the ttl has passed. */
-  onExpired: (() => void) | undefined
-  /** Called once the bytes were handed down. */
-  onSent: (() => void) | undefined
-  /** Asked when its turn comes: false and it is left out. */
-  wanted?: (() => boolean) | undefined
+  sender: Sender | undefined
+  /** The last part of what the sender sends. */
+  last: boolean
 }
 
 export interface Outbox {
@@ -109,23 +116,26 @@ export const createOutbox = (duplex: Pick<Duplex, 'send' | 'buffered'>, options:
     const now = options.monotonic()
     while (bytes > 0 && duplex.buffered() <= options.maxUnsentBytes) {
       writer.at = 0
-      const sent: (() => void)[] = []
+      let sent: Sender[] | undefined
       let frames = 0
       while (writer.at < options.maxWriteBytes && frames < options.maxWriteFrames) {
         const item = next()
         if (item === undefined) break
         bytes -= weigh(item.frame)
-        if (item.wanted?.() === false) continue
+        const { sender } = item
+        if (sender?.wanted() === false) continue
         if (!age(item, now)) {
-          item.onExpired?.()
+          sender?.expired()
           continue
         }
         writeFrame(writer, item.frame)
         frames += 1
-        if (item.onSent !== undefined) sent.push(item.onSent)
+        if (sender === undefined || !item.last) continue
+        sent ??= []
+        sent.push(sender)
       }
       if (writer.at > 0) duplex.send(writer.finish())
-      for (const fn of sent) fn()
+      if (sent !== undefined) for (const sender of sent) sender.sent()
     }
     while (waiters.size > 0 && bytes <= options.maxQueuedBytes) {
       const fn = waiters.values().next().value

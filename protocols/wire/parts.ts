@@ -4,7 +4,7 @@
  * State of a joiner: the unfinished payloads of one link, bounded in bytes for each (maxMessageBytes) and for all.
  */
 import { ParleyError } from '../errors.ts'
-import { type Frame, type FrameKind, frame } from './frame.ts'
+import { type Frame, frame } from './frame.ts'
 import { malformed } from './protobuf.ts'
 
 /** Cuts one frame into frames of at most `partBytes` of payload; the first carries all the other fields. */
@@ -14,7 +14,7 @@ export const split = (whole: Frame, partBytes: number): Frame[] => {
   const parts: Frame[] = []
   for (let at = 0; at < payload.length; at += partBytes) {
     const bytes = payload.subarray(at, at + partBytes)
-    const part = at === 0 ? whole : frame(whole.kind as FrameKind, whole.exchange)
+    const part = at === 0 ? whole : frame(whole.kind, whole.exchange)
     part.payload = bytes
     part.priority = whole.priority
     part.more = at + partBytes < payload.length

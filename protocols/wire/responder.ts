@@ -7,6 +7,7 @@
 import { ParleyError } from '../errors.ts'
 import { createAnswers } from './answers.ts'
 import type { Endpoint } from './contract.ts'
+import { createDeadlines } from './deadlines.ts'
 import { createDrain } from './drain.ts'
 import type { Duplex } from './duplex.ts'
 import { type Frame, KIND } from './frame.ts'
@@ -15,7 +16,7 @@ import { createJoiner, heldBytes } from './parts.ts'
 import { requestEnvelope } from './request-envelope.ts'
 import { type Reply, runRequest } from './run-request.ts'
 import type { Slots } from './slots.ts'
-import { Work } from './work.ts'
+import { Work, type WorkHost } from './work.ts'
 
 export type { Reply } from './run-request.ts'
 
@@ -41,8 +42,6 @@ export interface Responder {
   abort(reason: ParleyError): void
 }
 
-const MAX_TIMER_MS = 2 ** 31 - 1
-
 /**
  * What a handler threw, for its caller. Callers send again, or elsewhere, by code: an error of another link that passed
  * through a handler must not look as if this request had never been handled.
@@ -63,6 +62,7 @@ export const createResponder = (
 ): Responder => {
   const { limits, timers, counts } = deps
   const works = new Map<number, Work>()
+  const deadlines = createDeadlines(deps.clock, timers)
   const joiner = createJoiner(limits.maxMessageBytes, limits.maxMessageBytes * 4)
   let gone = false
   let closing = false
@@ -70,77 +70,43 @@ export const createResponder = (
   let waitingBytes = 0
   const drain = createDrain(timers, () => !gone && (works.size > 0 || wire.outbox.queuedBytes() > 0))
 
-  const leave = (work: Work): void => {
-    works.delete(work.exchange)
-    drain.look()
-  }
-
   /** Answers unless the exchange was given up meanwhile, or has no answer. */
   const tell = (work: Work, error: unknown): void => {
     if (!work.ended && !work.answered && !work.oneWay) answers.refuse(work, error)
   }
 
-  const conclude = (work: Work, endpoint: Endpoint, startedAt: number, error?: { error: unknown }): void => {
-    const status = error === undefined ? 'ok' : error.error instanceof ParleyError ? error.error.code : 'APP001'
-    deps.done(endpoint.name, work.ended ? 'canceled' : status, (deps.clock.monotonic() - startedAt) / 1000)
-    // Nobody else is told of an answer that did not reach its third party.
-    if (error !== undefined && (work.answered || !(error.error instanceof ParleyError))) {
-      deps.log.error(`${self.protocol}.${endpoint.name} failed`, { error: error.error, source: self.peer })
+  const log = (work: Work, error: unknown): void =>
+    deps.log.error(`${self.protocol}.${work.endpoint.name} failed`, { error, source: self.peer })
+
+  /** The only way out for a request that has a slot. */
+  const conclude = (work: Work, startedAt: number, failure?: { error: unknown }): void => {
+    deadlines.clear(work)
+    const error = failure?.error
+    const status = failure === undefined ? 'ok' : error instanceof ParleyError ? error.code : 'APP001'
+    deps.done(work.endpoint.name, work.ended ? 'canceled' : status, (deps.clock.monotonic() - startedAt) / 1000)
+    if (failure !== undefined) {
+      // Nobody else is told of an answer that did not reach its third party.
+      if (work.answered || !(error instanceof ParleyError)) log(work, error)
+      tell(work, ofHandler(error))
     }
-    if (error !== undefined) tell(work, ofHandler(error.error))
     work.end()
-    leave(work)
+    works.delete(work.exchange)
+    drain.look()
+    deps.slots.leave()
   }
 
-  const execute = async (
-    endpoint: Endpoint,
-    request: Frame,
-    work: Work,
-    done: () => void,
-    arrivedAt: number,
-  ): Promise<void> => {
-    const startedAt = deps.clock.monotonic()
-    const remaining = work.deadlineAt - startedAt
-    if (work.ended) {
-      deps.done(endpoint.name, 'canceled', 0)
-      leave(work)
-      done()
-      return
+  const checkTime = (work: Work, now: number): void => {
+    const { request, endpoint } = work
+    if (work.deadlineAt <= now) {
+      counts.expired += 1
+      throw tooLate(endpoint)
     }
-    let stop = (): void => {}
-    try {
-      if (remaining <= 0) {
-        counts.expired += 1
-        throw tooLate(endpoint)
-      }
-      if (request.ttlMs > 0 && startedAt - arrivedAt >= request.ttlMs) {
-        counts.expired += 1
-        throw new ParleyError('MSG005', `${self.protocol}.${endpoint.name} expired while it waited for its turn`, {
-          hint: 'the peer is busy; give it more ttlMs, or a higher priority',
-        })
-      }
-      stop = timers.after(Math.min(MAX_TIMER_MS, remaining), () => overdue(endpoint, work))
-      const payload = wire.open(request)
-      // What the handler sees in its envelope is the payload as it was before it was compressed.
-      request.payload = payload
-      await runRequest(endpoint, payload, work, request.extra?.replyTo ?? '', answers, {
-        maxMessageBytes: limits.maxMessageBytes,
-        reply: deps.reply,
+    if (request.ttlMs > 0 && now - work.arrivedAt >= request.ttlMs) {
+      counts.expired += 1
+      throw new ParleyError('MSG005', `${self.protocol}.${endpoint.name} expired while it waited for its turn`, {
+        hint: 'the peer is busy; give it more ttlMs, or a higher priority',
       })
-      conclude(work, endpoint, startedAt)
-    } catch (error) {
-      conclude(work, endpoint, startedAt, { error })
-    } finally {
-      stop()
-      done()
     }
-  }
-
-  /** The caller has given up by now; the handler is told, and its slot stays taken until it returns. */
-  const overdue = (endpoint: Endpoint, work: Work): void => {
-    const error = tooLate(endpoint)
-    tell(work, error)
-    work.end(error)
   }
 
   const tooLate = (endpoint: Endpoint): ParleyError =>
@@ -148,37 +114,78 @@ export const createResponder = (
       hint: 'give it more time with timeoutMs',
     })
 
+  const runOptions = { maxMessageBytes: limits.maxMessageBytes, reply: deps.reply }
+
+  /** Runs a request that has its slot; what can be done without waiting is done without waiting. */
+  const start = (work: Work): void => {
+    const { request, endpoint } = work
+    work.started = true
+    const now = work.waits ? deps.clock.monotonic() : work.arrivedAt
+    if (work.waits) waitingBytes -= heldBytes(request)
+    if (work.ended) {
+      conclude(work, now)
+      return
+    }
+    let running: Promise<void> | undefined
+    try {
+      checkTime(work, now)
+      deadlines.set(work, work.deadlineAt, now)
+      // What the handler sees in its envelope is the payload as it was before it was compressed.
+      request.payload = wire.open(request)
+      running = runRequest(endpoint, request.payload, work, request.extra?.replyTo ?? '', answers, runOptions)
+    } catch (error) {
+      conclude(work, now, { error })
+      return
+    }
+    if (running === undefined) conclude(work, now)
+    else {
+      running.then(
+        () => conclude(work, now),
+        (error: unknown) => conclude(work, now, { error }),
+      )
+    }
+  }
+
+  const host: WorkHost = {
+    now: () => deps.clock.monotonic(),
+    start,
+    /** The caller has given up by now; the handler is told, and its slot stays taken until it returns. */
+    overdue(work) {
+      const error = tooLate(work.endpoint)
+      tell(work, error)
+      work.end(error)
+    },
+    envelope: (request) => requestEnvelope(request, wire.peer(), { source: self.peer, destination: self.id }),
+  }
+
   /** A slot now, or a place in the line for one; what waits is bounded in bytes for each link. */
-  const enter = (request: Frame, run: (done: () => void) => void): void => {
+  const enter = (work: Work): void => {
     if (waitingBytes > limits.maxQueuedBytes) {
       throw new ParleyError('COM003', `${waitingBytes} bytes of requests wait on this link already`, {
         hint: 'send fewer large requests at once',
         details: { retryAfterMs: 200 },
       })
     }
-    let held = 0
-    let started = false
-    deps.slots.enter(request.priority, (done) => {
-      started = true
-      waitingBytes -= held
-      run(done)
-    })
-    if (started) return
-    held = heldBytes(request)
-    waitingBytes += held
+    deps.slots.enter(work.priority, work)
+    if (work.started) return
+    work.waits = true
+    waitingBytes += heldBytes(work.request)
+  }
+
+  const checkOpen = (request: Frame): void => {
+    if (closing) {
+      throw new ParleyError('COM002', 'the peer is stopping', { hint: 'call another peer', details: { sent: false } })
+    }
+    if (works.has(request.exchange)) {
+      throw new ParleyError('SEC003', `exchange ${request.exchange} is open already`, {
+        hint: 'number exchanges upwards',
+      })
+    }
   }
 
   const accept = (request: Frame): void => {
-    const arrivedAt = deps.clock.monotonic()
     try {
-      if (closing) {
-        throw new ParleyError('COM002', 'the peer is stopping', { hint: 'call another peer', details: { sent: false } })
-      }
-      if (works.has(request.exchange)) {
-        throw new ParleyError('SEC003', `exchange ${request.exchange} is open already`, {
-          hint: 'number exchanges upwards',
-        })
-      }
+      checkOpen(request)
       const endpoint = deps.route(request.method)
       // A request that brings a window asks for a stream.
       const kind = request.kind === KIND.oneWay ? 'one-way' : request.credit > 0 ? 'stream' : 'unary'
@@ -187,19 +194,12 @@ export const createResponder = (
           hint: 'the contracts of the two sides differ',
         })
       }
-      const timeoutMs = request.timeoutMs > 0 ? request.timeoutMs : endpoint.timeoutMs
-      const work = new Work(
-        request,
-        self.peer,
-        arrivedAt + timeoutMs,
-        () => deps.clock.monotonic(),
-        () => requestEnvelope(request, wire.peer(), { source: self.peer, destination: self.id }),
-      )
+      const work = new Work(host, endpoint, request, self.peer, deps.clock.monotonic())
       works.set(request.exchange, work)
       try {
-        enter(request, (done) => void execute(endpoint, request, work, done, arrivedAt))
+        enter(work)
       } catch (error) {
-        leave(work)
+        works.delete(request.exchange)
         throw error
       }
     } catch (error) {

@@ -2,7 +2,8 @@
  * Runs one request against its endpoint and sends what comes of it: an answer, items as the caller takes them, or an
  * acknowledgement when the answer goes to a third party.
  *
- * Keeps no state beside the request's own (work.ts). What it throws becomes the error that the caller is told.
+ * Keeps no state beside the request's own (work.ts). What it throws or rejects with becomes the error that the caller is
+ * told.
  */
 import { type Fault, ParleyError, toFault } from '../errors.ts'
 import type { Answers } from './answers.ts'
@@ -37,17 +38,21 @@ const checkSize = (answer: Uint8Array, maxBytes: number): void => {
   })
 }
 
-const runUnary = async (
+/** A promise only where the handler, or the compression of its answer, takes time. */
+const runUnary = (
   endpoint: Endpoint,
   payload: Uint8Array,
   work: Work,
   answers: Answers,
   maxBytes: number,
-): Promise<void> => {
-  const result = (await (endpoint.run(payload, work) as Promise<Uint8Array>)) ?? EMPTY
-  if (work.ended || endpoint.kind === 'one-way') return
-  checkSize(result, maxBytes)
-  await answers.send(KIND.response, work, result, endpoint.content)
+): Promise<void> | undefined => {
+  const send = (answer: Uint8Array): Promise<void> | undefined => {
+    if (work.ended || endpoint.kind === 'one-way') return undefined
+    checkSize(answer, maxBytes)
+    return answers.send(KIND.response, work, answer, endpoint.content)
+  }
+  const result = endpoint.run(payload, work) as Promise<Uint8Array> | Uint8Array
+  return result instanceof Promise ? result.then(send) : send(result)
 }
 
 const creditOf = (work: Work): Promise<void> | undefined => {
@@ -104,7 +109,7 @@ const runForwarded = async (
   await answers.send(KIND.ack, work, encodePayload('json', work.envelope.id))
   work.answered = true
   try {
-    reply.payload = await (endpoint.run(payload, work) as Promise<Uint8Array>)
+    reply.payload = await (endpoint.run(payload, work) as Promise<Uint8Array> | Uint8Array)
   } catch (error) {
     reply.fault = toFault(error)
   }
@@ -119,7 +124,7 @@ export const runRequest = (
   replyTo: string,
   answers: Answers,
   options: RunOptions,
-): Promise<void> => {
+): Promise<void> | undefined => {
   if (replyTo !== '') return runForwarded(endpoint, payload, work, answers, replyTo).then(options.reply)
   if (endpoint.kind === 'stream') return runStream(endpoint, payload, work, answers, options.maxMessageBytes)
   return runUnary(endpoint, payload, work, answers, options.maxMessageBytes)

@@ -5,12 +5,18 @@
  */
 import { ParleyError } from '../errors.ts'
 
+export interface SlotUser {
+  /** It has its slot, and calls leave() exactly once when it does not need it any more; that may be within start(). */
+  start(): void
+}
+
 export interface Slots {
   /**
-   * Runs `start` now or when a slot is free; it must call `done` exactly once.
+   * Starts `user` now or when a slot is free.
    * @throws COM003 when too many wait
    */
-  enter(priority: number, start: (done: () => void) => void): void
+  enter(priority: number, user: SlotUser): void
+  leave(): void
   active(): number
   queued(): number
 }
@@ -19,16 +25,16 @@ const RETRY_AFTER_MS = 200
 const SERVED = [3, 2, 0, 1] as const
 
 export const createSlots = (maxActive: number, maxQueued: number): Slots => {
-  const queues: ((done: () => void) => void)[][] = [[], [], [], []]
+  const queues: SlotUser[][] = [[], [], [], []]
   let active = 0
   let queued = 0
 
   let serving = false
 
-  const next = (): ((done: () => void) => void) | undefined => {
+  const next = (): SlotUser | undefined => {
     for (const priority of SERVED) {
-      const start = queues[priority]?.shift()
-      if (start !== undefined) return start
+      const user = queues[priority]?.shift()
+      if (user !== undefined) return user
     }
     return undefined
   }
@@ -39,31 +45,22 @@ export const createSlots = (maxActive: number, maxQueued: number): Slots => {
     serving = true
     try {
       while (queued > 0 && active < maxActive) {
-        const start = next()
-        if (start === undefined) break
+        const user = next()
+        if (user === undefined) break
         queued -= 1
-        run(start)
+        active += 1
+        user.start()
       }
     } finally {
       serving = false
     }
   }
 
-  const run = (start: (done: () => void) => void): void => {
-    active += 1
-    let finished = false
-    start(() => {
-      if (finished) return
-      finished = true
-      active -= 1
-      if (queued > 0) serve()
-    })
-  }
-
   return {
-    enter(priority, start) {
+    enter(priority, user) {
       if (active < maxActive) {
-        run(start)
+        active += 1
+        user.start()
         return
       }
       if (queued >= maxQueued) {
@@ -73,7 +70,11 @@ export const createSlots = (maxActive: number, maxQueued: number): Slots => {
         })
       }
       queued += 1
-      queues[priority & 3]?.push(start)
+      queues[priority & 3]?.push(user)
+    },
+    leave() {
+      active -= 1
+      if (queued > 0) serve()
     },
     active: () => active,
     queued: () => queued,

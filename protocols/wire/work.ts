@@ -1,40 +1,63 @@
 /**
  * One request in work on the answering side; it is the handler's context as well.
  *
- * State: whether it has ended, what the caller still takes of a stream, and the signal and the envelope, which are only
- * made when the handler looks at them.
+ * State: how far it got, what the caller still takes of a stream, and the signal and the envelope, which are only made
+ * when the handler looks at them. It is the entry in every list that the request is in (slots, deadlines).
  */
 import type { Context } from '../define.ts'
+import type { Endpoint } from './contract.ts'
+import { Deadline } from './deadlines.ts'
 import type { Envelope } from './envelope.ts'
 import { type Frame, KIND } from './frame.ts'
+import type { SlotUser } from './slots.ts'
 
-export class Work implements Context {
+/** The link's side of a request. */
+export interface WorkHost {
+  /** Monotonic milliseconds. */
+  now(): number
+  /** It has its slot. */
+  start(work: Work): void
+  overdue(work: Work): void
+  envelope(request: Frame): Envelope
+}
+
+export class Work extends Deadline implements Context, SlotUser {
+  readonly request: Frame
+  readonly endpoint: Endpoint
   readonly exchange: number
   readonly peer: string
   readonly priority: number
   readonly oneWay: boolean
+  /** Monotonic milliseconds. */
+  readonly arrivedAt: number
+  /** Monotonic milliseconds. */
   readonly deadlineAt: number
   credit: number
+  /** It did not get its slot at once. */
+  waits = false
   /** Wakes the stream that waits for credit. */
-  wake: (() => void) | undefined
+  wake: (() => void) | undefined = undefined
+  started = false
   ended = false
   /** The caller was told that the request was taken on; nothing more is sent to it. */
   answered = false
-  private controller: AbortController | undefined
-  private abortReason: unknown
-  private made: Envelope | undefined
-  private readonly now: () => number
-  private readonly make: () => Envelope
+  private controller: AbortController | undefined = undefined
+  private abortReason: unknown = undefined
+  private made: Envelope | undefined = undefined
+  private readonly host: WorkHost
 
-  constructor(request: Frame, peer: string, deadlineAt: number, now: () => number, make: () => Envelope) {
+  constructor(host: WorkHost, endpoint: Endpoint, request: Frame, peer: string, arrivedAt: number) {
+    super()
+    this.host = host
+    this.endpoint = endpoint
+    this.request = request
     this.exchange = request.exchange
     this.peer = peer
     this.priority = request.priority
     this.oneWay = request.kind === KIND.oneWay
     this.credit = request.credit
-    this.deadlineAt = deadlineAt
-    this.now = now
-    this.make = make
+    this.arrivedAt = arrivedAt
+    this.deadlineAt = arrivedAt + (request.timeoutMs > 0 ? request.timeoutMs : endpoint.timeoutMs)
   }
 
   get signal(): AbortSignal {
@@ -46,12 +69,22 @@ export class Work implements Context {
   }
 
   get envelope(): Envelope {
-    this.made ??= this.make()
+    this.made ??= this.host.envelope(this.request)
     return this.made
   }
 
-  /** Bound to this request, so that a handler may take it out of its context. */
-  readonly remainingMs = (): number => Math.max(0, this.deadlineAt - this.now())
+  /** A getter that binds, so that a handler may take it out of its context. */
+  get remainingMs(): () => number {
+    return () => Math.max(0, this.deadlineAt - this.host.now())
+  }
+
+  start(): void {
+    this.host.start(this)
+  }
+
+  overdue(): void {
+    this.host.overdue(this)
+  }
 
   /** After this nothing more is sent for the exchange. */
   end(reason?: unknown): void {

@@ -151,7 +151,7 @@ describe('traps of libp2p', { timeout: 60_000 }, () => {
     for (let sent = 0; sent < total; sent += 1) {
       await new Promise<void>((resolve) => outbox.whenRoom(resolve))
       const item = frame(KIND.item, 1, part)
-      outbox.push({ frame: item, deadlineAt: 0, expiresAt: 0, onExpired: undefined, onSent: undefined })
+      outbox.push({ frame: item, deadlineAt: 0, expiresAt: 0, sender: undefined, last: true })
       peak = Math.max(peak, duplex.buffered())
     }
     await until('all arrived', () => received >= total * part.length, 20_000)

@@ -78,14 +78,14 @@ describe('compile', () => {
 
   it('refuses a request that does not fit with MSG001, before the handler', async () => {
     const strict = { ...handlers, once: () => assert.fail('the handler ran') }
-    const error = await parleyErrorOf(run(strict, 'once', json({ text: 1 })) as Promise<Uint8Array>)
+    const error = await parleyErrorOf((async () => run(strict, 'once', json({ text: 1 })))())
     assert.equal(error.code, 'MSG001')
     assert.match(error.message, /demo\.once request/)
   })
 
   it('tells the caller that an answer did not fit, and nothing of its value', async () => {
     const wrong = { ...handlers, once: () => ({ length: 'secret value' }) as never }
-    const error = await parleyErrorOf(run(wrong, 'once', json({ text: '' })) as Promise<Uint8Array>)
+    const error = await parleyErrorOf((async () => run(wrong, 'once', json({ text: '' })))())
     assert.equal(error.code, 'APP001')
     assert.match(error.message, /demo\.once answered with something that its contract does not allow/)
     assert.doesNotMatch(JSON.stringify([error.message, error.hint, error.details]), /secret/)

@@ -4,12 +4,15 @@ import fc from 'fast-check'
 import type { Duplex } from '../../../protocols/wire/duplex.ts'
 import { type Frame, frame, KIND } from '../../../protocols/wire/frame.ts'
 import { createInbox } from '../../../protocols/wire/inbox.ts'
-import { createOutbox, type Outbox, type Waiting } from '../../../protocols/wire/outbox.ts'
+import { createOutbox, type Outbox, type Sender, type Waiting } from '../../../protocols/wire/outbox.ts'
 
 const LOW = 1
 const NORMAL = 0
 const HIGH = 2
 const CRITICAL = 3
+
+const PATIENT: Sender = { wanted: () => true, expired: () => assert.fail('expired'), sent() {} }
+const NOT_SENT = { sent: () => assert.fail('not sent') }
 
 interface Bench {
   outbox: Outbox
@@ -23,6 +26,8 @@ interface Bench {
   below: { bytes: number; take(): void }
   clock: { now: number }
   push(fields: Partial<Frame>, more?: Partial<Waiting>): void
+  /** A frame of somebody who is asked and told. */
+  pushOf(sender: Partial<Sender>, fields: Partial<Frame>, more?: Partial<Waiting>): void
 }
 
 const bench = (
@@ -66,6 +71,15 @@ const bench = (
     defer: (fn) => deferred.push(fn),
     monotonic: () => clock.now,
   })
+  const push: Bench['push'] = (fields, more = {}) =>
+    outbox.push({
+      frame: { ...frame(KIND.request, 0), ...fields },
+      deadlineAt: 0,
+      expiresAt: 0,
+      sender: undefined,
+      last: true,
+      ...more,
+    })
   return {
     outbox,
     writes,
@@ -74,16 +88,8 @@ const bench = (
     below,
     sent: () => writes.flat().map((each) => each.exchange),
     turn,
-    push(fields, more = {}) {
-      outbox.push({
-        frame: { ...frame(KIND.request, 0), ...fields },
-        deadlineAt: 0,
-        expiresAt: 0,
-        onExpired: undefined,
-        onSent: undefined,
-        ...more,
-      })
-    },
+    push,
+    pushOf: (sender, fields, more) => push(fields, { ...more, sender: { ...PATIENT, ...sender } }),
   }
 }
 
@@ -249,10 +255,10 @@ describe('outbox', () => {
   })
 
   it('drops a frame whose ttl has passed and says so, and sends one a moment earlier', () => {
-    const { push, turn, sent, clock, outbox } = bench()
+    const { pushOf, turn, sent, clock, outbox } = bench()
     const expired: number[] = []
-    push({ exchange: 1 }, { expiresAt: 1100, onExpired: () => expired.push(1), onSent: () => assert.fail('not sent') })
-    push({ exchange: 2 }, { expiresAt: 1101, onExpired: () => expired.push(2) })
+    pushOf({ ...NOT_SENT, expired: () => void expired.push(1) }, { exchange: 1 }, { expiresAt: 1100 })
+    pushOf({ expired: () => void expired.push(2) }, { exchange: 2 }, { expiresAt: 1101 })
     clock.now = 1100
     turn()
     assert.deepEqual(expired, [1])
@@ -261,10 +267,10 @@ describe('outbox', () => {
   })
 
   it('leaves out what is not wanted any more when its turn comes', () => {
-    const { push, turn, sent, outbox } = bench()
+    const { pushOf, turn, sent, outbox } = bench()
     let wanted = true
-    push({ exchange: 1 }, { wanted: () => wanted, onSent: () => assert.fail('not sent') })
-    push({ exchange: 2 }, { wanted: () => true })
+    pushOf({ ...NOT_SENT, wanted: () => wanted }, { exchange: 1 })
+    pushOf({}, { exchange: 2 })
     wanted = false
     turn()
     assert.deepEqual(sent(), [2])
@@ -283,20 +289,15 @@ describe('outbox', () => {
     assert.equal(writes.length, 1)
   })
 
-  it('tells that a frame was sent once its bytes were handed down', () => {
-    const { push, turn, writes } = bench()
-    let told = -1
-    push(
-      { exchange: 1 },
-      {
-        onSent: () => {
-          told = writes.length
-        },
-      },
-    )
-    assert.equal(told, -1)
+  it('tells that a message was sent once the bytes of its last part were handed down', () => {
+    const { pushOf, turn, writes } = bench({ maxWriteFrames: 1 })
+    const told: number[] = []
+    const sender = { sent: () => void told.push(writes.length) }
+    pushOf(sender, { exchange: 1, more: true }, { last: false })
+    pushOf(sender, { exchange: 1 })
+    assert.deepEqual(told, [])
     turn()
-    assert.equal(told, 1)
+    assert.deepEqual(told, [2])
   })
 
   it('forgets everything when it is cleared, and lets the waiting go on to find that out', () => {

@@ -1,121 +1,98 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { ParleyError } from '../../../protocols/errors.ts'
-import type { OutCall } from '../../../protocols/wire/call.ts'
 import { createWaitingLine } from '../../../protocols/wire/waiting-line.ts'
-import { createVirtualTime } from '../../support/virtual-time.ts'
-
-const CALL: OutCall = {
-  label: 'demo.m',
-  method: 'm',
-  payload: new Uint8Array(0),
-  content: 0,
-  priority: 0,
-  timeoutMs: 100,
-}
 
 const setup = (maxWaiting = 100) => {
-  const time = createVirtualTime()
-  const state = { place: true, full: false, gone: undefined as ParleyError | undefined, refused: 0 }
+  const state = { places: 0, full: false }
   const watches: (() => void)[] = []
-  const line = createWaitingLine({
-    clock: { now: () => time.now(), monotonic: () => time.now() },
-    timers: time,
+  const started: string[] = []
+  const line = createWaitingLine<string>({
     maxWaiting,
-    place: () => state.place,
+    place: () => state.places > 0,
     full: () => state.full,
     whenRoom: (fn) => watches.push(fn),
-    gone: () => state.gone,
-    onRefused() {
-      state.refused += 1
+    start(call) {
+      state.places -= 1
+      started.push(call)
     },
   })
-  const heard: string[] = []
-  const enter = (name: string, call = CALL) =>
-    line.enter(
-      call,
-      time.now() + call.timeoutMs,
-      () => heard.push(`${name} starts`),
-      (error) => heard.push(`${name} ${error instanceof ParleyError ? error.code : error}`),
-    )
-  return { time, state, watches, line, heard, enter }
+  return { state, watches, line, started }
 }
 
 describe('waiting line', () => {
-  it('lets a call start at once when there is a place, room, and nobody before it', () => {
-    const { enter, heard, line } = setup()
-    enter('a')
-    assert.deepEqual([heard, line.size()], [['a starts'], 0])
-  })
-
-  it('lets nobody overtake', () => {
-    const { enter, heard, state, line } = setup()
-    state.place = false
-    enter('a')
-    state.place = true
-    enter('b')
-    line.admit()
-    assert.deepEqual(heard, ['a starts', 'b starts'])
-  })
-
-  it('watches for room once, however many calls come and go', async () => {
-    const { enter, state, watches, time, line, heard } = setup()
+  it('is open when there is a place, room, and nobody before', () => {
+    const { state, line } = setup()
+    assert.equal(line.open(), false, 'no place')
+    state.places = 1
+    assert.equal(line.open(), true)
     state.full = true
+    assert.equal(line.open(), false, 'no room')
+    line.add('a')
+    state.full = false
+    assert.equal(line.open(), false, 'somebody waits')
+  })
+
+  it('starts them in their order, as many as there are places', () => {
+    const { state, line, started } = setup()
+    for (const call of ['a', 'b', 'c']) line.add(call)
+    assert.deepEqual(started, [])
+    state.places = 2
+    line.admit()
+    assert.deepEqual([started, line.size()], [['a', 'b'], 1])
+    line.admit()
+    assert.deepEqual(started, ['a', 'b'])
+  })
+
+  it('watches for room once, however many calls come and go', () => {
+    const { state, watches, line, started } = setup()
+    state.full = true
+    state.places = 10
     for (let round = 0; round < 100; round += 1) {
-      enter('a')
-      enter('b')
-      await time.run(100)
+      line.add(`a${round}`)
+      line.add(`b${round}`)
+      line.remove(`a${round}`)
+      line.remove(`b${round}`)
     }
     assert.equal(watches.length, 1)
-    assert.deepEqual([line.size(), heard.length], [0, 200])
-    assert.ok(heard.every((each) => each.endsWith('COM001')))
-    enter('c')
+    line.add('c')
     state.full = false
     watches[0]?.()
-    assert.equal(heard.at(-1), 'c starts')
+    assert.deepEqual(started, ['c'])
     state.full = true
-    enter('d')
+    line.add('d')
     assert.equal(watches.length, 2, 'and again for the next time')
   })
 
   it('takes as many as it may and refuses one more', () => {
-    const { enter, heard, state, line } = setup(2)
-    state.place = false
-    for (const name of ['a', 'b', 'c']) enter(name)
-    assert.deepEqual([heard, line.size(), state.refused], [['c COM003'], 2, 1])
+    const { line } = setup(2)
+    assert.deepEqual(
+      ['a', 'b', 'c'].map((call) => line.add(call)),
+      [true, true, false],
+    )
+    assert.equal(line.size(), 2)
+    line.remove('a')
+    assert.equal(line.add('d'), true)
   })
 
-  it('is left by what enter() returned, without a start and without an error', async () => {
-    const { enter, heard, state, line, time } = setup()
-    state.place = false
-    const leave = enter('a')
-    enter('b')
-    leave()
-    leave()
+  it('is left without a start, and harmlessly twice', () => {
+    const { state, line, started } = setup()
+    line.add('a')
+    line.add('b')
+    line.remove('a')
+    line.remove('a')
     assert.equal(line.size(), 1)
-    await time.run(99)
-    state.place = true
+    state.places = 2
     line.admit()
-    await time.run(1000)
-    assert.deepEqual(heard, ['b starts'])
+    assert.deepEqual(started, ['b'])
   })
 
-  it('sends all away when the link is gone', () => {
-    const { enter, heard, state, line } = setup()
-    state.place = false
-    enter('a')
-    enter('b')
-    state.gone = new ParleyError('COM002', 'gone')
-    line.clear()
-    assert.deepEqual([heard, line.size()], [['a COM002', 'b COM002'], 0])
-  })
-
-  it('is left by a call whose signal is aborted', () => {
-    const { enter, heard, state, line } = setup()
-    state.place = false
-    const controller = new AbortController()
-    enter('a', { ...CALL, signal: controller.signal })
-    controller.abort('enough')
-    assert.deepEqual([heard, line.size()], [['a enough'], 0])
+  it('gives all that wait when it is cleared, in their order, and starts none of them', () => {
+    const { state, line, started } = setup()
+    line.add('a')
+    line.add('b')
+    assert.deepEqual([line.clear(), line.size()], [['a', 'b'], 0])
+    state.places = 2
+    line.admit()
+    assert.deepEqual(started, [])
   })
 })
