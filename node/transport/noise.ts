@@ -26,7 +26,7 @@ export const NOISE_REVIEWED = '17.0.3'
  * Written at once from here on, bytes: who hands down this much has gathered it already (links do), and the other side
  * should start on it while the rest of a burst is still being written.
  */
-export const FLUSH_BYTES = 4 * 1024
+export const FLUSH_BYTES = 2 * 1024
 
 /** Joined by copying below this, bytes: there a system call costs more than the copy, above it less. */
 const COPY_BYTES = 64 * 1024

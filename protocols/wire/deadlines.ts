@@ -2,7 +2,7 @@
  * The deadlines of the exchanges of one link. A link has tens of thousands a second, nearly all of which are met, so
  * those that end at about the same time share a timer, and setting and clearing one allocates nothing.
  *
- * State: lists of the deadlines that are set, by the millisecond at which they fire. None fires early; one that is a
+ * State: lists of the deadlines that are set, by the millisecond at which they fire, and at most one list more. None fires early; one that is a
  * second or more away fires at most 8 ms late, a nearer one at most 1 ms, beside what the timer itself is late.
  */
 import type { Clock, Stop, Timers } from '../port.ts'
@@ -35,6 +35,13 @@ const COARSE_MS = 8
 
 export const createDeadlines = ({ monotonic }: Clock, timers: Timers): Deadlines => {
   const buckets = new Map<number, Bucket>()
+  /** The bucket opened last stays when it is empty: where work ends at once, each would open it and close it again. */
+  let latest: Bucket | undefined
+
+  const close = (bucket: Bucket): void => {
+    buckets.delete(bucket.atMs)
+    bucket.stop()
+  }
 
   const fire = (bucket: Bucket): void => {
     // Timers may be a fraction early.
@@ -44,6 +51,7 @@ export const createDeadlines = ({ monotonic }: Clock, timers: Timers): Deadlines
       return
     }
     buckets.delete(bucket.atMs)
+    if (latest === bucket) latest = undefined
     for (let entry = bucket.first; entry !== undefined; entry = bucket.first) {
       remove(entry, bucket)
       entry.overdue()
@@ -54,6 +62,8 @@ export const createDeadlines = ({ monotonic }: Clock, timers: Timers): Deadlines
     const bucket: Bucket = { atMs, first: undefined, stop: () => {} }
     bucket.stop = timers.after(Math.max(1, Math.ceil(atMs - nowMs)), () => fire(bucket))
     buckets.set(atMs, bucket)
+    if (latest !== undefined && latest.first === undefined) close(latest)
+    latest = bucket
     return bucket
   }
 
@@ -71,9 +81,7 @@ export const createDeadlines = ({ monotonic }: Clock, timers: Timers): Deadlines
     const { bucket } = entry
     if (bucket === undefined) return
     remove(entry, bucket)
-    if (bucket.first !== undefined || buckets.get(bucket.atMs) !== bucket) return
-    buckets.delete(bucket.atMs)
-    bucket.stop()
+    if (bucket.first === undefined && bucket !== latest && buckets.get(bucket.atMs) === bucket) close(bucket)
   }
 
   return {

@@ -77,7 +77,7 @@ export const UNIT_BYTES = 4096
 export const unitsOf = (bytes: number): number => Math.max(1, Math.ceil(bytes / UNIT_BYTES))
 
 const WRITE_BYTES = 32 * 1024
-const WRITE_FRAMES = 24
+const WRITE_FRAMES = 16
 const FRAME_OVERHEAD = 32 * 1024
 
 /** Whose frame it is, and until when. */

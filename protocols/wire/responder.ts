@@ -129,7 +129,6 @@ export const createResponder = (
     let running: Promise<void> | undefined
     try {
       checkTime(work, now)
-      deadlines.set(work, work.deadlineAt, now)
       // What the handler sees in its envelope is the payload as it was before it was compressed.
       request.payload = wire.open(request)
       running = runRequest(endpoint, request.payload, work, request.extra?.replyTo ?? '', answers, runOptions)
@@ -139,6 +138,7 @@ export const createResponder = (
     }
     if (running === undefined) conclude(work, now)
     else {
+      deadlines.set(work, work.deadlineAt, now)
       running.then(
         () => conclude(work, now),
         (error: unknown) => conclude(work, now, { error }),

@@ -79,16 +79,23 @@ describe('deadlines', () => {
     )
   })
 
-  it('share a timer where they end at about the same time, and leave none behind', async () => {
+  it('share a timer where they end at about the same time, and leave one behind at most', async () => {
     const { time, deadlines, timers, now } = setup(1000)
     const told: number[] = []
     const probes = Array.from({ length: 1000 }, (_, i) => new Probe(i, told))
     for (const probe of probes) deadlines.set(probe, now() + 30_000 + probe.name / 1000, now())
     assert.ok(timers() <= 2, `${timers()} timers`)
     for (const probe of probes) deadlines.clear(probe)
-    assert.equal(timers(), 0)
+    assert.ok(timers() <= 1, `${timers()} timers`)
+    for (let round = 0; round < 100; round += 1) {
+      const probe = probes[round] ?? assert.fail()
+      deadlines.set(probe, now() + 100, now())
+      await time.run(10)
+      deadlines.clear(probe)
+      assert.ok(timers() <= 1, `${timers()} timers`)
+    }
     await time.run(40_000)
-    assert.deepEqual(told, [])
+    assert.deepEqual([told, timers()], [[], 0])
   })
 
   it('tell each entry that is set, and no other, whatever was set, moved and cleared before', () => {
