@@ -9,6 +9,7 @@
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from 'node:crypto'
 import type { NoiseInit } from '@chainsafe/libp2p-noise'
 import { asCrypto, defaultCrypto } from '@chainsafe/libp2p-noise/crypto'
+import { Uint8ArrayList } from 'uint8arraylist'
 
 type NoiseCrypto = NonNullable<NoiseInit['crypto']>
 
@@ -18,6 +19,12 @@ const CIPHER_OPTIONS = { authTagLength: TAG_BYTES }
 
 /** Below this, bytes, the call into OpenSSL costs more than WebAssembly takes for the whole record. */
 const SMALL_BYTES = 400
+
+/** Joined by copying below this, bytes: there a call into OpenSSL costs more than the copy. */
+const COPY_BYTES = 8 * 1024
+
+const pieces = (bytes: Uint8Array | Uint8ArrayList): Iterable<Uint8Array> =>
+  bytes instanceof Uint8Array ? [bytes] : bytes
 
 const prepared = new WeakMap<Uint8Array, KeyObject>()
 
@@ -34,12 +41,14 @@ export const noiseCrypto: NoiseCrypto = {
   ...defaultCrypto,
   chaCha20Poly1305Encrypt(plaintext, nonce, ad, key) {
     if (plaintext.byteLength < SMALL_BYTES) return asCrypto.chaCha20Poly1305Encrypt(plaintext, nonce, ad, key)
-    const bytes = plaintext.subarray()
     const cipher = createCipheriv(CIPHER, prepare(key), nonce, CIPHER_OPTIONS)
-    if (ad.byteLength > 0) cipher.setAAD(ad, { plaintextLength: bytes.length })
-    const text = cipher.update(bytes)
+    if (ad.byteLength > 0) cipher.setAAD(ad, { plaintextLength: plaintext.byteLength })
+    const sealed = new Uint8ArrayList()
+    if (plaintext.byteLength < COPY_BYTES) sealed.append(cipher.update(plaintext.subarray()))
+    else for (const piece of pieces(plaintext)) sealed.append(cipher.update(piece))
     cipher.final()
-    return Buffer.concat([text, cipher.getAuthTag()], text.length + TAG_BYTES)
+    sealed.append(cipher.getAuthTag())
+    return sealed
   },
   chaCha20Poly1305Decrypt(ciphertext, nonce, ad, key, dst) {
     if (ciphertext.byteLength < SMALL_BYTES) return asCrypto.chaCha20Poly1305Decrypt(ciphertext, nonce, ad, key, dst)

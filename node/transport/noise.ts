@@ -6,7 +6,7 @@
  *   needs): upstream encrypts each write by itself and hands the length and the ciphertext to the socket as two writes.
  * - Records are cut by a reader that looks before it reads: upstream's throws and catches a RangeError for each read
  *   that ends at a record's end, which is each read of a lone response.
- * - A record is one run of bytes when it reaches the cipher, so it is not copied a second time.
+ * - A record is copied once on its way out: into the run of bytes that goes to the connection.
  * - The cipher's key is prepared once (noise-crypto.ts).
  *
  * State, per connection: the plaintext of the current turn (at most `FLUSH_BYTES` and one write) and the bytes of one
@@ -28,8 +28,8 @@ export const NOISE_REVIEWED = '17.0.3'
  */
 export const FLUSH_BYTES = 2 * 1024
 
-/** Joined by copying below this, bytes: there a system call costs more than the copy, above it less. */
-const COPY_BYTES = 64 * 1024
+/** What fits one record, bytes: its length has 16 bits, and its tag 16 bytes. */
+const TEXT_BYTES = 0xffff - 16
 
 const LENGTH_BYTES = 2
 
@@ -89,6 +89,16 @@ export const recordReader = (): ((read: Bytes) => Uint8Array[]) => {
   }
 }
 
+/** One run of bytes for each record, since the connection hands each run to the system by itself. */
+const sealLarge = (records: RecordStream, plaintext: Uint8ArrayList): Uint8ArrayList => {
+  const sealed = new Uint8ArrayList()
+  for (let at = 0; at < plaintext.byteLength; at += TEXT_BYTES) {
+    const text = plaintext.sublist(at, Math.min(plaintext.byteLength, at + TEXT_BYTES))
+    sealed.append(records.encrypt(text).subarray())
+  }
+  return sealed
+}
+
 /** Overrides two members of upstream's stream on this instance; a stream of another shape is left as it is. */
 const tuned = <Secured extends SecuredConnection>(secured: Secured, raw: MessageStream): Secured => {
   const stream = secured.connection
@@ -109,8 +119,8 @@ const tuned = <Secured extends SecuredConnection>(secured: Secured, raw: Message
     // A connection that is closing or ended takes nothing more. Its streams were closed before it or told by its
     // `close` event; what may still come from them are control frames that nobody waits for.
     if (raw.status !== 'open') return
-    const ciphertext = records.encrypt(plaintext)
-    raw.send(ciphertext.byteLength < COPY_BYTES ? ciphertext.subarray() : ciphertext)
+    if (plaintext.byteLength <= TEXT_BYTES) raw.send(records.encrypt(plaintext).subarray())
+    else raw.send(sealLarge(records, plaintext))
   }
   const flushTurn = (): void => {
     armed = false

@@ -67,32 +67,41 @@ export const createInbox = (maxFrameBytes: number): Inbox => {
     }
   }
 
-  const join = (chunk: Uint8Array): Uint8Array => {
-    const whole = new Uint8Array(restBytes + chunk.length)
+  /** `bytes` in one piece with what is left of the chunks before. */
+  const join = (bytes: Uint8Array): Uint8Array => {
+    if (restBytes === 0) return bytes
+    const whole = new Uint8Array(restBytes + bytes.length)
     let at = 0
     for (const part of rest) {
       whole.set(part, at)
       at += part.length
     }
-    whole.set(chunk, at)
+    whole.set(bytes, at)
+    rest = []
+    restBytes = 0
     return whole
+  }
+
+  const keep = (bytes: Uint8Array): void => {
+    if (bytes.length === 0) return
+    rest.push(bytes)
+    restBytes += bytes.length
   }
 
   return {
     push(chunk, onFrame) {
-      if (restBytes > 0 && restBytes + chunk.length < needed) {
-        rest.push(chunk)
-        restBytes += chunk.length
-        return
-      }
-      const bytes = restBytes === 0 ? chunk : join(chunk)
-      rest = []
-      restBytes = 0
-      const at = readAll(bytes, onFrame)
-      if (at < bytes.length) {
-        rest.push(bytes.subarray(at))
-        restBytes = bytes.length - at
-      }
+      let bytes = chunk
+      if (needed > 0) {
+        const missing = needed - restBytes
+        if (missing > chunk.length) {
+          keep(chunk)
+          return
+        }
+        // Only the frame that was cut is copied; the others are read where they lie.
+        readAll(join(chunk.subarray(0, missing)), onFrame)
+        bytes = chunk.subarray(missing)
+      } else bytes = join(chunk)
+      keep(bytes.subarray(readAll(bytes, onFrame)))
     },
     pending: () => restBytes,
   }
