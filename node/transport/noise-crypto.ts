@@ -52,14 +52,15 @@ export const noiseCrypto: NoiseCrypto = {
   },
   chaCha20Poly1305Decrypt(ciphertext, nonce, ad, key, dst) {
     if (ciphertext.byteLength < SMALL_BYTES) return asCrypto.chaCha20Poly1305Decrypt(ciphertext, nonce, ad, key, dst)
-    const bytes = ciphertext.subarray()
-    const end = bytes.length - TAG_BYTES
+    const end = ciphertext.byteLength - TAG_BYTES
     const decipher = createDecipheriv(CIPHER, prepare(key), nonce, CIPHER_OPTIONS)
     if (ad.byteLength > 0) decipher.setAAD(ad, { plaintextLength: end })
-    decipher.setAuthTag(bytes.subarray(end))
-    const text = decipher.update(bytes.subarray(0, end))
+    decipher.setAuthTag(ciphertext.subarray(end))
+    const opened = new Uint8ArrayList()
+    if (ciphertext instanceof Uint8Array) opened.append(decipher.update(ciphertext.subarray(0, end)))
+    else for (const piece of ciphertext.sublist(0, end)) opened.append(decipher.update(piece))
     // Throws where the tag does not fit: the record was changed on its way, and the connection is broken off.
     decipher.final()
-    return text
+    return opened
   },
 }

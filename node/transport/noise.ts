@@ -16,8 +16,8 @@
 import { type NoiseComponents, type NoiseInit, noise } from '@chainsafe/libp2p-noise'
 import type { MessageStream, SecuredConnection } from '@libp2p/interface'
 import { isUint8ArrayList, Uint8ArrayList } from 'uint8arraylist'
-import { concat } from 'uint8arrays/concat'
 import { noiseCrypto } from './noise-crypto.ts'
+import { type Bytes, recordReader, recordWriter } from './records.ts'
 
 /** The release whose members are overridden here; the unit test fails when another one is installed. */
 export const NOISE_REVIEWED = '17.0.3'
@@ -28,18 +28,19 @@ export const NOISE_REVIEWED = '17.0.3'
  */
 export const FLUSH_BYTES = 2 * 1024
 
+const TAG_BYTES = 16
+
 /** What fits one record, bytes: its length has 16 bits, and its tag 16 bytes. */
-const TEXT_BYTES = 0xffff - 16
+const TEXT_BYTES = 0xffff - TAG_BYTES
 
-const LENGTH_BYTES = 2
-
-type Bytes = Uint8Array | Uint8ArrayList
 type Encrypter = ReturnType<ReturnType<typeof noise>>
 
 /** What this file needs of upstream's `EncryptedMessageStream`, which is not exported. */
 interface RecordStream extends MessageStream {
-  decoder: { buffer: Uint8ArrayList } | { decode: (read: Bytes) => Uint8Array[] }
+  decoder: { buffer: Uint8ArrayList } | { decode: (read: Bytes) => Bytes[] }
+  handshake: { decrypt(ciphertext: Bytes, dst?: Uint8Array): Bytes }
   encrypt(plaintext: Uint8ArrayList): Uint8ArrayList
+  decrypt(record: Bytes): Bytes
   sendData(plaintext: Uint8ArrayList): { sentBytes: number; canSendMore: boolean }
 }
 
@@ -48,58 +49,20 @@ const isRecordStream = (stream: MessageStream): stream is RecordStream & { decod
   typeof stream.encrypt === 'function' &&
   'sendData' in stream &&
   typeof stream.sendData === 'function' &&
+  'decrypt' in stream &&
+  typeof stream.decrypt === 'function' &&
+  'handshake' in stream &&
+  typeof stream.handshake === 'object' &&
+  stream.handshake !== null &&
+  'decrypt' in stream.handshake &&
+  typeof stream.handshake.decrypt === 'function' &&
   'decoder' in stream &&
   typeof stream.decoder === 'object' &&
   stream.decoder !== null &&
   'buffer' in stream.decoder &&
   isUint8ArrayList(stream.decoder.buffer)
 
-/** Bytes of a record with its prefix; of the prefix alone where that is not complete. */
-const sizeOf = (start: Uint8Array): number => {
-  const high = start[0]
-  const low = start[1]
-  return high === undefined || low === undefined ? LENGTH_BYTES : LENGTH_BYTES + (high << 8) + low
-}
-
-/** Cuts reads into records without their length prefix; empty records are skipped, as upstream does. */
-export const recordReader = (): ((read: Bytes) => Uint8Array[]) => {
-  // The start of a record whose end has not been read, and how long it is; the length alone before that is known.
-  let held: Uint8Array[] = []
-  let heldBytes = 0
-  let wanted = LENGTH_BYTES
-  return (read) => {
-    const records: Uint8Array[] = []
-    for (let rest of read instanceof Uint8Array ? [read] : read) {
-      while (rest.byteLength > 0) {
-        if (heldBytes === 0) wanted = sizeOf(rest)
-        const piece = rest.subarray(0, wanted - heldBytes)
-        rest = rest.subarray(piece.byteLength)
-        held.push(piece)
-        heldBytes += piece.byteLength
-        if (heldBytes === LENGTH_BYTES) wanted = sizeOf(held.length === 1 ? piece : concat(held))
-        if (heldBytes < wanted) continue
-        // A record inside one read is not copied; one that straddles reads is copied once.
-        if (wanted > LENGTH_BYTES)
-          records.push((held.length === 1 ? piece : concat(held, heldBytes)).subarray(LENGTH_BYTES))
-        held = []
-        heldBytes = 0
-      }
-    }
-    return records
-  }
-}
-
-/** One run of bytes for each record, since the connection hands each run to the system by itself. */
-const sealLarge = (records: RecordStream, plaintext: Uint8ArrayList): Uint8ArrayList => {
-  const sealed = new Uint8ArrayList()
-  for (let at = 0; at < plaintext.byteLength; at += TEXT_BYTES) {
-    const text = plaintext.sublist(at, Math.min(plaintext.byteLength, at + TEXT_BYTES))
-    sealed.append(records.encrypt(text).subarray())
-  }
-  return sealed
-}
-
-/** Overrides two members of upstream's stream on this instance; a stream of another shape is left as it is. */
+/** Overrides four members of upstream's stream on this instance; a stream of another shape is left as it is. */
 const tuned = <Secured extends SecuredConnection>(secured: Secured, raw: MessageStream): Secured => {
   const stream = secured.connection
   if (!isRecordStream(stream)) return secured
@@ -109,6 +72,14 @@ const tuned = <Secured extends SecuredConnection>(secured: Secured, raw: Message
   cut(stream.decoder.buffer)
   const records: RecordStream = stream
   records.decoder = { decode: cut }
+  const { handshake } = records
+  records.decrypt = (record) => {
+    // Where a small record is one run of bytes, it is opened in its place.
+    const dst =
+      record instanceof Uint8Array ? record.subarray(0, Math.max(0, record.byteLength - TAG_BYTES)) : undefined
+    return handshake.decrypt(record, dst)
+  }
+  const write = recordWriter(raw)
 
   let pending = new Uint8ArrayList()
   let armed = false
@@ -119,8 +90,10 @@ const tuned = <Secured extends SecuredConnection>(secured: Secured, raw: Message
     // A connection that is closing or ended takes nothing more. Its streams were closed before it or told by its
     // `close` event; what may still come from them are control frames that nobody waits for.
     if (raw.status !== 'open') return
-    if (plaintext.byteLength <= TEXT_BYTES) raw.send(records.encrypt(plaintext).subarray())
-    else raw.send(sealLarge(records, plaintext))
+    for (let at = 0; at < plaintext.byteLength; at += TEXT_BYTES) {
+      const text = plaintext.sublist(at, Math.min(plaintext.byteLength, at + TEXT_BYTES))
+      write(records.encrypt(text))
+    }
   }
   const flushTurn = (): void => {
     armed = false

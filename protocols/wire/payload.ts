@@ -40,10 +40,18 @@ export const encodePayload = (content: Content, value: unknown): Uint8Array => {
   }
 }
 
+/**
+ * Bytes that a program may keep: a copy where the view would keep more than itself again alive of the chunk that it was
+ * cut from. Not slice(): on a Buffer that is a view too.
+ */
+const owned = (bytes: Uint8Array): Uint8Array =>
+  bytes.byteLength * 2 >= bytes.buffer.byteLength
+    ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    : new Uint8Array(bytes)
+
 /** @throws MSG003 */
 export const decodePayload = (content: Content, bytes: Uint8Array): unknown => {
-  // A copy: the view would keep the whole chunk that it was cut from alive. Not slice(): on a Buffer that is a view too.
-  if (content === 'bytes') return new Uint8Array(bytes)
+  if (content === 'bytes') return owned(bytes)
   if (bytes.length === 0) return undefined
   try {
     return content === 'cbor' ? fromCbor(bytes) : JSON.parse(decodeText(bytes))
