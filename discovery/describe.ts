@@ -29,6 +29,7 @@ const describeMethod = (name: string, method: Method): MethodRecord => {
     ...(method.capability === undefined ? {} : { capability: method.capability }),
     ...(method.idempotent === undefined ? {} : { idempotent: method.idempotent }),
     ...(method.timeoutMs === undefined ? {} : { timeoutMs: method.timeoutMs }),
+    ...(method.content === undefined || method.content === 'json' ? {} : { content: method.content }),
     ...(method.description === undefined ? {} : { description: tidy(method.description) }),
     ...(request === undefined ? {} : { request }),
     ...(response === undefined ? {} : { response }),

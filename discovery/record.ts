@@ -10,6 +10,7 @@
 import { concat } from 'uint8arrays/concat'
 import { fromString } from 'uint8arrays/from-string'
 import * as z from 'zod'
+import type { Content } from '../protocols/define.ts'
 import { ParleyError } from '../protocols/errors.ts'
 import type { Port } from '../protocols/port.ts'
 
@@ -24,6 +25,7 @@ export const MAX_METHODS = 128
 export const MAX_DESCRIPTION = 1024
 const SIGNATURE_BYTES = 64
 const KINDS = ['unary', 'stream', 'one-way'] as const
+const CONTENTS = ['json', 'cbor', 'bytes'] as const satisfies readonly Content[]
 
 /** One line of text: control characters would let a name repaint somebody's terminal. */
 const line = (max: number) =>
@@ -42,6 +44,8 @@ const MethodSchema = z.object({
   capability: line(128).optional(),
   idempotent: z.boolean().optional(),
   timeoutMs: z.number().int().positive().optional(),
+  /** Left out for JSON. One that a newer release invented reads as JSON, and whoever serves it refuses what it is sent. */
+  content: z.enum(CONTENTS).optional().catch(undefined),
   description: z.string().max(MAX_DESCRIPTION).optional(),
   /** JSON Schema, draft 2020-12. */
   request: JsonSchema.optional(),

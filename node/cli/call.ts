@@ -97,9 +97,13 @@ const addressOf = (mesh: Mesh, { to, all }: CallCommandOptions): Address => {
   })
 }
 
+/** Bytes, alone or inside a CBOR value, are printed in base64. */
+const plain = (_key: string, value: unknown): unknown =>
+  value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value
+
 const printer = (json: boolean): ((value: unknown) => void) => {
   const pretty = !json && process.stdout.isTTY === true
-  return (value) => void process.stdout.write(`${JSON.stringify(value ?? null, null, pretty ? 2 : 0)}\n`)
+  return (value) => void process.stdout.write(`${JSON.stringify(value ?? null, plain, pretty ? 2 : 0)}\n`)
 }
 
 /** A reply of --all: who, and what or why not. */

@@ -35,9 +35,13 @@ export const parseTarget = (text: string): Wanted => {
 
 const Anything = z.unknown()
 
-const methodOf = ({ kind, timeoutMs, idempotent }: MethodRecord): Method => {
+/** Bytes have no JSON: on the command line they are text in base64. */
+const Base64 = z.base64().transform((text) => new Uint8Array(Buffer.from(text, 'base64')))
+
+const methodOf = ({ kind, timeoutMs, idempotent, content }: MethodRecord): Method => {
   const known = {
-    request: Anything,
+    request: content === 'bytes' ? Base64 : Anything,
+    ...(content === undefined ? {} : { content }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     ...(idempotent === undefined ? {} : { idempotent }),
   }

@@ -180,7 +180,7 @@ describe('the command parley', { timeout: 90_000 }, () => {
       const agents = await (await fetch(`${alpha.facts.debugUrl}/api/agents`)).text()
       return agents.includes('"beta"')
     })
-    const [unary, piped, streamed, all, table, peers, several] = await Promise.all([
+    const [unary, piped, streamed, all, bytes, table, peers, several] = await Promise.all([
       call('toil.echo', '{"text":"grüß dich 👋"}'),
       parley(['call', 'toil@1.echo', '-', '--join', address, '--mesh', 'session', '--to', alpha.facts.id], {
         input: '{"text":"from a pipe"}',
@@ -188,6 +188,7 @@ describe('the command parley', { timeout: 90_000 }, () => {
       }),
       call('toil.count', '{"to":3,"bytes":1}', '--json'),
       call('toil.state', '--all'),
+      call('toil.mirror', '"AP8="'),
       parley(['agents', '--node', 'beta']),
       parley(['peers', '--url', alpha.facts.debugUrl, '--json']),
       parley(['peers']),
@@ -195,6 +196,7 @@ describe('the command parley', { timeout: 90_000 }, () => {
     assert.deepEqual(lines(unary.stdout), [{ text: 'grüß dich 👋' }], unary.stderr)
     assert.deepEqual(lines(piped.stdout), [{ text: 'from a pipe' }], piped.stderr)
     assert.equal(lines(all.stdout).length, 1, all.stderr)
+    assert.deepEqual(lines(bytes.stdout), ['AP8='], bytes.stderr)
     assert.deepEqual(
       lines(streamed.stdout),
       [1, 2, 3].map((n) => ({ n, fill: 'x' })),

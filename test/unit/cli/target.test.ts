@@ -76,3 +76,23 @@ test('a name that nobody offers is told with the one that was probably meant, or
   const method = failure(() => findTarget(agents, wanted('summarize.onec')))
   assert.deepEqual([method.code, method.hint], ['STA001', 'did you mean once?'])
 })
+
+test('bytes are base64 on the command line, and what is no base64 is refused', () => {
+  const blob: ProtocolRecord = {
+    name: 'blob',
+    version: '1.0.0',
+    methods: [
+      { name: 'put', kind: 'unary', content: 'bytes' },
+      { name: 'tree', kind: 'unary', content: 'cbor' },
+    ],
+  }
+  const codecOf = (method: string) => {
+    const { protocol } = findTarget([agent('a', blob)], wanted(`blob.${method}`))
+    return callerCodec(protocol, method, protocol.methods[method] ?? assert.fail())
+  }
+  assert.deepEqual(codecOf('put').encode('AQID'), Uint8Array.of(1, 2, 3))
+  assert.deepEqual(codecOf('put').decode(Uint8Array.of(4)), Uint8Array.of(4))
+  assert.equal(failure(() => codecOf('put').encode('not base64!')).code, 'MSG001')
+  assert.equal(failure(() => codecOf('put').encode({})).code, 'MSG001')
+  assert.deepEqual(codecOf('tree').decode(codecOf('tree').encode({ a: [1, 'x'] })), { a: [1, 'x'] })
+})

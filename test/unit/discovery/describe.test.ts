@@ -19,7 +19,7 @@ test('a contract is described with its kinds, bounds and JSON Schemas', () => {
         description: 'One\nparagraph',
       },
       live: { request: z.string(), stream: z.object({ delta: z.string() }) },
-      note: { request: z.instanceof(Uint8Array), oneWay: true },
+      note: { request: z.instanceof(Uint8Array), oneWay: true, content: 'bytes' },
     },
   })
   const described = describe(protocol)
@@ -52,7 +52,7 @@ test('a contract is described with its kinds, bounds and JSON Schemas', () => {
           additionalProperties: false,
         },
       },
-      { name: 'note', kind: 'one-way', request: {} },
+      { name: 'note', kind: 'one-way', content: 'bytes', request: {} },
     ],
   })
   assert.deepEqual(ProtocolSchema.parse(described), described)
