@@ -15,6 +15,7 @@ import { type Frame, frame, KIND, type WireFault } from './frame.ts'
 import { createItemReader } from './item-reader.ts'
 import { createLateReplies, type LateReply } from './late-replies.ts'
 import { type LinkDeps, openWire, type Wire } from './link.ts'
+import { createNumbered } from './numbered.ts'
 import { createJoiner } from './parts.ts'
 import { createWaitingLine } from './waiting-line.ts'
 
@@ -63,7 +64,7 @@ export const createCaller = (
   const session = deps.random(8)
   const startedAtMs = Math.floor(deps.clock.now())
   const openedAt = deps.clock.monotonic()
-  const open = new Map<number, Exchange>()
+  const open = createNumbered<Exchange>()
   const deadlines = createDeadlines(deps.clock, timers)
   const late = createLateReplies(deps.clock)
   // Answers are asked for: the bound for one is the message's, for all it is what the window lets in.
@@ -74,7 +75,7 @@ export const createCaller = (
   let gone: ParleyError | undefined
   const drain = createDrain(
     timers,
-    () => gone === undefined && (open.size > 0 || line.size() > 0 || wire.outbox.queuedBytes() > 0),
+    () => gone === undefined && (open.size() > 0 || line.size() > 0 || wire.outbox.queuedBytes() > 0),
   )
 
   const lost = (sent: boolean): ParleyError =>
@@ -86,7 +87,7 @@ export const createCaller = (
 
   const line = createWaitingLine<Exchange>({
     maxWaiting: limits.maxQueuedCalls,
-    place: () => open.size < limits.maxInFlight,
+    place: () => open.size() < limits.maxInFlight,
     full: () => wire.outbox.full(),
     whenRoom: (fn) => void wire.outbox.whenRoom(fn),
     start: (exchange) => begin(exchange, deps.clock.monotonic()),
@@ -298,7 +299,7 @@ export const createCaller = (
     unary,
     stream,
     oneWay,
-    inFlight: () => open.size,
+    inFlight: open.size,
     waiting: line.size,
     calls: () => exchanges,
     queuedBytes: () => wire.outbox.queuedBytes(),

@@ -12,6 +12,7 @@ import { createDrain } from './drain.ts'
 import type { Duplex } from './duplex.ts'
 import { type Frame, KIND } from './frame.ts'
 import { type LinkDeps, openWire, type Wire } from './link.ts'
+import { createNumbered } from './numbered.ts'
 import { createJoiner, heldBytes } from './parts.ts'
 import { requestEnvelope } from './request-envelope.ts'
 import { type Reply, runRequest } from './run-request.ts'
@@ -61,14 +62,14 @@ export const createResponder = (
   self: { id: string; protocol: string; version: string; peer: string; onClose(): void },
 ): Responder => {
   const { limits, timers, counts } = deps
-  const works = new Map<number, Work>()
+  const works = createNumbered<Work>()
   const deadlines = createDeadlines(deps.clock, timers)
   const joiner = createJoiner(limits.maxMessageBytes, limits.maxMessageBytes * 4)
   let gone = false
   let closing = false
   /** Held by requests that wait for a slot. */
   let waitingBytes = 0
-  const drain = createDrain(timers, () => !gone && (works.size > 0 || wire.outbox.queuedBytes() > 0))
+  const drain = createDrain(timers, () => !gone && (works.size() > 0 || wire.outbox.queuedBytes() > 0))
 
   /** Answers unless the exchange was given up meanwhile, or has no answer. */
   const tell = (work: Work, error: unknown): void => {
@@ -176,7 +177,7 @@ export const createResponder = (
     if (closing) {
       throw new ParleyError('COM002', 'the peer is stopping', { hint: 'call another peer', details: { sent: false } })
     }
-    if (works.has(request.exchange)) {
+    if (works.get(request.exchange) !== undefined) {
       throw new ParleyError('SEC003', `exchange ${request.exchange} is open already`, {
         hint: 'number exchanges upwards',
       })
@@ -252,7 +253,7 @@ export const createResponder = (
       empty: drain.look,
       close(error) {
         gone = true
-        for (const work of [...works.values()]) work.end(error)
+        for (const work of works.values()) work.end(error)
         drain.look()
         self.onClose()
       },
@@ -262,14 +263,14 @@ export const createResponder = (
   const answers = createAnswers(wire, duplex, { maxDetailsBytes: limits.partBytes / 2, load: deps.load })
 
   return {
-    active: () => works.size,
+    active: works.size,
     queuedBytes: () => wire.outbox.queuedBytes(),
     closed: () => gone,
     async close(drainMs) {
       if (gone) return
       closing = true
       await drain.wait(drainMs)
-      for (const work of [...works.values()]) {
+      for (const work of works.values()) {
         const error = new ParleyError('COM002', 'the peer stopped before the request was done', {
           hint: 'call another peer',
           details: { sent: true },
