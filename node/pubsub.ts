@@ -9,7 +9,7 @@
  * neighbour whose gossip moves to another connection is forgotten for some milliseconds (gate.ts): what is published
  * meanwhile waits, or the neighbour would miss it.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { type GossipSub, type Message, TopicValidatorResult } from '@chainsafe/libp2p-gossipsub'
 import type { Connection, Stream } from '@libp2p/interface'
 import type { Gossip, Log, Stop, Timers } from '../protocols/port.ts'
@@ -45,7 +45,7 @@ const WATCH_MS = 250
 const MOVE_LIMIT_MS = 1_000
 
 /** Id of a gossip message. */
-export const gossipId = (message: Message): Uint8Array => createHash('sha256').update(message.data).digest()
+export const gossipId = (message: Message): Uint8Array => hash('sha256', message.data, 'buffer')
 
 const isGossip = (protocol: string | undefined): boolean => protocol?.startsWith('/meshsub/') === true
 

@@ -5,6 +5,7 @@
  * Keeps no state. What is signed are the bytes that travel. Texts go straight into the buffer of the batch, because at
  * 100,000 events a second an extra copy of each is what the time goes to.
  */
+import { allocUnsafe } from 'uint8arrays/alloc'
 import { fromString } from 'uint8arrays/from-string'
 import type { Priority } from '../wire/envelope.ts'
 import { WIRE_PRIORITIES } from '../wire/frame.ts'
@@ -110,27 +111,65 @@ export const putEvent = (writer: Writer, topic: Uint8Array, text: string, marks:
 /** What the publisher signs and everyone verifies, in front of the body. */
 export const signingPrefix = (mesh: string): Uint8Array => fromString(`parley/events/1\n${mesh}\n`)
 
-/** Puts the signing prefix, the header and events written by putEvent into one buffer: what is to be signed. */
-export const toSign = (prefix: Uint8Array, header: Header, events: Uint8Array): Uint8Array => {
-  const writer = new Writer(prefix.length + events.length + 256)
-  writer.bytes.set(prefix)
-  writer.at = prefix.length
+const encodeHeader = (header: Header): Uint8Array => {
+  const writer = new Writer(256)
   putText(writer, 1, header.publisher)
   putText(writer, 2, header.word)
   writer.varintField(3, header.epoch)
   writer.varintField(4, header.first)
   writer.varintField(5, header.sentAt)
   writer.varintField(6, header.waitedMs)
-  writer.reserve(events.length)
-  writer.bytes.set(events, writer.at)
-  return writer.bytes.subarray(0, writer.at + events.length)
+  return writer.bytes.subarray(0, writer.at)
 }
 
-/** The bytes that travel. */
-export const seal = (body: Uint8Array, signature: Uint8Array): Uint8Array => {
-  // Roomy enough for what the writer reserves: if it grew, twice the bytes would be kept.
-  const writer = new Writer(body.length + signature.length + 2 * FIELD_ROOM)
-  writer.bytesField(1, body)
-  writer.bytesField(2, signature)
-  return writer.bytes.subarray(0, writer.at)
+/** Four numbers of the header, and tags and lengths around its texts. */
+const NUMBERS_ROOM = 4 * FIELD_ROOM + 2 * FIELD_ROOM
+const SIGNATURE_ROOM = 64 + FIELD_ROOM
+
+/**
+ * A closed batch until it travels. Its events are copied once, into a buffer with room for what comes around them: the
+ * prefix and the header to be signed, then in the prefix's place the length of the body, and the signature at the end.
+ */
+export class Draft {
+  readonly eventBytes: number
+  private readonly prefix: Uint8Array
+  private readonly bytes: Uint8Array
+  private readonly eventsAt: number
+  private bodyAt: number
+
+  /**
+   * @param events written by putEvent; they may be overwritten afterwards
+   * @param from publisher and word as the header will name them
+   */
+  constructor(prefix: Uint8Array, from: Pick<Header, 'publisher' | 'word'>, events: Uint8Array) {
+    this.prefix = prefix
+    this.eventBytes = events.length
+    this.eventsAt = prefix.length + FIELD_ROOM + 3 * (from.publisher.length + from.word.length) + NUMBERS_ROOM
+    this.bodyAt = this.eventsAt
+    this.bytes = allocUnsafe(this.eventsAt + events.length + SIGNATURE_ROOM)
+    this.bytes.set(events, this.eventsAt)
+  }
+
+  /** What is to be signed. It holds until seal() is called. */
+  toSign(header: Header): Uint8Array {
+    const encoded = encodeHeader(header)
+    this.bodyAt = this.eventsAt - encoded.length
+    this.bytes.set(encoded, this.bodyAt)
+    const start = this.bodyAt - this.prefix.length
+    this.bytes.set(this.prefix, start)
+    return this.bytes.subarray(start, this.eventsAt + this.eventBytes)
+  }
+
+  /** The bytes that travel. */
+  seal(signature: Uint8Array): Uint8Array {
+    const writer = new Writer(this.bytes)
+    const length = this.eventsAt + this.eventBytes - this.bodyAt
+    const start = this.bodyAt - 1 - varintSize(length)
+    writer.at = start
+    writer.tag(1, DELIMITED)
+    writer.varint(length)
+    writer.at = this.bodyAt + length
+    writer.bytesField(2, signature)
+    return writer.bytes.subarray(start, writer.at)
+  }
 }

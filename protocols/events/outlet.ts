@@ -10,7 +10,7 @@
 import { ParleyError } from '../errors.ts'
 import type { Port, Stop } from '../port.ts'
 import { Writer } from '../wire/protobuf.ts'
-import { type Marks, putEvent, seal, toSign } from './batch.ts'
+import { Draft, type Marks, putEvent } from './batch.ts'
 import type { Settings } from './options.ts'
 
 /** A larger buffer is given back after the batch that needed it. */
@@ -51,7 +51,7 @@ interface Batch {
   first: number
   count: number
   /** Set when the batch is closed; before, the events are in the writer. */
-  events: Uint8Array | undefined
+  draft: Draft | undefined
   openedAt: number
   /** Settled when the batch went to gossip. */
   readonly sent: PromiseWithResolvers<number>
@@ -85,12 +85,12 @@ export const createOutlet = (
 
   const newBatch = (): Batch => {
     const sent = Promise.withResolvers<number>()
-    return { first: next, count: 0, events: undefined, openedAt: port.clock.monotonic(), sent }
+    return { first: next, count: 0, draft: undefined, openedAt: port.clock.monotonic(), sent }
   }
 
   const close = (): void => {
     if (open === undefined) return
-    open.events = writer.finish()
+    open.draft = new Draft(prefix, { publisher: port.self.id, word }, writer.bytes.subarray(0, writer.at))
     writer.at = 0
     if (writer.bytes.length > KEPT_BUFFER_BYTES) writer = new Writer(batchBytes)
     full.push(open)
@@ -98,11 +98,10 @@ export const createOutlet = (
     due = false
   }
 
-  const sign = (batch: Batch, events: Uint8Array): Promise<Uint8Array> => {
+  const sign = async (batch: Batch, draft: Draft): Promise<Uint8Array> => {
     const waitedMs = Math.max(0, Math.round(port.clock.monotonic() - batch.openedAt))
     const header = { publisher: port.self.id, word, epoch: port.self.incarnation, first: batch.first, waitedMs }
-    const signed = toSign(prefix, { ...header, sentAt: port.clock.now() }, events)
-    return port.sign(signed).then((signature) => seal(signed.subarray(prefix.length), signature))
+    return draft.seal(await port.sign(draft.toSign({ ...header, sentAt: port.clock.now() })))
   }
 
   const fail = (batch: Batch, error: unknown): void => {
@@ -112,9 +111,9 @@ export const createOutlet = (
     batch.sent.reject(error instanceof ParleyError ? error : new ParleyError('COM002', what, { hint, cause: error }))
   }
 
-  const launch = (batch: Batch, events: Uint8Array): void => {
+  const launch = (batch: Batch, draft: Draft): void => {
     flying += 1
-    const sealed = sign(batch, events)
+    const sealed = sign(batch, draft)
     // It is awaited in its turn, perhaps after it failed.
     sealed.catch(() => undefined)
     const before = order
@@ -128,7 +127,7 @@ export const createOutlet = (
         fail(batch, error)
       }
       flying -= 1
-      budget.queuedBytes -= events.length
+      budget.queuedBytes -= draft.eventBytes
       advance()
     })()
   }
@@ -169,7 +168,7 @@ export const createOutlet = (
       clear = false
       if (full.length === 0) close()
       const batch = full.shift()
-      if (batch?.events !== undefined) launch(batch, batch.events)
+      if (batch?.draft !== undefined) launch(batch, batch.draft)
     }
     if (flying === 0 && !clearing && open === undefined) for (const resolve of idlers.splice(0)) resolve()
   }
@@ -224,7 +223,7 @@ export const createOutlet = (
       timer?.()
       close()
       for (const batch of full.splice(0)) {
-        budget.queuedBytes -= batch.events?.length ?? 0
+        budget.queuedBytes -= batch.draft?.eventBytes ?? 0
         fail(batch, stoppedError())
       }
       for (const resolve of idlers.splice(0)) resolve()

@@ -46,8 +46,9 @@ export class Writer {
   bytes: Uint8Array
   at = 0
 
-  constructor(capacity = 1024) {
-    this.bytes = new Uint8Array(capacity)
+  /** @param room bytes to begin with, or a buffer to write into */
+  constructor(room: number | Uint8Array = 1024) {
+    this.bytes = typeof room === 'number' ? new Uint8Array(room) : room
   }
 
   /** Makes room for `size` more bytes. */

@@ -6,14 +6,13 @@ import protobuf from 'protobufjs'
 import { fromString } from 'uint8arrays/from-string'
 import { isParleyError } from '../../../protocols/errors.ts'
 import {
+  Draft,
   type Header,
   MAX_BATCH_BYTES,
   MAX_BATCH_EVENTS,
   type Marks,
   putEvent,
-  seal,
   signingPrefix,
-  toSign,
 } from '../../../protocols/events/batch.ts'
 import { eventReader, openBatch, signedBytes } from '../../../protocols/events/read-batch.ts'
 import { PRIORITIES } from '../../../protocols/wire/envelope.ts'
@@ -34,10 +33,16 @@ const prefix = signingPrefix('test')
 const signature = new Uint8Array(64).fill(7)
 const header: Header = { publisher: '12D3KooWA', word: 'a', epoch: 1_716_239_022_000, first: 1, sentAt: 5, waitedMs: 0 }
 
-const write = (head: Header, events: Sent[]): Uint8Array => {
+const sealed = (head: Header, events: Uint8Array, by = signature): Uint8Array => {
+  const draft = new Draft(prefix, head, events)
+  draft.toSign(head)
+  return draft.seal(by)
+}
+
+const write = (head: Header, events: Sent[], by = signature): Uint8Array => {
   const writer = new Writer(16)
   for (const { topic, text, marks } of events) putEvent(writer, fromString(topic), text, marks)
-  return seal(toSign(prefix, head, writer.finish()).subarray(prefix.length), signature)
+  return sealed(head, writer.finish(), by)
 }
 const malformed = (fn: () => unknown): void => {
   assert.throws(fn, (error) => isParleyError(error, 'MSG003'))
@@ -218,7 +223,7 @@ test('one broken event leaves the others readable', () => {
   putEvent(writer, fromString('a.b'), '3', undefined)
   // The payload of the second event: not UTF-8.
   writer.bytes[broken + 10] = 0xff
-  const batch = openBatch(seal(toSign(prefix, header, writer.finish()).subarray(prefix.length), signature))
+  const batch = openBatch(sealed(header, writer.finish()))
   const eventAt = eventReader(batch)
   assert.equal(eventAt(0).text, '1')
   malformed(() => eventAt(1))
@@ -245,7 +250,7 @@ test('a batch without header, body, signature or events is refused', () => {
   malformed(() => openBatch(write({ ...header, first: 0 }, [event])))
   malformed(() => openBatch(write({ ...header, first: Number.MAX_SAFE_INTEGER }, [event])))
   malformed(() => openBatch(write(header, [])))
-  malformed(() => openBatch(seal(openBatch(write(header, [event])).body, signature.subarray(1))))
+  malformed(() => openBatch(write(header, [event], signature.subarray(1))))
   malformed(() => openBatch(new Uint8Array()))
 })
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fromString } from 'uint8arrays/from-string'
 import { z } from 'zod'
-import { type Marks, putEvent, seal, signingPrefix, toSign } from '../../../protocols/events/batch.ts'
+import { Draft, type Marks, putEvent, signingPrefix } from '../../../protocols/events/batch.ts'
 import { defineEvent } from '../../../protocols/events/define-event.ts'
 import type { Invalid, MeshEvent, Missed } from '../../../protocols/events/event.ts'
 import { createEvents } from '../../../protocols/events/events.ts'
@@ -39,8 +39,9 @@ const batch = (options: Forged = {}): Uint8Array => {
   const writer = new Writer()
   for (const { topic = 'tasks.x', text = '1', marks } of events) putEvent(writer, fromString(topic), text, marks)
   const from = options.mesh === undefined ? prefix : signingPrefix(options.mesh)
-  const signed = toSign(from, { publisher, word, epoch, first, sentAt: 77, waitedMs }, writer.finish())
-  return seal(signed.subarray(from.length), signAs(signer, signed))
+  const header = { publisher, word, epoch, first, sentAt: 77, waitedMs }
+  const draft = new Draft(from, header, writer.finish())
+  return draft.seal(signAs(signer, draft.toSign(header)))
 }
 
 const receiver = async (pattern = 'tasks.#', options: EventsOptions = {}) => {
