@@ -1,0 +1,26 @@
+/**
+ * The agent that compose.yaml and the Kubernetes manifests serve: greets by name, and says which container answered.
+ *
+ * It stands for your own: put a module beside it in an image of your own (`FROM parley-mesh`, `COPY` to /app/agents),
+ * or mount one there, and name it with --serve.
+ */
+import { hostname } from 'node:os'
+import { defineAgent, defineProtocol, offer } from 'parley-mesh'
+import { z } from 'zod'
+
+export const greeter = defineProtocol({
+  name: 'greeter',
+  version: '1.0.0',
+  methods: {
+    // Greeting twice does no harm, so that a call whose node went away may be tried at another one.
+    hello: {
+      request: z.object({ name: z.string().min(1).max(100) }),
+      response: z.object({ text: z.string(), host: z.string() }),
+      idempotent: true,
+    },
+  },
+})
+
+export default defineAgent(() => ({
+  offers: [offer(greeter, { hello: ({ name }) => ({ text: `Hello, ${name}!`, host: hostname() }) })],
+}))
