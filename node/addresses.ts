@@ -3,6 +3,7 @@
  * machine. Pure. Source: the multiaddr specification; loopback by RFC 1122 3.2.1.3, RFC 4291 2.5.3 and RFC 6761 6.3.
  */
 import { type Component, multiaddr } from '@multiformats/multiaddr'
+import { isSrv, srvProblem } from '../discovery/dns.ts'
 
 const HOSTS = ['ip4', 'ip6', 'dns', 'dns4', 'dns6']
 /** What may follow host and port: TCP itself, WebSocket, WebSocket over TLS, and whom to expect there. */
@@ -33,10 +34,17 @@ export const isLoopback = (address: string): boolean => {
   return hosts.length > 0 && !relayed && hosts.every((host) => host.name !== 'dnsaddr' && isLoopbackHost(host))
 }
 
+/** Of the addresses that a node listens on, those worth telling others: loopback only where there is nothing else. */
+export const worthTelling = (addresses: readonly string[]): string[] => {
+  const beyond = addresses.filter((address) => !isLoopback(address))
+  return beyond.length > 0 ? beyond : [...addresses]
+}
+
 export type AddressUse = 'listen' | 'announce' | 'join'
 
 /** Why this node cannot use the address so; undefined where it can. */
 export const addressProblem = (address: string, use: AddressUse): string | undefined => {
+  if (use === 'join' && isSrv(address)) return srvProblem(address)
   const components = componentsOf(address)
   if (components === undefined || components.length === 0) {
     return `${JSON.stringify(address)} is no multiaddress; write it as /ip4/127.0.0.1/tcp/8081 or /dns4/host/tcp/8081`

@@ -5,7 +5,6 @@
  */
 import type { Connection } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import type { Candidate } from '../discovery/directory/offers.ts'
 import type { Directory } from '../discovery/directory.ts'
 import { wireId } from '../protocols/define.ts'
@@ -24,6 +23,7 @@ import { createClients } from './clients.ts'
 import { createGate } from './gate.ts'
 import type { Ground } from './ground.ts'
 import { createInvoke } from './invoke.ts'
+import { createJoining } from './joining.ts'
 import { createLinks } from './links.ts'
 import type { Membership } from './membership.ts'
 import { createPeers } from './peers.ts'
@@ -31,7 +31,6 @@ import { clock, hash, random, timers } from './platform.ts'
 import type { Presence } from './presence.ts'
 import { createPubsub } from './pubsub.ts'
 import { createRouter, type ServeOptions } from './router.ts'
-import { createSupervisor } from './supervisor.ts'
 import { createTransport } from './transport.ts'
 import { createWaiters } from './waiters.ts'
 
@@ -70,7 +69,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
   const waiters = createWaiters<Connection>()
   const refusedListeners = new Set<(refused: { id: string; address: string; reason: string }) => void>()
   const memberships = new Map<string, Membership>()
-  const state = { retries: 0, failovers: 0, stopping: false }
+  const state = { retries: 0, failovers: 0, leaving: false, stopping: false }
 
   const libp2p = await createTransport({
     privateKey,
@@ -238,33 +237,16 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     serve: (protocol, handlers) => addServed(compile(protocol, handlers), { own: true }),
   }
 
-  const withPeerId = (address: string, peer: string | undefined): Multiaddr => {
-    const parsed = multiaddr(address)
-    return peer === undefined || address.includes('/p2p/') ? parsed : parsed.encapsulate(`/p2p/${peer}`)
-  }
-
-  const supervisor = createSupervisor({
+  const supervisor = createJoining({
     self: selfId,
-    clock,
-    timers,
     log,
     chance,
-    join: options.join,
-    backoffMinMs: timings.backoffMinMs,
-    backoffMaxMs: timings.backoffMaxMs,
-    maxPeers: limits.maxPeersFullMesh,
+    options,
+    libp2p,
+    gate,
+    waiters,
     connected: (peer) => peers.get(peer) !== undefined || admission.waits(peer),
-    addressesOf: (peer) => above.directory().get(peer)?.record.addresses ?? [],
-    unreachable: (peer) => above.directory().markGone(peer),
-    async dial(addresses, peer) {
-      const signal = AbortSignal.timeout(timings.dialTimeoutMs)
-      const targets = addresses.map((address) => withPeerId(address, peer))
-      const connection = await (targets.length > 0
-        ? libp2p.dial(targets, { signal })
-        : libp2p.dial(peerIdFromString(peer ?? ''), { signal }))
-      if (gate.standing(connection) === 'admitted') return connection
-      return waiters.wait(connection)
-    },
+    directory: above.directory,
   })
 
   libp2p.addEventListener('connection:open', ({ detail: connection }) => {

@@ -88,7 +88,7 @@ export const MeshOptionsSchema = z.strictObject({
   join: addresses('join')
     .default([])
     .describe(
-      'Multiaddresses of members to find the others by, with or without /p2p. Several survive the loss of one.',
+      'Members to find the others by: multiaddresses with or without /p2p, names such as /dns4/host/tcp/8081 for all that they resolve to, or srv:_parley._tcp.host. Several survive the loss of one.',
     ),
   labels: z
     .record(SafeName, z.string().max(256))

@@ -1,12 +1,14 @@
 /**
  * Keeps the mesh connected: libp2p dials nobody by itself and gives up early, so this does.
  *
- * Targets are the join addresses (with or without a peer id, which Noise then proves) and the peers that the directory
- * names (all of them up to `maxPeers`: a full mesh). Each target is dialled, and dialled again with a jittered
- * exponential backoff; a lost connection is dialled again at once, and a peer that answers no more is reported gone.
- * State: one entry per target, bounded by the directory and the options.
+ * Targets are the join addresses (with or without a peer id, which Noise then proves), what join names resolve to, and the
+ * peers that the directory names (all of them up to `maxPeers`: a full mesh). Each target is dialled, and dialled again
+ * with a jittered exponential backoff; a lost connection is dialled again at once, and a peer that answers no more is
+ * reported gone. An address that leads to this node itself is found out and left alone.
+ * State: one entry per target, bounded by the directory, the options and what names may bring.
  */
 import type { Connection } from '@libp2p/interface'
+import { isName, type NameWatch } from '../discovery/dns.ts'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import type { Clock, Log, Stop, Timers } from '../protocols/port.ts'
 
@@ -25,7 +27,17 @@ export interface SupervisorDeps {
   addressesOf(peer: string): string[]
   /** A known peer cannot be reached any more. */
   unreachable(peer: string): void
+  /** Who tells that it listens there, as far as is known. */
+  peerAt(address: string): string | undefined
+  /** The address that was dialled is one of ours. */
+  isSelfDial(error: unknown): boolean
   join: readonly string[]
+  /** Starts to ask what the names among the join sources stand for. */
+  watchNames(
+    names: readonly string[],
+    found: (source: string, addresses: string[]) => void,
+    failed: (source: string, error: Error) => void,
+  ): NameWatch
   backoffMinMs: number
   backoffMaxMs: number
   maxPeers: number
@@ -41,8 +53,8 @@ export interface Supervisor {
   lost(peer: string): void
   /** Dials now, whatever the backoff says; shared with a dial under way. */
   reach(peer: string): Promise<Connection>
-  /** Join addresses and how they fare, for people. */
-  sources(): { address: string; peer: string | undefined; failures: number; lastError: string | undefined }[]
+  /** Every join source is known to lead to this node and nobody else: it is the first of its mesh. */
+  alone(): boolean
   /** The refusal (SEC001) of the last join source, when all of them refused. */
   refusedEverywhere(): ParleyError | undefined
   stop(): void
@@ -51,6 +63,7 @@ export interface Supervisor {
 interface Target {
   /** Join address; undefined for a peer that the directory named. */
   address: string | undefined
+  source: Source | undefined
   peer: string | undefined
   failures: number
   nextAt: number
@@ -60,7 +73,19 @@ interface Target {
   addresses: string[]
 }
 
+/** One entry of `join`: an address, or a name and what it stands for now. */
+interface Source {
+  readonly text: string
+  targets: Target[]
+  /** Of the last question, where that was the last to fail. */
+  unresolved: Error | undefined
+}
+
 const TICK_MS = 100
+/** Of the addresses that a name brings, so many are dialled at once; the others are spread over the longest backoff. */
+const FIRST_DIALS = 3
+/** Dials of a name's address that fail before the name is asked for again. */
+const STALE_AFTER_FAILURES = 2
 /** A call to the peer does not wait: it dials at once. */
 const HIGHER_WAITS_MS = 1_000
 /** Dials of a lost peer that fail before it is called gone. */
@@ -72,16 +97,26 @@ const FORGET_AFTER_FAILURES = 20
 const peerIn = (address: string): string | undefined => /\/p2p\/([^/]+)$/.exec(address)?.[1]
 
 export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
-  const sources: Target[] = deps.join.map((address) => ({
+  const targetAt = (peer: string | undefined, nextAt: number, source?: Source, address?: string): Target => ({
     address,
-    peer: peerIn(address),
+    source,
+    peer,
     failures: 0,
-    nextAt: 0,
+    nextAt,
     dialling: undefined,
     lastError: undefined,
-    addresses: [address],
-  }))
+    addresses: address === undefined ? [] : [address],
+  })
+
+  const sources = new Map<string, Source>()
+  for (const text of deps.join) {
+    const source: Source = { text, targets: [], unresolved: undefined }
+    if (!isName(text)) source.targets.push(targetAt(peerIn(text), 0, source, text))
+    sources.set(text, source)
+  }
+  const joinTargets = (): Target[] => [...sources.values()].flatMap(({ targets }) => targets)
   const peers = new Map<string, Target>()
+  let names: NameWatch | undefined
   let stopTick: Stop = () => {}
   let stopped = false
 
@@ -90,9 +125,37 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     return top / 2 + (top / 2) * deps.chance()
   }
 
+  const resolved = (text: string, addresses: string[]): void => {
+    const source = sources.get(text)
+    if (source === undefined) return
+    source.unresolved = undefined
+    const known = new Map(source.targets.map((target) => [target.address, target]))
+    const now = deps.clock.monotonic()
+    let fresh = 0
+    source.targets = addresses.map((address) => {
+      const kept = known.get(address)
+      if (kept !== undefined) return kept
+      fresh += 1
+      return targetAt(undefined, fresh <= FIRST_DIALS ? 0 : now + deps.backoffMaxMs * deps.chance(), source, address)
+    })
+    tick()
+  }
+
+  const unresolved = (text: string, error: Error): void => {
+    const source = sources.get(text)
+    if (source === undefined) return
+    if (source.unresolved === undefined) deps.log.warn(`cannot join ${text}: ${error.message}`, { error })
+    source.unresolved = error
+  }
+
   const failed = (target: Target, error: Error): void => {
+    if (deps.isSelfDial(error)) {
+      target.peer = deps.self
+      return
+    }
     target.failures += 1
     target.lastError = error
+    if (target.failures === STALE_AFTER_FAILURES && target.source !== undefined) names?.refresh(target.source.text)
     // A refusal does not heal by itself: the longest pause.
     const pause = isParleyError(error, 'SEC001') ? deps.backoffMaxMs : backoffMs(target.failures)
     target.nextAt = deps.clock.monotonic() + pause
@@ -129,31 +192,23 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     return target.dialling
   }
 
-  const due = (target: Target, now: number): boolean =>
-    target.dialling === undefined &&
-    target.nextAt <= now &&
-    target.peer !== deps.self &&
-    (target.peer === undefined || !deps.connected(target.peer))
+  const due = (target: Target, now: number): boolean => {
+    if (target.dialling !== undefined || target.nextAt > now) return false
+    if (target.peer === undefined && target.address !== undefined) target.peer = deps.peerAt(target.address)
+    return target.peer !== deps.self && (target.peer === undefined || !deps.connected(target.peer))
+  }
 
   const tick = (): void => {
     if (stopped) return
     const now = deps.clock.monotonic()
-    for (const target of sources) if (due(target, now)) void dial(target).catch(() => {})
+    for (const target of joinTargets()) if (due(target, now)) void dial(target).catch(() => {})
     for (const target of peers.values()) if (due(target, now)) void dial(target).catch(() => {})
   }
 
   const targetOf = (peer: string, nextAt: number): Target => {
     const known = peers.get(peer)
     if (known !== undefined) return known
-    const made: Target = {
-      address: undefined,
-      peer,
-      failures: 0,
-      nextAt,
-      dialling: undefined,
-      lastError: undefined,
-      addresses: [],
-    }
+    const made = targetAt(peer, nextAt)
     peers.set(peer, made)
     return made
   }
@@ -161,6 +216,7 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
   return {
     start() {
       stopTick = deps.timers.every(TICK_MS, tick)
+      names = deps.watchNames([...sources.keys()].filter(isName), resolved, unresolved)
       tick()
     },
     want(peer) {
@@ -179,29 +235,20 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
       tick()
     },
     reach(peer) {
-      const source = sources.find((target) => target.peer === peer)
-      const target = peers.get(peer) ?? source
+      const target = peers.get(peer) ?? joinTargets().find((joined) => joined.peer === peer)
       if (target !== undefined) return dial(target)
       // Not wanted by the directory (a mesh larger than maxPeers): dialled on demand, and forgotten again.
-      return dial({
-        address: undefined,
-        peer,
-        failures: 0,
-        nextAt: 0,
-        dialling: undefined,
-        lastError: undefined,
-        addresses: [],
-      })
+      return dial(targetAt(peer, 0))
     },
-    sources: () =>
-      sources.map(({ address, peer, failures, lastError }) => ({
-        address: address ?? '',
-        peer,
-        failures,
-        lastError: lastError?.message,
-      })),
+    alone: () =>
+      sources.size > 0 &&
+      [...sources.values()].every(
+        ({ targets }) => targets.length > 0 && targets.every(({ peer }) => peer === deps.self),
+      ),
     refusedEverywhere() {
-      const errors = sources.map(({ lastError }) => lastError)
+      const errors = joinTargets()
+        .filter(({ peer }) => peer !== deps.self)
+        .map(({ lastError }) => lastError)
       if (errors.length === 0 || !errors.every((error) => isParleyError(error, 'SEC001'))) return undefined
       const [first] = errors
       return first instanceof ParleyError ? first : undefined
@@ -209,6 +256,7 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     stop() {
       stopped = true
       stopTick()
+      names?.stop()
     },
   }
 }

@@ -173,6 +173,12 @@ export const Timings = z
       1_000,
       'Milliseconds between two comparisons of the directory with a random neighbour. Shorter repairs lost gossip sooner.',
     ),
+    resolvePeriodMs: whole(
+      1_000,
+      HOUR_MS,
+      30_000,
+      'Milliseconds between two questions for what a join name stands for. Shorter sees new nodes behind it sooner.',
+    ),
     drainMs: whole(
       0,
       HOUR_MS,
