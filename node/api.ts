@@ -59,6 +59,12 @@ export interface Mesh {
   onMember(fn: (member: Member, change: 'joined' | 'left') => void): Stop
   figures(): MeshFigures
   /**
+   * The first half of stop(): says goodbye, refuses new requests and lets those in work end, at most timings.drainMs
+   * milliseconds. Calls and events of this node still go out, so that what stands on it can finish. The debug endpoint
+   * tells from here on that it is not ready. Calling it again waits for the same end.
+   */
+  drain(): Promise<void>
+  /**
    * Leaves in order: says goodbye, refuses new work, lets running work end (timings.drainMs), closes everything.
    * Calling it again waits for the same end.
    */

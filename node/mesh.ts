@@ -15,6 +15,7 @@ import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import { createEvents } from '../protocols/events/events.ts'
 import type { Log } from '../protocols/port.ts'
 import { compile, type Served } from '../protocols/wire/contract.ts'
+import { worthTelling } from './addresses.ts'
 import type { Mesh, Unserve } from './api.ts'
 import type { DirectoryLock } from './data-directory.ts'
 import type { DebugEndpoint } from './debug/server.ts'
@@ -138,7 +139,7 @@ const startLocked = async (
     directory.announce({
       protocols: [...records.values()],
       labels: options.labels,
-      addresses: addresses().slice(0, 16),
+      addresses: worthTelling(addresses()).slice(0, 16),
     })
   await announce()
 
@@ -149,7 +150,7 @@ const startLocked = async (
     await announce()
     return async () => {
       records.delete(id)
-      if (!state.stopping) await announce()
+      if (!state.leaving) await announce()
       await unserve()
     }
   }
@@ -226,8 +227,10 @@ const startLocked = async (
       load,
       readiness() {
         const reasons: string[] = []
-        if (state.stopping) reasons.push('the node is stopping')
-        if (options.join.length > 0 && peers.members().length === 0) reasons.push('no member of the mesh is connected')
+        if (state.leaving) reasons.push('the node is stopping')
+        // The first node of a mesh joins a name that stands for nobody else yet; who waits for it must not wait forever.
+        if (options.join.length > 0 && peers.members().length === 0 && !supervisor.alone())
+          reasons.push('no member of the mesh is connected')
         return { ready: reasons.length === 0, reasons }
       },
       onRefused(fn) {
@@ -246,16 +249,31 @@ const startLocked = async (
     ...(debug === undefined ? {} : { debugUrl: debug.url }),
   })
 
+  let endsAt = 0
+  const leftMs = (): number => Math.max(0, endsAt - clock.monotonic())
+
+  const drainAll = async (): Promise<void> => {
+    state.leaving = true
+    endsAt = clock.monotonic() + timings.drainMs
+    await within(STEP_LIMIT_MS, directory.leave(), log, 'the goodbye')
+    await within(leftMs() + STEP_LIMIT_MS, router.drain(leftMs()), log, 'requests in work')
+  }
+  let drained: Promise<void> | undefined
+  const drain = (): Promise<void> => {
+    drained ??= drainAll()
+    return drained
+  }
+
   const stopAll = async (): Promise<void> => {
+    await drain()
     state.stopping = true
     supervisor.stop()
     stopRenewal()
-    await within(STEP_LIMIT_MS, directory.leave(), log, 'the goodbye')
-    await within(timings.drainMs + STEP_LIMIT_MS, router.close(timings.drainMs), log, 'requests in work')
+    await within(STEP_LIMIT_MS, router.close(0), log, 'links of peers')
     await within(STEP_LIMIT_MS, events.stop(), log, 'events')
     await within(STEP_LIMIT_MS, presence.stop(), log, 'presence')
     await within(STEP_LIMIT_MS, replies.stop(), log, 'replies')
-    await within(timings.drainMs + STEP_LIMIT_MS, links.close(timings.drainMs), log, 'calls in flight')
+    await within(leftMs() + STEP_LIMIT_MS, links.close(leftMs()), log, 'calls in flight')
     await within(STEP_LIMIT_MS, directory.stop(), log, 'the directory')
     pubsub.stop()
     await within(STEP_LIMIT_MS, Promise.resolve(libp2p.stop()), log, 'libp2p')
@@ -284,6 +302,7 @@ const startLocked = async (
     members: () => peers.members(),
     onMember: (fn) => peers.onMember(fn),
     figures,
+    drain,
     stop() {
       stopped ??= stopAll()
       return stopped

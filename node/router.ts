@@ -51,6 +51,8 @@ export interface Router {
   load(): number
   denied(): Record<string, number>
   /** Lets requests in work end, then closes all inbound links. */
+  /** Refuses new requests, but for those of the mesh itself, and waits for those in work. */
+  drain(drainMs: number): Promise<void>
   close(drainMs: number): Promise<void>
 }
 
@@ -65,12 +67,16 @@ interface Inbound {
   connection: Connection | undefined
 }
 
+const leaving = (): ParleyError =>
+  new ParleyError('COM002', 'the peer is stopping', { hint: 'call another peer', details: { sent: false } })
+
 export const createRouter = (deps: RouterDeps): Router => {
   const services = new Map<string, Served>()
   const ownProtocols = new Set<string>()
   const inbound = new Set<Inbound>()
   const denied: Record<string, number> = { SEC001: 0, SEC002: 0, MSG004: 0 }
   const load = () => deps.slots.active() + deps.slots.queued()
+  let draining = false
 
   const deny = (code: 'SEC001' | 'SEC002' | 'MSG004', message: string, hint: string): never => {
     denied[code] = (denied[code] ?? 0) + 1
@@ -119,6 +125,7 @@ export const createRouter = (deps: RouterDeps): Router => {
         slots: ownProtocols.has(protocolId) ? deps.ownSlots : deps.slots,
         load,
         route(method) {
+          if (draining && !ownProtocols.has(protocolId)) throw leaving()
           const membership = own || open ? undefined : checkMembership(peer)
           const endpoint = findEndpoint(services.get(protocolId) ?? served, method)
           checkCapability(membership, endpoint, peer)
@@ -188,6 +195,13 @@ export const createRouter = (deps: RouterDeps): Router => {
     active: () => deps.slots.active(),
     load,
     denied: () => denied,
+    drain(drainMs) {
+      draining = true
+      return closeAll(
+        [...inbound].filter(({ protocolId }) => !ownProtocols.has(protocolId)),
+        drainMs,
+      )
+    },
     close: (drainMs) => closeAll([...inbound], drainMs),
   }
 }

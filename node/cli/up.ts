@@ -2,7 +2,8 @@
  * `parley up`: a node that stays up, with agents in worker threads if they are named.
  *
  * State: the node, its agents, and whether a signal came. stdout gets what starts with the node and nothing after it: one
- * block for people, or one line of JSON. The first SIGINT or SIGTERM stops in order, the second ends the process at once.
+ * block for people, or one line of JSON. The first SIGINT or SIGTERM stops in order: not ready any more, goodbye, requests
+ * in work end (at most --drain milliseconds), agents, node; exit 0. The second ends the process at once.
  */
 import { join } from 'node:path'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
@@ -25,6 +26,8 @@ export interface UpOptions {
   /** False for --no-debug. */
   debug: boolean
   debugPort: number
+  debugHost: string
+  drain: number
   preset?: NonNullable<MeshOptionsInput['preset']>
   label?: string[]
   serve?: string[]
@@ -40,7 +43,8 @@ const meshOptions = async (options: UpOptions): Promise<MeshOptionsInput> => {
   const { mesh, listen, join: addresses, allowWeakSecret, preset, log } = options
   const secret = await secretOf(options.secretFile)
   return {
-    debug: options.debug ? options.debugPort : false,
+    debug: options.debug ? { port: options.debugPort, host: options.debugHost } : false,
+    timings: { drainMs: options.drain },
     labels: labelsOf(options.label ?? []),
     ...(secret === undefined ? {} : { secret }),
     ...(mesh === undefined ? {} : { mesh }),
@@ -107,6 +111,9 @@ const followJoining = async (mesh: Mesh, signal: AbortSignal): Promise<void> => 
   }
 }
 
+/** An agent is idle when its node was drained; what it then takes is not worth waiting for. */
+const AGENT_STOP = { drainMs: 500, stopMs: 1_000 }
+
 const keepAlive = (): (() => void) => {
   const timer = setInterval(() => {}, 2 ** 30)
   return () => clearInterval(timer)
@@ -133,7 +140,7 @@ export const up = async (options: UpOptions): Promise<void> => {
   const agents: RunningAgent[] = []
   const mesh = await start(options)
   try {
-    for (const file of options.serve ?? []) agents.push(startAgent(mesh, file))
+    for (const file of options.serve ?? []) agents.push(startAgent(mesh, file, AGENT_STOP))
     const ready = Promise.all(agents.map((agent) => agent.ready)).then(() => true)
     if (!(await Promise.race([ready, stop.then(() => false)]))) return
     process.stdout.write(options.json === true ? line(mesh) : block(mesh, options))
@@ -142,6 +149,8 @@ export const up = async (options: UpOptions): Promise<void> => {
     await Promise.race([stop, ...agents.map((agent) => agent.exited.then(() => stop))])
   } finally {
     leaving.abort(new ParleyError('COM002', 'this node is stopping', { hint: 'start a new one' }))
+    // Agents go on while their node lets requests end, and may still call others.
+    await mesh.drain()
     await Promise.all(agents.map((agent) => agent.stop()))
     await mesh.stop()
     letGo()

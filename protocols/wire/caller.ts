@@ -72,6 +72,8 @@ export const createCaller = (
   let exchanges = 0
   let load = 0
   let closing = false
+  /** The peer takes no more on this link. */
+  let departing = false
   let gone: ParleyError | undefined
   const drain = createDrain(
     timers,
@@ -167,7 +169,23 @@ export const createCaller = (
     } else throw unexpected(exchange.call, whole.kind)
   }
 
+  /** The peer took on no exchange after the one it names: those and the calls that wait go elsewhere. */
+  const depart = (lastTaken: number): void => {
+    departing = true
+    const waiting = line.clear()
+    const untaken = open.values().filter(({ number }) => number > lastTaken)
+    for (const exchange of [...untaken, ...waiting]) {
+      settle(exchange)
+      exchange.dropped = true
+      exchange.sink.fail(lost(false))
+    }
+  }
+
   const onFrame = (received: Frame): void => {
+    if (received.kind === KIND.goaway) {
+      depart(received.exchange)
+      return
+    }
     if (!isAnswer(received.kind)) {
       counts.unknownFrames += 1
       return
@@ -236,7 +254,7 @@ export const createCaller = (
     try {
       checkCall(call, wire.peer()?.maxMessageBytes || limits.maxMessageBytes)
       if (signal?.aborted) throw aborted(signal)
-      if (gone !== undefined || closing) throw lost(false)
+      if (gone !== undefined || closing || departing) throw lost(false)
     } catch (error) {
       exchange.ended = true
       sink.fail(error)
@@ -306,7 +324,7 @@ export const createCaller = (
     peerLoad: () => load,
     peerVersion: () => wire.peer()?.version,
     late: late.list,
-    closed: () => gone !== undefined || closing,
+    closed: () => gone !== undefined || closing || departing,
     async close(drainMs) {
       if (gone !== undefined) return
       closing = true

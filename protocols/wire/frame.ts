@@ -20,6 +20,7 @@ export const KIND = {
   ack: 7,
   oneWay: 8,
   hello: 9,
+  goaway: 10,
 } as const
 export type FrameKind = (typeof KIND)[keyof typeof KIND]
 

@@ -10,7 +10,7 @@ import type { Endpoint } from './contract.ts'
 import { createDeadlines } from './deadlines.ts'
 import { createDrain } from './drain.ts'
 import type { Duplex } from './duplex.ts'
-import { type Frame, KIND } from './frame.ts'
+import { type Frame, frame, KIND } from './frame.ts'
 import { type LinkDeps, openWire, type Wire } from './link.ts'
 import { createNumbered } from './numbered.ts'
 import { createJoiner, heldBytes } from './parts.ts'
@@ -69,6 +69,8 @@ export const createResponder = (
   let closing = false
   /** Held by requests that wait for a slot. */
   let waitingBytes = 0
+  /** Highest exchange that was taken on or refused. */
+  let last = 0
   const drain = createDrain(timers, () => !gone && (works.size() > 0 || wire.outbox.queuedBytes() > 0))
 
   /** Answers unless the exchange was given up meanwhile, or has no answer. */
@@ -185,6 +187,7 @@ export const createResponder = (
   }
 
   const accept = (request: Frame): void => {
+    last = Math.max(last, request.exchange)
     try {
       checkOpen(request)
       const endpoint = deps.route(request.method)
@@ -278,6 +281,10 @@ export const createResponder = (
         tell(work, error)
         work.end(error)
       }
+      // What the caller has sent meanwhile is not read any more; it may go elsewhere. Behind every answer.
+      const goaway = frame(KIND.goaway, last)
+      goaway.priority = 1
+      wire.send(goaway)
       wire.close()
     },
     abort: (reason) => wire.abort(reason),

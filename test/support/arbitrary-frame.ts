@@ -48,7 +48,7 @@ const extra: fc.Arbitrary<Extra> = fc.record(
 
 export const arbitraryFrame: fc.Arbitrary<Frame> = fc
   .record({
-    kind: fc.integer({ min: 0, max: 9 }),
+    kind: fc.integer({ min: 0, max: 10 }),
     exchange: uint53,
     method,
     payload: bytes,

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createCaller } from '../../../protocols/wire/caller.ts'
 import { type Duplex, duplexPair, type Listeners } from '../../../protocols/wire/duplex.ts'
+import { KIND } from '../../../protocols/wire/frame.ts'
 import { createSlots } from '../../../protocols/wire/slots.ts'
 import { createDemo, demo } from '../../support/demo-protocol.ts'
-import { hello, playByHand } from '../../support/link-hand.ts'
+import { callByHand, hello, outCall, playByHand } from '../../support/link-hand.ts'
 import { createEnd, createPair, kinds, LIMITS, parleyErrorOf, serve, settle } from '../../support/links.ts'
 import { frameOf } from '../../support/proto-oracle.ts'
 import { createVirtualTime } from '../../support/virtual-time.ts'
@@ -85,6 +86,35 @@ describe('a caller that closes', () => {
   })
 })
 
+describe('a caller whose peer goes away', () => {
+  it('fails what the peer did not take on as not sent, waits for the rest, and takes no more', async () => {
+    const { hand, caller, time } = await callByHand({ limits: { maxInFlight: 3 } })
+    const [first, second, third, waiting] = [1, 2, 3, 4].map(() => caller.unary(outCall('echo')))
+    await settle(time)
+    hand.send(frameOf({ kind: KIND.goaway, exchange: 1 }))
+    for (const untaken of [second, third, waiting]) {
+      const error = await parleyErrorOf(untaken ?? assert.fail())
+      assert.deepEqual([error.code, error.details.sent], ['COM002', false])
+    }
+    assert.deepEqual([caller.closed(), caller.inFlight(), caller.waiting()], [true, 1, 0])
+    const refused = await parleyErrorOf(caller.unary(outCall('echo')))
+    assert.deepEqual([refused.code, refused.details.sent], ['COM002', false])
+    hand.send(frameOf({ kind: KIND.response, exchange: 1, payload: new TextEncoder().encode('7') }))
+    assert.deepEqual(await first, new TextEncoder().encode('7'))
+  })
+
+  it('may believe it twice, and a peer that took everything on changes nothing but that', async () => {
+    const { hand, caller, time } = await callByHand()
+    const answer = caller.unary(outCall('echo'))
+    await settle(time)
+    hand.send(frameOf({ kind: KIND.goaway, exchange: 9 }), frameOf({ kind: KIND.goaway, exchange: 9 }))
+    await settle(time)
+    assert.deepEqual([caller.closed(), caller.inFlight()], [true, 1])
+    hand.send(frameOf({ kind: KIND.response, exchange: 1 }))
+    assert.equal((await answer).length, 0)
+  })
+})
+
 describe('a responder that closes', () => {
   it('lets what it has in work end, refuses new requests as not handled, and then closes', async () => {
     const { held, handlers } = createDemo()
@@ -121,13 +151,31 @@ describe('a responder that closes', () => {
     assert.equal(streamsEnded(), 1)
   })
 
+  it('says behind its last answer which request was the last that it took on', async () => {
+    const { held, handlers } = createDemo()
+    const pair = createPair(demo, handlers)
+    const answers = [pair.unary('echo', 1), pair.unary('hold', 2)]
+    await settle(pair.time)
+    const closing = pair.responder.close(5000)
+    const refused = await parleyErrorOf(pair.unary('echo', 3))
+    assert.deepEqual([refused.code, refused.details.sent], ['COM002', false])
+    held[0]?.answer('b')
+    await pair.time.settled(closing, 1)
+    // It is on its way while the responder closes, and is never read there.
+    const late = await parleyErrorOf(pair.unary('echo', 4))
+    assert.deepEqual([late.code, late.details.sent], ['COM002', false])
+    assert.deepEqual(await Promise.all(answers), [1, 'b'])
+    assert.deepEqual(kinds(pair.toCaller).at(-1), 'goaway')
+    assert.equal(pair.toCaller.at(-1)?.exchange, 3)
+  })
+
   it('does not answer a one-way message that did not end in time', async () => {
     const pair = createPair(demo, { ...createDemo().handlers, note: () => new Promise(() => {}) })
     await pair.oneWay('note', 1)
     await settle(pair.time)
     const closing = pair.responder.close(100)
     await pair.time.settled(closing, 100)
-    assert.deepEqual(kinds(pair.toCaller), [])
+    assert.deepEqual(kinds(pair.toCaller), ['goaway'])
   })
 
   it('sends its last answers before it closes, on a stream that takes nothing after its close', async () => {

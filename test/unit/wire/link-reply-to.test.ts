@@ -116,6 +116,6 @@ describe('a call with replyTo', () => {
     await pair.time.settled(pair.responder.close(100), 100)
     await settle(pair.time)
     assert.equal(held[0]?.context.signal.aborted, true)
-    assert.deepEqual(kinds(pair.toCaller), ['ack'])
+    assert.deepEqual(kinds(pair.toCaller), ['ack', 'goaway'])
   })
 })
