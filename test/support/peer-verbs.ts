@@ -170,6 +170,8 @@ export const verbs = {
     const sent = Array.from({ length: count }, (_, i) => events.publish(topic, { n: from + i, fill }))
     return Math.min(...(await Promise.all(sent)).map(({ recipients }) => recipients))
   },
+  /** Status of a page of the node's own debug endpoint. */
+  look: async (as: string, { path }: { path: string }) => (await fetch(`${hosted(as).mesh.debugUrl}${path}`)).status,
   memory: async (_as: string, _: undefined) => {
     const { gc } = globalThis
     // Buffers are given back by a thread of its own: what is counted right after a collection is partly garbage.

@@ -4,7 +4,7 @@
  * State: the processes that are alive. All of them are killed by pid when the test file ends, also when it fails or is
  * told to stop; a frozen one too, since SIGKILL needs no cooperation.
  */
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -71,9 +71,10 @@ interface Waiting {
   reject(error: Error): void
 }
 
-export const forkProcess = (): PeerProcess => {
-  const child = fork(PROGRAM, [], {
-    execArgv: ['--expose-gc'],
+/** @param enter command that runs the process somewhere else, such as a network namespace */
+export const forkProcess = (enter: readonly string[] = []): PeerProcess => {
+  const [command = '', ...rest] = [...enter, process.execPath, '--expose-gc', PROGRAM]
+  const child = spawn(command, rest, {
     env: { ...process.env, NODE_COMPILE_CACHE: COMPILED },
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
@@ -141,9 +142,12 @@ export const forkProcess = (): PeerProcess => {
   }
 }
 
-/** A new process with one mesh, which serves probe unless told not to. */
-export const startPeer = async (options: MeshOptionsInput, { serve = true } = {}): Promise<Peer> => {
-  const process = forkProcess()
+/** A new process with one mesh, which serves probe unless told not to; `enter` as for forkProcess(). */
+export const startPeer = async (
+  options: MeshOptionsInput,
+  { serve = true, enter = [] as readonly string[] } = {},
+): Promise<Peer> => {
+  const process = forkProcess(enter)
   const facts = await process.ask('start', options)
   if (serve) await process.ask('serve', undefined)
   return { ...process, ...facts }
