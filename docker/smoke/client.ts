@@ -1,0 +1,60 @@
+/** The container that calls all the time (load.ts), as the smoke test sees it. State: the last line that it printed. */
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { until } from '../../test/support/until.ts'
+import { docker } from './docker.ts'
+import type { Tally } from './load.ts'
+
+export interface Client {
+  tally(): Tally
+  /** Resolves when `count` more calls were answered, by any of these hosts where some are named. */
+  answered(count: number, hosts?: readonly string[]): Promise<void>
+  /** Stops it and gives what it counted in all. */
+  end(): Promise<Tally>
+}
+
+export interface ClientSettings {
+  readonly name: string
+  readonly image: string
+  readonly network: string
+  readonly secretPath: string
+}
+
+export const startClient = async ({ name, image, network, secretPath }: ClientSettings): Promise<Client> => {
+  const program = fileURLToPath(new URL('./load.ts', import.meta.url))
+  const hardening = ['--read-only', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges:true']
+  const mounts = ['-v', `${program}:/app/smoke/load.ts:ro`, '-v', `${secretPath}:/run/secrets/mesh-secret:ro`]
+  const secret = ['-e', 'PARLEY_SECRET_FILE=/run/secrets/mesh-secret']
+  const where = ['--name', name, '--network', network, '--no-healthcheck']
+  await docker('run', '-d', ...where, ...hardening, ...mounts, ...secret, '--entrypoint', 'node', image, '/app/smoke/load.ts')
+
+  let last: Tally | undefined
+  const following = spawn('docker', ['logs', '--follow', name], { stdio: ['ignore', 'pipe', 'inherit'] })
+  createInterface({ input: following.stdout }).on('line', (line) => {
+    last = JSON.parse(line) as Tally
+  })
+  await until('the client calls', () => (last?.calls ?? 0) > 0, 30_000, 100)
+
+  const tally = (): Tally => {
+    if (last === undefined) throw new Error('the client printed nothing')
+    return last
+  }
+  const sum = (hosts: readonly string[] | undefined): number =>
+    Object.entries(tally().answers)
+      .filter(([host]) => hosts === undefined || hosts.includes(host))
+      .reduce((all, [, count]) => all + count, 0)
+
+  return {
+    tally,
+    answered: async (count, hosts) => {
+      const before = sum(hosts)
+      await until(`${count} calls are answered`, () => sum(hosts) >= before + count, 30_000, 100)
+    },
+    end: async () => {
+      await docker('stop', '--time', '40', name)
+      await until('the client tells its sum', () => tally().done, 5_000, 50)
+      return tally()
+    },
+  }
+}

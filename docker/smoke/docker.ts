@@ -1,0 +1,83 @@
+/**
+ * The engine's command line: one function for each thing that the smoke test asks of it. Keeps no state.
+ */
+import { execFile } from 'node:child_process'
+
+const LIMIT_MS = 90_000
+
+/** What a command printed. @throws with what it said, when it fails or takes too long */
+const run = (command: string, args: readonly string[], env: Record<string, string> = {}): Promise<string> =>
+  new Promise((resolve, reject) => {
+    execFile(
+      command,
+      [...args],
+      { timeout: LIMIT_MS, maxBuffer: 64 * 2 ** 20, env: { ...process.env, ...env } },
+      (error, stdout, stderr) =>
+        error === null
+          ? resolve(stdout.trim())
+          : reject(new Error(`${command} ${args.slice(0, 3).join(' ')} failed: ${stderr.trim() || error.message}`)),
+    )
+  })
+
+export const docker = (...args: string[]): Promise<string> => run('docker', args)
+
+export interface Container {
+  /** Of 12 characters: the host name that it sees as its own. */
+  readonly id: string
+  /** Of the compose file. */
+  readonly service: string
+}
+
+export interface Composition {
+  compose(...args: string[]): Promise<string>
+  /** All of a service, or of all services, running or not. */
+  containers(service?: string): Promise<Container[]>
+}
+
+export interface CompositionSettings {
+  /** `docker compose` or `docker-compose` */
+  readonly command: string
+  readonly file: string
+  readonly project: string
+  readonly env: Record<string, string>
+}
+
+export const composition = ({ command, file, project, env }: CompositionSettings): Composition => {
+  const [program = '', ...first] = command.split(' ')
+  return {
+    compose: (...args) => run(program, [...first, '-p', project, '-f', file, ...args], env),
+    containers: async (service) => {
+      const format = '{{.ID}} {{.Label "com.docker.compose.service"}}'
+      const label = `label=com.docker.compose.project=${project}`
+      const text = await docker('ps', '--all', '--filter', label, '--format', format)
+      return text
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => {
+          const [id = '', name = ''] = line.split(' ')
+          return { id, service: name }
+        })
+        .filter((container) => service === undefined || container.service === service)
+    },
+  }
+}
+
+const FETCH =
+  'fetch("http://127.0.0.1:8090"+process.argv[1]).then(async(r)=>{console.log(await r.text());process.exit(r.ok?0:1)},()=>process.exit(1))'
+
+/** Asks the debug endpoint of a node from inside its container: it listens on loopback there. */
+export const ask = ({ id }: Container, path: string): Promise<string> => docker('exec', id, 'node', '-e', FETCH, path)
+
+export const isReady = (container: Container): Promise<boolean> =>
+  ask(container, '/readyz').then(
+    () => true,
+    () => false,
+  )
+
+/** Stops by SIGTERM, as an orchestrator does. */
+export const stop = async ({ id }: Container): Promise<{ exitCode: number; ms: number }> => {
+  const startedAt = performance.now()
+  await docker('stop', '--time', '10', id)
+  const ms = performance.now() - startedAt
+  return { exitCode: Number(await docker('inspect', '--format', '{{.State.ExitCode}}', id)), ms }
+}

@@ -1,0 +1,242 @@
+/**
+ * The container smoke test: starts the nodes of compose.yaml and disturbs them while a client calls all the time.
+ *
+ * Started by smoke.sh, which makes the engine, the image and the secret, and takes everything away afterwards. Prints
+ * its steps on stderr and one line with the outcome on stdout. No call may fail, whatever happens to the nodes.
+ */
+import { createServer } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { inspect } from 'node:util'
+import * as z from 'zod'
+import { AgentSchema, SelfSchema } from '../../node/debug/source.ts'
+import { until } from '../../test/support/until.ts'
+import { type Client, startClient } from './client.ts'
+import { ask, type Container, composition, docker, isReady, stop } from './docker.ts'
+
+const Settings = z.object({
+  SMOKE_COMPOSE: z.string(),
+  SMOKE_PROJECT: z.string(),
+  SMOKE_IMAGE: z.string(),
+  SMOKE_SECRET: z.string(),
+  /** Seconds since 1970 at which the whole test began, image and engine included. */
+  SMOKE_STARTED_AT: z.coerce.number(),
+})
+const settings = Settings.parse(process.env)
+
+const SEEDS = 3
+const AGENTS = 3
+const MORE_AGENTS = 2
+const MAX_STOP_MS = 5_000
+/** A node is ready when it has joined; this is for a machine that is busy with other things. */
+const READY_WITHIN_MS = 30_000
+/** Until a node that fell silent is gone from the view of the others. */
+const GONE_WITHIN_MS = 45_000
+const CALLS_TO_SEE = 200
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
+    })
+  })
+
+const debugPort = await freePort()
+const nodes = composition({
+  command: settings.SMOKE_COMPOSE,
+  file: fileURLToPath(new URL('../compose.yaml', import.meta.url)),
+  project: settings.SMOKE_PROJECT,
+  env: {
+    PARLEY_IMAGE: settings.SMOKE_IMAGE,
+    PARLEY_SECRET_PATH: settings.SMOKE_SECRET,
+    PARLEY_DEBUG_PORT: String(debugPort),
+  },
+})
+let client: Client | undefined
+
+const Agents = z.object({ agents: z.array(AgentSchema) })
+
+/** Ids of those who offer the greeter and are alive, as seed-1 sees them, asked through the page that it publishes. */
+const offering = async (): Promise<string[]> => {
+  const response = await fetch(`http://127.0.0.1:${debugPort}/api/agents`, { signal: AbortSignal.timeout(5_000) })
+  const { agents } = Agents.parse(await response.json())
+  return agents
+    .filter(({ state, protocols }) => state === 'alive' && protocols.some(({ name }) => name === 'greeter'))
+    .map(({ id }) => id)
+}
+
+/** Waits until the view has these and nobody else. */
+const seen = (peers: readonly string[], withinMs = READY_WITHIN_MS): Promise<unknown> => {
+  const wanted = [...peers].sort().join()
+  return until(
+    `the view has ${peers.length} agents`,
+    () => offering().then((found) => found.sort().join() === wanted, () => false),
+    withinMs,
+    200,
+  )
+}
+
+const ready = (container: Container): Promise<unknown> =>
+  until(`${container.service} ${container.id} is ready`, () => isReady(container), READY_WITHIN_MS, 100)
+
+const allReady = async (containers: readonly Container[]): Promise<void> => {
+  await Promise.all(containers.map(ready))
+}
+
+const peerOf = async (container: Container): Promise<string> =>
+  SelfSchema.parse(JSON.parse(await ask(container, '/api/self'))).id
+
+const peersOf = (containers: readonly Container[]): Promise<string[]> => Promise.all(containers.map(peerOf))
+
+const required = <T>(value: T | undefined, what: string): T => {
+  if (value === undefined) throw new Error(`${what} is missing`)
+  return value
+}
+
+const calling = (): Client => required(client, 'the client')
+const agents = (): Promise<Container[]> => nodes.containers('agent')
+
+const checkedStop = async (container: Container): Promise<void> => {
+  const { exitCode, ms } = await stop(container)
+  const who = `${container.service} ${container.id}`
+  if (exitCode !== 0) throw new Error(`${who} ended with exit code ${exitCode} after SIGTERM`)
+  if (ms > MAX_STOP_MS) throw new Error(`${who} took ${Math.round(ms)} ms to stop`)
+}
+
+const start = async (): Promise<void> => {
+  await nodes.compose('config', '--quiet')
+  await nodes.compose('up', '--detach', '--no-build')
+  const containers = await nodes.containers()
+  if (containers.length !== SEEDS + AGENTS) throw new Error(`compose started ${containers.length} containers`)
+  await allReady(containers)
+  await seen(await peersOf(await agents()))
+}
+
+/** From one container to the agent in another, and told so by the agent itself. */
+const callAcross = async (): Promise<void> => {
+  const [from, to] = await agents()
+  const peer = await peerOf(required(to, 'a second agent'))
+  const command = ['parley', 'call', 'greeter.hello', '{"name":"smoke"}', '--to', peer]
+  const answer = await docker('exec', required(from, 'an agent').id, ...command)
+  const wanted = JSON.stringify({ text: 'Hello, smoke!', host: to?.id })
+  if (answer !== wanted) throw new Error(`the answer is ${answer} and should be ${wanted}`)
+}
+
+const startCalling = async (): Promise<void> => {
+  client = await startClient({
+    name: `${settings.SMOKE_PROJECT}-load`,
+    image: settings.SMOKE_IMAGE,
+    network: `${settings.SMOKE_PROJECT}_mesh`,
+    secretPath: settings.SMOKE_SECRET,
+  })
+  await client.answered(CALLS_TO_SEE)
+}
+
+const killOne = async (): Promise<void> => {
+  const [victim, ...others] = await agents()
+  const killed = required(victim, 'an agent')
+  await docker('kill', killed.id)
+  await calling().answered(CALLS_TO_SEE, others.map(({ id }) => id))
+  await seen(await peersOf(others), GONE_WITHIN_MS)
+  await docker('start', killed.id)
+  await ready(killed)
+  await seen(await peersOf([killed, ...others]))
+}
+
+/** It goes on running, and nobody hears it: packets are lost instead of refused. */
+const cutOne = async (): Promise<void> => {
+  const [victim, ...others] = await agents()
+  const cut = required(victim, 'an agent')
+  const peers = await peersOf(others)
+  await docker('network', 'disconnect', `${settings.SMOKE_PROJECT}_mesh`, cut.id)
+  await calling().answered(CALLS_TO_SEE, others.map(({ id }) => id))
+  await seen(peers, GONE_WITHIN_MS)
+  await docker('network', 'connect', `${settings.SMOKE_PROJECT}_mesh`, cut.id)
+  await ready(cut)
+  await seen([await peerOf(cut), ...peers])
+  await calling().answered(CALLS_TO_SEE / 10, [cut.id])
+}
+
+/** As an orchestrator does it: the next one when the last one says that it is ready, and nothing else is looked at. */
+const restartAll = async (): Promise<void> => {
+  for (const container of await nodes.containers()) {
+    await checkedStop(container)
+    await docker('start', container.id)
+    await ready(container)
+  }
+  await seen(await peersOf(await agents()))
+}
+
+const scaleUp = async (): Promise<void> => {
+  const count = AGENTS + MORE_AGENTS
+  await nodes.compose('up', '--detach', '--no-build', '--no-recreate', '--scale', `agent=${count}`)
+  const containers = await agents()
+  if (containers.length !== count) throw new Error(`there are ${containers.length} agents and should be ${count}`)
+  await allReady(containers)
+  await seen(await peersOf(containers))
+  for (const { id } of containers) await calling().answered(1, [id])
+}
+
+/** The health check of the image itself, which the steps before do not wait for. */
+const healthy = async (): Promise<void> => {
+  for (const { id, service } of await nodes.containers()) {
+    const look = async () => (await docker('inspect', '--format', '{{.State.Health.Status}}', id)) === 'healthy'
+    await until(`${service} ${id} is healthy`, look, READY_WITHIN_MS, 500)
+  }
+}
+
+const endCalling = async (): Promise<void> => {
+  const { calls, failed, failures } = await calling().end()
+  if (failed > 0) throw new Error(`${failed} of ${calls} calls failed: ${failures.join(' | ')}`)
+}
+
+const stopAll = async (): Promise<void> => {
+  await Promise.all((await nodes.containers()).map(checkedStop))
+}
+
+const STEPS: [string, () => Promise<void>][] = [
+  ['start', start],
+  ['call across containers', callAcross],
+  ['call all the time', startCalling],
+  ['kill an agent', killOne],
+  ['cut an agent off and heal', cutOne],
+  ['restart the nodes one by one', restartAll],
+  ['scale up', scaleUp],
+  ['health checks', healthy],
+  ['no call failed', endCalling],
+  ['stop all', stopAll],
+]
+
+/** What the nodes said, for whoever has to find out why. */
+const tellLogs = async (): Promise<void> => {
+  const names = await docker('ps', '--all', '--filter', `name=${settings.SMOKE_PROJECT}`, '--format', '{{.Names}} ({{.Status}})')
+  for (const line of names.split('\n')) {
+    const [name = ''] = line.split(' ')
+    if (name === '' || name.endsWith('-load')) continue
+    process.stderr.write(`-- ${line}\n`)
+    await docker('logs', '--tail', '20', name).catch(() => '')
+  }
+}
+
+const secondsSince = (startedAtMs: number): string => ((Date.now() - startedAtMs) / 1000).toFixed(1)
+
+for (const [name, step] of STEPS) {
+  const startedAt = Date.now()
+  try {
+    await step()
+    process.stderr.write(`${name}: ${secondsSince(startedAt)} s\n`)
+  } catch (error) {
+    await tellLogs().catch(() => {})
+    const why = error instanceof Error ? error.message : inspect(error)
+    process.stdout.write(`smoke: FAILED at ${name}: ${why}\n`)
+    process.exit(1)
+  }
+}
+const { calls, slowestMs } = calling().tally()
+const count = (await nodes.containers()).length
+process.stdout.write(
+  `smoke: ok, ${calls} calls, 0 failed, slowest ${slowestMs} ms, ${count} nodes, ${Math.round(Date.now() / 1000 - settings.SMOKE_STARTED_AT)} s\n`,
+)
+process.exit()
