@@ -160,6 +160,9 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     const pause = isParleyError(error, 'SEC001') ? deps.backoffMaxMs : backoffMs(target.failures)
     target.nextAt = deps.clock.monotonic() + pause
     const what = target.address ?? target.peer
+    // A call that dials on demand tells its caller.
+    const kept = target.source !== undefined || peers.get(target.peer ?? '') === target
+    if (!kept) return
     if (target.failures === 1 || isParleyError(error, 'SEC001'))
       deps.log.warn(`cannot join ${what}: ${error.message}`, { error })
     if (target.address === undefined && target.peer !== undefined && target.failures >= GONE_AFTER_FAILURES) {

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { makeSecret } from '../../node/index.ts'
+import { createMesh, makeSecret } from '../../node/index.ts'
 import { isParleyError } from '../../protocols/errors.ts'
 import { BRISK, type OwnMesh, startMesh, stopMeshes, untilKnown } from '../support/meshes.ts'
 import { freePort } from '../support/ports.ts'
@@ -113,7 +113,7 @@ describe('stop and start', { timeout: 90_000 }, () => {
     const { ms, value } = await untilItEnds(peer, peer.ask('stop', undefined))
     stopped = true
     assert.equal(value, 0, peer.complaints())
-    assert.ok(ms < 2 * 500 + SLACK_MS, `${ms} ms: requests in work and calls in flight drain one after the other`)
+    assert.ok(ms < 500 + SLACK_MS, `${ms} ms`)
     const all = await timed(() => Promise.all(loops))
     assert.ok(all.ms < 3_500, `the last call of ours ended ${all.ms} ms after the peer`)
     assert.deepEqual(outcomes.other, [])
@@ -123,6 +123,44 @@ describe('stop and start', { timeout: 90_000 }, () => {
     assert.equal(error.details.sent, true, 'it may have been done')
     await until('the handlers of its calls were told', () => ours.journal.aborted.length >= theirs.length)
     await until('nothing is in work here', () => mesh.figures().active === 0)
+  })
+
+  it('can be restarted one after the other under load without a failed call, though no call may run twice', async () => {
+    const names = ['rolling 1', 'rolling 2', 'rolling 3'].map((name) => name.replace(' ', '-'))
+    const mesh = await createMesh({ ...common, name: 'client', mesh: 'rolling' })
+    const seeds = { ...common, mesh: 'rolling', join: mesh.self.addresses }
+    const begin = async (name: string): Promise<Peer> => {
+      const peer = await startPeer({ ...seeds, name })
+      await untilKnown(mesh, peer.id)
+      return peer
+    }
+    const peers = await Promise.all(names.map(begin))
+    const failures: string[] = []
+    let calls = 0
+    let over = false
+    const lane = async (): Promise<void> => {
+      while (!over) {
+        const text = `${calls}`
+        calls += 1
+        const answer = await mesh
+          .any(probe)
+          .once({ text })
+          .catch((error: unknown) => String(error))
+        if (typeof answer === 'string') failures.push(answer)
+        else assert.equal(answer.text, text)
+      }
+    }
+    const lanes = Promise.all(Array.from({ length: 16 }, lane))
+    for (const [at, peer] of peers.entries()) {
+      const before = calls
+      await until('calls flow', () => calls > before + 200)
+      await untilItEnds(peer, peer.ask('stop', undefined))
+      await begin(names[at] ?? '')
+    }
+    over = true
+    await lanes
+    await mesh.stop()
+    assert.deepEqual(failures.slice(0, 3), [], `${failures.length} of ${calls} calls failed`)
   })
 
   it('answers with a code whatever is asked of it after its stop, which may be called twice', async () => {

@@ -10,6 +10,8 @@ const uint32 = fc.oneof(
 const uint53 = fc.oneof(fc.constantFrom(0, 2 ** 35, 2 ** 49, 2 ** 53 - 1), fc.maxSafeNat())
 /** Well-formed text: a lone surrogate has no UTF-8. */
 const text = fc.string({ unit: 'grapheme', maxLength: 40 })
+/** At most 64 bytes are taken. */
+const code = text.filter((value) => Buffer.byteLength(value) <= 64)
 const bytes = fc.oneof(fc.uint8Array({ maxLength: 40 }), fc.uint8Array({ minLength: 120, maxLength: 140 }))
 const method = fc.stringMatching(/^([a-zA-Z][a-zA-Z0-9_]{0,63})?$/)
 
@@ -26,7 +28,7 @@ const hello: fc.Arbitrary<Hello> = fc.record(
   all,
 )
 
-const fault: fc.Arbitrary<WireFault> = fc.record({ code: text, message: text, hint: text, details: bytes }, all)
+const fault: fc.Arbitrary<WireFault> = fc.record({ code, message: text, hint: text, details: bytes }, all)
 
 const filled = text.filter((value) => value !== '')
 const extra: fc.Arbitrary<Extra> = fc.record(

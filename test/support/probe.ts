@@ -12,6 +12,8 @@ export const probe = defineProtocol({
   version: '1.0.0',
   methods: {
     echo: { request: Text, response: Text, idempotent: true },
+    /** The same, but it must not run twice. */
+    once: { request: Text, response: Text },
     who: { request: z.object({}), response: z.object({ id: z.string() }), idempotent: true },
     /** Answers when it is released, or never. */
     hold: { request: Tag, response: Tag },
@@ -93,6 +95,7 @@ export const createProbe = (id: () => string): ProbeNode => {
     },
     handlers: {
       echo: ({ text }) => ({ text }),
+      once: ({ text }) => ({ text }),
       who: () => ({ id: id() }),
       hold,
       holdAgain: hold,
