@@ -112,7 +112,7 @@ const followJoining = async (mesh: Mesh, signal: AbortSignal): Promise<void> => 
 }
 
 /** An agent is idle when its node was drained; what it then takes is not worth waiting for. */
-const AGENT_STOP = { drainMs: 500, stopMs: 1_000 }
+const AGENT_STOP = { drainMs: 500, stopMs: 500 }
 
 const keepAlive = (): (() => void) => {
   const timer = setInterval(() => {}, 2 ** 30)

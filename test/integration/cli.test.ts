@@ -246,6 +246,24 @@ describe('the command parley', { timeout: 90_000 }, () => {
     assert.equal((await again.running.ended).code, 0)
   })
 
+  test('a signal takes a node out of service, lets its calls end, and ends it with 0 within 5 s', async () => {
+    const node = await up('--name', 'leaver', '--serve', AGENT)
+    const status = async (path: string): Promise<number> => (await fetch(`${node.facts.debugUrl}${path}`)).status
+    const spinning = parley(['call', 'toil.spin', '{"ms":2000}', '--node', 'leaver'])
+    await until('it is busy', async () => {
+      const text = await (await fetch(`${node.facts.debugUrl}/api/agents`)).text()
+      return /"load":1/.test(text)
+    })
+    assert.equal(await status('/readyz'), 200)
+    const startedAt = performance.now()
+    node.running.child.kill('SIGTERM')
+    await until('it is not ready any more', async () => (await status('/readyz')) === 503, 1_500)
+    assert.equal(await status('/healthz'), 200, 'it is still alive')
+    const [called, ended] = await Promise.all([spinning, node.running.ended])
+    assert.deepEqual([called.code, ended.code], [0, 0], called.stderr + ended.stderr)
+    assert.ok(performance.now() - startedAt < 5_000)
+  })
+
   test('the second signal ends a node at once, though its agent is busy', async () => {
     const busy = await up('--name', 'busy', '--serve', AGENT)
     const spinning = parley(['call', 'toil.spin', '{"ms":15000}', '--node', 'busy'])
