@@ -27,7 +27,18 @@ export const startClient = async ({ name, image, network, secretPath }: ClientSe
   const mounts = ['-v', `${program}:/app/smoke/load.ts:ro`, '-v', `${secretPath}:/run/secrets/mesh-secret:ro`]
   const secret = ['-e', 'PARLEY_SECRET_FILE=/run/secrets/mesh-secret']
   const where = ['--name', name, '--network', network, '--no-healthcheck']
-  await docker('run', '-d', ...where, ...hardening, ...mounts, ...secret, '--entrypoint', 'node', image, '/app/smoke/load.ts')
+  await docker(
+    'run',
+    '-d',
+    ...where,
+    ...hardening,
+    ...mounts,
+    ...secret,
+    '--entrypoint',
+    'node',
+    image,
+    '/app/smoke/load.ts',
+  )
 
   let last: Tally | undefined
   const following = spawn('docker', ['logs', '--follow', name], { stdio: ['ignore', 'pipe', 'inherit'] })

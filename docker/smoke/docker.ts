@@ -62,17 +62,21 @@ export const composition = ({ command, file, project, env }: CompositionSettings
   }
 }
 
-const FETCH =
-  'fetch("http://127.0.0.1:8090"+process.argv[1]).then(async(r)=>{console.log(await r.text());process.exit(r.ok?0:1)},()=>process.exit(1))'
-
 /** Asks the debug endpoint of a node from inside its container: it listens on loopback there. */
-export const ask = ({ id }: Container, path: string): Promise<string> => docker('exec', id, 'node', '-e', FETCH, path)
+export const ask = ({ id }: Container, path: string): Promise<string> =>
+  docker('exec', id, 'node', '/app/ask.mjs', path)
 
 export const isReady = (container: Container): Promise<boolean> =>
   ask(container, '/readyz').then(
     () => true,
     () => false,
   )
+
+/** The last of what a node said, on both of its streams. */
+export const logsOf = ({ id }: Container): Promise<string> =>
+  new Promise((resolve) => {
+    execFile('docker', ['logs', '--tail', '20', id], (_error, stdout, stderr) => resolve(stdout + stderr))
+  })
 
 /** Stops by SIGTERM, as an orchestrator does. */
 export const stop = async ({ id }: Container): Promise<{ exitCode: number; ms: number }> => {

@@ -11,7 +11,7 @@ import * as z from 'zod'
 import { AgentSchema, SelfSchema } from '../../node/debug/source.ts'
 import { until } from '../../test/support/until.ts'
 import { type Client, startClient } from './client.ts'
-import { ask, type Container, composition, docker, isReady, stop } from './docker.ts'
+import { ask, type Container, composition, docker, isReady, logsOf, stop } from './docker.ts'
 
 const Settings = z.object({
   SMOKE_COMPOSE: z.string(),
@@ -72,7 +72,8 @@ const seen = (peers: readonly string[], withinMs = READY_WITHIN_MS): Promise<unk
   const wanted = [...peers].sort().join()
   return until(
     `the view has ${peers.length} agents`,
-    () => offering().then((found) => found.sort().join() === wanted, () => false),
+    // The page is away while seed-1 is.
+    async () => (await offering().catch(() => [])).sort().join() === wanted,
     withinMs,
     200,
   )
@@ -134,11 +135,13 @@ const startCalling = async (): Promise<void> => {
   await client.answered(CALLS_TO_SEE)
 }
 
+const idsOf = (containers: readonly Container[]): string[] => containers.map(({ id }) => id)
+
 const killOne = async (): Promise<void> => {
   const [victim, ...others] = await agents()
   const killed = required(victim, 'an agent')
   await docker('kill', killed.id)
-  await calling().answered(CALLS_TO_SEE, others.map(({ id }) => id))
+  await calling().answered(CALLS_TO_SEE, idsOf(others))
   await seen(await peersOf(others), GONE_WITHIN_MS)
   await docker('start', killed.id)
   await ready(killed)
@@ -151,7 +154,7 @@ const cutOne = async (): Promise<void> => {
   const cut = required(victim, 'an agent')
   const peers = await peersOf(others)
   await docker('network', 'disconnect', `${settings.SMOKE_PROJECT}_mesh`, cut.id)
-  await calling().answered(CALLS_TO_SEE, others.map(({ id }) => id))
+  await calling().answered(CALLS_TO_SEE, idsOf(others))
   await seen(peers, GONE_WITHIN_MS)
   await docker('network', 'connect', `${settings.SMOKE_PROJECT}_mesh`, cut.id)
   await ready(cut)
@@ -211,12 +214,8 @@ const STEPS: [string, () => Promise<void>][] = [
 
 /** What the nodes said, for whoever has to find out why. */
 const tellLogs = async (): Promise<void> => {
-  const names = await docker('ps', '--all', '--filter', `name=${settings.SMOKE_PROJECT}`, '--format', '{{.Names}} ({{.Status}})')
-  for (const line of names.split('\n')) {
-    const [name = ''] = line.split(' ')
-    if (name === '' || name.endsWith('-load')) continue
-    process.stderr.write(`-- ${line}\n`)
-    await docker('logs', '--tail', '20', name).catch(() => '')
+  for (const container of await nodes.containers()) {
+    process.stderr.write(`-- ${container.service} ${container.id}\n${await logsOf(container)}`)
   }
 }
 
