@@ -1,0 +1,81 @@
+/**
+ * Whether a figure stays flat. Pure.
+ *
+ * The slope of a noisy figure is never zero: by chance it is off by its standard error. Twice that is granted on top of
+ * the bound, and at most the bound once more, so that noise never excuses what is twice too much.
+ */
+import { boundOf } from './bounds.ts'
+import { type Point, slopeOf } from './slope.ts'
+
+export type Verdict = 'flat' | 'GROWS' | '-'
+
+export interface Judged {
+  readonly who: string
+  readonly series: string
+  readonly first: number
+  readonly last: number
+  readonly perMinute: number
+  readonly error: number
+  readonly bound: number | undefined
+  readonly verdict: Verdict
+}
+
+/** Fewer samples say nothing. */
+export const MIN_SAMPLES = 4
+
+export const allowance = (bound: number, error: number): number => bound + Math.min(2 * error, bound)
+
+export const judge = (who: string, series: string, points: readonly Point[]): Judged => {
+  const { perMinute, error } = slopeOf(points)
+  const span = (points.at(-1)?.minute ?? 0) - (points[0]?.minute ?? 0)
+  const bound = boundOf(series, span)
+  const grows = bound !== undefined && points.length >= MIN_SAMPLES && perMinute > allowance(bound, error)
+  return {
+    who,
+    series,
+    first: points[0]?.value ?? 0,
+    last: points.at(-1)?.value ?? 0,
+    perMinute,
+    error,
+    bound,
+    verdict: bound === undefined ? '-' : grows ? 'GROWS' : 'flat',
+  }
+}
+
+/** Samples before this are warm-up: code is compiled, bounded tables fill. Minutes from the start. */
+export const warmUpMinutes = (minutes: number): number => Math.max(minutes * 0.2, minutes >= 5 ? 1 : 0.3)
+
+const CALLS_PER_MINUTE = 100_000
+const VISITS_PER_MINUTE = 50
+/** Events of the core that each of it must have heard, of those that were published. */
+const HEARD_SHARE = 0.9
+
+export interface Outcome {
+  readonly minutes: number
+  readonly calls: number
+  readonly joins: number
+  readonly leaves: number
+  readonly unexpected: number
+  /** Of all pairs of core nodes the smallest share of events that came. */
+  readonly heardShare: number
+  readonly judged: readonly Judged[]
+}
+
+/** Why the soak failed; nothing where it did not. */
+export const complaints = (outcome: Outcome): string[] => {
+  const { minutes, calls, joins, leaves, unexpected, heardShare, judged } = outcome
+  const found: string[] = []
+  const growing = judged.filter(({ verdict }) => verdict === 'GROWS')
+  const names = growing.map(({ who, series }) => `${series} of ${who}`).join(', ')
+  if (growing.length > 0)
+    found.push(`${growing.length} ${growing.length === 1 ? 'figure grows' : 'figures grow'}: ${names}`)
+  if (unexpected > 0) found.push(`${unexpected} unexpected failures`)
+  if (calls < CALLS_PER_MINUTE * minutes) found.push(`${calls} calls, ${CALLS_PER_MINUTE * minutes} were to be made`)
+  const visits = Math.min(joins, leaves)
+  if (visits < VISITS_PER_MINUTE * minutes) {
+    found.push(`${joins} joins and ${leaves} leaves, ${VISITS_PER_MINUTE * minutes} of each were to be`)
+  }
+  if (heardShare < HEARD_SHARE) found.push(`a node heard ${Math.round(heardShare * 100)} % of another's events only`)
+  if (!judged.some(({ verdict }) => verdict === 'flat' || verdict === 'GROWS')) found.push('too few samples to judge')
+  return found
+}

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { boundOf } from '../../soak/bounds.ts'
+import { allowance, complaints, judge, MIN_SAMPLES, type Outcome, warmUpMinutes } from '../../soak/verdict.ts'
+
+/** Samples of ten minutes, one each quarter of a minute. */
+const line = (perMinute: number, wobble = 0, count = 33) =>
+  Array.from({ length: count }, (_, i) => ({
+    minute: 2 + i / 4,
+    value: 100 + (perMinute * i) / 4 + (i % 2 === 0 ? wobble : -wobble),
+  }))
+
+test('a figure that stays, falls or grows below its bound is flat', () => {
+  for (const perMinute of [0, -50, 0.9]) assert.equal(judge('core', 'heap MiB', line(perMinute)).verdict, 'flat')
+})
+
+test('a figure that grows above its bound grows', () => {
+  assert.equal(judge('core', 'heap MiB', line(1.1)).verdict, 'GROWS')
+  assert.equal(judge('core', 'fds', line(0.6)).verdict, 'GROWS')
+})
+
+test('noise is granted twice its error, and at most the bound once more', () => {
+  assert.equal(allowance(1, 0), 1)
+  assert.equal(allowance(1, 0.2), 1.4)
+  assert.equal(allowance(1, 50), 2)
+  assert.equal(judge('core', 'heap MiB', line(1.2, 5)).verdict, 'flat')
+  assert.equal(judge('core', 'heap MiB', line(2.5, 50)).verdict, 'GROWS')
+})
+
+test('a time is shown and not judged', () => {
+  assert.deepEqual(
+    ['bound', 'verdict'].map((key) => Reflect.get(judge('core', 'loop p99 ms', line(99)), key)),
+    [undefined, '-'],
+  )
+})
+
+test('too few samples are not judged as growing', () => {
+  assert.equal(judge('core', 'fds', line(100, 0, MIN_SAMPLES - 1)).verdict, 'flat')
+  assert.equal(judge('core', 'fds', line(100, 0, MIN_SAMPLES)).verdict, 'GROWS')
+})
+
+test('bounds hold for a run of ten minutes and longer, and are wider for shorter ones', () => {
+  assert.equal(boundOf('heap MiB', 7), 1)
+  assert.equal(boundOf('heap MiB', 500), 1)
+  assert.equal(boundOf('something else that is counted', 8), 0.5)
+  assert.equal(boundOf('heap MiB', 7 / 4), 8)
+  assert.equal(boundOf('constructor', 8), 0.5)
+})
+
+test('a fifth of the time is warm-up, and at least a minute of five', () => {
+  assert.deepEqual([1, 2, 5, 10, 100].map(warmUpMinutes), [0.3, 0.4, 1, 2, 20])
+})
+
+const good: Outcome = {
+  minutes: 10,
+  calls: 1_000_000,
+  joins: 500,
+  leaves: 500,
+  unexpected: 0,
+  heardShare: 1,
+  judged: [judge('core', 'fds', line(0))],
+}
+
+test('a run that did enough, failed nowhere and grew nowhere has no complaint', () => {
+  assert.deepEqual(complaints(good), [])
+})
+
+test('each thing that is wrong is told', () => {
+  const told = (change: Partial<Outcome>) => complaints({ ...good, ...change }).join()
+  assert.match(told({ calls: 999_999 }), /999999 calls, 1000000 were to be made/)
+  assert.match(told({ joins: 499 }), /499 joins and 500 leaves/)
+  assert.match(told({ leaves: 499 }), /500 joins and 499 leaves/)
+  assert.match(told({ unexpected: 1 }), /1 unexpected/)
+  assert.match(told({ heardShare: 0.5 }), /50 %/)
+  assert.match(told({ judged: [judge('core-1', 'fds', line(9))] }), /1 figure grows: fds of core-1/)
+  assert.match(told({ judged: [] }), /too few samples/)
+})
