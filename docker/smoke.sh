@@ -35,7 +35,7 @@ clean_up() {
     echo "smoke: FAILED at $step"
   fi
   if [ -n "${compose-}" ]; then
-    docker rm --force --volumes "$project-load" >/dev/null 2>&1 || true
+    docker rm --force --volumes "$project-hello" "$project-welcome" >/dev/null 2>&1 || true
     PARLEY_SECRET_PATH="$work/mesh.secret" $compose -p "$project" -f docker/compose.yaml down --volumes --timeout 1 >/dev/null 2>&1 || true
     if [ "$keep" = false ]; then docker image rm "$image" "$image-build" >/dev/null 2>&1 || true; fi
   fi
@@ -45,8 +45,10 @@ clean_up() {
       kill -0 "$engine_pid" 2>/dev/null || break
       sleep 0.1
     done
+    # The engine leaves one mount behind.
+    umount "$work/exec/netns/default" 2>/dev/null || true
   fi
-  rm -rf "$work"
+  rm -rf "$work" || true
   exit "$code"
 }
 trap clean_up EXIT

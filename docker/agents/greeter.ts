@@ -18,9 +18,26 @@ export const greeter = defineProtocol({
       response: z.object({ text: z.string(), host: z.string() }),
       idempotent: true,
     },
+    // Each guest is welcomed and counted once, so that a call that may have arrived is not tried again.
+    welcome: {
+      request: z.object({ name: z.string().min(1).max(100) }),
+      response: z.object({ text: z.string(), host: z.string(), guests: z.number().int() }),
+    },
   },
 })
 
-export default defineAgent(() => ({
-  offers: [offer(greeter, { hello: ({ name }) => ({ text: `Hello, ${name}!`, host: hostname() }) })],
-}))
+export default defineAgent(() => {
+  const host = hostname()
+  let guests = 0
+  return {
+    offers: [
+      offer(greeter, {
+        hello: ({ name }) => ({ text: `Hello, ${name}!`, host }),
+        welcome({ name }) {
+          guests += 1
+          return { text: `Welcome, ${name}!`, host, guests }
+        },
+      }),
+    ],
+  }
+})

@@ -1,7 +1,9 @@
 /**
  * Calls without a pause for as long as it runs, in a container of its own: who answers is left to the mesh.
  *
- * Prints a line of JSON twice a second, and the last one when SIGTERM has ended it. Started by the smoke test.
+ * Prints a line of JSON twice a second, and the last one when SIGTERM has ended it. Started by the smoke test with the
+ * method to call: `hello`, which is idempotent and must never fail, or `welcome`, which is not and must not fail while
+ * nodes are stopped in order.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createMesh, isParleyError, readSecretFile } from 'parley-mesh'
@@ -18,6 +20,8 @@ export interface Tally {
   done: boolean
 }
 
+export type Method = 'hello' | 'welcome'
+
 const CALLERS = 4
 /** Between two calls of one caller: a steady load, which leaves the two cores of a small machine some room. */
 const PAUSE_MS = 10
@@ -26,8 +30,16 @@ const MAX_FAILURES_TOLD = 10
 const tally: Tally = { calls: 0, failed: 0, failures: [], answers: {}, slowestMs: 0, done: false }
 const print = (): void => void process.stdout.write(`${JSON.stringify(tally)}\n`)
 
+const method: Method = process.argv[2] === 'welcome' ? 'welcome' : 'hello'
 const secret = await readSecretFile(process.env.PARLEY_SECRET_FILE ?? '')
-const mesh = await createMesh({ name: 'load', secret, listen: [], join: ['/dns4/parley-seed/tcp/4001'] })
+const mesh = await createMesh({
+  name: `load-${method}`,
+  secret,
+  listen: [],
+  join: ['/dns4/parley-seed/tcp/4001'],
+  log: 'error',
+})
+const client = mesh.any(greeter)
 let stopping = false
 process.on('SIGTERM', () => {
   stopping = true
@@ -47,7 +59,7 @@ const callAgainAndAgain = async (): Promise<void> => {
   while (!stopping) {
     const startedAt = performance.now()
     try {
-      const { host } = await mesh.any(greeter).hello({ name: 'load' })
+      const { host } = await client[method]({ name: 'load' })
       tally.answers[host] = (tally.answers[host] ?? 0) + 1
     } catch (error) {
       tally.failed += 1
