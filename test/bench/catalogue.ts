@@ -46,11 +46,37 @@ const entries: readonly Entry[] = [
     load: () => import('./systems/moleculer.ts'),
   },
   {
+    name: 'rabbitmq',
+    note: 'plain, through a broker, nothing durable',
+    packages: ['amqplib'],
+    peer: true,
+    program: {
+      command: 'rabbitmqctl',
+      versionArgument: 'version',
+      hint: 'install the system package rabbitmq-server',
+    },
+    load: () => import('./systems/rabbitmq.ts'),
+  },
+  {
     name: 'libp2p-stream-per-request',
     note: 'encrypted, direct',
     packages: ['libp2p', '@chainsafe/libp2p-noise', '@libp2p/yamux'],
     peer: false,
     load: () => import('./systems/libp2p-stream-per-request.ts'),
+  },
+  {
+    name: 'libp2p-stream',
+    note: 'encrypted, direct, the ceiling of a bulk stream',
+    packages: ['libp2p', '@chainsafe/libp2p-noise', '@libp2p/yamux'],
+    peer: false,
+    load: () => import('./systems/libp2p-stream.ts'),
+  },
+  {
+    name: 'libp2p-node',
+    note: 'encrypted, the modules of parley and nothing above them',
+    packages: ['libp2p', '@chainsafe/libp2p-noise', '@libp2p/yamux', '@chainsafe/libp2p-gossipsub'],
+    peer: false,
+    load: () => import('./systems/libp2p-node.ts'),
   },
   {
     name: 'libp2p-gossipsub',

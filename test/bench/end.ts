@@ -4,14 +4,13 @@
  * It takes commands over the IPC channel, one answer each, and ends when told to stop or when the bench is gone, so
  * that nothing is left running after a bench that was killed.
  */
-import { z } from 'zod'
 import { catalogue } from './catalogue.ts'
+import { asCount, asText, field } from './input.ts'
 import type { Command, Reply } from './processes.ts'
 import type { Role, Verb } from './role.ts'
 import { rolesOf } from './roles.ts'
 
 const STOP_LIMIT_MS = 1_500
-const commandSchema = z.object({ id: z.number(), verb: z.string(), input: z.unknown() })
 
 const verbs = new Map<string, Verb>()
 let stopRole = async (): Promise<void> => {}
@@ -48,7 +47,11 @@ const obey = async ({ id, verb, input }: Command): Promise<Reply> => {
 
 process.on('disconnect', () => void end())
 process.on('message', (message) => {
-  const command = commandSchema.parse(message)
+  const command = {
+    id: asCount(field(message, 'id')),
+    verb: asText(field(message, 'verb')),
+    input: field(message, 'input'),
+  }
   if (command.verb === 'stop') void end()
   else void obey(command).then((reply) => process.send?.(reply))
 })

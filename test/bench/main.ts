@@ -10,6 +10,7 @@ import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BenchArguments, parseBenchArguments, UsageError } from './arguments.ts'
+import { buildEnds } from './built.ts'
 import { allHold } from './floors.ts'
 import { installPeers } from './peers.ts'
 import { createProcesses } from './processes.ts'
@@ -36,12 +37,15 @@ const readArguments = (): BenchArguments => {
 }
 
 /** Everything that must be gone when this process ends, however it ends. */
-const startProcesses = () => {
+const startProcesses = async ({ built }: Suite) => {
   const directory = mkdtempSync(join(tmpdir(), 'parley-bench-'))
-  const processes = createProcesses(directory)
+  const ends = built === true ? await buildEnds() : undefined
+  const processes = createProcesses(directory, ends?.end)
   process.on('exit', () => {
     processes.killAll()
-    rmSync(directory, { recursive: true, force: true })
+    for (const one of [directory, ends?.directory]) {
+      if (one !== undefined) rmSync(one, { recursive: true, force: true })
+    }
   })
   process.on('SIGINT', () => process.exit(130))
   process.on('SIGTERM', () => process.exit(143))
@@ -50,7 +54,7 @@ const startProcesses = () => {
 }
 
 const bench = async (suite: Suite, { json, check, rounds, systems }: BenchArguments): Promise<void> => {
-  const processes = startProcesses()
+  const processes = await startProcesses(suite)
   const limit = setTimeout(() => {
     say(`the run took longer than ${(ROUND_LIMIT_MS * rounds) / 1_000} s and was ended`)
     process.exit(1)

@@ -60,10 +60,16 @@ interface Child extends End {
   killNow(): void
 }
 
-/** @param directory where an end may write; it is emptied by whoever made it */
-const startEnd = (args: readonly string[], directory: string, onGone: (child: Child) => void): Child => {
+interface Place {
+  /** Where an end may write; it is emptied by whoever made it. */
+  readonly directory: string
+  /** The program of an end. */
+  readonly program: URL
+}
+
+const startEnd = (args: readonly string[], { directory, program }: Place, onGone: (child: Child) => void): Child => {
   const label = args.join(' ')
-  const forked: ChildProcess = fork(fileURLToPath(new URL('./end.ts', import.meta.url)), args, {
+  const forked: ChildProcess = fork(fileURLToPath(program), args, {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     env: { ...programEnvironment(), PARLEY_BENCH_DIRECTORY: directory },
   })
@@ -134,11 +140,13 @@ const startEnd = (args: readonly string[], directory: string, onGone: (child: Ch
   return child
 }
 
-export const createProcesses = (directory: string): Processes => {
+const SOURCE = new URL('./end.ts', import.meta.url)
+
+export const createProcesses = (directory: string, program: URL = SOURCE): Processes => {
   const alive = new Set<Child>()
   return {
     start: (suite, system, role) => {
-      const child = startEnd([suite, system, role], directory, (gone) => alive.delete(gone))
+      const child = startEnd([suite, system, role], { directory, program }, (gone) => alive.delete(gone))
       alive.add(child)
       return child
     },

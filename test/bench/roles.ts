@@ -4,6 +4,10 @@ import type { Roles } from './role.ts'
 const loaders: Readonly<Record<string, (() => Promise<{ roles: Roles }>) | undefined>> = {
   rpc: () => import('./suites/rpc-roles.ts'),
   events: () => import('./suites/events-roles.ts'),
+  fanout: () => import('./suites/fanout-roles.ts'),
+  bulk: () => import('./suites/bulk-roles.ts'),
+  join: () => import('./suites/join-roles.ts'),
+  scale: () => import('./suites/scale-roles.ts'),
 }
 
 export const rolesOf = async (suite: string): Promise<Roles | undefined> => (await loaders[suite]?.())?.roles

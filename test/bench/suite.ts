@@ -11,6 +11,8 @@ export interface Suite {
   readonly about: string
   /** In the order in which a round runs them. */
   readonly systems: readonly string[]
+  /** True where starting and memory are measured: the ends then run as built JavaScript, as users run the package. */
+  readonly built?: boolean
   /** One round of one system: starts its ends, measures; whoever calls it ends them. */
   measure(start: StartEnd): Promise<Reading[]>
   floors(ledger: Ledger): Floor[]

@@ -1,6 +1,12 @@
 /** The suites that exist. A new one is a file under suites/, its roles in roles.ts, and one line here. */
 import type { Suite } from './suite.ts'
+import { bulk } from './suites/bulk.ts'
 import { events } from './suites/events.ts'
+import { fanout } from './suites/fanout.ts'
+import { join } from './suites/join.ts'
 import { rpc } from './suites/rpc.ts'
+import { scale } from './suites/scale.ts'
 
-export const suites: ReadonlyMap<string, Suite> = new Map([rpc, events].map((suite) => [suite.name, suite]))
+export const suites: ReadonlyMap<string, Suite> = new Map(
+  [rpc, events, fanout, bulk, join, scale].map((suite) => [suite.name, suite]),
+)

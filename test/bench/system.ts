@@ -44,9 +44,52 @@ export interface EventEnds {
   connect(address: string): Promise<Publisher>
 }
 
+export interface FanoutEnds {
+  /** The one publisher; its address is where subscribers go. */
+  publish(): Promise<Publisher & Listening>
+  subscribe(address: string, onEvent: (body: Body) => void): Promise<Running>
+}
+
+export interface Fetcher extends Running {
+  /** One stream from the first end to this one. The pieces come in order and may be cut anywhere; resolves at the end. */
+  fetch(onBytes: (piece: Uint8Array) => void): Promise<void>
+}
+
+export interface BulkEnds {
+  /**
+   * Sends the chunks of `open()` in order to whoever fetches, each one asked for only when there is room for it.
+   * A chunk's memory is used again BULK_CHUNKS_KEPT chunks later.
+   */
+  offer(open: () => Iterable<Uint8Array<ArrayBuffer>>): Promise<Listening>
+  connect(address: string): Promise<Fetcher>
+}
+
+export interface Member extends Listening {
+  /** Connects with those that it does not find by itself. */
+  meet(addresses: readonly string[]): Promise<void>
+  /** Other members that this one is connected with. */
+  peers(): number
+  /** Resolves when the subscription has been told to the peers of this moment. */
+  subscribe(onEvent: (body: Body) => void): Promise<void>
+  publish(body: Body): Promise<void>
+}
+
+export interface MemberEnds {
+  /** A node of a mesh without a centre. @param seeds addresses of members; none for the first */
+  member(name: string, seeds: readonly string[]): Promise<Member>
+}
+
 export interface System {
   readonly rpc?: RpcEnds
   readonly events?: EventEnds
+  readonly fanout?: FanoutEnds
+  readonly bulk?: BulkEnds
+  readonly members?: MemberEnds
 }
 
+/** Of the bulk stream beside calls, in suite rpc. */
 export const BULK_ITEM_BYTES = 64 * 1024
+
+/** Of suite bulk. */
+export const BULK_CHUNK_BYTES = 1024 * 1024
+export const BULK_CHUNKS_KEPT = 32

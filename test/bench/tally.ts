@@ -2,7 +2,7 @@
  * Counts the events of one measurement at the subscriber. State: one bit of memory per expected sequence number.
  * Guarantees: every event is counted once; a second copy, and one that nobody sent, is told apart.
  */
-import { latencies, percentile } from './statistics.ts'
+import { latencies } from './statistics.ts'
 
 export interface Count {
   readonly received: number
@@ -10,8 +10,6 @@ export interface Count {
   readonly doubled: number
   /** When the last new event came, on the shared clock; 0 when none came. */
   readonly lastAtMs: number
-  readonly p50Ms: number
-  readonly p99Ms: number
 }
 
 export interface Tally {
@@ -20,6 +18,8 @@ export interface Tally {
   received(): number
   lastAtMs(): number
   count(): Count
+  /** From publishing to arrival, of the first copies; spread evenly over the measurement where there are very many. */
+  latenciesMs(): Float64Array
 }
 
 /** @param capacity sequence numbers `first` to `first + capacity - 1` belong to this measurement */
@@ -46,15 +46,7 @@ export const createTally = (first: number, capacity: number): Tally => {
     },
     received: () => received,
     lastAtMs: () => lastAtMs,
-    count: () => {
-      const values = kept.values()
-      return {
-        received,
-        doubled,
-        lastAtMs,
-        p50Ms: received === 0 ? 0 : percentile(values, 0.5),
-        p99Ms: received === 0 ? 0 : percentile(values, 0.99),
-      }
-    },
+    count: () => ({ received, doubled, lastAtMs }),
+    latenciesMs: () => kept.values(),
   }
 }

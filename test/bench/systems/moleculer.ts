@@ -6,13 +6,14 @@
  */
 import { Server } from 'node:net'
 import { Readable } from 'node:stream'
-import { ServiceBroker, type ServiceSchema } from 'moleculer'
-import { asBody } from '../body.ts'
+import { type Context, ServiceBroker, type ServiceSchema } from 'moleculer'
+import { asBody, type Body } from '../body.ts'
 import { freePort } from '../surroundings.ts'
 import { BULK_ITEM_BYTES, type System } from '../system.ts'
 
 const FIRST = 'bench-first'
-const SECOND = 'bench-second'
+/** Several processes may be on this side of one broker. */
+const OWN = `bench-${process.pid}`
 const SERVICE = 'bench'
 const TICK = 'bench.tick'
 const FIND_LIMIT_MS = 15_000
@@ -46,11 +47,11 @@ const startBroker = async (nodeID: string, where: { port?: number; urls?: string
 const startFirst = async (schema: ServiceSchema) => {
   const port = await freePort()
   const broker = await startBroker(FIRST, { port }, schema)
-  return { address: `127.0.0.1:${port}/${FIRST}`, stop: () => broker.stop() }
+  return { broker, address: `127.0.0.1:${port}/${FIRST}`, stop: () => broker.stop() }
 }
 
 const startSecond = async (address: string) => {
-  const broker = await startBroker(SECOND, { urls: [address] })
+  const broker = await startBroker(OWN, { urls: [address] })
   await broker.waitForServices([SERVICE], FIND_LIMIT_MS)
   return broker
 }
@@ -64,6 +65,14 @@ const endless = (): Readable => {
     },
   })
 }
+
+const publisherOf = (broker: ServiceBroker) => ({
+  batch: 512,
+  // Each promise resolves when its bytes have been handed to the system.
+  publish: async (events: readonly Body[]) => {
+    await Promise.all(events.map((event) => broker.broadcast(TICK, event)))
+  },
+})
 
 export const system: System = {
   rpc: {
@@ -88,11 +97,32 @@ export const system: System = {
 
     connect: async (address) => {
       const broker = await startSecond(address)
+      return { ...publisherOf(broker), stop: () => broker.stop() }
+    },
+  },
+
+  fanout: {
+    publish: async () => {
+      const { broker, ...listening } = await startFirst({ name: SERVICE })
+      return { ...listening, ...publisherOf(broker) }
+    },
+
+    subscribe: async (address, onEvent) => {
+      const events = { [TICK]: ({ params }: Context) => onEvent(asBody(params)) }
+      const broker = await startBroker(OWN, { urls: [address] }, { name: `${SERVICE}-${process.pid}`, events })
+      return { stop: () => broker.stop() }
+    },
+  },
+
+  bulk: {
+    offer: (open) =>
+      startFirst({ name: SERVICE, actions: { stream: () => Readable.from(open(), { objectMode: false }) } }),
+
+    connect: async (address) => {
+      const broker = await startSecond(address)
       return {
-        batch: 512,
-        // Each promise resolves when its bytes have been handed to the system.
-        publish: async (events) => {
-          await Promise.all(events.map((event) => broker.broadcast(TICK, event)))
+        fetch: async (onBytes) => {
+          for await (const piece of await broker.call('bench.stream')) onBytes(piece)
         },
         stop: () => broker.stop(),
       }

@@ -5,13 +5,14 @@
  * reason `max_pending` is raised, so that full speed is limited by work and not by a disconnect.
  */
 import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { asBody } from '../body.ts'
 import { announce, benchDirectory, freePort } from '../surroundings.ts'
-import { BULK_ITEM_BYTES, type System } from '../system.ts'
+import { BULK_ITEM_BYTES, type Publisher, type System } from '../system.ts'
 
 const ECHO = 'bench.echo'
 const TICK = 'bench.tick'
@@ -19,6 +20,9 @@ const BULK_DATA = 'bench.bulk.data'
 const BULK_CREDIT = 'bench.bulk.credit'
 const CREDIT_ITEMS = 16
 const CREDITS_AHEAD = 4
+/** Asks for a stream of chunks; its answers have a subject of their own. */
+const STREAM = 'bench.stream'
+const CHUNKS_AHEAD = 8
 const CALL_LIMIT_MS = 10_000
 const START_LIMIT_MS = 10_000
 
@@ -54,6 +58,57 @@ const serveBulk = (nc: NatsConnection): void => {
       for (let i = 0; i < CREDIT_ITEMS; i++) nc.publish(BULK_DATA, item)
     },
   })
+}
+
+const openPublisher = async (address: string): Promise<Publisher> => {
+  const nc = await open(address)
+  // One flush ahead: the next batch is written while the server still takes the last one.
+  let flushed = Promise.resolve()
+  return {
+    batch: 1_024,
+    publish: async (events) => {
+      for (const event of events) nc.publish(TICK, JSON.stringify(event))
+      const before = flushed
+      flushed = nc.flush()
+      flushed.catch(() => {})
+      await before
+    },
+    stop: () => nc.close(),
+  }
+}
+
+/** One chunk for each credit, and an empty message after the last. A chunk of 1 MiB is just what the server takes. */
+const streamTo = (nc: NatsConnection, inbox: string, chunks: Iterator<Uint8Array>): void => {
+  const credits = nc.subscribe(`${inbox}.credit`, {
+    callback: () => {
+      const next = chunks.next()
+      if (next.done === true) credits.unsubscribe()
+      nc.publish(inbox, next.done === true ? '' : next.value)
+    },
+  })
+  nc.publish(inbox, 'go')
+}
+
+const fetchStream = async (nc: NatsConnection, onBytes: (piece: Uint8Array) => void): Promise<void> => {
+  const inbox = `bench.inbox.${randomUUID()}`
+  const { promise: ended, resolve } = Promise.withResolvers<void>()
+  let begun = false
+  const data = nc.subscribe(inbox, {
+    callback: (_error, message) => {
+      if (!begun) {
+        begun = true
+        for (let i = 0; i < CHUNKS_AHEAD; i++) nc.publish(`${inbox}.credit`)
+      } else if (message.data.length === 0) {
+        resolve()
+      } else {
+        onBytes(message.data)
+        nc.publish(`${inbox}.credit`)
+      }
+    },
+  })
+  nc.publish(STREAM, '', { reply: inbox })
+  await ended
+  data.unsubscribe()
 }
 
 export const system: System = {
@@ -103,21 +158,39 @@ export const system: System = {
       return { address, stop: () => nc.close() }
     },
 
+    connect: openPublisher,
+  },
+
+  fanout: {
+    publish: async () => {
+      const address = await startServer()
+      return { address, ...(await openPublisher(address)) }
+    },
+
+    subscribe: async (address, onEvent) => {
+      const nc = await open(address)
+      nc.subscribe(TICK, { callback: (_error, message) => onEvent(asBody(message.json())) })
+      await nc.flush()
+      return { stop: () => nc.close() }
+    },
+  },
+
+  bulk: {
+    offer: async (chunksOf) => {
+      const address = await startServer()
+      const nc = await open(address)
+      nc.subscribe(STREAM, {
+        callback: (_error, { reply }) => {
+          if (reply !== undefined) streamTo(nc, reply, chunksOf()[Symbol.iterator]())
+        },
+      })
+      await nc.flush()
+      return { address, stop: () => nc.close() }
+    },
+
     connect: async (address) => {
       const nc = await open(address)
-      // One flush ahead: the next batch is written while the server still takes the last one.
-      let flushed = Promise.resolve()
-      return {
-        batch: 1_024,
-        publish: async (events) => {
-          for (const event of events) nc.publish(TICK, JSON.stringify(event))
-          const before = flushed
-          flushed = nc.flush()
-          flushed.catch(() => {})
-          await before
-        },
-        stop: () => nc.close(),
-      }
+      return { fetch: (onBytes) => fetchStream(nc, onBytes), stop: () => nc.close() }
     },
   },
 }

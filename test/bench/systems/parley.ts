@@ -8,12 +8,12 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { createMesh, defineProtocol } from '../../../node/index.ts'
+import { createMesh, defineProtocol, type Mesh } from '../../../node/index.ts'
 import type { Body } from '../body.ts'
 import { benchDirectory } from '../surroundings.ts'
 import { BULK_ITEM_BYTES, type System } from '../system.ts'
 
-const START_LIMIT_MS = 15_000
+const START_LIMIT_MS = 60_000
 /** Longer than any measurement. */
 const BULK_LIMIT_MS = 60_000
 
@@ -66,6 +66,14 @@ const startSecond = async (address: string) => {
   return { mesh, peer }
 }
 
+const publisherOf = (mesh: Mesh) => ({
+  batch: 512,
+  publish: async (events: readonly Body[]) => {
+    await Promise.all(events.map((event) => mesh.events.publish('bench.tick', event)))
+  },
+  stop: () => mesh.stop(),
+})
+
 export const system: System = {
   rpc: {
     respond: async () => {
@@ -103,10 +111,65 @@ export const system: System = {
 
     connect: async (address) => {
       const { mesh } = await startSecond(address)
+      return publisherOf(mesh)
+    },
+  },
+
+  fanout: {
+    publish: async () => {
+      const { mesh, address } = await startFirst()
+      return { address, ...publisherOf(mesh) }
+    },
+
+    subscribe: async (address, onEvent) => {
+      const { mesh } = await startSecond(address)
+      await mesh.events.subscribe('bench.*', (event) => onEvent(bodySchema.parse(event.data)))
+      return { stop: () => mesh.stop() }
+    },
+  },
+
+  bulk: {
+    offer: async (open) => {
+      const { mesh, address } = await startFirst()
+      await mesh.serve(bulk, {
+        async *flood() {
+          yield* open()
+        },
+      })
+      return { address, stop: () => mesh.stop() }
+    },
+
+    connect: async (address) => {
+      const { mesh, peer } = await startSecond(address)
       return {
-        batch: 512,
-        publish: async (events) => {
-          await Promise.all(events.map((event) => mesh.events.publish('bench.tick', event)))
+        fetch: async (onBytes) => {
+          for await (const chunk of mesh.to(peer, bulk).flood(new Uint8Array(0))) onBytes(chunk)
+        },
+        stop: () => mesh.stop(),
+      }
+    },
+  },
+
+  members: {
+    member: async (name, seeds) => {
+      const known = seeds.map((seed) => addressSchema.parse(JSON.parse(seed)))
+      const secret = known[0]?.secret ?? randomBytes(32).toString('base64url')
+      const mesh = await start(
+        name,
+        secret,
+        known.flatMap((one) => one.join),
+      )
+      await mesh.joined({ signal: AbortSignal.timeout(START_LIMIT_MS) })
+      return {
+        address: JSON.stringify({ peer: mesh.self.id, join: mesh.self.addresses, secret }),
+        // It finds all others by itself.
+        meet: async () => {},
+        peers: () => mesh.members().length,
+        subscribe: async (onEvent) => {
+          await mesh.events.subscribe('bench.*', (event) => onEvent(bodySchema.parse(event.data)))
+        },
+        publish: async (body) => {
+          await mesh.events.publish('bench.tick', body)
         },
         stop: () => mesh.stop(),
       }

@@ -5,6 +5,7 @@
 declare module '@nats-io/transport-node' {
   export interface Msg {
     readonly data: Uint8Array
+    readonly reply?: string
     json(): unknown
     respond(payload?: Uint8Array | string): boolean
   }
@@ -12,7 +13,7 @@ declare module '@nats-io/transport-node' {
     unsubscribe(): void
   }
   export interface NatsConnection {
-    publish(subject: string, payload?: Uint8Array | string): void
+    publish(subject: string, payload?: Uint8Array | string, options?: { reply: string }): void
     request(subject: string, payload?: Uint8Array | string, options?: { timeout: number }): Promise<Msg>
     subscribe(subject: string, options?: { callback(error: Error | null, message: Msg): void }): Subscription
     flush(): Promise<void>
@@ -46,7 +47,7 @@ declare module 'moleculer' {
     start(): Promise<void>
     stop(): Promise<void>
     waitForServices(names: string[], timeoutMs: number): Promise<unknown>
-    call(action: 'bench.bulk'): Promise<Readable>
+    call(action: 'bench.bulk' | 'bench.stream'): Promise<Readable>
     call(action: string, params: object): Promise<unknown>
     broadcast(event: string, payload: object): Promise<unknown>
   }

@@ -17,6 +17,8 @@ export const plainNode = <S extends ServiceMap>(services: ServiceFactoryMap<S>) 
     streamMuxers: [
       yamux({ maxInboundStreams: MAX_STREAMS, maxOutboundStreams: MAX_STREAMS, maxEarlyStreams: MAX_STREAMS }),
     ],
+    // 5 a second from one address by default; many nodes dial one at the same time here.
+    connectionManager: { inboundConnectionThreshold: 1_000, maxIncomingPendingConnections: 100 },
     services,
   })
 

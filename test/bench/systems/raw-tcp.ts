@@ -91,6 +91,9 @@ const dial = async (address: string): Promise<Socket> => {
   return socket
 }
 
+const eventFrames = (events: readonly Body[]): Buffer =>
+  Buffer.concat(events.map((event) => textFrame(1, JSON.stringify(event))))
+
 export const system: System = {
   rpc: {
     respond: () =>
@@ -151,11 +154,62 @@ export const system: System = {
       return {
         batch: 512,
         publish: async (events) => {
-          const taken = socket.write(Buffer.concat(events.map((event) => textFrame(1, JSON.stringify(event)))))
-          if (!taken) await once(socket, 'drain')
+          if (!socket.write(eventFrames(events))) await once(socket, 'drain')
         },
         stop: async () => void socket.destroy(),
       }
     },
+  },
+
+  fanout: {
+    publish: async () => {
+      const sockets = new Set<Socket>()
+      const listening = await listen((socket) => {
+        sockets.add(socket)
+        socket.on('close', () => sockets.delete(socket))
+      })
+      return {
+        ...listening,
+        batch: 512,
+        publish: async (events) => {
+          const frames = eventFrames(events)
+          const full = [...sockets].filter((socket) => !socket.write(frames))
+          await Promise.all(full.map((socket) => once(socket, 'drain')))
+        },
+      }
+    },
+
+    subscribe: async (address, onEvent) => {
+      const socket = await dial(address)
+      readFrames(socket, (_id, payload) => onEvent(asBody(JSON.parse(payload.toString()))))
+      return { stop: async () => void socket.destroy() }
+    },
+  },
+
+  bulk: {
+    // A connection is a stream: no frames, the end of the stream is the end of the connection.
+    offer: (open) =>
+      listen((socket) => {
+        const chunks = open()[Symbol.iterator]()
+        const pump = (): void => {
+          for (;;) {
+            const next = chunks.next()
+            if (next.done === true) return void socket.end()
+            if (!socket.write(next.value)) return
+          }
+        }
+        socket.on('drain', pump)
+        pump()
+      }),
+
+    connect: async (address) => ({
+      fetch: async (onBytes) => {
+        const socket = await dial(address)
+        socket.on('data', onBytes)
+        await once(socket, 'end')
+        socket.destroy()
+      },
+      stop: async () => {},
+    }),
   },
 }

@@ -1,0 +1,48 @@
+/**
+ * Builds the product and the ends as JavaScript, as an installed package has them: taking the types out while a program
+ * starts costs some 30 MiB and a hundred milliseconds, which a user of the package does not pay.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { copyFile, mkdir, mkdtemp, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const PARENT = fileURLToPath(new URL('./dist/', import.meta.url))
+const BUILD_LIMIT_MS = 60_000
+const PARTS = ['protocols', 'discovery', 'node', 'test/bench']
+
+export interface Built {
+  /** To be removed when the run is over. */
+  readonly directory: string
+  /** The built end.ts. */
+  readonly end: URL
+}
+
+/** Under test/bench, so that the built files find the same packages. Whether the types are right is not asked here. */
+export const buildEnds = async (): Promise<Built> => {
+  await mkdir(PARENT, { recursive: true })
+  const directory = await mkdtemp(PARENT)
+  const config = join(directory, 'tsconfig.json')
+  const settings = {
+    extends: join(ROOT, 'tsconfig.json'),
+    compilerOptions: { noEmit: false, noCheck: true, outDir: directory, rootDir: ROOT },
+    include: PARTS.map((part) => join(ROOT, part)),
+    exclude: [join(ROOT, 'test/bench/node_modules'), PARENT],
+  }
+  await writeFile(config, JSON.stringify(settings))
+  const compiler = spawn(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', config], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    timeout: BUILD_LIMIT_MS,
+  })
+  let said = ''
+  compiler.stdout.setEncoding('utf8').on('data', (text: string) => {
+    said = (said + text).slice(-2_000)
+  })
+  const [code] = await once(compiler, 'close')
+  if (code !== 0) throw new Error(`the ends could not be built: ${said}`)
+  // The product reads its version there.
+  await copyFile(join(ROOT, 'package.json'), join(directory, 'package.json'))
+  return { directory, end: pathToFileURL(join(directory, 'test/bench/end.js')) }
+}

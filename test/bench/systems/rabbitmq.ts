@@ -1,0 +1,3 @@
+import type { System } from '../system.ts'
+
+export const system: System = {}
