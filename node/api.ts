@@ -59,6 +59,11 @@ export interface Mesh {
   onMember(fn: (member: Member, change: 'joined' | 'left') => void): Stop
   figures(): MeshFigures
   /**
+   * Has the debug endpoint say that this node is not ready, with this reason, until the returned function is called: for
+   * what stands on the node and has to start first, such as a model that is loaded.
+   */
+  notReady(reason: string): Stop
+  /**
    * The first half of stop(): says goodbye, refuses new requests and lets those in work end, at most timings.drainMs
    * milliseconds. Calls and events of this node still go out, so that what stands on it can finish. The debug endpoint
    * tells from here on that it is not ready. Calling it again waits for the same end.

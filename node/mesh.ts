@@ -13,7 +13,7 @@ import type { ProtocolRecord } from '../discovery/record.ts'
 import { type AnyProtocol, type Handlers, wireId } from '../protocols/define.ts'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import { createEvents } from '../protocols/events/events.ts'
-import type { Log } from '../protocols/port.ts'
+import type { Log, Stop } from '../protocols/port.ts'
 import { compile, type Served } from '../protocols/wire/contract.ts'
 import { worthTelling } from './addresses.ts'
 import type { Mesh, Unserve } from './api.ts'
@@ -197,6 +197,7 @@ const startLocked = async (
   })
   exposeFigures(metrics, figures)
 
+  const holds = new Set<{ reason: string }>()
   const self = {
     ...identity,
     get addresses() {
@@ -226,7 +227,7 @@ const startLocked = async (
       metrics,
       load,
       readiness() {
-        const reasons: string[] = []
+        const reasons = [...holds].map(({ reason }) => reason)
         if (state.leaving) reasons.push('the node is stopping')
         // The first node of a mesh joins a name that stands for nobody else yet; who waits for it must not wait forever.
         if (options.join.length > 0 && peers.members().length === 0 && !supervisor.alone())
@@ -248,6 +249,12 @@ const startLocked = async (
     addresses: addresses(),
     ...(debug === undefined ? {} : { debugUrl: debug.url }),
   })
+
+  const notReady = (reason: string): Stop => {
+    const hold = { reason }
+    holds.add(hold)
+    return () => void holds.delete(hold)
+  }
 
   let endsAt = 0
   const leftMs = (): number => Math.max(0, endsAt - clock.monotonic())
@@ -302,6 +309,7 @@ const startLocked = async (
     members: () => peers.members(),
     onMember: (fn) => peers.onMember(fn),
     figures,
+    notReady,
     drain,
     stop() {
       stopped ??= stopAll()

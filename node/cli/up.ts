@@ -140,9 +140,11 @@ export const up = async (options: UpOptions): Promise<void> => {
   const agents: RunningAgent[] = []
   const mesh = await start(options)
   try {
+    const release = mesh.notReady('its agents are starting')
     for (const file of options.serve ?? []) agents.push(startAgent(mesh, file, AGENT_STOP))
     const ready = Promise.all(agents.map((agent) => agent.ready)).then(() => true)
     if (!(await Promise.race([ready, stop.then(() => false)]))) return
+    release()
     process.stdout.write(options.json === true ? line(mesh) : block(mesh, options))
     void followJoining(mesh, leaving.signal)
     // A node whose agent was given up is of no use; whatever started it may start it again.

@@ -163,6 +163,23 @@ describe('stop and start', { timeout: 90_000 }, () => {
     assert.deepEqual(failures.slice(0, 3), [], `${failures.length} of ${calls} calls failed`)
   })
 
+  it('is not ready while something holds it, and says what', async () => {
+    const own = await startMesh({ name: 'warming-up', debug: 0 })
+    const ready = async () => {
+      const response = await fetch(`${own.mesh.debugUrl}/readyz`)
+      return [response.status, await response.json()]
+    }
+    assert.deepEqual(await ready(), [200, { ready: true, reasons: [] }])
+    const [first, second] = [own.mesh.notReady('the model is loading'), own.mesh.notReady('the model is loading')]
+    assert.deepEqual(await ready(), [503, { ready: false, reasons: ['the model is loading', 'the model is loading'] }])
+    first()
+    first()
+    assert.equal((await ready())[0], 503)
+    second()
+    assert.equal((await ready())[0], 200)
+    await own.mesh.stop()
+  })
+
   it('answers with a code whatever is asked of it after its stop, which may be called twice', async () => {
     const own = await startMesh({ ...common, name: 'short-lived', join: ours.mesh.self.addresses })
     await own.mesh.joined()
