@@ -12,10 +12,8 @@ const BOUNDS: Readonly<Record<string, number | undefined>> = {
   'external MiB': 1,
   'buffers MiB': 1,
   'rss MiB': 4,
-  // Of each visit a few: what waits for a collection or for a time limit of some seconds moves by hundreds.
-  'live EventTargets': 20,
-  'live Maps': 20,
-  'live Promises': 100,
+  // Some for each stream and connection, and those of what is under way; one for each visit would be 50.
+  'live EventTargets': 5,
   'bytes queued': 1024,
   events_queued_bytes: 1024,
   // A time and no size.

@@ -38,6 +38,8 @@ export interface Ledger {
   /** All connections that others dialled to this peer were cut. */
   cut(peer: string, at: number): void
   classify(failure: Failure): Class
+  /** Milliseconds from the last cut at either end to the failure; undefined: there was none. */
+  sinceCutMs(failure: Failure): number | undefined
 }
 
 export const createLedger = (): Ledger => {
@@ -68,6 +70,10 @@ export const createLedger = (): Ledger => {
     cut(peer, at) {
       cuts.push({ peer, at })
       if (cuts.length > REMEMBERED) cuts = cuts.slice(-REMEMBERED / 2)
+    },
+    sinceCutMs({ caller, target, endedAt }) {
+      const last = cuts.findLast(({ peer }) => peer === caller || peer === target)
+      return last === undefined ? undefined : endedAt - last.at
     },
     classify(failure) {
       // Nothing but a lost connection follows from a peer that is taken away.

@@ -25,14 +25,13 @@ const work = (): { load: Load; hearing: Hearing } => {
 
 const figures = () => {
   const { mesh, answering } = node()
-  const { active, queued, heldStreams, connections, links, late } = mesh.figures()
+  const { active, queued, heldStreams, connections, links } = mesh.figures()
   return {
     active,
     queued,
     'held streams': heldStreams,
     connections,
     links: links.open,
-    'late answers': late.length,
     members: mesh.members().length,
     agents: mesh.directory.agents().length,
     topics: mesh.events.topics().length,

@@ -10,8 +10,8 @@ import { startNode } from './node.ts'
 import { createRandom, type Random } from './random.ts'
 import { createScales } from './sample.ts'
 
-const ARRIVE_WITHIN_MS = 1_500
-const STAY_MS = [1_500, 3_500] as const
+const ARRIVE_WITHIN_MS = 1_000
+const STAY_MS = [1_000, 2_500] as const
 /** Later than the mesh's own drain: a stop that takes longer hangs. */
 const STOP_MS = 15_000
 

@@ -10,8 +10,9 @@ import { nowMs } from './clock.ts'
 import { nextKind } from './mix.ts'
 import type { Random } from './random.ts'
 
-const TICK_MS = 10
-const PEERS_EVERY_TICKS = 10
+/** Calls of one tick to one peer go in one write. */
+const TICK_MS = 25
+const PEERS_EVERY_TICKS = 8
 /** What was not called while this process was held up is not made up for beyond this. */
 const MAX_BURST = 50
 

@@ -6,7 +6,7 @@ import { type Hearing, startHearing } from './hearing.ts'
 import { type Load, startLoad } from './load.ts'
 import { createRandom } from './random.ts'
 
-const JOIN_MS = 15_000
+const JOIN_MS = 30_000
 
 export interface NodeOrder {
   readonly options: MeshOptionsInput
@@ -36,8 +36,13 @@ export interface SoakNode {
 export const startNode = async ({ options, seed }: NodeOrder, tell: Tell): Promise<SoakNode> => {
   const mesh = await createMesh(options)
   const answering = createAnswering(() => mesh.self.id)
-  await mesh.serve(soak, answering.handlers)
-  await mesh.joined({ signal: AbortSignal.timeout(JOIN_MS) })
+  try {
+    await mesh.serve(soak, answering.handlers)
+    await mesh.joined({ signal: AbortSignal.timeout(JOIN_MS) })
+  } catch (error) {
+    await mesh.stop()
+    throw error
+  }
   return {
     mesh,
     answering,

@@ -46,7 +46,7 @@ export interface SoakResult {
 }
 
 const sampleEveryMs = (minutes: number): number =>
-  Math.max(minutes < 5 ? 7_000 : 15_000, (minutes * MINUTE_MS) / MAX_SAMPLES)
+  Math.max(minutes < 5 ? 10_000 : 15_000, (minutes * MINUTE_MS) / MAX_SAMPLES)
 
 /** Of all pairs of core nodes the smallest share of what one published that the other heard. */
 const heardShare = (core: Core, totals: readonly Totals[], perWord: number): number => {

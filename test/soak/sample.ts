@@ -6,12 +6,9 @@ import { queryObjects } from 'node:v8'
 
 const MIB = 1 << 20
 /** Buffers are given back by a thread of its own, and what a finalizer frees is garbage of the next round. */
-const ROUNDS = 4
+const ROUNDS = 2
 const BETWEEN_MS = 30
 const LAG_RESOLUTION_MS = 10
-/** Counting objects is slow: with each so many weighings. */
-const OBJECTS_EVERY = 3
-
 /** Figures by series name. */
 export type Sample = Record<string, number>
 
@@ -26,9 +23,12 @@ const resources = (): Sample => {
 
 const listeners = (): number => process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0)
 
-/** Live objects of a class and its subclasses; it collects garbage itself. */
-const alive = (kind: new (...args: never[]) => object): number => {
-  const count = queryObjects(kind)
+/**
+ * Connections, streams, signals and what else is an EventTarget. Counting them collects all garbage that there is, drops
+ * compiled code that is not used and gives memory back, which gc() does not: so heap and RSS are read after it.
+ */
+const liveEventTargets = (): number => {
+  const count = queryObjects(EventTarget)
   return typeof count === 'number' ? count : count.length
 }
 
@@ -40,24 +40,15 @@ export interface Scales {
 export const createScales = (): Scales => {
   const lag = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS })
   lag.enable()
-  let weighed = 0
   return {
     async weigh() {
       // Before the collection, which holds the loop up itself.
       const lagMs = lag.percentile(99) / 1e6 - LAG_RESOLUTION_MS
       for (let round = 0; round < ROUNDS; round += 1) {
-        await globalThis.gc?.()
+        globalThis.gc?.()
         await sleep(BETWEEN_MS)
       }
-      weighed += 1
-      const objects: Sample = {}
-      if (weighed % OBJECTS_EVERY === 0) {
-        for (const kind of [EventTarget, Map, Promise]) {
-          objects[`live ${kind.name}s`] = alive(kind)
-          // Each takes some tenths of a second, in which no peer is answered.
-          await sleep(BETWEEN_MS)
-        }
-      }
+      const eventTargets = liveEventTargets()
       const { heapUsed, external, arrayBuffers, rss } = process.memoryUsage()
       const sample = {
         'heap MiB': heapUsed / MIB,
@@ -67,7 +58,7 @@ export const createScales = (): Scales => {
         ...resources(),
         fds: readdirSync('/proc/self/fd').length,
         'process listeners': listeners(),
-        ...objects,
+        'live EventTargets': eventTargets,
         'loop p99 ms': Math.max(0, lagMs),
       }
       lag.reset()

@@ -31,9 +31,10 @@ export interface Tally {
 export const callsIn = (counts: LoadCounts): number =>
   counts.answered + counts.cancelled + counts['timed-out'] + counts.failed
 
-const describe = ({ kind, code, message, between, sent, startedAt, endedAt }: Failure): string => {
+const describe = ({ kind, code, message, between, sent, startedAt, endedAt }: Failure, sinceCutMs?: number): string => {
   const ms = Math.round(endedAt - startedAt)
-  return `${kind} of ${between} failed after ${ms} ms with ${code}${sent ? ' (sent)' : ''}: ${message}`
+  const cut = sinceCutMs === undefined ? '' : `; ${Math.round(sinceCutMs)} ms after a cut at either end`
+  return `${kind} of ${between} failed after ${ms} ms with ${code}${sent ? ' (sent)' : ''}: ${message}${cut}`
 }
 
 /** `say` is told of the first unexpected failures at once. */
@@ -52,7 +53,7 @@ export const createTally = (say: (line: string) => void): Tally => {
 
   const judge = (failure: Failure): void => {
     const found = ledger.classify(failure)
-    if (found === 'unexpected') unexpected(describe(failure))
+    if (found === 'unexpected') unexpected(describe(failure, ledger.sinceCutMs(failure)))
     else counts[found] += 1
   }
 

@@ -66,3 +66,13 @@ test('what is remembered is bounded, oldest first', () => {
   for (let i = 0; i < 2_000; i += 1) ledger.left(`other-${i}`, 10_050)
   assert.equal(ledger.classify(failure()), 'unexpected')
 })
+
+test('it is told how long before a failure either end was cut', () => {
+  const ledger = createLedger()
+  assert.equal(ledger.sinceCutMs(failure()), undefined)
+  ledger.cut('somebody', 10_000)
+  assert.equal(ledger.sinceCutMs(failure()), undefined)
+  ledger.cut('caller', 4_000)
+  ledger.cut('target', 5_100)
+  assert.equal(ledger.sinceCutMs(failure()), 5_000)
+})
