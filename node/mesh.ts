@@ -13,7 +13,7 @@ import type { ProtocolRecord } from '../discovery/record.ts'
 import { type AnyProtocol, type Handlers, wireId } from '../protocols/define.ts'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import { createEvents } from '../protocols/events/events.ts'
-import type { Log, Stop } from '../protocols/port.ts'
+import type { Stop } from '../protocols/port.ts'
 import { compile, type Served } from '../protocols/wire/contract.ts'
 import { worthTelling } from './addresses.ts'
 import type { Mesh, Unserve } from './api.ts'
@@ -23,6 +23,7 @@ import { createDebugView } from './debug-view.ts'
 import { type Above, weave } from './fabric.ts'
 import { exposeFigures, type MeshFigures } from './figures.ts'
 import { prepare } from './ground.ts'
+import { createLeaving } from './leaving.ts'
 import type { MeshOptionsInput } from './options.ts'
 import { clock, timers } from './platform.ts'
 import { createPresence } from './presence.ts'
@@ -33,21 +34,6 @@ import { VERSION } from './version.ts'
 /** Memberships are renewed while they have this share of their time left. */
 const RENEW_CHECK_MS = 60_000
 const RENEW_BEFORE_MS = 3_600_000
-const STEP_LIMIT_MS = 3_000
-
-/** A step of the stop that does not end must not keep the next one from happening. */
-const within = async (ms: number, step: Promise<unknown>, log: Log, what: string): Promise<void> => {
-  let late = false
-  const limit = new Promise<void>((resolve) => {
-    timers.after(ms, () => {
-      late = true
-      resolve()
-    })
-  })
-  await Promise.race([step.catch((error: unknown) => log.warn(`${what} did not stop cleanly`, { error })), limit])
-  if (late) log.warn(`${what} took more than ${ms} ms to stop; going on`, {})
-}
-
 const startLocked = async (
   input: MeshOptionsInput,
   lock: { current: DirectoryLock | undefined },
@@ -256,40 +242,35 @@ const startLocked = async (
     return () => void holds.delete(hold)
   }
 
-  let endsAt = 0
-  const leftMs = (): number => Math.max(0, endsAt - clock.monotonic())
-
-  const drainAll = async (): Promise<void> => {
-    state.leaving = true
-    endsAt = clock.monotonic() + timings.drainMs
-    await within(STEP_LIMIT_MS, directory.leave(), log, 'the goodbye')
-    await within(leftMs() + STEP_LIMIT_MS, router.drain(leftMs()), log, 'requests in work')
-  }
-  let drained: Promise<void> | undefined
-  const drain = (): Promise<void> => {
-    drained ??= drainAll()
-    return drained
-  }
-
-  const stopAll = async (): Promise<void> => {
-    await drain()
-    state.stopping = true
-    supervisor.stop()
-    stopRenewal()
-    await within(STEP_LIMIT_MS, router.close(0), log, 'links of peers')
-    await within(STEP_LIMIT_MS, events.stop(), log, 'events')
-    await within(STEP_LIMIT_MS, presence.stop(), log, 'presence')
-    await within(STEP_LIMIT_MS, replies.stop(), log, 'replies')
-    await within(leftMs() + STEP_LIMIT_MS, links.close(leftMs()), log, 'calls in flight')
-    await within(STEP_LIMIT_MS, directory.stop(), log, 'the directory')
-    pubsub.stop()
-    await within(STEP_LIMIT_MS, Promise.resolve(libp2p.stop()), log, 'libp2p')
-    if (debug !== undefined) await within(STEP_LIMIT_MS, debug.close(), log, 'the debug endpoint')
-    stopProcessMetrics()
-    await lock.current?.release()
-    ownLog?.flush()
-  }
-  let stopped: Promise<void> | undefined
+  const leaving = createLeaving({
+    log,
+    drainMs: timings.drainMs,
+    entered(phase) {
+      state.leaving = true
+      if (phase === 'drain') return
+      state.stopping = true
+      supervisor.stop()
+      stopRenewal()
+    },
+    drain: [
+      { what: 'the goodbye', run: () => directory.leave() },
+      { what: 'requests in work', drains: true, run: (leftMs) => router.drain(leftMs) },
+    ],
+    stop: [
+      { what: 'links of peers', run: () => router.close(0) },
+      { what: 'events', run: () => events.stop() },
+      { what: 'presence', run: () => presence.stop() },
+      { what: 'replies', run: () => replies.stop() },
+      { what: 'calls in flight', drains: true, run: (leftMs) => links.close(leftMs) },
+      { what: 'the directory', run: () => directory.stop() },
+      { what: 'gossip', run: async () => pubsub.stop() },
+      { what: 'libp2p', run: async () => libp2p.stop() },
+      { what: 'the debug endpoint', run: async () => debug?.close() },
+      { what: 'metrics of the process', run: async () => stopProcessMetrics() },
+      { what: 'the lock', run: async () => lock.current?.release() },
+      { what: 'the log', run: async () => ownLog?.flush() },
+    ],
+  })
 
   return {
     self,
@@ -310,11 +291,8 @@ const startLocked = async (
     onMember: (fn) => peers.onMember(fn),
     figures,
     notReady,
-    drain,
-    stop() {
-      stopped ??= stopAll()
-      return stopped
-    },
+    drain: leaving.drain,
+    stop: leaving.stop,
   }
 }
 

@@ -1,0 +1,78 @@
+/**
+ * How a node leaves: the drain, then one step after the other.
+ *
+ * State: whether it drains or stops, and until when what runs may still run. Each step is limited in time, and the next
+ * one follows when one fails: a part that hangs must not keep the others from closing.
+ */
+import type { Log } from '../protocols/port.ts'
+import { clock, timers } from './platform.ts'
+
+/** One step; `leftMs` is what is left of the time to drain. */
+export interface LeavingStep {
+  /** For the log: "the goodbye". */
+  what: string
+  /** Waits for running work, and so for what is left of the time to drain, beside its own limit. */
+  drains?: boolean
+  run(leftMs: number): Promise<unknown>
+}
+
+export interface LeavingDeps {
+  log: Log
+  /** Milliseconds that running work has, in both directions together. */
+  drainMs: number
+  drain: readonly LeavingStep[]
+  stop: readonly LeavingStep[]
+  /** From here on the node drains; from there on it stops. */
+  entered(phase: 'drain' | 'stop'): void
+}
+
+export interface Leaving {
+  drain(): Promise<void>
+  stop(): Promise<void>
+}
+
+const STEP_LIMIT_MS = 3_000
+
+export const createLeaving = ({ log, drainMs, drain, stop, entered }: LeavingDeps): Leaving => {
+  let endsAt = 0
+  let drained: Promise<void> | undefined
+  let stopped: Promise<void> | undefined
+  const leftMs = (): number => Math.max(0, endsAt - clock.monotonic())
+
+  const take = async ({ what, drains = false, run }: LeavingStep): Promise<void> => {
+    const limitMs = STEP_LIMIT_MS + (drains ? leftMs() : 0)
+    let late = false
+    const limit = new Promise<void>((resolve) => {
+      timers.after(limitMs, () => {
+        late = true
+        resolve()
+      })
+    })
+    const step = run(leftMs()).catch((error: unknown) => log.warn(`${what} did not stop cleanly`, { error }))
+    await Promise.race([step, limit])
+    if (late) log.warn(`${what} took more than ${Math.round(limitMs)} ms to stop; going on`, {})
+  }
+
+  const drainAll = async (): Promise<void> => {
+    entered('drain')
+    endsAt = clock.monotonic() + drainMs
+    for (const step of drain) await take(step)
+  }
+  const drainOnce = (): Promise<void> => {
+    drained ??= drainAll()
+    return drained
+  }
+  const stopAll = async (): Promise<void> => {
+    await drainOnce()
+    entered('stop')
+    for (const step of stop) await take(step)
+  }
+
+  return {
+    drain: drainOnce,
+    stop() {
+      stopped ??= stopAll()
+      return stopped
+    },
+  }
+}
