@@ -1,6 +1,14 @@
 /** The systems that can be measured: what each needs, which versions it reports, and where its code is. */
 import { spawnSync } from 'node:child_process'
 import type { System } from './system.ts'
+import { rabbitVersion } from './systems/rabbitmq-release.ts'
+
+interface Program {
+  readonly command: string
+  /** How it tells its version: by an argument, or in another way; undefined when it cannot be run. */
+  readonly version: string | (() => string | undefined)
+  readonly hint: string
+}
 
 export interface Entry {
   readonly name: string
@@ -11,7 +19,7 @@ export interface Entry {
   /** True where `packages` are installed in test/bench, false where they are the product's own. */
   readonly peer: boolean
   /** A program that must be installed on the machine, with the hint that is shown when it is not. */
-  readonly program?: { readonly command: string; readonly versionArgument: string; readonly hint: string }
+  readonly program?: Program
   load(): Promise<{ system: System }>
 }
 
@@ -33,7 +41,7 @@ const entries: readonly Entry[] = [
     peer: true,
     program: {
       command: 'nats-server',
-      versionArgument: '--version',
+      version: '--version',
       hint: 'install the system package nats-server',
     },
     load: () => import('./systems/nats.ts'),
@@ -51,8 +59,8 @@ const entries: readonly Entry[] = [
     packages: ['amqplib'],
     peer: true,
     program: {
-      command: 'rabbitmqctl',
-      versionArgument: 'version',
+      command: 'rabbitmq-server',
+      version: rabbitVersion,
       hint: 'install the system package rabbitmq-server',
     },
     load: () => import('./systems/rabbitmq.ts'),
@@ -103,8 +111,9 @@ export const programEnvironment = (): NodeJS.ProcessEnv => ({
 })
 
 /** The program's own words about its version, or undefined when it cannot be run. */
-export const programVersion = (program: NonNullable<Entry['program']>): string | undefined => {
-  const run = spawnSync(program.command, [program.versionArgument], {
+export const programVersion = ({ command, version }: Program): string | undefined => {
+  if (typeof version === 'function') return version()
+  const run = spawnSync(command, [version], {
     encoding: 'utf8',
     timeout: 5_000,
     env: programEnvironment(),

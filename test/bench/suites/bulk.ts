@@ -12,7 +12,7 @@ import type { Suite } from '../suite.ts'
 import { BULK_CHUNK_BYTES } from '../system.ts'
 import { fetchedSchema } from './bulk-roles.ts'
 
-const START_LIMIT_MS = 20_000
+const START_LIMIT_MS = 60_000
 const WARM_UP_MS = 700
 const DURATION_MS = 2_000
 /** What is on its way when the sender ends may take a slow system a while. */

@@ -11,7 +11,7 @@ import { judge, ratio } from '../floors.ts'
 import type { Suite } from '../suite.ts'
 
 export const SUBSCRIBERS = 10
-const START_LIMIT_MS = 40_000
+const START_LIMIT_MS = 60_000
 
 export const FULL_SPEED = '256 B to 10, full speed'
 export const STEADY = '256 B to 10, 1,000/s'

@@ -16,7 +16,7 @@ import type { End } from '../processes.ts'
 import { spread } from '../statistics.ts'
 import type { StartEnd, Suite } from '../suite.ts'
 
-const START_LIMIT_MS = 40_000
+const START_LIMIT_MS = 60_000
 const JOINS = 3
 export const NODES = 10
 /** Until everyone is connected with everyone. */

@@ -12,7 +12,7 @@ import type { Load } from '../load.ts'
 import type { Suite } from '../suite.ts'
 import { besideBulkSchema, figuresSchema } from './rpc-roles.ts'
 
-const START_LIMIT_MS = 20_000
+const START_LIMIT_MS = 60_000
 const RUN_LIMIT_MS = 15_000
 const DURATION_MS = 600
 const CASE_WARM_UP_MS = 100
@@ -60,7 +60,7 @@ const failedIn =
 export const rpc: Suite = {
   name: 'rpc',
   about: 'echo calls between two processes: requests/s, latency, latency beside a bulk stream',
-  systems: [SUBJECT, 'nats', 'moleculer', 'libp2p-stream-per-request', 'raw-tcp'],
+  systems: [SUBJECT, 'nats', 'moleculer', 'rabbitmq', 'libp2p-stream-per-request', 'raw-tcp'],
 
   measure: async (start) => {
     const responder = start('responder')

@@ -52,3 +52,36 @@ declare module 'moleculer' {
     broadcast(event: string, payload: object): Promise<unknown>
   }
 }
+
+declare module 'amqplib' {
+  import type { EventEmitter } from 'node:events'
+
+  export interface Message {
+    readonly content: Buffer
+    /** Empty texts where the sender gave none. */
+    readonly properties: { readonly correlationId: string; readonly replyTo: string; readonly type: string }
+  }
+  interface Sent {
+    correlationId?: string
+    replyTo?: string
+    type?: string
+  }
+  interface Queue {
+    exclusive?: boolean
+    durable: boolean
+  }
+  export interface Channel extends EventEmitter {
+    assertQueue(name: string, options: Queue): Promise<{ queue: string }>
+    deleteQueue(name: string): Promise<unknown>
+    assertExchange(name: string, type: 'fanout', options: { durable: boolean }): Promise<unknown>
+    bindQueue(queue: string, exchange: string, key: string): Promise<unknown>
+    consume(queue: string, onMessage: (message: Message | null) => void, options: { noAck: boolean }): Promise<unknown>
+    sendToQueue(queue: string, content: Buffer, options?: Sent): boolean
+    publish(exchange: string, key: string, content: Buffer): boolean
+  }
+  export interface Connection {
+    createChannel(): Promise<Channel>
+    close(): Promise<void>
+  }
+  export const connect: (url: string, socketOptions: { noDelay: boolean }) => Promise<Connection>
+}

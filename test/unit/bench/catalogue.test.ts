@@ -20,7 +20,7 @@ test('a peer without its client is skipped with the reason', () => {
 })
 
 test('a program that is not on the machine is named with the hint how to get it', () => {
-  const program = { command: 'parley-no-such-program', versionArgument: '--version', hint: 'install it' }
+  const program = { command: 'parley-no-such-program', version: '--version', hint: 'install it' }
   assert.match(obstacle({ ...entry, program }, undefined) ?? '', /parley-no-such-program cannot be run; install it/)
 })
 

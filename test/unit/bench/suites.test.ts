@@ -3,8 +3,12 @@ import { test } from 'node:test'
 import { catalogue, SUBJECT } from '../../bench/catalogue.ts'
 import { allHold } from '../../bench/floors.ts'
 import { createLedger, type Reading } from '../../bench/ledger.ts'
+import { bulk, CEILING, STREAM } from '../../bench/suites/bulk.ts'
 import { events, FULL_SPEED, STEADY } from '../../bench/suites/events.ts'
+import * as fan from '../../bench/suites/fanout.ts'
+import { BARE, IDLE, JOIN, join } from '../../bench/suites/join.ts'
 import { BESIDE_BULK, BUSY, LONE, rpc } from '../../bench/suites/rpc.ts'
+import { ALL, scale } from '../../bench/suites/scale.ts'
 import { suites } from '../../bench/suites.ts'
 
 const reading = (name: string, metric: string, value: number): Reading => ({ case: name, metric, unit: '', value })
@@ -70,8 +74,71 @@ test('one lost event breaks a floor however fast the others came', () => {
   assert.equal(allHold(events.floors(ledgerOf({ parley: received(1_000_000, 1) }))), false)
 })
 
+const fanned = (perSecond: number, p99Ms: number, lost = 0) => [
+  reading(fan.FULL_SPEED, 'deliveries', perSecond),
+  reading(fan.FULL_SPEED, 'lost', lost),
+  reading(fan.FULL_SPEED, 'doubled', 0),
+  reading(fan.STEADY, 'p99', p99Ms),
+  reading(fan.STEADY, 'lost', 0),
+  reading(fan.STEADY, 'doubled', 0),
+]
+
+test('fanout holds with nothing lost and p99 at the limit; more deliveries than nats are an aim only', () => {
+  const floors = fan.fanout.floors(ledgerOf({ parley: fanned(99, 100), nats: fanned(100, 1) }))
+  assert.equal(allHold(floors), true)
+  assert.deepEqual([floors[2]?.value, floors[2]?.reachesAim], [0.99, false])
+  const good = fan.fanout.floors(ledgerOf({ parley: fanned(100, 1), nats: fanned(100, 1) }))
+  assert.equal(good[2]?.reachesAim, true)
+})
+
+test('fanout fails with one delivery lost, with a p99 past the limit, and without nats', () => {
+  const nats = fanned(1, 1)
+  const [lossy] = fan.fanout.floors(ledgerOf({ parley: fanned(9, 1, 1), nats }))
+  assert.equal(lossy?.holds, false)
+  const [, slow] = fan.fanout.floors(ledgerOf({ parley: fanned(9, 100.1), nats }))
+  assert.equal(slow?.holds, false)
+  assert.equal(allHold(fan.fanout.floors(ledgerOf({ parley: fanned(9, 1) }))), false)
+})
+
+test('bulk is measured by its ceiling and by nothing else', () => {
+  const rate = (value: number) => [reading(STREAM, 'bytes', value)]
+  const [half] = bulk.floors(ledgerOf({ parley: rate(50), [CEILING]: rate(100) }))
+  assert.deepEqual([half?.value, half?.holds, half?.reachesAim], [0.5, true, false])
+  const [less] = bulk.floors(ledgerOf({ parley: rate(49), [CEILING]: rate(100) }))
+  assert.equal(less?.holds, false)
+  const [alone] = bulk.floors(ledgerOf({ parley: rate(50), nats: rate(1) }))
+  assert.deepEqual([alone?.value, alone?.holds], [null, false])
+})
+
+test('join is held by its time and by its memory over that of a bare node', () => {
+  const node = (timeMs: number, mib: number) => [reading(JOIN, 'time', timeMs), reading(IDLE, 'memory', mib)]
+  const good = join.floors(ledgerOf({ parley: node(700, 125), [BARE]: node(1, 100) }))
+  assert.deepEqual(
+    good.map(({ holds, reachesAim }) => holds && reachesAim),
+    [true, true],
+  )
+  const bad = join.floors(ledgerOf({ parley: node(1_501, 151), [BARE]: node(1, 100) }))
+  assert.deepEqual(
+    bad.map(({ holds }) => holds),
+    [false, false],
+  )
+  assert.equal(join.floors(ledgerOf({ parley: node(1, 1) }))[1]?.value, null)
+})
+
+test('scale is held by its p99, and by every delivery', () => {
+  const all = (p99Ms: number, lost: number, doubled = 0) => [
+    reading(ALL, 'p99', p99Ms),
+    reading(ALL, 'lost', lost),
+    reading(ALL, 'doubled', doubled),
+  ]
+  assert.equal(allHold(scale.floors(ledgerOf({ parley: all(100, 0) }))), true)
+  assert.equal(allHold(scale.floors(ledgerOf({ parley: all(101, 0) }))), false)
+  assert.equal(allHold(scale.floors(ledgerOf({ parley: all(1, 1) }))), false)
+  assert.equal(allHold(scale.floors(ledgerOf({ parley: all(1, 0, 1) }))), false)
+})
+
 test('nothing holds when parley was not measured', () => {
-  for (const suite of [rpc, events]) {
+  for (const suite of suites.values()) {
     for (const floor of suite.floors(createLedger(5))) assert.deepEqual([floor.value, floor.holds], [null, false])
   }
 })
