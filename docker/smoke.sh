@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 started_at=$(date +%s)
 step='arguments'
 keep=false
-image="parley-mesh:smoke-$$"
+image=parley-mesh:smoke
 project="parley-smoke-$$"
 work=$(mktemp -d)
 engine_pid=''

@@ -7,6 +7,7 @@ import { docker } from './docker.ts'
 import type { Method, Tally } from './load.ts'
 
 export interface Client {
+  tally(): Tally
   /** Resolves when `count` more calls were answered, by any of these hosts where some are named. */
   answered(count: number, hosts?: readonly string[]): Promise<void>
   /** Stops it and gives what it counted in all. @throws where a call failed */
@@ -48,6 +49,7 @@ export const startClient = async ({ project, method, image, secretPath }: Client
       .reduce((all, [, count]) => all + count, 0)
 
   return {
+    tally,
     answered: async (count, hosts) => {
       const before = sum(hosts)
       await until(`${count} calls are answered`, () => sum(hosts) >= before + count, 30_000, 100)

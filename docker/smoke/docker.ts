@@ -75,7 +75,7 @@ export const isReady = (container: Container): Promise<boolean> =>
 /** The last of what a node said, on both of its streams. */
 export const logsOf = ({ id }: Container): Promise<string> =>
   new Promise((resolve) => {
-    execFile('docker', ['logs', '--tail', '20', id], (_error, stdout, stderr) => resolve(stdout + stderr))
+    execFile('docker', ['logs', '--tail', '10', id], (_error, stdout, stderr) => resolve(stdout + stderr))
   })
 
 /** Stops by SIGTERM, as an orchestrator does. */

@@ -29,7 +29,7 @@ const AGENTS = 3
 const MORE_AGENTS = 2
 const MAX_STOP_MS = 5_000
 /** A node is ready when it has joined; this is for a machine that is busy with other things. */
-const READY_WITHIN_MS = 30_000
+const READY_WITHIN_MS = 60_000
 /** Until a node that fell silent is gone from the view of the others. */
 const GONE_WITHIN_MS = 45_000
 const CALLS_TO_SEE = 200
@@ -117,9 +117,12 @@ const checkedStop = async (container: Container): Promise<void> => {
 const start = async (): Promise<void> => {
   await nodes.compose('config', '--quiet')
   await nodes.compose('up', '--detach', '--no-build')
-  const containers = await nodes.containers()
-  if (containers.length !== SEEDS + AGENTS) throw new Error(`compose started ${containers.length} containers`)
-  await allReady(containers)
+  const { length } = await nodes.containers()
+  if (length !== SEEDS + AGENTS) throw new Error(`compose started ${length} containers`)
+}
+
+const findEachOther = async (): Promise<void> => {
+  await allReady(await nodes.containers())
   await seen(await peersOf(await agents()))
 }
 
@@ -222,6 +225,7 @@ const stopAll = async (): Promise<void> => {
 
 const STEPS: [string, () => Promise<void>][] = [
   ['start', start],
+  ['find each other', findEachOther],
   ['call across containers', callAcross],
   ['call all the time', startCalling],
   ['kill an agent', killAgent],
@@ -247,7 +251,8 @@ for (const [name, step] of STEPS) {
   const startedAt = Date.now()
   try {
     await step()
-    process.stderr.write(`${name}: ${secondsSince(startedAt)} s\n`)
+    const slowest = client === undefined ? '' : `, slowest call so far ${client.tally().slowestMs} ms`
+    process.stderr.write(`${name}: ${secondsSince(startedAt)} s${slowest}\n`)
   } catch (error) {
     await tellLogs().catch(() => {})
     const why = error instanceof Error ? error.message : inspect(error)
