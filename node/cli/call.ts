@@ -18,7 +18,7 @@ export interface CallCommandOptions {
   join?: string[]
   node?: string
   mesh?: string
-  secretFile?: string
+  secretFile?: string[]
   allowWeakSecret?: boolean
   to?: string
   all?: boolean

@@ -11,7 +11,8 @@ import { whole } from './values.ts'
 
 const SECRETS = `
 The secret of the mesh is read from --secret-file, else from the variable PARLEY_SECRET, else from the file that
-PARLEY_SECRET_FILE names. Without one a node talks to this machine only.`
+PARLEY_SECRET_FILE names; while it is changed, PARLEY_SECRET_OLD is accepted too. Without one a node talks to this
+machine only.`
 
 const addUp = (program: Command): void => {
   program
@@ -22,7 +23,7 @@ const addUp = (program: Command): void => {
     .option('--mesh <name>', 'name of the mesh (default: parley)')
     .option('--listen <addr...>', 'multiaddresses to listen on (default: /ip4/127.0.0.1/tcp/0)')
     .option('--join <addr...>', 'members to find the others by: multiaddresses, names (/dns4/HOST/tcp/PORT), srv:NAME')
-    .option('--secret-file <file>', 'file with the secret of the mesh, mode 0600')
+    .option('--secret-file <file...>', 'file with the secret of the mesh, mode 0600; new and old while it is changed')
     .option('--allow-weak-secret', 'accept a short or written secret beyond this machine')
     .option('--data-dir <dir>', 'folder for the identity and all state (default: .parley/NAME)')
     .option('--debug-port <n>', 'port of the debug endpoint, 0 for any free one', whole(0, 65_535), 0)
@@ -71,7 +72,7 @@ const addCall = (program: Command): void => {
     )
     .option('--node <name>', 'join by this node, of those under .parley')
     .option('--mesh <name>', 'name of the mesh (default: that of the running node, else parley)')
-    .option('--secret-file <file>', 'file with the secret of the mesh, mode 0600')
+    .option('--secret-file <file...>', 'file with the secret of the mesh, mode 0600; new and old while it is changed')
     .option('--allow-weak-secret', 'accept a short or written secret beyond this machine')
     .addOption(
       new Option('--to <name-or-id>', 'call this agent (default: the best of those that offer it)').conflicts('all'),

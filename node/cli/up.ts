@@ -20,7 +20,7 @@ export interface UpOptions {
   mesh?: string
   listen?: string[]
   join?: string[]
-  secretFile?: string
+  secretFile?: string[]
   allowWeakSecret?: boolean
   dataDir?: string
   /** False for --no-debug. */

@@ -21,21 +21,29 @@ export const labelsOf = (given: readonly string[]): Record<string, string> =>
     }),
   )
 
+const filled = (text: string | undefined): text is string => text !== undefined && text !== ''
+
 /**
  * The mesh's secret: from the file that was named, from PARLEY_SECRET, or from the file that PARLEY_SECRET_FILE names.
+ * Two while it is changed, the new one first: two files, or PARLEY_SECRET_OLD beside a new one from the environment.
  * Never from an argument, which every user of the machine could read.
  */
 export const secretOf = async (
-  file: string | undefined,
+  files: readonly string[] = [],
   env: NodeJS.ProcessEnv = process.env,
-): Promise<string | undefined> => {
+): Promise<string | [string, string] | undefined> => {
   // Loaded when it is needed: it brings libp2p's keys with it, and most commands are done sooner without.
   const { readSecretFile } = await import('../secret.ts')
-  if (file !== undefined) return readSecretFile(file)
-  if (env.PARLEY_SECRET !== undefined && env.PARLEY_SECRET !== '') return env.PARLEY_SECRET
-  if (env.PARLEY_SECRET_FILE !== undefined && env.PARLEY_SECRET_FILE !== '')
-    return readSecretFile(env.PARLEY_SECRET_FILE)
-  return undefined
+  const [file, old, more] = files
+  if (more !== undefined) throw usage(`${files.length} secret files are named`, 'name one, or two while it is changed')
+  if (file !== undefined) {
+    const secret = await readSecretFile(file)
+    return old === undefined ? secret : [secret, await readSecretFile(old)]
+  }
+  let secret: string | undefined
+  if (filled(env.PARLEY_SECRET)) secret = env.PARLEY_SECRET
+  else if (filled(env.PARLEY_SECRET_FILE)) secret = await readSecretFile(env.PARLEY_SECRET_FILE)
+  return secret !== undefined && filled(env.PARLEY_SECRET_OLD) ? [secret, env.PARLEY_SECRET_OLD] : secret
 }
 
 const MAX_INPUT_BYTES = 64 * 1024 * 1024

@@ -27,10 +27,15 @@ test('the secret comes from the option, then from PARLEY_SECRET, then from the f
   await writeFile(first, 'one\n', { mode: 0o600 })
   await writeFile(second, 'two\n', { mode: 0o600 })
   const env = { PARLEY_SECRET: 'three', PARLEY_SECRET_FILE: second }
-  assert.equal(await secretOf(first, env), 'one')
+  assert.equal(await secretOf([first], env), 'one')
   assert.equal(await secretOf(undefined, env), 'three')
   assert.equal(await secretOf(undefined, { ...env, PARLEY_SECRET: '' }), 'two')
   assert.equal(await secretOf(undefined, {}), undefined)
+  // While it is changed.
+  assert.deepEqual(await secretOf([first, second], env), ['one', 'two'])
+  assert.deepEqual(await secretOf([], { ...env, PARLEY_SECRET_OLD: 'four' }), ['three', 'four'])
+  assert.equal(await secretOf([], { PARLEY_SECRET_OLD: 'four' }), undefined)
+  await assert.rejects(secretOf([first, second, first], env), (error) => isParleyError(error, 'MSG001'))
 })
 
 test('the input of a call is JSON, an empty object unless given', async () => {
