@@ -104,3 +104,29 @@ test('services, budgets and the network policy select the pods that they are for
     ['parley-seed', true, false],
   ])
 })
+
+test('what the manifests name is there: volumes, ports and the key of the secret', () => {
+  const [secret] = manifests.filter(({ kind }) => kind === 'Secret')
+  for (const workload of workloads) {
+    const { pod, container } = podOf(workload)
+    const claims =
+      'volumeClaimTemplates' in (workload.spec ?? {}) ? (workload as StatefulSet).spec?.volumeClaimTemplates : []
+    const volumes = [
+      ...(pod.volumes ?? []).map(({ name }) => name),
+      ...(claims ?? []).map(({ metadata }) => metadata?.name),
+    ]
+    assert.deepEqual(
+      container.volumeMounts?.map(({ name }) => name),
+      volumes,
+    )
+    const ports = container.ports?.map(({ name }) => name)
+    for (const { spec } of ofKind<Service>('Service'))
+      assert.deepEqual(
+        spec?.ports?.map((port) => port.targetPort),
+        ports,
+      )
+    const reference = container.env?.find(({ name }) => name === 'PARLEY_SECRET')?.valueFrom?.secretKeyRef
+    assert.equal(reference?.name, secret?.metadata.name)
+    assert.deepEqual(Object.keys(secret?.stringData ?? {}), [reference?.key])
+  }
+})
