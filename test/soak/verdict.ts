@@ -42,8 +42,11 @@ export const judge = (who: string, series: string, points: readonly Point[]): Ju
   }
 }
 
-/** Samples before this are warm-up: code is compiled, bounded tables fill. Minutes from the start. */
-export const warmUpMinutes = (minutes: number): number => Math.max(minutes * 0.2, minutes >= 5 ? 1 : 0.3)
+/**
+ * Samples before this are warm-up: code is compiled, bounded tables fill; gossipsub remembers each message for two
+ * minutes. Minutes from the start.
+ */
+export const warmUpMinutes = (minutes: number): number => Math.max(minutes * 0.2, minutes >= 5 ? 2 : 0.3)
 
 const CALLS_PER_MINUTE = 100_000
 const VISITS_PER_MINUTE = 50

@@ -47,8 +47,8 @@ test('bounds hold for a run of ten minutes and longer, and are wider for shorter
   assert.equal(boundOf('constructor', 8), 0.5)
 })
 
-test('a fifth of the time is warm-up, and at least a minute of five', () => {
-  assert.deepEqual([1, 2, 5, 10, 100].map(warmUpMinutes), [0.3, 0.4, 1, 2, 20])
+test('a fifth of the time is warm-up, and at least two minutes of five', () => {
+  assert.deepEqual([1, 2, 5, 10, 100].map(warmUpMinutes), [0.3, 0.4, 2, 2, 20])
 })
 
 const good: Outcome = {
