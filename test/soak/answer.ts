@@ -1,11 +1,20 @@
 /** The side of a process of the soak: it answers what it is asked over IPC, and ends when whoever started it is gone. */
+import { nowMs } from './clock.ts'
 import type { Note, Question, Said } from './messages.ts'
+import type { Tell } from './node.ts'
 
 const say = (said: Said): void => {
   process.send?.(said)
 }
 
 export const note = (what: Note): void => say({ note: what })
+
+/** How a node of this process tells the conductor. */
+export const tell: Tell = {
+  failure: (failure) => note({ type: 'failure', failure }),
+  wrong: (what) => note({ type: 'wrong', what }),
+  leaving: (peer) => note({ type: 'leaving', peer, at: nowMs() }),
+}
 
 export const answerQuestions = (verbs: Record<string, (input: never) => Promise<unknown>>): void => {
   let ending = false

@@ -1,5 +1,5 @@
 /** A process that lives as long as the run, with one node that works all the time. */
-import { answerQuestions, note } from './answer.ts'
+import { answerQuestions, tell } from './answer.ts'
 import { nowMs } from './clock.ts'
 import type { Hearing } from './hearing.ts'
 import type { Load } from './load.ts'
@@ -42,10 +42,7 @@ const figures = () => {
 
 const verbs: CoreVerbs = {
   async start(order) {
-    running = await startNode(order, {
-      failure: (failure) => note({ type: 'failure', failure }),
-      wrong: (what) => note({ type: 'wrong', what }),
-    })
+    running = await startNode(order, tell)
     const { mesh } = running
     return { id: mesh.self.id, addresses: mesh.self.addresses, debugUrl: mesh.debugUrl }
   },

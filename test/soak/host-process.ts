@@ -3,7 +3,7 @@
  * weighs then was left by nodes that stopped.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { answerQuestions, note } from './answer.ts'
+import { answerQuestions, note, tell } from './answer.ts'
 import { nowMs } from './clock.ts'
 import type { HostVerbs, WaveOrder } from './messages.ts'
 import { startNode } from './node.ts'
@@ -19,19 +19,13 @@ const scales = createScales()
 
 const visit = async ({ options, work }: WaveOrder, random: Random, name: string): Promise<void> => {
   await sleep(random.between(0, ARRIVE_WITHIN_MS))
-  const node = await startNode(
-    { options: { ...options, name }, seed: random.below(2 ** 32) },
-    {
-      failure: (failure) => note({ type: 'failure', failure }),
-      wrong: (what) => note({ type: 'wrong', what }),
-    },
-  )
+  const node = await startNode({ options: { ...options, name }, seed: random.below(2 ** 32) }, tell)
   const { id } = node.mesh.self
   note({ type: 'joined', peer: id })
   const { load, hearing } = await node.work(work)
   await sleep(random.between(...STAY_MS))
   await Promise.all([load.stop(), hearing.stop()])
-  note({ type: 'leaving', peer: id, at: nowMs() })
+  tell.leaving(id)
   const startedAt = nowMs()
   await node.mesh.stop()
   if (nowMs() - startedAt > STOP_MS) note({ type: 'wrong', what: `${name} took ${nowMs() - startedAt} ms to stop` })

@@ -24,6 +24,8 @@ export interface WorkOrder {
 export interface Tell {
   failure(failure: Failure): void
   wrong(what: string): void
+  /** It stops from now on. */
+  leaving(peer: string): void
 }
 
 export interface SoakNode {
@@ -40,6 +42,8 @@ export const startNode = async ({ options, seed }: NodeOrder, tell: Tell): Promi
     await mesh.serve(soak, answering.handlers)
     await mesh.joined({ signal: AbortSignal.timeout(JOIN_MS) })
   } catch (error) {
+    // Others may know it already.
+    tell.leaving(mesh.self.id)
     await mesh.stop()
     throw error
   }
