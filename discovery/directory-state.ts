@@ -187,10 +187,15 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     if (ended.get(peer)?.reason !== 'left') ended.delete(peer)
     return setState(peer, 'alive')
   }
-  /** The last connection is gone: a hint, not a verdict. Its ttl counts from now. */
-  const markDisconnected = (peer: string, nowMs: number): void => {
+  /**
+   * The last connection is gone: a hint, not a verdict. Its ttl counts from now, and it gets no new work while others are
+   * there until it is connected again, or somebody who hears it passes a newer record on.
+   */
+  const markDisconnected = (peer: string, nowMs: number): Change[] => {
     const held = connected.delete(peer) ? agents.get(peer) : undefined
-    if (held) held.heardAtMs = nowMs
+    if (held === undefined) return []
+    held.heardAtMs = nowMs
+    return setState(peer, 'suspect')
   }
   const markSuspect = (peer: string): Change[] => setState(peer, 'suspect')
   const markAlive = (peer: string): Change[] => setState(peer, 'alive')

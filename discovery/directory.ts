@@ -143,7 +143,7 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
     sync.request(peer)
   }
   const part = (peer: string): void => {
-    state.markDisconnected(peer, nowMs())
+    emit(state.markDisconnected(peer, nowMs()))
     sync.drop(peer)
   }
   let isNew = false

@@ -2,13 +2,12 @@
  * Who a call goes to: one of those that offer a protocol (any), all of them, or a list (all).
  *
  * any: the less loaded of two random candidates; where that fails without having handled the request, or the method is
- * idempotent, the next one. all: everyone at once, answers as they come, until enough came, time is up, or nothing came
+ * idempotent, the next one, at once; only the last of them is asked again and again. all: everyone at once, answers as they come, until enough came, time is up, or nothing came
  * for a while. Keeps no state of its own.
  */
 
 import { pick } from '../discovery/choose.ts'
 import type { Candidate } from '../discovery/directory/offers.ts'
-import type { CallOptions } from '../protocols/define.ts'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import type { Clock, Timers } from '../protocols/port.ts'
 import { mayFailOver, neverHandled } from '../protocols/wire/retry.ts'
@@ -60,7 +59,7 @@ export const createAddressing = (deps: AddressingDeps): Calls => {
   const failover = async <T>(
     target: Callable,
     options: SendOptions,
-    run: (peer: string, options: CallOptions) => Promise<T>,
+    run: (peer: string, options: SendOptions) => Promise<T>,
   ): Promise<T> => {
     const deadlineAt = clock.monotonic() + (options.timeoutMs ?? target.codec.timeoutMs)
     const tried = new Set(options.exclude)
@@ -81,7 +80,9 @@ export const createAddressing = (deps: AddressingDeps): Calls => {
       const leftMs = deadlineAt - clock.monotonic()
       if (leftMs < 1) throw last ?? nobody(target)
       try {
-        return await run(chosen.peer, { ...options, timeoutMs: leftMs })
+        // While others are left to be asked, nobody is asked twice.
+        const isLast = candidates.every(({ peer }) => peer === chosen.peer || tried.has(peer))
+        return await run(chosen.peer, { ...options, timeoutMs: leftMs, attempts: isLast ? undefined : 1 })
       } catch (error) {
         if (!mayFailOver(error, target.codec.idempotent)) throw error
         tried.add(chosen.peer)

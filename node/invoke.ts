@@ -24,12 +24,13 @@ export interface InvokeDeps {
   retried(): void
 }
 
-type Replying = CallOptions & { replyTo?: string | undefined }
+/** `attempts`: how many there may be at this peer, where others could be asked as well. */
+type Replying = CallOptions & { replyTo?: string | undefined; attempts?: number | undefined }
 
 export interface Invoke {
   unary(peer: string, callable: Callable, payload: Uint8Array, options: Replying): Promise<unknown>
-  stream(peer: string, callable: Callable, payload: Uint8Array, options: CallOptions): AsyncIterableIterator<unknown>
-  oneWay(peer: string, callable: Callable, payload: Uint8Array, options: CallOptions): Promise<void>
+  stream(peer: string, callable: Callable, payload: Uint8Array, options: Replying): AsyncIterableIterator<unknown>
+  oneWay(peer: string, callable: Callable, payload: Uint8Array, options: Replying): Promise<void>
 }
 
 const extraOf = (options: Replying): Extra | undefined => {
@@ -102,7 +103,7 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
   const attempts = async <T>(
     peer: string,
     target: Callable,
-    options: CallOptions,
+    options: Replying,
     run: (link: Caller, timeoutMs: number) => Promise<T>,
     startedAt: number,
     first?: { error: unknown },
@@ -113,7 +114,8 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
       if (failure !== undefined) {
         const remainingMs = deadlineAt - clock.monotonic()
         const idempotent = target.codec.idempotent
-        const decision = decide(failure.error, { count, idempotent, remainingMs, chance: deps.chance() })
+        const most = options.attempts
+        const decision = decide(failure.error, { count, most, idempotent, remainingMs, chance: deps.chance() })
         if (decision.kind === 'give-up') throw failure.error
         deps.retried()
         await pause(decision.delayMs, options.signal)
@@ -208,7 +210,7 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
   const unary = (peer: string, target: Callable, payload: Uint8Array, options: Replying): Promise<unknown> =>
     new Promise((resolve, reject) => new UnaryCall(peer, target, payload, options, resolve, reject).start())
 
-  const oneWay = async (peer: string, target: Callable, payload: Uint8Array, options: CallOptions): Promise<void> => {
+  const oneWay = async (peer: string, target: Callable, payload: Uint8Array, options: Replying): Promise<void> => {
     const startedAt = clock.monotonic()
     try {
       await attempts(
@@ -229,7 +231,7 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
     peer: string,
     target: Callable,
     payload: Uint8Array,
-    options: CallOptions,
+    options: Replying,
   ): AsyncIterableIterator<unknown> => {
     const startedAt = clock.monotonic()
     const timeoutMs = options.timeoutMs ?? target.codec.timeoutMs

@@ -9,6 +9,8 @@ import { isParleyError, ParleyError } from '../errors.ts'
 export interface Attempt {
   /** How many were made, from 1. */
   count: number
+  /** How many there may be; MAX_ATTEMPTS unless told. */
+  most?: number | undefined
   idempotent: boolean
   /** Milliseconds left for the whole call. */
   remainingMs: number
@@ -34,7 +36,7 @@ const retryAfter = (error: ParleyError): number => {
 /** Whether a failed call is tried again at the same peer, and after how long. */
 export const decide = (error: unknown, attempt: Attempt): Decision => {
   if (!isParleyError(error, 'COM002', 'COM003')) return { kind: 'give-up' }
-  if (attempt.count >= MAX_ATTEMPTS) return { kind: 'give-up' }
+  if (attempt.count >= (attempt.most ?? MAX_ATTEMPTS)) return { kind: 'give-up' }
   if (!neverHandled(error) && !attempt.idempotent) return { kind: 'give-up' }
   const top = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (attempt.count - 1))
   const delayMs = Math.max(retryAfter(error), top / 2 + (top / 2) * attempt.chance)

@@ -201,6 +201,8 @@ test('an agent is found by name or peer id; a name that several have needs one t
   disconnect(a, one)
   assert.equal(a.directory.find('twin')?.peer, two.id, 'connected before not connected')
   a.directory.markSuspect(two.id)
+  assert.equal(a.directory.find('twin')?.peer, two.id, 'also where both are suspect')
+  a.directory.markAlive(one.id)
   assert.equal(a.directory.find('twin')?.peer, one.id, 'alive before suspect')
 })
 
