@@ -10,9 +10,12 @@ import { createTally, type Tally } from './tally.ts'
 
 const EVENT_BYTES = 256
 /** Nodes that start at the same time. */
-const AT_ONCE = 8
-/** Others that each node is told of, where nodes do not find each other by themselves. */
-const ACQUAINTANCES = 8
+const AT_ONCE = 4
+/**
+ * Others that each node connects with: those that it finds first, or is told of where it finds none by itself. Everyone
+ * with everyone would be 4,950 connections with both ends of each in this one process, which no machine of a mesh has.
+ */
+const NEIGHBOURS = 8
 const LOOK_MS = 50
 /** Connections that neither come nor go for so long make a mesh that is formed. */
 const STILL_MS = 3_000
@@ -52,12 +55,19 @@ export const forEachIndex = async (count: number, task: (index: number) => Promi
   await Promise.all(Array.from({ length: AT_ONCE }, lane))
 }
 
+/** @param soFar told with the failure when the time is over */
+const within = async (limitMs: number, work: Promise<void>, soFar: () => string): Promise<void> => {
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(new Error(`after ${limitMs} ms ${soFar()}`)), limitMs)
+  await Promise.race([work, late]).finally(() => clearTimeout(timer))
+}
+
 /**
  * Whom a node is told of: steps of doubling size round the ring, so that everyone is a few hops from everyone.
  * @returns indices, each once, never its own
  */
 export const acquaintances = (index: number, nodes: number): number[] => {
-  const others = Array.from({ length: ACQUAINTANCES }, (_, i) => (index + 2 ** i) % nodes)
+  const others = Array.from({ length: NEIGHBOURS }, (_, i) => (index + 2 ** i) % nodes)
   return [...new Set(others)].filter((other) => other !== index)
 }
 
@@ -70,7 +80,7 @@ export const createCrowd = (ends: MemberEnds): Crowd => {
   let onArrival = (_index: number, _sequence: number, _sentAtMs: number): void => {}
 
   const add = async (index: number, seeds: readonly string[]): Promise<Member> => {
-    const node = await ends.member(`node-${index}`, seeds)
+    const node = await ends.member(`node-${index}`, seeds, NEIGHBOURS)
     nodes[index] = node
     await node.subscribe((body) => onArrival(index, sequenceOf(body), sentAtMsOf(body)))
     return node
@@ -95,7 +105,11 @@ export const createCrowd = (ends: MemberEnds): Crowd => {
     grow: async (count, limitMs) => {
       const beginMs = performance.now()
       const { address } = await add(0, [])
-      await forEachIndex(count - 1, async (index) => void (await add(index + 1, [address])))
+      await within(
+        limitMs,
+        forEachIndex(count - 1, async (index) => void (await add(index + 1, [address]))),
+        () => `${nodes.filter((node) => node !== undefined).length} of ${count} nodes are in`,
+      )
       await forEachIndex(count, async (index) => {
         const known = acquaintances(index, count).map((other) => nodes[other]?.address)
         await nodes[index]?.meet(known.filter((address) => address !== undefined))

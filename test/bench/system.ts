@@ -75,8 +75,12 @@ export interface Member extends Listening {
 }
 
 export interface MemberEnds {
-  /** A node of a mesh without a centre. @param seeds addresses of members; none for the first */
-  member(name: string, seeds: readonly string[]): Promise<Member>
+  /**
+   * A node of a mesh without a centre.
+   * @param seeds addresses of members; none for the first
+   * @param neighbours about how many others it connects with by itself, where it does; with all unless told
+   */
+  member(name: string, seeds: readonly string[], neighbours?: number): Promise<Member>
 }
 
 export interface System {

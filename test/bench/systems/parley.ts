@@ -41,7 +41,7 @@ const bulk = defineProtocol({
 /** What the second end needs; it travels as JSON over the bench's own channel. */
 const addressSchema = z.object({ peer: z.string(), join: z.array(z.string()).min(1), secret: z.string() })
 
-const start = async (name: string, secret: string, peers: readonly string[]) => {
+const start = async (name: string, secret: string, peers: readonly string[], neighbours?: number) => {
   return createMesh({
     name,
     mesh: 'bench',
@@ -49,6 +49,7 @@ const start = async (name: string, secret: string, peers: readonly string[]) => 
     dataDir: await mkdtemp(join(benchDirectory(), `${name}-`)),
     listen: ['/ip4/127.0.0.1/tcp/0'],
     join: [...peers],
+    ...(neighbours === undefined ? {} : { limits: { maxPeersFullMesh: neighbours } }),
   })
 }
 
@@ -151,13 +152,14 @@ export const system: System = {
   },
 
   members: {
-    member: async (name, seeds) => {
+    member: async (name, seeds, neighbours) => {
       const known = seeds.map((seed) => addressSchema.parse(JSON.parse(seed)))
       const secret = known[0]?.secret ?? randomBytes(32).toString('base64url')
       const mesh = await start(
         name,
         secret,
         known.flatMap((one) => one.join),
+        neighbours,
       )
       await mesh.joined({ signal: AbortSignal.timeout(START_LIMIT_MS) })
       return {
