@@ -158,6 +158,39 @@ describe('when a process dies', { timeout: 90_000 }, () => {
     })
   })
 
+  it('a frozen one holds up calls to any peer until it is cut off, and nobody waits for dials of it', async () => {
+    const [victim, other] = pair()
+    let over = false
+    let slowestMs = 0
+    let answers = 0
+    const lane = async (): Promise<void> => {
+      while (!over) {
+        const startedAt = performance.now()
+        await ours.mesh.any(probe, { exclude: [ours.mesh.self.id] }).echo({ text: 'go on' })
+        slowestMs = Math.max(slowestMs, performance.now() - startedAt)
+        answers += 1
+      }
+    }
+    const lanes = Promise.all(Array.from({ length: 8 }, lane))
+    await until('calls flow', () => answers > 100)
+    victim.freeze()
+    try {
+      await until('it is disconnected', () => !ours.mesh.members().some(({ id }) => id === victim.id))
+      const before = answers
+      await until('the other answers all', () => answers > before + 500)
+    } finally {
+      victim.thaw()
+      over = true
+    }
+    await lanes
+    assert.ok(slowestMs > BRISK.deadAfterMs / 2, `${slowestMs} ms: some call was under way when it froze`)
+    assert.ok(slowestMs < BRISK.deadAfterMs + BRISK.dialTimeoutMs, `${slowestMs} ms`)
+    await until('it is back', () => ours.mesh.members().some(({ id }) => id === victim.id))
+    await until('both are trusted', () =>
+      [victim, other].every(({ id }) => ours.mesh.directory.get(id)?.state === 'alive'),
+    )
+  })
+
   it('one that only computes for a while is not taken for dead, and answers when it is done', async () => {
     const [busy] = pair()
     const changes: string[] = []
