@@ -11,6 +11,7 @@ import { asBody, type Body } from '../body.ts'
 import { freePort } from '../surroundings.ts'
 import { BULK_ITEM_BYTES, type System } from '../system.ts'
 
+const LOOPBACK = '127.0.0.1'
 const FIRST = 'bench-first'
 /** Several processes may be on this side of one broker. */
 const OWN = `bench-${process.pid}`
@@ -26,7 +27,7 @@ const listenOnLoopbackOnly = (): void => {
   const listen = Server.prototype.listen
   Server.prototype.listen = function (this: Server, ...args: unknown[]): Server {
     const [options, ...rest] = args
-    const onLoopback = typeof options === 'object' && options !== null ? { ...options, host: '127.0.0.1' } : options
+    const onLoopback = typeof options === 'object' && options !== null ? { ...options, host: LOOPBACK } : options
     return Reflect.apply(listen, this, [onLoopback, ...rest])
   }
 }
@@ -39,6 +40,8 @@ const startBroker = async (nodeID: string, where: { port?: number; urls?: string
   })
   if (schema !== undefined) broker.createService(schema)
   listenOnLoopbackOnly()
+  // What it tells the others; an address that nobody can reach would make them call this node gone.
+  broker.registry.nodes.localNode.ipList = [LOOPBACK]
   await broker.start()
   return broker
 }
@@ -47,7 +50,7 @@ const startBroker = async (nodeID: string, where: { port?: number; urls?: string
 const startFirst = async (schema: ServiceSchema) => {
   const port = await freePort()
   const broker = await startBroker(FIRST, { port }, schema)
-  return { broker, address: `127.0.0.1:${port}/${FIRST}`, stop: () => broker.stop() }
+  return { broker, address: `${LOOPBACK}:${port}/${FIRST}`, stop: () => broker.stop() }
 }
 
 const startSecond = async (address: string) => {

@@ -43,6 +43,7 @@ declare module 'moleculer' {
   }
   export class ServiceBroker {
     constructor(options: BrokerOptions)
+    readonly registry: { readonly nodes: { readonly localNode: { ipList: string[] } } }
     createService(schema: ServiceSchema): unknown
     start(): Promise<void>
     stop(): Promise<void>
