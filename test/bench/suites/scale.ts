@@ -13,7 +13,8 @@ import type { Suite } from '../suite.ts'
 export const NODES = 100
 const START_LIMIT_MS = 60_000
 /** For starting all nodes, and again for their connections to come to rest. */
-const FORM_LIMIT_MS = 75_000
+const FORM_LIMIT_MS = 100_000
+const PUBLISH_LIMIT_MS = 90_000
 const IDLE_MS = 5_000
 /** Each publisher's first event is another matter: its gossip has to begin. It must arrive, and is not timed. */
 const FIRST_EVENTS = { first: 1_000_000, count: 50, limitMs: 10_000 }
@@ -44,8 +45,8 @@ export const scale: Suite = {
     const empty = await crowd.ask('memory', null, memorySchema, START_LIMIT_MS)
     const growth = { nodes: NODES, limitMs: FORM_LIMIT_MS }
     const formed = await crowd.ask('grow', growth, formedSchema, 2 * FORM_LIMIT_MS)
-    const firsts = await crowd.ask('publish', FIRST_EVENTS, deliveredSchema, FORM_LIMIT_MS)
-    const events = await crowd.ask('publish', EVENTS, deliveredSchema, FORM_LIMIT_MS)
+    const firsts = await crowd.ask('publish', FIRST_EVENTS, deliveredSchema, PUBLISH_LIMIT_MS)
+    const events = await crowd.ask('publish', EVENTS, deliveredSchema, PUBLISH_LIMIT_MS)
     const corePercent = await crowd.ask('idle', IDLE_MS, z.number(), IDLE_MS + START_LIMIT_MS)
     const full = await crowd.ask('memory', null, memorySchema, START_LIMIT_MS)
     return [
