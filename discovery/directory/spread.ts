@@ -37,6 +37,20 @@ export const createSpread = (
     }
   }
 
+  /**
+   * A record is pushed one-way. The last one must be heard before the connection goes, so an answer is asked for behind it:
+   * what was sent before on the link has been read then.
+   */
+  const heard = async (peer: string): Promise<void> => {
+    try {
+      await port.to(peer, directoryProtocol).sync({ digest: [], room: 0 }, { signal })
+      counts.sent.add('sync ok')
+    } catch {
+      // Who does not answer hears it from others, or finds out by dialling.
+      counts.sent.add('sync failed')
+    }
+  }
+
   let isUnheard = true
   const publish = async (signed: SignedRecord): Promise<void> => {
     isUnheard = false
@@ -57,7 +71,11 @@ export const createSpread = (
     if (reason === 'refresh') return
     const random = () => fraction(port.random(4))
     const nearby = reason === 'introduce' ? [] : someOf(port.members(), maxPushPeers, random)
-    await Promise.all([...nearby.map(({ id }) => push(id, [{ ...signed, ageMs: 0 }])), publish(signed)])
+    const tell = async (peer: string): Promise<void> => {
+      await push(peer, [{ ...signed, ageMs: 0 }])
+      if (reason === 'leave') await heard(peer)
+    }
+    await Promise.all([...nearby.map(({ id }) => tell(id)), publish(signed)])
   }
 
   return {
