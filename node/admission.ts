@@ -66,8 +66,8 @@ export interface Admission {
   /** Shows a fresh card on an admitted connection and takes theirs, before the memberships run out. */
   renew(connection: Connection): Promise<void>
   forget(connection: Connection): boolean
-  /** True while a connection with this peer is not settled. */
-  waits(peer: string): boolean
+  /** A connection with this peer that is not settled yet. */
+  waiting(peer: string): Connection | undefined
   /** True for a peer that was refused a short time ago. */
   remembered(peer: string): boolean
   /** Forgets refusals, so that a peer can be tried again at once. */
@@ -256,7 +256,7 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
       deps.renewed(connection.remotePeer.toString(), membership)
     },
     forget: settle,
-    waits: (peer) => pending.has(peer),
+    waiting: (peer) => pending.get(peer)?.keys().next().value,
     remembered(peer) {
       const until = remembered.get(peer)
       if (until === undefined) return false

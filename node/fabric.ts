@@ -76,6 +76,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     options,
     gate,
     denied: (peer) => admission.remembered(peer.toString()),
+    log,
     metrics: undefined,
   })
   undo.push(async () => libp2p.stop())
@@ -86,7 +87,6 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     timers,
     now: () => clock.monotonic(),
     busy: (connection) => links.busy(connection) || router.busy(connection),
-    drainMs: timings.drainMs,
   })
 
   const callMetrics = createCallMetrics(metrics, {
@@ -115,7 +115,10 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
       if (known !== undefined) return known.chosen
       if (state.stopping)
         throw new ParleyError('COM002', 'this node is stopping', { hint: 'start a new one', details: { sent: false } })
-      return supervisor.reach(peer)
+      // One that is being admitted will do: with a dial there would be two.
+      const coming = admission.waiting(peer)
+      const admitted = coming === undefined ? undefined : await waiters.wait(coming).catch(() => undefined)
+      return peers.get(peer)?.chosen ?? admitted ?? supervisor.reach(peer)
     },
   })
 
@@ -245,7 +248,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     libp2p,
     gate,
     waiters,
-    connected: (peer) => peers.get(peer) !== undefined || admission.waits(peer),
+    connected: (peer) => peers.get(peer) !== undefined || admission.waiting(peer) !== undefined,
     directory: above.directory,
   })
 

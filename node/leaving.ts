@@ -42,14 +42,14 @@ export const createLeaving = ({ log, drainMs, drain, stop, entered }: LeavingDep
   const take = async ({ what, drains = false, run }: LeavingStep): Promise<void> => {
     const limitMs = STEP_LIMIT_MS + (drains ? leftMs() : 0)
     let late = false
-    const limit = new Promise<void>((resolve) => {
-      timers.after(limitMs, () => {
-        late = true
-        resolve()
-      })
+    const over = Promise.withResolvers<void>()
+    const stopLimit = timers.after(limitMs, () => {
+      late = true
+      over.resolve()
     })
     const step = run(leftMs()).catch((error: unknown) => log.warn(`${what} did not stop cleanly`, { error }))
-    await Promise.race([step, limit])
+    await Promise.race([step, over.promise])
+    stopLimit()
     if (late) log.warn(`${what} took more than ${Math.round(limitMs)} ms to stop; going on`, {})
   }
 

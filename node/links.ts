@@ -68,10 +68,14 @@ interface PeerLinks {
 
 /** Streams of one protocol on one connection: a link each way, and some for links that drain. */
 const MAX_STREAMS = 64
-const DRAIN_MS = 30_000
+/** A link that nothing new comes to ends with what is open on it; this is for what never ends. */
+const DRAIN_MS = 24 * 3_600_000
+
+/** It was late with its membership: busy, or not there any more, and no stranger. */
+const isLate = (error: ParleyError): boolean => error.code === 'SEC001' && error.details.reason === 'timeout'
 
 const unreachable = (peer: string, cause: unknown): ParleyError => {
-  if (isParleyError(cause)) return cause
+  if (isParleyError(cause) && !isLate(cause)) return cause
   return new ParleyError(
     'COM002',
     `${peer} cannot be reached: ${cause instanceof Error ? cause.message : String(cause)}`,
@@ -146,14 +150,19 @@ export const createLinks = (deps: LinksDeps): Links => {
 
   const openLink = async (target: LinkTarget, signal: AbortSignal): Promise<Caller> => {
     if (target.peer === deps.self) return add(target, undefined, deps.loopback(target.protocolId))
-    let connection: Connection
-    try {
-      connection = await deps.connection(target.peer, signal)
-    } catch (error) {
-      throw unreachable(target.peer, error)
+    const inUse = (): Promise<Connection> =>
+      deps.connection(target.peer, signal).catch((error: unknown) => {
+        throw unreachable(target.peer, error)
+      })
+    let connection = await inUse()
+    for (;;) {
+      const stream = await newStream(connection, target, signal)
+      const now = await inUse()
+      if (now === connection) return add(target, connection, streamDuplex(stream))
+      // Another one took over while the stream was opened: a link on this one would keep it from closing.
+      stream.abort(new Error('another connection is in use now'))
+      connection = now
     }
-    const stream = await newStream(connection, target, signal)
-    return add(target, connection, streamDuplex(stream))
   }
 
   const drain = (entry: Entry): void => {
@@ -216,10 +225,7 @@ export const createLinks = (deps: LinksDeps): Links => {
     },
     inFlight: (peer) => sum(peer, (caller) => caller.inFlight() + caller.waiting()),
     queuedBytes: (peer) => sum(peer, (caller) => caller.queuedBytes()),
-    busy: (connection) =>
-      allEntries().some(
-        (entry) => entry.connection === connection && entry.caller.inFlight() + entry.caller.waiting() > 0,
-      ),
+    busy: (connection) => allEntries().some((entry) => entry.connection === connection),
     count: (peer) => (peer === undefined ? openEntries().length : (peers.get(peer)?.all.size ?? 0)),
     late: () => openEntries().flatMap(({ caller }) => [...caller.late()]),
     async close(drainMs) {

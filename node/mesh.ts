@@ -247,6 +247,7 @@ const startLocked = async (
     drainMs: timings.drainMs,
     entered(phase) {
       state.leaving = true
+      router.refuse()
       if (phase === 'drain') return
       state.stopping = true
       supervisor.stop()

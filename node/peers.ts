@@ -3,7 +3,8 @@
  *
  * Two nodes that dial each other at once end with two connections. Both sides choose the same one: the connection that
  * the lower peer id dialled, of several from the same dialler the newest. The other is drained: it gets nothing new, and
- * the lower peer id closes it once nothing is in flight on it.
+ * the lower peer id closes it once no link of either side is left on it, however long that takes: a link that is open may
+ * have a request on its way that this side has not read.
  * State: one entry per connected peer. `joined` is told when the first connection is admitted, `left` when the last one
  * is gone.
  */
@@ -42,10 +43,8 @@ export interface PeersDeps {
   self: string
   timers: Timers
   now(): number
-  /** Exchanges in flight on a connection, both directions. */
+  /** Links on a connection, both directions. */
   busy(connection: Connection): boolean
-  /** How long a connection that lost may drain, milliseconds. */
-  drainMs: number
 }
 
 const QUIET_MS = 500
@@ -70,13 +69,12 @@ export const createPeers = (deps: PeersDeps): Peers => {
 
   /** Closes a connection that lost, once it was quiet for a while. */
   const drain = (connection: Connection): void => {
-    const endsAt = deps.now() + deps.drainMs
     let quietSince = deps.now()
     const look = (): void => {
       if (connection.status !== 'open') return
       const now = deps.now()
       if (deps.busy(connection)) quietSince = now
-      if (now - quietSince < QUIET_MS && now < endsAt) {
+      if (now - quietSince < QUIET_MS) {
         deps.timers.after(QUIET_MS / 5, look)
         return
       }

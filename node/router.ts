@@ -51,18 +51,24 @@ export interface Router {
   load(): number
   denied(): Record<string, number>
   /** Lets requests in work end, then closes all inbound links. */
-  /** Refuses new requests, but for those of the mesh itself, and waits for those in work. */
+  /** From here on new requests are refused, but for those of the mesh itself. */
+  refuse(): void
+  /** Waits for requests in work, closes their links, and waits a moment for the other sides to have read it all. */
   drain(drainMs: number): Promise<void>
   close(drainMs: number): Promise<void>
 }
 
 const MAX_STREAMS = 64
+/** For a peer that does not even read any more. */
+const READ_LIMIT_MS = 1_000
 /** What a peer may send and hold open before it is admitted: a card with its tokens, in a stream or two. */
 const OPEN_MESSAGE_BYTES = 32 * 1024
 const OPEN_STREAMS = 8
 
 interface Inbound {
   responder: Responder
+  /** None for a call of the node to itself. */
+  stream: Stream | undefined
   protocolId: string
   connection: Connection | undefined
 }
@@ -110,6 +116,7 @@ export const createRouter = (deps: RouterDeps): Router => {
 
   const start = (
     duplex: Duplex,
+    stream: Stream | undefined,
     served: Served,
     peer: string,
     connection: Connection | undefined,
@@ -141,13 +148,27 @@ export const createRouter = (deps: RouterDeps): Router => {
         onClose: () => inbound.delete(entry),
       },
     )
-    const entry: Inbound = { responder, protocolId, connection }
+    const entry: Inbound = { responder, stream, protocolId, connection }
     inbound.add(entry)
   }
 
   const closeAll = async (list: Inbound[], drainMs: number): Promise<void> => {
     await Promise.all(list.map(({ responder }) => responder.close(drainMs)))
   }
+
+  /**
+   * Once the other side has closed its half, it has read ours. What it has not read when the connection goes may be lost
+   * with it: a socket that is closed over unread bytes resets the other side's, and takes away what that has not read yet.
+   */
+  const untilClosed = (stream: Stream): Promise<void> =>
+    new Promise((resolve) => {
+      if (stream.status !== 'open' && stream.status !== 'closing') return resolve()
+      const stop = deps.timers.after(READ_LIMIT_MS, resolve)
+      stream.addEventListener('close', () => {
+        stop()
+        resolve()
+      })
+    })
 
   return {
     async add(libp2p, served, options = {}) {
@@ -161,7 +182,8 @@ export const createRouter = (deps: RouterDeps): Router => {
       if (options.own === true) ownProtocols.add(protocolId)
       const open = options.beforeAdmission === true
       const take = (stream: Stream, connection: Connection): void => {
-        const pass = (): void => start(streamDuplex(stream), served, connection.remotePeer.toString(), connection, open)
+        const peer = connection.remotePeer.toString()
+        const pass = (): void => start(streamDuplex(stream), stream, served, peer, connection, open)
         if (open) pass()
         else deps.gate.hold(stream, connection, pass)
       }
@@ -188,19 +210,21 @@ export const createRouter = (deps: RouterDeps): Router => {
         throw new ParleyError('MSG004', `this node does not serve ${protocolId}`, { hint: 'serve() it first' })
       }
       const [near, far] = duplexPair(queueMicrotask)
-      start(far, served, deps.self, undefined, false)
+      start(far, undefined, served, deps.self, undefined, false)
       return near
     },
-    busy: (connection) => [...inbound].some((entry) => entry.connection === connection && entry.responder.active() > 0),
+    busy: (connection) => [...inbound].some((entry) => entry.connection === connection),
     active: () => deps.slots.active(),
     load,
     denied: () => denied,
-    drain(drainMs) {
+    refuse() {
       draining = true
-      return closeAll(
-        [...inbound].filter(({ protocolId }) => !ownProtocols.has(protocolId)),
-        drainMs,
-      )
+    },
+    async drain(drainMs) {
+      draining = true
+      const list = [...inbound].filter(({ protocolId }) => !ownProtocols.has(protocolId))
+      await closeAll(list, drainMs)
+      await Promise.all(list.map(({ stream }) => (stream === undefined ? undefined : untilClosed(stream))))
     },
     close: (drainMs) => closeAll([...inbound], drainMs),
   }

@@ -94,6 +94,9 @@ const GONE_AFTER_FAILURES = 2
 /** A peer that is gone is dialled this often before it is forgotten; who comes back dials us as well. */
 const FORGET_AFTER_FAILURES = 20
 
+/** Said no, and will say so again. Who was only late with its membership is busy. */
+const isRefusal = (error: unknown): boolean => isParleyError(error, 'SEC001') && error.details.reason !== 'timeout'
+
 const peerIn = (address: string): string | undefined => /\/p2p\/([^/]+)$/.exec(address)?.[1]
 
 export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
@@ -157,14 +160,13 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     target.lastError = error
     if (target.failures === STALE_AFTER_FAILURES && target.source !== undefined) names?.refresh(target.source.text)
     // A refusal does not heal by itself: the longest pause.
-    const pause = isParleyError(error, 'SEC001') ? deps.backoffMaxMs : backoffMs(target.failures)
+    const pause = isRefusal(error) ? deps.backoffMaxMs : backoffMs(target.failures)
     target.nextAt = deps.clock.monotonic() + pause
     const what = target.address ?? target.peer
     // A call that dials on demand tells its caller.
     const kept = target.source !== undefined || peers.get(target.peer ?? '') === target
     if (!kept) return
-    if (target.failures === 1 || isParleyError(error, 'SEC001'))
-      deps.log.warn(`cannot join ${what}: ${error.message}`, { error })
+    if (target.failures === 1 || isRefusal(error)) deps.log.warn(`cannot join ${what}: ${error.message}`, { error })
     if (target.address === undefined && target.peer !== undefined && target.failures >= GONE_AFTER_FAILURES) {
       deps.unreachable(target.peer)
       if (target.failures >= FORGET_AFTER_FAILURES) peers.delete(target.peer)
@@ -252,7 +254,7 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
       const errors = joinTargets()
         .filter(({ peer }) => peer !== deps.self)
         .map(({ lastError }) => lastError)
-      if (errors.length === 0 || !errors.every((error) => isParleyError(error, 'SEC001'))) return undefined
+      if (errors.length === 0 || !errors.every(isRefusal)) return undefined
       const [first] = errors
       return first instanceof ParleyError ? first : undefined
     },

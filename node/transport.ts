@@ -11,9 +11,11 @@ import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { webSockets } from '@libp2p/websockets'
 import { createLibp2p, type Libp2p } from 'libp2p'
+import type { Log } from '../protocols/port.ts'
 import type { Gate } from './gate.ts'
 import { boundGossipCache } from './gossip-cache.ts'
 import type { MeshOptions } from './options.ts'
+import { timers } from './platform.ts'
 import { gossipId } from './pubsub.ts'
 import { tunedNoise } from './transport/noise.ts'
 import { tunedYamux } from './transport/yamux.ts'
@@ -24,6 +26,7 @@ export interface TransportDeps {
   gate: Gate
   /** True for a peer that was refused a short time ago. */
   denied(peer: PeerId): boolean
+  log: Log
   /** libp2p's own metrics, where they are wanted. */
   metrics: (() => Metrics) | undefined
 }
@@ -33,6 +36,8 @@ const MAX_GOSSIP_BYTES = 1 << 20
 
 /** Kept for neighbours that missed a message: of three windows, each a second long or this large. */
 const GOSSIP_WINDOW_BYTES = 4 << 20
+
+const FORGET_PERIOD_MS = 30_000
 
 const nothing = (): void => {}
 /** Formatting trace lines that nobody reads costs a quarter of the time of a short stream. */
@@ -68,13 +73,24 @@ const gossipOptions = {
   scoreParams: { IPColocationFactorWeight: 0 },
 }
 
+/**
+ * libp2p remembers every peer that it ever met, some 70 KiB each, and forgets none until it is asked for it hours later.
+ * Addresses come from the directory here, so only who is connected has to be remembered.
+ */
+export const forgetAbsent = async (libp2p: Pick<Libp2p, 'peerStore' | 'peerId' | 'getConnections'>): Promise<void> => {
+  for (const { id } of await libp2p.peerStore.all()) {
+    if (id.equals(libp2p.peerId) || libp2p.getConnections(id).length > 0) continue
+    await libp2p.peerStore.delete(id)
+  }
+}
+
 export type Transport = Libp2p<{ gossip: GossipSub }>
 
 /** Not started: handlers are registered first, so that the first peer finds them all. */
 export const createTransport = async (deps: TransportDeps): Promise<Transport> => {
   const { options, gate } = deps
   const { limits, timings } = options
-  return createLibp2p({
+  const libp2p = await createLibp2p({
     start: false,
     privateKey: deps.privateKey,
     addresses: { listen: options.listen, ...(options.announce === undefined ? {} : { announce: options.announce }) },
@@ -112,4 +128,9 @@ export const createTransport = async (deps: TransportDeps): Promise<Transport> =
     },
     ...(deps.metrics === undefined ? {} : { metrics: deps.metrics }),
   })
+  const stop = timers.every(FORGET_PERIOD_MS, () => {
+    forgetAbsent(libp2p).catch((error: unknown) => deps.log.warn('absent peers could not be forgotten', { error }))
+  })
+  libp2p.addEventListener('stop', stop)
+  return libp2p
 }

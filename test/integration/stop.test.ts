@@ -163,6 +163,25 @@ describe('stop and start', { timeout: 90_000 }, () => {
     assert.deepEqual(failures.slice(0, 3), [], `${failures.length} of ${calls} calls failed`)
   })
 
+  it('leaves nobody behind who still lists it, though they were busy while it said goodbye', async () => {
+    const seed = await startMesh({ ...common, name: 'busy-seed', mesh: 'goodbyes' })
+    const options = { ...common, mesh: 'goodbyes', join: seed.mesh.self.addresses }
+    const leavers = await Promise.all(['one', 'two', 'three', 'four'].map((name) => startPeer({ ...options, name })))
+    await untilKnown(seed.mesh, ...leavers.map(({ id }) => id))
+    const gone: string[] = []
+    seed.mesh.directory.onChange((change) => {
+      if (change.type === 'left') gone.push(change.reason)
+    })
+    const stops = leavers.map((peer) => untilItEnds(peer, peer.ask('stop', undefined)))
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    const until = performance.now() + 300
+    while (performance.now() < until);
+    await Promise.all(stops)
+    assert.deepEqual(gone, ['left', 'left', 'left', 'left'])
+    assert.equal(seed.mesh.directory.agents().length, 1)
+    await seed.mesh.stop()
+  })
+
   it('is not ready while something holds it, and says what', async () => {
     const own = await startMesh({ name: 'warming-up', debug: 0 })
     const ready = async () => {

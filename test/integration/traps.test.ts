@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
 import { noise } from '@chainsafe/libp2p-noise'
+import { identify } from '@libp2p/identify'
 import type { Connection, Stream } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
@@ -15,6 +16,7 @@ import { makeSecret } from '../../node/index.ts'
 import { createLinks } from '../../node/links.ts'
 import { clock, random, timers } from '../../node/platform.ts'
 import { streamDuplex } from '../../node/stream-duplex.ts'
+import { forgetAbsent } from '../../node/transport.ts'
 import { isParleyError } from '../../protocols/errors.ts'
 import { frame, KIND } from '../../protocols/wire/frame.ts'
 import { linkCounts } from '../../protocols/wire/link.ts'
@@ -35,6 +37,7 @@ const bare = async (listen: string[]): Promise<Libp2p> => {
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     connectionGater: { denyDialMultiaddr: () => false },
+    services: { identify: identify() },
   })
   nodes.push(node)
   return node
@@ -58,6 +61,20 @@ const streamPair = async (): Promise<{ sender: Stream; receiver: Stream }> => {
 }
 
 describe('traps of libp2p', { timeout: 60_000 }, () => {
+  it('remembers every peer that it ever met: those that are not connected are taken out', async () => {
+    const { far, connection } = await connected()
+    const known = async (): Promise<string[]> => (await far.peerStore.all()).map(({ id }) => id.toString())
+    const guest = await bare([])
+    await guest.dial(far.getMultiaddrs())
+    await until('both are known', async () => (await known()).length === 2)
+    await guest.stop()
+    await until('one is gone', () => far.getConnections().length === 1)
+    assert.equal((await known()).length, 2, 'libp2p forgets by itself now: forgetAbsent() can go')
+    await forgetAbsent(far)
+    assert.equal((await known()).length, 1)
+    assert.equal(connection.status, 'open')
+  })
+
   after(async () => {
     await Promise.all(nodes.map((node) => node.stop()))
     await stopMeshes()
