@@ -18,6 +18,7 @@ import type { MessageStream, SecuredConnection } from '@libp2p/interface'
 import { isUint8ArrayList, Uint8ArrayList } from 'uint8arraylist'
 import { noiseCrypto } from './noise-crypto.ts'
 import { type Bytes, recordReader, recordWriter } from './records.ts'
+import { youngBuffers } from './young-buffers.ts'
 
 /** The release whose members are overridden here; the unit test fails when another one is installed. */
 export const NOISE_REVIEWED = '17.0.3'
@@ -74,6 +75,7 @@ const tuned = <Secured extends SecuredConnection>(secured: Secured, raw: Message
   records.decoder = { decode: cut }
   const { handshake } = records
   records.decrypt = (record) => {
+    youngBuffers.passed(record.byteLength)
     // Where a small record is one run of bytes, it is opened in its place.
     const dst =
       record instanceof Uint8Array ? record.subarray(0, Math.max(0, record.byteLength - TAG_BYTES)) : undefined
@@ -93,6 +95,7 @@ const tuned = <Secured extends SecuredConnection>(secured: Secured, raw: Message
     for (let at = 0; at < plaintext.byteLength; at += TEXT_BYTES) {
       const text = plaintext.sublist(at, Math.min(plaintext.byteLength, at + TEXT_BYTES))
       write(records.encrypt(text))
+      youngBuffers.passed(text.byteLength)
     }
   }
   const flushTurn = (): void => {

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { describe, it } from 'node:test'
+import { promisify } from 'node:util'
+import { createYoungBuffers } from '../../../node/transport/young-buffers.ts'
+
+const MIB = 1 << 20
+const execute = promisify(execFile)
+
+describe('young buffers', () => {
+  const watch = (costMs: number) => {
+    const state = { nowMs: 0, collections: 0 }
+    const buffers = createYoungBuffers(
+      () => state.nowMs,
+      () => (options) => {
+        assert.deepEqual(options, { type: 'minor' })
+        state.collections += 1
+        state.nowMs += costMs
+      },
+    )
+    return { state, buffers }
+  }
+
+  it('are collected once for each 8 MiB', () => {
+    const { state, buffers } = watch(1)
+    buffers.passed(8 * MIB - 1)
+    assert.equal(state.collections, 0)
+    buffers.passed(1)
+    assert.equal(state.collections, 1)
+    state.nowMs += 1_000
+    for (let at = 0; at < 16; at += 1) buffers.passed(MIB / 2)
+    assert.equal(state.collections, 2)
+  })
+
+  it('take at most a sixth of the time, whatever a collection costs', () => {
+    const { state, buffers } = watch(20)
+    let spentMs = 0
+    while (state.nowMs < 10_000) {
+      const before = state.collections
+      buffers.passed(MIB)
+      spentMs += (state.collections - before) * 20
+      state.nowMs += 1
+    }
+    assert.ok(spentMs > 1_000 && spentMs <= 10_000 / 6 + 20, `${spentMs} ms`)
+  })
+
+  it('are left to the engine where it has no such collection', () => {
+    let asked = 0
+    const buffers = createYoungBuffers(
+      () => 0,
+      () => {
+        asked += 1
+        return undefined
+      },
+    )
+    for (let at = 0; at < 100; at += 1) buffers.passed(8 * MIB)
+    assert.equal(asked, 1)
+  })
+
+  it('are collected by the engine itself, and the program gets no gc() by it', async () => {
+    const module = new URL('../../../node/transport/young-buffers.ts', import.meta.url)
+    const program = `
+      import { constants, PerformanceObserver } from 'node:perf_hooks'
+      import { runInNewContext } from 'node:vm'
+      import { youngBuffers } from ${JSON.stringify(module.href)}
+      let minor = 0
+      const observer = new PerformanceObserver((list) => {
+        for (const { detail } of list.getEntries()) if (detail.kind === constants.NODE_PERFORMANCE_GC_MINOR) minor += 1
+      })
+      observer.observe({ entryTypes: ['gc'] })
+      youngBuffers.passed(8 << 20)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      console.log(JSON.stringify([minor, typeof globalThis.gc, runInNewContext('typeof gc')]))
+    `
+    const { stdout } = await execute(process.execPath, ['--input-type=module', '-e', program])
+    assert.deepEqual(JSON.parse(stdout), [1, 'undefined', 'undefined'])
+  })
+})
