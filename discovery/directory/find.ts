@@ -3,8 +3,7 @@ import { ParleyError } from '../../protocols/errors.ts'
 import type { Agent } from '../directory-state.ts'
 
 /** An agent that came back with a new identity has its old record beside the new one for a while. */
-const rank = ({ self, connected, state }: Agent): number =>
-  (state === 'suspect' ? 0 : 2) + (self || connected ? 1 : 0)
+const rank = ({ self, connected, state }: Agent): number => (state === 'suspect' ? 0 : 2) + (self || connected ? 1 : 0)
 
 /**
  * @returns undefined when nobody has this peer id or name
