@@ -23,13 +23,16 @@ describe('young buffers', () => {
 
   it('are collected once for each 8 MiB', () => {
     const { state, buffers } = watch(1)
-    buffers.passed(8 * MIB - 1)
+    buffers.passed(8 * MIB - 64 * 1024)
     assert.equal(state.collections, 0)
-    buffers.passed(1)
+    buffers.passed(64 * 1024)
     assert.equal(state.collections, 1)
     state.nowMs += 1_000
     for (let at = 0; at < 16; at += 1) buffers.passed(MIB / 2)
     assert.equal(state.collections, 2)
+    state.nowMs += 1_000
+    for (let at = 0; at < 1024; at += 1) buffers.passed(32 * 1024 - 1)
+    assert.equal(state.collections, 2, 'small pieces are left to the engine')
   })
 
   it('take at most a sixth of the time, whatever a collection costs', () => {
