@@ -8,7 +8,7 @@ import type { Connection, Stream } from '@libp2p/interface'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { BULK_ITEM_BYTES, type System } from '../system.ts'
 import { echoEnds } from './libp2p-echo.ts'
-import { plainNode } from './plain-libp2p.ts'
+import { keepFilled, plainNode } from './plain-libp2p.ts'
 
 const BULK = '/bench/bulk/1'
 /** More than this is never left unsent; libp2p itself would buffer without end. */
@@ -16,23 +16,9 @@ const UNSENT_BYTES = 256 * 1024
 
 const flood = (stream: Stream): void => {
   const item = new Uint8Array(BULK_ITEM_BYTES).fill(1)
-  let planned = false
-  const pump = (): void => {
-    planned = false
+  keepFilled(stream, () => {
     while (stream.status === 'open' && stream.writeBufferLength < UNSENT_BYTES) stream.send(item)
-  }
-  // Never within the event, and not in its microtasks either. `idle` is dispatched while the stream is still sending:
-  // what is sent right then is only queued, and nothing wakes the stream again. On `drain` the streams of a connection
-  // get their turn in the order of opening: one that refills at once fills the connection again before a later stream
-  // has its turn, and calls beside it never end.
-  const plan = (): void => {
-    if (planned) return
-    planned = true
-    setImmediate(pump)
-  }
-  stream.addEventListener('drain', plan)
-  stream.addEventListener('idle', plan)
-  pump()
+  })
 }
 
 const consume = async (connection: Connection, onBytes: (bytes: number) => void): Promise<never> => {

@@ -7,34 +7,22 @@ import { identify } from '@libp2p/identify'
 import type { Stream } from '@libp2p/interface'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import type { System } from '../system.ts'
-import { addressOf, parseAddress, plainNode } from './plain-libp2p.ts'
+import { addressOf, keepFilled, parseAddress, plainNode } from './plain-libp2p.ts'
 
 const PROTOCOL = '/bench/stream/1'
 /** Beyond this it waits: libp2p itself would buffer without end. */
 const UNSENT_BYTES = 1024 * 1024
 
 const pour = (stream: Stream, chunks: Iterator<Uint8Array>): void => {
-  let planned = false
   let over = false
-  const pump = (): void => {
-    planned = false
+  keepFilled(stream, () => {
     while (!over && stream.status === 'open' && stream.writeBufferLength < UNSENT_BYTES) {
       const next = chunks.next()
       over = next.done === true
       if (next.done === true) stream.close().catch((error: Error) => stream.abort(error))
       else stream.send(next.value)
     }
-  }
-  // `idle` is dispatched while the stream is still sending: what is sent right then is only queued, and nothing wakes
-  // the stream again.
-  const plan = (): void => {
-    if (planned) return
-    planned = true
-    setImmediate(pump)
-  }
-  stream.addEventListener('drain', plan)
-  stream.addEventListener('idle', plan)
-  pump()
+  })
 }
 
 export const system: System = {

@@ -1,6 +1,6 @@
 /** A plain libp2p node for the two plain systems: TCP, Noise and yamux, loopback only, nothing of Parley. */
 import { noise } from '@chainsafe/libp2p-noise'
-import type { Libp2p, ServiceMap } from '@libp2p/interface'
+import type { Libp2p, ServiceMap, Stream } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
@@ -29,3 +29,27 @@ export const addressOf = (node: Pick<Libp2p, 'getMultiaddrs'>): string => {
 }
 
 export const parseAddress = multiaddr
+
+/**
+ * Calls `fill` now and whenever the stream may have room.
+ *
+ * Never within the event, and not in its microtasks either. `idle` is dispatched while the stream is still sending: what
+ * is sent right then is only queued, and nothing wakes the stream again. On `drain` the streams of a connection get their
+ * turn in the order of opening: one that refills at once fills the connection again before a later stream has its turn,
+ * and calls beside it never end.
+ */
+export const keepFilled = (stream: Stream, fill: () => void): void => {
+  let planned = false
+  const run = (): void => {
+    planned = false
+    fill()
+  }
+  const plan = (): void => {
+    if (planned) return
+    planned = true
+    setImmediate(run)
+  }
+  stream.addEventListener('drain', plan)
+  stream.addEventListener('idle', plan)
+  fill()
+}
