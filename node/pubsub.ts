@@ -11,8 +11,8 @@
  */
 import { hash } from 'node:crypto'
 import { type GossipSub, type Message, TopicValidatorResult } from '@chainsafe/libp2p-gossipsub'
-import type { Connection, Stream } from '@libp2p/interface'
-import type { Gossip, Log, Stop, Timers } from '../protocols/port.ts'
+import type { Connection, PeerId, Stream } from '@libp2p/interface'
+import type { Acceptance, Gossip, Log, Stop, Timers } from '../protocols/port.ts'
 
 export interface PubsubDeps {
   gossip: GossipSub
@@ -149,21 +149,22 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
       const full = prefix + topic
       // Verification ends in any order; the next message is handed on only after the one before it.
       let before: Promise<unknown> = Promise.resolve()
-      const validate = async (_peer: unknown, message: Message): Promise<TopicValidatorResult> => {
+      const validate = async (peer: PeerId, message: Message): Promise<TopicValidatorResult> => {
         const turn = before
-        const verified = accept(message.data).catch((error: unknown) => {
+        const verified = accept(message.data, peer.toString()).catch((error: unknown): Acceptance => {
           deps.log.error('a gossip message could not be checked', { topic, error })
-          return false
+          return 'refuse'
         })
         before = verified.then(() => turn)
-        const accepted = await verified
+        const acceptance = await verified
         await turn
-        if (!accepted) {
+        if (acceptance === 'refuse') {
           counts.rejected += 1
           return TopicValidatorResult.Reject
         }
         deliver(message.data)
-        return TopicValidatorResult.Accept
+        // What is ignored is not forwarded, and counts against nobody.
+        return acceptance === 'forward' ? TopicValidatorResult.Accept : TopicValidatorResult.Ignore
       }
       gossip.topicValidators.set(full, validate)
       gossip.subscribe(full)

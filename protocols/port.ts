@@ -72,6 +72,12 @@ export interface Member {
   readonly name: string
 }
 
+/**
+ * What becomes of a gossiped message: `forward` hands it on here and to neighbours, `keep` hands it on here alone,
+ * `refuse` drops it and counts against the neighbour that sent it.
+ */
+export type Acceptance = 'forward' | 'keep' | 'refuse'
+
 export interface Gossip {
   /**
    * Sends bytes to all that subscribed to `topic`, over gossipsub. Signing is the caller's business.
@@ -79,9 +85,14 @@ export interface Gossip {
    */
   publish(topic: string, bytes: Uint8Array): Promise<number>
   /**
-   * Hears `topic`. `accept` runs before anything is forwarded: false drops the message and counts against its sender.
+   * Hears `topic`. `accept` runs before anything is forwarded; `from` is the neighbour that sent the bytes, proven by
+   * Noise, who need not be their author.
    */
-  subscribe(topic: string, accept: (bytes: Uint8Array) => Promise<boolean>, deliver: (bytes: Uint8Array) => void): Stop
+  subscribe(
+    topic: string,
+    accept: (bytes: Uint8Array, from: string) => Promise<Acceptance>,
+    deliver: (bytes: Uint8Array) => void,
+  ): Stop
   /** Neighbours known to be subscribed to `topic`. */
   subscribers(topic: string): string[]
   /** Topics that neighbours are subscribed to, without this mesh's prefix. */

@@ -2,7 +2,7 @@
  * The way in for every record of another node: size, form, mesh, news, signature, table. In this order, so that the
  * costly check is made for news only. No state of its own; what is refused is counted.
  */
-import type { Port } from '../../protocols/port.ts'
+import type { Acceptance, Port } from '../../protocols/port.ts'
 import type { Change, DirectoryState, Outcome } from '../directory-state.ts'
 import {
   type AgentRecord,
@@ -33,6 +33,8 @@ const detached = ({ bytes, signature }: SignedRecord): SignedRecord => ({
   signature: signature.slice(),
 })
 
+const isOld = (receipt: Receipt): boolean => receipt === 'stale' || receipt === 'duplicate'
+
 /** Shown to be untrue by the record itself, whatever this node happens to know. */
 const isForged = (receipt: Receipt): boolean =>
   receipt === 'too_big' || receipt === 'malformed' || receipt === 'other_mesh' || receipt === 'bad_signature'
@@ -56,9 +58,8 @@ export const createReceiver = ({ port, state, counts, emit, onClaim }: Receiving
     const { record, refused } = readRecord(item, port.self.mesh)
     if (refused !== undefined) return refuse(refused)
     const outcome = state.judge(record, item, item.ageMs)
-    const isOld = outcome === 'stale' || outcome === 'duplicate'
-    // What is gossiped goes on to others, so it is checked even where it is no news here.
-    if (isOld && (via !== 'gossip' || state.holds(record.peerId, item))) return outcome
+    // No news is neither checked nor handed on: who needs it has it from elsewhere, or gets it by comparing digests.
+    if (isOld(outcome)) return outcome
     if (!(await verifyRecord(port, record, item))) return refuse('bad_signature')
     // The table may have changed while the signature was checked; `apply` judges again.
     return settle(record, item, item.ageMs, via)
@@ -71,8 +72,10 @@ export const createReceiver = ({ port, state, counts, emit, onClaim }: Receiving
       for (const item of items) if ((await receive(item, via)) === 'accepted') accepted += 1
       return accepted
     },
-    /** @returns whether neighbours should get it too */
-    receiveGossip: async (packed: Uint8Array): Promise<boolean> =>
-      !isForged(await receive({ ...unpackRecord(packed), ageMs: 0 }, 'gossip')),
+    receiveGossip: async (packed: Uint8Array): Promise<Acceptance> => {
+      const receipt = await receive({ ...unpackRecord(packed), ageMs: 0 }, 'gossip')
+      if (isForged(receipt)) return 'refuse'
+      return isOld(receipt) ? 'keep' : 'forward'
+    },
   }
 }

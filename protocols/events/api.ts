@@ -95,6 +95,7 @@ export type EventsPort = Pick<
   | 'log'
   | 'metrics'
   | 'gossip'
+  | 'hash'
   | 'sign'
   | 'verify'
   | 'members'

@@ -10,6 +10,7 @@ import { fromString } from 'uint8arrays/from-string'
 import type { Priority } from '../wire/envelope.ts'
 import { WIRE_PRIORITIES } from '../wire/frame.ts'
 import { DELIMITED, FIELD_ROOM, varintSize, Writer } from '../wire/protobuf.ts'
+import { CIRCLE_BYTES } from './circle.ts'
 
 export const MAX_BATCH_EVENTS = 1000
 /** gossipsub loses larger messages without an error (they go nowhere from about 4 MiB on). */
@@ -38,6 +39,8 @@ export interface Header {
   first: number
   sentAt: number
   waitedMs: number
+  /** Whom the batch reaches directly (circle.ts). */
+  circle?: Uint8Array | undefined
 }
 
 const encoder = new TextEncoder()
@@ -119,11 +122,12 @@ const encodeHeader = (header: Header): Uint8Array => {
   writer.varintField(4, header.first)
   writer.varintField(5, header.sentAt)
   writer.varintField(6, header.waitedMs)
+  if (header.circle !== undefined) writer.bytesField(8, header.circle)
   return writer.bytes.subarray(0, writer.at)
 }
 
-/** Four numbers of the header, and tags and lengths around its texts. */
-const NUMBERS_ROOM = 4 * FIELD_ROOM + 2 * FIELD_ROOM
+/** Four numbers of the header, its circle, and tags and lengths around its texts. */
+const NUMBERS_ROOM = 4 * FIELD_ROOM + (CIRCLE_BYTES + FIELD_ROOM) + 2 * FIELD_ROOM
 const SIGNATURE_ROOM = 64 + FIELD_ROOM
 
 /**

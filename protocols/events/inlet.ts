@@ -6,7 +6,7 @@
  * inlets. Between accept and deliver a batch is kept under the identity of its bytes, so that it is opened once.
  */
 import { isParleyError } from '../errors.ts'
-import type { Port } from '../port.ts'
+import type { Acceptance, Port } from '../port.ts'
 import { eventReader, type OpenBatch, openBatch, signedBytes, type WireEvent } from './read-batch.ts'
 import type { Range, Seen } from './seen.ts'
 
@@ -24,6 +24,8 @@ export interface InletHooks {
   missed(publisher: string, epoch: number, missed: Range): void
   /** False when nobody listens: the events are then not even read. */
   wanted(): boolean
+  /** The batch came from its publisher, and everyone whom this node could send it to has it from there too. */
+  complete(batch: OpenBatch): boolean
   event(batch: OpenBatch, index: number, event: WireEvent, arrivedAt: number): void
   /** An event inside a verified batch could not be read. */
   malformed(): void
@@ -31,7 +33,8 @@ export interface InletHooks {
 }
 
 export interface Inlet {
-  accept(bytes: Uint8Array): Promise<boolean>
+  /** @param from the neighbour that it came from; undefined where that proves nothing */
+  accept(bytes: Uint8Array, from: string | undefined): Promise<Acceptance>
   deliver(bytes: Uint8Array): void
 }
 
@@ -65,31 +68,39 @@ export const createInlet = (
   const accepted = new WeakMap<Uint8Array, Accepted>()
   let order: Promise<unknown> = Promise.resolve()
 
-  const refuse = (reason: Refusal): false => {
+  const refuse = (reason: Refusal): 'refuse' => {
     hooks.refused(reason)
-    return false
+    return 'refuse'
   }
 
-  const admit = (bytes: Uint8Array, batch: OpenBatch, arrivedAt: number): boolean => {
+  const admit = (bytes: Uint8Array, batch: OpenBatch, arrivedAt: number, then: Acceptance): Acceptance => {
     if (batch.publisher === port.self.id) {
       accepted.set(bytes, { own: true, batch, missed: undefined, arrivedAt })
-      return true
+      return then
     }
     const verdict = seen.admit(batch.publisher, word, batch.epoch, batch.first, batch.spans.length / 2)
     if (verdict.kind === 'duplicate' || verdict.kind === 'stale') return refuse(verdict.kind)
     const missed = verdict.kind === 'fresh' ? verdict.missed : undefined
     accepted.set(bytes, { own: false, batch, missed, arrivedAt })
-    return true
+    return then
   }
 
-  const check = async (bytes: Uint8Array, batch: OpenBatch, before: Promise<unknown>): Promise<boolean> => {
+  /** Who hands a batch on answers for its signature; from the publisher's own hand it proves nothing that Noise has not. */
+  const check = async (
+    bytes: Uint8Array,
+    batch: OpenBatch,
+    from: string | undefined,
+    before: Promise<unknown>,
+  ): Promise<Acceptance> => {
     const arrivedAt = port.clock.monotonic()
+    const last = from === batch.publisher && hooks.complete(batch)
     // Started now, looked at in its turn.
-    const verifying = port.verify(batch.publisher, signedBytes(prefix, batch), batch.signature).catch(() => false)
+    const verifying =
+      last || port.verify(batch.publisher, signedBytes(prefix, batch), batch.signature).catch(() => false)
     await before
     const genuine = await verifying
     checking.bytes -= bytes.length
-    return genuine ? admit(bytes, batch, arrivedAt) : refuse('signature')
+    return genuine ? admit(bytes, batch, arrivedAt, last ? 'keep' : 'forward') : refuse('signature')
   }
 
   const read = (batch: OpenBatch, arrivedAt: number): void => {
@@ -109,13 +120,13 @@ export const createInlet = (
   }
 
   return {
-    accept(bytes) {
+    accept(bytes, from) {
       const batch = open(bytes)
       if (batch === undefined) return Promise.resolve(refuse('malformed'))
       if (batch.word !== word) return Promise.resolve(refuse('foreign'))
       if (checking.bytes + bytes.length > limits.maxUnverifiedBytes) return Promise.resolve(refuse('overloaded'))
       checking.bytes += bytes.length
-      const result = check(bytes, batch, order)
+      const result = check(bytes, batch, from, order)
       order = result
       return result
     },

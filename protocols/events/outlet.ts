@@ -27,6 +27,8 @@ export type OutletPort = Pick<Port, 'self' | 'clock' | 'timers' | 'gossip' | 'si
 export interface OutletHooks {
   /** Resolves when the batch may go, whose first event came at `openedAt` (monotonic). */
   ready(openedAt: number): Promise<void>
+  /** Whom the next batch reaches directly, where that is sure. */
+  circle(): Uint8Array | undefined
   sent(events: number, recipients: number): void
   failed(events: number, error: unknown): void
 }
@@ -100,8 +102,10 @@ export const createOutlet = (
 
   const sign = async (batch: Batch, draft: Draft): Promise<Uint8Array> => {
     const waitedMs = Math.max(0, Math.round(port.clock.monotonic() - batch.openedAt))
-    const header = { publisher: port.self.id, word, epoch: port.self.incarnation, first: batch.first, waitedMs }
-    return draft.seal(await port.sign(draft.toSign({ ...header, sentAt: port.clock.now() })))
+    const { id: publisher, incarnation: epoch } = port.self
+    const sentAt = port.clock.now()
+    const header = { publisher, word, epoch, first: batch.first, sentAt, waitedMs, circle: hooks.circle() }
+    return draft.seal(await port.sign(draft.toSign(header)))
   }
 
   const fail = (batch: Batch, error: unknown): void => {

@@ -9,6 +9,7 @@ import { MAX_HEADER_BYTES, MAX_HEADERS } from '../wire/envelope.ts'
 import { WIRE_PRIORITIES } from '../wire/frame.ts'
 import { DELIMITED, malformed, Reader, VARINT } from '../wire/protobuf.ts'
 import { EVENTS_TAG, type Header, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, type Marks } from './batch.ts'
+import { CIRCLE_BYTES } from './circle.ts'
 import { MAX_TOPIC_LENGTH } from './topic.ts'
 
 const SIGNATURE_BYTES = 64
@@ -60,7 +61,16 @@ const delimitedTag = (field: number): number => (field << 3) | DELIMITED
 const varintTag = (field: number): number => (field << 3) | VARINT
 
 const readBody = (body: Uint8Array): Header & { spans: number[] } => {
-  const batch = { publisher: '', word: '', epoch: 0, first: 0, sentAt: 0, waitedMs: 0, spans: [] as number[] }
+  const batch: Header & { spans: number[] } = {
+    publisher: '',
+    word: '',
+    epoch: 0,
+    first: 0,
+    sentAt: 0,
+    waitedMs: 0,
+    circle: undefined,
+    spans: [],
+  }
   const reader = new Reader(body)
   while (reader.more()) {
     const tag = reader.varint()
@@ -71,6 +81,7 @@ const readBody = (body: Uint8Array): Header & { spans: number[] } => {
     else if (tag === varintTag(4)) batch.first = reader.varint()
     else if (tag === varintTag(5)) batch.sentAt = reader.varint()
     else if (tag === varintTag(6)) batch.waitedMs = reader.varint()
+    else if (tag === delimitedTag(8)) batch.circle = reader.delimited()
     else reader.skip(tag & 7)
   }
   return batch
@@ -93,6 +104,7 @@ export const openBatch = (bytes: Uint8Array): OpenBatch => {
   }
   if (body === undefined || signature?.length !== SIGNATURE_BYTES) throw malformed('a batch without body or signature')
   const batch = readBody(body)
+  if (batch.circle !== undefined && batch.circle.length !== CIRCLE_BYTES) throw malformed('a circle of another size')
   if (batch.publisher === '' || batch.word === '' || batch.first < 1) throw malformed('a batch without its header')
   if (batch.spans.length === 0) throw malformed('a batch without events')
   if (!Number.isSafeInteger(batch.first + batch.spans.length)) throw malformed('a sequence number above 2^53')

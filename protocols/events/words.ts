@@ -8,6 +8,7 @@
 import { ParleyError } from '../errors.ts'
 import type { Port, Stop } from '../port.ts'
 import { signingPrefix } from './batch.ts'
+import { createCircle } from './circle.ts'
 import type { Counters } from './counters.ts'
 import { type Dispatch, eventId } from './dispatch.ts'
 import { createInlet } from './inlet.ts'
@@ -19,7 +20,7 @@ import { isFirstWord } from './topic.ts'
 
 const GOSSIP_PREFIX = 'events/'
 
-export type WordsPort = ReachPort & Pick<Port, 'self' | 'clock' | 'sign' | 'verify' | 'metrics'>
+export type WordsPort = ReachPort & Pick<Port, 'self' | 'clock' | 'hash' | 'sign' | 'verify' | 'metrics'>
 
 export interface Outgoing {
   readonly outlet: Outlet
@@ -66,6 +67,7 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
   const prefix = signingPrefix(port.self.mesh)
   const budget: Budget = { queuedBytes: 0 }
   const checking = { bytes: 0 }
+  const circle = createCircle(port)
   let stopped = false
 
   const neighbourWords = (): Set<string> => {
@@ -84,6 +86,7 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
       event: dispatch.remote,
       malformed: () => counters.dropped('malformed'),
       batch: (events) => counters.received(name, events),
+      complete: ({ publisher, circle: named }) => named !== undefined && circle.isComplete(topic, publisher, named),
     })
     return port.gossip.subscribe(topic, inlet.accept, inlet.deliver)
   }
@@ -146,6 +149,7 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
         const restMs = openedAt + settings.syncMs - port.clock.monotonic()
         return restMs <= 0 ? Promise.resolve() : reach.settled(word.audience, restMs)
       },
+      circle: () => circle.ofPublisher(word.audience.topic, word.audience.confirmed),
       sent: (events, recipients) => counters.sent(word.name, events, recipients),
       failed(events, error) {
         counters.rejected('failed', events)

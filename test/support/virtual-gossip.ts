@@ -5,7 +5,7 @@
  * State per node: subscriptions and the digests of messages seen (at most MAX_SEEN, the oldest go first).
  */
 import { createHash } from 'node:crypto'
-import type { Gossip } from '../../protocols/port.ts'
+import type { Acceptance, Gossip } from '../../protocols/port.ts'
 
 const MAX_SEEN = 10_000
 
@@ -17,7 +17,7 @@ export interface GossipNode {
 }
 
 interface Subscription {
-  accept: (bytes: Uint8Array) => Promise<boolean>
+  accept: (bytes: Uint8Array, from: string) => Promise<Acceptance>
   deliver: (bytes: Uint8Array) => void
 }
 
@@ -57,14 +57,17 @@ export const createVirtualGossip = (lost: () => boolean) => {
   const arrive = async (id: string, topic: string, bytes: Uint8Array, from: string): Promise<void> => {
     const ear = ears.get(id)
     if (ear === undefined || !isNew(ear, topic, bytes)) return
+    let passOn = true
     for (const { accept, deliver } of [...(ear.topics.get(topic) ?? [])]) {
-      if (!(await accept(bytes))) {
+      const acceptance = await accept(bytes, from)
+      if (acceptance === 'refuse') {
         ear.refused += 1
         return
       }
+      if (acceptance === 'keep') passOn = false
       deliver(bytes)
     }
-    forward(ear, topic, bytes, from)
+    if (passOn) forward(ear, topic, bytes, from)
   }
 
   /** Sends a node's subscriptions to a neighbour. */
