@@ -16,7 +16,8 @@ import type { DirectoryCounts } from './counts.ts'
 import type { Travelling } from './digest.ts'
 
 export type Via = 'sync' | 'push' | 'gossip'
-export type Receipt = Outcome | Unreadable | 'bad_signature'
+/** `held`: the very bytes that the table holds, which were checked when they came. */
+export type Receipt = Outcome | Unreadable | 'bad_signature' | 'held'
 
 interface Receiving {
   readonly port: Pick<Port, 'self' | 'clock' | 'verify'>
@@ -32,8 +33,6 @@ const detached = ({ bytes, signature }: SignedRecord): SignedRecord => ({
   bytes: bytes.slice(),
   signature: signature.slice(),
 })
-
-const isOld = (receipt: Receipt): boolean => receipt === 'stale' || receipt === 'duplicate'
 
 /** Shown to be untrue by the record itself, whatever this node happens to know. */
 const isForged = (receipt: Receipt): boolean =>
@@ -58,8 +57,8 @@ export const createReceiver = ({ port, state, counts, emit, onClaim }: Receiving
     const { record, refused } = readRecord(item, port.self.mesh)
     if (refused !== undefined) return refuse(refused)
     const outcome = state.judge(record, item, item.ageMs)
-    // No news is neither checked nor handed on: who needs it has it from elsewhere, or gets it by comparing digests.
-    if (isOld(outcome)) return outcome
+    if (outcome === 'duplicate' && state.holds(record.peerId, item)) return 'held'
+    if (outcome === 'stale' || outcome === 'duplicate') return outcome
     if (!(await verifyRecord(port, record, item))) return refuse('bad_signature')
     // The table may have changed while the signature was checked; `apply` judges again.
     return settle(record, item, item.ageMs, via)
@@ -75,7 +74,9 @@ export const createReceiver = ({ port, state, counts, emit, onClaim }: Receiving
     receiveGossip: async (packed: Uint8Array): Promise<Acceptance> => {
       const receipt = await receive({ ...unpackRecord(packed), ageMs: 0 }, 'gossip')
       if (isForged(receipt)) return 'refuse'
-      return isOld(receipt) ? 'keep' : 'forward'
+      // What is old here was not checked, and is old elsewhere too. What is held may have come by a way that the
+      // neighbours' neighbours do not have.
+      return receipt === 'stale' || receipt === 'duplicate' ? 'keep' : 'forward'
     },
   }
 }

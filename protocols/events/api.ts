@@ -96,6 +96,7 @@ export type EventsPort = Pick<
   | 'metrics'
   | 'gossip'
   | 'hash'
+  | 'random'
   | 'sign'
   | 'verify'
   | 'members'

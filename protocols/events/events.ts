@@ -4,10 +4,11 @@
  * Promises: each event reaches a listener at most once, and those of one publisher under one first word in order, but
  * for one that was reported missed and came late. A publish after a subscribe() that resolved is not lost without a word:
  * both sides make sure that they know of each other first (reach.ts), and the receipt says to how many peers the event
- * went. Delivery is best effort: a gap in the numbers is reported through `onMissed`, nothing is repaired here.
+ * went. Delivery is best effort: a gap in the numbers is reported through `onMissed`, and what a neighbour still holds of
+ * it comes late (repair.ts).
  *
  * The way out: check, serialize, gather (outlet.ts), sign, gossip. The way in: gossip, signature, replay (inlet.ts),
- * read, schema, queue, listener (dispatch.ts). Wire: batch.proto; protocol `/parley/events/1`.
+ * read, schema, queue, listener (dispatch.ts). Wire: batch.proto; protocol.ts.
  * State: soft, dropped at stop.
  */
 import { ParleyError } from '../errors.ts'

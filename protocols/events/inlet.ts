@@ -20,6 +20,8 @@ export interface Checking {
 
 export interface InletHooks {
   refused(reason: Refusal): void
+  /** A batch was let in that this node did not publish. */
+  heard(batch: OpenBatch, bytes: Uint8Array): void
   /** A verified batch was let in after the events in `missed` did not come. */
   missed(publisher: string, epoch: number, missed: Range): void
   /** False when nobody listens: the events are then not even read. */
@@ -36,6 +38,8 @@ export interface Inlet {
   /** @param from the neighbour that it came from; undefined where that proves nothing */
   accept(bytes: Uint8Array, from: string | undefined): Promise<Acceptance>
   deliver(bytes: Uint8Array): void
+  /** Accepts and delivers a batch that a neighbour held for `ageMs`. @returns undefined for what is no batch of this word */
+  take(bytes: Uint8Array, ageMs: number): Promise<{ range: Range; isNew: boolean } | undefined>
 }
 
 interface Accepted {
@@ -46,6 +50,8 @@ interface Accepted {
   /** Monotonic: time spent waiting after this counts against the events' ttl. */
   readonly arrivedAt: number
 }
+
+const rangeOf = ({ first, spans }: OpenBatch): Range => ({ from: first, to: first + spans.length / 2 - 1 })
 
 const open = (bytes: Uint8Array): OpenBatch | undefined => {
   try {
@@ -82,6 +88,7 @@ export const createInlet = (
     if (verdict.kind === 'duplicate' || verdict.kind === 'stale') return refuse(verdict.kind)
     const missed = verdict.kind === 'fresh' ? verdict.missed : undefined
     accepted.set(bytes, { own: false, batch, missed, arrivedAt })
+    hooks.heard(batch, bytes)
     return then
   }
 
@@ -90,9 +97,9 @@ export const createInlet = (
     bytes: Uint8Array,
     batch: OpenBatch,
     from: string | undefined,
+    arrivedAt: number,
     before: Promise<unknown>,
   ): Promise<Acceptance> => {
-    const arrivedAt = port.clock.monotonic()
     const last = from === batch.publisher && hooks.complete(batch)
     // Started now, looked at in its turn.
     const verifying =
@@ -119,26 +126,43 @@ export const createInlet = (
     }
   }
 
+  const enqueue = (
+    bytes: Uint8Array,
+    batch: OpenBatch | undefined,
+    from: string | undefined,
+    arrivedAt: number,
+  ): Promise<Acceptance> => {
+    if (batch === undefined) return Promise.resolve(refuse('malformed'))
+    if (batch.word !== word) return Promise.resolve(refuse('foreign'))
+    if (checking.bytes + bytes.length > limits.maxUnverifiedBytes) return Promise.resolve(refuse('overloaded'))
+    checking.bytes += bytes.length
+    const result = check(bytes, batch, from, arrivedAt, order)
+    order = result
+    return result
+  }
+
+  const deliver = (bytes: Uint8Array): void => {
+    const entry = accepted.get(bytes)
+    accepted.delete(bytes)
+    if (entry === undefined) {
+      hooks.refused('unchecked')
+      return
+    }
+    if (entry.own) return
+    const { batch, missed, arrivedAt } = entry
+    hooks.batch(batch.spans.length / 2)
+    if (missed !== undefined) hooks.missed(batch.publisher, batch.epoch, missed)
+    if (hooks.wanted()) read(batch, arrivedAt)
+  }
+
   return {
-    accept(bytes, from) {
+    accept: (bytes, from) => enqueue(bytes, open(bytes), from, port.clock.monotonic()),
+    deliver,
+    async take(bytes, ageMs) {
       const batch = open(bytes)
-      if (batch === undefined) return Promise.resolve(refuse('malformed'))
-      if (batch.word !== word) return Promise.resolve(refuse('foreign'))
-      if (checking.bytes + bytes.length > limits.maxUnverifiedBytes) return Promise.resolve(refuse('overloaded'))
-      checking.bytes += bytes.length
-      const result = check(bytes, batch, from, order)
-      order = result
-      return result
-    },
-    deliver(bytes) {
-      const entry = accepted.get(bytes)
-      if (entry === undefined) return hooks.refused('unchecked')
-      accepted.delete(bytes)
-      if (entry.own) return
-      const { batch, missed, arrivedAt } = entry
-      hooks.batch(batch.spans.length / 2)
-      if (missed !== undefined) hooks.missed(batch.publisher, batch.epoch, missed)
-      if (hooks.wanted()) read(batch, arrivedAt)
+      const isNew = (await enqueue(bytes, batch, undefined, port.clock.monotonic() - ageMs)) !== 'refuse'
+      if (isNew) deliver(bytes)
+      return batch?.word === word ? { range: rangeOf(batch), isNew } : undefined
     },
   }
 }

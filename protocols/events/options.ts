@@ -34,6 +34,12 @@ export const EventsSettings = z.strictObject({
     .int()
     .min(KIB)
     .default(16 * KIB * KIB),
+  /** Bytes of signed batches kept for some seconds for neighbours that missed them. */
+  maxHeldBytes: z
+    .number()
+    .int()
+    .min(0)
+    .default(4 * KIB * KIB),
   /** Events that wait in one subscription while its listener works; beyond it the newest is dropped and reported. */
   queueEvents: z.number().int().min(1).max(10_000_000).default(10_000),
   /** Milliseconds that subscribe() and publish() wait at most for neighbours to know of each other's topics. */

@@ -29,7 +29,8 @@ export interface OutletHooks {
   ready(openedAt: number): Promise<void>
   /** Whom the next batch reaches directly, where that is sure. */
   circle(): Uint8Array | undefined
-  sent(events: number, recipients: number): void
+  /** A batch went to gossip: `events` from number `first` on. */
+  sent(first: number, events: number, recipients: number, bytes: Uint8Array): void
   failed(events: number, error: unknown): void
 }
 
@@ -124,8 +125,9 @@ export const createOutlet = (
     order = (async () => {
       await before
       try {
-        const recipients = await port.gossip.publish(topic, await sealed)
-        hooks.sent(batch.count, recipients)
+        const bytes = await sealed
+        const recipients = await port.gossip.publish(topic, bytes)
+        hooks.sent(batch.first, batch.count, recipients, bytes)
         batch.sent.resolve(recipients)
       } catch (error) {
         fail(batch, error)

@@ -9,32 +9,14 @@
  *
  * State: per topic the neighbours that were asked and those that answered; dropped when a neighbour leaves.
  */
-import * as z from 'zod'
-import { defineProtocol } from '../define.ts'
 import type { Member, Port, Stop } from '../port.ts'
+import type { Holding } from './holding.ts'
+import { eventsProtocol } from './protocol.ts'
 
-export const MAX_SYNC_TOPICS = 1024
 /** Calls to neighbours at one time. */
 const MAX_CALLS = 16
 /** Neighbours' questions that wait at one time; the next is answered at once with what is seen. */
 export const MAX_WAITING_SYNCS = 1024
-
-const Topics = z.array(z.string().min(1).max(128)).max(MAX_SYNC_TOPICS)
-
-export const eventsProtocol = defineProtocol({
-  name: 'events',
-  version: '1.0.0',
-  methods: {
-    sync: {
-      request: z.object({ topics: Topics }),
-      response: z.object({ seen: Topics, hears: Topics.default([]) }),
-      timeoutMs: 1000,
-      idempotent: true,
-      priority: 'high',
-      description: 'Waits until the answering node sees the caller subscribed to these gossip topics',
-    },
-  },
-})
 
 /** One gossip topic that this node is subscribed to, and who knows of it. */
 export interface Audience {
@@ -76,6 +58,8 @@ export interface ReachOptions {
   hears(topic: string): boolean
   /** A neighbour's subscriptions changed. */
   onNeighbour(): void
+  /** What neighbours may fetch. */
+  holding: Pick<Holding, 'find'>
 }
 
 export const createReach = (port: ReachPort, options: ReachOptions): Reach => {
@@ -187,6 +171,9 @@ export const createReach = (port: ReachPort, options: ReachOptions): Reach => {
       options.onNeighbour()
       const seen = topics.filter((topic) => sees(context.peer, topic))
       return { seen, hears: seen.filter((topic) => options.hears(topic)) }
+    },
+    async fetch({ from, to, ...series }) {
+      return options.holding.find(series, { from, to })
     },
   })
   const serving = serve.then(() => undefined)

@@ -11,16 +11,18 @@ import { signingPrefix } from './batch.ts'
 import { createCircle } from './circle.ts'
 import type { Counters } from './counters.ts'
 import { type Dispatch, eventId } from './dispatch.ts'
-import { createInlet } from './inlet.ts'
+import { createHolding } from './holding.ts'
+import { createInlet, type Inlet } from './inlet.ts'
 import type { Settings } from './options.ts'
 import { type Budget, createOutlet, type Outlet } from './outlet.ts'
 import { type Audience, createAudience, createReach, type Reach, type ReachPort } from './reach.ts'
+import { createRepair, type RepairPort } from './repair.ts'
 import { createSeen } from './seen.ts'
 import { isFirstWord } from './topic.ts'
 
 const GOSSIP_PREFIX = 'events/'
 
-export type WordsPort = ReachPort & Pick<Port, 'self' | 'clock' | 'hash' | 'sign' | 'verify' | 'metrics'>
+export type WordsPort = ReachPort & RepairPort & Pick<Port, 'self' | 'clock' | 'hash' | 'sign' | 'verify' | 'metrics'>
 
 export interface Outgoing {
   readonly outlet: Outlet
@@ -37,6 +39,7 @@ export interface Word {
 }
 
 interface Held extends Word {
+  readonly inlet: Inlet
   readonly unsubscribe: Stop
 }
 
@@ -68,6 +71,7 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
   const budget: Budget = { queuedBytes: 0 }
   const checking = { bytes: 0 }
   const circle = createCircle(port)
+  const holding = createHolding(settings.maxHeldBytes, () => port.clock.monotonic())
   let stopped = false
 
   const neighbourWords = (): Set<string> => {
@@ -75,20 +79,27 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
     return new Set(topics.map((topic) => topic.slice(GOSSIP_PREFIX.length)).filter(isFirstWord))
   }
 
-  const listen = (name: string, topic: string): Stop => {
+  const listen = (name: string, topic: string): Pick<Held, 'inlet' | 'unsubscribe'> => {
     const inlet = createInlet(port, name, prefix, settings, checking, seen, {
       refused: counters.refused,
       missed(publisher, epoch, { from, to }) {
         counters.missed(name, to - from + 1)
         dispatch.missed({ publisher, word: name, epoch, from, to, reason: 'gap' })
+        repair.gap({ publisher, word: name, epoch }, { from, to })
       },
       wanted: () => dispatch.wanted(name),
       event: dispatch.remote,
       malformed: () => counters.dropped('malformed'),
       batch: (events) => counters.received(name, events),
+      heard({ publisher, epoch, first, spans }, bytes) {
+        const series = { publisher, word: name, epoch }
+        const range = { from: first, to: first + spans.length / 2 - 1 }
+        holding.keep(series, range, bytes)
+        repair.heard(series, range)
+      },
       complete: ({ publisher, circle: named }) => named !== undefined && circle.isComplete(topic, publisher, named),
     })
-    return port.gossip.subscribe(topic, inlet.accept, inlet.deliver)
+    return { inlet, unsubscribe: port.gossip.subscribe(topic, inlet.accept, inlet.deliver) }
   }
 
   const hold = (name: string): Held => {
@@ -107,7 +118,7 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
       audience: createAudience(topic),
       outgoing: undefined,
       subscriptions: 0,
-      unsubscribe: listen(name, topic),
+      ...listen(name, topic),
     }
     words.set(name, word)
     return word
@@ -140,6 +151,14 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
     },
     hears: (topic) => words.has(topic.slice(GOSSIP_PREFIX.length)),
     onNeighbour: follow,
+    holding,
+  })
+
+  const repair = createRepair(port, {
+    take: async (name, bytes, ageMs) => words.get(name)?.inlet.take(bytes, ageMs),
+    topicOf: (name) => words.get(name)?.audience.topic,
+    repaired: counters.repaired,
+    unrepaired: counters.unrepaired,
   })
 
   const makeOutlet = (word: Held): Outlet =>
@@ -150,13 +169,18 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
         return restMs <= 0 ? Promise.resolve() : reach.settled(word.audience, restMs)
       },
       circle: () => circle.ofPublisher(word.audience.topic, word.audience.confirmed),
-      sent: (events, recipients) => counters.sent(word.name, events, recipients),
+      sent(first, events, recipients, bytes) {
+        counters.sent(word.name, events, recipients)
+        const { id: publisher, incarnation: epoch } = port.self
+        holding.keep({ publisher, word: word.name, epoch }, { from: first, to: first + events - 1 }, bytes)
+      },
       failed(events, error) {
         counters.rejected('failed', events)
         if (!stopped) port.log.warn('a batch of events could not be sent', { word: word.name, events, error })
       },
     })
 
+  port.metrics.gauge('events_held_bytes', 'Bytes of batches kept for neighbours that missed them', holding.bytes)
   port.metrics.gauge('events_queued_bytes', 'Bytes of events that wait to be sent', () => budget.queuedBytes)
 
   return {
@@ -187,6 +211,7 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
       for (const outlet of outlets) outlet.stop()
       for (const word of words.values()) word.unsubscribe()
       words.clear()
+      repair.stop()
       await reach.stop()
     },
   }

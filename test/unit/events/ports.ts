@@ -7,9 +7,9 @@ import { createHash } from 'node:crypto'
 import type { AnyProtocol, Context } from '../../../protocols/define.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { EventsPort } from '../../../protocols/events/api.ts'
-import type { Labels, Member } from '../../../protocols/port.ts'
+import type { Acceptance, Labels, Member } from '../../../protocols/port.ts'
 
-type Sink = { accept(bytes: Uint8Array): Promise<boolean>; deliver(bytes: Uint8Array): void }
+type Sink = { accept(bytes: Uint8Array, from: string): Promise<Acceptance>; deliver(bytes: Uint8Array): void }
 type Served = { protocol: AnyProtocol; handlers: Record<string, (input: unknown, context: Context) => unknown> }
 
 /** xorshift32 */
@@ -42,7 +42,7 @@ export interface Peer {
     /** Topics this peer is subscribed to. */
     topics(): string[]
     /** Hands bytes to this peer as if a neighbour had forwarded them. */
-    receive(topic: string, bytes: Uint8Array): Promise<boolean>
+    receive(topic: string, bytes: Uint8Array, from?: string): Promise<Acceptance>
     /** While set, writable() waits for it. */
     blocked: Promise<void> | undefined
     /** While set, publishing fails. */
@@ -148,12 +148,12 @@ export const createPorts = (seed = 1) => {
       fns.add(fn)
       return () => void fns.delete(fn)
     }
-    const receive = async (topic: string, bytes: Uint8Array) => {
+    const receive = async (topic: string, bytes: Uint8Array, from = 'a forwarder'): Promise<Acceptance> => {
       const sink = sinks.get(topic)
-      if (sink === undefined) return false
-      const good = await sink.accept(bytes)
-      if (good && sinks.get(topic) === sink) sink.deliver(bytes)
-      return good
+      if (sink === undefined) return 'refuse'
+      const acceptance = await sink.accept(bytes, from)
+      if (acceptance !== 'refuse' && sinks.get(topic) === sink) sink.deliver(bytes)
+      return acceptance
     }
     const gossip: Peer['gossip'] = {
       published: [],
@@ -193,7 +193,7 @@ export const createPorts = (seed = 1) => {
               const other = peers.get(peer)
               // A copy for each, as it comes off the wire.
               const copy = bytes.slice()
-              if (connected(id, peer) && other?.gossip.keep(copy) === true) void other.gossip.receive(topic, copy)
+              if (connected(id, peer) && other?.gossip.keep(copy) === true) void other.gossip.receive(topic, copy, id)
             })
           }
           return to.length
@@ -214,6 +214,8 @@ export const createPorts = (seed = 1) => {
         onSubscriptions: (fn) => listen(wire.subscriptionFns, fn),
         writable: async () => gossip.blocked,
       },
+      hash: (bytes) => new Uint8Array(createHash('sha256').update(bytes).digest()),
+      random: (bytes) => Uint8Array.from({ length: bytes }, () => Math.floor(next() * 256)),
       sign: (bytes) => peer.sign(bytes),
       verify: (publisher, bytes, signature) => peer.verify(publisher, bytes, signature),
       members: () => [...wire.members.values()],

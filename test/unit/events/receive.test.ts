@@ -64,7 +64,7 @@ test('a listener gets the event with who published it, when, and as which number
   const marks = { type: 't', version: '1.0.0', conversationId: 'c', correlationId: 'r', headers: { a: 'b' } }
   assert.equal(
     await receive(batch({ first: 7, events: [{ text: '{"x":1}' }, { marks: { ...marks, priority: 'low' } }] })),
-    true,
+    'forward',
   )
   const common = { topic: 'tasks.x', source: 'q', timestamp: 77, epoch: 5, expiresAt: undefined }
   const nothing = {
@@ -95,13 +95,13 @@ test('only what matches is delivered, to each subscription that matches', async 
 
 test('a batch signed by another, for another mesh, or changed on the way is refused', async () => {
   const { heard, receive, refused } = await receiver()
-  assert.equal(await receive(batch({ signer: 'mallory' })), false)
-  assert.equal(await receive(batch({ mesh: 'other' })), false)
+  assert.equal(await receive(batch({ signer: 'mallory' })), 'refuse')
+  assert.equal(await receive(batch({ mesh: 'other' })), 'refuse')
   const changed = batch()
   // The last byte of the body, in front of the signature: the event's data.
   const at = changed.length - 67
   changed[at] = (changed[at] ?? 0) ^ 1
-  assert.equal(await receive(changed), false)
+  assert.equal(await receive(changed), 'refuse')
   assert.deepEqual(heard, [])
   assert.equal(refused('signature'), 3)
 })
@@ -109,25 +109,25 @@ test('a batch signed by another, for another mesh, or changed on the way is refu
 test('a check of a signature that fails for another reason refuses the batch', async () => {
   const { peer, receive, refused } = await receiver()
   peer.verify = () => Promise.reject(new Error('broken'))
-  assert.equal(await receive(batch()), false)
+  assert.equal(await receive(batch()), 'refuse')
   assert.equal(refused('signature'), 1)
 })
 
 test('garbage, and a batch on the gossip topic of another word, are refused', async () => {
   const { receive, refused } = await receiver()
-  assert.equal(await receive(new Uint8Array([1, 2, 3])), false)
-  assert.equal(await receive(batch({ word: 'agents', events: [{ topic: 'agents.x' }] })), false)
+  assert.equal(await receive(new Uint8Array([1, 2, 3])), 'refuse')
+  assert.equal(await receive(batch({ word: 'agents', events: [{ topic: 'agents.x' }] })), 'refuse')
   assert.deepEqual([refused('malformed'), refused('foreign')], [1, 1])
 })
 
 test('a replay is refused and counted; so is what an earlier life of the publisher said', async () => {
   const { heard, receive, refused } = await receiver()
   const first = batch({ first: 1, events: [{}, {}] })
-  assert.equal(await receive(first), true)
-  assert.equal(await receive(first.slice()), false)
-  assert.equal(await receive(batch({ first: 2 })), false)
-  assert.equal(await receive(batch({ epoch: 6, first: 1 })), true)
-  assert.equal(await receive(batch({ epoch: 5, first: 3 })), false)
+  assert.equal(await receive(first), 'forward')
+  assert.equal(await receive(first.slice()), 'refuse')
+  assert.equal(await receive(batch({ first: 2 })), 'refuse')
+  assert.equal(await receive(batch({ epoch: 6, first: 1 })), 'forward')
+  assert.equal(await receive(batch({ epoch: 5, first: 3 })), 'refuse')
   assert.equal(heard.length, 3)
   assert.deepEqual([refused('duplicate'), refused('stale')], [2, 1])
 })
@@ -148,8 +148,8 @@ test('a gap is counted and reported before the events behind it; what comes late
   assert.deepEqual(missed, [{ publisher: 'q', word: 'tasks', epoch: 5, from: 11, to: 13, reason: 'gap' }])
   assert.equal(peer.count('events_missed_total', { topic: 'tasks' }), 3)
   const late = batch({ first: 12 })
-  assert.equal(await receive(late), true)
-  assert.equal(await receive(late.slice()), false)
+  assert.equal(await receive(late), 'forward')
+  assert.equal(await receive(late.slice()), 'refuse')
   assert.deepEqual(
     heard.map(({ sequence }) => sequence),
     [10, 14, 12],
@@ -172,7 +172,7 @@ test('batches are let in as they came, though the check of the second ends first
   await turn()
   assert.equal(heard.length, 0)
   open[0]?.resolve()
-  assert.deepEqual(await net.until(Promise.all(results)), [true, true])
+  assert.deepEqual(await net.until(Promise.all(results)), ['forward', 'forward'])
   assert.deepEqual([heard.map(({ sequence }) => sequence), missed], [[1, 2], []])
 })
 
@@ -183,11 +183,11 @@ test('bytes under check are bounded; what exceeds the bound is refused', async (
   peer.verify = () => gate.promise
   const first = peer.gossip.receive('events/tasks', bytes)
   const second = peer.gossip.receive('events/tasks', batch({ first: 2 }))
-  assert.equal(await peer.gossip.receive('events/tasks', batch({ first: 3 })), false)
+  assert.equal(await peer.gossip.receive('events/tasks', batch({ first: 3 })), 'refuse')
   assert.equal(refused('overloaded'), 1)
   gate.resolve(true)
-  assert.deepEqual(await net.until(Promise.all([first, second])), [true, true])
-  assert.equal(await net.until(peer.gossip.receive('events/tasks', batch({ first: 3 }))), true)
+  assert.deepEqual(await net.until(Promise.all([first, second])), ['forward', 'forward'])
+  assert.equal(await net.until(peer.gossip.receive('events/tasks', batch({ first: 3 }))), 'forward')
 })
 
 test('bytes that accept has not seen are not delivered', async () => {
@@ -207,8 +207,8 @@ test('bytes that accept has not seen are not delivered', async () => {
 
 test('our own words, brought back by gossip, pass on and are not heard again', async () => {
   const { heard, receive } = await receiver()
-  assert.equal(await receive(batch({ publisher: 'p' })), true)
-  assert.equal(await receive(batch({ publisher: 'p', signer: 'q' })), false)
+  assert.equal(await receive(batch({ publisher: 'p' })), 'forward')
+  assert.equal(await receive(batch({ publisher: 'p', signer: 'q' })), 'refuse')
   assert.deepEqual(heard, [])
 })
 
@@ -272,15 +272,15 @@ test('what was published while nobody here listened is not reported as missed', 
   await net.until(
     events.subscribe('tasks.#', ({ sequence }) => void again.push(sequence), { onMissed: (gap) => missed.push(gap) }),
   )
-  assert.equal(await receive(batch({ first: 1 })), false, 'an old batch stays old')
-  assert.equal(await receive(batch({ first: 9 })), true)
+  assert.equal(await receive(batch({ first: 1 })), 'refuse', 'an old batch stays old')
+  assert.equal(await receive(batch({ first: 9 })), 'forward')
   assert.deepEqual([again, missed], [[9], []])
 })
 
 test('an event that cannot be read is dropped alone', async () => {
   const { heard, receive, dropped } = await receiver()
   const events = [{}, { text: '{not json' }, { topic: 'agents.x' }, { topic: 'tasks..x' }, { text: '2' }]
-  assert.equal(await receive(batch({ events })), true)
+  assert.equal(await receive(batch({ events })), 'forward')
   assert.deepEqual(
     heard.map(({ data, sequence }) => [data, sequence]),
     [
@@ -403,7 +403,10 @@ test('a node that only publishes a word does not read what others say under it',
   const peer = net.add('p')
   const events = createEvents(peer.port)
   await net.until(events.publish('tasks.x', 1))
-  assert.equal(await net.until(peer.gossip.receive('events/tasks', batch({ events: [{ text: '{not json' }] }))), true)
+  assert.equal(
+    await net.until(peer.gossip.receive('events/tasks', batch({ events: [{ text: '{not json' }] }))),
+    'forward',
+  )
   assert.equal(peer.count('events_dropped_total'), 0)
   const seen: unknown[] = []
   const stop = events.onEvent(({ data }) => void seen.push(data))

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import * as z from 'zod'
 import { defineProtocol } from '../../../protocols/define.ts'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
+import type { Acceptance } from '../../../protocols/port.ts'
 import { createPortNetwork, type NetworkOptions } from '../../support/port-network.ts'
 
 const probe = defineProtocol({
@@ -145,7 +146,7 @@ test('gossip floods to subscribers through subscribers, once each, and stops whe
   const nodes = Array.from({ length: 5 }, (_, n) => start(`n${n}`))
   const heard: string[] = []
   nodes.forEach((node, n) => {
-    const accept = async (): Promise<boolean> => n !== 3
+    const accept = async (): Promise<Acceptance> => (n === 3 ? 'refuse' : 'forward')
     if (n > 0) node.port.gossip.subscribe('t', accept, () => heard.push(`n${n}`))
   })
   nodes.slice(1).forEach((node, n) => {
