@@ -7,6 +7,7 @@ import type { Connection } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import type { Candidate } from '../discovery/directory/offers.ts'
 import type { Directory } from '../discovery/directory.ts'
+import { createOverlay } from '../discovery/overlay.ts'
 import { wireId } from '../protocols/define.ts'
 import { ParleyError } from '../protocols/errors.ts'
 import type { Port } from '../protocols/port.ts'
@@ -53,6 +54,8 @@ export interface Above {
   directory(): Directory
   presence(): Presence
   replies(): { send(reply: Reply): Promise<void> }
+  /** Settles when it is decided whether the connection to this peer stays. */
+  parting(peer: string): Promise<void> | undefined
   /** This node itself as a candidate, where it offers the protocol. */
   offered(protocol: string, major: number): Candidate | undefined
 }
@@ -93,6 +96,8 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     connections: () => peers.all().map(({ name, connections }): [string, number] => [name, connections.length]),
   })
 
+  const overlay = createOverlay({ self: selfId, hash }, limits.maxPeersFullMesh)
+
   const router = createRouter({
     ...linkDeps,
     self: selfId,
@@ -110,7 +115,11 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     openTimeoutMs: timings.dialTimeoutMs + timings.admissionTimeoutMs,
     idleMs: LINK_IDLE_MS,
     loopback: (protocolId) => router.loopback(protocolId),
-    async connection(peer) {
+    current: (peer) => peers.get(peer)?.chosen,
+    isOwn: (protocolId) => router.isOwn(protocolId),
+    async connection({ peer, protocolId }) {
+      // A connection that may be given up gets no new work until that is decided.
+      if (!router.isOwn(protocolId)) await above.parting(peer)
       const known = peers.get(peer)
       if (known !== undefined) return known.chosen
       if (state.stopping)
@@ -250,7 +259,14 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     waiters,
     connected: (peer) => peers.get(peer) !== undefined || admission.waiting(peer) !== undefined,
     directory: above.directory,
+    overlay,
   })
+
+  /** A connection that is given up has requests of the mesh's own on it to the end. */
+  const forgetMembership = (peer: string): void => {
+    if (peers.get(peer) === undefined && libp2p.getConnections(peerIdFromString(peer)).length === 0)
+      memberships.delete(peer)
+  }
 
   libp2p.addEventListener('connection:open', ({ detail: connection }) => {
     if (state.stopping) connection.abort(new Error('this node is stopping'))
@@ -260,6 +276,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     admission.forget(connection)
     gate.forget(connection)
     peers.remove(connection)
+    forgetMembership(connection.remotePeer.toString())
     waiters.reject(
       connection,
       new ParleyError('COM002', 'the connection was closed before it was admitted', {
@@ -274,7 +291,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
   })
   peers.onMember(({ id }, change) => {
     if (change === 'joined') return
-    memberships.delete(id)
+    forgetMembership(id)
     gate.use(peerIdFromString(id), undefined)
     pubsub.forget(id)
     supervisor.lost(id)
@@ -295,6 +312,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     router,
     links,
     admission,
+    overlay,
     pubsub,
     addServed,
     calls,

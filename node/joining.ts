@@ -8,6 +8,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import type { Directory } from '../discovery/directory.ts'
 import { watchNames } from '../discovery/dns.ts'
+import type { Overlay } from '../discovery/overlay.ts'
 import type { Log } from '../protocols/port.ts'
 import { createLookup } from './dns-lookup.ts'
 import type { Gate } from './gate.ts'
@@ -30,6 +31,7 @@ export interface JoiningDeps {
   /** A connection is there, or is being admitted. */
   connected(peer: string): boolean
   directory(): Directory
+  overlay: Overlay
 }
 
 const withPeerId = (address: string, peer: string | undefined): Multiaddr => {
@@ -42,7 +44,7 @@ const isSelfDial = (error: unknown): boolean => error instanceof Error && /dial 
 
 export const createJoining = (deps: JoiningDeps): Supervisor => {
   const { libp2p, chance } = deps
-  const { timings, limits, join } = deps.options
+  const { timings, join } = deps.options
   return createSupervisor({
     self: deps.self,
     clock,
@@ -52,7 +54,7 @@ export const createJoining = (deps: JoiningDeps): Supervisor => {
     join,
     backoffMinMs: timings.backoffMinMs,
     backoffMaxMs: timings.backoffMaxMs,
-    maxPeers: limits.maxPeersFullMesh,
+    overlay: deps.overlay,
     connected: deps.connected,
     addressesOf: (peer) => deps.directory().get(peer)?.record.addresses ?? [],
     unreachable: (peer) => deps.directory().markGone(peer),
@@ -77,9 +79,11 @@ export const createJoining = (deps: JoiningDeps): Supervisor => {
     async dial(addresses, peer) {
       const signal = AbortSignal.timeout(timings.dialTimeoutMs)
       const targets = addresses.map((address) => withPeerId(address, peer))
+      // libp2p would hand out a connection that was given up and is about to close.
+      const how = { signal, force: peer !== undefined && !deps.connected(peer) }
       const connection = await (targets.length > 0
-        ? libp2p.dial(targets, { signal })
-        : libp2p.dial(peerIdFromString(peer ?? ''), { signal }))
+        ? libp2p.dial(targets, how)
+        : libp2p.dial(peerIdFromString(peer ?? ''), how))
       if (deps.gate.standing(connection) === 'admitted') return connection
       return deps.waiters.wait(connection)
     },

@@ -27,6 +27,10 @@ export interface Links {
   open(target: LinkTarget, signal?: AbortSignal): Promise<Caller>
   /** A link on this very connection, for admission. The caller of this closes it. */
   openOn(connection: Connection, target: LinkTarget, signal: AbortSignal): Promise<Caller>
+  /** Protocols that have a link to this peer, or are opening one. */
+  protocols(peer: string): string[]
+  /** Links on this connection drain and close. */
+  leave(connection: Connection): void
   /** Links on other connections to this peer drain and close. */
   moveTo(peer: string, connection: Connection): void
   inFlight(peer: string): number
@@ -40,7 +44,11 @@ export interface Links {
 export interface LinksDeps extends LinkDeps {
   random(bytes: number): Uint8Array
   /** The admitted connection to a peer, dialled when there is none. */
-  connection(peer: string, signal: AbortSignal): Promise<Connection>
+  connection(target: LinkTarget, signal: AbortSignal): Promise<Connection>
+  /** The connection in use, where there is one. */
+  current(peer: string): Connection | undefined
+  /** One of the mesh's own protocols: not worth a dial where a connection was given up. */
+  isOwn(protocolId: string): boolean
   /** A duplex to this node itself. */
   loopback(protocolId: string): Duplex
   self: string
@@ -151,17 +159,19 @@ export const createLinks = (deps: LinksDeps): Links => {
   const openLink = async (target: LinkTarget, signal: AbortSignal): Promise<Caller> => {
     if (target.peer === deps.self) return add(target, undefined, deps.loopback(target.protocolId))
     const inUse = (): Promise<Connection> =>
-      deps.connection(target.peer, signal).catch((error: unknown) => {
+      deps.connection(target, signal).catch((error: unknown) => {
         throw unreachable(target.peer, error)
       })
     let connection = await inUse()
     for (;;) {
       const stream = await newStream(connection, target, signal)
-      const now = await inUse()
+      const now = deps.current(target.peer)
       if (now === connection) return add(target, connection, streamDuplex(stream))
-      // Another one took over while the stream was opened: a link on this one would keep it from closing.
-      stream.abort(new Error('another connection is in use now'))
-      connection = now
+      // Another one took over, or none, while the stream was opened: a link on this one would keep it from closing.
+      stream.abort(new Error('this connection is not in use any more'))
+      if (now === undefined && deps.isOwn(target.protocolId))
+        throw unreachable(target.peer, new Error('the connection was given up'))
+      connection = now ?? (await inUse())
     }
   }
 
@@ -222,6 +232,14 @@ export const createLinks = (deps: LinksDeps): Links => {
       for (const entry of [...(peers.get(peer)?.open.values() ?? [])]) {
         if (entry.connection !== undefined && entry.connection !== connection) drain(entry)
       }
+    },
+    protocols(peer) {
+      const links = peers.get(peer)
+      if (links === undefined) return []
+      return [...links.opening.keys(), ...[...links.all].map(({ target }) => target.protocolId)]
+    },
+    leave(connection) {
+      for (const entry of openEntries()) if (entry.connection === connection) drain(entry)
     },
     inFlight: (peer) => sum(peer, (caller) => caller.inFlight() + caller.waiting()),
     queuedBytes: (peer) => sum(peer, (caller) => caller.queuedBytes()),

@@ -6,6 +6,7 @@
  * the goodbye first. All state lives in the parts; this file keeps only whether the node stops.
  */
 import { peerIdFromString } from '@libp2p/peer-id'
+import { fraction } from '../discovery/choose.ts'
 import { describe } from '../discovery/describe.ts'
 import type { Candidate } from '../discovery/directory/offers.ts'
 import { createDirectory, type Directory } from '../discovery/directory.ts'
@@ -25,6 +26,7 @@ import { exposeFigures, type MeshFigures } from './figures.ts'
 import { prepare } from './ground.ts'
 import { createLeaving } from './leaving.ts'
 import type { MeshOptionsInput } from './options.ts'
+import { createParting } from './parting.ts'
 import { clock, timers } from './platform.ts'
 import { createPresence } from './presence.ts'
 import { startProcessMetrics } from './process-metrics.ts'
@@ -47,6 +49,7 @@ const startLocked = async (
     directory: () => directory,
     presence: () => presence,
     replies: () => replies,
+    parting: (peer) => parting.pending(peer),
     offered: (protocol, major) => selfCandidate(protocol, major),
   }
   const fabric = await weave(ground, above, undo)
@@ -62,6 +65,7 @@ const startLocked = async (
     router,
     links,
     admission,
+    overlay,
     pubsub,
     addServed,
     calls,
@@ -82,7 +86,8 @@ const startLocked = async (
     // Who tells no address (a node that only dials) cannot be dialled: it comes by itself.
     const reachable = change.agent.record.addresses.length > 0
     if (change.type === 'left') {
-      if (change.reason !== 'gone') supervisor.unwant(peer)
+      if (change.reason === 'gone') supervisor.gone(peer)
+      else supervisor.unwant(peer)
     } else if (reachable) supervisor.want(peer)
   })
   const events = createEvents(ownPort, options.events)
@@ -109,6 +114,20 @@ const startLocked = async (
       deadAfterMs: timings.deadAfterMs,
     },
   )
+  const parting = await createParting({
+    port: ownPort,
+    overlay,
+    peers,
+    chance: () => fraction(port.random(4)),
+    used: (connection) =>
+      [...links.protocols(connection.remotePeer.toString()), ...router.protocols(connection)].some(
+        (protocolId) => !router.isOwn(protocolId),
+      ),
+    retire(connection) {
+      peers.retire(connection)
+      links.leave(connection)
+    },
+  })
   const stopRenewal = timers.every(RENEW_CHECK_MS, () => {
     for (const { id, chosen } of peers.all()) {
       const membership = memberships.get(id)
@@ -261,6 +280,7 @@ const startLocked = async (
       { what: 'links of peers', run: () => router.close(0) },
       { what: 'events', run: () => events.stop() },
       { what: 'presence', run: () => presence.stop() },
+      { what: 'parting', run: () => parting.stop() },
       { what: 'replies', run: () => replies.stop() },
       { what: 'calls in flight', drains: true, run: (leftMs) => links.close(leftMs) },
       { what: 'the directory', run: () => directory.stop() },

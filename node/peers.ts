@@ -30,6 +30,8 @@ export type PeerEntry = Readonly<Entry>
 export interface Peers {
   admit(connection: Connection, facts: PeerFacts): void
   remove(connection: Connection): void
+  /** Takes a connection out of use, and closes it once it was quiet for a while. */
+  retire(connection: Connection): void
   get(peer: string): PeerEntry | undefined
   all(): PeerEntry[]
   members(): Member[]
@@ -90,6 +92,19 @@ export const createPeers = (deps: PeersDeps): Peers => {
     for (const fn of chosenListeners) fn(entry.id, chosen)
   }
 
+  const remove = (connection: Connection): void => {
+    const id = connection.remotePeer.toString()
+    const entry = entries.get(id)
+    if (entry === undefined || !entry.connections.includes(connection)) return
+    entry.connections = entry.connections.filter((other) => other !== connection)
+    if (entry.connections.length > 0) {
+      settle(entry)
+      return
+    }
+    entries.delete(id)
+    for (const fn of memberListeners) fn({ id, name: entry.name }, 'left')
+  }
+
   return {
     admit(connection, facts) {
       if (connection.status !== 'open') return
@@ -109,17 +124,10 @@ export const createPeers = (deps: PeersDeps): Peers => {
       settle(entry)
       if (deps.self < id) for (const other of entry.connections) if (other !== entry.chosen) drain(other)
     },
-    remove(connection) {
-      const id = connection.remotePeer.toString()
-      const entry = entries.get(id)
-      if (entry === undefined || !entry.connections.includes(connection)) return
-      entry.connections = entry.connections.filter((other) => other !== connection)
-      if (entry.connections.length > 0) {
-        settle(entry)
-        return
-      }
-      entries.delete(id)
-      for (const fn of memberListeners) fn({ id, name: entry.name }, 'left')
+    remove,
+    retire(connection) {
+      remove(connection)
+      drain(connection)
     },
     get: (peer) => entries.get(peer),
     all: () => [...entries.values()],

@@ -1,5 +1,6 @@
 /**
- * Is a connected peer still working? A beat each period, over the mesh's own links.
+ * Is a connected peer still working? A beat each period, over the mesh's own links. Who was just asked for one asks for
+ * none itself: a beat tells both sides, so most pairs exchange one a period.
  *
  * A frozen process keeps its connections, so silence is what tells: after `suspectAfter` beats without an answer a peer
  * gets no new work, after `deadAfterMs` of silence its connection is closed, which fails what waits for it. When this
@@ -29,6 +30,9 @@ export const presence = defineProtocol({
   },
 })
 
+/** Periods after which a node asks although it was asked. */
+const ASK_EVERY = 5
+
 export interface PresenceOptions {
   periodMs: number
   timeoutMs: number
@@ -56,6 +60,9 @@ export interface Presence {
 interface Watched {
   missed: number
   heardAt: number
+  /** Its last beat, and this node's last beat to it. */
+  toldAt: number
+  askedAt: number
   rttMs: number | undefined
   last: Heartbeat | undefined
   beating: boolean
@@ -78,7 +85,10 @@ export const createPresence = async (deps: PresenceDeps, options: PresenceOption
   const unserve = await port.serve(presence, {
     beat(beat, { peer }) {
       const entry = watched.get(peer)
-      if (entry !== undefined) heard(peer, entry, beat)
+      if (entry !== undefined) {
+        entry.toldAt = now()
+        heard(peer, entry, beat)
+      }
       return own()
     },
   })
@@ -86,6 +96,7 @@ export const createPresence = async (deps: PresenceDeps, options: PresenceOption
   const beat = async (peer: string, entry: Watched): Promise<void> => {
     entry.beating = true
     const startedAt = now()
+    entry.askedAt = startedAt
     try {
       const answer = await port.to(peer, presence).beat(own(), { timeoutMs: options.timeoutMs })
       entry.rttMs = now() - startedAt
@@ -112,12 +123,22 @@ export const createPresence = async (deps: PresenceDeps, options: PresenceOption
         deps.dead(peer, at - entry.heardAt)
         continue
       }
-      if (!entry.beating) void beat(peer, entry)
+      // The round trip is measured now and then all the same.
+      const isTold = at - entry.toldAt < options.periodMs && at - entry.askedAt < ASK_EVERY * options.periodMs
+      if (!entry.beating && !isTold) void beat(peer, entry)
     }
   }
 
   const watch = (peer: string): void => {
-    watched.set(peer, { missed: 0, heardAt: now(), rttMs: undefined, last: undefined, beating: false })
+    watched.set(peer, {
+      missed: 0,
+      heardAt: now(),
+      toldAt: Number.NEGATIVE_INFINITY,
+      askedAt: Number.NEGATIVE_INFINITY,
+      rttMs: undefined,
+      last: undefined,
+      beating: false,
+    })
   }
   const stopMembers: Stop = port.onMember(({ id }, change) => {
     if (change === 'joined') watch(id)

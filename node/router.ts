@@ -47,6 +47,10 @@ export interface Router {
   /** A link of this node to itself; it goes the same way as all the others. */
   loopback(protocolId: string): Duplex
   busy(connection: Connection): boolean
+  /** Protocols that the other side has a link for on this connection. */
+  protocols(connection: Connection): string[]
+  /** One of the mesh's own protocols. */
+  isOwn(protocolId: string): boolean
   active(): number
   load(): number
   denied(): Record<string, number>
@@ -214,6 +218,9 @@ export const createRouter = (deps: RouterDeps): Router => {
       return near
     },
     busy: (connection) => [...inbound].some((entry) => entry.connection === connection),
+    protocols: (connection) =>
+      [...inbound].filter((entry) => entry.connection === connection).map(({ protocolId }) => protocolId),
+    isOwn: (protocolId) => ownProtocols.has(protocolId),
     active: () => deps.slots.active(),
     load,
     denied: () => denied,

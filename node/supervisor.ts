@@ -2,13 +2,14 @@
  * Keeps the mesh connected: libp2p dials nobody by itself and gives up early, so this does.
  *
  * Targets are the join addresses (with or without a peer id, which Noise then proves), what join names resolve to, and the
- * peers that the directory names (all of them up to `maxPeers`: a full mesh). Each target is dialled, and dialled again
+ * peers of the directory that the overlay picks (in a small mesh all of them). Each target is dialled, and dialled again
  * with a jittered exponential backoff; a lost connection is dialled again at once, and a peer that answers no more is
  * reported gone. An address that leads to this node itself is found out and left alone.
  * State: one entry per target, bounded by the directory, the options and what names may bring.
  */
 import type { Connection } from '@libp2p/interface'
 import { isName, type NameWatch } from '../discovery/dns.ts'
+import type { Overlay } from '../discovery/overlay.ts'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import type { Clock, Log, Stop, Timers } from '../protocols/port.ts'
 
@@ -40,13 +41,15 @@ export interface SupervisorDeps {
   ): NameWatch
   backoffMinMs: number
   backoffMaxMs: number
-  maxPeers: number
+  overlay: Overlay
 }
 
 export interface Supervisor {
   start(): void
-  /** A peer that the directory named. */
+  /** A peer that the directory named, with an address. */
   want(peer: string): void
+  /** It cannot be reached: another one is picked in its place, and it is dialled for a while longer. */
+  gone(peer: string): void
   /** It left on purpose, or its record ran out: no more dials. */
   unwant(peer: string): void
   /** The last connection to a peer is gone. */
@@ -100,6 +103,7 @@ const isRefusal = (error: unknown): boolean => isParleyError(error, 'SEC001') &&
 const peerIn = (address: string): string | undefined => /\/p2p\/([^/]+)$/.exec(address)?.[1]
 
 export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
+  const { overlay } = deps
   const targetAt = (peer: string | undefined, nextAt: number, source?: Source, address?: string): Target => ({
     address,
     source,
@@ -200,7 +204,11 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
   const due = (target: Target, now: number): boolean => {
     if (target.dialling !== undefined || target.nextAt > now) return false
     if (target.peer === undefined && target.address !== undefined) target.peer = deps.peerAt(target.address)
-    return target.peer !== deps.self && (target.peer === undefined || !deps.connected(target.peer))
+    if (target.peer === deps.self) return false
+    if (target.peer === undefined) return true
+    // In a large mesh the join addresses are the way in, and after that nodes like others.
+    const spared = target.source !== undefined && overlay.sparse() && overlay.has(target.peer)
+    return !spared && !deps.connected(target.peer)
   }
 
   const tick = (): void => {
@@ -210,12 +218,19 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     for (const target of peers.values()) if (due(target, now)) void dial(target).catch(() => {})
   }
 
-  const targetOf = (peer: string, nextAt: number): Target => {
-    const known = peers.get(peer)
-    if (known !== undefined) return known
-    const made = targetAt(peer, nextAt)
-    peers.set(peer, made)
-    return made
+  /** Makes targets of the picks, and lets go of those that are none any more. */
+  const retarget = (): void => {
+    const picks = overlay.picks()
+    // Who is gone is in no overlay, and may come back.
+    for (const peer of peers.keys()) if (!picks.has(peer) && overlay.has(peer)) peers.delete(peer)
+    const fresh = [...picks].filter((peer) => !peers.has(peer))
+    for (const peer of fresh) {
+      // The higher id waits, also when the machine is busy: most pairs then make one connection, not two.
+      const waits = deps.self > peer && !overlay.sparse()
+      const pause = waits ? HIGHER_WAITS_MS * (1 + deps.chance()) : 0
+      peers.set(peer, targetAt(peer, deps.clock.monotonic() + pause))
+    }
+    if (fresh.length > 0) tick()
   }
 
   return {
@@ -225,13 +240,17 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
       tick()
     },
     want(peer) {
-      if (peer === deps.self || peers.has(peer) || peers.size >= deps.maxPeers) return
-      // The higher id waits, also when the machine is busy: most pairs then make one connection, not two.
-      const pause = deps.self < peer ? 0 : HIGHER_WAITS_MS * (1 + deps.chance())
-      targetOf(peer, deps.clock.monotonic() + pause)
-      if (pause === 0) tick()
+      if (overlay.add(peer)) retarget()
     },
-    unwant: (peer) => void peers.delete(peer),
+    gone(peer) {
+      overlay.delete(peer)
+      retarget()
+    },
+    unwant(peer) {
+      overlay.delete(peer)
+      peers.delete(peer)
+      retarget()
+    },
     lost(peer) {
       const target = peers.get(peer)
       if (target === undefined || stopped) return

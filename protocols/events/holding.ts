@@ -38,12 +38,13 @@ const keyOf = ({ publisher, word, epoch }: Series): string => `${publisher} ${wo
 
 export const createHolding = (maxBytes: number, monotonic: () => number): Holding => {
   /** Oldest first, as they came. */
-  const queue: Held[] = []
+  const queue: (Held | undefined)[] = []
   let head = 0
   const bySeries = new Map<string, Held[]>()
   let bytes = 0
 
   const drop = (held: Held): void => {
+    queue[head] = undefined
     head += 1
     bytes -= held.bytes.length
     const list = bySeries.get(held.key)
@@ -66,6 +67,7 @@ export const createHolding = (maxBytes: number, monotonic: () => number): Holdin
 
   return {
     keep(series, { from, to }, given) {
+      if (given.length > maxBytes) return
       const held = { key: keyOf(series), from, to, bytes: detached(given), at: monotonic() }
       queue.push(held)
       bytes += given.length

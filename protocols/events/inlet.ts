@@ -7,6 +7,7 @@
  */
 import { isParleyError } from '../errors.ts'
 import type { Acceptance, Port } from '../port.ts'
+import type { Series } from './holding.ts'
 import { eventReader, type OpenBatch, openBatch, signedBytes, type WireEvent } from './read-batch.ts'
 import type { Range, Seen } from './seen.ts'
 
@@ -22,6 +23,10 @@ export interface InletHooks {
   refused(reason: Refusal): void
   /** A batch was let in that this node did not publish. */
   heard(batch: OpenBatch, bytes: Uint8Array): void
+  /** A gap is one too many to be remembered: its events are not let in any more. */
+  gaveUp(): void
+  /** Events came from a neighbour that held them. */
+  repaired(events: number): void
   /** A verified batch was let in after the events in `missed` did not come. */
   missed(publisher: string, epoch: number, missed: Range): void
   /** False when nobody listens: the events are then not even read. */
@@ -38,8 +43,11 @@ export interface Inlet {
   /** @param from the neighbour that it came from; undefined where that proves nothing */
   accept(bytes: Uint8Array, from: string | undefined): Promise<Acceptance>
   deliver(bytes: Uint8Array): void
-  /** Accepts and delivers a batch that a neighbour held for `ageMs`. @returns undefined for what is no batch of this word */
-  take(bytes: Uint8Array, ageMs: number): Promise<{ range: Range; isNew: boolean } | undefined>
+  /**
+   * Accepts and delivers a batch that a neighbour held for `ageMs`, where it is of this series and holds something of
+   * `range`. @returns the numbers of its events, where they are here now
+   */
+  take(series: Series, range: Range, bytes: Uint8Array, ageMs: number): Promise<Range | undefined>
 }
 
 interface Accepted {
@@ -72,6 +80,8 @@ export const createInlet = (
   hooks: InletHooks,
 ): Inlet => {
   const accepted = new WeakMap<Uint8Array, Accepted>()
+  /** Batches whose events were heard before. */
+  const repeated = new WeakSet<Uint8Array>()
   let order: Promise<unknown> = Promise.resolve()
 
   const refuse = (reason: Refusal): 'refuse' => {
@@ -85,8 +95,10 @@ export const createInlet = (
       return then
     }
     const verdict = seen.admit(batch.publisher, word, batch.epoch, batch.first, batch.spans.length / 2)
+    if (verdict.kind === 'duplicate') repeated.add(bytes)
     if (verdict.kind === 'duplicate' || verdict.kind === 'stale') return refuse(verdict.kind)
     const missed = verdict.kind === 'fresh' ? verdict.missed : undefined
+    if (verdict.kind === 'fresh' && verdict.dropped !== undefined) hooks.gaveUp()
     accepted.set(bytes, { own: false, batch, missed, arrivedAt })
     hooks.heard(batch, bytes)
     return then
@@ -158,11 +170,24 @@ export const createInlet = (
   return {
     accept: (bytes, from) => enqueue(bytes, open(bytes), from, port.clock.monotonic()),
     deliver,
-    async take(bytes, ageMs) {
+    async take({ publisher, epoch }, asked, bytes, ageMs) {
       const batch = open(bytes)
-      const isNew = (await enqueue(bytes, batch, undefined, port.clock.monotonic() - ageMs)) !== 'refuse'
-      if (isNew) deliver(bytes)
-      return batch?.word === word ? { range: rangeOf(batch), isNew } : undefined
+      if (batch !== undefined) {
+        const range = rangeOf(batch)
+        const isAsked = batch.publisher === publisher && batch.epoch === epoch
+        if (!isAsked || range.from > asked.to || range.to < asked.from) {
+          hooks.refused('foreign')
+          return undefined
+        }
+      }
+      const acceptance = await enqueue(bytes, batch, undefined, port.clock.monotonic() - ageMs)
+      if (batch === undefined) return undefined
+      const range = rangeOf(batch)
+      if (repeated.has(bytes)) return range
+      if (acceptance === 'refuse') return undefined
+      deliver(bytes)
+      hooks.repaired(range.to - range.from + 1)
+      return range
     },
   }
 }

@@ -9,8 +9,11 @@
  */
 
 export type Verdict =
-  /** In order. `missed` are the numbers between the last one heard and this batch. */
-  | { readonly kind: 'fresh'; readonly missed: Range | undefined }
+  /**
+   * In order. `missed` are the numbers between the last one heard and this batch; `dropped` is a hole that was given up
+   * for them: it counts as heard from now on.
+   */
+  | { readonly kind: 'fresh'; readonly missed: Range | undefined; readonly dropped?: Range }
   /** Fills a hole that was reported as missed. */
   | { readonly kind: 'late' }
   /** Holds something that was heard before. */
@@ -63,13 +66,11 @@ const advance = (window: Window, first: number, count: number): Verdict => {
   const last = first + count - 1
   if (first < window.next) return fill(window, { from: first, to: last }) ? { kind: 'late' } : { kind: 'duplicate' }
   const missed = window.listening && first > window.next ? { from: window.next, to: first - 1 } : undefined
-  if (missed !== undefined) {
-    window.holes.push(missed)
-    if (window.holes.length > MAX_HOLES) window.holes.shift()
-  }
+  if (missed !== undefined) window.holes.push(missed)
+  const dropped = window.holes.length > MAX_HOLES ? window.holes.shift() : undefined
   window.next = last + 1
   window.listening = true
-  return { kind: 'fresh', missed }
+  return { kind: 'fresh', missed, ...(dropped === undefined ? {} : { dropped }) }
 }
 
 export const createSeen = (maxPublishers: number): Seen => {

@@ -91,6 +91,8 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
       event: dispatch.remote,
       malformed: () => counters.dropped('malformed'),
       batch: (events) => counters.received(name, events),
+      gaveUp: () => counters.unrepaired(name),
+      repaired: (events) => counters.repaired(name, events),
       heard({ publisher, epoch, first, spans }, bytes) {
         const series = { publisher, word: name, epoch }
         const range = { from: first, to: first + spans.length / 2 - 1 }
@@ -131,6 +133,7 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
     words.delete(name)
     word.unsubscribe()
     seen.pause(name)
+    repair.forget(name)
   }
 
   const follow = (): void => {
@@ -155,9 +158,8 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
   })
 
   const repair = createRepair(port, {
-    take: async (name, bytes, ageMs) => words.get(name)?.inlet.take(bytes, ageMs),
+    take: async (series, range, bytes, ageMs) => words.get(series.word)?.inlet.take(series, range, bytes, ageMs),
     topicOf: (name) => words.get(name)?.audience.topic,
-    repaired: counters.repaired,
     unrepaired: counters.unrepaired,
   })
 

@@ -65,6 +65,8 @@ const SERVED = [3, 2, 0, 1] as const
 /** Tags, numbers and length of a frame beside its payload; an estimate for the accounts only. */
 const FRAME_OVERHEAD_BYTES = 24
 
+const FIRST_BUFFER_BYTES = 512
+
 const weigh = (frame: Frame): number => frame.payload.length + FRAME_OVERHEAD_BYTES
 
 interface Queue {
@@ -89,7 +91,8 @@ const shift = (queue: Queue): Waiting | undefined => {
 export const createOutbox = (duplex: Pick<Duplex, 'send' | 'buffered'>, options: OutboxOptions): Outbox => {
   const queues: Queue[] = SERVED.map(() => ({ items: [], head: 0 }))
   const waiters = new Set<() => void>()
-  const writer = new Writer(options.maxWriteBytes + 4096)
+  // Most links are quiet: the buffer grows when there is more to write.
+  const writer = new Writer(FIRST_BUFFER_BYTES)
   let bytes = 0
   let scheduled = false
 

@@ -109,6 +109,8 @@ describe('traps of libp2p', { timeout: 60_000 }, () => {
       loopback: () => {
         throw new Error('nobody calls itself here')
       },
+      current: () => connection,
+      isOwn: () => false,
       connection: async () => connection,
     })
     const target = { peer: far.peerId.toString(), protocolId: '/parley/trap/1', version: '1.0.0' }

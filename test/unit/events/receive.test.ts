@@ -1,48 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { fromString } from 'uint8arrays/from-string'
 import { z } from 'zod'
-import { Draft, type Marks, putEvent, signingPrefix } from '../../../protocols/events/batch.ts'
 import { defineEvent } from '../../../protocols/events/define-event.ts'
 import type { Invalid, MeshEvent, Missed } from '../../../protocols/events/event.ts'
 import { createEvents } from '../../../protocols/events/events.ts'
 import type { EventsOptions } from '../../../protocols/events/options.ts'
 import { MAX_RECENT_CHARS } from '../../../protocols/events/recent.ts'
 import { MAX_TOPICS } from '../../../protocols/events/topic-table.ts'
-import { Writer } from '../../../protocols/wire/protobuf.ts'
-import { createPorts, signAs, turn } from './ports.ts'
-
-const prefix = signingPrefix('test')
-
-interface Forged {
-  publisher?: string
-  signer?: string
-  word?: string
-  epoch?: number
-  first?: number
-  waitedMs?: number
-  mesh?: string
-  events?: { topic?: string; text?: string; marks?: Marks }[]
-}
-
-/** A batch as publisher `q` would sign it, or not quite. */
-const batch = (options: Forged = {}): Uint8Array => {
-  const {
-    publisher = 'q',
-    signer = publisher,
-    word = 'tasks',
-    epoch = 5,
-    first = 1,
-    waitedMs = 0,
-    events = [{}],
-  } = options
-  const writer = new Writer()
-  for (const { topic = 'tasks.x', text = '1', marks } of events) putEvent(writer, fromString(topic), text, marks)
-  const from = options.mesh === undefined ? prefix : signingPrefix(options.mesh)
-  const header = { publisher, word, epoch, first, sentAt: 77, waitedMs }
-  const draft = new Draft(from, header, writer.finish())
-  return draft.seal(signAs(signer, draft.toSign(header)))
-}
+import { batch } from './forged.ts'
+import { createPorts, turn } from './ports.ts'
 
 const receiver = async (pattern = 'tasks.#', options: EventsOptions = {}) => {
   const net = createPorts()

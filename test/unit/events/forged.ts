@@ -1,0 +1,28 @@
+/** Batches made by hand: as their publisher would sign them, or not quite. */
+import { fromString } from 'uint8arrays/from-string'
+import { Draft, type Marks, putEvent, signingPrefix } from '../../../protocols/events/batch.ts'
+import { Writer } from '../../../protocols/wire/protobuf.ts'
+import { signAs } from './ports.ts'
+
+export interface Forged {
+  publisher?: string
+  signer?: string
+  word?: string
+  epoch?: number
+  first?: number
+  waitedMs?: number
+  mesh?: string
+  circle?: Uint8Array | undefined
+  events?: { topic?: string; text?: string; marks?: Marks }[]
+}
+
+/** A batch of publisher `q`, unless told otherwise. */
+export const batch = (options: Forged = {}): Uint8Array => {
+  const { publisher = 'q', signer = publisher, word = 'tasks', epoch = 5, first = 1, waitedMs = 0 } = options
+  const { mesh = 'test', circle, events = [{}] } = options
+  const writer = new Writer()
+  for (const { topic = 'tasks.x', text = '1', marks } of events) putEvent(writer, fromString(topic), text, marks)
+  const header = { publisher, word, epoch, first, sentAt: 77, waitedMs, circle }
+  const draft = new Draft(signingPrefix(mesh), header, writer.finish())
+  return draft.seal(signAs(signer, draft.toSign(header)))
+}
