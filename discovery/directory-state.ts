@@ -6,16 +6,27 @@
  *
  * Guarantees:
  * - For one writer the highest (incarnation, version) wins, in whatever order and however often records arrive.
- * - What left, was given up or expired comes back only with a newer record, or by a new connection, which proves life
- *   better than any record.
+ * - What left comes back only with a newer record; what was given up or expired also by a new connection, or when
+ *   somebody heard of it later than that.
  * - A record that is passed on carries its age, so that nobody counts a dead agent's last record afresh: an agent that
- *   nobody is connected to is forgotten everywhere within its ttl, give or take the transit.
+ *   nobody is connected to is forgotten everywhere within its ttl, give or take the transit. Who is connected to it
+ *   vouches for it: its age goes round with the digests, so that nobody has to write records just to be believed alive.
  *
  * Times are milliseconds of a monotonic clock, given by the caller. Source: anti-entropy after Demers et al., Epidemic
  * Algorithms for Replicated Database Maintenance (PODC 1987), with its death certificates as `ended`.
  */
 import { equals } from 'uint8arrays/equals'
-import { type Digest, shortage, surplus, type Theirs, type Travelling, toEntry } from './directory/digest.ts'
+import {
+  type Digest,
+  type Entry,
+  fresher,
+  outlives,
+  shortage,
+  surplus,
+  type Theirs,
+  type Travelling,
+  toEntry,
+} from './directory/digest.ts'
 import { createOffers } from './directory/offers.ts'
 import { type AgentRecord, compareVersions, type SignedRecord, type Version } from './record.ts'
 
@@ -117,15 +128,31 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
   const known = (peer: string): Version | undefined =>
     peer === self ? own?.record : (agents.get(peer)?.record ?? ended.get(peer))
 
-  /** What `apply` would say; a caller asks before it pays for checking a signature. Changes nothing. */
-  const judge = (record: AgentRecord, signed: SignedRecord, ageMs: number): Outcome => {
+  /** It was given up or expired here, and somebody heard of it after that. */
+  const isRevived = (peer: string, ageMs: number, nowMs: number): boolean => {
+    const end = ended.get(peer)
+    return end !== undefined && end.reason !== 'left' && outlives(ageMs, nowMs - end.sinceMs)
+  }
+
+  /**
+   * What `apply` would say; a caller asks before it pays for checking a signature. Changes nothing.
+   * @param revives false where nobody says how old the record is
+   */
+  const judge = (
+    record: AgentRecord,
+    signed: SignedRecord,
+    ageMs: number,
+    nowMs: number,
+    revives: boolean = true,
+  ): Outcome => {
     const before = known(record.peerId)
     const order = before === undefined ? 1 : compareVersions(record, before)
     if (record.peerId === self) {
       if (own === undefined || order > 0) return 'own'
       return order < 0 ? 'stale' : equals(signed.bytes, own.signed.bytes) ? 'duplicate' : 'own'
     }
-    if (order <= 0) return order < 0 ? 'stale' : 'duplicate'
+    const isNews = order > 0 || (order === 0 && revives && isRevived(record.peerId, ageMs, nowMs))
+    if (!isNews) return order < 0 ? 'stale' : 'duplicate'
     if (record.leaving) return ageMs >= remembranceMs(record) ? 'stale' : 'accepted'
     if (ageMs >= record.ttlMs && !connected.has(record.peerId)) return 'stale'
     return !agents.has(record.peerId) && agents.size >= maxAgents ? 'full' : 'accepted'
@@ -144,8 +171,9 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     signed: SignedRecord,
     ageMs: number,
     nowMs: number,
+    revives: boolean = true,
   ): { outcome: Outcome; changes: Change[] } => {
-    const outcome = judge(record, signed, ageMs)
+    const outcome = judge(record, signed, ageMs, nowMs, revives)
     if (outcome !== 'accepted') return { outcome, changes: [] }
     const peer = record.peerId
     const heardAtMs = nowMs - ageMs
@@ -160,7 +188,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     ended.delete(peer)
     agents.set(peer, held)
     if (before === undefined) return { outcome, changes: changed('joined', peer, held) }
-    // A refresh differs in its version only and is no news to anyone who watches.
+    // An introduction differs in its version only and is no news to anyone who watches.
     const isNews = before.state !== 'alive' || content(before.record) !== content(record)
     return { outcome, changes: isNews ? changed('changed', peer, held) : [] }
   }
@@ -189,7 +217,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
   }
   /**
    * The last connection is gone: a hint, not a verdict. Its ttl counts from now, and it gets no new work while others are
-   * there until it is connected again, or somebody who hears it passes a newer record on.
+   * there until it is connected again, or somebody hears of it later.
    */
   const markDisconnected = (peer: string, nowMs: number): Change[] => {
     const held = connected.delete(peer) ? agents.get(peer) : undefined
@@ -197,7 +225,20 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     held.heardAtMs = nowMs
     return setState(peer, 'suspect')
   }
-  const markSuspect = (peer: string): Change[] => setState(peer, 'suspect')
+  /** It does not answer. Nobody is told that it was heard after this. */
+  const markSuspect = (peer: string, nowMs: number): Change[] => {
+    const held = agents.get(peer)
+    if (held !== undefined && held.state === 'alive' && connected.has(peer)) held.heardAtMs = nowMs
+    return setState(peer, 'suspect')
+  }
+  /** Another node heard of it `ageMs` ago, at least. */
+  const hear = (peer: string, ageMs: number, nowMs: number): Change[] => {
+    const held = agents.get(peer)
+    const heardAtMs = nowMs - ageMs
+    if (held === undefined || connected.has(peer) || heardAtMs <= held.heardAtMs) return []
+    held.heardAtMs = heardAtMs
+    return setState(peer, 'alive')
+  }
   const markAlive = (peer: string): Change[] => setState(peer, 'alive')
   /** The peer cannot be reached any more. A peer that is connected again in the meantime stays. */
   const markGone = (peer: string, nowMs: number): Change[] => {
@@ -213,22 +254,27 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
       .flatMap(([peer, held]) => giveUp(peer, held, 'expired', nowMs))
   }
 
-  /** What this node has and can pass on. */
-  const digest = (): Digest => [
-    ...(own ? [toEntry(self, own.record)] : []),
-    ...[...agents].map(([peer, { record }]) => toEntry(peer, record)),
-    ...[...ended].filter(([, { signed }]) => signed).map(([peer, end]) => toEntry(peer, end)),
-  ]
-  /** What this node knows of, does not have, and does not want to be told again. */
-  const endedDigest = (): Digest =>
-    [...ended].filter(([, { signed }]) => !signed).map(([peer, end]) => toEntry(peer, end))
-
   /** Whole milliseconds, rounded up: passing a record on never makes it younger. */
   const since = (thenMs: number, nowMs: number): number => Math.max(0, Math.ceil(nowMs - thenMs))
+  const ageOf = (peer: string, { heardAtMs, state }: Held, nowMs: number): number =>
+    connected.has(peer) && state === 'alive' ? 0 : since(heardAtMs, nowMs)
+
+  /** What this node has and can pass on. */
+  const digest = (nowMs: number): Digest => {
+    const entries: Digest = own ? [toEntry(self, own.record, 0)] : []
+    for (const [peer, held] of agents) entries.push(toEntry(peer, held.record, ageOf(peer, held, nowMs)))
+    for (const [peer, end] of ended) if (end.signed) entries.push(toEntry(peer, end, since(end.sinceMs, nowMs)))
+    return entries
+  }
+  /** What this node knows of, does not have, and does not want to be told again. */
+  const endedDigest = (nowMs: number): Digest =>
+    [...ended]
+      .filter(([, { signed }]) => !signed)
+      .map(([peer, end]) => toEntry(peer, end, Math.max(0, Math.floor(nowMs - end.sinceMs))))
   const travelling = (peer: string, nowMs: number): Travelling | undefined => {
     if (peer === self) return own && { ...own.signed, ageMs: 0 }
     const held = agents.get(peer)
-    if (held) return { ...held.signed, ageMs: connected.has(peer) ? 0 : since(held.heardAtMs, nowMs) }
+    if (held) return { ...held.signed, ageMs: ageOf(peer, held, nowMs) }
     const end = ended.get(peer)
     return end?.signed && { ...end.signed, ageMs: since(end.sinceMs, nowMs) }
   }
@@ -236,16 +282,26 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
   const give = (peers: readonly string[], nowMs: number): Travelling[] =>
     peers.flatMap((peer) => travelling(peer, nowMs) ?? [])
 
-  /** Compares with another node's tables: what it lacks, and what this node lacks. */
-  const diff = (theirs: Theirs, nowMs: number): { records: Travelling[]; wants: string[] } => {
+  /** Compares with another node's tables: what it lacks, what this node lacks, and who was heard of later here. */
+  const diff = (
+    theirs: Theirs,
+    nowMs: number,
+  ): { records: Travelling[]; wants: string[]; fresher: [string, number][] } => {
+    const mine = digest(nowMs)
+    const isNews = (version: Version, [peer, , , ageMs]: Entry): boolean => {
+      const here = known(peer)
+      const difference = here === undefined ? 1 : compareVersions(version, here)
+      return difference > 0 || (difference === 0 && isRevived(peer, ageMs, nowMs))
+    }
     const isFull = agents.size >= maxAgents
     const hasPlace = (peer: string) => !isFull || peer === self || agents.has(peer)
     return {
       records: give(
-        surplus(digest(), theirs, (peer) => agents.has(peer) || peer === self),
+        surplus(mine, theirs, (peer) => agents.has(peer) || peer === self),
         nowMs,
       ),
-      wants: shortage(theirs.digest, known, hasPlace),
+      wants: shortage(theirs.digest, isNews, hasPlace),
+      fresher: fresher(mine, theirs.digest, (peer) => (agents.get(peer)?.record.ttlMs ?? Number.POSITIVE_INFINITY) / 6),
     }
   }
 
@@ -257,6 +313,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     markDisconnected,
     markSuspect,
     markAlive,
+    hear,
     markGone,
     expire,
     digest,

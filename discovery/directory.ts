@@ -4,7 +4,7 @@
  * How records travel: a change of the own record is pushed to the neighbours at once and published on
  * `agents.presence`; a joiner's record is published as soon as somebody hears it. With every new neighbour, and with one
  * random neighbour each `syncPeriodMs`, two directories compare digests and exchange what the other lacks; that repairs
- * what gossip lost, and carries most refreshes. What comes from others is never pushed on.
+ * what gossip lost, and tells who was heard of lately. What comes from others is never pushed on.
  *
  * State: the tables of directory-state.ts, the own record, the sync queue, listeners. All of it is dropped at `stop`.
  * Wire id: `/parley/directory/1`.
@@ -133,6 +133,7 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
     maxConcurrent: settings.maxConcurrentSyncs,
     signal: stopping.signal,
     expire,
+    emit,
     receiveAll,
     push,
     onSynced: first.resolve,
@@ -163,17 +164,17 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
     const [member] = someOf(port.members(), 1, random)
     if (member) sync.request(member.id)
   }
-  let stopRefresh: Stop = () => {}
-  /** Whether gossip should carry this refresh too; where everybody is connected nobody counts the ttl. */
+  let stopPublishing: Stop = () => {}
+  /** Whether gossip should carry the own record anew; where everybody is connected nobody counts the ttl. */
   const isForFar = (): boolean => {
     const others = state.view().filter(({ self }) => !self)
     return others.some(({ connected }) => !connected) && random() < PUBLISHED_REFRESHES / others.length
   }
   /** Each third of the ttl, a little earlier at random: nodes that started together do not publish together. */
-  const refreshLater = (): void => {
-    stopRefresh = port.timers.after((settings.ttlMs / 3) * (0.8 + 0.2 * random()), () => {
-      inBackground(isForFar() ? own.introduce() : own.refresh())
-      refreshLater()
+  const publishLater = (): void => {
+    stopPublishing = port.timers.after((settings.ttlMs / 3) * (0.8 + 0.2 * random()), () => {
+      if (isForFar()) inBackground(own.introduce())
+      publishLater()
     })
   }
 
@@ -181,9 +182,9 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
   const unserve = await port.serve(directoryProtocol, {
     sync: (theirs) => {
       expire()
-      const { records, wants } = state.diff(theirs, nowMs())
+      const { records, wants, fresher } = state.diff(theirs, nowMs())
       const [batch = [], ...rest] = inBatches(records)
-      return { records: batch, wants, more: rest.length > 0 }
+      return { records: batch, wants, fresher, more: rest.length > 0 }
     },
     push: async ({ records }) => {
       await receiveAll(records, 'push')
@@ -198,9 +199,9 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
     }),
     port.onMember(({ id }, change) => (change === 'joined' ? meet(id) : part(id))),
     port.timers.every(settings.syncPeriodMs, tick),
-    () => stopRefresh(),
+    () => stopPublishing(),
   ]
-  refreshLater()
+  publishLater()
   for (const { id } of port.members()) meet(id)
 
   return {
@@ -210,12 +211,12 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
     find: (nameOrId) => findAgent(state.view(), nameOrId),
     get: state.get,
     markGone: (peer) => emit(state.markGone(peer, nowMs())),
-    markSuspect: (peer) => emit(state.markSuspect(peer)),
+    markSuspect: (peer) => emit(state.markSuspect(peer, nowMs())),
     markAlive: (peer) => emit(state.markAlive(peer)),
     onChange: listeners.add,
     firstSync: first.wait,
     leave: async () => {
-      stopRefresh()
+      stopPublishing()
       await own.leave()
       const late = Promise.withResolvers<void>()
       const stopWaiting = port.timers.after(settings.leaveTimeoutMs, late.resolve)

@@ -65,6 +65,11 @@ const gossipOptions = {
   batchPublish: true,
   floodPublish: true,
   emitSelf: false,
+  // Publishers flood, and what is lost is fetched (protocols/events/repair.ts): fewer copies than the usual 6 do.
+  D: 4,
+  Dlo: 3,
+  Dhi: 8,
+  Dout: 1,
   mcacheLength: 3,
   mcacheGossip: 2,
   maxInboundDataLength: MAX_GOSSIP_BYTES,

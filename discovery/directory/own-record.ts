@@ -26,7 +26,7 @@ export type Announcement = {
 }
 
 /** Why a version was written, and so how it is told; the later one in this list outdoes the earlier ones. */
-const REASONS = ['refresh', 'introduce', 'change', 'leave'] as const
+const REASONS = ['introduce', 'change', 'leave'] as const
 export type Reason = (typeof REASONS)[number]
 
 /** The next version above `version`, also when its counter is used up. */
@@ -113,7 +113,6 @@ export const createOwnRecord = (
 
   return {
     announce,
-    refresh: (): Promise<void> => write('refresh'),
     introduce: (): Promise<void> => write('introduce'),
     leave: (): Promise<void> => {
       fields = { ...fields, leaving: true }

@@ -8,11 +8,11 @@ import { defineProtocol } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Travelling } from './digest.ts'
 
-/** Each node tells its own record here when it changed, when it is new, and at some refreshes. */
+/** Each node tells its own record here when it changed, when it is new, and now and then. */
 export const PRESENCE = 'agents.presence'
 /**
- * Refreshes that are published, in the whole mesh and in a third of a ttl, about. They shorten the way where neighbours
- * of neighbours make a long chain; comparing digests carries the others, at a cost that does not grow with the mesh.
+ * Records that are published anew in the whole mesh and in a third of a ttl, about. They shorten the way where neighbours
+ * of neighbours make a long chain; elsewhere the ages in digests tell who is alive, at a cost that does not grow.
  */
 export const PUBLISHED_REFRESHES = 16
 /** Bytes of records in one message: far below what a link takes, so that other traffic is not held up. */
@@ -25,7 +25,7 @@ const MAX_DIGEST = 2 * MOST_AGENTS + 1
 const Count = z.int().nonnegative()
 const Peer = z.string().max(128)
 const Bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'bytes are needed')
-const DigestSchema = z.array(z.tuple([Peer, Count, Count])).max(MAX_DIGEST)
+const DigestSchema = z.array(z.tuple([Peer, Count, Count, Count])).max(MAX_DIGEST)
 
 /** Size and signature are checked for each record alone, so that one bad record does not take the others with it. */
 const TravellingSchema = z.object({
@@ -46,6 +46,11 @@ export const directoryProtocol = defineProtocol({
       response: z.object({
         records: Records,
         wants: z.array(Peer).max(MAX_DIGEST),
+        /** Agents of the digest that were heard of later here, and how many milliseconds ago. */
+        fresher: z
+          .array(z.tuple([Peer, Count]))
+          .max(MAX_DIGEST)
+          .default([]),
         /** There was more than one message takes: ask again. */
         more: z.boolean().default(false),
       }),
@@ -86,9 +91,8 @@ export const inBatches = (records: readonly Travelling[]): Travelling[][] => {
 export const DirectoryOptionsSchema = z
   .strictObject({
     /**
-     * Milliseconds that the own record counts without a refresh; refreshed each third of it. Shorter forgets the dead
-     * sooner and costs more bytes. Two thirds of it must be well above the time that comparing digests takes through
-     * the mesh: about 7 periods among 100 agents in a random overlay, 20 in a ring.
+     * Milliseconds that the own record counts after somebody heard of its agent. Shorter forgets the dead sooner. Two
+     * thirds of it must be well above the time that comparing digests takes through the mesh.
      */
     ttlMs: z.int().min(100).max(3_600_000).default(30_000),
     /** Milliseconds between two comparisons with a random neighbour. Shorter repairs lost gossip sooner. */

@@ -45,7 +45,7 @@ export const createReceiver = ({ port, state, counts, emit, onClaim }: Receiving
   }
 
   const settle = (record: AgentRecord, signed: SignedRecord, ageMs: number, via: Via): Outcome => {
-    const { outcome, changes } = state.apply(record, detached(signed), ageMs, port.clock.monotonic())
+    const { outcome, changes } = state.apply(record, detached(signed), ageMs, port.clock.monotonic(), via !== 'gossip')
     if (outcome === 'accepted') counts.accepted.add(via)
     if (outcome === 'full' || outcome === 'own') counts.refused.add(outcome)
     if (outcome === 'own') onClaim(record)
@@ -56,7 +56,7 @@ export const createReceiver = ({ port, state, counts, emit, onClaim }: Receiving
   const receive = async (item: Travelling, via: Via): Promise<Receipt> => {
     const { record, refused } = readRecord(item, port.self.mesh)
     if (refused !== undefined) return refuse(refused)
-    const outcome = state.judge(record, item, item.ageMs)
+    const outcome = state.judge(record, item, item.ageMs, port.clock.monotonic(), via !== 'gossip')
     if (outcome === 'duplicate' && state.holds(record.peerId, item)) return 'held'
     if (outcome === 'stale' || outcome === 'duplicate') return outcome
     if (!(await verifyRecord(port, record, item))) return refuse('bad_signature')

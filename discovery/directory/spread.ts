@@ -64,11 +64,9 @@ export const createSpread = (
   }
 
   /**
-   * A refresh is left to the comparisons of digests: they carry many in one message, so that the messages of a node do
-   * not grow with the mesh. An introduction is published only, a change or a farewell is pushed as well. Never rejects.
+   * An introduction is published only, a change or a farewell is pushed as well. Never rejects.
    */
   const spread = async (signed: SignedRecord, reason: Reason): Promise<void> => {
-    if (reason === 'refresh') return
     const random = () => fraction(port.random(4))
     const nearby = reason === 'introduce' ? [] : someOf(port.members(), maxPushPeers, random)
     const tell = async (peer: string): Promise<void> => {

@@ -5,7 +5,7 @@
  * State: peers that wait (bounded by the connected ones: `drop` is called when a peer is gone) and peers under way.
  */
 import type { Port } from '../../protocols/port.ts'
-import type { DirectoryState } from '../directory-state.ts'
+import type { Change, DirectoryState } from '../directory-state.ts'
 import type { DirectoryCounts } from './counts.ts'
 import type { Travelling } from './digest.ts'
 import { directoryProtocol } from './protocol.ts'
@@ -21,6 +21,7 @@ interface Syncing {
   readonly maxConcurrent: number
   readonly signal: AbortSignal
   readonly expire: () => void
+  readonly emit: (changes: readonly Change[]) => void
   readonly receiveAll: (items: readonly Travelling[], via: Via) => Promise<number>
   readonly push: (peer: string, records: readonly Travelling[]) => Promise<void>
   /** Called after each complete exchange. */
@@ -35,8 +36,13 @@ export const createSync = (the: Syncing) => {
   /** One round. Whoever is asked compares with what it was told, so the first round says all that the peer lacks. */
   const round = async (peer: string, isFirst: boolean): Promise<{ goesOn: boolean }> => {
     the.expire()
-    const asked = { digest: state.digest(), ended: state.endedDigest(), room: state.room() }
-    const { records, wants, more } = await the.port.to(peer, directoryProtocol).sync(asked, { signal: the.signal })
+    const askedAt = the.port.clock.monotonic()
+    const asked = { digest: state.digest(askedAt), ended: state.endedDigest(askedAt), room: state.room() }
+    const answer = await the.port.to(peer, directoryProtocol).sync(asked, { signal: the.signal })
+    const { records, wants, more, fresher } = answer
+    const now = the.port.clock.monotonic()
+    // With the time that the answer may have taken: who is dead must not grow younger by being talked about.
+    the.emit(fresher.flatMap(([agent, ageMs]) => state.hear(agent, ageMs + (now - askedAt), now)))
     const accepted = await the.receiveAll(records, 'sync')
     if (isFirst) await the.push(peer, state.give(wants, the.port.clock.monotonic()))
     // Without progress the peer would answer the same again.

@@ -37,8 +37,9 @@ export const kinds = (changes: readonly Change[]): string[] =>
   changes.map((change) => (change.type === 'left' ? `left ${change.reason}` : change.type))
 /** What `of` would send to `to`, taken in by `to`. */
 export const pull = (to: DirectoryState, of: DirectoryState, nowMs: number): number => {
-  const asked = { digest: to.digest(), ended: to.endedDigest(), room: to.room() }
-  const { records } = of.diff(asked, nowMs)
+  const asked = { digest: to.digest(nowMs), ended: to.endedDigest(nowMs), room: to.room() }
+  const { records, fresher } = of.diff(asked, nowMs)
+  for (const [peer, ageMs] of fresher) to.hear(peer, ageMs, nowMs)
   for (const item of records) {
     const record: AgentRecord = JSON.parse(new TextDecoder().decode(item.bytes))
     to.apply(record, item, item.ageMs, nowMs)

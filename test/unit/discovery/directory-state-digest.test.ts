@@ -69,14 +69,14 @@ test('after one exchange both ways two directories know the same, and a second o
         if (here) give(x, record)
         if (there) give(y, record)
       }
-      const asked = { digest: x.digest(), ended: x.endedDigest(), room: x.room() }
+      const asked = { digest: x.digest(0), ended: x.endedDigest(0), room: x.room() }
       const { records, wants } = y.diff(asked, 0)
       for (const item of records) x.apply(JSON.parse(new TextDecoder().decode(item.bytes)), item, item.ageMs, 0)
       for (const item of x.give(wants, 0))
         y.apply(JSON.parse(new TextDecoder().decode(item.bytes)), item, item.ageMs, 0)
-      const table = (state: DirectoryState) => state.digest().sort()
+      const table = (state: DirectoryState) => state.digest(0).sort()
       assert.deepEqual(table(x), table(y))
-      assert.deepEqual(y.diff({ digest: x.digest(), ended: [], room: 99 }, 0), { records: [], wants: [] })
+      assert.deepEqual(y.diff({ digest: x.digest(0), ended: [], room: 99 }, 0), { records: [], wants: [], fresher: [] })
     }),
   )
 })
@@ -85,8 +85,8 @@ test('a full directory is not sent strangers, and does not ask for them', () => 
   const [full, rich] = [start('full', { maxAgents: 2, maxEnded: 2 }), start('rich')]
   for (const peer of ['a', 'b']) give(full, recordOf(peer, 1))
   for (const peer of ['a', 'c', 'd']) give(rich, recordOf(peer, 2))
-  const asked = { digest: full.digest(), ended: [], room: full.room() }
+  const asked = { digest: full.digest(0), ended: [], room: full.room() }
   assert.equal(rich.diff(asked, 0).records.length, 1, 'news of a')
-  const { wants } = full.diff({ digest: rich.digest(), ended: [], room: 9 }, 0)
+  const { wants } = full.diff({ digest: rich.digest(0), ended: [], room: 9 }, 0)
   assert.deepEqual(wants, ['a'])
 })

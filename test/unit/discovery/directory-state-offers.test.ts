@@ -26,7 +26,7 @@ test('offers follow every change', () => {
   const peers = () => state.offers('p', 1).map(({ peer, state: judged }) => `${peer} ${judged}`)
   give(state, recordOf('a', 1, offer('1.0.0')))
   assert.deepEqual(peers(), ['a alive'])
-  state.markSuspect('a')
+  state.markSuspect('a', 0)
   assert.deepEqual(peers(), ['a suspect'])
   give(state, recordOf('b', 1, offer('1.0.0')))
   give(state, recordOf('a', 2, offer('2.0.0')))

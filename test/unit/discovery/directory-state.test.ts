@@ -144,8 +144,8 @@ test('a suspect is shown as such until it is cleared by word, a newer record or 
   for (const clear of clearing) {
     const state = start()
     give(state, recordOf('a', 1))
-    assert.deepEqual(kinds(state.markSuspect('a')), ['changed'])
-    assert.deepEqual(state.markSuspect('a'), [], 'twice is no news')
+    assert.deepEqual(kinds(state.markSuspect('a', 0)), ['changed'])
+    assert.deepEqual(state.markSuspect('a', 0), [], 'twice is no news')
     assert.equal(state.get('a')?.state, 'suspect')
     assert.deepEqual(kinds(clear(state)), ['changed'])
     assert.equal(state.get('a')?.state, 'alive')
@@ -201,7 +201,7 @@ test('the own record shows in the view and in the digest until it leaves', () =>
   const leaving = recordOf('me', 2, { leaving: true })
   assert.deepEqual(kinds(state.setOwn(leaving, sign(leaving))), ['left left'])
   assert.deepEqual(state.view(), [])
-  assert.deepEqual(state.digest(), [['me', 1, 2]], 'the farewell is passed on')
+  assert.deepEqual(state.digest(0), [['me', 1, 2, 0]], 'the farewell is passed on')
 })
 
 test('through any history a peer is in one table only, within bounds, and left exactly as often as it joined', () => {
@@ -230,7 +230,7 @@ test('through any history a peer is in one table only, within bounds, and left e
           }
           if (input.do === 'connect') return state.markConnected(peer)
           if (input.do === 'gone') return state.markGone(peer, nowMs)
-          if (input.do === 'suspect') return state.markSuspect(peer)
+          if (input.do === 'suspect') return state.markSuspect(peer, nowMs)
           if (input.do === 'alive') return state.markAlive(peer)
           if (input.do === 'expire') return state.expire(nowMs)
           state.markDisconnected(peer, nowMs)
@@ -244,7 +244,7 @@ test('through any history a peer is in one table only, within bounds, and left e
         assert.deepEqual(others(state).sort(), [...present].sort())
         const { agents, ended } = state.sizes()
         assert.ok(agents <= 3 && ended <= 2)
-        const listed = [...state.digest(), ...state.endedDigest()].map(([id]) => id)
+        const listed = [...state.digest(nowMs), ...state.endedDigest(nowMs)].map(([id]) => id)
         assert.equal(new Set(listed).size, listed.length)
       }
     }),

@@ -83,7 +83,7 @@ test('what comes from others is not pushed on', async () => {
   assert.equal(calls['one-way'] - before, 7)
 })
 
-test('among connected agents a refresh is neither pushed nor published, and arrives by digests', async () => {
+test('among connected agents nobody writes a record just to be believed alive', async () => {
   const { start, connect, time, calls } = createDirectoryMesh()
   const [a, b] = [await start('a'), await start('b')]
   connect(a, b)
@@ -91,10 +91,8 @@ test('among connected agents a refresh is neither pushed nor published, and arri
   const published = a.directory.stats().sent['gossip ok']
   const before = { pushes: calls['one-way'], version: b.directory.get(a.id)?.record.version ?? 0 }
   await time.run(30_000)
-  const refreshes = (b.directory.get(a.id)?.record.version ?? 0) - before.version
-  assert.ok(refreshes >= 3 && refreshes <= 4, `${refreshes} in one ttl`)
-  // A comparison pushes what the other side lacks: no more often than there is a new version of either.
-  assert.ok(calls['one-way'] - before.pushes <= 8, `${calls['one-way'] - before.pushes} pushes`)
+  assert.equal(b.directory.get(a.id)?.record.version, before.version)
+  assert.equal(calls['one-way'], before.pushes)
   assert.equal(a.directory.stats().sent['gossip ok'], published)
 })
 
