@@ -57,6 +57,8 @@ interface Held {
   signed: SignedRecord
   heardAtMs: number
   state: 'alive' | 'suspect'
+  /** Somebody gave it up then; it counts as long as nobody heard of it later. */
+  doubtedAtMs?: number
 }
 
 interface Ended extends Version {
@@ -225,6 +227,12 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     held.heardAtMs = nowMs
     return setState(peer, 'suspect')
   }
+  /** The connection was given up because nobody needs it: the peer is well, and its ttl counts from now. */
+  const markParted = (peer: string, nowMs: number): Change[] => {
+    const held = connected.delete(peer) ? agents.get(peer) : undefined
+    if (held !== undefined) held.heardAtMs = nowMs
+    return held === undefined ? [] : changed('changed', peer, held)
+  }
   /** It does not answer. Nobody is told that it was heard after this. */
   const markSuspect = (peer: string, nowMs: number): Change[] => {
     const held = agents.get(peer)
@@ -240,6 +248,22 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     return setState(peer, 'alive')
   }
   const markAlive = (peer: string): Change[] => setState(peer, 'alive')
+  /** Others gave it up, after anybody here heard of it: it gets no new work, and its ttl goes on. */
+  const doubt = (doubts: Digest, nowMs: number): Change[] =>
+    doubts.flatMap(([peer, incarnation, version, ageMs]) => {
+      const held = agents.get(peer)
+      if (held === undefined || connected.has(peer) || compareVersions(held.record, { incarnation, version }) !== 0)
+        return []
+      const atMs = nowMs - ageMs
+      if (atMs <= held.heardAtMs || atMs <= (held.doubtedAtMs ?? Number.NEGATIVE_INFINITY)) return []
+      held.doubtedAtMs = atMs
+      return setState(peer, 'suspect')
+    })
+  /** What this node was told that others gave up. */
+  const doubts = (nowMs: number): Digest =>
+    [...agents]
+      .filter(([, { heardAtMs, doubtedAtMs }]) => doubtedAtMs !== undefined && doubtedAtMs > heardAtMs)
+      .map(([peer, { record, doubtedAtMs = nowMs }]) => toEntry(peer, record, since(doubtedAtMs, nowMs)))
   /** The peer cannot be reached any more. A peer that is connected again in the meantime stays. */
   const markGone = (peer: string, nowMs: number): Change[] => {
     const held = agents.get(peer)
@@ -311,9 +335,12 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     setOwn,
     markConnected,
     markDisconnected,
+    markParted,
     markSuspect,
     markAlive,
     hear,
+    doubt,
+    doubts,
     markGone,
     expire,
     digest,

@@ -143,8 +143,8 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
     emit(state.markConnected(peer))
     sync.request(peer)
   }
-  const part = (peer: string): void => {
-    emit(state.markDisconnected(peer, nowMs()))
+  const part = (peer: string, parted: boolean): void => {
+    emit(parted ? state.markParted(peer, nowMs()) : state.markDisconnected(peer, nowMs()))
     sync.drop(peer)
   }
   let isNew = false
@@ -183,6 +183,7 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
     sync: (theirs) => {
       expire()
       const { records, wants, fresher } = state.diff(theirs, nowMs())
+      emit(state.doubt([...theirs.ended, ...theirs.doubts], nowMs()))
       const [batch = [], ...rest] = inBatches(records)
       return { records: batch, wants, fresher, more: rest.length > 0 }
     },
@@ -197,7 +198,7 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
     port.gossip.onSubscriptions(() => {
       if (isAwaited()) introduce()
     }),
-    port.onMember(({ id }, change) => (change === 'joined' ? meet(id) : part(id))),
+    port.onMember(({ id }, change, parted = false) => (change === 'joined' ? meet(id) : part(id, parted))),
     port.timers.every(settings.syncPeriodMs, tick),
     () => stopPublishing(),
   ]

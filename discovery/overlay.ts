@@ -58,7 +58,12 @@ export const createOverlay = (port: { self: string; hash: Port['hash'] }, fullMe
   const choose = (): Set<string> => {
     if (!isSparse) return new Set(known.keys())
     const ranked = [...known].sort(([, a], [, b]) => a - b).map(([peer]) => peer)
-    return new Set([...next(), ...ranked.slice(0, count - 1)])
+    const chosen = new Set(next())
+    for (const peer of ranked) {
+      if (chosen.size >= count) break
+      chosen.add(peer)
+    }
+    return chosen
   }
 
   return {

@@ -109,6 +109,9 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     done: callMetrics.handled,
   })
 
+  const isOpen = (peer: string): boolean =>
+    libp2p.getConnections(peerIdFromString(peer)).some(({ status }) => status === 'open')
+
   const links = createLinks({
     ...linkDeps,
     self: selfId,
@@ -122,6 +125,11 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
       if (!router.isOwn(protocolId)) await above.parting(peer)
       const known = peers.get(peer)
       if (known !== undefined) return known.chosen
+      if (router.isOwn(protocolId) && isOpen(peer))
+        throw new ParleyError('COM002', `the connection to ${peer} was given up`, {
+          hint: 'nothing needs it any more',
+          details: { sent: false },
+        })
       if (state.stopping)
         throw new ParleyError('COM002', 'this node is stopping', { hint: 'start a new one', details: { sent: false } })
       // One that is being admitted will do: with a dial there would be two.
@@ -264,8 +272,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
 
   /** A connection that is given up has requests of the mesh's own on it to the end. */
   const forgetMembership = (peer: string): void => {
-    if (peers.get(peer) === undefined && libp2p.getConnections(peerIdFromString(peer)).length === 0)
-      memberships.delete(peer)
+    if (peers.get(peer) === undefined && !isOpen(peer)) memberships.delete(peer)
   }
 
   libp2p.addEventListener('connection:open', ({ detail: connection }) => {
@@ -289,12 +296,12 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     if (gate.use(peerIdFromString(peer), connection)) pubsub.moved(peer)
     links.moveTo(peer, connection)
   })
-  peers.onMember(({ id }, change) => {
+  peers.onMember(({ id }, change, parted) => {
     if (change === 'joined') return
     forgetMembership(id)
     gate.use(peerIdFromString(id), undefined)
     pubsub.forget(id)
-    supervisor.lost(id)
+    if (parted !== true) supervisor.lost(id)
   })
 
   await addServed(admission.served, { beforeAdmission: true, own: true })

@@ -76,11 +76,11 @@ export const createJoining = (deps: JoiningDeps): Supervisor => {
         found,
         failed,
       }),
-    async dial(addresses, peer) {
+    async dial(addresses, peer, fresh) {
       const signal = AbortSignal.timeout(timings.dialTimeoutMs)
       const targets = addresses.map((address) => withPeerId(address, peer))
       // libp2p would hand out a connection that was given up and is about to close.
-      const how = { signal, force: peer !== undefined && !deps.connected(peer) }
+      const how = { signal, force: fresh }
       const connection = await (targets.length > 0
         ? libp2p.dial(targets, how)
         : libp2p.dial(peerIdFromString(peer ?? ''), how))

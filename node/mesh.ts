@@ -89,6 +89,8 @@ const startLocked = async (
       if (change.reason === 'gone') supervisor.gone(peer)
       else supervisor.unwant(peer)
     } else if (reachable) supervisor.want(peer)
+    // Others gave it up: see for oneself.
+    if (change.type === 'changed' && change.agent.state === 'suspect' && !change.agent.connected) supervisor.lost(peer)
   })
   const events = createEvents(ownPort, options.events)
   const replies = await createReplies(ownPort, () => events, log)

@@ -35,7 +35,7 @@ export interface Peers {
   get(peer: string): PeerEntry | undefined
   all(): PeerEntry[]
   members(): Member[]
-  onMember(fn: (member: Member, change: 'joined' | 'left') => void): Stop
+  onMember(fn: (member: Member, change: 'joined' | 'left', parted?: boolean) => void): Stop
   /** Told with the connection that is in use from now on; gossip follows it. */
   onChosen(fn: (peer: string, connection: Connection) => void): Stop
   duplicates(): number
@@ -53,7 +53,7 @@ const QUIET_MS = 500
 
 export const createPeers = (deps: PeersDeps): Peers => {
   const entries = new Map<string, Entry>()
-  const memberListeners = new Set<(member: Member, change: 'joined' | 'left') => void>()
+  const memberListeners = new Set<(member: Member, change: 'joined' | 'left', parted?: boolean) => void>()
   const chosenListeners = new Set<(peer: string, connection: Connection) => void>()
   let duplicates = 0
 
@@ -73,7 +73,9 @@ export const createPeers = (deps: PeersDeps): Peers => {
   const drain = (connection: Connection): void => {
     let quietSince = deps.now()
     const look = (): void => {
-      if (connection.status !== 'open') return
+      // It may be in use again, because the one that it lost to is gone.
+      const entry = entries.get(connection.remotePeer.toString())
+      if (connection.status !== 'open' || entry?.chosen === connection) return
       const now = deps.now()
       if (deps.busy(connection)) quietSince = now
       if (now - quietSince < QUIET_MS) {
@@ -92,7 +94,7 @@ export const createPeers = (deps: PeersDeps): Peers => {
     for (const fn of chosenListeners) fn(entry.id, chosen)
   }
 
-  const remove = (connection: Connection): void => {
+  const remove = (connection: Connection, parted: boolean): void => {
     const id = connection.remotePeer.toString()
     const entry = entries.get(id)
     if (entry === undefined || !entry.connections.includes(connection)) return
@@ -102,7 +104,7 @@ export const createPeers = (deps: PeersDeps): Peers => {
       return
     }
     entries.delete(id)
-    for (const fn of memberListeners) fn({ id, name: entry.name }, 'left')
+    for (const fn of memberListeners) fn({ id, name: entry.name }, 'left', parted)
   }
 
   return {
@@ -124,9 +126,9 @@ export const createPeers = (deps: PeersDeps): Peers => {
       settle(entry)
       if (deps.self < id) for (const other of entry.connections) if (other !== entry.chosen) drain(other)
     },
-    remove,
+    remove: (connection) => remove(connection, false),
     retire(connection) {
-      remove(connection)
+      remove(connection, true)
       drain(connection)
     },
     get: (peer) => entries.get(peer),

@@ -76,14 +76,23 @@ const refusedFile = (path: string, why: string, hint: string): ParleyError =>
   new ParleyError('SEC001', `the secret file ${path} ${why}`, { hint, details: { path } })
 
 /**
+ * As Kubernetes mounts a secret (fsGroup, defaultMode 0440): it is root's, and the group of this process may read it.
+ * @param user the uid of this process
+ */
+export const isMountedForGroup = (file: { uid: number; mode: number }, user: number): boolean =>
+  user !== 0 && file.uid === 0 && (file.mode & 0o037) === 0
+
+/**
  * The secret in a file: its one line, without the line's end.
- * @throws SEC001 for a file that is missing, empty, has several lines or can be used by group or others;
+ * @throws SEC001 for a file that is missing, empty, has several lines or can be used by group or others (but for a
+ *   file of root that only the group of this process may read);
  *   STA003 where it cannot be read or is larger than 4 KiB
  */
 export const readSecretFile = async (path: string): Promise<string> => {
   const bytes = await readSmallFile(path, MAX_SECRET_FILE_BYTES, async (handle) => {
-    const { mode } = await handle.stat()
-    if (!opensToOthers(mode)) return
+    const file = await handle.stat()
+    if (!opensToOthers(file.mode) || isMountedForGroup(file, process.getuid?.() ?? 0)) return
+    const { mode } = file
     throw refusedFile(path, `has mode ${octal(mode)}: others on this machine can use it`, `chmod 600 ${path}`)
   })
   const make = `make one with: parley secret > ${path} && chmod 600 ${path}`

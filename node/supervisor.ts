@@ -20,8 +20,12 @@ export interface SupervisorDeps {
   log: Log
   /** A number from 0 to 1. */
   chance(): number
-  /** Dials and returns once the connection is admitted. @throws SEC001 when it was refused */
-  dial(addresses: string[], peer: string | undefined): Promise<Connection>
+  /**
+   * Dials and returns once the connection is admitted.
+   * @param fresh no connection that is open already will do: it was given up
+   * @throws SEC001 when it was refused
+   */
+  dial(addresses: string[], peer: string | undefined, fresh: boolean): Promise<Connection>
   /** A connection is there, or is being admitted. */
   connected(peer: string): boolean
   /** Addresses that the directory has for a peer; empty when it was forgotten. */
@@ -96,6 +100,8 @@ const GONE_AFTER_FAILURES = 2
 
 /** A peer that is gone is dialled this often before it is forgotten; who comes back dials us as well. */
 const FORGET_AFTER_FAILURES = 20
+/** Neighbours of a lost peer do not look for it all at once. */
+const LOOK_AFTER_MS = 1_000
 
 /** Said no, and will say so again. Who was only late with its membership is busy. */
 const isRefusal = (error: unknown): boolean => isParleyError(error, 'SEC001') && error.details.reason !== 'timeout'
@@ -170,7 +176,9 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     // A call that dials on demand tells its caller.
     const kept = target.source !== undefined || peers.get(target.peer ?? '') === target
     if (!kept) return
-    if (target.failures === 1 || isRefusal(error)) deps.log.warn(`cannot join ${what}: ${error.message}`, { error })
+    // Nodes that start together are there at the second try.
+    if (target.failures === 1 && !isRefusal(error)) deps.log.info(`cannot join ${what} yet: ${error.message}`)
+    if (target.failures === 2 || isRefusal(error)) deps.log.warn(`cannot join ${what}: ${error.message}`, { error })
     if (target.address === undefined && target.peer !== undefined && target.failures >= GONE_AFTER_FAILURES) {
       deps.unreachable(target.peer)
       if (target.failures >= FORGET_AFTER_FAILURES) peers.delete(target.peer)
@@ -184,10 +192,14 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     const run = async (): Promise<Connection> => {
       try {
         // Who is behind a join address may be somebody else by now: only the directory's peers are dialled by their id.
-        const connection = await deps.dial(target.addresses, target.address === undefined ? target.peer : undefined)
+        const peer = target.address === undefined ? target.peer : undefined
+        const fresh = target.peer !== undefined && !deps.connected(target.peer)
+        const connection = await deps.dial(target.addresses, peer, fresh)
         target.peer = connection.remotePeer.toString()
         target.failures = 0
         target.lastError = undefined
+        // It was looked for, and is no pick.
+        if (target.source === undefined && !overlay.picks().has(target.peer)) peers.delete(target.peer)
         return connection
       } catch (error) {
         failed(target, error instanceof Error ? error : new Error(String(error)))
@@ -252,8 +264,13 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
       retarget()
     },
     lost(peer) {
+      if (stopped) return
       const target = peers.get(peer)
-      if (target === undefined || stopped) return
+      if (target === undefined) {
+        // Nobody else may be looking: is it still there? A connection that nobody needs is given up again.
+        if (overlay.has(peer)) peers.set(peer, targetAt(peer, deps.clock.monotonic() + LOOK_AFTER_MS * deps.chance()))
+        return
+      }
       target.failures = 0
       target.nextAt = deps.clock.monotonic() + (deps.self < peer ? 0 : deps.backoffMinMs * deps.chance())
       tick()

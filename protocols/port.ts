@@ -120,8 +120,11 @@ export interface Port {
   /** Checks an Ed25519 signature against the key inside the peer id; false for any malformed input. */
   verify(peer: string, bytes: Uint8Array, signature: Uint8Array): Promise<boolean>
   members(): Member[]
-  /** `joined` after admission, `left` when the last connection is gone. */
-  onMember(fn: (member: Member, change: 'joined' | 'left') => void): Stop
+  /**
+   * `joined` after admission, `left` when the last connection is gone; `parted` then says that both sides gave it up
+   * because nobody needs it, and that the peer is well.
+   */
+  onMember(fn: (member: Member, change: 'joined' | 'left', parted?: boolean) => void): Stop
   serve<P extends AnyProtocol>(protocol: P, handlers: Handlers<P>): Promise<() => Promise<void>>
   to<P extends AnyProtocol>(peer: string, protocol: P, defaults?: CallOptions): Client<P>
 }

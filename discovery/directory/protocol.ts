@@ -42,7 +42,13 @@ export const directoryProtocol = defineProtocol({
   methods: {
     sync: {
       description: 'Compares two directories: answers with what the caller lacks, and asks for what this node lacks',
-      request: z.object({ digest: DigestSchema, ended: DigestSchema.default([]), room: Count.default(MOST_AGENTS) }),
+      request: z.object({
+        digest: DigestSchema,
+        ended: DigestSchema.default([]),
+        /** Agents of the digest that others gave up, and how many milliseconds ago. */
+        doubts: DigestSchema.default([]),
+        room: Count.default(MOST_AGENTS),
+      }),
       response: z.object({
         records: Records,
         wants: z.array(Peer).max(MAX_DIGEST),

@@ -37,7 +37,12 @@ export const createSync = (the: Syncing) => {
   const round = async (peer: string, isFirst: boolean): Promise<{ goesOn: boolean }> => {
     the.expire()
     const askedAt = the.port.clock.monotonic()
-    const asked = { digest: state.digest(askedAt), ended: state.endedDigest(askedAt), room: state.room() }
+    const asked = {
+      digest: state.digest(askedAt),
+      ended: state.endedDigest(askedAt),
+      doubts: state.doubts(askedAt),
+      room: state.room(),
+    }
     const answer = await the.port.to(peer, directoryProtocol).sync(asked, { signal: the.signal })
     const { records, wants, more, fresher } = answer
     const now = the.port.clock.monotonic()

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { test } from 'node:test'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
-import { classifySecret, deriveAuthority, makeSecret, readSecretFile } from '../../../node/secret.ts'
+import { classifySecret, deriveAuthority, isMountedForGroup, makeSecret, readSecretFile } from '../../../node/secret.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { testFolder } from '../../support/folder.ts'
 
@@ -60,6 +60,16 @@ test('a secret file gives its line without the end of line', async (t) => {
   }
   await chmod(path, 0o400)
   assert.equal(await readSecretFile(path), 'abc')
+})
+
+test('a file of root that only the group may read is one that Kubernetes mounted, but not for root itself', () => {
+  const verdicts = (uid: number, mode: number, user: number) => isMountedForGroup({ uid, mode }, user)
+  assert.equal(verdicts(0, 0o100440, 10_001), true)
+  assert.equal(verdicts(0, 0o100640, 10_001), true)
+  for (const mode of [0o444, 0o460, 0o441, 0o450]) assert.equal(verdicts(0, mode, 10_001), false)
+  assert.equal(verdicts(10_001, 0o440, 10_001), false, 'its own user can close it')
+  assert.equal(verdicts(10_002, 0o440, 10_001), false)
+  assert.equal(verdicts(0, 0o440, 0), false)
 })
 
 test('a secret file that group or others can use is refused with the command that mends it', async (t) => {
