@@ -26,6 +26,7 @@ const EXPECTED = [
   '/parley/admission/1',
   '/parley/directory/1',
   '/parley/events/1',
+  '/parley/overlay/1',
   '/parley/presence/1',
   '/parley/probe/1',
   '/parley/reply/1',

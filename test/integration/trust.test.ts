@@ -172,6 +172,7 @@ describe('a mesh with a secret', { timeout: 60_000 }, () => {
     assert.deepEqual(ids.sort(), [
       '/parley/directory/1',
       '/parley/events/1',
+      '/parley/overlay/1',
       '/parley/presence/1',
       '/parley/probe/1',
       '/parley/reply/1',
