@@ -19,10 +19,12 @@ import { createFirstSync } from './directory/first-sync.ts'
 import { createListeners } from './directory/listeners.ts'
 import type { Candidate } from './directory/offers.ts'
 import { type Announcement, createOwnRecord } from './directory/own-record.ts'
+import { createPacked } from './directory/packed.ts'
 import {
   type DirectoryOptions,
   directoryProtocol,
   inBatches,
+  MAX_DIGEST,
   PRESENCE,
   PUBLISHED_REFRESHES,
   readOptions,
@@ -40,6 +42,7 @@ export type DirectoryPort = Pick<
   | 'log'
   | 'metrics'
   | 'gossip'
+  | 'hash'
   | 'random'
   | 'sign'
   | 'verify'
@@ -126,9 +129,11 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
   }
   const claims = createClaims(port, settings.syncPeriodMs, (version) => inBackground(own.exceed(version)))
   const { receiveAll, receiveGossip } = createReceiver({ port, state, counts, emit, onClaim: claims.add })
+  const packed = createPacked(port)
   const sync = createSync({
     port,
     state,
+    packed,
     counts,
     maxConcurrent: settings.maxConcurrentSyncs,
     signal: stopping.signal,
@@ -180,12 +185,18 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
 
   await own.introduce()
   const unserve = await port.serve(directoryProtocol, {
-    sync: (theirs) => {
+    sync: (asked) => {
       expire()
+      const theirs = {
+        digest: packed.unpack(asked.digest, MAX_DIGEST),
+        ended: packed.unpack(asked.ended, MAX_DIGEST),
+        room: asked.room,
+      }
       const { records, wants, fresher } = state.diff(theirs, nowMs())
-      emit(state.doubt([...theirs.ended, ...theirs.doubts], nowMs()))
+      emit(state.doubt([...theirs.ended, ...packed.unpack(asked.doubts, MAX_DIGEST)], nowMs()))
       const [batch = [], ...rest] = inBatches(records)
-      return { records: batch, wants, fresher, more: rest.length > 0 }
+      const more = rest.length > 0
+      return { records: batch, wants: packed.packPeers(wants), fresher: packed.packAges(fresher), more }
     },
     push: async ({ records }) => {
       await receiveAll(records, 'push')

@@ -20,12 +20,13 @@ export const MAX_BATCH_BYTES = 262_144
 export const MAX_BATCH_RECORDS = 1024
 /** The most that `maxAgents` may be; twice as many entries (agents and what ended) fit into a digest. */
 export const MOST_AGENTS = 4096
-const MAX_DIGEST = 2 * MOST_AGENTS + 1
+export const MAX_DIGEST = 2 * MOST_AGENTS + 1
 
 const Count = z.int().nonnegative()
-const Peer = z.string().max(128)
 const Bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'bytes are needed')
-const DigestSchema = z.array(z.tuple([Peer, Count, Count, Count])).max(MAX_DIGEST)
+/** As packed.ts writes it. */
+const PackedDigest = z.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length <= MAX_DIGEST * 30)
+const NOTHING = new Uint8Array(0)
 
 /** Size and signature are checked for each record alone, so that one bad record does not take the others with it. */
 const TravellingSchema = z.object({
@@ -43,20 +44,17 @@ export const directoryProtocol = defineProtocol({
     sync: {
       description: 'Compares two directories: answers with what the caller lacks, and asks for what this node lacks',
       request: z.object({
-        digest: DigestSchema,
-        ended: DigestSchema.default([]),
+        digest: PackedDigest,
+        ended: PackedDigest.default(NOTHING),
         /** Agents of the digest that others gave up, and how many milliseconds ago. */
-        doubts: DigestSchema.default([]),
+        doubts: PackedDigest.default(NOTHING),
         room: Count.default(MOST_AGENTS),
       }),
       response: z.object({
         records: Records,
-        wants: z.array(Peer).max(MAX_DIGEST),
+        wants: PackedDigest,
         /** Agents of the digest that were heard of later here, and how many milliseconds ago. */
-        fresher: z
-          .array(z.tuple([Peer, Count]))
-          .max(MAX_DIGEST)
-          .default([]),
+        fresher: PackedDigest.default(NOTHING),
         /** There was more than one message takes: ask again. */
         more: z.boolean().default(false),
       }),

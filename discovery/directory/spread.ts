@@ -43,7 +43,7 @@ export const createSpread = (
    */
   const heard = async (peer: string): Promise<void> => {
     try {
-      await port.to(peer, directoryProtocol).sync({ digest: [], room: 0 }, { signal })
+      await port.to(peer, directoryProtocol).sync({ digest: new Uint8Array(0), room: 0 }, { signal })
       counts.sent.add('sync ok')
     } catch {
       // Who does not answer hears it from others, or finds out by dialling.

@@ -8,7 +8,8 @@ import type { Port } from '../../protocols/port.ts'
 import type { Change, DirectoryState } from '../directory-state.ts'
 import type { DirectoryCounts } from './counts.ts'
 import type { Travelling } from './digest.ts'
-import { directoryProtocol } from './protocol.ts'
+import type { Packed } from './packed.ts'
+import { directoryProtocol, MAX_DIGEST } from './protocol.ts'
 import type { Via } from './receive.ts'
 
 /** Rounds of one comparison: what the largest directory of the largest records takes. */
@@ -17,6 +18,7 @@ const MAX_ROUNDS = 1024
 interface Syncing {
   readonly port: Pick<Port, 'clock' | 'to'>
   readonly state: DirectoryState
+  readonly packed: Packed
   readonly counts: DirectoryCounts
   readonly maxConcurrent: number
   readonly signal: AbortSignal
@@ -29,7 +31,7 @@ interface Syncing {
 }
 
 export const createSync = (the: Syncing) => {
-  const { state } = the
+  const { state, packed } = the
   const waiting = new Set<string>()
   const running = new Set<string>()
 
@@ -38,13 +40,15 @@ export const createSync = (the: Syncing) => {
     the.expire()
     const askedAt = the.port.clock.monotonic()
     const asked = {
-      digest: state.digest(askedAt),
-      ended: state.endedDigest(askedAt),
-      doubts: state.doubts(askedAt),
+      digest: packed.pack(state.digest(askedAt)),
+      ended: packed.pack(state.endedDigest(askedAt)),
+      doubts: packed.pack(state.doubts(askedAt)),
       room: state.room(),
     }
     const answer = await the.port.to(peer, directoryProtocol).sync(asked, { signal: the.signal })
-    const { records, wants, more, fresher } = answer
+    const { records, more } = answer
+    const wants = packed.unpackPeers(answer.wants, MAX_DIGEST)
+    const fresher = packed.unpackAges(answer.fresher, MAX_DIGEST)
     const now = the.port.clock.monotonic()
     // With the time that the answer may have taken: who is dead must not grow younger by being talked about.
     the.emit(fresher.flatMap(([agent, ageMs]) => state.hear(agent, ageMs + (now - askedAt), now)))

@@ -138,7 +138,7 @@ test('a directory too large for one message is handed out in parts of at most 25
     disconnect(a, other)
   }
   connect(a, asker)
-  const reply = await time.settled(asker.port.to(a.id, directoryProtocol).sync({ digest: [] }), 100)
+  const reply = await time.settled(asker.port.to(a.id, directoryProtocol).sync({ digest: new Uint8Array(0) }), 100)
   assert.equal(reply.more, true)
   const bytes = reply.records.reduce((sum, record) => sum + record.bytes.length + record.signature.length, 0)
   assert.ok(bytes > MAX_BATCH_BYTES - MAX_RECORD_BYTES && bytes <= MAX_BATCH_BYTES, `${bytes} bytes`)
@@ -156,7 +156,7 @@ test('an exchange goes on while there is more and it helps, and ends when the pe
     sync: () => {
       const record = told[Math.min(asked, told.length - 1)]
       asked += 1
-      return { records: record ? [record] : [], wants: [], more: true }
+      return { records: record ? [record] : [], wants: new Uint8Array(0), more: true }
     },
     push: () => {},
   })

@@ -124,7 +124,7 @@ test('a stopped directory is silent, serves nothing, hears nothing and announces
   await time.run(40_000)
   assert.deepEqual(a.directory.stats().sent, sent)
   assert.notEqual(a.directory.get(b.id)?.record.price, 5)
-  const asked = b.port.to(a.id, directoryProtocol).sync({ digest: [] })
+  const asked = b.port.to(a.id, directoryProtocol).sync({ digest: new Uint8Array(0) })
   await assert.rejects(time.settled(asked, 100), (error) => isParleyError(error, 'MSG004'))
   await assert.rejects(a.directory.announce({ price: 1 }), (error) => isParleyError(error, 'STA003'))
 })

@@ -1,0 +1,104 @@
+/**
+ * Digests as bytes: for each peer a key, the first six bytes of SHA-256 of its id, then its numbers as varints. A mesh
+ * compares digests all the time, and written out they are what most of its quiet hours go to.
+ *
+ * A peer that this node has never heard of has no id here, only its key; it is called by that: `#` and the number.
+ * State: keys of peers, at most MAX_KEYS.
+ */
+import type { Port } from '../../protocols/port.ts'
+import { malformed, Reader, Writer } from '../../protocols/wire/protobuf.ts'
+import type { Digest } from './digest.ts'
+
+const KEY_BYTES = 6
+/** Three numbers of at most 8 bytes. */
+const ENTRY_ROOM = KEY_BYTES + 24
+const MAX_KEYS = 32_768
+
+export interface Packed {
+  pack(digest: Digest): Uint8Array
+  /** @throws MSG003 for bytes that are no digest, or of more than `most` entries */
+  unpack(bytes: Uint8Array, most: number): Digest
+  packPeers(peers: readonly string[]): Uint8Array
+  unpackPeers(bytes: Uint8Array, most: number): string[]
+  packAges(ages: readonly (readonly [peer: string, ageMs: number])[]): Uint8Array
+  unpackAges(bytes: Uint8Array, most: number): [peer: string, ageMs: number][]
+}
+
+export const createPacked = (port: Pick<Port, 'hash'>): Packed => {
+  const keys = new Map<string, number>()
+  const peers = new Map<number, string>()
+
+  const keyOf = (peer: string): number => {
+    const known = keys.get(peer)
+    if (known !== undefined) return known
+    // One that was called by its key.
+    if (peer.startsWith('#')) return Number(peer.slice(1))
+    if (keys.size >= MAX_KEYS) {
+      keys.clear()
+      peers.clear()
+    }
+    const digest = port.hash(new TextEncoder().encode(peer))
+    const key = digest.subarray(0, KEY_BYTES).reduce((sum, byte) => sum * 256 + byte, 0)
+    keys.set(peer, key)
+    peers.set(key, peer)
+    return key
+  }
+
+  const putKey = (writer: Writer, peer: string): void => {
+    writer.reserve(ENTRY_ROOM)
+    let key = keyOf(peer)
+    for (let i = KEY_BYTES - 1; i >= 0; i -= 1) {
+      writer.bytes[writer.at + i] = key % 256
+      key = Math.floor(key / 256)
+    }
+    writer.at += KEY_BYTES
+  }
+
+  const readPeer = (reader: Reader): string => {
+    if (reader.at + KEY_BYTES > reader.end) throw malformed('a key is cut off')
+    let key = 0
+    for (let i = 0; i < KEY_BYTES; i += 1) key = key * 256 + (reader.bytes[reader.at + i] ?? 0)
+    reader.at += KEY_BYTES
+    return peers.get(key) ?? `#${key}`
+  }
+
+  const readAll = <T>(bytes: Uint8Array, most: number, read: (reader: Reader) => T): T[] => {
+    const reader = new Reader(bytes)
+    const all: T[] = []
+    while (reader.more()) {
+      if (all.length >= most) throw malformed(`more than ${most} entries`)
+      all.push(read(reader))
+    }
+    return all
+  }
+
+  return {
+    pack(digest) {
+      const writer = new Writer(digest.length * ENTRY_ROOM)
+      for (const [peer, incarnation, version, ageMs] of digest) {
+        putKey(writer, peer)
+        writer.varint(incarnation)
+        writer.varint(version)
+        writer.varint(ageMs)
+      }
+      return writer.finish()
+    },
+    unpack: (bytes, most) =>
+      readAll(bytes, most, (reader) => [readPeer(reader), reader.varint(), reader.varint(), reader.varint()]),
+    packPeers(list) {
+      const writer = new Writer(list.length * ENTRY_ROOM)
+      for (const peer of list) putKey(writer, peer)
+      return writer.finish()
+    },
+    unpackPeers: (bytes, most) => readAll(bytes, most, readPeer),
+    packAges(ages) {
+      const writer = new Writer(ages.length * ENTRY_ROOM)
+      for (const [peer, ageMs] of ages) {
+        putKey(writer, peer)
+        writer.varint(ageMs)
+      }
+      return writer.finish()
+    },
+    unpackAges: (bytes, most) => readAll(bytes, most, (reader) => [readPeer(reader), reader.varint()]),
+  }
+}
