@@ -248,6 +248,13 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     return setState(peer, 'alive')
   }
   const markAlive = (peer: string): Change[] => setState(peer, 'alive')
+  /** The ages in a digest that is on its way for `transitMs` at most. */
+  const learn = (digest: Digest, transitMs: number, nowMs: number): Change[] =>
+    digest.flatMap(([peer, incarnation, version, ageMs]) => {
+      const held = agents.get(peer)
+      const isSame = held !== undefined && compareVersions(held.record, { incarnation, version }) === 0
+      return isSame ? hear(peer, ageMs + transitMs, nowMs) : []
+    })
   /** Others gave it up, after anybody here heard of it: it gets no new work, and its ttl goes on. */
   const doubt = (doubts: Digest, nowMs: number): Change[] =>
     doubts.flatMap(([peer, incarnation, version, ageMs]) => {
@@ -339,6 +346,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     markSuspect,
     markAlive,
     hear,
+    learn,
     doubt,
     doubts,
     markGone,

@@ -14,6 +14,7 @@ import type { Port, Stop } from '../protocols/port.ts'
 import { fraction } from './choose.ts'
 import { createClaims } from './directory/claims.ts'
 import { createDirectoryCounts } from './directory/counts.ts'
+import { TRANSIT_MS } from './directory/digest.ts'
 import { findAgent } from './directory/find.ts'
 import { createFirstSync } from './directory/first-sync.ts'
 import { createListeners } from './directory/listeners.ts'
@@ -21,12 +22,12 @@ import type { Candidate } from './directory/offers.ts'
 import { type Announcement, createOwnRecord } from './directory/own-record.ts'
 import { createPacked } from './directory/packed.ts'
 import {
+  ALL_PUBLISHED,
   type DirectoryOptions,
   directoryProtocol,
   inBatches,
   MAX_DIGEST,
   PRESENCE,
-  PUBLISHED_REFRESHES,
   readOptions,
 } from './directory/protocol.ts'
 import { createReceiver } from './directory/receive.ts'
@@ -173,7 +174,7 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
   /** Whether gossip should carry the own record anew; where everybody is connected nobody counts the ttl. */
   const isForFar = (): boolean => {
     const others = state.view().filter(({ self }) => !self)
-    return others.some(({ connected }) => !connected) && random() < PUBLISHED_REFRESHES / others.length
+    return others.some(({ connected }) => !connected) && random() < (ALL_PUBLISHED / others.length) ** 2
   }
   /** Each third of the ttl, a little earlier at random: nodes that started together do not publish together. */
   const publishLater = (): void => {
@@ -193,6 +194,7 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
         room: asked.room,
       }
       const { records, wants, fresher } = state.diff(theirs, nowMs())
+      emit(state.learn(theirs.digest, TRANSIT_MS, nowMs()))
       emit(state.doubt([...theirs.ended, ...packed.unpack(asked.doubts, MAX_DIGEST)], nowMs()))
       const [batch = [], ...rest] = inBatches(records)
       const more = rest.length > 0

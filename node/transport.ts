@@ -68,7 +68,7 @@ const gossipOptions = {
   // Publishers flood, and what is lost is fetched (protocols/events/repair.ts): fewer copies than the usual 6 do.
   D: 4,
   Dlo: 3,
-  Dhi: 8,
+  Dhi: 6,
   Dout: 1,
   mcacheLength: 3,
   mcacheGossip: 2,

@@ -11,10 +11,11 @@ import type { Travelling } from './digest.ts'
 /** Each node tells its own record here when it changed, when it is new, and now and then. */
 export const PRESENCE = 'agents.presence'
 /**
- * Records that are published anew in the whole mesh and in a third of a ttl, about. They shorten the way where neighbours
- * of neighbours make a long chain; elsewhere the ages in digests tell who is alive, at a cost that does not grow.
+ * Others up to which every record is published anew in a third of a ttl, where not all are connected to all: neighbours
+ * of neighbours may make a long chain. In a larger mesh ever fewer are; ways through the overlay are short, and the ages
+ * in digests tell who is alive.
  */
-export const PUBLISHED_REFRESHES = 16
+export const ALL_PUBLISHED = 24
 /** Bytes of records in one message: far below what a link takes, so that other traffic is not held up. */
 export const MAX_BATCH_BYTES = 262_144
 export const MAX_BATCH_RECORDS = 1024

@@ -108,7 +108,7 @@ test('picks three to eight in a large mesh, half of the limit between', () => {
 
 test('the next one on the ring is always picked, and the ring is closed', () => {
   fc.assert(
-    fc.property(crowds(60), fc.integer({ min: 2, max: 19 }), (ids, fullMesh) => {
+    fc.property(crowds(60), fc.integer({ min: 2, max: 15 }), (ids, fullMesh) => {
       for (const [self, picks] of picksOfAll(ids, fullMesh)) {
         const next = nextOnRing(ids, self)
         assert.ok(next !== undefined && picks.has(next))
@@ -137,7 +137,7 @@ test('the same peers give the same picks, in whatever order they came and went',
 
 test('a large mesh is connected, whatever the ids are, and nobody is picked by absurdly many', () => {
   fc.assert(
-    fc.property(crowds(300), fc.integer({ min: 2, max: 19 }), (ids, fullMesh) => {
+    fc.property(crowds(300), fc.integer({ min: 2, max: 15 }), (ids, fullMesh) => {
       const picks = picksOfAll(ids, fullMesh)
       assert.equal(reached(picks), ids.length, 'one graph')
       const pickedBy = new Map<string, number>()
@@ -171,7 +171,7 @@ test('a newcomer changes few picks of others, and its leaving puts them back', (
     fc.property(
       crowds(120),
       fc.string({ minLength: 21, maxLength: 24 }),
-      fc.integer({ min: 2, max: 19 }),
+      fc.integer({ min: 2, max: 15 }),
       (ids, newcomer, fullMesh) => {
         let gone = 0
         for (const self of ids) {
