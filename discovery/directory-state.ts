@@ -280,9 +280,11 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
   /** Drops who was not heard of for its ttl, and forgets what ended long ago. */
   const expire = (nowMs: number): Change[] => {
     for (const [peer, { untilMs }] of ended) if (nowMs >= untilMs) ended.delete(peer)
-    return [...agents]
-      .filter(([peer, { record, heardAtMs }]) => !connected.has(peer) && nowMs - heardAtMs >= record.ttlMs)
-      .flatMap(([peer, held]) => giveUp(peer, held, 'expired', nowMs))
+    const over: [string, Held][] = []
+    for (const [peer, held] of agents) {
+      if (nowMs - held.heardAtMs >= held.record.ttlMs && !connected.has(peer)) over.push([peer, held])
+    }
+    return over.flatMap(([peer, held]) => giveUp(peer, held, 'expired', nowMs))
   }
 
   /** Whole milliseconds, rounded up: passing a record on never makes it younger. */
