@@ -30,8 +30,8 @@ export const createCounters = ({ metrics }: Pick<Port, 'metrics'>) => {
   const missed = counter('events_missed_total', 'Events that are missing between two batches of one publisher', [
     'topic',
   ])
-  const repaired = counter('events_repaired_total', 'Events that a neighbour was asked for and gave', ['topic'])
-  const unrepaired = counter('event_gaps_unrepaired_total', 'Gaps that nobody could be asked for or had', ['topic'])
+  const repaired = counter('events_repaired_total', 'Events that a neighbour was asked for and gave')
+  const unrepaired = counter('event_gaps_unrepaired_total', 'Gaps that nobody could be asked for or had')
   const batches = counter('event_batches_total', 'Batches handed to gossip or let in', ['direction'])
   const refused = counter('event_batches_refused_total', 'Batches that were not let in', ['reason'])
   const dropped = counter('events_dropped_total', 'Events that arrived and did not reach a listener', ['reason'])
@@ -56,8 +56,8 @@ export const createCounters = ({ metrics }: Pick<Port, 'metrics'>) => {
       batches({ direction: 'in' })
     },
     missed: (word: string, events: number) => missed(label(word), events),
-    repaired: (word: string, events: number) => repaired(label(word), events),
-    unrepaired: (word: string) => unrepaired(label(word)),
+    repaired: (events: number) => repaired({}, events),
+    unrepaired: () => unrepaired(),
     refused: (reason: Refusal) => refused({ reason }),
     dropped: (reason: Dropped) => dropped({ reason }),
     rejected: (reason: Rejected, events: number) => rejected({ reason }, events),

@@ -91,8 +91,8 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
       event: dispatch.remote,
       malformed: () => counters.dropped('malformed'),
       batch: (events) => counters.received(name, events),
-      gaveUp: () => counters.unrepaired(name),
-      repaired: (events) => counters.repaired(name, events),
+      gaveUp: counters.unrepaired,
+      repaired: counters.repaired,
       heard({ publisher, epoch, first, spans }, bytes) {
         const series = { publisher, word: name, epoch }
         const range = { from: first, to: first + spans.length / 2 - 1 }

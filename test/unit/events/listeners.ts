@@ -35,8 +35,8 @@ export const node = (net: Net, id: string, options: EventsOptions = {}) => {
           ? [{ by: from, from: input.from, to: input.to }]
           : [],
       ),
-    repaired: () => peer.count('events_repaired_total', { topic: 'tasks' }),
-    unrepaired: () => peer.count('event_gaps_unrepaired_total', { topic: 'tasks' }),
+    repaired: () => peer.count('events_repaired_total'),
+    unrepaired: () => peer.count('event_gaps_unrepaired_total'),
     refused: (reason: string) => peer.count('event_batches_refused_total', { reason }),
   }
 }
