@@ -24,7 +24,8 @@ describe('writing the report', () => {
 
   test('refuses a folder, and says what to give instead', async (t) => {
     const root = folder(t)
-    for (const attempt of [checkOut(root), writeReport(root, ['x'])]) {
+    // One after the other: what fails while nobody waits for it fails the test.
+    for (const attempt of [() => checkOut(root), () => writeReport(root, ['x'])]) {
       await assert.rejects(
         attempt,
         (error) => isParleyError(error, 'MSG001') && error.hint?.includes('report.md') === true,
