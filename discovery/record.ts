@@ -80,7 +80,7 @@ export const RecordSchema = z.object({
   mesh: line(128),
   /** Grows with each start of the writer. */
   incarnation: z.int().nonnegative(),
-  /** Grows with each change and each refresh within one incarnation. */
+  /** Grows each time that the record is written within one incarnation. */
   version: z.int().nonnegative(),
   protocols: z.array(ProtocolSchema).max(MAX_PROTOCOLS),
   labels: Labels,
@@ -88,7 +88,7 @@ export const RecordSchema = z.object({
   addresses: z.array(line(512)).max(MAX_ADDRESSES),
   /** What the agent asks for its work, in the mesh's own unit. */
   price: z.number().nonnegative().optional(),
-  /** Milliseconds that the record counts without a refresh. */
+  /** Milliseconds that the record counts after somebody heard of its agent. */
   ttlMs: z.int().min(100).max(3_600_000),
   /** True in the last record of an agent that stops on purpose. */
   leaving: z.boolean().optional(),
