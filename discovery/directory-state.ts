@@ -16,19 +16,13 @@
  * Algorithms for Replicated Database Maintenance (PODC 1987), with its death certificates as `ended`.
  */
 import { equals } from 'uint8arrays/equals'
-import {
-  type Digest,
-  type Entry,
-  fresher,
-  outlives,
-  shortage,
-  surplus,
-  type Theirs,
-  type Travelling,
-  toEntry,
-} from './directory/digest.ts'
+import { createCompare } from './directory/compare.ts'
+import { createHearsay } from './directory/hearsay.ts'
 import { createOffers } from './directory/offers.ts'
-import { type AgentRecord, compareVersions, type SignedRecord, type Version } from './record.ts'
+import { createTables, type EndReason, type Held } from './directory/tables.ts'
+import { type AgentRecord, compareVersions, type SignedRecord } from './record.ts'
+
+export type { EndReason } from './directory/tables.ts'
 
 export interface Agent {
   readonly peer: string
@@ -40,8 +34,6 @@ export interface Agent {
   readonly record: AgentRecord
 }
 
-/** `left` said so itself, `gone` was given up by this node, `expired` was not heard of for its ttl. */
-export type EndReason = 'left' | 'gone' | 'expired'
 export type Change =
   | { readonly type: 'joined' | 'changed'; readonly agent: Agent }
   | { readonly type: 'left'; readonly agent: Agent; readonly reason: EndReason }
@@ -51,23 +43,6 @@ export type Change =
  * `full`: the table has no room for another agent.
  */
 export type Outcome = 'accepted' | 'stale' | 'duplicate' | 'own' | 'full'
-
-interface Held {
-  record: AgentRecord
-  signed: SignedRecord
-  heardAtMs: number
-  state: 'alive' | 'suspect'
-  /** Somebody gave it up then; it counts as long as nobody heard of it later. */
-  doubtedAtMs?: number
-}
-
-interface Ended extends Version {
-  readonly reason: EndReason
-  readonly sinceMs: number
-  readonly untilMs: number
-  /** The leaving record itself, so that it can be passed on; only where `reason` is left. */
-  readonly signed?: SignedRecord
-}
 
 /** Twice the ttl: longer than anyone who is not connected to the agent can still hold its record. */
 const remembranceMs = (record: AgentRecord): number => 2 * record.ttlMs
@@ -84,12 +59,19 @@ export interface DirectoryLimits {
 export type DirectoryState = ReturnType<typeof createDirectoryState>
 
 export const createDirectoryState = (self: string, { maxAgents, maxEnded }: DirectoryLimits) => {
-  const agents = new Map<string, Held>()
-  const ended = new Map<string, Ended>()
-  const connected = new Set<string>()
+  const tables = createTables(self, maxEnded)
+  const { agents, ended, connected, known, isRevived } = tables
   const offers = createOffers(agents)
-  let own: { record: AgentRecord; signed: SignedRecord } | undefined
-  let endedEvicted = 0
+  /** Nothing runs out before it. */
+  let nextEndMs = Number.NEGATIVE_INFINITY
+
+  const endsAt = (ms: number): void => {
+    nextEndMs = Math.min(nextEndMs, ms)
+  }
+  const remember = (peer: string, end: Parameters<typeof tables.remember>[1]): void => {
+    tables.remember(peer, end)
+    endsAt(end.untilMs)
+  }
 
   const view = (peer: string, { record, state }: Pick<Held, 'record' | 'state'>): Agent => ({
     peer,
@@ -100,7 +82,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     record,
   })
   const get = (peer: string): Agent | undefined => {
-    const held = peer === self ? own && { ...own, state: 'alive' as const } : agents.get(peer)
+    const held = peer === self ? tables.own && { ...tables.own, state: 'alive' as const } : agents.get(peer)
     return held && view(peer, held)
   }
   const changed = (type: 'joined' | 'changed', peer: string, held: Pick<Held, 'record' | 'state'>): Change[] => {
@@ -108,14 +90,6 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     return [{ type, agent: view(peer, held) }]
   }
 
-  const remember = (peer: string, end: Ended): void => {
-    ended.delete(peer)
-    ended.set(peer, end)
-    const [oldest] = ended.keys()
-    if (ended.size <= maxEnded || oldest === undefined) return
-    ended.delete(oldest)
-    endedEvicted += 1
-  }
   const remove = (peer: string, held: Held, reason: EndReason): Change[] => {
     agents.delete(peer)
     offers.forget()
@@ -125,15 +99,6 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     const { incarnation, version } = held.record
     remember(peer, { incarnation, version, reason, sinceMs: nowMs, untilMs: nowMs + remembranceMs(held.record) })
     return remove(peer, held, reason)
-  }
-
-  const known = (peer: string): Version | undefined =>
-    peer === self ? own?.record : (agents.get(peer)?.record ?? ended.get(peer))
-
-  /** It was given up or expired here, and somebody heard of it after that. */
-  const isRevived = (peer: string, ageMs: number, nowMs: number): boolean => {
-    const end = ended.get(peer)
-    return end !== undefined && end.reason !== 'left' && outlives(ageMs, nowMs - end.sinceMs)
   }
 
   /**
@@ -150,8 +115,8 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     const before = known(record.peerId)
     const order = before === undefined ? 1 : compareVersions(record, before)
     if (record.peerId === self) {
-      if (own === undefined || order > 0) return 'own'
-      return order < 0 ? 'stale' : equals(signed.bytes, own.signed.bytes) ? 'duplicate' : 'own'
+      if (tables.own === undefined || order > 0) return 'own'
+      return order < 0 ? 'stale' : equals(signed.bytes, tables.own.signed.bytes) ? 'duplicate' : 'own'
     }
     const isNews = order > 0 || (order === 0 && revives && isRevived(record.peerId, ageMs, nowMs))
     if (!isNews) return order < 0 ? 'stale' : 'duplicate'
@@ -186,9 +151,11 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
       signed,
       heardAtMs: Math.max(heardAtMs, before?.heardAtMs ?? heardAtMs),
       state: 'alive',
+      namedIn: 0,
     }
-    ended.delete(peer)
+    tables.forget(peer)
     agents.set(peer, held)
+    endsAt(held.heardAtMs + record.ttlMs)
     if (before === undefined) return { outcome, changes: changed('joined', peer, held) }
     // An introduction differs in its version only and is no news to anyone who watches.
     const isNews = before.state !== 'alive' || content(before.record) !== content(record)
@@ -196,26 +163,35 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
   }
 
   const setOwn = (record: AgentRecord, signed: SignedRecord): Change[] => {
-    const before = own
-    own = { record, signed }
+    const before = tables.own
+    tables.own = { record, signed }
     const now = { record, state: 'alive' as const }
     if (record.leaving) return [{ type: 'left', agent: view(self, now), reason: 'left' }]
     if (before === undefined) return changed('joined', self, now)
     return content(before.record) === content(record) ? [] : changed('changed', self, now)
   }
 
-  const setState = (peer: string, state: 'alive' | 'suspect'): Change[] => {
-    const held = agents.get(peer)
-    if (held === undefined || held.state === state) return []
+  const setHeld = (peer: string, held: Held, state: 'alive' | 'suspect'): Change[] => {
+    if (held.state === state) return []
     held.state = state
     return changed('changed', peer, held)
   }
+  const setState = (peer: string, state: 'alive' | 'suspect'): Change[] => {
+    const held = agents.get(peer)
+    return held === undefined ? [] : setHeld(peer, held, state)
+  }
+  const { hear, learn, doubt, doubts } = createHearsay(tables, setHeld)
+  const { digest, endedDigest, give, compare } = createCompare(tables, maxAgents)
 
   /** The peer was admitted. It may have been given up or forgotten at the version that it still has: forget that. */
   const markConnected = (peer: string): Change[] => {
     connected.add(peer)
-    if (ended.get(peer)?.reason !== 'left') ended.delete(peer)
+    if (ended.get(peer)?.reason !== 'left') tables.forget(peer)
     return setState(peer, 'alive')
+  }
+  const hearNow = (held: Held, nowMs: number): void => {
+    held.heardAtMs = nowMs
+    endsAt(nowMs + held.record.ttlMs)
   }
   /**
    * The last connection is gone: a hint, not a verdict. Its ttl counts from now, and it gets no new work while others are
@@ -224,14 +200,15 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
   const markDisconnected = (peer: string, nowMs: number): Change[] => {
     const held = connected.delete(peer) ? agents.get(peer) : undefined
     if (held === undefined) return []
-    held.heardAtMs = nowMs
+    hearNow(held, nowMs)
     return setState(peer, 'suspect')
   }
   /** The connection was given up because nobody needs it: the peer is well, and its ttl counts from now. */
   const markParted = (peer: string, nowMs: number): Change[] => {
     const held = connected.delete(peer) ? agents.get(peer) : undefined
-    if (held !== undefined) held.heardAtMs = nowMs
-    return held === undefined ? [] : changed('changed', peer, held)
+    if (held === undefined) return []
+    hearNow(held, nowMs)
+    return changed('changed', peer, held)
   }
   /** It does not answer. Nobody is told that it was heard after this. */
   const markSuspect = (peer: string, nowMs: number): Change[] => {
@@ -239,103 +216,29 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     if (held !== undefined && held.state === 'alive' && connected.has(peer)) held.heardAtMs = nowMs
     return setState(peer, 'suspect')
   }
-  /** Another node heard of it `ageMs` ago, at least. */
-  const hear = (peer: string, ageMs: number, nowMs: number): Change[] => {
-    const held = agents.get(peer)
-    const heardAtMs = nowMs - ageMs
-    if (held === undefined || connected.has(peer) || heardAtMs <= held.heardAtMs) return []
-    held.heardAtMs = heardAtMs
-    return setState(peer, 'alive')
-  }
   const markAlive = (peer: string): Change[] => setState(peer, 'alive')
-  /** The ages in a digest that is on its way for `transitMs` at most. */
-  const learn = (digest: Digest, transitMs: number, nowMs: number): Change[] =>
-    digest.flatMap(([peer, incarnation, version, ageMs]) => {
-      const held = agents.get(peer)
-      const isSame = held !== undefined && compareVersions(held.record, { incarnation, version }) === 0
-      return isSame ? hear(peer, ageMs + transitMs, nowMs) : []
-    })
-  /** Others gave it up, after anybody here heard of it: it gets no new work, and its ttl goes on. */
-  const doubt = (doubts: Digest, nowMs: number): Change[] =>
-    doubts.flatMap(([peer, incarnation, version, ageMs]) => {
-      const held = agents.get(peer)
-      if (held === undefined || connected.has(peer) || compareVersions(held.record, { incarnation, version }) !== 0)
-        return []
-      const atMs = nowMs - ageMs
-      if (atMs <= held.heardAtMs || atMs <= (held.doubtedAtMs ?? Number.NEGATIVE_INFINITY)) return []
-      held.doubtedAtMs = atMs
-      return setState(peer, 'suspect')
-    })
-  /** What this node was told that others gave up. */
-  const doubts = (nowMs: number): Digest =>
-    [...agents]
-      .filter(([, { heardAtMs, doubtedAtMs }]) => doubtedAtMs !== undefined && doubtedAtMs > heardAtMs)
-      .map(([peer, { record, doubtedAtMs = nowMs }]) => toEntry(peer, record, since(doubtedAtMs, nowMs)))
   /** The peer cannot be reached any more. A peer that is connected again in the meantime stays. */
   const markGone = (peer: string, nowMs: number): Change[] => {
     const held = agents.get(peer)
     return held === undefined || connected.has(peer) ? [] : giveUp(peer, held, 'gone', nowMs)
   }
 
-  /** Drops who was not heard of for its ttl, and forgets what ended long ago. */
+  /** Drops who was not heard of for its ttl, and forgets what ended long ago. Cheap to ask while nothing is due. */
   const expire = (nowMs: number): Change[] => {
-    for (const [peer, { untilMs }] of ended) if (nowMs >= untilMs) ended.delete(peer)
+    if (nowMs < nextEndMs) return []
+    nextEndMs = Number.POSITIVE_INFINITY
+    ended.forEach(({ untilMs }, peer) => {
+      if (nowMs >= untilMs) tables.forget(peer)
+      else nextEndMs = Math.min(nextEndMs, untilMs)
+    })
     const over: [string, Held][] = []
-    for (const [peer, held] of agents) {
-      if (nowMs - held.heardAtMs >= held.record.ttlMs && !connected.has(peer)) over.push([peer, held])
-    }
+    agents.forEach((held, peer) => {
+      if (connected.has(peer)) return
+      const endMs = held.heardAtMs + held.record.ttlMs
+      if (nowMs >= endMs) over.push([peer, held])
+      else nextEndMs = Math.min(nextEndMs, endMs)
+    })
     return over.flatMap(([peer, held]) => giveUp(peer, held, 'expired', nowMs))
-  }
-
-  /** Whole milliseconds, rounded up: passing a record on never makes it younger. */
-  const since = (thenMs: number, nowMs: number): number => Math.max(0, Math.ceil(nowMs - thenMs))
-  const ageOf = (peer: string, { heardAtMs, state }: Held, nowMs: number): number =>
-    connected.has(peer) && state === 'alive' ? 0 : since(heardAtMs, nowMs)
-
-  /** What this node has and can pass on. */
-  const digest = (nowMs: number): Digest => {
-    const entries: Digest = own ? [toEntry(self, own.record, 0)] : []
-    for (const [peer, held] of agents) entries.push(toEntry(peer, held.record, ageOf(peer, held, nowMs)))
-    for (const [peer, end] of ended) if (end.signed) entries.push(toEntry(peer, end, since(end.sinceMs, nowMs)))
-    return entries
-  }
-  /** What this node knows of, does not have, and does not want to be told again. */
-  const endedDigest = (nowMs: number): Digest =>
-    [...ended]
-      .filter(([, { signed }]) => !signed)
-      .map(([peer, end]) => toEntry(peer, end, Math.max(0, Math.floor(nowMs - end.sinceMs))))
-  const travelling = (peer: string, nowMs: number): Travelling | undefined => {
-    if (peer === self) return own && { ...own.signed, ageMs: 0 }
-    const held = agents.get(peer)
-    if (held) return { ...held.signed, ageMs: ageOf(peer, held, nowMs) }
-    const end = ended.get(peer)
-    return end?.signed && { ...end.signed, ageMs: since(end.sinceMs, nowMs) }
-  }
-  /** The records of these peers, as far as they are here. */
-  const give = (peers: readonly string[], nowMs: number): Travelling[] =>
-    peers.flatMap((peer) => travelling(peer, nowMs) ?? [])
-
-  /** Compares with another node's tables: what it lacks, what this node lacks, and who was heard of later here. */
-  const diff = (
-    theirs: Theirs,
-    nowMs: number,
-  ): { records: Travelling[]; wants: string[]; fresher: [string, number][] } => {
-    const mine = digest(nowMs)
-    const isNews = (version: Version, [peer, , , ageMs]: Entry): boolean => {
-      const here = known(peer)
-      const difference = here === undefined ? 1 : compareVersions(version, here)
-      return difference > 0 || (difference === 0 && isRevived(peer, ageMs, nowMs))
-    }
-    const isFull = agents.size >= maxAgents
-    const hasPlace = (peer: string) => !isFull || peer === self || agents.has(peer)
-    return {
-      records: give(
-        surplus(mine, theirs, (peer) => agents.has(peer) || peer === self),
-        nowMs,
-      ),
-      wants: shortage(theirs.digest, isNews, hasPlace),
-      fresher: fresher(mine, theirs.digest, (peer) => (agents.get(peer)?.record.ttlMs ?? Number.POSITIVE_INFINITY) / 6),
-    }
   }
 
   return {
@@ -353,25 +256,27 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     doubts,
     markGone,
     expire,
+    isComplete: () => connected.size >= agents.size,
     digest,
     endedDigest,
     give,
-    diff,
+    compare,
     offers: offers.find,
     get,
-    own: () => own?.record,
+    own: () => tables.own?.record,
     /** True when these very bytes are held already: their signature was checked. */
     holds: (peer: string, signed: SignedRecord): boolean => {
-      const held = peer === self ? own?.signed : (agents.get(peer)?.signed ?? ended.get(peer)?.signed)
+      const held = peer === self ? tables.own?.signed : (agents.get(peer)?.signed ?? ended.get(peer)?.signed)
       return held !== undefined && isSame(held, signed)
     },
     room: () => Math.max(0, maxAgents - agents.size),
-    view: (): Agent[] => [...(own && !own.record.leaving ? [self] : []), ...agents.keys()].flatMap((p) => get(p) ?? []),
+    view: (): Agent[] =>
+      [...(tables.own && !tables.own.record.leaving ? [self] : []), ...agents.keys()].flatMap((p) => get(p) ?? []),
     sizes: () => ({
       agents: agents.size,
       suspect: [...agents.values()].filter(({ state }) => state === 'suspect').length,
       ended: ended.size,
-      endedEvicted,
+      endedEvicted: tables.endedEvicted(),
     }),
   }
 }

@@ -172,14 +172,11 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
   }
   let stopPublishing: Stop = () => {}
   /** Whether gossip should carry the own record anew; where everybody is connected nobody counts the ttl. */
-  const isForFar = (): boolean => {
-    const others = state.view().filter(({ self }) => !self)
-    return others.some(({ connected }) => !connected) && random() < (ALL_PUBLISHED / others.length) ** 2
-  }
+  const isFar = (): boolean => !state.isComplete() && state.sizes().agents <= ALL_PUBLISHED
   /** Each third of the ttl, a little earlier at random: nodes that started together do not publish together. */
   const publishLater = (): void => {
     stopPublishing = port.timers.after((settings.ttlMs / 3) * (0.8 + 0.2 * random()), () => {
-      if (isForFar()) inBackground(own.introduce())
+      if (isFar()) inBackground(own.introduce())
       publishLater()
     })
   }
@@ -188,14 +185,11 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
   const unserve = await port.serve(directoryProtocol, {
     sync: (asked) => {
       expire()
-      const theirs = {
-        digest: packed.unpack(asked.digest, MAX_DIGEST),
-        ended: packed.unpack(asked.ended, MAX_DIGEST),
-        room: asked.room,
-      }
-      const { records, wants, fresher } = state.diff(theirs, nowMs())
+      const read = (bytes: Uint8Array) => packed.unpack(bytes, MAX_DIGEST)
+      const theirs = { digest: read(asked.digest), ended: read(asked.ended), room: asked.room }
+      const { records, wants, fresher } = state.compare(theirs, nowMs())
       emit(state.learn(theirs.digest, TRANSIT_MS, nowMs()))
-      emit(state.doubt([...theirs.ended, ...packed.unpack(asked.doubts, MAX_DIGEST)], nowMs()))
+      for (const doubts of [theirs.ended, read(asked.doubts)]) emit(state.doubt(doubts, nowMs()))
       const [batch = [], ...rest] = inBatches(records)
       const more = rest.length > 0
       return { records: batch, wants: packed.packPeers(wants), fresher: packed.packAges(fresher), more }

@@ -28,7 +28,7 @@ import { createJoining } from './joining.ts'
 import { createLinks } from './links.ts'
 import type { Membership } from './membership.ts'
 import { createPeers } from './peers.ts'
-import { clock, hash, random, timers } from './platform.ts'
+import { chance, clock, hash, random, timers } from './platform.ts'
 import type { Presence } from './presence.ts'
 import { createPubsub } from './pubsub.ts'
 import { createRouter, type ServeOptions } from './router.ts'
@@ -42,12 +42,6 @@ const GOSSIP_CUT_OFF_BYTES = 32 << 20
 /** Requests of the mesh's own protocols in work and waiting: short ones, so a few for each peer. */
 const OWN_ACTIVE = 512
 const OWN_QUEUED = 4096
-
-/** A number from 0 to 1. */
-const chance = (): number => {
-  const [byte = 0, low = 0] = random(2)
-  return (byte * 256 + low) / 65_536
-}
 
 /** What the fabric asks of the features that stand on it; they are made after it. */
 export interface Above {

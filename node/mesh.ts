@@ -6,7 +6,6 @@
  * the goodbye first. All state lives in the parts; this file keeps only whether the node stops.
  */
 import { peerIdFromString } from '@libp2p/peer-id'
-import { fraction } from '../discovery/choose.ts'
 import { describe } from '../discovery/describe.ts'
 import type { Candidate } from '../discovery/directory/offers.ts'
 import { createDirectory, type Directory } from '../discovery/directory.ts'
@@ -27,7 +26,7 @@ import { prepare } from './ground.ts'
 import { createLeaving } from './leaving.ts'
 import type { MeshOptionsInput } from './options.ts'
 import { createParting } from './parting.ts'
-import { clock, timers } from './platform.ts'
+import { chance, clock, timers } from './platform.ts'
 import { createPresence } from './presence.ts'
 import { startProcessMetrics } from './process-metrics.ts'
 import { createReplies } from './replies.ts'
@@ -120,7 +119,7 @@ const startLocked = async (
     port: ownPort,
     overlay,
     peers,
-    chance: () => fraction(port.random(4)),
+    chance,
     used: (connection) =>
       [...links.protocols(connection.remotePeer.toString()), ...router.protocols(connection)].some(
         (protocolId) => !router.isOwn(protocolId),

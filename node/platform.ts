@@ -1,11 +1,12 @@
 /**
  * The parts of the Port that come straight from Node: clock, timers, randomness, hashing, compression.
  *
- * Keeps no state. Timers do not keep the process alive: open sockets do.
+ * State: random bytes drawn and not given out yet. Timers do not keep the process alive: open sockets do.
  */
 import { createHash, randomFillSync } from 'node:crypto'
 import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
+import { fraction } from '../discovery/choose.ts'
 import type { Clock, Compression, Timers } from '../protocols/port.ts'
 
 export const clock: Clock = { now: () => Date.now(), monotonic: () => performance.now() }
@@ -26,7 +27,26 @@ export const timers: Timers = {
   },
 }
 
-export const random = (bytes: number): Uint8Array => randomFillSync(new Uint8Array(bytes))
+/** Drawn at once: a call into the system's generator costs the same for 4 bytes as for these. */
+const DRAWN_BYTES = 4_096
+const drawn = new Uint8Array(DRAWN_BYTES)
+let drawnAt = DRAWN_BYTES
+
+/** @returns a copy of its own; no byte is ever given twice */
+export const random = (bytes: number): Uint8Array => {
+  if (bytes > DRAWN_BYTES / 16) return randomFillSync(new Uint8Array(bytes))
+  if (drawnAt + bytes > DRAWN_BYTES) {
+    randomFillSync(drawn)
+    drawnAt = 0
+  }
+  drawnAt += bytes
+  const given = drawn.slice(drawnAt - bytes, drawnAt)
+  drawn.fill(0, drawnAt - bytes, drawnAt)
+  return given
+}
+
+/** A number from 0 to 1. */
+export const chance = (): number => fraction(random(4))
 
 export const hash = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest()
 

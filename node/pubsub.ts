@@ -49,11 +49,18 @@ export const gossipId = (message: Message): Uint8Array => hash('sha256', message
 
 const isGossip = (protocol: string | undefined): boolean => protocol?.startsWith('/meshsub/') === true
 
-const gossipStreams = (connection: Connection): Stream[] =>
-  connection.streams.filter((stream) => stream.direction === 'outbound' && isGossip(stream.protocol))
+const gossipStreams = new WeakMap<Connection, Stream>()
 
-const unsent = (connection: Connection): number =>
-  gossipStreams(connection).reduce((sum, stream) => sum + stream.writeBufferLength, 0)
+/** The stream that this node's gossip goes out by; looked for anew only where the last one has ended. */
+const gossipStream = (connection: Connection): Stream | undefined => {
+  const known = gossipStreams.get(connection)
+  if (known?.status === 'open') return known
+  const found = connection.streams.find(
+    ({ direction, protocol, status }) => status === 'open' && direction === 'outbound' && isGossip(protocol),
+  )
+  if (found !== undefined) gossipStreams.set(connection, found)
+  return found
+}
 
 export const createPubsub = (deps: PubsubDeps): Pubsub => {
   const { gossip } = deps
@@ -101,9 +108,9 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
   const behind = (): Stream | undefined => {
     let worst: Stream | undefined
     for (const connection of deps.connections()) {
-      for (const stream of gossipStreams(connection)) {
-        if (stream.writeBufferLength > (worst?.writeBufferLength ?? deps.highWaterBytes)) worst = stream
-      }
+      const stream = gossipStream(connection)
+      if (stream === undefined) continue
+      if (stream.writeBufferLength > (worst?.writeBufferLength ?? deps.highWaterBytes)) worst = stream
     }
     return worst
   }
@@ -122,8 +129,9 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
 
   const stopWatch = deps.timers.every(WATCH_MS, () => {
     for (const connection of deps.connections()) {
-      if (gossipStreams(connection).length === 0) deps.reopen(connection)
-      const bytes = unsent(connection)
+      const stream = gossipStream(connection)
+      if (stream === undefined) deps.reopen(connection)
+      const bytes = stream?.writeBufferLength ?? 0
       if (bytes <= deps.maxUnsentBytes) continue
       counts.cutOff += 1
       deps.log.warn('a peer takes its gossip too slowly and was cut off; it will be dialled again', {

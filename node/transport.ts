@@ -66,9 +66,10 @@ const gossipOptions = {
   floodPublish: true,
   emitSelf: false,
   // Publishers flood, and what is lost is fetched (protocols/events/repair.ts): fewer copies than the usual 6 do.
-  D: 4,
-  Dlo: 3,
-  Dhi: 6,
+  D: 3,
+  Dlo: 2,
+  Dhi: 4,
+  Dlazy: 3,
   Dout: 1,
   mcacheLength: 3,
   mcacheGossip: 2,

@@ -3,7 +3,7 @@
  * compares digests all the time, and written out they are what most of its quiet hours go to.
  *
  * A peer that this node has never heard of has no id here, only its key; it is called by that: `#` and the number.
- * State: keys of peers, at most MAX_KEYS.
+ * State: keys of peers, at most MAX_KEYS; room to write into, as large as the largest digest so far.
  */
 import type { Port } from '../../protocols/port.ts'
 import { malformed, Reader, Writer } from '../../protocols/wire/protobuf.ts'
@@ -16,7 +16,7 @@ const MAX_KEYS = 32_768
 
 export interface Packed {
   pack(digest: Digest): Uint8Array
-  /** @throws MSG003 for bytes that are no digest, or of more than `most` entries */
+  /** A walk throws MSG003 for bytes that are no digest, or of more than `most` entries. */
   unpack(bytes: Uint8Array, most: number): Digest
   packPeers(peers: readonly string[]): Uint8Array
   unpackPeers(bytes: Uint8Array, most: number): string[]
@@ -27,6 +27,7 @@ export interface Packed {
 export const createPacked = (port: Pick<Port, 'hash'>): Packed => {
   const keys = new Map<string, number>()
   const peers = new Map<number, string>()
+  const scratch = new Writer(64 * ENTRY_ROOM)
 
   const keyOf = (peer: string): number => {
     const known = keys.get(peer)
@@ -62,29 +63,32 @@ export const createPacked = (port: Pick<Port, 'hash'>): Packed => {
     return peers.get(key) ?? `#${key}`
   }
 
-  const readAll = <T>(bytes: Uint8Array, most: number, read: (reader: Reader) => T): T[] => {
+  const readEach = (bytes: Uint8Array, most: number, read: (reader: Reader) => void): void => {
     const reader = new Reader(bytes)
-    const all: T[] = []
-    while (reader.more()) {
-      if (all.length >= most) throw malformed(`more than ${most} entries`)
-      all.push(read(reader))
+    for (let count = 0; reader.more(); count += 1) {
+      if (count >= most) throw malformed(`more than ${most} entries`)
+      read(reader)
     }
+  }
+  const readAll = <T>(bytes: Uint8Array, most: number, read: (reader: Reader) => T): T[] => {
+    const all: T[] = []
+    readEach(bytes, most, (reader) => all.push(read(reader)))
     return all
   }
 
   return {
     pack(digest) {
-      const writer = new Writer(digest.length * ENTRY_ROOM)
-      for (const [peer, incarnation, version, ageMs] of digest) {
-        putKey(writer, peer)
-        writer.varint(incarnation)
-        writer.varint(version)
-        writer.varint(ageMs)
-      }
-      return writer.finish()
+      scratch.at = 0
+      digest((peer, incarnation, version, ageMs) => {
+        putKey(scratch, peer)
+        scratch.varint(incarnation)
+        scratch.varint(version)
+        scratch.varint(ageMs)
+      })
+      return scratch.finish()
     },
-    unpack: (bytes, most) =>
-      readAll(bytes, most, (reader) => [readPeer(reader), reader.varint(), reader.varint(), reader.varint()]),
+    unpack: (bytes, most) => (visit) =>
+      readEach(bytes, most, (reader) => visit(readPeer(reader), reader.varint(), reader.varint(), reader.varint())),
     packPeers(list) {
       const writer = new Writer(list.length * ENTRY_ROOM)
       for (const peer of list) putKey(writer, peer)

@@ -12,8 +12,8 @@ import type { Travelling } from './digest.ts'
 export const PRESENCE = 'agents.presence'
 /**
  * Others up to which every record is published anew in a third of a ttl, where not all are connected to all: neighbours
- * of neighbours may make a long chain. In a larger mesh ever fewer are; ways through the overlay are short, and the ages
- * in digests tell who is alive.
+ * of neighbours may make a long chain. A larger mesh has an overlay; ways through it are short, and the ages in digests
+ * tell who is alive.
  */
 export const ALL_PUBLISHED = 24
 /** Bytes of records in one message: far below what a link takes, so that other traffic is not held up. */

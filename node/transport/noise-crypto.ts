@@ -18,7 +18,7 @@ const TAG_BYTES = 16
 const CIPHER_OPTIONS = { authTagLength: TAG_BYTES }
 
 /** Below this, bytes, the call into OpenSSL costs more than WebAssembly takes for the whole record. */
-const SMALL_BYTES = 400
+const SMALL_BYTES = 800
 
 /** Joined by copying below this, bytes: there a call into OpenSSL costs more than the copy. */
 const COPY_BYTES = 8 * 1024

@@ -1,4 +1,5 @@
 /** Directory tables without a network, and the records to put into them. Signatures are not looked at here. */
+import type { Digest } from '../../discovery/directory/digest.ts'
 import { type Change, createDirectoryState, type DirectoryState } from '../../discovery/directory-state.ts'
 import { type AgentRecord, encodeRecord, type SignedRecord } from '../../discovery/record.ts'
 
@@ -38,7 +39,7 @@ export const kinds = (changes: readonly Change[]): string[] =>
 /** What `of` would send to `to`, taken in by `to`. */
 export const pull = (to: DirectoryState, of: DirectoryState, nowMs: number): number => {
   const asked = { digest: to.digest(nowMs), ended: to.endedDigest(nowMs), room: to.room() }
-  const { records, fresher } = of.diff(asked, nowMs)
+  const { records, fresher } = of.compare(asked, nowMs)
   for (const [peer, ageMs] of fresher) to.hear(peer, ageMs, nowMs)
   for (const item of records) {
     const record: AgentRecord = JSON.parse(new TextDecoder().decode(item.bytes))
@@ -46,3 +47,15 @@ export const pull = (to: DirectoryState, of: DirectoryState, nowMs: number): num
   }
   return records.length
 }
+
+export type Entry = [peer: string, incarnation: number, version: number, ageMs: number]
+export const entriesOf = (digest: Digest): Entry[] => {
+  const entries: Entry[] = []
+  digest((...entry) => entries.push(entry))
+  return entries
+}
+export const digestOf =
+  (entries: readonly Entry[]): Digest =>
+  (visit) => {
+    for (const entry of entries) visit(...entry)
+  }

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Change, DirectoryState } from '../../../discovery/directory-state.ts'
 import { type AgentRecord, compareVersions } from '../../../discovery/record.ts'
-import { give, kinds, others, recordOf, sign, start, TTL_MS } from '../../support/directory-tables.ts'
+import { entriesOf, give, kinds, others, recordOf, sign, start, TTL_MS } from '../../support/directory-tables.ts'
 
 test('a first record joins, newer content changes, a mere refresh is no news', () => {
   const state = start()
@@ -201,7 +201,7 @@ test('the own record shows in the view and in the digest until it leaves', () =>
   const leaving = recordOf('me', 2, { leaving: true })
   assert.deepEqual(kinds(state.setOwn(leaving, sign(leaving))), ['left left'])
   assert.deepEqual(state.view(), [])
-  assert.deepEqual(state.digest(0), [['me', 1, 2, 0]], 'the farewell is passed on')
+  assert.deepEqual(entriesOf(state.digest(0)), [['me', 1, 2, 0]], 'the farewell is passed on')
 })
 
 test('through any history a peer is in one table only, within bounds, and left exactly as often as it joined', () => {
@@ -244,7 +244,7 @@ test('through any history a peer is in one table only, within bounds, and left e
         assert.deepEqual(others(state).sort(), [...present].sort())
         const { agents, ended } = state.sizes()
         assert.ok(agents <= 3 && ended <= 2)
-        const listed = [...state.digest(nowMs), ...state.endedDigest(nowMs)].map(([id]) => id)
+        const listed = [...entriesOf(state.digest(nowMs)), ...entriesOf(state.endedDigest(nowMs))].map(([id]) => id)
         assert.equal(new Set(listed).size, listed.length)
       }
     }),

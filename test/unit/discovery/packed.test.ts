@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Entry } from '../../../discovery/directory/digest.ts'
 import { createPacked } from '../../../discovery/directory/packed.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
+import { digestOf, type Entry, entriesOf } from '../../support/directory-tables.ts'
 
 const hash = (bytes: Uint8Array) => new Uint8Array(createHash('sha256').update(bytes).digest())
 const MOST = 1_000
@@ -18,8 +18,8 @@ test('what is packed is unpacked by whoever knows the peers', () => {
     fc.property(entries, (list) => {
       const [here, there] = [createPacked({ hash }), createPacked({ hash })]
       const digest: Entry[] = list
-      there.pack(digest)
-      assert.deepEqual(there.unpack(here.pack(digest), MOST), digest)
+      there.pack(digestOf(digest))
+      assert.deepEqual(entriesOf(there.unpack(here.pack(digestOf(digest)), MOST)), digest)
       const peers = digest.map(([id]) => id)
       assert.deepEqual(there.unpackPeers(here.packPeers(peers), MOST), peers)
       const ages = digest.map(([id, , , ageMs]): [string, number] => [id, ageMs])
@@ -31,7 +31,7 @@ test('what is packed is unpacked by whoever knows the peers', () => {
 test('a peer that is not known is called by its key, and asked for by it', () => {
   const [here, there] = [createPacked({ hash }), createPacked({ hash })]
   const digest: Entry[] = [['stranger', 1, 2, 3]]
-  const [read] = there.unpack(here.pack(digest), MOST)
+  const [read] = entriesOf(there.unpack(here.pack(digestOf(digest)), MOST))
   assert.match(read?.[0] ?? '', /^#\d+$/)
   assert.deepEqual(read?.slice(1), [1, 2, 3])
   assert.deepEqual(here.unpackPeers(there.packPeers([read?.[0] ?? '']), MOST), ['stranger'])
@@ -39,23 +39,26 @@ test('a peer that is not known is called by its key, and asked for by it', () =>
 
 test('an entry of a peer takes little more than its numbers', () => {
   const digest: Entry[] = [['12D3KooWRBy97UB99e3J6hiPesre1MZeuNQvfan4gBziswrRJsNK', 1_716_239_022_000, 3, 1_200]]
-  assert.equal(createPacked({ hash }).pack(digest).length, 6 + 6 + 1 + 2)
+  assert.equal(createPacked({ hash }).pack(digestOf(digest)).length, 6 + 6 + 1 + 2)
 })
 
 test('bytes that are cut off or of too many entries are refused', () => {
   const packed = createPacked({ hash })
-  const bytes = packed.pack([
-    ['a', 1, 2, 300],
-    ['b', 1, 2, 300],
-  ])
+  const bytes = packed.pack(
+    digestOf([
+      ['a', 1, 2, 300],
+      ['b', 1, 2, 300],
+    ]),
+  )
   for (let end = 1; end < bytes.length; end += 1) {
     if (end === bytes.length / 2) continue
     assert.throws(
-      () => packed.unpack(bytes.subarray(0, end), MOST),
+      () => entriesOf(packed.unpack(bytes.subarray(0, end), MOST)),
       (error) => isParleyError(error, 'MSG003'),
     )
   }
-  for (const read of [packed.unpack, packed.unpackPeers, packed.unpackAges]) {
+  const unpack = (from: Uint8Array, most: number) => entriesOf(packed.unpack(from, most))
+  for (const read of [unpack, packed.unpackPeers, packed.unpackAges]) {
     assert.throws(
       () => read(bytes, 1),
       (error) => isParleyError(error, 'MSG003'),
@@ -67,5 +70,5 @@ test('more peers than keys are kept for are packed as well', () => {
   const packed = createPacked({ hash })
   for (let n = 0; n < 33_000; n += 1) packed.packPeers([`peer-${n}`])
   const digest: Entry[] = [['peer-1', 1, 1, 1]]
-  assert.deepEqual(packed.unpack(packed.pack(digest), MOST), digest)
+  assert.deepEqual(entriesOf(packed.unpack(packed.pack(digestOf(digest)), MOST)), digest)
 })

@@ -1,0 +1,126 @@
+/**
+ * Comparing the tables with another node's: who is behind, and who was heard of later where.
+ *
+ * State: the number of the last comparison; entries that it named carry that number, so that what the other node lacks
+ * is found without a table of its own.
+ */
+import { compareVersions } from '../record.ts'
+import { compareNumbers, type Digest, endedTable, outlives, since, type Theirs, type Travelling } from './digest.ts'
+import type { Ended, Held, Tables } from './tables.ts'
+
+/** Ages that differ by less are the same. */
+const LEAST_GAIN_MS = 1_000
+/** An age below this part of the ttl is young enough: nobody needs to be told a younger one. */
+const YOUNG_SHARE = 1 / 6
+
+export interface Comparison {
+  /** What the other node lacks. */
+  readonly records: Travelling[]
+  /** Peers whose record there is newer than what is known here. */
+  readonly wants: string[]
+  /** Agents that were heard of here well after the other node heard of them, which has the same record. */
+  readonly fresher: [peer: string, ageMs: number][]
+}
+
+/** @param maxAgents of this node's own table */
+export const createCompare = (tables: Tables, maxAgents: number) => {
+  const { self, agents, ended, known, ageOf, isRevived } = tables
+  let comparisons = 0
+  let ownNamedIn = 0
+
+  /** What this node has and can pass on. */
+  const digest =
+    (nowMs: number): Digest =>
+    (visit) => {
+      const { own } = tables
+      if (own) visit(self, own.record.incarnation, own.record.version, 0)
+      // forEach makes no pair of key and value for each entry.
+      agents.forEach((held, peer) => {
+        visit(peer, held.record.incarnation, held.record.version, ageOf(peer, held, nowMs))
+      })
+      ended.forEach((end, peer) => {
+        if (end.signed) visit(peer, end.incarnation, end.version, since(end.sinceMs, nowMs))
+      })
+    }
+
+  /** What this node knows of, does not have, and does not want to be told again. */
+  const endedDigest =
+    (nowMs: number): Digest =>
+    (visit) =>
+      ended.forEach((end, peer) => {
+        if (!end.signed) visit(peer, end.incarnation, end.version, Math.max(0, Math.floor(nowMs - end.sinceMs)))
+      })
+
+  const travelling = (peer: string, nowMs: number): Travelling | undefined => {
+    if (peer === self) return tables.own && { ...tables.own.signed, ageMs: 0 }
+    const held = agents.get(peer)
+    if (held) return { ...held.signed, ageMs: ageOf(peer, held, nowMs) }
+    const end = ended.get(peer)
+    return end?.signed && { ...end.signed, ageMs: since(end.sinceMs, nowMs) }
+  }
+  /** The records of these peers, as far as they are here. */
+  const give = (peers: readonly string[], nowMs: number): Travelling[] =>
+    peers.flatMap((peer) => travelling(peer, nowMs) ?? [])
+
+  /** Marks what the other node has; @returns whom this node knows better, and whom it knows worse. */
+  const walk = (theirs: Digest, nowMs: number) => {
+    comparisons += 1
+    const isFull = agents.size >= maxAgents
+    const newer: string[] = []
+    const wants: string[] = []
+    const fresher: [string, number][] = []
+    const name = (peer: string, held: Held | undefined): void => {
+      if (held !== undefined) held.namedIn = comparisons
+      else if (peer === self) ownNamedIn = comparisons
+      else {
+        const end = ended.get(peer)
+        if (end !== undefined) end.namedIn = comparisons
+      }
+    }
+    theirs((peer, incarnation, version, ageMs) => {
+      const held = agents.get(peer)
+      name(peer, held)
+      const here = held?.record ?? known(peer)
+      const order = here === undefined ? -1 : compareNumbers(here, incarnation, version)
+      if (order > 0) newer.push(peer)
+      else if (order < 0 || isRevived(peer, ageMs, nowMs)) {
+        if (!isFull || held !== undefined || peer === self) wants.push(peer)
+      } else if (held !== undefined && ageMs >= held.record.ttlMs * YOUNG_SHARE) {
+        const mine = ageOf(peer, held, nowMs)
+        if (mine + LEAST_GAIN_MS < ageMs) fresher.push([peer, mine])
+      }
+    })
+    return { newer, wants, fresher }
+  }
+
+  /** Compares with another node's tables. */
+  const compare = (theirs: Theirs, nowMs: number): Comparison => {
+    const { newer, wants, fresher } = walk(theirs.digest, nowMs)
+    const gone = endedTable(theirs.ended)
+    const isUnwanted = (peer: string, incarnation: number, version: number, ageMs: number): boolean => {
+      const end = gone.get(peer)
+      if (end === undefined) return false
+      const order = compareVersions({ incarnation, version }, end)
+      return order < 0 || (order === 0 && !outlives(ageMs, end.ageMs))
+    }
+    let { room } = theirs
+    const lacks: string[] = []
+    const offer = (peer: string, of: { incarnation: number; version: number }, ageMs: number, takesRoom: boolean) => {
+      if (isUnwanted(peer, of.incarnation, of.version, ageMs)) return
+      if (takesRoom) room -= 1
+      if (!takesRoom || room >= 0) lacks.push(peer)
+    }
+    const { own } = tables
+    if (own && ownNamedIn !== comparisons) offer(self, own.record, 0, true)
+    agents.forEach((held, peer) => {
+      if (held.namedIn !== comparisons) offer(peer, held.record, ageOf(peer, held, nowMs), true)
+    })
+    ended.forEach((end: Ended, peer) => {
+      if (end.signed && end.namedIn !== comparisons) offer(peer, end, since(end.sinceMs, nowMs), false)
+    })
+    // What this node knows only as ended without a record cannot be given.
+    return { records: give([...newer, ...lacks], nowMs), wants, fresher }
+  }
+
+  return { digest, endedDigest, give, compare }
+}

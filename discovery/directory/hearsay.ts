@@ -1,0 +1,62 @@
+/**
+ * What others say of who is alive: ages, which prove that somebody heard of an agent, and doubts of those who gave it up.
+ *
+ * Keeps no state but what it writes into the tables. Neither counts where this node is connected itself.
+ */
+import { compareNumbers, type Digest, since } from './digest.ts'
+import type { Held, Tables } from './tables.ts'
+
+/** @param setState says what changed, if anything */
+export const createHearsay = <C>(
+  { agents, connected }: Tables,
+  setState: (peer: string, held: Held, state: 'alive' | 'suspect') => C[],
+) => {
+  const take = (peer: string, held: Held, heardAtMs: number): C[] => {
+    if (heardAtMs <= held.heardAtMs || connected.has(peer)) return []
+    held.heardAtMs = heardAtMs
+    return held.state === 'alive' ? [] : setState(peer, held, 'alive')
+  }
+
+  /** Another node heard of it `ageMs` ago, at least. */
+  const hear = (peer: string, ageMs: number, nowMs: number): C[] => {
+    const held = agents.get(peer)
+    return held === undefined ? [] : take(peer, held, nowMs - ageMs)
+  }
+
+  /** The ages in a digest that is on its way for `transitMs` at most. */
+  const learn = (digest: Digest, transitMs: number, nowMs: number): C[] => {
+    const changes: C[] = []
+    digest((peer, incarnation, version, ageMs) => {
+      const held = agents.get(peer)
+      const heardAtMs = nowMs - ageMs - transitMs
+      if (held === undefined || heardAtMs <= held.heardAtMs) return
+      if (compareNumbers(held.record, incarnation, version) === 0) changes.push(...take(peer, held, heardAtMs))
+    })
+    return changes
+  }
+
+  /** Others gave it up, after anybody here heard of it: it gets no new work, and its ttl goes on. */
+  const doubt = (doubts: Digest, nowMs: number): C[] => {
+    const changes: C[] = []
+    doubts((peer, incarnation, version, ageMs) => {
+      const held = agents.get(peer)
+      const atMs = nowMs - ageMs
+      if (held === undefined || connected.has(peer) || compareNumbers(held.record, incarnation, version) !== 0) return
+      if (atMs <= held.heardAtMs || atMs <= (held.doubtedAtMs ?? Number.NEGATIVE_INFINITY)) return
+      held.doubtedAtMs = atMs
+      if (held.state !== 'suspect') changes.push(...setState(peer, held, 'suspect'))
+    })
+    return changes
+  }
+
+  /** What this node was told that others gave up. */
+  const doubts =
+    (nowMs: number): Digest =>
+    (visit) =>
+      agents.forEach(({ record, heardAtMs, doubtedAtMs }, peer) => {
+        if (doubtedAtMs === undefined || doubtedAtMs <= heardAtMs) return
+        visit(peer, record.incarnation, record.version, since(doubtedAtMs, nowMs))
+      })
+
+  return { hear, learn, doubt, doubts }
+}

@@ -1,0 +1,85 @@
+/**
+ * The tables of a directory, and what the parts of its machine ask them: no rules of their own.
+ *
+ * State: the newest record of each other agent, what ended lately (at most `maxEnded`, the oldest goes first), who is
+ * connected right now, the own record.
+ */
+import type { AgentRecord, SignedRecord, Version } from '../record.ts'
+import { outlives, since } from './digest.ts'
+
+/** `left` said so itself, `gone` was given up by this node, `expired` was not heard of for its ttl. */
+export type EndReason = 'left' | 'gone' | 'expired'
+
+export interface Held {
+  record: AgentRecord
+  signed: SignedRecord
+  heardAtMs: number
+  state: 'alive' | 'suspect'
+  /** Somebody gave it up then; it counts as long as nobody heard of it later. */
+  doubtedAtMs?: number
+  /** The comparison that named it last. */
+  namedIn: number
+}
+
+export interface Ended extends Version {
+  readonly reason: EndReason
+  readonly sinceMs: number
+  readonly untilMs: number
+  /** The leaving record itself, so that it can be passed on; only where `reason` is left. */
+  readonly signed?: SignedRecord
+  namedIn: number
+}
+
+export interface Own {
+  readonly record: AgentRecord
+  readonly signed: SignedRecord
+}
+
+export interface Tables {
+  readonly self: string
+  readonly agents: Map<string, Held>
+  readonly ended: ReadonlyMap<string, Ended>
+  readonly connected: Set<string>
+  own: Own | undefined
+  /** What is known of the peer: its record, or the one that it ended with. */
+  known(peer: string): Version | undefined
+  ageOf(peer: string, held: Held, nowMs: number): number
+  /** It was given up or expired here, and somebody heard of it after that. */
+  isRevived(peer: string, ageMs: number, nowMs: number): boolean
+  remember(peer: string, end: Omit<Ended, 'namedIn'>): void
+  forget(peer: string): void
+  endedEvicted(): number
+}
+
+export const createTables = (self: string, maxEnded: number): Tables => {
+  const agents = new Map<string, Held>()
+  const ended = new Map<string, Ended>()
+  const connected = new Set<string>()
+  let endedEvicted = 0
+
+  const tables: Tables = {
+    self,
+    agents,
+    ended,
+    connected,
+    own: undefined,
+    known: (peer) => (peer === self ? tables.own?.record : (agents.get(peer)?.record ?? ended.get(peer))),
+    ageOf: (peer, { heardAtMs, state }, nowMs) =>
+      state === 'alive' && connected.has(peer) ? 0 : since(heardAtMs, nowMs),
+    isRevived(peer, ageMs, nowMs) {
+      const end = ended.get(peer)
+      return end !== undefined && end.reason !== 'left' && outlives(ageMs, nowMs - end.sinceMs)
+    },
+    remember(peer, end) {
+      ended.delete(peer)
+      ended.set(peer, { ...end, namedIn: 0 })
+      const [oldest] = ended.keys()
+      if (ended.size <= maxEnded || oldest === undefined) return
+      ended.delete(oldest)
+      endedEvicted += 1
+    },
+    forget: (peer) => void ended.delete(peer),
+    endedEvicted: () => endedEvicted,
+  }
+  return tables
+}
