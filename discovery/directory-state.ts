@@ -180,8 +180,8 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     const held = agents.get(peer)
     return held === undefined ? [] : setHeld(peer, held, state)
   }
-  const { hear, learn, doubt, doubts } = createHearsay(tables, setHeld)
-  const { digest, endedDigest, give, compare } = createCompare(tables, maxAgents)
+  const { hear, take, doubt, doubts } = createHearsay(tables, setHeld)
+  const { digest, aging, endedDigest, give, fresher, compare } = createCompare(tables, maxAgents, take)
 
   /** The peer was admitted. It may have been given up or forgotten at the version that it still has: forget that. */
   const markConnected = (peer: string): Change[] => {
@@ -251,15 +251,16 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     markSuspect,
     markAlive,
     hear,
-    learn,
     doubt,
     doubts,
     markGone,
     expire,
     isComplete: () => connected.size >= agents.size,
     digest,
+    aging,
     endedDigest,
     give,
+    fresher,
     compare,
     offers: offers.find,
     get,

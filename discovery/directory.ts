@@ -9,12 +9,12 @@
  * State: the tables of directory-state.ts, the own record, the sync queue, listeners. All of it is dropped at `stop`.
  * Wire id: `/parley/directory/1`.
  */
+import { equals } from 'uint8arrays/equals'
 import { ParleyError } from '../protocols/errors.ts'
 import type { Port, Stop } from '../protocols/port.ts'
 import { fraction } from './choose.ts'
 import { createClaims } from './directory/claims.ts'
 import { createDirectoryCounts } from './directory/counts.ts'
-import { TRANSIT_MS } from './directory/digest.ts'
 import { findAgent } from './directory/find.ts'
 import { createFirstSync } from './directory/first-sync.ts'
 import { createListeners } from './directory/listeners.ts'
@@ -27,6 +27,7 @@ import {
   directoryProtocol,
   inBatches,
   MAX_DIGEST,
+  NOTHING,
   PRESENCE,
   readOptions,
 } from './directory/protocol.ts'
@@ -187,12 +188,22 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
       expire()
       const read = (bytes: Uint8Array) => packed.unpack(bytes, MAX_DIGEST)
       const theirs = { digest: read(asked.digest), ended: read(asked.ended), room: asked.room }
-      const { records, wants, fresher } = state.compare(theirs, nowMs())
-      emit(state.learn(theirs.digest, TRANSIT_MS, nowMs()))
       for (const doubts of [theirs.ended, read(asked.doubts)]) emit(state.doubt(doubts, nowMs()))
+      if (asked.sum !== undefined) {
+        const differs = !equals(asked.sum, packed.sum(state.digest(nowMs())))
+        const fresher = packed.packAges(state.fresher(theirs.digest, nowMs()))
+        return { records: [], wants: NOTHING, fresher, differs, more: false }
+      }
+      const { records, wants, fresher, changes } = state.compare(theirs, nowMs())
+      emit(changes)
       const [batch = [], ...rest] = inBatches(records)
-      const more = rest.length > 0
-      return { records: batch, wants: packed.packPeers(wants), fresher: packed.packAges(fresher), more }
+      return {
+        records: batch,
+        wants: packed.packPeers(wants),
+        fresher: packed.packAges(fresher),
+        differs: false,
+        more: rest.length > 0,
+      }
     },
     push: async ({ records }) => {
       await receiveAll(records, 'push')

@@ -79,6 +79,12 @@ const MAX_STREAMS = 64
 /** A link that nothing new comes to ends with what is open on it; this is for what never ends. */
 const DRAIN_MS = 24 * 3_600_000
 
+/**
+ * Links of the mesh's own protocols, milliseconds: a node has them with all its neighbours, most are used seldom, and
+ * each end keeps some 20 KiB. Nobody waits for them to be opened.
+ */
+const OWN_IDLE_MS = 15_000
+
 /** It was late with its membership: busy, or not there any more, and no stranger. */
 const isLate = (error: ParleyError): boolean => error.code === 'SEC001' && error.details.reason === 'timeout'
 
@@ -185,16 +191,18 @@ export const createLinks = (deps: LinksDeps): Links => {
   const allEntries = (): Entry[] => [...peers.values()].flatMap(({ all }) => [...all])
   const openEntries = (): Entry[] => [...peers.values()].flatMap(({ open }) => [...open.values()])
 
+  const idleMsOf = ({ protocolId }: LinkTarget): number =>
+    deps.isOwn(protocolId) ? Math.min(OWN_IDLE_MS, deps.idleMs) : deps.idleMs
   const sweep = (): void => {
     for (const entry of openEntries()) {
       const calls = entry.caller.calls()
       if (calls > entry.calls || entry.caller.inFlight() + entry.caller.waiting() > 0) {
         entry.calls = calls
         entry.usedAt = now()
-      } else if (now() - entry.usedAt > deps.idleMs) drain(entry)
+      } else if (now() - entry.usedAt > idleMsOf(entry.target)) drain(entry)
     }
   }
-  const stopSweep: Stop = deps.timers.every(Math.max(1000, deps.idleMs / 4), sweep)
+  const stopSweep: Stop = deps.timers.every(Math.max(1_000, Math.min(OWN_IDLE_MS, deps.idleMs) / 4), sweep)
 
   const sum = (peer: string, figure: (caller: Caller) => number): number => {
     let total = 0

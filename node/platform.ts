@@ -14,6 +14,12 @@ export const clock: Clock = { now: () => Date.now(), monotonic: () => performanc
 /** Longest delay that setTimeout takes. */
 const MAX_DELAY_MS = 2 ** 31 - 1
 
+/**
+ * Each period is longer or shorter by up to this share: nodes that stood still together, on one machine, would all do
+ * everything at the same moments ever after.
+ */
+const STAGGER = 0.2
+
 export const timers: Timers = {
   after(delayMs, fn) {
     const timer = setTimeout(fn, Math.min(delayMs, MAX_DELAY_MS))
@@ -21,9 +27,18 @@ export const timers: Timers = {
     return () => clearTimeout(timer)
   },
   every(periodMs, fn) {
-    const timer = setInterval(fn, Math.min(periodMs, MAX_DELAY_MS))
-    timer.unref()
-    return () => clearInterval(timer)
+    let timer: NodeJS.Timeout
+    const later = (): void => {
+      const delayMs = periodMs * (1 + STAGGER * (2 * Math.random() - 1))
+      timer = setTimeout(run, Math.min(delayMs, MAX_DELAY_MS))
+      timer.unref()
+    }
+    const run = (): void => {
+      later()
+      fn()
+    }
+    later()
+    return () => clearTimeout(timer)
   },
 }
 

@@ -1,6 +1,7 @@
 /**
  * Is a connected peer still working? A beat each period, over the mesh's own links. Who was just asked for one asks for
- * none itself: a beat tells both sides, so most pairs exchange one a period.
+ * none itself: a beat tells both sides, so most pairs exchange one a period. Where many watch, each pair takes longer:
+ * a peer is still asked by somebody several times a period, as in SWIM (Das et al., DSN 2002).
  *
  * A frozen process keeps its connections, so silence is what tells: after `suspectAfter` beats without an answer a peer
  * gets no new work, after `deadAfterMs` of silence its connection is closed, which fails what waits for it. When this
@@ -30,8 +31,19 @@ export const presence = defineProtocol({
   },
 })
 
-/** Periods after which a node asks although it was asked. */
+/** Beats after which a node asks although it was asked. */
 const ASK_EVERY = 5
+/** With more peers than this, a pair does not beat each period any more. */
+const EACH_PERIOD = 4
+/** A pair beats at least this often before silence counts as death. */
+const BEATS_BEFORE_DEAD = 3
+
+/** A beat may come earlier, to this part of its period: rounds are not exact. */
+const EARLY = 0.75
+
+/** Milliseconds between two beats of a pair. */
+export const pairPeriodMs = (peers: number, { periodMs, deadAfterMs }: PresenceOptions): number =>
+  Math.max(periodMs, Math.min((periodMs * peers) / EACH_PERIOD, deadAfterMs / BEATS_BEFORE_DEAD))
 
 export interface PresenceOptions {
   periodMs: number
@@ -115,6 +127,7 @@ export const createPresence = async (deps: PresenceDeps, options: PresenceOption
     const at = now()
     const late = at - lastRoundAt > 2 * options.periodMs
     lastRoundAt = at
+    const everyMs = pairPeriodMs(watched.size, options)
     for (const [peer, entry] of watched) {
       // This node stood still: what came meanwhile has not been read yet.
       if (late) entry.heardAt = at
@@ -123,9 +136,10 @@ export const createPresence = async (deps: PresenceDeps, options: PresenceOption
         deps.dead(peer, at - entry.heardAt)
         continue
       }
-      // The round trip is measured now and then all the same.
-      const isTold = at - entry.toldAt < options.periodMs && at - entry.askedAt < ASK_EVERY * options.periodMs
-      if (!entry.beating && !isTold) void beat(peer, entry)
+      // Either side may have asked. The round trip is measured now and then all the same.
+      const isTold = at - entry.toldAt < everyMs && at - entry.askedAt < ASK_EVERY * everyMs
+      const hasAsked = entry.missed === 0 && at - entry.askedAt < EARLY * everyMs
+      if (!entry.beating && !isTold && !hasAsked) void beat(peer, entry)
     }
   }
 

@@ -69,7 +69,7 @@ const gossipOptions = {
   D: 3,
   Dlo: 2,
   Dhi: 4,
-  Dlazy: 3,
+  Dlazy: 2,
   Dout: 1,
   mcacheLength: 3,
   mcacheGossip: 2,

@@ -19,7 +19,7 @@ export interface Clock {
 export interface Timers {
   /** Calls `fn` once after `delayMs`. */
   after(delayMs: number, fn: () => void): Stop
-  /** Calls `fn` each `periodMs`. */
+  /** Calls `fn` each `periodMs`, give or take a fifth. */
   every(periodMs: number, fn: () => void): Stop
 }
 

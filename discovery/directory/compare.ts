@@ -5,7 +5,16 @@
  * is found without a table of its own.
  */
 import { compareVersions } from '../record.ts'
-import { compareNumbers, type Digest, endedTable, outlives, since, type Theirs, type Travelling } from './digest.ts'
+import {
+  compareNumbers,
+  type Digest,
+  endedTable,
+  outlives,
+  since,
+  type Theirs,
+  TRANSIT_MS,
+  type Travelling,
+} from './digest.ts'
 import type { Ended, Held, Tables } from './tables.ts'
 
 /** Ages that differ by less are the same. */
@@ -13,17 +22,26 @@ const LEAST_GAIN_MS = 1_000
 /** An age below this part of the ttl is young enough: nobody needs to be told a younger one. */
 const YOUNG_SHARE = 1 / 6
 
-export interface Comparison {
+export interface Comparison<C> {
   /** What the other node lacks. */
   readonly records: Travelling[]
   /** Peers whose record there is newer than what is known here. */
   readonly wants: string[]
   /** Agents that were heard of here well after the other node heard of them, which has the same record. */
   readonly fresher: [peer: string, ageMs: number][]
+  /** What became known because the other node heard of agents later. */
+  readonly changes: C[]
 }
 
-/** @param maxAgents of this node's own table */
-export const createCompare = (tables: Tables, maxAgents: number) => {
+/**
+ * @param maxAgents of this node's own table
+ * @param take told when the other node heard of an agent, later than this one
+ */
+export const createCompare = <C>(
+  tables: Tables,
+  maxAgents: number,
+  take: (peer: string, held: Held, heardAtMs: number) => C[],
+) => {
   const { self, agents, ended, known, ageOf, isRevived } = tables
   let comparisons = 0
   let ownNamedIn = 0
@@ -42,6 +60,27 @@ export const createCompare = (tables: Tables, maxAgents: number) => {
         if (end.signed) visit(peer, end.incarnation, end.version, since(end.sinceMs, nowMs))
       })
     }
+
+  /** What of it was not heard of for a while here: who heard of it later may say so. */
+  const aging =
+    (nowMs: number): Digest =>
+    (visit) =>
+      agents.forEach((held, peer) => {
+        const ageMs = ageOf(peer, held, nowMs)
+        if (ageMs >= held.record.ttlMs * YOUNG_SHARE) visit(peer, held.record.incarnation, held.record.version, ageMs)
+      })
+
+  /** Agents of a digest that were heard of here well after the other node heard of them, which has the same record. */
+  const fresher = (theirs: Digest, nowMs: number): [peer: string, ageMs: number][] => {
+    const found: [string, number][] = []
+    theirs((peer, incarnation, version, ageMs) => {
+      const held = agents.get(peer)
+      if (held === undefined || compareNumbers(held.record, incarnation, version) !== 0) return
+      const mine = ageOf(peer, held, nowMs)
+      if (mine + LEAST_GAIN_MS < ageMs) found.push([peer, mine])
+    })
+    return found
+  }
 
   /** What this node knows of, does not have, and does not want to be told again. */
   const endedDigest =
@@ -68,7 +107,8 @@ export const createCompare = (tables: Tables, maxAgents: number) => {
     const isFull = agents.size >= maxAgents
     const newer: string[] = []
     const wants: string[] = []
-    const fresher: [string, number][] = []
+    const later: [string, number][] = []
+    const changes: C[] = []
     const name = (peer: string, held: Held | undefined): void => {
       if (held !== undefined) held.namedIn = comparisons
       else if (peer === self) ownNamedIn = comparisons
@@ -85,17 +125,18 @@ export const createCompare = (tables: Tables, maxAgents: number) => {
       if (order > 0) newer.push(peer)
       else if (order < 0 || isRevived(peer, ageMs, nowMs)) {
         if (!isFull || held !== undefined || peer === self) wants.push(peer)
-      } else if (held !== undefined && ageMs >= held.record.ttlMs * YOUNG_SHARE) {
+      } else if (held !== undefined) {
         const mine = ageOf(peer, held, nowMs)
-        if (mine + LEAST_GAIN_MS < ageMs) fresher.push([peer, mine])
+        if (ageMs + TRANSIT_MS < mine) changes.push(...take(peer, held, nowMs - ageMs - TRANSIT_MS))
+        else if (ageMs >= held.record.ttlMs * YOUNG_SHARE && mine + LEAST_GAIN_MS < ageMs) later.push([peer, mine])
       }
     })
-    return { newer, wants, fresher }
+    return { newer, wants, fresher: later, changes }
   }
 
-  /** Compares with another node's tables. */
-  const compare = (theirs: Theirs, nowMs: number): Comparison => {
-    const { newer, wants, fresher } = walk(theirs.digest, nowMs)
+  /** Compares with another node's tables, which were sent at most TRANSIT_MS ago. */
+  const compare = (theirs: Theirs, nowMs: number): Comparison<C> => {
+    const { newer, changes, ...found } = walk(theirs.digest, nowMs)
     const gone = endedTable(theirs.ended)
     const isUnwanted = (peer: string, incarnation: number, version: number, ageMs: number): boolean => {
       const end = gone.get(peer)
@@ -119,8 +160,8 @@ export const createCompare = (tables: Tables, maxAgents: number) => {
       if (end.signed && end.namedIn !== comparisons) offer(peer, end, since(end.sinceMs, nowMs), false)
     })
     // What this node knows only as ended without a record cannot be given.
-    return { records: give([...newer, ...lacks], nowMs), wants, fresher }
+    return { records: give([...newer, ...lacks], nowMs), ...found, changes }
   }
 
-  return { digest, endedDigest, give, compare }
+  return { digest, aging, endedDigest, give, fresher, compare }
 }

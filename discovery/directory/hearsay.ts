@@ -11,6 +11,7 @@ export const createHearsay = <C>(
   { agents, connected }: Tables,
   setState: (peer: string, held: Held, state: 'alive' | 'suspect') => C[],
 ) => {
+  /** Somebody heard of it then. */
   const take = (peer: string, held: Held, heardAtMs: number): C[] => {
     if (heardAtMs <= held.heardAtMs || connected.has(peer)) return []
     held.heardAtMs = heardAtMs
@@ -21,18 +22,6 @@ export const createHearsay = <C>(
   const hear = (peer: string, ageMs: number, nowMs: number): C[] => {
     const held = agents.get(peer)
     return held === undefined ? [] : take(peer, held, nowMs - ageMs)
-  }
-
-  /** The ages in a digest that is on its way for `transitMs` at most. */
-  const learn = (digest: Digest, transitMs: number, nowMs: number): C[] => {
-    const changes: C[] = []
-    digest((peer, incarnation, version, ageMs) => {
-      const held = agents.get(peer)
-      const heardAtMs = nowMs - ageMs - transitMs
-      if (held === undefined || heardAtMs <= held.heardAtMs) return
-      if (compareNumbers(held.record, incarnation, version) === 0) changes.push(...take(peer, held, heardAtMs))
-    })
-    return changes
   }
 
   /** Others gave it up, after anybody here heard of it: it gets no new work, and its ttl goes on. */
@@ -58,5 +47,5 @@ export const createHearsay = <C>(
         visit(peer, record.incarnation, record.version, since(doubtedAtMs, nowMs))
       })
 
-  return { hear, learn, doubt, doubts }
+  return { hear, take, doubt, doubts }
 }

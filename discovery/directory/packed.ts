@@ -18,11 +18,25 @@ export interface Packed {
   pack(digest: Digest): Uint8Array
   /** A walk throws MSG003 for bytes that are no digest, or of more than `most` entries. */
   unpack(bytes: Uint8Array, most: number): Digest
+  /**
+   * Eight bytes that are the same for digests of the same peers and versions, in whatever order, and almost surely other
+   * ones for others. Ages do not count.
+   */
+  sum(digest: Digest): Uint8Array
   packPeers(peers: readonly string[]): Uint8Array
   unpackPeers(bytes: Uint8Array, most: number): string[]
   packAges(ages: readonly (readonly [peer: string, ageMs: number])[]): Uint8Array
   unpackAges(bytes: Uint8Array, most: number): [peer: string, ageMs: number][]
 }
+
+/** The finalizer of MurmurHash3 (Appleby, 2011), for 32 bits. */
+const mix = (value: number): number => {
+  let hash = value >>> 0
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
+  return (hash ^ (hash >>> 16)) >>> 0
+}
+const SECOND = 0x9e3779b9
 
 export const createPacked = (port: Pick<Port, 'hash'>): Packed => {
   const keys = new Map<string, number>()
@@ -89,6 +103,23 @@ export const createPacked = (port: Pick<Port, 'hash'>): Packed => {
     },
     unpack: (bytes, most) => (visit) =>
       readEach(bytes, most, (reader) => visit(readPeer(reader), reader.varint(), reader.varint(), reader.varint())),
+    sum(digest) {
+      let [high, low] = [0, 0]
+      digest((peer, incarnation, version) => {
+        let hash = 0
+        for (const number of [keyOf(peer), incarnation, version]) {
+          hash = mix(hash ^ (number % 2 ** 32))
+          hash = mix(hash ^ Math.floor(number / 2 ** 32))
+        }
+        // Sums, not exclusive ors, of two hashes that follow from one another.
+        low = (low + hash) >>> 0
+        high = (high + mix(hash ^ SECOND)) >>> 0
+      })
+      const sum = new DataView(new ArrayBuffer(8))
+      sum.setUint32(0, high)
+      sum.setUint32(4, low)
+      return new Uint8Array(sum.buffer)
+    },
     packPeers(list) {
       const writer = new Writer(list.length * ENTRY_ROOM)
       for (const peer of list) putKey(writer, peer)

@@ -27,7 +27,7 @@ const Count = z.int().nonnegative()
 const Bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'bytes are needed')
 /** As packed.ts writes it. */
 const PackedDigest = z.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length <= MAX_DIGEST * 30)
-const NOTHING = new Uint8Array(0)
+export const NOTHING = new Uint8Array(0)
 
 /** Size and signature are checked for each record alone, so that one bad record does not take the others with it. */
 const TravellingSchema = z.object({
@@ -49,6 +49,8 @@ export const directoryProtocol = defineProtocol({
         ended: PackedDigest.default(NOTHING),
         /** Agents of the digest that others gave up, and how many milliseconds ago. */
         doubts: PackedDigest.default(NOTHING),
+        /** Of all that the caller has; then the digest names only whom it did not hear of for a while. */
+        sum: Bytes.optional(),
         room: Count.default(MOST_AGENTS),
       }),
       response: z.object({
@@ -56,6 +58,8 @@ export const directoryProtocol = defineProtocol({
         wants: PackedDigest,
         /** Agents of the digest that were heard of later here, and how many milliseconds ago. */
         fresher: PackedDigest.default(NOTHING),
+        /** The sums differ: ask again with the whole digest. */
+        differs: z.boolean().default(false),
         /** There was more than one message takes: ask again. */
         more: z.boolean().default(false),
       }),

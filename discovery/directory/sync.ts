@@ -2,18 +2,20 @@
  * Comparing directories with one peer after another: a few at a time, each peer at most once in the queue and once
  * under way.
  *
- * State: peers that wait (bounded by the connected ones: `drop` is called when a peer is gone) and peers under way.
+ * State: how many comparisons there were, peers that wait (bounded by the connected ones: `drop` is called when a peer is gone) and peers under way.
  */
 import type { Port } from '../../protocols/port.ts'
 import type { Change, DirectoryState } from '../directory-state.ts'
 import type { DirectoryCounts } from './counts.ts'
-import type { Travelling } from './digest.ts'
+import type { Digest, Travelling } from './digest.ts'
 import type { Packed } from './packed.ts'
 import { directoryProtocol, MAX_DIGEST } from './protocol.ts'
 import type { Via } from './receive.ts'
 
 /** Rounds of one comparison: what the largest directory of the largest records takes. */
 const MAX_ROUNDS = 1024
+/** Every so often all is compared, whatever the sums say. */
+const WHOLE_EACH = 32
 
 interface Syncing {
   readonly port: Pick<Port, 'clock' | 'to'>
@@ -34,24 +36,45 @@ export const createSync = (the: Syncing) => {
   const { state, packed } = the
   const waiting = new Set<string>()
   const running = new Set<string>()
+  let comparisons = 0
+
+  const ask = (peer: string, digest: Digest, now: number, sum?: Uint8Array) =>
+    the.port.to(peer, directoryProtocol).sync(
+      {
+        digest: packed.pack(digest),
+        ended: packed.pack(state.endedDigest(now)),
+        doubts: packed.pack(state.doubts(now)),
+        room: state.room(),
+        ...(sum && { sum }),
+      },
+      { signal: the.signal },
+    )
+  type Answer = Awaited<ReturnType<typeof ask>>
+
+  /** With the time that the answer may have taken: who is dead must not grow younger by being talked about. */
+  const learn = ({ fresher }: Answer, askedAt: number): void => {
+    const now = the.port.clock.monotonic()
+    const ages = packed.unpackAges(fresher, MAX_DIGEST)
+    the.emit(ages.flatMap(([agent, ageMs]) => state.hear(agent, ageMs + (now - askedAt), now)))
+  }
+
+  /** Mostly both have the same, and all there is to tell is who was heard of lately. */
+  const isSame = async (peer: string): Promise<boolean> => {
+    the.expire()
+    const askedAt = the.port.clock.monotonic()
+    const answer = await ask(peer, state.aging(askedAt), askedAt, packed.sum(state.digest(askedAt)))
+    learn(answer, askedAt)
+    return !answer.differs
+  }
 
   /** One round. Whoever is asked compares with what it was told, so the first round says all that the peer lacks. */
   const round = async (peer: string, isFirst: boolean): Promise<{ goesOn: boolean }> => {
     the.expire()
     const askedAt = the.port.clock.monotonic()
-    const asked = {
-      digest: packed.pack(state.digest(askedAt)),
-      ended: packed.pack(state.endedDigest(askedAt)),
-      doubts: packed.pack(state.doubts(askedAt)),
-      room: state.room(),
-    }
-    const answer = await the.port.to(peer, directoryProtocol).sync(asked, { signal: the.signal })
+    const answer = await ask(peer, state.digest(askedAt), askedAt)
     const { records, more } = answer
     const wants = packed.unpackPeers(answer.wants, MAX_DIGEST)
-    const fresher = packed.unpackAges(answer.fresher, MAX_DIGEST)
-    const now = the.port.clock.monotonic()
-    // With the time that the answer may have taken: who is dead must not grow younger by being talked about.
-    the.emit(fresher.flatMap(([agent, ageMs]) => state.hear(agent, ageMs + (now - askedAt), now)))
+    learn(answer, askedAt)
     const accepted = await the.receiveAll(records, 'sync')
     if (isFirst) await the.push(peer, state.give(wants, the.port.clock.monotonic()))
     // Without progress the peer would answer the same again.
@@ -60,7 +83,10 @@ export const createSync = (the: Syncing) => {
 
   const run = async (peer: string): Promise<void> => {
     try {
-      for (let n = 0; n < MAX_ROUNDS; n += 1) if (!(await round(peer, n === 0)).goesOn) break
+      comparisons += 1
+      const isDue = comparisons % WHOLE_EACH === 0
+      const isOver = !isDue && (await isSame(peer))
+      for (let n = 0; !isOver && n < MAX_ROUNDS; n += 1) if (!(await round(peer, n === 0)).goesOn) break
       the.counts.sent.add('sync ok')
       the.onSynced()
     } catch {

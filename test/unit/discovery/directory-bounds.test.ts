@@ -153,7 +153,8 @@ test('an exchange goes on while there is more and it helps, and ends when the pe
   const told = await Promise.all(writers.map((node) => signRecord(node.port, recordOf(node))))
   let asked = 0
   await teller.port.serve(directoryProtocol, {
-    sync: () => {
+    sync: ({ sum }) => {
+      if (sum !== undefined) return { records: [], wants: new Uint8Array(0), differs: true }
       const record = told[Math.min(asked, told.length - 1)]
       asked += 1
       return { records: record ? [record] : [], wants: new Uint8Array(0), more: true }

@@ -81,6 +81,7 @@ test('after one exchange both ways two directories know the same, and a second o
         records: [],
         wants: [],
         fresher: [],
+        changes: [],
       })
     }),
   )

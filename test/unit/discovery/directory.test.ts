@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as z from 'zod'
 import { describe } from '../../../discovery/describe.ts'
+import { directoryProtocol } from '../../../discovery/directory/protocol.ts'
 import { createDirectory } from '../../../discovery/directory.ts'
 import { defineProtocol } from '../../../protocols/define.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
@@ -70,6 +71,25 @@ test('a change that all gossip loses still arrives, by comparing digests', async
   await ring[0]?.directory.announce({ price: 9 })
   const id = ring[0]?.id ?? ''
   await time.until(() => ring.every((node) => node.directory.get(id)?.record.price === 9), 10_000)
+})
+
+test('where two directories have the same they tell each other a sum, and every so often all of it', async () => {
+  const { start, startBare, connect, time } = createDirectoryMesh()
+  const [a, bare] = [await start('a'), startBare('bare')]
+  const asked: { sum: boolean; bytes: number }[] = []
+  await bare.port.serve(directoryProtocol, {
+    sync: ({ sum, digest }) => {
+      asked.push({ sum: sum !== undefined, bytes: digest.length })
+      return { records: [], wants: new Uint8Array(0) }
+    },
+    push: () => {},
+  })
+  connect(a, bare)
+  await time.run(100_000)
+  const whole = asked.filter(({ sum }) => !sum)
+  assert.ok(whole.length >= 2 && whole.length <= 4, `${whole.length} of ${asked.length}`)
+  assert.ok(whole.every(({ bytes }) => bytes > 0))
+  assert.ok(asked.every(({ sum, bytes }) => !sum || bytes === 0))
 })
 
 test('what comes from others is not pushed on', async () => {

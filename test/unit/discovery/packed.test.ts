@@ -72,3 +72,34 @@ test('more peers than keys are kept for are packed as well', () => {
   const digest: Entry[] = [['peer-1', 1, 1, 1]]
   assert.deepEqual(entriesOf(packed.unpack(packed.pack(digestOf(digest)), MOST)), digest)
 })
+
+test('a sum is the same for the same peers and versions in any order, whatever their ages, and no other', () => {
+  const packed = createPacked({ hash })
+  const sum = (list: readonly Entry[]) => Buffer.from(packed.sum(digestOf(list))).toString('hex')
+  fc.assert(
+    fc.property(entries, fc.nat(), (list, at) => {
+      const moved = list.map(([id, incarnation, version, ageMs]): Entry => [id, incarnation, version, ageMs + 1])
+      assert.equal(sum(moved.reverse()), sum(list))
+      const one = list[at % Math.max(1, list.length)]
+      if (one === undefined) return
+      const others = list.filter((entry) => entry !== one)
+      const [id, incarnation, version] = one
+      assert.notEqual(sum(others), sum(list))
+      assert.notEqual(sum([...others, [id, incarnation, version === 0 ? 1 : version - 1, 0]]), sum(list))
+      assert.notEqual(sum([...others, [id, incarnation === 0 ? 1 : incarnation - 1, version, 0]]), sum(list))
+      assert.notEqual(sum([...others, [`${id}'`, incarnation, version, 0]]), sum(list))
+    }),
+  )
+})
+
+test('sums of a mesh of 1,000 agents differ after any single change of 20,000', () => {
+  const packed = createPacked({ hash })
+  const list = Array.from({ length: 1_000 }, (_, n): Entry => [`peer-${n}`, 1_763_000_000_000 + n, 1, 0])
+  const seen = new Set<string>()
+  for (let n = 0; n < 20_000; n += 1) {
+    const entry = list[n % 1_000]
+    if (entry) entry[2] += 1
+    seen.add(Buffer.from(packed.sum(digestOf(list))).toString('hex'))
+  }
+  assert.equal(seen.size, 20_000)
+})
