@@ -32,8 +32,8 @@ export const overlayProtocol = defineProtocol({
 const LOOK_MS = 1_000
 /** A new connection is left alone for so long: it was made for something. */
 const YOUNG_MS = 3_000
-/** Whoever said no is not asked again for so long. */
-const REFUSED_MS = 60_000
+/** Whoever said no is not asked again for so long; it asks by itself when it needs the connection no more. */
+const REFUSED_MS = 600_000
 const AGAIN_MS = 1_000
 /** Asked at one look. */
 const MAX_ASKED = 8

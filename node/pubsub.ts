@@ -3,19 +3,33 @@
  *
  * Messages carry their own author's signature (events, directory records), so gossipsub runs unsigned, with ids that are
  * the SHA-256 of the bytes: duplicates are dropped before anything is verified. Accepted messages are handed on in the
- * order in which they came, although they are verified on several threads.
+ * order in which they came, although they are verified on several threads; a neighbour that sends the same meanwhile is
+ * not sent it.
  * Works round: no backpressure in publish() (the write buffers of the gossip streams are watched; a peer that is too far
- * behind is cut off, since gossipsub's own limit would silence it for good), a validator that returns nothing rejects. A
+ * behind is cut off, since gossipsub's own limit would silence it for good). A
  * neighbour whose gossip moves to another connection is forgotten for some milliseconds (gate.ts): what is published
  * meanwhile waits, or the neighbour would miss it.
  */
 import { hash } from 'node:crypto'
-import { type GossipSub, type Message, TopicValidatorResult } from '@chainsafe/libp2p-gossipsub'
-import type { Connection, PeerId, Stream } from '@libp2p/interface'
+import { type GossipSub, type GossipsubMessage, type Message, TopicValidatorResult } from '@chainsafe/libp2p-gossipsub'
+import type { Connection, Stream } from '@libp2p/interface'
 import type { Acceptance, Gossip, Log, Stop, Timers } from '../protocols/port.ts'
 
+/** Gossipsub whose messages wait for a verdict: a method of its class that its type leaves out. */
+export type JudgedGossip = GossipSub & {
+  reportMessageValidationResult(id: string, from: string, result: TopicValidatorResult): void
+}
+
+/** @throws TypeError when another release of gossipsub takes verdicts by another name */
+export const judged = (gossip: GossipSub): JudgedGossip => {
+  const takesVerdicts = (value: GossipSub): value is JudgedGossip =>
+    typeof Reflect.get(value, 'reportMessageValidationResult') === 'function'
+  if (takesVerdicts(gossip)) return gossip
+  throw new TypeError('this release of gossipsub takes no verdicts on messages')
+}
+
 export interface PubsubDeps {
-  gossip: GossipSub
+  gossip: JudgedGossip
   mesh: string
   timers: Timers
   log: Log
@@ -104,6 +118,18 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
   }
   gossip.addEventListener('subscription-change', onChange)
 
+  const arriving = new Map<string, (from: string, bytes: Uint8Array) => Promise<TopicValidatorResult>>()
+  const onMessage = ({ detail }: CustomEvent<GossipsubMessage>): void => {
+    const { propagationSource, msgId, msg } = detail
+    const from = propagationSource.toString()
+    void arriving
+      .get(msg.topic)?.(from, msg.data)
+      .then((result) => {
+        gossip.reportMessageValidationResult(msgId, from, result)
+      })
+  }
+  gossip.addEventListener('gossipsub:message', onMessage)
+
   /** The gossip stream that is furthest behind, where that is too far. */
   const behind = (): Stream | undefined => {
     let worst: Stream | undefined
@@ -157,9 +183,9 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
       const full = prefix + topic
       // Verification ends in any order; the next message is handed on only after the one before it.
       let before: Promise<unknown> = Promise.resolve()
-      const validate = async (peer: PeerId, message: Message): Promise<TopicValidatorResult> => {
+      const validate = async (from: string, bytes: Uint8Array): Promise<TopicValidatorResult> => {
         const turn = before
-        const verified = accept(message.data, peer.toString()).catch((error: unknown): Acceptance => {
+        const verified = accept(bytes, from).catch((error: unknown): Acceptance => {
           deps.log.error('a gossip message could not be checked', { topic, error })
           return 'refuse'
         })
@@ -170,15 +196,15 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
           counts.rejected += 1
           return TopicValidatorResult.Reject
         }
-        deliver(message.data)
+        deliver(bytes)
         // What is ignored is not forwarded, and counts against nobody.
         return acceptance === 'forward' ? TopicValidatorResult.Accept : TopicValidatorResult.Ignore
       }
-      gossip.topicValidators.set(full, validate)
+      arriving.set(full, validate)
       gossip.subscribe(full)
       return () => {
         gossip.unsubscribe(full)
-        gossip.topicValidators.delete(full)
+        arriving.delete(full)
       }
     },
     subscribers: (topic) => gossip.getSubscribers(prefix + topic).map(String),
@@ -214,6 +240,8 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
       for (const peer of [...moving.keys()]) arrived(peer)
       listeners.clear()
       gossip.removeEventListener('subscription-change', onChange)
+      gossip.removeEventListener('gossipsub:message', onMessage)
+      arriving.clear()
     },
   }
 }

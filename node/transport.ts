@@ -4,7 +4,7 @@
  * Every limit of libp2p that a mesh can meet is set on purpose here; the reasons stand beside them. Nothing is dialled
  * by libp2p itself (supervisor.ts does that) and its connection monitor is off (presence.ts judges peers).
  */
-import { type GossipSub, gossipsub } from '@chainsafe/libp2p-gossipsub'
+import { gossipsub } from '@chainsafe/libp2p-gossipsub'
 import { identify } from '@libp2p/identify'
 import type { ComponentLogger, Ed25519PrivateKey, Logger, Metrics, PeerId } from '@libp2p/interface'
 import { ping } from '@libp2p/ping'
@@ -16,7 +16,7 @@ import type { Gate } from './gate.ts'
 import { boundGossipCache } from './gossip-cache.ts'
 import type { MeshOptions } from './options.ts'
 import { timers } from './platform.ts'
-import { gossipId } from './pubsub.ts'
+import { gossipId, type JudgedGossip, judged } from './pubsub.ts'
 import { tunedNoise } from './transport/noise.ts'
 import { tunedYamux } from './transport/yamux.ts'
 
@@ -65,14 +65,17 @@ const gossipOptions = {
   batchPublish: true,
   floodPublish: true,
   emitSelf: false,
+  // Messages are checked by pubsub.ts, and forwarded to those who did not send them meanwhile.
+  asyncValidation: true,
   // Publishers flood, and what is lost is fetched (protocols/events/repair.ts): fewer copies than the usual 6 do.
-  D: 3,
+  // A newcomer adds two ways, and finds room for them.
+  D: 2,
   Dlo: 2,
-  Dhi: 4,
+  Dhi: 6,
   Dlazy: 2,
   Dout: 1,
   mcacheLength: 3,
-  mcacheGossip: 2,
+  mcacheGossip: 1,
   maxInboundDataLength: MAX_GOSSIP_BYTES,
   // Members are admitted one by one; on one host, in containers or behind NAT all have one address, and the default
   // weight would silence a mesh of more than 10 peers there.
@@ -90,7 +93,7 @@ export const forgetAbsent = async (libp2p: Pick<Libp2p, 'peerStore' | 'peerId' |
   }
 }
 
-export type Transport = Libp2p<{ gossip: GossipSub }>
+export type Transport = Libp2p<{ gossip: JudgedGossip }>
 
 /** Not started: handlers are registered first, so that the first peer finds them all. */
 export const createTransport = async (deps: TransportDeps): Promise<Transport> => {
@@ -129,7 +132,7 @@ export const createTransport = async (deps: TransportDeps): Promise<Transport> =
       gossip: (components: Parameters<ReturnType<typeof gossipsub>>[0]) => {
         const gossip = gossipsub(gossipOptions)(withGate(components, gate))
         boundGossipCache(gossip, GOSSIP_WINDOW_BYTES)
-        return gossip
+        return judged(gossip)
       },
     },
     ...(deps.metrics === undefined ? {} : { metrics: deps.metrics }),

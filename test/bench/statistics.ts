@@ -32,11 +32,13 @@ export const spread = (values: ArrayLike<number>): Spread => {
 /** Four significant digits: more would pretend a precision that a shared machine does not have. */
 export const rounded = (value: number): number => Number(value.toPrecision(4))
 
+export const MOST_LATENCIES = 1 << 18
+
 /**
  * Latencies in milliseconds, kept up to a bound. Past it every second value is dropped and from then on only every
  * second one is taken (again and again), so that the kept ones stay spread evenly over the whole run.
  */
-export const latencies = (capacity = 1 << 18): { add(valueMs: number): void; values(): Float64Array } => {
+export const latencies = (capacity = MOST_LATENCIES): { add(valueMs: number): void; values(): Float64Array } => {
   const kept = new Float64Array(capacity)
   let count = 0
   let stride = 1

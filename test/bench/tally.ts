@@ -2,7 +2,7 @@
  * Counts the events of one measurement at the subscriber. State: one bit of memory per expected sequence number.
  * Guarantees: every event is counted once; a second copy, and one that nobody sent, is told apart.
  */
-import { latencies } from './statistics.ts'
+import { latencies, MOST_LATENCIES } from './statistics.ts'
 
 export interface Count {
   readonly received: number
@@ -25,7 +25,7 @@ export interface Tally {
 /** @param capacity sequence numbers `first` to `first + capacity - 1` belong to this measurement */
 export const createTally = (first: number, capacity: number): Tally => {
   const seen = new Uint8Array(Math.ceil(capacity / 8))
-  const kept = latencies()
+  const kept = latencies(Math.min(MOST_LATENCIES, capacity))
   let received = 0
   let doubled = 0
   let lastAtMs = 0

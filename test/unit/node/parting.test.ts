@@ -7,7 +7,7 @@ import { createPortNetwork, type NetworkNode, type PortNetwork } from '../../sup
 
 const LOOK_MS = 1_000
 const YOUNG_MS = 3_000
-const REFUSED_MS = 60_000
+const REFUSED_MS = 600_000
 const ANSWER_MS = 2_000
 /** What the longest pause between two looks adds. */
 const AND_A_LOOK_MS = 1.5 * LOOK_MS
@@ -212,7 +212,7 @@ describe('a connection that neither side needs', () => {
 })
 
 describe('a side that was refused', () => {
-  test('does not ask again for a minute, and then does', async () => {
+  test('does not ask again for ten minutes, and then does', async () => {
     const { time, me, other } = await startThree()
     pick(other, me)
     await time.run(YOUNG_MS + 4 * (REFUSED_MS + AND_A_LOOK_MS))
