@@ -11,6 +11,8 @@ import type { Port } from '../protocols/port.ts'
 /** In a mesh that is too large for all. The picks of others come on top: twice as many connections on average. */
 const MOST_PICKS = 8
 const LEAST_PICKS = 3
+/** Of the limit: with the picks of others most nodes stay below it. */
+const SHARE = 3 / 8
 /** A mesh that shrinks below this share of `fullMesh` is full again; between the two it stays as it is. */
 const FULL_AGAIN = 0.75
 
@@ -29,7 +31,7 @@ export const createOverlay = (port: { self: string; hash: Port['hash'] }, fullMe
   const { self } = port
   /** With a number that is as good as random, and the same each time. */
   const known = new Map<string, number>()
-  const count = Math.max(LEAST_PICKS, Math.min(MOST_PICKS, Math.ceil(fullMesh / 2)))
+  const count = Math.max(LEAST_PICKS, Math.min(MOST_PICKS, Math.ceil(fullMesh * SHARE)))
   let isSparse = false
   let picks: Set<string> | undefined
 

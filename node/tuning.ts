@@ -146,7 +146,7 @@ export const Timings = z
       50,
       60_000,
       1_000,
-      'Milliseconds between two probes of a connected peer. Shorter finds a frozen peer sooner and costs one message each.',
+      'Milliseconds between two probes of a connected peer, or longer where a node has more than four (see pairPeriodMs in presence.ts). Shorter finds a frozen peer sooner and costs one message each.',
     ),
     probeTimeoutMs: whole(
       10,

@@ -20,7 +20,7 @@ import type { Suite } from './suite.ts'
 import { suites } from './suites.ts'
 
 /** The whole run may never take longer than this for each round. */
-const ROUND_LIMIT_MS = 180_000
+const ROUND_LIMIT_MS = 300_000
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
 const print = (text: string): void => void process.stdout.write(`${text}\n`)

@@ -14,9 +14,9 @@ import type { Random } from './random.ts'
 import type { Sample } from './sample.ts'
 import type { Tally } from './tally.ts'
 
-const WORK = { callsPerSecond: 30, eventsPerSecond: 3, maxInFlight: 16, counted: [] }
+const WORK = { callsPerSecond: 20, eventsPerSecond: 3, maxInFlight: 16, counted: [] }
 /** Nodes of one round that stop in order; it takes some 5 s. */
-const NODES = 14
+const NODES = 18
 const LIVE_MS = [500, 2_000] as const
 const CUT_AFTER_MS = [0, 1_500] as const
 const CUT_SHARE = 0.5

@@ -5,6 +5,7 @@ import {
   type Presence,
   type PresenceDeps,
   type PresenceOptions,
+  pairPeriodMs,
   presence,
 } from '../../../node/presence.ts'
 import { createPortNetwork, type NetworkNode, type PortNetwork } from '../../support/port-network.ts'
@@ -99,6 +100,60 @@ const at = ({ told }: Watcher, what: string): number => {
   assert.ok(found !== undefined, `${what} was not told`)
   return found.atMs
 }
+
+describe('presence among many', () => {
+  test('pairs beat each period among a few, and less often among many, but three times before silence is death', () => {
+    const every = (peers: number): number => pairPeriodMs(peers, OPTIONS)
+    assert.deepEqual([1, 4, 5, 6].map(every), [PERIOD_MS, PERIOD_MS, 1_250, 1_500])
+    assert.equal(every(1_000), OPTIONS.deadAfterMs / 3)
+    assert.equal(pairPeriodMs(1_000, { ...OPTIONS, deadAfterMs: 600 }), PERIOD_MS, 'never more often than told')
+  })
+
+  test('of twelve that watch each other nobody is without word for long, at half the beats', async () => {
+    const network = createPortNetwork({ latencyMs: [2, 6] })
+    const all: Watcher[] = []
+    for (let n = 0; n < 12; n += 1) {
+      const one = await start(network, `n${n}`)
+      for (const other of all) network.connect(one, other)
+      all.push(one)
+      await network.time.run(77)
+    }
+    await network.time.run(5 * PERIOD_MS)
+    const before = network.calls.unary
+    for (let step = 0; step < 100; step += 1) {
+      await network.time.run(PERIOD_MS / 5)
+      for (const one of all) {
+        for (const other of all) {
+          const silentMs = one === other ? 0 : one.presence.silentMs(other.id)
+          assert.ok(silentMs !== undefined && silentMs < OPTIONS.deadAfterMs / 2, `${silentMs} ms`)
+        }
+      }
+    }
+    const perPair = (network.calls.unary - before) / 66 / 20
+    assert.ok(perPair > 0.3 && perPair < 0.75, `${perPair} beats of a pair each period`)
+    assert.deepEqual(all.flatMap(whatOf), [])
+  })
+
+  test('a frozen one is suspected and dead in time for all of them', async () => {
+    const network = createPortNetwork({ latencyMs: [2, 6] })
+    const all: Watcher[] = []
+    for (let n = 0; n < 9; n += 1) {
+      const one = await start(network, `n${n}`)
+      for (const other of all) network.connect(one, other)
+      all.push(one)
+    }
+    await network.time.run(10 * PERIOD_MS)
+    const [frozen, ...others] = all
+    assert.ok(frozen)
+    frozen.freeze()
+    const frozenAt = network.time.now()
+    await network.time.run(OPTIONS.deadAfterMs + 4 * PERIOD_MS)
+    for (const other of others) {
+      assert.deepEqual(whatOf(other), [`suspect ${frozen.id}`, `dead ${frozen.id}`])
+      assert.ok(at(other, `suspect ${frozen.id}`) - frozenAt <= 5 * PERIOD_MS)
+    }
+  })
+})
 
 describe('presence of a pair', () => {
   test('is about one beat a period, whatever the time between the rounds of the two', async () => {

@@ -1,0 +1,80 @@
+/** Who leads (dissertation, sections 3.4, 3.6.1, 4.2.3, 9.6). */
+import type { Message } from './messages.ts'
+import { tally } from './quorum.ts'
+import { append, EMPTY, trackMembers } from './replication.ts'
+import { follow, isVoter, type RaftState, resetPatience, send, voters } from './state.ts'
+
+type Of<T extends Message['type']> = Extract<Message, { type: T }>
+
+const lead = (s: RaftState): void => {
+  s.role = 'leader'
+  s.leader = s.self
+  s.elapsed = 0
+  s.sinceHeartbeat = 0
+  s.transfer = undefined
+  s.progress = new Map()
+  trackMembers(s)
+  append(s, [EMPTY])
+}
+
+/**
+ * Stands for election; asks first whether it would win, so that a node that was cut off does not push terms up.
+ * @param isTransfer the leader asked for it
+ */
+export const campaign = (s: RaftState, isPre: boolean, isTransfer: boolean = false): void => {
+  if (!isVoter(s)) return
+  s.leader = undefined
+  s.role = isPre ? 'pre-candidate' : 'candidate'
+  if (!isPre) {
+    s.term += 1
+    s.votedFor = s.self
+  }
+  resetPatience(s)
+  s.votes = new Map([[s.self, true]])
+  const { lastIndex, lastTerm } = s.log
+  const term = isPre ? s.term + 1 : s.term
+  for (const id of voters(s)) {
+    if (id !== s.self) send(s, id, { type: 'vote', term, isPre, lastIndex, lastTerm, isTransfer })
+  }
+  count(s)
+}
+
+const count = (s: RaftState): void => {
+  const result = tally(voters(s), s.votes)
+  if (result === 'lost') follow(s, s.term, undefined)
+  if (result !== 'won') return
+  if (s.role === 'pre-candidate') campaign(s, false)
+  else lead(s)
+}
+
+/** It heard of a leader lately, or is one that a majority answers: others may not vote it out of office (section 4.2.3). */
+const isLed = (s: RaftState): boolean => s.leader !== undefined && s.elapsed < s.settings.electionTicks
+
+export const onVote = (s: RaftState, from: string, m: Of<'vote'>): void => {
+  if (m.term > s.term) {
+    if (!m.isTransfer && isLed(s)) return
+    if (!m.isPre) follow(s, m.term, undefined)
+  }
+  const isUpToDate = s.log.isUpToDate(m.lastIndex, m.lastTerm)
+  if (m.isPre) {
+    const granted = m.term > s.term && isUpToDate
+    send(s, from, { type: 'voted', term: granted ? m.term : s.term, isPre: true, granted })
+    return
+  }
+  const isFree = s.votedFor === from || (s.votedFor === undefined && s.leader === undefined)
+  const granted = m.term === s.term && isFree && isUpToDate
+  if (granted) {
+    s.votedFor = from
+    s.elapsed = 0
+  }
+  send(s, from, { type: 'voted', term: s.term, isPre: false, granted })
+}
+
+export const onVoted = (s: RaftState, from: string, m: Of<'voted'>): void => {
+  const isAsked = m.isPre ? s.role === 'pre-candidate' : s.role === 'candidate'
+  const isOfNow = m.isPre && m.granted ? m.term === s.term + 1 : m.term === s.term
+  if (!isAsked || !isOfNow) return
+  // The first answer counts.
+  if (!s.votes.has(from)) s.votes.set(from, m.granted)
+  count(s)
+}

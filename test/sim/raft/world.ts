@@ -1,0 +1,399 @@
+/**
+ * A group of simulated members under faults: everything follows from the seed.
+ *
+ * Members crash between any two writes, lose what they had not written, lose their whole disk and come back as somebody
+ * else, freeze, are cut off one way or both ways or from some only; messages are lost, doubled, late and out of order;
+ * voters are added, promoted and removed, and leadership is handed over, all the while. Invariants are looked at in each
+ * step; at the end everything heals, and the group must agree and answer again.
+ */
+import {
+  type Configuration,
+  type Entry,
+  encodeConfiguration,
+  type Message,
+} from '../../../protocols/consensus/messages.ts'
+import { majority } from '../../../protocols/consensus/quorum.ts'
+import { createRandom } from '../../support/virtual-time.ts'
+import { type Clients, createClients } from './clients.ts'
+import { createInvariants, Violation } from './invariants.ts'
+import { Member, type Snapshot } from './member.ts'
+import { createNetwork } from './network.ts'
+
+const TICK_MS = 50
+const CLIENT_MS = 20
+const FAULT_MS = [50, 700] as const
+const OPERATOR_MS = 250
+const COMPACT_AFTER = 30
+/** After everything has healed the group must answer again within this. */
+const HEAL_MS = 30_000
+
+export interface Totals {
+  steps: number
+  elections: number
+  snapshots: number
+  restores: number
+  crashes: number
+  lostDisks: number
+  changes: number
+  partitions: number
+  freezes: number
+  transfers: number
+  acknowledged: number
+  retried: number
+  reads: number
+}
+
+export const noTotals = (): Totals => ({
+  steps: 0,
+  elections: 0,
+  snapshots: 0,
+  restores: 0,
+  crashes: 0,
+  lostDisks: 0,
+  changes: 0,
+  partitions: 0,
+  freezes: 0,
+  transfers: 0,
+  acknowledged: 0,
+  retried: 0,
+  reads: 0,
+})
+
+export interface RunOptions {
+  readonly seed: number
+  /** Steps under faults, before everything heals. */
+  readonly steps: number
+  readonly trace?: ((line: string) => void) | undefined
+}
+
+interface Event {
+  readonly atMs: number
+  readonly order: number
+  readonly fn: () => void
+}
+
+/** A binary heap by time, and by order of entry where times are the same. */
+const createAgenda = () => {
+  const heap: Event[] = []
+  const isBefore = (a: Event, b: Event): boolean => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order)
+  const at = (i: number): Event => heap[i] as Event
+  const swap = (i: number, j: number): void => {
+    const held = at(i)
+    heap[i] = at(j)
+    heap[j] = held
+  }
+  let order = 0
+  return {
+    add(atMs: number, fn: () => void): void {
+      let i = heap.push({ atMs, order: order++, fn }) - 1
+      while (i > 0 && isBefore(at(i), at((i - 1) >> 1))) {
+        swap(i, (i - 1) >> 1)
+        i = (i - 1) >> 1
+      }
+    },
+    next(): Event | undefined {
+      const first = heap[0]
+      const last = heap.pop()
+      if (first === undefined || last === undefined || heap.length === 0) return first
+      heap[0] = last
+      for (let i = 0; ; ) {
+        let least = i
+        for (const child of [2 * i + 1, 2 * i + 2])
+          if (child < heap.length && isBefore(at(child), at(least))) least = child
+        if (least === i) return first
+        swap(i, least)
+        i = least
+      }
+    },
+  }
+}
+
+/** @throws Violation */
+export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
+  const random = createRandom(seed)
+  const between = ([least, most]: readonly [number, number]): number => least + random() * (most - least)
+  const pick = <T>(list: readonly T[]): T | undefined => list[Math.floor(random() * list.length)]
+  const chance = (share: number): boolean => random() < share
+  const agenda = createAgenda()
+  const invariants = createInvariants()
+  const totals = noTotals()
+  const members = new Map<string, Member>()
+  let nowMs = 0
+  let isFaulty = true
+  let generation = 0
+
+  const after = (delayMs: number, fn: () => void): void => agenda.add(nowMs + delayMs, fn)
+  const tell = (line: string): void => trace?.(`${nowMs.toFixed(1).padStart(9)} ${line}`)
+
+  type Packet = { readonly message: Message; readonly snapshot: Snapshot | undefined }
+  const network = createNetwork<Packet>(random, after, (from, to, packet) => {
+    const member = members.get(to)
+    if (member === undefined || !member.isUp) return
+    // A frozen process reads what came as soon as it wakes.
+    const waitMs = member.frozenUntil - nowMs
+    if (waitMs > 0) after(waitMs, () => deliver(from, to, packet))
+    else deliver(from, to, packet)
+  })
+  const deliver = (from: string, to: string, { message, snapshot }: Packet): void => {
+    const member = members.get(to)
+    if (member?.isUp !== true) return
+    tell(`${from} > ${to} ${JSON.stringify(message, (key, value) => (key === 'data' ? '' : value))}`)
+    if (message.type === 'snapshot') totals.restores += 1
+    step(member, { type: 'message', from, message }, snapshot)
+  }
+
+  const step = (
+    member: Member,
+    input: Parameters<Member['step']>[2],
+    snapshot?: Snapshot,
+  ): ReturnType<Member['step']> => {
+    totals.steps += 1
+    const wasLeader = member.raft?.status().role === 'leader'
+    const budget = isFaulty && chance(0.0008) ? { writes: Math.floor(random() * 6) } : undefined
+    const output = member.step(budget, snapshot, ...(input === undefined ? [] : [input]))
+    if (!member.isUp) {
+      tell(`${member.id} dies on the way`)
+      totals.crashes += 1
+      restartLater(member)
+    } else if (!wasLeader && member.raft?.status().role === 'leader') {
+      totals.elections += 1
+      tell(`${member.id} leads in term ${member.raft.status().term}`)
+    }
+    return output
+  }
+
+  const clients: Clients = createClients(random, invariants, step)
+
+  const events = {
+    send: (from: string, { to, message }: { to: string; message: Message }, snapshot: Snapshot | undefined) =>
+      network.send(from, to, { message, snapshot }),
+    applied: (id: string, entry: Entry) => clients.applied(id, entry, nowMs),
+    answered: clients.answered,
+  }
+
+  const restartLater = (member: Member): void =>
+    after(between([100, 2_500]), () => {
+      if (members.get(member.id) !== member || member.isUp) return
+      tell(`${member.id} starts`)
+      member.start()
+    })
+
+  const add = (id: string, founding: readonly Entry[]): Member => {
+    const member = new Member(id, founding, invariants, events, random)
+    members.set(id, member)
+    member.start()
+    const rate = 0.9 + 0.2 * random()
+    const tick = (): void => {
+      if (members.get(id) !== member) return
+      after(TICK_MS * rate, tick)
+      if (member.isUp && member.frozenUntil <= nowMs) step(member, { type: 'tick' })
+    }
+    after(random() * TICK_MS, tick)
+    return member
+  }
+
+  const count = 3 + 2 * Math.floor(random() * 2)
+  const founders = Array.from({ length: count }, (_, i) => `n${i}`)
+  let wanted: Configuration = { voters: founders, learners: [] }
+  const founding: Entry[] = [{ index: 1, term: 1, kind: 'configuration', data: encodeConfiguration(wanted) }]
+  invariants.wrote('founders', founding, 0)
+  for (const id of founders) add(id, founding)
+
+  /** Voters whose disk is whole; more may not be lost than leaves a majority of any configuration that is in use. */
+  const leaderOf = (): Member | undefined =>
+    [...members.values()]
+      .filter(({ raft }) => raft?.status().role === 'leader')
+      .sort((a, b) => (b.raft?.status().term ?? 0) - (a.raft?.status().term ?? 0))[0]
+
+  /** What the operator does next, one step at a time: learners first, then their promotion, then who is to go. */
+  const nextConfiguration = (now: Configuration, leader: Member): Configuration | undefined => {
+    const status = leader.raft?.status()
+    if (status === undefined) return undefined
+    const missing = wanted.voters.filter((id) => !now.voters.includes(id) && !now.learners.includes(id))
+    if (missing.length > 0) return { voters: now.voters, learners: [...now.learners, ...missing] }
+    const ready = now.learners.find(
+      (id) => wanted.voters.includes(id) && (status.matches.get(id) ?? 0) >= status.commit,
+    )
+    if (ready !== undefined)
+      return { voters: [...now.voters, ready], learners: now.learners.filter((id) => id !== ready) }
+    const leaving = now.voters.find((id) => !wanted.voters.includes(id))
+    if (leaving !== undefined && wanted.voters.every((id) => now.voters.includes(id)))
+      return { voters: now.voters.filter((id) => id !== leaving), learners: now.learners }
+    return undefined
+  }
+
+  const operate = (): void => {
+    after(OPERATOR_MS, operate)
+    const leader = leaderOf()
+    const now = leader?.raft?.status().configuration
+    if (leader === undefined || now === undefined || leader.frozenUntil > nowMs) return
+    const next = nextConfiguration(now, leader)
+    if (next === undefined) {
+      // Whoever was replaced is switched off.
+      for (const id of members.keys()) if (isSettled() && !wanted.voters.includes(id)) members.delete(id)
+      return
+    }
+    if (step(leader, { type: 'change', configuration: next })?.proposed === undefined) return
+    totals.changes += 1
+    tell(`${leader.id} proposes ${JSON.stringify(next)}`)
+  }
+
+  const isSettled = (): boolean => {
+    const now = leaderOf()?.raft?.status().configuration
+    return now !== undefined && [...now.voters].sort().join() === [...wanted.voters].sort().join()
+  }
+
+  const replace = (gone: string): void => {
+    generation += 1
+    const id = `${gone.split('.')[0]}.${generation}`
+    wanted = { voters: [...wanted.voters.filter((voter) => voter !== gone), id], learners: [] }
+    add(id, [])
+    tell(`${id} is to take the place of ${gone}`)
+  }
+
+  const faults: readonly (() => void)[] = [
+    () => {
+      const member = pick([...members.values()].filter(({ isUp }) => isUp))
+      if (member === undefined) return
+      tell(`${member.id} crashes`)
+      member.crash()
+      totals.crashes += 1
+      restartLater(member)
+    },
+    () => {
+      tell('all crash')
+      for (const member of members.values()) {
+        if (!member.isUp) continue
+        member.crash()
+        totals.crashes += 1
+        restartLater(member)
+      }
+    },
+    () => {
+      const ids = [...members.keys()]
+      const side = new Set(ids.filter(() => chance(0.5)))
+      const oneWay = chance(0.4)
+      for (const a of ids)
+        for (const b of ids) {
+          if (side.has(a) && !side.has(b)) network.cut(a, b)
+          if (!oneWay && !side.has(a) && side.has(b)) network.cut(a, b)
+        }
+      totals.partitions += 1
+      tell(`cut ${[...side].join()} off${oneWay ? ', one way' : ''}`)
+      after(between([200, 4_000]), () => {
+        network.heal()
+        tell('healed')
+      })
+    },
+    () => {
+      const [a, b] = [pick([...members.keys()]), pick([...members.keys()])]
+      if (a === undefined || b === undefined || a === b) return
+      network.cut(a, b)
+      if (chance(0.5)) network.cut(b, a)
+      totals.partitions += 1
+      after(between([200, 4_000]), () => network.heal())
+    },
+    () => {
+      const member = pick([...members.values()].filter(({ isUp }) => isUp))
+      if (member === undefined) return
+      member.frozenUntil = nowMs + between([300, 3_000])
+      totals.freezes += 1
+      tell(`${member.id} freezes`)
+    },
+    () => {
+      network.faults = {
+        dropRate: pick([0, 0, 0.02, 0.2]) ?? 0,
+        doubleRate: pick([0, 0.05, 0.3]) ?? 0,
+        delayMs: pick([
+          [1, 3],
+          [1, 30],
+          [1, 200],
+        ] as const) ?? [1, 3],
+      }
+    },
+    () => {
+      const leader = leaderOf()
+      if (leader === undefined) return
+      totals.transfers += 1
+      step(leader, { type: 'transfer' })
+    },
+    // A disk is lost, or a healthy member is replaced; one after the other, and never more than the promise allows.
+    () => {
+      if (!isSettled()) return
+      const id = pick(wanted.voters)
+      const leader = leaderOf()
+      if (id === undefined || leader === undefined) return
+      if (chance(0.5)) {
+        replace(id)
+        return
+      }
+      // "While a majority of the voters' disks survive": those that have what is committed.
+      const whole = [...members.values()].filter(
+        (member) => member.id !== id && wanted.voters.includes(member.id) && member.isUp,
+      )
+      if (whole.length < majority(wanted.voters.length)) return
+      members.get(id)?.crash()
+      members.delete(id)
+      totals.lostDisks += 1
+      tell(`${id} loses its disk`)
+      replace(id)
+    },
+  ]
+
+  const misfortune = (): void => {
+    if (!isFaulty) return
+    after(between(FAULT_MS), misfortune)
+    pick(faults)?.()
+  }
+  const serveClients = (): void => {
+    after(CLIENT_MS, serveClients)
+    clients.act(nowMs, [...members.values()])
+    for (const member of members.values()) {
+      const status = member.raft?.status()
+      if (status !== undefined && member.machine.applied - status.baseIndex >= COMPACT_AFTER && member.compact())
+        totals.snapshots += 1
+    }
+  }
+  after(0, serveClients)
+  after(OPERATOR_MS, operate)
+  after(500, misfortune)
+
+  const advance = (until: () => boolean): void => {
+    while (!until()) {
+      const event = agenda.next()
+      if (event === undefined) throw new Error('nothing is going to happen any more')
+      nowMs = event.atMs
+      event.fn()
+    }
+  }
+  advance(() => totals.steps >= steps)
+
+  // Everything heals: what was acknowledged is there, on all, and new commands are taken.
+  isFaulty = false
+  tell('everything heals')
+  network.heal()
+  network.faults = { dropRate: 0, doubleRate: 0, delayMs: [1, 3] }
+  for (const member of members.values()) {
+    member.frozenUntil = 0
+    if (!member.isUp) member.start()
+  }
+  const healedAt = nowMs
+  const before = clients.counts.acknowledged
+  const goal = invariants.highestCommitted()
+  const voters = (): Member[] => [...members.values()].filter(({ id }) => wanted.voters.includes(id))
+  const isWell = (): boolean =>
+    clients.counts.acknowledged >= before + 3 && isSettled() && voters().every(({ machine }) => machine.applied >= goal)
+  advance(() => isWell() || nowMs > healedAt + HEAL_MS)
+  if (!isWell()) throw new Violation(`${HEAL_MS / 1_000} s after everything healed the group does not answer`)
+  for (const { session, serial } of invariants.acknowledgedCommands()) {
+    for (const { id, machine } of voters()) {
+      const isBehind = machine.applied < invariants.highestAcknowledged()
+      if (!isBehind && (machine.sessions.get(session) ?? 0) < serial)
+        throw new Violation(`${id} has lost command ${session} ${serial}, which was acknowledged`)
+    }
+  }
+  totals.acknowledged = clients.counts.acknowledged
+  totals.retried = clients.counts.retried
+  totals.reads = clients.counts.readsAnswered
+  return totals
+}
