@@ -64,8 +64,8 @@ export interface RaftStatus {
   readonly lastTerm: number
   readonly baseIndex: number
   readonly configuration: Configuration
-  /** Of a leader: how far the others are. */
-  readonly matches: ReadonlyMap<string, number>
+  /** Where it stands in the log: pending until that is committed. */
+  readonly configurationIndex: number
 }
 
 export interface Raft {
@@ -76,6 +76,8 @@ export interface Raft {
   termAt(index: number): number | undefined
   configurationAt(index: number): Configuration
   status(): RaftStatus
+  /** Of a leader: how far this member is, as far as is known. */
+  matchOf(id: string): number
 }
 
 const tick = (s: RaftState): void => {
@@ -246,7 +248,8 @@ export const createRaft = (start: RaftStart, random: () => number, settings: Par
       lastTerm: s.log.lastTerm,
       baseIndex: s.log.base.index,
       configuration: s.configurations.current,
-      matches: new Map([...s.progress].map(([id, { match }]) => [id, match])),
+      configurationIndex: s.configurations.index,
     }),
+    matchOf: (id) => s.progress.get(id)?.match ?? 0,
   }
 }

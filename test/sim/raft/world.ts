@@ -199,7 +199,6 @@ export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
   invariants.wrote('founders', founding, 0)
   for (const id of founders) add(id, founding)
 
-  /** Voters whose disk is whole; more may not be lost than leaves a majority of any configuration that is in use. */
   const leaderOf = (): Member | undefined =>
     [...members.values()]
       .filter(({ raft }) => raft?.status().role === 'leader')
@@ -212,7 +211,7 @@ export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
     const missing = wanted.voters.filter((id) => !now.voters.includes(id) && !now.learners.includes(id))
     if (missing.length > 0) return { voters: now.voters, learners: [...now.learners, ...missing] }
     const ready = now.learners.find(
-      (id) => wanted.voters.includes(id) && (status.matches.get(id) ?? 0) >= status.commit,
+      (id) => wanted.voters.includes(id) && (leader.raft?.matchOf(id) ?? 0) >= status.commit,
     )
     if (ready !== undefined)
       return { voters: [...now.voters, ready], learners: now.learners.filter((id) => id !== ready) }
@@ -239,8 +238,9 @@ export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
   }
 
   const isSettled = (): boolean => {
-    const now = leaderOf()?.raft?.status().configuration
-    return now !== undefined && [...now.voters].sort().join() === [...wanted.voters].sort().join()
+    const status = leaderOf()?.raft?.status()
+    if (status === undefined || status.configurationIndex > status.commit) return false
+    return [...status.configuration.voters].sort().join() === [...wanted.voters].sort().join()
   }
 
   const replace = (gone: string): void => {
@@ -385,6 +385,12 @@ export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
     clients.counts.acknowledged >= before + 3 && isSettled() && voters().every(({ machine }) => machine.applied >= goal)
   advance(() => isWell() || nowMs > healedAt + HEAL_MS)
   if (!isWell()) throw new Violation(`${HEAL_MS / 1_000} s after everything healed the group does not answer`)
+  const digests = new Map<number, number>()
+  for (const { id, machine } of voters()) {
+    const other = digests.get(machine.applied)
+    if (other !== undefined && other !== machine.digest) throw new Violation(`${id} has come to another state`)
+    digests.set(machine.applied, machine.digest)
+  }
   for (const { session, serial } of invariants.acknowledgedCommands()) {
     for (const { id, machine } of voters()) {
       const isBehind = machine.applied < invariants.highestAcknowledged()
