@@ -1,12 +1,12 @@
 /**
  * The shared secret of a small mesh: made, judged, read from a file, and stretched into the mesh's authority.
  *
- * Keeps no state. Everyone who knows the secret can compute the authority's key: all members are equal and none can be
+ * State: the last few authorities that were derived in this process. Everyone who knows the secret can compute the authority's key: all members are equal and none can be
  * revoked. Whoever can connect sees a token and may test guesses against it offline, so a secret is 32 random bytes,
  * and scrypt (RFC 7914) makes each guess at a weak one cost 32 MiB and about a tenth of a second. The mesh's name is
  * in the salt: one secret used for two meshes gives two authorities.
  */
-import { createPrivateKey, createPublicKey, type KeyObject, randomBytes, scrypt } from 'node:crypto'
+import { createPrivateKey, createPublicKey, hash, type KeyObject, randomBytes, scrypt } from 'node:crypto'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { toString as encode } from 'uint8arrays/to-string'
 import { ParleyError } from '../protocols/errors.ts'
@@ -115,9 +115,27 @@ const authorityFromSeed = async (seed: Uint8Array): Promise<Authority> => {
   }
 }
 
-/** The authority of a mesh: the same key for everyone with the same secret and mesh name. Takes about 0.1 s, off the
- * event loop. */
-export const deriveAuthority = (secret: string, mesh: string): Promise<Authority> =>
+const stretch = (secret: string, mesh: string): Promise<Authority> =>
   new Promise<Uint8Array>((resolve, reject) => {
     scrypt(secret, SALT + mesh, SECRET_BYTES, SCRYPT, (error, seed) => (error === null ? resolve(seed) : reject(error)))
   }).then(authorityFromSeed)
+
+/** Several nodes of one process have the same one or two. */
+const MAX_DERIVED = 4
+const derived = new Map<string, Promise<Authority>>()
+
+/**
+ * The authority of a mesh: the same key for everyone with the same secret and mesh name. Takes about 0.1 s, off the
+ * event loop, the first time.
+ */
+export const deriveAuthority = (secret: string, mesh: string): Promise<Authority> => {
+  const key = hash('sha256', JSON.stringify([secret, mesh]))
+  const known = derived.get(key)
+  if (known !== undefined) return known
+  const made = stretch(secret, mesh)
+  derived.set(key, made)
+  const [oldest] = derived.keys()
+  if (derived.size > MAX_DERIVED && oldest !== undefined) derived.delete(oldest)
+  made.catch(() => derived.delete(key))
+  return made
+}

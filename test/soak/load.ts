@@ -11,10 +11,10 @@ import { nextKind } from './mix.ts'
 import type { Random } from './random.ts'
 
 /** Calls of one tick to one peer go in one write. */
-const TICK_MS = 25
-const PEERS_EVERY_TICKS = 8
+const TICK_MS = 100
+const PEERS_EVERY_TICKS = 2
 /** What was not called while this process was held up is not made up for beyond this. */
-const MAX_BURST = 50
+const MAX_BURST = 120
 
 export interface LoadOptions {
   readonly callsPerSecond: number

@@ -84,13 +84,15 @@ const watch = async (
   const weigh = async (): Promise<void> => {
     await sleep(SETTLE_MS)
     const minute = (nowMs() - startedAt) / MINUTE_MS
-    const [samples, host] = await Promise.all([core.weigh(), visitors.weigh()])
+    const [samples, hosts] = await Promise.all([core.weigh(), visitors.weigh()])
     for (const [i, sample] of samples.entries()) recording.add({ who: `core-${i}`, minute, sample })
-    recording.add({ who: 'host', minute, sample: host })
+    for (const [i, sample] of hosts.entries()) recording.add({ who: `host-${i}`, minute, sample })
     tally.settle(nowMs())
     const calls = (await core.totals()).reduce((sum, totals) => sum + callsIn(totals), tally.visitorCalls)
     const { joins, leaves, counts } = tally
-    progress(progressLine({ minute, calls, joins, leaves, unexpected: counts.unexpected, samples: [...samples, host] }))
+    progress(
+      progressLine({ minute, calls, joins, leaves, unexpected: counts.unexpected, samples: [...samples, ...hosts] }),
+    )
   }
 
   while (nowMs() < endsAt) {
