@@ -36,5 +36,8 @@ test('what a majority has reached is the highest number that more than half are 
       assert.equal(reachedByMajority(voters, of), expected)
     }),
   )
-  assert.equal(reachedByMajority([], () => 7), 0)
+  assert.equal(
+    reachedByMajority([], () => 7),
+    0,
+  )
 })
