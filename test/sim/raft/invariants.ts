@@ -18,7 +18,7 @@ export interface Invariants {
   /** Log matching: the same index and term, the same entry and the same history. */
   wrote(id: string, entries: readonly Entry[], termBefore: number | undefined): void
   /** State machine safety: nobody applies another entry at the same index. */
-  committed(id: string, entry: Entry): void
+  committed(id: string, entry: Entry, inTerm: number): void
   /** A session's command has its effect once, at one place. */
   effect(id: string, command: Command, index: number): void
   acknowledged(command: Command, index: number): void
@@ -36,7 +36,8 @@ export interface Invariants {
 export const createInvariants = (): Invariants => {
   const leaders = new Map<number, string>()
   const written = new Map<string, string>()
-  const decided: { term: number; data: string }[] = []
+  /** `inTerm`: whoever leads later must have it, and who led before need not. */
+  const decided: { term: number; data: string; inTerm: number }[] = []
   const effects = new Map<string, number>()
   const acknowledged: Command[] = []
   const lives = new Map<string, { term: number; commit: number }>()
@@ -50,7 +51,7 @@ export const createInvariants = (): Invariants => {
       leaders.set(term, id)
       for (let index = baseIndex + 1; index < decided.length; index += 1) {
         const entry = decided[index]
-        if (entry !== undefined && entry.term < term && termAt(index) !== entry.term)
+        if (entry !== undefined && entry.inTerm < term && termAt(index) !== entry.term)
           throw new Violation(`${id} leads in term ${term} without entry ${index}, which was committed`)
       }
     },
@@ -66,8 +67,8 @@ export const createInvariants = (): Invariants => {
         before = term
       }
     },
-    committed(id, { index, term, data }) {
-      const entry = { term, data: keyOf(data) }
+    committed(id, { index, term, data }, inTerm) {
+      const entry = { term, data: keyOf(data), inTerm }
       const known = decided[index]
       if (known === undefined) decided[index] = entry
       else if (known.term !== term || known.data !== entry.data)

@@ -165,7 +165,7 @@ export class Member {
   }
 
   #apply(entry: Entry): void {
-    this.#invariants.committed(this.id, entry)
+    this.#invariants.committed(this.id, entry, this.raft?.status().term ?? 0)
     if (entry.index !== this.machine.applied + 1)
       throw new Error(`${this.id} applies ${entry.index} after ${this.machine.applied}`)
     this.machine.applied = entry.index
