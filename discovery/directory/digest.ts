@@ -33,8 +33,6 @@ export interface Theirs {
  */
 export const TRANSIT_MS = 2_000
 
-export const nothing: Digest = () => {}
-
 /** Someone heard of the agent after the other node gave it up. */
 export const outlives = (ageMs: number, endedAgeMs: number): boolean => ageMs + TRANSIT_MS < endedAgeMs
 

@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { nothing } from '../../../discovery/directory/digest.ts'
 import type { DirectoryState } from '../../../discovery/directory-state.ts'
-import { entriesOf, give, kinds, others, pull, recordOf, start, TTL_MS } from '../../support/directory-tables.ts'
+import {
+  digestOf,
+  entriesOf,
+  give,
+  kinds,
+  others,
+  pull,
+  recordOf,
+  start,
+  TTL_MS,
+} from '../../support/directory-tables.ts'
 
 test('a record is passed on with its age, so that a dead agent is forgotten by those who heard of it late', () => {
   const [early, late] = [start('early'), start('late')]
@@ -77,7 +86,7 @@ test('after one exchange both ways two directories know the same, and a second o
         y.apply(JSON.parse(new TextDecoder().decode(item.bytes)), item, item.ageMs, 0)
       const table = (state: DirectoryState) => entriesOf(state.digest(0)).sort()
       assert.deepEqual(table(x), table(y))
-      assert.deepEqual(y.compare({ digest: x.digest(0), ended: nothing, room: 99 }, 0), {
+      assert.deepEqual(y.compare({ digest: x.digest(0), ended: digestOf([]), room: 99 }, 0), {
         records: [],
         wants: [],
         fresher: [],
@@ -91,8 +100,8 @@ test('a full directory is not sent strangers, and does not ask for them', () => 
   const [full, rich] = [start('full', { maxAgents: 2, maxEnded: 2 }), start('rich')]
   for (const peer of ['a', 'b']) give(full, recordOf(peer, 1))
   for (const peer of ['a', 'c', 'd']) give(rich, recordOf(peer, 2))
-  const asked = { digest: full.digest(0), ended: nothing, room: full.room() }
+  const asked = { digest: full.digest(0), ended: digestOf([]), room: full.room() }
   assert.equal(rich.compare(asked, 0).records.length, 1, 'news of a')
-  const { wants } = full.compare({ digest: rich.digest(0), ended: nothing, room: 9 }, 0)
+  const { wants } = full.compare({ digest: rich.digest(0), ended: digestOf([]), room: 9 }, 0)
   assert.deepEqual(wants, ['a'])
 })
