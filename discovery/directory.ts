@@ -32,6 +32,7 @@ import {
   readOptions,
 } from './directory/protocol.ts'
 import { createReceiver } from './directory/receive.ts'
+import { createSeek } from './directory/seek.ts'
 import { createSpread, someOf } from './directory/spread.ts'
 import { createSync } from './directory/sync.ts'
 import { type Agent, type Change, createDirectoryState } from './directory-state.ts'
@@ -80,6 +81,8 @@ export interface Directory {
   /** By peer id or name; STA003 when a name is not enough. */
   find(nameOrId: string): Agent | undefined
   get(peer: string): Agent | undefined
+  /** Asks a few neighbours about an agent that is not in the view. Resolves when it is, or nobody told. Never rejects. */
+  seek(peer: string): Promise<void>
   /**
    * The peer cannot be reached any more: it leaves the view until a newer record or a new connection proves it alive.
    * Ignored for a peer that is connected.
@@ -144,6 +147,12 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
     receiveAll,
     push,
     onSynced: first.resolve,
+  })
+  const seek = createSeek({
+    clock: port.clock,
+    known: (peer) => state.get(peer) !== undefined,
+    some: (count) => someOf(port.members(), count, random),
+    compare: sync.compare,
   })
 
   const meet = (peer: string): void => {
@@ -229,6 +238,7 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
     agents: state.view,
     find: (nameOrId) => findAgent(state.view(), nameOrId),
     get: state.get,
+    seek,
     markGone: (peer) => emit(state.markGone(peer, nowMs())),
     markSuspect: (peer) => emit(state.markSuspect(peer, nowMs())),
     markAlive: (peer) => emit(state.markAlive(peer)),

@@ -45,6 +45,9 @@ const isSelfDial = (error: unknown): boolean => error instanceof Error && /dial 
 export const createJoining = (deps: JoiningDeps): Supervisor => {
   const { libp2p, chance } = deps
   const { timings, join } = deps.options
+
+  const addressesOf = (peer: string): string[] => deps.directory().get(peer)?.record.addresses ?? []
+
   return createSupervisor({
     self: deps.self,
     clock,
@@ -56,7 +59,7 @@ export const createJoining = (deps: JoiningDeps): Supervisor => {
     backoffMaxMs: timings.backoffMaxMs,
     overlay: deps.overlay,
     connected: deps.connected,
-    addressesOf: (peer) => deps.directory().get(peer)?.record.addresses ?? [],
+    addressesOf,
     unreachable: (peer) => deps.directory().markGone(peer),
     peerAt: (address) =>
       deps
@@ -77,8 +80,10 @@ export const createJoining = (deps: JoiningDeps): Supervisor => {
         failed,
       }),
     async dial(addresses, peer, fresh) {
+      const isUnheardOf = addresses.length === 0 && peer !== undefined
+      if (isUnheardOf) await deps.directory().seek(peer)
       const signal = AbortSignal.timeout(timings.dialTimeoutMs)
-      const targets = addresses.map((address) => withPeerId(address, peer))
+      const targets = (isUnheardOf ? addressesOf(peer) : addresses).map((address) => withPeerId(address, peer))
       // libp2p would hand out a connection that was given up and is about to close.
       const how = { signal, force: fresh }
       const connection = await (targets.length > 0

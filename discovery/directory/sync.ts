@@ -110,6 +110,8 @@ export const createSync = (the: Syncing) => {
   }
 
   return {
+    /** At once, whoever waits. Never rejects. */
+    compare: run,
     request: (peer: string): void => {
       waiting.add(peer)
       pump()

@@ -1,5 +1,5 @@
 /** The command line of the bench: `npm run bench -- [suite] [--json FILE] [--check] [--rounds N] [--systems a,b]`. Pure. */
-import { parseArgs } from 'node:util'
+import { readOptions, UsageError, whole } from '../support/usage.ts'
 
 export const DEFAULT_ROUNDS = 5
 export const MAX_ROUNDS = 50
@@ -14,11 +14,6 @@ export interface BenchArguments {
   readonly systems: readonly string[] | undefined
 }
 
-/** A wrong command line; the message says what is accepted. The program ends with 2. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError'
-}
-
 const OPTIONS = {
   json: { type: 'string' },
   check: { type: 'boolean' },
@@ -26,23 +21,7 @@ const OPTIONS = {
   systems: { type: 'string' },
 } as const
 
-const read = (args: readonly string[]) => {
-  try {
-    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true, strict: true })
-  } catch (error) {
-    throw new UsageError(
-      `${error instanceof Error ? error.message : String(error)}\naccepted: [suite] --json FILE --check --rounds N --systems a,b`,
-    )
-  }
-}
-
-const readRounds = (text: string): number => {
-  const rounds = /^\d{1,3}$/.test(text) ? Number(text) : Number.NaN
-  if (!(rounds >= 1 && rounds <= MAX_ROUNDS)) {
-    throw new UsageError(`--rounds ${JSON.stringify(text)} is not a whole number from 1 to ${MAX_ROUNDS}`)
-  }
-  return rounds
-}
+const ACCEPTED = '[suite] --json FILE --check --rounds N --systems a,b'
 
 /**
  * @param suites names of the suites that exist, each with the names of its systems
@@ -52,12 +31,12 @@ export const parseBenchArguments = (
   args: readonly string[],
   suites: ReadonlyMap<string, readonly string[]>,
 ): BenchArguments => {
-  const { values, positionals } = read(args)
+  const { values, positionals } = readOptions(args, OPTIONS, ACCEPTED, true)
   const [suite, ...more] = positionals
   if (more.length > 0) throw new UsageError(`one suite at a time; ${JSON.stringify(more[0])} is one too many`)
   if (values.json === '') throw new UsageError('--json needs the name of a file')
 
-  const rounds = values.rounds === undefined ? DEFAULT_ROUNDS : readRounds(values.rounds)
+  const rounds = values.rounds === undefined ? DEFAULT_ROUNDS : whole('rounds', values.rounds, 1, MAX_ROUNDS)
   const check = values.check ?? false
   if (check && rounds < DEFAULT_ROUNDS) {
     throw new UsageError(`--check needs at least ${DEFAULT_ROUNDS} rounds, --rounds says ${rounds}`)

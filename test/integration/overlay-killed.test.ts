@@ -1,4 +1,4 @@
-/** A process that is killed in a mesh where most are not connected to it. */
+/** A process that is killed in a mesh where some are not connected to it. */
 import assert from 'node:assert/strict'
 import { after, it } from 'node:test'
 import { type OwnMesh, startMesh, stopMeshes } from '../support/meshes.ts'
@@ -6,6 +6,8 @@ import { endProcesses, startPeer } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 
 const NODES = 12
+/** Of them so many are not connected to the victim: those that have to be told, or to look. */
+const FAR = 3
 const common = {
   mesh: 'killed',
   timings: { syncPeriodMs: 500, backoffMinMs: 100, backoffMaxMs: 1_000 },
@@ -26,7 +28,7 @@ it('a killed process is soon forgotten by those that were not connected to it, t
   const knows = ({ mesh }: OwnMesh): boolean => mesh.directory.get(victim.id) !== undefined
   const isNear = ({ mesh }: OwnMesh): boolean => mesh.members().some(({ id }) => id === victim.id)
   await until('all know it', () => nodes.every(knows), 20_000)
-  await until('most are not connected to it', () => nodes.filter(isNear).length <= NODES / 2, 20_000)
+  await until('some are not connected to it', () => nodes.filter(isNear).length <= NODES - FAR, 20_000)
   const near = nodes.filter(isNear).length
   assert.ok(near >= 1, 'somebody is')
   await victim.kill()

@@ -1,5 +1,5 @@
 /** The command line of the simulator: `npm run sim -- --seeds N [--seed S] [--steps N] [--trace] [--mutants]`. Pure. */
-import { parseArgs } from 'node:util'
+import { readOptions, UsageError, whole } from '../support/usage.ts'
 
 const DEFAULT_STEPS = 2_000
 const MAX_SEED = 2 ** 31 - 1
@@ -13,11 +13,6 @@ export interface SimArguments {
   readonly mutants: boolean
 }
 
-/** A wrong command line; the message says what is accepted. The program ends with 2. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError'
-}
-
 const OPTIONS = {
   seeds: { type: 'string' },
   seed: { type: 'string' },
@@ -26,25 +21,17 @@ const OPTIONS = {
   mutants: { type: 'boolean' },
 } as const
 
-const read = (args: readonly string[]) => {
-  try {
-    return parseArgs({ args: [...args], options: OPTIONS, strict: true }).values
-  } catch (error) {
-    throw new UsageError(
-      `${error instanceof Error ? error.message : String(error)}\naccepted: --seeds N --seed S --steps N --trace --mutants`,
-    )
-  }
-}
-
-const whole = (name: string, text: string, least: number, most: number): number => {
-  const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN
-  if (value >= least && value <= most) return value
-  throw new UsageError(`--${name} ${JSON.stringify(text)} is not a whole number from ${least} to ${most}`)
-}
+const ACCEPTED = '--seeds N --seed S --steps N --trace --mutants'
 
 /** @throws UsageError */
 export const parseSimArguments = (args: readonly string[]): SimArguments => {
-  const { seeds = '1', seed = '1', steps = String(DEFAULT_STEPS), trace = false, mutants = false } = read(args)
+  const {
+    seeds = '1',
+    seed = '1',
+    steps = String(DEFAULT_STEPS),
+    trace = false,
+    mutants = false,
+  } = readOptions(args, OPTIONS, ACCEPTED).values
   const parsed = {
     first: whole('seed', seed, 1, MAX_SEED),
     seeds: whole('seeds', seeds, 1, 1_000_000),

@@ -1,5 +1,7 @@
 /** `npm run sim`: runs the consensus core under faults, seed after seed; prints the seed of what fails, and what happened. */
-import { parseSimArguments, UsageError } from './arguments.ts'
+
+import { UsageError } from '../support/usage.ts'
+import { parseSimArguments } from './arguments.ts'
 import { runMutants } from './mutants.ts'
 import { noTotals, runWorld, type Totals } from './raft/world.ts'
 

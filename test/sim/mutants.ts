@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const COPIED = ['package.json', 'protocols', 'test/sim', 'test/support/virtual-time.ts']
+const COPIED = ['package.json', 'protocols', 'test/sim', 'test/support/virtual-time.ts', 'test/support/usage.ts']
 const SEEDS = 3_000
 const LIMIT_MS = 240_000
 

@@ -11,7 +11,7 @@ import { type CuttingProxy, freePort, startProxy } from './proxy.ts'
 import type { Sample } from './sample.ts'
 
 export const CORE_NODES = 4
-const WORK = { callsPerSecond: 600, eventsPerSecond: 4, maxInFlight: 128 }
+const WORK = { callsPerSecond: 550, eventsPerSecond: 2, maxInFlight: 128 }
 const EXIT_WITHIN_MS = 15_000
 
 export interface CoreNode extends NodeFacts {

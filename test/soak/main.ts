@@ -4,7 +4,8 @@
  * Exit code: 0 all is well, 1 something grew, failed or was too little, 2 wrong command line, 130 Ctrl-C.
  */
 import { writeFile } from 'node:fs/promises'
-import { parseSoakArguments, type SoakArguments, UsageError } from './arguments.ts'
+import { UsageError } from '../support/usage.ts'
+import { parseSoakArguments, type SoakArguments } from './arguments.ts'
 import { killAll } from './child.ts'
 import { slopeTable, summary } from './report.ts'
 import { runSoak, type SoakResult } from './run.ts'

@@ -45,8 +45,9 @@ export interface SoakResult {
   readonly samples: readonly Row[]
 }
 
+/** To weigh costs each process a second of work: in a run that is judged by its visits and calls, a small part of them. */
 const sampleEveryMs = (minutes: number): number =>
-  Math.max(minutes < 5 ? 10_000 : 15_000, (minutes * MINUTE_MS) / MAX_SAMPLES)
+  Math.max(minutes < 5 ? 10_000 : 40_000, (minutes * MINUTE_MS) / MAX_SAMPLES)
 
 /** Of all pairs of core nodes the smallest share of what one published that the other heard. */
 const heardShare = (core: Core, totals: readonly Totals[], perWord: number): number => {

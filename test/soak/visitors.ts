@@ -14,7 +14,7 @@ import type { Random } from './random.ts'
 import type { Sample } from './sample.ts'
 import type { Tally } from './tally.ts'
 
-const WORK = { callsPerSecond: 15, eventsPerSecond: 1, maxInFlight: 16, counted: [] }
+const WORK = { callsPerSecond: 4, eventsPerSecond: 0.25, maxInFlight: 16, counted: [] }
 /**
  * Nodes of one round that stop in order. They keep connections to a few only, as in a larger mesh, while the core nodes
  * keep one to each: most of what a visit costs is its connections.

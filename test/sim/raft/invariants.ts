@@ -3,7 +3,7 @@
  *
  * State: everything that was ever written, committed, applied, acknowledged or answered in this run.
  */
-import type { Entry } from '../../../protocols/consensus/messages.ts'
+import { type Configuration, decodeConfiguration, type Entry } from '../../../protocols/consensus/messages.ts'
 import type { Command } from './machine.ts'
 
 export class Violation extends Error {
@@ -11,6 +11,7 @@ export class Violation extends Error {
 }
 
 const keyOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1')
+const textOf = ({ voters, learners }: Configuration): string => `voters ${voters.join()} learners ${learners.join()}`
 
 export interface Invariants {
   /** Election safety: at most one leader in a term. */
@@ -19,6 +20,8 @@ export interface Invariants {
   wrote(id: string, entries: readonly Entry[], termBefore: number | undefined): void
   /** State machine safety: nobody applies another entry at the same index. */
   committed(id: string, entry: Entry, inTerm: number): void
+  /** Who votes, as of what is committed, is the same for all. */
+  configured(id: string, commit: number, configuration: Configuration): void
   /** A session's command has its effect once, at one place. */
   effect(id: string, command: Command, index: number): void
   acknowledged(command: Command, index: number): void
@@ -38,6 +41,8 @@ export const createInvariants = (): Invariants => {
   const written = new Map<string, string>()
   /** `inTerm`: whoever leads later must have it, and who led before need not. */
   const decided: { term: number; data: string; inTerm: number }[] = []
+  /** Configurations among them, ascending. */
+  const configurations: { index: number; text: string }[] = []
   const effects = new Map<string, number>()
   const acknowledged: Command[] = []
   const lives = new Map<string, { term: number; commit: number }>()
@@ -67,12 +72,19 @@ export const createInvariants = (): Invariants => {
         before = term
       }
     },
-    committed(id, { index, term, data }, inTerm) {
+    committed(id, { index, term, kind, data }, inTerm) {
       const entry = { term, data: keyOf(data), inTerm }
       const known = decided[index]
-      if (known === undefined) decided[index] = entry
-      else if (known.term !== term || known.data !== entry.data)
+      if (known === undefined) {
+        decided[index] = entry
+        if (kind === 'configuration') configurations.push({ index, text: textOf(decodeConfiguration(data)) })
+      } else if (known.term !== term || known.data !== entry.data)
         throw new Violation(`${id} commits another entry ${index}: term ${term}, and ${known.term} elsewhere`)
+    },
+    configured(id, commit, configuration) {
+      const known = configurations.findLast(({ index }) => index <= commit)
+      if (known !== undefined && known.text !== textOf(configuration))
+        throw new Violation(`${id} counts ${textOf(configuration)} as of ${commit}, and ${known.text} was committed`)
     },
     effect(id, { session, serial }, index) {
       const key = `${session} ${serial}`

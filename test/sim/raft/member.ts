@@ -5,7 +5,7 @@
  */
 import { RaftLog } from '../../../protocols/consensus/log.ts'
 import type { Addressed, Entry, HardState, SnapshotMeta } from '../../../protocols/consensus/messages.ts'
-import { createRaft, type Input, type Output, type Raft } from '../../../protocols/consensus/raft.ts'
+import { createRaft, type Input, type Output, type Raft, type RaftSettings } from '../../../protocols/consensus/raft.ts'
 import type { Invariants } from './invariants.ts'
 import { applyCommand, copyOf, decodeCommand, emptyMachine, type Machine } from './machine.ts'
 
@@ -43,6 +43,7 @@ export class Member {
   readonly #invariants: Invariants
   readonly #events: MemberEvents
   readonly #random: () => number
+  readonly #settings: Partial<RaftSettings>
   /** Contents of the snapshot that the message of this step carries. */
   #arriving: Snapshot | undefined
 
@@ -52,8 +53,10 @@ export class Member {
     invariants: Invariants,
     events: MemberEvents,
     random: () => number,
+    settings: Partial<RaftSettings>,
   ) {
     this.id = id
+    this.#settings = settings
     this.#disk = {
       hard: { term: founding.at(-1)?.term ?? 0, votedFor: undefined, commit: founding.length },
       snapshot: undefined,
@@ -74,7 +77,7 @@ export class Member {
     this.machine = snapshot === undefined ? emptyMachine() : copyOf(snapshot.machine)
     this.#invariants.reborn(this.id)
     const configuration = snapshot?.meta.configuration ?? NOBODY
-    this.raft = createRaft({ self: this.id, hardState: hard, configuration, log }, this.#random)
+    this.raft = createRaft({ self: this.id, hardState: hard, configuration, log }, this.#random, this.#settings)
     // What the disk says is committed is applied again.
     this.step(undefined)
   }
@@ -99,6 +102,7 @@ export class Member {
     }
     const now = raft.status()
     this.#invariants.moves(this.id, now.term, now.commit)
+    if (now.commit > before.commit) this.#invariants.configured(this.id, now.commit, raft.configurationAt(now.commit))
     if (now.role === 'leader' && (before.role !== 'leader' || before.term !== now.term))
       this.#invariants.leads(this.id, now.term, raft.termAt, now.baseIndex)
     return output

@@ -22,8 +22,13 @@ export const createNetwork = <T>(
   random: () => number,
   after: (delayMs: number, fn: () => void) => void,
   arrive: (from: string, to: string, what: T) => void,
+  lost: (from: string, to: string, what: T) => void,
 ): Network<T> => {
   const cuts = new Set<string>()
+  const drop = (from: string, to: string, what: T): void => {
+    network.counts.dropped += 1
+    lost(from, to, what)
+  }
   const network: Network<T> = {
     faults: { dropRate: 0, doubleRate: 0, delayMs: [1, 5] },
     counts: { sent: 0, dropped: 0, doubled: 0 },
@@ -34,12 +39,12 @@ export const createNetwork = <T>(
       network.counts.doubled += copies - 1
       for (let copy = 0; copy < copies; copy += 1) {
         if (random() < dropRate) {
-          network.counts.dropped += 1
+          drop(from, to, what)
           continue
         }
         after(delayMs[0] + random() * (delayMs[1] - delayMs[0]), () => {
           // What is on its way when the line is cut is lost as well.
-          if (cuts.has(`${from}>${to}`)) network.counts.dropped += 1
+          if (cuts.has(`${from}>${to}`)) drop(from, to, what)
           else arrive(from, to, what)
         })
       }

@@ -13,6 +13,7 @@ import {
   type Message,
 } from '../../../protocols/consensus/messages.ts'
 import { majority } from '../../../protocols/consensus/quorum.ts'
+import type { Output } from '../../../protocols/consensus/raft.ts'
 import { createRandom } from '../../support/virtual-time.ts'
 import { type Clients, createClients } from './clients.ts'
 import { createInvariants, Violation } from './invariants.ts'
@@ -24,6 +25,15 @@ const CLIENT_MS = 20
 const FAULT_MS = [50, 700] as const
 const OPERATOR_MS = 250
 const COMPACT_AFTER = 30
+/** Shares of the steps after which a member dies: any step; one that promised a vote; one that committed as leader. */
+const DIES = { anywhere: 0.0008, promised: 0.03, committed: 0.01 }
+/** Most restarts take a while; some are so quick that nobody noticed. */
+const RESTART_MS = [
+  [100, 2_500],
+  [100, 2_500],
+  [0, 40],
+] as const
+const NOTICED_MS = [1, 500] as const
 /** After everything has healed the group must answer again within this. */
 const HEAL_MS = 30_000
 
@@ -118,6 +128,8 @@ export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
   const invariants = createInvariants()
   const totals = noTotals()
   const members = new Map<string, Member>()
+  /** One entry a message: what is of an old term arrives before what is of the new one. */
+  const settings = { maxEntries: pick([1, 2, 512]) ?? 512 }
   let nowMs = 0
   let isFaulty = true
   let generation = 0
@@ -126,14 +138,23 @@ export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
   const tell = (line: string): void => trace?.(`${nowMs.toFixed(1).padStart(9)} ${line}`)
 
   type Packet = { readonly message: Message; readonly snapshot: Snapshot | undefined }
-  const network = createNetwork<Packet>(random, after, (from, to, packet) => {
+  const arrive = (from: string, to: string, packet: Packet): void => {
     const member = members.get(to)
     if (member === undefined || !member.isUp) return
     // A frozen process reads what came as soon as it wakes.
     const waitMs = member.frozenUntil - nowMs
     if (waitMs > 0) after(waitMs, () => deliver(from, to, packet))
     else deliver(from, to, packet)
-  })
+  }
+  /** A transfer that breaks off is noticed, mostly. */
+  const lose = (from: string, to: string, { message }: Packet): void => {
+    if (message.type !== 'snapshot' || chance(0.3)) return
+    after(between(NOTICED_MS), () => {
+      const member = members.get(from)
+      if (member?.isUp === true) step(member, { type: 'snapshot-failed', to })
+    })
+  }
+  const network = createNetwork<Packet>(random, after, arrive, lose)
   const deliver = (from: string, to: string, { message, snapshot }: Packet): void => {
     const member = members.get(to)
     if (member?.isUp !== true) return
@@ -149,7 +170,7 @@ export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
   ): ReturnType<Member['step']> => {
     totals.steps += 1
     const wasLeader = member.raft?.status().role === 'leader'
-    const budget = isFaulty && chance(0.0008) ? { writes: Math.floor(random() * 6) } : undefined
+    const budget = isFaulty && chance(DIES.anywhere) ? { writes: Math.floor(random() * 6) } : undefined
     const output = member.step(budget, snapshot, ...(input === undefined ? [] : [input]))
     if (!member.isUp) {
       tell(`${member.id} dies on the way`)
@@ -159,7 +180,19 @@ export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
       totals.elections += 1
       tell(`${member.id} leads in term ${member.raft.status().term}`)
     }
+    if (isFaulty && output !== undefined) dieAfter(member, output, wasLeader)
     return output
+  }
+
+  /** What a member has told others is what it must remember. */
+  const dieAfter = (member: Member, { messages, committed }: Output, isLeader: boolean): void => {
+    const hasPromised = messages.some(({ message }) => message.type === 'voted' && message.granted && !message.isPre)
+    const isDue = (hasPromised && chance(DIES.promised)) || (isLeader && committed.length > 0 && chance(DIES.committed))
+    if (!isDue || !member.isUp) return
+    tell(`${member.id} dies after what it said`)
+    member.crash()
+    totals.crashes += 1
+    restartLater(member)
   }
 
   const clients: Clients = createClients(random, invariants, step)
@@ -172,14 +205,14 @@ export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
   }
 
   const restartLater = (member: Member): void =>
-    after(between([100, 2_500]), () => {
+    after(between(pick(RESTART_MS) ?? [0, 0]), () => {
       if (members.get(member.id) !== member || member.isUp) return
       tell(`${member.id} starts`)
       member.start()
     })
 
   const add = (id: string, founding: readonly Entry[]): Member => {
-    const member = new Member(id, founding, invariants, events, random)
+    const member = new Member(id, founding, invariants, events, random, settings)
     members.set(id, member)
     member.start()
     const rate = 0.9 + 0.2 * random()
@@ -316,6 +349,10 @@ export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
       if (leader === undefined) return
       totals.transfers += 1
       step(leader, { type: 'transfer' })
+    },
+    () => {
+      const member = pick([...members.values()].filter(({ isUp, frozenUntil }) => isUp && frozenUntil <= nowMs))
+      if (member !== undefined) step(member, { type: 'campaign' })
     },
     // A disk is lost, or a healthy member is replaced; one after the other, and never more than the promise allows.
     () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { MAX_ROUNDS, parseBenchArguments, UsageError } from '../../bench/arguments.ts'
+import { MAX_ROUNDS, parseBenchArguments } from '../../bench/arguments.ts'
+import { UsageError } from '../../support/usage.ts'
 
 const suites = new Map([
   ['rpc', ['parley', 'nats']],

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DEFAULT_MINUTES, MAX_MINUTES, parseSoakArguments, UsageError } from '../../soak/arguments.ts'
+import { DEFAULT_MINUTES, MAX_MINUTES, parseSoakArguments } from '../../soak/arguments.ts'
+import { UsageError } from '../../support/usage.ts'
 
 const parse = (line: string) => parseSoakArguments(line === '' ? [] : line.split(' '))
 const refuses = (line: string, told: RegExp) =>
