@@ -91,7 +91,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
   }
 
   const remove = (peer: string, held: Held, reason: EndReason): Change[] => {
-    agents.delete(peer)
+    tables.drop(peer)
     offers.forget()
     return [{ type: 'left', agent: view(peer, held), reason }]
   }
@@ -154,7 +154,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
       namedIn: 0,
     }
     tables.forget(peer)
-    agents.set(peer, held)
+    tables.put(peer, held)
     endsAt(held.heardAtMs + record.ttlMs)
     if (before === undefined) return { outcome, changes: changed('joined', peer, held) }
     // An introduction differs in its version only and is no news to anyone who watches.
@@ -164,7 +164,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
 
   const setOwn = (record: AgentRecord, signed: SignedRecord): Change[] => {
     const before = tables.own
-    tables.own = { record, signed }
+    tables.setOwn({ record, signed })
     const now = { record, state: 'alive' as const }
     if (record.leaving) return [{ type: 'left', agent: view(self, now), reason: 'left' }]
     if (before === undefined) return changed('joined', self, now)
@@ -256,6 +256,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     markGone,
     expire,
     isComplete: () => connected.size >= agents.size,
+    revision: tables.revision,
     digest,
     aging,
     endedDigest,

@@ -10,6 +10,7 @@ import { promisify } from 'node:util'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { toString as encode } from 'uint8arrays/to-string'
+import { verified } from './verified.ts'
 
 const signAsync = promisify<null, Uint8Array, KeyObject, Buffer>(sign)
 const verifyAsync = promisify<null, Uint8Array, KeyObject, Uint8Array, boolean>(verify)
@@ -76,7 +77,7 @@ export const createSigner = (privateKey: Ed25519PrivateKey, options: { maxKeys?:
     async verify(peer, bytes, signature) {
       if (signature.length !== SIGNATURE_BYTES) return false
       const key = keyOf(peer)
-      return key === undefined ? false : verifyAsync(null, bytes, key, signature)
+      return key !== undefined && verified.once(peer, bytes, signature, () => verifyAsync(null, bytes, key, signature))
     },
     heldKeys: () => keys.size,
   }

@@ -20,7 +20,7 @@ import type { Ended, Held, Tables } from './tables.ts'
 /** Ages that differ by less are the same. */
 const LEAST_GAIN_MS = 1_000
 /** An age below this part of the ttl is young enough: nobody needs to be told a younger one. */
-const YOUNG_SHARE = 1 / 6
+const YOUNG_SHARE = 1 / 4
 
 export interface Comparison<C> {
   /** What the other node lacks. */

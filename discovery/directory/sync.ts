@@ -21,6 +21,8 @@ interface Syncing {
   readonly port: Pick<Port, 'clock' | 'to'>
   readonly state: DirectoryState
   readonly packed: Packed
+  /** Of the tables as they are, see `Packed.sum`. */
+  readonly sum: () => Uint8Array
   readonly counts: DirectoryCounts
   readonly maxConcurrent: number
   readonly signal: AbortSignal
@@ -62,7 +64,7 @@ export const createSync = (the: Syncing) => {
   const isSame = async (peer: string): Promise<boolean> => {
     the.expire()
     const askedAt = the.port.clock.monotonic()
-    const answer = await ask(peer, state.aging(askedAt), askedAt, packed.sum(state.digest(askedAt)))
+    const answer = await ask(peer, state.aging(askedAt), askedAt, the.sum())
     learn(answer, askedAt)
     return !answer.differs
   }

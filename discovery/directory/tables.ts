@@ -37,10 +37,15 @@ export interface Own {
 
 export interface Tables {
   readonly self: string
-  readonly agents: Map<string, Held>
+  readonly agents: ReadonlyMap<string, Held>
   readonly ended: ReadonlyMap<string, Ended>
   readonly connected: Set<string>
-  own: Own | undefined
+  readonly own: Own | undefined
+  /** Another number after each change of what the tables hold; ages and states do not count. */
+  revision(): number
+  setOwn(own: Own): void
+  put(peer: string, held: Held): void
+  drop(peer: string): void
   /** What is known of the peer: its record, or the one that it ended with. */
   known(peer: string): Version | undefined
   ageOf(peer: string, held: Held, nowMs: number): number
@@ -55,15 +60,32 @@ export const createTables = (self: string, maxEnded: number): Tables => {
   const agents = new Map<string, Held>()
   const ended = new Map<string, Ended>()
   const connected = new Set<string>()
+  let own: Own | undefined
+  let revision = 0
   let endedEvicted = 0
 
-  const tables: Tables = {
+  return {
     self,
     agents,
     ended,
     connected,
-    own: undefined,
-    known: (peer) => (peer === self ? tables.own?.record : (agents.get(peer)?.record ?? ended.get(peer))),
+    get own() {
+      return own
+    },
+    revision: () => revision,
+    setOwn(now) {
+      own = now
+      revision += 1
+    },
+    put(peer, held) {
+      agents.set(peer, held)
+      revision += 1
+    },
+    drop(peer) {
+      agents.delete(peer)
+      revision += 1
+    },
+    known: (peer) => (peer === self ? own?.record : (agents.get(peer)?.record ?? ended.get(peer))),
     ageOf: (peer, { heardAtMs, state }, nowMs) =>
       state === 'alive' && connected.has(peer) ? 0 : since(heardAtMs, nowMs),
     isRevived(peer, ageMs, nowMs) {
@@ -71,6 +93,7 @@ export const createTables = (self: string, maxEnded: number): Tables => {
       return end !== undefined && end.reason !== 'left' && outlives(ageMs, nowMs - end.sinceMs)
     },
     remember(peer, end) {
+      revision += 1
       ended.delete(peer)
       ended.set(peer, { ...end, namedIn: 0 })
       const [oldest] = ended.keys()
@@ -78,8 +101,9 @@ export const createTables = (self: string, maxEnded: number): Tables => {
       ended.delete(oldest)
       endedEvicted += 1
     },
-    forget: (peer) => void ended.delete(peer),
+    forget(peer) {
+      if (ended.delete(peer)) revision += 1
+    },
     endedEvicted: () => endedEvicted,
   }
-  return tables
 }
