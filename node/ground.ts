@@ -12,11 +12,14 @@ import { createTrust } from './membership.ts'
 import { createMetrics } from './metrics.ts'
 import { type MeshOptionsInput, parseOptions } from './options.ts'
 import { clock, compressionOf, random, timers } from './platform.ts'
+import { deriveAuthority } from './secret.ts'
 import { createSigner } from './signer.ts'
 
 export const prepare = async (input: MeshOptionsInput, lock: { current: DirectoryLock | undefined }) => {
   const options = parseOptions(input)
   const { limits } = options
+  // Takes a tenth of a second in another thread; who asks for the same later gets this one.
+  for (const secret of options.secret ?? []) deriveAuthority(secret, options.mesh).catch(() => {})
   const ownLog =
     typeof options.log === 'string' ? createLog({ level: options.log, fields: { source: options.name } }) : undefined
   const log: Log = ownLog ?? (options.log as Log)

@@ -20,7 +20,7 @@ import type { Mesh, Unserve } from './api.ts'
 import type { DirectoryLock } from './data-directory.ts'
 import type { DebugEndpoint } from './debug/server.ts'
 import { createDebugView } from './debug-view.ts'
-import { type Above, weave } from './fabric.ts'
+import type { Above } from './fabric.ts'
 import { exposeFigures, type MeshFigures } from './figures.ts'
 import { prepare } from './ground.ts'
 import { createLeaving } from './leaving.ts'
@@ -51,6 +51,8 @@ const startLocked = async (
     parting: (peer) => parting.pending(peer),
     offered: (protocol, major) => selfCandidate(protocol, major),
   }
+  // The secret is stretched in another thread while this one loads libp2p, which takes longer than all the rest.
+  const { weave } = await import('./fabric.ts')
   const fabric = await weave(ground, above, undo)
   const {
     gate,

@@ -5,7 +5,10 @@
  * token; what is larger than 4 KiB is not parsed; whatever a peer sends, the only error that comes out is a ParleyError
  * SEC001 with the reason.
  */
-import { base64url, CompactSign, compactVerify, decodeProtectedHeader } from 'jose'
+import * as base64url from 'jose/base64url'
+import { decodeProtectedHeader } from 'jose/decode/protected_header'
+import { CompactSign } from 'jose/jws/compact/sign'
+import { compactVerify } from 'jose/jws/compact/verify'
 import * as z from 'zod'
 import { ParleyError } from '../protocols/errors.ts'
 import {
