@@ -9,7 +9,6 @@ import { identify } from '@libp2p/identify'
 import type { ComponentLogger, Ed25519PrivateKey, Logger, Metrics, PeerId } from '@libp2p/interface'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
-import { webSockets } from '@libp2p/websockets'
 import { createLibp2p, type Libp2p } from 'libp2p'
 import type { Log } from '../protocols/port.ts'
 import type { Gate } from './gate.ts'
@@ -18,6 +17,7 @@ import type { MeshOptions } from './options.ts'
 import { timers } from './platform.ts'
 import { gossipId, type JudgedGossip, judged } from './pubsub.ts'
 import { tunedNoise } from './transport/noise.ts'
+import { webSocketTransport } from './transport/web-sockets.ts'
 import { tunedYamux } from './transport/yamux.ts'
 
 export interface TransportDeps {
@@ -103,7 +103,7 @@ export const createTransport = async (deps: TransportDeps): Promise<Transport> =
     start: false,
     privateKey: deps.privateKey,
     addresses: { listen: options.listen, ...(options.announce === undefined ? {} : { announce: options.announce }) },
-    transports: [tcp(), webSockets()],
+    transports: [tcp(), await webSocketTransport(options.listen)],
     connectionEncrypters: [tunedNoise()],
     streamMuxers: [tunedYamux({ maxInboundStreams: 1024, maxOutboundStreams: 1024 })],
     logger: silentLogger,

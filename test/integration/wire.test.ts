@@ -202,7 +202,7 @@ describe('over each transport', { timeout: 60_000 }, () => {
 
   const meets = async (name: string, listen: string, joined: RegExp, options: MeshOptionsInput = {}): Promise<void> => {
     const common = { mesh: name, secret, listen: [listen], ...options }
-    const ours = await startMesh({ ...common, name: 'ours' })
+    const ours = await startMesh({ ...common, listen: [listen], name: 'ours' })
     assert.match(ours.mesh.self.addresses[0] ?? '', joined)
     const peer = await startPeer({ ...common, name: 'theirs', join: ours.mesh.self.addresses })
     await peer.ask('joined', {})
@@ -227,6 +227,9 @@ describe('over each transport', { timeout: 60_000 }, () => {
   )
 
   it('WebSocket', () => meets('web', '/ip4/127.0.0.1/tcp/0/ws', /\/ws\/p2p\//))
+
+  it('WebSocket, dialled by a node that listens on TCP', () =>
+    meets('mixed', '/ip4/127.0.0.1/tcp/0/ws', /\/ws\/p2p\//, { listen: ['/ip4/127.0.0.1/tcp/0'] }))
 
   it('TCP by a host name', async () => {
     const common = { mesh: 'named', secret }
