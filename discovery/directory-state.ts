@@ -271,6 +271,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
       const held = peer === self ? tables.own?.signed : (agents.get(peer)?.signed ?? ended.get(peer)?.signed)
       return held !== undefined && isSame(held, signed)
     },
+    count: () => agents.size,
     room: () => Math.max(0, maxAgents - agents.size),
     view: (): Agent[] =>
       [...(tables.own && !tables.own.record.leaving ? [self] : []), ...agents.keys()].flatMap((p) => get(p) ?? []),

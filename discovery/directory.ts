@@ -180,17 +180,27 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
     isNew = true
     inBackground(own.introduce())
   }
+  let ticks = 0
+  let seen = state.revision()
+  /** In a large mesh in which nothing changes each second period will do: everyone is asked by others as well. */
+  const isQuiet = (): boolean => {
+    const isSame = state.revision() === seen
+    seen = state.revision()
+    ticks += 1
+    return isSame && state.count() > ALL_PUBLISHED && ticks % 2 === 0
+  }
   const tick = (): void => {
     expire()
     claims.settle()
     if (isNew) inBackground(own.introduce())
     isNew = false
+    if (isQuiet()) return
     const [member] = someOf(port.members(), 1, random)
     if (member) sync.request(member.id)
   }
   let stopPublishing: Stop = () => {}
   /** Whether gossip should carry the own record anew; where everybody is connected nobody counts the ttl. */
-  const isFar = (): boolean => !state.isComplete() && state.sizes().agents <= ALL_PUBLISHED
+  const isFar = (): boolean => !state.isComplete() && state.count() <= ALL_PUBLISHED
   /** Each third of the ttl, a little earlier at random: nodes that started together do not publish together. */
   const publishLater = (): void => {
     stopPublishing = port.timers.after((settings.ttlMs / 3) * (0.8 + 0.2 * random()), () => {

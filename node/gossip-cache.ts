@@ -1,5 +1,5 @@
 /**
- * A bound in bytes for the messages that gossipsub keeps to give them to neighbours that missed them.
+ * Bounds for what gossipsub keeps of each message: bytes of those that neighbours may have missed, and no score.
  *
  * gossipsub keeps all messages of the last heartbeats, however many there are: at 25 MB a second that is more than
  * 100 MB. Here a window of that cache ends with each heartbeat or after so many bytes, whichever is first, so that it
@@ -36,4 +36,20 @@ export const boundGossipCache = (gossip: GossipSub, windowBytes: number): void =
     if (added) bytes += message.data?.length ?? 0
     return added
   }
+}
+
+/** What gossipsub tells its scores of each message that is well. */
+const TOLD = ['validateMessage', 'deliverMessage', 'duplicateMessage']
+
+/**
+ * Who brought which message first counts for topics that have a score, and none has here; gossipsub keeps a record with a
+ * set of peers for each message all the same, for minutes. What is refused still counts.
+ * @throws TypeError when another release of gossipsub scores elsewhere
+ */
+export const keepNoDeliveries = (gossip: GossipSub): void => {
+  const score: unknown = Reflect.get(gossip, 'score')
+  const isScore =
+    typeof score === 'object' && score !== null && TOLD.every((name) => typeof Reflect.get(score, name) === 'function')
+  if (!isScore) throw new TypeError('this release of gossipsub has no scores of messages')
+  for (const name of TOLD) Reflect.set(score, name, () => {})
 }

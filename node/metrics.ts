@@ -2,13 +2,13 @@
  * The metrics of one mesh, on a prom-client registry of its own: any number of meshes live in one process, and the
  * process's global registry is left alone.
  *
- * State: the registry and the cells of each metric. Guarantees: label values and series are bounded (metric-series.ts)
+ * State: the cells of each metric, and the registry once it was asked for: prom-client is loaded then. Guarantees: label values and series are bounded (metric-series.ts)
  * and what overflows is counted in `metrics_overflow_total`; asking twice for a name gives the same metric; counting is
  * an addition to a plain number, and everything else is done when the metrics are scraped. prom-client's own counters
  * sort and join the labels at each call, which at 100,000 messages per second would be a good part of a core.
  * Source: Prometheus exposition format 0.0.4.
  */
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
 import { ParleyError } from '../protocols/errors.ts'
 import type { Labels, Metrics } from '../protocols/port.ts'
 import { createBoundedValues, createSeries, OTHER, type Series } from './metric-series.ts'
@@ -47,7 +47,7 @@ export interface NodeMetrics extends Metrics {
   exposition(): Promise<string>
   readonly contentType: string
   /** For an embedder that merges it with its own: `Registry.merge([...])`. */
-  readonly registry: Registry
+  registry(): Promise<Registry>
 }
 
 interface Sample {
@@ -63,28 +63,51 @@ interface Bins {
   count: number
 }
 
-const KINDS = { counter: Counter, gauge: Gauge, histogram: Histogram }
-
 interface Shape {
-  kind: keyof typeof KINDS
+  kind: 'counter' | 'gauge' | 'histogram'
   name: string
   help: string
   labelNames: readonly string[]
   buckets?: number[]
 }
 
-/** Registers a metric whose samples are ours. prom-client asks `getForPromString` for its text, where that exists. */
-const expose = (registry: Registry, shape: Shape, samples: () => Sample[] | Promise<Sample[]>): void => {
-  const { kind, ...config } = shape
-  const metric = new KINDS[kind]({ ...config, registers: [registry] })
-  const get = async () => ({
-    name: shape.name,
-    help: shape.help,
-    type: kind,
-    aggregator: 'sum',
-    values: await samples(),
-  })
-  Object.assign(metric, { get, getForPromString: get })
+interface Exposed {
+  readonly shape: Shape
+  readonly samples: () => Sample[] | Promise<Sample[]>
+}
+
+/** As the exposition format has them; `le` is what a histogram tells its buckets apart by. */
+const METRIC_NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/
+const LABEL_NAME = /^(?!le$)[a-zA-Z_][a-zA-Z0-9_]*$/
+export const CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
+
+const checkShape = ({ name, help, labelNames, buckets = [] }: Shape): void => {
+  if (!METRIC_NAME.test(name)) throw new Error(`${JSON.stringify(name)} is no name of a metric`)
+  if (help === '') throw new Error('there is no help text')
+  const label = labelNames.find((one) => !LABEL_NAME.test(one))
+  if (label !== undefined) throw new Error(`${JSON.stringify(label)} is no name of a label`)
+  if (buckets.some((bound, i) => !(bound > (buckets[i - 1] ?? Number.NEGATIVE_INFINITY))))
+    throw new Error('its buckets do not ascend')
+}
+
+/** A registry of metrics whose samples are ours. prom-client asks `getForPromString` for its text, where that exists. */
+const createRegistry = async () => {
+  const { Counter, Gauge, Histogram, Registry } = await import('prom-client')
+  const kinds = { counter: Counter, gauge: Gauge, histogram: Histogram }
+  const registry = new Registry()
+  const add = ({ shape, samples }: Exposed): void => {
+    const { kind, ...config } = shape
+    const metric = new kinds[kind]({ ...config, registers: [registry] })
+    const get = async () => ({
+      name: shape.name,
+      help: shape.help,
+      type: kind,
+      aggregator: 'sum',
+      values: await samples(),
+    })
+    Object.assign(metric, { get, getForPromString: get })
+  }
+  return { registry, add }
 }
 
 const binSamples = (name: string, buckets: readonly number[], series: Series<Bins>): Sample[] =>
@@ -115,7 +138,23 @@ const boundRows = (label: string, rows: GaugeRows, onOverflow: () => void): Samp
 }
 
 export const createMetrics = (): NodeMetrics => {
-  const registry = new Registry()
+  const exposed: Exposed[] = []
+  let loading: ReturnType<typeof createRegistry> | undefined
+  let added = 0
+  const expose = (shape: Shape, samples: Exposed['samples']): void => {
+    checkShape(shape)
+    exposed.push({ shape, samples })
+  }
+  /** With all that is exposed by now. */
+  const registry = async (): Promise<Registry> => {
+    loading ??= createRegistry()
+    const { registry, add } = await loading
+    for (; added < exposed.length; added += 1) {
+      const next = exposed[added]
+      if (next !== undefined) add(next)
+    }
+    return registry
+  }
   const known = new Map<string, { shape: string; metric: unknown }>()
 
   /** The metric of this name; `make` only runs when it is asked for the first time. */
@@ -155,7 +194,7 @@ export const createMetrics = (): NodeMetrics => {
   const makeCounter = (name: string, help: string, labelNames: readonly string[]): CounterMetric => {
     const series = seriesOf(name, labelNames, () => ({ value: 0 }))
     if (labelNames.length === 0) series.of(undefined)
-    expose(registry, { kind: 'counter', name, help, labelNames }, () =>
+    expose({ kind: 'counter', name, help, labelNames }, () =>
       series.cells().map(({ labels, cell }) => ({ labels, value: cell.value })),
     )
     const add = (cell: { value: number }, by: number): void => {
@@ -179,7 +218,7 @@ export const createMetrics = (): NodeMetrics => {
     const fresh = (): Bins => ({ counts: new Array<number>(buckets.length + 1).fill(0), sum: 0, count: 0 })
     const series = seriesOf(name, labelNames, fresh)
     if (labelNames.length === 0) series.of(undefined)
-    expose(registry, { kind: 'histogram', name, help, labelNames, buckets }, () => binSamples(name, buckets, series))
+    expose({ kind: 'histogram', name, help, labelNames, buckets }, () => binSamples(name, buckets, series))
     const observe = (bins: Bins, value: number): void => {
       if (!Number.isFinite(value)) {
         spill('sample', name)
@@ -203,7 +242,7 @@ export const createMetrics = (): NodeMetrics => {
   const makeReading = (kind: 'counter' | 'gauge', name: string, help: string, label?: string) => {
     const reader: { read: () => GaugeRows | Promise<GaugeRows> } = { read: () => [] }
     const labelNames = label === undefined ? [] : [label]
-    expose(registry, { kind, name, help, labelNames }, async () => {
+    expose({ kind, name, help, labelNames }, async () => {
       try {
         const all = [...(await reader.read())]
         const rows = all.filter(([, figure]) => Number.isFinite(figure))
@@ -219,7 +258,6 @@ export const createMetrics = (): NodeMetrics => {
   }
 
   expose(
-    registry,
     {
       kind: 'counter',
       name: 'metrics_overflow_total',
@@ -234,7 +272,7 @@ export const createMetrics = (): NodeMetrics => {
 
   return {
     registry,
-    contentType: registry.contentType,
+    contentType: CONTENT_TYPE,
     counter: (name, help, labels = []) => once(name, `counter{${labels}}`, () => makeCounter(name, help, [...labels])),
     histogram: (name, help, labels = [], buckets = SECONDS) =>
       once(name, `histogram{${labels}}[${buckets}]`, () => makeHistogram(name, help, [...labels], [...buckets])),
@@ -247,6 +285,6 @@ export const createMetrics = (): NodeMetrics => {
     gauges(name, help, label, read) {
       once(name, `gauge{${label}}`, () => makeReading('gauge', name, help, label)).read = read
     },
-    exposition: () => registry.metrics(),
+    exposition: async () => (await registry()).metrics(),
   }
 }

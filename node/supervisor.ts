@@ -226,7 +226,8 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
   const tick = (): void => {
     if (stopped) return
     const now = deps.clock.monotonic()
-    for (const target of joinTargets()) if (due(target, now)) void dial(target).catch(() => {})
+    for (const { targets } of sources.values())
+      for (const target of targets) if (due(target, now)) void dial(target).catch(() => {})
     for (const target of peers.values()) if (due(target, now)) void dial(target).catch(() => {})
   }
 

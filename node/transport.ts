@@ -12,7 +12,7 @@ import { tcp } from '@libp2p/tcp'
 import { createLibp2p, type Libp2p } from 'libp2p'
 import type { Log } from '../protocols/port.ts'
 import type { Gate } from './gate.ts'
-import { boundGossipCache } from './gossip-cache.ts'
+import { boundGossipCache, keepNoDeliveries } from './gossip-cache.ts'
 import type { MeshOptions } from './options.ts'
 import { timers } from './platform.ts'
 import { gossipId, type JudgedGossip, judged } from './pubsub.ts'
@@ -132,6 +132,7 @@ export const createTransport = async (deps: TransportDeps): Promise<Transport> =
       gossip: (components: Parameters<ReturnType<typeof gossipsub>>[0]) => {
         const gossip = gossipsub(gossipOptions)(withGate(components, gate))
         boundGossipCache(gossip, GOSSIP_WINDOW_BYTES)
+        keepNoDeliveries(gossip)
         return judged(gossip)
       },
     },

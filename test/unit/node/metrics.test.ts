@@ -158,7 +158,8 @@ describe('metrics', () => {
         const metrics = createMetrics()
         const count = metrics.counter('a_total', 'A', ['x', 'y'])
         for (const each of all) count(each)
-        const values = (await metrics.registry.getMetricsAsJSON()).find(({ name }) => name === 'a_total')?.values ?? []
+        const values =
+          (await (await metrics.registry()).getMetricsAsJSON()).find(({ name }) => name === 'a_total')?.values ?? []
         assert.equal(
           values.reduce((sum, { value }) => sum + value, 0),
           all.length,
