@@ -6,9 +6,12 @@
  */
 import { setTimeout } from 'node:timers/promises'
 import { createMesh, type Mesh, type MeshOptionsInput, type ThirdPartyReply } from '../../node/index.ts'
+import { openFolder } from '../../node/store/disk.ts'
 import type { CallOptions } from '../../protocols/define.ts'
 import type { MeshEvent } from '../../protocols/events/event.ts'
 import { createProbe, newerProbe, type ProbeNode, probe } from './probe.ts'
+import { type StoredGroup, startStoredGroup } from './stored-group.ts'
+import { word } from './words.ts'
 
 interface Heard {
   events: { topic: string; data: unknown; source: string }[]
@@ -25,6 +28,8 @@ interface Hosted extends ProbeNode {
   streams: Map<number, AsyncIterator<unknown>>
   subscriptions: Map<number, Heard>
   replies: ThirdPartyReply[]
+  /** Its member of a group of words. */
+  member: StoredGroup | undefined
   serial: number
 }
 
@@ -47,6 +52,12 @@ const hosted = (as: string): Hosted => {
   const host = hosts.get(as)
   if (host === undefined) throw new Error(`no mesh ${as} was started in this process`)
   return host
+}
+
+const memberOf = (as: string): StoredGroup => {
+  const { member } = hosted(as)
+  if (member === undefined) throw new Error(`mesh ${as} is in no group`)
+  return member
 }
 
 const begin = (host: Hosted, { to, method, input, options = {} }: CallInput): number => {
@@ -75,6 +86,7 @@ export const verbs = {
       running: new Map(),
       streams: new Map(),
       subscriptions: new Map(),
+      member: undefined,
       serial: 0,
     })
     return { id: mesh.self.id, name: mesh.self.name, addresses: mesh.self.addresses, debugUrl: mesh.debugUrl }
@@ -169,6 +181,22 @@ export const verbs = {
     const fill = 'x'.repeat(bytes)
     const sent = Array.from({ length: count }, (_, i) => events.publish(topic, { n: from + i, fill }))
     return Math.min(...(await Promise.all(sent)).map(({ recipients }) => recipients))
+  },
+  /** Begins or goes on with a group of words, whose log is in `folder`. */
+  group: async (
+    as: string,
+    { folder, founders, snapshotEvery }: { folder: string; founders?: string[]; snapshotEvery?: number },
+  ) => {
+    const host = hosted(as)
+    const disk = await openFolder(folder)
+    const options = snapshotEvery === undefined ? {} : { snapshotEvery }
+    host.member = await startStoredGroup(host.mesh.port, disk, founders, options)
+  },
+  propose: async (as: string, { text }: { text: string }) => memberOf(as).group.propose(word(text)),
+  transfer: async (as: string, { to }: { to?: string }) => memberOf(as).group.transfer(to),
+  groupFacts: async (as: string, _: undefined) => {
+    const { group, words } = memberOf(as)
+    return { ...group.status(), counts: group.counts(), words: [...words] }
   },
   /** Status of a page of the node's own debug endpoint. */
   look: async (as: string, { path }: { path: string }) => (await fetch(`${hosted(as).mesh.debugUrl}${path}`)).status,

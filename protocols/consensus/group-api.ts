@@ -1,0 +1,68 @@
+/** A group as a program sees it, and what it asks of a program. */
+import type { Port } from '../port.ts'
+import type { Configuration } from './messages.ts'
+import type { RaftSettings, RaftStatus } from './raft.ts'
+import type { GroupStorage } from './storage.ts'
+
+/** What the members of a group agree on. Deterministic: no clock, no randomness, no defaults that may change. */
+export interface StateMachine {
+  /** @returns what whoever proposed it here is told */
+  apply(command: Uint8Array, at: { readonly index: number; readonly term: number }): unknown
+  /** As of now; it may be read while more is applied, and must not change then. */
+  snapshot(): Iterable<Uint8Array> | AsyncIterable<Uint8Array>
+  /** Takes the place of everything. */
+  restore(chunks: readonly Uint8Array[]): void
+}
+
+export interface GroupOptions {
+  readonly group: string
+  /** Who votes in a group that is founded now; ignored where the store has a log already. */
+  readonly founders?: Configuration | undefined
+  /** Milliseconds; 50 unless told: with the core's defaults an election after 500 to 1,000, a heartbeat each 100. */
+  readonly tickMs?: number
+  readonly raft?: Partial<RaftSettings>
+  /** Entries after which a snapshot is taken; 10,000 unless told. */
+  readonly snapshotEvery?: number
+}
+
+export interface GroupDeps {
+  readonly port: Pick<Port, 'self' | 'timers' | 'random' | 'log' | 'to' | 'serve'>
+  readonly storage: GroupStorage
+  readonly machine: StateMachine
+  /** Called in order, after what it tells of was applied. */
+  onStatus?(status: RaftStatus): void
+  /** It can go on no more: open the store again. */
+  onFailure?(error: unknown): void
+}
+
+export interface GroupCounts {
+  readonly steps: number
+  readonly proposed: number
+  readonly sent: number
+  readonly unsent: number
+  readonly snapshots: number
+  readonly restored: number
+  /** Inputs that found no room, and messages of another group. */
+  readonly dropped: number
+}
+
+export interface Group {
+  /**
+   * Resolves with what the state machine said, once it was committed and applied here.
+   * @throws STA003 with `details.reason`: `not-leader` (`details.leader`, where known), `superseded` (it was not committed
+   *   at its place; it has had no effect), `unknown` (this node stopped first: it may have an effect yet); COM003
+   */
+  propose(command: Uint8Array): Promise<unknown>
+  /** Another configuration, of at most one other voter. Resolves once it is committed. Throws as `propose` does. */
+  change(configuration: Configuration): Promise<void>
+  /** Resolves once what is read here is at least as new as when it was asked. @throws STA003 `no-leader`, `unknown` */
+  readable(signal?: AbortSignal): Promise<number>
+  /** Hands over to this voter, or to the one that is furthest. */
+  transfer(to?: string): void
+  status(): RaftStatus
+  applied(): number
+  /** How far a member is, as a leader knows. */
+  matchOf(id: string): number
+  counts(): GroupCounts
+  stop(): Promise<void>
+}

@@ -1,0 +1,324 @@
+/**
+ * One member of a group: carries out what the Raft core asks for, over the Port, a store and a state machine.
+ *
+ * What comes while the disk is busy waits, and goes into the core as one step: many commands share one write and one sync.
+ * Nothing leaves this node before what it rests on is durable. A disk without room stops this member, not the group:
+ * its clock stands still, so that others elect another leader, and it goes on once the same write succeeds.
+ *
+ * State: the core, inputs that wait, promises of proposals and reads. All of them are bounded.
+ */
+import { isParleyError, type ParleyError } from '../errors.ts'
+import type { Stop } from '../port.ts'
+import { raftProtocol } from './contract.ts'
+import type { Group, GroupDeps, GroupOptions, StateMachine } from './group-api.ts'
+import { RaftLog } from './log.ts'
+import { type Configuration, type Entry, encodeConfiguration, type Message, type SnapshotMeta } from './messages.ts'
+import { merged } from './outputs.ts'
+import { type Asker, createPromises, refuse, unknownOutcome } from './promises.ts'
+import { createRaft, type Input, type Output } from './raft.ts'
+import type { GroupStorage } from './storage.ts'
+
+const TICK_MS = 50
+const SNAPSHOT_EVERY = 10_000
+const MAX_INPUTS = 8_192
+const DISK_AGAIN_MS = 500
+const MAX_SNAPSHOT_BYTES = 512 * 1024 * 1024
+
+/** What somebody here wants in the log. */
+type Asked = Asker & ({ readonly command: Uint8Array } | { readonly configuration: Configuration })
+
+const NOBODY: Configuration = { voters: [], learners: [] }
+
+/** The founders begin with the same entry, so that their logs agree. @returns the log as it is then */
+const found = async (storage: GroupStorage, founders: Configuration | undefined) => {
+  const { hardState, snapshot, entries } = storage.opened
+  const isNew = snapshot === undefined && entries.length === 0 && hardState.term === 0
+  if (!isNew || founders === undefined) return { hardState, entries }
+  const first: Entry = { index: 1, term: 1, kind: 'configuration', data: encodeConfiguration(founders) }
+  const founded = { hardState: { term: 1, votedFor: undefined, commit: 1 }, entries: [first] }
+  await storage.write(founded)
+  return founded
+}
+
+/** Resolves once it takes part. @throws what the store or the state machine says */
+export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promise<Group> => {
+  const { port, storage, machine } = deps
+  const { group, tickMs = TICK_MS, snapshotEvery = SNAPSHOT_EVERY } = options
+  const counts = { steps: 0, proposed: 0, sent: 0, unsent: 0, snapshots: 0, restored: 0, dropped: 0 }
+  const { opened } = storage
+  const random = (): number => new DataView(port.random(4).slice().buffer).getUint32(0) / 2 ** 32
+
+  if (opened.snapshot !== undefined) machine.restore((await storage.readSnapshot(opened.snapshot)).chunks)
+  const { hardState, entries } = await found(storage, options.founders)
+  const raft = createRaft(
+    {
+      self: port.self.id,
+      hardState,
+      configuration: opened.snapshot?.configuration ?? NOBODY,
+      log: new RaftLog(opened.snapshot ?? { index: 0, term: 0 }, entries),
+    },
+    random,
+    options.raft,
+  )
+
+  let applied = opened.snapshot?.index ?? 0
+  let inputs: Input[] = []
+  let asked: Asked[] = []
+  /** A snapshot of this node's own that was saved, and counts once the log says so. */
+  let compactTo: SnapshotMeta | undefined
+  /** One that came from a leader, and was not taken yet. */
+  let incoming: SnapshotMeta | undefined
+  const promises = createPromises()
+  let running: Promise<void> | undefined
+  let stopped = false
+  let fetching = false
+  let saving = false
+
+  const put = (input: Input): boolean => {
+    if (stopped || inputs.length >= MAX_INPUTS) {
+      counts.dropped += 1
+      return false
+    }
+    inputs.push(input)
+    wake()
+    return true
+  }
+  const wake = (): void => {
+    running ??= Promise.resolve().then(run)
+  }
+
+  const send = (to: string, message: Message): void => {
+    counts.sent += 1
+    // What is lost is sent again by the algorithm.
+    port
+      .to(to, raftProtocol)
+      .step({ group, message })
+      .catch(() => {
+        counts.unsent += 1
+        if (message.type === 'snapshot') put({ type: 'snapshot-failed', to })
+      })
+  }
+
+  /** The disk may have no room for a while: the same again, until it has, or this member stops. */
+  const persist = async (change: Parameters<GroupStorage['write']>[0]): Promise<boolean> => {
+    for (let isFirst = true; !stopped; isFirst = false) {
+      try {
+        await storage.write(change)
+        return true
+      } catch (error) {
+        if (!isParleyError(error) || error.details.reason !== 'disk-full') throw error
+        if (isFirst) port.log.error('the log of the coordinator group has no room; this member stands still', { error })
+        await new Promise<void>((resolve) => port.timers.after(DISK_AGAIN_MS, resolve))
+      }
+    }
+    return false
+  }
+
+  const apply = (entry: Entry): void => {
+    const value =
+      entry.kind === 'command' ? machine.apply(entry.data, { index: entry.index, term: entry.term }) : undefined
+    applied = entry.index
+    promises.decided(entry, value)
+  }
+
+  const restore = async (meta: SnapshotMeta): Promise<void> => {
+    machine.restore((await storage.readSnapshot(meta)).chunks)
+    applied = meta.index
+    counts.restored += 1
+    promises.skipped(meta.index)
+  }
+
+  const carryOut = async (output: Output): Promise<void> => {
+    const { hardState, snapshot, entries, committed, messages } = output
+    if (hardState !== undefined || snapshot !== undefined || entries.length > 0) {
+      const base = snapshot && { meta: snapshot, keeps: false }
+      if (!(await persist({ hardState, base, entries }))) return
+    }
+    if (snapshot !== undefined) {
+      await restore(snapshot)
+      incoming = undefined
+      await tidy(snapshot)
+    }
+    for (const entry of committed) apply(entry)
+    for (const { id, index } of output.reads) promises.answered(id, index)
+    promises.applied(applied)
+    for (const { to, message } of messages) send(to, message)
+  }
+
+  const run = async (): Promise<void> => {
+    try {
+      while (!stopped && (inputs.length > 0 || asked.length > 0 || compactTo !== undefined)) {
+        const [taken, wanted] = [inputs, asked]
+        inputs = []
+        asked = []
+        counts.steps += 1
+        for (const output of merged([raft.step(...taken), ...enter(wanted)])) await carryOut(output)
+        await compact()
+        deps.onStatus?.(raft.status())
+        saveLater()
+      }
+    } catch (error) {
+      fail(error)
+    } finally {
+      running = undefined
+    }
+  }
+
+  const notTaken = (): ParleyError => {
+    const { leader } = raft.status()
+    const known = leader === undefined || leader === port.self.id ? {} : { leader }
+    return refuse('not-leader', 'this node does not lead, or cannot take this now', 'ask the leader', known)
+  }
+
+  /** All commands in one step; a change of the members in one of its own, as the core takes one at a time. */
+  const enter = (wanted: readonly Asked[]): Output[] => {
+    const outputs: Output[] = []
+    const step = (input: Input, askers: readonly Asker[]): void => {
+      const output = raft.step(input)
+      const { proposed } = output
+      for (const [i, asker] of askers.entries()) {
+        if (proposed === undefined) asker.reject(notTaken())
+        else promises.placed(proposed.index - askers.length + 1 + i, proposed.term, asker)
+      }
+      outputs.push(output)
+    }
+    const commands = wanted.filter((one) => 'command' in one)
+    if (commands.length > 0) step({ type: 'propose', commands: commands.map(({ command }) => command) }, commands)
+    for (const one of wanted)
+      if ('configuration' in one) step({ type: 'change', configuration: one.configuration }, [one])
+    return outputs
+  }
+
+  const saveLater = (): void => {
+    if (saving || applied - raft.status().baseIndex < snapshotEvery) return
+    const term = raft.termAt(applied)
+    if (term === undefined) return
+    saving = true
+    const meta: SnapshotMeta = { index: applied, term, configuration: raft.configurationAt(applied) }
+    const save = async (chunks: ReturnType<StateMachine['snapshot']>): Promise<void> => {
+      try {
+        await storage.saveSnapshot(meta, chunks)
+        compactTo = meta
+        wake()
+      } catch (error) {
+        saving = false
+        // The log goes on growing until it works.
+        port.log.warn('a snapshot of the coordinator group could not be taken', { error })
+      }
+    }
+    void save(machine.snapshot())
+  }
+
+  const compact = async (): Promise<void> => {
+    const meta = compactTo
+    compactTo = undefined
+    if (meta === undefined) return
+    saving = false
+    if (meta.index <= raft.status().baseIndex || !(await persist({ base: { meta, keeps: true } }))) return
+    raft.compact(meta.index)
+    counts.snapshots += 1
+    await tidy(meta)
+  }
+
+  const tidy = (base: SnapshotMeta): Promise<void> =>
+    storage.keepOnly(incoming === undefined ? [base] : [base, incoming])
+
+  /** Fetches what a leader offers, then lets the core see the message. */
+  const receiveSnapshot = async (from: string, message: Extract<Message, { type: 'snapshot' }>): Promise<void> => {
+    if (fetching) return
+    fetching = true
+    const { meta } = message
+    try {
+      if (meta.index <= raft.status().commit) {
+        put({ type: 'message', from, message })
+        return
+      }
+      const chunks: Uint8Array[] = []
+      let size = 0
+      const stream = port.to(from, raftProtocol).fetch({ group, index: meta.index, term: meta.term })
+      for await (const chunk of stream) {
+        size += chunk.length
+        if (size > MAX_SNAPSHOT_BYTES) throw new Error(`a snapshot above ${MAX_SNAPSHOT_BYTES} bytes`)
+        chunks.push(chunk)
+      }
+      incoming = meta
+      await storage.saveSnapshot(meta, chunks)
+      put({ type: 'message', from, message })
+    } catch (error) {
+      port.log.warn('a snapshot of the coordinator group did not arrive', { peer: from, error })
+      await port
+        .to(from, raftProtocol)
+        .missed({ group })
+        .catch(() => {})
+    } finally {
+      fetching = false
+    }
+  }
+
+  const unserve = await port.serve(raftProtocol, {
+    async step({ group: named, message }, { peer }) {
+      if (named !== group) counts.dropped += 1
+      else if (message.type === 'snapshot') void receiveSnapshot(peer, message)
+      else put({ type: 'message', from: peer, message })
+    },
+    async *fetch({ index, term }) {
+      for (const chunk of (await storage.readSnapshot({ index, term })).chunks) yield chunk
+    },
+    async missed(_, { peer }) {
+      put({ type: 'snapshot-failed', to: peer })
+    },
+  })
+
+  const tick = (): void => {
+    // A disk that is busy makes no ticks pile up: the clock of this member stands still meanwhile.
+    if (running !== undefined && inputs.some(({ type }) => type === 'tick')) return
+    put({ type: 'tick' })
+    for (const id of promises.due()) put({ type: 'read', id })
+  }
+  const stopTicks: Stop = port.timers.every(tickMs, tick)
+
+  const close = (error: () => unknown): void => {
+    stopped = true
+    stopTicks()
+    for (const { reject } of asked.splice(0)) reject(error())
+    promises.end(error)
+  }
+  const fail = (error: unknown): void => {
+    port.log.error('a member of the coordinator group stops', { error })
+    close(unknownOutcome)
+    deps.onFailure?.(error)
+  }
+
+  const ask = (what: { command: Uint8Array } | { configuration: Configuration }): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      const refusal = stopped ? unknownOutcome() : promises.full(asked.length)
+      if (refusal !== undefined) {
+        reject(refusal)
+        return
+      }
+      counts.proposed += 1
+      asked.push({ ...what, resolve, reject })
+      wake()
+    })
+
+  // What was committed before is applied again.
+  put({ type: 'tick' })
+  await running
+
+  return {
+    propose: (command) => ask({ command }),
+    change: async (next) => void (await ask({ configuration: next })),
+    readable: (signal) =>
+      stopped ? Promise.reject(unknownOutcome()) : promises.read((id) => put({ type: 'read', id }), signal),
+    transfer: (to) => void put({ type: 'transfer', ...(to !== undefined && { to }) }),
+    status: raft.status,
+    applied: () => applied,
+    matchOf: raft.matchOf,
+    counts: () => ({ ...counts }),
+    async stop() {
+      close(unknownOutcome)
+      await running
+      await unserve()
+    },
+  }
+}

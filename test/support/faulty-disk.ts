@@ -1,0 +1,189 @@
+/**
+ * A disk in memory that can lose what was not synced, tear it, run full and fail, as disks do.
+ *
+ * State: for each file what a power cut would leave, and what was written since, as single writes; names that were not
+ * synced yet come and go with a power cut too.
+ */
+import type { Disk, DiskFile } from '../../node/store/disk.ts'
+
+const SECTOR = 512
+const SYNC_TURNS = 6
+
+type Write = { readonly at: number; readonly bytes: Uint8Array } | { readonly size: number }
+
+interface Contents {
+  safe: Uint8Array
+  writes: Write[]
+}
+
+const apply = (bytes: Uint8Array, write: Write): Uint8Array => {
+  if ('size' in write) {
+    const cut = new Uint8Array(write.size)
+    cut.set(bytes.subarray(0, write.size))
+    return cut
+  }
+  const grown = new Uint8Array(Math.max(bytes.length, write.at + write.bytes.length))
+  grown.set(bytes)
+  grown.set(write.bytes, write.at)
+  return grown
+}
+
+const now = ({ safe, writes }: Contents): Uint8Array => writes.reduce(apply, safe)
+
+class SystemError extends Error {
+  readonly code: string
+  constructor(code: string) {
+    super(`${code}: the disk of this test says so`)
+    this.code = code
+  }
+}
+
+export interface FaultyDisk extends Disk {
+  /** Bytes that there is room for. */
+  room: number
+  /** The next sync fails, and what it should have kept may be lost. */
+  failSync: boolean
+  failRemove: boolean
+  /** The disk as one process has it: nothing of it works any more once that process is gone. */
+  mount(): Disk
+  /** The machine loses power: of what was not synced, any part is left. Files that are open fail from now on. */
+  crash(random: () => number): void
+  /** The process dies, and the machine does not: what it wrote stays, and its files are closed. */
+  release(): void
+  /** Changes a byte that is on the disk. */
+  flip(name: string, at: number): void
+  size(name: string): number
+}
+
+export const createFaultyDisk = (): FaultyDisk => {
+  let files = new Map<string, Contents>()
+  /** As a power cut would leave the names. */
+  let safeNames = new Map<string, Contents>()
+  let life = 0
+
+  const used = (): number => [...files.values()].reduce((sum, contents) => sum + now(contents).length, 0)
+  const find = (name: string): Contents => {
+    const contents = files.get(name)
+    if (contents === undefined) throw new SystemError('ENOENT')
+    return contents
+  }
+
+  const fileOf = (contents: Contents): DiskFile => {
+    const born = life
+    const check = (): void => {
+      if (born !== life) throw new SystemError('EBADF')
+    }
+    return {
+      async write(bytes, at) {
+        check()
+        const grows = Math.max(0, at + bytes.length - now(contents).length)
+        const left = disk.room - used()
+        if (grows > left) {
+          // A write that finds no room has done a part of it.
+          const part = bytes.slice(0, Math.max(0, bytes.length - (grows - left)))
+          if (part.length > 0) contents.writes.push({ at, bytes: part })
+          throw new SystemError('ENOSPC')
+        }
+        contents.writes.push({ at, bytes: bytes.slice() })
+      },
+      async truncate(size) {
+        check()
+        contents.writes.push({ size })
+      },
+      async sync() {
+        // It takes a while, in which the power may go.
+        for (let turn = 0; turn < SYNC_TURNS; turn += 1) await Promise.resolve()
+        check()
+        if (disk.failSync) {
+          disk.failSync = false
+          throw new SystemError('EIO')
+        }
+        contents.safe = now(contents)
+        contents.writes = []
+      },
+      async close() {},
+    }
+  }
+
+  /** Any prefix of the writes, the last of which is torn at a sector, or has some of its sectors only. */
+  const tear = (contents: Contents, random: () => number): Contents => {
+    const count = Math.floor(random() * (contents.writes.length + 1))
+    let safe = contents.writes.slice(0, count).reduce(apply, contents.safe)
+    const torn = contents.writes[count]
+    if (torn !== undefined && 'bytes' in torn) {
+      for (let at = 0; at < torn.bytes.length; at += SECTOR) {
+        if (random() < 0.5) safe = apply(safe, { at: torn.at + at, bytes: torn.bytes.subarray(at, at + SECTOR) })
+      }
+    }
+    return { safe, writes: [] }
+  }
+
+  const disk: FaultyDisk = {
+    room: Number.POSITIVE_INFINITY,
+    failSync: false,
+    failRemove: false,
+    list: async () => [...files.keys()],
+    read: async (name) => now(find(name)).slice(),
+    async create(name) {
+      if (files.has(name)) throw new SystemError('EEXIST')
+      const contents: Contents = { safe: new Uint8Array(0), writes: [] }
+      files.set(name, contents)
+      return fileOf(contents)
+    },
+    open: async (name) => fileOf(find(name)),
+    async rename(from, to) {
+      files.set(to, find(from))
+      files.delete(from)
+    },
+    async remove(name) {
+      if (disk.failRemove) throw new SystemError('EACCES')
+      files.delete(name)
+    },
+    async syncNames() {
+      safeNames = new Map(files)
+    },
+    mount() {
+      const born = life
+      /** Each of its functions, for this life only. */
+      const bound =
+        <A extends readonly unknown[], R>(run: (...given: A) => Promise<R>) =>
+        async (...given: A): Promise<R> => {
+          if (born !== life) throw new SystemError('EBADF')
+          return run(...given)
+        }
+      const { list, read, create, open, rename, remove, syncNames } = disk
+      return {
+        list: bound(list),
+        read: bound(read),
+        create: bound(create),
+        open: bound(open),
+        rename: bound(rename),
+        remove: bound(remove),
+        syncNames: bound(syncNames),
+      }
+    },
+    crash(random) {
+      life += 1
+      const left = new Map<string, Contents>()
+      for (const name of new Set([...files.keys(), ...safeNames.keys()])) {
+        // A name that was not synced is there or not.
+        const kept = files.has(name) === safeNames.has(name) || random() < 0.5
+        const contents = kept ? files.get(name) : safeNames.get(name)
+        if (contents !== undefined) left.set(name, tear(contents, random))
+      }
+      files = left
+      safeNames = new Map(left)
+    },
+    release() {
+      life += 1
+    },
+    flip(name, at) {
+      const contents = find(name)
+      contents.safe = now(contents)
+      contents.writes = []
+      contents.safe[at] = (contents.safe[at] ?? 0) ^ 0x40
+    },
+    size: (name) => now(find(name)).length,
+  }
+  return disk
+}
