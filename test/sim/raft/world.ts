@@ -26,7 +26,7 @@ const FAULT_MS = [50, 700] as const
 const OPERATOR_MS = 250
 const COMPACT_AFTER = 30
 /** Shares of the steps after which a member dies: any step; one that promised a vote; one that committed as leader. */
-const DIES = { anywhere: 0.0008, promised: 0.03, committed: 0.01 }
+const DIES = { anywhere: 0.0008, promised: [0.02, 0.5], committed: [0.01, 0.3] } as const
 /** Most restarts take a while; some are so quick that nobody noticed. */
 const RESTART_MS = [
   [100, 2_500],
@@ -130,6 +130,7 @@ export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
   const members = new Map<string, Member>()
   /** One entry a message: what is of an old term arrives before what is of the new one. */
   const settings = { maxEntries: pick([1, 2, 512]) ?? 512 }
+  const dies = { promised: pick(DIES.promised) ?? 0, committed: pick(DIES.committed) ?? 0 }
   let nowMs = 0
   let isFaulty = true
   let generation = 0
@@ -187,7 +188,7 @@ export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
   /** What a member has told others is what it must remember. */
   const dieAfter = (member: Member, { messages, committed }: Output, isLeader: boolean): void => {
     const hasPromised = messages.some(({ message }) => message.type === 'voted' && message.granted && !message.isPre)
-    const isDue = (hasPromised && chance(DIES.promised)) || (isLeader && committed.length > 0 && chance(DIES.committed))
+    const isDue = (hasPromised && chance(dies.promised)) || (isLeader && committed.length > 0 && chance(dies.committed))
     if (!isDue || !member.isUp) return
     tell(`${member.id} dies after what it said`)
     member.crash()
