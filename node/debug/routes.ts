@@ -5,6 +5,7 @@
 import { Hono } from 'hono'
 import * as z from 'zod'
 import type { Log, Metrics } from '../../protocols/port.ts'
+import { CONTENT_TYPE } from '../metrics.ts'
 import type { EventStreams } from './events.ts'
 import { isMeantForUs } from './host.ts'
 import { json, problem, respond } from './problem.ts'
@@ -41,7 +42,7 @@ export const createRoutes = (options: RoutesOptions): Hono => {
       const readiness = source.ReadinessSchema.parse(mesh.readiness())
       return json(readiness, readiness.ready ? 200 : 503)
     },
-    '/metrics': async () => respond(await mesh.metrics(), 'text/plain; version=0.0.4; charset=utf-8'),
+    '/metrics': async () => respond(await mesh.metrics(), CONTENT_TYPE),
     '/api/self': () => json(source.SelfSchema.parse(mesh.self())),
     '/api/peers': () => json({ peers: Peers.parse(mesh.peers()) }),
     '/api/agents': () => json({ agents: Agents.parse(mesh.agents()) }),
