@@ -14,7 +14,7 @@ const HARD = 1
 const ENTRY = 2
 const BASE = 3
 const KINDS = ['empty', 'command', 'configuration'] as const
-const MAX_ID = 128
+const MAX_ID = 192
 
 export const emptyLog = (): LogState => ({
   hardState: { term: 0, votedFor: undefined, commit: 0 },

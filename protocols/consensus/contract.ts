@@ -4,7 +4,8 @@ import { defineProtocol } from '../define.ts'
 import type { Message } from './messages.ts'
 
 const Count = z.int().nonnegative()
-const Peer = z.string().min(1).max(128)
+/** `<peer>.<storage id>`, so that a node whose disk was lost is another member. */
+const Member = z.string().min(1).max(192)
 const Bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'bytes are needed')
 /** Members of one group; five vote, and a few learn. */
 const MAX_MEMBERS = 64
@@ -13,8 +14,8 @@ const MAX_ENTRIES = 4_096
 const MAX_GROUP = 64
 
 export const ConfigurationSchema = z.object({
-  voters: z.array(Peer).max(MAX_MEMBERS).readonly(),
-  learners: z.array(Peer).max(MAX_MEMBERS).readonly(),
+  voters: z.array(Member).max(MAX_MEMBERS).readonly(),
+  learners: z.array(Member).max(MAX_MEMBERS).readonly(),
 })
 
 const EntrySchema = z.object({
@@ -68,7 +69,7 @@ export const raftProtocol = defineProtocol({
   methods: {
     step: {
       description: 'One message of the algorithm; lost ones are repeated by it',
-      request: z.object({ group: Group, message: MessageSchema }),
+      request: z.object({ group: Group, from: Member, to: Member, message: MessageSchema }),
       oneWay: true,
       priority: 'critical',
       content: 'cbor',
@@ -83,7 +84,7 @@ export const raftProtocol = defineProtocol({
     },
     missed: {
       description: 'A snapshot that was offered did not arrive',
-      request: z.object({ group: Group }),
+      request: z.object({ group: Group, from: Member }),
       oneWay: true,
       priority: 'high',
       content: 'cbor',

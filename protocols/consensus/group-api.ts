@@ -16,6 +16,8 @@ export interface StateMachine {
 
 export interface GroupOptions {
   readonly group: string
+  /** This member's id, `<peer>.<storage id>`; the peer id unless told. */
+  readonly self?: string
   /** Who votes in a group that is founded now; ignored where the store has a log already. */
   readonly founders?: Configuration | undefined
   /** Milliseconds; 50 unless told: with the core's defaults an election after 500 to 1,000, a heartbeat each 100. */
@@ -26,7 +28,7 @@ export interface GroupOptions {
 }
 
 export interface GroupDeps {
-  readonly port: Pick<Port, 'self' | 'timers' | 'random' | 'log' | 'to' | 'serve'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'log' | 'to' | 'serve'>
   readonly storage: GroupStorage
   readonly machine: StateMachine
   /** Called in order, after what it tells of was applied. */
@@ -42,7 +44,7 @@ export interface GroupCounts {
   readonly unsent: number
   readonly snapshots: number
   readonly restored: number
-  /** Inputs that found no room, and messages of another group. */
+  /** Inputs that found no room, and messages of another group or for another store. */
   readonly dropped: number
 }
 
@@ -63,6 +65,8 @@ export interface Group {
   applied(): number
   /** How far a member is, as a leader knows. */
   matchOf(id: string): number
+  /** Milliseconds since a member was heard by this one; undefined: not since it started. */
+  silentMs(id: string): number | undefined
   counts(): GroupCounts
   stop(): Promise<void>
 }

@@ -9,9 +9,11 @@
  */
 import { isParleyError, type ParleyError } from '../errors.ts'
 import type { Stop } from '../port.ts'
+import { isMember } from './configurations.ts'
 import { raftProtocol } from './contract.ts'
 import type { Group, GroupDeps, GroupOptions, StateMachine } from './group-api.ts'
 import { RaftLog } from './log.ts'
+import { peerOf } from './member-id.ts'
 import { type Configuration, type Entry, encodeConfiguration, type Message, type SnapshotMeta } from './messages.ts'
 import { merged } from './outputs.ts'
 import { type Asker, createPromises, refuse, unknownOutcome } from './promises.ts'
@@ -23,9 +25,14 @@ const SNAPSHOT_EVERY = 10_000
 const MAX_INPUTS = 8_192
 const DISK_AGAIN_MS = 500
 const MAX_SNAPSHOT_BYTES = 512 * 1024 * 1024
+/** Members and those who were members lately, whose last word is remembered. */
+const MAX_HEARD = 128
 
 /** What somebody here wants in the log. */
 type Asked = Asker & ({ readonly command: Uint8Array } | { readonly configuration: Configuration })
+
+const notHere = (group: string): ParleyError =>
+  refuse('other-group', `this node is no member of the group ${group}`, 'ask a member of that group')
 
 const NOBODY: Configuration = { voters: [], learners: [] }
 
@@ -44,6 +51,7 @@ const found = async (storage: GroupStorage, founders: Configuration | undefined)
 export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promise<Group> => {
   const { port, storage, machine } = deps
   const { group, tickMs = TICK_MS, snapshotEvery = SNAPSHOT_EVERY } = options
+  const self = options.self ?? port.self.id
   const counts = { steps: 0, proposed: 0, sent: 0, unsent: 0, snapshots: 0, restored: 0, dropped: 0 }
   const { opened } = storage
   const random = (): number => new DataView(port.random(4).slice().buffer).getUint32(0) / 2 ** 32
@@ -52,7 +60,7 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
   const { hardState, entries } = await found(storage, options.founders)
   const raft = createRaft(
     {
-      self: port.self.id,
+      self,
       hardState,
       configuration: opened.snapshot?.configuration ?? NOBODY,
       log: new RaftLog(opened.snapshot ?? { index: 0, term: 0 }, entries),
@@ -69,6 +77,8 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
   /** One that came from a leader, and was not taken yet. */
   let incoming: SnapshotMeta | undefined
   const promises = createPromises()
+  /** When each member was heard last, by the monotonic clock. */
+  const heard = new Map<string, number>()
   let running: Promise<void> | undefined
   let stopped = false
   let fetching = false
@@ -91,8 +101,8 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
     counts.sent += 1
     // What is lost is sent again by the algorithm.
     port
-      .to(to, raftProtocol)
-      .step({ group, message })
+      .to(peerOf(to), raftProtocol)
+      .step({ group, from: self, to, message })
       .catch(() => {
         counts.unsent += 1
         if (message.type === 'snapshot') put({ type: 'snapshot-failed', to })
@@ -166,7 +176,7 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
 
   const notTaken = (): ParleyError => {
     const { leader } = raft.status()
-    const known = leader === undefined || leader === port.self.id ? {} : { leader }
+    const known = leader === undefined || leader === self ? {} : { leader }
     return refuse('not-leader', 'this node does not lead, or cannot take this now', 'ask the leader', known)
   }
 
@@ -220,6 +230,11 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
     await tidy(meta)
   }
 
+  const forgetStrangers = (): void => {
+    const { configuration } = raft.status()
+    for (const id of heard.keys()) if (!isMember(configuration, id)) heard.delete(id)
+  }
+
   const tidy = (base: SnapshotMeta): Promise<void> =>
     storage.keepOnly(incoming === undefined ? [base] : [base, incoming])
 
@@ -235,7 +250,7 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
       }
       const chunks: Uint8Array[] = []
       let size = 0
-      const stream = port.to(from, raftProtocol).fetch({ group, index: meta.index, term: meta.term })
+      const stream = port.to(peerOf(from), raftProtocol).fetch({ group, index: meta.index, term: meta.term })
       for await (const chunk of stream) {
         size += chunk.length
         if (size > MAX_SNAPSHOT_BYTES) throw new Error(`a snapshot above ${MAX_SNAPSHOT_BYTES} bytes`)
@@ -247,8 +262,8 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
     } catch (error) {
       port.log.warn('a snapshot of the coordinator group did not arrive', { peer: from, error })
       await port
-        .to(from, raftProtocol)
-        .missed({ group })
+        .to(peerOf(from), raftProtocol)
+        .missed({ group, from: self })
         .catch(() => {})
     } finally {
       fetching = false
@@ -256,23 +271,31 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
   }
 
   const unserve = await port.serve(raftProtocol, {
-    async step({ group: named, message }, { peer }) {
-      if (named !== group) counts.dropped += 1
-      else if (message.type === 'snapshot') void receiveSnapshot(peer, message)
-      else put({ type: 'message', from: peer, message })
+    async step({ group: named, from, to, message }, { peer }) {
+      // Who speaks for a member is its peer, and to the store that is here now, not to one that was lost.
+      if (named !== group || to !== self || peerOf(from) !== peer) {
+        counts.dropped += 1
+        return
+      }
+      heard.set(from, port.clock.monotonic())
+      if (heard.size > MAX_HEARD) forgetStrangers()
+      if (message.type === 'snapshot') void receiveSnapshot(from, message)
+      else put({ type: 'message', from, message })
     },
-    async *fetch({ index, term }) {
+    async *fetch({ group: named, index, term }) {
+      if (named !== group) throw notHere(named)
       for (const chunk of (await storage.readSnapshot({ index, term })).chunks) yield chunk
     },
-    async missed(_, { peer }) {
-      put({ type: 'snapshot-failed', to: peer })
+    async missed({ group: named, from }, { peer }) {
+      if (named === group && peerOf(from) === peer) put({ type: 'snapshot-failed', to: from })
     },
   })
 
   const tick = (): void => {
     // A disk that is busy makes no ticks pile up: the clock of this member stands still meanwhile.
     if (running !== undefined && inputs.some(({ type }) => type === 'tick')) return
-    put({ type: 'tick' })
+    // Who is no member has no part in elections; it waits to be made one.
+    if (isMember(raft.status().configuration, self)) put({ type: 'tick' })
     for (const id of promises.due()) put({ type: 'read', id })
   }
   const stopTicks: Stop = port.timers.every(tickMs, tick)
@@ -314,6 +337,10 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
     status: raft.status,
     applied: () => applied,
     matchOf: raft.matchOf,
+    silentMs(id) {
+      const at = id === self ? port.clock.monotonic() : heard.get(id)
+      return at === undefined ? undefined : port.clock.monotonic() - at
+    },
     counts: () => ({ ...counts }),
     async stop() {
       close(unknownOutcome)
