@@ -5,8 +5,15 @@
  */
 import { RaftLog } from '../../../protocols/consensus/log.ts'
 import type { Addressed, Entry, HardState, SnapshotMeta } from '../../../protocols/consensus/messages.ts'
-import { createRaft, type Input, type Output, type Raft, type RaftSettings } from '../../../protocols/consensus/raft.ts'
-import type { Invariants } from './invariants.ts'
+import {
+  createRaft,
+  type Input,
+  type Output,
+  type Raft,
+  type RaftSettings,
+  type RaftStatus,
+} from '../../../protocols/consensus/raft.ts'
+import { type Invariants, Violation } from './invariants.ts'
 import { applyCommand, copyOf, decodeCommand, emptyMachine, type Machine } from './machine.ts'
 
 export interface Snapshot {
@@ -101,11 +108,21 @@ export class Member {
       return undefined
     }
     const now = raft.status()
+    this.#isAsOnDisk(now)
     this.#invariants.moves(this.id, now.term, now.commit)
     if (now.commit > before.commit) this.#invariants.configured(this.id, now.commit, raft.configurationAt(now.commit))
     if (now.role === 'leader' && (before.role !== 'leader' || before.term !== now.term))
       this.#invariants.leads(this.id, now.term, raft.termAt, now.baseIndex)
     return output
+  }
+
+  /** What the core believes to have is what a restart would find. */
+  #isAsOnDisk({ lastIndex, lastTerm }: RaftStatus): void {
+    const last = this.#disk.entries.at(-1) ?? this.#disk.snapshot?.meta ?? { index: 0, term: 0 }
+    if (last.index !== lastIndex || last.term !== lastTerm)
+      throw new Violation(
+        `${this.id} believes to have ${lastIndex}/${lastTerm}, on its disk is ${last.index}/${last.term}`,
+      )
   }
 
   /** All that is applied goes into a snapshot, and out of the log. */

@@ -18,12 +18,11 @@ import { createRandom } from '../../support/virtual-time.ts'
 import { type Clients, createClients } from './clients.ts'
 import { createInvariants, Violation } from './invariants.ts'
 import { Member, type Snapshot } from './member.ts'
+import { FAULTS, type Fault, MIXES, type Mix } from './mixes.ts'
 import { createNetwork } from './network.ts'
 
 const TICK_MS = 50
 const CLIENT_MS = 20
-const FAULT_MS = [50, 700] as const
-const OPERATOR_MS = 250
 const COMPACT_AFTER = 30
 /** Shares of the steps after which a member dies: any step; one that promised a vote; one that committed as leader. */
 const DIES = { anywhere: 0.0008, promised: [0.02, 0.5], committed: [0.01, 0.3] } as const
@@ -73,6 +72,8 @@ export interface RunOptions {
   readonly seed: number
   /** Steps under faults, before everything heals. */
   readonly steps: number
+  /** Which faults there are; all of them unless told. */
+  readonly mix?: Mix | undefined
   readonly trace?: ((line: string) => void) | undefined
 }
 
@@ -119,7 +120,7 @@ const createAgenda = () => {
 }
 
 /** @throws Violation */
-export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
+export const runWorld = ({ seed, steps, mix = MIXES.all as Mix, trace }: RunOptions): Totals => {
   const random = createRandom(seed)
   const between = ([least, most]: readonly [number, number]): number => least + random() * (most - least)
   const pick = <T>(list: readonly T[]): T | undefined => list[Math.floor(random() * list.length)]
@@ -130,7 +131,7 @@ export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
   const members = new Map<string, Member>()
   /** One entry a message: what is of an old term arrives before what is of the new one. */
   const settings = { maxEntries: pick([1, 2, 512]) ?? 512 }
-  const dies = { promised: pick(DIES.promised) ?? 0, committed: pick(DIES.committed) ?? 0 }
+  const dies = { promised: (pick(DIES.promised) ?? 0) * mix.dies, committed: (pick(DIES.committed) ?? 0) * mix.dies }
   let nowMs = 0
   let isFaulty = true
   let generation = 0
@@ -171,7 +172,7 @@ export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
   ): ReturnType<Member['step']> => {
     totals.steps += 1
     const wasLeader = member.raft?.status().role === 'leader'
-    const budget = isFaulty && chance(DIES.anywhere) ? { writes: Math.floor(random() * 6) } : undefined
+    const budget = isFaulty && chance(DIES.anywhere * mix.dies) ? { writes: Math.floor(random() * 6) } : undefined
     const output = member.step(budget, snapshot, ...(input === undefined ? [] : [input]))
     if (!member.isUp) {
       tell(`${member.id} dies on the way`)
@@ -256,7 +257,7 @@ export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
   }
 
   const operate = (): void => {
-    after(OPERATOR_MS, operate)
+    after(mix.operatorMs, operate)
     const leader = leaderOf()
     const now = leader?.raft?.status().configuration
     if (leader === undefined || now === undefined || leader.frozenUntil > nowMs) return
@@ -269,6 +270,7 @@ export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
     if (step(leader, { type: 'change', configuration: next })?.proposed === undefined) return
     totals.changes += 1
     tell(`${leader.id} proposes ${JSON.stringify(next)}`)
+    if (isFaulty && chance(mix.cutAtChange)) cutSides(false)
   }
 
   const isSettled = (): boolean => {
@@ -285,56 +287,83 @@ export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
     tell(`${id} is to take the place of ${gone}`)
   }
 
-  const faults: readonly (() => void)[] = [
-    () => {
-      const member = pick([...members.values()].filter(({ isUp }) => isUp))
+  const randomUp = (): Member | undefined => pick([...members.values()].filter(({ isUp }) => isUp))
+
+  const die = (member: Member): void => {
+    member.crash()
+    totals.crashes += 1
+    restartLater(member)
+  }
+
+  const cutSides = (isOneWay: boolean): void => {
+    const ids = [...members.keys()]
+    const side = new Set(ids.filter(() => chance(0.5)))
+    for (const a of ids)
+      for (const b of ids) {
+        if (side.has(a) && !side.has(b)) network.cut(a, b)
+        if (!isOneWay && !side.has(a) && side.has(b)) network.cut(a, b)
+      }
+    totals.partitions += 1
+    tell(`cut ${[...side].join()} off${isOneWay ? ', one way' : ''}`)
+    healLater()
+  }
+
+  const cutPair = (isOneWay: boolean): void => {
+    const [a, b] = [pick([...members.keys()]), pick([...members.keys()])]
+    if (a === undefined || b === undefined || a === b) return
+    network.cut(a, b)
+    if (!isOneWay) network.cut(b, a)
+    totals.partitions += 1
+    tell(`cut ${a} from ${b}${isOneWay ? ', one way' : ''}`)
+    healLater()
+  }
+
+  const healLater = (): void =>
+    after(between([200, 4_000]), () => {
+      network.heal()
+      tell('healed')
+    })
+
+  /** One after the other, and never more than the promise allows: "while a majority of the voters' disks survive". */
+  const loseDisk = (): void => {
+    if (!isSettled()) return
+    const id = pick(wanted.voters)
+    if (id === undefined || leaderOf() === undefined) return
+    // Those that have what is committed.
+    const whole = [...members.values()].filter(
+      (member) => member.id !== id && wanted.voters.includes(member.id) && member.isUp,
+    )
+    if (whole.length < majority(wanted.voters.length)) return
+    members.get(id)?.crash()
+    members.delete(id)
+    totals.lostDisks += 1
+    tell(`${id} loses its disk`)
+    replace(id)
+  }
+
+  const faults: Readonly<Record<Fault, () => void>> = {
+    crash: () => {
+      const member = randomUp()
       if (member === undefined) return
       tell(`${member.id} crashes`)
-      member.crash()
-      totals.crashes += 1
-      restartLater(member)
+      die(member)
     },
-    () => {
+    power: () => {
       tell('all crash')
-      for (const member of members.values()) {
-        if (!member.isUp) continue
-        member.crash()
-        totals.crashes += 1
-        restartLater(member)
-      }
+      for (const member of members.values()) if (member.isUp) die(member)
     },
-    () => {
-      const ids = [...members.keys()]
-      const side = new Set(ids.filter(() => chance(0.5)))
-      const oneWay = chance(0.4)
-      for (const a of ids)
-        for (const b of ids) {
-          if (side.has(a) && !side.has(b)) network.cut(a, b)
-          if (!oneWay && !side.has(a) && side.has(b)) network.cut(a, b)
-        }
-      totals.partitions += 1
-      tell(`cut ${[...side].join()} off${oneWay ? ', one way' : ''}`)
-      after(between([200, 4_000]), () => {
-        network.heal()
-        tell('healed')
-      })
-    },
-    () => {
-      const [a, b] = [pick([...members.keys()]), pick([...members.keys()])]
-      if (a === undefined || b === undefined || a === b) return
-      network.cut(a, b)
-      if (chance(0.5)) network.cut(b, a)
-      totals.partitions += 1
-      after(between([200, 4_000]), () => network.heal())
-    },
-    () => {
-      const member = pick([...members.values()].filter(({ isUp }) => isUp))
+    sides: () => cutSides(false),
+    'sides one way': () => cutSides(true),
+    pair: () => cutPair(false),
+    'pair one way': () => cutPair(true),
+    freeze: () => {
+      const member = randomUp()
       if (member === undefined) return
       member.frozenUntil = nowMs + between([300, 3_000])
       totals.freezes += 1
       tell(`${member.id} freezes`)
     },
-    () => {
+    wires: () => {
       network.faults = {
         dropRate: pick([0, 0, 0.02, 0.2]) ?? 0,
         doubleRate: pick([0, 0.05, 0.3]) ?? 0,
@@ -345,43 +374,37 @@ export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
         ] as const) ?? [1, 3],
       }
     },
-    () => {
+    transfer: () => {
       const leader = leaderOf()
       if (leader === undefined) return
       totals.transfers += 1
       step(leader, { type: 'transfer' })
     },
-    () => {
+    campaign: () => {
       const member = pick([...members.values()].filter(({ isUp, frozenUntil }) => isUp && frozenUntil <= nowMs))
       if (member !== undefined) step(member, { type: 'campaign' })
     },
-    // A disk is lost, or a healthy member is replaced; one after the other, and never more than the promise allows.
-    () => {
-      if (!isSettled()) return
+    replace: () => {
       const id = pick(wanted.voters)
-      const leader = leaderOf()
-      if (id === undefined || leader === undefined) return
-      if (chance(0.5)) {
-        replace(id)
-        return
-      }
-      // "While a majority of the voters' disks survive": those that have what is committed.
-      const whole = [...members.values()].filter(
-        (member) => member.id !== id && wanted.voters.includes(member.id) && member.isUp,
-      )
-      if (whole.length < majority(wanted.voters.length)) return
-      members.get(id)?.crash()
-      members.delete(id)
-      totals.lostDisks += 1
-      tell(`${id} loses its disk`)
-      replace(id)
+      if (id !== undefined && leaderOf() !== undefined && isSettled()) replace(id)
     },
-  ]
+    'lose disk': loseDisk,
+  }
+  const weightOfAll = FAULTS.reduce((sum, name) => sum + (mix.faults[name] ?? 0), 0)
+  const pickFault = (): Fault | undefined => {
+    let left = random() * weightOfAll
+    for (const name of FAULTS) {
+      left -= mix.faults[name] ?? 0
+      if (left < 0) return name
+    }
+    return undefined
+  }
 
   const misfortune = (): void => {
     if (!isFaulty) return
-    after(between(FAULT_MS), misfortune)
-    pick(faults)?.()
+    after(between(mix.faultMs), misfortune)
+    const fault = pickFault()
+    if (fault !== undefined) faults[fault]()
   }
   const serveClients = (): void => {
     after(CLIENT_MS, serveClients)
@@ -393,7 +416,7 @@ export const runWorld = ({ seed, steps, trace }: RunOptions): Totals => {
     }
   }
   after(0, serveClients)
-  after(OPERATOR_MS, operate)
+  after(mix.operatorMs, operate)
   after(500, misfortune)
 
   const advance = (until: () => boolean): void => {
