@@ -1,55 +1,73 @@
-/** `npm run sim`: runs the consensus core under faults, seed after seed; prints the seed of what fails, and what happened. */
-
+/** `npm run sim`: groups under faults, seed after seed; readable scripts; deliberate bugs. Says which seed fails, and why. */
+import { availableParallelism } from 'node:os'
 import { UsageError } from '../support/usage.ts'
-import { parseSimArguments } from './arguments.ts'
+import { parseSimArguments, type SimArguments } from './arguments.ts'
+import { runShared } from './jobs.ts'
+import { runMembership } from './membership.ts'
 import { runMutants } from './mutants.ts'
-import { noTotals, runWorld, type Totals } from './raft/world.ts'
+import { runSeeds } from './run-seeds.ts'
+import { SCENARIOS, type Scenario, type Totals } from './scenarios.ts'
+import { runScripts } from './script/run-all.ts'
 
 /** In many runs each of these must have happened, or the runs prove nothing. */
 const LEAST_SHARE = 0.05
-const COUNTED = [
-  'elections',
-  'snapshots',
-  'restores',
-  'crashes',
-  'lostDisks',
-  'changes',
-  'partitions',
-  'freezes',
-  'transfers',
-  'acknowledged',
-  'retried',
-  'reads',
-] as const satisfies readonly (keyof Totals)[]
 const ENOUGH_SEEDS = 100
+/** Below it threads cost more than they save. */
+const SEEDS_FOR_THREADS = 100
+/** Threads unless told. */
+const DEFAULT_JOBS = Math.min(2, availableParallelism())
 
-const run = (args: readonly string[]): number => {
-  const { first, seeds, steps, trace, mutants } = parseSimArguments(args)
-  if (mutants) return runMutants()
-  const totals = noTotals()
+const KNOWN: readonly (readonly [string, string])[] = [
+  ...Object.entries(SCENARIOS).map(([name, { about }]) => [name, about] as const),
+  ['membership', 'many members who watch each other: messages, detection of deaths, newcomers (--members N)'],
+]
+
+const wordsOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
+
+/** @returns the exit code */
+const conclude = (totals: Totals, { needed }: Scenario, seeds: number): number => {
+  for (const [name, count] of Object.entries(totals)) console.log(`${wordsOf(name).padEnd(18)} ${count}`)
+  if (seeds < ENOUGH_SEEDS) return 0
+  const least = LEAST_SHARE * seeds
+  const missing = needed.filter((name) => (totals[name] ?? 0) < least)
+  if (missing.length === 0) return 0
+  console.error(`sim: FAILED, fewer than ${least}: ${missing.map(wordsOf).join(', ')}`)
+  return 1
+}
+
+const runScenario = async (args: Extract<SimArguments, { mode: 'scenario' }>): Promise<number> => {
+  const { scenario: name, first, seeds, trace, members } = args
+  if (name === 'membership') return runMembership({ members, first, seeds, trace })
+  const scenario = SCENARIOS[name]
+  if (scenario === undefined) throw new Error(`no scenario ${name}`)
+  const steps = args.steps ?? scenario.steps
+  const jobs = args.jobs ?? (seeds < SEEDS_FOR_THREADS ? 1 : DEFAULT_JOBS)
+  const share = { scenario: name, first, last: first + seeds - 1, steps }
   const startedAt = performance.now()
-  for (let seed = first; seed < first + seeds; seed += 1) {
-    try {
-      const one = runWorld({ seed, steps, trace: trace ? (line) => console.log(line) : undefined })
-      for (const name of ['steps', ...COUNTED] as const) totals[name] += one[name]
-    } catch (error) {
-      console.error(`seed ${seed}: ${error instanceof Error ? error.message : String(error)}`)
-      console.error(`see it step by step: npm run sim -- --seed ${seed} --steps ${steps} --trace`)
-      return 1
-    }
-  }
-  for (const name of ['steps', ...COUNTED] as const) console.log(`${name.padEnd(13)} ${totals[name]}`)
-  const missing = seeds < ENOUGH_SEEDS ? [] : COUNTED.filter((name) => totals[name] < LEAST_SHARE * seeds)
-  if (missing.length > 0) {
-    console.error(`sim: FAILED, too few: ${missing.join(', ')}`)
+  const result =
+    jobs > 1
+      ? await runShared(share, jobs)
+      : await runSeeds({ ...share, stride: 1 }, trace ? (line) => console.log(line) : undefined)
+  if ('failed' in result) {
+    const { seed, message } = result.failed
+    console.error(`seed ${seed}: ${message}`)
+    console.error(`see it step by step: npm run sim -- --scenario ${name} --seed ${seed} --steps ${steps} --trace`)
     return 1
   }
-  console.log(`sim: ok, ${seeds} seeds from ${first}, ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`)
-  return 0
+  const code = conclude(result.totals, scenario, seeds)
+  const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1)
+  if (code === 0) console.log(`sim: ok, ${name}, ${seeds} seeds from ${first}, ${steps} steps each, ${seconds} s`)
+  return code
+}
+
+const run = (args: SimArguments): Promise<number> => {
+  if (args.mode === 'scripts') return runScripts(args)
+  if (args.mode === 'mutants') return runMutants({ only: args.only, jobs: args.jobs ?? DEFAULT_JOBS })
+  return runScenario(args)
 }
 
 try {
-  process.exitCode = run(process.argv.slice(2))
+  process.exitCode = await run(parseSimArguments(process.argv.slice(2), KNOWN))
 } catch (error) {
   if (!(error instanceof UsageError)) throw error
   console.error(error.message)

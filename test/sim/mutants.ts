@@ -2,137 +2,27 @@
  * Whether the simulator finds what it is there for: deliberate bugs, each a patch of a temporary copy of the sources, each
  * run under the simulator until it fails.
  */
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { UsageError } from '../support/usage.ts'
+import { CORE_MUTANTS } from './mutants/core.ts'
+import { DRIVER_MUTANTS } from './mutants/driver.ts'
+import { type Mutant, patched } from './mutants/mutant.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const COPIED = ['package.json', 'protocols', 'test/sim', 'test/support/virtual-time.ts', 'test/support/usage.ts']
+const COPIED = ['package.json', 'protocols', 'node', 'test/sim', 'test/support']
 const SEEDS = 3_000
-const LIMIT_MS = 240_000
+/** For one mutant; all of them together take less than three minutes. */
+const LIMIT_MS = 90_000
+/** Output of a run that is kept. */
+const MAX_OUTPUT = 100_000
 
-interface Mutant {
-  readonly bug: string
-  readonly file: string
-  readonly find: string
-  readonly replace: string
-}
+export const MUTANTS: readonly Mutant[] = [...CORE_MUTANTS, ...DRIVER_MUTANTS]
 
-const CORE = 'protocols/consensus'
-const SIM = 'test/sim/raft'
-
-const MUTANTS: readonly Mutant[] = [
-  {
-    bug: 'the vote is not persisted',
-    file: `${CORE}/raft.ts`,
-    find: 'out.hardState = { ...kept, commit: s.commit }',
-    replace: 'out.hardState = { term: s.term, votedFor: undefined, commit: s.commit }',
-  },
-  {
-    bug: 'the term is not persisted',
-    file: `${CORE}/raft.ts`,
-    find: 'out.hardState = { ...kept, commit: s.commit }',
-    replace: 'out.hardState = undefined',
-  },
-  {
-    bug: 'an old term is committed by count',
-    file: `${CORE}/replication.ts`,
-    find: 'if (reached <= s.commit || s.log.termAt(reached) !== s.term) return',
-    replace: 'if (reached <= s.commit) return',
-  },
-  {
-    bug: 'acknowledged before it is on the disk',
-    file: `${SIM}/member.ts`,
-    find: 'for (const entry of entries) {\n      this.#write(budget)\n      disk.entries.push(entry)',
-    replace: 'for (const entry of entries) {\n      if (this.#random() < 0.02) break\n      disk.entries.push(entry)',
-  },
-  {
-    bug: 'a vote for a shorter log',
-    file: `${CORE}/election.ts`,
-    find: 'const isUpToDate = s.log.isUpToDate(m.lastIndex, m.lastTerm)',
-    replace: 'const isUpToDate = true',
-  },
-  {
-    bug: 'two votes in one term',
-    file: `${CORE}/election.ts`,
-    find: 'const isFree = s.votedFor === from || (s.votedFor === undefined && s.leader === undefined)',
-    replace: 'const isFree = true',
-  },
-  {
-    bug: 'half of the voters are a majority',
-    file: `${CORE}/quorum.ts`,
-    find: 'Math.floor(voters / 2) + 1',
-    replace: 'Math.ceil(voters / 2)',
-  },
-  {
-    bug: 'entries are taken without looking at what is before them',
-    file: `${CORE}/replication.ts`,
-    find: 'if (s.log.termAt(m.previousIndex) !== m.previousTerm) {',
-    replace: 'if (m.previousIndex > s.log.lastIndex) {',
-  },
-  {
-    bug: 'a follower commits what the leader has, not what it has itself',
-    file: `${CORE}/replication.ts`,
-    find: 's.commit = Math.max(s.commit, Math.min(m.commit, last))',
-    replace: 's.commit = Math.max(s.commit, Math.min(m.commit, s.log.lastIndex))',
-  },
-  {
-    bug: 'a leader answers reads without asking anybody',
-    file: `${CORE}/replication.ts`,
-    find: 's.reads.push({ id, from, index: s.commit, round: s.round + 1 })',
-    replace: 'answerRead(s, from, id, s.commit)',
-  },
-  {
-    bug: 'a new leader answers reads before it knows what is committed',
-    file: `${CORE}/replication.ts`,
-    find: 'else if (!knowsCommit(s)) s.early.push({ id, from })',
-    replace: 'else if (s.commit < 0 && !knowsCommit(s)) s.early.push({ id, from })',
-  },
-  {
-    bug: 'two changes of the voters at once',
-    file: `${CORE}/raft.ts`,
-    find: '  s.configurations.index <= s.commit &&\n',
-    replace: '',
-  },
-  {
-    bug: 'learners vote',
-    file: `${CORE}/state.ts`,
-    find: '=> s.configurations.current.voters\n',
-    replace: '=> [...s.configurations.current.voters, ...s.configurations.current.learners]\n',
-  },
-  {
-    bug: 'the sessions are left out of the snapshot',
-    file: `${SIM}/machine.ts`,
-    find: 'sessions: new Map(sessions),',
-    replace: 'sessions: new Map(),',
-  },
-  {
-    bug: 'configurations that were cut off still count',
-    file: `${CORE}/replication.ts`,
-    find: '    s.configurations.truncate(conflict.index)\n',
-    replace: '',
-  },
-  {
-    bug: 'a refusal counts as a copy',
-    file: `${CORE}/replication.ts`,
-    find: '  if (!m.accepted) {',
-    replace: '  if (!m.accepted && m.index > s.log.lastIndex) {',
-  },
-  {
-    bug: 'a snapshot leaves the old log in place',
-    file: `${CORE}/log.ts`,
-    find: '    this.#base = base\n    this.#entries = []',
-    replace: '    this.#entries = this.#entries.slice(base.index - this.#base.index)\n    this.#base = base',
-  },
-  {
-    bug: 'a session is not looked up: a command tried twice has two effects',
-    file: `${SIM}/machine.ts`,
-    find: '  if ((machine.sessions.get(session) ?? 0) >= serial) return false\n',
-    replace: '',
-  },
-]
+export const sourceOf = ({ file }: Mutant): string => readFileSync(join(ROOT, file), 'utf8')
 
 const copy = (): string => {
   const folder = mkdtempSync(join(tmpdir(), 'parley-mutant-'))
@@ -144,30 +34,55 @@ const copy = (): string => {
   return folder
 }
 
-/** @returns what the simulator said, or undefined where it found nothing */
-const runMutant = ({ file, find, replace, bug }: Mutant): string | undefined => {
+/** @returns what it wrote to stderr where it failed; undefined where all was well, or it took too long */
+const runSim = (folder: string, args: readonly string[]): Promise<string | undefined> =>
+  new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, ['test/sim/main.ts', ...args], {
+      cwd: folder,
+      stdio: ['ignore', 'ignore', 'pipe'],
+      timeout: LIMIT_MS,
+    })
+    let said = ''
+    child.stderr.setEncoding('utf8')
+    child.stderr.on('data', (text: string) => {
+      if (said.length < MAX_OUTPUT) said += text
+    })
+    child.once('error', reject)
+    child.once('close', (code) => resolve(code === 1 ? said : undefined))
+  })
+
+/** @returns the line that says what was found; undefined where nothing was */
+const hunt = async (mutant: Mutant): Promise<string | undefined> => {
+  const source = patched(sourceOf(mutant), mutant)
+  if (source === undefined) throw new Error(`the patch for "${mutant.bug}" does not fit ${mutant.file} any more`)
   const folder = copy()
   try {
-    const path = join(folder, file)
-    const source = readFileSync(path, 'utf8')
-    if (source.split(find).length !== 2) throw new Error(`the patch for "${bug}" does not fit ${file} any more`)
-    writeFileSync(path, source.replace(find, replace))
-    const args = ['test/sim/main.ts', '--seeds', String(SEEDS)]
-    const { status, stderr } = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8', timeout: LIMIT_MS })
-    return status === 1 ? (stderr.split('\n').find((line) => line.startsWith('seed ')) ?? undefined) : undefined
+    writeFileSync(join(folder, mutant.file), source)
+    const { scenario = 'all' } = mutant
+    const isScript = scenario === 'scripts'
+    const args = isScript ? ['--scripts'] : ['--scenario', scenario, '--seeds', String(SEEDS), '--jobs', '1']
+    const said = await runSim(folder, args)
+    const found = said?.split('\n').find((line) => line.startsWith(isScript ? 'script ' : 'seed '))
+    return found === undefined ? undefined : `${scenario} ${found}`
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
 }
 
 /** @returns the exit code */
-export const runMutants = (): number => {
+export const runMutants = async ({ only, jobs }: { only: string; jobs: number }): Promise<number> => {
+  const chosen = MUTANTS.filter(({ bug, scenario = 'all' }) => bug.includes(only) || scenario === only)
+  if (chosen.length === 0) throw new UsageError(`--only ${JSON.stringify(only)}: no mutant has it in its name`)
+  const waiting = [...chosen]
   let killed = 0
-  for (const mutant of MUTANTS) {
-    const found = runMutant(mutant)
-    if (found !== undefined) killed += 1
-    console.log(`${found === undefined ? 'LIVES ' : 'killed'} ${mutant.bug}${found === undefined ? '' : `: ${found}`}`)
+  const work = async (): Promise<void> => {
+    for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
+      const found = await hunt(mutant)
+      if (found !== undefined) killed += 1
+      console.log(found === undefined ? `LIVES  ${mutant.bug}` : `killed ${mutant.bug}: ${found}`)
+    }
   }
-  console.log(`mutants ${MUTANTS.length}, killed ${killed}`)
-  return killed === MUTANTS.length ? 0 : 1
+  await Promise.all(Array.from({ length: jobs }, work))
+  console.log(`mutants ${chosen.length}, killed ${killed}`)
+  return killed === chosen.length ? 0 : 1
 }

@@ -71,6 +71,11 @@ export const MIXES: Readonly<Record<string, Mix>> = {
     { replace: 6, 'lose disk': 1, crash: 1, campaign: 1, sides: 1, transfer: 1 },
     { operatorMs: 60, cutAtChange: 0.3, faultMs: [50, 400], dies: 0.3 },
   ),
+  elections: only(
+    'several stand at once, stand still, and die after what they promised',
+    { campaign: 6, freeze: 6, wires: 2 },
+    { faultMs: [20, 300], dies: 2 },
+  ),
   partitions: only('sides that cannot reach each other, and lines between two that are cut', { sides: 3, pair: 2 }),
   'one-way': only('who is heard and does not hear', { 'sides one way': 2, 'pair one way': 2, campaign: 1 }),
   disks: only(

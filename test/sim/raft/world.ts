@@ -119,15 +119,25 @@ const createAgenda = () => {
   }
 }
 
-/** @throws Violation */
-export const runWorld = ({ seed, steps, mix = MIXES.all as Mix, trace }: RunOptions): Totals => {
+/** @throws Violation with the step at which it was found */
+export const runWorld = (options: RunOptions): Totals => {
+  const totals = noTotals()
+  try {
+    run(options, totals)
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    throw new Violation(`step ${totals.steps}: ${message}`, { cause: error })
+  }
+  return totals
+}
+
+const run = ({ seed, steps, mix = MIXES.all as Mix, trace }: RunOptions, totals: Totals): void => {
   const random = createRandom(seed)
   const between = ([least, most]: readonly [number, number]): number => least + random() * (most - least)
   const pick = <T>(list: readonly T[]): T | undefined => list[Math.floor(random() * list.length)]
   const chance = (share: number): boolean => random() < share
   const agenda = createAgenda()
   const invariants = createInvariants()
-  const totals = noTotals()
   const members = new Map<string, Member>()
   /** One entry a message: what is of an old term arrives before what is of the new one. */
   const settings = { maxEntries: pick([1, 2, 512]) ?? 512 }
@@ -462,5 +472,4 @@ export const runWorld = ({ seed, steps, mix = MIXES.all as Mix, trace }: RunOpti
   totals.acknowledged = clients.counts.acknowledged
   totals.retried = clients.counts.retried
   totals.reads = clients.counts.readsAnswered
-  return totals
 }

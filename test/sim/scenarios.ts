@@ -1,0 +1,53 @@
+/** The scenarios that run seed after seed: the core under each mix of faults, and the driver over Ports. */
+import { MIXES } from './raft/mixes.ts'
+import { type Totals as CoreTotals, runWorld } from './raft/world.ts'
+
+export type Totals = Readonly<Record<string, number>>
+
+export interface SeedOptions {
+  readonly seed: number
+  /** Steps under faults, before everything heals. */
+  readonly steps: number
+  readonly trace?: ((line: string) => void) | undefined
+}
+
+export interface Scenario {
+  readonly about: string
+  /** Under faults in each run, unless told. */
+  readonly steps: number
+  /** What must have happened: in many runs, each at least once in twenty. */
+  readonly needed: readonly string[]
+  /** Throws what it found wrong. */
+  run(options: SeedOptions): Promise<Totals>
+}
+
+const ALWAYS = ['elections', 'snapshots', 'acknowledged', 'reads'] as const satisfies readonly (keyof CoreTotals)[]
+const DEATHS = ['crashes', 'restores', 'retried'] as const satisfies readonly (keyof CoreTotals)[]
+const CHANGES = ['changes'] as const satisfies readonly (keyof CoreTotals)[]
+
+/** What only some mixes have. */
+const NEEDED: Readonly<Record<string, readonly (keyof CoreTotals)[]>> = {
+  all: [...DEATHS, ...CHANGES, 'lostDisks', 'partitions', 'freezes', 'transfers'],
+  churn: [...DEATHS, ...CHANGES, 'lostDisks', 'partitions', 'transfers'],
+  elections: [...DEATHS, 'freezes'],
+  partitions: ['partitions', 'restores', 'retried'],
+  'one-way': ['partitions', 'restores', 'retried'],
+  disks: [...DEATHS, ...CHANGES, 'lostDisks'],
+  freezes: ['freezes', 'transfers', 'retried'],
+}
+
+const CORE_STEPS = 2_000
+
+export const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  ...Object.fromEntries(
+    Object.entries(MIXES).map(([name, mix]): [string, Scenario] => [
+      name,
+      {
+        about: mix.about,
+        steps: CORE_STEPS,
+        needed: [...ALWAYS, ...(NEEDED[name] ?? [])],
+        run: async (options) => ({ ...runWorld({ ...options, mix }) }),
+      },
+    ]),
+  ),
+}
