@@ -1,4 +1,5 @@
 /** A group as a program sees it, and what it asks of a program. */
+import type { ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
 import type { Configuration } from './messages.ts'
 import type { RaftSettings, RaftStatus } from './raft.ts'
@@ -16,8 +17,8 @@ export interface StateMachine {
 
 export interface GroupOptions {
   readonly group: string
-  /** This member's id, `<peer>.<storage id>`; the peer id unless told. */
-  readonly self?: string
+  /** This member's id, `<peer>.<storage id>`. */
+  readonly self: string
   /** Who votes in a group that is founded now; ignored where the store has a log already. */
   readonly founders?: Configuration | undefined
   /** Milliseconds; 50 unless told: with the core's defaults an election after 500 to 1,000, a heartbeat each 100. */
@@ -33,6 +34,8 @@ export interface GroupDeps {
   readonly machine: StateMachine
   /** Called in order, after what it tells of was applied. */
   onStatus?(status: RaftStatus): void
+  /** The disk has no room, and again when it has (undefined). */
+  onStall?(problem: ParleyError | undefined): void
   /** It can go on no more: open the store again. */
   onFailure?(error: unknown): void
 }
@@ -49,6 +52,8 @@ export interface GroupCounts {
 }
 
 export interface Group {
+  /** This member's id. */
+  readonly self: string
   /**
    * Resolves with what the state machine said, once it was committed and applied here.
    * @throws STA003 with `details.reason`: `not-leader` (`details.leader`, where known), `superseded` (it was not committed

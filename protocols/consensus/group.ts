@@ -50,8 +50,7 @@ const found = async (storage: GroupStorage, founders: Configuration | undefined)
 /** Resolves once it takes part. @throws what the store or the state machine says */
 export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promise<Group> => {
   const { port, storage, machine } = deps
-  const { group, tickMs = TICK_MS, snapshotEvery = SNAPSHOT_EVERY } = options
-  const self = options.self ?? port.self.id
+  const { group, self, tickMs = TICK_MS, snapshotEvery = SNAPSHOT_EVERY } = options
   const counts = { steps: 0, proposed: 0, sent: 0, unsent: 0, snapshots: 0, restored: 0, dropped: 0 }
   const { opened } = storage
   const random = (): number => new DataView(port.random(4).slice().buffer).getUint32(0) / 2 ** 32
@@ -81,6 +80,8 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
   const heard = new Map<string, number>()
   let running: Promise<void> | undefined
   let stopped = false
+  /** Why nothing can be written now. */
+  let stalled: ParleyError | undefined
   let fetching = false
   let saving = false
 
@@ -109,15 +110,26 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
       })
   }
 
+  /** What came while the disk has no room is refused, and may be asked of another leader. */
+  const stall = (problem: ParleyError | undefined): void => {
+    stalled = problem
+    if (problem !== undefined) for (const { reject } of asked.splice(0)) reject(problem)
+    deps.onStall?.(problem)
+  }
+
   /** The disk may have no room for a while: the same again, until it has, or this member stops. */
   const persist = async (change: Parameters<GroupStorage['write']>[0]): Promise<boolean> => {
     for (let isFirst = true; !stopped; isFirst = false) {
       try {
         await storage.write(change)
+        if (!isFirst) stall(undefined)
         return true
       } catch (error) {
         if (!isParleyError(error) || error.details.reason !== 'disk-full') throw error
-        if (isFirst) port.log.error('the log of the coordinator group has no room; this member stands still', { error })
+        if (isFirst) {
+          port.log.error('the log of the coordinator group has no room; this member stands still', { error })
+          stall(error)
+        }
         await new Promise<void>((resolve) => port.timers.after(DISK_AGAIN_MS, resolve))
       }
     }
@@ -314,7 +326,7 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
 
   const ask = (what: { command: Uint8Array } | { configuration: Configuration }): Promise<unknown> =>
     new Promise((resolve, reject) => {
-      const refusal = stopped ? unknownOutcome() : promises.full(asked.length)
+      const refusal = stopped ? unknownOutcome() : (stalled ?? promises.full(asked.length))
       if (refusal !== undefined) {
         reject(refusal)
         return
@@ -329,6 +341,7 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
   await running
 
   return {
+    self,
     propose: (command) => ask({ command }),
     change: async (next) => void (await ask({ configuration: next })),
     readable: (signal) =>

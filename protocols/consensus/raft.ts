@@ -60,6 +60,8 @@ export interface RaftStatus {
   readonly role: RaftState['role']
   readonly leader: string | undefined
   readonly commit: number
+  /** Of the entry that was committed last: a leader knows all that is committed once it is its own. */
+  readonly commitTerm: number
   readonly lastIndex: number
   readonly lastTerm: number
   readonly baseIndex: number
@@ -244,6 +246,7 @@ export const createRaft = (start: RaftStart, random: () => number, settings: Par
       role: s.role,
       leader: s.leader,
       commit: s.commit,
+      commitTerm: s.log.termAt(s.commit) ?? 0,
       lastIndex: s.log.lastIndex,
       lastTerm: s.log.lastTerm,
       baseIndex: s.log.base.index,

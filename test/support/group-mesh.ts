@@ -7,7 +7,7 @@
 import type { Group, GroupOptions } from '../../protocols/consensus/group-api.ts'
 import { createFaultyDisk, type FaultyDisk } from './faulty-disk.ts'
 import { createPortNetwork, type NetworkNode, type NetworkOptions } from './port-network.ts'
-import { startStoredGroup } from './stored-group.ts'
+import { memberAt, startStoredGroup } from './stored-group.ts'
 
 export interface GroupMember {
   readonly name: string
@@ -20,7 +20,7 @@ export interface GroupMember {
   isUp: boolean
 }
 
-export const createGroupMesh = (options: NetworkOptions & Omit<GroupOptions, 'group' | 'founders'> = {}) => {
+export const createGroupMesh = (options: NetworkOptions & Omit<GroupOptions, 'group' | 'self' | 'founders'> = {}) => {
   const network = createPortNetwork(options)
   const members = new Map<string, GroupMember>()
   const nodes = new Map<string, NetworkNode>()
@@ -42,7 +42,7 @@ export const createGroupMesh = (options: NetworkOptions & Omit<GroupOptions, 'gr
     })
     const member: GroupMember = {
       name,
-      id: node.id,
+      id: memberAt(node.id),
       disk,
       failures,
       logs: node.logs,

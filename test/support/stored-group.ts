@@ -6,6 +6,9 @@ import { startGroup } from '../../protocols/consensus/group.ts'
 import type { Group, GroupDeps, GroupOptions } from '../../protocols/consensus/group-api.ts'
 import { createWords } from './words.ts'
 
+/** The member at a peer: its store is the only one that it will have. */
+export const memberAt = (peer: string): string => `${peer}.00`
+
 export interface StoredGroup {
   readonly group: Group
   readonly words: string[]
@@ -18,7 +21,7 @@ export const startStoredGroup = async (
   port: GroupDeps['port'],
   disk: Disk,
   founders: readonly string[] | undefined,
-  options: Omit<GroupOptions, 'group' | 'founders'> & {
+  options: Omit<GroupOptions, 'group' | 'self' | 'founders'> & {
     segmentBytes?: number
     onFailure?: (error: unknown) => void
   } = {},
@@ -43,7 +46,8 @@ export const startStoredGroup = async (
     },
     {
       group: 'test',
-      ...(founders !== undefined && { founders: { voters: [...founders], learners: [] } }),
+      self: memberAt(port.self.id),
+      ...(founders !== undefined && { founders: { voters: founders.map(memberAt), learners: [] } }),
       ...rest,
     },
   )
