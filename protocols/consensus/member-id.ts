@@ -1,26 +1,30 @@
 /**
- * The name of a member of a group: `<peer id>.<storage id>`. A node whose disk was lost or replaced has another storage id,
- * and so is another member, which knows nothing and learns: it cannot vote as who it was. Pure.
+ * Who votes: a peer together with the disk that it votes from, `<peer id>.<storage id>`.
+ *
+ * A peer that lost its disk has forgotten what it promised; with another storage id it is another member, which learns
+ * before it may vote. The storage id is that of the log store, hexadecimal; a peer id has no dot. Keeps no state.
  */
+import * as z from 'zod'
 import { ParleyError } from '../errors.ts'
 
-/** Peer ids are base58 and have no dot; a storage id is hexadecimal. */
-const MEMBER_ID = /^[A-Za-z0-9]{1,128}\.[0-9a-f]{8,64}$/
+const MEMBER_ID = /^([^.\s]{1,128})\.[0-9a-f]{2,64}$/
+const HINT = 'a member id is <peer id>.<storage id>, the storage id in 2 to 64 lowercase hexadecimal digits'
 
-export const memberIdOf = (peer: string, storage: string): string => checkMemberId(`${peer}.${storage}`)
+export const MemberIdSchema = z.string().regex(MEMBER_ID, HINT)
 
-/** The peer that a member is reached at. */
-export const peerOf = (member: string): string => {
-  const dot = member.indexOf('.')
-  return dot < 0 ? member : member.slice(0, dot)
+/** @throws MSG001 for what cannot be a member id */
+export const peerOf = (memberId: string): string => {
+  const [, peer] = MEMBER_ID.exec(memberId) ?? []
+  if (peer !== undefined) return peer
+  throw new ParleyError('MSG001', `${JSON.stringify(memberId).slice(0, 256)} is no member id`, { hint: HINT })
 }
 
-export const isMemberId = (text: string): boolean => MEMBER_ID.test(text)
-
-/** @throws MSG001 */
-export const checkMemberId = (text: string): string => {
-  if (isMemberId(text)) return text
-  throw new ParleyError('MSG001', `${JSON.stringify(text.slice(0, 80))} is no member id`, {
-    hint: 'a member id is a peer id, a dot, and the storage id of its log',
-  })
+/**
+ * @param storageId hexadecimal, of the log store
+ * @throws MSG001 where the two cannot make a member id
+ */
+export const memberIdOf = (peer: string, storageId: string): string => {
+  const memberId = `${peer}.${storageId}`
+  peerOf(memberId)
+  return memberId
 }
