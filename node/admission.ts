@@ -22,6 +22,8 @@ const Card = z.object({
   incarnation: z.number().int().nonnegative(),
   /** Milliseconds since 1970 by the sender's clock: the skew is shown, never trusted. */
   nowMs: z.number(),
+  /** Of the founded mesh that it belongs to; absent before it belongs to one. */
+  meshId: z.string().max(64).optional(),
 })
 type Card = z.output<typeof Card>
 
@@ -37,6 +39,7 @@ export interface Admitted {
   membership: Membership
   /** Their clock minus ours, milliseconds, with half of the exchange's time as its error. */
   skewMs: number
+  meshId: string | undefined
 }
 
 export interface AdmissionDeps {
@@ -46,6 +49,8 @@ export interface AdmissionDeps {
   log: Log
   links: Pick<Links, 'openOn'>
   self: { name: string; mesh: string; incarnation: number }
+  /** Of the founded mesh that this node belongs to. */
+  meshId(): string | undefined
   timeoutMs: number
   /** How long a refused peer is not let in again, milliseconds. */
   rememberMs: number
@@ -53,7 +58,7 @@ export interface AdmissionDeps {
   isLoopback(address: string): boolean
   admitted(connection: Connection, facts: Admitted): void
   /** An admitted peer showed fresh tokens. */
-  renewed(peer: string, membership: Membership): void
+  renewed(peer: string, membership: Membership, meshId: string | undefined): void
   /** A connection of an admitted peer. */
   connectionOf(peer: string): Connection | undefined
   refused(connection: Connection, error: Refusal, side: 'ours' | 'theirs'): void
@@ -79,6 +84,9 @@ const MAX_REMEMBERED = 1024
 /** Time for the refusal to reach the other side before the connection goes. */
 const FAREWELL_MS = 100
 
+const isApart = (error: unknown): error is ParleyError =>
+  isParleyError(error, 'SEC001') && error.details.reason === 'founded-apart'
+
 export const createAdmission = (deps: AdmissionDeps): Admission => {
   const remembered = new Map<string, number>()
   const pending = new Map<string, Map<Connection, Stop>>()
@@ -88,13 +96,17 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
     counts[reason] = (counts[reason] ?? 0) + 1
   }
 
-  const card = async (): Promise<Card> => ({
-    tokens: await deps.trust.tokens(),
-    mesh: deps.self.mesh,
-    name: deps.self.name,
-    incarnation: deps.self.incarnation,
-    nowMs: deps.clock.now(),
-  })
+  const card = async (): Promise<Card> => {
+    const meshId = deps.meshId()
+    return {
+      tokens: await deps.trust.tokens(),
+      mesh: deps.self.mesh,
+      name: deps.self.name,
+      incarnation: deps.self.incarnation,
+      nowMs: deps.clock.now(),
+      ...(meshId !== undefined && { meshId }),
+    }
+  }
 
   /** @throws SEC001 */
   const check = async (theirs: Card, peer: string, connection: Connection): Promise<Membership> => {
@@ -108,6 +120,13 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
       throw new ParleyError('SEC001', `this is the mesh ${deps.self.mesh}, not ${theirs.mesh}`, {
         hint: 'check the addresses to join, or the mesh name',
         details: { reason: 'wrong-mesh' },
+      })
+    }
+    const ours = deps.meshId()
+    if (ours !== undefined && theirs.meshId !== undefined && ours !== theirs.meshId) {
+      throw new ParleyError('SEC001', `${theirs.name} belongs to a mesh that was founded apart from this one`, {
+        hint: 'two founded meshes do not merge: give the nodes of one of them a new data directory, and have them join',
+        details: { reason: 'founded-apart', ours, theirs: theirs.meshId },
       })
     }
     return deps.trust.verify(theirs.tokens, peer)
@@ -146,11 +165,22 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
     deps.timers.after(FAREWELL_MS, () => close(connection))
   }
 
+  /** A member turns out to belong to another founded mesh. */
+  const expel = (peer: string, error: ParleyError): void => {
+    const connection = deps.connectionOf(peer)
+    if (connection === undefined) return
+    count('founded-apart')
+    remember(peer)
+    deps.refused(connection, error, error.remote ? 'theirs' : 'ours')
+    deps.timers.after(FAREWELL_MS, () => close(connection))
+  }
+
   const admit = (connection: Connection, theirs: Card, membership: Membership, skewMs: number): void => {
     if (!settle(connection)) return
     count('admitted')
     remembered.delete(connection.remotePeer.toString())
-    deps.admitted(connection, { name: theirs.name, incarnation: theirs.incarnation, membership, skewMs })
+    const { name, incarnation, meshId } = theirs
+    deps.admitted(connection, { name, incarnation, membership, skewMs, meshId })
   }
 
   /**
@@ -173,11 +203,12 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
       try {
         const membership = await check(theirs, peer, first)
         const ours = await card()
-        if (connections.length === 0) deps.renewed(peer, membership)
+        if (connections.length === 0) deps.renewed(peer, membership, theirs.meshId)
         for (const connection of connections) admit(connection, theirs, membership, theirs.nowMs - deps.clock.now())
         return ours
       } catch (error) {
         if (isParleyError(error)) for (const connection of connections) refuse(connection, error, 'ours')
+        if (isApart(error)) expel(peer, error)
         throw error
       }
     },
@@ -252,8 +283,14 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
     served,
     begin,
     async renew(connection) {
-      const { membership } = await exchange(connection)
-      deps.renewed(connection.remotePeer.toString(), membership)
+      const peer = connection.remotePeer.toString()
+      try {
+        const { theirs, membership } = await exchange(connection)
+        deps.renewed(peer, membership, theirs.meshId)
+      } catch (error) {
+        if (isApart(error)) expel(peer, error)
+        throw error
+      }
     },
     forget: settle,
     waiting: (peer) => pending.get(peer)?.keys().next().value,

@@ -5,9 +5,11 @@ import type { Directory } from '../discovery/directory.ts'
 import type { ProtocolRecord } from '../discovery/record.ts'
 import type { AnyProtocol, Handlers } from '../protocols/define.ts'
 import type { Events } from '../protocols/events/api.ts'
+import type { Journal } from '../protocols/journal/journal.ts'
 import type { Member, Port, Stop } from '../protocols/port.ts'
 import type { Served } from '../protocols/wire/contract.ts'
 import type { Calls, Clients } from './clients.ts'
+import type { Coordinator } from './coordination.ts'
 import type { MeshFigures } from './figures.ts'
 import type { Replies } from './replies.ts'
 
@@ -31,6 +33,10 @@ export interface Mesh {
   readonly events: Events
   /** Who is here and what they offer. */
   readonly directory: Pick<Directory, 'agents' | 'find' | 'get' | 'offers' | 'onChange' | 'announce'>
+  /** What the mesh has agreed on: records that survive the loss of any node, as long as a majority of the voters is left. */
+  readonly journal: Journal
+  /** Who coordinates the mesh. */
+  readonly coordinator: Coordinator
   /** Answers that were sent here by `replyTo`. */
   readonly replies: Replies
   /** For features built on the Port alone. */

@@ -4,7 +4,10 @@
 import type { Directory } from '../discovery/directory.ts'
 import type { Change } from '../discovery/directory-state.ts'
 import type { Events } from '../protocols/events/api.ts'
+import type { Epoch } from '../protocols/journal/kinds.ts'
 import type { Clock, Gossip, Stop } from '../protocols/port.ts'
+import type { CoordinatorFacts } from './coordination.ts'
+import { coordinatorView } from './coordinator-view.ts'
 import type { DebugSource, MeshEvent, PeerView, Readiness } from './debug/source.ts'
 import type { Gate } from './gate.ts'
 import type { Links } from './links.ts'
@@ -29,6 +32,8 @@ export interface ViewDeps {
   presence: Presence
   metrics: NodeMetrics
   readiness(): Readiness
+  coordinator(): CoordinatorFacts
+  history(): Promise<Epoch[]>
   load(): { load: number; queueLength: number }
   /** Taps that the mesh feeds itself: strangers, peers. */
   onRefused(fn: (refused: { id: string; address: string; reason: string }) => void): Stop
@@ -113,6 +118,7 @@ export const createDebugView = (deps: ViewDeps): DebugSource => {
       }
     },
     readiness: deps.readiness,
+    coordinator: async () => coordinatorView(deps.coordinator(), nameOf, deps.history),
     metrics: () => deps.metrics.exposition(),
     onEvent(fn) {
       const stops: Stop[] = [

@@ -50,6 +50,9 @@ export interface Above {
   replies(): { send(reply: Reply): Promise<void> }
   /** Settles when it is decided whether the connection to this peer stays. */
   parting(peer: string): Promise<void> | undefined
+  /** The founded mesh that this node belongs to, and what members say that they belong to. */
+  meshId(): string | undefined
+  heard(meshId: string): void
   /** This node itself as a candidate, where it offers the protocol. */
   offered(protocol: string, major: number): Candidate | undefined
 }
@@ -155,13 +158,18 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     rememberMs: REFUSAL_MEMORY_MS,
     isLoopback,
     connectionOf: (peer) => peers.get(peer)?.chosen,
-    renewed: (peer, membership) => void memberships.set(peer, membership),
+    meshId: () => above.meshId(),
+    renewed(peer, membership, meshId) {
+      memberships.set(peer, membership)
+      if (meshId !== undefined) above.heard(meshId)
+    },
     admitted(connection, facts) {
       const peer = connection.remotePeer.toString()
       memberships.set(peer, facts.membership)
       gate.settle(connection, 'admitted')
       peers.admit(connection, facts)
       waiters.resolve(connection)
+      if (facts.meshId !== undefined) above.heard(facts.meshId)
       if (Math.abs(facts.skewMs) > 60_000) {
         log.warn(`the clock of ${facts.name} differs by ${Math.round(facts.skewMs / 1000)} s`, { peer })
       }

@@ -17,6 +17,7 @@ import type { Stop } from '../protocols/port.ts'
 import { compile, type Served } from '../protocols/wire/contract.ts'
 import { worthTelling } from './addresses.ts'
 import type { Mesh, Unserve } from './api.ts'
+import type { Coordination } from './coordination.ts'
 import type { DirectoryLock } from './data-directory.ts'
 import type { DebugEndpoint } from './debug/server.ts'
 import { createDebugView } from './debug-view.ts'
@@ -35,6 +36,9 @@ import { VERSION } from './version.ts'
 /** Memberships are renewed while they have this share of their time left. */
 const RENEW_CHECK_MS = 60_000
 const RENEW_BEFORE_MS = 3_600_000
+/** The debug page does not wait longer for the history of coordinators. */
+const HISTORY_MS = 2_000
+
 const startLocked = async (
   input: MeshOptionsInput,
   lock: { current: DirectoryLock | undefined },
@@ -44,12 +48,20 @@ const startLocked = async (
   const { options, log, ownLog, identity, startedAt, metrics, counts } = ground
   const { timings } = options
   const selfId = identity.id
+  let coordination: Coordination | undefined
+  /** A founded mesh that was heard of before the coordination was there to hear it. */
+  let early: string | undefined
   const above: Above = {
     directory: () => directory,
     presence: () => presence,
     replies: () => replies,
     parting: (peer) => parting.pending(peer),
     offered: (protocol, major) => selfCandidate(protocol, major),
+    meshId: () => coordination?.meshId(),
+    heard(meshId) {
+      if (coordination === undefined) early = meshId
+      else coordination.heard(meshId)
+    },
   }
   // The secret is stretched in another thread while this one loads libp2p, which takes longer than all the rest.
   const { weave } = await import('./fabric.ts')
@@ -213,6 +225,27 @@ const startLocked = async (
     },
   }
 
+  const { startCoordination } = await import('./coordination.ts')
+  coordination = await startCoordination({
+    port: ownPort,
+    events,
+    dataDir: options.dataDir,
+    joins: options.join.length > 0,
+    settings: options.coordination,
+    founded() {
+      // Neighbours that have not heard of it are told, and those of another founded mesh are parted from.
+      for (const { chosen } of peers.all()) {
+        admission
+          .renew(chosen)
+          .catch((error: unknown) => log.info('a neighbour did not hear of the mesh id', { error }))
+      }
+    },
+  })
+  const { journal, coordinator, facts: coordinatorFacts, problems, degraded, handOver } = coordination
+  const stopCoordination = coordination.stop
+  undo.push(stopCoordination)
+  if (early !== undefined) coordination.heard(early)
+
   let debug: DebugEndpoint | undefined
   let stopProcessMetrics = (): void => {}
   if (options.debug !== false) {
@@ -234,13 +267,16 @@ const startLocked = async (
       presence,
       metrics,
       load,
+      coordinator: coordinatorFacts,
+      history: () => coordinator.history({ signal: AbortSignal.timeout(HISTORY_MS) }),
       readiness() {
         const reasons = [...holds].map(({ reason }) => reason)
+        reasons.push(...problems())
         if (state.leaving) reasons.push('the node is stopping')
         // The first node of a mesh joins a name that stands for nobody else yet; who waits for it must not wait forever.
         if (options.join.length > 0 && peers.members().length === 0 && !supervisor.alone())
           reasons.push('no member of the mesh is connected')
-        return { ready: reasons.length === 0, reasons }
+        return { ready: reasons.length === 0, reasons, degraded: degraded() }
       },
       onRefused(fn) {
         refusedListeners.add(fn)
@@ -276,10 +312,12 @@ const startLocked = async (
       stopRenewal()
     },
     drain: [
+      { what: 'the coordination', run: handOver },
       { what: 'the goodbye', run: () => directory.leave() },
       { what: 'requests in work', drains: true, run: (leftMs) => router.drain(leftMs) },
     ],
     stop: [
+      { what: 'the coordinator group', run: stopCoordination },
       { what: 'links of peers', run: () => router.close(0) },
       { what: 'events', run: () => events.stop() },
       { what: 'presence', run: () => presence.stop() },
@@ -301,6 +339,8 @@ const startLocked = async (
     debugUrl: debug?.url,
     events,
     directory,
+    journal,
+    coordinator,
     replies,
     port,
     serve: <P extends AnyProtocol>(protocol: P, handlers: Handlers<P>) =>

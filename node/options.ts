@@ -12,6 +12,7 @@ import { ParleyError } from '../protocols/errors.ts'
 import { EventsSettings } from '../protocols/events/options.ts'
 import type { Log } from '../protocols/port.ts'
 import { type AddressUse, addressProblem, isLoopback } from './addresses.ts'
+import { CoordinationOptions } from './coordination-options.ts'
 import { LEVELS } from './log.ts'
 import { nearest } from './nearest.ts'
 import { classifySecret } from './secret.ts'
@@ -47,7 +48,13 @@ const Secret = z.string().min(1).max(1024)
 const randomName = (): string => `agent-${randomBytes(3).toString('hex')}`
 
 /** Groups of figures; an unknown field is looked up in them too. */
-const GROUPS = { limits: Limits, timings: Timings, compression: CompressionOptions, events: EventsSettings }
+const GROUPS = {
+  limits: Limits,
+  timings: Timings,
+  compression: CompressionOptions,
+  events: EventsSettings,
+  coordination: CoordinationOptions,
+}
 
 export const MeshOptionsSchema = z.strictObject({
   name: SafeName.default(randomName).describe(
@@ -114,6 +121,7 @@ export const MeshOptionsSchema = z.strictObject({
   timings: Timings.prefault({}).describe('Timeouts and periods, in milliseconds.'),
   compression: CompressionOptions.prefault({}).describe('Compression of messages between peers.'),
   events: EventsSettings.prefault({}).describe('Batches and queues of events.'),
+  coordination: CoordinationOptions.prefault({}).describe('Who votes for the coordinator, and the journal.'),
 })
 
 /** What createMesh takes. */
@@ -182,6 +190,16 @@ const invalid = (issues: readonly OptionIssue[]): ParleyError => {
   )
 }
 
+/** A promise and a vote are worth nothing where they are forgotten. */
+const checkFounding = ({ dataDir, coordination: { expect, voter } }: MeshOptions): void => {
+  if (expect === undefined || (dataDir !== undefined && voter === 'auto')) return
+  const [message, hint] =
+    dataDir === undefined
+      ? ['a node without a data directory cannot found a mesh', 'set dataDir, or leave out coordination.expect']
+      : ['a node that never votes cannot found a mesh', 'leave out coordination.voter or coordination.expect']
+  throw invalid([{ path: 'coordination.expect', message, hint }])
+}
+
 /** The rule of trust: whatever can be reached from, or reaches, another machine needs a strong secret. */
 const checkExposure = (options: MeshOptions): void => {
   const { secret = [], listen, announce = [], join } = options
@@ -212,6 +230,7 @@ export const parseOptions = (input: unknown = {}): MeshOptions => {
   if (!isRecord(input)) throw invalid([{ path: 'options', message: 'must be an object' }])
   const parsed = MeshOptionsSchema.safeParse(withPreset(input))
   if (!parsed.success) throw invalid(parsed.error.issues.flatMap(readIssue))
+  checkFounding(parsed.data)
   checkExposure(parsed.data)
   return parsed.data
 }

@@ -3,84 +3,20 @@
  *
  * Keeps no state. Results go to stdout, one JSON value a line; everything else goes to stderr.
  */
-import { randomBytes } from 'node:crypto'
-import { isParleyError, ParleyError } from '../../protocols/errors.ts'
+import { ParleyError } from '../../protocols/errors.ts'
 import type { Mesh } from '../api.ts'
 import { createCallables } from '../callable.ts'
 import type { Address, Reply, SendOptions } from '../clients.ts'
-import { createMesh } from '../mesh.ts'
 import { usage } from './outcome.ts'
-import { meshOf, runningNode, runningNodes } from './running.ts'
 import { findTarget, parseTarget, type Target } from './target.ts'
-import { inputOf, secretOf } from './values.ts'
+import { inputOf } from './values.ts'
+import { type VisitOptions, visit } from './visit.ts'
 
-export interface CallCommandOptions {
-  join?: string[]
-  node?: string
-  mesh?: string
-  secretFile?: string[]
-  allowWeakSecret?: boolean
+export interface CallCommandOptions extends VisitOptions {
   to?: string
   all?: boolean
   timeout?: number
   json?: boolean
-}
-
-/** Milliseconds to find a member that lets this node in. */
-const JOIN_TIMEOUT_MS = 10_000
-
-/** Where to join: what was given, or the nodes that run here. */
-const entryOf = async (options: CallCommandOptions): Promise<{ join: string[]; mesh: string | undefined }> => {
-  if (options.join !== undefined) return { join: options.join, mesh: options.mesh }
-  if (options.node !== undefined) {
-    const node = await runningNode({ node: options.node })
-    return { join: node.addresses, mesh: options.mesh ?? (await meshOf(node)) }
-  }
-  const [first, ...others] = await runningNodes()
-  if (first === undefined) {
-    throw new ParleyError('COM002', 'no node is running here to join the mesh by', {
-      hint: 'start one with `parley up`, or name a member with --join and its address',
-    })
-  }
-  // Nodes of other meshes refuse this one; one that lets it in is enough.
-  const join = [first, ...others].flatMap(({ addresses }) => addresses)
-  return { join, mesh: options.mesh ?? (await meshOf(first)) }
-}
-
-const joinMesh = async (options: CallCommandOptions): Promise<Mesh> => {
-  const { join, mesh } = await entryOf(options)
-  const secret = await secretOf(options.secretFile)
-  const node = await createMesh({
-    name: `call-${randomBytes(3).toString('hex')}`,
-    listen: [],
-    join,
-    log: 'silent',
-    ...(mesh === undefined ? {} : { mesh }),
-    ...(secret === undefined ? {} : { secret }),
-    ...(options.allowWeakSecret === undefined ? {} : { allowWeakSecret: options.allowWeakSecret }),
-  })
-  const tooLong = new ParleyError(
-    'COM002',
-    `no member answered within ${JOIN_TIMEOUT_MS / 1000} s at ${join.join(', ')}`,
-    {
-      hint: 'see whether a node is up at that address; `parley up` prints the addresses to join',
-    },
-  )
-  const limit = new AbortController()
-  const timer = setTimeout(() => limit.abort(tooLong), JOIN_TIMEOUT_MS)
-  try {
-    await node.joined({ signal: limit.signal })
-    return node
-  } catch (error) {
-    await node.stop()
-    if (secret !== undefined || !isParleyError(error, 'SEC001')) throw error
-    throw new ParleyError('SEC001', error.message, {
-      hint: "name the file with the mesh's secret with --secret-file, or set PARLEY_SECRET",
-      cause: error,
-    })
-  } finally {
-    clearTimeout(timer)
-  }
 }
 
 const addressOf = (mesh: Mesh, { to, all }: CallCommandOptions): Address => {
@@ -153,7 +89,7 @@ const run = async (
 export const call = async (name: string, text: string | undefined, options: CallCommandOptions): Promise<void> => {
   const wanted = parseTarget(name)
   const input = await inputOf(text)
-  const mesh = await joinMesh(options)
+  const mesh = await visit(options)
   const leave = new AbortController()
   const interrupt = (): void =>
     leave.abort(new ParleyError('COM001', 'interrupted', { hint: 'the call was cancelled on both sides' }))

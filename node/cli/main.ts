@@ -36,6 +36,13 @@ const addUp = (program: Command): void => {
     .addOption(new Option('--preset <name>', 'where the peers are').choices(PRESET_NAMES))
     .option('--label <name=value...>', 'facts about this node for the directory')
     .option('--drain <ms>', 'milliseconds that a stop waits for requests in work', whole(0, 3_600_000), 3_000)
+    .option('--expect <n>', 'how many nodes found the mesh together; the same on each of them', whole(1, 64))
+    .addOption(
+      new Option('--voter <when>', 'whether it may vote for the coordinator (default: auto)').choices([
+        'auto',
+        'never',
+      ]),
+    )
     .option('--serve <file...>', 'agent modules to run, each in a worker thread')
     .addOption(
       new Option('--log <level>', 'least urgent level that is written to stderr (default: warn)').choices(LEVELS),
@@ -45,14 +52,51 @@ const addUp = (program: Command): void => {
     .action(async (options) => (await import('./up.ts')).up(options))
 }
 
-const addView = (program: Command, name: 'peers' | 'agents', description: string): void => {
-  program
-    .command(name)
-    .summary(description)
-    .description(`Shows ${description}, as a running node sees it.`)
+/** Which running node is asked. */
+const addWhich = (command: Command): Command =>
+  command
     .addOption(new Option('--url <url>', 'its debug endpoint').conflicts(['node', 'dataDir']))
     .addOption(new Option('--node <name>', 'its name, of those under .parley').conflicts('dataDir'))
     .option('--data-dir <dir>', 'its data directory')
+
+/** How a command comes into the mesh. */
+const addVisit = (command: Command): Command =>
+  command
+    .addOption(
+      new Option('--join <addr...>', 'members to join by (default: the nodes that run here)').conflicts('node'),
+    )
+    .option('--node <name>', 'join by this node, of those under .parley')
+    .option('--mesh <name>', 'name of the mesh (default: that of the running node, else parley)')
+    .option('--secret-file <file...>', 'file with the secret of the mesh, mode 0600; new and old while it is changed')
+    .option('--allow-weak-secret', 'accept a short or written secret beyond this machine')
+
+const addCoordinator = (program: Command): void => {
+  const group = program
+    .command('coordinator')
+    .summary('who coordinates the mesh, and who votes')
+    .description('Shows who coordinates the mesh and who votes, as a running node sees it, and hands over.')
+  const view = (name: 'status' | 'voters' | 'history', description: string): void => {
+    addWhich(group.command(name).description(description))
+      .option('--json', 'print JSON')
+      .action(async (options) => {
+        const views = await import('./coordinator.ts')
+        const show = { status: views.showStatus, voters: views.showVoters, history: views.showHistory }
+        await show[name](options)
+      })
+  }
+  view('status', 'Shows who coordinates, in which epoch, and whether decisions are made.')
+  view('voters', 'Shows who votes and who learns.')
+  view('history', 'Shows who coordinated when.')
+  addVisit(group.command('transfer').description('Has another voter coordinate from now on.'))
+    .option('--to <name-or-id>', 'the voter that takes over (default: the one that is furthest)')
+    .option('--timeout <ms>', 'milliseconds until it gives up', whole(1, 2 ** 31 - 1), 10_000)
+    .option('--json', 'print one line {epoch,leader,before}')
+    .addHelpText('after', SECRETS)
+    .action(async (options) => (await import('./coordinator.ts')).transfer(options))
+}
+
+const addView = (program: Command, name: 'peers' | 'agents', description: string): void => {
+  addWhich(program.command(name).summary(description).description(`Shows ${description}, as a running node sees it.`))
     .option('--json', 'print a JSON array')
     .action(async (options) => {
       const views = await import('./views.ts')
@@ -61,19 +105,14 @@ const addView = (program: Command, name: 'peers' | 'agents', description: string
 }
 
 const addCall = (program: Command): void => {
-  program
-    .command('call')
-    .summary('call a method of an agent')
-    .description('Joins the mesh for a moment, calls a method, and prints its results as lines of JSON.')
+  addVisit(
+    program
+      .command('call')
+      .summary('call a method of an agent')
+      .description('Joins the mesh for a moment, calls a method, and prints its results as lines of JSON.'),
+  )
     .argument('<PROTOCOL.METHOD>', 'as in summarize.once; PROTOCOL@MAJOR.METHOD for another than the newest major')
     .argument('[JSON]', 'the input, - to read it from stdin (default: {})')
-    .addOption(
-      new Option('--join <addr...>', 'members to join by (default: the nodes that run here)').conflicts('node'),
-    )
-    .option('--node <name>', 'join by this node, of those under .parley')
-    .option('--mesh <name>', 'name of the mesh (default: that of the running node, else parley)')
-    .option('--secret-file <file...>', 'file with the secret of the mesh, mode 0600; new and old while it is changed')
-    .option('--allow-weak-secret', 'accept a short or written secret beyond this machine')
     .addOption(
       new Option('--to <name-or-id>', 'call this agent (default: the best of those that offer it)').conflicts('all'),
     )
@@ -97,6 +136,7 @@ export const createProgram = (): Command => {
   addView(program, 'peers', 'the peers that are connected')
   addView(program, 'agents', 'the agents of the mesh and what they offer')
   addCall(program)
+  addCoordinator(program)
   program
     .command('secret')
     .summary('make a secret for a mesh')

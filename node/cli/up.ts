@@ -31,6 +31,8 @@ export interface UpOptions {
   preset?: NonNullable<MeshOptionsInput['preset']>
   label?: string[]
   serve?: string[]
+  expect?: number
+  voter?: 'auto' | 'never'
   log?: Exclude<NonNullable<MeshOptionsInput['log']>, object>
   json?: boolean
 }
@@ -40,12 +42,13 @@ const DEFAULT_NAME = 'node'
 const MAX_UNNAMED = 32
 
 const meshOptions = async (options: UpOptions): Promise<MeshOptionsInput> => {
-  const { mesh, listen, join: addresses, allowWeakSecret, preset, log } = options
+  const { mesh, listen, join: addresses, allowWeakSecret, preset, log, expect, voter } = options
   const secret = await secretOf(options.secretFile)
   return {
     debug: options.debug ? { port: options.debugPort, host: options.debugHost } : false,
     timings: { drainMs: options.drain },
     labels: labelsOf(options.label ?? []),
+    coordination: { ...(expect !== undefined && { expect }), ...(voter !== undefined && { voter }) },
     ...(secret === undefined ? {} : { secret }),
     ...(mesh === undefined ? {} : { mesh }),
     ...(listen === undefined ? {} : { listen }),

@@ -1,9 +1,8 @@
 /** `parley peers` and `parley agents`: what a running node knows, as a table or as JSON. Keeps no state. */
-import Table from 'cli-table3'
 import * as z from 'zod'
 import { AgentSchema, PeerSchema } from '../debug/source.ts'
-import { escapeText } from '../log-fields.ts'
 import { ask, debugUrlOf, type Which } from './running.ts'
+import { table } from './table.ts'
 
 export interface ViewOptions extends Which {
   json?: boolean
@@ -13,13 +12,6 @@ const Peers = z.object({ peers: z.array(PeerSchema) })
 const Agents = z.object({ agents: z.array(AgentSchema) })
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`)
-
-/** What a peer says of itself must not drive this terminal. */
-const table = (head: string[], rows: readonly string[][]): string => {
-  const lines = new Table({ head, style: { head: [], border: [] } })
-  for (const row of rows) lines.push(row.map((cell) => cell.split('\n').map(escapeText).join('\n')))
-  return lines.toString()
-}
 
 export const showPeers = async (options: ViewOptions): Promise<void> => {
   const { peers } = await ask(await debugUrlOf(options), '/api/peers', Peers)

@@ -48,6 +48,7 @@ export const createRoutes = (options: RoutesOptions): Hono => {
     '/api/agents': () => json({ agents: Agents.parse(mesh.agents()) }),
     '/api/topics': () => json({ topics: Topics.parse(mesh.topics()) }),
     '/api/graph': () => json(source.GraphSchema.parse(mesh.graph())),
+    '/api/coordinator': async () => json(source.CoordinatorSchema.parse(await mesh.coordinator())),
     '/api/events': ({ method, lastEventId }) => {
       if (method === 'HEAD') return respond(null, 'text/event-stream')
       const stream = events.open(lastEventId)

@@ -78,6 +78,43 @@ export const TopicSchema = z.object({
 })
 export type TopicView = z.input<typeof TopicSchema>
 
+const Seat = z.object({
+  /** `<peer>.<storage id>`; of a node without a seat the peer id alone. */
+  member: z.string(),
+  peer: z.string(),
+  /** Empty where it is not known. */
+  name: z.string(),
+  role: z.enum(['voter', 'learner']),
+  /** Last index that is known to be the same there; only the coordinator knows. */
+  match: z.number().optional(),
+  silentMs: z.number().optional(),
+})
+
+export const CoordinatorSchema = z.object({
+  /** Of the founded mesh; absent before it is founded. */
+  meshId: z.string().optional(),
+  /** Raft's term. */
+  epoch: z.number(),
+  /** Absent where nobody is known. */
+  leader: z.object({ id: z.string(), name: z.string() }).optional(),
+  /** Of this node. */
+  seat: z.enum(['voter', 'learner', 'none']),
+  /** This node coordinates. */
+  acting: z.boolean(),
+  quorum: z.boolean(),
+  /** What is waited for, or went wrong. */
+  problem: z.string().optional(),
+  /** Of the journal, as this node has it. */
+  version: z.number(),
+  seats: z.array(Seat),
+  /** Positions of this node's log; absent without a seat. */
+  log: z.object({ commit: z.number(), applied: z.number(), last: z.number(), base: z.number() }).optional(),
+  journal: z.object({ records: z.number(), bytes: z.number(), sessions: z.number() }),
+  /** Oldest first; empty where nobody answered. */
+  history: z.array(z.object({ epoch: z.number(), leader: z.string(), name: z.string(), at: At })),
+})
+export type CoordinatorView = z.input<typeof CoordinatorSchema>
+
 export const GraphSchema = z.object({
   nodes: z.array(z.object({ id: z.string(), name: z.string(), self: z.boolean() })),
   /** Connections that this node knows of. */
@@ -89,6 +126,8 @@ export const ReadinessSchema = z.object({
   ready: z.boolean(),
   /** What it waits for, for people; empty when ready. */
   reasons: z.array(z.string()),
+  /** What does not work meanwhile, although it is ready: without a quorum nothing new is decided, and all else goes on. */
+  degraded: z.array(z.string()).optional(),
 })
 export type Readiness = z.input<typeof ReadinessSchema>
 
@@ -125,6 +164,7 @@ export interface DebugSource {
   agents(): AgentView[]
   topics(): TopicView[]
   graph(): GraphView
+  coordinator(): Promise<CoordinatorView>
   readiness(): Readiness
   /** Prometheus text format 0.0.4. */
   metrics(): Promise<string>

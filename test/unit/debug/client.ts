@@ -120,6 +120,22 @@ export const createSource = () => {
       startedAt: 1_700_000_000_000,
       trust: 'secret',
     }),
+    coordinator: async () => ({
+      meshId: '00112233445566778899aabbccddeeff',
+      epoch: 3,
+      leader: { id: 'peer-b', name: 'b' },
+      seat: 'voter',
+      acting: false,
+      quorum: true,
+      version: 41,
+      seats: [
+        { member: 'peer-a.00', peer: 'peer-a', name: 'a', role: 'voter' },
+        { member: 'peer-b.01', peer: 'peer-b', name: 'b', role: 'voter', match: 41, silentMs: 12 },
+      ],
+      log: { commit: 41, applied: 41, last: 42, base: 0 },
+      journal: { records: 2, bytes: 90, sessions: 1 },
+      history: [{ epoch: 3, leader: 'peer-b', name: 'b', at: 1_700_000_000_000 }],
+    }),
     peers: () => [
       {
         id: 'peer-b',

@@ -1,0 +1,73 @@
+/** A command that joins the mesh for a moment: where it comes in, and with which secret. Keeps no state. */
+import { randomBytes } from 'node:crypto'
+import { isParleyError, ParleyError } from '../../protocols/errors.ts'
+import type { Mesh } from '../api.ts'
+import { createMesh } from '../mesh.ts'
+import { meshOf, runningNode, runningNodes } from './running.ts'
+import { secretOf } from './values.ts'
+
+export interface VisitOptions {
+  join?: string[]
+  node?: string
+  mesh?: string
+  secretFile?: string[]
+  allowWeakSecret?: boolean
+}
+
+/** Milliseconds to find a member that lets this node in. */
+const JOIN_TIMEOUT_MS = 10_000
+
+/** Where to join: what was given, or the nodes that run here. */
+const entryOf = async (options: VisitOptions): Promise<{ join: string[]; mesh: string | undefined }> => {
+  if (options.join !== undefined) return { join: options.join, mesh: options.mesh }
+  if (options.node !== undefined) {
+    const node = await runningNode({ node: options.node })
+    return { join: node.addresses, mesh: options.mesh ?? (await meshOf(node)) }
+  }
+  const [first, ...others] = await runningNodes()
+  if (first === undefined) {
+    throw new ParleyError('COM002', 'no node is running here to join the mesh by', {
+      hint: 'start one with `parley up`, or name a member with --join and its address',
+    })
+  }
+  // Nodes of other meshes refuse this one; one that lets it in is enough.
+  const join = [first, ...others].flatMap(({ addresses }) => addresses)
+  return { join, mesh: options.mesh ?? (await meshOf(first)) }
+}
+
+/** A node of its own, which listens nowhere and keeps nothing. @throws COM002, SEC001 where no member lets it in */
+export const visit = async (options: VisitOptions): Promise<Mesh> => {
+  const { join, mesh } = await entryOf(options)
+  const secret = await secretOf(options.secretFile)
+  const node = await createMesh({
+    name: `visit-${randomBytes(3).toString('hex')}`,
+    listen: [],
+    join,
+    log: 'silent',
+    ...(mesh === undefined ? {} : { mesh }),
+    ...(secret === undefined ? {} : { secret }),
+    ...(options.allowWeakSecret === undefined ? {} : { allowWeakSecret: options.allowWeakSecret }),
+  })
+  const tooLong = new ParleyError(
+    'COM002',
+    `no member answered within ${JOIN_TIMEOUT_MS / 1000} s at ${join.join(', ')}`,
+    {
+      hint: 'see whether a node is up at that address; `parley up` prints the addresses to join',
+    },
+  )
+  const limit = new AbortController()
+  const timer = setTimeout(() => limit.abort(tooLong), JOIN_TIMEOUT_MS)
+  try {
+    await node.joined({ signal: limit.signal })
+    return node
+  } catch (error) {
+    await node.stop()
+    if (secret !== undefined || !isParleyError(error, 'SEC001')) throw error
+    throw new ParleyError('SEC001', error.message, {
+      hint: "name the file with the mesh's secret with --secret-file, or set PARLEY_SECRET",
+      cause: error,
+    })
+  } finally {
+    clearTimeout(timer)
+  }
+}

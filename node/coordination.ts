@@ -1,0 +1,259 @@
+/**
+ * Who coordinates, put together for one node: the founding, its seat, the journal, the coordinator.
+ *
+ * A node with a data directory has a store, and so may vote; any other one uses the journal of the others. The mesh id is
+ * what the founders agreed on; nodes that belong to meshes that were founded apart refuse each other (admission.ts).
+ * State: the parts', and the mesh id of a node without a store.
+ */
+import { join } from 'node:path'
+import type { Founding } from '../protocols/consensus/founding/api.ts'
+import { startFounding } from '../protocols/consensus/founding/founding.ts'
+import { foundingVoters } from '../protocols/consensus/founding/record.ts'
+import { memberIdOf } from '../protocols/consensus/member-id.ts'
+import {
+  type CoordinatorFeature,
+  type CoordinatorStatus,
+  createCoordinator,
+} from '../protocols/coordinator/coordinator.ts'
+import type { ActingFacts } from '../protocols/coordinator/leading.ts'
+import { createWhereabouts } from '../protocols/coordinator/whereabouts.ts'
+import type { Events } from '../protocols/events/api.ts'
+import { createJournalClient } from '../protocols/journal/client.ts'
+import type { Journal } from '../protocols/journal/journal.ts'
+import { EPOCHS_PREFIX, type Epoch, EpochSchema, OWN_KINDS } from '../protocols/journal/kinds.ts'
+import { serveJournal } from '../protocols/journal/serve.ts'
+import { createWatch } from '../protocols/journal/watch.ts'
+import type { Port, Stop } from '../protocols/port.ts'
+import type { CoordinationSettings } from './coordination-options.ts'
+import { openSeat, type Seat } from './seat.ts'
+import { openFolder } from './store/disk.ts'
+import { createFoundingFile } from './store/founding-file.ts'
+
+/** Under the data directory. */
+export const JOURNAL_FOLDER = 'journal'
+/** The highest feature level that this version knows. */
+const LEVEL = 1
+const HAND_OVER_MS = 1_500
+/** Who was not heard for so long cannot take over. */
+const AWAY_MS = 500
+
+export interface Coordinator {
+  status(): CoordinatorStatus
+  onChange(fn: (status: CoordinatorStatus) => void): Stop
+  /**
+   * Runs `fn` each time that this node begins to coordinate, until the signal that it is given is aborted. What it has
+   * others do must carry the fence of a decision, so that they can refuse it once another node coordinates.
+   */
+  act(fn: (facts: ActingFacts) => void | Promise<void>): Stop
+  /** Hands over, to the peer that is named or to the most suitable. @throws STA003, COM002, SEC002 */
+  transfer(to?: string, options?: { signal?: AbortSignal }): Promise<{ epoch: number; leader: string }>
+  /** Who coordinated when, oldest first; the last 256 epochs. */
+  history(options?: { signal?: AbortSignal }): Promise<Epoch[]>
+  /** Resolves with who coordinates, once somebody does. */
+  found(options?: { signal?: AbortSignal }): Promise<{ epoch: number; leader: string }>
+  /** Gives this node's seat up for good; the node stays in the mesh. Resolves once it has none. */
+  giveUpSeat(options?: { signal?: AbortSignal }): Promise<void>
+}
+
+/** What the debug endpoint shows beside the status. */
+export interface CoordinatorFacts extends CoordinatorStatus {
+  /** What is waited for, or went wrong, for a person. */
+  readonly problem: string | undefined
+  readonly members: readonly {
+    readonly member: string
+    readonly peer: string
+    readonly role: 'voter' | 'learner'
+    /** As far as the coordinator knows: the last index that is the same there. */
+    readonly match: number | undefined
+    readonly silentMs: number | undefined
+  }[]
+  readonly log:
+    | { readonly commit: number; readonly applied: number; readonly last: number; readonly base: number }
+    | undefined
+  readonly records: number
+  readonly bytes: number
+  readonly sessions: number
+}
+
+export interface Coordination {
+  readonly journal: Journal
+  readonly coordinator: Coordinator
+  meshId(): string | undefined
+  /** A member of the mesh belongs to the founded mesh of this id. */
+  heard(meshId: string): void
+  facts(): CoordinatorFacts
+  /** Why this node is not ready. */
+  problems(): string[]
+  /** What does not work although it is. */
+  degraded(): string[]
+  counts(): Record<string, number>
+  handOver(): Promise<void>
+  stop(): Promise<void>
+}
+
+export interface CoordinationDeps {
+  readonly port: Port
+  readonly events: Events
+  readonly dataDir: string | undefined
+  readonly joins: boolean
+  readonly settings: CoordinationSettings
+  /** This node belongs to a founded mesh from now on. */
+  founded(meshId: string): void
+}
+
+const never = new AbortController().signal
+
+/** @throws STA003 for a log or a founding file that is damaged or of a newer version */
+export const startCoordination = async (deps: CoordinationDeps): Promise<Coordination> => {
+  const { port, events, settings } = deps
+  const kinds = new Map([...OWN_KINDS, ...settings.commands].map((kind) => [kind.name, kind]))
+  const mayVote = deps.dataDir !== undefined && settings.voter === 'auto'
+  let founding: Founding | undefined
+  /** Of a node without a store. */
+  let adopted: string | undefined
+  let seat: Seat | undefined
+  let feature: CoordinatorFeature | undefined
+  let member: string | undefined
+
+  const meshId = (): string | undefined => founding?.meshId() ?? adopted
+  const current = () => seat?.current()
+  const hasSeat = (): boolean => feature !== undefined && feature.status().seat !== 'none'
+  const whereabouts = createWhereabouts(port, meshId)
+  const client = createJournalClient({ port, whereabouts, meshId, hasSeat })
+  const unserve = await serveJournal({ port, kinds, seat: current })
+
+  const belong = (id: string): void => {
+    deps.founded(id)
+    if (seat === undefined || member === undefined) return
+    const set = founding?.founded()?.members
+    const founders = set === undefined ? undefined : foundingVoters(set)
+    seat
+      .take(member, { meshId: id, founders: founders?.includes(member) === true ? founders : undefined })
+      .catch((error: unknown) => port.log.error('this node cannot take part in the coordinator group', { error }))
+  }
+
+  feature = await createCoordinator({
+    port,
+    events,
+    whereabouts,
+    meshId,
+    seat: current,
+    offers: () => (seat?.current() === undefined ? undefined : member),
+    level: LEVEL,
+    autopilot: { stableMs: settings.stableMs, replaceAfterMs: settings.replaceAfterMs },
+  })
+  const coordinator = feature
+
+  if (mayVote && deps.dataDir !== undefined) {
+    const disk = await openFolder(join(deps.dataDir, JOURNAL_FOLDER))
+    seat = await openSeat({
+      port,
+      disk,
+      kinds,
+      snapshotEvery: settings.snapshotEvery,
+      onStatus: coordinator.onStatus,
+    })
+    member = memberIdOf(port.self.id, seat.storageId)
+    founding = await startFounding(
+      { port, store: createFoundingFile(disk) },
+      { member, expect: settings.expect, joins: deps.joins },
+    )
+    const id = founding.meshId()
+    if (id !== undefined) belong(id)
+    else founding.onMeshId(belong)
+  }
+
+  const history = async (signal: AbortSignal = never): Promise<Epoch[]> => {
+    const { records } = await client.list(EPOCHS_PREFIX, { signal })
+    return records.map(({ value }) => EpochSchema.parse(value))
+  }
+
+  /** Why nothing can be decided, for a person. */
+  const problem = (): string | undefined => {
+    const told = seat?.problem()
+    if (told !== undefined) return told
+    if (meshId() === undefined) return founding?.status().problem ?? 'this mesh has not been founded'
+    const { quorum, leader } = coordinator.status()
+    if (!quorum)
+      return 'no coordinator: a majority of the voters does not answer; nothing new is decided, all else goes on'
+    return leader === undefined ? 'no coordinator is known yet' : undefined
+  }
+
+  return {
+    journal: { ...client, watch: createWatch({ port, whereabouts, meshId, hasSeat }) },
+    coordinator: {
+      status: coordinator.status,
+      onChange: coordinator.onChange,
+      act: coordinator.act,
+      transfer: (to, { signal = never } = {}) => coordinator.transfer(to, signal),
+      history: ({ signal } = {}) => history(signal),
+      async found({ signal = never } = {}) {
+        const { epoch, peer } = await whereabouts.find(signal)
+        return { epoch, leader: peer }
+      },
+      giveUpSeat: ({ signal = never } = {}) => coordinator.giveUp(signal),
+    },
+    meshId,
+    heard(id) {
+      if (founding === undefined) {
+        if (adopted === undefined) {
+          adopted = id
+          belong(id)
+        }
+        return
+      }
+      founding.adopt(id).catch((error: unknown) => port.log.error('the mesh could not be joined for good', { error }))
+    },
+    facts() {
+      const at = current()
+      const status = coordinator.status()
+      const raft = at?.group.status()
+      const leads = raft?.role === 'leader'
+      const memberFacts = (role: 'voter' | 'learner') => (id: string) => ({
+        member: id,
+        peer: id.split('.')[0] ?? id,
+        role,
+        match: leads ? (id === at?.group.self ? raft.lastIndex : at?.group.matchOf(id)) : undefined,
+        silentMs: at?.group.silentMs(id),
+      })
+      return {
+        ...status,
+        problem: problem(),
+        members: [...status.voters.map(memberFacts('voter')), ...status.learners.map(memberFacts('learner'))],
+        log:
+          raft === undefined || at === undefined
+            ? undefined
+            : { commit: raft.commit, applied: at.group.applied(), last: raft.lastIndex, base: raft.baseIndex },
+        records: at?.machine.records.count() ?? 0,
+        bytes: at?.machine.records.bytes() ?? 0,
+        sessions: at?.machine.sessions.count() ?? 0,
+      }
+    },
+    problems() {
+      const told = seat?.problem()
+      return told === undefined ? [] : [told]
+    },
+    degraded() {
+      const told = meshId() === undefined || seat?.problem() !== undefined ? undefined : problem()
+      return told === undefined ? [] : [told]
+    },
+    counts: () => ({ ...client.counts(), ...seat?.counts(), ...current()?.group.counts() }),
+    async handOver() {
+      const group = current()?.group
+      if (coordinator.acting() === undefined || group === undefined) return
+      // Where nobody else is there it would wait in vain, as the last of all that are stopped does.
+      const isThere = (id: string): boolean => id !== group.self && (group.silentMs(id) ?? AWAY_MS) < AWAY_MS
+      if (!group.status().configuration.voters.some(isThere)) return
+      const limit = new AbortController()
+      const stop = port.timers.after(HAND_OVER_MS, () => limit.abort(new Error('nobody took over in time')))
+      await coordinator.transfer(undefined, limit.signal).finally(stop)
+    },
+    async stop() {
+      await founding?.stop()
+      await coordinator.stop()
+      whereabouts.stop()
+      await seat?.stop()
+      await unserve()
+    },
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * This node's seat in the coordinator group: its log on disk, and the member that lives on it.
+ *
+ * A disk that fails ends the member, not the node: the log is opened again, which reads what is really there. State: the
+ * open store, the member on it, why there is none.
+ */
+import { startGroup } from '../protocols/consensus/group.ts'
+import type { RaftStatus } from '../protocols/consensus/raft.ts'
+import { isParleyError, type ParleyError } from '../protocols/errors.ts'
+import type { AnyCommandKind } from '../protocols/journal/command.ts'
+import { createJournalMachine } from '../protocols/journal/machine.ts'
+import type { JournalSeat } from '../protocols/journal/serve.ts'
+import type { Port, Stop } from '../protocols/port.ts'
+import type { Disk } from './store/disk.ts'
+import { type OpenGroupStorage, openGroupStorage } from './store/group-storage.ts'
+
+const AGAIN_MS = 1_000
+const MAX_AGAIN_MS = 30_000
+
+export interface SeatDeps {
+  readonly port: Port
+  readonly disk: Disk
+  readonly kinds: ReadonlyMap<string, AnyCommandKind>
+  readonly snapshotEvery: number
+  onStatus(seat: JournalSeat, status: RaftStatus): void
+}
+
+/** What a member begins with: where it founds, the founders that vote. */
+export interface SeatTaken {
+  readonly meshId: string
+  readonly founders: readonly string[] | undefined
+}
+
+export interface Seat {
+  readonly storageId: string
+  /** Takes part from here on. @param member `<peer>.<storage id>` */
+  take(member: string, what: SeatTaken): Promise<void>
+  current(): JournalSeat | undefined
+  /** Why it cannot take part now. */
+  problem(): string | undefined
+  counts(): ReturnType<OpenGroupStorage['counts']>
+  stop(): Promise<void>
+}
+
+/** @throws STA003 for a log that is damaged or of a newer version */
+export const openSeat = async ({ port, disk, kinds, snapshotEvery, onStatus }: SeatDeps): Promise<Seat> => {
+  const random = (bytes: number): Uint8Array => port.random(bytes)
+  let store = await openGroupStorage(disk, random)
+  const { storageId } = store
+  let current: JournalSeat | undefined
+  let problem: string | undefined
+  let stopped = false
+  let again: Stop | undefined
+  let busy: Promise<void> = Promise.resolve()
+
+  const start = async (member: string, { meshId, founders }: SeatTaken, waitMs: number): Promise<void> => {
+    const machine = createJournalMachine(kinds)
+    let seat: JournalSeat | undefined
+    const group = await startGroup(
+      {
+        port,
+        storage: store.storage,
+        machine,
+        onStatus: (status) => seat && onStatus(seat, status),
+        onStall(stall: ParleyError | undefined) {
+          problem = stall?.message
+        },
+        onFailure(error) {
+          current = undefined
+          problem = `its log failed: ${error instanceof Error ? error.message : String(error)}`
+          retry(member, { meshId, founders }, waitMs)
+        },
+      },
+      {
+        group: meshId,
+        self: member,
+        snapshotEvery,
+        ...(founders !== undefined && { founders: { voters: founders, learners: [] } }),
+      },
+    )
+    seat = { meshId, group, machine }
+    current = seat
+    problem = undefined
+    onStatus(seat, group.status())
+  }
+
+  /** Opens the log again, later and later. */
+  const retry = (member: string, what: SeatTaken, waitMs: number): void => {
+    if (stopped) return
+    again = port.timers.after(waitMs, () => {
+      busy = reopen(member, what, Math.min(MAX_AGAIN_MS, 2 * waitMs))
+    })
+  }
+  const reopen = async (member: string, what: SeatTaken, waitMs: number): Promise<void> => {
+    try {
+      await store.close().catch(() => {})
+      if (stopped) return
+      store = await openGroupStorage(disk, random)
+      await start(member, what, waitMs)
+      port.log.warn('the log of the coordinator group is open again', {})
+    } catch (error) {
+      problem = error instanceof Error ? error.message : String(error)
+      const hint = isParleyError(error) ? error.hint : undefined
+      port.log.error('the log of the coordinator group cannot be opened', { error, hint })
+      retry(member, what, waitMs)
+    }
+  }
+
+  return {
+    storageId,
+    take: (member, what) => start(member, what, AGAIN_MS),
+    current: () => current,
+    problem: () => problem,
+    counts: () => store.counts(),
+    async stop() {
+      stopped = true
+      again?.()
+      await busy
+      const seat = current
+      current = undefined
+      await seat?.group.stop()
+      await store.close()
+    },
+  }
+}

@@ -1,0 +1,70 @@
+/** Who coordinates, who would like to vote, and handing over. Wire id `/parley/coordinator/1`. */
+import * as z from 'zod'
+import { defineProtocol } from '../define.ts'
+import { defineEvent } from '../events/define-event.ts'
+
+const Count = z.int().nonnegative()
+const Peer = z.string().min(1).max(128)
+const MemberId = z.string().min(1).max(192)
+const MeshId = z.string().min(1).max(64)
+
+export const coordinatorProtocol = defineProtocol({
+  name: 'coordinator',
+  version: '1.0.0',
+  methods: {
+    where: {
+      description: 'Who coordinates, as far as this node knows',
+      request: z.object({}),
+      response: z.object({
+        meshId: MeshId.optional(),
+        epoch: Count,
+        /** Peer id; absent where nobody is known. */
+        leader: Peer.optional(),
+        version: Count,
+        /** Peers with a seat. */
+        seats: z.array(Peer).max(64),
+      }),
+      idempotent: true,
+      priority: 'critical',
+      timeoutMs: 1_000,
+    },
+    volunteer: {
+      description: 'Offers a seat; the coordinator decides who votes',
+      request: z.object({
+        meshId: MeshId,
+        member: MemberId,
+        /** The highest feature level that it knows. */
+        level: z.int().positive(),
+        /** It gives its seat up for good. */
+        leaving: z.boolean().optional(),
+      }),
+      /** `enough`: no seat is free for now, ask less often. */
+      response: z.object({ enough: z.boolean() }),
+      idempotent: true,
+      timeoutMs: 2_000,
+    },
+    transfer: {
+      description: 'Hands the coordination over, to the peer that is named or to the most suitable',
+      request: z.object({ meshId: MeshId, to: Peer.optional() }),
+      response: z.object({ epoch: Count, leader: Peer }),
+      capability: 'coordinate',
+      priority: 'high',
+      timeoutMs: 5_000,
+    },
+  },
+})
+
+/** Told by the coordinator when it begins to act, each 100 ms in which something was decided, and each second. */
+export const epochEvent = defineEvent({
+  topic: 'coordination.epoch',
+  version: '1.0.0',
+  schema: z.object({
+    mesh_id: MeshId,
+    epoch: Count,
+    /** Peer id; the same as the event's source. */
+    leader: Peer,
+    version: Count,
+    seats: z.array(Peer).max(64),
+    timestamp: z.number(),
+  }),
+})

@@ -1,0 +1,150 @@
+/**
+ * Who coordinates, as one node knows: told by the coordinator's events, by its own seat, or by whoever it asks.
+ *
+ * The highest epoch wins. A coordinator that did not answer is doubted for a moment: others are asked meanwhile, and it is
+ * believed again when nobody knows better. State: what is known, and who waits for it (bounded by their deadlines).
+ */
+import type { Client } from '../define.ts'
+import type { Port, Stop } from '../port.ts'
+import { coordinatorProtocol } from './contract.ts'
+
+export interface Leader {
+  readonly epoch: number
+  /** Peer id. */
+  readonly peer: string
+}
+
+export interface Told {
+  readonly meshId?: string | undefined
+  readonly epoch: number
+  readonly leader?: string | undefined
+  readonly version?: number | undefined
+  readonly seats?: readonly string[] | undefined
+}
+
+export interface Whereabouts {
+  /** What was heard of a coordinator. */
+  learn(told: Told): void
+  /** The coordinator that is believed in now. */
+  leader(): Leader | undefined
+  /** The highest epoch and version that was heard of. */
+  heard(): { epoch: number; version: number; seats: readonly string[]; silentMs: number | undefined }
+  /** It did not answer, or said that it is not the one. */
+  doubt(leader: Leader): void
+  /** Resolves with a coordinator that is not doubted. Rejects with the signal's reason. */
+  find(signal: AbortSignal): Promise<Leader>
+  onChange(fn: (leader: Leader | undefined) => void): Stop
+  stop(): void
+}
+
+/** Others are asked this often while somebody waits, milliseconds. */
+const ASK_MS = 100
+const ASK_AT_ONCE = 3
+/** After this time who was doubted is tried again, unless somebody knows better. */
+const DOUBT_MS = 400
+const ASK_TIMEOUT_MS = 800
+
+export const createWhereabouts = (
+  port: Pick<Port, 'self' | 'clock' | 'timers' | 'members' | 'to' | 'random'>,
+  meshId: () => string | undefined,
+): Whereabouts => {
+  let known: Leader | undefined
+  let epoch = 0
+  let version = 0
+  let seats: readonly string[] = []
+  let heardAt: number | undefined
+  let doubted: { readonly leader: Leader; readonly until: number } | undefined
+  let stopAsking: Stop | undefined
+  let next = 0
+  const listeners = new Set<(leader: Leader | undefined) => void>()
+  const waiting = new Set<(leader: Leader) => void>()
+
+  const isSame = (a: Leader | undefined, b: Leader | undefined): boolean => a?.epoch === b?.epoch && a?.peer === b?.peer
+  const trusted = (): Leader | undefined => {
+    if (known === undefined || doubted === undefined || !isSame(doubted.leader, known)) return known
+    return port.clock.monotonic() >= doubted.until ? known : undefined
+  }
+  const settle = (): void => {
+    const leader = trusted()
+    if (leader === undefined) return
+    for (const resolve of waiting) resolve(leader)
+    waiting.clear()
+    stopAsking?.()
+    stopAsking = undefined
+  }
+
+  const learn = (told: Told): void => {
+    if (told.meshId !== undefined && told.meshId !== meshId()) return
+    version = Math.max(version, told.version ?? 0)
+    if (told.epoch < epoch) return
+    epoch = told.epoch
+    if (told.seats !== undefined && told.seats.length > 0) seats = told.seats
+    if (told.leader === undefined) return
+    heardAt = port.clock.monotonic()
+    const before = known
+    known = { epoch: told.epoch, peer: told.leader }
+    if (!isSame(before, known)) for (const fn of listeners) fn(known)
+    settle()
+  }
+
+  /** Seats first: they know soonest. */
+  const ask = (): void => {
+    settle()
+    if (waiting.size === 0) return
+    const connected = port.members().map(({ id }) => id)
+    const others = [...new Set([...seats, ...connected])].filter((id) => id !== port.self.id)
+    if (others.length === 0) return
+    for (let i = 0; i < Math.min(ASK_AT_ONCE, others.length); i += 1) {
+      const peer = others[next % others.length]
+      next += 1
+      if (peer === undefined) continue
+      const client: Client<typeof coordinatorProtocol> = port.to(peer, coordinatorProtocol)
+      client.where({}, { timeoutMs: ASK_TIMEOUT_MS }).then(
+        (told) => learn(told),
+        () => {},
+      )
+    }
+  }
+
+  return {
+    learn,
+    leader: trusted,
+    heard: () => ({
+      epoch,
+      version,
+      seats,
+      silentMs: heardAt === undefined ? undefined : port.clock.monotonic() - heardAt,
+    }),
+    doubt(leader) {
+      if (isSame(leader, known)) doubted = { leader, until: port.clock.monotonic() + DOUBT_MS }
+    },
+    find(signal) {
+      const leader = trusted()
+      if (leader !== undefined) return Promise.resolve(leader)
+      return new Promise((resolve, reject) => {
+        const end = (): void => {
+          waiting.delete(done)
+          reject(signal.reason)
+        }
+        const done = (found: Leader): void => {
+          signal.removeEventListener('abort', end)
+          resolve(found)
+        }
+        if (signal.aborted) return end()
+        signal.addEventListener('abort', end, { once: true })
+        waiting.add(done)
+        stopAsking ??= port.timers.every(ASK_MS, ask)
+        ask()
+      })
+    },
+    onChange(fn) {
+      listeners.add(fn)
+      return () => listeners.delete(fn)
+    },
+    stop() {
+      stopAsking?.()
+      stopAsking = undefined
+      listeners.clear()
+    },
+  }
+}

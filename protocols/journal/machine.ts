@@ -1,0 +1,161 @@
+/**
+ * The journal as Raft's state machine: entries in, records and answers out; snapshots of both.
+ *
+ * Guarantees: the same entries give the same records, sessions and answers on every member, whether they came as entries
+ * or as a snapshot. A kind that this member does not know ends it: it may not guess what the others did (a feature level
+ * keeps that from happening, see `level.ts`).
+ * State: the records, the sessions, the clock of the entries.
+ */
+import type { StateMachine } from '../consensus/group-api.ts'
+import { isParleyError, ParleyError, toFault } from '../errors.ts'
+import { type AnyCommandKind, type Command, decodeCommand, type Json } from './command.ts'
+import type { Fence } from './fence.ts'
+import { createRecords, type JournalRecord, type Records } from './records.ts'
+import { type Answer, createSessions, type SavedSession, type Sessions } from './sessions.ts'
+
+/** Opens a session; its id is the answer's version. */
+export const OPEN_SESSION = 'session.open'
+const FORMAT = 1
+const CHUNK_BYTES = 262_144
+/** About what a session without answers takes, bytes. */
+const SESSION_BYTES = 100
+
+export interface JournalMachine extends StateMachine {
+  readonly records: Records
+  readonly sessions: Sessions
+  /** Index of the last entry that was applied here. */
+  version(): number
+  /** Called after each entry, and after a snapshot was restored. */
+  onApplied(fn: (version: number) => void): () => void
+  apply(command: Uint8Array, at: Fence): Answer
+}
+
+interface Head {
+  readonly format: number
+  readonly version: number
+  readonly at: number
+}
+
+const faultOf = (error: unknown): Json => JSON.parse(JSON.stringify(toFault(error)))
+
+const refusal = (reason: string, message: string, hint: string): ParleyError =>
+  new ParleyError('STA003', message, { hint, details: { reason } })
+
+const REFUSALS = {
+  gone: refusal(
+    'session-expired',
+    'the session of this command is not known any more',
+    'open another session; whether the command had an effect is seen by reading',
+  ),
+  old: refusal('serial-done', 'this serial was answered and acknowledged before', 'take the next serial'),
+  'too-many': refusal('session-full', 'too many commands of this session are not acknowledged', 'acknowledge answers'),
+}
+
+export const createJournalMachine = (kinds: ReadonlyMap<string, AnyCommandKind>): JournalMachine => {
+  const records = createRecords()
+  const sessions = createSessions()
+  const listeners = new Set<(version: number) => void>()
+  let version = 0
+  let clockAt = 0
+
+  const run = (command: Command, fence: Fence): Answer => {
+    const { index, term } = fence
+    const kind = kinds.get(command.kind)
+    if (kind === undefined) throw new Error(`the journal has a command ${command.kind} that this version does not know`)
+    try {
+      const facts = { fence, at: clockAt, by: command.by }
+      const result = records.transact(fence, clockAt, (tx) => kind.apply(tx, command.input, facts))
+      return { ok: true, version: index, term, result: result === undefined ? null : (result as Json) }
+    } catch (error) {
+      // What fails, fails on every member alike; nothing was changed.
+      return { ok: false, version: index, term, fault: faultOf(error) }
+    }
+  }
+
+  const answer = (command: Command, fence: Fence): Answer => {
+    const { index, term } = fence
+    if (command.kind === OPEN_SESSION) {
+      sessions.open(index, command.by)
+      return { ok: true, version: index, term, result: null }
+    }
+    if (command.session === 0) return run(command, fence)
+    const standing = sessions.standing(command.session, command.by, command.serial, command.acked)
+    if (standing.type === 'known') return standing.answer
+    if (standing.type !== 'new') return { ok: false, version: index, term, fault: faultOf(REFUSALS[standing.type]) }
+    const given = run(command, fence)
+    standing.session.answers.set(command.serial, given)
+    return given
+  }
+
+  const applied = (index: number): void => {
+    version = index
+    for (const fn of listeners) fn(index)
+  }
+
+  return {
+    records,
+    sessions,
+    version: () => version,
+    onApplied(fn) {
+      listeners.add(fn)
+      return () => listeners.delete(fn)
+    },
+    apply(bytes, fence) {
+      const command = decodeCommand(bytes)
+      clockAt = Math.max(clockAt, command.at)
+      const given = answer(command, fence)
+      applied(fence.index)
+      return given
+    },
+    snapshot() {
+      // Records are replaced and never changed: what is listed now stays as it is.
+      const [all, saved] = [records.all(), sessions.all()]
+      const head: Head = { format: FORMAT, version, at: clockAt }
+      return chunks(head, all, saved)
+    },
+    restore(parts) {
+      const [first, ...rest] = parts.map((part): unknown => JSON.parse(new TextDecoder().decode(part)))
+      const head = first as Head
+      if (head?.format !== FORMAT)
+        throw new ParleyError('STA003', `a snapshot of the journal of format ${head?.format} cannot be read`, {
+          hint: 'it was written by a newer version: start that one',
+          details: { reason: 'newer' },
+        })
+      const found = rest as { records?: JournalRecord[]; sessions?: SavedSession[] }[]
+      records.restore(
+        found.flatMap((part) => part.records ?? []),
+        head.version,
+      )
+      sessions.restore(found.flatMap((part) => part.sessions ?? []))
+      clockAt = head.at
+      applied(head.version)
+    },
+  }
+}
+
+const text = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
+
+/** Cuts a list into parts of about CHUNK_BYTES each. */
+function* cut<T>(all: readonly T[], sizeOf: (one: T) => number): Generator<T[]> {
+  let part: T[] = []
+  let size = 0
+  for (const one of all) {
+    part.push(one)
+    size += sizeOf(one)
+    if (size < CHUNK_BYTES) continue
+    yield part
+    part = []
+    size = 0
+  }
+  if (part.length > 0) yield part
+}
+
+function* chunks(head: Head, all: readonly JournalRecord[], saved: readonly SavedSession[]): Generator<Uint8Array> {
+  yield text(head)
+  for (const records of cut(all, ({ size }) => size)) yield text({ records })
+  for (const sessions of cut(saved, ({ answers }) => SESSION_BYTES * (1 + answers.length))) yield text({ sessions })
+}
+
+/** The error of an answer, as its caller sees it. */
+export const isRefused = (error: unknown, reason: string): boolean =>
+  isParleyError(error, 'STA003') && error.details.reason === reason

@@ -1,0 +1,209 @@
+/**
+ * What the members of a journal have agreed on: records by key, each with the index of the entry that wrote it last.
+ *
+ * State: the records, how much room they take (bounded), and the last changes (bounded), from which watchers catch up.
+ * The changes are no part of what is agreed on: a member that restored a snapshot has none before it.
+ */
+import { ParleyError } from '../errors.ts'
+import type { JournalTx, Json } from './command.ts'
+import type { Fence } from './fence.ts'
+
+export const MAX_KEY = 256
+export const MAX_VALUE_BYTES = 262_144
+/** Of all keys and values together. The same on every member: it belongs to feature level 1. */
+export const MAX_BYTES = 64 * 1024 * 1024
+const MAX_CHANGES = 8_192
+const MAX_CHANGE_BYTES = 16 * 1024 * 1024
+const KEY = /^[\x21-\x7e]+$/
+
+export interface JournalRecord {
+  readonly key: string
+  /** Index of the entry that wrote it. */
+  readonly version: number
+  readonly term: number
+  /** Length of key and value as text. */
+  readonly size: number
+  readonly value: Json
+}
+
+export interface RecordChange {
+  readonly key: string
+  readonly fence: Fence
+  /** Milliseconds since 1970. */
+  readonly at: number
+  /** Undefined: it was deleted. */
+  readonly value: Json | undefined
+  readonly size: number
+}
+
+export interface Records {
+  /** Runs a command's changes: all of them, or none where it throws. @returns what it returned */
+  transact<T>(fence: Fence, at: number, run: (tx: JournalTx) => T): T
+  get(key: string): JournalRecord | undefined
+  /** Sorted by key. */
+  list(prefix: string, after: string, most: number, mostBytes: number): JournalRecord[]
+  /** Changes after `version`, oldest first; undefined where not all of them are here any more. */
+  since(version: number, most: number): RecordChange[] | undefined
+  all(): JournalRecord[]
+  /** Takes the place of everything; what is newer than `version` comes from here on. */
+  restore(records: readonly JournalRecord[], version: number): void
+  bytes(): number
+  count(): number
+}
+
+const problem = (message: string, hint: string): ParleyError => new ParleyError('MSG001', message, { hint })
+
+const checkKey = (key: string): void => {
+  if (key.length <= MAX_KEY && KEY.test(key)) return
+  throw problem(
+    `the key ${JSON.stringify(key.slice(0, 80))} is not usable`,
+    `use 1 to ${MAX_KEY} printable ASCII characters without blanks`,
+  )
+}
+
+export const createRecords = (maxBytes: number = MAX_BYTES): Records => {
+  let records = new Map<string, JournalRecord>()
+  /** Keys in order, made when somebody asks. */
+  let sorted: string[] | undefined
+  let bytes = 0
+  let changes: RecordChange[] = []
+  let changeBytes = 0
+  /** Changes up to this version are not here. */
+  let floor = 0
+
+  const set = (record: JournalRecord): void => {
+    const before = records.get(record.key)
+    if (before === undefined) sorted = undefined
+    bytes += record.size - (before?.size ?? 0)
+    records.set(record.key, record)
+  }
+  const remove = (key: string): void => {
+    const before = records.get(key)
+    if (before === undefined) return
+    sorted = undefined
+    bytes -= before.size
+    records.delete(key)
+  }
+  const remember = (change: RecordChange): void => {
+    changes.push(change)
+    changeBytes += change.size
+    if (changes.length <= MAX_CHANGES && changeBytes <= MAX_CHANGE_BYTES) return
+    // A half at a time, so that it costs little; an entry's changes stay together.
+    const half = changes.length >> 1
+    floor = changes[half]?.fence.index ?? floor
+    const kept = changes.filter(({ fence }) => fence.index > floor)
+    changes = kept
+    changeBytes = kept.reduce((sum, { size }) => sum + size, 0)
+  }
+  const keysInOrder = (): string[] => {
+    sorted ??= [...records.keys()].sort()
+    return sorted
+  }
+  /** Place of the first key at or after this one. */
+  const placeOf = (keys: readonly string[], key: string): number => {
+    let [low, high] = [0, keys.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((keys[middle] ?? '') < key) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  return {
+    transact(fence, at, run) {
+      const changed = new Map<string, { value: Json | undefined; size: number }>()
+      let grown = 0
+      const sizeOf = (key: string): number => changed.get(key)?.size ?? records.get(key)?.size ?? 0
+      const tx: JournalTx = {
+        get: (key) => (changed.has(key) ? changed.get(key)?.value : records.get(key)?.value),
+        version(key) {
+          const mine = changed.get(key)
+          if (mine !== undefined) return mine.value === undefined ? 0 : fence.index
+          return records.get(key)?.version ?? 0
+        },
+        put(key, value) {
+          checkKey(key)
+          const size = key.length + JSON.stringify(value).length
+          if (size > MAX_VALUE_BYTES)
+            throw problem(
+              `the value of ${key} has ${size} bytes`,
+              `keep it below ${MAX_VALUE_BYTES}; put large data elsewhere`,
+            )
+          const growth = size - sizeOf(key)
+          if (growth > 0 && bytes + grown + growth > maxBytes)
+            throw new ParleyError('COM003', 'the journal has no room left', {
+              hint: 'delete records that are not needed any more',
+              details: { reason: 'journal-full', maxBytes },
+            })
+          grown += growth
+          changed.set(key, { value, size })
+        },
+        delete(key) {
+          const size = sizeOf(key)
+          if (!records.has(key)) changed.delete(key)
+          else changed.set(key, { value: undefined, size: 0 })
+          grown -= size
+        },
+        keys(prefix) {
+          const keys = keysInOrder()
+          const found: string[] = []
+          for (let at = placeOf(keys, prefix); keys[at]?.startsWith(prefix) === true; at += 1) {
+            const key = keys[at]
+            if (key !== undefined && (!changed.has(key) || changed.get(key)?.value !== undefined)) found.push(key)
+          }
+          const added = [...changed].filter(
+            ([key, { value }]) => value !== undefined && !records.has(key) && key.startsWith(prefix),
+          )
+          return added.length === 0 ? found : [...found, ...added.map(([key]) => key)].sort()
+        },
+      }
+      const result = run(tx)
+      for (const [key, { value, size }] of changed) {
+        if (value === undefined) remove(key)
+        else set({ key, version: fence.index, term: fence.term, size, value })
+        remember({ key, fence, at, value, size })
+      }
+      return result
+    },
+    get: (key) => records.get(key),
+    list(prefix, after, most, mostBytes) {
+      const keys = keysInOrder()
+      const found: JournalRecord[] = []
+      let size = 0
+      for (let at = placeOf(keys, after > prefix ? after : prefix); found.length < most; at += 1) {
+        const record = records.get(keys[at] ?? '')
+        if (record === undefined || !record.key.startsWith(prefix)) break
+        if (record.key <= after) continue
+        size += record.size
+        if (found.length > 0 && size > mostBytes) break
+        found.push(record)
+      }
+      return found
+    },
+    since(version, most) {
+      if (version < floor) return undefined
+      let [low, high] = [0, changes.length]
+      while (low < high) {
+        const middle = (low + high) >> 1
+        if ((changes[middle]?.fence.index ?? 0) <= version) low = middle + 1
+        else high = middle
+      }
+      let end = Math.min(changes.length, low + most)
+      // Those of one entry are told together.
+      while (end > low && end < changes.length && changes[end]?.fence.index === changes[end - 1]?.fence.index) end += 1
+      return changes.slice(low, end)
+    },
+    all: () => [...records.values()],
+    restore(all, version) {
+      records = new Map(all.map((record) => [record.key, record]))
+      sorted = undefined
+      bytes = all.reduce((sum, { size }) => sum + size, 0)
+      changes = []
+      changeBytes = 0
+      floor = version
+    },
+    bytes: () => bytes,
+    count: () => records.size,
+  }
+}
