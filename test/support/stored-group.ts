@@ -1,13 +1,13 @@
-/** A member of a group of words over any Port, with its store on any disk. */
+/** A member of a group of words, or of anything else, over any Port, with its store on any disk. */
 import type { Disk } from '../../node/store/disk.ts'
 import { openLogStore } from '../../node/store/log-store.ts'
 import { createSnapshotStore } from '../../node/store/snapshots.ts'
 import { startGroup } from '../../protocols/consensus/group.ts'
-import type { Group, GroupDeps, GroupOptions } from '../../protocols/consensus/group-api.ts'
+import type { Group, GroupDeps, GroupOptions, StateMachine } from '../../protocols/consensus/group-api.ts'
 import { createWords } from './words.ts'
 
-/** The member at a peer: its store is the only one that it will have. */
-export const memberAt = (peer: string): string => `${peer}.00`
+/** The member at a peer, with the first store that it has unless told. */
+export const memberAt = (peer: string, storage = '00'): string => `${peer}.${storage}`
 
 export interface StoredGroup {
   readonly group: Group
@@ -24,17 +24,21 @@ export const startStoredGroup = async (
   options: Omit<GroupOptions, 'group' | 'self' | 'founders'> & {
     segmentBytes?: number
     onFailure?: (error: unknown) => void
+    /** Of this member; a disk that was lost is followed by another one. */
+    storage?: string
+    /** Words unless told. */
+    machine?: StateMachine
   } = {},
 ): Promise<StoredGroup> => {
-  const { segmentBytes, onFailure, ...rest } = options
+  const { segmentBytes, onFailure, storage, machine, ...rest } = options
   const random = (bytes: number): Uint8Array => port.random(bytes)
   const log = await openLogStore(disk, { random, ...(segmentBytes !== undefined && { segmentBytes }) })
   const snapshots = createSnapshotStore(disk, random)
-  const machine = createWords()
+  const words = createWords()
   const group = await startGroup(
     {
       port,
-      machine,
+      machine: machine ?? words,
       ...(onFailure !== undefined && { onFailure }),
       storage: {
         opened: log.opened,
@@ -46,14 +50,14 @@ export const startStoredGroup = async (
     },
     {
       group: 'test',
-      self: memberAt(port.self.id),
-      ...(founders !== undefined && { founders: { voters: founders.map(memberAt), learners: [] } }),
+      self: memberAt(port.self.id, storage),
+      ...(founders !== undefined && { founders: { voters: founders.map((peer) => memberAt(peer)), learners: [] } }),
       ...rest,
     },
   )
   return {
     group,
-    words: machine.words,
+    words: words.words,
     async close() {
       await group.stop()
       await log.close()
