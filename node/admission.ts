@@ -51,6 +51,8 @@ export interface AdmissionDeps {
   self: { name: string; mesh: string; incarnation: number }
   /** Of the founded mesh that this node belongs to. */
   meshId(): string | undefined
+  /** It keeps nothing of that mesh, and nobody of it who coordinates is left: another one may take it in. */
+  mayMove(): boolean
   timeoutMs: number
   /** How long a refused peer is not let in again, milliseconds. */
   rememberMs: number
@@ -123,7 +125,7 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
       })
     }
     const ours = deps.meshId()
-    if (ours !== undefined && theirs.meshId !== undefined && ours !== theirs.meshId) {
+    if (ours !== undefined && theirs.meshId !== undefined && ours !== theirs.meshId && !deps.mayMove()) {
       throw new ParleyError('SEC001', `${theirs.name} belongs to a mesh that was founded apart from this one`, {
         hint: 'two founded meshes do not merge: give the nodes of one of them a new data directory, and have them join',
         details: { reason: 'founded-apart', ours, theirs: theirs.meshId },
@@ -160,7 +162,8 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
     const peer = connection.remotePeer.toString()
     count(typeof error.details.reason === 'string' ? error.details.reason : error.code)
     // Who was only late may be a member on a busy machine, and comes back at once.
-    if (error.details.reason !== 'timeout') remember(peer)
+    // A mesh that lost its last coordinator may be left for another one at any moment.
+    if (error.details.reason !== 'timeout' && !isApart(error)) remember(peer)
     deps.refused(connection, error, side)
     deps.timers.after(FAREWELL_MS, () => close(connection))
   }
@@ -170,7 +173,6 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
     const connection = deps.connectionOf(peer)
     if (connection === undefined) return
     count('founded-apart')
-    remember(peer)
     deps.refused(connection, error, error.remote ? 'theirs' : 'ours')
     deps.timers.after(FAREWELL_MS, () => close(connection))
   }

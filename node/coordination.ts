@@ -36,6 +36,8 @@ const LEVEL = 1
 const HAND_OVER_MS = 1_500
 /** Who was not heard for so long cannot take over. */
 const AWAY_MS = 500
+/** A coordinator tells of itself each second; who was silent for so long is not there any more. */
+const LOST_MS = 4_000
 
 export interface Coordinator {
   status(): CoordinatorStatus
@@ -79,6 +81,8 @@ export interface Coordination {
   readonly journal: Journal
   readonly coordinator: Coordinator
   meshId(): string | undefined
+  /** Whether it may leave its founded mesh for another one. */
+  mayMove(): boolean
   /** A member of the mesh belongs to the founded mesh of this id. */
   heard(meshId: string): void
   facts(): CoordinatorFacts
@@ -168,6 +172,9 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
     return records.map(({ value }) => EpochSchema.parse(value))
   }
 
+  /** A node that keeps nothing belongs to whatever mesh it can reach. */
+  const mayMove = (): boolean => founding === undefined && (whereabouts.heard().silentMs ?? LOST_MS) >= LOST_MS
+
   /** Why nothing can be decided, for a person. */
   const problem = (): string | undefined => {
     const told = seat?.problem()
@@ -194,12 +201,17 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
       giveUpSeat: ({ signal = never } = {}) => coordinator.giveUp(signal),
     },
     meshId,
+    mayMove,
     heard(id) {
       if (founding === undefined) {
-        if (adopted === undefined) {
-          adopted = id
-          belong(id)
+        if (adopted === id || (adopted !== undefined && !mayMove())) return
+        if (adopted !== undefined) {
+          port.log.warn('nobody coordinates the mesh that this node belonged to; it joins another one', { from: adopted, to: id })
+          whereabouts.forget()
+          client.forget()
         }
+        adopted = id
+        belong(id)
         return
       }
       founding.adopt(id).catch((error: unknown) => port.log.error('the mesh could not be joined for good', { error }))

@@ -53,6 +53,8 @@ export interface Above {
   /** The founded mesh that this node belongs to, and what members say that they belong to. */
   meshId(): string | undefined
   heard(meshId: string): void
+  /** Whether it may leave that mesh for another one. */
+  mayMove(): boolean
   /** This node itself as a candidate, where it offers the protocol. */
   offered(protocol: string, major: number): Candidate | undefined
 }
@@ -159,6 +161,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     isLoopback,
     connectionOf: (peer) => peers.get(peer)?.chosen,
     meshId: () => above.meshId(),
+    mayMove: () => above.mayMove(),
     renewed(peer, membership, meshId) {
       memberships.set(peer, membership)
       if (meshId !== undefined) above.heard(meshId)

@@ -58,6 +58,7 @@ const startLocked = async (
     parting: (peer) => parting.pending(peer),
     offered: (protocol, major) => selfCandidate(protocol, major),
     meshId: () => coordination?.meshId(),
+    mayMove: () => coordination?.mayMove() ?? true,
     heard(meshId) {
       if (coordination === undefined) early = meshId
       else coordination.heard(meshId)
@@ -276,7 +277,8 @@ const startLocked = async (
         // The first node of a mesh joins a name that stands for nobody else yet; who waits for it must not wait forever.
         if (options.join.length > 0 && peers.members().length === 0 && !supervisor.alone())
           reasons.push('no member of the mesh is connected')
-        return { ready: reasons.length === 0, reasons, degraded: degraded() }
+        const missing = degraded()
+        return { ready: reasons.length === 0, reasons, ...(missing.length > 0 && { degraded: missing }) }
       },
       onRefused(fn) {
         refusedListeners.add(fn)

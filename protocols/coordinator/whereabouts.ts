@@ -34,6 +34,8 @@ export interface Whereabouts {
   /** Resolves with a coordinator that is not doubted. Rejects with the signal's reason. */
   find(signal: AbortSignal): Promise<Leader>
   onChange(fn: (leader: Leader | undefined) => void): Stop
+  /** This node belongs to another mesh from now on. */
+  forget(): void
   stop(): void
 }
 
@@ -140,6 +142,15 @@ export const createWhereabouts = (
     onChange(fn) {
       listeners.add(fn)
       return () => listeners.delete(fn)
+    },
+    forget() {
+      known = undefined
+      doubted = undefined
+      heardAt = undefined
+      epoch = 0
+      version = 0
+      seats = []
+      for (const fn of listeners) fn(undefined)
     },
     stop() {
       stopAsking?.()

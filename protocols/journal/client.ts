@@ -43,6 +43,8 @@ export interface JournalClient {
   delete(key: string, options?: SubmitOptions & { ifVersion?: number }): Promise<Committed<{ existed: boolean }>>
   get(key: string, options?: ReadOptions): Promise<WireRecord | undefined>
   list(prefix: string, options?: ReadOptions): Promise<{ version: number; records: WireRecord[] }>
+  /** This node belongs to another mesh from now on, which knows nothing of its session. */
+  forget(): void
   counts(): { submitted: number; retried: number; waiting: number; open: number; sessions: number }
 }
 
@@ -338,6 +340,9 @@ export const createJournalClient = ({ port, whereabouts, meshId, hasSeat }: Clie
       } finally {
         stop()
       }
+    },
+    forget() {
+      lane = undefined
     },
     counts: () => ({ ...counts, waiting: waitingCount, open: openCount }),
   }

@@ -11,7 +11,7 @@ import type { JournalChange, WatchOptions } from './watch.ts'
  * COM001 with `details.reason` `unknown` (it may have been decided: read, then decide again) or `no-leader`, COM003 where
  * too much waits or the journal is full, MSG001 for input that is not usable.
  */
-export interface Journal extends JournalClient {
+export interface Journal extends Omit<JournalClient, 'forget'> {
   /**
    * What there is, then each change as it is decided, in order and without a gap; where a member is lost another goes on.
    * Ends with its signal.

@@ -170,8 +170,10 @@ describe('a mesh with a secret', { timeout: 60_000 }, () => {
       (id) => id.startsWith('/parley/') && !id.includes('admission'),
     )
     assert.deepEqual(ids.sort(), [
+      '/parley/coordinator/1',
       '/parley/directory/1',
       '/parley/events/1',
+      '/parley/journal/1',
       '/parley/overlay/1',
       '/parley/presence/1',
       '/parley/probe/1',

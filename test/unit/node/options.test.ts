@@ -25,7 +25,7 @@ const issuesOf = (input: unknown): OptionIssue[] => {
 }
 
 test('without options a node is alone on loopback, with a random name, the local preset and no debug endpoint', () => {
-  const { name, limits, timings, compression, events, ...rest } = parseOptions()
+  const { name, limits, timings, compression, events, coordination, ...rest } = parseOptions()
   assert.match(name, /^agent-[0-9a-f]{6}$/)
   assert.notEqual(parseOptions().name, name)
   assert.deepEqual(rest, {
@@ -44,6 +44,13 @@ test('without options a node is alone on loopback, with a random name, the local
   assert.equal(timings.callTimeoutMs, 30_000)
   assert.equal(timings.backoffMaxMs, 5_000)
   assert.deepEqual(compression.encodings, [])
+  assert.deepEqual(coordination, {
+    voter: 'auto',
+    stableMs: 10_000,
+    replaceAfterMs: 600_000,
+    snapshotEvery: 10_000,
+    commands: [],
+  })
   assert.deepEqual([events.batchEvents, events.batchMs, events.batchBytes], [64, 10, 65_536])
 })
 
@@ -265,4 +272,11 @@ test('a group that is no object is refused, also under a preset', () => {
     assert.equal(issuesOf({ preset: 'wan', limits })[0]?.path, 'limits')
   }
   for (const input of [null, [], 'x', 5]) assert.equal(issuesOf(input)[0]?.path, 'options')
+})
+
+test('a mesh is founded by nodes that keep what they promise', () => {
+  const expect = 3
+  assert.equal(parseOptions({ dataDir: 'd', coordination: { expect } }).coordination.expect, 3)
+  for (const options of [{ coordination: { expect } }, { dataDir: 'd', coordination: { expect, voter: 'never' } }])
+    assert.throws(() => parseOptions(options), { code: 'MSG001', message: /coordination\.expect/ })
 })
