@@ -1,0 +1,143 @@
+/**
+ * Probes: who is probed next, what travels with them, when others are asked.
+ *
+ * SWIM (Das et al., DSN 2002, section 3.1) probes members at random; here only neighbours are probed, and of them the one
+ * that was heard longest ago, so that each is looked at within as many periods as there are neighbours. Lifeguard
+ * (arXiv:1707.00788): a suspect is told first (buddy system), times are stretched by the local health.
+ * Keeps no state but what it writes into the detector's.
+ */
+import type { Claim } from './claim.ts'
+import { probeMs, retransmissions } from './settings.ts'
+import { claimOf, type Effect, type Member, type Outcome, type Probe, type ProbeKind, type SwimState } from './state.ts'
+
+/** Who was heard within this part of a period need not be probed: it probes as well. */
+const FRESH = 0.75
+
+/**
+ * What goes with a message to a peer: first what is said of it, so that it can speak against it, then what it was wrong
+ * about, then rumours.
+ */
+export const newsFor = (s: SwimState, to: string, first: readonly Claim[] = []): Claim[] => {
+  const news = [...first]
+  const about = s.members.get(to)
+  const isAccused = about !== undefined && (about.standing === 'suspect' || about.standing === 'dead')
+  if (isAccused && !news.some(({ peer }) => peer === to)) news.unshift(claimOf(about))
+  const named = new Set(news.map(({ peer }) => peer))
+  const room = s.settings.maxNews - news.length
+  return [...news, ...s.rumours.take(to, room, retransmissions(s.settings, s.size), named)]
+}
+
+/** Forgets a probe; whoever asked for it is told. */
+export const endProbe = (s: SwimState, probe: Probe, outcome: Outcome, out: Effect[]): void => {
+  s.probes.delete(probe.seq)
+  const m = s.members.get(probe.peer)
+  if (m?.probing === probe.seq) m.probing = 0
+  if (probe.forAsker !== undefined)
+    out.push({ type: 'report', to: probe.forAsker.peer, id: probe.forAsker.id, outcome })
+}
+
+/** A few neighbours that are well, in random order. */
+const relaysFor = (s: SwimState, target: string): string[] => {
+  const able = [...s.neighbours.values()].filter(({ peer, standing }) => peer !== target && standing === 'alive')
+  const count = Math.min(s.settings.relays, able.length)
+  for (let i = 0; i < count; i += 1) {
+    const j = i + Math.floor(s.random() * (able.length - i))
+    const [one, other] = [able[i], able[j]]
+    if (one === undefined || other === undefined) break
+    able[i] = other
+    able[j] = one
+  }
+  return able.slice(0, count).map(({ peer }) => peer)
+}
+
+/**
+ * A few others are asked for a peer that has not answered, and it is asked once more itself: in a mesh in which each is
+ * connected to few, hardly any of them is connected to it.
+ */
+export const askRelays = (s: SwimState, probe: Probe, nowMs: number, out: Effect[]): void => {
+  probe.indirectAtMs = Number.POSITIVE_INFINITY
+  const { seq, peer } = probe
+  const waitMs = probe.failsAtMs - nowMs
+  if (s.neighbours.has(peer)) out.push({ type: 'probe', seq, peer, news: newsFor(s, peer), waitMs })
+  for (const via of relaysFor(s, probe.peer)) {
+    probe.asked += 1
+    s.counts.asks += 1
+    out.push({ type: 'ask', seq, via, target: peer, waitMs })
+  }
+}
+
+interface ProbeDetails {
+  /** What is to be told first. */
+  readonly accusation?: Claim
+  readonly forAsker?: { readonly peer: string; readonly id: number }
+}
+
+const timesOf = (s: SwimState, kind: ProbeKind, nowMs: number): Pick<Probe, 'indirectAtMs' | 'failsAtMs'> => {
+  const stretch = s.health + 1
+  const { timeoutMs } = s.settings
+  const wholeMs = nowMs + stretch * probeMs(s.settings)
+  if (kind === 'direct') return { indirectAtMs: nowMs + stretch * timeoutMs, failsAtMs: wholeMs }
+  if (kind === 'lost') return { indirectAtMs: nowMs, failsAtMs: wholeMs }
+  // Who asked for a relayed one has its own patience.
+  const alone = kind === 'relayed' ? timeoutMs : stretch * timeoutMs
+  return { indirectAtMs: Number.POSITIVE_INFINITY, failsAtMs: nowMs + alone }
+}
+
+export const startProbe = (
+  s: SwimState,
+  m: Member,
+  kind: ProbeKind,
+  nowMs: number,
+  out: Effect[],
+  { accusation, forAsker }: ProbeDetails = {},
+): void => {
+  s.lastSeq += 1
+  const seq = s.lastSeq
+  const times = timesOf(s, kind, nowMs)
+  const probe: Probe = {
+    seq,
+    peer: m.peer,
+    kind,
+    startedAtMs: nowMs,
+    ...times,
+    asked: 0,
+    reports: 0,
+    views: 0,
+    forAsker,
+  }
+  s.probes.set(seq, probe)
+  s.counts.probes += 1
+  m.askedAtMs = nowMs
+  // A later one takes the place of an earlier one, which may still be answered.
+  if (kind !== 'relayed') m.probing = seq
+  if (kind === 'lost') {
+    askRelays(s, probe, nowMs, out)
+    return
+  }
+  const news = newsFor(s, m.peer, accusation === undefined ? [] : [accusation])
+  out.push({ type: 'probe', seq, peer: m.peer, news, waitMs: times.failsAtMs - nowMs })
+}
+
+const lastContact = ({ heardAtMs, askedAtMs }: Member): number => Math.max(heardAtMs, askedAtMs)
+
+const longestAgo = (s: SwimState, isWanted: (m: Member) => boolean): Member | undefined => {
+  let found: Member | undefined
+  for (const m of s.neighbours.values()) {
+    if (m.probing !== 0 || m.standing === 'left' || !isWanted(m)) continue
+    if (found === undefined || lastContact(m) < lastContact(found)) found = m
+  }
+  return found
+}
+
+const isInDoubt = ({ standing, failures }: Member): boolean => standing !== 'alive' || failures > 0
+
+/** Whom this period's probe goes to, if anybody. */
+export const nextTarget = (s: SwimState, nowMs: number): Member | undefined => {
+  s.isDoubtersTurn = !s.isDoubtersTurn
+  if (s.isDoubtersTurn) {
+    const doubtful = longestAgo(s, isInDoubt)
+    if (doubtful !== undefined) return doubtful
+  }
+  const next = longestAgo(s, () => true)
+  return next !== undefined && nowMs - lastContact(next) >= FRESH * s.settings.periodMs ? next : undefined
+}

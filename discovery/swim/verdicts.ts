@@ -1,0 +1,151 @@
+/**
+ * What is believed of whom: claims that arrive, suspicions and how they end.
+ *
+ * Rules of SWIM (Das et al., DSN 2002, section 4.2) and LHA-Suspicion of Lifeguard (arXiv:1707.00788, section IV-B),
+ * and one of our own: who is connected to a peer looks for itself before it believes that it is dead.
+ * Keeps no state but what it writes into the detector's.
+ */
+import { type Claim, compareClaims, maxAccusers } from './claim.ts'
+import { startProbe } from './probes.ts'
+import { suspicionMs } from './settings.ts'
+import { changeHealth, claimOf, type Effect, type Member, memberOf, type SwimState } from './state.ts'
+
+/** `stale`: this node knows better, and may say so. */
+export type Reception = 'news' | 'known' | 'stale'
+
+const suspicionOf = (s: SwimState, accusers: number): number =>
+  suspicionMs(s.settings, s.size, Math.max(0, accusers - 1))
+
+/** Believes a claim that outdoes what was believed. */
+const adopt = (s: SwimState, m: Member, claim: Claim, nowMs: number, out: Effect[]): void => {
+  const was = m.standing
+  m.standing = claim.standing
+  m.incarnation = claim.incarnation
+  m.by = claim.by.slice(0, maxAccusers(s.settings.confirmations))
+  m.departure = claim.departure
+  m.isChecked = false
+  m.newsAtMs = nowMs
+  m.suspectedAtMs = nowMs
+  const isSuspect = claim.standing === 'suspect'
+  m.deadlineMs = isSuspect ? nowMs + suspicionOf(s, m.by.length) : Number.POSITIVE_INFINITY
+  if (isSuspect) s.suspects.set(m.peer, m)
+  else s.suspects.delete(m.peer)
+  if (was === claim.standing) return
+  if (claim.standing === 'suspect') {
+    s.counts.suspicions += 1
+    out.push({ type: 'suspect', peer: m.peer })
+  } else if (claim.standing === 'alive') {
+    s.counts.revivals += 1
+    m.failures = 0
+    out.push({ type: 'alive', peer: m.peer })
+  } else if (claim.standing === 'left') {
+    out.push({ type: 'left', peer: m.peer, departure: claim.departure })
+  } else {
+    s.counts.deaths += 1
+    out.push({ type: 'dead', peer: m.peer, silentMs: m.isNeighbour ? nowMs - m.heardAtMs : undefined })
+  }
+}
+
+/** Adopts it and passes it on. */
+const spread = (s: SwimState, m: Member, claim: Claim, nowMs: number, out: Effect[]): void => {
+  adopt(s, m, claim, nowMs, out)
+  s.rumours.put(claimOf(m))
+}
+
+/** Further accusers only shorten a suspicion. */
+const confirm = (s: SwimState, m: Member, by: readonly string[]): void => {
+  const room = maxAccusers(s.settings.confirmations) - m.by.length
+  const fresh = by.filter((accuser) => !m.by.includes(accuser)).slice(0, Math.max(0, room))
+  if (fresh.length === 0) return
+  m.by.push(...fresh)
+  m.deadlineMs = Math.min(m.deadlineMs, m.suspectedAtMs + suspicionOf(s, m.by.length))
+  s.rumours.put(claimOf(m))
+}
+
+const deathOf = (m: Member): Claim => ({ ...claimOf(m), standing: 'dead' })
+
+/** A last probe decides: what answers it is not dead. Until then it stays suspect. */
+const lookAgain = (s: SwimState, m: Member, accusation: Claim, nowMs: number, out: Effect[]): void => {
+  m.deadlineMs = Number.POSITIVE_INFINITY
+  startProbe(s, m, 'verdict', nowMs, out, { accusation })
+}
+
+/** Others are sure that a neighbour is dead, and this node has not seen for itself. */
+const onDeathOfNeighbour = (s: SwimState, m: Member, claim: Claim, nowMs: number, out: Effect[]): void => {
+  const suspicion: Claim = { ...claim, standing: 'suspect' }
+  if (compareClaims(suspicion, m) > 0) adopt(s, m, suspicion, nowMs, out)
+  if (m.deadlineMs !== Number.POSITIVE_INFINITY) lookAgain(s, m, claim, nowMs, out)
+}
+
+/** What others say of this node. */
+const onAccusation = (s: SwimState, claim: Claim, out: Effect[]): Reception => {
+  if (s.hasLeft) return 'known'
+  if (claim.incarnation < s.incarnation) return 'stale'
+  if (claim.standing === 'alive') {
+    // An earlier life had a clock that was ahead.
+    s.incarnation = claim.incarnation
+    return 'known'
+  }
+  if (claim.incarnation >= Number.MAX_SAFE_INTEGER) return 'known'
+  s.incarnation = claim.incarnation + 1
+  s.counts.refutations += 1
+  // Whoever is suspected was slow to answer.
+  if (claim.standing !== 'left') changeHealth(s, 1)
+  s.rumours.put({ peer: s.self, standing: 'alive', incarnation: s.incarnation, by: [] })
+  out.push({ type: 'refuted', was: claim.standing, incarnation: s.incarnation })
+  return 'news'
+}
+
+/** A claim that arrived. */
+export const receive = (s: SwimState, claim: Claim, nowMs: number, out: Effect[]): Reception => {
+  if (claim.peer === s.self) return onAccusation(s, claim, out)
+  const m = memberOf(s, claim.peer, nowMs)
+  const order = compareClaims(claim, m)
+  if (order < 0) {
+    s.counts.staleClaims += 1
+    return 'stale'
+  }
+  if (order === 0) {
+    if (claim.standing === 'suspect') confirm(s, m, claim.by)
+    return 'known'
+  }
+  if (claim.standing === 'dead' && m.isNeighbour && !m.isChecked) onDeathOfNeighbour(s, m, claim, nowMs, out)
+  else spread(s, m, claim, nowMs, out)
+  return 'news'
+}
+
+/** The peer itself told its incarnation. */
+export const heardFrom = (s: SwimState, m: Member, incarnation: number, nowMs: number, out: Effect[]): void => {
+  if (incarnation <= m.incarnation) return
+  if (m.standing === 'alive') m.incarnation = incarnation
+  else spread(s, m, { peer: m.peer, standing: 'alive', incarnation, by: [] }, nowMs, out)
+}
+
+/** It answered a probe that told it of the suspicion and did not speak against it: it knows no suspicions. */
+export const acquit = (s: SwimState, m: Member, nowMs: number, out: Effect[]): void =>
+  adopt(s, m, { peer: m.peer, standing: 'alive', incarnation: m.incarnation, by: [] }, nowMs, out)
+
+/** This node's own probes of it failed. */
+export const accuse = (s: SwimState, m: Member, nowMs: number, out: Effect[]): void => {
+  if (m.standing === 'alive') {
+    const { peer, incarnation } = m
+    spread(s, m, { peer, standing: 'suspect', incarnation: Math.max(0, incarnation), by: [s.self] }, nowMs, out)
+  } else if (m.standing === 'suspect') confirm(s, m, [s.self])
+  else return
+  m.isChecked = true
+}
+
+/** Its last look at a neighbour failed, or its time is over. */
+export const condemn = (s: SwimState, m: Member, nowMs: number, out: Effect[]): void => {
+  if (m.standing === 'suspect') spread(s, m, deathOf(m), nowMs, out)
+}
+
+/** Suspicions whose time is over. */
+export const endSuspicions = (s: SwimState, nowMs: number, out: Effect[]): void => {
+  if (s.suspects.size === 0) return
+  for (const m of [...s.suspects.values()]) {
+    if (nowMs < m.deadlineMs) continue
+    if (m.isNeighbour && !m.isChecked) lookAgain(s, m, deathOf(m), nowMs, out)
+    else condemn(s, m, nowMs, out)
+  }
+}
