@@ -21,6 +21,7 @@ import { createHearsay } from './directory/hearsay.ts'
 import { createOffers } from './directory/offers.ts'
 import { createTables, type EndReason, type Held } from './directory/tables.ts'
 import { type AgentRecord, compareVersions, type SignedRecord } from './record.ts'
+import type { Departure } from './swim/claim.ts'
 
 export type { EndReason } from './directory/tables.ts'
 
@@ -36,7 +37,8 @@ export interface Agent {
 
 export type Change =
   | { readonly type: 'joined' | 'changed'; readonly agent: Agent }
-  | { readonly type: 'left'; readonly agent: Agent; readonly reason: EndReason }
+  /** `departure`: of one that said so itself, whether it means to come back. */
+  | { readonly type: 'left'; readonly agent: Agent; readonly reason: EndReason; readonly departure?: Departure }
 
 /**
  * `own`: a record of this node's identity that this life did not write; write one above it.
@@ -49,6 +51,7 @@ const remembranceMs = (record: AgentRecord): number => 2 * record.ttlMs
 
 const isSame = (a: SignedRecord, b: SignedRecord): boolean =>
   equals(a.bytes, b.bytes) && equals(a.signature, b.signature)
+const departureOf = ({ departure }: AgentRecord): Departure => departure ?? 'stop'
 const content = (record: AgentRecord): string => JSON.stringify({ ...record, version: 0 })
 
 export interface DirectoryLimits {
@@ -95,7 +98,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     offers.forget()
     return [{ type: 'left', agent: view(peer, held), reason }]
   }
-  const giveUp = (peer: string, held: Held, reason: 'gone' | 'expired', nowMs: number): Change[] => {
+  const giveUp = (peer: string, held: Held, reason: 'gone' | 'dead' | 'expired', nowMs: number): Change[] => {
     const { incarnation, version } = held.record
     remember(peer, { incarnation, version, reason, sinceMs: nowMs, untilMs: nowMs + remembranceMs(held.record) })
     return remove(peer, held, reason)
@@ -129,7 +132,9 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     const { peerId: peer, incarnation, version } = record
     const held = agents.get(peer)
     remember(peer, { incarnation, version, reason: 'left', sinceMs, untilMs: sinceMs + remembranceMs(record), signed })
-    return held ? remove(peer, held, 'left') : []
+    if (held === undefined) return []
+    const departure = departureOf(record)
+    return remove(peer, held, 'left').map((change) => ({ ...change, departure }))
   }
 
   /** Takes in a record whose signature was checked. */
@@ -166,7 +171,8 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     const before = tables.own
     tables.setOwn({ record, signed })
     const now = { record, state: 'alive' as const }
-    if (record.leaving) return [{ type: 'left', agent: view(self, now), reason: 'left' }]
+    if (record.leaving)
+      return [{ type: 'left', agent: view(self, now), reason: 'left', departure: departureOf(record) }]
     if (before === undefined) return changed('joined', self, now)
     return content(before.record) === content(record) ? [] : changed('changed', self, now)
   }
@@ -213,7 +219,10 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
   /** It does not answer. Nobody is told that it was heard after this. */
   const markSuspect = (peer: string, nowMs: number): Change[] => {
     const held = agents.get(peer)
-    if (held !== undefined && held.state === 'alive' && connected.has(peer)) held.heardAtMs = nowMs
+    if (held !== undefined && held.state === 'alive') {
+      if (connected.has(peer)) held.heardAtMs = nowMs
+      held.suspectedAtMs = nowMs
+    }
     return setState(peer, 'suspect')
   }
   const markAlive = (peer: string): Change[] => setState(peer, 'alive')
@@ -221,6 +230,12 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
   const markGone = (peer: string, nowMs: number): Change[] => {
     const held = agents.get(peer)
     return held === undefined || connected.has(peer) ? [] : giveUp(peer, held, 'gone', nowMs)
+  }
+
+  /** The mesh agrees that it is dead. A connection that stands is about to be cut off. */
+  const markDead = (peer: string, nowMs: number): Change[] => {
+    const held = agents.get(peer)
+    return held === undefined ? [] : giveUp(peer, held, 'dead', nowMs)
   }
 
   /** Drops who was not heard of for its ttl, and forgets what ended long ago. Cheap to ask while nothing is due. */
@@ -254,6 +269,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     doubt,
     doubts,
     markGone,
+    markDead,
     expire,
     isComplete: () => connected.size >= agents.size,
     revision: tables.revision,

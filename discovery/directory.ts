@@ -36,6 +36,7 @@ import { createSeek } from './directory/seek.ts'
 import { createSpread, someOf } from './directory/spread.ts'
 import { createSync } from './directory/sync.ts'
 import { type Agent, type Change, createDirectoryState } from './directory-state.ts'
+import type { Departure } from './swim/claim.ts'
 
 export type DirectoryPort = Pick<
   Port,
@@ -88,14 +89,19 @@ export interface Directory {
    * Ignored for a peer that is connected.
    */
   markGone(peer: string): void
+  /** The mesh agrees that the peer is dead: it leaves the view, connected or not, until somebody hears of it later. */
+  markDead(peer: string): void
   /** No new work for this peer while others are there. */
   markSuspect(peer: string): void
   markAlive(peer: string): void
   onChange(fn: (change: Change) => void): Stop
   /** Resolves after the first complete exchange with any peer. Rejects with the signal's reason, or COM002 at `stop`. */
   firstSync(options?: { signal?: AbortSignal }): Promise<void>
-  /** Tells everyone that this agent leaves; waits until that is sent, at most `leaveTimeoutMs`. */
-  leave(): Promise<void>
+  /**
+   * Tells everyone that this agent leaves; waits until that is sent, at most `leaveTimeoutMs`.
+   * @param departure `stop` unless told: it means to come back; `leave`: for good
+   */
+  leave(departure?: Departure): Promise<void>
   stop(): Promise<void>
   stats(): DirectoryStats
 }
@@ -258,13 +264,14 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
     get: state.get,
     seek,
     markGone: (peer) => emit(state.markGone(peer, nowMs())),
+    markDead: (peer) => emit(state.markDead(peer, nowMs())),
     markSuspect: (peer) => emit(state.markSuspect(peer, nowMs())),
     markAlive: (peer) => emit(state.markAlive(peer)),
     onChange: listeners.add,
     firstSync: first.wait,
-    leave: async () => {
+    leave: async (departure = 'stop') => {
       stopPublishing()
-      await own.leave()
+      await own.leave(departure)
       const late = Promise.withResolvers<void>()
       const stopWaiting = port.timers.after(settings.leaveTimeoutMs, late.resolve)
       await Promise.race([lastSpread, late.promise])

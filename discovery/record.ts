@@ -13,6 +13,7 @@ import * as z from 'zod'
 import type { Content } from '../protocols/define.ts'
 import { ParleyError } from '../protocols/errors.ts'
 import type { Port } from '../protocols/port.ts'
+import { DEPARTURES } from './swim/claim.ts'
 
 /** Bytes of one encoded record. A thousand of them stay within 64 MiB. */
 export const MAX_RECORD_BYTES = 65_536
@@ -92,6 +93,11 @@ export const RecordSchema = z.object({
   ttlMs: z.int().min(100).max(3_600_000),
   /** True in the last record of an agent that stops on purpose. */
   leaving: z.boolean().optional(),
+  /**
+   * Of an agent that leaves: `stop` for one that means to come back, and keeps its seat if it votes, `leave` for good.
+   * One that does not say stops.
+   */
+  departure: z.enum(DEPARTURES).optional().catch(undefined),
 })
 export type AgentRecord = z.output<typeof RecordSchema>
 
@@ -146,7 +152,8 @@ const schemasOf = (record: AgentRecord): Place[] =>
  * @throws MSG001 when it is too large without any schema
  */
 export const fitRecord = (record: AgentRecord): { record: AgentRecord; dropped: number } => {
-  const widest = { incarnation: Number.MAX_SAFE_INTEGER, version: Number.MAX_SAFE_INTEGER, leaving: true }
+  const [version, incarnation] = [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER]
+  const widest = { incarnation, version, leaving: true, departure: 'leave' } as const
   const fitted = {
     ...record,
     protocols: record.protocols.map((p) => ({ ...p, methods: p.methods.map((m) => ({ ...m })) })),

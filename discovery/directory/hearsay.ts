@@ -15,7 +15,8 @@ export const createHearsay = <C>(
   const take = (peer: string, held: Held, heardAtMs: number): C[] => {
     if (heardAtMs <= held.heardAtMs || connected.has(peer)) return []
     held.heardAtMs = heardAtMs
-    return held.state === 'alive' ? [] : setState(peer, held, 'alive')
+    const isCleared = held.state === 'suspect' && heardAtMs > (held.suspectedAtMs ?? Number.NEGATIVE_INFINITY)
+    return isCleared ? setState(peer, held, 'alive') : []
   }
 
   /** Another node heard of it `ageMs` ago, at least. */

@@ -16,6 +16,7 @@ import {
   signRecord,
   type Version,
 } from '../record.ts'
+import type { Departure } from '../swim/claim.ts'
 
 const UpdateSchema = RecordSchema.pick({ protocols: true, labels: true, addresses: true, price: true })
   .partial()
@@ -114,8 +115,8 @@ export const createOwnRecord = (
   return {
     announce,
     introduce: (): Promise<void> => write('introduce'),
-    leave: (): Promise<void> => {
-      fields = { ...fields, leaving: true }
+    leave: (departure: Departure): Promise<void> => {
+      fields = { ...fields, leaving: true, departure }
       return write('leave')
     },
     /** Writes a version above one that an earlier life of this identity left behind. */

@@ -7,8 +7,11 @@
 import type { AgentRecord, SignedRecord, Version } from '../record.ts'
 import { outlives, since } from './digest.ts'
 
-/** `left` said so itself, `gone` was given up by this node, `expired` was not heard of for its ttl. */
-export type EndReason = 'left' | 'gone' | 'expired'
+/**
+ * `left` said so itself, `gone` was given up by this node alone, `dead` was found dead by the failure detectors of the
+ * mesh, `expired` was not heard of for its ttl.
+ */
+export type EndReason = 'left' | 'gone' | 'dead' | 'expired'
 
 export interface Held {
   record: AgentRecord
@@ -17,6 +20,8 @@ export interface Held {
   state: 'alive' | 'suspect'
   /** Somebody gave it up then; it counts as long as nobody heard of it later. */
   doubtedAtMs?: number
+  /** It was called suspect then; only who heard of it later clears it. */
+  suspectedAtMs?: number
   /** The comparison that named it last. */
   namedIn: number
 }
