@@ -1,4 +1,5 @@
-/** The scenarios that run seed after seed: the core under each mix of faults, and the driver over Ports. */
+/** The scenarios that run seed after seed: the core under each mix of faults, and the driver over Ports and disks. */
+import { runPortWorld } from './port/world.ts'
 import { MIXES } from './raft/mixes.ts'
 import { type Totals as CoreTotals, runWorld } from './raft/world.ts'
 
@@ -37,6 +38,7 @@ const NEEDED: Readonly<Record<string, readonly (keyof CoreTotals)[]>> = {
 }
 
 const CORE_STEPS = 2_000
+const DRIVER_STEPS = 10_000
 
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   ...Object.fromEntries(
@@ -50,4 +52,14 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       },
     ]),
   ),
+  driver: {
+    about: 'the driver with its store over Ports: kills, power cuts, full, slow, failing and lost disks, cuts',
+    steps: DRIVER_STEPS,
+    needed: [
+      ...['elections', 'snapshots', 'restores', 'crashes', 'powerCuts', 'fullDisks', 'failedSyncs', 'slowDisks'],
+      ...['lostDisks', 'changes', 'partitions', 'freezes', 'transfers', 'lost', 'doubled'],
+      ...['acknowledged', 'retried', 'reads'],
+    ],
+    run: async (options) => ({ ...(await runPortWorld(options)) }),
+  },
 }

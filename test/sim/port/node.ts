@@ -1,0 +1,160 @@
+/**
+ * A node of the simulated mesh: the real driver over the real store, in a process that dies and comes back.
+ *
+ * State: its disk, which outlives its processes unless it is lost; the process that runs now.
+ */
+import type { Group } from '../../../protocols/consensus/group-api.ts'
+import { isParleyError } from '../../../protocols/errors.ts'
+import { createFaultyDisk, type FaultyDisk } from '../../support/faulty-disk.ts'
+import type { NetworkNode, PortNetwork } from '../../support/port-network.ts'
+import { memberAt, startStoredGroup } from '../../support/stored-group.ts'
+import type { Invariants } from './invariants.ts'
+import { createSessionMachine, type SessionMachine } from './machine.ts'
+import { createProcess, type Process, type Wires } from './process.ts'
+
+const SNAPSHOT_EVERY = 30
+const SEGMENT_BYTES = 4_096
+
+export interface Life {
+  readonly network: NetworkNode
+  readonly process: Process
+  readonly machine: SessionMachine
+  /** Once it takes part. */
+  group: Group | undefined
+  isOver: boolean
+}
+
+export interface SimNode {
+  readonly name: string
+  /** Peer id. */
+  readonly peer: string
+  disk: FaultyDisk
+  /** Disks that were lost. */
+  lost: number
+  life: Life | undefined
+}
+
+export interface NodeTotals {
+  snapshots: number
+  restores: number
+}
+
+export interface Nodes {
+  readonly all: SimNode[]
+  /** The member that it is now: another one after it lost its disk. */
+  idOf(node: SimNode): string
+  /** Those that run, and take part. */
+  up(): SimNode[]
+  start(node: SimNode): void
+  /** As SIGKILL does; `power`: what was not synced may be lost. */
+  kill(node: SimNode, power: boolean): void
+  loseDisk(node: SimNode): void
+  connect(): void
+}
+
+export interface NodesOptions {
+  readonly network: PortNetwork
+  readonly wires: Wires
+  readonly invariants: Invariants
+  readonly totals: NodeTotals
+  readonly count: number
+  tell(line: string): void
+  /** Its process has ended by itself. */
+  ended(node: SimNode): void
+}
+
+/** What a disk that was made to fail may bring about. */
+const OF_THE_DISK: readonly unknown[] = ['broken', 'disk-full', 'disk-failed', 'ENOSPC', 'EIO']
+
+const reasonOf = (error: unknown): unknown => {
+  if (isParleyError(error)) return error.details.reason
+  return error instanceof Error && 'code' in error ? error.code : undefined
+}
+
+export const createNodes = ({ network, wires, invariants, totals, count, tell, ended }: NodesOptions): Nodes => {
+  const { time, random } = network
+  const all = Array.from({ length: count }, (_, i): SimNode => {
+    const name = `m${i}`
+    // Ids are made from names; a node tells its own.
+    const probe = network.start(name)
+    probe.kill()
+    return { name, peer: probe.id, disk: createFaultyDisk(), lost: 0, life: undefined }
+  })
+  const founders = all.map(({ peer }) => peer)
+  const storageOf = ({ lost }: SimNode): string => String(lost).padStart(2, '0')
+  const idOf = (node: SimNode): string => memberAt(node.peer, storageOf(node))
+
+  const connect = (): void => {
+    for (const a of all)
+      for (const b of all) {
+        if (a.peer >= b.peer || a.life === undefined || b.life === undefined) continue
+        network.connect(a.life.network, b.life.network)
+      }
+  }
+
+  /** Ends what runs; nothing of it counts any more. */
+  const end = (node: SimNode): void => {
+    const { life } = node
+    if (life === undefined) return
+    node.life = undefined
+    life.isOver = true
+    totals.snapshots += life.group?.counts().snapshots ?? 0
+    totals.restores += life.group?.counts().restored ?? 0
+    life.network.kill()
+  }
+
+  const kill = (node: SimNode, power: boolean): void => {
+    end(node)
+    if (power) node.disk.crash(random)
+    else node.disk.release()
+  }
+
+  /** A process that its own store or driver has ended. Only a disk that failed may do so. */
+  const fail = (node: SimNode, life: Life, error: unknown): void => {
+    if (life.isOver) return
+    const reason = reasonOf(error)
+    const message = error instanceof Error ? error.message : String(error)
+    tell(`${node.name} ends: ${message}`)
+    if (!OF_THE_DISK.includes(reason)) invariants.failed(`${node.name} ends: ${message}`)
+    kill(node, false)
+    ended(node)
+  }
+
+  const start = (node: SimNode): void => {
+    const inner = network.start(node.name)
+    const process = createProcess(inner.port, node.disk.mount(), time, random, wires)
+    const machine = createSessionMachine((applied) => {
+      if (!life.isOver) invariants.applied(node.name, applied)
+    })
+    const life: Life = { network: inner, process, machine, group: undefined, isOver: false }
+    node.life = life
+    connect()
+    startStoredGroup(process.port, process.disk, node.lost > 0 ? undefined : founders, {
+      segmentBytes: SEGMENT_BYTES,
+      snapshotEvery: SNAPSHOT_EVERY,
+      storage: storageOf(node),
+      machine,
+      onFailure: (error) => fail(node, life, error),
+    }).then(
+      ({ group }) => {
+        life.group = group
+        if (!life.isOver) tell(`${node.name} takes part in term ${group.status().term}`)
+      },
+      (error: unknown) => fail(node, life, error),
+    )
+  }
+
+  return {
+    all,
+    idOf,
+    up: () => all.filter(({ life }) => life?.group !== undefined),
+    start,
+    kill,
+    loseDisk(node) {
+      kill(node, true)
+      node.disk = createFaultyDisk()
+      node.lost += 1
+    },
+    connect,
+  }
+}
