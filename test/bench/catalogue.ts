@@ -94,6 +94,13 @@ const entries: readonly Entry[] = [
     load: () => import('./systems/libp2p-gossipsub.ts'),
   },
   {
+    name: 'synced-store',
+    note: 'one process and its disk, no network, the limit of a journal',
+    packages: [],
+    peer: false,
+    load: () => import('./systems/synced-store.ts'),
+  },
+  {
     name: 'raw-tcp',
     note: 'plain, the limit',
     packages: [],

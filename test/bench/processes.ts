@@ -31,6 +31,8 @@ export interface End {
   /** @throws when the end fails, dies, answers in another shape, or is silent for `limitMs` */
   ask<S extends ZodType>(verb: string, input: unknown, answer: S, limitMs: number): Promise<z.output<S>>
   stop(): Promise<void>
+  /** SIGKILL; resolves once it is gone. */
+  kill(): Promise<void>
 }
 
 export interface Processes {
@@ -136,6 +138,10 @@ const startEnd = (args: readonly string[], { directory, program }: Place, onGone
       clearTimeout(timer)
     },
     killNow,
+    kill: async () => {
+      killNow()
+      await gone
+    },
   }
   return child
 }

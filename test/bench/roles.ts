@@ -8,6 +8,8 @@ const loaders: Readonly<Record<string, (() => Promise<{ roles: Roles }>) | undef
   bulk: () => import('./suites/bulk-roles.ts'),
   join: () => import('./suites/join-roles.ts'),
   scale: () => import('./suites/scale-roles.ts'),
+  journal: () => import('./suites/journal-roles.ts'),
+  failover: () => import('./suites/journal-roles.ts'),
 }
 
 export const rolesOf = async (suite: string): Promise<Roles | undefined> => (await loaders[suite]?.())?.roles

@@ -2,11 +2,13 @@
 import type { Suite } from './suite.ts'
 import { bulk } from './suites/bulk.ts'
 import { events } from './suites/events.ts'
+import { failover } from './suites/failover.ts'
 import { fanout } from './suites/fanout.ts'
 import { join } from './suites/join.ts'
+import { journal } from './suites/journal.ts'
 import { rpc } from './suites/rpc.ts'
 import { scale } from './suites/scale.ts'
 
 export const suites: ReadonlyMap<string, Suite> = new Map(
-  [rpc, events, fanout, bulk, join, scale].map((suite) => [suite.name, suite]),
+  [rpc, events, fanout, bulk, join, scale, journal, failover].map((suite) => [suite.name, suite]),
 )

@@ -83,7 +83,33 @@ export interface MemberEnds {
   member(name: string, seeds: readonly string[], neighbours?: number): Promise<Member>
 }
 
+/** One that keeps decisions; several of them keep the same ones. */
+export interface Seat extends Listening {
+  /** This one decides on the order now. */
+  leads(): boolean
+}
+
+export interface Decider extends Running {
+  /** Resolves once the decision is on as many disks as the system promises. */
+  decide(key: string, body: Body): Promise<void>
+  /** What was decided on last. */
+  read(key: string): Promise<Body | undefined>
+}
+
+export interface JournalEnds {
+  /**
+   * @param count of seats that are started together
+   * @param seeds addresses of those that were started before
+   * @param directory where it keeps what was decided; the same one again after it was killed
+   * @param port where it is found again
+   */
+  seat(at: { name: string; count: number; seeds: readonly string[]; directory: string; port: number }): Promise<Seat>
+  /** Resolves when decisions are made. */
+  connect(addresses: readonly string[]): Promise<Decider>
+}
+
 export interface System {
+  readonly journal?: JournalEnds
   readonly rpc?: RpcEnds
   readonly events?: EventEnds
   readonly fanout?: FanoutEnds

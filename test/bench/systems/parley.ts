@@ -14,6 +14,8 @@ import { benchDirectory } from '../surroundings.ts'
 import { BULK_ITEM_BYTES, type System } from '../system.ts'
 
 const START_LIMIT_MS = 60_000
+/** Of seats that must come back with the same one after they were killed. */
+const SEAT_SECRET = randomBytes(32).toString('base64url')
 /** Longer than any measurement. */
 const BULK_LIMIT_MS = 60_000
 
@@ -146,6 +148,45 @@ export const system: System = {
         fetch: async (onBytes) => {
           for await (const chunk of mesh.to(peer, bulk).flood(new Uint8Array(0))) onBytes(chunk)
         },
+        stop: () => mesh.stop(),
+      }
+    },
+  },
+
+  journal: {
+    seat: async ({ name, count, seeds, directory, port }) => {
+      const known = seeds.map((seed) => addressSchema.parse(JSON.parse(seed)))
+      const secret = known[0]?.secret ?? SEAT_SECRET
+      const mesh = await createMesh({
+        name,
+        mesh: 'bench',
+        secret,
+        dataDir: directory,
+        listen: [`/ip4/127.0.0.1/tcp/${port}`],
+        join: known.flatMap((one) => one.join),
+        timings: { backoffMinMs: 100, backoffMaxMs: 500 },
+        coordination: { expect: count },
+      })
+      return {
+        address: JSON.stringify({ peer: mesh.self.id, join: mesh.self.addresses, secret }),
+        leads: () => mesh.coordinator.status().acting,
+        stop: () => mesh.stop(),
+      }
+    },
+
+    connect: async (addresses) => {
+      const known = addresses.map((address) => addressSchema.parse(JSON.parse(address)))
+      const mesh = await createMesh({
+        name: 'decider',
+        mesh: 'bench',
+        secret: known[0]?.secret ?? '',
+        join: known.flatMap((one) => one.join),
+        timings: { backoffMinMs: 100, backoffMaxMs: 500 },
+      })
+      await mesh.coordinator.found({ signal: AbortSignal.timeout(START_LIMIT_MS) })
+      return {
+        decide: async (key, body) => void (await mesh.journal.put(key, { ...body })),
+        read: async (key) => bodySchema.parse((await mesh.journal.get(key))?.value),
         stop: () => mesh.stop(),
       }
     },

@@ -11,7 +11,7 @@ const recorder = () => {
   const processes: Processes = {
     start: (_suite, system) => {
       started.push(system)
-      return { ask: () => Promise.reject(new Error('no end here')), stop: async () => {} }
+      return { ask: () => Promise.reject(new Error('no end here')), stop: async () => {}, kill: async () => {} }
     },
     stopAll: async () => {
       stops++
