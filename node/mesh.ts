@@ -10,6 +10,7 @@ import { describe } from '../discovery/describe.ts'
 import type { Candidate } from '../discovery/directory/offers.ts'
 import { createDirectory, type Directory } from '../discovery/directory.ts'
 import type { ProtocolRecord } from '../discovery/record.ts'
+import { raftProtocol } from '../protocols/consensus/contract.ts'
 import { type AnyProtocol, type Handlers, wireId } from '../protocols/define.ts'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import { createEvents } from '../protocols/events/events.ts'
@@ -137,7 +138,7 @@ const startLocked = async (
     chance,
     used: (connection) =>
       [...links.protocols(connection.remotePeer.toString()), ...router.protocols(connection)].some(
-        (protocolId) => !router.isOwn(protocolId),
+        (protocolId) => !router.isOwn(protocolId) || protocolId === wireId(raftProtocol),
       ),
     retire(connection) {
       peers.retire(connection)

@@ -39,6 +39,23 @@ export const campaign = (s: RaftState, isPre: boolean, isTransfer: boolean = fal
   count(s)
 }
 
+/** Ticks between the elections of two voters that lost the same leader. */
+const RANK_TICKS = 2
+
+/**
+ * A follower that lost its connection with the leader does not wait for the whole timeout, and lets the others vote for
+ * somebody else; one after the other, by their place among the voters, so that they do not stand against each other. Who
+ * lost it alone is not elected: the others still hear the leader, and answer no request for a vote (section 4.2.3).
+ */
+export const hasten = (s: RaftState, member: string): void => {
+  if (s.role !== 'follower' || s.leader !== member || !isVoter(s)) return
+  const rank = voters(s)
+    .filter((id) => id !== member)
+    .indexOf(s.self)
+  s.leader = undefined
+  s.patience = Math.min(s.patience, s.elapsed + 1 + RANK_TICKS * rank)
+}
+
 const count = (s: RaftState): void => {
   const result = tally(voters(s), s.votes)
   if (result === 'lost') follow(s, s.term, undefined)

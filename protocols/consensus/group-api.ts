@@ -29,7 +29,7 @@ export interface GroupOptions {
 }
 
 export interface GroupDeps {
-  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'log' | 'to' | 'serve'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'log' | 'to' | 'serve' | 'onMember'>
   readonly storage: GroupStorage
   readonly machine: StateMachine
   /** Called in order, after what it tells of was applied. */

@@ -311,10 +311,16 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
     for (const id of promises.due()) put({ type: 'read', id })
   }
   const stopTicks: Stop = port.timers.every(tickMs, tick)
+  const stopHearing = port.onMember(({ id }, change, parted) => {
+    const { leader } = raft.status()
+    if (change === 'left' && parted !== true && leader !== undefined && peerOf(leader) === id)
+      put({ type: 'lost', member: leader })
+  })
 
   const close = (error: () => unknown): void => {
     stopped = true
     stopTicks()
+    stopHearing()
     for (const { reject } of asked.splice(0)) reject(error())
     promises.end(error)
   }

@@ -12,7 +12,7 @@
  * ReadIndex (6.4; reads may go unanswered: ask again after a while), leadership transfer (3.10), snapshots (5.1), learners and changes of one voter at a time (4.1, 4.2).
  */
 import { votersApart } from './configurations.ts'
-import { campaign, onVote, onVoted } from './election.ts'
+import { campaign, hasten, onVote, onVoted } from './election.ts'
 import { type Configuration, encodeConfiguration, type Message } from './messages.ts'
 import {
   append,
@@ -52,6 +52,8 @@ export type Input =
   /** Hand over to this voter, or to the one that is furthest. */
   | { readonly type: 'transfer'; readonly to?: string }
   | { readonly type: 'campaign' }
+  /** The connection with this member is gone: if it leads, it probably died. */
+  | { readonly type: 'lost'; readonly member: string }
   /** The snapshot for this peer did not arrive. */
   | { readonly type: 'snapshot-failed'; readonly to: string }
 
@@ -204,6 +206,9 @@ const handle = (s: RaftState, input: Input): void => {
       return
     case 'campaign':
       if (s.role !== 'leader' && isVoter(s)) campaign(s, true)
+      return
+    case 'lost':
+      hasten(s, input.member)
       return
     case 'snapshot-failed': {
       const progress = s.progress.get(input.to)

@@ -9,7 +9,13 @@ import { endProcesses, type Peer, RemoteFailure, startPeer } from '../support/pr
 import { until } from '../support/until.ts'
 
 const NAMES = ['one', 'two', 'three']
-const common = { mesh: 'decides', secret: makeSecret(), timings: { backoffMinMs: 100, backoffMaxMs: 1_000 } }
+// Its group is the test's own.
+const common = {
+  mesh: 'decides',
+  coordination: { voter: 'never' as const },
+  secret: makeSecret(),
+  timings: { backoffMinMs: 100, backoffMaxMs: 1_000 },
+}
 
 interface Member {
   readonly name: string

@@ -2,36 +2,35 @@
  * The founding of a mesh over the Port: asks the peers how far they are, proposes when it is this node's turn, asks a
  * promised set again until it is decided, and saves before it says anything.
  *
- * The rules and why they are safe: steps.ts. Whose turn it is: outlook.ts; that only decides how soon a mesh is founded,
- * never whether two are. Once this node belongs to a mesh it asks nothing any more, and answers whoever asks.
+ * The rules and why they are safe: steps.ts; durable.ts keeps them. Whose turn it is: outlook.ts; that only decides how
+ * soon a mesh is founded, never whether two are. Once this node belongs to a mesh it asks nothing any more, and answers
+ * whoever asks.
  *
- * State: the record and what was heard about its promise; the last standing of each peer (bounded); steps that wait for
- * the disk (bounded).
+ * State: the record and what was heard about its promise; what peers said of themselves; which questions are on their way.
  */
 import { isParleyError, ParleyError } from '../../errors.ts'
 import type { Stop } from '../../port.ts'
 import { peerOf } from '../member-id.ts'
 import type { Founding, FoundingDeps, FoundingOptions } from './api.ts'
 import { foundingProtocol, type Standing } from './contract.ts'
+import { createDurable } from './durable.ts'
 import { type Outlook, outlookOf } from './outlook.ts'
 import { MAX_FOUNDERS, MeshIdSchema, meshIdFor, type Proposal } from './record.ts'
+import { createStandings } from './standings.ts'
 import { statusOf } from './status.ts'
-import { consider, hear, learn, meshIdIn, propose, resume, type Step } from './steps.ts'
+import { consider, type FoundingState, hear, learn, meshIdIn, propose, resume } from './steps.ts'
 
 /** Between two questions to the same peer. */
 const ASK_MS = 1_000
-/** A standing that is older says nothing. */
-const FRESH_MS = 2_500
-/** How long the next one leaves the proposal to those before it. */
+/** How long each one leaves the proposal to those before it. */
 const PATIENCE_MS = 2_000
 /** After a refusal; doubled each time, and drawn between a half and one and a half of it. */
 const BACKOFF_MS = 100
 const MAX_BACKOFF_MS = 5_000
 /** A promise that is not decided by then needs somebody to look. */
 const LATE_MS = 10_000
-const MAX_WAITING = 1_024
-const MAX_PEERS = 1_024
 
+/** @returns how many this node expects; undefined: it never founds */
 const checked = ({ member, expect, joins }: FoundingOptions, self: string): number | undefined => {
   if (peerOf(member) !== self) {
     throw new ParleyError('MSG001', `${member} is not a member id of this node, ${self}`, { hint: 'use memberIdOf' })
@@ -52,9 +51,9 @@ export const startFounding = async ({ port, store }: FoundingDeps, options: Foun
   const { member } = options
   const expect = checked(options, port.self.id)
   const now = (): number => port.clock.monotonic()
-  const counts = { proposed: 0, released: 0, unanswered: 0, dropped: 0, unsaved: 0 }
+  const counts = { proposed: 0, released: 0, unanswered: 0 }
   const listeners = new Set<(meshId: string) => void>()
-  const standings = new Map<string, { standing: Standing; atMs: number }>()
+  const standings = createStandings(now)
   /** Members of the promised set whose peers came back without their disk. */
   const lost = new Set<string>()
   /** Questions on their way, each to be asked once at a time. */
@@ -62,65 +61,27 @@ export const startFounding = async ({ port, store }: FoundingDeps, options: Foun
   const ending = new AbortController()
   const stops: Stop[] = []
   let stopAttempt: Stop = () => {}
-  let stopped = false
-  let waiting = 0
-  let tail: Promise<unknown> = Promise.resolve()
   let promisedAtMs = now()
   /** Since when a set could be proposed. */
   let readyAtMs: number | undefined
   let notBeforeMs = 0
   let refusals = 0
-  const warned = new Set<'division' | 'late' | 'unsaved'>()
+  const warned = new Set<'division' | 'late'>()
 
   const saved = await store.load()
   const meshIdOf = (set: readonly string[]): string => meshIdFor(port.hash, port.self.mesh, set)
-  let state = resume({ member, expect, meshIdOf }, saved)
-  const meshId = (): string | undefined => meshIdIn(state.record)
-  const isOpen = (): boolean => !stopped && meshId() === undefined
+  const durable = await createDurable({
+    store,
+    log: port.log,
+    first: resume({ member, expect, meshIdOf }, saved),
+    saved,
+    follow: (before) => follow(before.record),
+  })
+  const { enter } = durable
+  const record = (): FoundingState['record'] => durable.state().record
+  const meshId = (): string | undefined => meshIdIn(record())
+  const isOpen = (): boolean => !ending.signal.aborted && meshId() === undefined
 
-  const save = async (record: typeof state.record): Promise<void> => {
-    try {
-      await store.save(record)
-      warned.delete('unsaved')
-    } catch (cause) {
-      counts.unsaved += 1
-      if (!warned.has('unsaved')) port.log.error('what this node promises cannot be saved', { error: cause })
-      warned.add('unsaved')
-      // The store's own words may name files; they stay here.
-      const hint = 'look into the log of that node; it is asked again'
-      throw new ParleyError('STA003', 'a node cannot save what it promises', {
-        hint,
-        details: { reason: 'unsaved' },
-        cause,
-      })
-    }
-  }
-  if (saved !== undefined && state.record !== saved) await save(state.record)
-
-  /** One step at a time; its outcome counts once it is durable. */
-  const enter = <T>(step: (from: typeof state) => Step<T>): Promise<T> => {
-    if (waiting >= MAX_WAITING) {
-      counts.dropped += 1
-      const hint = 'ask again later'
-      return Promise.reject(new ParleyError('COM003', `${MAX_WAITING} steps of a founding wait for the disk`, { hint }))
-    }
-    waiting += 1
-    const done = tail.then(async () => {
-      waiting -= 1
-      if (stopped) {
-        const details = { reason: 'closed' }
-        throw new ParleyError('STA003', 'this node is stopping', { hint: 'ask another one', details })
-      }
-      const before = state
-      const { state: next, result } = step(before)
-      if (next.record !== before.record) await save(next.record)
-      state = next
-      follow(before)
-      return result
-    })
-    tail = done.catch(() => {})
-    return done
-  }
   /** Where nobody waits for the outcome: it comes up again. */
   const quietly = (done: Promise<unknown>): void => {
     done.catch((error: unknown) => {
@@ -129,8 +90,8 @@ export const startFounding = async ({ port, store }: FoundingDeps, options: Foun
   }
 
   /** What a change of the record brings with it. */
-  const follow = (before: typeof state): void => {
-    const [was, is] = [before.record, state.record]
+  const follow = (was: FoundingState['record']): void => {
+    const is = record()
     if (meshIdIn(was) === undefined && meshIdIn(is) !== undefined) {
       settle()
     } else if (was.promise === undefined && is.promise !== undefined) {
@@ -145,23 +106,21 @@ export const startFounding = async ({ port, store }: FoundingDeps, options: Foun
       askAll(0)
     }
   }
-
   const backOff = (): void => {
     const drawn = new DataView(port.random(4).slice().buffer).getUint32(0) / 2 ** 32
     notBeforeMs = now() + Math.min(BACKOFF_MS * 2 ** refusals, MAX_BACKOFF_MS) * (0.5 + drawn)
     refusals = Math.min(refusals + 1, 16)
   }
-
   /** This node belongs to a mesh now, for good. */
   const settle = (): void => {
     const id = meshId()
     if (id === undefined) return
-    const { founded } = state.record
+    const { founded } = record()
     port.log.info(founded === undefined ? 'this node belongs to a founded mesh' : 'the mesh is founded', {
       meshId: id,
       ...(founded !== undefined && { members: founded.members }),
     })
-    for (const { id: peer } of port.members()) if (standings.get(peer)?.standing.state !== 'founded') quietly(ask(peer))
+    for (const { id: peer } of port.members()) if (!standings.isFounded(peer)) quietly(ask(peer))
     quiet()
     for (const fn of listeners) {
       try {
@@ -179,24 +138,21 @@ export const startFounding = async ({ port, store }: FoundingDeps, options: Foun
   }
 
   const standing = (): Standing => {
+    const { member: own, promise, highest } = record()
     const id = meshId()
     const free = expect === undefined ? 'joiner' : 'candidate'
     return {
-      state: id !== undefined ? 'founded' : state.record.promise !== undefined ? 'promised' : free,
-      member: state.record.member,
-      counter: state.record.highest.counter,
+      state: id !== undefined ? 'founded' : promise !== undefined ? 'promised' : free,
+      member: own,
+      counter: highest.counter,
       ...(expect !== undefined && { expect }),
       ...(id !== undefined && { meshId: id }),
     }
   }
-  const fresh = (): Standing[] => {
-    const sinceMs = now() - FRESH_MS
-    return [...standings.values()].filter(({ atMs }) => atMs >= sinceMs).map((one) => one.standing)
-  }
   const outlook = (): Outlook | undefined => {
-    if (!isOpen() || expect === undefined || state.record.promise !== undefined) return undefined
+    if (!isOpen() || expect === undefined || record().promise !== undefined) return undefined
     // Who founds alone needs nobody.
-    return outlookOf({ ...standing(), expect }, expect === 1 ? [] : fresh())
+    return outlookOf({ ...standing(), expect }, expect === 1 ? [] : standings.fresh())
   }
 
   /** Proposes where it is this node's turn, or sees to it that this is looked at again then. */
@@ -218,13 +174,13 @@ export const startFounding = async ({ port, store }: FoundingDeps, options: Foun
     else quietly(proposeSet(set))
   }
   const proposeSet = async (set: readonly string[]): Promise<void> => {
-    const above = Math.max(0, ...fresh().map(({ counter }) => counter))
+    const above = Math.max(0, ...standings.fresh().map(({ counter }) => counter))
     notBeforeMs = now() + BACKOFF_MS
     if ((await enter((from) => propose(from, set, above))) !== undefined) counts.proposed += 1
   }
 
   const once = async (question: string, run: () => Promise<void>): Promise<void> => {
-    if (stopped || asking.has(question)) return
+    if (ending.signal.aborted || asking.has(question)) return
     asking.add(question)
     try {
       await run()
@@ -234,42 +190,33 @@ export const startFounding = async ({ port, store }: FoundingDeps, options: Foun
       asking.delete(question)
     }
   }
-
   const ask = (peer: string): Promise<void> =>
     once(`ask ${peer}`, async () => {
-      try {
-        see(peer, await port.to(peer, foundingProtocol).ask({ standing: standing() }, { signal: ending.signal }))
-      } catch (error) {
-        standings.delete(peer)
-        throw error
-      }
+      see(peer, await port.to(peer, foundingProtocol).ask({ standing: standing() }, { signal: ending.signal }))
     })
-  /** @param heardMs who was heard of in so many milliseconds is left out, as who was asked by `askSet` */
-  const askAll = (heardMs = ASK_MS / 2): void => {
-    const sinceMs = now() - heardMs
+  /** @param ageMs whoever was heard of more lately is left out, as is whoever `askSet` asks */
+  const askAll = (ageMs = ASK_MS / 2): void => {
     for (const { id } of port.members()) {
-      const isHeard = (standings.get(id)?.atMs ?? Number.NEGATIVE_INFINITY) > sinceMs
-      if (!isHeard && placeOf(id) === undefined) quietly(ask(id))
+      if (standings.ageMs(id) >= ageMs && placeOf(id) === undefined) quietly(ask(id))
     }
   }
 
   /** The member that this peer is, in the promised set. */
-  const placeOf = (peer: string): string | undefined => state.record.promise?.set.find((one) => peerOf(one) === peer)
-
+  const placeOf = (peer: string): string | undefined => record().promise?.set.find((one) => peerOf(one) === peer)
   const askFor = (proposal: Proposal, asked: string): Promise<void> => {
     const peer = peerOf(asked)
     return once(`propose ${proposal.round.counter} ${proposal.round.proposer} ${peer}`, async () => {
       const answer = await port.to(peer, foundingProtocol).propose(proposal, { signal: ending.signal })
       if (peerOf(answer.member) !== peer) throw new ParleyError('MSG001', `${peer} speaks for ${answer.member}`)
-      if (answer.member !== asked && state.record.promise !== undefined) lost.add(asked)
+      if (answer.member !== asked && record().promise !== undefined) lost.add(asked)
       await enter((from) => hear(from, proposal, answer))
     })
   }
   const askSet = (): void => {
-    const { promise, member: own } = state.record
-    if (promise === undefined) return
-    for (const one of promise.set) {
-      if (one !== own && !state.promised.includes(one)) quietly(askFor(promise, one))
+    const { promised } = durable.state()
+    const { promise, member: own } = record()
+    for (const one of promise?.set ?? []) {
+      if (promise !== undefined && one !== own && !promised.includes(one)) quietly(askFor(promise, one))
     }
   }
 
@@ -280,19 +227,18 @@ export const startFounding = async ({ port, store }: FoundingDeps, options: Foun
       throw new ParleyError('MSG001', `${peer} speaks for ${said.member}`, { hint })
     }
     if (!isOpen()) return
-    if (standings.size >= MAX_PEERS && !standings.has(peer)) counts.dropped += 1
-    else standings.set(peer, { standing: said, atMs: now() })
-    const { promise } = state.record
+    standings.put(peer, said)
+    const { promise } = record()
     const place = placeOf(peer)
     const { meshId: theirs } = said
     if (theirs !== undefined) quietly(enter((from) => learn(from, theirs)))
-    // It knows of the promise, and does not hold it: its answer decides.
+    // It does not hold the promise: what it answers may decide.
     else if (promise !== undefined && place !== undefined && said.state !== 'promised') quietly(askFor(promise, place))
     attempt()
   }
 
-  const isLate = (): boolean => state.record.promise !== undefined && now() - promisedAtMs >= LATE_MS
-  const status: Founding['status'] = () => statusOf(state, { outlook: outlook(), isLate: isLate(), lost })
+  const isLate = (): boolean => record().promise !== undefined && now() - promisedAtMs >= LATE_MS
+  const status: Founding['status'] = () => statusOf(durable.state(), { outlook: outlook(), isLate: isLate(), lost })
   const look = (): void => {
     askSet()
     askAll()
@@ -321,8 +267,10 @@ export const startFounding = async ({ port, store }: FoundingDeps, options: Foun
     stops.push(
       port.timers.every(ASK_MS, look),
       port.onMember(({ id }, change) => {
-        if (change === 'left') standings.delete(id)
-        else look()
+        const { promise } = record()
+        const place = placeOf(id)
+        if (change === 'left') standings.forget(id)
+        else quietly(promise !== undefined && place !== undefined ? askFor(promise, place) : ask(id))
       }),
     )
     look()
@@ -330,7 +278,7 @@ export const startFounding = async ({ port, store }: FoundingDeps, options: Foun
 
   return {
     meshId,
-    founded: () => state.record.founded,
+    founded: () => record().founded,
     status,
     async adopt(id) {
       if (MeshIdSchema.safeParse(id).success) return enter((from) => learn(from, id))
@@ -342,12 +290,14 @@ export const startFounding = async ({ port, store }: FoundingDeps, options: Foun
       listeners.add(fn)
       return () => listeners.delete(fn)
     },
-    counts: () => ({ ...counts }),
+    counts: () => {
+      const { unsaved, waitedTooMany } = durable.counts()
+      return { ...counts, unsaved, dropped: standings.dropped() + waitedTooMany }
+    },
     async stop() {
-      stopped = true
-      quiet()
       ending.abort(new ParleyError('STA003', 'this node is stopping', { details: { reason: 'closed' } }))
-      await tail
+      quiet()
+      await durable.close()
       await unserve()
     },
   }
