@@ -5,6 +5,7 @@ import type { Directory } from '../discovery/directory.ts'
 import type { ProtocolRecord } from '../discovery/record.ts'
 import type { AnyProtocol, Handlers } from '../protocols/define.ts'
 import type { Events } from '../protocols/events/api.ts'
+import type { Fences } from '../protocols/journal/fences.ts'
 import type { Journal } from '../protocols/journal/journal.ts'
 import type { Member, Port, Stop } from '../protocols/port.ts'
 import type { Served } from '../protocols/wire/contract.ts'
@@ -37,6 +38,8 @@ export interface Mesh {
   readonly journal: Journal
   /** Who coordinates the mesh. */
   readonly coordinator: Coordinator
+  /** Which effects are let through, as newer decisions make older ones void. */
+  readonly fences: Fences
   /** Answers that were sent here by `replyTo`. */
   readonly replies: Replies
   /** For features built on the Port alone. */

@@ -19,6 +19,7 @@ import type { ActingFacts } from '../protocols/coordinator/leading.ts'
 import { createWhereabouts } from '../protocols/coordinator/whereabouts.ts'
 import type { Events } from '../protocols/events/api.ts'
 import { createJournalClient } from '../protocols/journal/client.ts'
+import { createFences, type Fences } from '../protocols/journal/fences.ts'
 import type { Journal } from '../protocols/journal/journal.ts'
 import { EPOCHS_PREFIX, type Epoch, EpochSchema, OWN_KINDS } from '../protocols/journal/kinds.ts'
 import { serveJournal } from '../protocols/journal/serve.ts'
@@ -27,10 +28,12 @@ import type { Port, Stop } from '../protocols/port.ts'
 import type { CoordinationSettings } from './coordination-options.ts'
 import { openSeat, type Seat } from './seat.ts'
 import { openFolder } from './store/disk.ts'
+import { createFenceStore } from './store/fence-store.ts'
 import { createFoundingFile } from './store/founding-file.ts'
 
 /** Under the data directory. */
 export const JOURNAL_FOLDER = 'journal'
+const FENCE_FOLDER = 'fences'
 /** The highest feature level that this version knows. */
 const LEVEL = 1
 const HAND_OVER_MS = 1_500
@@ -80,6 +83,7 @@ export interface CoordinatorFacts extends CoordinatorStatus {
 export interface Coordination {
   readonly journal: Journal
   readonly coordinator: Coordinator
+  readonly fences: Fences
   meshId(): string | undefined
   /** Whether it may leave its founded mesh for another one. */
   mayMove(): boolean
@@ -124,6 +128,11 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
   const hasSeat = (): boolean => feature !== undefined && feature.status().seat !== 'none'
   const whereabouts = createWhereabouts(port, meshId)
   const client = createJournalClient({ port, whereabouts, meshId, hasSeat })
+  const fenceStore =
+    deps.dataDir === undefined
+      ? undefined
+      : createFenceStore(await openFolder(join(deps.dataDir, FENCE_FOLDER)), (bytes) => port.random(bytes))
+  const fences = await createFences(fenceStore)
   const unserve = await serveJournal({ port, kinds, seat: current })
 
   const belong = (id: string): void => {
@@ -200,13 +209,17 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
       },
       giveUpSeat: ({ signal = never } = {}) => coordinator.giveUp(signal),
     },
+    fences,
     meshId,
     mayMove,
     heard(id) {
       if (founding === undefined) {
         if (adopted === id || (adopted !== undefined && !mayMove())) return
         if (adopted !== undefined) {
-          port.log.warn('nobody coordinates the mesh that this node belonged to; it joins another one', { from: adopted, to: id })
+          port.log.warn('nobody coordinates the mesh that this node belonged to; it joins another one', {
+            from: adopted,
+            to: id,
+          })
           whereabouts.forget()
           client.forget()
         }
@@ -265,6 +278,7 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
       await coordinator.stop()
       whereabouts.stop()
       await seat?.stop()
+      await fenceStore?.close()
       await unserve()
     },
   }

@@ -16,6 +16,16 @@ export type { Events, PublishOptions, Receipt, SubscribeOptions } from '../proto
 export { defineEvent, type EventDefinition } from '../protocols/events/define-event.ts'
 export type { MeshEvent } from '../protocols/events/event.ts'
 export { DEFAULT_TOPIC } from '../protocols/events/events.ts'
+export {
+  type CommandKind,
+  defineCommand,
+  type EntryFacts,
+  type JournalTx,
+  type Json,
+} from '../protocols/journal/command.ts'
+export { compareFences, type Fence, FenceSchema } from '../protocols/journal/fence.ts'
+export type { Fences } from '../protocols/journal/fences.ts'
+export type { Journal, JournalChange } from '../protocols/journal/journal.ts'
 export type { Member, Port } from '../protocols/port.ts'
 export {
   type AgentDefinition,
@@ -28,6 +38,7 @@ export {
 export { type AgentOptions, type RunningAgent, startAgent } from './agent/start.ts'
 export type { Mesh, SelfFacts, Unserve } from './api.ts'
 export type { AllClient, AnyClient, AnyOptions, Reply, ScatterOptions } from './clients.ts'
+export type { Coordinator } from './coordination.ts'
 export type { MeshFigures } from './figures.ts'
 export { createMesh } from './mesh.ts'
 export { type MeshOptions, type MeshOptionsInput, MeshOptionsSchema, parseOptions } from './options.ts'

@@ -243,7 +243,7 @@ const startLocked = async (
       }
     },
   })
-  const { journal, coordinator, facts: coordinatorFacts, problems, degraded, handOver } = coordination
+  const { journal, coordinator, fences, facts: coordinatorFacts, problems, degraded, handOver } = coordination
   const stopCoordination = coordination.stop
   undo.push(stopCoordination)
   if (early !== undefined) coordination.heard(early)
@@ -344,6 +344,7 @@ const startLocked = async (
     directory,
     journal,
     coordinator,
+    fences,
     replies,
     port,
     serve: <P extends AnyProtocol>(protocol: P, handlers: Handlers<P>) =>
