@@ -27,7 +27,7 @@ import {
   type Probe,
   type SwimState,
 } from './state.ts'
-import { accuse, acquit, condemn, endSuspicions, heardFrom, receive } from './verdicts.ts'
+import { accuse, acquit, condemn, endSuspicions, heardFrom, learn, receive } from './verdicts.ts'
 
 export type Input =
   /** `members` of the mesh, this node included. */
@@ -58,8 +58,8 @@ export type Input =
   /** Another node asks for an indirect probe: answered by the effect `report`, with the same number. */
   | { readonly type: 'asked'; readonly peer: string; readonly id: number; readonly target: string }
   | { readonly type: 'reported'; readonly seq: number; readonly outcome: Outcome }
-  /** This node leaves: it says so, probes nobody and speaks against nothing any more. */
-  | { readonly type: 'leave'; readonly departure: Departure }
+  /** This node has said goodbye: it probes nobody and speaks against nothing any more. */
+  | { readonly type: 'leave' }
 
 /** Ticks later than this are this node's own slowness; less is a timer's usual imprecision. */
 const STALL_MS = 50
@@ -77,13 +77,10 @@ const heard = (m: Member, nowMs: number): void => {
 
 /** Takes news in. @returns what the sender should know instead */
 const takeIn = (s: SwimState, news: readonly Claim[], nowMs: number, out: Effect[]): Claim[] => {
-  const corrections: Claim[] = []
-  for (const claim of news.slice(0, 2 * s.settings.maxNews)) {
-    if (receive(s, claim, nowMs, out) !== 'stale' || corrections.length >= MAX_CORRECTIONS) continue
-    const known = s.members.get(claim.peer)
-    if (known !== undefined) corrections.push(claimOf(known))
-  }
-  return corrections
+  const wrong = new Set<string>()
+  for (const claim of news.slice(0, 2 * s.settings.maxNews))
+    if (receive(s, claim, nowMs, out) === 'stale' && wrong.size < MAX_CORRECTIONS) wrong.add(claim.peer)
+  return [...wrong].flatMap((peer) => s.members.get(peer) ?? []).map(claimOf)
 }
 
 const onProbed = (s: SwimState, input: Input & { type: 'probed' }, nowMs: number, out: Effect[]): void => {
@@ -180,7 +177,8 @@ const onLeft = (s: SwimState, input: Input & { type: 'left' }, nowMs: number, ou
   const m = memberOf(s, input.peer, nowMs)
   const incarnation = Math.max(input.incarnation, m.incarnation)
   const { peer, departure } = input
-  receive(s, { peer, standing: 'left', incarnation, by: [], departure }, nowMs, out)
+  // Its own record tells everybody; there is nothing to pass on.
+  learn(s, m, { peer, standing: 'left', incarnation, by: [], departure }, nowMs, out)
 }
 
 const onAsked = (s: SwimState, { peer, id, target }: Input & { type: 'asked' }, nowMs: number, out: Effect[]): void => {
@@ -202,16 +200,21 @@ const onReported = (s: SwimState, seq: number, outcome: Outcome, out: Effect[]):
   succeed(s, probe, out)
 }
 
-/** This node stood still for a while: what came meanwhile has not been read yet. */
+/**
+ * This node stood still for a while: what came meanwhile has not been read yet, and others may have stood still with it.
+ * Who is only a little late every time must still come to an end some time.
+ */
 const makeUp = (s: SwimState, lateMs: number, nowMs: number): void => {
+  const isLong = lateMs >= s.settings.timeoutMs
+  const byMs = lateMs + (isLong ? s.settings.timeoutMs : 0)
   for (const probe of s.probes.values()) {
-    probe.indirectAtMs += lateMs
-    probe.failsAtMs += lateMs
+    probe.indirectAtMs += byMs
+    probe.failsAtMs += byMs
   }
-  for (const m of s.suspects.values()) m.deadlineMs += lateMs
+  for (const m of s.suspects.values()) m.deadlineMs += byMs
   for (const m of s.neighbours.values()) m.heardAtMs = Math.min(nowMs, m.heardAtMs + lateMs)
   s.counts.stalls += 1
-  if (lateMs > s.settings.timeoutMs) changeHealth(s, 1)
+  if (isLong) changeHealth(s, 1)
 }
 
 /** Old news is forgotten, and a mesh at rest keeps its neighbours only. */
@@ -262,11 +265,6 @@ const onFailed = (s: SwimState, seq: number, nowMs: number, out: Effect[]): void
   else if (probe.indirectAtMs !== Number.POSITIVE_INFINITY) askRelays(s, probe, nowMs, out)
 }
 
-const onLeave = (s: SwimState, departure: Departure): void => {
-  s.hasLeft = true
-  s.rumours.put({ peer: s.self, standing: 'left', incarnation: s.incarnation, by: [], departure })
-}
-
 const act = (s: SwimState, input: Input, nowMs: number, out: Effect[]): void => {
   if (input.type === 'tick') onTick(s, input.members, nowMs, out)
   else if (input.type === 'connected') connect(s, input.peer, nowMs, out)
@@ -278,7 +276,7 @@ const act = (s: SwimState, input: Input, nowMs: number, out: Effect[]): void => 
   else if (input.type === 'failed') onFailed(s, input.seq, nowMs, out)
   else if (input.type === 'asked') onAsked(s, input, nowMs, out)
   else if (input.type === 'reported') onReported(s, input.seq, input.outcome, out)
-  else onLeave(s, input.departure)
+  else s.hasLeft = true
 }
 
 /** Takes in what happened. @returns what is to be done, in this order */

@@ -38,10 +38,10 @@ export interface SwimSettings {
 export const SWIM_DEFAULTS: SwimSettings = {
   periodMs: 500,
   timeoutMs: 200,
-  suspectAfter: 1,
+  suspectAfter: 2,
   relays: 3,
   confirmations: 3,
-  suspicionMs: 4_000,
+  suspicionMs: 3_500,
   patience: 3,
   maxHealth: 8,
   retransmit: 4,
@@ -55,7 +55,17 @@ export const SWIM_DEFAULTS: SwimSettings = {
 const INDIRECT = 1.5
 
 /** Milliseconds until a probe has failed, of a node that is well itself. A period, where a round trip is far below it. */
-export const probeMs = ({ periodMs, timeoutMs }: SwimSettings): number => Math.max(periodMs, (1 + INDIRECT) * timeoutMs)
+export const probeMs = ({ periodMs, timeoutMs }: Pick<SwimSettings, 'periodMs' | 'timeoutMs'>): number =>
+  Math.max(periodMs, (1 + INDIRECT) * timeoutMs)
+
+/**
+ * The shortest suspicion that makes a silent peer dead about `deadAfterMs` after it fell silent: the rest of that time
+ * goes by until it is probed and the probes have failed.
+ */
+export const suspicionFor = (
+  deadAfterMs: number,
+  settings: Pick<SwimSettings, 'periodMs' | 'timeoutMs' | 'suspectAfter'>,
+): number => Math.max(deadAfterMs / 2, deadAfterMs - settings.periodMs - settings.suspectAfter * probeMs(settings))
 
 /**
  * Milliseconds from a suspicion to a death: from `patience` times the shortest down to the shortest, by the logarithm of

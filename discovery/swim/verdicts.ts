@@ -46,6 +46,11 @@ const adopt = (s: SwimState, m: Member, claim: Claim, nowMs: number, out: Effect
   }
 }
 
+/** Adopts what is known for sure, if it is news. */
+export const learn = (s: SwimState, m: Member, claim: Claim, nowMs: number, out: Effect[]): void => {
+  if (compareClaims(claim, m) > 0) adopt(s, m, claim, nowMs, out)
+}
+
 /** Adopts it and passes it on. */
 const spread = (s: SwimState, m: Member, claim: Claim, nowMs: number, out: Effect[]): void => {
   adopt(s, m, claim, nowMs, out)
