@@ -79,6 +79,8 @@ export interface Directory {
   offers(protocol: string, major: number): readonly Candidate[]
   /** Everyone, this node included. */
   agents(): Agent[]
+  /** How many that is. */
+  size(): number
   /** By peer id or name; STA003 when a name is not enough. */
   find(nameOrId: string): Agent | undefined
   get(peer: string): Agent | undefined
@@ -260,6 +262,7 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
     announce: own.announce,
     offers: state.offers,
     agents: state.view,
+    size: () => state.count() + 1,
     find: (nameOrId) => findAgent(state.view(), nameOrId),
     get: state.get,
     seek,

@@ -1,0 +1,242 @@
+/**
+ * The failure detector over a Port: gives the machine (swim/machine.ts) what happens, and carries out what it says.
+ *
+ * Each probe is a call over the mesh's own links, its answer the acknowledgement; claims ride on both. Beside that it
+ * keeps what neighbours tell of their load, and how long their answers take. One timer, set to when the machine is next
+ * due; when it comes late, what arrived meanwhile is read before the machine is asked.
+ * State: the machine, the last message of each neighbour, indirect probes that wait for their end (at most as many as
+ * the mesh's own protocols run at a time), listeners. All of it is dropped at `stop`.
+ */
+import { isParleyError } from '../protocols/errors.ts'
+import type { Port, Stop } from '../protocols/port.ts'
+import { fraction } from './choose.ts'
+import type { Claim, Departure, Standing } from './swim/claim.ts'
+import { type Input, step } from './swim/machine.ts'
+import { type Heartbeat, presence } from './swim/protocol.ts'
+import type { SwimSettings } from './swim/settings.ts'
+import { createSwimState, type Effect, type Outcome, type SwimCounts } from './swim/state.ts'
+
+export type SwimPort = Pick<
+  Port,
+  'self' | 'clock' | 'timers' | 'log' | 'metrics' | 'random' | 'members' | 'onMember' | 'to' | 'serve'
+>
+
+/** What is believed of a peer from now on. */
+export interface StandingChange {
+  readonly peer: string
+  readonly standing: Standing
+  /** Of one that left: whether it means to come back. */
+  readonly departure?: Departure | undefined
+  /** Of a neighbour that is dead: milliseconds since it was heard. */
+  readonly silentMs?: number | undefined
+}
+
+export interface SwimDeps {
+  readonly port: SwimPort
+  /** What goes with each message. */
+  load(): { load: number; queueLength: number }
+  /** Members of the mesh, this node included. */
+  members(): number
+  /** Of the start of the peer that its record is of; older claims say nothing. */
+  incarnationOf(peer: string): number | undefined
+  changed(change: StandingChange): void
+  /** Others thought that this node was suspect, dead or gone. */
+  refuted(was: Standing): void
+}
+
+export interface Swim {
+  load(peer: string): { load: number; queueLength: number } | undefined
+  rttMs(peer: string): number | undefined
+  /** Milliseconds since a connected peer was heard last. */
+  silentMs(peer: string): number | undefined
+  /** Of a peer that nobody speaks of: alive. */
+  standing(peer: string): Standing
+  /** The directory has a record of this start of the peer. */
+  member(peer: string, incarnation: number): void
+  /** It said goodbye. */
+  left(peer: string, incarnation: number, departure: Departure | undefined): void
+  /** This node has said goodbye. */
+  leave(): void
+  stats(): SwimCounts & { suspects: number; rumours: number; rumoursDropped: number; health: number }
+  stop(): Promise<void>
+}
+
+/** A timer this late means that the process stood still; what came meanwhile is read first. */
+const LATE_MS = 50
+
+/** What is counted, by effect. */
+const EVENTS: Readonly<Partial<Record<Effect['type'], string>>> = {
+  suspect: 'suspicion',
+  dead: 'death',
+  alive: 'revival',
+  refuted: 'refutation',
+}
+
+interface Heard {
+  last: Heartbeat | undefined
+  rttMs: number | undefined
+}
+
+export const createSwim = async (deps: SwimDeps, settings: Partial<SwimSettings> = {}): Promise<Swim> => {
+  const { port } = deps
+  const now = (): number => port.clock.monotonic()
+  const random = (): number => fraction(port.random(4))
+  const swim = createSwimState(port.self, random, now(), settings)
+  const heard = new Map<string, Heard>()
+  /** By number: where the outcome of an indirect probe for another node goes. */
+  const asked = new Map<number, (outcome: Outcome) => void>()
+  let lastAsked = 0
+  let isStopped = false
+
+  const count = port.metrics.counter('membership_events_total', 'What the failure detector found', ['event'])
+  port.metrics.gauge('membership_suspects', 'Peers that are suspect', () => swim.suspects.size)
+  port.metrics.gauge('membership_health', 'How slow this node finds itself, 0 to 8', () => swim.health)
+
+  const own = (news: readonly Claim[]): Heartbeat => ({
+    agentId: port.self.id,
+    incarnation: swim.incarnation,
+    ...deps.load(),
+    ...(news.length === 0 ? {} : { news: [...news] }),
+  })
+  const newsOf = ({ news = [] }: Heartbeat): Claim[] =>
+    news.filter(({ peer, incarnation }) => incarnation >= (deps.incarnationOf(peer) ?? 0))
+
+  const note = (peer: string, beat: Heartbeat): void => {
+    const entry = heard.get(peer)
+    if (entry !== undefined) entry.last = beat
+  }
+
+  const probe = async ({ seq, peer, news, waitMs }: Effect & { type: 'probe' }): Promise<void> => {
+    const startedAt = now()
+    try {
+      const answer = await port.to(peer, presence).beat(own(news), { timeoutMs: Math.ceil(waitMs) })
+      const entry = heard.get(peer)
+      if (entry !== undefined) entry.rttMs = now() - startedAt
+      note(peer, answer)
+      take({ type: 'acked', seq, peer, incarnation: answer.incarnation, news: newsOf(answer) })
+    } catch {
+      take({ type: 'failed', seq })
+    }
+  }
+
+  const ask = async ({ seq, via, target, waitMs }: Effect & { type: 'ask' }): Promise<void> => {
+    try {
+      const { outcome } = await port.to(via, presence).ask({ target }, { timeoutMs: Math.ceil(waitMs) })
+      take({ type: 'reported', seq, outcome })
+    } catch (error) {
+      // A peer of an earlier release answered, and does not know the question.
+      if (isParleyError(error, 'MSG004')) take({ type: 'reported', seq, outcome: 'unknown' })
+    }
+  }
+
+  const carryOut = (effect: Effect): void => {
+    if (effect.type === 'probe') void probe(effect)
+    else if (effect.type === 'ask') void ask(effect)
+    else if (effect.type === 'report') asked.get(effect.id)?.(effect.outcome)
+    else if (effect.type === 'refuted') deps.refuted(effect.was)
+    else if (effect.type === 'dead') deps.changed({ peer: effect.peer, standing: 'dead', silentMs: effect.silentMs })
+    else if (effect.type === 'left') deps.changed({ peer: effect.peer, standing: 'left', departure: effect.departure })
+    else if (effect.type !== 'answer') deps.changed({ peer: effect.peer, standing: effect.type })
+  }
+
+  let armedAtMs = Number.POSITIVE_INFINITY
+  let isReading = false
+  let stopTimer: Stop = () => {}
+  const armFor = (atMs: number): void => {
+    stopTimer()
+    armedAtMs = atMs
+    stopTimer = port.timers.after(Math.max(0, atMs - now()), wake)
+  }
+  /** Earlier only: a timer that comes too early costs less than one that is set anew each time. */
+  const arm = (): void => {
+    if (!isStopped && swim.wakeAtMs < armedAtMs) armFor(swim.wakeAtMs)
+  }
+  const wake = (): void => {
+    armedAtMs = Number.POSITIVE_INFINITY
+    const lateMs = now() - swim.wakeAtMs
+    const isLate = lateMs > LATE_MS && !isReading
+    if (lateMs < 0) arm()
+    else if (isLate) armFor(now())
+    else take({ type: 'tick', members: deps.members() })
+    isReading = isLate
+  }
+
+  /** @returns the claims of the answer, where the input was a question */
+  const take = (input: Input): readonly Claim[] => {
+    if (isStopped) return []
+    let answer: readonly Claim[] = []
+    for (const effect of step(swim, input, now())) {
+      if (effect.type === 'answer') answer = effect.news
+      else {
+        const event = EVENTS[effect.type]
+        if (event !== undefined) count({ event })
+        carryOut(effect)
+      }
+    }
+    arm()
+    return answer
+  }
+
+  const unserve = await port.serve(presence, {
+    beat(beat, { peer }) {
+      note(peer, beat)
+      return own(take({ type: 'probed', peer, incarnation: beat.incarnation, news: newsOf(beat) }))
+    },
+    async ask({ target }, { peer }) {
+      lastAsked += 1
+      const id = lastAsked
+      const outcome = await new Promise<Outcome>((resolve) => {
+        asked.set(id, resolve)
+        if (isStopped) resolve('unknown')
+        take({ type: 'asked', peer, id, target })
+      })
+      asked.delete(id)
+      return { outcome }
+    },
+  })
+
+  const watch = (peer: string): void => {
+    heard.set(peer, { last: undefined, rttMs: undefined })
+    take({ type: 'connected', peer })
+  }
+  const stopMembers = port.onMember(({ id }, change, parted = false) => {
+    if (change === 'joined') return watch(id)
+    heard.delete(id)
+    take({ type: 'disconnected', peer: id, parted })
+  })
+  for (const { id } of port.members()) watch(id)
+  arm()
+
+  const stats: Swim['stats'] = () => ({
+    ...swim.counts,
+    suspects: swim.suspects.size,
+    rumours: swim.rumours.size(),
+    rumoursDropped: swim.rumours.dropped(),
+    health: swim.health,
+  })
+
+  return {
+    load(peer) {
+      const last = heard.get(peer)?.last
+      return last === undefined ? undefined : { load: last.load, queueLength: last.queueLength }
+    },
+    rttMs: (peer) => heard.get(peer)?.rttMs,
+    silentMs(peer) {
+      const member = swim.neighbours.get(peer)
+      return member === undefined ? undefined : Math.max(0, now() - member.heardAtMs)
+    },
+    standing: (peer) => swim.members.get(peer)?.standing ?? 'alive',
+    member: (peer, incarnation) => void take({ type: 'member', peer, incarnation }),
+    left: (peer, incarnation, departure) => void take({ type: 'left', peer, incarnation, departure }),
+    leave: () => void take({ type: 'leave' }),
+    stats,
+    async stop() {
+      isStopped = true
+      stopTimer()
+      stopMembers()
+      heard.clear()
+      for (const resolve of asked.values()) resolve('unknown')
+      await unserve()
+    },
+  }
+}

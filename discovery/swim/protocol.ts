@@ -1,0 +1,68 @@
+/**
+ * What failure detectors say to each other. Wire id `/parley/presence/1`; the message is MESSAGES.md's HEARTBEAT, with
+ * claims beside it that a peer of an earlier release skips.
+ */
+import * as z from 'zod'
+import { defineProtocol } from '../../protocols/define.ts'
+import { PeerSchema } from '../record.ts'
+import { type Claim, DEPARTURES, STANDINGS } from './claim.ts'
+import { OUTCOMES } from './state.ts'
+
+/** Claims of one message that are looked at; more than any release sends. */
+const MAX_CLAIMS = 64
+const MAX_ACCUSERS = 8
+
+const ClaimSchema = z.object({
+  peer: PeerSchema,
+  standing: z.enum(STANDINGS),
+  incarnation: z.int().nonnegative(),
+  by: z.array(PeerSchema).max(MAX_ACCUSERS).readonly().default([]),
+  departure: z.enum(DEPARTURES).optional().catch(undefined),
+}) satisfies z.ZodType<Claim>
+
+/** A claim that a newer release invented is left out, and the rest is read. */
+const News = z
+  .array(z.unknown())
+  .max(MAX_CLAIMS)
+  .transform((items): Claim[] =>
+    items.flatMap((item) => {
+      const read = ClaimSchema.safeParse(item)
+      return read.success ? [read.data] : []
+    }),
+  )
+
+const Heartbeat = z.object({
+  agentId: z.string().max(128),
+  /** Of this start, and one more for each suspicion that it spoke against. */
+  incarnation: z.int().nonnegative(),
+  /** Handlers in work. */
+  load: z.number().nonnegative(),
+  /** Requests that wait for a handler. */
+  queueLength: z.number().int().nonnegative(),
+  /** What goes round; mostly nothing. */
+  news: News.optional(),
+})
+export type Heartbeat = z.output<typeof Heartbeat>
+
+export const presence = defineProtocol({
+  name: 'presence',
+  version: '1.1.0',
+  methods: {
+    beat: {
+      description: 'Is it there? The answer is the same message of the other side',
+      request: Heartbeat,
+      response: Heartbeat,
+      idempotent: true,
+      priority: 'critical',
+      timeoutMs: 1000,
+    },
+    ask: {
+      description: 'Asks a neighbour to look whether a peer is there that did not answer',
+      request: z.object({ target: PeerSchema }),
+      response: z.object({ outcome: z.enum(OUTCOMES).catch('unknown') }),
+      idempotent: true,
+      priority: 'critical',
+      timeoutMs: 1000,
+    },
+  },
+})
