@@ -19,6 +19,7 @@ import { compile, type Served } from '../protocols/wire/contract.ts'
 import { worthTelling } from './addresses.ts'
 import type { Mesh, Unserve } from './api.ts'
 import type { Coordination } from './coordination.ts'
+import { exposeCoordination } from './coordination-metrics.ts'
 import type { DirectoryLock } from './data-directory.ts'
 import type { DebugEndpoint } from './debug/server.ts'
 import { createDebugView } from './debug-view.ts'
@@ -245,6 +246,7 @@ const startLocked = async (
   })
   const { journal, coordinator, fences, facts: coordinatorFacts, problems, degraded, handOver } = coordination
   const stopCoordination = coordination.stop
+  exposeCoordination(metrics, coordination)
   undo.push(stopCoordination)
   if (early !== undefined) coordination.heard(early)
 

@@ -9,13 +9,14 @@
  */
 import { isParleyError, type ParleyError } from '../errors.ts'
 import type { Stop } from '../port.ts'
+import { decodeStep, encodeStep } from './codec.ts'
 import { isMember } from './configurations.ts'
 import { raftProtocol } from './contract.ts'
 import type { Group, GroupDeps, GroupOptions, StateMachine } from './group-api.ts'
 import { RaftLog } from './log.ts'
 import { peerOf } from './member-id.ts'
 import { type Configuration, type Entry, encodeConfiguration, type Message, type SnapshotMeta } from './messages.ts'
-import { merged } from './outputs.ts'
+import { coalesced, merged } from './outputs.ts'
 import { type Asker, createPromises, refuse, unknownOutcome } from './promises.ts'
 import { createRaft, type Input, type Output } from './raft.ts'
 import type { GroupStorage } from './storage.ts'
@@ -103,7 +104,7 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
     // What is lost is sent again by the algorithm.
     port
       .to(peerOf(to), raftProtocol)
-      .step({ group, from: self, to, message })
+      .step(encodeStep({ group, from: self, to, message }))
       .catch(() => {
         counts.unsent += 1
         if (message.type === 'snapshot') put({ type: 'snapshot-failed', to })
@@ -164,7 +165,7 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
     for (const entry of committed) apply(entry)
     for (const { id, index } of output.reads) promises.answered(id, index)
     promises.applied(applied)
-    for (const { to, message } of messages) send(to, message)
+    for (const { to, message } of coalesced(messages)) send(to, message)
   }
 
   const run = async (): Promise<void> => {
@@ -283,7 +284,8 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
   }
 
   const unserve = await port.serve(raftProtocol, {
-    async step({ group: named, from, to, message }, { peer }) {
+    async step(bytes, { peer }) {
+      const { group: named, from, to, message } = decodeStep(bytes)
       // Who speaks for a member is its peer, and to the store that is here now, not to one that was lost.
       if (named !== group || to !== self || peerOf(from) !== peer) {
         counts.dropped += 1

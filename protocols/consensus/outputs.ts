@@ -1,4 +1,5 @@
 /** What several steps of the core ask for, as few writes. Pure. */
+import type { Addressed } from './messages.ts'
 import type { Output } from './raft.ts'
 
 /** Entries of `next` may be written together with those of `last`. */
@@ -25,6 +26,40 @@ export const merged = (outputs: readonly Output[]): Output[] => {
     last.committed = [...last.committed, ...output.committed]
     last.reads = [...last.reads, ...output.reads]
     last.messages = [...last.messages, ...output.messages]
+  }
+  return all
+}
+
+/** Entries of one message, at most; as a leader sends them by itself. */
+const MAX_ENTRIES = 512
+
+/**
+ * Messages of one batch of steps, with fewer of them where one goes on where the one before it to the same member ended:
+ * as often a commit index and the next entries, which are one message then.
+ */
+export const coalesced = (messages: readonly Addressed[]): Addressed[] => {
+  const all: Addressed[] = []
+  /** Place of the last message to each member. */
+  const last = new Map<string, number>()
+  for (const next of messages) {
+    const at = last.get(next.to)
+    const before = at === undefined ? undefined : all[at]?.message
+    const { message } = next
+    if (at !== undefined && before?.type === 'append' && message.type === 'append') {
+      const { entries, previousIndex, term, commit, round } = before
+      const goesOn =
+        message.previousIndex === previousIndex + entries.length &&
+        message.term === term &&
+        entries.length + message.entries.length <= MAX_ENTRIES
+      if (goesOn) {
+        const joined = { ...before, entries: [...entries, ...message.entries] }
+        const latest = { commit: Math.max(commit, message.commit), round: Math.max(round, message.round) }
+        all[at] = { to: next.to, message: { ...joined, ...latest } }
+        continue
+      }
+    }
+    last.set(next.to, all.length)
+    all.push(next)
   }
   return all
 }
