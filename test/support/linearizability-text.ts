@@ -3,13 +3,15 @@ import type { Model, NotLinearizable, Operation } from './linearizability.ts'
 
 const MOST = 12
 
+const rounded = (moment: number): number => Math.round(moment * 10) / 10
+
 const shown = <S, I, O>(
   model: Model<S, I, O>,
   { process, input, output, callAt, returnAt }: Operation<I, O>,
 ): string => {
   const answer = returnAt === undefined ? undefined : output
   const what = model.show?.(input, answer) ?? `${JSON.stringify(input)} ${JSON.stringify(answer)}`
-  return `${callAt} to ${returnAt ?? '?'} ${process}: ${what}`
+  return `${rounded(callAt)} to ${returnAt === undefined ? '?' : rounded(returnAt)} ${process}: ${what}`
 }
 
 /** Several lines, at most `most` operations of each kind. */
@@ -22,8 +24,7 @@ export const explainHistory = <S, I, O>(
   const others = unplaced.filter((operation) => operation !== blocked)
   const left = (count: number): string => (count > 0 ? `, ${count} more left out` : '')
   return [
-    `the history${object} is not linearizable: no order has a place for`,
-    `  ${shown(model, blocked)}`,
+    `the history${object} is not linearizable, no order has a place for ${shown(model, blocked)}`,
     `the longest order has ${placed.length} operations and ends in${left(placed.length - most)}`,
     ...placed.slice(-most).map((operation) => `  ${shown(model, operation)}`),
     `  after which the state is ${model.key(state)}`,

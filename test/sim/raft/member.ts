@@ -14,7 +14,7 @@ import {
   type RaftStatus,
 } from '../../../protocols/consensus/raft.ts'
 import { type Invariants, Violation } from './invariants.ts'
-import { applyCommand, copyOf, decodeCommand, emptyMachine, type Machine } from './machine.ts'
+import { applyCommand, type Command, copyOf, decodeCommand, emptyMachine, type Machine } from './machine.ts'
 
 export interface Snapshot {
   readonly meta: SnapshotMeta
@@ -34,9 +34,14 @@ class Death extends Error {}
 
 export interface MemberEvents {
   send(from: string, addressed: Addressed, snapshot: Snapshot | undefined): void
-  applied(id: string, entry: Entry, isEffect: boolean): void
-  answered(id: string, readId: number, index: number): void
+  applied(id: string, command: Command, index: number, machine: Machine): void
+  answered(readId: number, index: number): void
+  /** What a read waited for is applied. */
+  readable(readId: number, machine: Machine): void
 }
+
+/** Reads that wait for entries; more are not answered. */
+const MAX_READS = 256
 
 const NOBODY = { voters: [], learners: [] }
 
@@ -51,6 +56,7 @@ export class Member {
   readonly #events: MemberEvents
   readonly #random: () => number
   readonly #settings: Partial<RaftSettings>
+  #reads: { readonly id: number; readonly index: number }[] = []
   /** Contents of the snapshot that the message of this step carries. */
   #arriving: Snapshot | undefined
 
@@ -82,6 +88,7 @@ export class Member {
     const { hard, snapshot, entries } = this.#disk
     const log = new RaftLog(snapshot?.meta ?? { index: 0, term: 0 }, entries)
     this.machine = snapshot === undefined ? emptyMachine() : copyOf(snapshot.machine)
+    this.#reads = []
     this.#invariants.reborn(this.id)
     const configuration = snapshot?.meta.configuration ?? NOBODY
     this.raft = createRaft({ self: this.id, hardState: hard, configuration, log }, this.#random, this.#settings)
@@ -162,11 +169,22 @@ export class Member {
     // Everything is on the disk, and nobody was told.
     this.#write(budget)
     for (const entry of output.committed) this.#apply(entry)
-    for (const { id, index } of output.reads) this.#events.answered(this.id, id, index)
+    for (const { id, index } of output.reads) {
+      this.#events.answered(id, index)
+      if (index > 0 && this.#reads.length < MAX_READS) this.#reads.push({ id, index })
+    }
+    this.#answerReads()
     for (const addressed of output.messages) {
       this.#write(budget)
       this.#events.send(this.id, addressed, addressed.message.type === 'snapshot' ? disk.snapshot : undefined)
     }
+  }
+
+  #answerReads(): void {
+    const { applied } = this.machine
+    if (!this.#reads.some(({ index }) => index <= applied)) return
+    for (const { id, index } of this.#reads) if (index <= applied) this.#events.readable(id, this.machine)
+    this.#reads = this.#reads.filter(({ index }) => index > applied)
   }
 
   /** One by one: the last of them may be torn, and is not there then. */
@@ -194,6 +212,6 @@ export class Member {
     const command = decodeCommand(entry.data)
     const isEffect = applyCommand(this.machine, command)
     if (isEffect) this.#invariants.effect(this.id, command, entry.index)
-    this.#events.applied(this.id, entry, isEffect)
+    this.#events.applied(this.id, command, entry.index, this.machine)
   }
 }

@@ -4,7 +4,8 @@
  * Members crash between any two writes, lose what they had not written, lose their whole disk and come back as somebody
  * else, freeze, are cut off one way or both ways or from some only; messages are lost, doubled, late and out of order;
  * voters are added, promoted and removed, and leadership is handed over, all the while. Invariants are looked at in each
- * step; at the end everything heals, and the group must agree and answer again.
+ * step; at the end everything heals, the group must agree and answer again, and what clients were told all the while must be
+ * linearizable.
  */
 import {
   type Configuration,
@@ -17,6 +18,7 @@ import type { Output } from '../../../protocols/consensus/raft.ts'
 import { createRandom } from '../../support/virtual-time.ts'
 import { type Clients, createClients } from './clients.ts'
 import { createInvariants, Violation } from './invariants.ts'
+import type { Command, Machine } from './machine.ts'
 import { Member, type Snapshot } from './member.ts'
 import { FAULTS, type Fault, MIXES, type Mix } from './mixes.ts'
 import { createNetwork } from './network.ts'
@@ -50,6 +52,10 @@ export interface Totals {
   acknowledged: number
   retried: number
   reads: number
+  /** Commands whose client did not wait to the end. */
+  givenUp: number
+  /** Operations of the histories that were looked at. */
+  judged: number
 }
 
 export const noTotals = (): Totals => ({
@@ -66,6 +72,8 @@ export const noTotals = (): Totals => ({
   acknowledged: 0,
   retried: 0,
   reads: 0,
+  givenUp: 0,
+  judged: 0,
 })
 
 export interface RunOptions {
@@ -170,7 +178,8 @@ const run = ({ seed, steps, mix = MIXES.all as Mix, trace }: RunOptions, totals:
   const deliver = (from: string, to: string, { message, snapshot }: Packet): void => {
     const member = members.get(to)
     if (member?.isUp !== true) return
-    tell(`${from} > ${to} ${JSON.stringify(message, (key, value) => (key === 'data' ? '' : value))}`)
+    if (trace !== undefined)
+      tell(`${from} > ${to} ${JSON.stringify(message, (key, value) => (key === 'data' ? '' : value))}`)
     if (message.type === 'snapshot') totals.restores += 1
     step(member, { type: 'message', from, message }, snapshot)
   }
@@ -212,8 +221,10 @@ const run = ({ seed, steps, mix = MIXES.all as Mix, trace }: RunOptions, totals:
   const events = {
     send: (from: string, { to, message }: { to: string; message: Message }, snapshot: Snapshot | undefined) =>
       network.send(from, to, { message, snapshot }),
-    applied: (id: string, entry: Entry) => clients.applied(id, entry, nowMs),
+    applied: (id: string, command: Command, index: number, machine: Machine) =>
+      clients.applied(id, command, index, machine, nowMs),
     answered: clients.answered,
+    readable: (readId: number, machine: Machine) => clients.read(readId, machine, nowMs),
   }
 
   const restartLater = (member: Member): void =>
@@ -469,7 +480,10 @@ const run = ({ seed, steps, mix = MIXES.all as Mix, trace }: RunOptions, totals:
         throw new Violation(`${id} has lost command ${session} ${serial}, which was acknowledged`)
     }
   }
+  clients.judge()
   totals.acknowledged = clients.counts.acknowledged
   totals.retried = clients.counts.retried
   totals.reads = clients.counts.readsAnswered
+  totals.givenUp = clients.counts.givenUp
+  totals.judged = clients.counts.judged
 }
