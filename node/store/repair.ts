@@ -1,14 +1,27 @@
 /**
- * What a person does with a damaged log: look, and keep what is good.
+ * What a person does with a damaged store: look, and keep what is good.
  *
  * A log that was cut short has lost entries that this node said it had, and perhaps a vote: it may not take part as who it
- * was. So a repaired log has a storage id of its own, by which the group takes the node for a new one that learns.
+ * was. So a repaired log has a storage id of its own, by which the group takes the node for a new one that learns. Nothing
+ * is removed: what is damaged is put aside under its name with `.damaged`.
+ *
+ * A founding file says which mesh this node is of, and nothing else here does; a node without it could found a mesh beside
+ * the one that it was of. So a damaged one stays where it is, and the node does not start, until a person gives the mesh id,
+ * and it is the one that can still be read in the file. A file with a mesh id had no promise in it, so nothing is forgotten,
+ * and the log goes on as it was.
  */
+import { type FoundingRecord, NO_ROUND } from '../../protocols/consensus/founding/record.ts'
+import { meshIdIn } from '../../protocols/consensus/founding/steps.ts'
+import { memberIdOf } from '../../protocols/consensus/member-id.ts'
+import type { SnapshotMeta } from '../../protocols/consensus/messages.ts'
 import type { LogState } from '../../protocols/consensus/storage.ts'
+import type { ParleyError } from '../../protocols/errors.ts'
 import type { Disk } from './disk.ts'
+import { createFoundingFile, FOUNDING_FILE } from './founding-file.ts'
 import { emptyLog, isWhole } from './log-items.ts'
-import { openLogStore } from './log-store.ts'
+import { copyAside, finishReplacing, newStorageId, putAside, type Random, replaceLog } from './replace-log.ts'
 import { hex, readSegments, refuse } from './segments.ts'
+import { type Survey, survey } from './survey.ts'
 
 export interface Verification {
   readonly storageId: string | undefined
@@ -24,7 +37,7 @@ export interface Verification {
   readonly problem: string | undefined
 }
 
-/** Reads everything and changes nothing. @throws what the disk says */
+/** Reads the log and changes nothing. @throws what the disk says */
 export const verifyLog = async (disk: Disk): Promise<Verification> => {
   const { state, segments, torn, problem } = await readSegments(disk)
   const snapshotIndex = state.snapshot?.index ?? 0
@@ -41,25 +54,142 @@ export const verifyLog = async (disk: Disk): Promise<Verification> => {
   }
 }
 
-const DAMAGED = '.damaged'
+const isAt = (a: Pick<SnapshotMeta, 'index' | 'term'>, b: Pick<SnapshotMeta, 'index' | 'term'>): boolean =>
+  a.index === b.index && a.term === b.term
 
 /**
- * Puts what is damaged aside, under the same name with `.damaged`, and writes what is good into a new log.
+ * The most that a log can begin with: what is good of it, or the newest snapshot that is whole. What a snapshot holds was
+ * committed, whether the log had come to name it or not; entries without what they follow say nothing.
+ */
+export const keepable = (state: LogState, snapshots: readonly SnapshotMeta[]): LogState => {
+  const base = state.snapshot
+  const stands = isWhole(state) && (base === undefined || snapshots.some((meta) => isAt(meta, base)))
+  const last = state.entries.at(-1)?.index ?? base?.index ?? 0
+  const newest = snapshots.toSorted((a, b) => b.index - a.index)[0]
+  if (stands && last >= (newest?.index ?? 0)) return state
+  if (newest === undefined) return emptyLog()
+  const { term, commit, votedFor } = state.hardState
+  const isSame = state.entries.some((entry) => isAt(entry, newest))
+  return {
+    hardState: { term: Math.max(term, newest.term), votedFor, commit: Math.max(commit, newest.index) },
+    snapshot: newest,
+    entries: isSame ? state.entries.filter(({ index }) => index > newest.index) : [],
+  }
+}
+
+const wholeSnapshots = ({ snapshots }: Survey): SnapshotMeta[] => snapshots.flatMap(({ meta }) => meta ?? [])
+
+/** Parts that a later version wrote are nobody's to change here. */
+const refuseNewer = ({ problems }: Survey): void => {
+  const newer = problems.find(({ error }) => error.details.reason === 'newer')
+  if (newer !== undefined) throw newer.error
+}
+
+const needsLog = ({ problems }: Survey): boolean => problems.some(({ part }) => part !== 'founding')
+
+interface Mended {
+  readonly now: Survey
+  /** Names that files have now. */
+  readonly aside: readonly string[]
+}
+
+/** The log and the snapshots. */
+const mend = async (disk: Disk, random: Random, before: Survey): Promise<Mended> => {
+  refuseNewer(before)
+  const aside: string[] = []
+  let now = before
+  if (now.unfinished !== undefined) {
+    aside.push(...(await finishReplacing(disk, now.unfinished, '.damaged')))
+    now = await survey(disk)
+  }
+  if (needsLog(now)) {
+    const kept = keepable(now.log.state, wholeSnapshots(now))
+    const broken = now.snapshots.filter(({ meta }) => meta === undefined).map(({ name }) => name)
+    aside.push(...(await replaceLog(disk, random, kept, newStorageId(random), '.damaged')))
+    aside.push(...(await putAside(disk, broken, '.damaged')))
+    now = await survey(disk)
+  }
+  return { now, aside }
+}
+
+/**
+ * Puts the log, and snapshots that are damaged, aside, and writes what is good into a new log.
  * @returns what is kept
  * @throws STA003 with `details.reason`: `whole` where there is nothing to repair, `newer` for a log of a later version
  */
-export const repairLog = async (disk: Disk, random: (bytes: number) => Uint8Array): Promise<Verification> => {
-  const { state, problem } = await readSegments(disk)
-  if (problem === undefined) throw refuse('whole', 'the log is whole', 'there is nothing to repair')
-  if (problem.details.reason === 'newer') throw problem
-  // Entries without what they follow say nothing.
-  const kept: LogState = isWhole(state) ? state : { ...emptyLog(), snapshot: state.snapshot }
-  const files = (await disk.list()).filter((name) => name.endsWith('.log'))
-  for (const name of files) await disk.rename(name, `${name}${DAMAGED}`)
-  await disk.syncNames()
-  const store = await openLogStore(disk, { random })
-  const { hardState, snapshot: meta, entries } = kept
-  await store.write({ hardState, base: meta && { meta, keeps: false }, entries })
-  await store.close()
+export const repairLog = async (disk: Disk, random: Random): Promise<Verification> => {
+  const { aside } = await mend(disk, random, await survey(disk))
+  if (aside.length === 0) throw refuse('whole', 'the log is whole', 'there is nothing to repair')
   return verifyLog(disk)
+}
+
+export interface RepairOptions {
+  readonly random: Random
+  /** Peer id; undefined: not known, and no founding file can be written. */
+  readonly peer: string | undefined
+  /** Of the mesh that this node is of, where the founding file is damaged. */
+  readonly meshId?: string | undefined
+}
+
+export interface Repaired {
+  readonly before: Survey
+  readonly after: Survey
+  /** Names that files have now. */
+  readonly aside: readonly string[]
+  /** The founding file was written anew. */
+  readonly founding: boolean
+  /** Why the founding file could not be. */
+  readonly left: ParleyError | undefined
+}
+
+const GIVE_UP =
+  'parley store adopt makes it a new member of the mesh whose id `parley coordinator status` shows on another node; ' +
+  'where a majority of the voters is lost for good, parley store force-recover goes on with what is here'
+
+/** Why this mesh id, or none, is not enough. */
+const foundingRefusal = (
+  { founding: { clue }, storageId }: Survey,
+  { meshId, peer }: RepairOptions,
+): ParleyError | undefined => {
+  if (clue === undefined) return refuse('no-mesh-id', 'nothing here says which mesh this node is of', GIVE_UP)
+  if (meshId === undefined) {
+    const what = `the founding file is damaged; what is left of it says that this node is of the mesh ${clue}`
+    const hint = `compare it with what \`parley coordinator status\` shows on another node, then: parley store repair --mesh-id ${clue}`
+    return refuse('needs-mesh-id', what, hint)
+  }
+  if (clue !== meshId) {
+    const what = `what is left of the founding file says that this node is of the mesh ${clue}, not ${meshId}`
+    return refuse('other-mesh', what, GIVE_UP)
+  }
+  if (peer === undefined || storageId === undefined)
+    return refuse('no-member', 'this node has no identity.key, or no log, to write a founding file for', GIVE_UP)
+  return undefined
+}
+
+/**
+ * Repairs what can be repaired; a second time there is nothing to do.
+ * @throws STA003 with `details.reason`: `newer`, or `other-mesh` where this node is of another mesh than it is told; what
+ *   the disk says, and then it can be tried again
+ */
+export const repairStore = async (disk: Disk, options: RepairOptions): Promise<Repaired> => {
+  const { random, peer, meshId } = options
+  const before = await survey(disk)
+  const known = before.founding.record && meshIdIn(before.founding.record)
+  if (meshId !== undefined && known !== undefined && known !== meshId)
+    throw refuse('other-mesh', `this node is of the mesh ${known}, not ${meshId}`, GIVE_UP)
+  const { now, aside } = await mend(disk, random, before)
+  if (!now.problems.some(({ part }) => part === 'founding'))
+    return { before, after: now, aside, founding: false, left: undefined }
+  const left = foundingRefusal(now, options)
+  if (left !== undefined || meshId === undefined || peer === undefined || now.storageId === undefined)
+    return { before, after: now, aside, founding: false, left }
+  const copy = await copyAside(disk, FOUNDING_FILE, '.damaged')
+  const record: FoundingRecord = {
+    member: memberIdOf(peer, now.storageId),
+    highest: NO_ROUND,
+    adopted: { meshId },
+  }
+  await createFoundingFile(disk).save(record)
+  const all = copy === undefined ? aside : [...aside, copy]
+  return { before, after: await survey(disk), aside: all, founding: true, left: undefined }
 }

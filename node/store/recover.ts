@@ -1,0 +1,122 @@
+/**
+ * What a person does where repairing is not enough: go on with one store of a mesh that lost the majority of its voters for
+ * good, or give up what is here and become a new member of a mesh.
+ *
+ * `recoverStore` makes this node the only voter. All of its log counts as decided from then on, in a term far above those
+ * that the others can have reached, so that the fences of what is decided next are higher than any that was seen. It can not
+ * keep the abandoned voters from coming back: two of three are a majority and go on as the old mesh. So what is recovered is
+ * another mesh, with an id of its own and a storage id of its own: admission parts the two (`founded-apart`), and no message
+ * of the old group is addressed to the new one. Whoever else has a store of the old mesh comes over by `adoptMesh`: its log
+ * may hold what was decided after this one's, and must not meet it.
+ *
+ * What a crash in between leaves. `recoverStore` writes the founding file first: the old log under the new mesh id finds
+ * nobody to vote with, and decides nothing. `adoptMesh` does so last: an empty log under the old mesh id is that of a new
+ * learner there. Both can be run again. Nothing is removed: old files are put aside under their names with `.abandoned`.
+ */
+import { createHash } from 'node:crypto'
+import { type FoundingRecord, NO_ROUND } from '../../protocols/consensus/founding/record.ts'
+import { meshIdIn } from '../../protocols/consensus/founding/steps.ts'
+import { memberIdOf } from '../../protocols/consensus/member-id.ts'
+import { encodeConfiguration } from '../../protocols/consensus/messages.ts'
+import type { LogState } from '../../protocols/consensus/storage.ts'
+import type { Disk } from './disk.ts'
+import { createFoundingFile, FOUNDING_FILE } from './founding-file.ts'
+import { emptyLog } from './log-items.ts'
+import { copyAside, newStorageId, putAside, type Random, replaceLog } from './replace-log.ts'
+import { hex, refuse } from './segments.ts'
+import { type Survey, snapshotFiles, survey } from './survey.ts'
+
+/** Elections that the abandoned voters may have held since this node was with them: far more than any do. */
+const TERMS_AHEAD = 1_000_000
+const NONCE_BYTES = 16
+const MESH_ID_DIGITS = 32
+
+/** The mesh that a store is of, as far as it can be read. */
+export const meshOf = ({ founding }: Survey): string | undefined => founding.record && meshIdIn(founding.record)
+
+/** Nobody can guess it, so that no two recoveries, of whatever stores of one mesh, come to the same. */
+const recoveredMeshId = (before: string | undefined, member: string, nonce: Uint8Array): string =>
+  createHash('sha256')
+    .update(JSON.stringify(['parley/recovered/1', before ?? '', member, hex(nonce)]))
+    .digest('hex')
+    .slice(0, MESH_ID_DIGITS)
+
+/** @throws STA003 with `details.reason`: `damaged`, `newer`, `nothing`, `not-needed` */
+export const checkRecoverable = (found: Survey, peer: string): void => {
+  const { problems, hasContents, storageId, configuration } = found
+  const newer = problems.find(({ error }) => error.details.reason === 'newer')
+  if (newer !== undefined) throw newer.error
+  const broken = problems.find(({ part }) => part !== 'founding')
+  if (broken !== undefined) {
+    const hint = 'parley store repair first, which keeps what is good; then this again'
+    throw refuse('damaged', broken.error.message, hint)
+  }
+  if (!hasContents || storageId === undefined || configuration.voters.length === 0) {
+    const hint = 'a node without anything to keep begins anew with an empty data directory'
+    throw refuse('nothing', 'there is nothing of a mesh in this store', hint)
+  }
+  const [voter, ...others] = configuration.voters
+  if (voter === memberIdOf(peer, storageId) && others.length === 0 && meshOf(found) !== undefined) {
+    const hint = 'start it: it needs nobody else to decide'
+    throw refuse('not-needed', 'this node is the only voter already', hint)
+  }
+}
+
+export interface Recovered {
+  readonly before: Survey
+  readonly after: Survey
+  readonly meshId: string
+  readonly member: string
+  readonly aside: readonly string[]
+}
+
+const onlyVoter = ({ log: { state }, lastIndex }: Survey, member: string): LogState => {
+  const term = state.hardState.term + TERMS_AHEAD
+  const data = encodeConfiguration({ voters: [member], learners: [] })
+  return {
+    hardState: { term, votedFor: undefined, commit: state.hardState.commit },
+    snapshot: state.snapshot,
+    entries: [...state.entries, { index: lastIndex + 1, term, kind: 'configuration', data }],
+  }
+}
+
+const saveMesh = async (disk: Disk, found: Survey, member: string, meshId: string): Promise<string[]> => {
+  const copy = await copyAside(disk, FOUNDING_FILE, found.founding.problem === undefined ? '.abandoned' : '.damaged')
+  const highest = found.founding.record?.highest ?? NO_ROUND
+  const record: FoundingRecord = { member, highest, adopted: { meshId } }
+  await createFoundingFile(disk).save(record)
+  return copy === undefined ? [] : [copy]
+}
+
+/**
+ * Makes this node the only voter of a new mesh that has what this one had.
+ * @param peer id of this node
+ * @throws as `checkRecoverable`; what the disk says
+ */
+export const recoverStore = async (disk: Disk, random: Random, peer: string): Promise<Recovered> => {
+  const before = await survey(disk)
+  checkRecoverable(before, peer)
+  const storageId = newStorageId(random)
+  const member = memberIdOf(peer, hex(storageId))
+  const meshId = recoveredMeshId(meshOf(before), member, random(NONCE_BYTES))
+  const aside = await saveMesh(disk, before, member, meshId)
+  aside.push(...(await replaceLog(disk, random, onlyVoter(before, member), storageId, '.abandoned')))
+  return { before, after: await survey(disk), meshId, member, aside }
+}
+
+/**
+ * Makes this node a new member of the mesh `meshId`, which learns from it once it joins; all that it has of another mesh is
+ * put aside.
+ * @throws STA003 with `details.reason` `same` where it is of that mesh and nothing is wrong with it; what the disk says
+ */
+export const adoptMesh = async (disk: Disk, random: Random, peer: string, meshId: string): Promise<Recovered> => {
+  const before = await survey(disk)
+  if (meshOf(before) === meshId && before.problems.length === 0)
+    throw refuse('same', `this node is of the mesh ${meshId} already`, 'start it, and have it join that mesh')
+  const storageId = newStorageId(random)
+  const member = memberIdOf(peer, hex(storageId))
+  const aside = await replaceLog(disk, random, emptyLog(), storageId, '.abandoned')
+  aside.push(...(await putAside(disk, await snapshotFiles(disk), '.abandoned')))
+  aside.push(...(await saveMesh(disk, before, member, meshId)))
+  return { before, after: await survey(disk), meshId, member, aside }
+}

@@ -1,0 +1,142 @@
+/**
+ * A new log in the place of the one that is there, and files put aside instead of removed.
+ *
+ * The new log is one file, written under another name, synced, and named as if it followed the files before it, which it
+ * does not. From that rename on it is what counts, although they are still there: a node that is started then refuses the
+ * log, since a file does not follow the one before it, and names the command that finishes this. Then they are put aside.
+ * So a crash leaves the log as it was, or one that no node takes for another. Keeps no state.
+ */
+import type { LogState } from '../../protocols/consensus/storage.ts'
+import type { Disk } from './disk.ts'
+import { encodeFrame, encodeHeader, FORMAT, ID_BYTES, SALT_BYTES } from './frames.ts'
+import { encodeChanges } from './log-items.ts'
+import { nameOf } from './segments.ts'
+import { logFiles } from './survey.ts'
+
+export type Random = (bytes: number) => Uint8Array
+/** `damaged`: not all of it can be read. `abandoned`: it was given up for something else. */
+export type Suffix = '.damaged' | '.abandoned'
+
+const MAX_FRAME_BYTES = 4 * 1024 * 1024
+
+export const newStorageId = (random: Random): Uint8Array => random(ID_BYTES)
+
+/** A name that nothing has: what was put aside earlier stays. */
+const asideName = (taken: ReadonlySet<string>, name: string, suffix: Suffix): string => {
+  let found = `${name}${suffix}`
+  for (let i = 2; taken.has(found); i += 1) found = `${name}${suffix}.${i}`
+  return found
+}
+
+/** @returns what they are called now */
+export const putAside = async (disk: Disk, names: readonly string[], suffix: Suffix): Promise<string[]> => {
+  const taken = new Set(await disk.list())
+  const aside: string[] = []
+  for (const name of names) {
+    const to = asideName(taken, name, suffix)
+    await disk.rename(name, to)
+    aside.push(to)
+  }
+  if (aside.length > 0) await disk.syncNames()
+  return aside
+}
+
+/** For a file that is replaced as a whole, and must not be missing meanwhile. @returns its name; undefined: no such file */
+export const copyAside = async (disk: Disk, name: string, suffix: Suffix): Promise<string | undefined> => {
+  const taken = new Set(await disk.list())
+  if (!taken.has(name)) return undefined
+  const to = asideName(taken, name, suffix)
+  const bytes = await disk.read(name)
+  const file = await disk.create(to)
+  try {
+    await file.write(bytes, 0)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await disk.syncNames()
+  return to
+}
+
+/**
+ * What a log of this content is written as: term and base first, then entries, some megabytes in each frame. The term again
+ * at the end, so that damage to the entries has a good frame behind it and is no torn tail.
+ */
+const payloadsOf = function* ({ hardState, snapshot: meta, entries }: LogState): Generator<Uint8Array> {
+  yield encodeChanges([{ hardState, base: meta && { meta, keeps: false } }])
+  let part: LogState['entries'] = []
+  let bytes = 0
+  for (const entry of entries) {
+    part.push(entry)
+    bytes += entry.data.length
+    if (bytes < MAX_FRAME_BYTES) continue
+    yield encodeChanges([{ entries: part }])
+    part = []
+    bytes = 0
+  }
+  if (part.length > 0) yield encodeChanges([{ entries: part }])
+  yield encodeChanges([{ hardState }])
+}
+
+const write = async (
+  disk: Disk,
+  name: string,
+  sequence: number,
+  storageId: Uint8Array,
+  random: Random,
+  to: LogState,
+) => {
+  const salt = random(SALT_BYTES)
+  const file = await disk.create(name)
+  try {
+    const header = encodeHeader({ format: FORMAT, sequence, salt, storageId, previous: 0 })
+    await file.write(header, 0)
+    let at = header.length
+    let previous = 0
+    for (const payload of payloadsOf(to)) {
+      const { bytes, crc } = encodeFrame(salt, previous, payload)
+      await file.write(bytes, at)
+      at += bytes.length
+      previous = crc
+    }
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+/**
+ * @param storageId of the new log; another one than the old log's
+ * @returns what the old files are called now
+ * @throws what the disk says; up to the rename nothing has changed then
+ */
+export const replaceLog = async (
+  disk: Disk,
+  random: Random,
+  to: LogState,
+  storageId: Uint8Array,
+  suffix: Suffix,
+): Promise<string[]> => {
+  const before = await logFiles(disk)
+  const sequence = 1 + Math.max(0, ...before.map((name) => Number.parseInt(name, 10)))
+  const name = nameOf(sequence)
+  const part = `${name}.part`
+  await disk.remove(part)
+  try {
+    await write(disk, part, sequence, storageId, random, to)
+  } catch (error) {
+    await disk.remove(part).catch(() => {})
+    throw error
+  }
+  await disk.rename(part, name)
+  await disk.syncNames()
+  return putAside(disk, before, suffix)
+}
+
+/** Puts aside what a new log was to take the place of. @param name of the new log */
+export const finishReplacing = async (disk: Disk, name: string, suffix: Suffix): Promise<string[]> =>
+  putAside(
+    disk,
+    (await logFiles(disk)).filter((other) => other < name),
+    suffix,
+  )
