@@ -40,8 +40,8 @@ export interface SwimDeps {
   /** Of the start of the peer that its record is of; older claims say nothing. */
   incarnationOf(peer: string): number | undefined
   changed(change: StandingChange): void
-  /** Others thought that this node was suspect, dead or gone. */
-  refuted(was: Standing): void
+  /** Others called this node dead, or it stood still for so long that they may have. */
+  presumedDead(): void
 }
 
 export interface Swim {
@@ -133,7 +133,9 @@ export const createSwim = async (deps: SwimDeps, settings: Partial<SwimSettings>
     if (effect.type === 'probe') void probe(effect)
     else if (effect.type === 'ask') void ask(effect)
     else if (effect.type === 'report') asked.get(effect.id)?.(effect.outcome)
-    else if (effect.type === 'refuted') deps.refuted(effect.was)
+    else if (effect.type === 'refuted') {
+      if (effect.was === 'dead') deps.presumedDead()
+    } else if (effect.type === 'woke') deps.presumedDead()
     else if (effect.type === 'dead') deps.changed({ peer: effect.peer, standing: 'dead', silentMs: effect.silentMs })
     else if (effect.type === 'left') deps.changed({ peer: effect.peer, standing: 'left', departure: effect.departure })
     else if (effect.type !== 'answer') deps.changed({ peer: effect.peer, standing: effect.type })

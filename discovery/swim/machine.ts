@@ -90,7 +90,8 @@ const onProbed = (s: SwimState, input: Input & { type: 'probed' }, nowMs: number
     heardFrom(s, m, input.incarnation, nowMs, out)
   }
   const corrections = takeIn(s, input.news, nowMs, out)
-  out.push({ type: 'answer', to: input.peer, news: newsFor(s, input.peer, corrections) })
+  const told = input.news.map(({ peer }) => peer)
+  out.push({ type: 'answer', to: input.peer, news: newsFor(s, input.peer, corrections, told) })
 }
 
 const succeed = (s: SwimState, probe: Probe, out: Effect[]): void => {
@@ -114,7 +115,10 @@ const onAcked = (s: SwimState, input: Input & { type: 'acked' }, nowMs: number, 
   if (m === undefined) return
   // It was told, and a peer that knows what a suspicion is would have spoken against it.
   const wasTold = probe !== undefined && probe.startedAtMs >= m.suspectedAtMs
-  if (wasTold && (m.standing === 'suspect' || m.standing === 'dead')) acquit(s, m, nowMs, out)
+  if (wasTold && (m.standing === 'suspect' || m.standing === 'dead')) {
+    m.isMute = true
+    acquit(s, m, nowMs, out)
+  }
   // It said what others think of this node, and is the first to hear the answer.
   if (s.incarnation > before && m.isNeighbour) startProbe(s, m, 'direct', nowMs, out)
 }
@@ -204,7 +208,7 @@ const onReported = (s: SwimState, seq: number, outcome: Outcome, out: Effect[]):
  * This node stood still for a while: what came meanwhile has not been read yet, and others may have stood still with it.
  * Who is only a little late every time must still come to an end some time.
  */
-const makeUp = (s: SwimState, lateMs: number, nowMs: number): void => {
+const makeUp = (s: SwimState, lateMs: number, nowMs: number, out: Effect[]): void => {
   const isLong = lateMs >= s.settings.timeoutMs
   const byMs = lateMs + (isLong ? s.settings.timeoutMs : 0)
   for (const probe of s.probes.values()) {
@@ -215,6 +219,7 @@ const makeUp = (s: SwimState, lateMs: number, nowMs: number): void => {
   for (const m of s.neighbours.values()) m.heardAtMs = Math.min(nowMs, m.heardAtMs + lateMs)
   s.counts.stalls += 1
   if (isLong) changeHealth(s, 1)
+  if (lateMs >= s.settings.suspicionMs) out.push({ type: 'woke', afterMs: lateMs })
 }
 
 /** Old news is forgotten, and a mesh at rest keeps its neighbours only. */
@@ -253,7 +258,7 @@ const wakeAt = (s: SwimState): number => {
 const onTick = (s: SwimState, members: number, nowMs: number, out: Effect[]): void => {
   s.size = Math.max(1, members)
   const lateMs = nowMs - s.wakeAtMs
-  if (lateMs > STALL_MS) makeUp(s, lateMs, nowMs)
+  if (lateMs > STALL_MS) makeUp(s, lateMs, nowMs, out)
   advance(s, nowMs, out)
 }
 

@@ -15,14 +15,19 @@ const FRESH = 0.75
 
 /**
  * What goes with a message to a peer: first what is said of it, so that it can speak against it, then what it was wrong
- * about, then rumours.
+ * about, then rumours, but for those of peers that it spoke of itself.
  */
-export const newsFor = (s: SwimState, to: string, first: readonly Claim[] = []): Claim[] => {
+export const newsFor = (
+  s: SwimState,
+  to: string,
+  first: readonly Claim[] = [],
+  told: readonly string[] = [],
+): Claim[] => {
   const news = [...first]
   const about = s.members.get(to)
   const isAccused = about !== undefined && (about.standing === 'suspect' || about.standing === 'dead')
   if (isAccused && !news.some(({ peer }) => peer === to)) news.unshift(claimOf(about))
-  const named = new Set(news.map(({ peer }) => peer))
+  const named = new Set([...told, ...news.map(({ peer }) => peer)])
   const room = s.settings.maxNews - news.length
   return [...news, ...s.rumours.take(to, room, retransmissions(s.settings, s.size), named)]
 }

@@ -40,6 +40,8 @@ export type Effect =
   | { readonly type: 'left'; readonly peer: string; readonly departure: Departure | undefined }
   /** Others said that this node is suspect, dead or gone; it has spoken against it. */
   | { readonly type: 'refuted'; readonly was: Standing; readonly incarnation: number }
+  /** This node stood still for so long that it may have been called dead. */
+  | { readonly type: 'woke'; readonly afterMs: number }
 
 export interface Member {
   readonly peer: string
@@ -61,6 +63,8 @@ export interface Member {
   failures: number
   /** Number of the own probe under way; 0 for none. */
   probing: number
+  /** It knows no suspicions and speaks against none: only this node's own probes count. */
+  isMute: boolean
 }
 
 /**
@@ -208,6 +212,7 @@ export const memberOf = (s: SwimState, peer: string, nowMs: number): Member => {
     askedAtMs: nowMs,
     failures: 0,
     probing: 0,
+    isMute: false,
   }
   s.members.set(peer, member)
   return member

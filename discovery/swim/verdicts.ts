@@ -114,6 +114,7 @@ export const receive = (s: SwimState, claim: Claim, nowMs: number, out: Effect[]
     if (claim.standing === 'suspect') confirm(s, m, claim.by)
     return 'known'
   }
+  if (claim.standing === 'suspect' && m.isNeighbour && m.isMute) return 'known'
   if (claim.standing === 'dead' && m.isNeighbour && !m.isChecked) onDeathOfNeighbour(s, m, claim, nowMs, out)
   else spread(s, m, claim, nowMs, out)
   return 'news'
@@ -122,11 +123,12 @@ export const receive = (s: SwimState, claim: Claim, nowMs: number, out: Effect[]
 /** The peer itself told its incarnation. */
 export const heardFrom = (s: SwimState, m: Member, incarnation: number, nowMs: number, out: Effect[]): void => {
   if (incarnation <= m.incarnation) return
+  m.isMute = false
   if (m.standing === 'alive') m.incarnation = incarnation
   else spread(s, m, { peer: m.peer, standing: 'alive', incarnation, by: [] }, nowMs, out)
 }
 
-/** It answered a probe that told it of the suspicion and did not speak against it: it knows no suspicions. */
+/** It is alive, although it did not say so itself. */
 export const acquit = (s: SwimState, m: Member, nowMs: number, out: Effect[]): void =>
   adopt(s, m, { peer: m.peer, standing: 'alive', incarnation: m.incarnation, by: [] }, nowMs, out)
 
