@@ -95,6 +95,35 @@ const addCoordinator = (program: Command): void => {
     .action(async (options) => (await import('./coordinator.ts')).transfer(options))
 }
 
+/** What a stopped node keeps on disk. */
+const addStore = (program: Command): void => {
+  const group = program
+    .command('store')
+    .summary('look at, repair or recover what a stopped node keeps on disk')
+    .description('Looks at, repairs or recovers what a node keeps of the journal. The node has to be stopped.')
+  const add = (name: string, description: string): Command =>
+    group
+      .command(name)
+      .description(description)
+      .addOption(new Option('--node <name>', 'its name, of those under .parley').conflicts('dataDir'))
+      .option('--data-dir <dir>', 'its data directory')
+      .option('--json', 'print one line of JSON')
+  add('verify', 'Reads all of it and changes nothing; exit code 1 says that something is damaged.').action(
+    async (options) => (await import('./store.ts')).verifyStore(options),
+  )
+  add('repair', 'Keeps what is good and puts the rest aside. The node then comes back as a new member that learns.')
+    .option('--mesh-id <id>', 'the mesh that it is of, where its founding file is damaged')
+    .action(async (options) => (await import('./store.ts')).repair(options))
+  add('force-recover', 'Where most voters are lost for good: makes this node the only voter, of a new mesh.')
+    .option('--yes', 'do not ask; needs --mesh-id')
+    .option('--mesh-id <id>', 'the mesh that it is of, which is typed otherwise')
+    .action(async (options) => (await import('./store.ts')).forceRecover(options))
+  add('adopt', 'Puts all of it aside, and makes the node a new member of another mesh.')
+    .requiredOption('--mesh-id <id>', 'the mesh that it is to be of')
+    .option('--yes', 'do not ask')
+    .action(async (options) => (await import('./store.ts')).adopt(options))
+}
+
 const addView = (program: Command, name: 'peers' | 'agents', description: string): void => {
   addWhich(program.command(name).summary(description).description(`Shows ${description}, as a running node sees it.`))
     .option('--json', 'print a JSON array')
@@ -137,6 +166,7 @@ export const createProgram = (): Command => {
   addView(program, 'agents', 'the agents of the mesh and what they offer')
   addCall(program)
   addCoordinator(program)
+  addStore(program)
   program
     .command('secret')
     .summary('make a secret for a mesh')

@@ -1,0 +1,245 @@
+/** What `parley store` says of a store, for programs and for people. Pure. */
+import { majority } from '../../protocols/consensus/quorum.ts'
+import type { ParleyError } from '../../protocols/errors.ts'
+import { escapeText } from '../log-fields.ts'
+import type { Recovered } from '../store/recover.ts'
+import { meshOf } from '../store/recover.ts'
+import type { Repaired } from '../store/repair.ts'
+import type { Survey } from '../store/survey.ts'
+
+/** Whose store it is. */
+export interface Owner {
+  readonly dataDir: string
+  /** Peer id; undefined: there is no identity, or a damaged one. */
+  readonly peer: string | undefined
+  readonly problem: ParleyError | undefined
+}
+
+const memberOf = ({ peer }: Owner, { storageId }: Survey): string | undefined =>
+  peer === undefined || storageId === undefined ? undefined : `${peer}.${storageId}`
+
+const belonging = ({ founding: { record, problem } }: Survey): string => {
+  if (problem !== undefined) return 'unknown'
+  if (record?.founded !== undefined) return 'founded'
+  if (record?.adopted !== undefined) return 'adopted'
+  return record?.promise === undefined ? 'none' : 'promised'
+}
+
+const isNamed = ({ log }: Survey, { index, term }: { index: number; term: number }): boolean =>
+  log.state.snapshot?.index === index && log.state.snapshot.term === term
+
+/** As `--json` prints it. @param fences what is wrong with the fences */
+export const factsOf = (found: Survey, owner: Owner, fences?: ParleyError) => {
+  const { storageId, log, lastIndex, files, bytes, configuration, snapshots, aside, problems } = found
+  const { term, votedFor, commit } = log.state.hardState
+  const identity = owner.problem === undefined ? [] : [{ part: 'identity' as const, error: owner.problem }]
+  const other = fences === undefined ? identity : [...identity, { part: 'fences' as const, error: fences }]
+  return {
+    dataDir: owner.dataDir,
+    meshId: meshOf(found),
+    belonging: belonging(found),
+    member: memberOf(owner, found),
+    storageId,
+    term,
+    votedFor,
+    commit,
+    firstIndex: log.state.entries[0]?.index,
+    lastIndex,
+    snapshotIndex: log.state.snapshot?.index,
+    segments: files.length,
+    bytes,
+    /** Bytes of a write that a crash cut off: opening the log removes them, and nothing is lost by it. */
+    torn: log.problem === undefined ? log.torn : 0,
+    voters: configuration.voters,
+    learners: configuration.learners,
+    snapshots: snapshots.map(({ name, index, meta, ...at }) => ({
+      name,
+      index,
+      whole: meta !== undefined,
+      leftOver: !isNamed(found, { index, ...at }),
+    })),
+    aside,
+    problems: [...problems, ...other].map(({ part, error: { message, hint } }) => ({ part, message, hint })),
+  }
+}
+export type Facts = ReturnType<typeof factsOf>
+
+const BELONGING: Record<string, string> = {
+  founded: 'one of those who founded it',
+  adopted: 'others founded it',
+  promised: 'not founded yet: this node has promised to found one',
+  none: 'none yet',
+  unknown: 'unknown: the founding file is damaged',
+}
+
+/** Rows of names and values. */
+const block = (rows: readonly (readonly [string, string])[]): string =>
+  rows.map(([what, is]) => `  ${what.padEnd(13)}${escapeText(is)}`).join('\n')
+
+const count = (n: number, one: string): string => `${n} ${one}${n === 1 ? '' : 's'}`
+
+const logLine = ({ firstIndex, lastIndex, snapshotIndex }: Facts): string => {
+  const after = snapshotIndex === undefined ? '' : ` after a snapshot at ${snapshotIndex}`
+  if (firstIndex === undefined) return snapshotIndex === undefined ? 'no entries' : `no entries${after}`
+  return `entries ${firstIndex} to ${lastIndex}${after}`
+}
+
+const members = (list: readonly string[], own: string | undefined): [string, string][] =>
+  list.map((member, i) => [i === 0 ? 'voters' : '', member === own ? `${member} (this node)` : member])
+
+export const factsText = (facts: Facts): string => {
+  const { dataDir, meshId, member, storageId, term, votedFor, commit, segments, bytes, torn, learners, aside } = facts
+  const leftOver = facts.snapshots.filter((one) => one.leftOver)
+  const named = facts.snapshots.find((one) => !one.leftOver)
+  const rows: [string, string][] = [
+    ['mesh id', meshId === undefined ? (BELONGING[facts.belonging] ?? '') : `${meshId}, ${BELONGING[facts.belonging]}`],
+    [
+      'member',
+      member ?? (storageId === undefined ? 'none: there is no log' : `unknown; its storage id is ${storageId}`),
+    ],
+    ['term', `${term}${votedFor === undefined ? '' : `, voted for ${votedFor}`}`],
+    ['log', `${logLine(facts)}; known as decided: up to ${commit}`],
+    ['on disk', `${count(segments, 'file')}, ${count(bytes, 'byte')}`],
+    ...(torn > 0
+      ? [['torn', `${count(torn, 'byte')} of a write that a crash cut off; opening removes them`] as [string, string]]
+      : []),
+    ...(named === undefined
+      ? []
+      : [['snapshot', `${named.name}, ${named.whole ? 'whole' : 'damaged'}`] as [string, string]]),
+    ...leftOver.map(({ name, whole }, i): [string, string] => [
+      i === 0 ? 'left over' : '',
+      `${name}, ${whole ? 'whole' : 'damaged'}`,
+    ]),
+    ...members(facts.voters, member),
+    ...(learners.length > 0 ? [['learners', learners.join(', ')] as [string, string]] : []),
+    ...(aside.length > 0 ? [['put aside', `${count(aside.length, 'file')} earlier`] as [string, string]] : []),
+  ]
+  return `the store in ${escapeText(dataDir)}\n${block(rows)}`
+}
+
+/** What became of the vote that this node had: the member that it was is gone. */
+const voteText = (was: string | undefined, { configuration: { voters } }: Survey): string => {
+  if (voters.length === 0) return 'What it kept does not say who votes.'
+  if (was === undefined || !voters.includes(was)) return 'It did not vote, as far as its log knows: nobody misses it.'
+  const needed = majority(voters.length)
+  const others = voters.length - 1
+  if (others < needed)
+    return (
+      `It was one of ${count(voters.length, 'voter')}, as far as its log knows, and the others are no majority without it: ` +
+      'nothing can be decided any more, unless `parley store force-recover` goes on with what is here.'
+    )
+  return `It was one of ${voters.length} voters, as far as its log knows: until it votes again, ${needed} of the other ${others} have to run.`
+}
+
+const cutOf = ({ before, after }: Repaired): { from: number; to: number } | undefined =>
+  before.seenIndex > after.lastIndex ? { from: after.lastIndex + 1, to: before.seenIndex } : undefined
+
+export const repairedFacts = (done: Repaired, owner: Owner) => ({
+  repaired: done.aside.length > 0 || done.founding,
+  was: memberOf(owner, done.before),
+  /** Entries that were seen and are not kept; there may have been more behind them. */
+  cut: cutOf(done),
+  putAside: done.aside,
+  founding: done.founding,
+  store: factsOf(done.after, owner),
+})
+
+export const repairedText = (done: Repaired, owner: Owner): string => {
+  const { before, after, aside, founding, left } = done
+  const cut = cutOf(done)
+  const isRenewed = before.storageId !== after.storageId
+  if (aside.length === 0 && !founding)
+    return left === undefined ? 'there is nothing to repair: the store is whole' : 'the log and its snapshot are whole'
+  const now = factsOf(after, owner)
+  const rows: [string, string][] = isRenewed
+    ? [
+        ['kept', after.lastIndex === 0 ? 'nothing: there is nothing that could stand alone' : logLine(now)],
+        [
+          'cut off',
+          cut === undefined
+            ? 'no entry that can be seen; there may have been some'
+            : `entries ${cut.from} to ${cut.to}, and what there was after them`,
+        ],
+        ['was', memberOf(owner, before) ?? 'unknown'],
+        ['member', now.member ?? 'unknown'],
+      ]
+    : [['log', `${logLine(now)}, as it was`]]
+  if (founding) rows.push(['mesh id', `${now.meshId}, written anew`])
+  for (const [i, name] of aside.entries()) rows.push([i === 0 ? 'put aside' : '', name])
+  const means = isRenewed
+    ? '\nThis node said that it had what is cut off, and may have given a vote in it, so it may not go on as the member that\n' +
+      'it was. When it is started it is a new member: it learns from the others what it lacks, and votes once it kept up.\n' +
+      voteText(memberOf(owner, before), after)
+    : ''
+  return `repaired the store in ${escapeText(owner.dataDir)}\n${block(rows)}${means}`
+}
+
+/** What is to be typed, so that nobody recovers another store than the one that was meant. */
+export const confirmationOf = (found: Survey): string => meshOf(found) ?? 'unknown'
+
+export const recoveryPlanText = (found: Survey, owner: Owner): string => {
+  const now = factsOf(found, owner)
+  const abandoned = now.voters.filter((member) => member !== now.member)
+  return `This makes the node in ${escapeText(owner.dataDir)} the only voter of a new mesh that begins with what it has. It is meant for a
+mesh that lost the majority of its voters for good.
+${block([
+  ['mesh id', confirmationOf(found)],
+  ['has', `${logLine(now)}, term ${now.term}`],
+  ...abandoned.map((member, i): [string, string] => [i === 0 ? 'abandoned' : '', member]),
+])}
+What may be lost: all that was decided after entry ${now.lastIndex}. Others may have answered it as done, and nothing here knows of it.
+What may be new: entries after ${now.commit} may never have been decided; from now on they are.
+The abandoned voters must never be started again with the disks that they have now. As a majority they would go on as the
+old mesh beside the new one; nodes of the two refuse each other. If one of them has more than this node, recover that one.
+`
+}
+
+export const recoveredFacts = (done: Recovered, owner: Owner) => ({
+  meshId: done.meshId,
+  before: meshOf(done.before),
+  member: done.member,
+  abandoned: done.before.configuration.voters.filter((member) => member !== memberOf(owner, done.before)),
+  putAside: done.aside,
+  store: factsOf(done.after, owner),
+})
+
+export const recoveredText = (done: Recovered, owner: Owner): string => {
+  const { voters } = done.before.configuration
+  const others = voters.length > 1 || done.before.configuration.learners.length > 0
+  return `recovered the store in ${escapeText(owner.dataDir)}
+${block([
+  ['mesh id', `${done.meshId}, a new one`],
+  ['member', `${done.member}, the only voter`],
+  ['log', `${logLine(factsOf(done.after, owner))}, all of it decided`],
+  ['put aside', `${count(done.aside.length, 'file')} *.abandoned`],
+])}
+Start it: it decides alone at once. ${
+    others
+      ? `Then bring the other nodes over:
+  - Those without a data directory come by themselves once the old coordinator is gone; else start them again.
+  - On each one that has a data directory, the abandoned voters too:
+      parley store adopt --mesh-id ${done.meshId} --data-dir ITS_DIRECTORY
+    and start it so that it joins this node. It learns, and votes once it kept up.`
+      : 'Other nodes join it as ever.'
+  }`
+}
+
+export const adoptPlanText = (found: Survey, owner: Owner, meshId: string): string => {
+  const now = factsOf(found, owner)
+  return `This puts aside all that the node in ${escapeText(owner.dataDir)} has of the journal, and makes it a new member of the mesh
+${meshId}.
+${block([
+  ['of the mesh', confirmationOf(found)],
+  ['has', `${logLine(now)}, term ${now.term}`],
+])}
+${voteText(now.member, found)}
+`
+}
+
+export const adoptedText = (done: Recovered, owner: Owner): string =>
+  `the node in ${escapeText(owner.dataDir)} is a new member of the mesh ${done.meshId}
+${block([
+  ['member', done.member],
+  ['put aside', `${count(done.aside.length, 'file')} *.abandoned`],
+])}
+Start it so that it joins a node of that mesh: it learns from it, and votes once it kept up.`
