@@ -8,7 +8,7 @@ import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import * as z from 'zod'
-import { AgentSchema, SelfSchema } from '../../node/debug/source.ts'
+import { AgentSchema, CoordinatorSchema, SelfSchema } from '../../node/debug/source.ts'
 import { until } from '../../test/support/until.ts'
 import { type Client, startClient } from './client.ts'
 import { ask, type Container, composition, docker, isReady, logsOf, stop } from './docker.ts'
@@ -126,6 +126,44 @@ const findEachOther = async (): Promise<void> => {
   await seen(await peersOf(await agents()))
 }
 
+const View = CoordinatorSchema.pick({ meshId: true, epoch: true, leader: true, quorum: true, seats: true })
+let meshId: string | undefined
+
+/** The seed that coordinates, as seed-1 or else seed-3 says. */
+const coordinating = async (): Promise<{ epoch: number; name: string }> => {
+  const [asked] = [...(await nodes.containers('seed-1')), ...(await nodes.containers('seed-3'))]
+  const view = View.parse(JSON.parse(await ask(required(asked, 'a seed'), '/api/coordinator')))
+  if (view.leader === undefined || !view.quorum) throw new Error('nobody coordinates')
+  if (meshId !== undefined && view.meshId !== meshId) throw new Error(`the mesh ${meshId} is ${view.meshId} now`)
+  const voters = view.seats.filter(({ role }) => role === 'voter').length
+  if (voters !== SEEDS) throw new Error(`${voters} nodes vote, and there are ${SEEDS} seeds`)
+  meshId = view.meshId
+  return { epoch: view.epoch, name: view.leader.name }
+}
+const coordinated = (): Promise<{ epoch: number; name: string }> =>
+  until('a seed coordinates', () => coordinating().catch(() => undefined), READY_WITHIN_MS, 200)
+
+/** The seeds founded one mesh, and one of them coordinates it; when that one is killed, another one does. */
+const coordinate = async (): Promise<void> => {
+  const { epoch, name } = await coordinated()
+  const [seed] = await nodes.containers(name)
+  const killed = required(seed, name)
+  await docker('kill', killed.id)
+  const others = ['seed-1', 'seed-2', 'seed-3'].filter((other) => other !== name)
+  const [asked] = await nodes.containers(required(others[0], 'another seed'))
+  await until(
+    'another seed coordinates',
+    async () => {
+      const view = View.parse(JSON.parse(await ask(required(asked, 'a seed'), '/api/coordinator')))
+      return view.epoch > epoch && view.leader !== undefined && view.leader.name !== name
+    },
+    READY_WITHIN_MS,
+    50,
+  )
+  await docker('start', killed.id)
+  await ready(killed)
+}
+
 /** From one container to the agent in another, and told so by the agent itself. */
 const callAcross = async (): Promise<void> => {
   const [from, to] = await agents()
@@ -226,6 +264,7 @@ const stopAll = async (): Promise<void> => {
 const STEPS: [string, () => Promise<void>][] = [
   ['start', start],
   ['find each other', findEachOther],
+  ['found a mesh, lose its coordinator', coordinate],
   ['call across containers', callAcross],
   ['call all the time', startCalling],
   ['kill an agent', killAgent],
@@ -234,6 +273,7 @@ const STEPS: [string, () => Promise<void>][] = [
   ['restart the nodes one by one', restartAll],
   ['scale up', scaleUp],
   ['health checks', healthy],
+  ['the same mesh, with a coordinator', async () => void (await coordinated())],
   ['no call failed', () => endCalling(calling())],
   ['stop all', stopAll],
 ]
