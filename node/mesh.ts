@@ -102,11 +102,10 @@ const startLocked = async (
     // Who tells no address (a node that only dials) cannot be dialled: it comes by itself.
     const reachable = change.agent.record.addresses.length > 0
     if (change.type === 'left') {
-      if (change.reason === 'gone') supervisor.gone(peer)
+      // Given up or found dead: it may come back.
+      if (change.reason === 'gone' || change.reason === 'dead') supervisor.gone(peer)
       else supervisor.unwant(peer)
     } else if (reachable) supervisor.want(peer)
-    // Others gave it up: see for oneself.
-    if (change.type === 'changed' && change.agent.state === 'suspect' && !change.agent.connected) supervisor.lost(peer)
   })
   const events = createEvents(ownPort, options.events)
   const replies = await createReplies(ownPort, () => events, log)
@@ -116,9 +115,8 @@ const startLocked = async (
       port: ownPort,
       log,
       load,
-      suspect: (peer) => directory.markSuspect(peer),
-      alive: (peer) => directory.markAlive(peer),
-      dead(peer, silentMs) {
+      directory,
+      cutOff(peer, silentMs) {
         log.warn(`a peer was silent for ${Math.round(silentMs)} ms and is disconnected`, { peer })
         for (const connection of libp2p.getConnections(peerIdFromString(peer))) {
           connection.abort(new Error(`the peer was silent for ${Math.round(silentMs)} ms`))

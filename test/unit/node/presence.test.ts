@@ -1,323 +1,216 @@
+/** The failure detector beside a real directory, over Ports in virtual time. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import {
-  createPresence,
-  type Presence,
-  type PresenceDeps,
-  type PresenceOptions,
-  pairPeriodMs,
-  presence,
-} from '../../../node/presence.ts'
+import { createDirectory, type Directory } from '../../../discovery/directory.ts'
+import type { Change } from '../../../discovery/directory-state.ts'
+import { createPresence, type Presence, type PresenceOptions } from '../../../node/presence.ts'
 import { createPortNetwork, type NetworkNode, type PortNetwork } from '../../support/port-network.ts'
+import { stoppable } from '../../support/swim-node.ts'
 
-const PERIOD_MS = 1_000
-const OPTIONS: PresenceOptions = { periodMs: PERIOD_MS, timeoutMs: 500, suspectAfter: 2, deadAfterMs: 5_000 }
+const OPTIONS: PresenceOptions = { periodMs: 500, timeoutMs: 200, suspectAfter: 2, deadAfterMs: 5_000 }
 
-type Load = ReturnType<PresenceDeps['load']>
-
-interface Watcher extends NetworkNode {
+interface Present extends NetworkNode, Pick<ReturnType<typeof stoppable>, 'freeze' | 'thaw'> {
+  readonly directory: Directory
   readonly presence: Presence
-  /** `suspect <name>`, `alive <name>`, `dead <name>`, with the virtual time. */
-  readonly told: { what: string; atMs: number }[]
-  /** Beats that it asked for. */
-  asked(): number
-  /** From here on it neither acts nor answers; its connections stand. */
-  freeze(): void
-  thaw(): void
+  /** What its directory and its presence told, in order. */
+  readonly told: string[]
+  readonly cut: { peer: string; silentMs: number }[]
 }
 
-const start = async (
-  network: PortNetwork,
-  name: string,
-  { load = { load: 0, queueLength: 0 }, ...options }: Partial<PresenceOptions & { load: Load }> = {},
-): Promise<Watcher> => {
+const lineOf = (change: Change): string =>
+  change.type === 'left'
+    ? `left ${change.agent.name} ${change.reason}${change.departure === undefined ? '' : ` ${change.departure}`}`
+    : `${change.type} ${change.agent.name} ${change.agent.state}`
+
+const start = async (network: PortNetwork, name: string): Promise<Present> => {
   const node = network.start(name)
-  const told: Watcher['told'] = []
-  const tell = (what: string) => (peer: string) => void told.push({ what: `${what} ${peer}`, atMs: network.time.now() })
-  let frozen = false
-  let asked = 0
-  const never = new Promise<never>(() => {})
-  // Timers that fire late, and handlers that never answer: what is left of a process that was stopped.
-  const port: typeof node.port = {
-    ...node.port,
-    timers: {
-      after: node.port.timers.after,
-      every: (periodMs, fn) => node.port.timers.every(periodMs, () => (frozen ? undefined : fn())),
-    },
-    serve: (protocol, handlers) => {
-      const held = Object.entries(handlers).map(([method, handler]) => [
-        method,
-        (...given: unknown[]) => (frozen ? never : (handler as (...given: unknown[]) => unknown)(...given)),
-      ])
-      // The same methods, by construction.
-      return node.port.serve(protocol, Object.fromEntries(held) as typeof handlers)
-    },
-    to: (peer, protocol, defaults) => {
-      asked += 1
-      return node.port.to(peer, protocol, defaults)
-    },
-  }
-  const made = await createPresence(
+  const { port, freeze, thaw } = stoppable(node)
+  const directory = await createDirectory(port)
+  const told: string[] = []
+  const cut: Present['cut'] = []
+  const nodes = all.get(network) ?? []
+  all.set(network, nodes)
+  const presence = await createPresence(
     {
       port,
       log: port.log,
-      load: () => load,
-      suspect: tell('suspect'),
-      alive: tell('alive'),
-      dead: tell('dead'),
+      directory,
+      load: () => ({ load: 1, queueLength: 2 }),
+      cutOff(peer, silentMs) {
+        cut.push({ peer, silentMs })
+        const other = nodes.find(({ id }) => id === peer)
+        if (other !== undefined) network.disconnect(node, other)
+      },
     },
-    { ...OPTIONS, ...options },
+    OPTIONS,
   )
-  return {
-    ...node,
-    presence: made,
-    told,
-    asked: () => asked,
-    freeze() {
-      frozen = true
-    },
-    thaw() {
-      frozen = false
-    },
+  directory.onChange((change) => {
+    if (!change.agent.self) told.push(lineOf(change))
+  })
+  const made = { ...node, freeze, thaw, directory, presence, told, cut }
+  nodes.push(made)
+  return made
+}
+const all = new Map<PortNetwork, Present[]>()
+
+/** All connected to all, and all known to all. */
+const startMany = async (...names: string[]) => {
+  const network = createPortNetwork()
+  const made: Present[] = []
+  for (const name of names) {
+    const one = await start(network, name)
+    for (const other of made) network.connect(one, other)
+    made.push(one)
   }
-}
-/** Two that are connected, the second of which started `apartMs` after the first. */
-const startPair = async (apartMs: number, options: Partial<PresenceOptions> = {}) => {
-  const network = createPortNetwork({ latencyMs: [2, 6] })
-  const one = await start(network, 'one', options)
-  await network.time.run(apartMs)
-  const two = await start(network, 'two', options)
-  network.connect(one, two)
-  return { network, time: network.time, one, two }
+  await network.time.run(3_000)
+  for (const one of made) {
+    assert.equal(one.directory.size(), names.length)
+    one.told.length = 0
+  }
+  return { network, time: network.time, made }
 }
 
-/** How far apart the rounds of the two are. */
-const PHASES = [0, 1, 250, 500, 999]
-
-const whatOf = ({ told }: Watcher): string[] => told.map(({ what }) => what)
-const at = ({ told }: Watcher, what: string): number => {
-  const found = told.find((line) => line.what === what)
-  assert.ok(found !== undefined, `${what} was not told`)
-  return found.atMs
-}
-
-describe('presence among many', () => {
-  test('pairs beat each period among a few, and less often among many, but three times before silence is death', () => {
-    const every = (peers: number): number => pairPeriodMs(peers, OPTIONS)
-    assert.deepEqual([1, 4, 5, 6].map(every), [PERIOD_MS, PERIOD_MS, 1_250, 1_500])
-    assert.equal(every(1_000), OPTIONS.deadAfterMs / 3)
-    assert.equal(pairPeriodMs(1_000, { ...OPTIONS, deadAfterMs: 600 }), PERIOD_MS, 'never more often than told')
+describe('a peer that is frozen', () => {
+  test('is suspect in the directory, then out of it as dead, and cut off', async () => {
+    const { time, made } = await startMany('a', 'b', 'c')
+    const [a, b, c] = made
+    assert.ok(a && b && c)
+    c.freeze()
+    await time.run(8_000)
+    for (const one of [a, b]) {
+      assert.deepEqual(one.told, ['changed c suspect', 'left c dead'])
+      assert.equal(one.directory.get(c.id), undefined)
+      assert.equal(one.presence.standing(c.id), 'dead')
+      assert.equal(one.isConnected(c.id), false)
+    }
+    // Whose verdict came first cut it off.
+    const cuts = [...a.cut, ...b.cut]
+    assert.ok(cuts.length >= 1 && cuts.every(({ peer, silentMs }) => peer === c.id && silentMs >= 4_000))
   })
 
-  test('of twelve that watch each other nobody is without word for long, at half the beats', async () => {
-    const network = createPortNetwork({ latencyMs: [2, 6] })
-    const all: Watcher[] = []
-    for (let n = 0; n < 12; n += 1) {
-      const one = await start(network, `n${n}`)
-      for (const other of all) network.connect(one, other)
-      all.push(one)
-      await network.time.run(77)
+  test('and comes back after that is in every view again, also where nobody is connected to it', async () => {
+    const { network, time, made } = await startMany('a', 'b', 'c', 'd')
+    const [a, b, c, d] = made
+    assert.ok(a && b && c && d)
+    network.disconnect(c, d)
+    await time.run(2_000)
+    c.freeze()
+    await time.run(12_000)
+    for (const one of [a, b, d]) assert.equal(one.directory.get(c.id), undefined)
+    c.thaw()
+    network.connect(a, c)
+    await time.run(5_000)
+    for (const one of [a, b, d]) {
+      assert.equal(one.directory.get(c.id)?.state, 'alive', one.port.self.name)
+      assert.equal(one.presence.standing(c.id), 'alive')
     }
-    await network.time.run(5 * PERIOD_MS)
-    const before = network.calls.unary
-    for (let step = 0; step < 100; step += 1) {
-      await network.time.run(PERIOD_MS / 5)
-      for (const one of all) {
-        for (const other of all) {
-          const silentMs = one === other ? 0 : one.presence.silentMs(other.id)
-          assert.ok(silentMs !== undefined && silentMs < OPTIONS.deadAfterMs / 2, `${silentMs} ms`)
-        }
-      }
-    }
-    const perPair = (network.calls.unary - before) / 66 / 20
-    assert.ok(perPair > 0.3 && perPair < 0.75, `${perPair} beats of a pair each period`)
-    assert.deepEqual(all.flatMap(whatOf), [])
+    assert.equal(c.directory.size(), 4)
+    assert.ok(c.logs.some(({ level, message }) => level === 'warn' && message.includes('taken for dead')))
+    assert.deepEqual(c.cut, [], 'it condemned nobody')
   })
 
-  test('a frozen one is suspected and dead in time for all of them', async () => {
-    const network = createPortNetwork({ latencyMs: [2, 6] })
-    const all: Watcher[] = []
-    for (let n = 0; n < 9; n += 1) {
-      const one = await start(network, `n${n}`)
-      for (const other of all) network.connect(one, other)
-      all.push(one)
-    }
-    await network.time.run(10 * PERIOD_MS)
-    const [frozen, ...others] = all
-    assert.ok(frozen)
-    frozen.freeze()
-    const frozenAt = network.time.now()
-    await network.time.run(OPTIONS.deadAfterMs + 4 * PERIOD_MS)
-    for (const other of others) {
-      assert.deepEqual(whatOf(other), [`suspect ${frozen.id}`, `dead ${frozen.id}`])
-      assert.ok(at(other, `suspect ${frozen.id}`) - frozenAt <= 5 * PERIOD_MS)
-    }
-  })
-})
-
-describe('presence of a pair', () => {
-  test('is about one beat a period, whatever the time between the rounds of the two', async () => {
-    for (const apartMs of PHASES) {
-      const { network, time, one, two } = await startPair(apartMs)
-      await time.run(100 * PERIOD_MS)
-      const beats = network.calls.unary
-      assert.equal(one.asked() + two.asked(), beats)
-      assert.ok(beats >= 90 && beats <= 130, `${beats} beats in 100 periods, ${apartMs} ms apart`)
-      assert.deepEqual([...whatOf(one), ...whatOf(two)], [])
-    }
-  })
-
-  test('measures the round trip on both sides within a few periods, and goes on measuring', async () => {
-    for (const apartMs of PHASES) {
-      const { time, one, two } = await startPair(apartMs)
-      const rttOf = (of: Watcher, peer: Watcher): number | undefined => of.presence.rttMs(peer.id)
-      const ms = await time.until(() => rttOf(one, two) !== undefined && rttOf(two, one) !== undefined, 7 * PERIOD_MS)
-      assert.ok(ms <= 7 * PERIOD_MS)
-      for (const rttMs of [rttOf(one, two), rttOf(two, one)])
-        assert.ok(rttMs !== undefined && rttMs >= 4 && rttMs <= 12)
-      const before = [one.asked(), two.asked()]
-      await time.run(12 * PERIOD_MS)
-      assert.ok(one.asked() - (before[0] ?? 0) >= 2, 'one asks at least each sixth period')
-      assert.ok(two.asked() - (before[1] ?? 0) >= 2, 'so does two')
-    }
-  })
-
-  test('never leaves either side without word for two periods', async () => {
-    for (const apartMs of PHASES) {
-      const { time, one, two } = await startPair(apartMs)
-      await time.run(2 * PERIOD_MS)
-      for (let step = 0; step < 400; step += 1) {
-        await time.run(PERIOD_MS / 10)
-        for (const silentMs of [one.presence.silentMs(two.id), two.presence.silentMs(one.id)]) {
-          assert.ok(silentMs !== undefined && silentMs < 2 * PERIOD_MS + 20, `${silentMs} ms, ${apartMs} ms apart`)
-        }
-      }
-    }
-  })
-
-  test('tells the load of the other side to who asks and to who is asked', async () => {
-    const network = createPortNetwork()
-    const one = await start(network, 'one', { load: { load: 3, queueLength: 4 } })
-    const two = await start(network, 'two', { load: { load: 5, queueLength: 0 } })
-    network.connect(one, two)
-    await network.time.run(2 * PERIOD_MS)
-    assert.deepEqual(one.presence.load(two.id), { load: 5, queueLength: 0 })
-    assert.deepEqual(two.presence.load(one.id), { load: 3, queueLength: 4 })
-  })
-
-  test('a beat spares the own one for a period, and each fifth one is sent all the same', async () => {
-    const network = createPortNetwork({ latencyMs: [1, 1] })
-    const one = await start(network, 'one')
-    const bare = network.start('bare')
-    await bare.port.serve(presence, {
-      beat: () => ({ agentId: bare.id, incarnation: 1, load: 0, queueLength: 0 }),
-    })
-    network.connect(one, bare)
-    const heartbeat = { agentId: bare.id, incarnation: 1, load: 0, queueLength: 0 }
-    bare.port.timers.every(PERIOD_MS / 2, () => void bare.port.to(one.id, presence).beat(heartbeat))
-    const asked: boolean[] = []
-    for (let n = 0; n < 21; n += 1) {
-      const before = one.asked()
-      await network.time.run(PERIOD_MS)
-      asked.push(one.asked() > before)
+  test('and comes back before that gets work again, and nothing was closed', async () => {
+    const { time, made } = await startMany('a', 'b', 'c')
+    const [a, b, c] = made
+    assert.ok(a && b && c)
+    c.freeze()
+    await time.until(() => [a, b].every(({ told }) => told.length > 0), 4_000)
+    c.thaw()
+    await time.run(3_000)
+    for (const one of [a, b]) {
+      assert.deepEqual(one.told, ['changed c suspect', 'changed c alive'])
+      assert.deepEqual(one.cut, [])
     }
     assert.deepEqual(
-      asked,
-      asked.map((_, n) => n % 5 === 0),
+      c.told.filter((line) => line.startsWith('left')),
+      [],
     )
   })
 })
 
-describe('a peer that froze', () => {
-  for (const side of ['one', 'two'] as const) {
-    test(`is suspected and declared dead in time by the other (${side} freezes)`, async () => {
-      for (const apartMs of PHASES) {
-        for (const laterMs of [0, 300, 1_700, 4_900, 5_500, 8_100]) {
-          const pair = await startPair(apartMs)
-          const { time } = pair
-          const [frozen, watcher] = side === 'one' ? [pair.one, pair.two] : [pair.two, pair.one]
-          await time.run(6 * PERIOD_MS + laterMs)
-          const frozeAt = time.now()
-          frozen.freeze()
-          await time.run(10 * PERIOD_MS)
-          assert.deepEqual(whatOf(watcher), [`suspect ${frozen.id}`, `dead ${frozen.id}`])
-          const suspectedMs = at(watcher, `suspect ${frozen.id}`) - frozeAt
-          // At most: the round that was spared, the one before it just asked, `suspectAfter` beats, the last unanswered.
-          const longestMs = (1 + OPTIONS.suspectAfter) * PERIOD_MS + OPTIONS.timeoutMs
-          assert.ok(suspectedMs <= longestMs, `suspected after ${suspectedMs} ms, ${apartMs} ms apart`)
-          const deadMs = at(watcher, `dead ${frozen.id}`) - frozeAt
-          // Silence counts from the last word, up to two periods before; it is looked for once a period.
-          assert.ok(
-            deadMs > OPTIONS.deadAfterMs - 2 * PERIOD_MS && deadMs <= OPTIONS.deadAfterMs + PERIOD_MS + 10,
-            `dead after ${deadMs} ms, ${apartMs} ms apart`,
-          )
-        }
-      }
-    })
-  }
-
-  test('and comes back before it was declared dead is alive again on the other side, and condemns nobody itself', async () => {
-    for (const apartMs of PHASES) {
-      const { time, one, two } = await startPair(apartMs)
-      await time.run(8 * PERIOD_MS)
-      two.freeze()
-      await time.until(() => whatOf(one).length > 0, 4 * PERIOD_MS)
-      two.thaw()
-      await time.run(5 * PERIOD_MS)
-      assert.deepEqual(whatOf(one), [`suspect ${two.id}`, `alive ${two.id}`])
-      assert.deepEqual(whatOf(two), [])
-    }
-  })
-
-  test('both ways (the network swallows everything) is declared dead on both sides', async () => {
-    for (const apartMs of PHASES) {
-      const network = createPortNetwork({ latencyMs: [60_000, 60_000] })
-      const one = await start(network, 'one')
-      await network.time.run(apartMs)
-      const two = await start(network, 'two')
-      network.connect(one, two)
-      await network.time.run(8 * PERIOD_MS)
-      assert.deepEqual(whatOf(one), [`suspect ${two.id}`, `dead ${two.id}`])
-      assert.deepEqual(whatOf(two), [`suspect ${one.id}`, `dead ${one.id}`])
-    }
-  })
-
-  test('is reported once, and a connection made anew starts from the beginning', async () => {
-    const { network, time, one, two } = await startPair(400)
-    await time.run(3 * PERIOD_MS)
-    two.freeze()
-    await time.run(10 * PERIOD_MS)
-    network.disconnect(one, two)
-    assert.equal(one.presence.silentMs(two.id), undefined)
-    two.thaw()
-    network.connect(one, two)
-    await time.run(4 * PERIOD_MS)
-    assert.deepEqual(whatOf(one), [`suspect ${two.id}`, `dead ${two.id}`])
-    const silentMs = one.presence.silentMs(two.id)
-    assert.ok(silentMs !== undefined && silentMs < 2 * PERIOD_MS + 20)
+describe('a peer that is not connected', () => {
+  test('is suspect and dead by word of those that were', async () => {
+    const { network, time, made } = await startMany('a', 'b', 'c', 'd', 'e')
+    const [a, , , , e] = made
+    assert.ok(a && e)
+    network.disconnect(a, e)
+    await time.run(3_000)
+    assert.equal(a.directory.get(e.id)?.state, 'alive', 'others hear it')
+    a.told.length = 0
+    e.freeze()
+    await time.run(9_000)
+    assert.deepEqual(a.told, ['changed e suspect', 'left e dead'])
+    assert.deepEqual(a.cut, [])
   })
 })
 
-test('a node that was held up itself condemns nobody', async () => {
-  const { time, one, two } = await startPair(300)
-  await time.run(3 * PERIOD_MS)
-  one.freeze()
-  two.freeze()
-  await time.run(20 * PERIOD_MS)
-  one.thaw()
-  two.thaw()
-  await time.run(5 * PERIOD_MS)
-  assert.deepEqual([...whatOf(one), ...whatOf(two)], [])
+describe('a goodbye', () => {
+  test('says whether the agent means to come back, and is no reason to suspect anybody', async () => {
+    for (const departure of ['stop', 'leave'] as const) {
+      const { time, made } = await startMany('a', 'b', 'c')
+      const [a, b, c] = made
+      assert.ok(a && b && c)
+      const heard: string[] = []
+      a.presence.onChange(({ peer, standing, departure: how }) => heard.push(`${standing} ${peer} ${how}`))
+      await time.settled(c.directory.leave(departure), 100)
+      await time.run(50)
+      c.kill()
+      await time.run(20_000)
+      for (const one of [a, b]) assert.deepEqual(one.told, [`left c left ${departure}`])
+      assert.deepEqual(heard, [`left ${c.id} ${departure}`])
+      assert.equal(a.presence.standing(c.id), 'left')
+    }
+  })
+
+  test('of an agent that starts anew is forgotten', async () => {
+    const { network, time, made } = await startMany('a', 'b')
+    const [a, b] = made
+    assert.ok(a && b)
+    await time.settled(b.directory.leave('stop'), 100)
+    b.kill()
+    await time.run(5_000)
+    const again = await start(network, 'b')
+    network.connect(a, again)
+    await time.run(2_000)
+    assert.equal(a.directory.get(b.id)?.state, 'alive')
+    assert.equal(a.presence.standing(b.id), 'alive')
+  })
+
+  test('is the last word: what is said of this node afterwards it does not mind', async () => {
+    const { time, made } = await startMany('a', 'b')
+    const [a] = made
+    assert.ok(a)
+    await time.settled(a.directory.leave(), 100)
+    const before = a.presence.stats().probes
+    await time.run(10_000)
+    assert.equal(a.presence.stats().probes, before)
+  })
 })
 
-test('after stop nothing is asked and nothing is told', async () => {
-  const { time, one, two } = await startPair(300)
-  await time.run(3 * PERIOD_MS)
-  await one.presence.stop()
-  const before = one.asked()
-  await time.run(20 * PERIOD_MS)
-  assert.equal(one.asked(), before)
-  assert.equal(one.presence.silentMs(two.id), undefined)
-  assert.deepEqual(whatOf(one), [])
-  assert.ok(whatOf(two).includes(`dead ${one.id}`), 'its protocol is not served any more')
+test('listeners hear of every change, and one that throws does not keep the others from it', async () => {
+  const { time, made } = await startMany('a', 'b', 'c')
+  const [a, , c] = made
+  assert.ok(a && c)
+  const heard: string[] = []
+  a.presence.onChange(() => {
+    throw new Error('not my day')
+  })
+  const stop = a.presence.onChange(({ standing }) => void heard.push(standing))
+  c.freeze()
+  await time.run(4_000)
+  assert.deepEqual(heard, ['suspect'])
+  stop()
+  await time.run(5_000)
+  assert.deepEqual(heard, ['suspect'])
+  assert.ok(a.logs.some(({ level }) => level === 'error'))
+})
+
+test('tells load, round trip and silence of neighbours', async () => {
+  const { time, made } = await startMany('a', 'b')
+  const [a, b] = made
+  assert.ok(a && b)
+  await time.run(5_000)
+  assert.deepEqual(a.presence.load(b.id), { load: 1, queueLength: 2 })
+  assert.ok((a.presence.rttMs(b.id) ?? 0) >= 2)
+  assert.ok((a.presence.silentMs(b.id) ?? Number.POSITIVE_INFINITY) < 1_000)
 })
