@@ -1,4 +1,108 @@
-/** Deliberate bugs of the driver, found over Ports and disks that fail. */
+/** Deliberate bugs of the driver, of its store and of what it runs, found over Ports and disks that fail. */
 import type { Mutant } from './mutant.ts'
 
-export const DRIVER_MUTANTS: readonly Mutant[] = []
+const DRIVER = 'protocols/consensus'
+const STORE = 'node/store'
+const SIM = 'test/sim/port'
+
+const FOUND_BY_PORTS: readonly Mutant[] = [
+  {
+    bug: 'messages leave before what they rest on is on the disk',
+    file: `${DRIVER}/group.ts`,
+    find: '    if (hardState !== undefined || snapshot !== undefined || entries.length > 0) {\n',
+    replace:
+      '    for (const { to, message } of messages) send(to, message)\n    if (hardState !== undefined || snapshot !== undefined || entries.length > 0) {\n',
+  },
+  {
+    bug: 'the store says that it is durable without a sync',
+    file: `${STORE}/log-store.ts`,
+    find: '    try {\n      await to.file.sync()\n    } catch (error) {',
+    replace: '    try {\n    } catch (error) {',
+  },
+  {
+    bug: 'the store goes on after a sync that failed',
+    file: `${STORE}/log-store.ts`,
+    find: "      broken = refuse('broken', 'the disk did not say what it has of the log', 'open it again', error)\n      throw broken\n",
+    replace: '',
+  },
+  {
+    bug: 'what a torn write left is not cut off',
+    file: `${STORE}/log-store.ts`,
+    find: 'end: found.end, crc: found.crc }',
+    replace: 'end: found.end + found.torn, crc: found.crc }',
+  },
+  {
+    bug: 'segments are removed that a restart needs',
+    file: `${STORE}/log-store.ts`,
+    find: '({ lastIndex }, i) => lastIndex > upTo ||',
+    replace: '({ lastIndex }, i) => lastIndex > upTo + 20 ||',
+  },
+  {
+    bug: 'a snapshot counts before it is on the disk',
+    file: `${STORE}/snapshots.ts`,
+    find: '      await file.sync()\n    } catch (error) {',
+    replace: '    } catch (error) {',
+  },
+  {
+    bug: 'a write that found no room counts as done',
+    file: `${DRIVER}/group.ts`,
+    find: "error.details.reason !== 'disk-full') throw error\n",
+    replace: "error.details.reason !== 'disk-full') throw error\n        return true\n",
+  },
+  {
+    bug: 'term and vote are not kept by the driver',
+    file: `${DRIVER}/group.ts`,
+    find: 'persist({ hardState, base, entries })',
+    replace: 'persist({ base, entries })',
+  },
+  {
+    bug: 'entries are applied before they are committed',
+    file: `${DRIVER}/group.ts`,
+    find: 'for (const entry of committed) apply(entry)',
+    replace: 'for (const entry of entries) apply(entry)',
+  },
+  {
+    bug: 'what another leader decided at its place is told to who proposed it',
+    file: `${DRIVER}/promises.ts`,
+    find: 'if (proposal.term === term) proposal.resolve(value)',
+    replace: 'if (proposal.term <= term) proposal.resolve(value)',
+  },
+  {
+    bug: 'a read does not wait until what it may see is applied',
+    file: `${DRIVER}/promises.ts`,
+    find: 'if (read.index === undefined || read.index > index) continue',
+    replace: 'if (read.index === undefined) continue',
+  },
+  {
+    bug: 'a leader that was replaced answers reads',
+    file: `${DRIVER}/replication.ts`,
+    find: 's.reads.push({ id, from, index: s.commit, round: s.round + 1 })',
+    replace: 'answerRead(s, from, id, s.commit)',
+  },
+  {
+    bug: "a leader's snapshot does not reach the state machine",
+    file: `${DRIVER}/group.ts`,
+    find: '    machine.restore((await storage.readSnapshot(meta)).chunks)\n    applied = meta.index\n',
+    replace: '    applied = meta.index\n',
+  },
+  {
+    bug: 'the sessions are left out of the snapshots of a node',
+    file: `${SIM}/machine.ts`,
+    find: 'sessions: [...sessions] }',
+    replace: 'sessions: [] }',
+  },
+  {
+    bug: 'a snapshot holds what was applied while it was written',
+    file: `${SIM}/machine.ts`,
+    find: 'snapshot: () => partsOf(written()),',
+    replace: '*snapshot() { yield* partsOf(written()) },',
+  },
+  {
+    bug: 'a node that lost its disk comes back as who it was',
+    file: `${SIM}/node.ts`,
+    find: "=> String(lost).padStart(2, '0')",
+    replace: "=> (lost < 0 ? '' : '00')",
+  },
+]
+
+export const DRIVER_MUTANTS: readonly Mutant[] = FOUND_BY_PORTS.map((mutant) => ({ ...mutant, scenario: 'driver' }))

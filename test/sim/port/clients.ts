@@ -14,6 +14,8 @@ const SESSIONS = ['x', 'y', 'z', 'w']
 const PATIENCE_MS = [300, 1_500] as const
 const PAUSE_MS = [0, 150] as const
 const READ_SHARE = 0.15
+/** Some commands are large. */
+const LARGE = { share: 0.1, bytes: [300, 3_000] } as const
 
 interface Session {
   readonly name: string
@@ -58,19 +60,23 @@ export const createClients = (
     const { name, serial } = session
     session.isOpen = true
     session.nextAtMs = nowMs() + between(PATIENCE_MS)
-    life?.group?.propose(encodeCommand({ session: name, serial })).then(
-      (value) => {
-        // What a machine of this simulator says: where the command had its effect.
-        const { serial: done, index } = value as { serial: number; index: number }
-        if (!life.isOver && done === serial) acknowledge(session, serial, node, index)
-      },
-      (error: unknown) => {
-        if (life.isOver || session.serial !== serial) return
-        const leader = isParleyError(error) ? error.details.leader : undefined
-        session.leader = nodes.all.find((other) => nodes.idOf(other) === leader)
-        session.nextAtMs = Math.min(session.nextAtMs, nowMs() + between([20, 200]))
-      },
-    )
+    life?.group
+      ?.propose(encodeCommand({ session: name, serial }, random() < LARGE.share ? between(LARGE.bytes) : 0))
+      .then(
+        (value) => {
+          if (life.isOver) return
+          // What a machine of this simulator says of a command: the last one of its session, and where that had its effect.
+          const last = value as { serial: number; index: number } | undefined
+          if (last === undefined) invariants.failed(`${node.name} answered ${name} ${serial} with nothing`)
+          else if (last.serial === serial) acknowledge(session, serial, node, last.index)
+        },
+        (error: unknown) => {
+          if (life.isOver || session.serial !== serial) return
+          const leader = isParleyError(error) ? error.details.leader : undefined
+          session.leader = nodes.all.find((other) => nodes.idOf(other) === leader)
+          session.nextAtMs = Math.min(session.nextAtMs, nowMs() + between([20, 200]))
+        },
+      )
   }
 
   const read = (node: SimNode): void => {

@@ -16,6 +16,10 @@ const FULL_MS = [300, 4_000] as const
 const SLOW_MS = [500, 3_000] as const
 const SLOW_SYNC_MS = [20, 200] as const
 const SYNC_MS = [0.2, 3] as const
+const FAILING_MS = [0, 150] as const
+const SOON_MS = [0, 3] as const
+/** Share of messages. */
+const DIES_AFTER_WORDS = 0.001
 
 export interface FaultTotals {
   crashes: number
@@ -45,6 +49,8 @@ export interface Faults {
   /** One of them, at random. */
   strike(): void
   startLater(node: SimNode): void
+  /** What a node has told others is what it must remember: now and then it loses power right after. */
+  afterWords(node: SimNode): void
   /** Everything is well from now on. */
   heal(): void
 }
@@ -156,6 +162,13 @@ export const createFaults = (
       node.disk.failSync = true
       totals.failedSyncs += 1
       tell(`the next sync of ${node.name} fails`)
+      // Such disks are often about to go altogether.
+      if (chance(0.5))
+        time.after(between(FAILING_MS), () => {
+          if (node.life === undefined) return
+          tell(`${node.name} loses power`)
+          kill(node, true)
+        })
     },
     () => {
       const process = some()?.life?.process
@@ -188,6 +201,15 @@ export const createFaults = (
   return {
     strike: () => pick(all)?.(),
     startLater,
+    afterWords(node) {
+      if (!chance(DIES_AFTER_WORDS)) return
+      const { life } = node
+      time.after(between(SOON_MS), () => {
+        if (life === undefined || node.life !== life) return
+        tell(`${node.name} loses power after what it said`)
+        kill(node, true)
+      })
+    },
     heal() {
       heal()
       Object.assign(wires, { dropRate: 0, doubleRate: 0, lateRate: 0, breakRate: 0 })

@@ -33,11 +33,17 @@ export interface SessionMachine extends StateMachine {
   last(session: string): Last | undefined
 }
 
-/** A snapshot travels in parts, so that it can break off between them. */
+/** A snapshot is written and travels in parts, so that it can break off between them. */
 const PARTS = 3
 
-export const encodeCommand = ({ session, serial }: Command): Uint8Array =>
-  new TextEncoder().encode(`${session} ${serial}`)
+function* partsOf(bytes: Uint8Array): Generator<Uint8Array> {
+  const size = Math.ceil(bytes.length / PARTS)
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
+}
+
+/** @param padding bytes that mean nothing: a write of more than one sector can be torn */
+export const encodeCommand = ({ session, serial }: Command, padding: number): Uint8Array =>
+  new TextEncoder().encode(`${session} ${serial} ${'.'.repeat(padding)}`)
 const decodeCommand = (bytes: Uint8Array): Command => {
   const [session = '', serial = ''] = new TextDecoder().decode(bytes).split(' ')
   return { session, serial: Number(serial) }
@@ -47,6 +53,7 @@ export const createSessionMachine = (onApplied: (applied: Applied) => void): Ses
   let sessions = new Map<string, Last>()
   let digest = 0
   let last = 0
+  const written = (): Uint8Array => new TextEncoder().encode(JSON.stringify({ last, digest, sessions: [...sessions] }))
 
   return {
     apply(bytes, { index, term }) {
@@ -62,11 +69,7 @@ export const createSessionMachine = (onApplied: (applied: Applied) => void): Ses
       onApplied({ index, term, command, isEffect, digest })
       return sessions.get(command.session)
     },
-    *snapshot() {
-      const bytes = new TextEncoder().encode(JSON.stringify({ last, digest, sessions: [...sessions] }))
-      const size = Math.ceil(bytes.length / PARTS)
-      for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
-    },
+    snapshot: () => partsOf(written()),
     restore(chunks) {
       const read = JSON.parse(new TextDecoder().decode(Buffer.concat(chunks)))
       last = read.last

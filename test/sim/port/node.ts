@@ -11,9 +11,10 @@ import { memberAt, startStoredGroup } from '../../support/stored-group.ts'
 import type { Invariants } from './invariants.ts'
 import { createSessionMachine, type SessionMachine } from './machine.ts'
 import { createProcess, type Process, type Wires } from './process.ts'
+import { forgets, hear, type Said, silence } from './said.ts'
 
 const SNAPSHOT_EVERY = 30
-const SEGMENT_BYTES = 4_096
+const SEGMENT_BYTES = 8_192
 
 export interface Life {
   readonly network: NetworkNode
@@ -31,6 +32,8 @@ export interface SimNode {
   disk: FaultyDisk
   /** Disks that were lost. */
   lost: number
+  /** With the disk that it has. */
+  said: Said
   life: Life | undefined
 }
 
@@ -61,6 +64,8 @@ export interface NodesOptions {
   tell(line: string): void
   /** Its process has ended by itself. */
   ended(node: SimNode): void
+  /** It has sent a message, in this moment. */
+  spoke(node: SimNode): void
 }
 
 /** What a disk that was made to fail may bring about. */
@@ -71,14 +76,15 @@ const reasonOf = (error: unknown): unknown => {
   return error instanceof Error && 'code' in error ? error.code : undefined
 }
 
-export const createNodes = ({ network, wires, invariants, totals, count, tell, ended }: NodesOptions): Nodes => {
+export const createNodes = (options: NodesOptions): Nodes => {
+  const { network, wires, invariants, totals, count, tell, ended, spoke } = options
   const { time, random } = network
   const all = Array.from({ length: count }, (_, i): SimNode => {
     const name = `m${i}`
     // Ids are made from names; a node tells its own.
     const probe = network.start(name)
     probe.kill()
-    return { name, peer: probe.id, disk: createFaultyDisk(), lost: 0, life: undefined }
+    return { name, peer: probe.id, disk: createFaultyDisk(), lost: 0, said: silence(), life: undefined }
   })
   const founders = all.map(({ peer }) => peer)
   const storageOf = ({ lost }: SimNode): string => String(lost).padStart(2, '0')
@@ -122,7 +128,11 @@ export const createNodes = ({ network, wires, invariants, totals, count, tell, e
 
   const start = (node: SimNode): void => {
     const inner = network.start(node.name)
-    const process = createProcess(inner.port, node.disk.mount(), time, random, wires)
+    const process = createProcess(inner.port, node.disk.mount(), time, random, wires, (input) => {
+      if (life.isOver) return
+      hear(node.said, input)
+      spoke(node)
+    })
     const machine = createSessionMachine((applied) => {
       if (!life.isOver) invariants.applied(node.name, applied)
     })
@@ -138,7 +148,10 @@ export const createNodes = ({ network, wires, invariants, totals, count, tell, e
     }).then(
       ({ group }) => {
         life.group = group
-        if (!life.isOver) tell(`${node.name} takes part in term ${group.status().term}`)
+        if (life.isOver) return
+        tell(`${node.name} takes part in term ${group.status().term}`)
+        const forgotten = forgets(node.said, group.status())
+        if (forgotten !== undefined) invariants.failed(`${node.name} comes back, and ${forgotten}`)
       },
       (error: unknown) => fail(node, life, error),
     )
@@ -154,6 +167,7 @@ export const createNodes = ({ network, wires, invariants, totals, count, tell, e
       kill(node, true)
       node.disk = createFaultyDisk()
       node.lost += 1
+      node.said = silence()
     },
     connect,
   }

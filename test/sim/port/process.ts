@@ -35,7 +35,15 @@ type Erased = (input: unknown, options?: unknown) => unknown
 
 const severed = (peer: string): ParleyError => new ParleyError('COM002', `nothing comes from ${peer} any more`)
 
-export const createProcess = (inner: Port, mount: Disk, time: VirtualTime, random: () => number, wires: Wires) => {
+/** @param onSaid hears each one-way message that leaves, lost or not */
+export const createProcess = (
+  inner: Port,
+  mount: Disk,
+  time: VirtualTime,
+  random: () => number,
+  wires: Wires,
+  onSaid: (input: unknown) => void,
+): Process => {
   const chance = (share: number): boolean => random() < share
   const sleep = (ms: number): Promise<void> => new Promise((resolve) => time.after(ms, resolve))
   /** Whatever is to happen next waits until the process runs again. */
@@ -104,7 +112,14 @@ export const createProcess = (inner: Port, mount: Disk, time: VirtualTime, rando
     const wrapped = Object.entries(protocol.methods).map(([name, method]): [string, Erased] => {
       const call: Erased = (input, options) => client[name]?.(input, options)
       const kind = kindOf(method)
-      if (kind === 'one-way') return [name, (input) => sendOneWay(peer, async () => call(input))]
+      if (kind === 'one-way')
+        return [
+          name,
+          (input) => {
+            onSaid(input)
+            return sendOneWay(peer, async () => call(input))
+          },
+        ]
       if (kind === 'stream') return [name, (input) => receive(peer, call(input) as AsyncIterable<unknown>)]
       return [name, call]
     })
@@ -132,6 +147,9 @@ export const createProcess = (inner: Port, mount: Disk, time: VirtualTime, rando
     return inner.serve(protocol, Object.fromEntries(wrapped) as Handlers<P>)
   }
 
+  const onMember: Port['onMember'] = (fn) =>
+    inner.onMember((member, change, parted) => whenAwake(() => fn(member, change, parted)))
+
   const takes = async (range: readonly [number, number]): Promise<void> => {
     await sleep(range[0] + random() * (range[1] - range[0]))
     await awake()
@@ -146,7 +164,10 @@ export const createProcess = (inner: Port, mount: Disk, time: VirtualTime, rando
   })
   const disk: Disk = {
     ...mount,
-    create: async (name) => fileOf(await mount.create(name)),
+    async create(name) {
+      await takes(process.syncMs)
+      return fileOf(await mount.create(name))
+    },
     open: async (name) => fileOf(await mount.open(name)),
     async syncNames() {
       await takes(process.syncMs)
@@ -154,6 +175,6 @@ export const createProcess = (inner: Port, mount: Disk, time: VirtualTime, rando
     },
   }
 
-  const process: Process = { port: { ...inner, timers, to, serve }, disk, frozenUntil: 0, syncMs: [0.2, 3] }
+  const process: Process = { port: { ...inner, timers, to, serve, onMember }, disk, frozenUntil: 0, syncMs: [0.2, 3] }
   return process
 }

@@ -65,6 +65,9 @@ export const runPortWorld = async ({ seed, steps, trace }: PortRun): Promise<Por
       totals.crashes += 1
       faults.startLater(node)
     },
+    spoke: (node) => {
+      if (isFaulty) faults.afterWords(node)
+    },
   })
   const operator = createOperator(nodes, time.now, tell)
   const faults = createFaults(network, nodes, wires, operator, totals, tell)
@@ -85,7 +88,7 @@ export const runPortWorld = async ({ seed, steps, trace }: PortRun): Promise<Por
       leading.set(id, status.term)
       elections += 1
       tell(`${node.name} leads in term ${status.term}`)
-      invariants.leads(id, status.term)
+      invariants.leads(node.lost === 0 ? node.name : `${node.name} (disk ${node.lost})`, status.term)
     }
     const problem = invariants.problem()
     if (problem !== undefined) throw new Error(`step ${events}: ${problem}`)
