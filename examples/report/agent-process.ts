@@ -1,21 +1,27 @@
 /**
  * One agent as one process: a node, and the agent's module in a worker thread of it.
  *
- * Started by main.ts with `NAME MESH ADDRESS...` and the secret in the environment; ends when it is told to, or when the
+ * Started by main.ts with `NAME MESH FOLDER ADDRESS...` and the secret in the environment; ends when it is told to, or when the
  * channel to its parent closes, so that no agent outlives the job.
  */
 import { fileURLToPath } from 'node:url'
 import { createMesh, startAgent } from '../../node/index.ts'
-import { meshSettings } from './settings.ts'
+import { meshSettings, votingIn } from './settings.ts'
 
-const [name, meshName, ...join] = process.argv.slice(2)
+const [name, meshName, dataDir, ...join] = process.argv.slice(2)
 const secret = process.env.PARLEY_SECRET
-if (name === undefined || meshName === undefined || secret === undefined || process.send === undefined) {
+if (
+  name === undefined ||
+  meshName === undefined ||
+  dataDir === undefined ||
+  secret === undefined ||
+  process.send === undefined
+) {
   process.stderr.write('this program is started by examples/report/main.ts\n')
   process.exit(2)
 }
 
-const mesh = await createMesh({ ...meshSettings(name, meshName, secret), join })
+const mesh = await createMesh({ ...meshSettings(name, meshName, secret), ...votingIn(dataDir), join })
 const agent = startAgent(mesh, fileURLToPath(new URL(`./agents/${name}.ts`, import.meta.url)))
 
 let ending = false

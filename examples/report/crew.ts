@@ -5,6 +5,7 @@
  * is never gone for long; all end with the crew.
  */
 import { type ChildProcess, fork } from 'node:child_process'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { AGENTS, type AgentName } from './settings.ts'
 
@@ -26,6 +27,8 @@ export interface CrewOptions {
   secret: string
   /** Addresses of a node to find the others by. */
   join: readonly string[]
+  /** Where each agent keeps its identity and its part of the journal, in a folder of its own. */
+  dataRoot: string
   say(text: string): void
 }
 
@@ -36,7 +39,7 @@ export const startCrew = (options: CrewOptions): Crew => {
   let stopping = false
 
   const start = (name: AgentName): void => {
-    const child = fork(PROGRAM, [name, options.mesh, ...options.join], {
+    const child = fork(PROGRAM, [name, options.mesh, join(options.dataRoot, name), ...options.join], {
       // Five processes load the same modules: what the first one compiled, the others and later runs take from here.
       env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...process.env, PARLEY_SECRET: options.secret },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],

@@ -6,8 +6,9 @@
  * With --json the last line of stdout is one JSON object; everything else goes to stderr. Exit code 0 unless something
  * failed, 2 for a wrong command line.
  */
-import { stat } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { createMesh, isParleyError, type Mesh, makeSecret, ParleyError } from '../../node/index.ts'
@@ -182,12 +183,15 @@ const work = async (job: Job): Promise<number> => {
   const name = `report-${process.pid}`
   const mesh = await createMesh({ ...meshSettings('desk', name, secret), debug: { port: job.debugPort } })
   say(`debug endpoint: ${mesh.debugUrl}`)
+  const dataRoot = await mkdtemp(join(tmpdir(), 'parley-report-'))
   let crew: Crew | undefined
   try {
-    crew = startCrew({ mesh: name, secret, join: mesh.self.addresses, say })
+    crew = startCrew({ mesh: name, secret, join: mesh.self.addresses, dataRoot, say })
     const begun = performance.now()
     await Promise.race([assembled(mesh), untilInterrupted(stopping.signal)])
     say(`${AGENTS.length} agents found each other in ${((performance.now() - begun) / 1000).toFixed(1)} s`)
+    const { leader, epoch } = await mesh.coordinator.found({ signal: stopping.signal })
+    say(`the agents elected ${mesh.directory.get(leader)?.name ?? leader} as coordinator, in epoch ${epoch}`)
     const summary = await run(job, mesh, stopping.signal)
     const { documents, processed, skipped, failed, reassigned, wallMs } = summary
     say(
@@ -195,6 +199,8 @@ const work = async (job: Job): Promise<number> => {
         `${reassigned} reassigned; ${(wallMs / 1000).toFixed(1)} s`,
     )
     say(`report: ${summary.report}`)
+    const { version } = await mesh.journal.put('report', { documents, processed, skipped, failed })
+    say(`the outcome is on the disks of most agents, as version ${version} of the journal`)
     if (job.json) process.stdout.write(`${JSON.stringify(summary)}\n`)
     if (!job.once) {
       say('the mesh stays up: look at the debug endpoint, or press Ctrl-C')
@@ -204,6 +210,7 @@ const work = async (job: Job): Promise<number> => {
   } finally {
     await crew?.stop()
     await mesh.stop()
+    await rm(dataRoot, { recursive: true, force: true })
   }
 }
 

@@ -15,3 +15,9 @@ export const meshSettings = (name: string, mesh: string, secret: string): MeshOp
 /** The five agents: name and module. Every skill is offered by two of them. */
 export const AGENTS = ['outliner', 'keyworder', 'summarizer', 'linker', 'composer'] as const
 export type AgentName = (typeof AGENTS)[number]
+
+/** The agents found the mesh together, and vote; each keeps what it decided in its own folder. */
+export const votingIn = (dataDir: string): MeshOptionsInput => ({
+  dataDir,
+  coordination: { expect: AGENTS.length },
+})
