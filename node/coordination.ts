@@ -271,7 +271,14 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
       if (!group.status().configuration.voters.some(isThere)) return
       const limit = new AbortController()
       const stop = port.timers.after(HAND_OVER_MS, () => limit.abort(new Error('nobody took over in time')))
-      await coordinator.transfer(undefined, limit.signal).finally(stop)
+      try {
+        await coordinator.transfer(undefined, limit.signal)
+      } catch (error) {
+        // They may all be stopping: then nobody is left to take over, and nothing is lost by it.
+        port.log.info('nobody took over before this node stopped; the others elect somebody', { error })
+      } finally {
+        stop()
+      }
     },
     async stop() {
       await founding?.stop()
