@@ -2,9 +2,9 @@
 import * as z from 'zod'
 import { ParleyError } from '../errors.ts'
 import { type AnyCommandKind, defineCommand, type JournalTx, type Json } from './command.ts'
+import { isJson, MAX_DEPTH } from './json.ts'
+import { MAX_KEY, OWN_PREFIX } from './records.ts'
 
-/** Keys of the mesh itself; programs may read them. */
-export const OWN_PREFIX = '$'
 export const EPOCHS_PREFIX = `${OWN_PREFIX}epochs/`
 const LEVEL_KEY = `${OWN_PREFIX}level`
 /** Epochs that are kept. */
@@ -12,16 +12,13 @@ const MAX_EPOCHS = 256
 /** So that keys sort as their terms do. */
 const TERM_DIGITS = 12
 
-const Key = z.string().min(1).max(256)
+const Key = z.string().min(1).max(MAX_KEY)
 const Version = z.int().nonnegative()
 
-const isJson = (value: unknown): value is Json => {
-  if (value === null || typeof value === 'string' || typeof value === 'boolean') return true
-  if (typeof value === 'number') return Number.isFinite(value)
-  if (Array.isArray(value)) return value.every(isJson)
-  return typeof value === 'object' && Object.values(value as object).every(isJson)
-}
-export const JsonSchema = z.custom<Json>(isJson, 'use a value that JSON can hold')
+export const JsonSchema = z.custom<Json>(
+  (value) => isJson(value),
+  `use a value that JSON can hold, at most ${MAX_DEPTH} levels deep`,
+)
 
 const ofPrograms = (key: string): void => {
   if (!key.startsWith(OWN_PREFIX)) return

@@ -10,15 +10,21 @@ import type { StateMachine } from '../consensus/group-api.ts'
 import { isParleyError, ParleyError, toFault } from '../errors.ts'
 import { type AnyCommandKind, type Command, decodeCommand, type Json } from './command.ts'
 import type { Fence } from './fence.ts'
+import { isJson, seal } from './json.ts'
 import { createRecords, type JournalRecord, type Records } from './records.ts'
-import { type Answer, createSessions, type SavedSession, type Sessions } from './sessions.ts'
+import { type Answer, createSessions, type SavedSession, type Sessions, sizeOf } from './sessions.ts'
 
 /** Opens a session; its id is the answer's version. */
 export const OPEN_SESSION = 'session.open'
 const FORMAT = 1
 const CHUNK_BYTES = 262_144
-/** About what a session without answers takes, bytes. */
-const SESSION_BYTES = 100
+/** About what a record, a session or an answer takes in a snapshot beside what it holds, bytes. */
+const FRAME_BYTES = 100
+/** What a command may be answered with, as text: it is kept until its client says that it has it. */
+export const MAX_RESULT_BYTES = 65_536
+const MAX_FAULT_BYTES = 4_096
+/** Of the message of an error that says too much. */
+const MAX_MESSAGE = 1_024
 
 export interface JournalMachine extends StateMachine {
   readonly records: Records
@@ -36,7 +42,26 @@ interface Head {
   readonly at: number
 }
 
-const faultOf = (error: unknown): Json => JSON.parse(JSON.stringify(toFault(error)))
+/** Of an error as its kind threw it, which may hold anything. */
+const faultOf = (error: unknown): Json => {
+  const { code, message, hint, details } = toFault(error)
+  const full = { code, message, hint, details } as unknown
+  if (isJson(full)) {
+    const sealed = seal(full)
+    if (JSON.stringify(sealed).length <= MAX_FAULT_BYTES) return sealed
+  }
+  return seal({ code, message: String(message).slice(0, MAX_MESSAGE) })
+}
+
+/** @throws MSG001 for what cannot be told and kept */
+const resultOf = (kind: string, result: unknown): Json => {
+  const told = result === undefined ? null : result
+  const sealed = isJson(told) ? seal(told) : undefined
+  if (sealed !== undefined && JSON.stringify(sealed).length <= MAX_RESULT_BYTES) return sealed
+  throw new ParleyError('MSG001', `${kind} cannot be answered: ${sealed === undefined ? 'no JSON' : 'too long'}`, {
+    hint: `let its kind return JSON of at most ${MAX_RESULT_BYTES} bytes; nothing was changed`,
+  })
+}
 
 const refusal = (reason: string, message: string, hint: string): ParleyError =>
   new ParleyError('STA003', message, { hint, details: { reason } })
@@ -64,8 +89,8 @@ export const createJournalMachine = (kinds: ReadonlyMap<string, AnyCommandKind>)
     if (kind === undefined) throw new Error(`the journal has a command ${command.kind} that this version does not know`)
     try {
       const facts = { fence, at: clockAt, by: command.by }
-      const result = records.transact(fence, clockAt, (tx) => kind.apply(tx, command.input, facts))
-      return { ok: true, version: index, term, result: result === undefined ? null : (result as Json) }
+      const result = records.transact(fence, clockAt, (tx) => resultOf(kind.name, kind.apply(tx, command.input, facts)))
+      return { ok: true, version: index, term, result }
     } catch (error) {
       // What fails, fails on every member alike; nothing was changed.
       return { ok: false, version: index, term, fault: faultOf(error) }
@@ -83,7 +108,7 @@ export const createJournalMachine = (kinds: ReadonlyMap<string, AnyCommandKind>)
     if (standing.type === 'known') return standing.answer
     if (standing.type !== 'new') return { ok: false, version: index, term, fault: faultOf(REFUSALS[standing.type]) }
     const given = run(command, fence)
-    standing.session.answers.set(command.serial, given)
+    sessions.keep(standing.session, command.serial, given)
     return given
   }
 
@@ -136,24 +161,37 @@ export const createJournalMachine = (kinds: ReadonlyMap<string, AnyCommandKind>)
 const text = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
 
 /** Cuts a list into parts of about CHUNK_BYTES each. */
-function* cut<T>(all: readonly T[], sizeOf: (one: T) => number): Generator<T[]> {
+function* cut<T>(all: Iterable<T>, lengthOf: (one: T) => number): Generator<T[]> {
   let part: T[] = []
   let size = 0
   for (const one of all) {
+    const length = FRAME_BYTES + lengthOf(one)
+    if (part.length > 0 && size + length > CHUNK_BYTES) {
+      yield part
+      part = []
+      size = 0
+    }
     part.push(one)
-    size += sizeOf(one)
-    if (size < CHUNK_BYTES) continue
-    yield part
-    part = []
-    size = 0
+    size += length
   }
   if (part.length > 0) yield part
 }
 
+/** A session with many answers, as several with some of them each. */
+function* pieces(saved: readonly SavedSession[]): Generator<SavedSession> {
+  for (const session of saved) {
+    if (session.answers.length === 0) yield session
+    for (const answers of cut(session.answers, ([, answer]) => sizeOf(answer))) yield { ...session, answers }
+  }
+}
+
+const lengthOf = ({ answers }: SavedSession): number =>
+  answers.reduce((sum, [, answer]) => sum + FRAME_BYTES + sizeOf(answer), 0)
+
 function* chunks(head: Head, all: readonly JournalRecord[], saved: readonly SavedSession[]): Generator<Uint8Array> {
   yield text(head)
   for (const records of cut(all, ({ size }) => size)) yield text({ records })
-  for (const sessions of cut(saved, ({ answers }) => SESSION_BYTES * (1 + answers.length))) yield text({ sessions })
+  for (const sessions of cut(pieces(saved), lengthOf)) yield text({ sessions })
 }
 
 /** The error of an answer, as its caller sees it. */

@@ -7,13 +7,23 @@
 import { ParleyError } from '../errors.ts'
 import type { JournalTx, Json } from './command.ts'
 import type { Fence } from './fence.ts'
+import { isJson, MAX_DEPTH, seal } from './json.ts'
 
+/** The limits are the same on every member: they belong to feature level 1. Lengths are those of JSON text. */
 export const MAX_KEY = 256
 export const MAX_VALUE_BYTES = 262_144
-/** Of all keys and values together. The same on every member: it belongs to feature level 1. */
+/** Of all keys and values together. */
 export const MAX_BYTES = 64 * 1024 * 1024
-const MAX_CHANGES = 8_192
-const MAX_CHANGE_BYTES = 16 * 1024 * 1024
+/** More, for what the mesh keeps of itself: a full journal must not stop its coordinator. */
+export const OWN_BYTES = 1024 * 1024
+/** Keys of the mesh itself; programs may read them. */
+export const OWN_PREFIX = '$'
+/** What one command may change, so that it can be told in one message. */
+export const MAX_ENTRY_BYTES = 1024 * 1024
+/** About what a change takes beside its key and value. */
+export const CHANGE_BYTES = 128
+export const MAX_CHANGES = 8_192
+export const MAX_CHANGES_BYTES = 16 * 1024 * 1024
 const KEY = /^[\x21-\x7e]+$/
 
 export interface JournalRecord {
@@ -33,6 +43,7 @@ export interface RecordChange {
   readonly at: number
   /** Undefined: it was deleted. */
   readonly value: Json | undefined
+  /** About what it takes to keep or tell it. */
   readonly size: number
 }
 
@@ -42,8 +53,11 @@ export interface Records {
   get(key: string): JournalRecord | undefined
   /** Sorted by key. */
   list(prefix: string, after: string, most: number, mostBytes: number): JournalRecord[]
-  /** Changes after `version`, oldest first; undefined where not all of them are here any more. */
-  since(version: number, most: number): RecordChange[] | undefined
+  /**
+   * Changes after `version`, oldest first, whole entries, and at least one; undefined where not all of them are here any
+   * more.
+   */
+  since(version: number, most: number, mostBytes: number): RecordChange[] | undefined
   all(): JournalRecord[]
   /** Takes the place of everything; what is newer than `version` comes from here on. */
   restore(records: readonly JournalRecord[], version: number): void
@@ -61,9 +75,12 @@ const checkKey = (key: string): void => {
   )
 }
 
+/** Of a change, by the length of key and value, which is 0 where it was deleted. */
+const costOf = (key: string, size: number): number => CHANGE_BYTES + (size === 0 ? key.length : size)
+
 export const createRecords = (maxBytes: number = MAX_BYTES): Records => {
   let records = new Map<string, JournalRecord>()
-  /** Keys in order, made when somebody asks. */
+  /** Keys in order, made when somebody asks for the first time. */
   let sorted: string[] | undefined
   let bytes = 0
   let changes: RecordChange[] = []
@@ -73,21 +90,21 @@ export const createRecords = (maxBytes: number = MAX_BYTES): Records => {
 
   const set = (record: JournalRecord): void => {
     const before = records.get(record.key)
-    if (before === undefined) sorted = undefined
+    if (before === undefined) sorted?.splice(placeOf(sorted, record.key), 0, record.key)
     bytes += record.size - (before?.size ?? 0)
     records.set(record.key, record)
   }
   const remove = (key: string): void => {
     const before = records.get(key)
     if (before === undefined) return
-    sorted = undefined
+    sorted?.splice(placeOf(sorted, key), 1)
     bytes -= before.size
     records.delete(key)
   }
   const remember = (change: RecordChange): void => {
     changes.push(change)
     changeBytes += change.size
-    if (changes.length <= MAX_CHANGES && changeBytes <= MAX_CHANGE_BYTES) return
+    if (changes.length <= MAX_CHANGES && changeBytes <= MAX_CHANGES_BYTES) return
     // A half at a time, so that it costs little; an entry's changes stay together.
     const half = changes.length >> 1
     floor = changes[half]?.fence.index ?? floor
@@ -114,7 +131,20 @@ export const createRecords = (maxBytes: number = MAX_BYTES): Records => {
     transact(fence, at, run) {
       const changed = new Map<string, { value: Json | undefined; size: number }>()
       let grown = 0
+      /** Of all that changes. */
+      let told = 0
       const sizeOf = (key: string): number => changed.get(key)?.size ?? records.get(key)?.size ?? 0
+      const change = (key: string, to: { value: Json | undefined; size: number }): void => {
+        const before = changed.get(key)
+        const cost = costOf(key, to.size) - (before === undefined ? 0 : costOf(key, before.size))
+        if (cost > 0 && told + cost > MAX_ENTRY_BYTES)
+          throw problem(
+            `one command cannot change as much: above ${MAX_ENTRY_BYTES} bytes`,
+            'decide it in several commands',
+          )
+        told += cost
+        changed.set(key, to)
+      }
       const tx: JournalTx = {
         get: (key) => (changed.has(key) ? changed.get(key)?.value : records.get(key)?.value),
         version(key) {
@@ -124,25 +154,32 @@ export const createRecords = (maxBytes: number = MAX_BYTES): Records => {
         },
         put(key, value) {
           checkKey(key)
-          const size = key.length + JSON.stringify(value).length
+          if (!isJson(value))
+            throw problem(`the value of ${key} is not usable`, `use JSON, at most ${MAX_DEPTH} levels deep`)
+          const sealed = seal(value)
+          const size = key.length + JSON.stringify(sealed).length
           if (size > MAX_VALUE_BYTES)
             throw problem(
               `the value of ${key} has ${size} bytes`,
               `keep it below ${MAX_VALUE_BYTES}; put large data elsewhere`,
             )
           const growth = size - sizeOf(key)
-          if (growth > 0 && bytes + grown + growth > maxBytes)
+          const room = key.startsWith(OWN_PREFIX) ? maxBytes + OWN_BYTES : maxBytes
+          if (growth > 0 && bytes + grown + growth > room)
             throw new ParleyError('COM003', 'the journal has no room left', {
               hint: 'delete records that are not needed any more',
               details: { reason: 'journal-full', maxBytes },
             })
+          change(key, { value: sealed, size })
           grown += growth
-          changed.set(key, { value, size })
         },
         delete(key) {
           const size = sizeOf(key)
-          if (!records.has(key)) changed.delete(key)
-          else changed.set(key, { value: undefined, size: 0 })
+          if (records.has(key)) change(key, { value: undefined, size: 0 })
+          else if (changed.has(key)) {
+            told -= costOf(key, size)
+            changed.delete(key)
+          }
           grown -= size
         },
         keys(prefix) {
@@ -162,7 +199,7 @@ export const createRecords = (maxBytes: number = MAX_BYTES): Records => {
       for (const [key, { value, size }] of changed) {
         if (value === undefined) remove(key)
         else set({ key, version: fence.index, term: fence.term, size, value })
-        remember({ key, fence, at, value, size })
+        remember({ key, fence, at, value, size: costOf(key, size) })
       }
       return result
     },
@@ -181,7 +218,7 @@ export const createRecords = (maxBytes: number = MAX_BYTES): Records => {
       }
       return found
     },
-    since(version, most) {
+    since(version, most, mostBytes) {
       if (version < floor) return undefined
       let [low, high] = [0, changes.length]
       while (low < high) {
@@ -189,14 +226,19 @@ export const createRecords = (maxBytes: number = MAX_BYTES): Records => {
         if ((changes[middle]?.fence.index ?? 0) <= version) low = middle + 1
         else high = middle
       }
-      let end = Math.min(changes.length, low + most)
-      // Those of one entry are told together.
-      while (end > low && end < changes.length && changes[end]?.fence.index === changes[end - 1]?.fence.index) end += 1
+      let [end, size] = [low, 0]
+      for (; end < changes.length; end += 1) {
+        const one = changes[end]
+        size += one?.size ?? 0
+        // Those of one entry are told together.
+        const isNext = one?.fence.index !== changes[end - 1]?.fence.index
+        if (end > low && isNext && (end - low >= most || size > mostBytes)) break
+      }
       return changes.slice(low, end)
     },
     all: () => [...records.values()],
     restore(all, version) {
-      records = new Map(all.map((record) => [record.key, record]))
+      records = new Map(all.map((record) => [record.key, { ...record, value: seal(record.value) }]))
       sorted = undefined
       bytes = all.reduce((sum, { size }) => sum + size, 0)
       changes = []

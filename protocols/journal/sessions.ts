@@ -3,14 +3,17 @@
  * dissertation, section 6.3). A session is named by the index of the entry that opened it, so that nobody can open an old
  * one again.
  *
- * State: for each session the answers that its client may still ask for, and which serials are behind it. Both bounded;
- * the session that was used least lately goes first, by the order of the log, so on every member the same one.
+ * State: for each session the answers that its client may still ask for, and which serials are behind it. Sessions,
+ * answers and the room that these take are bounded; the session that was used least lately goes first, by the order of the
+ * log, so on every member the same one.
  */
 import type { Json } from './command.ts'
 
 export const MAX_SESSIONS = 10_000
 /** Commands of one session that are on their way at once. */
 export const MAX_OPEN = 256
+/** Of all answers that are kept, as text. */
+export const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 /** What is told again to who asks again. */
 export type Answer =
@@ -24,6 +27,8 @@ export interface Session {
   /** The client does not ask for these any more. */
   acked: number
   readonly answers: Map<number, Answer>
+  /** Length of all answers as text. */
+  size: number
 }
 
 export type Standing =
@@ -35,7 +40,10 @@ export interface Sessions {
   open(id: number, owner: string): void
   /** What is to be done with this serial. Notes what is acknowledged. */
   standing(id: number, owner: string, serial: number, acked: number): Standing
+  /** What a new serial was answered with; it must not be changed any more. */
+  keep(session: Session, serial: number, answer: Answer): void
   all(): readonly SavedSession[]
+  /** One session may come in several parts, with some of its answers each. */
   restore(sessions: readonly SavedSession[]): void
   count(): number
 }
@@ -47,38 +55,72 @@ export interface SavedSession {
   readonly answers: readonly (readonly [number, Answer])[]
 }
 
-export const createSessions = (max: number = MAX_SESSIONS): Sessions => {
+/** Of an answer as text. */
+export const sizeOf = (answer: Answer): number => JSON.stringify(answer).length
+
+export const createSessions = (max: number = MAX_SESSIONS, maxBytes: number = MAX_ANSWER_BYTES): Sessions => {
   /** The one that was used last stands last. */
   let sessions = new Map<number, Session>()
+  let bytes = 0
+
+  const created = (id: number, owner: string, acked: number): Session => {
+    const session = { id, owner, acked, answers: new Map(), size: 0 }
+    sessions.set(id, session)
+    return session
+  }
+  const grow = (session: Session, by: number): void => {
+    session.size += by
+    bytes += by
+  }
+  const dropOldest = (): void => {
+    const [oldest] = sessions.values()
+    if (oldest === undefined) return
+    sessions.delete(oldest.id)
+    bytes -= oldest.size
+  }
+  const forget = (session: Session, acked: number): void => {
+    session.acked = acked
+    for (const [serial, answer] of session.answers) {
+      if (serial > acked) continue
+      session.answers.delete(serial)
+      grow(session, -sizeOf(answer))
+    }
+  }
 
   return {
     open(id, owner) {
-      sessions.set(id, { id, owner, acked: 0, answers: new Map() })
-      if (sessions.size <= max) return
-      const [oldest] = sessions.keys()
-      if (oldest !== undefined) sessions.delete(oldest)
+      created(id, owner, 0)
+      if (sessions.size > max) dropOldest()
     },
     standing(id, owner, serial, acked) {
       const session = sessions.get(id)
       if (session === undefined || session.owner !== owner) return { type: 'gone' }
       sessions.delete(id)
       sessions.set(id, session)
-      if (acked > session.acked) {
-        session.acked = acked
-        for (const known of session.answers.keys()) if (known <= acked) session.answers.delete(known)
-      }
+      if (acked > session.acked) forget(session, acked)
       const answer = session.answers.get(serial)
       if (answer !== undefined) return { type: 'known', answer }
       if (serial <= session.acked) return { type: 'old' }
       if (session.answers.size >= MAX_OPEN) return { type: 'too-many' }
       return { type: 'new', session }
     },
+    keep(session, serial, answer) {
+      session.answers.set(serial, answer)
+      grow(session, sizeOf(answer))
+      while (bytes > maxBytes && sessions.size > 1) dropOldest()
+    },
     all: () =>
       [...sessions.values()].map(({ id, owner, acked, answers }) => ({ id, owner, acked, answers: [...answers] })),
     restore(saved) {
-      sessions = new Map(
-        saved.map(({ id, owner, acked, answers }) => [id, { id, owner, acked, answers: new Map(answers) }]),
-      )
+      sessions = new Map()
+      bytes = 0
+      for (const { id, owner, acked, answers } of saved) {
+        const session = sessions.get(id) ?? created(id, owner, acked)
+        for (const [serial, answer] of answers) {
+          session.answers.set(serial, answer)
+          grow(session, sizeOf(answer))
+        }
+      }
     },
     count: () => sessions.size,
   }
