@@ -123,11 +123,10 @@ const voteText = (was: string | undefined, { configuration: { voters } }: Survey
   if (was === undefined || !voters.includes(was)) return 'It did not vote, as far as its log knows: nobody misses it.'
   const needed = majority(voters.length)
   const others = voters.length - 1
+  const stuck = 'nothing can be decided any more, unless `parley store force-recover` goes on with what is here.'
+  if (others === 0) return `It was the only voter, as far as its log knows: ${stuck}`
   if (others < needed)
-    return (
-      `It was one of ${count(voters.length, 'voter')}, as far as its log knows, and the others are no majority without it: ` +
-      'nothing can be decided any more, unless `parley store force-recover` goes on with what is here.'
-    )
+    return `It was one of ${voters.length} voters, as far as its log knows, and the others are no majority: ${stuck}`
   return `It was one of ${voters.length} voters, as far as its log knows: until it votes again, ${needed} of the other ${others} have to run.`
 }
 
@@ -194,13 +193,17 @@ old mesh beside the new one; nodes of the two refuse each other. If one of them 
 `
 }
 
-export const recoveredFacts = (done: Recovered, owner: Owner) => ({
+export const adoptedFacts = (done: Recovered, owner: Owner) => ({
   meshId: done.meshId,
   before: meshOf(done.before),
   member: done.member,
-  abandoned: done.before.configuration.voters.filter((member) => member !== memberOf(owner, done.before)),
   putAside: done.aside,
   store: factsOf(done.after, owner),
+})
+
+export const recoveredFacts = (done: Recovered, owner: Owner) => ({
+  ...adoptedFacts(done, owner),
+  abandoned: done.before.configuration.voters.filter((member) => member !== memberOf(owner, done.before)),
 })
 
 export const recoveredText = (done: Recovered, owner: Owner): string => {
@@ -216,7 +219,7 @@ ${block([
 Start it: it decides alone at once. ${
     others
       ? `Then bring the other nodes over:
-  - Those without a data directory come by themselves once the old coordinator is gone; else start them again.
+  - Start those without a data directory again.
   - On each one that has a data directory, the abandoned voters too:
       parley store adopt --mesh-id ${done.meshId} --data-dir ITS_DIRECTORY
     and start it so that it joins this node. It learns, and votes once it kept up.`

@@ -207,5 +207,5 @@ export const adopt = (
     warn(text.adoptPlanText(await survey(disk), owner, meshId))
     await confirm('Type adopt to go on: ', 'adopt', options.yes, '--yes', terminal)
     const done = await adoptMesh(disk, random, peer, meshId)
-    told(options, text.recoveredFacts(done, owner), text.adoptedText(done, owner))
+    told(options, text.adoptedFacts(done, owner), text.adoptedText(done, owner))
   })
