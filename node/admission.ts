@@ -106,7 +106,8 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
       name: deps.self.name,
       incarnation: deps.self.incarnation,
       nowMs: deps.clock.now(),
-      ...(meshId !== undefined && { meshId }),
+      // Who may move says nothing of where it was, or nobody else would let it in.
+      ...(meshId !== undefined && !deps.mayMove() && { meshId }),
     }
   }
 

@@ -36,7 +36,7 @@ const damaged = (what: string, cause?: unknown): ParleyError =>
   refuse(
     'damaged',
     `${FOUNDING_FILE} is damaged: ${what}`,
-    'remove it together with the log of this node, which then comes back as a new member; never the file alone',
+    'parley store repair says what can be kept; never remove the file alone: this node could found a rival mesh',
     cause,
   )
 
