@@ -11,6 +11,7 @@ import { UsageError } from '../support/usage.ts'
 import { CORE_MUTANTS } from './mutants/core.ts'
 import { DRIVER_MUTANTS } from './mutants/driver.ts'
 import { type Mutant, patched } from './mutants/mutant.ts'
+import { RULE_MUTANTS } from './mutants/rules.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const COPIED = ['package.json', 'protocols', 'node', 'test/sim', 'test/support']
@@ -20,7 +21,7 @@ const LIMIT_MS = 90_000
 /** Output of a run that is kept. */
 const MAX_OUTPUT = 100_000
 
-export const MUTANTS: readonly Mutant[] = [...CORE_MUTANTS, ...DRIVER_MUTANTS]
+export const MUTANTS: readonly Mutant[] = [...CORE_MUTANTS, ...RULE_MUTANTS, ...DRIVER_MUTANTS]
 
 export const sourceOf = ({ file }: Mutant): string => readFileSync(join(ROOT, file), 'utf8')
 
@@ -51,19 +52,35 @@ const runSim = (folder: string, args: readonly string[]): Promise<string | undef
     child.once('close', (code) => resolve(code === 1 ? said : undefined))
   })
 
-/** @returns the line that says what was found; undefined where nothing was */
-const hunt = async (mutant: Mutant): Promise<string | undefined> => {
+const SEED_FOUND = /^seed (\d+):/
+
+/** Whether what was found comes of the bug: the sources without it must come through the same seed. */
+const isWellWithout = async (scenario: string, found: string): Promise<boolean> => {
+  const seed = SEED_FOUND.exec(found)?.[1]
+  const args = seed === undefined ? ['--scripts'] : ['--scenario', scenario, '--seed', seed]
+  return (await runSim(ROOT, args)) === undefined
+}
+
+interface Hunt {
+  readonly isKilled: boolean
+  readonly line: string
+}
+
+const hunt = async (mutant: Mutant): Promise<Hunt> => {
+  const { bug, file, scenario = 'all' } = mutant
+  const lives = (why: string): Hunt => ({ isKilled: false, line: `LIVES  ${bug}: ${why}` })
   const source = patched(sourceOf(mutant), mutant)
-  if (source === undefined) throw new Error(`the patch for "${mutant.bug}" does not fit ${mutant.file} any more`)
+  if (source === undefined) return lives(`the patch does not fit ${file} any more`)
   const folder = copy()
   try {
-    writeFileSync(join(folder, mutant.file), source)
-    const { scenario = 'all' } = mutant
+    writeFileSync(join(folder, file), source)
     const isScript = scenario === 'scripts'
     const args = isScript ? ['--scripts'] : ['--scenario', scenario, '--seeds', String(SEEDS), '--jobs', '1']
     const said = await runSim(folder, args)
     const found = said?.split('\n').find((line) => line.startsWith(isScript ? 'script ' : 'seed '))
-    return found === undefined ? undefined : `${scenario} ${found}`
+    if (found === undefined) return lives(`${scenario} finds nothing`)
+    if (!(await isWellWithout(scenario, found))) return lives(`${scenario} ${found}; but it fails without the bug too`)
+    return { isKilled: true, line: `killed ${bug}: ${scenario} ${found}` }
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
@@ -77,9 +94,9 @@ export const runMutants = async ({ only, jobs }: { only: string; jobs: number })
   let killed = 0
   const work = async (): Promise<void> => {
     for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
-      const found = await hunt(mutant)
-      if (found !== undefined) killed += 1
-      console.log(found === undefined ? `LIVES  ${mutant.bug}` : `killed ${mutant.bug}: ${found}`)
+      const { isKilled, line } = await hunt(mutant)
+      if (isKilled) killed += 1
+      console.log(line)
     }
   }
   await Promise.all(Array.from({ length: jobs }, work))

@@ -20,6 +20,7 @@ export const CORE_MUTANTS: readonly Mutant[] = [
   },
   {
     bug: 'an old term is committed by count',
+    scenario: 'disks',
     file: `${CORE}/replication.ts`,
     find: 'if (reached <= s.commit || s.log.termAt(reached) !== s.term) return',
     replace: 'if (reached <= s.commit) return',
@@ -44,6 +45,7 @@ export const CORE_MUTANTS: readonly Mutant[] = [
   },
   {
     bug: 'half of the voters are a majority',
+    scenario: 'churn',
     file: `${CORE}/quorum.ts`,
     find: 'Math.floor(voters / 2) + 1',
     replace: 'Math.ceil(voters / 2)',
@@ -62,6 +64,7 @@ export const CORE_MUTANTS: readonly Mutant[] = [
   },
   {
     bug: 'a leader answers reads without asking anybody',
+    scenario: 'partitions',
     file: `${CORE}/replication.ts`,
     find: 's.reads.push({ id, from, index: s.commit, round: s.round + 1 })',
     replace: 'answerRead(s, from, id, s.commit)',
@@ -105,7 +108,7 @@ export const CORE_MUTANTS: readonly Mutant[] = [
   },
   {
     bug: 'a snapshot leaves the old log in place',
-    scenario: 'partitions',
+    scenario: 'churn',
     file: `${CORE}/log.ts`,
     find: '    this.#base = base\n    this.#entries = []',
     replace: '    this.#entries = this.#entries.slice(base.index - this.#base.index)\n    this.#base = base',
