@@ -22,11 +22,13 @@ const KNOWN: readonly (readonly [string, string])[] = [
   ['membership', 'many members who watch each other: messages, detection of deaths, newcomers (--members N)'],
 ]
 
-const wordsOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
+/** Totals as people read them. */
+const wordsOf = (name: string): string =>
+  name === 'changes' ? 'membership changes' : name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
 
 /** @returns the exit code */
 const conclude = (totals: Totals, { needed }: Scenario, seeds: number): number => {
-  for (const [name, count] of Object.entries(totals)) console.log(`${wordsOf(name).padEnd(18)} ${count}`)
+  for (const [name, count] of Object.entries(totals)) console.log(`${wordsOf(name).padEnd(20)} ${count}`)
   if (seeds < ENOUGH_SEEDS) return 0
   const least = LEAST_SHARE * seeds
   const missing = needed.filter((name) => (totals[name] ?? 0) < least)
