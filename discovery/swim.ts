@@ -49,6 +49,11 @@ export interface Swim {
   rttMs(peer: string): number | undefined
   /** Milliseconds since a connected peer was heard last. */
   silentMs(peer: string): number | undefined
+  /**
+   * Neighbours that this node has not heard for so long although it asked them, whatever others say of them: what stands
+   * between the two of them is broken, and a new connection may do.
+   */
+  unheard(forMs: number): { readonly peer: string; readonly silentMs: number }[]
   /** Of a peer that nobody speaks of: alive. */
   standing(peer: string): Standing
   /** The directory has a record of this start of the peer. */
@@ -227,6 +232,10 @@ export const createSwim = async (deps: SwimDeps, settings: Partial<SwimSettings>
       const member = swim.neighbours.get(peer)
       return member === undefined ? undefined : Math.max(0, now() - member.heardAtMs)
     },
+    unheard: (forMs) =>
+      [...swim.neighbours.values()]
+        .filter(({ heardAtMs, askedAtMs }) => askedAtMs > heardAtMs && now() - heardAtMs > forMs)
+        .map(({ peer, heardAtMs }) => ({ peer, silentMs: now() - heardAtMs })),
     standing: (peer) => swim.members.get(peer)?.standing ?? 'alive',
     member: (peer, incarnation) => void take({ type: 'member', peer, incarnation }),
     left: (peer, incarnation, departure) => void take({ type: 'left', peer, incarnation, departure }),

@@ -27,7 +27,7 @@ export interface PresenceDeps {
   log: Log
   directory: Pick<Directory, 'announce' | 'get' | 'markAlive' | 'markDead' | 'markSuspect' | 'onChange' | 'size'>
   load(): { load: number; queueLength: number }
-  /** Closes the connections to a peer that is dead. */
+  /** Closes the connections to a peer that is dead, or that this node alone does not hear. */
   cutOff(peer: string, silentMs: number): void
 }
 
@@ -39,6 +39,9 @@ export interface Presence extends Pick<Swim, 'load' | 'rttMs' | 'silentMs' | 'st
   onChange(fn: (change: StandingChange) => void): Stop
   stop(): Promise<void>
 }
+
+/** Others may hear a peer that this node does not: its connection is given this much longer than a verdict takes. */
+const UNHEARD = 1.5
 
 export const createPresence = async (deps: PresenceDeps, options: PresenceOptions): Promise<Presence> => {
   const { directory, log } = deps
@@ -87,6 +90,18 @@ export const createPresence = async (deps: PresenceDeps, options: PresenceOption
     else if (change.reason === 'left') swim.left(agent.peer, agent.record.incarnation, change.departure)
   })
 
+  // TCP would go on for minutes over a way that is cut, while other members answer for the peer: a new connection may find
+  // another way, and no verdict is needed for it.
+  let lookedAtMs = deps.port.clock.monotonic()
+  const stopLooking = deps.port.timers.every(deadAfterMs / 4, () => {
+    const at = deps.port.clock.monotonic()
+    const isLate = at - lookedAtMs > deadAfterMs / 2
+    lookedAtMs = at
+    // A node that stood still has not read what came meanwhile.
+    if (isLate) return
+    for (const { peer, silentMs } of swim.unheard(UNHEARD * deadAfterMs)) deps.cutOff(peer, silentMs)
+  })
+
   return {
     ...swim,
     onChange(fn) {
@@ -94,6 +109,7 @@ export const createPresence = async (deps: PresenceDeps, options: PresenceOption
       return () => void listeners.delete(fn)
     },
     async stop() {
+      stopLooking()
       stopDirectory()
       listeners.clear()
       await swim.stop()
