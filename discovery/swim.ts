@@ -40,7 +40,7 @@ export interface SwimDeps {
   /** Of the start of the peer that its record is of; older claims say nothing. */
   incarnationOf(peer: string): number | undefined
   changed(change: StandingChange): void
-  /** Others called this node dead, or it stood still for so long that they may have. */
+  /** Others called this node dead, or may have. */
   presumedDead(): void
 }
 
@@ -139,9 +139,8 @@ export const createSwim = async (deps: SwimDeps, settings: Partial<SwimSettings>
     else if (effect.type === 'ask') void ask(effect)
     else if (effect.type === 'report') asked.get(effect.id)?.(effect.outcome)
     else if (effect.type === 'refuted') {
-      if (effect.was === 'dead') deps.presumedDead()
-    } else if (effect.type === 'woke') deps.presumedDead()
-    else if (effect.type === 'dead') deps.changed({ peer: effect.peer, standing: 'dead', silentMs: effect.silentMs })
+      if (effect.isPresumedDead) deps.presumedDead()
+    } else if (effect.type === 'dead') deps.changed({ peer: effect.peer, standing: 'dead', silentMs: effect.silentMs })
     else if (effect.type === 'left') deps.changed({ peer: effect.peer, standing: 'left', departure: effect.departure })
     else if (effect.type !== 'answer') deps.changed({ peer: effect.peer, standing: effect.type })
   }

@@ -208,7 +208,7 @@ const onReported = (s: SwimState, seq: number, outcome: Outcome, out: Effect[]):
  * This node stood still for a while: what came meanwhile has not been read yet, and others may have stood still with it.
  * Who is only a little late every time must still come to an end some time.
  */
-const makeUp = (s: SwimState, lateMs: number, nowMs: number, out: Effect[]): void => {
+const makeUp = (s: SwimState, lateMs: number, nowMs: number): void => {
   const isLong = lateMs >= s.settings.timeoutMs
   const byMs = lateMs + (isLong ? s.settings.timeoutMs : 0)
   for (const probe of s.probes.values()) {
@@ -219,7 +219,7 @@ const makeUp = (s: SwimState, lateMs: number, nowMs: number, out: Effect[]): voi
   for (const m of s.neighbours.values()) m.heardAtMs = Math.min(nowMs, m.heardAtMs + lateMs)
   s.counts.stalls += 1
   if (isLong) changeHealth(s, 1)
-  if (lateMs >= s.settings.suspicionMs) out.push({ type: 'woke', afterMs: lateMs })
+  if (lateMs >= s.settings.suspicionMs) s.wokeAtMs = nowMs
 }
 
 /** Old news is forgotten, and a mesh at rest keeps its neighbours only. */
@@ -258,7 +258,7 @@ const wakeAt = (s: SwimState): number => {
 const onTick = (s: SwimState, members: number, nowMs: number, out: Effect[]): void => {
   s.size = Math.max(1, members)
   const lateMs = nowMs - s.wakeAtMs
-  if (lateMs > STALL_MS) makeUp(s, lateMs, nowMs, out)
+  if (lateMs > STALL_MS) makeUp(s, lateMs, nowMs)
   advance(s, nowMs, out)
 }
 

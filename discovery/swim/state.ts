@@ -39,9 +39,13 @@ export type Effect =
   | { readonly type: 'dead'; readonly peer: string; readonly silentMs: number | undefined }
   | { readonly type: 'left'; readonly peer: string; readonly departure: Departure | undefined }
   /** Others said that this node is suspect, dead or gone; it has spoken against it. */
-  | { readonly type: 'refuted'; readonly was: Standing; readonly incarnation: number }
-  /** This node stood still for so long that it may have been called dead. */
-  | { readonly type: 'woke'; readonly afterMs: number }
+  | {
+      readonly type: 'refuted'
+      readonly was: Standing
+      readonly incarnation: number
+      /** They called it dead, or may have before they heard the refutation: it had stood still for as long. */
+      readonly isPresumedDead: boolean
+    }
 
 export interface Member {
   readonly peer: string
@@ -106,6 +110,8 @@ export interface SwimState {
   /** Members of the mesh, this node included. */
   size: number
   lastSeq: number
+  /** When this node woke after it had stood still for as long as a suspicion lasts. */
+  wokeAtMs: number
   /** Every other probe goes to a neighbour that is in doubt, where there is one. */
   isDoubtersTurn: boolean
   nextProbeAtMs: number
@@ -155,6 +161,7 @@ export const createSwimState = (
     health: 0,
     size: 1,
     lastSeq: 0,
+    wokeAtMs: Number.NEGATIVE_INFINITY,
     isDoubtersTurn: false,
     nextProbeAtMs: firstAtMs,
     nextTidyAtMs: nowMs + all.keepMs,

@@ -83,7 +83,7 @@ const onDeathOfNeighbour = (s: SwimState, m: Member, claim: Claim, nowMs: number
 }
 
 /** What others say of this node. */
-const onAccusation = (s: SwimState, claim: Claim, out: Effect[]): Reception => {
+const onAccusation = (s: SwimState, claim: Claim, nowMs: number, out: Effect[]): Reception => {
   if (s.hasLeft) return 'known'
   if (claim.incarnation < s.incarnation) return 'stale'
   if (claim.standing === 'alive') {
@@ -97,13 +97,18 @@ const onAccusation = (s: SwimState, claim: Claim, out: Effect[]): Reception => {
   // Whoever is suspected was slow to answer.
   if (claim.standing !== 'left') changeHealth(s, 1)
   s.rumours.put({ peer: s.self, standing: 'alive', incarnation: s.incarnation, by: [] })
-  out.push({ type: 'refuted', was: claim.standing, incarnation: s.incarnation })
+  // What came meanwhile may be read before the tick that is overdue.
+  const { keepMs, suspicionMs: longMs } = s.settings
+  const hasJustWoken = nowMs - s.wokeAtMs < keepMs || nowMs - s.wakeAtMs >= longMs
+  const isPresumedDead = claim.standing === 'dead' || (claim.standing === 'suspect' && hasJustWoken)
+  s.wokeAtMs = Number.NEGATIVE_INFINITY
+  out.push({ type: 'refuted', was: claim.standing, incarnation: s.incarnation, isPresumedDead })
   return 'news'
 }
 
 /** A claim that arrived. */
 export const receive = (s: SwimState, claim: Claim, nowMs: number, out: Effect[]): Reception => {
-  if (claim.peer === s.self) return onAccusation(s, claim, out)
+  if (claim.peer === s.self) return onAccusation(s, claim, nowMs, out)
   const m = memberOf(s, claim.peer, nowMs)
   const order = compareClaims(claim, m)
   if (order < 0) {

@@ -130,7 +130,7 @@ export const createWorld = (options: WorldOptions): World => {
       note(id, effect.peer, 'dead')
       tables.markDead(effect.peer, now)
       disconnect(id, effect.peer)
-    } else if (effect.type === 'woke' || (effect.type === 'refuted' && effect.was === 'dead')) directories.announce(id)
+    } else if (effect.type === 'refuted' && effect.isPresumedDead) directories.announce(id)
   }
 
   const directories = createDirectories({

@@ -294,12 +294,24 @@ describe('a node that hears itself accused', () => {
     assert.equal(one.swim.incarnation, OWN + 4)
     assert.deepEqual(
       effects.filter(({ type }) => type === 'refuted'),
-      [{ type: 'refuted', was: 'suspect', incarnation: OWN + 4 }],
+      [{ type: 'refuted', was: 'suspect', incarnation: OWN + 4, isPresumedDead: false }],
     )
     assert.ok(effects.some((effect) => effect.type === 'probe' && effect.peer === 'a'))
     const answer = one.hear('b')[0]
     assert.ok(answer?.type === 'answer')
     assert.deepEqual(answer.news, [claim(ME, 'alive', OWN + 4)])
+  })
+
+  test('and stood still for as long as a suspicion lasts may have been called dead', () => {
+    const presumed = (stillMs: number, standing: Standing): boolean[] => {
+      const one = start(['a', 'b'])
+      one.stall(stillMs)
+      one.hear('a', claim(ME, standing, OWN))
+      return one.of('refuted').map(({ isPresumedDead }) => isPresumedDead)
+    }
+    assert.deepEqual(presumed(3_900, 'suspect'), [false])
+    assert.deepEqual(presumed(6_000, 'suspect'), [true])
+    assert.deepEqual(presumed(1, 'dead'), [true])
   })
 
   test('does not mind an old accusation, nor one at the end of all numbers', () => {
