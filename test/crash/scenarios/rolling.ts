@@ -1,0 +1,56 @@
+/**
+ * Each node in turn is stopped in order (SIGTERM) and started again. The programs that use the journal see no error, only
+ * some waiting; a term ends only where the one that was stopped coordinated.
+ */
+import { watchBusy } from '../busy.ts'
+import { waits } from '../judge.ts'
+import type { Findings } from '../play.ts'
+import type { Stage } from '../stage.ts'
+
+export interface RollingOptions {
+  readonly rounds: number
+  /** The longest time without an answer may not be above. */
+  readonly gapMs: number
+}
+
+export const rolling =
+  ({ rounds, gapMs: most }: RollingOptions) =>
+  async (stage: Stage): Promise<Findings> => {
+    const { nodes, load } = stage
+    const busy = watchBusy()
+    const before = await stage.term()
+    const from = performance.now()
+    const known = load.decisions.length
+    const violations: string[] = []
+    let handedOver = 0
+    let stopMs = 0
+    for (let round = 0; round < rounds; round += 1) {
+      for (const node of nodes) {
+        if ((await stage.coordinator()) === node) handedOver += 1
+        const { how, ms } = await node.terminate()
+        stopMs = Math.max(stopMs, ms)
+        if (how !== 0) violations.push(`${node.name} ended with ${how}`)
+        await node.start()
+        await stage.caughtUp(node)
+      }
+    }
+    const terms = (await stage.term()) - before
+    const { gapMs, slowestMs } = waits(load.decisions, from, performance.now())
+    const errors = load.decisions.slice(known).filter(({ outcome }) => outcome !== 'acknowledged')
+    for (const { key, outcome, why } of errors.slice(0, 5)) violations.push(`${key} was ${outcome}: ${why}`)
+    const { worstMs, spareTerms } = busy()
+    if (terms > handedOver + spareTerms) violations.push(`${terms} terms, ${handedOver} coordinators were stopped`)
+    if (gapMs > most) violations.push(`nothing was decided for ${Math.round(gapMs)} ms, at most ${most}`)
+    return {
+      figures: {
+        rounds,
+        'coordinators stopped': handedOver,
+        errors: errors.length,
+        'longest gap, ms': gapMs,
+        'slowest, ms': slowestMs,
+        'stop, max ms': stopMs,
+        'the driver waited, max ms': worstMs,
+      },
+      violations,
+    }
+  }
