@@ -30,7 +30,7 @@ const isPassing = (error: unknown): boolean => {
   if (error.code === 'STA003') return PASSING.has(reason)
   // Whoever was asked does not serve it, yet; one that knows no such command leads all voters.
   if (error.code === 'MSG004') return reason !== 'unknown-command'
-  return ['COM001', 'COM002', 'COM003', 'COM004'].includes(error.code) && reason !== 'stopped'
+  return ['COM001', 'COM002', 'COM003', 'COM004'].includes(error.code)
 }
 
 const NOT_TAKEN = new Set(['not-leader', 'superseded', 'no-member', 'disk-full', 'other-mesh', 'level'])
@@ -43,17 +43,18 @@ export const isNotTaken = (error: unknown): boolean =>
     NOT_TAKEN_CODES.includes(error.code) ||
     (error.code === 'STA003' && NOT_TAKEN.has(String(error.details.reason))))
 
-/** What the signal was aborted with, and what went wrong before. */
+/** What the signal was aborted with, and what went wrong before; the coordinator's own word, where only time helps. */
 const ended = (signal: AbortSignal, last: unknown): unknown => {
   const reason: unknown = signal.reason
   if (!isParleyError(reason) || last === undefined) return reason
+  if (isParleyError(last, 'STA003') && last.details.reason === 'disk-full') return last
   const { code, message, hint, details } = reason
   return new ParleyError(code, message, { ...(hint !== undefined && { hint }), details, cause: last })
 }
 
 export interface InsistDeps {
   readonly port: Pick<Port, 'timers' | 'random'>
-  readonly whereabouts: Whereabouts
+  readonly whereabouts: Pick<Whereabouts, 'find' | 'onChange' | 'learn' | 'doubt'>
 }
 
 export const createInsist = ({ port, whereabouts }: InsistDeps) => {
