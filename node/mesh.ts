@@ -7,17 +7,14 @@
  */
 import { peerIdFromString } from '@libp2p/peer-id'
 import { describe } from '../discovery/describe.ts'
-import type { Candidate } from '../discovery/directory/offers.ts'
 import { createDirectory, type Directory } from '../discovery/directory.ts'
-import type { ProtocolRecord } from '../discovery/record.ts'
 import { raftProtocol } from '../protocols/consensus/contract.ts'
 import { type AnyProtocol, type Handlers, wireId } from '../protocols/define.ts'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import { createEvents } from '../protocols/events/events.ts'
 import type { Stop } from '../protocols/port.ts'
-import { compile, type Served } from '../protocols/wire/contract.ts'
-import { worthTelling } from './addresses.ts'
-import type { Mesh, Unserve } from './api.ts'
+import { compile } from '../protocols/wire/contract.ts'
+import type { Mesh } from './api.ts'
 import type { Coordination } from './coordination.ts'
 import { exposeCoordination } from './coordination-metrics.ts'
 import type { DirectoryLock } from './data-directory.ts'
@@ -26,7 +23,9 @@ import { createDebugView } from './debug-view.ts'
 import type { Above } from './fabric.ts'
 import { exposeFigures, type MeshFigures } from './figures.ts'
 import { prepare } from './ground.ts'
+import { joined } from './joined.ts'
 import { createLeaving } from './leaving.ts'
+import { createOffering } from './offering.ts'
 import type { MeshOptionsInput } from './options.ts'
 import { createParting } from './parting.ts'
 import { chance, clock, timers } from './platform.ts'
@@ -58,7 +57,7 @@ const startLocked = async (
     presence: () => presence,
     replies: () => replies,
     parting: (peer) => parting.pending(peer),
-    offered: (protocol, major) => selfCandidate(protocol, major),
+    offered: (protocol, major) => offering.candidate(protocol, major),
     meshId: () => coordination?.meshId(),
     mayMove: () => coordination?.mayMove() ?? true,
     heard(meshId) {
@@ -155,50 +154,16 @@ const startLocked = async (
   })
 
   const addresses = (): string[] => libp2p.getMultiaddrs().map(String)
-  const records = new Map<string, ProtocolRecord>()
-  const announce = (): Promise<void> =>
-    directory.announce({
-      protocols: [...records.values()],
-      labels: options.labels,
-      addresses: worthTelling(addresses()).slice(0, 16),
-    })
-  await announce()
-
-  const serveCompiled = async (served: Served, record: ProtocolRecord): Promise<Unserve> => {
-    const unserve = await addServed(served)
-    const id = wireId(served)
-    records.set(id, record)
-    await announce()
-    return async () => {
-      records.delete(id)
-      if (!state.leaving) await announce()
-      await unserve()
-    }
-  }
-
-  const selfCandidate = (protocol: string, major: number): Candidate | undefined => {
-    const served = router.serves(`/parley/${protocol}/${major}`)
-    if (served === undefined || !records.has(wireId(served))) return undefined
-    return { peer: selfId, name: options.name, state: 'alive', version: served.version, methods: [] }
-  }
-
-  const joinedOnce = async (signal?: AbortSignal): Promise<void> => {
-    if (options.join.length === 0) return
-    const given = signal === undefined ? {} : { signal }
-    const refused = new Promise<never>((_, reject) => {
-      const stop = timers.every(50, () => {
-        const error = supervisor.refusedEverywhere()
-        if (error === undefined && !state.stopping && signal?.aborted !== true) return
-        stop()
-        reject(
-          error ?? signal?.reason ?? new ParleyError('COM002', 'this node is stopping', { hint: 'start a new one' }),
-        )
-      })
-      directory.firstSync().then(stop, stop)
-    })
-    refused.catch(() => {})
-    await Promise.race([directory.firstSync(given), refused])
-  }
+  const offering = createOffering({
+    self: identity,
+    labels: options.labels,
+    directory,
+    router,
+    addresses,
+    addServed,
+    isLeaving: () => state.leaving,
+  })
+  await offering.announce()
 
   const figures = (): MeshFigures => ({
     links: { ...counts, open: links.count() },
@@ -226,6 +191,11 @@ const startLocked = async (
     },
   }
 
+  /** Neighbours that have not heard of the mesh id are told, and those of another founded mesh are parted from. */
+  const tellMeshId = (): void => {
+    for (const { chosen } of peers.all())
+      admission.renew(chosen).catch((error: unknown) => log.info('a neighbour was not told the mesh id', { error }))
+  }
   const { startCoordination } = await import('./coordination.ts')
   coordination = await startCoordination({
     port: ownPort,
@@ -233,15 +203,10 @@ const startLocked = async (
     dataDir: options.dataDir,
     joins: options.join.length > 0,
     settings: options.coordination,
-    founded() {
-      // Neighbours that have not heard of it are told, and those of another founded mesh are parted from.
-      for (const { chosen } of peers.all()) {
-        admission
-          .renew(chosen)
-          .catch((error: unknown) => log.info('a neighbour did not hear of the mesh id', { error }))
-      }
-    },
+    founded: tellMeshId,
   })
+  // Who was admitted before has not been told.
+  if (coordination.meshId() !== undefined) tellMeshId()
   const { journal, coordinator, fences, facts: coordinatorFacts, problems, degraded, handOver } = coordination
   const stopCoordination = coordination.stop
   exposeCoordination(metrics, coordination)
@@ -348,13 +313,14 @@ const startLocked = async (
     replies,
     port,
     serve: <P extends AnyProtocol>(protocol: P, handlers: Handlers<P>) =>
-      serveCompiled(compile(protocol, handlers), describe(protocol)),
-    serveCompiled,
+      offering.serve(compile(protocol, handlers), describe(protocol)),
+    serveCompiled: offering.serve,
     calls,
     to: clients.to,
     any: clients.any,
     all: clients.all,
-    joined: ({ signal } = {}) => joinedOnce(signal),
+    joined: ({ signal } = {}) =>
+      joined({ joins: options.join.length > 0, directory, supervisor, isStopping: () => state.stopping }, signal),
     members: () => peers.members(),
     onMember: (fn) => peers.onMember(fn),
     figures,

@@ -1,0 +1,61 @@
+/** What a node offers to others: served here, and told in its record. State: the protocols that programs serve. */
+import type { Candidate } from '../discovery/directory/offers.ts'
+import type { Directory } from '../discovery/directory.ts'
+import type { ProtocolRecord } from '../discovery/record.ts'
+import { wireId } from '../protocols/define.ts'
+import type { Served } from '../protocols/wire/contract.ts'
+import { worthTelling } from './addresses.ts'
+import type { Unserve } from './api.ts'
+import type { Router } from './router.ts'
+
+const MAX_ADDRESSES = 16
+
+export interface OfferingDeps {
+  readonly self: { readonly id: string; readonly name: string }
+  readonly labels: Record<string, string>
+  readonly directory: Pick<Directory, 'announce'>
+  readonly router: Pick<Router, 'serves'>
+  addresses(): string[]
+  addServed(served: Served): Promise<Unserve>
+  /** Whoever leaves has said so, and tells nothing more. */
+  isLeaving(): boolean
+}
+
+export interface Offering {
+  announce(): Promise<void>
+  serve(served: Served, record: ProtocolRecord): Promise<Unserve>
+  /** This node itself, where it offers the protocol. */
+  candidate(protocol: string, major: number): Candidate | undefined
+}
+
+export const createOffering = (deps: OfferingDeps): Offering => {
+  const { self, labels, directory, router } = deps
+  const records = new Map<string, ProtocolRecord>()
+
+  const announce = (): Promise<void> =>
+    directory.announce({
+      protocols: [...records.values()],
+      labels,
+      addresses: worthTelling(deps.addresses()).slice(0, MAX_ADDRESSES),
+    })
+
+  return {
+    announce,
+    async serve(served, record) {
+      const unserve = await deps.addServed(served)
+      const id = wireId(served)
+      records.set(id, record)
+      await announce()
+      return async () => {
+        records.delete(id)
+        if (!deps.isLeaving()) await announce()
+        await unserve()
+      }
+    },
+    candidate(protocol, major) {
+      const served = router.serves(`/parley/${protocol}/${major}`)
+      if (served === undefined || !records.has(wireId(served))) return undefined
+      return { peer: self.id, name: self.name, state: 'alive', version: served.version, methods: [] }
+    },
+  }
+}
