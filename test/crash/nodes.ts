@@ -92,7 +92,7 @@ export const createNode = ({ name, dataDir, ...plan }: NodePlan): CrashNode => {
     get isThere() {
       return isThere
     },
-    ask: (verb, ...input) => current().ask(verb, ...input),
+    ask: async (verb, ...input) => current().ask(verb, ...input),
     async start() {
       const process = forkChild<NodeVerbs>(PROGRAM, () => {})
       child = process
