@@ -15,7 +15,7 @@ const PATIENCE_MS = [300, 1_500] as const
 const PAUSE_MS = [0, 150] as const
 const READ_SHARE = 0.15
 /** Some commands are large. */
-const LARGE = { share: 0.1, bytes: [300, 3_000] } as const
+const LARGE = { share: 0.25, bytes: [300, 3_000] } as const
 
 interface Session {
   readonly name: string

@@ -19,7 +19,7 @@ const SYNC_MS = [0.2, 3] as const
 const FAILING_MS = [0, 150] as const
 const SOON_MS = [0, 3] as const
 /** Share of messages. */
-const DIES_AFTER_WORDS = 0.001
+const DIES_AFTER_WORDS = 0.002
 
 export interface FaultTotals {
   crashes: number

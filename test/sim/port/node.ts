@@ -13,7 +13,8 @@ import { createSessionMachine, type SessionMachine } from './machine.ts'
 import { createProcess, type Process, type Wires } from './process.ts'
 import { forgets, hear, type Said, silence } from './said.ts'
 
-const SNAPSHOT_EVERY = 30
+/** Entries; with few of them most that were away need a snapshot. */
+const SNAPSHOT_EVERY = [6, 30] as const
 const SEGMENT_BYTES = 8_192
 
 export interface Life {
@@ -86,6 +87,7 @@ export const createNodes = (options: NodesOptions): Nodes => {
     probe.kill()
     return { name, peer: probe.id, disk: createFaultyDisk(), lost: 0, said: silence(), life: undefined }
   })
+  const snapshotEvery = SNAPSHOT_EVERY[random() < 0.5 ? 0 : 1]
   const founders = all.map(({ peer }) => peer)
   const storageOf = ({ lost }: SimNode): string => String(lost).padStart(2, '0')
   const idOf = (node: SimNode): string => memberAt(node.peer, storageOf(node))
@@ -141,7 +143,7 @@ export const createNodes = (options: NodesOptions): Nodes => {
     connect()
     startStoredGroup(process.port, process.disk, node.lost > 0 ? undefined : founders, {
       segmentBytes: SEGMENT_BYTES,
-      snapshotEvery: SNAPSHOT_EVERY,
+      snapshotEvery,
       storage: storageOf(node),
       machine,
       onFailure: (error) => fail(node, life, error),

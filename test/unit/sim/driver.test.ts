@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { runPortWorld } from '../../sim/port/world.ts'
 import { SCENARIOS, type Totals } from '../../sim/scenarios.ts'
 
-const FIRST = 5
+const FIRST = 1
 const SEEDS = 12
 const STEPS = 5_000
 
