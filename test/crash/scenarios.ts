@@ -93,6 +93,9 @@ export const SCENARIOS: readonly Scenario[] = [
   plain('blocked', 'an event loop is blocked for 5 s', () => blocked({ ms: 5_000, afterMs: 3_000, gapMs: GAP_MS }), {
     directEveryMs: OFTEN_MS,
   }),
+  plain('blocked-long', 'the same for 8 s: connections are given up meanwhile', () =>
+    blocked({ ms: 8_000, afterMs: 3_000, gapMs: GAP_MS }),
+  ),
   onSmallDisk('full-disk', "the coordinator's disk has no room", NAMES.length, fullDisk),
   onSmallDisk('full-disk-alone', 'the disk of the only voter has no room', 1, fullDiskAlone),
   plain('damaged', 'bytes are flipped in the middle of a log', () => damaged),

@@ -23,11 +23,17 @@ export const rolling =
     const known = load.decisions.length
     const violations: string[] = []
     let handedOver = 0
+    let handOverMs = 0
     let stopMs = 0
     for (let round = 0; round < rounds; round += 1) {
       for (const node of nodes) {
-        if ((await stage.coordinator()) === node) handedOver += 1
+        const isLeader = (await stage.coordinator()) === node
+        const at = performance.now()
         const { how, ms } = await node.terminate()
+        if (isLeader) {
+          handedOver += 1
+          handOverMs = Math.max(handOverMs, waits(load.decisions, at, performance.now()).gapMs)
+        }
         stopMs = Math.max(stopMs, ms)
         if (how !== 0) violations.push(`${node.name} ended with ${how}`)
         await node.start()
@@ -47,6 +53,7 @@ export const rolling =
         'coordinators stopped': handedOver,
         errors: errors.length,
         'longest gap, ms': gapMs,
+        'longest gap while a coordinator stops, ms': handOverMs,
         'slowest, ms': slowestMs,
         'stop, max ms': stopMs,
         'the driver waited, max ms': worstMs,
