@@ -1,0 +1,281 @@
+/**
+ * Whole nodes' coordination in virtual time: founding, seats on disks that can fail, journal, coordinator, events, as
+ * node/coordination.ts puts them together. Nodes can be killed, frozen, cut off, and lose their disks.
+ *
+ * What the port network has not: calls of a node to itself, the refusal to serve a protocol twice, and members that tell
+ * each other which founded mesh they belong to, as admission does.
+ * State: the network, and for each name its disk, which outlives its node.
+ */
+import { openSeat, type Seat } from '../../node/seat.ts'
+import { createFoundingFile } from '../../node/store/founding-file.ts'
+import type { Founding } from '../../protocols/consensus/founding/api.ts'
+import { startFounding } from '../../protocols/consensus/founding/founding.ts'
+import { foundingVoters } from '../../protocols/consensus/founding/record.ts'
+import { memberIdOf } from '../../protocols/consensus/member-id.ts'
+import type { AutopilotSettings } from '../../protocols/coordinator/autopilot.ts'
+import { type CoordinatorFeature, createCoordinator } from '../../protocols/coordinator/coordinator.ts'
+import { createWhereabouts, type Whereabouts } from '../../protocols/coordinator/whereabouts.ts'
+import type { Events } from '../../protocols/events/api.ts'
+import { createEvents } from '../../protocols/events/events.ts'
+import { createJournalClient } from '../../protocols/journal/client.ts'
+import type { AnyCommandKind, Json } from '../../protocols/journal/command.ts'
+import type { Journal } from '../../protocols/journal/journal.ts'
+import { OWN_KINDS } from '../../protocols/journal/kinds.ts'
+import type { JournalMachine } from '../../protocols/journal/machine.ts'
+import { type JournalSeat, serveJournal } from '../../protocols/journal/serve.ts'
+import { createWatch } from '../../protocols/journal/watch.ts'
+import type { Port } from '../../protocols/port.ts'
+import { createFaultyDisk, type FaultyDisk } from './faulty-disk.ts'
+import { createLife, type Life } from './port-life.ts'
+import { createPortNetwork, type NetworkNode, type NetworkOptions } from './port-network.ts'
+import { createVirtualCalls } from './virtual-calls.ts'
+
+const BOOT_MS = 5
+/** What every version knows. */
+const LEVEL = 1
+
+export interface JournalMeshOptions extends NetworkOptions {
+  readonly autopilot?: Partial<AutopilotSettings>
+  readonly commands?: readonly AnyCommandKind[]
+  readonly snapshotEvery?: number
+}
+
+export interface StartOptions {
+  /** How many found the mesh together. */
+  readonly expect?: number
+  /** Without a data directory it has no seat; with one unless told. */
+  readonly mayVote?: boolean
+  /** Connected to nobody at first. */
+  readonly isApart?: boolean
+  /** The highest feature level that it knows. */
+  readonly level?: number
+  /** More than the mesh's own. */
+  readonly commands?: readonly AnyCommandKind[]
+}
+
+export interface JournalNode {
+  readonly name: string
+  readonly id: string
+  readonly port: Port
+  readonly logs: NetworkNode['logs']
+  readonly network: NetworkNode
+  readonly disk: FaultyDisk | undefined
+  readonly member: string | undefined
+  readonly events: Events
+  readonly whereabouts: Whereabouts
+  readonly journal: Journal
+  readonly coordinator: CoordinatorFeature
+  readonly life: Life
+  readonly isUp: () => boolean
+  meshId(): string | undefined
+  seat(): JournalSeat | undefined
+  /** Why it cannot take part. */
+  problem(): string | undefined
+  /** @throws where it has no seat */
+  machine(): JournalMachine
+  /** A record as this node's own copy has it. */
+  value(key: string): Json | undefined
+  stop(): Promise<void>
+}
+
+export const createJournalMesh = (options: JournalMeshOptions = {}) => {
+  const network = createPortNetwork(options)
+  const { time } = network
+  const nodes = new Map<string, JournalNode>()
+  const disks = new Map<string, FaultyDisk>()
+  const lives = new Set<string>()
+  const loops = createVirtualCalls(time)
+
+  const up = (): JournalNode[] => [...nodes.values()].filter((node) => node.isUp())
+
+  /** Both sides of a connection learn what the other one belongs to. */
+  const heardBy = new Map<string, (meshId: string) => void>()
+  const tellOthers = (name: string, id: string): void => {
+    time.after(BOOT_MS, () => {
+      const from = nodes.get(name)
+      for (const other of up()) if (from?.network.isConnected(other.id) === true) heardBy.get(other.name)?.(id)
+    })
+  }
+  const introduce = (): void => {
+    for (const { name, meshId } of up()) {
+      const id = meshId()
+      if (id !== undefined) tellOthers(name, id)
+    }
+  }
+
+  /** Also again, after `kill`, with the disk that it had. */
+  const start = async (name: string, given: StartOptions = {}): Promise<JournalNode> => {
+    const { expect, mayVote = true, isApart = false, level = LEVEL, commands = options.commands ?? [] } = given
+    const inner = network.start(name)
+    lives.add(name)
+    let alive = true
+    const life = createLife(inner.port, loops, time)
+    const { port } = life
+    const kinds = new Map([...OWN_KINDS, ...commands].map((kind) => [kind.name, kind]))
+    const events = createEvents(port)
+
+    let founding: Founding | undefined
+    let adopted: string | undefined
+    let seat: Seat | undefined
+    let feature: CoordinatorFeature | undefined
+    let member: string | undefined
+    const meshId = (): string | undefined => founding?.meshId() ?? adopted
+    const current = (): JournalSeat | undefined => seat?.current()
+    const hasSeat = (): boolean => feature !== undefined && feature.status().seat !== 'none'
+    const whereabouts = createWhereabouts(port, meshId)
+    const client = createJournalClient({ port, whereabouts, meshId, hasSeat })
+    const unserve = await serveJournal({ port, kinds, seat: current })
+
+    const belong = (id: string): void => {
+      tellOthers(name, id)
+      if (seat === undefined || member === undefined) return
+      const set = founding?.founded()?.members
+      const founders = set === undefined ? undefined : foundingVoters(set)
+      seat
+        .take(member, { meshId: id, founders: founders?.includes(member) === true ? founders : undefined })
+        .catch((error: unknown) => port.log.error('this node cannot take part in the coordinator group', { error }))
+    }
+
+    feature = await createCoordinator({
+      port,
+      events,
+      whereabouts,
+      meshId,
+      seat: current,
+      offers: () => (seat?.current() === undefined ? undefined : member),
+      level,
+      autopilot: options.autopilot ?? {},
+    })
+    const coordinator = feature
+
+    const disk = mayVote ? (disks.get(name) ?? createFaultyDisk()) : undefined
+    const node: JournalNode = {
+      name,
+      id: inner.id,
+      port,
+      logs: inner.logs,
+      network: inner,
+      disk,
+      get member() {
+        return member
+      },
+      events,
+      whereabouts,
+      journal: { ...client, watch: createWatch({ port, whereabouts, meshId, hasSeat }) },
+      coordinator,
+      life,
+      isUp: () => alive && lives.has(name),
+      meshId,
+      seat: current,
+      problem: () => seat?.problem(),
+      machine() {
+        const at = current()
+        if (at === undefined) throw new Error(`${name} has no seat`)
+        return at.machine
+      },
+      value: (key) => current()?.machine.records.get(key)?.value,
+      async stop() {
+        await founding?.stop()
+        await coordinator.stop()
+        whereabouts.stop()
+        await seat?.stop()
+        await unserve()
+        await events.stop()
+        kill(node)
+      },
+    }
+    heardBy.set(name, (id) => {
+      if (founding !== undefined) {
+        founding.adopt(id).catch((error: unknown) => port.log.error('the mesh could not be joined for good', { error }))
+        return
+      }
+      if (adopted !== undefined || disk !== undefined) return
+      adopted = id
+      belong(id)
+    })
+    const others = isApart ? [] : up()
+    nodes.set(name, node)
+    stops.set(node, () => {
+      alive = false
+      life.end()
+      inner.kill()
+    })
+    for (const other of others) network.connect(inner, other.network)
+
+    if (disk !== undefined) {
+      disks.set(name, disk)
+      const mounted = disk.mount()
+      seat = await openSeat({
+        port,
+        disk: mounted,
+        kinds,
+        snapshotEvery: options.snapshotEvery ?? 10_000,
+        onStatus: coordinator.onStatus,
+      })
+      member = memberIdOf(port.self.id, seat.storageId)
+      founding = await startFounding({ port, store: createFoundingFile(mounted) }, { member, expect, joins: true })
+      const id = founding.meshId()
+      if (id !== undefined) belong(id)
+      else founding.onMeshId(belong)
+    }
+    introduce()
+    return node
+  }
+
+  const stops = new WeakMap<JournalNode, () => void>()
+  /** As SIGKILL does; `power`: what was not synced may be lost. */
+  const kill = (node: JournalNode, power = false): void => {
+    if (!node.isUp()) return
+    stops.get(node)?.()
+    heardBy.delete(node.name)
+    nodes.delete(node.name)
+    if (power) node.disk?.crash(network.random)
+    else node.disk?.release()
+  }
+
+  /** The one that acts in the highest epoch. */
+  const leader = (): JournalNode | undefined =>
+    up()
+      .filter(({ coordinator }) => coordinator.acting() !== undefined)
+      .toSorted((a, b) => (b.coordinator.acting() ?? 0) - (a.coordinator.acting() ?? 0))[0]
+
+  const untilLeader = async (maxMs = 5_000, except?: JournalNode): Promise<JournalNode> => {
+    await time.until(() => leader() !== undefined && leader() !== except, maxMs)
+    const found = leader()
+    if (found === undefined) throw new Error('nobody coordinates')
+    return found
+  }
+
+  return {
+    ...network,
+    /** For nodes that are played by hand. */
+    network,
+    start,
+    up,
+    /** A node without a disk belongs to this mesh from now on. */
+    adopt: ({ name }: JournalNode, meshId: string): void => heardBy.get(name)?.(meshId),
+    kill,
+    leader,
+    untilLeader,
+    /** The disk is gone; the next start has an empty one. */
+    loseDisk: (name: string): void => void disks.delete(name),
+    /** Nodes m0, m1, … that found a mesh together; once one of them acts, and all have heard of it. */
+    async found(count: number): Promise<JournalNode[]> {
+      const started: JournalNode[] = []
+      for (let i = 0; i < count; i += 1) started.push(await start(`m${i}`, { expect: count }))
+      const one = await untilLeader(10_000)
+      const epoch = one.coordinator.acting()
+      await time.until(() => started.every(({ coordinator }) => coordinator.status().epoch === epoch), 5_000)
+      return started
+    },
+    cut(one: readonly JournalNode[], other: readonly JournalNode[]): void {
+      for (const a of one) for (const b of other) network.disconnect(a.network, b.network)
+    },
+    heal(): void {
+      for (const a of up()) for (const b of up()) if (a.id < b.id) network.connect(a.network, b.network)
+      introduce()
+    },
+  }
+}
+
+export type JournalMesh = ReturnType<typeof createJournalMesh>
