@@ -1,10 +1,12 @@
 /**
  * Who coordinates, as one node knows: told by the coordinator's events, by its own seat, or by whoever it asks.
  *
- * The highest epoch wins. A coordinator that did not answer is doubted for a moment: others are asked meanwhile, and it is
- * believed again when nobody knows better. State: what is known, and who waits for it (bounded by their deadlines).
+ * The highest epoch wins of those that somebody coordinates. A coordinator that did not answer is doubted for a moment:
+ * others are asked meanwhile, and it is believed again when nobody knows better. What others say of it does not count as
+ * hearing it. State: what is known, and who waits for it (bounded by their deadlines).
  */
 import type { Client } from '../define.ts'
+import { ParleyError } from '../errors.ts'
 import type { Port, Stop } from '../port.ts'
 import { coordinatorProtocol } from './contract.ts'
 
@@ -20,6 +22,8 @@ export interface Told {
   readonly leader?: string | undefined
   readonly version?: number | undefined
   readonly seats?: readonly string[] | undefined
+  /** Told by somebody else, who may not have heard of it for long. */
+  readonly isHearsay?: boolean
 }
 
 export interface Whereabouts {
@@ -31,9 +35,11 @@ export interface Whereabouts {
   heard(): { epoch: number; version: number; seats: readonly string[]; silentMs: number | undefined }
   /** It did not answer, or said that it is not the one. */
   doubt(leader: Leader): void
-  /** Resolves with a coordinator that is not doubted. Rejects with the signal's reason. */
+  /** Resolves with a coordinator that is not doubted. @throws the signal's reason, COM002 where this node stops */
   find(signal: AbortSignal): Promise<Leader>
   onChange(fn: (leader: Leader | undefined) => void): Stop
+  /** Aborted with COM002 when this node stops: nothing needs to be waited for any more. */
+  readonly ended: AbortSignal
   /** This node belongs to another mesh from now on. */
   forget(): void
   stop(): void
@@ -59,7 +65,8 @@ export const createWhereabouts = (
   let stopAsking: Stop | undefined
   let next = 0
   const listeners = new Set<(leader: Leader | undefined) => void>()
-  const waiting = new Set<(leader: Leader) => void>()
+  const waiting = new Set<{ done(leader: Leader): void; fail(error: unknown): void }>()
+  const ending = new AbortController()
 
   const isSame = (a: Leader | undefined, b: Leader | undefined): boolean => a?.epoch === b?.epoch && a?.peer === b?.peer
   const trusted = (): Leader | undefined => {
@@ -69,20 +76,22 @@ export const createWhereabouts = (
   const settle = (): void => {
     const leader = trusted()
     if (leader === undefined) return
-    for (const resolve of waiting) resolve(leader)
+    const all = [...waiting]
     waiting.clear()
     stopAsking?.()
     stopAsking = undefined
+    for (const { done } of all) done(leader)
   }
 
   const learn = (told: Told): void => {
     if (told.meshId !== undefined && told.meshId !== meshId()) return
     version = Math.max(version, told.version ?? 0)
     if (told.epoch < epoch) return
-    epoch = told.epoch
     if (told.seats !== undefined && told.seats.length > 0) seats = told.seats
+    // An epoch in which nobody leads yet may never be led.
     if (told.leader === undefined) return
-    heardAt = port.clock.monotonic()
+    epoch = told.epoch
+    if (told.isHearsay !== true) heardAt = port.clock.monotonic()
     const before = known
     known = { epoch: told.epoch, peer: told.leader }
     if (!isSame(before, known)) for (const fn of listeners) fn(known)
@@ -92,7 +101,11 @@ export const createWhereabouts = (
   /** Seats first: they know soonest. */
   const ask = (): void => {
     settle()
-    if (waiting.size === 0) return
+    if (waiting.size === 0) {
+      stopAsking?.()
+      stopAsking = undefined
+      return
+    }
     const connected = port.members().map(({ id }) => id)
     const others = [...new Set([...seats, ...connected])].filter((id) => id !== port.self.id)
     if (others.length === 0) return
@@ -102,7 +115,7 @@ export const createWhereabouts = (
       if (peer === undefined) continue
       const client: Client<typeof coordinatorProtocol> = port.to(peer, coordinatorProtocol)
       client.where({}, { timeoutMs: ASK_TIMEOUT_MS }).then(
-        (told) => learn(told),
+        (told) => learn({ ...told, isHearsay: told.leader !== peer }),
         () => {},
       )
     }
@@ -110,6 +123,7 @@ export const createWhereabouts = (
 
   return {
     learn,
+    ended: ending.signal,
     leader: trusted,
     heard: () => ({
       epoch,
@@ -121,20 +135,27 @@ export const createWhereabouts = (
       if (isSame(leader, known)) doubted = { leader, until: port.clock.monotonic() + DOUBT_MS }
     },
     find(signal) {
+      if (ending.signal.aborted) return Promise.reject(ending.signal.reason)
       const leader = trusted()
       if (leader !== undefined) return Promise.resolve(leader)
       return new Promise((resolve, reject) => {
+        if (signal.aborted) return reject(signal.reason)
         const end = (): void => {
-          waiting.delete(done)
+          waiting.delete(one)
           reject(signal.reason)
         }
-        const done = (found: Leader): void => {
-          signal.removeEventListener('abort', end)
-          resolve(found)
+        const one = {
+          done(found: Leader): void {
+            signal.removeEventListener('abort', end)
+            resolve(found)
+          },
+          fail(error: unknown): void {
+            signal.removeEventListener('abort', end)
+            reject(error)
+          },
         }
-        if (signal.aborted) return end()
         signal.addEventListener('abort', end, { once: true })
-        waiting.add(done)
+        waiting.add(one)
         stopAsking ??= port.timers.every(ASK_MS, ask)
         ask()
       })
@@ -153,9 +174,14 @@ export const createWhereabouts = (
       for (const fn of listeners) fn(undefined)
     },
     stop() {
+      ending.abort(
+        new ParleyError('COM002', 'this node stops', { hint: 'ask another node', details: { reason: 'stopped' } }),
+      )
       stopAsking?.()
       stopAsking = undefined
       listeners.clear()
+      for (const { fail } of waiting) fail(ending.signal.reason)
+      waiting.clear()
     },
   }
 }
