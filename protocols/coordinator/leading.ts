@@ -24,26 +24,34 @@ export interface Leading {
   onStatus(seat: JournalSeat, status: RaftStatus): void
   /** The epoch in which this node acts now. */
   epoch(): number | undefined
-  /** Runs for as long as this node acts, each time that it does. */
-  act(fn: (facts: ActingFacts) => void | Promise<void>): () => void
+  /** Its seat does not work any more. It begins again once that leads. */
+  lost(): void
+  /** Runs for as long as this node acts, each time that it does; what runs is told when it is stopped. */
+  act(fn: Acting): () => void
   stop(): void
 }
+
+type Acting = (facts: ActingFacts) => void | Promise<void>
 
 export const createLeading = (
   port: Pick<Port, 'self' | 'clock' | 'log'>,
   changed: (epoch: number | undefined) => void,
 ): Leading => {
-  const fns = new Set<(facts: ActingFacts) => void | Promise<void>>()
-  /** The term whose beginning was asked for. */
-  let begun = 0
-  let acting: { readonly epoch: number; readonly end: AbortController } | undefined
+  /** What runs, and how it is told to end. */
+  const fns = new Map<{ readonly fn: Acting }, AbortController | undefined>()
+  /** The term whose beginning was asked for, and of which member. */
+  let begun: { readonly group: JournalSeat['group']; readonly epoch: number } | undefined
+  let acting: number | undefined
+  let stopped = false
 
-  const start = (fn: (facts: ActingFacts) => void | Promise<void>, facts: ActingFacts): void => {
+  const start = (one: { readonly fn: Acting }, epoch: number): void => {
+    const end = new AbortController()
+    fns.set(one, end)
     const failed = (error: unknown): void => {
-      if (!facts.signal.aborted) port.log.error('what the coordinator does failed', { epoch: facts.epoch, error })
+      if (!end.signal.aborted) port.log.error('what the coordinator does failed', { epoch, error })
     }
     try {
-      Promise.resolve(fn(facts)).catch(failed)
+      Promise.resolve(one.fn({ epoch, signal: end.signal })).catch(failed)
     } catch (error) {
       failed(error)
     }
@@ -51,15 +59,19 @@ export const createLeading = (
 
   const end = (): void => {
     if (acting === undefined) return
-    const { epoch, end: ended } = acting
+    const epoch = acting
     acting = undefined
-    ended.abort(new Error(`epoch ${epoch} is over`))
+    for (const [one, running] of fns) {
+      fns.set(one, undefined)
+      running?.abort(new Error(`epoch ${epoch} is over`))
+    }
     port.log.info('this node coordinates no more', { epoch })
     changed(undefined)
   }
 
   const begin = async ({ group }: JournalSeat, epoch: number): Promise<void> => {
-    begun = epoch
+    const mine = { group, epoch }
+    begun = mine
     const input = { leader: port.self.id, name: port.self.name }
     const at = port.clock.now()
     const facts = { kind: beginEpoch.name, session: 0, serial: 0, acked: 0, at, by: port.self.id, input }
@@ -67,29 +79,43 @@ export const createLeading = (
       await group.propose(encodeCommand(facts))
     } catch (error) {
       // It lost the lead before it began, or is overloaded: as long as it leads, it tries again.
-      if (begun === epoch) begun = 0
+      if (begun === mine) begun = undefined
       port.log.info('an epoch did not begin', { epoch, error })
       return
     }
     const now = group.status()
-    if (now.role !== 'leader' || now.term !== epoch) return
-    acting = { epoch, end: new AbortController() }
+    if (stopped || begun !== mine || now.role !== 'leader' || now.term !== epoch) return
+    acting = epoch
     port.log.info('this node coordinates', { epoch })
     changed(epoch)
-    for (const fn of fns) start(fn, { epoch, signal: acting.end.signal })
+    // It may be over by now.
+    for (const [one, running] of fns) if (acting === epoch && running === undefined) start(one, epoch)
   }
 
   return {
     onStatus(seat, { role, term, commitTerm }) {
-      if (acting !== undefined && (role !== 'leader' || term !== acting.epoch)) end()
-      if (role === 'leader' && commitTerm === term && begun !== term) void begin(seat, term)
+      if (acting !== undefined && (role !== 'leader' || term !== acting)) end()
+      const isBegun = begun?.group === seat.group && begun.epoch === term
+      if (!stopped && role === 'leader' && commitTerm === term && !isBegun) void begin(seat, term)
     },
-    epoch: () => acting?.epoch,
+    epoch: () => acting,
+    lost() {
+      begun = undefined
+      end()
+    },
     act(fn) {
-      fns.add(fn)
-      if (acting !== undefined) start(fn, { epoch: acting.epoch, signal: acting.end.signal })
-      return () => fns.delete(fn)
+      const one = { fn }
+      fns.set(one, undefined)
+      if (acting !== undefined) start(one, acting)
+      return () => {
+        const running = fns.get(one)
+        fns.delete(one)
+        running?.abort(new Error('it was stopped'))
+      }
     },
-    stop: end,
+    stop() {
+      stopped = true
+      end()
+    },
   }
 }
