@@ -3,8 +3,9 @@
  * the log.
  *
  * A learner votes once it kept up for a while. A voter that is gone for long is replaced by such a learner, or given up
- * where that leaves an odd number; whoever gives its seat up goes as soon as the rest can do without. No step leaves fewer
- * living voters than a majority of the new ones (dissertation, chapter 4). Source: DESIGN section 6.
+ * where that leaves an odd number of at least three: its silence alone never leaves fewer copies than that. Whoever gives
+ * its seat up goes as soon as the rest can do without. No step leaves fewer living voters than a majority of the new ones
+ * (dissertation, chapter 4). Source: DESIGN section 6.
  */
 import { peerOf } from '../consensus/member-id.ts'
 import type { Configuration } from '../consensus/messages.ts'
@@ -27,7 +28,9 @@ const ALIVE_MS = 2_000
 const SPARE = 1
 
 export interface MemberFacts {
-  /** Milliseconds since it was heard, as far as this coordinator knows. */
+  /** Milliseconds since it was heard; Infinity: never. */
+  heardMs(member: string): number
+  /** Milliseconds of silence: no longer than it has a seat, and than this coordinator acts. */
   silentMs(member: string): number
   /** Milliseconds for which a member has kept up without a break. */
   keptUpMs(member: string): number
@@ -42,9 +45,8 @@ export interface Volunteer {
 export interface Situation extends MemberFacts {
   readonly self: string
   readonly configuration: Configuration
-  /** Those who offered a seat lately, whether they have one or not. */
+  /** Those who offered a seat lately, whether they have one or not; of one peer the last one counts. */
   readonly volunteers: readonly Volunteer[]
-  /** Nodes that may vote: those with a seat, and volunteers. */
 }
 
 export interface Advice {
@@ -58,30 +60,40 @@ export const targetVoters = (willing: number): number => (willing >= 5 ? 5 : wil
 
 const without = (list: readonly string[], id: string): string[] => list.filter((one) => one !== id)
 
-export const advise = (at: Situation, settings: AutopilotSettings = AUTOPILOT): Advice | undefined => {
-  const { configuration, volunteers, self } = at
-  const { voters, learners } = configuration
-  const isAlive = (id: string): boolean => id === self || at.silentMs(id) < ALIVE_MS
-  const leaving = new Set(volunteers.filter((one) => one.leaving).map(({ member }) => member))
+/** Copies that are not given up because of somebody's silence. */
+const COPIES = 3
+
+/** The situation, read: who is well, who is gone, how many there should be. */
+const read = (at: Situation, settings: AutopilotSettings) => {
+  const { voters, learners } = at.configuration
+  const offers = [...new Map(at.volunteers.map((one) => [peerOf(one.member), one])).values()]
+  const leaving = new Set(offers.filter((one) => one.leaving).map(({ member }) => member))
+  const present = offers.filter((one) => !one.leaving).map(({ member }) => member)
+  const isAlive = (id: string): boolean => id === at.self || at.heardMs(id) < ALIVE_MS
   /** A peer has one store: whoever comes with another one will not come back with the one before. */
-  const replaced = (id: string): boolean =>
-    volunteers.some(({ member, leaving: goes }) => !goes && member !== id && peerOf(member) === peerOf(id))
+  const isReplaced = (id: string): boolean =>
+    !isAlive(id) && present.some((member) => member !== id && peerOf(member) === peerOf(id))
   const isGone = (id: string): boolean =>
-    id !== self && (leaving.has(id) || (replaced(id) && !isAlive(id)) || at.silentMs(id) >= settings.replaceAfterMs)
-  const gone = voters.filter(isGone)
+    id !== at.self && (leaving.has(id) || isReplaced(id) || at.silentMs(id) >= settings.replaceAfterMs)
+  // The dead go first: that costs nothing.
+  const gone = voters.filter(isGone).sort((a, b) => Number(isAlive(a)) - Number(isAlive(b)))
   const well = voters.filter((id) => !isGone(id))
-
-  const present = volunteers.filter((one) => !one.leaving).map(({ member }) => member)
   const willing = new Set([...well, ...learners.filter((id) => !leaving.has(id)), ...present].map(peerOf))
-  const target = targetVoters(willing.size)
+  const least = gone.some((id) => !leaving.has(id)) ? Math.min(COPIES, voters.length) : 1
+  const target = Math.max(least, targetVoters(willing.size))
+  const isReady = (id: string): boolean =>
+    !leaving.has(id) && !isReplaced(id) && isAlive(id) && at.keptUpMs(id) >= settings.stableMs
+  const ready = learners.filter((id) => !voters.includes(id) && isReady(id))
+  return { leaving, present, isAlive, isReplaced, gone, well, target, ready }
+}
+type Reading = ReturnType<typeof read>
 
+/** Another one among the voters, or one less. */
+const adviseVoters = (at: Situation, { leaving, isAlive, gone, well, target, ready }: Reading): Advice | undefined => {
+  const { voters, learners } = at.configuration
   /** Enough of these are alive to decide. */
   const canDecide = (next: readonly string[]): boolean =>
     next.length > 0 && next.filter(isAlive).length >= majority(next.length)
-
-  const ready = learners.filter(
-    (id) => !leaving.has(id) && isAlive(id) && at.keptUpMs(id) >= settings.stableMs && !voters.includes(id),
-  )
   const promote = (id: string, why: string): Advice | undefined => {
     const next = [...voters, id]
     return canDecide(next) ? { configuration: { voters: next, learners: without(learners, id) }, why } : undefined
@@ -90,40 +102,47 @@ export const advise = (at: Situation, settings: AutopilotSettings = AUTOPILOT): 
     const next = without(voters, id)
     return canDecide(next) ? { configuration: { voters: next, learners }, why } : undefined
   }
-
+  const isEven = voters.length % 2 === 0
   const [next] = ready
   const [lost] = gone
-  // A place is filled before it is emptied, so that there are never fewer copies than before.
-  if (lost !== undefined && voters.length > 1) {
+  if (lost !== undefined) {
+    // A place is filled before it is emptied, so that there are never fewer copies than before.
     if (well.length < target && next !== undefined && voters.length <= target)
       return promote(next, `${next} takes the place of ${lost}`)
-    const isEven = voters.length % 2 === 0
     // Without anyone to take its place it stays, unless an odd number is left, or it wants to go.
-    if (isEven || gone.length > 1 || leaving.has(lost) || voters.length > target) {
-      const why = leaving.has(lost) ? `${lost} gives its seat up` : `${lost} is gone`
-      const advice = dismiss(lost, why)
-      if (advice !== undefined) return advice
-    }
-  } else if (well.length < target && next !== undefined) {
-    // Two at a time, as there should be an odd number; the second one follows at once.
-    if (voters.length % 2 === 0 || ready.length > 1) return promote(next, `${next} has kept up`)
-  } else if (voters.length > target) {
-    const surplus = voters.filter((id) => id !== self).at(-1)
-    if (surplus !== undefined && gone.length === 0) {
-      const advice = dismiss(surplus, `${voters.length} voters are more than ${target}`)
-      if (advice !== undefined) return advice
-    }
+    if (isEven || gone.length > 1 || leaving.has(lost) || voters.length > target)
+      return dismiss(lost, leaving.has(lost) ? `${lost} gives its seat up` : `${lost} is gone`)
+    return undefined
   }
+  if (voters.length < target && next !== undefined) {
+    // Two at a time, as there should be an odd number; the second one follows at once.
+    return isEven || ready.length > 1 ? promote(next, `${next} has kept up`) : undefined
+  }
+  if (voters.length <= target) return undefined
+  const others = voters.filter((id) => id !== at.self)
+  const surplus = others.find((id) => !isAlive(id)) ?? others.at(-1)
+  return surplus === undefined ? undefined : dismiss(surplus, `${voters.length} voters are more than ${target}`)
+}
 
-  const silent = learners.find(
-    (id) => leaving.has(id) || replaced(id) || at.silentMs(id) >= settings.dropLearnerAfterMs,
+/** Another one who learns, or one less. */
+const adviseLearners = (
+  at: Situation,
+  { leaving, present, isReplaced, well, target }: Reading,
+  settings: AutopilotSettings,
+): Advice | undefined => {
+  const { voters, learners } = at.configuration
+  const lost = learners.find(
+    (id) => leaving.has(id) || isReplaced(id) || at.silentMs(id) >= settings.dropLearnerAfterMs,
   )
-  if (silent !== undefined)
-    return { configuration: { voters, learners: without(learners, silent) }, why: `the learner ${silent} is gone` }
-
+  if (lost !== undefined)
+    return { configuration: { voters, learners: without(learners, lost) }, why: `the learner ${lost} is gone` }
   const places = Math.max(0, target - well.length) + SPARE
   const candidate = present.find((id) => !voters.includes(id) && !learners.includes(id))
-  if (candidate !== undefined && learners.length < places)
-    return { configuration: { voters, learners: [...learners, candidate] }, why: `${candidate} learns` }
-  return undefined
+  if (candidate === undefined || learners.length >= places) return undefined
+  return { configuration: { voters, learners: [...learners, candidate] }, why: `${candidate} learns` }
+}
+
+export const advise = (at: Situation, settings: AutopilotSettings = AUTOPILOT): Advice | undefined => {
+  const reading = read(at, settings)
+  return adviseVoters(at, reading) ?? adviseLearners(at, reading, settings)
 }

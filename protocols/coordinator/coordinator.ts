@@ -3,36 +3,37 @@
  *
  * A node that has a seat hears of elections from its own Raft; any other one hears the coordinator's events, and asks
  * (whereabouts.ts). The coordinator tells `(epoch, leader, version)` when it begins to act, each 100 ms in which something
- * was decided, and each second; it decides who votes (autopilot.ts) among those who offer a seat.
- * State: offers of seats (bounded), since when each member has kept up. All of it soft.
+ * was decided, and each second; it decides who votes among those who offer a seat (seats.ts). A node whose seat was taken
+ * away while it was not looking, or that gave it up, finds that out from what the coordinator tells.
+ * State: what was told last, and when this node offers its seat again. All of it soft.
  */
+import { isMember } from '../consensus/configurations.ts'
 import { peerOf } from '../consensus/member-id.ts'
 import type { Configuration } from '../consensus/messages.ts'
 import type { RaftStatus } from '../consensus/raft.ts'
 import { isParleyError, ParleyError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
 import type { Subscription } from '../events/subscription.ts'
-import { encodeCommand } from '../journal/command.ts'
-import { LEVEL_KEY, levelOf, raiseLevel } from '../journal/kinds.ts'
 import type { JournalSeat } from '../journal/serve.ts'
 import type { Port } from '../port.ts'
-import { AUTOPILOT, type AutopilotSettings, advise } from './autopilot.ts'
+import { AUTOPILOT, type AutopilotSettings } from './autopilot.ts'
 import { coordinatorProtocol, epochEvent } from './contract.ts'
+import { handOver } from './hand-over.ts'
 import { type ActingFacts, createLeading } from './leading.ts'
+import { LEADERLESS_MS, ledBy } from './led.ts'
+import { createSeats } from './seats.ts'
 import type { Whereabouts } from './whereabouts.ts'
 
 const ANNOUNCE_TICK_MS = 100
 const ANNOUNCE_EVERY_MS = 1_000
+/** A coordinator that was heard so lately is there. */
+const HEARD_MS = 3 * ANNOUNCE_EVERY_MS
 const AUTOPILOT_MS = 500
 /** An offer without a seat, with one, and when there are enough. */
 const OFFER_MS = { open: 1_000, seated: 5_000, enough: 15_000 }
-const OFFER_LASTS_MS = 40_000
-const MAX_OFFERS = 256
-/** Entries behind the coordinator's commit index at which a member still keeps up. */
-const LAG = 500
-const FRESH_MS = 1_500
-/** A seat without a leader for longer says that there is no quorum. */
-const LEADERLESS_MS = 2_000
+/** Looks at a leading member without a step of it in between: its disk hangs or has no room. */
+const MAX_IDLE_TICKS = 10
+const GIVE_UP_AGAIN_MS = 100
 
 export interface CoordinatorDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'serve' | 'to' | 'metrics'>
@@ -63,13 +64,6 @@ export interface CoordinatorStatus {
   readonly version: number
 }
 
-interface Offer {
-  readonly member: string
-  readonly level: number
-  readonly leaving: boolean
-  readonly at: number
-}
-
 export interface CoordinatorFeature {
   status(): CoordinatorStatus
   /** Of a seat that this node has, when its Raft moved on. */
@@ -90,32 +84,39 @@ const refuse = (reason: string, message: string, hint: string): ParleyError =>
 
 export const createCoordinator = async (deps: CoordinatorDeps): Promise<CoordinatorFeature> => {
   const { port, events, whereabouts, meshId, seat } = deps
-  const settings: AutopilotSettings = { ...AUTOPILOT, ...deps.autopilot }
   const now = (): number => port.clock.monotonic()
-  const offers = new Map<string, Offer>()
-  /** Since when each member has kept up. */
-  const keptUp = new Map<string, number>()
+  const seats = createSeats(port, { ...AUTOPILOT, ...deps.autopilot }, deps.level)
   const listeners = new Set<(status: CoordinatorStatus) => void>()
-  let actingSince = 0
   let announcedAt = Number.NEGATIVE_INFINITY
   let announcedVersion = 0
   let announcing = false
-  let changing = false
   let leaving = false
   let ledAt = now()
   let offerAt = Number.NEGATIVE_INFINITY
   let stopped = false
+  let idleTicks = 0
+  let lastSteps = 0
+  let told: string | undefined
   const ending = new AbortController()
 
+  /** Where anything but the version is another one. A listener that fails harms nobody else. */
   const tell = (): void => {
     const status = read()
-    for (const fn of listeners) fn(status)
+    const text = JSON.stringify({ ...status, version: 0 })
+    if (text === told) return
+    told = text
+    for (const fn of [...listeners]) {
+      try {
+        fn(status)
+      } catch (error) {
+        port.log.error('a listener of the coordinator failed', { error })
+      }
+    }
   }
 
   const leading = createLeading(port, (epoch) => {
     if (epoch !== undefined) {
-      actingSince = now()
-      keptUp.clear()
+      seats.began()
       announcedAt = Number.NEGATIVE_INFINITY
       announce()
     }
@@ -124,28 +125,35 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
 
   const seatsOf = ({ voters, learners }: Configuration): string[] => [...voters, ...learners].map(peerOf)
 
+  /** Who is put out hears nothing of that from its group; without a leader of its own it believes the coordinator. */
+  const hasSeat = ({ group }: JournalSeat): boolean => {
+    const { configuration } = group.status()
+    if (!isMember(configuration, group.self)) return false
+    if (ledBy(group) !== undefined) return true
+    const { silentMs, seats: heardSeats } = whereabouts.heard()
+    const isFresh = silentMs !== undefined && silentMs < HEARD_MS
+    return !isFresh || heardSeats.includes(port.self.id)
+  }
+
   const read = (): CoordinatorStatus => {
     const at = seat()
     const heard = whereabouts.heard()
-    const status = at?.group.status()
-    const isIn = status !== undefined && seatsOf(status.configuration).includes(port.self.id)
-    if (at === undefined || status === undefined || !isIn) {
-      const leader = whereabouts.leader()
-      const isFresh = heard.silentMs !== undefined && heard.silentMs < 3 * ANNOUNCE_EVERY_MS
-      const { epoch, version, seats } = heard
+    if (at === undefined || !hasSeat(at)) {
+      const { epoch, version, seats: voters, silentMs } = heard
       return {
         meshId: meshId(),
         epoch,
-        leader: leader?.peer,
+        leader: whereabouts.leader()?.peer,
         acting: false,
         seat: 'none',
-        voters: seats,
+        voters,
         learners: [],
-        quorum: isFresh,
+        quorum: silentMs !== undefined && silentMs < HEARD_MS,
         version,
       }
     }
-    const { term, leader, configuration } = status
+    const { term, configuration } = at.group.status()
+    const leader = ledBy(at.group)
     return {
       meshId: meshId(),
       epoch: term,
@@ -168,10 +176,16 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     announcedAt = now()
     announcedVersion = version
     announcing = true
-    const seats = seatsOf(at.group.status().configuration)
-    const told = { mesh_id: id, epoch, leader: port.self.id, version, seats, timestamp: port.clock.now() }
+    const data = {
+      mesh_id: id,
+      epoch,
+      leader: port.self.id,
+      version,
+      seats: seatsOf(at.group.status().configuration),
+      timestamp: port.clock.now(),
+    }
     events
-      .publish(epochEvent, told, { ttlMs: ANNOUNCE_EVERY_MS * 5 })
+      .publish(epochEvent, data, { ttlMs: ANNOUNCE_EVERY_MS * 5 })
       // The next one tells the same.
       .catch(() => {})
       .finally(() => {
@@ -179,54 +193,23 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
       })
   }
 
-  const observe = (at: JournalSeat): void => {
-    const { commit, configuration } = at.group.status()
-    const isKeepingUp = (id: string): boolean =>
-      id === at.group.self || (silentMs(at, id) < FRESH_MS && at.group.matchOf(id) + LAG >= commit)
-    const members = [...configuration.voters, ...configuration.learners]
-    for (const id of keptUp.keys()) if (!members.includes(id) || !isKeepingUp(id)) keptUp.delete(id)
-    for (const id of members) if (isKeepingUp(id) && !keptUp.has(id)) keptUp.set(id, now())
-    for (const [id, offer] of offers) if (now() - offer.at > OFFER_LASTS_MS) offers.delete(id)
-  }
-  /** A coordinator that just began has heard nobody: it waits as long as for everyone. */
-  const silentMs = ({ group }: JournalSeat, id: string): number => group.silentMs(id) ?? now() - actingSince
-
-  const steer = async (): Promise<void> => {
+  const steer = (): void => {
     const at = seat()
-    if (at === undefined || leading.epoch() === undefined || changing) return
-    observe(at)
-    const { configuration, configurationIndex, commit } = at.group.status()
-    if (configurationIndex > commit) return
-    changing = true
-    try {
-      const advice = advise(
-        {
-          self: at.group.self,
-          configuration,
-          volunteers: [...offers.values()].map(({ member, leaving: goes }) => ({ member, leaving: goes })),
-          silentMs: (id) => silentMs(at, id),
-          keptUpMs: (id) => now() - (keptUp.get(id) ?? now()),
-        },
-        settings,
-      )
-      if (advice !== undefined) {
-        port.log.info(`the seats change: ${advice.why}`, { epoch: leading.epoch() })
-        await at.group.change(advice.configuration)
-      } else await raise(at, configuration)
-    } catch (error) {
-      port.log.info('the seats could not be changed now', { error })
-    } finally {
-      changing = false
-    }
+    if (at !== undefined && leading.epoch() !== undefined) void seats.steer(at)
   }
 
-  /** The level that all voters have; the log says so once, and it only rises. */
-  const raise = async ({ group, machine }: JournalSeat, { voters }: Configuration): Promise<void> => {
-    const levels = voters.map((id) => (id === group.self ? deps.level : offers.get(id)?.level))
-    const level = Math.min(...levels.map((one) => one ?? 0))
-    if (level <= levelOf(machine.records.get(LEVEL_KEY)?.value)) return
-    const facts = { session: 0, serial: 0, acked: 0, at: port.clock.now(), by: port.self.id }
-    await group.propose(encodeCommand({ ...facts, kind: raiseLevel.name, input: { level } }))
+  /** A member that failed or stands still leads nobody, whatever it last said. */
+  const lookAtSeat = (): void => {
+    const at = seat()
+    if (leading.epoch() === undefined) idleTicks = 0
+    else if (at === undefined) leading.lost()
+    else {
+      const { steps } = at.group.counts()
+      idleTicks = steps === lastSteps ? idleTicks + 1 : 0
+      lastSteps = steps
+      if (idleTicks >= MAX_IDLE_TICKS) leading.lost()
+    }
+    tell()
   }
 
   /** Milliseconds until the next offer. */
@@ -235,6 +218,7 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     const id = meshId()
     const leader = whereabouts.leader()
     if (member === undefined || id === undefined || leader === undefined) return OFFER_MS.open
+    if (leaving && read().seat === 'none') return OFFER_MS.enough
     const body = { meshId: id, member, level: deps.level, ...(leaving && { leaving }) }
     const { enough } = await port.to(leader.peer, coordinatorProtocol).volunteer(body)
     if (read().seat !== 'none') return OFFER_MS.seated
@@ -274,56 +258,15 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
       const at = seat()
       if (at === undefined || leading.epoch() === undefined)
         throw refuse('not-leader', 'this node does not coordinate', 'ask the coordinator')
-      const isNew = !offers.has(member)
-      if (isNew && offers.size >= MAX_OFFERS) return { enough: true }
-      offers.set(member, { member, level, leaving: goes, at: now() })
-      const { voters, learners } = at.group.status().configuration
-      return {
-        enough: voters.length >= 5 && learners.length > 0 && !voters.includes(member) && !learners.includes(member),
-      }
+      return { enough: seats.offered({ member, level, leaving: goes }, at.group.status().configuration) }
     },
     async transfer({ meshId: named, to }, { signal }) {
       const at = seat()
       if (named !== meshId() || at === undefined || leading.epoch() === undefined)
         throw refuse('not-leader', 'this node does not coordinate', 'ask the coordinator')
-      return handOver(at, to, signal)
+      return handOver(port, at.group, to, signal)
     },
   })
-
-  const handOver = async (
-    { group }: JournalSeat,
-    to: string | undefined,
-    signal: AbortSignal,
-  ): Promise<{ epoch: number; leader: string }> => {
-    const { term, configuration } = group.status()
-    const others = configuration.voters.filter((id) => id !== group.self)
-    const member = to === undefined ? undefined : others.find((id) => peerOf(id) === to)
-    if (others.length === 0) throw refuse('alone', 'no other node votes', 'wait until others have joined and caught up')
-    if (to === port.self.id) return { epoch: term, leader: to }
-    if (to !== undefined && member === undefined)
-      throw refuse('no-voter', `${to} does not vote`, `the voters are ${others.map(peerOf).join(', ')}`)
-    group.transfer(member)
-    return new Promise((resolve, reject) => {
-      const look = (): void => {
-        const { term: epoch, leader } = group.status()
-        if (epoch <= term || leader === undefined || leader === group.self) return
-        end()
-        resolve({ epoch, leader: peerOf(leader) })
-      }
-      const stopLooking = port.timers.every(20, look)
-      const fail = (): void => {
-        end()
-        reject(refuse('not-handed-over', 'nobody took over in time', 'see whether the others keep up, then try again'))
-      }
-      const stopLimit = port.timers.after(3_000, fail)
-      const end = (): void => {
-        stopLooking()
-        stopLimit()
-        signal.removeEventListener('abort', fail)
-      }
-      signal.addEventListener('abort', fail, { once: true })
-    })
-  }
 
   /** Once there is a coordinator to hear of: a mesh that nobody founded has no such topic. */
   let subscription: Promise<Subscription<unknown>> | undefined
@@ -347,13 +290,27 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     // Whoever comes later hears of it within a second, or asks.
     void whereabouts.find(ending.signal).catch(() => {})
   }
+  const giveUp = async (signal: AbortSignal): Promise<void> => {
+    while (read().seat !== 'none') {
+      if (signal.aborted) throw signal.reason
+      const at = seat()
+      // A leader that nobody can follow has to stay.
+      if (at !== undefined && leading.epoch() !== undefined) await handOver(port, at.group, undefined, signal)
+      await offer().catch((error: unknown) => {
+        if (!isParleyError(error)) throw error
+      })
+      await new Promise<void>((resolve) => void port.timers.after(GIVE_UP_AGAIN_MS, resolve))
+    }
+  }
+
   const stopLearning = whereabouts.onChange(() => {
     offerAt = Math.min(offerAt, now())
     tell()
   })
   const stops = [
     port.timers.every(ANNOUNCE_TICK_MS, announce),
-    port.timers.every(AUTOPILOT_MS, () => void steer()),
+    port.timers.every(ANNOUNCE_TICK_MS, lookAtSeat),
+    port.timers.every(AUTOPILOT_MS, steer),
     port.timers.every(ANNOUNCE_TICK_MS, listen),
     port.timers.every(AUTOPILOT_MS, offerLater),
     stopLearning,
@@ -364,17 +321,17 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     acting: () => leading.epoch(),
     act: leading.act,
     onStatus(at, status) {
-      const { leader, term, configuration } = status
+      const leader = ledBy(at.group)
       if (leader !== undefined) {
         ledAt = now()
-        const seats = seatsOf(configuration)
-        if (seats.includes(port.self.id))
+        const { term: epoch, configuration } = status
+        if (isMember(configuration, at.group.self))
           whereabouts.learn({
             meshId: at.meshId,
-            epoch: term,
+            epoch,
             leader: peerOf(leader),
             version: at.machine.version(),
-            seats,
+            seats: seatsOf(configuration),
           })
       }
       leading.onStatus(at, status)
@@ -393,17 +350,13 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     },
     async giveUp(signal) {
       leaving = true
-      while (read().seat !== 'none' && !signal.aborted) {
-        if (leading.epoch() !== undefined) {
-          const at = seat()
-          if (at !== undefined) await handOver(at, undefined, signal)
-        }
-        await offer().catch((error: unknown) => {
-          if (!isParleyError(error)) throw error
-        })
-        await new Promise<void>((resolve) => void port.timers.after(100, resolve))
+      try {
+        await giveUp(signal)
+      } catch (error) {
+        // It stays, and says so with its next offer.
+        leaving = false
+        throw error
       }
-      if (signal.aborted) throw signal.reason
     },
     async stop() {
       stopped = true

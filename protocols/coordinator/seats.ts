@@ -1,0 +1,142 @@
+/**
+ * What a coordinator does for the seats: it hears offers, sees who keeps up, and changes who votes, one at a time, as the
+ * autopilot advises; it raises the feature level to what all voters have.
+ *
+ * State: the last offer of each peer (bounded, for 40 s), since when each member has a seat and has kept up. All of it
+ * soft: another coordinator finds out by itself.
+ */
+import { isMember } from '../consensus/configurations.ts'
+import { peerOf } from '../consensus/member-id.ts'
+import type { Configuration } from '../consensus/messages.ts'
+import { encodeCommand } from '../journal/command.ts'
+import { LEVEL_KEY, levelOf, raiseLevel } from '../journal/kinds.ts'
+import type { JournalSeat } from '../journal/serve.ts'
+import type { Port } from '../port.ts'
+import { type AutopilotSettings, advise } from './autopilot.ts'
+
+const OFFER_LASTS_MS = 40_000
+export const MAX_OFFERS = 256
+/** Silent for longer, a member does not keep up. */
+const FRESH_MS = 1_500
+const MOST_VOTERS = 5
+
+export interface Offer {
+  readonly member: string
+  readonly level: number
+  /** It gives its seat up for good. */
+  readonly leaving: boolean
+}
+
+export interface Seats {
+  /** This node acts from now on: what it knows of the members begins here. */
+  began(): void
+  /** @returns whether there are enough seats, so that it may offer its own less often */
+  offered(offer: Offer, configuration: Configuration): boolean
+  /** One step towards what the autopilot advises. Does nothing while one is on its way. */
+  steer(seat: JournalSeat): Promise<void>
+  counts(): { offers: number; refused: number }
+}
+
+/** @param level the highest feature level that this node knows */
+export const createSeats = (
+  port: Pick<Port, 'self' | 'clock' | 'log'>,
+  settings: AutopilotSettings,
+  level: number,
+): Seats => {
+  const now = (): number => port.clock.monotonic()
+  /** By peer: it has one store, and the one that it came with last. */
+  const offers = new Map<string, Offer & { readonly at: number }>()
+  const seatedAt = new Map<string, number>()
+  const keptUpAt = new Map<string, number>()
+  let actingAt = 0
+  /** What was committed when they were looked at last. */
+  let lastCommit = Number.POSITIVE_INFINITY
+  let isChanging = false
+  let refused = 0
+
+  const heardMs = ({ group }: JournalSeat, id: string): number => group.silentMs(id) ?? Number.POSITIVE_INFINITY
+  /** Nobody is silent for longer than it could have been heard here. */
+  const silentMs = (at: JournalSeat, id: string): number =>
+    Math.min(heardMs(at, id), now() - Math.max(actingAt, seatedAt.get(id) ?? now()))
+
+  const observe = (at: JournalSeat): void => {
+    const { group } = at
+    const { commit, configuration } = group.status()
+    const members = [...configuration.voters, ...configuration.learners]
+    const isKeepingUp = (id: string): boolean =>
+      id === group.self || (heardMs(at, id) < FRESH_MS && group.matchOf(id) >= lastCommit)
+    for (const id of seatedAt.keys()) if (!members.includes(id)) seatedAt.delete(id)
+    for (const id of keptUpAt.keys()) if (!members.includes(id) || !isKeepingUp(id)) keptUpAt.delete(id)
+    for (const id of members) {
+      if (!seatedAt.has(id)) seatedAt.set(id, now())
+      if (isKeepingUp(id) && !keptUpAt.has(id)) keptUpAt.set(id, now())
+    }
+    for (const [peer, { at: offeredAt }] of offers) if (now() - offeredAt > OFFER_LASTS_MS) offers.delete(peer)
+    lastCommit = commit
+  }
+
+  /** The level that all voters have; the log says so once, and it only rises. */
+  const raise = async ({ group, machine }: JournalSeat, { voters }: Configuration): Promise<void> => {
+    const levelAt = (id: string): number => {
+      if (id === group.self) return level
+      const offer = offers.get(peerOf(id))
+      return offer?.member === id ? offer.level : 0
+    }
+    const common = Math.min(...voters.map(levelAt))
+    if (common <= levelOf(machine.records.get(LEVEL_KEY)?.value)) return
+    const facts = { session: 0, serial: 0, acked: 0, at: port.clock.now(), by: port.self.id }
+    await group.propose(encodeCommand({ ...facts, kind: raiseLevel.name, input: { level: common } }))
+  }
+
+  const step = async (at: JournalSeat, configuration: Configuration): Promise<void> => {
+    const advice = advise(
+      {
+        self: at.group.self,
+        configuration,
+        volunteers: [...offers.values()],
+        heardMs: (id) => heardMs(at, id),
+        silentMs: (id) => silentMs(at, id),
+        keptUpMs: (id) => now() - (keptUpAt.get(id) ?? now()),
+      },
+      settings,
+    )
+    if (advice === undefined) return raise(at, configuration)
+    port.log.info(`the seats change: ${advice.why}`, { epoch: at.group.status().term })
+    await at.group.change(advice.configuration)
+  }
+
+  return {
+    began() {
+      actingAt = now()
+      lastCommit = Number.POSITIVE_INFINITY
+      seatedAt.clear()
+      keptUpAt.clear()
+    },
+    offered(offer, configuration) {
+      const peer = peerOf(offer.member)
+      if (!offers.has(peer) && offers.size >= MAX_OFFERS) {
+        refused += 1
+        return true
+      }
+      offers.set(peer, { ...offer, at: now() })
+      const { voters, learners } = configuration
+      return voters.length >= MOST_VOTERS && learners.length > 0 && !isMember(configuration, offer.member)
+    },
+    async steer(at) {
+      if (isChanging) return
+      observe(at)
+      const { configuration, configurationIndex, commit } = at.group.status()
+      // One change at a time.
+      if (configurationIndex > commit) return
+      isChanging = true
+      try {
+        await step(at, configuration)
+      } catch (error) {
+        port.log.info('the seats could not be changed now', { error })
+      } finally {
+        isChanging = false
+      }
+    },
+    counts: () => ({ offers: offers.size, refused }),
+  }
+}
