@@ -115,7 +115,7 @@ export const createJournalClient = ({ port, whereabouts, meshId, hasSeat }: Clie
     }),
   )
 
-  /** Aborted by the caller or by the clock. */
+  /** Aborted by the caller, by the clock, or where this node stops. */
   const limit = ({ signal, timeoutMs = TIMEOUT_MS }: SubmitOptions): { signal: AbortSignal; stop(): void } => {
     const clock = new AbortController()
     const stop = port.timers.after(timeoutMs, () =>
@@ -126,7 +126,8 @@ export const createJournalClient = ({ port, whereabouts, meshId, hasSeat }: Clie
         }),
       ),
     )
-    return { signal: signal === undefined ? clock.signal : AbortSignal.any([signal, clock.signal]), stop }
+    const signals = [clock.signal, whereabouts.ended]
+    return { signal: AbortSignal.any(signal === undefined ? signals : [signal, ...signals]), stop }
   }
 
   /** With one serial, until it is answered. @returns undefined where its session is not known any more, and it had no effect */
@@ -213,11 +214,12 @@ export const createJournalClient = ({ port, whereabouts, meshId, hasSeat }: Clie
     const body = { meshId: idOf(), ...what, consistency }
     const ask = (peer: string, attempt: AbortSignal) =>
       port.to(peer, journalProtocol).read(body, { signal: attempt, timeoutMs: TRY_MS })
+    const offset = port.random(1)[0] ?? 0
     return insist(signal, (one, tries) => {
       // Its own member may be behind or without room: every other time somebody else is asked.
       if (hasSeat() && tries % 2 === 0) return ask(port.self.id, one)
       const { seats } = whereabouts.heard()
-      const some = seats[((port.random(1)[0] ?? 0) + tries) % Math.max(1, seats.length)]
+      const some = seats[(offset + tries) % Math.max(1, seats.length)]
       if (consistency === 'local' && some !== undefined && some !== port.self.id) return ask(some, one)
       return withLeader(one, ask)
     })

@@ -1,23 +1,30 @@
 /**
  * A member's side of the journal: takes commands where it leads, answers reads, and tells followers what changes.
  *
- * Inbound order for a command: is it this mesh, does this member lead, is the kind known and its level reached, does the
- * input fit its schema (defaults are filled in here, before the log), is it small enough; then Raft.
+ * Inbound order for a command: is it this mesh, does this member lead, is the kind known and not the coordinator's own, is
+ * its level reached, does the input fit its schema (defaults are filled in here, before the log), is it small enough; then
+ * Raft. A follower is told how far this member is at least each second in which it got on, so that it can tell a member
+ * that fell behind from one that has no news.
  * State: none of its own but the followers that wait for the next change.
  */
 import { isMember } from '../consensus/configurations.ts'
 import type { Group } from '../consensus/group-api.ts'
 import { peerOf } from '../consensus/member-id.ts'
+import { LEADERLESS_MS, ledBy } from '../coordinator/led.ts'
 import { ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
 import { type AnyCommandKind, encodeCommand, type Json } from './command.ts'
 import { journalProtocol, PAGE_BYTES, PAGE_RECORDS, type WireAnswer } from './contract.ts'
-import { LEVEL_KEY, levelOf } from './kinds.ts'
+import { beginEpoch, LEVEL_KEY, levelOf, raiseLevel } from './kinds.ts'
 import { type JournalMachine, OPEN_SESSION } from './machine.ts'
 
 /** One command in the log, bytes. */
 const MAX_COMMAND_BYTES = 524_288
 const CHANGES_AT_ONCE = 500
+/** A follower without news looks this often whether this member still is one, and tells how far it is. */
+const MARK_MS = 1_000
+/** What the coordinator decides by itself, and nobody else. */
+const OF_COORDINATOR: ReadonlySet<string> = new Set([beginEpoch.name, raiseLevel.name])
 
 export interface JournalSeat {
   readonly meshId: string
@@ -26,7 +33,7 @@ export interface JournalSeat {
 }
 
 export interface ServeDeps {
-  readonly port: Pick<Port, 'self' | 'clock' | 'serve'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'serve'>
   readonly kinds: ReadonlyMap<string, AnyCommandKind>
   /** This node's seat, while it has one. */
   seat(): JournalSeat | undefined
@@ -42,25 +49,36 @@ export const notFounded = (): ParleyError =>
     'see `parley coordinator status` for what it waits for',
   )
 
-/** Resolves at the next entry, or when the signal is aborted. */
-const nextEntry = (machine: JournalMachine, signal: AbortSignal): Promise<void> =>
+/** Resolves at the next entry, after MARK_MS, or when the signal is aborted. */
+const nextEntry = (machine: JournalMachine, timers: Port['timers'], signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
     const end = (): void => {
       stop()
+      stopClock()
       signal.removeEventListener('abort', end)
       resolve()
     }
     const stop = machine.onApplied(end)
+    const stopClock = timers.after(MARK_MS, end)
     signal.addEventListener('abort', end, { once: true })
     if (signal.aborted) end()
   })
 
+const noMember = (): ParleyError =>
+  refuse('no-member', 'this node has no part in the journal, or no more', 'ask a voter')
+
 export const serveJournal = ({ port, kinds, seat }: ServeDeps): Promise<() => Promise<void>> => {
   const seatOf = (meshId: string): JournalSeat => {
     const found = seat()
-    if (found === undefined) throw refuse('no-member', 'this node has no part in the journal', 'ask a voter')
+    if (found === undefined) throw noMember()
     if (found.meshId !== meshId)
       throw refuse('other-mesh', `this is the mesh ${found.meshId}`, 'meshes that were founded apart do not mix')
+    return found
+  }
+  /** Of one that may answer reads: who was not made a member yet has nothing to tell. */
+  const memberOf = (meshId: string): JournalSeat => {
+    const found = seatOf(meshId)
+    if (!isMember(found.group.status().configuration, found.group.self)) throw noMember()
     return found
   }
   const notLeading = ({ group }: JournalSeat): ParleyError => {
@@ -80,7 +98,10 @@ export const serveJournal = ({ port, kinds, seat }: ServeDeps): Promise<() => Pr
         if (kind === undefined)
           throw new ParleyError('MSG004', `the journal knows no command ${name}`, {
             hint: 'is this node older than the one that asks? all voters need the same version first',
+            details: { reason: 'unknown-command' },
           })
+        if (OF_COORDINATOR.has(name))
+          throw new ParleyError('SEC002', `${name} is for the coordinator alone`, { hint: 'decide something else' })
         const level = levelOf(machine.records.get(LEVEL_KEY)?.value)
         if (kind.level > level)
           throw refuse('level', `${name} needs level ${kind.level}; the voters are at ${level}`, 'upgrade all voters')
@@ -109,10 +130,10 @@ export const serveJournal = ({ port, kinds, seat }: ServeDeps): Promise<() => Pr
     },
 
     async read({ meshId, key, prefix = '', after = '', most = PAGE_RECORDS, consistency }, { signal }) {
-      const { group, machine } = seatOf(meshId)
+      const { group, machine } = memberOf(meshId)
       const { records } = machine
       if (consistency === 'linearizable') await group.readable(signal)
-      const { version } = { version: group.applied() }
+      const version = group.applied()
       if (key !== undefined) {
         const record = records.get(key)
         return { version, records: record === undefined ? [] : [record], more: false }
@@ -124,14 +145,20 @@ export const serveJournal = ({ port, kinds, seat }: ServeDeps): Promise<() => Pr
     },
 
     async *follow({ meshId, prefix, from }, { signal }) {
-      const { group, machine } = seatOf(meshId)
+      const { group, machine } = memberOf(meshId)
       const { records } = machine
+      const { timers, clock } = port
       let version = from
+      let ledAt = clock.monotonic()
+      let toldAt = clock.monotonic()
+      let toldVersion = from
       while (!signal.aborted) {
-        // A member that lost its seat hears of nothing any more.
-        if (!isMember(group.status().configuration, group.self) || seat()?.group !== group)
-          throw refuse('no-member', 'this node has no part in the journal any more', 'follow another one')
-        const changes = version === undefined ? undefined : records.since(version, CHANGES_AT_ONCE)
+        if (!isMember(group.status().configuration, group.self) || seat()?.group !== group) throw noMember()
+        // Who hears no leader may be behind: its followers had better ask another one.
+        if (ledBy(group) !== undefined) ledAt = clock.monotonic()
+        else if (clock.monotonic() - ledAt > LEADERLESS_MS)
+          throw refuse('no-leader', 'this member hears no coordinator, and may be behind', 'follow another one')
+        const changes = version === undefined ? undefined : records.since(version, CHANGES_AT_ONCE, PAGE_BYTES)
         if (changes === undefined) {
           // All of it, as of now: pages are cut before anything else is applied.
           const all = records.all().filter(({ key }) => key.startsWith(prefix))
@@ -139,21 +166,28 @@ export const serveJournal = ({ port, kinds, seat }: ServeDeps): Promise<() => Pr
           const pages = pagesOf(all)
           for (const [i, page] of pages.entries())
             yield { type: 'records', version, records: page, first: i === 0, last: i === pages.length - 1 } as const
+          toldAt = clock.monotonic()
+          toldVersion = version
           continue
         }
-        const last = changes.at(-1)
-        if (last === undefined) {
-          await nextEntry(machine, signal)
-          continue
-        }
-        version = last.fence.index
         const told = changes.filter(({ key }) => key.startsWith(prefix))
-        if (told.length === 0) continue
-        yield {
-          type: 'changes',
-          version,
-          changes: told.map(({ key, fence, at, value }) => ({ key, fence, at, ...(value !== undefined && { value }) })),
-        } as const
+        // Without changes it is as far as this member; with some, as far as these.
+        version = changes.at(-1)?.fence.index ?? Math.max(version ?? 0, machine.version())
+        const isMark = told.length === 0 && version !== toldVersion && clock.monotonic() - toldAt >= MARK_MS
+        if (told.length > 0 || isMark) {
+          yield {
+            type: 'changes',
+            version,
+            changes: told.map(({ key, fence, at, value }) => ({
+              key,
+              fence,
+              at,
+              ...(value !== undefined && { value }),
+            })),
+          } as const
+          toldAt = clock.monotonic()
+          toldVersion = version
+        } else if (changes.length === 0) await nextEntry(machine, timers, signal)
       }
     },
   })
@@ -164,7 +198,7 @@ const pagesOf = <T extends { readonly size: number }>(all: readonly T[]): T[][] 
   const pages: T[][] = [[]]
   let size = 0
   for (const one of all) {
-    if (size > PAGE_BYTES) {
+    if (size > PAGE_BYTES || (pages.at(-1)?.length ?? 0) >= PAGE_RECORDS) {
       pages.push([])
       size = 0
     }

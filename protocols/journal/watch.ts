@@ -1,8 +1,9 @@
 /**
  * Following the journal from any node: what there is, then each change as it is decided, without a gap.
  *
- * A stream from a member that has a seat; where it breaks another member goes on from the version that was reached. What
- * is too old to be told as changes comes as a whole again. State: the version that was reached.
+ * A stream from a member that has a seat; where it breaks, or falls behind what the coordinator tells, another member goes
+ * on from the version that was reached. What is too old to be told as changes comes as a whole again, and everything does
+ * where the node comes to belong to another mesh. State: the version that was reached.
  */
 import type { Whereabouts } from '../coordinator/whereabouts.ts'
 import { isParleyError } from '../errors.ts'
@@ -35,52 +36,88 @@ export interface WatchOptions {
 }
 
 export interface WatchDeps {
-  readonly port: Pick<Port, 'self' | 'timers' | 'random' | 'to'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'to'>
   readonly whereabouts: Whereabouts
   meshId(): string | undefined
   hasSeat(): boolean
 }
 
 const AGAIN_MS = 100
-const NEVER = new AbortController().signal
+/** A member that tells nothing for so long, although the coordinator tells of more, is behind. */
+const BEHIND_MS = 3_000
+const LOOK_MS = 500
 
 export const createWatch = ({ port, whereabouts, meshId, hasSeat }: WatchDeps) =>
-  async function* watch({ prefix = '', from, signal = NEVER }: WatchOptions = {}): AsyncGenerator<JournalChange, void> {
+  async function* watch({ prefix = '', from, signal: told }: WatchOptions = {}): AsyncGenerator<JournalChange, void> {
+    const signal = told === undefined ? whereabouts.ended : AbortSignal.any([told, whereabouts.ended])
     let version = from
-    const pause = (): Promise<void> => new Promise((resolve) => void port.timers.after(AGAIN_MS, resolve))
+    let mesh: string | undefined
+    /** Whom the last stream came from, which is over: another one is tried. */
+    let before: string | undefined
 
-    /** Another member each time. */
+    const pause = (): Promise<void> =>
+      new Promise((resolve) => {
+        const end = (): void => {
+          stop()
+          signal.removeEventListener('abort', end)
+          resolve()
+        }
+        const stop = port.timers.after(AGAIN_MS, end)
+        signal.addEventListener('abort', end, { once: true })
+        if (signal.aborted) end()
+      })
+
     const target = async (): Promise<string> => {
-      if (hasSeat()) return port.self.id
-      const { seats } = whereabouts.heard()
-      const some = seats[Math.floor(((port.random(1)[0] ?? 0) / 256) * seats.length)]
+      if (hasSeat() && before !== port.self.id) return port.self.id
+      const others = whereabouts.heard().seats.filter((peer) => peer !== before && peer !== port.self.id)
+      const some = others[Math.floor(((port.random(1)[0] ?? 0) / 256) * others.length)]
       return some ?? (await whereabouts.find(signal)).peer
     }
 
     while (!signal.aborted) {
       const id = meshId()
       if (id === undefined) throw notFounded()
+      // Versions of another journal say nothing here.
+      if (mesh !== undefined && mesh !== id) version = undefined
+      mesh = id
       let parts: WireRecord[] = []
+      /** Since when the next item is waited for; not while it is being used. */
+      let waitingSince: number | undefined = port.clock.monotonic()
+      const behind = new AbortController()
+      const stopLooking = port.timers.every(LOOK_MS, () => {
+        const isLate = waitingSince !== undefined && port.clock.monotonic() - waitingSince >= BEHIND_MS
+        const isBehind = version === undefined || whereabouts.heard().version > version || meshId() !== id
+        if (isLate && isBehind) behind.abort(new Error('this member is behind'))
+      })
       try {
+        before = await target()
         const stream = port
-          .to(await target(), journalProtocol)
-          .follow({ meshId: id, prefix, ...(version !== undefined && { from: version }) }, { signal })
+          .to(before, journalProtocol)
+          .follow(
+            { meshId: id, prefix, ...(version !== undefined && { from: version }) },
+            { signal: AbortSignal.any([signal, behind.signal]) },
+          )
         for await (const item of stream) {
+          waitingSince = undefined
           if (item.type === 'changes') {
             for (const change of item.changes) yield { type: 'change', version: change.fence.index, ...change }
             version = item.version
-            continue
+          } else {
+            parts = item.first ? [...item.records] : [...parts, ...item.records]
+            if (item.last) {
+              yield { type: 'records', version: item.version, records: parts }
+              version = item.version
+              parts = []
+            }
           }
-          parts = item.first ? [...item.records] : [...parts, ...item.records]
-          if (!item.last) continue
-          yield { type: 'records', version: item.version, records: parts }
-          version = item.version
-          parts = []
+          waitingSince = port.clock.monotonic()
         }
       } catch (error) {
-        if (signal.aborted) return
-        if (isParleyError(error, 'MSG001', 'SEC002')) throw error
+        if (!signal.aborted && isParleyError(error, 'MSG001', 'SEC002')) throw error
+      } finally {
+        stopLooking()
       }
       await pause()
     }
+    if (told?.aborted !== true) throw whereabouts.ended.reason
   }
