@@ -124,6 +124,11 @@ export const createFenceStore = (
           )
         for (const payload of found.payloads)
           for (const line of JSON.parse(new TextDecoder().decode(payload)) as Line[]) take(line)
+        // What the process before did not sync may be in the page cache alone, and counts from now on.
+        const opened = await disk.open(FENCE_FILE)
+        await opened.sync()
+        await opened.close()
+        await disk.syncNames()
       }
       return { floor, scopes: [...scopes] }
     },

@@ -132,10 +132,10 @@ export const openLogStore = async (disk: Disk, options: LogStoreOptions): Promis
   } else {
     tail = { file: await disk.open(last.name), segment: last, end: found.end, crc: found.crc }
     counts.cutOff = found.torn
-    if (found.torn > 0) {
-      await tail.file.truncate(found.end)
-      await tail.file.sync()
-    }
+    if (found.torn > 0) await tail.file.truncate(found.end)
+    // What the process before wrote and did not sync may be in the page cache alone: it was read, and must not be lost now.
+    await tail.file.sync()
+    await disk.syncNames()
   }
   const { storageId } = tail.segment.header
 

@@ -159,7 +159,6 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
     }
     if (snapshot !== undefined) {
       await restore(snapshot)
-      incoming = undefined
       await tidy(snapshot)
     }
     for (const entry of committed) apply(entry)
@@ -176,6 +175,9 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
         asked = []
         counts.steps += 1
         for (const output of merged([raft.step(...taken), ...enter(wanted)])) await carryOut(output)
+        // Taken or not: from here on nothing rests on it but the log.
+        if (taken.some((i) => i.type === 'message' && i.message.type === 'snapshot' && i.message.meta === incoming))
+          incoming = undefined
         await compact()
         deps.onStatus?.(raft.status())
         saveLater()
@@ -253,7 +255,8 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
 
   /** Fetches what a leader offers, then lets the core see the message. */
   const receiveSnapshot = async (from: string, message: Extract<Message, { type: 'snapshot' }>): Promise<void> => {
-    if (fetching) return
+    // One at a time, until the core has seen it: tidying up must not remove one that waits for the core.
+    if (fetching || incoming !== undefined) return
     fetching = true
     const { meta } = message
     try {
@@ -271,8 +274,9 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
       }
       incoming = meta
       await storage.saveSnapshot(meta, chunks)
-      put({ type: 'message', from, message })
+      if (!put({ type: 'message', from, message })) incoming = undefined
     } catch (error) {
+      incoming = undefined
       port.log.warn('a snapshot of the coordinator group did not arrive', { peer: from, error })
       await port
         .to(peerOf(from), raftProtocol)
