@@ -22,8 +22,11 @@ export interface AutopilotSettings {
 
 export const AUTOPILOT: AutopilotSettings = { stableMs: 10_000, replaceAfterMs: 600_000, dropLearnerAfterMs: 60_000 }
 
-/** Silent for longer than this, a voter does not count as living. */
-const ALIVE_MS = 2_000
+/**
+ * Silent for longer than this, a member does not count as living; it answers each 100 ms. Short, since a voter that dies
+ * while another one is put out may be the one that was needed.
+ */
+const ALIVE_MS = 500
 /** Learners beside the voters; they wait to take a place. */
 const SPARE = 1
 

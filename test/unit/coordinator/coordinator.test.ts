@@ -1,7 +1,7 @@
 /** The coordinator from every node's side, over whole nodes in virtual time: found, followed, replaced, handed over. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { coordinatorProtocol } from '../../../protocols/coordinator/contract.ts'
+import { coordinatorProtocol, epochEvent } from '../../../protocols/coordinator/contract.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { EPOCHS_PREFIX, EpochSchema, LEVEL_KEY } from '../../../protocols/journal/kinds.ts'
 import { createJournalMesh, type JournalMesh, type JournalNode } from '../../support/journal-mesh.ts'
@@ -369,6 +369,7 @@ test('giving up a seat ends with its signal, and the seat is kept then', async (
   const [one, other] = followers(mesh)
   assert.ok(leader && one && other)
   mesh.kill(other)
+  await mesh.time.run(600)
   const stop = new AbortController()
   const giving = one.coordinator.giveUp(stop.signal)
   await mesh.time.run(1_500)
@@ -458,4 +459,26 @@ test('an offer is for the seat of the node that makes it, and for the one that c
   const [follower] = followers(mesh)
   assert.equal(await offer({ meshId, member: `${guest.id}.aa` }, follower), 'STA003 not-leader')
   assert.deepEqual(await offer({ meshId, member: `${guest.id}.aa` }), { enough: false })
+})
+
+test('nobody speaks for another node', async () => {
+  const mesh = createJournalMesh()
+  await mesh.found(3)
+  const [guest, liar] = [await mesh.start('guest', { mayVote: false }), await mesh.start('liar', { mayVote: false })]
+  await mesh.time.until(() => guest.coordinator.status().leader !== undefined, 1_000)
+  const leader = mesh.leader()
+  assert.ok(leader)
+  const told = {
+    mesh_id: leader.meshId() ?? '',
+    epoch: 99,
+    leader: followers(mesh)[0]?.id ?? '',
+    version: 1,
+    seats: [],
+  }
+  await mesh.time.settled(liar.events.publish(epochEvent, { ...told, timestamp: 1 }), 1_000)
+  await mesh.time.run(1_500)
+  assert.deepEqual(
+    mesh.up().map(({ coordinator }) => [coordinator.status().epoch, coordinator.status().leader]),
+    mesh.up().map(() => [2, leader.id]),
+  )
 })
