@@ -195,6 +195,19 @@ test('a seat that does not work any more ends it, and it begins again in the sam
   assert.equal(leading.epoch(), 4)
 })
 
+test('a beginning that was asked for before the seat was lost does not count after that', async () => {
+  const { leading, become, proposed } = create()
+  become('leader', 4)
+  leading.lost()
+  become('leader', 4)
+  proposed[0]?.decide()
+  await turn()
+  assert.equal(leading.epoch(), undefined)
+  proposed[1]?.decide()
+  await turn()
+  assert.equal(leading.epoch(), 4)
+})
+
 test('a seat that was opened again begins by itself', async () => {
   const { leading, lead, changes } = create()
   await lead(4)

@@ -2,10 +2,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as z from 'zod'
-import { isParleyError } from '../../../protocols/errors.ts'
+import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
+import { createJournalClient } from '../../../protocols/journal/client.ts'
 import { type AnyCommandKind, defineCommand, type Json } from '../../../protocols/journal/command.ts'
 import { LEVEL_KEY, OWN_KINDS, raiseLevel } from '../../../protocols/journal/kinds.ts'
+import { OPEN_SESSION } from '../../../protocols/journal/machine.ts'
 import { createJournalMesh, type JournalMesh, type JournalNode } from '../../support/journal-mesh.ts'
+import { createVirtualTime } from '../../support/virtual-time.ts'
 
 /** Adds to a list, so that what is applied twice, or not at all, shows. */
 const append = defineCommand({
@@ -376,4 +379,114 @@ test('what waits on a node that stops ends at once', async () => {
   guest.whereabouts.stop()
   assert.deepEqual(await settled(mesh, Promise.all(all), 100), Array(3).fill('COM002 stopped'))
   assert.equal(await settled(mesh, outcome(guest.journal.put('a', 1)), 10), 'COM002 stopped')
+})
+
+test('a command on its way to a frozen leader goes to the next one as soon as that is known', async () => {
+  const { mesh, guest } = await founded()
+  await settled(mesh, guest.journal.put('a', 0))
+  const leader = mesh.leader()
+  assert.ok(leader)
+  leader.life.freeze()
+  const startMs = mesh.time.now()
+  const { fence } = await settled(mesh, guest.journal.put('a', 1))
+  const tookMs = mesh.time.now() - startMs
+  assert.ok(fence.term > 2)
+  assert.ok(tookMs < 2_000, `${tookMs} ms: a try alone lasts 3,000`)
+  leader.life.thaw()
+  await mesh.time.run(500)
+  assert.equal((await settled(mesh, guest.journal.get('a')))?.version, fence.index, 'and is decided once')
+})
+
+/** A client whose coordinator is what the test says. */
+const createAlone = (answer: (body: Record<string, unknown>, tries: number) => unknown) => {
+  const time = createVirtualTime()
+  const state = { mesh: 'm', leader: { epoch: 1, peer: 'one' }, doubts: 0, learned: [] as unknown[] }
+  const sent: Record<string, unknown>[] = []
+  const whereabouts = {
+    learn: (told: unknown) => void state.learned.push(told),
+    leader: () => state.leader,
+    heard: () => ({ epoch: 1, version: 0, seats: ['one'], silentMs: 0 }),
+    doubt: () => {
+      state.doubts += 1
+    },
+    find: () => Promise.resolve(state.leader),
+    onChange: () => () => {},
+    ended: new AbortController().signal,
+    forget() {},
+    stop() {},
+  }
+  const submit = async (body: Record<string, unknown>): Promise<unknown> => {
+    if (body.kind === OPEN_SESSION) return { ok: true, version: 7, term: 1, result: null }
+    sent.push(body)
+    return answer(body, sent.length)
+  }
+  const journal = createJournalClient({
+    port: {
+      self: { id: 'self', name: 'self', mesh: 'test', incarnation: 1 },
+      clock: { now: time.now, monotonic: time.now },
+      timers: time,
+      random: (bytes) => new Uint8Array(bytes),
+      // The client asks for nothing but submit here.
+      to: () => ({ submit }) as never,
+    },
+    whereabouts,
+    meshId: () => state.mesh,
+    hasSeat: () => false,
+  })
+  return { time, state, sent, journal }
+}
+const refused = (reason: string, more: Record<string, unknown> = {}): ParleyError =>
+  new ParleyError('STA003', reason, { details: { reason, ...more } })
+const done = { ok: true, version: 9, term: 1, result: null }
+
+test('who says that it does not lead is doubted, and whom it names is believed', async () => {
+  const { time, state, journal, sent } = createAlone((_, tries) => {
+    if (tries === 1) throw refused('not-leader')
+    if (tries === 2) throw refused('not-leader', { leader: 'two', epoch: 3 })
+    if (tries === 3) throw new ParleyError('COM003', 'busy')
+    return done
+  })
+  await time.settled(journal.put('a', 1), 2_000)
+  assert.deepEqual([state.doubts, state.learned], [2, [{ epoch: 3, leader: 'two', isHearsay: true }]])
+  assert.equal(new Set(sent.map(({ serial }) => serial)).size, 1)
+})
+
+test('what was on its way when the node came to another mesh is not asked of that one', async () => {
+  for (const [error, then] of [
+    [refused('not-leader'), 'decided'],
+    [new ParleyError('COM002', 'gone'), 'COM001 unknown'],
+  ] as const) {
+    const { time, state, journal, sent } = createAlone(({ meshId }) => {
+      if (meshId !== state.mesh) throw refused('other-mesh')
+      if (state.mesh === 'm') {
+        state.mesh = 'n'
+        journal.forget()
+        throw error
+      }
+      return done
+    })
+    const result = await time.settled(outcome(journal.put('a', 1)), 2_000)
+    assert.equal(typeof result === 'object' ? 'decided' : result, then)
+    assert.ok(sent.filter(({ meshId }) => meshId === 'n').every(({ serial }) => serial === 1))
+    assert.equal(journal.counts().sessions, then === 'decided' ? 2 : 1)
+  }
+})
+
+test('what all say to a command that was not taken does not make its end unknown', async () => {
+  for (const error of [
+    refused('not-leader'),
+    refused('no-member'),
+    new ParleyError('COM003', 'busy'),
+    new ParleyError('COM002', 'x', { details: { sent: false } }),
+  ]) {
+    const { time, journal } = createAlone(() => {
+      throw error
+    })
+    assert.equal(await time.settled(outcome(journal.put('a', 1, { timeoutMs: 900 })), 1_000), 'COM001 no-leader')
+  }
+  const { time, journal } = createAlone((_, tries) => {
+    if (tries === 2) throw new ParleyError('COM001', 'late')
+    throw refused('not-leader')
+  })
+  assert.equal(await time.settled(outcome(journal.put('a', 1, { timeoutMs: 900 })), 1_000), 'COM001 unknown')
 })

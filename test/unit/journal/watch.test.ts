@@ -253,6 +253,14 @@ const createFollowed = async () => {
 }
 const waits = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+const silent = (signal: AbortSignal): AsyncIterable<unknown> => ({
+  [Symbol.asyncIterator]: () => ({
+    async next() {
+      await waits(signal)
+      return { done: true, value: undefined }
+    },
+  }),
+})
 const record = (key: string, version: number) => ({ key, version, term: 1, value: version })
 const change = (key: string, index: number) => ({ key, fence: { term: 1, index }, at: 1, value: index })
 
@@ -262,16 +270,17 @@ test('a whole that broke off in the middle is not told, and asked for again', as
     yield { type: 'records', version: 5, records: [record('a', 1)], first: true, last: false }
     throw new Error('gone')
   })
-  one.answers.push(async function* (_, signal) {
+  one.answers.push(async function* () {
     yield { type: 'records', version: 7, records: [record('b', 2)], first: true, last: false }
     yield { type: 'records', version: 7, records: [record('c', 3)], first: false, last: true }
-    await waits(signal)
   })
+  one.answers.push((_, signal) => silent(signal))
   const watching = follow(guest)
-  await mesh.time.until(() => watching.told.length > 0, 2_000)
+  await mesh.time.until(() => one.asked.length === 3, 2_000)
   assert.deepEqual(
     one.asked.map(({ from }) => from),
-    [undefined, undefined],
+    [undefined, undefined, 7],
+    'what came as a whole is not asked for again',
   )
   assert.deepEqual([...watching.table.keys()], ['b', 'c'])
   assert.equal(watching.told[0]?.version, 7)
