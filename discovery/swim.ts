@@ -50,8 +50,8 @@ export interface Swim {
   /** Milliseconds since a connected peer was heard last. */
   silentMs(peer: string): number | undefined
   /**
-   * Neighbours that this node has not heard for so long although it asked them, whatever others say of them: what stands
-   * between the two of them is broken, and a new connection may do.
+   * Neighbours that have not answered this node for so long although it asked them again and again, whatever others say
+   * of them: what stands between the two of them is broken, and a new connection may do.
    */
   unheard(forMs: number): { readonly peer: string; readonly silentMs: number }[]
   /** Of a peer that nobody speaks of: alive. */
@@ -68,6 +68,9 @@ export interface Swim {
 
 /** A timer this late means that the process stood still; what came meanwhile is read first. */
 const LATE_MS = 50
+
+/** Probes without an answer before a way counts as broken: in a large mesh a neighbour is not heard for a while anyway. */
+const UNANSWERED = 3
 
 /** What is counted, by effect. */
 const EVENTS: Readonly<Partial<Record<Effect['type'], string>>> = {
@@ -233,8 +236,8 @@ export const createSwim = async (deps: SwimDeps, settings: Partial<SwimSettings>
     },
     unheard: (forMs) =>
       [...swim.neighbours.values()]
-        .filter(({ heardAtMs, askedAtMs }) => askedAtMs > heardAtMs && now() - heardAtMs > forMs)
-        .map(({ peer, heardAtMs }) => ({ peer, silentMs: now() - heardAtMs })),
+        .filter(({ unanswered, unansweredSinceMs }) => unanswered >= UNANSWERED && now() - unansweredSinceMs > forMs)
+        .map(({ peer, unansweredSinceMs }) => ({ peer, silentMs: now() - unansweredSinceMs })),
     standing: (peer) => swim.members.get(peer)?.standing ?? 'alive',
     member: (peer, incarnation) => void take({ type: 'member', peer, incarnation }),
     left: (peer, incarnation, departure) => void take({ type: 'left', peer, incarnation, departure }),

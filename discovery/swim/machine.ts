@@ -73,6 +73,7 @@ const MAX_CORRECTIONS = 4
 const heard = (m: Member, nowMs: number): void => {
   m.heardAtMs = nowMs
   m.failures = 0
+  m.unanswered = 0
 }
 
 /** Takes news in. @returns what the sender should know instead */
@@ -92,6 +93,13 @@ const onProbed = (s: SwimState, input: Input & { type: 'probed' }, nowMs: number
   const corrections = takeIn(s, input.news, nowMs, out)
   const told = input.news.map(({ peer }) => peer)
   out.push({ type: 'answer', to: input.peer, news: newsFor(s, input.peer, corrections, told) })
+}
+
+/** Its own answer did not come, whatever others say. */
+const miss = (m: Member, probe: Probe): void => {
+  if (m.heardAtMs > probe.startedAtMs) return
+  if (m.unanswered === 0) m.unansweredSinceMs = probe.startedAtMs
+  m.unanswered += 1
 }
 
 const succeed = (s: SwimState, probe: Probe, out: Effect[]): void => {
@@ -138,6 +146,7 @@ const fail = (s: SwimState, probe: Probe, nowMs: number, out: Effect[]): void =>
     return
   }
   m.failures += 1
+  miss(m, probe)
   if (probe.kind === 'verdict') {
     if (probe.startedAtMs >= m.suspectedAtMs) condemn(s, m, nowMs, out)
   } else if (m.standing === 'suspect' || m.failures >= enough(s, probe)) accuse(s, m, nowMs, out)
@@ -200,7 +209,10 @@ const onReported = (s: SwimState, seq: number, outcome: Outcome, out: Effect[]):
   if (outcome !== 'unknown') probe.views += 1
   if (outcome !== 'heard') return
   const m = s.members.get(probe.peer)
-  if (m !== undefined) m.failures = 0
+  if (m !== undefined) {
+    m.failures = 0
+    if (probe.kind === 'direct') miss(m, probe)
+  }
   succeed(s, probe, out)
 }
 
@@ -216,7 +228,10 @@ const makeUp = (s: SwimState, lateMs: number, nowMs: number): void => {
     probe.failsAtMs += byMs
   }
   for (const m of s.suspects.values()) m.deadlineMs += byMs
-  for (const m of s.neighbours.values()) m.heardAtMs = Math.min(nowMs, m.heardAtMs + lateMs)
+  for (const m of s.neighbours.values()) {
+    m.heardAtMs = Math.min(nowMs, m.heardAtMs + lateMs)
+    m.unansweredSinceMs += byMs
+  }
   s.counts.stalls += 1
   if (isLong) changeHealth(s, 1)
   if (lateMs >= s.settings.suspicionMs) s.wokeAtMs = nowMs

@@ -134,7 +134,8 @@ const longestAgo = (s: SwimState, isWanted: (m: Member) => boolean): Member | un
   return found
 }
 
-const isInDoubt = ({ standing, failures }: Member): boolean => standing !== 'alive' || failures > 0
+const isInDoubt = ({ standing, failures, unanswered }: Member): boolean =>
+  standing !== 'alive' || failures > 0 || unanswered > 0
 
 /** Whom this period's probe goes to, if anybody. */
 export const nextTarget = (s: SwimState, nowMs: number): Member | undefined => {

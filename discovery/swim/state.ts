@@ -65,6 +65,9 @@ export interface Member {
   heardAtMs: number
   askedAtMs: number
   failures: number
+  /** Of a neighbour: since when, and how often, it was asked directly without an answer; 0 for never since it was heard. */
+  unansweredSinceMs: number
+  unanswered: number
   /** Number of the own probe under way; 0 for none. */
   probing: number
   /** It knows no suspicions and speaks against none: only this node's own probes count. */
@@ -218,6 +221,8 @@ export const memberOf = (s: SwimState, peer: string, nowMs: number): Member => {
     heardAtMs: nowMs,
     askedAtMs: nowMs,
     failures: 0,
+    unansweredSinceMs: 0,
+    unanswered: 0,
     probing: 0,
     isMute: false,
   }

@@ -137,6 +137,22 @@ describe('probes', () => {
     assert.equal(one.standing('a'), 'suspect')
   })
 
+  test('that only others can bring through are counted, and repeated, until the neighbour is heard again', () => {
+    const one = start(['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'])
+    const deaf = (effect: Effect): void => {
+      if (effect.type === 'ask') one.give({ type: 'reported', seq: effect.seq, outcome: 'heard' })
+      else if (effect.type === 'probe' && effect.peer !== 'a') living(one)(effect)
+    }
+    one.pass(20_000, deaf)
+    const a = one.swim.members.get('a')
+    assert.ok(a !== undefined && a.unanswered >= 10, `${a?.unanswered} times`)
+    assert.ok(one.now() - a.unansweredSinceMs > 10_000)
+    assert.equal(one.of('suspect').length, 0)
+    assert.ok([...one.swim.neighbours.values()].every(({ peer, unanswered }) => peer === 'a' || unanswered === 0))
+    one.hear('a')
+    assert.equal(a.unanswered, 0)
+  })
+
   test('must fail as often as was told', () => {
     const failed = (suspectAfter: number): number => {
       const one = start(['a', 'b'], { suspectAfter })

@@ -67,6 +67,14 @@ describe('watching one another', () => {
     }
   })
 
+  test('finds no way broken for not having heard of a neighbour for a while', async () => {
+    const { time, all } = await startMany(24)
+    for (let step = 0; step < 400; step += 1) {
+      await time.run(23)
+      for (const { swim } of all) assert.deepEqual(swim.unheard(1), [])
+    }
+  })
+
   test('tells the load and the round trip of each neighbour', async () => {
     const { time, all } = await startMany(3)
     await time.run(10_000)

@@ -4,6 +4,7 @@ import { describe, test } from 'node:test'
 import { createDirectory, type Directory } from '../../../discovery/directory.ts'
 import type { Change } from '../../../discovery/directory-state.ts'
 import { createPresence, type Presence, type PresenceOptions } from '../../../node/presence.ts'
+import type { Client } from '../../../protocols/define.ts'
 import { createPortNetwork, type NetworkNode, type PortNetwork } from '../../support/port-network.ts'
 import { stoppable } from '../../support/swim-node.ts'
 
@@ -15,6 +16,8 @@ interface Present extends NetworkNode, Pick<ReturnType<typeof stoppable>, 'freez
   /** What its directory and its presence told, in order. */
   readonly told: string[]
   readonly cut: { peer: string; silentMs: number }[]
+  /** What it asks of these is lost. */
+  readonly deafTo: Set<string>
 }
 
 const lineOf = (change: Change): string =>
@@ -24,7 +27,15 @@ const lineOf = (change: Change): string =>
 
 const start = async (network: PortNetwork, name: string): Promise<Present> => {
   const node = network.start(name)
-  const { port, freeze, thaw } = stoppable(node)
+  const { port: whole, freeze, thaw } = stoppable(node)
+  const deafTo = new Set<string>()
+  const never = new Proxy({}, { get: () => () => new Promise<never>(() => {}) })
+  const port: typeof whole = {
+    ...whole,
+    // A client of any protocol: what it asks is lost on the way.
+    to: (peer, protocol, defaults) =>
+      deafTo.has(peer) ? (never as Client<typeof protocol>) : whole.to(peer, protocol, defaults),
+  }
   const directory = await createDirectory(port)
   const told: string[] = []
   const cut: Present['cut'] = []
@@ -47,7 +58,7 @@ const start = async (network: PortNetwork, name: string): Promise<Present> => {
   directory.onChange((change) => {
     if (!change.agent.self) told.push(lineOf(change))
   })
-  const made = { ...node, freeze, thaw, directory, presence, told, cut }
+  const made = { ...node, freeze, thaw, deafTo, directory, presence, told, cut }
   nodes.push(made)
   return made
 }
@@ -126,6 +137,29 @@ describe('a peer that is frozen', () => {
       [],
     )
   })
+})
+
+test('a connection over which a neighbour does not answer is given up, and made anew it is as good as any', async () => {
+  const { network, time, made } = await startMany('a', 'b', 'c', 'd')
+  const [a, b] = made
+  assert.ok(a && b)
+  a.deafTo.add(b.id)
+  // What the other one asks is heard all the same: only silence on both sides is a broken way.
+  b.deafTo.add(a.id)
+  await time.run(6_000)
+  assert.deepEqual([...a.cut, ...b.cut], [], 'a while is not enough')
+  await time.run(6_000)
+  assert.ok(a.cut.length + b.cut.length > 0)
+  a.deafTo.clear()
+  b.deafTo.clear()
+  network.connect(a, b)
+  await time.run(20_000)
+  assert.ok(a.cut.length + b.cut.length <= 2)
+  for (const one of made)
+    assert.deepEqual(
+      one.directory.agents().map(({ state }) => state),
+      Array(4).fill('alive'),
+    )
 })
 
 describe('a peer that is not connected', () => {
