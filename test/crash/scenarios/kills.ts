@@ -14,6 +14,8 @@ const TWO_EACH = 10
 /** Elections that nobody wins are rare. */
 const TERMS_PER_KILL = 1.5
 const SPARE_TERMS = 3
+/** A person wants to know of these. */
+const SLOW_MS = 1_000
 
 export interface KillsOptions {
   readonly kills: number
@@ -30,6 +32,7 @@ export const kills =
     const before = await stage.term()
     for (let i = 1; i <= count; i += 1) {
       const leader = await stage.coordinator()
+      const { epoch } = await leader.ask('status')
       await delay(random.next() * MOST_PAUSE_MS)
       const others = nodes.filter((node) => node !== leader)
       const other = i % TWO_EACH === 0 ? random.pick(others) : undefined
@@ -40,6 +43,7 @@ export const kills =
       await killed
       await Promise.all(victims.map((node) => node.start()))
       for (const node of victims) await stage.caughtUp(node)
+      if (ms > SLOW_MS) say(`kill ${i}: ${Math.round(ms)} ms, ${(await stage.term()) - epoch} terms`)
       if (i % TWO_EACH === 0) say(`${i} kills, the slowest ${Math.round(Math.max(...times, ...both))} ms`)
     }
     const terms = (await stage.term()) - before
