@@ -47,7 +47,9 @@ export interface Coordinator {
   onChange(fn: (status: CoordinatorStatus) => void): Stop
   /**
    * Runs `fn` each time that this node begins to coordinate, until the signal that it is given is aborted. What it has
-   * others do must carry the fence of a decision, so that they can refuse it once another node coordinates.
+   * others do must carry the fence of a decision, so that they can refuse it once another node coordinates. A decision of
+   * one who was replaced meanwhile is taken like anybody's, and gets a new fence: a command that only the coordinator of an
+   * epoch may give names that epoch in its input, and its `apply` compares it with `facts.fence.term`.
    */
   act(fn: (facts: ActingFacts) => void | Promise<void>): Stop
   /** Hands over, to the peer that is named or to the most suitable. @throws STA003, COM002, SEC002 */
