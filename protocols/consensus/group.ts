@@ -287,7 +287,7 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
     }
   }
 
-  const unserve = await port.serve(raftProtocol, {
+  const served = port.serve(raftProtocol, {
     async step(bytes, { peer }) {
       const { group: named, from, to, message } = decodeStep(bytes)
       // Who speaks for a member is its peer, and to the store that is here now, not to one that was lost.
@@ -308,6 +308,13 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
       if (named === group && peerOf(from) === peer) put({ type: 'snapshot-failed', to: from })
     },
   })
+  let isServed = true
+  const unserve = async (): Promise<void> => {
+    if (!isServed) return
+    isServed = false
+    await (await served)()
+  }
+  await served
 
   const tick = (): void => {
     // A disk that is busy makes no ticks pile up: the clock of this member stands still meanwhile.
@@ -333,7 +340,10 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
   const fail = (error: unknown): void => {
     port.log.error('a member of the coordinator group stops', { error })
     close(unknownOutcome)
-    deps.onFailure?.(error)
+    // Whoever takes this member's place serves the same.
+    unserve()
+      .catch(() => {})
+      .finally(() => deps.onFailure?.(error))
   }
 
   const ask = (what: { command: Uint8Array } | { configuration: Configuration }): Promise<unknown> =>

@@ -137,7 +137,7 @@ test('one whose disk has no room acts no more, and acts again in a term of its o
   assert.deepEqual(seen, [true, false, true])
 })
 
-test('one whose log failed acts no more', async () => {
+test('one whose log failed acts no more, and takes its seat again when the disk is well', async () => {
   const mesh = createJournalMesh()
   await mesh.found(3)
   const leader = mesh.leader()
@@ -153,6 +153,19 @@ test('one whose log failed acts no more', async () => {
   await mesh.time.until(() => isOver, 1_000)
   const next = await mesh.untilLeader(5_000, leader)
   assert.notEqual(next, leader)
+  leader.disk.failSync = false
+  await mesh.time.settled(next.journal.put('b', 2), 3_000)
+  const has = async (): Promise<boolean> =>
+    (await leader.journal.get('b', { consistency: 'local' }).catch(() => undefined))?.value === 2
+  let isBack = false
+  await mesh.time.until(() => {
+    if (leader.coordinator.status().seat === 'voter' && leader.coordinator.status().leader === next.id)
+      has().then((found) => {
+        isBack ||= found
+      })
+    return isBack
+  }, 10_000)
+  assert.equal(leader.coordinator.status().version >= next.coordinator.status().version - 1, true)
 })
 
 test('a node that hears nothing of a coordinator says that nothing can be decided, and that it can once one is back', async () => {
