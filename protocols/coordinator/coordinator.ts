@@ -36,7 +36,7 @@ const MAX_IDLE_TICKS = 10
 const GIVE_UP_AGAIN_MS = 100
 
 export interface CoordinatorDeps {
-  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'serve' | 'to' | 'metrics'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'serve' | 'to' | 'metrics' | 'members'>
   readonly events: Pick<Events, 'publish' | 'subscribe'>
   readonly whereabouts: Whereabouts
   meshId(): string | undefined
@@ -93,6 +93,8 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
   let leaving = false
   let ledAt = now()
   let offerAt = Number.NEGATIVE_INFINITY
+  /** What the present coordinator said to the last offer. */
+  let wasEnough = false
   let stopped = false
   let idleTicks = 0
   let lastSteps = 0
@@ -219,8 +221,12 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     const leader = whereabouts.leader()
     if (member === undefined || id === undefined || leader === undefined) return OFFER_MS.open
     if (leaving && read().seat === 'none') return OFFER_MS.enough
+    // In a mesh in which not all are connected nobody dials the coordinator again and again for a seat that is not free.
+    if (wasEnough && read().seat === 'none' && !port.members().some(({ id: peer }) => peer === leader.peer))
+      return OFFER_MS.enough
     const body = { meshId: id, member, level: deps.level, ...(leaving && { leaving }) }
     const { enough } = await port.to(leader.peer, coordinatorProtocol).volunteer(body)
+    wasEnough = enough
     if (read().seat !== 'none') return OFFER_MS.seated
     return enough ? OFFER_MS.enough : OFFER_MS.open
   }
@@ -305,6 +311,7 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
 
   const stopLearning = whereabouts.onChange(() => {
     offerAt = Math.min(offerAt, now())
+    wasEnough = false
     tell()
   })
   const stops = [
