@@ -150,6 +150,8 @@ const fail = (s: SwimState, probe: Probe, nowMs: number, out: Effect[]): void =>
   if (probe.kind === 'verdict') {
     if (probe.startedAtMs >= m.suspectedAtMs) condemn(s, m, nowMs, out)
   } else if (m.standing === 'suspect' || m.failures >= enough(s, probe)) accuse(s, m, nowMs, out)
+  // Whoever is in doubt is looked at again at once.
+  else if (m.isNeighbour && m.probing === 0) startProbe(s, m, 'direct', nowMs, out)
 }
 
 const connect = (s: SwimState, peer: string, nowMs: number, out: Effect[]): void => {

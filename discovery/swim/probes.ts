@@ -10,8 +10,13 @@ import type { Claim } from './claim.ts'
 import { probeMs, retransmissions } from './settings.ts'
 import { claimOf, type Effect, type Member, type Outcome, type Probe, type ProbeKind, type SwimState } from './state.ts'
 
-/** Who was heard within this part of a period need not be probed: it probes as well. */
-const FRESH = 0.75
+/**
+ * Who was heard within so many periods need not be probed: it probes as well, and so do its other neighbours. Few periods
+ * where a node has few neighbours, since then few look at each.
+ */
+const FRESH_LEAST = 2
+const FRESH_MOST = 3.5
+const FRESH_SHARE = 0.6
 
 /**
  * What goes with a message to a peer: first what is said of it, so that it can speak against it, then what it was wrong
@@ -137,6 +142,9 @@ const longestAgo = (s: SwimState, isWanted: (m: Member) => boolean): Member | un
 const isInDoubt = ({ standing, failures, unanswered }: Member): boolean =>
   standing !== 'alive' || failures > 0 || unanswered > 0
 
+const freshMs = ({ neighbours, settings }: SwimState): number =>
+  settings.periodMs * Math.min(FRESH_MOST, Math.max(FRESH_LEAST, FRESH_SHARE * neighbours.size))
+
 /** Whom this period's probe goes to, if anybody. */
 export const nextTarget = (s: SwimState, nowMs: number): Member | undefined => {
   s.isDoubtersTurn = !s.isDoubtersTurn
@@ -145,5 +153,5 @@ export const nextTarget = (s: SwimState, nowMs: number): Member | undefined => {
     if (doubtful !== undefined) return doubtful
   }
   const next = longestAgo(s, () => true)
-  return next !== undefined && nowMs - lastContact(next) >= FRESH * s.settings.periodMs ? next : undefined
+  return next !== undefined && nowMs - lastContact(next) >= freshMs(s) ? next : undefined
 }

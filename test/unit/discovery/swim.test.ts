@@ -29,26 +29,32 @@ const at = ({ told }: Watcher, what: string): number => {
 const quiet = (all: readonly Watcher[]): void => assert.deepEqual(all.flatMap(whatOf), [])
 
 describe('watching one another', () => {
-  test('takes two probes and two answers of a node each second, however many there are', async () => {
-    for (const count of [3, 6, 20]) {
+  test('takes two probes and two answers of a node each second at most, however many there are', async () => {
+    // Calls of a node and second: what the beats took that were here before, and never more than two.
+    for (const [count, most] of [
+      [3, 1],
+      [6, 1.7],
+      [12, 2.1],
+      [24, 2.1],
+    ] as const) {
       const { network, time, all } = await startMany(count)
       await time.run(5_000)
       const before = network.calls.unary
       await time.run(20_000)
       const perNodeSecond = (network.calls.unary - before) / count / 20
-      assert.ok(perNodeSecond > 1 && perNodeSecond < 2.1, `${perNodeSecond} calls with ${count} nodes`)
+      assert.ok(perNodeSecond > 0.6 * most && perNodeSecond <= most, `${perNodeSecond} calls with ${count} nodes`)
       quiet(all)
     }
   })
 
-  test('takes two of them one call a period', async () => {
+  test('takes two of them one call each second', async () => {
     for (const seed of [1, 2, 3]) {
       const { network, time, all } = await startMany(2, {}, seed)
       await time.run(2_000)
       const before = network.calls.unary
       await time.run(50_000)
-      const perPeriod = ((network.calls.unary - before) * PERIOD_MS) / 50_000
-      assert.ok(perPeriod > 0.9 && perPeriod < 1.6, `${perPeriod} calls a period`)
+      const perSecond = (network.calls.unary - before) / 50
+      assert.ok(perSecond > 0.75 && perSecond <= 1, `${perSecond} calls a second`)
       quiet(all)
     }
   })
