@@ -39,7 +39,7 @@ const LEVEL = 1
 const HAND_OVER_MS = 1_500
 /** Who was not heard for so long cannot take over. */
 const AWAY_MS = 500
-/** A coordinator tells of itself each second; who was silent for so long is not there any more. */
+/** A coordinator that is gone for no longer may just be replaced. */
 const LOST_MS = 4_000
 
 export interface Coordinator {
@@ -107,6 +107,8 @@ export interface CoordinationDeps {
   readonly dataDir: string | undefined
   readonly joins: boolean
   readonly settings: CoordinationSettings
+  /** A node of the mesh left or died, as the membership says. */
+  onGone(fn: (peer: string) => void): Stop
   /** This node belongs to a founded mesh from now on. */
   founded(meshId: string): void
 }
@@ -153,6 +155,7 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
     whereabouts,
     meshId,
     seat: current,
+    onGone: deps.onGone,
     offers: () => (seat?.current() === undefined ? undefined : member),
     level: LEVEL,
     autopilot: { stableMs: settings.stableMs, replaceAfterMs: settings.replaceAfterMs },
@@ -184,7 +187,10 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
   }
 
   /** A node that keeps nothing belongs to whatever mesh it can reach. */
-  const mayMove = (): boolean => founding === undefined && (whereabouts.heard().silentMs ?? LOST_MS) >= LOST_MS
+  const mayMove = (): boolean => {
+    const { isPresent, silentMs } = whereabouts.heard()
+    return founding === undefined && !isPresent && silentMs >= LOST_MS
+  }
 
   /** Why nothing can be decided, for a person. */
   const problem = (): string | undefined => {

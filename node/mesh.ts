@@ -203,6 +203,7 @@ const startLocked = async (
     dataDir: options.dataDir,
     joins: options.join.length > 0,
     settings: options.coordination,
+    onGone: (fn) => directory.onChange(({ type, agent }) => type === 'left' && fn(agent.peer)),
     founded: tellMeshId,
   })
   // Who was admitted before has not been told.

@@ -54,7 +54,7 @@ export const coordinatorProtocol = defineProtocol({
   },
 })
 
-/** Told by the coordinator when it begins to act, each 100 ms in which something was decided, and each second. */
+/** Told by the coordinator: telling.ts says when. */
 export const epochEvent = defineEvent({
   topic: 'coordination.epoch',
   version: '1.0.0',
@@ -66,5 +66,7 @@ export const epochEvent = defineEvent({
     version: Count,
     seats: z.array(Peer).max(64),
     timestamp: z.number(),
+    /** It coordinates no more. */
+    over: z.boolean().optional(),
   }),
 })

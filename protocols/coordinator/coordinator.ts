@@ -2,10 +2,10 @@
  * The coordinator of a mesh, from every node's side: who it is, how to become one, and what it does for the seats.
  *
  * A node that has a seat hears of elections from its own Raft; any other one hears the coordinator's events, and asks
- * (whereabouts.ts). The coordinator tells `(epoch, leader, version)` when it begins to act, each 100 ms in which something
- * was decided, and each second; it decides who votes among those who offer a seat (seats.ts). A node whose seat was taken
- * away while it was not looking, or that gave it up, finds that out from what the coordinator tells.
- * State: what was told last, and when this node offers its seat again. All of it soft.
+ * (whereabouts.ts). The coordinator tells `(epoch, leader, version)` (telling.ts) and decides who votes among those who
+ * offer a seat (seats.ts). A node whose seat was taken away while it was not looking, or that gave it up, finds that out
+ * from what the coordinator tells.
+ * State: what listeners were told last, and when this node offers its seat again. All of it soft.
  */
 import { isMember } from '../consensus/configurations.ts'
 import { peerOf } from '../consensus/member-id.ts'
@@ -13,22 +13,20 @@ import type { Configuration } from '../consensus/messages.ts'
 import type { RaftStatus } from '../consensus/raft.ts'
 import { isParleyError, ParleyError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
-import type { Subscription } from '../events/subscription.ts'
 import type { JournalSeat } from '../journal/serve.ts'
-import type { Port } from '../port.ts'
+import type { Port, Stop } from '../port.ts'
 import { AUTOPILOT, type AutopilotSettings } from './autopilot.ts'
-import { coordinatorProtocol, epochEvent } from './contract.ts'
+import { coordinatorProtocol } from './contract.ts'
 import { handOver } from './hand-over.ts'
 import { type ActingFacts, createLeading } from './leading.ts'
 import { LEADERLESS_MS, ledBy } from './led.ts'
 import { createSeats } from './seats.ts'
+import { type Announced, createTelling } from './telling.ts'
 import type { Whereabouts } from './whereabouts.ts'
 
-const ANNOUNCE_TICK_MS = 100
-const ANNOUNCE_EVERY_MS = 1_000
-/** A coordinator that was heard so lately is there. */
-const HEARD_MS = 3 * ANNOUNCE_EVERY_MS
-const AUTOPILOT_MS = 500
+const TICK_MS = 100
+/** Offers and the autopilot come once in so many ticks. */
+const TICKS_EACH = 5
 /** An offer without a seat, with one, and when there are enough. */
 const OFFER_MS = { open: 1_000, seated: 5_000, enough: 15_000 }
 /** Looks at a leading member without a step of it in between: its disk hangs or has no room. */
@@ -41,6 +39,8 @@ export interface CoordinatorDeps {
   readonly whereabouts: Whereabouts
   meshId(): string | undefined
   seat(): JournalSeat | undefined
+  /** A node of the mesh left or died, as the membership says. */
+  onGone(fn: (peer: string) => void): Stop
   /** The seat that this node offers. */
   offers(): string | undefined
   /** The highest feature level that this version knows. */
@@ -87,9 +87,8 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
   const now = (): number => port.clock.monotonic()
   const seats = createSeats(port, { ...AUTOPILOT, ...deps.autopilot }, deps.level)
   const listeners = new Set<(status: CoordinatorStatus) => void>()
-  let announcedAt = Number.NEGATIVE_INFINITY
-  let announcedVersion = 0
-  let announcing = false
+  const telling = createTelling(port, events, whereabouts)
+  let lastTold: Announced | undefined
   let leaving = false
   let ledAt = now()
   let offerAt = Number.NEGATIVE_INFINITY
@@ -99,12 +98,16 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
   let idleTicks = 0
   let lastSteps = 0
   let told: string | undefined
-  const ending = new AbortController()
+  let ticks = 0
+  /** As of the last look. */
+  let isSeated = false
 
   /** Where anything but the version is another one. A listener that fails harms nobody else. */
   const tell = (): void => {
     const status = read()
-    const text = JSON.stringify({ ...status, version: 0 })
+    const { epoch, leader, acting, seat: role, quorum, voters, learners } = status
+    const text = [status.meshId, epoch, leader, acting, role, quorum, ...voters, '/', ...learners].join()
+    isSeated = role !== 'none'
     if (text === told) return
     told = text
     for (const fn of [...listeners]) {
@@ -119,9 +122,8 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
   const leading = createLeading(port, (epoch) => {
     if (epoch !== undefined) {
       seats.began()
-      announcedAt = Number.NEGATIVE_INFINITY
       announce()
-    }
+    } else if (lastTold !== undefined && !stopped) telling.ended(lastTold)
     tell()
   })
 
@@ -132,16 +134,15 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     const { configuration } = group.status()
     if (!isMember(configuration, group.self)) return false
     if (ledBy(group) !== undefined) return true
-    const { silentMs, seats: heardSeats } = whereabouts.heard()
-    const isFresh = silentMs !== undefined && silentMs < HEARD_MS
-    return !isFresh || heardSeats.includes(port.self.id)
+    const { isPresent, seats: heardSeats } = whereabouts.heard()
+    return !isPresent || heardSeats.includes(port.self.id)
   }
 
   const read = (): CoordinatorStatus => {
     const at = seat()
     const heard = whereabouts.heard()
     if (at === undefined || !hasSeat(at)) {
-      const { epoch, version, seats: voters, silentMs } = heard
+      const { epoch, version, seats: voters, isPresent } = heard
       return {
         meshId: meshId(),
         epoch,
@@ -150,7 +151,7 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
         seat: 'none',
         voters,
         learners: [],
-        quorum: silentMs !== undefined && silentMs < HEARD_MS,
+        quorum: isPresent,
         version,
       }
     }
@@ -172,27 +173,10 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     const at = seat()
     const epoch = leading.epoch()
     const id = meshId()
-    if (at === undefined || epoch === undefined || id === undefined || announcing) return
-    const version = at.machine.version()
-    if (version === announcedVersion && now() - announcedAt < ANNOUNCE_EVERY_MS) return
-    announcedAt = now()
-    announcedVersion = version
-    announcing = true
-    const data = {
-      mesh_id: id,
-      epoch,
-      leader: port.self.id,
-      version,
-      seats: seatsOf(at.group.status().configuration),
-      timestamp: port.clock.now(),
-    }
-    events
-      .publish(epochEvent, data, { ttlMs: ANNOUNCE_EVERY_MS * 5 })
-      // The next one tells the same.
-      .catch(() => {})
-      .finally(() => {
-        announcing = false
-      })
+    if (at === undefined || epoch === undefined || id === undefined) return
+    const { configuration } = at.group.status()
+    lastTold = { meshId: id, epoch, version: at.machine.version(), seats: seatsOf(configuration) }
+    telling.tick(lastTold)
   }
 
   const steer = (): void => {
@@ -211,7 +195,6 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
       lastSteps = steps
       if (idleTicks >= MAX_IDLE_TICKS) leading.lost()
     }
-    tell()
   }
 
   /** Milliseconds until the next offer. */
@@ -274,28 +257,6 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     },
   })
 
-  /** Once there is a coordinator to hear of: a mesh that nobody founded has no such topic. */
-  let subscription: Promise<Subscription<unknown>> | undefined
-  const listen = (): void => {
-    if (subscription !== undefined || meshId() === undefined || stopped) return
-    subscription = events.subscribe(epochEvent, ({ data, source }) => {
-      // Nobody speaks for another node.
-      if (source !== data.leader || source === port.self.id) return
-      whereabouts.learn({
-        meshId: data.mesh_id,
-        epoch: data.epoch,
-        leader: data.leader,
-        version: data.version,
-        seats: data.seats,
-      })
-    })
-    subscription.catch((error: unknown) => {
-      subscription = undefined
-      port.log.warn('the coordinator cannot be heard', { error })
-    })
-    // Whoever comes later hears of it within a second, or asks.
-    void whereabouts.find(ending.signal).catch(() => {})
-  }
   const giveUp = async (signal: AbortSignal): Promise<void> => {
     while (read().seat !== 'none') {
       if (signal.aborted) throw signal.reason
@@ -314,14 +275,20 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     wasEnough = false
     tell()
   })
-  const stops = [
-    port.timers.every(ANNOUNCE_TICK_MS, announce),
-    port.timers.every(ANNOUNCE_TICK_MS, lookAtSeat),
-    port.timers.every(AUTOPILOT_MS, steer),
-    port.timers.every(ANNOUNCE_TICK_MS, listen),
-    port.timers.every(AUTOPILOT_MS, offerLater),
-    stopLearning,
-  ]
+  const tick = (): void => {
+    if (isSeated || leading.epoch() !== undefined) {
+      announce()
+      lookAtSeat()
+      tell()
+    }
+    ticks += 1
+    if (ticks % TICKS_EACH !== 0) return
+    tell()
+    if (meshId() !== undefined) telling.listen()
+    steer()
+    offerLater()
+  }
+  const stops = [port.timers.every(TICK_MS, tick), deps.onGone((peer) => whereabouts.gone(peer)), stopLearning]
 
   return {
     status: read,
@@ -369,8 +336,7 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
       stopped = true
       for (const stop of stops) stop()
       leading.stop()
-      ending.abort(new Error('this node stops'))
-      ;(await subscription?.catch(() => undefined))?.unsubscribe()
+      await telling.stop()
       await unserve()
     },
   }

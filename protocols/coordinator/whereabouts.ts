@@ -3,7 +3,8 @@
  *
  * The highest epoch wins of those that somebody coordinates. A coordinator that did not answer is doubted for a moment:
  * others are asked meanwhile, and it is believed again when nobody knows better. What others say of it does not count as
- * hearing it. State: what is known, and who waits for it (bounded by their deadlines).
+ * hearing it, and one that the membership calls dead, or that said so itself, is gone until it is heard again.
+ * State: what is known, and who waits for it (bounded by their deadlines).
  */
 import type { Client } from '../define.ts'
 import { ParleyError } from '../errors.ts'
@@ -31,8 +32,10 @@ export interface Whereabouts {
   learn(told: Told): void
   /** The coordinator that is believed in now. */
   leader(): Leader | undefined
-  /** The highest epoch and version that was heard of. */
-  heard(): { epoch: number; version: number; seats: readonly string[]; silentMs: number | undefined }
+  /** The highest epoch and version that was heard of. `silentMs`: since a coordinator was heard; infinite before. */
+  heard(): { epoch: number; version: number; seats: readonly string[]; isPresent: boolean; silentMs: number }
+  /** The node left, died, or coordinates no more. @param epoch where it is known which one ended */
+  gone(peer: string, epoch?: number): void
   /** It did not answer, or said that it is not the one. */
   doubt(leader: Leader): void
   /** Resolves with a coordinator that is not doubted. @throws the signal's reason, COM002 where this node stops */
@@ -51,6 +54,8 @@ const ASK_AT_ONCE = 3
 /** After this time who was doubted is tried again, unless somebody knows better. */
 const DOUBT_MS = 400
 const ASK_TIMEOUT_MS = 800
+/** A coordinator that was silent for so long is not there any more: three times what lies between its events. */
+export const HEARD_MS = 15_000
 
 export const createWhereabouts = (
   port: Pick<Port, 'self' | 'clock' | 'timers' | 'members' | 'to' | 'random'>,
@@ -60,7 +65,8 @@ export const createWhereabouts = (
   let epoch = 0
   let version = 0
   let seats: readonly string[] = []
-  let heardAt: number | undefined
+  let heardAt = Number.NEGATIVE_INFINITY
+  let isGone = false
   let doubted: { readonly leader: Leader; readonly until: number } | undefined
   let stopAsking: Stop | undefined
   let next = 0
@@ -72,6 +78,9 @@ export const createWhereabouts = (
   const trusted = (): Leader | undefined => {
     if (known === undefined || doubted === undefined || !isSame(doubted.leader, known)) return known
     return port.clock.monotonic() >= doubted.until ? known : undefined
+  }
+  const doubt = (leader: Leader): void => {
+    if (isSame(leader, known)) doubted = { leader, until: port.clock.monotonic() + DOUBT_MS }
   }
   const settle = (): void => {
     const leader = trusted()
@@ -91,7 +100,10 @@ export const createWhereabouts = (
     // An epoch in which nobody leads yet may never be led.
     if (told.leader === undefined) return
     epoch = told.epoch
-    if (told.isHearsay !== true) heardAt = port.clock.monotonic()
+    if (told.isHearsay !== true) {
+      heardAt = port.clock.monotonic()
+      isGone = false
+    }
     const before = known
     known = { epoch: told.epoch, peer: told.leader }
     if (!isSame(before, known)) for (const fn of listeners) fn(known)
@@ -125,15 +137,17 @@ export const createWhereabouts = (
     learn,
     ended: ending.signal,
     leader: trusted,
-    heard: () => ({
-      epoch,
-      version,
-      seats,
-      silentMs: heardAt === undefined ? undefined : port.clock.monotonic() - heardAt,
-    }),
-    doubt(leader) {
-      if (isSame(leader, known)) doubted = { leader, until: port.clock.monotonic() + DOUBT_MS }
+    heard() {
+      const silentMs = port.clock.monotonic() - heardAt
+      return { epoch, version, seats, isPresent: !isGone && silentMs < HEARD_MS, silentMs }
     },
+    gone(peer, ended) {
+      if (known?.peer !== peer || (ended !== undefined && ended < known.epoch)) return
+      isGone = true
+      doubt(known)
+      for (const fn of listeners) fn(trusted())
+    },
+    doubt,
     find(signal) {
       if (ending.signal.aborted) return Promise.reject(ending.signal.reason)
       const leader = trusted()
@@ -167,7 +181,8 @@ export const createWhereabouts = (
     forget() {
       known = undefined
       doubted = undefined
-      heardAt = undefined
+      heardAt = Number.NEGATIVE_INFINITY
+      isGone = false
       epoch = 0
       version = 0
       seats = []

@@ -142,6 +142,7 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
       whereabouts,
       meshId,
       seat: current,
+      onGone: (fn) => port.onMember(({ id }, change) => change === 'left' && fn(id)),
       offers: () => (seat?.current() === undefined ? undefined : member),
       level,
       autopilot: options.autopilot ?? {},

@@ -100,11 +100,12 @@ test('what others say of it is believed, and is not the same as hearing it', asy
   assert.ok(peer)
   peer.answer = { meshId: 'm', epoch: 4, leader: 'somebody', version: 1, seats: [] }
   assert.deepEqual(await time.settled(whereabouts.find(NEVER), 500), { epoch: 4, peer: 'somebody' })
-  assert.equal(whereabouts.heard().silentMs, undefined)
+  assert.equal(whereabouts.heard().isPresent, false)
   whereabouts.doubt({ epoch: 4, peer: 'somebody' })
   peer.answer = { ...peer.answer, epoch: 5, leader: peer.id }
   await time.settled(whereabouts.find(NEVER), 500)
-  assert.ok((whereabouts.heard().silentMs ?? 1_000) < 200)
+  assert.ok(whereabouts.heard().silentMs < 200)
+  assert.ok(whereabouts.heard().isPresent)
 })
 
 test('who was doubted is asked about, and believed again when nobody knows better', async () => {
@@ -153,4 +154,20 @@ test('what is stopped lets nobody wait', async () => {
   const asked = peers[0]?.asked
   await time.run(1_000)
   assert.equal(peers[0]?.asked, asked)
+})
+
+test('one that is gone is not present, is doubted, and is back when it is heard again', async () => {
+  const { whereabouts, time } = await create(0)
+  whereabouts.learn({ epoch: 4, leader: 'a' })
+  whereabouts.gone('b')
+  whereabouts.gone('a', 3)
+  assert.ok(whereabouts.heard().isPresent, 'neither another node nor an older epoch counts')
+  whereabouts.gone('a', 4)
+  assert.deepEqual([whereabouts.heard().isPresent, whereabouts.leader()], [false, undefined])
+  whereabouts.learn({ epoch: 4, leader: 'a', isHearsay: true })
+  assert.ok(!whereabouts.heard().isPresent)
+  whereabouts.learn({ epoch: 5, leader: 'c' })
+  assert.ok(whereabouts.heard().isPresent)
+  await time.run(15_000)
+  assert.ok(!whereabouts.heard().isPresent, 'it was silent for too long')
 })

@@ -405,7 +405,8 @@ const createAlone = (answer: (body: Record<string, unknown>, tries: number) => u
   const whereabouts = {
     learn: (told: unknown) => void state.learned.push(told),
     leader: () => state.leader,
-    heard: () => ({ epoch: 1, version: 0, seats: ['one'], silentMs: 0 }),
+    heard: () => ({ epoch: 1, version: 0, seats: ['one'], isPresent: true, silentMs: 0 }),
+    gone() {},
     doubt: () => {
       state.doubts += 1
     },

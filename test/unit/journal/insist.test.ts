@@ -16,7 +16,8 @@ const told = async (...reasons: string[]): Promise<{ error: unknown; tries: numb
   const whereabouts = {
     learn() {},
     leader: () => undefined,
-    heard: () => ({ epoch: 0, version: 0, seats: [], silentMs: undefined }),
+    heard: () => ({ epoch: 0, version: 0, seats: [], isPresent: false, silentMs: Number.POSITIVE_INFINITY }),
+    gone() {},
     doubt() {},
     find: () => Promise.reject(new Error('nobody asks')),
     onChange: () => () => {},

@@ -1,0 +1,107 @@
+/**
+ * What the coordinator tells the whole mesh, and how the others hear it: the event `coordination.epoch`.
+ *
+ * It is told when an epoch begins and when it ends, each 100 ms in which something was decided or the seats changed, a second after the last
+ * news for those that missed it, and then every 5 s: in a mesh where nothing is decided it costs next to nothing. That a
+ * coordinator died is told by the membership, not by its silence.
+ * State: what was told last and when, and the subscription.
+ */
+import type { Events } from '../events/api.ts'
+import type { Subscription } from '../events/subscription.ts'
+import type { Port } from '../port.ts'
+import { epochEvent } from './contract.ts'
+import { HEARD_MS, type Whereabouts } from './whereabouts.ts'
+
+/** News are told once more after this time. */
+const AGAIN_MS = 1_000
+const EVERY_MS = HEARD_MS / 3
+
+export interface Announced {
+  readonly meshId: string
+  readonly epoch: number
+  readonly version: number
+  /** Peer ids. */
+  readonly seats: readonly string[]
+}
+
+export interface Telling {
+  /** Of the coordinator, each 100 ms: tells what is due. */
+  tick(now: Announced): void
+  /** This node coordinates no more. */
+  ended(last: Announced): void
+  /** Hears the others, once the mesh is founded. */
+  listen(): void
+  stop(): Promise<void>
+}
+
+export const createTelling = (
+  port: Pick<Port, 'self' | 'clock' | 'log'>,
+  events: Pick<Events, 'publish' | 'subscribe'>,
+  whereabouts: Pick<Whereabouts, 'learn' | 'gone' | 'find' | 'ended'>,
+): Telling => {
+  let toldAt = Number.NEGATIVE_INFINITY
+  let told = ''
+  /** The news were told again. */
+  let isSettled = false
+  let telling = false
+  let subscription: Promise<Subscription<unknown>> | undefined
+  let stopped = false
+
+  const publish = async ({ meshId, epoch, version, seats }: Announced, over: boolean): Promise<void> => {
+    const data = {
+      mesh_id: meshId,
+      epoch,
+      leader: port.self.id,
+      version,
+      seats: [...seats],
+      timestamp: port.clock.now(),
+      ...(over && { over }),
+    }
+    await events.publish(epochEvent, data, { ttlMs: HEARD_MS })
+  }
+
+  return {
+    tick(now) {
+      if (telling) return
+      const agoMs = port.clock.monotonic() - toldAt
+      const news = [now.epoch, now.version, ...now.seats].join()
+      const isNews = news !== told
+      if (!isNews && agoMs < (isSettled ? EVERY_MS : AGAIN_MS)) return
+      isSettled = !isNews
+      toldAt = port.clock.monotonic()
+      told = news
+      telling = true
+      publish(now, false)
+        // The next one tells the same.
+        .catch(() => {})
+        .finally(() => {
+          telling = false
+        })
+    },
+    ended(last) {
+      // Nobody needs it who hears of the next epoch.
+      publish(last, true).catch(() => {})
+    },
+    /** A mesh that nobody founded has no such topic. */
+    listen() {
+      if (subscription !== undefined || stopped) return
+      subscription = events.subscribe(epochEvent, ({ data, source }) => {
+        // Nobody speaks for another node.
+        if (source !== data.leader || source === port.self.id) return
+        const { mesh_id: meshId, epoch, leader, version, seats, over } = data
+        whereabouts.learn({ meshId, epoch, leader, version, seats })
+        if (over === true) whereabouts.gone(leader, epoch)
+      })
+      subscription.catch((error: unknown) => {
+        subscription = undefined
+        port.log.warn('the coordinator cannot be heard', { error })
+      })
+      // Whoever comes later hears of it in time, or asks.
+      void whereabouts.find(whereabouts.ended).catch(() => {})
+    },
+    async stop() {
+      stopped = true
+      ;(await subscription?.catch(() => undefined))?.unsubscribe()
+    },
+  }
+}
