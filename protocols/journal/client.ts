@@ -15,6 +15,7 @@ import type { Fence } from './fence.ts'
 import { createInsist, isNotTaken } from './insist.ts'
 import { deleteRecord, putRecord } from './kinds.ts'
 import { ackedOf, createLanes } from './lanes.ts'
+import { createLimits, type Limit } from './limits.ts'
 import { isRefused, OPEN_SESSION } from './machine.ts'
 import { notFounded } from './serve.ts'
 
@@ -115,20 +116,8 @@ export const createJournalClient = ({ port, whereabouts, meshId, hasSeat }: Clie
     }),
   )
 
-  /** Aborted by the caller, by the clock, or where this node stops. */
-  const limit = ({ signal, timeoutMs = TIMEOUT_MS }: SubmitOptions): { signal: AbortSignal; stop(): void } => {
-    const clock = new AbortController()
-    const stop = port.timers.after(timeoutMs, () =>
-      clock.abort(
-        new ParleyError('COM001', `no coordinator answered within ${timeoutMs} ms`, {
-          hint: 'see `parley coordinator status`',
-          details: { reason: 'no-leader' },
-        }),
-      ),
-    )
-    const signals = [clock.signal, whereabouts.ended]
-    return { signal: AbortSignal.any(signal === undefined ? signals : [signal, ...signals]), stop }
-  }
+  const limits = createLimits(port.timers, whereabouts.ended)
+  const limit = ({ signal, timeoutMs = TIMEOUT_MS }: SubmitOptions): Limit => limits(signal, timeoutMs)
 
   /** With one serial, until it is answered. @returns undefined where its session is not known any more, and it had no effect */
   const runOnce = async (kind: AnyCommandKind, input: Json, signal: AbortSignal): Promise<WireAnswer | undefined> => {

@@ -7,6 +7,7 @@
 import type { Whereabouts } from '../coordinator/whereabouts.ts'
 import { type Code, isParleyError, ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
+import { follow } from './limits.ts'
 
 const BACKOFF_MS = 20
 const MAX_BACKOFF_MS = 500
@@ -101,21 +102,25 @@ export const createInsist = ({ port, whereabouts }: InsistDeps) => {
     attempt: (peer: string, signal: AbortSignal) => Promise<T>,
   ): Promise<T> => {
     const leader = await whereabouts.find(signal)
-    const replaced = new AbortController()
-    const stop = whereabouts.onChange(() =>
-      replaced.abort(new ParleyError('COM002', 'another node coordinates now', { hint: 'ask it' })),
-    )
+    const one = new AbortController()
+    let replaced: ParleyError | undefined
+    const stopFollowing = follow(signal, one)
+    const stopHearing = whereabouts.onChange(() => {
+      replaced ??= new ParleyError('COM002', 'another node coordinates now', { hint: 'ask it' })
+      one.abort(replaced)
+    })
     try {
-      return await attempt(leader.peer, AbortSignal.any([signal, replaced.signal]))
+      return await attempt(leader.peer, one.signal)
     } catch (error) {
       if (signal.aborted) throw error
       if (isParleyError(error) && typeof error.details.leader === 'string' && typeof error.details.epoch === 'number')
         whereabouts.learn({ epoch: error.details.epoch, leader: error.details.leader, isHearsay: true })
       if (isPassing(error) && !isParleyError(error, 'COM003')) whereabouts.doubt(leader)
       // An answer that came while another one took over may be anything.
-      throw replaced.signal.aborted && !isParleyError(error) ? replaced.signal.reason : error
+      throw replaced !== undefined && !isParleyError(error) ? replaced : error
     } finally {
-      stop()
+      stopHearing()
+      stopFollowing()
     }
   }
 

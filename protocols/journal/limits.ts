@@ -1,0 +1,56 @@
+/**
+ * How long one use of the journal may take: until its caller gives it up, its time is over, or this node stops.
+ *
+ * Controllers that are aborted by hand: signals that follow others (`AbortSignal.any`) cost as much as all the rest of a
+ * command. State: the uses under way, bounded by those who wait for them.
+ */
+import { ParleyError } from '../errors.ts'
+import type { Port } from '../port.ts'
+
+export interface Limit {
+  readonly signal: AbortSignal
+  /** The use is over. */
+  stop(): void
+}
+
+/** Aborted when `parent` is, until it is stopped. */
+export const follow = (parent: AbortSignal, child: AbortController): (() => void) => {
+  if (parent.aborted) {
+    child.abort(parent.reason)
+    return () => {}
+  }
+  const end = (): void => child.abort(parent.reason)
+  parent.addEventListener('abort', end, { once: true })
+  return () => parent.removeEventListener('abort', end)
+}
+
+/** @param ended aborted when this node stops */
+export const createLimits = (timers: Port['timers'], ended: AbortSignal) => {
+  const running = new Set<AbortController>()
+  ended.addEventListener('abort', () => {
+    for (const one of running) one.abort(ended.reason)
+  })
+
+  return (caller: AbortSignal | undefined, timeoutMs: number): Limit => {
+    const use = new AbortController()
+    if (ended.aborted) use.abort(ended.reason)
+    running.add(use)
+    const stopFollowing = caller && follow(caller, use)
+    const stopClock = timers.after(timeoutMs, () =>
+      use.abort(
+        new ParleyError('COM001', `no coordinator answered within ${timeoutMs} ms`, {
+          hint: 'see `parley coordinator status`',
+          details: { reason: 'no-leader' },
+        }),
+      ),
+    )
+    return {
+      signal: use.signal,
+      stop() {
+        stopClock()
+        stopFollowing?.()
+        running.delete(use)
+      },
+    }
+  }
+}
