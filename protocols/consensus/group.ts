@@ -16,6 +16,7 @@ import type { Group, GroupDeps, GroupOptions, StateMachine } from './group-api.t
 import { RaftLog } from './log.ts'
 import { peerOf } from './member-id.ts'
 import { type Configuration, type Entry, encodeConfiguration, type Message, type SnapshotMeta } from './messages.ts'
+import { createNotices } from './notices.ts'
 import { coalesced, merged } from './outputs.ts'
 import { type Asker, createPromises, refuse, unknownOutcome } from './promises.ts'
 import { createRaft, type Input, type Output } from './raft.ts'
@@ -111,6 +112,8 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
       })
   }
 
+  const notices = createNotices(port.timers, send)
+
   /** What came while the disk has no room is refused, and may be asked of another leader. */
   const stall = (problem: ParleyError | undefined): void => {
     stalled = problem
@@ -164,7 +167,7 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
     for (const entry of committed) apply(entry)
     for (const { id, index } of output.reads) promises.answered(id, index)
     promises.applied(applied)
-    for (const { to, message } of coalesced(messages)) send(to, message)
+    for (const addressed of coalesced(messages)) notices.pass(addressed)
   }
 
   const run = async (): Promise<void> => {
@@ -334,6 +337,7 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
     stopped = true
     stopTicks()
     stopHearing()
+    notices.stop()
     for (const { reject } of asked.splice(0)) reject(error())
     promises.end(error)
   }
