@@ -76,7 +76,11 @@ const REFUSALS = {
   'too-many': refusal('session-full', 'too many commands of this session are not acknowledged', 'acknowledge answers'),
 }
 
-export const createJournalMachine = (kinds: ReadonlyMap<string, AnyCommandKind>): JournalMachine => {
+/** @param onBug told of a kind that threw anything but a ParleyError, on every member alike */
+export const createJournalMachine = (
+  kinds: ReadonlyMap<string, AnyCommandKind>,
+  onBug: (kind: string, error: unknown) => void = () => {},
+): JournalMachine => {
   const records = createRecords()
   const sessions = createSessions()
   const listeners = new Set<(version: number) => void>()
@@ -93,6 +97,7 @@ export const createJournalMachine = (kinds: ReadonlyMap<string, AnyCommandKind>)
       return { ok: true, version: index, term, result }
     } catch (error) {
       // What fails, fails on every member alike; nothing was changed.
+      if (!isParleyError(error)) onBug(kind.name, error)
       return { ok: false, version: index, term, fault: faultOf(error) }
     }
   }

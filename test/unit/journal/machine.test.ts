@@ -137,6 +137,22 @@ test('what a kind throws is the answer, whatever it is, and nothing was changed'
   }
 })
 
+test('a kind that fails by a mistake is told of, and one that refuses is not', () => {
+  const told: [string, unknown][] = []
+  const errors = [new ParleyError('STA001', 'not there'), new TypeError('of a mistake')]
+  const kind = tell(() => {
+    throw errors.shift()
+  }) as AnyCommandKind
+  const machine = createJournalMachine(kindsWith(kind), (name, error) => void told.push([name, error]))
+  machine.apply(command('test.tell', null), at(1))
+  assert.deepEqual(told, [])
+  machine.apply(command('test.tell', null), at(2))
+  assert.deepEqual(
+    told.map(([name, error]) => [name, String(error)]),
+    [['test.tell', 'TypeError: of a mistake']],
+  )
+})
+
 test('an answer up to its limit is kept, and a longer one, or one that is no JSON, changes nothing', () => {
   const run = (result: unknown): [unknown, unknown] => {
     const machine = create(tell(() => result) as AnyCommandKind)
