@@ -6,10 +6,11 @@
  * State: the parts', and the mesh id of a node without a store.
  */
 import { join } from 'node:path'
+import { isMember } from '../protocols/consensus/configurations.ts'
 import type { Founding } from '../protocols/consensus/founding/api.ts'
 import { startFounding } from '../protocols/consensus/founding/founding.ts'
 import { foundingVoters } from '../protocols/consensus/founding/record.ts'
-import { memberIdOf } from '../protocols/consensus/member-id.ts'
+import { memberIdOf, peerOf } from '../protocols/consensus/member-id.ts'
 import {
   type CoordinatorFeature,
   type CoordinatorStatus,
@@ -22,7 +23,7 @@ import { createJournalClient } from '../protocols/journal/client.ts'
 import { createFences, type Fences } from '../protocols/journal/fences.ts'
 import type { Journal } from '../protocols/journal/journal.ts'
 import { EPOCHS_PREFIX, type Epoch, EpochSchema, OWN_KINDS } from '../protocols/journal/kinds.ts'
-import { serveJournal } from '../protocols/journal/serve.ts'
+import { type JournalSeat, serveJournal } from '../protocols/journal/serve.ts'
 import { createWatch } from '../protocols/journal/watch.ts'
 import type { Port, Stop } from '../protocols/port.ts'
 import type { CoordinationSettings } from './coordination-options.ts'
@@ -30,6 +31,7 @@ import { openSeat, type Seat } from './seat.ts'
 import { openFolder } from './store/disk.ts'
 import { createFenceStore } from './store/fence-store.ts'
 import { createFoundingFile } from './store/founding-file.ts'
+import { settleStore } from './store/returned.ts'
 
 /** Under the data directory. */
 export const JOURNAL_FOLDER = 'journal'
@@ -114,8 +116,22 @@ export interface CoordinationDeps {
 }
 
 const never = new AbortController().signal
+const RETURNED =
+  'no coordinator answers, and this node came back as a new member without a vote (its store was restored, copied or ' +
+  'repaired): a majority of the other voters lets it in; where there is none left, run `parley store force-recover` on the ' +
+  'node that is furthest, as `parley store verify` shows'
 
-/** @throws STA003 for a log or a founding file that is damaged or of a newer version */
+/**
+ * This peer votes as another member, as its log knows it, and not as the one that it is: where that happened to most voters,
+ * nobody is left to let them in.
+ */
+const isReturned = ({ group }: JournalSeat): boolean => {
+  const { configuration } = group.status()
+  const isOwn = (id: string): boolean => peerOf(id) === peerOf(group.self)
+  return !isMember(configuration, group.self) && configuration.voters.some(isOwn)
+}
+
+/** @throws STA003 for a log or a founding file that is damaged or of a newer version, or that was copied and cannot be renewed */
 export const startCoordination = async (deps: CoordinationDeps): Promise<Coordination> => {
   const { port, events, settings } = deps
   const kinds = new Map([...OWN_KINDS, ...settings.commands].map((kind) => [kind.name, kind]))
@@ -163,7 +179,10 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
   const coordinator = feature
 
   if (mayVote && deps.dataDir !== undefined) {
-    const disk = await openFolder(join(deps.dataDir, JOURNAL_FOLDER))
+    const folder = join(deps.dataDir, JOURNAL_FOLDER)
+    const disk = await openFolder(folder)
+    const random = (bytes: number): Uint8Array => port.random(bytes)
+    await settleStore({ disk, folder, random, peer: port.self.id, log: port.log })
     seat = await openSeat({
       port,
       disk,
@@ -198,6 +217,8 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
     if (told !== undefined) return told
     if (meshId() === undefined) return founding?.status().problem ?? 'this mesh has not been founded'
     const { quorum, leader } = coordinator.status()
+    const at = current()
+    if (!quorum && at !== undefined && isReturned(at)) return RETURNED
     if (!quorum)
       return 'no coordinator: a majority of the voters does not answer; nothing new is decided, all else goes on'
     return leader === undefined ? 'no coordinator is known yet' : undefined

@@ -122,6 +122,12 @@ const addStore = (program: Command): void => {
     .requiredOption('--mesh-id <id>', 'the mesh that it is to be of')
     .option('--yes', 'do not ask')
     .action(async (options) => (await import('./store.ts')).adopt(options))
+  add(
+    'moved',
+    'Says that the data directory was moved or copied while the node was stopped, and is the newest there is.',
+  )
+    .option('--yes', 'do not ask')
+    .action(async (options) => (await import('./store.ts')).moved(options))
 }
 
 const addView = (program: Command, name: 'peers' | 'agents', description: string): void => {

@@ -1,8 +1,9 @@
 /**
- * `parley store`: what a stopped node keeps on disk, looked at, repaired, or recovered for a mesh that lost its voters.
+ * `parley store`: what a stopped node keeps on disk, looked at, repaired, recovered for a mesh that lost its voters, or
+ * called moved.
  *
  * All of it holds the lock of the data directory, so that no node runs there meanwhile. What these commands do, and why it
- * is safe: node/store/repair.ts and recover.ts. Results go to stdout, warnings and questions to stderr. Keeps no state.
+ * is safe: node/store/repair.ts, recover.ts and place.ts. Results go to stdout, warnings and questions to stderr. Keeps no state.
  */
 import { randomBytes } from 'node:crypto'
 import { readdir, stat } from 'node:fs/promises'
@@ -15,12 +16,14 @@ import { loadIdentity } from '../identity.ts'
 import { fileError, systemCode } from '../private-file.ts'
 import { type Disk, openFolder } from '../store/disk.ts'
 import { createFenceStore } from '../store/fence-store.ts'
+import { markPlace, readPlace } from '../store/place.ts'
 import { adoptMesh, checkRecoverable, recoverStore } from '../store/recover.ts'
 import { repairStore } from '../store/repair.ts'
-import { survey } from '../store/survey.ts'
+import { type Survey, survey } from '../store/survey.ts'
 import { processTerminal, type Terminal } from './confirm.ts'
 import { usage } from './outcome.ts'
 import { DATA_ROOT } from './running.ts'
+import { movedFacts, movedPlanText, movedText, placeText } from './store-place.ts'
 import * as text from './store-text.ts'
 
 export interface StoreOptions {
@@ -30,6 +33,9 @@ export interface StoreOptions {
 }
 export interface RepairOptions extends StoreOptions {
   meshId?: string
+}
+export interface MovedOptions extends StoreOptions {
+  yes?: boolean
 }
 export interface ConfirmedOptions extends StoreOptions {
   meshId?: string
@@ -119,6 +125,13 @@ const withStore = async (
   }
 }
 
+const folderOf = ({ dataDir }: text.Owner): string => join(dataDir, JOURNAL_FOLDER)
+
+/** What has become another member has promised nothing yet: wherever it came from, it may go on from here. */
+const settle = async (owner: text.Owner, { before, after }: { before: Survey; after: Survey }): Promise<void> => {
+  if (before.storageId !== after.storageId) await markPlace(folderOf(owner))
+}
+
 const told = (options: StoreOptions, facts: unknown, words: string): void =>
   print(options.json === true ? JSON.stringify(facts) : words)
 
@@ -139,7 +152,8 @@ export const verifyStore = (options: StoreOptions): Promise<void> =>
   withStore(options, async (disk, owner) => {
     const fences = await fencesProblem(owner.dataDir)
     const facts = text.factsOf(await survey(disk), owner, fences)
-    told(options, facts, text.factsText(facts))
+    const place = await readPlace(folderOf(owner))
+    told(options, { ...facts, place }, `${text.factsText(facts)}\n${placeText(place)}`)
     const [first, ...others] = facts.problems
     if (first === undefined) {
       if (options.json !== true) print('all is well')
@@ -159,6 +173,7 @@ export const repair = (options: RepairOptions): Promise<void> =>
   withStore(options, async (disk, owner) => {
     const meshId = options.meshId === undefined ? undefined : meshIdOf(options.meshId)
     const done = await repairStore(disk, { random, peer: owner.peer, meshId })
+    await settle(owner, done)
     told(options, text.repairedFacts(done, owner), text.repairedText(done, owner))
     if (done.left !== undefined) throw done.left
   })
@@ -194,6 +209,7 @@ export const forceRecover = (options: ConfirmedOptions, terminal: Terminal = pro
     const question = `Type the mesh id (${expected}) to go on: `
     await confirm(question, expected, yes, `--yes --mesh-id ${expected}`, terminal)
     const done = await recoverStore(disk, random, peer)
+    await settle(owner, done)
     told(options, text.recoveredFacts(done, owner), text.recoveredText(done, owner))
   })
 
@@ -207,5 +223,17 @@ export const adopt = (
     warn(text.adoptPlanText(await survey(disk), owner, meshId))
     await confirm('Type adopt to go on: ', 'adopt', options.yes, '--yes', terminal)
     const done = await adoptMesh(disk, random, peer, meshId)
+    await settle(owner, done)
     told(options, text.adoptedFacts(done, owner), text.adoptedText(done, owner))
+  })
+
+export const moved = (options: MovedOptions, terminal: Terminal = processTerminal()): Promise<void> =>
+  withStore(options, async (disk, owner) => {
+    const folder = folderOf(owner)
+    const facts = text.factsOf(await survey(disk), owner)
+    const before = await readPlace(folder)
+    warn(movedPlanText(facts, before))
+    await confirm('Type moved to go on: ', 'moved', options.yes, '--yes', terminal)
+    await markPlace(folder)
+    told(options, movedFacts(facts, before, await readPlace(folder)), movedText(facts))
   })

@@ -1,19 +1,20 @@
 /** `parley store` on real folders: what it says, what it asks, and that it changes nothing that it should not. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { createTerminal, type Terminal } from '../../../node/cli/confirm.ts'
 import { exitCodeOf } from '../../../node/cli/outcome.ts'
-import { adopt, forceRecover, repair, verifyStore } from '../../../node/cli/store.ts'
+import { adopt, forceRecover, moved, repair, verifyStore } from '../../../node/cli/store.ts'
 import { lockDataDirectory } from '../../../node/data-directory.ts'
 import { loadIdentity } from '../../../node/identity.ts'
 import { openFolder } from '../../../node/store/disk.ts'
 import { createFoundingFile } from '../../../node/store/founding-file.ts'
 import { openLogStore } from '../../../node/store/log-store.ts'
+import { markPlace, PLACE_FILE } from '../../../node/store/place.ts'
 import { type Entry, encodeConfiguration } from '../../../protocols/consensus/messages.ts'
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
 import { testFolder } from '../../support/folder.ts'
@@ -246,6 +247,73 @@ test('adopt asks, and leaves a new member without anything', async (t) => {
   assert.notEqual(facts.member, member)
 })
 
+/** As a backup that was restored. */
+const copied = async (t: TestContext, voters?: readonly string[]): Promise<string | undefined> => {
+  const { dataDir, journal } = await stopped(t, voters)
+  await markPlace(journal)
+  if ((await stat(join(journal, PLACE_FILE), { bigint: true })).birthtimeNs === 0n) {
+    t.skip('the file system tells no creation times')
+    return undefined
+  }
+  assert.match((await run(t, () => verifyStore({ dataDir }))).out, /place +the same/)
+  const copy = `${dataDir}-copy`
+  await cp(dataDir, copy, { recursive: true })
+  return copy
+}
+const placeIn = async (t: TestContext, dataDir: string): Promise<string> =>
+  JSON.parse((await run(t, () => verifyStore({ dataDir, json: true }))).out).place
+
+test('verify says whether the folder is where it was, which is no damage', async (t) => {
+  const { dataDir } = await stopped(t)
+  assert.equal(await placeIn(t, dataDir), 'unknown')
+  const copy = await copied(t)
+  if (copy === undefined) return
+  const { out, error } = await run(t, () => verifyStore({ dataDir: copy }))
+  assert.equal(error, undefined)
+  assert.match(out, /place +copied: .*a new member that learns/)
+  assert.equal(await placeIn(t, copy), 'copied')
+})
+
+test('moved says what may be lost, asks, and has the copy count as the same', async (t) => {
+  const dataDir = await copied(t)
+  if (dataDir === undefined) return
+  const journal = join(dataDir, 'journal')
+  const before = await picture(journal)
+  for (const terminal of [nobody, typing('yes'), typing(undefined)]) {
+    const { error, out } = await run(t, () => moved({ dataDir }, terminal))
+    assert.equal(error && exitCodeOf(error), 2)
+    assert.equal(out, '')
+  }
+  assert.deepEqual(await picture(journal), before)
+  const { err, out, error } = await run(t, () => moved({ dataDir }, typing('moved')))
+  assert.equal(error, undefined)
+  for (const part of ['What may be lost', 'older copy', 'two copies', 'entries to 20', MESH])
+    assert.ok(err.includes(part), part)
+  assert.match(out, /counts as moved/)
+  assert.equal(await placeIn(t, dataDir), 'same')
+  const again = await run(t, () => moved({ dataDir, yes: true, json: true }, nobody))
+  const { place, before: was, member } = JSON.parse(again.out)
+  assert.deepEqual([place, was, typeof member], ['same', 'same', 'string'])
+  assert.match(again.err, /no need to say it/)
+})
+
+test('a copy that becomes another member by a command is not renewed a second time', async (t) => {
+  for (const command of [
+    (dataDir: string) => forceRecover({ dataDir, yes: true, meshId: MESH }, nobody),
+    (dataDir: string) => adopt({ dataDir, meshId: NEXT, yes: true }, nobody),
+  ]) {
+    const dataDir = await copied(t)
+    if (dataDir === undefined) return
+    assert.equal((await run(t, () => command(dataDir))).error, undefined)
+    assert.equal(await placeIn(t, dataDir), 'same')
+  }
+  // A repair that keeps the log as it is leaves it to the next start.
+  const dataDir = await copied(t)
+  if (dataDir === undefined) return
+  await run(t, () => repair({ dataDir }))
+  assert.equal(await placeIn(t, dataDir), 'copied')
+})
+
 test('none of them touches the store of a node that runs', async (t) => {
   const { dataDir, journal } = await stopped(t)
   const held = await lockDataDirectory(dataDir)
@@ -256,6 +324,7 @@ test('none of them touches the store of a node that runs', async (t) => {
     () => repair({ dataDir }),
     () => forceRecover({ dataDir, yes: true, meshId: MESH }, nobody),
     () => adopt({ dataDir, meshId: NEXT, yes: true }, nobody),
+    () => moved({ dataDir, yes: true }, nobody),
   ]) {
     const { error } = await run(t, command)
     assert.ok(error !== undefined && exitCodeOf(error) === 1)

@@ -1,0 +1,106 @@
+/** Whether a folder is where it was: the decision on all combinations, and real folders that are renamed, copied, torn. */
+import assert from 'node:assert/strict'
+import { cp, mkdir, readdir, readFile, rename, stat, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import {
+  type FileIdentity,
+  judgePlace,
+  markPlace,
+  PLACE_FILE,
+  type Place,
+  parsePlace,
+  readPlace,
+} from '../../../../node/store/place.ts'
+import { isParleyError } from '../../../../protocols/errors.ts'
+import { testFolder } from '../../../support/folder.ts'
+import { failureOf } from '../../../support/until.ts'
+
+const at = (inode: bigint, bornNs: bigint): FileIdentity => ({ inode, bornNs })
+
+test('a folder counts as copied only where number and time differ, and both times are known', () => {
+  const cases: [string, FileIdentity | undefined, FileIdentity | undefined, Place][] = [
+    ['nothing is different', at(1n, 5n), at(1n, 5n), 'same'],
+    ['another number, as after a mount', at(1n, 5n), at(2n, 5n), 'same'],
+    ['another time', at(1n, 5n), at(1n, 6n), 'same'],
+    ['both are different', at(1n, 5n), at(2n, 6n), 'copied'],
+    ['no file', undefined, undefined, 'unknown'],
+    ['a file that cannot be read', undefined, at(1n, 5n), 'unknown'],
+    ['no time was written', at(1n, 0n), at(2n, 6n), 'unknown'],
+    ['no time is told now', at(1n, 5n), at(2n, 0n), 'unknown'],
+    ['no time at all', at(1n, 0n), at(1n, 0n), 'unknown'],
+  ]
+  for (const [name, written, now, expected] of cases) assert.equal(judgePlace(written, now), expected, name)
+})
+
+test('whatever stands in the file, it is read as it was written or as nothing', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => {
+      const found = parsePlace(bytes)
+      assert.ok(found === undefined || found.inode >= 0n)
+    }),
+    { numRuns: 300 },
+  )
+  const big = 2n ** 64n - 1n
+  const text = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
+  assert.deepEqual(parsePlace(text({ format: 1, inode: `${big}`, bornNs: '7' })), at(big, 7n))
+  for (const other of [
+    { format: 2, inode: '1', bornNs: '7' },
+    { format: 1, inode: 1, bornNs: '7' },
+    { format: 1, inode: '-1', bornNs: '7' },
+    { format: 1, inode: '1' },
+    [],
+    null,
+  ])
+    assert.equal(parsePlace(text(other)), undefined, JSON.stringify(other))
+})
+
+test('a folder that is renamed is the same, a copy of it is copied, and marking the copy makes it the same', async (t) => {
+  const root = await testFolder(t)
+  const folder = join(root, 'one')
+  await mkdir(folder, { mode: 0o700 })
+  assert.equal(await readPlace(folder), 'unknown')
+  await markPlace(folder)
+  if ((await stat(join(folder, PLACE_FILE), { bigint: true })).birthtimeNs === 0n) {
+    t.skip('the file system tells no creation times')
+    return
+  }
+  assert.equal(await readPlace(folder), 'same')
+  const moved = join(root, 'two')
+  await rename(folder, moved)
+  assert.equal(await readPlace(moved), 'same')
+  const copy = join(root, 'copy')
+  await cp(moved, copy, { recursive: true, preserveTimestamps: true })
+  assert.equal(await readPlace(copy), 'copied')
+  assert.equal(await readPlace(copy), 'copied', 'looking changes nothing')
+  await markPlace(copy)
+  assert.equal(await readPlace(copy), 'same')
+  assert.equal(await readPlace(moved), 'same')
+  assert.deepEqual(await readdir(copy), [PLACE_FILE])
+  assert.equal((await stat(join(copy, PLACE_FILE))).mode & 0o777, 0o600)
+})
+
+test('a file that a crash left empty or torn tells nothing, and is written anew', async (t) => {
+  const folder = await testFolder(t)
+  const file = join(folder, PLACE_FILE)
+  await markPlace(folder)
+  const { size } = await stat(file)
+  const whole = await readFile(file)
+  for (const length of [size - 3, 10, 0]) {
+    await truncate(file, length)
+    assert.equal(await readPlace(folder), 'unknown', `${length} bytes`)
+  }
+  await writeFile(file, Buffer.concat([whole, Buffer.alloc(8_192, 32)]))
+  assert.equal(await readPlace(folder), 'unknown', 'too large')
+  await markPlace(folder)
+  assert.notEqual(await readPlace(folder), 'copied')
+  assert.ok(parsePlace(await readFile(file)))
+})
+
+test('a folder that is not there cannot be marked, and tells nothing', async (t) => {
+  const folder = join(await testFolder(t), 'none', 'here')
+  await writeFile(join(folder, '..', '..', 'none'), '')
+  assert.equal(await readPlace(folder), 'unknown')
+  assert.ok(isParleyError(await failureOf(markPlace(folder)), 'STA003'))
+})
