@@ -12,7 +12,7 @@ import type { Stop } from '../port.ts'
 import { decodeStep, encodeStep } from './codec.ts'
 import { isMember } from './configurations.ts'
 import { raftProtocol } from './contract.ts'
-import type { Group, GroupDeps, GroupOptions, StateMachine } from './group-api.ts'
+import type { Group, GroupDeps, GroupOptions } from './group-api.ts'
 import { RaftLog } from './log.ts'
 import { peerOf } from './member-id.ts'
 import { type Configuration, type Entry, encodeConfiguration, type Message, type SnapshotMeta } from './messages.ts'
@@ -20,13 +20,13 @@ import { createNotices } from './notices.ts'
 import { coalesced, merged } from './outputs.ts'
 import { type Asker, createPromises, refuse, unknownOutcome } from './promises.ts'
 import { createRaft, type Input, type Output } from './raft.ts'
+import { createSnapshotting } from './snapshotting.ts'
 import type { GroupStorage } from './storage.ts'
 
 const TICK_MS = 50
 const SNAPSHOT_EVERY = 10_000
 const MAX_INPUTS = 8_192
 const DISK_AGAIN_MS = 500
-const MAX_SNAPSHOT_BYTES = 512 * 1024 * 1024
 /** Members and those who were members lately, whose last word is remembered. */
 const MAX_HEARD = 128
 
@@ -73,10 +73,6 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
   let applied = opened.snapshot?.index ?? 0
   let inputs: Input[] = []
   let asked: Asked[] = []
-  /** A snapshot of this node's own that was saved, and counts once the log says so. */
-  let compactTo: SnapshotMeta | undefined
-  /** One that came from a leader, and was not taken yet. */
-  let incoming: SnapshotMeta | undefined
   const promises = createPromises()
   /** When each member was heard last, by the monotonic clock. */
   const heard = new Map<string, number>()
@@ -84,8 +80,6 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
   let stopped = false
   /** Why nothing can be written now. */
   let stalled: ParleyError | undefined
-  let fetching = false
-  let saving = false
 
   const put = (input: Input): boolean => {
     if (stopped || inputs.length >= MAX_INPUTS) {
@@ -140,6 +134,23 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
     return false
   }
 
+  const snapshots = createSnapshotting({
+    port,
+    storage,
+    machine,
+    raft,
+    group,
+    self,
+    every: snapshotEvery,
+    applied: () => applied,
+    put,
+    wake,
+    persist,
+    taken() {
+      counts.snapshots += 1
+    },
+  })
+
   const apply = (entry: Entry): void => {
     const value =
       entry.kind === 'command' ? machine.apply(entry.data, { index: entry.index, term: entry.term }) : undefined
@@ -162,7 +173,7 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
     }
     if (snapshot !== undefined) {
       await restore(snapshot)
-      await tidy(snapshot)
+      await snapshots.tidy(snapshot)
     }
     for (const entry of committed) apply(entry)
     for (const { id, index } of output.reads) promises.answered(id, index)
@@ -172,18 +183,16 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
 
   const run = async (): Promise<void> => {
     try {
-      while (!stopped && (inputs.length > 0 || asked.length > 0 || compactTo !== undefined)) {
+      while (!stopped && (inputs.length > 0 || asked.length > 0 || snapshots.isDue())) {
         const [taken, wanted] = [inputs, asked]
         inputs = []
         asked = []
         counts.steps += 1
         for (const output of merged([raft.step(...taken), ...enter(wanted)])) await carryOut(output)
-        // Taken or not: from here on nothing rests on it but the log.
-        if (taken.some((i) => i.type === 'message' && i.message.type === 'snapshot' && i.message.meta === incoming))
-          incoming = undefined
-        await compact()
+        snapshots.seen(taken)
+        await snapshots.compact()
         deps.onStatus?.(raft.status())
-        saveLater()
+        snapshots.saveLater()
       }
     } catch (error) {
       fail(error)
@@ -217,77 +226,9 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
     return outputs
   }
 
-  const saveLater = (): void => {
-    if (saving || applied - raft.status().baseIndex < snapshotEvery) return
-    const term = raft.termAt(applied)
-    if (term === undefined) return
-    saving = true
-    const meta: SnapshotMeta = { index: applied, term, configuration: raft.configurationAt(applied) }
-    const save = async (chunks: ReturnType<StateMachine['snapshot']>): Promise<void> => {
-      try {
-        await storage.saveSnapshot(meta, chunks)
-        compactTo = meta
-        wake()
-      } catch (error) {
-        saving = false
-        // The log goes on growing until it works.
-        port.log.warn('a snapshot of the coordinator group could not be taken', { error })
-      }
-    }
-    void save(machine.snapshot())
-  }
-
-  const compact = async (): Promise<void> => {
-    const meta = compactTo
-    compactTo = undefined
-    if (meta === undefined) return
-    saving = false
-    if (meta.index <= raft.status().baseIndex || !(await persist({ base: { meta, keeps: true } }))) return
-    raft.compact(meta.index)
-    counts.snapshots += 1
-    await tidy(meta)
-  }
-
   const forgetStrangers = (): void => {
     const { configuration } = raft.status()
     for (const id of heard.keys()) if (!isMember(configuration, id)) heard.delete(id)
-  }
-
-  const tidy = (base: SnapshotMeta): Promise<void> =>
-    storage.keepOnly(incoming === undefined ? [base] : [base, incoming])
-
-  /** Fetches what a leader offers, then lets the core see the message. */
-  const receiveSnapshot = async (from: string, message: Extract<Message, { type: 'snapshot' }>): Promise<void> => {
-    // One at a time, until the core has seen it: tidying up must not remove one that waits for the core.
-    if (fetching || incoming !== undefined) return
-    fetching = true
-    const { meta } = message
-    try {
-      if (meta.index <= raft.status().commit) {
-        put({ type: 'message', from, message })
-        return
-      }
-      const chunks: Uint8Array[] = []
-      let size = 0
-      const stream = port.to(peerOf(from), raftProtocol).fetch({ group, index: meta.index, term: meta.term })
-      for await (const chunk of stream) {
-        size += chunk.length
-        if (size > MAX_SNAPSHOT_BYTES) throw new Error(`a snapshot above ${MAX_SNAPSHOT_BYTES} bytes`)
-        chunks.push(chunk)
-      }
-      incoming = meta
-      await storage.saveSnapshot(meta, chunks)
-      if (!put({ type: 'message', from, message })) incoming = undefined
-    } catch (error) {
-      incoming = undefined
-      port.log.warn('a snapshot of the coordinator group did not arrive', { peer: from, error })
-      await port
-        .to(peerOf(from), raftProtocol)
-        .missed({ group, from: self })
-        .catch(() => {})
-    } finally {
-      fetching = false
-    }
   }
 
   const served = port.serve(raftProtocol, {
@@ -300,7 +241,7 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
       }
       heard.set(from, port.clock.monotonic())
       if (heard.size > MAX_HEARD) forgetStrangers()
-      if (message.type === 'snapshot') void receiveSnapshot(from, message)
+      if (message.type === 'snapshot') void snapshots.receive(from, message)
       else put({ type: 'message', from, message })
     },
     async *fetch({ group: named, index, term }) {
