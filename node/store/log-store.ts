@@ -183,7 +183,10 @@ export const openLogStore = async (disk: Disk, options: LogStoreOptions): Promis
     await before.file.close()
   }
 
-  /** Removes segments that hold nothing but what the snapshot has, the oldest first, as far as the disk lets it. */
+  /**
+   * Removes segments that hold nothing but what the snapshot has, the oldest first, as far as the disk lets it; each for
+   * good before the next one, since a power cut may bring back any of those that were removed together.
+   */
   const prune = async (): Promise<void> => {
     const upTo = now.snapshot?.index ?? 0
     const needed = segments.findIndex(({ lastIndex }, i) => lastIndex > upTo || i === segments.length - 1)
@@ -191,8 +194,8 @@ export const openLogStore = async (disk: Disk, options: LogStoreOptions): Promis
       for (const { name } of segments.slice(0, needed)) {
         await disk.remove(name)
         segments.shift()
+        await disk.syncNames()
       }
-      if (needed > 0) await disk.syncNames()
     } catch {
       // They are tried again with the next snapshot.
       counts.kept += 1

@@ -24,7 +24,7 @@ export interface ReadSegments {
   readonly crc: number
   /** Bytes behind `end` that are no frame: a write that a crash cut off. */
   readonly torn: number
-  /** A file that was begun and has nothing in it. */
+  /** A last file that was begun and has nothing whole in it: all that counts is in those before it. */
   readonly begun: string | undefined
   /** STA003 with `details`: `reason` `damaged` or `newer`, and the `file`. */
   readonly problem: ParleyError | undefined
@@ -68,6 +68,14 @@ export const readSegments = async (disk: Disk): Promise<ReadSegments> => {
   const readOne = (name: string, bytes: Uint8Array, isLast: boolean): void => {
     const segment: Segment = { name, header: headerOf(name, bytes, segments.at(-1), crc), lastIndex: 0 }
     const frames = readFrames(bytes, segment.header)
+    if (frames.payloads.length === 0 && frames.fault !== 'damaged') {
+      // Its first frame says what those before it come to: without that it must not outlive them.
+      if (isLast && segments.length > 0) {
+        begun = name
+        return
+      }
+      if (segment.header.sequence > 1) throw damaged(name, 'has lost what it began with')
+    }
     segments.push(segment)
     for (const payload of frames.payloads) {
       try {

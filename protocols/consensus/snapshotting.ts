@@ -76,15 +76,14 @@ export const createSnapshotting = (deps: SnapshottingDeps): Snapshotting => {
   const tidy = (base: SnapshotMeta): Promise<void> =>
     storage.keepOnly(incoming === undefined ? [base] : [base, incoming])
 
-  const fetch = async (from: string, { index, term }: SnapshotMeta): Promise<Uint8Array[]> => {
-    const chunks: Uint8Array[] = []
+  /** Goes to the disk as it comes. */
+  const fetch = async function* (from: string, { index, term }: SnapshotMeta): AsyncGenerator<Uint8Array> {
     let size = 0
     for await (const chunk of port.to(peerOf(from), raftProtocol).fetch({ group, index, term })) {
       size += chunk.length
       if (size > MAX_SNAPSHOT_BYTES) throw new Error(`a snapshot above ${MAX_SNAPSHOT_BYTES} bytes`)
-      chunks.push(chunk)
+      yield chunk
     }
-    return chunks
   }
 
   return {
@@ -118,9 +117,8 @@ export const createSnapshotting = (deps: SnapshottingDeps): Snapshotting => {
           put({ type: 'message', from, message })
           return
         }
-        const chunks = await fetch(from, meta)
         incoming = meta
-        await storage.saveSnapshot(meta, chunks)
+        await storage.saveSnapshot(meta, fetch(from, meta))
         if (!put({ type: 'message', from, message })) incoming = undefined
       } catch (error) {
         incoming = undefined

@@ -272,6 +272,72 @@ test('segments that cannot be removed are kept, and removed with the next snapsh
   assert.ok(store.counts().segments <= 2)
 })
 
+test('a file that was begun before the power went is begun again, so that term and vote outlive the files before it', async () => {
+  const disk = createFaultyDisk()
+  const hardState = { term: 9, votedFor: 'c', commit: 3 }
+  const first = await open(disk, 200)
+  await first.write({ hardState, entries: entries(1, 8, 9) })
+  // The next file has room for its header, and the disk fails at its first frame.
+  const next = '0000000000000002.log'
+  const { create } = disk
+  disk.create = async (name) => {
+    const file = await create(name)
+    const { write } = file
+    return { ...file, write: (bytes, at) => (at > 0 ? Promise.reject(new Error('power')) : write(bytes, at)) }
+  }
+  disk.remove = () => Promise.reject(new Error('power'))
+  const dying = await open(disk, 200)
+  await failureOf(dying.write({ entries: [entry(9, 9)] }))
+  assert.equal(disk.size(next), 64)
+  Object.assign(disk, { create, remove: createFaultyDisk().remove })
+  const healthy = createFaultyDisk()
+  for (const name of await disk.list()) {
+    const file = await healthy.create(name)
+    await file.write(await disk.read(name), 0)
+    await file.sync()
+  }
+  await healthy.syncNames()
+  const store = await open(healthy, 200)
+  assert.deepEqual(plain(store.opened).hardState, hardState)
+  await store.write({ base: { meta: { index: 8, term: 9, configuration }, keeps: true } })
+  await store.write({ entries: [entry(9, 9)] })
+  await store.close()
+  const again = await open(healthy, 200)
+  assert.deepEqual([again.opened.hardState, again.opened.snapshot?.index], [hardState, 8])
+  assert.ok(!(await healthy.list()).includes('0000000000000001.log'), 'the file before it is gone')
+})
+
+test('files that are removed go one after the other, whenever the power goes', async () => {
+  let lost = 0
+  for (let turns = 0; turns < 80; turns += 1) {
+    const disk = createFaultyDisk()
+    const store = await open(disk, 200)
+    for (let i = 1; i <= 24; i += 4) await store.write({ entries: entries(i, i + 3) })
+    const before = (await disk.list()).length
+    const writing = store.write({ base: { meta: { index: 24, term: 1, configuration }, keeps: true } }).catch(() => {})
+    for (let turn = 0; turn < turns; turn += 1) await Promise.resolve()
+    disk.crash(createRandom(turns))
+    await writing
+    const { segments } = (await open(disk, 200)).counts()
+    if (segments > 1 && segments < before) lost += 1
+  }
+  assert.ok(lost > 0, 'the power went in between')
+})
+
+test('a later file that is alone and has lost what it began with is refused', async () => {
+  const disk = createFaultyDisk()
+  const store = await open(disk, 200)
+  await store.write({ hardState: { term: 9, votedFor: 'c', commit: 3 }, entries: entries(1, 8, 9) })
+  await store.write({ base: { meta: { index: 8, term: 9, configuration }, keeps: true } })
+  await store.close()
+  const [name, ...others] = await disk.list()
+  assert.deepEqual([name, others.length], ['0000000000000002.log', 0])
+  const file = await disk.open(name ?? '')
+  await file.truncate(80)
+  await file.sync()
+  assert.equal(reasonOf(await failureOf(open(disk))), 'damaged')
+})
+
 test('what waits is bounded', async () => {
   const store = await open(createFaultyDisk())
   const all = await Promise.allSettled(
