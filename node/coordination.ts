@@ -6,11 +6,10 @@
  * State: the parts', and the mesh id of a node without a store.
  */
 import { join } from 'node:path'
-import { isMember } from '../protocols/consensus/configurations.ts'
 import type { Founding } from '../protocols/consensus/founding/api.ts'
 import { startFounding } from '../protocols/consensus/founding/founding.ts'
 import { foundingVoters } from '../protocols/consensus/founding/record.ts'
-import { memberIdOf, peerOf } from '../protocols/consensus/member-id.ts'
+import { memberIdOf } from '../protocols/consensus/member-id.ts'
 import {
   type CoordinatorFeature,
   type CoordinatorStatus,
@@ -23,18 +22,17 @@ import { createJournalClient } from '../protocols/journal/client.ts'
 import { createFences, type Fences } from '../protocols/journal/fences.ts'
 import type { Journal } from '../protocols/journal/journal.ts'
 import { EPOCHS_PREFIX, type Epoch, EpochSchema, OWN_KINDS } from '../protocols/journal/kinds.ts'
-import { type JournalSeat, serveJournal } from '../protocols/journal/serve.ts'
+import { serveJournal } from '../protocols/journal/serve.ts'
 import { createWatch } from '../protocols/journal/watch.ts'
 import type { Port, Stop } from '../protocols/port.ts'
 import type { CoordinationSettings } from './coordination-options.ts'
-import { openSeat, type Seat } from './seat.ts'
+import { isReturned, openSeat, openStore, RETURNED, type Seat } from './seat.ts'
 import { openFolder } from './store/disk.ts'
 import { createFenceStore } from './store/fence-store.ts'
 import { createFoundingFile } from './store/founding-file.ts'
-import { settleStore } from './store/returned.ts'
 
-/** Under the data directory. */
-export const JOURNAL_FOLDER = 'journal'
+export { JOURNAL_FOLDER } from './seat.ts'
+
 const FENCE_FOLDER = 'fences'
 /** The highest feature level that this version knows. */
 const LEVEL = 1
@@ -60,8 +58,13 @@ export interface Coordinator {
   history(options?: { signal?: AbortSignal }): Promise<Epoch[]>
   /** Resolves with who coordinates, once somebody does. */
   found(options?: { signal?: AbortSignal }): Promise<{ epoch: number; leader: string }>
-  /** Gives this node's seat up for good; the node stays in the mesh. Resolves once it has none. */
+  /**
+   * Gives this node's seat up for good, also after a restart; the node stays in the mesh. Resolves once it has none.
+   * @throws STA003 with `details.reason` `alone` for the only voter, `taken-back`; the signal's reason; it keeps its seat then
+   */
   giveUpSeat(options?: { signal?: AbortSignal }): Promise<void>
+  /** Offers the seat again that was given up: it learns first. @throws STA003 where the disk cannot keep it */
+  takeSeat(): Promise<void>
 }
 
 /** What the debug endpoint shows beside the status. */
@@ -116,26 +119,13 @@ export interface CoordinationDeps {
 }
 
 const never = new AbortController().signal
-const RETURNED =
-  'no coordinator answers, and this node came back as a new member without a vote (its store was restored, copied or ' +
-  'repaired): a majority of the other voters lets it in; where there is none left, run `parley store force-recover` on the ' +
-  'node that is furthest, as `parley store verify` shows'
-
-/**
- * This peer votes as another member, as its log knows it, and not as the one that it is: where that happened to most voters,
- * nobody is left to let them in.
- */
-const isReturned = ({ group }: JournalSeat): boolean => {
-  const { configuration } = group.status()
-  const isOwn = (id: string): boolean => peerOf(id) === peerOf(group.self)
-  return !isMember(configuration, group.self) && configuration.voters.some(isOwn)
-}
+const GIVEN_UP =
+  'this node gave its seat up and offers none; `parley leave --undo` or mesh.coordinator.takeSeat() takes that back'
 
 /** @throws STA003 for a log or a founding file that is damaged or of a newer version, or that was copied and cannot be renewed */
 export const startCoordination = async (deps: CoordinationDeps): Promise<Coordination> => {
   const { port, events, settings } = deps
   const kinds = new Map([...OWN_KINDS, ...settings.commands].map((kind) => [kind.name, kind]))
-  const mayVote = deps.dataDir !== undefined && settings.voter === 'auto'
   let founding: Founding | undefined
   /** Of a node without a store. */
   let adopted: string | undefined
@@ -165,6 +155,8 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
       .catch((error: unknown) => port.log.error('this node cannot take part in the coordinator group', { error }))
   }
 
+  const store =
+    deps.dataDir === undefined || settings.voter !== 'auto' ? undefined : await openStore(port, deps.dataDir)
   feature = await createCoordinator({
     port,
     events,
@@ -175,14 +167,12 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
     offers: () => (seat?.current() === undefined ? undefined : member),
     level: LEVEL,
     autopilot: { stableMs: settings.stableMs, replaceAfterMs: settings.replaceAfterMs },
+    keeping: store?.keeping,
   })
   const coordinator = feature
 
-  if (mayVote && deps.dataDir !== undefined) {
-    const folder = join(deps.dataDir, JOURNAL_FOLDER)
-    const disk = await openFolder(folder)
-    const random = (bytes: number): Uint8Array => port.random(bytes)
-    await settleStore({ disk, folder, random, peer: port.self.id, log: port.log })
+  if (store !== undefined) {
+    const { disk } = store
     seat = await openSeat({
       port,
       disk,
@@ -236,7 +226,10 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
         const { epoch, peer } = await whereabouts.find(signal)
         return { epoch, leader: peer }
       },
-      giveUpSeat: ({ signal = never } = {}) => coordinator.giveUp(signal),
+      async giveUpSeat({ signal = never } = {}) {
+        await coordinator.giveUp(signal)
+      },
+      takeSeat: coordinator.takeSeat,
     },
     fences,
     meshId,
@@ -272,7 +265,7 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
       })
       return {
         ...status,
-        problem: problem(),
+        problem: problem() ?? (status.givenUp ? GIVEN_UP : undefined),
         members: [...status.voters.map(memberFacts('voter')), ...status.learners.map(memberFacts('learner'))],
         log:
           raft === undefined || at === undefined

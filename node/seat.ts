@@ -4,16 +4,23 @@
  * A disk that fails ends the member, not the node: the log is opened again, which reads what is really there. State: the
  * open store, the member on it, why there is none.
  */
+import { join } from 'node:path'
+import { isMember } from '../protocols/consensus/configurations.ts'
 import { startGroup } from '../protocols/consensus/group.ts'
+import { peerOf } from '../protocols/consensus/member-id.ts'
 import type { RaftStatus } from '../protocols/consensus/raft.ts'
 import { isParleyError, type ParleyError } from '../protocols/errors.ts'
 import type { AnyCommandKind } from '../protocols/journal/command.ts'
 import { createJournalMachine } from '../protocols/journal/machine.ts'
 import type { JournalSeat } from '../protocols/journal/serve.ts'
 import type { Port, Stop } from '../protocols/port.ts'
-import type { Disk } from './store/disk.ts'
+import { type Disk, openFolder } from './store/disk.ts'
 import { type OpenGroupStorage, openGroupStorage } from './store/group-storage.ts'
+import { settleStore } from './store/returned.ts'
+import { openSeatFile } from './store/seat-file.ts'
 
+/** Under the data directory. */
+export const JOURNAL_FOLDER = 'journal'
 const AGAIN_MS = 1_000
 const MAX_AGAIN_MS = 30_000
 
@@ -40,6 +47,33 @@ export interface Seat {
   problem(): string | undefined
   counts(): ReturnType<OpenGroupStorage['counts']>
   stop(): Promise<void>
+}
+
+export const RETURNED =
+  'no coordinator answers, and this node came back as a new member without a vote (its store was restored, copied or ' +
+  'repaired): a majority of the other voters lets it in; where there is none left, run `parley store force-recover` on the ' +
+  'node that is furthest, as `parley store verify` shows'
+
+/**
+ * This peer votes as another member, as its log knows it, and not as the one that it is: where that happened to most voters,
+ * nobody is left to let them in.
+ */
+export const isReturned = ({ group }: JournalSeat): boolean => {
+  const { configuration } = group.status()
+  const isOwn = (id: string): boolean => peerOf(id) === peerOf(group.self)
+  return !isMember(configuration, group.self) && configuration.voters.some(isOwn)
+}
+
+/**
+ * The folder that a seat's store is in, before anything rests on it.
+ * @throws STA003 where it was copied and cannot be renewed
+ */
+export const openStore = async (port: Pick<Port, 'self' | 'random' | 'log'>, dataDir: string) => {
+  const folder = join(dataDir, JOURNAL_FOLDER)
+  const disk = await openFolder(folder)
+  const random = (bytes: number): Uint8Array => port.random(bytes)
+  await settleStore({ disk, folder, random, peer: port.self.id, log: port.log })
+  return { disk, keeping: await openSeatFile(disk) }
 }
 
 /** @throws STA003 for a log that is damaged or of a newer version */

@@ -95,6 +95,25 @@ const addCoordinator = (program: Command): void => {
     .action(async (options) => (await import('./coordinator.ts')).transfer(options))
 }
 
+const addLeave = (program: Command): void => {
+  program
+    .command('leave')
+    .summary('give the seat of a running node up for good')
+    .description(
+      'Has a running node give its seat up for good, so that the others decide without it; a stop keeps the seat.',
+    )
+    .addOption(new Option('--node <name>', 'its name, of those under .parley').conflicts('dataDir'))
+    .option('--data-dir <dir>', 'its data directory')
+    .option('--undo', 'it offers its seat again')
+    .option('--mesh <name>', 'name of the mesh (default: that of the running node)')
+    .option('--secret-file <file...>', 'file with the secret of the mesh, mode 0600; new and old while it is changed')
+    .option('--allow-weak-secret', 'accept a short or written secret beyond this machine')
+    .option('--timeout <ms>', 'milliseconds until it gives up', whole(1, 2 ** 31 - 1), 30_000)
+    .option('--json', 'print one line {peer,name,givenUp,voters}')
+    .addHelpText('after', SECRETS)
+    .action(async (options) => (await import('./leave.ts')).leave(options))
+}
+
 /** What a stopped node keeps on disk. */
 const addStore = (program: Command): void => {
   const group = program
@@ -172,6 +191,7 @@ export const createProgram = (): Command => {
   addView(program, 'agents', 'the agents of the mesh and what they offer')
   addCall(program)
   addCoordinator(program)
+  addLeave(program)
   addStore(program)
   program
     .command('secret')

@@ -10,15 +10,16 @@ import { readdir, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { MeshIdSchema } from '../../protocols/consensus/founding/record.ts'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
-import { JOURNAL_FOLDER } from '../coordination.ts'
 import { lockDataDirectory } from '../data-directory.ts'
 import { loadIdentity } from '../identity.ts'
 import { fileError, systemCode } from '../private-file.ts'
+import { JOURNAL_FOLDER } from '../seat.ts'
 import { type Disk, openFolder } from '../store/disk.ts'
 import { createFenceStore } from '../store/fence-store.ts'
 import { markPlace, readPlace } from '../store/place.ts'
 import { adoptMesh, checkRecoverable, recoverStore } from '../store/recover.ts'
 import { repairStore } from '../store/repair.ts'
+import { openSeatFile } from '../store/seat-file.ts'
 import { type Survey, survey } from '../store/survey.ts'
 import { processTerminal, type Terminal } from './confirm.ts'
 import { usage } from './outcome.ts'
@@ -132,6 +133,12 @@ const settle = async (owner: text.Owner, { before, after }: { before: Survey; af
   if (before.storageId !== after.storageId) await markPlace(folderOf(owner))
 }
 
+/** Who is to vote in another mesh did not give up the seat there. */
+const wantSeat = async (disk: Disk): Promise<void> => {
+  const { isGivenUp, keep } = await openSeatFile(disk)
+  if (isGivenUp) await keep(false)
+}
+
 const told = (options: StoreOptions, facts: unknown, words: string): void =>
   print(options.json === true ? JSON.stringify(facts) : words)
 
@@ -210,6 +217,7 @@ export const forceRecover = (options: ConfirmedOptions, terminal: Terminal = pro
     await confirm(question, expected, yes, `--yes --mesh-id ${expected}`, terminal)
     const done = await recoverStore(disk, random, peer)
     await settle(owner, done)
+    await wantSeat(disk)
     told(options, text.recoveredFacts(done, owner), text.recoveredText(done, owner))
   })
 
@@ -224,6 +232,7 @@ export const adopt = (
     await confirm('Type adopt to go on: ', 'adopt', options.yes, '--yes', terminal)
     const done = await adoptMesh(disk, random, peer, meshId)
     await settle(owner, done)
+    await wantSeat(disk)
     told(options, text.adoptedFacts(done, owner), text.adoptedText(done, owner))
   })
 

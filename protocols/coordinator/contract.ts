@@ -10,7 +10,7 @@ const MeshId = z.string().min(1).max(64)
 
 export const coordinatorProtocol = defineProtocol({
   name: 'coordinator',
-  version: '1.0.0',
+  version: '1.1.0',
   methods: {
     where: {
       description: 'Who coordinates, as far as this node knows',
@@ -39,7 +39,11 @@ export const coordinatorProtocol = defineProtocol({
         leaving: z.boolean().optional(),
       }),
       /** `enough`: no seat is free for now, ask less often. */
-      response: z.object({ enough: z.boolean() }),
+      response: z.object({
+        enough: z.boolean(),
+        /** How many vote now; since 1.1. */
+        voters: Count.optional(),
+      }),
       idempotent: true,
       timeoutMs: 2_000,
     },
@@ -48,6 +52,25 @@ export const coordinatorProtocol = defineProtocol({
       request: z.object({ meshId: MeshId, to: Peer.optional() }),
       response: z.object({ epoch: Count, leader: Peer }),
       capability: 'coordinate',
+      priority: 'high',
+      timeoutMs: 5_000,
+    },
+    giveUp: {
+      description: 'This node gives its seat up for good, also after a restart; answers once it has none',
+      request: z.object({}),
+      /** How many vote without it, as far as it heard. */
+      response: z.object({ voters: Count.optional() }),
+      capability: 'coordinate',
+      idempotent: true,
+      priority: 'high',
+      timeoutMs: 30_000,
+    },
+    takeSeat: {
+      description: 'This node offers its seat again',
+      request: z.object({}),
+      response: z.object({}),
+      capability: 'coordinate',
+      idempotent: true,
       priority: 'high',
       timeoutMs: 5_000,
     },

@@ -4,14 +4,15 @@
  * A node that has a seat hears of elections from its own Raft; any other one hears the coordinator's events, and asks
  * (whereabouts.ts). The coordinator tells `(epoch, leader, version)` (telling.ts) and decides who votes among those who
  * offer a seat (seats.ts). A node whose seat was taken away while it was not looking, or that gave it up, finds that out
- * from what the coordinator tells.
- * State: what listeners were told last, and when this node offers its seat again. All of it soft.
+ * from what the coordinator tells. Offering one: offering.ts; giving it up, and
+ * taking that back: standing.ts.
+ * State: what listeners were told last. It is soft.
  */
 import { isMember } from '../consensus/configurations.ts'
 import { peerOf } from '../consensus/member-id.ts'
 import type { Configuration } from '../consensus/messages.ts'
 import type { RaftStatus } from '../consensus/raft.ts'
-import { isParleyError, ParleyError } from '../errors.ts'
+import { ParleyError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
 import type { JournalSeat } from '../journal/serve.ts'
 import type { Port, Stop } from '../port.ts'
@@ -20,18 +21,17 @@ import { coordinatorProtocol } from './contract.ts'
 import { handOver } from './hand-over.ts'
 import { type ActingFacts, createLeading } from './leading.ts'
 import { LEADERLESS_MS, ledBy } from './led.ts'
+import { createOffering } from './offering.ts'
 import { createSeats } from './seats.ts'
+import { createStanding, type SeatKeeping } from './standing.ts'
 import { type Announced, createTelling } from './telling.ts'
 import type { Whereabouts } from './whereabouts.ts'
 
 const TICK_MS = 100
 /** Offers and the autopilot come once in so many ticks. */
 const TICKS_EACH = 5
-/** An offer without a seat, with one, and when there are enough. */
-const OFFER_MS = { open: 1_000, seated: 5_000, enough: 15_000 }
 /** Looks at a leading member without a step of it in between: its disk hangs or has no room. */
 const MAX_IDLE_TICKS = 10
-const GIVE_UP_AGAIN_MS = 100
 
 export interface CoordinatorDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'serve' | 'to' | 'metrics' | 'members'>
@@ -46,6 +46,8 @@ export interface CoordinatorDeps {
   /** The highest feature level that this version knows. */
   readonly level: number
   readonly autopilot?: Partial<AutopilotSettings>
+  /** Where a seat that was given up stays so across restarts. */
+  readonly keeping?: SeatKeeping | undefined
 }
 
 export interface CoordinatorStatus {
@@ -56,6 +58,8 @@ export interface CoordinatorStatus {
   /** This node coordinates, and acts. */
   readonly acting: boolean
   readonly seat: 'voter' | 'learner' | 'none'
+  /** This node offers no seat, or is about to lose the one that it has: it gave it up. */
+  readonly givenUp: boolean
   /** Member ids; of a node without a seat the peers that it heard of. */
   readonly voters: readonly string[]
   readonly learners: readonly string[]
@@ -74,8 +78,10 @@ export interface CoordinatorFeature {
   onChange(fn: (status: CoordinatorStatus) => void): () => void
   /** Hands over, wherever the coordinator is. Resolves once another one leads. */
   transfer(to: string | undefined, signal: AbortSignal): Promise<{ epoch: number; leader: string }>
-  /** This node's seat is given up for good. Resolves once it has none. */
-  giveUp(signal: AbortSignal): Promise<void>
+  /** This node's seat is given up for good. Resolves once it has none, with how many vote, as far as it heard. */
+  giveUp(signal: AbortSignal): Promise<number | undefined>
+  /** This node offers its seat again. */
+  takeSeat(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -89,11 +95,7 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
   const listeners = new Set<(status: CoordinatorStatus) => void>()
   const telling = createTelling(port, events, whereabouts)
   let lastTold: Announced | undefined
-  let leaving = false
   let ledAt = now()
-  let offerAt = Number.NEGATIVE_INFINITY
-  /** What the present coordinator said to the last offer. */
-  let wasEnough = false
   let stopped = false
   let idleTicks = 0
   let lastSteps = 0
@@ -105,8 +107,8 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
   /** Where anything but the version is another one. A listener that fails harms nobody else. */
   const tell = (): void => {
     const status = read()
-    const { epoch, leader, acting, seat: role, quorum, voters, learners } = status
-    const text = [status.meshId, epoch, leader, acting, role, quorum, ...voters, '/', ...learners].join()
+    const { epoch, leader, acting, seat: role, givenUp, quorum, voters, learners } = status
+    const text = [status.meshId, epoch, leader, acting, role, givenUp, quorum, ...voters, '/', ...learners].join()
     isSeated = role !== 'none'
     if (text === told) return
     told = text
@@ -138,6 +140,32 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     return !isPresent || heardSeats.includes(port.self.id)
   }
 
+  const standing = createStanding({
+    timers: port.timers,
+    log: port.log,
+    keeping: deps.keeping,
+    isSeated: () => read().seat !== 'none',
+    isAlone() {
+      const group = seat()?.group
+      return group?.status().configuration.voters.every((id) => id === group.self) ?? false
+    },
+    async handOver(signal) {
+      const at = seat()
+      // A leader that nobody can follow has to stay.
+      if (at !== undefined && leading.epoch() !== undefined) await handOver(port, at.group, undefined, signal)
+    },
+    offer: () => offering.offer(),
+  })
+  const offering = createOffering({
+    port,
+    whereabouts,
+    meshId,
+    member: deps.offers,
+    level: deps.level,
+    isSeated: () => read().seat !== 'none',
+    isLeaving: standing.isGivenUp,
+  })
+
   const read = (): CoordinatorStatus => {
     const at = seat()
     const heard = whereabouts.heard()
@@ -149,6 +177,7 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
         leader: whereabouts.leader()?.peer,
         acting: false,
         seat: 'none',
+        givenUp: standing.isGivenUp(),
         voters,
         learners: [],
         quorum: isPresent,
@@ -163,6 +192,7 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
       leader: leader === undefined ? undefined : peerOf(leader),
       acting: leading.epoch() !== undefined,
       seat: configuration.voters.includes(at.group.self) ? 'voter' : 'learner',
+      givenUp: standing.isGivenUp(),
       ...configuration,
       quorum: leader !== undefined || now() - ledAt < LEADERLESS_MS,
       version: at.machine.version(),
@@ -197,34 +227,15 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     }
   }
 
-  /** Milliseconds until the next offer. */
-  const offer = async (): Promise<number> => {
-    const member = deps.offers()
-    const id = meshId()
-    const leader = whereabouts.leader()
-    if (member === undefined || id === undefined || leader === undefined) return OFFER_MS.open
-    if (leaving && read().seat === 'none') return OFFER_MS.enough
-    // In a mesh in which not all are connected nobody dials the coordinator again and again for a seat that is not free.
-    if (wasEnough && read().seat === 'none' && !port.members().some(({ id: peer }) => peer === leader.peer))
-      return OFFER_MS.enough
-    const body = { meshId: id, member, level: deps.level, ...(leaving && { leaving }) }
-    const { enough } = await port.to(leader.peer, coordinatorProtocol).volunteer(body)
-    wasEnough = enough
-    if (read().seat !== 'none') return OFFER_MS.seated
-    return enough ? OFFER_MS.enough : OFFER_MS.open
+  const giveUp = async (signal: AbortSignal): Promise<number | undefined> => {
+    await standing.giveUp(signal)
+    tell()
+    return offering.votersLeft()
   }
-  const offerLater = (): void => {
-    if (now() < offerAt || stopped) return
-    // Until it is answered.
-    offerAt = Number.POSITIVE_INFINITY
-    offer().then(
-      (ms) => {
-        offerAt = now() + ms
-      },
-      () => {
-        offerAt = now() + OFFER_MS.open
-      },
-    )
+  const takeSeat = async (): Promise<void> => {
+    await standing.takeBack()
+    offering.soon()
+    tell()
   }
 
   const unserve = await port.serve(coordinatorProtocol, {
@@ -247,7 +258,11 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
       const at = seat()
       if (at === undefined || leading.epoch() === undefined)
         throw refuse('not-leader', 'this node does not coordinate', 'ask the coordinator')
-      return { enough: seats.offered({ member, level, leaving: goes }, at.group.status().configuration) }
+      const { configuration } = at.group.status()
+      return {
+        enough: seats.offered({ member, level, leaving: goes }, configuration),
+        voters: configuration.voters.length,
+      }
     },
     async transfer({ meshId: named, to }, { signal }) {
       const at = seat()
@@ -255,24 +270,18 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
         throw refuse('not-leader', 'this node does not coordinate', 'ask the coordinator')
       return handOver(port, at.group, to, signal)
     },
+    async giveUp(_, { signal }) {
+      const voters = await giveUp(signal)
+      return voters === undefined ? {} : { voters }
+    },
+    async takeSeat() {
+      await takeSeat()
+      return {}
+    },
   })
 
-  const giveUp = async (signal: AbortSignal): Promise<void> => {
-    while (read().seat !== 'none') {
-      if (signal.aborted) throw signal.reason
-      const at = seat()
-      // A leader that nobody can follow has to stay.
-      if (at !== undefined && leading.epoch() !== undefined) await handOver(port, at.group, undefined, signal)
-      await offer().catch((error: unknown) => {
-        if (!isParleyError(error)) throw error
-      })
-      await new Promise<void>((resolve) => void port.timers.after(GIVE_UP_AGAIN_MS, resolve))
-    }
-  }
-
   const stopLearning = whereabouts.onChange(() => {
-    offerAt = Math.min(offerAt, now())
-    wasEnough = false
+    offering.renew()
     tell()
   })
   const tick = (): void => {
@@ -286,7 +295,7 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     tell()
     if (meshId() !== undefined) telling.listen()
     steer()
-    offerLater()
+    offering.look()
   }
   const stops = [port.timers.every(TICK_MS, tick), deps.onGone((peer) => whereabouts.gone(peer)), stopLearning]
 
@@ -322,19 +331,12 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
         .to(leader.peer, coordinatorProtocol)
         .transfer({ meshId: id, ...(to !== undefined && { to }) }, { signal })
     },
-    async giveUp(signal) {
-      leaving = true
-      try {
-        await giveUp(signal)
-      } catch (error) {
-        // It stays, and says so with its next offer.
-        leaving = false
-        throw error
-      }
-    },
+    giveUp,
+    takeSeat,
     async stop() {
       stopped = true
       for (const stop of stops) stop()
+      offering.stop()
       leading.stop()
       await telling.stop()
       await unserve()

@@ -8,6 +8,7 @@
  */
 import { openSeat, type Seat } from '../../node/seat.ts'
 import { createFoundingFile } from '../../node/store/founding-file.ts'
+import { openSeatFile } from '../../node/store/seat-file.ts'
 import type { Founding } from '../../protocols/consensus/founding/api.ts'
 import { startFounding } from '../../protocols/consensus/founding/founding.ts'
 import { foundingVoters } from '../../protocols/consensus/founding/record.ts'
@@ -136,6 +137,8 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
         .catch((error: unknown) => port.log.error('this node cannot take part in the coordinator group', { error }))
     }
 
+    const disk = mayVote ? (disks.get(name) ?? createFaultyDisk()) : undefined
+    const mounted = disk?.mount()
     feature = await createCoordinator({
       port,
       events,
@@ -146,10 +149,10 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
       offers: () => (seat?.current() === undefined ? undefined : member),
       level,
       autopilot: options.autopilot ?? {},
+      keeping: mounted && (await openSeatFile(mounted)),
     })
     const coordinator = feature
 
-    const disk = mayVote ? (disks.get(name) ?? createFaultyDisk()) : undefined
     const node: JournalNode = {
       name,
       id: inner.id,
@@ -203,9 +206,8 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
     })
     for (const other of others) network.connect(inner, other.network)
 
-    if (disk !== undefined) {
+    if (disk !== undefined && mounted !== undefined) {
       disks.set(name, disk)
-      const mounted = disk.mount()
       seat = await openSeat({
         port,
         disk: mounted,

@@ -15,6 +15,7 @@ import { openFolder } from '../../../node/store/disk.ts'
 import { createFoundingFile } from '../../../node/store/founding-file.ts'
 import { openLogStore } from '../../../node/store/log-store.ts'
 import { markPlace, PLACE_FILE } from '../../../node/store/place.ts'
+import { openSeatFile } from '../../../node/store/seat-file.ts'
 import { type Entry, encodeConfiguration } from '../../../protocols/consensus/messages.ts'
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
 import { testFolder } from '../../support/folder.ts'
@@ -304,8 +305,11 @@ test('a copy that becomes another member by a command is not renewed a second ti
   ]) {
     const dataDir = await copied(t)
     if (dataDir === undefined) return
+    const disk = await openFolder(join(dataDir, 'journal'))
+    await (await openSeatFile(disk)).keep(true)
     assert.equal((await run(t, () => command(dataDir))).error, undefined)
     assert.equal(await placeIn(t, dataDir), 'same')
+    assert.equal((await openSeatFile(disk)).isGivenUp, false, 'it is to vote there')
   }
   // A repair that keeps the log as it is leaves it to the next start.
   const dataDir = await copied(t)

@@ -395,6 +395,118 @@ test('giving up a seat ends with its signal, and the seat is kept then', async (
   assert.ok(votersOf(mesh).includes(one.member ?? ''))
 })
 
+test('a seat that was given up stays so across a restart, and is offered again once that is taken back', async () => {
+  const mesh = createJournalMesh({ autopilot: QUICK })
+  await mesh.found(4)
+  const [node] = followers(mesh)
+  assert.ok(node)
+  await mesh.time.until(() => votersOf(mesh).length === 3, 5_000)
+  const left = await mesh.time.settled(node.coordinator.giveUp(NEVER), 10_000)
+  assert.ok(left !== undefined && left >= 2, `${left} vote`)
+  assert.deepEqual([node.coordinator.status().seat, node.coordinator.status().givenUp], ['none', true])
+  mesh.kill(node, true)
+  const back = await mesh.start(node.name)
+  await mesh.time.run(6_000)
+  assert.equal(votersOf(mesh).length, 3)
+  assert.deepEqual([back.coordinator.status().seat, back.coordinator.status().givenUp], ['none', true])
+  assert.ok(back.seat() !== undefined, 'it has its log')
+  await mesh.time.settled(back.journal.put('a', 1), 3_000)
+
+  await mesh.time.settled(back.coordinator.takeSeat(), 1_000)
+  assert.equal(back.coordinator.status().givenUp, false)
+  await mesh.time.until(() => back.coordinator.status().seat !== 'none', 5_000)
+  mesh.kill(back, true)
+  const again = await mesh.start(node.name)
+  await mesh.time.run(2_000)
+  assert.equal(again.coordinator.status().givenUp, false)
+})
+
+test('who dies while it gives its seat up goes on with it when it starts', async () => {
+  const mesh = createJournalMesh({ autopilot: QUICK })
+  await mesh.found(3)
+  const [one, other] = followers(mesh)
+  assert.ok(one && other)
+  mesh.kill(other)
+  await mesh.time.run(600)
+  const giving = one.coordinator.giveUp(NEVER)
+  giving.catch(() => {})
+  await mesh.time.run(1_000)
+  assert.equal(one.coordinator.status().seat, 'voter', 'two cannot do without it')
+  mesh.kill(one, true)
+  await mesh.start(other.name)
+  const back = await mesh.start(one.name)
+  assert.equal(back.coordinator.status().givenUp, true)
+  await mesh.time.until(
+    () => back.coordinator.status().seat === 'none' && !votersOf(mesh).includes(one.member ?? ''),
+    15_000,
+  )
+})
+
+test('what could not be given up in time is not given up after a restart either', async () => {
+  const mesh = createJournalMesh({ autopilot: QUICK })
+  await mesh.found(3)
+  const [one, other] = followers(mesh)
+  assert.ok(one && other)
+  mesh.kill(other)
+  await mesh.time.run(600)
+  const stop = new AbortController()
+  const giving = outcome(one.coordinator.giveUp(stop.signal).catch(() => 'no time'))
+  await mesh.time.run(500)
+  stop.abort(new Error('no time'))
+  assert.equal(await mesh.time.settled(giving, 1_000), 'no time')
+  assert.equal(one.coordinator.status().givenUp, false)
+  mesh.kill(one, true)
+  await mesh.start(other.name)
+  const back = await mesh.start(one.name)
+  assert.equal(back.coordinator.status().givenUp, false)
+  await mesh.time.run(6_000)
+  assert.equal(back.coordinator.status().seat, 'voter')
+})
+
+test('without room on its disk a node keeps its seat', async () => {
+  const mesh = createJournalMesh({ autopilot: QUICK })
+  await mesh.found(3)
+  const [node] = followers(mesh)
+  assert.ok(node?.disk)
+  node.disk.room = 0
+  assert.equal(await mesh.time.settled(outcome(node.coordinator.giveUp(NEVER)), 2_000), 'STA003 disk-full')
+  assert.equal(node.coordinator.status().givenUp, false)
+})
+
+test('a node is told by another one to give its seat up, and to offer it again; the only voter refuses', async () => {
+  const mesh = createJournalMesh({ autopilot: QUICK })
+  const [first] = await mesh.found(1)
+  const guest = await mesh.start('guest', { mayVote: false })
+  assert.ok(first)
+  const at = (id: string) => guest.port.to(id, coordinatorProtocol)
+  assert.equal(await mesh.time.settled(outcome(at(first.id).giveUp({})), 3_000), 'STA003 alone')
+  assert.equal(first.coordinator.status().givenUp, false)
+  await mesh.start('n1')
+  await mesh.start('n2')
+  await mesh.time.until(() => votersOf(mesh).length === 3, 8_000)
+  // Two voters are no better than one, so that the other one goes too.
+  assert.deepEqual(await mesh.time.settled(at(first.id).giveUp({}), 15_000), { voters: 1 })
+  assert.equal(first.coordinator.status().seat, 'none')
+  assert.deepEqual(await mesh.time.settled(at(first.id).takeSeat({}), 2_000), {})
+  await mesh.time.until(() => first.coordinator.status().seat !== 'none', 5_000)
+  // Who has no seat has none to give up.
+  assert.deepEqual(await mesh.time.settled(at(guest.id).giveUp({}), 2_000), {})
+})
+
+test('a seat that is taken back while it is given up ends that', async () => {
+  const mesh = createJournalMesh({ autopilot: QUICK })
+  await mesh.found(3)
+  const [one, other] = followers(mesh)
+  assert.ok(one && other)
+  mesh.kill(other)
+  await mesh.time.run(600)
+  const giving = outcome(one.coordinator.giveUp(NEVER))
+  await mesh.time.run(500)
+  await mesh.time.settled(one.coordinator.takeSeat(), 1_000)
+  assert.equal(await mesh.time.settled(giving, 1_000), 'STA003 taken-back')
+  assert.equal(one.coordinator.status().seat, 'voter')
+})
+
 test('a node that lost its disk comes back as a learner, and votes in the place of the one that it was', async () => {
   const mesh = createJournalMesh({ autopilot: { stableMs: 300, dropLearnerAfterMs: 3_000 } })
   await mesh.found(3)
@@ -472,7 +584,7 @@ test('an offer is for the seat of the node that makes it, and for the one that c
   assert.equal(await offer({ meshId: 'other', member: `${guest.id}.aa` }), 'STA003 other-mesh')
   const [follower] = followers(mesh)
   assert.equal(await offer({ meshId, member: `${guest.id}.aa` }, follower), 'STA003 not-leader')
-  assert.deepEqual(await offer({ meshId, member: `${guest.id}.aa` }), { enough: false })
+  assert.deepEqual(await offer({ meshId, member: `${guest.id}.aa` }), { enough: false, voters: 3 })
 })
 
 test('nobody speaks for another node', async () => {

@@ -35,6 +35,8 @@ const create = async (others: number) => {
       },
       volunteer: () => ({ enough: true }),
       transfer: () => ({ epoch: 0, leader: 'x' }),
+      giveUp: () => ({}),
+      takeSeat: () => ({}),
     })
   const moveTo = (id: string | undefined): void => {
     mesh = id

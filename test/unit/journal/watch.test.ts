@@ -242,6 +242,8 @@ const createFollowed = async () => {
       where: () => ({ meshId: 'm', epoch: 1, version: 0, seats: [] }),
       volunteer: () => ({ enough: true }),
       transfer: () => Promise.reject(new Error('not asked')),
+      giveUp: () => Promise.reject(new Error('not asked')),
+      takeSeat: () => Promise.reject(new Error('not asked')),
     })
     servers.push({ id: node.id, asked, answers })
   }
