@@ -116,7 +116,9 @@ export const createFenceStore = (
         const bytes = await disk.read(FENCE_FILE)
         const header = decodeHeader(bytes)
         const found = header === undefined ? undefined : readFrames(bytes, header)
-        if (header === undefined || found === undefined || found.fault === 'damaged' || header.format > FORMAT)
+        // The first frame was there before the file had its name: no write to come can have torn it.
+        const isWhole = found !== undefined && found.fault !== 'damaged' && found.payloads.length > 0
+        if (header === undefined || !isWhole || header.format > FORMAT)
           throw refuse(
             'damaged',
             `${FENCE_FILE} is damaged`,

@@ -86,6 +86,17 @@ test('a file that was changed since is refused', async () => {
   await assert.rejects(createFences(createFenceStore(disk.mount(), random)), { code: 'STA003' })
 })
 
+test('a file of which nothing is whole is refused, since no power cut leaves one', async () => {
+  const disk = createFaultyDisk()
+  const fences = await createFences(createFenceStore(disk.mount(), random))
+  await fences.accept('a', at(4, 4))
+  disk.crash(createRandom(1))
+  const size = disk.size(FENCE_FILE)
+  const file = await disk.open(FENCE_FILE)
+  await file.truncate(size - 1)
+  await assert.rejects(createFences(createFenceStore(disk.mount(), random)), { code: 'STA003' })
+})
+
 test('the file is written anew when most of it is out of date', async () => {
   const disk = createFaultyDisk()
   const store = createFenceStore(disk.mount(), random)
