@@ -38,6 +38,18 @@ const FOUND_BY_PORTS: readonly Mutant[] = [
     replace: '({ lastIndex }, i) => lastIndex > upTo + 20 ||',
   },
   {
+    bug: 'a segment that was only begun outlives the term and vote before it',
+    file: `${STORE}/segments.ts`,
+    find: '      if (isLast && segments.length > 0) {\n        begun = name\n        return\n      }\n      if (segment.header.sequence > 1) throw',
+    replace: '      if (segment.header.sequence < 1) throw',
+  },
+  {
+    bug: 'segments are removed together, and some of them come back',
+    file: `${STORE}/log-store.ts`,
+    find: '        segments.shift()\n        await disk.syncNames()\n      }\n',
+    replace: '        segments.shift()\n      }\n      if (needed > 0) await disk.syncNames()\n',
+  },
+  {
     bug: 'a snapshot counts before it is on the disk',
     file: `${STORE}/snapshots.ts`,
     find: '      await file.sync()\n    } catch (error) {',
