@@ -156,7 +156,9 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
   }
 
   const store =
-    deps.dataDir === undefined || settings.voter !== 'auto' ? undefined : await openStore(port, deps.dataDir)
+    deps.dataDir === undefined || settings.voter !== 'auto'
+      ? undefined
+      : await openStore(port, deps.dataDir, deps.joins)
   feature = await createCoordinator({
     port,
     events,

@@ -68,11 +68,11 @@ export const isReturned = ({ group }: JournalSeat): boolean => {
  * The folder that a seat's store is in, before anything rests on it.
  * @throws STA003 where it was copied and cannot be renewed
  */
-export const openStore = async (port: Pick<Port, 'self' | 'random' | 'log'>, dataDir: string) => {
+export const openStore = async (port: Pick<Port, 'self' | 'random' | 'log'>, dataDir: string, joins: boolean) => {
   const folder = join(dataDir, JOURNAL_FOLDER)
   const disk = await openFolder(folder)
   const random = (bytes: number): Uint8Array => port.random(bytes)
-  await settleStore({ disk, folder, random, peer: port.self.id, log: port.log })
+  await settleStore({ disk, folder, random, peer: port.self.id, joins, log: port.log })
   return { disk, keeping: await openSeatFile(disk) }
 }
 
@@ -88,7 +88,9 @@ export const openSeat = async ({ port, disk, kinds, snapshotEvery, onStatus }: S
   let busy: Promise<void> = Promise.resolve()
 
   const start = async (member: string, { meshId, founders }: SeatTaken, waitMs: number): Promise<void> => {
-    const machine = createJournalMachine(kinds)
+    const machine = createJournalMachine(kinds, (kind, error) =>
+      port.log.error('a command failed by a mistake in its kind; it had no effect', { kind, error }),
+    )
     let seat: JournalSeat | undefined
     const group = await startGroup(
       {

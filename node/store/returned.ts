@@ -3,9 +3,9 @@
  *
  * An older copy has forgotten entries that this node said it had, and votes that it gave. So it may not take part as the
  * member that it was: its log is kept, under a storage id of its own, by which the group takes the node for a new one that
- * learns. Its vote is of no use to the new member; its term
- * stays. The founding file follows when the node starts (founding/steps.ts, `resume`): who was a founder is one no more.
- * Only where this node alone votes, as its log knows it, it goes on as it was: as far as it knows nobody else counts on it.
+ * learns. Its vote is of no use to the new member; its term stays. The founding file follows when the node starts
+ * (founding/steps.ts, `resume`): who was a founder is one no more. Only where this node alone votes, as its log knows it,
+ * and joins nobody, it goes on as it was: as far as it knows nobody else counts on it.
  *
  * A crash in between leaves a folder that still counts as copied, and all of it is done again at the next start. The old
  * files are put aside under their names with `.abandoned`. Keeps no state.
@@ -20,7 +20,7 @@ import { finishReplacing, newStorageId, type Random, replaceLog } from './replac
 import { hex, refuse } from './segments.ts'
 import { type Survey, survey } from './survey.ts'
 
-/** `empty`: there is no log. `kept`: this node is the only voter. */
+/** `empty`: there is no log. `kept`: this node is the only voter, and alone. */
 export type Returned =
   | { readonly kind: 'empty' }
   | { readonly kind: 'kept'; readonly member: string }
@@ -43,10 +43,11 @@ const failed = (error: unknown): unknown => {
 /**
  * Gives the log of a restored store another storage id.
  * @param peer id of this node
+ * @param joins it has somebody to join, so that others may have voted since
  * @throws STA003 with `details.reason`: `damaged` or `newer` for a log that a node does not start with, `disk-full`,
  *   `disk-failed`; it can be done again then
  */
-export const renewStore = async (disk: Disk, random: Random, peer: string): Promise<Returned> => {
+export const renewStore = async (disk: Disk, random: Random, peer: string, joins: boolean): Promise<Returned> => {
   try {
     let found = await survey(disk)
     const aside: string[] = []
@@ -59,7 +60,7 @@ export const renewStore = async (disk: Disk, random: Random, peer: string): Prom
     if (broken !== undefined) throw broken.error
     if (found.storageId === undefined) return { kind: 'empty' }
     const was = memberIdOf(peer, found.storageId)
-    if (isOnlyVoter(found, was)) return { kind: 'kept', member: was }
+    if (!joins && isOnlyVoter(found, was)) return { kind: 'kept', member: was }
     const storageId = newStorageId(random)
     const { hardState, ...log } = found.log.state
     const renewed = { ...log, hardState: { ...hardState, votedFor: undefined } }
@@ -77,6 +78,8 @@ export interface SettleDeps {
   readonly random: Random
   /** Id of this node. */
   readonly peer: string
+  /** It has somebody to join. */
+  readonly joins: boolean
   readonly log: Port['log']
 }
 
@@ -95,14 +98,14 @@ const markLater = async ({ folder, log }: SettleDeps): Promise<void> => {
  * @throws as `renewStore`
  */
 export const settleStore = async (deps: SettleDeps): Promise<Place> => {
-  const { disk, folder, random, peer, log } = deps
+  const { disk, folder, random, peer, joins, log } = deps
   const place = await readPlace(folder)
   if (place === 'same') return place
   if (place === 'unknown') {
     await markLater(deps)
     return place
   }
-  const returned = await renewStore(disk, random, peer)
+  const returned = await renewStore(disk, random, peer, joins)
   if (returned.kind === 'renewed') {
     const { was, member, aside } = returned
     await markPlace(folder)

@@ -23,7 +23,7 @@ test('a store that came back is that of another member: same entries, snapshot a
   const { disk, member, configuration } = await storeOf(60, { snapshots: [40] })
   const before = await survey(disk)
   const bytes = await contentsOf(disk)
-  const done = await renewStore(disk, random, PEER)
+  const done = await renewStore(disk, random, PEER, false)
   const after = await survey(disk)
   assert.ok(done.kind === 'renewed')
   assert.deepEqual([done.was, done.member], [member, `${PEER}.${after.storageId}`])
@@ -47,16 +47,18 @@ test('a store that came back is that of another member: same entries, snapshot a
 test('the only voter stays who it is, and an empty folder has nobody to renew', async () => {
   const { disk, member } = await storeOf(20, { voters: [] })
   const before = await contentsOf(disk)
-  assert.deepEqual(await renewStore(disk, random, PEER), { kind: 'kept', member })
+  assert.deepEqual(await renewStore(disk, random, PEER, false), { kind: 'kept', member })
   assert.deepEqual(await contentsOf(disk), before)
-  assert.deepEqual(await renewStore(createFaultyDisk(), random, PEER), { kind: 'empty' })
+  const { kind } = await renewStore(disk, random, PEER, true)
+  assert.equal(kind, 'renewed', 'others that it can join may have voted since')
+  assert.deepEqual(await renewStore(createFaultyDisk(), random, PEER, false), { kind: 'empty' })
 })
 
 test('a log without entries is renewed too: its member may have voted since', async () => {
   const disk = createFaultyDisk()
   await (await openLogStore(disk, { random })).close()
   const { storageId } = await survey(disk)
-  const done = await renewStore(disk, random, PEER)
+  const done = await renewStore(disk, random, PEER, false)
   assert.ok(done.kind === 'renewed' && done.was === `${PEER}.${storageId}`)
   assert.notEqual((await survey(disk)).storageId, storageId)
 })
@@ -65,7 +67,7 @@ test('a damaged log is not renewed but refused, with the command that repairs', 
   const { disk } = await storeOf(60)
   disk.flip((await survey(disk)).files[1] ?? '', 700)
   const before = await contentsOf(disk)
-  const error = await failureOf(renewStore(disk, random, PEER))
+  const error = await failureOf(renewStore(disk, random, PEER, false))
   assert.equal(reasonOf(error), 'damaged')
   assert.match((isParleyError(error) && error.hint) || '', /parley store repair/)
   assert.deepEqual(await contentsOf(disk), before)
@@ -78,11 +80,11 @@ test('without room for another id the start fails, and nothing has changed; with
   disk.room = 0
   for (const one of Object.values(before)) disk.room += one.length / 2
   disk.room += 100
-  const error = await failureOf(renewStore(disk, random, PEER))
+  const error = await failureOf(renewStore(disk, random, PEER, false))
   assert.equal(reasonOf(error), 'disk-full')
   assert.deepEqual(await contentsOf(disk), before)
   disk.room = room
-  const done = await renewStore(disk, random, PEER)
+  const done = await renewStore(disk, random, PEER, false)
   assert.ok(done.kind === 'renewed' && done.was === member)
 })
 
@@ -104,12 +106,12 @@ test('a power cut at any moment of it leaves a store that is renewed at the next
         }
       },
     })
-    await renewStore(failing, random, PEER).catch((error: unknown) => {
+    await renewStore(failing, random, PEER, false).catch((error: unknown) => {
       cuts += 1
       assert.equal(reasonOf(error), 'disk-failed')
     })
     disk.crash(draw)
-    const done = await renewStore(disk, random, PEER)
+    const done = await renewStore(disk, random, PEER, false)
     const after = await survey(disk)
     assert.ok(done.kind === 'renewed' && done.member !== member, `seed ${seed}`)
     assert.deepEqual(after.problems, [], `seed ${seed}`)
@@ -134,7 +136,8 @@ const folderOf = async (t: TestContext, voters: readonly string[]) => {
   const warnings: string[] = []
   const warn = (text: string): void => void warnings.push(text)
   const log = { debug: () => {}, info: () => {}, warn, error: warn }
-  const settle = async (at: string) => settleStore({ disk: await openFolder(at), folder: at, random, peer: PEER, log })
+  const settle = async (at: string) =>
+    settleStore({ disk: await openFolder(at), folder: at, random, peer: PEER, joins: false, log })
   assert.equal(await settle(folder), 'unknown')
   const tells = (await stat(join(folder, PLACE_FILE), { bigint: true })).birthtimeNs !== 0n
   if (!tells) t.skip('the file system tells no creation times')
