@@ -79,10 +79,12 @@ export const createTelling = (
         })
     },
     ended(last) {
+      // Where it begins again in the same epoch, that is news.
+      told = ''
       // Nobody needs it who hears of the next epoch.
       publish(last, true).catch(() => {})
     },
-    /** A mesh that nobody founded has no such topic. */
+    // A mesh that nobody founded has no such topic.
     listen() {
       if (subscription !== undefined || stopped) return
       subscription = events.subscribe(epochEvent, ({ data, source }) => {

@@ -69,6 +69,9 @@ test('that it coordinates no more is heard at once, and it is asked no more', as
   assert.deepEqual(heard().at(-1)?.slice(1), [1, true])
   assert.ok(!hearer.whereabouts.heard().isPresent)
   assert.equal(hearer.whereabouts.leader(), undefined)
+  teller.telling.tick(state.now)
+  await time.run(100)
+  assert.ok(hearer.whereabouts.heard().isPresent, 'it begins again in the same epoch')
 })
 
 test('nobody speaks for another node', async () => {
