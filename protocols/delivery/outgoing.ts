@@ -1,0 +1,384 @@
+/**
+ * The messages of this node to one peer: what waits, what is on its way, what is tried again. Pure: it is told what
+ * happened and when, and says what to send.
+ *
+ * Promises: a number of a lane is sent until it was acknowledged or given up, and whoever is given up is replaced by a
+ * skip, so that the receiver never waits for it. Never more than `window` messages or `windowBytes` are unacknowledged
+ * (one message may be larger). Among lanes the most urgent head goes first; a lane keeps its order. A pause between
+ * attempts keeps its place in the window: the receiver holds what came after it.
+ *
+ * Only failures of a peer that was reached count as attempts: no sign of a message for `ackTimeoutMs` on a session that
+ * stands, or an answer that it failed. An overloaded peer is asked again and not counted.
+ */
+import type { Fault } from '../errors.ts'
+import { LANES } from './message.ts'
+import type { RetryPolicy } from './options.ts'
+
+/**
+ * `queued`: not sent yet. `sent`: on its way. `paused`: failed, and waits for its next attempt. `judged`: failed for good;
+ * whoever drives this buries it or sends it again.
+ */
+export type Stage = 'queued' | 'sent' | 'paused' | 'judged'
+
+export interface OutEntry {
+  readonly lane: number
+  readonly sequence: number
+  /** Bytes that it takes on the wire, about. */
+  readonly size: number
+  /** 0 low to 3 critical. */
+  readonly rank: number
+  readonly policy: RetryPolicy
+  /** Milliseconds since 1970 by this node's clock. */
+  readonly expiresAt: number | undefined
+  isSkip: boolean
+  stage: Stage
+  /** Failed ones that count. */
+  attempts: number
+  /** Monotonic: until when a sign is waited for, or a pause ends. */
+  dueAt: number
+  fault: Fault | undefined
+  /** Milliseconds since 1970. */
+  firstFailureAt: number | undefined
+  lastFailureAt: number | undefined
+}
+
+export interface OutgoingLimits {
+  readonly window: number
+  readonly windowBytes: number
+  readonly ackTimeoutMs: number
+}
+
+/** Codes after which the same message may succeed with the same peer later. */
+const RETRYABLE: ReadonlySet<string> = new Set([
+  'COM001',
+  'COM002',
+  'COM003',
+  'COM004',
+  'APP001',
+  'MSG004',
+  'STA001',
+  'STA003',
+])
+/** Of the window, kept free for what is urgent. */
+const RESERVED = 1 / 12
+const URGENT_RANK = 2
+const MAX_TOLD_PAUSE_MS = 60_000
+
+interface Lane<E> {
+  readonly number: number
+  /** Unacknowledged, in the order of their numbers. */
+  readonly window: Map<number, E>
+  queue: E[]
+  head: number
+  /** Number that the next message gets. */
+  next: number
+  isReady: boolean
+}
+
+export interface Outgoing<E extends OutEntry> {
+  /** Number that the next message of the lane gets; it is used up. */
+  number(lane: number): number
+  /** Numbers are taken in order within a lane. */
+  take(entry: E): void
+  /** What may be sent now, in order. */
+  pump(nowMs: number): E[]
+  /** The peer is not there: nothing is sent until `welcome`. */
+  down(): void
+  /** The peer answered a greeting: these were processed, all others are sent anew. @returns what is settled */
+  welcome(isDone: (lane: number, sequence: number) => boolean, window: number, nowMs: number): E[]
+  acked(lane: number, sequences: readonly number[]): E[]
+  /** @returns the message where it failed for good */
+  failed(lane: number, sequence: number, fault: Fault, nowMs: number, wallMs: number): E | undefined
+  held(lane: number, sequences: readonly number[], nowMs: number): void
+  missing(lane: number, sequences: readonly number[]): void
+  setWindow(window: number): void
+  /** Ends pauses and waits. @returns who had no sign in time, and of those who failed for good */
+  tick(nowMs: number, wallMs: number): { late: number; judged: E[] }
+  /** What has expired before it was sent. They count as judged. */
+  expired(wallMs: number): E[]
+  /** Of one that was judged: nothing is to be done for its number any more. */
+  skip(entry: E): void
+  /** Of one that was judged: once more, after a pause. */
+  again(entry: E, atMs: number): void
+  /** The lowest number of each lane that is not acknowledged; lanes that were never used are left out. */
+  bases(): Map<number, number>
+  next(): Map<number, number>
+  entries(): E[]
+  size(): number
+  inWindow(): number
+}
+
+export const createOutgoing = <E extends OutEntry>(
+  limits: OutgoingLimits,
+  chance: () => number,
+  next: ReadonlyMap<number, number> = new Map(),
+): Outgoing<E> => {
+  const lanes: Lane<E>[] = Array.from({ length: LANES }, (_, number) => ({
+    number,
+    window: new Map(),
+    queue: [],
+    head: 0,
+    next: next.get(number) ?? 1,
+    isReady: false,
+  }))
+  /** Lanes with something queued, by the rank of their head. */
+  const ready: Lane<E>[][] = [[], [], [], []]
+  let resend: E[] = []
+  let isUp = false
+  let window = limits.window
+  let inWindow = 0
+  let bytesInWindow = 0
+  let size = 0
+  let withTtl = 0
+
+  const laneAt = (number: number): Lane<E> => {
+    const lane = lanes[number]
+    if (lane === undefined) throw new RangeError(`lane ${number}`)
+    return lane
+  }
+
+  const makeReady = (lane: Lane<E>): void => {
+    const first = lane.queue[lane.head]
+    if (lane.isReady || first === undefined) return
+    lane.isReady = true
+    ready[first.rank]?.push(lane)
+  }
+
+  const takeHead = (lane: Lane<E>): E | undefined => {
+    const entry = lane.queue[lane.head]
+    if (entry === undefined) return undefined
+    lane.head += 1
+    if (lane.head === lane.queue.length || lane.head >= 1_024) {
+      lane.queue = lane.queue.slice(lane.head)
+      lane.head = 0
+    }
+    return entry
+  }
+
+  const put = (entry: E, nowMs: number): void => {
+    entry.stage = 'sent'
+    entry.dueAt = nowMs + limits.ackTimeoutMs
+  }
+
+  const settle = (lane: Lane<E>, entry: E): void => {
+    lane.window.delete(entry.sequence)
+    inWindow -= 1
+    bytesInWindow -= entry.size
+    size -= 1
+    if (entry.expiresAt !== undefined) withTtl -= 1
+  }
+
+  const backoff = (entry: E, fault: Fault): number => {
+    const { initialDelayMs, maxDelayMs } = entry.policy
+    const top = Math.min(maxDelayMs, initialDelayMs * 2 ** Math.min(30, Math.max(0, entry.attempts - 1)))
+    const told = fault.details?.retryAfterMs
+    const least = typeof told === 'number' && told > 0 ? Math.min(told, MAX_TOLD_PAUSE_MS) : 0
+    return Math.max(least, Math.min(maxDelayMs, top * (0.75 + 0.5 * chance())))
+  }
+
+  const fail = (entry: E, fault: Fault, nowMs: number, wallMs: number): boolean => {
+    entry.fault = fault
+    entry.firstFailureAt ??= wallMs
+    entry.lastFailureAt = wallMs
+    if (fault.code !== 'COM003') entry.attempts += 1
+    if (RETRYABLE.has(fault.code) && entry.attempts <= entry.policy.maxRetries) {
+      entry.stage = 'paused'
+      entry.dueAt = nowMs + backoff(entry, fault)
+      return false
+    }
+    entry.stage = 'judged'
+    return true
+  }
+
+  const mayTake = (entry: E): boolean => {
+    const limit = entry.rank >= URGENT_RANK ? window : window - Math.floor(window * RESERVED)
+    return inWindow < limit && (inWindow === 0 || bytesInWindow + entry.size <= limits.windowBytes)
+  }
+
+  const takeQueued = (nowMs: number, out: E[]): void => {
+    for (let rank = ready.length - 1; rank >= 0; rank -= 1) {
+      const line = ready[rank]
+      while (line !== undefined && line.length > 0) {
+        const lane = line[0]
+        const first = lane?.queue[lane.head]
+        if (lane === undefined || first === undefined || !mayTake(first)) return
+        line.shift()
+        lane.isReady = false
+        takeHead(lane)
+        lane.window.set(first.sequence, first)
+        inWindow += 1
+        bytesInWindow += first.size
+        if (first.stage !== 'judged') {
+          put(first, nowMs)
+          out.push(first)
+        }
+        makeReady(lane)
+      }
+    }
+  }
+
+  return {
+    number(number) {
+      const lane = laneAt(number)
+      lane.next += 1
+      return lane.next - 1
+    },
+    take(entry) {
+      const lane = laneAt(entry.lane)
+      lane.queue.push(entry)
+      lane.next = Math.max(lane.next, entry.sequence + 1)
+      size += 1
+      if (entry.expiresAt !== undefined) withTtl += 1
+      makeReady(lane)
+    },
+    pump(nowMs) {
+      if (!isUp) return []
+      const out: E[] = []
+      for (const entry of resend) {
+        if (entry.stage !== 'sent') continue
+        put(entry, nowMs)
+        out.push(entry)
+      }
+      resend = []
+      takeQueued(nowMs, out)
+      return out
+    },
+    down() {
+      isUp = false
+      resend = []
+    },
+    welcome(isDone, told, nowMs) {
+      isUp = true
+      window = Math.min(limits.window, told)
+      const done: E[] = []
+      resend = []
+      for (const lane of lanes) {
+        for (const entry of [...lane.window.values()]) {
+          if (isDone(lane.number, entry.sequence)) {
+            settle(lane, entry)
+            done.push(entry)
+          } else if (entry.stage === 'sent') {
+            entry.dueAt = nowMs + limits.ackTimeoutMs
+            resend.push(entry)
+          }
+        }
+        // Sent by a former life of this process, which did not hear the acknowledgement.
+        for (let first = lane.queue[lane.head]; first !== undefined && isDone(lane.number, first.sequence); ) {
+          takeHead(lane)
+          size -= 1
+          if (first.expiresAt !== undefined) withTtl -= 1
+          done.push(first)
+          first = lane.queue[lane.head]
+        }
+      }
+      for (const line of ready) line.length = 0
+      for (const lane of lanes) {
+        lane.isReady = false
+        makeReady(lane)
+      }
+      return done
+    },
+    acked(number, sequences) {
+      const lane = laneAt(number)
+      const done: E[] = []
+      for (const sequence of sequences) {
+        const entry = lane.window.get(sequence)
+        if (entry === undefined) continue
+        settle(lane, entry)
+        done.push(entry)
+      }
+      return done
+    },
+    failed(number, sequence, fault, nowMs, wallMs) {
+      const entry = laneAt(number).window.get(sequence)
+      if (entry === undefined || entry.stage !== 'sent' || entry.isSkip) return undefined
+      return fail(entry, fault, nowMs, wallMs) ? entry : undefined
+    },
+    held(number, sequences, nowMs) {
+      const lane = laneAt(number)
+      for (const sequence of sequences) {
+        const entry = lane.window.get(sequence)
+        if (entry?.stage === 'sent') entry.dueAt = nowMs + limits.ackTimeoutMs
+      }
+    },
+    missing(number, sequences) {
+      const lane = laneAt(number)
+      for (const sequence of sequences) {
+        const entry = lane.window.get(sequence)
+        if (entry?.stage === 'sent' && !resend.includes(entry)) resend.push(entry)
+      }
+    },
+    setWindow(told) {
+      if (told > 0) window = Math.min(limits.window, told)
+    },
+    tick(nowMs, wallMs) {
+      const judged: E[] = []
+      let late = 0
+      if (inWindow === 0) return { late, judged }
+      for (const lane of lanes) {
+        for (const entry of lane.window.values()) {
+          if (entry.dueAt > nowMs) continue
+          if (entry.stage === 'paused') {
+            put(entry, nowMs)
+            resend.push(entry)
+          } else if (entry.stage === 'sent' && isUp) {
+            late += 1
+            if (entry.isSkip) {
+              put(entry, nowMs)
+              resend.push(entry)
+              continue
+            }
+            const fault = {
+              code: 'COM001',
+              message: `the peer gave no sign of the message within ${limits.ackTimeoutMs} ms`,
+            }
+            if (fail(entry, fault, nowMs, wallMs)) judged.push(entry)
+          }
+        }
+      }
+      return { late, judged }
+    },
+    expired(wallMs) {
+      if (withTtl === 0) return []
+      const gone: E[] = []
+      const look = (entry: E | undefined): void => {
+        if (entry?.expiresAt === undefined || entry.isSkip || entry.expiresAt > wallMs) return
+        if (entry.stage !== 'queued' && entry.stage !== 'paused') return
+        entry.stage = 'judged'
+        entry.fault = { code: 'MSG005', message: 'the message expired before it was delivered' }
+        entry.firstFailureAt ??= wallMs
+        entry.lastFailureAt = wallMs
+        gone.push(entry)
+      }
+      for (const lane of lanes) {
+        for (const entry of lane.window.values()) look(entry)
+        for (let at = lane.head; at < lane.queue.length; at += 1) look(lane.queue[at])
+      }
+      return gone
+    },
+    skip(entry) {
+      entry.isSkip = true
+      const isInWindow = laneAt(entry.lane).window.has(entry.sequence)
+      entry.stage = isInWindow ? 'sent' : 'queued'
+      if (isInWindow) resend.push(entry)
+    },
+    again(entry, atMs) {
+      const isInWindow = laneAt(entry.lane).window.has(entry.sequence)
+      entry.stage = isInWindow ? 'paused' : 'queued'
+      entry.dueAt = atMs
+    },
+    bases() {
+      const bases = new Map<number, number>()
+      for (const lane of lanes) {
+        if (lane.next === 1) continue
+        const [first] = lane.window.keys()
+        bases.set(lane.number, first ?? lane.queue[lane.head]?.sequence ?? lane.next)
+      }
+      return bases
+    },
+    next: () => new Map(lanes.filter((lane) => lane.next > 1).map((lane) => [lane.number, lane.next])),
+    entries: () => lanes.flatMap((lane) => [...lane.window.values(), ...lane.queue.slice(lane.head)]),
+    size: () => size,
+    inWindow: () => inWindow,
+  }
+}
