@@ -1,0 +1,67 @@
+/**
+ * LevelDB as the row store uses it, and what its errors mean. Keeps no state.
+ *
+ * LevelDB checks its log and its list of files (CRC-32C) when it opens, leaves out what does not match without a word, and
+ * removes the old log then: what it opens must have been looked at before (row-survey.ts).
+ */
+import { ClassicLevel } from 'classic-level'
+import type { ParleyError } from '../../protocols/errors.ts'
+import { systemCode } from '../private-file.ts'
+import { refuse } from './segments.ts'
+
+export type Level = ClassicLevel<string, Uint8Array>
+
+/** Of the log, which is read as a whole when the store is opened; twice as much may be in memory. */
+const LOG_BYTES = 8 * 1024 * 1024
+
+/** @throws what `levelError` understands */
+export const openLevel = async (path: string, { create }: { create: boolean }): Promise<Level> => {
+  const level: Level = new ClassicLevel(path, {
+    keyEncoding: 'utf8',
+    valueEncoding: 'view',
+    createIfMissing: create,
+    writeBufferSize: LOG_BYTES,
+  })
+  await level.open()
+  return level
+}
+
+export type LevelReason = 'disk-full' | 'disk-failed' | 'damaged' | 'locked'
+
+/** The error and what caused it, as one text. */
+const wordsOf = (error: unknown): string =>
+  error instanceof Error ? `${systemCode(error) ?? ''} ${error.message} ${wordsOf(error.cause)}` : ''
+
+/** LevelDB tells it in words alone; what lies behind a colon is the system's text. */
+export const reasonOf = (error: unknown): LevelReason => {
+  const words = wordsOf(error)
+  if (/ENOSPC|EDQUOT|No space left|quota exceeded|not enough space/i.test(words)) return 'disk-full'
+  if (/LEVEL_LOCKED/.test(words)) return 'locked'
+  const isDamage = /LEVEL_CORRUPTION|corrupt|No such file|does not exist|missing files|bad block|not an sstable/i
+  return isDamage.test(words) ? 'damaged' : 'disk-failed'
+}
+
+const HINTS: Record<LevelReason, string> = {
+  'disk-full': 'make room on the disk; nothing that was answered is lost, and it goes on by itself',
+  'disk-failed': 'see whether the disk is well; the store is tried again by itself',
+  damaged: 'parley store verify shows what is left, parley store repair keeps it',
+  locked: 'stop the other process that uses this data directory',
+}
+
+export const closedRows = (): ParleyError =>
+  refuse('closed', 'the store of messages is closed', 'the node is stopping; nothing that was answered is lost')
+
+/** The innermost text, which says what happened. */
+const lastWords = (error: unknown): string => {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause instanceof Error ? lastWords(error.cause) : error.message
+}
+
+/** @param what for a person, as in `the messages could not be written` */
+export const levelError = (what: string, error: unknown): ParleyError => {
+  const reason = reasonOf(error)
+  return refuse(reason, `${what}: ${lastWords(error)}`, HINTS[reason], error)
+}
+
+export const damagedRows = (what: string, cause?: unknown): ParleyError =>
+  refuse('damaged', `the stored messages are damaged: ${what}`, HINTS.damaged, cause)

@@ -1,0 +1,113 @@
+/**
+ * Opens a row store: looks at all of it first, makes what is new, and gives another id to one that came back from a backup
+ * or was copied: it has forgotten what it sent and what it was sent since. Keeps no state.
+ *
+ * A crash in between leaves a store that counts as new, or as copied, again.
+ */
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { isParleyError } from '../../protocols/errors.ts'
+import type { Port } from '../../protocols/port.ts'
+import { openFolder } from './disk.ts'
+import { markPlace, readPlace } from './place.ts'
+import { encodeId, encodeSums, ID_KEY, type RowStoreId, renewedId, SUMS_KEY, sealRow } from './row-code.ts'
+import { damagedRows, levelError, openLevel } from './row-level.ts'
+import { beginLife, type Life, type LifeDeps } from './row-life.ts'
+import { writeMark } from './row-mark.ts'
+import { createTally, type Tally } from './row-sums.ts'
+import { LEVEL_FOLDER, surveyRows } from './row-survey.ts'
+
+export interface OpenDeps extends Pick<Port, 'random' | 'log' | 'timers'> {
+  /** Rows whose CRCs are kept in memory (row-sums.ts). */
+  readonly maxKnown?: number
+}
+
+export interface Opened {
+  readonly life: Life
+  readonly id: RowStoreId
+}
+
+/** One group that says whose rows these are. */
+const writeId = async (folder: string, tally: Tally, group: number, id: RowStoreId): Promise<void> => {
+  const level = await openLevel(join(folder, LEVEL_FOLDER), { create: true })
+  try {
+    const row = sealRow(ID_KEY, encodeId(id))
+    tally.change(ID_KEY, tally.crcOf(ID_KEY), row.crc)
+    const { count, sum } = tally
+    const sums = sealRow(SUMS_KEY, encodeSums({ group, count, sum }))
+    await level.batch().put(ID_KEY, row.bytes).put(SUMS_KEY, sums.bytes).write({ sync: true })
+  } finally {
+    await level.close()
+  }
+  await writeMark(await openFolder(folder), group, id.id)
+}
+
+/** Without room for it the store opens all the same, and a copy that is made until then is not noticed. */
+const markLater = async (folder: string, log: Port['log']): Promise<void> => {
+  try {
+    await markPlace(folder)
+  } catch (error) {
+    log.warn('the place of the messages could not be noted; a copy of them would not be noticed', { error })
+  }
+}
+
+interface Begun {
+  readonly id: RowStoreId
+  readonly tally: Tally
+  readonly group: number
+}
+
+const begin = async (folder: string, { random, log, maxKnown }: OpenDeps, isFirst: boolean): Promise<Begun> => {
+  const tally = createTally(maxKnown)
+  let idCrc: number | undefined
+  const found = await surveyRows(folder, (key, _value, crc) => {
+    if (key === ID_KEY) idCrc = crc
+    else tally.change(key, undefined, crc)
+  })
+  if (found.problem !== undefined) throw found.problem
+  if (found.isNew) {
+    const id = renewedId(undefined, random)
+    const fresh = createTally(maxKnown)
+    await rm(join(folder, LEVEL_FOLDER), { recursive: true, force: true })
+    await writeId(folder, fresh, 1, id)
+    await markLater(folder, log)
+    return { id, tally: fresh, group: 1 }
+  }
+  const { id, sums } = found
+  if (id === undefined || sums === undefined) throw damagedRows('nothing says whose rows these are')
+  // Last, so that it is among those that are known.
+  tally.change(ID_KEY, undefined, idCrc)
+  const place = isFirst ? await readPlace(folder) : 'same'
+  if (place !== 'copied') {
+    if (place === 'unknown') await markLater(folder, log)
+    return { id, tally, group: sums.group }
+  }
+  const renewed = renewedId(id, random)
+  await writeId(folder, tally, sums.group + 1, renewed)
+  await markPlace(folder)
+  log.warn(
+    'the messages of this node were restored from a backup or copied: what was sent and received since is forgotten, so its peers take it for a new sender',
+    { was: id.id, id: renewed.id },
+  )
+  return { id: renewed, tally, group: sums.group + 1 }
+}
+
+/**
+ * @param isFirst the folder may have been copied since it was used last
+ * @param atLeast number of a group that was durable: with less it is damaged
+ * @throws STA003 with `details.reason` `damaged`, `newer`, `locked`, `disk-full` or `disk-failed`; nothing was changed then
+ */
+export const openLife = async (
+  folder: string,
+  deps: OpenDeps,
+  { isFirst, atLeast, onEnd }: { isFirst: boolean; atLeast: number } & Pick<LifeDeps, 'onEnd'>,
+): Promise<Opened> => {
+  try {
+    const { id, tally, group } = await begin(folder, deps, isFirst)
+    if (group < atLeast) throw damagedRows(`they end at group ${group}, and were answered to group ${atLeast}`)
+    return { id, life: await beginLife({ folder, timers: deps.timers, tally, id, group, onEnd }) }
+  } catch (error) {
+    if (isParleyError(error)) throw error
+    throw levelError(`the messages in ${folder} could not be opened`, error)
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * What all rows come to, kept as they change: how many, and the sum of their CRCs.
+ *
+ * To take an old row out of the sum its CRC has to be known. State: the CRCs of at most `maxKnown` rows, those that were
+ * written last. While that is all of them, a key that is not known is a new one; else the old row has to be read first.
+ */
+import { addToSum, takeFromSum } from './row-code.ts'
+
+export interface Tally {
+  /** Rows that there are. */
+  readonly count: number
+  readonly sum: number
+  /** Those of the keys whose old rows have to be read before `change` is told of them. */
+  unknown(keys: Iterable<string>): string[]
+  /** CRC of the row that there is; undefined: none, as far as `unknown` did not name the key. */
+  crcOf(key: string): number | undefined
+  /** @param was CRC of the row until now, undefined where there was none; @param is undefined: it is removed */
+  change(key: string, was: number | undefined, is: number | undefined): void
+}
+
+/** For a row of 30 bytes of key: 10 to 15 MB at most. */
+const MAX_KNOWN = 131_072
+
+export const createTally = (maxKnown: number = MAX_KNOWN): Tally => {
+  const known = new Map<string, number>()
+  let count = 0
+  let sum = 0
+  const drop = (): void => {
+    for (const oldest of known.keys()) {
+      known.delete(oldest)
+      return
+    }
+  }
+  return {
+    get count() {
+      return count
+    },
+    get sum() {
+      return sum
+    },
+    unknown: (keys) => (known.size === count ? [] : [...keys].filter((key) => !known.has(key))),
+    crcOf: (key) => known.get(key),
+    change(key, was, is) {
+      if (was !== undefined) {
+        count -= 1
+        sum = takeFromSum(sum, was)
+      }
+      if (is === undefined) {
+        known.delete(key)
+        return
+      }
+      count += 1
+      sum = addToSum(sum, is)
+      known.set(key, is)
+      if (known.size > maxKnown) drop()
+    },
+  }
+}
