@@ -8,6 +8,8 @@ interface Program {
   /** How it tells its version: by an argument, or in another way; undefined when it cannot be run. */
   readonly version: string | (() => string | undefined)
   readonly hint: string
+  /** Why this version of it is of no use; undefined when it is. */
+  readonly refuse?: (version: string) => string | undefined
 }
 
 export interface Entry {
@@ -26,6 +28,24 @@ export interface Entry {
 /** The system under test: its failures are never tried again. */
 export const SUBJECT = 'parley'
 
+/** The server's setting `sync_interval` came with 2.10; an older one does not start with it. */
+const refuseOldNats = (version: string): string | undefined => {
+  const [, major = 0, minor = 0] = (/v?(\d+)\.(\d+)/.exec(version) ?? []).map(Number)
+  return major > 2 || (major === 2 && minor >= 10) ? undefined : 'sync_interval needs nats-server 2.10 or newer'
+}
+
+const natsServer = {
+  command: 'nats-server',
+  version: '--version',
+  hint: 'install the system package nats-server',
+} as const
+
+const rabbitServer = {
+  command: 'rabbitmq-server',
+  version: rabbitVersion,
+  hint: 'install the system package rabbitmq-server',
+} as const
+
 const entries: readonly Entry[] = [
   {
     name: SUBJECT,
@@ -39,11 +59,7 @@ const entries: readonly Entry[] = [
     note: 'plain, through a broker',
     packages: ['@nats-io/transport-node'],
     peer: true,
-    program: {
-      command: 'nats-server',
-      version: '--version',
-      hint: 'install the system package nats-server',
-    },
+    program: natsServer,
     load: () => import('./systems/nats.ts'),
   },
   {
@@ -58,12 +74,32 @@ const entries: readonly Entry[] = [
     note: 'plain, through a broker, nothing durable',
     packages: ['amqplib'],
     peer: true,
-    program: {
-      command: 'rabbitmq-server',
-      version: rabbitVersion,
-      hint: 'install the system package rabbitmq-server',
-    },
+    program: rabbitServer,
     load: () => import('./systems/rabbitmq.ts'),
+  },
+  {
+    name: 'rabbitmq-quorum',
+    note: 'plain, through a broker',
+    packages: ['amqplib'],
+    peer: true,
+    program: rabbitServer,
+    load: () => import('./systems/rabbitmq-quorum.ts'),
+  },
+  {
+    name: 'nats-jetstream',
+    note: 'plain, through a broker',
+    packages: ['@nats-io/transport-node'],
+    peer: true,
+    program: natsServer,
+    load: () => import('./systems/nats-jetstream.ts'),
+  },
+  {
+    name: 'nats-jetstream-synced',
+    note: 'plain, through a broker',
+    packages: ['@nats-io/transport-node'],
+    peer: true,
+    program: { ...natsServer, refuse: refuseOldNats },
+    load: () => import('./systems/nats-jetstream-synced.ts'),
   },
   {
     name: 'libp2p-stream-per-request',
@@ -134,8 +170,9 @@ export const programVersion = ({ command, version }: Program): string | undefine
  */
 export const obstacle = (entry: Entry, peersMissing: string | undefined): string | undefined => {
   if (entry.peer && peersMissing !== undefined) return peersMissing
-  if (entry.program !== undefined && programVersion(entry.program) === undefined) {
-    return `the program ${entry.program.command} cannot be run; ${entry.program.hint}`
-  }
-  return undefined
+  if (entry.program === undefined) return undefined
+  const version = programVersion(entry.program)
+  if (version === undefined) return `the program ${entry.program.command} cannot be run; ${entry.program.hint}`
+  const why = entry.program.refuse?.(version)
+  return why === undefined ? undefined : `${why}, here is ${version}`
 }

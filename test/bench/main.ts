@@ -73,6 +73,7 @@ const bench = async (suite: Suite, { json, check, rounds, systems }: BenchArgume
     rows: ledger.rows(),
     floors: suite.floors(ledger),
     skipped,
+    ...(suite.labels === undefined ? {} : { labels: Object.fromEntries(suite.labels) }),
   }
   clearTimeout(limit)
   print(table(report, new Map(entries.map(({ name, note }) => [name, note]))))

@@ -28,6 +28,8 @@ const messageSchema = z.union([
 ])
 
 export interface End {
+  /** This end, and the programs that it has started. */
+  pids(): readonly number[]
   /** @throws when the end fails, dies, answers in another shape, or is silent for `limitMs` */
   ask<S extends ZodType>(verb: string, input: unknown, answer: S, limitMs: number): Promise<z.output<S>>
   stop(): Promise<void>
@@ -116,6 +118,7 @@ const startEnd = (args: readonly string[], { directory, program }: Place, onGone
   }
 
   const child: Child = {
+    pids: () => [...(forked.pid === undefined ? [] : [forked.pid]), ...owned],
     ask: async (verb, input, answer, limitMs) => {
       if (over) throw new Error(`${label} has ended and cannot be asked for ${verb}`)
       const id = nextId++

@@ -29,6 +29,8 @@ export interface Report {
   readonly rows: readonly Row[]
   readonly floors: readonly Floor[]
   readonly skipped: readonly Skipped[]
+  /** What a reader must know about the figures of a system, by system; where the suite says so. */
+  readonly labels?: Readonly<Record<string, string>>
 }
 
 export const readMachine = (otherWork: OtherWork): Machine => {
@@ -135,7 +137,9 @@ export const table = (report: Report, notes: ReadonlyMap<string, string>): strin
     Object.entries(report.versions)
       .map(([name, version]) => `${name} ${version}`)
       .join(', '),
-    systems.map((name) => `${name}: ${notes.get(name) ?? ''}`).join('\n'),
+    systems
+      .map((name) => [`${name}: ${notes.get(name) ?? ''}`, report.labels?.[name]].filter(Boolean).join('; '))
+      .join('\n'),
     figures(report.rows),
     floorLines(report.floors),
     ...report.skipped.map(({ system, why }) => `skipped ${system}: ${why}`),

@@ -9,6 +9,7 @@ const loaders: Readonly<Record<string, (() => Promise<{ roles: Roles }>) | undef
   join: () => import('./suites/join-roles.ts'),
   scale: () => import('./suites/scale-roles.ts'),
   journal: () => import('./suites/journal-roles.ts'),
+  durable: () => import('./suites/durable-roles.ts'),
   failover: () => import('./suites/journal-roles.ts'),
 }
 

@@ -40,7 +40,7 @@ const leaveOut = ({ suite, only, peersMissing }: Plan): Map<string, string> => {
   const out = new Map<string, string>()
   for (const entry of entriesOf(suite)) {
     const chosen = only === undefined || only.includes(entry.name)
-    const why = chosen ? obstacle(entry, peersMissing) : 'not chosen by --systems'
+    const why = chosen ? (suite.notYet?.get(entry.name) ?? obstacle(entry, peersMissing)) : 'not chosen by --systems'
     if (why !== undefined) out.set(entry.name, why)
   }
   return out

@@ -11,6 +11,10 @@ export interface Suite {
   readonly about: string
   /** In the order in which a round runs them. */
   readonly systems: readonly string[]
+  /** What a reader must know about a system's figures in this suite, by system. */
+  readonly labels?: ReadonlyMap<string, string>
+  /** Systems that cannot be measured yet, with the reason. */
+  readonly notYet?: ReadonlyMap<string, string>
   /** True where starting and memory are measured: the ends then run as built JavaScript, as users run the package. */
   readonly built?: boolean
   /** One round of one system: starts its ends, measures; whoever calls it ends them. */

@@ -108,7 +108,26 @@ export interface JournalEnds {
   connect(addresses: readonly string[]): Promise<Decider>
 }
 
+/** What a durable message is promised. At least once: counted in memory. Exactly once: its effect is durable, and is there once. */
+export type Guarantee = 'at-least-once' | 'exactly-once'
+
+export interface DurableSender extends Running {
+  /**
+   * Resolves once this end knows that the message was processed and that all the acknowledgements which the system gives
+   * have been given: until then it is in flight.
+   * @param onConfirmed told when the system has taken the message over, so that this end may forget it
+   */
+  send(body: Body, onConfirmed: () => void): Promise<void>
+}
+
+export interface DurableEnds {
+  /** The only consumer. @param onMessage told of each effect: of every copy where the guarantee is at least once */
+  receive(guarantee: Guarantee, onMessage: (body: Body) => void): Promise<Listening>
+  connect(address: string, guarantee: Guarantee): Promise<DurableSender>
+}
+
 export interface System {
+  readonly durable?: DurableEnds
   readonly journal?: JournalEnds
   readonly rpc?: RpcEnds
   readonly events?: EventEnds

@@ -4,15 +4,11 @@
  * Bulk is credited in batches, as a NATS user has to do it: the server drops a consumer that is too slow. For the same
  * reason `max_pending` is raised, so that full speed is limited by work and not by a disconnect.
  */
-import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { asBody } from '../body.ts'
-import { announce, benchDirectory, freePort } from '../surroundings.ts'
 import { BULK_ITEM_BYTES, type Publisher, type System } from '../system.ts'
+import { startNats } from './nats-server.ts'
 
 const ECHO = 'bench.echo'
 const TICK = 'bench.tick'
@@ -24,29 +20,6 @@ const CREDITS_AHEAD = 4
 const STREAM = 'bench.stream'
 const CHUNKS_AHEAD = 8
 const CALL_LIMIT_MS = 10_000
-const START_LIMIT_MS = 10_000
-
-const READY = 'Server is ready'
-
-/** The server; it ends with this process, however that ends. */
-const startServer = async (): Promise<string> => {
-  const port = await freePort()
-  const file = join(benchDirectory(), `nats-${port}.conf`)
-  await writeFile(file, `listen: "127.0.0.1:${port}"\nmax_pending: 536870912\n`)
-  const server = spawn('nats-server', ['-c', file], { stdio: ['ignore', 'ignore', 'pipe'] })
-  announce(server.pid)
-  process.on('exit', () => server.kill('SIGKILL'))
-  const { promise: ready, resolve, reject } = Promise.withResolvers<void>()
-  let said = ''
-  const timer = setTimeout(() => reject(new Error(`nats-server is not ready; it said: ${said}`)), START_LIMIT_MS)
-  server.stderr.setEncoding('utf8').on('data', (text: string) => {
-    said = (said + text).slice(-2_000)
-    if (said.includes(READY)) resolve()
-  })
-  once(server, 'exit').then(() => reject(new Error(`nats-server ended; it said: ${said}`)), reject)
-  await ready.finally(() => clearTimeout(timer))
-  return `nats://127.0.0.1:${port}`
-}
 
 const open = (servers: string): Promise<NatsConnection> => connect({ servers, reconnect: false })
 
@@ -114,7 +87,7 @@ const fetchStream = async (nc: NatsConnection, onBytes: (piece: Uint8Array) => v
 export const system: System = {
   rpc: {
     respond: async () => {
-      const address = await startServer()
+      const address = await startNats()
       const nc = await open(address)
       nc.subscribe(ECHO, {
         callback: (_error, message) => {
@@ -151,7 +124,7 @@ export const system: System = {
 
   events: {
     subscribe: async (onEvent) => {
-      const address = await startServer()
+      const address = await startNats()
       const nc = await open(address)
       nc.subscribe(TICK, { callback: (_error, message) => onEvent(asBody(message.json())) })
       await nc.flush()
@@ -163,7 +136,7 @@ export const system: System = {
 
   fanout: {
     publish: async () => {
-      const address = await startServer()
+      const address = await startNats()
       return { address, ...(await openPublisher(address)) }
     },
 
@@ -177,7 +150,7 @@ export const system: System = {
 
   bulk: {
     offer: async (chunksOf) => {
-      const address = await startServer()
+      const address = await startNats()
       const nc = await open(address)
       nc.subscribe(STREAM, {
         callback: (_error, { reply }) => {

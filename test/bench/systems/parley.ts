@@ -5,15 +5,13 @@
  * same connection. Bodies go through the zod schemas of the contract: that is part of what a user pays for.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdtemp } from 'node:fs/promises'
-import { join } from 'node:path'
 import { z } from 'zod'
 import { createMesh, defineProtocol, type Mesh } from '../../../node/index.ts'
 import type { Body } from '../body.ts'
-import { benchDirectory } from '../surroundings.ts'
 import { BULK_ITEM_BYTES, type System } from '../system.ts'
+import { durable } from './parley-durable.ts'
+import { addressSchema, START_LIMIT_MS, start, startFirst, startSecond } from './parley-meshes.ts'
 
-const START_LIMIT_MS = 60_000
 /** Of seats that must come back with the same one after they were killed. */
 const SEAT_SECRET = randomBytes(32).toString('base64url')
 /** Longer than any measurement. */
@@ -40,35 +38,6 @@ const bulk = defineProtocol({
   },
 })
 
-/** What the second end needs; it travels as JSON over the bench's own channel. */
-const addressSchema = z.object({ peer: z.string(), join: z.array(z.string()).min(1), secret: z.string() })
-
-const start = async (name: string, secret: string, peers: readonly string[], neighbours?: number) => {
-  return createMesh({
-    name,
-    mesh: 'bench',
-    secret,
-    dataDir: await mkdtemp(join(benchDirectory(), `${name}-`)),
-    listen: ['/ip4/127.0.0.1/tcp/0'],
-    join: [...peers],
-    ...(neighbours === undefined ? {} : { limits: { maxPeersFullMesh: neighbours } }),
-  })
-}
-
-const startFirst = async () => {
-  const secret = randomBytes(32).toString('base64url')
-  const mesh = await start('first', secret, [])
-  const address = JSON.stringify({ peer: mesh.self.id, join: mesh.self.addresses, secret })
-  return { mesh, address }
-}
-
-const startSecond = async (address: string) => {
-  const { peer, join: addresses, secret } = addressSchema.parse(JSON.parse(address))
-  const mesh = await start('second', secret, addresses)
-  await mesh.joined({ signal: AbortSignal.timeout(START_LIMIT_MS) })
-  return { mesh, peer }
-}
-
 const publisherOf = (mesh: Mesh) => ({
   batch: 512,
   publish: async (events: readonly Body[]) => {
@@ -78,6 +47,8 @@ const publisherOf = (mesh: Mesh) => ({
 })
 
 export const system: System = {
+  durable,
+
   rpc: {
     respond: async () => {
       const { mesh, address } = await startFirst()

@@ -9,12 +9,20 @@ declare module '@nats-io/transport-node' {
     json(): unknown
     respond(payload?: Uint8Array | string): boolean
   }
+  export interface MsgHdrs {
+    set(name: string, value: string): void
+  }
+  export const headers: () => MsgHdrs
   export interface Subscription {
     unsubscribe(): void
   }
   export interface NatsConnection {
     publish(subject: string, payload?: Uint8Array | string, options?: { reply: string }): void
-    request(subject: string, payload?: Uint8Array | string, options?: { timeout: number }): Promise<Msg>
+    request(
+      subject: string,
+      payload?: Uint8Array | string,
+      options?: { timeout: number; headers?: MsgHdrs },
+    ): Promise<Msg>
     subscribe(subject: string, options?: { callback(error: Error | null, message: Msg): void }): Subscription
     flush(): Promise<void>
     close(): Promise<void>
@@ -66,10 +74,12 @@ declare module 'amqplib' {
     correlationId?: string
     replyTo?: string
     type?: string
+    persistent?: boolean
   }
   interface Queue {
     exclusive?: boolean
     durable: boolean
+    arguments?: Record<string, string>
   }
   export interface Channel extends EventEmitter {
     assertQueue(name: string, options: Queue): Promise<{ queue: string }>
@@ -79,9 +89,17 @@ declare module 'amqplib' {
     consume(queue: string, onMessage: (message: Message | null) => void, options: { noAck: boolean }): Promise<unknown>
     sendToQueue(queue: string, content: Buffer, options?: Sent): boolean
     publish(exchange: string, key: string, content: Buffer): boolean
+    /** How many deliveries may be without an acknowledgement. */
+    prefetch(count: number): Promise<unknown>
+    ack(message: Message): void
+  }
+  export interface ConfirmChannel extends Channel {
+    /** @param onConfirm told of the server's confirm, or of what went wrong */
+    sendToQueue(name: string, content: Buffer, options?: Sent, onConfirm?: (error: Error | null) => void): boolean
   }
   export interface Connection {
     createChannel(): Promise<Channel>
+    createConfirmChannel(): Promise<ConfirmChannel>
     close(): Promise<void>
   }
   export const connect: (url: string, socketOptions: { noDelay: boolean }) => Promise<Connection>

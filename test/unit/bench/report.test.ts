@@ -41,6 +41,11 @@ test('the table names what was skipped, what was not measured, what is below its
   }
 })
 
+test('what a suite says of a system stands behind its note', () => {
+  const text = table({ ...report, labels: { a: 'syncs first' } }, new Map([['a', 'plain']]))
+  assert.match(text, /^a: plain; syncs first$/m)
+})
+
 test('one figure of all systems stands together, its case named once', () => {
   const lines = table(report, new Map()).split('\n')
   const first = lines.findIndex((line) => /^x +m +a /.test(line))

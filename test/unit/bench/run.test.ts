@@ -11,7 +11,12 @@ const recorder = () => {
   const processes: Processes = {
     start: (_suite, system) => {
       started.push(system)
-      return { ask: () => Promise.reject(new Error('no end here')), stop: async () => {}, kill: async () => {} }
+      return {
+        pids: () => [],
+        ask: () => Promise.reject(new Error('no end here')),
+        stop: async () => {},
+        kill: async () => {},
+      }
     },
     stopAll: async () => {
       stops++
@@ -43,6 +48,17 @@ test('systems run in turn, round after round, and everything is stopped after ea
   assert.equal(stops(), 4)
   assert.deepEqual(skipped, [])
   assert.deepEqual(ledger.values('raw-tcp', 'c', 'm'), [1, 1])
+})
+
+test('a system that the suite cannot measure yet is not started, and is named with the reason', async () => {
+  const { processes, started } = recorder()
+  const suite = suiteOf(['raw-tcp', 'libp2p-gossipsub'], async (start) => {
+    start('any')
+    return 1
+  })
+  const { skipped } = await run({ ...suite, notYet: new Map([['raw-tcp', 'not built yet']]) }, processes)
+  assert.deepEqual(skipped, [{ system: 'raw-tcp', why: 'not built yet' }])
+  assert.deepEqual(started, ['libp2p-gossipsub', 'libp2p-gossipsub'])
 })
 
 test('a peer that fails once is tried again and stays in the run', async () => {

@@ -4,6 +4,7 @@ import { catalogue, SUBJECT } from '../../bench/catalogue.ts'
 import { allHold } from '../../bench/floors.ts'
 import { createLedger, type Reading } from '../../bench/ledger.ts'
 import { bulk, CEILING, STREAM } from '../../bench/suites/bulk.ts'
+import { caseOf, durable } from '../../bench/suites/durable.ts'
 import { events, FULL_SPEED, STEADY } from '../../bench/suites/events.ts'
 import * as fan from '../../bench/suites/fanout.ts'
 import { BARE, IDLE, JOIN, join } from '../../bench/suites/join.ts'
@@ -135,6 +136,31 @@ test('scale is held by its p99, and by every delivery', () => {
   assert.equal(allHold(scale.floors(ledgerOf({ parley: all(101, 0) }))), false)
   assert.equal(allHold(scale.floors(ledgerOf({ parley: all(1, 1) }))), false)
   assert.equal(allHold(scale.floors(ledgerOf({ parley: all(1, 0, 1) }))), false)
+})
+
+test('durable compares exactly once with the quorum queue at least once, and no message may be lost or doubled', () => {
+  const rate = (guarantee: 'at-least-once' | 'exactly-once', value: number) =>
+    reading(caseOf(guarantee, 64), 'messages', value)
+  const clean = (['at-least-once', 'exactly-once'] as const).flatMap((guarantee) =>
+    [64, 1].flatMap((inFlight) => ['lost', 'doubled'].map((metric) => reading(caseOf(guarantee, inFlight), metric, 0))),
+  )
+  const peer = { 'rabbitmq-quorum': [rate('at-least-once', 100), rate('exactly-once', 1_000)] }
+  const at = (value: number, faults: Reading[] = clean) =>
+    durable.floors(ledgerOf({ parley: [rate('exactly-once', value), ...faults], ...peer }))
+  assert.equal(allHold(at(100)), true)
+  assert.equal(allHold(at(99)), false)
+  assert.equal(at(300)[0]?.reachesAim, true)
+
+  const with1 = (index: number) => clean.map((one, i) => (i === index ? { ...one, value: 1 } : one))
+  const holds = clean.map((_, i) => allHold(at(100, with1(i))))
+  // A copy is allowed where only at least once is promised.
+  assert.deepEqual(holds, [false, true, false, true, false, false, false, false])
+  assert.equal(at(100, clean.slice(1))[1]?.value, null)
+  assert.equal(durable.floors(ledgerOf({ parley: [rate('exactly-once', 100), ...clean] }))[0]?.value, null)
+})
+
+test('durable says of each of its systems what is on the disk when it acknowledges', () => {
+  for (const name of durable.systems) assert.ok((durable.labels?.get(name) ?? '').length > 0, name)
 })
 
 test('nothing holds when parley was not measured', () => {
