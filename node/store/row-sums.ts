@@ -18,19 +18,15 @@ export interface Tally {
   change(key: string, was: number | undefined, is: number | undefined): void
 }
 
-/** For a row of 30 bytes of key: 10 to 15 MB at most. */
+/** For keys of 30 bytes: 10 to 15 MB at most. */
 const MAX_KNOWN = 131_072
 
 export const createTally = (maxKnown: number = MAX_KNOWN): Tally => {
-  const known = new Map<string, number>()
+  // Half of what is known each: where the newer one is full, the older one is forgotten as a whole. No key is in both.
+  let newer = new Map<string, number>()
+  let older = new Map<string, number>()
   let count = 0
   let sum = 0
-  const drop = (): void => {
-    for (const oldest of known.keys()) {
-      known.delete(oldest)
-      return
-    }
-  }
   return {
     get count() {
       return count
@@ -38,21 +34,25 @@ export const createTally = (maxKnown: number = MAX_KNOWN): Tally => {
     get sum() {
       return sum
     },
-    unknown: (keys) => (known.size === count ? [] : [...keys].filter((key) => !known.has(key))),
-    crcOf: (key) => known.get(key),
+    unknown: (keys) =>
+      newer.size + older.size === count ? [] : [...keys].filter((key) => !newer.has(key) && !older.has(key)),
+    crcOf: (key) => newer.get(key) ?? older.get(key),
     change(key, was, is) {
       if (was !== undefined) {
         count -= 1
         sum = takeFromSum(sum, was)
+        if (older.size > 0) older.delete(key)
       }
       if (is === undefined) {
-        known.delete(key)
+        newer.delete(key)
         return
       }
       count += 1
       sum = addToSum(sum, is)
-      known.set(key, is)
-      if (known.size > maxKnown) drop()
+      newer.set(key, is)
+      if (newer.size <= maxKnown / 2) return
+      older = newer
+      newer = new Map()
     },
   }
 }
