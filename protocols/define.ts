@@ -49,13 +49,30 @@ export type AnyProtocol = Protocol
 export interface CallOptions {
   /** Aborting it cancels the call on both sides. */
   signal?: AbortSignal
-  /** Milliseconds, 1 to 2^31 - 1; the method's own unless told. */
+  /** Milliseconds, 1 to 2^31 - 1; the method's own unless told. Counts anew from each report of progress. */
   timeoutMs?: number
+/** What a handler tells of its work before it answers. */
+export interface Progress {
+  /** How much is done, 0 to 1. */
+  readonly fraction?: number
+  /** For people, at most 256 characters. */
+  readonly note?: string
+}
+
   /** Milliseconds after which the request is worth nothing; it is dropped and counted where it is found expired. */
   ttlMs?: number
   priority?: Priority
   conversationId?: string
   correlationId?: string
+  /**
+   * Milliseconds, 1 to 2^31 - 1, from when the call is made: it ends by then, whatever progress is reported. Without it
+   * a call goes on for as long as progress comes.
+   */
+  maxMs?: number
+  /** Milliseconds of one attempt at an idempotent method; the method's own unless told. */
+  attemptTimeoutMs?: number
+  /** Told what the handler at `peer` reports; at most one report each 250 ms, the last one before the answer. */
+  onProgress?: (progress: Progress, peer: string) => void
   headers?: Record<string, string>
   metadata?: Record<string, unknown>
   /** W3C trace context. */
@@ -91,13 +108,21 @@ export interface Context {
   readonly peer: string
   /** The whole message, put together when it is first looked at. */
   readonly envelope: Envelope
-  /** Milliseconds that the caller still waits. */
+  /** Milliseconds that the caller still waits, unless progress is reported. */
   remainingMs(): number
 }
 
 export type Handler<M> = M extends { request: infer Q extends ZodType }
   ? M extends { stream: infer S extends ZodType }
     ? (input: z.output<Q>, context: Context) => AsyncIterable<z.input<S>>
+  /**
+   * Says that the work goes on: the caller is told, and its time counts anew, up to its own limit. As often as one likes:
+   * reports go at most each 250 ms, the newest of them, and the last one always. A handler that takes longer than its
+   * node's timings.stuckAfterMs and reports nothing is taken for stuck.
+   * @param fraction how much is done, 0 to 1
+   * @param note for people and logs, at most 256 characters
+   */
+  progress(fraction?: number, note?: string): void
     : M extends { response: infer R extends ZodType }
       ? (input: z.output<Q>, context: Context) => Promise<z.input<R>> | z.input<R>
       : (input: z.output<Q>, context: Context) => Promise<void> | void

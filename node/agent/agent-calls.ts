@@ -6,12 +6,12 @@
 import type { Callable } from '../callable.ts'
 import type { Address, Calls, Reply, SendOptions } from '../clients.ts'
 import type { AskOptions } from './asking.ts'
-import type { CallAsk, FailoverAside, NodeAsk, PlainReply, TargetFacts } from './asks.ts'
+import type { CallAsk, FailoverAside, NodeAsk, PlainReply, ProgressAside, TargetFacts } from './asks.ts'
 import type { Channel } from './channel.ts'
 import { fromFailure } from './failure.ts'
 
 const factsOf = ({ codec, protocol, major, protocolId, version }: Callable): TargetFacts => {
-  const { encode: _, decode: __, ...facts } = codec
+  const { encode: _, decode: __, revise: ___, ...facts } = codec
   return { ...facts, protocol, major, protocolId, version }
 }
 
@@ -23,19 +23,20 @@ export const createAgentCalls = (channel: Channel): Calls => {
     address: Address,
     target: Callable,
     bytes: Uint8Array,
-    { signal, onFailover, ...options }: SendOptions,
+    { signal, onFailover, onProgress, ...options }: SendOptions,
   ): [NodeAsk, AskOptions] => [
-    { what, address, target: factsOf(target), options },
+    { what, address, target: factsOf(target), options: { ...options, reports: onProgress !== undefined } },
     {
       bytes,
       signal,
-      ...(onFailover === undefined
+      ...(onFailover === undefined && onProgress === undefined
         ? {}
         : {
             aside(value) {
               // The node writes nothing else beside a call.
-              const { peer, failure } = value as FailoverAside
-              onFailover(peer, fromFailure(failure))
+              const told = value as FailoverAside | ProgressAside
+              if ('failure' in told) onFailover?.(told.peer, fromFailure(told.failure))
+              else onProgress?.(told.progress, told.peer)
             },
           }),
     },

@@ -5,6 +5,7 @@
  * asks `failed` instead; the node then asks `run` for each request, and `stop` once.
  */
 import type { ProtocolRecord } from '../../discovery/record.ts'
+import type { Progress } from '../../protocols/define.ts'
 import type { PublishOptions } from '../../protocols/events/api.ts'
 import type { MeshEvent, Missed } from '../../protocols/events/event.ts'
 import type { MethodFacts } from '../../protocols/wire/contract.ts'
@@ -34,8 +35,11 @@ export interface TargetFacts extends MethodFacts {
   readonly label: string
 }
 
-/** What of a call's options can travel; a signal becomes a cancel, onFailover an aside. */
-export type PlainOptions = Omit<SendOptions, 'signal' | 'onFailover'>
+/** What of a call's options can travel; a signal becomes a cancel, onFailover and onProgress become asides. */
+export type PlainOptions = Omit<SendOptions, 'signal' | 'onFailover' | 'onProgress'> & {
+  /** The worker wants to be told. */
+  readonly reports?: boolean | undefined
+}
 
 export interface CallAsk {
   readonly what: 'one' | 'stream' | 'all'
@@ -49,10 +53,16 @@ export type PlainReply =
   | { readonly peer: string; readonly name: string; readonly value: Uint8Array }
   | { readonly peer: string; readonly name: string; readonly failure: Failure }
 
-/** On the side of a `one`: a peer failed and the next one is asked. */
+/** On the side of a call: a peer failed and the next one is asked. */
 export interface FailoverAside {
   readonly peer: string
   readonly failure: Failure
+}
+
+/** On the side of a call: what the handler reports. */
+export interface ProgressAside {
+  readonly peer: string
+  readonly progress: Progress
 }
 
 export interface PublishAsk {
@@ -104,6 +114,9 @@ export interface RunAsk {
   readonly envelope: Omit<Envelope, 'payload'>
   /** On the clock that both threads share. */
   readonly deadlineAt: number
+  /** By how many milliseconds progress puts the deadline off, and the time beyond which it does not. */
+  readonly extendMs: number
+  readonly limitAt: number
 }
 
 /** What the node asks its worker for. */

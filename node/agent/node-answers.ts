@@ -4,12 +4,22 @@
  * Keeps no state. Payloads pass through as the bytes that they are: the contract's schemas are in the worker.
  */
 import * as z from 'zod'
+import type { Progress } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Mesh } from '../api.ts'
 import type { Callable } from '../callable.ts'
 import type { Reply, SendOptions } from '../clients.ts'
 import type { AnswerBody, Asked } from './answering.ts'
-import type { CallAsk, FailoverAside, NodeAsk, OfferFacts, PlainReply, PublishAsk, TargetFacts } from './asks.ts'
+import type {
+  CallAsk,
+  FailoverAside,
+  NodeAsk,
+  OfferFacts,
+  PlainReply,
+  ProgressAside,
+  PublishAsk,
+  TargetFacts,
+} from './asks.ts'
 import { exact } from './bytes.ts'
 import { relayEvents } from './event-relay.ts'
 import { type Failure, toFailure } from './failure.ts'
@@ -38,12 +48,17 @@ const toCallable = ({ protocol, version, major, protocolId, ...facts }: TargetFa
   codec: { ...facts, encode: toBytes, decode: (bytes) => bytes },
 })
 
-const optionsOf = ({ options }: CallAsk, { signal, aside }: Asked): SendOptions => ({
+const optionsOf = ({ options: { reports, ...options } }: CallAsk, { signal, aside }: Asked): SendOptions => ({
   ...options,
   signal,
   onFailover(peer, error) {
     aside({ peer, failure: toFailure(error, UNEXPECTED) } satisfies FailoverAside)
   },
+  ...(reports === true && {
+    onProgress(progress: Progress, peer: string) {
+      aside({ peer, progress } satisfies ProgressAside)
+    },
+  }),
 })
 
 async function* toPlain(replies: AsyncIterable<Reply<unknown>>): AsyncGenerator<PlainReply, void, undefined> {

@@ -1,32 +1,80 @@
 /**
  * What a worker thread does for its node: runs requests against the agent's offers. Keeps no state.
  */
-import type { Context } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
+import type { RunContext } from '../../protocols/wire/contract.ts'
 import type { Envelope } from '../../protocols/wire/envelope.ts'
-import type { AnswerBody } from './answering.ts'
+import { createReports, type Reports, reportPeriod, toProgress } from '../../protocols/wire/progress.ts'
+import { timers } from '../platform.ts'
+import type { AnswerBody, Asked } from './answering.ts'
 import type { AgentAsk, RunAsk } from './asks.ts'
 import type { Offer } from './define.ts'
 import { sharedNow } from './shared-clock.ts'
 
 const EMPTY = new Uint8Array(0)
 
-const contextOf = (ask: RunAsk, payload: Uint8Array, signal: AbortSignal): Context => {
+/** The node bounds what goes to the caller; this keeps what is posted to the node small as well. */
+const SHARE = 2
+
+interface Running {
+  readonly context: RunContext
+  /** Its last report of progress goes before its answer. */
+  end(): void
+}
+
+const runningOf = (ask: RunAsk, payload: Uint8Array, { signal, aside }: Asked): Running => {
+  const { extendMs, limitAt } = ask
+  let { deadlineAt } = ask
   let envelope: Envelope | undefined
-  return {
+  let reports: Reports | undefined
+  let ended = false
+  const makeReports = (): Reports =>
+    createReports({
+      now: sharedNow,
+      timers,
+      periodMs: reportPeriod(extendMs) / SHARE,
+      send(report) {
+        deadlineAt = Math.max(deadlineAt, Math.min(sharedNow() + extendMs, limitAt))
+        aside(report)
+      },
+    })
+  const context: RunContext = {
     signal,
     peer: ask.peer,
     get envelope() {
       envelope ??= { ...ask.envelope, payload }
       return envelope
     },
-    remainingMs: () => Math.max(0, ask.deadlineAt - sharedNow()),
+    remainingMs: () => Math.max(0, deadlineAt - sharedNow()),
+    extendMs,
+    limitMs: () => Math.max(0, limitAt - sharedNow()),
+    progress(fraction, note) {
+      if (ended || signal.aborted) return
+      reports ??= makeReports()
+      reports.add(toProgress(fraction, note))
+    },
+  }
+  return {
+    context,
+    end() {
+      if (signal.aborted) reports?.stop()
+      else reports?.flush()
+      ended = true
+    },
+  }
+}
+
+async function* ending(items: AsyncIterable<unknown>, end: () => void): AsyncGenerator<unknown, void, undefined> {
+  try {
+    yield* items
+  } finally {
+    end()
   }
 }
 
 export const createRunAnswers =
   (offers: () => readonly Offer[], stop: () => Promise<void>): AnswerBody =>
-  (body, bytes, { signal }) => {
+  (body, bytes, asked) => {
     // Only our own node writes to this port, and it is typed by the same union.
     const ask = body as AgentAsk
     if (ask.what === 'stop') return stop()
@@ -35,7 +83,7 @@ export const createRunAnswers =
       throw new ParleyError('MSG004', `the agent has no method ${ask.method}`, { hint: 'update the older of the two' })
     }
     const payload = bytes ?? EMPTY
-    const context = contextOf(ask, payload, signal)
+    const { context, end } = runningOf(ask, payload, asked)
     // It waited behind a handler that kept the thread busy, and nobody waits for its answer any more.
     if (context.remainingMs() <= 0) {
       throw new ParleyError('COM001', `${ask.method} waited for its agent until the caller's time was over`, {
@@ -43,5 +91,9 @@ export const createRunAnswers =
       })
     }
     const answer = endpoint.run(payload, context)
-    return answer instanceof Uint8Array ? Promise.resolve(answer) : answer
+    if (answer instanceof Uint8Array) {
+      end()
+      return Promise.resolve(answer)
+    }
+    return Symbol.asyncIterator in answer ? ending(answer, end) : answer.finally(end)
   }

@@ -6,6 +6,7 @@
  * for is cancelled, and its protocols are withdrawn.
  */
 import { Worker } from 'node:worker_threads'
+import type { Progress } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Endpoint, MethodFacts, Run, Served } from '../../protocols/wire/contract.ts'
 import type { Unserve } from '../api.ts'
@@ -77,9 +78,24 @@ export const startThread = (mesh: AgentMesh, file: string, limits: ThreadLimits)
   const ask = (offer: number, method: MethodFacts, ...[payload, context]: Parameters<Run>) => {
     if (stopping) throw lost(file, false)
     const { payload: _, ...envelope } = context.envelope
-    const deadlineAt = sharedNow() + context.remainingMs()
-    const body: RunAsk = { what: 'run', offer, method: method.name, peer: context.peer, envelope, deadlineAt }
-    return { body, options: { bytes: payload, signal: context.signal, lingering: true } }
+    const { peer, extendMs } = context
+    const now = sharedNow()
+    const body: RunAsk = {
+      what: 'run',
+      offer,
+      method: method.name,
+      peer,
+      envelope,
+      deadlineAt: now + context.remainingMs(),
+      extendMs,
+      limitAt: now + context.limitMs(),
+    }
+    const aside = (value: unknown): void => {
+      // The worker writes nothing else beside a run.
+      const { fraction, note } = value as Progress
+      context.progress(fraction, note)
+    }
+    return { body, options: { bytes: payload, signal: context.signal, lingering: true, aside } }
   }
 
   const endpointOf = (offer: number, method: MethodFacts): Endpoint => ({

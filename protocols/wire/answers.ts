@@ -1,14 +1,16 @@
 /**
- * What the answering side of a link sends: answers, items, errors.
+ * What the answering side of a link sends: answers, items, progress, errors.
  *
  * State: whether reading is stopped. While answers pile up the stream is not read, so a peer that does not take its
  * answers cannot fill this node's memory.
  */
+import type { Progress } from '../define.ts'
 import { toFault } from '../errors.ts'
 import type { Duplex } from './duplex.ts'
 import { type FrameKind, frame, KIND } from './frame.ts'
 import type { Wire } from './link.ts'
 import { encodePayload } from './payload.ts'
+import { writeProgress } from './progress.ts'
 
 export interface Exchange {
   readonly exchange: number
@@ -18,6 +20,7 @@ export interface Exchange {
 export interface Answers {
   /** @returns a promise while the payload is being compressed; what comes after it in its exchange waits for that */
   send(kind: FrameKind, to: Exchange, payload: Uint8Array, content?: number): Promise<void> | undefined
+  progress(to: Exchange, progress: Progress): void
   /** Tells the caller why there is no answer. */
   refuse(to: Exchange, error: unknown): void
   /** A promise when there is no room for another item. */
@@ -64,6 +67,14 @@ export const createAnswers = (
       const compressing = wire.send(reply)
       throttle()
       return compressing
+    },
+    progress(to, progress) {
+      const report = frame(KIND.progress, to.exchange)
+      report.priority = to.priority
+      report.load = options.load()
+      report.progress = writeProgress(progress)
+      wire.send(report)
+      throttle()
     },
     refuse(to, error) {
       const fault = toFault(error)

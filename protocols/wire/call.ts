@@ -2,6 +2,7 @@
  * A call on its way out, with its input already written, and the ways in which it ends without an answer.
  * Keeps no state.
  */
+import type { Progress } from '../define.ts'
 import { ParleyError } from '../errors.ts'
 import { EnvelopeSchema } from './envelope.ts'
 import { type Extra, WIRE_PRIORITIES } from './frame.ts'
@@ -17,6 +18,11 @@ export interface OutCall {
   priority: number
   timeoutMs: number
   ttlMs?: number | undefined
+  /** Milliseconds that it may take at most, whatever progress comes. */
+  maxMs?: number | undefined
+  /** By how much progress puts its deadline off: the timeout, unless told. Of a later attempt: what the first one had. */
+  extendMs?: number | undefined
+  onProgress?: ((progress: Progress) => void) | undefined
   extra?: Extra | undefined
   signal?: AbortSignal | undefined
 }
@@ -34,7 +40,7 @@ const ExtraSchema = EnvelopeSchema.pick({
   chain: true,
 }).partial()
 
-const checkTime = (call: OutCall, name: 'timeoutMs' | 'ttlMs', value: number): void => {
+const checkTime = (call: OutCall, name: 'timeoutMs' | 'ttlMs' | 'maxMs', value: number): void => {
   if (value >= 1 && value <= MAX_TIMER_MS) return
   throw new ParleyError('MSG001', `${name} ${value} of ${call.label} is not usable`, {
     hint: `give milliseconds from 1 to ${MAX_TIMER_MS}`,
@@ -59,6 +65,7 @@ export const checkCall = (call: OutCall, maxBytes: number): void => {
   if (call.payload.length > maxBytes) throw tooLarge(call.payload.length, maxBytes)
   checkTime(call, 'timeoutMs', call.timeoutMs)
   if (call.ttlMs !== undefined) checkTime(call, 'ttlMs', call.ttlMs)
+  if (call.maxMs !== undefined) checkTime(call, 'maxMs', call.maxMs)
   if (WIRE_PRIORITIES[call.priority] === undefined) {
     throw new ParleyError('MSG001', `priority ${call.priority} of ${call.label} is not usable`, {
       hint: `give one of ${WIRE_PRIORITIES.join(', ')}`,
@@ -71,11 +78,40 @@ export const checkCall = (call: OutCall, maxBytes: number): void => {
 export const aborted = (signal: AbortSignal | undefined): unknown =>
   signal?.reason ?? new ParleyError('COM001', 'the call was aborted', { hint: 'its signal was aborted by the caller' })
 
+export const extendMsOf = (call: OutCall): number => call.extendMs ?? call.timeoutMs
+
+/** Of an attempt whose own time is hardly less than the call's, nothing needs to be said. */
+const WORTH_TELLING = 1.1
+
+/** What travels beside the payload, with the limits of the call's time where it has any. */
+export const extraWith = (call: OutCall, limitMs: number): Extra | undefined => {
+  if (call.extendMs === undefined && call.maxMs === undefined) return call.extra
+  const tellsExtend = extendMsOf(call) > call.timeoutMs * WORTH_TELLING
+  if (!tellsExtend && call.maxMs === undefined) return call.extra
+  return {
+    ...call.extra,
+    ...(tellsExtend ? { extendMs: Math.ceil(extendMsOf(call)) } : {}),
+    ...(call.maxMs === undefined ? {} : { limitMs: Math.max(1, Math.floor(limitMs)) }),
+  }
+}
+
 export const timedOut = (call: OutCall, where: string): ParleyError =>
   new ParleyError('COM001', `${call.label} was not answered within ${call.timeoutMs} ms: ${where}`, {
     hint: 'give it more time with timeoutMs, or see whether the peer is overloaded',
     details: { timeoutMs: call.timeoutMs },
   })
+
+/** It took its time after progress was reported. */
+export const stalled = (call: OutCall, atLimit: boolean): ParleyError =>
+  atLimit
+    ? new ParleyError('COM001', `${call.label} was still at work when its limit of ${call.maxMs} ms was over`, {
+        hint: 'give it more time with maxMs',
+        details: { maxMs: call.maxMs },
+      })
+    : new ParleyError('COM001', `${call.label} reported progress, and then nothing for ${extendMsOf(call)} ms`, {
+        hint: 'give it more time with timeoutMs, or see whether the peer is stuck',
+        details: { timeoutMs: extendMsOf(call) },
+      })
 
 export const expired = (call: OutCall): ParleyError =>
   new ParleyError('MSG005', `${call.label} expired after its ttl of ${call.ttlMs} ms, before it was sent`, {

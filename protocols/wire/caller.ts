@@ -5,7 +5,17 @@
  * late are quarantined (late-replies.ts). Every call ends: by its answer, its deadline, its signal, or the link's end.
  */
 import { ParleyError } from '../errors.ts'
-import { aborted, checkCall, expired, type OutCall, timedOut, unexpected } from './call.ts'
+import {
+  aborted,
+  checkCall,
+  expired,
+  extendMsOf,
+  extraWith,
+  type OutCall,
+  stalled,
+  timedOut,
+  unexpected,
+} from './call.ts'
 import { createDeadlines } from './deadlines.ts'
 import { createDrain } from './drain.ts'
 import type { Duplex } from './duplex.ts'
@@ -17,6 +27,7 @@ import { createLateReplies, type LateReply } from './late-replies.ts'
 import { type LinkDeps, openWire, type Wire } from './link.ts'
 import { createNumbered } from './numbered.ts'
 import { createJoiner } from './parts.ts'
+import { readProgress } from './progress.ts'
 import { createWaitingLine } from './waiting-line.ts'
 
 export type { OutCall } from './call.ts'
@@ -54,6 +65,9 @@ const NO_FAULT: WireFault = { code: 'APP001', message: 'the peer failed', hint: 
 
 const isAnswer = (kind: number): boolean =>
   kind === KIND.response || kind === KIND.item || kind === KIND.end || kind === KIND.error || kind === KIND.ack
+
+const progressOf = ({ onProgress }: OutCall): Pick<Sink, 'progress'> =>
+  onProgress === undefined ? {} : { progress: onProgress }
 
 export const createCaller = (
   duplex: Duplex,
@@ -126,11 +140,13 @@ export const createCaller = (
   }
 
   const host: ExchangeHost = {
-    overdue: (exchange) =>
-      giveUp(
-        exchange,
-        timedOut(exchange.call, exchange.number === 0 ? 'it still waited for a place on the link' : 'no answer came'),
-      ),
+    overdue(exchange) {
+      const { call, number, progressed } = exchange
+      const error = progressed
+        ? stalled(call, exchange.deadlineAt >= exchange.limitAt)
+        : timedOut(call, number === 0 ? 'it still waited for a place on the link' : 'no answer came')
+      giveUp(exchange, error)
+    },
     aborted: (exchange) => giveUp(exchange, aborted(exchange.call.signal)),
     expired(exchange) {
       counts.expired += 1
@@ -152,7 +168,29 @@ export const createCaller = (
       return
     }
     counts.lateReplies += 1
-    late.add(received)
+    if (received.kind !== KIND.progress) late.add(received)
+  }
+
+  /** The deadline is as far away as it was when the call began. */
+  const progress = (received: Frame): void => {
+    const exchange = open.get(received.exchange)
+    if (exchange === undefined) {
+      quarantine(received)
+      return
+    }
+    const now = deps.clock.monotonic()
+    const at = Math.min(now + extendMsOf(exchange.call), exchange.limitAt)
+    exchange.progressed = true
+    if (at > exchange.deadlineAt) {
+      exchange.deadlineAt = at
+      deadlines.set(exchange, at, now)
+    }
+    if (received.load > 0) load = received.load
+    try {
+      exchange.sink.progress?.(readProgress(received.progress))
+    } catch (error) {
+      deps.log.error(`onProgress of ${exchange.call.label} failed`, { error })
+    }
   }
 
   const answer = (exchange: Exchange, whole: Frame): void => {
@@ -187,7 +225,8 @@ export const createCaller = (
       return
     }
     if (!isAnswer(received.kind)) {
-      counts.unknownFrames += 1
+      if (received.kind === KIND.progress) progress(received)
+      else counts.unknownFrames += 1
       return
     }
     const exchange = open.get(received.exchange)
@@ -234,7 +273,7 @@ export const createCaller = (
     request.content = call.content
     request.priority = call.priority
     request.atMs = Math.floor(now - openedAt)
-    request.extra = call.extra
+    request.extra = extraWith(call, exchange.limitAt - now)
     request.credit = exchange.credit
     wire.send(request, exchange)
   }
@@ -275,7 +314,9 @@ export const createCaller = (
   }
 
   const unary = (call: OutCall): Promise<Uint8Array> =>
-    new Promise((resolve, reject) => request(call, { done: resolve, fail: reject }, deps.clock.monotonic()))
+    new Promise((resolve, reject) =>
+      request(call, { done: resolve, fail: reject, ...progressOf(call) }, deps.clock.monotonic()),
+    )
 
   const oneWay = (call: OutCall): Promise<void> =>
     new Promise((resolve, reject) => {
@@ -295,6 +336,7 @@ export const createCaller = (
           item: (payload) => reader.item(payload),
           done: () => reader.finish(),
           fail: (error) => reader.finish({ error }),
+          ...progressOf(call),
         }
         exchange = new Exchange(host, KIND.request, KIND.end, call, sink, window, now)
         enter(exchange, now)

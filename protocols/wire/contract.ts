@@ -33,8 +33,16 @@ export interface MethodFacts {
 
 export type Run = (
   payload: Uint8Array,
-  context: Context,
+  context: RunContext,
 ) => Uint8Array | Promise<Uint8Array> | AsyncIterable<Uint8Array>
+/** What a request that runs elsewhere (in a worker thread) needs to know beside what its handler is told. */
+export interface RunContext extends Context {
+  /** By how many milliseconds progress puts the deadline off. */
+  readonly extendMs: number
+  /** Milliseconds until the caller gives up whatever is reported; infinite where it has set no limit. */
+  limitMs(): number
+}
+
 
 export interface Endpoint extends MethodFacts {
   /**
@@ -80,8 +88,17 @@ export interface CallerCodec extends MethodFacts {
   decode(bytes: Uint8Array): unknown
 }
 
-/** @param timeoutMs where the method does not say; 30,000 unless told */
-export const callerCodec = (protocol: AnyProtocol, name: string, method: Method, timeoutMs?: number): CallerCodec => {
+/**
+ * @param timeoutMs where the method does not say; 30,000 unless told
+ * @param rewritten told of inputs that JSON cannot hold
+ */
+export const callerCodec = (
+  protocol: AnyProtocol,
+  name: string,
+  method: Method,
+  timeoutMs?: number,
+  rewritten?: (label: string, rewriting: Rewriting) => void,
+): CallerCodec => {
   const label = `${protocol.name}.${name}`
   const content = contentOf(method)
   const answer = 'stream' in method ? method.stream : 'response' in method ? method.response : undefined

@@ -4,6 +4,7 @@
  * State: its number once it is open, and how far it got. It is the entry in every list that the call is in (waiting
  * line, deadlines, outbox), so that a call makes few objects.
  */
+import type { Progress } from '../define.ts'
 import type { OutCall } from './call.ts'
 import { Deadline } from './deadlines.ts'
 import type { Outgoing } from './link.ts'
@@ -15,6 +16,8 @@ export interface Sink {
   fail(error: unknown): void
   /** An item of a stream. @throws what is wrong with it: the call is given up with that */
   item?(payload: Uint8Array): void
+  /** The peer works on it; what it throws is logged. */
+  progress?(progress: Progress): void
 }
 
 /** The link's side of what an exchange is told. */
@@ -41,7 +44,10 @@ export class Exchange extends Deadline implements Outgoing {
   readonly call: OutCall
   readonly sink: Sink
   readonly credit: number
-  readonly deadlineAt: number
+  /** Progress puts it off, up to the limit. */
+  deadlineAt: number
+  readonly limitAt: number
+  progressed = false
   readonly expiresAt: number
   private readonly host: ExchangeHost
   private onAbort: (() => void) | undefined = undefined
@@ -55,7 +61,8 @@ export class Exchange extends Deadline implements Outgoing {
     this.call = call
     this.sink = sink
     this.credit = credit
-    this.deadlineAt = at + call.timeoutMs
+    this.limitAt = call.maxMs === undefined ? Number.POSITIVE_INFINITY : at + call.maxMs
+    this.deadlineAt = Math.min(at + call.timeoutMs, this.limitAt)
     this.expiresAt = call.ttlMs === undefined ? 0 : at + call.ttlMs
   }
 

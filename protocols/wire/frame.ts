@@ -21,6 +21,7 @@ export const KIND = {
   oneWay: 8,
   hello: 9,
   goaway: 10,
+  progress: 11,
 } as const
 export type FrameKind = (typeof KIND)[keyof typeof KIND]
 
@@ -46,6 +47,16 @@ export interface Extra {
   /** JSON object. */
   metadata?: Uint8Array
   chain?: string[]
+  /** By how much progress puts the deadline off, where it is not the timeout. */
+  extendMs?: number
+  /** Until the caller gives up, whatever progress is reported. */
+  limitMs?: number
+}
+
+export interface WireProgress {
+  /** In ten-thousandths, and one more; 0 where it is not told. */
+  done: number
+  note: string
 }
 
 export interface WireFault {
@@ -75,6 +86,7 @@ export interface Frame {
   fault: WireFault | undefined
   extra: Extra | undefined
   hello: Hello | undefined
+  progress: WireProgress | undefined
 }
 
 const EMPTY = new Uint8Array(0)
@@ -98,6 +110,7 @@ export const frame = (kind: number, exchange: number, payload: Uint8Array = EMPT
   fault: undefined,
   extra: undefined,
   hello: undefined,
+  progress: undefined,
 })
 
 const MAX_TEXT = 8192
@@ -128,6 +141,15 @@ const encodeExtra = (extra: Extra): Uint8Array => {
   }
   if (extra.metadata !== undefined) out.bytesField(6, extra.metadata)
   for (const peer of extra.chain ?? []) out.delimited(7, fromString(peer))
+  out.varintField(8, extra.extendMs ?? 0)
+  out.varintField(9, extra.limitMs ?? 0)
+  return out.finish()
+}
+
+const encodeProgress = (progress: WireProgress): Uint8Array => {
+  const out = new Writer(64)
+  out.varintField(1, progress.done)
+  out.stringField(2, progress.note)
   return out.finish()
 }
 
@@ -148,6 +170,7 @@ export const writeFrame = (out: Writer, f: Frame): number => {
   const fault = f.fault === undefined ? undefined : encodeFault(f.fault)
   const extra = f.extra === undefined ? undefined : encodeExtra(f.extra)
   const hello = f.hello === undefined ? undefined : encodeHello(f.hello)
+  const progress = f.progress === undefined ? undefined : encodeProgress(f.progress)
   const payload = f.payload.length
   const size =
     varintFieldSize(f.kind) +
@@ -166,7 +189,8 @@ export const writeFrame = (out: Writer, f: Frame): number => {
     varintFieldSize(f.load) +
     (fault === undefined ? 0 : 1 + delimitedSize(fault.length)) +
     (extra === undefined ? 0 : 2 + delimitedSize(extra.length)) +
-    (hello === undefined ? 0 : 2 + delimitedSize(hello.length))
+    (hello === undefined ? 0 : 2 + delimitedSize(hello.length)) +
+    (progress === undefined ? 0 : 2 + delimitedSize(progress.length))
   const start = out.at
   out.reserve(size + varintSize(size))
   out.varint(size)
@@ -187,6 +211,7 @@ export const writeFrame = (out: Writer, f: Frame): number => {
   if (fault !== undefined) out.delimited(15, fault)
   if (extra !== undefined) out.delimited(16, extra)
   if (hello !== undefined) out.delimited(17, hello)
+  if (progress !== undefined) out.delimited(18, progress)
   return out.at - start
 }
 
@@ -253,6 +278,12 @@ const decodeExtra = (bytes: Uint8Array): Extra => {
   const chain: string[] = []
   const reader = new Reader(bytes)
   each(reader, (number, wireType) => {
+    if (wireType === VARINT) {
+      if (number === 8) extra.extendMs = reader.varint()
+      else if (number === 9) extra.limitMs = reader.varint()
+      else return false
+      return true
+    }
     if (wireType !== DELIMITED) return false
     if (number === 1) extra.replyTo = reader.string(MAX_TEXT)
     else if (number === 2) extra.correlationId = reader.string(MAX_TEXT)
@@ -283,6 +314,18 @@ const decodeFault = (bytes: Uint8Array): WireFault => {
     return true
   })
   return fault
+}
+
+const decodeProgress = (bytes: Uint8Array): WireProgress => {
+  const progress: WireProgress = { done: 0, note: '' }
+  const reader = new Reader(bytes)
+  each(reader, (number, wireType) => {
+    if (number === 1 && wireType === VARINT) progress.done = reader.varint()
+    else if (number === 2 && wireType === DELIMITED) progress.note = reader.string(MAX_TEXT)
+    else return false
+    return true
+  })
+  return progress
 }
 
 const readNumber = (f: Frame, number: number, value: number): void => {
@@ -344,6 +387,7 @@ export const readFrame = (bytes: Uint8Array, start: number, end: number): Frame 
     else if (wireType === DELIMITED && number === 15) f.fault = decodeFault(reader.delimited())
     else if (wireType === DELIMITED && number === 16) f.extra = decodeExtra(reader.delimited())
     else if (wireType === DELIMITED && number === 17) f.hello = decodeHello(reader.delimited())
+    else if (wireType === DELIMITED && number === 18) f.progress = decodeProgress(reader.delimited())
     else if (number === 0) throw malformed('field number 0')
     else reader.skip(wireType)
   }

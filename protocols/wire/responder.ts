@@ -14,6 +14,7 @@ import { type Frame, frame, KIND } from './frame.ts'
 import { type LinkDeps, openWire, type Wire } from './link.ts'
 import { createNumbered } from './numbered.ts'
 import { createJoiner, heldBytes } from './parts.ts'
+import { createReports, reportPeriod } from './progress.ts'
 import { requestEnvelope } from './request-envelope.ts'
 import { type Reply, runRequest } from './run-request.ts'
 import type { Slots } from './slots.ts'
@@ -83,6 +84,7 @@ export const createResponder = (
 
   /** The only way out for a request that has a slot. */
   const conclude = (work: Work, startedAt: number, failure?: { error: unknown }): void => {
+    work.reports?.flush()
     deadlines.clear(work)
     const error = failure?.error
     const status = failure === undefined ? 'ok' : error instanceof ParleyError ? error.code : 'APP001'
@@ -117,7 +119,28 @@ export const createResponder = (
       hint: 'give it more time with timeoutMs',
     })
 
-  const runOptions = { maxMessageBytes: limits.maxMessageBytes, reply: deps.reply }
+  const runOptions = { maxMessageBytes: limits.maxMessageBytes, reply: deps.reply, slots: deps.slots }
+
+  /** As far as it was when the request came, from now on. */
+  const extend = (work: Work): void => {
+    const now = deps.clock.monotonic()
+    const at = Math.min(now + work.extendMs, work.limitAt)
+    if (at <= work.deadlineAt) return
+    work.deadlineAt = at
+    deadlines.set(work, at, now)
+  }
+
+  const reportsOf = (work: Work) =>
+    createReports({
+      now: deps.clock.monotonic,
+      timers,
+      periodMs: reportPeriod(work.extendMs),
+      isFull: () => wire.outbox.full(),
+      send(report) {
+        extend(work)
+        if (!work.oneWay && !work.answered) answers.progress(work, report)
+      },
+    })
 
   /** Runs a request that has its slot; what can be done without waiting is done without waiting. */
   const start = (work: Work): void => {
@@ -157,6 +180,12 @@ export const createResponder = (
       const error = tooLate(work.endpoint)
       tell(work, error)
       work.end(error)
+    },
+    progress(work, report) {
+      if (work.ended) return
+      deps.slots.sign()
+      work.reports ??= reportsOf(work)
+      work.reports.add(report)
     },
     envelope: (request) => requestEnvelope(request, wire.peer(), { source: self.peer, destination: self.id }),
   }

@@ -12,6 +12,7 @@ import type { Envelope } from './envelope.ts'
 import { KIND } from './frame.ts'
 import { unitsOf } from './link.ts'
 import { encodePayload } from './payload.ts'
+import type { Slots } from './slots.ts'
 import type { Work } from './work.ts'
 
 export interface Reply {
@@ -25,6 +26,8 @@ export interface Reply {
 
 interface RunOptions {
   maxMessageBytes: number
+  /** Where it counts that the work goes on, or waits for its caller. */
+  slots: Pick<Slots, 'sign' | 'park' | 'unpark'>
   /** Takes an answer that goes to a third party. */
   reply(reply: Reply): Promise<void>
 }
@@ -49,6 +52,7 @@ const runUnary = (
   const send = (answer: Uint8Array): Promise<void> | undefined => {
     if (work.ended || endpoint.kind === 'one-way') return undefined
     checkSize(answer, maxBytes)
+    work.reports?.flush()
     return answers.send(KIND.response, work, answer, endpoint.content)
   }
   const result = endpoint.run(payload, work) as Promise<Uint8Array> | Uint8Array
@@ -71,21 +75,30 @@ const runStream = async (
   payload: Uint8Array,
   work: Work,
   answers: Answers,
-  maxBytes: number,
+  { maxMessageBytes, slots }: RunOptions,
 ): Promise<void> => {
+  /** The reader is slow, not the handler. */
+  const forReader = async (wait: Promise<void> | undefined): Promise<void> => {
+    if (wait === undefined) return
+    slots.park()
+    await wait
+    slots.unpark()
+  }
   const items = (endpoint.run(payload, work) as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]()
   try {
     for (;;) {
-      await creditOf(work)
+      await forReader(creditOf(work))
       if (work.ended) return
       const result = await items.next()
       if (work.ended) return
       if (result.done === true) break
-      checkSize(result.value, maxBytes)
+      checkSize(result.value, maxMessageBytes)
+      slots.sign()
       work.credit -= unitsOf(result.value.length)
       await answers.send(KIND.item, work, result.value, endpoint.content)
-      await answers.room()
+      await forReader(answers.room())
     }
+    work.reports?.flush()
     answers.send(KIND.end, work, EMPTY)
   } finally {
     await items.return?.()
@@ -126,6 +139,6 @@ export const runRequest = (
   options: RunOptions,
 ): Promise<void> | undefined => {
   if (replyTo !== '') return runForwarded(endpoint, payload, work, answers, replyTo).then(options.reply)
-  if (endpoint.kind === 'stream') return runStream(endpoint, payload, work, answers, options.maxMessageBytes)
+  if (endpoint.kind === 'stream') return runStream(endpoint, payload, work, answers, options)
   return runUnary(endpoint, payload, work, answers, options.maxMessageBytes)
 }

@@ -2,6 +2,7 @@
  * How many handlers run at once on a node, over all its links.
  *
  * State: what runs (a number) and what waits, one bounded queue for all priorities together; the most urgent goes first.
+ * Beside that what tells work from standing still: signs of life, and how many of those that run wait for their caller.
  */
 import { ParleyError } from '../errors.ts'
 
@@ -19,6 +20,14 @@ export interface Slots {
   leave(): void
   active(): number
   queued(): number
+  /** Work goes on: a handler reported progress, or gave an item. */
+  sign(): void
+  /** How often work went on or ended so far; only that it changes counts. */
+  signs(): number
+  /** One of those that run waits for its caller to take items, from park() to unpark(). */
+  park(): void
+  unpark(): void
+  parked(): number
 }
 
 const RETRY_AFTER_MS = 200
@@ -28,6 +37,8 @@ export const createSlots = (maxActive: number, maxQueued: number): Slots => {
   const queues: SlotUser[][] = [[], [], [], []]
   let active = 0
   let queued = 0
+  let signs = 0
+  let parked = 0
 
   let serving = false
 
@@ -74,9 +85,21 @@ export const createSlots = (maxActive: number, maxQueued: number): Slots => {
     },
     leave() {
       active -= 1
+      signs += 1
       if (queued > 0) serve()
     },
     active: () => active,
     queued: () => queued,
+    sign() {
+      signs += 1
+    },
+    signs: () => signs,
+    park() {
+      parked += 1
+    },
+    unpark() {
+      parked -= 1
+    },
+    parked: () => parked,
   }
 }

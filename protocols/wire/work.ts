@@ -4,11 +4,12 @@
  * State: how far it got, what the caller still takes of a stream, and the signal and the envelope, which are only made
  * when the handler looks at them. It is the entry in every list that the request is in (slots, deadlines).
  */
-import type { Context } from '../define.ts'
-import type { Endpoint } from './contract.ts'
+import type { Progress } from '../define.ts'
+import type { Endpoint, RunContext } from './contract.ts'
 import { Deadline } from './deadlines.ts'
 import type { Envelope } from './envelope.ts'
 import { type Frame, KIND } from './frame.ts'
+import { type Reports, toProgress } from './progress.ts'
 import type { SlotUser } from './slots.ts'
 
 /** The link's side of a request. */
@@ -19,9 +20,12 @@ export interface WorkHost {
   start(work: Work): void
   overdue(work: Work): void
   envelope(request: Frame): Envelope
+  progress(work: Work, report: Progress): void
 }
 
-export class Work extends Deadline implements Context, SlotUser {
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+export class Work extends Deadline implements RunContext, SlotUser {
   readonly request: Frame
   readonly endpoint: Endpoint
   readonly exchange: number
@@ -30,8 +34,10 @@ export class Work extends Deadline implements Context, SlotUser {
   readonly oneWay: boolean
   /** Monotonic milliseconds. */
   readonly arrivedAt: number
-  /** Monotonic milliseconds. */
-  readonly deadlineAt: number
+  /** Monotonic milliseconds; progress puts it off. */
+  deadlineAt: number
+  /** What its handler tells of its progress; made with the first report. */
+  reports: Reports | undefined = undefined
   credit: number
   /** It did not get its slot at once. */
   waits = false
@@ -78,6 +84,27 @@ export class Work extends Deadline implements Context, SlotUser {
     return () => Math.max(0, this.deadlineAt - this.host.now())
   }
 
+  /** Binds as well. */
+  get progress(): (fraction?: number, note?: string) => void {
+    return (fraction, note) => this.host.progress(this, toProgress(fraction, note))
+  }
+
+  get extendMs(): number {
+    const { timeoutMs, extra } = this.request
+    const ownMs = timeoutMs > 0 ? timeoutMs : this.endpoint.timeoutMs
+    return Math.min(MAX_TIMER_MS, Math.max(ownMs, extra?.extendMs ?? 0))
+  }
+
+  /** Monotonic milliseconds: no progress puts the deadline off further. */
+  get limitAt(): number {
+    const limitMs = this.request.extra?.limitMs ?? 0
+    return limitMs > 0 ? this.arrivedAt + limitMs : Number.POSITIVE_INFINITY
+  }
+
+  limitMs(): number {
+    return Math.max(0, this.limitAt - this.host.now())
+  }
+
   start(): void {
     this.host.start(this)
   }
@@ -90,6 +117,7 @@ export class Work extends Deadline implements Context, SlotUser {
   end(reason?: unknown): void {
     if (this.ended) return
     this.ended = true
+    this.reports?.stop()
     this.abortReason = reason
     if (reason !== undefined) this.controller?.abort(reason)
     this.wake?.()

@@ -1,6 +1,6 @@
 /** Random frames for property tests: every field, every kind, at and around the sizes where varints grow. */
 import fc from 'fast-check'
-import type { Extra, Frame, Hello, WireFault } from '../../protocols/wire/frame.ts'
+import type { Extra, Frame, Hello, WireFault, WireProgress } from '../../protocols/wire/frame.ts'
 import { frameOf } from './proto-oracle.ts'
 
 const uint32 = fc.oneof(
@@ -44,13 +44,17 @@ const extra: fc.Arbitrary<Extra> = fc.record(
     ),
     metadata: fc.uint8Array({ minLength: 1, maxLength: 40 }),
     chain: fc.array(text, { minLength: 1, maxLength: 4 }),
+    extendMs: fc.integer({ min: 1, max: 2 ** 32 - 1 }),
+    limitMs: fc.integer({ min: 1, max: 2 ** 32 - 1 }),
   },
   { requiredKeys: [], noNullPrototype: true },
 )
 
+const progress: fc.Arbitrary<WireProgress> = fc.record({ done: uint32, note: text }, all)
+
 export const arbitraryFrame: fc.Arbitrary<Frame> = fc
   .record({
-    kind: fc.integer({ min: 0, max: 10 }),
+    kind: fc.integer({ min: 0, max: 11 }),
     exchange: uint53,
     method,
     payload: bytes,
@@ -67,5 +71,6 @@ export const arbitraryFrame: fc.Arbitrary<Frame> = fc
     fault: fc.option(fault, { nil: undefined }),
     extra: fc.option(extra, { nil: undefined }),
     hello: fc.option(hello, { nil: undefined }),
+    progress: fc.option(progress, { nil: undefined }),
   })
   .map(frameOf)

@@ -5,7 +5,7 @@
  * Real: everything in protocols/wire, zlib. Virtual: time, randomness, the connection.
  */
 import * as zlib from 'node:zlib'
-import type { AnyProtocol, Handlers } from '../../protocols/define.ts'
+import type { AnyProtocol, Handlers, Progress } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Compression, Encoding, Fields } from '../../protocols/port.ts'
 import { type Caller, createCaller, type OutCall } from '../../protocols/wire/caller.ts'
@@ -95,6 +95,9 @@ export interface CallSettings {
   signal?: AbortSignal
   timeoutMs?: number
   ttlMs?: number
+  maxMs?: number
+  extendMs?: number
+  onProgress?: (progress: Progress) => void
   priority?: number
   extra?: Extra
 }
@@ -231,6 +234,9 @@ export const createPair = <P extends AnyProtocol>(
       priority: settings.priority ?? codec.priority,
       timeoutMs: settings.timeoutMs ?? codec.timeoutMs,
       ttlMs: settings.ttlMs,
+      maxMs: settings.maxMs,
+      extendMs: settings.extendMs,
+      onProgress: settings.onProgress,
       extra: settings.extra,
       signal: settings.signal,
     }

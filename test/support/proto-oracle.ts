@@ -24,7 +24,7 @@ const sparse = (value: object): Record<string, unknown> =>
   Object.fromEntries(
     Object.entries(value)
       .filter(([, field]) => !isDefault(field))
-      .map(([name, field]) => [name, ['fault', 'extra', 'hello'].includes(name) ? sparse(field) : field]),
+      .map(([name, field]) => [name, ['fault', 'extra', 'hello', 'progress'].includes(name) ? sparse(field) : field]),
   )
 
 /** One frame, without a length prefix. */

@@ -15,10 +15,12 @@ import {
   type Kind,
   kindOf,
   type Method,
+  type Progress,
   wireId,
 } from '../../protocols/define.ts'
 import { fromFault, ParleyError, toFault } from '../../protocols/errors.ts'
 import type { Stop } from '../../protocols/port.ts'
+import { toProgress } from '../../protocols/wire/progress.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
 export interface CallNode {
@@ -39,6 +41,8 @@ interface Called {
   protocol: string
   method: string
   deadlineMs: number
+  readonly timeoutMs: number
+  readonly limitMs: number
 }
 
 interface Exchange {
@@ -48,6 +52,8 @@ interface Exchange {
   /** Ends it on the caller's side; with an error, or well. */
   readonly end: (error?: Error) => void
   readonly cancel: AbortController
+  /** The handler reported progress: its time counts anew. */
+  readonly progress: (report: Progress) => void
 }
 
 const write = (content: Content = 'json', value: unknown): Uint8Array => {
@@ -126,7 +132,7 @@ export const createVirtualCalls = (time: VirtualTime) => {
         reply(bytes, () => exchange.item(read(method.content, bytes)))
       }
       const input = parse(method.request, read(method.content, payload), called.method)
-      const result = handler(input, contextOf(exchange, called.deadlineMs))
+      const result = handler(input, contextOf(node, exchange, called))
       if (kindOf(method) === 'stream') for await (const item of result as AsyncIterable<unknown>) send(item)
       else send(await result)
       reply(new Uint8Array(), () => exchange.end())
@@ -136,10 +142,16 @@ export const createVirtualCalls = (time: VirtualTime) => {
     }
   }
 
-  const contextOf = (exchange: Exchange, deadlineMs: number): Context => ({
+  const contextOf = (node: CallNode, exchange: Exchange, called: Called): Context => ({
     signal: exchange.cancel.signal,
     peer: exchange.from,
-    remainingMs: () => Math.max(0, deadlineMs - time.now()),
+    remainingMs: () => Math.max(0, called.deadlineMs - time.now()),
+    progress(fraction, note) {
+      if (!open.has(exchange)) return
+      called.deadlineMs = Math.min(time.now() + called.timeoutMs, called.limitMs)
+      const report = toProgress(fraction, note)
+      node.send(exchange.from, new Uint8Array(), () => open.has(exchange) && exchange.progress(report))
+    },
     get envelope(): never {
       throw new Error('the port network has no envelopes')
     },
@@ -165,11 +177,23 @@ export const createVirtualCalls = (time: VirtualTime) => {
     const timeoutMs = options.timeoutMs ?? method.timeoutMs ?? 30_000
     const inbox = createInbox()
     const stops: Stop[] = []
+    const limitMs = time.now() + (options.maxMs ?? Number.POSITIVE_INFINITY)
+    let stopTimer: Stop = () => {}
+    const wait = (): void => {
+      stopTimer()
+      stopTimer = time.after(Math.min(timeoutMs, limitMs - time.now()), () =>
+        giveUp(new ParleyError('COM001', `${name} took longer than ${timeoutMs} ms`)),
+      )
+    }
     const exchange: Exchange = {
       from: node.id,
       to: peer,
       cancel: new AbortController(),
       item: (value) => inbox.push(value),
+      progress(report) {
+        wait()
+        options.onProgress?.(report, peer)
+      },
       end: (error) => {
         if (!open.delete(exchange)) return
         for (const stop of stops) stop()
@@ -183,15 +207,15 @@ export const createVirtualCalls = (time: VirtualTime) => {
     }
     if (kind !== 'one-way') {
       open.add(exchange)
-      stops.push(
-        time.after(timeoutMs, () => giveUp(new ParleyError('COM001', `${name} took longer than ${timeoutMs} ms`))),
-      )
+      stops.push(() => stopTimer())
+      wait()
       const abort = (): void => giveUp(options.signal?.reason)
       options.signal?.addEventListener('abort', abort, { once: true })
       stops.push(() => options.signal?.removeEventListener('abort', abort))
     }
     counted[kind] += 1
-    const called = { protocol: wireId(protocol), method: name, deadlineMs: time.now() + timeoutMs }
+    const deadlineMs = Math.min(time.now() + timeoutMs, limitMs)
+    const called: Called = { protocol: wireId(protocol), method: name, deadlineMs, timeoutMs, limitMs }
     node.send(peer, payload, () => {
       const target = nodes.get(peer)
       if (target) void answer(target, exchange, called, payload)

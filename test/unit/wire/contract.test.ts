@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import * as z from 'zod'
-import { type Context, defineProtocol, type Handlers } from '../../../protocols/define.ts'
+import { defineProtocol, type Handlers } from '../../../protocols/define.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
-import { callerCodec, compile, DEFAULT_TIMEOUT_MS, factsOf } from '../../../protocols/wire/contract.ts'
+import { callerCodec, compile, DEFAULT_TIMEOUT_MS, factsOf, type RunContext } from '../../../protocols/wire/contract.ts'
 import { decodePayload, encodePayload } from '../../../protocols/wire/payload.ts'
 import { parleyErrorOf } from '../../support/links.ts'
 
@@ -24,13 +24,16 @@ const demo = defineProtocol({
   },
 })
 
-const CONTEXT: Context = {
+const CONTEXT: RunContext = {
   signal: new AbortController().signal,
   peer: 'alice',
   get envelope(): never {
     throw new Error('not looked at')
   },
   remainingMs: () => 1000,
+  extendMs: 1000,
+  limitMs: () => Number.POSITIVE_INFINITY,
+  progress() {},
 }
 
 const handlers: Handlers<typeof demo> = {

@@ -25,7 +25,7 @@ const readsOrRefuses = (bytes: Uint8Array): Frame | undefined => {
 const unknownFields = fc
   .array(
     fc.record({
-      field: fc.integer({ min: 18, max: 2000 }),
+      field: fc.integer({ min: 19, max: 2000 }),
       wireType: fc.constantFrom(0, 1, 2, 5),
       value: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }),
     }),
@@ -124,6 +124,7 @@ describe('frames', () => {
         })
         assert.deepEqual(read(nested(16, unknown)).extra, {})
         assert.equal(read(nested(17, unknown)).hello?.version, '')
+        assert.deepEqual(read(nested(18, unknown)).progress, { done: 0, note: '' })
         assert.deepEqual(read(nested(16, nested(5, unknown))).extra, { headers: { '': '' } })
       }),
       { numRuns: 100 },
