@@ -31,10 +31,6 @@ export interface MethodFacts {
   readonly priority: number
 }
 
-export type Run = (
-  payload: Uint8Array,
-  context: RunContext,
-) => Uint8Array | Promise<Uint8Array> | AsyncIterable<Uint8Array>
 /** What a request that runs elsewhere (in a worker thread) needs to know beside what its handler is told. */
 export interface RunContext extends Context {
   /** By how many milliseconds progress puts the deadline off. */
@@ -43,6 +39,10 @@ export interface RunContext extends Context {
   limitMs(): number
 }
 
+export type Run = (
+  payload: Uint8Array,
+  context: RunContext,
+) => Uint8Array | Promise<Uint8Array> | AsyncIterable<Uint8Array>
 
 export interface Endpoint extends MethodFacts {
   /**
@@ -88,17 +88,8 @@ export interface CallerCodec extends MethodFacts {
   decode(bytes: Uint8Array): unknown
 }
 
-/**
- * @param timeoutMs where the method does not say; 30,000 unless told
- * @param rewritten told of inputs that JSON cannot hold
- */
-export const callerCodec = (
-  protocol: AnyProtocol,
-  name: string,
-  method: Method,
-  timeoutMs?: number,
-  rewritten?: (label: string, rewriting: Rewriting) => void,
-): CallerCodec => {
+/** @param timeoutMs where the method does not say; 30,000 unless told */
+export const callerCodec = (protocol: AnyProtocol, name: string, method: Method, timeoutMs?: number): CallerCodec => {
   const label = `${protocol.name}.${name}`
   const content = contentOf(method)
   const answer = 'stream' in method ? method.stream : 'response' in method ? method.response : undefined
