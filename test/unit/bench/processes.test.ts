@@ -22,6 +22,8 @@ test('two ends in two processes measure a system over real TCP', { timeout: 60_0
   const load = { bytes: 256, inFlight: 4, warmUpMs: 0, durationMs: 20 }
   const figures = await caller.ask('run', load, z.object({ calls: z.number() }), LIMIT_MS)
   assert.ok(figures.calls >= 4)
+  assert.notDeepEqual(caller.pids(), responder.pids())
+  assert.equal(caller.pids().length, 1)
 
   await assert.rejects(caller.ask('dance', null, z.null(), LIMIT_MS), /knows no "dance"/)
   await assert.rejects(caller.ask('run', { bytes: 'many' }, z.null(), LIMIT_MS), /bytes/)
