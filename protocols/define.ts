@@ -15,6 +15,11 @@ interface MethodBase {
   readonly request: ZodType
   /** Milliseconds until the caller gives up, 30,000 unless told. It travels as remaining time. */
   readonly timeoutMs?: number
+  /**
+   * Milliseconds after which one attempt at an idempotent method is given up and another one is made, while time is left;
+   * one attempt has all the time unless told. Shorter finds a peer that hangs sooner, and repeats work that is only slow.
+   */
+  readonly attemptTimeoutMs?: number
   /** Capability that the caller's membership must carry; none unless told. */
   readonly capability?: string
   /** `normal` unless told; high overtakes normal on one link. */
@@ -46,11 +51,6 @@ export interface Protocol<M extends Record<string, Method> = Record<string, Meth
 }
 export type AnyProtocol = Protocol
 
-export interface CallOptions {
-  /** Aborting it cancels the call on both sides. */
-  signal?: AbortSignal
-  /** Milliseconds, 1 to 2^31 - 1; the method's own unless told. Counts anew from each report of progress. */
-  timeoutMs?: number
 /** What a handler tells of its work before it answers. */
 export interface Progress {
   /** How much is done, 0 to 1. */
@@ -59,11 +59,11 @@ export interface Progress {
   readonly note?: string
 }
 
-  /** Milliseconds after which the request is worth nothing; it is dropped and counted where it is found expired. */
-  ttlMs?: number
-  priority?: Priority
-  conversationId?: string
-  correlationId?: string
+export interface CallOptions {
+  /** Aborting it cancels the call on both sides. */
+  signal?: AbortSignal
+  /** Milliseconds, 1 to 2^31 - 1; the method's own unless told. Counts anew from each report of progress. */
+  timeoutMs?: number
   /**
    * Milliseconds, 1 to 2^31 - 1, from when the call is made: it ends by then, whatever progress is reported. Without it
    * a call goes on for as long as progress comes.
@@ -73,6 +73,11 @@ export interface Progress {
   attemptTimeoutMs?: number
   /** Told what the handler at `peer` reports; at most one report each 250 ms, the last one before the answer. */
   onProgress?: (progress: Progress, peer: string) => void
+  /** Milliseconds after which the request is worth nothing; it is dropped and counted where it is found expired. */
+  ttlMs?: number
+  priority?: Priority
+  conversationId?: string
+  correlationId?: string
   headers?: Record<string, string>
   metadata?: Record<string, unknown>
   /** W3C trace context. */
@@ -110,11 +115,6 @@ export interface Context {
   readonly envelope: Envelope
   /** Milliseconds that the caller still waits, unless progress is reported. */
   remainingMs(): number
-}
-
-export type Handler<M> = M extends { request: infer Q extends ZodType }
-  ? M extends { stream: infer S extends ZodType }
-    ? (input: z.output<Q>, context: Context) => AsyncIterable<z.input<S>>
   /**
    * Says that the work goes on: the caller is told, and its time counts anew, up to its own limit. As often as one likes:
    * reports go at most each 250 ms, the newest of them, and the last one always. A handler that takes longer than its
@@ -123,6 +123,11 @@ export type Handler<M> = M extends { request: infer Q extends ZodType }
    * @param note for people and logs, at most 256 characters
    */
   progress(fraction?: number, note?: string): void
+}
+
+export type Handler<M> = M extends { request: infer Q extends ZodType }
+  ? M extends { stream: infer S extends ZodType }
+    ? (input: z.output<Q>, context: Context) => AsyncIterable<z.input<S>>
     : M extends { response: infer R extends ZodType }
       ? (input: z.output<Q>, context: Context) => Promise<z.input<R>> | z.input<R>
       : (input: z.output<Q>, context: Context) => Promise<void> | void
