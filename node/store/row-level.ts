@@ -21,6 +21,7 @@ export const openLevel = async (path: string, { create }: { create: boolean }): 
     valueEncoding: 'view',
     createIfMissing: create,
     writeBufferSize: LOG_BYTES,
+    compression: false,
   })
   await level.open()
   return level

@@ -1,10 +1,11 @@
 /**
  * What lies in the folder of a row store, all of it read and checked, and nothing changed: the rows, their sums, the mark,
- * and what is wrong. LevelDB is opened in a copy (row-trial.ts). Keeps no state.
+ * and what is wrong. The blocks of the tables are checked, then LevelDB is opened in a copy (row-trial.ts), where it would
+ * remove what shows that something is missing. Keeps no state.
  */
-import { readdir, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
-import type { ParleyError } from '../../protocols/errors.ts'
+import { readdir, readFile, rm, stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { isParleyError, type ParleyError } from '../../protocols/errors.ts'
 import { systemCode } from '../private-file.ts'
 import { openFolder } from './disk.ts'
 import {
@@ -20,6 +21,7 @@ import {
 } from './row-code.ts'
 import { damagedRows, type Level, levelError, openLevel, reasonOf } from './row-level.ts'
 import { type ReadMark, readMark } from './row-mark.ts'
+import { isWholeTable } from './row-table.ts'
 import { copyLevel } from './row-trial.ts'
 import { refuse } from './segments.ts'
 
@@ -30,6 +32,8 @@ const CHUNK_ROWS = 1_000
 const CHUNK_BYTES = 1024 * 1024
 /** Names that are kept of rows that are bad, and of kinds of rows. */
 const MAX_NAMES = 100
+/** Files that a message names. */
+const MAX_SHOWN = 3
 
 export interface RowSurvey {
   /** Nothing was ever stored here. */
@@ -171,15 +175,29 @@ const isUnbegun = (names: readonly string[] | undefined): boolean =>
 
 const WORDLESS = { sums: undefined, id: undefined, rows: 0, kinds: [], badKeys: [], badRows: 0, vanished: 0, bytes: 0 }
 
+/** Tables that are not whole are left out: where one of them counts, LevelDB does not open. */
 const scanTrial = async (from: string, trial: string, visit: VisitRow | undefined): Promise<Scan> => {
+  const broken: string[] = []
+  const isWhole = async (table: string): Promise<boolean> => {
+    if (isWholeTable(await readFile(table))) return true
+    broken.push(basename(table))
+    return false
+  }
   try {
-    await copyLevel(from, trial)
+    await copyLevel(from, trial, isWhole)
     const level = await openLevel(trial, { create: false })
     try {
       return await scanRows(level, visit)
     } finally {
       await level.close()
     }
+  } catch (error) {
+    if (broken.length > 0 && reasonOf(error) === 'damaged')
+      throw damagedRows(
+        `${broken.slice(0, MAX_SHOWN).join(', ')} ${broken.length === 1 ? 'is' : 'are'} not whole`,
+        error,
+      )
+    throw error
   } finally {
     await rm(trial, { recursive: true, force: true })
   }
@@ -203,6 +221,7 @@ export const surveyRows = async (folder: string, visit?: VisitRow): Promise<RowS
     try {
       scan = await scanTrial(db, join(folder, TRIAL_FOLDER), visit)
     } catch (error) {
+      if (isParleyError(error)) return { ...nothing, bytes, problem: error }
       if (reasonOf(error) !== 'damaged') throw error
       return { ...nothing, bytes, problem: damagedRows(levelError('they cannot be read', error).message, error) }
     }

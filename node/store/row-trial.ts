@@ -23,10 +23,22 @@ const linkOrCopy = async (from: string, to: string): Promise<void> => {
   }
 }
 
-/** Makes `to`, where what there was is removed. @throws what the disk says */
-export const copyLevel = async (from: string, to: string): Promise<void> => {
+/**
+ * Makes `to`, where what there was is removed.
+ * @param takes whether a table is to be in it; LevelDB does not open where one is missing that counts
+ * @throws what the disk says
+ */
+export const copyLevel = async (
+  from: string,
+  to: string,
+  takes: (table: string) => Promise<boolean> = async () => true,
+): Promise<void> => {
   await rm(to, { recursive: true, force: true })
   await mkdir(to, { recursive: true, mode: DIRECTORY_MODE })
-  for (const name of await readdir(from))
-    if (!LEFT_OUT.includes(name)) await (TABLE.test(name) ? linkOrCopy : copy)(join(from, name), join(to, name))
+  for (const name of await readdir(from)) {
+    const [old, next] = [join(from, name), join(to, name)]
+    if (LEFT_OUT.includes(name)) continue
+    if (!TABLE.test(name)) await copy(old, next)
+    else if (await takes(old)) await linkOrCopy(old, next)
+  }
 }
