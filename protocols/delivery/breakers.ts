@@ -79,7 +79,7 @@ export const brokenOff = (peer: string, retryAfterMs: number): ParleyError =>
   })
 
 /** True for the error of a call that was not made because of an open breaker. */
-export const isBrokenOff = (error: unknown): error is ParleyError =>
+export const isBrokenOff = (error: unknown): boolean =>
   isParleyError(error, 'COM002') && !error.remote && error.details.breaker === 'open'
 
 /** @param settings with `failures` 0 there are no breakers */

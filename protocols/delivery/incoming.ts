@@ -60,7 +60,6 @@ export interface Incoming<M> {
   /** Drops what has not begun; what runs is let go of. */
   clear(): Held<M>[]
   running(): number
-  bytes(): number
 }
 
 /** Missing numbers of one lane that are asked for at a time. */
@@ -69,11 +68,12 @@ const MAX_MISSING = 128
 export const createIncoming = <M>(
   run: (held: Held<M>) => void,
   positions: ReadonlyMap<number, Position> = new Map(),
+  /** Bytes that are held, over all senders. */
+  memory: { bytes: number } = { bytes: 0 },
 ): Incoming<M> => {
   const lanes = new Map<number, Lane<M>>()
   const live = new Map<number, Position>()
   let running = 0
-  let bytes = 0
 
   const laneAt = (number: number, position: Position = newPosition()): Lane<M> => {
     const known = lanes.get(number)
@@ -88,7 +88,7 @@ export const createIncoming = <M>(
   const drop = (lane: Lane<M>, held: Held<M>): void => {
     if (lane.held.get(held.sequence) !== held) return
     lane.held.delete(held.sequence)
-    if (held.message !== undefined) bytes -= held.size
+    if (held.message !== undefined) memory.bytes -= held.size
   }
 
   const begin = (held: Held<M>): void => {
@@ -162,7 +162,7 @@ export const createIncoming = <M>(
         }
         if (known.stage !== 'failed') return 'known'
         known.message = message
-        bytes += known.size
+        memory.bytes += known.size
         begin(known)
         return 'taken'
       }
@@ -170,7 +170,7 @@ export const createIncoming = <M>(
       if (sequence > lane.position.upTo + LANE_SPAN) return 'beyond'
       const held: Held<M> = { lane: number, sequence, conversation, size, message, stage: 'early' }
       lane.held.set(sequence, held)
-      if (message !== undefined) bytes += size
+      if (message !== undefined) memory.bytes += size
       advance(lane)
       return message === undefined && isDone(lane.position, sequence) ? 'duplicate' : 'taken'
     },
@@ -189,7 +189,7 @@ export const createIncoming = <M>(
       if (held.stage !== 'running') return
       held.stage = 'failed'
       running -= 1
-      bytes -= held.size
+      memory.bytes -= held.size
       held.message = undefined
     },
     raise(bases) {
@@ -243,6 +243,5 @@ export const createIncoming = <M>(
       return gone
     },
     running: () => running,
-    bytes: () => bytes,
   }
 }

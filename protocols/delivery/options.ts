@@ -18,7 +18,17 @@ export const RetryPolicySchema = z.strictObject({
 })
 export type RetryPolicy = z.output<typeof RetryPolicySchema>
 
+export const BreakerOptions = z.strictObject({
+  /** Calls to a peer that must fail within windowMs until it is left alone for a while. 0: never. */
+  failures: z.int().min(0).max(1_000).default(5),
+  /** Milliseconds. */
+  windowMs: z.int().min(1).max(DAY_MS).default(10_000),
+  /** Milliseconds that calls to it fail at once, before one is let through to see whether it is back. */
+  halfOpenAfterMs: z.int().min(1).max(DAY_MS).default(30_000),
+})
+
 export const DeliverySettings = z.strictObject({
+  breaker: BreakerOptions.prefault({}),
   /** Messages without an acknowledgement on their way to one peer. More hides a longer delay, and is held at the receiver. */
   window: z.int().min(1).max(1_000).default(100),
   /** Bytes of them; one larger message goes alone. */

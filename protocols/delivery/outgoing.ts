@@ -80,12 +80,12 @@ export interface Outgoing<E extends OutEntry> {
   number(lane: number): number
   /** Numbers are taken in order within a lane. */
   take(entry: E): void
-  /** What may be sent now, in order. */
-  pump(nowMs: number): E[]
+  /** What may be sent now, in order; at most so many. */
+  pump(nowMs: number, most?: number): E[]
   /** The peer is not there: nothing is sent until `welcome`. */
   down(): void
   /** The peer answered a greeting: these were processed, all others are sent anew. @returns what is settled */
-  welcome(isDone: (lane: number, sequence: number) => boolean, window: number, nowMs: number): E[]
+  welcome(isDone: (lane: number, sequence: number) => boolean, window: number): E[]
   acked(lane: number, sequences: readonly number[]): E[]
   /** @returns the message where it failed for good */
   failed(lane: number, sequence: number, fault: Fault, nowMs: number, wallMs: number): E | undefined
@@ -100,6 +100,8 @@ export interface Outgoing<E extends OutEntry> {
   skip(entry: E): void
   /** Of one that was judged: once more, after a pause. */
   again(entry: E, atMs: number): void
+  /** The lane's numbers go on from here. */
+  raise(lane: number, next: number): void
   /** The lowest number of each lane that is not acknowledged; lanes that were never used are left out. */
   bases(): Map<number, number>
   next(): Map<number, number>
@@ -113,14 +115,9 @@ export const createOutgoing = <E extends OutEntry>(
   chance: () => number,
   next: ReadonlyMap<number, number> = new Map(),
 ): Outgoing<E> => {
-  const lanes: Lane<E>[] = Array.from({ length: LANES }, (_, number) => ({
-    number,
-    window: new Map(),
-    queue: [],
-    head: 0,
-    next: next.get(number) ?? 1,
-    isReady: false,
-  }))
+  const byNumber: (Lane<E> | undefined)[] = new Array(LANES).fill(undefined)
+  /** Those that were used. */
+  const lanes: Lane<E>[] = []
   /** Lanes with something queued, by the rank of their head. */
   const ready: Lane<E>[][] = [[], [], [], []]
   let resend: E[] = []
@@ -132,10 +129,15 @@ export const createOutgoing = <E extends OutEntry>(
   let withTtl = 0
 
   const laneAt = (number: number): Lane<E> => {
-    const lane = lanes[number]
-    if (lane === undefined) throw new RangeError(`lane ${number}`)
+    const known = byNumber[number]
+    if (known !== undefined) return known
+    if (!(number >= 0 && number < LANES)) throw new RangeError(`lane ${number}`)
+    const lane: Lane<E> = { number, window: new Map(), queue: [], head: 0, next: 1, isReady: false }
+    byNumber[number] = lane
+    lanes.push(lane)
     return lane
   }
+  for (const [number, value] of next) laneAt(number).next = value
 
   const makeReady = (lane: Lane<E>): void => {
     const first = lane.queue[lane.head]
@@ -158,6 +160,13 @@ export const createOutgoing = <E extends OutEntry>(
   const put = (entry: E, nowMs: number): void => {
     entry.stage = 'sent'
     entry.dueAt = nowMs + limits.ackTimeoutMs
+  }
+
+  /** Its wait for a sign begins when it is sent. */
+  const resendSoon = (entry: E): void => {
+    entry.stage = 'sent'
+    entry.dueAt = Number.POSITIVE_INFINITY
+    resend.push(entry)
   }
 
   const settle = (lane: Lane<E>, entry: E): void => {
@@ -195,13 +204,13 @@ export const createOutgoing = <E extends OutEntry>(
     return inWindow < limit && (inWindow === 0 || bytesInWindow + entry.size <= limits.windowBytes)
   }
 
-  const takeQueued = (nowMs: number, out: E[]): void => {
+  const takeQueued = (nowMs: number, out: E[], most: number): void => {
     for (let rank = ready.length - 1; rank >= 0; rank -= 1) {
       const line = ready[rank]
       while (line !== undefined && line.length > 0) {
         const lane = line[0]
         const first = lane?.queue[lane.head]
-        if (lane === undefined || first === undefined || !mayTake(first)) return
+        if (lane === undefined || first === undefined || out.length >= most || !mayTake(first)) return
         line.shift()
         lane.isReady = false
         takeHead(lane)
@@ -231,23 +240,28 @@ export const createOutgoing = <E extends OutEntry>(
       if (entry.expiresAt !== undefined) withTtl += 1
       makeReady(lane)
     },
-    pump(nowMs) {
+    pump(nowMs, most = Number.POSITIVE_INFINITY) {
       if (!isUp) return []
       const out: E[] = []
+      const later: E[] = []
       for (const entry of resend) {
         if (entry.stage !== 'sent') continue
+        if (out.length >= most) {
+          later.push(entry)
+          continue
+        }
         put(entry, nowMs)
         out.push(entry)
       }
-      resend = []
-      takeQueued(nowMs, out)
+      resend = later
+      takeQueued(nowMs, out, most)
       return out
     },
     down() {
       isUp = false
       resend = []
     },
-    welcome(isDone, told, nowMs) {
+    welcome(isDone, told) {
       isUp = true
       window = Math.min(limits.window, told)
       const done: E[] = []
@@ -257,10 +271,7 @@ export const createOutgoing = <E extends OutEntry>(
           if (isDone(lane.number, entry.sequence)) {
             settle(lane, entry)
             done.push(entry)
-          } else if (entry.stage === 'sent') {
-            entry.dueAt = nowMs + limits.ackTimeoutMs
-            resend.push(entry)
-          }
+          } else if (entry.stage === 'sent') resendSoon(entry)
         }
         // Sent by a former life of this process, which did not hear the acknowledgement.
         for (let first = lane.queue[lane.head]; first !== undefined && isDone(lane.number, first.sequence); ) {
@@ -318,14 +329,11 @@ export const createOutgoing = <E extends OutEntry>(
       for (const lane of lanes) {
         for (const entry of lane.window.values()) {
           if (entry.dueAt > nowMs) continue
-          if (entry.stage === 'paused') {
-            put(entry, nowMs)
-            resend.push(entry)
-          } else if (entry.stage === 'sent' && isUp) {
+          if (entry.stage === 'paused') resendSoon(entry)
+          else if (entry.stage === 'sent' && isUp) {
             late += 1
             if (entry.isSkip) {
-              put(entry, nowMs)
-              resend.push(entry)
+              resendSoon(entry)
               continue
             }
             const fault = {
@@ -359,13 +367,17 @@ export const createOutgoing = <E extends OutEntry>(
     skip(entry) {
       entry.isSkip = true
       const isInWindow = laneAt(entry.lane).window.has(entry.sequence)
-      entry.stage = isInWindow ? 'sent' : 'queued'
-      if (isInWindow) resend.push(entry)
+      if (isInWindow) resendSoon(entry)
+      else entry.stage = 'queued'
     },
     again(entry, atMs) {
       const isInWindow = laneAt(entry.lane).window.has(entry.sequence)
       entry.stage = isInWindow ? 'paused' : 'queued'
       entry.dueAt = atMs
+    },
+    raise(number, least) {
+      const lane = laneAt(number)
+      lane.next = Math.max(lane.next, least)
     },
     bases() {
       const bases = new Map<number, number>()

@@ -46,12 +46,14 @@ export interface SenderRow {
   /** By the sender's clock and ours: when it was heard last, milliseconds since 1970. */
   readonly heardAt: number
   readonly lanes: ReadonlyMap<number, Position>
+  /** What was processed of the outbox before, until the sender has used that. */
+  readonly former: { readonly epoch: string; readonly lanes: ReadonlyMap<number, Position> } | undefined
 }
 
 export const MAX_REPLACED = 16
 
-/** Sender: 1 epoch, 2 replaced, 3 lane, 4 heard at. Lane: 1 number, 2 up to, 3 done, packed. See delivery.proto. */
-export const encodeSender = ({ epoch, replaced, lanes, heardAt }: SenderRow): Uint8Array => {
+/** Sender: 1 epoch, 2 replaced, 3 lane, 4 heard at, 5 former. Lane: 1 number, 2 up to, 3 done. See delivery.proto. */
+export const encodeSender = ({ epoch, replaced, lanes, heardAt, former }: SenderRow): Uint8Array => {
   const writer = new Writer(64 + lanes.size * 12)
   const inner = new Writer(64)
   writer.ascii(1, epoch)
@@ -71,6 +73,8 @@ export const encodeSender = ({ epoch, replaced, lanes, heardAt }: SenderRow): Ui
     writer.delimited(3, inner.bytes.subarray(0, inner.at))
   }
   writer.varintField(4, heardAt)
+  if (former !== undefined)
+    writer.delimited(5, encodeSender({ ...former, replaced: [], heardAt: 0, former: undefined }))
   return writer.finish()
 }
 
@@ -92,19 +96,21 @@ const decodeLane = (bytes: Uint8Array, lanes: Map<number, Position>): void => {
 }
 
 /** @throws MSG003 */
-export const decodeSender = (bytes: Uint8Array): SenderRow => {
+export const decodeSender = (bytes: Uint8Array, isFormer = false): SenderRow => {
   const reader = new Reader(bytes)
   const lanes = new Map<number, Position>()
   const replaced: string[] = []
   let epoch = ''
   let heardAt = 0
+  let former: SenderRow['former']
   while (reader.more()) {
     const tag = reader.varint()
     if (tag === 10) epoch = reader.string(64)
     else if (tag === 18) replaced.push(reader.string(64))
     else if (tag === 26) decodeLane(reader.delimited(), lanes)
     else if (tag === 32) heardAt = reader.varint()
+    else if (tag === 42 && !isFormer) former = decodeSender(reader.delimited(), true)
     else reader.skip(tag & 7)
   }
-  return { epoch, replaced, lanes, heardAt }
+  return { epoch, replaced, lanes, heardAt, former }
 }

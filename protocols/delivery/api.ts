@@ -1,0 +1,175 @@
+/** What a program sees of durable messages; delivery.ts says what is promised. */
+import type { ZodType, z } from 'zod'
+import type { ParleyError } from '../errors.ts'
+import type { Port, Stop } from '../port.ts'
+import type { Priority } from '../wire/envelope.ts'
+import type { DeadLetter, DeadLetters } from './dead-letters.ts'
+import type { MessageDefinition } from './define-message.ts'
+import type { Guarantee } from './message.ts'
+import type { RetryPolicy } from './options.ts'
+import type { Writes } from './transactions.ts'
+
+/**
+ * To whom: a peer id, several, or whoever offers a capability: an agent that receives this type of message or serves a
+ * protocol of this name. One of those is chosen when the message is sent first, and it stays with that one.
+ */
+export type To = string | readonly string[] | { readonly capability: string }
+
+export interface SendOptions {
+  /** AT_LEAST_ONCE unless told. */
+  guarantee?: Guarantee
+  /** Messages of one conversation are processed in the order in which they were sent; others in any order. */
+  conversationId?: string
+  correlationId?: string
+  /** A peer, or `topic:<name>`: for the receiver's program. */
+  replyTo?: string
+  headers?: Record<string, string>
+  priority?: Priority
+  /** Milliseconds after which the message is worth nothing: it is not delivered any more then, and becomes a dead letter. */
+  ttlMs?: number
+  /** What differs from the settings. */
+  retry?: Partial<RetryPolicy>
+  traceparent?: string
+  /** Ends the waiting for room, not the message. */
+  signal?: AbortSignal
+}
+
+/** The message is kept by this node and will be delivered. */
+export interface Receipt {
+  readonly id: string
+  /** Peers that it goes to; empty while nobody offers the capability. */
+  readonly destinations: readonly string[]
+  /**
+   * Resolves once every destination has processed it. It is not forgotten when nobody waits.
+   * @throws why it became a dead letter, with `details.deadLetter`; the signal's reason
+   */
+  delivered(options?: { signal?: AbortSignal }): Promise<void>
+}
+
+/** What came with a message. */
+export interface Received<T = unknown> {
+  readonly id: string
+  readonly type: string
+  readonly version: string | undefined
+  readonly data: T
+  /** Peer id of the sender, proven by Noise. */
+  readonly source: string
+  readonly destinations: readonly string[]
+  readonly guarantee: Guarantee
+  readonly conversationId: string | undefined
+  readonly correlationId: string | undefined
+  readonly replyTo: string | undefined
+  readonly headers: Readonly<Record<string, string>>
+  readonly priority: Priority
+  /** Milliseconds since 1970 by the sender's clock: for people. */
+  readonly timestamp: number
+  readonly traceparent: string | undefined
+}
+
+export interface Tx extends Writes {
+  /** Sends with the transaction: the message goes out if and only if the rest of it counts. As `Messages.send`. */
+  send<S extends ZodType>(
+    to: To,
+    message: MessageDefinition<S>,
+    data: z.input<S>,
+    options?: Omit<SendOptions, 'signal'>,
+  ): Promise<void>
+}
+
+export interface MessageContext<T = unknown> {
+  readonly message: Received<T>
+  /** Committed with the note that the message was processed, when the handler returns; dropped where it throws. */
+  readonly tx: Tx
+  /** From 1. */
+  readonly attempt: number
+  /** The same for every attempt at this message, and no other one's: for systems outside of the mesh. */
+  readonly idempotencyKey: string
+  /** Aborted when the handler has taken too long, and when this node stops. */
+  readonly signal: AbortSignal
+  /** The handler is getting on: it has `handlerTimeoutMs` from now on. */
+  progress(): void
+  /**
+   * Runs `fn` and keeps its result, which must be what CBOR can hold; at the next attempt at this message the result is
+   * there and `fn` is not run. Where the process dies between the end of `fn` and the keeping, `fn` runs again: give the
+   * outside system the idempotency key.
+   */
+  effect<R>(name: string, fn: () => Promise<R> | R): Promise<R>
+}
+
+export type MessageHandler<T> = (data: T, context: MessageContext<T>) => Promise<void> | void
+
+export interface ReceiveOptions {
+  /** Milliseconds that the handler has; the settings' unless told. */
+  timeoutMs?: number
+  /** One sentence for the directory. */
+  description?: string
+}
+
+export interface DeliveryFigures {
+  /** In the outbox, and bytes of them. */
+  readonly outbox: number
+  readonly outboxBytes: number
+  readonly inFlight: number
+  /** Received, and not processed yet. */
+  readonly held: number
+  readonly heldBytes: number
+  readonly running: number
+  readonly deadLetters: number
+  readonly counts: Readonly<Record<string, number>>
+  readonly destinations: readonly {
+    readonly peer: string
+    readonly state: 'idle' | 'greeting' | 'up' | 'refused'
+    readonly breaker: 'closed' | 'open' | 'half-open'
+    readonly waiting: number
+    readonly inFlight: number
+  }[]
+}
+
+export interface Messages {
+  /**
+   * Keeps a message in this node's outbox, and delivers it.
+   * @returns once it is durable here
+   * @throws MSG001 and MSG002 for data or options that are not usable, COM003 where the outbox stayed full, STA003 where
+   *   the disk takes nothing or the node has no data directory (AT_MOST_ONCE needs none), COM002 and COM004 for a message
+   *   AT_MOST_ONCE that could not be sent at once
+   */
+  send<S extends ZodType>(
+    to: To,
+    message: MessageDefinition<S>,
+    data: z.input<S>,
+    options?: SendOptions,
+  ): Promise<Receipt>
+  /**
+   * Processes messages of a type. A message that fails is tried again by its sender, and becomes a dead letter there.
+   * @returns what ends it, once the directory tells of it
+   * @throws STA003 where the type is received already
+   */
+  receive<S extends ZodType>(
+    message: MessageDefinition<S>,
+    handler: MessageHandler<z.output<S>>,
+    options?: ReceiveOptions,
+  ): Promise<Stop>
+  /**
+   * Changes what this node keeps and sends messages because of it, all or nothing. `fn` may be run several times, where
+   * others changed what it read.
+   * @throws what `fn` throws, and nothing counts; STA003
+   */
+  change<R>(fn: (tx: Tx) => Promise<R> | R): Promise<R>
+  /** What handlers and changes keep. */
+  readonly state: {
+    get(key: string): Promise<unknown>
+    list(prefix: string, options?: { limit?: number; after?: string }): Promise<{ key: string; value: unknown }[]>
+  }
+  /** As `effect` of a handler, by a name that is this node's own, kept for `effectKeepMs`. */
+  effect<R>(name: string, fn: () => Promise<R> | R): Promise<R>
+  readonly deadLetters: DeadLetters
+  figures(): DeliveryFigures
+  stop(): Promise<void>
+}
+
+export type { DeadLetter, ParleyError }
+
+export type DeliveryPort = Pick<
+  Port,
+  'self' | 'clock' | 'timers' | 'log' | 'metrics' | 'random' | 'members' | 'onMember' | 'serve' | 'to'
+>

@@ -1,0 +1,305 @@
+/**
+ * Durable messages: from program to program, over crashes of either side, without a broker.
+ *
+ * Promises. A message that `send` took is on this node's disk, and is brought to its peer until that processed it, or it
+ * becomes a dead letter here: after its retries, which count only where the peer was reached, or when its ttl is over.
+ * AT_LEAST_ONCE: its handler ran to its end once or more. EXACTLY_ONCE: what the handler put and sent counts once. Messages
+ * of one conversation are processed in the order in which they were sent. A full outbox makes senders wait, a slow
+ * receiver too.
+ *
+ * Wire id: `/parley/delivery/1`. Rows: rows.ts. State: a life, made of what the store holds; where the store fails, the
+ * life ends, and the next one begins with the rows as they are then.
+ */
+import type { ZodType, z } from 'zod'
+import { type Fault, ParleyError } from '../errors.ts'
+import type { Stop } from '../port.ts'
+import type {
+  DeliveryFigures,
+  DeliveryPort,
+  MessageHandler,
+  Messages,
+  Receipt,
+  ReceiveOptions,
+  SendOptions,
+  To,
+} from './api.ts'
+import { BREAKER, type BreakerSettings } from './breaker.ts'
+import { deliveryProtocol } from './contract.ts'
+import { createCounts, type DeliveryCount } from './counts.ts'
+import type { DeadLetter, DeadLetters } from './dead-letters.ts'
+import { defineMessage, type MessageDefinition } from './define-message.ts'
+import { type Life, openLife } from './life.ts'
+import { type DeliveryOptions, DeliverySettings } from './options.ts'
+import { createOutcomes } from './outcomes.ts'
+import type { Registered } from './processing.ts'
+import type { RowStore } from './storage.ts'
+
+export interface DeliveryDeps {
+  readonly port: DeliveryPort
+  readonly store: RowStore
+  /** The store is gone when the node stops. */
+  readonly isVolatile: boolean
+  readonly breaker?: BreakerSettings
+  /** Who offers this, the best one now. */
+  choose(capability: string): string | undefined
+  /** The directory tells that this node takes messages of the type. */
+  announce(type: string, version: string, description: string | undefined): Promise<() => Promise<void>>
+  chance(): number
+  /** The same message in another form, where its failure has such a recovery. */
+  recover?(peer: string, message: Uint8Array, fault: Fault): Promise<Uint8Array | undefined>
+}
+
+const TICK_MS = 250
+export const MAX_TYPES = 64
+
+const noLife = (): ParleyError =>
+  new ParleyError('STA003', 'the disk of this node takes nothing at the moment', {
+    hint: 'see the log: make room on the disk, or see whether it is well; the node goes on by itself then',
+    details: { reason: 'disk-failed' },
+  })
+
+const noStore = (what: string): ParleyError =>
+  new ParleyError('STA003', `${what} needs a data directory`, {
+    hint: 'give createMesh a dataDir; without one only AT_MOST_ONCE can be sent',
+    details: { reason: 'volatile' },
+  })
+
+/** @throws MSG001 for settings that are not usable; what the store throws */
+export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOptions = {}): Promise<Messages> => {
+  const { port, store } = deps
+  const parsed = DeliverySettings.safeParse(options)
+  if (!parsed.success) {
+    const what = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ')
+    throw new ParleyError('MSG001', `the settings of delivery are not usable: ${what}`, {
+      hint: 'see DeliverySettings',
+    })
+  }
+  const settings = parsed.data
+  const handlers = new Map<string, Registered>()
+  const deadListeners = new Set<(letter: DeadLetter) => void>()
+  const counts = createCounts(port.metrics)
+  const outcomes = createOutcomes()
+  let life: Life | undefined
+  let isStopped = false
+  let opening: Promise<void> | undefined
+
+  const count = (what: DeliveryCount, by = 1): void => counts.add(what, by)
+
+  const begin = async (): Promise<void> => {
+    const next = await openLife({
+      port,
+      store,
+      settings,
+      breaker: deps.breaker ?? BREAKER,
+      isVolatile: deps.isVolatile,
+      handlerOf: (type) => handlers.get(type),
+      choose: deps.choose,
+      chance: deps.chance,
+      count,
+      recover: deps.recover ?? (async () => undefined),
+    })
+    next.deadLetters.onDead((letter) => {
+      for (const fn of [...deadListeners]) fn(letter)
+    })
+    if (isStopped || store.state() !== 'open') next.stop()
+    else life = next
+  }
+
+  const end = (): void => {
+    life?.stop()
+    life = undefined
+  }
+
+  await begin()
+  const stopWatching = store.onState((state) => {
+    end()
+    if (state !== 'open' || isStopped) return
+    const before = opening
+    opening = (async () => {
+      await before
+      try {
+        await begin()
+      } catch (error) {
+        port.log.error('the messages on disk could not be read', { error })
+      }
+    })()
+  })
+
+  const living = (): Life => {
+    if (life !== undefined) return life
+    throw isStopped ? new ParleyError('COM002', 'this node is stopping', { hint: 'send before stop()' }) : noLife()
+  }
+
+  const unserve = await port.serve(deliveryProtocol, {
+    hello: (request, { peer }) => living().receiving.hello(peer, request),
+    messages: (frame, { peer }) => life?.receiving.messages(peer, frame),
+    answers: (frame, { peer }) => life?.outbox.answers(peer, frame),
+    fire: (bytes, { peer }) => life?.fire(peer, bytes),
+  })
+  const stopTicking = port.timers.every(TICK_MS, () => life?.tick())
+
+  port.metrics.gauge('delivery_outbox_messages', 'Messages in the outbox', () => life?.outbox.size() ?? 0)
+  port.metrics.gauge('delivery_outbox_bytes', 'Bytes in the outbox', () => life?.outbox.bytes() ?? 0)
+  port.metrics.gauge(
+    'delivery_held_bytes',
+    'Bytes of messages that wait for their handler',
+    () => life?.receiving.heldBytes() ?? 0,
+  )
+  port.metrics.gauge('delivery_dead_letters', 'Dead letters on disk', () => life?.deadLetters.size() ?? 0)
+
+  const fire = async (to: To, definition: MessageDefinition, data: unknown, options: SendOptions): Promise<Receipt> => {
+    const { message, draft, peers, capability } = living().sending.prepare(to, definition, data, options)
+    if (peers.length === 0)
+      throw new ParleyError('COM004', `nobody offers ${capability}`, {
+        hint: 'see the directory, or send AT_LEAST_ONCE',
+      })
+    await Promise.all(peers.map((peer) => port.to(peer, deliveryProtocol).fire(draft.bytes)))
+    count('fired', peers.length)
+    return { id: message.id, destinations: peers, delivered: async () => undefined }
+  }
+
+  const send = async <S extends ZodType>(
+    to: To,
+    definition: MessageDefinition<S>,
+    data: z.input<S>,
+    options: SendOptions = {},
+  ): Promise<Receipt> => {
+    if (options.guarantee === 'AT_MOST_ONCE') return fire(to, definition, data, options)
+    if (deps.isVolatile) throw noStore(`a message ${options.guarantee ?? 'AT_LEAST_ONCE'}`)
+    const mine = living()
+    const prepared = mine.sending.prepare(to, definition, data, options)
+    const messages = Math.max(1, prepared.peers.length)
+    const bytes = messages * prepared.draft.bytes.length
+    if (!mine.outbox.hasRoom(messages, bytes)) {
+      count('waitedForRoom')
+      await mine.outbox.room(messages, bytes, options.signal)
+    }
+    while (mine.sending.isBusy(prepared)) await mine.outbox.ready(prepared.peers)
+    if (life !== mine) throw noLife()
+    const outcome = outcomes.make(messages)
+    const { changes, launch, drop } = mine.sending.stage(prepared, () => outcome.told)
+    try {
+      await store.commit(changes)
+    } catch (error) {
+      drop()
+      throw error
+    }
+    launch()
+    count('accepted', messages)
+    return { id: prepared.message.id, destinations: prepared.peers, delivered: outcome.wait }
+  }
+
+  const change: Messages['change'] = async (fn) => {
+    if (deps.isVolatile) throw noStore('a change')
+    for (let run = 1; ; run += 1) {
+      const mine = living()
+      const sending = mine.sending.begin()
+      try {
+        const result = await fn(sending.tx)
+        while (!sending.isStale() && sending.isBusy()) await sending.ready()
+        if (life !== mine) throw noLife()
+        if (sending.isStale()) {
+          count('conflicts')
+          if (run >= 100)
+            throw new ParleyError('STA003', 'a change met those of others 100 times', {
+              hint: 'read less in one change, or do such changes one after the other',
+            })
+          continue
+        }
+        const { changes, launch, drop } = sending.finish()
+        try {
+          await store.commit(changes)
+        } catch (error) {
+          drop()
+          throw error
+        }
+        launch()
+        return result
+      } finally {
+        sending.abandon()
+      }
+    }
+  }
+
+  const receive: Messages['receive'] = async (definition, handler, about: ReceiveOptions = {}) => {
+    defineMessage(definition)
+    if (handlers.has(definition.type))
+      throw new ParleyError('STA003', `messages of the type ${definition.type} are received already`, {
+        hint: 'one handler takes a type; call what receive() returned to end the former one',
+      })
+    if (handlers.size >= MAX_TYPES)
+      throw new ParleyError('COM003', `${MAX_TYPES} types of messages are received already`, {
+        hint: 'tell similar things apart within one type',
+      })
+    const timeoutMs = about.timeoutMs ?? settings.handlerTimeoutMs
+    // The handler gets what the schema made of the data.
+    handlers.set(definition.type, { definition, handler: handler as MessageHandler<unknown>, timeoutMs })
+    const withdraw = await deps.announce(definition.type, definition.version, about.description)
+    let isOpen = true
+    const stop: Stop = () => {
+      if (!isOpen) return
+      isOpen = false
+      handlers.delete(definition.type)
+      withdraw().catch((error: unknown) => port.log.info('the directory was not told', { error }))
+    }
+    return stop
+  }
+
+  const deadLetters: DeadLetters = {
+    list: (about) => living().deadLetters.list(about),
+    show: (id) => living().deadLetters.show(id),
+    retry: (id, about) => living().deadLetters.retry(id, about),
+    purge: (id) => living().deadLetters.purge(id),
+    size: () => life?.deadLetters.size() ?? 0,
+    onDead(fn) {
+      deadListeners.add(fn)
+      return () => deadListeners.delete(fn)
+    },
+  }
+
+  const figures = (): DeliveryFigures => {
+    const destinations = life?.outbox.destinations() ?? []
+    return {
+      outbox: life?.outbox.size() ?? 0,
+      outboxBytes: life?.outbox.bytes() ?? 0,
+      inFlight: destinations.reduce((sum, one) => sum + one.inFlight(), 0),
+      held: life?.receiving.held() ?? 0,
+      heldBytes: life?.receiving.heldBytes() ?? 0,
+      running: life?.running() ?? 0,
+      deadLetters: life?.deadLetters.size() ?? 0,
+      counts: counts.all(),
+      destinations: destinations.map((one) => ({
+        peer: one.peer,
+        state: one.state(),
+        breaker: one.breaker(),
+        waiting: one.size() - one.inFlight(),
+        inFlight: one.inFlight(),
+      })),
+    }
+  }
+
+  return {
+    send,
+    receive,
+    change,
+    state: {
+      get: (key) => living().transactions.get(key),
+      list: (prefix, { limit = 100, after } = {}) => living().transactions.list(prefix, limit, after),
+    },
+    async effect(name, fn) {
+      if (deps.isVolatile) throw noStore('an effect')
+      return living().effects.run(name, fn)
+    },
+    deadLetters,
+    figures,
+    async stop() {
+      if (isStopped) return
+      isStopped = true
+      stopTicking()
+      stopWatching()
+      await unserve()
+      await opening
+      end()
+    },
+  }
+}

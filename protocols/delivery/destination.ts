@@ -1,0 +1,589 @@
+/**
+ * The messages of this node to one peer, on their way: the machine of outgoing.ts over sessions, the store and the wire.
+ *
+ * A session begins with a greeting, in which the receiver says what it has processed; it ends with the connection. A peer
+ * that is not connected is greeted again and again, which has the mesh dial it, with 1 s to 30 s in between.
+ * Where the outbox is another one than the numbers are of (it was lost, repaired, or restored from a backup), the greeting
+ * says which one it takes the place of; what the former one had delivered is dropped, and the rest is numbered anew.
+ * State: the machine, the session, which bodies are in memory (bounded over all destinations).
+ */
+import { type Fault, ParleyError } from '../errors.ts'
+import type { Port } from '../port.ts'
+import { type BreakerSettings, type BreakerState, CLOSED, step as stepBreaker } from './breaker.ts'
+import { deliveryProtocol, type WirePositions } from './contract.ts'
+import { decodeAnswer, encodeMessages, type WireEntry } from './frames.ts'
+import type { RetryPolicy, Settings } from './options.ts'
+import { createOutgoing, type OutEntry, type Outgoing } from './outgoing.ts'
+import { isDone, type Position } from './positions.ts'
+import {
+  DESTINATIONS,
+  decodeOutboxRow,
+  encodeDestination,
+  encodeOutboxRow,
+  type OutboxRow,
+  outboxKey,
+  SKIP_ROW,
+} from './rows.ts'
+import type { RowChange, RowStore } from './storage.ts'
+
+export interface Out extends OutEntry {
+  /** The message's bytes, where they are in memory. */
+  body: Uint8Array | undefined
+  readonly told: ((error: ParleyError | undefined) => void) | undefined
+  /** A recovery was tried. */
+  isRecovered: boolean
+}
+
+export interface DestinationDeps {
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'random' | 'to' | 'members'>
+  readonly store: RowStore
+  readonly settings: Settings
+  readonly breaker: BreakerSettings
+  /** Bytes of bodies in memory, over all destinations. */
+  readonly memory: { bytes: number }
+  readonly peer: string
+  readonly epoch: string
+  readonly next: ReadonlyMap<number, number>
+  readonly frontier: ReadonlyMap<number, number> | undefined
+  chance(): number
+  count(what: OutboxCount, by?: number): void
+  /** It is no longer in the outbox. */
+  gone(entry: Out): void
+  /** It failed for good: the other way to do it, where there is one, as bytes of the message. */
+  recover(peer: string, message: Uint8Array, fault: Fault): Promise<Uint8Array | undefined>
+  /** Changes that make a dead letter of it, and what says so when they are durable. */
+  bury(death: {
+    destination: string
+    message: Uint8Array
+    policy: RetryPolicy
+    fault: Fault
+    attempts: number
+    firstFailureAt: number
+    lastFailureAt: number
+  }): { id: string; changes: RowChange[]; done: () => void }
+}
+
+export type OutboxCount =
+  | 'sent'
+  | 'resent'
+  | 'delivered'
+  | 'expired'
+  | 'dead'
+  | 'failedAttempts'
+  | 'late'
+  | 'sessions'
+  | 'renumbered'
+  | 'lostRows'
+  | 'breakerOpened'
+
+export type DestinationState = 'idle' | 'greeting' | 'up' | 'refused'
+
+export interface Destination {
+  readonly peer: string
+  state(): DestinationState
+  breaker(): BreakerState['kind']
+  /** Nothing may be numbered for now. */
+  isBusy(): boolean
+  ready(): Promise<void>
+  number(lane: number): number
+  entry(
+    lane: number,
+    sequence: number,
+    about: Pick<Out, 'size' | 'rank' | 'policy' | 'expiresAt' | 'told'> & { readonly body: Uint8Array },
+  ): Out
+  /** It is durable. */
+  take(entry: Out): void
+  /** It was numbered, and is not kept. */
+  drop(entry: Out): void
+  /** The row of its numbers, as of now. */
+  readonly row: () => Uint8Array
+  /** From disk, in the order of the keys. @returns what it takes */
+  restore(lane: number, sequence: number, row: OutboxRow | undefined, size: number, rank: number): void
+  joined(): void
+  left(): void
+  answers(frame: Uint8Array): void
+  tick(): void
+  size(): number
+  inFlight(): number
+  stop(): void
+}
+
+const FRAME_BYTES = 256 * 1024
+const FIRST_GREETING_MS = 1_000
+const LAST_GREETING_MS = 30_000
+const REFUSED_MS = 300_000
+const EXPIRY_MS = 1_000
+const LOAD_KEYS = 256
+
+const positionsOf = (wire: WirePositions): Map<number, Position> =>
+  new Map(wire.map(({ lane, upTo, done }) => [lane, { upTo, done: new Set(done) }]))
+
+export const createDestination = (deps: DestinationDeps): Destination => {
+  const { port, store, settings, memory, peer } = deps
+  const client = port.to(peer, deliveryProtocol)
+  let outgoing: Outgoing<Out> = createOutgoing<Out>(settings, deps.chance, deps.next)
+  let epoch = deps.epoch
+  let frontier = deps.frontier
+  let state: DestinationState = 'idle'
+  let session = 0
+  let greetAt = 0
+  let greetDelayMs = FIRST_GREETING_MS
+  let isStopped = false
+  let breaker: BreakerState = CLOSED
+  let probes = 0
+  let lookedForExpiryAt = 0
+  /** Numbered, and not durable yet. */
+  let staged = 0
+  let renumbering: Promise<void> | undefined
+  let unstaged: (() => void) | undefined
+  /** Sends that need bodies from the disk, in order. */
+  let loading: Promise<void> | undefined
+  let isPumpDue = false
+
+  const now = (): number => port.clock.monotonic()
+  const wall = (): number => port.clock.now()
+  const row = (): Uint8Array => encodeDestination({ epoch, next: outgoing.next(), frontier })
+
+  const release = (entry: Out): void => {
+    if (entry.body !== undefined) memory.bytes -= entry.body.length
+    entry.body = undefined
+  }
+
+  const keep = (entry: Out, body: Uint8Array, isNeeded: boolean): void => {
+    if (!isNeeded && memory.bytes + body.length > settings.outboxMemoryBytes) return
+    entry.body = body
+    memory.bytes += body.length
+  }
+
+  const remove = (entries: readonly Out[], count?: OutboxCount): void => {
+    if (entries.length === 0) return
+    store.later(entries.map(({ lane, sequence }) => ({ key: outboxKey(peer, lane, sequence), value: undefined })))
+    for (const entry of entries) {
+      release(entry)
+      deps.gone(entry)
+      if (entry.isSkip) continue
+      if (count !== undefined) deps.count(count)
+      entry.told?.(undefined)
+    }
+  }
+
+  const settleStaged = (): void => {
+    staged -= 1
+    if (staged === 0) unstaged?.()
+  }
+
+  const wireOf = (entry: Out): WireEntry => ({
+    lane: entry.lane,
+    sequence: entry.sequence,
+    message: entry.isSkip ? undefined : entry.body,
+    ttlMs: entry.expiresAt === undefined ? 0 : Math.max(1, Math.ceil(entry.expiresAt - wall())),
+    attempt: entry.attempts + 1,
+  })
+
+  const sendFrames = (entries: readonly Out[]): void => {
+    let frame: WireEntry[] = []
+    let bytes = 0
+    const flush = (): void => {
+      if (frame.length === 0) return
+      const mine = session
+      client.messages(encodeMessages(session, frame)).catch((error: unknown) => {
+        if (mine === session && !isStopped) broken(error)
+      })
+      frame = []
+      bytes = 0
+    }
+    for (const entry of entries) {
+      // Acknowledged or buried while its body was read.
+      if (entry.stage !== 'sent' || (entry.body === undefined && !entry.isSkip)) continue
+      const wire = wireOf(entry)
+      bytes += (wire.message?.length ?? 0) + 48
+      if (bytes > FRAME_BYTES) flush()
+      frame.push(wire)
+    }
+    flush()
+  }
+
+  const load = async (entries: readonly Out[]): Promise<void> => {
+    const bare = entries.filter((entry) => entry.body === undefined && !entry.isSkip)
+    for (let at = 0; at < bare.length; at += LOAD_KEYS) {
+      const some = bare.slice(at, at + LOAD_KEYS)
+      const found = await store.getMany(some.map(({ lane, sequence }) => outboxKey(peer, lane, sequence)))
+      for (const [index, entry] of some.entries()) {
+        const value = found[index]
+        const body = value === undefined || value.length === 0 ? undefined : decodeOutboxRow(value).message
+        if (body !== undefined && entry.body === undefined) keep(entry, body, true)
+      }
+    }
+  }
+
+  const loadAndSend = async (before: Promise<void> | undefined, entries: readonly Out[]): Promise<void> => {
+    await before
+    try {
+      await load(entries)
+      if (!isStopped && state === 'up') sendFrames(entries)
+    } catch (error) {
+      // The store tells of its own failures; what was not sent is late, and sent again.
+      port.log.info('messages of the outbox could not be read', { peer, error })
+    }
+  }
+
+  const transmit = (entries: readonly Out[]): void => {
+    if (loading === undefined && entries.every((entry) => entry.isSkip || entry.body !== undefined)) {
+      sendFrames(entries)
+      return
+    }
+    const mine = loadAndSend(loading, entries)
+    loading = mine
+    void mine.then(() => {
+      if (loading === mine) loading = undefined
+    })
+  }
+
+  /** How many may go now, as the breaker says. */
+  const allowed = (): number => {
+    if (breaker.kind === 'closed') return Number.POSITIVE_INFINITY
+    probes += 1
+    const before = breaker
+    breaker = stepBreaker(breaker, { kind: 'ask', probe: probes }, deps.breaker, now())
+    return breaker !== before && breaker.kind === 'half-open' && breaker.probe === probes ? 1 : 0
+  }
+
+  const pump = (): void => {
+    isPumpDue = false
+    if (isStopped || state !== 'up') return
+    const most = allowed()
+    if (most === 0) return
+    const entries = outgoing.pump(now(), most)
+    if (entries.length === 0) return
+    let again = 0
+    for (const entry of entries) if (entry.attempts > 0) again += 1
+    deps.count('sent', entries.length - again)
+    if (again > 0) deps.count('resent', again)
+    transmit(entries)
+  }
+
+  /** At the end of this turn: what is launched together goes together. */
+  const pumpSoon = (): void => {
+    if (isPumpDue) return
+    isPumpDue = true
+    queueMicrotask(pump)
+  }
+
+  const alive = (): void => {
+    if (breaker.kind !== 'closed') pumpSoon()
+    breaker = stepBreaker(breaker, { kind: 'success' }, deps.breaker, now())
+  }
+
+  const fail = (): void => {
+    const wasOpen = breaker.kind === 'open'
+    breaker = stepBreaker(breaker, { kind: 'failure', event: now() }, deps.breaker, now())
+    if (!wasOpen && breaker.kind === 'open') deps.count('breakerOpened')
+  }
+
+  const broken = (error: unknown): void => {
+    if (state === 'up' || state === 'greeting') {
+      state = 'idle'
+      outgoing.down()
+    }
+    session = 0
+    const isRefused = error instanceof ParleyError && (error.code === 'STA002' || error.code === 'SEC002')
+    if (isRefused) {
+      state = 'refused'
+      greetAt = now() + REFUSED_MS
+      port.log.error('a peer takes no messages of this node', { peer, error })
+      return
+    }
+    greetAt = now() + greetDelayMs * (0.75 + 0.5 * deps.chance())
+    greetDelayMs = Math.min(LAST_GREETING_MS, greetDelayMs * 2)
+  }
+
+  const judge = async (entry: Out): Promise<void> => {
+    const fault = entry.fault ?? { code: 'COM001', message: 'it was not delivered' }
+    try {
+      if (entry.body === undefined) await load([entry])
+      const message = entry.body
+      if (message === undefined) {
+        deps.count('lostRows')
+        await store.commit([{ key: outboxKey(peer, entry.lane, entry.sequence), value: SKIP_ROW }])
+      } else {
+        const other = entry.isRecovered ? undefined : await deps.recover(peer, message, fault)
+        if (isStopped) return
+        if (other !== undefined) {
+          entry.isRecovered = true
+          release(entry)
+          keep(entry, other, true)
+          const value = encodeOutboxRow(other, entry.policy, entry.expiresAt)
+          await store.commit([{ key: outboxKey(peer, entry.lane, entry.sequence), value }])
+          outgoing.again(entry, now())
+          return
+        }
+        const { id, changes, done } = deps.bury({
+          destination: peer,
+          message,
+          policy: entry.policy,
+          fault,
+          attempts: entry.attempts,
+          firstFailureAt: entry.firstFailureAt ?? wall(),
+          lastFailureAt: entry.lastFailureAt ?? wall(),
+        })
+        await store.commit([...changes, { key: outboxKey(peer, entry.lane, entry.sequence), value: SKIP_ROW }])
+        deps.count(fault.code === 'MSG005' ? 'expired' : 'dead')
+        done()
+        entry.told?.(
+          new ParleyError('COM001', `the message became a dead letter: ${fault.code} ${fault.message}`, {
+            hint: `see parley dlq show ${id}; parley dlq retry ${id} sends it again`,
+            details: { deadLetter: id, code: fault.code, attempts: entry.attempts, peer },
+          }),
+        )
+      }
+      release(entry)
+      outgoing.skip(entry)
+      pumpSoon()
+    } catch (error) {
+      // It stays in the outbox, and is looked at again when the store is read anew.
+      port.log.error('a message that failed could not be put with the dead letters', { peer, error })
+    }
+  }
+
+  /** What the former outbox had delivered is dropped, the rest gets numbers of this one. */
+  const renumber = async (former: { epoch: string; positions: WirePositions } | undefined): Promise<void> => {
+    if (staged > 0)
+      await new Promise<void>((resolve) => {
+        unstaged = resolve
+      })
+    unstaged = undefined
+    const processed = former === undefined ? new Map<number, Position>() : positionsOf(former.positions)
+    const wasDelivered = ({ lane, sequence }: Out): boolean => {
+      const position = processed.get(lane)
+      return position !== undefined && sequence < (frontier?.get(lane) ?? 0) && isDone(position, sequence)
+    }
+    const all = outgoing.entries()
+    const kept = all.filter((entry) => !entry.isSkip && !wasDelivered(entry))
+    await load(kept)
+    const fresh = createOutgoing<Out>(settings, deps.chance)
+    const changes = new Map<string, Uint8Array | undefined>()
+    for (const { lane, sequence } of all) changes.set(outboxKey(peer, lane, sequence), undefined)
+    const renewed: Out[] = []
+    for (const entry of kept) {
+      if (entry.body === undefined) continue
+      const sequence = fresh.number(entry.lane)
+      renewed.push({ ...entry, sequence, stage: 'queued', dueAt: 0 })
+      changes.set(outboxKey(peer, entry.lane, sequence), encodeOutboxRow(entry.body, entry.policy, entry.expiresAt))
+    }
+    const next = fresh.next()
+    changes.set(DESTINATIONS + peer, encodeDestination({ epoch: store.id, next, frontier: undefined }))
+    await store.commit([...changes].map(([key, value]) => ({ key, value })))
+    epoch = store.id
+    frontier = undefined
+    outgoing = fresh
+    for (const entry of renewed) {
+      if (memory.bytes > settings.outboxMemoryBytes) release(entry)
+      fresh.take(entry)
+    }
+    const isKept = new Set(kept.filter((entry) => entry.body !== undefined))
+    for (const entry of all) {
+      if (isKept.has(entry)) continue
+      release(entry)
+      deps.gone(entry)
+      if (!entry.isSkip) entry.told?.(undefined)
+    }
+    deps.count('renumbered', renewed.length)
+    port.log.warn('the outbox is another one than before; its messages to a peer have new numbers', {
+      peer,
+      kept: renewed.length,
+      delivered: all.length - kept.length,
+      known: former !== undefined,
+    })
+  }
+
+  /** The receiver processed numbers that this outbox never gave: it went back in time, and nobody noticed. */
+  const catchUp = (positions: ReadonlyMap<number, Position>): void => {
+    const next = outgoing.next()
+    for (const [lane, { upTo }] of positions) {
+      if (upTo < (next.get(lane) ?? 1)) continue
+      port.log.error(
+        'the outbox is older than what a peer has processed of it; messages may have been delivered before',
+        {
+          peer,
+          lane,
+        },
+      )
+      for (const entry of outgoing.entries()) {
+        if (entry.lane !== lane || entry.isSkip || entry.stage === 'judged') continue
+        entry.stage = 'judged'
+        entry.fault = {
+          code: 'STA003',
+          message: 'the outbox was set back: whether the message was processed is not known',
+          hint: 'see at the receiver, then retry or purge it',
+        }
+        void judge(entry)
+      }
+      outgoing.raise(lane, upTo + 1)
+    }
+  }
+
+  const greet = async (): Promise<void> => {
+    state = 'greeting'
+    const mine = 1 + Number(port.random(6).reduce((sum, byte) => sum * 256 + byte, 0))
+    session = mine
+    deps.count('sessions')
+    try {
+      const isRenewed = epoch !== store.id
+      const bases = isRenewed ? [] : [...outgoing.bases()].map(([lane, base]) => ({ lane, base }))
+      const former = [...store.formerIds]
+      const reply = await client.hello({ epoch: store.id, former, isRenewing: isRenewed, session: mine, bases })
+      if (isStopped || session !== mine) return
+      if (isRenewed) {
+        renumbering = renumber(reply.former)
+        try {
+          await renumbering
+        } finally {
+          renumbering = undefined
+        }
+        if (isStopped || session !== mine) return
+      }
+      const positions = positionsOf(reply.positions)
+      catchUp(positions)
+      const done = outgoing.welcome((lane, sequence) => {
+        const position = positions.get(lane)
+        return position !== undefined && isDone(position, sequence)
+      }, reply.window)
+      state = 'up'
+      greetDelayMs = FIRST_GREETING_MS
+      breaker = CLOSED
+      remove(done, 'delivered')
+      pump()
+    } catch (error) {
+      if (isStopped || session !== mine) return
+      broken(error)
+    }
+  }
+
+  const greetIfDue = (): void => {
+    if (isStopped || outgoing.size() === 0 || now() < greetAt) return
+    if (state === 'idle' || state === 'refused') void greet()
+  }
+
+  const judgeAll = (entries: readonly Out[]): void => {
+    for (const entry of entries) void judge(entry)
+  }
+
+  return {
+    peer,
+    row,
+    state: () => state,
+    breaker: () => breaker.kind,
+    isBusy: () => renumbering !== undefined,
+    async ready() {
+      await renumbering?.catch(() => undefined)
+    },
+    number: (lane) => outgoing.number(lane),
+    entry(lane, sequence, { size, rank, policy, expiresAt, body, told }) {
+      staged += 1
+      const entry: Out = {
+        lane,
+        sequence,
+        size,
+        rank,
+        policy,
+        expiresAt,
+        isSkip: false,
+        stage: 'queued',
+        attempts: 0,
+        dueAt: 0,
+        fault: undefined,
+        firstFailureAt: undefined,
+        lastFailureAt: undefined,
+        body: undefined,
+        told,
+        isRecovered: false,
+      }
+      keep(entry, body, false)
+      return entry
+    },
+    take(entry) {
+      outgoing.take(entry)
+      settleStaged()
+      if (state === 'up') pumpSoon()
+      else greetIfDue()
+    },
+    drop(entry) {
+      release(entry)
+      settleStaged()
+    },
+    restore(lane, sequence, restored, size, rank) {
+      outgoing.take({
+        lane,
+        sequence,
+        size,
+        rank,
+        policy: restored?.policy ?? settings.retry,
+        expiresAt: restored?.expiresAt,
+        isSkip: restored?.message === undefined,
+        stage: 'queued',
+        attempts: 0,
+        dueAt: 0,
+        fault: undefined,
+        firstFailureAt: undefined,
+        lastFailureAt: undefined,
+        body: undefined,
+        told: undefined,
+        isRecovered: false,
+      })
+    },
+    joined() {
+      greetAt = 0
+      greetDelayMs = FIRST_GREETING_MS
+      greetIfDue()
+    },
+    left() {
+      if (state === 'refused') return
+      state = 'idle'
+      session = 0
+      outgoing.down()
+      greetAt = now() + FIRST_GREETING_MS * deps.chance()
+    },
+    answers(frame) {
+      const answer = decodeAnswer(frame)
+      if (answer.session !== session || state !== 'up') return
+      alive()
+      if (answer.greet) {
+        broken(undefined)
+        greetAt = now()
+        greetIfDue()
+        return
+      }
+      outgoing.setWindow(answer.window)
+      for (const { lane, sequences } of answer.acked) remove(outgoing.acked(lane, sequences), 'delivered')
+      for (const { lane, sequence, fault } of answer.failed) {
+        deps.count('failedAttempts')
+        const judged = outgoing.failed(lane, sequence, fault, now(), wall())
+        if (judged !== undefined) void judge(judged)
+      }
+      for (const { lane, sequences } of answer.held) outgoing.held(lane, sequences, now())
+      for (const { lane, sequences } of answer.missing) outgoing.missing(lane, sequences)
+      pump()
+    },
+    tick() {
+      if (isStopped || outgoing.size() === 0) return
+      const { late, judged } = outgoing.tick(now(), wall())
+      if (late > 0) {
+        deps.count('late', late)
+        fail()
+      }
+      judgeAll(judged)
+      if (now() - lookedForExpiryAt >= EXPIRY_MS) {
+        lookedForExpiryAt = now()
+        judgeAll(outgoing.expired(wall()))
+      }
+      if (state === 'up') pump()
+      else greetIfDue()
+    },
+    size: () => outgoing.size(),
+    inFlight: () => outgoing.inWindow(),
+    stop() {
+      isStopped = true
+      for (const entry of outgoing.entries()) release(entry)
+    },
+  }
+}

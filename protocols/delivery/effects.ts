@@ -1,0 +1,115 @@
+/**
+ * Outside effects whose results are kept, so that they are not run again: `effect(name, fn)`.
+ *
+ * Within a message the results are kept until the message was processed; by name of the node itself, for `effectKeepMs`.
+ * Rows: `e/m/<message>/<name>` and `e/n/<name>`. State: those under way, so that two who ask at once share one run, and
+ * when the results of the node itself may go, at most `effects`; the oldest go first.
+ */
+import { ParleyError } from '../errors.ts'
+import type { Port } from '../port.ts'
+import { decodePayload, encodePayload } from '../wire/payload.ts'
+import type { Settings } from './options.ts'
+import { EFFECTS } from './rows.ts'
+import type { RowChange, RowStore } from './storage.ts'
+import { checkKey } from './transactions.ts'
+
+export interface MessageEffects {
+  run<R>(name: string, fn: () => Promise<R> | R): Promise<R>
+  /** Changes that go with the note that the message was processed. */
+  forget(): RowChange[]
+}
+
+export interface Effects {
+  of(messageId: string): MessageEffects
+  run<R>(name: string, fn: () => Promise<R> | R): Promise<R>
+  /** Drops what is old. */
+  tick(): void
+}
+
+export interface EffectsDeps {
+  readonly port: Pick<Port, 'clock'>
+  readonly store: RowStore
+  readonly settings: Pick<Settings, 'effects' | 'effectKeepMs'>
+  dropped(count: number): void
+}
+
+const OF_MESSAGES = `${EFFECTS}m/`
+const OF_NODE = `${EFFECTS}n/`
+
+interface Kept {
+  readonly at: number
+  readonly result: unknown
+}
+
+const write = (name: string, kept: Kept): Uint8Array => {
+  try {
+    return encodePayload('cbor', { at: kept.at, ...(kept.result !== undefined && { result: kept.result }) })
+  } catch (cause) {
+    throw new ParleyError('MSG002', `the result of the effect ${JSON.stringify(name)} cannot be kept`, {
+      hint: 'return plain objects, arrays, texts, numbers, booleans, null or bytes; the effect itself has happened',
+      cause,
+    })
+  }
+}
+
+const read = (bytes: Uint8Array): Kept => {
+  const value = decodePayload('cbor', bytes)
+  const { at, result } = typeof value === 'object' && value !== null ? (value as Partial<Kept>) : {}
+  return { at: typeof at === 'number' ? at : 0, result }
+}
+
+export const openEffects = async ({ port, store, settings, dropped }: EffectsDeps): Promise<Effects> => {
+  const running = new Map<string, Promise<unknown>>()
+  /** Of the node itself, by key, oldest first. */
+  const kept = new Map<string, number>()
+  const found: { key: string; at: number }[] = []
+  for await (const { key, value } of store.rows(OF_NODE)) found.push({ key, at: read(value).at })
+  for (const { key, at } of found.sort((a, b) => a.at - b.at)) kept.set(key, at)
+
+  const perform = async (key: string, name: string, fn: () => unknown): Promise<unknown> => {
+    const before = await store.get(key)
+    if (before !== undefined) return read(before).result
+    const result = await fn()
+    const at = port.clock.now()
+    await store.commit([{ key, value: write(name, { at, result }) }])
+    if (key.startsWith(OF_NODE)) kept.set(key, at)
+    return result
+  }
+
+  const share = (key: string, name: string, fn: () => unknown): Promise<unknown> => {
+    const known = running.get(key)
+    if (known !== undefined) return known
+    const mine = perform(key, name, fn).finally(() => running.delete(key))
+    running.set(key, mine)
+    return mine
+  }
+
+  return {
+    of(messageId) {
+      let keys: Set<string> | undefined
+      return {
+        run: async <R>(name: string, fn: () => Promise<R> | R): Promise<R> => {
+          const key = `${OF_MESSAGES}${messageId}/${checkKey(name)}`
+          keys ??= new Set()
+          keys.add(key)
+          return (await share(key, name, fn)) as R
+        },
+        forget: () => (keys === undefined ? [] : [...keys].map((key) => ({ key, value: undefined }))),
+      }
+    },
+    run: async <R>(name: string, fn: () => Promise<R> | R): Promise<R> =>
+      (await share(OF_NODE + checkKey(name), name, fn)) as R,
+    tick() {
+      const oldest = port.clock.now() - settings.effectKeepMs
+      const gone: RowChange[] = []
+      for (const [key, at] of kept) {
+        if (at > oldest && kept.size - gone.length <= settings.effects) break
+        gone.push({ key, value: undefined })
+      }
+      if (gone.length === 0) return
+      for (const { key } of gone) kept.delete(key)
+      store.later(gone)
+      dropped(gone.length)
+    },
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * One life of delivery: all its parts over one opening of the store. It ends where the store fails; nothing of it counts
+ * then that is not on disk. State: the parts'.
+ */
+import { type Fault, ParleyError } from '../errors.ts'
+import type { DeliveryPort } from './api.ts'
+import type { BreakerSettings } from './breaker.ts'
+import type { DeliveryCount } from './counts.ts'
+import { type Graveyard, openDeadLetters } from './dead-letters.ts'
+import { type Effects, openEffects } from './effects.ts'
+import { decodeMessage } from './message.ts'
+import type { Settings } from './options.ts'
+import { type Outbox, openOutbox } from './outbox.ts'
+import { createProcessing, type Registered } from './processing.ts'
+import { openReceiving, type Receiving } from './receiving.ts'
+import { createSending, type Sending } from './sending.ts'
+import type { RowStore } from './storage.ts'
+import { createTransactions, type Transactions } from './transactions.ts'
+import { openUnbound } from './unbound.ts'
+
+export interface LifeDeps {
+  readonly port: DeliveryPort
+  readonly store: RowStore
+  readonly settings: Settings
+  readonly breaker: BreakerSettings
+  readonly isVolatile: boolean
+  handlerOf(type: string): Registered | undefined
+  choose(capability: string): string | undefined
+  chance(): number
+  count(what: DeliveryCount, by?: number): void
+  recover(peer: string, message: Uint8Array, fault: Fault): Promise<Uint8Array | undefined>
+}
+
+export interface Life {
+  readonly outbox: Outbox
+  readonly receiving: Receiving
+  readonly sending: Sending
+  readonly transactions: Transactions
+  readonly effects: Effects
+  readonly deadLetters: Graveyard
+  /** A message AT_MOST_ONCE. */
+  fire(peer: string, bytes: Uint8Array): void
+  running(): number
+  tick(): void
+  stop(): void
+}
+
+/** Messages AT_MOST_ONCE at work; further ones are dropped and counted. */
+const MAX_FIRED = 1_024
+const CAPABILITY = 'capability:'
+const EFFECTS_MS = 60_000
+
+export const openLife = async (deps: LifeDeps): Promise<Life> => {
+  const { port, store, settings, count } = deps
+  const transactions = createTransactions(store)
+  const effects = await openEffects({ port, store, settings, dropped: (by) => count('effectsDropped', by) })
+  const deadLetters = await openDeadLetters({
+    port,
+    store,
+    settings,
+    dropped: (by) => count('deadLettersDropped', by),
+    async revive(to, bytes, policy, also) {
+      const message = decodeMessage(bytes)
+      const { conversationId, priority, ttlMs } = message
+      // Its time begins again with it.
+      const expiresAt = ttlMs === undefined ? undefined : Math.floor(port.clock.now()) + ttlMs
+      const draft = { bytes, conversationId, priority, policy, expiresAt }
+      const capability = to.startsWith(CAPABILITY) ? to.slice(CAPABILITY.length) : undefined
+      const peer = capability === undefined ? to : deps.choose(capability)
+      await outbox.room(1, bytes.length)
+      if (peer !== undefined) while (outbox.isBusy([peer])) await outbox.ready([peer])
+      const { changes, launch, drop } =
+        peer === undefined && capability !== undefined
+          ? unbound.stage(capability, draft)
+          : outbox.stage(peer ?? to, draft)
+      try {
+        await store.commit([...changes, ...also])
+      } catch (error) {
+        drop()
+        throw error
+      }
+      launch()
+    },
+  })
+  const outbox = await openOutbox({
+    port,
+    store,
+    settings,
+    breaker: deps.breaker,
+    memory: { bytes: 0 },
+    chance: deps.chance,
+    count,
+    recover: deps.recover,
+    bury: deadLetters.bury,
+  })
+  const unbound = await openUnbound({
+    port,
+    store,
+    outbox,
+    choose: deps.choose,
+    bury(capability, { bytes, policy }) {
+      const now = port.clock.now()
+      count('expired')
+      return deadLetters.bury({
+        destination: CAPABILITY + capability,
+        message: bytes,
+        policy,
+        fault: { code: 'MSG005', message: `nobody offered ${capability} before the message expired` },
+        attempts: 0,
+        firstFailureAt: now,
+        lastFailureAt: now,
+      })
+    },
+    expired: (capability, id) =>
+      new ParleyError('MSG005', `nobody offered ${capability} before the message expired`, {
+        hint: `see parley dlq show ${id}`,
+        details: { deadLetter: id, code: 'MSG005', attempts: 0 },
+      }),
+  })
+  const sending = createSending({
+    port,
+    settings,
+    outbox,
+    unbound,
+    transactions,
+    reserialized: () => count('reserialized'),
+    choose: deps.choose,
+  })
+  const processing = createProcessing({
+    port,
+    store,
+    effects,
+    handlerOf: deps.handlerOf,
+    begin: sending.begin,
+    count,
+  })
+  const receiving = await openReceiving({ port, store, settings, processing, isVolatile: deps.isVolatile, count })
+  let fired = 0
+  let isStopped = false
+  let effectsAt = 0
+
+  const fire = async (source: string, bytes: Uint8Array): Promise<void> => {
+    fired += 1
+    try {
+      const message = decodeMessage(new Uint8Array(bytes))
+      const expiresAt = message.ttlMs === undefined ? undefined : port.clock.monotonic() + message.ttlMs
+      let commit: Promise<void> | undefined
+      const fault = await processing.run({ message, source, attempt: 1, expiresAt }, (outcome) => {
+        if (outcome.commit !== undefined) commit = store.commit(outcome.commit.changes).then(outcome.commit.launch)
+      })
+      await commit
+      count(fault === undefined ? 'processed' : 'failed')
+    } catch (error) {
+      count('failed')
+      port.log.info('a message AT_MOST_ONCE was not processed', { peer: source, error })
+    } finally {
+      fired -= 1
+    }
+  }
+
+  return {
+    outbox,
+    receiving,
+    sending,
+    transactions,
+    effects,
+    deadLetters,
+    fire(peer, bytes) {
+      if (isStopped || fired >= MAX_FIRED) count('fireDropped')
+      else void fire(peer, bytes)
+    },
+    running: processing.running,
+    tick() {
+      if (isStopped) return
+      outbox.tick()
+      unbound.tick()
+      processing.tick()
+      receiving.tick()
+      if (port.clock.monotonic() - effectsAt < EFFECTS_MS) return
+      effectsAt = port.clock.monotonic()
+      effects.tick()
+    },
+    stop() {
+      isStopped = true
+      outbox.stop()
+      receiving.stop()
+      processing.stop()
+    },
+  }
+}

@@ -1,0 +1,220 @@
+/**
+ * The outbox: messages from the moment that they are durable here until they were processed, given up or expired.
+ *
+ * A message becomes rows in the same commit as whatever caused it (`stage`), and is handed to its destination once that is
+ * durable (`launch`); destination.ts brings it there. State: the destinations, and how much is in the outbox. Bounds: in
+ * messages and bytes; who wants to send more waits for room, in order.
+ */
+import { ParleyError } from '../errors.ts'
+import type { Port } from '../port.ts'
+import { PRIORITIES, type Priority } from '../wire/envelope.ts'
+import { createDestination, type Destination, type DestinationDeps, type Out } from './destination.ts'
+import { decodeMessage, laneOf } from './message.ts'
+import type { RetryPolicy, Settings } from './options.ts'
+import {
+  DESTINATIONS,
+  decodeDestination,
+  decodeOutboxRow,
+  encodeOutboxRow,
+  OUTBOX,
+  outboxKey,
+  parseOutboxKey,
+} from './rows.ts'
+import type { RowChange, RowStore } from './storage.ts'
+
+/** A message that is written and checked, and has no number yet. */
+export interface Draft {
+  readonly bytes: Uint8Array
+  readonly conversationId: string | undefined
+  readonly priority: Priority
+  readonly policy: RetryPolicy
+  /** Milliseconds since 1970 by this node's clock. */
+  readonly expiresAt: number | undefined
+}
+
+/** Who waits for what became of a message. */
+export type Told = (error: ParleyError | undefined) => void
+
+export interface Staged {
+  readonly changes: RowChange[]
+  /** Once the changes are durable. */
+  launch(): void
+  /** They will not be. */
+  drop(): void
+}
+
+export interface OutboxDeps extends Omit<DestinationDeps, 'gone' | 'peer' | 'epoch' | 'frontier' | 'next'> {
+  readonly port: DestinationDeps['port'] & Pick<Port, 'onMember'>
+  readonly store: RowStore
+  readonly settings: Settings
+}
+
+export interface Outbox {
+  /** Resolves once there is room. @throws COM003 after `roomTimeoutMs`, the signal's reason */
+  room(messages: number, bytes: number, signal?: AbortSignal): Promise<void>
+  hasRoom(messages: number, bytes: number): boolean
+  /** Numbers of one of these may not be used for now; `ready` resolves when it is worth another look. */
+  isBusy(peers: readonly string[]): boolean
+  ready(peers: readonly string[]): Promise<void>
+  stage(peer: string, draft: Draft, told?: Told): Staged
+  /** What waits elsewhere counts as well. */
+  count(messages: number, bytes: number): void
+  /** Frames of answers. */
+  answers(peer: string, bytes: Uint8Array): void
+  tick(): void
+  size(): number
+  bytes(): number
+  destinations(): Destination[]
+  stop(): void
+}
+
+/** What a message takes beside its own bytes. */
+const ROW_BYTES = 128
+
+const rankOf = (message: Uint8Array): number => PRIORITIES.indexOf(decodeMessage(message).priority)
+
+const full = (retryAfterMs: number): ParleyError =>
+  new ParleyError('COM003', 'the outbox of this node is full', {
+    hint: 'send less, see which peer takes nothing (figures().destinations), or raise delivery.outboxMessages and outboxBytes',
+    details: { retryAfterMs },
+  })
+
+export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
+  const { port, store, settings } = deps
+  const destinations = new Map<string, Destination>()
+  let size = 0
+  let bytes = 0
+  let turn = 0
+  let isStopped = false
+  const waiters: { messages: number; bytes: number; resolve: () => void }[] = []
+
+  const hasRoom = (messages: number, more: number): boolean =>
+    size + messages <= settings.outboxMessages && (size === 0 || bytes + more <= settings.outboxBytes)
+
+  const wake = (): void => {
+    for (let first = waiters[0]; first !== undefined && hasRoom(first.messages, first.bytes); first = waiters[0]) {
+      waiters.shift()
+      first.resolve()
+    }
+  }
+
+  const gone = (entry: Out): void => {
+    size -= 1
+    bytes -= entry.size
+    if (waiters.length > 0) wake()
+  }
+
+  const make = (peer: string, row?: ReturnType<typeof decodeDestination>): Destination => {
+    const destination = createDestination({
+      ...deps,
+      peer,
+      gone,
+      epoch: row?.epoch ?? store.id,
+      next: row?.next ?? new Map(),
+      frontier: row === undefined || row.epoch === store.id ? undefined : (row.frontier ?? row.next),
+    })
+    destinations.set(peer, destination)
+    return destination
+  }
+
+  const at = (peer: string): Destination => destinations.get(peer) ?? make(peer)
+
+  const load = async (): Promise<void> => {
+    for await (const { key, value } of store.rows(DESTINATIONS))
+      make(key.slice(DESTINATIONS.length), decodeDestination(value))
+    for await (const { key, value } of store.rows(OUTBOX)) {
+      const place = parseOutboxKey(key)
+      if (place === undefined) continue
+      const { peer, lane, sequence } = place
+      // A repair may have lost the row with the numbers; whose they are is not known then.
+      const destination = destinations.get(peer) ?? make(peer, { epoch: '', next: new Map(), frontier: undefined })
+      const row = value.length === 0 ? undefined : decodeOutboxRow(value)
+      const taken = value.length + ROW_BYTES
+      destination.restore(lane, sequence, row, taken, row?.message === undefined ? 0 : rankOf(row.message))
+      size += 1
+      bytes += taken
+    }
+  }
+  await load()
+
+  const stopListening = port.onMember((member, change) => {
+    const destination = destinations.get(member.id)
+    if (change === 'joined') destination?.joined()
+    else destination?.left()
+  })
+
+  return {
+    hasRoom,
+    async room(messages, more, signal) {
+      if (waiters.length === 0 && hasRoom(messages, more)) return
+      if (more > settings.outboxBytes || messages > settings.outboxMessages) throw full(0)
+      signal?.throwIfAborted()
+      await new Promise<void>((resolve, reject) => {
+        const waiter = { messages, bytes: more, resolve: () => end(resolve) }
+        const end = (settle: () => void): void => {
+          stop()
+          signal?.removeEventListener('abort', onAbort)
+          const index = waiters.indexOf(waiter)
+          if (index >= 0) waiters.splice(index, 1)
+          settle()
+        }
+        const onAbort = (): void => end(() => reject(signal?.reason))
+        const stop = port.timers.after(settings.roomTimeoutMs, () => end(() => reject(full(settings.roomTimeoutMs))))
+        signal?.addEventListener('abort', onAbort, { once: true })
+        waiters.push(waiter)
+      })
+    },
+    isBusy: (peers) => peers.some((peer) => destinations.get(peer)?.isBusy() === true),
+    async ready(peers) {
+      for (const peer of peers) await destinations.get(peer)?.ready()
+    },
+    stage(peer, draft, told) {
+      if (isStopped) throw new ParleyError('COM002', 'this node is stopping', { hint: 'send before stop()' })
+      const destination = at(peer)
+      turn += 1
+      const lane = laneOf(draft.conversationId, draft.priority, turn)
+      const sequence = destination.number(lane)
+      const row = encodeOutboxRow(draft.bytes, draft.policy, draft.expiresAt)
+      const entry = destination.entry(lane, sequence, {
+        size: row.length + ROW_BYTES,
+        rank: PRIORITIES.indexOf(draft.priority),
+        policy: draft.policy,
+        expiresAt: draft.expiresAt,
+        body: draft.bytes,
+        told,
+      })
+      size += 1
+      bytes += entry.size
+      return {
+        changes: [
+          { key: outboxKey(peer, lane, sequence), value: row },
+          { key: DESTINATIONS + peer, value: destination.row },
+        ],
+        launch: () => destination.take(entry),
+        drop() {
+          destination.drop(entry)
+          gone(entry)
+          told?.(new ParleyError('STA003', 'the message could not be kept', { hint: 'see whether the disk is full' }))
+        },
+      }
+    },
+    count(messages, more) {
+      size += messages
+      bytes += more
+      if (messages < 0) wake()
+    },
+    answers: (peer, frame) => destinations.get(peer)?.answers(frame),
+    tick() {
+      for (const destination of destinations.values()) destination.tick()
+    },
+    size: () => size,
+    bytes: () => bytes,
+    destinations: () => [...destinations.values()],
+    stop() {
+      isStopped = true
+      stopListening()
+      for (const destination of destinations.values()) destination.stop()
+      for (const waiter of waiters.splice(0)) waiter.resolve()
+    },
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * One received message at work: its handler, the transaction, effects, its time. receiving.ts says what may run.
+ *
+ * Promises: what a handler put and sent counts together with the note that its message was processed, in one commit, or
+ * not at all. A handler whose transaction met somebody else's change runs again. One that takes longer than its time
+ * without progress has failed; what it does afterwards counts nothing.
+ * State: the handlers, those at work, effects that are under way.
+ */
+import type { ZodType } from 'zod'
+import { type Fault, isParleyError, ParleyError, toFault } from '../errors.ts'
+import type { Port } from '../port.ts'
+import { check, decodePayload } from '../wire/payload.ts'
+import type { MessageContext, MessageHandler, Received, Tx } from './api.ts'
+import type { MessageDefinition } from './define-message.ts'
+import type { Effects } from './effects.ts'
+import type { Message } from './message.ts'
+import type { RowChange, RowStore } from './storage.ts'
+
+export interface Registered {
+  readonly definition: MessageDefinition | undefined
+  readonly handler: MessageHandler<unknown>
+  readonly timeoutMs: number
+}
+
+/** A transaction that can send: what `finish` gives is to be committed in the same turn. */
+export interface SendingTx {
+  readonly tx: Tx
+  isStale(): boolean
+  isEmpty(): boolean
+  /** Resolves while numbers of its destinations may be used; `finish` follows in the same turn. */
+  ready(): Promise<void>
+  isBusy(): boolean
+  finish(): { changes: RowChange[]; launch(): void; drop(): void }
+  abandon(): void
+}
+
+export interface Work {
+  readonly message: Message
+  readonly source: string
+  readonly attempt: number
+  /** Monotonic. */
+  readonly expiresAt: number | undefined
+}
+
+export interface ProcessingDeps {
+  readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
+  readonly store: RowStore
+  readonly effects: Effects
+  /** What takes messages of a type. */
+  handlerOf(type: string): Registered | undefined
+  begin(): SendingTx
+  count(what: 'conflicts' | 'timeouts', by?: number): void
+}
+
+export interface Outcome {
+  /** Changes that are to be committed with the note, `launch` afterwards; undefined where nothing has to be. */
+  readonly commit: { changes: RowChange[]; launch(): void; drop(): void } | undefined
+}
+
+export interface Processing {
+  /**
+   * @param finished called in the same turn in which the changes are handed over, so that nothing comes between
+   * @returns undefined, or why it failed
+   */
+  run(work: Work, finished: (outcome: Outcome) => void): Promise<Fault | undefined>
+  running(): number
+  /** Looks for those that took too long. */
+  tick(): void
+  /** Aborts all. */
+  stop(): void
+}
+
+/** A transaction that meets others' changes again and again gives way for a while. */
+const MAX_RUNS = 10
+const NO_CHANGES: readonly RowChange[] = []
+
+interface Running {
+  deadlineAt: number
+  readonly timeoutMs: number
+  readonly abort: AbortController
+}
+
+export const receivedOf = (message: Message, source: string, data: unknown): Received => ({
+  id: message.id,
+  type: message.type,
+  version: message.version,
+  data,
+  source,
+  destinations: message.destinations,
+  guarantee: message.guarantee,
+  conversationId: message.conversationId,
+  correlationId: message.correlationId,
+  replyTo: message.replyTo,
+  headers: message.headers,
+  priority: message.priority,
+  timestamp: message.createdAt,
+  traceparent: message.traceparent,
+})
+
+const dataOf = (message: Message, schema: ZodType | undefined): unknown => {
+  const value = decodePayload(message.content, message.payload)
+  return schema === undefined ? value : check(schema, value, message.type)
+}
+
+export const createProcessing = (deps: ProcessingDeps): Processing => {
+  const { port } = deps
+  const running = new Set<Running>()
+  let isStopped = false
+
+  const timedOut = (type: string, timeoutMs: number): ParleyError =>
+    new ParleyError('COM001', `the handler of ${type} took longer than ${timeoutMs} ms without progress`, {
+      hint: 'call progress() in the handler, or give receive() a larger timeoutMs',
+    })
+
+  /** The handler, until it ends or its time does. */
+  const within = (mine: Running, run: () => Promise<void> | void): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const { signal } = mine.abort
+      const onAbort = (): void => reject(signal.reason)
+      signal.addEventListener('abort', onAbort, { once: true })
+      const end = (settle: () => void): void => {
+        signal.removeEventListener('abort', onAbort)
+        settle()
+      }
+      try {
+        Promise.resolve(run()).then(
+          () => end(resolve),
+          (error: unknown) => end(() => reject(error)),
+        )
+      } catch (error) {
+        end(() => reject(error))
+      }
+    })
+
+  const once = async (
+    work: Work,
+    { handler, timeoutMs }: Registered,
+    data: unknown,
+    finished: (outcome: Outcome) => void,
+  ): Promise<boolean> => {
+    const { message, source, attempt } = work
+    const sending = deps.begin()
+    const mine: Running = { deadlineAt: port.clock.monotonic() + timeoutMs, timeoutMs, abort: new AbortController() }
+    running.add(mine)
+    const effects = deps.effects.of(message.id)
+    try {
+      const context: MessageContext = {
+        message: receivedOf(message, source, data),
+        tx: sending.tx,
+        attempt,
+        idempotencyKey: message.id,
+        signal: mine.abort.signal,
+        progress() {
+          mine.deadlineAt = port.clock.monotonic() + timeoutMs
+        },
+        effect: effects.run,
+      }
+      await within(mine, () => handler(data, context))
+      for (;;) {
+        if (sending.isStale()) {
+          sending.abandon()
+          deps.count('conflicts')
+          return false
+        }
+        if (!sending.isBusy()) break
+        await sending.ready()
+      }
+      if (isStopped) throw new ParleyError('COM002', 'this node is stopping', { hint: 'it is tried again' })
+      const cleanup = effects.forget()
+      if (sending.isEmpty() && cleanup.length === 0 && message.guarantee !== 'EXACTLY_ONCE') {
+        sending.abandon()
+        finished({ commit: undefined })
+        return true
+      }
+      const { changes, launch, drop } = sending.isEmpty()
+        ? { changes: NO_CHANGES, launch: () => {}, drop: () => {} }
+        : sending.finish()
+      if (sending.isEmpty()) sending.abandon()
+      finished({ commit: { changes: [...changes, ...cleanup], launch, drop } })
+      return true
+    } finally {
+      running.delete(mine)
+      sending.abandon()
+    }
+  }
+
+  return {
+    async run(work, finished) {
+      const { message, expiresAt } = work
+      try {
+        if (expiresAt !== undefined && expiresAt <= port.clock.monotonic())
+          throw new ParleyError('MSG005', 'the message expired before its handler began', {
+            hint: 'give it a longer ttlMs, or make the receiver faster',
+          })
+        const registered = deps.handlerOf(message.type)
+        if (registered === undefined)
+          throw new ParleyError('MSG004', `nobody here takes messages of the type ${message.type}`, {
+            hint: 'call mesh.messages.receive() for it, or open the inbox',
+          })
+        const data = dataOf(message, registered.definition?.schema)
+        for (let runs = 1; runs <= MAX_RUNS; runs += 1)
+          if (await once(work, registered, data, finished)) return undefined
+        throw new ParleyError('STA003', `the transaction of ${message.type} met other changes ${MAX_RUNS} times`, {
+          hint: 'let handlers that change the same keys run in one conversation',
+        })
+      } catch (error) {
+        if (!isParleyError(error))
+          port.log.warn('the handler of a message failed', { type: message.type, message: message.id, error })
+        return toFault(error)
+      }
+    },
+    running: () => running.size,
+    tick() {
+      const now = port.clock.monotonic()
+      for (const one of running) {
+        if (one.deadlineAt > now || one.abort.signal.aborted) continue
+        deps.count('timeouts')
+        one.abort.abort(timedOut('a message', one.timeoutMs))
+      }
+    },
+    stop() {
+      isStopped = true
+      for (const one of running)
+        one.abort.abort(new ParleyError('COM002', 'this node is stopping', { hint: 'the message is tried again' }))
+    },
+  }
+}

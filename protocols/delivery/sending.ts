@@ -1,0 +1,232 @@
+/**
+ * From what a program says to rows of the outbox: checks, bytes, who it goes to, transactions that send.
+ *
+ * A message to a capability is bound to one peer when it is sent first, and stays with it; while nobody offers the
+ * capability it waits, within its ttl and the outbox's bounds (`u/` rows). State: those that wait for somebody.
+ */
+import type { ZodType, z } from 'zod'
+import type { Content } from '../define.ts'
+import { isParleyError, ParleyError } from '../errors.ts'
+import type { Port } from '../port.ts'
+import { Headers, PRIORITIES } from '../wire/envelope.ts'
+import { uuid7 } from '../wire/message-id.ts'
+import { check, encodePayload } from '../wire/payload.ts'
+import type { SendOptions, To, Tx } from './api.ts'
+import { defineMessage, type MessageDefinition } from './define-message.ts'
+import { encodeMessage, GUARANTEES, type Message } from './message.ts'
+import { RetryPolicySchema, type Settings } from './options.ts'
+import type { Draft, Outbox, Staged, Told } from './outbox.ts'
+import type { SendingTx } from './processing.ts'
+import type { RowChange } from './storage.ts'
+import type { Transactions } from './transactions.ts'
+import type { Unbound } from './unbound.ts'
+
+/** A message that is ready to be stored. */
+export interface Prepared {
+  readonly message: Message
+  readonly draft: Draft
+  /** Bound already; empty for one that waits for somebody. */
+  readonly peers: readonly string[]
+  readonly capability: string | undefined
+}
+
+export interface SendingDeps {
+  readonly port: Pick<Port, 'self' | 'clock' | 'random'>
+  readonly settings: Settings
+  readonly outbox: Outbox
+  readonly unbound: Unbound
+  readonly transactions: Transactions
+  /** JSON could not hold it, CBOR could. */
+  reserialized(): void
+  /** Who offers it, the least loaded first. */
+  choose(capability: string): string | undefined
+}
+
+export interface Sending {
+  /** @throws MSG001, MSG002 */
+  prepare<S extends ZodType>(to: To, definition: MessageDefinition<S>, data: z.input<S>, options: SendOptions): Prepared
+  /** In the turn in which the changes are handed over. `told` hears of each peer. */
+  stage(prepared: Prepared, told?: (peer: string) => Told): Staged
+  isBusy(prepared: Prepared): boolean
+  begin(): SendingTx
+}
+
+const PEER = /^[A-Za-z0-9]{1,128}$/
+const MAX_PEERS = 1_024
+const MAX_TEXT = 128
+const MAX_TTL_MS = 2 ** 31 - 1
+export const MAX_SENDS = 1_000
+
+const wrong = (what: string, value: unknown, hint: string): ParleyError =>
+  new ParleyError('MSG001', `${what} of a message is ${JSON.stringify(value)?.slice(0, 80)}`, { hint })
+
+const checkTexts = (options: SendOptions): void => {
+  for (const name of ['conversationId', 'correlationId', 'replyTo', 'traceparent'] as const) {
+    const value = options[name]
+    if (value === undefined) continue
+    if (typeof value === 'string' && value.length > 0 && value.length <= MAX_TEXT && value.isWellFormed()) continue
+    throw wrong(name, value, `give a text of 1 to ${MAX_TEXT} characters`)
+  }
+}
+
+const checkOptions = (options: SendOptions): void => {
+  checkTexts(options)
+  const { guarantee, priority, ttlMs } = options
+  if (guarantee !== undefined && !GUARANTEES.includes(guarantee))
+    throw wrong('guarantee', guarantee, `use one of ${GUARANTEES.join(', ')}`)
+  if (priority !== undefined && !PRIORITIES.includes(priority))
+    throw wrong('priority', priority, `use one of ${PRIORITIES.join(', ')}`)
+  if (ttlMs !== undefined && !(Number.isInteger(ttlMs) && ttlMs >= 1 && ttlMs <= MAX_TTL_MS))
+    throw wrong('ttlMs', ttlMs, `give whole milliseconds from 1 to ${MAX_TTL_MS}`)
+}
+
+/** @returns the peers, each once; undefined for a capability. */
+const peersOf = (to: To): readonly string[] | undefined => {
+  if (typeof to === 'object' && 'capability' in to) {
+    if (typeof to.capability === 'string' && to.capability.length > 0 && to.capability.length <= 64) return undefined
+    throw wrong('capability', to.capability, 'give the type of a message or the name of a protocol')
+  }
+  const peers = typeof to === 'string' ? [to] : [...new Set(to)]
+  const bad = peers.find((peer) => typeof peer !== 'string' || !PEER.test(peer))
+  if (bad !== undefined) throw wrong('destination', bad, 'give a peer id, as in mesh.self.id or the directory')
+  if (peers.length === 0 || peers.length > MAX_PEERS)
+    throw wrong('destination', peers.length, `give 1 to ${MAX_PEERS} peers`)
+  return peers
+}
+
+export const createSending = (deps: SendingDeps): Sending => {
+  const { port, settings, outbox, unbound, transactions } = deps
+
+  /** As the definition says, and as CBOR where JSON cannot hold it (MSG002: retry with a new serializer). */
+  const serialize = (definition: MessageDefinition, data: unknown): { content: Content; payload: Uint8Array } => {
+    const content = definition.content ?? 'json'
+    try {
+      return { content, payload: encodePayload(content, data) }
+    } catch (error) {
+      if (content !== 'json' || !isParleyError(error, 'MSG002')) throw error
+      const payload = encodePayload('cbor', data)
+      deps.reserialized()
+      return { content: 'cbor', payload }
+    }
+  }
+
+  const prepare: Sending['prepare'] = (to, definition, data, options) => {
+    defineMessage(definition)
+    checkOptions(options)
+    const bound = peersOf(to)
+    const headers = options.headers === undefined ? {} : check(Headers, options.headers, 'headers')
+    const policy = check(RetryPolicySchema, { ...settings.retry, ...options.retry }, 'the retry policy')
+    check(definition.schema, data, definition.type)
+    const { content, payload } = serialize(definition, data)
+    if (payload.length > settings.maxMessageBytes)
+      throw new ParleyError(
+        'MSG001',
+        `the data of ${definition.type} has ${payload.length} bytes, at most ${settings.maxMessageBytes}`,
+        { hint: 'send larger things by a stream or a file, and a message that tells of them' },
+      )
+    const capability = typeof to === 'object' && 'capability' in to ? to.capability : undefined
+    const chosen = capability === undefined ? undefined : deps.choose(capability)
+    const peers = bound ?? (chosen === undefined ? [] : [chosen])
+    const now = port.clock.now()
+    const { ttlMs, priority = 'normal', conversationId } = options
+    const message: Message = {
+      id: uuid7(now, port.random(10)),
+      type: definition.type,
+      version: definition.version,
+      payload,
+      content,
+      conversationId,
+      correlationId: options.correlationId,
+      replyTo: options.replyTo,
+      headers,
+      priority,
+      guarantee: options.guarantee ?? 'AT_LEAST_ONCE',
+      createdAt: Math.floor(now),
+      ttlMs,
+      traceparent: options.traceparent,
+      destinations: peers.length > 1 ? peers : [],
+    }
+    const expiresAt = ttlMs === undefined ? undefined : Math.floor(now) + ttlMs
+    const draft: Draft = { bytes: encodeMessage(message), conversationId, priority, policy, expiresAt }
+    return { message, draft, peers, capability }
+  }
+
+  const stage: Sending['stage'] = ({ draft, peers, capability }, told) => {
+    const staged =
+      peers.length === 0 && capability !== undefined
+        ? [unbound.stage(capability, draft, told?.(''))]
+        : peers.map((peer) => outbox.stage(peer, draft, told?.(peer)))
+    const [only] = staged
+    if (only !== undefined && staged.length === 1) return only
+    return {
+      changes: staged.flatMap(({ changes }) => changes),
+      launch() {
+        for (const one of staged) one.launch()
+      },
+      drop() {
+        for (const one of staged) one.drop()
+      },
+    }
+  }
+
+  const begin = (): SendingTx => {
+    const transaction = transactions.begin()
+    const sends: Prepared[] = []
+    let isOpen = true
+
+    const tx: Tx = {
+      get: transaction.get,
+      put: transaction.put,
+      delete: transaction.delete,
+      async send(to, definition, data, options = {}) {
+        if (!isOpen)
+          throw new ParleyError('STA003', 'this transaction has ended', {
+            hint: 'await everything that a handler does with its transaction before it returns',
+          })
+        if (options.guarantee === 'AT_MOST_ONCE')
+          throw new ParleyError('MSG001', 'a message of a transaction is kept, so it cannot be AT_MOST_ONCE', {
+            hint: 'use mesh.messages.send() for it',
+          })
+        if (sends.length >= MAX_SENDS)
+          throw new ParleyError('MSG001', `a transaction sends more than ${MAX_SENDS} messages`, {
+            hint: 'make several',
+          })
+        const prepared = prepare(to, definition, data, options)
+        const bytes = prepared.draft.bytes.length * Math.max(1, prepared.peers.length)
+        if (!outbox.hasRoom(sends.length + Math.max(1, prepared.peers.length), bytes))
+          await outbox.room(Math.max(1, prepared.peers.length), bytes)
+        sends.push(prepared)
+      },
+    }
+    return {
+      tx,
+      isStale: transaction.isStale,
+      isEmpty: () => sends.length === 0 && transaction.isEmpty(),
+      isBusy: () => sends.some(({ peers }) => outbox.isBusy(peers)),
+      async ready() {
+        for (const { peers } of sends) await outbox.ready(peers)
+      },
+      finish() {
+        isOpen = false
+        const changes: RowChange[] = transaction.close()
+        const staged = sends.map((prepared) => stage(prepared))
+        for (const one of staged) changes.push(...one.changes)
+        return {
+          changes,
+          launch() {
+            for (const one of staged) one.launch()
+          },
+          drop() {
+            for (const one of staged) one.drop()
+          },
+        }
+      },
+      abandon() {
+        isOpen = false
+        transaction.abandon()
+      },
+    }
+  }
+
+  return { prepare, stage, isBusy: ({ peers }) => outbox.isBusy(peers), begin }
+}

@@ -1,0 +1,129 @@
+/**
+ * Messages to a capability that nobody offers yet: kept until somebody does, or until they expire.
+ *
+ * Rows `u/<id>`. They count against the outbox's bounds. State: those that wait, oldest first.
+ */
+import * as z from 'zod'
+import type { Port } from '../port.ts'
+import { decodePayload, encodePayload } from '../wire/payload.ts'
+import { decodeMessage } from './message.ts'
+import { RetryPolicySchema } from './options.ts'
+import type { Draft, Outbox, Staged, Told } from './outbox.ts'
+import { padded, UNBOUND } from './rows.ts'
+import type { RowChange, RowStore } from './storage.ts'
+
+const Row = z.object({
+  capability: z.string(),
+  message: z.custom<Uint8Array>((value) => value instanceof Uint8Array),
+  policy: RetryPolicySchema,
+  expiresAt: z.number().optional(),
+})
+
+interface Waiting {
+  readonly key: string
+  readonly capability: string
+  readonly draft: Draft
+  readonly told: Told | undefined
+}
+
+export interface UnboundDeps {
+  readonly port: Pick<Port, 'clock' | 'log'>
+  readonly store: RowStore
+  readonly outbox: Outbox
+  choose(capability: string): string | undefined
+  /** It expired: changes that make a dead letter of it, and what says so. */
+  bury(capability: string, draft: Draft): { id: string; changes: RowChange[]; done: () => void }
+  /** What is told to whoever waits for it. */
+  expired(capability: string, id: string): Parameters<Told>[0]
+}
+
+export interface Unbound {
+  stage(capability: string, draft: Draft, told?: Told): Staged
+  /** Binds those that somebody offers now, and buries those that expired. */
+  tick(): void
+  size(): number
+}
+
+const KEY_DIGITS = 11
+
+export const openUnbound = async (deps: UnboundDeps): Promise<Unbound> => {
+  const { port, store, outbox } = deps
+  const waiting = new Map<string, Waiting>()
+  let turn = 0
+  for await (const { key, value } of store.rows(UNBOUND)) {
+    const { capability, message, policy, expiresAt } = Row.parse(decodePayload('cbor', value))
+    const { conversationId, priority } = decodeMessage(message)
+    waiting.set(key, {
+      key,
+      capability,
+      draft: { bytes: message, conversationId, priority, policy, expiresAt },
+      told: undefined,
+    })
+    turn = Math.max(turn, Number.parseInt(key.slice(UNBOUND.length), 36))
+    outbox.count(1, message.length)
+  }
+
+  const bind = async (one: Waiting, peer: string): Promise<void> => {
+    while (outbox.isBusy([peer])) await outbox.ready([peer])
+    const { changes, launch, drop } = outbox.stage(peer, one.draft, one.told)
+    outbox.count(-1, -one.draft.bytes.length)
+    try {
+      await store.commit([...changes, { key: one.key, value: undefined }])
+    } catch (error) {
+      drop()
+      port.log.info('a message to a capability could not be bound', { capability: one.capability, error })
+      return
+    }
+    launch()
+  }
+
+  const bury = async (one: Waiting): Promise<void> => {
+    const { id, changes, done } = deps.bury(one.capability, one.draft)
+    outbox.count(-1, -one.draft.bytes.length)
+    try {
+      await store.commit([...changes, { key: one.key, value: undefined }])
+    } catch (error) {
+      port.log.info('an expired message could not be put with the dead letters', { error })
+      return
+    }
+    done()
+    one.told?.(deps.expired(one.capability, id))
+  }
+
+  return {
+    stage(capability, draft, told) {
+      turn += 1
+      const key = UNBOUND + padded(turn, KEY_DIGITS)
+      const value = encodePayload('cbor', {
+        capability,
+        message: draft.bytes,
+        policy: draft.policy,
+        ...(draft.expiresAt !== undefined && { expiresAt: draft.expiresAt }),
+      })
+      outbox.count(1, draft.bytes.length)
+      return {
+        changes: [{ key, value }],
+        launch: () => void waiting.set(key, { key, capability, draft, told }),
+        drop: () => outbox.count(-1, -draft.bytes.length),
+      }
+    },
+    tick() {
+      if (waiting.size === 0) return
+      const now = port.clock.now()
+      const chosen = new Map<string, string | undefined>()
+      for (const one of [...waiting.values()]) {
+        if (one.draft.expiresAt !== undefined && one.draft.expiresAt <= now) {
+          waiting.delete(one.key)
+          void bury(one)
+          continue
+        }
+        if (!chosen.has(one.capability)) chosen.set(one.capability, deps.choose(one.capability))
+        const peer = chosen.get(one.capability)
+        if (peer === undefined) continue
+        waiting.delete(one.key)
+        void bind(one, peer)
+      }
+    },
+    size: () => waiting.size,
+  }
+}
