@@ -3,11 +3,14 @@
  *
  * any: the less loaded of two random candidates; where that fails without having handled the request, or the method is
  * idempotent, the next one, at once; only the last of them is asked again and again. all: everyone at once, answers as they come, until enough came, time is up, or nothing came
- * for a while. Keeps no state of its own.
+ * for a while. Who failed too often lately (delivery/breakers.ts) is not chosen while others offer the protocol. Keeps no
+ * state of its own.
  */
 
 import { pick } from '../discovery/choose.ts'
 import type { Candidate } from '../discovery/directory/offers.ts'
+import { type Breakers, isBrokenOff } from '../protocols/delivery/breakers.ts'
+import type { Recoveries } from '../protocols/delivery/recovery.ts'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import type { Clock, Timers } from '../protocols/port.ts'
 import { mayFailOver, neverHandled } from '../protocols/wire/retry.ts'
@@ -26,6 +29,8 @@ export interface AddressingDeps {
   /** Resolves once the directory is worth asking; at once when it is. */
   settled(timeoutMs: number): Promise<void>
   failedOver(): void
+  breakers: Breakers
+  recoveries: Recoveries
 }
 
 /** How long a call waits for a directory that was never synced: a node that has just started. */
@@ -39,7 +44,7 @@ const nobody = ({ protocol, major }: Callable): ParleyError =>
   })
 
 export const createAddressing = (deps: AddressingDeps): Calls => {
-  const { clock, timers, invoke } = deps
+  const { clock, timers, invoke, breakers, recoveries } = deps
 
   const candidatesOf = async (target: Callable): Promise<readonly Candidate[]> => {
     const found = deps.candidates(target.protocol, target.major)
@@ -55,22 +60,48 @@ export const createAddressing = (deps: AddressingDeps): Calls => {
       timers.after(ms, resolve)
     })
 
+  /** Without those that are left alone, where others are left. */
+  const usable = (candidates: readonly Candidate[]): readonly Candidate[] => {
+    if (breakers.isQuiet()) return candidates
+    const now = clock.monotonic()
+    const closed = candidates.filter(({ peer }) => !breakers.isOpen(peer, now))
+    return closed.length === 0 ? candidates : closed
+  }
+
   /** Tries candidates until one succeeds; `run` says whether it got far enough that nobody else may be tried. */
   const failover = async <T>(
     target: Callable,
+    payload: Uint8Array,
     options: SendOptions,
     run: (peer: string, options: SendOptions) => Promise<T>,
   ): Promise<T> => {
-    const deadlineAt = clock.monotonic() + (options.timeoutMs ?? target.codec.timeoutMs)
+    const extendMs = options.timeoutMs ?? target.codec.timeoutMs
+    const limitAt = clock.monotonic() + (options.maxMs ?? Number.POSITIVE_INFINITY)
+    let deadlineAt = Math.min(clock.monotonic() + extendMs, limitAt)
+    /** Whoever has the call works on it: it goes to nobody else, and its time counts anew. */
+    const onProgress: SendOptions['onProgress'] = (report, peer) => {
+      deadlineAt = Math.min(clock.monotonic() + extendMs, limitAt)
+      options.onProgress?.(report, peer)
+    }
     const tried = new Set(options.exclude)
     let last: unknown
+    /** What was recovered from. */
+    let original: ParleyError | undefined
+    const giveUp = (error: unknown): never => {
+      if (original !== undefined && !isBrokenOff(original) && options.signal?.aborted !== true) {
+        const { conversationId } = options
+        const recovery = { to: undefined, label: target.codec.label, payload, conversationId }
+        recoveries.failed({ ...recovery, code: original.code, error: original, recoveryError: error })
+      }
+      throw error
+    }
     for (let round = 1; ; ) {
-      const candidates = await candidatesOf(target)
+      const candidates = usable(await candidatesOf(target))
       const chosen = pick(candidates, deps.loadOf, deps.chance, tried)
       if (chosen === undefined) {
         // All were tried. Those who were only busy, or restarted meanwhile, get another chance.
-        if (round >= MAX_ROUNDS || !isParleyError(last, 'COM002', 'COM003') || !neverHandled(last))
-          throw last ?? nobody(target)
+        const isFinal = isBrokenOff(last) || !isParleyError(last, 'COM002', 'COM003') || !neverHandled(last)
+        if (round >= MAX_ROUNDS || isFinal) return giveUp(last ?? nobody(target))
         round += 1
         tried.clear()
         for (const peer of options.exclude ?? []) tried.add(peer)
@@ -78,13 +109,19 @@ export const createAddressing = (deps: AddressingDeps): Calls => {
         continue
       }
       const leftMs = deadlineAt - clock.monotonic()
-      if (leftMs < 1) throw last ?? nobody(target)
+      if (leftMs < 1) return giveUp(last ?? nobody(target))
       try {
         // While others are left to be asked, nobody is asked twice.
         const isLast = candidates.every(({ peer }) => peer === chosen.peer || tried.has(peer))
-        return await run(chosen.peer, { ...options, timeoutMs: leftMs, attempts: isLast ? undefined : 1 })
+        const attempts = isLast ? undefined : 1
+        const limit = options.maxMs === undefined ? {} : { maxMs: limitAt - clock.monotonic() }
+        const given = { ...options, ...limit, timeoutMs: leftMs, extendMs, attempts, isOneOfMany: true, onProgress }
+        const result = await run(chosen.peer, given)
+        if (original !== undefined) recoveries.ended(original.code, 'recovered')
+        return result
       } catch (error) {
-        if (!mayFailOver(error, target.codec.idempotent)) throw error
+        if (!mayFailOver(error, target.codec.idempotent) || options.signal?.aborted === true) return giveUp(error)
+        original ??= error
         tried.add(chosen.peer)
         last = error
         deps.failedOver()
@@ -100,7 +137,7 @@ export const createAddressing = (deps: AddressingDeps): Calls => {
 
   /** Another peer may take a stream over as long as nothing of it came. */
   async function* anyStream(target: Callable, payload: Uint8Array, options: SendOptions) {
-    const begun = await failover(target, options, async (peer, given) => {
+    const begun = await failover(target, payload, options, async (peer, given) => {
       const items = invoke.stream(peer, target, payload, given)
       return { items, first: await items.next() }
     })
@@ -132,8 +169,13 @@ export const createAddressing = (deps: AddressingDeps): Calls => {
       replies.push(reply)
       wake?.()
     }
+    // Somebody works on it: that is no stall.
+    const onProgress: SendOptions['onProgress'] = (report, peer) => {
+      wake?.()
+      options.onProgress?.(report, peer)
+    }
     for (const { peer, name } of asked) {
-      invoke.unary(peer, target, payload, { ...options, signal }).then(
+      invoke.unary(peer, target, payload, { ...options, signal, onProgress }).then(
         (value) => add({ peer, name, value }),
         (error: unknown) => add({ peer, name, error }),
       )
@@ -167,7 +209,7 @@ export const createAddressing = (deps: AddressingDeps): Calls => {
   return {
     one(address, target, payload, options) {
       if (address.kind === 'peer') return call(address.peer, target, payload, options)
-      return failover(target, options, (peer, given) => call(peer, target, payload, given))
+      return failover(target, payload, options, (peer, given) => call(peer, target, payload, given))
     },
     stream: (address, target, payload, options) =>
       address.kind === 'peer'

@@ -6,6 +6,7 @@
 import { type AnyProtocol, majorOf, wireId } from '../protocols/define.ts'
 import { ParleyError } from '../protocols/errors.ts'
 import { type CallerCodec, callerCodec } from '../protocols/wire/contract.ts'
+import type { Rewriting } from '../protocols/wire/open-content.ts'
 
 export interface Callable {
   readonly codec: CallerCodec
@@ -17,8 +18,14 @@ export interface Callable {
 
 export type CallableOf = (protocol: AnyProtocol, method: string) => Callable
 
-/** @param timeoutMs of methods that do not say */
-export const createCallables = (timeoutMs?: number): CallableOf => {
+/**
+ * @param timeoutMs of methods that do not say
+ * @param rewritten told of inputs that JSON cannot hold, by `<protocol>.<method>`
+ */
+export const createCallables = (
+  timeoutMs?: number,
+  rewritten?: (label: string, rewriting: Rewriting) => void,
+): CallableOf => {
   const known = new WeakMap<AnyProtocol, Map<string, Callable>>()
   const make = (protocol: AnyProtocol): Map<string, Callable> => {
     const common = {
@@ -30,7 +37,7 @@ export const createCallables = (timeoutMs?: number): CallableOf => {
     return new Map(
       Object.entries(protocol.methods).map(([name, method]) => [
         name,
-        { ...common, codec: callerCodec(protocol, name, method, timeoutMs) },
+        { ...common, codec: callerCodec(protocol, name, method, timeoutMs, rewritten) },
       ]),
     )
   }

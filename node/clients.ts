@@ -49,7 +49,13 @@ export type Address =
   | { readonly kind: 'any' }
   | { readonly kind: 'all'; readonly peers: readonly string[] | undefined }
 
-export type SendOptions = AnyOptions & ScatterOptions & { replyTo?: string | undefined; attempts?: number | undefined }
+export type SendOptions = AnyOptions &
+  ScatterOptions & {
+    replyTo?: string | undefined
+    attempts?: number | undefined
+    extendMs?: number | undefined
+    isOneOfMany?: boolean | undefined
+  }
 
 export interface Calls {
   /** Unary and one-way methods. */

@@ -3,6 +3,7 @@
  */
 import type { Directory } from '../discovery/directory.ts'
 import type { Change } from '../discovery/directory-state.ts'
+import type { Breakers } from '../protocols/delivery/breakers.ts'
 import type { Events } from '../protocols/events/api.ts'
 import type { Epoch } from '../protocols/journal/kinds.ts'
 import type { Clock, Gossip, Stop } from '../protocols/port.ts'
@@ -30,6 +31,7 @@ export interface ViewDeps {
   events: Events
   gossip: Gossip
   presence: Presence
+  breakers: Breakers
   metrics: NodeMetrics
   readiness(): Readiness
   coordinator(): CoordinatorFacts
@@ -118,6 +120,13 @@ export const createDebugView = (deps: ViewDeps): DebugSource => {
       }
     },
     readiness: deps.readiness,
+    breakers: () =>
+      deps.breakers.view(clock.monotonic()).map(({ peer: id, retryAfterMs, ...breaker }) => ({
+        id,
+        name: nameOf(id),
+        ...breaker,
+        retryAfterMs: Math.ceil(retryAfterMs),
+      })),
     coordinator: async () => coordinatorView(deps.coordinator(), nameOf, deps.history),
     metrics: () => deps.metrics.exposition(),
     onEvent(fn) {

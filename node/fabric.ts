@@ -9,6 +9,8 @@ import type { Candidate } from '../discovery/directory/offers.ts'
 import type { Directory } from '../discovery/directory.ts'
 import { createOverlay } from '../discovery/overlay.ts'
 import { wireId } from '../protocols/define.ts'
+import { createBreakers } from '../protocols/delivery/breakers.ts'
+import { createRecoveries, type DeadLetter } from '../protocols/delivery/recovery.ts'
 import { ParleyError } from '../protocols/errors.ts'
 import type { Port } from '../protocols/port.ts'
 import { compile, type Served } from '../protocols/wire/contract.ts'
@@ -55,6 +57,8 @@ export interface Above {
   heard(meshId: string): void
   /** Whether it may leave that mesh for another one. */
   mayMove(): boolean
+  /** Keeps a message that could not be delivered although its recovery was tried. */
+  deadLetter(letter: DeadLetter): void
   /** This node itself as a candidate, where it offers the protocol. */
   offered(protocol: string, major: number): Candidate | undefined
 }
@@ -130,13 +134,19 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
           details: { sent: false },
         })
       if (state.stopping)
-        throw new ParleyError('COM002', 'this node is stopping', { hint: 'start a new one', details: { sent: false } })
+        throw new ParleyError('COM002', 'this node is stopping', {
+          hint: 'start a new one',
+          details: { sent: false, reason: 'stopping' },
+        })
       // One that is being admitted will do: with a dial there would be two.
       const coming = admission.waiting(peer)
       const admitted = coming === undefined ? undefined : await waiters.wait(coming).catch(() => undefined)
       return peers.get(peer)?.chosen ?? admitted ?? supervisor.reach(peer)
     },
   })
+
+  const breakers = createBreakers(options.delivery.breaker)
+  const recoveries = createRecoveries({ clock, log, metrics, onDeadLetter: above.deadLetter })
 
   const invoke = createInvoke({
     clock,
@@ -147,6 +157,9 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     retried: () => {
       state.retries += 1
     },
+    breakers,
+    isExempt: (peer, protocolId) => peer === selfId || router.isOwn(protocolId),
+    recoveries,
   })
 
   const admission = createAdmission({
@@ -236,9 +249,17 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     failedOver: () => {
       state.failovers += 1
     },
+    breakers,
+    recoveries,
   })
 
-  const clients = createClients(calls, createCallables(timings.callTimeoutMs))
+  const callables = createCallables(timings.callTimeoutMs, (label, rewriting) => {
+    if (rewriting.outcome === 'recovered') return recoveries.ended('MSG002', 'recovered')
+    const { error, recoveryError } = rewriting
+    const letter = { to: undefined, label, payload: undefined, conversationId: undefined }
+    return recoveries.failed({ ...letter, code: 'MSG002', error, recoveryError })
+  })
+  const clients = createClients(calls, callables)
 
   const port: Port = {
     self: identity,
@@ -302,7 +323,10 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     links.moveTo(peer, connection)
   })
   peers.onMember(({ id }, change, parted) => {
-    if (change === 'joined') return
+    if (change === 'joined') {
+      breakers.seen(id, clock.monotonic())
+      return
+    }
     forgetMembership(id)
     gate.use(peerIdFromString(id), undefined)
     pubsub.forget(id)
@@ -327,6 +351,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     overlay,
     pubsub,
     addServed,
+    breakers,
     calls,
     clients,
     port,

@@ -1,6 +1,7 @@
 /**
  * What a node counts, as plain numbers: for tests, the debug endpoint and the metrics.
  */
+import type { BreakerCounts } from '../protocols/delivery/breakers.ts'
 import type { LateReply } from '../protocols/wire/caller.ts'
 import type { LinkCounts } from '../protocols/wire/link.ts'
 import type { NodeMetrics } from './metrics.ts'
@@ -11,6 +12,8 @@ export interface MeshFigures {
   late: LateReply[]
   retries: number
   failovers: number
+  /** Of peers that failed lately; `open`: those that are left alone now. */
+  breakers: BreakerCounts & { open: number }
   /** Requests in work, and requests that wait for a handler. */
   active: number
   queued: number
@@ -40,6 +43,12 @@ export const exposeFigures = (metrics: NodeMetrics, read: () => MeshFigures): vo
   total('requests_overloaded_total', 'Requests refused for load', () => read().links.overloaded)
   total('call_retries_total', 'Calls that were tried again at the same peer', () => read().retries)
   total('call_failovers_total', 'Calls that went on to another peer', () => read().failovers)
+  total('breakers_opened_total', 'Peers left alone because they failed too often', () => read().breakers.opened)
+  total('breakers_closed_total', 'Peers that answered again after they were left alone', () => read().breakers.closed)
+  total('breakers_refused_total', 'Calls not made to a peer that is left alone', () => read().breakers.refused)
+  total('breakers_probes_total', 'Calls let through to see whether a peer is back', () => read().breakers.probes)
+  total('breakers_forgotten_total', 'Peers that failed and were forgotten', () => read().breakers.forgotten)
+  gauge('breakers_open', 'Peers that are left alone now', () => read().breakers.open)
   total('streams_refused_total', 'Streams of peers that were not admitted', () => read().refusedStreams)
   total(
     'connections_duplicate_total',

@@ -1,16 +1,18 @@
 /**
- * One call to one peer: the contract checks the input, a link carries it, failures that allow it are tried again.
+ * One call to one peer: the contract checks the input, a link carries it, failures that allow it are recovered from
+ * (delivery/recovery.ts). A peer whose breaker is open is not called at all; the mesh's own protocols have no breaker.
  *
  * Keeps no state.
  */
-import type { CallOptions } from '../protocols/define.ts'
+import type { CallOptions, Progress } from '../protocols/define.ts'
+import { type Breakers, brokenOff, isBrokenOff } from '../protocols/delivery/breakers.ts'
+import { type Recoveries, recover } from '../protocols/delivery/recovery.ts'
 import { ParleyError } from '../protocols/errors.ts'
 import type { Clock, Timers } from '../protocols/port.ts'
 import type { Caller, OutCall, Sink } from '../protocols/wire/caller.ts'
 import { Headers } from '../protocols/wire/envelope.ts'
 import { type Extra, WIRE_PRIORITIES } from '../protocols/wire/frame.ts'
 import { check, decodePayload, encodePayload } from '../protocols/wire/payload.ts'
-import { decide } from '../protocols/wire/retry.ts'
 import type { Callable } from './callable.ts'
 import type { Links, LinkTarget } from './links.ts'
 
@@ -22,10 +24,22 @@ export interface InvokeDeps {
   /** Told once per call, when it ended. */
   done(label: string, status: string, seconds: number, peer: string): void
   retried(): void
+  breakers: Breakers
+  /** Calls that go on whatever the breaker says: the mesh's own, and those of the node to itself. */
+  isExempt(peer: string, protocolId: string): boolean
+  recoveries: Recoveries
 }
 
-/** `attempts`: how many there may be at this peer, where others could be asked as well. */
-type Replying = CallOptions & { replyTo?: string | undefined; attempts?: number | undefined }
+/**
+ * `attempts`: how many there may be at this peer, where others could be asked as well. `isOneOfMany`: whoever chose this
+ * peer tells of recoveries that failed. `extendMs`: by how much progress puts the deadline off, where it is not the timeout.
+ */
+type Replying = CallOptions & {
+  extendMs?: number | undefined
+  replyTo?: string | undefined
+  attempts?: number | undefined
+  isOneOfMany?: boolean | undefined
+}
 
 export interface Invoke {
   unary(peer: string, callable: Callable, payload: Uint8Array, options: Replying): Promise<unknown>
@@ -46,20 +60,47 @@ const extraOf = (options: Replying): Extra | undefined => {
   }
 }
 
-const outCall = ({ codec }: Callable, payload: Uint8Array, options: Replying, timeoutMs: number): OutCall => ({
-  label: codec.label,
-  method: codec.name,
-  payload,
-  content: codec.content,
-  priority: options.priority === undefined ? codec.priority : WIRE_PRIORITIES.indexOf(options.priority),
-  timeoutMs,
-  ttlMs: options.ttlMs,
-  signal: options.signal,
-  extra: extraOf(options),
+const outCall = (target: Callable, payload: Uint8Array, options: Replying, timeoutMs: number): OutCall => {
+  const { codec } = target
+  return {
+    label: codec.label,
+    method: codec.name,
+    payload,
+    content: codec.content,
+    priority: options.priority === undefined ? codec.priority : WIRE_PRIORITIES.indexOf(options.priority),
+    timeoutMs,
+    ttlMs: options.ttlMs,
+    maxMs: options.maxMs,
+    extendMs: options.extendMs === undefined ? undefined : attemptMs(target, options, options.extendMs),
+    signal: options.signal,
+    extra: extraOf(options),
+  }
+}
+
+const timeoutOf = ({ codec }: Callable, options: Replying): number => options.timeoutMs ?? codec.timeoutMs
+
+/** When the call ends: by its limit, whatever is reported, or a timeout after it began or last reported progress. */
+const endOf = (target: Callable, options: Replying, startedAt: number, progressedAt: number): number => {
+  const timeoutMs = timeoutOf(target, options)
+  const extendedAt = progressedAt === 0 ? 0 : progressedAt + (options.extendMs ?? timeoutMs)
+  return Math.min(Math.max(startedAt + timeoutMs, extendedAt), startedAt + (options.maxMs ?? Number.POSITIVE_INFINITY))
+}
+
+/** What is left of the limit for an attempt that begins now; what its progress gives is not less for being a later one. */
+const later = (target: Callable, options: Replying, startedAt: number, now: number): Replying => ({
+  ...options,
+  extendMs: options.extendMs ?? timeoutOf(target, options),
+  ...(options.maxMs === undefined ? {} : { maxMs: Math.max(1, options.maxMs - (now - startedAt)) }),
 })
 
+/** What one attempt may take of the time that is left. */
+const attemptMs = ({ codec }: Callable, options: Replying, leftMs: number): number => {
+  const each = options.attemptTimeoutMs ?? codec.attemptTimeoutMs
+  return each === undefined || !codec.idempotent ? leftMs : Math.min(each, leftMs)
+}
+
 export const createInvoke = (deps: InvokeDeps): Invoke => {
-  const { clock, timers, links } = deps
+  const { clock, timers, links, breakers, recoveries } = deps
 
   const targetOf = (peer: string, { protocolId, version }: Callable): LinkTarget => ({ peer, protocolId, version })
 
@@ -99,34 +140,87 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
 
   const statusOf = (error: unknown): string => (error instanceof ParleyError ? error.code : 'aborted')
 
-  /** Runs attempts until one succeeds or the policy gives up. */
+  /** Runs attempts until one succeeds or there is no way to recover any more. */
   const attempts = async <T>(
     peer: string,
     target: Callable,
+    given: Uint8Array,
     options: Replying,
-    run: (link: Caller, timeoutMs: number) => Promise<T>,
-    startedAt: number,
+    run: (link: Caller, payload: Uint8Array, timeoutMs: number) => Promise<T>,
+    /** Moves with progress. */
+    deadlineAt: () => number,
     first?: { error: unknown },
   ): Promise<T> => {
-    const deadlineAt = startedAt + (options.timeoutMs ?? target.codec.timeoutMs)
+    const { codec } = target
+    let payload = given
+    let isRevised = codec.revise === undefined || options.signal?.aborted === true
+    /** What was recovered from. */
+    let original: ParleyError | undefined
     let failure = first
+    const giveUp = (error: unknown): never => {
+      const recovery = { to: peer, label: codec.label, payload, conversationId: options.conversationId }
+      if (original !== undefined && options.isOneOfMany !== true && options.signal?.aborted !== true)
+        recoveries.failed({ ...recovery, code: original.code, error: original, recoveryError: error })
+      throw error
+    }
+    /** Waits until the next attempt is due. */
+    const prepare = async (error: unknown, count: number): Promise<void> => {
+      if (!(error instanceof ParleyError) || options.signal?.aborted === true) return giveUp(error)
+      const remainingMs = deadlineAt() - clock.monotonic()
+      const { idempotent } = codec
+      const facts = { count, most: options.attempts, idempotent, remainingMs, chance: deps.chance(), isRevised }
+      const decision = recover(error, facts)
+      if (decision.kind === 'revise') {
+        isRevised = true
+        const revised = codec.revise?.(payload, error)
+        if (revised === undefined) return giveUp(error)
+        payload = revised
+      } else if (decision.kind !== 'retry') return giveUp(error)
+      original ??= error
+      deps.retried()
+      if (decision.kind === 'retry') await pause(decision.delayMs, options.signal)
+    }
     for (let count = failure === undefined ? 0 : 1; ; count += 1) {
-      if (failure !== undefined) {
-        const remainingMs = deadlineAt - clock.monotonic()
-        const idempotent = target.codec.idempotent
-        const most = options.attempts
-        const decision = decide(failure.error, { count, most, idempotent, remainingMs, chance: deps.chance() })
-        if (decision.kind === 'give-up') throw failure.error
-        deps.retried()
-        await pause(decision.delayMs, options.signal)
-      }
+      if (failure !== undefined) await prepare(failure.error, count)
       try {
-        const link = links.get(peer, target.protocolId) ?? (await linkTo(peer, target, deadlineAt, options.signal))
-        return await run(link, Math.max(1, deadlineAt - clock.monotonic()))
+        const link = links.get(peer, target.protocolId) ?? (await linkTo(peer, target, deadlineAt(), options.signal))
+        const leftMs = Math.max(1, deadlineAt() - clock.monotonic())
+        const result = await run(link, payload, leftMs)
+        if (original !== undefined) recoveries.ended(original.code, 'recovered')
+        return result
       } catch (error) {
         failure = { error }
       }
     }
+  }
+
+  /** Asks the breaker, where anything failed lately. @throws COM002 for a peer that is left alone */
+  const enter = (peer: string, { protocolId }: Callable): number | undefined => {
+    if (breakers.isQuiet() || deps.isExempt(peer, protocolId)) return undefined
+    const pass = breakers.ask(peer, clock.monotonic())
+    if (pass.kind === 'refused') throw brokenOff(peer, pass.retryAfterMs)
+    return pass.probe
+  }
+
+  /** The peer answered. */
+  const heard = (peer: string, { protocolId }: Callable, probe: number | undefined): void => {
+    if (breakers.isQuiet() || deps.isExempt(peer, protocolId)) return
+    breakers.success(peer, clock.monotonic(), probe)
+  }
+
+  const failed = (
+    peer: string,
+    target: Callable,
+    startedAt: number,
+    error: unknown,
+    signal: AbortSignal | undefined,
+    probe: number | undefined,
+  ): void => {
+    finish(peer, target, startedAt, statusOf(error))
+    if (isBrokenOff(error) || deps.isExempt(peer, target.protocolId)) return
+    // What the caller gave up may have been answered a moment later.
+    if (signal?.aborted) breakers.nothing(peer, clock.monotonic(), probe)
+    else breakers.failed(peer, error, clock.monotonic(), probe)
   }
 
   const finish = (peer: string, target: Callable, startedAt: number, status: string): void =>
@@ -141,6 +235,9 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
     private readonly options: Replying
     private readonly resolve: (value: unknown) => void
     private readonly reject: (error: unknown) => void
+    private probe: number | undefined = undefined
+    /** 0 before the first report. */
+    private progressedAt = 0
 
     constructor(
       peer: string,
@@ -160,13 +257,15 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
 
     start(): void {
       const { peer, target, payload, options, startedAt } = this
-      const link = links.get(peer, target.protocolId)
-      if (link === undefined) {
-        this.again()
-        return
-      }
       try {
-        link.request(outCall(target, payload, options, options.timeoutMs ?? target.codec.timeoutMs), this, startedAt)
+        this.probe = enter(peer, target)
+        const link = links.get(peer, target.protocolId)
+        if (link === undefined) {
+          this.again()
+          return
+        }
+        const timeoutMs = attemptMs(target, options, options.timeoutMs ?? target.codec.timeoutMs)
+        link.request(outCall(target, payload, options, timeoutMs), this, startedAt)
       } catch (error) {
         this.end(error)
       }
@@ -175,20 +274,30 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
     /** The long way: opens a link where there is none, waits and tries again where that may help. */
     private again(first?: { error: unknown }): void {
       const { peer, target, payload, options, startedAt } = this
-      const run = (link: Caller, leftMs: number): Promise<Uint8Array> =>
-        link.unary(outCall(target, payload, options, leftMs))
-      attempts(peer, target, options, run, startedAt, first).then(
+      const run = (link: Caller, bytes: Uint8Array, leftMs: number): Promise<Uint8Array> =>
+        link.unary({
+          ...outCall(
+            target,
+            bytes,
+            later(target, options, startedAt, clock.monotonic()),
+            attemptMs(target, options, leftMs),
+          ),
+          onProgress: (report) => this.progress(report),
+        })
+      const deadlineAt = (): number => endOf(target, options, startedAt, this.progressedAt)
+      attempts(peer, target, payload, options, run, deadlineAt, first).then(
         (bytes) => this.done(bytes),
         (error: unknown) => this.end(error),
       )
     }
 
     private end(error: unknown): void {
-      finish(this.peer, this.target, this.startedAt, statusOf(error))
+      failed(this.peer, this.target, this.startedAt, error, this.options.signal, this.probe)
       this.reject(error)
     }
 
     done(bytes: Uint8Array): void {
+      heard(this.peer, this.target, this.probe)
       let value: unknown
       try {
         value =
@@ -199,6 +308,11 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
       }
       finish(this.peer, this.target, this.startedAt, 'ok')
       this.resolve(value)
+    }
+
+    progress(report: Progress): void {
+      this.progressedAt = clock.monotonic()
+      this.options.onProgress?.(report, this.peer)
     }
 
     /** Of the first attempt. */
@@ -212,17 +326,22 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
 
   const oneWay = async (peer: string, target: Callable, payload: Uint8Array, options: Replying): Promise<void> => {
     const startedAt = clock.monotonic()
+    let probe: number | undefined
     try {
+      probe = enter(peer, target)
       await attempts(
         peer,
         target,
+        payload,
         options,
-        (link, leftMs) => link.oneWay(outCall(target, payload, options, leftMs)),
-        startedAt,
+        (link, bytes, leftMs) => link.oneWay(outCall(target, bytes, options, leftMs)),
+        () => endOf(target, options, startedAt, 0),
       )
       finish(peer, target, startedAt, 'ok')
+      // It was only sent. That is enough for a probe, where nothing could be sent before, and no more.
+      if (probe !== undefined) heard(peer, target, probe)
     } catch (error) {
-      finish(peer, target, startedAt, statusOf(error))
+      failed(peer, target, startedAt, error, options.signal, probe)
       throw error
     }
   }
@@ -234,17 +353,30 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
     options: Replying,
   ): AsyncIterableIterator<unknown> => {
     const startedAt = clock.monotonic()
-    const timeoutMs = options.timeoutMs ?? target.codec.timeoutMs
+    const timeoutMs = timeoutOf(target, options)
+    const { onProgress } = options
     let source: AsyncIterableIterator<Uint8Array> | undefined
     let ended = false
+    let probe: number | undefined
+    let isHeard = false
 
     const end = (status: string): void => {
       if (ended) return
       ended = true
       finish(peer, target, startedAt, status)
     }
-    const open = async (link: Caller, leftMs: number): Promise<AsyncIterableIterator<Uint8Array>> =>
-      link.stream(outCall(target, payload, options, leftMs))
+    const open = async (link: Caller, bytes: Uint8Array, leftMs: number): Promise<AsyncIterableIterator<Uint8Array>> =>
+      link.stream({
+        ...outCall(target, bytes, later(target, options, startedAt, clock.monotonic()), leftMs),
+        onProgress: onProgress && ((report) => onProgress(report, peer)),
+      })
+    const begin = (): Promise<AsyncIterableIterator<Uint8Array>> => {
+      probe = enter(peer, target)
+      const link = links.get(peer, target.protocolId)
+      return link === undefined
+        ? attempts(peer, target, payload, options, open, () => endOf(target, options, startedAt, 0))
+        : open(link, payload, timeoutMs)
+    }
 
     return {
       [Symbol.asyncIterator]() {
@@ -253,22 +385,26 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
       async next() {
         try {
           if (ended) return { value: undefined, done: true }
-          const link = links.get(peer, target.protocolId)
-          source ??=
-            link === undefined ? await attempts(peer, target, options, open, startedAt) : await open(link, timeoutMs)
+          source ??= await begin()
           const result = await source.next()
+          if (!isHeard) {
+            isHeard = true
+            heard(peer, target, probe)
+          }
           if (result.done === true) {
             end('ok')
             return { value: undefined, done: true }
           }
           return { value: target.codec.decode(result.value), done: false }
         } catch (error) {
-          end(statusOf(error))
+          if (!ended) failed(peer, target, startedAt, error, options.signal, probe)
+          ended = true
           await source?.return?.()
           throw error
         }
       },
       async return() {
+        if (probe !== undefined && !isHeard) breakers.nothing(peer, clock.monotonic(), probe)
         end('canceled')
         await source?.return?.()
         return { value: undefined, done: true }

@@ -58,6 +58,8 @@ const startLocked = async (
     replies: () => replies,
     parting: (peer) => parting.pending(peer),
     offered: (protocol, major) => offering.candidate(protocol, major),
+    // Nobody keeps them yet.
+    deadLetter: () => {},
     meshId: () => coordination?.meshId(),
     mayMove: () => coordination?.mayMove() ?? true,
     heard(meshId) {
@@ -83,6 +85,7 @@ const startLocked = async (
     overlay,
     pubsub,
     addServed,
+    breakers,
     calls,
     clients,
     port,
@@ -170,6 +173,10 @@ const startLocked = async (
     late: links.late(),
     retries: state.retries,
     failovers: state.failovers,
+    breakers: {
+      ...breakers.counts(),
+      open: breakers.view(clock.monotonic()).filter(({ state: kind }) => kind !== 'closed').length,
+    },
     active: slots.active(),
     queued: slots.queued(),
     admissions: { ...admission.counts() },
@@ -233,6 +240,7 @@ const startLocked = async (
       events,
       gossip: pubsub,
       presence,
+      breakers,
       metrics,
       load,
       coordinator: coordinatorFacts,

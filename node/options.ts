@@ -8,6 +8,7 @@
 import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
 import * as z from 'zod'
+import { DeliverySettings } from '../protocols/delivery/options.ts'
 import { ParleyError } from '../protocols/errors.ts'
 import { EventsSettings } from '../protocols/events/options.ts'
 import type { Log } from '../protocols/port.ts'
@@ -53,6 +54,7 @@ const GROUPS = {
   timings: Timings,
   compression: CompressionOptions,
   events: EventsSettings,
+  delivery: DeliverySettings,
   coordination: CoordinationOptions,
 }
 
@@ -121,6 +123,7 @@ export const MeshOptionsSchema = z.strictObject({
   timings: Timings.prefault({}).describe('Timeouts and periods, in milliseconds.'),
   compression: CompressionOptions.prefault({}).describe('Compression of messages between peers.'),
   events: EventsSettings.prefault({}).describe('Batches and queues of events.'),
+  delivery: DeliverySettings.prefault({}).describe('Durable messages, and when a peer that fails is left alone.'),
   coordination: CoordinationOptions.prefault({}).describe('Who votes for the coordinator, and the journal.'),
 })
 

@@ -28,6 +28,8 @@ export const CODES = {
   MSG003: { name: 'DeserializationError', severity: 'error', recovery: 'none' },
   MSG004: { name: 'UnsupportedRequestError', severity: 'error', recovery: 'none' },
   MSG005: { name: 'ExpiredError', severity: 'warning', recovery: 'none' },
+  /** Nobody registered a handler for this type of command there. */
+  MSG006: { name: 'UnknownCommandError', severity: 'error', recovery: 'none' },
   COM001: { name: 'TimeoutError', severity: 'warning', recovery: 'retry_with_backoff' },
   COM002: { name: 'TransportError', severity: 'critical', recovery: 'failover_to_backup' },
   COM003: { name: 'OverloadedError', severity: 'warning', recovery: 'retry_with_backoff' },

@@ -26,6 +26,7 @@ const OPEN_TO_ANY_HOST = ['/healthz', '/readyz', '/metrics']
 const Peers = z.array(source.PeerSchema)
 const Agents = z.array(source.AgentSchema)
 const Topics = z.array(source.TopicSchema)
+const Breakers = z.array(source.BreakerSchema)
 
 export const createRoutes = (options: RoutesOptions): Hono => {
   const { source: mesh, events, log } = options
@@ -48,6 +49,7 @@ export const createRoutes = (options: RoutesOptions): Hono => {
     '/api/agents': () => json({ agents: Agents.parse(mesh.agents()) }),
     '/api/topics': () => json({ topics: Topics.parse(mesh.topics()) }),
     '/api/graph': () => json(source.GraphSchema.parse(mesh.graph())),
+    '/api/breakers': () => json({ breakers: Breakers.parse(mesh.breakers()) }),
     '/api/coordinator': async () => json(source.CoordinatorSchema.parse(await mesh.coordinator())),
     '/api/events': ({ method, lastEventId }) => {
       if (method === 'HEAD') return respond(null, 'text/event-stream')

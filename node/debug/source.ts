@@ -69,6 +69,20 @@ export const AgentSchema = z.object({
 })
 export type AgentView = z.input<typeof AgentSchema>
 
+/** A peer to which calls failed lately. */
+export const BreakerSchema = z.object({
+  id: z.string(),
+  /** Empty where it is not known any more. */
+  name: z.string(),
+  /** open: calls to it fail at once; half-open: one is let through. */
+  state: z.enum(['closed', 'open', 'half-open']),
+  /** Within the window, while it is closed. */
+  failures: z.number(),
+  /** Milliseconds until a call is let through; 0 where one is. */
+  retryAfterMs: z.number(),
+})
+export type BreakerView = z.input<typeof BreakerSchema>
+
 export const TopicSchema = z.object({
   name: z.string(),
   /** Subscriptions of this node. */
@@ -164,6 +178,7 @@ export interface DebugSource {
   agents(): AgentView[]
   topics(): TopicView[]
   graph(): GraphView
+  breakers(): BreakerView[]
   coordinator(): Promise<CoordinatorView>
   readiness(): Readiness
   /** Prometheus text format 0.0.4. */

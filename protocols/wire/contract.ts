@@ -14,7 +14,9 @@ import {
 } from '../define.ts'
 import { ParleyError } from '../errors.ts'
 import { WIRE_CONTENTS, WIRE_PRIORITIES } from './frame.ts'
+import { decodeOpen, encodeOpen, type Rewriting } from './open-content.ts'
 import { check, decodePayload, encodePayload } from './payload.ts'
+import { revise } from './revise.ts'
 
 export const DEFAULT_TIMEOUT_MS = 30_000
 
@@ -24,6 +26,8 @@ export interface MethodFacts {
   readonly kind: Kind
   readonly capability: string | undefined
   readonly timeoutMs: number
+  /** Milliseconds of one attempt, where more than one may be made; the whole call's unless told. */
+  readonly attemptTimeoutMs?: number | undefined
   readonly idempotent: boolean
   /** Number on the wire. */
   readonly content: number
@@ -64,12 +68,20 @@ export const factsOf = (name: string, method: Method, timeoutMs = DEFAULT_TIMEOU
   kind: kindOf(method),
   capability: method.capability,
   timeoutMs: method.timeoutMs ?? timeoutMs,
+  ...(method.attemptTimeoutMs !== undefined && { attemptTimeoutMs: method.attemptTimeoutMs }),
   idempotent: method.idempotent ?? false,
   content: WIRE_CONTENTS.indexOf(method.content ?? 'json'),
   priority: Math.max(0, WIRE_PRIORITIES.indexOf(method.priority ?? 'normal')),
 })
 
 const contentOf = (method: Method): Content => method.content ?? 'json'
+
+/** Where the contract leaves the content open, what JSON cannot hold is written as CBOR. */
+const codecOf = ({ content }: Method, rewritten?: (rewriting: Rewriting) => void) => ({
+  read: (bytes: Uint8Array): unknown => (content === undefined ? decodeOpen(bytes) : decodePayload(content, bytes)),
+  write: (value: unknown): Uint8Array =>
+    content === undefined ? encodeOpen(value, rewritten) : encodePayload(content, value),
+})
 
 const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
@@ -86,21 +98,33 @@ export interface CallerCodec extends MethodFacts {
   readonly label: string
   encode(input: unknown): Uint8Array
   decode(bytes: Uint8Array): unknown
+  /** After the other side refused the payload (MSG001): another one that it may take, or undefined. */
+  revise?: ((payload: Uint8Array, error: ParleyError) => Uint8Array | undefined) | undefined
 }
 
-/** @param timeoutMs where the method does not say; 30,000 unless told */
-export const callerCodec = (protocol: AnyProtocol, name: string, method: Method, timeoutMs?: number): CallerCodec => {
+/**
+ * @param timeoutMs where the method does not say; 30,000 unless told
+ * @param rewritten told of inputs that JSON cannot hold
+ */
+export const callerCodec = (
+  protocol: AnyProtocol,
+  name: string,
+  method: Method,
+  timeoutMs?: number,
+  rewritten?: (label: string, rewriting: Rewriting) => void,
+): CallerCodec => {
   const label = `${protocol.name}.${name}`
-  const content = contentOf(method)
+  const codec = codecOf(method, (rewriting) => rewritten?.(label, rewriting))
   const answer = 'stream' in method ? method.stream : 'response' in method ? method.response : undefined
   return {
     ...factsOf(name, method, timeoutMs),
     label,
-    encode: (input) => encodePayload(content, check(method.request, input, `${label} request`)),
+    encode: (input) => codec.write(check(method.request, input, `${label} request`)),
     decode: (bytes) =>
       answer === undefined
         ? undefined
-        : check(answer, decodePayload(content, bytes), `${label} ${'stream' in method ? 'item' : 'response'}`),
+        : check(answer, codec.read(bytes), `${label} ${'stream' in method ? 'item' : 'response'}`),
+    revise: (payload, error) => revise(label, method.request, contentOf(method), codec, payload, error),
   }
 }
 
@@ -137,13 +161,13 @@ export const compile = <P extends AnyProtocol>(protocol: P, handlers: Handlers<P
       })
     }
     const label = `${protocol.name}.${name}`
-    const content = contentOf(method)
-    const read = (payload: Uint8Array) => check(method.request, decodePayload(content, payload), `${label} request`)
+    const codec = codecOf(method)
+    const read = (payload: Uint8Array) => check(method.request, codec.read(payload), `${label} request`)
     const schema = 'stream' in method ? method.stream : 'response' in method ? method.response : undefined
     const write = (value: unknown): Uint8Array => {
       if (schema === undefined) return new Uint8Array(0)
       try {
-        return encodePayload(content, check(schema, value, `${label} answer`))
+        return codec.write(check(schema, value, `${label} answer`))
       } catch (error) {
         return answerFault(label, error)
       }

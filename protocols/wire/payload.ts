@@ -10,6 +10,7 @@ import { toString as decodeText } from 'uint8arrays/to-string'
 import type { ZodType, z } from 'zod'
 import type { Content } from '../define.ts'
 import { ParleyError } from '../errors.ts'
+import { unknownFields } from './revise.ts'
 
 const EMPTY = new Uint8Array(0)
 const MAX_ISSUES = 5
@@ -68,7 +69,7 @@ const path = (parts: PropertyKey[]): string => (parts.length === 0 ? 'the value'
 /**
  * Checks a value and returns what the schema makes of it.
  * @param what for the message: `summarize.once request`
- * @throws MSG001 with the first issues in details
+ * @throws MSG001 with `what` and the first issues in details
  */
 export const check = <S extends ZodType>(schema: S, value: unknown, what: string): z.output<S> => {
   let result: z.ZodSafeParseResult<z.output<S>>
@@ -83,10 +84,10 @@ export const check = <S extends ZodType>(schema: S, value: unknown, what: string
   if (result.success) return result.data
   const issues = result.error.issues
     .slice(0, MAX_ISSUES)
-    .map((issue) => ({ path: path(issue.path), message: issue.message }))
+    .map((issue) => ({ path: path(issue.path), message: issue.message, ...unknownFields(issue) }))
   const first = issues[0]
   throw new ParleyError('MSG001', `${what} does not fit its schema: ${first?.path}: ${first?.message}`, {
     hint: 'compare the value with the contract; details.issues lists the first differences',
-    details: { issues },
+    details: { what, issues },
   })
 }

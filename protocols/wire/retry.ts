@@ -2,7 +2,7 @@
  * What a caller does after a failed attempt. Pure; the driver waits and calls.
  *
  * A request may be tried again when it cannot have been handled (not sent, or refused for load) or when handling it twice
- * is as good as once (`idempotent`). Backoff is exponential with full jitter in its upper half.
+ * is as good as once (`idempotent`); after an attempt that was not answered in its time (COM001) only then. Backoff is exponential with full jitter in its upper half.
  */
 import { isParleyError, ParleyError } from '../errors.ts'
 
@@ -35,7 +35,7 @@ const retryAfter = (error: ParleyError): number => {
 
 /** Whether a failed call is tried again at the same peer, and after how long. */
 export const decide = (error: unknown, attempt: Attempt): Decision => {
-  if (!isParleyError(error, 'COM002', 'COM003')) return { kind: 'give-up' }
+  if (!isParleyError(error, 'COM001', 'COM002', 'COM003')) return { kind: 'give-up' }
   if (attempt.count >= (attempt.most ?? MAX_ATTEMPTS)) return { kind: 'give-up' }
   if (!neverHandled(error) && !attempt.idempotent) return { kind: 'give-up' }
   const top = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (attempt.count - 1))
@@ -48,5 +48,6 @@ export const mayFailOver = (error: unknown, idempotent: boolean): error is Parle
   if (!(error instanceof ParleyError)) return false
   // The peer's record was old: it does not speak this any more.
   if (error.code === 'MSG004') return true
+  if (error.code === 'COM001') return idempotent
   return (error.code === 'COM002' || error.code === 'COM003') && (idempotent || neverHandled(error))
 }

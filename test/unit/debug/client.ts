@@ -166,6 +166,7 @@ export const createSource = () => {
       },
     ],
     topics: () => [{ name: 'tasks', local: 1, peers: ['peer-b'] }],
+    breakers: () => [{ id: 'p2', name: 'two', state: 'open' as const, failures: 0, retryAfterMs: 20_000 }],
     graph: () => ({
       nodes: [
         { id: 'peer-a', name: 'a', self: true },

@@ -7,7 +7,7 @@ import { createMetrics } from '../../../node/metrics.ts'
 import type { Fields } from '../../../protocols/port.ts'
 import { type Answer, ask, createSource, watch } from './client.ts'
 
-const API = ['/api/self', '/api/peers', '/api/agents', '/api/topics', '/api/graph']
+const API = ['/api/self', '/api/peers', '/api/agents', '/api/topics', '/api/graph', '/api/breakers']
 const ALL = ['/healthz', '/readyz', '/metrics', ...API, '/api/events']
 
 /** Runs `test` against an endpoint of its own. */
@@ -71,6 +71,7 @@ describe('the debug endpoint', () => {
         { agents: source.agents() },
         { topics: source.topics() },
         source.graph(),
+        { breakers: source.breakers() },
       ])
       assert.equal((await ask(`${url}/api/self`)).headers['content-type'], 'application/json')
     })
@@ -210,7 +211,7 @@ describe('the debug endpoint', () => {
     }
     const text = await metrics.exposition()
     await endpoint.close()
-    assert.match(text, /^debug_refused_total\{reason="host"\} 7$/m)
+    assert.match(text, /^debug_refused_total\{reason="host"\} 8$/m)
   })
 
   it('answers 400 or 403, not more, to requests without a usable Host', async () => {

@@ -242,11 +242,12 @@ const naive = (failures: number, windowMs: number, halfOpenAfterMs: number) => {
     },
     isClosed: () => until === undefined,
     tell(nowMs: number, ok: boolean, number: number | undefined): void {
-      if (until === undefined) return this.record(nowMs, ok)
-      if (ok) return this.success()
-      if (probing === undefined || number !== probing) return
-      until = nowMs + halfOpenAfterMs
-      probing = undefined
+      if (until === undefined) this.record(nowMs, ok)
+      else if (ok) this.success()
+      else if (probing !== undefined && number === probing) {
+        until = nowMs + halfOpenAfterMs
+        probing = undefined
+      }
     },
   }
 }

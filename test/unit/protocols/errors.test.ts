@@ -3,13 +3,14 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { CODES, type Code, fromFault, isParleyError, ParleyError, toFault } from '../../../protocols/errors.ts'
 
-// MESSAGES.md, "Error codes", copied by hand; APP001 is what a failed handler gives.
+// MESSAGES.md, "Error codes", copied by hand; APP001 is what a failed handler gives, MSG006 what an unknown command gives.
 const CATALOGUE: Record<string, [severity: string, recovery: string]> = {
   MSG001: ['error', 'retry_with_validation'],
   MSG002: ['error', 'retry_with_new_serializer'],
   MSG003: ['error', 'none'],
   MSG004: ['error', 'none'],
   MSG005: ['warning', 'none'],
+  MSG006: ['error', 'none'],
   COM001: ['warning', 'retry_with_backoff'],
   COM002: ['critical', 'failover_to_backup'],
   COM003: ['warning', 'retry_with_backoff'],

@@ -22,8 +22,15 @@ describe('a second attempt', () => {
     assert.equal(decide(new ParleyError('COM002', 'gone'), first).kind, 'give-up', 'not known is not unsent')
   })
 
+  it('is made for what was not answered in its time only when twice is as good as once', () => {
+    const late = new ParleyError('COM001', 'late')
+    assert.equal(decide(late, first).kind, 'give-up')
+    assert.equal(decide(late, { ...first, idempotent: true }).kind, 'retry')
+    assert.equal(decide(late, { ...first, idempotent: true, remainingMs: 0 }).kind, 'give-up', 'no time is left')
+  })
+
   it('is not made for any other error', () => {
-    for (const code of codes.filter((each) => each !== 'COM002' && each !== 'COM003')) {
+    for (const code of codes.filter((each) => !each.startsWith('COM') || each === 'COM004')) {
       assert.equal(decide(new ParleyError(code, 'x'), { ...first, idempotent: true }).kind, 'give-up', code)
     }
     assert.equal(decide(new Error('x'), { ...first, idempotent: true }).kind, 'give-up')
@@ -76,12 +83,17 @@ describe('another peer', () => {
     )
   })
 
+  it('is asked when this one did not answer in its time only where twice is as good as once', () => {
+    const late = new ParleyError('COM001', 'late')
+    assert.deepEqual([mayFailOver(late, false), mayFailOver(late, true)], [false, true])
+  })
+
   it('is asked when this one does not speak the protocol any more', () => {
     assert.equal(mayFailOver(new ParleyError('MSG004', 'unknown'), false), true)
   })
 
   it('is not asked for an error of the handler, nor for anything that is no ParleyError', () => {
-    for (const code of codes.filter((each) => !['COM002', 'COM003', 'MSG004'].includes(each))) {
+    for (const code of codes.filter((each) => !['COM001', 'COM002', 'COM003', 'MSG004'].includes(each))) {
       assert.equal(mayFailOver(new ParleyError(code, 'x'), true), false, code)
     }
     assert.equal(mayFailOver(new Error('x'), true), false)

@@ -1,0 +1,72 @@
+/**
+ * Payloads of methods whose contract leaves the content open: JSON, and what JSON cannot hold as self-described CBOR.
+ *
+ * A value with a BigInt, or with bytes in it, is written as CBOR behind the three bytes d9 d9 f7, with which no JSON text
+ * begins (RFC 8949 section 3.4.6); whoever reads tells the two apart by them. This is the recovery of MSG002
+ * (retry_with_new_serializer). A contract that says `content` gets that and nothing else. Keeps no state.
+ */
+import { ParleyError } from '../errors.ts'
+import { decodePayload, encodePayload } from './payload.ts'
+
+const MARK = [0xd9, 0xd9, 0xf7] as const
+const MAX_DEPTH = 64
+
+export type Rewriting =
+  | { readonly outcome: 'recovered' }
+  | { readonly outcome: 'failed'; readonly error: ParleyError; readonly recoveryError: unknown }
+
+const isMarked = (bytes: Uint8Array): boolean =>
+  bytes.length > MARK.length && bytes[0] === MARK[0] && bytes[1] === MARK[1] && bytes[2] === MARK[2]
+
+/** JSON writes bytes as an object with a field for each, which nobody can read back. */
+const hasBytes = (value: unknown, depth = 0): boolean => {
+  if (typeof value !== 'object' || value === null || depth > MAX_DEPTH) return false
+  if (value instanceof Uint8Array) return true
+  for (const item of Object.values(value)) if (hasBytes(item, depth + 1)) return true
+  return false
+}
+
+/** Whether it may hold bytes that became an object, `{"0":…`: a search that costs next to nothing. */
+const looksLikeBytes = (json: Uint8Array): boolean => {
+  for (let at = json.indexOf(0x7b); at >= 0; at = json.indexOf(0x7b, at + 1)) {
+    if (json[at + 1] === 0x22 && json[at + 2] === 0x30 && json[at + 3] === 0x22) return true
+  }
+  return false
+}
+
+const writeMarked = (value: unknown): Uint8Array => {
+  const body = encodePayload('cbor', value)
+  const bytes = new Uint8Array(MARK.length + body.length)
+  bytes.set(MARK)
+  bytes.set(body, MARK.length)
+  return bytes
+}
+
+/**
+ * @param rewritten told where JSON could not hold the value
+ * @throws MSG002 where CBOR cannot hold it either
+ */
+export const encodeOpen = (value: unknown, rewritten?: (rewriting: Rewriting) => void): Uint8Array => {
+  let json: Uint8Array | undefined
+  let failure: unknown
+  try {
+    json = encodePayload('json', value)
+    if (!looksLikeBytes(json) || !hasBytes(value)) return json
+  } catch (error) {
+    failure = error
+  }
+  let bytes: Uint8Array
+  try {
+    bytes = writeMarked(value)
+  } catch (recoveryError) {
+    if (json !== undefined) return json
+    if (failure instanceof ParleyError) rewritten?.({ outcome: 'failed', error: failure, recoveryError })
+    throw failure
+  }
+  rewritten?.({ outcome: 'recovered' })
+  return bytes
+}
+
+/** @throws MSG003 */
+export const decodeOpen = (bytes: Uint8Array): unknown =>
+  isMarked(bytes) ? decodePayload('cbor', bytes.subarray(MARK.length)) : decodePayload('json', bytes)
