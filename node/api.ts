@@ -4,11 +4,13 @@
 import type { Directory } from '../discovery/directory.ts'
 import type { ProtocolRecord } from '../discovery/record.ts'
 import type { AnyProtocol, Handlers } from '../protocols/define.ts'
+import type { Messages } from '../protocols/delivery/api.ts'
 import type { Events } from '../protocols/events/api.ts'
 import type { Fences } from '../protocols/journal/fences.ts'
 import type { Journal } from '../protocols/journal/journal.ts'
 import type { Member, Port, Stop } from '../protocols/port.ts'
 import type { Served } from '../protocols/wire/contract.ts'
+import type { NodeActivity } from './activity.ts'
 import type { Calls, Clients } from './clients.ts'
 import type { Coordinator } from './coordination.ts'
 import type { MeshFigures } from './figures.ts'
@@ -32,10 +34,14 @@ export interface Mesh {
   readonly debugUrl: string | undefined
   /** Publish and subscribe. */
   readonly events: Events
+  /** Durable messages: kept on disk until they were processed. */
+  readonly messages: Omit<Messages, 'stop'>
   /** Who is here and what they offer. */
   readonly directory: Pick<Directory, 'agents' | 'find' | 'get' | 'offers' | 'onChange' | 'announce'>
   /** What the mesh has agreed on: records that survive the loss of any node, as long as a majority of the voters is left. */
   readonly journal: Journal
+  /** Whether this node's agent gets on with its work, as everyone is told; threads of agents are counted in. */
+  readonly activity: NodeActivity
   /** Who coordinates the mesh. */
   readonly coordinator: Coordinator
   /** Which effects are let through, as newer decisions make older ones void. */

@@ -230,6 +230,12 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
       .catch(() => {})
   }
 
+  const loadOf = (peer: string): number => {
+    if (peer === selfId) return slots.active() + slots.queued()
+    const told = above.presence().load(peer)
+    return links.inFlight(peer) + (told === undefined ? 0 : (told.load + told.queueLength) / 1000)
+  }
+
   const calls = createAddressing({
     clock,
     timers,
@@ -240,11 +246,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
       const own = above.offered(protocol, major)
       return own === undefined ? others : [...others, own]
     },
-    loadOf(peer) {
-      if (peer === selfId) return slots.active() + slots.queued()
-      const told = above.presence().load(peer)
-      return links.inFlight(peer) + (told === undefined ? 0 : (told.load + told.queueLength) / 1000)
-    },
+    loadOf,
     settled,
     failedOver: () => {
       state.failovers += 1
@@ -352,6 +354,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     pubsub,
     addServed,
     breakers,
+    loadOf,
     calls,
     clients,
     port,

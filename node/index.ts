@@ -11,6 +11,21 @@ export {
   type Handlers,
   type Protocol,
 } from '../protocols/define.ts'
+export type {
+  DeliveryFigures,
+  MessageContext,
+  MessageHandler,
+  Messages,
+  Receipt as MessageReceipt,
+  Received,
+  ReceiveOptions,
+  SendOptions,
+  To,
+  Tx,
+} from '../protocols/delivery/api.ts'
+export type { DeadLetter, DeadLetterDetails, DeadLetters } from '../protocols/delivery/dead-letters.ts'
+export { defineMessage, type MessageDefinition } from '../protocols/delivery/define-message.ts'
+export type { Guarantee } from '../protocols/delivery/message.ts'
 export { CODES, type Code, isParleyError, ParleyError } from '../protocols/errors.ts'
 export type { Events, PublishOptions, Receipt, SubscribeOptions } from '../protocols/events/api.ts'
 export { defineEvent, type EventDefinition } from '../protocols/events/define-event.ts'

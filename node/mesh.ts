@@ -14,6 +14,7 @@ import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import { createEvents } from '../protocols/events/events.ts'
 import type { Stop } from '../protocols/port.ts'
 import { compile } from '../protocols/wire/contract.ts'
+import { createActivity } from './activity.ts'
 import type { Mesh } from './api.ts'
 import type { Coordination } from './coordination.ts'
 import { exposeCoordination } from './coordination-metrics.ts'
@@ -112,11 +113,28 @@ const startLocked = async (
   const events = createEvents(ownPort, options.events)
   const replies = await createReplies(ownPort, () => events, log)
   const load = () => ({ load: slots.active(), queueLength: slots.queued() })
+  const activity = createActivity(
+    {
+      port: ownPort,
+      log,
+      metrics,
+      slots,
+      tell(isStuck) {
+        if (state.leaving) return
+        directory
+          .announce({ stuck: isStuck ? true : undefined })
+          .catch((error: unknown) => log.warn('the own record could not be written', { error }))
+      },
+    },
+    timings,
+  )
+  undo.push(async () => activity.stop())
   const presence = await createPresence(
     {
       port: ownPort,
       log,
       load,
+      activity: activity.current,
       directory,
       cutOff(peer, silentMs) {
         log.warn(`a peer was silent for ${Math.round(silentMs)} ms and is disconnected`, { peer })
@@ -165,8 +183,19 @@ const startLocked = async (
     addresses,
     addServed,
     isLeaving: () => state.leaving,
+    isStuck: () => activity.current().state === 'stuck',
   })
   await offering.announce()
+  const { startMessages } = await import('./messages.ts')
+  const messages = await startMessages({
+    port: ownPort,
+    dataDir: options.dataDir,
+    settings: options.delivery,
+    directory,
+    loadOf: fabric.loadOf,
+    tell: offering.tell,
+  })
+  undo.push(() => messages.stop())
 
   const figures = (): MeshFigures => ({
     links: { ...counts, open: links.count() },
@@ -248,11 +277,14 @@ const startLocked = async (
       readiness() {
         const reasons = [...holds].map(({ reason }) => reason)
         reasons.push(...problems())
+        const kept = messages.problem()
+        if (kept !== undefined) reasons.push(kept)
         if (state.leaving) reasons.push('the node is stopping')
         // The first node of a mesh joins a name that stands for nobody else yet; who waits for it must not wait forever.
         if (options.join.length > 0 && peers.members().length === 0 && !supervisor.alone())
           reasons.push('no member of the mesh is connected')
         const missing = degraded()
+        if (activity.current().state === 'stuck') missing.push('the agent has requests in work and does not get on')
         return { ready: reasons.length === 0, reasons, ...(missing.length > 0 && { degraded: missing }) }
       },
       onRefused(fn) {
@@ -295,8 +327,10 @@ const startLocked = async (
     ],
     stop: [
       { what: 'the coordinator group', run: stopCoordination },
+      { what: 'messages', run: () => messages.stop() },
       { what: 'links of peers', run: () => router.close(0) },
       { what: 'events', run: () => events.stop() },
+      { what: 'the activity', run: async () => activity.stop() },
       { what: 'presence', run: () => presence.stop() },
       { what: 'parting', run: () => parting.stop() },
       { what: 'replies', run: () => replies.stop() },
@@ -315,8 +349,10 @@ const startLocked = async (
     self,
     debugUrl: debug?.url,
     events,
+    messages,
     directory,
     journal,
+    activity,
     coordinator,
     fences,
     replies,

@@ -17,6 +17,7 @@ export interface OfferingDeps {
   readonly router: Pick<Router, 'serves'>
   addresses(): string[]
   addServed(served: Served): Promise<Unserve>
+  isStuck?(): boolean
   /** Whoever leaves has said so, and tells nothing more. */
   isLeaving(): boolean
 }
@@ -24,6 +25,8 @@ export interface OfferingDeps {
 export interface Offering {
   announce(): Promise<void>
   serve(served: Served, record: ProtocolRecord): Promise<Unserve>
+  /** Tells others of something that needs nothing served. */
+  tell(id: string, record: ProtocolRecord): Promise<Unserve>
   /** This node itself, where it offers the protocol. */
   candidate(protocol: string, major: number): Candidate | undefined
 }
@@ -52,10 +55,20 @@ export const createOffering = (deps: OfferingDeps): Offering => {
         await unserve()
       }
     },
+    async tell(id, record) {
+      records.set(id, record)
+      await announce()
+      return async () => {
+        records.delete(id)
+        if (!deps.isLeaving()) await announce()
+      }
+    },
     candidate(protocol, major) {
       const served = router.serves(`/parley/${protocol}/${major}`)
       if (served === undefined || !records.has(wireId(served))) return undefined
-      return { peer: self.id, name: self.name, state: 'alive', version: served.version, methods: [] }
+      const { version } = served
+      const isStuck = deps.isStuck?.() === true
+      return { peer: self.id, name: self.name, state: 'alive', ...(isStuck && { isStuck }), version, methods: [] }
     },
   }
 }

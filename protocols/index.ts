@@ -14,6 +14,21 @@ export {
   type Protocol,
   wireId,
 } from './define.ts'
+export type {
+  DeliveryFigures,
+  MessageContext,
+  MessageHandler,
+  Messages,
+  Receipt as MessageReceipt,
+  Received,
+  ReceiveOptions,
+  SendOptions,
+  To,
+  Tx,
+} from './delivery/api.ts'
+export type { DeadLetter, DeadLetterDetails, DeadLetters } from './delivery/dead-letters.ts'
+export { defineMessage, type MessageDefinition } from './delivery/define-message.ts'
+export { GUARANTEES, type Guarantee } from './delivery/message.ts'
 export { CODES, type Code, type Fault, isParleyError, ParleyError, type Recovery, type Severity } from './errors.ts'
 export type { Events, PublishOptions, Receipt, SubscribeOptions } from './events/api.ts'
 export { defineEvent, type EventDefinition } from './events/define-event.ts'

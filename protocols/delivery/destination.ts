@@ -93,7 +93,7 @@ export interface Destination {
   ): Out
   /** It is durable. */
   take(entry: Out): void
-  /** It was numbered, and is not kept. */
+  /** It was numbered, and is not kept; its place goes as one that is skipped. */
   drop(entry: Out): void
   /** The row of its numbers, as of now. */
   readonly row: () => Uint8Array
@@ -510,6 +510,9 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     drop(entry) {
       release(entry)
       settleStaged()
+      // The receiver is not to wait for its number.
+      entry.isSkip = true
+      if (!isStopped) outgoing.take(entry)
     },
     restore(lane, sequence, restored, size, rank) {
       outgoing.take({

@@ -193,7 +193,6 @@ export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
         launch: () => destination.take(entry),
         drop() {
           destination.drop(entry)
-          gone(entry)
           told?.(new ParleyError('STA003', 'the message could not be kept', { hint: 'see whether the disk is full' }))
         },
       }

@@ -68,6 +68,8 @@ interface Lane<E> {
   readonly number: number
   /** Unacknowledged, in the order of their numbers. */
   readonly window: Map<number, E>
+  /** Numbers that were given, whose messages are not durable yet. */
+  readonly reserved: Set<number>
   queue: E[]
   head: number
   /** Number that the next message gets. */
@@ -132,7 +134,15 @@ export const createOutgoing = <E extends OutEntry>(
     const known = byNumber[number]
     if (known !== undefined) return known
     if (!(number >= 0 && number < LANES)) throw new RangeError(`lane ${number}`)
-    const lane: Lane<E> = { number, window: new Map(), queue: [], head: 0, next: 1, isReady: false }
+    const lane: Lane<E> = {
+      number,
+      window: new Map(),
+      reserved: new Set(),
+      queue: [],
+      head: 0,
+      next: 1,
+      isReady: false,
+    }
     byNumber[number] = lane
     lanes.push(lane)
     return lane
@@ -229,11 +239,14 @@ export const createOutgoing = <E extends OutEntry>(
   return {
     number(number) {
       const lane = laneAt(number)
+      const sequence = lane.next
       lane.next += 1
-      return lane.next - 1
+      lane.reserved.add(sequence)
+      return sequence
     },
     take(entry) {
       const lane = laneAt(entry.lane)
+      lane.reserved.delete(entry.sequence)
       lane.queue.push(entry)
       lane.next = Math.max(lane.next, entry.sequence + 1)
       size += 1
@@ -383,8 +396,10 @@ export const createOutgoing = <E extends OutEntry>(
       const bases = new Map<number, number>()
       for (const lane of lanes) {
         if (lane.next === 1) continue
-        const [first] = lane.window.keys()
-        bases.set(lane.number, first ?? lane.queue[lane.head]?.sequence ?? lane.next)
+        const [sent] = lane.window.keys()
+        const [reserved] = lane.reserved
+        const queued = lane.queue[lane.head]?.sequence
+        bases.set(lane.number, sent ?? queued ?? reserved ?? lane.next)
       }
       return bases
     },

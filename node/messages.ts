@@ -1,0 +1,102 @@
+/**
+ * Durable messages of one node: delivery over the Port, its rows on disk, who offers what over the directory.
+ *
+ * State: the delivery's; who offers a capability, for a second at most.
+ */
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { fraction, pick } from '../discovery/choose.ts'
+import type { Candidate } from '../discovery/directory/offers.ts'
+import type { Directory } from '../discovery/directory.ts'
+import type { ProtocolRecord } from '../discovery/record.ts'
+import type { Messages } from '../protocols/delivery/api.ts'
+import { createDelivery } from '../protocols/delivery/delivery.ts'
+import type { Settings } from '../protocols/delivery/options.ts'
+import type { RowStore } from '../protocols/delivery/storage.ts'
+import { createVolatileStore } from '../protocols/delivery/volatile-store.ts'
+import type { Port } from '../protocols/port.ts'
+import type { Unserve } from './api.ts'
+import { openRowStore } from './store/row-store.ts'
+
+export const MESSAGES_FOLDER = 'messages'
+/** Protocol in an agent's record for a type of message that it receives. */
+export const OFFER_PREFIX = 'message/'
+const CHOICE_MS = 1_000
+const MAX_CHOICES = 256
+
+export interface MessagesDeps {
+  readonly port: Port
+  readonly dataDir: string | undefined
+  readonly settings: Settings
+  readonly directory: Pick<Directory, 'agents' | 'onChange'>
+  loadOf(peer: string): number
+  /** Tells others of it, without serving anything. */
+  tell(id: string, record: ProtocolRecord): Promise<Unserve>
+}
+
+export interface DurableMessages extends Messages {
+  /** Why this node cannot keep messages, for its readiness. */
+  problem(): string | undefined
+}
+
+/** @throws STA003 for rows that are damaged or of a newer version */
+export const startMessages = async (deps: MessagesDeps): Promise<DurableMessages> => {
+  const { port, dataDir, directory } = deps
+  const store: RowStore =
+    dataDir === undefined
+      ? createVolatileStore(randomBytes(16).toString('hex'))
+      : await openRowStore(join(dataDir, MESSAGES_FOLDER), port)
+  const known = new Map<string, { readonly at: number; readonly candidates: readonly Candidate[] }>()
+  const stopListening = directory.onChange(() => known.clear())
+  const chance = (): number => fraction(port.random(4))
+
+  const candidatesOf = (capability: string): readonly Candidate[] => {
+    const now = port.clock.monotonic()
+    const before = known.get(capability)
+    if (before !== undefined && now - before.at < CHOICE_MS) return before.candidates
+    const names = [OFFER_PREFIX + capability, capability]
+    const candidates = directory.agents().flatMap(({ peer, name, state, activity, record }): Candidate[] => {
+      const offer = record.protocols.find((protocol) => names.includes(protocol.name))
+      if (offer === undefined) return []
+      return [{ peer, name, state, isStuck: activity?.state === 'stuck', version: offer.version, methods: [] }]
+    })
+    if (known.size >= MAX_CHOICES) known.clear()
+    known.set(capability, { at: now, candidates })
+    return candidates
+  }
+
+  const messages = await createDelivery(
+    {
+      port,
+      store,
+      isVolatile: dataDir === undefined,
+      choose: (capability) => pick(candidatesOf(capability), deps.loadOf, chance)?.peer,
+      announce: (type, version, description) =>
+        deps.tell(OFFER_PREFIX + type, {
+          name: OFFER_PREFIX + type,
+          version,
+          ...(description !== undefined && { description }),
+          methods: [],
+        }),
+      chance,
+    },
+    deps.settings,
+  )
+  port.metrics.gauge('delivery_store_bytes', 'Bytes of the messages on disk', () => store.bytes())
+
+  return {
+    ...messages,
+    problem() {
+      const state = store.state()
+      if (state === 'open') return undefined
+      return state === 'full'
+        ? 'the disk has no room for messages; nothing is kept until there is'
+        : 'the disk takes no messages; see the log'
+    },
+    async stop() {
+      stopListening()
+      await messages.stop()
+      await store.close()
+    },
+  }
+}
