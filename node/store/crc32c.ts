@@ -19,10 +19,15 @@ const makeTable = (): Uint32Array => {
 const TABLE = makeTable()
 const at = (lane: number, byte: number): number => TABLE[lane * 256 + byte] as number
 
+/** One more byte; begins with `CRC_START` and ends with `crcOf`. */
+export const CRC_START = -1
+export const addByte = (state: number, byte: number): number => (state >>> 8) ^ at(0, (state ^ byte) & 0xff)
+export const crcOf = (state: number): number => ~state >>> 0
+
 /** Unsigned, 32 bits. */
 export const crc32c = (bytes: Uint8Array): number => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  let crc = -1
+  let crc = CRC_START
   let i = 0
   for (; i + LANES <= bytes.length; i += LANES) {
     const low = view.getInt32(i, true) ^ crc
@@ -37,6 +42,6 @@ export const crc32c = (bytes: Uint8Array): number => {
       at(1, (high >>> 16) & 0xff) ^
       at(0, high >>> 24)
   }
-  for (; i < bytes.length; i += 1) crc = (crc >>> 8) ^ at(0, (crc ^ view.getUint8(i)) & 0xff)
-  return ~crc >>> 0
+  for (; i < bytes.length; i += 1) crc = addByte(crc, view.getUint8(i))
+  return crcOf(crc)
 }

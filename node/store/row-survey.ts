@@ -70,12 +70,19 @@ export interface Scan {
   readonly badRows: number
 }
 
+export interface ScanOptions {
+  /** Told of each good row, besides the sums. */
+  readonly visit?: VisitRow | undefined
+  /** Waited for after some rows each. */
+  readonly pause?: () => Promise<void>
+}
+
 export type VisitRow = (key: string, value: Uint8Array, crc: number) => void
 
 const kindOf = (key: string): string => /^[A-Za-z0-9-]*/.exec(key)?.[0] ?? ''
 
-/** Reads all rows. @param visit is told of each good one, besides the sums @throws what LevelDB says */
-export const scanRows = async (level: Level, visit?: VisitRow): Promise<Scan> => {
+/** Reads all rows. @throws what LevelDB says */
+export const scanRows = async (level: Level, { visit, pause }: ScanOptions = {}): Promise<Scan> => {
   const kinds = new Map<string, number>()
   const badKeys: string[] = []
   let [count, sum, rows, badRows] = [0, 0, 0, 0]
@@ -111,6 +118,7 @@ export const scanRows = async (level: Level, visit?: VisitRow): Promise<Scan> =>
       const some = await found.nextv(CHUNK_ROWS)
       if (some.length === 0) return { id, sums, count, sum, rows, kinds, badKeys, badRows }
       for (const [key, value] of some) take(key, value)
+      await pause?.()
     }
   } finally {
     await found.close()
@@ -187,7 +195,7 @@ const scanTrial = async (from: string, trial: string, visit: VisitRow | undefine
     await copyLevel(from, trial, isWhole)
     const level = await openLevel(trial, { create: false })
     try {
-      return await scanRows(level, visit)
+      return await scanRows(level, { visit })
     } finally {
       await level.close()
     }

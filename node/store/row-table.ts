@@ -1,11 +1,11 @@
 /**
- * Whether a table of LevelDB is whole. Pure.
+ * Whether a table of LevelDB is whole, and what can be kept of one that is not. Pure.
  *
  * LevelDB checks the checksums of its blocks only when it is told to, which cannot be done here, and a reader who goes
  * through all rows does not see what is wrong with the index or the filter: a row that is there is not found then by its
- * key. So each block is checked. Source: LevelDB 1.20, doc/table_format.txt; our tables are not compressed.
+ * key; its assertions end the process where a block is damaged. So each block is checked before LevelDB sees it. Source: LevelDB 1.20, doc/table_format.txt; our tables are not compressed.
  */
-import { crc32c } from './crc32c.ts'
+import { addByte, CRC_START, crc32c, crcOf } from './crc32c.ts'
 
 const FOOTER_BYTES = 48
 /** Type and masked CRC-32C behind each block. */
@@ -50,6 +50,7 @@ const unmask = (masked: number): number => {
   const rotated = (masked - MASK_DELTA) >>> 0
   return ((rotated >>> 17) | (rotated << 15)) >>> 0
 }
+const mask = (crc: number): number => (((crc >>> 15) | (crc << 17)) + MASK_DELTA) >>> 0
 
 /** What the block holds. @throws NotWhole */
 const blockAt = (table: Uint8Array, { offset, size }: Handle): Uint8Array => {
@@ -60,36 +61,153 @@ const blockAt = (table: Uint8Array, { offset, size }: Handle): Uint8Array => {
   return table.subarray(offset, end)
 }
 
-/** Blocks that an index points to: entries of shared and own bytes of a key, and a handle; then the restarts. */
-const handlesIn = (index: Uint8Array): Handle[] => {
-  if (index.length < 4) throw new NotWhole()
-  const restarts = viewOf(index).getUint32(index.length - 4, true)
-  const end = index.length - 4 - 4 * restarts
-  const found: Handle[] = []
+interface Entry {
+  readonly key: Uint8Array
+  readonly value: Uint8Array
+}
+
+/** What a block holds: each key with the bytes that it shares with the one before. @throws NotWhole */
+const entriesIn = function* (block: Uint8Array): Generator<Entry> {
+  if (block.length < 4) throw new NotWhole()
+  const restarts = viewOf(block).getUint32(block.length - 4, true)
+  const end = block.length - 4 - 4 * restarts
+  let key = new Uint8Array()
   for (const cursor = { at: 0 }; cursor.at < end; ) {
-    varint(index, cursor)
-    const own = varint(index, cursor)
-    const size = varint(index, cursor)
+    const shared = varint(block, cursor)
+    const own = varint(block, cursor)
+    const size = varint(block, cursor)
+    if (shared > key.length || cursor.at + own + size > end) throw new NotWhole()
+    key = Buffer.concat([key.subarray(0, shared), block.subarray(cursor.at, cursor.at + own)])
     cursor.at += own
-    found.push(handle(index, { at: cursor.at }))
+    yield { key, value: block.subarray(cursor.at, cursor.at + size) }
     cursor.at += size
   }
+}
+
+const handlesIn = (index: Uint8Array): Handle[] => [...entriesIn(index)].map(({ value }) => handle(value, { at: 0 }))
+
+interface Footer {
+  readonly meta: Handle
+  readonly index: Handle
+}
+
+/** @throws NotWhole */
+const footerOf = (table: Uint8Array): Footer => {
+  if (table.length < FOOTER_BYTES) throw new NotWhole()
+  const footer = table.subarray(table.length - FOOTER_BYTES)
+  if (viewOf(footer).getBigUint64(FOOTER_BYTES - 8, true) !== MAGIC) throw new NotWhole()
+  const cursor = { at: 0 }
+  const found = { meta: handle(footer, cursor), index: handle(footer, cursor) }
+  if (footer.subarray(cursor.at, FOOTER_BYTES - 8).some((byte) => byte !== 0)) throw new NotWhole()
   return found
 }
 
-/** @param table the whole file */
-export const isWholeTable = (table: Uint8Array): boolean => {
+const attempt = <T>(read: () => T): T | undefined => {
   try {
-    if (table.length < FOOTER_BYTES) return false
-    const footer = table.subarray(table.length - FOOTER_BYTES)
-    if (viewOf(footer).getBigUint64(FOOTER_BYTES - 8, true) !== MAGIC) return false
-    const cursor = { at: 0 }
-    const meta = handle(footer, cursor)
-    const index = handle(footer, cursor)
-    for (const one of [...handlesIn(blockAt(table, meta)), ...handlesIn(blockAt(table, index))]) blockAt(table, one)
-    return footer.subarray(cursor.at, FOOTER_BYTES - 8).every((byte) => byte === 0)
+    return read()
   } catch (error) {
-    if (error instanceof NotWhole) return false
+    if (error instanceof NotWhole) return undefined
     throw error
   }
+}
+
+/** @param table the whole file */
+export const isWholeTable = (table: Uint8Array): boolean =>
+  attempt(() => {
+    const { meta, index } = footerOf(table)
+    for (const one of [...handlesIn(blockAt(table, meta)), ...handlesIn(blockAt(table, index))]) blockAt(table, one)
+    return true
+  }) ?? false
+
+/** The block that begins there, found by its checksum. */
+const blockFrom = (table: Uint8Array, offset: number): Handle | undefined => {
+  const view = viewOf(table)
+  let crc = CRC_START
+  for (let end = offset; end + TRAILER_BYTES <= table.length; end += 1) {
+    crc = addByte(crc, view.getUint8(end))
+    if (view.getUint8(end) !== UNCOMPRESSED || end - offset < 4) continue
+    if (crcOf(crc) === unmask(view.getUint32(end + 1, true))) return { offset, size: end - offset }
+  }
+  return undefined
+}
+
+/** Blocks of rows, as the index says, or where there is none that can be read those that follow one another. */
+const dataHandles = (table: Uint8Array): Handle[] => {
+  const named = attempt(() => handlesIn(blockAt(table, footerOf(table).index)))
+  if (named !== undefined) return named
+  const found: Handle[] = []
+  for (
+    let next = blockFrom(table, 0);
+    next !== undefined;
+    next = blockFrom(table, next.offset + next.size + TRAILER_BYTES)
+  )
+    found.push(next)
+  return found
+}
+
+/** A key of a row, with its number and whether it is there or removed behind it. */
+const NUMBER_BYTES = 8
+
+/** The last key of a block of rows. @returns undefined for any other block */
+const lastKeyOf = (block: Uint8Array): Uint8Array | undefined =>
+  attempt(() => {
+    let last: Uint8Array | undefined
+    for (const { key } of entriesIn(block)) {
+      const type = key.at(-NUMBER_BYTES) ?? 0
+      if (key.length < NUMBER_BYTES || type > 1) throw new NotWhole()
+      last = key
+    }
+    return last
+  })
+
+const encodeVarint = (value: number): number[] =>
+  value < 0x80 ? [value] : [(value % 0x80) | 0x80, ...encodeVarint(Math.floor(value / 0x80))]
+const encodeHandle = ({ offset, size }: Handle): Uint8Array =>
+  Uint8Array.from([...encodeVarint(offset), ...encodeVarint(size)])
+
+/** A block of these entries, no key shared, with its trailer. */
+const encodeBlock = (entries: readonly Entry[]): Uint8Array => {
+  const parts = entries.map(({ key, value }) =>
+    Buffer.concat([Uint8Array.from([0, ...encodeVarint(key.length), ...encodeVarint(value.length)]), key, value]),
+  )
+  const restarts = Buffer.alloc(4 * Math.max(1, parts.length) + 4)
+  let at = 0
+  for (const [i, part] of parts.entries()) {
+    restarts.writeUInt32LE(at, 4 * i)
+    at += part.length
+  }
+  restarts.writeUInt32LE(Math.max(1, parts.length), restarts.length - 4)
+  const block = Buffer.concat([...parts, restarts, Uint8Array.of(UNCOMPRESSED)])
+  const crc = Buffer.alloc(4)
+  crc.writeUInt32LE(mask(crc32c(block)))
+  return Buffer.concat([block, crc])
+}
+
+/**
+ * A table of the blocks of rows that are whole.
+ * @returns undefined: there are none
+ */
+export const salvageTable = (table: Uint8Array): Uint8Array | undefined => {
+  const parts: Uint8Array[] = []
+  const index: Entry[] = []
+  let at = 0
+  const append = (bytes: Uint8Array): Handle => {
+    parts.push(bytes)
+    const written = { offset: at, size: bytes.length - TRAILER_BYTES }
+    at += bytes.length
+    return written
+  }
+  for (const found of dataHandles(table)) {
+    const block = attempt(() => blockAt(table, found))
+    const key = block && lastKeyOf(block)
+    if (key === undefined) continue
+    const end = found.offset + found.size + TRAILER_BYTES
+    index.push({ key, value: encodeHandle(append(table.subarray(found.offset, end))) })
+  }
+  if (index.length === 0) return undefined
+  const handles = [append(encodeBlock([])), append(encodeBlock(index))].map(encodeHandle)
+  const footer = Buffer.alloc(FOOTER_BYTES)
+  Buffer.concat(handles).copy(footer)
+  footer.writeBigUInt64LE(MAGIC, FOOTER_BYTES - 8)
+  return Buffer.concat([...parts, footer])
 }

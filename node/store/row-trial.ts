@@ -3,9 +3,9 @@
  * may remove what shows that it is damaged. Tables are never written again and are linked, all else is copied. Keeps no state.
  */
 import { constants } from 'node:fs'
-import { copyFile, link, mkdir, readdir, rm } from 'node:fs/promises'
+import { copyFile, link, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { DIRECTORY_MODE, systemCode } from '../private-file.ts'
+import { DIRECTORY_MODE, FILE_MODE, systemCode } from '../private-file.ts'
 
 const TABLE = /\.(ldb|sst)$/
 /** LevelDB's lock and its own notes. */
@@ -25,20 +25,22 @@ const linkOrCopy = async (from: string, to: string): Promise<void> => {
 
 /**
  * Makes `to`, where what there was is removed.
- * @param takes whether a table is to be in it; LevelDB does not open where one is missing that counts
+ * @param tables of each table by its path: whether it is to be in it, or what in its place
  * @throws what the disk says
  */
 export const copyLevel = async (
   from: string,
   to: string,
-  takes: (table: string) => Promise<boolean> = async () => true,
+  tables: (path: string) => Promise<boolean | Uint8Array>,
 ): Promise<void> => {
   await rm(to, { recursive: true, force: true })
   await mkdir(to, { recursive: true, mode: DIRECTORY_MODE })
   for (const name of await readdir(from)) {
-    const [old, next] = [join(from, name), join(to, name)]
     if (LEFT_OUT.includes(name)) continue
-    if (!TABLE.test(name)) await copy(old, next)
-    else if (await takes(old)) await linkOrCopy(old, next)
+    const [old, next] = [join(from, name), join(to, name)]
+    const takes = TABLE.test(name) ? await tables(old) : undefined
+    if (takes === undefined) await copy(old, next)
+    else if (takes === true) await linkOrCopy(old, next)
+    else if (takes !== false) await writeFile(next, takes, { mode: FILE_MODE })
   }
 }

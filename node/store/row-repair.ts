@@ -1,0 +1,162 @@
+/**
+ * What a person does with a damaged row store: keep the rows that are good, as another store.
+ *
+ * What vanished may be what was sent, and that it was: so what is kept has another id, by which the peers take this node for
+ * a new sender. Good rows are written into a new LevelDB beside the old one; only then the old one is put aside, with
+ * `.damaged`, and the new one takes its name. A crash in between leaves the store damaged, or repaired, and never in part:
+ * repair is run again. Rows that were removed may be back, where the files had to be put together anew. Keeps no state.
+ */
+import { readFile, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ClassicLevel } from 'classic-level'
+import { isParleyError } from '../../protocols/errors.ts'
+import { type Disk, openFolder } from './disk.ts'
+import { markPlace } from './place.ts'
+import { putAside, type Random } from './replace-log.ts'
+import { encodeId, encodeSums, ID_KEY, type RowStoreId, renewedId, SUMS_KEY, sealRow } from './row-code.ts'
+import { type Level, levelError, openLevel, reasonOf } from './row-level.ts'
+import { MARK_FILE, writeMark } from './row-mark.ts'
+import { createTally, type Tally } from './row-sums.ts'
+import { LEVEL_FOLDER, type RowSurvey, type Scan, scanRows, surveyRows } from './row-survey.ts'
+import { isWholeTable, salvageTable } from './row-table.ts'
+import { copyLevel } from './row-trial.ts'
+
+/** What the new LevelDB is called until it counts. */
+const MENDED_FOLDER = 'mended'
+const TRIAL_FOLDER = 'trial'
+
+export interface RepairedRows {
+  readonly before: RowSurvey
+  readonly after: RowSurvey
+  /** Names that files and folders have now; none: there was nothing to repair. */
+  readonly aside: readonly string[]
+  /** Keys of rows that were there and are bad, the first 100, and how many there are. */
+  readonly badKeys: readonly string[]
+  readonly badRows: number
+  /** Rows that there were at the last group that can be read, and are not any more; undefined: nothing tells. */
+  readonly vanished: number | undefined
+}
+
+/** A copy in which all tables are whole, with what can be kept of those that are not. */
+const salvage = async (from: string, to: string): Promise<void> => {
+  let isChanged = false
+  await copyLevel(from, to, async (path) => {
+    const table = await readFile(path)
+    if (isWholeTable(table)) return true
+    isChanged = true
+    return salvageTable(table) ?? false
+  })
+  if (isChanged) await ClassicLevel.repair(to)
+}
+
+/** Opens what may be damaged; where LevelDB does not, it puts together what it finds first. */
+const openAnyhow = async (path: string): Promise<Level> => {
+  try {
+    return await openLevel(path, { create: false })
+  } catch (error) {
+    if (reasonOf(error) !== 'damaged') throw error
+    await ClassicLevel.repair(path)
+    return openLevel(path, { create: true })
+  }
+}
+
+/** Copies the good rows of `from` into `to`, besides the store's own. */
+const copyRows = async (from: Level, to: Level, tally: Tally): Promise<Scan> => {
+  let batch = to.batch()
+  const scan = await scanRows(from, {
+    visit(key, value, crc) {
+      if (key === ID_KEY) return
+      batch.put(key, sealRow(key, value).bytes)
+      tally.change(key, undefined, crc)
+    },
+    async pause() {
+      await batch.write({ sync: true })
+      batch = to.batch()
+    },
+  })
+  await batch.write()
+  return scan
+}
+
+/** The good rows as a LevelDB of their own, and what was found. */
+const mend = async (
+  trial: string,
+  mended: string,
+  renew: (before: RowStoreId | undefined) => RowStoreId,
+  markGroup: number,
+): Promise<{ scan: Scan; id: RowStoreId; group: number }> => {
+  await rm(mended, { recursive: true, force: true })
+  const from = await openAnyhow(trial)
+  try {
+    const to = await openLevel(mended, { create: true })
+    try {
+      const tally = createTally()
+      const scan = await copyRows(from, to, tally)
+      const id = renew(scan.id)
+      const row = sealRow(ID_KEY, encodeId(id))
+      tally.change(ID_KEY, undefined, row.crc)
+      // Ahead of the mark: it is no damage if the new mark is not written.
+      const group = Math.max(scan.sums?.group ?? 0, markGroup) + 1
+      const sums = sealRow(SUMS_KEY, encodeSums({ group, count: tally.count, sum: tally.sum }))
+      await to.batch().put(ID_KEY, row.bytes).put(SUMS_KEY, sums.bytes).write({ sync: true })
+      return { scan, id, group }
+    } finally {
+      await to.close()
+    }
+  } finally {
+    await from.close()
+  }
+}
+
+/** Where a crash came between the two renames. */
+const finishRenaming = async (folder: string, disk: Disk): Promise<void> => {
+  const names = await disk.list()
+  if (names.includes(LEVEL_FOLDER) || !names.includes(MENDED_FOLDER)) return
+  await rename(join(folder, MENDED_FOLDER), join(folder, LEVEL_FOLDER))
+  await disk.syncNames()
+}
+
+const repair = async (folder: string, random: Random): Promise<RepairedRows> => {
+  const disk = await openFolder(folder)
+  await finishRenaming(folder, disk)
+  const before = await surveyRows(folder)
+  const nothing = { before, after: before, aside: [], badKeys: [], badRows: 0, vanished: undefined }
+  if (before.problem === undefined) return nothing
+  if (before.problem.details.reason === 'newer') throw before.problem
+  const db = join(folder, LEVEL_FOLDER)
+  const trial = join(folder, TRIAL_FOLDER)
+  const mended = join(folder, MENDED_FOLDER)
+  const { mark } = before
+  const known = mark.kind === 'whole' ? mark : undefined
+  const marked = known && { id: known.id, formerIds: [] }
+  const renew = (found: RowStoreId | undefined): RowStoreId => renewedId(found ?? marked, random)
+  const isThere = (await disk.list()).includes(LEVEL_FOLDER)
+  let done: Awaited<ReturnType<typeof mend>>
+  try {
+    if (isThere) await salvage(db, trial)
+    done = await mend(trial, mended, renew, known?.group ?? 0)
+  } finally {
+    await rm(trial, { recursive: true, force: true })
+  }
+  const aside = isThere ? await putAside(disk, [LEVEL_FOLDER], '.damaged') : []
+  await rename(mended, db)
+  await disk.syncNames()
+  if (mark.kind !== 'none') aside.push(...(await putAside(disk, [MARK_FILE], '.damaged')))
+  await writeMark(disk, done.group, done.id.id)
+  await markPlace(folder)
+  const { badKeys, badRows, sums, count } = done.scan
+  const vanished = sums === undefined ? undefined : Math.max(0, sums.count - count - badRows)
+  return { before, after: await surveyRows(folder), aside, badKeys, badRows, vanished }
+}
+
+/**
+ * Repairs what can be repaired; a second time there is nothing to do.
+ * @throws STA003 with `details.reason`: `newer`, or `disk-full` or `disk-failed`, and then it can be tried again
+ */
+export const repairRows = async (folder: string, random: Random): Promise<RepairedRows> => {
+  try {
+    return await repair(folder, random)
+  } catch (error) {
+    throw isParleyError(error) ? error : levelError(`the messages in ${folder} could not be repaired`, error)
+  }
+}
