@@ -5,6 +5,7 @@ import type { Priority } from '../wire/envelope.ts'
 import type { EventDefinition } from './define-event.ts'
 import type { Invalid, Listener, MeshEvent, Missed } from './event.ts'
 import type { RecentEvent } from './recent.ts'
+import type { From } from './starts.ts'
 import type { Subscription } from './subscription.ts'
 
 export interface PublishOptions {
@@ -34,8 +35,32 @@ export interface Receipt {
 }
 
 export interface SubscribeOptions {
-  /** Told about events that did not arrive, and about those dropped because this subscription's queue was full. */
+  /** Told about events that are gone for good, and about those dropped because this subscription's queue was full. */
   onMissed?: (missed: Missed) => void
+  /**
+   * Where to start, `latest` unless told: with what is published from now on. Else with what this node and its neighbours
+   * still hold: `earliest`, all of it (events of a life that are gone are told as missed); `since`, by the publishers'
+   * clocks (milliseconds since 1970, or a Date); `last`, so many events of each publisher under the first word, before
+   * the pattern is applied. Events of one publisher come in order, its earlier lives first, none twice.
+   */
+  from?: From
+  /**
+   * An event is handled when the listener's promise resolves, or when the loop asks for the next one; one that fails is
+   * handed out again, and the next ones of its publisher wait. Nothing overflows: what waits is read when it is wanted.
+   */
+  ack?: boolean
+  /** With `ack`: attempts of one event before it is left behind, 5 unless told. */
+  attempts?: number
+  /** With `ack`: milliseconds before the second attempt, 100 unless told; doubled for each one more, up to 10 s. */
+  retryMs?: number
+  /** With `ack`: told about an event that failed in its last attempt. */
+  onFailed?: (event: MeshEvent, error: unknown) => void
+  /**
+   * Keeps under this name how far the subscription is, in the data directory where there is one: with the same name it
+   * goes on from there, also after a restart, and `from` counts only the first time. 1 to 64 letters, digits, `_`, `-` and
+   * `.`; one subscription of a name at a time. After a crash events of the last second may come again.
+   */
+  name?: string
   /** Told about events whose data does not fit their definition. */
   onInvalid?: (invalid: Invalid) => void
   /** Events that wait while the listener works; `queueEvents` of the settings unless told. */
@@ -56,6 +81,28 @@ export interface TopicFigures {
   readonly subscribers: number
   /** Neighbours subscribed to the first word. */
   readonly peers: number
+}
+
+/** Sizes now, and numbers of events since the start. */
+export interface EventsFigures {
+  /** What is held for those that missed events or come late. */
+  readonly historyBytes: number
+  readonly historyEvents: number
+  /** Batches behind a gap. */
+  readonly waitingBytes: number
+  /** Events published here that wait to be sent. */
+  readonly queuedBytes: number
+  /** Events that wait in subscriptions for their listeners. */
+  readonly queuedEvents: number
+  /** Batches that wait in subscriptions that read. */
+  readonly readingBytes: number
+  readonly repaired: number
+  readonly missed: number
+  /** Handed to subscriptions that read. */
+  readonly replayed: number
+  readonly redelivered: number
+  /** Left behind after their last attempt. */
+  readonly givenUp: number
 }
 
 export interface Events {
@@ -79,6 +126,7 @@ export interface Events {
   ): Promise<Subscription<z.output<S>>>
   subscribe(pattern: string, listener?: Listener<unknown>, options?: SubscribeOptions): Promise<Subscription>
   topics(): TopicFigures[]
+  figures(): EventsFigures
   /** The last events that were published or heard here, oldest first. */
   recent(): RecentEvent[]
   /** Sees every event that is published or heard here, unchecked. For a page or a log; it must be quick. */

@@ -27,11 +27,22 @@ export const createCounters = ({ metrics }: Pick<Port, 'metrics'>) => {
     'topic',
   ])
   const received = counter('events_received_total', 'Events in verified batches', ['topic'])
-  const missed = counter('events_missed_total', 'Events that are missing between two batches of one publisher', [
+  const missed = counter('events_missed_total', 'Events that are gone for good: nobody who could be asked had them', [
+    'topic',
+  ])
+  const unread = counter('events_unread_total', 'Events that were gone before a subscription that reads came to them', [
     'topic',
   ])
   const repaired = counter('events_repaired_total', 'Events that a neighbour was asked for and gave')
-  const unrepaired = counter('event_gaps_unrepaired_total', 'Gaps that nobody could be asked for or had')
+  const unrepaired = counter('event_gaps_unrepaired_total', 'Gaps that were given up')
+  const unkept = counter('event_batches_unkept_total', 'Batches behind a gap that there was no room for')
+  const replayed = counter('events_replayed_total', 'Events handed to subscriptions that read')
+  const redelivered = counter(
+    'events_redelivered_total',
+    'Attempts to hand out an event again that was not acknowledged',
+  )
+  const givenUp = counter('events_given_up_total', 'Events that were not acknowledged in the last attempt')
+  const totals = { repaired: 0, missed: 0, replayed: 0, redelivered: 0, givenUp: 0 }
   const batches = counter('event_batches_total', 'Batches handed to gossip or let in', ['direction'])
   const refused = counter('event_batches_refused_total', 'Batches that were not let in', ['reason'])
   const dropped = counter('events_dropped_total', 'Events that arrived and did not reach a listener', ['reason'])
@@ -55,9 +66,35 @@ export const createCounters = ({ metrics }: Pick<Port, 'metrics'>) => {
       received(label(word), events)
       batches({ direction: 'in' })
     },
-    missed: (word: string, events: number) => missed(label(word), events),
-    repaired: (events: number) => repaired({}, events),
-    unrepaired: () => unrepaired(),
+    /** Since the start. */
+    totals: (): Readonly<typeof totals> => totals,
+    missed(word: string, events: number) {
+      totals.missed += events
+      missed(label(word), events)
+      unrepaired()
+    },
+    /** Gone before a subscription that reads came to them. */
+    unread(word: string, events: number) {
+      totals.missed += events
+      unread(label(word), events)
+    },
+    repaired(events: number) {
+      totals.repaired += events
+      repaired({}, events)
+    },
+    unkept: () => unkept(),
+    replayed() {
+      totals.replayed += 1
+      replayed()
+    },
+    redelivered() {
+      totals.redelivered += 1
+      redelivered()
+    },
+    givenUp() {
+      totals.givenUp += 1
+      givenUp()
+    },
     refused: (reason: Refusal) => refused({ reason }),
     dropped: (reason: Dropped) => dropped({ reason }),
     rejected: (reason: Rejected, events: number) => rejected({ reason }, events),

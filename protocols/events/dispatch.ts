@@ -22,7 +22,8 @@ export interface Sub {
   readonly word: string | undefined
   readonly match: Matcher
   readonly definition: EventDefinition | undefined
-  readonly queue: Queue
+  /** Undefined for one that reads at its own pace (reader.ts). */
+  readonly queue: Queue | undefined
   readonly onInvalid: ((invalid: Invalid) => void) | undefined
 }
 
@@ -37,11 +38,15 @@ export interface Dispatch {
   listeners(topic: Topic<Sub>): readonly Sub[]
   /** True when somebody may listen to a topic of this word. */
   wanted(word: string): boolean
+  /** What a subscription that reads gets of an event; undefined where it does not match, is over, or is not valid. */
+  shape(sub: Sub, batch: OpenBatch, index: number, event: WireEvent, arrivedAt: number): MeshEvent | undefined
   /** An event out of a verified batch. */
   remote(batch: OpenBatch, index: number, event: WireEvent, arrivedAt: number): void
   /** An event that was just published here. */
   local(topic: Topic<Sub>, id: string, sequence: number, text: string, marks: Marks | undefined): void
   missed(missed: Missed): void
+  /** False while a subscription to this word has more than half of its queue waiting. */
+  hasRoom(word: string): boolean
   tap(fn: (event: MeshEvent) => void): Stop
   /** Counts a listener that threw, and logs at most one a second. */
   failed(word: string, error: unknown): void
@@ -137,17 +142,44 @@ export const createDispatch = (
     let definition: EventDefinition | undefined
     let checked: ReturnType<typeof checkData> | undefined
     for (const sub of listeners(topic)) {
+      const { queue } = sub
+      if (queue === undefined) continue
       const wanted = sub.definition ?? topic.definition
       if (wanted === undefined) {
-        sub.queue.push(event)
+        queue.push(event)
         continue
       }
       if (checked === undefined || definition !== wanted) checked = checkData(wanted, event.data)
       definition = wanted
-      if (checked.ok) sub.queue.push({ ...event, data: checked.data })
+      if (checked.ok) queue.push({ ...event, data: checked.data })
       else invalid(sub, event, checked.issues)
     }
   }
+
+  /** An event off the wire; undefined, and counted, for one that cannot be read. */
+  const fromWire = (
+    batch: OpenBatch,
+    index: number,
+    wire: WireEvent,
+    arrivedAt: number,
+  ): { topic: Topic<Sub>; event: MeshEvent } | undefined => {
+    let topic: Topic<Sub>
+    let data: unknown
+    try {
+      topic = topics.get(wire.topic)
+      if (topic.word !== batch.word) return undefined
+      data = JSON.parse(wire.text)
+    } catch {
+      // A topic that is not one, or a payload that is not JSON.
+      return undefined
+    }
+    const { publisher: source, epoch, sentAt: timestamp } = batch
+    const sequence = batch.first + index
+    const id = wire.id ?? eventId(source, batch.word, epoch, sequence)
+    const expires = wire.ttlMs !== undefined && wire.ttlMs > 0 ? arrivedAt + wire.ttlMs - batch.waitedMs : undefined
+    return { topic, event: build(topic, { id, source, timestamp, epoch, sequence }, data, wire, expires) }
+  }
+  const isOver = ({ expiresAt }: MeshEvent): boolean => expiresAt !== undefined && expiresAt <= monotonic()
 
   const flush = (): void => {
     const now = queued
@@ -178,28 +210,33 @@ export const createDispatch = (
     open: () => open.size,
     listeners,
     wanted: (word) => open.size > 0 || taps.size > 0 || byWord.has(word),
+    shape(sub, batch, index, wire, arrivedAt) {
+      const read = fromWire(batch, index, wire, arrivedAt)
+      if (read === undefined) {
+        counters.dropped('malformed')
+        return undefined
+      }
+      const { topic, event } = read
+      if (!sub.match(topic.name)) return undefined
+      if (isOver(event)) {
+        counters.dropped('expired')
+        return undefined
+      }
+      const wanted = sub.definition ?? topic.definition
+      if (wanted === undefined) return event
+      const checked = checkData(wanted, event.data)
+      if (checked.ok) return { ...event, data: checked.data }
+      invalid(sub, event, checked.issues)
+      return undefined
+    },
     remote(batch, index, wire, arrivedAt) {
-      let topic: Topic<Sub>
-      let data: unknown
-      try {
-        topic = topics.get(wire.topic)
-        if (topic.word !== batch.word) return counters.dropped('malformed')
-        data = JSON.parse(wire.text)
-      } catch {
-        // A topic that is not one, or a payload that is not JSON.
-        return counters.dropped('malformed')
-      }
+      const read = fromWire(batch, index, wire, arrivedAt)
+      if (read === undefined) return counters.dropped('malformed')
+      const { topic, event } = read
       topic.received += 1
-      const { publisher: source, epoch, sentAt: timestamp } = batch
-      const sequence = batch.first + index
-      const id = wire.id ?? eventId(source, batch.word, epoch, sequence)
-      recent.add(id, topic.name, source, timestamp, wire.type, wire.text)
-      let expiresAt: number | undefined
-      if (wire.ttlMs !== undefined && wire.ttlMs > 0) {
-        expiresAt = arrivedAt + wire.ttlMs - batch.waitedMs
-        if (expiresAt <= monotonic()) return counters.dropped('expired')
-      }
-      hand(topic, build(topic, { id, source, timestamp, epoch, sequence }, data, wire, expiresAt))
+      recent.add(event.id, topic.name, event.source, event.timestamp, wire.type, wire.text)
+      if (isOver(event)) return counters.dropped('expired')
+      hand(topic, event)
     },
     local(topic, id, sequence, text, marks) {
       const timestamp = port.clock.now()
@@ -214,8 +251,13 @@ export const createDispatch = (
       })
     },
     missed(missed) {
-      for (const sub of open) sub.queue.missed(missed)
-      for (const sub of byWord.get(missed.word) ?? []) sub.queue.missed(missed)
+      for (const sub of open) sub.queue?.missed(missed)
+      for (const sub of byWord.get(missed.word) ?? []) sub.queue?.missed(missed)
+    },
+    hasRoom(word) {
+      for (const sub of open) if (sub.queue?.isBehind() === true) return false
+      for (const sub of byWord.get(word) ?? []) if (sub.queue?.isBehind() === true) return false
+      return true
     },
     tap(fn) {
       // A function of its own, so that the same one given twice is called twice and removed once.

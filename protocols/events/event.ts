@@ -27,8 +27,8 @@ export interface MeshEvent<T = unknown> {
 }
 
 /**
- * Events that a subscription did not get. The numbers count all events of the first word, so some of them may have been
- * of topics that the pattern does not match. An event may still come after it was reported as a gap.
+ * Events that a subscription did not get and will not get. The numbers count all events of the first word, so some of them
+ * may have been of topics that the pattern does not match.
  */
 export interface Missed {
   readonly publisher: string
@@ -38,7 +38,7 @@ export interface Missed {
   readonly from: number
   /** Inclusive. */
   readonly to: number
-  /** `gap`: it did not arrive. `overflow`: it arrived, and the subscription's queue was full. */
+  /** `gap`: it is gone for good, nobody has it. `overflow`: it arrived, and the subscription's queue was full. */
   readonly reason: 'gap' | 'overflow'
 }
 

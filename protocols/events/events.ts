@@ -1,23 +1,29 @@
 /**
  * Events: publish and subscribe by topic, over gossip, without a broker.
  *
- * Promises: each event reaches a listener at most once, and those of one publisher under one first word in order, but
- * for one that was reported missed and came late. A publish after a subscribe() that resolved is not lost without a word:
- * both sides make sure that they know of each other first (reach.ts), and the receipt says to how many peers the event
- * went. Delivery is best effort: a gap in the numbers is reported through `onMissed`, and what a neighbour still holds of
- * it comes late (repair.ts).
+ * Promises: each event reaches a listener at most once, and those of one publisher under one first word in order. What
+ * was published after a subscribe() that resolved is not lost without a word: both sides make sure that they know of each
+ * other first (reach.ts), a gap is noticed by the next batch or by what the publisher tells of itself (heads.ts), filled
+ * out of the history of whoever has it (repair.ts), and what is gone for good is told through `onMissed`, and never comes.
+ * A subscription may start in the past, be acknowledged (then an event may come more than once), and keep its position
+ * (reader.ts).
  *
- * The way out: check, serialize, gather (outlet.ts), sign, gossip. The way in: gossip, signature, replay (inlet.ts),
- * read, schema, queue, listener (dispatch.ts). Wire: batch.proto; protocol.ts.
- * State: soft, dropped at stop.
+ * The way out: check, serialize, gather (outlet.ts), sign, gossip, history. The way in: gossip, signature (inlet.ts),
+ * history, its turn (order.ts), read, schema, queue, listener (dispatch.ts). Wire: batch.proto; protocol.ts.
+ * State: soft, dropped at stop, but for what the store keeps of history and positions.
  */
 import { ParleyError } from '../errors.ts'
-import type { Events, EventsPort, TopicFigures } from './api.ts'
+import type { Events, EventsFigures, EventsPort, TopicFigures } from './api.ts'
+import { createCatalogs } from './catalogs.ts'
 import { createCounters } from './counters.ts'
+import { createCursors } from './cursors.ts'
 import { createRegistry } from './define-event.ts'
 import { createDispatch, type Sub } from './dispatch.ts'
+import { createHistory } from './history.ts'
+import type { EventStore } from './history-store.ts'
 import { type EventsOptions, EventsSettings, type Settings } from './options.ts'
 import { createPublish } from './publish.ts'
+import { createReaders } from './readers.ts'
 import { createSubscribe } from './subscribe.ts'
 import { checkTopic } from './topic.ts'
 import type { Topic } from './topic-table.ts'
@@ -52,15 +58,28 @@ const rateOf = (topic: Topic<Sub>, nowMs: number): number => {
 
 /**
  * @param options see EventsSettings
+ * @param store where history and positions outlive this run; in memory without one
  * @throws MSG001 for settings that are not usable
  */
-export const createEvents = (port: EventsPort, options: EventsOptions = {}): Events => {
+export const createEvents = (port: EventsPort, options: EventsOptions = {}, store?: EventStore): Events => {
   const settings = checkSettings(options)
   const counters = createCounters(port)
   const dispatch = createDispatch(port, createRegistry(settings.events), settings.recentEvents, counters)
-  const words = createWords(port, settings, dispatch, counters)
+  const history = createHistory(settings, store, () => port.clock.monotonic(), port.log)
+  const readers = createReaders()
+  const cursors = createCursors(port, store)
+  const words = createWords(port, settings, dispatch, counters, history, readers)
   const publish = createPublish(port, settings, words, dispatch, counters)
-  const { subscribe, closeAll } = createSubscribe(port, settings, words, dispatch, counters)
+  const { subscribe, closeAll } = createSubscribe(
+    port,
+    settings,
+    words,
+    dispatch,
+    counters,
+    readers,
+    createCatalogs(port, history),
+    cursors,
+  )
   let stopping: Promise<void> | undefined
 
   const figures = (topic: Topic<Sub>, nowMs: number): TopicFigures => ({
@@ -72,9 +91,29 @@ export const createEvents = (port: EventsPort, options: EventsOptions = {}): Eve
     peers: words.peers(topic.word),
   })
 
+  const all = (): EventsFigures => {
+    const { bytes: historyBytes, events: historyEvents } = history.figures()
+    return {
+      historyBytes,
+      historyEvents,
+      waitingBytes: words.waitingBytes(),
+      queuedBytes: words.queuedBytes(),
+      queuedEvents: [...dispatch.all()].reduce((sum, { queue }) => sum + (queue?.size() ?? 0), 0),
+      readingBytes: [...readers.all()].reduce((sum, reader) => sum + reader.bytes(), 0),
+      ...counters.totals(),
+    }
+  }
+  port.metrics.gauge('events_queued', 'Events that wait for listeners on this node', () => all().queuedEvents)
+  port.metrics.gauge(
+    'events_reading_bytes',
+    'Bytes of batches that wait for listeners that read',
+    () => all().readingBytes,
+  )
+
   const stop = async (): Promise<void> => {
     await words.stop(settings.syncMs)
     closeAll()
+    await cursors.settled()
   }
 
   return {
@@ -85,6 +124,7 @@ export const createEvents = (port: EventsPort, options: EventsOptions = {}): Eve
       const nowMs = port.clock.monotonic()
       return dispatch.topics.all().map((topic) => figures(topic, nowMs))
     },
+    figures: all,
     recent: () => dispatch.recent.list(),
     onEvent: (fn) => dispatch.tap(fn),
     stop() {

@@ -4,8 +4,30 @@
 import * as z from 'zod'
 import { MAX_BATCH_EVENTS } from './batch.ts'
 import type { EventDefinition } from './define-event.ts'
+import { isFirstWord } from './topic.ts'
 
 const KIB = 1024
+
+/** What is kept of the topics of one first word, so that who missed events or comes late can have them. */
+export const HistoryRule = z.strictObject({
+  /** A first word (`tasks`, or `tasks.#`); `#` for all words without a rule of their own. */
+  topic: z.string().refine((topic) => {
+    const word = topic.replace(/\.#$/, '')
+    return word === '#' || word === '*' || isFirstWord(word)
+  }, 'a history is kept for a first word (tasks or tasks.#) or for all others (#)'),
+  /** `disk`: in files of the data directory, so that it outlives the node; where there is none, in memory. */
+  store: z.enum(['memory', 'disk']).default('memory'),
+  /** Bytes of batches; the oldest go first. */
+  maxBytes: z
+    .number()
+    .int()
+    .min(0)
+    .default(16 * KIB * KIB),
+  maxEvents: z.number().int().min(0).max(100_000_000).default(100_000),
+  /** Milliseconds; memory is also given back when nobody publishes, at the next look. */
+  maxAgeMs: z.number().int().min(0).default(600_000),
+})
+export type HistoryRule = z.output<typeof HistoryRule>
 
 export const EventsSettings = z.strictObject({
   /** Events after which a batch closes. More: fewer signatures, and longer pauses while a batch is decoded. */
@@ -34,12 +56,25 @@ export const EventsSettings = z.strictObject({
     .int()
     .min(KIB)
     .default(16 * KIB * KIB),
-  /** Bytes of signed batches kept for some seconds for neighbours that missed them. */
+  /** What is kept of which topics; other words have a history in memory with the defaults of a rule. */
+  history: z.array(HistoryRule).max(1024).default([]),
+  /** Bytes of signed batches kept in memory, all words together. More: longer gaps can be filled, later comers served. */
   maxHeldBytes: z
     .number()
     .int()
     .min(0)
-    .default(4 * KIB * KIB),
+    .default(64 * KIB * KIB),
+  /** Bytes of batches that came and wait behind a gap, all publishers together; what is too much is fetched again. */
+  maxWaitingBytes: z
+    .number()
+    .int()
+    .min(0)
+    .default(16 * KIB * KIB),
+  /**
+   * Milliseconds that the events behind a gap wait at most while nobody can be asked for those in it. Where all who can
+   * be asked say that they do not have them, it is about two seconds.
+   */
+  gapMs: z.number().int().min(0).max(3_600_000).default(30_000),
   /** Events that wait in one subscription while its listener works; beyond it the newest is dropped and reported. */
   queueEvents: z.number().int().min(1).max(10_000_000).default(10_000),
   /** Milliseconds that subscribe() and publish() wait at most for neighbours to know of each other's topics. */

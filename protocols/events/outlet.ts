@@ -30,7 +30,7 @@ export interface OutletHooks {
   /** Whom the next batch reaches directly, where that is sure. */
   circle(): Uint8Array | undefined
   /** A batch went to gossip: `events` from number `first` on. */
-  sent(first: number, events: number, recipients: number, bytes: Uint8Array): void
+  sent(first: number, events: number, recipients: number, bytes: Uint8Array, sentAt: number): void
   failed(events: number, error: unknown): void
 }
 
@@ -101,10 +101,9 @@ export const createOutlet = (
     due = false
   }
 
-  const sign = async (batch: Batch, draft: Draft): Promise<Uint8Array> => {
+  const sign = async (batch: Batch, draft: Draft, sentAt: number): Promise<Uint8Array> => {
     const waitedMs = Math.max(0, Math.round(port.clock.monotonic() - batch.openedAt))
     const { id: publisher, incarnation: epoch } = port.self
-    const sentAt = port.clock.now()
     const header = { publisher, word, epoch, first: batch.first, sentAt, waitedMs, circle: hooks.circle() }
     return draft.seal(await port.sign(draft.toSign(header)))
   }
@@ -118,7 +117,8 @@ export const createOutlet = (
 
   const launch = (batch: Batch, draft: Draft): void => {
     flying += 1
-    const sealed = sign(batch, draft)
+    const sentAt = port.clock.now()
+    const sealed = sign(batch, draft, sentAt)
     // It is awaited in its turn, perhaps after it failed.
     sealed.catch(() => undefined)
     const before = order
@@ -127,7 +127,7 @@ export const createOutlet = (
       try {
         const bytes = await sealed
         const recipients = await port.gossip.publish(topic, bytes)
-        hooks.sent(batch.first, batch.count, recipients, bytes)
+        hooks.sent(batch.first, batch.count, recipients, bytes, sentAt)
         batch.sent.resolve(recipients)
       } catch (error) {
         fail(batch, error)

@@ -6,17 +6,50 @@ export const MAX_SYNC_TOPICS = 1024
 /** Of the batches in one answer to `fetch`; a single larger one goes alone. */
 export const MAX_FETCH_BYTES = 256 * 1024
 export const MAX_FETCH_BATCHES = 4096
+/** In one message. */
+export const MAX_HEADS = 256
+/** Series in one answer to `catalog`; the newest lives are named first. */
+export const MAX_CATALOG = 1024
 
 const Topics = z.array(z.string().min(1).max(128)).max(MAX_SYNC_TOPICS)
 const sequence = z.int().min(1)
+const Bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array)
+const series = {
+  publisher: z.string().min(1).max(128),
+  word: z.string().min(1).max(64),
+  epoch: z.int().min(0),
+}
+
+/** How far the answering node is with a topic that it publishes. */
+const OwnHead = z.object({
+  word: series.word,
+  epoch: series.epoch,
+  /** Number of its last event; 0: none in this life. */
+  last: z.int().min(0),
+  /** Its last one when it first saw the caller subscribed: all that came later is for the caller. */
+  since: z.int().min(0),
+})
+
+export type OwnHead = z.output<typeof OwnHead>
+
+/** How far a publisher is, signed by it (signed-head.ts). */
+const WireHead = z.object({ ...series, last: sequence, circle: Bytes.optional(), signature: Bytes })
+export type WireHead = z.output<typeof WireHead>
+
+const WireHeld = z.object({ ...series, from: sequence, to: sequence, since: sequence.optional() })
 
 export const eventsProtocol = defineProtocol({
   name: 'events',
-  version: '1.1.0',
+  version: '1.2.0',
   methods: {
     sync: {
       request: z.object({ topics: Topics }),
-      response: z.object({ seen: Topics, hears: Topics.default([]) }),
+      response: z.object({
+        seen: Topics,
+        hears: Topics.default([]),
+        /** Where the answering node stands with what it publishes itself; left out by 1.1. */
+        own: z.array(OwnHead).max(MAX_SYNC_TOPICS).optional(),
+      }),
       timeoutMs: 1000,
       idempotent: true,
       priority: 'high',
@@ -24,9 +57,7 @@ export const eventsProtocol = defineProtocol({
     },
     fetch: {
       request: z.object({
-        publisher: z.string().min(1).max(128),
-        word: z.string().min(1).max(64),
-        epoch: z.int().min(0),
+        ...series,
         from: sequence,
         /** Inclusive. */
         to: sequence,
@@ -35,7 +66,7 @@ export const eventsProtocol = defineProtocol({
         batches: z
           .array(
             z.object({
-              bytes: z.custom<Uint8Array>((value) => value instanceof Uint8Array),
+              bytes: Bytes,
               /** Since the answering node had it; it counts against the events' ttl. */
               ageMs: z.number().min(0),
             }),
@@ -47,7 +78,21 @@ export const eventsProtocol = defineProtocol({
       content: 'cbor',
       timeoutMs: 2000,
       idempotent: true,
-      description: 'Signed batches of the last seconds that hold events of this range, of any publisher',
+      description: 'Signed batches that hold events of this range, out of the history, of any publisher',
+    },
+    heads: {
+      request: z.object({ heads: z.array(WireHead).max(MAX_HEADS) }),
+      oneWay: true,
+      content: 'cbor',
+      description: 'How far publishers are, so that the loss of a last batch is noticed; since 1.2',
+    },
+    catalog: {
+      request: z.object({ word: z.string().min(1).max(64), since: z.number().optional() }),
+      response: z.object({ held: z.array(WireHeld).max(MAX_CATALOG) }),
+      content: 'cbor',
+      timeoutMs: 2000,
+      idempotent: true,
+      description: 'What the history holds of a first word; since 1.2',
     },
   },
 })

@@ -10,8 +10,11 @@
  * State: per topic the neighbours that were asked and those that answered; dropped when a neighbour leaves.
  */
 import type { Member, Port, Stop } from '../port.ts'
-import type { Holding } from './holding.ts'
-import { eventsProtocol } from './protocol.ts'
+import { catalogOf } from './catalogs.ts'
+import type { History } from './history.ts'
+import { eventsProtocol, type OwnHead, type WireHead } from './protocol.ts'
+
+export type { OwnHead } from './protocol.ts'
 
 /** Calls to neighbours at one time. */
 const MAX_CALLS = 16
@@ -57,9 +60,14 @@ export interface ReachOptions {
   audiences(): Iterable<Audience>
   hears(topic: string): boolean
   /** A neighbour's subscriptions changed. */
-  onNeighbour(): void
+  onNeighbour(peer: string): void
   /** What neighbours may fetch. */
-  holding: Pick<Holding, 'find'>
+  history: Pick<History, 'find' | 'list'>
+  /** How far this node is with what it publishes, for a neighbour that hears these topics. */
+  own(peer: string, topics: readonly string[]): OwnHead[]
+  /** How far a neighbour is; undefined for one that does not tell. */
+  learn(peer: string, own: readonly OwnHead[] | undefined): void
+  heads(from: string, heads: readonly WireHead[]): Promise<void>
 }
 
 export const createReach = (port: ReachPort, options: ReachOptions): Reach => {
@@ -101,7 +109,7 @@ export const createReach = (port: ReachPort, options: ReachOptions): Reach => {
     const cancel = port.timers.after(syncMs, settleAll)
     try {
       const topics = audiences.map((audience) => audience.topic)
-      const { seen, hears } = await port.to(peer, eventsProtocol).sync({ topics }, { timeoutMs: syncMs })
+      const { seen, hears, own } = await port.to(peer, eventsProtocol).sync({ topics }, { timeoutMs: syncMs })
       const back = hears.filter((topic) => topics.includes(topic))
       await until(() => members.get(peer) !== member || back.every((topic) => sees(peer, topic)), syncMs)
       if (members.get(peer) !== member) return
@@ -109,6 +117,7 @@ export const createReach = (port: ReachPort, options: ReachOptions): Reach => {
         const answered = seen.includes(audience.topic)
         if (answered && (!back.includes(audience.topic) || sees(peer, audience.topic))) audience.confirmed.add(peer)
       }
+      options.learn(peer, own)
     } catch (error) {
       if (members.get(peer) === member) port.log.warn('a neighbour did not answer about topics', { peer, error })
     } finally {
@@ -150,8 +159,8 @@ export const createReach = (port: ReachPort, options: ReachOptions): Reach => {
       else forget(member.id)
       for (const look of [...checks]) look()
     }),
-    port.gossip.onSubscriptions(() => {
-      options.onNeighbour()
+    port.gossip.onSubscriptions((peer) => {
+      options.onNeighbour(peer)
       for (const look of [...checks]) look()
     }),
   ]
@@ -168,12 +177,17 @@ export const createReach = (port: ReachPort, options: ReachOptions): Reach => {
       } finally {
         questions -= 1
       }
-      options.onNeighbour()
+      options.onNeighbour(context.peer)
       const seen = topics.filter((topic) => sees(context.peer, topic))
-      return { seen, hears: seen.filter((topic) => options.hears(topic)) }
+      return { seen, hears: seen.filter((topic) => options.hears(topic)), own: options.own(context.peer, seen) }
     },
     async fetch({ from, to, ...series }) {
-      return options.holding.find(series, { from, to })
+      const { batches, more } = await options.history.find(series, { from, to })
+      return { batches: [...batches], more }
+    },
+    heads: ({ heads }, { peer }) => options.heads(peer, heads),
+    async catalog({ word, since }) {
+      return { held: await catalogOf(options.history, word, since) }
     },
   })
   const serving = serve.then(() => undefined)

@@ -10,6 +10,7 @@ import { WIRE_PRIORITIES } from '../wire/frame.ts'
 import { DELIMITED, malformed, Reader, VARINT } from '../wire/protobuf.ts'
 import { EVENTS_TAG, type Header, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, type Marks } from './batch.ts'
 import { CIRCLE_BYTES } from './circle.ts'
+import type { Range } from './series.ts'
 import { MAX_TOPIC_LENGTH } from './topic.ts'
 
 const SIGNATURE_BYTES = 64
@@ -110,6 +111,9 @@ export const openBatch = (bytes: Uint8Array): OpenBatch => {
   if (!Number.isSafeInteger(batch.first + batch.spans.length)) throw malformed('a sequence number above 2^53')
   return { ...batch, body, signature }
 }
+
+/** The numbers of its events. */
+export const rangeOf = ({ first, spans }: OpenBatch): Range => ({ from: first, to: first + spans.length / 2 - 1 })
 
 /** What was signed for this batch. */
 export const signedBytes = (prefix: Uint8Array, batch: OpenBatch): Uint8Array => concat([prefix, batch.body])

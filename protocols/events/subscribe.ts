@@ -1,42 +1,67 @@
-/** subscribe(): a queue, its place in the dispatch, and the words it needs, made known to the neighbours. */
+/**
+ * subscribe(): a queue, or a reader for one that starts in the past, is acknowledged or has a name; its place in the
+ * dispatch, and the words it needs, made known to the neighbours.
+ */
 import { ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
 import type { SubscribeOptions } from './api.ts'
+import type { Catalogs } from './catalogs.ts'
 import type { Counters } from './counters.ts'
+import type { Cursors, OpenCursor } from './cursors.ts'
 import { defineEvent, type EventDefinition } from './define-event.ts'
 import type { Dispatch, Sub } from './dispatch.ts'
-import type { Listener } from './event.ts'
+import type { Listener, Missed } from './event.ts'
 import type { Settings } from './options.ts'
-import { createQueue, type Queue, type Subscription } from './subscription.ts'
+import { createReader, type Reader } from './reader.ts'
+import type { Readers } from './readers.ts'
+import { createQueue, type Subscription } from './subscription.ts'
 import { compilePattern, firstWord, isOpen } from './topic.ts'
 import type { Word, Words } from './words.ts'
 
-const checkQueueEvents = (limit: number): number => {
-  if (Number.isInteger(limit) && limit >= 1) return limit
-  throw new ParleyError('MSG001', `queueEvents is ${limit}`, { hint: 'give a whole number of events, at least 1' })
+const ATTEMPTS = 5
+const RETRY_MS = 100
+
+const checkCount = (name: string, value: number): number => {
+  if (Number.isInteger(value) && value >= 1) return value
+  throw new ParleyError('MSG001', `${name} is ${value}`, { hint: 'give a whole number, at least 1' })
 }
+
+const checkFrom = (from: SubscribeOptions['from'] = 'latest'): NonNullable<SubscribeOptions['from']> => {
+  if (from === 'latest' || from === 'earliest') return from
+  if (typeof from === 'object' && 'last' in from && Number.isInteger(from.last) && from.last >= 1) return from
+  if (typeof from === 'object' && 'since' in from && Number.isFinite(Number(from.since))) return from
+  throw new ParleyError('MSG001', `from is ${JSON.stringify(from)?.slice(0, 80)}`, {
+    hint: "start from 'latest', 'earliest', { since: <milliseconds or Date> } or { last: <number of events> }",
+  })
+}
+
+const isReading = ({ from = 'latest', ack, name }: SubscribeOptions): boolean =>
+  from !== 'latest' || ack === true || name !== undefined
 
 /** What a program holds; the listener's type is what its definition's schema makes of the data. */
 const subscriptionOf = (
   pattern: string,
-  queue: Queue,
+  source: Pick<Reader, 'delivered' | 'iterate'> & { dropped(): number },
   unsubscribe: () => void,
   known: { confirmed: number; unconfirmed: string[] },
 ): Subscription<never> => ({
   pattern,
   ...known,
-  delivered: queue.delivered,
-  dropped: queue.dropped,
+  delivered: source.delivered,
+  dropped: source.dropped,
   unsubscribe,
-  [Symbol.asyncIterator]: () => queue.iterate(unsubscribe) as AsyncIterator<never>,
+  [Symbol.asyncIterator]: () => source.iterate(unsubscribe) as AsyncIterator<never>,
 })
 
 export const createSubscribe = (
-  port: Pick<Port, 'clock' | 'members'>,
+  port: Pick<Port, 'clock' | 'members' | 'timers' | 'log'>,
   settings: Settings,
   words: Words,
   dispatch: Dispatch,
   counters: Counters,
+  readers: Readers,
+  catalogs: Catalogs,
+  cursors: Cursors,
 ) => {
   const open = (word: string | undefined): Word[] => {
     if (word === undefined) {
@@ -69,9 +94,111 @@ export const createSubscribe = (
     return { confirmed: members.length - unconfirmed.length, unconfirmed }
   }
 
+  /** The inside of a subscription, and its place in the dispatch. */
+  interface Inside {
+    readonly sub: Sub
+    readonly source: Pick<Reader, 'delivered' | 'iterate'> & { dropped(): number }
+    /** Where it starts in the past: once it is known what there is. */
+    begin(held: readonly Word[]): Promise<unknown>
+    close(): void
+  }
+
+  interface Target {
+    readonly word: string | undefined
+    readonly label: string
+    readonly match: Sub['match']
+    readonly definition: EventDefinition | undefined
+  }
+
+  const queued = (
+    { word, label, match, definition }: Target,
+    listener: Listener<unknown> | undefined,
+    options: SubscribeOptions,
+  ): Inside => {
+    const queue = createQueue(listener, checkCount('queueEvents', options.queueEvents ?? settings.queueEvents), {
+      monotonic: () => port.clock.monotonic(),
+      onMissed: options.onMissed,
+      failed: (error) => dispatch.failed(label, error),
+      expired: () => counters.dropped('expired'),
+      overflowed: () => counters.dropped('overflow'),
+    })
+    const sub: Sub = { word, match, definition, queue, onInvalid: options.onInvalid }
+    dispatch.add(sub)
+    return { sub, source: queue, begin: () => Promise.resolve(), close: queue.close }
+  }
+
+  const reading = (
+    { word, label, match, definition }: Target,
+    listener: Listener<unknown> | undefined,
+    options: SubscribeOptions,
+    cursor: OpenCursor | undefined,
+  ): Inside => {
+    const sub: Sub = { word, match, definition, queue: undefined, onInvalid: options.onInvalid }
+    const guarded = (fn: () => void): void => {
+      try {
+        fn()
+      } catch (error) {
+        dispatch.failed(label, error)
+      }
+    }
+    const reader = createReader(
+      port,
+      listener,
+      {
+        from: checkFrom(options.from),
+        cursor: cursor?.found,
+        ack: options.ack === true,
+        attempts: checkCount('attempts', options.attempts ?? ATTEMPTS),
+        retryMs: checkCount('retryMs', options.retryMs ?? RETRY_MS),
+        maxPublishers: settings.maxPublishers,
+      },
+      {
+        retrieve: words.retrieve,
+        catalogs,
+        position: words.position,
+        publishers: words.publishers,
+        shape({ batch, index, wire, arrivedAt }) {
+          if (wire === undefined) {
+            counters.dropped('malformed')
+            return undefined
+          }
+          return dispatch.shape(sub, batch, index, wire, arrivedAt)
+        },
+        missed(missed: Missed) {
+          counters.unread(missed.word, missed.to - missed.from + 1)
+          guarded(() => options.onMissed?.(missed))
+        },
+        failed: (error) => dispatch.failed(label, error),
+        redelivered: counters.redelivered,
+        givenUp(event, error) {
+          counters.givenUp()
+          dispatch.failed(label, error)
+          guarded(() => options.onFailed?.(event, error))
+        },
+        delivered: counters.replayed,
+        moved: () => cursor?.moved(),
+      },
+    )
+    cursor?.follow(reader.positions)
+    dispatch.add(sub)
+    readers.add(word, reader)
+    return {
+      sub,
+      source: { ...reader, dropped: () => 0 },
+      begin: (held) => Promise.all(held.map(({ name }) => reader.begin(name))),
+      close() {
+        readers.remove(word, reader)
+        reader.close()
+        void cursor?.close()
+      },
+    }
+  }
+
+  const closers = new Set<() => void>()
+
   const subscribe = async (
     target: string | EventDefinition,
-    listener?: Listener<never>,
+    given?: Listener<never>,
     options: SubscribeOptions = {},
   ): Promise<Subscription<never>> => {
     options.signal?.throwIfAborted()
@@ -79,36 +206,40 @@ export const createSubscribe = (
     const pattern = typeof target === 'string' ? target : target.topic
     const match = compilePattern(pattern)
     const word = isOpen(pattern) ? undefined : firstWord(pattern)
-    const label = word ?? '#'
+    const about: Target = { word, label: word ?? '#', match, definition }
     // The schema has made the data what the listener expects; without one its type is unknown.
-    const queue = createQueue(
-      listener as Listener<unknown> | undefined,
-      checkQueueEvents(options.queueEvents ?? settings.queueEvents),
-      {
-        monotonic: () => port.clock.monotonic(),
-        onMissed: options.onMissed,
-        failed: (error) => dispatch.failed(label, error),
-        expired: () => counters.dropped('expired'),
-        overflowed: () => counters.dropped('overflow'),
-      },
-    )
-    const sub: Sub = { word, match, definition, queue, onInvalid: options.onInvalid }
-    dispatch.add(sub)
+    const listener = given as Listener<unknown> | undefined
+    checkFrom(options.from)
+    const cursor = options.name === undefined ? undefined : await cursors.open(options.name)
+    let inside: Inside
+    try {
+      inside = isReading(options) ? reading(about, listener, options, cursor) : queued(about, listener, options)
+    } catch (error) {
+      void cursor?.close()
+      throw error
+    }
     let active = true
     let held: Word[] | undefined
-    const unsubscribe = (): void => {
+    const end = (): void => {
       if (!active) return
       active = false
+      closers.delete(end)
       options.signal?.removeEventListener('abort', unsubscribe)
-      queue.close()
-      dispatch.remove(sub)
+      inside.close()
+      dispatch.remove(inside.sub)
+    }
+    const unsubscribe = (): void => {
+      if (!active) return
+      end()
       if (held !== undefined) close(word)
     }
+    closers.add(end)
     try {
       held = open(word)
       options.signal?.addEventListener('abort', unsubscribe, { once: true })
       await words.reach.serving
-      return subscriptionOf(pattern, queue, unsubscribe, await makeKnown(held))
+      const [known] = await Promise.all([makeKnown(held), inside.begin(held)])
+      return subscriptionOf(pattern, inside.source, unsubscribe, known)
     } catch (error) {
       unsubscribe()
       throw error
@@ -118,10 +249,7 @@ export const createSubscribe = (
   return {
     subscribe,
     closeAll(): void {
-      for (const sub of [...dispatch.all()]) {
-        sub.queue.close()
-        dispatch.remove(sub)
-      }
+      for (const end of [...closers]) end()
     },
   }
 }

@@ -16,7 +16,7 @@ export interface Subscription<T = unknown> extends AsyncIterable<MeshEvent<T>> {
   readonly unconfirmed: readonly string[]
   /** Events handed to the listener or the loop so far. */
   delivered(): number
-  /** Events dropped because the queue was full. */
+  /** Events dropped because the queue was full; a subscription that reads has no queue and drops none. */
   dropped(): number
   /** Ends it and drops what is queued; calling it twice is harmless. */
   unsubscribe(): void
@@ -39,6 +39,10 @@ export interface Queue {
   iterate(unsubscribe: () => void): AsyncIterator<MeshEvent>
   delivered(): number
   dropped(): number
+  /** Events that wait. */
+  size(): number
+  /** More than half of what it takes waits. */
+  isBehind(): boolean
   close(): void
 }
 
@@ -203,6 +207,8 @@ export const createQueue = (listener: Listener<unknown> | undefined, limit: numb
     },
     delivered: () => delivered,
     dropped: () => dropped,
+    size: fifo.size,
+    isBehind: () => fifo.size() * 2 > limit,
     close,
   }
 }

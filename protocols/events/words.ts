@@ -3,7 +3,8 @@
  *
  * A word is held while there is a subscription on it, while this node publishes under it, or while a wildcard
  * subscription is open and a neighbour is subscribed to it. Who publishes a word subscribes to it, so that wildcards
- * elsewhere find it. Bounded by `maxWords`; a word too many is refused, or, for a wildcard, not followed and counted.
+ * elsewhere find it. Bounded by `maxWords`; a word too many is refused, or, for a wildcard, not followed and counted. Here
+ * the parts of a word's way in are put together: what comes, what is missing, what is kept.
  */
 import { ParleyError } from '../errors.ts'
 import type { Port, Stop } from '../port.ts'
@@ -11,18 +12,30 @@ import { signingPrefix } from './batch.ts'
 import { createCircle } from './circle.ts'
 import type { Counters } from './counters.ts'
 import { type Dispatch, eventId } from './dispatch.ts'
-import { createHolding } from './holding.ts'
-import { createInlet, type Inlet } from './inlet.ts'
+import { createHeads } from './heads.ts'
+import type { History } from './history.ts'
+import { createInlet, createProver, type Inlet, open } from './inlet.ts'
 import type { Settings } from './options.ts'
+import { createOrder } from './order.ts'
 import { type Budget, createOutlet, type Outlet } from './outlet.ts'
-import { type Audience, createAudience, createReach, type Reach, type ReachPort } from './reach.ts'
-import { createRepair, type RepairPort } from './repair.ts'
-import { createSeen } from './seen.ts'
+import { type Audience, createAudience, createReach, type OwnHead, type Reach, type ReachPort } from './reach.ts'
+import { rangeOf } from './read-batch.ts'
+import type { Readers } from './readers.ts'
+import { createRepair } from './repair.ts'
+import { createRetrieve, type Proven, type Retrieve, type RetrievePort } from './retrieve.ts'
+import { signedHead } from './signed-head.ts'
+import type { Start } from './starts.ts'
 import { isFirstWord } from './topic.ts'
 
 const GOSSIP_PREFIX = 'events/'
+/** Batches that are on their way are not missing yet, when their publisher says how far it is. */
+const HEAD_DELAY_MS = 100
+/** Only what was said shortly before its publisher left may not have come. */
+const TAIL_MS = 15_000
+const ROOM_EVERY_MS = 20
+const ROOM_LIMIT_MS = 2_000
 
-export type WordsPort = ReachPort & RepairPort & Pick<Port, 'self' | 'clock' | 'hash' | 'sign' | 'verify' | 'metrics'>
+export type WordsPort = ReachPort & RetrievePort & Pick<Port, 'self' | 'hash' | 'sign' | 'verify' | 'metrics'>
 
 export interface Outgoing {
   readonly outlet: Outlet
@@ -41,10 +54,15 @@ export interface Word {
 interface Held extends Word {
   readonly inlet: Inlet
   readonly unsubscribe: Stop
+  /** Number of the last event that was sent. */
+  lastSent: number
+  /** The same when each neighbour was first seen to hear the word. */
+  readonly seenAt: Map<string, number>
 }
 
 export interface Words {
   readonly reach: Reach
+  readonly retrieve: Retrieve
   /**
    * The word, subscribed to.
    * @throws COM003 when there are too many
@@ -60,48 +78,95 @@ export interface Words {
   /** Neighbours subscribed to the word. */
   peers(name: string): number
   queuedBytes(): number
+  /** Bytes of batches behind a gap. */
+  waitingBytes(): number
+  /** How far a publisher is, as it was let in here, or published. */
+  position(publisher: string, word: string): Start | undefined
+  /** Who was heard under a word, this node included. */
+  publishers(word: string): string[]
   /** Sends what waits, for at most `timeoutMs`, and ends. */
   stop(timeoutMs: number): Promise<void>
 }
 
-export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispatch, counters: Counters): Words => {
+export const createWords = (
+  port: WordsPort,
+  settings: Settings,
+  dispatch: Dispatch,
+  counters: Counters,
+  history: History,
+  readers: Readers,
+): Words => {
   const words = new Map<string, Held>()
-  const seen = createSeen(settings.maxPublishers)
+  const order = createOrder<Proven>(settings)
   const prefix = signingPrefix(port.self.mesh)
   const budget: Budget = { queuedBytes: 0 }
   const checking = { bytes: 0 }
   const circle = createCircle(port)
-  const holding = createHolding(settings.maxHeldBytes, () => port.clock.monotonic())
+  /** When publishers were heard last. */
+  const heardAt = new Map<string, number>()
   let stopped = false
 
+  const topicOf = (name: string): string => `${GOSSIP_PREFIX}${name}`
   const neighbourWords = (): Set<string> => {
     const topics = port.gossip.topics().filter((topic) => topic.startsWith(GOSSIP_PREFIX))
     return new Set(topics.map((topic) => topic.slice(GOSSIP_PREFIX.length)).filter(isFirstWord))
   }
 
+  const retrieve = createRetrieve(port, history, settings.gapMs, {
+    prove: createProver(port, prefix, settings, checking, counters.refused),
+    open(bytes, ageMs) {
+      const batch = open(bytes)
+      return batch === undefined ? undefined : { batch, bytes, arrivedAt: port.clock.monotonic() - ageMs }
+    },
+    topicOf,
+  })
+
+  /** Resolves when no subscription is far behind, or after ROOM_LIMIT_MS. */
+  const room = async (word: string): Promise<void> => {
+    for (let waitedMs = 0; waitedMs < ROOM_LIMIT_MS && !dispatch.hasRoom(word); waitedMs += ROOM_EVERY_MS) {
+      await new Promise<void>((resolve) => port.timers.after(ROOM_EVERY_MS, resolve))
+    }
+  }
+
+  const repair = createRepair(port, order, retrieve, {
+    take(proven, fetched) {
+      const { from, to } = rangeOf(proven.batch)
+      const acceptance = words.get(proven.batch.word)?.inlet.take(proven) ?? 'refuse'
+      if (fetched && acceptance !== 'refuse') counters.repaired(to - from + 1)
+    },
+    lost(series, range) {
+      counters.missed(series.word, range.to - range.from + 1)
+      dispatch.missed({ ...series, ...range, reason: 'gap' })
+      for (const reader of readers.of(series.word)) reader.lost(series, range)
+      words.get(series.word)?.inlet.release(order.giveUp(series, range))
+    },
+    ended: (series) => words.get(series.word)?.inlet.release(order.nextLife(series)),
+    room,
+    wanted: (name) => words.has(name) && dispatch.wanted(name),
+  })
+
   const listen = (name: string, topic: string): Pick<Held, 'inlet' | 'unsubscribe'> => {
-    const inlet = createInlet(port, name, prefix, settings, checking, seen, {
+    const inlet = createInlet(port, name, prefix, settings, checking, order, {
       refused: counters.refused,
-      missed(publisher, epoch, { from, to }) {
-        counters.missed(name, to - from + 1)
-        dispatch.missed({ publisher, word: name, epoch, from, to, reason: 'gap' })
-        repair.gap({ publisher, word: name, epoch }, { from, to })
-      },
+      incomplete: (publisher) => repair.look(publisher, name, 0),
+      unkept: counters.unkept,
       wanted: () => dispatch.wanted(name),
       event: dispatch.remote,
       malformed: () => counters.dropped('malformed'),
-      batch: (events) => counters.received(name, events),
-      gaveUp: counters.unrepaired,
-      repaired: counters.repaired,
-      heard({ publisher, epoch, first, spans }, bytes) {
-        const series = { publisher, word: name, epoch }
-        const range = { from: first, to: first + spans.length / 2 - 1 }
-        holding.keep(series, range, bytes)
-        repair.heard(series, range)
+      batch(proven) {
+        counters.received(name, proven.batch.spans.length / 2)
+        if (readers.has(name)) for (const reader of readers.of(name)) reader.offer(proven)
+      },
+      heard(batch, bytes) {
+        const { publisher, epoch, sentAt } = batch
+        history.keep({ publisher, word: name, epoch }, rangeOf(batch), bytes, sentAt)
+        if (heardAt.size >= settings.maxPublishers && !heardAt.has(publisher)) heardAt.clear()
+        heardAt.set(publisher, port.clock.monotonic())
       },
       complete: ({ publisher, circle: named }) => named !== undefined && circle.isComplete(topic, publisher, named),
     })
-    return { inlet, unsubscribe: port.gossip.subscribe(topic, inlet.accept, inlet.deliver) }
+    // What was accepted is let in at once: what is accepted next may have waited for it.
+    return { inlet, unsubscribe: port.gossip.subscribe(topic, inlet.accept, () => undefined) }
   }
 
   const hold = (name: string): Held => {
@@ -114,15 +179,22 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
         hint: 'put what varies into a later word of the topic, or raise maxWords',
       })
     }
-    const topic = `${GOSSIP_PREFIX}${name}`
+    const topic = topicOf(name)
     const word: Held = {
       name,
       audience: createAudience(topic),
       outgoing: undefined,
       subscriptions: 0,
+      lastSent: 0,
+      seenAt: new Map(),
       ...listen(name, topic),
     }
     words.set(name, word)
+    for (const reader of readers.of(name)) {
+      reader
+        .begin(name)
+        .catch((error: unknown) => port.log.error('it was not found out what is held', { word: name, error }))
+    }
     return word
   }
 
@@ -132,8 +204,7 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
     if (dispatch.open() > 0 && neighbourWords().has(name)) return
     words.delete(name)
     word.unsubscribe()
-    seen.pause(name)
-    repair.forget(name)
+    order.pause(name)
   }
 
   const follow = (): void => {
@@ -147,20 +218,69 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
     }
   }
 
+  const heads = createHeads(port, circle, (head) => signedHead(port.self.mesh, head), {
+    heard({ publisher, word, epoch, last }) {
+      if (order.head({ publisher, word, epoch }, last)) repair.look(publisher, word, HEAD_DELAY_MS)
+    },
+    topicOf,
+    hears: (name) => words.has(name),
+  })
+
+  /** Notes from which number on a neighbour hears what is sent here. */
+  const noteHearer = (word: Held, peer: string): void => {
+    if (word.outgoing === undefined) return
+    if (!port.gossip.subscribers(word.audience.topic).includes(peer)) word.seenAt.delete(peer)
+    else if (!word.seenAt.has(peer)) word.seenAt.set(peer, word.lastSent)
+  }
+
+  /** A neighbour told how far it is with what it publishes. */
+  const learn = (publisher: string, own: readonly OwnHead[] | undefined): void => {
+    heads.speaks(publisher, own !== undefined)
+    if (own === undefined) {
+      repair.askForTails(publisher)
+      return
+    }
+    repair.knowTails(publisher)
+    for (const { word, epoch, last, since } of own) {
+      if (!words.has(word)) continue
+      order.base({ publisher, word, epoch }, since + 1)
+      if (order.head({ publisher, word, epoch }, last)) repair.look(publisher, word, HEAD_DELAY_MS)
+    }
+  }
+
   const reach = createReach(port, {
     syncMs: settings.syncMs,
     *audiences() {
       for (const word of words.values()) yield word.audience
     },
     hears: (topic) => words.has(topic.slice(GOSSIP_PREFIX.length)),
-    onNeighbour: follow,
-    holding,
+    onNeighbour(peer) {
+      for (const word of words.values()) noteHearer(word, peer)
+      follow()
+    },
+    history,
+    own(peer, topics) {
+      const { incarnation: epoch } = port.self
+      const names = topics.map((topic) => topic.slice(GOSSIP_PREFIX.length))
+      heads.introduce(peer, names)
+      return names.map((name) => {
+        const word = words.get(name)
+        const last = word?.lastSent ?? 0
+        return { word: name, epoch, last, since: word?.seenAt.get(peer) ?? last }
+      })
+    },
+    learn,
+    heads: heads.receive,
   })
 
-  const repair = createRepair(port, {
-    take: async (series, range, bytes, ageMs) => words.get(series.word)?.inlet.take(series, range, bytes, ageMs),
-    topicOf: (name) => words.get(name)?.audience.topic,
-    unrepaired: counters.unrepaired,
+  const stopWatching = port.onMember(({ id }, change) => {
+    if (change === 'joined') {
+      for (const reader of readers.all()) reader.joined(id)
+      return
+    }
+    heads.forget(id)
+    for (const { seenAt } of words.values()) seenAt.delete(id)
+    if ((heardAt.get(id) ?? Number.NEGATIVE_INFINITY) > port.clock.monotonic() - TAIL_MS) repair.askForTails(id)
   })
 
   const makeOutlet = (word: Held): Outlet =>
@@ -171,10 +291,18 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
         return restMs <= 0 ? Promise.resolve() : reach.settled(word.audience, restMs)
       },
       circle: () => circle.ofPublisher(word.audience.topic, word.audience.confirmed),
-      sent(first, events, recipients, bytes) {
+      sent(first, events, recipients, bytes, sentAt) {
         counters.sent(word.name, events, recipients)
         const { id: publisher, incarnation: epoch } = port.self
-        holding.keep({ publisher, word: word.name, epoch }, { from: first, to: first + events - 1 }, bytes)
+        const last = first + events - 1
+        word.lastSent = last
+        history.keep({ publisher, word: word.name, epoch }, { from: first, to: last }, bytes, sentAt)
+        heads.sent(word.name, last)
+        if (!readers.has(word.name)) return
+        const batch = open(bytes)
+        if (batch === undefined) return
+        const proven = { batch, bytes, arrivedAt: port.clock.monotonic() }
+        for (const reader of readers.of(word.name)) reader.offer(proven)
       },
       failed(events, error) {
         counters.rejected('failed', events)
@@ -182,16 +310,28 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
       },
     })
 
-  port.metrics.gauge('events_held_bytes', 'Bytes of batches kept for neighbours that missed them', holding.bytes)
+  port.metrics.gauge(
+    'events_held_bytes',
+    'Bytes of batches kept for those that missed them or come late',
+    () => history.figures().bytes,
+  )
+  port.metrics.gauge(
+    'events_held',
+    'Events kept for those that missed them or come late',
+    () => history.figures().events,
+  )
+  port.metrics.gauge('events_waiting_bytes', 'Bytes of batches that wait behind a gap', order.waitingBytes)
   port.metrics.gauge('events_queued_bytes', 'Bytes of events that wait to be sent', () => budget.queuedBytes)
 
   return {
     reach,
+    retrieve,
     hold,
     outgoing(name) {
       const word = hold(name)
       if (word.outgoing === undefined) {
         word.outgoing = { outlet: makeOutlet(word), idPrefix: eventId(port.self.id, name, port.self.incarnation, '') }
+        for (const peer of port.gossip.subscribers(word.audience.topic)) noteHearer(word, peer)
         void reach.announce([word.audience])
       }
       return word.outgoing
@@ -199,8 +339,15 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
     release,
     follow,
     all: () => [...words.values()],
-    peers: (name) => port.gossip.subscribers(`${GOSSIP_PREFIX}${name}`).length,
+    peers: (name) => port.gossip.subscribers(topicOf(name)).length,
     queuedBytes: () => budget.queuedBytes,
+    waitingBytes: order.waitingBytes,
+    position(publisher, name) {
+      if (publisher !== port.self.id) return order.position(publisher, name)
+      const last = words.get(name)?.lastSent ?? 0
+      return last === 0 ? undefined : { epoch: port.self.incarnation, next: last + 1 }
+    },
+    publishers: (name) => [...order.publishers(name), ...((words.get(name)?.lastSent ?? 0) > 0 ? [port.self.id] : [])],
     async stop(timeoutMs) {
       stopped = true
       const outlets = [...words.values()].flatMap((word) => word.outgoing?.outlet ?? [])
@@ -213,8 +360,12 @@ export const createWords = (port: WordsPort, settings: Settings, dispatch: Dispa
       for (const outlet of outlets) outlet.stop()
       for (const word of words.values()) word.unsubscribe()
       words.clear()
+      stopWatching()
+      heads.stop()
+      retrieve.stop()
       repair.stop()
       await reach.stop()
+      await history.close()
     },
   }
 }

@@ -89,7 +89,7 @@ test('what was kept without a check is checked by whoever fetches it', async () 
   assert.equal(await net.until(p.peer.gossip.receive(TOPIC, batch(first), 'q')), 'keep')
   assert.equal(await net.until(p.peer.gossip.receive(TOPIC, batch({ circle, first: 2, signer: 'x' }), 'q')), 'keep')
   for (const n of [1, 3]) await net.until(b.peer.gossip.receive(TOPIC, batch({ first: n }), 'p'))
-  await net.run(2_000)
+  await net.run(5_000)
   assert.deepEqual(
     [sequences(p), sequences(b)],
     [
@@ -97,5 +97,5 @@ test('what was kept without a check is checked by whoever fetches it', async () 
       [1, 3],
     ],
   )
-  assert.deepEqual([b.refused('signature'), b.repaired(), b.unrepaired()], [3, 0, 1], 'in each of three attempts')
+  assert.deepEqual([b.refused('signature'), b.repaired(), b.unrepaired()], [4, 0, 1], 'in each of four rounds')
 })

@@ -4,7 +4,6 @@ import type { MeshEvent, Missed } from '../../../protocols/events/event.ts'
 import { createEvents } from '../../../protocols/events/events.ts'
 import type { EventsOptions } from '../../../protocols/events/options.ts'
 import { eventsProtocol } from '../../../protocols/events/protocol.ts'
-import { createRepair } from '../../../protocols/events/repair.ts'
 import { batch } from './forged.ts'
 import type { createPorts, Peer } from './ports.ts'
 
@@ -78,7 +77,9 @@ export const holder = async (
     () => undefined,
   )
   await peer.port.serve(eventsProtocol, {
-    sync: async ({ topics }) => ({ seen: topics, hears: topics }),
+    sync: async ({ topics }) => ({ seen: topics, hears: topics, own: [] }),
+    heads: () => undefined,
+    catalog: () => ({ held: [] }),
     fetch: async ({ from }) => {
       const { batches, more = false } = answer(from)
       return { batches: batches.map((bytes) => ({ bytes, ageMs: 0 })), more }
@@ -97,24 +98,3 @@ export const withGap = async (net: Net, neighbours: Peer[], last = 3): Promise<N
   return listener
 }
 export const sequences = ({ heard }: Node): number[] => heard.map(({ sequence }) => sequence)
-
-/** The repair alone: every word is heard, and nothing that comes is taken. */
-export const alone = (net: Net) => {
-  const [self, publisher] = [net.add('self'), net.add('publisher')]
-  const asked: string[] = []
-  const unrepaired: string[] = []
-  void publisher.port.serve(eventsProtocol, {
-    sync: async ({ topics }) => ({ seen: topics, hears: [] }),
-    async fetch({ word, from }) {
-      asked.push(`${word} ${from}`)
-      return { batches: [], more: false }
-    },
-  })
-  const repair = createRepair(self.port, {
-    take: async () => undefined,
-    topicOf: () => TOPIC,
-    unrepaired: (word) => unrepaired.push(word),
-  })
-  const series = (word: string) => ({ publisher: 'publisher', word, epoch: 1 })
-  return { repair, self, publisher, asked, unrepaired, series }
-}

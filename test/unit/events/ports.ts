@@ -118,6 +118,11 @@ export const createPorts = (seed = 1) => {
         if (peer.frozen) return
         const served = peer.wire.served.get(protocol.name)
         const contract = protocol.methods[method]
+        if (contract !== undefined && 'oneWay' in contract) {
+          cancel()
+          resolve(undefined)
+          return void served?.handlers[method]?.(contract.request.parse(input), { peer: from } as unknown as Context)
+        }
         if (served === undefined || contract === undefined || !('response' in contract)) {
           return fail(new ParleyError('MSG004', `${to} does not speak ${protocol.name}`))
         }

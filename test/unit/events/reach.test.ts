@@ -322,11 +322,11 @@ test('questions beyond the bound are answered at once with what is seen', async 
   const waiting = Array.from({ length: MAX_WAITING_SYNCS }, ask)
   await net.run(30)
   const start = net.now()
-  assert.deepEqual(await net.until(ask()), { seen: [], hears: [] })
+  assert.deepEqual(await net.until(ask()), { seen: [], hears: [], own: [] })
   assert.ok(net.now() - start < 100, 'answered at once')
   const answers = await net.until(Promise.all(waiting))
   assert.ok(net.now() - start > 900, 'the others waited their time')
-  assert.deepEqual(answers[0], { seen: [], hears: [] })
+  assert.deepEqual(answers[0], { seen: [], hears: [], own: [] })
 })
 
 test('a subscribe whose signal is aborted ends, and a signal aborted before never starts', async () => {

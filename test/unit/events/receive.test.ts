@@ -106,20 +106,65 @@ test('a forged batch moves no numbers', async () => {
   assert.deepEqual([heard.map(({ sequence }) => sequence), missed], [[1, 2], []])
 })
 
-test('a gap is counted and reported before the events behind it; what comes late is delivered once', async () => {
+test('what comes behind a gap waits until the gap is filled, and is then let in once, in order', async () => {
   const { peer, heard, missed, receive } = await receiver()
+  const heardNow = () => heard.map(({ sequence }) => sequence)
   await receive(batch({ first: 10 }))
-  assert.deepEqual(missed, [], 'the first batch of an unknown publisher is no gap')
-  await receive(batch({ first: 14 }))
-  assert.deepEqual(missed, [{ publisher: 'q', word: 'tasks', epoch: 5, from: 11, to: 13, reason: 'gap' }])
-  assert.equal(peer.count('events_missed_total', { topic: 'tasks' }), 3)
+  assert.equal(await receive(batch({ first: 14 })), 'forward')
+  assert.deepEqual([heardNow(), missed], [[10], []], 'the first batch of an unknown publisher is no gap')
   const late = batch({ first: 12 })
   assert.equal(await receive(late), 'forward')
-  assert.equal(await receive(late.slice()), 'refuse')
+  assert.equal(await receive(late.slice()), 'refuse', 'what waits is known')
+  assert.deepEqual(heardNow(), [10])
+  assert.equal(await receive(batch({ first: 11 })), 'forward')
+  assert.deepEqual(heardNow(), [10, 11, 12])
+  await receive(batch({ first: 13 }))
+  assert.deepEqual([heardNow(), missed], [[10, 11, 12, 13, 14], []])
+  assert.equal(peer.count('events_missed_total'), 0)
+})
+
+test('what is gone for good is told before the events behind it, and is not let in any more', async () => {
+  const { net, peer, heard, missed, receive } = await receiver('tasks.#', { gapMs: 1_000 })
+  await receive(batch({ first: 10 }))
+  await receive(batch({ first: 14 }))
+  await receive(batch({ first: 12 }))
+  await net.run(900)
+  assert.deepEqual([heard.length, missed], [1, []])
+  await net.run(3_000)
+  const gap = { publisher: 'q', word: 'tasks', epoch: 5, reason: 'gap' }
+  assert.deepEqual(missed, [
+    { ...gap, from: 11, to: 11 },
+    { ...gap, from: 13, to: 13 },
+  ])
+  assert.equal(await receive(batch({ first: 11 })), 'refuse')
   assert.deepEqual(
     heard.map(({ sequence }) => sequence),
-    [10, 14, 12],
+    [10, 12, 14],
   )
+  assert.equal(peer.count('events_missed_total', { topic: 'tasks' }), 2)
+})
+
+test('bytes that wait behind gaps are bounded; what has no room is asked for again', async () => {
+  const size = batch({ first: 14 }).length
+  const { net, peer, heard, receive } = await receiver('tasks.#', {
+    maxWaitingBytes: 2 * size,
+    maxHeldBytes: 0,
+    gapMs: 500,
+  })
+  await receive(batch({ first: 10 }))
+  for (const first of [12, 13]) await receive(batch({ first }))
+  assert.deepEqual([peer.gauge('events_waiting_bytes'), peer.count('event_batches_unkept_total')], [2 * size, 0])
+  assert.equal(await receive(batch({ first: 14 })), 'forward')
+  assert.deepEqual([peer.gauge('events_waiting_bytes'), peer.count('event_batches_unkept_total')], [2 * size, 1])
+  await receive(batch({ first: 11 }))
+  assert.equal(peer.gauge('events_waiting_bytes'), 0)
+  await receive(batch({ first: 15 }))
+  await receive(batch({ first: 14 }))
+  assert.deepEqual(
+    heard.map(({ sequence }) => sequence),
+    [10, 11, 12, 13, 14, 15],
+  )
+  await net.run(2_000)
 })
 
 test('batches are let in as they came, though the check of the second ends first', async () => {
@@ -154,21 +199,6 @@ test('bytes under check are bounded; what exceeds the bound is refused', async (
   gate.resolve(true)
   assert.deepEqual(await net.until(Promise.all([first, second])), ['forward', 'forward'])
   assert.equal(await net.until(peer.gossip.receive('events/tasks', batch({ first: 3 }))), 'forward')
-})
-
-test('bytes that accept has not seen are not delivered', async () => {
-  const net = createPorts()
-  const peer = net.add('p')
-  let deliver: ((bytes: Uint8Array) => void) | undefined
-  const { subscribe } = peer.port.gossip
-  peer.port.gossip.subscribe = (topic, accept, fn) => {
-    deliver = fn
-    return subscribe(topic, accept, fn)
-  }
-  const events = createEvents(peer.port)
-  await net.until(events.subscribe('tasks.#', () => assert.fail('delivered')))
-  deliver?.(batch())
-  assert.equal(peer.count('event_batches_refused_total', { reason: 'unchecked' }), 1)
 })
 
 test('our own words, brought back by gossip, pass on and are not heard again', async () => {

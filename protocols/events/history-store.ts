@@ -1,0 +1,64 @@
+/**
+ * What keeps the history of a word, in memory or on a disk; node/store/ has the disk. A history is best effort: what is
+ * not found is missing, what is found is what was kept.
+ */
+import type { Range, Series } from './series.ts'
+
+/** The history of one first word. What is beyond a bound goes, the oldest first. */
+export interface HistoryBounds {
+  readonly maxBytes: number
+  readonly maxEvents: number
+  readonly maxAgeMs: number
+}
+
+export interface KeptBatch {
+  readonly bytes: Uint8Array
+  /** Since this node had it. */
+  readonly ageMs: number
+}
+
+export interface Found {
+  /** In order. */
+  readonly batches: readonly KeptBatch[]
+  /** There are more than fit into one answer. */
+  readonly more: boolean
+}
+
+/** What is held of a series: `from` and `to` are the first and the last number; there may be gaps between. */
+export interface Held extends Series, Range {
+  /** The first number of a batch that its publisher sent at or after the time that was asked for. */
+  readonly since?: number | undefined
+}
+
+export interface WordHistory {
+  /** @param sentAt by the publisher's clock, milliseconds since 1970 */
+  keep(series: Series, range: Range, bytes: Uint8Array, sentAt: number): void
+  /** The batches that hold events of `range`: at most MAX_FETCH_BYTES, unless the first one alone is larger. */
+  find(series: Series, range: Range): Found | Promise<Found>
+  /** What is held. */
+  list(since: number | undefined): Held[]
+  figures(): { bytes: number; events: number }
+  /** Writes what is not written yet. */
+  close(): Promise<void>
+}
+
+/** Where a named subscription stands with one publisher. */
+export interface CursorPosition extends Series {
+  /** Number of the next event. */
+  readonly next: number
+}
+
+export interface Cursor {
+  /** Milliseconds since 1970, this node's clock: when the subscription of this name was first made. */
+  readonly createdAt: number
+  readonly positions: readonly CursorPosition[]
+}
+
+/** Files of the data directory. */
+export interface EventStore {
+  /** Opens what is there; where nothing is, nothing is made before the first batch. */
+  open(word: string, bounds: HistoryBounds): Promise<WordHistory>
+  loadCursor(name: string): Promise<Cursor | undefined>
+  /** On the disk once this resolves. */
+  saveCursor(name: string, cursor: Cursor): Promise<void>
+}
