@@ -10,6 +10,8 @@ export interface Choosable {
   readonly peer: string
   /** A suspect gets work only when nobody else is left. */
   readonly state: 'alive' | 'suspect'
+  /** It does not get on with the work that it has: others come first. */
+  readonly isStuck?: boolean | undefined
 }
 
 /** A number in [0, 1) from random bytes, of which the first four count. */
@@ -17,6 +19,14 @@ export const fraction = (bytes: Uint8Array): number =>
   bytes.subarray(0, 4).reduce((sum, byte) => sum * 256 + byte, 0) / 2 ** 32
 
 const orBusiest = (load: number): number => (Number.isNaN(load) ? Number.POSITIVE_INFINITY : load)
+
+/** Who works, else who is there, else whoever is left. */
+const bestOf = <C extends Choosable>(left: readonly C[]): readonly C[] => {
+  const well = left.filter(({ state, isStuck }) => state === 'alive' && isStuck !== true)
+  if (well.length > 0) return well
+  const alive = left.filter(({ state }) => state === 'alive')
+  return alive.length > 0 ? alive : left
+}
 
 /**
  * @param load how busy a peer is, in any unit; what is not a number counts as the busiest
@@ -31,8 +41,7 @@ export const pick = <C extends Choosable>(
   exclude: ReadonlySet<string> = new Set(),
 ): C | undefined => {
   const left = exclude.size === 0 ? candidates : candidates.filter(({ peer }) => !exclude.has(peer))
-  const alive = left.filter(({ state }) => state === 'alive')
-  const eligible = alive.length > 0 ? alive : left
+  const eligible = bestOf(left)
   const first = Math.floor(random() * eligible.length)
   // Drawn from one place less and moved past the first, so that the two always differ.
   const other = Math.floor(random() * (eligible.length - 1))

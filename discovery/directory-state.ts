@@ -16,6 +16,7 @@
  * Algorithms for Replicated Database Maintenance (PODC 1987), with its death certificates as `ended`.
  */
 import { equals } from 'uint8arrays/equals'
+import type { Activity } from './activity.ts'
 import { createCompare } from './directory/compare.ts'
 import { createHearsay } from './directory/hearsay.ts'
 import { createOffers } from './directory/offers.ts'
@@ -32,6 +33,8 @@ export interface Agent {
   readonly state: 'alive' | 'suspect'
   readonly connected: boolean
   readonly self: boolean
+  /** As the agent's node judges it; absent where that is not known: of one that is far, or of an earlier release. */
+  readonly activity?: Activity | undefined
   readonly record: AgentRecord
 }
 
@@ -294,6 +297,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     sizes: () => ({
       agents: agents.size,
       suspect: [...agents.values()].filter(({ state }) => state === 'suspect').length,
+      stuck: [...agents.values()].filter(({ record }) => record.stuck === true).length,
       ended: ended.size,
       endedEvicted: tables.endedEvicted(),
     }),

@@ -12,6 +12,7 @@
 import { equals } from 'uint8arrays/equals'
 import { ParleyError } from '../protocols/errors.ts'
 import type { Port, Stop } from '../protocols/port.ts'
+import { type Activity, shownActivity } from './activity.ts'
 import { fraction } from './choose.ts'
 import { createClaims } from './directory/claims.ts'
 import { createDirectoryCounts } from './directory/counts.ts'
@@ -57,9 +58,10 @@ export type DirectoryPort = Pick<
 >
 
 export interface DirectoryStats {
-  /** Other agents in the view, and how many of them are suspect. */
+  /** Other agents in the view, and how many of them are suspect, and stuck. */
   agents: number
   suspect: number
+  stuck: number
   /** Agents that ended lately and are remembered, and how many were forgotten early for want of room. */
   ended: number
   endedEvicted: number
@@ -97,6 +99,8 @@ export interface Directory {
   markSuspect(peer: string): void
   markAlive(peer: string): void
   onChange(fn: (change: Change) => void): Stop
+  /** Has agents shown with how they get on with their work; of those of which `fn` knows nothing the record tells. */
+  showActivity(fn: (peer: string) => Activity | undefined): void
   /** Resolves after the first complete exchange with any peer. Rejects with the signal's reason, or COM002 at `stop`. */
   firstSync(options?: { signal?: AbortSignal }): Promise<void>
   /**
@@ -121,7 +125,13 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
   const stopping = new AbortController()
   const nowMs = () => port.clock.monotonic()
   const random = () => fraction(port.random(4))
-  const { emit } = listeners
+  let activityOf: (peer: string) => Activity | undefined = () => undefined
+  const shown = (agent: Agent): Agent => {
+    const activity = shownActivity(activityOf(agent.peer), agent.record.stuck === true)
+    return activity === undefined ? agent : { ...agent, activity }
+  }
+  const emit = (changes: readonly Change[]): void =>
+    listeners.emit(changes.map((change) => ({ ...change, agent: shown(change.agent) })))
   const expire = () => emit(state.expire(nowMs()))
 
   const { push, spread, isAwaited } = createSpread(port, counts, settings.maxPushPeers, stopping.signal)
@@ -261,16 +271,25 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
   return {
     announce: own.announce,
     offers: state.offers,
-    agents: state.view,
+    agents: () => state.view().map(shown),
     size: () => state.count() + 1,
-    find: (nameOrId) => findAgent(state.view(), nameOrId),
-    get: state.get,
+    find: (nameOrId) => {
+      const agent = findAgent(state.view(), nameOrId)
+      return agent && shown(agent)
+    },
+    get: (peer) => {
+      const agent = state.get(peer)
+      return agent && shown(agent)
+    },
     seek,
     markGone: (peer) => emit(state.markGone(peer, nowMs())),
     markDead: (peer) => emit(state.markDead(peer, nowMs())),
     markSuspect: (peer) => emit(state.markSuspect(peer, nowMs())),
     markAlive: (peer) => emit(state.markAlive(peer)),
     onChange: listeners.add,
+    showActivity: (fn) => {
+      activityOf = fn
+    },
     firstSync: first.wait,
     leave: async (departure = 'stop') => {
       stopPublishing()

@@ -91,6 +91,8 @@ export const RecordSchema = z.object({
   price: z.number().nonnegative().optional(),
   /** Milliseconds that the record counts after somebody heard of its agent. */
   ttlMs: z.int().min(100).max(3_600_000),
+  /** True while the agent has work and does not get on with it. */
+  stuck: z.boolean().optional().catch(undefined),
   /** True in the last record of an agent that stops on purpose. */
   leaving: z.boolean().optional(),
   /**

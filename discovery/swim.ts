@@ -9,6 +9,7 @@
  */
 import { isParleyError } from '../protocols/errors.ts'
 import type { Port, Stop } from '../protocols/port.ts'
+import type { Activity } from './activity.ts'
 import { fraction } from './choose.ts'
 import type { Claim, Departure, Standing } from './swim/claim.ts'
 import { type Input, step } from './swim/machine.ts'
@@ -35,6 +36,7 @@ export interface SwimDeps {
   readonly port: SwimPort
   /** What goes with each message. */
   load(): { load: number; queueLength: number }
+  activity?(): Activity
   /** Members of the mesh, this node included. */
   members(): number
   /** Of the start of the peer that its record is of; older claims say nothing. */
@@ -46,6 +48,8 @@ export interface SwimDeps {
 
 export interface Swim {
   load(peer: string): { load: number; queueLength: number } | undefined
+  /** How a neighbour gets on with its work, as it told last; undefined where it did not. */
+  activity(peer: string): Activity | undefined
   rttMs(peer: string): number | undefined
   /** Milliseconds since a connected peer was heard last. */
   silentMs(peer: string): number | undefined
@@ -80,8 +84,19 @@ const EVENTS: Readonly<Partial<Record<Effect['type'], string>>> = {
   refuted: 'refutation',
 }
 
+/** As it stands in a message. */
+const told = (activity: Activity | undefined): Pick<Heartbeat, 'activity' | 'sinceMs' | 'progress'> =>
+  activity === undefined
+    ? {}
+    : {
+        activity: activity.state,
+        ...(activity.sinceMs === undefined ? {} : { sinceMs: activity.sinceMs }),
+        ...(activity.progress === undefined ? {} : { progress: activity.progress }),
+      }
+
 interface Heard {
   last: Heartbeat | undefined
+  lastAtMs: number
   rttMs: number | undefined
 }
 
@@ -104,6 +119,7 @@ export const createSwim = async (deps: SwimDeps, settings: Partial<SwimSettings>
     agentId: port.self.id,
     incarnation: swim.incarnation,
     ...deps.load(),
+    ...told(deps.activity?.()),
     ...(news.length === 0 ? {} : { news: [...news] }),
   })
   const newsOf = ({ news = [] }: Heartbeat): Claim[] =>
@@ -111,7 +127,9 @@ export const createSwim = async (deps: SwimDeps, settings: Partial<SwimSettings>
 
   const note = (peer: string, beat: Heartbeat): void => {
     const entry = heard.get(peer)
-    if (entry !== undefined) entry.last = beat
+    if (entry === undefined) return
+    entry.last = beat
+    entry.lastAtMs = now()
   }
 
   const probe = async ({ seq, peer, news, waitMs }: Effect & { type: 'probe' }): Promise<void> => {
@@ -205,7 +223,7 @@ export const createSwim = async (deps: SwimDeps, settings: Partial<SwimSettings>
   })
 
   const watch = (peer: string): void => {
-    heard.set(peer, { last: undefined, rttMs: undefined })
+    heard.set(peer, { last: undefined, lastAtMs: 0, rttMs: undefined })
     take({ type: 'connected', peer })
   }
   const stopMembers = port.onMember(({ id }, change, parted = false) => {
@@ -228,6 +246,16 @@ export const createSwim = async (deps: SwimDeps, settings: Partial<SwimSettings>
     load(peer) {
       const last = heard.get(peer)?.last
       return last === undefined ? undefined : { load: last.load, queueLength: last.queueLength }
+    },
+    activity(peer) {
+      const { last, lastAtMs = 0 } = heard.get(peer) ?? {}
+      if (last?.activity === undefined) return undefined
+      const { activity: state, sinceMs, progress } = last
+      return {
+        state,
+        ...(sinceMs === undefined ? {} : { sinceMs: Math.round(sinceMs + now() - lastAtMs) }),
+        ...(progress === undefined ? {} : { progress }),
+      }
     },
     rttMs: (peer) => heard.get(peer)?.rttMs,
     silentMs(peer) {

@@ -1,6 +1,7 @@
 /**
  * The mesh as the debug endpoint shows it. Read when somebody looks; nothing here runs on the hot path.
  */
+import type { Activity } from '../discovery/activity.ts'
 import type { Directory } from '../discovery/directory.ts'
 import type { Change } from '../discovery/directory-state.ts'
 import type { Breakers } from '../protocols/delivery/breakers.ts'
@@ -41,6 +42,13 @@ export interface ViewDeps {
   onRefused(fn: (refused: { id: string; address: string; reason: string }) => void): Stop
 }
 
+/** Without what is not known. */
+const plain = ({ state, sinceMs, progress }: Activity) => ({
+  state,
+  ...(sinceMs === undefined ? {} : { sinceMs }),
+  ...(progress === undefined ? {} : { progress }),
+})
+
 const offers = (change: Change): string[] =>
   change.agent.record.protocols.map(({ name, version }) => `${name}@${version}`)
 
@@ -54,6 +62,7 @@ const agentEvent = (change: Change, at: number): MeshEvent => {
     name,
     protocols: offers(change),
     state,
+    ...(change.agent.record.stuck && { stuck: true }),
   }
 }
 
@@ -83,7 +92,7 @@ export const createDebugView = (deps: ViewDeps): DebugSource => {
     self: () => ({ ...deps.self(), version: deps.version, startedAt: deps.startedAt, trust: deps.trust }),
     peers: peerViews,
     agents: () =>
-      directory.agents().map(({ peer, name, state, self, record }) => {
+      directory.agents().map(({ peer, name, state, self, activity, record }) => {
         const load = self ? deps.load() : deps.presence.load(peer)
         const silentMs = self ? 0 : deps.presence.silentMs(peer)
         return {
@@ -94,6 +103,7 @@ export const createDebugView = (deps: ViewDeps): DebugSource => {
           labels: record.labels,
           addresses: record.addresses,
           ...(load === undefined ? {} : load),
+          ...(activity === undefined ? {} : { activity: plain(activity) }),
           ...(silentMs === undefined ? {} : { lastHeardMs: Math.round(silentMs) }),
         }
       }),

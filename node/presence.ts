@@ -7,6 +7,7 @@
  * anew, so that it is in every view again. Listeners hear of every change, for work that has to move elsewhere.
  * State: listeners. Wire id: `/parley/presence/1`.
  */
+import type { Activity } from '../discovery/activity.ts'
 import type { Directory } from '../discovery/directory.ts'
 import { suspicionFor } from '../discovery/swim/settings.ts'
 import { createSwim, type StandingChange, type Swim, type SwimPort } from '../discovery/swim.ts'
@@ -25,13 +26,18 @@ export interface PresenceOptions {
 export interface PresenceDeps {
   port: SwimPort
   log: Log
-  directory: Pick<Directory, 'announce' | 'get' | 'markAlive' | 'markDead' | 'markSuspect' | 'onChange' | 'size'>
+  directory: Pick<
+    Directory,
+    'announce' | 'get' | 'markAlive' | 'markDead' | 'markSuspect' | 'onChange' | 'showActivity' | 'size'
+  >
   load(): { load: number; queueLength: number }
+  /** How this node's own agent gets on with its work. */
+  activity?(): Activity
   /** Closes the connections to a peer that is dead, or that this node alone does not hear. */
   cutOff(peer: string, silentMs: number): void
 }
 
-export interface Presence extends Pick<Swim, 'load' | 'rttMs' | 'silentMs' | 'standing' | 'stats'> {
+export interface Presence extends Pick<Swim, 'activity' | 'load' | 'rttMs' | 'silentMs' | 'standing' | 'stats'> {
   /**
    * Called with what is believed of a peer from now on. `dead`: its work may be given to others, unless that needs a
    * fence; `left`: with `departure`, whether it means to come back.
@@ -69,6 +75,7 @@ export const createPresence = async (deps: PresenceDeps, options: PresenceOption
     {
       port: deps.port,
       load: deps.load,
+      ...(deps.activity === undefined ? {} : { activity: deps.activity }),
       members: directory.size,
       incarnationOf: (peer) => directory.get(peer)?.record.incarnation,
       changed,
@@ -82,6 +89,7 @@ export const createPresence = async (deps: PresenceDeps, options: PresenceOption
     { periodMs, timeoutMs, suspectAfter, suspicionMs: suspicionFor(deadAfterMs, options) },
   )
 
+  directory.showActivity((peer) => (peer === deps.port.self.id ? deps.activity?.() : swim.activity(peer)))
   const stopDirectory = directory.onChange((change) => {
     const { agent } = change
     if (change.type !== 'left') {

@@ -166,6 +166,12 @@ export const Timings = z
       5_000,
       'Milliseconds of silence, about, after which a peer is dead and disconnected, where others find the same; three times as long where nobody confirms it. Shorter moves its work sooner and drops busy peers.',
     ),
+    stuckAfterMs: whole(
+      1_000,
+      HOUR_MS,
+      30_000,
+      'Milliseconds without a sign of work after which an agent with requests in work counts as stuck, and others are asked first. Shorter finds it sooner, and asks handlers for progress() more often.',
+    ),
     recordTtlMs: whole(
       100,
       HOUR_MS,

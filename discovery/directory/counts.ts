@@ -28,6 +28,7 @@ export const createDirectoryCounts = (metrics: Metrics, sizes: DirectoryState['s
   const events = metrics.counter('directory_events_total', 'Other things worth knowing', ['event'])
   metrics.gauge('directory_agents', 'Other agents in the view', () => sizes().agents)
   metrics.gauge('directory_suspects', 'Other agents in the view that are suspect', () => sizes().suspect)
+  metrics.gauge('directory_stuck', 'Other agents in the view that are stuck', () => sizes().stuck)
   metrics.gauge('directory_ended', 'Agents that ended lately and are remembered', () => sizes().ended)
 
   return {

@@ -37,7 +37,9 @@ export const createOffers = (
     if (known) return known
     const found = [...agents].flatMap(([peer, { record, state }]): Candidate[] => {
       const offer = newest(record, protocol, major)
-      return offer ? [{ peer, name: record.name, state, version: offer.version, methods: offer.methods }] : []
+      if (offer === undefined) return []
+      const { version, methods } = offer
+      return [{ peer, name: record.name, state, ...(record.stuck && { isStuck: true }), version, methods }]
     })
     if (answers.size >= MAX_ANSWERS) answers.clear()
     answers.set(key, found)

@@ -18,12 +18,12 @@ import {
 } from '../record.ts'
 import type { Departure } from '../swim/claim.ts'
 
-const UpdateSchema = RecordSchema.pick({ protocols: true, labels: true, addresses: true, price: true })
+const UpdateSchema = RecordSchema.pick({ protocols: true, labels: true, addresses: true, price: true, stuck: true })
   .partial()
   .strict()
 /** What an agent tells of itself; a field that is left out keeps its value, `price: undefined` takes the price back. */
 export type Announcement = {
-  [K in 'protocols' | 'labels' | 'addresses' | 'price']?: AgentRecord[K] | undefined
+  [K in 'protocols' | 'labels' | 'addresses' | 'price' | 'stuck']?: AgentRecord[K] | undefined
 }
 
 /** Why a version was written, and so how it is told; the later one in this list outdoes the earlier ones. */

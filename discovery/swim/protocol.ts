@@ -4,6 +4,7 @@
  */
 import * as z from 'zod'
 import { defineProtocol } from '../../protocols/define.ts'
+import { ACTIVITIES } from '../activity.ts'
 import { PeerSchema } from '../record.ts'
 import { type Claim, DEPARTURES, STANDINGS } from './claim.ts'
 import { OUTCOMES } from './state.ts'
@@ -39,6 +40,12 @@ const Heartbeat = z.object({
   load: z.number().nonnegative(),
   /** Requests that wait for a handler. */
   queueLength: z.number().int().nonnegative(),
+  /** How it gets on with its work; what a newer release invented is left out. */
+  activity: z.enum(ACTIVITIES).optional().catch(undefined),
+  /** Milliseconds since it is so. */
+  sinceMs: z.number().nonnegative().optional().catch(undefined),
+  /** Of a request in work, 0 to 1. */
+  progress: z.number().min(0).max(1).optional().catch(undefined),
   /** What goes round; mostly nothing. */
   news: News.optional(),
 })
@@ -46,7 +53,7 @@ export type Heartbeat = z.output<typeof Heartbeat>
 
 export const presence = defineProtocol({
   name: 'presence',
-  version: '1.1.0',
+  version: '1.2.0',
   methods: {
     beat: {
       description: 'Is it there? The answer is the same message of the other side',

@@ -17,6 +17,8 @@ import type { Failure } from './failure.ts'
 export interface WorkerFacts {
   readonly file: string
   readonly self: { readonly id: string; readonly name: string; readonly mesh: string }
+  /** One number that grows while the event loop of the worker turns; the node reads it without asking. */
+  readonly beats: SharedArrayBuffer
 }
 
 export interface OfferFacts {

@@ -25,7 +25,10 @@ import { relayEvents } from './event-relay.ts'
 import { type Failure, toFailure } from './failure.ts'
 
 /** What the mesh must have to be an agent's node. */
-export type AgentMesh = Pick<Mesh, 'self' | 'calls' | 'events' | 'directory' | 'members' | 'serveCompiled' | 'port'>
+export type AgentMesh = Pick<
+  Mesh,
+  'self' | 'activity' | 'calls' | 'events' | 'directory' | 'members' | 'serveCompiled' | 'port'
+>
 
 /** What the thread itself is told by its worker. */
 export interface LifeAnswers {

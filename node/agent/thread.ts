@@ -58,7 +58,9 @@ const toBytes = (value: unknown): Uint8Array => (value instanceof Uint8Array ? v
 export const startThread = (mesh: AgentMesh, file: string, limits: ThreadLimits): Thread => {
   const { log, timers } = mesh.port
   const { id, name } = mesh.self
-  const facts: WorkerFacts = { file, self: { id, name, mesh: mesh.self.mesh } }
+  const beats = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)
+  const beatCount = new Int32Array(beats)
+  const facts: WorkerFacts = { file, self: { id, name, mesh: mesh.self.mesh }, beats }
   const ready = Promise.withResolvers<void>()
   const ended = Promise.withResolvers<Error | undefined>()
   const unserves: Unserve[] = []
@@ -145,12 +147,14 @@ export const startThread = (mesh: AgentMesh, file: string, limits: ThreadLimits)
     other: `the agent ${file}`,
   })
 
+  const unwatch = mesh.activity.watch({ name: file, atWork: channel.size, beats: () => Atomics.load(beatCount, 0) })
   worker.on('message', (message: Message) => channel.receive(message))
   worker.on('messageerror', (error) => fail(error))
   worker.on('error', (error) => {
     failure ??= error instanceof Error ? error : new Error(String(error))
   })
   worker.on('exit', (code) => {
+    unwatch()
     channel.close((sent) => lost(file, sent))
     const end = async (): Promise<void> => {
       await serving.catch(() => {})

@@ -8,6 +8,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { describe } from '../../discovery/describe.ts'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import type { MethodFacts } from '../../protocols/wire/contract.ts'
+import { BEAT_MS } from '../activity.ts'
 import { createCallables } from '../callable.ts'
 import { createClients } from '../clients.ts'
 import { createAgentCalls } from './agent-calls.ts'
@@ -45,7 +46,9 @@ const started = (error: unknown, file: string): ParleyError =>
         cause: error,
       })
 
-const run = async (port: NonNullable<typeof parentPort>, { file, self }: WorkerFacts): Promise<void> => {
+const run = async (port: NonNullable<typeof parentPort>, { file, self, beats }: WorkerFacts): Promise<void> => {
+  const beatCount = new Int32Array(beats)
+  setInterval(() => Atomics.add(beatCount, 0, 1), BEAT_MS).unref()
   let definition: AgentDefinition | undefined
   const log = createAgentLog(() => channel)
   const channel: Channel = createChannel({

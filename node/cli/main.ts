@@ -36,6 +36,11 @@ const addUp = (program: Command): void => {
     .addOption(new Option('--preset <name>', 'where the peers are').choices(PRESET_NAMES))
     .option('--label <name=value...>', 'facts about this node for the directory')
     .option('--drain <ms>', 'milliseconds that a stop waits for requests in work', whole(0, 3_600_000), 3_000)
+    .option(
+      '--stuck-after <ms>',
+      'milliseconds without a sign of work after which an agent with requests counts as stuck (default: 30000)',
+      whole(1_000, 3_600_000),
+    )
     .option('--expect <n>', 'how many nodes found the mesh together; the same on each of them', whole(1, 64))
     .addOption(
       new Option('--voter <when>', 'whether it may vote for the coordinator (default: auto)').choices([

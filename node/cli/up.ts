@@ -31,6 +31,7 @@ export interface UpOptions {
   preset?: NonNullable<MeshOptionsInput['preset']>
   label?: string[]
   serve?: string[]
+  stuckAfter?: number
   expect?: number
   voter?: 'auto' | 'never'
   log?: Exclude<NonNullable<MeshOptionsInput['log']>, object>
@@ -42,11 +43,11 @@ const DEFAULT_NAME = 'node'
 const MAX_UNNAMED = 32
 
 const meshOptions = async (options: UpOptions): Promise<MeshOptionsInput> => {
-  const { mesh, listen, join: addresses, allowWeakSecret, preset, log, expect, voter } = options
+  const { mesh, listen, join: addresses, allowWeakSecret, preset, log, stuckAfter, expect, voter } = options
   const secret = await secretOf(options.secretFile)
   return {
     debug: options.debug ? { port: options.debugPort, host: options.debugHost } : false,
-    timings: { drainMs: options.drain },
+    timings: { drainMs: options.drain, ...(stuckAfter !== undefined && { stuckAfterMs: stuckAfter }) },
     labels: labelsOf(options.label ?? []),
     coordination: { ...(expect !== undefined && { expect }), ...(voter !== undefined && { voter }) },
     ...(secret === undefined ? {} : { secret }),

@@ -47,13 +47,24 @@ const labels = ({ labels: all }: AgentView): string =>
     .map(([name, value]) => `${name}=${value}`)
     .join('\n')
 
+/** Whether it is there, and where it is, how it gets on with its work. */
+const doing = ({ state, activity }: AgentView): string => {
+  if (state === 'suspect' || activity === undefined) return state
+  const { sinceMs, progress } = activity
+  const details = [
+    ...(progress === undefined ? [] : [`${Math.round(progress * 100)} %`]),
+    ...(sinceMs === undefined || activity.state === 'alive' ? [] : [`for ${Math.round(sinceMs / 1000)} s`]),
+  ]
+  return [activity.state, ...details].join('\n')
+}
+
 export const showAgents = async (options: ViewOptions): Promise<void> => {
   const { agents } = await ask(await debugUrlOf(options), '/api/agents', Agents)
   if (options.json === true) return print(JSON.stringify(agents))
   print(
     table(
       ['name', 'id', 'state', 'offers', 'labels'],
-      agents.map((agent) => [agent.name, agent.id, agent.state, offers(agent), labels(agent)]),
+      agents.map((agent) => [agent.name, agent.id, doing(agent), offers(agent), labels(agent)]),
     ),
   )
 }

@@ -5,6 +5,7 @@
  * so neither a secret nor a token can slip out with an object that was passed on as it was. Keeps no state.
  */
 import * as z from 'zod'
+import { ACTIVITIES } from '../../discovery/activity.ts'
 import type { Stop } from '../../protocols/port.ts'
 
 /** Milliseconds since 1970, this node's clock. */
@@ -53,6 +54,14 @@ const MethodView = z.object({
   description: z.string().optional(),
 })
 
+const Working = z.object({
+  state: z.enum(ACTIVITIES),
+  /** Milliseconds since it is so. */
+  sinceMs: z.number().optional(),
+  /** Of a request in work, 0 to 1. */
+  progress: z.number().optional(),
+})
+
 export const AgentSchema = z.object({
   id: z.string(),
   name: z.string(),
@@ -64,6 +73,8 @@ export const AgentSchema = z.object({
   /** Handlers in work, as the agent says; absent until it did. */
   load: z.number().optional(),
   queueLength: z.number().optional(),
+  /** How it gets on with its work, as its node judges; absent where that is not known. */
+  activity: Working.optional(),
   /** Milliseconds since it was heard last; absent for one that is not connected. */
   lastHeardMs: z.number().optional(),
 })
@@ -155,7 +166,12 @@ export const MeshEventSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('peer-joined'), ...Peer, address: z.string().optional() }),
   z.object({ type: z.literal('peer-left'), ...Peer, reason: z.string().optional() }),
   z.object({ type: z.literal('agent-joined'), ...Offers }),
-  z.object({ type: z.literal('agent-changed'), ...Offers, state: z.enum(['alive', 'suspect']).optional() }),
+  z.object({
+    type: z.literal('agent-changed'),
+    ...Offers,
+    state: z.enum(['alive', 'suspect']).optional(),
+    stuck: z.boolean().optional(),
+  }),
   z.object({ type: z.literal('agent-left'), ...Peer, reason: z.string().optional() }),
   z.object({ type: z.literal('event-published'), ...Tapped }),
   /** `source`: id of the publisher. */

@@ -84,7 +84,10 @@ export const createResponder = (
 
   /** The only way out for a request that has a slot. */
   const conclude = (work: Work, startedAt: number, failure?: { error: unknown }): void => {
-    work.reports?.flush()
+    if (work.reports !== undefined) {
+      work.reports.flush()
+      deps.slots.report(undefined)
+    }
     deadlines.clear(work)
     const error = failure?.error
     const status = failure === undefined ? 'ok' : error instanceof ParleyError ? error.code : 'APP001'
@@ -183,7 +186,7 @@ export const createResponder = (
     },
     progress(work, report) {
       if (work.ended) return
-      deps.slots.sign()
+      deps.slots.report(report.fraction)
       work.reports ??= reportsOf(work)
       work.reports.add(report)
     },

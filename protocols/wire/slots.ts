@@ -20,8 +20,12 @@ export interface Slots {
   leave(): void
   active(): number
   queued(): number
-  /** Work goes on: a handler reported progress, or gave an item. */
+  /** Work goes on: a handler gave an item. */
   sign(): void
+  /** A handler reported progress; undefined when it ended, or did not say how much is done. */
+  report(fraction: number | undefined): void
+  /** What was reported last, of a request that is in work. */
+  progress(): number | undefined
   /** How often work went on or ended so far; only that it changes counts. */
   signs(): number
   /** One of those that run waits for its caller to take items, from park() to unpark(). */
@@ -39,6 +43,7 @@ export const createSlots = (maxActive: number, maxQueued: number): Slots => {
   let queued = 0
   let signs = 0
   let parked = 0
+  let progress: number | undefined
 
   let serving = false
 
@@ -93,6 +98,11 @@ export const createSlots = (maxActive: number, maxQueued: number): Slots => {
     sign() {
       signs += 1
     },
+    report(fraction) {
+      signs += 1
+      progress = fraction
+    },
+    progress: () => progress,
     signs: () => signs,
     park() {
       parked += 1
