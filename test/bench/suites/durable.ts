@@ -32,10 +32,6 @@ const RUNS = [
 
 export const caseOf = (guarantee: Guarantee, inFlight: number): string => `${guarantee}, ${inFlight} in flight`
 
-// Until Parley has durable messages. Once it has: remove this map and `notYet` below, do what systems/parley-planned.ts
-// says, and write into LABELS what was seen.
-const NOT_YET: ReadonlyMap<string, string> = new Map([[SUBJECT, 'not built yet']])
-
 const OWN_FILE = 'exactly-once: the consumer also syncs a file of its own before it acknowledges'
 
 /**
@@ -45,7 +41,7 @@ const OWN_FILE = 'exactly-once: the consumer also syncs a file of its own before
 const LABELS: ReadonlyMap<string, string> = new Map([
   [
     SUBJECT,
-    'confirms when its outbox is synced, acknowledges when effect and dedupe row are (as designed, not seen yet)',
+    'confirms when its outbox is synced; exactly-once: acknowledges when effect and dedupe row are; at-least-once: when the handler returned',
   ],
   [
     RABBIT,
@@ -129,7 +125,6 @@ export const durable: Suite = {
   about: 'durable messages between two processes: messages/s and latency, at least once and exactly once, none lost',
   systems: [SUBJECT, RABBIT, 'nats-jetstream', 'nats-jetstream-synced'],
   labels: LABELS,
-  notYet: NOT_YET,
 
   measure: async (start) => {
     const found: Reading[] = []
