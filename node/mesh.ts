@@ -8,10 +8,12 @@
 import { peerIdFromString } from '@libp2p/peer-id'
 import { describe } from '../discovery/describe.ts'
 import { createDirectory, type Directory } from '../discovery/directory.ts'
+import { createCommands } from '../protocols/command/commands.ts'
 import { raftProtocol } from '../protocols/consensus/contract.ts'
 import { type AnyProtocol, type Handlers, wireId } from '../protocols/define.ts'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import { createEvents } from '../protocols/events/events.ts'
+import { createNotifications } from '../protocols/notification/notifications.ts'
 import type { Stop } from '../protocols/port.ts'
 import { compile } from '../protocols/wire/contract.ts'
 import { createActivity } from './activity.ts'
@@ -33,6 +35,7 @@ import { chance, clock, timers } from './platform.ts'
 import { createPresence } from './presence.ts'
 import { startProcessMetrics } from './process-metrics.ts'
 import { createReplies } from './replies.ts'
+import { createEventStore } from './store/history-store.ts'
 import { VERSION } from './version.ts'
 
 /** Memberships are renewed while they have this share of their time left. */
@@ -110,7 +113,8 @@ const startLocked = async (
       else supervisor.unwant(peer)
     } else if (reachable) supervisor.want(peer)
   })
-  const events = createEvents(ownPort, options.events)
+  const eventStore = options.dataDir === undefined ? undefined : createEventStore(options.dataDir, clock, log)
+  const events = createEvents(ownPort, options.events, eventStore)
   const replies = await createReplies(ownPort, () => events, log)
   const load = () => ({ load: slots.active(), queueLength: slots.queued() })
   const activity = createActivity(
@@ -219,6 +223,9 @@ const startLocked = async (
   })
   exposeFigures(metrics, figures)
 
+  const serve = <P extends AnyProtocol>(protocol: P, handlers: Handlers<P>) =>
+    offering.serve(compile(protocol, handlers), describe(protocol))
+  const commands = createCommands({ port, serve, choose: fabric.choose })
   const holds = new Set<{ reason: string }>()
   const self = {
     ...identity,
@@ -246,6 +253,13 @@ const startLocked = async (
   if (coordination.meshId() !== undefined) tellMeshId()
   const { journal, coordinator, fences, facts: coordinatorFacts, problems, degraded, handOver } = coordination
   const stopCoordination = coordination.stop
+  const notifications = createNotifications({
+    port: ownPort,
+    events,
+    status: coordinator.status,
+    onChange: (fn) => coordinator.onChange(fn),
+  })
+  undo.push(() => notifications.stop())
   exposeCoordination(metrics, coordination)
   undo.push(stopCoordination)
   if (early !== undefined) coordination.heard(early)
@@ -329,6 +343,8 @@ const startLocked = async (
       { what: 'the coordinator group', run: stopCoordination },
       { what: 'messages', run: () => messages.stop() },
       { what: 'links of peers', run: () => router.close(0) },
+      { what: 'commands', run: async () => commands.stop() },
+      { what: 'notifications', run: () => notifications.stop() },
       { what: 'events', run: () => events.stop() },
       { what: 'the activity', run: async () => activity.stop() },
       { what: 'presence', run: () => presence.stop() },
@@ -357,8 +373,9 @@ const startLocked = async (
     fences,
     replies,
     port,
-    serve: <P extends AnyProtocol>(protocol: P, handlers: Handlers<P>) =>
-      offering.serve(compile(protocol, handlers), describe(protocol)),
+    commands,
+    notifications,
+    serve,
     serveCompiled: offering.serve,
     calls,
     to: clients.to,

@@ -8,25 +8,35 @@ import { isFirstWord } from './topic.ts'
 
 const KIB = 1024
 
+const RULES = {
+  memory: { maxBytes: 16 * KIB * KIB, maxEvents: 100_000, maxAgeMs: 600_000 },
+  disk: { maxBytes: 256 * KIB * KIB, maxEvents: 1_000_000, maxAgeMs: 7 * 24 * 3_600_000 },
+}
+
 /** What is kept of the topics of one first word, so that who missed events or comes late can have them. */
-export const HistoryRule = z.strictObject({
-  /** A first word (`tasks`, or `tasks.#`); `#` for all words without a rule of their own. */
-  topic: z.string().refine((topic) => {
-    const word = topic.replace(/\.#$/, '')
-    return word === '#' || word === '*' || isFirstWord(word)
-  }, 'a history is kept for a first word (tasks or tasks.#) or for all others (#)'),
-  /** `disk`: in files of the data directory, so that it outlives the node; where there is none, in memory. */
-  store: z.enum(['memory', 'disk']).default('memory'),
-  /** Bytes of batches; the oldest go first. */
-  maxBytes: z
-    .number()
-    .int()
-    .min(0)
-    .default(16 * KIB * KIB),
-  maxEvents: z.number().int().min(0).max(100_000_000).default(100_000),
-  /** Milliseconds; memory is also given back when nobody publishes, at the next look. */
-  maxAgeMs: z.number().int().min(0).default(600_000),
-})
+export const HistoryRule = z
+  .strictObject({
+    /** A first word (`tasks`, or `tasks.#`); `#` for all words without a rule of their own. */
+    topic: z.string().refine((topic) => {
+      const word = topic.replace(/\.#$/, '')
+      return word === '#' || word === '*' || isFirstWord(word)
+    }, 'a history is kept for a first word (tasks or tasks.#) or for all others (#)'),
+    /** `disk`: in files of the data directory, so that it outlives the node; where there is none, in memory. */
+    store: z.enum(['memory', 'disk']).default('memory'),
+    /** Bytes of batches, the oldest go first; 16 MiB in memory, 256 MiB on disk. */
+    maxBytes: z.number().int().min(0).optional(),
+    /** 100,000 in memory; 1,000,000 on disk, where each batch takes about 100 bytes of memory. */
+    maxEvents: z.number().int().min(0).max(100_000_000).optional(),
+    /** Milliseconds, looked at when something is kept or read; 10 minutes in memory, 7 days on disk. */
+    maxAgeMs: z.number().int().min(0).optional(),
+  })
+  .transform(({ topic, store, maxBytes, maxEvents, maxAgeMs }) => ({
+    topic,
+    store,
+    maxBytes: maxBytes ?? RULES[store].maxBytes,
+    maxEvents: maxEvents ?? RULES[store].maxEvents,
+    maxAgeMs: maxAgeMs ?? RULES[store].maxAgeMs,
+  }))
 export type HistoryRule = z.output<typeof HistoryRule>
 
 export const EventsSettings = z.strictObject({
