@@ -7,24 +7,19 @@
  * says which one it takes the place of; what the former one had delivered is dropped, and the rest is numbered anew.
  * State: the machine, the session, which bodies are in memory (bounded over all destinations).
  */
-import { type Fault, ParleyError } from '../errors.ts'
+import { ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
+import { createBodies } from './bodies.ts'
 import { type BreakerSettings, type BreakerState, CLOSED, step as stepBreaker } from './breaker.ts'
 import { deliveryProtocol, type WirePositions } from './contract.ts'
 import { decodeAnswer, encodeMessages, type WireEntry } from './frames.ts'
-import type { RetryPolicy, Settings } from './options.ts'
+import { type JudgingDeps, judge } from './judging.ts'
+import type { Settings } from './options.ts'
 import { createOutgoing, type OutEntry, type Outgoing } from './outgoing.ts'
-import { isDone, type Position } from './positions.ts'
-import {
-  DESTINATIONS,
-  decodeOutboxRow,
-  encodeDestination,
-  encodeOutboxRow,
-  type OutboxRow,
-  outboxKey,
-  SKIP_ROW,
-} from './rows.ts'
-import type { RowChange, RowStore } from './storage.ts'
+import { isDone, type Position, positionsOf } from './positions.ts'
+import { renumber } from './renewal.ts'
+import { encodeDestination, type OutboxRow, outboxKey } from './rows.ts'
+import type { RowStore } from './storage.ts'
 
 export interface Out extends OutEntry {
   /** The message's bytes, where they are in memory. */
@@ -49,18 +44,8 @@ export interface DestinationDeps {
   count(what: OutboxCount, by?: number): void
   /** It is no longer in the outbox. */
   gone(entry: Out): void
-  /** It failed for good: the other way to do it, where there is one, as bytes of the message. */
-  recover(peer: string, message: Uint8Array, fault: Fault): Promise<Uint8Array | undefined>
-  /** Changes that make a dead letter of it, and what says so when they are durable. */
-  bury(death: {
-    destination: string
-    message: Uint8Array
-    policy: RetryPolicy
-    fault: Fault
-    attempts: number
-    firstFailureAt: number
-    lastFailureAt: number
-  }): { id: string; changes: RowChange[]; done: () => void }
+  recover: JudgingDeps['recover']
+  bury: JudgingDeps['bury']
 }
 
 export type OutboxCount =
@@ -72,6 +57,7 @@ export type OutboxCount =
   | 'failedAttempts'
   | 'late'
   | 'sessions'
+  | 'recovered'
   | 'renumbered'
   | 'lostRows'
   | 'breakerOpened'
@@ -113,14 +99,12 @@ const FIRST_GREETING_MS = 1_000
 const LAST_GREETING_MS = 30_000
 const REFUSED_MS = 300_000
 const EXPIRY_MS = 1_000
-const LOAD_KEYS = 256
-
-const positionsOf = (wire: WirePositions): Map<number, Position> =>
-  new Map(wire.map(({ lane, upTo, done }) => [lane, { upTo, done: new Set(done) }]))
 
 export const createDestination = (deps: DestinationDeps): Destination => {
   const { port, store, settings, memory, peer } = deps
   const client = port.to(peer, deliveryProtocol)
+  const bodies = createBodies(peer, store, memory, settings.outboxMemoryBytes)
+  const judging: JudgingDeps = { ...deps, bodies, isStopped: () => isStopped }
   let outgoing: Outgoing<Out> = createOutgoing<Out>(settings, deps.chance, deps.next)
   let epoch = deps.epoch
   let frontier = deps.frontier
@@ -144,22 +128,11 @@ export const createDestination = (deps: DestinationDeps): Destination => {
   const wall = (): number => port.clock.now()
   const row = (): Uint8Array => encodeDestination({ epoch, next: outgoing.next(), frontier })
 
-  const release = (entry: Out): void => {
-    if (entry.body !== undefined) memory.bytes -= entry.body.length
-    entry.body = undefined
-  }
-
-  const keep = (entry: Out, body: Uint8Array, isNeeded: boolean): void => {
-    if (!isNeeded && memory.bytes + body.length > settings.outboxMemoryBytes) return
-    entry.body = body
-    memory.bytes += body.length
-  }
-
   const remove = (entries: readonly Out[], count?: OutboxCount): void => {
     if (entries.length === 0) return
     store.later(entries.map(({ lane, sequence }) => ({ key: outboxKey(peer, lane, sequence), value: undefined })))
     for (const entry of entries) {
-      release(entry)
+      bodies.release(entry)
       deps.gone(entry)
       if (entry.isSkip) continue
       if (count !== undefined) deps.count(count)
@@ -203,23 +176,10 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     flush()
   }
 
-  const load = async (entries: readonly Out[]): Promise<void> => {
-    const bare = entries.filter((entry) => entry.body === undefined && !entry.isSkip)
-    for (let at = 0; at < bare.length; at += LOAD_KEYS) {
-      const some = bare.slice(at, at + LOAD_KEYS)
-      const found = await store.getMany(some.map(({ lane, sequence }) => outboxKey(peer, lane, sequence)))
-      for (const [index, entry] of some.entries()) {
-        const value = found[index]
-        const body = value === undefined || value.length === 0 ? undefined : decodeOutboxRow(value).message
-        if (body !== undefined && entry.body === undefined) keep(entry, body, true)
-      }
-    }
-  }
-
   const loadAndSend = async (before: Promise<void> | undefined, entries: readonly Out[]): Promise<void> => {
     await before
     try {
-      await load(entries)
+      await bodies.load(entries)
       if (!isStopped && state === 'up') sendFrames(entries)
     } catch (error) {
       // The store tells of its own failures; what was not sent is late, and sent again.
@@ -297,101 +257,40 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     greetDelayMs = Math.min(LAST_GREETING_MS, greetDelayMs * 2)
   }
 
-  const judge = async (entry: Out): Promise<void> => {
-    const fault = entry.fault ?? { code: 'COM001', message: 'it was not delivered' }
-    try {
-      if (entry.body === undefined) await load([entry])
-      const message = entry.body
-      if (message === undefined) {
-        deps.count('lostRows')
-        await store.commit([{ key: outboxKey(peer, entry.lane, entry.sequence), value: SKIP_ROW }])
-      } else {
-        const other = entry.isRecovered ? undefined : await deps.recover(peer, message, fault)
-        if (isStopped) return
-        if (other !== undefined) {
-          entry.isRecovered = true
-          release(entry)
-          keep(entry, other, true)
-          const value = encodeOutboxRow(other, entry.policy, entry.expiresAt)
-          await store.commit([{ key: outboxKey(peer, entry.lane, entry.sequence), value }])
-          outgoing.again(entry, now())
-          return
-        }
-        const { id, changes, done } = deps.bury({
-          destination: peer,
-          message,
-          policy: entry.policy,
-          fault,
-          attempts: entry.attempts,
-          firstFailureAt: entry.firstFailureAt ?? wall(),
-          lastFailureAt: entry.lastFailureAt ?? wall(),
-        })
-        await store.commit([...changes, { key: outboxKey(peer, entry.lane, entry.sequence), value: SKIP_ROW }])
-        deps.count(fault.code === 'MSG005' ? 'expired' : 'dead')
-        done()
-        entry.told?.(
-          new ParleyError('COM001', `the message became a dead letter: ${fault.code} ${fault.message}`, {
-            hint: `see parley dlq show ${id}; parley dlq retry ${id} sends it again`,
-            details: { deadLetter: id, code: fault.code, attempts: entry.attempts, peer },
-          }),
-        )
-      }
-      release(entry)
-      outgoing.skip(entry)
-      pumpSoon()
-    } catch (error) {
-      // It stays in the outbox, and is looked at again when the store is read anew.
-      port.log.error('a message that failed could not be put with the dead letters', { peer, error })
-    }
+  const judgeOne = async (entry: Out): Promise<void> => {
+    const verdict = await judge(judging, entry)
+    if (isStopped || verdict === 'none') return
+    if (verdict === 'again') outgoing.again(entry, now())
+    else outgoing.skip(entry)
+    pumpSoon()
   }
 
   /** What the former outbox had delivered is dropped, the rest gets numbers of this one. */
-  const renumber = async (former: { epoch: string; positions: WirePositions } | undefined): Promise<void> => {
+  const renew = async (former: { epoch: string; positions: WirePositions } | undefined): Promise<void> => {
     if (staged > 0)
       await new Promise<void>((resolve) => {
         unstaged = resolve
       })
     unstaged = undefined
-    const processed = former === undefined ? new Map<number, Position>() : positionsOf(former.positions)
-    const wasDelivered = ({ lane, sequence }: Out): boolean => {
-      const position = processed.get(lane)
-      return position !== undefined && sequence < (frontier?.get(lane) ?? 0) && isDone(position, sequence)
-    }
-    const all = outgoing.entries()
-    const kept = all.filter((entry) => !entry.isSkip && !wasDelivered(entry))
-    await load(kept)
-    const fresh = createOutgoing<Out>(settings, deps.chance)
-    const changes = new Map<string, Uint8Array | undefined>()
-    for (const { lane, sequence } of all) changes.set(outboxKey(peer, lane, sequence), undefined)
-    const renewed: Out[] = []
-    for (const entry of kept) {
-      if (entry.body === undefined) continue
-      const sequence = fresh.number(entry.lane)
-      renewed.push({ ...entry, sequence, stage: 'queued', dueAt: 0 })
-      changes.set(outboxKey(peer, entry.lane, sequence), encodeOutboxRow(entry.body, entry.policy, entry.expiresAt))
-    }
-    const next = fresh.next()
-    changes.set(DESTINATIONS + peer, encodeDestination({ epoch: store.id, next, frontier: undefined }))
-    await store.commit([...changes].map(([key, value]) => ({ key, value })))
+    const { chance } = deps
+    const {
+      outgoing: fresh,
+      kept,
+      gone,
+    } = await renumber({ peer, store, limits: settings, bodies, chance }, outgoing, frontier, former?.positions)
     epoch = store.id
     frontier = undefined
     outgoing = fresh
-    for (const entry of renewed) {
-      if (memory.bytes > settings.outboxMemoryBytes) release(entry)
-      fresh.take(entry)
-    }
-    const isKept = new Set(kept.filter((entry) => entry.body !== undefined))
-    for (const entry of all) {
-      if (isKept.has(entry)) continue
-      release(entry)
+    for (const entry of gone) {
+      bodies.release(entry)
       deps.gone(entry)
       if (!entry.isSkip) entry.told?.(undefined)
     }
-    deps.count('renumbered', renewed.length)
+    deps.count('renumbered', kept)
     port.log.warn('the outbox is another one than before; its messages to a peer have new numbers', {
       peer,
-      kept: renewed.length,
-      delivered: all.length - kept.length,
+      kept,
+      gone: gone.length,
       known: former !== undefined,
     })
   }
@@ -416,7 +315,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
           message: 'the outbox was set back: whether the message was processed is not known',
           hint: 'see at the receiver, then retry or purge it',
         }
-        void judge(entry)
+        void judgeOne(entry)
       }
       outgoing.raise(lane, upTo + 1)
     }
@@ -434,7 +333,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
       const reply = await client.hello({ epoch: store.id, former, isRenewing: isRenewed, session: mine, bases })
       if (isStopped || session !== mine) return
       if (isRenewed) {
-        renumbering = renumber(reply.former)
+        renumbering = renew(reply.former)
         try {
           await renumbering
         } finally {
@@ -465,7 +364,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
   }
 
   const judgeAll = (entries: readonly Out[]): void => {
-    for (const entry of entries) void judge(entry)
+    for (const entry of entries) void judgeOne(entry)
   }
 
   return {
@@ -498,7 +397,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
         told,
         isRecovered: false,
       }
-      keep(entry, body, false)
+      bodies.keep(entry, body, false)
       return entry
     },
     take(entry) {
@@ -508,7 +407,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
       else greetIfDue()
     },
     drop(entry) {
-      release(entry)
+      bodies.release(entry)
       settleStaged()
       // The receiver is not to wait for its number.
       entry.isSkip = true
@@ -561,7 +460,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
       for (const { lane, sequence, fault } of answer.failed) {
         deps.count('failedAttempts')
         const judged = outgoing.failed(lane, sequence, fault, now(), wall())
-        if (judged !== undefined) void judge(judged)
+        if (judged !== undefined) void judgeOne(judged)
       }
       for (const { lane, sequences } of answer.held) outgoing.held(lane, sequences, now())
       for (const { lane, sequences } of answer.missing) outgoing.missing(lane, sequences)
@@ -586,7 +485,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     inFlight: () => outgoing.inWindow(),
     stop() {
       isStopped = true
-      for (const entry of outgoing.entries()) release(entry)
+      for (const entry of outgoing.entries()) bodies.release(entry)
     },
   }
 }

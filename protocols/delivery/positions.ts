@@ -37,6 +37,11 @@ export const raise = (position: Position, base: number): number => {
 
 export const copyOf = ({ upTo, done }: Position): Position => ({ upTo, done: new Set(done) })
 
+/** As they travel. */
+export const positionsOf = (
+  wire: readonly { readonly lane: number; readonly upTo: number; readonly done: readonly number[] }[],
+): Map<number, Position> => new Map(wire.map(({ lane, upTo, done }) => [lane, { upTo, done: new Set(done) }]))
+
 /** What a node remembers of one sender, as a row. */
 export interface SenderRow {
   /** Id of the outbox that the numbers are of. */
