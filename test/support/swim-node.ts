@@ -1,4 +1,5 @@
 /** A failure detector on a node of the port network, which can stand still as a process that is stopped does. */
+import type { Activity } from '../../discovery/activity.ts'
 import type { SwimSettings } from '../../discovery/swim/settings.ts'
 import { createSwim, type StandingChange, type Swim, type SwimPort } from '../../discovery/swim.ts'
 import type { NetworkNode, PortNetwork } from './port-network.ts'
@@ -65,6 +66,7 @@ export const startWatcher = async (
   settings: Partial<SwimSettings> = {},
   load = { load: 0, queueLength: 0 },
   members = 10,
+  activity?: () => Activity,
 ): Promise<Watcher> => {
   const node = network.start(name)
   const told: Watcher['told'] = []
@@ -74,6 +76,7 @@ export const startWatcher = async (
     {
       port,
       load: () => load,
+      ...(activity === undefined ? {} : { activity }),
       members: () => members,
       incarnationOf: () => undefined,
       changed: ({ standing, peer }: StandingChange) => tell(`${standing} ${peer}`),

@@ -5,7 +5,8 @@ import { type Choosable, fraction, pick } from '../../../discovery/choose.ts'
 import { createRandom } from '../../support/virtual-time.ts'
 
 const states = fc.constantFrom<Choosable['state'][]>('alive', 'suspect')
-const candidates = fc.uniqueArray(fc.record({ peer: fc.string({ minLength: 1, maxLength: 4 }), state: states }), {
+const peerNames = fc.string({ minLength: 1, maxLength: 4 })
+const candidates = fc.uniqueArray(fc.record({ peer: peerNames, state: states, isStuck: fc.boolean() }), {
   selector: ({ peer }) => peer,
   maxLength: 12,
 })
@@ -29,6 +30,16 @@ test('picks a suspect only when nobody alive is left', () => {
     fc.property(candidates, loads, seeds, (all, load, seed) => {
       const picked = pick(all, load, createRandom(seed))
       if (picked?.state === 'suspect') assert.ok(all.every(({ state }) => state === 'suspect'))
+    }),
+  )
+})
+
+test('picks one that is stuck only when nobody is left that is alive and works, and rather than a suspect', () => {
+  fc.assert(
+    fc.property(candidates, loads, seeds, (all, load, seed) => {
+      const picked = pick(all, load, createRandom(seed))
+      if (picked?.isStuck !== true || picked.state === 'suspect') return
+      assert.ok(all.every(({ state, isStuck }) => state === 'suspect' || isStuck))
     }),
   )
 })

@@ -1,13 +1,22 @@
 /** The failure detector over Ports: real messages, in virtual time. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import * as z from 'zod'
+import type { Activity } from '../../../discovery/activity.ts'
 import { presence } from '../../../discovery/swim/protocol.ts'
 import { SWIM_DEFAULTS, type SwimSettings } from '../../../discovery/swim/settings.ts'
+import { defineProtocol } from '../../../protocols/define.ts'
 import { createPortNetwork, type PortNetwork } from '../../support/port-network.ts'
 import { startWatcher, type Watcher } from '../../support/swim-node.ts'
 
 const { periodMs: PERIOD_MS } = SWIM_DEFAULTS
 const DEAD_AFTER_MS = 5_000
+/** The protocol as a release has it that may say anything. */
+const foreign = defineProtocol({
+  name: presence.name,
+  version: '1.9.0',
+  methods: { beat: { request: z.looseObject({}), response: z.looseObject({}) } },
+})
 
 const startMany = async (count: number, settings: Partial<SwimSettings> = {}, seed = 1) => {
   const network = createPortNetwork({ seed, latencyMs: [1, 5] })
@@ -92,6 +101,53 @@ describe('watching one another', () => {
     assert.equal(a.swim.standing(b.id), 'alive')
     assert.equal(a.swim.load('stranger'), undefined)
     assert.equal(a.swim.silentMs('stranger'), undefined)
+  })
+})
+
+describe('how an agent gets on with its work', () => {
+  test('goes with the beats to each neighbour, and its time goes on between two of them', async () => {
+    const network = createPortNetwork()
+    let now: Activity = { state: 'alive', sinceMs: 0 }
+    const a = await startWatcher(network, 'a', {}, undefined, 2, () => now)
+    const b = await startWatcher(network, 'b')
+    network.connect(a, b)
+    await network.time.run(3_000)
+    assert.equal(b.swim.activity(a.id)?.state, 'alive')
+    assert.equal(a.swim.activity(b.id), undefined, 'one that says nothing of it')
+    assert.equal(a.swim.activity('stranger'), undefined)
+    now = { state: 'stuck', sinceMs: 60_000, progress: 0.25 }
+    await network.time.until(() => b.swim.activity(a.id)?.state === 'stuck', 3_000)
+    const before = b.swim.activity(a.id)
+    assert.equal(before?.progress, 0.25)
+    await network.time.run(200)
+    const sinceMs = b.swim.activity(a.id)?.sinceMs ?? 0
+    assert.ok(sinceMs >= 60_000 && sinceMs < 63_000, `${sinceMs}`)
+    network.disconnect(a, b)
+    assert.equal(b.swim.activity(a.id), undefined)
+  })
+
+  test('that a newer release tells otherwise is left out, and the beat counts', async () => {
+    const network = createPortNetwork()
+    const a = await startWatcher(network, 'a')
+    const other = network.start('other')
+    network.connect(a, other)
+    const table: [object, Activity | undefined][] = [
+      [{ activity: 'dreaming', sinceMs: 1 }, undefined],
+      [{ activity: 'working', sinceMs: -1, progress: 1.5 }, { state: 'working' }],
+      [{ activity: 'working', progress: 'half' }, { state: 'working' }],
+      [
+        { activity: 'working', progress: 1 },
+        { state: 'working', progress: 1 },
+      ],
+      [{ progress: 0.5 }, undefined],
+    ]
+    for (const [told, expected] of table) {
+      const beat = { agentId: other.id, incarnation: 1, load: 3, queueLength: 0, ...told }
+      // What another release writes is not bound by the types of this one.
+      await network.time.settled(other.port.to(a.id, foreign).beat(beat), 100)
+      assert.equal(a.swim.load(other.id)?.load, 3)
+      assert.deepEqual(a.swim.activity(other.id), expected)
+    }
   })
 })
 

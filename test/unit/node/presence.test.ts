@@ -81,6 +81,40 @@ const startMany = async (...names: string[]) => {
   return { network, time: network.time, made }
 }
 
+describe('an agent that is stuck', () => {
+  test('is shown so by everyone: by its neighbours as it tells itself, by the others as its record says', async () => {
+    const { network, time, made } = await startMany('a', 'b', 'c')
+    const [a, b, c] = made
+    assert.ok(a && b && c)
+    network.disconnect(a, c)
+    await time.run(2_000)
+    for (const one of made) one.told.length = 0
+    await c.directory.announce({
+      stuck: true,
+      protocols: [{ name: 'work', version: '1.0.0', methods: [] }],
+    })
+    await time.run(2_000)
+    for (const one of [a, b, c]) {
+      assert.equal(one.directory.get(c.id)?.activity?.state, 'stuck', one.port.self.name)
+      assert.equal(one.directory.find('c')?.activity?.state, 'stuck')
+      assert.equal(one.directory.agents().find(({ peer }) => peer === c.id)?.activity?.state, 'stuck')
+      assert.equal(one.presence.standing(c.id), 'alive')
+    }
+    for (const one of [a, b]) {
+      assert.equal(one.directory.offers('work', 1)[0]?.isStuck, true)
+      assert.equal(one.directory.stats().stuck, 1)
+    }
+    await c.directory.announce({ stuck: undefined })
+    await time.run(2_000)
+    for (const one of [a, b]) {
+      assert.equal(one.directory.get(c.id)?.record.stuck, undefined)
+      assert.notEqual(one.directory.get(c.id)?.activity?.state, 'stuck')
+      assert.equal(one.directory.offers('work', 1)[0]?.isStuck, undefined)
+      assert.equal(one.directory.stats().stuck, 0)
+    }
+  })
+})
+
 describe('a peer that is frozen', () => {
   test('is suspect in the directory, then out of it as dead, and cut off', async () => {
     const { time, made } = await startMany('a', 'b', 'c')
