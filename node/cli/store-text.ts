@@ -28,12 +28,26 @@ const belonging = ({ founding: { record, problem } }: Survey): string => {
 const isNamed = ({ log }: Survey, { index, term }: { index: number; term: number }): boolean =>
   log.state.snapshot?.index === index && log.state.snapshot.term === term
 
-/** As `--json` prints it. @param fences what is wrong with the fences */
-export const factsOf = (found: Survey, owner: Owner, fences?: ParleyError) => {
+/** What is wrong with a store that is not the journal. */
+export interface OtherProblem {
+  readonly part: 'fences' | 'messages'
+  readonly error: ParleyError
+}
+
+export const problemFacts = (
+  { problem }: Owner,
+  others: readonly OtherProblem[],
+  own: Survey['problems'] = [],
+): { part: string; message: string; hint: string | undefined }[] => {
+  const identity = problem === undefined ? [] : [{ part: 'identity' as const, error: problem }]
+  const all = [...own, ...identity, ...others]
+  return all.map(({ part, error: { message, hint } }) => ({ part, message, hint }))
+}
+
+/** As `--json` prints it. @param others what is wrong with the other stores */
+export const factsOf = (found: Survey, owner: Owner, others: readonly OtherProblem[] = []) => {
   const { storageId, log, lastIndex, files, bytes, configuration, snapshots, aside, problems } = found
   const { term, votedFor, commit } = log.state.hardState
-  const identity = owner.problem === undefined ? [] : [{ part: 'identity' as const, error: owner.problem }]
-  const other = fences === undefined ? identity : [...identity, { part: 'fences' as const, error: fences }]
   return {
     dataDir: owner.dataDir,
     meshId: meshOf(found),
@@ -59,7 +73,7 @@ export const factsOf = (found: Survey, owner: Owner, fences?: ParleyError) => {
       leftOver: !isNamed(found, { index, ...at }),
     })),
     aside,
-    problems: [...problems, ...other].map(({ part, error: { message, hint } }) => ({ part, message, hint })),
+    problems: problemFacts(owner, others, problems),
   }
 }
 export type Facts = ReturnType<typeof factsOf>
@@ -73,10 +87,10 @@ const BELONGING: Record<string, string> = {
 }
 
 /** Rows of names and values. */
-const block = (rows: readonly (readonly [string, string])[]): string =>
+export const block = (rows: readonly (readonly [string, string])[]): string =>
   rows.map(([what, is]) => `  ${what.padEnd(13)}${escapeText(is)}`).join('\n')
 
-const count = (n: number, one: string): string => `${n} ${one}${n === 1 ? '' : 's'}`
+export const count = (n: number, one: string): string => `${n} ${one}${n === 1 ? '' : 's'}`
 
 const logLine = ({ firstIndex, lastIndex, snapshotIndex }: Facts): string => {
   const after = snapshotIndex === undefined ? '' : ` after a snapshot at ${snapshotIndex}`
@@ -86,6 +100,9 @@ const logLine = ({ firstIndex, lastIndex, snapshotIndex }: Facts): string => {
 
 const members = (list: readonly string[], own: string | undefined): [string, string][] =>
   list.map((member, i) => [i === 0 ? 'voters' : '', member === own ? `${member} (this node)` : member])
+
+export const noJournalText = ({ dataDir }: Owner): string =>
+  `the store in ${escapeText(dataDir)}\n${block([['log', 'none: this node keeps no journal']])}`
 
 export const factsText = (facts: Facts): string => {
   const { dataDir, meshId, member, storageId, term, votedFor, commit, segments, bytes, torn, learners, aside } = facts

@@ -3,16 +3,13 @@
  * called moved.
  *
  * All of it holds the lock of the data directory, so that no node runs there meanwhile. What these commands do, and why it
- * is safe: node/store/repair.ts, recover.ts and place.ts. Results go to stdout, warnings and questions to stderr. Keeps no state.
+ * is safe: node/store/repair.ts, row-repair.ts, recover.ts and place.ts. Results go to stdout, warnings and questions to
+ * stderr. Keeps no state.
  */
 import { randomBytes } from 'node:crypto'
-import { readdir, stat } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { MeshIdSchema } from '../../protocols/consensus/founding/record.ts'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
-import { lockDataDirectory } from '../data-directory.ts'
-import { loadIdentity } from '../identity.ts'
-import { fileError, systemCode } from '../private-file.ts'
 import { JOURNAL_FOLDER } from '../seat.ts'
 import { type Disk, openFolder } from '../store/disk.ts'
 import { createFenceStore } from '../store/fence-store.ts'
@@ -23,15 +20,11 @@ import { openSeatFile } from '../store/seat-file.ts'
 import { type Survey, survey } from '../store/survey.ts'
 import { processTerminal, type Terminal } from './confirm.ts'
 import { usage } from './outcome.ts'
-import { DATA_ROOT } from './running.ts'
+import { exists, peerOf, type StoreOptions, withAnyStore, withStore } from './store-directory.ts'
+import { lookAtMessages, mendMessages } from './store-messages.ts'
 import { movedFacts, movedPlanText, movedText, placeText } from './store-place.ts'
 import * as text from './store-text.ts'
 
-export interface StoreOptions {
-  node?: string
-  dataDir?: string
-  json?: boolean
-}
 export interface RepairOptions extends StoreOptions {
   meshId?: string
 }
@@ -43,88 +36,10 @@ export interface ConfirmedOptions extends StoreOptions {
   yes?: boolean
 }
 
-const KEY_FILE = 'identity.key'
 const FENCE_FOLDER = 'fences'
 const random = (bytes: number): Uint8Array => new Uint8Array(randomBytes(bytes))
 const print = (out: string): void => void process.stdout.write(`${out}\n`)
 const warn = (out: string): void => void process.stderr.write(`${out}\n`)
-
-const exists = async (path: string): Promise<boolean> => {
-  try {
-    await stat(path)
-    return true
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return false
-    throw fileError('looking for', path, error)
-  }
-}
-
-/** No node needs to run there, so that none is found by itself: a command that changes a store wants it named. */
-const directoryOf = async ({ node, dataDir }: StoreOptions): Promise<string> => {
-  if (dataDir !== undefined) return resolve(dataDir)
-  if (node === undefined) {
-    const names = await readdir(DATA_ROOT).catch(() => [])
-    const known = names.length === 0 ? '' : `; under ${DATA_ROOT} there is ${names.sort().slice(0, 20).join(', ')}`
-    throw usage('the node is not named', `name its data directory with --data-dir, or --node NAME${known}`)
-  }
-  if (!/^[A-Za-z0-9][^/\\]*$/.test(node)) throw usage(`${JSON.stringify(node)} is no name of a node`, 'see .parley')
-  return resolve(DATA_ROOT, node)
-}
-
-/** @throws nothing: that there is no identity is something to be told */
-const ownerOf = async (dataDir: string): Promise<text.Owner> => {
-  const path = join(dataDir, KEY_FILE)
-  if (!(await exists(path))) {
-    const hint = 'restore it from a backup: without it the node starts as another peer, and its vote is lost'
-    const problem = new ParleyError('STA003', `${path} is not there`, { hint, details: { path } })
-    return { dataDir, peer: undefined, problem }
-  }
-  try {
-    const { peerIdFromPrivateKey } = await import('@libp2p/peer-id')
-    return { dataDir, peer: peerIdFromPrivateKey(await loadIdentity(dataDir)).toString(), problem: undefined }
-  } catch (error) {
-    if (!isParleyError(error)) throw error
-    return { dataDir, peer: undefined, problem: error }
-  }
-}
-
-const peerOf = ({ peer, problem }: text.Owner): string => {
-  if (peer !== undefined) return peer
-  throw problem ?? new ParleyError('STA003', 'this node has no identity', { hint: 'restore identity.key' })
-}
-
-const lock = async (dataDir: string) => {
-  try {
-    return await lockDataDirectory(dataDir)
-  } catch (error) {
-    if (!isParleyError(error, 'STA003') || typeof error.details.pid !== 'number') throw error
-    const hint = `stop the node first (process ${error.details.pid}): what is being written cannot be judged, and must not be changed`
-    throw new ParleyError('STA003', error.message, { hint, details: error.details, cause: error })
-  }
-}
-
-/** Runs `fn` on the store of a node that does not run. */
-const withStore = async (
-  options: StoreOptions,
-  fn: (disk: Disk, owner: text.Owner) => Promise<void>,
-): Promise<void> => {
-  const dataDir = await directoryOf(options)
-  const folder = join(dataDir, JOURNAL_FOLDER)
-  // Looked for first: the lock would make the directory.
-  if (!(await exists(folder))) {
-    const what = (await exists(dataDir)) ? `${dataDir} holds no store` : `${dataDir} is not there`
-    throw usage(what, `name the data directory of a node that may vote: it has a folder ${JOURNAL_FOLDER}`)
-  }
-  const held = await lock(dataDir)
-  try {
-    await fn(await openFolder(folder), await ownerOf(dataDir))
-  } catch (error) {
-    if (isParleyError(error) || systemCode(error) === undefined) throw error
-    throw fileError('reading or writing', folder, error)
-  } finally {
-    await held.release()
-  }
-}
 
 const folderOf = ({ dataDir }: text.Owner): string => join(dataDir, JOURNAL_FOLDER)
 
@@ -155,20 +70,37 @@ const fencesProblem = async (dataDir: string): Promise<ParleyError | undefined> 
   }
 }
 
+/** The journal of a node that has one. */
+const lookAtJournal = async (disk: Disk, owner: text.Owner, others: readonly text.OtherProblem[]) => {
+  const facts = text.factsOf(await survey(disk), owner, others)
+  const place = await readPlace(folderOf(owner))
+  return { facts: { ...facts, place }, words: `${text.factsText(facts)}\n${placeText(place)}` }
+}
+
+const withoutJournal = (owner: text.Owner, others: readonly text.OtherProblem[]) => ({
+  facts: { dataDir: owner.dataDir, problems: text.problemFacts(owner, others) },
+  words: text.noJournalText(owner),
+})
+
 export const verifyStore = (options: StoreOptions): Promise<void> =>
-  withStore(options, async (disk, owner) => {
+  withAnyStore(options, async ({ disk, owner, messages: folder }) => {
     const fences = await fencesProblem(owner.dataDir)
-    const facts = text.factsOf(await survey(disk), owner, fences)
-    const place = await readPlace(folderOf(owner))
-    told(options, { ...facts, place }, `${text.factsText(facts)}\n${placeText(place)}`)
-    const [first, ...others] = facts.problems
+    const messages = folder === undefined ? undefined : await lookAtMessages(folder)
+    const others: text.OtherProblem[] = []
+    if (fences !== undefined) others.push({ part: 'fences', error: fences })
+    if (messages?.problem !== undefined) others.push({ part: 'messages', error: messages.problem })
+    const { facts, words } =
+      disk === undefined ? withoutJournal(owner, others) : await lookAtJournal(disk, owner, others)
+    const all = messages === undefined ? words : `${words}\n${messages.words}`
+    told(options, { ...facts, messages: messages?.facts }, all)
+    const [first, ...more] = facts.problems
     if (first === undefined) {
       if (options.json !== true) print('all is well')
       return
     }
-    const more = others.map(({ message }) => `; ${message}`).join('')
+    const and = more.map(({ message }) => `; ${message}`).join('')
     const hint = first.hint ?? 'parley store repair keeps what is good'
-    throw new ParleyError('STA003', `${first.message}${more}`, { hint, details: { reason: 'damaged' } })
+    throw new ParleyError('STA003', `${first.message}${and}`, { hint, details: { reason: 'damaged' } })
   })
 
 const meshIdOf = (meshId: string): string => {
@@ -177,12 +109,15 @@ const meshIdOf = (meshId: string): string => {
 }
 
 export const repair = (options: RepairOptions): Promise<void> =>
-  withStore(options, async (disk, owner) => {
+  withAnyStore(options, async ({ disk, owner, messages: folder }) => {
     const meshId = options.meshId === undefined ? undefined : meshIdOf(options.meshId)
-    const done = await repairStore(disk, { random, peer: owner.peer, meshId })
-    await settle(owner, done)
-    told(options, text.repairedFacts(done, owner), text.repairedText(done, owner))
-    if (done.left !== undefined) throw done.left
+    const done = disk && (await repairStore(disk, { random, peer: owner.peer, meshId }))
+    if (done !== undefined) await settle(owner, done)
+    const messages = folder === undefined ? undefined : await mendMessages(folder, random)
+    const facts = done === undefined ? { repaired: false } : text.repairedFacts(done, owner)
+    const words = [done && text.repairedText(done, owner), messages?.words].filter((some) => some !== undefined)
+    told(options, { ...facts, messages: messages?.facts }, words.join('\n'))
+    if (done?.left !== undefined) throw done.left
   })
 
 /** @param expected what a person types; a program gives it as an option, and says that it means it */
@@ -237,12 +172,13 @@ export const adopt = (
   })
 
 export const moved = (options: MovedOptions, terminal: Terminal = processTerminal()): Promise<void> =>
-  withStore(options, async (disk, owner) => {
+  withStore(options, async (disk, owner, messages) => {
     const folder = folderOf(owner)
     const facts = text.factsOf(await survey(disk), owner)
     const before = await readPlace(folder)
     warn(movedPlanText(facts, before))
     await confirm('Type moved to go on: ', 'moved', options.yes, '--yes', terminal)
     await markPlace(folder)
+    if (messages !== undefined) await markPlace(messages)
     told(options, movedFacts(facts, before, await readPlace(folder)), movedText(facts))
   })
