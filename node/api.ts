@@ -3,11 +3,13 @@
  */
 import type { Directory } from '../discovery/directory.ts'
 import type { ProtocolRecord } from '../discovery/record.ts'
+import type { Commands } from '../protocols/command/api.ts'
 import type { AnyProtocol, Handlers } from '../protocols/define.ts'
 import type { Messages } from '../protocols/delivery/api.ts'
 import type { Events } from '../protocols/events/api.ts'
 import type { Fences } from '../protocols/journal/fences.ts'
 import type { Journal } from '../protocols/journal/journal.ts'
+import type { Notifications } from '../protocols/notification/notifications.ts'
 import type { Member, Port, Stop } from '../protocols/port.ts'
 import type { Served } from '../protocols/wire/contract.ts'
 import type { NodeActivity } from './activity.ts'
@@ -44,6 +46,10 @@ export interface Mesh {
   readonly activity: NodeActivity
   /** Who coordinates the mesh. */
   readonly coordinator: Coordinator
+  /** What the coordinator tells everybody. */
+  readonly notifications: Notifications
+  /** Telling other agents to do something, by type, with an acknowledgement. */
+  readonly commands: Commands
   /** Which effects are let through, as newer decisions make older ones void. */
   readonly fences: Fences
   /** Answers that were sent here by `replyTo`. */

@@ -5,7 +5,7 @@
  * itself (addressing.ts), or a worker thread that asks its node to (agent/).
  */
 import type { ZodType, z } from 'zod'
-import { type AnyProtocol, type CallOptions, type Client, kindOf } from '../protocols/define.ts'
+import { type Accepted, type AnyProtocol, type CallOptions, type Client, kindOf } from '../protocols/define.ts'
 import type { ParleyError } from '../protocols/errors.ts'
 import type { Callable, CallableOf } from './callable.ts'
 
@@ -31,15 +31,18 @@ export type Reply<T> =
   | { readonly peer: string; readonly name: string; readonly value: T }
   | { readonly peer: string; readonly name: string; readonly error: unknown }
 
+interface Scatter<I, O> {
+  (input: I, options?: ScatterOptions & { replyTo?: undefined }): AsyncIterableIterator<Reply<O>>
+  /** `replyTo`: a peer id, or `topic:<name>`; each that was asked says that it took the request on. */
+  (input: I, options: ScatterOptions & { replyTo: string }): AsyncIterableIterator<Reply<Accepted>>
+}
+
 /** The unary methods; answers as they come. */
 export type AllClient<P extends AnyProtocol> = {
   [K in keyof P['methods'] as P['methods'][K] extends { response: ZodType } ? K : never]: P['methods'][K] extends {
     response: infer R extends ZodType
   }
-    ? (
-        input: z.input<P['methods'][K]['request']>,
-        options?: ScatterOptions,
-      ) => AsyncIterableIterator<Reply<z.output<R>>>
+    ? Scatter<z.input<P['methods'][K]['request']>, z.output<R>>
     : never
 }
 

@@ -5,12 +5,13 @@
  */
 import type { Connection } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
+import { pick } from '../discovery/choose.ts'
 import type { Candidate } from '../discovery/directory/offers.ts'
 import type { Directory } from '../discovery/directory.ts'
 import { createOverlay } from '../discovery/overlay.ts'
 import { wireId } from '../protocols/define.ts'
 import { createBreakers } from '../protocols/delivery/breakers.ts'
-import { createRecoveries, type DeadLetter } from '../protocols/delivery/recovery.ts'
+import { createRecoveries, type Undelivered } from '../protocols/delivery/recovery.ts'
 import { ParleyError } from '../protocols/errors.ts'
 import type { Port } from '../protocols/port.ts'
 import { compile, type Served } from '../protocols/wire/contract.ts'
@@ -37,6 +38,8 @@ import { createRouter, type ServeOptions } from './router.ts'
 import { createTransport } from './transport.ts'
 import { createWaiters } from './waiters.ts'
 
+/** How long the choice of a peer waits for a directory that was never compared with another one. */
+const SETTLE_MS = 2_000
 const REFUSAL_MEMORY_MS = 10_000
 const LINK_IDLE_MS = 120_000
 const GOSSIP_HIGH_WATER_BYTES = 1 << 20
@@ -58,7 +61,7 @@ export interface Above {
   /** Whether it may leave that mesh for another one. */
   mayMove(): boolean
   /** Keeps a message that could not be delivered although its recovery was tried. */
-  deadLetter(letter: DeadLetter): void
+  deadLetter(letter: Undelivered): void
   /** This node itself as a candidate, where it offers the protocol. */
   offered(protocol: string, major: number): Candidate | undefined
 }
@@ -236,16 +239,18 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     return links.inFlight(peer) + (told === undefined ? 0 : (told.load + told.queueLength) / 1000)
   }
 
+  const candidates = (protocol: string, major: number): readonly Candidate[] => {
+    const others = above.directory().offers(protocol, major)
+    const own = above.offered(protocol, major)
+    return own === undefined ? others : [...others, own]
+  }
+
   const calls = createAddressing({
     clock,
     timers,
     invoke,
     chance,
-    candidates(protocol, major) {
-      const others = above.directory().offers(protocol, major)
-      const own = above.offered(protocol, major)
-      return own === undefined ? others : [...others, own]
-    },
+    candidates,
     loadOf,
     settled,
     failedOver: () => {
@@ -262,6 +267,19 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     return recoveries.failed({ ...letter, code: 'MSG002', error, recoveryError })
   })
   const clients = createClients(calls, callables)
+
+  /** One that offers all of these protocols and was not tried; one that is left alone only where there is no other. */
+  const choose = async (protocols: readonly string[], major: number, tried: ReadonlySet<string>) => {
+    const [first = '', ...more] = protocols
+    const found = (): Candidate[] =>
+      candidates(first, major).filter(({ peer }) =>
+        more.every((name) => candidates(name, major).some((one) => one.peer === peer)),
+      )
+    if (found().length === 0) await settled(SETTLE_MS)
+    const all = found().filter(({ peer }) => !tried.has(peer))
+    const closed = all.filter(({ peer }) => !breakers.isOpen(peer, clock.monotonic()))
+    return pick(closed.length === 0 ? all : closed, loadOf, chance)?.peer
+  }
 
   const port: Port = {
     self: identity,
@@ -355,6 +373,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     addServed,
     breakers,
     loadOf,
+    choose,
     calls,
     clients,
     port,

@@ -1,6 +1,17 @@
 /** The public entry: everything a program needs to embed a node. */
 export { describe } from '../discovery/describe.ts'
 export type { Agent, Change } from '../discovery/directory-state.ts'
+export type {
+  AnyReceiver,
+  CommandAck,
+  CommandContext,
+  CommandHandler,
+  CommandOptions,
+  CommandOutcome,
+  CommandOutcomes,
+  Commands,
+} from '../protocols/command/api.ts'
+export { type CommandDefinition, defineCommandType } from '../protocols/command/define.ts'
 export {
   type Accepted,
   type AnyProtocol,
@@ -41,6 +52,7 @@ export {
 export { compareFences, type Fence, FenceSchema } from '../protocols/journal/fence.ts'
 export type { Fences } from '../protocols/journal/fences.ts'
 export type { Journal, JournalChange } from '../protocols/journal/journal.ts'
+export type { Notification, Notifications } from '../protocols/notification/notifications.ts'
 export type { Member, Port } from '../protocols/port.ts'
 export {
   type AgentDefinition,

@@ -194,6 +194,12 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
     }
   }
 
+  /**
+   * A turn of the event loop. Who calls a peer that is left alone again and again, without a pause, would keep everything
+   * else from running, the peer's return included.
+   */
+  const turn = (): Promise<void> => new Promise((resolve) => timers.after(0, resolve))
+
   /** Asks the breaker, where anything failed lately. @throws COM002 for a peer that is left alone */
   const enter = (peer: string, { protocolId }: Callable): number | undefined => {
     if (breakers.isQuiet() || deps.isExempt(peer, protocolId)) return undefined
@@ -267,7 +273,8 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
         const timeoutMs = attemptMs(target, options, options.timeoutMs ?? target.codec.timeoutMs)
         link.request(outCall(target, payload, options, timeoutMs), this, startedAt)
       } catch (error) {
-        this.end(error)
+        if (isBrokenOff(error)) timers.after(0, () => this.end(error))
+        else this.end(error)
       }
     }
 
@@ -342,6 +349,7 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
       if (probe !== undefined) heard(peer, target, probe)
     } catch (error) {
       failed(peer, target, startedAt, error, options.signal, probe)
+      if (isBrokenOff(error)) await turn()
       throw error
     }
   }
@@ -399,6 +407,7 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
         } catch (error) {
           if (!ended) failed(peer, target, startedAt, error, options.signal, probe)
           ended = true
+          if (isBrokenOff(error)) await turn()
           await source?.return?.()
           throw error
         }

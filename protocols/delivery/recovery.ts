@@ -55,7 +55,7 @@ export const recover = (error: unknown, facts: RecoveryFacts): RecoveryDecision 
 export type RecoveryOutcome = 'recovered' | 'failed'
 
 /** A message that could not be delivered although its recovery was tried. */
-export interface DeadLetter {
+export interface Undelivered {
   /** Milliseconds since 1970. */
   readonly at: number
   /** Peer id; undefined where it was for anybody. */
@@ -76,7 +76,7 @@ export interface DeadLetter {
 export interface Recoveries {
   ended(code: Code, outcome: RecoveryOutcome): void
   /** Counts it too, logs both causes, and hands the message to the dead letters. */
-  failed(letter: Omit<DeadLetter, 'at' | 'recovery'>): void
+  failed(letter: Omit<Undelivered, 'at' | 'recovery'>): void
 }
 
 interface RecoveriesDeps {
@@ -86,7 +86,7 @@ interface RecoveriesDeps {
     counter(name: string, help: string, labels?: readonly string[]): (labels?: Record<string, string>) => void
   }
   /** Keeps what could not be delivered; it must not throw. */
-  onDeadLetter?: ((letter: DeadLetter) => void) | undefined
+  onDeadLetter?: ((letter: Undelivered) => void) | undefined
 }
 
 export const createRecoveries = ({ clock, log, metrics, onDeadLetter }: RecoveriesDeps): Recoveries => {

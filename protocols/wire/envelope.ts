@@ -15,7 +15,7 @@ export type MessageType = (typeof MESSAGE_TYPES)[number]
 
 /** Which message type carries a performative (FIPA SC00037, seed 004). */
 export const PERFORMATIVES = {
-  request: ['REQUEST'],
+  request: ['REQUEST', 'COMMAND'],
   query: ['REQUEST'],
   response: ['RESPONSE'],
   'inform-result': ['RESPONSE'],

@@ -2,7 +2,7 @@
  * The envelope of a request that came on a link, put together from its frame and from what the link implies.
  * Keeps no state.
  */
-import type { Envelope } from './envelope.ts'
+import { type Envelope, MESSAGE_TYPES, type MessageType } from './envelope.ts'
 import { type Frame, type Hello, WIRE_CONTENTS, WIRE_PRIORITIES } from './frame.ts'
 import { exchangeId } from './message-id.ts'
 import { decodePayload } from './payload.ts'
@@ -13,6 +13,12 @@ const readMetadata = (bytes: Uint8Array | undefined): Record<string, unknown> =>
   if (bytes === undefined || bytes.length === 0) return {}
   const value = decodePayload('json', bytes)
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
+}
+
+/** A request, unless its sender says what else it is: a command, for one. */
+const typeOf = (headers: Readonly<Record<string, string>> | undefined): MessageType => {
+  const told = headers?.['message-type']
+  return told === undefined ? 'REQUEST' : (MESSAGE_TYPES.find((type) => type === told) ?? 'REQUEST')
 }
 
 /** @throws MSG003 when the metadata are no JSON */
@@ -27,7 +33,7 @@ export const requestEnvelope = (
     id: exchangeId(hello?.session ?? EMPTY, atMs, request.exchange),
     timestamp: atMs,
     ...parties,
-    type: 'REQUEST',
+    type: typeOf(extra.headers),
     payload: request.payload,
     contentType:
       WIRE_CONTENTS[request.content] === 'bytes'

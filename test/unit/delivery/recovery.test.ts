@@ -1,7 +1,7 @@
 /** Which recovery an error gets, and what is told of those that end. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createRecoveries, type DeadLetter, recover } from '../../../protocols/delivery/recovery.ts'
+import { createRecoveries, recover, type Undelivered } from '../../../protocols/delivery/recovery.ts'
 import { CODES, type Code, ParleyError } from '../../../protocols/errors.ts'
 
 const facts = { count: 1, idempotent: false, remainingMs: 30_000, chance: 0 }
@@ -46,7 +46,7 @@ test('a code whose recovery is none, or that is no error of the mesh, is given u
 test('a recovery that failed is counted, logged as critical with both causes, and goes to the dead letters', () => {
   const counted: unknown[] = []
   const logged: [string, unknown][] = []
-  const letters: DeadLetter[] = []
+  const letters: Undelivered[] = []
   const recoveries = createRecoveries({
     clock: { now: () => 1_000 },
     log: { error: (message, fields) => void logged.push([message, fields]) },

@@ -1,0 +1,110 @@
+/**
+ * Commands: something that an agent is told to do, by type, and that it acknowledges (seed 002, "Command Pattern").
+ *
+ * A command is acknowledged with `{ command_id, status: 'ack', result }`, or refused with a nack that carries a typed error
+ * and a reason. It is sent again until it is acknowledged, and the receiver runs it once for each command id, as long as it
+ * remembers it: for 10 minutes, among its last 4,096, and not after a restart. The envelope of a command says
+ * COMMAND, its performative is `request`. Wire id: one protocol for each type, `/parley/command-<type>/<major>`.
+ * State: what is registered here, and what receive.ts remembers.
+ */
+
+import type { AnyProtocol, Handlers } from '../define.ts'
+import { ParleyError } from '../errors.ts'
+import type { Port } from '../port.ts'
+import type { CommandHandler, CommandOptions, Commands } from './api.ts'
+import { type CommandDefinition, type CommandProtocol, commandProtocol, definitionOf } from './define.ts'
+import { createReceiving, type RunRequest } from './receive.ts'
+import type { RememberedLimits } from './remembered.ts'
+import { createSending, type SendingDeps } from './send.ts'
+
+const MAX_REGISTERED = 256
+/** Types that were sent by their name alone. */
+const MAX_KNOWN = 1_024
+
+export interface CommandsDeps extends Omit<SendingDeps, 'port'> {
+  readonly port: Pick<Port, 'clock' | 'timers' | 'log' | 'random' | 'to' | 'metrics'>
+  /** Serves it and tells the directory. */
+  serve<P extends AnyProtocol>(protocol: P, handlers: Handlers<P>): Promise<() => Promise<void>>
+  readonly limits?: RememberedLimits
+}
+
+export const createCommands = ({ port, serve, choose, limits }: CommandsDeps): Commands & { stop(): void } => {
+  const receiving = createReceiving(port, limits)
+  const sending = createSending({ port, choose })
+  const registered = new Set<string>()
+  const byName = new Map<string, CommandProtocol>()
+  const byDefinition = new WeakMap<CommandDefinition, CommandProtocol>()
+
+  const protocolOf = (command: string | CommandDefinition): CommandProtocol => {
+    const known = typeof command === 'string' ? byName.get(command) : byDefinition.get(command)
+    if (known !== undefined) return known
+    const made = commandProtocol(definitionOf(command))
+    if (typeof command !== 'string') byDefinition.set(command, made)
+    else {
+      const [oldest] = byName.keys()
+      if (byName.size >= MAX_KNOWN && oldest !== undefined) byName.delete(oldest)
+      byName.set(command, made)
+    }
+    return made
+  }
+
+  const register = async (
+    command: string | CommandDefinition,
+    handler: CommandHandler<unknown, unknown>,
+  ): Promise<() => Promise<void>> => {
+    const { type } = definitionOf(command)
+    const protocol = protocolOf(command)
+    if (registered.has(type))
+      throw new ParleyError('STA003', `the command ${type} is registered already`, {
+        hint: 'take the other one back first: register() returns a function that does',
+      })
+    if (registered.size >= MAX_REGISTERED)
+      throw new ParleyError('COM003', `${registered.size} types of commands are registered already`, {
+        hint: `at most ${MAX_REGISTERED} on one node; put more into the parameters of fewer types`,
+      })
+    registered.add(type)
+    try {
+      const unserve = await serve(protocol, {
+        run: (request, context) => receiving.run(type, handler, request as RunRequest, context),
+        cancel: ({ command_id: commandId }, { peer }) => receiving.cancel(peer, type, commandId),
+      })
+      return async () => {
+        registered.delete(type)
+        await unserve()
+      }
+    } catch (error) {
+      registered.delete(type)
+      throw error
+    }
+  }
+
+  const send = (
+    target: string | readonly string[] | { capability: string },
+    command: string | CommandDefinition,
+    parameters?: unknown,
+    options: CommandOptions = {},
+  ) => {
+    const prepared = () => ({ type: definitionOf(command).type, protocol: protocolOf(command), parameters })
+    if (Array.isArray(target)) return sending.list(target, prepared(), options)
+    try {
+      return sending.one(target as string | { capability: string }, prepared(), options)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  const counts = () => {
+    const { acks, nacks, executed, repeated, running, remembered, forgotten } = receiving.counts()
+    return { executed, repeated, acks, nacks, ...sending.counts(), running, remembered, forgotten }
+  }
+  port.metrics.gauge('commands_running', 'Commands that run on this node', () => counts().running)
+  port.metrics.gauge('commands_remembered', 'Commands whose outcome is remembered', () => counts().remembered)
+
+  return {
+    register: register as Commands['register'],
+    send: send as Commands['send'],
+    types: () => [...registered],
+    counts,
+    stop: receiving.stop,
+  }
+}
