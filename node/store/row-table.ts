@@ -131,20 +131,6 @@ const blockFrom = (table: Uint8Array, offset: number): Handle | undefined => {
   return undefined
 }
 
-/** Blocks of rows, as the index says, or where there is none that can be read those that follow one another. */
-const dataHandles = (table: Uint8Array): Handle[] => {
-  const named = attempt(() => handlesIn(blockAt(table, footerOf(table).index)))
-  if (named !== undefined) return named
-  const found: Handle[] = []
-  for (
-    let next = blockFrom(table, 0);
-    next !== undefined;
-    next = blockFrom(table, next.offset + next.size + TRAILER_BYTES)
-  )
-    found.push(next)
-  return found
-}
-
 /** A key of a row, with its number and whether it is there or removed behind it. */
 const NUMBER_BYTES = 8
 
@@ -159,6 +145,40 @@ const lastKeyOf = (block: Uint8Array): Uint8Array | undefined =>
     }
     return last
   })
+
+/** An index: its first entry points to the first block. */
+const isIndexOf = (block: Uint8Array, first: Handle): boolean =>
+  attempt(() => {
+    const [entry] = entriesIn(block)
+    const to = entry && handle(entry.value, { at: 0 })
+    return to?.offset === first.offset && to.size === first.size
+  }) ?? false
+
+interface DataBlock {
+  readonly at: Handle
+  readonly lastKey: Uint8Array
+}
+
+const dataBlockAt = (table: Uint8Array, at: Handle): DataBlock | undefined => {
+  const block = attempt(() => blockAt(table, at))
+  const lastKey = block && lastKeyOf(block)
+  return lastKey === undefined ? undefined : { at, lastKey }
+}
+
+/** Whole blocks of rows, as the index says, or where that cannot be read those that follow one another from the beginning. */
+const dataBlocks = (table: Uint8Array): DataBlock[] => {
+  const named = attempt(() => handlesIn(blockAt(table, footerOf(table).index))) ?? []
+  const found = named.flatMap((at) => dataBlockAt(table, at) ?? [])
+  if (found.length > 0) return found
+  for (let at = blockFrom(table, 0); at !== undefined; at = blockFrom(table, at.offset + at.size + TRAILER_BYTES)) {
+    const block = table.subarray(at.offset, at.offset + at.size)
+    const lastKey = lastKeyOf(block)
+    const [first] = found
+    if (lastKey === undefined || (first !== undefined && isIndexOf(block, first.at))) break
+    found.push({ at, lastKey })
+  }
+  return found
+}
 
 const encodeVarint = (value: number): number[] =>
   value < 0x80 ? [value] : [(value % 0x80) | 0x80, ...encodeVarint(Math.floor(value / 0x80))]
@@ -197,12 +217,9 @@ export const salvageTable = (table: Uint8Array): Uint8Array | undefined => {
     at += bytes.length
     return written
   }
-  for (const found of dataHandles(table)) {
-    const block = attempt(() => blockAt(table, found))
-    const key = block && lastKeyOf(block)
-    if (key === undefined) continue
+  for (const { at: found, lastKey } of dataBlocks(table)) {
     const end = found.offset + found.size + TRAILER_BYTES
-    index.push({ key, value: encodeHandle(append(table.subarray(found.offset, end))) })
+    index.push({ key: lastKey, value: encodeHandle(append(table.subarray(found.offset, end))) })
   }
   if (index.length === 0) return undefined
   const handles = [append(encodeBlock([])), append(encodeBlock(index))].map(encodeHandle)
