@@ -337,6 +337,7 @@ const startLocked = async (
     drain: [
       { what: 'the coordination', run: handOver },
       { what: 'the goodbye', run: () => directory.leave() },
+      { what: 'messages in work', drains: true, run: (leftMs) => messages.drain(leftMs) },
       { what: 'requests in work', drains: true, run: (leftMs) => router.drain(leftMs) },
     ],
     stop: [

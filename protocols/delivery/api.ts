@@ -164,6 +164,8 @@ export interface Messages {
   effect<R>(name: string, fn: () => Promise<R> | R): Promise<R>
   readonly deadLetters: DeadLetters
   figures(): DeliveryFigures
+  /** Begins no further handler, and waits for those at work, at most so many milliseconds. What waits comes again. */
+  drain(timeoutMs: number): Promise<void>
   stop(): Promise<void>
 }
 

@@ -193,7 +193,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     if (deps.isVolatile) throw noStore('a change')
     for (let run = 1; ; run += 1) {
       const mine = living()
-      const sending = mine.sending.begin()
+      const sending = mine.sending.begin(false)
       try {
         const result = await fn(sending.tx)
         while (!sending.isStale() && sending.isBusy()) await sending.ready()
@@ -234,12 +234,14 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     const timeoutMs = about.timeoutMs ?? settings.handlerTimeoutMs
     // The handler gets what the schema made of the data.
     handlers.set(definition.type, { definition, handler: handler as MessageHandler<unknown>, timeoutMs })
+    life?.knownTypes.add(definition.type)
     const withdraw = await deps.announce(definition.type, definition.version, about.description)
     let isOpen = true
     const stop: Stop = () => {
       if (!isOpen) return
       isOpen = false
       handlers.delete(definition.type)
+      life?.knownTypes.remove(definition.type)
       withdraw().catch((error: unknown) => port.log.info('the directory was not told', { error }))
     }
     return stop
@@ -292,6 +294,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     },
     deadLetters,
     figures,
+    drain: async (timeoutMs) => life?.receiving.drain(timeoutMs),
     async stop() {
       if (isStopped) return
       isStopped = true

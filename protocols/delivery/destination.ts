@@ -300,6 +300,8 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     const next = outgoing.next()
     for (const [lane, { upTo }] of positions) {
       if (upTo < (next.get(lane) ?? 1)) continue
+      if (staged > 0)
+        throw new ParleyError('COM003', 'messages are on their way to the disk', { hint: 'it greets again by itself' })
       port.log.error(
         'the outbox is older than what a peer has processed of it; messages may have been delivered before',
         {

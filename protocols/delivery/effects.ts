@@ -34,6 +34,8 @@ export interface EffectsDeps {
 }
 
 const OF_MESSAGES = `${EFFECTS}m/`
+/** Rows of messages that are looked at in one tick. */
+const PRUNED_AT_A_TIME = 1_000
 const OF_NODE = `${EFFECTS}n/`
 
 interface Kept {
@@ -65,6 +67,31 @@ export const openEffects = async ({ port, store, settings, dropped }: EffectsDep
   const found: { key: string; at: number }[] = []
   for await (const { key, value } of store.rows(OF_NODE)) found.push({ key, at: read(value).at })
   for (const { key, at } of found.sort((a, b) => a.at - b.at)) kept.set(key, at)
+
+  let cursor: string | undefined
+  let isPruning = false
+
+  /** Of messages that were given up by their sender, or never came again. */
+  const prune = async (oldest: number): Promise<void> => {
+    isPruning = true
+    try {
+      const gone: RowChange[] = []
+      let last: string | undefined
+      for await (const { key, value } of store.rows(OF_MESSAGES, {
+        limit: PRUNED_AT_A_TIME,
+        ...(cursor !== undefined && { after: cursor }),
+      })) {
+        last = key
+        if (read(value).at <= oldest) gone.push({ key, value: undefined })
+      }
+      cursor = last
+      if (gone.length === 0) return
+      store.later(gone)
+      dropped(gone.length)
+    } finally {
+      isPruning = false
+    }
+  }
 
   const perform = async (key: string, name: string, fn: () => unknown): Promise<unknown> => {
     const before = await store.get(key)
@@ -101,6 +128,8 @@ export const openEffects = async ({ port, store, settings, dropped }: EffectsDep
       (await share(OF_NODE + checkKey(name), name, fn)) as R,
     tick() {
       const oldest = port.clock.now() - settings.effectKeepMs
+      // Where the store fails, the next life looks again.
+      if (!isPruning) prune(oldest).catch(() => {})
       const gone: RowChange[] = []
       for (const [key, at] of kept) {
         if (at > oldest && kept.size - gone.length <= settings.effects) break

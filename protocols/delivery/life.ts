@@ -8,6 +8,7 @@ import type { BreakerSettings } from './breaker.ts'
 import type { DeliveryCount } from './counts.ts'
 import { type Graveyard, openDeadLetters } from './dead-letters.ts'
 import { type Effects, openEffects } from './effects.ts'
+import { type KnownTypes, openKnownTypes } from './known-types.ts'
 import { decodeMessage } from './message.ts'
 import type { Settings } from './options.ts'
 import { type Outbox, openOutbox } from './outbox.ts'
@@ -38,6 +39,7 @@ export interface Life {
   readonly transactions: Transactions
   readonly effects: Effects
   readonly deadLetters: Graveyard
+  readonly knownTypes: KnownTypes
   /** A message AT_MOST_ONCE. */
   fire(peer: string, bytes: Uint8Array): void
   running(): number
@@ -117,6 +119,7 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
         details: { deadLetter: id, code: 'MSG005', attempts: 0 },
       }),
   })
+  const knownTypes = await openKnownTypes(port, store)
   const sending = createSending({
     port,
     settings,
@@ -131,7 +134,8 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
     store,
     effects,
     handlerOf: deps.handlerOf,
-    begin: sending.begin,
+    absence: knownTypes.absence,
+    begin: () => sending.begin(true),
     count,
   })
   const receiving = await openReceiving({ port, store, settings, processing, isVolatile: deps.isVolatile, count })
@@ -165,6 +169,7 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
     transactions,
     effects,
     deadLetters,
+    knownTypes,
     fire(peer, bytes) {
       if (isStopped || fired >= MAX_FIRED) count('fireDropped')
       else void fire(peer, bytes)

@@ -52,7 +52,11 @@ export interface OutboxDeps extends Omit<DestinationDeps, 'gone' | 'peer' | 'epo
 export interface Outbox {
   /** Resolves once there is room. @throws COM003 after `roomTimeoutMs`, the signal's reason */
   room(messages: number, bytes: number, signal?: AbortSignal): Promise<void>
-  hasRoom(messages: number, bytes: number): boolean
+  /**
+   * True where nobody has to wait. Handlers that answer may fill the outbox to twice its bounds: where two nodes wait for
+   * room to answer each other, neither would ever have some.
+   */
+  hasRoom(messages: number, bytes: number, isAnswer?: boolean): boolean
   /** Numbers of one of these may not be used for now; `ready` resolves when it is worth another look. */
   isBusy(peers: readonly string[]): boolean
   ready(peers: readonly string[]): Promise<void>
@@ -73,7 +77,7 @@ const ROW_BYTES = 128
 
 const rankOf = (message: Uint8Array): number => PRIORITIES.indexOf(decodeMessage(message).priority)
 
-const full = (retryAfterMs: number): ParleyError =>
+export const outboxFull = (retryAfterMs: number): ParleyError =>
   new ParleyError('COM003', 'the outbox of this node is full', {
     hint: 'send less, see which peer takes nothing (figures().destinations), or raise delivery.outboxMessages and outboxBytes',
     details: { retryAfterMs },
@@ -88,11 +92,11 @@ export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
   let isStopped = false
   const waiters: { messages: number; bytes: number; resolve: () => void }[] = []
 
-  const hasRoom = (messages: number, more: number): boolean =>
-    size + messages <= settings.outboxMessages && (size === 0 || bytes + more <= settings.outboxBytes)
+  const fits = (messages: number, more: number, times = 1): boolean =>
+    size + messages <= times * settings.outboxMessages && (size === 0 || bytes + more <= times * settings.outboxBytes)
 
   const wake = (): void => {
-    for (let first = waiters[0]; first !== undefined && hasRoom(first.messages, first.bytes); first = waiters[0]) {
+    for (let first = waiters[0]; first !== undefined && fits(first.messages, first.bytes); first = waiters[0]) {
       waiters.shift()
       first.resolve()
     }
@@ -144,10 +148,11 @@ export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
   })
 
   return {
-    hasRoom,
+    hasRoom: (messages, more, isAnswer = false) =>
+      isAnswer ? fits(messages, more, 2) : waiters.length === 0 && fits(messages, more),
     async room(messages, more, signal) {
-      if (waiters.length === 0 && hasRoom(messages, more)) return
-      if (more > settings.outboxBytes || messages > settings.outboxMessages) throw full(0)
+      if (waiters.length === 0 && fits(messages, more)) return
+      if (more > settings.outboxBytes || messages > settings.outboxMessages) throw outboxFull(0)
       signal?.throwIfAborted()
       await new Promise<void>((resolve, reject) => {
         const waiter = { messages, bytes: more, resolve: () => end(resolve) }
@@ -159,7 +164,9 @@ export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
           settle()
         }
         const onAbort = (): void => end(() => reject(signal?.reason))
-        const stop = port.timers.after(settings.roomTimeoutMs, () => end(() => reject(full(settings.roomTimeoutMs))))
+        const stop = port.timers.after(settings.roomTimeoutMs, () =>
+          end(() => reject(outboxFull(settings.roomTimeoutMs))),
+        )
         signal?.addEventListener('abort', onAbort, { once: true })
         waiters.push(waiter)
       })

@@ -48,6 +48,8 @@ export interface ProcessingDeps {
   readonly effects: Effects
   /** What takes messages of a type. */
   handlerOf(type: string): Registered | undefined
+  /** Why a type has no handler. */
+  absence(type: string): ParleyError
   begin(): SendingTx
   count(what: 'conflicts' | 'timeouts', by?: number): void
 }
@@ -193,10 +195,7 @@ export const createProcessing = (deps: ProcessingDeps): Processing => {
             hint: 'give it a longer ttlMs, or make the receiver faster',
           })
         const registered = deps.handlerOf(message.type)
-        if (registered === undefined)
-          throw new ParleyError('MSG004', `nobody here takes messages of the type ${message.type}`, {
-            hint: 'call mesh.messages.receive() for it, or open the inbox',
-          })
+        if (registered === undefined) throw deps.absence(message.type)
         const data = dataOf(message, registered.definition?.schema)
         for (let runs = 1; runs <= MAX_RUNS; runs += 1)
           if (await once(work, registered, data, finished)) return undefined

@@ -60,6 +60,8 @@ export interface Receiving {
   tick(): void
   held(): number
   heldBytes(): number
+  /** Begins nothing new. @returns once nothing is at work, or after `timeoutMs` */
+  drain(timeoutMs: number): Promise<void>
   stop(): void
 }
 
@@ -104,6 +106,8 @@ export const openReceiving = async (deps: ReceivingDeps): Promise<Receiving> => 
   const memory = { bytes: 0 }
   let active = 0
   let isStopped = false
+  let isDraining = false
+  let whenIdle: (() => void) | undefined
   let heldToldAt = 0
   let prunedAt = 0
 
@@ -163,7 +167,8 @@ export const openReceiving = async (deps: ReceivingDeps): Promise<Receiving> => 
     answerSoon(sender)
   }
 
-  const drain = (): void => {
+  const advance = (): void => {
+    if (isDraining) return
     for (let rank = ready.length - 1; rank >= 0; rank -= 1) {
       const line = ready[rank]
       while (line !== undefined && line.length > 0 && active < settings.concurrency) {
@@ -176,7 +181,8 @@ export const openReceiving = async (deps: ReceivingDeps): Promise<Receiving> => 
   const ended = (sender: Sender, incoming: Incoming<Work>): void => {
     active -= 1
     if (incoming.running() === 0 && incoming === sender.incoming) sender.idle?.()
-    drain()
+    if (active === 0) whenIdle?.()
+    advance()
   }
 
   const work = async (sender: Sender, incoming: Incoming<Work>, held: Held<Work>): Promise<void> => {
@@ -223,7 +229,7 @@ export const openReceiving = async (deps: ReceivingDeps): Promise<Receiving> => 
     const mine = sender()
     const rank = held.message === undefined ? 1 : PRIORITIES.indexOf(held.message.message.priority)
     ready[rank]?.push({ sender: mine, held, incoming: mine.incoming })
-    if (active < settings.concurrency) queueMicrotask(drain)
+    if (active < settings.concurrency) queueMicrotask(advance)
   }
 
   const make = (
@@ -390,7 +396,8 @@ export const openReceiving = async (deps: ReceivingDeps): Promise<Receiving> => 
       const forgotten = sender.incoming.raise(bases)
       if (forgotten > 0) {
         deps.count('forgotten', forgotten)
-        port.log.warn('a sender has acknowledgements of messages that this node does not remember', {
+        // After a crash as well, for what was AT_LEAST_ONCE and changed nothing here.
+        port.log.info('a sender has acknowledgements of messages that this node does not remember', {
           peer,
           messages: forgotten,
         })
@@ -446,6 +453,17 @@ export const openReceiving = async (deps: ReceivingDeps): Promise<Receiving> => 
     },
     held: () => [...senders.values()].reduce((sum, { incoming }) => sum + incoming.running(), 0) + ready.flat().length,
     heldBytes: () => memory.bytes,
+    async drain(timeoutMs) {
+      isDraining = true
+      if (active === 0) return
+      await new Promise<void>((resolve) => {
+        const stop = port.timers.after(timeoutMs, resolve)
+        whenIdle = () => {
+          stop()
+          resolve()
+        }
+      })
+    },
     stop() {
       isStopped = true
     },

@@ -15,7 +15,7 @@ import type { SendOptions, To, Tx } from './api.ts'
 import { defineMessage, type MessageDefinition } from './define-message.ts'
 import { encodeMessage, GUARANTEES, type Message } from './message.ts'
 import { RetryPolicySchema, type Settings } from './options.ts'
-import type { Draft, Outbox, Staged, Told } from './outbox.ts'
+import { type Draft, type Outbox, outboxFull, type Staged, type Told } from './outbox.ts'
 import type { SendingTx } from './processing.ts'
 import type { RowChange } from './storage.ts'
 import type { Transactions } from './transactions.ts'
@@ -48,7 +48,8 @@ export interface Sending {
   /** In the turn in which the changes are handed over. `told` hears of each peer. */
   stage(prepared: Prepared, told?: (peer: string) => Told): Staged
   isBusy(prepared: Prepared): boolean
-  begin(): SendingTx
+  /** @param isHandler of a message: it answers, and does not wait for room */
+  begin(isHandler: boolean): SendingTx
 }
 
 const PEER = /^[A-Za-z0-9]{1,128}$/
@@ -56,6 +57,8 @@ const MAX_PEERS = 1_024
 const MAX_TEXT = 128
 const MAX_TTL_MS = 2 ** 31 - 1
 export const MAX_SENDS = 1_000
+/** The sender tries a message again for which there was no room to answer. */
+const ANSWER_AFTER_MS = 2_000
 
 const wrong = (what: string, value: unknown, hint: string): ParleyError =>
   new ParleyError('MSG001', `${what} of a message is ${JSON.stringify(value)?.slice(0, 80)}`, { hint })
@@ -169,7 +172,7 @@ export const createSending = (deps: SendingDeps): Sending => {
     }
   }
 
-  const begin = (): SendingTx => {
+  const begin = (isHandler: boolean): SendingTx => {
     const transaction = transactions.begin()
     const sends: Prepared[] = []
     let isOpen = true
@@ -192,9 +195,12 @@ export const createSending = (deps: SendingDeps): Sending => {
             hint: 'make several',
           })
         const prepared = prepare(to, definition, data, options)
-        const bytes = prepared.draft.bytes.length * Math.max(1, prepared.peers.length)
-        if (!outbox.hasRoom(sends.length + Math.max(1, prepared.peers.length), bytes))
-          await outbox.room(Math.max(1, prepared.peers.length), bytes)
+        const messages = Math.max(1, prepared.peers.length)
+        const bytes = messages * prepared.draft.bytes.length
+        if (!outbox.hasRoom(sends.length + messages, bytes, isHandler)) {
+          if (isHandler) throw outboxFull(ANSWER_AFTER_MS)
+          await outbox.room(messages, bytes)
+        }
         sends.push(prepared)
       },
     }
