@@ -124,7 +124,9 @@ const addStore = (program: Command): void => {
   const group = program
     .command('store')
     .summary('look at, repair or recover what a stopped node keeps on disk')
-    .description('Looks at, repairs or recovers what a node keeps of the journal. The node has to be stopped.')
+    .description(
+      'Looks at, repairs or recovers what a node keeps: the journal, and messages. The node has to be stopped.',
+    )
   const add = (name: string, description: string): Command =>
     group
       .command(name)

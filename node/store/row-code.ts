@@ -58,7 +58,8 @@ export const openRow = (
 ): { value: Uint8Array; crc: number } | undefined => {
   if (bytes.length < CRC_BYTES) return undefined
   const crc = viewOf(bytes).getUint32(0)
-  const value = bytes.subarray(CRC_BYTES)
+  // Not a Buffer, which LevelDB gives: its `slice` shares memory, and a reader of a Uint8Array would not expect that.
+  const value = new Uint8Array(bytes.buffer, bytes.byteOffset + CRC_BYTES, bytes.length - CRC_BYTES)
   return crc === crc32(value, crc32(key)) ? { value, crc } : undefined
 }
 

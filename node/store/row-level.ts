@@ -2,7 +2,8 @@
  * LevelDB as the row store uses it, and what its errors mean. Keeps no state.
  *
  * LevelDB checks its log and its list of files (CRC-32C) when it opens, leaves out what does not match without a word, and
- * removes the old log then: what it opens must have been looked at before (row-survey.ts).
+ * removes the old log then: what it opens must have been looked at before (row-survey.ts). It does not sync the folder
+ * where it begins another log; ext4, XFS and btrfs keep the name of a new file whose contents were synced.
  */
 import { ClassicLevel } from 'classic-level'
 import type { ParleyError } from '../../protocols/errors.ts'
