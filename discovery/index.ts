@@ -1,4 +1,5 @@
 /** The public entry of discovery: how peers find each other, and the directory of agents. */
+export type { Activity } from './activity.ts'
 export { pick } from './choose.ts'
 export { describe } from './describe.ts'
 export type { Candidate } from './directory/offers.ts'

@@ -1,5 +1,6 @@
 /** The public entry: everything a program needs to embed a node. */
 export { describe } from '../discovery/describe.ts'
+export type { Activity } from '../discovery/activity.ts'
 export type { Agent, Change } from '../discovery/directory-state.ts'
 export type {
   AnyReceiver,
@@ -20,6 +21,7 @@ export {
   type Context,
   defineProtocol,
   type Handlers,
+  type Progress,
   type Protocol,
 } from '../protocols/define.ts'
 export type {

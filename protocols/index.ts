@@ -11,6 +11,7 @@ export {
   kindOf,
   type Method,
   majorOf,
+  type Progress,
   type Protocol,
   wireId,
 } from './define.ts'
