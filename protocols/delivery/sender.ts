@@ -1,0 +1,117 @@
+/**
+ * One sender at its receiver: its outbox, its session, what is held of it, and what it is told at the end of a turn.
+ *
+ * State: as its row (`i/<peer>`), and softly the session and the answers that gather.
+ */
+import type { Port } from '../port.ts'
+import { deliveryProtocol, type WirePositions } from './contract.ts'
+import { type Answer, encodeAnswer, type Failure } from './frames.ts'
+import type { Incoming } from './incoming.ts'
+import { encodeSender, type Position } from './positions.ts'
+import type { Work } from './processing.ts'
+import { SENDERS } from './rows.ts'
+import type { RowChange } from './storage.ts'
+
+export interface Sender {
+  readonly peer: string
+  /** Id of its outbox. */
+  epoch: string
+  /** Outboxes that this one took the place of, newest first. */
+  replaced: readonly string[]
+  /** What was processed of the outbox before, until the sender has used that. */
+  former: { readonly epoch: string; readonly lanes: ReadonlyMap<number, Position> } | undefined
+  /** Milliseconds since 1970 by this node's clock. */
+  heardAt: number
+  /** 0: it has to greet first. */
+  session: number
+  incoming: Incoming<Work>
+  /** Messages that may be unacknowledged. */
+  window: number
+  /** Missing numbers are asked for again from then on; monotonic. */
+  askAt: number
+  /** A greeting that waits for what runs. */
+  idle: (() => void) | undefined
+  ack(lane: number, sequence: number): void
+  fail(failure: Failure): void
+  /** At once. What gets lost with the connection, the next greeting tells. */
+  answer(about: Partial<Omit<Answer, 'session'>>): void
+  /** Its row, as it is when it is written. */
+  change(): RowChange
+}
+
+export const wirePositions = (positions: ReadonlyMap<number, Position>): WirePositions =>
+  [...positions].map(([lane, { upTo, done }]) => ({ lane, upTo, done: [...done] }))
+
+const NOTHING: Omit<Answer, 'session'> = { acked: [], failed: [], held: [], missing: [], window: 0, greet: false }
+
+/** Tells a peer that has no session here to greet. */
+export const askToGreet = (port: Pick<Port, 'to' | 'log'>, peer: string, session: number): void => {
+  port
+    .to(peer, deliveryProtocol)
+    .answers(encodeAnswer({ ...NOTHING, session, greet: true }))
+    .catch((error: unknown) => port.log.info('a sender was not asked to greet', { peer, error }))
+}
+
+export const createSender = (
+  port: Pick<Port, 'to' | 'log'>,
+  about: Pick<Sender, 'peer' | 'epoch' | 'replaced' | 'former' | 'heardAt' | 'window'>,
+  make: (sender: () => Sender) => Incoming<Work>,
+): Sender => {
+  const client = port.to(about.peer, deliveryProtocol)
+  let acked = new Map<number, number[]>()
+  let failed: Failure[] = []
+  let isDue = false
+
+  const answer: Sender['answer'] = (told) => {
+    if (sender.session === 0) return
+    const frame = encodeAnswer({ ...NOTHING, session: sender.session, window: sender.window, ...told })
+    client
+      .answers(frame)
+      .catch((error: unknown) => port.log.info('an acknowledgement was not sent', { peer: about.peer, error }))
+  }
+
+  const flush = (): void => {
+    isDue = false
+    const told = { acked: [...acked].map(([lane, sequences]) => ({ lane, sequences })), failed }
+    acked = new Map()
+    failed = []
+    answer(told)
+  }
+
+  const flushSoon = (): void => {
+    if (isDue) return
+    isDue = true
+    queueMicrotask(flush)
+  }
+
+  const row = (): Uint8Array =>
+    encodeSender({
+      epoch: sender.epoch,
+      replaced: sender.replaced,
+      heardAt: Math.floor(sender.heardAt),
+      lanes: sender.incoming.live(),
+      former: sender.former,
+    })
+  const change: RowChange = { key: SENDERS + about.peer, value: row }
+
+  const sender: Sender = {
+    ...about,
+    incoming: make(() => sender),
+    session: 0,
+    askAt: 0,
+    idle: undefined,
+    ack(lane, sequence) {
+      const known = acked.get(lane)
+      if (known === undefined) acked.set(lane, [sequence])
+      else known.push(sequence)
+      flushSoon()
+    },
+    fail(failure) {
+      failed.push(failure)
+      flushSoon()
+    },
+    answer,
+    change: () => change,
+  }
+  return sender
+}
