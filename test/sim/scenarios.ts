@@ -1,4 +1,5 @@
 /** The scenarios that run seed after seed: the core under each mix of faults, and the driver over Ports and disks. */
+import { runDeliveryWorld } from './delivery/world.ts'
 import { runPortWorld } from './port/world.ts'
 import { MIXES } from './raft/mixes.ts'
 import { type Totals as CoreTotals, runWorld } from './raft/world.ts'
@@ -39,6 +40,7 @@ const NEEDED: Readonly<Record<string, readonly (keyof CoreTotals)[]>> = {
 
 const CORE_STEPS = 2_000
 const DRIVER_STEPS = 10_000
+const DELIVERY_STEPS = 3_000
 
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   ...Object.fromEntries(
@@ -61,5 +63,16 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       ...['acknowledged', 'retried', 'reads'],
     ],
     run: async (options) => ({ ...(await runPortWorld(options)) }),
+  },
+  delivery: {
+    about:
+      'durable messages: kills, power cuts, sick, lost and restored disks, lost frames, programs that fail or hang',
+    steps: DELIVERY_STEPS,
+    needed: [
+      ...['crashes', 'powerCuts', 'stops', 'partitions', 'freezes', 'fullDisks', 'failingDisks', 'slowDisks'],
+      ...['lostDisks', 'setBack', 'clockJumps', 'moods', 'withoutPrograms', 'lost', 'doubled'],
+      ...['accepted', 'refused', 'processed', 'delivered', 'dead'],
+    ],
+    run: runDeliveryWorld,
   },
 }

@@ -1,0 +1,251 @@
+/**
+ * A node of the simulated mesh: the real delivery over a model of its store, in a process that dies and comes back.
+ *
+ * State: its disk, which outlives its processes; its settings; the process that runs now.
+ */
+
+import { type AnyProtocol, type CallOptions, type Client, kindOf } from '../../../protocols/define.ts'
+import type { Messages } from '../../../protocols/delivery/api.ts'
+import type { BreakerSettings } from '../../../protocols/delivery/breaker.ts'
+import { createDelivery } from '../../../protocols/delivery/delivery.ts'
+import type { DeliveryOptions } from '../../../protocols/delivery/options.ts'
+import { ParleyError } from '../../../protocols/errors.ts'
+import type { Port, Stop } from '../../../protocols/port.ts'
+import { createFaultyDisk } from '../../support/faulty-disk.ts'
+import type { NetworkNode, PortNetwork } from '../../support/port-network.ts'
+import { createProcess, type Process, type Wires } from '../port/process.ts'
+import { createLedger, type Ledger } from './ledger.ts'
+import { Work } from './messages.ts'
+import { createPrograms, type Mood, WELL } from './programs.ts'
+import { createRowsDisk, type RowsCopy, type RowsDisk } from './rows-disk.ts'
+import { type ModelStore, openRowsStore } from './rows-store.ts'
+
+export interface Life {
+  readonly network: NetworkNode
+  readonly process: Process
+  readonly store: ModelStore
+  /** Once it has read its rows. */
+  messages: Messages | undefined
+  /** Programs that receive. */
+  stops: Map<string, Stop>
+  isOver: boolean
+}
+
+export interface SimNode {
+  readonly name: string
+  readonly peer: string
+  readonly disk: RowsDisk
+  readonly options: DeliveryOptions
+  readonly breaker: BreakerSettings
+  readonly mood: Mood
+  /** Of its wall clock. */
+  clockOffsetMs: number
+  copy: RowsCopy | undefined
+  life: Life | undefined
+}
+
+export interface Nodes {
+  readonly all: readonly SimNode[]
+  readonly ledger: Ledger
+  /** Those that run and have read their rows. */
+  up(): { readonly node: SimNode; readonly messages: Messages }[]
+  nameOf(peer: string): string
+  start(node: SimNode): void
+  /** As SIGKILL does; `power`: what was not synced may be lost. */
+  kill(node: SimNode, power: boolean): void
+  /** In order, and starts again. */
+  stop(node: SimNode): Promise<void>
+  connect(): void
+  register(node: SimNode): Promise<void>
+}
+
+export interface NodesDeps {
+  readonly network: PortNetwork
+  readonly wires: Wires
+  readonly count: number
+  readonly counts: { progressed: number; disks: Record<string, number>; delivery: Record<string, number> }
+  tell(line: string): void
+}
+
+type Erased = (input: unknown, options?: unknown) => unknown
+
+const pickFrom =
+  (random: () => number) =>
+  <T>(...list: readonly [T, ...T[]]): T =>
+    list[Math.floor(random() * list.length)] ?? list[0]
+
+const optionsFrom = (random: () => number): DeliveryOptions => {
+  const pick = pickFrom(random)
+  return {
+    window: pick(1, 2, 5, 20, 100),
+    windowBytes: pick(1_024, 4_096, 1_000_000),
+    ackTimeoutMs: pick(300, 1_000, 3_000),
+    retry: { maxRetries: pick(0, 2, 5, 20), initialDelayMs: pick(20, 200), maxDelayMs: pick(300, 2_000) },
+    outboxMessages: pick(12, 40, 1_000),
+    outboxBytes: pick(16_384, 1_000_000),
+    outboxMemoryBytes: pick(0, 600, 1_000_000),
+    roomTimeoutMs: pick(100, 2_000),
+    concurrency: pick(1, 3, 16),
+    heldBytes: pick(1_024, 1_000_000),
+    handlerTimeoutMs: pick(300, 1_000),
+    deadLetters: 100_000,
+  }
+}
+
+/** Answers to greetings get lost, too. */
+const losing = (port: Port, wires: Wires, random: () => number): Port => ({
+  ...port,
+  to<P extends AnyProtocol>(peer: string, protocol: P, defaults?: CallOptions): Client<P> {
+    const client = port.to(peer, protocol, defaults) as Record<string, Erased>
+    const wrapped = Object.entries(protocol.methods).map(([name, method]): [string, Erased] => {
+      const call: Erased = (input, options) => client[name]?.(input, options)
+      if (kindOf(method) !== 'unary') return [name, call]
+      return [
+        name,
+        async (input, options) => {
+          const answer = await call(input, options)
+          if (wires.breakRate > 0 && random() < wires.breakRate)
+            throw new ParleyError('COM002', `the answer of ${peer} is lost`)
+          return answer
+        },
+      ]
+    })
+    // One function per method of the contract, by construction.
+    return Object.fromEntries(wrapped) as Client<P>
+  },
+})
+
+export const createNodes = ({ network, wires, count, counts, tell }: NodesDeps): Nodes => {
+  const { time, random } = network
+  const all = Array.from({ length: count }, (_, i): SimNode => {
+    const name = `n${i}`
+    // Ids are made from names; a node tells its own.
+    const probe = network.start(name)
+    probe.kill()
+    return {
+      name,
+      peer: probe.id,
+      disk: createRowsDisk(random),
+      options: optionsFrom(random),
+      breaker: {
+        failures: pickFrom(random)(0, 2, 5),
+        windowMs: 5_000,
+        halfOpenAfterMs: pickFrom(random)(300, 3_000),
+      },
+      mood: { ...WELL },
+      clockOffsetMs: 0,
+      copy: undefined,
+      life: undefined,
+    }
+  })
+  const ledger = createLedger(all)
+  const receive = createPrograms(time, random, ledger)
+  const nameOf = (peer: string): string => all.find((node) => node.peer === peer)?.name ?? peer
+
+  const connect = (): void => {
+    for (const a of all)
+      for (const b of all) {
+        if (a.peer >= b.peer || a.life === undefined || b.life === undefined) continue
+        network.connect(a.life.network, b.life.network)
+      }
+  }
+
+  /** Its counts are gone with it. */
+  const note = ({ messages }: Life): void => {
+    for (const [what, by] of Object.entries(messages?.figures().counts ?? {}))
+      counts.delivery[what] = (counts.delivery[what] ?? 0) + by
+  }
+
+  const end = (node: SimNode): Life | undefined => {
+    const { life } = node
+    if (life === undefined) return undefined
+    note(life)
+    node.life = undefined
+    life.isOver = true
+    life.store.kill()
+    life.network.kill()
+    return life
+  }
+
+  const register = async (node: SimNode): Promise<void> => {
+    const { life } = node
+    if (life?.messages === undefined || life.stops.size > 0) return
+    const host = {
+      name: node.name,
+      mood: node.mood,
+      handlerTimeoutMs: node.options.handlerTimeoutMs ?? 0,
+      isOver: () => life.isOver,
+      nameOf,
+      progressed: () => {
+        counts.progressed += 1
+      },
+    }
+    life.stops = await receive(host, life.messages)
+  }
+
+  /** A node that offers it, as the directory knows: it may be gone meanwhile. */
+  const choose = (capability: string): string | undefined => {
+    const offering = all.filter(({ life }) => capability === Work.type && (life?.stops.size ?? 0) > 0)
+    return offering[Math.floor(random() * offering.length)]?.peer
+  }
+
+  const start = (node: SimNode): void => {
+    if (node.life !== undefined) return
+    const inner = network.start(node.name)
+    const process = createProcess(inner.port, createFaultyDisk().mount(), time, random, wires, () => {})
+    const store = openRowsStore(node.disk, time, random)
+    const life: Life = { network: inner, process, store, messages: undefined, stops: new Map(), isOver: false }
+    node.life = life
+    const clock = { ...process.port.clock, now: () => process.port.clock.now() + node.clockOffsetMs }
+    const port = losing({ ...process.port, clock }, wires, random)
+    connect()
+    const deps = {
+      port,
+      store,
+      isVolatile: false,
+      breaker: node.breaker,
+      choose,
+      announce: async () => async () => {},
+      chance: random,
+    }
+    createDelivery(deps, node.options).then(
+      async (messages) => {
+        if (life.isOver) return
+        life.messages = messages
+        tell(`${node.name} has read its rows: ${messages.figures().outbox} in the outbox`)
+        if (random() < 0.8) await register(node)
+      },
+      (error: unknown) => {
+        if (life.isOver) return
+        const message = error instanceof Error ? error.message : String(error)
+        tell(`${node.name} cannot read its rows: ${message}`)
+        if (node.disk.health === 'well' && store.state() === 'open')
+          ledger.failed(`${node.name} does not start: ${message}`)
+        end(node)
+        time.after(500, () => start(node))
+      },
+    )
+  }
+
+  return {
+    all,
+    ledger,
+    nameOf,
+    up: () =>
+      all.flatMap((node) => (node.life?.messages === undefined ? [] : [{ node, messages: node.life.messages }])),
+    start,
+    kill(node, power) {
+      end(node)
+      if (power) node.disk.losePower()
+    },
+    async stop(node) {
+      const { life } = node
+      if (life?.messages === undefined) return
+      await life.messages.stop()
+      await life.store.close().catch((error: unknown) => tell(`${node.name} closes: ${String(error)}`))
+      if (node.life === life) end(node)
+    },
+    connect,
+    register,
+  }
+}
