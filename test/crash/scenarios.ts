@@ -14,6 +14,9 @@ import { NAMES, openStage, type StageOptions, type Verdict } from './stage.ts'
 export interface Run {
   readonly seed: number
   readonly kills: number
+  /** Of messages. */
+  readonly rounds: number
+  readonly slowSeconds: number
   say(line: string): void
 }
 

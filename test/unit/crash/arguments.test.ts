@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DEFAULT_KILLS, MAX_KILLS, parseCrashArguments } from '../../crash/arguments.ts'
+import { DEFAULT_KILLS, DEFAULT_SLOW_SECONDS, MAX_KILLS, parseCrashArguments } from '../../crash/arguments.ts'
+import { MESSAGE_SCENARIOS } from '../../crash/messages/scenarios.ts'
 import { SCENARIOS } from '../../crash/scenarios.ts'
 import { UsageError } from '../../support/usage.ts'
 
-const NAMES = ['kills', 'rolling']
+const NAMES = { coordinator: ['kills', 'rolling'], messages: ['kills', 'slow'] }
 const parse = (line: string) => parseCrashArguments(line === '' ? [] : line.split(' '), NAMES)
 const refuses = (line: string, told: RegExp) =>
   assert.throws(
@@ -12,13 +13,33 @@ const refuses = (line: string, told: RegExp) =>
     (error) => error instanceof UsageError && told.test(error.message),
   )
 
-test('no argument means all scenarios with any seed, and no file', () => {
-  assert.deepEqual(parse(''), { kills: DEFAULT_KILLS, only: undefined, seed: undefined, json: undefined })
+test('no argument means all scenarios of the coordinator with any seed, and no file', () => {
+  assert.deepEqual(parse(''), {
+    about: 'coordinator',
+    kills: DEFAULT_KILLS,
+    rounds: DEFAULT_KILLS,
+    slowSeconds: DEFAULT_SLOW_SECONDS,
+    only: undefined,
+    seed: undefined,
+    json: undefined,
+  })
 })
 
 test('all flags are read', () => {
-  const read = parse('--kills 7 --only rolling --seed 0 --json out.json')
-  assert.deepEqual(read, { kills: 7, only: 'rolling', seed: 0, json: 'out.json' })
+  const { kills, only, seed, json } = parse('--kills 7 --only rolling --seed 0 --json out.json')
+  assert.deepEqual({ kills, only, seed, json }, { kills: 7, only: 'rolling', seed: 0, json: 'out.json' })
+  assert.equal(parse('--scenario rolling').only, 'rolling')
+})
+
+test('rounds, and how long a receiver is slow, mean the scenarios of messages', () => {
+  const { about, rounds, only } = parse('--rounds 20 --scenario slow')
+  assert.deepEqual({ about, rounds, only }, { about: 'messages', rounds: 20, only: 'slow' })
+  assert.equal(parse('--slow-seconds 5').slowSeconds, 5)
+  refuses('--rounds 20 --scenario rolling', /no scenario "rolling" of messages/)
+  refuses('--scenario slow', /no scenario "slow" of the coordinator/)
+  refuses('--rounds 20 --kills 3', /give one/)
+  refuses('--only kills --scenario rolling', /give one/)
+  refuses('--rounds 0', /--rounds/)
 })
 
 test('kills are a whole number from one to the limit', () => {
@@ -28,13 +49,15 @@ test('kills are a whole number from one to the limit', () => {
 
 test('a scenario that is not there, an unknown flag and a flag without its value are refused with what is accepted', () => {
   for (const wrong of ['--only nothing', '--fast', 'kills', '--json'])
-    refuses(wrong, /accepted: --kills.*kills, rolling/)
+    refuses(wrong, /accepted: --kills.*kills, rolling, and for messages kills, slow/)
   refuses('--json=', /name of a file/)
   refuses('--seed=-1', /--seed/)
 })
 
 test('each scenario has a name of its own', () => {
-  const names = SCENARIOS.map(({ name }) => name)
-  assert.equal(new Set(names).size, names.length)
-  assert.ok(names.includes('kills'))
+  for (const scenarios of [SCENARIOS, MESSAGE_SCENARIOS]) {
+    const names = scenarios.map(({ name }) => name)
+    assert.equal(new Set(names).size, names.length)
+    assert.ok(names.includes('kills'))
+  }
 })
