@@ -1,6 +1,7 @@
 /** The public entry: everything a program needs to embed a node. */
-export { describe } from '../discovery/describe.ts'
+
 export type { Activity } from '../discovery/activity.ts'
+export { describe } from '../discovery/describe.ts'
 export type { Agent, Change } from '../discovery/directory-state.ts'
 export type {
   AnyReceiver,

@@ -25,6 +25,24 @@ const Agents = z.array(
   }),
 )
 
+const Changed = z.object({ type: z.literal('agent-changed'), id: z.string(), stuck: z.boolean().optional() })
+
+/** Agents that changed, from now on, and whether they are stuck. */
+const readEvents = (url: string, signal: AbortSignal): (() => string[]) => {
+  let text = ''
+  const read = async (): Promise<void> => {
+    const { body } = await fetch(url, { signal })
+    for await (const chunk of body?.pipeThrough(new TextDecoderStream()) ?? []) text += chunk
+  }
+  read().catch((error: unknown) => assert.ok(signal.aborted, String(error)))
+  return () =>
+    text.split('\n').flatMap((line) => {
+      if (!line.startsWith('data:')) return []
+      const event = Changed.safeParse(JSON.parse(line.slice('data:'.length)))
+      return event.success ? [`${event.data.id} ${event.data.stuck}`] : []
+    })
+}
+
 const codeOf = async (promise: Promise<unknown>): Promise<string> => {
   const error = await failureOf(promise)
   assert.ok(error instanceof ParleyError, String(error))
@@ -158,6 +176,8 @@ describe('an agent in a worker thread of another process', { timeout: 60_000 }, 
   })
 
   it('is stuck while its thread does not turn, its node is alive, and others are asked first', async () => {
+    const seen = new AbortController()
+    const events = readEvents(`${ours.debugUrl}/api/events`, seen.signal)
     const answer = client().block({ ms: 6_000 })
     await until('it is stuck', () => activity() === 'stuck', 5_000)
     assert.deepEqual(told, ['changed alive stuck'])
@@ -181,6 +201,9 @@ describe('an agent in a worker thread of another process', { timeout: 60_000 }, 
 
     await answer
     await until('it goes on', () => activity() === 'alive')
+    await until('both were events', () => events().length === 2)
+    assert.deepEqual(events(), [`${hostId} true`, `${hostId} undefined`])
+    seen.abort()
     assert.deepEqual([told.length, told.at(-1)?.includes('stuck')], [2, false])
     assert.match(running.stderr(), /does not turn/)
     assert.deepEqual(
@@ -198,5 +221,54 @@ describe('an agent in a worker thread of another process', { timeout: 60_000 }, 
     stop.abort()
     await answer
     await until('it rests', () => activity() === 'alive')
+  })
+})
+
+describe('an agent that reports progress and is killed', { timeout: 60_000 }, () => {
+  it('leaves its work to another one, which has the whole time for it', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'parley-progress-'))
+    const ours = await createMesh({ name: 'ours', log: keptLog() })
+    const names = ['one', 'two']
+    const all = names.map((name) =>
+      startCommand(['up', '--json', '--name', name, '--serve', AGENT, '--join', ...ours.self.addresses], {
+        cwd: folder,
+      }),
+    )
+    try {
+      const ids = await Promise.all(
+        all.map(async (one) => z.object({ id: z.string() }).parse(JSON.parse(await firstLine(one))).id),
+      )
+      await until('both offers are known', () => ours.directory.offers('labour', 1).length === 2)
+      const by: string[] = []
+      const failovers: string[] = []
+      const startedAt = performance.now()
+      let killed = false
+      await ours.any(labour).takeAgain(
+        { ms: 2_500, everyMs: 100 },
+        {
+          timeoutMs: 1_000,
+          onFailover: (peer) => void failovers.push(peer),
+          onProgress(_, peer) {
+            by.push(peer)
+            // Later than the timeout: what the call has left by then, progress has given it.
+            if (killed || performance.now() - startedAt < 1_500) return
+            killed = true
+            all[ids.indexOf(peer)]?.child.kill('SIGKILL')
+          },
+        },
+      )
+      const [first = ''] = by
+      assert.deepEqual(failovers, [first])
+      assert.equal(
+        by.at(-1),
+        ids.find((id) => id !== first),
+      )
+      assert.ok(performance.now() - startedAt >= 4_000)
+    } finally {
+      for (const { child } of all) child.kill('SIGKILL')
+      await ours.stop()
+      await Promise.all(all.map(({ ended }) => ended))
+      await rm(folder, { recursive: true, force: true })
+    }
   })
 })

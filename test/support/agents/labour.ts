@@ -1,6 +1,6 @@
 /** Work that takes its time, with and without reports of progress: the contract, and handlers for it. */
 import * as z from 'zod'
-import { defineProtocol, type Handlers, type Progress } from '../../../protocols/define.ts'
+import { type Context, defineProtocol, type Handlers, type Progress } from '../../../protocols/define.ts'
 
 const Nothing = z.object({})
 const Work = z.object({ ms: z.number(), everyMs: z.number().optional() })
@@ -11,6 +11,7 @@ export const labour = defineProtocol({
   methods: {
     /** Takes `ms`, and reports progress each `everyMs`, or never. */
     take: { request: Work, response: z.object({ remainingMs: z.number() }), timeoutMs: 1_000 },
+    takeAgain: { request: Work, response: z.object({ remainingMs: z.number() }), timeoutMs: 1_000, idempotent: true },
     /** The same as a stream without an item before its end. */
     live: { request: Work, stream: z.string(), timeoutMs: 1_000 },
     /** Computes without a pause. */
@@ -41,16 +42,22 @@ const wait = (ms: number, signal: AbortSignal): Promise<void> =>
     })
   })
 
+const labourFor = async (
+  { ms, everyMs }: z.output<typeof Work>,
+  { progress, signal, remainingMs }: Context,
+): Promise<{ remainingMs: number }> => {
+  const startedAt = performance.now()
+  for (let doneMs = 0; doneMs < ms; doneMs = performance.now() - startedAt) {
+    await wait(Math.min(everyMs ?? ms, ms - doneMs), signal)
+    if (everyMs !== undefined) progress((performance.now() - startedAt) / ms, 'on it')
+  }
+  return { remainingMs: remainingMs() }
+}
+
 /** @param take calls the method of this name at another peer */
 export const labourHandlers = (take: Take): Handlers<typeof labour> => ({
-  async take({ ms, everyMs }, { progress, signal, remainingMs }) {
-    const startedAt = performance.now()
-    for (let doneMs = 0; doneMs < ms; doneMs = performance.now() - startedAt) {
-      await wait(Math.min(everyMs ?? ms, ms - doneMs), signal)
-      if (everyMs !== undefined) progress((performance.now() - startedAt) / ms, 'on it')
-    }
-    return { remainingMs: remainingMs() }
-  },
+  take: labourFor,
+  takeAgain: labourFor,
   async *live({ ms, everyMs = ms }, { progress, signal }) {
     for (let doneMs = 0; doneMs < ms; doneMs += everyMs) {
       await wait(everyMs, signal)
