@@ -12,7 +12,7 @@ import type { Port } from '../port.ts'
 import { createBodies } from './bodies.ts'
 import { type BreakerSettings, type BreakerState, CLOSED, step as stepBreaker } from './breaker.ts'
 import { deliveryProtocol, type WirePositions } from './contract.ts'
-import { decodeAnswer, encodeMessages, type WireEntry } from './frames.ts'
+import { decodeAnswer } from './frames.ts'
 import { type JudgingDeps, judge } from './judging.ts'
 import type { Settings } from './options.ts'
 import { createOutgoing, type OutEntry, type Outgoing } from './outgoing.ts'
@@ -20,6 +20,7 @@ import { isDone, type Position, positionsOf } from './positions.ts'
 import { renumber } from './renewal.ts'
 import { encodeDestination, type OutboxRow, outboxKey } from './rows.ts'
 import type { RowStore } from './storage.ts'
+import { createTransmit } from './transmit.ts'
 
 export interface Out extends OutEntry {
   /** The message's bytes, where they are in memory. */
@@ -94,7 +95,6 @@ export interface Destination {
   stop(): void
 }
 
-const FRAME_BYTES = 256 * 1024
 const FIRST_GREETING_MS = 1_000
 const LAST_GREETING_MS = 30_000
 const REFUSED_MS = 300_000
@@ -105,6 +105,15 @@ export const createDestination = (deps: DestinationDeps): Destination => {
   const client = port.to(peer, deliveryProtocol)
   const bodies = createBodies(peer, store, memory, settings.outboxMemoryBytes)
   const judging: JudgingDeps = { ...deps, bodies, isStopped: () => isStopped }
+  const transmit = createTransmit({
+    port,
+    peer,
+    bodies,
+    failed(of, error) {
+      if (of === session && !isStopped) broken(error)
+    },
+    isCurrent: (of) => of === session && state === 'up' && !isStopped,
+  })
   let outgoing: Outgoing<Out> = createOutgoing<Out>(settings, deps.chance, deps.next)
   let epoch = deps.epoch
   let frontier = deps.frontier
@@ -116,12 +125,10 @@ export const createDestination = (deps: DestinationDeps): Destination => {
   let breaker: BreakerState = CLOSED
   let probes = 0
   let lookedForExpiryAt = 0
-  /** Numbered, and not durable yet. */
+  /** Numbered and not durable yet, or being judged: rows that are written under the numbers as they are. */
   let staged = 0
   let renumbering: Promise<void> | undefined
   let unstaged: (() => void) | undefined
-  /** Sends that need bodies from the disk, in order. */
-  let loading: Promise<void> | undefined
   let isPumpDue = false
 
   const now = (): number => port.clock.monotonic()
@@ -145,60 +152,6 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     if (staged === 0) unstaged?.()
   }
 
-  const wireOf = (entry: Out): WireEntry => ({
-    lane: entry.lane,
-    sequence: entry.sequence,
-    message: entry.isSkip ? undefined : entry.body,
-    ttlMs: entry.expiresAt === undefined ? 0 : Math.max(1, Math.ceil(entry.expiresAt - wall())),
-    attempt: entry.attempts + 1,
-  })
-
-  const sendFrames = (entries: readonly Out[]): void => {
-    let frame: WireEntry[] = []
-    let bytes = 0
-    const flush = (): void => {
-      if (frame.length === 0) return
-      const mine = session
-      client.messages(encodeMessages(session, frame)).catch((error: unknown) => {
-        if (mine === session && !isStopped) broken(error)
-      })
-      frame = []
-      bytes = 0
-    }
-    for (const entry of entries) {
-      // Acknowledged or buried while its body was read.
-      if (entry.stage !== 'sent' || (entry.body === undefined && !entry.isSkip)) continue
-      const wire = wireOf(entry)
-      bytes += (wire.message?.length ?? 0) + 48
-      if (bytes > FRAME_BYTES) flush()
-      frame.push(wire)
-    }
-    flush()
-  }
-
-  const loadAndSend = async (before: Promise<void> | undefined, entries: readonly Out[]): Promise<void> => {
-    await before
-    try {
-      await bodies.load(entries)
-      if (!isStopped && state === 'up') sendFrames(entries)
-    } catch (error) {
-      // The store tells of its own failures; what was not sent is late, and sent again.
-      port.log.info('messages of the outbox could not be read', { peer, error })
-    }
-  }
-
-  const transmit = (entries: readonly Out[]): void => {
-    if (loading === undefined && entries.every((entry) => entry.isSkip || entry.body !== undefined)) {
-      sendFrames(entries)
-      return
-    }
-    const mine = loadAndSend(loading, entries)
-    loading = mine
-    void mine.then(() => {
-      if (loading === mine) loading = undefined
-    })
-  }
-
   /** How many may go now, as the breaker says. */
   const allowed = (): number => {
     if (breaker.kind === 'closed') return Number.POSITIVE_INFINITY
@@ -219,7 +172,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     for (const entry of entries) if (entry.attempts > 0) again += 1
     deps.count('sent', entries.length - again)
     if (again > 0) deps.count('resent', again)
-    transmit(entries)
+    transmit.send(session, entries)
   }
 
   /** At the end of this turn: what is launched together goes together. */
@@ -258,7 +211,9 @@ export const createDestination = (deps: DestinationDeps): Destination => {
   }
 
   const judgeOne = async (entry: Out): Promise<void> => {
+    staged += 1
     const verdict = await judge(judging, entry)
+    settleStaged()
     if (isStopped || verdict === 'none') return
     if (verdict === 'again') outgoing.again(entry, now())
     else outgoing.skip(entry)
@@ -361,7 +316,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
   }
 
   const greetIfDue = (): void => {
-    if (isStopped || outgoing.size() === 0 || now() < greetAt) return
+    if (isStopped || outgoing.size() === 0 || now() < greetAt || renumbering !== undefined) return
     if (state === 'idle' || state === 'refused') void greet()
   }
 
@@ -469,7 +424,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
       pump()
     },
     tick() {
-      if (isStopped || outgoing.size() === 0) return
+      if (isStopped || outgoing.size() === 0 || renumbering !== undefined) return
       const { late, judged } = outgoing.tick(now(), wall())
       if (late > 0) {
         deps.count('late', late)
