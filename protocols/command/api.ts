@@ -31,7 +31,7 @@ export interface CommandRetry {
 export interface CommandOptions {
   /** Milliseconds for the command, all attempts together; 30,000 unless told. */
   timeoutMs?: number
-  /** Milliseconds that one attempt waits for the acknowledgement, 5,000 unless told. The command goes on meanwhile. */
+  /** Milliseconds that one attempt waits for the acknowledgement, 5,000 unless told; the last one waits to the end. The command runs on meanwhile. */
   ackTimeoutMs?: number
   retry?: CommandRetry
   /** `high` unless told. */

@@ -8,7 +8,7 @@
  * State: what is registered here, and what receive.ts remembers.
  */
 
-import type { AnyProtocol, Handlers } from '../define.ts'
+import type { AnyProtocol, Context, Handlers } from '../define.ts'
 import { ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
 import type { CommandHandler, CommandOptions, Commands } from './api.ts'
@@ -26,10 +26,13 @@ export interface CommandsDeps extends Omit<SendingDeps, 'port'> {
   /** Serves it and tells the directory. */
   serve<P extends AnyProtocol>(protocol: P, handlers: Handlers<P>): Promise<() => Promise<void>>
   readonly limits?: RememberedLimits
+  /** Bytes of a request as it came; those of its envelope's payload unless told. */
+  bytesOf?(context: Context): number
 }
 
-export const createCommands = ({ port, serve, choose, limits }: CommandsDeps): Commands & { stop(): void } => {
-  const receiving = createReceiving(port, limits)
+export const createCommands = (deps: CommandsDeps): Commands & { stop(): void } => {
+  const { port, serve, choose } = deps
+  const receiving = createReceiving(port, deps.limits, deps.bytesOf)
   const sending = createSending({ port, choose })
   const registered = new Set<string>()
   const byName = new Map<string, CommandProtocol>()

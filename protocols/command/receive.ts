@@ -36,9 +36,12 @@ export interface Receiving {
 }
 
 /** Parameters as they came, bytes. */
-const MAX_PARAMETER_BYTES = 1 << 20
+export const MAX_PARAMETER_BYTES = 1 << 20
 /** Of one text in a nack. */
 const MAX_TEXT = 4096
+
+const payloadBytes = ({ envelope }: Context): number =>
+  envelope.payload instanceof Uint8Array ? envelope.payload.length : 0
 
 const sizeOf = (answer: RunAnswer): number => {
   const value = answer.status === 'ack' ? answer.result : answer.error
@@ -65,7 +68,11 @@ const abortedBy = (signal: AbortSignal): Promise<never> =>
     else signal.addEventListener('abort', () => reject(signal.reason), { once: true })
   })
 
-export const createReceiving = (port: Pick<Port, 'clock' | 'timers' | 'log'>, limits?: RememberedLimits): Receiving => {
+export const createReceiving = (
+  port: Pick<Port, 'clock' | 'timers' | 'log'>,
+  limits?: RememberedLimits,
+  bytesOf: (context: Context) => number = payloadBytes,
+): Receiving => {
   const remembered = createRemembered<RunAnswer>(limits)
   const cancels = new Map<string, AbortController>()
   const counts = { executed: 0, repeated: 0, acks: 0, nacks: 0 }
@@ -89,7 +96,9 @@ export const createReceiving = (port: Pick<Port, 'clock' | 'timers' | 'log'>, li
       commandId,
       type,
       peer: context.peer,
-      envelope: context.envelope,
+      get envelope() {
+        return context.envelope
+      },
       signal: abort.signal,
       remainingMs: () => Math.max(0, endsAt - port.clock.monotonic()),
     }
@@ -117,9 +126,9 @@ export const createReceiving = (port: Pick<Port, 'clock' | 'timers' | 'log'>, li
 
   return {
     async run(type, handler, request, context) {
-      const { payload } = context.envelope
-      if (payload instanceof Uint8Array && payload.length > MAX_PARAMETER_BYTES)
-        throw new ParleyError('MSG001', `the parameters of ${type} take ${payload.length} bytes`, {
+      const bytes = bytesOf(context)
+      if (bytes > MAX_PARAMETER_BYTES)
+        throw new ParleyError('MSG001', `the parameters of ${type} take ${bytes} bytes`, {
           hint: `send at most ${MAX_PARAMETER_BYTES} bytes; larger things go by a stream or a file`,
         })
       const key = keyOf(context.peer, type, request.command_id)

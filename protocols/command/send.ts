@@ -30,6 +30,8 @@ interface Prepared {
 const TIMEOUT_MS = 30_000
 const ACK_TIMEOUT_MS = 5_000
 const RETRY = { maxRetries: 3, initialDelayMs: 1_000, maxDelayMs: 30_000 }
+const LEAST_JITTER = 0.75
+const MOST_JITTER = 1.25
 const MAX_RETRIES = 100
 const MAX_TARGETS = 1_024
 const MAX_MS = 24 * 3_600_000
@@ -93,7 +95,7 @@ export const createSending = ({ port, choose }: SendingDeps) => {
     ...(options.conversationId === undefined ? {} : { conversationId: options.conversationId }),
   })
 
-  /** One attempt. @throws what is said in send() */
+  /** One attempt. @throws what Commands.send() does */
   const attempt = async (
     peer: string,
     { type, protocol, parameters }: Prepared,
@@ -124,8 +126,18 @@ export const createSending = ({ port, choose }: SendingDeps) => {
     if (!isParleyError(error, 'COM001', 'COM002', 'COM003') || count > settings.maxRetries) return undefined
     const top = Math.min(settings.maxDelayMs, settings.initialDelayMs * 2 ** (count - 1))
     const told = error.details.retryAfterMs
-    const delayMs = Math.max(typeof told === 'number' ? told : 0, top * (0.75 + chance() * 0.5))
+    const delayMs = Math.max(
+      typeof told === 'number' ? told : 0,
+      top * (LEAST_JITTER + chance() * (MOST_JITTER - LEAST_JITTER)),
+    )
     return delayMs < leftMs ? delayMs : undefined
+  }
+
+  /** The last attempt waits to the end: the command may still run, and nobody would ask again. */
+  const ackMs = (count: number, leftMs: number, settings: ReturnType<typeof settingsOf>): number => {
+    const { ackTimeoutMs, initialDelayMs, maxDelayMs, maxRetries } = settings
+    const waitMost = MOST_JITTER * Math.min(maxDelayMs, initialDelayMs * 2 ** (count - 1))
+    return count > maxRetries || ackTimeoutMs + waitMost >= leftMs ? leftMs : ackTimeoutMs
   }
 
   const toPeer = async (
@@ -141,12 +153,13 @@ export const createSending = ({ port, choose }: SendingDeps) => {
     const tried = new Set<string>()
     signal?.throwIfAborted()
     counts.sent += 1
+    let isBound = first !== undefined
     let peer = first ?? (await choose(among, major, tried))
     if (peer === undefined) throw nobody(prepared.type)
     for (let count = 1; ; count += 1) {
       const leftMs = deadlineAt - now()
       try {
-        const result = await attempt(peer, prepared, commandId, options, leftMs, settings.ackTimeoutMs)
+        const result = await attempt(peer, prepared, commandId, options, leftMs, ackMs(count, leftMs, settings))
         return { command_id: commandId, status: 'ack', result, peer, attempts: count }
       } catch (error) {
         if (signal?.aborted === true) {
@@ -157,9 +170,10 @@ export const createSending = ({ port, choose }: SendingDeps) => {
             .catch(() => {})
           throw error
         }
-        const mayMove = first === undefined && isParleyError(error) && (error.code === 'MSG006' || neverHandled(error))
+        // Once it may have begun somewhere, it stays there.
+        isBound ||= !(isParleyError(error) && (error.code === 'MSG006' || neverHandled(error)))
         tried.add(peer)
-        const next: string | undefined = mayMove ? await choose(among, major, tried) : undefined
+        const next: string | undefined = isBound ? undefined : await choose(among, major, tried)
         if (next !== undefined) {
           // Not an attempt of its own: nobody has begun it yet.
           peer = next

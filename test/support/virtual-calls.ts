@@ -171,7 +171,10 @@ export const createVirtualCalls = (time: VirtualTime) => {
     const kind = kindOf(method)
     const payload = write(method.content, parse(method.request, input, name))
     if (!node.isConnected(peer)) {
-      throw new ParleyError('COM002', `${peer} is not connected to ${node.id}`, { hint: 'connect first' })
+      throw new ParleyError('COM002', `${peer} is not connected to ${node.id}`, {
+        hint: 'connect first',
+        details: { sent: false },
+      })
     }
     options.signal?.throwIfAborted()
     const timeoutMs = options.timeoutMs ?? method.timeoutMs ?? 30_000
