@@ -3,9 +3,9 @@
  *
  * A group takes everything that was called until it begins, of rows with one key the last; functions are asked right then, so
  * that what they tell of is in the group or before it. What may wait goes with the next group, or makes one within `LATER_MS`.
- * How many commits wait is up to those who call them. State: the group that gathers, the one that is written, the timer. It ends at the first failure: everything is refused then.
+ * How many commits wait is up to those who call them. It ends at the first failure: everything is refused then. State: the
+ * group that gathers, the one that is written, the timer.
  */
-
 import type { RowChange } from '../../protocols/delivery/storage.ts'
 import type { Stop, Timers } from '../../protocols/port.ts'
 import { isKey } from './row-code.ts'

@@ -7,14 +7,15 @@
 import { join } from 'node:path'
 import type { Row, RowChange, RowStore } from '../../protocols/delivery/storage.ts'
 import { isParleyError, type ParleyError } from '../../protocols/errors.ts'
-import type { Timers } from '../../protocols/port.ts'
+import type { Log, Timers } from '../../protocols/port.ts'
 import { openFolder } from './disk.ts'
 import { encodeSums, openRow, type RowStoreId, type Sealed, SUMS_KEY, sealRow } from './row-code.ts'
 import { createGroups, type Rows } from './row-groups.ts'
 import { closedRows, damagedRows, type Level, levelError, openLevel } from './row-level.ts'
 import { openMark, readMark } from './row-mark.ts'
+import { createSpace } from './row-space.ts'
 import type { Tally } from './row-sums.ts'
-import { folderBytes, LEVEL_FOLDER } from './row-survey.ts'
+import { LEVEL_FOLDER } from './row-survey.ts'
 
 export interface Life extends Pick<RowStore, 'get' | 'getMany' | 'rows' | 'later' | 'bytes'> {
   commit(changes: readonly RowChange[]): Promise<void>
@@ -29,6 +30,11 @@ export interface Life extends Pick<RowStore, 'get' | 'getMany' | 'rows' | 'later
 export interface LifeDeps {
   readonly folder: string
   readonly timers: Pick<Timers, 'after'>
+  readonly log: Log
+  /** Of the rows that there are. */
+  readonly liveBytes: number
+  /** As in row-space.ts. */
+  readonly slackBytes: number
   readonly tally: Tally
   readonly id: RowStoreId
   /** Number of the last group on disk. */
@@ -37,8 +43,6 @@ export interface LifeDeps {
   readonly onEnd: (why: ParleyError) => void
 }
 
-/** Bytes written after which the files are looked at anew. */
-const LOOK_BYTES = 4 * 1024 * 1024
 const CHUNK_ROWS = 256
 
 /** The first key after all that begin with these bytes, which are UTF-8 and so never end in 0xff. */
@@ -59,15 +63,21 @@ const rangeOf = (prefix: string, after: string | undefined): { gt?: Buffer; gte?
 }
 
 /** Both are there and whole: the survey says so. @throws what `levelError` understands */
-export const beginLife = async ({ folder, timers, tally, id, group: last, onEnd }: LifeDeps): Promise<Life> => {
+export const beginLife = async (deps: LifeDeps): Promise<Life> => {
+  const { folder, timers, log, liveBytes, slackBytes, tally, id, group: last, onEnd } = deps
   const db = join(folder, LEVEL_FOLDER)
   const disk = await openFolder(folder)
   const found = await readMark(disk)
   if (found.kind !== 'whole') throw damagedRows('the mark is gone since it was read')
-  const level: Level = await openLevel(db, { create: false })
+  const mark = await openMark(disk, { slot: found.slot, id: id.id }, (error) =>
+    failed('the mark of the messages could not be written', error),
+  )
+  const level: Level = await openLevel(db, { create: false }).catch(async (error: unknown) => {
+    await mark.close(false)
+    throw error
+  })
+  const space = createSpace({ level, folder: db, log, liveBytes, slackBytes })
   let group = last
-  let bytes = 0
-  let unseen = 0
   let ended: ParleyError | undefined
 
   const end = (why: ParleyError): ParleyError => {
@@ -99,19 +109,14 @@ export const beginLife = async ({ folder, timers, tally, id, group: last, onEnd 
     return old
   }
 
-  /** Sizes are for people and for bounds that are far away: what cannot be looked at keeps its last size. */
-  const look = async (): Promise<void> => {
-    unseen = 0
-    bytes = await folderBytes(db).catch(() => bytes)
-  }
-
   const write = async (rows: Rows): Promise<void> => {
     if (rows.size === 0) return
     const old = await readOld(rows)
     const batch = level.batch()
+    let bytes = 0
     const put = (key: string, { bytes: sealed }: Sealed): void => {
       batch.put(key, sealed)
-      unseen += key.length + sealed.length
+      bytes += key.length + sealed.length
     }
     for (const [key, value] of rows) {
       const was = tally.crcOf(key) ?? old.get(key)
@@ -129,7 +134,7 @@ export const beginLife = async ({ folder, timers, tally, id, group: last, onEnd 
     await batch.write({ sync: true })
     group += 1
     mark.note(group)
-    if (unseen > LOOK_BYTES) void look()
+    space.wrote(bytes)
   }
 
   const groups = createGroups({
@@ -137,10 +142,7 @@ export const beginLife = async ({ folder, timers, tally, id, group: last, onEnd 
     write,
     onFailure: (error) => failed('the messages could not be written', error),
   })
-  const mark = await openMark(disk, { slot: found.slot, id: id.id }, (error) =>
-    failed('the mark of the messages could not be written', error),
-  )
-  await look()
+  await space.look()
 
   /** Runs what reads, and ends this life where the disk fails. */
   const reading = async <T>(read: () => Promise<T>): Promise<T> => {
@@ -190,7 +192,7 @@ export const beginLife = async ({ folder, timers, tally, id, group: last, onEnd 
         await some.close()
       }
     },
-    bytes: () => bytes + unseen,
+    bytes: space.bytes,
     group: () => group,
     end,
     async close() {

@@ -14,12 +14,15 @@ import { encodeId, encodeSums, ID_KEY, type RowStoreId, renewedId, SUMS_KEY, sea
 import { damagedRows, levelError, openLevel } from './row-level.ts'
 import { beginLife, type Life, type LifeDeps } from './row-life.ts'
 import { writeMark } from './row-mark.ts'
+import { SLACK_BYTES } from './row-space.ts'
 import { createTally, type Tally } from './row-sums.ts'
 import { LEVEL_FOLDER, surveyRows } from './row-survey.ts'
 
 export interface OpenDeps extends Pick<Port, 'random' | 'log' | 'timers'> {
   /** Rows whose CRCs are kept in memory (row-sums.ts). */
   readonly maxKnown?: number
+  /** Bytes on disk that are out of date and do not matter (row-space.ts). */
+  readonly slackBytes?: number
 }
 
 export interface Opened {
@@ -55,6 +58,7 @@ interface Begun {
   readonly id: RowStoreId
   readonly tally: Tally
   readonly group: number
+  readonly liveBytes: number
 }
 
 const begin = async (folder: string, { random, log, maxKnown }: OpenDeps, isFirst: boolean): Promise<Begun> => {
@@ -71,16 +75,16 @@ const begin = async (folder: string, { random, log, maxKnown }: OpenDeps, isFirs
     await rm(join(folder, LEVEL_FOLDER), { recursive: true, force: true })
     await writeId(folder, fresh, 1, id)
     await markLater(folder, log)
-    return { id, tally: fresh, group: 1 }
+    return { id, tally: fresh, group: 1, liveBytes: 0 }
   }
-  const { id, sums } = found
+  const { id, sums, liveBytes } = found
   if (id === undefined || sums === undefined) throw damagedRows('nothing says whose rows these are')
   // Last, so that it is among those that are known.
   tally.change(ID_KEY, undefined, idCrc)
   const place = isFirst ? await readPlace(folder) : 'same'
   if (place !== 'copied') {
     if (place === 'unknown') await markLater(folder, log)
-    return { id, tally, group: sums.group }
+    return { id, tally, group: sums.group, liveBytes }
   }
   const renewed = renewedId(id, random)
   await writeId(folder, tally, sums.group + 1, renewed)
@@ -89,7 +93,7 @@ const begin = async (folder: string, { random, log, maxKnown }: OpenDeps, isFirs
     'the messages of this node were restored from a backup or copied: what was sent and received since is forgotten, so its peers take it for a new sender',
     { was: id.id, id: renewed.id },
   )
-  return { id: renewed, tally, group: sums.group + 1 }
+  return { id: renewed, tally, group: sums.group + 1, liveBytes }
 }
 
 /**
@@ -103,9 +107,11 @@ export const openLife = async (
   { isFirst, atLeast, onEnd }: { isFirst: boolean; atLeast: number } & Pick<LifeDeps, 'onEnd'>,
 ): Promise<Opened> => {
   try {
-    const { id, tally, group } = await begin(folder, deps, isFirst)
+    const { timers, log, slackBytes = SLACK_BYTES } = deps
+    const begun = await begin(folder, deps, isFirst)
+    const { id, group } = begun
     if (group < atLeast) throw damagedRows(`they end at group ${group}, and were answered to group ${atLeast}`)
-    return { id, life: await beginLife({ folder, timers: deps.timers, tally, id, group, onEnd }) }
+    return { id, life: await beginLife({ ...begun, folder, timers, log, slackBytes, onEnd }) }
   } catch (error) {
     if (isParleyError(error)) throw error
     throw levelError(`the messages in ${folder} could not be opened`, error)

@@ -51,8 +51,9 @@ export interface RowSurvey {
   readonly badRows: number
   /** Rows by which there are less than there should be; below 0: there are more. */
   readonly vanished: number
-  /** On disk. */
+  /** On disk, and of it keys and values. */
   readonly bytes: number
+  readonly liveBytes: number
   /** STA003 with `details.reason` `damaged` or `newer`. */
   readonly problem: ParleyError | undefined
 }
@@ -68,6 +69,8 @@ export interface Scan {
   readonly kinds: Map<string, number>
   readonly badKeys: readonly string[]
   readonly badRows: number
+  /** Keys and values. */
+  readonly liveBytes: number
 }
 
 export interface ScanOptions {
@@ -85,11 +88,12 @@ const kindOf = (key: string): string => /^[A-Za-z0-9-]*/.exec(key)?.[0] ?? ''
 export const scanRows = async (level: Level, { visit, pause }: ScanOptions = {}): Promise<Scan> => {
   const kinds = new Map<string, number>()
   const badKeys: string[] = []
-  let [count, sum, rows, badRows] = [0, 0, 0, 0]
+  let [count, sum, rows, badRows, liveBytes] = [0, 0, 0, 0, 0]
   let id: Scan['id']
   let sums: Sums | undefined
   const take = (raw: Buffer, bytes: Uint8Array): void => {
     const key = raw.toString()
+    liveBytes += raw.length + bytes.length
     const row = openRow(raw, bytes)
     if (row === undefined) {
       badRows += 1
@@ -116,7 +120,7 @@ export const scanRows = async (level: Level, { visit, pause }: ScanOptions = {})
   try {
     for (;;) {
       const some = await found.nextv(CHUNK_ROWS)
-      if (some.length === 0) return { id, sums, count, sum, rows, kinds, badKeys, badRows }
+      if (some.length === 0) return { id, sums, count, sum, rows, kinds, badKeys, badRows, liveBytes }
       for (const [key, value] of some) take(key, value)
       await pause?.()
     }
@@ -181,7 +185,17 @@ const namesIn = async (folder: string): Promise<string[] | undefined> => {
 const isUnbegun = (names: readonly string[] | undefined): boolean =>
   names === undefined || (!names.includes('CURRENT') && !names.some((name) => /\.(ldb|sst|log)$/.test(name)))
 
-const WORDLESS = { sums: undefined, id: undefined, rows: 0, kinds: [], badKeys: [], badRows: 0, vanished: 0, bytes: 0 }
+const WORDLESS = {
+  sums: undefined,
+  id: undefined,
+  rows: 0,
+  kinds: [],
+  badKeys: [],
+  badRows: 0,
+  vanished: 0,
+  bytes: 0,
+  liveBytes: 0,
+}
 
 /** Tables that are not whole are left out: where one of them counts, LevelDB does not open. */
 const scanTrial = async (from: string, trial: string, visit: VisitRow | undefined): Promise<Scan> => {
@@ -233,12 +247,12 @@ export const surveyRows = async (folder: string, visit?: VisitRow): Promise<RowS
       if (reasonOf(error) !== 'damaged') throw error
       return { ...nothing, bytes, problem: damagedRows(levelError('they cannot be read', error).message, error) }
     }
-    const { id, sums, rows, badKeys, badRows } = scan
+    const { id, sums, rows, badKeys, badRows, liveBytes } = scan
     const isNew = mark.kind === 'none' && rows + badRows === 0 && (sums?.group ?? 0) <= 1
     const kinds = [...scan.kinds].map(([kind, n]) => ({ kind, rows: n })).sort((a, b) => (a.kind < b.kind ? -1 : 1))
     const vanished = sums === undefined ? 0 : sums.count - scan.count - badRows
     const problem = isNew ? undefined : problemOf(scan, mark)
-    return { isNew, id, sums, mark, rows, kinds, badKeys, badRows, vanished, bytes, problem }
+    return { isNew, id, sums, mark, rows, kinds, badKeys, badRows, vanished, bytes, liveBytes, problem }
   } catch (error) {
     throw levelError(`the messages in ${folder} could not be read`, error)
   }

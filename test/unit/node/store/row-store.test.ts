@@ -1,5 +1,6 @@
 /** The row store on real files: what is committed, read and put off, and what becomes of it when it is opened again. */
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { cp, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -10,7 +11,7 @@ import { MARK_FILE } from '../../../../node/store/row-mark.ts'
 import { openRowStore } from '../../../../node/store/row-store.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import { testFolder } from '../../../support/folder.ts'
-import { failureOf } from '../../../support/until.ts'
+import { failureOf, until } from '../../../support/until.ts'
 import { bytes, contents, deps, filled, gone, put, reread, text } from './row-stores.ts'
 
 const reasonOf = async (promise: Promise<unknown>): Promise<unknown> => {
@@ -234,4 +235,20 @@ test('with more rows than it knows the sums of, it still adds them up right', as
     assert.deepEqual(await contents(store), expected)
     await store.close()
   }
+})
+
+test('rows that were removed do not take room for ever', async (t) => {
+  const folder = await testFolder(t)
+  const store = await openRowStore(folder, deps({ slackBytes: 4_000_000 }))
+  t.after(() => store.close())
+  const value = new Uint8Array(randomBytes(100_000))
+  for (let round = 0; round < 6; round += 1) {
+    const keys = Array.from({ length: 60 }, (_, i) => `r/${round}/${i}`)
+    await store.commit(keys.map((key) => ({ key, value })))
+    await store.commit(keys.map(gone))
+  }
+  await store.commit([put('last', '')])
+  // 36 MB were written.
+  await until('room is made', () => store.bytes() < 12_000_000)
+  assert.deepEqual(await contents(store), { last: '' })
 })

@@ -1,0 +1,69 @@
+/**
+ * Room that a row store takes. LevelDB keeps what was overwritten or removed until it merges those tables by itself, which
+ * may be never: where more than twice of what there was after the last time, and `slackBytes`, lies there, all is merged.
+ *
+ * So of what is written at most about as much again is written by that. State: sizes, and the merging under way.
+ */
+import type { Log } from '../../protocols/port.ts'
+import type { Level } from './row-level.ts'
+import { folderBytes } from './row-survey.ts'
+
+/** Bytes written after which the files are looked at anew. */
+const LOOK_BYTES = 4 * 1024 * 1024
+export const SLACK_BYTES = 64 * 1024 * 1024
+/** Before and after all keys. */
+const [FIRST, LAST] = ['\0', '\u{10ffff}\u{10ffff}']
+
+export interface Space {
+  /** On disk, about. */
+  bytes(): number
+  wrote(bytes: number): void
+  /** Sizes are for bounds that are far away: what cannot be looked at keeps its last size. */
+  look(): Promise<void>
+}
+
+export interface SpaceDeps {
+  readonly level: Level
+  readonly folder: string
+  readonly log: Log
+  /** Of the rows that there are. */
+  readonly liveBytes: number
+  readonly slackBytes: number
+}
+
+export const createSpace = ({ level, folder, log, liveBytes, slackBytes }: SpaceDeps): Space => {
+  let bytes = 0
+  let unseen = 0
+  let settled = liveBytes
+  let isMerging = false
+
+  const measure = async (): Promise<void> => {
+    unseen = 0
+    bytes = await folderBytes(folder).catch(() => bytes)
+  }
+  const merge = async (): Promise<void> => {
+    isMerging = true
+    try {
+      await level.compactRange(FIRST, LAST)
+      await measure()
+      settled = bytes
+    } catch (error) {
+      // A disk that fails is seen by the next write; a store that is closed merges no more.
+      if (level.status === 'open') log.warn('stored messages could not be merged', { error })
+    } finally {
+      isMerging = false
+    }
+  }
+  const look = async (): Promise<void> => {
+    await measure()
+    if (!isMerging && level.status === 'open' && bytes > 2 * settled + slackBytes) void merge()
+  }
+  return {
+    bytes: () => bytes + unseen,
+    wrote(more) {
+      unseen += more
+      if (unseen > LOOK_BYTES) void look()
+    },
+    look,
+  }
+}
