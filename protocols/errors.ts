@@ -85,7 +85,7 @@ export class ParleyError extends Error {
   }
 }
 
-const isCode = (code: string): code is Code => Object.hasOwn(CODES, code)
+export const isCode = (code: string): code is Code => Object.hasOwn(CODES, code)
 
 /** True for an error of this mesh, optionally of one of the given codes. */
 export const isParleyError = (error: unknown, ...codes: Code[]): error is ParleyError =>

@@ -11,7 +11,7 @@
  * life ends, and the next one begins with the rows as they are then.
  */
 import type { ZodType, z } from 'zod'
-import { type Fault, ParleyError } from '../errors.ts'
+import { CODES, isCode, ParleyError } from '../errors.ts'
 import type { Stop } from '../port.ts'
 import type {
   DeliveryFigures,
@@ -25,13 +25,17 @@ import type {
 } from './api.ts'
 import { BREAKER, type BreakerSettings } from './breaker.ts'
 import { deliveryProtocol } from './contract.ts'
+import { createConversations } from './conversations.ts'
 import { createCounts, type DeliveryCount } from './counts.ts'
 import type { DeadLetter, DeadLetters } from './dead-letters.ts'
 import { defineMessage, type MessageDefinition } from './define-message.ts'
+import { createInbox } from './inbox.ts'
 import { type Life, openLife } from './life.ts'
+import { createOffers } from './offers.ts'
 import { type DeliveryOptions, DeliverySettings } from './options.ts'
 import { createOutcomes } from './outcomes.ts'
 import type { Registered } from './processing.ts'
+import { createRevisions } from './revise.ts'
 import type { RowStore } from './storage.ts'
 
 export interface DeliveryDeps {
@@ -45,8 +49,6 @@ export interface DeliveryDeps {
   /** The directory tells that this node takes messages of the type. */
   announce(type: string, version: string, description: string | undefined): Promise<() => Promise<void>>
   chance(): number
-  /** The same message in another form, where its failure has such a recovery. */
-  recover?(peer: string, message: Uint8Array, fault: Fault): Promise<Uint8Array | undefined>
 }
 
 const TICK_MS = 250
@@ -79,14 +81,49 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
   const deadListeners = new Set<(letter: DeadLetter) => void>()
   const counts = createCounts(port.metrics)
   const outcomes = createOutcomes()
+  const offers = createOffers(deps.announce)
+  const inboxLast = { number: 0 }
   let life: Life | undefined
   let isStopped = false
   let opening: Promise<void> | undefined
 
+  const revisions = createRevisions()
+  const recoveries = port.metrics.counter('recoveries_total', 'Recoveries that were tried, by how they ended', [
+    'code',
+    'recovery',
+    'outcome',
+  ])
+  const recovered = (code: string, isWell: boolean): void => {
+    const recovery = isCode(code) ? CODES[code].recovery : 'none'
+    if (recovery === 'none') return
+    recoveries({ code, recovery, outcome: isWell ? 'recovered' : 'failed' })
+    if (!isWell) port.log.error('a recovery failed', { severity: 'critical', code, recovery })
+  }
   const count = (what: DeliveryCount, by = 1): void => counts.add(what, by)
+
+  const conversations = createConversations({
+    port,
+    settings,
+    forgotten: (messages) => count('conversationsForgotten', messages),
+  })
+  const inbox = createInbox({
+    port,
+    offers,
+    rows: () => living().inbox,
+    present: () => life?.inbox,
+    refusal: () => (deps.isVolatile ? noStore('an inbox') : undefined),
+    refused: () => count('inboxFull'),
+    takes(type, isTaken) {
+      if (isTaken) life?.knownTypes.add(type)
+      else if (!handlers.has(type)) life?.knownTypes.remove(type)
+    },
+  })
 
   const begin = async (): Promise<void> => {
     const next = await openLife({
+      inbox,
+      inboxLast,
+      conversations,
       port,
       store,
       settings,
@@ -96,13 +133,17 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
       choose: deps.choose,
       chance: deps.chance,
       count,
-      recover: deps.recover ?? (async () => undefined),
+      recover: async (_peer, message, fault) => revisions.revise(message, fault),
+      recovered,
     })
     next.deadLetters.onDead((letter) => {
       for (const fn of [...deadListeners]) fn(letter)
     })
     if (isStopped || store.state() !== 'open') next.stop()
-    else life = next
+    else {
+      life = next
+      inbox.opened()
+    }
   }
 
   const end = (): void => {
@@ -146,6 +187,9 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     () => life?.receiving.heldBytes() ?? 0,
   )
   port.metrics.gauge('delivery_dead_letters', 'Dead letters on disk', () => life?.deadLetters.size() ?? 0)
+  port.metrics.gauge('delivery_inbox_messages', 'Messages in the inbox', () => inbox.size())
+  port.metrics.gauge('delivery_inbox_bytes', 'Bytes in the inbox', () => inbox.bytes())
+  port.metrics.gauge('delivery_conversations', 'Conversations that are remembered', () => conversations.size())
 
   const fire = async (to: To, definition: MessageDefinition, data: unknown, options: SendOptions): Promise<Receipt> => {
     const { message, draft, peers, capability } = living().sending.prepare(to, definition, data, options)
@@ -155,6 +199,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
       })
     await Promise.all(peers.map((peer) => port.to(peer, deliveryProtocol).fire(draft.bytes)))
     count('fired', peers.length)
+    for (const peer of peers) conversations.sent(message, peer)
     return { id: message.id, destinations: peers, delivered: async () => undefined }
   }
 
@@ -167,6 +212,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     if (options.guarantee === 'AT_MOST_ONCE') return fire(to, definition, data, options)
     if (deps.isVolatile) throw noStore(`a message ${options.guarantee ?? 'AT_LEAST_ONCE'}`)
     const mine = living()
+    revisions.know(definition)
     const prepared = mine.sending.prepare(to, definition, data, options)
     const messages = Math.max(1, prepared.peers.length)
     const bytes = messages * prepared.draft.bytes.length
@@ -235,7 +281,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     // The handler gets what the schema made of the data.
     handlers.set(definition.type, { definition, handler: handler as MessageHandler<unknown>, timeoutMs })
     life?.knownTypes.add(definition.type)
-    const withdraw = await deps.announce(definition.type, definition.version, about.description)
+    const withdraw = await offers(definition.type, definition.version, about.description)
     let isOpen = true
     const stop: Stop = () => {
       if (!isOpen) return
@@ -269,6 +315,10 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
       heldBytes: life?.receiving.heldBytes() ?? 0,
       running: life?.running() ?? 0,
       deadLetters: life?.deadLetters.size() ?? 0,
+      deadLetterBytes: life?.deadLetters.bytes() ?? 0,
+      inbox: inbox.size(),
+      inboxBytes: inbox.bytes(),
+      senders: life?.receiving.senders() ?? 0,
       counts: counts.all(),
       destinations: destinations.map((one) => ({
         peer: one.peer,
@@ -293,6 +343,9 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
       return living().effects.run(name, fn)
     },
     deadLetters,
+    inbox,
+    conversations,
+    buryCall: (call) => life?.deadLetters.buryCall(call),
     figures,
     drain: async (timeoutMs) => life?.receiving.drain(timeoutMs),
     async stop() {
@@ -300,6 +353,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
       isStopped = true
       stopTicking()
       stopWatching()
+      inbox.stop()
       await unserve()
       await opening
       end()

@@ -46,6 +46,8 @@ export interface DestinationDeps {
   /** It is no longer in the outbox. */
   gone(entry: Out): void
   recover: JudgingDeps['recover']
+  /** A message, or a session (COM002), went on after such a failure, or did not. */
+  recovered(code: string, isWell: boolean): void
   bury: JudgingDeps['bury']
 }
 
@@ -130,6 +132,8 @@ export const createDestination = (deps: DestinationDeps): Destination => {
   let renumbering: Promise<void> | undefined
   let unstaged: (() => void) | undefined
   let isPumpDue = false
+  /** The connection broke while messages were to be sent. */
+  let isLost = false
 
   const now = (): number => port.clock.monotonic()
   const wall = (): number => port.clock.now()
@@ -143,6 +147,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
       deps.gone(entry)
       if (entry.isSkip) continue
       if (count !== undefined) deps.count(count)
+      if (entry.fault !== undefined) deps.recovered(entry.fault.code, true)
       entry.told?.(undefined)
     }
   }
@@ -194,6 +199,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
   }
 
   const broken = (error: unknown): void => {
+    isLost ||= state === 'up'
     if (state === 'up' || state === 'greeting') {
       state = 'idle'
       outgoing.down()
@@ -216,7 +222,10 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     settleStaged()
     if (isStopped || verdict === 'none') return
     if (verdict === 'again') outgoing.again(entry, now())
-    else outgoing.skip(entry)
+    else {
+      outgoing.skip(entry)
+      if (entry.fault !== undefined) deps.recovered(entry.fault.code, false)
+    }
     pumpSoon()
   }
 
@@ -253,9 +262,10 @@ export const createDestination = (deps: DestinationDeps): Destination => {
   /** The receiver processed numbers that this outbox never gave: it went back in time, and nobody noticed. */
   const catchUp = (positions: ReadonlyMap<number, Position>): void => {
     const next = outgoing.next()
+    const isPending = staged > 0
     for (const [lane, { upTo }] of positions) {
       if (upTo < (next.get(lane) ?? 1)) continue
-      if (staged > 0)
+      if (isPending)
         throw new ParleyError('COM003', 'messages are on their way to the disk', { hint: 'it greets again by itself' })
       port.log.error(
         'the outbox is older than what a peer has processed of it; messages may have been delivered before',
@@ -305,6 +315,8 @@ export const createDestination = (deps: DestinationDeps): Destination => {
         return position !== undefined && isDone(position, sequence)
       }, reply.window)
       state = 'up'
+      if (isLost) deps.recovered('COM002', true)
+      isLost = false
       greetDelayMs = FIRST_GREETING_MS
       breaker = CLOSED
       remove(done, 'delivered')
@@ -397,6 +409,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     },
     left() {
       if (state === 'refused') return
+      isLost ||= state === 'up' && outgoing.size() > 0
       state = 'idle'
       session = 0
       outgoing.down()

@@ -5,15 +5,19 @@
 import { type Fault, ParleyError } from '../errors.ts'
 import type { DeliveryPort } from './api.ts'
 import type { BreakerSettings } from './breaker.ts'
+import type { NodeConversations } from './conversations.ts'
 import type { DeliveryCount } from './counts.ts'
 import { type Graveyard, openDeadLetters } from './dead-letters.ts'
 import { type Effects, openEffects } from './effects.ts'
+import type { NodeInbox } from './inbox.ts'
+import { type InboxRows, openInboxRows } from './inbox-rows.ts'
 import { type KnownTypes, openKnownTypes } from './known-types.ts'
 import { decodeMessage } from './message.ts'
 import type { Settings } from './options.ts'
 import { type Outbox, openOutbox } from './outbox.ts'
 import { createProcessing, type Registered } from './processing.ts'
 import { openReceiving, type Receiving } from './receiving.ts'
+import { CAPABILITY } from './rows.ts'
 import { createSending, type Sending } from './sending.ts'
 import type { RowStore } from './storage.ts'
 import { createTransactions, type Transactions } from './transactions.ts'
@@ -25,11 +29,16 @@ export interface LifeDeps {
   readonly settings: Settings
   readonly breaker: BreakerSettings
   readonly isVolatile: boolean
+  readonly inbox: NodeInbox
+  /** Of the message that was put last into the inbox. */
+  readonly inboxLast: { number: number }
+  readonly conversations: NodeConversations
   handlerOf(type: string): Registered | undefined
   choose(capability: string): string | undefined
   chance(): number
   count(what: DeliveryCount, by?: number): void
   recover(peer: string, message: Uint8Array, fault: Fault): Promise<Uint8Array | undefined>
+  recovered(code: string, isWell: boolean): void
 }
 
 export interface Life {
@@ -39,6 +48,7 @@ export interface Life {
   readonly transactions: Transactions
   readonly effects: Effects
   readonly deadLetters: Graveyard
+  readonly inbox: InboxRows
   readonly knownTypes: KnownTypes
   /** A message AT_MOST_ONCE. */
   fire(peer: string, bytes: Uint8Array): void
@@ -49,7 +59,6 @@ export interface Life {
 
 /** Messages AT_MOST_ONCE at work; further ones are dropped and counted. */
 const MAX_FIRED = 1_024
-const CAPABILITY = 'capability:'
 const EFFECTS_MS = 60_000
 
 export const openLife = async (deps: LifeDeps): Promise<Life> => {
@@ -93,6 +102,7 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
     chance: deps.chance,
     count,
     recover: deps.recover,
+    recovered: deps.recovered,
     bury: deadLetters.bury,
   })
   const unbound = await openUnbound({
@@ -120,12 +130,20 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
       }),
   })
   const knownTypes = await openKnownTypes(port, store)
+  const { conversations } = deps
+  const inbox = await openInboxRows({ port, store, settings, last: deps.inboxLast, arrived: deps.inbox.arrived })
   const sending = createSending({
     port,
     settings,
     outbox,
     unbound,
     transactions,
+    note(message, peer) {
+      const note = conversations.sent(message, peer)
+      if (note === undefined) return undefined
+      return (error) =>
+        conversations.ended(note, error && { code: error.code, isDead: error.details.deadLetter !== undefined })
+    },
     reserialized: () => count('reserialized'),
     choose: deps.choose,
   })
@@ -134,6 +152,11 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
     store,
     effects,
     handlerOf: deps.handlerOf,
+    keep: (work) => deps.inbox.put(work, knownTypes.isAwaited),
+    note({ message, source }) {
+      const note = conversations.received(message, source)
+      return note && ((fault) => conversations.ended(note, fault))
+    },
     absence: knownTypes.absence,
     begin: () => sending.begin(true),
     count,
@@ -150,7 +173,12 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
       const expiresAt = message.ttlMs === undefined ? undefined : port.clock.monotonic() + message.ttlMs
       let commit: Promise<void> | undefined
       const fault = await processing.run({ message, source, attempt: 1, expiresAt }, (outcome) => {
-        if (outcome.commit !== undefined) commit = store.commit(outcome.commit.changes).then(outcome.commit.launch)
+        if (outcome.commit === undefined) return
+        const { changes, launch, drop } = outcome.commit
+        commit = store.commit(changes).then(launch, (error: unknown) => {
+          drop()
+          throw error
+        })
       })
       await commit
       count(fault === undefined ? 'processed' : 'failed')
@@ -169,6 +197,7 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
     transactions,
     effects,
     deadLetters,
+    inbox,
     knownTypes,
     fire(peer, bytes) {
       if (isStopped || fired >= MAX_FIRED) count('fireDropped')
