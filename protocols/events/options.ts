@@ -81,8 +81,8 @@ export const EventsSettings = z.strictObject({
     .min(0)
     .default(16 * KIB * KIB),
   /**
-   * Milliseconds that the events behind a gap wait at most while nobody can be asked for those in it. Where all who can
-   * be asked say that they do not have them, it is about two seconds.
+   * Milliseconds that the events behind a gap wait at most. Shorter, about two seconds, where the publisher says itself that
+   * it does not have them any more and nobody else has them either.
    */
   gapMs: z.number().int().min(0).max(3_600_000).default(30_000),
   /** Events that wait in one subscription while its listener works; beyond it the newest is dropped and reported. */

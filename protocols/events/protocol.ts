@@ -74,6 +74,10 @@ export const eventsProtocol = defineProtocol({
           .max(MAX_FETCH_BATCHES),
         /** There are more than fit into one answer. */
         more: z.boolean(),
+        /**
+         * What is not in the answer is gone, up to this number: the answering node published it, or gave it up. Since 1.2.
+         */
+        goneTo: sequence.optional(),
       }),
       content: 'cbor',
       timeoutMs: 2000,

@@ -13,6 +13,7 @@ import type { Member, Port, Stop } from '../port.ts'
 import { catalogOf } from './catalogs.ts'
 import type { History } from './history.ts'
 import { eventsProtocol, type OwnHead, type WireHead } from './protocol.ts'
+import type { Range, Series } from './series.ts'
 
 export type { OwnHead } from './protocol.ts'
 
@@ -63,6 +64,8 @@ export interface ReachOptions {
   onNeighbour(peer: string): void
   /** What neighbours may fetch. */
   history: Pick<History, 'find' | 'list'>
+  /** Up to where what this node does not have of these is gone for good; undefined where it is not sure of any. */
+  goneTo(series: Series, range: Range): number | undefined
   /** How far this node is with what it publishes, for a neighbour that hears these topics. */
   own(peer: string, topics: readonly string[]): OwnHead[]
   /** How far a neighbour is; undefined for one that does not tell. */
@@ -183,7 +186,8 @@ export const createReach = (port: ReachPort, options: ReachOptions): Reach => {
     },
     async fetch({ from, to, ...series }) {
       const { batches, more } = await options.history.find(series, { from, to })
-      return { batches: [...batches], more }
+      const goneTo = options.goneTo(series, { from, to })
+      return { batches: [...batches], more, ...(goneTo === undefined ? {} : { goneTo }) }
     },
     heads: ({ heads }, { peer }) => options.heads(peer, heads),
     async catalog({ word, since }) {

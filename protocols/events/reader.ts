@@ -127,7 +127,7 @@ export const createReader = (
         })
         .finally(() => {
           reading -= 1
-          ready.add(seat)
+          if (seat.lane.bytes() > 0) ready.add(seat)
           pump()
         })
     }

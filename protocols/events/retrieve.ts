@@ -3,8 +3,9 @@
  * topic (method `fetch` of protocol `events`).
  *
  * The publisher is asked first, then two others at a time (all at once for what follows the last that is known), in several rounds with growing pauses: others may be fetching
- * the same and have it a little later. Events are gone for good when all who could be asked said so in several rounds, or
- * after `gapMs` where nobody could be asked. What a neighbour gives is checked like gossip, its signature included.
+ * the same and have it a little later. Events are gone for good when all who can be asked have said in several rounds that
+ * they do not have them, and one of them is sure: the publisher, or one that gave them up itself. Where nobody is, after
+ * `gapMs`: the publisher may come back. What a neighbour gives is checked like gossip, its signature included.
  *
  * State: who gave something last, of MAX_GIVERS series.
  */
@@ -49,7 +50,7 @@ export interface Answer {
 }
 
 export interface Asking {
-  /** Rounds after which nothing more is expected behind a number, for a range with an open end. */
+  /** For an open end: rounds after which nothing more is expected, where the publisher has answered. */
   readonly tailRounds?: number
   /** False once nobody waits for it any more. */
   needed(): boolean
@@ -139,13 +140,14 @@ export const createRetrieve = (
     series: Series,
     range: Range,
     timeoutMs: number,
-  ): Promise<readonly Proven[] | undefined> => {
+  ): Promise<{ came: readonly Proven[]; goneTo: number } | undefined> => {
     try {
       const request = { ...series, from: range.from, to: range.to }
-      const { batches } = await port.to(holder, eventsProtocol).fetch(request, { timeoutMs })
+      const { batches, goneTo } = await port.to(holder, eventsProtocol).fetch(request, { timeoutMs })
       const proven = await Promise.all(batches.map(({ bytes, ageMs }) => hooks.prove(series, range, bytes, ageMs)))
       const good = proven.filter((one) => one !== undefined).toSorted((a, b) => a.batch.first - b.batch.first)
-      return unbroken(good)
+      // The publisher knows, also one that does not say so.
+      return { came: unbroken(good), goneTo: goneTo ?? (holder === series.publisher ? range.to : 0) }
     } catch (error) {
       if (!stopped) port.log.info('a neighbour could not be asked for events', { peer: holder, error })
       return undefined
@@ -175,23 +177,26 @@ export const createRetrieve = (
     const silences = new Map<string, number>()
     const startedAt = port.clock.monotonic()
     for (let round = 1; !stopped && needed(); round += 1) {
-      let answered = 0
+      let sureTo = 0
+      let heardPublisher = false
       let silent = 0
       for (const group of groups(series, isTail)) {
         if (stopped || !needed()) return NOTHING
         const timeoutMs = isTail ? TAIL_TIMEOUT_MS : FETCH_TIMEOUT_MS
         const answers = await Promise.all(
-          group.map(async (holder) => ({ holder, came: await ask(holder, series, range, timeoutMs) })),
+          group.map(async (holder) => ({ holder, answer: await ask(holder, series, range, timeoutMs) })),
         )
-        for (const { holder, came } of answers) {
-          if (came === undefined) {
+        for (const { holder, answer } of answers) {
+          if (answer === undefined) {
             const times = (silences.get(holder) ?? 0) + 1
             silences.set(holder, times)
             if (times < MAX_SILENCES) silent += 1
             continue
           }
           silences.delete(holder)
-          answered += 1
+          sureTo = Math.max(sureTo, answer.goneTo)
+          heardPublisher ||= holder === series.publisher
+          const { came } = answer
           const [first] = came
           if (first !== undefined && (best[0] === undefined || first.batch.first < best[0].batch.first)) {
             best = came
@@ -204,11 +209,12 @@ export const createRetrieve = (
       const [first] = best
       const lastBefore = Math.min(range.to, (first?.batch.first ?? OPEN_END) - 1)
       const waitedMs = port.clock.monotonic() - startedAt
-      const isSure = round >= ROUNDS && waitedMs >= SURE_MS && silent === 0 && answered > 0
+      const isSure = round >= ROUNDS && waitedMs >= SURE_MS && silent === 0 && sureTo >= range.from
       if (isTail && first === undefined) {
-        if (round >= (tailRounds ?? 1)) return NOTHING
+        if (round >= (heardPublisher ? (tailRounds ?? 1) : ROUNDS)) return NOTHING
       } else if (isSure || waitedMs >= gapMs) {
-        return { gone: { from: range.from, to: lastBefore }, batches: best, fetched }
+        const to = waitedMs >= gapMs ? lastBefore : Math.min(lastBefore, sureTo)
+        return { gone: { from: range.from, to }, batches: best, fetched }
       }
       const pauseMs = Math.min(MAX_PAUSE_MS, AGAIN_MS * 2 ** (round - 1)) * (0.75 + random() / 2)
       await pause(Math.max(1, Math.min(pauseMs, gapMs - waitedMs)))

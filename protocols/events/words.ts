@@ -23,6 +23,7 @@ import { rangeOf } from './read-batch.ts'
 import type { Readers } from './readers.ts'
 import { createRepair } from './repair.ts'
 import { createRetrieve, type Proven, type Retrieve, type RetrievePort } from './retrieve.ts'
+import type { Range, Series } from './series.ts'
 import { signedHead } from './signed-head.ts'
 import type { Start } from './starts.ts'
 import { isFirstWord } from './topic.ts'
@@ -32,6 +33,8 @@ const GOSSIP_PREFIX = 'events/'
 const HEAD_DELAY_MS = 100
 /** Only what was said shortly before its publisher left may not have come. */
 const TAIL_MS = 15_000
+/** Ranges that were given up, for those that ask for them. */
+const MAX_LOSSES = 256
 const ROOM_EVERY_MS = 20
 const ROOM_LIMIT_MS = 2_000
 
@@ -102,6 +105,8 @@ export const createWords = (
   const budget: Budget = { queuedBytes: 0 }
   const checking = { bytes: 0 }
   const circle = createCircle(port)
+  /** What was given up here, the last of it. */
+  const losses: (Series & Range)[] = []
   /** When publishers were heard last. */
   const heardAt = new Map<string, number>()
   let stopped = false
@@ -135,6 +140,8 @@ export const createWords = (
       if (fetched && acceptance !== 'refuse') counters.repaired(to - from + 1)
     },
     lost(series, range) {
+      losses.push({ ...series, ...range })
+      if (losses.length > MAX_LOSSES) losses.shift()
       counters.missed(series.word, range.to - range.from + 1)
       dispatch.missed({ ...series, ...range, reason: 'gap' })
       for (const reader of readers.of(series.word)) reader.lost(series, range)
@@ -259,6 +266,12 @@ export const createWords = (
       follow()
     },
     history,
+    goneTo({ publisher, word, epoch }, { from, to }) {
+      if (publisher === port.self.id) return to
+      const isIt = (loss: Series & Range): boolean =>
+        loss.publisher === publisher && loss.word === word && loss.epoch === epoch
+      return losses.find((loss) => isIt(loss) && loss.from <= from && from <= loss.to)?.to
+    },
     own(peer, topics) {
       const { incarnation: epoch } = port.self
       const names = topics.map((topic) => topic.slice(GOSSIP_PREFIX.length))

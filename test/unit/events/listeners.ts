@@ -80,9 +80,9 @@ export const holder = async (
     sync: async ({ topics }) => ({ seen: topics, hears: topics, own: [] }),
     heads: () => undefined,
     catalog: () => ({ held: [] }),
-    fetch: async ({ from }) => {
+    fetch: async ({ from, to }) => {
       const { batches, more = false } = answer(from)
-      return { batches: batches.map((bytes) => ({ bytes, ageMs: 0 })), more }
+      return { batches: batches.map((bytes) => ({ bytes, ageMs: 0 })), more, goneTo: to }
     },
   })
   return peer

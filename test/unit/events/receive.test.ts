@@ -87,12 +87,14 @@ test('garbage, and a batch on the gossip topic of another word, are refused', as
 })
 
 test('a replay is refused and counted; so is what an earlier life of the publisher said', async () => {
-  const { heard, receive, refused } = await receiver()
+  const { net, heard, receive, refused } = await receiver()
   const first = batch({ first: 1, events: [{}, {}] })
   assert.equal(await receive(first), 'forward')
   assert.equal(await receive(first.slice()), 'refuse')
   assert.equal(await receive(batch({ first: 2 })), 'refuse')
   assert.equal(await receive(batch({ epoch: 6, first: 1 })), 'forward')
+  assert.equal(heard.length, 2, 'its earlier life may have an end that is still to be had')
+  await net.run(2_000)
   assert.equal(await receive(batch({ epoch: 5, first: 3 })), 'refuse')
   assert.equal(heard.length, 3)
   assert.deepEqual([refused('duplicate'), refused('stale')], [2, 1])
