@@ -4,6 +4,7 @@
  * their disks is judged.
  */
 import { setTimeout as delay } from 'node:timers/promises'
+import { StartRefused } from '../../nodes.ts'
 import type { MessageFigures } from '../judge-messages.ts'
 import type { LoadOrder } from '../load.ts'
 import type { Party } from '../parties.ts'
@@ -58,10 +59,13 @@ const createShare = (stage: MessageStage) => {
   }
 }
 
-const restart = async (party: Party): Promise<void> => {
-  await party.kill()
-  // Somebody killed it while it started: whoever did starts it again.
-  await party.start().catch(() => undefined)
+/** Starts it; one that is killed while it starts is started again by whoever killed it. @throws StartRefused */
+const begin = async (party: Party): Promise<void> => {
+  try {
+    await party.start()
+  } catch (error) {
+    if (error instanceof StartRefused) throw error
+  }
 }
 
 /** Kills of one round, each at its moment. @returns how many */
@@ -69,7 +73,8 @@ const strike = async (stage: MessageStage, victims: readonly Party[]): Promise<v
   const { random } = stage
   const one = async (party: Party): Promise<void> => {
     await delay(random.next() * ROUND_MS)
-    await restart(party)
+    await party.kill()
+    await begin(party)
   }
   const style = random.next()
   const victim = random.pick(victims)
@@ -81,7 +86,7 @@ const strike = async (stage: MessageStage, victims: readonly Party[]): Promise<v
     await delay((random.next() * ROUND_MS) / 2)
     for (let i = 0; i < 2 + random.below(2); i += 1) {
       await victim.kill()
-      const starting = victim.start().catch(() => undefined)
+      const starting = begin(victim)
       await delay(random.next() * 700)
       await victim.kill()
       await starting

@@ -1,0 +1,28 @@
+/** `parley store verify` and `parley store repair`, as a person runs them. Keeps no state. */
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+const PROGRAM = fileURLToPath(new URL('../../../node/cli/bin.js', import.meta.url))
+const LIMIT_MS = 60_000
+
+export interface Said {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+const parley = (args: readonly string[]): Promise<Said> =>
+  new Promise((resolve) => {
+    execFile(process.execPath, [PROGRAM, ...args], { timeout: LIMIT_MS }, (error, out, err) => {
+      const code = typeof error?.code === 'number' ? error.code : error === null ? 0 : -1
+      resolve({ code, out, err })
+    })
+  })
+
+export const verifyMessages = (dataDir: string): Promise<Said> => parley(['store', 'verify', '--data-dir', dataDir])
+
+export const repairMessages = async (dataDir: string): Promise<Said> => {
+  const said = await parley(['store', 'repair', '--data-dir', dataDir])
+  if (said.code !== 0) throw new Error(`parley store repair ended with ${said.code}: ${said.out} ${said.err}`)
+  return said
+}
