@@ -3,8 +3,10 @@ import type { ZodType, z } from 'zod'
 import type { ParleyError } from '../errors.ts'
 import type { Port, Stop } from '../port.ts'
 import type { Priority } from '../wire/envelope.ts'
-import type { DeadLetter, DeadLetters } from './dead-letters.ts'
+import type { Conversations } from './conversations.ts'
+import type { DeadCall, DeadLetter, DeadLetters } from './dead-letters.ts'
 import type { MessageDefinition } from './define-message.ts'
+import type { Inbox } from './inbox.ts'
 import type { Guarantee } from './message.ts'
 import type { RetryPolicy } from './options.ts'
 import type { Writes } from './transactions.ts'
@@ -115,6 +117,11 @@ export interface DeliveryFigures {
   readonly heldBytes: number
   readonly running: number
   readonly deadLetters: number
+  readonly deadLetterBytes: number
+  readonly inbox: number
+  readonly inboxBytes: number
+  /** Peers whose positions are remembered. */
+  readonly senders: number
   readonly counts: Readonly<Record<string, number>>
   readonly destinations: readonly {
     readonly peer: string
@@ -163,6 +170,12 @@ export interface Messages {
   /** As `effect` of a handler, by a name that is this node's own, kept for `effectKeepMs`. */
   effect<R>(name: string, fn: () => Promise<R> | R): Promise<R>
   readonly deadLetters: DeadLetters
+  /** Messages of types without a handler. */
+  readonly inbox: Inbox
+  /** What was said, by conversationId. */
+  readonly conversations: Conversations
+  /** Puts a call that failed although its recovery was tried with the dead letters; it never throws. */
+  buryCall(call: DeadCall): void
   figures(): DeliveryFigures
   /** Begins no further handler, and waits for those at work, at most so many milliseconds. What waits comes again. */
   drain(timeoutMs: number): Promise<void>

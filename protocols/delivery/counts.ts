@@ -15,6 +15,8 @@ export type DeliveryCount =
   | 'reserialized'
   | 'recovered'
   | 'deadLettersDropped'
+  | 'inboxFull'
+  | 'conversationsForgotten'
   | 'effectsDropped'
 
 export const createCounts = (metrics: Metrics) => {

@@ -1,10 +1,12 @@
 /**
- * Messages that were given up: kept on disk with the reason, to be looked at, sent again or thrown away.
+ * Messages that were given up: kept on disk with the reason, to be looked at, sent again or thrown away. Calls that failed
+ * although their recovery was tried lie beside them, to be looked at: whoever called was told already, and decides.
  *
  * State: an index of them in memory, oldest first, at most `deadLetters` of `deadLetterBytes`; beyond it the oldest go,
- * and are counted. The rows are `d/<id>`.
+ * those of calls before those of messages, and are counted. The rows are `d/<id>`.
  */
 import * as z from 'zod'
+import type { Content } from '../define.ts'
 import type { Fault } from '../errors.ts'
 import { ParleyError } from '../errors.ts'
 import type { Port, Stop } from '../port.ts'
@@ -26,6 +28,7 @@ const Row = z.object({
   lastFailureAt: z.number(),
   policy: RetryPolicySchema,
   message: z.custom<Uint8Array>((value) => value instanceof Uint8Array),
+  isCall: z.boolean().default(false),
 })
 type Row = z.output<typeof Row>
 
@@ -33,8 +36,11 @@ export interface DeadLetter {
   /** Of the letter; they are in the order in which they died. */
   readonly id: string
   readonly messageId: string
+  /** Of a call: `call.<protocol>.<method>`. */
   readonly type: string
-  /** A peer id, or `capability:<name>` for one that nobody was found for. */
+  /** A call that failed although its recovery was tried: it cannot be sent again from here. */
+  readonly isCall: boolean
+  /** A peer id, or `capability:<name>` for one that nobody was found for; empty for a call that was for anybody. */
   readonly destination: string
   readonly guarantee: Guarantee
   readonly conversationId: string | undefined
@@ -64,7 +70,7 @@ export interface DeadLetters {
   /**
    * Sends it again, as the message that it was, with its attempts from the start.
    * @param to another peer than before
-   * @throws STA001, and what `send` throws
+   * @throws STA001, STA003 for a call and for one that is being sent already, and what `send` throws
    */
   retry(id: string, options?: { to?: string }): Promise<void>
   /** Throws away one, or all. @returns how many; @throws STA001 for one that is not there */
@@ -83,7 +89,22 @@ export interface Death {
   readonly lastFailureAt: number
 }
 
+/** A call that failed, as recovery.ts tells of it. */
+export interface DeadCall {
+  readonly to: string | undefined
+  readonly label: string
+  readonly error: Fault
+  /** What went wrong with its recovery. */
+  readonly recovery: Fault
+  readonly payload: Uint8Array | undefined
+  readonly content: Content
+  readonly conversationId: string | undefined
+  readonly at: number
+}
+
 export interface Graveyard extends DeadLetters {
+  /** Kept soon; it never throws. */
+  buryCall(call: DeadCall): void
   /** @returns what is to be committed, and what says so once it is */
   bury(death: Death): { id: string; changes: RowChange[]; done: () => void }
   bytes(): number
@@ -92,7 +113,7 @@ export interface Graveyard extends DeadLetters {
 export interface GraveyardDeps {
   readonly port: Pick<Port, 'clock' | 'random' | 'log'>
   readonly store: RowStore
-  readonly settings: Pick<Settings, 'deadLetters' | 'deadLetterBytes'>
+  readonly settings: Pick<Settings, 'deadLetters' | 'deadLetterBytes' | 'maxMessageBytes' | 'retry'>
   /** The oldest were dropped for want of room. */
   dropped(count: number): void
   /** Sends what was dead, together with `also`. */
@@ -101,11 +122,16 @@ export interface GraveyardDeps {
 
 const TIME_DIGITS = 9
 const MAX_LIST = 1_000
+const PURGED_AT_ONCE = 1_000
+const MAX_TEXT = 1_024
+/** Says of a call how large its payload was, where it was too large to be kept. */
+export const PAYLOAD_BYTES_HEADER = 'payload-bytes'
 
 const letterOf = (id: string, row: Row, message: Message): DeadLetter => ({
   id,
   messageId: message.id,
   type: message.type,
+  isCall: row.isCall,
   destination: row.destination,
   guarantee: message.guarantee,
   conversationId: message.conversationId,
@@ -126,6 +152,29 @@ const dataOf = ({ content, payload }: Message): unknown => {
   }
 }
 
+/** The call as a message that is never sent. */
+const messageOf = (call: DeadCall, id: string, maxBytes: number): Message => {
+  const { payload } = call
+  const isKept = payload !== undefined && payload.length <= maxBytes
+  return {
+    id,
+    type: `call.${call.label}`.slice(0, MAX_TEXT),
+    version: undefined,
+    payload: isKept ? payload : new Uint8Array(0),
+    content: call.content,
+    conversationId: call.conversationId,
+    correlationId: undefined,
+    replyTo: undefined,
+    headers: payload === undefined || isKept ? {} : { [PAYLOAD_BYTES_HEADER]: String(payload.length) },
+    priority: 'normal',
+    guarantee: 'AT_MOST_ONCE',
+    createdAt: Math.floor(call.at),
+    ttlMs: undefined,
+    traceparent: undefined,
+    destinations: [],
+  }
+}
+
 const missing = (id: string): ParleyError =>
   new ParleyError('STA001', `there is no dead letter ${id.slice(0, 64)}`, {
     hint: 'list them; it may have been retried',
@@ -134,19 +183,25 @@ const missing = (id: string): ParleyError =>
 /** Reads the index of what is there. */
 export const openDeadLetters = async (deps: GraveyardDeps): Promise<Graveyard> => {
   const { port, store, settings } = deps
-  /** By id, oldest first. */
+  /** Bytes by id, oldest first; those of calls are in `calls` as well. */
   const index = new Map<string, number>()
+  const calls = new Set<string>()
+  /** Being sent again. */
+  const reviving = new Set<string>()
   const listeners = new Set<(letter: DeadLetter) => void>()
   let bytes = 0
   let turn = 0
   for await (const { key, value } of store.rows(DEAD_LETTERS)) {
-    index.set(key.slice(DEAD_LETTERS.length), value.length)
+    const id = key.slice(DEAD_LETTERS.length)
+    index.set(id, value.length)
     bytes += value.length
+    if (Row.parse(decodePayload('cbor', value)).isCall) calls.add(id)
   }
 
   const forget = (id: string): void => {
     bytes -= index.get(id) ?? 0
     index.delete(id)
+    calls.delete(id)
   }
 
   const parse = (value: Uint8Array): { row: Row; message: Message } => {
@@ -160,40 +215,87 @@ export const openDeadLetters = async (deps: GraveyardDeps): Promise<Graveyard> =
     return parse(value)
   }
 
+  const rowOf = (death: Death): Row => ({
+    destination: death.destination,
+    code: death.fault.code,
+    reason: death.fault.message,
+    ...(death.fault.hint !== undefined && { hint: death.fault.hint }),
+    attempts: death.attempts,
+    firstFailureAt: death.firstFailureAt,
+    lastFailureAt: death.lastFailureAt,
+    policy: death.policy,
+    message: death.message,
+    isCall: false,
+  })
+
+  const isOver = (): boolean => index.size > settings.deadLetters || bytes > settings.deadLetterBytes
+
+  /** Removes what there is no room for beside the new one. */
+  const makeRoom = (fresh: string): RowChange[] => {
+    const changes: RowChange[] = []
+    // A call takes no message's place.
+    for (const ids of calls.has(fresh) ? [calls] : [calls, index]) {
+      for (const id of ids instanceof Map ? ids.keys() : ids) {
+        if (!isOver()) break
+        if (id === fresh) continue
+        forget(id)
+        changes.push({ key: DEAD_LETTERS + id, value: undefined })
+      }
+    }
+    if (changes.length > 0) deps.dropped(changes.length)
+    return changes
+  }
+
+  const add = (row: Row): { id: string; changes: RowChange[]; done: () => void } => {
+    turn += 1
+    const id = `${padded(Math.floor(port.clock.now()), TIME_DIGITS)}${padded(turn % 1_296, 2)}${padded((port.random(1)[0] ?? 0) % 36, 1)}`
+    const value = encodePayload('cbor', row)
+    index.set(id, value.length)
+    bytes += value.length
+    if (row.isCall) calls.add(id)
+    const changes = makeRoom(id)
+    if (row.isCall && isOver()) {
+      forget(id)
+      deps.dropped(1)
+    } else changes.push({ key: DEAD_LETTERS + id, value })
+    return {
+      id,
+      changes,
+      done() {
+        const letter = letterOf(id, row, decodeMessage(row.message))
+        for (const fn of [...listeners]) {
+          try {
+            fn(letter)
+          } catch (error) {
+            port.log.error('a listener of dead letters failed', { error })
+          }
+        }
+      },
+    }
+  }
+
   return {
-    bury(death) {
-      turn += 1
-      const id = `${padded(Math.floor(port.clock.now()), TIME_DIGITS)}${padded(turn % 1_296, 2)}${padded((port.random(1)[0] ?? 0) % 36, 1)}`
-      const row: Row = {
-        destination: death.destination,
-        code: death.fault.code,
-        reason: death.fault.message,
-        ...(death.fault.hint !== undefined && { hint: death.fault.hint }),
-        attempts: death.attempts,
-        firstFailureAt: death.firstFailureAt,
-        lastFailureAt: death.lastFailureAt,
-        policy: death.policy,
-        message: death.message,
-      }
-      const value = encodePayload('cbor', row)
-      const changes: RowChange[] = [{ key: DEAD_LETTERS + id, value }]
-      index.set(id, value.length)
-      bytes += value.length
-      let count = 0
-      for (const oldest of index.keys()) {
-        if (oldest === id || (index.size <= settings.deadLetters && bytes <= settings.deadLetterBytes)) break
-        forget(oldest)
-        changes.push({ key: DEAD_LETTERS + oldest, value: undefined })
-        count += 1
-      }
-      if (count > 0) deps.dropped(count)
-      return {
-        id,
-        changes,
-        done() {
-          const letter = letterOf(id, row, decodeMessage(death.message))
-          for (const fn of [...listeners]) fn(letter)
-        },
+    bury: (death) => add(rowOf(death)),
+    buryCall(call) {
+      const { error, recovery, at } = call
+      try {
+        const message = encodeMessage(messageOf(call, uuid7(at, port.random(10)), settings.maxMessageBytes))
+        const reason = `${error.message}; its recovery failed: ${recovery.code} ${recovery.message}`
+        const row = rowOf({
+          destination: call.to ?? '',
+          message,
+          policy: settings.retry,
+          fault: { code: error.code, message: reason, ...(error.hint !== undefined && { hint: error.hint }) },
+          attempts: 0,
+          firstFailureAt: at,
+          lastFailureAt: at,
+        })
+        const { changes, done } = add({ ...row, isCall: true })
+        // Whoever called knows: it is not worth a sync of its own.
+        store.later(changes)
+        done()
+      } catch (cause) {
+        port.log.error('a call that failed could not be put with the dead letters', { label: call.label, error: cause })
       }
     },
     async list({ limit = 100, after, type, destination } = {}) {
@@ -219,15 +321,33 @@ export const openDeadLetters = async (deps: GraveyardDeps): Promise<Graveyard> =
       }
     },
     async retry(id, { to } = {}) {
-      const { row } = await read(id)
-      await deps.revive(to ?? row.destination, row.message, row.policy, [{ key: DEAD_LETTERS + id, value: undefined }])
-      forget(id)
+      const { row, message } = await read(id)
+      if (row.isCall)
+        throw new ParleyError('STA003', `${id} is a call (${message.type}), which cannot be sent as a message`, {
+          hint: 'make the call again where it came from; purge removes this note of it',
+          details: { reason: 'call' },
+        })
+      if (reviving.has(id))
+        throw new ParleyError('STA003', `the dead letter ${id} is being sent again already`, {
+          hint: 'list them again',
+        })
+      reviving.add(id)
+      try {
+        const also = [{ key: DEAD_LETTERS + id, value: undefined }]
+        await deps.revive(to ?? row.destination, row.message, row.policy, also)
+        forget(id)
+      } finally {
+        reviving.delete(id)
+      }
     },
     async purge(id) {
       if (id !== undefined && !index.has(id)) throw missing(id)
       const ids = id === undefined ? [...index.keys()] : [id]
-      await store.commit(ids.map((one) => ({ key: DEAD_LETTERS + one, value: undefined })))
-      for (const one of ids) forget(one)
+      for (let at = 0; at < ids.length; at += PURGED_AT_ONCE) {
+        const some = ids.slice(at, at + PURGED_AT_ONCE)
+        await store.commit(some.map((one) => ({ key: DEAD_LETTERS + one, value: undefined })))
+        for (const one of some) forget(one)
+      }
       return ids.length
     },
     size: () => index.size,

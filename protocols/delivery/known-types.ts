@@ -18,6 +18,8 @@ const MARK = new Uint8Array([1])
 export interface KnownTypes {
   add(type: string): void
   remove(type: string): void
+  /** Its handler ran before this node started, and may begin yet. */
+  isAwaited(type: string): boolean
   /** Why a message of a type without a handler is not processed: COM003 where one may come, which counts as no attempt, else MSG004. */
   absence(type: string): ParleyError
 }
@@ -26,6 +28,7 @@ export const openKnownTypes = async (port: Pick<Port, 'clock'>, store: RowStore)
   const types = new Set<string>()
   const openedAt = port.clock.monotonic()
   for await (const { key } of store.rows(KNOWN, { limit: MAX_KNOWN })) types.add(key.slice(KNOWN.length))
+  const isStarting = (): boolean => port.clock.monotonic() - openedAt < STARTING_MS
 
   return {
     add(type) {
@@ -36,8 +39,9 @@ export const openKnownTypes = async (port: Pick<Port, 'clock'>, store: RowStore)
     remove(type) {
       if (types.delete(type)) store.later([{ key: KNOWN + type, value: undefined }])
     },
+    isAwaited: (type) => types.has(type) && isStarting(),
     absence(type) {
-      const mayCome = types.has(type) || port.clock.monotonic() - openedAt < STARTING_MS
+      const mayCome = types.has(type) || isStarting()
       return mayCome
         ? new ParleyError('COM003', `the handler of ${type} has not started yet`, {
             hint: 'the message waits for it; call mesh.messages.receive() at the receiver',

@@ -48,6 +48,10 @@ export interface ProcessingDeps {
   readonly effects: Effects
   /** What takes messages of a type. */
   handlerOf(type: string): Registered | undefined
+  /** Takes a message without a handler, to be kept for the program; undefined where it is not wanted. @throws COM003 */
+  keep(work: Work): Outcome['commit']
+  /** What became of a message that was taken up. */
+  note(work: Work): ((fault: Fault | undefined) => void) | undefined
   /** Why a type has no handler. */
   absence(type: string): ParleyError
   begin(): SendingTx
@@ -189,23 +193,35 @@ export const createProcessing = (deps: ProcessingDeps): Processing => {
   return {
     async run(work, finished) {
       const { message, expiresAt } = work
+      const noted = message.conversationId === undefined ? undefined : deps.note(work)
       try {
         if (expiresAt !== undefined && expiresAt <= port.clock.monotonic())
           throw new ParleyError('MSG005', 'the message expired before its handler began', {
             hint: 'give it a longer ttlMs, or make the receiver faster',
           })
         const registered = deps.handlerOf(message.type)
-        if (registered === undefined) throw deps.absence(message.type)
+        if (registered === undefined) {
+          const commit = deps.keep(work)
+          if (commit === undefined) throw deps.absence(message.type)
+          finished({ commit })
+          noted?.(undefined)
+          return undefined
+        }
         const data = dataOf(message, registered.definition?.schema)
         for (let runs = 1; runs <= MAX_RUNS; runs += 1)
-          if (await once(work, registered, data, finished)) return undefined
+          if (await once(work, registered, data, finished)) {
+            noted?.(undefined)
+            return undefined
+          }
         throw new ParleyError('STA003', `the transaction of ${message.type} met other changes ${MAX_RUNS} times`, {
           hint: 'let handlers that change the same keys run in one conversation',
         })
       } catch (error) {
         if (!isParleyError(error))
           port.log.warn('the handler of a message failed', { type: message.type, message: message.id, error })
-        return toFault(error)
+        const fault = toFault(error)
+        noted?.(fault)
+        return fault
       }
     },
     running: () => running.size,

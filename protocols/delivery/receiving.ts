@@ -63,6 +63,8 @@ export interface Receiving {
   /** Messages at work or ready for it. */
   held(): number
   heldBytes(): number
+  /** That are remembered. */
+  senders(): number
   /** Begins nothing new. @returns once nothing is at work, or after `timeoutMs` */
   drain(timeoutMs: number): Promise<void>
   stop(): void
@@ -336,6 +338,7 @@ export const openReceiving = async (deps: ReceivingDeps): Promise<Receiving> => 
     },
     held: () => queue.active() + queue.waiting(),
     heldBytes: () => memory.bytes,
+    senders: () => senders.size,
     async drain(timeoutMs) {
       let stop = (): void => {}
       const timeout = new Promise<void>((resolve) => {

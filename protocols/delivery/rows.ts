@@ -16,6 +16,9 @@ export const STATE = 't/'
 export const EFFECTS = 'e/'
 export const INBOX = 'b/'
 
+/** Begins the name of a destination that is not bound to a peer. */
+export const CAPABILITY = 'capability:'
+
 const LANE_DIGITS = 2
 /** 2^53 in base 36 has 11 digits. */
 const SEQUENCE_DIGITS = 11

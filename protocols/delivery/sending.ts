@@ -17,6 +17,7 @@ import { encodeMessage, GUARANTEES, type Message } from './message.ts'
 import { RetryPolicySchema, type Settings } from './options.ts'
 import { type Draft, type Outbox, outboxFull, type Staged, type Told } from './outbox.ts'
 import type { SendingTx } from './processing.ts'
+import { CAPABILITY } from './rows.ts'
 import type { RowChange } from './storage.ts'
 import type { Transactions } from './transactions.ts'
 import type { Unbound } from './unbound.ts'
@@ -36,6 +37,8 @@ export interface SendingDeps {
   readonly outbox: Outbox
   readonly unbound: Unbound
   readonly transactions: Transactions
+  /** A message of a conversation goes out. @returns what is told of its end; undefined where nobody wants to know */
+  note(message: Message, peer: string): Told | undefined
   /** JSON could not hold it, CBOR could. */
   reserialized(): void
   /** Who offers it, the least loaded first. */
@@ -154,11 +157,21 @@ export const createSending = (deps: SendingDeps): Sending => {
     return { message, draft, peers, capability }
   }
 
-  const stage: Sending['stage'] = ({ draft, peers, capability }, told) => {
+  /** Of a message of a conversation: what became of it is told there too. */
+  const noted = (message: Message, peer: string, told: Told | undefined): Told | undefined => {
+    const note = message.conversationId === undefined ? undefined : deps.note(message, peer)
+    if (note === undefined) return told
+    return (error) => {
+      note(error)
+      told?.(error)
+    }
+  }
+
+  const stage: Sending['stage'] = ({ message, draft, peers, capability }, told) => {
     const staged =
       peers.length === 0 && capability !== undefined
-        ? [unbound.stage(capability, draft, told?.(''))]
-        : peers.map((peer) => outbox.stage(peer, draft, told?.(peer)))
+        ? [unbound.stage(capability, draft, noted(message, CAPABILITY + capability, told?.('')))]
+        : peers.map((peer) => outbox.stage(peer, draft, noted(message, peer, told?.(peer))))
     const [only] = staged
     if (only !== undefined && staged.length === 1) return only
     return {

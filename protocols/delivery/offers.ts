@@ -1,0 +1,45 @@
+/** Types of messages that the directory tells of: each once, however many here take it. State: how many do. */
+
+/** @returns what ends it, for this one */
+export type Offers = (type: string, version: string, description: string | undefined) => Promise<() => Promise<void>>
+
+export const createOffers = (announce: Offers): Offers => {
+  interface Offer {
+    takers: number
+    readonly told: Promise<void>
+    withdraw: (() => Promise<void>) | undefined
+  }
+  const offers = new Map<string, Offer>()
+
+  const make = (type: string, version: string, description: string | undefined): Offer => {
+    const offer: Offer = {
+      takers: 0,
+      told: announce(type, version, description).then((withdraw) => {
+        offer.withdraw = withdraw
+      }),
+      withdraw: undefined,
+    }
+    offers.set(type, offer)
+    return offer
+  }
+
+  return async (type, version, description) => {
+    const offer = offers.get(type) ?? make(type, version, description)
+    offer.takers += 1
+    try {
+      await offer.told
+    } catch (error) {
+      if (offers.get(type) === offer) offers.delete(type)
+      throw error
+    }
+    let isOver = false
+    return async () => {
+      if (isOver) return
+      isOver = true
+      offer.takers -= 1
+      if (offer.takers > 0) return
+      offers.delete(type)
+      await offer.withdraw?.()
+    }
+  }
+}
