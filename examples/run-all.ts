@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-const EXAMPLES = ['hello', 'pub-sub', 'streaming', 'scatter-gather', 'embedding', 'journal']
+const EXAMPLES = ['hello', 'pub-sub', 'streaming', 'scatter-gather', 'embedding', 'journal', 'messages']
 const TIMEOUT_MS = 60_000
 
 let failed = 0
