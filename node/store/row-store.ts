@@ -72,9 +72,10 @@ export const openRowStore = async (folder: string, deps: OpenDeps): Promise<RowS
     if (over !== undefined) {
       bytes = over.bytes()
       lastGroup = over.group()
-      busy = over
-        .close()
-        .catch((error: unknown) => log.warn('the files of the messages were not closed well', { error }))
+      const closing = over.close().catch((error: unknown) => {
+        log.warn('the files of the messages were not closed well', { error })
+      })
+      busy = Promise.all([busy, closing]).then(() => {})
     }
     wait(FIRST_WAIT_MS)
     become(stateOf(why))
@@ -100,7 +101,7 @@ export const openRowStore = async (folder: string, deps: OpenDeps): Promise<RowS
       become(stateOf(why))
       return
     }
-    if (isClosed) return
+    if (isClosed || life === undefined) return
     log.info('messages are stored again', { folder })
     become('open')
   }

@@ -1,7 +1,7 @@
 /** The row store on real files: what is committed, read and put off, and what becomes of it when it is opened again. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { cp, readdir, rm } from 'node:fs/promises'
+import { cp, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { openFolder } from '../../../../node/store/disk.ts'
@@ -156,6 +156,32 @@ test('a function of a row that throws ends all that waits, and the store is open
   assert.deepEqual(await contents(store), { a: '1' })
   await store.commit([put('a', '3')])
   assert.equal(text(await store.get('a')), '3')
+})
+
+test('a store that is damaged when it is to be opened again says so, and goes on once it is as it was', async (t) => {
+  const folder = await testFolder(t)
+  const waits: (() => void)[] = []
+  const after = (_delayMs: number, fn: () => void) => {
+    waits.push(fn)
+    return () => {}
+  }
+  const given = deps({ timers: { after, every: () => () => {} } })
+  const store = await openRowStore(folder, given)
+  t.after(() => store.close())
+  await store.commit([put('a', '1')])
+  const wrong = (): Uint8Array => {
+    throw new TypeError('no such thing')
+  }
+  await failureOf(store.commit([{ key: 'b', value: wrong }]))
+  await rename(join(folder, 'mark'), join(folder, 'elsewhere'))
+  waits[0]?.()
+  await until('another try is due', () => waits.length === 2)
+  assert.deepEqual([store.state(), await reasonOf(store.get('a'))], ['failed', 'damaged'])
+  assert.equal(given.said.filter(({ level }) => level === 'error').length, 2)
+  await rename(join(folder, 'elsewhere'), join(folder, 'mark'))
+  waits[1]?.()
+  await until('it is open', () => store.state() === 'open')
+  assert.deepEqual(await contents(store), { a: '1' })
 })
 
 test('a folder that was copied gets another id, once, and the one before is told', async (t) => {
