@@ -10,9 +10,10 @@ import type { ZodType } from 'zod'
 import { type Fault, isParleyError, ParleyError, toFault } from '../errors.ts'
 import type { Port } from '../port.ts'
 import { check, decodePayload } from '../wire/payload.ts'
-import type { MessageContext, MessageHandler, Received, Tx } from './api.ts'
+import type { MessageHandler, Received, Tx } from './api.ts'
 import type { MessageDefinition } from './define-message.ts'
 import type { Effects } from './effects.ts'
+import { HandlerRun, type HandlerRunDeps } from './handler-run.ts'
 import type { Message } from './message.ts'
 import type { RowChange, RowStore } from './storage.ts'
 
@@ -60,7 +61,7 @@ export interface ProcessingDeps {
 
 export interface Outcome {
   /** Changes that are to be committed with the note, `launch` afterwards; undefined where nothing has to be. */
-  readonly commit: { changes: RowChange[]; launch(): void; drop(): void } | undefined
+  readonly commit: { changes: readonly RowChange[]; launch(): void; drop(): void } | undefined
 }
 
 export interface Processing {
@@ -80,11 +81,8 @@ export interface Processing {
 const MAX_RUNS = 10
 const NO_CHANGES: readonly RowChange[] = []
 
-interface Running {
-  deadlineAt: number
-  readonly timeoutMs: number
-  readonly abort: AbortController
-}
+const NO_COMMIT: Outcome = { commit: undefined }
+const nothing = (): void => {}
 
 export const receivedOf = (message: Message, source: string, data: unknown): Received => ({
   id: message.id,
@@ -110,7 +108,7 @@ const dataOf = (message: Message, schema: ZodType | undefined): unknown => {
 
 export const createProcessing = (deps: ProcessingDeps): Processing => {
   const { port } = deps
-  const running = new Set<Running>()
+  const running = new Set<HandlerRun>()
   let isStopped = false
 
   const timedOut = (type: string, timeoutMs: number): ParleyError =>
@@ -118,75 +116,57 @@ export const createProcessing = (deps: ProcessingDeps): Processing => {
       hint: 'call progress() in the handler, or give receive() a larger timeoutMs',
     })
 
-  /** The handler, until it ends or its time does. */
-  const within = (mine: Running, run: () => Promise<void> | void): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const { signal } = mine.abort
-      const onAbort = (): void => reject(signal.reason)
-      signal.addEventListener('abort', onAbort, { once: true })
-      const end = (settle: () => void): void => {
-        signal.removeEventListener('abort', onAbort)
-        settle()
-      }
-      try {
-        Promise.resolve(run()).then(
-          () => end(resolve),
-          (error: unknown) => end(() => reject(error)),
-        )
-      } catch (error) {
-        end(() => reject(error))
-      }
-    })
+  const runDeps: HandlerRunDeps = {
+    clock: port.clock,
+    effects: deps.effects,
+    begin: deps.begin,
+    receivedOf: ({ message, source }, data) => receivedOf(message, source, data),
+  }
 
+  /** @returns whether its transaction met nobody else's change */
+  const mayCommit = async ({ sending }: HandlerRun): Promise<boolean> => {
+    for (;;) {
+      if (sending === undefined) return true
+      if (sending.isStale()) return false
+      if (!sending.isBusy()) return true
+      await sending.ready()
+    }
+  }
+
+  /** In one turn: what the run did, and the note that the message was processed. */
+  const finish = ({ message }: Work, run: HandlerRun, finished: (outcome: Outcome) => void): void => {
+    const cleanup = run.effects?.forget() ?? NO_CHANGES
+    const { sending } = run
+    if (sending !== undefined && !sending.isEmpty()) {
+      const { changes, launch, drop } = sending.finish()
+      finished({ commit: { changes: cleanup.length === 0 ? changes : [...changes, ...cleanup], launch, drop } })
+    } else if (message.guarantee === 'EXACTLY_ONCE' || cleanup.length > 0)
+      finished({ commit: { changes: cleanup, launch: nothing, drop: nothing } })
+    else finished(NO_COMMIT)
+  }
+
+  /** @returns false where it has to run again */
   const once = async (
     work: Work,
     { handler, timeoutMs }: Registered,
     data: unknown,
     finished: (outcome: Outcome) => void,
   ): Promise<boolean> => {
-    const { message, source, attempt } = work
-    const sending = deps.begin()
-    const mine: Running = { deadlineAt: port.clock.monotonic() + timeoutMs, timeoutMs, abort: new AbortController() }
-    running.add(mine)
-    const effects = deps.effects.of(message.id)
+    const run = new HandlerRun(runDeps, work, data, timeoutMs)
+    running.add(run)
     try {
-      const context: MessageContext = {
-        message: receivedOf(message, source, data),
-        tx: sending.tx,
-        attempt,
-        idempotencyKey: message.id,
-        signal: mine.abort.signal,
-        progress() {
-          mine.deadlineAt = port.clock.monotonic() + timeoutMs
-        },
-        effect: effects.run,
-      }
-      await within(mine, () => handler(data, context))
-      for (;;) {
-        if (sending.isStale()) {
-          sending.abandon()
-          deps.count('conflicts')
-          return false
-        }
-        if (!sending.isBusy()) break
-        await sending.ready()
+      const pending = handler(data, run)
+      if (pending !== undefined) await run.within(pending)
+      if (run.sending !== undefined && !(await mayCommit(run))) {
+        deps.count('conflicts')
+        return false
       }
       if (isStopped) throw new ParleyError('COM002', 'this node is stopping', { hint: 'it is tried again' })
-      const cleanup = effects.forget()
-      if (sending.isEmpty() && cleanup.length === 0 && message.guarantee !== 'EXACTLY_ONCE') {
-        sending.abandon()
-        finished({ commit: undefined })
-        return true
-      }
-      const { changes, launch, drop } = sending.isEmpty()
-        ? { changes: NO_CHANGES, launch: () => {}, drop: () => {} }
-        : sending.finish()
-      if (sending.isEmpty()) sending.abandon()
-      finished({ commit: { changes: [...changes, ...cleanup], launch, drop } })
+      finish(work, run, finished)
       return true
     } finally {
-      running.delete(mine)
-      sending.abandon()
+      running.delete(run)
+      run.sending?.abandon()
     }
   }
 
@@ -228,15 +208,15 @@ export const createProcessing = (deps: ProcessingDeps): Processing => {
     tick() {
       const now = port.clock.monotonic()
       for (const one of running) {
-        if (one.deadlineAt > now || one.abort.signal.aborted) continue
+        if (one.deadlineAt > now || one.isOver()) continue
         deps.count('timeouts')
-        one.abort.abort(timedOut('a message', one.timeoutMs))
+        one.end(timedOut(one.message.type, one.timeoutMs))
       }
     },
     stop() {
       isStopped = true
       for (const one of running)
-        one.abort.abort(new ParleyError('COM002', 'this node is stopping', { hint: 'the message is tried again' }))
+        one.end(new ParleyError('COM002', 'this node is stopping', { hint: 'the message is tried again' }))
     },
   }
 }

@@ -121,7 +121,10 @@ export const createSending = (deps: SendingDeps): Sending => {
     checkOptions(options)
     const bound = peersOf(to)
     const headers = options.headers === undefined ? {} : check(Headers, options.headers, 'headers')
-    const policy = check(RetryPolicySchema, { ...settings.retry, ...options.retry }, 'the retry policy')
+    const policy =
+      options.retry === undefined
+        ? settings.retry
+        : check(RetryPolicySchema, { ...settings.retry, ...options.retry }, 'the retry policy')
     check(definition.schema, data, definition.type)
     const { content, payload } = serialize(definition, data)
     if (payload.length > settings.maxMessageBytes)

@@ -1,0 +1,93 @@
+/**
+ * One run of a handler: what it is given, made when it looks at it, since most handlers look at little of it.
+ *
+ * State: until when it has time, why it is over, its transaction and effects. A run that is over commits nothing.
+ */
+import type { ParleyError } from '../errors.ts'
+import type { Clock } from '../port.ts'
+import type { MessageContext, Received, Tx } from './api.ts'
+import type { Effects, MessageEffects } from './effects.ts'
+import type { SendingTx, Work } from './processing.ts'
+
+export interface HandlerRunDeps {
+  readonly clock: Pick<Clock, 'monotonic'>
+  readonly effects: Pick<Effects, 'of'>
+  begin(): SendingTx
+  receivedOf(work: Work, data: unknown): Received
+}
+
+export class HandlerRun implements MessageContext {
+  readonly attempt: number
+  readonly idempotencyKey: string
+  readonly timeoutMs: number
+  /** Monotonic. */
+  deadlineAt: number
+  private readonly deps: HandlerRunDeps
+  private readonly work: Work
+  private readonly data: unknown
+  private received: Received | undefined
+  private controller: AbortController | undefined
+  private over: ParleyError | undefined
+  private fail: ((reason: ParleyError) => void) | undefined
+  /** Undefined while the handler has not looked at them. */
+  sending: SendingTx | undefined
+  effects: MessageEffects | undefined
+
+  constructor(deps: HandlerRunDeps, work: Work, data: unknown, timeoutMs: number) {
+    this.deps = deps
+    this.work = work
+    this.data = data
+    this.attempt = work.attempt
+    this.idempotencyKey = work.message.id
+    this.timeoutMs = timeoutMs
+    this.deadlineAt = deps.clock.monotonic() + timeoutMs
+  }
+
+  get message(): Received {
+    this.received ??= this.deps.receivedOf(this.work, this.data)
+    return this.received
+  }
+
+  get tx(): Tx {
+    this.sending ??= this.deps.begin()
+    if (this.over !== undefined) this.sending.abandon()
+    return this.sending.tx
+  }
+
+  get signal(): AbortSignal {
+    this.controller ??= new AbortController()
+    if (this.over !== undefined) this.controller.abort(this.over)
+    return this.controller.signal
+  }
+
+  // Fields, not methods: handlers take them out of the context.
+  readonly progress = (): void => {
+    this.deadlineAt = this.deps.clock.monotonic() + this.timeoutMs
+  }
+
+  readonly effect = <R>(name: string, fn: () => Promise<R> | R): Promise<R> => {
+    this.effects ??= this.deps.effects.of(this.work.message.id)
+    return this.effects.run(name, fn)
+  }
+
+  isOver(): boolean {
+    return this.over !== undefined
+  }
+
+  /** Its time is up, or the node stops. */
+  end(reason: ParleyError): void {
+    if (this.over !== undefined) return
+    this.over = reason
+    this.sending?.abandon()
+    this.controller?.abort(reason)
+    this.fail?.(reason)
+  }
+
+  /** The handler's promise, or why it is over before. */
+  within(pending: PromiseLike<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.fail = reject
+      pending.then(resolve, reject)
+    })
+  }
+}
