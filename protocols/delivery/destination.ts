@@ -433,7 +433,8 @@ export const createDestination = (deps: DestinationDeps): Destination => {
         if (judged !== undefined) void judgeOne(judged)
       }
       for (const { lane, sequences } of answer.held) outgoing.held(lane, sequences, now())
-      for (const { lane, sequences } of answer.missing) outgoing.missing(lane, sequences)
+      // A peer that lost power has forgotten what it acknowledged, and waits for it.
+      for (const { lane, sequences } of answer.missing) transmit.skip(session, lane, outgoing.missing(lane, sequences))
       pump()
     },
     tick() {

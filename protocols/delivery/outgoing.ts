@@ -92,7 +92,8 @@ export interface Outgoing<E extends OutEntry> {
   /** @returns the message where it failed for good */
   failed(lane: number, sequence: number, fault: Fault, nowMs: number, wallMs: number): E | undefined
   held(lane: number, sequences: readonly number[], nowMs: number): void
-  missing(lane: number, sequences: readonly number[]): void
+  /** Those of them are sent again. @returns the others: nothing is here for these numbers any more, and they are to be skipped */
+  missing(lane: number, sequences: readonly number[]): number[]
   setWindow(window: number): void
   /** Ends pauses and waits. @returns who had no sign in time, and of those who failed for good */
   tick(nowMs: number, wallMs: number): { late: number; judged: E[] }
@@ -327,10 +328,15 @@ export const createOutgoing = <E extends OutEntry>(
     },
     missing(number, sequences) {
       const lane = laneAt(number)
+      const others: number[] = []
       for (const sequence of sequences) {
         const entry = lane.window.get(sequence)
-        if (entry?.stage === 'sent' && !resend.includes(entry)) resend.push(entry)
+        if (entry === undefined) others.push(sequence)
+        else if (entry.stage === 'sent' && !resend.includes(entry)) resend.push(entry)
       }
+      if (others.length === 0) return others
+      const queued = new Set(lane.queue.slice(lane.head).map(({ sequence }) => sequence))
+      return others.filter((sequence) => sequence < lane.next && !lane.reserved.has(sequence) && !queued.has(sequence))
     },
     setWindow(told) {
       if (told > 0) window = Math.min(limits.window, told)

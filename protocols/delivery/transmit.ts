@@ -20,6 +20,8 @@ export interface TransmitDeps {
 
 export interface Transmit {
   send(session: number, entries: readonly Out[]): void
+  /** Nothing is to be done for these numbers. */
+  skip(session: number, lane: number, sequences: readonly number[]): void
 }
 
 /** Well below what a link takes as one message; a single larger message goes alone. */
@@ -86,6 +88,11 @@ export const createTransmit = ({ port, peer, bodies, failed, isCurrent }: Transm
       void mine.then(() => {
         if (loading === mine) loading = undefined
       })
+    },
+    skip(session, lane, sequences) {
+      if (sequences.length === 0) return
+      const entries = sequences.map((sequence) => ({ lane, sequence, message: undefined, ttlMs: 0, attempt: 1 }))
+      client.messages(encodeMessages(session, entries)).catch((error: unknown) => failed(session, error))
     },
   }
 }

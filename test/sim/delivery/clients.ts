@@ -23,7 +23,8 @@ export const createClients = ({ time, random }: PortNetwork, nodes: Nodes): Clie
   const busy = new Set<string>()
   const chance = (share: number): boolean => random() < share
   const pick = <T>(list: readonly T[]): T | undefined => list[Math.floor(random() * list.length)]
-  const others = (node: SimNode): SimNode[] => nodes.all.filter((other) => other !== node)
+  /** Now and then itself, too. */
+  const others = (node: SimNode): SimNode[] => nodes.all.filter((other) => other !== node || chance(0.1))
 
   const optionsOf = (guarantee: Guarantee): SendOptions => ({
     guarantee,

@@ -28,7 +28,8 @@ export interface Sent {
   readonly amount: number
   /** The one that it answers. */
   readonly of: number | undefined
-  isActDone: boolean
+  /** Nodes that have kept the result of its outside effect, each with its disk's generation. */
+  readonly actedAt: Set<string>
 }
 
 export interface LedgerNode {
@@ -172,7 +173,7 @@ export const createLedger = (nodes: readonly LedgerNode[]): Ledger => {
         generations: generations(),
         fate: 'open',
         ranAt: new Set(),
-        isActDone: false,
+        actedAt: new Set(),
       }
       all.push(sent)
       counts.sent += 1

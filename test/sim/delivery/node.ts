@@ -12,20 +12,26 @@ import type { DeliveryOptions } from '../../../protocols/delivery/options.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { Port, Stop } from '../../../protocols/port.ts'
 import { createFaultyDisk } from '../../support/faulty-disk.ts'
+import { createLife, type Life as PortLife } from '../../support/port-life.ts'
 import type { NetworkNode, PortNetwork } from '../../support/port-network.ts'
+import { createVirtualCalls } from '../../support/virtual-calls.ts'
 import { createProcess, type Process, type Wires } from '../port/process.ts'
 import { createLedger, type Ledger } from './ledger.ts'
 import { Work } from './messages.ts'
 import { createPrograms, type Mood, WELL } from './programs.ts'
 import { createRowsDisk, type RowsCopy, type RowsDisk } from './rows-disk.ts'
 import { type ModelStore, openRowsStore } from './rows-store.ts'
+import { lineOf } from './said.ts'
 
 export interface Life {
   readonly network: NetworkNode
+  readonly self: PortLife
   readonly process: Process
   readonly store: ModelStore
   /** Once it has read its rows. */
   messages: Messages | undefined
+  /** Handlers at work for messages that are not kept. */
+  fired: number
   /** Programs that receive. */
   stops: Map<string, Stop>
   isOver: boolean
@@ -63,7 +69,9 @@ export interface NodesDeps {
   readonly network: PortNetwork
   readonly wires: Wires
   readonly count: number
-  readonly counts: { progressed: number; disks: Record<string, number>; delivery: Record<string, number> }
+  readonly counts: { progressed: number; delivery: Record<string, number> }
+  /** Frames are told, too. */
+  readonly isTraced: boolean
   tell(line: string): void
 }
 
@@ -92,13 +100,25 @@ const optionsFrom = (random: () => number): DeliveryOptions => {
   }
 }
 
-/** Answers to greetings get lost, too. */
-const losing = (port: Port, wires: Wires, random: () => number): Port => ({
+/** Answers to greetings get lost, too. @param plain the Port without faults of its own */
+const losing = (
+  port: Port,
+  plain: Port,
+  wires: Wires,
+  random: () => number,
+  said: (peer: string, method: string, input: unknown) => void,
+): Port => ({
   ...port,
   to<P extends AnyProtocol>(peer: string, protocol: P, defaults?: CallOptions): Client<P> {
     const client = port.to(peer, protocol, defaults) as Record<string, Erased>
+    const once = plain.to(peer, protocol, defaults) as Record<string, Erased>
     const wrapped = Object.entries(protocol.methods).map(([name, method]): [string, Erased] => {
-      const call: Erased = (input, options) => client[name]?.(input, options)
+      const call: Erased = (input, options) => {
+        said(peer, name, input)
+        return client[name]?.(input, options)
+      }
+      // No wire doubles what is sent at most once.
+      if (name === 'fire') return [name, (input, options) => once[name]?.(input, options)]
       if (kindOf(method) !== 'unary') return [name, call]
       return [
         name,
@@ -115,8 +135,10 @@ const losing = (port: Port, wires: Wires, random: () => number): Port => ({
   },
 })
 
-export const createNodes = ({ network, wires, count, counts, tell }: NodesDeps): Nodes => {
+export const createNodes = ({ network, wires, count, counts, isTraced, tell }: NodesDeps): Nodes => {
   const { time, random } = network
+  /** Calls of a node to itself. */
+  const loops = createVirtualCalls(time)
   const all = Array.from({ length: count }, (_, i): SimNode => {
     const name = `n${i}`
     // Ids are made from names; a node tells its own.
@@ -163,6 +185,7 @@ export const createNodes = ({ network, wires, count, counts, tell }: NodesDeps):
     node.life = undefined
     life.isOver = true
     life.store.kill()
+    life.self.end()
     life.network.kill()
     return life
   }
@@ -174,10 +197,14 @@ export const createNodes = ({ network, wires, count, counts, tell }: NodesDeps):
       name: node.name,
       mood: node.mood,
       handlerTimeoutMs: node.options.handlerTimeoutMs ?? 0,
+      generation: node.disk.generation(),
       isOver: () => life.isOver,
       nameOf,
       progressed: () => {
         counts.progressed += 1
+      },
+      fired: (by: number) => {
+        life.fired += by
       },
     }
     life.stops = await receive(host, life.messages)
@@ -192,12 +219,16 @@ export const createNodes = ({ network, wires, count, counts, tell }: NodesDeps):
   const start = (node: SimNode): void => {
     if (node.life !== undefined) return
     const inner = network.start(node.name)
-    const process = createProcess(inner.port, createFaultyDisk().mount(), time, random, wires, () => {})
+    const self = createLife(inner.port, loops, time)
+    const process = createProcess(self.port, createFaultyDisk().mount(), time, random, wires, () => {})
     const store = openRowsStore(node.disk, time, random)
-    const life: Life = { network: inner, process, store, messages: undefined, stops: new Map(), isOver: false }
+    const life: Life = { network: inner, self, process, store, messages: undefined, fired: 0, stops: new Map(), isOver: false }
     node.life = life
     const clock = { ...process.port.clock, now: () => process.port.clock.now() + node.clockOffsetMs }
-    const port = losing({ ...process.port, clock }, wires, random)
+    const port = losing({ ...process.port, clock }, self.port, wires, random, (peer, method, input) => {
+      const line = isTraced ? lineOf(method, input) : undefined
+      if (line !== undefined) tell(`  ${node.name} > ${nameOf(peer)} ${line}`)
+    })
     connect()
     const deps = {
       port,

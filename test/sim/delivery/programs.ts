@@ -41,10 +41,14 @@ export interface ProgramHost {
   readonly name: string
   readonly mood: Mood
   readonly handlerTimeoutMs: number
+  /** Of its disk. */
+  readonly generation: number
   /** The process that it ran in is gone. */
   isOver(): boolean
   nameOf(peer: string): string
   progressed(): void
+  /** So many more handlers of messages that are not kept are at work. */
+  fired(by: number): void
 }
 
 const SLOW_MS = [0, 40] as const
@@ -81,13 +85,13 @@ export const createPrograms = (time: VirtualTime, random: () => number, ledger: 
   const act = async (host: ProgramHost, context: MessageContext, id: number): Promise<void> => {
     await context.effect('act', async () => {
       const sent = ledger.find(id)
-      if (sent?.isActDone === true && !sent.ranAt.has(host.name) && !host.isOver())
+      if (sent?.actedAt.has(`${host.name} ${host.generation}`) === true && !sent.ranAt.has(host.name) && !host.isOver())
         ledger.failed(`the effect of message ${id} is run again at ${host.name}, although its result was kept`)
       if (chance(0.3)) await sleep(random() * 20)
       return id
     })
     const sent = ledger.find(id)
-    if (sent !== undefined && !host.isOver()) sent.isActDone = true
+    if (!host.isOver()) sent?.actedAt.add(`${host.name} ${host.generation}`)
   }
 
   const work = async (host: ProgramHost, data: WorkData, context: MessageContext): Promise<void> => {
@@ -116,6 +120,18 @@ export const createPrograms = (time: VirtualTime, random: () => number, ledger: 
     }
   }
 
+  /** It counts until it ends, or its time does. */
+  const firedAt = (host: ProgramHost, { signal }: MessageContext): (() => void) => {
+    let isOpen = true
+    host.fired(1)
+    const end = (): void => {
+      if (isOpen) host.fired(-1)
+      isOpen = false
+    }
+    signal.addEventListener('abort', end, { once: true })
+    return end
+  }
+
   /** Registers them all. @returns what ends each */
   return async (host: ProgramHost, messages: Messages): Promise<Map<string, Stop>> => {
     const stops = new Map<string, Stop>()
@@ -124,10 +140,15 @@ export const createPrograms = (time: VirtualTime, random: () => number, ledger: 
       run: (data: T, context: MessageContext) => Promise<void>,
     ): Promise<void> => {
       const handler = async (data: T, context: MessageContext): Promise<void> => {
-        await behave(host, context)
-        await run(data, context)
-        if (chance(host.mood.failing / 2)) throw new Error('this program fails at the end')
-        if (!host.isOver() && !context.signal.aborted) ledger.ran(data.id, host.name)
+        const end = definition === Fired ? firedAt(host, context) : undefined
+        try {
+          await behave(host, context)
+          await run(data, context)
+          if (chance(host.mood.failing / 2)) throw new Error('this program fails at the end')
+          if (!host.isOver() && !context.signal.aborted) ledger.ran(data.id, host.name)
+        } finally {
+          end?.()
+        }
       }
       // The schema of the definition is that of T: see the calls below.
       stops.set(definition.type, await messages.receive(definition, handler as MessageHandler<unknown>))
