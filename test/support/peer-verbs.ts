@@ -8,8 +8,10 @@ import { setTimeout } from 'node:timers/promises'
 import { createMesh, type Mesh, type MeshOptionsInput, type ThirdPartyReply } from '../../node/index.ts'
 import { openFolder } from '../../node/store/disk.ts'
 import type { CallOptions } from '../../protocols/define.ts'
+import type { SubscribeOptions } from '../../protocols/events/api.ts'
 import type { MeshEvent } from '../../protocols/events/event.ts'
 import { createProbe, newerProbe, type ProbeNode, probe } from './probe.ts'
+import { createShop, oldShop, registerCommands } from './shop.ts'
 import { type StoredGroup, startStoredGroup } from './stored-group.ts'
 import { word } from './words.ts'
 
@@ -28,6 +30,9 @@ interface Hosted extends ProbeNode {
   streams: Map<number, AsyncIterator<unknown>>
   subscriptions: Map<number, Heard>
   replies: ThirdPartyReply[]
+  /** How often its shop and its commands were run. */
+  runs: Record<string, number>
+  notified: { name: string; data: unknown; source: string; epoch: number }[]
   /** Its member of a group of words. */
   member: StoredGroup | undefined
   serial: number
@@ -83,6 +88,8 @@ export const verbs = {
       ...createProbe(() => mesh.self.id),
       mesh,
       replies,
+      runs: {},
+      notified: [],
       running: new Map(),
       streams: new Map(),
       subscriptions: new Map(),
@@ -102,6 +109,30 @@ export const verbs = {
       echo: ({ text, shout }) => ({ text: shout === true ? text.toUpperCase() : text, length: text.length }),
       reverse: ({ text }) => ({ text: [...text].reverse().join('') }),
     })
+  },
+  /** The old release of the shop, and its commands. */
+  openShop: async (as: string, _: undefined) => {
+    const host = hosted(as)
+    const { handlers, runs } = createShop()
+    host.runs = runs
+    await host.mesh.serve(oldShop, handlers)
+    await registerCommands(host.mesh.commands, runs)
+  },
+  runs: async (as: string, _: undefined) => hosted(as).runs,
+  command: async (as: string, { to, type, parameters }: { to: string; type: string; parameters?: unknown }) =>
+    hosted(as).mesh.commands.send(to, type, parameters),
+  hearNotifications: async (as: string, _: undefined) => {
+    const { mesh, notified } = hosted(as)
+    mesh.notifications.on('*', ({ name, data, source, epoch }) => void notified.push({ name, data, source, epoch }))
+    await mesh.notifications.ready()
+  },
+  notify: async (as: string, { name, data }: { name: string; data?: unknown }) => {
+    await hosted(as).mesh.notifications.broadcast(name, data)
+  },
+  notified: async (as: string, _: undefined) => {
+    const { mesh, notified } = hosted(as)
+    const { acting, epoch, leader } = mesh.coordinator.status()
+    return { heard: notified, counts: mesh.notifications.counts(), acting, epoch, leader }
   },
   joined: async (as: string, { withinMs = 10_000 }: { withinMs?: number }) => {
     await hosted(as).mesh.joined({ signal: AbortSignal.timeout(withinMs) })
@@ -143,7 +174,17 @@ export const verbs = {
   /** `stuck`: the listener takes one event and waits until it is let go. */
   subscribe: async (
     as: string,
-    { pattern, stuck = false, queueEvents }: { pattern: string; stuck?: boolean; queueEvents?: number },
+    {
+      pattern,
+      stuck = false,
+      queueEvents,
+      reading = {},
+    }: {
+      pattern: string
+      stuck?: boolean
+      queueEvents?: number
+      reading?: Pick<SubscribeOptions, 'from' | 'ack' | 'name'>
+    },
   ) => {
     const host = hosted(as)
     const gone = Promise.withResolvers<void>()
@@ -158,6 +199,7 @@ export const verbs = {
         heard.missed += to - from + 1
       },
       ...(queueEvents === undefined ? {} : { queueEvents }),
+      ...reading,
     })
     heard.dropped = () => subscription.dropped()
     host.serial += 1
