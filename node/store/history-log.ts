@@ -160,7 +160,8 @@ export const openHistoryLog = async (
     const segment = some[0]?.segment
     if (segment === undefined) return 0
     const end = some.findIndex((entry) => entry.segment !== segment)
-    const batch = end < 0 ? some : some.slice(0, end)
+    // A copy: more may come while it is written.
+    const batch = some.slice(0, end < 0 ? some.length : end)
     if (!segments.includes(segment)) return batch.length
     try {
       const data = Buffer.concat(batch.map(({ record }) => record ?? new Uint8Array()))

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import type { SubscribeOptions } from '../../../protocols/events/api.ts'
 import { createEvents } from '../../../protocols/events/events.ts'
 import type { EventsOptions } from '../../../protocols/events/options.ts'
-import { createLedger, createShelf, type Ledger } from './ledger.ts'
+import { createLedger, createShelf, type Ledger } from '../../support/event-ledger.ts'
 import { createPorts, type Peer } from './ports.ts'
 
 const RUNS = Number(process.env.RUNS ?? 30)
