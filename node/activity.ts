@@ -26,6 +26,13 @@ export interface NodeActivity {
   watch(thread: WatchedThread): Stop
 }
 
+/** Work that does not come as requests: handlers of messages. */
+export interface OtherWork {
+  atWork(): number
+  /** Another number after each sign that it goes on. */
+  signs(): number
+}
+
 export interface ActivityDeps {
   readonly port: Pick<Port, 'clock' | 'timers'>
   readonly log: Log
@@ -45,7 +52,8 @@ const LATE = 3
 export const createActivity = (
   { port, log, metrics, slots, tell }: ActivityDeps,
   { stuckAfterMs }: { readonly stuckAfterMs: number },
-): NodeActivity & { stop(): void } => {
+): NodeActivity & { include(work: OtherWork): void; stop(): void } => {
+  const others: OtherWork[] = []
   const threads = new Set<WatchedThread>()
   const periodMs = Math.min(MAX_PERIOD_MS, stuckAfterMs / LOOKS)
   const times = { stuckAfterMs, lateMs: LATE * periodMs }
@@ -72,8 +80,8 @@ export const createActivity = (
 
   const look = (): Judgement => {
     const load = {
-      atWork: slots.active() - slots.parked(),
-      signs: slots.signs(),
+      atWork: others.reduce((sum, work) => sum + work.atWork(), slots.active() - slots.parked()),
+      signs: others.reduce((sum, work) => sum + work.signs(), slots.signs()),
       threads: [...threads].map((key) => ({ key, atWork: key.atWork(), beats: key.beats() })),
     }
     const before = last
@@ -101,6 +109,7 @@ export const createActivity = (
       threads.add(thread)
       return () => void threads.delete(thread)
     },
+    include: (work) => void others.push(work),
     stop,
   }
 }

@@ -5,6 +5,7 @@
  * after admission, listening, directory, events, presence, supervisor, debug endpoint. Stop is the same backwards, with
  * the goodbye first. All state lives in the parts; this file keeps only whether the node stops.
  */
+import { randomBytes } from 'node:crypto'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { describe } from '../discovery/describe.ts'
 import { createDirectory, type Directory } from '../discovery/directory.ts'
@@ -21,6 +22,7 @@ import type { Mesh } from './api.ts'
 import type { Coordination } from './coordination.ts'
 import { exposeCoordination } from './coordination-metrics.ts'
 import type { DirectoryLock } from './data-directory.ts'
+import { deadCall } from './dead-call.ts'
 import type { DebugEndpoint } from './debug/server.ts'
 import { createDebugView } from './debug-view.ts'
 import type { Above } from './fabric.ts'
@@ -28,6 +30,7 @@ import { exposeFigures, type MeshFigures } from './figures.ts'
 import { prepare } from './ground.ts'
 import { joined } from './joined.ts'
 import { createLeaving } from './leaving.ts'
+import type { DurableMessages } from './messages.ts'
 import { createOffering } from './offering.ts'
 import type { MeshOptionsInput } from './options.ts'
 import { createParting } from './parting.ts'
@@ -41,6 +44,7 @@ import { VERSION } from './version.ts'
 /** Memberships are renewed while they have this share of their time left. */
 const RENEW_CHECK_MS = 60_000
 const RENEW_BEFORE_MS = 3_600_000
+const DEBUG_KEY_BYTES = 16
 /** The debug page does not wait longer for the history of coordinators. */
 const HISTORY_MS = 2_000
 
@@ -54,6 +58,7 @@ const startLocked = async (
   const { timings } = options
   const selfId = identity.id
   let coordination: Coordination | undefined
+  let durable: DurableMessages | undefined
   /** A founded mesh that was heard of before the coordination was there to hear it. */
   let early: string | undefined
   const above: Above = {
@@ -62,8 +67,7 @@ const startLocked = async (
     replies: () => replies,
     parting: (peer) => parting.pending(peer),
     offered: (protocol, major) => offering.candidate(protocol, major),
-    // Nobody keeps them yet.
-    deadLetter: () => {},
+    deadLetter: (letter) => durable?.buryCall(deadCall(letter)),
     meshId: () => coordination?.meshId(),
     mayMove: () => coordination?.mayMove() ?? true,
     heard(meshId) {
@@ -199,7 +203,9 @@ const startLocked = async (
     loadOf: fabric.loadOf,
     tell: offering.tell,
   })
+  durable = messages
   undo.push(() => messages.stop())
+  activity.include(messages.work)
 
   const figures = (): MeshFigures => ({
     links: { ...counts, open: links.count() },
@@ -265,6 +271,7 @@ const startLocked = async (
   if (early !== undefined) coordination.heard(early)
 
   let debug: DebugEndpoint | undefined
+  let debugKey: string | undefined
   let stopProcessMetrics = (): void => {}
   if (options.debug !== false) {
     const { startDebug } = await import('./debug/server.ts')
@@ -284,6 +291,7 @@ const startLocked = async (
       gossip: pubsub,
       presence,
       breakers,
+      messages,
       metrics,
       load,
       coordinator: coordinatorFacts,
@@ -306,7 +314,13 @@ const startLocked = async (
         return () => refusedListeners.delete(fn)
       },
     })
-    debug = await startDebug(source, { ...options.debug, log, metrics })
+    if (lock.current !== undefined) debugKey = randomBytes(DEBUG_KEY_BYTES).toString('base64url')
+    debug = await startDebug(source, {
+      ...options.debug,
+      ...(debugKey !== undefined && { key: debugKey }),
+      log,
+      metrics,
+    })
     undo.push(async () => debug?.close())
   }
   supervisor.start()
@@ -314,7 +328,7 @@ const startLocked = async (
     name: options.name,
     peerId: selfId,
     addresses: addresses(),
-    ...(debug === undefined ? {} : { debugUrl: debug.url }),
+    ...(debug === undefined ? {} : { debugUrl: debug.url, ...(debugKey !== undefined && { debugKey }) }),
   })
 
   const notReady = (reason: string): Stop => {

@@ -177,6 +177,8 @@ export interface Messages {
   /** Puts a call that failed although its recovery was tried with the dead letters; it never throws. */
   buryCall(call: DeadCall): void
   figures(): DeliveryFigures
+  /** Handlers at work, and another number after each sign that they get on. */
+  readonly work: { atWork(): number; signs(): number }
   /** Begins no further handler, and waits for those at work, at most so many milliseconds. What waits comes again. */
   drain(timeoutMs: number): Promise<void>
   stop(): Promise<void>

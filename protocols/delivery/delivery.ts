@@ -29,6 +29,7 @@ import { createConversations } from './conversations.ts'
 import { createCounts, type DeliveryCount } from './counts.ts'
 import type { DeadLetter, DeadLetters } from './dead-letters.ts'
 import { defineMessage, type MessageDefinition } from './define-message.ts'
+import { decodeMessages } from './frames.ts'
 import { createInbox } from './inbox.ts'
 import { type Life, openLife } from './life.ts'
 import { createOffers } from './offers.ts'
@@ -36,7 +37,8 @@ import { type DeliveryOptions, DeliverySettings } from './options.ts'
 import { createOutcomes } from './outcomes.ts'
 import type { Registered } from './processing.ts'
 import { createRevisions } from './revise.ts'
-import type { RowStore } from './storage.ts'
+import { askToGreet } from './sender.ts'
+import type { RowStore, RowStoreState } from './storage.ts'
 
 export interface DeliveryDeps {
   readonly port: DeliveryPort
@@ -54,11 +56,16 @@ export interface DeliveryDeps {
 const TICK_MS = 250
 export const MAX_TYPES = 64
 
-const noLife = (): ParleyError =>
-  new ParleyError('STA003', 'the disk of this node takes nothing at the moment', {
-    hint: 'see the log: make room on the disk, or see whether it is well; the node goes on by itself then',
-    details: { reason: 'disk-failed' },
-  })
+const noLife = (state: RowStoreState): ParleyError =>
+  state === 'full'
+    ? new ParleyError('STA003', 'the disk of this node has no room for messages', {
+        hint: 'make room on the disk; the node goes on by itself then',
+        details: { reason: 'disk-full' },
+      })
+    : new ParleyError('STA003', 'the disk of this node takes nothing at the moment', {
+        hint: 'see the log, and whether the disk is well; the node goes on by itself then',
+        details: { reason: 'disk-failed' },
+      })
 
 const noStore = (what: string): ParleyError =>
   new ParleyError('STA003', `${what} needs a data directory`, {
@@ -168,12 +175,18 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
 
   const living = (): Life => {
     if (life !== undefined) return life
-    throw isStopped ? new ParleyError('COM002', 'this node is stopping', { hint: 'send before stop()' }) : noLife()
+    throw isStopped
+      ? new ParleyError('COM002', 'this node is stopping', { hint: 'send before stop()' })
+      : noLife(store.state())
   }
 
   const unserve = await port.serve(deliveryProtocol, {
     hello: (request, { peer }) => living().receiving.hello(peer, request),
-    messages: (frame, { peer }) => life?.receiving.messages(peer, frame),
+    messages(frame, { peer }) {
+      if (life !== undefined) life.receiving.messages(peer, frame)
+      // Its greeting is refused until there is a life again: it waits, and no message counts as tried.
+      else if (!isStopped) askToGreet(port, peer, decodeMessages(frame).session)
+    },
     answers: (frame, { peer }) => life?.outbox.answers(peer, frame),
     fire: (bytes, { peer }) => life?.fire(peer, bytes),
   })
@@ -221,7 +234,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
       await mine.outbox.room(messages, bytes, options.signal)
     }
     while (mine.sending.isBusy(prepared)) await mine.outbox.ready(prepared.peers)
-    if (life !== mine) throw noLife()
+    if (life !== mine) throw noLife(store.state())
     const outcome = outcomes.make(messages)
     const { changes, launch, drop } = mine.sending.stage(prepared, () => outcome.told)
     try {
@@ -243,7 +256,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
       try {
         const result = await fn(sending.tx)
         while (!sending.isStale() && sending.isBusy()) await sending.ready()
-        if (life !== mine) throw noLife()
+        if (life !== mine) throw noLife(store.state())
         if (sending.isStale()) {
           count('conflicts')
           if (run >= 100)
@@ -347,6 +360,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     conversations,
     buryCall: (call) => life?.deadLetters.buryCall(call),
     figures,
+    work: { atWork: () => life?.running() ?? 0, signs: () => life?.signs() ?? 0 },
     drain: async (timeoutMs) => life?.receiving.drain(timeoutMs),
     async stop() {
       if (isStopped) return

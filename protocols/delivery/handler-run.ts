@@ -13,6 +13,7 @@ export interface HandlerRunDeps {
   readonly clock: Pick<Clock, 'monotonic'>
   readonly effects: Pick<Effects, 'of'>
   begin(): SendingTx
+  progressed(): void
   receivedOf(work: Work, data: unknown): Received
 }
 
@@ -28,6 +29,7 @@ export class HandlerRun implements MessageContext {
   private received: Received | undefined
   private controller: AbortController | undefined
   private over: ParleyError | undefined
+  private isClosed = false
   private fail: ((reason: ParleyError) => void) | undefined
   /** Undefined while the handler has not looked at them. */
   sending: SendingTx | undefined
@@ -50,7 +52,7 @@ export class HandlerRun implements MessageContext {
 
   get tx(): Tx {
     this.sending ??= this.deps.begin()
-    if (this.over !== undefined) this.sending.abandon()
+    if (this.over !== undefined || this.isClosed) this.sending.abandon()
     return this.sending.tx
   }
 
@@ -63,6 +65,7 @@ export class HandlerRun implements MessageContext {
   // Fields, not methods: handlers take them out of the context.
   readonly progress = (): void => {
     this.deadlineAt = this.deps.clock.monotonic() + this.timeoutMs
+    this.deps.progressed()
   }
 
   readonly effect = <R>(name: string, fn: () => Promise<R> | R): Promise<R> => {
@@ -81,6 +84,12 @@ export class HandlerRun implements MessageContext {
     this.sending?.abandon()
     this.controller?.abort(reason)
     this.fail?.(reason)
+  }
+
+  /** The handler has ended: a transaction that it looks at from now on takes nothing. */
+  close(): void {
+    this.isClosed = true
+    this.sending?.abandon()
   }
 
   /** The handler's promise, or why it is over before. */

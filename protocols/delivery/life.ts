@@ -53,6 +53,7 @@ export interface Life {
   /** A message AT_MOST_ONCE. */
   fire(peer: string, bytes: Uint8Array): void
   running(): number
+  signs(): number
   tick(): void
   stop(): void
 }
@@ -204,6 +205,7 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
       else void fire(peer, bytes)
     },
     running: processing.running,
+    signs: processing.signs,
     tick() {
       if (isStopped) return
       outbox.tick()

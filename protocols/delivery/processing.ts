@@ -71,6 +71,8 @@ export interface Processing {
    */
   run(work: Work, finished: (outcome: Outcome) => void): Promise<Fault | undefined>
   running(): number
+  /** Another number after each run that ended or reported progress. */
+  signs(): number
   /** Looks for those that took too long. */
   tick(): void
   /** Aborts all. */
@@ -110,6 +112,7 @@ export const createProcessing = (deps: ProcessingDeps): Processing => {
   const { port } = deps
   const running = new Set<HandlerRun>()
   let isStopped = false
+  let signs = 0
 
   const timedOut = (type: string, timeoutMs: number): ParleyError =>
     new ParleyError('COM001', `the handler of ${type} took longer than ${timeoutMs} ms without progress`, {
@@ -120,17 +123,10 @@ export const createProcessing = (deps: ProcessingDeps): Processing => {
     clock: port.clock,
     effects: deps.effects,
     begin: deps.begin,
+    progressed() {
+      signs += 1
+    },
     receivedOf: ({ message, source }, data) => receivedOf(message, source, data),
-  }
-
-  /** @returns whether its transaction met nobody else's change */
-  const mayCommit = async ({ sending }: HandlerRun): Promise<boolean> => {
-    for (;;) {
-      if (sending === undefined) return true
-      if (sending.isStale()) return false
-      if (!sending.isBusy()) return true
-      await sending.ready()
-    }
   }
 
   /** In one turn: what the run did, and the note that the message was processed. */
@@ -157,16 +153,21 @@ export const createProcessing = (deps: ProcessingDeps): Processing => {
     try {
       const pending = handler(data, run)
       if (pending !== undefined) await run.within(pending)
-      if (run.sending !== undefined && !(await mayCommit(run))) {
-        deps.count('conflicts')
-        return false
+      // The look at what it read and the commit are in one turn: else somebody's change could come in between.
+      for (let { sending } = run; sending !== undefined; await sending.ready()) {
+        if (sending.isStale()) {
+          deps.count('conflicts')
+          return false
+        }
+        if (!sending.isBusy()) break
       }
       if (isStopped) throw new ParleyError('COM002', 'this node is stopping', { hint: 'it is tried again' })
       finish(work, run, finished)
       return true
     } finally {
+      signs += 1
       running.delete(run)
-      run.sending?.abandon()
+      run.close()
     }
   }
 
@@ -205,6 +206,7 @@ export const createProcessing = (deps: ProcessingDeps): Processing => {
       }
     },
     running: () => running.size,
+    signs: () => signs,
     tick() {
       const now = port.clock.monotonic()
       for (const one of running) {
