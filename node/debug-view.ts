@@ -13,6 +13,8 @@ import { coordinatorView } from './coordinator-view.ts'
 import type { DebugSource, MeshEvent, PeerView, Readiness } from './debug/source.ts'
 import type { Gate } from './gate.ts'
 import type { Links } from './links.ts'
+import { createMessageView, onDeadLetter } from './message-view.ts'
+import type { DurableMessages } from './messages.ts'
 import type { NodeMetrics } from './metrics.ts'
 import type { Peers } from './peers.ts'
 import type { Presence } from './presence.ts'
@@ -33,6 +35,7 @@ export interface ViewDeps {
   gossip: Gossip
   presence: Presence
   breakers: Breakers
+  messages: DurableMessages
   metrics: NodeMetrics
   readiness(): Readiness
   coordinator(): CoordinatorFacts
@@ -138,6 +141,7 @@ export const createDebugView = (deps: ViewDeps): DebugSource => {
         retryAfterMs: Math.ceil(retryAfterMs),
       })),
     coordinator: async () => coordinatorView(deps.coordinator(), nameOf, deps.history),
+    messages: createMessageView(deps.messages, nameOf),
     metrics: () => deps.metrics.exposition(),
     onEvent(fn) {
       const stops: Stop[] = [
@@ -154,6 +158,7 @@ export const createDebugView = (deps: ViewDeps): DebugSource => {
               : { type: 'event-received', at: clock.now(), topic, bytes, source },
           )
         }),
+        onDeadLetter(deps.messages, clock.now, fn),
         deps.onRefused((refused) => fn({ type: 'stranger-refused', at: clock.now(), ...refused })),
       ]
       return () => {

@@ -24,10 +24,16 @@ export const respond = (
 export const json = (value: unknown, status = 200): Response =>
   respond(JSON.stringify(value), 'application/json', status)
 
-/** @param detail what is wrong with this request @param hint what to do next */
-export const problem = (status: number, detail: string, hint: string, headers?: Record<string, string>): Response =>
+/** @param detail what is wrong with this request @param hint what to do next @param more facts for programs */
+export const problem = (
+  status: number,
+  detail: string,
+  hint: string,
+  headers?: Record<string, string>,
+  more: { code?: string } = {},
+): Response =>
   respond(
-    JSON.stringify({ type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, detail, hint }),
+    JSON.stringify({ type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, detail, hint, ...more }),
     'application/problem+json',
     status,
     headers,

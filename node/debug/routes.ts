@@ -1,6 +1,6 @@
 /**
- * The routes of the debug endpoint. All of them only read; a request costs what it reads and nothing when there is
- * none. Keeps no state. Anything but GET and HEAD is refused.
+ * The routes of the debug endpoint. All of them only read, but for those of dead letters (message-routes.ts); a request
+ * costs what it reads and nothing when there is none. Keeps no state. Anything but GET and HEAD is refused here.
  */
 import { Hono } from 'hono'
 import * as z from 'zod'
@@ -8,6 +8,7 @@ import type { Log, Metrics } from '../../protocols/port.ts'
 import { CONTENT_TYPE } from '../metrics.ts'
 import type { EventStreams } from './events.ts'
 import { isMeantForUs } from './host.ts'
+import { addMessageRoutes } from './message-routes.ts'
 import { json, problem, respond } from './problem.ts'
 import * as source from './source.ts'
 
@@ -16,6 +17,8 @@ export interface RoutesOptions {
   events: EventStreams
   /** What the endpoint was told to listen on. */
   host: string
+  /** Whoever shows it sees what messages say, and may change something. */
+  key: string | undefined
   log: Log | undefined
   metrics: Pick<Metrics, 'counter'> | undefined
 }
@@ -81,9 +84,13 @@ export const createRoutes = (options: RoutesOptions): Hono => {
       })
     })
   }
-  app.notFound((c) =>
-    problem(404, `there is nothing at ${c.req.path.slice(0, 200)}`, `there is: ${Object.keys(routes).join(' ')}`),
-  )
+  const ofMessages = addMessageRoutes(app, {
+    messages: mesh.messages,
+    key: options.key,
+    refused: (reason) => refused?.({ reason }),
+  })
+  const paths = [...Object.keys(routes), ...ofMessages].join(' ')
+  app.notFound((c) => problem(404, `there is nothing at ${c.req.path.slice(0, 200)}`, `there is: ${paths}`))
   app.onError((error, c) => {
     log?.error('debug endpoint failed', { path: c.req.path, error })
     return problem(500, 'this could not be shown', "look at this node's log for the reason")

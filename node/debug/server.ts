@@ -1,5 +1,6 @@
 /**
- * The debug endpoint: a small read-only HTTP server beside the mesh, on loopback unless told otherwise.
+ * The debug endpoint: a small HTTP server beside the mesh, on loopback unless told otherwise. It reads; only who shows the
+ * key changes something (access.ts).
  *
  * State: the server and its event streams. Guarantees: at most MAX_CONNECTIONS connections; a connection on which
  * nothing moves for `idleMs` is cut; after close() the port is free within a second, whoever is connected.
@@ -27,6 +28,8 @@ export interface DebugOptions {
   host?: string
   /** 0 to 65535; 0, the default, takes any free one. */
   port?: number
+  /** For who may see what messages say, and send or purge dead letters; nobody may where there is none. */
+  key?: string
   log?: Log
   /** Counts refused requests and events that slow readers missed. */
   metrics?: Pick<Metrics, 'counter' | 'gauge'>
@@ -103,7 +106,7 @@ export const startDebug = async (source: DebugSource, options: DebugOptions = {}
   }
   const run = Date.now().toString(36)
   const events = createEventStreams({ onEvent: (fn) => source.onEvent(fn), metrics, heartbeatMs, run })
-  const app = createRoutes({ source, events, host, log, metrics })
+  const app = createRoutes({ source, events, host, key: options.key, log, metrics })
   const listener = getRequestListener(app.fetch, {
     // Otherwise it puts its own Request and Response in the place of the process's, which is not ours to change.
     overrideGlobalObjects: false,

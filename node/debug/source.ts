@@ -7,6 +7,7 @@
 import * as z from 'zod'
 import { ACTIVITIES } from '../../discovery/activity.ts'
 import type { Stop } from '../../protocols/port.ts'
+import type { MessageSource } from './message-views.ts'
 
 /** Milliseconds since 1970, this node's clock. */
 const At = z.number()
@@ -177,6 +178,15 @@ export const MeshEventSchema = z.discriminatedUnion('type', [
   /** `source`: id of the publisher. */
   z.object({ type: z.literal('event-received'), ...Tapped, source: z.string() }),
   z.object({
+    type: z.literal('dead-letter'),
+    at: At,
+    id: z.string(),
+    messageType: z.string(),
+    destination: z.string(),
+    code: z.string(),
+    isCall: z.boolean(),
+  }),
+  z.object({
     type: z.literal('stranger-refused'),
     at: At,
     id: z.string().optional(),
@@ -197,6 +207,7 @@ export interface DebugSource {
   breakers(): BreakerView[]
   coordinator(): Promise<CoordinatorView>
   readiness(): Readiness
+  readonly messages: MessageSource
   /** Prometheus text format 0.0.4. */
   metrics(): Promise<string>
   /** Calls `fn` for each event from now on. */

@@ -1,7 +1,9 @@
 /** A plain HTTP client for the tests of the debug endpoint: any Host header, event streams, and no connection reuse. */
 import assert from 'node:assert/strict'
 import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
+import type { DeadLetterView, MessageSource } from '../../../node/debug/message-views.ts'
 import type { DebugSource, MeshEvent, Readiness } from '../../../node/debug/source.ts'
+import { ParleyError } from '../../../protocols/errors.ts'
 
 const DEADLINE_MS = 10_000
 
@@ -105,10 +107,106 @@ export const received = (number: number, topic = 'tasks.status'): MeshEvent => (
   source: 'peer-b',
 })
 
+const letter: DeadLetterView = {
+  id: '0lc5xq0a0010',
+  messageId: '018bcfe5-6800-7196-9a9a-8af7cee22013',
+  type: 'order.placed',
+  isCall: false,
+  destination: 'peer-b',
+  name: 'b',
+  guarantee: 'EXACTLY_ONCE',
+  conversationId: 'c1',
+  code: 'APP001',
+  reason: 'the handler failed',
+  attempts: 4,
+  firstFailureAt: 1_700_000_000_000,
+  lastFailureAt: 1_700_000_007_000,
+  bytes: 180,
+}
+
+/** Messages of data: one dead letter, one conversation, one entry of the inbox; what is changed is noted. */
+const createMessages = (): MessageSource & { changes: string[] } => {
+  const changes: string[] = []
+  const find = (id: string): void => {
+    if (id !== letter.id) throw new ParleyError('STA001', `there is no dead letter ${id}`, { hint: 'list them' })
+  }
+  return {
+    changes,
+    delivery: () => ({
+      outbox: { messages: 3, bytes: 600, inFlight: 1 },
+      received: { held: 1, bytes: 200, running: 1, senders: 2 },
+      inbox: { messages: 1, bytes: 190, types: 'all' },
+      deadLetters: { messages: 1, bytes: 180 },
+      conversations: { count: 1, bytes: 300 },
+      counts: { sent: 5 },
+      destinations: [{ id: 'peer-b', name: 'b', state: 'up', breaker: 'closed', waiting: 2, inFlight: 1 }],
+    }),
+    deadLetters: async ({ type, after }) =>
+      (type === undefined || type === letter.type) && after === undefined ? [letter] : [],
+    async deadLetter(id) {
+      find(id)
+      return { ...letter, sentAt: 1_700_000_000_000, headers: { tenant: 'x' }, data: { n: 'content' } }
+    },
+    async retry(id, to) {
+      find(id)
+      changes.push(`retry ${id} ${to ?? ''}`.trim())
+    },
+    async purge(id) {
+      if (id !== undefined) find(id)
+      changes.push(`purge ${id ?? 'all'}`)
+      return 1
+    },
+    conversations: () => ({
+      count: 1,
+      conversations: [{ id: 'c1', messages: 1, forgotten: 0, peers: ['peer-b'], firstAt: 1, lastAt: 2 }],
+    }),
+    conversation: (id) => ({
+      id,
+      messages:
+        id === 'c1'
+          ? [
+              {
+                id: 'm1',
+                direction: 'sent',
+                type: 'order.placed',
+                peer: 'peer-b',
+                name: 'b',
+                status: 'delivered',
+                attempts: 1,
+                at: 1,
+                changedAt: 2,
+                bytes: 7,
+                isCut: false,
+                data: { n: 'content' },
+              },
+            ]
+          : [],
+    }),
+    inbox: async () => ({
+      messages: 1,
+      bytes: 190,
+      entries: [
+        {
+          id: '0',
+          messageId: 'm2',
+          type: 'note',
+          source: 'peer-b',
+          name: 'b',
+          guarantee: 'AT_LEAST_ONCE',
+          sentAt: 1,
+          receivedAt: 2,
+          bytes: 190,
+        },
+      ],
+    }),
+  }
+}
+
 /** A mesh of data. */
 export const createSource = () => {
   const listeners = new Set<(event: MeshEvent) => void>()
   const state: { readiness: Readiness } = { readiness: { ready: true, reasons: [] } }
+  const messages = createMessages()
   const source: DebugSource = {
     self: () => ({
       id: 'peer-a',
@@ -175,6 +273,7 @@ export const createSource = () => {
       edges: [{ from: 'peer-a', to: 'peer-b' }],
     }),
     readiness: () => state.readiness,
+    messages,
     metrics: async () => '# TYPE up gauge\nup 1\n',
     onEvent(fn) {
       listeners.add(fn)
@@ -184,6 +283,7 @@ export const createSource = () => {
   return {
     source,
     state,
+    messages,
     listeners,
     emit(event: MeshEvent) {
       for (const listener of listeners) listener(event)

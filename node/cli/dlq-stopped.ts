@@ -1,0 +1,48 @@
+/**
+ * The dead letters of a node that does not run, read from its data directory, which is locked meanwhile. Nothing is changed:
+ * a copy is looked at (store/row-survey.ts). What changes something needs the node. Keeps no state.
+ */
+import { stat } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { openDeadLetters } from '../../protocols/delivery/dead-letters.ts'
+import { DeliverySettings } from '../../protocols/delivery/options.ts'
+import { DEAD_LETTERS } from '../../protocols/delivery/rows.ts'
+import { createVolatileStore } from '../../protocols/delivery/volatile-store.ts'
+import { ParleyError } from '../../protocols/errors.ts'
+import { lockDataDirectory } from '../data-directory.ts'
+import { createDeadLetterView } from '../message-view.ts'
+import { MESSAGES_FOLDER } from '../messages.ts'
+import { clock } from '../platform.ts'
+import { surveyRows } from '../store/row-survey.ts'
+import { DATA_ROOT, type Which } from './running.ts'
+
+export const openStopped = async ({ dataDir, node }: Which, none: ParleyError) => {
+  const place = dataDir ?? (node === undefined || /[/\\]/.test(node) ? undefined : join(DATA_ROOT, node))
+  const folder = place === undefined ? undefined : join(resolve(place), MESSAGES_FOLDER)
+  const isThere = folder !== undefined && (await stat(folder).catch(() => undefined))?.isDirectory() === true
+  if (place === undefined || folder === undefined || !isThere) {
+    const hint =
+      'start the node with parley up; or name a stopped one by --data-dir or --node, to look at its dead letters'
+    throw new ParleyError('COM002', none.message, { hint, cause: none })
+  }
+  const lock = await lockDataDirectory(resolve(place))
+  const store = createVolatileStore('')
+  try {
+    const { problem } = await surveyRows(folder, (key, value) => {
+      if (key.startsWith(DEAD_LETTERS)) store.later([{ key, value: new Uint8Array(value) }])
+    })
+    if (problem !== undefined) throw problem
+  } finally {
+    await lock.release()
+  }
+  const quiet = { error() {}, warn() {}, info() {} }
+  const letters = await openDeadLetters({
+    port: { clock, log: quiet, random: (bytes) => new Uint8Array(bytes) },
+    store,
+    settings: DeliverySettings.parse({}),
+    dropped() {},
+    revive: () => Promise.reject(none),
+  })
+  const view = createDeadLetterView(letters, () => '')
+  return { ...view, messages: letters.size(), bytes: letters.bytes() }
+}

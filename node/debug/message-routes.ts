@@ -1,0 +1,145 @@
+/**
+ * The routes of the debug endpoint for durable messages. Keeps no state.
+ *
+ * GET `/api/delivery`, `/api/dlq`, `/api/dlq/<id>`, `/api/conversations`, `/api/conversations/<id>`, `/api/inbox`. What
+ * messages say is shown to who shows the key (access.ts), and left out for others.
+ * POST `/api/dlq/<id>/retry` (optionally `?to=<peer>`), DELETE `/api/dlq/<id>`, DELETE `/api/dlq` for all: with the key only,
+ * and not from another origin. They are the only ones of the endpoint that change anything.
+ */
+import type { Context, Hono } from 'hono'
+import * as z from 'zod'
+import { isParleyError, type ParleyError } from '../../protocols/errors.ts'
+import { isFromElsewhere, showsKey } from './access.ts'
+import * as views from './message-views.ts'
+import { json, problem } from './problem.ts'
+
+export interface MessageRoutesOptions {
+  readonly messages: views.MessageSource
+  /** Undefined: nobody has it. */
+  readonly key: string | undefined
+  refused(reason: 'key' | 'origin'): void
+}
+
+const Text = z.string().min(1).max(256).optional()
+const Limit = z.coerce.number().int().min(1).max(1_000).optional()
+const LettersQuery = z.object({ limit: Limit, after: Text, type: Text, destination: Text })
+const InboxQuery = z.object({ limit: Limit, after: Text, type: Text })
+const ConversationsQuery = z.object({ limit: Limit })
+const RetryQuery = z.object({ to: Text })
+
+const STATUS: Partial<Record<ParleyError['code'], number>> = {
+  STA001: 404,
+  MSG001: 400,
+  STA003: 409,
+  COM003: 503,
+  COM002: 503,
+}
+
+const failure = (error: ParleyError): Response =>
+  problem(STATUS[error.code] ?? 500, error.message, error.hint ?? "look at this node's log", {}, { code: error.code })
+
+const hidden = (what: string): Response =>
+  problem(401, `${what} needs the key of this node`, 'show the debugKey of node.json in its data directory as Bearer', {
+    'www-authenticate': 'Bearer',
+  })
+
+type Method = 'GET' | 'POST' | 'DELETE'
+type Answer = (c: Context, isTrusted: boolean) => Response | Promise<Response>
+
+/** @returns the paths, for people */
+export const addMessageRoutes = (app: Hono, options: MessageRoutesOptions): string[] => {
+  const { messages } = options
+
+  /** @throws what the answer says then */
+  const queryOf = <S extends z.ZodType>(c: Context, schema: S): z.output<S> | Response => {
+    const parsed = schema.safeParse(c.req.query())
+    if (parsed.success) return parsed.data
+    const what = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')
+    return problem(400, `the query cannot be used: ${what}`, 'limit goes from 1 to 1000')
+  }
+
+  const routes: Record<string, Partial<Record<Method, Answer>>> = {
+    '/api/delivery': { GET: () => json(views.DeliverySchema.parse(messages.delivery())) },
+    '/api/dlq': {
+      async GET(c) {
+        const query = queryOf(c, LettersQuery)
+        if (query instanceof Response) return query
+        const letters = await messages.deadLetters(query)
+        return json(views.DeadLettersSchema.parse({ ...messages.delivery().deadLetters, letters }))
+      },
+      DELETE: async () => json(views.PurgedSchema.parse({ purged: await messages.purge() })),
+    },
+    '/api/dlq/:id': {
+      async GET(c, isTrusted) {
+        const { data, headers, ...letter } = await messages.deadLetter(c.req.param('id') ?? '')
+        return json(
+          views.DeadLetterDetailsSchema.parse(isTrusted ? { ...letter, headers, data } : { ...letter, isHidden: true }),
+        )
+      },
+      DELETE: async (c) => json(views.PurgedSchema.parse({ purged: await messages.purge(c.req.param('id') ?? '') })),
+    },
+    '/api/dlq/:id/retry': {
+      async POST(c) {
+        const query = queryOf(c, RetryQuery)
+        if (query instanceof Response) return query
+        await messages.retry(c.req.param('id') ?? '', query.to)
+        return json({ retried: 1 })
+      },
+    },
+    '/api/conversations': {
+      GET(c) {
+        const query = queryOf(c, ConversationsQuery)
+        if (query instanceof Response) return query
+        return json(views.ConversationsSchema.parse(messages.conversations(query.limit)))
+      },
+    },
+    '/api/conversations/:id': {
+      GET(c, isTrusted) {
+        const conversation = messages.conversation(c.req.param('id') ?? '')
+        if (conversation.messages.length === 0)
+          return problem(404, 'nothing is remembered of this conversation', 'see /api/conversations')
+        if (isTrusted) return json(views.ConversationSchema.parse(conversation))
+        const without = conversation.messages.map(({ data: _, ...message }) => message)
+        return json(views.ConversationSchema.parse({ ...conversation, messages: without, isHidden: true }))
+      },
+    },
+    '/api/inbox': {
+      async GET(c) {
+        const query = queryOf(c, InboxQuery)
+        if (query instanceof Response) return query
+        return json(views.InboxSchema.parse(await messages.inbox(query)))
+      },
+    },
+  }
+
+  for (const [path, answers] of Object.entries(routes)) {
+    app.all(path, async (c) => {
+      const method = c.req.method === 'HEAD' ? 'GET' : c.req.method
+      const answer = Object.hasOwn(answers, method) ? answers[method as Method] : undefined
+      if (answer === undefined) {
+        const allowed = Object.keys(answers).flatMap((one) => (one === 'GET' ? ['GET', 'HEAD'] : [one]))
+        return problem(405, `${c.req.path.slice(0, 200)} cannot be used with ${c.req.method}`, `use ${allowed[0]}`, {
+          allow: allowed.join(', '),
+        })
+      }
+      const isTrusted = showsKey(c.req.header('authorization'), options.key)
+      if (method !== 'GET') {
+        if (isFromElsewhere((name) => c.req.header(name))) {
+          options.refused('origin')
+          return problem(403, 'a web page of another origin changes nothing here', 'use `parley dlq`')
+        }
+        if (!isTrusted) {
+          options.refused('key')
+          return hidden('changing something')
+        }
+      }
+      try {
+        return await answer(c, isTrusted)
+      } catch (error) {
+        if (isParleyError(error)) return failure(error)
+        throw error
+      }
+    })
+  }
+  return Object.keys(routes).map((path) => path.replace(':id', '<id>'))
+}
