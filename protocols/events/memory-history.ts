@@ -62,6 +62,7 @@ export const createMemoryHistory = (bounds: HistoryBounds, monotonic: () => numb
     dropOldest,
     keep(series, { from, to }, given, sentAt) {
       if (given.length > bounds.maxBytes || to - from + 1 > bounds.maxEvents) return
+      trim()
       const key = keyOf(series)
       const run = runs.get(key) ?? { series, entries: [] }
       const at = firstReaching(run.entries, from)
