@@ -13,6 +13,7 @@ import { decodeMessage, laneOf } from './message.ts'
 import type { RetryPolicy, Settings } from './options.ts'
 import {
   DESTINATIONS,
+  type DestinationRow,
   decodeDestination,
   decodeOutboxRow,
   encodeOutboxRow,
@@ -108,14 +109,14 @@ export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
     if (waiters.length > 0) wake()
   }
 
-  const make = (peer: string, row?: ReturnType<typeof decodeDestination>): Destination => {
+  const make = (peer: string, row?: DestinationRow): Destination => {
     const destination = createDestination({
       ...deps,
       peer,
       gone,
       epoch: row?.epoch ?? store.id,
       next: row?.next ?? new Map(),
-      frontier: row === undefined || row.epoch === store.id ? undefined : (row.frontier ?? row.next),
+      frontier: row === undefined || row.epoch === store.id ? undefined : row.frontier,
     })
     destinations.set(peer, destination)
     return destination
@@ -124,14 +125,27 @@ export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
   const at = (peer: string): Destination => destinations.get(peer) ?? make(peer)
 
   const load = async (): Promise<void> => {
-    for await (const { key, value } of store.rows(DESTINATIONS))
-      make(key.slice(DESTINATIONS.length), decodeDestination(value))
+    /** Of outboxes that are others now: what is on disk may have been sent, also where the row of numbers is an older one. */
+    const frontiers = new Map<string, Map<number, number>>()
+    const makeFormer = (peer: string, { epoch, next }: Pick<DestinationRow, 'epoch' | 'next'>): Destination => {
+      const frontier = new Map(next)
+      frontiers.set(peer, frontier)
+      return make(peer, { epoch, next, frontier })
+    }
+    for await (const { key, value } of store.rows(DESTINATIONS)) {
+      const peer = key.slice(DESTINATIONS.length)
+      const row = decodeDestination(value)
+      if (row.epoch !== store.id && row.frontier === undefined) makeFormer(peer, row)
+      else make(peer, row)
+    }
     for await (const { key, value } of store.rows(OUTBOX)) {
       const place = parseOutboxKey(key)
       if (place === undefined) continue
       const { peer, lane, sequence } = place
       // A repair may have lost the row with the numbers; whose they are is not known then.
-      const destination = destinations.get(peer) ?? make(peer, { epoch: '', next: new Map(), frontier: undefined })
+      const destination = destinations.get(peer) ?? makeFormer(peer, { epoch: '', next: new Map() })
+      const frontier = frontiers.get(peer)
+      if (frontier !== undefined) frontier.set(lane, Math.max(frontier.get(lane) ?? 0, sequence + 1))
       const row = value.length === 0 ? undefined : decodeOutboxRow(value)
       const taken = value.length + ROW_BYTES
       destination.restore(lane, sequence, row, taken, row?.message === undefined ? 0 : rankOf(row.message))
