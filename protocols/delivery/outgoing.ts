@@ -13,6 +13,7 @@
 import type { Fault } from '../errors.ts'
 import { LANES } from './message.ts'
 import type { RetryPolicy } from './options.ts'
+import { LANE_SPAN } from './positions.ts'
 
 /**
  * `queued`: not sent yet. `sent`: on its way. `paused`: failed, and waits for its next attempt. `judged`: failed for good;
@@ -62,6 +63,8 @@ const RETRYABLE: ReadonlySet<string> = new Set([
 /** Of the window, kept free for what is urgent. */
 const RESERVED = 1 / 12
 const URGENT_RANK = 2
+/** Numbers of a lane that are sent above the lowest one that is not acknowledged. */
+export const AHEAD = LANE_SPAN / 2
 const MAX_TOLD_PAUSE_MS = 60_000
 
 interface Lane<E> {
@@ -150,9 +153,15 @@ export const createOutgoing = <E extends OutEntry>(
   }
   for (const [number, value] of next) laneAt(number).next = value
 
+  /** The receiver keeps few numbers above the lowest one that is not done: the lane waits for that one. */
+  const isFar = (lane: Lane<E>, { sequence }: E): boolean => {
+    const [lowest] = lane.window.keys()
+    return lowest !== undefined && sequence - lowest >= AHEAD
+  }
+
   const makeReady = (lane: Lane<E>): void => {
     const first = lane.queue[lane.head]
-    if (lane.isReady || first === undefined) return
+    if (lane.isReady || first === undefined || isFar(lane, first)) return
     lane.isReady = true
     ready[first.rank]?.push(lane)
   }
@@ -186,6 +195,7 @@ export const createOutgoing = <E extends OutEntry>(
     bytesInWindow -= entry.size
     size -= 1
     if (entry.expiresAt !== undefined) withTtl -= 1
+    makeReady(lane)
   }
 
   const backoff = (entry: E, fault: Fault): number => {
