@@ -70,6 +70,7 @@ export const openHistoryLog = async (
   let unwrittenBytes = 0
   let writing: Promise<void> | undefined
   let file: { segment: Segment; handle: FileHandle } | undefined
+  const removals = new Set<Promise<void>>()
   let loggedAt = Number.NEGATIVE_INFINITY
 
   const complain = (message: string, fields: Record<string, unknown>): void => {
@@ -112,6 +113,13 @@ export const openHistoryLog = async (
     return next !== undefined && next.from <= to
   }
 
+  const removeFile = (segment: Segment): void => {
+    const removal = rm(join(folder, nameOf(segment.number)), { force: true })
+      .catch((error: unknown) => complain('an old part of the history of events cannot be removed', { error }))
+      .finally(() => removals.delete(removal))
+    removals.add(removal)
+  }
+
   const removeOldest = (): void => {
     const segment = segments.shift()
     if (segment === undefined) return
@@ -119,10 +127,7 @@ export const openHistoryLog = async (
     bytes -= segment.bytes
     events -= segment.events
     if (segment === current) current = undefined
-    // A write that is under way keeps the file open; it is gone when that ends.
-    rm(join(folder, nameOf(segment.number)), { force: true }).catch((error: unknown) =>
-      complain('an old part of the history of events cannot be removed', { error }),
-    )
+    removeFile(segment)
   }
 
   const trim = (): void => {
@@ -175,6 +180,8 @@ export const openHistoryLog = async (
       for (const entry of batch) forget(entry)
       if (current === segment) current = undefined
     }
+    // Removed before it was made.
+    if (!segments.includes(segment)) removeFile(segment)
     return batch.length
   }
 
@@ -320,6 +327,7 @@ export const openHistoryLog = async (
     figures: () => ({ bytes, events }),
     async close() {
       await writing
+      await Promise.all(removals)
       await file?.handle.close()
       file = undefined
     },

@@ -29,6 +29,19 @@ export interface Sums {
 export const addToSum = (sum: number, crc: number): number => (sum + crc) % SUM_MODULUS
 export const takeFromSum = (sum: number, crc: number): number => (sum - crc + SUM_MODULUS) % SUM_MODULUS
 
+/** CRC and size of a row in one number: below 2^32 the CRC, above it the size in steps of 64 bytes, key and all, rounded up. */
+export type Print = number
+const CRC_RANGE = 2 ** 32
+const STEP_BYTES = 64
+/** So that it is an exact number: 128 MiB. */
+const MAX_STEPS = 2 ** 21 - 1
+
+/** @param size bytes of the value */
+export const printOf = (crc: number, size: number): Print =>
+  Math.min(1 + Math.ceil(size / STEP_BYTES), MAX_STEPS) * CRC_RANGE + crc
+export const crcIn = (print: Print): number => print % CRC_RANGE
+export const bytesIn = (print: Print): number => Math.floor(print / CRC_RANGE) * STEP_BYTES
+
 const IdSchema = z.object({
   format: z.int().positive(),
   id: z.string().regex(/^[0-9a-f]{32}$/),

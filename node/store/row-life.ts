@@ -9,7 +9,17 @@ import type { Row, RowChange, RowStore } from '../../protocols/delivery/storage.
 import { isParleyError, type ParleyError } from '../../protocols/errors.ts'
 import type { Log, Timers } from '../../protocols/port.ts'
 import { openFolder } from './disk.ts'
-import { encodeSums, openRow, type RowStoreId, type Sealed, SUMS_KEY, sealRow } from './row-code.ts'
+import {
+  bytesIn,
+  encodeSums,
+  openRow,
+  type Print,
+  printOf,
+  type RowStoreId,
+  type Sealed,
+  SUMS_KEY,
+  sealRow,
+} from './row-code.ts'
 import { createGroups, type Rows } from './row-groups.ts'
 import { closedRows, damagedRows, type Level, levelError, openLevel } from './row-level.ts'
 import { openMark, readMark } from './row-mark.ts'
@@ -31,8 +41,6 @@ export interface LifeDeps {
   readonly folder: string
   readonly timers: Pick<Timers, 'after'>
   readonly log: Log
-  /** Of the rows that there are. */
-  readonly liveBytes: number
   /** As in row-space.ts. */
   readonly slackBytes: number
   readonly tally: Tally
@@ -64,7 +72,7 @@ const rangeOf = (prefix: string, after: string | undefined): { gt?: Buffer; gte?
 
 /** Both are there and whole: the survey says so. @throws what `levelError` understands */
 export const beginLife = async (deps: LifeDeps): Promise<Life> => {
-  const { folder, timers, log, liveBytes, slackBytes, tally, id, group: last, onEnd } = deps
+  const { folder, timers, log, slackBytes, tally, id, group: last, onEnd } = deps
   const db = join(folder, LEVEL_FOLDER)
   const disk = await openFolder(folder)
   const found = await readMark(disk)
@@ -76,7 +84,7 @@ export const beginLife = async (deps: LifeDeps): Promise<Life> => {
     await mark.close(false)
     throw error
   })
-  const space = createSpace({ level, folder: db, log, liveBytes, slackBytes })
+  const space = createSpace({ level, folder: db, log, slackBytes, liveBytes: () => tally.bytes })
   let group = last
   let ended: ParleyError | undefined
 
@@ -96,15 +104,17 @@ export const beginLife = async (deps: LifeDeps): Promise<Life> => {
     return row
   }
 
-  /** CRCs of the rows that are there now, of those keys that the tally does not know. */
-  const readOld = async (rows: Rows): Promise<Map<string, number>> => {
+  /** Prints of the rows that are there now, of those keys that the tally does not know. */
+  const readOld = async (rows: Rows): Promise<Map<string, Print>> => {
     const keys = tally.unknown(rows.keys())
-    const old = new Map<string, number>()
+    const old = new Map<string, Print>()
     if (keys.length === 0) return old
     const values = await level.getMany(keys)
     for (const [i, key] of keys.entries()) {
       const value = values[i]
-      if (value !== undefined) old.set(key, openFound(key, value).crc)
+      if (value === undefined) continue
+      const row = openFound(key, value)
+      old.set(key, printOf(row.crc, row.value.length))
     }
     return old
   }
@@ -113,20 +123,21 @@ export const beginLife = async (deps: LifeDeps): Promise<Life> => {
     if (rows.size === 0) return
     const old = await readOld(rows)
     const batch = level.batch()
-    let bytes = 0
+    let [bytes, freed] = [0, 0]
     const put = (key: string, { bytes: sealed }: Sealed): void => {
       batch.put(key, sealed)
       bytes += key.length + sealed.length
     }
     for (const [key, value] of rows) {
-      const was = tally.crcOf(key) ?? old.get(key)
+      const was = tally.printOf(key) ?? old.get(key)
+      if (was !== undefined) freed += bytesIn(was)
       if (value === undefined) {
         if (was !== undefined) batch.del(key)
         tally.change(key, was, undefined)
       } else {
         const sealed = sealRow(key, value)
         put(key, sealed)
-        tally.change(key, was, sealed.crc)
+        tally.change(key, was, printOf(sealed.crc, value.length))
       }
     }
     const { count, sum } = tally
@@ -134,7 +145,7 @@ export const beginLife = async (deps: LifeDeps): Promise<Life> => {
     await batch.write({ sync: true })
     group += 1
     mark.note(group)
-    space.wrote(bytes)
+    space.wrote(bytes, freed)
   }
 
   const groups = createGroups({

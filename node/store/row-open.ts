@@ -10,7 +10,17 @@ import { isParleyError } from '../../protocols/errors.ts'
 import type { Port } from '../../protocols/port.ts'
 import { openFolder } from './disk.ts'
 import { markPlace, readPlace } from './place.ts'
-import { encodeId, encodeSums, ID_KEY, type RowStoreId, renewedId, SUMS_KEY, sealRow } from './row-code.ts'
+import {
+  encodeId,
+  encodeSums,
+  ID_KEY,
+  type Print,
+  printOf,
+  type RowStoreId,
+  renewedId,
+  SUMS_KEY,
+  sealRow,
+} from './row-code.ts'
 import { damagedRows, levelError, openLevel } from './row-level.ts'
 import { beginLife, type Life, type LifeDeps } from './row-life.ts'
 import { writeMark } from './row-mark.ts'
@@ -34,8 +44,9 @@ export interface Opened {
 const writeId = async (folder: string, tally: Tally, group: number, id: RowStoreId): Promise<void> => {
   const level = await openLevel(join(folder, LEVEL_FOLDER), { create: true })
   try {
-    const row = sealRow(ID_KEY, encodeId(id))
-    tally.change(ID_KEY, tally.crcOf(ID_KEY), row.crc)
+    const value = encodeId(id)
+    const row = sealRow(ID_KEY, value)
+    tally.change(ID_KEY, tally.printOf(ID_KEY), printOf(row.crc, value.length))
     const { count, sum } = tally
     const sums = sealRow(SUMS_KEY, encodeSums({ group, count, sum }))
     await level.batch().put(ID_KEY, row.bytes).put(SUMS_KEY, sums.bytes).write({ sync: true })
@@ -58,15 +69,14 @@ interface Begun {
   readonly id: RowStoreId
   readonly tally: Tally
   readonly group: number
-  readonly liveBytes: number
 }
 
 const begin = async (folder: string, { random, log, maxKnown }: OpenDeps, isFirst: boolean): Promise<Begun> => {
   const tally = createTally(maxKnown)
-  let idCrc: number | undefined
-  const found = await surveyRows(folder, (key, _value, crc) => {
-    if (key === ID_KEY) idCrc = crc
-    else tally.change(key, undefined, crc)
+  let idPrint: Print | undefined
+  const found = await surveyRows(folder, (key, value, crc) => {
+    if (key === ID_KEY) idPrint = printOf(crc, value.length)
+    else tally.change(key, undefined, printOf(crc, value.length))
   })
   if (found.problem !== undefined) throw found.problem
   if (found.isNew) {
@@ -75,16 +85,16 @@ const begin = async (folder: string, { random, log, maxKnown }: OpenDeps, isFirs
     await rm(join(folder, LEVEL_FOLDER), { recursive: true, force: true })
     await writeId(folder, fresh, 1, id)
     await markLater(folder, log)
-    return { id, tally: fresh, group: 1, liveBytes: 0 }
+    return { id, tally: fresh, group: 1 }
   }
-  const { id, sums, liveBytes } = found
+  const { id, sums } = found
   if (id === undefined || sums === undefined) throw damagedRows('nothing says whose rows these are')
   // Last, so that it is among those that are known.
-  tally.change(ID_KEY, undefined, idCrc)
+  tally.change(ID_KEY, undefined, idPrint)
   const place = isFirst ? await readPlace(folder) : 'same'
   if (place !== 'copied') {
     if (place === 'unknown') await markLater(folder, log)
-    return { id, tally, group: sums.group, liveBytes }
+    return { id, tally, group: sums.group }
   }
   const renewed = renewedId(id, random)
   await writeId(folder, tally, sums.group + 1, renewed)
@@ -93,7 +103,7 @@ const begin = async (folder: string, { random, log, maxKnown }: OpenDeps, isFirs
     'the messages of this node were restored from a backup or copied: what was sent and received since is forgotten, so its peers take it for a new sender',
     { was: id.id, id: renewed.id },
   )
-  return { id: renewed, tally, group: sums.group + 1, liveBytes }
+  return { id: renewed, tally, group: sums.group + 1 }
 }
 
 /**

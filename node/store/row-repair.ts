@@ -13,7 +13,7 @@ import { isParleyError } from '../../protocols/errors.ts'
 import { type Disk, openFolder } from './disk.ts'
 import { markPlace } from './place.ts'
 import { putAside, type Random } from './replace-log.ts'
-import { encodeId, encodeSums, ID_KEY, type RowStoreId, renewedId, SUMS_KEY, sealRow } from './row-code.ts'
+import { encodeId, encodeSums, ID_KEY, printOf, type RowStoreId, renewedId, SUMS_KEY, sealRow } from './row-code.ts'
 import { type Level, levelError, openLevel, reasonOf } from './row-level.ts'
 import { MARK_FILE, writeMark } from './row-mark.ts'
 import { createTally, type Tally } from './row-sums.ts'
@@ -67,7 +67,7 @@ const copyRows = async (from: Level, to: Level, tally: Tally): Promise<Scan> => 
     visit(key, value, crc) {
       if (key === ID_KEY) return
       batch.put(key, sealRow(key, value).bytes)
-      tally.change(key, undefined, crc)
+      tally.change(key, undefined, printOf(crc, value.length))
     },
     async pause() {
       await batch.write({ sync: true })
@@ -93,8 +93,9 @@ const mend = async (
       const tally = createTally()
       const scan = await copyRows(from, to, tally)
       const id = renew(scan.id)
-      const row = sealRow(ID_KEY, encodeId(id))
-      tally.change(ID_KEY, undefined, row.crc)
+      const value = encodeId(id)
+      const row = sealRow(ID_KEY, value)
+      tally.change(ID_KEY, undefined, printOf(row.crc, value.length))
       // Ahead of the mark: it is no damage if the new mark is not written.
       const group = Math.max(scan.sums?.group ?? 0, markGroup) + 1
       const sums = sealRow(SUMS_KEY, encodeSums({ group, count: tally.count, sum: tally.sum }))

@@ -1,8 +1,8 @@
 /**
  * Room that a row store takes. LevelDB keeps what was overwritten or removed until it merges those tables by itself, which
- * may be never: where more than twice of what there was after the last time, and `slackBytes`, lies there, all is merged.
- *
- * So of what is written at most about as much again is written by that. State: sizes, and the merging under way.
+ * may be never: where that is more than what counts and `slackBytes`, and there is more of it since the last time, all is
+ * merged.
+ * State: sizes, and the merging under way.
  */
 import type { Log } from '../../protocols/port.ts'
 import type { Level } from './row-level.ts'
@@ -17,7 +17,8 @@ const [FIRST, LAST] = ['\0', '\u{10ffff}\u{10ffff}']
 export interface Space {
   /** On disk, about. */
   bytes(): number
-  wrote(bytes: number): void
+  /** @param freed bytes of rows that do not count any more */
+  wrote(bytes: number, freed: number): void
   /** Sizes are for bounds that are far away: what cannot be looked at keeps its last size. */
   look(): Promise<void>
 }
@@ -27,42 +28,51 @@ export interface SpaceDeps {
   readonly folder: string
   readonly log: Log
   /** Of the rows that there are. */
-  readonly liveBytes: number
+  readonly liveBytes: () => number
   readonly slackBytes: number
 }
 
 export const createSpace = ({ level, folder, log, liveBytes, slackBytes }: SpaceDeps): Space => {
   let bytes = 0
   let unseen = 0
-  let settled = liveBytes
+  /** Bytes of rows that ceased to count since the last merging began; before the first one nobody knows. */
+  let freedSince = Number.POSITIVE_INFINITY
   let isMerging = false
 
+  const idle = (): number => bytes + unseen - liveBytes()
   const measure = async (): Promise<void> => {
     unseen = 0
     bytes = await folderBytes(folder).catch(() => bytes)
   }
   const merge = async (): Promise<void> => {
     isMerging = true
+    freedSince = 0
     try {
       await level.compactRange(FIRST, LAST)
       await measure()
-      settled = bytes
     } catch (error) {
       // A disk that fails is seen by the next write; a store that is closed merges no more.
       if (level.status === 'open') log.warn('stored messages could not be merged', { error })
     } finally {
       isMerging = false
     }
+    mergeIfDue()
+  }
+  const mergeIfDue = (): void => {
+    const isDue = idle() > liveBytes() + slackBytes && freedSince > slackBytes / 2
+    if (isDue && !isMerging && level.status === 'open') void merge()
   }
   const look = async (): Promise<void> => {
     await measure()
-    if (!isMerging && level.status === 'open' && bytes > 2 * settled + slackBytes) void merge()
+    mergeIfDue()
   }
   return {
     bytes: () => bytes + unseen,
-    wrote(more) {
+    wrote(more, freed) {
       unseen += more
+      freedSince += freed
       if (unseen > LOOK_BYTES) void look()
+      else mergeIfDue()
     },
     look,
   }

@@ -51,9 +51,8 @@ export interface RowSurvey {
   readonly badRows: number
   /** Rows by which there are less than there should be; below 0: there are more. */
   readonly vanished: number
-  /** On disk, and of it keys and values. */
+  /** On disk. */
   readonly bytes: number
-  readonly liveBytes: number
   /** STA003 with `details.reason` `damaged` or `newer`. */
   readonly problem: ParleyError | undefined
 }
@@ -69,8 +68,6 @@ export interface Scan {
   readonly kinds: Map<string, number>
   readonly badKeys: readonly string[]
   readonly badRows: number
-  /** Keys and values. */
-  readonly liveBytes: number
 }
 
 export interface ScanOptions {
@@ -88,12 +85,11 @@ const kindOf = (key: string): string => /^[A-Za-z0-9-]*/.exec(key)?.[0] ?? ''
 export const scanRows = async (level: Level, { visit, pause }: ScanOptions = {}): Promise<Scan> => {
   const kinds = new Map<string, number>()
   const badKeys: string[] = []
-  let [count, sum, rows, badRows, liveBytes] = [0, 0, 0, 0, 0]
+  let [count, sum, rows, badRows] = [0, 0, 0, 0]
   let id: Scan['id']
   let sums: Sums | undefined
   const take = (raw: Buffer, bytes: Uint8Array): void => {
     const key = raw.toString()
-    liveBytes += raw.length + bytes.length
     const row = openRow(raw, bytes)
     if (row === undefined) {
       badRows += 1
@@ -120,7 +116,7 @@ export const scanRows = async (level: Level, { visit, pause }: ScanOptions = {})
   try {
     for (;;) {
       const some = await found.nextv(CHUNK_ROWS)
-      if (some.length === 0) return { id, sums, count, sum, rows, kinds, badKeys, badRows, liveBytes }
+      if (some.length === 0) return { id, sums, count, sum, rows, kinds, badKeys, badRows }
       for (const [key, value] of some) take(key, value)
       await pause?.()
     }
@@ -194,7 +190,6 @@ const WORDLESS = {
   badRows: 0,
   vanished: 0,
   bytes: 0,
-  liveBytes: 0,
 }
 
 /** Tables that are not whole are left out: where one of them counts, LevelDB does not open. */
@@ -247,12 +242,12 @@ export const surveyRows = async (folder: string, visit?: VisitRow): Promise<RowS
       if (reasonOf(error) !== 'damaged') throw error
       return { ...nothing, bytes, problem: damagedRows(levelError('they cannot be read', error).message, error) }
     }
-    const { id, sums, rows, badKeys, badRows, liveBytes } = scan
+    const { id, sums, rows, badKeys, badRows } = scan
     const isNew = mark.kind === 'none' && rows + badRows === 0 && (sums?.group ?? 0) <= 1
     const kinds = [...scan.kinds].map(([kind, n]) => ({ kind, rows: n })).sort((a, b) => (a.kind < b.kind ? -1 : 1))
     const vanished = sums === undefined ? 0 : sums.count - scan.count - badRows
     const problem = isNew ? undefined : problemOf(scan, mark)
-    return { isNew, id, sums, mark, rows, kinds, badKeys, badRows, vanished, bytes, liveBytes, problem }
+    return { isNew, id, sums, mark, rows, kinds, badKeys, badRows, vanished, bytes, problem }
   } catch (error) {
     throw levelError(`the messages in ${folder} could not be read`, error)
   }
