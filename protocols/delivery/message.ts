@@ -6,6 +6,7 @@
 import type { Content } from '../define.ts'
 import { MAX_HEADERS, type Priority } from '../wire/envelope.ts'
 import { WIRE_PRIORITIES } from '../wire/frame.ts'
+import { formatId } from '../wire/message-id.ts'
 import { malformed, Reader, Writer } from '../wire/protobuf.ts'
 
 /** How often a message may be processed. Seed 002, delivery guarantees. */
@@ -49,21 +50,15 @@ const idBytes = (id: string): Uint8Array => {
   return bytes
 }
 
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
-
 const idText = (bytes: Uint8Array): string => {
   if (bytes.length !== 16) throw malformed(`an id of ${bytes.length} bytes`)
-  let text = ''
-  for (let i = 0; i < 16; i += 1) {
-    if (i === 4 || i === 6 || i === 8 || i === 10) text += '-'
-    text += HEX[bytes[i] ?? 0]
-  }
-  return text
+  return formatId(bytes)
 }
 
-export const encodeMessage = (message: Message): Uint8Array => {
+/** @param id the message's id as bytes, where they are at hand */
+export const encodeMessage = (message: Message, id: Uint8Array = idBytes(message.id)): Uint8Array => {
   const writer = new Writer(message.payload.length + 160)
-  writer.delimited(1, idBytes(message.id))
+  writer.delimited(1, id)
   writer.stringField(2, message.type)
   writer.stringField(3, message.version)
   writer.bytesField(4, message.payload)
@@ -83,7 +78,7 @@ export const encodeMessage = (message: Message): Uint8Array => {
   writer.varintField(13, message.ttlMs ?? 0)
   writer.stringField(14, message.traceparent)
   for (const peer of message.destinations) writer.stringField(15, peer)
-  return writer.finish()
+  return writer.bytes.subarray(0, writer.at)
 }
 
 const readHeader = (bytes: Uint8Array, headers: Record<string, string>): void => {

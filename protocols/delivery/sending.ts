@@ -9,7 +9,7 @@ import type { Content } from '../define.ts'
 import { isParleyError, ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
 import { Headers, PRIORITIES } from '../wire/envelope.ts'
-import { uuid7 } from '../wire/message-id.ts'
+import { formatId, uuid7Bytes } from '../wire/message-id.ts'
 import { check, encodePayload } from '../wire/payload.ts'
 import type { SendOptions, To, Tx } from './api.ts'
 import { defineMessage, type MessageDefinition } from './define-message.ts'
@@ -138,8 +138,9 @@ export const createSending = (deps: SendingDeps): Sending => {
     const peers = bound ?? (chosen === undefined ? [] : [chosen])
     const now = port.clock.now()
     const { ttlMs, priority = 'normal', conversationId } = options
+    const id = uuid7Bytes(now, port.random(10))
     const message: Message = {
-      id: uuid7(now, port.random(10)),
+      id: formatId(id),
       type: definition.type,
       version: definition.version,
       payload,
@@ -156,7 +157,7 @@ export const createSending = (deps: SendingDeps): Sending => {
       destinations: peers.length > 1 ? peers : [],
     }
     const expiresAt = ttlMs === undefined ? undefined : Math.floor(now) + ttlMs
-    const draft: Draft = { bytes: encodeMessage(message), conversationId, priority, policy, expiresAt }
+    const draft: Draft = { bytes: encodeMessage(message, id), conversationId, priority, policy, expiresAt }
     return { message, draft, peers, capability }
   }
 

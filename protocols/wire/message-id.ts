@@ -6,7 +6,8 @@
  */
 const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 
-const format = (bytes: Uint8Array): string => {
+/** @param bytes 16 */
+export const formatId = (bytes: Uint8Array): string => {
   let text = ''
   for (let i = 0; i < 16; i += 1) {
     text += hex[bytes[i] ?? 0]
@@ -16,7 +17,7 @@ const format = (bytes: Uint8Array): string => {
 }
 
 /** @param tail 10 bytes, of which 74 bits are kept */
-export const uuid7 = (atMs: number, tail: Uint8Array): string => {
+export const uuid7Bytes = (atMs: number, tail: Uint8Array): Uint8Array => {
   const bytes = new Uint8Array(16)
   let rest = Math.floor(atMs)
   for (let i = 5; i >= 0; i -= 1) {
@@ -26,8 +27,11 @@ export const uuid7 = (atMs: number, tail: Uint8Array): string => {
   bytes.set(tail.subarray(0, 10), 6)
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x70
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80
-  return format(bytes)
+  return bytes
 }
+
+/** The same as text. */
+export const uuid7 = (atMs: number, tail: Uint8Array): string => formatId(uuid7Bytes(atMs, tail))
 
 /** Id of the request of one exchange; `answer` for the message that answers it. */
 export const exchangeId = (session: Uint8Array, atMs: number, exchange: number, answer = false): string => {
