@@ -1,6 +1,7 @@
 /**
  * What a node counts, as plain numbers: for tests, the debug endpoint and the metrics.
  */
+import type { CommandCounts } from '../protocols/command/api.ts'
 import type { BreakerCounts } from '../protocols/delivery/breakers.ts'
 import type { LateReply } from '../protocols/wire/caller.ts'
 import type { LinkCounts } from '../protocols/wire/link.ts'
@@ -14,6 +15,7 @@ export interface MeshFigures {
   failovers: number
   /** Of peers that failed lately; `open`: those that are left alone now. */
   breakers: BreakerCounts & { open: number }
+  commands: CommandCounts
   /** Requests in work, and requests that wait for a handler. */
   active: number
   queued: number
@@ -49,6 +51,12 @@ export const exposeFigures = (metrics: NodeMetrics, read: () => MeshFigures): vo
   total('breakers_probes_total', 'Calls let through to see whether a peer is back', () => read().breakers.probes)
   total('breakers_forgotten_total', 'Peers that failed and were forgotten', () => read().breakers.forgotten)
   gauge('breakers_open', 'Peers that are left alone now', () => read().breakers.open)
+  total('commands_sent_total', 'Commands that this node sent', () => read().commands.sent)
+  total('command_retries_total', 'Commands that were sent again', () => read().commands.retries)
+  total('commands_executed_total', 'Commands that were run here', () => read().commands.executed)
+  total('commands_repeated_total', 'Commands that came again and were not run again', () => read().commands.repeated)
+  total('command_nacks_total', 'Commands that were run here and refused', () => read().commands.nacks)
+  total('commands_forgotten_total', 'Outcomes of commands that were forgotten', () => read().commands.forgotten)
   total('streams_refused_total', 'Streams of peers that were not admitted', () => read().refusedStreams)
   total(
     'connections_duplicate_total',

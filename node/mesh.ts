@@ -212,6 +212,7 @@ const startLocked = async (
     late: links.late(),
     retries: state.retries,
     failovers: state.failovers,
+    commands: commands.counts(),
     breakers: {
       ...breakers.counts(),
       open: breakers.view(clock.monotonic()).filter(({ state: kind }) => kind !== 'closed').length,
