@@ -1,0 +1,70 @@
+/** Two nodes that send each other durable messages, in virtual time, over stores in memory. */
+import * as z from 'zod'
+import type { Messages } from '../../protocols/delivery/api.ts'
+import { defineMessage, type MessageDefinition } from '../../protocols/delivery/define-message.ts'
+import { createDelivery } from '../../protocols/delivery/delivery.ts'
+import type { DeliveryOptions } from '../../protocols/delivery/options.ts'
+import type { RowStore } from '../../protocols/delivery/storage.ts'
+import { createVolatileStore } from '../../protocols/delivery/volatile-store.ts'
+import { createPortNetwork, type NetworkNode, type PortNetwork } from './port-network.ts'
+
+export interface DeliveryNode {
+  readonly node: NetworkNode
+  readonly id: string
+  readonly messages: Messages
+  readonly store: RowStore
+  /** Types that the directory tells of, with their versions, as they came and went. */
+  readonly told: string[]
+}
+
+export interface NodeOptions {
+  readonly settings?: DeliveryOptions
+  readonly isVolatile?: boolean
+  /** Of a node that was there before. */
+  readonly store?: RowStore
+}
+
+export const startDelivery = async (
+  network: PortNetwork,
+  name: string,
+  {
+    settings = {},
+    isVolatile = false,
+    store = createVolatileStore(name.charCodeAt(0).toString(16).repeat(16)),
+  }: NodeOptions = {},
+): Promise<DeliveryNode> => {
+  const node = network.start(name)
+  const told: string[] = []
+  const messages = await createDelivery(
+    {
+      port: node.port,
+      store,
+      isVolatile,
+      choose: () => undefined,
+      async announce(type, version) {
+        told.push(`+${type}@${version}`)
+        return async () => void told.push(`-${type}@${version}`)
+      },
+      chance: network.random,
+    },
+    settings,
+  )
+  return { node, id: node.id, messages, store, told }
+}
+
+/** `a` sends, `b` receives; connected. Handlers that may come are not waited for any more. */
+export const deliveryPair = async (a: NodeOptions = {}, b: NodeOptions = {}) => {
+  const network = createPortNetwork()
+  const from = await startDelivery(network, 'a', a)
+  const to = await startDelivery(network, 'b', b)
+  network.connect(from.node, to.node)
+  await network.time.run(20_000)
+  return { network, time: network.time, from, to }
+}
+
+export const Note = defineMessage({
+  type: 'note',
+  version: '1.0.0',
+  schema: z.object({ n: z.number(), fill: z.string().optional() }),
+})
+export const Order: MessageDefinition<typeof Note.schema> = defineMessage({ ...Note, type: 'order', version: '2.1.0' })
