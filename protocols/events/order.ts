@@ -68,7 +68,7 @@ export interface Order<T> {
   nextLife(series: Series): readonly Batch<T>[]
   /** Publishers known under a first word. */
   publishers(word: string): string[]
-  /** Where a publisher stands here. */
+  /** Where a publisher stands here, while it is heard. */
   position(publisher: string, word: string): { readonly epoch: number; readonly next: number } | undefined
   /** First words under which this publisher is known. */
   words(publisher: string): string[]
@@ -228,8 +228,9 @@ export const createOrder = <T>(limits: { maxPublishers: number; maxWaitingBytes:
       return drain(next)
     },
     position(publisher, word) {
-      const life = find(publisher, word)?.lives[0]
-      return life === undefined ? undefined : { epoch: life.epoch, next: life.next }
+      const row = find(publisher, word)
+      const life = row?.lives[0]
+      return row?.listening !== true || life === undefined ? undefined : { epoch: life.epoch, next: life.next }
     },
     publishers: (word) => [...publishers].flatMap(([publisher, rows]) => (rows.has(word) ? [publisher] : [])),
     words: (publisher) => [...(publishers.get(publisher)?.keys() ?? [])],

@@ -63,6 +63,8 @@ export interface Reader {
   /** A batch was let in, or published here, in order. */
   offer(proven: Proven): void
   lost(series: Series, range: Range): void
+  /** More may be known of what this publisher said. */
+  look(publisher: string, word: string): void
   /** A neighbour came, which may hold more. */
   joined(peer: string): void
   iterate(unsubscribe: () => void): AsyncIterator<MeshEvent>
@@ -340,6 +342,13 @@ export const createReader = (
       const one = seats.get(`${publisher} ${word}`) ?? place(publisher, word, { epoch, next: range.from })
       one?.lane.lost(epoch, range)
       if (one !== undefined) toRead.add(one)
+      pump()
+    },
+    look(publisher, word) {
+      const one = seats.get(`${publisher} ${word}`)
+      if (one === undefined || closed) return
+      one.lane.renew()
+      toRead.add(one)
       pump()
     },
     joined(peer) {

@@ -28,8 +28,10 @@ const checkCount = (name: string, value: number): number => {
 
 const checkFrom = (from: SubscribeOptions['from'] = 'latest'): NonNullable<SubscribeOptions['from']> => {
   if (from === 'latest' || from === 'earliest') return from
-  if (typeof from === 'object' && 'last' in from && Number.isInteger(from.last) && from.last >= 1) return from
-  if (typeof from === 'object' && 'since' in from && Number.isFinite(Number(from.since))) return from
+  // It may be called without types.
+  const given: { last?: unknown; since?: unknown } | null = typeof from === 'object' ? from : null
+  if (Number.isInteger(given?.last) && Number(given?.last) >= 1) return from
+  if (given?.since !== undefined && Number.isFinite(Number(given.since))) return from
   throw new ParleyError('MSG001', `from is ${JSON.stringify(from)?.slice(0, 80)}`, {
     hint: "start from 'latest', 'earliest', { since: <milliseconds or Date> } or { last: <number of events> }",
   })

@@ -251,6 +251,7 @@ export const createWords = (
     for (const { word, epoch, last, since } of own) {
       if (!words.has(word)) continue
       order.base({ publisher, word, epoch }, since + 1)
+      for (const reader of readers.of(word)) reader.look(publisher, word)
       if (order.head({ publisher, word, epoch }, last)) repair.look(publisher, word, HEAD_DELAY_MS)
     }
   }

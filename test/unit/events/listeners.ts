@@ -1,5 +1,6 @@
 /** Nodes that listen to `tasks.#` on a seeded net, neighbours that hold batches for them, and the repair alone. */
 import assert from 'node:assert/strict'
+import { ParleyError } from '../../../protocols/errors.ts'
 import type { MeshEvent, Missed } from '../../../protocols/events/event.ts'
 import { createEvents } from '../../../protocols/events/events.ts'
 import type { EventsOptions } from '../../../protocols/events/options.ts'
@@ -69,6 +70,8 @@ export const holder = async (
   net: Net,
   id: string,
   answer: (from: number) => { batches: Uint8Array[]; more?: boolean },
+  /** It answers as version 1.1 does. */
+  { old = false } = {},
 ) => {
   const peer = net.add(id)
   peer.port.gossip.subscribe(
@@ -77,12 +80,15 @@ export const holder = async (
     () => undefined,
   )
   await peer.port.serve(eventsProtocol, {
-    sync: async ({ topics }) => ({ seen: topics, hears: topics, own: [] }),
+    sync: async ({ topics }) => ({ seen: topics, hears: topics, ...(old ? {} : { own: [] }) }),
     heads: () => undefined,
-    catalog: () => ({ held: [] }),
+    catalog() {
+      if (old) throw new ParleyError('MSG004', 'there is no method catalog')
+      return { held: [] }
+    },
     fetch: async ({ from, to }) => {
       const { batches, more = false } = answer(from)
-      return { batches: batches.map((bytes) => ({ bytes, ageMs: 0 })), more, goneTo: to }
+      return { batches: batches.map((bytes) => ({ bytes, ageMs: 0 })), more, ...(old ? {} : { goneTo: to }) }
     },
   })
   return peer

@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict'
+import { appendFile, readdir, readFile, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
+import fc from 'fast-check'
+import { openHistoryLog } from '../../../../node/store/history-log.ts'
+import { decodeRecord, encodeRecord, readRecords } from '../../../../node/store/history-records.ts'
+import type { WordHistory } from '../../../../protocols/events/history-store.ts'
+import { MAX_FETCH_BYTES } from '../../../../protocols/events/protocol.ts'
+import { OPEN_END } from '../../../../protocols/events/series.ts'
+import { testFolder } from '../../../support/folder.ts'
+import { keptLog } from '../../../support/meshes.ts'
+
+const SERIES = { publisher: 'p', word: 'tasks', epoch: 1000 }
+const ALL = { from: 1, to: OPEN_END }
+const BOUNDS = { maxBytes: 1024 * 1024, maxEvents: 1_000_000, maxAgeMs: 1_000_000 }
+
+const setUp = async (context: TestContext, bounds = BOUNDS) => {
+  const folder = join(await testFolder(context), 'tasks')
+  const clock = { now: 5_000 }
+  const log = keptLog()
+  const reopen = () => openHistoryLog(folder, 'tasks', bounds, { now: () => clock.now, log })
+  const files = async () => (await readdir(folder)).sort().map((name) => join(folder, name))
+  return { folder, clock, log, reopen, files }
+}
+
+const keep = (history: WordHistory, from: number, to = from, size = 10, series = SERIES) =>
+  history.keep(series, { from, to }, new Uint8Array(size).fill(from), from * 10)
+const found = async (history: WordHistory, range = ALL, series = SERIES) =>
+  (await history.find(series, range)).batches.map(({ bytes }) => bytes[0])
+
+test('what is kept is found at once, after it was written, and when it is opened again', async (context) => {
+  const { clock, reopen } = await setUp(context)
+  const history = await reopen()
+  for (const [from, to] of [
+    [1, 3],
+    [7, 9],
+    [4, 6],
+  ] as const)
+    keep(history, from, to)
+  keep(history, 1, 1, 10, { ...SERIES, epoch: 2000 })
+  assert.deepEqual(await found(history), [1, 4, 7])
+  await history.close()
+  assert.deepEqual(await found(history, { from: 6, to: 7 }), [4, 7])
+  clock.now += 500
+  const again = await reopen()
+  assert.deepEqual([await found(again), await found(again, ALL, { ...SERIES, epoch: 2000 })], [[1, 4, 7], [1]])
+  const { batches } = await again.find(SERIES, ALL)
+  assert.deepEqual(
+    batches.map(({ ageMs }) => ageMs),
+    [500, 500, 500],
+  )
+  assert.deepEqual(again.list(70), [
+    { ...SERIES, from: 1, to: 9, since: 7 },
+    { ...SERIES, epoch: 2000, from: 1, to: 1, since: undefined },
+  ])
+  keep(again, 10)
+  assert.deepEqual(await found(again), [1, 4, 7, 10])
+  await again.close()
+})
+
+test('nothing is made on the disk before the first batch', async (context) => {
+  const { folder, reopen } = await setUp(context)
+  const history = await reopen()
+  assert.deepEqual([await found(history), history.list(undefined)], [[], []])
+  await history.close()
+  await assert.rejects(readdir(folder), { code: 'ENOENT' })
+})
+
+test('while batches are written others come, and all are found', async (context) => {
+  const { reopen } = await setUp(context)
+  const history = await reopen()
+  for (let from = 1; from <= 200; from += 1) {
+    keep(history, from)
+    if (from % 7 === 0) await new Promise((resolve) => setImmediate(resolve))
+  }
+  await history.close()
+  assert.equal((await found(await reopen())).length, 200)
+})
+
+test('what is too much or too old goes a segment at a time, the oldest first, and stays away', async (context) => {
+  const { clock, reopen, files } = await setUp(context, { ...BOUNDS, maxBytes: 512 * 1024 })
+  const history = await reopen()
+  for (let from = 1; from <= 200; from += 1) keep(history, from, from, 5_000)
+  await history.close()
+  const { bytes } = history.figures()
+  assert.ok(bytes <= 512 * 1024 && bytes > 400 * 1024, `${bytes} bytes`)
+  const left = history.list(undefined)[0]
+  assert.equal(left?.to, 200)
+  assert.ok((left?.from ?? 0) > 90)
+  assert.ok((await files()).length <= 9)
+  assert.deepEqual((await reopen()).list(undefined), history.list(undefined))
+  clock.now += BOUNDS.maxAgeMs
+  assert.deepEqual(await found(history), [])
+  assert.equal(history.figures().bytes, 0)
+})
+
+test('events are bounded too, and a batch that is too large alone is not kept', async (context) => {
+  const { reopen } = await setUp(context, { ...BOUNDS, maxEvents: 80 })
+  const history = await reopen()
+  for (let from = 1; from <= 200; from += 1) keep(history, from)
+  assert.ok(history.figures().events <= 80 && history.figures().events >= 70)
+  keep(history, 300, 380)
+  assert.equal(history.list(undefined)[0]?.to, 200)
+  await history.close()
+})
+
+test('an answer holds 256 KiB, and says that there is more', async (context) => {
+  const { reopen } = await setUp(context)
+  const history = await reopen()
+  for (let from = 1; from <= 6; from += 1) keep(history, from, from, 60 * 1024)
+  const { batches, more } = await history.find(SERIES, ALL)
+  assert.deepEqual([batches.length, more], [4, true])
+  assert.ok(batches.reduce((sum, { bytes }) => sum + bytes.length, 0) <= MAX_FETCH_BYTES)
+  await history.close()
+})
+
+test('a batch that is damaged is missing, and those around it are found', async (context) => {
+  const { log, reopen, files } = await setUp(context)
+  const history = await reopen()
+  for (let from = 1; from <= 5; from += 1) keep(history, from, from, 100)
+  await history.close()
+  const [file = ''] = await files()
+  const bytes = await readFile(file)
+  const size = bytes.length / 5
+  bytes[Math.floor(size * 2.5)] = 77
+  await writeFile(file, bytes)
+  assert.deepEqual(await found(history), [1, 2, 4, 5], 'also one that was good when it was opened')
+  assert.deepEqual(await found(await reopen()), [1, 2, 4, 5])
+  assert.ok(log.lines.some(({ message }) => message.includes('damaged')))
+})
+
+test('what a crash cut off is missing, and the next run goes on behind it', async (context) => {
+  const { reopen, files } = await setUp(context)
+  const history = await reopen()
+  for (let from = 1; from <= 3; from += 1) keep(history, from, from, 100)
+  await history.close()
+  const [file = ''] = await files()
+  await truncate(file, (await readFile(file)).length - 30)
+  const again = await reopen()
+  assert.deepEqual(await found(again), [1, 2])
+  keep(again, 3)
+  await again.close()
+  await appendFile(file, new Uint8Array(100).fill(9))
+  assert.deepEqual(await found(await reopen()), [1, 2, 3])
+})
+
+test('where nothing can be written, what was kept is missing, and is told', async (context) => {
+  const { folder, log, reopen } = await setUp(context)
+  await writeFile(folder, 'a file where the folder would be').catch(() => undefined)
+  const history = await reopen().catch((error: unknown) => error)
+  assert.ok(history instanceof Error, 'a folder that is none is told when it is opened')
+  assert.deepEqual(log.lines, [])
+})
+
+test('a record is read as it was written, and never from changed bytes', () => {
+  const record = fc.record({
+    series: fc.record({ publisher: fc.string({ minLength: 1, maxLength: 60 }), epoch: fc.nat() }),
+    range: fc
+      .tuple(fc.integer({ min: 1, max: 2 ** 50 }), fc.nat(1000))
+      .map(([from, count]) => ({ from, to: from + count })),
+    keptAt: fc.nat(),
+    sentAt: fc.nat(),
+    payload: fc.uint8Array({ maxLength: 300 }),
+  })
+  fc.assert(
+    fc.property(
+      fc.array(record, { minLength: 1, maxLength: 5 }),
+      fc.nat(),
+      fc.integer({ min: 1, max: 255 }),
+      (all, at, flip) => {
+        const parts = all.map(encodeRecord)
+        const bytes = new Uint8Array(Buffer.concat(parts))
+        const read = readRecords(bytes)
+        assert.deepEqual([read.found.map((one) => one.record), read.lost], [structuredClone(all), 0])
+        const where = at % bytes.length
+        bytes[where] = (bytes[where] ?? 0) ^ flip
+        const damaged = readRecords(bytes)
+        assert.equal(damaged.found.length, all.length - 1)
+        for (const one of damaged.found)
+          assert.ok(all.some((good) => isDeepStrictEqual(structuredClone(good), one.record)))
+        assert.equal(decodeRecord(bytes.subarray(0, 20), 0), undefined)
+      },
+    ),
+  )
+})
