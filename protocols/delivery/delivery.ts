@@ -34,6 +34,7 @@ import { createInbox } from './inbox.ts'
 import { type Life, openLife } from './life.ts'
 import { createOffers } from './offers.ts'
 import { type DeliveryOptions, DeliverySettings } from './options.ts'
+import type { Staged } from './outbox.ts'
 import { createOutcomes } from './outcomes.ts'
 import type { Registered } from './processing.ts'
 import { createRevisions } from './revise.ts'
@@ -229,14 +230,21 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     const prepared = mine.sending.prepare(to, definition, data, options)
     const messages = Math.max(1, prepared.peers.length)
     const bytes = messages * prepared.draft.bytes.length
-    if (!mine.outbox.hasRoom(messages, bytes)) {
-      count('waitedForRoom')
+    const outcome = outcomes.make(messages)
+    const mayWait = !mine.outbox.hasRoom(messages, bytes) || mine.sending.isBusy(prepared)
+    if (mayWait) {
+      if (!mine.outbox.hasRoom(messages, bytes)) count('waitedForRoom')
       await mine.outbox.room(messages, bytes, options.signal)
     }
-    while (mine.sending.isBusy(prepared)) await mine.outbox.ready(prepared.peers)
-    if (life !== mine) throw noLife(store.state())
-    const outcome = outcomes.make(messages)
-    const { changes, launch, drop } = mine.sending.stage(prepared, () => outcome.told)
+    let staged: Staged
+    try {
+      while (mine.sending.isBusy(prepared)) await mine.outbox.ready(prepared.peers)
+      if (life !== mine) throw noLife(store.state())
+      staged = mine.sending.stage(prepared, () => outcome.told)
+    } finally {
+      if (mayWait) mine.outbox.count(-messages, -bytes)
+    }
+    const { changes, launch, drop } = staged
     try {
       await store.commit(changes)
     } catch (error) {

@@ -12,9 +12,9 @@ import { type Effects, openEffects } from './effects.ts'
 import type { NodeInbox } from './inbox.ts'
 import { type InboxRows, openInboxRows } from './inbox-rows.ts'
 import { type KnownTypes, openKnownTypes } from './known-types.ts'
-import { decodeMessage } from './message.ts'
+import { decodeMessage, type Message } from './message.ts'
 import type { Settings } from './options.ts'
-import { type Outbox, openOutbox } from './outbox.ts'
+import { type Outbox, openOutbox, type Staged, type Told } from './outbox.ts'
 import { createProcessing, type Registered } from './processing.ts'
 import { openReceiving, type Receiving } from './receiving.ts'
 import { CAPABILITY } from './rows.ts'
@@ -62,8 +62,18 @@ export interface Life {
 const MAX_FIRED = 1_024
 const EFFECTS_MS = 60_000
 
+/** How a message ended, for its conversation. */
+const endOf = ({ code, details }: ParleyError) => ({
+  code: typeof details.code === 'string' ? details.code : code,
+  isDead: details.deadLetter !== undefined,
+})
+
 export const openLife = async (deps: LifeDeps): Promise<Life> => {
-  const { port, store, settings, count } = deps
+  const { port, store, settings, count, conversations } = deps
+  const noteSent = (message: Message, peer: string): Told | undefined => {
+    const note = conversations.sent(message, peer)
+    return note && ((error) => conversations.ended(note, error && endOf(error)))
+  }
   const transactions = createTransactions(store)
   const effects = await openEffects({ port, store, settings, dropped: (by) => count('effectsDropped', by) })
   const deadLetters = await openDeadLetters({
@@ -80,11 +90,17 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
       const capability = to.startsWith(CAPABILITY) ? to.slice(CAPABILITY.length) : undefined
       const peer = capability === undefined ? to : deps.choose(capability)
       await outbox.room(1, bytes.length)
-      if (peer !== undefined) while (outbox.isBusy([peer])) await outbox.ready([peer])
-      const { changes, launch, drop } =
-        peer === undefined && capability !== undefined
-          ? unbound.stage(capability, draft)
-          : outbox.stage(peer ?? to, draft)
+      let staged: Staged
+      try {
+        if (peer !== undefined) while (outbox.isBusy([peer])) await outbox.ready([peer])
+        staged =
+          peer === undefined && capability !== undefined
+            ? unbound.stage(capability, draft, noteSent(message, to))
+            : outbox.stage(peer ?? to, draft, noteSent(message, peer ?? to))
+      } finally {
+        outbox.count(-1, -bytes.length)
+      }
+      const { changes, launch, drop } = staged
       try {
         await store.commit([...changes, ...also])
       } catch (error) {
@@ -131,7 +147,6 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
       }),
   })
   const knownTypes = await openKnownTypes(port, store)
-  const { conversations } = deps
   const inbox = await openInboxRows({ port, store, settings, last: deps.inboxLast, arrived: deps.inbox.arrived })
   const sending = createSending({
     port,
@@ -139,12 +154,7 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
     outbox,
     unbound,
     transactions,
-    note(message, peer) {
-      const note = conversations.sent(message, peer)
-      if (note === undefined) return undefined
-      return (error) =>
-        conversations.ended(note, error && { code: error.code, isDead: error.details.deadLetter !== undefined })
-    },
+    note: noteSent,
     reserialized: () => count('reserialized'),
     choose: deps.choose,
   })

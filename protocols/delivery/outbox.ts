@@ -51,7 +51,10 @@ export interface OutboxDeps extends Omit<DestinationDeps, 'gone' | 'peer' | 'epo
 }
 
 export interface Outbox {
-  /** Resolves once there is room. @throws COM003 after `roomTimeoutMs`, the signal's reason */
+  /**
+   * Resolves once there is room, and takes it: `count` gives it back once the messages are staged, or will not be.
+   * @throws COM003 after `roomTimeoutMs`, the signal's reason
+   */
   room(messages: number, bytes: number, signal?: AbortSignal): Promise<void>
   /**
    * True where nobody has to wait. Handlers that answer may fill the outbox to twice its bounds: where two nodes wait for
@@ -99,6 +102,9 @@ export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
   const wake = (): void => {
     for (let first = waiters[0]; first !== undefined && fits(first.messages, first.bytes); first = waiters[0]) {
       waiters.shift()
+      // Taken for it now: it goes on in a later turn, and others are to see that.
+      size += first.messages
+      bytes += first.bytes
       first.resolve()
     }
   }
@@ -165,7 +171,11 @@ export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
     hasRoom: (messages, more, isAnswer = false) =>
       isAnswer ? fits(messages, more, 2) : waiters.length === 0 && fits(messages, more),
     async room(messages, more, signal) {
-      if (waiters.length === 0 && fits(messages, more)) return
+      if (waiters.length === 0 && fits(messages, more)) {
+        size += messages
+        bytes += more
+        return
+      }
       if (more > settings.outboxBytes || messages > settings.outboxMessages) throw outboxFull(0)
       signal?.throwIfAborted()
       await new Promise<void>((resolve, reject) => {

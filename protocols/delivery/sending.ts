@@ -192,7 +192,14 @@ export const createSending = (deps: SendingDeps): Sending => {
   const begin = (isHandler: boolean): SendingTx => {
     const transaction = transactions.begin()
     const sends: Prepared[] = []
+    /** Of the outbox's room, for them. */
+    const taken = { messages: 0, bytes: 0 }
     let isOpen = true
+    const giveBack = (): void => {
+      if (taken.messages > 0) outbox.count(-taken.messages, -taken.bytes)
+      taken.messages = 0
+      taken.bytes = 0
+    }
 
     const tx: Tx = {
       get: transaction.get,
@@ -214,10 +221,15 @@ export const createSending = (deps: SendingDeps): Sending => {
         const prepared = prepare(to, definition, data, options)
         const messages = Math.max(1, prepared.peers.length)
         const bytes = messages * prepared.draft.bytes.length
-        if (!outbox.hasRoom(sends.length + messages, bytes, isHandler)) {
-          if (isHandler) throw outboxFull(ANSWER_AFTER_MS)
-          await outbox.room(messages, bytes)
+        if (outbox.hasRoom(messages, bytes, isHandler)) outbox.count(messages, bytes)
+        else if (isHandler) throw outboxFull(ANSWER_AFTER_MS)
+        else await outbox.room(messages, bytes)
+        if (!isOpen) {
+          outbox.count(-messages, -bytes)
+          return
         }
+        taken.messages += messages
+        taken.bytes += bytes
         sends.push(prepared)
       },
     }
@@ -233,6 +245,7 @@ export const createSending = (deps: SendingDeps): Sending => {
         isOpen = false
         const changes: RowChange[] = transaction.close()
         const staged = sends.map((prepared) => stage(prepared))
+        giveBack()
         for (const one of staged) changes.push(...one.changes)
         return {
           changes,
@@ -246,6 +259,7 @@ export const createSending = (deps: SendingDeps): Sending => {
       },
       abandon() {
         isOpen = false
+        giveBack()
         transaction.abandon()
       },
     }
