@@ -37,8 +37,22 @@ export type {
   To,
   Tx,
 } from '../protocols/delivery/api.ts'
+export type {
+  ConversationFacts,
+  ConversationMessage,
+  ConversationStatus,
+  Conversations,
+} from '../protocols/delivery/conversations.ts'
 export type { DeadLetter, DeadLetterDetails, DeadLetters } from '../protocols/delivery/dead-letters.ts'
 export { defineMessage, type MessageDefinition } from '../protocols/delivery/define-message.ts'
+export type {
+  Inbox,
+  InboxEntry,
+  InboxItem,
+  InboxQuery,
+  InboxType,
+  NextOptions as InboxNextOptions,
+} from '../protocols/delivery/inbox.ts'
 export type { Guarantee } from '../protocols/delivery/message.ts'
 export { CODES, type Code, isParleyError, ParleyError } from '../protocols/errors.ts'
 export type { Events, PublishOptions, Receipt, SubscribeOptions } from '../protocols/events/api.ts'
