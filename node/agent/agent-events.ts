@@ -76,6 +76,15 @@ export const createAgentEvents = (channel: Channel, log: Log): Pick<Events, 'pub
   ): Promise<Subscription<never>> => {
     const definition = typeof target === 'string' ? undefined : defineEvent(target)
     const pattern = typeof target === 'string' ? target : target.topic
+    if (options.ack === true || options.name !== undefined) {
+      throw new ParleyError(
+        'MSG001',
+        `${pattern} cannot be acknowledged, or subscribed to by name, from a worker thread`,
+        {
+          hint: 'subscribe on the node itself, or let an agent on the main thread do it',
+        },
+      )
+    }
     const end = new AbortController()
     const known = Promise.withResolvers<{ confirmed: number; unconfirmed: readonly string[] }>()
     let settled = false
@@ -84,7 +93,8 @@ export const createAgentEvents = (channel: Channel, log: Log): Pick<Events, 'pub
     let read = false
 
     const signal = options.signal === undefined ? end.signal : AbortSignal.any([options.signal, end.signal])
-    const ask: NodeAsk = { what: 'subscribe', pattern, queueEvents: options.queueEvents }
+    const { queueEvents, from } = options
+    const ask: NodeAsk = { what: 'subscribe', pattern, queueEvents, ...(from === undefined ? {} : { from }) }
     const items = channel.stream(ask, { signal })
 
     const take = (item: SubscriptionItem): MeshEvent | undefined => {

@@ -6,7 +6,7 @@
  */
 import type { ProtocolRecord } from '../../discovery/record.ts'
 import type { Progress } from '../../protocols/define.ts'
-import type { PublishOptions } from '../../protocols/events/api.ts'
+import type { PublishOptions, SubscribeOptions } from '../../protocols/events/api.ts'
 import type { MeshEvent, Missed } from '../../protocols/events/event.ts'
 import type { MethodFacts } from '../../protocols/wire/contract.ts'
 import type { Envelope } from '../../protocols/wire/envelope.ts'
@@ -81,6 +81,7 @@ export interface SubscribeAsk {
   readonly what: 'subscribe'
   readonly pattern: string
   readonly queueEvents: number | undefined
+  readonly from?: SubscribeOptions['from']
 }
 
 /** `expiresAt` on the clock that both threads share (shared-clock.ts). */

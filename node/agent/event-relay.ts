@@ -19,7 +19,7 @@ export async function* relayEvents(
     clock,
     log,
   }: { events: Pick<Events, 'subscribe'>; clock: Pick<Clock, 'monotonic'>; log: Pick<Log, 'warn'> },
-  { pattern, queueEvents }: SubscribeAsk,
+  { pattern, queueEvents, from }: SubscribeAsk,
   signal: AbortSignal,
 ): AsyncGenerator<SubscriptionItem, void, undefined> {
   const missed: Missed[] = []
@@ -37,6 +37,7 @@ export async function* relayEvents(
   const options = {
     signal,
     ...(queueEvents === undefined ? {} : { queueEvents }),
+    ...(from === undefined ? {} : { from }),
     onMissed(report: Missed) {
       if (missed.length < MAX_MISSED) missed.push(report)
       else log.warn('an agent is too slow to be told of all events that it missed', { pattern, ...report })
