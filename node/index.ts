@@ -55,9 +55,9 @@ export type {
 } from '../protocols/delivery/inbox.ts'
 export type { Guarantee } from '../protocols/delivery/message.ts'
 export { CODES, type Code, isParleyError, ParleyError } from '../protocols/errors.ts'
-export type { Events, PublishOptions, Receipt, SubscribeOptions } from '../protocols/events/api.ts'
+export type { Events, EventsFigures, PublishOptions, Receipt, SubscribeOptions } from '../protocols/events/api.ts'
 export { defineEvent, type EventDefinition } from '../protocols/events/define-event.ts'
-export type { MeshEvent } from '../protocols/events/event.ts'
+export type { MeshEvent, Missed } from '../protocols/events/event.ts'
 export { DEFAULT_TOPIC } from '../protocols/events/events.ts'
 export {
   type CommandKind,
