@@ -97,7 +97,8 @@ export const createHeads = (
   }
 
   const tell = async (words: readonly { word: string; last: number }[]): Promise<void> => {
-    const heads = await Promise.all(words.map(({ word, last }) => ownHead(word, last)))
+    const heard = words.filter(({ word }) => port.gossip.subscribers(hooks.topicOf(word)).length > 0)
+    const heads = await Promise.all(heard.map(({ word, last }) => ownHead(word, last)))
     if (stopped) return
     const byPeer = new Map<string, WireHead[]>()
     for (const head of heads) {

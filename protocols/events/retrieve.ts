@@ -70,7 +70,10 @@ export interface Retrieve {
   stop(): void
 }
 
-export type RetrievePort = Pick<Port, 'clock' | 'timers' | 'log' | 'gossip' | 'members' | 'onMember' | 'to' | 'random'>
+export type RetrievePort = Pick<
+  Port,
+  'self' | 'clock' | 'timers' | 'log' | 'gossip' | 'members' | 'onMember' | 'to' | 'random'
+>
 
 const NOTHING: Answer = { gone: undefined, batches: [], fetched: false }
 
@@ -178,7 +181,8 @@ export const createRetrieve = (
     const startedAt = port.clock.monotonic()
     for (let round = 1; !stopped && needed(); round += 1) {
       let sureTo = 0
-      let heardPublisher = false
+      // What this node said itself it knows.
+      let heardPublisher = series.publisher === port.self.id
       let silent = 0
       for (const group of groups(series, isTail)) {
         if (stopped || !needed()) return NOTHING

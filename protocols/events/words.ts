@@ -3,8 +3,8 @@
  *
  * A word is held while there is a subscription on it, while this node publishes under it, or while a wildcard
  * subscription is open and a neighbour is subscribed to it. Who publishes a word subscribes to it, so that wildcards
- * elsewhere find it. Bounded by `maxWords`; a word too many is refused, or, for a wildcard, not followed and counted. Here
- * the parts of a word's way in are put together: what comes, what is missing, what is kept.
+ * elsewhere find it. Bounded by `maxWords`; a word too many is refused, or, for a wildcard, not followed and counted. What
+ * comes in is incoming.ts.
  */
 import { ParleyError } from '../errors.ts'
 import type { Port, Stop } from '../port.ts'
@@ -12,33 +12,19 @@ import { signingPrefix } from './batch.ts'
 import { createCircle } from './circle.ts'
 import type { Counters } from './counters.ts'
 import { type Dispatch, eventId } from './dispatch.ts'
-import { createHeads } from './heads.ts'
 import type { History } from './history.ts'
-import { createInlet, createProver, type Inlet, open } from './inlet.ts'
+import { createIncoming, type IncomingPort } from './incoming.ts'
+import { type Inlet, open } from './inlet.ts'
 import type { Settings } from './options.ts'
-import { createOrder } from './order.ts'
 import { type Budget, createOutlet, type Outlet } from './outlet.ts'
-import { type Audience, createAudience, createReach, type OwnHead, type Reach, type ReachPort } from './reach.ts'
-import { rangeOf } from './read-batch.ts'
+import { type Audience, createAudience, createReach, type Reach, type ReachPort } from './reach.ts'
 import type { Readers } from './readers.ts'
-import { createRepair } from './repair.ts'
-import { createRetrieve, type Proven, type Retrieve, type RetrievePort } from './retrieve.ts'
-import type { Range, Series } from './series.ts'
-import { signedHead } from './signed-head.ts'
+import type { Retrieve } from './retrieve.ts'
 import type { Start } from './starts.ts'
 import { isFirstWord } from './topic.ts'
 
 const GOSSIP_PREFIX = 'events/'
-/** Batches that are on their way are not missing yet, when their publisher says how far it is. */
-const HEAD_DELAY_MS = 100
-/** Only what was said shortly before its publisher left may not have come. */
-const TAIL_MS = 15_000
-/** Ranges that were given up, for those that ask for them. */
-const MAX_LOSSES = 256
-const ROOM_EVERY_MS = 20
-const ROOM_LIMIT_MS = 2_000
-
-export type WordsPort = ReachPort & RetrievePort & Pick<Port, 'self' | 'hash' | 'sign' | 'verify' | 'metrics'>
+export type WordsPort = ReachPort & IncomingPort & Pick<Port, 'hash' | 'metrics'>
 
 export interface Outgoing {
   readonly outlet: Outlet
@@ -100,15 +86,9 @@ export const createWords = (
   readers: Readers,
 ): Words => {
   const words = new Map<string, Held>()
-  const order = createOrder<Proven>(settings)
   const prefix = signingPrefix(port.self.mesh)
   const budget: Budget = { queuedBytes: 0 }
-  const checking = { bytes: 0 }
   const circle = createCircle(port)
-  /** What was given up here, the last of it. */
-  const losses: (Series & Range)[] = []
-  /** When publishers were heard last. */
-  const heardAt = new Map<string, number>()
   let stopped = false
 
   const topicOf = (name: string): string => `${GOSSIP_PREFIX}${name}`
@@ -117,64 +97,12 @@ export const createWords = (
     return new Set(topics.map((topic) => topic.slice(GOSSIP_PREFIX.length)).filter(isFirstWord))
   }
 
-  const retrieve = createRetrieve(port, history, settings.gapMs, {
-    prove: createProver(port, prefix, settings, checking, counters.refused),
-    open(bytes, ageMs) {
-      const batch = open(bytes)
-      return batch === undefined ? undefined : { batch, bytes, arrivedAt: port.clock.monotonic() - ageMs }
-    },
+  const incoming = createIncoming(port, settings, dispatch, counters, history, readers, circle, {
     topicOf,
+    hears: (name) => words.has(name),
+    inletOf: (name) => words.get(name)?.inlet,
   })
-
-  /** Resolves when no subscription is far behind, or after ROOM_LIMIT_MS. */
-  const room = async (word: string): Promise<void> => {
-    for (let waitedMs = 0; waitedMs < ROOM_LIMIT_MS && !dispatch.hasRoom(word); waitedMs += ROOM_EVERY_MS) {
-      await new Promise<void>((resolve) => port.timers.after(ROOM_EVERY_MS, resolve))
-    }
-  }
-
-  const repair = createRepair(port, order, retrieve, {
-    take(proven, fetched) {
-      const { from, to } = rangeOf(proven.batch)
-      const acceptance = words.get(proven.batch.word)?.inlet.take(proven) ?? 'refuse'
-      if (fetched && acceptance !== 'refuse') counters.repaired(to - from + 1)
-    },
-    lost(series, range) {
-      losses.push({ ...series, ...range })
-      if (losses.length > MAX_LOSSES) losses.shift()
-      counters.missed(series.word, range.to - range.from + 1)
-      dispatch.missed({ ...series, ...range, reason: 'gap' })
-      for (const reader of readers.of(series.word)) reader.lost(series, range)
-      words.get(series.word)?.inlet.release(order.giveUp(series, range))
-    },
-    ended: (series) => words.get(series.word)?.inlet.release(order.nextLife(series)),
-    room,
-    wanted: (name) => words.has(name) && dispatch.wanted(name),
-  })
-
-  const listen = (name: string, topic: string): Pick<Held, 'inlet' | 'unsubscribe'> => {
-    const inlet = createInlet(port, name, prefix, settings, checking, order, {
-      refused: counters.refused,
-      incomplete: (publisher) => repair.look(publisher, name, 0),
-      unkept: counters.unkept,
-      wanted: () => dispatch.wanted(name),
-      event: dispatch.remote,
-      malformed: () => counters.dropped('malformed'),
-      batch(proven) {
-        counters.received(name, proven.batch.spans.length / 2)
-        if (readers.has(name)) for (const reader of readers.of(name)) reader.offer(proven)
-      },
-      heard(batch, bytes) {
-        const { publisher, epoch, sentAt } = batch
-        history.keep({ publisher, word: name, epoch }, rangeOf(batch), bytes, sentAt)
-        if (heardAt.size >= settings.maxPublishers && !heardAt.has(publisher)) heardAt.clear()
-        heardAt.set(publisher, port.clock.monotonic())
-      },
-      complete: ({ publisher, circle: named }) => named !== undefined && circle.isComplete(topic, publisher, named),
-    })
-    // What was accepted is let in at once: what is accepted next may have waited for it.
-    return { inlet, unsubscribe: port.gossip.subscribe(topic, inlet.accept, () => undefined) }
-  }
+  const { heads, order } = incoming
 
   const hold = (name: string): Held => {
     if (stopped)
@@ -194,7 +122,7 @@ export const createWords = (
       subscriptions: 0,
       lastSent: 0,
       seenAt: new Map(),
-      ...listen(name, topic),
+      ...incoming.listen(name, topic),
     }
     words.set(name, word)
     for (const reader of readers.of(name)) {
@@ -225,35 +153,11 @@ export const createWords = (
     }
   }
 
-  const heads = createHeads(port, circle, (head) => signedHead(port.self.mesh, head), {
-    heard({ publisher, word, epoch, last }) {
-      if (order.head({ publisher, word, epoch }, last)) repair.look(publisher, word, HEAD_DELAY_MS)
-    },
-    topicOf,
-    hears: (name) => words.has(name),
-  })
-
   /** Notes from which number on a neighbour hears what is sent here. */
   const noteHearer = (word: Held, peer: string): void => {
     if (word.outgoing === undefined) return
     if (!port.gossip.subscribers(word.audience.topic).includes(peer)) word.seenAt.delete(peer)
     else if (!word.seenAt.has(peer)) word.seenAt.set(peer, word.lastSent)
-  }
-
-  /** A neighbour told how far it is with what it publishes. */
-  const learn = (publisher: string, own: readonly OwnHead[] | undefined): void => {
-    heads.speaks(publisher, own !== undefined)
-    if (own === undefined) {
-      repair.askForTails(publisher)
-      return
-    }
-    repair.knowTails(publisher)
-    for (const { word, epoch, last, since } of own) {
-      if (!words.has(word)) continue
-      order.base({ publisher, word, epoch }, since + 1)
-      for (const reader of readers.of(word)) reader.look(publisher, word)
-      if (order.head({ publisher, word, epoch }, last)) repair.look(publisher, word, HEAD_DELAY_MS)
-    }
   }
 
   const reach = createReach(port, {
@@ -267,12 +171,7 @@ export const createWords = (
       follow()
     },
     history,
-    goneTo({ publisher, word, epoch }, { from, to }) {
-      if (publisher === port.self.id) return to
-      const isIt = (loss: Series & Range): boolean =>
-        loss.publisher === publisher && loss.word === word && loss.epoch === epoch
-      return losses.find((loss) => isIt(loss) && loss.from <= from && from <= loss.to)?.to
-    },
+    goneTo: incoming.goneTo,
     own(peer, topics) {
       const { incarnation: epoch } = port.self
       const names = topics.map((topic) => topic.slice(GOSSIP_PREFIX.length))
@@ -283,18 +182,12 @@ export const createWords = (
         return { word: name, epoch, last, since: word?.seenAt.get(peer) ?? last }
       })
     },
-    learn,
+    learn: incoming.learn,
     heads: heads.receive,
   })
 
   const stopWatching = port.onMember(({ id }, change) => {
-    if (change === 'joined') {
-      for (const reader of readers.all()) reader.joined(id)
-      return
-    }
-    heads.forget(id)
-    for (const { seenAt } of words.values()) seenAt.delete(id)
-    if ((heardAt.get(id) ?? Number.NEGATIVE_INFINITY) > port.clock.monotonic() - TAIL_MS) repair.askForTails(id)
+    if (change === 'left') for (const { seenAt } of words.values()) seenAt.delete(id)
   })
 
   const makeOutlet = (word: Held): Outlet =>
@@ -339,7 +232,7 @@ export const createWords = (
 
   return {
     reach,
-    retrieve,
+    retrieve: incoming.retrieve,
     hold,
     outgoing(name) {
       const word = hold(name)
@@ -375,9 +268,7 @@ export const createWords = (
       for (const word of words.values()) word.unsubscribe()
       words.clear()
       stopWatching()
-      heads.stop()
-      retrieve.stop()
-      repair.stop()
+      incoming.stop()
       await reach.stop()
       await history.close()
     },
