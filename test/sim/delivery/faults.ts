@@ -238,6 +238,7 @@ export const createFaults = ({ network, nodes, wires, totals, hasDisksLost, tell
   return {
     strike: () => pick(all)?.(),
     async heal() {
+      nodes.calm()
       Object.assign(wires, { dropRate: 0, doubleRate: 0, lateRate: 0, breakRate: 0 })
       for (const node of nodes.all) {
         node.disk.health = 'well'
@@ -248,7 +249,7 @@ export const createFaults = ({ network, nodes, wires, totals, hasDisksLost, tell
       }
       healLines()
       await time.until(() => nodes.up().length === nodes.all.length, 60_000)
-      for (const node of nodes.all) await time.settled(nodes.register(node), 10_000)
+      for (const node of nodes.all) register(node)
     },
   }
 }

@@ -63,6 +63,8 @@ export interface Nodes {
   stop(node: SimNode): Promise<void>
   connect(): void
   register(node: SimNode): Promise<void>
+  /** From now on programs receive as soon as their node runs. */
+  calm(): void
 }
 
 export interface NodesDeps {
@@ -161,6 +163,7 @@ export const createNodes = ({ network, wires, count, counts, isTraced, tell }: N
     }
   })
   const ledger = createLedger(all)
+  let isCalm = false
   const receive = createPrograms(time, random, ledger)
   const nameOf = (peer: string): string => all.find((node) => node.peer === peer)?.name ?? peer
 
@@ -222,7 +225,16 @@ export const createNodes = ({ network, wires, count, counts, isTraced, tell }: N
     const self = createLife(inner.port, loops, time)
     const process = createProcess(self.port, createFaultyDisk().mount(), time, random, wires, () => {})
     const store = openRowsStore(node.disk, time, random)
-    const life: Life = { network: inner, self, process, store, messages: undefined, fired: 0, stops: new Map(), isOver: false }
+    const life: Life = {
+      network: inner,
+      self,
+      process,
+      store,
+      messages: undefined,
+      fired: 0,
+      stops: new Map(),
+      isOver: false,
+    }
     node.life = life
     const clock = { ...process.port.clock, now: () => process.port.clock.now() + node.clockOffsetMs }
     const port = losing({ ...process.port, clock }, self.port, wires, random, (peer, method, input) => {
@@ -244,7 +256,7 @@ export const createNodes = ({ network, wires, count, counts, isTraced, tell }: N
         if (life.isOver) return
         life.messages = messages
         tell(`${node.name} has read its rows: ${messages.figures().outbox} in the outbox`)
-        if (random() < 0.8) await register(node)
+        if (isCalm || random() < 0.8) await register(node)
       },
       (error: unknown) => {
         if (life.isOver) return
@@ -278,5 +290,8 @@ export const createNodes = ({ network, wires, count, counts, isTraced, tell }: N
     },
     connect,
     register,
+    calm() {
+      isCalm = true
+    },
   }
 }

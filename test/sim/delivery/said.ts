@@ -17,7 +17,9 @@ const messagesOf = (frame: Uint8Array): string => {
 
 const answerOf = (frame: Uint8Array): string => {
   const { session, acked, failed, held, missing, window, greet } = decodeAnswer(frame)
-  const faults = failed.map(({ lane, sequence, fault }) => `${lane}/${sequence} ${fault.code}`).join(', ')
+  const faults = failed
+    .map(({ lane, sequence, fault }) => `${lane}/${sequence} ${fault.code} ${fault.message}`)
+    .join(', ')
   return `answer of ${session % 1_000}:${part('acked', places(acked))}${part('failed', faults)}${part('held', places(held))}${part('missing', places(missing))} window ${window}${greet ? ' greet' : ''}`
 }
 

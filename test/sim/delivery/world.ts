@@ -16,6 +16,8 @@ const LOOK_MS = 100
 const FAULT_MS = [20, 500] as const
 /** After everything has healed all that was accepted must have been delivered, or be given up, within this. */
 const HEAL_MS = 120_000
+/** A store that was opened again has been read by then, and what was put off is on the disk. */
+const SETTLE_MS = 1_000
 const FOREVER_MS = 1e9
 /** Share of the runs in which disks are lost and set back. */
 const DISKS_LOST = 0.35
@@ -85,7 +87,7 @@ export const runDeliveryWorld = async ({ seed, steps, trace }: DeliveryRun): Pro
   const isDrained = (): boolean =>
     nodes.all.every(({ life }) => {
       const figures = life?.messages?.figures()
-      return figures !== undefined && figures.outbox === 0 && figures.held === 0
+      return life?.store.state() === 'open' && figures !== undefined && figures.outbox === 0 && figures.held === 0
     })
   const stuck = (): string =>
     nodes.all
@@ -135,11 +137,13 @@ export const runDeliveryWorld = async ({ seed, steps, trace }: DeliveryRun): Pro
     tell('everything heals')
     await faults.heal()
     const healedAt = time.now()
-    await advance(() => isDrained() || time.now() > healedAt + HEAL_MS)
-    if (!isDrained()) throw new Error(`step ${events}: ${HEAL_MS / 1_000} s after everything healed: ${stuck()}`)
-    // What was put off is on the disk then.
-    await time.run(500)
-    look()
+    for (let isWell = false; !isWell; ) {
+      await advance(() => isDrained() || time.now() > healedAt + HEAL_MS)
+      if (!isDrained()) throw new Error(`step ${events}: ${HEAL_MS / 1_000} s after everything healed: ${stuck()}`)
+      const settled = time.now() + SETTLE_MS
+      await advance(() => time.now() >= settled)
+      isWell = isDrained()
+    }
     const dead = await time.settled(findDead(), 60_000)
     ledger.audit(dead)
     look()
