@@ -67,7 +67,10 @@ const startLocked = async (
     replies: () => replies,
     parting: (peer) => parting.pending(peer),
     offered: (protocol, major) => offering.candidate(protocol, major),
-    deadLetter: (letter) => durable?.buryCall(deadCall(letter)),
+    deadLetter(letter) {
+      // What the mesh asks for itself it asks for again.
+      if (!router.ownsName(letter.label.split('.', 1)[0] ?? '')) durable?.buryCall(deadCall(letter))
+    },
     meshId: () => coordination?.meshId(),
     mayMove: () => coordination?.mayMove() ?? true,
     heard(meshId) {

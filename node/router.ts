@@ -51,6 +51,8 @@ export interface Router {
   protocols(connection: Connection): string[]
   /** One of the mesh's own protocols. */
   isOwn(protocolId: string): boolean
+  /** The same by the name of the protocol, whatever its major. */
+  ownsName(name: string): boolean
   active(): number
   load(): number
   denied(): Record<string, number>
@@ -221,6 +223,7 @@ export const createRouter = (deps: RouterDeps): Router => {
     protocols: (connection) =>
       [...inbound].filter((entry) => entry.connection === connection).map(({ protocolId }) => protocolId),
     isOwn: (protocolId) => ownProtocols.has(protocolId),
+    ownsName: (name) => [...ownProtocols].some((protocolId) => protocolId.startsWith(`/parley/${name}/`)),
     active: () => deps.slots.active(),
     load,
     denied: () => denied,

@@ -10,6 +10,7 @@ import { openFolder } from '../../node/store/disk.ts'
 import type { CallOptions } from '../../protocols/define.ts'
 import type { SubscribeOptions } from '../../protocols/events/api.ts'
 import type { MeshEvent } from '../../protocols/events/event.ts'
+import { messageVerbs } from './message-verbs.ts'
 import { createProbe, newerProbe, type ProbeNode, probe } from './probe.ts'
 import { createShop, oldShop, registerCommands } from './shop.ts'
 import { type StoredGroup, startStoredGroup } from './stored-group.ts'
@@ -80,6 +81,7 @@ const begin = (host: Hosted, { to, method, input, options = {} }: CallInput): nu
 const plain = ({ topic, data, source }: MeshEvent) => ({ topic, data, source })
 
 export const verbs = {
+  ...messageVerbs((as) => hosted(as).mesh),
   start: async (as: string, options: MeshOptionsInput) => {
     const mesh = await createMesh({ log: 'error', ...options })
     const replies: ThirdPartyReply[] = []
