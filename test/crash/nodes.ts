@@ -136,7 +136,7 @@ export const createNode = ({ name, dataDir, ...plan }: NodePlan): CrashNode => {
 }
 
 /** Starts it. @returns why it would not; undefined where it did */
-export const refusalOf = async (node: CrashNode): Promise<Refusal | undefined> => {
+export const refusalOf = async (node: Pick<CrashNode, 'start'>): Promise<Refusal | undefined> => {
   try {
     await node.start()
     return undefined

@@ -5,6 +5,10 @@ import { isDoomed, isExactlyOnce, itemOf, kindOf } from './streams.ts'
 export interface Allowed {
   /** Numbers of this stream may be missing at this node, as what was thrown away with a store is. */
   mayMiss?(stream: string, n: number, receiver: string): boolean
+  /** The sender may not know any more that it sent it; as `mayMiss` unless told. */
+  mayBeUnknown?(stream: string, n: number, receiver: string): boolean
+  /** What this node keeps of the stream may be in parts. */
+  mayBeInParts?(stream: string, receiver: string): boolean
   /** Beside the doomed ones. */
   mayDie?(stream: string, n: number): boolean
 }
@@ -73,6 +77,7 @@ const sumAt = (found: Found, stream: string): number | undefined => {
 }
 
 export const judgeMessages = (all: readonly Found[], allowed: Allowed = {}): MessageJudgement => {
+  const { mayMiss = () => false, mayBeUnknown = mayMiss, mayBeInParts = () => false, mayDie = () => false } = allowed
   const wrong: string[] = []
   const figures = {
     messages: 0,
@@ -92,7 +97,7 @@ export const judgeMessages = (all: readonly Found[], allowed: Allowed = {}): Mes
     for (const { stream, n, code, reason } of items) {
       figures.dead += 1
       dead.add(`${stream} ${n}`)
-      if (!isDoomed(stream, n) && allowed.mayDie?.(stream, n) !== true)
+      if (!isDoomed(stream, n) && !mayDie(stream, n))
         wrong.push(`${name} has the dead letter ${stream} ${n}: ${code} ${reason}`)
     }
 
@@ -131,7 +136,7 @@ export const judgeMessages = (all: readonly Found[], allowed: Allowed = {}): Mes
           if (!dead.has(`${stream} ${n}`)) wrong.push(`${stream} ${n} was to become a dead letter, and is none`)
           continue
         }
-        if (allowed.mayMiss?.(stream, n, name) === true || allowed.mayDie?.(stream, n) === true) {
+        if (mayMiss(stream, n, name) || mayDie(stream, n)) {
           figures.missedAllowed += 1
           continue
         }
@@ -142,7 +147,7 @@ export const judgeMessages = (all: readonly Found[], allowed: Allowed = {}): Mes
       for (const [n, count] of counts) {
         figures.processed += 1
         if (isDoomed(stream, n)) wrong.push(`${stream} ${n} cannot succeed, and was processed`)
-        if (isSent && !numbers.has(n) && allowed.mayMiss?.(stream, n, name) !== true)
+        if (isSent && !numbers.has(n) && !mayBeUnknown(stream, n, name))
           wrong.push(`${name} processed ${stream} ${n}, which nobody sent`)
         if (isExactlyOnce(stream, n)) figures.exactlyOnce += 1
         if (count === 1) continue
@@ -151,6 +156,7 @@ export const judgeMessages = (all: readonly Found[], allowed: Allowed = {}): Mes
           wrong.push(`${stream} ${n} is EXACTLY_ONCE, and counted ${count} times at ${name}`)
         } else figures.again += count - 1
       }
+      if (mayBeInParts(stream, name)) continue
       const { isOrdered, record } = kindOf(stream)
       if (isOrdered) {
         for (const n of misplaced((record === 'file' ? file : order).get(stream) ?? [])) {

@@ -11,15 +11,13 @@ export interface Said {
   readonly err: string
 }
 
-const parley = (args: readonly string[]): Promise<Said> =>
+export const parley = (args: readonly string[]): Promise<Said> =>
   new Promise((resolve) => {
     execFile(process.execPath, [PROGRAM, ...args], { timeout: LIMIT_MS }, (error, out, err) => {
       const code = typeof error?.code === 'number' ? error.code : error === null ? 0 : -1
       resolve({ code, out, err })
     })
   })
-
-export const verifyMessages = (dataDir: string): Promise<Said> => parley(['store', 'verify', '--data-dir', dataDir])
 
 export const repairMessages = async (dataDir: string): Promise<Said> => {
   const said = await parley(['store', 'repair', '--data-dir', dataDir])

@@ -53,7 +53,11 @@ const verbs: PartyVerbs = {
     own().mesh.messages.state.list(prefix, { limit: PAGE, ...(after !== undefined && { after }) }),
   async deadItems(after) {
     const { mesh } = own()
-    const letters = await mesh.messages.deadLetters.list({ limit: PAGE, ...(after !== undefined && { after }) })
+    const letters = await mesh.messages.deadLetters.list({
+      limit: PAGE,
+      type: Item.type,
+      ...(after !== undefined && { after }),
+    })
     const items = await Promise.all(letters.map(({ id }) => deadItemOf(mesh, id)))
     return { items, next: letters.length < PAGE ? undefined : letters.at(-1)?.id }
   },

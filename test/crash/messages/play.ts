@@ -29,3 +29,11 @@ export const playMessages = async (options: MessageStageOptions, scene: MessageS
   await stage.end({ keep: isWrong })
   return { figures: found.figures, violations: shorten(found.violations) }
 }
+
+/** Findings of several stages: figures are added up. */
+export const together = (all: readonly MessageFindings[]): MessageFindings => {
+  const figures: Record<string, number> = {}
+  for (const one of all)
+    for (const [name, value] of Object.entries(one.figures)) figures[name] = (figures[name] ?? 0) + value
+  return { figures, violations: all.flatMap(({ violations }) => violations) }
+}
