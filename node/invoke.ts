@@ -159,7 +159,9 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
     let failure = first
     const giveUp = (error: unknown): never => {
       const recovery = { to: peer, label: codec.label, payload, conversationId: options.conversationId }
-      if (original !== undefined && options.isOneOfMany !== true && options.signal?.aborted !== true)
+      // The mesh's own protocols have ways of their own to go on.
+      const isMeant = options.isOneOfMany !== true && !deps.isExempt(peer, target.protocolId)
+      if (original !== undefined && isMeant && options.signal?.aborted !== true)
         recoveries.failed({ ...recovery, code: original.code, error: original, recoveryError: error })
       throw error
     }
