@@ -90,14 +90,16 @@ export const DAMAGES: readonly Damage[] = [
 interface Mended {
   readonly badRows: number
   readonly vanished: number | undefined
+  /** Groups of changes; undefined: nothing tells. */
+  readonly lostGroups: number | undefined
   readonly was: string | undefined
   readonly id: string | undefined
 }
 
 const readMended = (out: string): Mended => {
   const { messages } = JSON.parse(out)
-  const { badRows, vanished, was, now } = messages
-  return { badRows, vanished, was, id: now?.id }
+  const { badRows, vanished, lostGroups, was, now } = messages
+  return { badRows, vanished, lostGroups, was, id: now?.id }
 }
 
 export interface DamagePlan {
@@ -152,7 +154,9 @@ export const damaged =
       violations.push(`a start is refused with ${refusal.code} ${refusal.reason}: ${refusal.hint}`)
     const { wrong: troubles, told } = refusal === undefined ? { wrong: [], told: undefined } : await mend(party.dataDir)
     violations.push(...troubles)
-    stage.say(`${damage.name}: ${done}; ${told?.badRows} bad, ${told?.vanished ?? 'unknown'} vanished`)
+    stage.say(
+      `${damage.name}: ${done}; ${told?.badRows} bad, ${told?.vanished ?? 'unknown'} vanished, ${told?.lostGroups ?? 'unknown'} groups lost`,
+    )
 
     if (!party.isThere) await party.start()
     if (whose === SENDER) await receiver.start()
@@ -169,15 +173,18 @@ export const damaged =
             mayBeInParts: (stream) => isBefore(stream) && !isHeld(stream),
           },
     )
-    const isTold = told === undefined || told.vanished !== 0 || told.badRows > 0
+    // What was lost is told, as rows or as groups of them, or that nothing tells.
+    const isTold = told === undefined || told.vanished !== 0 || told.lostGroups !== 0 || told.badRows > 0
+    if (figures.missedAllowed > 0 && !isTold)
+      violations.push(`${figures.missedAllowed} messages are lost, and the repair tells of nothing`)
     const what = damage.name
     return {
       figures: {
         ...figures,
         damages: 1,
         'bad rows': told?.badRows ?? 0,
-        vanished: told?.vanished ?? 0,
-        'loss told': Number(isTold),
+        'vanished rows': told?.vanished ?? 0,
+        'lost groups': told?.lostGroups ?? 0,
       },
       violations: [...violations, ...wrong].map((one) => `${what} (${done}): ${one}`),
     }

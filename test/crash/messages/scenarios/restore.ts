@@ -48,31 +48,34 @@ const logged = async (party: Party, what: RegExp): Promise<boolean> => what.test
 export interface RestorePlan {
   /** The copy is taken while the node runs and sends. */
   readonly whileRunning: boolean
+  /** Messages of each phase, and those that wait while the receiver is away. */
+  readonly count?: number
+  readonly held?: number
 }
 
 /** The sender goes back. */
 export const restoredSender =
-  ({ whileRunning }: RestorePlan) =>
+  ({ whileRunning, count = COUNT, held = HELD }: RestorePlan) =>
   async (stage: MessageStage): Promise<MessageFindings> => {
     const [sender, receiver] = [stage.party(SENDER), stage.party(RECEIVER)]
     const violations: string[] = []
-    const send = (phase: string, count: number, perSecond?: number) =>
+    const send = (phase: string, messages: number, perSecond?: number) =>
       sender.ask('send', {
         phase,
-        count,
+        count: messages,
         seed: stage.random.below(2 ** 31),
         peers: [receiver.id],
         life: sender.lives,
         kinds: KINDS,
         ...(perSecond !== undefined && { perSecond }),
       })
-    await send('a', COUNT)
+    await send('a', count)
     await receiver.kill()
     // Held at the time of the backup, and delivered after it.
-    await send('b', HELD)
+    await send('b', held)
     let backup: string
     if (whileRunning) {
-      const running = send('c', COUNT, PER_SECOND)
+      const running = send('c', count, PER_SECOND)
       await receiver.start()
       backup = await backUp(sender)
       await running
@@ -81,19 +84,19 @@ export const restoredSender =
       backup = await backUp(sender)
       await sender.start()
       await receiver.start()
-      await send('c', COUNT)
+      await send('c', count)
     }
     await stage.drained()
     await receiver.kill()
     // On the disk that is thrown away, and nowhere else.
-    await send('d', HELD)
+    await send('d', held)
     await sender.kill()
     await restore(sender, backup)
     const isMended = await startRestored(sender)
-    await send('e', HELD)
+    await send('e', held)
     await receiver.start()
     await stage.drained()
-    await send('f', COUNT)
+    await send('f', count)
     await stage.drained()
     const { counts } = await sender.ask('figures')
     if ((counts.renumbered ?? 0) === 0 && (counts.sessions ?? 0) === 0) violations.push('the sender greeted nobody')
