@@ -77,7 +77,15 @@ export const lookAtMessages = async (folder: string): Promise<Looked> => {
   return { facts, words: messagesText(folder, facts, found.isNew), problem: found.problem }
 }
 
-const repairedText = (folder: string, { before, after, aside, badKeys, badRows, vanished }: RepairedRows): string => {
+const backText = (groups: number | undefined): string =>
+  groups === undefined
+    ? 'nothing says how far they went'
+    : `by ${count(groups, 'group')} of changes that were answered; rows of those are not counted here`
+
+const repairedText = (
+  folder: string,
+  { before, after, aside, badKeys, badRows, vanished, lostGroups }: RepairedRows,
+): string => {
   if (aside.length === 0 && before.problem === undefined) return 'there is nothing to repair: the messages are whole'
   const lost =
     vanished === undefined ? 'nothing says how many' : vanished === 0 ? 'none that is known' : count(vanished, 'row')
@@ -88,6 +96,7 @@ const repairedText = (folder: string, { before, after, aside, badKeys, badRows, 
       badRows === 0 ? 'none' : `${count(badRows, 'row')} with a wrong checksum: ${keysText(badKeys, badRows)}`,
     ],
     ['vanished', lost],
+    ...(lostGroups === 0 ? [] : ([['set back', backText(lostGroups)]] as Lines)),
     ['was', after.id?.formerIds[0] ?? 'unknown'],
     ['id', after.id?.id ?? 'unknown'],
     ...aside.map((name, i): [string, string] => [i === 0 ? 'put aside' : '', name]),
@@ -100,7 +109,7 @@ sender, and messages that they did not answer yet may come twice.`
 /** @throws STA003 as `repairRows` */
 export const mendMessages = async (folder: string, random: Random) => {
   const done = await repairRows(folder, random)
-  const { after, aside, badKeys, badRows, vanished } = done
+  const { after, aside, badKeys, badRows, vanished, lostGroups } = done
   const now = factsOf(after, await readPlace(folder), aside)
   const facts = {
     repaired: aside.length > 0,
@@ -108,6 +117,7 @@ export const mendMessages = async (folder: string, random: Random) => {
     badKeys,
     badRows,
     vanished,
+    lostGroups,
     putAside: aside,
     now,
   }

@@ -35,6 +35,8 @@ export interface RepairedRows {
   readonly badRows: number
   /** Rows that there were at the last group that can be read, and are not any more; undefined: nothing tells. */
   readonly vanished: number | undefined
+  /** Groups of changes that were answered after the last one that can be read: their rows are gone, and counted nowhere; undefined: nothing tells. */
+  readonly lostGroups: number | undefined
 }
 
 /** A copy in which all tables are whole, with what can be kept of those that are not. */
@@ -121,7 +123,15 @@ const repair = async (folder: string, random: Random): Promise<RepairedRows> => 
   const disk = await openFolder(folder)
   await finishRenaming(folder, disk)
   const before = await surveyRows(folder)
-  const nothing = { before, after: before, aside: [], badKeys: [], badRows: 0, vanished: undefined }
+  const nothing = {
+    before,
+    after: before,
+    aside: [],
+    badKeys: [],
+    badRows: 0,
+    vanished: undefined,
+    lostGroups: undefined,
+  }
   if (before.problem === undefined) return nothing
   if (before.problem.details.reason === 'newer') throw before.problem
   const db = join(folder, LEVEL_FOLDER)
@@ -147,7 +157,8 @@ const repair = async (folder: string, random: Random): Promise<RepairedRows> => 
   await markPlace(folder)
   const { badKeys, badRows, sums, count } = done.scan
   const vanished = sums === undefined ? undefined : Math.max(0, sums.count - count - badRows)
-  return { before, after: await surveyRows(folder), aside, badKeys, badRows, vanished }
+  const lostGroups = sums === undefined || known === undefined ? undefined : Math.max(0, known.group - sums.group)
+  return { before, after: await surveyRows(folder), aside, badKeys, badRows, vanished, lostGroups }
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Repair of a row store: what is good is kept under another id, what was bad is told, and nothing is thrown away. */
 import assert from 'node:assert/strict'
-import { readdir, readFile, rename, rm } from 'node:fs/promises'
+import { readdir, readFile, rename, rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -38,7 +38,7 @@ test('rows that are bad are dropped and told by key; the rest is another store, 
   await spoil(folder, ['out/000003', 'out/000011'])
   const done = await repairRows(folder, random)
   assert.deepEqual(done.badKeys, ['out/000003', 'out/000011'])
-  assert.deepEqual([done.badRows, done.vanished], [2, 0])
+  assert.deepEqual([done.badRows, done.vanished, done.lostGroups], [2, 0, 0])
   assert.deepEqual(done.aside, ['db.damaged', 'mark.damaged'])
   assert.equal(done.after.problem, undefined)
   const { 'out/000003': _, 'out/000011': __, ...left } = rows
@@ -52,6 +52,21 @@ test('rows that are bad are dropped and told by key; the rest is another store, 
   assert.deepEqual((await repairRows(folder, random)).aside, [])
   await spoil(folder, ['new'])
   assert.deepEqual((await repairRows(folder, random)).aside, ['db.damaged.2', 'mark.damaged.2'])
+})
+
+test('groups that were answered and are cut off are told, since their rows are counted nowhere', async (t) => {
+  const folder = await testFolder(t)
+  const store = await openRowStore(folder, deps())
+  for (let i = 0; i < 10; i += 1) await store.commit([put(`out/${i}`, 'x'.repeat(100))])
+  await store.close()
+  const db = join(folder, 'db')
+  const log = join(db, (await readdir(db)).find((name) => name.endsWith('.log')) ?? '')
+  await truncate(log, Math.floor((await stat(log)).size / 2))
+  const done = await repairRows(folder, random)
+  const { rows } = await reread(folder)
+  const kept = Object.keys(rows).length
+  assert.ok(kept > 0 && kept < 10, `${kept} rows`)
+  assert.deepEqual([done.vanished, done.lostGroups], [0, 10 - kept])
 })
 
 test('whatever bytes flip in any of its files, it is repaired, and all rows that are left are ones that were written', {
