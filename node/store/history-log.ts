@@ -1,6 +1,6 @@
 /**
  * The history of one first word on disk: segments that are only appended to, and removed as a whole when the history is
- * larger or older than it may be.
+ * larger or older than it may be (history-index.ts).
  *
  * Best effort: batches are written one write after another, not synced, so that a crash may lose the last of them, and a
  * full disk loses what cannot be written; each record has a checksum (history-records.ts) that is looked at when the
@@ -10,47 +10,21 @@
 import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Found, Held, HistoryBounds, KeptBatch, WordHistory } from '../../protocols/events/history-store.ts'
-import { MAX_FETCH_BATCHES, MAX_FETCH_BYTES } from '../../protocols/events/protocol.ts'
-import { firstReaching, type Range, type Series } from '../../protocols/events/series.ts'
+import type { Found, HistoryBounds, KeptBatch, WordHistory } from '../../protocols/events/history-store.ts'
 import type { Log } from '../../protocols/port.ts'
 import { DIRECTORY_MODE, FILE_MODE, systemCode } from '../private-file.ts'
+import { createHistoryIndex, type Entry, type Segment } from './history-index.ts'
 import { decodeRecord, encodeRecord, readRecords } from './history-records.ts'
 
 const NAME = /^\d{12}\.history$/
 const MAX_SEGMENT_BYTES = 8 * 1024 * 1024
 const MIN_SEGMENT_BYTES = 64 * 1024
+/** Of a history: what goes at a time. */
+const SEGMENT_SHARE = 8
 export const MAX_UNWRITTEN_BYTES = 32 * 1024 * 1024
 const LOG_EVERY_MS = 10_000
 
-interface Segment {
-  readonly number: number
-  bytes: number
-  events: number
-  /** Of its last batch, milliseconds since 1970. */
-  keptAt: number
-  readonly entries: Set<Entry>
-}
-
-interface Entry extends Range {
-  readonly run: Run
-  readonly segment: Segment
-  readonly at: number
-  readonly size: number
-  readonly keptAt: number
-  readonly sentAt: number
-  /** Until it is written. */
-  record: Uint8Array | undefined
-}
-
-interface Run {
-  readonly publisher: string
-  readonly epoch: number
-  readonly entries: Entry[]
-}
-
-const nameOf = (number: number): string => `${String(number).padStart(12, '0')}.history`
-const keyOf = ({ publisher, epoch }: Omit<Series, 'word'>): string => `${publisher} ${epoch}`
+const nameOf = ({ number }: Segment): string => `${String(number).padStart(12, '0')}.history`
 
 /** Opens what is there. @throws what reading the folder throws, but for one that is not there */
 export const openHistoryLog = async (
@@ -59,18 +33,15 @@ export const openHistoryLog = async (
   bounds: HistoryBounds,
   deps: { now(): number; log: Log },
 ): Promise<WordHistory> => {
-  const segmentBytes = Math.min(MAX_SEGMENT_BYTES, Math.max(MIN_SEGMENT_BYTES, Math.floor(bounds.maxBytes / 8)))
-  const segmentEvents = Math.max(1, Math.floor(bounds.maxEvents / 8))
-  const segments: Segment[] = []
-  const runs = new Map<string, Run>()
-  let bytes = 0
-  let events = 0
+  const shareBytes = Math.floor(bounds.maxBytes / SEGMENT_SHARE)
+  const segmentBytes = Math.min(MAX_SEGMENT_BYTES, Math.max(MIN_SEGMENT_BYTES, shareBytes))
+  const segmentEvents = Math.max(1, Math.floor(bounds.maxEvents / SEGMENT_SHARE))
+  const removals = new Set<Promise<void>>()
   let current: Segment | undefined
   let unwritten: Entry[] = []
   let unwrittenBytes = 0
   let writing: Promise<void> | undefined
   let file: { segment: Segment; handle: FileHandle } | undefined
-  const removals = new Set<Promise<void>>()
   let loggedAt = Number.NEGATIVE_INFINITY
 
   const complain = (message: string, fields: Record<string, unknown>): void => {
@@ -79,76 +50,14 @@ export const openHistoryLog = async (
     deps.log.warn(message, { word, ...fields })
   }
 
-  const add = (entry: Entry): void => {
-    const { entries } = entry.run
-    const index = firstReaching(entries, entry.from)
-    entries.splice(index, 0, entry)
-    const count = entry.to - entry.from + 1
-    entry.segment.entries.add(entry)
-    entry.segment.bytes += entry.size
-    entry.segment.events += count
-    entry.segment.keptAt = Math.max(entry.segment.keptAt, entry.keptAt)
-    bytes += entry.size
-    events += count
-  }
-
-  /** It is not to be found any more; what it takes in its segment stays. */
-  const forget = (entry: Entry): void => {
-    const { entries } = entry.run
-    const index = entries.indexOf(entry)
-    if (index >= 0) entries.splice(index, 1)
-    if (entries.length === 0) runs.delete(keyOf(entry.run))
-    entry.segment.entries.delete(entry)
-  }
-
-  const runOf = (series: Omit<Series, 'word'>): Run => {
-    const key = keyOf(series)
-    const run = runs.get(key) ?? { publisher: series.publisher, epoch: series.epoch, entries: [] }
-    runs.set(key, run)
-    return run
-  }
-
-  const overlaps = (run: Run | undefined, { from, to }: Range): boolean => {
-    const next = run?.entries[firstReaching(run.entries, from)]
-    return next !== undefined && next.from <= to
-  }
-
   const removeFile = (segment: Segment): void => {
-    const removal = rm(join(folder, nameOf(segment.number)), { force: true })
+    if (segment === current) current = undefined
+    const removal = rm(join(folder, nameOf(segment)), { force: true })
       .catch((error: unknown) => complain('an old part of the history of events cannot be removed', { error }))
       .finally(() => removals.delete(removal))
     removals.add(removal)
   }
-
-  const removeOldest = (): void => {
-    const segment = segments.shift()
-    if (segment === undefined) return
-    for (const entry of [...segment.entries]) forget(entry)
-    bytes -= segment.bytes
-    events -= segment.events
-    if (segment === current) current = undefined
-    removeFile(segment)
-  }
-
-  const trim = (): void => {
-    const oldest = deps.now() - bounds.maxAgeMs
-    for (let first = segments[0]; first !== undefined; first = segments[0]) {
-      if (bytes <= bounds.maxBytes && events <= bounds.maxEvents && first.keptAt > oldest) break
-      removeOldest()
-    }
-  }
-
-  const begin = (): Segment => {
-    const segment = {
-      number: (segments.at(-1)?.number ?? 0) + 1,
-      bytes: 0,
-      events: 0,
-      keptAt: 0,
-      entries: new Set<Entry>(),
-    }
-    segments.push(segment)
-    return segment
-  }
+  const index = createHistoryIndex(bounds, deps.now, removeFile)
 
   const handleOf = async (segment: Segment): Promise<FileHandle> => {
     if (file?.segment === segment) return file.handle
@@ -156,7 +65,7 @@ export const openHistoryLog = async (
     file = undefined
     await mkdir(folder, { recursive: true, mode: DIRECTORY_MODE })
     const flags = constants.O_CREAT | constants.O_WRONLY | constants.O_TRUNC
-    file = { segment, handle: await open(join(folder, nameOf(segment.number)), flags, FILE_MODE) }
+    file = { segment, handle: await open(join(folder, nameOf(segment)), flags, FILE_MODE) }
     return file.handle
   }
 
@@ -167,7 +76,7 @@ export const openHistoryLog = async (
     const end = some.findIndex((entry) => entry.segment !== segment)
     // A copy: more may come while it is written.
     const batch = some.slice(0, end < 0 ? some.length : end)
-    if (!segments.includes(segment)) return batch.length
+    if (!index.has(segment)) return batch.length
     try {
       const data = Buffer.concat(batch.map(({ record }) => record ?? new Uint8Array()))
       const handle = await handleOf(segment)
@@ -177,11 +86,12 @@ export const openHistoryLog = async (
       }
     } catch (error) {
       complain('events cannot be kept on disk', { error })
-      for (const entry of batch) forget(entry)
+      for (const entry of batch) index.forget(entry)
+      // What follows goes into another file.
       if (current === segment) current = undefined
     }
     // Removed before it was made.
-    if (!segments.includes(segment)) removeFile(segment)
+    if (!index.has(segment)) removeFile(segment)
     return batch.length
   }
 
@@ -205,7 +115,7 @@ export const openHistoryLog = async (
     size: number,
   ): Promise<Uint8Array | undefined> => {
     try {
-      const handle = handles.get(segment) ?? (await open(join(folder, nameOf(segment.number)), 'r'))
+      const handle = handles.get(segment) ?? (await open(join(folder, nameOf(segment)), 'r'))
       handles.set(segment, handle)
       const part = new Uint8Array(size)
       const { bytesRead } = await handle.read(part, 0, size, at)
@@ -223,38 +133,30 @@ export const openHistoryLog = async (
     const size = last.at + last.size - first.at
     const part = first.record === undefined ? await readPart(handles, first.segment, first.at, size) : undefined
     return row.flatMap((entry) => {
-      const decoded =
-        entry.record === undefined
-          ? part === undefined
-            ? undefined
-            : decodeRecord(part, entry.at - first.at)
-          : decodeRecord(entry.record, 0)
-      const isIt = decoded?.record.range.from === entry.from && decoded.record.series.publisher === entry.run.publisher
-      if (decoded === undefined || !isIt) {
-        if (segments.includes(entry.segment)) {
-          complain('a batch in the history of events is damaged', { segment: nameOf(entry.segment.number) })
-        }
-        forget(entry)
-        return []
+      const { record, run, from } = entry
+      const decoded = record === undefined ? part && decodeRecord(part, entry.at - first.at) : decodeRecord(record, 0)
+      if (decoded?.record.range.from === from && decoded.record.series.publisher === run.publisher) {
+        return [{ bytes: decoded.record.payload, ageMs: Math.max(0, deps.now() - entry.keptAt) }]
       }
-      return [{ bytes: decoded.record.payload, ageMs: Math.max(0, deps.now() - entry.keptAt) }]
+      if (index.has(entry.segment))
+        complain('a batch in the history of events is damaged', { file: nameOf(entry.segment) })
+      index.forget(entry)
+      return []
     })
   }
 
   const load = async (name: string): Promise<void> => {
-    const segment = { number: Number.parseInt(name, 10), bytes: 0, events: 0, keptAt: 0, entries: new Set<Entry>() }
-    segments.push(segment)
-    const content = await readFile(join(folder, name))
-    const { found, lost } = readRecords(content)
-    if (lost > 0)
+    const segment = index.begin(Number.parseInt(name, 10))
+    const { found, lost } = readRecords(await readFile(join(folder, name)))
+    if (lost > 0) {
       deps.log.warn('a part of the history of events is damaged and left out', { word, file: name, bytes: lost })
-    for (const { record, at, size } of found) {
-      const run = runOf(record.series)
-      if (overlaps(run, record.range)) continue
-      const { keptAt, sentAt } = record
-      add({ ...record.range, run, segment, at, size, keptAt, sentAt, record: undefined })
     }
-    for (const [key, { entries }] of runs) if (entries.length === 0) runs.delete(key)
+    for (const { record, at, size } of found) {
+      const { series, range, keptAt, sentAt } = record
+      if (!index.overlaps(series, range)) {
+        index.add(series, { ...range, segment, at, size, keptAt, sentAt, record: undefined })
+      }
+    }
   }
 
   const names = await readdir(folder).catch((error: unknown) => {
@@ -262,50 +164,30 @@ export const openHistoryLog = async (
     throw error
   })
   for (const name of names.filter((one) => NAME.test(one)).sort()) await load(name)
-  trim()
+  index.trim()
 
   return {
     keep(series, range, payload, sentAt) {
-      const count = range.to - range.from + 1
-      if (payload.length > bounds.maxBytes || count > bounds.maxEvents) return
-      if (overlaps(runs.get(keyOf(series)), range)) return
+      if (payload.length > bounds.maxBytes || range.to - range.from + 1 > bounds.maxEvents) return
+      if (index.overlaps(series, range)) return
       if (unwrittenBytes + payload.length > MAX_UNWRITTEN_BYTES) {
         complain('the disk is too slow to keep all events', { bytes: payload.length })
         return
       }
       const keptAt = deps.now()
       const record = encodeRecord({ series, range, keptAt, sentAt, payload })
-      if (current === undefined || current.bytes >= segmentBytes || current.events >= segmentEvents) current = begin()
-      const { from, to } = range
-      const run = runOf(series)
-      const entry = { from, to, run, segment: current, at: current.bytes, size: record.length, keptAt, sentAt, record }
-      add(entry)
-      unwritten.push(entry)
+      if (current === undefined || current.bytes >= segmentBytes || current.events >= segmentEvents) {
+        current = index.begin()
+      }
+      const place = { segment: current, at: current.bytes, size: record.length }
+      unwritten.push(index.add(series, { from: range.from, to: range.to, ...place, keptAt, sentAt, record }))
       unwrittenBytes += record.length
-      trim()
+      index.trim()
       writing ??= writeAll()
     },
-    async find({ publisher, epoch }, range): Promise<Found> {
-      trim()
-      const entries = runs.get(keyOf({ publisher, epoch }))?.entries ?? []
-      const rows: Entry[][] = []
-      let size = 0
-      let count = 0
-      let more = false
-      for (let at = firstReaching(entries, range.from); at < entries.length && !more; at += 1) {
-        const entry = entries[at]
-        if (entry === undefined || entry.from > range.to) break
-        size += entry.size
-        more = count > 0 && (size > MAX_FETCH_BYTES || count >= MAX_FETCH_BATCHES)
-        if (more) break
-        count += 1
-        const row = rows.at(-1)
-        const before = row?.at(-1)
-        const follows = before?.segment === entry.segment && before.at + before.size === entry.at
-        if (row !== undefined && follows && (before.record === undefined) === (entry.record === undefined))
-          row.push(entry)
-        else rows.push([entry])
-      }
+    async find(series, range): Promise<Found> {
+      index.trim()
+      const { rows, more } = index.select(series, range)
       const handles = new Map<Segment, FileHandle>()
       try {
         const batches: KeptBatch[] = []
@@ -316,15 +198,10 @@ export const openHistoryLog = async (
       }
     },
     list(since) {
-      trim()
-      return [...runs.values()].flatMap(({ publisher, epoch, entries }): Held[] => {
-        const [first, last] = [entries[0], entries.at(-1)]
-        if (first === undefined || last === undefined) return []
-        const held = { publisher, word, epoch, from: first.from, to: last.to }
-        return since === undefined ? [held] : [{ ...held, since: entries.find(({ sentAt }) => sentAt >= since)?.from }]
-      })
+      index.trim()
+      return index.list(word, since)
     },
-    figures: () => ({ bytes, events }),
+    figures: index.figures,
     async close() {
       await writing
       await Promise.all(removals)

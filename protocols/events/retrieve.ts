@@ -29,7 +29,7 @@ const AT_ONCE = 2
 const FETCH_TIMEOUT_MS = 2_000
 const TAIL_TIMEOUT_MS = 1_000
 /** Calls in a row after which one that does not answer counts as not there. */
-const MAX_SILENCES = 2
+const MAX_SILENCES = 3
 const MAX_GIVERS = 256
 
 /** A batch that is proven to be its publisher's. */
@@ -187,8 +187,10 @@ export const createRetrieve = (
       for (const group of groups(series, isTail)) {
         if (stopped || !needed()) return NOTHING
         const timeoutMs = isTail ? TAIL_TIMEOUT_MS : FETCH_TIMEOUT_MS
+        // A page takes its time on a slow link.
+        const limitOf = (holder: string): number => timeoutMs * 2 ** (silences.get(holder) ?? 0)
         const answers = await Promise.all(
-          group.map(async (holder) => ({ holder, answer: await ask(holder, series, range, timeoutMs) })),
+          group.map(async (holder) => ({ holder, answer: await ask(holder, series, range, limitOf(holder)) })),
         )
         for (const { holder, answer } of answers) {
           if (answer === undefined) {

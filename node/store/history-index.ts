@@ -1,0 +1,145 @@
+/**
+ * Where the batches of a word's history lie on the disk: by series, in ascending order, and by segment. What is larger or
+ * older than it may be goes a segment at a time. State: the entries, about 100 bytes each.
+ */
+import type { Held, HistoryBounds } from '../../protocols/events/history-store.ts'
+import { MAX_FETCH_BATCHES, MAX_FETCH_BYTES } from '../../protocols/events/protocol.ts'
+import { firstReaching, type Range, type Series } from '../../protocols/events/series.ts'
+
+export interface Segment {
+  readonly number: number
+  bytes: number
+  events: number
+  /** Of its last batch, milliseconds since 1970. */
+  keptAt: number
+  readonly entries: Set<Entry>
+}
+
+/** The batches of one series. */
+interface Run {
+  readonly publisher: string
+  readonly epoch: number
+  readonly entries: Entry[]
+}
+
+export interface Entry extends Range {
+  readonly run: Run
+  readonly segment: Segment
+  readonly at: number
+  readonly size: number
+  readonly keptAt: number
+  readonly sentAt: number
+  /** Until it is written. */
+  record: Uint8Array | undefined
+}
+
+export interface HistoryIndex {
+  begin(number?: number): Segment
+  has(segment: Segment): boolean
+  add(series: Omit<Series, 'word'>, entry: Omit<Entry, 'run'>): Entry
+  /** It is not to be found any more; what it takes in its segment stays. */
+  forget(entry: Entry): void
+  /** Something of this range is held. */
+  overlaps(series: Omit<Series, 'word'>, range: Range): boolean
+  /** Entries that hold something of `range`, in order; those that lie behind one another in one segment are one row. */
+  select(series: Omit<Series, 'word'>, range: Range): { rows: Entry[][]; more: boolean }
+  list(word: string, since: number | undefined): Held[]
+  trim(): void
+  figures(): { bytes: number; events: number }
+}
+
+const keyOf = ({ publisher, epoch }: Omit<Series, 'word'>): string => `${publisher} ${epoch}`
+
+const follows = (before: Entry | undefined, entry: Entry): boolean =>
+  before?.segment === entry.segment &&
+  before.at + before.size === entry.at &&
+  (before.record === undefined) === (entry.record === undefined)
+
+/** @param removed a segment went */
+export const createHistoryIndex = (
+  bounds: HistoryBounds,
+  now: () => number,
+  removed: (segment: Segment) => void,
+): HistoryIndex => {
+  const segments: Segment[] = []
+  const runs = new Map<string, Run>()
+  let bytes = 0
+  let events = 0
+
+  const forget = (entry: Entry): void => {
+    const { entries } = entry.run
+    const index = entries.indexOf(entry)
+    if (index >= 0) entries.splice(index, 1)
+    if (entries.length === 0) runs.delete(keyOf(entry.run))
+    entry.segment.entries.delete(entry)
+  }
+
+  const trim = (): void => {
+    const oldest = now() - bounds.maxAgeMs
+    for (let first = segments[0]; first !== undefined; first = segments[0]) {
+      if (bytes <= bounds.maxBytes && events <= bounds.maxEvents && first.keptAt > oldest) break
+      segments.shift()
+      for (const entry of [...first.entries]) forget(entry)
+      bytes -= first.bytes
+      events -= first.events
+      removed(first)
+    }
+  }
+
+  return {
+    begin(number = (segments.at(-1)?.number ?? 0) + 1) {
+      const segment = { number, bytes: 0, events: 0, keptAt: 0, entries: new Set<Entry>() }
+      segments.push(segment)
+      return segment
+    },
+    has: (segment) => segments.includes(segment),
+    add({ publisher, epoch }, given) {
+      const key = keyOf({ publisher, epoch })
+      const run = runs.get(key) ?? { publisher, epoch, entries: [] }
+      runs.set(key, run)
+      const entry = { ...given, run }
+      run.entries.splice(firstReaching(run.entries, entry.from), 0, entry)
+      const { segment } = entry
+      const count = entry.to - entry.from + 1
+      segment.entries.add(entry)
+      segment.bytes += entry.size
+      segment.events += count
+      segment.keptAt = Math.max(segment.keptAt, entry.keptAt)
+      bytes += entry.size
+      events += count
+      return entry
+    },
+    forget,
+    overlaps(series, { from, to }) {
+      const entries = runs.get(keyOf(series))?.entries ?? []
+      const next = entries[firstReaching(entries, from)]
+      return next !== undefined && next.from <= to
+    },
+    select(series, range) {
+      const entries = runs.get(keyOf(series))?.entries ?? []
+      const rows: Entry[][] = []
+      let size = 0
+      let count = 0
+      for (let at = firstReaching(entries, range.from); at < entries.length; at += 1) {
+        const entry = entries[at]
+        if (entry === undefined || entry.from > range.to) break
+        size += entry.size
+        if (count > 0 && (size > MAX_FETCH_BYTES || count >= MAX_FETCH_BATCHES)) return { rows, more: true }
+        count += 1
+        const row = rows.at(-1)
+        if (row !== undefined && follows(row.at(-1), entry)) row.push(entry)
+        else rows.push([entry])
+      }
+      return { rows, more: false }
+    },
+    list: (word, since) =>
+      [...runs.values()].flatMap(({ publisher, epoch, entries }): Held[] => {
+        const [first, last] = [entries[0], entries.at(-1)]
+        if (first === undefined || last === undefined) return []
+        const held = { publisher, word, epoch, from: first.from, to: last.to }
+        return since === undefined ? [held] : [{ ...held, since: entries.find(({ sentAt }) => sentAt >= since)?.from }]
+      }),
+    trim,
+    figures: () => ({ bytes, events }),
+  }
+}
