@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import { appendFile, readdir, readFile, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
-import { openHistoryLog } from '../../../../node/store/history-log.ts'
+import { MAX_UNWRITTEN_BYTES, openHistoryLog } from '../../../../node/store/history-log.ts'
 import { decodeRecord, encodeRecord, readRecords } from '../../../../node/store/history-records.ts'
 import type { WordHistory } from '../../../../protocols/events/history-store.ts'
 import { MAX_FETCH_BYTES } from '../../../../protocols/events/protocol.ts'
@@ -146,12 +146,34 @@ test('what a crash cut off is missing, and the next run goes on behind it', asyn
   assert.deepEqual(await found(await reopen()), [1, 2, 3])
 })
 
-test('where nothing can be written, what was kept is missing, and is told', async (context) => {
+test('what cannot be written is missing, and is told once', async (context) => {
   const { folder, log, reopen } = await setUp(context)
-  await writeFile(folder, 'a file where the folder would be').catch(() => undefined)
-  const history = await reopen().catch((error: unknown) => error)
-  assert.ok(history instanceof Error, 'a folder that is none is told when it is opened')
-  assert.deepEqual(log.lines, [])
+  const history = await reopen()
+  await writeFile(folder, 'a file where the folder would be')
+  for (let from = 1; from <= 3; from += 1) {
+    keep(history, from)
+    assert.deepEqual(await found(history, { from, to: from }), [from], 'it is in memory until then')
+    await history.close()
+  }
+  assert.deepEqual([await found(history), history.list(undefined)], [[], []])
+  assert.equal(log.lines.filter(({ message }) => message === 'events cannot be kept on disk').length, 1)
+  await rm(folder)
+  keep(history, 4)
+  await history.close()
+  assert.deepEqual(await found(await reopen()), [4], 'it goes on where that ends')
+})
+
+test('what waits to be written is bounded; what is too much is not kept', async (context) => {
+  const { log, reopen } = await setUp(context, { ...BOUNDS, maxBytes: 200 * 1024 * 1024 })
+  const history = await reopen()
+  const count = MAX_UNWRITTEN_BYTES / (1024 * 1024)
+  for (let from = 1; from <= count + 2; from += 1) keep(history, from, from, 1024 * 1024 - 100)
+  assert.equal(history.figures().events, count)
+  assert.equal(log.lines.length, 1)
+  await history.close()
+  keep(history, 100)
+  assert.deepEqual(await found(history, { from: 100, to: 100 }), [100])
+  await history.close()
 })
 
 test('a record is read as it was written, and never from changed bytes', () => {
