@@ -70,8 +70,8 @@ export interface Note {
   readonly peer: string
   readonly at: number
   readonly bytes: number
-  /** The beginning of its data. */
-  readonly kept: Uint8Array
+  /** The beginning of its data; of JSON as text, which costs the garbage collector a fraction of what bytes do. */
+  readonly kept: string | Uint8Array
   changedAt: number
   status: ConversationStatus
   code: string | undefined
@@ -101,20 +101,33 @@ const MAX_PEERS = 16
 
 interface Conversation {
   readonly id: string
-  /** By direction, message and, of what was sent, peer; oldest first. */
-  readonly notes: Map<string, Note>
+  /** Oldest first, from `head` on. */
+  notes: Note[]
+  head: number
+  /** By message and, of what was sent, peer. */
+  readonly byKey: Map<string, Note>
   bytes: number
   forgotten: number
+  /** In the order in which they were used; a Map whose first entries go again and again becomes slow. */
+  before: Conversation | undefined
+  behind: Conversation | undefined
 }
 
 const decoder = new TextDecoder()
 
-const sizeOf = ({ kept }: Note): number => kept.length + NOTE_BYTES
+const sizeOf = ({ bytes }: Note): number => Math.min(bytes, MAX_KEPT_BYTES) + NOTE_BYTES
 
-const dataOf = ({ message: { content }, kept, bytes }: Note): unknown => {
-  if (kept.length < bytes) return content === 'json' ? decoder.decode(kept) : undefined
+const isCut = ({ bytes }: Note): boolean => bytes > MAX_KEPT_BYTES
+
+const keyOf = (id: string, direction: 'sent' | 'received', peer: string): string =>
+  direction === 'received' ? id : `${id}>${peer}`
+
+const dataOf = (note: Note): unknown => {
+  const { message, kept } = note
+  if (isCut(note)) return typeof kept === 'string' ? kept : undefined
   try {
-    return decodePayload(content, kept)
+    if (typeof kept !== 'string') return decodePayload(message.content, kept)
+    return kept === '' ? undefined : JSON.parse(kept)
   } catch {
     return undefined
   }
@@ -132,19 +145,20 @@ const viewOf = (note: Note): ConversationMessage => ({
   changedAt: note.changedAt,
   bytes: note.bytes,
   data: dataOf(note),
-  isCut: note.kept.length < note.bytes,
+  isCut: isCut(note),
 })
 
 const noteOf = (message: Message, direction: 'sent' | 'received', peer: string, at: number): Note => {
   const { id, type, content, payload } = message
+  // A copy: what it is part of is larger, and goes.
+  const start = payload.length > MAX_KEPT_BYTES ? payload.subarray(0, MAX_KEPT_BYTES) : payload
   return {
     message: { id, type, content },
     direction,
     peer,
     at,
     bytes: payload.length,
-    // A copy: what it is part of is larger, and goes.
-    kept: new Uint8Array(payload.subarray(0, MAX_KEPT_BYTES)),
+    kept: content === 'json' ? decoder.decode(start) : new Uint8Array(start),
     changedAt: at,
     status: direction,
     code: undefined,
@@ -152,63 +166,85 @@ const noteOf = (message: Message, direction: 'sent' | 'received', peer: string, 
   }
 }
 
-const factsOf = ({ id, notes, forgotten }: Conversation): ConversationFacts => {
+const notesOf = ({ notes, head }: Conversation): Note[] => notes.slice(head)
+
+const factsOf = (conversation: Conversation): ConversationFacts => {
+  const { id, forgotten, byKey } = conversation
   const peers = new Set<string>()
   let firstAt = Number.POSITIVE_INFINITY
   let lastAt = 0
-  for (const { peer, at, changedAt } of notes.values()) {
+  for (const { peer, at, changedAt } of notesOf(conversation)) {
     if (peers.size < MAX_PEERS) peers.add(peer)
     firstAt = Math.min(firstAt, at)
     lastAt = Math.max(lastAt, changedAt)
   }
-  return { id, messages: notes.size, forgotten, peers: [...peers], firstAt: Math.min(firstAt, lastAt), lastAt }
+  return { id, messages: byKey.size, forgotten, peers: [...peers], firstAt: Math.min(firstAt, lastAt), lastAt }
 }
 
 export const createConversations = ({ port, settings, forgotten }: ConversationsDeps): NodeConversations => {
   const all = new Map<string, Conversation>()
-  /** The last one that was used. */
+  let oldest: Conversation | undefined
   let latest: Conversation | undefined
   let bytes = 0
 
-  const drop = (conversation: Conversation): void => {
-    all.delete(conversation.id)
-    bytes -= conversation.bytes
-    if (latest === conversation) latest = undefined
+  const unlink = (conversation: Conversation): void => {
+    const { before, behind } = conversation
+    if (before === undefined) oldest = behind
+    else before.behind = behind
+    if (behind === undefined) latest = before
+    else behind.before = before
+    conversation.before = undefined
+    conversation.behind = undefined
   }
 
-  const dropFirstNote = (conversation: Conversation): void => {
-    for (const [key, note] of conversation.notes) {
-      conversation.notes.delete(key)
-      conversation.bytes -= sizeOf(note)
-      conversation.forgotten += 1
-      bytes -= sizeOf(note)
-      forgotten(1)
-      return
-    }
+  const append = (conversation: Conversation): void => {
+    conversation.before = latest
+    if (latest === undefined) oldest = conversation
+    else latest.behind = conversation
+    latest = conversation
   }
 
   const use = (id: string): Conversation => {
     if (latest?.id === id) return latest
-    const known = all.get(id)
-    const conversation = known ?? { id, notes: new Map<string, Note>(), bytes: 0, forgotten: 0 }
-    if (known !== undefined) all.delete(id)
-    all.set(id, conversation)
-    latest = conversation
+    let conversation = all.get(id)
+    if (conversation === undefined) {
+      const byKey = new Map<string, Note>()
+      conversation = { id, notes: [], head: 0, byKey, bytes: 0, forgotten: 0, before: undefined, behind: undefined }
+      all.set(id, conversation)
+    } else unlink(conversation)
+    append(conversation)
     return conversation
   }
 
+  const drop = (conversation: Conversation): void => {
+    all.delete(conversation.id)
+    unlink(conversation)
+    bytes -= conversation.bytes
+  }
+
+  const dropFirstNote = (conversation: Conversation): void => {
+    const note = conversation.notes[conversation.head]
+    if (note === undefined) return
+    conversation.head += 1
+    if (conversation.head * 2 > conversation.notes.length) {
+      conversation.notes = conversation.notes.slice(conversation.head)
+      conversation.head = 0
+    }
+    conversation.byKey.delete(keyOf(note.message.id, note.direction, note.peer))
+    conversation.bytes -= sizeOf(note)
+    conversation.forgotten += 1
+    bytes -= sizeOf(note)
+    forgotten(1)
+  }
+
   const makeRoom = (conversation: Conversation): void => {
-    while (conversation.notes.size > settings.conversationMessages) dropFirstNote(conversation)
-    while (all.size > settings.conversations || bytes > settings.conversationBytes) {
-      const [oldest] = all.values()
-      if (oldest === undefined) return
-      if (oldest !== conversation) {
-        forgotten(oldest.notes.size)
-        drop(oldest)
-      } else if (oldest.notes.size > 0) dropFirstNote(oldest)
+    while (conversation.byKey.size > settings.conversationMessages) dropFirstNote(conversation)
+    while (oldest !== undefined && (all.size > settings.conversations || bytes > settings.conversationBytes)) {
+      // The one that was just used is the last one.
+      if (oldest === conversation && conversation.byKey.size > 0) dropFirstNote(conversation)
       else {
+        forgotten(oldest.byKey.size)
         drop(oldest)
-        return
       }
     }
   }
@@ -217,8 +253,8 @@ export const createConversations = ({ port, settings, forgotten }: Conversations
     const { conversationId } = message
     if (conversationId === undefined || settings.conversations === 0) return undefined
     const conversation = use(conversationId)
-    const key = direction === 'received' ? message.id : `${message.id}>${peer}`
-    const known = conversation.notes.get(key)
+    const key = keyOf(message.id, direction, peer)
+    const known = conversation.byKey.get(key)
     if (known !== undefined) {
       known.status = direction
       known.attempts += 1
@@ -226,15 +262,11 @@ export const createConversations = ({ port, settings, forgotten }: Conversations
       return known
     }
     const made = noteOf(message, direction, peer, port.clock.now())
-    conversation.notes.set(key, made)
+    conversation.notes.push(made)
+    conversation.byKey.set(key, made)
     conversation.bytes += sizeOf(made)
     bytes += sizeOf(made)
-    if (
-      conversation.notes.size > settings.conversationMessages ||
-      all.size > settings.conversations ||
-      bytes > settings.conversationBytes
-    )
-      makeRoom(conversation)
+    makeRoom(conversation)
     return made
   }
 
@@ -247,16 +279,21 @@ export const createConversations = ({ port, settings, forgotten }: Conversations
       if (error === undefined) note.status = note.direction === 'sent' ? 'delivered' : 'processed'
       else note.status = error.isDead === true ? 'dead' : 'failed'
     },
-    get: (id) => [...(all.get(id)?.notes.values() ?? [])].map(viewOf),
+    get(id) {
+      const conversation = all.get(id)
+      return conversation === undefined ? [] : notesOf(conversation).map(viewOf)
+    },
     list({ limit = 100 } = {}) {
       const most = Math.max(1, Math.min(MAX_LIST, limit))
-      return [...all.values()].slice(-most).reverse().map(factsOf)
+      const found: ConversationFacts[] = []
+      for (let one = latest; one !== undefined && found.length < most; one = one.before) found.push(factsOf(one))
+      return found
     },
     clear(id) {
       let count = 0
       for (const conversation of id === undefined ? [...all.values()] : [all.get(id)]) {
         if (conversation === undefined) continue
-        count += conversation.notes.size
+        count += conversation.byKey.size
         drop(conversation)
       }
       return count
