@@ -38,11 +38,10 @@ export type {
   Tx,
 } from '../protocols/delivery/api.ts'
 export type {
-  ConversationFacts,
   ConversationMessage,
   ConversationStatus,
-  Conversations,
-} from '../protocols/delivery/conversations.ts'
+} from '../protocols/delivery/conversation-note.ts'
+export type { ConversationFacts, Conversations } from '../protocols/delivery/conversations.ts'
 export type { DeadLetter, DeadLetterDetails, DeadLetters } from '../protocols/delivery/dead-letters.ts'
 export { defineMessage, type MessageDefinition } from '../protocols/delivery/define-message.ts'
 export type {
@@ -52,7 +51,7 @@ export type {
   InboxQuery,
   InboxType,
   NextOptions as InboxNextOptions,
-} from '../protocols/delivery/inbox.ts'
+} from '../protocols/delivery/inbox-api.ts'
 export type { Guarantee } from '../protocols/delivery/message.ts'
 export { CODES, type Code, isParleyError, ParleyError } from '../protocols/errors.ts'
 export type { Events, EventsFigures, PublishOptions, Receipt, SubscribeOptions } from '../protocols/events/api.ts'

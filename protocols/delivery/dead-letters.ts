@@ -5,62 +5,26 @@
  * State: an index of them in memory, oldest first, at most `deadLetters` of `deadLetterBytes`; beyond it the oldest go,
  * those of calls before those of messages, and are counted. The rows are `d/<id>`.
  */
-import * as z from 'zod'
-import type { Content } from '../define.ts'
 import type { Fault } from '../errors.ts'
 import { ParleyError } from '../errors.ts'
 import type { Port, Stop } from '../port.ts'
 import { uuid7 } from '../wire/message-id.ts'
 import { decodePayload, encodePayload } from '../wire/payload.ts'
-import { decodeMessage, encodeMessage, type Guarantee, type Message } from './message.ts'
+import {
+  type DeadCall,
+  type DeadLetter,
+  type DeadLetterDetails,
+  dataOf,
+  letterOf,
+  messageOf,
+  Row,
+} from './dead-letter.ts'
+import { decodeMessage, encodeMessage, type Message } from './message.ts'
 import type { RetryPolicy, Settings } from './options.ts'
-import { RetryPolicySchema } from './options.ts'
 import { DEAD_LETTERS, padded } from './rows.ts'
 import type { RowChange, RowStore } from './storage.ts'
 
-const Row = z.object({
-  destination: z.string(),
-  code: z.string(),
-  reason: z.string(),
-  hint: z.string().optional(),
-  attempts: z.int().nonnegative(),
-  firstFailureAt: z.number(),
-  lastFailureAt: z.number(),
-  policy: RetryPolicySchema,
-  message: z.custom<Uint8Array>((value) => value instanceof Uint8Array),
-  isCall: z.boolean().default(false),
-})
-type Row = z.output<typeof Row>
-
-export interface DeadLetter {
-  /** Of the letter; they are in the order in which they died. */
-  readonly id: string
-  readonly messageId: string
-  /** Of a call: `call.<protocol>.<method>`. */
-  readonly type: string
-  /** A call that failed although its recovery was tried: it cannot be sent again from here. */
-  readonly isCall: boolean
-  /** A peer id, or `capability:<name>` for one that nobody was found for; empty for a call that was for anybody. */
-  readonly destination: string
-  readonly guarantee: Guarantee
-  readonly conversationId: string | undefined
-  readonly code: string
-  readonly reason: string
-  readonly hint: string | undefined
-  /** That reached the peer. */
-  readonly attempts: number
-  /** Milliseconds since 1970 by this node's clock. */
-  readonly firstFailureAt: number
-  readonly lastFailureAt: number
-  readonly bytes: number
-}
-
-export interface DeadLetterDetails extends DeadLetter {
-  readonly headers: Readonly<Record<string, string>>
-  readonly sentAt: number
-  /** The message's data; undefined where it cannot be read. */
-  readonly data: unknown
-}
+export type { DeadCall, DeadLetter, DeadLetterDetails }
 
 export interface DeadLetters {
   /** Oldest first. @param options.limit 1 to 1000, 100 unless told */
@@ -89,19 +53,6 @@ export interface Death {
   readonly lastFailureAt: number
 }
 
-/** A call that failed, as recovery.ts tells of it. */
-export interface DeadCall {
-  readonly to: string | undefined
-  readonly label: string
-  readonly error: Fault
-  /** What went wrong with its recovery. */
-  readonly recovery: Fault
-  readonly payload: Uint8Array | undefined
-  readonly content: Content
-  readonly conversationId: string | undefined
-  readonly at: number
-}
-
 export interface Graveyard extends DeadLetters {
   /** Kept soon; it never throws. */
   buryCall(call: DeadCall): void
@@ -123,57 +74,6 @@ export interface GraveyardDeps {
 const TIME_DIGITS = 9
 const MAX_LIST = 1_000
 const PURGED_AT_ONCE = 1_000
-const MAX_TEXT = 1_024
-/** Says of a call how large its payload was, where it was too large to be kept. */
-export const PAYLOAD_BYTES_HEADER = 'payload-bytes'
-
-const letterOf = (id: string, row: Row, message: Message): DeadLetter => ({
-  id,
-  messageId: message.id,
-  type: message.type,
-  isCall: row.isCall,
-  destination: row.destination,
-  guarantee: message.guarantee,
-  conversationId: message.conversationId,
-  code: row.code,
-  reason: row.reason,
-  hint: row.hint,
-  attempts: row.attempts,
-  firstFailureAt: row.firstFailureAt,
-  lastFailureAt: row.lastFailureAt,
-  bytes: row.message.length,
-})
-
-const dataOf = ({ content, payload }: Message): unknown => {
-  try {
-    return decodePayload(content, payload)
-  } catch {
-    return undefined
-  }
-}
-
-/** The call as a message that is never sent. */
-const messageOf = (call: DeadCall, id: string, maxBytes: number): Message => {
-  const { payload } = call
-  const isKept = payload !== undefined && payload.length <= maxBytes
-  return {
-    id,
-    type: `call.${call.label}`.slice(0, MAX_TEXT),
-    version: undefined,
-    payload: isKept ? payload : new Uint8Array(0),
-    content: call.content,
-    conversationId: call.conversationId,
-    correlationId: undefined,
-    replyTo: undefined,
-    headers: payload === undefined || isKept ? {} : { [PAYLOAD_BYTES_HEADER]: String(payload.length) },
-    priority: 'normal',
-    guarantee: 'AT_MOST_ONCE',
-    createdAt: Math.floor(call.at),
-    ttlMs: undefined,
-    traceparent: undefined,
-    destinations: [],
-  }
-}
 
 const missing = (id: string): ParleyError =>
   new ParleyError('STA001', `there is no dead letter ${id.slice(0, 64)}`, {

@@ -5,92 +5,18 @@
  * processed, so EXACTLY_ONCE says that it lies here once. It stays until the program says that it is done with it, over
  * restarts; whoever dies in between finds it again. A full inbox takes nothing: senders are told COM003, and try again.
  *
- * State: who opened it for what, who waits for a message, and which messages were handed out and are not done.
+ * State: who opened it for what; who waits, and what was handed out (inbox-claims.ts).
  */
 import { ParleyError } from '../errors.ts'
 import type { Port, Stop } from '../port.ts'
 import { decodePayload } from '../wire/payload.ts'
-import type { Received } from './api.ts'
-import { checkType, type MessageDefinition } from './define-message.ts'
+import { checkType } from './define-message.ts'
+import type { Inbox, InboxEntry, InboxItem, NextOptions } from './inbox-api.ts'
+import { createClaims } from './inbox-claims.ts'
 import type { InboxRow, InboxRows, Kept } from './inbox-rows.ts'
-import type { Guarantee } from './message.ts'
 import type { Offers } from './offers.ts'
 import { receivedOf } from './processing.ts'
 import type { RowChange } from './storage.ts'
-
-/** A type, or a definition, whose version the directory tells then; nothing is checked against its schema here. */
-export type InboxType = string | Pick<MessageDefinition, 'type' | 'version'>
-
-export interface InboxEntry {
-  /** Of its place in the inbox; they are in the order in which the messages came. */
-  readonly id: string
-  readonly messageId: string
-  readonly type: string
-  /** Peer id of the sender, proven by Noise. */
-  readonly source: string
-  readonly guarantee: Guarantee
-  readonly conversationId: string | undefined
-  /** Milliseconds since 1970, by the sender's clock and by this node's. */
-  readonly sentAt: number
-  readonly receivedAt: number
-  readonly bytes: number
-}
-
-export interface InboxItem extends InboxEntry {
-  /** With its data, which was checked against no schema. */
-  readonly message: Received
-  /** Removes it; doing so twice is harmless. @throws STA003, and it is handed out again */
-  done(): Promise<void>
-  /** It is not done, and is handed out again. */
-  release(): void
-}
-
-export interface InboxQuery {
-  /** 1 to 1000, 100 unless told. */
-  readonly limit?: number
-  /** Id of the last entry that was seen. */
-  readonly after?: string
-  readonly type?: string
-  readonly conversationId?: string
-  readonly source?: string
-}
-
-export interface NextOptions {
-  readonly type?: string
-  readonly signal?: AbortSignal
-}
-
-export interface Inbox {
-  /**
-   * Takes messages of these types, or of all, as long as they have no handler. Types that are named are told in the
-   * directory, so that messages to the capability come here.
-   * @returns what ends the taking; what lies here stays
-   * @throws STA003 without a data directory, MSG001 for a type that is not usable, COM003 for more than 64 types
-   */
-  open(options?: { types?: 'all' | readonly InboxType[] }): Promise<Stop>
-  /** Oldest first. */
-  list(query?: InboxQuery): Promise<InboxEntry[]>
-  /** @throws STA001 */
-  read(id: string): Promise<InboxItem>
-  /** @throws STA001 */
-  remove(id: string): Promise<void>
-  /** Throws all of it away. @returns how many */
-  clear(): Promise<number>
-  /**
-   * The oldest message that nobody has been handed, once there is one. It counts as handed out until it is done or
-   * released, or this node starts anew.
-   * @throws the signal's reason; COM002 when the node stops, COM003 where 1000 wait already
-   */
-  next(options?: NextOptions): Promise<InboxItem>
-  /** One after the other; ends when the node stops. What is not done by then, or when the loop is left, is released. */
-  items(options?: NextOptions): AsyncGenerator<InboxItem, void, undefined>
-  size(): number
-  bytes(): number
-  /** What is taken now. */
-  types(): 'all' | string[]
-  /** Told of each message once it is kept. */
-  onMessage(fn: (entry: InboxEntry) => void): Stop
-}
 
 export interface NodeInbox extends Inbox {
   /**
@@ -124,7 +50,6 @@ export interface InboxDeps {
 }
 
 const MAX_LIST = 1_000
-const MAX_WAITING = 1_000
 const MAX_TYPES = 64
 const RETRY_MS = 1_000
 /** Of a type that was named by its name alone. */
@@ -150,36 +75,14 @@ const missing = (id: string): ParleyError =>
 const stopping = (): ParleyError =>
   new ParleyError('COM002', 'this node is stopping', { hint: 'the inbox is there again when it starts' })
 
-interface Waiter {
-  readonly type: string | undefined
-  wake(): void
-}
-
 export const createInbox = (deps: InboxDeps): NodeInbox => {
   const { port } = deps
   /** How often each type was opened. */
   const opened = new Map<string, number>()
   let openedForAll = 0
   const listeners = new Set<(entry: InboxEntry) => void>()
-  const waiters = new Set<Waiter>()
-  /** What was handed out, and to whom. */
-  const claims = new Map<string, object>()
+  const claims = createClaims()
   let isStopped = false
-
-  /** The first who waits for such a message; undefined: for any. */
-  const wake = (type: string | undefined): void => {
-    for (const waiter of waiters) {
-      if (type !== undefined && waiter.type !== undefined && waiter.type !== type) continue
-      waiter.wake()
-      if (type !== undefined) return
-    }
-  }
-
-  const release = (id: string, owner: object, type: string): void => {
-    if (claims.get(id) !== owner) return
-    claims.delete(id)
-    wake(type)
-  }
 
   const itemOf = (kept: Kept, owner: object): InboxItem => {
     const { message, source, id } = kept
@@ -189,40 +92,15 @@ export const createInbox = (deps: InboxDeps): NodeInbox => {
       async done() {
         try {
           await deps.rows().remove([id])
-          claims.delete(id)
+          claims.forget(id)
         } catch (error) {
-          release(id, owner, message.type)
+          claims.release(id, owner, message.type)
           throw error
         }
       },
-      release: () => release(id, owner, message.type),
+      release: () => claims.release(id, owner, message.type),
     }
   }
-
-  const wait = (type: string | undefined, signal: AbortSignal | undefined): Promise<void> =>
-    new Promise((resolve, reject) => {
-      if (waiters.size >= MAX_WAITING)
-        throw new ParleyError('COM003', `${MAX_WAITING} wait for a message of the inbox already`, {
-          hint: 'let fewer of them wait at the same time',
-        })
-      const end = (): void => {
-        waiters.delete(waiter)
-        signal?.removeEventListener('abort', onAbort)
-      }
-      const waiter: Waiter = {
-        type,
-        wake() {
-          end()
-          resolve()
-        },
-      }
-      const onAbort = (): void => {
-        end()
-        reject(signal?.reason)
-      }
-      signal?.addEventListener('abort', onAbort, { once: true })
-      waiters.add(waiter)
-    })
 
   const handOut = async ({ type, signal }: NextOptions, owner: object): Promise<InboxItem> => {
     signal?.throwIfAborted()
@@ -231,18 +109,18 @@ export const createInbox = (deps: InboxDeps): NodeInbox => {
       const rows = deps.present()
       const id = rows?.first((one, of) => (type === undefined || of === type) && !claims.has(one))
       if (rows === undefined || id === undefined) {
-        await wait(type, signal)
+        await claims.wait(type, signal)
         continue
       }
-      claims.set(id, owner)
+      claims.take(id, owner)
       try {
         const kept = await rows.get(id)
         if (kept !== undefined) return itemOf(kept, owner)
       } catch (error) {
-        claims.delete(id)
+        claims.forget(id)
         throw error
       }
-      claims.delete(id)
+      claims.forget(id)
     }
   }
 
@@ -309,7 +187,7 @@ export const createInbox = (deps: InboxDeps): NodeInbox => {
     },
     async remove(id) {
       if ((await deps.rows().remove([id])) === 0) throw missing(id)
-      claims.delete(id)
+      claims.forget(id)
     },
     async clear() {
       const rows = deps.rows()
@@ -325,8 +203,7 @@ export const createInbox = (deps: InboxDeps): NodeInbox => {
       } catch (error) {
         if (!isStopped) throw error
       } finally {
-        for (const [id, of] of claims) if (of === owner) claims.delete(id)
-        wake(undefined)
+        claims.releaseAll(owner)
       }
     },
     size: () => deps.present()?.size() ?? 0,
@@ -356,12 +233,12 @@ export const createInbox = (deps: InboxDeps): NodeInbox => {
           port.log.error('a listener of the inbox failed', { error })
         }
       }
-      wake(entry.type)
+      claims.wake(entry.type)
     },
-    opened: () => wake(undefined),
+    opened: () => claims.wake(undefined),
     stop() {
       isStopped = true
-      wake(undefined)
+      claims.wake(undefined)
     },
   }
 }

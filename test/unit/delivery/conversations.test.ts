@@ -1,7 +1,8 @@
 /** What is remembered of conversations, and what is forgotten. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createConversations, MAX_KEPT_BYTES, NOTE_BYTES } from '../../../protocols/delivery/conversations.ts'
+import { MAX_KEPT_BYTES, NOTE_BYTES } from '../../../protocols/delivery/conversation-note.ts'
+import { createConversations } from '../../../protocols/delivery/conversations.ts'
 import type { Message } from '../../../protocols/delivery/message.ts'
 import { encodePayload } from '../../../protocols/wire/payload.ts'
 import { deliveryPair, Note } from '../../support/delivery-pair.ts'

@@ -1,12 +1,8 @@
 /** Dead letters: what is kept of messages and calls that were given up, what is dropped, what is sent again. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import {
-  type DeadCall,
-  type DeadLetter,
-  openDeadLetters,
-  PAYLOAD_BYTES_HEADER,
-} from '../../../protocols/delivery/dead-letters.ts'
+import { type DeadCall, type DeadLetter, PAYLOAD_BYTES_HEADER } from '../../../protocols/delivery/dead-letter.ts'
+import { openDeadLetters } from '../../../protocols/delivery/dead-letters.ts'
 import { encodeMessage } from '../../../protocols/delivery/message.ts'
 import { DeliverySettings } from '../../../protocols/delivery/options.ts'
 import { createVolatileStore } from '../../../protocols/delivery/volatile-store.ts'

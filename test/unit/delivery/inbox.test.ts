@@ -1,7 +1,7 @@
 /** The inbox: what it takes, what it refuses, how a program works it off. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { InboxItem, NextOptions } from '../../../protocols/delivery/inbox.ts'
+import type { InboxItem, NextOptions } from '../../../protocols/delivery/inbox-api.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { type DeliveryNode, deliveryPair, Note, Order, startDelivery } from '../../support/delivery-pair.ts'
 import { failureOf } from '../../support/until.ts'
