@@ -269,7 +269,8 @@ export const createOutgoing = <E extends OutEntry>(
       const out: E[] = []
       const later: E[] = []
       for (const entry of resend) {
-        if (entry.stage !== 'sent') continue
+        // Acknowledged or judged since.
+        if (entry.stage !== 'sent' || laneAt(entry.lane).window.get(entry.sequence) !== entry) continue
         if (out.length >= most) {
           later.push(entry)
           continue

@@ -29,8 +29,16 @@ export const markDone = (position: Position, sequence: number): void => {
 
 /** The sender has nothing below `base` any more. @returns how many of those were not done as far as this position knows */
 export const raise = (position: Position, base: number): number => {
-  let unknown = 0
-  for (; position.upTo < base - 1; position.upTo += 1) if (!position.done.delete(position.upTo + 1)) unknown += 1
+  const below = base - 1
+  if (below <= position.upTo) return 0
+  let unknown = below - position.upTo
+  // By what is known, which is little, and not by how far the sender says that it is.
+  for (const sequence of [...position.done])
+    if (sequence <= below) {
+      position.done.delete(sequence)
+      unknown -= 1
+    }
+  position.upTo = below
   settle(position)
   return unknown
 }

@@ -91,8 +91,8 @@ const FOUND_BY_NODES: readonly Mutant[] = [
   {
     bug: 'the lowest number that is not acknowledged counts as processed',
     file: `${DELIVERY}/positions.ts`,
-    find: 'position.upTo < base - 1;',
-    replace: 'position.upTo < base;',
+    find: 'const below = base - 1\n',
+    replace: 'const below = base\n',
   },
   {
     bug: 'a transaction commits although what it read was changed',
