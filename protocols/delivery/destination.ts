@@ -7,13 +7,14 @@
  * says which one it takes the place of; what the former one had delivered is dropped, and the rest is numbered anew.
  * State: the machine, the session, which bodies are in memory (bounded over all destinations).
  */
-import { ParleyError } from '../errors.ts'
+import { type Fault, ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
 import { createBodies } from './bodies.ts'
 import { type BreakerSettings, type BreakerState, CLOSED, step as stepBreaker } from './breaker.ts'
 import { deliveryProtocol, type WirePositions } from './contract.ts'
 import { decodeAnswer } from './frames.ts'
 import { type JudgingDeps, judge } from './judging.ts'
+import { decodeMessage } from './message.ts'
 import type { Settings } from './options.ts'
 import { createOutgoing, type OutEntry, type Outgoing } from './outgoing.ts'
 import { isDone, type Position, positionsOf } from './positions.ts'
@@ -98,6 +99,11 @@ export interface Destination {
 }
 
 const FIRST_GREETING_MS = 1_000
+const SET_BACK: Fault = {
+  code: 'STA003',
+  message: 'the outbox was set back: whether the message was processed is not known',
+  hint: 'see at the receiver, then retry or purge it',
+}
 const LAST_GREETING_MS = 30_000
 const REFUSED_MS = 300_000
 const EXPIRY_MS = 1_000
@@ -229,6 +235,34 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     pumpSoon()
   }
 
+  /**
+   * The receiver knows an outbox between that of these rows and this one, as after a backup was restored twice: what the
+   * rows hold may have been delivered under numbers of that one, and what must not count twice is not sent.
+   */
+  const buryUnknown = async (): Promise<void> => {
+    const old = outgoing
+      .entries()
+      .filter(({ lane, sequence, isSkip }) => !isSkip && sequence < (frontier?.get(lane) ?? 0))
+    await bodies.load(old)
+    const buried = old.filter(({ body }) => body !== undefined && decodeMessage(body).guarantee === 'EXACTLY_ONCE')
+    port.log.error('the outbox is older than one that a peer knows; messages of it may have been delivered', {
+      peer,
+      buried: buried.length,
+      again: old.length - buried.length,
+    })
+    for (const entry of buried) {
+      entry.stage = 'judged'
+      entry.fault = SET_BACK
+      entry.firstFailureAt ??= wall()
+      entry.lastFailureAt = wall()
+    }
+    await Promise.all(buried.map(judgeOne))
+    if (isStopped || buried.some(({ isSkip }) => !isSkip))
+      throw new ParleyError('STA003', 'messages could not be put with the dead letters', {
+        hint: 'it is tried again by itself; see whether the disk is full',
+      })
+  }
+
   /** What the former outbox had delivered is dropped, the rest gets numbers of this one. */
   const renew = async (former: { epoch: string; positions: WirePositions } | undefined): Promise<void> => {
     if (staged > 0)
@@ -236,12 +270,21 @@ export const createDestination = (deps: DestinationDeps): Destination => {
         unstaged = resolve
       })
     unstaged = undefined
+    // Where the row of numbers was lost, they are taken for those of the outbox that the receiver knows.
+    const isOurs =
+      former === undefined || former.epoch === epoch || (epoch === '' && store.formerIds.includes(former.epoch))
+    if (!isOurs) await buryUnknown()
     const { chance } = deps
     const {
       outgoing: fresh,
       kept,
       gone,
-    } = await renumber({ peer, store, limits: settings, bodies, chance }, outgoing, frontier, former?.positions)
+    } = await renumber(
+      { peer, store, limits: settings, bodies, chance },
+      outgoing,
+      frontier,
+      isOurs ? former?.positions : undefined,
+    )
     epoch = store.id
     frontier = undefined
     outgoing = fresh
@@ -255,7 +298,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
       peer,
       kept,
       gone: gone.length,
-      known: former !== undefined,
+      known: former !== undefined && isOurs,
     })
   }
 
@@ -277,11 +320,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
       for (const entry of outgoing.entries()) {
         if (entry.lane !== lane || entry.isSkip || entry.stage === 'judged') continue
         entry.stage = 'judged'
-        entry.fault = {
-          code: 'STA003',
-          message: 'the outbox was set back: whether the message was processed is not known',
-          hint: 'see at the receiver, then retry or purge it',
-        }
+        entry.fault = SET_BACK
         void judgeOne(entry)
       }
       outgoing.raise(lane, upTo + 1)

@@ -197,7 +197,8 @@ export const openReceiving = async (deps: ReceivingDeps): Promise<Receiving> => 
       })
     }
     await quiet(sender)
-    sender.former = former.includes(was) ? { epoch: was, lanes: sender.incoming.positions() } : undefined
+    // Also where the new one does not know of it: a copy that is older than that was started.
+    sender.former = { epoch: was, lanes: sender.incoming.positions() }
     const others = former.filter((id) => id !== epoch)
     sender.replaced = [...new Set([was, ...others, ...sender.replaced])].slice(0, MAX_REPLACED)
     sender.epoch = epoch
