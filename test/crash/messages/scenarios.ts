@@ -67,6 +67,9 @@ export const MESSAGE_SCENARIOS: readonly Scenario[] = [
   plain('restore-sender', 'a copy of the stopped sender takes its place later', () =>
     restoredSender({ whileRunning: false }),
   ),
+  plain('restore-twice', 'the same copy takes its place a second time', () =>
+    restoredSender({ whileRunning: false, isTwice: true }),
+  ),
   plain('restore-live', 'the same with a copy that was made while it ran', () =>
     restoredSender({ whileRunning: true }),
   ),

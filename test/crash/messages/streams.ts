@@ -52,7 +52,7 @@ export const KINDS = {
   p: { by: 'send', isOrdered: true, record: 'tx', to: 'one', count: 8, weight: 10 },
   q: { by: 'send', isOrdered: false, record: 'tx', to: 'one', count: 4, weight: 6 },
   d: { by: 'change', isOrdered: true, record: 'tx', to: 'one', count: 1, weight: 1, isDoomed: true },
-  l: { by: 'change', isOrdered: true, record: 'tx', to: 'list', count: 3, weight: 10 },
+  l: { by: 'change', isOrdered: true, record: 'tx', to: 'list', count: 3, weight: 10, hasReplies: true },
   r: { by: 'change', isOrdered: true, record: 'tx', to: 'sender', count: 0, weight: 0 },
 } as const satisfies Record<string, Kind>
 export type KindName = keyof typeof KINDS

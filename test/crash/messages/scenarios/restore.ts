@@ -25,7 +25,7 @@ const backUp = (party: Party): Promise<string> => {
 
 /** As a person does it: what is there is put aside, and the copy is copied to its place. */
 const restore = async (party: Party, backup: string): Promise<void> => {
-  await rename(party.dataDir, join(dirname(party.dataDir), `before-${basename(backup)}`))
+  await rename(party.dataDir, join(dirname(party.dataDir), `before-${party.lives}-${basename(backup)}`))
   await cp(backup, party.dataDir, { recursive: true })
   await rm(join(party.dataDir, 'lock'), { recursive: true, force: true })
 }
@@ -51,11 +51,13 @@ export interface RestorePlan {
   /** Messages of each phase, and those that wait while the receiver is away. */
   readonly count?: number
   readonly held?: number
+  /** The same copy takes its place once more at the end. */
+  readonly isTwice?: boolean
 }
 
 /** The sender goes back. */
 export const restoredSender =
-  ({ whileRunning, count = COUNT, held = HELD }: RestorePlan) =>
+  ({ whileRunning, count = COUNT, held = HELD, isTwice = false }: RestorePlan) =>
   async (stage: MessageStage): Promise<MessageFindings> => {
     const [sender, receiver] = [stage.party(SENDER), stage.party(RECEIVER)]
     const violations: string[] = []
@@ -98,17 +100,28 @@ export const restoredSender =
     await stage.drained()
     await send('f', count)
     await stage.drained()
+    if (isTwice) {
+      await sender.kill()
+      await restore(sender, backup)
+      await startRestored(sender)
+      await send('g', count)
+      await stage.drained()
+    }
     const { counts } = await sender.ask('figures')
     if ((counts.renumbered ?? 0) === 0 && (counts.sessions ?? 0) === 0) violations.push('the sender greeted nobody')
     if (!(await logged(sender, /another one than before|restored from a backup|were repaired/)))
       violations.push('the log of the sender does not say that it was set back')
     // What was sent after the copy is unknown to the sender that came back, and may be at the receiver; the answers that it
     // got after the copy it has forgotten.
-    const since = /-[cd]\./
-    const answers = /^R\.r\.S-[abcd]\./
+    const since = isTwice ? /-[cdef]\./ : /-[cd]\./
+    const answers = isTwice ? /^R\.r\.S-[a-f]\./ : /^R\.r\.S-[abcd]\./
+    // Delivered under numbers of the first copy that took the place: the second one cannot know, and says so.
+    const isUnknown = (stream: string): boolean => isTwice && /^S-[ab]\./.test(stream)
     const { figures, wrong } = await stage.judge({
       mayMiss: (stream, _, at) => since.test(stream) || (at === SENDER && answers.test(stream)),
+      mayDie: isUnknown,
     })
+    if (isTwice && figures.dead === 0) violations.push('what may have been delivered is not among the dead letters')
     return {
       figures: { ...figures, renumbered: counts.renumbered ?? 0, mended: Number(isMended) },
       violations: [...violations, ...wrong],
