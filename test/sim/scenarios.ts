@@ -40,7 +40,7 @@ const NEEDED: Readonly<Record<string, readonly (keyof CoreTotals)[]>> = {
 
 const CORE_STEPS = 2_000
 const DRIVER_STEPS = 10_000
-const DELIVERY_STEPS = 3_000
+const DELIVERY_STEPS = 2_500
 
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   ...Object.fromEntries(
