@@ -168,6 +168,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
       await before
       try {
         await begin()
+        life?.receiving.invite()
       } catch (error) {
         port.log.error('the messages on disk could not be read', { error })
       }

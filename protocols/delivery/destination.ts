@@ -456,7 +456,14 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     },
     answers(frame) {
       const answer = decodeAnswer(frame)
-      if (answer.session !== session || state !== 'up') return
+      if (answer.session !== session) return
+      if (state === 'idle' && answer.greet) {
+        // It takes messages again, and says so before it is asked.
+        greetAt = 0
+        greetDelayMs = FIRST_GREETING_MS
+        greetIfDue()
+      }
+      if (state !== 'up') return
       alive()
       if (answer.greet) {
         broken(undefined)

@@ -23,7 +23,7 @@ import { askToGreet, createSender, type Sender, wirePositions } from './sender.t
 import type { RowStore } from './storage.ts'
 
 export interface ReceivingDeps {
-  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'to'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'to' | 'members'>
   readonly store: RowStore
   readonly settings: Settings
   readonly processing: Processing
@@ -59,6 +59,8 @@ export interface HelloReply {
 export interface Receiving {
   hello(peer: string, request: HelloRequest): Promise<HelloReply>
   messages(peer: string, frame: Uint8Array): void
+  /** Senders that are there are asked to greet: they were refused, and would do so later. */
+  invite(): void
   tick(): void
   /** Messages at work or ready for it. */
   held(): number
@@ -326,6 +328,9 @@ export const openReceiving = async (deps: ReceivingDeps): Promise<Receiving> => 
       for (const entry of entries) take(sender, entry)
       if (memory.bytes > settings.heldBytes) setWindows()
       ask(sender)
+    },
+    invite() {
+      for (const { id } of port.members()) if (senders.has(id)) askToGreet(port, id, 0)
     },
     tick() {
       if (now() - heldToldAt >= HOLD_MS) {
