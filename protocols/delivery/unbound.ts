@@ -64,17 +64,19 @@ export const openUnbound = async (deps: UnboundDeps): Promise<Unbound> => {
   }
 
   const bind = async (one: Waiting, peer: string): Promise<void> => {
-    while (outbox.isBusy([peer])) await outbox.ready([peer])
-    const { changes, launch, drop } = outbox.stage(peer, one.draft, one.told)
-    outbox.count(-1, -one.draft.bytes.length)
+    let staged: Staged | undefined
     try {
-      await store.commit([...changes, { key: one.key, value: undefined }])
+      while (outbox.isBusy([peer])) await outbox.ready([peer])
+      staged = outbox.stage(peer, one.draft, one.told)
+      outbox.count(-1, -one.draft.bytes.length)
+      await store.commit([...staged.changes, { key: one.key, value: undefined }])
     } catch (error) {
-      drop()
+      // It is still there where the rows are read anew.
+      staged?.drop()
       port.log.info('a message to a capability could not be bound', { capability: one.capability, error })
       return
     }
-    launch()
+    staged.launch()
   }
 
   const bury = async (one: Waiting): Promise<void> => {

@@ -1,0 +1,141 @@
+/** Messages to a capability that nobody offers yet: they wait, are bound once, expire, and survive a restart. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { encodeMessage } from '../../../protocols/delivery/message.ts'
+import type { Draft, Outbox, Staged } from '../../../protocols/delivery/outbox.ts'
+import { UNBOUND } from '../../../protocols/delivery/rows.ts'
+import { openUnbound } from '../../../protocols/delivery/unbound.ts'
+import { createVolatileStore } from '../../../protocols/delivery/volatile-store.ts'
+import { ParleyError } from '../../../protocols/errors.ts'
+
+const bytes = encodeMessage({
+  id: '018bcfe5-6800-7196-9a9a-000000000001',
+  type: 'note',
+  version: '1.0.0',
+  payload: new Uint8Array(3),
+  content: 'bytes',
+  conversationId: 'c',
+  correlationId: undefined,
+  replyTo: undefined,
+  headers: {},
+  priority: 'high',
+  guarantee: 'AT_LEAST_ONCE',
+  createdAt: 1,
+  ttlMs: undefined,
+  traceparent: undefined,
+  destinations: [],
+})
+const policy = { maxRetries: 1, initialDelayMs: 1, maxDelayMs: 1 }
+const draftOf = (expiresAt?: number): Draft => ({ bytes, conversationId: 'c', priority: 'high', policy, expiresAt })
+
+const open = async (store = createVolatileStore('0'.repeat(32))) => {
+  const bound: string[] = []
+  const dropped: string[] = []
+  const buried: string[] = []
+  const told: (string | undefined)[] = []
+  const logs: string[] = []
+  const world = { now: 0, offers: undefined as string | undefined, isBusy: false, isStopped: false, size: 0, bytes: 0 }
+  let makeReady = (): void => {}
+  const outbox: Pick<Outbox, 'isBusy' | 'ready' | 'stage' | 'count'> = {
+    isBusy: () => world.isBusy,
+    ready: () =>
+      new Promise((resolve) => {
+        makeReady = resolve
+      }),
+    stage(peer): Staged {
+      if (world.isStopped) throw new ParleyError('COM002', 'this node is stopping')
+      return {
+        changes: [{ key: `o/${peer}`, value: new Uint8Array(1) }],
+        launch: () => void bound.push(peer),
+        drop: () => void dropped.push(peer),
+      }
+    },
+    count(messages, more) {
+      world.size += messages
+      world.bytes += more
+    },
+  }
+  const unbound = await openUnbound({
+    port: {
+      clock: { now: () => world.now, monotonic: () => world.now },
+      log: { error() {}, warn() {}, info: (message) => void logs.push(message) },
+    },
+    store,
+    // What it uses of it.
+    outbox: outbox as Outbox,
+    choose: () => world.offers,
+    bury: (capability) => ({
+      id: 'd1',
+      changes: [{ key: 'd/d1', value: new Uint8Array(1) }],
+      done: () => void buried.push(capability),
+    }),
+    expired: (_, id) => new ParleyError('MSG005', `see ${id}`),
+  })
+  const send = async (expiresAt?: number): Promise<void> => {
+    const { changes, launch } = unbound.stage('note', draftOf(expiresAt), (error) => told.push(error?.code))
+    await store.commit(changes)
+    launch()
+  }
+  const rows = async (): Promise<string[]> => {
+    const keys: string[] = []
+    for await (const { key } of store.rows(UNBOUND)) keys.push(key)
+    return keys
+  }
+  const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+  return { unbound, store, world, send, rows, settled, bound, dropped, buried, told, logs, wake: () => makeReady() }
+}
+
+test('it waits, counts in the outbox, and is bound once somebody offers the capability', async () => {
+  const { unbound, world, send, rows, settled, bound } = await open()
+  await send()
+  unbound.tick()
+  await settled()
+  assert.deepEqual([unbound.size(), world.size, world.bytes], [1, 1, bytes.length])
+  world.offers = 'b'
+  unbound.tick()
+  unbound.tick()
+  await settled()
+  assert.deepEqual(bound, ['b'])
+  assert.deepEqual([unbound.size(), world.size, world.bytes], [0, 0, 0])
+  assert.deepEqual(await rows(), [])
+})
+
+test('it expires at its time and not before, and is a dead letter then', async () => {
+  const { unbound, world, send, rows, settled, buried, told } = await open()
+  await send(100)
+  world.now = 99
+  unbound.tick()
+  await settled()
+  assert.equal(unbound.size(), 1)
+  world.now = 100
+  unbound.tick()
+  await settled()
+  assert.deepEqual([buried, told, world.size, await rows()], [['note'], ['MSG005'], 0, []])
+})
+
+test('a restart finds it again, and numbers go on after it', async () => {
+  const first = await open()
+  await first.send()
+  const { unbound, world, send, rows, settled, bound } = await open(first.store)
+  assert.deepEqual([unbound.size(), world.size], [1, 1])
+  await send()
+  assert.equal((await rows()).length, 2)
+  world.offers = 'b'
+  unbound.tick()
+  await settled()
+  assert.deepEqual(bound, ['b', 'b'])
+})
+
+test('where the node stops before it can be bound, it stays on the disk, and nothing is thrown at nobody', async () => {
+  const { unbound, world, send, rows, settled, bound, wake, logs } = await open()
+  await send()
+  world.offers = 'b'
+  world.isBusy = true
+  unbound.tick()
+  await settled()
+  world.isBusy = false
+  world.isStopped = true
+  wake()
+  await settled()
+  assert.deepEqual([bound, logs.length, (await rows()).length], [[], 1, 1])
+})
