@@ -240,9 +240,10 @@ export const createDestination = (deps: DestinationDeps): Destination => {
    * rows hold may have been delivered under numbers of that one, and what must not count twice is not sent.
    */
   const buryUnknown = async (): Promise<void> => {
-    const old = outgoing
-      .entries()
-      .filter(({ lane, sequence, isSkip }) => !isSkip && sequence < (frontier?.get(lane) ?? 0))
+    // What was on disk when this process began may have been there before the backup was taken.
+    const isOld = ({ lane, sequence, isSkip }: Out): boolean =>
+      !isSkip && sequence < Math.max(frontier?.get(lane) ?? 0, deps.next.get(lane) ?? 0)
+    const old = outgoing.entries().filter(isOld)
     await bodies.load(old)
     const buried = old.filter(({ body }) => body !== undefined && decodeMessage(body).guarantee === 'EXACTLY_ONCE')
     port.log.error('the outbox is older than one that a peer knows; messages of it may have been delivered', {
