@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { playMessages } from '../crash/messages/play.ts'
 import { messageKills } from '../crash/messages/scenarios/kills.ts'
-import { restoredSender } from '../crash/messages/scenarios/restore.ts'
 import { RECEIVER, SENDER, THIRD } from '../crash/messages/stage.ts'
 import { killAll } from '../soak/child.ts'
 
@@ -20,16 +19,5 @@ describe('durable messages over crashes', { timeout: 120_000 }, () => {
     assert.ok((figures['kills of S'] ?? 0) + (figures['kills of R'] ?? 0) >= 2)
     assert.equal(figures.lost, 0)
     assert.equal(figures.twice, 0)
-  })
-
-  it('a sender that came back from a backup delivers nothing twice, and goes on', async (t) => {
-    t.after(killAll)
-    const { figures, violations } = await playMessages(
-      { seed: 1, say: (line) => t.diagnostic(line) },
-      restoredSender({ whileRunning: false, count: 100, held: 50 }),
-    )
-    assert.deepEqual(violations, [])
-    assert.equal(figures.twice, 0)
-    assert.ok((figures.renumbered ?? 0) >= 50)
   })
 })

@@ -48,16 +48,13 @@ const logged = async (party: Party, what: RegExp): Promise<boolean> => what.test
 export interface RestorePlan {
   /** The copy is taken while the node runs and sends. */
   readonly whileRunning: boolean
-  /** Messages of each phase, and those that wait while the receiver is away. */
-  readonly count?: number
-  readonly held?: number
   /** The same copy takes its place once more at the end. */
   readonly isTwice?: boolean
 }
 
 /** The sender goes back. */
 export const restoredSender =
-  ({ whileRunning, count = COUNT, held = HELD, isTwice = false }: RestorePlan) =>
+  ({ whileRunning, isTwice = false }: RestorePlan) =>
   async (stage: MessageStage): Promise<MessageFindings> => {
     const [sender, receiver] = [stage.party(SENDER), stage.party(RECEIVER)]
     const violations: string[] = []
@@ -71,13 +68,13 @@ export const restoredSender =
         kinds: KINDS,
         ...(perSecond !== undefined && { perSecond }),
       })
-    await send('a', count)
+    await send('a', COUNT)
     await receiver.kill()
     // Held at the time of the backup, and delivered after it.
-    await send('b', held)
+    await send('b', HELD)
     let backup: string
     if (whileRunning) {
-      const running = send('c', count, PER_SECOND)
+      const running = send('c', COUNT, PER_SECOND)
       await receiver.start()
       backup = await backUp(sender)
       await running
@@ -86,25 +83,25 @@ export const restoredSender =
       backup = await backUp(sender)
       await sender.start()
       await receiver.start()
-      await send('c', count)
+      await send('c', COUNT)
     }
     await stage.drained()
     await receiver.kill()
     // On the disk that is thrown away, and nowhere else.
-    await send('d', held)
+    await send('d', HELD)
     await sender.kill()
     await restore(sender, backup)
     const isMended = await startRestored(sender)
-    await send('e', held)
+    await send('e', HELD)
     await receiver.start()
     await stage.drained()
-    await send('f', count)
+    await send('f', COUNT)
     await stage.drained()
     if (isTwice) {
       await sender.kill()
       await restore(sender, backup)
       await startRestored(sender)
-      await send('g', count)
+      await send('g', COUNT)
       await stage.drained()
     }
     const { counts } = await sender.ask('figures')
