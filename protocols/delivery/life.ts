@@ -127,14 +127,14 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
     store,
     outbox,
     choose: deps.choose,
-    bury(capability, { bytes, policy }) {
+    bury(capability, { bytes, policy }, why) {
       const now = port.clock.now()
-      count('expired')
+      count(why === undefined ? 'expired' : 'dead')
       return deadLetters.bury({
         destination: CAPABILITY + capability,
         message: bytes,
         policy,
-        fault: { code: 'MSG005', message: `nobody offered ${capability} before the message expired` },
+        fault: why ?? { code: 'MSG005', message: `nobody offered ${capability} before the message expired` },
         attempts: 0,
         firstFailureAt: now,
         lastFailureAt: now,

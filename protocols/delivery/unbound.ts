@@ -4,6 +4,7 @@
  * Rows `u/<id>`. They count against the outbox's bounds. State: those that wait, oldest first.
  */
 import * as z from 'zod'
+import type { Fault } from '../errors.ts'
 import type { Port } from '../port.ts'
 import { decodePayload, encodePayload } from '../wire/payload.ts'
 import { decodeMessage } from './message.ts'
@@ -17,6 +18,8 @@ const Row = z.object({
   message: z.custom<Uint8Array>((value) => value instanceof Uint8Array),
   policy: RetryPolicySchema,
   expiresAt: z.number().optional(),
+  /** Id of the outbox that it was kept in. */
+  epoch: z.string().optional(),
 })
 
 interface Waiting {
@@ -24,6 +27,14 @@ interface Waiting {
   readonly capability: string
   readonly draft: Draft
   readonly told: Told | undefined
+  /** The outbox was set back since: it may have been bound and delivered, to anybody, and must not count twice. */
+  readonly isUnknown: boolean
+}
+
+const UNKNOWN: Fault = {
+  code: 'STA003',
+  message: 'the outbox was set back: whether the message was processed, and by whom, is not known',
+  hint: 'see at those who may have received it, then retry or purge it',
 }
 
 export interface UnboundDeps {
@@ -31,8 +42,8 @@ export interface UnboundDeps {
   readonly store: RowStore
   readonly outbox: Outbox
   choose(capability: string): string | undefined
-  /** It expired: changes that make a dead letter of it, and what says so. */
-  bury(capability: string, draft: Draft): { id: string; changes: RowChange[]; done: () => void }
+  /** It expired, or this is why: changes that make a dead letter of it, and what says so. */
+  bury(capability: string, draft: Draft, fault?: Fault): { id: string; changes: RowChange[]; done: () => void }
   /** What is told to whoever waits for it. */
   expired(capability: string, id: string): Parameters<Told>[0]
 }
@@ -51,13 +62,14 @@ export const openUnbound = async (deps: UnboundDeps): Promise<Unbound> => {
   const waiting = new Map<string, Waiting>()
   let turn = 0
   for await (const { key, value } of store.rows(UNBOUND)) {
-    const { capability, message, policy, expiresAt } = Row.parse(decodePayload('cbor', value))
-    const { conversationId, priority } = decodeMessage(message)
+    const { capability, message, policy, expiresAt, epoch } = Row.parse(decodePayload('cbor', value))
+    const { conversationId, priority, guarantee } = decodeMessage(message)
     waiting.set(key, {
       key,
       capability,
       draft: { bytes: message, conversationId, priority, policy, expiresAt },
       told: undefined,
+      isUnknown: guarantee === 'EXACTLY_ONCE' && epoch !== undefined && epoch !== store.id,
     })
     turn = Math.max(turn, Number.parseInt(key.slice(UNBOUND.length), 36))
     outbox.count(1, message.length)
@@ -80,7 +92,7 @@ export const openUnbound = async (deps: UnboundDeps): Promise<Unbound> => {
   }
 
   const bury = async (one: Waiting): Promise<void> => {
-    const { id, changes, done } = deps.bury(one.capability, one.draft)
+    const { id, changes, done } = deps.bury(one.capability, one.draft, one.isUnknown ? UNKNOWN : undefined)
     outbox.count(-1, -one.draft.bytes.length)
     try {
       await store.commit([...changes, { key: one.key, value: undefined }])
@@ -100,12 +112,13 @@ export const openUnbound = async (deps: UnboundDeps): Promise<Unbound> => {
         capability,
         message: draft.bytes,
         policy: draft.policy,
+        epoch: store.id,
         ...(draft.expiresAt !== undefined && { expiresAt: draft.expiresAt }),
       })
       outbox.count(1, draft.bytes.length)
       return {
         changes: [{ key, value }],
-        launch: () => void waiting.set(key, { key, capability, draft, told }),
+        launch: () => void waiting.set(key, { key, capability, draft, told, isUnknown: false }),
         drop: () => outbox.count(-1, -draft.bytes.length),
       }
     },
@@ -114,7 +127,7 @@ export const openUnbound = async (deps: UnboundDeps): Promise<Unbound> => {
       const now = port.clock.now()
       const chosen = new Map<string, string | undefined>()
       for (const one of [...waiting.values()]) {
-        if (one.draft.expiresAt !== undefined && one.draft.expiresAt <= now) {
+        if (one.isUnknown || (one.draft.expiresAt !== undefined && one.draft.expiresAt <= now)) {
           waiting.delete(one.key)
           void bury(one)
           continue

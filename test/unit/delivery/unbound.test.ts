@@ -1,14 +1,14 @@
 /** Messages to a capability that nobody offers yet: they wait, are bound once, expire, and survive a restart. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { encodeMessage } from '../../../protocols/delivery/message.ts'
+import { encodeMessage, type Message } from '../../../protocols/delivery/message.ts'
 import type { Draft, Outbox, Staged } from '../../../protocols/delivery/outbox.ts'
 import { UNBOUND } from '../../../protocols/delivery/rows.ts'
 import { openUnbound } from '../../../protocols/delivery/unbound.ts'
 import { createVolatileStore } from '../../../protocols/delivery/volatile-store.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 
-const bytes = encodeMessage({
+const message: Message = {
   id: '018bcfe5-6800-7196-9a9a-000000000001',
   type: 'note',
   version: '1.0.0',
@@ -24,7 +24,8 @@ const bytes = encodeMessage({
   ttlMs: undefined,
   traceparent: undefined,
   destinations: [],
-})
+}
+const bytes = encodeMessage(message)
 const policy = { maxRetries: 1, initialDelayMs: 1, maxDelayMs: 1 }
 const draftOf = (expiresAt?: number): Draft => ({ bytes, conversationId: 'c', priority: 'high', policy, expiresAt })
 
@@ -64,15 +65,17 @@ const open = async (store = createVolatileStore('0'.repeat(32))) => {
     // What it uses of it.
     outbox: outbox as Outbox,
     choose: () => world.offers,
-    bury: (capability) => ({
+    bury: (capability, _, why) => ({
       id: 'd1',
       changes: [{ key: 'd/d1', value: new Uint8Array(1) }],
-      done: () => void buried.push(capability),
+      done: () => void buried.push(why === undefined ? capability : `${capability} ${why.code}`),
     }),
     expired: (_, id) => new ParleyError('MSG005', `see ${id}`),
   })
-  const send = async (expiresAt?: number): Promise<void> => {
-    const { changes, launch } = unbound.stage('note', draftOf(expiresAt), (error) => told.push(error?.code))
+  const send = async (expiresAt?: number, more: Partial<Draft> = {}): Promise<void> => {
+    const { changes, launch } = unbound.stage('note', { ...draftOf(expiresAt), ...more }, (error) =>
+      told.push(error?.code),
+    )
     await store.commit(changes)
     launch()
   }
@@ -138,4 +141,17 @@ test('where the node stops before it can be bound, it stays on the disk, and not
   wake()
   await settled()
   assert.deepEqual([bound, logs.length, (await rows()).length], [[], 1, 1])
+})
+
+test('in an outbox that was set back, what must count once is a dead letter, since it may have been bound', async () => {
+  const first = await open()
+  await first.send(undefined, { bytes: encodeMessage({ ...message, guarantee: 'EXACTLY_ONCE' }) })
+  await first.send()
+  const setBack = createVolatileStore('1'.repeat(32))
+  for await (const { key, value } of first.store.rows('')) setBack.later([{ key, value }])
+  const { unbound, world, settled, bound, buried } = await open(setBack)
+  world.offers = 'b'
+  unbound.tick()
+  await settled()
+  assert.deepEqual([bound, buried, world.size], [['b'], ['note STA003'], 0])
 })
