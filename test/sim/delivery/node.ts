@@ -4,24 +4,24 @@
  * State: its disk, which outlives its processes; its settings; the process that runs now.
  */
 
-import { type AnyProtocol, type CallOptions, type Client, kindOf } from '../../../protocols/define.ts'
 import type { Messages } from '../../../protocols/delivery/api.ts'
 import type { BreakerSettings } from '../../../protocols/delivery/breaker.ts'
 import { createDelivery } from '../../../protocols/delivery/delivery.ts'
 import type { DeliveryOptions } from '../../../protocols/delivery/options.ts'
-import { ParleyError } from '../../../protocols/errors.ts'
-import type { Port, Stop } from '../../../protocols/port.ts'
+import type { Stop } from '../../../protocols/port.ts'
 import { createFaultyDisk } from '../../support/faulty-disk.ts'
 import { createLife, type Life as PortLife } from '../../support/port-life.ts'
 import type { NetworkNode, PortNetwork } from '../../support/port-network.ts'
 import { createVirtualCalls } from '../../support/virtual-calls.ts'
 import { createProcess, type Process, type Wires } from '../port/process.ts'
 import { createLedger, type Ledger } from './ledger.ts'
+import { losing } from './losing.ts'
 import { Work } from './messages.ts'
 import { createPrograms, type Mood, WELL } from './programs.ts'
 import { createRowsDisk, type RowsCopy, type RowsDisk } from './rows-disk.ts'
 import { type ModelStore, openRowsStore } from './rows-store.ts'
 import { lineOf } from './said.ts'
+import { breakerFrom, optionsFrom } from './settings.ts'
 
 export interface Life {
   readonly network: NetworkNode
@@ -77,66 +77,6 @@ export interface NodesDeps {
   tell(line: string): void
 }
 
-type Erased = (input: unknown, options?: unknown) => unknown
-
-const pickFrom =
-  (random: () => number) =>
-  <T>(...list: readonly [T, ...T[]]): T =>
-    list[Math.floor(random() * list.length)] ?? list[0]
-
-const optionsFrom = (random: () => number): DeliveryOptions => {
-  const pick = pickFrom(random)
-  return {
-    window: pick(1, 2, 5, 20, 100),
-    windowBytes: pick(1_024, 4_096, 1_000_000),
-    ackTimeoutMs: pick(300, 1_000, 3_000),
-    retry: { maxRetries: pick(0, 2, 5, 20), initialDelayMs: pick(20, 200), maxDelayMs: pick(300, 2_000) },
-    outboxMessages: pick(30, 100, 1_000),
-    outboxBytes: pick(100_000, 1_000_000),
-    outboxMemoryBytes: pick(0, 600, 1_000_000),
-    roomTimeoutMs: pick(100, 2_000),
-    concurrency: pick(1, 3, 16),
-    heldBytes: pick(1_024, 1_000_000),
-    handlerTimeoutMs: pick(300, 1_000),
-    deadLetters: 100_000,
-  }
-}
-
-/** Answers to greetings get lost, too. @param plain the Port without faults of its own */
-const losing = (
-  port: Port,
-  plain: Port,
-  wires: Wires,
-  random: () => number,
-  said: (peer: string, method: string, input: unknown) => void,
-): Port => ({
-  ...port,
-  to<P extends AnyProtocol>(peer: string, protocol: P, defaults?: CallOptions): Client<P> {
-    const client = port.to(peer, protocol, defaults) as Record<string, Erased>
-    const once = plain.to(peer, protocol, defaults) as Record<string, Erased>
-    const wrapped = Object.entries(protocol.methods).map(([name, method]): [string, Erased] => {
-      const call: Erased = (input, options) => {
-        said(peer, name, input)
-        return client[name]?.(input, options)
-      }
-      // No wire doubles what is sent at most once.
-      if (name === 'fire') return [name, (input, options) => once[name]?.(input, options)]
-      if (kindOf(method) !== 'unary') return [name, call]
-      return [
-        name,
-        async (input, options) => {
-          const answer = await call(input, options)
-          if (wires.breakRate > 0 && random() < wires.breakRate)
-            throw new ParleyError('COM002', `the answer of ${peer} is lost`)
-          return answer
-        },
-      ]
-    })
-    // One function per method of the contract, by construction.
-    return Object.fromEntries(wrapped) as Client<P>
-  },
-})
-
 export const createNodes = ({ network, wires, count, counts, isTraced, tell }: NodesDeps): Nodes => {
   const { time, random } = network
   /** Calls of a node to itself. */
@@ -151,11 +91,7 @@ export const createNodes = ({ network, wires, count, counts, isTraced, tell }: N
       peer: probe.id,
       disk: createRowsDisk(random),
       options: optionsFrom(random),
-      breaker: {
-        failures: pickFrom(random)(0, 2, 5),
-        windowMs: 5_000,
-        halfOpenAfterMs: pickFrom(random)(300, 3_000),
-      },
+      breaker: breakerFrom(random),
       mood: { ...WELL },
       clockOffsetMs: 0,
       copy: undefined,
