@@ -25,6 +25,7 @@ const EXPECTED = [
   '/meshsub/1.2.0',
   '/parley/admission/1',
   '/parley/coordinator/1',
+  '/parley/delivery/1',
   '/parley/directory/1',
   '/parley/events/1',
   '/parley/journal/1',
