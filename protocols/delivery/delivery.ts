@@ -183,7 +183,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
   }
 
   const unserve = await port.serve(deliveryProtocol, {
-    hello: (request, { peer }) => living().receiving.hello(peer, request),
+    hello: (request, { peer, signal }) => living().receiving.hello(peer, request, signal),
     messages(frame, { peer }) {
       if (life !== undefined) life.receiving.messages(peer, frame)
       // Its greeting is refused until there is a life again: it waits, and no message counts as tried.

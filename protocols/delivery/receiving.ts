@@ -57,7 +57,8 @@ export interface HelloReply {
 }
 
 export interface Receiving {
-  hello(peer: string, request: HelloRequest): Promise<HelloReply>
+  /** @param signal aborted once the sender does not wait for it any more */
+  hello(peer: string, request: HelloRequest, signal?: AbortSignal): Promise<HelloReply>
   messages(peer: string, frame: Uint8Array): void
   /** Senders that are there are asked to greet: they were refused, and would do so later. */
   invite(): void
@@ -190,7 +191,7 @@ export const openReceiving = async (deps: ReceivingDeps): Promise<Receiving> => 
   }
 
   /** The sender has another outbox than before. */
-  const replace = async (sender: Sender, { epoch, former }: HelloRequest): Promise<void> => {
+  const replace = async (sender: Sender, { epoch, former }: HelloRequest, signal?: AbortSignal): Promise<void> => {
     const was = sender.epoch
     if (sender.replaced.includes(epoch)) {
       deps.count('refusedEpochs')
@@ -198,7 +199,15 @@ export const openReceiving = async (deps: ReceivingDeps): Promise<Receiving> => 
         hint: 'two nodes run with copies of one data directory, or an old copy was started: stop this one',
       })
     }
+    // Of a process that is gone: its next one may have greeted before, with an outbox that is not to be replaced by this one.
+    signal?.throwIfAborted()
     await quiet(sender)
+    signal?.throwIfAborted()
+    if (sender.epoch !== was)
+      throw new ParleyError('COM003', 'another outbox of this sender greeted meanwhile', {
+        hint: 'it is tried again by itself',
+        details: { retryAfterMs: 1_000 },
+      })
     // Also where the new one does not know of it: a copy that is older than that was started.
     sender.former = { epoch: was, lanes: sender.incoming.positions() }
     const others = former.filter((id) => id !== epoch)
@@ -285,14 +294,14 @@ export const openReceiving = async (deps: ReceivingDeps): Promise<Receiving> => 
   }
 
   return {
-    async hello(peer, request) {
+    async hello(peer, request, signal) {
       const { epoch, former, session, isRenewing, bases } = request
       let sender = senders.get(peer)
       if (sender === undefined) {
         makeRoom()
         const replaced = former.slice(0, MAX_REPLACED)
         sender = add(peer, { epoch, replaced, heardAt: port.clock.now(), lanes: new Map(), former: undefined })
-      } else if (sender.epoch !== epoch) await replace(sender, request)
+      } else if (sender.epoch !== epoch) await replace(sender, request, signal)
       if (!isRenewing) sender.former = undefined
       sender.heardAt = port.clock.now()
       sender.session = 0
