@@ -21,7 +21,7 @@ const opened = () =>
     store: createVolatileStore('0'.repeat(32)),
     settings: DeliverySettings.parse({}),
     // Nothing is sent here.
-    processing: { run: async () => undefined, running: () => 0, tick() {}, stop() {} },
+    processing: { run: async () => undefined, running: () => 0, signs: () => 0, tick() {}, stop() {} },
     isVolatile: false,
     count() {},
   })
