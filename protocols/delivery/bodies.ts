@@ -3,7 +3,7 @@
  *
  * State: in each entry; `memory` counts them over all destinations.
  */
-import type { Out } from './destination.ts'
+import type { Out } from './out-entry.ts'
 import { decodeOutboxRow, outboxKey } from './rows.ts'
 import type { RowStore } from './storage.ts'
 

@@ -7,29 +7,23 @@
  * says which one it takes the place of; what the former one had delivered is dropped, and the rest is numbered anew.
  * State: the machine, the session, which bodies are in memory (bounded over all destinations).
  */
-import { type Fault, ParleyError } from '../errors.ts'
+import { ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
 import { createBodies } from './bodies.ts'
-import { type BreakerSettings, type BreakerState, CLOSED, step as stepBreaker } from './breaker.ts'
+import type { BreakerSettings, BreakerState } from './breaker.ts'
 import { deliveryProtocol, type WirePositions } from './contract.ts'
 import { decodeAnswer } from './frames.ts'
+import { createGate } from './gate.ts'
 import { type JudgingDeps, judge } from './judging.ts'
-import { decodeMessage } from './message.ts'
 import type { Settings } from './options.ts'
-import { createOutgoing, type OutEntry, type Outgoing } from './outgoing.ts'
-import { isDone, type Position, positionsOf } from './positions.ts'
+import { newEntry, type Out } from './out-entry.ts'
+import { createOutgoing, type Outgoing } from './outgoing.ts'
+import { isDone, positionsOf } from './positions.ts'
 import { renumber } from './renewal.ts'
 import { encodeDestination, type OutboxRow, outboxKey } from './rows.ts'
+import { buryUnknown, catchUp, isBehind } from './set-back.ts'
 import type { RowStore } from './storage.ts'
 import { createTransmit } from './transmit.ts'
-
-export interface Out extends OutEntry {
-  /** The message's bytes, where they are in memory. */
-  body: Uint8Array | undefined
-  readonly told: ((error: ParleyError | undefined) => void) | undefined
-  /** A recovery was tried. */
-  isRecovered: boolean
-}
 
 export interface DestinationDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'random' | 'to' | 'members'>
@@ -99,11 +93,6 @@ export interface Destination {
 }
 
 const FIRST_GREETING_MS = 1_000
-const SET_BACK: Fault = {
-  code: 'STA003',
-  message: 'the outbox was set back: whether the message was processed is not known',
-  hint: 'see at the receiver, then retry or purge it',
-}
 const LAST_GREETING_MS = 30_000
 const REFUSED_MS = 300_000
 const EXPIRY_MS = 1_000
@@ -130,8 +119,6 @@ export const createDestination = (deps: DestinationDeps): Destination => {
   let greetAt = 0
   let greetDelayMs = FIRST_GREETING_MS
   let isStopped = false
-  let breaker: BreakerState = CLOSED
-  let probes = 0
   let lookedForExpiryAt = 0
   /** Numbered and not durable yet, or being judged: rows that are written under the numbers as they are. */
   let staged = 0
@@ -143,6 +130,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
 
   const now = (): number => port.clock.monotonic()
   const wall = (): number => port.clock.now()
+  const gate = createGate(deps.breaker, now, () => deps.count('breakerOpened'))
   const row = (): Uint8Array => encodeDestination({ epoch, next: outgoing.next(), frontier })
 
   const remove = (entries: readonly Out[], count?: OutboxCount): void => {
@@ -163,19 +151,10 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     if (staged === 0) unstaged?.()
   }
 
-  /** How many may go now, as the breaker says. */
-  const allowed = (): number => {
-    if (breaker.kind === 'closed') return Number.POSITIVE_INFINITY
-    probes += 1
-    const before = breaker
-    breaker = stepBreaker(breaker, { kind: 'ask', probe: probes }, deps.breaker, now())
-    return breaker !== before && breaker.kind === 'half-open' && breaker.probe === probes ? 1 : 0
-  }
-
   const pump = (): void => {
     isPumpDue = false
     if (isStopped || state !== 'up') return
-    const most = allowed()
+    const most = gate.allowed()
     if (most === 0) return
     const entries = outgoing.pump(now(), most)
     if (entries.length === 0) return
@@ -191,17 +170,6 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     if (isPumpDue) return
     isPumpDue = true
     queueMicrotask(pump)
-  }
-
-  const alive = (): void => {
-    if (breaker.kind !== 'closed') pumpSoon()
-    breaker = stepBreaker(breaker, { kind: 'success' }, deps.breaker, now())
-  }
-
-  const fail = (): void => {
-    const wasOpen = breaker.kind === 'open'
-    breaker = stepBreaker(breaker, { kind: 'failure', event: now() }, deps.breaker, now())
-    if (!wasOpen && breaker.kind === 'open') deps.count('breakerOpened')
   }
 
   const broken = (error: unknown): void => {
@@ -235,34 +203,9 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     pumpSoon()
   }
 
-  /**
-   * The receiver knows an outbox between that of these rows and this one, as after a backup was restored twice: what the
-   * rows hold may have been delivered under numbers of that one, and what must not count twice is not sent.
-   */
-  const buryUnknown = async (): Promise<void> => {
-    // What was on disk when this process began may have been there before the backup was taken.
-    const isOld = ({ lane, sequence, isSkip }: Out): boolean =>
-      !isSkip && sequence < Math.max(frontier?.get(lane) ?? 0, deps.next.get(lane) ?? 0)
-    const old = outgoing.entries().filter(isOld)
-    await bodies.load(old)
-    const buried = old.filter(({ body }) => body !== undefined && decodeMessage(body).guarantee === 'EXACTLY_ONCE')
-    port.log.error('the outbox is older than one that a peer knows; messages of it may have been delivered', {
-      peer,
-      buried: buried.length,
-      again: old.length - buried.length,
-    })
-    for (const entry of buried) {
-      entry.stage = 'judged'
-      entry.fault = SET_BACK
-      entry.firstFailureAt ??= wall()
-      entry.lastFailureAt = wall()
-    }
-    await Promise.all(buried.map(judgeOne))
-    if (isStopped || buried.some(({ isSkip }) => !isSkip))
-      throw new ParleyError('STA003', 'messages could not be put with the dead letters', {
-        hint: 'it is tried again by itself; see whether the disk is full',
-      })
-  }
+  /** What was on disk when this process began may have been there before the backup was taken. */
+  const isOld = ({ lane, sequence }: Out): boolean =>
+    sequence < Math.max(frontier?.get(lane) ?? 0, deps.next.get(lane) ?? 0)
 
   /** What the former outbox had delivered is dropped, the rest gets numbers of this one. */
   const renew = async (former: { epoch: string; positions: WirePositions } | undefined): Promise<void> => {
@@ -274,7 +217,13 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     // Where the row of numbers was lost, they are taken for those of the outbox that the receiver knows.
     const isOurs =
       former === undefined || former.epoch === epoch || (epoch === '' && store.formerIds.includes(former.epoch))
-    if (!isOurs) await buryUnknown()
+    if (!isOurs) {
+      const found = await buryUnknown(outgoing, bodies, isOld, judgeOne, wall())
+      port.log.error('the outbox is older than one that a peer knows; messages of it may have been delivered', {
+        peer,
+        ...found,
+      })
+    }
     const { chance } = deps
     const {
       outgoing: fresh,
@@ -303,29 +252,8 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     })
   }
 
-  /** The receiver processed numbers that this outbox never gave: it went back in time, and nobody noticed. */
-  const catchUp = (positions: ReadonlyMap<number, Position>): void => {
-    const next = outgoing.next()
-    const isPending = staged > 0
-    for (const [lane, { upTo }] of positions) {
-      if (upTo < (next.get(lane) ?? 1)) continue
-      if (isPending)
-        throw new ParleyError('COM003', 'messages are on their way to the disk', { hint: 'it greets again by itself' })
-      port.log.error(
-        'the outbox is older than what a peer has processed of it; messages may have been delivered before',
-        {
-          peer,
-          lane,
-        },
-      )
-      for (const entry of outgoing.entries()) {
-        if (entry.lane !== lane || entry.isSkip || entry.stage === 'judged') continue
-        entry.stage = 'judged'
-        entry.fault = SET_BACK
-        void judgeOne(entry)
-      }
-      outgoing.raise(lane, upTo + 1)
-    }
+  const judgeAll = (entries: readonly Out[]): void => {
+    for (const entry of entries) void judgeOne(entry)
   }
 
   const greet = async (): Promise<void> => {
@@ -349,7 +277,15 @@ export const createDestination = (deps: DestinationDeps): Destination => {
         if (isStopped || session !== mine) return
       }
       const positions = positionsOf(reply.positions)
-      catchUp(positions)
+      if (staged > 0 && isBehind(outgoing, positions))
+        throw new ParleyError('COM003', 'messages are on their way to the disk', { hint: 'it greets again by itself' })
+      const { lanes, condemned } = catchUp(outgoing, positions, wall())
+      if (lanes.length > 0)
+        port.log.error('the outbox is older than what a peer has processed of it; messages may have been delivered', {
+          peer,
+          lanes,
+        })
+      judgeAll(condemned)
       const done = outgoing.welcome((lane, sequence) => {
         const position = positions.get(lane)
         return position !== undefined && isDone(position, sequence)
@@ -358,7 +294,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
       if (isLost) deps.recovered('COM002', true)
       isLost = false
       greetDelayMs = FIRST_GREETING_MS
-      breaker = CLOSED
+      gate.reset()
       remove(done, 'delivered')
       pump()
     } catch (error) {
@@ -372,15 +308,11 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     if (state === 'idle' || state === 'refused') void greet()
   }
 
-  const judgeAll = (entries: readonly Out[]): void => {
-    for (const entry of entries) void judgeOne(entry)
-  }
-
   return {
     peer,
     row,
     state: () => state,
-    breaker: () => breaker.kind,
+    breaker: gate.kind,
     isBusy: () => renumbering !== undefined,
     async ready() {
       await renumbering?.catch(() => undefined)
@@ -388,24 +320,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     number: (lane) => outgoing.number(lane),
     entry(lane, sequence, { size, rank, policy, expiresAt, body, told }) {
       staged += 1
-      const entry: Out = {
-        lane,
-        sequence,
-        size,
-        rank,
-        policy,
-        expiresAt,
-        isSkip: false,
-        stage: 'queued',
-        attempts: 0,
-        dueAt: 0,
-        fault: undefined,
-        firstFailureAt: undefined,
-        lastFailureAt: undefined,
-        body: undefined,
-        told,
-        isRecovered: false,
-      }
+      const entry = newEntry({ lane, sequence, size, rank, policy, expiresAt, isSkip: false, told })
       bodies.keep(entry, body, false)
       return entry
     },
@@ -423,24 +338,10 @@ export const createDestination = (deps: DestinationDeps): Destination => {
       if (!isStopped) outgoing.take(entry)
     },
     restore(lane, sequence, restored, size, rank) {
-      outgoing.take({
-        lane,
-        sequence,
-        size,
-        rank,
-        policy: restored?.policy ?? settings.retry,
-        expiresAt: restored?.expiresAt,
-        isSkip: restored?.message === undefined,
-        stage: 'queued',
-        attempts: 0,
-        dueAt: 0,
-        fault: undefined,
-        firstFailureAt: undefined,
-        lastFailureAt: undefined,
-        body: undefined,
-        told: undefined,
-        isRecovered: false,
-      })
+      const policy = restored?.policy ?? settings.retry
+      const expiresAt = restored?.expiresAt
+      const isSkip = restored?.message === undefined
+      outgoing.take(newEntry({ lane, sequence, size, rank, policy, expiresAt, isSkip, told: undefined }))
     },
     joined() {
       greetAt = 0
@@ -465,7 +366,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
         greetIfDue()
       }
       if (state !== 'up') return
-      alive()
+      if (gate.alive()) pumpSoon()
       if (answer.greet) {
         broken(undefined)
         greetAt = now()
@@ -489,7 +390,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
       const { late, judged } = outgoing.tick(now(), wall())
       if (late > 0) {
         deps.count('late', late)
-        fail()
+        gate.failed()
       }
       judgeAll(judged)
       if (now() - lookedForExpiryAt >= EXPIRY_MS) {

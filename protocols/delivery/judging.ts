@@ -6,7 +6,7 @@ import { type Fault, ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
 import type { Bodies } from './bodies.ts'
 import type { Death } from './dead-letters.ts'
-import type { Out } from './destination.ts'
+import type { Out } from './out-entry.ts'
 import { encodeOutboxRow, outboxKey, SKIP_ROW } from './rows.ts'
 import type { RowChange, RowStore } from './storage.ts'
 

@@ -8,9 +8,10 @@
 import { ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
 import { PRIORITIES, type Priority } from '../wire/envelope.ts'
-import { createDestination, type Destination, type DestinationDeps, type Out } from './destination.ts'
+import { createDestination, type Destination, type DestinationDeps } from './destination.ts'
 import { decodeMessage, laneOf } from './message.ts'
 import type { RetryPolicy, Settings } from './options.ts'
+import type { Out } from './out-entry.ts'
 import {
   DESTINATIONS,
   type DestinationRow,

@@ -6,7 +6,7 @@
  */
 import type { Bodies } from './bodies.ts'
 import type { WirePositions } from './contract.ts'
-import type { Out } from './destination.ts'
+import type { Out } from './out-entry.ts'
 import { createOutgoing, type Outgoing, type OutgoingLimits } from './outgoing.ts'
 import { isDone, positionsOf } from './positions.ts'
 import { DESTINATIONS, encodeDestination, encodeOutboxRow, outboxKey } from './rows.ts'

@@ -6,8 +6,8 @@
 import type { Port } from '../port.ts'
 import type { Bodies } from './bodies.ts'
 import { deliveryProtocol } from './contract.ts'
-import type { Out } from './destination.ts'
 import { encodeMessages, type WireEntry } from './frames.ts'
+import type { Out } from './out-entry.ts'
 
 export interface TransmitDeps {
   readonly port: Pick<Port, 'clock' | 'log' | 'to'>

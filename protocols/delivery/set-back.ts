@@ -1,0 +1,82 @@
+/**
+ * An outbox that is older than its peer knows it: a backup that was restored twice, or one whose restoring nobody noticed.
+ *
+ * What was delivered meanwhile is not known then. EXACTLY_ONCE is not sent again, and goes to the dead letters with the
+ * reason; AT_LEAST_ONCE may come twice. Keeps no state.
+ */
+import type { Fault } from '../errors.ts'
+import { ParleyError } from '../errors.ts'
+import type { Bodies } from './bodies.ts'
+import { decodeMessage } from './message.ts'
+import type { Out } from './out-entry.ts'
+import type { Outgoing } from './outgoing.ts'
+import type { Position } from './positions.ts'
+
+const SET_BACK: Fault = {
+  code: 'STA003',
+  message: 'the outbox was set back: whether the message was processed is not known',
+  hint: 'see at the receiver, then retry or purge it',
+}
+
+const condemn = (entry: Out, wallMs: number): void => {
+  entry.stage = 'judged'
+  entry.fault = SET_BACK
+  entry.firstFailureAt ??= wallMs
+  entry.lastFailureAt = wallMs
+}
+
+/**
+ * The receiver knows an outbox between that of these rows and this one: what the rows hold may have been delivered under
+ * numbers of that one.
+ * @param isOld what may have been in the other one as well
+ * @returns how many were buried, and how many are sent again. @throws STA003 where the disk does not take them
+ */
+export const buryUnknown = async (
+  outgoing: Outgoing<Out>,
+  bodies: Bodies,
+  isOld: (entry: Out) => boolean,
+  judge: (entry: Out) => Promise<void>,
+  wallMs: number,
+): Promise<{ buried: number; again: number }> => {
+  const old = outgoing.entries().filter((entry) => !entry.isSkip && isOld(entry))
+  await bodies.load(old)
+  const buried = old.filter(({ body }) => body !== undefined && decodeMessage(body).guarantee === 'EXACTLY_ONCE')
+  for (const entry of buried) condemn(entry, wallMs)
+  await Promise.all(buried.map(judge))
+  if (buried.some(({ isSkip }) => !isSkip))
+    throw new ParleyError('STA003', 'messages could not be put with the dead letters', {
+      hint: 'it is tried again by itself; see whether the disk is full',
+    })
+  return { buried: buried.length, again: old.length - buried.length }
+}
+
+/** The receiver processed numbers that this outbox never gave. */
+export const isBehind = (outgoing: Outgoing<Out>, positions: ReadonlyMap<number, Position>): boolean => {
+  const next = outgoing.next()
+  return [...positions].some(([lane, { upTo }]) => upTo >= (next.get(lane) ?? 1))
+}
+
+/**
+ * Lanes in which the receiver processed numbers that this outbox never gave: it went back in time, and nobody noticed. What
+ * waits in them is condemned, and their numbers go on above.
+ */
+export const catchUp = (
+  outgoing: Outgoing<Out>,
+  positions: ReadonlyMap<number, Position>,
+  wallMs: number,
+): { lanes: number[]; condemned: Out[] } => {
+  const next = outgoing.next()
+  const lanes: number[] = []
+  const condemned: Out[] = []
+  for (const [lane, { upTo }] of positions) {
+    if (upTo < (next.get(lane) ?? 1)) continue
+    lanes.push(lane)
+    for (const entry of outgoing.entries()) {
+      if (entry.lane !== lane || entry.isSkip || entry.stage === 'judged') continue
+      condemn(entry, wallMs)
+      condemned.push(entry)
+    }
+    outgoing.raise(lane, upTo + 1)
+  }
+  return { lanes, condemned }
+}
