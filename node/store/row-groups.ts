@@ -11,6 +11,11 @@ import type { Stop, Timers } from '../../protocols/port.ts'
 import { isKey } from './row-code.ts'
 
 const LATER_MS = 50
+/**
+ * So many are worth a group of their own where nothing is being written, although more may come in this turn: what is made
+ * of them goes on while the rest is gathered, so that two nodes that wait for each other's answers work at the same time.
+ */
+const EAGER_COMMITS = 32
 /** More than this does not wait. */
 const LATER_ROWS = 10_000
 
@@ -29,12 +34,13 @@ export interface Groups {
 }
 
 interface Group {
+  commits: number
   readonly changes: Map<string, RowChange['value']>
   readonly done: PromiseWithResolvers<void>
 }
 
 const emptyGroup = (): Group => {
-  const group: Group = { changes: new Map(), done: Promise.withResolvers() }
+  const group: Group = { commits: 0, changes: new Map(), done: Promise.withResolvers() }
   // Nobody may be waiting for what was only put off; a failure is told by whoever ends it.
   group.done.promise.catch(() => {})
   return group
@@ -69,7 +75,7 @@ export const createGroups = ({ timers, write, onFailure }: GroupsDeps): Groups =
   }
 
   const run = async (): Promise<void> => {
-    if (ended !== undefined) return
+    if (ended !== undefined || !isDue || writing !== undefined) return
     const group = gathering
     gathering = emptyGroup()
     isDue = false
@@ -105,7 +111,10 @@ export const createGroups = ({ timers, write, onFailure }: GroupsDeps): Groups =
       if (ended !== undefined) throw ended
       put(changes)
       start()
-      return gathering.done.promise
+      gathering.commits += 1
+      const { promise } = gathering.done
+      if (gathering.commits >= EAGER_COMMITS && writing === undefined) void run()
+      return promise
     },
     later(changes) {
       if (ended !== undefined) return
