@@ -34,7 +34,7 @@ import type { DurableMessages } from './messages.ts'
 import { createOffering } from './offering.ts'
 import type { MeshOptionsInput } from './options.ts'
 import { createParting } from './parting.ts'
-import { chance, clock, timers } from './platform.ts'
+import { chance, clock, random, timers } from './platform.ts'
 import { createPresence } from './presence.ts'
 import { startProcessMetrics } from './process-metrics.ts'
 import { createReplies } from './replies.ts'
@@ -57,6 +57,11 @@ const startLocked = async (
   const { options, log, ownLog, identity, startedAt, metrics, counts } = ground
   const { timings } = options
   const selfId = identity.id
+  // The disk works in other threads while this one loads libp2p.
+  const { openMessages, startMessages } = await import('./messages.ts')
+  const rows = openMessages(options.dataDir, { random, log, timers })
+  rows.catch(() => {})
+  undo.push(async () => (await rows).close())
   let coordination: Coordination | undefined
   let durable: DurableMessages | undefined
   /** A founded mesh that was heard of before the coordination was there to hear it. */
@@ -197,9 +202,9 @@ const startLocked = async (
     isStuck: () => activity.current().state === 'stuck',
   })
   await offering.announce()
-  const { startMessages } = await import('./messages.ts')
   const messages = await startMessages({
     port: ownPort,
+    rows,
     dataDir: options.dataDir,
     settings: options.delivery,
     directory,

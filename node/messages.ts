@@ -26,6 +26,8 @@ const MAX_CHOICES = 256
 
 export interface MessagesDeps {
   readonly port: Port
+  /** As `openMessages` opens them. */
+  readonly rows: Promise<RowStore>
   readonly dataDir: string | undefined
   readonly settings: Settings
   readonly directory: Pick<Directory, 'agents' | 'onChange'>
@@ -39,13 +41,19 @@ export interface DurableMessages extends Messages {
   problem(): string | undefined
 }
 
-/** @throws STA003 for rows that are damaged or of a newer version */
+/** @throws STA003 for rows that are damaged or of a newer version, or that the disk does not give */
+export const openMessages = async (
+  dataDir: string | undefined,
+  port: Pick<Port, 'random' | 'log' | 'timers'>,
+): Promise<RowStore> =>
+  dataDir === undefined
+    ? createVolatileStore(randomBytes(16).toString('hex'))
+    : openRowStore(join(dataDir, MESSAGES_FOLDER), port)
+
+/** @throws what opening the rows threw; MSG003 for one that cannot be read */
 export const startMessages = async (deps: MessagesDeps): Promise<DurableMessages> => {
   const { port, dataDir, directory } = deps
-  const store: RowStore =
-    dataDir === undefined
-      ? createVolatileStore(randomBytes(16).toString('hex'))
-      : await openRowStore(join(dataDir, MESSAGES_FOLDER), port)
+  const store = await deps.rows
   const known = new Map<string, { readonly at: number; readonly candidates: readonly Candidate[] }>()
   const stopListening = directory.onChange(() => known.clear())
   const chance = (): number => fraction(port.random(4))
@@ -70,6 +78,7 @@ export const startMessages = async (deps: MessagesDeps): Promise<DurableMessages
       port,
       store,
       isVolatile: dataDir === undefined,
+      breaker: deps.settings.breaker,
       choose: (capability) => pick(candidatesOf(capability), deps.loadOf, chance)?.peer,
       announce: (type, version, description) =>
         deps.tell(OFFER_PREFIX + type, {

@@ -30,6 +30,8 @@ export const createGate = (settings: BreakerSettings, now: () => number, opened:
       return !wasClosed && state.kind === 'closed'
     },
     failed() {
+      // None is wanted.
+      if (settings.failures === 0) return
       const wasOpen = state.kind === 'open'
       state = step(state, { kind: 'failure', event: now() }, settings, now())
       if (!wasOpen && state.kind === 'open') opened()

@@ -32,6 +32,20 @@ const died = (fault: Fault, deadLetter: string, attempts: number, peer: string):
     },
   )
 
+/** A recovery that fails itself is none. */
+const tryToRecover = async (
+  { recover, peer, port }: JudgingDeps,
+  message: Uint8Array,
+  fault: Fault,
+): Promise<Uint8Array | undefined> => {
+  try {
+    return await recover(peer, message, fault)
+  } catch (error) {
+    port.log.error('a recovery failed', { severity: 'critical', peer, original_error: fault.message, error })
+    return undefined
+  }
+}
+
 /** @returns `again`: send it once more; `skip`: its number stands for nothing; `none`: this life of the store is over */
 export const judge = async (deps: JudgingDeps, entry: Out): Promise<'again' | 'skip' | 'none'> => {
   const { port, store, peer, bodies } = deps
@@ -46,7 +60,7 @@ export const judge = async (deps: JudgingDeps, entry: Out): Promise<'again' | 's
       await store.commit([{ key, value: SKIP_ROW }])
       return 'skip'
     }
-    const other = entry.isRecovered ? undefined : await deps.recover(peer, message, fault)
+    const other = entry.isRecovered ? undefined : await tryToRecover(deps, message, fault)
     if (deps.isStopped()) return 'none'
     if (other !== undefined) {
       entry.isRecovered = true

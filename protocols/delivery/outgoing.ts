@@ -4,8 +4,8 @@
  *
  * Promises: a number of a lane is sent until it was acknowledged or given up, and whoever is given up is replaced by a
  * skip, so that the receiver never waits for it. Never more than `window` messages or `windowBytes` are unacknowledged
- * (one message may be larger). Among lanes the most urgent head goes first; a lane keeps its order. A pause between
- * attempts keeps its place in the window: the receiver holds what came after it.
+ * (one message may be larger; what waited for an overloaded peer comes back beyond them, one of each lane at most). Among lanes the most urgent head goes first; a lane keeps its order. A pause between
+ * attempts keeps its place in the window, since the receiver holds what came after it, but where the peer is overloaded.
  *
  * Only failures of a peer that was reached count as attempts: no sign of a message for `ackTimeoutMs` on a session that
  * stands, or an answer that it failed. An overloaded peer is asked again and not counted.
@@ -33,6 +33,8 @@ export interface OutEntry {
   readonly expiresAt: number | undefined
   isSkip: boolean
   stage: Stage
+  /** It waits for an overloaded peer, and has no place in the window meanwhile. */
+  isParked?: boolean
   /** Failed ones that count. */
   attempts: number
   /** Monotonic: until when a sign is waited for, or a pause ends. */
@@ -131,6 +133,7 @@ export const createOutgoing = <E extends OutEntry>(
   let window = limits.window
   let inWindow = 0
   let bytesInWindow = 0
+  let parked = 0
   let size = 0
   let withTtl = 0
 
@@ -189,8 +192,29 @@ export const createOutgoing = <E extends OutEntry>(
     resend.push(entry)
   }
 
+  /**
+   * Others may go while an overloaded peer takes nothing of this: where two nodes are full of questions to each other, their
+   * answers have to get past them.
+   */
+  const park = (entry: E): void => {
+    if (entry.isParked === true) return
+    entry.isParked = true
+    parked += 1
+    inWindow -= 1
+    bytesInWindow -= entry.size
+  }
+
+  const unpark = (entry: E): void => {
+    if (entry.isParked !== true) return
+    entry.isParked = false
+    parked -= 1
+    inWindow += 1
+    bytesInWindow += entry.size
+  }
+
   const settle = (lane: Lane<E>, entry: E): void => {
     lane.window.delete(entry.sequence)
+    unpark(entry)
     inWindow -= 1
     bytesInWindow -= entry.size
     size -= 1
@@ -214,6 +238,7 @@ export const createOutgoing = <E extends OutEntry>(
     if (RETRYABLE.has(fault.code) && entry.attempts <= entry.policy.maxRetries) {
       entry.stage = 'paused'
       entry.dueAt = nowMs + backoff(entry, fault)
+      if (fault.code === 'COM003') park(entry)
       return false
     }
     entry.stage = 'judged'
@@ -223,6 +248,12 @@ export const createOutgoing = <E extends OutEntry>(
   const mayTake = (entry: E): boolean => {
     const limit = entry.rank >= URGENT_RANK ? window : window - Math.floor(window * RESERVED)
     return inWindow < limit && (inWindow === 0 || bytesInWindow + entry.size <= limits.windowBytes)
+  }
+
+  /** What others of its lane may wait for at the receiver has a place beyond the window: at most one of each lane. */
+  const mayReturn = (entry: E): boolean => {
+    const [lowest] = laneAt(entry.lane).window.keys()
+    return lowest === entry.sequence || mayTake(entry)
   }
 
   const takeQueued = (nowMs: number, out: E[], most: number): void => {
@@ -271,10 +302,11 @@ export const createOutgoing = <E extends OutEntry>(
       for (const entry of resend) {
         // Acknowledged or judged since.
         if (entry.stage !== 'sent' || laneAt(entry.lane).window.get(entry.sequence) !== entry) continue
-        if (out.length >= most) {
+        if (out.length >= most || (entry.isParked === true && !mayReturn(entry))) {
           later.push(entry)
           continue
         }
+        if (entry.isParked === true && mayTake(entry)) unpark(entry)
         put(entry, nowMs)
         out.push(entry)
       }
@@ -355,7 +387,7 @@ export const createOutgoing = <E extends OutEntry>(
     tick(nowMs, wallMs) {
       const judged: E[] = []
       let late = 0
-      if (inWindow === 0) return { late, judged }
+      if (inWindow + parked === 0) return { late, judged }
       for (const lane of lanes) {
         for (const entry of lane.window.values()) {
           if (entry.dueAt > nowMs) continue
