@@ -374,7 +374,7 @@ test('a greeting settles what was processed, and has all the rest sent again', (
 })
 
 test('what waits for an overloaded peer has no place in the window, and others go past it', () => {
-  const machine = machineOf({ window: 12 })
+  const machine = machineOf({ window: 12, windowBytes: 1e9 })
   machine.welcome(() => false, 12)
   for (let lane = 0; lane < 11; lane += 1) machine.take(entryOf(lane, machine.number(lane), {}))
   assert.equal(machine.pump(0).length, 11)
