@@ -171,6 +171,7 @@ describe('a mesh with a secret', { timeout: 60_000 }, () => {
     )
     assert.deepEqual(ids.sort(), [
       '/parley/coordinator/1',
+      '/parley/delivery/1',
       '/parley/directory/1',
       '/parley/events/1',
       '/parley/journal/1',
