@@ -9,6 +9,7 @@ import type { Random } from '../../../soak/random.ts'
 import { refusalOf } from '../../nodes.ts'
 import { parley } from '../mending.ts'
 import type { MessageFindings } from '../play.ts'
+import { sending } from '../sending.ts'
 import { type MessageStage, RECEIVER, SENDER } from '../stage.ts'
 import type { KindName } from '../streams.ts'
 
@@ -125,17 +126,9 @@ const mend = async (dataDir: string): Promise<{ wrong: string[]; told: Mended | 
 export const damaged =
   ({ damage, whose }: DamagePlan) =>
   async (stage: MessageStage): Promise<MessageFindings> => {
-    const [sender, receiver, party] = [stage.party(SENDER), stage.party(RECEIVER), stage.party(whose)]
+    const [receiver, party] = [stage.party(RECEIVER), stage.party(whose)]
     const violations: string[] = []
-    const send = (phase: string, count: number) =>
-      sender.ask('send', {
-        phase,
-        count,
-        seed: stage.random.below(2 ** 31),
-        peers: [receiver.id],
-        life: sender.lives,
-        kinds: KINDS,
-      })
+    const send = sending(stage, KINDS)
     await send('a', COUNT)
     // So that what was stored first is in a table: it is put there when the store is opened.
     await party.kill()

@@ -9,6 +9,7 @@ import { StartRefused } from '../../nodes.ts'
 import { repairMessages } from '../mending.ts'
 import type { Party } from '../parties.ts'
 import type { MessageFindings } from '../play.ts'
+import { sending } from '../sending.ts'
 import { type MessageStage, RECEIVER, SENDER } from '../stage.ts'
 import type { KindName } from '../streams.ts'
 
@@ -127,17 +128,9 @@ export const restoredSender =
 
 /** The receiver goes back. */
 export const restoredReceiver = async (stage: MessageStage): Promise<MessageFindings> => {
-  const [sender, receiver] = [stage.party(SENDER), stage.party(RECEIVER)]
+  const receiver = stage.party(RECEIVER)
   const violations: string[] = []
-  const send = (phase: string, count: number) =>
-    sender.ask('send', {
-      phase,
-      count,
-      seed: stage.random.below(2 ** 31),
-      peers: [receiver.id],
-      life: sender.lives,
-      kinds: KINDS,
-    })
+  const send = sending(stage, KINDS)
   await send('a', COUNT)
   await stage.drained()
   await receiver.kill()

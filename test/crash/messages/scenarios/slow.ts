@@ -5,6 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MeshOptionsInput } from '../../../../node/index.ts'
 import type { MessageFindings } from '../play.ts'
+import { sending } from '../sending.ts'
 import { type MessageStage, RECEIVER, SENDER } from '../stage.ts'
 import type { KindName } from '../streams.ts'
 import type { Memory } from '../verbs.ts'
@@ -33,15 +34,7 @@ export const slowReceiver =
   async (stage: MessageStage): Promise<MessageFindings> => {
     const [sender, receiver] = [stage.party(SENDER), stage.party(RECEIVER)]
     const violations: string[] = []
-    const send = (phase: string, count: number) =>
-      sender.ask('send', {
-        phase,
-        count,
-        seed: stage.random.below(2 ** 31),
-        peers: [receiver.id],
-        life: sender.lives,
-        kinds: KINDS,
-      })
+    const send = sending(stage, KINDS)
     const warmedAt = performance.now()
     await send('a', WARM)
     const perSecond = (1_000 * WARM) / (performance.now() - warmedAt)
