@@ -78,7 +78,6 @@ export const startMessages = async (deps: MessagesDeps): Promise<DurableMessages
       port,
       store,
       isVolatile: dataDir === undefined,
-      breaker: deps.settings.breaker,
       choose: (capability) => pick(candidatesOf(capability), deps.loadOf, chance)?.peer,
       announce: (type, version, description) =>
         deps.tell(OFFER_PREFIX + type, {

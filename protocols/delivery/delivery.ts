@@ -23,7 +23,6 @@ import type {
   SendOptions,
   To,
 } from './api.ts'
-import { BREAKER, type BreakerSettings } from './breaker.ts'
 import { deliveryProtocol } from './contract.ts'
 import { createConversations } from './conversations.ts'
 import { createCounts, type DeliveryCount } from './counts.ts'
@@ -35,7 +34,7 @@ import { type Life, openLife } from './life.ts'
 import { createOffers } from './offers.ts'
 import { type DeliveryOptions, DeliverySettings } from './options.ts'
 import type { Staged } from './outbox.ts'
-import { createOutcomes } from './outcomes.ts'
+import { createOutcome } from './outcomes.ts'
 import type { Registered } from './processing.ts'
 import { createRevisions } from './revise.ts'
 import { askToGreet } from './sender.ts'
@@ -46,7 +45,6 @@ export interface DeliveryDeps {
   readonly store: RowStore
   /** The store is gone when the node stops. */
   readonly isVolatile: boolean
-  readonly breaker?: BreakerSettings
   /** Who offers this, the best one now. */
   choose(capability: string): string | undefined
   /** The directory tells that this node takes messages of the type. */
@@ -88,7 +86,6 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
   const handlers = new Map<string, Registered>()
   const deadListeners = new Set<(letter: DeadLetter) => void>()
   const counts = createCounts(port.metrics)
-  const outcomes = createOutcomes()
   const offers = createOffers(deps.announce)
   const inboxLast = { number: 0 }
   let life: Life | undefined
@@ -135,7 +132,6 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
       port,
       store,
       settings,
-      breaker: deps.breaker ?? BREAKER,
       isVolatile: deps.isVolatile,
       handlerOf: (type) => handlers.get(type),
       choose: deps.choose,
@@ -231,7 +227,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     const prepared = mine.sending.prepare(to, definition, data, options)
     const messages = Math.max(1, prepared.peers.length)
     const bytes = messages * prepared.draft.bytes.length
-    const outcome = outcomes.make(messages)
+    const outcome = createOutcome(messages)
     const mayWait = !mine.outbox.hasRoom(messages, bytes) || mine.sending.isBusy(prepared)
     if (mayWait) {
       if (!mine.outbox.hasRoom(messages, bytes)) count('waitedForRoom')

@@ -10,7 +10,7 @@
 import { ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
 import { createBodies } from './bodies.ts'
-import type { BreakerSettings, BreakerState } from './breaker.ts'
+import type { BreakerState } from './breaker.ts'
 import { deliveryProtocol, type WirePositions } from './contract.ts'
 import { decodeAnswer } from './frames.ts'
 import { createGate } from './gate.ts'
@@ -29,7 +29,6 @@ export interface DestinationDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'random' | 'to' | 'members'>
   readonly store: RowStore
   readonly settings: Settings
-  readonly breaker: BreakerSettings
   /** Bytes of bodies in memory, over all destinations. */
   readonly memory: { bytes: number }
   readonly peer: string
@@ -130,7 +129,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
 
   const now = (): number => port.clock.monotonic()
   const wall = (): number => port.clock.now()
-  const gate = createGate(deps.breaker, now, () => deps.count('breakerOpened'))
+  const gate = createGate(settings.breaker, now, () => deps.count('breakerOpened'))
   const row = (): Uint8Array => encodeDestination({ epoch, next: outgoing.next(), frontier })
 
   const remove = (entries: readonly Out[], count?: OutboxCount): void => {

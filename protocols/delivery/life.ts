@@ -4,7 +4,6 @@
  */
 import { type Fault, ParleyError } from '../errors.ts'
 import type { DeliveryPort } from './api.ts'
-import type { BreakerSettings } from './breaker.ts'
 import type { NodeConversations } from './conversations.ts'
 import type { DeliveryCount } from './counts.ts'
 import { type Graveyard, openDeadLetters } from './dead-letters.ts'
@@ -27,7 +26,6 @@ export interface LifeDeps {
   readonly port: DeliveryPort
   readonly store: RowStore
   readonly settings: Settings
-  readonly breaker: BreakerSettings
   readonly isVolatile: boolean
   readonly inbox: NodeInbox
   /** Of the message that was put last into the inbox. */
@@ -114,7 +112,6 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
     port,
     store,
     settings,
-    breaker: deps.breaker,
     memory: { bytes: 0 },
     chance: deps.chance,
     count,

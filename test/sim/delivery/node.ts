@@ -182,12 +182,11 @@ export const createNodes = ({ network, wires, count, counts, isTraced, tell }: N
       port,
       store,
       isVolatile: false,
-      breaker: node.breaker,
       choose,
       announce: async () => async () => {},
       chance: random,
     }
-    createDelivery(deps, node.options).then(
+    createDelivery(deps, { ...node.options, breaker: node.breaker }).then(
       async (messages) => {
         if (life.isOver) return
         life.messages = messages

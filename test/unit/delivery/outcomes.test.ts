@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createOutcomes } from '../../../protocols/delivery/outcomes.ts'
+import { createOutcome } from '../../../protocols/delivery/outcomes.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 
-const { make } = createOutcomes()
 const dead = new ParleyError('COM001', 'it became a dead letter')
 
 test('an outcome is there once every destination told of it, for who waited and who asks later', async () => {
-  const outcome = make(2)
+  const outcome = createOutcome(2)
   let isThere = false
   const waiting = outcome.wait().then(() => {
     isThere = true
@@ -21,7 +20,7 @@ test('an outcome is there once every destination told of it, for who waited and 
 })
 
 test('the first destination that failed fails it, at once', async () => {
-  const outcome = make(3)
+  const outcome = createOutcome(3)
   const waiting = outcome.wait()
   outcome.told(dead)
   await assert.rejects(waiting, dead)
@@ -31,7 +30,7 @@ test('the first destination that failed fails it, at once', async () => {
 })
 
 test('who stops waiting is told why, and the others go on waiting', async () => {
-  const outcome = make(1)
+  const outcome = createOutcome(1)
   const abort = new AbortController()
   const first = outcome.wait({ signal: abort.signal })
   const second = outcome.wait({ signal: new AbortController().signal })
