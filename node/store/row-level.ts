@@ -13,7 +13,7 @@ import { refuse } from './segments.ts'
 export type Level = ClassicLevel<string, Uint8Array>
 
 /** Of the log, which is read as a whole when the store is opened; twice as much may be in memory. */
-const LOG_BYTES = 16 * 1024 * 1024
+const LOG_BYTES = 32 * 1024 * 1024
 
 /** @throws what `levelError` understands */
 export const openLevel = async (path: string, { create }: { create: boolean }): Promise<Level> => {
