@@ -2,8 +2,10 @@
  * What all rows come to, kept as they change: how many, the sum of their CRCs, and about how many bytes.
  *
  * To take an old row out of the sum its CRC has to be known. State: the prints of at most `maxKnown` rows, those that
- * were written last. While that is all of them, a key that is not known is a new one; else the old row has to be read first.
+ * were written last, and a filter of the keys of others: what it does not have is a new one; else the old row has to be read
+ * first.
  */
+import { createKeyFilter } from './key-filter.ts'
 import { addToSum, bytesIn, crcIn, type Print, takeFromSum } from './row-code.ts'
 
 export interface Tally {
@@ -22,14 +24,34 @@ export interface Tally {
 
 /** For keys of 30 bytes: 10 to 15 MB at most. */
 const MAX_KNOWN = 131_072
+/** Of the keys that leave, with each row that is put: they are gone long before the next ones have to leave. */
+const LEAVE_AT_ONCE = 4
 
 export const createTally = (maxKnown: number = MAX_KNOWN): Tally => {
-  // Half of what is known each: where the newer one is full, the older one is forgotten as a whole. No key is in both.
+  // A third of what is known each: where the newest one is full, the oldest one leaves. No key is in two of them.
   let newer = new Map<string, Print>()
   let older = new Map<string, Print>()
+  let leaving = new Map<string, Print>()
+  /** Of the rows that are in none of them, and of some that are gone. */
+  const others = createKeyFilter()
   let count = 0
   let sum = 0
   let bytes = 0
+
+  const printOf = (key: string): Print | undefined => newer.get(key) ?? older.get(key) ?? leaving.get(key)
+
+  /** Not all at once: it would hold everything up for milliseconds. */
+  const leave = (atMost: number): void => {
+    if (leaving.size === 0) return
+    let left = 0
+    for (const key of leaving.keys()) {
+      if (left === atMost) return
+      left += 1
+      leaving.delete(key)
+      others.add(key)
+    }
+  }
+
   return {
     get count() {
       return count
@@ -41,14 +63,17 @@ export const createTally = (maxKnown: number = MAX_KNOWN): Tally => {
       return bytes
     },
     unknown: (keys) =>
-      newer.size + older.size === count ? [] : [...keys].filter((key) => !newer.has(key) && !older.has(key)),
-    printOf: (key) => newer.get(key) ?? older.get(key),
+      newer.size + older.size + leaving.size === count
+        ? []
+        : [...keys].filter((key) => printOf(key) === undefined && others.mayHave(key)),
+    printOf,
     change(key, was, is) {
       if (was !== undefined) {
         count -= 1
         sum = takeFromSum(sum, crcIn(was))
         bytes -= bytesIn(was)
         if (older.size > 0) older.delete(key)
+        if (leaving.size > 0) leaving.delete(key)
       }
       if (is === undefined) {
         newer.delete(key)
@@ -58,7 +83,11 @@ export const createTally = (maxKnown: number = MAX_KNOWN): Tally => {
       sum = addToSum(sum, crcIn(is))
       bytes += bytesIn(is)
       newer.set(key, is)
-      if (newer.size <= maxKnown / 2) return
+      leave(LEAVE_AT_ONCE)
+      if (newer.size <= maxKnown / 3) return
+      leave(leaving.size)
+      if (newer.size + older.size === count) others.clear()
+      leaving = older
       older = newer
       newer = new Map()
     },
