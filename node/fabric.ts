@@ -24,6 +24,7 @@ import type { Unserve } from './api.ts'
 import { createCallMetrics } from './call-metrics.ts'
 import { createCallables } from './callable.ts'
 import { createClients } from './clients.ts'
+import { looksForOthers } from './discovery-options.ts'
 import { createGate } from './gate.ts'
 import type { Ground } from './ground.ts'
 import { createInvoke } from './invoke.ts'
@@ -226,7 +227,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
   }
 
   const settled = async (timeoutMs: number): Promise<void> => {
-    if (options.join.length === 0) return
+    if (!looksForOthers(options)) return
     await above
       .directory()
       .firstSync({ signal: AbortSignal.timeout(timeoutMs) })

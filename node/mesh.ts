@@ -25,6 +25,7 @@ import type { DirectoryLock } from './data-directory.ts'
 import { deadCall } from './dead-call.ts'
 import type { DebugEndpoint } from './debug/server.ts'
 import { createDebugView } from './debug-view.ts'
+import { looksForOthers } from './discovery-options.ts'
 import type { Above } from './fabric.ts'
 import { exposeFigures, type MeshFigures } from './figures.ts'
 import { prepare } from './ground.ts'
@@ -259,7 +260,7 @@ const startLocked = async (
     port: ownPort,
     events,
     dataDir: options.dataDir,
-    joins: options.join.length > 0,
+    joins: looksForOthers(options),
     settings: options.coordination,
     onGone: (fn) => directory.onChange(({ type, agent }) => type === 'left' && fn(agent.peer)),
     founded: tellMeshId,
@@ -312,7 +313,7 @@ const startLocked = async (
         if (kept !== undefined) reasons.push(kept)
         if (state.leaving) reasons.push('the node is stopping')
         // The first node of a mesh joins a name that stands for nobody else yet; who waits for it must not wait forever.
-        if (options.join.length > 0 && peers.members().length === 0 && !supervisor.alone())
+        if (looksForOthers(options) && peers.members().length === 0 && !supervisor.alone())
           reasons.push('no member of the mesh is connected')
         const missing = degraded()
         if (activity.current().state === 'stuck') missing.push('the agent has requests in work and does not get on')
@@ -406,7 +407,7 @@ const startLocked = async (
     any: clients.any,
     all: clients.all,
     joined: ({ signal } = {}) =>
-      joined({ joins: options.join.length > 0, directory, supervisor, isStopping: () => state.stopping }, signal),
+      joined({ joins: looksForOthers(options), directory, supervisor, isStopping: () => state.stopping }, signal),
     members: () => peers.members(),
     onMember: (fn) => peers.onMember(fn),
     figures,

@@ -14,6 +14,7 @@ import { EventsSettings } from '../protocols/events/options.ts'
 import type { Log } from '../protocols/port.ts'
 import { type AddressUse, addressProblem, isLoopback } from './addresses.ts'
 import { CoordinationOptions } from './coordination-options.ts'
+import { DiscoveryOptions } from './discovery-options.ts'
 import { LEVELS } from './log.ts'
 import { nearest } from './nearest.ts'
 import { classifySecret } from './secret.ts'
@@ -56,6 +57,7 @@ const GROUPS = {
   events: EventsSettings,
   delivery: DeliverySettings,
   coordination: CoordinationOptions,
+  discovery: DiscoveryOptions,
 }
 
 export const MeshOptionsSchema = z.strictObject({
@@ -125,6 +127,7 @@ export const MeshOptionsSchema = z.strictObject({
   events: EventsSettings.prefault({}).describe('Batches and queues of events.'),
   delivery: DeliverySettings.prefault({}).describe('Durable messages, and when a peer that fails is left alone.'),
   coordination: CoordinationOptions.prefault({}).describe('Who votes for the coordinator, and the journal.'),
+  discovery: DiscoveryOptions.prefault({}).describe('How peers are found beside join.'),
 })
 
 /** What createMesh takes. */
