@@ -1,0 +1,49 @@
+/** The command `parley up`, registered. Keeps no state. */
+import { type Command, Option } from 'commander'
+import { LEVELS } from '../log.ts'
+import { PRESET_NAMES } from '../tuning.ts'
+import { SECRETS } from './options.ts'
+import { whole } from './values.ts'
+
+export const addUp = (program: Command): void => {
+  program
+    .command('up')
+    .summary('start a node that stays up')
+    .description('Starts a node that stays up until Ctrl-C, with agents in worker threads if they are named.')
+    .option('--name <name>', 'name of the node (default: node, or node-2, … where that one runs already)')
+    .option('--mesh <name>', 'name of the mesh (default: parley)')
+    .option('--listen <addr...>', 'multiaddresses to listen on (default: /ip4/127.0.0.1/tcp/0)')
+    .option('--join <addr...>', 'members to find the others by: multiaddresses, names (/dns4/HOST/tcp/PORT), srv:NAME')
+    .option('--secret-file <file...>', 'file with the secret of the mesh, mode 0600; new and old while it is changed')
+    .option('--allow-weak-secret', 'accept a short or written secret beyond this machine')
+    .option('--data-dir <dir>', 'folder for the identity and all state (default: .parley/NAME)')
+    .option('--debug-port <n>', 'port of the debug endpoint, 0 for any free one', whole(0, 65_535), 0)
+    .option(
+      '--debug-host <host>',
+      'address that it listens on; beyond 127.0.0.1 whoever reaches it can read it',
+      '127.0.0.1',
+    )
+    .option('--no-debug', 'no debug endpoint')
+    .addOption(new Option('--preset <name>', 'where the peers are').choices(PRESET_NAMES))
+    .option('--label <name=value...>', 'facts about this node for the directory')
+    .option('--drain <ms>', 'milliseconds that a stop waits for requests in work', whole(0, 3_600_000), 3_000)
+    .option(
+      '--stuck-after <ms>',
+      'milliseconds without a sign of work after which an agent with requests counts as stuck (default: 30000)',
+      whole(1_000, 3_600_000),
+    )
+    .option('--expect <n>', 'how many nodes found the mesh together; the same on each of them', whole(1, 64))
+    .addOption(
+      new Option('--voter <when>', 'whether it may vote for the coordinator (default: auto)').choices([
+        'auto',
+        'never',
+      ]),
+    )
+    .option('--serve <file...>', 'agent modules to run, each in a worker thread')
+    .addOption(
+      new Option('--log <level>', 'least urgent level that is written to stderr (default: warn)').choices(LEVELS),
+    )
+    .option('--json', 'print one line {id,name,addresses,debugUrl,pid} instead of a text')
+    .addHelpText('after', SECRETS)
+    .action(async (options) => (await import('./up.ts')).up(options))
+}

@@ -1,0 +1,25 @@
+/** Options that several commands have. Keeps no state. */
+import { type Command, Option } from 'commander'
+
+export const SECRETS = `
+The secret of the mesh is read from --secret-file, else from the variable PARLEY_SECRET, else from the file that
+PARLEY_SECRET_FILE names; while it is changed, PARLEY_SECRET_OLD is accepted too. Without one a node talks to this
+machine only.`
+
+/** Which running node is asked. */
+export const addWhich = (command: Command): Command =>
+  command
+    .addOption(new Option('--url <url>', 'its debug endpoint').conflicts(['node', 'dataDir']))
+    .addOption(new Option('--node <name>', 'its name, of those under .parley').conflicts('dataDir'))
+    .option('--data-dir <dir>', 'its data directory')
+
+/** How a command comes into the mesh. */
+export const addVisit = (command: Command): Command =>
+  command
+    .addOption(
+      new Option('--join <addr...>', 'members to join by (default: the nodes that run here)').conflicts('node'),
+    )
+    .option('--node <name>', 'join by this node, of those under .parley')
+    .option('--mesh <name>', 'name of the mesh (default: that of the running node, else parley)')
+    .option('--secret-file <file...>', 'file with the secret of the mesh, mode 0600; new and old while it is changed')
+    .option('--allow-weak-secret', 'accept a short or written secret beyond this machine')
