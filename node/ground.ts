@@ -7,7 +7,6 @@ import type { Log } from '../protocols/port.ts'
 import { linkCounts } from '../protocols/wire/link.ts'
 import { type DirectoryLock, lockDataDirectory } from './data-directory.ts'
 import { loadIdentity, nextIncarnation } from './identity.ts'
-import { createLog } from './log.ts'
 import { createTrust } from './membership.ts'
 import { createMetrics } from './metrics.ts'
 import { type MeshOptionsInput, parseOptions } from './options.ts'
@@ -20,8 +19,11 @@ export const prepare = async (input: MeshOptionsInput, lock: { current: Director
   const { limits } = options
   // Takes a tenth of a second in another thread; who asks for the same later gets this one.
   for (const secret of options.secret ?? []) deriveAuthority(secret, options.mesh).catch(() => {})
+  // A program that brings its own log does not load this one.
   const ownLog =
-    typeof options.log === 'string' ? createLog({ level: options.log, fields: { source: options.name } }) : undefined
+    typeof options.log === 'string'
+      ? (await import('./log.ts')).createLog({ level: options.log, fields: { source: options.name } })
+      : undefined
   const log: Log = ownLog ?? (options.log as Log)
   if (options.dataDir !== undefined) lock.current = await lockDataDirectory(options.dataDir, { log })
   const privateKey = await loadIdentity(options.dataDir, log)

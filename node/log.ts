@@ -1,16 +1,17 @@
 /**
- * The log of a node: one JSON object per line on stderr, or a line for people where stderr is a terminal.
+ * The log of a node, by pino: one JSON object per line on stderr, or a line for people where stderr is a terminal.
  *
- * State: how often each level and each message text was written in the current window. Guarantees: at most
- * LINES_PER_TEXT lines of one text and LINES_PER_LEVEL lines of one level per window, and at its end one line says how
- * many were left out; fields are bounded and harmless (log-fields.ts); logging never throws.
+ * State: pino's level, and how often each level and each message text was written in the current window. Guarantees: at
+ * most LINES_PER_TEXT lines of one text and LINES_PER_LEVEL lines of one level per window, and at its end one line says
+ * how many were left out; fields are bounded and harmless (log-fields.ts); logging never throws; there is no thread and
+ * no buffer between, so that the last line before a crash is there wherever the system writes stderr at once.
  * Source: MESSAGES.md, Monitoring (names of the fields).
  */
+import { pino } from 'pino'
 import type { Clock, Fields, Log, Timers } from '../protocols/port.ts'
 import { cut, escapeJson, escapeText, plainFields } from './log-fields.ts'
+import type { Level } from './log-levels.ts'
 
-export const LEVELS = ['silent', 'error', 'warn', 'info'] as const
-export type Level = (typeof LEVELS)[number]
 type Spoken = Exclude<Level, 'silent'>
 
 export const WINDOW_MS = 10_000
@@ -36,6 +37,9 @@ export interface LogOptions {
 }
 
 export interface NodeLog extends Log {
+  /** The least urgent level that is written from now on. */
+  setLevel(level: Level): void
+  level(): Level
   /** Ends the window now and says what was left out of it; at stop. */
   flush(): void
 }
@@ -49,20 +53,28 @@ const unrefTimers: Pick<Timers, 'after'> = {
 
 const COLOURS: Record<Spoken, string> = { error: '31', warn: '33', info: '36' }
 
-const forPeople = (at: Date, level: Spoken, message: string, fields: Fields): string => {
+/** What a line says of itself: no field may stand in for it. */
+const OWN = ['timestamp', 'level', 'message']
+
+const withoutOwn = (fields: Fields): Fields =>
+  OWN.some((name) => name in fields)
+    ? Object.fromEntries(Object.entries(fields).filter(([name]) => !OWN.includes(name)))
+    : fields
+
+/** @param line as pino made it from what is plain already */
+const forPeople = (line: string): string => {
+  const { timestamp, level, message, ...fields }: Record<string, unknown> = JSON.parse(line)
   const rest = Object.entries(fields).map(([name, value]) => {
     const bare = typeof value === 'string' && /^[^\s"=\\\p{Cc}]+$/u.test(value)
     return ` ${name}=${bare ? value : JSON.stringify(value)}`
   })
-  const head = `\u001b[${COLOURS[level]}m${level.padEnd(5)}\u001b[0m`
-  return `${at.toISOString().slice(11, 24)} ${head} ${escapeText(message + rest.join(''))}\n`
+  const word = String(level)
+  const colour = word === 'error' || word === 'warn' || word === 'info' ? COLOURS[word] : '0'
+  const head = `\u001b[${colour}m${word.padEnd(5)}\u001b[0m`
+  return `${String(timestamp).slice(11, 24)} ${head} ${escapeText(String(message) + rest.join(''))}\n`
 }
 
-const forPrograms = (at: Date, level: Spoken, message: string, fields: Fields): string => {
-  const own = { timestamp: at.toISOString(), level, message }
-  // First for the eye, and last so that no field can stand in for them.
-  return `${escapeJson(JSON.stringify({ ...own, ...fields, ...own }))}\n`
-}
+const forPrograms = (line: string): string => `${escapeJson(line.trimEnd())}\n`
 
 /** What was written and left out since the window opened. */
 const openWindow = () => ({
@@ -74,17 +86,26 @@ const openWindow = () => ({
 
 export const createLog = (options: LogOptions = {}): NodeLog => {
   const { clock = Date, timers = unrefTimers, fields: always = {} } = options
-  const least = LEVELS.indexOf(options.level ?? 'info')
   const human = options.human ?? process.stderr.isTTY === true
   const format = human ? forPeople : forPrograms
   const write = options.write ?? ((line: string) => void process.stderr.write(line))
+  const lines = pino(
+    {
+      level: options.level ?? 'info',
+      base: null,
+      messageKey: 'message',
+      timestamp: () => `,"timestamp":"${new Date(clock.now()).toISOString()}"`,
+      formatters: { level: (level) => ({ level }) },
+    },
+    { write: (line) => write(format(line)) },
+  )
   let window: ReturnType<typeof openWindow> | undefined
   let stopTimer = (): void => {}
   let unwritten = 0
 
   const put = (level: Spoken, message: string, fields: Fields): void => {
     try {
-      write(format(new Date(clock.now()), level, message, plainFields({ ...always, ...fields })))
+      lines[level](withoutOwn(plainFields({ ...always, ...fields })), message)
     } catch {
       unwritten += 1
     }
@@ -98,7 +119,7 @@ export const createLog = (options: LogOptions = {}): NodeLog => {
     if (count === 0) return
     unwritten = 0
     const most = Object.fromEntries(leftOut.slice(0, 5).map(([text, n]) => [cut(text, 80), n]))
-    put(least >= LEVELS.indexOf('warn') ? 'warn' : 'error', 'log lines were left out', { suppressed: count, most })
+    put(lines.isLevelEnabled('warn') ? 'warn' : 'error', 'log lines were left out', { suppressed: count, most })
   }
 
   /** Whether this line may still be written in this window; counts it either way. */
@@ -123,10 +144,20 @@ export const createLog = (options: LogOptions = {}): NodeLog => {
   const at =
     (level: Spoken) =>
     (message: string, fields: Fields = {}): void => {
-      if (LEVELS.indexOf(level) > least) return
+      if (!lines.isLevelEnabled(level)) return
       const text = cut(message)
       if (admit(level, text)) put(level, text, fields)
     }
 
-  return { error: at('error'), warn: at('warn'), info: at('info'), flush }
+  return {
+    error: at('error'),
+    warn: at('warn'),
+    info: at('info'),
+    setLevel(level) {
+      lines.level = level
+    },
+    // Only what setLevel and the options take was ever set.
+    level: () => lines.level as Level,
+    flush,
+  }
 }

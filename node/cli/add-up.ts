@@ -1,6 +1,6 @@
 /** The command `parley up`, registered. Keeps no state. */
 import { type Command, Option } from 'commander'
-import { LEVELS } from '../log.ts'
+import { LEVELS } from '../log-levels.ts'
 import { PRESET_NAMES } from '../tuning.ts'
 import { SECRETS } from './options.ts'
 import { whole } from './values.ts'

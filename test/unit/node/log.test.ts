@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { createLog, LINES_PER_LEVEL, LINES_PER_TEXT, type LogOptions, MAX_TEXTS, WINDOW_MS } from '../../../node/log.ts'
@@ -32,8 +33,8 @@ describe('the log', () => {
     const { log, lines } = record()
     log.info('joined', { correlationId: 'c1', source: 'a', destination: 'b', messageType: 'REQUEST', peers: 3 })
     assert.deepEqual(lines, [
-      '{"timestamp":"2026-01-02T03:04:05.006Z","level":"info","message":"joined",' +
-        '"correlation_id":"c1","source":"a","destination":"b","message_type":"REQUEST","peers":3}\n',
+      '{"level":"info","timestamp":"2026-01-02T03:04:05.006Z","correlation_id":"c1","source":"a",' +
+        '"destination":"b","message_type":"REQUEST","peers":3,"message":"joined"}\n',
     ])
   })
 
@@ -50,6 +51,38 @@ describe('the log', () => {
     assert.deepEqual(said('warn'), ['error', 'warn'])
     assert.deepEqual(said('info'), ['error', 'warn', 'info'])
     assert.deepEqual(said(undefined), ['error', 'warn', 'info'])
+  })
+
+  it('writes from the level on that it is set to meanwhile', () => {
+    const { log, objects } = record({ level: 'error' })
+    log.info('not yet')
+    log.setLevel('info')
+    assert.equal(log.level(), 'info')
+    log.info('now')
+    log.setLevel('silent')
+    log.error('no more')
+    assert.deepEqual(
+      objects().map((line) => line.message),
+      ['now'],
+    )
+  })
+
+  it('writes each line before it returns, and takes a text as it is', () => {
+    const { log, lines, last } = record()
+    log.info('100 %d of %s', { rest: '%o' })
+    assert.equal(lines.length, 1)
+    assert.deepEqual([last().message, last().rest], ['100 %d of %s', '%o'])
+  })
+
+  it('has written the last line when the process is torn down', () => {
+    const log = new URL('../../../node/log.ts', import.meta.url).href
+    const program = `import { createLog } from ${JSON.stringify(log)}
+      const log = createLog({ human: false })
+      for (let i = 0; i < 500; i++) log.info('line ' + i)
+      process.kill(process.pid, 'SIGKILL')`
+    const { stderr, signal } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' })
+    assert.equal(signal, 'SIGKILL')
+    assert.equal(JSON.parse(stderr.trimEnd().split('\n').at(-1) ?? '').message, 'line 499')
   })
 
   it('tells type, message, causes and context of an error', () => {
@@ -73,8 +106,9 @@ describe('the log', () => {
   })
 
   it('does not let a field stand in for timestamp, level or message', () => {
-    const { log, last } = record()
+    const { log, lines, last } = record()
     log.info('x', { level: 'error', message: 'y', timestamp: 0 })
+    assert.deepEqual([...lines.join('').matchAll(/"(level|message|timestamp)":/g)].length, 3)
     assert.deepEqual([last().level, last().message], ['info', 'x'])
     assert.equal(last().timestamp, '2026-01-02T03:04:05.006Z')
   })
