@@ -6,6 +6,7 @@ import type { TestContext } from 'node:test'
 
 export const testFolder = async (test: TestContext): Promise<string> => {
   const folder = await mkdtemp(join(tmpdir(), 'parley-test-'))
-  test.after(() => rm(folder, { recursive: true, force: true }))
+  // Hooks run in the order of their registration: what is closed by a later one may still be writing.
+  test.after(() => rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 }))
   return folder
 }
