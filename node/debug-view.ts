@@ -3,7 +3,7 @@
  */
 import type { Activity } from '../discovery/activity.ts'
 import type { Directory } from '../discovery/directory.ts'
-import type { Change } from '../discovery/directory-state.ts'
+import type { Agent, Change } from '../discovery/directory-state.ts'
 import type { Breakers } from '../protocols/delivery/breakers.ts'
 import type { Events } from '../protocols/events/api.ts'
 import type { Epoch } from '../protocols/journal/kinds.ts'
@@ -12,10 +12,12 @@ import type { CoordinatorFacts } from './coordination.ts'
 import { coordinatorView } from './coordinator-view.ts'
 import type { DebugSource, MeshEvent, PeerView, Readiness } from './debug/source.ts'
 import type { Gate } from './gate.ts'
+import { graphView } from './graph-view.ts'
 import type { Links } from './links.ts'
 import { createMessageView, onDeadLetter } from './message-view.ts'
 import type { DurableMessages } from './messages.ts'
 import type { NodeMetrics } from './metrics.ts'
+import type { Neighbours } from './neighbours.ts'
 import type { Peers } from './peers.ts'
 import type { Presence } from './presence.ts'
 import type { Transport } from './transport.ts'
@@ -34,6 +36,7 @@ export interface ViewDeps {
   events: Events
   gossip: Gossip
   presence: Presence
+  neighbours: Neighbours
   breakers: Breakers
   messages: DurableMessages
   metrics: NodeMetrics
@@ -91,47 +94,48 @@ export const createDebugView = (deps: ViewDeps): DebugSource => {
       }
     })
 
+  const agentView = ({ peer, name, state, self, activity, record }: Agent) => {
+    const load = self ? deps.load() : deps.presence.load(peer)
+    const silentMs = self ? 0 : deps.presence.silentMs(peer)
+    return {
+      id: peer,
+      name,
+      state,
+      protocols: record.protocols,
+      labels: record.labels,
+      addresses: record.addresses,
+      ...(load === undefined ? {} : load),
+      ...(activity === undefined ? {} : { activity: plain(activity) }),
+      ...(silentMs === undefined ? {} : { lastHeardMs: Math.round(silentMs) }),
+    }
+  }
+
   return {
     self: () => ({ ...deps.self(), version: deps.version, startedAt: deps.startedAt, trust: deps.trust }),
     peers: peerViews,
-    agents: () =>
-      directory.agents().map(({ peer, name, state, self, activity, record }) => {
-        const load = self ? deps.load() : deps.presence.load(peer)
-        const silentMs = self ? 0 : deps.presence.silentMs(peer)
-        return {
-          id: peer,
-          name,
-          state,
-          protocols: record.protocols,
-          labels: record.labels,
-          addresses: record.addresses,
-          ...(load === undefined ? {} : load),
-          ...(activity === undefined ? {} : { activity: plain(activity) }),
-          ...(silentMs === undefined ? {} : { lastHeardMs: Math.round(silentMs) }),
-        }
-      }),
+    agents: () => directory.agents().map(agentView),
+    agent(id) {
+      const agent = directory.get(id)
+      return agent === undefined ? undefined : agentView(agent)
+    },
     topics: () => {
       const known = events.topics()
       const words = deps.gossip.topics().filter((topic) => topic.startsWith('events/'))
       const listed = new Set(known.map(({ topic }) => topic))
       const peersOf = (topic: string): string[] => deps.gossip.subscribers(`events/${topic.split('.')[0]}`)
       return [
-        ...known.map(({ topic, subscribers }) => ({ name: topic, local: subscribers, peers: peersOf(topic) })),
+        ...known.map(({ topic, subscribers, published, received, rate }) => ({
+          ...{ name: topic, local: subscribers, peers: peersOf(topic) },
+          ...{ published, received, rate },
+        })),
         ...words
           .map((word) => ({ name: `${word.slice('events/'.length)}.#`, word }))
           .filter(({ name }) => !listed.has(name))
           .map(({ name, word }) => ({ name, local: 0, peers: deps.gossip.subscribers(word) })),
       ]
     },
-    graph() {
-      const own = deps.self()
-      const nodes = directory.agents().map(({ peer, name, self }) => ({ id: peer, name, self }))
-      const missing = peers.members().filter(({ id }) => !nodes.some((node) => node.id === id))
-      return {
-        nodes: [...nodes, ...missing.map(({ id, name }) => ({ id, name, self: false }))],
-        edges: peers.members().map(({ id }) => ({ from: own.id, to: id })),
-      }
-    },
+    graph: () =>
+      graphView({ self: deps.self(), directory, neighbours: deps.neighbours, members: () => peers.members() }),
     readiness: deps.readiness,
     breakers: () =>
       deps.breakers.view(clock.monotonic()).map(({ peer: id, retryAfterMs, ...breaker }) => ({

@@ -32,6 +32,7 @@ import { prepare } from './ground.ts'
 import { joined } from './joined.ts'
 import { createLeaving } from './leaving.ts'
 import type { DurableMessages } from './messages.ts'
+import { createNeighbours } from './neighbours.ts'
 import { createOffering } from './offering.ts'
 import type { MeshOptionsInput } from './options.ts'
 import { createParting } from './parting.ts'
@@ -181,6 +182,7 @@ const startLocked = async (
       links.leave(connection)
     },
   })
+  const neighbours = await createNeighbours({ port: ownPort, rttMs: presence.rttMs, agents: directory.size })
   const stopRenewal = timers.every(RENEW_CHECK_MS, () => {
     for (const { id, chosen } of peers.all()) {
       const membership = memberships.get(id)
@@ -300,6 +302,7 @@ const startLocked = async (
       events,
       gossip: pubsub,
       presence,
+      neighbours,
       breakers,
       messages,
       metrics,
@@ -374,6 +377,7 @@ const startLocked = async (
       { what: 'the activity', run: async () => activity.stop() },
       { what: 'presence', run: () => presence.stop() },
       { what: 'parting', run: () => parting.stop() },
+      { what: 'neighbours', run: () => neighbours.stop() },
       { what: 'replies', run: () => replies.stop() },
       { what: 'calls in flight', drains: true, run: (leftMs) => links.close(leftMs) },
       { what: 'the directory', run: () => directory.stop() },

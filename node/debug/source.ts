@@ -55,6 +55,17 @@ const MethodView = z.object({
   description: z.string().optional(),
 })
 
+/** With what the agent says of itself and its requests; a whole contract may take some 64 KB. */
+const MethodDetails = MethodView.extend({
+  idempotent: z.boolean().optional(),
+  timeoutMs: z.number().optional(),
+  content: z.string().optional(),
+  /** JSON Schema, draft 2020-12. */
+  request: z.record(z.string(), z.unknown()).optional(),
+  /** JSON Schema of the response, or of one item of a stream. */
+  response: z.record(z.string(), z.unknown()).optional(),
+})
+
 const Working = z.object({
   state: z.enum(ACTIVITIES),
   /** Milliseconds since it is so. */
@@ -81,6 +92,12 @@ export const AgentSchema = z.object({
 })
 export type AgentView = z.input<typeof AgentSchema>
 
+/** One agent, with the schemas of its methods. */
+export const AgentDetailsSchema = AgentSchema.extend({
+  protocols: z.array(z.object({ name: z.string(), version: z.string(), methods: z.array(MethodDetails) })),
+})
+export type AgentDetailsView = z.input<typeof AgentDetailsSchema>
+
 /** A peer to which calls failed lately. */
 export const BreakerSchema = z.object({
   id: z.string(),
@@ -101,6 +118,12 @@ export const TopicSchema = z.object({
   local: z.number(),
   /** Ids of neighbours that hear it. */
   peers: z.array(z.string()),
+  /** By this node, since its start. */
+  published: z.number().optional(),
+  /** Heard here, since its start. */
+  received: z.number().optional(),
+  /** Events a second, both together, since it was last looked at. */
+  rate: z.number().optional(),
 })
 export type TopicView = z.input<typeof TopicSchema>
 
@@ -142,9 +165,26 @@ export const CoordinatorSchema = z.object({
 export type CoordinatorView = z.input<typeof CoordinatorSchema>
 
 export const GraphSchema = z.object({
-  nodes: z.array(z.object({ id: z.string(), name: z.string(), self: z.boolean() })),
-  /** Connections that this node knows of. */
-  edges: z.array(z.object({ from: z.string(), to: z.string() })),
+  nodes: z.array(
+    z.object({
+      id: z.string(),
+      name: z.string(),
+      self: z.boolean(),
+      /** Milliseconds since it told whom it is connected to; absent where its connections are not known. */
+      toldMs: z.number().optional(),
+    }),
+  ),
+  /** Connections of this node, and those that others told of; each once. */
+  edges: z.array(
+    z.object({
+      from: z.string(),
+      to: z.string(),
+      /** Milliseconds since it was so; 0 for those of this node. */
+      ageMs: z.number().optional(),
+      /** There and back, as `from` measured it. */
+      rttMs: z.number().optional(),
+    }),
+  ),
 })
 export type GraphView = z.input<typeof GraphSchema>
 
@@ -202,6 +242,8 @@ export interface DebugSource {
   self(): SelfView
   peers(): PeerView[]
   agents(): AgentView[]
+  /** Undefined where it is not in the directory. */
+  agent(id: string): AgentDetailsView | undefined
   topics(): TopicView[]
   graph(): GraphView
   breakers(): BreakerView[]
