@@ -11,6 +11,7 @@ import type { Stop } from '../protocols/port.ts'
 import { type Caller, createCaller, type LateReply } from '../protocols/wire/caller.ts'
 import type { Duplex } from '../protocols/wire/duplex.ts'
 import type { LinkDeps } from '../protocols/wire/link.ts'
+import { withFields } from './log-fields.ts'
 import { streamDuplex } from './stream-duplex.ts'
 
 export interface LinkTarget {
@@ -128,7 +129,11 @@ export const createLinks = (deps: LinksDeps): Links => {
   }
 
   const start = (duplex: Duplex, target: LinkTarget, onClose: () => void): Caller =>
-    createCaller(duplex, deps, { version: target.version, onClose })
+    createCaller(
+      duplex,
+      { ...deps, log: withFields(deps.log, { destination: target.peer, protocol: target.protocolId }) },
+      { version: target.version, onClose },
+    )
 
   const linksOf = (peer: string): PeerLinks => {
     let found = peers.get(peer)

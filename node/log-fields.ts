@@ -3,7 +3,7 @@
  * Keeps no state. Never throws, whatever it is given.
  */
 import { isParleyError } from '../protocols/errors.ts'
-import type { Fields } from '../protocols/port.ts'
+import type { Fields, Log } from '../protocols/port.ts'
 
 export const MAX_TEXT_CHARS = 2048
 /** Items of an array, fields of an object. */
@@ -99,6 +99,13 @@ const spreadError = (error: unknown): Fields => ({
   error_type: isParleyError(error) ? error.code : error instanceof Error ? error.name : typeof error,
   original_error: error instanceof Error ? story(error) : error,
   ...(isParleyError(error) && Object.keys(error.details).length > 0 ? { context: error.details } : {}),
+})
+
+/** A log that says these with each line: who is at the other end of a link, for one. */
+export const withFields = (log: Log, always: Fields): Log => ({
+  error: (message, fields) => log.error(message, { ...always, ...fields }),
+  warn: (message, fields) => log.warn(message, { ...always, ...fields }),
+  info: (message, fields) => log.info(message, { ...always, ...fields }),
 })
 
 export const plainFields = (fields: Fields): Fields => {

@@ -129,7 +129,12 @@ export const createReplies = async (
         await deliver(reply)
       } catch (error) {
         counts.lost += 1
-        log.warn('an answer could not be delivered to its third party', { replyTo: reply.replyTo, error })
+        log.warn('an answer could not be delivered to its third party', {
+          destination: reply.replyTo,
+          correlationId: reply.envelope.id,
+          messageType: 'RESPONSE',
+          error,
+        })
       }
     },
     async stop() {

@@ -15,6 +15,7 @@ import type { LinkDeps } from '../protocols/wire/link.ts'
 import { createResponder, type Reply, type Responder } from '../protocols/wire/responder.ts'
 import type { Slots } from '../protocols/wire/slots.ts'
 import type { Gate } from './gate.ts'
+import { withFields } from './log-fields.ts'
 import type { Membership } from './membership.ts'
 import { streamDuplex } from './stream-duplex.ts'
 
@@ -134,6 +135,7 @@ export const createRouter = (deps: RouterDeps): Router => {
       duplex,
       {
         ...deps,
+        log: withFields(deps.log, { source: peer, destination: deps.self, protocol: protocolId }),
         limits: open ? { ...deps.limits, maxMessageBytes: OPEN_MESSAGE_BYTES } : deps.limits,
         slots: ownProtocols.has(protocolId) ? deps.ownSlots : deps.slots,
         load,

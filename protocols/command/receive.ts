@@ -110,7 +110,12 @@ export const createReceiving = (
       counts.acks += 1
     } catch (error) {
       if (!(error instanceof ParleyError))
-        port.log.error(`the handler of the command ${type} failed`, { error, source: context.peer })
+        port.log.error(`the handler of the command ${type} failed`, {
+          error,
+          source: context.peer,
+          correlationId: commandId,
+          messageType: 'COMMAND',
+        })
       const fault = shortened(toFault(error))
       answer = { command_id: commandId, status: 'nack', reason: fault.message, error: fault }
       counts.nacks += 1

@@ -195,7 +195,12 @@ export const openDeadLetters = async (deps: GraveyardDeps): Promise<Graveyard> =
         store.later(changes)
         done()
       } catch (cause) {
-        port.log.error('a call that failed could not be put with the dead letters', { label: call.label, error: cause })
+        port.log.error('a call that failed could not be put with the dead letters', {
+          label: call.label,
+          destination: call.to,
+          messageType: 'REQUEST',
+          error: cause,
+        })
       }
     },
     async list({ limit = 100, after, type, destination } = {}) {

@@ -12,7 +12,7 @@
  */
 import type { ZodType, z } from 'zod'
 import { CODES, isCode, ParleyError } from '../errors.ts'
-import type { Stop } from '../port.ts'
+import type { Fields, Stop } from '../port.ts'
 import type {
   DeliveryFigures,
   DeliveryPort,
@@ -98,11 +98,11 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     'recovery',
     'outcome',
   ])
-  const recovered = (code: string, isWell: boolean): void => {
+  const recovered = (code: string, isWell: boolean, about: Fields = {}): void => {
     const recovery = isCode(code) ? CODES[code].recovery : 'none'
     if (recovery === 'none') return
     recoveries({ code, recovery, outcome: isWell ? 'recovered' : 'failed' })
-    if (!isWell) port.log.error('a recovery failed', { severity: 'critical', code, recovery })
+    if (!isWell) port.log.error('a recovery failed', { severity: 'critical', ...about, code, recovery })
   }
   const count = (what: DeliveryCount, by = 1): void => counts.add(what, by)
 

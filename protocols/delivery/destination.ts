@@ -8,13 +8,14 @@
  * State: the machine, the session, which bodies are in memory (bounded over all destinations).
  */
 import { ParleyError } from '../errors.ts'
-import type { Port } from '../port.ts'
+import type { Fields, Port } from '../port.ts'
 import { createBodies } from './bodies.ts'
 import type { BreakerState } from './breaker.ts'
 import { deliveryProtocol, type WirePositions } from './contract.ts'
 import { decodeAnswer } from './frames.ts'
 import { createGate } from './gate.ts'
 import { type JudgingDeps, judge } from './judging.ts'
+import { marksOf } from './message.ts'
 import type { Settings } from './options.ts'
 import { newEntry, type Out } from './out-entry.ts'
 import { createOutgoing, type Outgoing } from './outgoing.ts'
@@ -41,7 +42,8 @@ export interface DestinationDeps {
   gone(entry: Out): void
   recover: JudgingDeps['recover']
   /** A message, or a session (COM002), went on after such a failure, or did not. */
-  recovered(code: string, isWell: boolean): void
+  /** @param about which message, for the log */
+  recovered(code: string, isWell: boolean, about?: Fields): void
   bury: JudgingDeps['bury']
 }
 
@@ -182,7 +184,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     if (isRefused) {
       state = 'refused'
       greetAt = now() + REFUSED_MS
-      port.log.error('a peer takes no messages of this node', { peer, error })
+      port.log.error('a peer takes no messages of this node', { destination: peer, error })
       return
     }
     greetAt = now() + greetDelayMs * (0.75 + 0.5 * deps.chance())
@@ -191,13 +193,14 @@ export const createDestination = (deps: DestinationDeps): Destination => {
 
   const judgeOne = async (entry: Out): Promise<void> => {
     staged += 1
+    const about = marksOf(entry.body)
     const verdict = await judge(judging, entry)
     settleStaged()
     if (isStopped || verdict === 'none') return
     if (verdict === 'again') outgoing.again(entry, now())
     else {
       outgoing.skip(entry)
-      if (entry.fault !== undefined) deps.recovered(entry.fault.code, false)
+      if (entry.fault !== undefined) deps.recovered(entry.fault.code, false, { destination: peer, ...about })
     }
     pumpSoon()
   }
@@ -219,7 +222,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     if (!isOurs) {
       const found = await buryUnknown(outgoing, bodies, isOld, judgeOne, wall())
       port.log.error('the outbox is older than one that a peer knows; messages of it may have been delivered', {
-        peer,
+        destination: peer,
         ...found,
       })
     }
@@ -244,7 +247,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     }
     deps.count('renumbered', kept)
     port.log.warn('the outbox is another one than before; its messages to a peer have new numbers', {
-      peer,
+      destination: peer,
       kept,
       gone: gone.length,
       known: former !== undefined && isOurs,
@@ -281,7 +284,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
       const { lanes, condemned } = catchUp(outgoing, positions, wall())
       if (lanes.length > 0)
         port.log.error('the outbox is older than what a peer has processed of it; messages may have been delivered', {
-          peer,
+          destination: peer,
           lanes,
         })
       judgeAll(condemned)

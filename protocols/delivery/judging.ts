@@ -6,6 +6,7 @@ import { type Fault, ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
 import type { Bodies } from './bodies.ts'
 import type { Death } from './dead-letters.ts'
+import { marksOf } from './message.ts'
 import type { Out } from './out-entry.ts'
 import { encodeOutboxRow, outboxKey, SKIP_ROW } from './rows.ts'
 import type { RowChange, RowStore } from './storage.ts'
@@ -41,7 +42,15 @@ const tryToRecover = async (
   try {
     return await recover(peer, message, fault)
   } catch (error) {
-    port.log.error('a recovery failed', { severity: 'critical', peer, original_error: fault.message, error })
+    port.log.error('a recovery failed', {
+      severity: 'critical',
+      destination: peer,
+      ...marksOf(message),
+      code: fault.code,
+      original_error: fault.message,
+      recovery_error: error instanceof Error ? error.message : String(error),
+      error,
+    })
     return undefined
   }
 }
@@ -87,7 +96,11 @@ export const judge = async (deps: JudgingDeps, entry: Out): Promise<'again' | 's
     return 'skip'
   } catch (error) {
     // It stays in the outbox, and is looked at again when the store is read anew.
-    port.log.error('a message that failed could not be put with the dead letters', { peer, error })
+    port.log.error('a message that failed could not be put with the dead letters', {
+      destination: peer,
+      ...marksOf(entry.body),
+      error,
+    })
     return 'none'
   }
 }

@@ -3,6 +3,7 @@
  * then that is not on disk. State: the parts'.
  */
 import { type Fault, ParleyError } from '../errors.ts'
+import type { Fields } from '../port.ts'
 import type { DeliveryPort } from './api.ts'
 import type { NodeConversations } from './conversations.ts'
 import type { DeliveryCount } from './counts.ts'
@@ -11,7 +12,7 @@ import { type Effects, openEffects } from './effects.ts'
 import type { NodeInbox } from './inbox.ts'
 import { type InboxRows, openInboxRows } from './inbox-rows.ts'
 import { type KnownTypes, openKnownTypes } from './known-types.ts'
-import { decodeMessage, type Message } from './message.ts'
+import { decodeMessage, type Message, marksOf } from './message.ts'
 import type { Settings } from './options.ts'
 import { type Outbox, openOutbox, type Staged, type Told } from './outbox.ts'
 import { createProcessing, type Registered } from './processing.ts'
@@ -36,7 +37,7 @@ export interface LifeDeps {
   chance(): number
   count(what: DeliveryCount, by?: number): void
   recover(peer: string, message: Uint8Array, fault: Fault): Promise<Uint8Array | undefined>
-  recovered(code: string, isWell: boolean): void
+  recovered(code: string, isWell: boolean, about?: Fields): void
 }
 
 export interface Life {
@@ -192,7 +193,7 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
       count(fault === undefined ? 'processed' : 'failed')
     } catch (error) {
       count('failed')
-      port.log.info('a message AT_MOST_ONCE was not processed', { peer: source, error })
+      port.log.info('a message AT_MOST_ONCE was not processed', { source, ...marksOf(bytes), error })
     } finally {
       fired -= 1
     }

@@ -96,6 +96,18 @@ const readHeader = (bytes: Uint8Array, headers: Record<string, string>): void =>
 }
 
 /** @throws MSG003 */
+/** What a line of the log says of a message that is there as bytes only; nothing of one that cannot be read. */
+export const marksOf = (bytes: Uint8Array | undefined): { correlationId?: string; messageType?: string } => {
+  if (bytes === undefined) return {}
+  try {
+    const { id, type } = decodeMessage(bytes)
+    return { correlationId: id, messageType: type }
+  } catch {
+    // Whoever logs has something else to tell, and must not fail by it.
+    return {}
+  }
+}
+
 export const decodeMessage = (bytes: Uint8Array): Message => {
   const reader = new Reader(bytes)
   let id = ''

@@ -173,7 +173,7 @@ export const createProcessing = (deps: ProcessingDeps): Processing => {
 
   return {
     async run(work, finished) {
-      const { message, expiresAt } = work
+      const { message, source, expiresAt } = work
       const noted = message.conversationId === undefined ? undefined : deps.note(work)
       try {
         if (expiresAt !== undefined && expiresAt <= port.clock.monotonic())
@@ -199,7 +199,12 @@ export const createProcessing = (deps: ProcessingDeps): Processing => {
         })
       } catch (error) {
         if (!isParleyError(error))
-          port.log.warn('the handler of a message failed', { type: message.type, message: message.id, error })
+          port.log.warn('the handler of a message failed', {
+            source,
+            correlationId: message.id,
+            messageType: message.type,
+            error,
+          })
         const fault = toFault(error)
         noted?.(fault)
         return fault

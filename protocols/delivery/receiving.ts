@@ -134,7 +134,12 @@ export const openReceiving = async (deps: ReceivingDeps): Promise<Receiving> => 
     } catch (error) {
       // The store tells of its failure, and everything is read anew; the message comes again.
       drop?.()
-      port.log.info('what a message did could not be kept; it is processed again', { peer: sender.peer, error })
+      port.log.info('what a message did could not be kept; it is processed again', {
+        source: sender.peer,
+        correlationId: task.message.id,
+        messageType: task.message.type,
+        error,
+      })
       return
     }
     deps.count('processed')
@@ -310,7 +315,7 @@ export const openReceiving = async (deps: ReceivingDeps): Promise<Receiving> => 
         deps.count('forgotten', forgotten)
         // After a crash as well, for what was AT_LEAST_ONCE and changed nothing here.
         port.log.info('a sender has acknowledgements of messages that this node does not remember', {
-          peer,
+          source: peer,
           messages: forgotten,
         })
       }

@@ -104,11 +104,14 @@ export const createRecoveries = ({ clock, log, metrics, onDeadLetter }: Recoveri
       ended(letter.code, 'failed')
       log.error('a recovery failed', {
         severity: 'critical',
-        message: label,
+        label,
         destination: to,
+        messageType: 'REQUEST',
+        conversation_id: letter.conversationId,
         code: letter.code,
         recovery,
         error: recoveryError,
+        recovery_error: recoveryError instanceof Error ? recoveryError.message : String(recoveryError),
         original_error: `${error.code}: ${toFault(error).message}`,
       })
       onDeadLetter?.({ ...letter, at: clock.now(), recovery })

@@ -49,7 +49,7 @@ export const askToGreet = (port: Pick<Port, 'to' | 'log'>, peer: string, session
   port
     .to(peer, deliveryProtocol)
     .answers(encodeAnswer({ ...NOTHING, session, greet: true }))
-    .catch((error: unknown) => port.log.info('a sender was not asked to greet', { peer, error }))
+    .catch((error: unknown) => port.log.info('a sender was not asked to greet', { destination: peer, error }))
 }
 
 export const createSender = (
@@ -67,7 +67,7 @@ export const createSender = (
     const frame = encodeAnswer({ ...NOTHING, session: sender.session, window: sender.window, ...told })
     client
       .answers(frame)
-      .catch((error: unknown) => port.log.info('an acknowledgement was not sent', { peer: about.peer, error }))
+      .catch((error: unknown) => port.log.info('an acknowledgement was not sent', { destination: about.peer, error }))
   }
 
   const flush = (): void => {

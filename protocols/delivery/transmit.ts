@@ -73,7 +73,7 @@ export const createTransmit = ({ port, peer, bodies, failed, isCurrent }: Transm
       if (isCurrent(session)) sendNow(session, entries)
     } catch (error) {
       // The store tells of its own failures; what was not sent is late, and sent again.
-      port.log.info('messages of the outbox could not be read', { peer, error })
+      port.log.info('messages of the outbox could not be read', { destination: peer, error })
     }
   }
 

@@ -7,7 +7,7 @@ import * as z from 'zod'
 import type { Fault } from '../errors.ts'
 import type { Port } from '../port.ts'
 import { decodePayload, encodePayload } from '../wire/payload.ts'
-import { decodeMessage } from './message.ts'
+import { decodeMessage, marksOf } from './message.ts'
 import { RetryPolicySchema } from './options.ts'
 import type { Draft, Outbox, Staged, Told } from './outbox.ts'
 import { padded, UNBOUND } from './rows.ts'
@@ -85,7 +85,12 @@ export const openUnbound = async (deps: UnboundDeps): Promise<Unbound> => {
     } catch (error) {
       // It is still there where the rows are read anew.
       staged?.drop()
-      port.log.info('a message to a capability could not be bound', { capability: one.capability, error })
+      port.log.info('a message to a capability could not be bound', {
+        capability: one.capability,
+        destination: peer,
+        ...marksOf(one.draft.bytes),
+        error,
+      })
       return
     }
     staged.launch()
@@ -97,7 +102,11 @@ export const openUnbound = async (deps: UnboundDeps): Promise<Unbound> => {
     try {
       await store.commit([...changes, { key: one.key, value: undefined }])
     } catch (error) {
-      port.log.info('an expired message could not be put with the dead letters', { error })
+      port.log.info('an expired message could not be put with the dead letters', {
+        capability: one.capability,
+        ...marksOf(one.draft.bytes),
+        error,
+      })
       return
     }
     done()

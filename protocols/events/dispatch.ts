@@ -63,7 +63,7 @@ const createFailureLog = (log: Log, monotonic: () => number) => {
     unlogged += 1
     const now = monotonic()
     if (now - loggedAt < LOG_EVERY_MS) return
-    log.error('a listener failed', { word, error, failures: unlogged })
+    log.error('a listener failed', { word, messageType: 'EVENT', error, failures: unlogged })
     loggedAt = now
     unlogged = 0
   }

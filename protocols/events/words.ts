@@ -213,7 +213,8 @@ export const createWords = (
       },
       failed(events, error) {
         counters.rejected('failed', events)
-        if (!stopped) port.log.warn('a batch of events could not be sent', { word: word.name, events, error })
+        if (!stopped)
+          port.log.warn('a batch of events could not be sent', { word: word.name, messageType: 'EVENT', events, error })
       },
     })
 

@@ -131,7 +131,13 @@ export const createNotifications = (deps: NotificationsDeps): Notifications & { 
     for (const one of [...listeners]) {
       if (one.name !== '*' && one.name !== name) continue
       const failed = (error: unknown): void =>
-        port.log.error('a listener of notifications failed', { error, message: name })
+        port.log.error('a listener of notifications failed', {
+          error,
+          notification: name,
+          source,
+          correlationId: id,
+          messageType: 'NOTIFICATION',
+        })
       try {
         Promise.resolve(one.fn(notification)).catch(failed)
       } catch (error) {

@@ -189,7 +189,7 @@ export const createCaller = (
     try {
       exchange.sink.progress?.(readProgress(received.progress))
     } catch (error) {
-      deps.log.error(`onProgress of ${exchange.call.label} failed`, { error })
+      deps.log.error(`onProgress of ${exchange.call.label} failed`, { error, messageType: 'REQUEST' })
     }
   }
 

@@ -21,6 +21,12 @@ const typeOf = (headers: Readonly<Record<string, string>> | undefined): MessageT
   return told === undefined ? 'REQUEST' : (MESSAGE_TYPES.find((type) => type === told) ?? 'REQUEST')
 }
 
+/** What a line of the log says of a request; nothing in it has to be read first. */
+export const requestMarks = (request: Frame, hello: Hello | undefined) => ({
+  correlationId: exchangeId(hello?.session ?? EMPTY, (hello?.startedAtMs ?? 0) + request.atMs, request.exchange),
+  messageType: typeOf(request.extra?.headers),
+})
+
 /** @throws MSG003 when the metadata are no JSON */
 export const requestEnvelope = (
   request: Frame,

@@ -15,7 +15,7 @@ import { type LinkDeps, openWire, type Wire } from './link.ts'
 import { createNumbered } from './numbered.ts'
 import { createJoiner, heldBytes } from './parts.ts'
 import { createReports, reportPeriod } from './progress.ts'
-import { requestEnvelope } from './request-envelope.ts'
+import { requestEnvelope, requestMarks } from './request-envelope.ts'
 import { type Reply, runRequest } from './run-request.ts'
 import type { Slots } from './slots.ts'
 import { Work, type WorkHost } from './work.ts'
@@ -80,7 +80,12 @@ export const createResponder = (
   }
 
   const log = (work: Work, error: unknown): void =>
-    deps.log.error(`${self.protocol}.${work.endpoint.name} failed`, { error, source: self.peer })
+    deps.log.error(`${self.protocol}.${work.endpoint.name} failed`, {
+      error,
+      source: self.peer,
+      destination: self.id,
+      ...requestMarks(work.request, wire.peer()),
+    })
 
   /** The only way out for a request that has a slot. */
   const conclude = (work: Work, startedAt: number, failure?: { error: unknown }): void => {

@@ -66,11 +66,14 @@ test('a recovery that failed is counted, logged as critical with both causes, an
   assert.equal(logged.length, 1)
   assert.deepEqual(logged[0]?.[1], {
     severity: 'critical',
-    message: 'a.b',
+    label: 'a.b',
     destination: 'p',
+    messageType: 'REQUEST',
+    conversation_id: undefined,
     code: 'COM002',
     recovery: 'failover_to_backup',
     error: recoveryError,
+    recovery_error: 'late',
     original_error: 'COM002: gone',
   })
   assert.deepEqual(letters, [{ ...letter, conversationId: undefined, at: 1_000, recovery: 'failover_to_backup' }])

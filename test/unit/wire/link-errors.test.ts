@@ -51,6 +51,9 @@ describe('a failed call', () => {
       ['demo.echo failed', 'demo.count failed'],
       'this node says it in its own log',
     )
+    const { source, destination, correlationId, messageType } = pair.responderEnd.logs[0]?.fields ?? {}
+    assert.deepEqual([typeof source, typeof destination, messageType], ['string', 'string', 'REQUEST'])
+    assert.match(String(correlationId), /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-/)
   })
 
   it('keeps its code and text when its details cannot be written or are too large', async () => {
