@@ -1,7 +1,7 @@
 /**
  * How this node gets its connections: the supervisor over libp2p's dials, the name system and the directory.
  *
- * Keeps nothing of its own.
+ * Keeps the address at which each peer answered last, bounded: it is tried first the next time.
  */
 import type { Connection } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
@@ -14,6 +14,7 @@ import { createLookup } from './dns-lookup.ts'
 import type { Gate } from './gate.ts'
 import type { MeshOptions } from './options.ts'
 import { clock, timers } from './platform.ts'
+import { race, raceOrder } from './race.ts'
 import { createSupervisor, type Supervisor } from './supervisor.ts'
 import type { Transport } from './transport.ts'
 import type { Waiters } from './waiters.ts'
@@ -39,6 +40,8 @@ const withPeerId = (address: string, peer: string | undefined): Multiaddr => {
   return peer === undefined || address.includes('/p2p/') ? parsed : parsed.encapsulate(`/p2p/${peer}`)
 }
 
+const MAX_ANSWERED = 1024
+
 /** libp2p has no code for it: a dial by address alone learns in the handshake who answers. */
 const isSelfDial = (error: unknown): boolean => error instanceof Error && /dial self/.test(error.message)
 
@@ -46,9 +49,46 @@ export const createJoining = (deps: JoiningDeps): Supervisor => {
   const { libp2p, chance } = deps
   const { timings, join } = deps.options
 
+  /** The address that a peer answered at last, the newest peers last. */
+  const answered = new Map<string, string>()
+  const dials = new Set<AbortController>()
+
+  const reached = async (
+    addresses: readonly string[],
+    peer: string | undefined,
+    fresh: boolean,
+    signal: AbortSignal,
+  ): Promise<Connection> => {
+    // libp2p would hand out a connection that was given up and is about to close.
+    const how = { signal, force: fresh }
+    const [first] = addresses
+    if (first === undefined) return libp2p.dial(peerIdFromString(peer ?? ''), how)
+    if (addresses.length === 1 || peer === undefined) return libp2p.dial(withPeerId(first, peer), how)
+    const open = libp2p.getConnections(peerIdFromString(peer)).find(({ status }) => status === 'open')
+    if (open !== undefined && !fresh) return open
+    const attempt = (address: string, until: AbortSignal): Promise<Connection> =>
+      libp2p.services.direct.dial(withPeerId(address, peer), until)
+    return race(raceOrder(addresses, answered.get(peer)), { timers, attempt }, signal)
+  }
+
+  const within = async (timeoutMs: number, run: (signal: AbortSignal) => Promise<Connection>): Promise<Connection> => {
+    const dial = new AbortController()
+    const stopTimer = timers.after(timeoutMs, () => dial.abort(new Error(`no answer within ${timeoutMs} ms`)))
+    dials.add(dial)
+    try {
+      return await run(dial.signal)
+    } catch (error) {
+      // libp2p says only that the operation was aborted.
+      throw dial.signal.aborted ? dial.signal.reason : error
+    } finally {
+      stopTimer()
+      dials.delete(dial)
+    }
+  }
+
   const addressesOf = (peer: string): string[] => deps.directory().get(peer)?.record.addresses ?? []
 
-  return createSupervisor({
+  const supervisor = createSupervisor({
     self: deps.self,
     clock,
     timers,
@@ -82,15 +122,23 @@ export const createJoining = (deps: JoiningDeps): Supervisor => {
     async dial(addresses, peer, fresh) {
       const isUnheardOf = addresses.length === 0 && peer !== undefined
       if (isUnheardOf) await deps.directory().seek(peer)
-      const signal = AbortSignal.timeout(timings.dialTimeoutMs)
-      const targets = (isUnheardOf ? addressesOf(peer) : addresses).map((address) => withPeerId(address, peer))
-      // libp2p would hand out a connection that was given up and is about to close.
-      const how = { signal, force: fresh }
-      const connection = await (targets.length > 0
-        ? libp2p.dial(targets, how)
-        : libp2p.dial(peerIdFromString(peer ?? ''), how))
-      if (deps.gate.standing(connection) === 'admitted') return connection
-      return deps.waiters.wait(connection)
+      const targets = isUnheardOf ? addressesOf(peer) : addresses
+      const connection = await within(timings.dialTimeoutMs, (signal) => reached(targets, peer, fresh, signal))
+      const id = connection.remotePeer.toString()
+      const admitted = deps.gate.standing(connection) === 'admitted' ? connection : await deps.waiters.wait(connection)
+      answered.delete(id)
+      answered.set(id, connection.remoteAddr.toString())
+      const [oldest] = answered.keys()
+      if (answered.size > MAX_ANSWERED && oldest !== undefined) answered.delete(oldest)
+      return admitted
     },
   })
+
+  return {
+    ...supervisor,
+    stop() {
+      supervisor.stop()
+      for (const dial of dials) dial.abort(new Error('this node is stopping'))
+    },
+  }
 }

@@ -6,9 +6,10 @@
  */
 import { gossipsub } from '@chainsafe/libp2p-gossipsub'
 import { identify } from '@libp2p/identify'
-import type { ComponentLogger, Ed25519PrivateKey, Logger, Metrics, PeerId } from '@libp2p/interface'
+import type { ComponentLogger, Connection, Ed25519PrivateKey, Logger, Metrics, PeerId } from '@libp2p/interface'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p } from 'libp2p'
 import type { Log } from '../protocols/port.ts'
 import type { Gate } from './gate.ts'
@@ -93,7 +94,19 @@ export const forgetAbsent = async (libp2p: Pick<Libp2p, 'peerStore' | 'peerId' |
   }
 }
 
-export type Transport = Libp2p<{ gossip: JudgedGossip }>
+/** libp2p tries the addresses of a peer one after the other, and joins dials to the same peer: race.ts needs each by itself. */
+interface Direct {
+  /** @param address with the peer id that Noise has to prove, where it is known */
+  dial(address: Multiaddr, signal: AbortSignal): Promise<Connection>
+}
+interface Dialling {
+  transportManager: { dial(address: Multiaddr, options: { signal: AbortSignal }): Promise<Connection> }
+}
+const direct = ({ transportManager }: Dialling): Direct => ({
+  dial: (address, signal) => transportManager.dial(address, { signal }),
+})
+
+export type Transport = Libp2p<{ gossip: JudgedGossip; direct: Direct }>
 
 /** Not started: handlers are registered first, so that the first peer finds them all. */
 export const createTransport = async (deps: TransportDeps): Promise<Transport> => {
@@ -115,7 +128,8 @@ export const createTransport = async (deps: TransportDeps): Promise<Transport> =
       maxIncomingPendingConnections: 256,
       // Beyond the queue dial() throws; the supervisor never has more targets than connections.
       maxDialQueueLength: 2 * limits.maxConnections + 100,
-      maxParallelDials: 64,
+      // Each dial waits for an answer most of the time: those to dead addresses must leave room for the others.
+      maxParallelDials: 256,
       dialTimeout: timings.dialTimeoutMs,
       inboundUpgradeTimeout: timings.admissionTimeoutMs,
       reconnectRetries: 0,
@@ -129,6 +143,7 @@ export const createTransport = async (deps: TransportDeps): Promise<Transport> =
     services: {
       identify: identify({ maxInboundStreams: 8, maxOutboundStreams: 8 }),
       ping: ping({ maxInboundStreams: 8, maxOutboundStreams: 8 }),
+      direct,
       gossip: (components: Parameters<ReturnType<typeof gossipsub>>[0]) => {
         const gossip = gossipsub(gossipOptions)(withGate(components, gate))
         boundGossipCache(gossip, GOSSIP_WINDOW_BYTES)
