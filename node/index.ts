@@ -1,4 +1,5 @@
 /** The public entry: everything a program needs to embed a node. */
+import './node-version.ts'
 
 export type { Activity } from '../discovery/activity.ts'
 export { describe } from '../discovery/describe.ts'

@@ -13,7 +13,7 @@ import { suspicionFor } from '../discovery/swim/settings.ts'
 import { createSwim, type StandingChange, type Swim, type SwimPort } from '../discovery/swim.ts'
 import type { Log, Stop } from '../protocols/port.ts'
 
-export { type Heartbeat, presence } from '../discovery/swim/protocol.ts'
+export { presence } from '../discovery/swim/protocol.ts'
 
 export interface PresenceOptions {
   /** See the timings of the same names in tuning.ts. */

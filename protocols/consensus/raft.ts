@@ -38,7 +38,7 @@ import {
   send,
 } from './state.ts'
 
-export type { Output, RaftSettings, RaftStart, ReadAt, Role } from './state.ts'
+export type { Output, RaftSettings, RaftStart } from './state.ts'
 
 export type Input =
   | { readonly type: 'tick' }

@@ -1,10 +1,9 @@
 /** What a program sees of durable messages; delivery.ts says what is promised. */
 import type { ZodType, z } from 'zod'
-import type { ParleyError } from '../errors.ts'
 import type { Port, Stop } from '../port.ts'
 import type { Priority } from '../wire/envelope.ts'
 import type { Conversations } from './conversations.ts'
-import type { DeadCall, DeadLetter, DeadLetters } from './dead-letters.ts'
+import type { DeadCall, DeadLetters } from './dead-letters.ts'
 import type { MessageDefinition } from './define-message.ts'
 import type { Inbox } from './inbox-api.ts'
 import type { Guarantee } from './message.ts'
@@ -183,8 +182,6 @@ export interface Messages {
   drain(timeoutMs: number): Promise<void>
   stop(): Promise<void>
 }
-
-export type { DeadLetter, ParleyError }
 
 export type DeliveryPort = Pick<
   Port,

@@ -1,7 +1,6 @@
 /** The journal as a program sees it. */
 
 import type { JournalClient } from './client.ts'
-import type { CommandKind } from './command.ts'
 import type { JournalChange, WatchOptions } from './watch.ts'
 
 /**
@@ -20,4 +19,4 @@ export interface Journal extends Omit<JournalClient, 'forget'> {
   watch(options?: WatchOptions): AsyncGenerator<JournalChange, void>
 }
 
-export type { CommandKind, JournalChange, WatchOptions }
+export type { JournalChange, WatchOptions }

@@ -78,7 +78,6 @@ export const unitsOf = (bytes: number): number => Math.max(1, Math.ceil(bytes / 
 
 const WRITE_BYTES = 32 * 1024
 const WRITE_FRAMES = 16
-const FRAME_OVERHEAD = 32 * 1024
 
 /** Whose frame it is, and until when. */
 export interface Outgoing extends Sender {
@@ -272,6 +271,3 @@ export const openWire = (
     abort,
   }
 }
-
-/** A frame may be this much larger than its payload part. */
-export const frameBound = (partBytes: number): number => partBytes + FRAME_OVERHEAD

@@ -43,8 +43,6 @@ export const Transfer = defineMessage({
 
 export const Fired = defineMessage({ type: 'sim.fired', version: '1.0.0', schema: z.object({ id: Id }) })
 
-export const TYPES = [Work, Answered, Transfer, Fired] as const
-
 export const ACCOUNTS = 3
 export const accountKey = (account: number): string => `account/${account}`
 /** How often the message had its effect. */

@@ -1,0 +1,88 @@
+/** Somebody else's folder with the package in it, and what a person does there first. */
+import assert from 'node:assert/strict'
+import { copyFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { z } from 'zod'
+import { until } from '../support/until.ts'
+import type { Folders } from './folders.ts'
+import { end, run, start } from './run.ts'
+
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
+const PROGRAMS = ['talk.mjs', 'loaded.mjs', 'page.mjs', 'types.ts']
+
+/** What a program that only embeds a node must not pay for. By the name of a package, or by a folder of ours. */
+const OPTIONAL = [
+  /node_modules\/(@libp2p\/(mdns|kad-dht|circuit-relay-v2|websockets)|@chainsafe\/libp2p-quic\w*|multicast-dns)\//,
+  /node_modules\/(hono|@hono|prom-client|commander|cli-table3|@clack|yaml|esbuild|preact)\//,
+  /parley-mesh\/dist\/node\/(debug|dashboard|control|config|cli)\//,
+]
+/** Not even where a node is only imported. */
+const LATER = [/node_modules\/(libp2p|classic-level|pino|@libp2p\/(tcp|yamux)|@chainsafe\/libp2p-\w+)\//]
+
+export interface Consumer {
+  /** Runs one of the programs in consumer/, and gives what it printed. */
+  runs(program: string, node: string): Promise<string>
+  /** `npx ARGS`; what it says and how it ends. */
+  npx(node: string, ...args: string[]): ReturnType<typeof run>
+  /** `npx parley-mesh up`, asked over HTTP until it is ready, then told to stop by SIGTERM. */
+  goesUp(node: string): Promise<void>
+  loadsNothingOptional(node: string): Promise<{ byImport: number; byNode: number }>
+  /** Compiles a strict program against the types, those of all dependencies included. */
+  compiles(resolution: 'nodenext' | 'bundler'): Promise<void>
+}
+
+const UpSchema = z.object({ name: z.string(), debugUrl: z.string(), addresses: z.array(z.string()).min(1) })
+const LoadedSchema = z.object({ byImport: z.array(z.string()), byNode: z.array(z.string()) })
+
+/** Installs the tarball, and zod beside it, into an empty folder: dependencies only, as `npm install` does it. */
+export const installInto = async (folders: Folders, tarball: string): Promise<Consumer> => {
+  const cwd = await folders.project('consumer')
+  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball, 'zod@4'], { cwd })
+  await Promise.all(PROGRAMS.map((name) => copyFile(here(`./consumer/${name}`), join(cwd, name))))
+
+  const npx = (node: string, ...args: string[]) => start('npx', args, { cwd, node })
+  return {
+    async runs(program, node) {
+      return (await run(node, [program], { cwd, node })).stdout
+    },
+    npx: (node, ...args) => npx(node, ...args).ended,
+
+    async goesUp(node) {
+      const up = npx(node, 'parley-mesh', 'up', '--json')
+      let over = false
+      void up.ended.then(() => {
+        over = true
+      })
+      try {
+        const line = await until('the line about the node', () => {
+          assert.ok(!over, 'it ended before it was up')
+          return up.stdout().includes('\n') && up.stdout().split('\n', 1)[0]
+        })
+        const { debugUrl } = UpSchema.parse(JSON.parse(line))
+        assert.equal((await fetch(new URL('/readyz', debugUrl))).status, 200)
+      } finally {
+        end(up.child, 'SIGTERM')
+        const { said } = await up.ended
+        assert.doesNotMatch(said, /could not start|SIGKILL/)
+      }
+    },
+
+    async loadsNothingOptional(node) {
+      const { stdout } = await run(node, ['loaded.mjs'], { cwd, node })
+      const { byImport, byNode } = LoadedSchema.parse(JSON.parse(stdout))
+      const among = (urls: string[], forms: RegExp[]) => urls.filter((url) => forms.some((form) => form.test(url)))
+      assert.deepEqual(among(byImport, [...OPTIONAL, ...LATER]), [], 'loaded by the import alone')
+      assert.deepEqual(among(byNode, OPTIONAL), [], 'loaded by a node without options')
+      return { byImport: byImport.length, byNode: byNode.length }
+    },
+
+    async compiles(resolution) {
+      const module = resolution === 'bundler' ? 'esnext' : 'nodenext'
+      const options = ['--module', module, '--moduleResolution', resolution, '--target', 'es2022', '--lib', 'es2024']
+      const types = ['--types', 'node', '--typeRoots', here('../../node_modules/@types'), '--skipLibCheck', 'false']
+      const strict = ['--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--noEmit']
+      await run(here('../../node_modules/.bin/tsc'), [...options, ...types, ...strict, 'types.ts'], { cwd })
+    },
+  }
+}
