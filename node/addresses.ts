@@ -34,6 +34,9 @@ export const isLoopback = (address: string): boolean => {
   return hosts.length > 0 && !relayed && hosts.every((host) => host.name !== 'dnsaddr' && isLoopbackHost(host))
 }
 
+/** True where the address leads through another peer, which carries the connection. */
+export const isRelayed = (address: string): boolean => address.includes('/p2p-circuit')
+
 /** Of the addresses that a node listens on, those worth telling others: loopback only where there is nothing else. */
 export const worthTelling = (addresses: readonly string[]): string[] => {
   const beyond = addresses.filter((address) => !isLoopback(address))

@@ -24,6 +24,7 @@ import type { Unserve } from './api.ts'
 import { createCallMetrics } from './call-metrics.ts'
 import { createCallables } from './callable.ts'
 import { createClients } from './clients.ts'
+import { createClockSkews } from './clock-skew.ts'
 import { looksForOthers } from './discovery-options.ts'
 import { createGate } from './gate.ts'
 import type { Ground } from './ground.ts'
@@ -36,6 +37,8 @@ import { chance, clock, hash, random, timers } from './platform.ts'
 import type { Presence } from './presence.ts'
 import { createPubsub } from './pubsub.ts'
 import { createRouter, type ServeOptions } from './router.ts'
+import { createCircuits } from './transport/relay.ts'
+import { carries } from './transport/relay-wire.ts'
 import { createTransport } from './transport.ts'
 import { createWaiters } from './waiters.ts'
 
@@ -61,6 +64,10 @@ export interface Above {
   heard(meshId: string): void
   /** Whether it may leave that mesh for another one. */
   mayMove(): boolean
+  /** This node is reached through that relay. */
+  hasPlace(relay: string): boolean
+  /** The connection was made to try whether a peer can be dialled, and is about to be closed. */
+  isTrial(connection: Connection): boolean
   /** Keeps a message that could not be delivered although its recovery was tried. */
   deadLetter(letter: Undelivered): void
   /** This node itself as a candidate, where it offers the protocol. */
@@ -81,10 +88,16 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
   const memberships = new Map<string, Membership>()
   const state = { retries: 0, failovers: 0, leaving: false, stopping: false }
 
+  const circuits = createCircuits({
+    gate,
+    connectionOf: (peer) => peers.get(peer)?.chosen,
+    hasPlace: (relay) => above.hasPlace(relay),
+  })
   const libp2p = await createTransport({
     privateKey,
     options,
     gate,
+    circuits,
     denied: (peer) => admission.remembered(peer.toString()),
     log,
     metrics: undefined,
@@ -96,12 +109,16 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     self: selfId,
     timers,
     now: () => clock.monotonic(),
-    busy: (connection) => links.busy(connection) || router.busy(connection),
+    busy: (connection) => links.busy(connection) || router.busy(connection) || carries(connection),
   })
 
   const callMetrics = createCallMetrics(metrics, {
     connections: () => peers.all().map(({ name, connections }): [string, number] => [name, connections.length]),
   })
+
+  const skews = createClockSkews({ clock, log }, timings)
+  metrics.gauges('clock_skew_seconds', 'Clock of a peer minus this one, the largest 50', 'peer', skews.rows)
+  metrics.gauge('clock_skew_max_seconds', 'Largest difference between the clock of a peer and this one', skews.largest)
 
   const overlay = createOverlay({ self: selfId, hash }, limits.maxPeersFullMesh)
 
@@ -179,8 +196,9 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     connectionOf: (peer) => peers.get(peer)?.chosen,
     meshId: () => above.meshId(),
     mayMove: () => above.mayMove(),
-    renewed(peer, membership, meshId) {
+    renewed(peer, { membership, meshId, name, skew }) {
       memberships.set(peer, membership)
+      if (peers.get(peer) !== undefined) skews.measured(peer, name, skew)
       if (meshId !== undefined) above.heard(meshId)
     },
     admitted(connection, facts) {
@@ -188,11 +206,9 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
       memberships.set(peer, facts.membership)
       gate.settle(connection, 'admitted')
       peers.admit(connection, facts)
+      if (peers.get(peer) !== undefined) skews.measured(peer, facts.name, facts.skew)
       waiters.resolve(connection)
       if (facts.meshId !== undefined) above.heard(facts.meshId)
-      if (Math.abs(facts.skewMs) > 60_000) {
-        log.warn(`the clock of ${facts.name} differs by ${Math.round(facts.skewMs / 1000)} s`, { peer })
-      }
     },
     refused(connection, error, side) {
       gate.settle(connection, 'refused')
@@ -324,7 +340,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
 
   libp2p.addEventListener('connection:open', ({ detail: connection }) => {
     if (state.stopping) connection.abort(new Error('this node is stopping'))
-    else admission.begin(connection)
+    else if (!above.isTrial(connection)) admission.begin(connection)
   })
   libp2p.addEventListener('connection:close', ({ detail: connection }) => {
     admission.forget(connection)
@@ -349,6 +365,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
       return
     }
     forgetMembership(id)
+    skews.forget(id)
     gate.use(peerIdFromString(id), undefined)
     pubsub.forget(id)
     if (parted !== true) supervisor.lost(id)
@@ -362,8 +379,10 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     ownSlots,
     refusedListeners,
     memberships,
+    skews,
     state,
     libp2p,
+    circuits,
     trust,
     peers,
     router,
@@ -382,5 +401,3 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     supervisor,
   }
 }
-
-export type Fabric = Awaited<ReturnType<typeof weave>>

@@ -5,7 +5,9 @@ import type { CommandCounts } from '../protocols/command/api.ts'
 import type { BreakerCounts } from '../protocols/delivery/breakers.ts'
 import type { LateReply } from '../protocols/wire/caller.ts'
 import type { LinkCounts } from '../protocols/wire/link.ts'
+import type { PeerSkew } from './clock-skew.ts'
 import type { NodeMetrics } from './metrics.ts'
+import type { RelayFacts } from './relaying.ts'
 
 export interface MeshFigures {
   links: LinkCounts & { open: number }
@@ -29,6 +31,10 @@ export interface MeshFigures {
   gossip: { cutOff: number; rejected: number; failedPublishes: number }
   replies: { delivered: number; unheard: number; lost: number }
   connections: number
+  /** How far the clocks of connected peers are from this one. */
+  clocks: PeerSkew[]
+  /** Undefined where this node neither uses relays nor is one. */
+  relay: RelayFacts | undefined
 }
 
 /** Counters that others keep, read when the metrics are scraped. */
@@ -66,6 +72,15 @@ export const exposeFigures = (metrics: NodeMetrics, read: () => MeshFigures): vo
   total('gossip_rejected_total', 'Gossip messages that were not accepted', () => read().gossip.rejected)
   total('gossip_cut_off_total', 'Peers cut off because they took gossip too slowly', () => read().gossip.cutOff)
   total('replies_lost_total', 'Answers to third parties that did not arrive', () => read().replies.lost)
+  const serving = () => read().relay?.serving
+  gauge('relay_places', 'Places that this node has at relays', () => read().relay?.places.length ?? 0)
+  gauge('relay_guests', 'Members that have a place at this relay', () => serving()?.places ?? 0)
+  gauge('relay_connections', 'Connections that this relay carries', () => serving()?.connections ?? 0)
+  total('relay_carried_total', 'Connections that this relay carried', () => serving()?.carried ?? 0)
+  total('relay_bytes_total', 'Bytes that this relay carried', () => serving()?.bytes ?? 0)
+  gauges('relay_refused', 'Requests that this relay refused, by reason', 'reason', () =>
+    Object.entries(serving()?.refused ?? {}),
+  )
   gauge('links_open', 'Outgoing links', () => read().links.open)
   gauge('requests_active', 'Handlers in work', () => read().active)
   gauge('requests_queued', 'Requests that wait for a handler', () => read().queued)

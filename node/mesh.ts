@@ -7,6 +7,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { peerIdFromString } from '@libp2p/peer-id'
+import { multiaddr } from '@multiformats/multiaddr'
 import { describe } from '../discovery/describe.ts'
 import { createDirectory, type Directory } from '../discovery/directory.ts'
 import { createCommands } from '../protocols/command/commands.ts'
@@ -19,6 +20,7 @@ import type { Stop } from '../protocols/port.ts'
 import { compile } from '../protocols/wire/contract.ts'
 import { createActivity } from './activity.ts'
 import type { Mesh } from './api.ts'
+import type { Control } from './control/server.ts'
 import type { Coordination } from './coordination.ts'
 import { exposeCoordination } from './coordination-metrics.ts'
 import type { DirectoryLock } from './data-directory.ts'
@@ -39,6 +41,8 @@ import { createParting } from './parting.ts'
 import { chance, clock, random, timers } from './platform.ts'
 import { createPresence } from './presence.ts'
 import { startProcessMetrics } from './process-metrics.ts'
+import { createReach, type Reach } from './reach.ts'
+import type { Relaying } from './relaying.ts'
 import { createReplies } from './replies.ts'
 import { createEventStore } from './store/history-store.ts'
 import { VERSION } from './version.ts'
@@ -66,6 +70,8 @@ const startLocked = async (
   undo.push(async () => (await rows).close())
   let coordination: Coordination | undefined
   let durable: DurableMessages | undefined
+  let reach: Reach | undefined
+  let relaying: Relaying | undefined
   /** A founded mesh that was heard of before the coordination was there to hear it. */
   let early: string | undefined
   const above: Above = {
@@ -78,6 +84,8 @@ const startLocked = async (
       // What the mesh asks for itself it asks for again.
       if (!router.ownsName(letter.label.split('.', 1)[0] ?? '')) durable?.buryCall(deadCall(letter))
     },
+    hasPlace: (relay) => relaying?.hasPlace(relay) === true,
+    isTrial: (connection) => reach?.isTrial(connection) === true,
     meshId: () => coordination?.meshId(),
     mayMove: () => coordination?.mayMove() ?? true,
     heard(meshId) {
@@ -174,6 +182,7 @@ const startLocked = async (
     peers,
     chance,
     used: (connection) =>
+      relaying?.needs(connection) === true ||
       [...links.protocols(connection.remotePeer.toString()), ...router.protocols(connection)].some(
         (protocolId) => !router.isOwn(protocolId) || protocolId === wireId(raftProtocol),
       ),
@@ -193,7 +202,8 @@ const startLocked = async (
     }
   })
 
-  const addresses = (): string[] => libp2p.getMultiaddrs().map(String)
+  const ownAddresses = (): string[] => libp2p.getMultiaddrs().map(String)
+  const addresses = (): string[] => [...ownAddresses(), ...(relaying?.addresses() ?? [])]
   const offering = createOffering({
     self: identity,
     labels: options.labels,
@@ -205,6 +215,36 @@ const startLocked = async (
     isStuck: () => activity.current().state === 'stuck',
   })
   await offering.announce()
+  const dialDirect = (address: string, signal: AbortSignal) => libp2p.services.direct.dial(multiaddr(address), signal)
+  reach = await createReach({ port: ownPort, dial: dialDirect, chance })
+  if (options.discovery.relay.use !== 'never' || options.discovery.relay.serve) {
+    const { startRelaying } = await import('./relaying.ts')
+    relaying = await startRelaying(
+      {
+        port: ownPort,
+        clock,
+        timers,
+        log,
+        circuits: fabric.circuits,
+        peers,
+        reach,
+        directory,
+        server: { gate, handle: (...given) => libp2p.handle(...given) },
+        chance,
+        addresses: ownAddresses,
+        connect: supervisor.reach,
+        dial: dialDirect,
+        tell: offering.tell,
+        changed() {
+          if (state.leaving) return
+          offering.announce().catch((error: unknown) => log.warn('the own record could not be written', { error }))
+        },
+        upgradeMs: timings.backoffMaxMs,
+      },
+      options.discovery.relay,
+    )
+    undo.push(async () => relaying?.stop())
+  }
   const messages = await startMessages({
     port: ownPort,
     rows,
@@ -238,6 +278,7 @@ const startLocked = async (
     gossip: { ...pubsub.counts() },
     replies: { ...replies.counts() },
     connections: libp2p.getConnections().length,
+    relay: relaying?.facts(),
   })
   exposeFigures(metrics, figures)
 
@@ -285,48 +326,48 @@ const startLocked = async (
   let debug: DebugEndpoint | undefined
   let debugKey: string | undefined
   let stopProcessMetrics = (): void => {}
+  const source = createDebugView({
+    self: () => ({ ...identity, addresses: addresses() }),
+    version: VERSION,
+    startedAt,
+    trust: trust.mode,
+    clock,
+    libp2p,
+    gate,
+    peers,
+    links,
+    directory,
+    events,
+    gossip: pubsub,
+    presence,
+    neighbours,
+    breakers,
+    messages,
+    metrics,
+    load,
+    coordinator: coordinatorFacts,
+    history: () => coordinator.history({ signal: AbortSignal.timeout(HISTORY_MS) }),
+    readiness() {
+      const reasons = [...holds].map(({ reason }) => reason)
+      reasons.push(...problems())
+      const kept = messages.problem()
+      if (kept !== undefined) reasons.push(kept)
+      if (state.leaving) reasons.push('the node is stopping')
+      // The first node of a mesh joins a name that stands for nobody else yet; who waits for it must not wait forever.
+      if (looksForOthers(options) && peers.members().length === 0 && !supervisor.alone())
+        reasons.push('no member of the mesh is connected')
+      const missing = degraded()
+      if (activity.current().state === 'stuck') missing.push('the agent has requests in work and does not get on')
+      return { ready: reasons.length === 0, reasons, ...(missing.length > 0 && { degraded: missing }) }
+    },
+    onRefused(fn) {
+      refusedListeners.add(fn)
+      return () => refusedListeners.delete(fn)
+    },
+  })
   if (options.debug !== false) {
     const { startDebug } = await import('./debug/server.ts')
     stopProcessMetrics = startProcessMetrics(metrics)
-    const source = createDebugView({
-      self: () => ({ ...identity, addresses: addresses() }),
-      version: VERSION,
-      startedAt,
-      trust: trust.mode,
-      clock,
-      libp2p,
-      gate,
-      peers,
-      links,
-      directory,
-      events,
-      gossip: pubsub,
-      presence,
-      neighbours,
-      breakers,
-      messages,
-      metrics,
-      load,
-      coordinator: coordinatorFacts,
-      history: () => coordinator.history({ signal: AbortSignal.timeout(HISTORY_MS) }),
-      readiness() {
-        const reasons = [...holds].map(({ reason }) => reason)
-        reasons.push(...problems())
-        const kept = messages.problem()
-        if (kept !== undefined) reasons.push(kept)
-        if (state.leaving) reasons.push('the node is stopping')
-        // The first node of a mesh joins a name that stands for nobody else yet; who waits for it must not wait forever.
-        if (looksForOthers(options) && peers.members().length === 0 && !supervisor.alone())
-          reasons.push('no member of the mesh is connected')
-        const missing = degraded()
-        if (activity.current().state === 'stuck') missing.push('the agent has requests in work and does not get on')
-        return { ready: reasons.length === 0, reasons, ...(missing.length > 0 && { degraded: missing }) }
-      },
-      onRefused(fn) {
-        refusedListeners.add(fn)
-        return () => refusedListeners.delete(fn)
-      },
-    })
     if (lock.current !== undefined) debugKey = randomBytes(DEBUG_KEY_BYTES).toString('base64url')
     debug = await startDebug(source, {
       ...options.debug,
@@ -336,11 +377,29 @@ const startLocked = async (
     })
     undo.push(async () => debug?.close())
   }
+  let control: Control | undefined
+  const stopListeners = new Set<() => void>()
+  if (options.control && options.dataDir !== undefined) {
+    const { createControl } = await import('./control/server.ts')
+    control = await createControl({
+      mesh: () => mesh,
+      views: source,
+      dataDir: options.dataDir,
+      log,
+      metrics,
+      stop() {
+        if (stopListeners.size === 0) void mesh.stop()
+        for (const listener of [...stopListeners]) listener()
+      },
+    })
+    undo.push(async () => control?.close())
+  }
   supervisor.start()
   await lock.current?.describe({
     name: options.name,
     peerId: selfId,
     addresses: addresses(),
+    ...(control !== undefined && { control: control.path }),
     ...(debug === undefined ? {} : { debugUrl: debug.url, ...(debugKey !== undefined && { debugKey }) }),
   })
 
@@ -382,7 +441,9 @@ const startLocked = async (
       { what: 'calls in flight', drains: true, run: (leftMs) => links.close(leftMs) },
       { what: 'the directory', run: () => directory.stop() },
       { what: 'gossip', run: async () => pubsub.stop() },
+      { what: 'relays', run: async () => relaying?.stop() },
       { what: 'libp2p', run: async () => libp2p.stop() },
+      { what: 'the control socket', run: async () => control?.close() },
       { what: 'the debug endpoint', run: async () => debug?.close() },
       { what: 'metrics of the process', run: async () => stopProcessMetrics() },
       { what: 'the lock', run: async () => lock.current?.release() },
@@ -390,7 +451,7 @@ const startLocked = async (
     ],
   })
 
-  return {
+  const mesh: Mesh = {
     self,
     debugUrl: debug?.url,
     events,
@@ -416,9 +477,14 @@ const startLocked = async (
     onMember: (fn) => peers.onMember(fn),
     figures,
     notReady,
+    onStopRequest(fn) {
+      stopListeners.add(fn)
+      return () => stopListeners.delete(fn)
+    },
     drain: leaving.drain,
     stop: leaving.stop,
   }
+  return mesh
 }
 
 /**

@@ -1,15 +1,16 @@
 /**
  * Peers that were admitted, and which of their connections is in use.
  *
- * Two nodes that dial each other at once end with two connections. Both sides choose the same one: the connection that
- * the lower peer id dialled, of several from the same dialler the newest. The other is drained: it gets nothing new, and
- * the lower peer id closes it once no link of either side is left on it, however long that takes: a link that is open may
- * have a request on its way that this side has not read.
+ * Two nodes that dial each other at once end with two connections. Both sides choose the same one: a direct one before
+ * one by way of a relay, then the connection that the lower peer id dialled, of several from the same dialler the newest.
+ * The other is drained: it gets nothing new, and the lower peer id closes it once no link of either side is left on it,
+ * however long that takes: a link that is open may have a request on its way that this side has not read.
  * State: one entry per connected peer. `joined` is told when the first connection is admitted, `left` when the last one
  * is gone.
  */
 import type { Connection } from '@libp2p/interface'
 import type { Member, Stop, Timers } from '../protocols/port.ts'
+import { isRelayed } from './addresses.ts'
 import type { Membership } from './membership.ts'
 
 export interface PeerFacts {
@@ -63,6 +64,9 @@ export const createPeers = (deps: PeersDeps): Peers => {
   const choose = (connections: Connection[]): Connection | undefined =>
     connections.reduce<Connection | undefined>((best, next) => {
       if (best === undefined) return next
+      // Both sides see by which way it came.
+      const overRelay = isRelayed(best.remoteAddr.toString())
+      if (overRelay !== isRelayed(next.remoteAddr.toString())) return overRelay ? next : best
       const left = dialler(best)
       const right = dialler(next)
       if (left !== right) return left < right ? best : next

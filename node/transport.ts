@@ -18,6 +18,7 @@ import type { MeshOptions } from './options.ts'
 import { timers } from './platform.ts'
 import { gossipId, type JudgedGossip, judged } from './pubsub.ts'
 import { tunedNoise } from './transport/noise.ts'
+import type { Circuits } from './transport/relay.ts'
 import { webSocketTransport } from './transport/web-sockets.ts'
 import { tunedYamux } from './transport/yamux.ts'
 
@@ -28,6 +29,8 @@ export interface TransportDeps {
   /** True for a peer that was refused a short time ago. */
   denied(peer: PeerId): boolean
   log: Log
+  /** Connections by way of a relay. */
+  circuits: Circuits
   /** libp2p's own metrics, where they are wanted. */
   metrics: (() => Metrics) | undefined
 }
@@ -116,7 +119,7 @@ export const createTransport = async (deps: TransportDeps): Promise<Transport> =
     start: false,
     privateKey: deps.privateKey,
     addresses: { listen: options.listen, ...(options.announce === undefined ? {} : { announce: options.announce }) },
-    transports: [tcp(), await webSocketTransport(options.listen)],
+    transports: [tcp(), await webSocketTransport(options.listen), deps.circuits.factory],
     connectionEncrypters: [tunedNoise()],
     streamMuxers: [tunedYamux({ maxInboundStreams: 1024, maxOutboundStreams: 1024 })],
     logger: silentLogger,

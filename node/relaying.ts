@@ -1,0 +1,288 @@
+/**
+ * Relays, in a running node: serves as one, keeps places at others where this node cannot be dialled, tells the addresses
+ * that lead there, and replaces relayed connections by direct ones when that becomes possible.
+ *
+ * A serving node tells it in its record as a protocol without methods. With `use: auto` nothing is done until a member
+ * serves; then a few members are asked to dial this node, and again now and then. State: places (places.ts), whether this
+ * node can be dialled, and when each relayed peer is dialled directly again; all bounded by the members.
+ */
+import type { Connection } from '@libp2p/interface'
+import type { Directory } from '../discovery/directory.ts'
+import type { ProtocolRecord } from '../discovery/record.ts'
+import { ParleyError } from '../protocols/errors.ts'
+import type { Clock, Log, Port, Stop, Timers } from '../protocols/port.ts'
+import { isRelayed, worthTelling } from './addresses.ts'
+import type { RelaySettings } from './discovery-options.ts'
+import type { Peers } from './peers.ts'
+import { noPlaces, type PlacesInput, stepPlaces } from './places.ts'
+import type { Reach } from './reach.ts'
+import type { Circuits } from './transport/relay.ts'
+import type { RelayFigures, RelayServer, RelayServerDeps } from './transport/relay-server.ts'
+import { carries } from './transport/relay-wire.ts'
+
+/** What a serving node tells in its record. */
+export const RELAY: ProtocolRecord = {
+  name: 'relay',
+  version: '1.0.0',
+  description: 'Carries connections for members that cannot be dialled',
+  methods: [],
+}
+
+const LOOK_MS = 500
+/** Between two questions whether this node can be dialled, milliseconds; sooner while nobody knew. */
+const CHECK_MS = 60_000
+const UNKNOWN_MS = 5_000
+/** Addresses told for each relay: a record has room for sixteen. */
+const MAX_TOLD = 4
+const UPGRADE_DIAL_MS = 5_000
+/** Dials of a relayed peer under way at the same time. */
+const MAX_UPGRADES = 4
+const MAX_UPGRADE_PAUSE = 16
+
+export interface RelayingDeps {
+  readonly port: Pick<Port, 'self' | 'onMember'>
+  readonly clock: Clock
+  readonly timers: Timers
+  readonly log: Log
+  readonly circuits: Circuits
+  readonly peers: Peers
+  readonly reach: Reach
+  readonly directory: Pick<Directory, 'offers' | 'get' | 'onChange'>
+  readonly server: Pick<RelayServerDeps, 'gate' | 'handle'>
+  chance(): number
+  /** Its own addresses, without those that lead through relays. */
+  addresses(): string[]
+  /** Connects to a member. */
+  connect(peer: string): Promise<Connection>
+  /** Dials this address, which ends with a peer id, whatever connections there are. */
+  dial(address: string, signal: AbortSignal): Promise<Connection>
+  /** Tells others of something that this node serves. */
+  tell(id: string, record: ProtocolRecord): Promise<unknown>
+  /** The addresses changed: others are told. */
+  changed(): void
+  /** The shortest pause between two direct dials of a relayed peer, milliseconds; it doubles. */
+  readonly upgradeMs: number
+}
+
+export interface RelayFacts {
+  /** Whether members can dial this node; undefined while that is not known. */
+  readonly dialable: boolean | undefined
+  readonly places: string[]
+  readonly granted: number
+  readonly refused: number
+  /** Peers that are reached through a relay now, and relayed connections that a direct one replaced. */
+  readonly relayed: number
+  readonly upgraded: number
+  readonly serving: RelayFigures | undefined
+}
+
+export interface Relaying {
+  /** Those that lead through relays at which this node has a place. */
+  addresses(): string[]
+  hasPlace(relay: string): boolean
+  /** It is needed for a place, or carries somebody. */
+  needs(connection: Connection): boolean
+  facts(): RelayFacts
+  stop(): Promise<void>
+}
+
+export const startRelaying = async (deps: RelayingDeps, settings: RelaySettings): Promise<Relaying> => {
+  const { port, clock, timers, log, peers, directory } = deps
+  const self = port.self.id
+  let places = noPlaces
+  let dialable: boolean | undefined
+  let checkAt = Number.NEGATIVE_INFINITY
+  let checking = false
+  let told = ''
+  let stopped = false
+  const counts = { granted: 0, refused: 0, upgraded: 0 }
+  const isOverRelay = (peer: string): boolean => {
+    const chosen = peers.get(peer)?.chosen
+    return chosen !== undefined && isRelayed(chosen.remoteAddr.toString())
+  }
+
+  const addresses = (): string[] =>
+    [...places.held.keys()].flatMap((relay) =>
+      (directory.get(relay)?.record.addresses ?? [])
+        .filter((address) => !isRelayed(address))
+        .slice(0, MAX_TOLD)
+        .map((address) => {
+          const whole = /\/p2p\/[^/]+$/.test(address) ? address : `${address}/p2p/${relay}`
+          return `${whole}/p2p-circuit/p2p/${self}`
+        }),
+    )
+
+  const tellChange = (): void => {
+    const now = addresses().join(' ')
+    if (now === told || stopped) return
+    told = now
+    deps.changed()
+  }
+
+  const ask = async (relay: string): Promise<void> => {
+    try {
+      await deps.circuits.listen()
+      if (peers.get(relay) === undefined) await deps.connect(relay)
+      const until = await deps.circuits.reserve(relay)
+      if (!places.held.has(relay)) {
+        counts.granted += 1
+        log.info('this node can be reached through a relay', { relay })
+      }
+      step({ type: 'granted', relay, forMs: until - clock.now() })
+    } catch (error) {
+      counts.refused += 1
+      log.warn(error instanceof Error ? error.message : String(error), {
+        relay,
+        ...(error instanceof ParleyError && { hint: error.hint }),
+      })
+      step({ type: 'refused', relay })
+    }
+    if (!stopped) look()
+  }
+
+  const step = (input: PlacesInput): void => {
+    const next = stepPlaces(places, input, clock.monotonic())
+    places = next.state
+    if (next.ask !== undefined) void ask(next.ask.relay)
+    tellChange()
+  }
+
+  const relays = (): Map<string, boolean> =>
+    new Map(
+      directory
+        .offers('relay', 1)
+        .filter(({ peer }) => peer !== self && !isOverRelay(peer))
+        .map(({ peer }) => [peer, peers.get(peer) !== undefined]),
+    )
+
+  const check = async (): Promise<void> => {
+    checking = true
+    try {
+      const members = peers.all().filter(({ id }) => !isOverRelay(id))
+      const isBlocked = await deps.reach.isBlocked(
+        members.map(({ id }) => id),
+        worthTelling(deps.addresses()),
+      )
+      checkAt = clock.monotonic() + (isBlocked === undefined ? UNKNOWN_MS : CHECK_MS)
+      if (isBlocked === undefined || dialable === !isBlocked) return
+      dialable = !isBlocked
+      log.info(dialable ? 'members can dial this node' : 'members cannot dial this node: it looks for a relay')
+    } finally {
+      checking = false
+    }
+  }
+
+  const ranks = new Map<string, number>()
+  const rank = (relay: string): number => {
+    const known = ranks.get(relay)
+    if (known !== undefined) return known
+    if (ranks.size >= 1024) ranks.clear()
+    const made = deps.chance()
+    ranks.set(relay, made)
+    return made
+  }
+
+  const look = (): void => {
+    if (stopped || settings.use === 'never') return
+    const serving = relays()
+    if (
+      settings.use === 'auto' &&
+      serving.size > 0 &&
+      !checking &&
+      checkAt <= clock.monotonic() &&
+      peers.all().length > 0
+    )
+      void check().then(look)
+    const isWanted = settings.use === 'always' || dialable === false
+    step({ type: 'look', wanted: isWanted ? settings.count : 0, relays: serving, rank })
+  }
+
+  /** When each relayed peer is dialled directly again, and after how long once more. */
+  const upgrades = new Map<string, { at: number; pauseMs: number }>()
+  let dialling = 0
+
+  const upgrade = async (peer: string): Promise<void> => {
+    const direct = (directory.get(peer)?.record.addresses ?? []).filter((address) => !isRelayed(address))
+    if (direct.length === 0) return
+    dialling += 1
+    const signal = AbortSignal.timeout(UPGRADE_DIAL_MS)
+    try {
+      const whole = direct.map((address) => (/\/p2p\/[^/]+$/.test(address) ? address : `${address}/p2p/${peer}`))
+      await Promise.any(whole.map((address) => deps.dial(address, signal)))
+      counts.upgraded += 1
+    } catch {
+      // It is reached through the relay as before, and dialled again later.
+    } finally {
+      dialling -= 1
+    }
+  }
+
+  const lookForDirect = (): void => {
+    const now = clock.monotonic()
+    const relayed = peers.all().filter(({ id }) => isOverRelay(id))
+    for (const peer of upgrades.keys()) if (!relayed.some(({ id }) => id === peer)) upgrades.delete(peer)
+    for (const { id } of relayed) {
+      const known = upgrades.get(id) ?? { at: now + deps.upgradeMs, pauseMs: deps.upgradeMs }
+      upgrades.set(id, known)
+      if (known.at > now || dialling >= MAX_UPGRADES) continue
+      const pauseMs = Math.min(known.pauseMs * 2, deps.upgradeMs * MAX_UPGRADE_PAUSE)
+      upgrades.set(id, { at: now + pauseMs * (0.75 + deps.chance() / 2), pauseMs })
+      void upgrade(id)
+    }
+  }
+
+  let server: RelayServer | undefined
+  const serve = async (): Promise<void> => {
+    const { startRelayServer } = await import('./transport/relay-server.ts')
+    server = await startRelayServer(
+      {
+        ...deps.server,
+        clock,
+        timers,
+        log,
+        connectionOf: (peer) => peers.get(peer)?.chosen,
+        onLeft: (fn) => port.onMember(({ id }, change) => change === 'left' && fn(id)),
+      },
+      settings,
+    )
+    await deps.tell(`/parley/${RELAY.name}/1`, RELAY)
+  }
+  if (settings.serve) await serve()
+
+  const stops: Stop[] = [
+    timers.every(LOOK_MS, () => {
+      look()
+      lookForDirect()
+    }),
+    port.onMember(({ id }, change) => {
+      if (change === 'left' && places.held.has(id)) step({ type: 'lost', relay: id })
+      look()
+    }),
+    directory.onChange(({ agent }) => {
+      // The relay may have moved, and one that serves may be new.
+      if (places.held.has(agent.peer)) tellChange()
+      const direct = upgrades.get(agent.peer)
+      if (direct !== undefined) upgrades.set(agent.peer, { ...direct, at: clock.monotonic() })
+      look()
+    }),
+  ]
+
+  return {
+    addresses,
+    hasPlace: (relay) => places.held.has(relay) || places.asking === relay,
+    needs: (connection) => places.held.has(connection.remotePeer.toString()) || carries(connection),
+    facts: () => ({
+      dialable,
+      places: [...places.held.keys()],
+      ...counts,
+      relayed: peers.all().filter(({ id }) => isOverRelay(id)).length,
+      serving: server?.figures(),
+    }),
+    async stop() {
+      stopped = true
+      for (const stop of stops) stop()
+      server?.stop()
+      await deps.circuits.stop()
+    },
+  }
+}
