@@ -4,6 +4,7 @@
  * The dialler calls `admit` on this very connection; each side checks the other's tokens against the peer id that Noise
  * proved. Who is not let in is told why (SEC001), disconnected, and not let in again for a while. A connection on which
  * nothing was settled in time is closed. Wire id: `/parley/admission/1`. Source: DESIGN section 4.
+ * Cards carry the time: how far the clocks are apart is measured by the way, and told where a token is refused for its time.
  * State: peers that were refused lately (bounded), and the timers of the connections that are not settled yet.
  */
 import type { Connection } from '@libp2p/interface'
@@ -11,7 +12,9 @@ import * as z from 'zod'
 import { defineProtocol, wireId } from '../protocols/define.ts'
 import { isParleyError, ParleyError, type ParleyError as Refusal } from '../protocols/errors.ts'
 import type { Clock, Log, Stop, Timers } from '../protocols/port.ts'
+import { DEFAULT_SKEW_MS } from '../protocols/security/membership.ts'
 import { callerCodec, compile, type Served } from '../protocols/wire/contract.ts'
+import { askedSkew, type Skew, toldSkew } from './clock-skew.ts'
 import type { Links } from './links.ts'
 import type { Membership, Trust } from './membership.ts'
 
@@ -37,8 +40,7 @@ export interface Admitted {
   name: string
   incarnation: number
   membership: Membership
-  /** Their clock minus ours, milliseconds, with half of the exchange's time as its error. */
-  skewMs: number
+  skew: Skew
   meshId: string | undefined
 }
 
@@ -60,7 +62,7 @@ export interface AdmissionDeps {
   isLoopback(address: string): boolean
   admitted(connection: Connection, facts: Admitted): void
   /** An admitted peer showed fresh tokens. */
-  renewed(peer: string, membership: Membership, meshId: string | undefined): void
+  renewed(peer: string, facts: Pick<Admitted, 'membership' | 'meshId' | 'name' | 'skew'>): void
   /** A connection of an admitted peer. */
   connectionOf(peer: string): Connection | undefined
   refused(connection: Connection, error: Refusal, side: 'ours' | 'theirs'): void
@@ -86,12 +88,18 @@ const MAX_REMEMBERED = 1024
 /** Time for the refusal to reach the other side before the connection goes. */
 const FAREWELL_MS = 100
 
+/** Refusals that have to do with the time. */
+const BY_TIME: readonly unknown[] = ['not-yet-valid', 'expired']
+/** A difference below this explains no refusal. */
+const NOTABLE_SKEW_MS = 1_000
+
 const isApart = (error: unknown): error is ParleyError =>
   isParleyError(error, 'SEC001') && error.details.reason === 'founded-apart'
 
 export const createAdmission = (deps: AdmissionDeps): Admission => {
   const remembered = new Map<string, number>()
-  const pending = new Map<string, Map<Connection, Stop>>()
+  /** `since`: monotonic. */
+  const pending = new Map<string, Map<Connection, { stop: Stop; since: number }>>()
   const counts: Record<string, number> = { admitted: 0, timeout: 0 }
 
   const count = (reason: string): void => {
@@ -132,15 +140,43 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
         details: { reason: 'founded-apart', ours, theirs: theirs.meshId },
       })
     }
-    return deps.trust.verify(theirs.tokens, peer)
+    const skewMs = theirs.nowMs - deps.clock.now()
+    try {
+      const membership = await deps.trust.verify(theirs.tokens, peer)
+      // By its clock our token is not valid yet: it would refuse us in a moment, and come again and again.
+      if (deps.trust.mode === 'secret' && skewMs < -DEFAULT_SKEW_MS - deps.timeoutMs)
+        throw new ParleyError('SEC001', 'the membership token of this node would not be valid yet', {
+          details: { reason: 'not-yet-valid' },
+        })
+      return membership
+    } catch (error) {
+      throw byClocks(error, theirs.name, skewMs)
+    }
+  }
+
+  /** A refusal for its time says how far the clocks are apart; any other error stays as it is. */
+  const byClocks = (error: unknown, name: string, skewMs: number): unknown => {
+    if (!isParleyError(error, 'SEC001') || !BY_TIME.includes(error.details.reason)) return error
+    if (Math.abs(skewMs) < NOTABLE_SKEW_MS) return error
+    const ahead = skewMs > 0 ? name : deps.self.name
+    const seconds = Math.round(Math.abs(skewMs) / 1000)
+    return new ParleyError(
+      'SEC001',
+      `${error.message}: the clocks of ${deps.self.name} and ${name} differ by ${seconds} s, and that of ${ahead} is ahead`,
+      {
+        hint: `set both clocks, by NTP for one; ${DEFAULT_SKEW_MS / 1000} s of difference are tolerated`,
+        details: { ...error.details, skewMs: Math.round(skewMs) },
+        cause: error,
+      },
+    )
   }
 
   const settle = (connection: Connection): boolean => {
     const peer = connection.remotePeer.toString()
     const ofPeer = pending.get(peer)
-    const stop = ofPeer?.get(connection)
-    if (stop === undefined) return false
-    stop()
+    const waiting = ofPeer?.get(connection)
+    if (waiting === undefined) return false
+    waiting.stop()
     ofPeer?.delete(connection)
     if (ofPeer?.size === 0) pending.delete(peer)
     return true
@@ -178,12 +214,12 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
     deps.timers.after(FAREWELL_MS, () => close(connection))
   }
 
-  const admit = (connection: Connection, theirs: Card, membership: Membership, skewMs: number): void => {
+  const admit = (connection: Connection, theirs: Card, membership: Membership, skew: Skew): void => {
     if (!settle(connection)) return
     count('admitted')
     remembered.delete(connection.remotePeer.toString())
     const { name, incarnation, meshId } = theirs
-    deps.admitted(connection, { name, incarnation, membership, skewMs, meshId })
+    deps.admitted(connection, { name, incarnation, membership, skew, meshId })
   }
 
   /**
@@ -196,6 +232,12 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
   const served = compile(admission, {
     async admit(theirs, { peer }) {
       const connections = inboundOf(peer)
+      const nowMs = deps.clock.now()
+      // A card is written after its connection was opened; one that renews, within the caller's time.
+      const underWayMs = connections.map(
+        (connection) => deps.clock.monotonic() - (pending.get(peer)?.get(connection)?.since ?? 0),
+      )
+      const skew = toldSkew(theirs.nowMs, nowMs, Math.min(deps.timeoutMs, ...underWayMs))
       const first = connections[0] ?? deps.connectionOf(peer)
       if (first === undefined) {
         throw new ParleyError('SEC001', 'this connection was refused already', {
@@ -206,8 +248,9 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
       try {
         const membership = await check(theirs, peer, first)
         const ours = await card()
-        if (connections.length === 0) deps.renewed(peer, membership, theirs.meshId)
-        for (const connection of connections) admit(connection, theirs, membership, theirs.nowMs - deps.clock.now())
+        const { name, meshId } = theirs
+        if (connections.length === 0) deps.renewed(peer, { membership, meshId, name, skew })
+        for (const connection of connections) admit(connection, theirs, membership, skew)
         return ours
       } catch (error) {
         if (isParleyError(error)) for (const connection of connections) refuse(connection, error, 'ours')
@@ -220,36 +263,36 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
   const codec = callerCodec(admission, 'admit', admission.methods.admit)
 
   /** Cards change hands on this connection; returns what the other side showed, checked. */
-  const exchange = async (
-    connection: Connection,
-  ): Promise<{ theirs: Card; membership: Membership; skewMs: number }> => {
+  const exchange = async (connection: Connection): Promise<{ theirs: Card; membership: Membership; skew: Skew }> => {
     const peer = connection.remotePeer.toString()
     const signal = AbortSignal.timeout(deps.timeoutMs)
     const target = { peer, protocolId: wireId(admission), version: admission.version }
     const link = await deps.links.openOn(connection, target, signal)
     try {
+      const payload = codec.encode(await card())
       const startedAt = deps.clock.monotonic()
       const answer = await link.unary({
         label: codec.label,
         method: codec.name,
-        payload: codec.encode(await card()),
+        payload,
         content: codec.content,
         priority: codec.priority,
         timeoutMs: deps.timeoutMs,
         signal,
       })
+      const nowMs = deps.clock.now()
+      const tookMs = deps.clock.monotonic() - startedAt
       const theirs = codec.decode(answer) as Card
       const membership = await check(theirs, peer, connection)
-      const halfMs = (deps.clock.monotonic() - startedAt) / 2
-      return { theirs, membership, skewMs: theirs.nowMs + halfMs - deps.clock.now() }
+      return { theirs, membership, skew: askedSkew(theirs.nowMs, nowMs, tookMs) }
     } finally {
       void link.close(0)
     }
   }
 
   const show = async (connection: Connection): Promise<void> => {
-    const { theirs, membership, skewMs } = await exchange(connection)
-    admit(connection, theirs, membership, skewMs)
+    const { theirs, membership, skew } = await exchange(connection)
+    admit(connection, theirs, membership, skew)
   }
 
   const begin = (connection: Connection): void => {
@@ -261,8 +304,8 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
       })
       refuse(connection, error, 'ours')
     })
-    const ofPeer = pending.get(peer) ?? new Map<Connection, Stop>()
-    ofPeer.set(connection, stop)
+    const ofPeer = pending.get(peer) ?? new Map<Connection, { stop: Stop; since: number }>()
+    ofPeer.set(connection, { stop, since: deps.clock.monotonic() })
     pending.set(peer, ofPeer)
     if (connection.direction !== 'outbound') return
     show(connection).catch((error: unknown) => {
@@ -288,8 +331,8 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
     async renew(connection) {
       const peer = connection.remotePeer.toString()
       try {
-        const { theirs, membership } = await exchange(connection)
-        deps.renewed(peer, membership, theirs.meshId)
+        const { theirs, membership, skew } = await exchange(connection)
+        deps.renewed(peer, { membership, meshId: theirs.meshId, name: theirs.name, skew })
       } catch (error) {
         if (isApart(error)) expel(peer, error)
         throw error

@@ -8,6 +8,7 @@ import type { Breakers } from '../protocols/delivery/breakers.ts'
 import type { Events } from '../protocols/events/api.ts'
 import type { Epoch } from '../protocols/journal/kinds.ts'
 import type { Clock, Gossip, Stop } from '../protocols/port.ts'
+import type { ClockSkews } from './clock-skew.ts'
 import type { CoordinatorFacts } from './coordination.ts'
 import { coordinatorView } from './coordinator-view.ts'
 import type { DebugSource, MeshEvent, PeerView, Readiness } from './debug/source.ts'
@@ -36,6 +37,7 @@ export interface ViewDeps {
   events: Events
   gossip: Gossip
   presence: Presence
+  skews: Pick<ClockSkews, 'get'>
   neighbours: Neighbours
   breakers: Breakers
   messages: DurableMessages
@@ -54,6 +56,9 @@ const plain = ({ state, sinceMs, progress }: Activity) => ({
   ...(sinceMs === undefined ? {} : { sinceMs }),
   ...(progress === undefined ? {} : { progress }),
 })
+
+/** A tenth of a millisecond says all that a clock can. */
+const round = (ms: number): number => Math.round(ms * 10) / 10
 
 const offers = (change: Change): string[] =>
   change.agent.record.protocols.map(({ name, version }) => `${name}@${version}`)
@@ -80,6 +85,7 @@ export const createDebugView = (deps: ViewDeps): DebugSource => {
     libp2p.getConnections().map((connection) => {
       const id = connection.remotePeer.toString()
       const rttMs = deps.presence.rttMs(id)
+      const skew = deps.skews.get(id)
       return {
         id,
         name: nameOf(id),
@@ -87,6 +93,7 @@ export const createDebugView = (deps: ViewDeps): DebugSource => {
         address: connection.remoteAddr.toString(),
         connectedAt: connection.timeline.open,
         ...(rttMs === undefined ? {} : { rttMs }),
+        ...(skew === undefined ? {} : { skewMs: round(skew.skewMs), skewErrorMs: round(skew.errorMs) }),
         admitted: deps.gate.standing(connection) === 'admitted',
         streams: connection.streams.length,
         inFlight: links.inFlight(id),

@@ -101,6 +101,7 @@ const startLocked = async (
     slots,
     refusedListeners,
     memberships,
+    skews,
     state,
     libp2p,
     trust,
@@ -195,7 +196,8 @@ const startLocked = async (
   const stopRenewal = timers.every(RENEW_CHECK_MS, () => {
     for (const { id, chosen } of peers.all()) {
       const membership = memberships.get(id)
-      if (membership === undefined || membership.expiresAtMs - clock.now() > RENEW_BEFORE_MS) continue
+      const isFresh = membership === undefined || membership.expiresAtMs - clock.now() > RENEW_BEFORE_MS
+      if (isFresh && !skews.isStale(id)) continue
       admission
         .renew(chosen)
         .catch((error: unknown) => log.warn('a membership could not be renewed', { peer: id, error }))
@@ -278,6 +280,7 @@ const startLocked = async (
     gossip: { ...pubsub.counts() },
     replies: { ...replies.counts() },
     connections: libp2p.getConnections().length,
+    clocks: skews.all(),
     relay: relaying?.facts(),
   })
   exposeFigures(metrics, figures)
@@ -340,6 +343,7 @@ const startLocked = async (
     events,
     gossip: pubsub,
     presence,
+    skews,
     neighbours,
     breakers,
     messages,
@@ -357,6 +361,8 @@ const startLocked = async (
       if (looksForOthers(options) && peers.members().length === 0 && !supervisor.alone())
         reasons.push('no member of the mesh is connected')
       const missing = degraded()
+      const clocks = skews.problem()
+      if (clocks !== undefined) missing.push(clocks)
       if (activity.current().state === 'stuck') missing.push('the agent has requests in work and does not get on')
       return { ready: reasons.length === 0, reasons, ...(missing.length > 0 && { degraded: missing }) }
     },

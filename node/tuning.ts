@@ -166,6 +166,12 @@ export const Timings = z
       5_000,
       'Milliseconds of silence, about, after which a peer is dead and disconnected, where others find the same; three times as long where nobody confirms it. Shorter moves its work sooner and drops busy peers.',
     ),
+    maxSkewMs: whole(
+      100,
+      HOUR_MS,
+      5_000,
+      'Milliseconds that the clock of a peer may differ before the log and the readiness say so; nothing else follows from it. Beyond 60 s peers refuse each other.',
+    ),
     stuckAfterMs: whole(
       1_000,
       HOUR_MS,

@@ -7,7 +7,7 @@
 import * as z from 'zod'
 import { ACTIVITIES } from '../../discovery/activity.ts'
 import type { Stop } from '../../protocols/port.ts'
-import type { MessageSource } from './message-views.ts'
+import { DeliverySchema, type MessageSource } from './message-views.ts'
 
 /** Milliseconds since 1970, this node's clock. */
 const At = z.number()
@@ -39,6 +39,9 @@ export const PeerSchema = z.object({
   connectedAt: At,
   /** Milliseconds of the last ping there and back; absent before the first. */
   rttMs: z.number().optional(),
+  /** Its clock minus this node's, milliseconds, as of the last exchange of cards; the truth is at most skewErrorMs from it. */
+  skewMs: z.number().optional(),
+  skewErrorMs: z.number().optional(),
   admitted: z.boolean(),
   /** Open streams of all protocols. */
   streams: z.number(),
@@ -196,6 +199,20 @@ export const ReadinessSchema = z.object({
   degraded: z.array(z.string()).optional(),
 })
 export type Readiness = z.input<typeof ReadinessSchema>
+
+/** What a page over the mesh asks for again and again, in one answer. */
+export const OverviewSchema = z.object({
+  at: At,
+  self: SelfSchema,
+  readiness: ReadinessSchema,
+  peers: z.array(PeerSchema),
+  agents: z.array(AgentSchema),
+  topics: z.array(TopicSchema),
+  graph: GraphSchema,
+  breakers: z.array(BreakerSchema),
+  delivery: DeliverySchema,
+})
+export type Overview = z.output<typeof OverviewSchema>
 
 const Peer = { at: At, id: z.string(), name: z.string() }
 /** `name@version` of each protocol that the agent offers. */
