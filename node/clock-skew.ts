@@ -66,6 +66,8 @@ export const skewText = (skewMs: number): string => {
   return `${size} s ${skewMs < 0 ? 'behind' : 'ahead'}`
 }
 
+const against = (skewMs: number, whom: string): string => `${skewText(skewMs)}${skewMs < 0 ? '' : ' of'} ${whom}`
+
 /** What people read of those that are too far off; undefined where nobody is. Pure. */
 export const skewProblem = (all: readonly PeerSkew[], maxSkewMs: number): string | undefined => {
   const far = all.filter((one) => certainMs(one) > maxSkewMs).sort((a, b) => Math.abs(b.skewMs) - Math.abs(a.skewMs))
@@ -75,8 +77,8 @@ export const skewProblem = (all: readonly PeerSkew[], maxSkewMs: number): string
   const isOwn =
     second !== undefined && far.length * 2 > all.length && far.every((one) => one.skewMs > 0 === first.skewMs > 0)
   if (isOwn)
-    return `the clock of this node is up to ${skewText(-first.skewMs)} of those of ${far.length} of ${all.length} peers`
-  if (second === undefined) return `the clock of ${first.name} is ${skewText(first.skewMs)} of this node's`
+    return `the clock of this node is up to ${against(-first.skewMs, `those of ${far.length} of ${all.length} peers`)}`
+  if (second === undefined) return `the clock of ${first.name} is ${against(first.skewMs, "this node's")}`
   const names = far.slice(0, MAX_NAMES).map(({ name }) => name)
   const more = far.length > names.length ? ` and ${far.length - names.length} more` : ''
   return `the clocks of ${names.join(', ')}${more} differ from this node's by up to ${(Math.abs(first.skewMs) / 1000).toFixed(1)} s`
