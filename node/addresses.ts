@@ -7,7 +7,7 @@ import { isSrv, srvProblem } from '../discovery/dns.ts'
 
 const HOSTS = ['ip4', 'ip6', 'dns', 'dns4', 'dns6']
 /** What may follow host and port: TCP itself, WebSocket, WebSocket over TLS, and whom to expect there. */
-const AFTER_PORT = ['tls', 'sni', 'ws', 'wss', 'p2p']
+const AFTER_TCP = ['tls', 'sni', 'ws', 'wss', 'p2p']
 
 const componentsOf = (address: string): Component[] | undefined => {
   try {
@@ -53,9 +53,11 @@ export const addressProblem = (address: string, use: AddressUse): string | undef
     return `${JSON.stringify(address)} is no multiaddress; write it as /ip4/127.0.0.1/tcp/8081 or /dns4/host/tcp/8081`
   }
   const [host, port, ...rest] = components[0]?.name === 'ip6zone' ? components.slice(1) : components
-  const other = rest.find(({ name }) => !AFTER_PORT.includes(name))
-  if (host === undefined || !HOSTS.includes(host.name) || port?.name !== 'tcp' || other !== undefined) {
-    return `${address} is not reachable over TCP or WebSocket; write it as /ip4/127.0.0.1/tcp/8081, with /ws after it for WebSocket`
+  const isTcp = port?.name === 'tcp' && rest.every(({ name }) => AFTER_TCP.includes(name))
+  const isQuic =
+    port?.name === 'udp' && rest[0]?.name === 'quic-v1' && rest.slice(1).every(({ name }) => name === 'p2p')
+  if (host === undefined || !HOSTS.includes(host.name) || !(isTcp || isQuic)) {
+    return `${address} is not reachable over TCP, WebSocket or QUIC; write it as /ip4/127.0.0.1/tcp/8081, with /ws after it for WebSocket, or as /ip4/127.0.0.1/udp/8081/quic-v1 for QUIC`
   }
   if (use === 'listen' && rest.some(({ name }) => name === 'p2p')) {
     return `${address} names a peer; listen addresses end before /p2p`

@@ -18,6 +18,7 @@ import type { MeshOptions } from './options.ts'
 import { timers } from './platform.ts'
 import { gossipId, type JudgedGossip, judged } from './pubsub.ts'
 import { tunedNoise } from './transport/noise.ts'
+import { quicTransport } from './transport/quic.ts'
 import type { Circuits } from './transport/relay.ts'
 import { webSocketTransport } from './transport/web-sockets.ts'
 import { tunedYamux } from './transport/yamux.ts'
@@ -119,7 +120,12 @@ export const createTransport = async (deps: TransportDeps): Promise<Transport> =
     start: false,
     privateKey: deps.privateKey,
     addresses: { listen: options.listen, ...(options.announce === undefined ? {} : { announce: options.announce }) },
-    transports: [tcp(), await webSocketTransport(options.listen), deps.circuits.factory],
+    transports: [
+      tcp(),
+      await webSocketTransport(options.listen, options.tls),
+      deps.circuits.factory,
+      await quicTransport(options.listen),
+    ],
     connectionEncrypters: [tunedNoise()],
     streamMuxers: [tunedYamux({ maxInboundStreams: 1024, maxOutboundStreams: 1024 })],
     logger: silentLogger,
