@@ -115,6 +115,12 @@ export const MeshOptionsSchema = z.strictObject({
     .describe(
       'Debug endpoint over HTTP: a port (0 for any free one), or port and host; false for none. It has no password: beyond 127.0.0.1 anyone who reaches it can read it.',
     ),
+  control: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Control socket in the data directory, for the command `parley`: only the user of this node reaches it, and may do with it whatever the node may. `parley up` has it.',
+    ),
   log: z
     .union([z.enum(LEVELS), z.custom<Log>(isLog)], {
       error: `use ${LEVELS.join(', ')}, or an object with the functions error, warn and info`,
@@ -127,6 +133,15 @@ export const MeshOptionsSchema = z.strictObject({
   events: EventsSettings.prefault({}).describe('Batches and queues of events.'),
   delivery: DeliverySettings.prefault({}).describe('Durable messages, and when a peer that fails is left alone.'),
   coordination: CoordinationOptions.prefault({}).describe('Who votes for the coordinator, and the journal.'),
+  tls: z
+    .strictObject({
+      certFile: z.string().min(1).describe('Certificate with its chain, PEM.'),
+      keyFile: z.string().min(1).describe('Its private key, PEM.'),
+    })
+    .optional()
+    .describe(
+      'Certificate for WebSocket addresses with /tls in them, which browsers and proxies want. Between nodes Noise encrypts anyway.',
+    ),
   discovery: DiscoveryOptions.prefault({}).describe('How peers are found beside join.'),
 })
 
@@ -196,6 +211,12 @@ const invalid = (issues: readonly OptionIssue[]): ParleyError => {
   )
 }
 
+const checkControl = ({ control, dataDir }: MeshOptions): void => {
+  if (!control || dataDir !== undefined) return
+  const message = 'a node without a data directory has no place for a control socket'
+  throw invalid([{ path: 'control', message, hint: 'set dataDir, or leave out control' }])
+}
+
 /** A promise and a vote are worth nothing where they are forgotten. */
 const checkFounding = ({ dataDir, coordination: { expect, voter } }: MeshOptions): void => {
   if (expect === undefined || (dataDir !== undefined && voter === 'auto')) return
@@ -237,6 +258,7 @@ export const parseOptions = (input: unknown = {}): MeshOptions => {
   const parsed = MeshOptionsSchema.safeParse(withPreset(input))
   if (!parsed.success) throw invalid(parsed.error.issues.flatMap(readIssue))
   checkFounding(parsed.data)
+  checkControl(parsed.data)
   checkExposure(parsed.data)
   return parsed.data
 }

@@ -7,15 +7,32 @@
 import { type Transport, transportSymbol } from '@libp2p/interface'
 import type { webSockets } from '@libp2p/websockets'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import { ParleyError } from '../../protocols/errors.ts'
+import { readSmallFile } from '../private-file.ts'
+
+const MAX_PEM_BYTES = 1 << 20
 
 type Components = Parameters<ReturnType<typeof webSockets>>[0]
 export type TransportFactory = (components: Components) => Transport
 
 const isWebSocket = (address: Multiaddr): boolean => address.getComponents().some(({ name }) => /^wss?$/.test(name))
 
-const load = async (): Promise<TransportFactory> => {
+export interface TlsFiles {
+  readonly certFile: string
+  readonly keyFile: string
+}
+
+const readPem = async (path: string): Promise<Uint8Array> => {
+  const bytes = await readSmallFile(path, MAX_PEM_BYTES)
+  if (bytes !== undefined) return bytes
+  throw new ParleyError('STA003', `there is no file ${path}`, { hint: 'see tls.certFile and tls.keyFile' })
+}
+
+const load = async (tls?: TlsFiles): Promise<TransportFactory> => {
   const { webSockets } = await import('@libp2p/websockets')
-  return webSockets()
+  if (tls === undefined) return webSockets()
+  const [cert, key] = await Promise.all([readPem(tls.certFile), readPem(tls.keyFile)])
+  return webSockets({ https: { cert: Buffer.from(cert), key: Buffer.from(key) } })
 }
 
 /** For a node that listens on no WebSocket address itself; it may have to dial one. */
@@ -37,6 +54,10 @@ const dialsOnly: TransportFactory = (components) => {
   }
 }
 
-/** @param listen addresses that the node is going to listen on */
-export const webSocketTransport = async (listen: readonly string[]): Promise<TransportFactory> =>
-  listen.some((address) => /\/wss?(\/|$)/.test(address)) ? load() : dialsOnly
+/**
+ * @param listen addresses that the node is going to listen on
+ * @param tls for those with /tls in them
+ * @throws STA003 where a file of it is not there or cannot be read
+ */
+export const webSocketTransport = async (listen: readonly string[], tls?: TlsFiles): Promise<TransportFactory> =>
+  listen.some((address) => /\/wss?(\/|$)/.test(address)) ? load(tls) : dialsOnly

@@ -17,7 +17,7 @@ import type { Writes } from './transactions.ts'
 export type To = string | readonly string[] | { readonly capability: string }
 
 export interface SendOptions {
-  /** AT_LEAST_ONCE unless told. */
+  /** As the settings say: AT_LEAST_ONCE unless told. */
   guarantee?: Guarantee
   /** Messages of one conversation are processed in the order in which they were sent; others in any order. */
   conversationId?: string

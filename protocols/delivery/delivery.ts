@@ -220,8 +220,9 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     data: z.input<S>,
     options: SendOptions = {},
   ): Promise<Receipt> => {
-    if (options.guarantee === 'AT_MOST_ONCE') return fire(to, definition, data, options)
-    if (deps.isVolatile) throw noStore(`a message ${options.guarantee ?? 'AT_LEAST_ONCE'}`)
+    const { guarantee = settings.guarantee } = options
+    if (guarantee === 'AT_MOST_ONCE') return fire(to, definition, data, { ...options, guarantee })
+    if (deps.isVolatile) throw noStore(`a message ${guarantee}`)
     const mine = living()
     revisions.know(definition)
     const prepared = mine.sending.prepare(to, definition, data, options)

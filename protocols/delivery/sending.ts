@@ -150,7 +150,7 @@ export const createSending = (deps: SendingDeps): Sending => {
       replyTo: options.replyTo,
       headers,
       priority,
-      guarantee: options.guarantee ?? 'AT_LEAST_ONCE',
+      guarantee: options.guarantee ?? (settings.guarantee === 'AT_MOST_ONCE' ? 'AT_LEAST_ONCE' : settings.guarantee),
       createdAt: Math.floor(now),
       ttlMs,
       traceparent: options.traceparent,
