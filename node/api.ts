@@ -15,6 +15,7 @@ import type { Served } from '../protocols/wire/contract.ts'
 import type { NodeActivity } from './activity.ts'
 import type { Calls, Clients } from './clients.ts'
 import type { Coordinator } from './coordination.ts'
+import type { Readiness } from './debug/source.ts'
 import type { MeshFigures } from './figures.ts'
 import type { Replies } from './replies.ts'
 
@@ -79,11 +80,18 @@ export interface Mesh {
   members(): Member[]
   onMember(fn: (member: Member, change: 'joined' | 'left') => void): Stop
   figures(): MeshFigures
+  /** Whether this node can do its work, and if not, why: what the debug endpoint says at `/readyz`. */
+  readiness(): Readiness
   /**
    * Has the debug endpoint say that this node is not ready, with this reason, until the returned function is called: for
    * what stands on the node and has to start first, such as a model that is loaded.
    */
   notReady(reason: string): Stop
+  /**
+   * Told when the user of this node asks it to stop by its control socket (`parley stop`). A node to which nobody listens
+   * stops itself.
+   */
+  onStopRequest(fn: () => void): Stop
   /**
    * The first half of stop(): says goodbye, refuses new requests and lets those in work end, at most timings.drainMs
    * milliseconds. Calls and events of this node still go out, so that what stands on it can finish. The debug endpoint

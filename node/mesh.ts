@@ -482,6 +482,7 @@ const startLocked = async (
     members: () => peers.members(),
     onMember: (fn) => peers.onMember(fn),
     figures,
+    readiness: source.readiness,
     notReady,
     onStopRequest(fn) {
       stopListeners.add(fn)
