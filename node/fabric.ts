@@ -320,6 +320,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     serve: (protocol, handlers) => addServed(compile(protocol, handlers), { own: true }),
   }
 
+  const nearby = options.discovery.mdns ? await import('./transport/mdns.ts') : undefined
   const supervisor = createJoining({
     self: selfId,
     log,
@@ -331,6 +332,13 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     connected: (peer) => peers.get(peer) !== undefined || admission.waiting(peer) !== undefined,
     directory: above.directory,
     overlay,
+    nearby: await nearby?.createNearby({
+      self: selfId,
+      options,
+      log,
+      metrics,
+      addresses: () => libp2p.getMultiaddrs().map(String),
+    }),
   })
 
   /** A connection that is given up has requests of the mesh's own on it to the end. */

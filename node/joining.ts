@@ -15,7 +15,7 @@ import type { Gate } from './gate.ts'
 import type { MeshOptions } from './options.ts'
 import { clock, timers } from './platform.ts'
 import { race, raceOrder } from './race.ts'
-import { createSupervisor, type Supervisor } from './supervisor.ts'
+import { createSupervisor, type Nearby, type Supervisor } from './supervisor.ts'
 import type { Transport } from './transport.ts'
 import type { Waiters } from './waiters.ts'
 
@@ -33,6 +33,7 @@ export interface JoiningDeps {
   connected(peer: string): boolean
   directory(): Directory
   overlay: Overlay
+  nearby: Nearby | undefined
 }
 
 const withPeerId = (address: string, peer: string | undefined): Multiaddr => {
@@ -66,7 +67,8 @@ export const createJoining = (deps: JoiningDeps): Supervisor => {
     if (addresses.length === 1 || peer === undefined) return libp2p.dial(withPeerId(first, peer), how)
     const open = libp2p.getConnections(peerIdFromString(peer)).find(({ status }) => status === 'open')
     if (open !== undefined && !fresh) return open
-    const attempt = (address: string, until: AbortSignal): Promise<Connection> =>
+    // Async, since what is told may be no address.
+    const attempt = async (address: string, until: AbortSignal): Promise<Connection> =>
       libp2p.services.direct.dial(withPeerId(address, peer), until)
     return race(raceOrder(addresses, answered.get(peer)), { timers, attempt }, signal)
   }
@@ -98,6 +100,7 @@ export const createJoining = (deps: JoiningDeps): Supervisor => {
     backoffMinMs: timings.backoffMinMs,
     backoffMaxMs: timings.backoffMaxMs,
     overlay: deps.overlay,
+    nearby: deps.nearby,
     connected: deps.connected,
     addressesOf,
     unreachable: (peer) => deps.directory().markGone(peer),

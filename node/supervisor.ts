@@ -1,8 +1,8 @@
 /**
  * Keeps the mesh connected: libp2p dials nobody by itself and gives up early, so this does.
  *
- * Targets are the join addresses (with or without a peer id, which Noise then proves), what join names resolve to, and the
- * peers of the directory that the overlay picks (in a small mesh all of them). Each target is dialled, and dialled again
+ * Targets are the join addresses (with or without a peer id, which Noise then proves), what join names resolve to, who was
+ * found on the local network, and the peers of the directory that the overlay picks (in a small mesh all of them). Each target is dialled, and dialled again
  * with a jittered exponential backoff; a lost connection is dialled again at once, and a peer that answers no more is
  * reported gone. An address that leads to this node itself is found out and left alone.
  * State: one entry per target, bounded by the directory, the options and what names may bring.
@@ -12,6 +12,7 @@ import { isName, type NameWatch } from '../discovery/dns.ts'
 import type { Overlay } from '../discovery/overlay.ts'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import type { Clock, Log, Stop, Timers } from '../protocols/port.ts'
+import { STAGGER_MS } from './race.ts'
 
 export interface SupervisorDeps {
   self: string
@@ -43,9 +44,19 @@ export interface SupervisorDeps {
     found: (source: string, addresses: string[]) => void,
     failed: (source: string, error: Error) => void,
   ): NameWatch
+  /** Who says on the local network that it is there, where this node listens for that. */
+  nearby: Nearby | undefined
   backoffMinMs: number
   backoffMaxMs: number
   overlay: Overlay
+}
+
+/** Names peers by what they say of themselves: nothing of it is proven before they are dialled. */
+export interface Nearby {
+  start(found: (peer: string, addresses: string[]) => void): void
+  /** It has asked often enough, and nobody was there. */
+  isSilent(): boolean
+  stop(): void
 }
 
 export interface Supervisor {
@@ -78,6 +89,8 @@ interface Target {
   lastError: Error | undefined
   /** Kept, since the directory forgets who is gone. */
   addresses: string[]
+  /** Not needed any more once its name has led into the mesh: it may then wait until here for its first dial. */
+  spreadAt: number
 }
 
 /** One entry of `join`: an address, or a name and what it stands for now. */
@@ -88,8 +101,17 @@ interface Source {
   unresolved: Error | undefined
 }
 
+/** Peers found nearby that wait for a dial or for its end; further ones are left for when they are heard again. */
+const MAX_FOUND = 64
+/** From one of them to the next: whoever forges them costs so many dials. */
+const FOUND_EVERY_MS = 250
+const FOUND_TRIES = 3
+
 const TICK_MS = 100
-/** Of the addresses that a name brings, so many are dialled at once; the others are spread over the longest backoff. */
+/**
+ * Of the addresses that a name brings, so many are dialled at once; the others one after the other until one of them has
+ * let this node in, and are then spread over the longest backoff.
+ */
 const FIRST_DIALS = 3
 /** Dials of a name's address that fail before the name is asked for again. */
 const STALE_AFTER_FAILURES = 2
@@ -119,6 +141,7 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     dialling: undefined,
     lastError: undefined,
     addresses: address === undefined ? [] : [address],
+    spreadAt: nextAt,
   })
 
   const sources = new Map<string, Source>()
@@ -127,6 +150,10 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     if (!isName(text)) source.targets.push(targetAt(peerIn(text), 0, source, text))
     sources.set(text, source)
   }
+  /** Their targets last until they are connected, or the directory has them, or they have failed often enough. */
+  const nearby: Source = { text: 'the local network', targets: [], unresolved: undefined }
+  if (deps.nearby !== undefined) sources.set(nearby.text, nearby)
+  let foundAt = Number.NEGATIVE_INFINITY
   const joinTargets = (): Target[] => [...sources.values()].flatMap(({ targets }) => targets)
   const peers = new Map<string, Target>()
   let names: NameWatch | undefined
@@ -149,7 +176,9 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
       const kept = known.get(address)
       if (kept !== undefined) return kept
       fresh += 1
-      return targetAt(undefined, fresh <= FIRST_DIALS ? 0 : now + deps.backoffMaxMs * deps.chance(), source, address)
+      const target = targetAt(undefined, now + Math.max(0, fresh - FIRST_DIALS) * STAGGER_MS, source, address)
+      if (fresh > FIRST_DIALS) target.spreadAt = Math.max(target.nextAt, now + deps.backoffMaxMs * deps.chance())
+      return target
     })
     tick()
   }
@@ -168,6 +197,13 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     }
     target.failures += 1
     target.lastError = error
+    if (target.source === nearby) {
+      target.nextAt = deps.clock.monotonic() + backoffMs(target.failures)
+      if (target.failures < FOUND_TRIES && !isRefusal(error)) return
+      nearby.targets = nearby.targets.filter((other) => other !== target)
+      deps.log.info(`${target.peer} was found nearby and cannot be joined: ${error.message}`)
+      return
+    }
     if (target.failures === STALE_AFTER_FAILURES && target.source !== undefined) names?.refresh(target.source.text)
     // A refusal does not heal by itself: the longest pause.
     const pause = isRefusal(error) ? deps.backoffMaxMs : backoffMs(target.failures)
@@ -179,7 +215,7 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     // Nodes that start together are there at the second try.
     if (target.failures === 1 && !isRefusal(error)) deps.log.info(`cannot join ${what} yet: ${error.message}`)
     if (target.failures === 2 || isRefusal(error)) deps.log.warn(`cannot join ${what}: ${error.message}`, { error })
-    if (target.address === undefined && target.peer !== undefined && target.failures >= GONE_AFTER_FAILURES) {
+    if (target.source === undefined && target.peer !== undefined && target.failures >= GONE_AFTER_FAILURES) {
       deps.unreachable(target.peer)
       if (target.failures >= FORGET_AFTER_FAILURES) peers.delete(target.peer)
     }
@@ -187,11 +223,11 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
 
   const dial = (target: Target): Promise<Connection> => {
     if (target.dialling !== undefined) return target.dialling
-    const known = target.address === undefined ? deps.addressesOf(target.peer ?? '') : []
+    const known = target.source === undefined ? deps.addressesOf(target.peer ?? '') : []
     if (known.length > 0) target.addresses = known
     const run = async (): Promise<Connection> => {
       try {
-        // Who is behind a join address may be somebody else by now: only the directory's peers are dialled by their id.
+        // Who is behind a join address may be somebody else by now: only peers that were named are dialled by their id.
         const peer = target.address === undefined ? target.peer : undefined
         const fresh = target.peer !== undefined && !deps.connected(target.peer)
         const connection = await deps.dial(target.addresses, peer, fresh)
@@ -213,8 +249,13 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     return target.dialling
   }
 
+  /** Somebody whom this join source named is connected. */
+  const leadsIn = (source: Source): boolean =>
+    source.targets.some(({ peer }) => peer !== undefined && peer !== deps.self && deps.connected(peer))
+
   const due = (target: Target, now: number): boolean => {
     if (target.dialling !== undefined || target.nextAt > now) return false
+    if (target.spreadAt > now && target.source !== undefined && leadsIn(target.source)) return false
     if (target.peer === undefined && target.address !== undefined) target.peer = deps.peerAt(target.address)
     if (target.peer === deps.self) return false
     if (target.peer === undefined) return true
@@ -223,8 +264,25 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     return !spared && !deps.connected(target.peer)
   }
 
+  const found = (peer: string, addresses: string[]): void => {
+    if (stopped || peer === deps.self || deps.connected(peer) || overlay.has(peer)) return
+    const waiting = nearby.targets.find((target) => target.peer === peer)
+    if (waiting !== undefined) {
+      waiting.addresses = addresses
+      return
+    }
+    if (nearby.targets.length >= MAX_FOUND) return
+    foundAt = Math.max(deps.clock.monotonic(), foundAt + FOUND_EVERY_MS)
+    const target = targetAt(peer, foundAt + (deps.self > peer ? HIGHER_WAITS_MS * deps.chance() : 0), nearby)
+    nearby.targets.push({ ...target, addresses })
+    tick()
+  }
+
   const tick = (): void => {
     if (stopped) return
+    nearby.targets = nearby.targets.filter(
+      ({ peer = deps.self, dialling }) => dialling !== undefined || !(deps.connected(peer) || overlay.has(peer)),
+    )
     const now = deps.clock.monotonic()
     for (const { targets } of sources.values())
       for (const target of targets) if (due(target, now)) void dial(target).catch(() => {})
@@ -250,6 +308,7 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     start() {
       stopTick = deps.timers.every(TICK_MS, tick)
       names = deps.watchNames([...sources.keys()].filter(isName), resolved, unresolved)
+      deps.nearby?.start(found)
       tick()
     },
     want(peer) {
@@ -284,10 +343,14 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     },
     alone: () =>
       sources.size > 0 &&
-      [...sources.values()].every(
-        ({ targets }) => targets.length > 0 && targets.every(({ peer }) => peer === deps.self),
+      [...sources.values()].every((source) =>
+        source === nearby
+          ? source.targets.length === 0 && deps.nearby?.isSilent() === true
+          : source.targets.length > 0 && source.targets.every(({ peer }) => peer === deps.self),
       ),
     refusedEverywhere() {
+      // Somebody else may still be found.
+      if (deps.nearby !== undefined) return undefined
       const errors = joinTargets()
         .filter(({ peer }) => peer !== deps.self)
         .map(({ lastError }) => lastError)
@@ -299,6 +362,7 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
       stopped = true
       stopTick()
       names?.stop()
+      deps.nearby?.stop()
     },
   }
 }
