@@ -98,6 +98,12 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     options,
     gate,
     circuits,
+    dht: {
+      connectionOf: (peer) => peers.get(peer)?.chosen,
+      admitted: async (connection) =>
+        gate.standing(connection) === 'admitted' ? connection : waiters.wait(connection),
+      onMember: (fn) => peers.onMember(fn),
+    },
     denied: (peer) => admission.remembered(peer.toString()),
     log,
     metrics: undefined,
@@ -190,7 +196,9 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     log,
     links,
     self: identity,
-    timeoutMs: timings.admissionTimeoutMs,
+    get timeoutMs() {
+      return timings.admissionTimeoutMs
+    },
     rememberMs: REFUSAL_MEMORY_MS,
     isLoopback,
     connectionOf: (peer) => peers.get(peer)?.chosen,
@@ -277,7 +285,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     recoveries,
   })
 
-  const callables = createCallables(timings.callTimeoutMs, (label, rewriting) => {
+  const callables = createCallables(() => timings.callTimeoutMs, (label, rewriting) => {
     if (rewriting.outcome === 'recovered') return recoveries.ended('MSG002', 'recovered')
     const { error, recoveryError } = rewriting
     const letter = { to: undefined, label, payload: undefined, conversationId: undefined }

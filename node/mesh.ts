@@ -123,6 +123,7 @@ const startLocked = async (
   const directory: Directory = await createDirectory(ownPort, {
     ttlMs: timings.recordTtlMs,
     syncPeriodMs: timings.syncPeriodMs,
+    maxAgents: options.limits.maxAgents,
   })
   undo.push(() => directory.stop())
   directory.onChange((change) => {
@@ -208,7 +209,7 @@ const startLocked = async (
   const addresses = (): string[] => [...ownAddresses(), ...(relaying?.addresses() ?? [])]
   const offering = createOffering({
     self: identity,
-    labels: options.labels,
+    labels: () => options.labels,
     directory,
     router,
     addresses,
@@ -417,7 +418,7 @@ const startLocked = async (
 
   const leaving = createLeaving({
     log,
-    drainMs: timings.drainMs,
+    drainMs: () => timings.drainMs,
     entered(phase) {
       state.leaving = true
       router.refuse()

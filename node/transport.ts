@@ -17,6 +17,7 @@ import { boundGossipCache, keepNoDeliveries } from './gossip-cache.ts'
 import type { MeshOptions } from './options.ts'
 import { timers } from './platform.ts'
 import { gossipId, type JudgedGossip, judged } from './pubsub.ts'
+import type { Dht, DhtDeps } from './transport/dht.ts'
 import { tunedNoise } from './transport/noise.ts'
 import { quicTransport } from './transport/quic.ts'
 import type { Circuits } from './transport/relay.ts'
@@ -32,6 +33,8 @@ export interface TransportDeps {
   log: Log
   /** Connections by way of a relay. */
   circuits: Circuits
+  /** What the DHT needs of the mesh around it; used where it is on. */
+  dht: Omit<DhtDeps, 'mode' | 'mesh' | 'gate'>
   /** libp2p's own metrics, where they are wanted. */
   metrics: (() => Metrics) | undefined
 }
@@ -90,10 +93,15 @@ const gossipOptions = {
 /**
  * libp2p remembers every peer that it ever met, some 70 KiB each, and forgets none until it is asked for it hours later.
  * Addresses come from the directory here, so only who is connected has to be remembered.
+ * @param kept peers that the DHT tells others of
  */
-export const forgetAbsent = async (libp2p: Pick<Libp2p, 'peerStore' | 'peerId' | 'getConnections'>): Promise<void> => {
+export const forgetAbsent = async (
+  libp2p: Pick<Libp2p, 'peerStore' | 'peerId' | 'getConnections'>,
+  kept: Iterable<string> = [],
+): Promise<void> => {
+  const needed = new Set(kept)
   for (const { id } of await libp2p.peerStore.all()) {
-    if (id.equals(libp2p.peerId) || libp2p.getConnections(id).length > 0) continue
+    if (id.equals(libp2p.peerId) || libp2p.getConnections(id).length > 0 || needed.has(id.toString())) continue
     await libp2p.peerStore.delete(id)
   }
 }
@@ -116,6 +124,14 @@ export type Transport = Libp2p<{ gossip: JudgedGossip; direct: Direct }>
 export const createTransport = async (deps: TransportDeps): Promise<Transport> => {
   const { options, gate } = deps
   const { limits, timings } = options
+  const { dht: mode } = options.discovery
+  const dht =
+    mode === 'off'
+      ? undefined
+      : await import('./transport/dht.ts').then(({ dhtService }) =>
+          dhtService({ ...deps.dht, mode, mesh: options.mesh, gate }),
+        )
+  let table: Dht | undefined
   const libp2p = await createLibp2p({
     start: false,
     privateKey: deps.privateKey,
@@ -159,11 +175,20 @@ export const createTransport = async (deps: TransportDeps): Promise<Transport> =
         keepNoDeliveries(gossip)
         return judged(gossip)
       },
+      ...(dht !== undefined && {
+        dht: (components: Parameters<typeof dht>[0]) => {
+          const service = dht(components)
+          table = service
+          return service
+        },
+      }),
     },
     ...(deps.metrics === undefined ? {} : { metrics: deps.metrics }),
   })
   const stop = timers.every(FORGET_PERIOD_MS, () => {
-    forgetAbsent(libp2p).catch((error: unknown) => deps.log.warn('absent peers could not be forgotten', { error }))
+    forgetAbsent(libp2p, table?.peers()).catch((error: unknown) =>
+      deps.log.warn('absent peers could not be forgotten', { error }),
+    )
   })
   libp2p.addEventListener('stop', stop)
   return libp2p

@@ -87,6 +87,12 @@ export const Limits = z
       64,
       'Members up to which each connects to each. Above it a node keeps connections to some and dials others on demand.',
     ),
+    maxAgents: whole(
+      1,
+      4096,
+      1024,
+      'Members that the directory of this node holds; beyond it they can be called by their peer id where the DHT is on. Usually 2 KiB each, up to 64 KiB.',
+    ),
     inboundConnectionsPerSecond: whole(
       1,
       100_000,

@@ -14,6 +14,7 @@ import { ParleyError } from '../../protocols/errors.ts'
 import { isRelayed } from '../addresses.ts'
 import type { Gate } from '../gate.ts'
 import { decodeHop, encodeHop, framed, HOP, readMessage, STATUS, wordsFor } from './relay-wire.ts'
+import { behindGate, withMembers } from './wrapped.ts'
 
 const RESERVE_LIMIT_MS = 5_000
 /** Relayed connections that come over one connection with a relay. */
@@ -51,16 +52,6 @@ const isLoaded = (transport: Transport): transport is Loaded =>
   'reservationStore' in transport &&
   typeof transport.reservationStore === 'object'
 
-/** The same object, with some members of its own. */
-const withMembers = <T extends object>(target: T, own: Partial<Record<keyof T, unknown>>): T =>
-  new Proxy(target, {
-    get(real, key) {
-      if (Object.hasOwn(own, key)) return Reflect.get(own, key)
-      const value = Reflect.get(real, key, real)
-      return typeof value === 'function' ? value.bind(real) : value
-    },
-  })
-
 export const createCircuits = (deps: CircuitDeps): Circuits => {
   let components: CircuitRelayTransportComponents | undefined
   let loading: Promise<Loaded> | undefined
@@ -81,11 +72,10 @@ export const createCircuits = (deps: CircuitDeps): Circuits => {
       handle: (protocolId: string, handler: StreamHandler, options?: object) =>
         given.registrar.handle(
           protocolId,
-          (stream, connection) =>
-            deps.gate.hold(stream, connection, () => {
-              if (deps.hasPlace(connection.remotePeer.toString())) void handler(stream, connection)
-              else stream.abort(new Error('this node has no place at that relay'))
-            }),
+          behindGate(deps.gate, (stream, connection) => {
+            if (deps.hasPlace(connection.remotePeer.toString())) return handler(stream, connection)
+            stream.abort(new Error('this node has no place at that relay'))
+          }),
           options,
         ),
     })
