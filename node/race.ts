@@ -75,8 +75,9 @@ export const race = <T>(addresses: readonly string[], deps: RaceDeps<T>, signal:
       },
       (error: unknown) => {
         if (isOver) return
-        open.delete(controller)
         errors.push(error)
+        // One that was given up has been followed by another already.
+        if (!open.delete(controller)) return
         if (waiting.length > 0) return next()
         if (open.size > 0) return
         end()

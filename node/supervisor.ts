@@ -176,9 +176,10 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
       const kept = known.get(address)
       if (kept !== undefined) return kept
       fresh += 1
-      const target = targetAt(undefined, now + Math.max(0, fresh - FIRST_DIALS) * STAGGER_MS, source, address)
-      if (fresh > FIRST_DIALS) target.spreadAt = Math.max(target.nextAt, now + deps.backoffMaxMs * deps.chance())
-      return target
+      if (fresh <= FIRST_DIALS) return targetAt(undefined, now, source, address)
+      const spreadAt = now + deps.backoffMaxMs * deps.chance()
+      const nextAt = Math.min(spreadAt, now + (fresh - FIRST_DIALS) * STAGGER_MS)
+      return { ...targetAt(undefined, nextAt, source, address), spreadAt }
     })
     tick()
   }
@@ -188,6 +189,10 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     if (source === undefined) return
     if (source.unresolved === undefined) deps.log.warn(`cannot join ${text}: ${error.message}`, { error })
     source.unresolved = error
+  }
+
+  const drop = (find: Target): void => {
+    nearby.targets = nearby.targets.filter((target) => target !== find)
   }
 
   const failed = (target: Target, error: Error): void => {
@@ -200,7 +205,7 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     if (target.source === nearby) {
       target.nextAt = deps.clock.monotonic() + backoffMs(target.failures)
       if (target.failures < FOUND_TRIES && !isRefusal(error)) return
-      nearby.targets = nearby.targets.filter((other) => other !== target)
+      drop(target)
       deps.log.info(`${target.peer} was found nearby and cannot be joined: ${error.message}`)
       return
     }
@@ -236,6 +241,7 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
         target.lastError = undefined
         // It was looked for, and is no pick.
         if (target.source === undefined && !overlay.picks().has(target.peer)) peers.delete(target.peer)
+        if (target.source === nearby) drop(target)
         return connection
       } catch (error) {
         failed(target, error instanceof Error ? error : new Error(String(error)))
