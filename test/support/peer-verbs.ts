@@ -14,6 +14,7 @@ import { messageVerbs } from './message-verbs.ts'
 import { createProbe, newerProbe, type ProbeNode, probe } from './probe.ts'
 import { createShop, oldShop, registerCommands } from './shop.ts'
 import { type StoredGroup, startStoredGroup } from './stored-group.ts'
+import { tallyVerbs } from './tally.ts'
 import { word } from './words.ts'
 
 interface Heard {
@@ -82,6 +83,7 @@ const plain = ({ topic, data, source }: MeshEvent) => ({ topic, data, source })
 
 export const verbs = {
   ...messageVerbs((as) => hosted(as).mesh),
+  ...tallyVerbs((as) => hosted(as).mesh),
   start: async (as: string, options: MeshOptionsInput) => {
     const mesh = await createMesh({ log: 'error', ...options })
     const replies: ThirdPartyReply[] = []
