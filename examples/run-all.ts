@@ -2,7 +2,18 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-const EXAMPLES = ['hello', 'pub-sub', 'streaming', 'scatter-gather', 'embedding', 'journal', 'messages']
+const EXAMPLES = [
+  'hello',
+  'pub-sub',
+  'streaming',
+  'scatter-gather',
+  'journal',
+  'messages',
+  'tool-agent',
+  'llm-agent',
+  'http-service',
+  'custom-protocol',
+]
 const TIMEOUT_MS = 60_000
 
 let failed = 0
