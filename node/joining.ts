@@ -10,6 +10,7 @@ import type { Directory } from '../discovery/directory.ts'
 import { watchNames } from '../discovery/dns.ts'
 import type { Overlay } from '../discovery/overlay.ts'
 import type { Log } from '../protocols/port.ts'
+import { isRelayed } from './addresses.ts'
 import { createLookup } from './dns-lookup.ts'
 import type { Gate } from './gate.ts'
 import type { MeshOptions } from './options.ts'
@@ -97,8 +98,12 @@ export const createJoining = (deps: JoiningDeps): Supervisor => {
     log: deps.log,
     chance,
     join,
-    backoffMinMs: timings.backoffMinMs,
-    backoffMaxMs: timings.backoffMaxMs,
+    get backoffMinMs() {
+      return timings.backoffMinMs
+    },
+    get backoffMaxMs() {
+      return timings.backoffMaxMs
+    },
     overlay: deps.overlay,
     nearby: deps.nearby,
     connected: deps.connected,
@@ -108,8 +113,9 @@ export const createJoining = (deps: JoiningDeps): Supervisor => {
       deps
         .directory()
         .agents()
-        .find(({ record }) => record.addresses.some((told) => told === address || told.startsWith(`${address}/p2p/`)))
-        ?.peer,
+        .find(({ record }) =>
+          record.addresses.some((told) => !isRelayed(told) && (told === address || told.startsWith(`${address}/p2p/`))),
+        )?.peer,
     isSelfDial,
     watchNames: (names, found, failed) =>
       watchNames(names, {
@@ -130,7 +136,9 @@ export const createJoining = (deps: JoiningDeps): Supervisor => {
       const id = connection.remotePeer.toString()
       const admitted = deps.gate.standing(connection) === 'admitted' ? connection : await deps.waiters.wait(connection)
       answered.delete(id)
-      answered.set(id, connection.remoteAddr.toString())
+      // A direct address comes before a relayed one, however that did the last time.
+      const address = connection.remoteAddr.toString()
+      if (!isRelayed(address)) answered.set(id, address)
       const [oldest] = answered.keys()
       if (answered.size > MAX_ANSWERED && oldest !== undefined) answered.delete(oldest)
       return admitted

@@ -14,7 +14,7 @@ import { EventsSettings } from '../protocols/events/options.ts'
 import type { Log } from '../protocols/port.ts'
 import { type AddressUse, addressProblem, isLoopback } from './addresses.ts'
 import { CoordinationOptions } from './coordination-options.ts'
-import { DiscoveryOptions } from './discovery-options.ts'
+import { DiscoveryOptions, RelayOptions } from './discovery-options.ts'
 import { LEVELS } from './log-levels.ts'
 import { nearest } from './nearest.ts'
 import { classifySecret } from './secret.ts'
@@ -178,6 +178,7 @@ export interface OptionIssue {
 const written = (path: readonly PropertyKey[]): string => path.map(String).join('.')
 
 const keysAt = (path: readonly PropertyKey[]): string[] => {
+  if (written(path) === 'discovery.relay') return Object.keys(RelayOptions.shape)
   const group = Object.entries({ ...GROUPS, debug: DebugEndpoint }).find(([name]) => name === path[0])?.[1]
   return Object.keys(group?.shape ?? (path.length === 0 ? MeshOptionsSchema.shape : {}))
 }
@@ -227,6 +228,15 @@ const checkFounding = ({ dataDir, coordination: { expect, voter } }: MeshOptions
   throw invalid([{ path: 'coordination.expect', message, hint }])
 }
 
+/** What comes through a relay comes from beyond this machine, wherever the relay is. */
+const checkRelaying = ({ secret = [], discovery: { relay } }: MeshOptions): void => {
+  if (secret.length > 0 || (!relay.serve && relay.use !== 'always')) return
+  throw new ParleyError('SEC001', 'relays lead beyond this machine, and this node has no secret', {
+    hint: 'make one with `parley secret` and give it to all nodes, or leave out discovery.relay',
+    details: { reason: 'no-secret' },
+  })
+}
+
 /** The rule of trust: whatever can be reached from, or reaches, another machine needs a strong secret. */
 const checkExposure = (options: MeshOptions): void => {
   const { secret = [], listen, announce = [], join } = options
@@ -260,5 +270,6 @@ export const parseOptions = (input: unknown = {}): MeshOptions => {
   checkFounding(parsed.data)
   checkControl(parsed.data)
   checkExposure(parsed.data)
+  checkRelaying(parsed.data)
   return parsed.data
 }
