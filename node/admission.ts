@@ -81,6 +81,8 @@ export interface Admission {
   remembered(peer: string): boolean
   /** Forgets refusals, so that a peer can be tried again at once. */
   pardon(peer: string): void
+  /** Forgets all refusals: what they were for has changed. */
+  pardonAll(): void
   counts(): Record<string, number>
 }
 
@@ -348,6 +350,7 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
       return false
     },
     pardon: (peer) => void remembered.delete(peer),
+    pardonAll: () => remembered.clear(),
     counts: () => counts,
   }
 }

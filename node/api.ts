@@ -17,6 +17,8 @@ import type { Calls, Clients } from './clients.ts'
 import type { Coordinator } from './coordination.ts'
 import type { Readiness } from './debug/source.ts'
 import type { MeshFigures } from './figures.ts'
+import type { MeshOptionsInput } from './options.ts'
+import type { Reloaded } from './reload.ts'
 import type { Replies } from './replies.ts'
 
 export interface SelfFacts {
@@ -38,7 +40,7 @@ export interface Mesh {
   /** Publish and subscribe. */
   readonly events: Events
   /** Durable messages: kept on disk until they were processed. */
-  readonly messages: Omit<Messages, 'work' | 'buryCall' | 'drain' | 'stop'>
+  readonly messages: Omit<Messages, 'work' | 'buryCall' | 'drain' | 'stop' | 'retune'>
   /** Who is here and what they offer. */
   readonly directory: Pick<Directory, 'agents' | 'find' | 'get' | 'offers' | 'onChange' | 'announce'>
   /** What the mesh has agreed on: records that survive the loss of any node, as long as a majority of the voters is left. */
@@ -77,6 +79,13 @@ export interface Mesh {
    * @throws SEC001 when every join address refused this node; the signal's reason when it is aborted
    */
   joined(options?: { signal?: AbortSignal }): Promise<void>
+  /**
+   * Changes options while the node runs: `changes` is a part of what createMesh takes, and undefined means the default.
+   * What cannot change without a restart is named, and nothing of it is applied; an option that is not named stays.
+   * @returns paths such as `limits.maxActive`
+   * @throws MSG001, SEC001 for changes that createMesh would refuse too; nothing has changed then
+   */
+  reload(changes: MeshOptionsInput): Promise<Reloaded>
   members(): Member[]
   onMember(fn: (member: Member, change: 'joined' | 'left') => void): Stop
   figures(): MeshFigures

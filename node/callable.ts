@@ -19,11 +19,11 @@ export interface Callable {
 export type CallableOf = (protocol: AnyProtocol, method: string) => Callable
 
 /**
- * @param timeoutMs of methods that do not say
+ * @param timeoutMs of methods that do not say, asked at each call
  * @param rewritten told of inputs that JSON cannot hold, by `<protocol>.<method>`
  */
 export const createCallables = (
-  timeoutMs?: number,
+  timeoutMs?: () => number,
   rewritten?: (label: string, rewriting: Rewriting) => void,
 ): CallableOf => {
   const known = new WeakMap<AnyProtocol, Map<string, Callable>>()

@@ -19,7 +19,7 @@ export interface LeavingStep {
 export interface LeavingDeps {
   log: Log
   /** Milliseconds that running work has, in both directions together. */
-  drainMs: number
+  drainMs(): number
   drain: readonly LeavingStep[]
   stop: readonly LeavingStep[]
   /** From here on the node drains; from there on it stops. */
@@ -55,7 +55,7 @@ export const createLeaving = ({ log, drainMs, drain, stop, entered }: LeavingDep
 
   const drainAll = async (): Promise<void> => {
     entered('drain')
-    endsAt = clock.monotonic() + drainMs
+    endsAt = clock.monotonic() + drainMs()
     for (const step of drain) await take(step)
   }
   const drainOnce = (): Promise<void> => {

@@ -1,7 +1,7 @@
 /**
  * The trust of one node: the membership tokens that it shows, and whom it lets in.
  *
- * State: the authorities derived from this node's secrets. Two secrets are accepted during a change: a node shows a
+ * State: the authorities derived from this node's secrets, which a reload replaces. Two secrets are accepted during a change: a node shows a
  * token under each, and any that verifies admits. Without a secret the mesh is open, and takes only who shows no token:
  * a node with a secret and one without refuse each other with a reason on both sides.
  */
@@ -60,6 +60,11 @@ export interface Trust {
   /** @throws SEC001, with `details.reason`, for a peer that is not let in */
   verify(tokens: readonly string[], peer: string): Promise<Membership>
   describe(): TrustFacts
+  /**
+   * Other secrets from now on. Who was admitted stays: its membership ends with its token.
+   * @returns undefined where that needs a restart: a mesh with a secret never becomes one without, nor the other way
+   */
+  prepare(secrets: readonly string[]): Promise<(() => void) | undefined>
 }
 
 /** Of several refusals the one that says most: a token of our authority that is too old says more than a foreign one. */
@@ -107,9 +112,14 @@ const openTrust = (options: TrustOptions): Trust => ({
     lifetimeMs: 0,
     note: 'no secret: every process on this machine may join; nothing beyond loopback can',
   }),
+  prepare: async (secrets) => (secrets.length === 0 ? () => {} : undefined),
 })
 
-const secretTrust = (options: TrustOptions, authorities: readonly Authority[]): Trust => {
+const authoritiesOf = (secrets: readonly string[], mesh: string): Promise<Authority[]> =>
+  Promise.all([...new Set(secrets)].map((secret) => deriveAuthority(secret, mesh)))
+
+const secretTrust = (options: TrustOptions, given: readonly Authority[]): Trust => {
+  let authorities = given
   const { mesh, self, now, lifetimeMs = DEFAULT_LIFETIME_MS, skewMs = DEFAULT_SKEW_MS } = options
 
   const ownToken = (authority: Authority): Promise<string> => {
@@ -171,6 +181,13 @@ const secretTrust = (options: TrustOptions, authorities: readonly Authority[]): 
       lifetimeMs,
       note: 'a shared secret: all members are equal, and none can be revoked without changing the secret',
     }),
+    async prepare(secrets) {
+      if (secrets.length === 0) return undefined
+      const next = await authoritiesOf(secrets, mesh)
+      return () => {
+        authorities = next
+      }
+    },
   }
 }
 
@@ -179,7 +196,6 @@ const secretTrust = (options: TrustOptions, authorities: readonly Authority[]): 
  * Without one it accepts who shows no token; that the address is loopback is the caller's check.
  */
 export const createTrust = async (options: TrustOptions): Promise<Trust> => {
-  const secrets = [...new Set(options.secrets)]
-  if (secrets.length === 0) return openTrust(options)
-  return secretTrust(options, await Promise.all(secrets.map((secret) => deriveAuthority(secret, options.mesh))))
+  if (options.secrets.length === 0) return openTrust(options)
+  return secretTrust(options, await authoritiesOf(options.secrets, options.mesh))
 }

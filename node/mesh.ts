@@ -43,6 +43,7 @@ import { createPresence } from './presence.ts'
 import { startProcessMetrics } from './process-metrics.ts'
 import { createReach, type Reach } from './reach.ts'
 import type { Relaying } from './relaying.ts'
+import type { Reloaded } from './reload.ts'
 import { createReplies } from './replies.ts'
 import { createEventStore } from './store/history-store.ts'
 import { VERSION } from './version.ts'
@@ -458,6 +459,31 @@ const startLocked = async (
     ],
   })
 
+  /** One after the other: each starts from what the one before has left. */
+  let reloading: Promise<unknown> = Promise.resolve()
+  const reload = async (changes: MeshOptionsInput): Promise<Reloaded> => {
+    const [{ reload: change }, { liveSettings }] = await Promise.all([
+      import('./reload.ts'),
+      import('./live-settings.ts'),
+    ])
+    const settings = liveSettings({
+      options,
+      ownLog,
+      slots,
+      linkLimits: ground.linkDeps.limits,
+      trust,
+      events,
+      delivery: messages,
+      setMaxConnections: (most) => libp2p.services.bounds.setMaxConnections(most),
+      announce() {
+        if (state.leaving) return
+        offering.announce().catch((error: unknown) => log.warn('the own record could not be written', { error }))
+      },
+      pardonAll: () => admission.pardonAll(),
+    })
+    return change(options, changes, settings)
+  }
+
   const mesh: Mesh = {
     self,
     debugUrl: debug?.url,
@@ -480,6 +506,12 @@ const startLocked = async (
     all: clients.all,
     joined: ({ signal } = {}) =>
       joined({ joins: looksForOthers(options), directory, supervisor, isStopping: () => state.stopping }, signal),
+    reload(changes) {
+      const next = reloading.then(() => reload(changes))
+      // The caller hears of it.
+      reloading = next.catch(() => {})
+      return next
+    },
     members: () => peers.members(),
     onMember: (fn) => peers.onMember(fn),
     figures,

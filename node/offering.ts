@@ -12,7 +12,7 @@ const MAX_ADDRESSES = 16
 
 export interface OfferingDeps {
   readonly self: { readonly id: string; readonly name: string }
-  readonly labels: Record<string, string>
+  labels(): Record<string, string>
   readonly directory: Pick<Directory, 'announce'>
   readonly router: Pick<Router, 'serves'>
   addresses(): string[]
@@ -32,13 +32,13 @@ export interface Offering {
 }
 
 export const createOffering = (deps: OfferingDeps): Offering => {
-  const { self, labels, directory, router } = deps
+  const { self, directory, router } = deps
   const records = new Map<string, ProtocolRecord>()
 
   const announce = (): Promise<void> =>
     directory.announce({
       protocols: [...records.values()],
-      labels,
+      labels: deps.labels(),
       addresses: worthTelling(deps.addresses()).slice(0, MAX_ADDRESSES),
     })
 

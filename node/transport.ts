@@ -118,7 +118,16 @@ const direct = ({ transportManager }: Dialling): Direct => ({
   dial: (address, signal) => transportManager.dial(address, { signal }),
 })
 
-export type Transport = Libp2p<{ gossip: JudgedGossip; direct: Direct }>
+/** What a running node may change. */
+interface Bounds {
+  /** Where more are open, libp2p closes some of them. */
+  setMaxConnections(most: number): void
+}
+const bounds = ({ connectionManager }: { connectionManager: Bounds }): Bounds => ({
+  setMaxConnections: (most) => connectionManager.setMaxConnections(most),
+})
+
+export type Transport = Libp2p<{ gossip: JudgedGossip; direct: Direct; bounds: Bounds }>
 
 /** Not started: handlers are registered first, so that the first peer finds them all. */
 export const createTransport = async (deps: TransportDeps): Promise<Transport> => {
@@ -169,6 +178,7 @@ export const createTransport = async (deps: TransportDeps): Promise<Transport> =
       identify: identify({ maxInboundStreams: 8, maxOutboundStreams: 8 }),
       ping: ping({ maxInboundStreams: 8, maxOutboundStreams: 8 }),
       direct,
+      bounds,
       gossip: (components: Parameters<ReturnType<typeof gossipsub>>[0]) => {
         const gossip = gossipsub(gossipOptions)(withGate(components, gate))
         boundGossipCache(gossip, GOSSIP_WINDOW_BYTES)

@@ -5,11 +5,16 @@ import { PRESET_NAMES } from '../tuning.ts'
 import { SECRETS } from './options.ts'
 import { whole } from './values.ts'
 
+const LAYERS = `
+What is given here stands above the variables PARLEY_… (PARLEY_LIMITS__MAX_CONNECTIONS), those above the file of --config.
+parley config show tells where each value comes from. SIGHUP has a running node read them again.`
+
 export const addUp = (program: Command): void => {
   program
     .command('up')
     .summary('start a node that stays up')
     .description('Starts a node that stays up until Ctrl-C, with agents in worker threads if they are named.')
+    .option('--config <file>', 'configuration (default: parley.yaml of this folder, else what PARLEY_CONFIG names)')
     .option('--name <name>', 'name of the node (default: node, or node-2, … where that one runs already)')
     .option('--mesh <name>', 'name of the mesh (default: parley)')
     .option('--listen <addr...>', 'multiaddresses to listen on (default: /ip4/127.0.0.1/tcp/0)')
@@ -17,16 +22,15 @@ export const addUp = (program: Command): void => {
     .option('--secret-file <file...>', 'file with the secret of the mesh, mode 0600; new and old while it is changed')
     .option('--allow-weak-secret', 'accept a short or written secret beyond this machine')
     .option('--data-dir <dir>', 'folder for the identity and all state (default: .parley/NAME)')
-    .option('--debug-port <n>', 'port of the debug endpoint, 0 for any free one', whole(0, 65_535), 0)
+    .option('--debug-port <n>', 'port of the debug endpoint, 0 for any free one (default: 0)', whole(0, 65_535))
     .option(
       '--debug-host <host>',
-      'address that it listens on; beyond 127.0.0.1 whoever reaches it can read it',
-      '127.0.0.1',
+      'address that it listens on; beyond 127.0.0.1 whoever reaches it can read it (default: 127.0.0.1)',
     )
     .option('--no-debug', 'no debug endpoint')
     .addOption(new Option('--preset <name>', 'where the peers are').choices(PRESET_NAMES))
     .option('--label <name=value...>', 'facts about this node for the directory')
-    .option('--drain <ms>', 'milliseconds that a stop waits for requests in work', whole(0, 3_600_000), 3_000)
+    .option('--drain <ms>', 'milliseconds that a stop waits for requests in work (default: 3000)', whole(0, 3_600_000))
     .option(
       '--stuck-after <ms>',
       'milliseconds without a sign of work after which an agent with requests counts as stuck (default: 30000)',
@@ -44,6 +48,7 @@ export const addUp = (program: Command): void => {
       new Option('--log <level>', 'least urgent level that is written to stderr (default: warn)').choices(LEVELS),
     )
     .option('--json', 'print one line {id,name,addresses,debugUrl,pid} instead of a text')
+    .addHelpText('after', LAYERS)
     .addHelpText('after', SECRETS)
     .action(async (options) => (await import('./up.ts')).up(options))
 }

@@ -121,7 +121,7 @@ export const readTree = (tree: Record<string, unknown>, reading: Reading): Layer
       put(group.path, null, origin)
       fields(group, value, at)
     } else if (group.byType === true && Array.isArray(value))
-      value.forEach((item, place) => typed(group, item, [...at, place]))
+      for (const [place, item] of value.entries()) typed(group, item, [...at, place])
     else if (value === null) put(group.path, null, origin)
     else if (group.scalar !== undefined) put(group.path, value, origin)
     else {

@@ -28,6 +28,8 @@ export interface Group {
   readonly open?: JsonSchema
   /** What may stand in its place (`debug: false`). */
   readonly scalar?: JsonSchema
+  /** It may be left out as a whole. */
+  readonly optional?: boolean
   /** Its fields may also stand in a list of items that name themselves by `type`. */
   readonly byType?: boolean
 }
@@ -76,7 +78,8 @@ const shapeOf = (
       return shape === undefined ? [] : [[snake(name), shape]]
     })
     const scalar = scalars.length === 0 ? {} : { scalar: oneOf({ ...given, description: about }, scalars) }
-    return { kind: 'group', path, option, about, fields: new Map(fields), ...scalar }
+    const optional = schema.default === undefined && given.default === undefined ? { optional: true } : {}
+    return { kind: 'group', path, option, about, fields: new Map(fields), ...scalar, ...optional }
   }
   if (schema.type === 'object') {
     const open = isSchema(schema.additionalProperties) ? schema.additionalProperties : {}

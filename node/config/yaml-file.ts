@@ -26,7 +26,7 @@ const broken = (path: string, line: number, what: string): ParleyError =>
     details: { issues: [{ path: basename(path), place: `${path}:${line}`, message: what }] },
   })
 
-const valueOf = (document: Document.Parsed, path: string): Record<string, unknown> => {
+const contentOf = (document: Document.Parsed, path: string): Record<string, unknown> => {
   let value: unknown
   try {
     value = document.toJS()
@@ -58,7 +58,7 @@ export const parseConfig = (text: string, path: string): Omit<ConfigFile, 'isOpe
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, merge: true })
   const [error] = document.errors
   if (error !== undefined) throw broken(path, lines.linePos(error.pos[0]).line, error.message)
-  const { tree, moved, twice } = unwrap(valueOf(document, path))
+  const { tree, moved, twice } = unwrap(contentOf(document, path))
   const { all, paths } = keySpace()
   const originOf = (at: readonly (string | number)[]): Origin => {
     const [first] = at

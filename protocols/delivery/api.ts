@@ -7,7 +7,7 @@ import type { DeadCall, DeadLetters } from './dead-letters.ts'
 import type { MessageDefinition } from './define-message.ts'
 import type { Inbox } from './inbox-api.ts'
 import type { Guarantee } from './message.ts'
-import type { RetryPolicy } from './options.ts'
+import type { RetryPolicy, Settings } from './options.ts'
 import type { Writes } from './transactions.ts'
 
 /**
@@ -180,6 +180,8 @@ export interface Messages {
   readonly work: { atWork(): number; signs(): number }
   /** Begins no further handler, and waits for those at work, at most so many milliseconds. What waits comes again. */
   drain(timeoutMs: number): Promise<void>
+  /** Settings from now on; they must have passed the schema. */
+  retune(next: Partial<Settings>): void
   stop(): Promise<void>
 }
 

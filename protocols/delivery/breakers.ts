@@ -82,9 +82,8 @@ export const brokenOff = (peer: string, retryAfterMs: number): ParleyError =>
 export const isBrokenOff = (error: unknown): boolean =>
   isParleyError(error, 'COM002') && !error.remote && error.details.breaker === 'open'
 
-/** @param settings with `failures` 0 there are no breakers */
-export const createBreakers = (given: Partial<BreakerSettings> = {}, maxPeers = MAX_PEERS): Breakers => {
-  const settings: BreakerSettings = { ...BREAKER, ...given }
+/** @param settings read at use; with `failures` 0 there are no breakers */
+export const createBreakers = (settings: Readonly<BreakerSettings> = BREAKER, maxPeers = MAX_PEERS): Breakers => {
   /** Used longest ago first. */
   const breakers = new Map<string, BreakerState>()
   const counts: BreakerCounts = { opened: 0, closed: 0, refused: 0, probes: 0, forgotten: 0 }

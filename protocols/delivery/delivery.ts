@@ -368,6 +368,11 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     figures,
     work: { atWork: () => life?.running() ?? 0, signs: () => life?.signs() ?? 0 },
     drain: async (timeoutMs) => life?.receiving.drain(timeoutMs),
+    retune({ breaker, ...next }) {
+      Object.assign(settings, next)
+      // Gates hold this one.
+      Object.assign(settings.breaker, breaker)
+    },
     async stop() {
       if (isStopped) return
       isStopped = true

@@ -61,7 +61,14 @@ const rateOf = (topic: Topic<Sub>, nowMs: number): number => {
  * @param store where history and positions outlive this run; in memory without one
  * @throws MSG001 for settings that are not usable
  */
-export const createEvents = (port: EventsPort, options: EventsOptions = {}, store?: EventStore): Events => {
+export const createEvents = (
+  port: EventsPort,
+  options: EventsOptions = {},
+  store?: EventStore,
+): Events & {
+  /** Settings from now on; what was made by the former ones (histories, subscriptions) stays as it is. */
+  retune(next: Partial<Settings>): void
+} => {
   const settings = checkSettings(options)
   const counters = createCounters(port)
   const dispatch = createDispatch(port, createRegistry(settings.events), settings.recentEvents, counters)
@@ -126,6 +133,9 @@ export const createEvents = (port: EventsPort, options: EventsOptions = {}, stor
     },
     figures: all,
     recent: () => dispatch.recent.list(),
+    retune(next) {
+      Object.assign(settings, next)
+    },
     onEvent: (fn) => dispatch.tap(fn),
     stop() {
       stopping ??= stop()

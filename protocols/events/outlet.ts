@@ -72,8 +72,7 @@ export const createOutlet = (
   budget: Budget,
   hooks: OutletHooks,
 ): Outlet => {
-  const { batchEvents, batchBytes, batchMs, pipeline, maxQueuedBytes } = settings
-  let writer = new Writer(batchBytes)
+  let writer = new Writer(settings.batchBytes)
   let open: Batch | undefined
   const full: Batch[] = []
   let next = 1
@@ -95,7 +94,7 @@ export const createOutlet = (
     if (open === undefined) return
     open.draft = new Draft(prefix, { publisher: port.self.id, word }, writer.bytes.subarray(0, writer.at))
     writer.at = 0
-    if (writer.bytes.length > KEPT_BUFFER_BYTES) writer = new Writer(batchBytes)
+    if (writer.bytes.length > KEPT_BUFFER_BYTES) writer = new Writer(settings.batchBytes)
     full.push(open)
     open = undefined
     due = false
@@ -141,7 +140,7 @@ export const createOutlet = (
   const tick = (): void => {
     timer = undefined
     if (open === undefined) return
-    const restMs = open.openedAt + batchMs - port.clock.monotonic()
+    const restMs = open.openedAt + settings.batchMs - port.clock.monotonic()
     if (restMs > 0) timer = port.timers.after(Math.ceil(restMs), tick)
     else {
       due = true
@@ -160,10 +159,10 @@ export const createOutlet = (
 
   /** Sends what may be sent now. */
   const advance = (): void => {
-    while (!clearing && flying < pipeline) {
+    while (!clearing && flying < settings.pipeline) {
       const oldest = full[0] ?? (flying === 0 || due ? open : undefined)
       if (oldest === undefined) {
-        if (open !== undefined) timer ??= port.timers.after(batchMs, tick)
+        if (open !== undefined) timer ??= port.timers.after(settings.batchMs, tick)
         break
       }
       if (!clear) {
@@ -191,18 +190,18 @@ export const createOutlet = (
       }
       put()
       const size = writer.at - start
-      if (budget.queuedBytes + size > maxQueuedBytes) {
+      if (budget.queuedBytes + size > settings.maxQueuedBytes) {
         writer.at = start
         throw new ParleyError(
           'COM003',
-          `${budget.queuedBytes} bytes of events wait already, at most ${maxQueuedBytes}`,
+          `${budget.queuedBytes} bytes of events wait already, at most ${settings.maxQueuedBytes}`,
           {
             hint: 'await publish() before the next one, or publish less',
             details: { retryAfterMs: RETRY_AFTER_MS, queuedBytes: budget.queuedBytes },
           },
         )
       }
-      if (start > 0 && writer.at > batchBytes) {
+      if (start > 0 && writer.at > settings.batchBytes) {
         writer.at = start
         close()
         start = 0
@@ -213,7 +212,7 @@ export const createOutlet = (
       open.count += 1
       next += 1
       const { promise } = open.sent
-      if (open.count >= batchEvents || writer.at >= batchBytes) close()
+      if (open.count >= settings.batchEvents || writer.at >= settings.batchBytes) close()
       advance()
       return promise
     },

@@ -102,7 +102,9 @@ export const createCaller = (
     })
 
   const line = createWaitingLine<Exchange>({
-    maxWaiting: limits.maxQueuedCalls,
+    get maxWaiting() {
+      return limits.maxQueuedCalls
+    },
     place: () => open.size() < limits.maxInFlight,
     full: () => wire.outbox.full(),
     whenRoom: (fn) => void wire.outbox.whenRoom(fn),

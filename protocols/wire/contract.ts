@@ -63,11 +63,11 @@ export interface Served {
   readonly methods: ReadonlyMap<string, Endpoint>
 }
 
-export const factsOf = (name: string, method: Method, timeoutMs = DEFAULT_TIMEOUT_MS): MethodFacts => ({
+export const factsOf = (name: string, method: Method): MethodFacts => ({
   name,
   kind: kindOf(method),
   capability: method.capability,
-  timeoutMs: method.timeoutMs ?? timeoutMs,
+  timeoutMs: method.timeoutMs ?? DEFAULT_TIMEOUT_MS,
   ...(method.attemptTimeoutMs !== undefined && { attemptTimeoutMs: method.attemptTimeoutMs }),
   idempotent: method.idempotent ?? false,
   content: WIRE_CONTENTS.indexOf(method.content ?? 'json'),
@@ -103,21 +103,24 @@ export interface CallerCodec extends MethodFacts {
 }
 
 /**
- * @param timeoutMs where the method does not say; 30,000 unless told
+ * @param timeoutMs where the method does not say, asked at each call; 30,000 unless told
  * @param rewritten told of inputs that JSON cannot hold
  */
 export const callerCodec = (
   protocol: AnyProtocol,
   name: string,
   method: Method,
-  timeoutMs?: number,
+  timeoutMs: () => number = () => DEFAULT_TIMEOUT_MS,
   rewritten?: (label: string, rewriting: Rewriting) => void,
 ): CallerCodec => {
   const label = `${protocol.name}.${name}`
   const codec = codecOf(method, (rewriting) => rewritten?.(label, rewriting))
   const answer = 'stream' in method ? method.stream : 'response' in method ? method.response : undefined
   return {
-    ...factsOf(name, method, timeoutMs),
+    ...factsOf(name, method),
+    get timeoutMs() {
+      return method.timeoutMs ?? timeoutMs()
+    },
     label,
     encode: (input) => codec.write(check(method.request, input, `${label} request`)),
     decode: (bytes) =>

@@ -142,8 +142,13 @@ export const openWire = (
   const outbox = createOutbox(counted, {
     maxWriteBytes: WRITE_BYTES,
     maxWriteFrames: WRITE_FRAMES,
-    maxQueuedBytes: limits.maxQueuedBytes,
-    maxUnsentBytes: limits.maxUnsentBytes,
+    // Read at use: a node may change its limits while the link stands.
+    get maxQueuedBytes() {
+      return limits.maxQueuedBytes
+    },
+    get maxUnsentBytes() {
+      return limits.maxUnsentBytes
+    },
     defer: deps.defer,
     monotonic: () => deps.clock.monotonic(),
     onEmpty: on.empty,

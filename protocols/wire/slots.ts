@@ -32,12 +32,16 @@ export interface Slots {
   park(): void
   unpark(): void
   parked(): number
+  /** From now on. What runs goes on, and what waits stays, also where that is more. */
+  resize(maxActive: number, maxQueued: number): void
 }
 
 const RETRY_AFTER_MS = 200
 const SERVED = [3, 2, 0, 1] as const
 
-export const createSlots = (maxActive: number, maxQueued: number): Slots => {
+export const createSlots = (mostActive: number, mostQueued: number): Slots => {
+  let maxActive = mostActive
+  let maxQueued = mostQueued
   const queues: SlotUser[][] = [[], [], [], []]
   let active = 0
   let queued = 0
@@ -111,5 +115,10 @@ export const createSlots = (maxActive: number, maxQueued: number): Slots => {
       parked -= 1
     },
     parked: () => parked,
+    resize(active, queued) {
+      maxActive = active
+      maxQueued = queued
+      serve()
+    },
   }
 }

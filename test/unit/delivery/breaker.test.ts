@@ -179,7 +179,7 @@ test('the error of a refused call tells when to come again, and that nothing was
 })
 
 test('the table keeps as many as it may; the closed one used longest ago goes first, then the oldest open one', () => {
-  const breakers = createBreakers({}, 3)
+  const breakers = createBreakers(BREAKER, 3)
   const open = (peer: string): void => {
     for (let i = 0; i < 5; i += 1) breakers.failed(peer, lost(), 0)
   }
@@ -203,7 +203,7 @@ test('the table keeps as many as it may; the closed one used longest ago goes fi
 })
 
 test('with 0 failures there are no breakers', () => {
-  const breakers = createBreakers({ failures: 0 })
+  const breakers = createBreakers({ ...BREAKER, failures: 0 })
   fail(breakers, 100, 0)
   assert.ok(breakers.isQuiet())
   assert.equal(breakers.ask('p', 0).kind, 'pass')

@@ -1,0 +1,89 @@
+/**
+ * SIGHUP: a running node reads its configuration again, and says on stderr what came of it.
+ *
+ * It never ends the node: what cannot be used is said, and the node goes on as it was. But where the terminal that the node
+ * was started on is gone, the signal means that, and the node stops in order. State: whether it reads just now, and whether
+ * it was asked again meanwhile; a signal that comes before the node is up is answered then.
+ */
+import { closeSync, openSync } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
+import type { Mesh } from '../api.ts'
+import { completeChanges } from '../config/changes.ts'
+import { written } from './outcome.ts'
+import { isGiven, loadUp, type UpOptions } from './up-config.ts'
+
+export interface Hangups {
+  /** From now on a signal changes this node; one that came earlier does so now. */
+  follow(mesh: Mesh, options: UpOptions, started: Started): void
+  stop(): void
+}
+
+interface Started {
+  readonly serve: readonly string[]
+  readonly dataDir: string
+}
+
+const list = (names: readonly string[]): string => (names.length === 0 ? 'nothing' : names.join(', '))
+
+const readAgain = async (mesh: Mesh, options: UpOptions, started: Started): Promise<string> => {
+  const next = await loadUp(options)
+  // Who the node is was settled when it started, where nobody says otherwise.
+  const given = {
+    ...next.input,
+    ...(!isGiven(next, 'name') && { name: mesh.self.name }),
+    ...(!isGiven(next, 'data_dir') && { dataDir: started.dataDir }),
+  }
+  const { applied, needsRestart } = await mesh.reload(completeChanges(given))
+  const serves = isDeepStrictEqual(next.serve, started.serve) ? [] : ['serve']
+  const later = [...needsRestart, ...serves]
+  const notices = next.notices.map((notice) => `note: ${notice}\n`).join('')
+  return `${notices}read the configuration again: applied ${list(applied)}; needs a restart: ${list(later)}\n`
+}
+
+const hasTerminal = (): boolean => {
+  try {
+    closeSync(openSync('/dev/tty', 'r'))
+    return true
+  } catch {
+    // ENXIO: there is none (any more).
+    return false
+  }
+}
+
+/** @param onGone called where the signal means that the terminal is gone */
+export const createHangups = (onGone: () => void): Hangups => {
+  const startedOnTerminal = process.stdin.isTTY === true
+  let read: (() => Promise<string>) | undefined
+  let isWanted = false
+  let isReading = false
+
+  const run = async (): Promise<void> => {
+    if (isReading || read === undefined) return
+    isReading = true
+    while (isWanted) {
+      isWanted = false
+      try {
+        process.stderr.write(await read())
+      } catch (error) {
+        process.stderr.write(`${written(error)}the configuration is not used; this node goes on as it was\n`)
+      }
+    }
+    isReading = false
+  }
+  const onHangup = (): void => {
+    if (startedOnTerminal && !hasTerminal()) {
+      onGone()
+      return
+    }
+    isWanted = true
+    void run()
+  }
+  process.on('SIGHUP', onHangup)
+  return {
+    follow(mesh, options, started) {
+      read = () => readAgain(mesh, options, started)
+      void run()
+    },
+    stop: () => void process.off('SIGHUP', onHangup),
+  }
+}

@@ -1,0 +1,86 @@
+/** The configuration of `parley up`: its flags, what it has where nobody says otherwise, and all layers put together. Keeps no state. */
+import { join } from 'node:path'
+import type { Entry } from '../config/layer.ts'
+import { type Loaded, load } from '../config/load.ts'
+import type { Level } from '../log-levels.ts'
+import type { Preset } from '../tuning.ts'
+import { DATA_ROOT } from './running.ts'
+import { labelsOf } from './values.ts'
+
+export interface UpOptions {
+  config?: string
+  name?: string
+  mesh?: string
+  listen?: string[]
+  join?: string[]
+  secretFile?: string[]
+  allowWeakSecret?: boolean
+  dataDir?: string
+  /** False for --no-debug. */
+  debug?: boolean
+  debugPort?: number
+  debugHost?: string
+  drain?: number
+  preset?: Preset
+  label?: string[]
+  serve?: string[]
+  stuckAfter?: number
+  expect?: number
+  voter?: 'auto' | 'never'
+  log?: Level
+  json?: boolean
+}
+
+export const DEFAULT_NAME = 'node'
+
+const entry = (origin: Entry['origin'], key: string, value: unknown): Entry[] =>
+  value === undefined ? [] : [{ path: key.split('.'), value, origin }]
+
+/** What was given on the command line. */
+export const flagsOf = (options: UpOptions): Entry[] => {
+  const flag = (name: string, key: string, value: unknown): Entry[] => entry({ kind: 'flag', name }, key, value)
+  const labels = Object.entries(labelsOf(options.label ?? [])).map(
+    ([name, value]): Entry => ({ path: ['labels', name], value, origin: { kind: 'flag', name: '--label' } }),
+  )
+  return [
+    ...labels,
+    ...flag('--name', 'name', options.name),
+    ...flag('--mesh', 'mesh', options.mesh),
+    ...flag('--listen', 'listen', options.listen),
+    ...flag('--join', 'join', options.join),
+    ...flag('--secret-file', 'secret_file', options.secretFile),
+    ...flag('--allow-weak-secret', 'allow_weak_secret', options.allowWeakSecret),
+    ...flag('--data-dir', 'data_dir', options.dataDir),
+    ...(options.debug === false
+      ? flag('--no-debug', 'debug', false)
+      : [
+          ...flag('--debug-port', 'debug.port', options.debugPort),
+          ...flag('--debug-host', 'debug.host', options.debugHost),
+        ]),
+    ...flag('--drain', 'timings.drain_ms', options.drain),
+    ...flag('--stuck-after', 'timings.stuck_after_ms', options.stuckAfter),
+    ...flag('--preset', 'preset', options.preset),
+    ...flag('--expect', 'coordination.expect', options.expect),
+    ...flag('--voter', 'coordination.voter', options.voter),
+    ...flag('--serve', 'serve', options.serve),
+    ...flag('--log', 'log', options.log),
+  ]
+}
+
+const usual = (key: string, value: unknown): Entry[] => entry({ kind: 'default' }, key, value)
+
+/** Other than those of createMesh: a node that a person starts has an identity, and shows itself. */
+export const UP_DEFAULTS: readonly Entry[] = [
+  ...usual('name', DEFAULT_NAME),
+  ...usual('data_dir', join(DATA_ROOT, DEFAULT_NAME)),
+  ...usual('debug.port', 0),
+  ...usual('timings.drain_ms', 3_000),
+  ...usual('control', true),
+]
+
+export const loadUp = (options: UpOptions): Promise<Loaded> =>
+  load({ config: options.config, flags: flagsOf(options), defaults: UP_DEFAULTS })
+
+/** Somebody chose it; else it is what `parley up` has by itself. */
+export const isGiven = ({ sources }: Loaded, key: string): boolean =>
+  (sources.get(key)?.origin.kind ?? 'default') !== 'default'

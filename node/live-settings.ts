@@ -1,0 +1,119 @@
+/**
+ * Which options a running node can change, and which of its parts have to be told. What is not here needs a restart.
+ * Keeps no state.
+ */
+
+import type { Settings as DeliverySettings } from '../protocols/delivery/options.ts'
+import type { Settings as EventsSettings } from '../protocols/events/options.ts'
+import type { LinkLimits } from '../protocols/wire/link.ts'
+import type { Slots } from '../protocols/wire/slots.ts'
+import type { NodeLog } from './log.ts'
+import type { Trust } from './membership.ts'
+import type { MeshOptions } from './options.ts'
+import type { LiveSetting, LiveSettings } from './reload.ts'
+
+export interface LiveParts {
+  readonly options: MeshOptions
+  readonly ownLog: Pick<NodeLog, 'setLevel'> | undefined
+  readonly slots: Pick<Slots, 'resize'>
+  /** Of all links, which read them at use. */
+  readonly linkLimits: LinkLimits
+  readonly trust: Pick<Trust, 'prepare'>
+  readonly events: { retune(next: Partial<EventsSettings>): void }
+  readonly delivery: { retune(next: Partial<DeliverySettings>): void }
+  setMaxConnections(most: number): void
+  /** Writes the own record anew. */
+  announce(): void
+  /** Peers that were refused may be let in now. */
+  pardonAll(): void
+}
+
+const LINK_LIMITS = ['maxInFlight', 'maxQueuedCalls', 'maxQueuedBytes', 'maxUnsentBytes', 'streamWindow'] as const
+/** Read where they are used, at each use. */
+const TIMINGS = ['callTimeoutMs', 'admissionTimeoutMs', 'backoffMinMs', 'backoffMaxMs', 'drainMs']
+/** The others are in figures that a history, a subscription or a queue took when it was made. */
+const EVENTS = [
+  'batchEvents',
+  'batchBytes',
+  'batchMs',
+  'pipeline',
+  'maxEventBytes',
+  'maxQueuedBytes',
+  'queueEvents',
+  'syncMs',
+  'topics',
+]
+const DELIVERY = [
+  'guarantee',
+  'window',
+  'windowBytes',
+  'ackTimeoutMs',
+  'retry.maxRetries',
+  'retry.initialDelayMs',
+  'retry.maxDelayMs',
+  'breaker.failures',
+  'breaker.windowMs',
+  'breaker.halfOpenAfterMs',
+  'outboxMessages',
+  'outboxBytes',
+  'roomTimeoutMs',
+  'maxMessageBytes',
+  'heldBytes',
+  'senders',
+  'senderKeepMs',
+  'deadLetters',
+  'deadLetterBytes',
+  'inboxMessages',
+  'inboxBytes',
+  'conversations',
+  'conversationMessages',
+  'conversationBytes',
+  'effects',
+  'effectKeepMs',
+]
+
+const within = (group: string, names: readonly string[]): string[] => names.map((name) => `${group}.${name}`)
+
+export const liveSettings = (parts: LiveParts): LiveSettings => {
+  const { options, ownLog } = parts
+  const noted: LiveSetting = {}
+  const log: LiveSetting = {
+    takes: ({ log: level }) => ownLog !== undefined && typeof level === 'string',
+    apply() {
+      if (typeof options.log === 'string') ownLog?.setLevel(options.log)
+    },
+  }
+  const links: LiveSetting = {
+    apply() {
+      for (const name of LINK_LIMITS) parts.linkLimits[name] = options.limits[name]
+      const { encodings, minBytes } = options.compression
+      parts.linkLimits.compressMinBytes = encodings.length === 0 ? 0 : minBytes
+    },
+  }
+  const slots: LiveSetting = {
+    apply: () => parts.slots.resize(options.limits.maxActive, options.limits.maxQueuedInbound),
+  }
+  const connections: LiveSetting = { apply: () => parts.setMaxConnections(options.limits.maxConnections) }
+  const labels: LiveSetting = { apply: parts.announce }
+  const events: LiveSetting = { apply: () => parts.events.retune(options.events) }
+  const delivery: LiveSetting = { apply: () => parts.delivery.retune(options.delivery) }
+  const secret: LiveSetting = {
+    prepare: ({ secret: given = [] }) => parts.trust.prepare(given),
+    apply: parts.pardonAll,
+  }
+  const table = new Map<string, LiveSetting>([
+    ['log', log],
+    ['labels', labels],
+    ['secret', secret],
+    ['allowWeakSecret', noted],
+    ['limits.maxActive', slots],
+    ['limits.maxQueuedInbound', slots],
+    ['limits.maxConnections', connections],
+    ['compression.minBytes', links],
+    ...within('limits', LINK_LIMITS).map((path): [string, LiveSetting] => [path, links]),
+    ...within('timings', TIMINGS).map((path): [string, LiveSetting] => [path, noted]),
+    ...within('events', EVENTS).map((path): [string, LiveSetting] => [path, events]),
+    ...within('delivery', DELIVERY).map((path): [string, LiveSetting] => [path, delivery]),
+  ])
+  return (path) => table.get(path.join('.'))
+}
