@@ -40,6 +40,8 @@ const NodeFactsSchema = z.object({
   debugUrl: z.string().optional(),
   /** Whoever shows it there sees what messages say, and may change something. */
   debugKey: z.string().optional(),
+  /** Path of the control socket; absent where it is off. */
+  control: z.string().optional(),
   /** Multiaddresses with the peer id. */
   addresses: z.array(z.string()),
 })
@@ -189,6 +191,15 @@ export const lockDataDirectory = async (dir: string, options: { log?: Log } = {}
       return released
     },
   }
+}
+
+/** Who has the directory, looked at only; undefined where nobody does. `runs` is false for one that was killed. */
+export const readHolder = async (dir: string): Promise<{ pid: number; runs: boolean } | undefined> => {
+  for (const file of await list(join(dir, LOCK))) {
+    const holder = parseHolder(file)
+    if (holder !== undefined) return { pid: holder.pid, runs: await stillRuns(holder) }
+  }
+  return undefined
 }
 
 const parseNote = (bytes: Uint8Array): z.output<typeof NoteSchema> | undefined => {

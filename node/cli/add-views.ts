@@ -1,6 +1,7 @@
-/** `parley peers` and `parley agents`, registered. Keeps no state. */
+/** `parley id`, `peers`, `agents` and `top`, registered. Keeps no state. */
 import type { Command } from 'commander'
-import { addWhich } from './options.ts'
+import { addSocket, addWhich } from './options.ts'
+import { whole } from './values.ts'
 
 const addView = (program: Command, name: 'peers' | 'agents', description: string): void => {
   addWhich(program.command(name).summary(description).description(`Shows ${description}, as a running node sees it.`))
@@ -12,6 +13,25 @@ const addView = (program: Command, name: 'peers' | 'agents', description: string
 }
 
 export const addViews = (program: Command): void => {
+  addWhich(
+    program
+      .command('id')
+      .summary('who a running node is, and how it is reached')
+      .description('Shows the id, the addresses and the places of a running node.'),
+  )
+    .option('--json', 'print one line of JSON')
+    .action(async (options) => (await import('./id.ts')).showId(options))
   addView(program, 'peers', 'the peers that are connected')
   addView(program, 'agents', 'the agents of the mesh and what they offer')
+  addSocket(
+    program
+      .command('top')
+      .summary('the mesh, live')
+      .description('Shows agents, peers, load and rates as a running node sees them, until q or Ctrl-C.'),
+  )
+    .option('--interval <ms>', 'milliseconds between two looks', whole(100, 3_600_000), 1_000)
+    .option('--once', 'print one table and end')
+    .option('--count <n>', 'end after so many', whole(1, 1_000_000))
+    .option('--json', 'print a line of JSON each interval')
+    .action(async (options) => (await import('./top.ts')).top(options))
 }

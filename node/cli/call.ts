@@ -1,113 +1,112 @@
 /**
- * `parley call`: joins the mesh as a node of its own, calls one method, prints what comes, and leaves.
+ * `parley call`: calls one method and prints what comes, by the control socket of a running node; or, with --join, as a
+ * node of its own that joins the mesh and leaves it again.
  *
  * Keeps no state. Results go to stdout, one JSON value a line; everything else goes to stderr.
  */
-import { ParleyError } from '../../protocols/errors.ts'
-import type { Mesh } from '../api.ts'
-import { createCallables } from '../callable.ts'
-import type { Address, Reply, SendOptions } from '../clients.ts'
+import { createControlClient } from '../control/client.ts'
+import { parseTarget } from '../control/target.ts'
+import { type CallLine, CallLineSchema, type CallRequest, errorOf } from '../control/wire.ts'
+import type { FoundNode } from '../data-directory.ts'
+import { createInterrupt } from './interrupt.ts'
 import { usage } from './outcome.ts'
-import { findTarget, parseTarget, type Target } from './target.ts'
+import { meshOf } from './reach.ts'
+import { BY_SOCKET, runningNode } from './running.ts'
 import { inputOf } from './values.ts'
-import { type VisitOptions, visit } from './visit.ts'
+import type { VisitOptions } from './visit.ts'
 
 export interface CallCommandOptions extends VisitOptions {
+  dataDir?: string
   to?: string
   all?: boolean
   timeout?: number
   json?: boolean
 }
 
-const addressOf = (mesh: Mesh, { to, all }: CallCommandOptions): Address => {
-  if (all === true) return { kind: 'all', peers: undefined }
-  if (to === undefined) return { kind: 'any' }
-  const agent = mesh.directory.find(to)
-  if (agent !== undefined) return { kind: 'peer', peer: agent.peer }
-  const names = mesh.directory
-    .agents()
-    .filter(({ self }) => !self)
-    .map(({ name }) => name)
-  throw new ParleyError('STA001', `no agent is called ${JSON.stringify(to)}, and no peer id is`, {
-    hint: names.length === 0 ? 'nobody else is in the mesh' : `there is ${names.slice(0, 20).join(', ')}`,
-  })
+/** Shown while a call is at work, on a terminal. */
+const PROGRESS_WIDTH = 60
+
+const showProgress = ({ fraction, note }: { fraction?: number | undefined; note?: string | undefined }): void => {
+  if (process.stderr.isTTY !== true) return
+  const percent = fraction === undefined ? '' : `${Math.round(fraction * 100)} % `
+  const text = `${percent}${note ?? ''}`.replace(/[\p{Cc}\p{Cs}]/gu, ' ').slice(0, PROGRESS_WIDTH)
+  process.stderr.write(`\r${text.padEnd(PROGRESS_WIDTH)}\r`)
 }
 
-/** Bytes, alone or inside a CBOR value, are printed in base64. */
-const plain = (_key: string, value: unknown): unknown =>
-  value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value
-
-const printer = (json: boolean): ((value: unknown) => void) => {
+/** Prints what comes. @throws the last error of --all where nobody gave an answer */
+const printAll = async (lines: AsyncIterable<CallLine>, json: boolean): Promise<void> => {
   const pretty = !json && process.stdout.isTTY === true
-  return (value) => void process.stdout.write(`${JSON.stringify(value ?? null, plain, pretty ? 2 : 0)}\n`)
-}
-
-/** A reply of --all: who, and what or why not. */
-const told = (reply: Reply<unknown>): unknown => {
-  const { peer, name } = reply
-  if ('value' in reply) return { peer, name, value: reply.value ?? null }
-  const { error } = reply
-  return error instanceof ParleyError
-    ? { peer, name, error: { code: error.code, message: error.message } }
-    : { peer, name, error: { code: 'APP001', message: String(error) } }
-}
-
-const run = async (
-  mesh: Mesh,
-  { protocol, method, kind }: Target,
-  address: Address,
-  input: unknown,
-  options: SendOptions,
-  print: (value: unknown) => void,
-): Promise<void> => {
-  const callable = createCallables()(protocol, method)
-  const payload = callable.codec.encode(input)
-  if (address.kind === 'all') {
-    if (kind !== 'unary')
-      throw usage(
-        `${protocol.name}.${method} gives no single answer: it is a method of kind ${kind}`,
-        'leave out --all',
-      )
-    let succeeded = 0
-    let last: unknown
-    for await (const reply of mesh.calls.all(address, callable, payload, options)) {
-      print(told(reply))
-      if ('value' in reply) succeeded += 1
-      else last = reply.error
+  const print = (value: unknown): void =>
+    void process.stdout.write(`${JSON.stringify(value ?? null, null, pretty ? 2 : 0)}\n`)
+  let answers = 0
+  let failure: unknown
+  for await (const line of lines) {
+    if (line.type === 'progress') showProgress(line)
+    else if (line.type !== 'reply') print(line.value)
+    else if (line.error === undefined) {
+      print({ peer: line.peer, name: line.name, value: line.value ?? null })
+      answers += 1
+    } else {
+      const { code, message } = line.error
+      print({ peer: line.peer, name: line.name, error: { code, message } })
+      failure = errorOf(line.error)
     }
-    if (succeeded === 0) throw last
-    return
   }
-  if (kind === 'stream') {
-    for await (const item of mesh.calls.stream(address, callable, payload, options)) print(item)
-    return
+  if (answers === 0 && failure !== undefined) throw failure
+}
+
+/** The running node that is asked; undefined for one that has no control socket, which is visited. */
+const askedNode = async (options: CallCommandOptions): Promise<(FoundNode & { control: string }) | undefined> => {
+  const node = await runningNode(options, `${BY_SOCKET}, or a member of the mesh with --join`)
+  const { control } = node
+  if (control === undefined) return undefined
+  if (options.mesh !== undefined) {
+    const mesh = await meshOf(node)
+    if (mesh !== options.mesh)
+      throw usage(
+        `${node.name} is in the mesh ${mesh}, not in ${options.mesh}`,
+        'name a member of the other with --join',
+      )
   }
-  const value = await mesh.calls.one(address, callable, payload, options)
-  if (kind === 'unary') print(value)
+  return { ...node, control }
 }
 
 export const call = async (name: string, text: string | undefined, options: CallCommandOptions): Promise<void> => {
-  const wanted = parseTarget(name)
+  parseTarget(name)
   const input = await inputOf(text)
-  const mesh = await visit(options)
-  const leave = new AbortController()
-  const interrupt = (): void =>
-    leave.abort(new ParleyError('COM001', 'interrupted', { hint: 'the call was cancelled on both sides' }))
-  process.once('SIGINT', interrupt)
-  process.once('SIGTERM', interrupt)
-  process.stdout.once('error', interrupt)
+  const request: CallRequest = {
+    target: name,
+    input,
+    ...(options.to !== undefined && { to: options.to }),
+    ...(options.all !== undefined && { all: options.all }),
+    ...(options.timeout !== undefined && { timeoutMs: options.timeout }),
+  }
+  const json = options.json === true
+  const node = options.join === undefined ? await askedNode(options) : undefined
+  const { signal, release } = createInterrupt('the call was cancelled on both sides')
   try {
-    const address = addressOf(mesh, options)
-    const agents = mesh.directory
-      .agents()
-      .filter(({ peer, self }) => !self && (address.kind !== 'peer' || address.peer === peer))
-    const target = findTarget(agents, wanted)
-    const sending = { signal: leave.signal, ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }) }
-    await run(mesh, target, address, input, sending, printer(options.json === true))
+    if (node !== undefined) {
+      const control = createControlClient(node.name, node.control)
+      return await printAll(control.stream('/api/call', CallLineSchema, { body: request, signal }), json)
+    }
+    // Loaded where they are needed: libp2p takes longer to load than a call by the socket to be answered.
+    const [{ visit }, { runCall }, { lineOf }] = await Promise.all([
+      import('./visit.ts'),
+      import('../control/run-call.ts'),
+      import('../control/ndjson.ts'),
+    ])
+    const mesh = await visit(options)
+    try {
+      const written = async function* () {
+        // As it would come over the socket: bytes in base64.
+        for await (const line of runCall(mesh, request, { signal, mayBeSelf: false }))
+          yield CallLineSchema.parse(JSON.parse(lineOf(line)))
+      }
+      await printAll(written(), json)
+    } finally {
+      await mesh.stop()
+    }
   } finally {
-    process.off('SIGINT', interrupt)
-    process.off('SIGTERM', interrupt)
-    process.stdout.off('error', interrupt)
-    await mesh.stop()
+    release()
   }
 }

@@ -1,9 +1,11 @@
 /** `parley coordinator`: who coordinates, who votes, who did before, and handing over. Keeps no state. */
-import { ParleyError } from '../../protocols/errors.ts'
+import type * as z from 'zod'
+import { TransferredSchema } from '../control/wire.ts'
 import { CoordinatorSchema, type CoordinatorView } from '../debug/source.ts'
-import { ask, debugUrlOf, type Which } from './running.ts'
+import { reach, request, socketOf } from './reach.ts'
+import { BY_SOCKET, runningNode, type Which } from './running.ts'
 import { table } from './table.ts'
-import { type VisitOptions, visit } from './visit.ts'
+import type { VisitOptions } from './visit.ts'
 
 export interface CoordinatorOptions extends Which {
   json?: boolean
@@ -12,7 +14,7 @@ export interface CoordinatorOptions extends Which {
 const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
 const look = async (options: CoordinatorOptions): Promise<CoordinatorView> =>
-  ask(await debugUrlOf(options), '/api/coordinator', CoordinatorSchema)
+  request(await reach(options), 'GET', '/api/coordinator', CoordinatorSchema)
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 
@@ -74,27 +76,42 @@ export const showHistory = async (options: CoordinatorOptions): Promise<void> =>
 }
 
 export interface TransferOptions extends VisitOptions {
+  dataDir?: string
   to?: string
   timeout: number
   json?: boolean
 }
 
-export const transfer = async (options: TransferOptions): Promise<void> => {
+/** Answers wait for the node's own limit. */
+const GRACE_MS = 2_000
+
+type Transferred = z.output<typeof TransferredSchema>
+
+/** By the running node where it can be asked, else as a visitor. */
+const handOver = async (options: TransferOptions): Promise<Transferred> => {
+  const { to, timeout: timeoutMs } = options
+  const request = { timeoutMs, ...(to !== undefined && { to }) }
+  const node =
+    options.join === undefined ? await runningNode(options, `${BY_SOCKET}, or a member with --join`) : undefined
+  const control = node === undefined ? undefined : socketOf(node)
+  if (control !== undefined) {
+    const limit = { body: request, timeoutMs: timeoutMs + GRACE_MS }
+    return control.ask('POST', '/api/coordinator/transfer', TransferredSchema, limit)
+  }
+  const [{ visit }, { transfer: transferBy }] = await Promise.all([
+    import('./visit.ts'),
+    import('../control/run-command.ts'),
+  ])
   const mesh = await visit(options)
   try {
-    const signal = AbortSignal.timeout(options.timeout)
-    const noBody = new ParleyError('COM001', `no coordinator was found within ${options.timeout} ms`, {
-      hint: 'see `parley coordinator status`',
-    })
-    const before = await mesh.coordinator.found({ signal }).catch(() => {
-      throw noBody
-    })
-    const to = options.to === undefined ? undefined : (mesh.directory.find(options.to)?.peer ?? options.to)
-    const { epoch, leader } = await mesh.coordinator.transfer(to, { signal })
-    const nameOf = (peer: string): string => mesh.directory.get(peer)?.name ?? peer
-    if (options.json === true) print(JSON.stringify({ epoch, leader, before: before.leader }))
-    else print(`${nameOf(leader)} coordinates now, in epoch ${epoch}; before it was ${nameOf(before.leader)}`)
+    return await transferBy(mesh, request)
   } finally {
     await mesh.stop()
   }
+}
+
+export const transfer = async (options: TransferOptions): Promise<void> => {
+  const { epoch, leader, before, leaderName, beforeName } = await handOver(options)
+  if (options.json === true) print(JSON.stringify({ epoch, leader, before }))
+  else print(`${leaderName} coordinates now, in epoch ${epoch}; before it was ${beforeName}`)
 }

@@ -1,8 +1,14 @@
-/** `parley leave`: a running node gives its seat up for good, or offers it again. It stays in the mesh. Keeps no state. */
+/**
+ * `parley leave`: a running node gives its seat up for good, or offers it again. It stays in the mesh. Keeps no state.
+ */
+import * as z from 'zod'
 import { coordinatorProtocol } from '../../protocols/coordinator/contract.ts'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
-import { meshOf, runningNode } from './running.ts'
-import { type VisitOptions, visit } from './visit.ts'
+import { SeatGivenSchema } from '../control/wire.ts'
+import type { FoundNode } from '../data-directory.ts'
+import { meshOf, socketOf } from './reach.ts'
+import { BY_SOCKET, runningNode } from './running.ts'
+import type { VisitOptions } from './visit.ts'
 
 export interface LeaveOptions extends Omit<VisitOptions, 'join'> {
   dataDir?: string
@@ -11,25 +17,55 @@ export interface LeaveOptions extends Omit<VisitOptions, 'join'> {
   json?: boolean
 }
 
+/** Answers wait for the node's own limit. */
+const GRACE_MS = 2_000
+
 const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
 const leftText = (voters: number | undefined): string =>
   voters === undefined ? '' : `; ${voters} ${voters === 1 ? 'voter is' : 'voters are'} left`
 
-export const leave = async (options: LeaveOptions): Promise<void> => {
-  const node = await runningNode(options)
+/** What can be done with the seat of the node. */
+interface SeatHand {
+  giveUp(): Promise<{ voters?: number | undefined }>
+  take(): Promise<unknown>
+  end(): Promise<void>
+}
+
+/** By its control socket where it has one, else as a visitor. */
+const handOf = async (node: FoundNode, options: LeaveOptions): Promise<SeatHand> => {
+  const timeoutMs = options.timeout
+  const control = socketOf(node)
+  if (control !== undefined) {
+    const limit = { body: { timeoutMs }, timeoutMs: timeoutMs + GRACE_MS }
+    return {
+      giveUp: () => control.ask('POST', '/api/seat/give-up', SeatGivenSchema, limit),
+      take: () => control.ask('POST', '/api/seat/take', z.object({}), limit),
+      end: async () => {},
+    }
+  }
+  const { visit } = await import('./visit.ts')
   const name = options.mesh ?? (await meshOf(node))
   const mesh = await visit({ ...options, join: node.addresses, ...(name !== undefined && { mesh: name }) })
+  const asked = mesh.to(node.peerId, coordinatorProtocol)
+  return {
+    giveUp: () => asked.giveUp({}, { timeoutMs }),
+    take: () => asked.takeSeat({}, { timeoutMs }),
+    end: () => mesh.stop(),
+  }
+}
+
+export const leave = async (options: LeaveOptions): Promise<void> => {
+  const node = await runningNode(options, BY_SOCKET)
+  const hand = await handOf(node, options)
   try {
-    const asked = mesh.to(node.peerId, coordinatorProtocol)
-    const timeoutMs = options.timeout
     if (options.undo === true) {
-      await asked.takeSeat({}, { timeoutMs })
+      await hand.take()
       if (options.json === true) print(JSON.stringify({ peer: node.peerId, name: node.name, givenUp: false }))
       else print(`${node.name} offers its seat again; it learns first, and votes where a voter is needed`)
       return
     }
-    const { voters } = await asked.giveUp({}, { timeoutMs })
+    const { voters } = await hand.giveUp()
     if (options.json === true) print(JSON.stringify({ peer: node.peerId, name: node.name, givenUp: true, voters }))
     else
       print(
@@ -43,6 +79,6 @@ export const leave = async (options: LeaveOptions): Promise<void> => {
       cause: error,
     })
   } finally {
-    await mesh.stop()
+    await hand.end()
   }
 }

@@ -4,10 +4,13 @@
  */
 import { Command } from 'commander'
 import { VERSION } from '../version.ts'
-import { addCall } from './add-call.ts'
+import { addCompletion, addExitCodes } from './add-completion.ts'
 import { addCoordinator, addLeave } from './add-coordinator.ts'
 import { addDlq } from './add-dlq.ts'
+import { addDoctor } from './add-doctor.ts'
+import { addStop } from './add-stop.ts'
 import { addStore } from './add-store.ts'
+import { addTalk, keepProgramArguments } from './add-talk.ts'
 import { addUp } from './add-up.ts'
 import { addViews } from './add-views.ts'
 import { EXIT_HELP, report } from './outcome.ts'
@@ -22,11 +25,13 @@ export const createProgram = (): Command => {
     // What is wrong is printed by report(), in the form of all errors.
     .configureOutput({ outputError: () => {} })
   addUp(program)
+  addStop(program)
   addViews(program)
-  addCall(program)
+  addTalk(program)
   addCoordinator(program)
   addLeave(program)
   addDlq(program)
+  addDoctor(program)
   addStore(program)
   program
     .command('secret')
@@ -34,6 +39,8 @@ export const createProgram = (): Command => {
     .description('Makes a secret of 32 random bytes. Whoever has it is a full member of the mesh.')
     .option('--out <file>', 'write it to this file with mode 0600; an existing file is left as it is')
     .action(async (options) => (await import('./make-secret.ts')).printSecret(options))
+  addCompletion(program)
+  addExitCodes(program)
   for (const command of program.commands) command.addHelpText('after', EXIT_HELP)
   return program
 }
@@ -51,7 +58,7 @@ export const main = async (args: readonly string[]): Promise<void> => {
   process.stdout.on('error', () => {})
   process.stderr.on('error', () => {})
   try {
-    await createProgram().parseAsync(args, { from: 'user' })
+    await createProgram().parseAsync(keepProgramArguments(args), { from: 'user' })
   } catch (error) {
     process.exitCode = report(error)
   }

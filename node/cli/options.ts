@@ -13,13 +13,23 @@ export const addWhich = (command: Command): Command =>
     .addOption(new Option('--node <name>', 'its name, of those under .parley').conflicts('dataDir'))
     .option('--data-dir <dir>', 'its data directory')
 
+/** Which running node does it, by its control socket. */
+export const addSocket = (command: Command): Command =>
+  command
+    .addOption(new Option('--node <name>', 'the node that does it, of those under .parley').conflicts('dataDir'))
+    .option('--data-dir <dir>', 'its data directory')
+
 /** How a command comes into the mesh. */
 export const addVisit = (command: Command): Command =>
   command
     .addOption(
-      new Option('--join <addr...>', 'members to join by (default: the nodes that run here)').conflicts('node'),
+      new Option('--join <addr...>', 'members to join by (default: the nodes that run here)').conflicts([
+        'node',
+        'dataDir',
+      ]),
     )
-    .option('--node <name>', 'join by this node, of those under .parley')
+    .addOption(new Option('--node <name>', 'by this node, of those under .parley').conflicts('dataDir'))
+    .option('--data-dir <dir>', 'by the node with this data directory')
     .option('--mesh <name>', 'name of the mesh (default: that of the running node, else parley)')
     .option('--secret-file <file...>', 'file with the secret of the mesh, mode 0600; new and old while it is changed')
     .option('--allow-weak-secret', 'accept a short or written secret beyond this machine')

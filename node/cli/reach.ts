@@ -1,30 +1,60 @@
 /**
- * A running node, asked and told by its debug endpoint, with the key from its data directory where that can be read. Keeps
- * no state.
+ * A running node, asked and told: by its control socket, or by its debug endpoint where it was named by its URL or has no
+ * socket, with the key from its data directory where that can be read. Keeps no state.
  */
 import * as z from 'zod'
 import { CODES, type Code, ParleyError } from '../../protocols/errors.ts'
+import { type ControlClient, createControlClient } from '../control/client.ts'
 import type { FoundNode } from '../data-directory.ts'
-import { debugUrlOf, runningNode, runningNodes, type Which } from './running.ts'
+import { SelfSchema } from '../debug/source.ts'
+import { BY_SOCKET, originOf, runningNode, runningNodes, type Which } from './running.ts'
 
-export interface Reached {
+interface Endpoint {
   readonly url: string
   /** Undefined where the data directory is not known, or has none. */
   readonly key: string | undefined
 }
+
+export type Reached = { readonly control: ControlClient } | Endpoint
 
 const LIMIT_MS = 60_000
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 const Problem = z.object({ status: z.number(), detail: z.string(), hint: z.string(), code: z.string().optional() })
 
-/** @throws COM002 where no such node runs here */
+/** The control socket of a running node; undefined where it has none. */
+export const socketOf = ({ name, control }: FoundNode): ControlClient | undefined =>
+  control === undefined ? undefined : createControlClient(name, control)
+
+export interface Controlled {
+  readonly node: FoundNode
+  readonly control: ControlClient
+}
+
+/** @throws COM002 where no such node runs here, or it has no control socket */
+export const reachControl = async (which: Omit<Which, 'url'>): Promise<Controlled> => {
+  const node = await runningNode(which, BY_SOCKET)
+  const control = socketOf(node)
+  if (control !== undefined) return { node, control }
+  throw new ParleyError('COM002', `the node ${node.name} has no control socket`, {
+    hint: 'a program that embeds a node switches it on by the option control; see the log for why there is none',
+  })
+}
+
+/** @throws COM002 where no such node runs here, or it listens nowhere */
 export const reach = async (which: Which): Promise<Reached> => {
-  const url = await debugUrlOf(which)
-  let node: FoundNode | undefined
-  if (which.url === undefined) node = await runningNode(which)
-  else node = (await runningNodes()).find(({ debugUrl }) => debugUrl === url)
-  return { url, key: node?.debugKey }
+  if (which.url !== undefined) {
+    const url = originOf(which.url)
+    const found = (await runningNodes()).find(({ debugUrl }) => debugUrl === url)
+    return { url, key: found?.debugKey }
+  }
+  const node = await runningNode(which)
+  const control = socketOf(node)
+  if (control !== undefined) return { control }
+  if (node.debugUrl !== undefined) return { url: node.debugUrl, key: node.debugKey }
+  throw new ParleyError('COM002', `${node.name} has neither a control socket nor a debug endpoint`, {
+    hint: 'switch one of them on by the options control and debug',
+  })
 }
 
 const isCode = (code: string | undefined): code is Code => code !== undefined && Object.hasOwn(CODES, code)
@@ -50,12 +80,8 @@ const parse = (text: string): unknown => {
   }
 }
 
-/**
- * @param path with its query
- * @throws what the node answers, COM002 where it does not, SEC002 where it wants the key, MSG003 where something else answers
- */
-export const request = async <S extends z.ZodType>(
-  { url, key }: Reached,
+const requestByUrl = async <S extends z.ZodType>(
+  { url, key }: Endpoint,
   method: 'GET' | 'POST' | 'DELETE',
   path: string,
   schema: S,
@@ -85,4 +111,27 @@ export const request = async <S extends z.ZodType>(
   throw new ParleyError('MSG003', `${url} is not the debug endpoint of a parley node, or of another version`, {
     hint: 'parley up prints the address of its debug endpoint',
   })
+}
+
+/**
+ * @param path with its query
+ * @throws what the node answers, COM002 where it does not, SEC002 where it wants the key, MSG003 where something else answers
+ */
+export const request = async <S extends z.ZodType>(
+  reached: Reached,
+  method: 'GET' | 'POST' | 'DELETE',
+  path: string,
+  schema: S,
+): Promise<z.output<S>> =>
+  'control' in reached
+    ? reached.control.ask(method, path, schema, { timeoutMs: LIMIT_MS })
+    : requestByUrl(reached, method, path, schema)
+
+/** Name of the mesh that a running node is in; undefined where it listens nowhere. */
+export const meshOf = async (node: FoundNode): Promise<string | undefined> => {
+  const { debugUrl } = node
+  const control = socketOf(node)
+  const reached =
+    control !== undefined ? { control } : debugUrl !== undefined ? { url: debugUrl, key: undefined } : undefined
+  return reached === undefined ? undefined : (await request(reached, 'GET', '/api/self', SelfSchema)).mesh
 }

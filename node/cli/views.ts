@@ -1,7 +1,8 @@
 /** `parley peers` and `parley agents`: what a running node knows, as a table or as JSON. Keeps no state. */
 import * as z from 'zod'
 import { AgentSchema, PeerSchema } from '../debug/source.ts'
-import { ask, debugUrlOf, type Which } from './running.ts'
+import { reach, request } from './reach.ts'
+import type { Which } from './running.ts'
 import { table } from './table.ts'
 
 export interface ViewOptions extends Which {
@@ -13,19 +14,27 @@ const Agents = z.object({ agents: z.array(AgentSchema) })
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
+/** How far its clock is from the node's, as far as that is known. */
+const clockText = ({ skewMs, skewErrorMs = 0 }: z.output<typeof PeerSchema>): string => {
+  if (skewMs === undefined) return ''
+  if (Math.abs(skewMs) <= skewErrorMs) return 'same'
+  return `${skewMs < 0 ? '-' : '+'}${(Math.abs(skewMs) / 1000).toFixed(3)} s`
+}
+
 export const showPeers = async (options: ViewOptions): Promise<void> => {
-  const { peers } = await ask(await debugUrlOf(options), '/api/peers', Peers)
+  const { peers } = await request(await reach(options), 'GET', '/api/peers', Peers)
   if (options.json === true) return print(JSON.stringify(peers))
   if (peers.length === 0) return print('no peer is connected')
   print(
     table(
-      ['name', 'id', 'address', 'dialled by', 'ping', 'calls in flight'],
+      ['name', 'id', 'address', 'dialled by', 'ping', 'clock', 'calls in flight'],
       peers.map((peer) => [
         peer.admitted ? peer.name : '(not admitted)',
         peer.id,
         peer.address,
         peer.direction === 'outbound' ? 'this node' : 'the peer',
         peer.rttMs === undefined ? '' : `${peer.rttMs.toFixed(1)} ms`,
+        clockText(peer),
         String(peer.inFlight),
       ]),
     ),
@@ -59,7 +68,7 @@ const doing = ({ state, activity }: AgentView): string => {
 }
 
 export const showAgents = async (options: ViewOptions): Promise<void> => {
-  const { agents } = await ask(await debugUrlOf(options), '/api/agents', Agents)
+  const { agents } = await request(await reach(options), 'GET', '/api/agents', Agents)
   if (options.json === true) return print(JSON.stringify(agents))
   print(
     table(

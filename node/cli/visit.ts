@@ -3,12 +3,15 @@ import { randomBytes } from 'node:crypto'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import type { Mesh } from '../api.ts'
 import { createMesh } from '../mesh.ts'
-import { meshOf, runningNode, runningNodes } from './running.ts'
+import type { MeshOptionsInput } from '../options.ts'
+import { meshOf } from './reach.ts'
+import { runningNode, runningNodes } from './running.ts'
 import { secretOf } from './values.ts'
 
 export interface VisitOptions {
   join?: string[]
   node?: string
+  dataDir?: string
   mesh?: string
   secretFile?: string[]
   allowWeakSecret?: boolean
@@ -20,8 +23,8 @@ const JOIN_TIMEOUT_MS = 10_000
 /** Where to join: what was given, or the nodes that run here. */
 const entryOf = async (options: VisitOptions): Promise<{ join: string[]; mesh: string | undefined }> => {
   if (options.join !== undefined) return { join: options.join, mesh: options.mesh }
-  if (options.node !== undefined) {
-    const node = await runningNode({ node: options.node })
+  if (options.node !== undefined || options.dataDir !== undefined) {
+    const node = await runningNode(options)
     return { join: node.addresses, mesh: options.mesh ?? (await meshOf(node)) }
   }
   const [first, ...others] = await runningNodes()
@@ -35,8 +38,12 @@ const entryOf = async (options: VisitOptions): Promise<{ join: string[]; mesh: s
   return { join, mesh: options.mesh ?? (await meshOf(first)) }
 }
 
-/** A node of its own, which listens nowhere and keeps nothing. @throws COM002, SEC001 where no member lets it in */
-export const visit = async (options: VisitOptions): Promise<Mesh> => {
+/**
+ * A node of its own, which listens nowhere and keeps nothing, unless told otherwise.
+ * @param own what differs from that
+ * @throws COM002, SEC001 where no member lets it in
+ */
+export const visit = async (options: VisitOptions, own: MeshOptionsInput = {}): Promise<Mesh> => {
   const { join, mesh } = await entryOf(options)
   const secret = await secretOf(options.secretFile)
   const node = await createMesh({
@@ -47,6 +54,7 @@ export const visit = async (options: VisitOptions): Promise<Mesh> => {
     ...(mesh === undefined ? {} : { mesh }),
     ...(secret === undefined ? {} : { secret }),
     ...(options.allowWeakSecret === undefined ? {} : { allowWeakSecret: options.allowWeakSecret }),
+    ...own,
   })
   const tooLong = new ParleyError(
     'COM002',

@@ -1,11 +1,10 @@
-/** What `parley call` calls: found in the directory by name, and made into a contract without schemas. Pure. */
+/** What a call by name goes to: found in the directory, and made into a contract without schemas. Pure. */
 import * as z from 'zod'
 import type { Agent } from '../../discovery/directory-state.ts'
 import type { MethodRecord, ProtocolRecord } from '../../discovery/record.ts'
 import { type AnyProtocol, defineProtocol, type Kind, type Method, majorOf } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import { nearest } from '../nearest.ts'
-import { usage } from './outcome.ts'
 
 export interface Target {
   readonly protocol: AnyProtocol
@@ -25,10 +24,9 @@ export const parseTarget = (text: string): Wanted => {
   const match = /^([a-z][a-z0-9-]{0,63})(?:@(\d{1,5}))?\.([a-zA-Z][a-zA-Z0-9_]{0,63})$/.exec(text)
   const [, protocol, major, method] = match ?? []
   if (protocol === undefined || method === undefined) {
-    throw usage(
-      `${JSON.stringify(text)} names no method`,
-      'write PROTOCOL.METHOD as in summarize.once, or PROTOCOL@MAJOR.METHOD; `parley agents` lists what is offered',
-    )
+    throw new ParleyError('MSG001', `${JSON.stringify(text)} names no method`, {
+      hint: 'write PROTOCOL.METHOD as in summarize.once, or PROTOCOL@MAJOR.METHOD; `parley agents` lists what is offered',
+    })
   }
   return { protocol, major: major === undefined ? undefined : Number(major), method }
 }

@@ -1,0 +1,55 @@
+/** `parley send`: a durable message, kept by a running node until it was processed. Keeps no state. */
+import type * as z from 'zod'
+import { ParleyError } from '../../protocols/errors.ts'
+import { type SendSchema, SentSchema } from '../control/wire.ts'
+import { reachControl } from './reach.ts'
+import type { Which } from './running.ts'
+import { inputOf, labelsOf } from './values.ts'
+
+export interface SendOptions extends Omit<Which, 'url'> {
+  to?: string[]
+  capability?: string
+  guarantee?: 'AT_MOST_ONCE' | 'AT_LEAST_ONCE' | 'EXACTLY_ONCE'
+  conversation?: string
+  header?: string[]
+  schemaVersion?: string
+  ttl?: number
+  /** Milliseconds. */
+  wait?: number
+  json?: boolean
+}
+
+/** Answers wait for the node's own limit. */
+const GRACE_MS = 10_000
+
+const print = (text: string): void => void process.stdout.write(`${text}\n`)
+
+export const send = async (type: string, text: string | undefined, options: SendOptions): Promise<void> => {
+  const { to, capability, guarantee, conversation, header, schemaVersion, ttl, wait } = options
+  const body: z.input<typeof SendSchema> = {
+    type,
+    data: await inputOf(text),
+    ...(to !== undefined && { to }),
+    ...(capability !== undefined && { capability }),
+    ...(guarantee !== undefined && { guarantee }),
+    ...(conversation !== undefined && { conversationId: conversation }),
+    ...(header !== undefined && { headers: labelsOf(header) }),
+    ...(schemaVersion !== undefined && { version: schemaVersion }),
+    ...(ttl !== undefined && { ttlMs: ttl }),
+    ...(wait !== undefined && { waitMs: wait }),
+  }
+  const { node, control } = await reachControl(options)
+  const timeoutMs = (wait ?? 30_000) + GRACE_MS
+  const sent = await control.ask('POST', '/api/send', SentSchema, { body, timeoutMs })
+  if (options.json === true) print(JSON.stringify(sent))
+  else if (sent.delivered === true) print(`${sent.id} was processed`)
+  else {
+    const to = sent.destinations.length === 0 ? 'whoever offers it, once somebody does' : sent.destinations.join(', ')
+    print(`${sent.id} is kept by ${node.name}, for ${to}`)
+  }
+  if (sent.delivered === false) {
+    throw new ParleyError('COM001', `${sent.id} was not processed within ${wait} ms`, {
+      hint: 'it is kept and goes on being tried; see `parley dlq ls` if it is given up',
+    })
+  }
+}

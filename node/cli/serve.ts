@@ -1,0 +1,144 @@
+/**
+ * `parley serve`: an agent whose skill is a program. It joins the mesh as a node of its own, and runs the program for each
+ * request. State: the node, and the programs at work.
+ */
+import { access, constants } from 'node:fs/promises'
+import { delimiter, join } from 'node:path'
+import * as z from 'zod'
+import { describe } from '../../discovery/describe.ts'
+import { type AnyProtocol, type Context, defineProtocol } from '../../protocols/define.ts'
+import { compile } from '../../protocols/wire/contract.ts'
+import { EXIT, usage } from './outcome.ts'
+import { killGroup, type Program, type RunOptions, runLines, runOnce } from './run-program.ts'
+import { labelsOf } from './values.ts'
+import { type VisitOptions, visit } from './visit.ts'
+
+export interface ServeOptions extends VisitOptions {
+  command: string
+  name?: string
+  listen?: string[]
+  label?: string[]
+  stream?: boolean
+  description?: string
+  timeout: number
+  concurrency: number
+  queue: number
+  maxOutput: number
+  json?: boolean
+}
+
+interface Skill {
+  readonly protocol: string
+  readonly version: string
+  readonly method: string
+}
+
+/** `upper`, `upper.run`, `upper@2.0.0.run`. @throws MSG001 */
+export const parseSkill = (text: string): Skill => {
+  const match = /^([a-z][a-z0-9-]{0,63})(?:@(\d{1,5}\.\d{1,5}\.\d{1,5}))?(?:\.([a-zA-Z][a-zA-Z0-9_]{0,63}))?$/.exec(
+    text,
+  )
+  const [, protocol, version = '1.0.0', method = 'run'] = match ?? []
+  if (protocol !== undefined) return { protocol, version, method }
+  throw usage(
+    `${JSON.stringify(text)} cannot be the name of a skill`,
+    'write PROTOCOL or PROTOCOL.METHOD in lower case, as in upper or text.upper; PROTOCOL@1.2.0.METHOD for a version',
+  )
+}
+
+/** @throws MSG001 where no such program can be run here */
+const findProgram = async (file: string): Promise<string> => {
+  const isPath = /[/\\]/.test(file)
+  const endings = process.platform === 'win32' ? ['', '.exe', '.cmd'] : ['']
+  const places = isPath ? [file] : (process.env.PATH ?? '').split(delimiter).map((dir) => join(dir || '.', file))
+  for (const place of places.flatMap((one) => endings.map((ending) => one + ending))) {
+    if (
+      await access(place, constants.X_OK).then(
+        () => true,
+        () => false,
+      )
+    )
+      return file
+  }
+  throw usage(
+    `${JSON.stringify(file)} is no program that can be run here`,
+    isPath ? 'see whether it is there and executable' : 'see whether it is in PATH, or give its path',
+  )
+}
+
+/** One method, answered by the program. */
+const contractOf = (skill: Skill, { stream, timeout, description }: ServeOptions): AnyProtocol => {
+  const common = {
+    request: z.unknown(),
+    timeoutMs: timeout,
+    ...(description !== undefined && { description }),
+  }
+  return defineProtocol({
+    name: skill.protocol,
+    version: skill.version,
+    methods: {
+      [skill.method]: stream === true ? { ...common, stream: z.unknown() } : { ...common, response: z.unknown() },
+    },
+  })
+}
+
+const runOptions = (skill: Skill, { signal, peer, envelope }: Context): RunOptions => ({
+  signal,
+  env: {
+    PARLEY_CALLER: peer,
+    PARLEY_SKILL: `${skill.protocol}.${skill.method}`,
+    ...(envelope.conversationId !== undefined && { PARLEY_CONVERSATION_ID: envelope.conversationId }),
+  },
+})
+
+export const serve = async (name: string, args: readonly string[], options: ServeOptions): Promise<void> => {
+  const skill = parseSkill(name)
+  const { timeout: timeoutMs, maxOutput: maxOutputBytes, listen } = options
+  const file = await findProgram(options.command)
+  const program: Program = { file, args, timeoutMs, maxOutputBytes, groups: new Set() }
+  process.on('exit', () => {
+    for (const group of program.groups) killGroup(group, 'SIGKILL')
+  })
+  const protocol = contractOf(skill, options)
+  const over = new Promise<void>((resolve) => {
+    let count = 0
+    const onSignal = (): void => {
+      count += 1
+      if (count > 1) process.exit(EXIT.failure)
+      process.stderr.write('stopping; a second signal ends it at once\n')
+      resolve()
+    }
+    process.on('SIGINT', onSignal)
+    process.on('SIGTERM', onSignal)
+  })
+  const mesh = await visit(options, {
+    name: options.name ?? skill.protocol,
+    labels: labelsOf(options.label ?? []),
+    listen: listen ?? ['/ip4/127.0.0.1/tcp/0'],
+    log: 'warn',
+    limits: { maxActive: options.concurrency, maxQueuedInbound: options.queue },
+    timings: { stuckAfterMs: Math.max(30_000, timeoutMs) },
+  })
+  // Otherwise nothing but sockets keeps the process, and they may all be gone for a moment.
+  const alive = setInterval(() => {}, 2 ** 30)
+  try {
+    const handlers = {
+      [skill.method]:
+        options.stream === true
+          ? (input: unknown, context: Context) => runLines(program, input, runOptions(skill, context))
+          : (input: unknown, context: Context) => runOnce(program, input, runOptions(skill, context)),
+    }
+    await mesh.serveCompiled(compile(protocol, handlers), describe(protocol))
+    const { id, name: own, mesh: meshName } = mesh.self
+    const what = `${skill.protocol}.${skill.method}`
+    process.stdout.write(
+      options.json === true
+        ? `${JSON.stringify({ id, name: own, mesh: meshName, skill: what, version: skill.version, pid: process.pid })}\n`
+        : `${own} answers ${what} in the mesh ${meshName} by running ${[file, ...args].join(' ')}; Ctrl-C ends it\n`,
+    )
+    await over
+  } finally {
+    await mesh.stop()
+    clearInterval(alive)
+  }
+}
