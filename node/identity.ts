@@ -18,10 +18,10 @@ import { ParleyError } from '../protocols/errors.ts'
 import type { Log } from '../protocols/port.ts'
 import { ensurePrivateDirectory, readPrivateFile, writePrivateFile } from './private-file.ts'
 
-const KEY_FILE = 'identity.key'
+export const KEY_FILE = 'identity.key'
 const INCARNATION_FILE = 'incarnation'
 /** An RSA key by mistake has about 1,700 bytes; that should be refused as a wrong key, not as a large file. */
-const MAX_KEY_BYTES = 16_384
+export const MAX_KEY_BYTES = 16_384
 const MAX_INCARNATION_BYTES = 64
 
 const corruptKey = (path: string, why: string, cause?: unknown): ParleyError =>
@@ -31,7 +31,8 @@ const corruptKey = (path: string, why: string, cause?: unknown): ParleyError =>
     ...(cause === undefined ? {} : { cause }),
   })
 
-const decodeKey = async (path: string, bytes: Uint8Array): Promise<Ed25519PrivateKey> => {
+/** @param path for the message @throws MSG003 for what is no whole Ed25519 key */
+export const decodeKey = async (path: string, bytes: Uint8Array): Promise<Ed25519PrivateKey> => {
   let key: ReturnType<typeof privateKeyFromProtobuf>
   try {
     key = privateKeyFromProtobuf(bytes)

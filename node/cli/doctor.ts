@@ -1,0 +1,76 @@
+/**
+ * `parley doctor`: looks at everything that a node needs, and says what is wrong and what to do. It changes nothing and
+ * shows no secret. Exit code 1 where something fails; a warning is none. All of it takes 15 s at most. Keeps no state.
+ */
+import { escapeText } from '../log-fields.ts'
+import { type Check, runCheck, type TimedFinding, type Verdict } from './doctor/finding.ts'
+import { type DoctorOptions, type Subject, subjectOf } from './doctor/subject.ts'
+import { EXIT } from './outcome.ts'
+
+/** Of one check. The visits take longest: a dial, admission, and the comparison of directories. */
+const CHECK_MS = 5_000
+const VISIT_MS = 10_000
+/** Of all of them: they run beside each other. */
+const ALL_MS = 15_000
+
+const checksOf = async (subject: Subject): Promise<[Check, number][]> => {
+  const [{ PROCESS_CHECKS }, { SETTING_CHECKS }, { DISK_CHECKS }, { STORE_CHECKS }, { ADDRESS_CHECKS }] =
+    await Promise.all([
+      import('./doctor/process-checks.ts'),
+      import('./doctor/secret-check.ts'),
+      import('./doctor/disk-checks.ts'),
+      import('./doctor/store-check.ts'),
+      import('./doctor/port-checks.ts'),
+    ])
+  const [{ CLOCK_CHECKS }, { NODE_CHECKS }, { joinChecks }] = await Promise.all([
+    import('./doctor/clock-check.ts'),
+    import('./doctor/node-check.ts'),
+    import('./doctor/join-checks.ts'),
+  ])
+  const local = [...PROCESS_CHECKS, ...SETTING_CHECKS, ...DISK_CHECKS, ...STORE_CHECKS, ...ADDRESS_CHECKS]
+  return [
+    ...[...local, ...CLOCK_CHECKS, ...NODE_CHECKS].map((check): [Check, number] => [check, CHECK_MS]),
+    ...joinChecks(subject).map((check): [Check, number] => [check, VISIT_MS]),
+  ]
+}
+
+const MARKS: Record<Verdict, string> = { ok: 'ok     ', warn: 'warn   ', fail: 'FAIL   ', skipped: 'skipped' }
+const COLOURS: Record<Verdict, string> = { ok: '32', warn: '33', fail: '31', skipped: '90' }
+
+const line = ({ name, verdict, seen, todo }: TimedFinding, width: number, isColoured: boolean): string => {
+  const mark = isColoured ? `\u001b[${COLOURS[verdict]}m${MARKS[verdict]}\u001b[0m` : MARKS[verdict]
+  const hint = todo === undefined ? '' : `\n${' '.repeat(8)}${''.padEnd(width)}  hint: ${escapeText(todo)}`
+  return `${mark} ${name.padEnd(width)}  ${escapeText(seen)}${hint}`
+}
+
+const count = (found: readonly TimedFinding[], verdict: Verdict): number =>
+  found.filter((one) => one.verdict === verdict).length
+
+const summary = (found: readonly TimedFinding[]): string => {
+  const [failed, warned, left] = [count(found, 'fail'), count(found, 'warn'), count(found, 'skipped')]
+  const rest = left === 0 ? '' : `, ${left} skipped`
+  if (failed + warned === 0) return `all is well: ${count(found, 'ok')} checks${rest}`
+  return `${failed} failed, ${warned} to be looked at, ${count(found, 'ok')} well${rest}`
+}
+
+const overall = (found: readonly TimedFinding[]): Verdict =>
+  count(found, 'fail') > 0 ? 'fail' : count(found, 'warn') > 0 ? 'warn' : 'ok'
+
+export const doctor = async (options: DoctorOptions): Promise<void> => {
+  const startedAt = performance.now()
+  const subject = await subjectOf(options)
+  const checks = await checksOf(subject)
+  const leftMs = (): number => Math.max(0, ALL_MS - (performance.now() - startedAt))
+  const found = (
+    await Promise.all(checks.map(([check, limitMs]) => runCheck(check, subject, Math.min(limitMs, leftMs()))))
+  ).flat()
+  if (options.json === true) {
+    const tookMs = Math.round(performance.now() - startedAt)
+    process.stdout.write(`${JSON.stringify({ verdict: overall(found), tookMs, checks: found })}\n`)
+  } else {
+    const width = Math.max(...found.map(({ name }) => name.length))
+    const lines = found.map((one) => line(one, width, process.stdout.isTTY === true))
+    process.stdout.write(`${lines.join('\n')}\n\n${summary(found)}\n`)
+  }
+  if (overall(found) === 'fail') process.exitCode = EXIT.failure
+}

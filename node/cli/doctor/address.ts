@@ -1,0 +1,35 @@
+/** Multiaddresses as the checks of `parley doctor` need them: host, port, what goes over it. Pure. */
+import { multiaddr } from '@multiformats/multiaddr'
+import { isRelayed } from '../../addresses.ts'
+
+export interface Site {
+  readonly host: string
+  readonly port: number
+  readonly kind: 'ip4' | 'ip6' | 'name'
+  readonly transport: 'tcp' | 'udp'
+}
+
+/** Where a connection to this address goes first; undefined for one that names no host and port. */
+export const siteOf = (address: string): Site | undefined => {
+  const components = (() => {
+    try {
+      return multiaddr(address).getComponents()
+    } catch {
+      return []
+    }
+  })()
+  const zone = components[0]?.name === 'ip6zone' ? `%${components[0].value}` : ''
+  const [host, port] = zone === '' ? components : components.slice(1)
+  if (host?.value === undefined || (port?.name !== 'tcp' && port?.name !== 'udp')) return undefined
+  const kind = host.name === 'ip4' || host.name === 'ip6' ? host.name : 'name'
+  return { host: host.value + zone, port: Number(port.value), kind, transport: port.name }
+}
+
+/** `/p2p-circuit` alone, or behind a relay: nothing is bound for it. */
+export const isBound = (address: string): boolean => !isRelayed(address)
+
+export const hostPort = ({ host, port }: Pick<Site, 'host' | 'port'>): string =>
+  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+
+/** Every address of this machine. */
+export const isWildcard = (host: string): boolean => host === '0.0.0.0' || host === '::'

@@ -1,0 +1,188 @@
+/**
+ * What `parley doctor` says of the data directory: whether a node can work there, whose it is, who has it, its identity, and
+ * the note of a node that is gone. It only looks: a mode that is wrong is told, not changed. Keeps no state.
+ */
+import { constants } from 'node:fs'
+import { access, stat, statfs } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { isParleyError } from '../../../protocols/errors.ts'
+import { readHolder } from '../../data-directory.ts'
+import { decodeKey, KEY_FILE, MAX_KEY_BYTES } from '../../identity.ts'
+import { octal, opensToOthers, readSmallFile, systemCode } from '../../private-file.ts'
+import { DATA_ROOT } from '../running.ts'
+import { type Check, type Finding, fail, failOf, ok, skipped, warn } from './finding.ts'
+import type { Subject } from './subject.ts'
+
+const MIB = 1024 * 1024
+/** Below it a node runs out while it starts: the store grows by segments of some MiB. */
+const LEAST_FREE_BYTES = 64 * MIB
+const SCARCE_FREE_BYTES = 512 * MIB
+const LEAST_FREE_FILES = 64
+
+/** Why there is none to look at. */
+export const noDirectory = (name: string, { others }: Subject): Finding =>
+  others.length > 0
+    ? skipped(name, `under ${DATA_ROOT} there is ${others.slice(0, 10).join(', ')}; name one with --node or --data-dir`)
+    : skipped(name, 'no data directory is named, and none is in this folder')
+
+/** The folder itself, or the nearest one above it that is there: that is where it will be made. */
+const nearestFolder = async (path: string): Promise<string> => {
+  for (let at = path; ; at = dirname(at)) {
+    try {
+      if ((await stat(at)).isDirectory()) return at
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT' || at === dirname(at)) throw error
+    }
+  }
+}
+
+const accessProblem = async (folder: string): Promise<string | undefined> => {
+  try {
+    await access(folder, constants.R_OK | constants.W_OK | constants.X_OK)
+    return undefined
+  } catch (error) {
+    return systemCode(error) ?? 'unknown'
+  }
+}
+
+const directory: Check = {
+  name: 'data directory',
+  async run(subject) {
+    const { name } = directory
+    const { dataDir } = subject
+    if (dataDir === undefined) return [noDirectory(name, subject)]
+    let folder: string
+    try {
+      folder = await nearestFolder(dataDir)
+    } catch (error) {
+      return [failOf(name, error, `see what is in the way of ${dataDir}`)]
+    }
+    const isThere = folder === dataDir
+    if (isThere && !(await stat(dataDir)).isDirectory()) return [fail(name, `${dataDir} is a file`, 'name a folder')]
+    const problem = await accessProblem(folder)
+    if (problem === 'EROFS')
+      return [
+        fail(
+          name,
+          `${folder} is on a file system that can only be read`,
+          'mount it for writing, or name another folder',
+        ),
+      ]
+    if (problem !== undefined) {
+      const me = process.getuid?.()
+      const todo = `let the user that runs the node (uid ${me ?? 'unknown'}) read and write ${folder}, or name another folder`
+      return [fail(name, `${folder} cannot be used: ${problem}`, todo)]
+    }
+    if (!isThere) return [ok(name, `${dataDir} is not there yet, and can be made`)]
+    return [ok(name, `${dataDir} can be read and written`), ...(await ownership(dataDir))]
+  },
+}
+
+const ownership = async (dataDir: string): Promise<Finding[]> => {
+  const name = 'owner and mode'
+  const { uid, mode } = await stat(dataDir)
+  const me = process.getuid?.()
+  if (me !== undefined && uid !== me)
+    return [
+      warn(
+        name,
+        `${dataDir} belongs to uid ${uid}, and this is uid ${me}`,
+        `run the node as its owner, or: chown -R ${me} ${dataDir}`,
+      ),
+    ]
+  if (opensToOthers(mode))
+    return [
+      warn(name, `${dataDir} has mode ${octal(mode)}: others on this machine can look into it`, `chmod 700 ${dataDir}`),
+    ]
+  return [ok(name, `uid ${uid}, mode ${octal(mode)}`)]
+}
+
+const space: Check = {
+  name: 'disk space',
+  async run(subject) {
+    const { name } = space
+    if (subject.dataDir === undefined) return [noDirectory(name, subject)]
+    const folder = await nearestFolder(subject.dataDir)
+    const { bavail, bsize, files, ffree } = await statfs(folder)
+    const free = bavail * bsize
+    const seen = `${Math.floor(free / MIB)} MiB free at ${folder}`
+    const todo = 'free some, or move the data directory; a node whose disk is full takes no messages and no vote'
+    if (free < LEAST_FREE_BYTES) return [fail(name, seen, todo)]
+    if (files > 0 && ffree < LEAST_FREE_FILES) return [fail(name, `room for ${ffree} more files at ${folder}`, todo)]
+    return [free < SCARCE_FREE_BYTES ? warn(name, seen, todo) : ok(name, seen)]
+  },
+}
+
+const lock: Check = {
+  name: 'lock',
+  async run(subject) {
+    const { name } = lock
+    const { dataDir, node } = subject
+    if (dataDir === undefined) return [noDirectory(name, subject)]
+    const holder = await readHolder(dataDir)
+    if (holder === undefined) return [ok(name, 'nobody has the data directory')]
+    if (node !== undefined) return [ok(name, `the node ${node.name} runs there, process ${node.pid}`)]
+    if (!holder.runs) return [ok(name, `process ${holder.pid} had it and is gone; the next start takes it over`)]
+    // A node that starts has it before it writes its note.
+    return [
+      fail(
+        name,
+        `process ${holder.pid} has ${dataDir}, and is no node that answers`,
+        `see what it is (ps -fp ${holder.pid}); stop it, or wait until its node is up`,
+      ),
+    ]
+  },
+}
+
+const note: Check = {
+  name: 'node.json',
+  async run(subject) {
+    const { name } = note
+    const { dataDir, note: found } = subject
+    if (dataDir === undefined) return [noDirectory(name, subject)]
+    const path = join(dataDir, name)
+    if (found?.alive === true) return [ok(name, `${path} is of process ${found.pid}, which runs`)]
+    if (found !== undefined) {
+      const seen = `${path} is of process ${found.pid}, which is gone without having stopped in order`
+      return [warn(name, seen, 'see the end of its log and the system log for why; the next start replaces the file')]
+    }
+    try {
+      await access(path)
+    } catch {
+      return [ok(name, 'no node has left one')]
+    }
+    return [warn(name, `${path} is not what a node writes`, 'the next start replaces it')]
+  },
+}
+
+const identity: Check = {
+  name: 'identity',
+  async run(subject) {
+    const { name } = identity
+    if (subject.dataDir === undefined) return [noDirectory(name, subject)]
+    const path = join(subject.dataDir, KEY_FILE)
+    let mode = 0
+    try {
+      const bytes = await readSmallFile(path, MAX_KEY_BYTES, async (handle) => {
+        mode = (await handle.stat()).mode
+      })
+      if (bytes === undefined) return [ok(name, `${path} is not there; the first start makes it`)]
+      const key = await decodeKey(path, bytes)
+      if (opensToOthers(mode))
+        return [
+          fail(
+            name,
+            `${path} has mode ${octal(mode)}: others on this machine can be this node`,
+            `chmod 600 ${path}; if somebody else had access, move it away, so that the node starts as a new peer`,
+          ),
+        ]
+      const { peerIdFromPrivateKey } = await import('@libp2p/peer-id')
+      return [ok(name, `${peerIdFromPrivateKey(key)} in ${basename(path)}, mode ${octal(mode)}`)]
+    } catch (error) {
+      if (!isParleyError(error)) throw error
+      return [failOf(name, error)]
+    }
+  },
+}
+
+export const DISK_CHECKS: readonly Check[] = [directory, space, lock, note, identity]

@@ -1,0 +1,156 @@
+/**
+ * What `parley doctor` says of addresses: whether the ports to listen on are free or who has them, whether others can dial
+ * what this node tells them, and IPv6. A port is tried by listening on it for a moment. Keeps no state.
+ */
+import { createSocket } from 'node:dgram'
+import { createServer } from 'node:net'
+import { networkInterfaces } from 'node:os'
+import { isLoopback, isRelayed } from '../../addresses.ts'
+import { systemCode } from '../../private-file.ts'
+import { hostPort, isBound, isWildcard, type Site, siteOf } from './address.ts'
+import { type Check, type Finding, fail, messageOf, ok, skipped, warn } from './finding.ts'
+import { ownerOf } from './port-owner.ts'
+import type { Subject } from './subject.ts'
+
+const FIRST_FREE_FOR_ALL = 1024
+
+/** Listens for a moment. @throws what the system says */
+const tryPort = ({ host, port, transport, kind }: Site): Promise<void> =>
+  new Promise((resolve, reject) => {
+    if (transport === 'udp') {
+      const socket = createSocket({ type: kind === 'ip6' ? 'udp6' : 'udp4', ipv6Only: kind === 'ip6' })
+      socket.once('error', reject)
+      socket.bind({ address: host, port, exclusive: true }, () => socket.close(() => resolve()))
+      return
+    }
+    const server = createServer()
+    server.once('error', reject)
+    server.listen({ host, port, exclusive: true, ipv6Only: kind === 'ip6' }, () => server.close(() => resolve()))
+  })
+
+const whoHas = async (name: string, site: Site, subject: Subject): Promise<Finding> => {
+  const owner = await ownerOf(site.port, site.transport)
+  const at = `${hostPort(site)} (${site.transport})`
+  if (owner !== undefined && owner.pid === subject.node?.pid) return ok(name, `${at} is that of the running node`)
+  if (owner === undefined)
+    return fail(
+      name,
+      `${at} is taken by a process that this user cannot see`,
+      'choose another port, or 0 for any free one',
+    )
+  return fail(
+    name,
+    `${at} is taken by process ${owner.pid}: ${owner.command}`,
+    `stop process ${owner.pid}, or choose another port, or 0 for any free one`,
+  )
+}
+
+const portFinding = async (name: string, site: Site, subject: Subject): Promise<Finding> => {
+  const at = `${hostPort(site)} (${site.transport})`
+  try {
+    await tryPort(site)
+    return ok(name, `${at} is free`)
+  } catch (error) {
+    const code = systemCode(error)
+    if (code === 'EADDRINUSE') return whoHas(name, site, subject)
+    if (code === 'EADDRNOTAVAIL')
+      return fail(name, `${site.host} is no address of this machine`, 'listen on one that it has, or on 0.0.0.0 or ::')
+    if (code === 'EAFNOSUPPORT') return fail(name, `this machine has no ${site.kind}`, 'listen on IPv4 only')
+    if (code === 'EACCES' && site.port < FIRST_FREE_FOR_ALL)
+      return fail(name, `${at} needs the rights of root`, `choose a port from ${FIRST_FREE_FOR_ALL} on`)
+    return fail(name, `${at} cannot be listened on: ${messageOf(error)}`, 'choose another address or port')
+  }
+}
+
+const ports: Check = {
+  name: 'ports',
+  async run(subject) {
+    const { listen, debug } = subject.options
+    const sites = listen.filter(isBound).flatMap((address) => siteOf(address) ?? [])
+    const kind = debug !== false && debug.host.includes(':') ? 'ip6' : 'ip4'
+    const debugSite: Site[] = debug === false ? [] : [{ ...debug, kind, transport: 'tcp' }]
+    const found: Promise<Finding>[] = []
+    for (const site of sites) if (site.port !== 0) found.push(portFinding('listen port', site, subject))
+    for (const site of debugSite) if (site.port !== 0) found.push(portFinding('debug port', site, subject))
+    if (found.length > 0) return Promise.all(found)
+    return [sites.length === 0 ? skipped('listen port', 'it only dials') : ok('listen port', 'any free one')]
+  },
+}
+
+const beyondLoopback = (): { v4: string[]; v6: string[] } => {
+  const all = Object.values(networkInterfaces()).flatMap((some) => some ?? [])
+  const addresses = (family: string): string[] =>
+    all
+      .filter((one) => !one.internal && one.family === family && !one.address.startsWith('fe80:'))
+      .map((one) => one.address)
+  return { v4: addresses('IPv4'), v6: addresses('IPv6') }
+}
+
+/** Why nobody elsewhere can dial it. */
+const undialable = (address: string, isAlone: boolean): string | undefined => {
+  if (isRelayed(address)) return undefined
+  const site = siteOf(address)
+  if (site === undefined) return undefined
+  if (isWildcard(site.host)) return `${address} stands for all addresses of a machine, and for none that can be dialled`
+  if (site.host.startsWith('fe80:') && !site.host.includes('%')) return `${address} is only valid on one link`
+  if (isLoopback(address) && !isAlone) return `${address} leads each peer to itself`
+  return undefined
+}
+
+const announced: Check = {
+  name: 'announced addresses',
+  run(subject) {
+    const { name } = announced
+    const { listen, announce = [], join } = subject.options
+    // A node that speaks to this machine only may tell loopback.
+    const isAlone = [...listen, ...join].every((address) => isLoopback(address))
+    if (announce.length > 0) {
+      const bad = announce.flatMap((address) => undialable(address, isAlone) ?? [])
+      if (bad.length === 0) return [ok(name, announce.join(', '))]
+      const todo = 'announce an address at which others reach this node, or leave announce out'
+      return [bad.length === announce.length ? fail(name, bad.join('; '), todo) : warn(name, bad.join('; '), todo)]
+    }
+    if (listen.length === 0) return [ok(name, 'none: the node only dials')]
+    const { v4, v6 } = beyondLoopback()
+    const isOpen = listen.some((address) => isWildcard(siteOf(address)?.host ?? ''))
+    if (isOpen && v4.length + v6.length === 0)
+      return [warn(name, 'this machine has no address but loopback', 'announce the address at which others reach it')]
+    if (!isAlone && listen.every((address) => isLoopback(address)))
+      return [
+        warn(
+          name,
+          `it listens on ${listen.join(', ')} and joins others beyond this machine: they cannot dial it`,
+          'listen on /ip4/0.0.0.0/tcp/PORT, or leave it so if it need not be called',
+        ),
+      ]
+    return [ok(name, isOpen ? `those of this machine: ${[...v4, ...v6].slice(0, 8).join(', ')}` : listen.join(', '))]
+  },
+}
+
+const ipv6: Check = {
+  name: 'IPv6',
+  run({ options, join }) {
+    const { name } = ipv6
+    const wanted = [...options.listen, ...(options.announce ?? []), ...join].filter((address) =>
+      address.startsWith('/ip6/'),
+    )
+    const beyond = wanted.filter((address) => !isLoopback(address) && !isWildcard(siteOf(address)?.host ?? ''))
+    const has = Object.values(networkInterfaces()).some((some) => some?.some(({ family }) => family === 'IPv6'))
+    const { v6 } = beyondLoopback()
+    if (wanted.length > 0 && !has)
+      return [fail(name, `${wanted[0]} needs it, and this machine has none`, 'use IPv4 addresses, or switch IPv6 on')]
+    if (beyond.length > 0 && v6.length === 0)
+      return [
+        warn(
+          name,
+          `${beyond[0]} needs it, and this machine has loopback only`,
+          'use IPv4 addresses, or get an IPv6 address',
+        ),
+      ]
+    return [
+      ok(name, v6.length > 0 ? v6.slice(0, 4).join(', ') : has ? 'loopback only; not needed' : 'none; not needed'),
+    ]
+  },
+}
+
+export const ADDRESS_CHECKS: readonly Check[] = [ports, announced, ipv6]

@@ -1,0 +1,132 @@
+/**
+ * What `parley doctor` says of the stores of a node that does not run: the journal is read and checked, of the messages what
+ * can be seen without opening them. Everything is read only; `parley store verify` looks at all of it. Keeps no state.
+ */
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { isParleyError } from '../../../protocols/errors.ts'
+import { readHolder } from '../../data-directory.ts'
+import { JOURNAL_FOLDER } from '../../seat.ts'
+import type { Disk } from '../../store/disk.ts'
+import { readPlace } from '../../store/place.ts'
+import { readMark } from '../../store/row-mark.ts'
+import { MESSAGES_FOLDER } from '../../store/row-store.ts'
+import { LEVEL_FOLDER } from '../../store/row-survey.ts'
+import { isWholeTable } from '../../store/row-table.ts'
+import { survey } from '../../store/survey.ts'
+import { noDirectory } from './disk-checks.ts'
+import { type Check, type Finding, fail, ok, skipped, warn } from './finding.ts'
+
+/** A larger journal is left to `parley store verify`. */
+const MAX_JOURNAL_BYTES = 256 * 1024 * 1024
+const MAX_TABLE_BYTES = 64 * 1024 * 1024
+const VERIFY = 'parley store verify reads all of it'
+
+const notHere = (): never => {
+  throw new Error('this store is only looked at')
+}
+
+const readOnly = (folder: string): Disk => ({
+  list: () => readdir(folder),
+  read: async (name) => new Uint8Array(await readFile(join(folder, name))),
+  create: notHere,
+  open: notHere,
+  rename: notHere,
+  remove: notHere,
+  syncNames: notHere,
+})
+
+const namesIn = (folder: string): Promise<string[] | undefined> => readdir(folder).catch(() => undefined)
+
+const bytesIn = async (folder: string, names: readonly string[]): Promise<number> => {
+  const sizes = await Promise.all(
+    names.map(async (name) => (await stat(join(folder, name)).catch(() => undefined))?.size),
+  )
+  return sizes.reduce<number>((sum, size = 0) => sum + size, 0)
+}
+
+const placeOf = async (name: string, folder: string): Promise<Finding | undefined> =>
+  (await readPlace(folder)) === 'copied'
+    ? warn(
+        name,
+        `${folder} was copied or restored: the node comes back as another member`,
+        'if it was moved and is the newest there is: parley store moved',
+      )
+    : undefined
+
+const journal = async (dataDir: string): Promise<Finding> => {
+  const name = 'journal'
+  const folder = join(dataDir, JOURNAL_FOLDER)
+  const names = await namesIn(folder)
+  if (names === undefined) return ok(name, 'there is none yet')
+  const bytes = await bytesIn(folder, names)
+  if (bytes > MAX_JOURNAL_BYTES) return skipped(name, `${bytes} bytes are much to read here; ${VERIFY}`)
+  const { problems, lastIndex } = await survey(readOnly(folder))
+  const [first] = problems
+  if (first !== undefined) return fail(name, first.error.message, first.error.hint ?? VERIFY)
+  return (await placeOf(name, folder)) ?? ok(name, `whole, up to entry ${lastIndex}`)
+}
+
+const MANIFEST = /^MANIFEST-\d+$/
+const TABLE = /^\d+\.(ldb|sst)$/
+const REPAIR = 'parley store verify says what is lost, parley store repair keeps what is good'
+
+/** The newest table, where a disk that loses writes would have lost some. */
+const tableProblem = async (level: string, names: readonly string[]): Promise<string | undefined> => {
+  const newest = names
+    .filter((one) => TABLE.test(one))
+    .sort((a, b) => Number.parseInt(b, 10) - Number.parseInt(a, 10))[0]
+  if (newest === undefined) return undefined
+  const path = join(level, newest)
+  if ((await stat(path)).size > MAX_TABLE_BYTES) return undefined
+  return isWholeTable(new Uint8Array(await readFile(path))) ? undefined : `the table ${path} is damaged`
+}
+
+const levelProblem = async (folder: string): Promise<string | undefined> => {
+  const level = join(folder, LEVEL_FOLDER)
+  const names = await namesIn(level)
+  if (names === undefined || names.length === 0) return undefined
+  const current = await readFile(join(level, 'CURRENT'), 'utf8').catch(() => '')
+  const manifest = current.trim()
+  if (!MANIFEST.test(manifest)) return `${join(level, 'CURRENT')} names no manifest`
+  if (!names.includes(manifest)) return `${manifest}, which CURRENT names, is not in ${level}`
+  return tableProblem(level, names)
+}
+
+const messages = async (dataDir: string): Promise<Finding> => {
+  const name = 'messages'
+  const folder = join(dataDir, MESSAGES_FOLDER)
+  if ((await namesIn(folder)) === undefined) return ok(name, 'there are none yet')
+  const mark = await readMark(readOnly(folder))
+  if (mark.kind === 'damaged') return fail(name, `the file ${join(folder, 'mark')} is damaged`, REPAIR)
+  if (mark.kind === 'newer')
+    return fail(name, `${folder} was written by a newer version (format ${mark.format})`, 'update this one')
+  const problem = await levelProblem(folder)
+  if (problem !== undefined) return fail(name, problem, REPAIR)
+  const moved = await placeOf(name, folder)
+  const groups = mark.kind === 'whole' ? `, up to group ${mark.group}` : ''
+  return moved ?? ok(name, `look whole${groups}; ${VERIFY}`)
+}
+
+const stores: Check = {
+  name: 'stores',
+  async run(subject) {
+    const { dataDir, node } = subject
+    if (dataDir === undefined) return [noDirectory('stores', subject)]
+    if (node !== undefined) return [skipped('stores', 'the node runs, and looks after them itself')]
+    const found: Finding[] = []
+    for (const look of [journal, messages]) {
+      try {
+        found.push(await look(dataDir))
+      } catch (error) {
+        if (!isParleyError(error)) throw error
+        found.push(fail(look === journal ? 'journal' : 'messages', error.message, error.hint ?? VERIFY))
+      }
+    }
+    // What is being written cannot be judged: somebody may have started meanwhile.
+    if ((await readHolder(dataDir))?.runs === true) return [skipped('stores', 'a node has just started there')]
+    return found
+  },
+}
+
+export const STORE_CHECKS: readonly Check[] = [stores]

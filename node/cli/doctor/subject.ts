@@ -1,0 +1,159 @@
+/**
+ * What `parley doctor` looks at: the settings of a node as `parley up` would have them, and the node itself where it runs.
+ * Keeps no state. A setting that is wrong is kept as a problem, so that all else can still be looked at.
+ */
+import { readdir, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
+import type { Entry } from '../../config/layer.ts'
+import { type Loaded, load } from '../../config/load.ts'
+import { type FoundNode, readNodes } from '../../data-directory.ts'
+import { type MeshOptions, parseOptions } from '../../options.ts'
+import { makeSecret } from '../../secret.ts'
+import { meshOf } from '../reach.ts'
+import { DATA_ROOT, runningNodes } from '../running.ts'
+
+export interface DoctorOptions {
+  config?: string
+  dataDir?: string
+  node?: string
+  name?: string
+  mesh?: string
+  join?: string[]
+  listen?: string[]
+  secretFile?: string[]
+  allowWeakSecret?: boolean
+  json?: boolean
+}
+
+export interface Subject {
+  readonly options: MeshOptions
+  /** The configuration file, where there is one. */
+  readonly file: string | undefined
+  /** Keys that somebody gave, as in `data_dir`. */
+  readonly given: ReadonlySet<string>
+  readonly notices: readonly string[]
+  /** Absolute; undefined: nobody said which, and none was found. */
+  readonly dataDir: string | undefined
+  /** Names of the nodes that could be meant, where nobody said which. */
+  readonly others: readonly string[]
+  /** It runs, with that data directory. */
+  readonly node: FoundNode | undefined
+  /** Its note, also of one that does not run. */
+  readonly note: FoundNode | undefined
+  readonly mesh: string
+  readonly secrets: readonly string[]
+  /** Of the settings; MSG001. */
+  readonly configProblem: ParleyError | undefined
+  /** Of the secret, or that there is none where one is needed; SEC001. What it is of is not known then. */
+  readonly secretProblem: ParleyError | undefined
+  /** The first is what was asked for; else the node itself, where it runs. */
+  readonly join: readonly string[]
+  readonly joinsItself: boolean
+}
+
+const entriesOf = (options: DoctorOptions): Entry[] => {
+  const flag = (name: string, path: string[], value: unknown): Entry[] =>
+    value === undefined ? [] : [{ path, value, origin: { kind: 'flag', name } }]
+  return [
+    ...flag('--data-dir', ['data_dir'], options.dataDir && resolve(options.dataDir)),
+    ...flag('--name', ['name'], options.name),
+    ...flag('--mesh', ['mesh'], options.mesh),
+    ...flag('--join', ['join'], options.join),
+    ...flag('--listen', ['listen'], options.listen),
+    ...flag('--secret-file', ['secret_file'], options.secretFile),
+    ...flag('--allow-weak-secret', ['allow_weak_secret'], options.allowWeakSecret),
+  ]
+}
+
+type Settings = Pick<Subject, 'options' | 'file' | 'given' | 'notices' | 'secrets' | 'configProblem' | 'secretProblem'>
+
+const settingsOf = (loaded: Loaded): Settings => ({
+  options: loaded.options,
+  file: loaded.file,
+  given: new Set(loaded.sources.keys()),
+  notices: loaded.notices,
+  secrets: loaded.options.secret ?? [],
+  configProblem: undefined,
+  secretProblem: undefined,
+})
+
+/** With a secret that nobody has, to see what else the settings say. */
+const withoutSecret = async (options: DoctorOptions, problem: ParleyError): Promise<Settings> => {
+  const { PARLEY_SECRET: _, PARLEY_SECRET_FILE: __, ...env } = process.env
+  const made: Entry = { path: ['secret'], value: makeSecret(), origin: { kind: 'flag', name: 'doctor' } }
+  const { secretFile: ___, ...others } = options
+  const flags = [...entriesOf(others), made]
+  const settings = settingsOf(await load({ config: options.config, flags, env }))
+  return { ...settings, secrets: [], secretProblem: problem }
+}
+
+/** Only what the command line says, where the configuration cannot be used. */
+const withoutFile = (options: DoctorOptions, problem: ParleyError): Settings => {
+  const { name, dataDir, mesh } = options
+  const known = { ...(name && { name }), ...(dataDir && { dataDir }), ...(mesh && { mesh }) }
+  const base = { file: options.config, given: new Set(Object.keys(known)), notices: [], secrets: [] }
+  return { ...base, options: parseOptions(known), configProblem: problem, secretProblem: undefined }
+}
+
+const settings = async (options: DoctorOptions): Promise<Settings> => {
+  try {
+    return settingsOf(await load({ config: options.config, flags: entriesOf(options) }))
+  } catch (error) {
+    if (!isParleyError(error)) throw error
+    if (error.code !== 'SEC001') return withoutFile(options, error)
+    try {
+      return await withoutSecret(options, error)
+    } catch (second) {
+      if (!isParleyError(second)) throw second
+      return { ...withoutFile(options, second), secretProblem: error }
+    }
+  }
+}
+
+const isNodeFolder = async (name: string): Promise<boolean> => {
+  try {
+    return (await stat(join(DATA_ROOT, name, 'identity.key'))).isFile()
+  } catch {
+    return false
+  }
+}
+
+/** The folder that was named, or the only one that could be meant. */
+const findDirectory = async (options: DoctorOptions, found: Settings) => {
+  if (found.options.dataDir !== undefined) return { dataDir: found.options.dataDir, others: [] }
+  if (options.node !== undefined) return { dataDir: resolve(DATA_ROOT, options.node), others: [] }
+  if (found.given.has('name')) return { dataDir: resolve(DATA_ROOT, found.options.name), others: [] }
+  const names: string[] = []
+  for (const name of await readdir(DATA_ROOT).catch(() => [])) if (await isNodeFolder(name)) names.push(name)
+  const running = (await runningNodes()).map(({ directory }) => basename(directory))
+  const meant = names.length === 1 ? names : running
+  const [first, second] = meant
+  if (first === undefined || second !== undefined) return { dataDir: undefined, others: names.sort() }
+  return { dataDir: resolve(DATA_ROOT, first), others: [] }
+}
+
+const noteIn = async (dataDir: string | undefined): Promise<FoundNode | undefined> => {
+  if (dataDir === undefined) return undefined
+  const found = await readNodes(dirname(dataDir)).catch(() => [])
+  return found.find(({ directory }) => basename(directory) === basename(dataDir))
+}
+
+export const subjectOf = async (options: DoctorOptions): Promise<Subject> => {
+  const found = await settings(options)
+  const { dataDir, others } = await findDirectory(options, found)
+  const note = await noteIn(dataDir)
+  const node = note?.alive === true ? note : undefined
+  const told = found.given.has('mesh') || node === undefined ? undefined : await meshOf(node).catch(() => undefined)
+  const joinsItself = found.options.join.length === 0 && node !== undefined
+  return {
+    ...found,
+    dataDir,
+    others,
+    note,
+    node,
+    mesh: told ?? found.options.mesh,
+    join: joinsItself ? node.addresses : found.options.join,
+    joinsItself,
+  }
+}
