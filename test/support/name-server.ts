@@ -79,7 +79,7 @@ const answer = (question: Buffer, zone: Zone): Buffer => {
 const [, , address] = process.argv
 if (address !== undefined && process.send !== undefined) {
   let zone: Zone = {}
-  const socket = createSocket('udp4')
+  const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
   socket.on('message', (question, { port, address: from }) => socket.send(answer(question, zone), port, from))
   socket.bind(53, address, () => process.send?.('listens'))
   process.on('message', (next: Zone) => {

@@ -29,6 +29,10 @@ export interface Namespace {
   readonly enter: readonly string[]
   /** Replaces what the name server knows. */
   setNames(zone: Zone): Promise<void>
+  /** What is sent to this address is dropped without a word, from now on. Needs nftables. */
+  swallow(address: string): void
+  /** Packets that were dropped so far. */
+  swallowed(): number
   remove(): Promise<void>
 }
 
@@ -50,7 +54,7 @@ export const createNamespace = async (addresses: readonly string[], nameServer: 
   ip('netns', 'add', name)
   try {
     ip('-n', name, 'link', 'set', 'lo', 'up')
-    for (const address of [...addresses, `${nameServer}/32`]) {
+    for (const address of [...addresses, `${nameServer}/${nameServer.includes(':') ? 128 : 32}`]) {
       ip('-n', name, 'addr', 'add', address, 'dev', 'lo', ...(address.includes(':') ? ['nodad'] : []))
     }
     mkdirSync(folder, { recursive: true })
@@ -65,6 +69,11 @@ export const createNamespace = async (addresses: readonly string[], nameServer: 
     throw error
   }
   const told = server
+  const nft = (...args: string[]): string => {
+    const [command = '', ...rest] = enter
+    return execFileSync(command, [...rest, 'nft', ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+  }
+  const CHAIN = ['inet', 'parley', 'swallow'] as const
   return {
     name,
     enter,
@@ -73,5 +82,24 @@ export const createNamespace = async (addresses: readonly string[], nameServer: 
       told.send(zone)
       await once(told, 'message')
     },
+    swallow(address) {
+      nft('add', 'table', 'inet', 'parley')
+      nft('add', 'chain', ...CHAIN, '{ type filter hook input priority 0; policy accept; }')
+      nft('add', 'rule', ...CHAIN, address.includes(':') ? 'ip6' : 'ip', 'daddr', address, 'counter', 'drop')
+    },
+    swallowed: () =>
+      [...nft('list', 'chain', ...CHAIN).matchAll(/packets (\d+)/g)].reduce((sum, [, count]) => sum + Number(count), 0),
+  }
+}
+
+/** Why nothing can be swallowed here; undefined where it can. */
+export const noSwallowing = (): string | undefined => {
+  const why = noNamespace()
+  if (why !== undefined) return why
+  try {
+    execFileSync('nft', ['--version'], { stdio: 'ignore' })
+    return undefined
+  } catch {
+    return 'needs nftables (the command nft)'
   }
 }

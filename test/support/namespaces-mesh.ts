@@ -6,10 +6,11 @@
  * next one. Their names begin with the pid of the test.
  */
 import { execFileSync } from 'node:child_process'
-import { noNamespace } from './namespace.ts'
+import { noSwallowing } from './namespace.ts'
 
 const PREFIX = 'parley-net'
 const SUBNET = '10.78.0'
+const SUBNET_6 = 'fd78:'
 /** What passes the bridge from one port to another; ARP does, so that a cut is silence and no error. */
 const RULES = `table bridge parley {
   set cut { type ipv4_addr . ipv4_addr; }
@@ -17,6 +18,7 @@ const RULES = `table bridge parley {
 }`
 
 export interface Place {
+  /** IPv4, unless there is only IPv6. */
   readonly address: string
   /** Command and arguments that run a program inside. */
   readonly enter: readonly string[]
@@ -49,16 +51,7 @@ const ip = (...args: string[]): string =>
   execFileSync('ip', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
 
 /** Why there can be none here; undefined where there can. */
-export const noSwitched = (): string | undefined => {
-  const why = noNamespace()
-  if (why !== undefined) return why
-  try {
-    execFileSync('nft', ['--version'], { stdio: 'ignore' })
-    return undefined
-  } catch {
-    return 'needs nftables (the command nft)'
-  }
-}
+export const noSwitched = noSwallowing
 
 const runs = (pid: number): boolean => {
   try {
@@ -79,7 +72,8 @@ const removeThose = (isTheirs: (pid: number) => boolean): void => {
   for (const { name, pid } of ours()) if (isTheirs(pid)) ip('netns', 'delete', name)
 }
 
-export const createSwitched = (count: number): Switched => {
+/** @param ipv6Only places have no IPv4 address beyond their own loopback; such places cannot be cut */
+export const createSwitched = (count: number, { ipv6Only = false } = {}): Switched => {
   const nameOf = (what: string): string => `${PREFIX}-${process.pid}-${what}`
   const hub = nameOf('hub')
   const enter = (name: string): string[] => ['ip', 'netns', 'exec', name]
@@ -100,13 +94,15 @@ export const createSwitched = (count: number): Switched => {
   rules(RULES)
   const places = Array.from({ length: count }, (_, i): Place => {
     const name = nameOf(String(i + 1))
-    const address = `${SUBNET}.${i + 1}`
+    const address = ipv6Only ? `${SUBNET_6}:${i + 1}` : `${SUBNET}.${i + 1}`
     const port = `port${i + 1}`
     ip('netns', 'add', name)
     ip('link', 'add', port, 'netns', hub, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name)
     ip('-n', hub, 'link', 'set', port, 'master', 'bridge', 'up')
     ip('-n', name, 'link', 'set', 'lo', 'up')
-    ip('-n', name, 'addr', 'add', `${address}/24`, 'dev', 'eth0')
+    // An address is usable at once, without asking for a second whether somebody else has it.
+    if (ipv6Only) ip('netns', 'exec', name, 'sysctl', '-qw', 'net.ipv6.conf.eth0.accept_dad=0')
+    ip('-n', name, 'addr', 'add', ...(ipv6Only ? [`${address}/64`, 'nodad'] : [`${address}/24`]), 'dev', 'eth0')
     ip('-n', name, 'link', 'set', 'eth0', 'up')
     return { address, enter: enter(name) }
   })
