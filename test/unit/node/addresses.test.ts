@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { addressProblem, isLoopback } from '../../../node/addresses.ts'
+import { addressProblem, isLoopback, isRelayed } from '../../../node/addresses.ts'
 
 const PEER = '12D3KooWKnDdG3iXw9eTFijk3EWSunZcFi54Zka4wmtqtt6rPxc8'
 
@@ -55,10 +55,34 @@ test('an address over TCP or WebSocket can be used', () => {
   }
 })
 
+test('an address over QUIC can be used', () => {
+  assert.equal(addressProblem('/ip4/0.0.0.0/udp/0/quic-v1', 'listen'), undefined)
+  for (const address of ['/ip6/::1/udp/4001/quic-v1', `/dns4/mesh/udp/4001/quic-v1/p2p/${PEER}`]) {
+    assert.equal(addressProblem(address, 'join'), undefined, address)
+    assert.equal(addressProblem(address, 'announce'), undefined, address)
+  }
+  assert.ok(isLoopback('/ip4/127.0.0.1/udp/4001/quic-v1'))
+  assert.ok(!isLoopback('/ip4/10.0.0.1/udp/4001/quic-v1'))
+  for (const address of ['/ip4/1.2.3.4/udp/1', '/ip4/1.2.3.4/udp/1/quic-v1/webtransport', '/ip4/1.2.3.4/tcp/1/quic-v1'])
+    assert.match(addressProblem(address, 'join') ?? '', /not reachable over TCP, WebSocket or QUIC/, address)
+  assert.match(addressProblem('/ip4/1.2.3.4/udp/0/quic-v1', 'join') ?? '', /port 0/)
+})
+
+test('an address through a relay is told from a direct one', () => {
+  assert.ok(isRelayed(`/ip4/10.0.0.1/tcp/1/p2p/${PEER}/p2p-circuit/p2p/${PEER}`))
+  assert.ok(!isRelayed(`/ip4/10.0.0.1/tcp/1/p2p/${PEER}`))
+})
+
 test('an address that cannot be used is refused with what to write instead', () => {
   assert.match(addressProblem('127.0.0.1:8081', 'join') ?? '', /no multiaddress; write it as/)
   assert.match(addressProblem('', 'listen') ?? '', /no multiaddress/)
-  for (const address of ['/ip4/1.2.3.4/udp/1/quic-v1', '/ip4/1.2.3.4', '/tcp/1', '/unix/%2Ftmp%2Fa', `/p2p/${PEER}`]) {
+  for (const address of [
+    '/ip4/1.2.3.4/udp/1/webrtc-direct',
+    '/ip4/1.2.3.4',
+    '/tcp/1',
+    '/unix/%2Ftmp%2Fa',
+    `/p2p/${PEER}`,
+  ]) {
     assert.match(addressProblem(address, 'join') ?? '', /not reachable over TCP/, address)
   }
   assert.match(addressProblem(`/ip4/1.2.3.4/tcp/1/p2p/${PEER}/p2p-circuit`, 'join') ?? '', /not reachable/)

@@ -202,7 +202,7 @@ test('the data directory becomes absolute', () => {
 })
 
 test('addresses that no transport can use are refused by their place in the list', () => {
-  const join = ['/ip4/127.0.0.1/tcp/1', 'localhost:1', '/ip4/127.0.0.1/udp/1/quic-v1']
+  const join = ['/ip4/127.0.0.1/tcp/1', 'localhost:1', '/ip4/127.0.0.1/udp/1/webrtc-direct']
   assert.deepEqual(
     issuesOf({ join }).map(({ path }) => path),
     ['join.1', 'join.2'],
@@ -281,4 +281,17 @@ test('a mesh is founded by nodes that keep what they promise', () => {
   assert.equal(parseOptions({ dataDir: 'd', coordination: { expect } }).coordination.expect, 3)
   for (const options of [{ coordination: { expect } }, { dataDir: 'd', coordination: { expect, voter: 'never' } }])
     assert.throws(() => parseOptions(options), { code: 'MSG001', message: /coordination\.expect/ })
+})
+
+test('relays need a secret, also on this machine, and their options are checked with hints of their own', () => {
+  for (const relay of [{ serve: true }, { use: 'always' }]) {
+    const error = failure({ discovery: { relay } }, 'SEC001')
+    assert.equal(error.details.reason, 'no-secret')
+    assert.match(error.hint, /parley secret/)
+    parseOptions({ secret: makeSecret(), discovery: { relay } })
+  }
+  assert.deepEqual(parseOptions().discovery.relay.use, 'auto')
+  const [issue] = issuesOf({ discovery: { relay: { sreve: true } } })
+  assert.deepEqual([issue?.path, issue?.hint], ['discovery.relay.sreve', 'did you mean serve?'])
+  assert.match(issuesOf({ discovery: { dht: 'on' } })[0]?.path ?? '', /^discovery\.dht$/)
 })

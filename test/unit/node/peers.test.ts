@@ -12,9 +12,15 @@ const facts: PeerFacts = {
 }
 
 /** As much of a connection as is looked at here. */
-const connectionTo = (peer: string, direction: 'inbound' | 'outbound', open: number): Connection => {
+const connectionTo = (
+  peer: string,
+  direction: 'inbound' | 'outbound',
+  open: number,
+  remoteAddr = '/ip4/10.0.0.1/tcp/1',
+): Connection => {
   const made = {
     status: 'open',
+    remoteAddr,
     direction,
     remotePeer: { toString: () => peer },
     timeline: { open },
@@ -54,6 +60,22 @@ test('the duplicate that lost is closed by the lower id once it was quiet', asyn
   peers.admit(theirs, facts)
   await time.run(5_000)
   assert.deepEqual([own.status, theirs.status], ['open', 'closed'])
+})
+
+test('a direct connection takes the place of a relayed one, whoever dialled it and whenever', async () => {
+  const relayed = '/ip4/10.0.0.9/tcp/1/p2p/12D3KooWR/p2p-circuit/p2p/12D3KooWB'
+  const { time, peers, own } = setUp()
+  const ways = [connectionTo('c', 'outbound', 9, relayed), connectionTo('c', 'inbound', 1)]
+  for (const [first, second] of [ways, ways.toReversed()]) {
+    if (first === undefined || second === undefined) assert.fail('two ways')
+    peers.admit(first, facts)
+    peers.admit(second, facts)
+    assert.equal(peers.get('c')?.chosen, ways[1])
+    for (const way of ways) peers.remove(way)
+  }
+  for (const way of ways) peers.admit(way, facts)
+  await time.run(5_000)
+  assert.deepEqual([own.status, ...ways.map(({ status }) => status)], ['open', 'closed', 'open'])
 })
 
 test('a connection that is given up is closed, and the peer is said to be well', async () => {
