@@ -7,10 +7,11 @@
  * and not from another origin. They are the only ones of the endpoint that change anything.
  */
 import type { Context, Hono } from 'hono'
-import * as z from 'zod'
+import type * as z from 'zod'
 import { isParleyError, type ParleyError } from '../../protocols/errors.ts'
 import { isFromElsewhere, showsKey } from './access.ts'
 import * as views from './message-views.ts'
+import { ConversationsQuery, InboxQuery, LettersQuery, type Method, RetryQuery } from './operations.ts'
 import { json, problem } from './problem.ts'
 
 export interface MessageRoutesOptions {
@@ -21,13 +22,6 @@ export interface MessageRoutesOptions {
   readonly isTrusted?: boolean
   refused(reason: 'key' | 'origin'): void
 }
-
-const Text = z.string().min(1).max(256).optional()
-const Limit = z.coerce.number().int().min(1).max(1_000).optional()
-const LettersQuery = z.object({ limit: Limit, after: Text, type: Text, destination: Text })
-const InboxQuery = z.object({ limit: Limit, after: Text, type: Text })
-const ConversationsQuery = z.object({ limit: Limit })
-const RetryQuery = z.object({ to: Text })
 
 const STATUS: Partial<Record<ParleyError['code'], number>> = {
   STA001: 404,
@@ -45,7 +39,6 @@ const hidden = (what: string): Response =>
     'www-authenticate': 'Bearer',
   })
 
-type Method = 'GET' | 'POST' | 'DELETE'
 type Answer = (c: Context, isTrusted: boolean) => Response | Promise<Response>
 
 /** @returns the paths, for people */
@@ -85,7 +78,7 @@ export const addMessageRoutes = (app: Hono, options: MessageRoutesOptions): stri
         const query = queryOf(c, RetryQuery)
         if (query instanceof Response) return query
         await messages.retry(c.req.param('id') ?? '', query.to)
-        return json({ retried: 1 })
+        return json(views.RetriedSchema.parse({ retried: 1 }))
       },
     },
     '/api/conversations': {

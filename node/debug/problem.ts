@@ -15,7 +15,7 @@ const HEADERS = {
 }
 
 export const respond = (
-  body: string | ReadableStream<Uint8Array> | null,
+  body: string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | null,
   contentType: string,
   status = 200,
   headers: Record<string, string> = {},

@@ -3,17 +3,19 @@
  * costs what it reads and nothing when there is none. Keeps no state. Anything but GET and HEAD is refused here.
  */
 import { Hono } from 'hono'
-import * as z from 'zod'
 import type { Log, Metrics } from '../../protocols/port.ts'
 import { CONTENT_TYPE } from '../metrics.ts'
+import { VERSION } from '../version.ts'
 import type { EventStreams } from './events.ts'
 import { isMeantForUs } from './host.ts'
 import { addMessageRoutes } from './message-routes.ts'
+import { SCHEMAS } from './operations.ts'
+import { addPageRoutes } from './page-routes.ts'
 import { json, problem, respond } from './problem.ts'
-import * as source from './source.ts'
+import type { DebugSource } from './source.ts'
 
 export interface RoutesOptions {
-  source: source.DebugSource
+  source: DebugSource
   events: EventStreams
   /** What the endpoint was told to listen on. */
   host: string
@@ -26,34 +28,48 @@ export interface RoutesOptions {
 /** They are asked by machines, by whatever name those know, and say nothing that a web page could use. */
 const OPEN_TO_ANY_HOST = ['/healthz', '/readyz', '/metrics']
 
-const Peers = z.array(source.PeerSchema)
-const Agents = z.array(source.AgentSchema)
-const Topics = z.array(source.TopicSchema)
-const Breakers = z.array(source.BreakerSchema)
-
 export const createRoutes = (options: RoutesOptions): Hono => {
   const { source: mesh, events, log } = options
   const refused = options.metrics?.counter('debug_refused_total', 'Requests that the debug endpoint refused', [
     'reason',
   ])
 
+  const overview = () => ({
+    at: Date.now(),
+    self: mesh.self(),
+    readiness: mesh.readiness(),
+    peers: mesh.peers(),
+    agents: mesh.agents(),
+    topics: mesh.topics(),
+    graph: mesh.graph(),
+    breakers: mesh.breakers(),
+    delivery: mesh.messages.delivery(),
+  })
+
   const routes: Record<
     string,
-    (request: { method: string; lastEventId: string | undefined }) => Response | Promise<Response>
+    (request: { method: string; id: string; lastEventId: string | undefined }) => Response | Promise<Response>
   > = {
     '/healthz': () => json({ status: 'ok' }),
     '/readyz': () => {
-      const readiness = source.ReadinessSchema.parse(mesh.readiness())
+      const readiness = SCHEMAS.Readiness.parse(mesh.readiness())
       return json(readiness, readiness.ready ? 200 : 503)
     },
     '/metrics': async () => respond(await mesh.metrics(), CONTENT_TYPE),
-    '/api/self': () => json(source.SelfSchema.parse(mesh.self())),
-    '/api/peers': () => json({ peers: Peers.parse(mesh.peers()) }),
-    '/api/agents': () => json({ agents: Agents.parse(mesh.agents()) }),
-    '/api/topics': () => json({ topics: Topics.parse(mesh.topics()) }),
-    '/api/graph': () => json(source.GraphSchema.parse(mesh.graph())),
-    '/api/breakers': () => json({ breakers: Breakers.parse(mesh.breakers()) }),
-    '/api/coordinator': async () => json(source.CoordinatorSchema.parse(await mesh.coordinator())),
+    '/openapi.json': async () => json((await import('./openapi.ts')).openApi(VERSION)),
+    '/api/overview': () => json(SCHEMAS.Overview.parse(overview())),
+    '/api/self': () => json(SCHEMAS.Self.parse(mesh.self())),
+    '/api/peers': () => json(SCHEMAS.Peers.parse({ peers: mesh.peers() })),
+    '/api/agents': () => json(SCHEMAS.Agents.parse({ agents: mesh.agents() })),
+    '/api/agents/:id': ({ id }) => {
+      const agent = mesh.agent(id)
+      if (agent !== undefined) return json(SCHEMAS.AgentDetails.parse(agent))
+      return problem(404, `no agent ${id.slice(0, 200)} is in the directory`, 'see /api/agents for the ids')
+    },
+    '/api/topics': () => json(SCHEMAS.Topics.parse({ topics: mesh.topics() })),
+    '/api/graph': () => json(SCHEMAS.Graph.parse(mesh.graph())),
+    '/api/breakers': () => json(SCHEMAS.Breakers.parse({ breakers: mesh.breakers() })),
+    '/api/coordinator': async () => json(SCHEMAS.Coordinator.parse(await mesh.coordinator())),
     '/api/events': ({ method, lastEventId }) => {
       if (method === 'HEAD') return respond(null, 'text/event-stream')
       const stream = events.open(lastEventId)
@@ -78,7 +94,8 @@ export const createRoutes = (options: RoutesOptions): Hono => {
   for (const [path, answer] of Object.entries(routes)) {
     app.all(path, (c) => {
       const { method } = c.req
-      if (method === 'GET' || method === 'HEAD') return answer({ method, lastEventId: c.req.header('last-event-id') })
+      if (method === 'GET' || method === 'HEAD')
+        return answer({ method, id: c.req.param('id') ?? '', lastEventId: c.req.header('last-event-id') })
       return problem(405, `${path} cannot be used with ${method}`, 'use GET; this endpoint only reads', {
         allow: 'GET, HEAD',
       })
@@ -89,7 +106,8 @@ export const createRoutes = (options: RoutesOptions): Hono => {
     key: options.key,
     refused: (reason) => refused?.({ reason }),
   })
-  const paths = [...Object.keys(routes), ...ofMessages].join(' ')
+  const ofPage = addPageRoutes(app, log)
+  const paths = [...ofPage, ...Object.keys(routes), ...ofMessages].join(' ').replaceAll(':id', '<id>')
   app.notFound((c) => problem(404, `there is nothing at ${c.req.path.slice(0, 200)}`, `there is: ${paths}`))
   app.onError((error, c) => {
     log?.error('debug endpoint failed', { path: c.req.path, error })

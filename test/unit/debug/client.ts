@@ -263,6 +263,7 @@ export const createSource = () => {
         lastHeardMs: 20,
       },
     ],
+    agent: (id) => source.agents().find((agent) => agent.id === id),
     topics: () => [{ name: 'tasks', local: 1, peers: ['peer-b'] }],
     breakers: () => [{ id: 'p2', name: 'two', state: 'open' as const, failures: 0, retryAfterMs: 20_000 }],
     graph: () => ({

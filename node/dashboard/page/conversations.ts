@@ -1,0 +1,92 @@
+/** Conversations: durable messages that belong together, and what became of each. State: the one that is open. */
+import { signal } from '@preact/signals'
+import type { ConversationsView, ConversationView } from '../../debug/message-views.ts'
+import { ago, bytes, clock, count } from './format.ts'
+import { html, type Markup } from './html.ts'
+import { KeyField } from './key-field.ts'
+import { Badge, Code, Empty, NodeLink, Table } from './parts.ts'
+import { usePolled } from './polled.ts'
+import * as store from './store.ts'
+
+const opened = signal<string | undefined>(undefined)
+
+const TONES: Record<ConversationView['messages'][number]['status'], string> = {
+  sent: 'working',
+  delivered: 'alive',
+  processed: 'alive',
+  received: 'working',
+  failed: 'suspect',
+  dead: 'stuck',
+}
+
+const Conversation = ({ id }: { id: string }): Markup => {
+  const { value, failure } = usePolled<ConversationView>(`api/conversations/${encodeURIComponent(id)}`)
+  if (failure !== undefined) return html`<p class="muted">${failure.detail}</p>`
+  if (value === undefined) return html`<p class="muted">…</p>`
+  return html`<ol class="talk" aria-label="Messages of the conversation">
+      ${value.messages.map(
+        ({
+          id: message,
+          direction,
+          type,
+          peer,
+          name,
+          status,
+          code,
+          attempts,
+          at,
+          bytes: size,
+          isCut,
+          data,
+        }) => html`<li key=${message} class=${direction}>
+          <p>
+            <time class="muted">${clock(at)}</time> <b>${type}</b> ${direction === 'sent' ? 'to' : 'from'} <${NodeLink} id=${peer} name=${name} />
+            ${' '}<${Badge} tone=${TONES[status]}>${status}${code !== undefined && ` ${code}`}<//>
+            <span class="muted small"> ${bytes(size)}${attempts > 1 ? `, ${attempts} attempts` : ''}</span>
+          </p>
+          ${data !== undefined && html`<${Code} value=${data} />`}${isCut && html`<p class="muted small">The rest was not kept.</p>`}
+        </li>`,
+      )}
+    </ol>
+    ${value.isHidden === true && html`<${KeyField} />`}`
+}
+
+export const Conversations = (): Markup => {
+  const { value, failure } = usePolled<ConversationsView>('api/conversations?limit=100')
+  if (failure !== undefined) return html`<p class="bad">${failure.detail}</p>`
+  if (value === undefined) return html`<p class="muted">…</p>`
+  if (value.conversations.length === 0)
+    return html`<${Empty} title="No conversation is remembered.">Messages that are sent with a conversationId are gathered here.<//>`
+  const columns = [
+    { title: 'Conversation' },
+    { title: 'With' },
+    { title: 'Messages', isFigure: true },
+    { title: 'Last', isFigure: true },
+  ]
+  return html`<div class="columns">
+    <${Table} label="Conversations" columns=${columns}>
+      ${value.conversations.map(
+        ({ id, messages, forgotten, peers, lastAt }) => html`<tr key=${id} aria-selected=${opened.value === id}>
+          <th scope="row">
+            <button
+              type="button"
+              class="link"
+              aria-pressed=${opened.value === id}
+              onClick=${() => {
+                opened.value = opened.value === id ? undefined : id
+              }}
+            >
+              ${id}
+            </button>
+          </th>
+          <td>${peers.slice(0, 6).map((peer) => html`<${NodeLink} id=${peer} name=${store.nameOf(peer)} /> `)}</td>
+          <td class="figure">${count(messages)}${forgotten > 0 && html` <span class="muted small">+${count(forgotten)} forgotten</span>`}</td>
+          <td class="figure">${ago(lastAt, store.nodeNow.value)}</td>
+        </tr>`,
+      )}
+    <//>
+    <div>
+      ${opened.value === undefined ? html`<${Empty} title="Choose a conversation">to see its messages in order.<//>` : html`<${Conversation} key=${opened.value} id=${opened.value} />`}
+    </div>
+  </div>`
+}

@@ -1,0 +1,136 @@
+/** The figures of this node over time: a strip of small charts on top, and larger ones with axes. Keep no state. */
+import { Chart, type Line } from './chart.ts'
+import type { Point } from './figures.ts'
+import { bytes, count, span } from './format.ts'
+import { html, type Markup } from './html.ts'
+import { Empty } from './parts.ts'
+import * as store from './store.ts'
+
+type Read = (point: Point) => number | undefined
+
+interface Figure {
+  readonly title: string
+  readonly lines: readonly (Line & { readonly read: Read })[]
+  readonly isBinary?: boolean
+  readonly write: (value: number) => string
+  readonly help: string
+}
+
+const perSecond = (value: number): string => `${count(value)}/s`
+
+const FIGURES: Record<string, Figure> = {
+  calls: {
+    title: 'Calls',
+    help: 'Requests that this node made and answered, those of the mesh itself among them',
+    write: perSecond,
+    lines: [
+      { label: 'made', color: 'accent', read: ({ calls }) => calls },
+      { label: 'answered', color: 'alive', isFilled: false, read: ({ answers }) => answers },
+    ],
+  },
+  events: {
+    title: 'Events',
+    help: 'Events that this node heard and published',
+    write: perSecond,
+    lines: [
+      { label: 'heard', color: 'accent', read: ({ received }) => received },
+      { label: 'published', color: 'alive', isFilled: false, read: ({ published }) => published },
+    ],
+  },
+  latency: {
+    title: 'Latency p99',
+    help: 'Of calls that this node made, from their buckets; the lower line is the median',
+    write: span,
+    lines: [
+      { label: 'p99', color: 'accent', read: ({ p99Ms }) => p99Ms },
+      { label: 'median', color: 'alive', isFilled: false, read: ({ p50Ms }) => p50Ms },
+    ],
+  },
+  memory: {
+    title: 'Memory',
+    help: 'Of the process in RAM; the lower line is the JavaScript heap in use',
+    isBinary: true,
+    write: bytes,
+    lines: [
+      { label: 'resident', color: 'accent', read: ({ memory }) => memory },
+      { label: 'heap', color: 'alive', isFilled: false, read: ({ heap }) => heap },
+    ],
+  },
+  traffic: {
+    title: 'Traffic',
+    help: 'Bytes that links read and wrote, without gossip',
+    isBinary: true,
+    write: (value) => `${bytes(value)}/s`,
+    lines: [
+      { label: 'in', color: 'accent', read: ({ bytesIn }) => bytesIn },
+      { label: 'out', color: 'alive', isFilled: false, read: ({ bytesOut }) => bytesOut },
+    ],
+  },
+  cpu: {
+    title: 'CPU',
+    help: 'Of one core, all threads of the process together',
+    write: (value) => `${count(100 * value)} %`,
+    lines: [{ label: 'in use', color: 'accent', read: ({ cpu }) => cpu }],
+  },
+  lag: {
+    title: 'Event loop delay p99',
+    help: 'How late the event loop came to its timers',
+    write: span,
+    lines: [{ label: 'p99', color: 'accent', read: ({ lagMs }) => lagMs }],
+  },
+}
+
+const STRIP = ['calls', 'events', 'latency', 'memory'] as const
+
+const dataOf =
+  ({ lines }: Figure, last: number) =>
+  (): (number | null)[][] => {
+    const points = store.points.value.slice(-last)
+    return [points.map(({ at }) => at / 1_000), ...lines.map(({ read }) => points.map((point) => read(point) ?? null))]
+  }
+
+const lastOf = (read: Read): number | undefined => {
+  for (let at = store.points.value.length - 1; at >= 0; at -= 1) {
+    const point = store.points.value[at]
+    const value = point === undefined ? undefined : read(point)
+    if (value !== undefined) return value
+  }
+  return undefined
+}
+
+const Tile = ({ figure }: { figure: Figure }): Markup => {
+  const [first, second] = figure.lines
+  const value = first === undefined ? undefined : lastOf(first.read)
+  const other = second === undefined ? undefined : lastOf(second.read)
+  return html`<article class="tile" title=${figure.help}>
+    <h3>${figure.title}</h3>
+    <p class="value">${value === undefined ? '–' : figure.write(value)}</p>
+    <p class="muted small">${other === undefined ? ' ' : `${second?.label} ${figure.write(other)}`}</p>
+    <${Chart} lines=${figure.lines} data=${dataOf(figure, 90)} height=${44} write=${figure.write} label=${`${figure.title} of the last minutes`} />
+  </article>`
+}
+
+export const Strip = (): Markup =>
+  html`<section class="strip" aria-label="Figures of this node">
+    ${STRIP.map((id) => html`<${Tile} key=${id} figure=${FIGURES[id]} />`)}
+  </section>`
+
+export const Metrics = (): Markup => {
+  if (store.points.value.length < 2)
+    return html`<${Empty} title="Gathering …">Figures are taken each two seconds while this page is open.<//>`
+  return html`<div class="charts">
+    ${Object.entries(FIGURES).map(
+      ([id, figure]) => html`<article key=${id}>
+        <h3>${figure.title}</h3>
+        <p class="muted small">${figure.help}</p>
+        <p class="keys">
+          ${figure.lines.map(({ label, color, read }) => {
+            const value = lastOf(read)
+            return html`<span><span class=${`swatch ${color}`}></span>${label} <b>${value === undefined ? '–' : figure.write(value)}</b></span>`
+          })}
+        </p>
+        <${Chart} lines=${figure.lines} data=${dataOf(figure, 300)} height=${170} hasAxes=${true} isBinary=${figure.isBinary === true} write=${figure.write} label=${`${figure.title} over time`} />
+      </article>`,
+    )}
+  </div>`
+}

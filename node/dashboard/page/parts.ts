@@ -1,0 +1,100 @@
+/** Small parts that several views are made of. Keep no state but what Preact keeps. */
+import type { Children, Markup } from './html.ts'
+import { html } from './html.ts'
+import { type MeshNode, STANDING_TEXT } from './nodes.ts'
+import * as store from './store.ts'
+
+/** What a thing is in one word, with a colour that says the same. */
+export const Badge = ({ tone, children }: { tone: string; children?: Children }): Markup =>
+  html`<span class=${`badge ${tone}`}>${children}</span>`
+
+export const Standing = ({ node }: { node: MeshNode }): Markup =>
+  html`<${Badge} tone=${node.standing}>${STANDING_TEXT[node.standing]}<//>`
+
+export const Crown = (): Markup =>
+  html`<svg class="crown" viewBox="-12 -13 24 16" width="16" height="11" role="img" aria-label="coordinator">
+    <path d="M-9 2-10.5-8-5-3.5 0-11 5-3.5 10.5-8 9 2Z" />
+  </svg>`
+
+export const Empty = ({ title, children }: { title: string; children?: Children }): Markup =>
+  html`<div class="empty"><p class="empty-title">${title}</p><p>${children}</p></div>`
+
+/** A button that chooses the node in the graph and shows what is known of it. */
+export const NodeLink = ({ id, name }: { id: string; name: string }): Markup => {
+  const isKnown = store.nodes.value.some((node) => node.id === id)
+  const text = name === '' ? `…${id.slice(-8)}` : name
+  if (!isKnown) return html`<span class="gone" title=${id}>${text === '…' ? '–' : text}</span>`
+  return html`<button
+    type="button"
+    class="link"
+    title=${id}
+    onClick=${() => {
+      store.selected.value = id
+    }}
+  >
+    ${text}
+  </button>`
+}
+
+const SPARK = { width: 84, height: 22 }
+
+/** A line without axes; its last value is written beside it by whoever shows it. */
+export const Spark = ({ values, label }: { values: readonly number[]; label: string }): Markup => {
+  if (values.length < 2) return html`<span class="spark-empty" aria-hidden="true"></span>`
+  const top = 1.25 * Math.max(...values, 1e-9)
+  const step = SPARK.width / (values.length - 1)
+  const points = values.map(
+    (value, at) => `${(at * step).toFixed(1)},${(SPARK.height - 2 - (value / top) * (SPARK.height - 4)).toFixed(1)}`,
+  )
+  return html`<svg
+    class="spark"
+    viewBox=${`0 0 ${SPARK.width} ${SPARK.height}`}
+    width=${SPARK.width}
+    height=${SPARK.height}
+    role="img"
+    aria-label=${label}
+  >
+    <polyline points=${points.join(' ')} />
+  </svg>`
+}
+
+/** 0 to 1. */
+export const Meter = ({ share, label }: { share: number; label: string }): Markup =>
+  html`<span class="meter" role="img" aria-label=${label}
+    ><span style=${{ width: `${Math.round(100 * Math.min(1, Math.max(0, share)))}%` }}></span
+  ></span>`
+
+export interface Column {
+  readonly title: string
+  /** Figures are on the right. */
+  readonly isFigure?: boolean
+}
+
+/** A table that may be wider than the screen: then it is what scrolls, also by keyboard. */
+export const Table = ({
+  label,
+  columns,
+  children,
+}: {
+  label: string
+  columns: readonly Column[]
+  children?: Children
+}): Markup =>
+  html`<div class="scroll" tabindex="0" role="region" aria-label=${label}>
+    <table>
+      <thead>
+        <tr>
+          ${columns.map(({ title, isFigure }) => html`<th scope="col" class=${isFigure === true ? 'figure' : ''}>${title}</th>`)}
+        </tr>
+      </thead>
+      <tbody>
+        ${children}
+      </tbody>
+    </table>
+  </div>`
+
+export const Fact = ({ name, children }: { name: string; children?: Children }): Markup =>
+  html`<div class="fact"><dt>${name}</dt><dd>${children}</dd></div>`
+
+export const Code = ({ value }: { value: unknown }): Markup =>
+  html`<pre class="code" tabindex="0">${JSON.stringify(value, undefined, 2)}</pre>`

@@ -1,0 +1,119 @@
+/** The tables of the page: agents and what they can do, peers, topics. Keep no state. */
+import { count, plural, span } from './format.ts'
+import { html, type Markup } from './html.ts'
+import { skillsOf } from './nodes.ts'
+import { Badge, Crown, Empty, Meter, NodeLink, Spark, Standing, Table } from './parts.ts'
+import * as store from './store.ts'
+
+export const Agents = (): Markup => {
+  const nodes = store.nodes.value.filter(({ agent }) => agent !== undefined)
+  if (nodes.length === 0) return html`<${Empty} title="No agent is known." />`
+  const columns = [
+    { title: 'Agent' },
+    { title: 'State' },
+    { title: 'Skills' },
+    { title: 'At work', isFigure: true },
+    { title: 'In line', isFigure: true },
+    { title: 'Heard', isFigure: true },
+    { title: 'Labels' },
+  ]
+  return html`<${Table} label="Agents" columns=${columns}>
+    ${nodes.map((node) => {
+      const { id, name, agent, leads, self } = node
+      const { load, queueLength, lastHeardMs, activity, labels = {} } = agent ?? {}
+      return html`<tr key=${id} aria-selected=${id === store.selected.value}>
+        <th scope="row">${leads && html`<${Crown} /> `}<${NodeLink} id=${id} name=${name} /></th>
+        <td>
+          <${Standing} node=${node} />
+          ${activity?.progress !== undefined && html` <${Meter} share=${activity.progress} label=${`${Math.round(100 * activity.progress)} percent done`} />`}
+        </td>
+        <td>
+          ${skillsOf(agent).map(
+            ({ name: skill, version, methods }) =>
+              html`<span class="skill-chip" title=${methods.map((method) => method.name).join(', ')}>${skill} <span class="muted">${version}</span></span> `,
+          )}
+        </td>
+        <td class="figure">${load === undefined ? '–' : count(load)}</td>
+        <td class="figure">${queueLength === undefined ? '–' : count(queueLength)}</td>
+        <td class="figure">${self ? 'self' : lastHeardMs === undefined ? '–' : lastHeardMs < 1000 ? 'now' : span(lastHeardMs)}</td>
+        <td class="muted">${Object.entries(labels)
+          .map(([key, value]) => `${key}=${value}`)
+          .join(' ')}</td>
+      </tr>`
+    })}
+  <//>`
+}
+
+export const Peers = (): Markup => {
+  const { peers = [], breakers = [] } = store.overview.value ?? {}
+  if (peers.length === 0)
+    return html`<${Empty} title="This node is connected to nobody.">Others join it by one of its addresses; see the node itself in the graph.<//>`
+  const hasSkew = peers.some((peer) => 'skewMs' in peer)
+  const columns = [
+    { title: 'Peer' },
+    { title: 'Connection' },
+    { title: 'Round trip', isFigure: true },
+    { title: 'Last two minutes' },
+    ...(hasSkew ? [{ title: 'Clock', isFigure: true }] : []),
+    { title: 'Streams', isFigure: true },
+    { title: 'In flight', isFigure: true },
+    { title: 'Queued', isFigure: true },
+    { title: 'Since', isFigure: true },
+    { title: 'Address' },
+  ]
+  return html`<${Table} label="Peers" columns=${columns}>
+    ${peers.map((peer) => {
+      const { id, name, direction, address, connectedAt, rttMs, admitted, streams, inFlight, bytesQueued } = peer
+      const breaker = breakers.find((one) => one.id === id && one.state !== 'closed')
+      const { skewMs } = peer as { skewMs?: number }
+      return html`<tr key=${`${id} ${connectedAt}`} aria-selected=${id === store.selected.value}>
+        <th scope="row"><${NodeLink} id=${id} name=${name} /></th>
+        <td>
+          ${direction}${!admitted && html` <${Badge} tone="suspect">not admitted<//>`}
+          ${breaker !== undefined && html` <${Badge} tone="stuck">left alone<//>`}
+        </td>
+        <td class="figure">${rttMs === undefined ? '–' : span(rttMs)}</td>
+        <td><${Spark} values=${store.rtts.value.get(id) ?? []} label=${`round trips to ${name}`} /></td>
+        ${hasSkew && html`<td class="figure">${skewMs === undefined ? '–' : `${skewMs > 0 ? '+' : ''}${span(skewMs)}`}</td>`}
+        <td class="figure">${count(streams)}</td>
+        <td class="figure">${count(inFlight)}</td>
+        <td class="figure">${count(bytesQueued)} B</td>
+        <td class="figure">${span(Math.max(0, store.nodeNow.value - connectedAt))}</td>
+        <td><code class="small">${address.replace(/\/p2p\/.*/, '')}</code></td>
+      </tr>`
+    })}
+  <//>`
+}
+
+export const Topics = (): Markup => {
+  const topics = store.overview.value?.topics ?? []
+  if (topics.length === 0)
+    return html`<${Empty} title="No topic is known.">A topic is there once somebody publishes to it or subscribes.<//>`
+  const columns = [
+    { title: 'Topic' },
+    { title: 'Rate', isFigure: true },
+    { title: '' },
+    { title: 'Published', isFigure: true },
+    { title: 'Heard', isFigure: true },
+    { title: 'Listeners here', isFigure: true },
+    { title: 'Neighbours that hear it' },
+  ]
+  const top = Math.max(...topics.map(({ rate = 0 }) => rate), 1e-9)
+  return html`<${Table} label="Topics" columns=${columns}>
+    ${[...topics]
+      .sort((a, b) => a.name.localeCompare(b.name))
+      .map(
+        ({ name, local, peers, published, received, rate }) => html`<tr key=${name}>
+          <th scope="row"><code>${name}</code></th>
+          <td class="figure">${rate === undefined ? '–' : `${count(rate)}/s`}</td>
+          <td><${Meter} share=${(rate ?? 0) / top} label=${`${Math.round((100 * (rate ?? 0)) / top)} percent of the busiest topic`} /></td>
+          <td class="figure">${published === undefined ? '–' : count(published)}</td>
+          <td class="figure">${received === undefined ? '–' : count(received)}</td>
+          <td class="figure">${local}</td>
+          <td>
+            ${peers.length > 6 ? plural(peers.length, 'neighbour') : peers.map((id) => html`<${NodeLink} id=${id} name=${store.nameOf(id)} /> `)}
+          </td>
+        </tr>`,
+      )}
+  <//>`
+}
