@@ -18,8 +18,8 @@ import { PeerSchema } from './record.ts'
 
 const FIRST_PAUSE_MS = 1_000
 const LONGEST_PAUSE_MS = 60_000
-/** Questions without any answer after which nobody is there. */
-const SILENT_AFTER = 3
+/** Nobody is there when so many questions had a second or more, and no answer. */
+const SILENT_AFTER = 2
 /** RFC 6762, section 6: so that the answers of many do not collide. */
 const ANSWER_MIN_MS = 20
 const ANSWER_SPREAD_MS = 100
@@ -91,6 +91,7 @@ const readTold = (bytes: Uint8Array): z.output<typeof Told> | undefined => {
 
 export const createMdns = (deps: MdnsDeps): Mdns => {
   const { clock, timers, service } = deps
+  /** Questions since the networks changed at last. */
   let asked = 0
   let isAnybodyThere = false
   let answeredAt = Number.NEGATIVE_INFINITY
@@ -150,6 +151,7 @@ export const createMdns = (deps: MdnsDeps): Mdns => {
 
   const again = (): void => {
     stopAsking()
+    asked = 0
     if (!isStopped) ask(FIRST_PAUSE_MS)
   }
 

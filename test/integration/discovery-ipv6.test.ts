@@ -1,6 +1,6 @@
 /** A mesh where there is no IPv4: real processes in network namespaces on one bridge. */
 import assert from 'node:assert/strict'
-import { after, before, describe, it } from 'node:test'
+import { after, afterEach, before, describe, it } from 'node:test'
 import { type MeshOptionsInput, makeSecret } from '../../node/index.ts'
 import { BRISK } from '../support/meshes.ts'
 import { createNamespace, type Namespace } from '../support/namespace.ts'
@@ -38,8 +38,8 @@ describe('a network with IPv6 alone', { timeout: 60_000, skip: noSwitched() }, (
     assert.ok(one !== undefined && two !== undefined && three !== undefined)
     places = [one, two, three]
   })
+  afterEach(endProcesses)
   after(() => {
-    endProcesses()
     net.remove()
   })
   const start = (name: string, place: Place, more: MeshOptionsInput): Promise<Peer> =>
@@ -71,8 +71,8 @@ describe('names and addresses of both families', { timeout: 60_000, skip: noSwit
   before(async () => {
     space = await createNamespace([`${FOUR}/32`, `${SIX}/128`, 'fd77::7/128'], 'fd77::53')
   })
+  afterEach(endProcesses)
   after(async () => {
-    endProcesses()
     await space.remove()
   })
   const start = (name: string, listen: string[], ...join: string[]): Promise<Peer> =>

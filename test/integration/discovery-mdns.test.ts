@@ -1,6 +1,6 @@
 /** Nodes that find each other by multicast DNS alone: real processes in network namespaces on one bridge. */
 import assert from 'node:assert/strict'
-import { after, before, describe, it } from 'node:test'
+import { after, afterEach, before, describe, it } from 'node:test'
 import { type MeshOptionsInput, makeSecret } from '../../node/index.ts'
 import { BRISK } from '../support/meshes.ts'
 import { createSwitched, noSwitched, type Place, type Switched } from '../support/namespaces-mesh.ts'
@@ -26,8 +26,8 @@ describe('discovery by multicast DNS', { timeout: 90_000, skip: noSwitched() }, 
     assert.ok(one !== undefined && two !== undefined && three !== undefined)
     places = [one, two, three]
   })
+  afterEach(endProcesses)
   after(() => {
-    endProcesses()
     net.remove()
   })
 
