@@ -70,8 +70,14 @@ export const splice = (left: Side, right: Side, deps: SpliceDeps): Splice => {
       if (!halfDue) to.close().catch((error: Error) => to.abort(error))
     }
     const resume = (): void => {
-      if (waits || to.writeBufferLength > LOW_BYTES || stream.readStatus !== 'paused') return
-      stream.resume()
+      if (isOver || waits || to.writeBufferLength > LOW_BYTES || stream.readStatus !== 'paused') return
+      try {
+        // Tells the sender that there is room, which fails where the connection below has just ended.
+        stream.resume()
+      } catch (error) {
+        abort(error instanceof Error ? error : new Error(String(error)))
+        return
+      }
       if (halfDue) half()
     }
     const pass = (data: StreamMessageEvent['data']): void => {
