@@ -220,7 +220,7 @@ const startLocked = async (
   })
   await offering.announce()
   const dialDirect = (address: string, signal: AbortSignal) => libp2p.services.direct.dial(multiaddr(address), signal)
-  reach = await createReach({ port: ownPort, dial: dialDirect, chance })
+  reach = await createReach({ port: ownPort, dial: dialDirect, admit: admission.begin, chance })
   if (options.discovery.relay.use !== 'never' || options.discovery.relay.serve) {
     const { startRelaying } = await import('./relaying.ts')
     relaying = await startRelaying(

@@ -2,7 +2,7 @@
  * Whether others can dial this node: it asks a few members to try, and they prove it with the key that answers there.
  *
  * Members dial only addresses of whoever asks, a few at a time. A connection that was made to try is closed at once and
- * never admitted. Wire id: `/parley/reach/1`. State: peers that are being tried.
+ * never admitted. Wire id: `/parley/reach/1`. State: peers that are being tried, and connections that opened meanwhile.
  */
 import type { Connection } from '@libp2p/interface'
 import * as z from 'zod'
@@ -35,11 +35,13 @@ export interface ReachDeps {
   readonly port: Pick<Port, 'serve' | 'to'>
   /** Dials this address, which ends with a peer id, whatever connections there are. */
   dial(address: string, signal: AbortSignal): Promise<Connection>
+  /** The connection was made for something else: it is admitted like any other. */
+  admit(connection: Connection): void
   chance(): number
 }
 
 export interface Reach {
-  /** True for a connection that was made to try whether a peer can be dialled. */
+  /** For a connection that just opened: whether it was made to try if a peer can be dialled, as far as is known. */
   isTrial(connection: Connection): boolean
   /**
    * Asks a few of these members.
@@ -64,18 +66,26 @@ const someOf = (members: readonly string[], chance: () => number): string[] =>
     .slice(0, MAX_ASKED)
     .map(({ id }) => id)
 
-export const createReach = async ({ port, dial, chance }: ReachDeps): Promise<Reach> => {
-  const trying = new Set<string>()
+export const createReach = async ({ port, dial, admit, chance }: ReachDeps): Promise<Reach> => {
+  /** By peer: outbound connections to it that opened during the trial. */
+  const trying = new Map<string, Set<Connection>>()
   const counts = { reached: 0, unreached: 0, untried: 0 }
 
-  const reaches = async (addresses: readonly string[]): Promise<boolean> => {
-    const signal = AbortSignal.timeout(TRIAL_MS)
-    const tries = addresses.map(async (address) => {
+  const reaches = async (addresses: readonly string[], opened: ReadonlySet<Connection>): Promise<boolean> => {
+    const enough = new AbortController()
+    const signal = AbortSignal.any([AbortSignal.timeout(TRIAL_MS), enough.signal])
+    const dials = addresses.map(async (address) => {
       const connection = await dial(address, signal)
-      connection.abort(new Error('this connection was made to try whether the peer can be dialled'))
+      enough.abort(new Error('another address answered'))
+      return connection
     })
-    const outcomes = await Promise.allSettled(tries)
-    return outcomes.some(({ status }) => status === 'fulfilled')
+    const outcomes = await Promise.allSettled(dials)
+    const made = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+    for (const connection of made)
+      connection.abort(new Error('this connection was made to try whether the peer can be dialled'))
+    // Somebody else here dialled the same peer at the same time.
+    for (const connection of opened) if (connection.status === 'open' && !made.includes(connection)) admit(connection)
+    return made.length > 0
   }
 
   const unserve = await port.serve(reachProtocol, {
@@ -85,9 +95,10 @@ export const createReach = async ({ port, dial, chance }: ReachDeps): Promise<Re
         counts.untried += 1
         return { outcome: 'untried' }
       }
-      trying.add(peer)
+      const opened = new Set<Connection>()
+      trying.set(peer, opened)
       try {
-        const outcome = (await reaches(targets)) ? 'reached' : 'unreached'
+        const outcome = (await reaches(targets, opened)) ? 'reached' : 'unreached'
         counts[outcome] += 1
         return { outcome }
       } finally {
@@ -97,7 +108,11 @@ export const createReach = async ({ port, dial, chance }: ReachDeps): Promise<Re
   })
 
   return {
-    isTrial: ({ direction, remotePeer }) => direction === 'outbound' && trying.has(remotePeer.toString()),
+    isTrial(connection) {
+      const opened = connection.direction === 'outbound' ? trying.get(connection.remotePeer.toString()) : undefined
+      opened?.add(connection)
+      return opened !== undefined
+    },
     async isBlocked(members, addresses) {
       if (addresses.length === 0) return true
       const asked = someOf(members, chance).map((id) =>

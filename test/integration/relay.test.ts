@@ -143,6 +143,16 @@ describe('two agents, each behind NAT of its own, and two relays that both can d
     t.diagnostic(`${Math.round(performance.now() - forwardedAt)} ms after the port was forwarded`)
     const told = await caller.ask('callTally', { to: callee.id, count: 2_000, inFlight: IN_FLIGHT })
     assert.equal(told.answered, 2_000, told.failure)
+    const standing = await Promise.all(relays.map((relay) => carried(relay).catch(() => undefined)))
+    assert.ok(
+      standing.some((one) => one !== undefined),
+      'one relay is left',
+    )
+    await until('the relayed one is closed', async () =>
+      (await Promise.all(relays.map((relay) => carried(relay).catch(() => undefined)))).every(
+        (one) => one === undefined || one.connections === 0,
+      ),
+    )
   })
 })
 
