@@ -7,7 +7,7 @@ import type { LateReply } from '../protocols/wire/caller.ts'
 import type { LinkCounts } from '../protocols/wire/link.ts'
 import type { PeerSkew } from './clock-skew.ts'
 import type { NodeMetrics } from './metrics.ts'
-import type { RelayFacts } from './relaying.ts'
+import type { RelayFacts } from './relay-facts.ts'
 
 export interface MeshFigures {
   links: LinkCounts & { open: number }

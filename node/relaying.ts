@@ -16,8 +16,9 @@ import type { RelaySettings } from './discovery-options.ts'
 import type { Peers } from './peers.ts'
 import { noPlaces, type PlacesInput, stepPlaces } from './places.ts'
 import type { Reach } from './reach.ts'
+import type { RelayFacts } from './relay-facts.ts'
 import type { Circuits } from './transport/relay.ts'
-import type { RelayFigures, RelayServer, RelayServerDeps } from './transport/relay-server.ts'
+import type { RelayServer, RelayServerDeps } from './transport/relay-server.ts'
 import { carries } from './transport/relay-wire.ts'
 
 /** What a serving node tells in its record. */
@@ -62,18 +63,6 @@ export interface RelayingDeps {
   changed(): void
   /** The shortest pause between two direct dials of a relayed peer, milliseconds; it doubles. */
   readonly upgradeMs: number
-}
-
-export interface RelayFacts {
-  /** Whether members can dial this node; undefined while that is not known. */
-  readonly dialable: boolean | undefined
-  readonly places: string[]
-  readonly granted: number
-  readonly refused: number
-  /** Peers that are reached through a relay now, and relayed connections that a direct one replaced. */
-  readonly relayed: number
-  readonly upgraded: number
-  readonly serving: RelayFigures | undefined
 }
 
 export interface Relaying {

@@ -15,6 +15,7 @@ import type { Clock, Log, Stop as StopTimer, Timers } from '../../protocols/port
 import { isRelayed } from '../addresses.ts'
 import type { RelaySettings } from '../discovery-options.ts'
 import type { Gate } from '../gate.ts'
+import type { RelayFigures } from '../relay-facts.ts'
 import {
   decodeHop,
   decodeStop,
@@ -48,16 +49,6 @@ export interface RelayServerDeps {
     options: { maxInboundStreams: number; runOnLimitedConnection: boolean },
   ): Promise<void>
   onLeft(fn: (peer: string) => void): StopTimer
-}
-
-export interface RelayFigures {
-  places: number
-  connections: number
-  reserved: number
-  carried: number
-  bytes: number
-  /** Requests that were refused, by reason. */
-  refused: Record<string, number>
 }
 
 export interface RelayServer {

@@ -1,9 +1,10 @@
 /** Somebody else's folder with the package in it, and what a person does there first. */
 import assert from 'node:assert/strict'
-import { copyFile } from 'node:fs/promises'
+import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
+import { blocksOf } from '../support/markdown-blocks.ts'
 import { until } from '../support/until.ts'
 import type { Folders } from './folders.ts'
 import { end, run, start } from './run.ts'
@@ -25,8 +26,8 @@ export interface Consumer {
   runs(program: string, node: string): Promise<string>
   /** `npx ARGS`; what it says and how it ends. */
   npx(node: string, ...args: string[]): ReturnType<typeof run>
-  /** `npx parley-mesh up`, asked over HTTP until it is ready, then told to stop by SIGTERM. */
-  goesUp(node: string): Promise<void>
+  /** What the README says about the first five minutes: init, an agent, up, agents, call, doctor, stop. */
+  firstSteps(node: string): Promise<void>
   loadsNothingOptional(node: string): Promise<{ byImport: number; byNode: number }>
   /** Compiles a strict program against the types, those of all dependencies included. */
   compiles(resolution: 'nodenext' | 'bundler'): Promise<void>
@@ -48,23 +49,38 @@ export const installInto = async (folders: Folders, tarball: string): Promise<Co
     },
     npx: (node, ...args) => npx(node, ...args).ended,
 
-    async goesUp(node) {
-      const up = npx(node, 'parley-mesh', 'up', '--json')
-      let over = false
-      void up.ended.then(() => {
-        over = true
+    async firstSteps(node) {
+      const primes = blocksOf(await readFile(here('../../README.md'), 'utf8')).find(({ marks }) =>
+        marks.includes('primes.ts'),
+      )
+      assert.ok(primes !== undefined, 'the README has no primes.ts')
+      await writeFile(join(cwd, 'primes.ts'), primes.text)
+      const does = async (...args: string[]): Promise<string> => {
+        const { code, stdout, said } = await npx(node, 'parley', ...args).ended
+        assert.equal(code, 0, `parley ${args.join(' ')}: ${said}`)
+        return stdout
+      }
+      await does('init', '--force')
+      const up = npx(node, 'parley-mesh', 'up', '--serve', 'primes.ts', '--json')
+      let over: string | undefined
+      void up.ended.then(({ said }) => {
+        over = said
       })
       try {
         const line = await until('the line about the node', () => {
-          assert.ok(!over, 'it ended before it was up')
+          assert.equal(over, undefined, 'it ended before it was up')
           return up.stdout().includes('\n') && up.stdout().split('\n', 1)[0]
         })
         const { debugUrl } = UpSchema.parse(JSON.parse(line))
         assert.equal((await fetch(new URL('/readyz', debugUrl))).status, 200)
+        assert.match(await does('agents'), /primes/)
+        assert.equal(await does('call', 'primes.count', '{"upTo": 1000}'), '{"found":168}\n')
+        await does('doctor')
+        await does('stop')
+        assert.equal((await up.ended).code, 0, 'it was told to stop, and ended with an error')
       } finally {
-        end(up.child, 'SIGTERM')
-        const { said } = await up.ended
-        assert.doesNotMatch(said, /could not start|SIGKILL/)
+        end(up.child, 'SIGKILL')
+        await up.ended
       }
     },
 

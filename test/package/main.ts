@@ -40,7 +40,7 @@ const works = async (consumer: Consumer, { path, version }: NodeOnDisk): Promise
       assert.equal(stdout, `${VERSION}\n`)
     }
   })
-  await check(`Node ${version}: npx parley-mesh up`, () => consumer.goesUp(path))
+  await check(`Node ${version}: the first five minutes of the README`, () => consumer.firstSteps(path))
   await check(`Node ${version}: the debug page, without development dependencies`, () =>
     consumer.runs('page.mjs', path),
   )
