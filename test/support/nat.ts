@@ -25,7 +25,7 @@ const run = (command: readonly string[], input?: string): void => {
   execFileSync(name, args, { stdio: ['pipe', 'ignore', 'pipe'], ...(input !== undefined && { input }) })
 }
 
-export interface Hidden extends Place {
+export interface Hidden extends Pick<Place, 'address' | 'enter'> {
   /** The address that others see. */
   readonly outside: string
   /** From now on others reach this TCP port by the address outside. */

@@ -287,7 +287,7 @@ test('relays need a secret, also on this machine, and their options are checked 
   for (const relay of [{ serve: true }, { use: 'always' }]) {
     const error = failure({ discovery: { relay } }, 'SEC001')
     assert.equal(error.details.reason, 'no-secret')
-    assert.match(error.hint, /parley secret/)
+    assert.match(error.hint ?? '', /parley secret/)
     parseOptions({ secret: makeSecret(), discovery: { relay } })
   }
   assert.deepEqual(parseOptions().discovery.relay.use, 'auto')

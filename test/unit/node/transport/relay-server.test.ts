@@ -1,0 +1,199 @@
+/** A relay over real connections: places and their end, bounds at the limit and one past it, guests that misbehave. */
+import assert from 'node:assert/strict'
+import { afterEach, test } from 'node:test'
+import type { Connection, Stream } from '@libp2p/interface'
+import { tcp } from '@libp2p/tcp'
+import { createLibp2p, type Libp2p } from 'libp2p'
+import { timers } from '../../../../node/platform.ts'
+import { tunedNoise } from '../../../../node/transport/noise.ts'
+import {
+  RESERVATION_MS,
+  type RelayServer,
+  type RelayServerDeps,
+  startRelayServer,
+} from '../../../../node/transport/relay-server.ts'
+import {
+  decodeHop,
+  decodeStop,
+  encodeHop,
+  encodeStop,
+  framed,
+  HOP,
+  type Hop,
+  readMessage,
+  STATUS,
+  STOP,
+} from '../../../../node/transport/relay-wire.ts'
+import { tunedYamux } from '../../../../node/transport/yamux.ts'
+import { until } from '../../../support/until.ts'
+
+const running: { stop(): unknown }[] = []
+afterEach(async () => {
+  for (const one of running.splice(0).reverse()) await one.stop()
+})
+
+const startNode = async (): Promise<Libp2p> => {
+  const node = await createLibp2p({
+    addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
+    transports: [tcp()],
+    connectionEncrypters: [tunedNoise()],
+    streamMuxers: [tunedYamux()],
+    connectionGater: { denyDialMultiaddr: () => false },
+    connectionMonitor: { enabled: false },
+  })
+  running.push(node)
+  return node
+}
+
+const SOON = (): AbortSignal => AbortSignal.timeout(5_000)
+const silent = { error() {}, warn() {}, info() {} }
+
+interface Peer {
+  readonly node: Libp2p
+  readonly connection: Connection
+  readonly id: string
+}
+
+const setUp = async (bounds: { maxReservations?: number; maxConnections?: number } = {}) => {
+  const relay = await startNode()
+  const time = { now: 1_000_000 }
+  const left = new Set<(peer: string) => void>()
+  const deps: RelayServerDeps = {
+    gate: { hold: (_, __, pass) => pass() },
+    clock: { now: () => time.now, monotonic: () => time.now },
+    timers,
+    log: silent,
+    connectionOf: (peer) => relay.getConnections().find(({ remotePeer }) => remotePeer.toString() === peer),
+    handle: (...given) => relay.handle(...given),
+    onLeft(fn) {
+      left.add(fn)
+      return () => void left.delete(fn)
+    },
+  }
+  const server: RelayServer = await startRelayServer(deps, {
+    maxReservations: 8,
+    maxConnections: 8,
+    maxBytesPerSecond: 1 << 30,
+    ...bounds,
+  })
+  running.push(server)
+
+  /** @param answer what it says where somebody wants to connect; it echoes what comes then */
+  const join = async (answer: number | 'nothing' = STATUS.ok): Promise<Peer> => {
+    const node = await startNode()
+    await node.handle(STOP, async (stream) => {
+      const { message } = await readMessage(stream, SOON())
+      assert.equal(decodeStop(message).type, 'connect')
+      if (answer === 'nothing') return stream.abort(new Error('not now'))
+      stream.addEventListener('message', ({ data }) => void stream.send(data))
+      stream.send(framed(encodeStop({ type: 'status', status: answer })))
+      stream.resume()
+    })
+    const connection = await node.dial(relay.getMultiaddrs())
+    return { node, connection, id: node.peerId.toString() }
+  }
+  const say = async ({ connection }: Peer, hop: Hop | Uint8Array): Promise<{ stream: Stream; answer: Hop }> => {
+    const stream = await connection.newStream(HOP)
+    stream.send(hop instanceof Uint8Array ? hop : framed(encodeHop(hop)))
+    return { stream, answer: decodeHop((await readMessage(stream, SOON())).message) }
+  }
+  const reserve = async (peer: Peer) => (await say(peer, { type: 'reserve' })).answer
+  const connect = (from: Peer, to: Peer) => say(from, { type: 'connect', peer: to.node.peerId.toMultihash().bytes })
+  return { server, time, join, say, reserve, connect, leave: (peer: string) => left.forEach((fn) => void fn(peer)) }
+}
+
+const statusOf = async (said: Promise<{ answer: Hop }>): Promise<number | undefined> => (await said).answer.status
+
+test('who has a place is connected to, with bytes both ways', async () => {
+  const { server, join, reserve, connect, time } = await setUp()
+  const [guest, caller] = [await join(), await join()]
+  const given = await reserve(guest)
+  assert.deepEqual(given, { type: 'status', status: STATUS.ok, expires: (time.now + RESERVATION_MS) / 1000 })
+  const { stream, answer } = await connect(caller, guest)
+  assert.equal(answer.status, STATUS.ok)
+  let heard = ''
+  stream.addEventListener('message', ({ data }) => {
+    heard += Buffer.from(data.subarray()).toString()
+  })
+  stream.resume()
+  stream.send(Buffer.from('through'))
+  await until('the echo is back', () => heard === 'through')
+  const { bytes, carried, connections, places } = server.figures()
+  assert.deepEqual({ bytes, carried, connections, places }, { bytes: 14, carried: 1, connections: 1, places: 1 })
+  await stream.close()
+  stream.abort(new Error('done'))
+  await until('it is forgotten', () => server.figures().connections === 0)
+})
+
+test('a place runs out, unless it is asked for again', async () => {
+  const { server, join, reserve, connect, time } = await setUp()
+  const [guest, caller] = [await join(), await join()]
+  await reserve(guest)
+  time.now += RESERVATION_MS - 1
+  assert.equal(await statusOf(connect(caller, guest)), STATUS.ok)
+  await reserve(guest)
+  time.now += RESERVATION_MS - 1
+  assert.equal(await statusOf(connect(caller, guest)), STATUS.ok)
+  time.now += 1
+  assert.equal(await statusOf(connect(caller, guest)), STATUS.noReservation)
+  assert.deepEqual([server.figures().places, server.figures().refused], [0, { noReservation: 1 }])
+  assert.equal(server.figures().connections, 2, 'what is carried goes on')
+})
+
+test('places are bounded: one more is refused, who has one may keep it, who leaves frees it', async () => {
+  const { server, join, reserve, leave } = await setUp({ maxReservations: 2 })
+  const [first, second, third] = [await join(), await join(), await join()]
+  for (const peer of [first, second, first]) assert.equal((await reserve(peer)).status, STATUS.ok)
+  assert.equal((await reserve(third)).status, STATUS.reservationRefused)
+  leave(first.id)
+  assert.equal((await reserve(third)).status, STATUS.ok)
+  assert.deepEqual([server.figures().places, server.figures().refused], [2, { reservationRefused: 1 }])
+})
+
+test('connections are bounded, all together and of each pair', async () => {
+  const { server, join, reserve, connect } = await setUp({ maxConnections: 5 })
+  const [guest, other, caller] = [await join(), await join(), await join()]
+  await reserve(guest)
+  await reserve(other)
+  for (let made = 0; made < 4; made += 1) assert.equal(await statusOf(connect(caller, guest)), STATUS.ok)
+  assert.equal(await statusOf(connect(caller, guest)), STATUS.resourceLimit, 'a fifth of one pair')
+  assert.equal(await statusOf(connect(caller, other)), STATUS.ok)
+  assert.equal(await statusOf(connect(guest, other)), STATUS.resourceLimit, 'a sixth of all')
+  assert.deepEqual([server.figures().connections, server.figures().refused], [5, { resourceLimit: 2 }])
+})
+
+for (const answer of [STATUS.permissionDenied, 'nothing'] as const) {
+  test(`a guest that answers with ${answer} costs the caller its connection, and the relay nothing`, async () => {
+    const { server, join, reserve, connect } = await setUp({ maxConnections: 1 })
+    const [guest, caller] = [await join(answer), await join()]
+    await reserve(guest)
+    for (let tried = 1; tried <= 2; tried += 1) {
+      assert.equal(await statusOf(connect(caller, guest)), STATUS.connectionFailed)
+      assert.deepEqual([server.figures().connections, server.figures().refused], [0, { connectionFailed: tried }])
+    }
+  })
+}
+
+test('nobody is connected to itself, to a key that is none, or by a message that is none', async () => {
+  const { server, join, reserve, connect, say } = await setUp()
+  const guest = await join()
+  await reserve(guest)
+  assert.equal(await statusOf(connect(guest, guest)), STATUS.malformed)
+  assert.equal(await statusOf(say(guest, { type: 'connect', peer: Uint8Array.of(1, 2, 3) })), STATUS.malformed)
+  assert.equal(await statusOf(say(guest, { type: 'connect' })), STATUS.malformed)
+  assert.equal(await statusOf(say(guest, { type: 'status' })), STATUS.unexpected)
+  const stream = await guest.connection.newStream(HOP)
+  stream.send(Uint8Array.of(0xff, 0xff, 0xff, 0xff))
+  await until('it is broken off', () => stream.status !== 'open')
+  assert.deepEqual(server.figures().refused, { malformed: 4, unexpected: 1 })
+})
+
+test('a relay that stops breaks off what it carries', async () => {
+  const { server, join, reserve, connect } = await setUp()
+  const [guest, caller] = [await join(), await join()]
+  await reserve(guest)
+  const { stream } = await connect(caller, guest)
+  server.stop()
+  await until('it is broken off', () => stream.status !== 'open')
+  assert.equal(server.figures().places, 0)
+})
