@@ -73,7 +73,8 @@ export const installInto = async (folders: Folders, tarball: string): Promise<Co
         })
         const { debugUrl } = UpSchema.parse(JSON.parse(line))
         assert.equal((await fetch(new URL('/readyz', debugUrl))).status, 200)
-        assert.match(await does('agents'), /primes/)
+        // The thread of the agent starts behind its node.
+        await until('the agent is listed', async () => /primes/.test(await does('agents')))
         assert.equal(await does('call', 'primes.count', '{"upTo": 1000}'), '{"found":168}\n')
         await does('doctor')
         await does('stop')
