@@ -13,6 +13,7 @@ import { addStore } from './add-store.ts'
 import { addTalk, keepProgramArguments } from './add-talk.ts'
 import { addUp } from './add-up.ts'
 import { addViews } from './add-views.ts'
+import { addConfig, addInit } from './config-commands.ts'
 import { EXIT_HELP, report } from './outcome.ts'
 
 export const createProgram = (): Command => {
@@ -24,7 +25,9 @@ export const createProgram = (): Command => {
     .exitOverride()
     // What is wrong is printed by report(), in the form of all errors.
     .configureOutput({ outputError: () => {} })
+  addInit(program)
   addUp(program)
+  addConfig(program)
   addStop(program)
   addViews(program)
   addTalk(program)

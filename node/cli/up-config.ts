@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Entry } from '../config/layer.ts'
 import { type Loaded, load } from '../config/load.ts'
 import type { Level } from '../log-levels.ts'
-import type { Preset } from '../tuning.ts'
+import type { Preset } from '../preset-names.ts'
 import { DATA_ROOT } from './running.ts'
 import { labelsOf } from './values.ts'
 
@@ -74,6 +74,7 @@ export const UP_DEFAULTS: readonly Entry[] = [
   ...usual('name', DEFAULT_NAME),
   ...usual('data_dir', join(DATA_ROOT, DEFAULT_NAME)),
   ...usual('debug.port', 0),
+  ...usual('debug.or_any_port', true),
   ...usual('timings.drain_ms', 3_000),
   ...usual('control', true),
 ]
