@@ -39,9 +39,13 @@ export const isRelayed = (address: string): boolean => address.includes('/p2p-ci
 
 /** Of the addresses that a node listens on, those worth telling others: loopback only where there is nothing else. */
 export const worthTelling = (addresses: readonly string[]): string[] => {
-  const beyond = addresses.filter((address) => !isLoopback(address))
+  const beyond = addresses.filter((address) => !isLoopback(address) && !isLinkLocal(address))
   return beyond.length > 0 ? beyond : [...addresses]
 }
+
+/** RFC 4291, section 2.5.6: it means something on one network interface alone. */
+const isLinkLocal = (address: string): boolean =>
+  (componentsOf(address) ?? []).some(({ name, value = '' }) => name === 'ip6' && /^fe[89ab][0-9a-f]:/.test(value))
 
 export type AddressUse = 'listen' | 'announce' | 'join'
 
@@ -53,6 +57,9 @@ export const addressProblem = (address: string, use: AddressUse): string | undef
     return `${JSON.stringify(address)} is no multiaddress; write it as /ip4/127.0.0.1/tcp/8081 or /dns4/host/tcp/8081`
   }
   const [host, port, ...rest] = components[0]?.name === 'ip6zone' ? components.slice(1) : components
+  if (isLinkLocal(address)) {
+    return `${address} is link-local, which libp2p neither dials nor takes connections from; use a global or a private (fd00::/8) address, or listen on /ip6/::`
+  }
   const isTcp = port?.name === 'tcp' && rest.every(({ name }) => AFTER_TCP.includes(name))
   const isQuic =
     port?.name === 'udp' && rest[0]?.name === 'quic-v1' && rest.slice(1).every(({ name }) => name === 'p2p')

@@ -285,12 +285,15 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     recoveries,
   })
 
-  const callables = createCallables(() => timings.callTimeoutMs, (label, rewriting) => {
-    if (rewriting.outcome === 'recovered') return recoveries.ended('MSG002', 'recovered')
-    const { error, recoveryError } = rewriting
-    const letter = { to: undefined, label, payload: undefined, conversationId: undefined }
-    return recoveries.failed({ ...letter, code: 'MSG002', error, recoveryError })
-  })
+  const callables = createCallables(
+    () => timings.callTimeoutMs,
+    (label, rewriting) => {
+      if (rewriting.outcome === 'recovered') return recoveries.ended('MSG002', 'recovered')
+      const { error, recoveryError } = rewriting
+      const letter = { to: undefined, label, payload: undefined, conversationId: undefined }
+      return recoveries.failed({ ...letter, code: 'MSG002', error, recoveryError })
+    },
+  )
   const clients = createClients(calls, callables)
 
   /** One that offers all of these protocols and was not tried; one that is left alone only where there is no other. */
@@ -348,6 +351,8 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
       addresses: () => libp2p.getMultiaddrs().map(String),
     }),
   })
+
+  undo.push(async () => supervisor.stop())
 
   /** A connection that is given up has requests of the mesh's own on it to the end. */
   const forgetMembership = (peer: string): void => {

@@ -48,7 +48,7 @@ const MAX_ANSWERED = 1024
 const isSelfDial = (error: unknown): boolean => error instanceof Error && /dial self/.test(error.message)
 
 export const createJoining = (deps: JoiningDeps): Supervisor => {
-  const { libp2p, chance } = deps
+  const { libp2p, chance, nearby } = deps
   const { timings, join } = deps.options
 
   /** The address that a peer answered at last, the newest peers last. */
@@ -89,7 +89,11 @@ export const createJoining = (deps: JoiningDeps): Supervisor => {
     }
   }
 
-  const addressesOf = (peer: string): string[] => deps.directory().get(peer)?.record.addresses ?? []
+  /** What its record says, and what it says on the local network: a record may be of its last start. */
+  const addressesOf = (peer: string): string[] => {
+    const told = deps.directory().get(peer)?.record.addresses ?? []
+    return [...told, ...(nearby?.addressesOf(peer) ?? []).filter((address) => !told.includes(`${address}/p2p/${peer}`))]
+  }
 
   const supervisor = createSupervisor({
     self: deps.self,
@@ -105,7 +109,7 @@ export const createJoining = (deps: JoiningDeps): Supervisor => {
       return timings.backoffMaxMs
     },
     overlay: deps.overlay,
-    nearby: deps.nearby,
+    nearby,
     connected: deps.connected,
     addressesOf,
     unreachable: (peer) => deps.directory().markGone(peer),

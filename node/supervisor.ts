@@ -54,6 +54,8 @@ export interface SupervisorDeps {
 /** Names peers by what they say of themselves: nothing of it is proven before they are dialled. */
 export interface Nearby {
   start(found: (peer: string, addresses: string[]) => void): void
+  /** What a peer said of itself at last; empty where it was not heard. */
+  addressesOf(peer: string): readonly string[]
   /** It has asked often enough, and nobody was there. */
   isSilent(): boolean
   stop(): void

@@ -5,120 +5,35 @@
  * Why not `@libp2p/mdns`: it speaks IPv4 only and by the interface of the default route only, tells every listener peer ids
  * and addresses, and hands each answer to the peer store, forged ones too, without a bound.
  *
- * Key and service name come from the mesh's secret and name by HKDF (RFC 5869): to those without the secret the name is
- * 15 characters that say nothing, and answers are sealed by AES-256-GCM. Who listens learns that some hosts speak the same
- * service, and how much; who replays an old answer makes a node dial where a member was. During a change of secrets a node
- * asks and answers by both. Without a secret, or with a weak one that was not allowed, nothing leaves this machine.
- * State: a socket per family that hears, one per interface that speaks, looked over every few seconds.
+ * During a change of secrets a node asks and answers by both. Without a secret, or with a weak one that was not allowed,
+ * nothing leaves this machine.
+ * State: who was heard, bounded; a socket per family that hears, one per interface that speaks, looked over every few seconds.
  */
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { createSocket, type Socket } from 'node:dgram'
-import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
+import { networkInterfaces } from 'node:os'
+import { isDeepStrictEqual } from 'node:util'
 import { createMdns, type Mdns, type Place } from '../../discovery/mdns.ts'
 import type { Log, Metrics } from '../../protocols/port.ts'
-import { addressProblem, isLoopback } from '../addresses.ts'
 import type { MeshOptions } from '../options.ts'
 import { chance, clock, timers } from '../platform.ts'
-import { classifySecret, deriveAuthority } from '../secret.ts'
+import { classifySecret } from '../secret.ts'
 import type { Nearby } from '../supervisor.ts'
+import { dialableFrom, type Outlook, outlooks, usable, type Version } from './mdns-places.ts'
+import { ringsOf } from './mdns-ring.ts'
 
 const PORT = 5353
 const GROUPS = { 4: '224.0.0.251', 6: 'ff02::fb' } as const
 const TTL = 255
-/** The system takes 20 groups on a socket. */
-const MAX_PLACES = 16
 const LOOK_PERIOD_MS = 5_000
 const SOON_MS = 1_000
 const COMPLAIN_AT = 3
-const NONCE_BYTES = 12
-const TAG_BYTES = 16
-const KEY_BYTES = 32
-const NAME_BYTES = 9
-const SALT = 'parley/mdns/1'
+/** Peers whose addresses are kept beside the directory. */
+const MAX_HEARD = 256
 
-type Version = 4 | 6
-
-/** An interface as multicast knows it. */
-export interface Outlook {
-  /** Of one family: `eth0/4`. */
-  readonly name: string
-  readonly version: Version
-  /** What a socket binds to. */
-  readonly address: string
-  /** What multicast goes out by. */
-  readonly by: string
-  readonly isLoopback: boolean
-}
-
-/**
- * Interfaces to speak on, one for each family that it has.
- * @param beyond also those that lead away from this machine
- */
-export const outlooks = (all: NodeJS.Dict<NetworkInterfaceInfo[]>, beyond: boolean): Outlook[] => {
-  const found: Outlook[] = []
-  for (const [name, infos = []] of Object.entries(all)) {
-    const isInternal = infos.some(({ internal }) => internal)
-    // The host's end of a container's cable: its bridge has the address.
-    if ((!isInternal && !beyond) || name.startsWith('veth')) continue
-    const four = infos.find(({ family }) => family === 'IPv4')?.address
-    if (four !== undefined)
-      found.push({ name: `${name}/4`, version: 4, address: four, by: four, isLoopback: isInternal })
-    // The loopback interface has no link-local address, and needs none: each system has 127.0.0.1.
-    const six = infos.find(({ family, address }) => family === 'IPv6' && /^fe[89ab]/i.test(address))?.address
-    if (six !== undefined)
-      found.push({ name: `${name}/6`, version: 6, address: `${six}%${name}`, by: `::%${name}`, isLoopback: isInternal })
-  }
-  return found.slice(0, MAX_PLACES)
-}
-
-/** Where somebody who hears this node there can dial it. */
-export const dialableFrom = (place: { isLoopback: boolean }, addresses: readonly string[]): string[] => {
-  const own = addresses.filter(isLoopback)
-  const others = addresses.filter((address) => !isLoopback(address))
-  return place.isLoopback && own.length > 0 ? own : others
-}
-
-export interface Ring {
-  readonly service: string
-  seal(bytes: Uint8Array): Uint8Array
-  open(bytes: Uint8Array): Uint8Array | undefined
-}
-
-/** @param secret what members know; empty for a mesh without one */
-export const makeRing = (secret: string, mesh: string): Ring => {
-  const bytes = Buffer.from(hkdfSync('sha256', secret, SALT, mesh, KEY_BYTES + NAME_BYTES))
-  const key = bytes.subarray(0, KEY_BYTES)
-  // 15 characters at most after the underscore, a letter among them (RFC 6335, section 5.1).
-  const service = `_p${bytes.subarray(KEY_BYTES).toString('hex').slice(0, 14)}._udp.local`
-  return {
-    service,
-    seal(plain) {
-      const nonce = randomBytes(NONCE_BYTES)
-      const cipher = createCipheriv('aes-256-gcm', key, nonce)
-      return Buffer.concat([nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()])
-    },
-    open(sealed) {
-      if (sealed.length < NONCE_BYTES + TAG_BYTES) return undefined
-      const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, NONCE_BYTES), {
-        authTagLength: TAG_BYTES,
-      })
-      decipher.setAuthTag(sealed.subarray(-TAG_BYTES))
-      try {
-        return Buffer.concat([decipher.update(sealed.subarray(NONCE_BYTES, -TAG_BYTES)), decipher.final()])
-      } catch {
-        // Somebody else's, or forged; who asks counts it.
-        return undefined
-      }
-    },
-  }
-}
-
-/** Stretched: what is sent could otherwise be used to guess a weak secret cheaply. */
-const ringsOf = async ({ secret = [], mesh }: MeshOptions): Promise<Ring[]> => {
-  if (secret.length === 0) return [makeRing('', mesh)]
-  const authorities = await Promise.all(secret.map((text) => deriveAuthority(text, mesh)))
-  return authorities.map(({ privateKey }) => makeRing(privateKey.export({ format: 'jwk' }).d ?? '', mesh))
-}
+/** Whether anything may leave this machine; the secret may change while the node runs. */
+const reachesBeyond = ({ secret = [], allowWeakSecret }: MeshOptions): boolean =>
+  secret.length > 0 && (allowWeakSecret || secret.every((text) => classifySecret(text) === 'strong'))
 
 export interface NearbyDeps {
   self: string
@@ -135,18 +50,24 @@ interface Open {
 }
 
 export const createNearby = async ({ self, options, log, metrics, addresses }: NearbyDeps): Promise<Nearby> => {
-  const { secret = [], allowWeakSecret } = options
-  const beyond = secret.length > 0 && (allowWeakSecret || secret.every((text) => classifySecret(text) === 'strong'))
-  const rings = await ringsOf(options)
+  let rings = await ringsOf(options)
+  let ringed = options.secret
   const count = metrics.counter('parley_mdns_total', 'Multicast DNS: asked, answered, found, dropped.', ['what'])
   const open = new Map<string, Open>()
   /** A group can be joined only once the socket is bound: it would be bound to some other port. */
   const ears = new Map<Version, { socket: Socket; isBound: boolean }>()
   /** By place, in a row. */
   const failures = new Map<string, number>()
+  /** The newest last. */
+  const heard = new Map<string, string[]>()
+  let tell: (peer: string, addresses: string[]) => void = () => {}
   let finders: Mdns[] = []
   let isStopped = false
   let stopLooking = (): void => {}
+
+  const suffix = `/p2p/${self}`
+  /** The id is told once. */
+  const withoutId = (address: string): string => (address.endsWith(suffix) ? address.slice(0, -suffix.length) : address)
 
   const failedAt = (where: string, error: Error): void => {
     const count = (failures.get(where) ?? 0) + 1
@@ -223,7 +144,7 @@ export const createNearby = async ({ self, options, log, metrics, addresses }: N
           // Lost packets are asked for again; an interface that is going away is closed at the next look.
           if (isReady) socket.send(packet, PORT, GROUPS[version], () => {})
         },
-        addresses: () => dialableFrom(outlook, addresses()),
+        addresses: () => dialableFrom(outlook, addresses().map(withoutId)),
       },
       close: () => {
         isReady = false
@@ -237,9 +158,42 @@ export const createNearby = async ({ self, options, log, metrics, addresses }: N
     })
   }
 
+  const found = (peer: string, told: string[]): void => {
+    const dialable = usable(told, reachesBeyond(options))
+    if (dialable.length === 0) return
+    heard.delete(peer)
+    heard.set(peer, dialable)
+    const [oldest] = heard.keys()
+    if (heard.size > MAX_HEARD && oldest !== undefined) heard.delete(oldest)
+    tell(peer, dialable)
+  }
+
+  const listenFor = (): void => {
+    for (const finder of finders) finder.stop()
+    finders = rings.map((ring) =>
+      createMdns({
+        ...{ self, clock, timers, chance, found, ...ring },
+        instance: randomBytes(8).toString('hex'),
+        places: () => [...open.values()].map(({ place }) => place),
+        count: (what) => count({ what }),
+      }),
+    )
+  }
+
+  /** Asks and answers by the secrets that there are now. */
+  const renew = async (): Promise<void> => {
+    ringed = options.secret
+    rings = await ringsOf(options)
+    if (!isStopped) listenFor()
+  }
+
   const look = (): void => {
     if (isStopped) return
-    const wanted = new Map(outlooks(networkInterfaces(), beyond).map((outlook) => [outlook.name, outlook]))
+    if (!isDeepStrictEqual(options.secret, ringed))
+      renew().catch((error: unknown) => log.warn('multicast DNS keeps to the old secret', { error }))
+    const wanted = new Map(
+      outlooks(networkInterfaces(), reachesBeyond(options)).map((outlook) => [outlook.name, outlook]),
+    )
     for (const [name, one] of open) {
       if (wanted.has(name)) continue
       one.close()
@@ -256,29 +210,12 @@ export const createNearby = async ({ self, options, log, metrics, addresses }: N
   return {
     start(found) {
       if (isStopped) return
+      tell = found
       look()
       stopLooking = timers.every(LOOK_PERIOD_MS, look)
-      finders = rings.map(({ service, seal, open: unseal }) =>
-        createMdns({
-          self,
-          clock,
-          timers,
-          chance,
-          service,
-          instance: randomBytes(8).toString('hex'),
-          seal,
-          open: unseal,
-          places: () => [...open.values()].map(({ place }) => place),
-          count: (what) => count({ what }),
-          found(peer, told) {
-            const usable = told.filter(
-              (address) => addressProblem(address, 'join') === undefined && (beyond || isLoopback(address)),
-            )
-            if (usable.length > 0) found(peer, usable)
-          },
-        }),
-      )
+      listenFor()
     },
+    addressesOf: (peer) => heard.get(peer) ?? [],
     isSilent: () => finders.length > 0 && finders.every((finder) => finder.isSilent()),
     stop() {
       isStopped = true

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { addressProblem, isLoopback, isRelayed } from '../../../node/addresses.ts'
+import { addressProblem, isLoopback, isRelayed, worthTelling } from '../../../node/addresses.ts'
 
 const PEER = '12D3KooWKnDdG3iXw9eTFijk3EWSunZcFi54Zka4wmtqtt6rPxc8'
 
@@ -49,7 +49,7 @@ test('an address over TCP or WebSocket can be used', () => {
   for (const address of ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/8081', '/ip4/127.0.0.1/tcp/0/ws', '/dns4/a/tcp/1/tls/ws']) {
     assert.equal(addressProblem(address, 'listen'), undefined, address)
   }
-  for (const address of ['/dns4/mesh/tcp/8081', `/ip6zone/eth0/ip6/fe80::1/tcp/1/p2p/${PEER}`, '/dns/a/tcp/443/wss']) {
+  for (const address of ['/dns4/mesh/tcp/8081', `/ip6/fd00::1/tcp/1/p2p/${PEER}`, '/dns/a/tcp/443/wss']) {
     assert.equal(addressProblem(address, 'join'), undefined, address)
     assert.equal(addressProblem(address, 'announce'), undefined, address)
   }
@@ -71,6 +71,16 @@ test('an address over QUIC can be used', () => {
 test('an address through a relay is told from a direct one', () => {
   assert.ok(isRelayed(`/ip4/10.0.0.1/tcp/1/p2p/${PEER}/p2p-circuit/p2p/${PEER}`))
   assert.ok(!isRelayed(`/ip4/10.0.0.1/tcp/1/p2p/${PEER}`))
+})
+
+test('a link-local address is refused, with or without its interface, and told to nobody', () => {
+  for (const address of ['/ip6/fe80::1/tcp/1', '/ip6zone/eth0/ip6/fe80::1/tcp/1', '/ip6/febf::1/tcp/1'])
+    for (const use of ['listen', 'announce', 'join'] as const)
+      assert.match(addressProblem(address, use) ?? '', /is link-local.*fd00::/, address)
+  assert.equal(addressProblem('/ip6/fe8::1/tcp/1', 'join'), undefined)
+  const told = ['/ip6/::1/tcp/1', '/ip6/fe80::1/tcp/1', '/ip6/fd00::1/tcp/1', '/ip4/127.0.0.1/tcp/1']
+  assert.deepEqual(worthTelling(told), ['/ip6/fd00::1/tcp/1'])
+  assert.deepEqual(worthTelling(['/ip6/::1/tcp/1']), ['/ip6/::1/tcp/1'])
 })
 
 test('an address that cannot be used is refused with what to write instead', () => {

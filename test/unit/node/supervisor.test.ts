@@ -47,6 +47,7 @@ const supervised = ({ join = [] as string[], nearby = false, self = 'a' } = {}) 
           start: (fn) => {
             find = fn
           },
+          addressesOf: () => [],
           isSilent: () => isSilent,
           stop: () => {},
         }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { NetworkInterfaceInfo } from 'node:os'
 import { test } from 'node:test'
-import { dialableFrom, makeRing, outlooks } from '../../../../node/transport/mdns.ts'
+import { dialableFrom, outlooks, usable } from '../../../../node/transport/mdns-places.ts'
 
 const info = (address: string, { internal = false } = {}): NetworkInterfaceInfo => ({
   address,
@@ -53,26 +53,8 @@ test('loopback addresses are told on the loopback interface, all others everywhe
   assert.deepEqual(dialableFrom({ isLoopback: false }, ['/ip4/127.0.0.1/tcp/1']), [])
 })
 
-test('the service is the same for members, another one for each secret and mesh, and says nothing of either', () => {
-  const ring = makeRing('secret', 'kitchen')
-  assert.equal(ring.service, makeRing('secret', 'kitchen').service)
-  assert.match(ring.service, /^_p[0-9a-f]{14}\._udp\.local$/)
-  for (const other of [makeRing('secret', 'cellar'), makeRing('other', 'kitchen'), makeRing('', 'kitchen')])
-    assert.notEqual(other.service, ring.service)
-})
-
-test('what a member sealed is opened by members, and by nobody else', () => {
-  const ring = makeRing('secret', 'kitchen')
-  const plain = new TextEncoder().encode('{"p":"one","a":["/ip4/10.0.0.5/tcp/1"]}')
-  const sealed = ring.seal(plain)
-  assert.ok(!Buffer.from(sealed).includes('10.0.0.5'))
-  assert.deepEqual(Buffer.from(makeRing('secret', 'kitchen').open(sealed) ?? []), Buffer.from(plain))
-  assert.notDeepEqual(ring.seal(plain), sealed, 'two answers do not look alike')
-  assert.equal(makeRing('other', 'kitchen').open(sealed), undefined)
-  for (let at = 0; at < sealed.length; at += 1) {
-    const changed = Uint8Array.from(sealed)
-    changed[at] = (changed[at] ?? 0) ^ 1
-    assert.equal(ring.open(changed), undefined, `byte ${at}`)
-    assert.equal(ring.open(sealed.subarray(0, at)), undefined, `${at} bytes`)
-  }
+test('of what was told this node dials what it can and may', () => {
+  const told = ['/ip6/fe80::7/tcp/1', '/ip6/fd00::7/tcp/1', '/ip4/127.0.0.1/tcp/1', 'nonsense', '/ip4/10.0.0.1/tcp/0']
+  assert.deepEqual(usable(told, true), ['/ip6/fd00::7/tcp/1', '/ip4/127.0.0.1/tcp/1'])
+  assert.deepEqual(usable(told, false), ['/ip4/127.0.0.1/tcp/1'])
 })
