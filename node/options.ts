@@ -17,8 +17,9 @@ import { CoordinationOptions } from './coordination-options.ts'
 import { DiscoveryOptions, RelayOptions } from './discovery-options.ts'
 import { LEVELS } from './log-levels.ts'
 import { nearest } from './nearest.ts'
+import { PRESET_NAMES, type Preset } from './preset-names.ts'
 import { classifySecret } from './secret.ts'
-import { CompressionOptions, Limits, PRESET_NAMES, PRESETS, type Preset, Timings } from './tuning.ts'
+import { CompressionOptions, Limits, PRESETS, Timings } from './tuning.ts'
 
 const LOOPBACK = '127.0.0.1'
 const MAX_ADDRESSES = 64
@@ -45,7 +46,14 @@ const isLog = (value: unknown): value is Log =>
   ['error', 'warn', 'info'].every((level) => typeof Reflect.get(value, level) === 'function')
 
 const Port = z.int().min(0).max(65_535)
-const DebugEndpoint = z.strictObject({ port: Port.default(0), host: z.string().min(1).default(LOOPBACK) })
+const DebugEndpoint = z.strictObject({
+  port: Port.default(0),
+  host: z.string().min(1).default(LOOPBACK),
+  orAnyPort: z
+    .boolean()
+    .optional()
+    .describe('Take any free port where that one is taken, and say so in the log, instead of not starting.'),
+})
 const Secret = z.string().min(1).max(1024)
 const randomName = (): string => `agent-${randomBytes(3).toString('hex')}`
 
@@ -113,7 +121,7 @@ export const MeshOptionsSchema = z.strictObject({
     .transform((debug) => (typeof debug === 'number' ? { port: debug, host: LOOPBACK } : debug))
     .default(false)
     .describe(
-      'Debug endpoint over HTTP: a port (0 for any free one), or port and host; false for none. It has no password: beyond 127.0.0.1 anyone who reaches it can read it.',
+      'Debug endpoint over HTTP: a port (0 for any free one), or port and host; false for none. Where the port is taken the node does not start, or takes any free one with orAnyPort. It has no password: beyond 127.0.0.1 anyone who reaches it can read it.',
     ),
   control: z
     .boolean()

@@ -36,14 +36,18 @@ const MISSING = `<!doctype html>
 </html>
 `
 
+type Load = () => Promise<Assets>
+
+const loader = async (): Promise<Load> => (await import('../dashboard/assets.ts')).createAssets()
+
 /** @returns the paths */
-export const addPageRoutes = (app: Hono, log: Log | undefined): string[] => {
-  let load: (() => Promise<Assets>) | undefined
+export const addPageRoutes = (app: Hono, log: Log | undefined, makeLoad: () => Promise<Load> = loader): string[] => {
+  let load: Load | undefined
 
   const show = async (c: Context, path: AssetPath): Promise<Response> => {
     let assets: Assets
     try {
-      load ??= (await import('../dashboard/assets.ts')).createAssets()
+      load ??= await makeLoad()
       assets = await load()
     } catch (error) {
       log?.error('the debug page could not be loaded', { error })

@@ -9,7 +9,7 @@
 import { createServer, type Server } from 'node:http'
 import { isIP } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
-import { ParleyError } from '../../protocols/errors.ts'
+import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import type { Log, Metrics } from '../../protocols/port.ts'
 import { systemCode } from '../private-file.ts'
 import { createEventStreams, HEARTBEAT_MS } from './events.ts'
@@ -28,6 +28,8 @@ export interface DebugOptions {
   host?: string
   /** 0 to 65535; 0, the default, takes any free one. */
   port?: number
+  /** Take any free port where that one is taken, instead of failing. */
+  orAnyPort?: boolean | undefined
   /** For who may see what messages say, and send or purge dead letters; nobody may where there is none. */
   key?: string
   log?: Log
@@ -117,7 +119,14 @@ export const startDebug = async (source: DebugSource, options: DebugOptions = {}
   server.maxConnections = MAX_CONNECTIONS
   server.timeout = idleMs
   try {
-    await listen(server, host, port)
+    await listen(server, host, port).catch(async (error: unknown) => {
+      const isTaken = isParleyError(error) && systemCode(error.cause) === 'EADDRINUSE'
+      if (options.orAnyPort !== true || !isTaken) throw error
+      await listen(server, host, 0)
+      log?.warn(`the debug port ${port} is taken by another program, so the debug endpoint took a free one`, {
+        url: urlOf(server, host),
+      })
+    })
   } catch (error) {
     events.close()
     throw error

@@ -49,7 +49,7 @@ export const Coordinator = (): Markup => {
         <//>
         <${Fact} name="Epoch (term)">${count(epoch)}<//>
         <${Fact} name="Quorum"><${Badge} tone=${quorum ? 'alive' : 'stuck'}>${quorum ? 'yes' : 'no'}<//><//>
-        <${Fact} name="Seat of this node">${seat}<//>
+        <${Fact} name="Seat here">${seat}<//>
         ${
           log !== undefined &&
           html`<${Fact} name="Log here">last ${count(log.last)}, committed ${count(log.commit)}, applied ${count(log.applied)}, from ${count(log.base)}<//>`

@@ -1,5 +1,6 @@
 /** The event stream: what happens in the mesh, as this node hears it. Filter and pause are in the store. */
-import { clock, count, nameOr, shortId } from './format.ts'
+import { matches, sentenceOf } from './event-text.ts'
+import { clock, count } from './format.ts'
 import { html, type Markup } from './html.ts'
 import { Badge, Empty } from './parts.ts'
 import type { EventRow } from './store.ts'
@@ -18,56 +19,12 @@ const TONES: Record<string, string> = {
   dropped: 'suspect',
 }
 
-/** @returns one sentence */
-export const sentenceOf = ({ event }: EventRow): string => {
-  switch (event.type) {
-    case 'peer-joined':
-      return `${nameOr(event.name, event.id)} is connected`
-    case 'peer-left':
-      return `${nameOr(event.name, event.id)} is not connected any more`
-    case 'agent-joined':
-      return `${nameOr(event.name, event.id)} came${offers(event.protocols)}`
-    case 'agent-changed':
-      return `${nameOr(event.name, event.id)} ${event.stuck === true ? 'is stuck' : event.state === 'suspect' ? 'is suspect' : `changed${offers(event.protocols)}`}`
-    case 'agent-left':
-      return `${nameOr(event.name, event.id)} left${event.reason === undefined ? '' : ` (${event.reason})`}`
-    case 'event-published':
-      return `${event.topic} published, ${count(event.bytes)} bytes`
-    case 'event-received':
-      return `${event.topic} from ${nameOr(store.nameOf(event.source), event.source)}, ${count(event.bytes)} bytes`
-    case 'dead-letter':
-      return `${event.messageType} to ${nameOr(store.nameOf(event.destination), event.destination)} was given up: ${event.code}`
-    case 'stranger-refused':
-      return `${event.id === undefined ? 'somebody' : shortId(event.id)} was refused: ${event.reason}`
-    case 'dropped':
-      return event.count === null ? 'events were missed, how many is not known' : `${event.count} events were missed`
-    default:
-      return 'something else happened'
-  }
-}
-
-const offers = (protocols: readonly string[]): string => {
-  const skills = protocols.filter((name) => !name.startsWith('message/'))
-  return skills.length === 0 ? '' : ` with ${skills.join(', ')}`
-}
-
 export const EventLine = ({ row }: { row: EventRow }): Markup =>
   html`<li>
     <time class="muted">${clock(row.event.at)}</time>
     <${Badge} tone=${TONES[row.event.type] ?? 'plain'}>${row.event.type}<//>
-    <span>${sentenceOf(row)}</span>
+    <span>${sentenceOf(row.event, store.nameOf)}</span>
   </li>`
-
-/** Every word must be somewhere in the line; `-word` must not. */
-export const matches = (row: EventRow, filter: string): boolean => {
-  const words = filter
-    .toLowerCase()
-    .split(/\s+/)
-    .filter((word) => word !== '' && word !== '-')
-  if (words.length === 0) return true
-  const text = `${row.event.type} ${sentenceOf(row)}`.toLowerCase()
-  return words.every((word) => (word.startsWith('-') ? !text.includes(word.slice(1)) : text.includes(word)))
-}
 
 export const togglePause = (): void => {
   store.paused.value = !store.paused.value
@@ -79,7 +36,9 @@ const SHOWN = 200
 
 export const Events = (): Markup => {
   const { value: filter } = store.filter
-  const rows = store.events.value.filter((row) => matches(row, filter))
+  const rows = store.events.value.filter(({ event }) =>
+    matches(`${event.type} ${sentenceOf(event, store.nameOf)}`, filter),
+  )
   return html`<div>
     <div class="tools">
       <label>

@@ -4,7 +4,7 @@
 export const count = (value: number): string => {
   const size = Math.abs(value)
   if (size >= 999_500) return `${trim(value / 1e6)}M`
-  if (size >= 9_995) return `${trim(value / 1e3)}k`
+  if (size >= 9_999.5) return `${trim(value / 1e3)}k`
   return trim(value)
 }
 

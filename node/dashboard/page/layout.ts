@@ -62,6 +62,8 @@ export interface Layout {
 /** Turns between neighbours on the spiral on which new nodes appear: the golden angle. */
 const GOLDEN = Math.PI * (3 - Math.sqrt(5))
 
+/** Nodes from which on they stand closer. */
+const CROWD = 24
 /** Towards the middle. */
 const PULL = 0.06
 
@@ -77,7 +79,7 @@ export const createLayout = (): Layout => {
 
   const links = forceLink<Body, Wire>([])
     .id(({ id }) => id)
-    .distance(170)
+    .distance(() => (bodies.size > CROWD ? 90 : 170))
     .strength(
       (wire) => 0.42 / Math.sqrt(degrees.get(wire.source.id) ?? 1) / Math.sqrt(degrees.get(wire.target.id) ?? 1),
     )
@@ -89,7 +91,7 @@ export const createLayout = (): Layout => {
     .force(
       'charge',
       forceManyBody<Body>()
-        .strength(() => -1_500)
+        .strength(() => (bodies.size > CROWD ? -520 : -1_500))
         .distanceMax(1_200),
     )
     .force('collide', forceCollide<Body>(40))

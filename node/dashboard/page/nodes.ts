@@ -58,7 +58,12 @@ export const nodesOf = (
       peer: peers.get(id),
     }
   })
-  return nodes.sort((a, b) => Number(b.self) - Number(a.self) || a.name.localeCompare(b.name) || (a.id < b.id ? -1 : 1))
+  return nodes.sort(
+    (a, b) =>
+      Number(b.self) - Number(a.self) ||
+      a.name.localeCompare(b.name, undefined, { numeric: true }) ||
+      (a.id < b.id ? -1 : 1),
+  )
 }
 
 /** Ids of whom each node is connected to, with the round trip where it is known. */

@@ -21,7 +21,7 @@ const Mark = (): Markup =>
 
 const Readiness = (): Markup => {
   const { readiness } = store.overview.value ?? {}
-  if (readiness === undefined) return html`<span></span>`
+  if (readiness === undefined || store.link.value === 'lost') return html`<span></span>`
   const isDegraded = (readiness.degraded?.length ?? 0) > 0
   const [tone, text] = !readiness.ready
     ? ['stuck', 'not ready']

@@ -67,6 +67,11 @@ export interface Scene {
 }
 
 export const RADIUS = 17
+/** Of a node on the screen, whatever the scale. */
+const LEAST_SIZE = 0.6
+const LEAST_POINTS = 10.5
+/** In a mesh of more nodes only those are named that matter most. */
+const MAX_NAMES = 40
 const TURN_MS = 2_400
 const STALE_MS = 30_000
 const FONT = '"Inter", ui-sans-serif, system-ui, -apple-system, "Segoe UI", sans-serif'
@@ -180,12 +185,17 @@ const SIGNS: Partial<Record<Body['node']['standing'], string>> = { stuck: '!', s
 
 const paintBody = (pen: Pen, body: Body, scene: Scene): void => {
   const { palette, now, isCalm, selected, hovered, hasFocus, view } = scene
-  const { node, x, y, leftAt } = body
+  const { node, leftAt } = body
   const there = presenceOf(body, now, isCalm)
   if (there <= 0) return
   const color = leftAt === undefined ? palette[node.standing] : palette.unknown
   const radius = RADIUS * (leftAt === undefined ? pop(there) : 0.6 + 0.4 * there)
   pen.save()
+  pen.translate(body.x, body.y)
+  // In a large mesh distances shrink, and nodes stay large enough to be seen.
+  const size = Math.max(LEAST_SIZE, view.scale)
+  pen.scale(size / view.scale, size / view.scale)
+  const [x, y] = [0, 0]
   pen.globalAlpha = leftAt === undefined ? Math.min(1, there * 1.6) : there * 0.8
 
   // What surrounds it: a soft light, whether its connections are known, what it is at.
@@ -240,9 +250,9 @@ const paintBody = (pen: Pen, body: Body, scene: Scene): void => {
   if (node.leads && leftAt === undefined) paintCrown(pen, palette, x, y - radius - 5)
 
   const isChosen = node.id === selected || node.id === hovered
-  if (view.scale > 0.45 || isChosen || node.self || node.leads || node.standing === 'stuck') {
-    const size = 12.5 / Math.max(0.8, Math.min(1, view.scale))
-    pen.font = `${node.self || isChosen ? 650 : 500} ${size}px ${FONT}`
+  if (scene.bodies.size <= MAX_NAMES || isChosen || node.self || node.leads || node.standing === 'stuck') {
+    const points = Math.max(12.5, LEAST_POINTS / size)
+    pen.font = `${node.self || isChosen ? 650 : 500} ${points}px ${FONT}`
     pen.textBaseline = 'top'
     pen.lineJoin = 'round'
     pen.lineWidth = 4
@@ -252,10 +262,10 @@ const paintBody = (pen: Pen, body: Body, scene: Scene): void => {
     pen.fillStyle = palette.text
     pen.fillText(text, x, y + radius + 8)
     if (node.self) {
-      pen.font = `500 ${size * 0.84}px ${FONT}`
-      pen.strokeText('this node', x, y + radius + 10 + size)
+      pen.font = `500 ${points * 0.84}px ${FONT}`
+      pen.strokeText('this node', x, y + radius + 10 + points)
       pen.fillStyle = palette.muted
-      pen.fillText('this node', x, y + radius + 10 + size)
+      pen.fillText('this node', x, y + radius + 10 + points)
     }
   }
   pen.restore()

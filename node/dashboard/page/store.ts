@@ -3,7 +3,8 @@
  * it is kept beyond the page but the choice of colours; the key of the node is in memory only.
  */
 import { computed, signal } from '@preact/signals'
-import type { CoordinatorView, MeshEvent, Overview } from '../../debug/source.ts'
+import type { CoordinatorView, Overview } from '../../debug/source.ts'
+import type { ShownEvent } from './event-text.ts'
 import type { Point } from './figures.ts'
 import { type MeshNode, nodesOf } from './nodes.ts'
 
@@ -15,7 +16,7 @@ export type Link = 'connecting' | 'live' | 'lost'
 
 export interface EventRow {
   readonly number: number
-  readonly event: MeshEvent | { readonly type: 'dropped'; readonly at: number; readonly count: number | null }
+  readonly event: ShownEvent
 }
 
 export const TABS = [

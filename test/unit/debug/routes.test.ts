@@ -8,7 +8,16 @@ import type { Fields } from '../../../protocols/port.ts'
 import { type Answer, ask, createSource, watch } from './client.ts'
 
 const API = ['/api/self', '/api/peers', '/api/agents', '/api/topics', '/api/graph', '/api/breakers']
-const ALL = ['/healthz', '/readyz', '/metrics', ...API, '/api/events']
+const ALL = [
+  '/healthz',
+  '/readyz',
+  '/metrics',
+  '/openapi.json',
+  '/api/overview',
+  '/api/agents/peer-b',
+  ...API,
+  '/api/events',
+]
 
 /** Runs `test` against an endpoint of its own. */
 const withEndpoint = async (
@@ -77,6 +86,27 @@ describe('the debug endpoint', () => {
     })
   })
 
+  it('shows all of that in one answer, and an agent by its id', async () => {
+    await withEndpoint(async (url, { source, messages }) => {
+      const { at, ...rest } = (await ask(`${url}/api/overview`)).json()
+      assert.ok(typeof at === 'number' && Math.abs(at - Date.now()) < 60_000)
+      assert.deepEqual(rest, {
+        self: source.self(),
+        readiness: { ready: true, reasons: [] },
+        peers: source.peers(),
+        agents: source.agents(),
+        topics: source.topics(),
+        graph: source.graph(),
+        breakers: source.breakers(),
+        delivery: messages.delivery(),
+      })
+      assert.deepEqual((await ask(`${url}/api/agents/peer-b`)).json(), source.agents()[0])
+      const unknown = await ask(`${url}/api/agents/${'x'.repeat(5_000)}`)
+      assertProblem(unknown, 404, 'Not Found')
+      assert.ok(unknown.body.length < 600)
+    })
+  })
+
   it('shows only fields that are documented, so that no secret slips out', async () => {
     const { source } = createSource()
     const leak = { secret: 's3cr3t', token: 's3cr3t' }
@@ -136,8 +166,8 @@ describe('the debug endpoint', () => {
   it('answers 404 for any other path, and says what there is', async () => {
     await withEndpoint(async (url) => {
       for (const path of [
-        '/',
         '/api',
+        '/page',
         '/api/secrets',
         '/healthz/',
         '/API/self',
@@ -149,7 +179,7 @@ describe('the debug endpoint', () => {
         assert.match(answer.body, /\/api\/peers/)
       }
       const long = await ask(`${url}/${'x'.repeat(8000)}`)
-      assert.ok(long.body.length < 600, 'a long path is not sent back as a whole')
+      assert.ok(long.body.length < 1_000, 'a long path is not sent back as a whole')
     })
   })
 

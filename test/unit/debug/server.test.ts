@@ -73,6 +73,27 @@ describe('the server of the debug endpoint', () => {
     other.close()
   })
 
+  it('takes a free port where it may, when the one that it was told is taken, and says which', async () => {
+    const other = createServer()
+    other.listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    const address = other.address()
+    assert.ok(typeof address === 'object' && address !== null)
+    const warned: [string, Fields | undefined][] = []
+    const log = { error() {}, info() {}, warn: (message: string, fields?: Fields) => warned.push([message, fields]) }
+    const { source } = createSource()
+    const { url, close } = await startDebug(source, { port: address.port, orAnyPort: true, log })
+    assert.notEqual(new URL(url).port, String(address.port))
+    assert.equal((await ask(`${url}/healthz`)).status, 200)
+    assert.equal(warned.length, 1)
+    assert.match(warned[0]?.[0] ?? '', new RegExp(`port ${address.port} is taken`))
+    assert.deepEqual(warned[0]?.[1], { url })
+    await close()
+    // Only a taken port has another in its place.
+    await assert.rejects(startDebug(source, { host: '192.0.2.1', orAnyPort: true }), { code: 'COM002' })
+    other.close()
+  })
+
   it('refuses an address that this machine does not have, and ports that are none', async () => {
     const { source } = createSource()
     await assert.rejects(startDebug(source, { host: '192.0.2.1' }), { code: 'COM002', message: /192\.0\.2\.1/ })

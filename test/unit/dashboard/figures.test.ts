@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import { append, pointOf, quantile, readSample } from '../../../node/dashboard/page/figures.ts'
+import { createMetrics } from '../../../node/metrics.ts'
+
+const text = (calls: number, slow: number): string => `# HELP message_latency_seconds x
+# TYPE message_latency_seconds histogram
+message_latency_seconds_bucket{le="0.01",operation="call",type="REQUEST"} ${calls - slow}
+message_latency_seconds_bucket{le="0.1",operation="call",type="REQUEST"} ${calls}
+message_latency_seconds_bucket{le="+Inf",operation="call",type="REQUEST"} ${calls}
+message_latency_seconds_count{operation="call",type="REQUEST"} ${calls}
+message_latency_seconds_count{operation="handle",type="REQUEST"} ${2 * calls}
+message_latency_seconds_bucket{le="0.01",operation="handle",type="REQUEST"} 7
+events_published_total{topic="tasks"} ${calls}
+events_published_total{topic="weather"} ${calls}
+events_received_total{topic="tasks"} NaN
+process_resident_memory_bytes 1048576
+process_cpu_user_seconds_total ${calls / 100}
+nodejs_eventloop_lag_seconds{quantile="0.5"} 9
+nodejs_eventloop_lag_seconds{quantile="0.99"} 0.02
+`
+
+describe('figures over time', () => {
+  it('are rates between two scrapes, sums over labels, and levels', () => {
+    const before = readSample(text(100, 0), 1_000)
+    const after = readSample(text(300, 2), 3_000)
+    const point = pointOf(before, after)
+    assert.ok(point !== undefined)
+    assert.deepEqual(
+      [point.calls, point.answers, point.published, point.received, point.memory, point.cpu, point.lagMs],
+      [100, 200, 200, 0, 1_048_576, 1, 20],
+    )
+    assert.ok(point.p50Ms !== undefined && point.p50Ms < 10)
+    assert.ok(point.p99Ms !== undefined && point.p99Ms <= 10)
+  })
+
+  it('are not made over a restart of the node, nor of two scrapes at once', () => {
+    assert.equal(pointOf(readSample(text(300, 0), 0), readSample(text(10, 0), 2_000)), undefined)
+    assert.equal(pointOf(readSample(text(1, 0), 5), readSample(text(2, 0), 5)), undefined)
+  })
+
+  it('have no latency where nothing was called', () => {
+    const point = pointOf(readSample(text(10, 0), 0), readSample(text(10, 0), 2_000))
+    assert.ok(point !== undefined)
+    assert.equal(point.p99Ms, undefined)
+  })
+
+  it('are read from what a node really writes', async () => {
+    const metrics = createMetrics()
+    const time = metrics.histogram('message_latency_seconds', 'Time', ['operation', 'type'])
+    const before = readSample(await metrics.exposition(), 0)
+    for (let index = 0; index < 100; index += 1) time(index < 98 ? 0.002 : 0.4, { operation: 'call', type: 'REQUEST' })
+    const point = pointOf(before, readSample(await metrics.exposition(), 1_000))
+    assert.ok(point !== undefined)
+    assert.equal(point.calls, 100)
+    assert.ok((point.p50Ms ?? 0) > 1 && (point.p50Ms ?? 99) <= 2.5)
+    assert.ok((point.p99Ms ?? 0) > 250 && (point.p99Ms ?? 999) <= 500)
+  })
+
+  it('quantiles lie within the bucket that holds their rank', () => {
+    const bounds = [1, 2, 4, 8, Number.POSITIVE_INFINITY]
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat(50), { minLength: 5, maxLength: 5 }),
+        fc.double({ min: 0.01, max: 1, noNaN: true }),
+        (counts, share) => {
+          const after = new Map(
+            bounds.map((bound, at) => [bound, counts.slice(0, at + 1).reduce((sum, one) => sum + one, 0)]),
+          )
+          const sum = after.get(Number.POSITIVE_INFINITY) ?? 0
+          const found = quantile(share, new Map(), after)
+          if (sum === 0) return assert.equal(found, undefined)
+          const at = bounds.findIndex((bound) => (after.get(bound) ?? 0) >= share * sum)
+          const upper = bounds[Math.min(at, 3)] ?? 8
+          const lower = at === 4 ? 8 : (bounds[at - 1] ?? 0)
+          assert.ok(found !== undefined && found >= lower * 1_000 - 1e-6 && found <= upper * 1_000 + 1e-6)
+        },
+      ),
+    )
+  })
+
+  it('are bounded, oldest first to go', () => {
+    assert.deepEqual(append([1, 2, 3], 4, 3), [2, 3, 4])
+    assert.deepEqual(append([1, 2], 3, 3), [1, 2, 3])
+  })
+})
