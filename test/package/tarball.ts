@@ -47,7 +47,7 @@ const MAY = [
   /^dist\/(protocols|discovery|node)\/[a-z0-9/-]+\.(js|d\.ts)$/,
   /^dist\/node\/dashboard\/[a-zA-Z0-9./-]+\.(js|css|html|svg|json)$/,
   /^protocols\/[a-z]+\/[a-z]+\.proto$/,
-  /^node\/cli\/bin\.js$/,
+  /^node\/(cli\/bin\.js|config\/REFERENCE\.md)$/,
   /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md|ARCHITECTURE\.md)$/,
 ]
 

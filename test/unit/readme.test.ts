@@ -1,7 +1,7 @@
 /** What the README says works: its programs compile and run, its command lines are known, its links lead somewhere. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, globSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,7 +12,8 @@ import { type Command, CommanderError } from 'commander'
 import { z } from 'zod'
 import { keepProgramArguments } from '../../node/cli/add-talk.ts'
 import { createProgram } from '../../node/cli/main.ts'
-import { parseOptions } from '../../node/index.ts'
+import { OPERATIONS } from '../../node/debug/operations.ts'
+import { MeshOptionsSchema, parseOptions } from '../../node/index.ts'
 import { blocksOf, commandsOf } from '../support/markdown-blocks.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -172,6 +173,13 @@ describe('the command lines of the texts', () => {
   })
 })
 
+/** The text under a heading of the second level. */
+const chapterOf = (heading: string): string => {
+  const [, text] = README.split(`\n## ${heading}\n`)
+  assert.ok(text !== undefined, `no chapter ${heading}`)
+  return text.split('\n## ', 1)[0] ?? ''
+}
+
 describe('what the README leads to', () => {
   test('every file that it links to is there', () => {
     const links = [...README.matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g)].map(([, link = '']) => link)
@@ -218,5 +226,39 @@ describe('what the README leads to', () => {
       if (!numbers.has(name)) wrong.push(`${name} is no option`)
     }
     assert.deepEqual(wrong, [])
+  })
+
+  test('every option of createMesh is named', () => {
+    const chapter = chapterOf('Configuration')
+    assert.deepEqual(
+      Object.keys(MeshOptionsSchema.shape).filter((name) => !chapter.includes(`\`${name}\``)),
+      [],
+    )
+  })
+
+  test('the routes of the debug endpoint are those that it has', () => {
+    const told = [...chapterOf('Operation').matchAll(/`(\/[a-z/.]*(?:ID)?)`(?=[^\n]*\|)/g)].map(([, path = '']) => path)
+    const known = Object.keys(OPERATIONS).map((path) => path.replace(/\{\w+\}/, 'ID'))
+    assert.deepEqual(
+      told.filter((path) => !known.includes(path)),
+      [],
+    )
+    assert.deepEqual(
+      known.filter((path) => !told.includes(path) && !/^\/page\.|\/retry$/.test(path)),
+      [],
+    )
+  })
+
+  test('every metric that it names is made somewhere', () => {
+    const sources = globSync(['node/**/*.ts', 'protocols/**/*.ts', 'discovery/**/*.ts'], { cwd: ROOT })
+    const text = sources.map((path) => readFileSync(at(path), 'utf8')).join('\n')
+    const chapter = chapterOf('Operation')
+    const table = chapter.slice(chapter.indexOf('### Metrics'))
+    const named = [...table.matchAll(/`([a-z][a-z0-9]*(?:_[a-z0-9]+)+)(?:\{[^}]*\})?`/g)].map(([, name = '']) => name)
+    assert.ok(named.length > 80)
+    assert.deepEqual(
+      named.filter((name) => !text.includes(name)),
+      [],
+    )
   })
 })
