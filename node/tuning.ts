@@ -5,6 +5,7 @@
  * preset `local`. A preset is a small override, and what the user gives stands above it.
  */
 import * as z from 'zod'
+import type { Preset } from './preset-names.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -239,9 +240,6 @@ export const CompressionOptions = z.strictObject({
     .default([])
     .describe('What this node offers, best first; none switches compression off. The other side must have it too.'),
 })
-
-export const PRESET_NAMES = ['local', 'lan', 'wan'] as const
-export type Preset = (typeof PRESET_NAMES)[number]
 
 export interface PresetOverrides {
   readonly limits?: z.input<typeof Limits>

@@ -70,7 +70,7 @@ const addSub = (program: Command): void => {
     .option('--count <n>', 'end after so many events', whole(1, MAX_MS))
     .option('--for <ms>', 'end after so many milliseconds', whole(1, MAX_MS))
     .option('--report-topics', 'show which topics are alive instead of the events')
-    .option('--json', 'print a line of JSON for each event, or one array at the end of a report')
+    .option('--json', 'print lines of JSON of type ready, event and missed; of a report one array at its end')
     .action(async (patterns, options) => (await import('./sub.ts')).sub(patterns, options))
 }
 

@@ -1,7 +1,7 @@
 /** The command `parley up`, registered. Keeps no state. */
 import { type Command, Option } from 'commander'
 import { LEVELS } from '../log-levels.ts'
-import { PRESET_NAMES } from '../tuning.ts'
+import { PRESET_NAMES } from '../preset-names.ts'
 import { SECRETS } from './options.ts'
 import { whole } from './values.ts'
 

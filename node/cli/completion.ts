@@ -19,6 +19,8 @@ interface Node {
   readonly path: string
   readonly commands: readonly { readonly name: string; readonly about: string }[]
   readonly options: readonly Choice[]
+  /** What its first argument may be, where that is known. */
+  readonly words: readonly string[]
   /** Its arguments are names of nodes. */
   readonly takesNodes: boolean
 }
@@ -45,6 +47,7 @@ export const commandTree = (command: Command, path: readonly string[] = []): Nod
       path: path.join(' '),
       commands: commands.map((one) => ({ name: one.name(), about: one.summary() || one.description() })),
       options: [...options, HELP],
+      words: command.registeredArguments[0]?.argChoices ?? [],
       takesNodes: command.registeredArguments.some((argument) => argument.name() === 'NAME'),
     },
     ...commands.flatMap((one) => commandTree(one, [...path, one.name()])),
@@ -57,8 +60,8 @@ const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
 const NODES = `for d in ${DATA_ROOT}/*/node.json; do [ -e "$d" ] && d="\${d%/node.json}" && printf '%s\\n' "\${d##*/}"; done`
 
 const bash = (nodes: readonly Node[]): string => {
-  const words = nodes.map(({ path, commands, options }) => {
-    const names = commands.map(({ name }) => name).join(' ')
+  const words = nodes.map(({ path, commands, options, words: more }) => {
+    const names = [...commands.map(({ name }) => name), ...more].join(' ')
     return `    ${quoted(path)}) commands=${quoted(names)}; options=${quoted(options.map(({ flag }) => flag).join(' '))} ;;`
   })
   const values = nodes.flatMap(({ path, options }) =>
@@ -123,11 +126,13 @@ const zsh = (nodes: readonly Node[]): string => {
     const actions = { any: ':value: ', file: ':file:_files', folder: ':folder:_files -/', node: ':node:_parley_nodes' }
     return actions[value]
   }
-  const functions = nodes.map(({ path, commands, options, takesNodes }) => {
+  const functions = nodes.map(({ path, commands, options, words, takesNodes }) => {
     const specs = options.map(({ flag, about, value }) => quoted(`${flag}[${zshText(about)}]${action(value)}`))
     if (takesNodes) specs.push(quoted('*:node:_parley_nodes'))
-    if (commands.length === 0)
-      return `${name(path)}() {\n  _arguments -s \\\n    ${[...specs, quoted('*: :_default')].slice(0, specs.length + (takesNodes ? 0 : 1)).join(' \\\n    ')}\n}`
+    else if (words.length > 0) specs.push(quoted(`1:word:(${words.join(' ')})`))
+    else if (commands.length === 0) specs.push(quoted('*: :_default'))
+    const given = specs.join(' \\\n    ')
+    if (commands.length === 0) return `${name(path)}() {\n  _arguments -s \\\n    ${given}\n}`
     const list = commands.map((one) => `    ${quoted(`${zshText(one.name)}:${zshText(one.about)}`)}`)
     const cases = commands.map((one) => `    ${one.name}) ${name(`${path} ${one.name}`.trim())} ;;`)
     return `${name(path)}() {
@@ -136,7 +141,7 @@ ${list.join('\n')}
   )
   local state line
   _arguments -C \\
-    ${specs.join(' \\\n    ')} \\
+    ${given} \\
     '1: :->command' '*:: :->rest'
   case $state in
   command) _describe command commands ;;
@@ -158,7 +163,7 @@ compdef _parley_all parley
 }
 
 const fish = (nodes: readonly Node[]): string => {
-  const lines = nodes.flatMap(({ path, commands, options, takesNodes }) => {
+  const lines = nodes.flatMap(({ path, commands, options, words, takesNodes }) => {
     const when = `-n ${quoted(`__parley_at ${quoted(path)}`)}`
     const values = (value: Choice['value']): string => {
       if (value === 'none') return ''
@@ -176,6 +181,7 @@ const fish = (nodes: readonly Node[]): string => {
         ({ flag, about, value }) =>
           `complete -c parley ${when} -l ${flag.slice(2)}${values(value)} -d ${quoted(about)}`,
       ),
+      ...words.map((word) => `complete -c parley ${when} -f -a ${quoted(word)}`),
       ...(takesNodes ? [`complete -c parley ${when} -f -a '(__parley_nodes)'`] : []),
     ]
   })

@@ -32,7 +32,7 @@ export const showId = async (options: IdOptions): Promise<void> => {
     ['data', node?.directory],
     ['process', node === undefined ? undefined : String(node.pid)],
     ['version', self.version],
-    ['started', `${new Date(self.startedAt).toISOString()}, ${self.incarnation}. start`],
+    ['started', new Date(self.startedAt).toISOString()],
   ]
   print(rows.flatMap(([what, is]) => (is === undefined ? [] : [`${what.padEnd(12)}${escapeText(is)}`])).join('\n'))
 }

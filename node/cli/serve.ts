@@ -8,6 +8,7 @@ import * as z from 'zod'
 import { describe } from '../../discovery/describe.ts'
 import { type AnyProtocol, type Context, defineProtocol } from '../../protocols/define.ts'
 import { compile } from '../../protocols/wire/contract.ts'
+import { escapeText } from '../log-fields.ts'
 import { EXIT, usage } from './outcome.ts'
 import { killGroup, type Program, type RunOptions, runLines, runOnce } from './run-program.ts'
 import { labelsOf } from './values.ts'
@@ -66,11 +67,22 @@ const findProgram = async (file: string): Promise<string> => {
   )
 }
 
+/** Characters of a command line that are shown. */
+const SHOWN_CHARS = 100
+const ANSWER_MS = 1_000
+const MAX_TIMEOUT_MS = 2 ** 31 - 1
+
+const shown = (words: readonly string[]): string => {
+  const text = words.map((word) => (/^[\w./:=@%+,-]+$/.test(word) ? word : JSON.stringify(word))).join(' ')
+  return escapeText(text.length > SHOWN_CHARS ? `${text.slice(0, SHOWN_CHARS)}…` : text)
+}
+
 /** One method, answered by the program. */
 const contractOf = (skill: Skill, { stream, timeout, description }: ServeOptions): AnyProtocol => {
   const common = {
     request: z.unknown(),
-    timeoutMs: timeout,
+    // The program's own limit comes first, so that the caller is told what took too long.
+    timeoutMs: Math.min(timeout + ANSWER_MS, MAX_TIMEOUT_MS),
     ...(description !== undefined && { description }),
   }
   return defineProtocol({
@@ -134,7 +146,7 @@ export const serve = async (name: string, args: readonly string[], options: Serv
     process.stdout.write(
       options.json === true
         ? `${JSON.stringify({ id, name: own, mesh: meshName, skill: what, version: skill.version, pid: process.pid })}\n`
-        : `${own} answers ${what} in the mesh ${meshName} by running ${[file, ...args].join(' ')}; Ctrl-C ends it\n`,
+        : `${own} answers ${what} in the mesh ${meshName} by running ${shown([file, ...args])}; Ctrl-C ends it\n`,
     )
     await over
   } finally {

@@ -98,7 +98,9 @@ export const stop = async (names: readonly string[], options: StopOptions): Prom
   for (const { name, ms, processGone, error } of results) {
     if (json) continue
     if (ms !== undefined)
-      print(`${name} stopped in ${(ms / 1000).toFixed(1)} s${processGone ? '' : '; its process goes on'}`)
+      print(
+        `${name} stopped in ${ms < 1_000 ? `${ms} ms` : `${(ms / 1_000).toFixed(1)} s`}${processGone ? '' : '; its process goes on'}`,
+      )
     // The first one is reported when this ends.
     else if (error !== failure) process.stderr.write(written(error))
   }

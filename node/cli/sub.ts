@@ -61,8 +61,9 @@ export const sub = async (patterns: readonly string[], options: SubOptions): Pro
 
   const show = async (line: SubscribeLine): Promise<void> => {
     if (line.type === 'ready') {
-      if (!json && report === undefined && process.stderr.isTTY === true)
-        process.stderr.write(`listening by ${node.name}; Ctrl-C ends it\n`)
+      if (report !== undefined) return
+      if (json) await write(`${JSON.stringify(line)}\n`)
+      else if (process.stderr.isTTY === true) process.stderr.write(`listening by ${node.name}; Ctrl-C ends it\n`)
       return
     }
     if (line.type === 'missed') {

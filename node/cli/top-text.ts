@@ -7,8 +7,8 @@ export interface Rates {
   readonly framesOut: number
   readonly bytesIn: number
   readonly bytesOut: number
-  /** Events a second by topic. */
-  readonly topics: Readonly<Record<string, number>>
+  /** Events a second by topic: published by the node, and heard there. */
+  readonly topics: Readonly<Record<string, { readonly published: number; readonly received: number }>>
 }
 
 /** A second, between two looks; undefined where the node was started anew in between. */
@@ -16,16 +16,20 @@ export const ratesOf = (before: TopView, now: TopView): Rates | undefined => {
   const seconds = (now.monotonicMs - before.monotonicMs) / 1000
   if (before.self.startedAt !== now.self.startedAt || seconds <= 0) return undefined
   const rate = (from: number, to: number): number => Math.round(Math.max(0, (to - from) / seconds) * 10) / 10
-  const earlier = new Map(before.topics.map(({ name, published, received }) => [name, published + received]))
+  const earlier = new Map(before.topics.map((topic) => [topic.name, topic]))
   return {
     framesIn: rate(before.frames.in, now.frames.in),
     framesOut: rate(before.frames.out, now.frames.out),
     bytesIn: rate(before.frames.bytesIn, now.frames.bytesIn),
     bytesOut: rate(before.frames.bytesOut, now.frames.bytesOut),
     topics: Object.fromEntries(
-      now.topics.map(({ name, published, received }) => {
-        const total = published + received
-        return [name, rate(earlier.get(name) ?? total, total)]
+      now.topics.map((topic) => {
+        const from = earlier.get(topic.name) ?? topic
+        const rates = {
+          published: rate(from.published, topic.published),
+          received: rate(from.received, topic.received),
+        }
+        return [topic.name, rates]
       }),
     ),
   }
@@ -119,11 +123,13 @@ export const topText = (view: TopView, rates: Rates | undefined, size: { columns
   ].map(escapeText)
   const mesh = columns(['AGENT', 'STATE', 'LOAD', 'QUEUE', 'RTT', 'IN FLIGHT', 'ADDRESS', 'OFFERS'], meshRows(view))
   const topics = columns(
-    ['TOPIC', 'RATE', 'EVENTS', 'HERE', 'NEIGHBOURS'],
+    ['TOPIC', 'OUT', 'IN', 'PUBLISHED', 'HEARD', 'LISTENERS', 'NEIGHBOURS'],
     view.topics.map(({ name, published, received, local, peers: heard }) => [
       name,
-      perSecond(rates?.topics[name]),
-      String(published + received),
+      perSecond(rates?.topics[name]?.published),
+      perSecond(rates?.topics[name]?.received),
+      String(published),
+      String(received),
       String(local),
       String(heard.length),
     ]),

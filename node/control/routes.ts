@@ -3,7 +3,6 @@
  * nobody else can reach it. Keeps no state.
  */
 import { Hono } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
 import * as z from 'zod'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import type { Log, Metrics } from '../../protocols/port.ts'
@@ -61,9 +60,21 @@ const read = <S extends z.ZodType>(schema: S, value: unknown): z.output<S> => {
   })
 }
 
-const parse = (text: string): unknown => {
+/** @returns undefined for what is not JSON @throws MSG001 */
+const bodyOf = async (request: Request): Promise<unknown> => {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of request.body ?? []) {
+    bytes += chunk.length
+    if (bytes > wire.MAX_BODY_BYTES) {
+      throw new ParleyError('MSG001', `the request has more than ${wire.MAX_BODY_BYTES} bytes`, {
+        hint: 'send it in parts',
+      })
+    }
+    chunks.push(chunk)
+  }
   try {
-    return JSON.parse(text)
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'))
   } catch {
     return undefined
   }
@@ -113,20 +124,13 @@ export const createControlRoutes = (deps: ControlDeps, streams: Streams): Hono =
   }
 
   const app = new Hono()
-  app.use(
-    bodyLimit({
-      maxSize: wire.MAX_BODY_BYTES,
-      onError: () =>
-        problem(413, `a request has at most ${wire.MAX_BODY_BYTES} bytes`, 'send it in parts', {}, { code: 'MSG001' }),
-    }),
-  )
   for (const [path, show] of Object.entries(shown)) app.get(path, async () => json(await show()))
   for (const [path, act] of Object.entries(done)) {
-    app.post(path, async (c) => json(await act(parse(await c.req.text()))))
+    app.post(path, async (c) => json(await act(await bodyOf(c.req.raw))))
   }
   for (const [path, run] of Object.entries(streamed)) {
     app.post(path, async (c) => {
-      const input = parse(await c.req.text())
+      const input = await bodyOf(c.req.raw)
       return stream((signal) => run(input, signal))
     })
   }

@@ -96,7 +96,7 @@ export const extraWith = (call: OutCall, limitMs: number): Extra | undefined => 
 }
 
 export const timedOut = (call: OutCall, where: string): ParleyError =>
-  new ParleyError('COM001', `${call.label} was not answered within ${call.timeoutMs} ms: ${where}`, {
+  new ParleyError('COM001', `${call.label} was not answered within ${Math.round(call.timeoutMs)} ms: ${where}`, {
     hint: 'give it more time with timeoutMs, or see whether the peer is overloaded',
     details: { timeoutMs: call.timeoutMs },
   })

@@ -1,0 +1,324 @@
+/** Commands by the control socket: real processes, one mesh of two nodes with a secret, which no command is given. */
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import * as z from 'zod'
+import { stillRuns, UNKNOWN_BIRTH } from '../../node/process-birth.ts'
+import {
+  type CommandOptions,
+  type Ended,
+  firstLine,
+  type Running,
+  runCommand,
+  startCommand,
+} from '../support/command.ts'
+import { until } from '../support/until.ts'
+
+const AGENT = fileURLToPath(new URL('../support/agents/toil.ts', import.meta.url))
+/** Another user of the machine. */
+const NOBODY = 65_534
+const isRoot = process.getuid?.() === 0
+
+const Note = z.object({ control: z.string(), addresses: z.array(z.string()), pid: z.number(), peerId: z.string() })
+
+const lines = (text: string): unknown[] =>
+  text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line))
+
+const assertError = (ended: Ended, code: number, kind: string, message: RegExp, hint = /./): void => {
+  const shown = `${ended.code} ${ended.stdout}${ended.stderr}`
+  const found = /^error ([A-Z]{3}\d{3}): (.+)\nhint: (.+)\n/m.exec(ended.stderr)
+  assert.ok(found !== null, shown)
+  assert.equal(found[1], kind, shown)
+  assert.match(found[2] ?? '', message)
+  assert.match(found[3] ?? '', hint)
+  assert.equal(ended.code, code, shown)
+}
+
+/** A process that is over and that nobody has waited for is gone, too. */
+const exited = async (pid: number): Promise<boolean> => !(await stillRuns({ pid, birth: UNKNOWN_BIRTH }))
+
+describe('commands by the control socket', { timeout: 90_000 }, () => {
+  let folder: string
+  const started: Running[] = []
+  const parley = (args: string[], options: Partial<CommandOptions> = {}): Promise<Ended> =>
+    runCommand(args, { cwd: folder, ...options })
+  const start = (args: string[], options: Partial<CommandOptions> = {}): Running => {
+    const running = startCommand(args, { cwd: folder, ...options })
+    started.push(running)
+    return running
+  }
+  const noteOf = async (name: string) =>
+    Note.parse(JSON.parse(await readFile(join(folder, '.parley', name, 'node.json'), 'utf8')))
+  const up = async (name: string, ...args: string[]): Promise<Running> => {
+    const running = start(['up', '--json', '--name', name, ...args])
+    await firstLine(running)
+    return running
+  }
+  const kill = async ({ child, ended }: Running): Promise<void> => {
+    child.kill('SIGKILL')
+    await ended
+  }
+  const alpha = (...args: string[]): string[] => [...args, '--node', 'alpha']
+  const beta = (...args: string[]): string[] => [...args, '--node', 'beta']
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'parley-control-'))
+    await parley(['secret', '--out', 'mesh.key'])
+    const key = ['--secret-file', 'mesh.key', '--mesh', 'controlled']
+    await up('alpha', ...key, '--serve', AGENT)
+    const [address = ''] = (await noteOf('alpha')).addresses
+    await up('beta', ...key, '--join', address, '--no-debug')
+    await until('beta is in', async () => (await parley(alpha('agents', '--json'))).stdout.includes('"beta"'))
+  })
+  after(async () => {
+    await Promise.all(started.map(kill))
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  test('the socket is for this user alone, and another user is told so', async () => {
+    const { control } = await noteOf('alpha')
+    assert.equal((await stat(control)).mode & 0o777, 0o600)
+    assert.equal((await stat(dirname(control))).mode & 0o777, 0o700)
+    if (!isRoot || process.platform !== 'linux') return
+    const connect = `require('node:net').connect(process.argv[1])
+      .on('connect', () => { console.log('connected'); process.exit() }).on('error', (error) => { console.log(error.code) })`
+    const as = (uid: number): Promise<string> =>
+      new Promise((resolve, reject) => {
+        const options = { uid, gid: uid, cwd: '/' }
+        execFile(process.execPath, ['-e', connect, control], options, (error, out) =>
+          error === null ? resolve(out.trim()) : reject(error),
+        )
+      })
+    assert.deepEqual(await Promise.all([as(0), as(NOBODY)]), ['connected', 'EACCES'])
+  })
+
+  test('views come by the socket, also of a node without a debug endpoint', async () => {
+    const [id, table, peers, top, topTable, several, typo] = await Promise.all([
+      parley(beta('id', '--json')),
+      parley(alpha('id')),
+      parley(beta('peers', '--json')),
+      parley(beta('top', '--once', '--json')),
+      parley(alpha('top', '--once')),
+      parley(['top', '--once']),
+      parley(['id', '--node', 'alhpa']),
+    ])
+    const facts = JSON.parse(id.stdout)
+    assert.deepEqual([facts.name, facts.mesh, facts.debugUrl], ['beta', 'controlled', undefined])
+    assert.equal(facts.id, (await noteOf('beta')).peerId)
+    for (const part of [/^name +alpha$/m, /^control +.+control\.sock$/m, /^listens on +\/ip4\//m])
+      assert.match(table.stdout, part)
+    assert.equal(JSON.parse(peers.stdout)[0].name, 'alpha')
+    const [view] = lines(top.stdout)
+    const shown = z
+      .object({ rates: z.object({ framesIn: z.number() }), agents: z.array(z.object({ name: z.string() })) })
+      .parse(view)
+    assert.deepEqual(shown.agents.map(({ name }) => name).sort(), ['alpha', 'beta'])
+    for (const part of [/^alpha in the mesh controlled/, /^beta +alive/m, /coordination\.epoch/])
+      assert.match(topTable.stdout, part)
+    assertError(several, 2, 'MSG001', /2 nodes are running here: alpha, beta/, /--node alpha/)
+    assertError(typo, 3, 'COM002', /no node called alhpa/, /did you mean alpha\?/)
+  })
+
+  test('a call goes through the running node, which needs no secret, and is cancelled by Ctrl-C', async () => {
+    const [unary, stream, self, elsewhere, refused, unknown, nobody, bad] = await Promise.all([
+      parley(beta('call', 'toil.echo', '{"text":"grüß dich"}')),
+      parley(beta('call', 'toil.count', '{"to":3,"bytes":0}')),
+      parley(alpha('call', 'toil.state', '--to', 'alpha')),
+      parley(alpha('call', 'toil.echo', '{}', '--mesh', 'another')),
+      parley(beta('call', 'toil.refuse')),
+      parley(beta('call', 'toil.echo', '--to', 'alhpa')),
+      parley(beta('call', 'soil.echo')),
+      parley(beta('call', 'toil.count', '--all')),
+    ])
+    assert.deepEqual(lines(unary.stdout), [{ text: 'grüß dich' }], unary.stderr)
+    assert.equal(lines(stream.stdout).length, 3, stream.stderr)
+    assert.equal(lines(self.stdout).length, 1, self.stderr)
+    assertError(elsewhere, 2, 'MSG001', /alpha is in the mesh controlled, not in another/, /--join/)
+    assertError(refused, 1, 'STA003', /the shelf is full/, /empty it/)
+    assertError(unknown, 3, 'STA001', /no agent is called "alhpa"/, /did you mean alpha\?/)
+    assertError(nobody, 3, 'COM004', /no agent offers soil/, /did you mean toil\?/)
+    assertError(bad, 2, 'MSG001', /gives no single answer/, /--all/)
+
+    const held = start(beta('call', 'toil.hold', '{"text":"this one"}'))
+    const state = async (): Promise<string> => (await parley(beta('call', 'toil.state', '--json'))).stdout
+    await until('it is at work', async () => (await state()).includes('"held":1'))
+    held.child.kill('SIGINT')
+    assertError(await held.ended, 1, 'COM001', /interrupted/)
+    await until('it is cancelled', async () => (await state()).includes('"this one:'))
+  })
+
+  test('what is published on one node is heard on the other, from where one likes', async () => {
+    const live = start(beta('sub', 'news.*', 'news.sport', '--count', '3', '--json'))
+    assert.match(await firstLine(live), /"ready"/)
+    const piped = await parley(alpha('pub', 'news.sport', '-', '--json'), { input: '{"n":1}\n\n{"n":2}\n{"n":3}' })
+    const [told] = lines(piped.stdout)
+    assert.deepEqual(z.object({ published: z.number(), topic: z.string() }).parse(told), {
+      published: 3,
+      topic: 'news.sport',
+    })
+    const Event = z.object({ topic: z.string(), name: z.string(), data: z.object({ n: z.number() }) })
+    const heard = z.array(Event).parse(lines((await live.ended).stdout).slice(1))
+    assert.deepEqual(
+      heard.map(({ name, data }) => `${name} ${data.n}`),
+      ['alpha 1', 'alpha 2', 'alpha 3'],
+      'each once, though two patterns match it',
+    )
+
+    const many = await parley(alpha('pub', 'bulk.load', '{"x":"y"}', '--count', '2000'))
+    assert.match(many.stdout, /^published 2000 events in \d/)
+    const [earliest, last, report, words] = await Promise.all([
+      parley(alpha('sub', 'bulk.#', '--from', 'earliest', '--count', '2000', '--json')),
+      parley(alpha('sub', 'news.#', '--from', 'last:1', '--count', '1')),
+      parley(alpha('sub', 'bulk.#', 'news.#', '--from', 'earliest', '--count', '2003', '--report-topics', '--json')),
+      parley(alpha('sub', 'silence', '--for', '50')),
+    ])
+    assert.equal(lines(earliest.stdout).length, 2001, earliest.stderr)
+    assert.match(last.stdout, /^\d\d:\d\d:\d\d\.\d{3} news\.sport alpha \{"n":3\}\n$/)
+    const rows = z.array(z.object({ topic: z.string(), events: z.number() })).parse(lines(report.stdout)[0])
+    assert.deepEqual(
+      rows.map(({ topic, events }) => `${topic} ${events}`),
+      ['bulk.load 2000', 'news.sport 3'],
+    )
+    assert.deepEqual([words.code, words.stdout], [0, ''])
+  })
+
+  test('what cannot be published, heard or sent is named, and exits 2 or 3', async () => {
+    const cases: [string[], number, string, RegExp, RegExp][] = [
+      [alpha('pub', 'news.*', '{}'), 2, 'MSG001', /wildcards are for subscriptions/, /words/],
+      [alpha('pub', 'news', '{'), 2, 'MSG001', /the input is not JSON/, /single quotes/],
+      [alpha('pub', 'news', '-', '--count', '2'), 2, 'MSG001', /--count repeats one event/, /leave it out/],
+      [alpha('sub', 'a b'), 2, 'MSG001', /pattern "a b" is not usable/, /no spaces/],
+      [alpha('sub', 'a', '--from', 'yesterday'), 2, 'MSG001', /no place to start from/, /./],
+      [alpha('send', 'Order!'), 2, 'MSG001', /message type "Order!" is not usable/, /a-z/],
+      [alpha('send', 'order', '--to', 'x', '--capability', 'y'), 2, 'MSG001', /cannot be used with/, /./],
+      [alpha('send', 'order', '--guarantee', 'SOMETIMES'), 2, 'MSG001', /Allowed choices/, /./],
+      [alpha('send', 'order', '--to', 'gamma'), 1, 'STA001', /no agent is called "gamma"/, /there is|mean/],
+      [alpha('sbu', 'a'), 2, 'MSG001', /unknown command 'sbu'/, /did you mean (sub|pub)/],
+    ]
+    await Promise.all(
+      cases.map(async ([args, code, kind, message, hint]) =>
+        assertError(await parley(args), code, kind, message, hint),
+      ),
+    )
+    const half = await parley(alpha('pub', 'half.way'), { input: '' })
+    assert.match(half.stdout, /^published /)
+    const torn = await parley(alpha('pub', 'half.way', '-'), { input: '1\n2\nthree\n4\n' })
+    assertError(torn, 2, 'MSG001', /line 3 of the input is not JSON/, /those before it were published/)
+    const after = await parley(alpha('sub', 'half.#', '--from', 'earliest', '--count', '3', '--json'))
+    assert.equal(lines(after.stdout).length, 4)
+  })
+
+  test('a message is kept for a peer, and told as processed only when it was', async () => {
+    const [kept, waited] = await Promise.all([
+      parley(alpha('send', 'order.placed', '{"n":1}', '--to', 'beta', '--guarantee', 'EXACTLY_ONCE', '--json')),
+      parley(alpha('send', 'order.placed', '{"n":2}', '--to', 'beta', '--wait', '300')),
+    ])
+    const { peerId } = await noteOf('beta')
+    const sent = z.object({ id: z.string(), destinations: z.array(z.string()) }).parse(lines(kept.stdout)[0])
+    assert.deepEqual(sent.destinations, [peerId])
+    assertError(waited, 1, 'COM001', /was not processed within 300 ms/, /kept/)
+  })
+
+  test('a program answers a skill: values, streams, failures, limits', async () => {
+    const { addresses } = await noteOf('alpha')
+    const program = join(folder, 'skill.mjs')
+    await writeFile(
+      program,
+      `const { what, text, n } = JSON.parse(await new Response(process.stdin).text())
+       if (what === 'env') console.log(JSON.stringify(Object.keys(process.env).filter((name) => name.startsWith('PARLEY_'))))
+       if (what === 'args') console.log(JSON.stringify(process.argv.slice(2)))
+       if (what === 'upper') console.log(JSON.stringify(text.toUpperCase()))
+       if (what === 'fail') { console.error('first line'); console.error('no paper left'); process.exit(3) }
+       if (what === 'text') console.log('hello')
+       if (what === 'much') process.stdout.write(JSON.stringify('x'.repeat(n)))
+       if (what === 'hang') { process.stdout.write(' '); setInterval(() => {}, 1000) }
+       if (what === 'count') for (let i = 1; i <= n; i += 1) console.log(JSON.stringify({ i }))`,
+    )
+    const secret = (await readFile(join(folder, 'mesh.key'), 'utf8')).trim()
+    const options = { env: { PARLEY_SECRET: secret } }
+    const command = ['--command', process.execPath, program]
+    const serve = (...args: string[]): Running => start(['serve', ...args], options)
+    const limits = ['--timeout', '2000', '--max-output', '1000', '--json']
+    const values = serve('skill', '--node', 'alpha', ...limits, ...command, '--loud', '-x')
+    const streams = serve(
+      'lines.each',
+      '--join',
+      addresses[0] ?? '',
+      '--mesh',
+      'controlled',
+      '--stream',
+      '--json',
+      ...command,
+    )
+    assert.deepEqual(z.object({ name: z.string(), skill: z.string() }).parse(JSON.parse(await firstLine(values))), {
+      name: 'skill',
+      skill: 'skill.run',
+    })
+    await firstLine(streams)
+    await until('alpha knows them', async () => {
+      const { stdout } = await parley(alpha('agents', '--json'))
+      return stdout.includes('"skill"') && stdout.includes('"lines"')
+    })
+    const ask = (input: unknown, ...args: string[]): Promise<Ended> =>
+      parley(alpha('call', 'skill.run', JSON.stringify(input), ...args))
+    const [upper, args, env, fails, text, fits, much, hangs, items, broken] = await Promise.all([
+      ask({ what: 'upper', text: 'quiet' }),
+      ask({ what: 'args' }),
+      ask({ what: 'env' }),
+      ask({ what: 'fail' }),
+      ask({ what: 'text' }),
+      ask({ what: 'much', n: 998 }),
+      ask({ what: 'much', n: 999 }),
+      ask({ what: 'hang' }),
+      parley(alpha('call', 'lines.each', '{"what":"count","n":5}')),
+      parley(alpha('call', 'lines.each', '{"what":"fail"}')),
+    ])
+    assert.deepEqual(lines(upper.stdout), ['QUIET'], upper.stderr)
+    assert.deepEqual(lines(args.stdout), [['--loud', '-x']])
+    assert.deepEqual(z.array(z.array(z.string())).parse(lines(env.stdout))[0]?.sort(), [
+      'PARLEY_CALLER',
+      'PARLEY_SKILL',
+    ])
+    assertError(fails, 1, 'APP001', /ended with exit code 3: no paper left/, /stderr/)
+    assertError(text, 1, 'APP001', /wrote something that is not JSON/)
+    assert.equal(fits.stdout.length, 1001)
+    assertError(much, 1, 'APP001', /wrote more than 1000 bytes/, /--max-output/)
+    assertError(hangs, 1, 'COM001', /took longer than 2000 ms/, /--timeout/)
+    assert.deepEqual(
+      lines(items.stdout),
+      [1, 2, 3, 4, 5].map((i) => ({ i })),
+    )
+    assertError(broken, 1, 'APP001', /no paper left/)
+
+    const pids = join(folder, 'pids')
+    const shell = serve(
+      'tree',
+      '--node',
+      'alpha',
+      '--json',
+      '--command',
+      'sh',
+      '-c',
+      `sleep 60 & echo $! $$ > ${pids}; wait`,
+    )
+    await firstLine(shell)
+    await until('alpha knows it', async () => (await parley(alpha('agents', '--json'))).stdout.includes('"tree"'))
+    const cancelled = start(alpha('call', 'tree.run'))
+    const text2 = await until('it runs', () => readFile(pids, 'utf8').catch(() => undefined))
+    cancelled.child.kill('SIGINT')
+    await cancelled.ended
+    const group = text2.trim().split(' ').map(Number)
+    await until('the program and what it started are gone', async () =>
+      (await Promise.all(group.map(exited))).every((gone) => gone),
+    )
+    shell.child.kill('SIGTERM')
+    assert.equal((await shell.ended).code, 0)
+  })
+})
