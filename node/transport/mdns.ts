@@ -45,14 +45,22 @@ export interface NearbyDeps {
 }
 
 interface Open {
+  readonly version: Version
   readonly place: Place
   close(): void
 }
 
+const keyOf = ({ name, address }: Outlook): string => `${name} ${address}`
+
 export const createNearby = async ({ self, options, log, metrics, addresses }: NearbyDeps): Promise<Nearby> => {
   let rings = await ringsOf(options)
   let ringed = options.secret
-  const count = metrics.counter('parley_mdns_total', 'Multicast DNS: asked, answered, found, dropped.', ['what'])
+  const count = metrics.counter(
+    'parley_mdns_total',
+    'Multicast DNS: questions, answers, finds, packets dropped or not sent.',
+    ['what'],
+  )
+  /** By interface and address: one that changed is another. */
   const open = new Map<string, Open>()
   /** A group can be joined only once the socket is bound: it would be bound to some other port. */
   const ears = new Map<Version, { socket: Socket; isBound: boolean }>()
@@ -70,11 +78,11 @@ export const createNearby = async ({ self, options, log, metrics, addresses }: N
   const withoutId = (address: string): string => (address.endsWith(suffix) ? address.slice(0, -suffix.length) : address)
 
   const failedAt = (where: string, error: Error): void => {
-    const count = (failures.get(where) ?? 0) + 1
-    failures.set(where, count)
+    const inRow = (failures.get(where) ?? 0) + 1
+    failures.set(where, inRow)
     // An interface that just came up has addresses that cannot be used yet (RFC 4862, section 5.4).
-    if (count === 1) timers.after(SOON_MS, look)
-    if (count === COMPLAIN_AT) log.warn(`multicast DNS does not work on ${where}: ${error.message}`, { error })
+    if (inRow === 1) timers.after(SOON_MS, look)
+    if (inRow === COMPLAIN_AT) log.warn(`multicast DNS does not work on ${where}: ${error.message}`, { error })
   }
 
   const close = (socket: Socket): void => {
@@ -100,10 +108,10 @@ export const createNearby = async ({ self, options, log, metrics, addresses }: N
     const socket = socketOf(version, `IPv${version}`, () => {
       ears.delete(version)
       // Its groups went with it.
-      for (const [name, one] of open) {
-        if (!name.endsWith(`/${version}`)) continue
+      for (const [key, one] of open) {
+        if (one.version !== version) continue
         one.close()
-        open.delete(name)
+        open.delete(key)
       }
     })
     const ear = { socket, isBound: false }
@@ -119,9 +127,10 @@ export const createNearby = async ({ self, options, log, metrics, addresses }: N
 
   const openPlace = (outlook: Outlook): void => {
     const { name, version, address, by } = outlook
+    const key = keyOf(outlook)
     const ear = ears.get(version)?.socket
     let isReady = false
-    const socket = socketOf(version, name, () => open.delete(name))
+    const socket = socketOf(version, name, () => open.delete(key))
     // What is sent to this address alone; answers go to the group.
     socket.on('message', () => {})
     socket.bind(PORT, address, () => {
@@ -137,12 +146,16 @@ export const createNearby = async ({ self, options, log, metrics, addresses }: N
         socket.emit('error', error)
       }
     })
-    open.set(name, {
+    open.set(key, {
+      version,
       place: {
         name,
         send(packet) {
-          // Lost packets are asked for again; an interface that is going away is closed at the next look.
-          if (isReady) socket.send(packet, PORT, GROUPS[version], () => {})
+          if (!isReady) return
+          // What is lost is asked for again; an interface that is going away is closed at the next look.
+          socket.send(packet, PORT, GROUPS[version], (error) => {
+            if (error !== null) count({ what: 'unsent' })
+          })
         },
         addresses: () => dialableFrom(outlook, addresses().map(withoutId)),
       },
@@ -192,18 +205,18 @@ export const createNearby = async ({ self, options, log, metrics, addresses }: N
     if (!isDeepStrictEqual(options.secret, ringed))
       renew().catch((error: unknown) => log.warn('multicast DNS keeps to the old secret', { error }))
     const wanted = new Map(
-      outlooks(networkInterfaces(), reachesBeyond(options)).map((outlook) => [outlook.name, outlook]),
+      outlooks(networkInterfaces(), reachesBeyond(options)).map((outlook) => [keyOf(outlook), outlook]),
     )
-    for (const [name, one] of open) {
-      if (wanted.has(name)) continue
+    for (const [key, one] of open) {
+      if (wanted.has(key)) continue
       one.close()
-      open.delete(name)
-      failures.delete(name)
+      open.delete(key)
+      failures.delete(one.place.name)
     }
-    for (const [name, outlook] of wanted) {
+    for (const [key, outlook] of wanted) {
       const ear = ears.get(outlook.version)
       if (ear === undefined) listenOn(outlook.version)
-      else if (ear.isBound && !open.has(name)) openPlace(outlook)
+      else if (ear.isBound && !open.has(key)) openPlace(outlook)
     }
   }
 
@@ -211,6 +224,8 @@ export const createNearby = async ({ self, options, log, metrics, addresses }: N
     start(found) {
       if (isStopped) return
       tell = found
+      if (!reachesBeyond(options))
+        log.info('multicast DNS stays on this machine: the mesh has no secret, or a weak one')
       look()
       stopLooking = timers.every(LOOK_PERIOD_MS, look)
       listenFor()

@@ -1,7 +1,11 @@
 /** Nodes that find each other by multicast DNS alone: real processes in network namespaces on one bridge. */
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, afterEach, before, describe, it } from 'node:test'
 import { type MeshOptionsInput, makeSecret } from '../../node/index.ts'
+import { endJournalPeers, startJournalPeer } from '../support/journal-peers.ts'
 import { BRISK } from '../support/meshes.ts'
 import { createSwitched, noSwitched, type Place, type Switched } from '../support/namespaces-mesh.ts'
 import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
@@ -26,9 +30,14 @@ describe('discovery by multicast DNS', { timeout: 90_000, skip: noSwitched() }, 
     assert.ok(one !== undefined && two !== undefined && three !== undefined)
     places = [one, two, three]
   })
-  afterEach(endProcesses)
+  const folder = mkdtempSync(join(tmpdir(), 'parley-mdns-'))
+  afterEach(() => {
+    endProcesses()
+    endJournalPeers()
+  })
   after(() => {
     net.remove()
+    rmSync(folder, { recursive: true, force: true })
   })
 
   const secret = makeSecret()
@@ -91,10 +100,21 @@ describe('discovery by multicast DNS', { timeout: 90_000, skip: noSwitched() }, 
     await endAll(one, beside, away)
   })
 
-  it('the first node of its mesh is ready once it has heard that nobody is there', async () => {
-    const first = await start('first', places[0], { debug: 0 })
-    assert.notEqual(await first.ask('look', { path: '/readyz' }), 200)
-    await until('it is ready', async () => (await first.ask('look', { path: '/readyz' })) === 200)
-    await first.kill()
+  it('a node that hears nobody is ready, founds no mesh by itself, and is in the one that somebody else founded', async () => {
+    const [here, there] = places
+    const founding = (name: string, expect?: number): Parameters<typeof startJournalPeer>[0] => ({
+      ...{ name, mesh: 'founded', log: 'warn', secret, timings: BRISK, debug: 0 },
+      listen: ['/ip4/0.0.0.0/tcp/0'],
+      discovery: { mdns: true },
+      dataDir: join(folder, name),
+      coordination: expect === undefined ? {} : { expect },
+    })
+    const first = await startJournalPeer(founding('first'), here.enter)
+    await until('it is ready', async () => (await first.ask('look', { path: '/readyz' })).status === 200)
+    assert.equal((await first.ask('status', undefined)).meshId, undefined)
+    const founder = await startJournalPeer(founding('founder', 1), there.enter)
+    const meshId = await until('it founds', async () => (await founder.ask('status', undefined)).meshId)
+    await until('both are in one mesh', async () => (await first.ask('status', undefined)).meshId === meshId)
+    await Promise.all([first.kill(), founder.kill()])
   })
 })
