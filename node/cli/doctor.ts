@@ -3,7 +3,7 @@
  * shows no secret. Exit code 1 where something fails; a warning is none. All of it takes 15 s at most. Keeps no state.
  */
 import { escapeText } from '../log-fields.ts'
-import { type Check, runCheck, type TimedFinding, type Verdict } from './doctor/finding.ts'
+import { type Check, runCheck, skipped, type TimedFinding, type Verdict } from './doctor/finding.ts'
 import { type DoctorOptions, type Subject, subjectOf } from './doctor/subject.ts'
 import { EXIT } from './outcome.ts'
 
@@ -13,21 +13,30 @@ const VISIT_MS = 10_000
 /** Of all of them: they run beside each other. */
 const ALL_MS = 15_000
 
+/** It brings the native store with it, which may be what is wrong. */
+const STORES: Check = {
+  name: 'stores',
+  async run(subject, signal) {
+    const { nativeProblem } = await import('./doctor/process-checks.ts')
+    if (nativeProblem() !== undefined) return [skipped('stores', 'the native store has to be there first')]
+    const { lookAtStores } = await import('./doctor/store-check.ts')
+    return lookAtStores(subject, signal)
+  },
+}
+
 const checksOf = async (subject: Subject): Promise<[Check, number][]> => {
-  const [{ PROCESS_CHECKS }, { SETTING_CHECKS }, { DISK_CHECKS }, { STORE_CHECKS }, { ADDRESS_CHECKS }] =
-    await Promise.all([
-      import('./doctor/process-checks.ts'),
-      import('./doctor/secret-check.ts'),
-      import('./doctor/disk-checks.ts'),
-      import('./doctor/store-check.ts'),
-      import('./doctor/port-checks.ts'),
-    ])
+  const [{ PROCESS_CHECKS }, { SETTING_CHECKS }, { DISK_CHECKS }, { ADDRESS_CHECKS }] = await Promise.all([
+    import('./doctor/process-checks.ts'),
+    import('./doctor/secret-check.ts'),
+    import('./doctor/disk-checks.ts'),
+    import('./doctor/port-checks.ts'),
+  ])
   const [{ CLOCK_CHECKS }, { NODE_CHECKS }, { joinChecks }] = await Promise.all([
     import('./doctor/clock-check.ts'),
     import('./doctor/node-check.ts'),
     import('./doctor/join-checks.ts'),
   ])
-  const local = [...PROCESS_CHECKS, ...SETTING_CHECKS, ...DISK_CHECKS, ...STORE_CHECKS, ...ADDRESS_CHECKS]
+  const local = [...PROCESS_CHECKS, ...SETTING_CHECKS, ...DISK_CHECKS, STORES, ...ADDRESS_CHECKS]
   return [
     ...[...local, ...CLOCK_CHECKS, ...NODE_CHECKS].map((check): [Check, number] => [check, CHECK_MS]),
     ...joinChecks(subject).map((check): [Check, number] => [check, VISIT_MS]),

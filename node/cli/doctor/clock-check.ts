@@ -1,7 +1,7 @@
 /** What `parley doctor` says of this machine's clock, by itself and by the files of the data directory. Keeps no state. */
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { noDirectory } from './disk-checks.ts'
+import { directoryOf, noDirectory } from './disk-checks.ts'
 import { type Check, type Finding, fail, ok, skipped, warn } from './finding.ts'
 
 /** No clock that was ever set shows an earlier time. */
@@ -36,7 +36,7 @@ const clock: Check = {
     const now = Date.now()
     const shown = Number.isFinite(now) ? new Date(now).toISOString() : 'nothing'
     if (!(now >= LEAST_MS)) return [fail(name, `it shows ${shown}, which is past`, SET_IT)]
-    const { dataDir } = subject
+    const dataDir = directoryOf(subject)
     const files = dataDir === undefined ? noDirectory('clock and files', subject) : await byFiles(dataDir)
     return [ok(name, `it shows ${shown}`), files]
   },

@@ -18,12 +18,19 @@ const MIB = 1024 * 1024
 const LEAST_FREE_BYTES = 64 * MIB
 const SCARCE_FREE_BYTES = 512 * MIB
 const LEAST_FREE_FILES = 64
+/** A node that has its lock for longer has started. */
+const STARTING_MS = 20_000
 
 /** Why there is none to look at. */
-export const noDirectory = (name: string, { others }: Subject): Finding =>
-  others.length > 0
+export const noDirectory = (name: string, { others, isBlocked }: Subject): Finding => {
+  if (isBlocked) return skipped(name, 'the data directory cannot be looked into')
+  return others.length > 0
     ? skipped(name, `under ${DATA_ROOT} there is ${others.slice(0, 10).join(', ')}; name one with --node or --data-dir`)
     : skipped(name, 'no data directory is named, and none is in this folder')
+}
+
+/** The data directory that can be looked into. */
+export const directoryOf = ({ dataDir, isBlocked }: Subject): string | undefined => (isBlocked ? undefined : dataDir)
 
 /** The folder itself, or the nearest one above it that is there: that is where it will be made. */
 const nearestFolder = async (path: string): Promise<string> => {
@@ -54,11 +61,12 @@ const directory: Check = {
     let folder: string
     try {
       folder = await nearestFolder(dataDir)
+      const there = await stat(dataDir).catch(() => undefined)
+      if (there?.isDirectory() === false) return [fail(name, `${dataDir} is a file`, 'name a folder')]
     } catch (error) {
       return [failOf(name, error, `see what is in the way of ${dataDir}`)]
     }
     const isThere = folder === dataDir
-    if (isThere && !(await stat(dataDir)).isDirectory()) return [fail(name, `${dataDir} is a file`, 'name a folder')]
     const problem = await accessProblem(folder)
     if (problem === 'EROFS')
       return [
@@ -101,8 +109,9 @@ const space: Check = {
   name: 'disk space',
   async run(subject) {
     const { name } = space
-    if (subject.dataDir === undefined) return [noDirectory(name, subject)]
-    const folder = await nearestFolder(subject.dataDir)
+    const dataDir = directoryOf(subject)
+    if (dataDir === undefined) return [noDirectory(name, subject)]
+    const folder = await nearestFolder(dataDir)
     const { bavail, bsize, files, ffree } = await statfs(folder)
     const free = bavail * bsize
     const seen = `${Math.floor(free / MIB)} MiB free at ${folder}`
@@ -117,13 +126,19 @@ const lock: Check = {
   name: 'lock',
   async run(subject) {
     const { name } = lock
-    const { dataDir, node } = subject
+    const { node } = subject
+    const dataDir = directoryOf(subject)
     if (dataDir === undefined) return [noDirectory(name, subject)]
     const holder = await readHolder(dataDir)
     if (holder === undefined) return [ok(name, 'nobody has the data directory')]
     if (node !== undefined) return [ok(name, `the node ${node.name} runs there, process ${node.pid}`)]
     if (!holder.runs) return [ok(name, `process ${holder.pid} had it and is gone; the next start takes it over`)]
     // A node that starts has it before it writes its note.
+    const heldMs = Date.now() - (await stat(join(dataDir, 'lock'))).mtimeMs
+    if (heldMs < STARTING_MS) {
+      const seen = `process ${holder.pid} has ${dataDir} for ${Math.round(heldMs / 1000)} s, and is no node that answers yet`
+      return [warn(name, seen, 'run this again in a moment, when it has started')]
+    }
     return [
       fail(
         name,
@@ -138,7 +153,8 @@ const note: Check = {
   name: 'node.json',
   async run(subject) {
     const { name } = note
-    const { dataDir, note: found } = subject
+    const { note: found } = subject
+    const dataDir = directoryOf(subject)
     if (dataDir === undefined) return [noDirectory(name, subject)]
     const path = join(dataDir, name)
     if (found?.alive === true) return [ok(name, `${path} is of process ${found.pid}, which runs`)]
@@ -159,8 +175,9 @@ const identity: Check = {
   name: 'identity',
   async run(subject) {
     const { name } = identity
-    if (subject.dataDir === undefined) return [noDirectory(name, subject)]
-    const path = join(subject.dataDir, KEY_FILE)
+    const dataDir = directoryOf(subject)
+    if (dataDir === undefined) return [noDirectory(name, subject)]
+    const path = join(dataDir, KEY_FILE)
     let mode = 0
     try {
       const bytes = await readSmallFile(path, MAX_KEY_BYTES, async (handle) => {

@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
 import { isName, resolveName } from '../../../discovery/dns.ts'
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
-import type { Log } from '../../../protocols/port.ts'
+import type { Fields, Log } from '../../../protocols/port.ts'
 import { isLoopback, isRelayed } from '../../addresses.ts'
 import type { Mesh } from '../../api.ts'
 import { certainMs, type PeerSkew, skewText } from '../../clock-skew.ts'
@@ -126,19 +126,25 @@ const refusalFinding = (address: string, error: ParleyError, subject: Subject): 
   return fail('admission', seen, BY_SECRET[String(reason)] ?? error.hint ?? 'see the log of that node')
 }
 
-/** Keeps what a visitor is told while it tries. */
-const lastWords = (): { log: Log; last(): string | undefined } => {
+/** Hears what a visitor says while it tries; `failed` rejects when it has failed for the second time. */
+const listen = (): { log: Log; last(): string | undefined; failed: Promise<never> } => {
+  const { promise: failed, reject } = Promise.withResolvers<never>()
+  failed.catch(() => {})
   let last: string | undefined
   const keep = (message: string): void => {
     if (message.startsWith('cannot join')) last = message
   }
-  return { log: { error: keep, warn: keep, info: keep }, last: () => last }
+  const warned = (message: string, fields?: Fields): void => {
+    keep(message)
+    if (message.startsWith('cannot join')) reject(fields?.error ?? new Error(message))
+  }
+  return { log: { error: keep, warn: warned, info: keep }, last: () => last, failed }
 }
 
 const visit = async (address: string, subject: Subject, signal: AbortSignal): Promise<Finding[]> => {
   const { createMesh } = await import('../../mesh.ts')
   const { options, mesh, secrets } = subject
-  const { log, last } = lastWords()
+  const { log, last, failed } = listen()
   const [first, second] = secrets
   const secret = first === undefined ? undefined : second === undefined ? first : ([first, second] as [string, string])
   const startedAt = performance.now()
@@ -154,14 +160,14 @@ const visit = async (address: string, subject: Subject, signal: AbortSignal): Pr
       timings: { dialTimeoutMs: DIAL_MS, admissionTimeoutMs: DIAL_MS },
       ...(secret !== undefined && { secret }),
     })
-    await node.joined({ signal: AbortSignal.any([signal, AbortSignal.timeout(VISIT_MS)]) })
+    await Promise.race([node.joined({ signal: AbortSignal.any([signal, AbortSignal.timeout(VISIT_MS)]) }), failed])
     const tookMs = Math.round(performance.now() - startedAt)
     const names = node.members().map(({ name }) => name)
     const clocks = node.figures().clocks.map((one) => clockFinding(one, options.timings.maxSkewMs))
     return [ok('admission', `${address} let this in after ${tookMs} ms: ${names.join(', ')}`), ...clocks]
   } catch (error) {
     if (isParleyError(error, 'SEC001')) return [refusalFinding(address, error, subject)]
-    const seen = `${address} is reached, and no member lets this in within ${VISIT_MS / 1000} s: ${last() ?? messageOf(error)}`
+    const seen = `${address} is reached, and no member lets this in: ${last() ?? messageOf(error)}`
     return [fail('admission', seen, 'see whether a Parley node listens there, and its log')]
   } finally {
     await node?.stop()

@@ -1,9 +1,13 @@
 /** What `parley doctor` says of a node that runs: whether it answers, is ready, and what does not work meanwhile. Keeps no state. */
+import { setTimeout } from 'node:timers/promises'
 import type * as z from 'zod'
 import type { FoundNode } from '../../data-directory.ts'
 import { ReadinessSchema } from '../../debug/source.ts'
 import { request, socketOf } from '../reach.ts'
 import { type Check, type Finding, fail, messageOf, ok, skipped, warn } from './finding.ts'
+
+/** A node that is well answers in some milliseconds. */
+const ANSWER_MS = 3_000
 
 type Readiness = z.output<typeof ReadinessSchema>
 
@@ -14,11 +18,16 @@ const readinessOf = async (
 ): Promise<{ by: string; readiness: Readiness } | undefined> => {
   const control = socketOf(node)
   if (control !== undefined) {
-    const readiness = await request({ control }, 'GET', '/api/readiness', ReadinessSchema)
+    const late = setTimeout(ANSWER_MS, undefined, { ref: false }).then(() => {
+      throw new Error(`nothing came within ${ANSWER_MS / 1000} s`)
+    })
+    const readiness = await Promise.race([request({ control }, 'GET', '/api/readiness', ReadinessSchema), late])
     return { by: 'control socket', readiness }
   }
   if (node.debugUrl === undefined) return undefined
-  const response = await fetch(`${node.debugUrl}/readyz`, { signal })
+  const response = await fetch(`${node.debugUrl}/readyz`, {
+    signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]),
+  })
   return { by: node.debugUrl, readiness: ReadinessSchema.parse(await response.json()) }
 }
 

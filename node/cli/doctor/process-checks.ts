@@ -1,5 +1,6 @@
 /** What `parley doctor` says of Node, of the native part of the store, and of what the system lets a process have. Keeps no state. */
 import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { totalmem } from 'node:os'
 import { constrainedMemory } from 'node:process'
 import { getHeapStatistics } from 'node:v8'
@@ -28,22 +29,29 @@ const node: Check = {
   },
 }
 
+/** Why the native part of the store cannot be loaded. By require: it fails at once, and in no module that imports it. */
+export const nativeProblem = (): string | undefined => {
+  try {
+    createRequire(import.meta.url)('classic-level')
+    return undefined
+  } catch (error) {
+    return messageOf(error).split('\n', 1)[0]
+  }
+}
+
 const native: Check = {
   name: 'native store',
-  async run() {
-    try {
-      await import('classic-level')
+  run() {
+    const problem = nativeProblem()
+    if (problem === undefined)
       return [ok('native store', `classic-level is loaded (${process.platform} ${process.arch})`)]
-    } catch (error) {
-      const [first] = messageOf(error).split('\n')
-      return [
-        fail(
-          'native store',
-          `classic-level cannot be loaded on ${process.platform} ${process.arch}: ${first}`,
-          'install the package again on this machine (node_modules of another system do not do), or run without a data directory',
-        ),
-      ]
-    }
+    return [
+      fail(
+        'native store',
+        `classic-level cannot be loaded on ${process.platform} ${process.arch}: ${problem}`,
+        'install the package again on this machine: node_modules of another system do not do',
+      ),
+    ]
   },
 }
 

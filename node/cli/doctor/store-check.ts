@@ -14,7 +14,7 @@ import { MESSAGES_FOLDER } from '../../store/row-store.ts'
 import { LEVEL_FOLDER } from '../../store/row-survey.ts'
 import { isWholeTable } from '../../store/row-table.ts'
 import { survey } from '../../store/survey.ts'
-import { noDirectory } from './disk-checks.ts'
+import { directoryOf, noDirectory } from './disk-checks.ts'
 import { type Check, type Finding, fail, ok, skipped, warn } from './finding.ts'
 
 /** A larger journal is left to `parley store verify`. */
@@ -111,7 +111,8 @@ const messages = async (dataDir: string): Promise<Finding> => {
 const stores: Check = {
   name: 'stores',
   async run(subject) {
-    const { dataDir, node } = subject
+    const { node } = subject
+    const dataDir = directoryOf(subject)
     if (dataDir === undefined) return [noDirectory('stores', subject)]
     if (node !== undefined) return [skipped('stores', 'the node runs, and looks after them itself')]
     const found: Finding[] = []
@@ -129,4 +130,4 @@ const stores: Check = {
   },
 }
 
-export const STORE_CHECKS: readonly Check[] = [stores]
+export const lookAtStores = stores.run

@@ -2,16 +2,22 @@
  * What `parley doctor` looks at: the settings of a node as `parley up` would have them, and the node itself where it runs.
  * Keeps no state. A setting that is wrong is kept as a problem, so that all else can still be looked at.
  */
-import { readdir, stat } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
 import type { Entry } from '../../config/layer.ts'
 import { type Loaded, load } from '../../config/load.ts'
 import { type FoundNode, readNodes } from '../../data-directory.ts'
 import { type MeshOptions, parseOptions } from '../../options.ts'
+import { systemCode } from '../../private-file.ts'
 import { makeSecret } from '../../secret.ts'
 import { meshOf } from '../reach.ts'
 import { DATA_ROOT, runningNodes } from '../running.ts'
+
+/** A node that is well says its mesh in some milliseconds. */
+const MESH_MS = 2_000
 
 export interface DoctorOptions {
   config?: string
@@ -35,6 +41,8 @@ export interface Subject {
   readonly notices: readonly string[]
   /** Absolute; undefined: nobody said which, and none was found. */
   readonly dataDir: string | undefined
+  /** It is no folder, or may not be looked into. */
+  readonly isBlocked: boolean
   /** Names of the nodes that could be meant, where nobody said which. */
   readonly others: readonly string[]
   /** It runs, with that data directory. */
@@ -139,16 +147,31 @@ const noteIn = async (dataDir: string | undefined): Promise<FoundNode | undefine
   return found.find(({ directory }) => basename(directory) === basename(dataDir))
 }
 
+/** A folder that is not there yet is made by the first start. */
+const isBlocked = async (dataDir: string): Promise<boolean> => {
+  try {
+    await access(dataDir, constants.R_OK | constants.X_OK)
+    return !(await stat(dataDir)).isDirectory()
+  } catch (error) {
+    return systemCode(error) !== 'ENOENT'
+  }
+}
+
+/** Of a node that answers. */
+const meshWithin = (node: FoundNode): Promise<string | undefined> =>
+  Promise.race([meshOf(node).catch(() => undefined), setTimeout(MESH_MS, undefined, { ref: false })])
+
 export const subjectOf = async (options: DoctorOptions): Promise<Subject> => {
   const found = await settings(options)
   const { dataDir, others } = await findDirectory(options, found)
   const note = await noteIn(dataDir)
   const node = note?.alive === true ? note : undefined
-  const told = found.given.has('mesh') || node === undefined ? undefined : await meshOf(node).catch(() => undefined)
+  const told = found.given.has('mesh') || node === undefined ? undefined : await meshWithin(node)
   const joinsItself = found.options.join.length === 0 && node !== undefined
   return {
     ...found,
     dataDir,
+    isBlocked: dataDir !== undefined && (await isBlocked(dataDir)),
     others,
     note,
     node,
