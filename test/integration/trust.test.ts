@@ -175,9 +175,11 @@ describe('a mesh with a secret', { timeout: 60_000 }, () => {
       '/parley/directory/1',
       '/parley/events/1',
       '/parley/journal/1',
+      '/parley/neighbours/1',
       '/parley/overlay/1',
       '/parley/presence/1',
       '/parley/probe/1',
+      '/parley/reach/1',
       '/parley/reply/1',
     ])
     const streams = await Promise.all(ids.map((id) => connection.newStream(id)))
