@@ -47,8 +47,12 @@ const isLog = (value: unknown): value is Log =>
 
 const Port = z.int().min(0).max(65_535)
 const DebugEndpoint = z.strictObject({
-  port: Port.default(0),
-  host: z.string().min(1).default(LOOPBACK),
+  port: Port.default(0).describe('TCP port, 0 for any free one.'),
+  host: z
+    .string()
+    .min(1)
+    .default(LOOPBACK)
+    .describe('Address that it listens on. Beyond 127.0.0.1 whoever reaches it can read it.'),
   orAnyPort: z
     .boolean()
     .optional()

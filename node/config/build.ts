@@ -6,9 +6,9 @@ import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import { type MeshOptions, type MeshOptionsInput, parseOptions } from '../options.ts'
 import { configError, type Entry, type Issue, type Origin, toOptionValue, unknownKey } from './layer.ts'
 import { type Claim, isWithin, merge, type Ranked, settle } from './merge.ts'
-import { keySpace, Program } from './schema.ts'
+import { inKeys, keySpace, Program } from './schema.ts'
 import { Sections, standsFor } from './sections.ts'
-import { dotted, find, isMap, leavesOf, snake } from './shape.ts'
+import { dotted, find, isMap, snake } from './shape.ts'
 import { listening } from './transports.ts'
 
 /** Where an option's value came from, and under which key. */
@@ -111,15 +111,6 @@ const claimsOf = (sections: Sections, entries: readonly Ranked[], notices: strin
     notices.push(...sites.notices)
   }
   return claims
-}
-
-const optionNames = (): Map<string, string> =>
-  new Map(leavesOf(keySpace().options).flatMap(({ option }) => (option ?? []).map((name) => [name, snake(name)])))
-
-/** Messages of createMesh name options; here they are keys. */
-const inKeys = (text: string): string => {
-  const names = optionNames()
-  return text.replace(/\b[a-z]+[A-Z]\w*\b/g, (word) => names.get(word) ?? word)
 }
 
 const checkOptions = (input: Record<string, unknown>, sourceOf: (key: Path) => Source | undefined): MeshOptions => {

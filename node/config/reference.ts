@@ -1,7 +1,7 @@
 /** The reference of all keys as Markdown, out of the schema. Pure. */
 import { variableOf } from './environment.ts'
 import type { Entry } from './layer.ts'
-import { keySpace } from './schema.ts'
+import { inKeys, keySpace } from './schema.ts'
 import { alternatives, dotted, fieldsOf, isMap, type JsonSchema, leavesOf, type Shape, snake } from './shape.ts'
 
 const NO_BOUND = Number.MAX_SAFE_INTEGER
@@ -31,7 +31,11 @@ const one = (schema: JsonSchema): string => {
 
 const takes = (shape: Shape): string => {
   if (shape.kind === 'leaf') return alternatives(shape.schema).map(one).join(', or ')
-  return shape.open === undefined ? one(shape.scalar ?? {}) : `any name: ${one(shape.open)}`
+  return shape.open === undefined
+    ? alternatives(shape.scalar ?? {})
+        .map(one)
+        .join(', or ')
+    : `any name: ${one(shape.open)}`
 }
 
 const written = (value: unknown): string => (value === undefined ? '' : `\`${JSON.stringify(value)}\``)
@@ -45,7 +49,7 @@ const rowOf = (shape: Shape, defaults: readonly Entry[]): string => {
   const schema = shape.kind === 'leaf' ? shape.schema : undefined
   const usual = own ?? schema?.default
   const name = shape.kind === 'group' && shape.open !== undefined ? `${key}.NAME` : key
-  return `| \`${name}\` | ${cell(takes(shape))} | ${cell(written(usual))} | ${cell(shape.about)} |`
+  return `| \`${name}\` | ${cell(takes(shape))} | ${cell(written(usual))} | ${cell(inKeys(shape.about))} |`
 }
 
 const HEAD = '| Key | Takes | Default | What it is |\n|---|---|---|---|'
@@ -55,9 +59,10 @@ const rows = (shapes: readonly Shape[], defaults: readonly Entry[]): string =>
 
 const section = (shape: Shape, defaults: readonly Entry[]): string => {
   if (shape.kind === 'leaf') return ''
-  const own = shape.scalar === undefined ? [] : [{ ...shape, fields: new Map() }]
+  const own =
+    shape.scalar === undefined ? [] : [{ ...shape, fields: new Map(), about: 'In the place of the keys below.' }]
   const leaves = shape.open === undefined ? leavesOf(shape.fields) : [shape]
-  const about = shape.about === '' || shape.open !== undefined ? '' : `${shape.about}\n\n`
+  const about = shape.about === '' || shape.open !== undefined ? '' : `${inKeys(shape.about)}\n\n`
   return `### \`${dotted(shape.path)}\`\n\n${about}${rows([...own, ...leaves], defaults)}\n`
 }
 

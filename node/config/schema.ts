@@ -6,7 +6,7 @@ import * as z from 'zod'
 import { MeshOptionsSchema } from '../options.ts'
 import type { Fields } from './layer.ts'
 import { Sections } from './sections.ts'
-import { isMap, leavesOf, type Shape, shapeOfSchema } from './shape.ts'
+import { isMap, leavesOf, type Shape, shapeOfSchema, snake } from './shape.ts'
 
 const FILES = z.array(z.string().min(1)).max(64)
 
@@ -70,4 +70,10 @@ export const unwrap = (tree: Record<string, unknown>): Unwrapped => {
     moved: new Set(moved),
     twice: moved.filter((key) => Object.hasOwn(outer, key)),
   }
+}
+
+/** Messages and descriptions of createMesh name options; here they are keys. */
+export const inKeys = (text: string): string => {
+  const names = new Set(leavesOf(keySpace().options).flatMap(({ option = [] }) => option))
+  return text.replace(/\b[a-z]+[A-Z]\w*\b/g, (word) => (names.has(word) ? snake(word) : word))
 }

@@ -1,6 +1,6 @@
 /** The file that `parley init` writes: a few keys that are set, and the others that people ask for first, commented out. Pure. */
 import { stringify } from 'yaml'
-import { keySpace } from './schema.ts'
+import { inKeys, keySpace } from './schema.ts'
 import { find, type JsonSchema } from './shape.ts'
 
 const WIDTH = 98
@@ -27,12 +27,12 @@ interface Wanted {
 /** As YAML in one line behind its key. */
 const inline = (value: unknown): string => stringify(value, { collectionStyle: 'flow', lineWidth: 0 }).trim()
 
-const valueOfKey = ({ path, value }: Wanted, schema: JsonSchema | undefined): unknown => value ?? schema?.default ?? ''
+const valueOfKey = ({ value }: Wanted, schema: JsonSchema | undefined): unknown => value ?? schema?.default ?? ''
 
 const linesOf = (wanted: Wanted): string[] => {
   const { path, isSet } = wanted
   const shape = find(keySpace().all, path)
-  const about = wrap(shape?.about ?? '').map((line) => `# ${line}`)
+  const about = wrap(inKeys(shape?.about ?? '')).map((line) => `# ${line}`)
   const value = valueOfKey(wanted, shape?.kind === 'leaf' ? shape.schema : undefined)
   const mark = isSet === true ? '' : '#'
   const [name = '', inner] = path
