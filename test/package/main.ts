@@ -12,6 +12,8 @@ import { installNode, type NodeOnDisk, olderNode } from './nodes.ts'
 import { faultsOf, pack } from './tarball.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+/** The oldest that `engines` promises. */
+const OLDEST = '22.18.0'
 const kilobytes = (bytes: number): string => `${Math.round(bytes / 1024)} KiB`
 
 let failed = 0
@@ -74,7 +76,9 @@ try {
     return `${byImport} modules by the import, ${byNode} more by a node`
   })
   await works(consumer, own)
-  await works(consumer, await installNode(folders, 22))
+  await works(consumer, await installNode(folders, OLDEST))
+  const newest = await installNode(folders, '22')
+  await check(`Node ${newest.version}: two nodes talk`, () => consumer.runs('talk.mjs', newest.path))
   await refuses(consumer, await olderNode(folders))
   await check('linters', async () => (await lint(tarball.path)).join(', '))
 } finally {

@@ -14,9 +14,9 @@ const versionOf = async (path: string): Promise<string> =>
   (await run(path, ['--version'], { cwd: '/', node: path })).stdout.trim().slice(1)
 
 /** From the npm package `node`, which fetches its binary in an install script. */
-export const installNode = async (folders: Folders, major: number): Promise<NodeOnDisk> => {
-  const cwd = await folders.project(`node-${major}`, { allowScripts: { node: true } })
-  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', `node@${major}`], { cwd })
+export const installNode = async (folders: Folders, range: string): Promise<NodeOnDisk> => {
+  const cwd = await folders.project(`node-${range}`, { allowScripts: { node: true } })
+  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', `node@${range}`], { cwd })
   const path = join(cwd, 'node_modules/node/bin/node')
   return { path, version: await versionOf(path) }
 }
@@ -34,5 +34,5 @@ export const olderNode = async (folders: Folders): Promise<NodeOnDisk> => {
     const version = await versionOf(path)
     if (Number(version.split('.')[0]) < 22) return { path, version }
   }
-  return installNode(folders, 20)
+  return installNode(folders, '20')
 }
