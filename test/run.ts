@@ -14,6 +14,7 @@ const TIMEOUT_MS = 150_000
 const PHASES = [
   { pattern: 'test/unit/**/*.test.ts', concurrency: 2 },
   { pattern: 'test/integration/**/*.test.ts', concurrency: 1 },
+  { pattern: 'test/browser/**/*.test.ts', concurrency: 1 },
 ]
 const FIGURE = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) (\d+(?:\.\d+)?)$/
 

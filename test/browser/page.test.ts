@@ -1,0 +1,250 @@
+/** The debug page in a real browser over a mesh of real processes. */
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import type { Browser, Page } from 'playwright-core'
+import type { MeshOptionsInput } from '../../node/index.ts'
+import { findChromium, keepPicture, openPage, seriousFindings, startBrowser, type Watched } from '../support/browser.ts'
+import { type Peer, startPeer } from '../support/processes.ts'
+import { until } from '../support/until.ts'
+
+const CHROMIUM = findChromium()
+const SKIP = CHROMIUM === undefined ? 'there is no Chromium here: apt-get install chromium' : false
+const NAMES = ['ada', 'bea', 'cleo', 'dan', 'eve']
+const WIDE = { width: 1360, height: 980 }
+const TABS = ['Agents', 'Peers', 'Topics', 'Conversations', 'Messages', 'Coordinator', 'Events', 'Metrics']
+const WITHIN_MS = 20_000
+
+/** Names of the nodes on the canvas, as whoever drew them says. */
+const drawn = async (page: Page): Promise<string> => (await page.locator('#graph').getAttribute('data-drawn')) ?? ''
+
+const untilDrawn = (page: Page, names: readonly string[]): Promise<unknown> => {
+  const wanted = [...names].sort().join(' ')
+  return until(`${wanted} are drawn`, async () => (await drawn(page)) === wanted, WITHIN_MS)
+}
+
+/** Points of the canvas that are not empty. */
+const painted = (page: Page): Promise<number> =>
+  page.evaluate(`(() => {
+    const canvas = document.getElementById('graph')
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+    let points = 0
+    for (let at = 3; at < data.length; at += 4) if (data[at] > 128) points += 1
+    return points
+  })()`)
+
+const focused = (page: Page): Promise<string> =>
+  page.evaluate(`(() => {
+    const { activeElement: element } = document
+    return element.id || element.getAttribute('aria-label') || element.textContent.trim()
+  })()`)
+
+describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
+  let folder: string
+  let browser: Browser
+  let watched: Watched
+  let page: Page
+  const peers = new Map<string, Peer>()
+  const peer = (name: string): Peer => {
+    const found = peers.get(name)
+    assert.ok(found !== undefined)
+    return found
+  }
+  const start = async (name: string, more: MeshOptionsInput = {}): Promise<void> => {
+    const join_ = peers.get('ada')?.addresses ?? []
+    const started = await startPeer({ name, mesh: 'page', ...(name !== 'ada' && { join: join_ }), ...more })
+    peers.set(name, started)
+  }
+  const founding = (name: string): MeshOptionsInput => ({ dataDir: join(folder, name), coordination: { expect: 2 } })
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'parley-page-'))
+    const opening = startBrowser(CHROMIUM ?? '')
+    await start('ada', { ...founding('ada'), debug: 0 })
+    await Promise.all([start('bea', founding('bea')), ...['cleo', 'dan', 'eve'].map((name) => start(name))])
+    browser = await opening
+    watched = await openPage(browser, peer('ada').debugUrl ?? '', { viewport: WIDE, colorScheme: 'dark' })
+    page = watched.page
+  })
+  after(async () => {
+    await browser?.close()
+    await Promise.all([...peers.values()].map((one) => one.kill()))
+    await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
+  })
+
+  it('draws five nodes, whom they are connected to, and a crown on the coordinator', async () => {
+    await untilDrawn(page, NAMES)
+    await page.getByText('5 nodes, 10 connections').waitFor({ timeout: WITHIN_MS })
+    assert.ok((await painted(page)) > 3_000)
+    await page.keyboard.press('l')
+    const rows = page.getByRole('region', { name: 'Nodes of the mesh' }).locator('tbody tr')
+    await until('somebody coordinates', async () => (await rows.getByLabel('coordinator').count()) === 1, WITHIN_MS)
+    assert.equal(await rows.count(), 5)
+    for (const name of NAMES) {
+      const text = await rows.filter({ has: page.getByRole('rowheader', { name }) }).innerText()
+      for (const other of NAMES) assert.ok(text.includes(other), `${name} is connected to ${other}: ${text}`)
+    }
+    await page.keyboard.press('l')
+    await untilDrawn(page, NAMES)
+  })
+
+  it('has a node that is killed leave the drawing, and a new one appear', async () => {
+    await peer('eve').kill()
+    await untilDrawn(page, ['ada', 'bea', 'cleo', 'dan'])
+    await page.getByText('4 nodes').first().waitFor()
+    await start('fay')
+    await untilDrawn(page, ['ada', 'bea', 'cleo', 'dan', 'fay'])
+    const feed = page.locator('.inspector .feed')
+    assert.match(await feed.innerText(), /eve left[\s\S]*|fay came/)
+  })
+
+  it('can be used by keyboard alone', async () => {
+    await page.reload()
+    await untilDrawn(page, ['ada', 'bea', 'cleo', 'dan', 'fay'])
+    await page.keyboard.press('Tab')
+    assert.equal(await focused(page), 'Skip to the mesh')
+    await page.keyboard.press('Enter')
+    assert.equal(await focused(page), 'main')
+    const walk: string[] = []
+    for (let step = 0; step < 20; step += 1) {
+      await page.keyboard.press('Tab')
+      // After the last one the browser itself has the focus.
+      if (await page.evaluate('document.activeElement === document.body')) break
+      walk.push(await focused(page))
+      const ring = await page.evaluate('getComputedStyle(document.activeElement).outlineStyle')
+      assert.equal(ring, 'solid', `${walk.at(-1)} shows that it has the focus`)
+    }
+    for (const place of ['Table', 'graph', 'tab-agents']) assert.ok(walk.includes(place), `${place} in ${walk}`)
+
+    await page.keyboard.press('g')
+    await until('the graph has the focus', async () => (await focused(page)) === 'graph')
+    await page.keyboard.press('Home')
+    const heading = page.locator('#inspector-title')
+    assert.equal((await heading.innerText()).trim(), 'ada')
+    for (const key of ['ArrowRight', 'ArrowLeft', 'ArrowUp', 'ArrowDown']) await page.keyboard.press(key)
+    assert.ok([...peers.keys()].includes((await heading.innerText()).trim()))
+    assert.match(await page.locator('[aria-live=polite]').innerText(), /: alive.*connections?/)
+    await page.keyboard.press('Escape')
+    assert.equal(await heading.innerText(), 'At a glance')
+
+    for (const [at, tab] of TABS.entries()) {
+      await page.keyboard.press(String(at + 1))
+      await page.getByRole('tab', { name: tab, selected: true }).waitFor()
+    }
+    await until('the tab has the focus', async () => (await focused(page)) === 'tab-metrics')
+    await page.keyboard.press('ArrowRight')
+    assert.equal(await focused(page), 'tab-agents')
+    await page.keyboard.press('/')
+    await until('the filter has the focus', async () => (await focused(page)) === 'filter')
+    await page.keyboard.type('fay?pt')
+    assert.equal(await page.locator('#filter').inputValue(), 'fay?pt')
+    await page.keyboard.press('Escape')
+    await page.keyboard.press('p')
+    await page.getByRole('button', { name: 'Go on' }).waitFor()
+    await page.keyboard.press('p')
+    await page.keyboard.press('?')
+    await page.getByRole('dialog').waitFor()
+    await page.keyboard.press('Escape')
+    await page.getByRole('dialog').waitFor({ state: 'hidden' })
+    await page.keyboard.press('t')
+    assert.equal(await page.evaluate('document.documentElement.dataset.colours'), 'light')
+    await page.keyboard.press('t')
+    await page.keyboard.press('t')
+    assert.equal(await page.evaluate('document.documentElement.dataset.colours'), 'dark')
+  })
+
+  it('shows what a dead letter says, and sends it again, only with the key', async () => {
+    await peer('bea').ask('receiveNotes', undefined)
+    await peer('ada').ask('sendNotes', { to: peer('bea').id, isPoison: true, retry: { maxRetries: 0 } })
+    await page.keyboard.press('5')
+    const letters = page.getByRole('region', { name: 'Dead letters' })
+    await letters.getByRole('button', { name: 'note' }).click({ timeout: WITHIN_MS })
+    await page.getByText('What it says is shown with the key.').waitFor()
+    assert.ok(await page.getByRole('button', { name: 'Send again' }).isDisabled())
+    await page.locator('#key').fill('not the key')
+    await page.getByRole('button', { name: 'Send again' }).click()
+    await page
+      .getByRole('tabpanel')
+      .getByText(/needs the key of this node/)
+      .waitFor()
+
+    const { debugKey } = JSON.parse(await readFile(join(folder, 'ada', 'node.json'), 'utf8')) as { debugKey: string }
+    await page.locator('#key').fill(debugKey)
+    await page.getByText('"isPoison": true').waitFor()
+    await peer('bea').ask('cure', undefined)
+    await page.getByRole('button', { name: 'Send again' }).click()
+    await page.getByRole('tabpanel').getByText('No message was given up.').waitFor({ timeout: WITHIN_MS })
+    assert.deepEqual(
+      await until('the note arrived', async () => {
+        const notes = await peer('bea').ask('notes', undefined)
+        return notes.length > 0 && notes
+      }),
+      [0],
+    )
+    assert.equal(
+      await page.evaluate('JSON.stringify({ ...localStorage, ...sessionStorage })'),
+      '{"parley-colours":"system"}',
+    )
+    // The browser itself tells of the refusal.
+    const refusal = watched.troubles.findIndex((text) => /status of 401/.test(text))
+    assert.notEqual(refusal, -1)
+    watched.troubles.splice(refusal, 1)
+  })
+
+  it('has nothing serious for axe-core to find, in light and dark, in any view', async () => {
+    const findings = new Map<string, string[]>()
+    const look = async (what: string): Promise<void> => {
+      const found = await seriousFindings(page)
+      if (found.length > 0) findings.set(what, found)
+    }
+    await page.keyboard.press('g')
+    await page.keyboard.press('Home')
+    for (const colorScheme of ['dark', 'light'] as const) {
+      await page.emulateMedia({ colorScheme })
+      for (const [at, tab] of TABS.entries()) {
+        // The same markup in other colours: the views that have all of them.
+        if (colorScheme === 'light' && !['Agents', 'Messages', 'Coordinator'].includes(tab)) continue
+        await page.keyboard.press(String(at + 1))
+        await page.getByRole('tab', { name: tab, selected: true }).waitFor()
+        await look(`${tab}, ${colorScheme}`)
+      }
+      await page.keyboard.press('l')
+      await look(`table, ${colorScheme}`)
+      await page.keyboard.press('l')
+      await page.keyboard.press('?')
+      await look(`keys, ${colorScheme}`)
+      await page.keyboard.press('Escape')
+    }
+    assert.deepEqual(Object.fromEntries(findings), {})
+  })
+
+  it('is kept as pictures, wide and narrow, and narrow it scrolls one way only', async (test) => {
+    await page.keyboard.press('1')
+    await page.keyboard.press('Escape')
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme })
+      await untilDrawn(page, ['ada', 'bea', 'cleo', 'dan', 'fay'])
+      test.diagnostic(await keepPicture(page, `debug-page-${colorScheme}`))
+    }
+    await page.setViewportSize({ width: 390, height: 844 })
+    await page.emulateMedia({ reducedMotion: 'reduce' })
+    assert.ok(await page.evaluate('document.documentElement.scrollWidth <= window.innerWidth'))
+    test.diagnostic(await keepPicture(page, 'debug-page-narrow'))
+    await page.setViewportSize(WIDE)
+  })
+
+  it('had no error on its console and broke no policy so far', () => {
+    assert.deepEqual(watched.troubles, [])
+  })
+
+  it('says when the node is gone, and goes on by itself when it is back', async () => {
+    const { port } = new URL(peer('ada').debugUrl ?? '')
+    await peer('ada').kill()
+    await page.getByText('The node does not answer.').first().waitFor({ timeout: WITHIN_MS })
+    await start('ada', { ...founding('ada'), join: peer('bea').addresses, debug: Number(port) })
+    await page.getByText('The node does not answer.').first().waitFor({ state: 'hidden', timeout: WITHIN_MS })
+    await untilDrawn(page, ['ada', 'bea', 'cleo', 'dan', 'fay'])
+  })
+})
