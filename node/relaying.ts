@@ -15,21 +15,24 @@ import { isRelayed, worthTelling } from './addresses.ts'
 import type { RelaySettings } from './discovery-options.ts'
 import type { Peers } from './peers.ts'
 import { noPlaces, type PlacesInput, stepPlaces } from './places.ts'
+import { race, raceOrder } from './race.ts'
 import type { Reach } from './reach.ts'
 import type { RelayFacts } from './relay-facts.ts'
 import type { Circuits } from './transport/relay.ts'
 import type { RelayServer, RelayServerDeps } from './transport/relay-server.ts'
-import { carries } from './transport/relay-wire.ts'
+import { carries, RESERVATION_MS } from './transport/relay-wire.ts'
 
-/** What a serving node tells in its record. */
+/** What a serving node tells in its record; no program can give a protocol of its own this name. */
 export const RELAY: ProtocolRecord = {
-  name: 'relay',
+  name: 'circuit/relay',
   version: '1.0.0',
   description: 'Carries connections for members that cannot be dialled',
   methods: [],
 }
 
 const LOOK_MS = 500
+/** A place is not asked for again sooner than after half of this, milliseconds. */
+const LEAST_PLACE_MS = 30_000
 /** Between two questions whether this node can be dialled, milliseconds; sooner while nobody knew. */
 const CHECK_MS = 60_000
 const UNKNOWN_MS = 5_000
@@ -117,7 +120,8 @@ export const startRelaying = async (deps: RelayingDeps, settings: RelaySettings)
         counts.granted += 1
         log.info('this node can be reached through a relay', { relay })
       }
-      step({ type: 'granted', relay, forMs: until - clock.now() })
+      // The relay's clock may differ from this one's by any amount.
+      step({ type: 'granted', relay, forMs: Math.min(RESERVATION_MS, Math.max(LEAST_PLACE_MS, until - clock.now())) })
     } catch (error) {
       counts.refused += 1
       log.warn(error instanceof Error ? error.message : String(error), {
@@ -139,7 +143,7 @@ export const startRelaying = async (deps: RelayingDeps, settings: RelaySettings)
   const relays = (): Map<string, boolean> =>
     new Map(
       directory
-        .offers('relay', 1)
+        .offers(RELAY.name, 1)
         .filter(({ peer }) => peer !== self && !isOverRelay(peer))
         .map(({ peer }) => [peer, peers.get(peer) !== undefined]),
     )
@@ -155,7 +159,14 @@ export const startRelaying = async (deps: RelayingDeps, settings: RelaySettings)
       checkAt = clock.monotonic() + (isBlocked === undefined ? UNKNOWN_MS : CHECK_MS)
       if (isBlocked === undefined || dialable === !isBlocked) return
       dialable = !isBlocked
-      log.info(dialable ? 'members can dial this node' : 'members cannot dial this node: it looks for a relay')
+      if (dialable || !settings.serve)
+        log.info(dialable ? 'members can dial this node' : 'members cannot dial this node: it looks for a relay')
+      else
+        log.warn('this node serves as a relay, and there are members that cannot dial it', {
+          hint: 'open its port, tell by announce where it can be reached, or leave out discovery.relay.serve',
+        })
+    } catch (error) {
+      log.info('whether members can dial this node was not found out', { error })
     } finally {
       checking = false
     }
@@ -197,7 +208,7 @@ export const startRelaying = async (deps: RelayingDeps, settings: RelaySettings)
     const signal = AbortSignal.timeout(UPGRADE_DIAL_MS)
     try {
       const whole = direct.map((address) => (/\/p2p\/[^/]+$/.test(address) ? address : `${address}/p2p/${peer}`))
-      await Promise.any(whole.map((address) => deps.dial(address, signal)))
+      await race(raceOrder(whole, undefined), { timers, attempt: deps.dial }, signal)
       counts.upgraded += 1
     } catch {
       // It is reached through the relay as before, and dialled again later.
@@ -234,7 +245,7 @@ export const startRelaying = async (deps: RelayingDeps, settings: RelaySettings)
       },
       settings,
     )
-    await deps.tell(`/parley/${RELAY.name}/1`, RELAY)
+    await deps.tell(RELAY.name, RELAY)
   }
   if (settings.serve) await serve()
 

@@ -24,14 +24,13 @@ import {
   framed,
   HOP,
   type Hop,
+  RESERVATION_MS,
   readMessage,
   STATUS,
   STOP,
 } from './relay-wire.ts'
 import { createPace, type Splice, splice } from './splice.ts'
 
-/** A guest asks again in time, half-way through. */
-export const RESERVATION_MS = 600_000
 const MESSAGE_LIMIT_MS = 10_000
 /** Connections of one pair: those that both sides made at once, and those that take their place. */
 const MAX_PER_PAIR = 4
@@ -166,6 +165,11 @@ export const startRelayServer = async (deps: RelayServerDeps, settings: Settings
       }
       carried.add(entry)
     } catch (error) {
+      // A caller that found another way meanwhile has gone.
+      if (stream.status !== 'open') {
+        figures.refused.abandoned = (figures.refused.abandoned ?? 0) + 1
+        return
+      }
       log.info('a connection could not be carried on', { from, to: peer, error })
       refuse(stream, 'connectionFailed')
     } finally {

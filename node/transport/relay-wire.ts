@@ -40,6 +40,9 @@ const SAID: Readonly<Record<number, string>> = {
 /** What a status other than ok means, in words. */
 export const wordsFor = (status: number): string => SAID[status] ?? `it answered with status ${status}`
 
+/** A guest asks again half-way through: one that this relay forgot, since it took it for gone, is back within a minute. */
+export const RESERVATION_MS = 120_000
+
 /** Bytes of one message, far more than any needs. */
 export const MAX_MESSAGE_BYTES = 4096
 

@@ -6,12 +6,7 @@ import { tcp } from '@libp2p/tcp'
 import { createLibp2p, type Libp2p } from 'libp2p'
 import { timers } from '../../../../node/platform.ts'
 import { tunedNoise } from '../../../../node/transport/noise.ts'
-import {
-  RESERVATION_MS,
-  type RelayServer,
-  type RelayServerDeps,
-  startRelayServer,
-} from '../../../../node/transport/relay-server.ts'
+import { type RelayServer, type RelayServerDeps, startRelayServer } from '../../../../node/transport/relay-server.ts'
 import {
   decodeHop,
   decodeStop,
@@ -20,6 +15,7 @@ import {
   framed,
   HOP,
   type Hop,
+  RESERVATION_MS,
   readMessage,
   STATUS,
   STOP,
