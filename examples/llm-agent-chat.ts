@@ -54,8 +54,10 @@ export interface RoundOptions {
 
 const ATTEMPTS = 4
 const FIRST_DELAY_MS = 500
-/** Bytes of one event; a longer one is not the API that this is for. */
+/** Of one event; a longer one is not the API that this is for. */
 const MAX_EVENT_CHARS = 1024 * 1024
+/** Of one round, with what tools are called with. */
+const MAX_ROUND_CHARS = 1024 * 1024
 const MAX_TOOL_CALLS = 16
 const MAX_COMPLAINT_CHARS = 300
 
@@ -118,6 +120,17 @@ async function* eventsOf(body: AsyncIterable<Uint8Array>): AsyncGenerator<string
   }
 }
 
+/** How an answer that is no stream begins. Some endpoints repeat the key in it. */
+const complaintOf = async ({ body }: Response, apiKey: string | undefined): Promise<string> => {
+  const decoder = new TextDecoder()
+  let text = ''
+  for await (const bytes of body ?? []) {
+    text += decoder.decode(bytes, { stream: true })
+    if (text.length > MAX_COMPLAINT_CHARS) break
+  }
+  return (apiKey ? text.replaceAll(apiKey, '…') : text).slice(0, MAX_COMPLAINT_CHARS)
+}
+
 const parseChunk = (data: string): z.output<typeof ChunkSchema> => {
   try {
     return ChunkSchema.parse(JSON.parse(data))
@@ -145,7 +158,7 @@ async function* attemptOnce(
   })
   const { status } = response
   if (!response.ok || response.body === null) {
-    const complaint = (await response.text()).slice(0, MAX_COMPLAINT_CHARS)
+    const complaint = await complaintOf(response, settings.apiKey)
     if (status === 408 || status === 429 || status >= 500)
       throw new Retryable(complaint, { status, afterMs: retryAfterMs(response.headers.get('retry-after')) })
     throw new ParleyError('APP001', `the model's endpoint answered ${status}: ${complaint}`, {
@@ -155,6 +168,7 @@ async function* attemptOnce(
   }
   let text = ''
   let isWhole = false
+  let chars = 0
   const calls: { id: string; name: string; arguments: string }[] = []
   for await (const data of eventsOf(response.body)) {
     if (data === '[DONE]') {
@@ -170,7 +184,13 @@ async function* attemptOnce(
         call.id ||= part.id ?? ''
         call.name += part.function?.name ?? ''
         call.arguments += part.function?.arguments ?? ''
+        chars += (part.function?.name?.length ?? 0) + (part.function?.arguments?.length ?? 0)
       }
+      chars += delta?.content?.length ?? 0
+      if (chars > MAX_ROUND_CHARS)
+        throw new ParleyError('APP001', `the model said more than ${MAX_ROUND_CHARS} characters`, {
+          hint: 'ask for less at a time',
+        })
       if (delta?.content) {
         text += delta.content
         heard.any = true

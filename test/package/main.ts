@@ -78,7 +78,7 @@ try {
   await works(consumer, own)
   await works(consumer, await installNode(folders, OLDEST))
   const newest = await installNode(folders, '22')
-  await check(`Node ${newest.version}: two nodes talk`, () => consumer.runs('talk.mjs', newest.path))
+  await check(`Node ${newest.version}: two nodes talk`, async () => void (await consumer.runs('talk.mjs', newest.path)))
   await refuses(consumer, await olderNode(folders))
   await check('linters', async () => (await lint(tarball.path)).join(', '))
 } finally {

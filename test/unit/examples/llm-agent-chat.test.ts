@@ -124,6 +124,27 @@ describe('a round with a language model', () => {
     assert.equal(had.endpoint.asked.length, 1)
   })
 
+  test('an endpoint that repeats the key does not have it told on', async (t) => {
+    const had = await ask(t, {
+      steps: [refuses(403, {}, `the key ${KEY} is not known ${'x'.repeat(10_000)}`)],
+      apiKey: KEY,
+    })
+    assert.match(failure(had).message, /answered 403: the key … is not known x+$/)
+    assert.ok(failure(had).message.length < 400)
+  })
+
+  for (const [chars, is] of [
+    [2 ** 20, 'is taken'],
+    [2 ** 20 + 1, 'is too long'],
+  ] as const) {
+    test(`an answer of ${chars} characters ${is}`, async (t) => {
+      const half = 'x'.repeat(chars / 2)
+      const had = await ask(t, { steps: [says(half, half, ...(chars % 2 === 0 ? [] : ['x']))] })
+      if (chars % 2 === 0) assert.equal(had.round?.text.length, chars)
+      else assert.match(failure(had).message, /more than 1048576 characters/)
+    })
+  }
+
   test('a stream that breaks before its first word is asked for again', async (t) => {
     const { words } = await ask(t, { steps: [breaksAfter(), says('whole')] })
     assert.deepEqual(words, ['whole'])
