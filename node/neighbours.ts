@@ -98,7 +98,10 @@ export const createNeighbours = async ({ port, rttMs, agents }: NeighboursDeps):
   }
 
   const ask = async (peer: string): Promise<void> => {
-    const passOn = agents() > port.members().length + 1
+    const members = port.members()
+    // Asking one that is connected no more would dial it.
+    if (!members.some(({ id }) => id === peer)) return
+    const passOn = agents() > members.length + 1
     try {
       const told = await port.to(peer, neighboursProtocol).list({ ...(passOn && { passOn }) })
       if (stopped) return

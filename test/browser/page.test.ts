@@ -223,6 +223,7 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
   it('is kept as pictures, wide and narrow, and narrow it scrolls one way only', async (test) => {
     await page.keyboard.press('1')
     await page.keyboard.press('Escape')
+    await page.evaluate('scrollTo(0, 0)')
     for (const colorScheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme })
       await untilDrawn(page, ['ada', 'bea', 'cleo', 'dan', 'fay'])
@@ -230,6 +231,7 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
     }
     await page.setViewportSize({ width: 390, height: 844 })
     await page.emulateMedia({ reducedMotion: 'reduce' })
+    await page.evaluate('scrollTo(0, 0)')
     assert.ok(await page.evaluate('document.documentElement.scrollWidth <= window.innerWidth'))
     test.diagnostic(await keepPicture(page, 'debug-page-narrow'))
     await page.setViewportSize(WIDE)

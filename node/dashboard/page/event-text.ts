@@ -15,7 +15,7 @@ export const sentenceOf = (event: ShownEvent, nameOf: (id: string) => string): s
     case 'agent-joined':
       return `${nameOr(event.name, event.id)} came${offers(event.protocols)}`
     case 'agent-changed':
-      return `${nameOr(event.name, event.id)} ${event.stuck === true ? 'is stuck' : event.state === 'suspect' ? 'is suspect' : `changed${offers(event.protocols)}`}`
+      return `${nameOr(event.name, event.id)} ${event.stuck === true ? 'is stuck' : event.state === 'suspect' ? 'is suspect' : `changed${offers(event.protocols).replace(' with', ', offers')}`}`
     case 'agent-left':
       return `${nameOr(event.name, event.id)} left${event.reason === undefined ? '' : ` (${event.reason})`}`
     case 'event-published':

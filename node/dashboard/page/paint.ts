@@ -96,6 +96,27 @@ const disc = (pen: Pen, x: number, y: number, radius: number): void => {
   pen.arc(x, y, radius, 0, 2 * Math.PI)
 }
 
+interface Place {
+  readonly x: number
+  readonly y: number
+}
+
+/** Edges are bent a little, always to the same side, so that one behind a node can be told from two that end there. */
+const BEND = 0.07
+const bendOf = (one: Body, two: Body): Place => {
+  const [a, b] = one.id < two.id ? [one, two] : [two, one]
+  return { x: (a.x + b.x) / 2 - (b.y - a.y) * BEND, y: (a.y + b.y) / 2 + (b.x - a.x) * BEND }
+}
+
+/** @param share 0 at `from`, 1 at `to` */
+const placeOn = (from: Body, to: Body, share: number): Place => {
+  const { x, y } = bendOf(from, to)
+  const rest = 1 - share
+  const at = (start: number, middle: number, end: number): number =>
+    rest ** 2 * start + 2 * rest * share * middle + share ** 2 * end
+  return { x: at(from.x, x, to.x), y: at(from.y, y, to.y) }
+}
+
 const paintWires = (pen: Pen, scene: Scene): void => {
   const { wires, palette, selected, hovered, now, isCalm, view } = scene
   const crowded = Math.min(1, 60 / Math.max(1, wires.length))
@@ -110,7 +131,8 @@ const paintWires = (pen: Pen, scene: Scene): void => {
     pen.setLineDash(ageMs > STALE_MS ? [3, 4] : [])
     pen.beginPath()
     pen.moveTo(source.x, source.y)
-    pen.lineTo(target.x, target.y)
+    const bend = bendOf(source, target)
+    pen.quadraticCurveTo(bend.x, bend.y, target.x, target.y)
     pen.stroke()
     pen.setLineDash([])
     if (isChosen && rttMs !== undefined && view.scale > 0.5) {
@@ -118,7 +140,7 @@ const paintWires = (pen: Pen, scene: Scene): void => {
       // Towards the other end, where edges lie apart.
       const far = source.id === chosen ? target : source
       const near = far === source ? target : source
-      const [x, y] = [near.x + (far.x - near.x) * 0.55, near.y + (far.y - near.y) * 0.55]
+      const { x, y } = placeOn(near, far, 0.55)
       pen.font = `500 10.5px ${FONT}`
       const width = pen.measureText(text).width + 10
       pen.globalAlpha = there
@@ -150,10 +172,10 @@ const paintPulses = (pen: Pen, { pulses, bodies, palette, now }: Scene): void =>
     }
     const target = bodies.get(to)
     if (target === undefined) continue
-    const at = easeOut(share)
+    const at = placeOn(source, target, easeOut(share))
     pen.globalAlpha = 0.95 * Math.min(1, 4 * (1 - share))
     pen.fillStyle = palette.accent
-    disc(pen, source.x + (target.x - source.x) * at, source.y + (target.y - source.y) * at, 3)
+    disc(pen, at.x, at.y, 3)
     pen.fill()
   }
   pen.globalAlpha = 1
