@@ -1,0 +1,173 @@
+/** The configuration as a person meets it: the command `parley` in folders of its own. */
+import assert from 'node:assert/strict'
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import * as z from 'zod'
+import { makeSecret } from '../../node/index.ts'
+import {
+  type CommandOptions,
+  type Ended,
+  firstLine,
+  type Running,
+  runCommand,
+  startCommand,
+} from '../support/command.ts'
+import { until } from '../support/until.ts'
+
+const Up = z.object({ id: z.string(), name: z.string(), addresses: z.array(z.string()), debugUrl: z.string() })
+const Shown = z.object({
+  file: z.string().nullable(),
+  values: z.array(
+    z.object({ key: z.string(), value: z.unknown().optional(), hidden: z.boolean().optional(), origin: z.unknown() }),
+  ),
+})
+
+describe('the configuration of the command parley', { timeout: 120_000 }, () => {
+  let root: string
+  const started: Running[] = []
+  const run = (cwd: string, args: string[], options: Partial<CommandOptions> = {}): Promise<Ended> =>
+    runCommand(args, { cwd, ...options })
+  const folder = (name: string): Promise<string> => mkdtemp(join(root, `${name}-`))
+  const up = async (cwd: string, args: string[] = [], options: Partial<CommandOptions> = {}) => {
+    const running = startCommand(['up', '--json', ...args], { cwd, ...options })
+    started.push(running)
+    return { running, facts: Up.parse(JSON.parse(await firstLine(running))) }
+  }
+  const said = (running: Running, what: RegExp): Promise<unknown> =>
+    until(String(what), () => what.test(running.stderr()))
+  const leave = async (running: Running): Promise<void> => {
+    running.child.kill('SIGINT')
+    assert.equal((await running.ended).code, 0)
+  }
+
+  before(async () => {
+    root = await mkdtemp(join(tmpdir(), 'parley-config-'))
+  })
+  after(async () => {
+    for (const { child, ended } of started) {
+      child.kill('SIGKILL')
+      await ended
+    }
+    await rm(root, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
+  })
+
+  test('what init writes works at once, and init never overwrites by itself', async () => {
+    const cwd = await folder('init')
+    const made = await run(cwd, ['init'])
+    assert.equal(made.code, 0, made.stderr)
+    assert.match(made.stdout, /\.gitignore/)
+    assert.equal((await stat(join(cwd, 'parley.secret'))).mode & 0o777, 0o600)
+    const [config, secret] = await Promise.all(
+      ['parley.yaml', 'parley.secret'].map((name) => readFile(join(cwd, name), 'utf8')),
+    )
+    const [again, { running, facts }] = await Promise.all([run(cwd, ['init']), up(cwd)])
+    assert.equal(again.code, 1)
+    assert.match(again.stderr, /parley\.yaml exists already.*\nhint: .*--force/)
+    assert.equal(facts.name, 'node')
+    assert.doesNotMatch(running.stderr(), /no secret/)
+    await writeFile(join(cwd, 'parley.yaml'), 'mesh: changed\n')
+    const [forced] = await Promise.all([run(cwd, ['init', '--force', '--json']), leave(running)])
+    assert.deepEqual(JSON.parse(forced.stdout), { config: 'parley.yaml', secret: 'parley.secret', madeSecret: false })
+    assert.equal(await readFile(join(cwd, 'parley.yaml'), 'utf8'), config)
+    assert.equal(await readFile(join(cwd, 'parley.secret'), 'utf8'), secret)
+  })
+
+  test('up takes flags over variables over the file, and config show says so', async () => {
+    const cwd = await folder('layers')
+    await mkdir(join(cwd, 'etc'))
+    const file =
+      'name: filed\nmesh: filed\nlimits: {max_connections: 9}\nlabels: {zone: filed}\ntransports: {tcp: {port: 0}}\n'
+    await writeFile(join(cwd, 'etc/parley.yaml'), file)
+    const env = { PARLEY_MESH: 'enved', PARLEY_LABELS__ZONE: 'enved', PARLEY_CONFIG: 'etc/parley.yaml' }
+    const [shown, text, { running, facts }] = await Promise.all([
+      run(cwd, ['config', 'show', '--json'], { env }),
+      run(cwd, ['config', 'show', '--config', 'etc/parley.yaml', '--defaults'], {
+        env: { PARLEY_SECRET: makeSecret() },
+      }),
+      up(cwd, ['--config', 'etc/parley.yaml', '--label', 'zone=flagged', '--debug-port', '0'], { env }),
+    ])
+    const { values, file: used } = Shown.parse(JSON.parse(shown.stdout))
+    const where = Object.fromEntries(values.map(({ key, value, origin }) => [key, [value, origin]]))
+    assert.equal(used, 'etc/parley.yaml')
+    assert.deepEqual(where.name, ['filed', { kind: 'file', path: 'etc/parley.yaml', line: 1 }])
+    assert.deepEqual(where.mesh, ['enved', { kind: 'environment', name: 'PARLEY_MESH' }])
+    assert.deepEqual(where['limits.max_connections'], [9, { kind: 'file', path: 'etc/parley.yaml', line: 3 }])
+    assert.deepEqual(where['labels.zone'], ['enved', { kind: 'environment', name: 'PARLEY_LABELS__ZONE' }])
+    assert.match(text.stdout, /secret +│ \(not shown\) +│ PARLEY_SECRET/)
+    assert.match(text.stdout, /timings\.drain_ms +│ 3000 +│ default/)
+    assert.equal(facts.name, 'filed')
+    const self = await fetch(`${facts.debugUrl}/api/self`).then((response) => response.json())
+    assert.equal(Reflect.get(Object(self), 'mesh'), 'enved')
+    const agents = JSON.stringify(await fetch(`${facts.debugUrl}/api/agents`).then((response) => response.json()))
+    assert.match(agents, /"zone":"flagged"/)
+    await leave(running)
+  })
+
+  test('what cannot be used is named with its place and exits 2; check says it of a file by itself', async () => {
+    const cwd = await folder('bad')
+    await writeFile(join(cwd, 'bad.yaml'), 'limts:\n  max_connections: 3\n')
+    await writeFile(join(cwd, 'good.yaml'), 'limits:\n  max_connections: 3\ntransports: {websocket: {port: 0}}\n')
+    await writeFile(join(cwd, 'off.yaml'), 'security: {encryption_enabled: false}\n')
+    const env = { PARLEY_LIMTS__MAX_CONNECTIONS: '3' }
+    const [bad, off, variable, none, good, started, reference] = await Promise.all([
+      run(cwd, ['config', 'check', 'bad.yaml']),
+      run(cwd, ['up', '--config', 'off.yaml']),
+      run(cwd, ['up'], { env }),
+      run(cwd, ['up', '--config', 'none.yaml']),
+      run(cwd, ['config', 'check', 'good.yaml'], { env }),
+      run(cwd, ['config', 'show'], {}),
+      run(cwd, ['config', 'reference']),
+    ])
+    assert.deepEqual([bad.code, off.code, variable.code, none.code, good.code], [2, 2, 2, 2, 0])
+    assert.match(bad.stderr, /^error MSG001: .*bad\.yaml:1: limts: unknown key\nhint: limts: did you mean limits\?\n/)
+    assert.match(
+      off.stderr,
+      /off\.yaml:1: security\.encryption_enabled: only true can be had: it cannot be switched off/,
+    )
+    assert.match(variable.stderr, /did you mean PARLEY_LIMITS__MAX_CONNECTIONS\?/)
+    assert.match(none.stderr, /none\.yaml does not exist\nhint: parley init/)
+    assert.match(good.stdout, /good\.yaml can be used: it sets 2 options/)
+    assert.match(good.stderr, /stays ws/)
+    assert.equal(started.stdout, 'everything is at its default; parley config show --defaults lists it\n')
+    const kept = await readFile(new URL('../../node/config/REFERENCE.md', import.meta.url), 'utf8')
+    assert.equal(reference.stdout, kept, 'write it anew: parley config reference > node/config/REFERENCE.md')
+  })
+
+  test('SIGHUP applies a level, a limit and a secret, names what needs a restart, and a bad file changes nothing', async () => {
+    const cwd = await folder('hup')
+    const [old, next] = [makeSecret(), makeSecret()]
+    await Promise.all([
+      writeFile(join(cwd, 'old.key'), old, { mode: 0o600 }),
+      writeFile(join(cwd, 'new.key'), next, { mode: 0o600 }),
+      writeFile(join(cwd, 'parley.yaml'), 'name: first\nsecret_file: old.key\n'),
+    ])
+    const { running: first, facts } = await up(cwd)
+    const [address = ''] = facts.addresses
+    const joining = ['--name', 'second', '--join', address, '--secret-file', 'new.key', '--config', 'none.yaml']
+    await writeFile(join(cwd, 'none.yaml'), 'timings: {backoff_max_ms: 500}\n')
+    const { running: second } = await up(cwd, joining)
+    await said(second, /refused/)
+
+    await writeFile(join(cwd, 'parley.yaml'), 'name: first\nsecret_file: [new.key, old.key]\nlimts: {max_active: 3}\n')
+    first.child.kill('SIGHUP')
+    await said(first, /parley\.yaml:3: limts: unknown key(.|\n)*goes on as it was/)
+
+    const file = 'name: first\nsecret_file: [new.key, old.key]\nlog: info\nlimits: {max_active: 3}\nlisten: []\n'
+    await writeFile(join(cwd, 'parley.yaml'), file)
+    first.child.kill('SIGHUP')
+    await said(first, /needs a restart: listen\n/)
+    for (const applied of [/applied [^\n;]*secret/, /applied [^\n;]*log/, /applied [^\n;]*limits\.maxActive/])
+      assert.match(first.stderr(), applied)
+    assert.doesNotMatch(first.stderr(), /"level":"info"/)
+    await said(second, /joined the mesh: connected to first/)
+    await leave(second)
+    await said(first, /"level":"info"/)
+
+    await rm(join(cwd, 'new.key'))
+    first.child.kill('SIGHUP')
+    await said(first, /new\.key does not exist/)
+    await leave(first)
+  })
+})
