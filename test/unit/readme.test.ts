@@ -34,7 +34,7 @@ import { makeSecret } from 'parley-mesh'
 for (const name of process.argv.slice(2)) {
   const own = new URL('./in-' + name + '/', import.meta.url)
   mkdirSync(own)
-  writeFileSync(new URL('mesh.secret', own), makeSecret() + '\\n', { mode: 0o600 })
+  writeFileSync(new URL('parley.secret', own), makeSecret() + '\\n', { mode: 0o600 })
   process.chdir(own.pathname)
   console.error('== ' + name)
   await import('./' + name)
