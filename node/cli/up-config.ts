@@ -26,6 +26,7 @@ export interface UpOptions {
   serve?: string[]
   stuckAfter?: number
   expect?: number
+  mdns?: boolean
   voter?: 'auto' | 'never'
   log?: Level
   json?: boolean
@@ -48,6 +49,7 @@ export const flagsOf = (options: UpOptions): Entry[] => {
     ...flag('--mesh', 'mesh', options.mesh),
     ...flag('--listen', 'listen', options.listen),
     ...flag('--join', 'join', options.join),
+    ...flag('--mdns', 'discovery.mdns', options.mdns),
     ...flag('--secret-file', 'secret_file', options.secretFile),
     ...flag('--allow-weak-secret', 'allow_weak_secret', options.allowWeakSecret),
     ...flag('--data-dir', 'data_dir', options.dataDir),

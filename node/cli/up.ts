@@ -44,13 +44,14 @@ const start = async (config: Loaded): Promise<{ mesh: Mesh; dataDir: string }> =
 const block = (mesh: Mesh, { input, file }: Loaded): string => {
   const { id, name, addresses } = mesh.self
   const served = mesh.directory.get(id)?.record.protocols ?? []
+  const sources = [...(input.join ?? []), ...(input.discovery?.mdns === true ? ['whom multicast DNS finds'] : [])]
   const rows: [string, string][] = [
     ['id', id],
     ...(file === undefined ? [] : [['config', file] satisfies [string, string]]),
     ...addresses.map((address, at): [string, string] => [at === 0 ? 'listens on' : '', address]),
     ['debug', mesh.debugUrl ?? 'off'],
     ...served.map((one, at): [string, string] => [at === 0 ? 'serves' : '', `${one.name} ${one.version}`]),
-    ['joins', input.join?.join(', ') || 'nobody; others join it with --join and an address above'],
+    ['joins', sources.join(', ') || 'nobody; others join it with --join and an address above'],
     ['stop', 'Ctrl-C'],
   ]
   return `${name} is up in the mesh ${mesh.self.mesh}\n${rows.map(([what, is]) => `  ${what.padEnd(11)}${is}`).join('\n')}\n`
