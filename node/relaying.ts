@@ -4,7 +4,7 @@
  *
  * A serving node tells it in its record as a protocol without methods. With `use: auto` nothing is done until a member
  * serves; then a few members are asked to dial this node, and again now and then. State: places (places.ts), whether this
- * node can be dialled, and when each relayed peer is dialled directly again; all bounded by the members.
+ * node can be dialled; both bounded by the members.
  */
 import type { Connection } from '@libp2p/interface'
 import type { Directory } from '../discovery/directory.ts'
@@ -15,12 +15,12 @@ import { isRelayed, worthTelling } from './addresses.ts'
 import type { RelaySettings } from './discovery-options.ts'
 import type { Peers } from './peers.ts'
 import { noPlaces, type PlacesInput, stepPlaces } from './places.ts'
-import { race, raceOrder } from './race.ts'
 import type { Reach } from './reach.ts'
 import type { RelayFacts } from './relay-facts.ts'
 import type { Circuits } from './transport/relay.ts'
 import type { RelayServer, RelayServerDeps } from './transport/relay-server.ts'
 import { carries, RESERVATION_MS } from './transport/relay-wire.ts'
+import { createUpgrades } from './upgrades.ts'
 
 /** What a serving node tells in its record; no program can give a protocol of its own this name. */
 export const RELAY: ProtocolRecord = {
@@ -38,10 +38,6 @@ const CHECK_MS = 60_000
 const UNKNOWN_MS = 5_000
 /** Addresses told for each relay: a record has room for sixteen. */
 const MAX_TOLD = 4
-const UPGRADE_DIAL_MS = 5_000
-/** Dials of a relayed peer under way at the same time. */
-const MAX_UPGRADES = 4
-const MAX_UPGRADE_PAUSE = 16
 
 export interface RelayingDeps {
   readonly port: Pick<Port, 'self' | 'onMember'>
@@ -87,11 +83,22 @@ export const startRelaying = async (deps: RelayingDeps, settings: RelaySettings)
   let checking = false
   let told = ''
   let stopped = false
-  const counts = { granted: 0, refused: 0, upgraded: 0 }
+  const counts = { granted: 0, refused: 0 }
   const isOverRelay = (peer: string): boolean => {
     const chosen = peers.get(peer)?.chosen
     return chosen !== undefined && isRelayed(chosen.remoteAddr.toString())
   }
+
+  const relayed = (): string[] => peers.all().flatMap(({ id }) => (isOverRelay(id) ? [id] : []))
+  const upgrades = createUpgrades({
+    clock,
+    timers,
+    chance: deps.chance,
+    relayed,
+    addressesOf: (peer) => directory.get(peer)?.record.addresses ?? [],
+    dial: deps.dial,
+    pauseMs: deps.upgradeMs,
+  })
 
   const addresses = (): string[] =>
     [...places.held.keys()].flatMap((relay) =>
@@ -197,40 +204,6 @@ export const startRelaying = async (deps: RelayingDeps, settings: RelaySettings)
     step({ type: 'look', wanted: isWanted ? settings.count : 0, relays: serving, rank })
   }
 
-  /** When each relayed peer is dialled directly again, and after how long once more. */
-  const upgrades = new Map<string, { at: number; pauseMs: number }>()
-  let dialling = 0
-
-  const upgrade = async (peer: string): Promise<void> => {
-    const direct = (directory.get(peer)?.record.addresses ?? []).filter((address) => !isRelayed(address))
-    if (direct.length === 0) return
-    dialling += 1
-    const signal = AbortSignal.timeout(UPGRADE_DIAL_MS)
-    try {
-      const whole = direct.map((address) => (/\/p2p\/[^/]+$/.test(address) ? address : `${address}/p2p/${peer}`))
-      await race(raceOrder(whole, undefined), { timers, attempt: deps.dial }, signal)
-      counts.upgraded += 1
-    } catch {
-      // It is reached through the relay as before, and dialled again later.
-    } finally {
-      dialling -= 1
-    }
-  }
-
-  const lookForDirect = (): void => {
-    const now = clock.monotonic()
-    const relayed = peers.all().filter(({ id }) => isOverRelay(id))
-    for (const peer of upgrades.keys()) if (!relayed.some(({ id }) => id === peer)) upgrades.delete(peer)
-    for (const { id } of relayed) {
-      const known = upgrades.get(id) ?? { at: now + deps.upgradeMs, pauseMs: deps.upgradeMs }
-      upgrades.set(id, known)
-      if (known.at > now || dialling >= MAX_UPGRADES) continue
-      const pauseMs = Math.min(known.pauseMs * 2, deps.upgradeMs * MAX_UPGRADE_PAUSE)
-      upgrades.set(id, { at: now + pauseMs * (0.75 + deps.chance() / 2), pauseMs })
-      void upgrade(id)
-    }
-  }
-
   let server: RelayServer | undefined
   const serve = async (): Promise<void> => {
     const { startRelayServer } = await import('./transport/relay-server.ts')
@@ -252,7 +225,7 @@ export const startRelaying = async (deps: RelayingDeps, settings: RelaySettings)
   const stops: Stop[] = [
     timers.every(LOOK_MS, () => {
       look()
-      lookForDirect()
+      upgrades.look()
     }),
     port.onMember(({ id }, change) => {
       if (change === 'left' && places.held.has(id)) step({ type: 'lost', relay: id })
@@ -261,8 +234,7 @@ export const startRelaying = async (deps: RelayingDeps, settings: RelaySettings)
     directory.onChange(({ agent }) => {
       // The relay may have moved, and one that serves may be new.
       if (places.held.has(agent.peer)) tellChange()
-      const direct = upgrades.get(agent.peer)
-      if (direct !== undefined) upgrades.set(agent.peer, { ...direct, at: clock.monotonic() })
+      upgrades.changed(agent.peer)
       look()
     }),
   ]
@@ -275,7 +247,8 @@ export const startRelaying = async (deps: RelayingDeps, settings: RelaySettings)
       dialable,
       places: [...places.held.keys()],
       ...counts,
-      relayed: peers.all().filter(({ id }) => isOverRelay(id)).length,
+      relayed: relayed().length,
+      upgraded: upgrades.count(),
       serving: server?.figures(),
     }),
     async stop() {

@@ -3,8 +3,18 @@
  */
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, it } from 'node:test'
+import { isRelayed } from '../../node/addresses.ts'
 import { makeSecret } from '../../node/index.ts'
-import { decodeHop, encodeHop, framed, HOP, readMessage, STATUS } from '../../node/transport/relay-wire.ts'
+import {
+  decodeHop,
+  encodeHop,
+  encodeStop,
+  framed,
+  HOP,
+  readMessage,
+  STATUS,
+  STOP,
+} from '../../node/transport/relay-wire.ts'
 import { BRISK, type OwnMesh, startMesh, stopMeshes } from '../support/meshes.ts'
 import { createSwitched, noSwitched, type Switched } from '../support/namespaces-mesh.ts'
 import { behindNat, type Hidden } from '../support/nat.ts'
@@ -228,6 +238,26 @@ describe('a relay', { timeout: 60_000 }, () => {
     const members = () => [a, b, c].map(({ mesh }) => mesh.members().length).toSorted()
     await until('one of three reaches the relay alone', () => members().join() === '1,2,2')
     assert.equal(relay.mesh.figures().relay?.serving?.connections, 1)
+  })
+
+  it('gets through to a guest only where the guest has a place: another member that says it relays is broken off', async () => {
+    const relay = await startRelay('relay')
+    const join = relay.mesh.self.addresses
+    const guest = await startMesh({ ...common, name: 'guest', join, discovery: { relay: { use: 'always' } } })
+    await until('the guest has its place', () => placesOf(guest).length === 1)
+    const impostor = await startRawPeer()
+    raws.push(impostor)
+    const own = guest.mesh.self.addresses.find((address) => !isRelayed(address)) ?? assert.fail('an address')
+    const connection = await impostor.dial(own)
+    await impostor.admit(connection, common.mesh, [await impostor.token(common.mesh, secret)])
+    const stream = await connection.newStream(STOP)
+    const said = async () => {
+      stream.send(framed(encodeStop({ type: 'connect', peer: impostor.libp2p.peerId.toMultihash().bytes })))
+      return readMessage(stream, AbortSignal.timeout(5_000))
+    }
+    await failureOf(said())
+    await until('it is broken off', () => stream.status !== 'open')
+    assert.deepEqual(guest.mesh.members().length, 2, 'the impostor is a member, and the relay')
   })
 
   it('serves nobody without a place at the other end', async () => {
