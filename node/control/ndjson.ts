@@ -82,7 +82,7 @@ export const createFeed = (
           isLast = true
           text += lineOf({ type: 'error', error: faultOf(error) })
         }
-        if (isOver && !isLast) return
+        if (isOver) return
         controller.enqueue(encoder.encode(text))
         if (!isLast) return
         controller.close()

@@ -1,4 +1,5 @@
 /** What the control socket has a node do, and what a live table shows of it. Keeps no state. */
+import { setTimeout } from 'node:timers/promises'
 import * as z from 'zod'
 import { coordinatorProtocol } from '../../protocols/coordinator/contract.ts'
 import { defineMessage } from '../../protocols/delivery/define-message.ts'
@@ -10,6 +11,8 @@ import type * as wire from './wire.ts'
 
 /** Topics in a live table. */
 const MAX_TOPICS = 100
+/** Milliseconds until a transfer is asked for again. */
+const AGAIN_MS = 100
 
 /** They go out in their order; what fails ends it, and says how many went out. */
 export const publish = async (
@@ -65,6 +68,18 @@ export const send = async (
   }
 }
 
+/** Asked again where whoever was taken for the coordinator is so no more: the next one is about to be known. */
+const handOver = async (coordinator: Mesh['coordinator'], peer: string | undefined, signal: AbortSignal) => {
+  for (;;) {
+    try {
+      return await coordinator.transfer(peer, { signal })
+    } catch (error) {
+      if (signal.aborted || !isParleyError(error) || error.details.reason !== 'not-leader') throw error
+      await setTimeout(AGAIN_MS)
+    }
+  }
+}
+
 export const transfer = async (
   { coordinator, directory }: Pick<Mesh, 'coordinator' | 'directory'>,
   { to, timeoutMs }: z.output<typeof wire.TransferSchema>,
@@ -78,7 +93,7 @@ export const transfer = async (
     })
   })
   const peer = to === undefined ? undefined : peerOf({ directory }, to)
-  const { epoch, leader } = await coordinator.transfer(peer, { signal }).catch((cause: unknown) => {
+  const { epoch, leader } = await handOver(coordinator, peer, signal).catch((cause: unknown) => {
     if (!signal.aborted || isParleyError(cause)) throw cause
     throw new ParleyError('COM001', `nobody else coordinated within ${timeoutMs} ms`, {
       hint: 'see `parley coordinator voters`, or give it more --timeout',

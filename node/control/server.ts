@@ -18,8 +18,6 @@ import { placeInDataDir, placeInTemporary, type SocketPlace } from './socket-pla
 import { createStreams } from './streams.ts'
 
 export const MAX_CONNECTIONS = 128
-/** Milliseconds without a byte after which a connection is cut; above the beat of a stream (ndjson.ts). */
-const IDLE_MS = 60_000
 /** Milliseconds that responses have to end by themselves when the socket closes. */
 const GRACE_MS = 300
 
@@ -90,7 +88,8 @@ export const createControl = async (options: ControlOptions): Promise<Control> =
   })
   const server = createServer({ headersTimeout: 5_000, requestTimeout: 30_000, keepAliveTimeout: 5_000 }, listener)
   server.maxConnections = MAX_CONNECTIONS
-  server.timeout = IDLE_MS
+  // Who says nothing is cut by the limits above; who waits for an answer may wait long.
+  server.timeout = 0
   const refused = metrics.counter('control_refused_total', 'Requests that the control socket refused', ['reason'])
   server.on('drop', () => refused({ reason: 'connections' }))
   const { path, folder } = await listenSomewhere(server, options.dataDir)

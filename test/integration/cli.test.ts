@@ -111,24 +111,31 @@ describe('the command parley', { timeout: 90_000 }, () => {
   })
 
   test('where there is no node, the command says how to start or name one, and exits 3', async () => {
-    const stranger = createServer((_, response) => response.end('{"hello":"world"}'))
-    await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve))
-    const address = stranger.address()
-    const port = typeof address === 'object' && address !== null ? address.port : 0
     const empty = await mkdtemp(join(folder, 'empty-'))
     const cases: [string[], string, RegExp][] = [
       [['peers'], 'COM002', /no node of .+ is running/],
       [['agents', '--node', 'zed'], 'COM002', /no node called zed/],
-      [['call', 'toil.echo'], 'COM002', /no node is running here/],
+      [['call', 'toil.echo'], 'COM002', /no node of .+ is running/],
+      [['pub', 'news'], 'COM002', /no node of .+ is running/],
+      [['sub', 'news', '--node', 'zed'], 'COM002', /no node called zed/],
+      [['serve', 'echo', '--command', 'cat'], 'COM002', /no node is running here to join/],
+      [['stop', 'zed'], 'COM002', /no node called zed/],
     ]
     await Promise.all(
       cases.map(async ([args, code, message]) => assertError(await parley(args, { cwd: empty }), 3, code, message)),
     )
-    const other = await parley(['peers', '--url', `http://127.0.0.1:${port}`])
-    assertError(other, 1, 'MSG003', /is not the debug endpoint of a parley node/)
-    stranger.closeAllConnections()
-    await new Promise((resolve) => stranger.close(resolve))
-    assertError(await parley(['peers', '--url', `http://127.0.0.1:${port}`]), 3, 'COM002', /cannot be read/)
+    const stranger = createServer((_, response) => response.end('{"hello":"world"}'))
+    await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve))
+    const address = stranger.address()
+    const port = typeof address === 'object' && address !== null ? address.port : 0
+    try {
+      const other = await parley(['peers', '--url', `http://127.0.0.1:${port}`])
+      assertError(other, 1, 'MSG003', /is not the debug endpoint of a parley node/)
+    } finally {
+      stranger.closeAllConnections()
+      await new Promise((resolve) => stranger.close(resolve))
+    }
+    assertError(await parley(['peers', '--url', `http://127.0.0.1:${port}`]), 3, 'COM002', /cannot be reached/)
   })
 
   test('a secret is printed, or written once to a file of mode 0600', async () => {
@@ -212,7 +219,7 @@ describe('the command parley', { timeout: 90_000 }, () => {
     const [method, typed, stranger] = await Promise.all([
       call('toil.ehco', '{}'),
       call('toil.refuse'),
-      parley(['call', 'toil.echo', '--node', 'alpha']),
+      parley(['call', 'toil.echo', '--join', address, '--mesh', 'session']),
     ])
     assertError(method, 3, 'STA001', /has no method ehco/, /did you mean echo\?/)
     assertError(typed, 1, 'STA003', /the shelf is full/, /empty it/)

@@ -109,9 +109,10 @@ describe('the life of a control socket', { timeout: 90_000 }, () => {
   test('the coordination is handed over, a seat given up, and dead letters seen, without a secret', async () => {
     await parley(['secret', '--out', 'mesh.key'])
     const key = ['--secret-file', 'mesh.key', '--mesh', 'seats']
-    await up('one', ...key)
+    const node = (name: string, ...more: string[]): Promise<Running> => up(name, ...key, '--expect', '3', ...more)
+    await node('one')
     const [address = ''] = (await noteOf('one')).addresses
-    await Promise.all(['two', 'three'].map((name) => up(name, ...key, '--join', address)))
+    await Promise.all(['two', 'three'].map((name) => node(name, '--join', address)))
     const voters = async (): Promise<number> => {
       const { stdout } = await parley(['coordinator', 'voters', '--node', 'one', '--json'])
       const seats = z.array(z.object({ role: z.string() })).parse(JSON.parse(stdout))
