@@ -481,7 +481,9 @@ const startLocked = async (
       },
       pardonAll: () => admission.pardonAll(),
     })
-    return change(options, changes, settings)
+    const done = await change(options, changes, settings)
+    log.info('options were changed', { applied: done.applied, needsRestart: done.needsRestart })
+    return done
   }
 
   const mesh: Mesh = {
