@@ -154,13 +154,13 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
     first.child.kill('SIGHUP')
     await said(first, /parley\.yaml:3: limts: unknown key(.|\n)*goes on as it was/)
 
+    assert.doesNotMatch(first.stderr(), /"level":"info"/)
     const file = 'name: first\nsecret_file: [new.key, old.key]\nlog: info\nlimits: {max_active: 3}\nlisten: []\n'
     await writeFile(join(cwd, 'parley.yaml'), file)
     first.child.kill('SIGHUP')
     await said(first, /needs a restart: listen\n/)
     for (const applied of [/applied [^\n;]*secret/, /applied [^\n;]*log/, /applied [^\n;]*limits\.maxActive/])
       assert.match(first.stderr(), applied)
-    assert.doesNotMatch(first.stderr(), /"level":"info"/)
     await said(second, /joined the mesh: connected to first/)
     await leave(second)
     await said(first, /"level":"info"/)
