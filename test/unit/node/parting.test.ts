@@ -95,6 +95,7 @@ const end = (other: Side, direction: 'inbound' | 'outbound', openedAt: number): 
     status: 'open',
     direction,
     remotePeer: { toString: () => other.id },
+    remoteAddr: `/memory/${other.id}`,
     timeline: { open: openedAt },
     close: async () => {
       made.status = 'closed'
