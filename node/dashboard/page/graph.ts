@@ -9,6 +9,7 @@ import { html, type Markup } from './html.ts'
 import { MAX_BODIES } from './layout.ts'
 import { linksOf, type MeshNode, STANDING_TEXT, STANDINGS } from './nodes.ts'
 import { Crown, Empty, NodeLink, Standing, Table } from './parts.ts'
+import { STALE_MS } from './scene.ts'
 import { createStage, type Stage } from './stage.ts'
 import * as store from './store.ts'
 
@@ -103,11 +104,13 @@ const Rows = (): Markup => {
 const Legend = (): Markup => {
   const { value: nodes } = store.nodes
   const there = STANDINGS.filter((standing) => nodes.some((node) => node.standing === standing))
+  const isOld = store.overview.value?.graph.edges.some(({ ageMs = 0 }) => ageMs > STALE_MS) ?? false
   const isUnknown = nodes.some(({ self, toldMs }) => !self && toldMs === undefined)
   return html`<ul class="legend" aria-label="Legend">
     ${there.map((standing) => html`<li><span class=${`dot ${standing}`}></span>${STANDING_TEXT[standing]} <b>${nodes.filter((node) => node.standing === standing).length}</b></li>`)}
     ${nodes.some(({ leads }) => leads) && html`<li><${Crown} />coordinator</li>`}
     ${isUnknown && html`<li><span class="dot hollow"></span>connections not known</li>`}
+    ${isOld && html`<li><span class="dash"></span>told over ${span(STALE_MS)} ago</li>`}
   </ul>`
 }
 
