@@ -9,6 +9,7 @@ import { closeSync, openSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import type { Mesh } from '../api.ts'
 import { completeChanges } from '../config/changes.ts'
+import { snake } from '../config/shape.ts'
 import { written } from './outcome.ts'
 import { isGiven, loadUp, type UpOptions } from './up-config.ts'
 
@@ -23,7 +24,8 @@ interface Started {
   readonly dataDir: string
 }
 
-const list = (names: readonly string[]): string => (names.length === 0 ? 'nothing' : names.join(', '))
+/** As the file has them. */
+const list = (paths: readonly string[]): string => (paths.length === 0 ? 'nothing' : paths.map(snake).join(', '))
 
 const readAgain = async (mesh: Mesh, options: UpOptions, started: Started): Promise<string> => {
   const next = await loadUp(options)

@@ -10,8 +10,15 @@ import { keySpace } from './schema.ts'
 import { alternatives, dotted, find, isMap, type JsonSchema } from './shape.ts'
 
 const PREFIX = 'PARLEY_'
-/** Read elsewhere: which file, and the former secret. */
-const OTHERS = ['PARLEY_CONFIG', 'PARLEY_SECRET_OLD', 'PARLEY_SECRET_OLD_FILE']
+/** Read elsewhere: which file, and the former secret; and what `parley serve` tells the program that it runs. */
+const OTHERS = [
+  'PARLEY_CONFIG',
+  'PARLEY_SECRET_OLD',
+  'PARLEY_SECRET_OLD_FILE',
+  'PARLEY_CALLER',
+  'PARLEY_SKILL',
+  'PARLEY_CONVERSATION_ID',
+]
 /** Of a service parley or parley-…: `PARLEY_SERVICE_HOST=10.0.0.7`, `PARLEY_PORT_8081_TCP=tcp://10.0.0.7:8081`. */
 const SERVICE =
   /^PARLEY_([A-Z0-9_]+_)?(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/

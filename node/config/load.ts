@@ -11,7 +11,6 @@ import { readEnvironment } from './environment.ts'
 import { configError, type Entry, type Issue, type Layer } from './layer.ts'
 import { merge, type Ranked } from './merge.ts'
 import { dotted } from './shape.ts'
-import { readConfig } from './yaml-file.ts'
 
 export const CONFIG_NAME = 'parley.yaml'
 
@@ -115,7 +114,9 @@ export const load = async (options: LoadOptions = {}): Promise<Loaded> => {
   const { env = process.env, cwd = process.cwd(), flags = [], defaults = [] } = options
   const notices: string[] = []
   const file = await chooseFile(options.config, env, cwd, notices)
-  const ofFile = file === undefined ? undefined : await readConfig(resolve(cwd, file), file)
+  // The parser of YAML is loaded where there is some.
+  const ofFile =
+    file === undefined ? undefined : await (await import('./yaml-file.ts')).readConfig(resolve(cwd, file), file)
   const ofEnv: Layer = readEnvironment(env)
   const layers = [defaults, locate(ofFile?.entries ?? [], cwd), ofEnv.entries, flags]
   const issues = [...(ofFile?.issues ?? []), ...ofEnv.issues]

@@ -159,7 +159,7 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
     await writeFile(join(cwd, 'parley.yaml'), file)
     first.child.kill('SIGHUP')
     await said(first, /needs a restart: listen\n/)
-    for (const applied of [/applied [^\n;]*secret/, /applied [^\n;]*log/, /applied [^\n;]*limits\.maxActive/])
+    for (const applied of [/applied [^\n;]*secret/, /applied [^\n;]*log/, /applied [^\n;]*limits\.max_active/])
       assert.match(first.stderr(), applied)
     await said(second, /joined the mesh: connected to first/)
     await leave(second)
