@@ -10,8 +10,9 @@ import { EXIT } from './outcome.ts'
 /** Of one check. The visits take longest: a dial, admission, and the comparison of directories. */
 const CHECK_MS = 5_000
 const VISIT_MS = 10_000
-/** Of all of them: they run beside each other. */
+/** Of all of them. */
 const ALL_MS = 15_000
+const LEAST_MS = 1_000
 
 /** It brings the native store with it, which may be what is wrong. */
 const STORES: Check = {
@@ -24,7 +25,8 @@ const STORES: Check = {
   },
 }
 
-const checksOf = async (subject: Subject): Promise<[Check, number][]> => {
+/** Those that ask others come second: they load libp2p, which would hold up the rest. */
+const checksOf = async (subject: Subject): Promise<{ own: Check[]; ofOthers: Check[] }> => {
   const [{ PROCESS_CHECKS }, { SETTING_CHECKS }, { DISK_CHECKS }, { ADDRESS_CHECKS }] = await Promise.all([
     import('./doctor/process-checks.ts'),
     import('./doctor/secret-check.ts'),
@@ -36,11 +38,10 @@ const checksOf = async (subject: Subject): Promise<[Check, number][]> => {
     import('./doctor/node-check.ts'),
     import('./doctor/join-checks.ts'),
   ])
-  const local = [...PROCESS_CHECKS, ...SETTING_CHECKS, ...DISK_CHECKS, STORES, ...ADDRESS_CHECKS]
-  return [
-    ...[...local, ...CLOCK_CHECKS, ...NODE_CHECKS].map((check): [Check, number] => [check, CHECK_MS]),
-    ...joinChecks(subject).map((check): [Check, number] => [check, VISIT_MS]),
-  ]
+  return {
+    own: [...PROCESS_CHECKS, ...SETTING_CHECKS, ...DISK_CHECKS, STORES, ...ADDRESS_CHECKS, ...CLOCK_CHECKS],
+    ofOthers: [...NODE_CHECKS, ...joinChecks(subject)],
+  }
 }
 
 const MARKS: Record<Verdict, string> = { ok: 'ok     ', warn: 'warn   ', fail: 'FAIL   ', skipped: 'skipped' }
@@ -68,11 +69,11 @@ const overall = (found: readonly TimedFinding[]): Verdict =>
 export const doctor = async (options: DoctorOptions): Promise<void> => {
   const startedAt = performance.now()
   const subject = await subjectOf(options)
-  const checks = await checksOf(subject)
-  const leftMs = (): number => Math.max(0, ALL_MS - (performance.now() - startedAt))
-  const found = (
-    await Promise.all(checks.map(([check, limitMs]) => runCheck(check, subject, Math.min(limitMs, leftMs()))))
-  ).flat()
+  const { own, ofOthers } = await checksOf(subject)
+  const leftMs = (): number => Math.max(LEAST_MS, ALL_MS - (performance.now() - startedAt))
+  const all = async (checks: readonly Check[], limitMs: number): Promise<TimedFinding[]> =>
+    (await Promise.all(checks.map((check) => runCheck(check, subject, Math.min(limitMs, leftMs()))))).flat()
+  const found = [...(await all(own, CHECK_MS)), ...(await all(ofOthers, VISIT_MS))]
   if (options.json === true) {
     const tookMs = Math.round(performance.now() - startedAt)
     process.stdout.write(`${JSON.stringify({ verdict: overall(found), tookMs, checks: found })}\n`)

@@ -1,7 +1,9 @@
 /** Clocks that differ: shown and borne up to a minute, refused with the reason beyond it. */
 import assert from 'node:assert/strict'
+import { tmpdir } from 'node:os'
 import { after, before, describe, it } from 'node:test'
 import { makeSecret } from '../../node/index.ts'
+import { runCommand } from '../support/command.ts'
 import { type OwnMesh, startMesh, stopMeshes, untilKnown } from '../support/meshes.ts'
 import { probe } from '../support/probe.ts'
 import { endProcesses, type Peer, RemoteFailure, startPeer } from '../support/processes.ts'
@@ -45,6 +47,8 @@ describe('peers whose clocks differ', { timeout: 60_000 }, () => {
     const { ready, degraded } = JSON.parse(await read('/readyz')) as { ready: boolean; degraded?: string[] }
     assert.equal(ready, true)
     assert.match(String(degraded), /the clock of ahead is (39|40)\.\d s ahead of this node's/)
+    const table = await runCommand(['peers', '--url', ours.mesh.debugUrl ?? ''], { cwd: tmpdir() })
+    assert.match(table.stdout, /│ \+(39|40)\.\d{3} s +│/)
     const warnings = ours.log.lines.filter(({ message }) => message === 'the clock of a peer differs from this one')
     assert.equal(warnings.length, 1)
     const theirs = await ahead.ask('facts', undefined)

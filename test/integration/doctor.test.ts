@@ -1,6 +1,6 @@
 /** `parley doctor`, run on nodes with one fault each: it names that fault, and no other. */
 import assert from 'node:assert/strict'
-import { execFileSync, fork } from 'node:child_process'
+import { execFileSync, fork, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -45,6 +45,7 @@ const canMount = (): boolean => {
     return false
   }
 }
+const hasOpenssl = spawnSync('openssl', ['version']).status === 0
 const noMounts = canMount() ? false : 'needs root and unshare'
 
 const LIMIT_MS = 140_000
@@ -302,6 +303,30 @@ describe('parley doctor', { timeout: LIMIT_MS }, () => {
         ['debug port', 'fail', new RegExp(`${port} .+ process ${process.pid}`), /another port/],
       ),
       finds(['--config', announce], ['announced addresses', 'fail', /stands for all addresses/, /announce/]),
+    ])
+  })
+
+  it('names what is wrong with a certificate', { skip: hasOpenssl ? false : 'needs openssl' }, async () => {
+    const make = async (days: number): Promise<string> => {
+      const path = await mkdtemp(join(folder, 'tls-'))
+      const args = `req -x509 -newkey ed25519 -nodes -days ${days} -subj /CN=a -keyout ${path}/key -out ${path}/cert`
+      execFileSync('openssl', args.split(' '), { stdio: 'ignore' })
+      await chmod(join(path, 'key'), 0o600)
+      return path
+    }
+    const [short, other, open] = [await make(3), await make(300), await make(300)]
+    await chmod(join(open, 'key'), 0o644)
+    const tls = (cert: string, key: string): Promise<string> =>
+      config(`tls:\n  cert_file: ${cert}/cert\n  key_file: ${key}/key\n`)
+    const name = 'certificate'
+    await Promise.all([
+      finds(['--config', await tls(short, short)], [name, 'warn', /valid until .+ GMT/, /renew it/]),
+      finds(['--config', await tls(short, other)], [name, 'fail', /is not the key of/, /PEM/]),
+      finds(['--config', await tls(open, open)], [name, 'warn', /has mode 0644/, /chmod 600/]),
+      finds(
+        ['--config', await tls(other, join(folder, 'nowhere'))],
+        [name, 'fail', /nowhere\/key does not exist/, /PEM/],
+      ),
     ])
   })
 

@@ -25,6 +25,7 @@ export interface TimedFinding extends Finding {
 }
 
 const MAX_SEEN = 600
+const TICK_MS = 100
 
 export const ok = (name: string, seen: string): Finding => ({ name, verdict: 'ok', seen })
 export const skipped = (name: string, seen: string): Finding => ({ name, verdict: 'skipped', seen })
@@ -40,6 +41,22 @@ export const failOf = (name: string, error: unknown, todo = 'see the message'): 
 const bounded = (finding: Finding): Finding =>
   finding.seen.length > MAX_SEEN ? { ...finding, seen: `${finding.seen.slice(0, MAX_SEEN)}…` } : finding
 
+/** Calls `fn` after `limitMs` in which this process could have worked: while it could not, nobody was slow but itself. */
+const afterAwake = (limitMs: number, fn: () => void): (() => void) => {
+  const tickMs = Math.max(1, Math.min(TICK_MS, limitMs))
+  let awakeMs = 0
+  let lookedAt = performance.now()
+  const timer = setInterval(() => {
+    const now = performance.now()
+    awakeMs += Math.min(now - lookedAt, 2 * tickMs)
+    lookedAt = now
+    if (awakeMs < limitMs) return
+    clearInterval(timer)
+    fn()
+  }, tickMs)
+  return () => clearInterval(timer)
+}
+
 /**
  * One check, and no longer than `limitMs`.
  * @returns what it found; that it took too long, as a warning
@@ -48,18 +65,18 @@ export const runCheck = async (check: Check, subject: Subject, limitMs: number):
   const startedAt = performance.now()
   const end = new AbortController()
   const { promise: late, resolve } = Promise.withResolvers<readonly Finding[]>()
-  const timer = setTimeout(() => {
+  const stop = afterAwake(limitMs, () => {
     end.abort(new Error('the check took too long'))
     const seen = `nothing was found within ${limitMs / 1000} s`
     resolve([warn(check.name, seen, 'the disk or the network is slow, or hangs; run it again, and look there')])
-  }, limitMs)
+  })
   let found: readonly Finding[]
   try {
     found = await Promise.race([Promise.resolve(check.run(subject, end.signal)), late])
   } catch (error) {
     found = [failOf(check.name, error)]
   } finally {
-    clearTimeout(timer)
+    stop()
   }
   const tookMs = Math.round(performance.now() - startedAt)
   return found.map((finding) => ({ ...bounded(finding), tookMs }))

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 import { totalmem } from 'node:os'
 import { constrainedMemory } from 'node:process'
 import { getHeapStatistics } from 'node:v8'
+import { isQuic } from '../../transport/quic.ts'
 import { type Check, fail, messageOf, ok, skipped, warn } from './finding.ts'
 
 const MIB = 1024 * 1024
@@ -37,6 +38,24 @@ export const nativeProblem = (): string | undefined => {
   } catch (error) {
     return messageOf(error).split('\n', 1)[0]
   }
+}
+
+const QUIC: string = '@chainsafe/libp2p-quic'
+
+/** Only where an address needs it: most nodes do without. */
+const quic: Check = {
+  name: 'QUIC',
+  async run({ options, join }) {
+    const wanted = [...options.listen, ...join].find(isQuic)
+    if (wanted === undefined) return []
+    try {
+      await import(QUIC)
+      return [ok('QUIC', `${QUIC} is loaded`)]
+    } catch (error) {
+      const [first = ''] = messageOf(error).split('\n', 1)
+      return [fail('QUIC', `${wanted} needs ${QUIC}: ${first}`, `npm install ${QUIC}, or use /tcp addresses`)]
+    }
+  },
 }
 
 const native: Check = {
@@ -94,4 +113,4 @@ const memory: Check = {
   },
 }
 
-export const PROCESS_CHECKS: readonly Check[] = [node, native, files, memory]
+export const PROCESS_CHECKS: readonly Check[] = [node, native, quic, files, memory]

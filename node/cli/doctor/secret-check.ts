@@ -1,5 +1,6 @@
 /** What `parley doctor` says of the configuration and of the secret; the secret itself is never shown. Keeps no state. */
 import { classifySecret } from '../../secret.ts'
+import { certificate } from './certificate-check.ts'
 import { type Check, failOf, ok, skipped, warn } from './finding.ts'
 
 const configuration: Check = {
@@ -35,4 +36,4 @@ const secret: Check = {
   },
 }
 
-export const SETTING_CHECKS: readonly Check[] = [configuration, secret]
+export const SETTING_CHECKS: readonly Check[] = [configuration, secret, certificate]

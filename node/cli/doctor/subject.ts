@@ -88,12 +88,13 @@ const settingsOf = (loaded: Loaded): Settings => ({
 
 /** With a secret that nobody has, to see what else the settings say. */
 const withoutSecret = async (options: DoctorOptions, problem: ParleyError): Promise<Settings> => {
-  const { PARLEY_SECRET: _, PARLEY_SECRET_FILE: __, ...env } = process.env
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('PARLEY_SECRET')))
   const made: Entry = { path: ['secret'], value: makeSecret(), origin: { kind: 'flag', name: 'doctor' } }
-  const { secretFile: ___, ...others } = options
+  const { secretFile: _, ...others } = options
   const flags = [...entriesOf(others), made]
   const settings = settingsOf(await load({ config: options.config, flags, env }))
-  return { ...settings, secrets: [], secretProblem: problem }
+  const given = new Set([...settings.given].filter((key) => key !== 'secret'))
+  return { ...settings, given, secrets: [], secretProblem: problem }
 }
 
 /** Only what the command line says, where the configuration cannot be used. */
