@@ -21,6 +21,8 @@ const OPTIONAL = [
 /** Not even where a node is only imported. */
 const LATER = [/node_modules\/(libp2p|classic-level|pino|@libp2p\/(tcp|yamux)|@chainsafe\/libp2p-\w+)\//]
 
+const START_MS = 60_000
+
 export interface Consumer {
   /** Runs one of the programs in consumer/, and gives what it printed. */
   runs(program: string, node: string): Promise<string>
@@ -67,14 +69,16 @@ export const installInto = async (folders: Folders, tarball: string): Promise<Co
         over = said
       })
       try {
-        const line = await until('the line about the node', () => {
+        const hasLine = (): boolean => {
           assert.equal(over, undefined, 'it ended before it was up')
-          return up.stdout().includes('\n') && up.stdout().split('\n', 1)[0]
-        })
+          return up.stdout().includes('\n')
+        }
+        await until('the line about the node', hasLine, START_MS)
+        const line = up.stdout().split('\n', 1)[0] ?? ''
         const { debugUrl } = UpSchema.parse(JSON.parse(line))
         assert.equal((await fetch(new URL('/readyz', debugUrl))).status, 200)
         // The thread of the agent starts behind its node.
-        await until('the agent is listed', async () => /primes/.test(await does('agents')))
+        await until('the agent is listed', async () => /primes/.test(await does('agents')), START_MS)
         assert.equal(await does('call', 'primes.count', '{"upTo": 1000}'), '{"found":168}\n')
         await does('doctor')
         await does('stop')
