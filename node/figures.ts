@@ -78,6 +78,7 @@ export const exposeFigures = (metrics: NodeMetrics, read: () => MeshFigures): vo
   gauge('relay_connections', 'Connections that this relay carries', () => serving()?.connections ?? 0)
   total('relay_carried_total', 'Connections that this relay carried', () => serving()?.carried ?? 0)
   total('relay_bytes_total', 'Bytes that this relay carried', () => serving()?.bytes ?? 0)
+  total('relay_slowed_total', 'Times that a connection waited for the pace of this relay', () => serving()?.slowed ?? 0)
   gauges('relay_refused', 'Requests that this relay refused, by reason', 'reason', () =>
     Object.entries(serving()?.refused ?? {}),
   )

@@ -249,6 +249,7 @@ export const startRelaying = async (deps: RelayingDeps, settings: RelaySettings)
       ...counts,
       relayed: relayed().length,
       upgraded: upgrades.count(),
+      trials: deps.reach.counts(),
       serving: server?.figures(),
     }),
     async stop() {

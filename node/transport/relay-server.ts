@@ -78,7 +78,7 @@ export const startRelayServer = async (deps: RelayServerDeps, settings: Settings
   const places = new Map<string, number>()
   const carried = new Set<Carried>()
   const pace = createPace(clock, settings.maxBytesPerSecond)
-  const figures = { reserved: 0, carried: 0, bytes: 0, refused: {} as Record<string, number> }
+  const figures = { reserved: 0, carried: 0, bytes: 0, slowed: 0, refused: {} as Record<string, number> }
   let opening = 0
   let isStopped = false
 
@@ -159,6 +159,9 @@ export const startRelayServer = async (deps: RelayServerDeps, settings: Settings
           timers,
           passed(bytes) {
             figures.bytes += bytes
+          },
+          slowed() {
+            figures.slowed += 1
           },
           ended: () => queueMicrotask(() => carried.delete(entry)),
         }),

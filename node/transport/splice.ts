@@ -39,6 +39,8 @@ export interface SpliceDeps {
   readonly pace: Pace
   readonly timers: Pick<Timers, 'after'>
   passed(bytes: number): void
+  /** It waits for the pace. */
+  slowed(): void
   /** Called once. */
   ended(): void
 }
@@ -92,6 +94,7 @@ export const splice = (left: Side, right: Side, deps: SpliceDeps): Splice => {
       const waitMs = deps.pace.take(data.byteLength)
       if (waitMs > 0 && !waits) {
         waits = true
+        deps.slowed()
         deps.timers.after(waitMs, () => {
           waits = false
           resume()

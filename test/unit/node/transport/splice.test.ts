@@ -37,7 +37,7 @@ const unpaced: Pace = { take: () => 0 }
 /** A caller's stream that leads through a node in the middle to the callee's. */
 const setUp = async (pace: Pace = unpaced) => {
   const [caller, middle, callee] = [await startNode(), await startNode(), await startNode()]
-  const seen = { passed: 0, ended: 0, most: 0 }
+  const seen = { passed: 0, ended: 0, most: 0, slowed: 0 }
   const { promise: arrived, resolve: arrive } = Promise.withResolvers<Stream>()
   const { promise: joined, resolve: join } = Promise.withResolvers<{ made: Splice; onward: Stream; inward: Stream }>()
   await callee.handle(PROTOCOL, (stream) => arrive(stream))
@@ -52,6 +52,9 @@ const setUp = async (pace: Pace = unpaced) => {
         passed(bytes) {
           seen.passed += bytes
           seen.most = Math.max(seen.most, onward.writeBufferLength, inward.writeBufferLength)
+        },
+        slowed() {
+          seen.slowed += 1
         },
         ended() {
           seen.ended += 1
@@ -148,6 +151,7 @@ test('bytes above the pace wait, and none is lost', async () => {
   await until('all has arrived', () => heard.bytes === bytes.length + 'first '.length)
   // A quarter of a second's bytes go at once, and one message may be ahead.
   const least = ((2 - 0.3) / 4) * 1000
+  assert.ok(seen.slowed > 0, 'it is counted')
   assert.ok(performance.now() - startedAt > least, `${performance.now() - startedAt} ms for ${seen.passed} bytes`)
   assert.equal(heard.digest(), createHash('sha256').update('first ').update(bytes).digest('hex'))
 })
