@@ -1,4 +1,5 @@
 /** A bar for long work, on stderr and only where that is a terminal. Keeps no state. */
+import { EXIT } from './outcome.ts'
 
 export interface Progress {
   /** @param done so many more are done @param text for people */
@@ -8,16 +9,31 @@ export interface Progress {
 
 const QUIET: Progress = { advance() {}, end() {} }
 
+/** The bar takes Ctrl-C for itself and ends the process with 0: what was not finished is a failure all the same. */
+const watchExit = (): (() => void) => {
+  const onExit = (): void => {
+    process.stderr.write('error COM001: interrupted\nhint: what was done before counts\n')
+    process.exitCode = EXIT.failure
+  }
+  process.once('exit', onExit)
+  return () => process.off('exit', onExit)
+}
+
 /** @param max how many there are; undefined where that is not known */
 export const createProgress = async (what: string, max: number | undefined, json: boolean): Promise<Progress> => {
   if (json || process.stderr.isTTY !== true) return QUIET
   const { progress, spinner } = await import('@clack/prompts')
+  const finished = watchExit()
+  const over = (stop: () => void): void => {
+    stop()
+    finished()
+  }
   if (max === undefined) {
     const wheel = spinner({ output: process.stderr })
     wheel.start(what)
-    return { advance: (_, text) => wheel.message(text), end: (text) => wheel.stop(text) }
+    return { advance: (_, text) => wheel.message(text), end: (text) => over(() => wheel.stop(text)) }
   }
   const bar = progress({ max, output: process.stderr })
   bar.start(what)
-  return { advance: (done, text) => bar.advance(done, text), end: (text) => bar.stop(text) }
+  return { advance: (done, text) => bar.advance(done, text), end: (text) => over(() => bar.stop(text)) }
 }

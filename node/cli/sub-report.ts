@@ -64,7 +64,7 @@ export const createTopicReport = (now: () => number = () => performance.now()): 
     text: () => text(),
     redrawn() {
       // Room for the head, the lines between rows, and the prompt.
-      const fits = Math.max(1, Math.floor(((process.stdout.rows ?? 24) - 5) / 2))
+      const fits = Math.max(1, Math.floor(((process.stdout.rows || 24) - 5) / 2))
       const shown = `${text(fits)}\n`
       const up = drawn === 0 ? '' : `\u001b[${drawn}A\u001b[J`
       drawn = shown.split('\n').length - 1

@@ -79,8 +79,9 @@ export const top = async (options: TopOptions): Promise<void> => {
   const show = (view: TopView, rates: Rates | undefined): void => {
     if (json) return void process.stdout.write(`${JSON.stringify({ ...view, rates })}\n`)
     if (!isLive) return void process.stdout.write(`${topText(view, rates, UNBOUNDED)}\n`)
-    const { columns = 80, rows = 24 } = process.stdout
-    const text = topText(view, rates, { columns, rows })
+    // A terminal that does not know its size says 0.
+    const size = { columns: process.stdout.columns || 80, rows: process.stdout.rows || 24 }
+    const text = topText(view, rates, size)
     // Each line is cleared behind its end, and the rest below: nothing flickers.
     process.stdout.write(`\u001b[H${text.replaceAll('\n', '\u001b[K\n')}\u001b[K\u001b[J`)
   }
