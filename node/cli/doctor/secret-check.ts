@@ -29,9 +29,10 @@ const secret: Check = {
     if (new Set(secrets).size < secrets.length)
       return [warn(name, 'the old and the new secret are the same', 'name two different ones, or one')]
     if (secrets.every((text) => classifySecret(text) === 'strong')) return [ok(name, `${many}, strong`)]
+    const which = secrets.length > 1 ? `${many}, of which not all are strong` : `${many}, which is weak`
     const seen = options.allowWeakSecret
-      ? `${many}, of which one is weak, which allow_weak_secret accepts`
-      : `${many}, of which one is weak; it is only accepted because nothing leaves this machine`
+      ? `${which}; allow_weak_secret accepts it`
+      : `${which}; it is only accepted because nothing leaves this machine`
     return [warn(name, seen, 'make one with `parley secret` and give it to all nodes')]
   },
 }

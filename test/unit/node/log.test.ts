@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { createLog, LINES_PER_LEVEL, LINES_PER_TEXT, type LogOptions, MAX_TEXTS, WINDOW_MS } from '../../../node/log.ts'
-import { MAX_FIELDS_CHARS, MAX_ITEMS, MAX_TEXT_CHARS, REDACTED } from '../../../node/log-fields.ts'
+import { MAX_FIELDS_CHARS, MAX_ITEMS, MAX_TEXT_CHARS, REDACTED, withFields } from '../../../node/log-fields.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 
 /** A log that writes into an array, with a clock and a timer that the test moves. */
@@ -103,6 +103,18 @@ describe('the log', () => {
     const { log, last } = record({ fields: { source: 'me', node: 'n1' } })
     log.info('x', { source: 'you' })
     assert.deepEqual([last().source, last().node], ['you', 'n1'])
+  })
+
+  it('says with each line what a part of it always says, unless that line says otherwise', () => {
+    const { log, last } = record({ fields: { source: 'me' } })
+    const ofLink = withFields(log, { source: 'peer', destination: 'me', protocol: 'p' })
+    for (const level of ['error', 'warn', 'info'] as const) {
+      ofLink[level]('x', { destination: 'you' })
+      const { source, destination, protocol } = last()
+      assert.deepEqual([last().level, source, destination, protocol], [level, 'peer', 'you', 'p'])
+    }
+    ofLink.info('y')
+    assert.equal(last().destination, 'me')
   })
 
   it('does not let a field stand in for timestamp, level or message', () => {
