@@ -130,7 +130,8 @@ export const createBreakers = (settings: Readonly<BreakerSettings> = BREAKER, ma
     isQuiet: () => breakers.size === 0,
     ask(peer, nowMs) {
       const before = breakers.get(peer)
-      if (before === undefined || before.kind === 'closed') return PASS
+      // Breakers of before they were switched off count no more.
+      if (before === undefined || before.kind === 'closed' || settings.failures === 0) return PASS
       const probe = probes + 1
       const after = enter(peer, { kind: 'ask', probe }, nowMs)
       if (after.kind === 'half-open' && after.probe === probe) {
@@ -143,7 +144,7 @@ export const createBreakers = (settings: Readonly<BreakerSettings> = BREAKER, ma
     },
     isOpen(peer, nowMs) {
       const state = breakers.get(peer)
-      return state !== undefined && state.kind !== 'closed' && nowMs < state.untilMs
+      return state !== undefined && state.kind !== 'closed' && settings.failures > 0 && nowMs < state.untilMs
     },
     success: (peer, nowMs, probe) => told(peer, { kind: 'success', probe }, nowMs),
     failure,

@@ -18,7 +18,8 @@ export const createGate = (settings: BreakerSettings, now: () => number, opened:
   let probes = 0
   return {
     allowed() {
-      if (state.kind === 'closed') return Number.POSITIVE_INFINITY
+      // None is wanted any more.
+      if (state.kind === 'closed' || settings.failures === 0) return Number.POSITIVE_INFINITY
       probes += 1
       const before = state
       state = step(state, { kind: 'ask', probe: probes }, settings, now())

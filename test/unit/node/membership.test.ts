@@ -142,3 +142,25 @@ test('the description says what the mode means and never holds the secret', asyn
   assert.equal((await twice.tokens()).length, 1)
   assert.ok(!/"(one|two)"/.test(JSON.stringify(closed.describe())))
 })
+
+test('other secrets are taken by a node that runs, all at once; without one, or from without one, they need a restart', async () => {
+  const [a, old, fresh, open] = await Promise.all([
+    trustOf(ann, ['one']),
+    trustOf(bob, ['one']),
+    trustOf(bob, ['two']),
+    trustOf(bob, []),
+  ])
+  const take = await a.prepare(['two', 'one'])
+  await refusesWith('wrong-authority', a.verify(await fresh.tokens(), bob))
+  take?.()
+  await a.verify(await fresh.tokens(), bob)
+  await a.verify(await old.tokens(), bob)
+  assert.equal((await a.tokens()).length, 2)
+  assert.equal(a.describe().authorities.length, 2)
+  const last = await a.prepare(['two', 'two'])
+  last?.()
+  assert.equal((await a.tokens()).length, 1)
+  await refusesWith('wrong-authority', a.verify(await old.tokens(), bob))
+  assert.equal(await a.prepare([]), undefined)
+  assert.equal(await open.prepare(['one']), undefined)
+})

@@ -82,4 +82,21 @@ describe('slots', () => {
     assert.equal(ran, 10_000)
     assert.deepEqual([slots.active(), slots.queued()], [0, 0])
   })
+
+  it('take other bounds while they are in use: what waits starts at once, and what runs goes on', () => {
+    const slots = createSlots(1, 2)
+    const order: string[] = []
+    const ends = ['a', 'b', 'c'].map((name) => enter(slots, order, name))
+    slots.resize(2, 2)
+    assert.deepEqual(order, ['a', 'b'])
+    slots.resize(1, 0)
+    assert.deepEqual([slots.active(), slots.queued()], [2, 1])
+    assert.throws(() => enter(slots, order, 'd'), ParleyError)
+    ends[0]?.()
+    assert.deepEqual(order, ['a', 'b'])
+    ends[1]?.()
+    assert.deepEqual(order, ['a', 'b', 'c'])
+    ends[2]?.()
+    assert.deepEqual([slots.active(), slots.queued()], [0, 0])
+  })
 })
