@@ -6,6 +6,8 @@ export interface RelayFigures {
   reserved: number
   carried: number
   bytes: number
+  /** Times that a connection waited, since all together carried more than they may. */
+  slowed: number
   /** Requests that were refused, by reason. */
   refused: Record<string, number>
 }
@@ -19,5 +21,7 @@ export interface RelayFacts {
   /** Peers that are reached through a relay now, and relayed connections that a direct one replaced. */
   readonly relayed: number
   readonly upgraded: number
+  /** What came of dialling others that asked whether they can be dialled. */
+  readonly trials: Readonly<Record<'reached' | 'unreached' | 'untried', number>>
   readonly serving: RelayFigures | undefined
 }
