@@ -156,7 +156,7 @@ export const createLayout = (): Layout => {
     shape(aspect) {
       const stretch = Math.min(2.5, Math.max(0.5, aspect))
       across.strength(PULL / stretch)
-      along.strength(PULL * stretch ** 1.5)
+      along.strength(PULL * stretch ** 1.2)
       simulation.alpha(Math.max(simulation.alpha(), 0.3))
     },
     hold(id, x, y) {

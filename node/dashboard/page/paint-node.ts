@@ -39,6 +39,10 @@ const paintCrown = (pen: Pen, palette: Palette, x: number, y: number): void => {
 
 const SIGNS: Partial<Record<Body['node']['standing'], string>> = { stuck: '!', suspect: '?' }
 
+/** `ada` is A, `node-12` is N12. */
+const initialOf = (label: string): string =>
+  `${label.slice(0, 1).toUpperCase()}${/\D(\d{1,2})$/.exec(label)?.[1] ?? ''}`
+
 export const paintBody = (pen: Pen, body: Body, scene: Scene): void => {
   const { palette, now, isCalm, selected, hovered, hasFocus, view } = scene
   const { node, leftAt } = body
@@ -97,9 +101,9 @@ export const paintBody = (pen: Pen, body: Body, scene: Scene): void => {
   }
 
   const label = body.label
-  const sign = SIGNS[node.standing] ?? label.slice(0, 1).toUpperCase()
+  const sign = SIGNS[node.standing] ?? initialOf(label)
   pen.fillStyle = node.self ? palette.panel : color
-  pen.font = `700 14px ${FONT}`
+  pen.font = `700 ${sign.length > 2 ? 11 : sign.length > 1 ? 12.5 : 14}px ${FONT}`
   pen.textAlign = 'center'
   pen.textBaseline = 'middle'
   pen.fillText(sign, x, y + 1)

@@ -51,12 +51,13 @@ const paintWires = (pen: Pen, scene: Scene): void => {
       const far = source.id === chosen ? target : source
       const near = far === source ? target : source
       const { x, y } = placeOn(near, far, 0.55)
-      pen.font = `500 10.5px ${FONT}`
-      const width = pen.measureText(text).width + 10
+      const size = 10.5 * Math.max(1, 0.9 / view.scale)
+      pen.font = `500 ${size}px ${FONT}`
+      const width = pen.measureText(text).width + size
       pen.globalAlpha = there
       pen.fillStyle = palette.panel
       pen.beginPath()
-      pen.roundRect(x - width / 2, y - 8, width, 16, 8)
+      pen.roundRect(x - width / 2, y - 0.76 * size, width, 1.52 * size, 0.76 * size)
       pen.fill()
       pen.fillStyle = palette.muted
       pen.textAlign = 'center'
