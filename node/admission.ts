@@ -91,7 +91,7 @@ const MAX_REMEMBERED = 1024
 const FAREWELL_MS = 100
 
 /** Refusals that have to do with the time. */
-const BY_TIME: readonly unknown[] = ['not-yet-valid', 'expired']
+const BY_TIME: readonly unknown[] = ['not-yet-valid', 'expired', 'clocks']
 /** A difference below this explains no refusal. */
 const NOTABLE_SKEW_MS = 1_000
 
@@ -148,7 +148,7 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
       // By its clock our token is not valid yet: it would refuse us in a moment, and come again and again.
       if (deps.trust.mode === 'secret' && skewMs < -DEFAULT_SKEW_MS - deps.timeoutMs)
         throw new ParleyError('SEC001', 'the membership token of this node would not be valid yet', {
-          details: { reason: 'not-yet-valid' },
+          details: { reason: 'clocks' },
         })
       return membership
     } catch (error) {
@@ -201,8 +201,10 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
     const peer = connection.remotePeer.toString()
     count(typeof error.details.reason === 'string' ? error.details.reason : error.code)
     // Who was only late may be a member on a busy machine, and comes back at once.
-    // A mesh that lost its last coordinator may be left for another one at any moment.
-    if (error.details.reason !== 'timeout' && !isApart(error)) remember(peer)
+    // A mesh that lost its last coordinator may be left for another one at any moment. A card that seems to be old may
+    // have waited while this node stood still.
+    const { reason } = error.details
+    if (reason !== 'timeout' && reason !== 'clocks' && !isApart(error)) remember(peer)
     deps.refused(connection, error, side)
     deps.timers.after(FAREWELL_MS, () => close(connection))
   }

@@ -6,6 +6,7 @@
  * of the time that the exchange took; who was asked, to half of the longest time that the question can have been under way.
  * State: one entry for each connected peer. Whoever is too far off is logged once, until it is well again.
  */
+import { isParleyError } from '../protocols/errors.ts'
 import type { Clock, Log } from '../protocols/port.ts'
 
 export interface Skew {
@@ -48,6 +49,16 @@ export const toldSkew = (theirsMs: number, nowMs: number, longestMs: number): Sk
   skewMs: theirsMs + longestMs / 2 - nowMs,
   errorMs: longestMs / 2,
 })
+
+/** Refusals carry what one side saw when the card came, which may have been under way for some seconds. */
+const REFUSED_ERROR_MS = 5_000
+
+/** What a refusal for its time says (admission.ts): a member whose clock was set meanwhile is not parted from. */
+export const refusedSkew = (error: unknown): Skew | undefined => {
+  if (!isParleyError(error, 'SEC001') || typeof error.details.skewMs !== 'number') return undefined
+  const { skewMs } = error.details
+  return { skewMs: error.remote ? -skewMs : skewMs, errorMs: REFUSED_ERROR_MS }
+}
 
 /** What is known now: a wide measurement that agrees with a narrow one adds nothing, one that contradicts it is newer. */
 export const newerSkew = (before: Skew | undefined, next: Skew): Skew => {

@@ -20,6 +20,7 @@ import type { Stop } from '../protocols/port.ts'
 import { compile } from '../protocols/wire/contract.ts'
 import { createActivity } from './activity.ts'
 import type { Mesh } from './api.ts'
+import { refusedSkew } from './clock-skew.ts'
 import type { Control } from './control/server.ts'
 import type { Coordination } from './coordination.ts'
 import { exposeCoordination } from './coordination-metrics.ts'
@@ -196,13 +197,15 @@ const startLocked = async (
   })
   const neighbours = await createNeighbours({ port: ownPort, rttMs: presence.rttMs, agents: directory.size })
   const stopRenewal = timers.every(RENEW_CHECK_MS, () => {
-    for (const { id, chosen } of peers.all()) {
+    for (const { id, name, chosen } of peers.all()) {
       const membership = memberships.get(id)
       const isFresh = membership === undefined || membership.expiresAtMs - clock.now() > RENEW_BEFORE_MS
       if (isFresh && !skews.isStale(id)) continue
-      admission
-        .renew(chosen)
-        .catch((error: unknown) => log.warn('a membership could not be renewed', { peer: id, error }))
+      admission.renew(chosen).catch((error: unknown) => {
+        log.warn('a membership could not be renewed', { peer: id, error })
+        const skew = refusedSkew(error)
+        if (skew !== undefined) skews.measured(id, name, skew)
+      })
     }
   })
 

@@ -8,10 +8,12 @@ import {
   createClockSkews,
   newerSkew,
   type PeerSkew,
+  refusedSkew,
   skewProblem,
   skewText,
   toldSkew,
 } from '../../../node/clock-skew.ts'
+import { ParleyError } from '../../../protocols/errors.ts'
 import { keptLog } from '../../support/meshes.ts'
 
 const span = fc.integer({ min: 0, max: 5_000 })
@@ -44,6 +46,15 @@ test('a wide measurement does not replace a narrow one that it agrees with, and 
 test('only what is beyond doubt counts against a clock', () => {
   assert.equal(certainMs({ skewMs: -6_000, errorMs: 2_500 }), 3_500)
   assert.equal(certainMs({ skewMs: 100, errorMs: 2_500 }), 0)
+})
+
+test('a refusal for its time tells the difference, as the side saw it that refused', () => {
+  const refusal = (remote: boolean) =>
+    new ParleyError('SEC001', 'the clocks differ', { details: { reason: 'expired', skewMs: 90_000 }, remote })
+  assert.equal(refusedSkew(refusal(false))?.skewMs, 90_000)
+  assert.equal(refusedSkew(refusal(true))?.skewMs, -90_000)
+  assert.equal(refusedSkew(new ParleyError('SEC001', 'no', { details: { reason: 'no-token' } })), undefined)
+  assert.equal(refusedSkew(new Error('no')), undefined)
 })
 
 test('a difference is written with its direction', () => {
