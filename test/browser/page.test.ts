@@ -15,7 +15,7 @@ const SKIP = CHROMIUM === undefined ? 'there is no Chromium here: apt-get instal
 const NAMES = ['ada', 'bea', 'cleo', 'dan', 'eve']
 const WIDE = { width: 1360, height: 980 }
 const TABS = ['Agents', 'Peers', 'Topics', 'Conversations', 'Messages', 'Coordinator', 'Events', 'Metrics']
-const WITHIN_MS = 20_000
+const WITHIN_MS = 60_000
 
 /** Names of the nodes on the canvas, as whoever drew them says. */
 const drawn = async (page: Page): Promise<string> => (await page.locator('#graph').getAttribute('data-drawn')) ?? ''
@@ -77,6 +77,7 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
   it('draws five nodes, whom they are connected to, and a crown on the coordinator', async () => {
     await untilDrawn(page, NAMES)
     await page.getByText('5 nodes, 10 connections').waitFor({ timeout: WITHIN_MS })
+    assert.equal(await page.title(), 'ada in page – Parley')
     assert.ok((await painted(page)) > 3_000)
     await page.keyboard.press('l')
     const rows = page.getByRole('region', { name: 'Nodes of the mesh' }).locator('tbody tr')
@@ -134,6 +135,7 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
       await page.getByRole('tab', { name: tab, selected: true }).waitFor()
     }
     await until('the tab has the focus', async () => (await focused(page)) === 'tab-metrics')
+    assert.equal(new URL(page.url()).hash, '#metrics')
     await page.keyboard.press('ArrowRight')
     assert.equal(await focused(page), 'tab-agents')
     await page.keyboard.press('/')
@@ -147,7 +149,7 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
     await page.keyboard.press('?')
     await page.getByRole('dialog').waitFor()
     await page.keyboard.press('Escape')
-    await page.getByRole('dialog').waitFor({ state: 'hidden' })
+    await page.getByRole('dialog').waitFor({ state: 'hidden', timeout: WITHIN_MS })
     await page.keyboard.press('t')
     assert.equal(await page.evaluate('document.documentElement.dataset.colours'), 'light')
     await page.keyboard.press('t')

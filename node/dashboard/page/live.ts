@@ -13,6 +13,8 @@ const LIMIT_MS = 6_000
 /** After an event that changes the picture, so that several that come together are one question. */
 const SOON_MS = 120
 const FRAME_MS = 100
+/** Pause between two questions, as a multiple of what the answer took. */
+const PAUSES = 10
 
 const CHANGES = ['peer-joined', 'peer-left', 'agent-joined', 'agent-changed', 'agent-left', 'dead-letter']
 const NAMES = [...CHANGES, 'event-published', 'event-received', 'stranger-refused', 'dropped', 'unreadable']
@@ -46,11 +48,14 @@ const poll = (periodMs: number, ask: () => Promise<void>): { soon(): void } => {
     }
     if (document.hidden) return
     isAsking = true
+    const startedAt = performance.now()
     try {
       await ask()
     } finally {
       isAsking = false
-      later(again ? SOON_MS : periodMs)
+      // A large mesh, or a busy node, is asked less often.
+      const calm = Math.max(periodMs, PAUSES * (performance.now() - startedAt))
+      later(again ? Math.max(SOON_MS, calm - periodMs) : calm)
       again = false
     }
   }

@@ -1,4 +1,5 @@
 /** The debug page: one node's view of its mesh. This file puts the parts on the page and starts what keeps them live. */
+import { effect } from '@preact/signals'
 import { render } from 'preact'
 import { Strip } from './figures-view.ts'
 import { span } from './format.ts'
@@ -8,7 +9,7 @@ import { html, type Markup } from './html.ts'
 import { Inspector } from './inspector.ts'
 import { startLive } from './live.ts'
 import * as store from './store.ts'
-import { Tabs } from './tabs.ts'
+import { followAddress, Tabs } from './tabs.ts'
 import { choice, nextChoice } from './theme.ts'
 
 const Mark = (): Markup =>
@@ -94,6 +95,13 @@ const Page = (): Markup =>
     <${Help} />
     <div class="visually-hidden" role="status" aria-live="polite">${store.spoken.value}</div>`
 
+effect(() => {
+  const { self } = store.overview.value ?? {}
+  const name = self === undefined ? 'Parley' : `${self.name} in ${self.mesh} – Parley`
+  document.title = store.link.value === 'lost' ? `(no answer) ${name}` : name
+})
+
+followAddress()
 const place = document.getElementById('page')
 if (place !== null) render(html`<${Page} />`, place)
 listenToKeys()

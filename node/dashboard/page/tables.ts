@@ -5,6 +5,12 @@ import { skillsOf } from './nodes.ts'
 import { Badge, Crown, Empty, Meter, NodeLink, Spark, Standing, Table } from './parts.ts'
 import * as store from './store.ts'
 
+/** More would take longer to draw than to read. */
+const MAX_ROWS = 250
+
+const More = ({ all, command }: { all: number; command: string }): Markup =>
+  html`<div>${all > MAX_ROWS && html`<p class="note">The first ${MAX_ROWS} of ${all}; <code>${command}</code> lists all.</p>`}</div>`
+
 export const Agents = (): Markup => {
   const nodes = store.nodes.value.filter(({ agent }) => agent !== undefined)
   if (nodes.length === 0) return html`<${Empty} title="No agent is known." />`
@@ -18,7 +24,7 @@ export const Agents = (): Markup => {
     { title: 'Labels' },
   ]
   return html`<${Table} label="Agents" columns=${columns}>
-    ${nodes.map((node) => {
+    ${nodes.slice(0, MAX_ROWS).map((node) => {
       const { id, name, agent, leads, self } = node
       const { load, queueLength, lastHeardMs, activity, labels = {} } = agent ?? {}
       return html`<tr key=${id} aria-selected=${id === store.selected.value}>
@@ -41,7 +47,7 @@ export const Agents = (): Markup => {
           .join(' ')}</td>
       </tr>`
     })}
-  <//>`
+  <//><${More} all=${nodes.length} command="parley agents" />`
 }
 
 export const Peers = (): Markup => {
@@ -62,7 +68,7 @@ export const Peers = (): Markup => {
     { title: 'Address' },
   ]
   return html`<${Table} label="Peers" columns=${columns}>
-    ${peers.map((peer) => {
+    ${peers.slice(0, MAX_ROWS).map((peer) => {
       const { id, name, direction, address, connectedAt, rttMs, admitted, streams, inFlight, bytesQueued } = peer
       const breaker = breakers.find((one) => one.id === id && one.state !== 'closed')
       const { skewMs } = peer as { skewMs?: number }
@@ -82,7 +88,7 @@ export const Peers = (): Markup => {
         <td><code class="small">${address.replace(/\/p2p\/.*/, '')}</code></td>
       </tr>`
     })}
-  <//>`
+  <//><${More} all=${peers.length} command="parley peers" />`
 }
 
 export const Topics = (): Markup => {
@@ -102,6 +108,7 @@ export const Topics = (): Markup => {
   return html`<${Table} label="Topics" columns=${columns}>
     ${[...topics]
       .sort((a, b) => a.name.localeCompare(b.name))
+      .slice(0, MAX_ROWS)
       .map(
         ({ name, local, peers, published, received, rate }) => html`<tr key=${name}>
           <th scope="row"><code>${name}</code></th>
@@ -115,5 +122,5 @@ export const Topics = (): Markup => {
           </td>
         </tr>`,
       )}
-  <//>`
+  <//>${topics.length > MAX_ROWS && html`<p class="note">The first ${MAX_ROWS} of ${topics.length}; the others are at <a href="api/topics">api/topics</a>.</p>`}`
 }

@@ -32,7 +32,19 @@ const countOf = (id: store.TabId): number | undefined => {
 
 export const openTab = (id: store.TabId, hasFocus = false): void => {
   store.tab.value = id
+  // A reload, or who gets the address, comes back to it.
+  history.replaceState(null, '', `#${id}`)
   if (hasFocus) document.getElementById(`tab-${id}`)?.focus()
+}
+
+/** The view that the address names. */
+export const followAddress = (): void => {
+  const follow = (): void => {
+    const found = store.TABS.find(({ id }) => `#${id}` === location.hash)
+    if (found !== undefined) store.tab.value = found.id
+  }
+  addEventListener('hashchange', follow)
+  follow()
 }
 
 const onKeyDown = (event: KeyboardEvent): void => {
