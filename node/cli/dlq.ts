@@ -1,7 +1,7 @@
 /**
- * `parley dlq`: the dead letters of a node: listed, shown, sent again, thrown away. A running node is asked by its debug
- * endpoint; of one that is stopped they can be looked at (dlq-stopped.ts). Results go to stdout, questions to stderr. Keeps
- * no state.
+ * `parley dlq`: the dead letters of a node: listed, shown, sent again, thrown away. A running node is asked by its control
+ * socket, or by its debug endpoint; of one that is stopped they can be looked at (dlq-stopped.ts). Results go to stdout,
+ * questions to stderr. Keeps no state.
  */
 import type * as z from 'zod'
 import { isParleyError } from '../../protocols/errors.ts'
@@ -15,6 +15,7 @@ import {
 import { processTerminal, type Terminal } from './confirm.ts'
 import * as text from './dlq-text.ts'
 import { usage, written } from './outcome.ts'
+import { createProgress } from './progress.ts'
 import { type Reached, reach, request } from './reach.ts'
 import type { Which } from './running.ts'
 
@@ -115,20 +116,26 @@ export const retry = async (id: string | undefined, options: RetryOptions): Prom
   let retried = 0
   let failure: unknown
   let failed = 0
+  const bar = await createProgress('sending again', messages.length, options.json === true || messages.length < 100)
   for (const letter of messages) {
+    bar.advance(1, `${retried} sent again`)
     try {
       await again(letter.id)
       retried += 1
     } catch (error) {
       // Somebody else retried or purged it in between.
       if (isParleyError(error, 'STA001')) continue
-      if (!isParleyError(error) || !error.remote) throw error
+      if (!isParleyError(error) || !error.remote) {
+        bar.end(`${retried} sent again`)
+        throw error
+      }
       failure ??= error
       failed += 1
       if (options.json !== true) warn(`${letter.id}: ${written(error)}`)
       if (error.code === 'COM003' || error.code === 'STA003') break
     }
   }
+  bar.end(`${retried} sent again`)
   const outcome = { retried, calls: letters.length - messages.length, failed }
   print(options.json === true ? JSON.stringify(outcome) : text.retriedText(outcome, messages.length))
   if (failure !== undefined) throw failure

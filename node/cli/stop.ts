@@ -17,6 +17,8 @@ export interface StopOptions {
 }
 
 const LOOK_MS = 25
+/** A process whose node has stopped and that goes on for longer belongs to a program. */
+const EMBEDDED_MS = 2_000
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
@@ -33,19 +35,28 @@ const wanted = async (names: readonly string[], { dataDir = [], all }: StopOptio
   return [...new Map(named.map((node) => [node.directory, node])).values()]
 }
 
-const isGone = async (which: ProcessName, untilMs: number): Promise<boolean> => {
-  while (await stillRuns(which)) {
-    if (performance.now() > untilMs) return false
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
-  }
-  return true
-}
-
 /** The process goes on where a program embeds the node and does not end with it: then its data directory is free. */
 const isStopped = async ({ directory }: FoundNode): Promise<boolean> => {
   const path = resolve(directory)
   const left = (await readNodes(dirname(path))).find((one) => basename(one.directory) === basename(path))
   return left?.alive !== true
+}
+
+/** @returns how it ended, and when; undefined where it did not within the time */
+const ended = async (
+  node: FoundNode,
+  which: ProcessName,
+  untilMs: number,
+): Promise<{ processGone: boolean; atMs: number } | undefined> => {
+  let freeSinceMs: number | undefined
+  while (await stillRuns(which)) {
+    const nowMs = performance.now()
+    if (freeSinceMs !== undefined && nowMs - freeSinceMs > EMBEDDED_MS) return { processGone: false, atMs: freeSinceMs }
+    if (nowMs > untilMs) return undefined
+    if (freeSinceMs === undefined && (await isStopped(node))) freeSinceMs = nowMs
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
+  }
+  return { processGone: true, atMs: performance.now() }
 }
 
 /** @returns milliseconds that it took @throws COM001 where it still runs after the timeout */
@@ -58,19 +69,19 @@ const stopOne = async (node: FoundNode, timeoutMs: number): Promise<{ ms: number
   }
   const startedAt = performance.now()
   const which = await control.ask('POST', '/api/stop', ProcessSchema, { body: {} })
-  const processGone = await isGone(which, startedAt + timeoutMs)
-  if (!processGone && !(await isStopped(node))) {
+  const how = await ended(node, which, startedAt + timeoutMs)
+  if (how === undefined) {
     throw new ParleyError('COM001', `${node.name} still runs after ${timeoutMs} ms, as process ${node.pid}`, {
       hint: `it may have work that takes longer: see its log; kill -9 ${node.pid} ends it at once`,
     })
   }
-  return { ms: Math.round(performance.now() - startedAt), processGone }
+  return { ms: Math.round(how.atMs - startedAt), processGone: how.processGone }
 }
 
 export const stop = async (names: readonly string[], options: StopOptions): Promise<void> => {
   const nodes = await wanted(names, options)
   const json = options.json === true
-  const bar = await createProgress('stopping', nodes.length, json)
+  const bar = await createProgress('stopping', nodes.length, json || nodes.length < 2)
   let failure: unknown
   const results = await Promise.all(
     nodes.map(async (node) => {

@@ -52,7 +52,7 @@ const block = (mesh: Mesh, { input, file }: Loaded): string => {
     ['debug', mesh.debugUrl ?? 'off'],
     ...served.map((one, at): [string, string] => [at === 0 ? 'serves' : '', `${one.name} ${one.version}`]),
     ['joins', sources.join(', ') || 'nobody; others join it with --join and an address above'],
-    ['stop', 'Ctrl-C'],
+    ['stop', `Ctrl-C, or parley stop ${name}`],
   ]
   return `${name} is up in the mesh ${mesh.self.mesh}\n${rows.map(([what, is]) => `  ${what.padEnd(11)}${is}`).join('\n')}\n`
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { request } from 'node:http'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -75,6 +76,16 @@ test('a request has its limit, and one byte more is refused', async () => {
     }),
   )
   assert.ok(isParleyError(error, 'MSG001') && /more than/.test(error.message), String(error))
+})
+
+test('what is no request is refused, and harms nobody else', async () => {
+  const socket = connect(path)
+  const answer: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => void answer.push(chunk))
+  socket.write('\u0000\u0001 hello\r\n\r\n')
+  await new Promise((resolve) => socket.once('close', resolve))
+  assert.match(Buffer.concat(answer).toString(), /^HTTP\/1\.1 400 /)
+  await client.ask('GET', '/api/self', Anything)
 })
 
 test('so many streams are open and no more; leaving one gives its place back', async () => {

@@ -24,7 +24,7 @@ const issuesOf = (input: unknown): OptionIssue[] => {
   return issues
 }
 
-test('without options a node is alone on loopback, with a random name, the local preset and no debug endpoint', () => {
+test('without options a node is alone on loopback, with a random name, the local preset, no debug endpoint and no control socket', () => {
   const { name, limits, timings, compression, events, coordination, delivery, discovery, ...rest } = parseOptions()
   assert.match(name, /^agent-[0-9a-f]{6}$/)
   assert.notEqual(parseOptions().name, name)
@@ -36,6 +36,7 @@ test('without options a node is alone on loopback, with a random name, the local
     join: [],
     labels: {},
     debug: false,
+    control: false,
     log: 'warn',
   })
   assert.equal(limits.maxMessageBytes, 4 * 1024 * 1024)
