@@ -14,27 +14,24 @@ d3-force, d3-dispatch, d3-quadtree, d3-timer (ISC, Mike Bostock) and uPlot (MIT,
 
 /** @throws where esbuild is not installed, or a source is wrong */
 export const bundle = async (): Promise<Record<AssetPath, Uint8Array>> => {
-  const esbuild = await import('esbuild')
-  try {
-    const { outputFiles } = await esbuild.build({
-      entryPoints: [`${PAGE}page.ts`, `${PAGE}page.css`],
-      outdir: PAGE,
-      bundle: true,
-      minify: true,
-      write: false,
-      format: 'esm',
-      target: 'es2022',
-      legalComments: 'none',
-      banner: { js: NOTICE },
-      logLevel: 'silent',
-    })
-    const find = (end: string): Uint8Array => {
-      const file = outputFiles.find(({ path }) => path.endsWith(end))
-      if (file === undefined) throw new Error(`esbuild made no ${end}`)
-      return file.contents
-    }
-    return { '/': await readFile(`${PAGE}page.html`), '/page.js': find('page.js'), '/page.css': find('page.css') }
-  } finally {
-    await esbuild.stop()
+  // Its process is not ended here: another node in this process may be bundling, and it keeps nothing alive.
+  const { build } = await import('esbuild')
+  const { outputFiles } = await build({
+    entryPoints: [`${PAGE}page.ts`, `${PAGE}page.css`],
+    outdir: PAGE,
+    bundle: true,
+    minify: true,
+    write: false,
+    format: 'esm',
+    target: 'es2022',
+    legalComments: 'none',
+    banner: { js: NOTICE },
+    logLevel: 'silent',
+  })
+  const find = (end: string): Uint8Array => {
+    const file = outputFiles.find(({ path }) => path.endsWith(end))
+    if (file === undefined) throw new Error(`esbuild made no ${end}`)
+    return file.contents
   }
+  return { '/': await readFile(`${PAGE}page.html`), '/page.js': find('page.js'), '/page.css': find('page.css') }
 }

@@ -40,6 +40,10 @@ export const span = (ms: number): string => {
 export const ago = (at: number, now: number): string =>
   now - at < 1_000 ? 'now' : `${span(Math.max(0, now - at))} ago`
 
+/** A clock that may be the same as far as can be told is said to be. */
+export const skew = (ms: number, errorMs = 0): string =>
+  Math.abs(ms) <= errorMs ? `±${span(errorMs)}` : `${ms < 0 ? '−' : '+'}${span(Math.abs(ms))}`
+
 const two = (value: number): string => String(value).padStart(2, '0')
 
 /** Time of day, local. */

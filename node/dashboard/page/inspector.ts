@@ -6,7 +6,7 @@ import { signal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import type { AgentDetailsView } from '../../debug/source.ts'
 import { EventLine } from './events.ts'
-import { ago, count, dateTime, plural, shortId, span } from './format.ts'
+import { ago, count, dateTime, plural, shortId, skew, span } from './format.ts'
 import { html, type Markup } from './html.ts'
 import { linksOf, type MeshNode, skillsOf, takesOf } from './nodes.ts'
 import { Badge, Code, Crown, Empty, Fact, Meter, NodeLink, Spark, Standing } from './parts.ts'
@@ -87,7 +87,6 @@ const Chosen = ({ node }: { node: MeshNode }): Markup => {
   }, [id, agent?.protocols.length])
   const { activity, labels = {}, addresses = [], load, queueLength, lastHeardMs } = agent ?? {}
   const rtts = store.rtts.value.get(id) ?? []
-  const skew = (peer as { skewMs?: number } | undefined)?.skewMs
   return html`<div class="chosen">
     <header>
       <h2 id="inspector-title">${leads && html`<${Crown} /> `}${name}</h2>
@@ -124,7 +123,7 @@ const Chosen = ({ node }: { node: MeshNode }): Markup => {
           >${peer.rttMs === undefined ? 'not measured yet' : span(peer.rttMs)} <${Spark} values=${rtts} label="round trips of the last two minutes"
         /><//>`
       }
-      ${skew !== undefined && html`<${Fact} name="Clock">${Math.abs(skew) < 1 ? 'as here' : `${span(Math.abs(skew))} ${skew > 0 ? 'ahead' : 'behind'}`}<//>`}
+      ${peer?.skewMs !== undefined && html`<${Fact} name="Clock">${skew(peer.skewMs, peer.skewErrorMs)} <span class="muted small">beside this node</span><//>`}
       ${!self && lastHeardMs !== undefined && html`<${Fact} name="Heard">${lastHeardMs < 1000 ? 'now' : `${span(lastHeardMs)} ago`}<//>`}
       ${!self && peer === undefined && html`<${Fact} name="Connection">not connected to this node<//>`}
       ${!self && html`<${Fact} name="Its connections">${toldMs === undefined ? 'not known' : `told ${toldMs < 1000 ? 'now' : `${span(toldMs)} ago`}`}<//>`}

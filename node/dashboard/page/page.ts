@@ -75,7 +75,8 @@ const Notices = (): Markup => {
     ${
       isLost &&
       html`<p class="notice bad-notice">
-        <b>The node does not answer.</b> ${age === undefined ? 'This page tries again.' : `What is shown is ${span(Math.round(age / 1_000) * 1_000)} old. This page tries again, and goes on by itself.`}
+        <b>The node does not answer.</b> This page tries again, and goes on by itself.
+        ${age !== undefined && html`<span aria-hidden="true">What is shown is ${span(Math.round(age / 1_000) * 1_000)} old.</span>`}
       </p>`
     }
     ${!isLost && readiness?.reasons.map((reason) => html`<p class="notice bad-notice" key=${reason}><b>Not ready:</b> ${reason}</p>`)}

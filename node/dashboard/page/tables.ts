@@ -1,5 +1,5 @@
 /** The tables of the page: agents and what they can do, peers, topics. Keep no state. */
-import { count, plural, span } from './format.ts'
+import { count, plural, skew, span } from './format.ts'
 import { html, type Markup } from './html.ts'
 import { skillsOf } from './nodes.ts'
 import { Badge, Crown, Empty, Meter, NodeLink, Spark, Standing, Table } from './parts.ts'
@@ -54,7 +54,7 @@ export const Peers = (): Markup => {
   const { peers = [], breakers = [] } = store.overview.value ?? {}
   if (peers.length === 0)
     return html`<${Empty} title="This node is connected to nobody.">Others join it by one of its addresses; see the node itself in the graph.<//>`
-  const hasSkew = peers.some((peer) => 'skewMs' in peer)
+  const hasSkew = peers.some(({ skewMs }) => skewMs !== undefined)
   const columns = [
     { title: 'Peer' },
     { title: 'Connection' },
@@ -69,9 +69,21 @@ export const Peers = (): Markup => {
   ]
   return html`<${Table} label="Peers" columns=${columns}>
     ${peers.slice(0, MAX_ROWS).map((peer) => {
-      const { id, name, direction, address, connectedAt, rttMs, admitted, streams, inFlight, bytesQueued } = peer
+      const {
+        id,
+        name,
+        direction,
+        address,
+        connectedAt,
+        rttMs,
+        admitted,
+        streams,
+        inFlight,
+        bytesQueued,
+        skewMs,
+        skewErrorMs,
+      } = peer
       const breaker = breakers.find((one) => one.id === id && one.state !== 'closed')
-      const { skewMs } = peer as { skewMs?: number }
       return html`<tr key=${`${id} ${connectedAt}`} aria-selected=${id === store.selected.value}>
         <th scope="row"><${NodeLink} id=${id} name=${name} /></th>
         <td>
@@ -80,7 +92,7 @@ export const Peers = (): Markup => {
         </td>
         <td class="figure">${rttMs === undefined ? '–' : span(rttMs)}</td>
         <td><${Spark} values=${store.rtts.value.get(id) ?? []} label=${`round trips to ${name}`} /></td>
-        ${hasSkew && html`<td class="figure">${skewMs === undefined ? '–' : `${skewMs > 0 ? '+' : ''}${span(skewMs)}`}</td>`}
+        ${hasSkew && html`<td class="figure">${skewMs === undefined ? '–' : skew(skewMs, skewErrorMs)}</td>`}
         <td class="figure">${count(streams)}</td>
         <td class="figure">${count(inFlight)}</td>
         <td class="figure">${count(bytesQueued)} B</td>

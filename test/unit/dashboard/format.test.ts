@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { ago, bytes, count, nameOr, plural, shortId, span } from '../../../node/dashboard/page/format.ts'
+import { ago, bytes, count, nameOr, plural, shortId, skew, span } from '../../../node/dashboard/page/format.ts'
 
 describe('figures as people read them', () => {
   it('have three digits at most', () => {
@@ -39,6 +39,10 @@ describe('figures as people read them', () => {
     ]
     for (const [ms, text] of rows) assert.equal(span(ms), text)
     assert.deepEqual([ago(5_000, 5_900), ago(5_000, 8_000), ago(9_000, 8_000)], ['now', '3 s ago', 'now'])
+  })
+
+  it('are clocks beside the own one, as far as that can be told', () => {
+    assert.deepEqual([skew(12, 5), skew(-2_000, 5), skew(4, 5), skew(0)], ['+12 ms', '−2 s', '±5 ms', '±0 ms'])
   })
 
   it('name peers by their name, else by the end of their id', () => {
