@@ -74,6 +74,22 @@ const DELIVERY = [
 
 const within = (group: string, names: readonly string[]): string[] => names.map((name) => `${group}.${name}`)
 
+/** Paths of the options that a running node can change. */
+export const LIVE: ReadonlySet<string> = new Set([
+  'log',
+  'labels',
+  'secret',
+  'allowWeakSecret',
+  'limits.maxActive',
+  'limits.maxQueuedInbound',
+  'limits.maxConnections',
+  'compression.minBytes',
+  ...within('limits', LINK_LIMITS),
+  ...within('timings', TIMINGS),
+  ...within('events', EVENTS),
+  ...within('delivery', DELIVERY),
+])
+
 export const liveSettings = (parts: LiveParts): LiveSettings => {
   const { options, ownLog } = parts
   const noted: LiveSetting = {}
@@ -101,19 +117,24 @@ export const liveSettings = (parts: LiveParts): LiveSettings => {
     prepare: ({ secret: given = [] }) => parts.trust.prepare(given),
     apply: parts.pardonAll,
   }
-  const table = new Map<string, LiveSetting>([
-    ['log', log],
-    ['labels', labels],
-    ['secret', secret],
-    ['allowWeakSecret', noted],
-    ['limits.maxActive', slots],
-    ['limits.maxQueuedInbound', slots],
-    ['limits.maxConnections', connections],
-    ['compression.minBytes', links],
-    ...within('limits', LINK_LIMITS).map((path): [string, LiveSetting] => [path, links]),
-    ...within('timings', TIMINGS).map((path): [string, LiveSetting] => [path, noted]),
-    ...within('events', EVENTS).map((path): [string, LiveSetting] => [path, events]),
-    ...within('delivery', DELIVERY).map((path): [string, LiveSetting] => [path, delivery]),
-  ])
-  return (path) => table.get(path.join('.'))
+  const single: Readonly<Record<string, LiveSetting>> = {
+    log,
+    labels,
+    secret,
+    allowWeakSecret: noted,
+    'limits.maxActive': slots,
+    'limits.maxQueuedInbound': slots,
+    'limits.maxConnections': connections,
+  }
+  const groups: Readonly<Record<string, LiveSetting>> = {
+    limits: links,
+    compression: links,
+    timings: noted,
+    events,
+    delivery,
+  }
+  return ([group = '', ...rest]) => {
+    const path = [group, ...rest].join('.')
+    return LIVE.has(path) ? (single[path] ?? groups[group]) : undefined
+  }
 }

@@ -1,4 +1,5 @@
 /** The reference of all keys as Markdown, out of the schema. Pure. */
+import { LIVE } from '../live-settings.ts'
 import { variableOf } from './environment.ts'
 import type { Entry } from './layer.ts'
 import { inKeys, keySpace } from './schema.ts'
@@ -49,13 +50,19 @@ const rowOf = (shape: Shape, defaults: readonly Entry[]): string => {
   const schema = shape.kind === 'leaf' ? shape.schema : undefined
   const usual = own ?? schema?.default
   const name = shape.kind === 'group' && shape.open !== undefined ? `${key}.NAME` : key
-  return `| \`${name}\` | ${cell(takes(shape))} | ${cell(written(usual))} | ${cell(inKeys(shape.about))} |`
+  const live = shape.option === undefined ? '' : `${LIVE.has(dotted(shape.option)) ? 'yes' : ''} | `
+  return `| \`${name}\` | ${cell(takes(shape))} | ${cell(written(usual))} | ${live}${cell(inKeys(shape.about))} |`
 }
 
 const HEAD = '| Key | Takes | Default | What it is |\n|---|---|---|---|'
+/** Of options, which may change while a node runs. */
+const OPTIONS_HEAD = '| Key | Takes | Default | Live | What it is |\n|---|---|---|---|---|'
 
 const rows = (shapes: readonly Shape[], defaults: readonly Entry[]): string =>
-  [HEAD, ...shapes.map((shape) => rowOf(shape, defaults))].join('\n')
+  [
+    shapes.some(({ option }) => option !== undefined) ? OPTIONS_HEAD : HEAD,
+    ...shapes.map((shape) => rowOf(shape, defaults)),
+  ].join('\n')
 
 const section = (shape: Shape, defaults: readonly Entry[]): string => {
   if (shape.kind === 'leaf') return ''
@@ -89,7 +96,7 @@ Keys that nobody knows are refused, with the nearest known name. Paths in a file
 
 The secret comes from \`--secret-file\`, \`PARLEY_SECRET\`, \`PARLEY_SECRET_FILE\` or the key \`secret_file\`; \`PARLEY_SECRET_OLD\` or \`PARLEY_SECRET_OLD_FILE\` name the former one while it is changed.
 
-\`kill -HUP\` has a running node read all of this again: it changes what can change while it runs, and names what needs a restart. A change that cannot be used changes nothing.
+\`kill -HUP\` has a running node read all of this again: it changes what can change while it runs (Live below), and names what needs a restart. A change that cannot be used changes nothing.
 `
 
 export const reference = (defaults: readonly Entry[]): string => {
