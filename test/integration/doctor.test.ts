@@ -12,8 +12,11 @@ import { fileURLToPath } from 'node:url'
 import * as z from 'zod'
 import { type CommandOptions, firstLine, type Running, runCommand, startCommand } from '../support/command.ts'
 import { shiftOption } from '../support/shifted-clock.ts'
+import { until } from '../support/until.ts'
 
 const LOCK_HOLDER = fileURLToPath(new URL('../support/lock-holder.ts', import.meta.url))
+
+const Up = z.object({ addresses: z.array(z.string()), pid: z.number(), debugUrl: z.string() })
 
 const Report = z.strictObject({
   verdict: z.enum(['ok', 'warn', 'fail']),
@@ -59,14 +62,13 @@ describe('parley doctor', { timeout: LIMIT_MS }, () => {
   const stopped = (): string => join(folder, '.parley', 'stopped')
   const started: Running[] = []
 
-  const up = async (...args: string[]): Promise<{ addresses: string[]; pid: number; running: Running }> => {
+  const up = async (...args: string[]) => {
     const running = startCommand(['up', '--json', '--secret-file', 'secret.key', ...args], {
       cwd: folder,
       limitMs: LIMIT_MS,
     })
     started.push(running)
-    const { addresses, pid } = JSON.parse(await firstLine(running))
-    return { addresses, pid, running }
+    return { ...Up.parse(JSON.parse(await firstLine(running))), running }
   }
   const run = async (
     args: string[],
@@ -119,6 +121,13 @@ describe('parley doctor', { timeout: LIMIT_MS }, () => {
     const [runs, stops, freezes] = await Promise.all(names.map((name) => up('--name', name)))
     assert.ok(runs !== undefined && stops !== undefined && freezes !== undefined)
     address = runs.addresses[0] ?? ''
+    await until('it coordinates its mesh', async () => {
+      const { ready, degraded } = (await (await fetch(`${runs.debugUrl}/readyz`)).json()) as {
+        ready: boolean
+        degraded?: []
+      }
+      return ready && degraded === undefined
+    })
     freezes.running.child.kill('SIGSTOP')
     frozen = run(['--node', 'frozen', '--secret-file', 'secret.key'])
     frozen.catch(() => {})
@@ -283,6 +292,7 @@ describe('parley doctor', { timeout: LIMIT_MS }, () => {
     const { port } = taken.address() as AddressInfo
     test.after(() => void taken.close())
     const announce = await config('announce: [/ip4/0.0.0.0/tcp/8081]\nlisten: [/ip4/0.0.0.0/tcp/0]\n')
+    const loopback = await config('announce: [/ip4/127.0.0.1/tcp/8081]\nlisten: [/ip4/0.0.0.0/tcp/0]\n')
     const debug = await config(`debug:\n  port: ${port}\n`)
     await Promise.all([
       finds(
@@ -302,6 +312,7 @@ describe('parley doctor', { timeout: LIMIT_MS }, () => {
         ['--config', debug],
         ['debug port', 'fail', new RegExp(`${port} .+ process ${process.pid}`), /another port/],
       ),
+      finds(['--config', loopback], ['announced addresses', 'fail', /leads each peer to itself/, /announce/]),
       finds(['--config', announce], ['announced addresses', 'fail', /stands for all addresses/, /announce/]),
     ])
   })
@@ -375,6 +386,14 @@ describe('parley doctor', { timeout: LIMIT_MS }, () => {
     assert.deepEqual(failed.map(({ name }) => name).sort(), ['admission', 'running node'])
     assert.match(failed.find(({ name }) => name === 'running node')?.seen ?? '', /runs and does not answer/)
     assert.equal(report.code, 1)
+  })
+
+  it('names what a running node waits for', async () => {
+    await up('--name', 'lonely', '--join', '/ip4/127.0.0.1/tcp/1')
+    await finds(
+      ['--node', 'lonely', '--secret-file', 'secret.key'],
+      ['ready', 'fail', /lonely is not ready: no member of the mesh is connected/, /its log/],
+    )
   })
 
   it('says which nodes there are where none is named', async () => {
