@@ -2,9 +2,9 @@
  * Keeps the mesh connected: libp2p dials nobody by itself and gives up early, so this does.
  *
  * Targets are the join addresses (with or without a peer id, which Noise then proves), what join names resolve to, who was
- * found on the local network, and the peers of the directory that the overlay picks (in a small mesh all of them). Each target is dialled, and dialled again
- * with a jittered exponential backoff; a lost connection is dialled again at once, and a peer that answers no more is
- * reported gone. An address that leads to this node itself is found out and left alone.
+ * found on the local network, and the peers of the directory that the overlay picks (in a small mesh all of them). Each
+ * target is dialled, and dialled again with a jittered exponential backoff; a lost connection is dialled again at once, and
+ * a peer that answers no more is reported gone. An address that leads to this node itself is found out and left alone.
  * State: one entry per target, bounded by the directory, the options and what names may bring.
  */
 import type { Connection } from '@libp2p/interface'
@@ -12,7 +12,8 @@ import { isName, type NameWatch } from '../discovery/dns.ts'
 import type { Overlay } from '../discovery/overlay.ts'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import type { Clock, Log, Stop, Timers } from '../protocols/port.ts'
-import { STAGGER_MS } from './race.ts'
+import { createFinds } from './finds.ts'
+import { peerIn, resolveTo, type Source, sourceOf, type Target, targetAt } from './targets.ts'
 
 export interface SupervisorDeps {
   self: string
@@ -80,41 +81,7 @@ export interface Supervisor {
   stop(): void
 }
 
-interface Target {
-  /** Join address; undefined for a peer that the directory named. */
-  address: string | undefined
-  source: Source | undefined
-  peer: string | undefined
-  failures: number
-  nextAt: number
-  dialling: Promise<Connection> | undefined
-  lastError: Error | undefined
-  /** Kept, since the directory forgets who is gone. */
-  addresses: string[]
-  /** Not needed any more once its name has led into the mesh: it may then wait until here for its first dial. */
-  spreadAt: number
-}
-
-/** One entry of `join`: an address, or a name and what it stands for now. */
-interface Source {
-  readonly text: string
-  targets: Target[]
-  /** Of the last question, where that was the last to fail. */
-  unresolved: Error | undefined
-}
-
-/** Peers found nearby that wait for a dial or for its end; further ones are left for when they are heard again. */
-const MAX_FOUND = 64
-/** From one of them to the next: whoever forges them costs so many dials. */
-const FOUND_EVERY_MS = 250
-const FOUND_TRIES = 3
-
 const TICK_MS = 100
-/**
- * Of the addresses that a name brings, so many are dialled at once; the others one after the other until one of them has
- * let this node in, and are then spread over the longest backoff.
- */
-const FIRST_DIALS = 3
 /** Dials of a name's address that fail before the name is asked for again. */
 const STALE_AFTER_FAILURES = 2
 /** A call to the peer does not wait: it dials at once. */
@@ -130,32 +97,21 @@ const LOOK_AFTER_MS = 1_000
 /** Said no, and will say so again. Who was only late with its membership is busy. */
 const isRefusal = (error: unknown): boolean => isParleyError(error, 'SEC001') && error.details.reason !== 'timeout'
 
-const peerIn = (address: string): string | undefined => /\/p2p\/([^/]+)$/.exec(address)?.[1]
-
 export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
   const { overlay } = deps
-  const targetAt = (peer: string | undefined, nextAt: number, source?: Source, address?: string): Target => ({
-    address,
-    source,
-    peer,
-    failures: 0,
-    nextAt,
-    dialling: undefined,
-    lastError: undefined,
-    addresses: address === undefined ? [] : [address],
-    spreadAt: nextAt,
-  })
-
   const sources = new Map<string, Source>()
   for (const text of deps.join) {
-    const source: Source = { text, targets: [], unresolved: undefined }
+    const source = sourceOf(text)
     if (!isName(text)) source.targets.push(targetAt(peerIn(text), 0, source, text))
     sources.set(text, source)
   }
-  /** Their targets last until they are connected, or the directory has them, or they have failed often enough. */
-  const nearby: Source = { text: 'the local network', targets: [], unresolved: undefined }
-  if (deps.nearby !== undefined) sources.set(nearby.text, nearby)
-  let foundAt = Number.NEGATIVE_INFINITY
+  const finds = createFinds({
+    self: deps.self,
+    clock: deps.clock,
+    chance: deps.chance,
+    isKnown: (peer) => deps.connected(peer) || overlay.has(peer),
+  })
+  if (deps.nearby !== undefined) sources.set(finds.source.text, finds.source)
   const joinTargets = (): Target[] => [...sources.values()].flatMap(({ targets }) => targets)
   const peers = new Map<string, Target>()
   let names: NameWatch | undefined
@@ -171,18 +127,7 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     const source = sources.get(text)
     if (source === undefined) return
     source.unresolved = undefined
-    const known = new Map(source.targets.map((target) => [target.address, target]))
-    const now = deps.clock.monotonic()
-    let fresh = 0
-    source.targets = addresses.map((address) => {
-      const kept = known.get(address)
-      if (kept !== undefined) return kept
-      fresh += 1
-      if (fresh <= FIRST_DIALS) return targetAt(undefined, now, source, address)
-      const spreadAt = now + deps.backoffMaxMs * deps.chance()
-      const nextAt = Math.min(spreadAt, now + (fresh - FIRST_DIALS) * STAGGER_MS)
-      return { ...targetAt(undefined, nextAt, source, address), spreadAt }
-    })
+    resolveTo(source, addresses, { nowMs: deps.clock.monotonic(), withinMs: deps.backoffMaxMs, chance: deps.chance })
     tick()
   }
 
@@ -193,10 +138,6 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     source.unresolved = error
   }
 
-  const drop = (find: Target): void => {
-    nearby.targets = nearby.targets.filter((target) => target !== find)
-  }
-
   const failed = (target: Target, error: Error): void => {
     if (deps.isSelfDial(error)) {
       target.peer = deps.self
@@ -204,11 +145,10 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     }
     target.failures += 1
     target.lastError = error
-    if (target.source === nearby) {
+    if (target.source === finds.source) {
       target.nextAt = deps.clock.monotonic() + backoffMs(target.failures)
-      if (target.failures < FOUND_TRIES && !isRefusal(error)) return
-      drop(target)
-      deps.log.info(`${target.peer} was found nearby and cannot be joined: ${error.message}`)
+      if (finds.failed(target, isRefusal(error)) === 'dropped')
+        deps.log.info(`${target.peer} was found nearby and cannot be joined: ${error.message}`)
       return
     }
     if (target.failures === STALE_AFTER_FAILURES && target.source !== undefined) names?.refresh(target.source.text)
@@ -243,7 +183,7 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
         target.lastError = undefined
         // It was looked for, and is no pick.
         if (target.source === undefined && !overlay.picks().has(target.peer)) peers.delete(target.peer)
-        if (target.source === nearby) drop(target)
+        if (target.source === finds.source) finds.drop(target)
         return connection
       } catch (error) {
         failed(target, error instanceof Error ? error : new Error(String(error)))
@@ -273,24 +213,12 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
   }
 
   const found = (peer: string, addresses: string[]): void => {
-    if (stopped || peer === deps.self || deps.connected(peer) || overlay.has(peer)) return
-    const waiting = nearby.targets.find((target) => target.peer === peer)
-    if (waiting !== undefined) {
-      waiting.addresses = addresses
-      return
-    }
-    if (nearby.targets.length >= MAX_FOUND) return
-    foundAt = Math.max(deps.clock.monotonic(), foundAt + FOUND_EVERY_MS)
-    const target = targetAt(peer, foundAt + (deps.self > peer ? HIGHER_WAITS_MS * deps.chance() : 0), nearby)
-    nearby.targets.push({ ...target, addresses })
-    tick()
+    if (!stopped && finds.add(peer, addresses)) tick()
   }
 
   const tick = (): void => {
     if (stopped) return
-    nearby.targets = nearby.targets.filter(
-      ({ peer = deps.self, dialling }) => dialling !== undefined || !(deps.connected(peer) || overlay.has(peer)),
-    )
+    finds.settle()
     const now = deps.clock.monotonic()
     for (const { targets } of sources.values())
       for (const target of targets) if (due(target, now)) void dial(target).catch(() => {})
@@ -352,7 +280,7 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     alone: () =>
       sources.size > 0 &&
       [...sources.values()].every((source) =>
-        source === nearby
+        source === finds.source
           ? source.targets.length === 0 && deps.nearby?.isSilent() === true
           : source.targets.length > 0 && source.targets.every(({ peer }) => peer === deps.self),
       ),

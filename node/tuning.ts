@@ -135,7 +135,7 @@ export const Timings = z
       100,
       120_000,
       5_000,
-      'Milliseconds until a dial gives up. Too short fails slow links; too long delays the next address.',
+      'Milliseconds until a dial gives up. Too short fails slow links; too long finds out late that nobody is there.',
     ),
     backoffMinMs: whole(
       10,

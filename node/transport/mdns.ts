@@ -15,6 +15,7 @@ import { networkInterfaces } from 'node:os'
 import { isDeepStrictEqual } from 'node:util'
 import { createMdns, type Mdns, type Place } from '../../discovery/mdns.ts'
 import type { Log, Metrics } from '../../protocols/port.ts'
+import { isRelayed } from '../addresses.ts'
 import type { MeshOptions } from '../options.ts'
 import { chance, clock, timers } from '../platform.ts'
 import { classifySecret } from '../secret.ts'
@@ -74,7 +75,11 @@ export const createNearby = async ({ self, options, log, metrics, addresses }: N
   let stopLooking = (): void => {}
 
   const suffix = `/p2p/${self}`
-  /** The id is told once. */
+  /** The id is told once; who is on the same network needs no relay. */
+  const own = (): string[] =>
+    addresses()
+      .filter((address) => !isRelayed(address))
+      .map(withoutId)
   const withoutId = (address: string): string => (address.endsWith(suffix) ? address.slice(0, -suffix.length) : address)
 
   const failedAt = (where: string, error: Error): void => {
@@ -157,7 +162,7 @@ export const createNearby = async ({ self, options, log, metrics, addresses }: N
             if (error !== null) count({ what: 'unsent' })
           })
         },
-        addresses: () => dialableFrom(outlook, addresses().map(withoutId)),
+        addresses: () => dialableFrom(outlook, own()),
       },
       close: () => {
         isReady = false
