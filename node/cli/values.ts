@@ -43,7 +43,9 @@ export const secretOf = async (
   let secret: string | undefined
   if (filled(env.PARLEY_SECRET)) secret = env.PARLEY_SECRET
   else if (filled(env.PARLEY_SECRET_FILE)) secret = await readSecretFile(env.PARLEY_SECRET_FILE)
-  return secret !== undefined && filled(env.PARLEY_SECRET_OLD) ? [secret, env.PARLEY_SECRET_OLD] : secret
+  if (secret === undefined) return undefined
+  if (filled(env.PARLEY_SECRET_OLD)) return [secret, env.PARLEY_SECRET_OLD]
+  return filled(env.PARLEY_SECRET_OLD_FILE) ? [secret, await readSecretFile(env.PARLEY_SECRET_OLD_FILE)] : secret
 }
 
 const MAX_INPUT_BYTES = 64 * 1024 * 1024
