@@ -6,9 +6,10 @@ import { quicTransport } from '../../node/transport/quic.ts'
 import { isParleyError } from '../../protocols/errors.ts'
 import { BRISK, type OwnMesh, startMesh, stopMeshes, untilKnown } from '../support/meshes.ts'
 import { probe } from '../support/probe.ts'
-import { noQuic, useQuic } from '../support/quic.ts'
+import { endProcesses, startPeer } from '../support/processes.ts'
+import { noQuic, useQuic, useQuicInProcesses } from '../support/quic.ts'
 import { callTally, tally } from '../support/tally.ts'
-import { until } from '../support/until.ts'
+import { failureOf, until } from '../support/until.ts'
 
 const QUIC = '/ip4/127.0.0.1/udp/0/quic-v1'
 const CALLS = 20_000
@@ -106,6 +107,33 @@ describe('a mesh over QUIC', { timeout: 60_000, skip: noQuic() }, () => {
       await node.mesh.joined({ signal: AbortSignal.timeout(10_000) })
       assert.deepEqual(await node.mesh.to(both.mesh.self.id, probe).echo({ text: way }), { text: way })
     }
+  })
+})
+
+describe('two processes over QUIC', { timeout: 60_000, skip: noQuic() }, () => {
+  after(endProcesses)
+
+  it('one is killed with calls in work: each of them ends, and the other goes on with the next peer', async () => {
+    useQuicInProcesses()
+    const options = { mesh: 'quic', secret: makeSecret(), timings: BRISK }
+    const caller = await startPeer({ ...options, name: 'caller', listen: [QUIC] })
+    const callee = async (name: string) => {
+      const peer = await startPeer({ ...options, name, listen: [QUIC], join: caller.addresses })
+      await peer.ask('serveTally', undefined)
+      await peer.ask('joined', {})
+      return peer
+    }
+    const first = await callee('first')
+    const begun = Array.from({ length: 20 }, (_, i) =>
+      caller.ask('begin', { to: first.id, method: 'hold', input: { tag: `${i}` } }),
+    )
+    const calls = await Promise.all(begun)
+    await until('all are in work', async () => (await first.ask('journal', undefined)).held.length === 20)
+    await first.kill()
+    for (const call of calls) await failureOf(caller.ask('outcome', { call }))
+    const second = await callee('second')
+    const again = await caller.ask('callTally', { to: second.id, count: 2_000, inFlight: 64 })
+    assert.equal(again.answered, 2_000, again.failure)
   })
 })
 

@@ -20,3 +20,10 @@ export const useQuic = (): void => {
     resolve: (specifier, context, next) => next(specifier, specifier === NAME ? { ...context, parentURL } : context),
   })
 }
+
+const PRELOAD = new URL('quic-preload.ts', import.meta.url).href
+
+/** The same for processes that are started from here on. */
+export const useQuicInProcesses = (): void => {
+  process.env.NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} --import ${PRELOAD}`
+}
