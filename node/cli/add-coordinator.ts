@@ -20,7 +20,11 @@ export const addCoordinator = (program: Command): void => {
   view('status', 'Shows who coordinates, in which epoch, and whether decisions are made.')
   view('voters', 'Shows who votes and who learns.')
   view('history', 'Shows who coordinated when.')
-  addVisit(group.command('transfer').description('Has another voter coordinate from now on.'))
+  addVisit(
+    group
+      .command('transfer')
+      .description('Has another voter coordinate from now on: by a running node, or with --join as a visitor.'),
+  )
     .option('--to <name-or-id>', 'the voter that takes over (default: the one that is furthest)')
     .option('--timeout <ms>', 'milliseconds until it gives up', whole(1, 2 ** 31 - 1), 10_000)
     .option('--json', 'print one line {epoch,leader,before}')

@@ -71,6 +71,44 @@ const askedNode = async (options: CallCommandOptions): Promise<(FoundNode & { co
   return { ...node, control }
 }
 
+const CANCELLED = 'the call was cancelled on both sides'
+
+const callByNode = async (
+  node: FoundNode & { control: string },
+  request: CallRequest,
+  json: boolean,
+): Promise<void> => {
+  const { signal, release } = createInterrupt(CANCELLED)
+  try {
+    const control = createControlClient(node.name, node.control)
+    await printAll(control.stream('/api/call', CallLineSchema, { body: request, signal }), json)
+  } finally {
+    release()
+  }
+}
+
+const callByVisit = async (request: CallRequest, options: CallCommandOptions, json: boolean): Promise<void> => {
+  // Loaded where they are needed: libp2p takes longer to load than a call by the socket to be answered.
+  const [{ visit }, { runCall }, { lineOf }] = await Promise.all([
+    import('./visit.ts'),
+    import('../control/run-call.ts'),
+    import('../control/ndjson.ts'),
+  ])
+  const mesh = await visit(options)
+  const { signal, release } = createInterrupt(CANCELLED)
+  const written = async function* (): AsyncGenerator<CallLine, void, undefined> {
+    // As it would come over the socket: bytes in base64.
+    for await (const line of runCall(mesh, request, { signal, mayBeSelf: false }))
+      yield CallLineSchema.parse(JSON.parse(lineOf(line)))
+  }
+  try {
+    await printAll(written(), json)
+  } finally {
+    release()
+    await mesh.stop()
+  }
+}
+
 export const call = async (name: string, text: string | undefined, options: CallCommandOptions): Promise<void> => {
   parseTarget(name)
   const input = await inputOf(text)
@@ -83,30 +121,5 @@ export const call = async (name: string, text: string | undefined, options: Call
   }
   const json = options.json === true
   const node = options.join === undefined ? await askedNode(options) : undefined
-  const { signal, release } = createInterrupt('the call was cancelled on both sides')
-  try {
-    if (node !== undefined) {
-      const control = createControlClient(node.name, node.control)
-      return await printAll(control.stream('/api/call', CallLineSchema, { body: request, signal }), json)
-    }
-    // Loaded where they are needed: libp2p takes longer to load than a call by the socket to be answered.
-    const [{ visit }, { runCall }, { lineOf }] = await Promise.all([
-      import('./visit.ts'),
-      import('../control/run-call.ts'),
-      import('../control/ndjson.ts'),
-    ])
-    const mesh = await visit(options)
-    try {
-      const written = async function* () {
-        // As it would come over the socket: bytes in base64.
-        for await (const line of runCall(mesh, request, { signal, mayBeSelf: false }))
-          yield CallLineSchema.parse(JSON.parse(lineOf(line)))
-      }
-      await printAll(written(), json)
-    } finally {
-      await mesh.stop()
-    }
-  } finally {
-    release()
-  }
+  await (node === undefined ? callByVisit(request, options, json) : callByNode(node, request, json))
 }

@@ -3,6 +3,7 @@
  * this one, and those that start a node are loaded when they are called. Keeps no state.
  */
 import { Command } from 'commander'
+import { nearest } from '../nearest.ts'
 import { VERSION } from '../version.ts'
 import { addCompletion, addExitCodes } from './add-completion.ts'
 import { addCoordinator, addLeave } from './add-coordinator.ts'
@@ -14,7 +15,7 @@ import { addTalk, keepProgramArguments } from './add-talk.ts'
 import { addUp } from './add-up.ts'
 import { addViews } from './add-views.ts'
 import { addConfig, addInit } from './config-commands.ts'
-import { EXIT_HELP, report } from './outcome.ts'
+import { EXIT_HELP, report, usage } from './outcome.ts'
 
 export const createProgram = (): Command => {
   const program = new Command('parley')
@@ -48,6 +49,18 @@ export const createProgram = (): Command => {
   return program
 }
 
+/** `help` shows what it was asked for, or says what there is in place of it. @throws MSG001 */
+const checkHelp = (program: Command, [first, topic]: readonly string[]): void => {
+  if (first !== 'help' || topic === undefined || topic.startsWith('-')) return
+  const names = program.commands.map((command) => command.name())
+  if (topic === 'help' || names.includes(topic)) return
+  const guess = nearest(topic, names)
+  throw usage(
+    `unknown command '${topic}'`,
+    guess === undefined ? 'parley --help lists what there is' : `did you mean ${guess}?`,
+  )
+}
+
 /** What was written to it is with the reader, or nobody reads any more. */
 const flushed = (stream: NodeJS.WriteStream): Promise<void> =>
   new Promise((resolve) => {
@@ -61,7 +74,9 @@ export const main = async (args: readonly string[]): Promise<void> => {
   process.stdout.on('error', () => {})
   process.stderr.on('error', () => {})
   try {
-    await createProgram().parseAsync(keepProgramArguments(args), { from: 'user' })
+    const program = createProgram()
+    checkHelp(program, args)
+    await program.parseAsync(keepProgramArguments(args), { from: 'user' })
   } catch (error) {
     process.exitCode = report(error)
   }

@@ -96,6 +96,12 @@ describe('the command parley', { timeout: 90_000 }, () => {
   test('what cannot be used is named, with what was probably meant, and exits 2', async () => {
     const cases: [string[], RegExp, RegExp][] = [
       [['upp'], /unknown command 'upp'/, /did you mean up\?/],
+      [['help', 'agnets'], /unknown command 'agnets'/, /did you mean agents\?/],
+      [['coordinator', 'statsu'], /unknown command 'statsu'/, /did you mean status\?/],
+      [['serve', 'echo'], /required option '--command <program>'/, /--help/],
+      [['serve', 'Echo', '--command', 'cat'], /"Echo" cannot be the name of a skill/, /lower case/],
+      [['serve', 'echo', '--command', 'there-is-none'], /"there-is-none" is no program/, /PATH/],
+      [['top', '--interval', '99'], /'99' is invalid/, /--help/],
       [['up', '--nmae', 'x'], /unknown option '--nmae'/, /did you mean --name\?/],
       [['up', '--debug-port', '65536'], /'65536' is invalid/, /--help/],
       [['up', '--label', 'zone'], /label "zone"/, /name=value/],
