@@ -37,15 +37,15 @@ export const isLoopback = (address: string): boolean => {
 /** True where the address leads through another peer, which carries the connection. */
 export const isRelayed = (address: string): boolean => address.includes('/p2p-circuit')
 
-/** Of the addresses that a node listens on, those worth telling others: loopback only where there is nothing else. */
+/**
+ * Of a node's addresses, those worth telling others: loopback only where there is no other direct one, and those through
+ * relays in any case, after the direct ones.
+ */
 export const worthTelling = (addresses: readonly string[]): string[] => {
-  const beyond = addresses.filter((address) => !isLoopback(address) && !isLinkLocal(address))
-  return beyond.length > 0 ? beyond : [...addresses]
+  const direct = addresses.filter((address) => !isRelayed(address))
+  const beyond = direct.filter((address) => !isLoopback(address))
+  return [...(beyond.length > 0 ? beyond : direct), ...addresses.filter(isRelayed)]
 }
-
-/** RFC 4291, section 2.5.6: it means something on one network interface alone. */
-const isLinkLocal = (address: string): boolean =>
-  (componentsOf(address) ?? []).some(({ name, value = '' }) => name === 'ip6' && /^fe[89ab][0-9a-f]:/.test(value))
 
 export type AddressUse = 'listen' | 'announce' | 'join'
 

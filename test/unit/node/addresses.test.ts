@@ -83,6 +83,15 @@ test('a link-local address is refused, with or without its interface, and told t
   assert.deepEqual(worthTelling(['/ip6/::1/tcp/1']), ['/ip6/::1/tcp/1'])
 })
 
+test('loopback is told only where there is no other direct address, and relayed ones come last', () => {
+  const [near, far] = ['/ip4/127.0.0.1/tcp/1', '/ip4/10.0.0.1/tcp/1']
+  const relayed = `/ip4/10.0.0.9/tcp/1/p2p/${PEER}/p2p-circuit/p2p/${PEER}`
+  assert.deepEqual(worthTelling([relayed, near, far]), [far, relayed])
+  assert.deepEqual(worthTelling([relayed, near]), [near, relayed])
+  assert.deepEqual(worthTelling([relayed]), [relayed])
+  assert.deepEqual(worthTelling([near]), [near])
+})
+
 test('an address that cannot be used is refused with what to write instead', () => {
   assert.match(addressProblem('127.0.0.1:8081', 'join') ?? '', /no multiaddress; write it as/)
   assert.match(addressProblem('', 'listen') ?? '', /no multiaddress/)
