@@ -43,9 +43,13 @@ export const isRelayed = (address: string): boolean => address.includes('/p2p-ci
  */
 export const worthTelling = (addresses: readonly string[]): string[] => {
   const direct = addresses.filter((address) => !isRelayed(address))
-  const beyond = direct.filter((address) => !isLoopback(address))
+  const beyond = direct.filter((address) => !isLoopback(address) && !isLinkLocal(address))
   return [...(beyond.length > 0 ? beyond : direct), ...addresses.filter(isRelayed)]
 }
+
+/** RFC 4291, section 2.5.6: it means something on one network interface alone. */
+const isLinkLocal = (address: string): boolean =>
+  (componentsOf(address) ?? []).some(({ name, value = '' }) => name === 'ip6' && /^fe[89ab][0-9a-f]:/.test(value))
 
 export type AddressUse = 'listen' | 'announce' | 'join'
 
