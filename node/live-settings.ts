@@ -22,6 +22,7 @@ export interface LiveParts {
   readonly events: { retune(next: Partial<EventsSettings>): void }
   readonly delivery: { retune(next: Partial<DeliverySettings>): void }
   setMaxConnections(most: number): void
+  readonly setInboundPerSecond: ((most: number) => void) | undefined
   /** Writes the own record anew. */
   announce(): void
   /** Peers that were refused may be let in now. */
@@ -83,6 +84,7 @@ export const LIVE: ReadonlySet<string> = new Set([
   'limits.maxActive',
   'limits.maxQueuedInbound',
   'limits.maxConnections',
+  'limits.inboundConnectionsPerSecond',
   'compression.minBytes',
   ...within('limits', LINK_LIMITS),
   ...within('timings', TIMINGS),
@@ -110,6 +112,10 @@ export const liveSettings = (parts: LiveParts): LiveSettings => {
     apply: () => parts.slots.resize(options.limits.maxActive, options.limits.maxQueuedInbound),
   }
   const connections: LiveSetting = { apply: () => parts.setMaxConnections(options.limits.maxConnections) }
+  const rate: LiveSetting = {
+    takes: () => parts.setInboundPerSecond !== undefined,
+    apply: () => parts.setInboundPerSecond?.(options.limits.inboundConnectionsPerSecond),
+  }
   const labels: LiveSetting = { apply: parts.announce }
   const events: LiveSetting = { apply: () => parts.events.retune(options.events) }
   const delivery: LiveSetting = { apply: () => parts.delivery.retune(options.delivery) }
@@ -125,6 +131,7 @@ export const liveSettings = (parts: LiveParts): LiveSettings => {
     'limits.maxActive': slots,
     'limits.maxQueuedInbound': slots,
     'limits.maxConnections': connections,
+    'limits.inboundConnectionsPerSecond': rate,
   }
   const groups: Readonly<Record<string, LiveSetting>> = {
     limits: links,

@@ -478,6 +478,7 @@ const startLocked = async (
       events,
       delivery: messages,
       setMaxConnections: (most) => libp2p.services.bounds.setMaxConnections(most),
+      setInboundPerSecond: libp2p.services.bounds.setInboundPerSecond,
       announce() {
         if (state.leaving) return
         offering.announce().catch((error: unknown) => log.warn('the own record could not be written', { error }))

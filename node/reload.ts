@@ -6,6 +6,7 @@
  * that cannot be used changes nothing; what needs a restart is named and stays wholly as it was. Keeps no state.
  */
 import { isDeepStrictEqual } from 'node:util'
+import { isParleyError } from '../protocols/errors.ts'
 import { type Shape, shapeOfSchema } from './config/shape.ts'
 import { type MeshOptions, MeshOptionsSchema, parseOptions } from './options.ts'
 
@@ -96,9 +97,10 @@ const parses = (input: Tree): boolean => {
   try {
     parseOptions(input)
     return true
-  } catch {
+  } catch (error) {
     // The changes do not go without others that need a restart; those are named.
-    return false
+    if (isParleyError(error)) return false
+    throw error
   }
 }
 

@@ -122,10 +122,19 @@ const direct = ({ transportManager }: Dialling): Direct => ({
 interface Bounds {
   /** Where more are open, libp2p closes some of them. */
   setMaxConnections(most: number): void
+  /** New connections from one address; undefined where this release of libp2p keeps it elsewhere. */
+  readonly setInboundPerSecond: ((most: number) => void) | undefined
 }
-const bounds = ({ connectionManager }: { connectionManager: Bounds }): Bounds => ({
-  setMaxConnections: (most) => connectionManager.setMaxConnections(most),
-})
+const bounds = ({ connectionManager }: { connectionManager: Pick<Bounds, 'setMaxConnections'> }): Bounds => {
+  // Libp2p has no function for it; 3.3 reads the figure of its limiter at each connection.
+  const limiter: unknown = Reflect.get(connectionManager, 'inboundConnectionRateLimiter')
+  const hasPoints =
+    typeof limiter === 'object' && limiter !== null && typeof Reflect.get(limiter, 'points') === 'number'
+  return {
+    setMaxConnections: (most) => connectionManager.setMaxConnections(most),
+    setInboundPerSecond: hasPoints ? (most) => void Reflect.set(limiter, 'points', most) : undefined,
+  }
+}
 
 export type Transport = Libp2p<{ gossip: JudgedGossip; direct: Direct; bounds: Bounds }>
 

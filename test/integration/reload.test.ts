@@ -1,5 +1,6 @@
 /** A running mesh that changes its options: real nodes over loopback. */
 import assert from 'node:assert/strict'
+import { connect } from 'node:net'
 import { after, describe, test } from 'node:test'
 import * as z from 'zod'
 import { createMesh, defineProtocol, isParleyError, type Mesh, makeSecret } from '../../node/index.ts'
@@ -77,6 +78,26 @@ describe('options of a running mesh', { timeout: 60_000 }, () => {
     await assert.rejects(client.wait({}), (error) => isParleyError(error, 'COM001'))
     release()
     await first
+  })
+
+  test('new connections beyond a lower rate are refused from then on', async (context) => {
+    const { mesh } = await startMesh({ name: 'a', timings: { ...timings, admissionTimeoutMs: 60_000 } })
+    const port = Number(mesh.self.addresses[0]?.split('/')[4])
+    const { applied } = await mesh.reload({ limits: { inboundConnectionsPerSecond: 2 } })
+    assert.deepEqual(applied, ['limits.inboundConnectionsPerSecond'])
+    let closed = 0
+    const sockets = Array.from({ length: 12 }, () => connect(port, '127.0.0.1').resume())
+    for (const socket of sockets) {
+      socket.on('error', () => {})
+      socket.on('close', () => {
+        closed += 1
+      })
+    }
+    context.after(() => {
+      for (const socket of sockets) socket.destroy()
+    })
+    // Those of at most three seconds were taken, on a machine that is slow.
+    await until('most are closed', () => closed >= 6)
   })
 
   test('reloads that come together are done one after the other', async () => {

@@ -23,6 +23,7 @@ const node = (input: MeshOptionsInput = {}) => {
     events: { retune: ({ batchMs }) => void told.push(`events ${batchMs}`) },
     delivery: { retune: ({ retry }) => void told.push(`delivery ${retry?.maxRetries}`) },
     setMaxConnections: (most) => void told.push(`connections ${most}`),
+    setInboundPerSecond: (most) => void told.push(`rate ${most}`),
     announce: () => void told.push('announce'),
     pardonAll: () => void told.push('pardon'),
   }
@@ -36,7 +37,14 @@ test('what can change while the node runs is written and told, once for each par
   const result = await change({
     log: 'info',
     labels: { zone: 'a' },
-    limits: { maxActive: 5, maxQueuedInbound: 6, maxConnections: 7, maxInFlight: 8, streamWindow: 9 },
+    limits: {
+      maxActive: 5,
+      maxQueuedInbound: 6,
+      maxConnections: 7,
+      inboundConnectionsPerSecond: 4,
+      maxInFlight: 8,
+      streamWindow: 9,
+    },
     timings: { callTimeoutMs: 10 },
     events: { batchMs: 11 },
     delivery: { retry: { maxRetries: 12 }, breaker: { failures: 13 } },
@@ -48,6 +56,7 @@ test('what can change while the node runs is written and told, once for each par
       'limits.maxActive',
       'limits.maxQueuedInbound',
       'limits.maxConnections',
+      'limits.inboundConnectionsPerSecond',
       'limits.maxInFlight',
       'limits.streamWindow',
       'timings.callTimeoutMs',
@@ -58,7 +67,7 @@ test('what can change while the node runs is written and told, once for each par
     needsRestart: [],
     unchanged: [],
   })
-  assert.deepEqual(told, ['log info', 'announce', 'slots 5 6', 'connections 7', 'events 11', 'delivery 12'])
+  assert.deepEqual(told, ['log info', 'announce', 'slots 5 6', 'connections 7', 'rate 4', 'events 11', 'delivery 12'])
   assert.deepEqual([linkLimits.maxInFlight, linkLimits.streamWindow], [8, 9])
   assert.deepEqual([options.timings.callTimeoutMs, options.delivery.breaker.failures], [10, 13])
 })
