@@ -154,11 +154,12 @@ ${cases.join('\n')}
   })
   return `#compdef parley
 # Completion of parley for zsh; put it into a folder of $fpath as _parley, or load it with: source <(parley completion zsh)
-_parley_nodes() { local -a nodes=(\${(f)"$(${NODES})"}); _describe node nodes }
+_parley_nodes() { local -a nodes=(${DATA_ROOT}/*/node.json(N:h:t)); _describe node nodes }
 
 ${functions.join('\n\n')}
 
-compdef _parley_all parley
+# As a file of $fpath this runs to complete; otherwise it only says what does.
+if [[ "\${funcstack[1]}" == _parley ]]; then _parley_all "$@"; else compdef _parley_all parley; fi
 `
 }
 
