@@ -111,7 +111,7 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
     await writeFile(join(cwd, 'good.yaml'), 'limits:\n  max_connections: 3\ntransports: {websocket: {port: 0}}\n')
     await writeFile(join(cwd, 'off.yaml'), 'security: {encryption_enabled: false}\n')
     const env = { PARLEY_LIMTS__MAX_CONNECTIONS: '3' }
-    const [bad, off, variable, none, good, started, reference] = await Promise.all([
+    const [bad, off, variable, none, good, started, reference, shown, nowhere] = await Promise.all([
       run(cwd, ['config', 'check', 'bad.yaml']),
       run(cwd, ['up', '--config', 'off.yaml']),
       run(cwd, ['up'], { env }),
@@ -119,8 +119,12 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
       run(cwd, ['config', 'check', 'good.yaml'], { env }),
       run(cwd, ['config', 'show'], {}),
       run(cwd, ['config', 'reference']),
+      run(cwd, ['config', 'show'], { env }),
+      run(cwd, ['init', '--dir', 'bad.yaml/below']),
     ])
     assert.deepEqual([bad.code, off.code, variable.code, none.code, good.code], [2, 2, 2, 2, 0])
+    assert.deepEqual([shown.code, nowhere.code], [2, 1])
+    assert.match(nowhere.stderr, /^error STA003: making the folder bad\.yaml\/below failed/)
     assert.match(bad.stderr, /^error MSG001: .*bad\.yaml:1: limts: unknown key\nhint: limts: did you mean limits\?\n/)
     assert.match(
       off.stderr,
