@@ -40,11 +40,13 @@ export const isRelayed = (address: string): boolean => address.includes('/p2p-ci
 /**
  * Of a node's addresses, those worth telling others: loopback only where there is no other direct one, and those through
  * relays in any case, after the direct ones.
+ * @param most at most half of them through relays
  */
-export const worthTelling = (addresses: readonly string[]): string[] => {
+export const worthTelling = (addresses: readonly string[], most: number): string[] => {
   const direct = addresses.filter((address) => !isRelayed(address))
   const beyond = direct.filter((address) => !isLoopback(address) && !isLinkLocal(address))
-  return [...(beyond.length > 0 ? beyond : direct), ...addresses.filter(isRelayed)]
+  const relayed = addresses.filter(isRelayed).slice(0, Math.ceil(most / 2))
+  return [...(beyond.length > 0 ? beyond : direct).slice(0, most - relayed.length), ...relayed]
 }
 
 /** RFC 4291, section 2.5.6: it means something on one network interface alone. */

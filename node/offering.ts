@@ -39,7 +39,7 @@ export const createOffering = (deps: OfferingDeps): Offering => {
     directory.announce({
       protocols: [...records.values()],
       labels: deps.labels(),
-      addresses: worthTelling(deps.addresses()).slice(0, MAX_ADDRESSES),
+      addresses: worthTelling(deps.addresses(), MAX_ADDRESSES),
     })
 
   return {

@@ -10,7 +10,8 @@ import { defineProtocol } from '../protocols/define.ts'
 import type { Port } from '../protocols/port.ts'
 import { addressProblem, isRelayed } from './addresses.ts'
 
-const MAX_TRIED = 8
+/** Addresses of one node that are tried. */
+export const MAX_TRIED = 8
 /** Trials for others at the same time; beyond it the answer is that nothing was tried. */
 const MAX_TRIALS = 8
 const TRIAL_MS = 3_000

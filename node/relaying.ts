@@ -15,7 +15,7 @@ import { isRelayed, worthTelling } from './addresses.ts'
 import type { RelaySettings } from './discovery-options.ts'
 import type { Peers } from './peers.ts'
 import { noPlaces, type PlacesInput, stepPlaces } from './places.ts'
-import type { Reach } from './reach.ts'
+import { MAX_TRIED, type Reach } from './reach.ts'
 import type { RelayFacts } from './relay-facts.ts'
 import type { Circuits } from './transport/relay.ts'
 import type { RelayServer, RelayServerDeps } from './transport/relay-server.ts'
@@ -161,7 +161,7 @@ export const startRelaying = async (deps: RelayingDeps, settings: RelaySettings)
       const members = peers.all().filter(({ id }) => !isOverRelay(id))
       const isBlocked = await deps.reach.isBlocked(
         members.map(({ id }) => id),
-        worthTelling(deps.addresses()),
+        worthTelling(deps.addresses(), MAX_TRIED),
       )
       checkAt = clock.monotonic() + (isBlocked === undefined ? UNKNOWN_MS : CHECK_MS)
       if (isBlocked === undefined || dialable === !isBlocked) return

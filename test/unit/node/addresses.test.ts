@@ -79,17 +79,20 @@ test('a link-local address is refused, with or without its interface, and told t
       assert.match(addressProblem(address, use) ?? '', /is link-local.*fd00::/, address)
   assert.equal(addressProblem('/ip6/fe8::1/tcp/1', 'join'), undefined)
   const told = ['/ip6/::1/tcp/1', '/ip6/fe80::1/tcp/1', '/ip6/fd00::1/tcp/1', '/ip4/127.0.0.1/tcp/1']
-  assert.deepEqual(worthTelling(told), ['/ip6/fd00::1/tcp/1'])
-  assert.deepEqual(worthTelling(['/ip6/::1/tcp/1']), ['/ip6/::1/tcp/1'])
+  assert.deepEqual(worthTelling(told, 16), ['/ip6/fd00::1/tcp/1'])
+  assert.deepEqual(worthTelling(['/ip6/::1/tcp/1'], 16), ['/ip6/::1/tcp/1'])
 })
 
 test('loopback is told only where there is no other direct address, and relayed ones come last', () => {
   const [near, far] = ['/ip4/127.0.0.1/tcp/1', '/ip4/10.0.0.1/tcp/1']
   const relayed = `/ip4/10.0.0.9/tcp/1/p2p/${PEER}/p2p-circuit/p2p/${PEER}`
-  assert.deepEqual(worthTelling([relayed, near, far]), [far, relayed])
-  assert.deepEqual(worthTelling([relayed, near]), [near, relayed])
-  assert.deepEqual(worthTelling([relayed]), [relayed])
-  assert.deepEqual(worthTelling([near]), [near])
+  assert.deepEqual(worthTelling([relayed, near, far], 16), [far, relayed])
+  assert.deepEqual(worthTelling([relayed, near], 16), [near, relayed])
+  assert.deepEqual(worthTelling([relayed], 16), [relayed])
+  assert.deepEqual(worthTelling([near], 16), [near])
+  const many = Array.from({ length: 20 }, (_, i) => `/ip4/10.0.1.${i}/tcp/1`)
+  assert.deepEqual(worthTelling([relayed, ...many], 4), [...many.slice(0, 3), relayed])
+  assert.deepEqual(worthTelling([relayed, relayed, relayed, far], 4), [far, relayed, relayed])
 })
 
 test('an address that cannot be used is refused with what to write instead', () => {
