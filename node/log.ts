@@ -3,14 +3,15 @@
  *
  * State: pino's level, and how often each level and each message text was written in the current window. Guarantees: at
  * most LINES_PER_TEXT lines of one text and LINES_PER_LEVEL lines of one level per window, and at its end one line says
- * how many were left out; fields are bounded and harmless (log-fields.ts); logging never throws; there is no thread and
- * no buffer between, so that the last line before a crash is there wherever the system writes stderr at once.
+ * how many were left out; fields are bounded and harmless (log-fields.ts); logging never throws; there is no thread
+ * between, and a line is written before the call returns (log-stderr.ts).
  * Source: MESSAGES.md, Monitoring (names of the fields).
  */
 import { pino } from 'pino'
 import type { Clock, Fields, Log, Timers } from '../protocols/port.ts'
 import { cut, escapeJson, escapeText, plainFields } from './log-fields.ts'
 import type { Level } from './log-levels.ts'
+import { createStderr } from './log-stderr.ts'
 
 type Spoken = Exclude<Level, 'silent'>
 
@@ -88,7 +89,7 @@ export const createLog = (options: LogOptions = {}): NodeLog => {
   const { clock = Date, timers = unrefTimers, fields: always = {} } = options
   const human = options.human ?? process.stderr.isTTY === true
   const format = human ? forPeople : forPrograms
-  const write = options.write ?? ((line: string) => void process.stderr.write(line))
+  const write = options.write ?? createStderr()
   const lines = pino(
     {
       level: options.level ?? 'info',

@@ -74,15 +74,21 @@ describe('the log', () => {
     assert.deepEqual([last().message, last().rest], ['100 %d of %s', '%o'])
   })
 
-  it('has written the last line when the process is torn down', () => {
+  it('has written the last line when the process crashes, however many there were before', () => {
     const log = new URL('../../../node/log.ts', import.meta.url).href
     const program = `import { createLog } from ${JSON.stringify(log)}
       const log = createLog({ human: false })
-      for (let i = 0; i < 500; i++) log.info('line ' + i)
-      process.kill(process.pid, 'SIGKILL')`
-    const { stderr, signal } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' })
-    assert.equal(signal, 'SIGKILL')
-    assert.equal(JSON.parse(stderr.trimEnd().split('\n').at(-1) ?? '').message, 'line 499')
+      process.on('uncaughtException', (error) => {
+        log.error('crashed', { error })
+        process.exit(7)
+      })
+      for (let i = 0; i < 990; i++) log.info('line ' + i, { fill: 'x'.repeat(500) })
+      throw new Error('oh')`
+    const { stderr, status } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' })
+    assert.equal(status, 7)
+    const said = stderr.trimEnd().split('\n')
+    assert.equal(said.length, 991)
+    assert.equal(JSON.parse(said.at(-1) ?? '').original_error, 'oh')
   })
 
   it('tells type, message, causes and context of an error', () => {
