@@ -302,6 +302,10 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     const pids = join(folder, 'pids')
     const shell = serve(
       'tree',
+      '--concurrency',
+      '1',
+      '--queue',
+      '0',
       '--node',
       'alpha',
       '--json',
@@ -313,10 +317,14 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     await firstLine(shell)
     await until('alpha knows it', async () => (await parley(alpha('agents', '--json'))).stdout.includes('"tree"'))
     const cancelled = start(alpha('call', 'tree.run'))
-    const text2 = await until('it runs', () => readFile(pids, 'utf8').catch(() => undefined))
+    const running = await until('it runs', async () => {
+      const written = await readFile(pids, 'utf8').catch(() => '')
+      return written.endsWith('\n') ? written : undefined
+    })
+    assertError(await parley(alpha('call', 'tree.run')), 1, 'COM003', /./)
     cancelled.child.kill('SIGINT')
     await cancelled.ended
-    const group = text2.trim().split(' ').map(Number)
+    const group = running.trim().split(' ').map(Number)
     await until('the program and what it started are gone', async () =>
       (await Promise.all(group.map(exited))).every((gone) => gone),
     )
