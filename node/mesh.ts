@@ -5,7 +5,6 @@
  * after admission, listening, directory, events, presence, supervisor, debug endpoint. Stop is the same backwards, with
  * the goodbye first. All state lives in the parts; this file keeps only whether the node stops.
  */
-import { randomBytes } from 'node:crypto'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { describe } from '../discovery/describe.ts'
@@ -20,15 +19,13 @@ import type { Stop } from '../protocols/port.ts'
 import { compile } from '../protocols/wire/contract.ts'
 import { createActivity } from './activity.ts'
 import type { Mesh } from './api.ts'
-import { refusedSkew } from './clock-skew.ts'
-import type { Control } from './control/server.ts'
 import type { Coordination } from './coordination.ts'
 import { exposeCoordination } from './coordination-metrics.ts'
 import type { DirectoryLock } from './data-directory.ts'
 import { deadCall } from './dead-call.ts'
-import type { DebugEndpoint } from './debug/server.ts'
 import { createDebugView } from './debug-view.ts'
 import { looksForOthers } from './discovery-options.ts'
+import { openEndpoints } from './endpoints.ts'
 import type { Above } from './fabric.ts'
 import { exposeFigures, type MeshFigures } from './figures.ts'
 import { prepare } from './ground.ts'
@@ -41,18 +38,14 @@ import type { MeshOptionsInput } from './options.ts'
 import { createParting } from './parting.ts'
 import { chance, clock, random, timers } from './platform.ts'
 import { createPresence } from './presence.ts'
-import { startProcessMetrics } from './process-metrics.ts'
 import { createReach, type Reach } from './reach.ts'
 import type { Relaying } from './relaying.ts'
-import type { Reloaded } from './reload.ts'
+import { createReloads } from './reloads.ts'
+import { startRenewing } from './renewing.ts'
 import { createReplies } from './replies.ts'
 import { createEventStore } from './store/history-store.ts'
 import { VERSION } from './version.ts'
 
-/** Memberships are renewed while they have this share of their time left. */
-const RENEW_CHECK_MS = 60_000
-const RENEW_BEFORE_MS = 3_600_000
-const DEBUG_KEY_BYTES = 16
 /** The debug page does not wait longer for the history of coordinators. */
 const HISTORY_MS = 2_000
 
@@ -196,18 +189,7 @@ const startLocked = async (
     },
   })
   const neighbours = await createNeighbours({ port: ownPort, rttMs: presence.rttMs, agents: directory.size })
-  const stopRenewal = timers.every(RENEW_CHECK_MS, () => {
-    for (const { id, name, chosen } of peers.all()) {
-      const membership = memberships.get(id)
-      const isFresh = membership === undefined || membership.expiresAtMs - clock.now() > RENEW_BEFORE_MS
-      if (isFresh && !skews.isStale(id)) continue
-      admission.renew(chosen).catch((error: unknown) => {
-        log.warn('a membership could not be renewed', { peer: id, error })
-        const skew = refusedSkew(error)
-        if (skew !== undefined) skews.measured(id, name, skew)
-      })
-    }
-  })
+  const stopRenewing = startRenewing({ clock, timers, log, peers, memberships, skews, admission })
 
   const ownAddresses = (): string[] => libp2p.getMultiaddrs().map(String)
   const addresses = (): string[] => [...ownAddresses(), ...(relaying?.addresses() ?? [])]
@@ -331,9 +313,6 @@ const startLocked = async (
   undo.push(stopCoordination)
   if (early !== undefined) coordination.heard(early)
 
-  let debug: DebugEndpoint | undefined
-  let debugKey: string | undefined
-  let stopProcessMetrics = (): void => {}
   const source = createDebugView({
     self: () => ({ ...identity, addresses: addresses() }),
     version: VERSION,
@@ -376,42 +355,21 @@ const startLocked = async (
       return () => refusedListeners.delete(fn)
     },
   })
-  if (options.debug !== false) {
-    const { startDebug } = await import('./debug/server.ts')
-    stopProcessMetrics = startProcessMetrics(metrics)
-    if (lock.current !== undefined) debugKey = randomBytes(DEBUG_KEY_BYTES).toString('base64url')
-    debug = await startDebug(source, {
-      ...options.debug,
-      ...(debugKey !== undefined && { key: debugKey }),
-      log,
-      metrics,
-    })
-    undo.push(async () => debug?.close())
-  }
-  let control: Control | undefined
-  const stopListeners = new Set<() => void>()
-  if (options.control && options.dataDir !== undefined) {
-    const { createControl } = await import('./control/server.ts')
-    control = await createControl({
-      mesh: () => mesh,
-      views: source,
-      dataDir: options.dataDir,
-      log,
-      metrics,
-      stop() {
-        if (stopListeners.size === 0) void mesh.stop()
-        for (const listener of [...stopListeners]) listener()
-      },
-    })
-    undo.push(async () => control?.close())
-  }
+  const endpoints = await openEndpoints({
+    options,
+    hasLock: lock.current !== undefined,
+    source,
+    mesh: () => mesh,
+    log,
+    metrics,
+    undo,
+  })
   supervisor.start()
   await lock.current?.describe({
     name: options.name,
     peerId: selfId,
     addresses: addresses(),
-    ...(control !== undefined && { control: control.path }),
-    ...(debug === undefined ? {} : { debugUrl: debug.url, ...(debugKey !== undefined && { debugKey }) }),
+    ...endpoints.described(),
   })
 
   const notReady = (reason: string): Stop => {
@@ -429,7 +387,7 @@ const startLocked = async (
       if (phase === 'drain') return
       state.stopping = true
       supervisor.stop()
-      stopRenewal()
+      stopRenewing()
     },
     drain: [
       { what: 'the coordination', run: handOver },
@@ -454,22 +412,16 @@ const startLocked = async (
       { what: 'gossip', run: async () => pubsub.stop() },
       { what: 'relays', run: async () => relaying?.stop() },
       { what: 'libp2p', run: async () => libp2p.stop() },
-      { what: 'the control socket', run: async () => control?.close() },
-      { what: 'the debug endpoint', run: async () => debug?.close() },
-      { what: 'metrics of the process', run: async () => stopProcessMetrics() },
+      { what: 'the control socket', run: endpoints.closeControl },
+      { what: 'the debug endpoint', run: endpoints.closeDebug },
+      { what: 'metrics of the process', run: async () => endpoints.stopProcessMetrics() },
       { what: 'the lock', run: async () => lock.current?.release() },
       { what: 'the log', run: async () => ownLog?.flush() },
     ],
   })
 
-  /** One after the other: each starts from what the one before has left. */
-  let reloading: Promise<unknown> = Promise.resolve()
-  const reload = async (changes: MeshOptionsInput): Promise<Reloaded> => {
-    const [{ reload: change }, { liveSettings }] = await Promise.all([
-      import('./reload.ts'),
-      import('./live-settings.ts'),
-    ])
-    const settings = liveSettings({
+  const reload = createReloads(
+    {
       options,
       ownLog,
       slots,
@@ -484,15 +436,13 @@ const startLocked = async (
         offering.announce().catch((error: unknown) => log.warn('the own record could not be written', { error }))
       },
       pardonAll: () => admission.pardonAll(),
-    })
-    const done = await change(options, changes, settings)
-    log.info('options were changed', { applied: done.applied, needsRestart: done.needsRestart })
-    return done
-  }
+    },
+    log,
+  )
 
   const mesh: Mesh = {
     self,
-    debugUrl: debug?.url,
+    debugUrl: endpoints.debugUrl,
     events,
     messages,
     directory,
@@ -512,21 +462,13 @@ const startLocked = async (
     all: clients.all,
     joined: ({ signal } = {}) =>
       joined({ joins: looksForOthers(options), directory, supervisor, isStopping: () => state.stopping }, signal),
-    reload(changes) {
-      const next = reloading.then(() => reload(changes))
-      // The caller hears of it.
-      reloading = next.catch(() => {})
-      return next
-    },
+    reload,
     members: () => peers.members(),
     onMember: (fn) => peers.onMember(fn),
     figures,
     readiness: source.readiness,
     notReady,
-    onStopRequest(fn) {
-      stopListeners.add(fn)
-      return () => stopListeners.delete(fn)
-    },
+    onStopRequest: endpoints.onStopRequest,
     drain: leaving.drain,
     stop: leaving.stop,
   }

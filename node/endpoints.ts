@@ -1,0 +1,89 @@
+/**
+ * Where a running node can be asked from outside the mesh: the debug endpoint and the control socket. Each is loaded when it
+ * is wanted. State: the two, and who is told of a wish to stop.
+ */
+import { randomBytes } from 'node:crypto'
+import type { Log, Stop } from '../protocols/port.ts'
+import type { Mesh } from './api.ts'
+import type { Control } from './control/server.ts'
+import type { DebugEndpoint } from './debug/server.ts'
+import type { DebugSource } from './debug/source.ts'
+import type { NodeMetrics } from './metrics.ts'
+import type { MeshOptions } from './options.ts'
+import { startProcessMetrics } from './process-metrics.ts'
+
+const KEY_BYTES = 16
+
+export interface EndpointsDeps {
+  readonly options: MeshOptions
+  /** The data directory is this node's. */
+  readonly hasLock: boolean
+  readonly source: DebugSource
+  mesh(): Mesh
+  readonly log: Log
+  readonly metrics: NodeMetrics
+  /** Steps that undo the start, last one first. */
+  readonly undo: (() => Promise<void>)[]
+}
+
+export interface Endpoints {
+  readonly debugUrl: string | undefined
+  /** What other programs of this user are told by `node.json`. */
+  described(): { control?: string; debugUrl?: string; debugKey?: string }
+  onStopRequest(fn: () => void): Stop
+  closeControl(): Promise<void>
+  closeDebug(): Promise<void>
+  stopProcessMetrics(): void
+}
+
+export const openEndpoints = async (deps: EndpointsDeps): Promise<Endpoints> => {
+  const { options, source, log, metrics, undo } = deps
+  let debug: DebugEndpoint | undefined
+  let debugKey: string | undefined
+  let control: Control | undefined
+  let stopProcessMetrics = (): void => {}
+  const stopListeners = new Set<() => void>()
+
+  if (options.debug !== false) {
+    const { startDebug } = await import('./debug/server.ts')
+    stopProcessMetrics = startProcessMetrics(metrics)
+    if (deps.hasLock) debugKey = randomBytes(KEY_BYTES).toString('base64url')
+    debug = await startDebug(source, {
+      ...options.debug,
+      ...(debugKey !== undefined && { key: debugKey }),
+      log,
+      metrics,
+    })
+    undo.push(async () => debug?.close())
+  }
+  if (options.control && options.dataDir !== undefined) {
+    const { createControl } = await import('./control/server.ts')
+    control = await createControl({
+      mesh: deps.mesh,
+      views: source,
+      dataDir: options.dataDir,
+      log,
+      metrics,
+      stop() {
+        if (stopListeners.size === 0) void deps.mesh().stop()
+        for (const listener of [...stopListeners]) listener()
+      },
+    })
+    undo.push(async () => control?.close())
+  }
+  return {
+    debugUrl: debug?.url,
+    described: () => ({
+      ...(control !== undefined && { control: control.path }),
+      ...(debug !== undefined && { debugUrl: debug.url }),
+      ...(debug !== undefined && debugKey !== undefined && { debugKey }),
+    }),
+    onStopRequest(fn) {
+      stopListeners.add(fn)
+      return () => stopListeners.delete(fn)
+    },
+    closeControl: async () => control?.close(),
+    closeDebug: async () => debug?.close(),
+    stopProcessMetrics,
+  }
+}
