@@ -9,8 +9,9 @@ import { describe } from '../../discovery/describe.ts'
 import { type AnyProtocol, type Context, defineProtocol } from '../../protocols/define.ts'
 import { compile } from '../../protocols/wire/contract.ts'
 import { escapeText } from '../log-fields.ts'
-import { EXIT, usage } from './outcome.ts'
+import { usage } from './outcome.ts'
 import { killGroup, type Program, type RunOptions, runLines, runOnce } from './run-program.ts'
+import { keepAlive, signalled } from './staying.ts'
 import { labelsOf } from './values.ts'
 import { type VisitOptions, visit } from './visit.ts'
 
@@ -112,17 +113,7 @@ export const serve = async (name: string, args: readonly string[], options: Serv
     for (const group of program.groups) killGroup(group, 'SIGKILL')
   })
   const protocol = contractOf(skill, options)
-  const over = new Promise<void>((resolve) => {
-    let count = 0
-    const onSignal = (): void => {
-      count += 1
-      if (count > 1) process.exit(EXIT.failure)
-      process.stderr.write('stopping; a second signal ends it at once\n')
-      resolve()
-    }
-    process.on('SIGINT', onSignal)
-    process.on('SIGTERM', onSignal)
-  })
+  const { asked: over } = signalled()
   const mesh = await visit(options, {
     name: options.name ?? skill.protocol,
     labels: labelsOf(options.label ?? []),
@@ -131,8 +122,7 @@ export const serve = async (name: string, args: readonly string[], options: Serv
     limits: { maxActive: options.concurrency, maxQueuedInbound: options.queue },
     timings: { stuckAfterMs: Math.max(30_000, timeoutMs) },
   })
-  // Otherwise nothing but sockets keeps the process, and they may all be gone for a moment.
-  const alive = setInterval(() => {}, 2 ** 30)
+  const letGo = keepAlive()
   try {
     const handlers = {
       [skill.method]:
@@ -151,6 +141,6 @@ export const serve = async (name: string, args: readonly string[], options: Serv
     await over
   } finally {
     await mesh.stop()
-    clearInterval(alive)
+    letGo()
   }
 }

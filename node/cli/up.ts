@@ -11,9 +11,10 @@ import { type RunningAgent, startAgent } from '../agent/start.ts'
 import type { Mesh } from '../api.ts'
 import type { Loaded } from '../config/load.ts'
 import { createMesh } from '../mesh.ts'
-import { EXIT, report, usage } from './outcome.ts'
+import { report, usage } from './outcome.ts'
 import { createHangups } from './reloading.ts'
 import { DATA_ROOT } from './running.ts'
+import { keepAlive, signalled } from './staying.ts'
 import { DEFAULT_NAME, isGiven, loadUp, type UpOptions } from './up-config.ts'
 
 /** Nodes without a name that one folder has room for: node, node-2, node-3 … */
@@ -77,26 +78,6 @@ const followJoining = async (mesh: Mesh, signal: AbortSignal): Promise<void> => 
 
 /** An agent is idle when its node was drained; what it then takes is not worth waiting for. */
 const AGENT_STOP = { drainMs: 500, stopMs: 500 }
-
-const keepAlive = (): (() => void) => {
-  const timer = setInterval(() => {}, 2 ** 30)
-  return () => clearInterval(timer)
-}
-
-/** @returns a promise that resolves at the first signal, or when it is called */
-const signalled = (): { asked: Promise<void>; ask: () => void } => {
-  const { promise: asked, resolve } = Promise.withResolvers<void>()
-  let count = 0
-  const onSignal = (): void => {
-    count += 1
-    if (count > 1) process.exit(EXIT.failure)
-    process.stderr.write('stopping; a second signal ends it at once\n')
-    resolve()
-  }
-  process.on('SIGINT', onSignal)
-  process.on('SIGTERM', onSignal)
-  return { asked, ask: resolve }
-}
 
 export const up = async (options: UpOptions): Promise<void> => {
   const letGo = keepAlive()

@@ -1,19 +1,19 @@
 /** The command `parley` as people and programs run it: real processes, good and bad input. */
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import * as z from 'zod'
 import {
-  type CommandOptions,
+  assertError,
+  type CommandFolder,
+  commandFolder,
   type Ended,
   firstLine,
+  jsonLines,
   type Running,
-  runCommand,
-  startCommand,
 } from '../support/command.ts'
 import { until } from '../support/until.ts'
 
@@ -27,33 +27,11 @@ const Up = z.strictObject({
   pid: z.number(),
 })
 
-const lines = (text: string): unknown[] =>
-  text
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line))
-
-/** Every error is two lines: what failed, and what to do. */
-const assertError = (ended: Ended, code: number, kind: string, message: RegExp, hint = /./): void => {
-  const shown = `${ended.code} ${ended.stdout}${ended.stderr}`
-  const found = /^error ([A-Z]{3}\d{3}): (.+)\nhint: (.+)\n/m.exec(ended.stderr)
-  assert.ok(found !== null, shown)
-  assert.equal(found[1], kind, shown)
-  assert.match(found[2] ?? '', message)
-  assert.match(found[3] ?? '', hint)
-  assert.equal(ended.code, code, shown)
-}
-
 describe('the command parley', { timeout: 90_000 }, () => {
   let folder: string
-  const started: Running[] = []
-  const parley = (args: string[], options: Partial<CommandOptions> = {}): Promise<Ended> =>
-    runCommand(args, { cwd: folder, ...options })
-  const start = (args: string[], options: Partial<CommandOptions> = {}): Running => {
-    const running = startCommand(args, { cwd: folder, ...options })
-    started.push(running)
-    return running
-  }
+  let commands: CommandFolder
+  const parley: CommandFolder['parley'] = (...given) => commands.parley(...given)
+  const start: CommandFolder['start'] = (...given) => commands.start(...given)
   const up = async (...args: string[]): Promise<{ running: Running; facts: z.output<typeof Up> }> => {
     const running = start(['up', '--json', ...args])
     return { running, facts: Up.parse(JSON.parse(await firstLine(running))) }
@@ -64,15 +42,10 @@ describe('the command parley', { timeout: 90_000 }, () => {
   }
 
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'parley-cli-'))
+    commands = await commandFolder()
+    folder = commands.path
   })
-  after(async () => {
-    for (const { child, ended } of started) {
-      child.kill('SIGKILL')
-      await ended
-    }
-    await rm(folder, { recursive: true, force: true })
-  })
+  after(() => commands.end())
 
   test('an old Node is told so in one sentence, before anything else is loaded', async () => {
     const old = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '22.17.1' } })`
@@ -206,12 +179,12 @@ describe('the command parley', { timeout: 90_000 }, () => {
       parley(['peers', '--url', alpha.facts.debugUrl, '--json']),
       parley(['peers']),
     ]).catch((error: unknown) => assert.fail(String(error)))
-    assert.deepEqual(lines(unary.stdout), [{ text: 'grüß dich 👋' }], unary.stderr)
-    assert.deepEqual(lines(piped.stdout), [{ text: 'from a pipe' }], piped.stderr)
-    assert.equal(lines(all.stdout).length, 1, all.stderr)
-    assert.deepEqual(lines(bytes.stdout), ['AP8='], bytes.stderr)
+    assert.deepEqual(jsonLines(unary.stdout), [{ text: 'grüß dich 👋' }], unary.stderr)
+    assert.deepEqual(jsonLines(piped.stdout), [{ text: 'from a pipe' }], piped.stderr)
+    assert.equal(jsonLines(all.stdout).length, 1, all.stderr)
+    assert.deepEqual(jsonLines(bytes.stdout), ['AP8='], bytes.stderr)
     assert.deepEqual(
-      lines(streamed.stdout),
+      jsonLines(streamed.stdout),
       [1, 2, 3].map((n) => ({ n, fill: 'x' })),
       streamed.stderr,
     )
@@ -245,7 +218,7 @@ describe('the command parley', { timeout: 90_000 }, () => {
 
     const [first, second] = await Promise.all([leave(alpha.running), leave(beta.running)])
     assert.deepEqual([first.code, second.code], [0, 0], first.stderr + second.stderr)
-    assert.equal(lines(first.stdout).length, 1, 'nothing but its one line was printed')
+    assert.equal(jsonLines(first.stdout).length, 1, 'nothing but its one line was printed')
   })
 
   test('nodes without a name get one each, and keep their identity when they come back', async () => {

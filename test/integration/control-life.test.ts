@@ -8,27 +8,10 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import * as z from 'zod'
 import { MAX_SOCKET_PATH_BYTES } from '../../node/control/socket-place.ts'
-import {
-  type CommandOptions,
-  type Ended,
-  firstLine,
-  type Running,
-  runCommand,
-  startCommand,
-} from '../support/command.ts'
+import { assertError, type CommandFolder, commandFolder, firstLine, type Running } from '../support/command.ts'
 import { until } from '../support/until.ts'
 
 const Note = z.object({ control: z.string(), addresses: z.array(z.string()), pid: z.number() })
-
-const assertError = (ended: Ended, code: number, kind: string, message: RegExp, hint = /./): void => {
-  const shown = `${ended.code} ${ended.stdout}${ended.stderr}`
-  const found = /^error ([A-Z]{3}\d{3}): (.+)\nhint: (.+)\n/m.exec(ended.stderr)
-  assert.ok(found !== null, shown)
-  assert.equal(found[1], kind, shown)
-  assert.match(found[2] ?? '', message)
-  assert.match(found[3] ?? '', hint)
-  assert.equal(ended.code, code, shown)
-}
 
 const exists = (path: string): Promise<boolean> =>
   stat(path).then(
@@ -38,14 +21,9 @@ const exists = (path: string): Promise<boolean> =>
 
 describe('the life of a control socket', { timeout: 90_000 }, () => {
   let folder: string
-  const started: Running[] = []
-  const parley = (args: string[], options: Partial<CommandOptions> = {}): Promise<Ended> =>
-    runCommand(args, { cwd: folder, ...options })
-  const start = (args: string[], options: Partial<CommandOptions> = {}): Running => {
-    const running = startCommand(args, { cwd: folder, ...options })
-    started.push(running)
-    return running
-  }
+  let commands: CommandFolder
+  const parley: CommandFolder['parley'] = (...given) => commands.parley(...given)
+  const start: CommandFolder['start'] = (...given) => commands.start(...given)
   const noteIn = async (directory: string) =>
     Note.parse(JSON.parse(await readFile(join(directory, 'node.json'), 'utf8')))
   const noteOf = (name: string) => noteIn(join(folder, '.parley', name))
@@ -54,18 +32,13 @@ describe('the life of a control socket', { timeout: 90_000 }, () => {
     await firstLine(running)
     return running
   }
-  const kill = async ({ child, ended }: Running): Promise<void> => {
-    child.kill('SIGKILL')
-    await ended
-  }
+  const kill = (running: Running): Promise<void> => commands.kill(running)
 
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'parley-life-'))
+    commands = await commandFolder()
+    folder = commands.path
   })
-  after(async () => {
-    await Promise.all(started.map(kill))
-    await rm(folder, { recursive: true, force: true })
-  })
+  after(() => commands.end())
 
   test('a killed node is told of at once, and its socket is taken over by the next one', async () => {
     const first = await up('phoenix')

@@ -1,20 +1,20 @@
 /** Commands by the control socket: real processes, one mesh of two nodes with a secret, which no command is given. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import * as z from 'zod'
 import { stillRuns, UNKNOWN_BIRTH } from '../../node/process-birth.ts'
 import {
-  type CommandOptions,
+  assertError,
+  type CommandFolder,
+  commandFolder,
   type Ended,
   firstLine,
+  jsonLines,
   type Running,
-  runCommand,
-  startCommand,
 } from '../support/command.ts'
 import { until } from '../support/until.ts'
 
@@ -25,36 +25,15 @@ const isRoot = process.getuid?.() === 0
 
 const Note = z.object({ control: z.string(), addresses: z.array(z.string()), pid: z.number(), peerId: z.string() })
 
-const lines = (text: string): unknown[] =>
-  text
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line))
-
-const assertError = (ended: Ended, code: number, kind: string, message: RegExp, hint = /./): void => {
-  const shown = `${ended.code} ${ended.stdout}${ended.stderr}`
-  const found = /^error ([A-Z]{3}\d{3}): (.+)\nhint: (.+)\n/m.exec(ended.stderr)
-  assert.ok(found !== null, shown)
-  assert.equal(found[1], kind, shown)
-  assert.match(found[2] ?? '', message)
-  assert.match(found[3] ?? '', hint)
-  assert.equal(ended.code, code, shown)
-}
-
 /** A process that is over and that nobody has waited for is gone, too. */
 const exited = async (pid: number): Promise<boolean> => !(await stillRuns({ pid, birth: UNKNOWN_BIRTH }))
 
 describe('commands by the control socket', { timeout: 90_000 }, () => {
   let folder: string
   let first: Running
-  const started: Running[] = []
-  const parley = (args: string[], options: Partial<CommandOptions> = {}): Promise<Ended> =>
-    runCommand(args, { cwd: folder, ...options })
-  const start = (args: string[], options: Partial<CommandOptions> = {}): Running => {
-    const running = startCommand(args, { cwd: folder, ...options })
-    started.push(running)
-    return running
-  }
+  let commands: CommandFolder
+  const parley: CommandFolder['parley'] = (...given) => commands.parley(...given)
+  const start: CommandFolder['start'] = (...given) => commands.start(...given)
   const noteOf = async (name: string) =>
     Note.parse(JSON.parse(await readFile(join(folder, '.parley', name, 'node.json'), 'utf8')))
   const up = async (name: string, ...args: string[]): Promise<Running> => {
@@ -62,15 +41,12 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     await firstLine(running)
     return running
   }
-  const kill = async ({ child, ended }: Running): Promise<void> => {
-    child.kill('SIGKILL')
-    await ended
-  }
   const alpha = (...args: string[]): string[] => [...args, '--node', 'alpha']
   const beta = (...args: string[]): string[] => [...args, '--node', 'beta']
 
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'parley-control-'))
+    commands = await commandFolder()
+    folder = commands.path
     await parley(['secret', '--out', 'mesh.key'])
     const key = ['--secret-file', 'mesh.key', '--mesh', 'controlled']
     first = await up('alpha', ...key, '--serve', AGENT)
@@ -78,10 +54,7 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     await up('beta', ...key, '--join', address, '--no-debug')
     await until('beta is in', async () => (await parley(alpha('agents', '--json'))).stdout.includes('"beta"'))
   })
-  after(async () => {
-    await Promise.all(started.map(kill))
-    await rm(folder, { recursive: true, force: true })
-  })
+  after(() => commands.end())
 
   test('the socket is for this user alone, and another user is told so', async () => {
     const { control } = await noteOf('alpha')
@@ -116,7 +89,7 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     for (const part of [/^name +alpha$/m, /^control +.+control\.sock$/m, /^listens on +\/ip4\//m])
       assert.match(table.stdout, part)
     assert.equal(JSON.parse(peers.stdout)[0].name, 'alpha')
-    const [view] = lines(top.stdout)
+    const [view] = jsonLines(top.stdout)
     const shown = z
       .object({ rates: z.object({ framesIn: z.number() }), agents: z.array(z.object({ name: z.string() })) })
       .parse(view)
@@ -138,9 +111,9 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
       parley(beta('call', 'soil.echo')),
       parley(beta('call', 'toil.count', '--all')),
     ])
-    assert.deepEqual(lines(unary.stdout), [{ text: 'grüß dich' }], unary.stderr)
-    assert.equal(lines(stream.stdout).length, 3, stream.stderr)
-    assert.equal(lines(self.stdout).length, 1, self.stderr)
+    assert.deepEqual(jsonLines(unary.stdout), [{ text: 'grüß dich' }], unary.stderr)
+    assert.equal(jsonLines(stream.stdout).length, 3, stream.stderr)
+    assert.equal(jsonLines(self.stdout).length, 1, self.stderr)
     assertError(elsewhere, 2, 'MSG001', /alpha is in the mesh controlled, not in another/, /--join/)
     assertError(refused, 1, 'STA003', /the shelf is full/, /empty it/)
     assertError(unknown, 3, 'STA001', /no agent is called "alhpa"/, /did you mean alpha\?/)
@@ -153,20 +126,20 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     held.child.kill('SIGINT')
     assertError(await held.ended, 1, 'COM001', /interrupted/)
     await until('it is cancelled', async () => (await state()).includes('"this one:'))
-    assert.equal(lines(first.stdout()).length, 1, 'the node that was asked prints nothing of it')
+    assert.equal(jsonLines(first.stdout()).length, 1, 'the node that was asked prints nothing of it')
   })
 
   test('what is published on one node is heard on the other, from where one likes', async () => {
     const live = start(beta('sub', 'news.*', 'news.sport', '--count', '3', '--json'))
     assert.match(await firstLine(live), /"ready"/)
     const piped = await parley(alpha('pub', 'news.sport', '-', '--json'), { input: '{"n":1}\n\n{"n":2}\n{"n":3}' })
-    const [told] = lines(piped.stdout)
+    const [told] = jsonLines(piped.stdout)
     assert.deepEqual(z.object({ published: z.number(), topic: z.string() }).parse(told), {
       published: 3,
       topic: 'news.sport',
     })
     const Event = z.object({ topic: z.string(), name: z.string(), data: z.object({ n: z.number() }) })
-    const heard = z.array(Event).parse(lines((await live.ended).stdout).slice(1))
+    const heard = z.array(Event).parse(jsonLines((await live.ended).stdout).slice(1))
     assert.deepEqual(
       heard.map(({ name, data }) => `${name} ${data.n}`),
       ['alpha 1', 'alpha 2', 'alpha 3'],
@@ -181,9 +154,9 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
       parley(alpha('sub', 'bulk.#', 'news.#', '--from', 'earliest', '--count', '2003', '--report-topics', '--json')),
       parley(alpha('sub', 'silence', '--for', '50')),
     ])
-    assert.equal(lines(earliest.stdout).length, 2001, earliest.stderr)
+    assert.equal(jsonLines(earliest.stdout).length, 2001, earliest.stderr)
     assert.match(last.stdout, /^\d\d:\d\d:\d\d\.\d{3} news\.sport alpha \{"n":3\}\n$/)
-    const rows = z.array(z.object({ topic: z.string(), events: z.number() })).parse(lines(report.stdout)[0])
+    const rows = z.array(z.object({ topic: z.string(), events: z.number() })).parse(jsonLines(report.stdout)[0])
     assert.deepEqual(
       rows.map(({ topic, events }) => `${topic} ${events}`),
       ['bulk.load 2000', 'news.sport 3'],
@@ -214,7 +187,7 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     const torn = await parley(alpha('pub', 'half.way', '-'), { input: '1\n2\nthree\n4\n' })
     assertError(torn, 2, 'MSG001', /line 3 of the input is not JSON/, /those before it were published/)
     const after = await parley(alpha('sub', 'half.#', '--from', 'earliest', '--count', '3', '--json'))
-    assert.equal(lines(after.stdout).length, 4)
+    assert.equal(jsonLines(after.stdout).length, 4)
   })
 
   test('a message is kept for a peer, and told as processed only when it was', async () => {
@@ -223,7 +196,7 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
       parley(alpha('send', 'order.placed', '{"n":2}', '--to', 'beta', '--wait', '300')),
     ])
     const { peerId } = await noteOf('beta')
-    const sent = z.object({ id: z.string(), destinations: z.array(z.string()) }).parse(lines(kept.stdout)[0])
+    const sent = z.object({ id: z.string(), destinations: z.array(z.string()) }).parse(jsonLines(kept.stdout)[0])
     assert.deepEqual(sent.destinations, [peerId])
     assertError(waited, 1, 'COM001', /was not processed within 300 ms/, /kept/)
   })
@@ -282,9 +255,9 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
       parley(alpha('call', 'lines.each', '{"what":"count","n":5}')),
       parley(alpha('call', 'lines.each', '{"what":"fail"}')),
     ])
-    assert.deepEqual(lines(upper.stdout), ['QUIET'], upper.stderr)
-    assert.deepEqual(lines(args.stdout), [['--loud', '-x']])
-    assert.deepEqual(z.array(z.array(z.string())).parse(lines(env.stdout))[0]?.sort(), [
+    assert.deepEqual(jsonLines(upper.stdout), ['QUIET'], upper.stderr)
+    assert.deepEqual(jsonLines(args.stdout), [['--loud', '-x']])
+    assert.deepEqual(z.array(z.array(z.string())).parse(jsonLines(env.stdout))[0]?.sort(), [
       'PARLEY_CALLER',
       'PARLEY_SKILL',
     ])
@@ -294,7 +267,7 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     assertError(much, 1, 'APP001', /wrote more than 1000 bytes/, /--max-output/)
     assertError(hangs, 1, 'COM001', /took longer than 200 ms/, /--timeout/)
     assert.deepEqual(
-      lines(items.stdout),
+      jsonLines(items.stdout),
       [1, 2, 3, 4, 5].map((i) => ({ i })),
     )
     assertError(broken, 1, 'APP001', /no paper left/)

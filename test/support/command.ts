@@ -1,5 +1,7 @@
 /** The real command `parley` as a child process, in a folder of its own. */
+import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -85,4 +87,55 @@ export const firstLine = async (running: Running): Promise<string> => {
     return running.stdout().includes('\n')
   })
   return running.stdout().split('\n', 1)[0] ?? ''
+}
+
+/** Every error is two lines: what failed, and what to do. */
+export const assertError = (ended: Ended, code: number, kind: string, message: RegExp, hint = /./): void => {
+  const shown = `${ended.code} ${ended.stdout}${ended.stderr}`
+  const found = /^error ([A-Z]{3}\d{3}): (.+)\nhint: (.+)\n/m.exec(ended.stderr)
+  assert.ok(found !== null, shown)
+  assert.equal(found[1], kind, shown)
+  assert.match(found[2] ?? '', message)
+  assert.match(found[3] ?? '', hint)
+  assert.equal(ended.code, code, shown)
+}
+
+/** What a command with --json printed. */
+export const jsonLines = (text: string): unknown[] =>
+  text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line))
+
+export interface CommandFolder {
+  readonly path: string
+  parley(args: readonly string[], options?: Partial<CommandOptions>): Promise<Ended>
+  start(args: readonly string[], options?: Partial<CommandOptions>): Running
+  kill(running: Running): Promise<void>
+  /** Kills what was started, and removes the folder. */
+  end(): Promise<void>
+}
+
+/** A folder in which commands are run and nodes are started. */
+export const commandFolder = async (): Promise<CommandFolder> => {
+  const path = await mkdtemp(join(tmpdir(), 'parley-commands-'))
+  const started: Running[] = []
+  const kill = async ({ child, ended }: Running): Promise<void> => {
+    child.kill('SIGKILL')
+    await ended
+  }
+  return {
+    path,
+    parley: (args, options = {}) => runCommand(args, { cwd: path, ...options }),
+    start(args, options = {}) {
+      const running = startCommand(args, { cwd: path, ...options })
+      started.push(running)
+      return running
+    },
+    kill,
+    async end() {
+      await Promise.all(started.map(kill))
+      await rm(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
+    },
+  }
 }
