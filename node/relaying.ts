@@ -235,7 +235,7 @@ export const startRelaying = async (deps: RelayingDeps, settings: RelaySettings)
       // The relay may have moved, and one that serves may be new.
       if (places.held.has(agent.peer)) tellChange()
       upgrades.changed(agent.peer)
-      look()
+      if (agent.record.protocols.some(({ name }) => name === RELAY.name)) look()
     }),
   ]
 
