@@ -53,6 +53,15 @@ export const worthTelling = (addresses: readonly string[], most: number): string
 const isLinkLocal = (address: string): boolean =>
   (componentsOf(address) ?? []).some(({ name, value = '' }) => name === 'ip6' && /^fe[89ab][0-9a-f]:/.test(value))
 
+const LAST_PEER = /\/p2p\/([^/]+)$/
+
+/** The peer with which the address ends. */
+export const peerAtEnd = (address: string): string | undefined => LAST_PEER.exec(address)?.[1]
+
+/** The address with this peer at its end, unless it names one there. */
+export const endingWith = (address: string, peer: string): string =>
+  peerAtEnd(address) === undefined ? `${address}/p2p/${peer}` : address
+
 export type AddressUse = 'listen' | 'announce' | 'join'
 
 /** Why this node cannot use the address so; undefined where it can. */

@@ -8,7 +8,7 @@ import type { Connection } from '@libp2p/interface'
 import * as z from 'zod'
 import { defineProtocol } from '../protocols/define.ts'
 import type { Port } from '../protocols/port.ts'
-import { addressProblem, isRelayed } from './addresses.ts'
+import { addressProblem, endingWith, isRelayed, peerAtEnd } from './addresses.ts'
 
 /** Addresses of one node that are tried. */
 export const MAX_TRIED = 8
@@ -55,9 +55,8 @@ export interface Reach {
 
 const usable = (address: string, peer: string): string | undefined => {
   if (addressProblem(address, 'announce') !== undefined || isRelayed(address)) return undefined
-  const [named] = /\/p2p\/[^/]+$/.exec(address) ?? []
-  if (named === undefined) return `${address}/p2p/${peer}`
-  return named === `/p2p/${peer}` ? address : undefined
+  const whole = endingWith(address, peer)
+  return peerAtEnd(whole) === peer ? whole : undefined
 }
 
 const someOf = (members: readonly string[], chance: () => number): string[] =>

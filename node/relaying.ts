@@ -11,7 +11,7 @@ import type { Directory } from '../discovery/directory.ts'
 import type { ProtocolRecord } from '../discovery/record.ts'
 import { ParleyError } from '../protocols/errors.ts'
 import type { Clock, Log, Port, Stop, Timers } from '../protocols/port.ts'
-import { isRelayed, worthTelling } from './addresses.ts'
+import { endingWith, isRelayed, worthTelling } from './addresses.ts'
 import type { RelaySettings } from './discovery-options.ts'
 import type { Peers } from './peers.ts'
 import { noPlaces, type PlacesInput, stepPlaces } from './places.ts'
@@ -105,10 +105,7 @@ export const startRelaying = async (deps: RelayingDeps, settings: RelaySettings)
       (directory.get(relay)?.record.addresses ?? [])
         .filter((address) => !isRelayed(address))
         .slice(0, MAX_TOLD)
-        .map((address) => {
-          const whole = /\/p2p\/[^/]+$/.test(address) ? address : `${address}/p2p/${relay}`
-          return `${whole}/p2p-circuit/p2p/${self}`
-        }),
+        .map((address) => `${endingWith(address, relay)}/p2p-circuit/p2p/${self}`),
     )
 
   const tellChange = (): void => {

@@ -6,7 +6,7 @@
  * State: when each relayed peer is dialled again; bounded by the members.
  */
 import type { Clock, Timers } from '../protocols/port.ts'
-import { isRelayed } from './addresses.ts'
+import { endingWith, isRelayed } from './addresses.ts'
 import { race, raceOrder } from './race.ts'
 
 const DIAL_MS = 5_000
@@ -44,7 +44,7 @@ export const createUpgrades = (deps: UpgradesDeps): Upgrades => {
   let made = 0
 
   const dial = async (peer: string, direct: readonly string[]): Promise<void> => {
-    const whole = direct.map((address) => (/\/p2p\/[^/]+$/.test(address) ? address : `${address}/p2p/${peer}`))
+    const whole = direct.map((address) => endingWith(address, peer))
     dialling.add(peer)
     try {
       await race(raceOrder(whole, undefined), { timers, attempt: deps.dial }, AbortSignal.timeout(DIAL_MS))

@@ -3,7 +3,7 @@ import { after, afterEach, before, describe, it } from 'node:test'
 import { makeSecret } from '../../node/index.ts'
 import { BRISK } from '../support/meshes.ts'
 import { createNamespace, type Namespace, noSwallowing } from '../support/namespace.ts'
-import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
+import { endProcesses, type Peer, startPeer, untilMembers } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 
 const [ONE, TWO, DEAD] = ['10.77.0.1', '10.77.0.2', '10.77.0.11'] as const
@@ -32,16 +32,6 @@ describe('a name whose records change', { timeout: 60_000, skip: noSwallowing() 
 
   const start = (name: string, listen: string, ...join: string[]): Promise<Peer> =>
     startPeer({ ...common, name, listen: [listen], join }, { enter: space.enter })
-  const untilMembers = (peer: Peer, names: string): Promise<unknown> =>
-    until(`it is connected to ${names}`, async () => {
-      const { members } = await peer.ask('facts', undefined)
-      return (
-        members
-          .map(({ name }) => name)
-          .sort()
-          .join() === names
-      )
-    })
 
   it('brings members by A, AAAA and SRV records that appear; those of the name that joined nobody are dialled', async () => {
     // None of them knows another one: only the node that asks for the names can bring them together.

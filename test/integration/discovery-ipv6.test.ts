@@ -5,8 +5,7 @@ import { type MeshOptionsInput, makeSecret } from '../../node/index.ts'
 import { BRISK } from '../support/meshes.ts'
 import { createNamespace, type Namespace } from '../support/namespace.ts'
 import { createSwitched, noSwitched, type Place, type Switched } from '../support/namespaces-mesh.ts'
-import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
-import { until } from '../support/until.ts'
+import { endProcesses, type Peer, startPeer, untilMembers } from '../support/processes.ts'
 
 const PORT = 4001
 const common = {
@@ -16,16 +15,6 @@ const common = {
   timings: { ...BRISK, resolvePeriodMs: 1_000 },
 }
 
-const untilMembers = (peer: Peer, names: string): Promise<unknown> =>
-  until(`it is connected to ${names}`, async () => {
-    const { members } = await peer.ask('facts', undefined)
-    return (
-      members
-        .map(({ name }) => name)
-        .sort()
-        .join() === names
-    )
-  })
 const endAll = (...peers: Peer[]): Promise<unknown> => Promise.all(peers.map((peer) => peer.kill()))
 
 describe('a network with IPv6 alone', { timeout: 60_000, skip: noSwitched() }, () => {

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url'
 import type { MeshOptionsInput } from '../../node/index.ts'
 import type { Answer, Failure, Question } from './peer-process.ts'
 import type { Input, Output, Verb } from './peer-verbs.ts'
+import { until } from './until.ts'
 
 const PROGRAM = fileURLToPath(new URL('./peer-process.ts', import.meta.url))
 const ASK_LIMIT_MS = 20_000
@@ -152,3 +153,15 @@ export const startPeer = async (
   if (serve) await process.ask('serve', undefined)
   return { ...process, ...facts }
 }
+
+/** @param names of those that it is connected to, in order, with commas between */
+export const untilMembers = (peer: Peer, names: string): Promise<unknown> =>
+  until(`it is connected to ${names}`, async () => {
+    const { members } = await peer.ask('facts', undefined)
+    return (
+      members
+        .map(({ name }) => name)
+        .sort()
+        .join() === names
+    )
+  })

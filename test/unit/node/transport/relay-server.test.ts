@@ -2,10 +2,8 @@
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
 import type { Connection, Stream } from '@libp2p/interface'
-import { tcp } from '@libp2p/tcp'
-import { createLibp2p, type Libp2p } from 'libp2p'
+import type { Libp2p } from 'libp2p'
 import { timers } from '../../../../node/platform.ts'
-import { tunedNoise } from '../../../../node/transport/noise.ts'
 import { type RelayServer, type RelayServerDeps, startRelayServer } from '../../../../node/transport/relay-server.ts'
 import {
   decodeHop,
@@ -20,7 +18,7 @@ import {
   STATUS,
   STOP,
 } from '../../../../node/transport/relay-wire.ts'
-import { tunedYamux } from '../../../../node/transport/yamux.ts'
+import { startBareNode } from '../../../support/bare-node.ts'
 import { until } from '../../../support/until.ts'
 
 const running: { stop(): unknown }[] = []
@@ -29,14 +27,7 @@ afterEach(async () => {
 })
 
 const startNode = async (): Promise<Libp2p> => {
-  const node = await createLibp2p({
-    addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
-    transports: [tcp()],
-    connectionEncrypters: [tunedNoise()],
-    streamMuxers: [tunedYamux()],
-    connectionGater: { denyDialMultiaddr: () => false },
-    connectionMonitor: { enabled: false },
-  })
+  const node = await startBareNode()
   running.push(node)
   return node
 }

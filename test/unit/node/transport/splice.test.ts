@@ -3,12 +3,10 @@ import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { afterEach, test } from 'node:test'
 import type { Stream, StreamMessageEvent } from '@libp2p/interface'
-import { tcp } from '@libp2p/tcp'
-import { createLibp2p, type Libp2p } from 'libp2p'
+import type { Libp2p } from 'libp2p'
 import { timers } from '../../../../node/platform.ts'
-import { tunedNoise } from '../../../../node/transport/noise.ts'
 import { createPace, HIGH_BYTES, type Pace, type Splice, splice } from '../../../../node/transport/splice.ts'
-import { tunedYamux } from '../../../../node/transport/yamux.ts'
+import { startBareNode } from '../../../support/bare-node.ts'
 import { until } from '../../../support/until.ts'
 import { createVirtualTime } from '../../../support/virtual-time.ts'
 
@@ -20,14 +18,7 @@ afterEach(async () => {
 })
 
 const startNode = async (): Promise<Libp2p> => {
-  const node = await createLibp2p({
-    addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
-    transports: [tcp()],
-    connectionEncrypters: [tunedNoise()],
-    streamMuxers: [tunedYamux()],
-    connectionGater: { denyDialMultiaddr: () => false },
-    connectionMonitor: { enabled: false },
-  })
+  const node = await startBareNode()
   running.push(node)
   return node
 }
