@@ -91,6 +91,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
   const circuits = createCircuits({
     gate,
     connectionOf: (peer) => peers.get(peer)?.chosen,
+    dial: (address, signal) => libp2p.services.direct.dial(address, signal),
     hasPlace: (relay) => above.hasPlace(relay),
   })
   const libp2p = await createTransport({

@@ -8,8 +8,9 @@
  * State: the loaded transport. Wire ids: `HOP`, `STOP`. Source: libp2p circuit relay v2 specification.
  */
 import type { CircuitRelayTransportComponents } from '@libp2p/circuit-relay-v2'
-import { type Connection, type StreamHandler, type Transport, transportSymbol } from '@libp2p/interface'
-import type { Multiaddr } from '@multiformats/multiaddr'
+import { type Connection, type PeerId, type StreamHandler, type Transport, transportSymbol } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { ParleyError } from '../../protocols/errors.ts'
 import { isRelayed } from '../addresses.ts'
 import type { Gate } from '../gate.ts'
@@ -24,6 +25,8 @@ export interface CircuitDeps {
   readonly gate: Pick<Gate, 'hold'>
   /** The connection in use with an admitted member. */
   connectionOf(peer: string): Connection | undefined
+  /** Dials this address, which ends with a peer id, whatever connections there are. */
+  dial(address: Multiaddr, signal: AbortSignal): Promise<Connection>
   /** This node has a place at that relay. */
   hasPlace(relay: string): boolean
 }
@@ -57,15 +60,25 @@ export const createCircuits = (deps: CircuitDeps): Circuits => {
   let loading: Promise<Loaded> | undefined
   let listening: Promise<void> | undefined
 
-  /** The connection that a relayed one can stand on: one that is about to close would take it along. */
+  /** Connections that a relayed one can stand on, the one in use alone where there is one: others are about to close. */
+  const footings = (manager: CircuitRelayTransportComponents['connectionManager'], peer: PeerId | undefined) => {
+    const isDirect = ({ status, remoteAddr }: Connection): boolean =>
+      status === 'open' && !isRelayed(remoteAddr.toString())
+    const used = peer === undefined ? undefined : deps.connectionOf(peer.toString())
+    return used !== undefined && isDirect(used) ? [used] : manager.getConnections(peer).filter(isDirect)
+  }
   const footing = (given: CircuitRelayTransportComponents) =>
     withMembers(given.connectionManager, {
-      getConnections: (peer: Connection['remotePeer'] | undefined) => {
-        const used = peer === undefined ? undefined : deps.connectionOf(peer.toString())
-        const all = used === undefined ? given.connectionManager.getConnections(peer) : [used]
-        return all.filter(({ status, remoteAddr }) => status === 'open' && !isRelayed(remoteAddr.toString()))
-      },
+      getConnections: (peer: PeerId | undefined) => footings(given.connectionManager, peer),
     })
+
+  /** A relay carries nothing that comes to it through another relay: one that is reached so is dialled directly first. */
+  const reachDirectly = async (through: string, signal: AbortSignal): Promise<void> => {
+    const [, relay] = /\/p2p\/([^/]+)$/.exec(through) ?? []
+    if (relay === undefined || components === undefined) return
+    if (footings(components.connectionManager, peerIdFromString(relay)).length > 0) return
+    await deps.dial(multiaddr(through), signal)
+  }
 
   const guarded = (given: CircuitRelayTransportComponents) =>
     withMembers(given.registrar, {
@@ -101,7 +114,12 @@ export const createCircuits = (deps: CircuitDeps): Circuits => {
       return {
         [transportSymbol]: true,
         [Symbol.toStringTag]: 'parley-relay',
-        dial: async (address, options) => (await loaded()).dial(address, options),
+        async dial(address, options) {
+          const transport = await loaded()
+          const [through = ''] = address.toString().split('/p2p-circuit')
+          await reachDirectly(through, options.signal)
+          return transport.dial(address, options)
+        },
         createListener() {
           throw new Error('a place at a relay is asked for, not listened on')
         },
