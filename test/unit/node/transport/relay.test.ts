@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Connection } from '@libp2p/interface'
-import { defaultLogger } from '@libp2p/logger'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createCircuits } from '../../../../node/transport/relay.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
@@ -84,7 +83,7 @@ const dialledOver = async (connections: Partial<Connection>[]) => {
     connectionManager: { getConnections: () => open, openConnection: () => assert.fail('libp2p would dial nobody') },
     registrar: {},
     events: new EventTarget(),
-    logger: defaultLogger(),
+    logger: { forComponent: () => Object.assign(() => {}, { error() {}, trace() {} }) },
   } as unknown as Parameters<typeof circuits.factory>[0]
   const transport = circuits.factory(components)
   const address = multiaddr(`/ip4/10.0.0.9/tcp/1/p2p/${RELAY}/p2p-circuit/p2p/${OTHER}`)
