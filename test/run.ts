@@ -1,8 +1,11 @@
 /**
- * Runs all tests: unit tests two files at a time, then integration tests one file at a time, since each of those keeps
- * several processes busy and measures times. One report and one summary for both. `node test/run.ts [PATTERN...]`.
+ * Runs all tests: unit tests two files at a time, then those integration tests two at a time that wait more than they
+ * work, then the others one at a time, since each of those keeps several processes busy and measures times. One report
+ * and one summary for all. `node test/run.ts [PATTERN...]`.
  */
 import { globSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
@@ -11,26 +14,33 @@ type TestEvent = Parameters<ReturnType<typeof spec>['write']>[0] & { type: strin
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const TIMEOUT_MS = 150_000
-const PHASES = [
-  { pattern: 'test/unit/**/*.test.ts', concurrency: 2 },
-  { pattern: 'test/integration/**/*.test.ts', concurrency: 1 },
-  { pattern: 'test/browser/**/*.test.ts', concurrency: 1 },
-]
+/** Integration tests that use half of a core or less while they run; the longest first. */
+const WAITING =
+  'partition progress events-gap-proof overlay recovery hostile trust overlay-killed events-direct load reload'.split(
+    ' ',
+  )
 const FIGURE = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) (\d+(?:\.\d+)?)$/
 
 const wanted = process.argv.slice(2)
-const filesOf = (pattern: string): string[] =>
-  globSync(pattern, { cwd: ROOT })
-    .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
-    .map((file) => `${ROOT}${file}`)
-    .sort()
+const filesOf = (folder: string): string[] => globSync(`test/${folder}/**/*.test.ts`, { cwd: ROOT }).sort()
+const waiting = WAITING.map((name) => `test/integration/${name}.test.ts`)
+const PHASES = [
+  { files: filesOf('unit'), concurrency: 2 },
+  { files: waiting, concurrency: 2 },
+  { files: filesOf('integration').filter((file) => !waiting.includes(file)), concurrency: 1 },
+  { files: filesOf('browser'), concurrency: 1 },
+]
+// Each file is a process of its own, and most of them load the same modules.
+process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'parley-test-compile-cache')
 
 const totals = new Map<string, number>()
 
-/** The events of both phases; their figures are added up and told once, at the end. */
+/** The events of all phases; their figures are added up and told once, at the end. */
 async function* events(): AsyncGenerator<unknown> {
-  for (const { pattern, concurrency } of PHASES) {
-    const files = filesOf(pattern)
+  for (const { files: all, concurrency } of PHASES) {
+    const files = all
+      .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
+      .map((file) => `${ROOT}${file}`)
     if (files.length === 0) continue
     for await (const event of run({ files, concurrency, timeout: TIMEOUT_MS })) {
       const { type, data } = event as unknown as TestEvent
