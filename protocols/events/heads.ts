@@ -4,13 +4,14 @@
  * 250 ms after the last batch of a word, and once more 4 s later, each neighbour that hears the word is told, all words
  * in one message (one-way method `heads`): a call by the link, which Noise has proven, so nobody checks a signature where
  * all are connected to all. It is signed all the same, once for each last number: who is not in the circle of those whom
- * the publisher tells itself is told by a neighbour, which checks it and passes it on once. A newcomer is told by `sync`,
- * and of other publishers by those that heard of them. While batches follow each other nothing is told.
+ * the publisher tells itself is told by a neighbour, which checks it and passes it on (passing.ts). A newcomer is told by
+ * `sync`, and of other publishers by those that heard of them. While batches follow each other nothing is told.
  *
  * State: what is due; the last head of each series, of MAX_KNOWN; neighbours that speak 1.1 and are not told.
  */
 import type { Port, Stop } from '../port.ts'
 import type { Circle } from './circle.ts'
+import { createPassing, seriesOf } from './passing.ts'
 import { eventsProtocol, MAX_HEADS, type WireHead } from './protocol.ts'
 
 /** After the last batch. */
@@ -47,7 +48,7 @@ interface Due {
 }
 
 export const createHeads = (
-  port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'gossip' | 'sign' | 'verify' | 'members' | 'to'>,
+  port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'gossip' | 'sign' | 'verify' | 'members' | 'to' | 'random'>,
   circle: Circle,
   bytesToSign: (head: Omit<WireHead, 'signature'>) => Uint8Array,
   hooks: HeadsHooks,
@@ -60,18 +61,28 @@ export const createHeads = (
   let stopped = false
 
   const send = (peer: string, heads: readonly WireHead[]): void => {
-    if (heads.length === 0 || deaf.has(peer)) return
-    port
-      .to(peer, eventsProtocol)
-      .heads({ heads: heads.slice(0, MAX_HEADS) })
-      .catch((error: unknown) => {
-        if (!stopped) port.log.info('a neighbour could not be told how far publishers are', { peer, error })
-      })
+    if (deaf.has(peer)) return
+    for (let from = 0; from < heads.length; from += MAX_HEADS) {
+      port
+        .to(peer, eventsProtocol)
+        .heads({ heads: heads.slice(from, from + MAX_HEADS) })
+        .catch((error: unknown) => {
+          if (!stopped) port.log.info('a neighbour could not be told how far publishers are', { peer, error })
+        })
+    }
   }
+
+  const passing = createPassing(port, {
+    audience(word) {
+      const members = new Set(port.members().map(({ id }) => id))
+      return port.gossip.subscribers(hooks.topicOf(word)).filter((peer) => members.has(peer))
+    },
+    send,
+  })
 
   /** @returns false where the same or more was known */
   const learn = (head: WireHead): boolean => {
-    const key = `${head.publisher} ${head.word}`
+    const key = seriesOf(head)
     const before = known.get(key)
     if (before !== undefined) {
       if (before.epoch > head.epoch || (before.epoch === head.epoch && before.last >= head.last)) return false
@@ -85,7 +96,7 @@ export const createHeads = (
 
   const ownHead = async (word: string, last: number): Promise<WireHead> => {
     const { id: publisher, incarnation: epoch } = port.self
-    const before = known.get(`${publisher} ${word}`)
+    const before = known.get(seriesOf({ publisher, word }))
     const topic = hooks.topicOf(word)
     const told = new Set(port.members().flatMap(({ id }) => (deaf.has(id) ? [] : [id])))
     const named = circle.ofPublisher(topic, told)
@@ -140,22 +151,6 @@ export const createHeads = (
   const verify = (head: WireHead): Promise<boolean> =>
     port.verify(head.publisher, bytesToSign(head), head.signature).catch(() => false)
 
-  /** Tells those who had it from nobody else. */
-  const passOn = (heads: readonly WireHead[], from: string): void => {
-    const byPeer = new Map<string, WireHead[]>()
-    const members = new Set(port.members().map(({ id }) => id))
-    for (const head of heads) {
-      if (isLast(head, from)) continue
-      for (const peer of port.gossip.subscribers(hooks.topicOf(head.word))) {
-        if (peer === from || peer === head.publisher || !members.has(peer)) continue
-        const list = byPeer.get(peer) ?? []
-        list.push(head)
-        byPeer.set(peer, list)
-      }
-    }
-    for (const [peer, list] of byPeer) send(peer, list)
-  }
-
   return {
     sent(word, last) {
       const entry = due.get(word)
@@ -172,18 +167,23 @@ export const createHeads = (
       timer = stopped ? undefined : port.timers.after(QUIET_MS, tick)
     },
     async receive(from, heads) {
-      const news: WireHead[] = []
       for (const head of heads) {
         if (head.publisher === port.self.id || !hooks.hears(head.word)) continue
-        const before = known.get(`${head.publisher} ${head.word}`)
-        if (before?.epoch === head.epoch && before.last >= head.last) continue
+        const before = known.get(seriesOf(head))
+        if (before?.epoch === head.epoch && before.last >= head.last) {
+          passing.had(head, from)
+          continue
+        }
         // The link proves what the publisher says itself; what others say of it is signed. Who passes it on checks it too.
-        const genuine = isLast(head, from) || (await verify(head))
-        if (!genuine || stopped || !learn(head)) continue
-        news.push(head)
+        const toldToAll = isLast(head, from)
+        if (!(toldToAll || (await verify(head))) || stopped) continue
+        if (!learn(head)) {
+          passing.had(head, from)
+          continue
+        }
         hooks.heard(head)
+        if (!toldToAll) passing.add(head, from)
       }
-      passOn(news, from)
     },
     introduce(peer, words) {
       const wanted = new Set(words)
@@ -204,6 +204,7 @@ export const createHeads = (
     stop() {
       stopped = true
       timer?.()
+      passing.stop()
       due.clear()
     },
   }
