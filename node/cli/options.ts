@@ -3,8 +3,8 @@ import { type Command, Option } from 'commander'
 
 export const SECRETS = `
 The secret of the mesh is read from --secret-file, else from the variable PARLEY_SECRET, else from the file that
-PARLEY_SECRET_FILE names; while it is changed, PARLEY_SECRET_OLD is accepted too. Without one a node talks to this
-machine only.`
+PARLEY_SECRET_FILE names, else from the configuration (--config, or parley.yaml of this folder); while it is changed,
+PARLEY_SECRET_OLD is accepted too. Without one a node talks to this machine only.`
 
 /** Which running node is asked. */
 export const addWhich = (command: Command): Command =>
@@ -30,6 +30,7 @@ export const addVisit = (command: Command): Command =>
     )
     .addOption(new Option('--node <name>', 'by this node, of those under .parley').conflicts('dataDir'))
     .option('--data-dir <dir>', 'by the node with this data directory')
-    .option('--mesh <name>', 'name of the mesh (default: that of the running node, else parley)')
+    .option('--config <file>', 'configuration with the secret and members (default: parley.yaml of this folder)')
+    .option('--mesh <name>', 'name of the mesh (default: that of the running node, else of the configuration)')
     .option('--secret-file <file...>', 'file with the secret of the mesh, mode 0600; new and old while it is changed')
     .option('--allow-weak-secret', 'accept a short or written secret beyond this machine')

@@ -21,33 +21,6 @@ export const labelsOf = (given: readonly string[]): Record<string, string> =>
     }),
   )
 
-const filled = (text: string | undefined): text is string => text !== undefined && text !== ''
-
-/**
- * The mesh's secret: from the file that was named, from PARLEY_SECRET, or from the file that PARLEY_SECRET_FILE names.
- * Two while it is changed, the new one first: two files, or PARLEY_SECRET_OLD beside a new one from the environment.
- * Never from an argument, which every user of the machine could read.
- */
-export const secretOf = async (
-  files: readonly string[] = [],
-  env: NodeJS.ProcessEnv = process.env,
-): Promise<string | [string, string] | undefined> => {
-  // Loaded when it is needed: it brings libp2p's keys with it, and most commands are done sooner without.
-  const { readSecretFile } = await import('../secret.ts')
-  const [file, old, more] = files
-  if (more !== undefined) throw usage(`${files.length} secret files are named`, 'name one, or two while it is changed')
-  if (file !== undefined) {
-    const secret = await readSecretFile(file)
-    return old === undefined ? secret : [secret, await readSecretFile(old)]
-  }
-  let secret: string | undefined
-  if (filled(env.PARLEY_SECRET)) secret = env.PARLEY_SECRET
-  else if (filled(env.PARLEY_SECRET_FILE)) secret = await readSecretFile(env.PARLEY_SECRET_FILE)
-  if (secret === undefined) return undefined
-  if (filled(env.PARLEY_SECRET_OLD)) return [secret, env.PARLEY_SECRET_OLD]
-  return filled(env.PARLEY_SECRET_OLD_FILE) ? [secret, await readSecretFile(env.PARLEY_SECRET_OLD_FILE)] : secret
-}
-
 const MAX_INPUT_BYTES = 64 * 1024 * 1024
 
 const readStdin = async (): Promise<string> => {

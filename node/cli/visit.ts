@@ -2,13 +2,16 @@
 import { randomBytes } from 'node:crypto'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import type { Mesh } from '../api.ts'
+import { load } from '../config/load.ts'
 import { createMesh } from '../mesh.ts'
 import type { MeshOptionsInput } from '../options.ts'
 import { meshOf } from './reach.ts'
 import { runningNode, runningNodes } from './running.ts'
-import { secretOf } from './values.ts'
+import { flagsOf } from './up-config.ts'
 
 export interface VisitOptions {
+  /** File with the configuration, of which the mesh, its secret and its members count. */
+  config?: string
   join?: string[]
   node?: string
   dataDir?: string
@@ -20,22 +23,24 @@ export interface VisitOptions {
 /** Milliseconds to find a member that lets this node in. */
 const JOIN_TIMEOUT_MS = 10_000
 
-/** Where to join: what was given, or the nodes that run here. */
-const entryOf = async (options: VisitOptions): Promise<{ join: string[]; mesh: string | undefined }> => {
-  if (options.join !== undefined) return { join: options.join, mesh: options.mesh }
-  if (options.node !== undefined || options.dataDir !== undefined) {
-    const node = await runningNode(options)
-    return { join: node.addresses, mesh: options.mesh ?? (await meshOf(node)) }
-  }
-  const [first, ...others] = await runningNodes()
+/** Where to join: what a flag says, the node that was named, the nodes that run here, or what the configuration says. */
+const entryOf = async (
+  options: VisitOptions,
+  { join: configured = [], mesh }: MeshOptionsInput,
+): Promise<{ join: string[]; mesh: string | undefined }> => {
+  if (options.join !== undefined) return { join: options.join, mesh }
+  const isNamed = options.node !== undefined || options.dataDir !== undefined
+  const nodes = isNamed ? [await runningNode(options)] : await runningNodes()
+  const [first] = nodes
   if (first === undefined) {
+    if (configured.length > 0) return { join: [configured].flat(), mesh }
     throw new ParleyError('COM002', 'no node is running here to join the mesh by', {
       hint: 'start one with `parley up`, or name a member with --join and its address',
     })
   }
   // Nodes of other meshes refuse this one; one that lets it in is enough.
-  const join = [first, ...others].flatMap(({ addresses }) => addresses)
-  return { join, mesh: options.mesh ?? (await meshOf(first)) }
+  const join = nodes.flatMap(({ addresses }) => addresses)
+  return { join, mesh: options.mesh ?? (await meshOf(first)) ?? mesh }
 }
 
 /**
@@ -44,8 +49,9 @@ const entryOf = async (options: VisitOptions): Promise<{ join: string[]; mesh: s
  * @throws COM002, SEC001 where no member lets it in
  */
 export const visit = async (options: VisitOptions, own: MeshOptionsInput = {}): Promise<Mesh> => {
-  const { join, mesh } = await entryOf(options)
-  const secret = await secretOf(options.secretFile)
+  const { input } = await load({ config: options.config, flags: flagsOf(options) })
+  const { secret, allowWeakSecret } = input
+  const { join, mesh } = await entryOf(options, input)
   const node = await createMesh({
     name: `visit-${randomBytes(3).toString('hex')}`,
     listen: [],
@@ -53,7 +59,7 @@ export const visit = async (options: VisitOptions, own: MeshOptionsInput = {}): 
     log: 'silent',
     ...(mesh === undefined ? {} : { mesh }),
     ...(secret === undefined ? {} : { secret }),
-    ...(options.allowWeakSecret === undefined ? {} : { allowWeakSecret: options.allowWeakSecret }),
+    ...(allowWeakSecret === undefined ? {} : { allowWeakSecret }),
     ...own,
   })
   const tooLong = new ParleyError(
@@ -72,7 +78,7 @@ export const visit = async (options: VisitOptions, own: MeshOptionsInput = {}): 
     await node.stop()
     if (secret !== undefined || !isParleyError(error, 'SEC001')) throw error
     throw new ParleyError('SEC001', error.message, {
-      hint: "name the file with the mesh's secret with --secret-file, or set PARLEY_SECRET",
+      hint: "name the file with the mesh's secret with --secret-file, by PARLEY_SECRET_FILE, or in parley.yaml",
       cause: error,
     })
   } finally {

@@ -105,6 +105,43 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
     await leave(running)
   })
 
+  test('what joins for a moment takes the mesh, its secret and its members from the configuration', async () => {
+    const home = await folder('home')
+    assert.equal((await run(home, ['init'])).code, 0)
+    const { running, facts } = await up(home)
+    // In the same folder nothing has to be named: the node that runs here is the way in.
+    const served = startCommand(['serve', 'shout', '--json', '--command', 'tr', '--', 'a-z', 'A-Z'], { cwd: home })
+    started.push(served)
+    const mesh = z.object({ mesh: z.string() }).parse(JSON.parse(await firstLine(served))).mesh
+    // Elsewhere the file says everything.
+    const away = await folder('away')
+    const secret = join(home, 'parley.secret')
+    const [address = ''] = facts.addresses
+    const file = (secretFile: string): string => `mesh: ${mesh}\nsecret_file: ${secretFile}\njoin: ['${address}']\n`
+    await writeFile(join(away, 'parley.yaml'), file(secret))
+    await writeFile(join(away, 'other.yaml'), file('other.secret'))
+    await writeFile(join(away, 'other.secret'), `${makeSecret()}\n`, { mode: 0o600 })
+    await writeFile(join(away, 'wrong.yaml'), 'mseh: x\n')
+    const call = ['call', 'shout.run', '"hello"']
+    const at = ['--join', address]
+    const late = startCommand(['serve', 'late', '--json', '--command', 'true'], { cwd: away })
+    started.push(late)
+    const [byFile, byFlag, chosen, flagged, misspelt, refused] = await Promise.all([
+      firstLine(late),
+      run(away, [...call, ...at]),
+      run(home, [...call, ...at, '--config', join(away, 'parley.yaml')]),
+      run(away, [...call, ...at, '--config', 'other.yaml', '--secret-file', secret]),
+      run(away, [...call, ...at, '--config', 'wrong.yaml']),
+      run(away, [...call, ...at, '--config', 'other.yaml']),
+    ])
+    for (const one of [byFlag, chosen, flagged]) assert.equal(one.stdout, '"HELLO"\n', one.stderr)
+    assert.match(byFile, /"late\.run"/)
+    assert.equal(misspelt.code, 2)
+    assert.match(misspelt.stderr, /wrong\.yaml:1: mseh: unknown key[\s\S]*did you mean mesh\?/)
+    assert.equal(refused.code, 4, refused.stderr)
+    for (const one of [served, late, running]) await leave(one)
+  })
+
   test('what cannot be used is named with its place and exits 2; check says it of a file by itself', async () => {
     const cwd = await folder('bad')
     await writeFile(join(cwd, 'bad.yaml'), 'limts:\n  max_connections: 3\n')

@@ -28,7 +28,7 @@ export interface Consumer {
   runs(program: string, node: string): Promise<string>
   /** `npx ARGS`; what it says and how it ends. */
   npx(node: string, ...args: string[]): ReturnType<typeof run>
-  /** What the README says about the first five minutes: init, an agent, up, agents, call, doctor, stop. */
+  /** What the README says about the first five minutes: init, an agent, up, agents, call, a program as an agent, doctor, stop. */
   firstSteps(node: string): Promise<void>
   loadsNothingOptional(node: string): Promise<{ byImport: number; byNode: number }>
   /** Compiles a strict program against the types, those of all dependencies included. */
@@ -80,6 +80,14 @@ export const installInto = async (folders: Folders, tarball: string): Promise<Co
         // The thread of the agent starts behind its node.
         await until('the agent is listed', async () => /primes/.test(await does('agents')), START_MS)
         assert.equal(await does('call', 'primes.count', '{"upTo": 1000}'), '{"found":168}\n')
+        const shout = npx(node, 'parley', 'serve', 'shout', '--command', 'tr', '--', 'a-z', 'A-Z')
+        try {
+          await until('the program is an agent', async () => /shout/.test(await does('agents')), START_MS)
+          assert.equal(await does('call', 'shout.run', '"hello"'), '"HELLO"\n')
+        } finally {
+          end(shout.child, 'SIGKILL')
+          await shout.ended
+        }
         await does('doctor')
         await does('stop')
         assert.equal((await up.ended).code, 0, 'it was told to stop, and ended with an error')

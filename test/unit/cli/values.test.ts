@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { test } from 'node:test'
-import { inputOf, labelsOf, secretOf, whole } from '../../../node/cli/values.ts'
+import { inputOf, labelsOf, whole } from '../../../node/cli/values.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
-import { testFolder } from '../../support/folder.ts'
 
 test('a whole number is taken at both ends of its range and not beyond', () => {
   const port = whole(0, 65_535)
@@ -19,23 +16,6 @@ test('labels are name=value, and a value may hold another =', () => {
       () => labelsOf([text]),
       (error) => isParleyError(error, 'MSG001'),
     )
-})
-
-test('the secret comes from the option, then from PARLEY_SECRET, then from the file that PARLEY_SECRET_FILE names', async (t) => {
-  const folder = await testFolder(t)
-  const [first, second] = [join(folder, 'first'), join(folder, 'second')]
-  await writeFile(first, 'one\n', { mode: 0o600 })
-  await writeFile(second, 'two\n', { mode: 0o600 })
-  const env = { PARLEY_SECRET: 'three', PARLEY_SECRET_FILE: second }
-  assert.equal(await secretOf([first], env), 'one')
-  assert.equal(await secretOf(undefined, env), 'three')
-  assert.equal(await secretOf(undefined, { ...env, PARLEY_SECRET: '' }), 'two')
-  assert.equal(await secretOf(undefined, {}), undefined)
-  // While it is changed.
-  assert.deepEqual(await secretOf([first, second], env), ['one', 'two'])
-  assert.deepEqual(await secretOf([], { ...env, PARLEY_SECRET_OLD: 'four' }), ['three', 'four'])
-  assert.equal(await secretOf([], { PARLEY_SECRET_OLD: 'four' }), undefined)
-  await assert.rejects(secretOf([first, second, first], env), (error) => isParleyError(error, 'MSG001'))
 })
 
 test('the input of a call is JSON, an empty object unless given', async () => {
