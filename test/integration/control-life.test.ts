@@ -1,7 +1,6 @@
 /** Nodes that end, in order and otherwise, and what the commands that use their control sockets make of it. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -153,35 +152,6 @@ describe('the life of a control socket', { timeout: 90_000 }, () => {
     }
     await until('there is room again', async () => (await parley(['id', '--node', 'crowded'])).code === 0)
     assert.match((await parley(['stop', 'crowded'])).stdout, /crowded stopped in/)
-  })
-
-  test('the script for bash completes commands, options, their choices and nodes', async () => {
-    const script = (await parley(['completion', 'bash'])).stdout
-    await mkdir(join(folder, '.parley', 'gamma'), { recursive: true })
-    await writeFile(join(folder, '.parley', 'gamma', 'node.json'), '{}')
-    const complete = async (...words: string[]): Promise<string[]> => {
-      const typed = ['parley', ...words]
-      const program = `${script}
-COMP_WORDS=(${typed.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${typed.length - 1}
-_parley; printf '%s\\n' "\${COMPREPLY[@]}"`
-      const bash = spawn('bash', ['--norc', '-c', program], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
-      let out = ''
-      for await (const chunk of bash.stdout) out += chunk
-      return out.split('\n').filter((line) => line !== '')
-    }
-    assert.deepEqual(await complete('coo'), ['coordinator'])
-    assert.deepEqual((await complete('coordinator', '')).sort(), ['history', 'status', 'transfer', 'voters'])
-    assert.deepEqual(await complete('call', '--tim'), ['--timeout'])
-    assert.deepEqual(await complete('send', 'x', '--guarantee', 'EX'), ['EXACTLY_ONCE'])
-    assert.deepEqual(await complete('top', '--node', 'ga'), ['gamma'])
-    assert.deepEqual(await complete('stop', 'ga'), ['gamma'])
-    assert.deepEqual(await complete('completion', ''), ['bash', 'zsh', 'fish'])
-    assert.ok((await complete('')).length > 15)
-    assertError(await parley(['completion', 'tcsh']), 2, 'MSG001', /Allowed choices are bash, zsh, fish/)
-    for (const shell of ['zsh', 'fish']) {
-      const other = await parley(['completion', shell])
-      for (const part of ['coordinator', 'guarantee', 'report-topics']) assert.ok(other.stdout.includes(part), shell)
-    }
   })
 
   test('help loads neither libp2p nor schemas, and lists the commands', async () => {
