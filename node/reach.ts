@@ -1,8 +1,9 @@
 /**
  * Whether others can dial this node: it asks a few members to try, and they prove it with the key that answers there.
  *
- * Members dial only addresses of whoever asks, a few at a time. A connection that was made to try is closed at once and
- * never admitted. Wire id: `/parley/reach/1`. State: peers that are being tried, and connections that opened meanwhile.
+ * Members dial only addresses of whoever asks, a few at a time and not again for a while. A connection that was made to
+ * try is closed at once and never admitted. Wire id: `/parley/reach/1`. State: peers that are being tried or were just now,
+ * and connections that opened meanwhile.
  */
 import type { Connection } from '@libp2p/interface'
 import * as z from 'zod'
@@ -15,6 +16,8 @@ export const MAX_TRIED = 8
 /** Trials for others at the same time; beyond it the answer is that nothing was tried. */
 const MAX_TRIALS = 8
 const TRIAL_MS = 3_000
+/** Between two trials for one peer: a member cannot have others knock at many doors for it. */
+const REST_MS = 3_000
 /** Members that are asked. */
 const MAX_ASKED = 3
 
@@ -33,7 +36,7 @@ export const reachProtocol = defineProtocol({
 })
 
 export interface ReachDeps {
-  readonly port: Pick<Port, 'serve' | 'to'>
+  readonly port: Pick<Port, 'serve' | 'to' | 'clock'>
   /** Dials this address, which ends with a peer id, whatever connections there are. */
   dial(address: string, signal: AbortSignal): Promise<Connection>
   /** The connection was made for something else: it is admitted like any other. */
@@ -69,7 +72,15 @@ const someOf = (members: readonly string[], chance: () => number): string[] =>
 export const createReach = async ({ port, dial, admit, chance }: ReachDeps): Promise<Reach> => {
   /** By peer: outbound connections to it that opened during the trial. */
   const trying = new Map<string, Set<Connection>>()
+  /** By peer: when its last trial began; those of the last REST_MS. */
+  const tried = new Map<string, number>()
   const counts = { reached: 0, unreached: 0, untried: 0 }
+
+  const isEarly = (peer: string): boolean => {
+    const since = port.clock.monotonic() - REST_MS
+    for (const [other, at] of tried) if (at <= since) tried.delete(other)
+    return tried.has(peer)
+  }
 
   const reaches = async (addresses: readonly string[], opened: ReadonlySet<Connection>): Promise<boolean> => {
     const enough = new AbortController()
@@ -91,10 +102,11 @@ export const createReach = async ({ port, dial, admit, chance }: ReachDeps): Pro
   const unserve = await port.serve(reachProtocol, {
     async try({ addresses }, { peer }) {
       const targets = addresses.flatMap((address) => usable(address, peer) ?? [])
-      if (trying.size >= MAX_TRIALS || trying.has(peer)) {
+      if (trying.size >= MAX_TRIALS || trying.has(peer) || isEarly(peer)) {
         counts.untried += 1
         return { outcome: 'untried' }
       }
+      tried.set(peer, port.clock.monotonic())
       const opened = new Set<Connection>()
       trying.set(peer, opened)
       try {

@@ -127,3 +127,23 @@ test('a second question during a trial is not tried', async () => {
   assert.deepEqual(await first, { outcome: 'reached' })
   assert.deepEqual(tries.counts(), { reached: 1, unreached: 0, untried: 1 })
 })
+
+test('whoever was tried just now is not tried again at once, and others are', async () => {
+  const dialled: string[] = []
+  const { near, far, network } = await setUp((address) => {
+    dialled.push(address)
+    return Promise.reject(new Error('not here'))
+  })
+  const third = network.start('third')
+  network.connect(third, far)
+  await network.time.run(100)
+  const ask = async (from: typeof near) => {
+    const answer = from.port.to(far.id, reachProtocol).try({ addresses: [ADDRESS] })
+    await network.time.run(500)
+    return (await answer).outcome
+  }
+  assert.deepEqual([await ask(near), await ask(near), await ask(third)], ['unreached', 'untried', 'unreached'])
+  assert.equal(dialled.length, 2)
+  await network.time.run(3_000)
+  assert.equal(await ask(near), 'unreached')
+})
