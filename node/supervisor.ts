@@ -168,16 +168,31 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     }
   }
 
+  /** @returns false where it has no others than before */
+  const takeAddresses = (target: Target): boolean => {
+    const known = target.source === undefined ? deps.addressesOf(target.peer ?? '') : []
+    if (known.length === 0 || known.join(' ') === target.addresses.join(' ')) return false
+    target.addresses = known
+    return true
+  }
+
+  const attempt = (target: Target): Promise<Connection> => {
+    // Who is behind a join address may be somebody else by now: only peers that were named are dialled by their id.
+    const peer = target.address === undefined ? target.peer : undefined
+    const fresh = target.peer !== undefined && !deps.connected(target.peer)
+    return deps.dial(target.addresses, peer, fresh)
+  }
+
   const dial = (target: Target): Promise<Connection> => {
     if (target.dialling !== undefined) return target.dialling
-    const known = target.source === undefined ? deps.addressesOf(target.peer ?? '') : []
-    if (known.length > 0) target.addresses = known
+    takeAddresses(target)
     const run = async (): Promise<Connection> => {
       try {
-        // Who is behind a join address may be somebody else by now: only peers that were named are dialled by their id.
-        const peer = target.address === undefined ? target.peer : undefined
-        const fresh = target.peer !== undefined && !deps.connected(target.peer)
-        const connection = await deps.dial(target.addresses, peer, fresh)
+        const connection = await attempt(target).catch((error: unknown) => {
+          // Others may have come while it was dialled, and whoever called then must not fail for the old ones.
+          if (stopped || !takeAddresses(target)) throw error
+          return attempt(target)
+        })
         target.peer = connection.remotePeer.toString()
         target.failures = 0
         target.lastError = undefined

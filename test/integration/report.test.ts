@@ -8,6 +8,8 @@ import { after, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { until } from '../support/until.ts'
 
+/** Milliseconds that a worker is held before it is killed. */
+const HELD_MS = 300
 const MAIN = fileURLToPath(new URL('../../examples/report/main.ts', import.meta.url))
 const folders: string[] = []
 const running = new Set<ChildProcess>()
@@ -129,6 +131,10 @@ describe('the main job', { timeout: 110_000 }, () => {
     await kill('composer')
     const before = percentages()
     await until('progress of the next composer', () => percentages() > before, 60_000)
+    // Held still, so that there is work on it when it dies.
+    const [held = 0] = childrenOf(pid, 'outliner')
+    process.kill(held, 'SIGSTOP')
+    await new Promise((resolve) => setTimeout(resolve, HELD_MS))
     await kill('outliner')
     assert.equal(await exit, 0, output.stderr)
     const summary = lastLine(output.stdout)

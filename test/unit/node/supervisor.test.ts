@@ -13,11 +13,12 @@ const at = (host: number): string => `/ip4/10.0.0.${host}/tcp/1`
 
 /** The supervisor over dials that a test decides about. `live`: who answers at an address or under a peer id. */
 const supervised = ({ join = [] as string[], nearby = false, self = 'a' } = {}) => {
+  const addresses = new Map<string, string[]>()
   const time = createVirtualTime()
   const live = new Map<string, string>()
   const refusing = new Set<string>()
   const connected = new Set<string>()
-  const dials: { what: string; atMs: number }[] = []
+  const dials: { what: string; atMs: number; tried: string[] }[] = []
   const told = new Map<string, (addresses: string[]) => void>()
   const log = keptLog()
   let find: (peer: string, addresses: string[]) => void = () => {}
@@ -34,7 +35,7 @@ const supervised = ({ join = [] as string[], nearby = false, self = 'a' } = {}) 
     backoffMaxMs: 5_000,
     overlay,
     connected: (peer) => connected.has(peer),
-    addressesOf: () => [],
+    addressesOf: (peer) => addresses.get(peer) ?? [],
     unreachable: () => {},
     peerAt: () => undefined,
     isSelfDial: (error) => error instanceof Error && error.message === 'self',
@@ -52,9 +53,9 @@ const supervised = ({ join = [] as string[], nearby = false, self = 'a' } = {}) 
           stop: () => {},
         }
       : undefined,
-    async dial(addresses, peer) {
-      const what = peer ?? addresses[0] ?? ''
-      dials.push({ what, atMs: time.now() })
+    async dial(tried, peer) {
+      const what = peer ?? tried[0] ?? ''
+      dials.push({ what, atMs: time.now(), tried })
       if (refusing.has(what)) throw new ParleyError('SEC001', `${what} refused`, { hint: '', details: { reason: 'x' } })
       const id = live.get(what)
       // Nothing comes back, as from an address that swallows packets.
@@ -65,7 +66,7 @@ const supervised = ({ join = [] as string[], nearby = false, self = 'a' } = {}) 
     },
   })
   return {
-    ...{ time, live, refusing, connected, dials, log, overlay, supervisor },
+    ...{ time, live, refusing, connected, dials, log, overlay, supervisor, addresses },
     tell: (name: string, addresses: string[]) => told.get(name)?.(addresses),
     found: (peer: string, addresses: string[] = [at(1)]) => find(peer, addresses),
     silent: () => {
@@ -222,4 +223,25 @@ test('a node that hears nobody nearby is alone once it has asked often enough', 
   silent()
   assert.ok(supervisor.alone())
   supervisor.stop()
+})
+
+test('a call that waits for a dial to old addresses does not fail for them: those that came meanwhile are dialled', async () => {
+  const { time, live, dials, supervisor, addresses } = supervised()
+  addresses.set('b', [at(1)])
+  const reached = supervisor.reach('b')
+  await time.run(1_000)
+  addresses.set('b', [at(2)])
+  live.set('b', 'b')
+  await time.settled(reached, DIAL_TIMEOUT_MS)
+  assert.deepEqual(
+    dials.map(({ tried }) => tried),
+    [[at(1)], [at(2)]],
+  )
+})
+
+test('a dial to addresses that are still the same fails once', async () => {
+  const { time, dials, supervisor, addresses } = supervised()
+  addresses.set('b', [at(1)])
+  await assert.rejects(time.settled(supervisor.reach('b'), 3 * DIAL_TIMEOUT_MS), /no answer/)
+  assert.equal(dials.length, 1)
 })
