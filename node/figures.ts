@@ -3,6 +3,7 @@
  */
 import type { CommandCounts } from '../protocols/command/api.ts'
 import type { BreakerCounts } from '../protocols/delivery/breakers.ts'
+import type { QuotaFigures } from '../protocols/quota.ts'
 import type { LateReply } from '../protocols/wire/caller.ts'
 import type { LinkCounts } from '../protocols/wire/link.ts'
 import type { PeerSkew } from './clock-skew.ts'
@@ -33,6 +34,8 @@ export interface MeshFigures {
   connections: number
   /** How far the clocks of connected peers are from this one. */
   clocks: PeerSkew[]
+  /** What is kept on disk, by part, and how much may be. */
+  disk: QuotaFigures & { historyUnkept: number }
   /** Undefined where this node neither uses relays nor is one. */
   relay: RelayFacts | undefined
 }
@@ -72,6 +75,10 @@ export const exposeFigures = (metrics: NodeMetrics, read: () => MeshFigures): vo
   total('gossip_rejected_total', 'Gossip messages that were not accepted', () => read().gossip.rejected)
   total('gossip_cut_off_total', 'Peers cut off because they took gossip too slowly', () => read().gossip.cutOff)
   total('replies_lost_total', 'Answers to third parties that did not arrive', () => read().replies.lost)
+  gauges('disk_bytes', 'Bytes that are kept on disk, by part', 'part', () => Object.entries(read().disk.parts))
+  gauge('disk_max_bytes', 'Bytes that may be kept on disk', () => read().disk.maxBytes)
+  total('disk_history_unkept_total', 'Batches of events for which there was no room', () => read().disk.historyUnkept)
+  total('disk_given_up_bytes_total', 'Bytes of history given up for want of room', () => read().disk.givenUpBytes)
   const serving = () => read().relay?.serving
   gauge('relay_places', 'Places that this node has at relays', () => read().relay?.places.length ?? 0)
   gauge('relay_guests', 'Members that have a place at this relay', () => serving()?.places ?? 0)

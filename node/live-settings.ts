@@ -5,6 +5,7 @@
 
 import type { Settings as DeliverySettings } from '../protocols/delivery/options.ts'
 import type { Settings as EventsSettings } from '../protocols/events/options.ts'
+import type { Quota } from '../protocols/quota.ts'
 import type { LinkLimits } from '../protocols/wire/link.ts'
 import type { Slots } from '../protocols/wire/slots.ts'
 import type { NodeLog } from './log.ts'
@@ -16,6 +17,7 @@ export interface LiveParts {
   readonly options: MeshOptions
   readonly ownLog: Pick<NodeLog, 'setLevel'> | undefined
   readonly slots: Pick<Slots, 'resize'>
+  readonly quota: Pick<Quota, 'retune'>
   /** Of all links, which read them at use. */
   readonly linkLimits: LinkLimits
   readonly trust: Pick<Trust, 'prepare'>
@@ -84,6 +86,7 @@ export const LIVE: ReadonlySet<string> = new Set([
   'limits.maxActive',
   'limits.maxQueuedInbound',
   'limits.maxConnections',
+  'limits.maxDiskBytes',
   'limits.inboundConnectionsPerSecond',
   'compression.minBytes',
   ...within('limits', LINK_LIMITS),
@@ -111,6 +114,7 @@ export const liveSettings = (parts: LiveParts): LiveSettings => {
   const slots: LiveSetting = {
     apply: () => parts.slots.resize(options.limits.maxActive, options.limits.maxQueuedInbound),
   }
+  const disk: LiveSetting = { apply: () => parts.quota.retune(options.limits.maxDiskBytes) }
   const connections: LiveSetting = { apply: () => parts.setMaxConnections(options.limits.maxConnections) }
   const rate: LiveSetting = {
     takes: () => parts.setInboundPerSecond !== undefined,
@@ -131,6 +135,7 @@ export const liveSettings = (parts: LiveParts): LiveSettings => {
     'limits.maxActive': slots,
     'limits.maxQueuedInbound': slots,
     'limits.maxConnections': connections,
+    'limits.maxDiskBytes': disk,
     'limits.inboundConnectionsPerSecond': rate,
   }
   const groups: Readonly<Record<string, LiveSetting>> = {

@@ -25,6 +25,7 @@ import type { DirectoryLock } from './data-directory.ts'
 import { deadCall } from './dead-call.ts'
 import { createDebugView } from './debug-view.ts'
 import { looksForOthers } from './discovery-options.ts'
+import { createDiskQuota } from './disk-quota.ts'
 import { openEndpoints } from './endpoints.ts'
 import type { Above } from './fabric.ts'
 import { exposeFigures, type MeshFigures } from './figures.ts'
@@ -133,7 +134,8 @@ const startLocked = async (
     } else if (reachable) supervisor.want(peer)
   })
   const eventStore = options.dataDir === undefined ? undefined : createEventStore(options.dataDir, clock, log)
-  const events = createEvents(ownPort, options.events, eventStore)
+  const quota = createDiskQuota(options.limits.maxDiskBytes, clock, log)
+  const events = createEvents(ownPort, options.events, eventStore, quota)
   const replies = await createReplies(ownPort, () => events, log)
   const load = () => ({ load: slots.active(), queueLength: slots.queued() })
   const activity = createActivity(
@@ -237,6 +239,7 @@ const startLocked = async (
   const messages = await startMessages({
     port: ownPort,
     rows,
+    quota,
     dataDir: options.dataDir,
     settings: options.delivery,
     directory,
@@ -268,6 +271,7 @@ const startLocked = async (
     replies: { ...replies.counts() },
     connections: libp2p.getConnections().length,
     clocks: skews.all(),
+    disk: { ...quota.figures(), historyUnkept: events.figures().historyUnkept },
     relay: relaying?.facts(),
   })
   exposeFigures(metrics, figures)
@@ -425,6 +429,7 @@ const startLocked = async (
       options,
       ownLog,
       slots,
+      quota,
       linkLimits: ground.linkDeps.limits,
       trust,
       events,

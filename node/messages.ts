@@ -15,6 +15,7 @@ import type { Settings } from '../protocols/delivery/options.ts'
 import type { RowStore } from '../protocols/delivery/storage.ts'
 import { createVolatileStore } from '../protocols/delivery/volatile-store.ts'
 import type { Port } from '../protocols/port.ts'
+import type { Quota } from '../protocols/quota.ts'
 import type { Unserve } from './api.ts'
 import { openRowStore } from './store/row-store.ts'
 
@@ -28,6 +29,7 @@ export interface MessagesDeps {
   readonly port: Port
   /** As `openMessages` opens them. */
   readonly rows: Promise<RowStore>
+  readonly quota: Quota
   readonly dataDir: string | undefined
   readonly settings: Settings
   readonly directory: Pick<Directory, 'agents' | 'onChange'>
@@ -77,6 +79,7 @@ export const startMessages = async (deps: MessagesDeps): Promise<DurableMessages
     {
       port,
       store,
+      quota: deps.quota,
       isVolatile: dataDir === undefined,
       choose: (capability) => pick(candidatesOf(capability), deps.loadOf, chance)?.peer,
       announce: (type, version, description) =>

@@ -94,6 +94,12 @@ export const Limits = z
       1024,
       'Members that the directory of this node holds; beyond it they can be called by their peer id where the DHT is on. Usually 2 KiB each, up to 64 KiB.',
     ),
+    maxDiskBytes: whole(
+      MIB,
+      2 ** 50,
+      2 * 1024 * MIB,
+      'Bytes that this node keeps on disk, all together: history of events, outbox, inbox, dead letters. Beyond it the oldest history goes first, then senders wait. The files take some more until they are compacted; the journal is bounded by itself.',
+    ),
     inboundConnectionsPerSecond: whole(
       1,
       100_000,

@@ -2,6 +2,7 @@
  * The dead letters of a node that does not run, read from its data directory, which is locked meanwhile. Nothing is changed:
  * a copy is looked at (store/row-survey.ts). What changes something needs the node. Keeps no state.
  */
+
 import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { openDeadLetters } from '../../protocols/delivery/dead-letters.ts'
@@ -9,6 +10,7 @@ import { DeliverySettings } from '../../protocols/delivery/options.ts'
 import { DEAD_LETTERS } from '../../protocols/delivery/rows.ts'
 import { createVolatileStore } from '../../protocols/delivery/volatile-store.ts'
 import { ParleyError } from '../../protocols/errors.ts'
+import { createQuota } from '../../protocols/quota.ts'
 import { lockDataDirectory } from '../data-directory.ts'
 import { createDeadLetterView } from '../message-view.ts'
 import { MESSAGES_FOLDER } from '../messages.ts'
@@ -40,6 +42,7 @@ export const openStopped = async ({ dataDir, node }: Which, none: ParleyError) =
     port: { clock, log: quiet, random: (bytes) => new Uint8Array(bytes) },
     store,
     settings: DeliverySettings.parse({}),
+    quota: createQuota(),
     dropped() {},
     revive: () => Promise.reject(none),
   })

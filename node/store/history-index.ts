@@ -45,6 +45,9 @@ export interface HistoryIndex {
   select(series: Omit<Series, 'word'>, range: Range): { rows: Entry[][]; more: boolean }
   list(word: string, since: number | undefined): Held[]
   trim(): void
+  /** The segment that goes first. */
+  oldest(): Segment | undefined
+  dropOldest(): void
   figures(): { bytes: number; events: number }
 }
 
@@ -74,15 +77,20 @@ export const createHistoryIndex = (
     entry.segment.entries.delete(entry)
   }
 
+  const dropOldest = (): void => {
+    const first = segments.shift()
+    if (first === undefined) return
+    for (const entry of [...first.entries]) forget(entry)
+    bytes -= first.bytes
+    events -= first.events
+    removed(first)
+  }
+
   const trim = (): void => {
     const oldest = now() - bounds.maxAgeMs
     for (let first = segments[0]; first !== undefined; first = segments[0]) {
       if (bytes <= bounds.maxBytes && events <= bounds.maxEvents && first.keptAt > oldest) break
-      segments.shift()
-      for (const entry of [...first.entries]) forget(entry)
-      bytes -= first.bytes
-      events -= first.events
-      removed(first)
+      dropOldest()
     }
   }
 
@@ -110,6 +118,8 @@ export const createHistoryIndex = (
       return entry
     },
     forget,
+    oldest: () => segments[0],
+    dropOldest,
     overlaps(series, { from, to }) {
       const entries = runs.get(keyOf(series))?.entries ?? []
       const next = entries[firstReaching(entries, from)]

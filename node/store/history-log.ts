@@ -202,6 +202,8 @@ export const openHistoryLog = async (
       return index.list(word, since)
     },
     figures: index.figures,
+    oldestAt: () => index.oldest()?.keptAt,
+    dropOldest: index.dropOldest,
     async close() {
       await writing
       await Promise.all(removals)

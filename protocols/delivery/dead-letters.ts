@@ -2,12 +2,14 @@
  * Messages that were given up: kept on disk with the reason, to be looked at, sent again or thrown away. Calls that failed
  * although their recovery was tried lie beside them, to be looked at: whoever called was told already, and decides.
  *
- * State: an index of them in memory, oldest first, at most `deadLetters` of `deadLetterBytes`; beyond it the oldest go,
+ * State: an index of them in memory, oldest first, at most `deadLetters` of `deadLetterBytes`; beyond it, and where the
+ * quota of the disk is used up, the oldest go,
  * those of calls before those of messages, and are counted. The rows are `d/<id>`.
  */
 import type { Fault } from '../errors.ts'
 import { ParleyError } from '../errors.ts'
 import type { Port, Stop } from '../port.ts'
+import type { Quota } from '../quota.ts'
 import { uuid7 } from '../wire/message-id.ts'
 import { decodePayload, encodePayload } from '../wire/payload.ts'
 import {
@@ -64,6 +66,7 @@ export interface Graveyard extends DeadLetters {
 export interface GraveyardDeps {
   readonly port: Pick<Port, 'clock' | 'random' | 'log'>
   readonly store: RowStore
+  readonly quota: Pick<Quota, 'grew' | 'isOver'>
   readonly settings: Pick<Settings, 'deadLetters' | 'deadLetterBytes' | 'maxMessageBytes' | 'retry'>
   /** The oldest were dropped for want of room. */
   dropped(count: number): void
@@ -82,7 +85,7 @@ const missing = (id: string): ParleyError =>
 
 /** Reads the index of what is there. */
 export const openDeadLetters = async (deps: GraveyardDeps): Promise<Graveyard> => {
-  const { port, store, settings } = deps
+  const { port, store, settings, quota } = deps
   /** Bytes by id, oldest first; those of calls are in `calls` as well. */
   const index = new Map<string, number>()
   const calls = new Set<string>()
@@ -130,13 +133,14 @@ export const openDeadLetters = async (deps: GraveyardDeps): Promise<Graveyard> =
 
   const isOver = (): boolean => index.size > settings.deadLetters || bytes > settings.deadLetterBytes
 
-  /** Removes what there is no room for beside the new one. */
+  /** Removes what there is no room for beside the new one; where others fill the disk, as much as it takes itself. */
   const makeRoom = (fresh: string): RowChange[] => {
     const changes: RowChange[] = []
+    const most = bytes - (index.get(fresh) ?? 0)
     // A call takes no message's place.
     for (const ids of calls.has(fresh) ? [calls] : [calls, index]) {
       for (const id of ids instanceof Map ? ids.keys() : ids) {
-        if (!isOver()) break
+        if (!isOver() && (bytes <= most || !quota.isOver())) break
         if (id === fresh) continue
         forget(id)
         changes.push({ key: DEAD_LETTERS + id, value: undefined })
@@ -153,6 +157,7 @@ export const openDeadLetters = async (deps: GraveyardDeps): Promise<Graveyard> =
     index.set(id, value.length)
     bytes += value.length
     if (row.isCall) calls.add(id)
+    quota.grew(value.length)
     const changes = makeRoom(id)
     if (row.isCall && isOver()) {
       forget(id)

@@ -13,6 +13,7 @@
 import type { ZodType, z } from 'zod'
 import { CODES, isCode, ParleyError } from '../errors.ts'
 import type { Fields, Stop } from '../port.ts'
+import { createQuota, type Quota } from '../quota.ts'
 import type {
   DeliveryFigures,
   DeliveryPort,
@@ -45,6 +46,8 @@ export interface DeliveryDeps {
   readonly store: RowStore
   /** The store is gone when the node stops. */
   readonly isVolatile: boolean
+  /** Over all that the node keeps on disk; none unless given. */
+  readonly quota?: Quota
   /** Who offers this, the best one now. */
   choose(capability: string): string | undefined
   /** The directory tells that this node takes messages of the type. */
@@ -83,6 +86,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     })
   }
   const settings = parsed.data
+  const quota = deps.quota ?? createQuota()
   const handlers = new Map<string, Registered>()
   const deadListeners = new Set<(letter: DeadLetter) => void>()
   const counts = createCounts(port.metrics)
@@ -132,6 +136,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
       port,
       store,
       settings,
+      quota,
       isVolatile: deps.isVolatile,
       handlerOf: (type) => handlers.get(type),
       choose: deps.choose,
@@ -188,7 +193,15 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     answers: (frame, { peer }) => life?.outbox.answers(peer, frame),
     fire: (bytes, { peer }) => life?.fire(peer, bytes),
   })
-  const stopTicking = port.timers.every(TICK_MS, () => life?.tick())
+  const stopTicking = port.timers.every(TICK_MS, () => {
+    quota.refresh()
+    life?.tick()
+  })
+  if (!deps.isVolatile) {
+    quota.add('outbox', { bytes: () => life?.outbox.bytes() ?? 0 })
+    quota.add('inbox', { bytes: () => life?.inbox.bytes() ?? 0 })
+    quota.add('deadLetters', { bytes: () => life?.deadLetters.bytes() ?? 0 })
+  }
 
   port.metrics.gauge('delivery_outbox_messages', 'Messages in the outbox', () => life?.outbox.size() ?? 0)
   port.metrics.gauge('delivery_outbox_bytes', 'Bytes in the outbox', () => life?.outbox.bytes() ?? 0)

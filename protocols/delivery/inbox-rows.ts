@@ -6,6 +6,7 @@
  */
 import { ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
+import type { Quota } from '../quota.ts'
 import { DELIMITED, Reader, VARINT, Writer } from '../wire/protobuf.ts'
 import { decodeMessage, encodeMessage, type Message } from './message.ts'
 import type { Settings } from './options.ts'
@@ -44,6 +45,7 @@ export interface InboxRowsDeps {
   readonly port: Pick<Port, 'clock'>
   readonly store: RowStore
   readonly settings: Pick<Settings, 'inboxMessages' | 'inboxBytes'>
+  readonly quota: Pick<Quota, 'fits' | 'grew'>
   /** Of the message that was put last, over all lives of the store, so that no id is used twice. */
   readonly last: { number: number }
   /** It is there for the program. */
@@ -84,7 +86,7 @@ const decodeRow = (bytes: Uint8Array): InboxRow => {
 
 /** Reads the index of what is there. */
 export const openInboxRows = async (deps: InboxRowsDeps): Promise<InboxRows> => {
-  const { port, store, settings, last } = deps
+  const { port, store, settings, last, quota } = deps
   const index = new Map<string, { readonly size: number; readonly type: string }>()
   /** With what is not durable yet. */
   let taken = 0
@@ -108,11 +110,12 @@ export const openInboxRows = async (deps: InboxRowsDeps): Promise<InboxRows> => 
     put(row) {
       const value = encodeRow(row)
       const hasRoom = taken < settings.inboxMessages && (taken === 0 || bytes + value.length <= settings.inboxBytes)
-      if (!hasRoom) return undefined
+      if (!hasRoom || !quota.fits(value.length)) return undefined
       last.number = Math.max(last.number + 1, Math.floor(port.clock.now()) * NUMBERS_A_MS)
       const id = padded(last.number, NUMBER_DIGITS)
       taken += 1
       bytes += value.length
+      quota.grew(value.length)
       return {
         changes: [{ key: INBOX + id, value }],
         launch() {

@@ -220,7 +220,7 @@ export const createInbox = (deps: InboxDeps): NodeInbox => {
       if (put !== undefined) return put
       deps.refused()
       throw new ParleyError('COM003', 'the inbox of this node is full', {
-        hint: 'work it off (parley messages.inbox), or raise delivery.inboxMessages and inboxBytes at the receiver',
+        hint: 'work it off (parley messages.inbox), or raise delivery.inboxMessages, inboxBytes or limits.maxDiskBytes at the receiver',
         details: { retryAfterMs: RETRY_MS },
       })
     },

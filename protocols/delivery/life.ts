@@ -4,6 +4,7 @@
  */
 import { type Fault, ParleyError } from '../errors.ts'
 import type { Fields } from '../port.ts'
+import type { Quota } from '../quota.ts'
 import type { DeliveryPort } from './api.ts'
 import type { NodeConversations } from './conversations.ts'
 import type { DeliveryCount } from './counts.ts'
@@ -27,6 +28,7 @@ export interface LifeDeps {
   readonly port: DeliveryPort
   readonly store: RowStore
   readonly settings: Settings
+  readonly quota: Quota
   readonly isVolatile: boolean
   readonly inbox: NodeInbox
   /** Of the message that was put last into the inbox. */
@@ -68,7 +70,7 @@ const endOf = ({ code, details }: ParleyError) => ({
 })
 
 export const openLife = async (deps: LifeDeps): Promise<Life> => {
-  const { port, store, settings, count, conversations } = deps
+  const { port, store, settings, quota, count, conversations } = deps
   const noteSent = (message: Message, peer: string): Told | undefined => {
     const note = conversations.sent(message, peer)
     return note && ((error) => conversations.ended(note, error && endOf(error)))
@@ -79,6 +81,7 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
     port,
     store,
     settings,
+    quota,
     dropped: (by) => count('deadLettersDropped', by),
     async revive(to, bytes, policy, also) {
       const message = decodeMessage(bytes)
@@ -113,6 +116,7 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
     port,
     store,
     settings,
+    quota,
     memory: { bytes: 0 },
     chance: deps.chance,
     count,
@@ -145,7 +149,7 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
       }),
   })
   const knownTypes = await openKnownTypes(port, store)
-  const inbox = await openInboxRows({ port, store, settings, last: deps.inboxLast, arrived: deps.inbox.arrived })
+  const inbox = await openInboxRows({ port, store, settings, quota, last: deps.inboxLast, arrived: deps.inbox.arrived })
   const sending = createSending({
     port,
     settings,

@@ -3,10 +3,11 @@
  *
  * A message becomes rows in the same commit as whatever caused it (`stage`), and is handed to its destination once that is
  * durable (`launch`); destination.ts brings it there. State: the destinations, and how much is in the outbox. Bounds: in
- * messages and bytes; who wants to send more waits for room, in order.
+ * messages and bytes, and the quota of the disk; who wants to send more waits for room, in order.
  */
 import { ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
+import type { Quota } from '../quota.ts'
 import { PRIORITIES, type Priority } from '../wire/envelope.ts'
 import { createDestination, type Destination, type DestinationDeps } from './destination.ts'
 import { decodeMessage, laneOf } from './message.ts'
@@ -49,6 +50,8 @@ export interface OutboxDeps extends Omit<DestinationDeps, 'gone' | 'peer' | 'epo
   readonly port: DestinationDeps['port'] & Pick<Port, 'onMember'>
   readonly store: RowStore
   readonly settings: Settings
+  /** Over all that the node keeps on disk. */
+  readonly quota: Quota
 }
 
 export interface Outbox {
@@ -88,8 +91,14 @@ export const outboxFull = (retryAfterMs: number): ParleyError =>
     details: { retryAfterMs },
   })
 
+const quotaFull = (retryAfterMs: number, { maxBytes }: { maxBytes: number }): ParleyError =>
+  new ParleyError('COM003', `this node keeps as much on disk as it may, ${maxBytes} bytes`, {
+    hint: 'work off the inbox and the dead letters, see which peer takes nothing (figures().destinations), or raise limits.maxDiskBytes',
+    details: { retryAfterMs, reason: 'disk-quota' },
+  })
+
 export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
-  const { port, store, settings } = deps
+  const { port, store, settings, quota } = deps
   const destinations = new Map<string, Destination>()
   let size = 0
   let bytes = 0
@@ -98,7 +107,9 @@ export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
   const waiters: { messages: number; bytes: number; resolve: () => void }[] = []
 
   const fits = (messages: number, more: number, times = 1): boolean =>
-    size + messages <= times * settings.outboxMessages && (size === 0 || bytes + more <= times * settings.outboxBytes)
+    size + messages <= times * settings.outboxMessages &&
+    (size === 0 || bytes + more <= times * settings.outboxBytes) &&
+    quota.fits(more, times > 1)
 
   const wake = (): void => {
     for (let first = waiters[0]; first !== undefined && fits(first.messages, first.bytes); first = waiters[0]) {
@@ -178,6 +189,7 @@ export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
         return
       }
       if (more > settings.outboxBytes || messages > settings.outboxMessages) throw outboxFull(0)
+      if (!quota.canEver(more)) throw quotaFull(0, quota.figures())
       signal?.throwIfAborted()
       await new Promise<void>((resolve, reject) => {
         const waiter = { messages, bytes: more, resolve: () => end(resolve) }
@@ -189,9 +201,10 @@ export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
           settle()
         }
         const onAbort = (): void => end(() => reject(signal?.reason))
-        const stop = port.timers.after(settings.roomTimeoutMs, () =>
-          end(() => reject(outboxFull(settings.roomTimeoutMs))),
-        )
+        const stop = port.timers.after(settings.roomTimeoutMs, () => {
+          const waitedMs = settings.roomTimeoutMs
+          end(() => reject(quota.fits(more) ? outboxFull(waitedMs) : quotaFull(waitedMs, quota.figures())))
+        })
         signal?.addEventListener('abort', onAbort, { once: true })
         waiters.push(waiter)
       })
@@ -217,6 +230,7 @@ export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
       })
       size += 1
       bytes += entry.size
+      quota.grew(entry.size)
       return {
         changes: [
           { key: outboxKey(peer, lane, sequence), value: row },
@@ -232,10 +246,13 @@ export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
     count(messages, more) {
       size += messages
       bytes += more
+      if (more > 0) quota.grew(more)
       if (messages < 0) wake()
     },
     answers: (peer, frame) => destinations.get(peer)?.answers(frame),
     tick() {
+      // Room that others gave back.
+      if (waiters.length > 0) wake()
       for (const destination of destinations.values()) destination.tick()
     },
     size: () => size,

@@ -88,6 +88,8 @@ export interface EventsFigures {
   /** What is held for those that missed events or come late. */
   readonly historyBytes: number
   readonly historyEvents: number
+  /** Batches that were not kept on disk, since the quota of the disk had no room. */
+  readonly historyUnkept: number
   /** Batches behind a gap. */
   readonly waitingBytes: number
   /** Events published here that wait to be sent. */

@@ -13,6 +13,7 @@
  * State: soft, dropped at stop, but for what the store keeps of history and positions.
  */
 import { ParleyError } from '../errors.ts'
+import type { Quota } from '../quota.ts'
 import type { Events, EventsFigures, EventsPort, TopicFigures } from './api.ts'
 import { createCatalogs } from './catalogs.ts'
 import { createCounters } from './counters.ts'
@@ -59,12 +60,14 @@ const rateOf = (topic: Topic<Sub>, nowMs: number): number => {
 /**
  * @param options see EventsSettings
  * @param store where history and positions outlive this run; in memory without one
+ * @param quota over all that the node keeps on disk
  * @throws MSG001 for settings that are not usable
  */
 export const createEvents = (
   port: EventsPort,
   options: EventsOptions = {},
   store?: EventStore,
+  quota?: Quota,
 ): Events & {
   /** Settings from now on; what was made by the former ones (histories, subscriptions) stays as it is. */
   retune(next: Partial<Settings>): void
@@ -72,7 +75,7 @@ export const createEvents = (
   const settings = checkSettings(options)
   const counters = createCounters(port)
   const dispatch = createDispatch(port, createRegistry(settings.events), settings.recentEvents, counters)
-  const history = createHistory(settings, store, () => port.clock.monotonic(), port.log)
+  const history = createHistory(settings, store, () => port.clock.monotonic(), port.log, quota)
   const readers = createReaders()
   const cursors = createCursors(port, store)
   const words = createWords(port, settings, dispatch, counters, history, readers)
@@ -99,10 +102,11 @@ export const createEvents = (
   })
 
   const all = (): EventsFigures => {
-    const { bytes: historyBytes, events: historyEvents } = history.figures()
+    const { bytes: historyBytes, events: historyEvents, unkept: historyUnkept } = history.figures()
     return {
       historyBytes,
       historyEvents,
+      historyUnkept,
       waitingBytes: words.waitingBytes(),
       queuedBytes: words.queuedBytes(),
       queuedEvents: [...dispatch.all()].reduce((sum, { queue }) => sum + (queue?.size() ?? 0), 0),

@@ -38,6 +38,10 @@ export interface WordHistory {
   /** What is held. */
   list(since: number | undefined): Held[]
   figures(): { bytes: number; events: number }
+  /** When its oldest part was kept, by the clock of whoever keeps it; undefined where there is nothing. */
+  oldestAt(): number | undefined
+  /** Gives up its oldest part. */
+  dropOldest(): void
   /** Writes what is not written yet. */
   close(): Promise<void>
 }

@@ -3,9 +3,11 @@
  * missed them or came late. Bounded for each first word, by its rule in the settings, and in memory over all words.
  *
  * In memory unless a rule says `disk` and there is a data directory. Batches that come while a word's files are still
- * being opened wait in memory. State: soft, but for the files.
+ * being opened wait in memory. What is on disk gives way where the quota of the disk is used up. State: soft, but for the
+ * files.
  */
 import type { Log } from '../port.ts'
+import type { Quota } from '../quota.ts'
 import type { EventStore, Found, Held, HistoryBounds, WordHistory } from './history-store.ts'
 import { createMemoryHistory, type MemoryHistory } from './memory-history.ts'
 import { HistoryRule } from './options.ts'
@@ -17,7 +19,8 @@ export interface History {
   /** The batches that hold events of `range`, in order; from memory at once. */
   find(series: Series, range: Range): Found | Promise<Found>
   list(word: string, since?: number | undefined): Promise<Held[]>
-  figures(): { bytes: number; events: number }
+  /** @returns with `unkept`: batches for which the quota of the disk had no room */
+  figures(): { bytes: number; events: number; unkept: number }
   close(): Promise<void>
 }
 
@@ -54,6 +57,8 @@ const createFiled = (word: string, bounds: HistoryBounds, store: EventStore, log
       earlyBytes += bytes.length
       early.push({ series, range, bytes, sentAt })
     },
+    oldestAt: () => open?.oldestAt(),
+    dropOldest: () => open?.dropOldest(),
     find: (series, range) =>
       open === undefined ? opening.then(() => open?.find(series, range) ?? NOTHING) : open.find(series, range),
     list: (since) => open?.list(since) ?? [],
@@ -70,9 +75,11 @@ export const createHistory = (
   store: EventStore | undefined,
   monotonic: () => number,
   log: Log,
+  quota?: Quota,
 ): History => {
   const inMemory = new Map<string, MemoryHistory>()
   const onDisk = new Map<string, WordHistory>()
+  let unkept = 0
   const general = settings.history.find(({ topic }) => isOpen(topic))
   const byWord = new Map(settings.history.map((rule) => [firstWord(rule.topic), rule]))
   const defaults: HistoryBounds = HistoryRule.parse({ topic: '#' })
@@ -126,10 +133,36 @@ export const createHistory = (
     }
   }
 
+  const bytesOnDisk = (): number => sum([...onDisk.values()].map((history) => history.figures())).bytes
+
+  /** What was kept longest ago goes first, of whichever word. */
+  const giveUp = (wanted: number): void => {
+    const most = bytesOnDisk() - wanted
+    while (bytesOnDisk() > most) {
+      let [oldest, oldestAt]: [WordHistory | undefined, number] = [undefined, Number.POSITIVE_INFINITY]
+      for (const history of onDisk.values()) {
+        const at = history.oldestAt() ?? Number.POSITIVE_INFINITY
+        if (at < oldestAt) [oldest, oldestAt] = [history, at]
+      }
+      if (oldest === undefined) return
+      oldest.dropOldest()
+    }
+  }
+  const stopCounting = quota?.add('history', { bytes: bytesOnDisk, giveUp })
+
+  const keepOnDisk = (disk: WordHistory, series: Series, range: Range, bytes: Uint8Array, sentAt: number): void => {
+    if (quota?.fits(bytes.length) === false) {
+      unkept += 1
+      return
+    }
+    quota?.grew(bytes.length)
+    disk.keep(series, range, bytes, sentAt)
+  }
+
   return {
     keep(series, range, bytes, sentAt) {
       const disk = isFiled(series.word) ? filed(series.word) : undefined
-      if (disk !== undefined) return disk.keep(series, range, bytes, sentAt)
+      if (disk !== undefined) return keepOnDisk(disk, series, range, bytes, sentAt)
       if (bytes.length > settings.maxHeldBytes) return
       memory(series.word).keep(series, range, bytes, sentAt)
       trim(bytes.length)
@@ -144,8 +177,9 @@ export const createHistory = (
       if (disk !== undefined) await disk.find({ publisher: '', word, epoch: 0 }, { from: 1, to: 1 })
       return disk?.list(since) ?? inMemory.get(word)?.list(since) ?? []
     },
-    figures: () => sum([...inMemory.values(), ...onDisk.values()].map((history) => history.figures())),
+    figures: () => ({ ...sum([...inMemory.values(), ...onDisk.values()].map((history) => history.figures())), unkept }),
     async close() {
+      stopCounting?.()
       await Promise.all([...onDisk.values()].map((history) => history.close()))
     },
   }

@@ -19,8 +19,6 @@ interface Run {
 
 export interface MemoryHistory extends WordHistory {
   find(series: Series, range: Range): Found
-  /** Gives up what is oldest. */
-  dropOldest(): void
 }
 
 /** A part of a larger buffer keeps all of it in memory; a copy does not. */
@@ -59,6 +57,7 @@ export const createMemoryHistory = (bounds: HistoryBounds, monotonic: () => numb
   }
 
   return {
+    oldestAt: () => queue[head]?.at,
     dropOldest,
     keep(series, { from, to }, given, sentAt) {
       if (given.length > bounds.maxBytes || to - from + 1 > bounds.maxEvents) return

@@ -6,6 +6,7 @@ import { createDelivery } from '../../protocols/delivery/delivery.ts'
 import type { DeliveryOptions } from '../../protocols/delivery/options.ts'
 import type { RowStore } from '../../protocols/delivery/storage.ts'
 import { createVolatileStore } from '../../protocols/delivery/volatile-store.ts'
+import type { Quota } from '../../protocols/quota.ts'
 import { createPortNetwork, type NetworkNode, type PortNetwork } from './port-network.ts'
 
 export interface DeliveryNode {
@@ -22,6 +23,7 @@ export interface NodeOptions {
   readonly isVolatile?: boolean
   /** Of a node that was there before. */
   readonly store?: RowStore
+  readonly quota?: Quota
 }
 
 export const startDelivery = async (
@@ -31,6 +33,7 @@ export const startDelivery = async (
     settings = {},
     isVolatile = false,
     store = createVolatileStore(name.charCodeAt(0).toString(16).repeat(16)),
+    quota,
   }: NodeOptions = {},
 ): Promise<DeliveryNode> => {
   const node = network.start(name)
@@ -40,6 +43,7 @@ export const startDelivery = async (
       port: node.port,
       store,
       isVolatile,
+      ...(quota !== undefined && { quota }),
       choose: () => undefined,
       async announce(type, version) {
         told.push(`+${type}@${version}`)

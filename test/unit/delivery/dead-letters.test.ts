@@ -1,4 +1,5 @@
 /** Dead letters: what is kept of messages and calls that were given up, what is dropped, what is sent again. */
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type DeadCall, type DeadLetter, PAYLOAD_BYTES_HEADER } from '../../../protocols/delivery/dead-letter.ts'
@@ -7,6 +8,7 @@ import { encodeMessage } from '../../../protocols/delivery/message.ts'
 import { DeliverySettings } from '../../../protocols/delivery/options.ts'
 import { createVolatileStore } from '../../../protocols/delivery/volatile-store.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
+import { createQuota } from '../../../protocols/quota.ts'
 import { encodePayload } from '../../../protocols/wire/payload.ts'
 import { deliveryPair, Note } from '../../support/delivery-pair.ts'
 import { failureOf } from '../../support/until.ts'
@@ -16,6 +18,7 @@ const settings = DeliverySettings.parse({})
 const open = async (
   more: { deadLetters?: number; deadLetterBytes?: number } = {},
   store = createVolatileStore('0'.repeat(32)),
+  quota = createQuota(),
 ) => {
   let now = 1_700_000_000_000
   let dropped = 0
@@ -29,6 +32,7 @@ const open = async (
     },
     store,
     settings: { ...settings, ...more },
+    quota,
     dropped: (count) => {
       dropped += count
     },

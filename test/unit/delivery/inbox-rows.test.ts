@@ -1,4 +1,5 @@
 /** The rows of the inbox: what is written is read, on real files, and how much there is. */
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -7,19 +8,21 @@ import { type InboxRow, type Kept, openInboxRows } from '../../../protocols/deli
 import { GUARANTEES, type Message } from '../../../protocols/delivery/message.ts'
 import type { RowStore } from '../../../protocols/delivery/storage.ts'
 import { createVolatileStore } from '../../../protocols/delivery/volatile-store.ts'
+import { createQuota } from '../../../protocols/quota.ts'
 import { PRIORITIES } from '../../../protocols/wire/envelope.ts'
 import { testFolder } from '../../support/folder.ts'
 import { deps } from '../node/store/row-stores.ts'
 
 const settings = { inboxMessages: 100, inboxBytes: 1_000_000 }
 
-const open = async (store: RowStore, { last = { number: 0 }, at = 1_000, more = {} } = {}) => {
+const open = async (store: RowStore, { last = { number: 0 }, at = 1_000, more = {}, quota = createQuota() } = {}) => {
   const arrived: Kept[] = []
   const clock = { now: () => at, monotonic: () => at }
   const rows = await openInboxRows({
     port: { clock },
     store,
     settings: { ...settings, ...more },
+    quota,
     last,
     arrived: (kept) => arrived.push(kept),
   })

@@ -16,6 +16,7 @@ const node = (input: MeshOptionsInput = {}) => {
     options,
     ownLog: { setLevel: (level) => void told.push(`log ${level}`) },
     slots: { resize: (active, queued) => void told.push(`slots ${active} ${queued}`) },
+    quota: { retune: (most) => void told.push(`disk ${most}`) },
     linkLimits,
     trust: {
       prepare: async (secrets) => (secrets.length === 0 ? undefined : () => void told.push(`trust ${secrets.length}`)),
