@@ -9,6 +9,7 @@ import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import type { Directory } from '../discovery/directory.ts'
 import { watchNames } from '../discovery/dns.ts'
 import type { Overlay } from '../discovery/overlay.ts'
+import { ParleyError } from '../protocols/errors.ts'
 import type { Log } from '../protocols/port.ts'
 import { isRelayed } from './addresses.ts'
 import { createLookup } from './dns-lookup.ts'
@@ -55,6 +56,23 @@ export const createJoining = (deps: JoiningDeps): Supervisor => {
   const answered = new Map<string, string>()
   const dials = new Set<AbortController>()
 
+  /** By what libp2p itself knows of a peer. */
+  const byId = async (peer: string, how: { signal: AbortSignal; force: boolean }): Promise<Connection> => {
+    const id = peerIdFromString(peer)
+    const told = libp2p.peerStore.get(id).then(
+      ({ addresses }) => addresses.length > 0,
+      () => false,
+    )
+    const isKnown = libp2p.getConnections(id).length > 0 || deps.options.discovery.dht !== 'off' || (await told)
+    // Whoever dials it meanwhile, by an address that just came, would join this dial and fail with it.
+    if (!isKnown)
+      throw new ParleyError('COM002', `${peer} cannot be reached: no address of it is known`, {
+        hint: 'is it running, and in this mesh? See parley agents',
+        details: { sent: false },
+      })
+    return libp2p.dial(id, how)
+  }
+
   const reached = async (
     addresses: readonly string[],
     peer: string | undefined,
@@ -64,7 +82,7 @@ export const createJoining = (deps: JoiningDeps): Supervisor => {
     // libp2p would hand out a connection that was given up and is about to close.
     const how = { signal, force: fresh }
     const [first] = addresses
-    if (first === undefined) return libp2p.dial(peerIdFromString(peer ?? ''), how)
+    if (first === undefined) return byId(peer ?? '', how)
     if (addresses.length === 1 || peer === undefined) return libp2p.dial(withPeerId(first, peer), how)
     const open = libp2p.getConnections(peerIdFromString(peer)).find(({ status }) => status === 'open')
     if (open !== undefined && !fresh) return open
