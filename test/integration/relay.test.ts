@@ -218,7 +218,7 @@ describe('a relay', { timeout: 60_000 }, () => {
     assert.deepEqual(full.mesh.figures().relay?.serving?.refused, { reservationRefused: 1 })
     const free = await startRelay('free', {}, join)
     await until('the second has a place at the other', () => placesOf(second)[0] === free.mesh.self.id)
-    await until('they know each other', () => first.mesh.directory.get(second.mesh.self.id)?.record.addresses.length)
+    await until('they are connected', () => first.mesh.members().some(({ id }) => id === second.mesh.self.id))
     assert.deepEqual(await first.mesh.to(second.mesh.self.id, probe).echo({ text: 'through' }), { text: 'through' })
     // A guest that is gone leaves its place to others.
     await first.mesh.stop()
