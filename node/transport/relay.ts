@@ -12,7 +12,7 @@ import { type Connection, type PeerId, type StreamHandler, type Transport, trans
 import { peerIdFromString } from '@libp2p/peer-id'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { ParleyError } from '../../protocols/errors.ts'
-import { isRelayed } from '../addresses.ts'
+import { isRelayed, peerAtEnd } from '../addresses.ts'
 import type { Gate } from '../gate.ts'
 import { decodeHop, encodeHop, framed, HOP, readMessage, STATUS, wordsFor } from './relay-wire.ts'
 import { behindGate, withMembers } from './wrapped.ts'
@@ -74,7 +74,7 @@ export const createCircuits = (deps: CircuitDeps): Circuits => {
 
   /** A relay carries nothing that comes to it through another relay: one that is reached so is dialled directly first. */
   const reachDirectly = async (through: string, signal: AbortSignal): Promise<void> => {
-    const [, relay] = /\/p2p\/([^/]+)$/.exec(through) ?? []
+    const relay = peerAtEnd(through)
     if (relay === undefined || components === undefined) return
     if (footings(components.connectionManager, peerIdFromString(relay)).length > 0) return
     await deps.dial(multiaddr(through), signal)

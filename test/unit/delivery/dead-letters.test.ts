@@ -1,5 +1,4 @@
 /** Dead letters: what is kept of messages and calls that were given up, what is dropped, what is sent again. */
-
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type DeadCall, type DeadLetter, PAYLOAD_BYTES_HEADER } from '../../../protocols/delivery/dead-letter.ts'

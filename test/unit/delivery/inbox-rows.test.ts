@@ -1,5 +1,4 @@
 /** The rows of the inbox: what is written is read, on real files, and how much there is. */
-
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
