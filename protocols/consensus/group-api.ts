@@ -28,10 +28,24 @@ export interface GroupOptions {
   readonly snapshotEvery?: number
 }
 
+/** What was proven to this node beyond its own log (proof/): whose messages may count although it does not list them. */
+export interface ProvenVoters {
+  /** It votes in the newest proven configuration. */
+  isVoter(member: string): boolean
+  /** The highest term that was proven by an epoch or a link; 0 before. */
+  term(): number
+  /** Messages of this member do not count until links (or, for `term`, an epoch) were shown; asks it for them, at a bounded rate. */
+  wanted(member: string, why: 'voter' | 'term'): void
+  /** False: what would be refused is counted and taken all the same. */
+  isEnforced(): boolean
+}
+
 export interface GroupDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'log' | 'to' | 'serve' | 'onMember'>
   readonly storage: GroupStorage
   readonly machine: StateMachine
+  /** Absent: the member's own log is all that is known. */
+  readonly proven?: ProvenVoters | undefined
   /** Called in order, after what it tells of was applied. */
   onStatus?(status: RaftStatus): void
   /** The disk has no room, and again when it has (undefined). */
