@@ -9,7 +9,6 @@ import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const PARENT = fileURLToPath(new URL('./dist/', import.meta.url))
 const BUILD_LIMIT_MS = 60_000
 const PARTS = ['protocols', 'discovery', 'node', 'test/bench']
 
@@ -20,16 +19,20 @@ export interface Built {
   readonly end: URL
 }
 
-/** Under test/bench, so that the built files find the same packages. Whether the types are right is not asked here. */
-export const buildEnds = async (): Promise<Built> => {
-  await mkdir(PARENT, { recursive: true })
-  const directory = await mkdtemp(PARENT)
+/**
+ * Under test/bench, so that the built files find the same packages. Whether the types are right is not asked here.
+ * @param root of the tree to build; this one unless told
+ */
+export const buildEnds = async (root = ROOT): Promise<Built> => {
+  const parent = join(root, 'test/bench/dist/')
+  await mkdir(parent, { recursive: true })
+  const directory = await mkdtemp(parent)
   const config = join(directory, 'tsconfig.json')
   const settings = {
-    extends: join(ROOT, 'tsconfig.json'),
-    compilerOptions: { noEmit: false, noCheck: true, outDir: directory, rootDir: ROOT },
-    include: PARTS.map((part) => join(ROOT, part)),
-    exclude: [join(ROOT, 'test/bench/node_modules'), PARENT],
+    extends: join(root, 'tsconfig.json'),
+    compilerOptions: { noEmit: false, noCheck: true, outDir: directory, rootDir: root },
+    include: PARTS.map((part) => join(root, part)),
+    exclude: [join(root, 'test/bench/node_modules'), parent],
   }
   await writeFile(config, JSON.stringify(settings))
   const compiler = spawn(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', config], {
@@ -43,6 +46,6 @@ export const buildEnds = async (): Promise<Built> => {
   const [code] = await once(compiler, 'close')
   if (code !== 0) throw new Error(`the ends could not be built: ${said}`)
   // The product reads its version there.
-  await copyFile(join(ROOT, 'package.json'), join(directory, 'package.json'))
+  await copyFile(join(root, 'package.json'), join(directory, 'package.json'))
   return { directory, end: pathToFileURL(join(directory, 'test/bench/end.js')) }
 }

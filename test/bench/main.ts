@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- [suite] [--json FILE] [--check] [--rounds N] [--systems a,b]`
+ * `npm run bench -- [suite] [--json FILE] [--check] [--rounds N] [--systems a,b] [--against COMMIT]`
  *
- * Measures Parley beside its peers on this machine. The table goes to stdout, progress to stderr. Ends with 0; with 1
+ * Measures Parley beside its peers on this machine, or beside an older commit of itself. The table goes to stdout, progress to stderr. Ends with 0; with 1
  * when `--check` finds a floor that does not hold or was not measured, or the run itself failed; with 2 for a wrong
  * command line; with 130 or 143 after a signal. Whatever it started is ended with it.
  */
@@ -9,12 +9,16 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { UsageError } from '../support/usage.ts'
+import { suiteAgainst } from './against.ts'
 import { type BenchArguments, parseBenchArguments } from './arguments.ts'
 import { buildEnds } from './built.ts'
+import { SUBJECT } from './catalogue.ts'
 import { allHold } from './floors.ts'
+import { findCommit, provideOlderTree, shortOf } from './older-tree.ts'
 import { installPeers } from './peers.ts'
-import { createProcesses } from './processes.ts'
+import { createProcesses, type Processes } from './processes.ts'
 import { type Report, readMachine, readVersions, table } from './report.ts'
 import { entriesOf, runSuite } from './run.ts'
 import type { Suite } from './suite.ts'
@@ -37,25 +41,65 @@ const readArguments = (): BenchArguments => {
   }
 }
 
-/** Everything that must be gone when this process ends, however it ends. */
-const startProcesses = async ({ built }: Suite) => {
+interface Prepared {
+  readonly suite: Suite
+  readonly processes: Processes
+  /** Of what is measured, beside those of the packages. */
+  readonly versions: Readonly<Record<string, string>>
+}
+
+/** What must be gone when this process ends, however it ends. */
+const leaving: (() => void)[] = []
+process.on('exit', () => {
+  for (const leave of leaving) leave()
+})
+process.on('SIGINT', () => process.exit(130))
+process.on('SIGTERM', () => process.exit(143))
+process.on('SIGHUP', () => process.exit(129))
+
+/** Ends of the tree at `root`; of this one unless told. */
+const startProcesses = async ({ built }: Suite, root?: string): Promise<Processes> => {
   const directory = mkdtempSync(join(tmpdir(), 'parley-bench-'))
-  const ends = built === true ? await buildEnds() : undefined
-  const processes = createProcesses(directory, ends?.end)
-  process.on('exit', () => {
+  leaving.push(() => rmSync(directory, { recursive: true, force: true }))
+  const ends = built === true ? await buildEnds(root) : undefined
+  const source = root === undefined ? undefined : pathToFileURL(join(root, 'test/bench/end.ts'))
+  const processes = createProcesses(directory, ends?.end ?? source)
+  leaving.unshift(() => {
     processes.killAll()
-    for (const one of [directory, ends?.directory]) {
-      if (one !== undefined) rmSync(one, { recursive: true, force: true })
-    }
+    if (ends !== undefined) rmSync(ends.directory, { recursive: true, force: true })
   })
-  process.on('SIGINT', () => process.exit(130))
-  process.on('SIGTERM', () => process.exit(143))
-  process.on('SIGHUP', () => process.exit(129))
   return processes
 }
 
-const bench = async (suite: Suite, { json, check, rounds, systems }: BenchArguments): Promise<void> => {
-  const processes = await startProcesses(suite)
+const prepareAgainst = async (suite: Suite, given: string): Promise<Prepared> => {
+  const [commit, head] = [await findCommit(given), await findCommit('HEAD')]
+  const folder = mkdtempSync(join(tmpdir(), 'parley-against-'))
+  const stop = new AbortController()
+  leaving.push(() => {
+    stop.abort()
+    rmSync(folder, { recursive: true, force: true })
+  })
+  const { root, ownEnds } = await provideOlderTree({ commit, suite: suite.name, folder }, stop.signal, say)
+  const older = `${SUBJECT}@${shortOf(commit)}`
+  const [todays, olders] = [await startProcesses(suite), await startProcesses(suite, root)]
+  return {
+    suite: suiteAgainst(suite, older, ownEnds === undefined ? "by today's ends" : 'by its own ends'),
+    versions: { [SUBJECT]: head, [older]: commit },
+    processes: {
+      start: (name, system, role) => (system === older ? olders : todays).start(name, SUBJECT, role),
+      stopAll: async () => void (await Promise.all([todays.stopAll(), olders.stopAll()])),
+      killAll: () => {
+        for (const one of [todays, olders]) one.killAll()
+      },
+    },
+  }
+}
+
+const bench = async (chosen: Suite, { json, check, rounds, systems, against }: BenchArguments): Promise<void> => {
+  const { suite, processes, versions } =
+    against === undefined
+      ? { suite: chosen, processes: await startProcesses(chosen), versions: {} }
+      : await prepareAgainst(chosen, against)
   const limit = setTimeout(() => {
     say(`the run took longer than ${(ROUND_LIMIT_MS * rounds) / 1_000} s and was ended`)
     process.exit(1)
@@ -69,7 +113,7 @@ const bench = async (suite: Suite, { json, check, rounds, systems }: BenchArgume
     suite: suite.name,
     at,
     machine: readMachine(otherWork),
-    versions: readVersions(entries),
+    versions: { ...versions, ...readVersions(entries) },
     rows: ledger.rows(),
     floors: suite.floors(ledger),
     skipped,
@@ -84,8 +128,11 @@ const bench = async (suite: Suite, { json, check, rounds, systems }: BenchArgume
 const given = readArguments()
 const suite = given.suite === undefined ? undefined : suites.get(given.suite)
 if (suite === undefined) {
-  print('npm run bench -- SUITE [--json FILE] [--check] [--rounds N] [--systems a,b]\n')
+  print('npm run bench -- SUITE [--json FILE] [--check] [--rounds N] [--systems a,b] [--against COMMIT]\n')
   for (const { name, about, systems } of suites.values()) print(`${name}: ${about}\n  ${systems.join(', ')}`)
 } else {
-  await bench(suite, given)
+  await bench(suite, given).catch((error: unknown) => {
+    say(error instanceof Error ? error.message : String(error))
+    process.exit(error instanceof UsageError ? 2 : 1)
+  })
 }

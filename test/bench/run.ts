@@ -30,7 +30,7 @@ const reasonOf = (error: unknown): string => (error instanceof Error ? error.mes
 
 export const entriesOf = (suite: Suite): Entry[] =>
   suite.systems.map((name) => {
-    const entry = catalogue.get(name)
+    const entry = suite.entries?.find((one) => one.name === name) ?? catalogue.get(name)
     if (entry === undefined) throw new Error(`suite ${suite.name} names ${name}, which is not in the catalogue`)
     return entry
   })

@@ -1,4 +1,5 @@
 /** What a suite is: systems, one round of one system, and the floors of what was measured. */
+import type { Entry } from './catalogue.ts'
 import type { Floor } from './floors.ts'
 import type { Ledger, Reading } from './ledger.ts'
 import type { End } from './processes.ts'
@@ -11,6 +12,8 @@ export interface Suite {
   readonly about: string
   /** In the order in which a round runs them. */
   readonly systems: readonly string[]
+  /** Of those systems that are not in the catalogue. */
+  readonly entries?: readonly Entry[]
   /** What a reader must know about a system's figures in this suite, by system. */
   readonly labels?: ReadonlyMap<string, string>
   /** Systems that cannot be measured yet, with the reason. */

@@ -19,7 +19,8 @@ test('no argument asks for the list of suites', () => {
 })
 
 test('a suite alone runs five rounds of all its systems without a check', () => {
-  assert.deepEqual(parse('rpc'), { suite: 'rpc', json: undefined, check: false, rounds: 5, systems: undefined })
+  const nothing = { json: undefined, systems: undefined, against: undefined }
+  assert.deepEqual(parse('rpc'), { suite: 'rpc', check: false, rounds: 5, ...nothing })
 })
 
 test('all flags are read, before and after the suite', () => {
@@ -29,6 +30,7 @@ test('all flags are read, before and after the suite', () => {
     check: true,
     rounds: 7,
     systems: ['nats', 'parley'],
+    against: undefined,
   })
 })
 
@@ -61,4 +63,12 @@ test('a check with fewer than five rounds is refused', () => {
 test('a system that the suite does not measure is refused with those it measures', () => {
   refuses('events --systems nats', /"nats"; it measures: parley/)
   refuses('events --systems=', /""/)
+})
+
+test('a commit to measure against is read; with systems, with too few rounds, or without a name it is refused', () => {
+  assert.equal(parse('rpc --against HEAD~2').against, 'HEAD~2')
+  refuses('rpc --against HEAD --systems parley', /--systems says nothing/)
+  refuses('rpc --against HEAD --rounds 4', /--against needs at least 5 rounds/)
+  refuses('rpc --against=', /needs a commit/)
+  refuses('--against HEAD', /name a suite/)
 })
