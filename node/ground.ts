@@ -11,7 +11,7 @@ import { createTrust } from './membership.ts'
 import { createMetrics } from './metrics.ts'
 import { type MeshOptionsInput, parseOptions } from './options.ts'
 import { clock, compressionOf, random, timers } from './platform.ts'
-import { deriveAuthority } from './secret.ts'
+import { deriveAuthority, SECRET_ADVICE, secretWarning } from './secret.ts'
 import { createSigner } from './signer.ts'
 
 export const prepare = async (input: MeshOptionsInput, lock: { current: DirectoryLock | undefined }) => {
@@ -38,6 +38,8 @@ export const prepare = async (input: MeshOptionsInput, lock: { current: Director
       hint: 'make a secret with `parley secret`',
     })
   }
+  const warning = secretWarning(options.secret ?? [])
+  if (warning !== undefined && !options.allowWeakSecret) log.warn(warning, { hint: SECRET_ADVICE })
 
   const metrics = createMetrics()
   const signer = createSigner(privateKey)

@@ -18,7 +18,7 @@ import { DiscoveryOptions, RelayOptions } from './discovery-options.ts'
 import { LEVELS } from './log-levels.ts'
 import { nearest } from './nearest.ts'
 import { PRESET_NAMES, type Preset } from './preset-names.ts'
-import { classifySecret } from './secret.ts'
+import { checkTyped, isStrongEnough } from './secret.ts'
 import { CompressionOptions, Limits, PRESETS, Timings } from './tuning.ts'
 
 const LOOPBACK = '127.0.0.1'
@@ -263,7 +263,7 @@ const checkExposure = (options: MeshOptions): void => {
       details: { reason: 'no-secret', addresses: exposed },
     })
   }
-  if (!options.allowWeakSecret && secret.some((text) => classifySecret(text) === 'weak')) {
+  if (!options.allowWeakSecret && !secret.every(isStrongEnough)) {
     throw new ParleyError('SEC001', `${first} goes beyond this machine, and the secret is weak: it could be guessed`, {
       hint: 'make one with `parley secret`, or set allowWeakSecret if you accept that',
       details: { reason: 'weak-secret', addresses: exposed },
@@ -281,6 +281,7 @@ export const parseOptions = (input: unknown = {}): MeshOptions => {
   if (!parsed.success) throw invalid(parsed.error.issues.flatMap(readIssue))
   checkFounding(parsed.data)
   checkControl(parsed.data)
+  checkTyped(parsed.data.secret ?? [])
   checkExposure(parsed.data)
   checkRelaying(parsed.data)
   return parsed.data

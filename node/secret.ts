@@ -1,12 +1,13 @@
 /**
  * The shared secret of a small mesh: made, judged, read from a file, and stretched into the mesh's authority.
  *
- * State: the last few authorities that were derived in this process. Everyone who knows the secret can compute the authority's key: all members are equal and none can be
- * revoked. Whoever can connect sees a token and may test guesses against it offline, so a secret is 32 random bytes,
- * and scrypt (RFC 7914) makes each guess at a weak one cost 32 MiB and about a tenth of a second. The mesh's name is
- * in the salt: one secret used for two meshes gives two authorities.
+ * Everyone who knows the secret can compute the authority's key: all members are equal and none can be revoked. Whoever
+ * can connect sees a token and may test guesses against it offline, so a secret is 32 random bytes, and scrypt (RFC 7914)
+ * makes each guess at a weak one cost 32 MiB and about a tenth of a second. The mesh's name is in the salt: one secret
+ * used for two meshes gives two authorities. A made secret says of itself that it was made, by a prefix and a checksum:
+ * what only looks random may be a passphrase. State: the last few authorities that were derived in this process.
  */
-import { createPrivateKey, createPublicKey, hash, type KeyObject, randomBytes, scrypt } from 'node:crypto'
+import { createHash, createPrivateKey, createPublicKey, hash, type KeyObject, randomBytes, scrypt } from 'node:crypto'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { toString as encode } from 'uint8arrays/to-string'
 import { ParleyError } from '../protocols/errors.ts'
@@ -19,7 +20,21 @@ const SALT = 'parley/authority/1\n'
 /** Bits a character; 43 random characters have about 4.9, sentences about 4, one repeated character 0. */
 const MIN_ENTROPY = 3.3
 
-export type Strength = 'strong' | 'weak'
+/** Says that the rest was made by `makeSecret`, and how. */
+const PREFIX = 'parley1-'
+const CHECKSUM_BYTES = 4
+const CHECKSUM_LABEL = 'parley/secret/1\n'
+/** 36 bytes make 48 characters, with no unused bit: a secret has one spelling. */
+const MADE = /^parley1-[A-Za-z0-9_-]{48}$/
+/** Also in quotes, and with a prefix in other letters. */
+const LOOKS_MADE = /^\W*parley\d+[\W_]/i
+const MADE_CHARACTERS = 48
+
+/**
+ * `strong`: made by `makeSecret`. `former`: looks random, as those did that were made before they had a checksum; weak from
+ * the next minor version on. `mistyped`: begins like a made one and is none.
+ */
+export type Strength = 'strong' | 'former' | 'weak' | 'mistyped'
 
 /** Who signs membership tokens, as those know it who only check them. */
 export interface AuthorityKey {
@@ -32,8 +47,20 @@ export interface Authority extends AuthorityKey {
   readonly privateKey: KeyObject
 }
 
-/** A new secret: 32 random bytes in base64url, 43 characters. */
-export const makeSecret = (): string => randomBytes(SECRET_BYTES).toString('base64url')
+const checksumOf = (random: Uint8Array): Buffer =>
+  createHash('sha256').update(CHECKSUM_LABEL).update(random).digest().subarray(0, CHECKSUM_BYTES)
+
+/** A new secret: `parley1-`, then 32 random bytes and 4 of their checksum in base64url; 56 characters. */
+export const makeSecret = (): string => {
+  const random = randomBytes(SECRET_BYTES)
+  return PREFIX + Buffer.concat([random, checksumOf(random)]).toString('base64url')
+}
+
+const isMade = (secret: string): boolean => {
+  if (!MADE.test(secret)) return false
+  const bytes = Buffer.from(secret.slice(PREFIX.length), 'base64url')
+  return checksumOf(bytes.subarray(0, SECRET_BYTES)).equals(bytes.subarray(SECRET_BYTES))
+}
 
 /** Shannon entropy in bits a character. */
 const entropyOf = (text: string): number => {
@@ -60,16 +87,53 @@ const UPPER = /[A-Z]/
 const HEX = /^([0-9a-f]+|[0-9A-F]+)$/
 
 /**
- * Whether a secret looks like at least 32 random bytes in base64url (hexadecimal is accepted too). It cannot prove
- * randomness; it finds short ones, words, repetitions and sequences. A random one is called weak once in 10^9.
+ * Whether a secret looks like at least 32 random bytes in base64url or hexadecimal. It cannot prove randomness; it finds
+ * short ones, words, repetitions and sequences. A random one is missed once in 10^9.
  */
-export const classifySecret = (secret: string): Strength => {
+const looksRandom = (secret: string): boolean => {
   // 43 characters of 6 bits are the shortest that hold 256 bits; a remainder of one character is no whole byte.
   const minLength = HEX.test(secret) ? SECRET_BYTES * 2 : Math.ceil((SECRET_BYTES * 8) / 6)
-  if (!/^[A-Za-z0-9_-]+$/.test(secret) || secret.length < minLength || secret.length % 4 === 1) return 'weak'
-  if (entropyOf(secret) < MIN_ENTROPY || isRepetition(secret) || isSequence(secret)) return 'weak'
+  if (!/^[A-Za-z0-9_-]+$/.test(secret) || secret.length < minLength || secret.length % 4 === 1) return false
+  if (entropyOf(secret) < MIN_ENTROPY || isRepetition(secret) || isSequence(secret)) return false
   // Written words keep to one case; 43 random characters do so once in five thousand million times.
-  return HEX.test(secret) || (LOWER.test(secret) && UPPER.test(secret)) ? 'strong' : 'weak'
+  return HEX.test(secret) || (LOWER.test(secret) && UPPER.test(secret))
+}
+
+export const classifySecret = (secret: string): Strength => {
+  if (isMade(secret)) return 'strong'
+  if (LOOKS_MADE.test(secret) || isMade(PREFIX + secret.slice(-MADE_CHARACTERS))) return 'mistyped'
+  return looksRandom(secret) ? 'former' : 'weak'
+}
+
+/** Good enough for other machines; who accepts weak ones says so by `allowWeakSecret`. */
+export const isStrongEnough = (secret: string): boolean => ['strong', 'former'].includes(classifySecret(secret))
+
+/** What people read whose secret will not do for long; undefined where all will. */
+export const secretWarning = (secrets: readonly string[]): string | undefined =>
+  secrets.some((secret) => classifySecret(secret) === 'former')
+    ? 'a secret without prefix and checksum cannot be told from a passphrase: the next minor version takes it for a weak one'
+    : undefined
+
+/** What to do about it. */
+export const SECRET_ADVICE =
+  'make one with `parley secret` and change to it in two rounds: all nodes with the new and the old one, then all with the new one'
+
+/**
+ * Refuses what was meant to be a made secret: with it the node would be a stranger to all others.
+ * @throws SEC001 with `details.reason` `mistyped-secret`
+ */
+export const checkTyped = (secrets: readonly string[]): void => {
+  const at = secrets.findIndex((secret) => classifySecret(secret) === 'mistyped')
+  if (at < 0) return
+  const which = secrets.length > 1 ? `the ${at === 0 ? 'first' : 'second'} secret` : 'the secret'
+  throw new ParleyError(
+    'SEC001',
+    `${which} begins like one that \`parley secret\` made, and its checksum does not fit`,
+    {
+      hint: `copy it again, whole: ${PREFIX} and ${MADE_CHARACTERS} characters, upper and lower case as they are`,
+      details: { reason: 'mistyped-secret' },
+    },
+  )
 }
 
 const refusedFile = (path: string, why: string, hint: string): ParleyError =>

@@ -18,7 +18,7 @@ import type { Log, Metrics } from '../../protocols/port.ts'
 import { isRelayed } from '../addresses.ts'
 import type { MeshOptions } from '../options.ts'
 import { chance, clock, timers } from '../platform.ts'
-import { classifySecret } from '../secret.ts'
+import { isStrongEnough } from '../secret.ts'
 import type { Nearby } from '../supervisor.ts'
 import { dialableFrom, type Outlook, outlooks, usable, type Version } from './mdns-places.ts'
 import { ringsOf } from './mdns-ring.ts'
@@ -34,7 +34,7 @@ const MAX_HEARD = 256
 
 /** Whether anything may leave this machine; the secret may change while the node runs. */
 const reachesBeyond = ({ secret = [], allowWeakSecret }: MeshOptions): boolean =>
-  secret.length > 0 && (allowWeakSecret || secret.every((text) => classifySecret(text) === 'strong'))
+  secret.length > 0 && (allowWeakSecret || secret.every(isStrongEnough))
 
 export interface NearbyDeps {
   self: string

@@ -1,6 +1,7 @@
 /** `parley doctor`, run on nodes with one fault each: it names that fault, and no other. */
 import assert from 'node:assert/strict'
 import { execFileSync, fork, spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -273,10 +274,15 @@ describe('parley doctor', { timeout: LIMIT_MS }, () => {
     await writeFile(join(folder, 'weak.key'), 'swordfish\n', { mode: 0o600 })
     await writeFile(join(folder, 'open.key'), await readFile(join(folder, 'secret.key')), { mode: 0o644 })
     await chmod(join(folder, 'open.key'), 0o644)
+    const made = (await readFile(join(folder, 'secret.key'), 'utf8')).trim()
+    await writeFile(join(folder, 'cut.key'), made.slice(0, -1), { mode: 0o600 })
+    await writeFile(join(folder, 'former.key'), randomBytes(32).toString('base64url'), { mode: 0o600 })
     const beyond = ['--node', 'stopped', '--listen', '/ip4/0.0.0.0/tcp/0']
     await Promise.all([
       finds(['--config', unknown], ['configuration', 'fail', /parley\.yaml:4: .*max_connectoins/, /max_connections/]),
       finds([...beyond, '--secret-file', 'weak.key'], ['secret', 'fail', /the secret is weak/, /parley secret/]),
+      finds([...beyond, '--secret-file', 'cut.key'], ['secret', 'fail', /checksum does not fit/, /copy it again/]),
+      finds([...beyond, '--secret-file', 'former.key'], ['secret', 'warn', /next minor version/, /two rounds/]),
       finds(beyond, ['secret', 'fail', /this node has no secret/, /parley secret/]),
       finds(['--node', 'stopped', '--secret-file', 'open.key'], ['secret', 'fail', /has mode 0644/, /chmod 600/]),
       finds(

@@ -1,5 +1,5 @@
 /** What `parley doctor` says of the configuration and of the secret; the secret itself is never shown. Keeps no state. */
-import { classifySecret } from '../../secret.ts'
+import { classifySecret, isStrongEnough, SECRET_ADVICE, secretWarning } from '../../secret.ts'
 import { certificate } from './certificate-check.ts'
 import { type Check, failOf, ok, skipped, warn } from './finding.ts'
 
@@ -29,6 +29,8 @@ const secret: Check = {
     if (new Set(secrets).size < secrets.length)
       return [warn(name, 'the old and the new secret are the same', 'name two different ones, or one')]
     if (secrets.every((text) => classifySecret(text) === 'strong')) return [ok(name, `${many}, strong`)]
+    const former = secretWarning(secrets)
+    if (former !== undefined && secrets.every(isStrongEnough)) return [warn(name, `${many}; ${former}`, SECRET_ADVICE)]
     const which = secrets.length > 1 ? `${many}, of which not all are strong` : `${many}, which is weak`
     const seen = options.allowWeakSecret
       ? `${which}; allow_weak_secret accepts it`

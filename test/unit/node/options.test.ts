@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { isAbsolute, resolve } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -236,6 +237,24 @@ test('a weak secret stays on this machine, unless it is allowed by name', () => 
   parseOptions({ ...beyond, secret: 'weak', allowWeakSecret: true })
   const two: [string, string] = [makeSecret(), makeSecret()]
   assert.deepEqual(parseOptions({ ...beyond, secret: two }).secret, two)
+})
+
+test('a mistyped secret is refused everywhere, also where weak ones are allowed', () => {
+  const secret = makeSecret()
+  const wrong = secret.slice(0, -1) + (secret.endsWith('A') ? 'B' : 'A')
+  for (const input of [{ secret: wrong }, { secret: wrong, allowWeakSecret: true }]) {
+    const error = failure(input, 'SEC001')
+    assert.equal(error.details.reason, 'mistyped-secret')
+    assert.match(error.message, /^the secret begins like one that/)
+    assert.match(error.hint ?? '', /copy it again/)
+    assert.ok(!JSON.stringify(error).includes(wrong.slice(8, 30)))
+  }
+  assert.match(failure({ secret: [secret, wrong] }, 'SEC001').message, /^the second secret/)
+})
+
+test('a secret of the former form still reaches beyond this machine', () => {
+  const secret = randomBytes(32).toString('base64url')
+  assert.deepEqual(parseOptions({ secret, listen: ['/ip4/0.0.0.0/tcp/0'] }).secret, [secret])
 })
 
 test('no error ever holds the secret', () => {

@@ -5,30 +5,76 @@ import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { test } from 'node:test'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
-import { classifySecret, deriveAuthority, isMountedForGroup, makeSecret, readSecretFile } from '../../../node/secret.ts'
+import fc from 'fast-check'
+import {
+  classifySecret,
+  deriveAuthority,
+  isMountedForGroup,
+  isStrongEnough,
+  makeSecret,
+  readSecretFile,
+  SECRET_ADVICE,
+  secretWarning,
+} from '../../../node/secret.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { testFolder } from '../../support/folder.ts'
 
-test('a made secret is 32 bytes in base64url, strong, and never the same twice', () => {
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+
+test('a made secret has a prefix, 32 random bytes and their checksum, and is never the same twice', () => {
   const secrets = Array.from({ length: 2000 }, makeSecret)
   assert.equal(new Set(secrets).size, secrets.length)
   for (const secret of secrets) {
-    assert.match(secret, /^[A-Za-z0-9_-]{43}$/)
-    assert.equal(Buffer.from(secret, 'base64url').length, 32)
+    assert.match(secret, /^parley1-[A-Za-z0-9_-]{48}$/)
+    assert.equal(Buffer.from(secret.slice('parley1-'.length), 'base64url').length, 36)
     assert.equal(classifySecret(secret), 'strong', secret)
   }
 })
 
-test('32 bytes are strong and one less is weak, in base64url and in hexadecimal', () => {
+test('a made secret with one character changed, lost, added or swapped with its neighbour is mistyped', () => {
+  const edit = fc.record({ at: fc.nat(47), character: fc.constantFrom(...ALPHABET), kind: fc.nat(3) })
+  fc.assert(
+    fc.property(fc.constant(0).map(makeSecret), edit, (secret, { at, character, kind }) => {
+      const place = 'parley1-'.length + at
+      const [head, here, tail] = [secret.slice(0, place), secret[place] ?? '', secret.slice(place + 1)]
+      const [next = '', ...rest] = tail
+      const edited = [head + character + tail, head + tail, head + character + here + tail][kind]
+      const wrong = edited ?? head + next + here + rest.join('')
+      fc.pre(wrong !== secret)
+      assert.equal(classifySecret(wrong), 'mistyped', `${secret} ${wrong}`)
+    }),
+    { numRuns: 1000 },
+  )
+})
+
+test('what was made and is copied with quotes, another prefix or other letters is mistyped, not weak', () => {
+  const secret = makeSecret()
+  const body = secret.slice('parley1-'.length)
+  for (const wrong of [`"${secret}"`, `Parley1-${body}`, `parley2-${body}`, `parley1_${body}`, `parly1-${body}`, body])
+    assert.equal(classifySecret(wrong), 'mistyped', wrong)
+  // Somebody's own words.
+  for (const weak of ['parley', 'parley-test', 'parley secret']) assert.equal(classifySecret(weak), 'weak', weak)
+})
+
+test('32 bytes without a prefix are of the former form and one less is weak, in base64url and in hexadecimal', () => {
   for (let round = 0; round < 500; round += 1) {
     const bytes = randomBytes(64)
     for (const length of [32, 33, 48, 64]) {
-      assert.equal(classifySecret(bytes.subarray(0, length).toString('base64url')), 'strong')
-      assert.equal(classifySecret(bytes.subarray(0, length).toString('hex')), 'strong')
+      assert.equal(classifySecret(bytes.subarray(0, length).toString('base64url')), 'former')
+      assert.equal(classifySecret(bytes.subarray(0, length).toString('hex')), 'former')
     }
     assert.equal(classifySecret(bytes.subarray(0, 31).toString('base64url')), 'weak')
     assert.equal(classifySecret(bytes.subarray(0, 31).toString('hex')), 'weak')
   }
+})
+
+test('only what was made counts as strong, and who has another one that is accepted is told what to do', () => {
+  const looksRandom = randomBytes(32).toString('base64url')
+  assert.equal(isStrongEnough(looksRandom), true)
+  assert.match(secretWarning([makeSecret(), looksRandom]) ?? '', /the next minor version/)
+  assert.match(SECRET_ADVICE, /parley secret.+two rounds/)
+  assert.equal(secretWarning([makeSecret(), makeSecret()]), undefined)
+  assert.equal(isStrongEnough('weak'), false)
 })
 
 test('what people write and what only looks long is weak', () => {
@@ -45,9 +91,9 @@ test('what people write and what only looks long is weak', () => {
     'correct-horse-battery-staple-and-one-more-word-to-be-long',
     'THEQUICKBROWNFOXJUMPSOVERTHELAZYDOGANDTHENSOME',
     'the quick brown fox jumps over the lazy dog and then some',
-    `${makeSecret()}\n`,
-    `${makeSecret()}=`,
-    `${makeSecret()}ab`,
+    `${randomBytes(32).toString('base64url')}\n`,
+    `${randomBytes(32).toString('base64url')}=`,
+    `${randomBytes(32).toString('base64url')}ab`,
   ]
   for (const secret of weak) assert.equal(classifySecret(secret), 'weak', JSON.stringify(secret))
 })
