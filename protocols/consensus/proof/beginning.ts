@@ -1,0 +1,48 @@
+/**
+ * Where the proof of coordination begins: the preimage of the mesh id, which names the first voters. Whoever knows the mesh
+ * id can check it, whoever shows it.
+ *
+ * A founded mesh is named after its name and its founders (founding/record.ts); a recovered one after the mesh that was
+ * before, its only voter and a nonce (node/store/recover.ts). Stores that were recovered by older versions did not keep the
+ * nonce: their meshes begin with an anchor (chain.ts). Keeps no state.
+ */
+import { toString as encodeText } from 'uint8arrays/to-string'
+import * as z from 'zod'
+import type { Port } from '../../port.ts'
+import { FoundingSetSchema, foundingVoters, MeshIdSchema, meshIdFor } from '../founding/record.ts'
+import { MemberIdSchema } from '../member-id.ts'
+
+const MESH_ID_DIGITS = 32
+
+/** Nobody can guess the nonce, so that no two recoveries, of whatever stores of one mesh, come to the same. */
+export const RecoverySchema = z
+  .object({
+    /** The mesh that was before; empty where that could not be read. */
+    before: z.union([MeshIdSchema, z.literal('')]),
+    member: MemberIdSchema,
+    nonce: z.string().regex(/^[0-9a-f]{32}$/),
+  })
+  .readonly()
+export type Recovery = z.output<typeof RecoverySchema>
+
+export const BeginningSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('founded'), mesh: z.string().min(1).max(64), founders: FoundingSetSchema }).readonly(),
+  z.object({ type: z.literal('recovered'), recovery: RecoverySchema }).readonly(),
+])
+export type Beginning = z.output<typeof BeginningSchema>
+
+export const recoveredMeshId = (hash: Port['hash'], { before, member, nonce }: Recovery): string => {
+  const bytes = new TextEncoder().encode(JSON.stringify(['parley/recovered/1', before, member, nonce]))
+  return encodeText(hash(bytes), 'base16').slice(0, MESH_ID_DIGITS)
+}
+
+export const meshIdOfBeginning = (hash: Port['hash'], beginning: Beginning): string =>
+  beginning.type === 'founded'
+    ? meshIdFor(hash, beginning.mesh, beginning.founders)
+    : recoveredMeshId(hash, beginning.recovery)
+
+/** Where the log of a founded mesh begins; that of a recovered one goes on from what was there, at a place that it does not name. */
+export const firstVoters = (beginning: Beginning): { term: number; index: number; voters: readonly string[] } =>
+  beginning.type === 'founded'
+    ? { term: 1, index: 1, voters: foundingVoters(beginning.founders) }
+    : { term: 0, index: 0, voters: [beginning.recovery.member] }

@@ -1,0 +1,83 @@
+/**
+ * What this member applied of the committed log that can be proven, and so what it signs: configurations, and the beginnings
+ * of epochs, each with the voters that were in force there. Nothing comes in here that is not committed.
+ *
+ * Nothing of it is kept: what is still in the log is applied again after a restart, and each new epoch begins with an entry
+ * of its own, which says who votes as well. State: the last MAX_FACTS of it, and who votes as of the last applied entry.
+ */
+import { peerOf } from '../member-id.ts'
+import type { Configuration } from '../messages.ts'
+import { sameVoters } from './chain.ts'
+import type { Statement } from './statement.ts'
+
+export const MAX_FACTS = 64
+
+export interface Fact {
+  readonly kind: 'configuration' | 'epoch'
+  readonly term: number
+  readonly index: number
+  /** Member id; empty for a configuration. */
+  readonly leader: string
+  /** Sorted. */
+  readonly voters: readonly string[]
+}
+
+export interface Ledger {
+  /** A configuration is in force: an entry of it was applied, or a snapshot that was taken under it. */
+  configured(configuration: Configuration, at: { term: number; index: number }, isEntry: boolean): void
+  /** An epoch began. @param leader peer id */
+  began(leader: string, at: { term: number; index: number }): void
+  /** Who votes as of what was applied last. */
+  voters(): readonly string[]
+  /** The beginning of this term. */
+  epochOf(term: number): Fact | undefined
+  /** The highest term whose beginning was applied; 0 before. */
+  term(): number
+  /** Configurations after `index` that changed the voters, or were said again, oldest first. */
+  configurationsAfter(index: number): Fact[]
+  /** What a statement speaks of, where it is true. @param digest that of its voters */
+  factOf(statement: Statement, digest: (voters: readonly string[]) => string): Fact | undefined
+  /** Of another mesh from now on. */
+  clear(): void
+}
+
+export const createLedger = (): Ledger => {
+  /** By index, ascending. */
+  let facts: Fact[] = []
+  let inForce: readonly string[] = []
+
+  const add = (fact: Fact): void => {
+    // A member that was opened again applies the same again.
+    facts = [...facts.filter(({ index }) => index < fact.index), fact].slice(-MAX_FACTS)
+  }
+
+  return {
+    configured({ voters }, { term, index }, isEntry) {
+      const sorted = [...voters].sort()
+      const isOther = !sameVoters(sorted, inForce)
+      inForce = sorted
+      if (!isEntry) facts = facts.filter((fact) => fact.index <= index)
+      // Learners come and go without a link; the same configuration again is said on purpose.
+      else if (isOther || facts.at(-1)?.kind !== 'configuration')
+        add({ kind: 'configuration', term, index, leader: '', voters: sorted })
+    },
+    began(leader, { term, index }) {
+      const member = inForce.find((id) => peerOf(id) === leader)
+      if (member !== undefined) add({ kind: 'epoch', term, index, leader: member, voters: inForce })
+    },
+    voters: () => inForce,
+    epochOf: (term) => facts.findLast((fact) => fact.kind === 'epoch' && fact.term === term),
+    term: () => facts.findLast(({ kind }) => kind === 'epoch')?.term ?? 0,
+    configurationsAfter: (index) => facts.filter((fact) => fact.kind === 'configuration' && fact.index > index),
+    factOf({ kind, term, index, leader, voters }, digest) {
+      const fact = facts.find((one) => one.index === index && one.term === term)
+      if (fact === undefined || digest(fact.voters) !== voters || fact.leader !== leader) return undefined
+      // An anchor pins what is there: either will do.
+      return kind === 'anchor' || fact.kind === kind ? fact : undefined
+    },
+    clear() {
+      facts = []
+      inForce = []
+    },
+  }
+}

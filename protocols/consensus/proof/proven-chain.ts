@@ -1,0 +1,165 @@
+/**
+ * The chain that this node has proven, with its signatures checked and kept: the driver of chain.ts.
+ *
+ * One proof is looked at after the other, so that each is judged by what was taken before. Nothing is believed less because it
+ * could not be written: it would have to be shown again after a restart. State: the chain, the proofs that wait (bounded), the
+ * save under way.
+ */
+import { fromString as decodeText } from 'uint8arrays/from-string'
+import type { Port, Stop } from '../../port.ts'
+import { peerOf } from '../member-id.ts'
+import { type Beginning, meshIdOfBeginning } from './beginning.ts'
+import { type Chain, emptyChain, examine, headOf, isBare, type Refusal, take } from './chain.ts'
+import { type Proof, signedBytes, statementOf } from './statement.ts'
+
+/** Proofs that wait for those before. */
+const MAX_WAITING = 64
+
+/** Where it is kept; without one it is kept as long as the process. */
+export interface ProofStore {
+  /** What was proven of this mesh; undefined: nothing. @throws where it cannot be trusted */
+  load(meshId: string): Promise<Chain | undefined>
+  /** Takes the place of what was there. Resolves once it survives a power cut. */
+  save(chain: Chain): Promise<void>
+}
+
+export type Verdict = 'taken' | 'known' | Refusal | 'busy'
+
+export interface ProvenChain {
+  chain(): Chain | undefined
+  /** This node belongs to this mesh. @param beginning where this node knows it itself */
+  enter(meshId: string, beginning: Beginning | undefined): Promise<void>
+  /** Somebody shows the beginning. @returns false where it is not that of this mesh */
+  begin(beginning: Beginning): boolean
+  /** @param mayPin an anchor may be believed that nothing links to what is known here */
+  offer(proof: Proof, mayPin: boolean): Promise<Verdict>
+  /** Called after something was proven. */
+  onProven(fn: () => void): Stop
+  counts(): { refused: Record<string, number>; verified: number; unsaved: number }
+  /** Resolves once what was proven is kept. */
+  settled(): Promise<void>
+}
+
+export const createProvenChain = (
+  port: Pick<Port, 'hash' | 'verify' | 'log' | 'self'>,
+  store: ProofStore | undefined,
+  onRefused: (reason: string) => void = () => {},
+): ProvenChain => {
+  let chain: Chain | undefined
+  let tail: Promise<unknown> = Promise.resolve()
+  let waiting = 0
+  let saving: Promise<void> | undefined
+  let toSave: Chain | undefined
+  const listeners = new Set<() => void>()
+  const counts = { refused: {} as Record<string, number>, verified: 0, unsaved: 0 }
+
+  const save = async (): Promise<void> => {
+    while (toSave !== undefined) {
+      const one = toSave
+      toSave = undefined
+      try {
+        await store?.save(one)
+      } catch (error) {
+        counts.unsaved += 1
+        port.log.warn('what was proven of the coordination cannot be kept; it is asked for again after a restart', {
+          error,
+        })
+      }
+    }
+    saving = undefined
+  }
+  const keep = (next: Chain): void => {
+    chain = next
+    toSave = next
+    saving ??= Promise.resolve().then(save)
+  }
+  const refused = (reason: string, proof: Proof): void => {
+    counts.refused[reason] = (counts.refused[reason] ?? 0) + 1
+    onRefused(reason)
+    const { kind, term, index, voters } = proof
+    if (reason === 'contradicting')
+      port.log.error(
+        'two histories of this mesh are signed: voters of it lie, or two stores of one voter were in use',
+        {
+          shown: { kind, term, index, voters },
+          proven: chain && headOf(chain),
+        },
+      )
+  }
+
+  /** Members whose signature is good. */
+  const check = async (proof: Proof): Promise<ReadonlySet<string>> => {
+    const bytes = signedBytes(statementOf(port.hash, proof))
+    const valid = new Set<string>()
+    const one = async (member: string, signature: string): Promise<void> => {
+      counts.verified += 1
+      if (await port.verify(peerOf(member), bytes, decodeText(signature, 'base64url'))) valid.add(member)
+    }
+    await Promise.all(proof.signatures.map(({ member, signature }) => one(member, signature)))
+    return valid
+  }
+
+  const look = async (proof: Proof, mayPin: boolean): Promise<Verdict> => {
+    if (chain === undefined) return 'other-mesh'
+    const examined = examine(chain, proof)
+    if (examined.type === 'known') return 'known'
+    let verdict: Verdict
+    if (examined.type === 'refused') verdict = examined.reason
+    else if (examined.role === 'pin' && !mayPin) verdict = 'not-pinned'
+    else {
+      const valid = await check(proof)
+      // It may belong to another mesh by now.
+      const taken = take(chain, proof, valid, mayPin)
+      verdict = taken.verdict
+      if (verdict === 'taken') {
+        keep(taken.chain)
+        if (examined.role === 'pin')
+          port.log.warn('the voters of this mesh are believed as they were first met: nothing older proves them', {
+            voters: proof.voters,
+          })
+        for (const fn of [...listeners]) fn()
+      }
+    }
+    if (verdict !== 'taken' && verdict !== 'known' && verdict !== 'not-pinned') refused(verdict, proof)
+    return verdict
+  }
+
+  return {
+    chain: () => chain,
+    async enter(meshId, beginning) {
+      if (chain?.meshId !== meshId) chain = emptyChain(meshId)
+      try {
+        const kept = await store?.load(meshId)
+        if (kept !== undefined && chain.meshId === meshId && isBare(chain)) chain = kept
+      } catch (error) {
+        port.log.warn('what was proven of the coordination cannot be read; it is asked for again', { error })
+      }
+      if (beginning !== undefined) this.begin(beginning)
+      if (!isBare(chain)) for (const fn of [...listeners]) fn()
+    },
+    begin(beginning) {
+      if (chain === undefined || meshIdOfBeginning(port.hash, beginning) !== chain.meshId) return false
+      if (beginning.type === 'founded' && beginning.mesh !== port.self.mesh) return false
+      if (chain.beginning === undefined) keep({ ...chain, beginning })
+      return true
+    },
+    offer(proof, mayPin) {
+      if (waiting >= MAX_WAITING) return Promise.resolve('busy')
+      waiting += 1
+      const done = tail.then(() => look(proof, mayPin))
+      tail = done.catch(() => {})
+      return done.finally(() => {
+        waiting -= 1
+      })
+    },
+    onProven(fn) {
+      listeners.add(fn)
+      return () => listeners.delete(fn)
+    },
+    counts: () => ({ ...counts, refused: { ...counts.refused } }),
+    async settled() {
+      await tail
+      await saving
+    },
+  }
+}
