@@ -80,7 +80,11 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
   const { limits, timings } = options
   const selfId = identity.id
 
-  const gate = createGate(limits.maxHeldStreams, (peer) => pubsub.opened(peer))
+  const gate = createGate(
+    limits.maxHeldStreams,
+    (peer) => pubsub.opened(peer),
+    (peer) => pubsub.reopened(peer),
+  )
   const slots = createSlots(limits.maxActive, limits.maxQueuedInbound)
   const ownSlots = createSlots(OWN_ACTIVE, OWN_QUEUED)
   const waiters = createWaiters<Connection>()

@@ -46,8 +46,15 @@ interface Held {
 
 const refusal = (): Error => new Error('this connection was not admitted to the mesh')
 
-/** @param opened told once gossip has taken its stream to a peer */
-export const createGate = (maxHeldPerConnection: number, opened: (peer: string) => void = () => {}): Gate => {
+/**
+ * @param opened told once gossip has taken its stream to a peer
+ * @param heard told once gossip has taken a stream that a peer opened
+ */
+export const createGate = (
+  maxHeldPerConnection: number,
+  opened: (peer: string) => void = () => {},
+  heard: (peer: string) => void = () => {},
+): Gate => {
   const standings = new Map<Connection, Standing>()
   const waiting = new Map<Connection, Held[]>()
   const early = new Map<Connection, Held[]>()
@@ -147,7 +154,10 @@ export const createGate = (maxHeldPerConnection: number, opened: (peer: string) 
                 protocol,
                 (stream, connection) =>
                   hold(stream, connection, () =>
-                    holdUntilUsed(stream, connection, () => void handler(stream, forGossip(connection))),
+                    holdUntilUsed(stream, connection, () => {
+                      void handler(stream, forGossip(connection))
+                      heard(connection.remotePeer.toString())
+                    }),
                   ),
                 options,
               )

@@ -8,24 +8,34 @@
  * Works round: no backpressure in publish() (the write buffers of the gossip streams are watched; a peer that is too far
  * behind is cut off, since gossipsub's own limit would silence it for good). A
  * neighbour whose gossip moves to another connection is forgotten for some milliseconds (gate.ts): what is published
- * meanwhile waits, or the neighbour would miss it.
+ * meanwhile waits, or the neighbour would miss it. A neighbour whose stream to this node ended forgets what this node is
+ * subscribed to (go-libp2p does) and says so only by opening another one: it is then told again.
  */
 import { hash } from 'node:crypto'
 import { type GossipSub, type GossipsubMessage, type Message, TopicValidatorResult } from '@chainsafe/libp2p-gossipsub'
 import type { Connection, Stream } from '@libp2p/interface'
 import type { Acceptance, Gossip, Log, Stop, Timers } from '../protocols/port.ts'
 
-/** Gossipsub whose messages wait for a verdict: a method of its class that its type leaves out. */
+/** Gossipsub whose messages wait for a verdict, with the methods and tables of its class that its type leaves out. */
 export type JudgedGossip = GossipSub & {
+  /** By topic, those that this node exchanges whole messages with. */
+  readonly mesh: ReadonlyMap<string, ReadonlySet<string>>
+  readonly streamsOutbound: ReadonlyMap<string, unknown>
   reportMessageValidationResult(id: string, from: string, result: TopicValidatorResult): void
+  sendSubscriptions(to: string, topics: string[], subscribe: boolean): void
+  sendGraft(to: string, topics: string[]): void
 }
 
-/** @throws TypeError when another release of gossipsub takes verdicts by another name */
+const METHODS = ['reportMessageValidationResult', 'sendSubscriptions', 'sendGraft']
+const TABLES = ['mesh', 'streamsOutbound']
+
+/** @throws TypeError when another release of gossipsub has these by other names */
 export const judged = (gossip: GossipSub): JudgedGossip => {
-  const takesVerdicts = (value: GossipSub): value is JudgedGossip =>
-    typeof Reflect.get(value, 'reportMessageValidationResult') === 'function'
-  if (takesVerdicts(gossip)) return gossip
-  throw new TypeError('this release of gossipsub takes no verdicts on messages')
+  const has = (value: GossipSub): value is JudgedGossip =>
+    METHODS.every((name) => typeof Reflect.get(value, name) === 'function') &&
+    TABLES.every((name) => Reflect.get(value, name) instanceof Map)
+  if (has(gossip)) return gossip
+  throw new TypeError(`this release of gossipsub lacks one of ${[...METHODS, ...TABLES].join(', ')}`)
 }
 
 export interface PubsubDeps {
@@ -50,6 +60,8 @@ export interface Pubsub extends Gossip {
   moved(peer: string): void
   /** Gossip has its stream to the peer. */
   opened(peer: string): void
+  /** The peer opened a stream of its gossip to this node. */
+  reopened(peer: string): void
   counts(): { cutOff: number; rejected: number; failedPublishes: number }
   stop(): void
 }
@@ -57,6 +69,8 @@ export interface Pubsub extends Gossip {
 const WATCH_MS = 250
 /** How long publishing waits at most for a neighbour that moved. */
 const MOVE_LIMIT_MS = 1_000
+/** A neighbour is told our subscriptions again this often at most, however often it opens a stream. */
+const AGAIN_EVERY_MS = 1_000
 
 /** Id of a gossip message. */
 export const gossipId = (message: Message): Uint8Array => hash('sha256', message.data, 'buffer')
@@ -117,6 +131,30 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
     for (const fn of listeners) fn(peer)
   }
   gossip.addEventListener('subscription-change', onChange)
+
+  /** Neighbours that were told again lately, and whether they shall be once more. */
+  const again = new Map<string, { due: boolean; stop: Stop }>()
+
+  /** Where this node's own stream is not open yet, gossipsub tells them on it. */
+  const tellAgain = (peer: string): void => {
+    const lately = again.get(peer)
+    if (lately !== undefined) {
+      lately.due = true
+      return
+    }
+    const topics = gossip.getTopics()
+    if (topics.length === 0 || !gossip.streamsOutbound.has(peer)) return
+    gossip.sendSubscriptions(peer, topics, true)
+    // It has left its meshes with us as well.
+    const meshes = topics.filter((topic) => gossip.mesh.get(topic)?.has(peer))
+    if (meshes.length > 0) gossip.sendGraft(peer, meshes)
+    const stop = deps.timers.after(AGAIN_EVERY_MS, () => {
+      const { due } = again.get(peer) ?? { due: false }
+      again.delete(peer)
+      if (due) tellAgain(peer)
+    })
+    again.set(peer, { due: false, stop })
+  }
 
   const arriving = new Map<string, (from: string, bytes: Uint8Array) => Promise<TopicValidatorResult>>()
   const onMessage = ({ detail }: CustomEvent<GossipsubMessage>): void => {
@@ -227,8 +265,11 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
       moving.set(peer, { heard: false, open: false, stop: deps.timers.after(MOVE_LIMIT_MS, () => arrived(peer)) })
     },
     opened: (peer) => progressed(peer, 'open'),
+    reopened: tellAgain,
     forget(peer) {
       arrived(peer)
+      again.get(peer)?.stop()
+      again.delete(peer)
       for (const [topic, peers] of heard) {
         peers.delete(peer)
         if (peers.size === 0) heard.delete(topic)
@@ -238,6 +279,8 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
     stop() {
       stopWatch()
       for (const peer of [...moving.keys()]) arrived(peer)
+      for (const { stop } of again.values()) stop()
+      again.clear()
       listeners.clear()
       gossip.removeEventListener('subscription-change', onChange)
       gossip.removeEventListener('gossipsub:message', onMessage)

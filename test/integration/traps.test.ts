@@ -22,7 +22,7 @@ import { frame, KIND } from '../../protocols/wire/frame.ts'
 import { linkCounts } from '../../protocols/wire/link.ts'
 import { createOutbox } from '../../protocols/wire/outbox.ts'
 import { keptLog, startMesh, stopMeshes } from '../support/meshes.ts'
-import { startRawPeer } from '../support/raw-peer.ts'
+import { lateGossip, startRawPeer } from '../support/raw-peer.ts'
 import { failureOf, timed, until } from '../support/until.ts'
 
 const PROTOCOL = '/trap/1'
@@ -227,7 +227,9 @@ describe('traps of libp2p', { timeout: 60_000 }, () => {
       const secret = makeSecret()
       const host = await startMesh({ name: 'host', mesh, secret })
       const turn = Promise.withResolvers<void>()
-      const raw = await startRawPeer(order === 'before' ? undefined : turn.promise)
+      const raw = await startRawPeer(
+        order === 'before' ? {} : { underGossip: (components) => lateGossip(components, turn.promise) },
+      )
       const { gossip } = raw.libp2p.services
       const topic = `parley/${mesh}/agents.presence`
       const heard: number[] = []

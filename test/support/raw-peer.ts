@@ -8,7 +8,7 @@ import { type GossipSub, type GossipSubComponents, gossipsub } from '@chainsafe/
 import { noise } from '@chainsafe/libp2p-noise'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { type Identify, identify } from '@libp2p/identify'
-import type { Connection, Stream } from '@libp2p/interface'
+import type { Connection, PrivateKey, Stream } from '@libp2p/interface'
 import { type Ping, ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
@@ -32,7 +32,8 @@ const authorityOf = (secret: string, mesh: string): Promise<Authority> => {
 export interface RawPeer {
   readonly id: string
   readonly libp2p: Libp2p<{ identify: Identify; ping: Ping; gossip: GossipSub }>
-  dial(address: string): Promise<Connection>
+  /** @param options with `force` also where there is a connection already */
+  dial(address: string, options?: { force?: boolean }): Promise<Connection>
   /** A membership token for this peer, as whoever knows the secret can make it. */
   token(mesh: string, secret: string, claims?: { caps?: string[]; livesS?: number }): Promise<string>
   /** Shows the tokens; resolves once the other side has answered that it is let in. */
@@ -76,7 +77,7 @@ export const requestBytes = (method: string, input: unknown): Uint8Array =>
   linkBytes(request(method, Buffer.from(JSON.stringify(input))))
 
 /** gossipsub opens its stream to a new peer only after `turn`. */
-const lateGossip = (components: GossipSubComponents, turn: Promise<void>): GossipSubComponents => {
+export const lateGossip = (components: GossipSubComponents, turn: Promise<void>): GossipSubComponents => {
   const { registrar } = components
   const register: typeof registrar.register = (protocol, topology) =>
     registrar.register(protocol, {
@@ -97,12 +98,18 @@ const lateGossip = (components: GossipSubComponents, turn: Promise<void>): Gossi
   })
 }
 
-/** @param gossipAfter holds this peer's gossip streams back until it resolves */
-export const startRawPeer = async (gossipAfter: Promise<void> = Promise.resolve()): Promise<RawPeer> => {
-  const privateKey = await generateKeyPair('Ed25519')
+export interface RawPeerOptions {
+  readonly privateKey?: PrivateKey
+  readonly listen?: string[]
+  /** What its gossipsub stands on, in place of libp2p's own. */
+  underGossip?(components: GossipSubComponents): GossipSubComponents
+}
+
+export const startRawPeer = async (options: RawPeerOptions = {}): Promise<RawPeer> => {
+  const { privateKey = await generateKeyPair('Ed25519'), listen = [], underGossip = (given) => given } = options
   const libp2p = await createLibp2p({
     privateKey,
-    addresses: { listen: [] },
+    addresses: { listen },
     transports: [tcp()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
@@ -113,7 +120,7 @@ export const startRawPeer = async (gossipAfter: Promise<void> = Promise.resolve(
       ping: ping(),
       gossip: (components: GossipSubComponents) =>
         gossipsub({ globalSignaturePolicy: 'StrictNoSign', allowPublishToZeroTopicPeers: true })(
-          lateGossip(components, gossipAfter),
+          underGossip(components),
         ),
     },
   })
@@ -121,7 +128,7 @@ export const startRawPeer = async (gossipAfter: Promise<void> = Promise.resolve(
   return {
     id,
     libp2p,
-    dial: (address) => libp2p.dial(multiaddr(address)),
+    dial: (address, options) => libp2p.dial(multiaddr(address), options),
     async token(mesh, secret, { caps = ['*'], livesS = 3600 } = {}) {
       const iat = Math.floor(Date.now() / 1000)
       const claims = { sub: id, aud: mesh, iat, exp: iat + livesS, jti: randomUUID(), roles: [], caps }
