@@ -34,5 +34,19 @@ export const exposeCoordination = (
     'Messages of Raft that found no room or were for others',
     () => counts().dropped ?? 0,
   )
+  const doubted = (): number => {
+    const { notAVoter = 0, notAMember = 0, termOfALearner = 0, termTooHigh = 0 } = counts()
+    return notAVoter + notAMember + termOfALearner + termTooHigh
+  }
+  total(
+    'raft_messages_doubted_total',
+    'Messages of Raft from nodes that are not known to vote, or of far terms',
+    doubted,
+  )
+  total(
+    'raft_contradictions_total',
+    'Messages of voters that contradict what is known, and were not taken',
+    () => counts().contradictions ?? 0,
+  )
   total('fences_refused_total', 'Effects that were refused for a newer decision', () => fences.counts().refused)
 }

@@ -2,9 +2,11 @@
  * Messages of a group as bytes: protobuf fields, written and checked by hand, since every decision passes here twice for
  * each member. The format is `raft.proto`; a property test holds the two together. Pure.
  *
- * Decoding throws MSG003 for anything malformed, and copies entries' data, so that a frame is not kept for their sake.
+ * Decoding throws MSG003 for anything malformed, and copies entries' data, so that a frame is not kept for their sake. What
+ * no member that keeps the rules would say is malformed too: terms that go back, or that are above the message's own.
  */
 import { DELIMITED, malformed, Reader, VARINT, Writer } from '../wire/protobuf.ts'
+import { isMemberId } from './member-id.ts'
 import {
   type Configuration,
   decodeConfiguration,
@@ -29,6 +31,10 @@ const MAX_MEMBER = 192
 const MAX_ENTRIES = 4_096
 /** Members of one group; five vote, and a few learn. */
 const MAX_MEMBERS = 64
+/** Bytes: each id, its quotes and comma, and what is around them. */
+const MAX_CONFIGURATION = 2 * MAX_MEMBERS * (MAX_MEMBER + 3) + 64
+/** Of terms and indices: far above what a group reaches, and exact in a number with room for what is added. */
+const MAX_NUMBER = 2 ** 50
 
 /** Field numbers; those of a message that has no such field are left out. */
 const GROUP = 1
@@ -126,16 +132,18 @@ const readEntry = (bytes: Uint8Array): Entry => {
   const [, index = 0, term = 0, at = 0] = numbers
   const kind = KINDS[at]
   if (kind === undefined) throw malformed(`an entry of kind ${at}`)
+  if (kind === 'configuration') readConfiguration(data)
   return { index, term, kind, data }
 }
 
 const isNames = (value: unknown): value is string[] =>
   Array.isArray(value) &&
   value.length <= MAX_MEMBERS &&
-  value.every((one) => typeof one === 'string' && one.length > 0 && one.length <= MAX_MEMBER)
+  value.every((one) => typeof one === 'string' && isMemberId(one))
 
 /** As it came from elsewhere. @throws MSG003 */
 export const readConfiguration = (bytes: Uint8Array): Configuration => {
+  if (bytes.length > MAX_CONFIGURATION) throw malformed(`a configuration of ${bytes.length} bytes`)
   let found: unknown
   try {
     found = decodeConfiguration(bytes)
@@ -145,7 +153,20 @@ export const readConfiguration = (bytes: Uint8Array): Configuration => {
   const voters: unknown = Reflect.get(Object(found), 'voters')
   const learners: unknown = Reflect.get(Object(found), 'learners')
   if (!isNames(voters) || !isNames(learners)) throw malformed('a configuration that names no members')
+  if (voters.length === 0) throw malformed('a configuration without voters')
+  if (new Set([...voters, ...learners]).size !== voters.length + learners.length)
+    throw malformed('a configuration that names a member twice')
   return { voters, learners }
+}
+
+/** Terms never go back in a log, and none is above that of the message. @throws MSG003 */
+const checkTerms = (term: number, before: number, entries: readonly Entry[] = []): void => {
+  let last = before
+  for (const entry of entries) {
+    if (entry.term < last) throw malformed('entries whose terms go back')
+    last = entry.term
+  }
+  if (last > term) throw malformed('an entry of a term to come')
 }
 
 /** @throws MSG003 */
@@ -158,8 +179,11 @@ export const decodeStep = (bytes: Uint8Array): Step => {
   while (reader.more()) {
     const tag = reader.varint()
     const [field, type] = [tag >>> 3, tag & 7]
-    if (type === VARINT && field < 16) numbers[field] = reader.varint()
-    else if (type !== DELIMITED) reader.skip(type)
+    if (type === VARINT && field < 16) {
+      const value = reader.varint()
+      if (value > MAX_NUMBER && field !== ID) throw malformed(`a number above ${MAX_NUMBER}`)
+      numbers[field] = value
+    } else if (type !== DELIMITED) reader.skip(type)
     else if (field === GROUP) texts[field] = reader.string(MAX_GROUP)
     else if (field === FROM || field === TO) texts[field] = reader.string(MAX_MEMBER)
     else if (field === ENTRY) {
@@ -177,6 +201,7 @@ export const decodeStep = (bytes: Uint8Array): Step => {
     switch (type) {
       case 'vote': {
         const last = { lastIndex: index, lastTerm: number(INDEX_TERM) }
+        checkTerms(term, last.lastTerm)
         return { type, term, ...last, isPre: has(PRE), isTransfer: has(TRANSFER) }
       }
       case 'voted':
@@ -185,6 +210,7 @@ export const decodeStep = (bytes: Uint8Array): Step => {
         // The log adds them one by one: a gap among them would be a gap there.
         if (entries.some((entry, i) => entry.index !== index + 1 + i)) throw malformed('entries with a gap')
         const previous = { previousIndex: index, previousTerm: number(INDEX_TERM) }
+        checkTerms(term, previous.previousTerm, entries)
         return { type, term, ...previous, entries, commit: number(COMMIT), round: number(ROUND) }
       }
       case 'appended': {
@@ -193,6 +219,7 @@ export const decodeStep = (bytes: Uint8Array): Step => {
       }
       case 'snapshot':
         if (configuration === undefined) throw malformed('a snapshot without its configuration')
+        checkTerms(term, number(INDEX_TERM))
         return { type, term, meta: { index, term: number(INDEX_TERM), configuration } }
       case 'timeout-now':
         return { type, term }
@@ -205,6 +232,7 @@ export const decodeStep = (bytes: Uint8Array): Step => {
     }
   }
   const [, group = '', from = '', to = ''] = texts
-  if (group === '' || from === '' || to === '') throw malformed('a message without group, sender or receiver')
+  if (group === '' || !isMemberId(from) || !isMemberId(to))
+    throw malformed('a message without group, sender or receiver')
   return { group, from, to, message: messageOf() }
 }

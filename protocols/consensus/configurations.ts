@@ -38,6 +38,19 @@ export class Configurations {
     return (this.#all.findLast((placed) => placed.index <= index) ?? this.#last).configuration
   }
 
+  /** What it is in the one that counts at `index`, or in a later one: a place that it had before is over. */
+  roleSince(index: number, id: string): 'voter' | 'learner' | undefined {
+    let isLearner = false
+    for (let at = this.#all.length - 1; at >= 0; at -= 1) {
+      const placed = this.#all[at]
+      if (placed === undefined) break
+      if (placed.configuration.voters.includes(id)) return 'voter'
+      isLearner ||= placed.configuration.learners.includes(id)
+      if (placed.index <= index) break
+    }
+    return isLearner ? 'learner' : undefined
+  }
+
   push(entries: readonly Entry[]): void {
     for (const { kind, index, data } of entries) {
       if (kind === 'configuration') this.#all.push({ index, configuration: decodeConfiguration(data) })

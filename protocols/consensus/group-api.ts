@@ -54,7 +54,12 @@ export interface GroupDeps {
   onFailure?(error: unknown): void
 }
 
-export interface GroupCounts {
+/** Why a message of Raft does not count: see inbound.ts. */
+export type Doubt = 'notAVoter' | 'notAMember' | 'termOfALearner' | 'termTooHigh'
+/** Messages that did not count, or would not where proofs are not enforced yet. */
+export type DoubtCounts = Readonly<Record<Doubt, number>>
+
+export interface GroupCounts extends DoubtCounts {
   readonly steps: number
   readonly proposed: number
   readonly sent: number
@@ -63,6 +68,8 @@ export interface GroupCounts {
   readonly restored: number
   /** Inputs that found no room, and messages of another group or for another store. */
   readonly dropped: number
+  /** Messages of voters that contradict what is known: they were not taken. */
+  readonly contradictions: number
 }
 
 export interface Group {

@@ -9,10 +9,11 @@
  */
 import { isParleyError, type ParleyError } from '../errors.ts'
 import type { Stop } from '../port.ts'
-import { decodeStep, encodeStep } from './codec.ts'
+import { encodeStep } from './codec.ts'
 import { isMember } from './configurations.ts'
 import { raftProtocol } from './contract.ts'
 import type { Group, GroupDeps, GroupOptions } from './group-api.ts'
+import { serveMembers } from './inbound.ts'
 import { RaftLog } from './log.ts'
 import { peerOf } from './member-id.ts'
 import { type Configuration, type Entry, encodeConfiguration, type Message, type SnapshotMeta } from './messages.ts'
@@ -27,14 +28,9 @@ const TICK_MS = 50
 const SNAPSHOT_EVERY = 10_000
 const MAX_INPUTS = 8_192
 const DISK_AGAIN_MS = 500
-/** Members and those who were members lately, whose last word is remembered. */
-const MAX_HEARD = 128
 
 /** What somebody here wants in the log. */
 type Asked = Asker & ({ readonly command: Uint8Array } | { readonly configuration: Configuration })
-
-const notHere = (group: string): ParleyError =>
-  refuse('other-group', `this node is no member of the group ${group}`, 'ask a member of that group')
 
 const NOBODY: Configuration = { voters: [], learners: [] }
 
@@ -74,8 +70,6 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
   let inputs: Input[] = []
   let asked: Asked[] = []
   const promises = createPromises()
-  /** When each member was heard last, by the monotonic clock. */
-  const heard = new Map<string, number>()
   let running: Promise<void> | undefined
   let stopped = false
   /** Why nothing can be written now. */
@@ -178,6 +172,7 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
     for (const entry of committed) apply(entry)
     for (const { id, index } of output.reads) promises.answered(id, index)
     promises.applied(applied)
+    inbound.contradicted(output.contradictions)
     for (const addressed of coalesced(messages)) notices.pass(addressed)
   }
 
@@ -226,39 +221,7 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
     return outputs
   }
 
-  const forgetStrangers = (): void => {
-    const { configuration } = raft.status()
-    for (const id of heard.keys()) if (!isMember(configuration, id)) heard.delete(id)
-  }
-
-  const served = port.serve(raftProtocol, {
-    async step(bytes, { peer }) {
-      const { group: named, from, to, message } = decodeStep(bytes)
-      // Who speaks for a member is its peer, and to the store that is here now, not to one that was lost.
-      if (named !== group || to !== self || peerOf(from) !== peer) {
-        counts.dropped += 1
-        return
-      }
-      heard.set(from, port.clock.monotonic())
-      if (heard.size > MAX_HEARD) forgetStrangers()
-      if (message.type === 'snapshot') void snapshots.receive(from, message)
-      else put({ type: 'message', from, message })
-    },
-    async *fetch({ group: named, index, term }) {
-      if (named !== group) throw notHere(named)
-      for (const chunk of (await storage.readSnapshot({ index, term })).chunks) yield chunk
-    },
-    async missed({ group: named, from }, { peer }) {
-      if (named === group && peerOf(from) === peer) put({ type: 'snapshot-failed', to: from })
-    },
-  })
-  let isServed = true
-  const unserve = async (): Promise<void> => {
-    if (!isServed) return
-    isServed = false
-    await (await served)()
-  }
-  await served
+  const inbound = await serveMembers({ port, group, self, raft, storage, snapshots, proven: deps.proven, put })
 
   const tick = (): void => {
     // A disk that is busy makes no ticks pile up: the clock of this member stands still meanwhile.
@@ -286,7 +249,8 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
     port.log.error('a member of the coordinator group stops', { error })
     close(unknownOutcome)
     // Whoever takes this member's place serves the same.
-    unserve()
+    inbound
+      .close()
       .catch(() => {})
       .finally(() => deps.onFailure?.(error))
   }
@@ -317,15 +281,15 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
     status: raft.status,
     applied: () => applied,
     matchOf: raft.matchOf,
-    silentMs(id) {
-      const at = id === self ? port.clock.monotonic() : heard.get(id)
-      return at === undefined ? undefined : port.clock.monotonic() - at
+    silentMs: inbound.silentMs,
+    counts() {
+      const { misdirected, ...heard } = inbound.counts()
+      return { ...counts, dropped: counts.dropped + misdirected, ...heard }
     },
-    counts: () => ({ ...counts }),
     async stop() {
       close(unknownOutcome)
       await running
-      await unserve()
+      await inbound.close()
     },
   }
 }

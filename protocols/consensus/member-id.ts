@@ -12,6 +12,9 @@ const HINT = 'a member id is <peer id>.<storage id>, the storage id in 2 to 64 l
 
 export const MemberIdSchema = z.string().regex(MEMBER_ID, HINT)
 
+/** For ids that come from elsewhere, where the other function would throw. */
+export const isMemberId = (text: string): boolean => MEMBER_ID.test(text)
+
 /** @throws MSG001 for what cannot be a member id */
 export const peerOf = (memberId: string): string => {
   const [, peer] = MEMBER_ID.exec(memberId) ?? []

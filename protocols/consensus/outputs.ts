@@ -25,6 +25,7 @@ export const merged = (outputs: readonly Output[]): Output[] => {
     last.entries = [...last.entries, ...output.entries]
     last.committed = [...last.committed, ...output.committed]
     last.reads = [...last.reads, ...output.reads]
+    last.contradictions = [...last.contradictions, ...output.contradictions]
     last.messages = [...last.messages, ...output.messages]
   }
   return all

@@ -79,6 +79,9 @@ export interface Raft {
   /** The term of an entry that is still here, or where the snapshot ends. */
   termAt(index: number): number | undefined
   configurationAt(index: number): Configuration
+  /** What a member is by the configuration that was committed last, or by one after it. */
+  roleOf(id: string): 'voter' | 'learner' | undefined
+  term(): number
   status(): RaftStatus
   /** Of a leader: how far this member is, as far as is known. */
   matchOf(id: string): number
@@ -246,6 +249,8 @@ export const createRaft = (start: RaftStart, random: () => number, settings: Par
     },
     termAt: (index) => s.log.termAt(index),
     configurationAt: (index) => s.configurations.at(index),
+    roleOf: (id) => s.configurations.roleSince(s.commit, id),
+    term: () => s.term,
     status: () => ({
       term: s.term,
       role: s.role,

@@ -114,16 +114,20 @@ export const handOver = (s: RaftState): void => {
   else sendAppend(s, to, false)
 }
 
-/** Whoever sent an entry of this term leads it. */
-const accept = (s: RaftState, from: string): void => {
-  if (s.role === 'leader') throw new Error(`two leaders of term ${s.term}: ${s.self} and ${from}`)
+/** Whoever sent an entry of this term leads it. @returns false where somebody else does */
+const accept = (s: RaftState, from: string): boolean => {
+  if (s.role === 'leader' || (s.leader !== undefined && s.leader !== from)) {
+    s.out.contradictions.push({ from, what: 'second-leader', at: s.term })
+    return false
+  }
   if (s.role !== 'follower') follow(s, s.term, from)
   s.leader = from
   s.elapsed = 0
+  return true
 }
 
 export const onAppend = (s: RaftState, from: string, m: Of<'append'>): void => {
-  accept(s, from)
+  if (!accept(s, from)) return
   const answer = { type: 'appended', term: s.term, hintIndex: 0, hintTerm: 0, round: m.round } as const
   // What a snapshot holds is committed, so the leader has the same.
   if (m.previousIndex < s.log.base.index) {
@@ -140,8 +144,10 @@ export const onAppend = (s: RaftState, from: string, m: Of<'append'>): void => {
   const fresh = first < 0 ? [] : m.entries.slice(first)
   const [conflict] = fresh
   if (conflict !== undefined) {
-    if (conflict.index <= s.commit)
-      throw new Error(`entry ${conflict.index} was committed, and ${from} has another one`)
+    if (conflict.index <= s.commit) {
+      s.out.contradictions.push({ from, what: 'committed-entry', at: conflict.index })
+      return
+    }
     s.log.truncate(conflict.index)
     s.configurations.truncate(conflict.index)
     extend(s, fresh)
@@ -152,7 +158,7 @@ export const onAppend = (s: RaftState, from: string, m: Of<'append'>): void => {
 }
 
 export const onSnapshot = (s: RaftState, from: string, { meta }: Of<'snapshot'>): void => {
-  accept(s, from)
+  if (!accept(s, from)) return
   if (meta.index > s.commit) {
     if (s.log.termAt(meta.index) === meta.term) s.commit = meta.index
     else {

@@ -42,6 +42,14 @@ export interface ReadAt {
   readonly index: number
 }
 
+/** Somebody who may speak says what cannot be true together with what is known here: it lies, or lost what it knew. */
+export interface Contradiction {
+  readonly from: string
+  readonly what: 'second-leader' | 'committed-entry'
+  /** The term of two leaders, or the index of two entries. */
+  readonly at: number
+}
+
 /** What the driver does, in this order, before the next step; messages leave last. */
 export interface Output {
   hardState: HardState | undefined
@@ -52,6 +60,8 @@ export interface Output {
   /** To be applied, once each, in this order. */
   committed: Entry[]
   reads: ReadAt[]
+  /** What members of a group that keeps the rules never send: it was not taken. */
+  contradictions: Contradiction[]
   /** Where what was proposed in this step stands; undefined: nothing was taken. */
   proposed: { readonly index: number; readonly term: number } | undefined
   messages: Addressed[]
@@ -104,6 +114,7 @@ export const emptyOutput = (): Output => ({
   entries: [],
   committed: [],
   reads: [],
+  contradictions: [],
   proposed: undefined,
   messages: [],
 })

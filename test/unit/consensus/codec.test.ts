@@ -4,27 +4,36 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import protobuf from 'protobufjs'
 import { decodeStep, encodeStep, type Step } from '../../../protocols/consensus/codec.ts'
-import type { Entry, Message } from '../../../protocols/consensus/messages.ts'
+import { type Entry, encodeConfiguration, type Message } from '../../../protocols/consensus/messages.ts'
 import { coalesced } from '../../../protocols/consensus/outputs.ts'
 
 const count = fc.integer({ min: 0, max: 2 ** 45 })
 const member = fc.stringMatching(/^[a-z0-9]{1,20}\.[0-9a-f]{2,8}$/)
 const kind = fc.constantFrom<Entry['kind']>('empty', 'command', 'configuration')
-const part = fc.record({ term: count, kind, data: fc.uint8Array({ maxLength: 40 }) })
-const configuration = fc.record({
-  voters: fc.array(member, { maxLength: 5 }).map((all) => all.toSorted()),
-  learners: fc.array(member, { maxLength: 2 }).map((all) => all.toSorted()),
-})
+const configuration = fc
+  .uniqueArray(member, { minLength: 1, maxLength: 7 })
+  .map((all) => ({ voters: all.slice(0, 5).toSorted(), learners: all.slice(5).toSorted() }))
+const part = fc
+  .tuple(count, kind, fc.uint8Array({ maxLength: 40 }), configuration)
+  .map(([term, kind, data, members]) => ({
+    term,
+    kind,
+    data: kind === 'configuration' ? encodeConfiguration(members) : data,
+  }))
+/** In the order in which a log has them. */
+const rising = (...terms: number[]): number[] => terms.toSorted((a, b) => a - b)
 
 const message: fc.Arbitrary<Message> = fc.oneof(
-  fc.record({
-    type: fc.constant('vote' as const),
-    term: count,
-    isPre: fc.boolean(),
-    lastIndex: count,
-    lastTerm: count,
-    isTransfer: fc.boolean(),
-  }),
+  fc
+    .record({
+      type: fc.constant('vote' as const),
+      term: count,
+      isPre: fc.boolean(),
+      lastIndex: count,
+      lastTerm: count,
+      isTransfer: fc.boolean(),
+    })
+    .map((one) => ({ ...one, term: Math.max(one.term, one.lastTerm) })),
   fc.record({ type: fc.constant('voted' as const), term: count, isPre: fc.boolean(), granted: fc.boolean() }),
   fc
     .record({
@@ -36,10 +45,11 @@ const message: fc.Arbitrary<Message> = fc.oneof(
       commit: count,
       round: count,
     })
-    .map(({ parts, ...rest }) => ({
-      ...rest,
-      entries: parts.map((one, i) => ({ ...one, index: rest.previousIndex + 1 + i })),
-    })),
+    .map(({ parts, ...rest }) => {
+      const [previousTerm = 0, ...terms] = rising(rest.previousTerm, ...parts.map(({ term }) => term))
+      const entries = parts.map((one, i) => ({ ...one, term: terms[i] ?? 0, index: rest.previousIndex + 1 + i }))
+      return { ...rest, previousTerm, term: Math.max(rest.term, terms.at(-1) ?? previousTerm), entries }
+    }),
   fc.record({
     type: fc.constant('appended' as const),
     term: count,
@@ -49,11 +59,13 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     hintTerm: count,
     round: count,
   }),
-  fc.record({
-    type: fc.constant('snapshot' as const),
-    term: count,
-    meta: fc.record({ index: count, term: count, configuration }),
-  }),
+  fc
+    .record({
+      type: fc.constant('snapshot' as const),
+      term: count,
+      meta: fc.record({ index: count, term: count, configuration }),
+    })
+    .map((one) => ({ ...one, term: Math.max(one.term, one.meta.term) })),
   fc.record({ type: fc.constant('timeout-now' as const), term: count }),
   fc.record({ type: fc.constant('read' as const), term: count, id: count }),
   fc.record({ type: fc.constant('read-at' as const), term: count, id: count, index: count }),

@@ -1,0 +1,176 @@
+/**
+ * What other members say, on its way into the core: whose messages count.
+ *
+ * Noise has proven the peer; that it is admitted to the mesh makes it no voter. A message counts from a voter of a
+ * configuration that this member has in its log (the one that was committed last, or one after it), or that was proven to
+ * it by links. Learners count where they answer a leader or read, as far as their term is not above this member's: they
+ * never move its term. A term more than 1,000 above what is known needs a proof of its own, so that nobody spends the
+ * terms that there are. Whose messages do not count is asked for links, and repeats them by the algorithm.
+ *
+ * State: when each member was heard last; what did not count, by reason.
+ */
+
+import { ParleyError } from '../errors.ts'
+import type { Port } from '../port.ts'
+import { decodeStep } from './codec.ts'
+import { raftProtocol } from './contract.ts'
+import type { Doubt, DoubtCounts, GroupDeps, ProvenVoters } from './group-api.ts'
+import { isMemberId, peerOf } from './member-id.ts'
+import type { Message } from './messages.ts'
+import { refuse } from './promises.ts'
+import type { Input, Raft } from './raft.ts'
+import type { Snapshotting } from './snapshotting.ts'
+import type { Contradiction } from './state.ts'
+import type { GroupStorage } from './storage.ts'
+
+/** Terms that a message may be above what is known. */
+export const MAX_TERMS_AHEAD = 1_000
+/** Snapshots that are read for others at the same time. */
+const MAX_FETCHES = 4
+/** One line of the log for contradictions in this time. */
+const ALARM_EACH_MS = 10_000
+/** Members and those who were members lately, whose last word is remembered. */
+const MAX_HEARD = 128
+
+const OF_LEARNERS: readonly Message['type'][] = ['appended', 'read']
+
+/** @param proven without it nothing is known beyond the own log */
+export const doubtOf = (
+  raft: Pick<Raft, 'roleOf' | 'term'>,
+  proven: Pick<ProvenVoters, 'isVoter' | 'term'> | undefined,
+  from: string,
+  { type, term }: Message,
+): Doubt | undefined => {
+  const role = raft.roleOf(from)
+  const isVoter = role === 'voter' || proven?.isVoter(from) === true
+  const isOfLearners = OF_LEARNERS.includes(type)
+  if (!isVoter && !(role === 'learner' && isOfLearners)) return isOfLearners ? 'notAMember' : 'notAVoter'
+  if (!isVoter && term > raft.term()) return 'termOfALearner'
+  if (term > Math.max(raft.term(), proven?.term() ?? 0) + MAX_TERMS_AHEAD) return 'termTooHigh'
+  return undefined
+}
+
+export interface InboundDeps {
+  readonly port: Pick<Port, 'clock' | 'log' | 'serve'>
+  readonly group: string
+  /** This member's id. */
+  readonly self: string
+  readonly raft: Pick<Raft, 'roleOf' | 'term' | 'status'>
+  readonly storage: Pick<GroupStorage, 'readSnapshot'>
+  readonly snapshots: Pick<Snapshotting, 'receive'>
+  readonly proven: GroupDeps['proven']
+  /** @returns whether the core will see it */
+  put(input: Input): boolean
+}
+
+export interface Inbound {
+  /** Milliseconds since a member was heard; undefined: not since this one started. */
+  silentMs(id: string): number | undefined
+  /** What the core found that cannot be true. */
+  contradicted(all: readonly Contradiction[]): void
+  counts(): InboundCounts
+  /** Nobody is heard any more. */
+  close(): Promise<void>
+}
+
+export interface InboundCounts extends DoubtCounts {
+  /** Messages for another group or store, and those that somebody sent in another one's name. */
+  readonly misdirected: number
+  /** Messages from voters that contradict what is known: they were not taken. */
+  readonly contradictions: number
+}
+
+const noDoubts = (): Record<Doubt, number> => ({
+  notAVoter: 0,
+  notAMember: 0,
+  termOfALearner: 0,
+  termTooHigh: 0,
+})
+
+/** Resolves once members are heard. */
+export const serveMembers = async (deps: InboundDeps): Promise<Inbound> => {
+  const { port, group, self, raft, storage, snapshots, proven, put } = deps
+  /** When each member was heard last, by the monotonic clock. */
+  const heard = new Map<string, number>()
+  const doubted = noDoubts()
+  let misdirected = 0
+  let contradictions = 0
+  let alarmedAt = Number.NEGATIVE_INFINITY
+  let fetches = 0
+
+  const hear = (from: string): void => {
+    heard.set(from, port.clock.monotonic())
+    if (heard.size <= MAX_HEARD) return
+    for (const id of heard.keys()) if (raft.roleOf(id) === undefined) heard.delete(id)
+  }
+
+  /** @returns whether it counts */
+  const mayCount = (from: string, message: Message): boolean => {
+    const doubt = doubtOf(raft, proven, from, message)
+    if (doubt === undefined) return true
+    doubted[doubt] += 1
+    if (doubt !== 'termOfALearner') proven?.wanted(from, doubt === 'termTooHigh' ? 'term' : 'voter')
+    return proven?.isEnforced() !== true
+  }
+
+  const isSeated = (peer: string): boolean => {
+    const { voters, learners } = raft.status().configuration
+    return [...voters, ...learners].some((id) => peerOf(id) === peer)
+  }
+
+  const unserve = await port.serve(raftProtocol, {
+    async step(bytes, { peer }) {
+      const { group: named, from, to, message } = decodeStep(bytes)
+      // Who speaks for a member is its peer, and to the store that is here now, not to one that was lost.
+      if (named !== group || to !== self || peerOf(from) !== peer) misdirected += 1
+      else if (mayCount(from, message)) {
+        hear(from)
+        if (message.type === 'snapshot') void snapshots.receive(from, message)
+        else put({ type: 'message', from, message })
+      }
+    },
+    async *fetch({ group: named, index, term }, { peer }) {
+      if (named !== group)
+        throw refuse('other-group', `this node is no member of the group ${named}`, 'ask a member of that group')
+      if (!isSeated(peer)) throw refuse('not-seated', 'snapshots are for members of the group', 'offer a seat first')
+      if (fetches >= MAX_FETCHES)
+        throw new ParleyError('COM003', `${MAX_FETCHES} snapshots are being read already`, {
+          hint: 'ask again a second later',
+          details: { retryAfterMs: 1_000 },
+        })
+      fetches += 1
+      try {
+        for (const chunk of (await storage.readSnapshot({ index, term })).chunks) yield chunk
+      } finally {
+        fetches -= 1
+      }
+    },
+    async missed({ group: named, from }, { peer }) {
+      if (named === group && isMemberId(from) && peerOf(from) === peer) put({ type: 'snapshot-failed', to: from })
+      else misdirected += 1
+    },
+  })
+  let isServed = true
+
+  return {
+    silentMs(id) {
+      const at = id === self ? port.clock.monotonic() : heard.get(id)
+      return at === undefined ? undefined : port.clock.monotonic() - at
+    },
+    contradicted(all) {
+      const [first] = all
+      if (first === undefined) return
+      contradictions += all.length
+      const now = port.clock.monotonic()
+      if (now - alarmedAt < ALARM_EACH_MS) return
+      alarmedAt = now
+      port.log.error('a voter contradicts what is decided; it is not believed', { ...first, contradictions })
+    },
+    counts: () => ({ misdirected, contradictions, ...doubted }),
+    async close() {
+      if (!isServed) return
+      isServed = false
+      await unserve()
+    },
+  }
+}
