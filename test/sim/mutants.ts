@@ -11,6 +11,7 @@ import { UsageError } from '../support/usage.ts'
 import { CORE_MUTANTS } from './mutants/core.ts'
 import { DELIVERY_MUTANTS } from './mutants/delivery.ts'
 import { DRIVER_MUTANTS } from './mutants/driver.ts'
+import { INTRUDER_MUTANTS } from './mutants/intruder.ts'
 import { type Mutant, patched } from './mutants/mutant.ts'
 import { RULE_MUTANTS } from './mutants/rules.ts'
 
@@ -22,7 +23,13 @@ const LIMIT_MS = 90_000
 /** Output of a run that is kept. */
 const MAX_OUTPUT = 100_000
 
-export const MUTANTS: readonly Mutant[] = [...CORE_MUTANTS, ...RULE_MUTANTS, ...DRIVER_MUTANTS, ...DELIVERY_MUTANTS]
+export const MUTANTS: readonly Mutant[] = [
+  ...CORE_MUTANTS,
+  ...RULE_MUTANTS,
+  ...DRIVER_MUTANTS,
+  ...INTRUDER_MUTANTS,
+  ...DELIVERY_MUTANTS,
+]
 
 export const sourceOf = ({ file }: Mutant): string => readFileSync(join(ROOT, file), 'utf8')
 

@@ -64,6 +64,23 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     ],
     run: async (options) => ({ ...(await runPortWorld(options)) }),
   },
+  intruder: {
+    about:
+      'the same, and a member of the mesh without a vote, that lies: forged votes, entries, snapshots, terms and reads',
+    steps: DRIVER_STEPS,
+    needed: [
+      'elections',
+      'snapshots',
+      'restores',
+      'crashes',
+      'lostDisks',
+      'changes',
+      'acknowledged',
+      'forged',
+      'doubted',
+    ],
+    run: async (options) => ({ ...(await runPortWorld({ ...options, hasIntruder: true })) }),
+  },
   delivery: {
     about:
       'durable messages: kills, power cuts, sick, lost and restored disks, lost frames, programs that fail or hang',

@@ -4,7 +4,7 @@
  * State: the network, and for each member its disk, which outlives it.
  */
 
-import type { Group, GroupOptions } from '../../protocols/consensus/group-api.ts'
+import type { Group, GroupDeps, GroupOptions } from '../../protocols/consensus/group-api.ts'
 import { createFaultyDisk, type FaultyDisk } from './faulty-disk.ts'
 import { createPortNetwork, type NetworkNode, type NetworkOptions } from './port-network.ts'
 import { memberAt, startStoredGroup } from './stored-group.ts'
@@ -20,7 +20,10 @@ export interface GroupMember {
   isUp: boolean
 }
 
-export const createGroupMesh = (options: NetworkOptions & Omit<GroupOptions, 'group' | 'self' | 'founders'> = {}) => {
+type MeshOptions = NetworkOptions &
+  Omit<GroupOptions, 'group' | 'self' | 'founders'> & { readonly proven?: GroupDeps['proven'] }
+
+export const createGroupMesh = (options: MeshOptions = {}) => {
   const network = createPortNetwork(options)
   const members = new Map<string, GroupMember>()
   const nodes = new Map<string, NetworkNode>()
@@ -37,6 +40,7 @@ export const createGroupMesh = (options: NetworkOptions & Omit<GroupOptions, 'gr
     const { group, words } = await startStoredGroup(node.port, disk.mount(), founders, {
       segmentBytes: 8_192,
       onFailure: (error) => failures.push(error),
+      proven: options.proven,
       ...(options.tickMs !== undefined && { tickMs: options.tickMs }),
       ...(options.snapshotEvery !== undefined && { snapshotEvery: options.snapshotEvery }),
     })
@@ -76,6 +80,12 @@ export const createGroupMesh = (options: NetworkOptions & Omit<GroupOptions, 'gr
       const started: GroupMember[] = []
       for (const name of names) started.push(await start(name, ids))
       return started
+    },
+    /** A node without a seat that is connected to all. */
+    join(name: string): NetworkNode {
+      const node = network.start(name)
+      for (const other of nodes.values()) network.connect(node, other)
+      return node
     },
     /** As SIGKILL does; `power`: what was not synced may be lost. */
     kill(member: GroupMember, power = false): void {

@@ -28,9 +28,10 @@ export const startStoredGroup = async (
     storage?: string
     /** Words unless told. */
     machine?: StateMachine
+    proven?: GroupDeps['proven']
   } = {},
 ): Promise<StoredGroup> => {
-  const { segmentBytes, onFailure, storage, machine, ...rest } = options
+  const { segmentBytes, onFailure, storage, machine, proven, ...rest } = options
   const random = (bytes: number): Uint8Array => port.random(bytes)
   const log = await openLogStore(disk, { random, ...(segmentBytes !== undefined && { segmentBytes }) })
   const snapshots = createSnapshotStore(disk, random)
@@ -39,6 +40,7 @@ export const startStoredGroup = async (
     {
       port,
       machine: machine ?? words,
+      proven,
       ...(onFailure !== undefined && { onFailure }),
       storage: {
         opened: log.opened,

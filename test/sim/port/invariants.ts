@@ -6,6 +6,9 @@
  */
 import type { Applied, Command, SessionMachine } from './machine.ts'
 
+/** Session of what no client has asked for. */
+export const FORGED = 'forged'
+
 export interface Invariants {
   /** Election safety: one leader a term. */
   leads(id: string, term: number): void
@@ -49,6 +52,7 @@ export const createInvariants = (): Invariants => {
     },
     applied(id, { index, term, command, isEffect, digest }) {
       const { session, serial } = command
+      if (session === FORGED) failed(`${id} applies at ${index} what an intruder wrote`)
       const text = `${term} ${session} ${serial}`
       const known = decided.get(index)
       if (known === undefined) {

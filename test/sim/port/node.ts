@@ -11,6 +11,7 @@ import { memberAt, startStoredGroup } from '../../support/stored-group.ts'
 import type { Invariants } from './invariants.ts'
 import { createSessionMachine, type SessionMachine } from './machine.ts'
 import { createProcess, type Process, type Wires } from './process.ts'
+import { createProofs, nothingShown, type Shown } from './proofs.ts'
 import { forgets, hear, type Said, silence } from './said.ts'
 
 /** Entries; with few of them most that were away need a snapshot. */
@@ -35,12 +36,15 @@ export interface SimNode {
   lost: number
   /** With the disk that it has. */
   said: Said
+  /** What was proven to it. */
+  shown: Shown
   life: Life | undefined
 }
 
 export interface NodeTotals {
   snapshots: number
   restores: number
+  doubted: number
 }
 
 export interface Nodes {
@@ -67,6 +71,8 @@ export interface NodesOptions {
   ended(node: SimNode): void
   /** It has sent a message, in this moment. */
   spoke(node: SimNode): void
+  /** Others that every node is connected to. */
+  connectOthers(): void
 }
 
 /** What a disk that was made to fail may bring about. */
@@ -85,7 +91,15 @@ export const createNodes = (options: NodesOptions): Nodes => {
     // Ids are made from names; a node tells its own.
     const probe = network.start(name)
     probe.kill()
-    return { name, peer: probe.id, disk: createFaultyDisk(), lost: 0, said: silence(), life: undefined }
+    return {
+      name,
+      peer: probe.id,
+      disk: createFaultyDisk(),
+      lost: 0,
+      said: silence(),
+      shown: nothingShown(),
+      life: undefined,
+    }
   })
   const snapshotEvery = SNAPSHOT_EVERY[random() < 0.5 ? 0 : 1]
   const founders = all.map(({ peer }) => peer)
@@ -98,6 +112,7 @@ export const createNodes = (options: NodesOptions): Nodes => {
         if (a.peer >= b.peer || a.life === undefined || b.life === undefined) continue
         network.connect(a.life.network, b.life.network)
       }
+    options.connectOthers()
   }
 
   /** Ends what runs; nothing of it counts any more. */
@@ -106,8 +121,13 @@ export const createNodes = (options: NodesOptions): Nodes => {
     if (life === undefined) return
     node.life = undefined
     life.isOver = true
-    totals.snapshots += life.group?.counts().snapshots ?? 0
-    totals.restores += life.group?.counts().restored ?? 0
+    const counts = life.group?.counts()
+    if (counts !== undefined) {
+      totals.snapshots += counts.snapshots
+      totals.restores += counts.restored
+      totals.doubted += counts.notAVoter + counts.notAMember + counts.termOfALearner + counts.termTooHigh
+      if (counts.contradictions > 0) invariants.failed(`${node.name} was told what contradicts its log`)
+    }
     life.network.kill()
   }
 
@@ -146,6 +166,7 @@ export const createNodes = (options: NodesOptions): Nodes => {
       snapshotEvery,
       storage: storageOf(node),
       machine,
+      proven: proofs(node, () => life.isOver),
       onFailure: (error) => fail(node, life, error),
     }).then(
       ({ group }) => {
@@ -159,7 +180,7 @@ export const createNodes = (options: NodesOptions): Nodes => {
     )
   }
 
-  return {
+  const nodes: Nodes = {
     all,
     idOf,
     up: () => all.filter(({ life }) => life?.group !== undefined),
@@ -170,7 +191,10 @@ export const createNodes = (options: NodesOptions): Nodes => {
       node.disk = createFaultyDisk()
       node.lost += 1
       node.said = silence()
+      node.shown = nothingShown()
     },
     connect,
   }
+  const proofs = createProofs(nodes, time, random)
+  return nodes
 }

@@ -19,7 +19,14 @@ export interface Operator {
   readonly counts: { changes: number }
 }
 
-export const createOperator = (nodes: Nodes, nowMs: () => number, tell: (line: string) => void): Operator => {
+/** @param guest a member that is to learn, and never to vote */
+export const createOperator = (
+  nodes: Nodes,
+  nowMs: () => number,
+  tell: (line: string) => void,
+  guest: string | undefined,
+): Operator => {
+  const guests = guest === undefined ? [] : [guest]
   const counts = { changes: 0 }
   let busyUntilMs = 0
 
@@ -34,14 +41,14 @@ export const createOperator = (nodes: Nodes, nowMs: () => number, tell: (line: s
     const { configuration, commit } = group.status()
     const { voters, learners } = configuration
     const wanted = nodes.all.map(nodes.idOf)
-    const missing = wanted.filter((id) => !voters.includes(id) && !learners.includes(id))
+    const missing = [...wanted, ...guests].filter((id) => !voters.includes(id) && !learners.includes(id))
     if (missing.length > 0) return { voters, learners: [...learners, ...missing] }
     const ready = learners.find((id) => wanted.includes(id) && group.matchOf(id) >= commit)
     if (ready !== undefined) return { voters: [...voters, ready], learners: learners.filter((id) => id !== ready) }
     const gone = voters.find((id) => !wanted.includes(id))
     if (gone !== undefined && wanted.every((id) => voters.includes(id)))
       return { voters: voters.filter((id) => id !== gone), learners }
-    const idle = learners.find((id) => !wanted.includes(id))
+    const idle = learners.find((id) => !wanted.includes(id) && !guests.includes(id))
     return idle === undefined ? undefined : { voters, learners: learners.filter((id) => id !== idle) }
   }
 
@@ -52,7 +59,10 @@ export const createOperator = (nodes: Nodes, nowMs: () => number, tell: (line: s
       const status = leader()?.life?.group?.status()
       if (status === undefined || status.configurationIndex > status.commit) return false
       const { voters, learners } = status.configuration
-      return learners.length === 0 && [...voters].sort().join() === nodes.all.map(nodes.idOf).sort().join()
+      return (
+        learners.every((id) => guests.includes(id)) &&
+        [...voters].sort().join() === nodes.all.map(nodes.idOf).sort().join()
+      )
     },
     act() {
       const node = leader()

@@ -6,6 +6,7 @@
 import { createPortNetwork } from '../../support/port-network.ts'
 import { createClients } from './clients.ts'
 import { createFaults, type FaultTotals, noFaults } from './faults.ts'
+import { createIntruder } from './intruder.ts'
 import { createInvariants } from './invariants.ts'
 import { createNodes, type NodeTotals } from './node.ts'
 import { createOperator } from './operator.ts'
@@ -17,6 +18,8 @@ const FAULT_MS = [50, 900] as const
 /** After everything has healed the nodes must answer again within this. */
 const HEAL_MS = 60_000
 const FOREVER_MS = 1e9
+/** Far above the elections that a run has. */
+const MAX_TERM = 10_000
 
 export interface PortTotals extends FaultTotals, NodeTotals {
   steps: number
@@ -28,17 +31,22 @@ export interface PortTotals extends FaultTotals, NodeTotals {
   acknowledged: number
   retried: number
   reads: number
+  /** Messages of an intruder, and how many messages did not count. */
+  forged: number
+  doubted: number
 }
 
 export interface PortRun {
   readonly seed: number
   /** Events of virtual time under faults. */
   readonly steps: number
+  /** A member of the mesh that has no vote lies to all; in some runs it learns. */
+  readonly hasIntruder?: boolean
   readonly trace?: ((line: string) => void) | undefined
 }
 
 /** @throws what was violated, and at which event */
-export const runPortWorld = async ({ seed, steps, trace }: PortRun): Promise<PortTotals> => {
+export const runPortWorld = async ({ seed, steps, trace, hasIntruder = false }: PortRun): Promise<PortTotals> => {
   const network = createPortNetwork({ seed, latencyMs: [0.5, 4] })
   const { time, random } = network
   const tell = (line: string): void => trace?.(`${time.now().toFixed(1).padStart(9)} ${line}`)
@@ -52,7 +60,7 @@ export const runPortWorld = async ({ seed, steps, trace }: PortRun): Promise<Por
     cuts: new Set(),
     counts: { lost: 0, doubled: 0 },
   }
-  const totals = { ...noFaults(), snapshots: 0, restores: 0 }
+  const totals = { ...noFaults(), snapshots: 0, restores: 0, doubted: 0 }
   const count = 3 + 2 * Math.floor(random() * 2)
   const nodes = createNodes({
     network,
@@ -68,8 +76,10 @@ export const runPortWorld = async ({ seed, steps, trace }: PortRun): Promise<Por
     spoke: (node) => {
       if (isFaulty) faults.afterWords(node)
     },
+    connectOthers: () => intruder?.connect(),
   })
-  const operator = createOperator(nodes, time.now, tell)
+  const intruder = hasIntruder ? createIntruder(network, nodes) : undefined
+  const operator = createOperator(nodes, time.now, tell, random() < 0.5 ? intruder?.id : undefined)
   const faults = createFaults(network, nodes, wires, operator, totals, tell)
   const clients = createClients(nodes, invariants, time.now, random)
   let events = 0
@@ -87,6 +97,8 @@ export const runPortWorld = async ({ seed, steps, trace }: PortRun): Promise<Por
       if (leading.get(id) === status.term) continue
       leading.set(id, status.term)
       elections += 1
+      if (status.term > MAX_TERM)
+        invariants.failed(`${node.name} leads in term ${status.term}: somebody else pushed it up`)
       tell(`${node.name} leads in term ${status.term}`)
       invariants.leads(node.lost === 0 ? node.name : `${node.name} (disk ${node.lost})`, status.term)
     }
@@ -138,6 +150,7 @@ export const runPortWorld = async ({ seed, steps, trace }: PortRun): Promise<Por
   await advance(() => lost() === undefined || time.now() > healedAt + 2 * HEAL_MS)
   const problem = lost()
   for (const node of nodes.all) nodes.kill(node, false)
+  intruder?.stop()
   if (problem !== undefined) throw new Error(`step ${events}: ${problem}`)
   return {
     ...totals,
@@ -147,5 +160,6 @@ export const runPortWorld = async ({ seed, steps, trace }: PortRun): Promise<Por
     steps: events,
     seconds: Math.round(seconds),
     elections,
+    forged: intruder?.counts.forged ?? 0,
   }
 }

@@ -153,6 +153,9 @@ export class Member {
 
   #carryOut(output: Output, budget: Budget): void {
     const disk = this.#disk
+    const [contradiction] = output.contradictions
+    if (contradiction !== undefined)
+      throw new Violation(`${this.id} is told by ${contradiction.from} what contradicts its log: ${contradiction.what}`)
     if (output.hardState !== undefined) {
       this.#write(budget)
       disk.hard = output.hardState
