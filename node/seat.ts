@@ -79,7 +79,7 @@ export const openStore = async (port: Pick<Port, 'self' | 'random' | 'log'>, dat
 /** @throws STA003 for a log that is damaged or of a newer version */
 export const openSeat = async ({ port, disk, kinds, snapshotEvery, onStatus }: SeatDeps): Promise<Seat> => {
   const random = (bytes: number): Uint8Array => port.random(bytes)
-  let store = await openGroupStorage(disk, random)
+  let store = await openGroupStorage(disk, random, port.timers)
   const { storageId } = store
   let current: JournalSeat | undefined
   let problem: string | undefined
@@ -131,7 +131,7 @@ export const openSeat = async ({ port, disk, kinds, snapshotEvery, onStatus }: S
     try {
       await store.close().catch(() => {})
       if (stopped) return
-      store = await openGroupStorage(disk, random)
+      store = await openGroupStorage(disk, random, port.timers)
       await start(member, what, waitMs)
       port.log.warn('the log of the coordinator group is open again', {})
     } catch (error) {

@@ -6,8 +6,10 @@
  * length and the payload, so that a frame of another file or another place is none here.
  *
  * A write that a crash cut off leaves a tail that is no frame, and nothing after it, since the next write waits for the
- * one before. So a bad frame with a good one behind it is damage, and a bad frame with none behind it is a torn tail. The
- * salt keeps what users write into the log from looking like a frame.
+ * one before. So a bad frame with a good one behind it is damage, and so is one that a file goes on behind. A bad frame at
+ * the end is a torn tail, or was durable and is lost: a mark beside the log (log-mark.ts) tells the two apart, and an empty
+ * frame, the seal, stands behind the last record while nothing is written. The salt keeps what users write into the log
+ * from looking like a frame.
  */
 import { crc32 } from 'node:zlib'
 
@@ -30,11 +32,17 @@ export interface FileHeader {
   readonly storageId: Uint8Array
   /** Checksum of the last frame of the file before. */
   readonly previous: number
+  /** There is a mark beside this log, and it was durable before this file. Files of older versions say nothing. */
+  readonly marked?: boolean
+  /** Highest index of an entry in the files before; 0: none, or an older version wrote it. */
+  readonly before?: number
 }
 
+const MARKED = 1
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
-export const encodeHeader = ({ format, sequence, salt, storageId, previous }: FileHeader): Uint8Array => {
+export const encodeHeader = (header: FileHeader): Uint8Array => {
+  const { format, sequence, salt, storageId, previous, marked = false, before = 0 } = header
   const bytes = new Uint8Array(HEADER_BYTES)
   const view = viewOf(bytes)
   view.setUint32(0, HEADER_MAGIC)
@@ -43,6 +51,8 @@ export const encodeHeader = ({ format, sequence, salt, storageId, previous }: Fi
   bytes.set(salt, 16)
   bytes.set(storageId, 24)
   view.setUint32(40, previous)
+  view.setUint32(44, marked ? MARKED : 0)
+  view.setBigUint64(48, BigInt(before))
   view.setUint32(HEADER_BYTES - 4, crc32(bytes.subarray(0, HEADER_BYTES - 4)))
   return bytes
 }
@@ -59,6 +69,8 @@ export const decodeHeader = (bytes: Uint8Array): FileHeader | undefined => {
     salt: bytes.slice(16, 16 + SALT_BYTES),
     storageId: bytes.slice(24, 24 + ID_BYTES),
     previous: view.getUint32(40),
+    marked: (view.getUint32(44) & MARKED) !== 0,
+    before: Number(view.getBigUint64(48)),
   }
 }
 
@@ -107,8 +119,17 @@ export interface Frames {
   /** Where the good part ends, and the checksum of its last frame. */
   readonly end: number
   readonly crc: number
-  /** Undefined: the good part is all there is. `damaged`: there are good frames behind what is bad. */
+  /** Undefined: the good part is all there is. `damaged`: there are frames behind what is bad. */
   readonly fault: 'torn' | 'damaged' | undefined
+  /** Checksum of the frame that ends where it was asked for; undefined: none does. */
+  readonly crcAt: number | undefined
+}
+
+/** Whether the frame that should be here was followed by more: then it was whole once. A length is not torn from its magic. */
+const wentOn = (bytes: Uint8Array, view: DataView, at: number): boolean => {
+  if (at + FRAME_HEAD > bytes.length || view.getUint32(at) !== FRAME_MAGIC) return false
+  const length = view.getUint32(at + 4)
+  return length <= MAX_PAYLOAD && at + paddedSize(length) < bytes.length
 }
 
 /** Whether there is a good frame anywhere from `from` on. */
@@ -118,21 +139,26 @@ const hasFrameAfter = (bytes: Uint8Array, view: DataView, from: number, salt: Ui
   return false
 }
 
-/** @param bytes a whole file with its header */
-export const readFrames = (bytes: Uint8Array, { salt, previous }: FileHeader): Frames => {
+/**
+ * @param bytes a whole file with its header
+ * @param asked an offset, where `crcAt` is wanted
+ */
+export const readFrames = (bytes: Uint8Array, { salt, previous }: FileHeader, asked?: number): Frames => {
   const view = viewOf(bytes)
   const payloads: Uint8Array[] = []
   let at = HEADER_BYTES
   let crc = previous
+  let crcAt: number | undefined
   while (at < bytes.length) {
     const frame = frameAt(bytes, view, at, salt)
     if (frame === undefined || frame.previous !== crc) {
-      const isDamaged = frame !== undefined || hasFrameAfter(bytes, view, at + ALIGN, salt)
-      return { payloads, end: at, crc, fault: isDamaged ? 'damaged' : 'torn' }
+      const isDamaged = frame !== undefined || wentOn(bytes, view, at) || hasFrameAfter(bytes, view, at + ALIGN, salt)
+      return { payloads, end: at, crc, fault: isDamaged ? 'damaged' : 'torn', crcAt }
     }
     payloads.push(frame.payload)
     at = frame.end
     crc = frame.crc
+    if (at === asked) crcAt = crc
   }
-  return { payloads, end: at, crc, fault: undefined }
+  return { payloads, end: at, crc, fault: undefined, crcAt }
 }

@@ -1,5 +1,6 @@
 /** Raft's log and snapshots in one folder, as the driver of a group sees them. Keeps no state of its own. */
 import type { GroupStorage } from '../../protocols/consensus/storage.ts'
+import type { Port } from '../../protocols/port.ts'
 import type { Disk } from './disk.ts'
 import { type LogStore, type LogStoreCounts, openLogStore } from './log-store.ts'
 import { createSnapshotStore } from './snapshots.ts'
@@ -16,8 +17,9 @@ export interface OpenGroupStorage {
 export const openGroupStorage = async (
   disk: Disk,
   random: (bytes: number) => Uint8Array,
+  timers?: Pick<Port['timers'], 'after'>,
 ): Promise<OpenGroupStorage> => {
-  const log: LogStore = await openLogStore(disk, { random })
+  const log: LogStore = await openLogStore(disk, { random, ...(timers && { timers }) })
   const snapshots = createSnapshotStore(disk, random)
   return {
     storage: {

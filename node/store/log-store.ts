@@ -7,23 +7,33 @@
  * may be tried again. After a failed fdatasync nobody knows what the disk has: the store takes nothing more until it is
  * opened again, which reads what is really there (Rebello et al., USENIX ATC 2020).
  *
- * State: the log in memory, the open segment, changes that wait (bounded).
+ * So that the end of the log is not lost without a word, a mark (log-mark.ts) notes how far it is durable after each sync,
+ * and an empty frame, the seal, is written and synced once nothing was written for a while, and on closing. A log of an
+ * older version gets its mark when it is opened; without one there are no seals.
+ *
+ * State: the log in memory, the open segment, changes that wait (bounded), the mark.
  */
 import type { LogChange, LogState } from '../../protocols/consensus/storage.ts'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
+import type { Port, Stop } from '../../protocols/port.ts'
 import { systemCode } from '../private-file.ts'
-import type { Disk, DiskFile } from './disk.ts'
-import { encodeFrame, encodeHeader, type FileHeader, FORMAT, HEADER_BYTES, ID_BYTES, SALT_BYTES } from './frames.ts'
+import type { Disk } from './disk.ts'
+import { FORMAT, HEADER_BYTES, ID_BYTES, SALT_BYTES } from './frames.ts'
 import { encodeChanges } from './log-items.ts'
-import { hex, nameOf, readSegments, refuse, type Segment } from './segments.ts'
+import { openLogMark } from './log-mark.ts'
+import { append, beginFile, giveUp, positionOf, type Tail } from './log-tail.ts'
+import { hex, readSegments, refuse } from './segments.ts'
 
 const DEFAULT_SEGMENT_BYTES = 8 * 1024 * 1024
 const MAX_WAITING = 4_096
+const SEAL_MS = 25
 
 export interface LogStoreOptions {
   readonly random: (bytes: number) => Uint8Array
   /** A segment that has grown beyond it is followed by another one, bytes. */
   readonly segmentBytes?: number
+  /** Without them the log is sealed on closing only. */
+  readonly timers?: Pick<Port['timers'], 'after'>
 }
 
 export interface LogStoreCounts {
@@ -36,6 +46,9 @@ export interface LogStoreCounts {
   readonly segments: number
   /** Bytes of a torn tail that opening cut off. */
   readonly cutOff: number
+  readonly seals: number
+  /** Times that the mark could not be written or synced: an older one says less. */
+  readonly unmarked: number
 }
 
 export interface LogStore {
@@ -73,47 +86,25 @@ const failedWrite = (error: unknown): ParleyError => {
   )
 }
 
-/** Where frames go: the last segment. */
-interface Tail {
-  readonly file: DiskFile
-  readonly segment: Segment
-  end: number
-  /** Checksum of the last frame. */
-  crc: number
-}
-
 /**
  * Opens a log, or begins one.
  * @throws STA003 with `details.reason`: `damaged`, or `newer` for a format of a later version
  */
 export const openLogStore = async (disk: Disk, options: LogStoreOptions): Promise<LogStore> => {
   const segmentBytes = options.segmentBytes ?? DEFAULT_SEGMENT_BYTES
-  const counts = { writes: 0, syncs: 0, bytes: 0, failed: 0, kept: 0, cutOff: 0 }
+  const counts = { writes: 0, syncs: 0, bytes: 0, failed: 0, kept: 0, cutOff: 0, seals: 0 }
   const waiting: Waiting[] = []
   let flushing: Promise<void> | undefined
   let closed = false
   let broken: ParleyError | undefined
+  let stopWaiting: Stop | undefined
+  let isSealDue = false
 
-  /** A new file, with its header on the disk. */
-  const begin = async (sequence: number, storageId: Uint8Array, previous: number): Promise<Tail> => {
-    const header: FileHeader = { format: FORMAT, sequence, salt: options.random(SALT_BYTES), storageId, previous }
-    const name = nameOf(sequence)
-    const file = await disk.create(name)
-    try {
-      await file.write(encodeHeader(header), 0)
-      await file.sync()
-      await disk.syncNames()
-    } catch (error) {
-      await giveUp(file, name)
-      throw error
-    }
-    return { file, segment: { name, header, lastIndex: 0 }, end: HEADER_BYTES, crc: previous }
-  }
-  const giveUp = async (file: DiskFile, name: string): Promise<void> => {
-    await file.close().catch(() => {})
-    await disk.remove(name).catch((cause: unknown) => {
-      broken = refuse('broken', `${name} was begun and could not be removed`, 'open the log again', cause)
-    })
+  /** @param before highest index of an entry in the files before */
+  const begin = (sequence: number, previous: number, before: number): Promise<Tail> => {
+    const salt = options.random(SALT_BYTES)
+    const marked = mark.isThere()
+    return beginFile(disk, { format: FORMAT, sequence, salt, storageId, previous, marked, before })
   }
 
   const { state, segments, begun, problem, ...found } = await readSegments(disk)
@@ -126,41 +117,31 @@ export const openLogStore = async (disk: Disk, options: LogStoreOptions): Promis
   const now: Pick<LogState, 'hardState' | 'snapshot'> = { hardState: state.hardState, snapshot: state.snapshot }
   let tail: Tail
   const last = segments.at(-1)
+  const storageId = last === undefined ? options.random(ID_BYTES) : last.header.storageId
+  const slot = found.mark.kind === 'whole' && found.mark.value.id === hex(storageId) ? found.mark.slot : undefined
+  const mark = await openLogMark(disk, slot)
   if (last === undefined) {
-    tail = await begin(1, options.random(ID_BYTES), 0)
+    // Before the first file, which says that there is one.
+    await mark.begin({ id: hex(storageId), sequence: 1, end: HEADER_BYTES, crc: 0 })
+    tail = await begin(1, 0, 0)
     segments.push(tail.segment)
   } else {
-    tail = { file: await disk.open(last.name), segment: last, end: found.end, crc: found.crc }
+    tail = { file: await disk.open(last.name), segment: last, end: found.end, crc: found.crc, isSealed: found.isSealed }
     counts.cutOff = found.torn
     if (found.torn > 0) await tail.file.truncate(found.end)
     // What the process before wrote and did not sync may be in the page cache alone: it was read, and must not be lost now.
     await tail.file.sync()
     await disk.syncNames()
+    if (slot !== undefined) mark.note(positionOf(tail))
+    else await mark.begin(positionOf(tail))
   }
-  const { storageId } = tail.segment.header
 
-  /** One frame: all of it or nothing. */
   const put = async (to: Tail, changes: readonly LogChange[]): Promise<void> => {
-    const frame = encodeFrame(to.segment.header.salt, to.crc, encodeChanges(changes))
-    try {
-      await to.file.write(frame.bytes, to.end)
-    } catch (error) {
-      // What was written of it must not be there behind the next frame.
-      await to.file.truncate(to.end).catch((cause: unknown) => {
-        broken = refuse('broken', 'the log could not be cut back after a failed write', 'open it again', cause)
-      })
-      throw error
-    }
-    try {
-      await to.file.sync()
-    } catch (error) {
-      broken = refuse('broken', 'the disk did not say what it has of the log', 'open it again', error)
-      throw broken
-    }
+    const bytes = await append(to, encodeChanges(changes))
     counts.syncs += 1
-    counts.bytes += frame.bytes.length
-    to.end += frame.bytes.length
-    to.crc = frame.crc
+    counts.bytes += bytes
+    // A seal that is lost takes nothing with it: the mark ends before it.
+    if (!to.isSealed) mark.note(positionOf(to))
     for (const { hardState, base, entries } of changes) {
       now.hardState = hardState ?? now.hardState
       now.snapshot = base?.meta ?? now.snapshot
@@ -169,18 +150,19 @@ export const openLogStore = async (disk: Disk, options: LogStoreOptions): Promis
   }
 
   const roll = async (): Promise<void> => {
-    const next = await begin(tail.segment.header.sequence + 1, storageId, tail.crc)
+    const before = Math.max(...segments.map(({ lastIndex }) => lastIndex))
+    const next = await begin(tail.segment.header.sequence + 1, tail.crc, before)
     const base = now.snapshot && { meta: now.snapshot, keeps: true }
     try {
       await put(next, [{ hardState: now.hardState, base }])
     } catch (error) {
-      await giveUp(next.file, next.segment.name)
+      await giveUp(disk, next)
       throw error
     }
-    const before = tail
+    const old = tail
     tail = next
     segments.push(next.segment)
-    await before.file.close()
+    await old.file.close()
   }
 
   /**
@@ -202,27 +184,66 @@ export const openLogStore = async (disk: Disk, options: LogStoreOptions): Promis
     }
   }
 
+  /** After this nothing may be written where nobody knows what the disk has. */
+  const noted = (error: unknown): ParleyError => {
+    const failure = failedWrite(error)
+    if (failure.details.reason === 'broken') broken = failure
+    return failure
+  }
+  /** Something good stands behind the last record from now on, and the mark is durable; nothing that is written waits for that. */
+  const seal = async (): Promise<void> => {
+    if (broken !== undefined || tail.isSealed) return
+    try {
+      if (!mark.isThere()) await mark.begin(positionOf(tail))
+      if (!mark.isThere()) return
+      await put(tail, [])
+      counts.seals += 1
+      mark.syncSoon()
+    } catch (error) {
+      // The mark says as much. A disk that failed is told to whoever writes next.
+      noted(error)
+    }
+  }
+  const sealLater = (): void => {
+    stopWaiting?.()
+    stopWaiting = options.timers?.after(SEAL_MS, () => {
+      isSealDue = true
+      flushing ??= Promise.resolve().then(flush)
+    })
+  }
+
+  const write = async (batch: readonly Waiting[]): Promise<void> => {
+    try {
+      if (broken !== undefined) throw broken
+      if (tail.end >= segmentBytes) await roll()
+      await put(
+        tail,
+        batch.map(({ change }) => change),
+      )
+      counts.writes += batch.length
+      if (batch.some(({ change }) => change.base !== undefined)) await prune()
+      for (const { resolve } of batch) resolve()
+    } catch (error) {
+      counts.failed += batch.length
+      const failure = noted(error)
+      for (const { reject } of batch) reject(failure)
+    }
+  }
   const flush = async (): Promise<void> => {
-    while (waiting.length > 0) {
-      const batch = waiting.splice(0)
-      try {
-        if (broken !== undefined) throw broken
-        if (tail.end >= segmentBytes) await roll()
-        await put(
-          tail,
-          batch.map(({ change }) => change),
-        )
-        counts.writes += batch.length
-        if (batch.some(({ change }) => change.base !== undefined)) await prune()
-        for (const { resolve } of batch) resolve()
-      } catch (error) {
-        counts.failed += batch.length
-        const failure = failedWrite(error)
-        for (const { reject } of batch) reject(failure)
+    let wrote = false
+    while (waiting.length > 0 || isSealDue) {
+      if (waiting.length > 0) {
+        wrote = true
+        await write(waiting.splice(0))
+      } else {
+        isSealDue = false
+        await seal()
       }
     }
+    if (wrote && !tail.isSealed && !closed) sealLater()
     flushing = undefined
   }
+  if (!tail.isSealed) sealLater()
 
   return {
     storageId: hex(storageId),
@@ -241,10 +262,13 @@ export const openLogStore = async (disk: Disk, options: LogStoreOptions): Promis
         flushing ??= Promise.resolve().then(flush)
       })
     },
-    counts: () => ({ ...counts, segments: segments.length }),
+    counts: () => ({ ...counts, segments: segments.length, unmarked: mark.failed() }),
     async close() {
       closed = true
+      stopWaiting?.()
       await flushing
+      await seal()
+      await mark.close(broken === undefined)
       await tail.file.close()
     },
   }

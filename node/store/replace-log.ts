@@ -3,14 +3,17 @@
  *
  * The new log is one file, written under another name, synced, and named as if it followed the files before it, which it
  * does not. From that rename on it is what counts, although they are still there: a node that is started then refuses the
- * log, since a file does not follow the one before it, and names the command that finishes this. Then they are put aside.
- * So a crash leaves the log as it was, or one that no node takes for another. Keeps no state.
+ * log, since a file does not follow the one before it, and names the command that finishes this. Then the mark becomes that
+ * of the new log, and they are put aside. So a crash leaves the log as it was, or one that no node takes for another. The
+ * new file does not say that there is a mark beside it: where there were no files before, a crash may come before the mark.
+ * Keeps no state.
  */
 import type { LogState } from '../../protocols/consensus/storage.ts'
 import type { Disk } from './disk.ts'
-import { encodeFrame, encodeHeader, FORMAT, ID_BYTES, SALT_BYTES } from './frames.ts'
+import { decodeHeader, encodeFrame, encodeHeader, FORMAT, ID_BYTES, readFrames, SALT_BYTES } from './frames.ts'
 import { encodeChanges } from './log-items.ts'
-import { nameOf } from './segments.ts'
+import { writeLogMark } from './log-mark.ts'
+import { hex, nameOf, refuse } from './segments.ts'
 import { logFiles } from './survey.ts'
 
 export type Random = (bytes: number) => Uint8Array
@@ -105,6 +108,15 @@ const write = async (
   }
 }
 
+/** The mark of a log that is this one file, all of it durable. */
+const markAll = async (disk: Disk, name: string): Promise<void> => {
+  const bytes = await disk.read(name)
+  const header = decodeHeader(bytes)
+  if (header === undefined) throw refuse('damaged', `${name} has no header`, 'parley store repair keeps what is good')
+  const { end, crc } = readFrames(bytes, header)
+  await writeLogMark(disk, { id: hex(header.storageId), sequence: header.sequence, end, crc })
+}
+
 /**
  * @param storageId of the new log; another one than the old log's
  * @returns what the old files are called now
@@ -130,13 +142,16 @@ export const replaceLog = async (
   }
   await disk.rename(part, name)
   await disk.syncNames()
+  await markAll(disk, name)
   return putAside(disk, before, suffix)
 }
 
 /** Puts aside what a new log was to take the place of. @param name of the new log */
-export const finishReplacing = async (disk: Disk, name: string, suffix: Suffix): Promise<string[]> =>
-  putAside(
+export const finishReplacing = async (disk: Disk, name: string, suffix: Suffix): Promise<string[]> => {
+  await markAll(disk, name)
+  return putAside(
     disk,
     (await logFiles(disk)).filter((other) => other < name),
     suffix,
   )
+}

@@ -7,6 +7,7 @@ import { ParleyError } from '../../protocols/errors.ts'
 import type { Disk } from './disk.ts'
 import { decodeHeader, type FileHeader, FORMAT, HEADER_BYTES, readFrames } from './frames.ts'
 import { applyPayload, emptyLog, isWhole } from './log-items.ts'
+import { type GoodPart, LOG_MARK_FILE, missedBy, type ReadLogMark, readLogMark } from './log-mark.ts'
 
 export interface Segment {
   readonly name: string
@@ -26,6 +27,10 @@ export interface ReadSegments {
   readonly torn: number
   /** A last file that was begun and has nothing whole in it: all that counts is in those before it. */
   readonly begun: string | undefined
+  /** The last frame is an empty one, or there is none. */
+  readonly isSealed: boolean
+  /** How far the log should go at least. */
+  readonly mark: ReadLogMark
   /** STA003 with `details`: `reason` `damaged` or `newer`, and the `file`. */
   readonly problem: ParleyError | undefined
 }
@@ -45,6 +50,15 @@ const damaged = (file: string, what: string, cause?: unknown): ParleyError =>
     ...(cause === undefined ? {} : { cause }),
   })
 
+/** What the mark beside the log, and the beginning of its first file, miss in a log whose files are good. @throws STA003 */
+const checkWhole = (mark: ReadLogMark, good: GoodPart, segments: readonly Segment[], state: LogState): void => {
+  const missed = missedBy(mark, good, HEADER_BYTES)
+  if (missed !== undefined) throw damaged(segments.at(-1)?.name ?? LOG_MARK_FILE, missed)
+  const [first] = segments
+  const hasGap = (first?.header.before ?? 0) > (state.snapshot?.index ?? 0)
+  if (hasGap || !isWhole(state)) throw damaged(first?.name ?? '', 'begins after the snapshot: entries are missing')
+}
+
 const sameDisk = (a: FileHeader, b: FileHeader): boolean => hex(a.storageId) === hex(b.storageId)
 
 /** @throws STA003 for a file that does not follow the one before it */
@@ -63,11 +77,18 @@ const headerOf = (name: string, bytes: Uint8Array, before: Segment | undefined, 
 export const readSegments = async (disk: Disk): Promise<ReadSegments> => {
   const state = emptyLog()
   const segments: Segment[] = []
+  const mark = await readLogMark(disk)
+  const marked = mark.kind === 'whole' ? mark.value : undefined
   let [end, crc, torn] = [HEADER_BYTES, 0, 0]
   let begun: string | undefined
+  let crcAtMark: number | undefined
+  let [isSealed, wasMarked] = [true, false]
   const readOne = (name: string, bytes: Uint8Array, isLast: boolean): void => {
     const segment: Segment = { name, header: headerOf(name, bytes, segments.at(-1), crc), lastIndex: 0 }
-    const frames = readFrames(bytes, segment.header)
+    const isMarked = segment.header.sequence === marked?.sequence
+    const frames = readFrames(bytes, segment.header, isMarked ? marked.end : undefined)
+    if (isMarked) crcAtMark = frames.crcAt
+    wasMarked ||= segment.header.marked === true
     if (frames.payloads.length === 0 && frames.fault !== 'damaged') {
       // Its first frame says what those before it come to: without that it must not outlive them.
       if (isLast && segments.length > 0) {
@@ -78,6 +99,8 @@ export const readSegments = async (disk: Disk): Promise<ReadSegments> => {
     }
     segments.push(segment)
     for (const payload of frames.payloads) {
+      isSealed = payload.length === 0
+      wasMarked ||= isSealed
       try {
         applyPayload(state, payload)
       } catch (error) {
@@ -93,6 +116,12 @@ export const readSegments = async (disk: Disk): Promise<ReadSegments> => {
 
   let problem: ParleyError | undefined
   try {
+    if (mark.kind === 'newer')
+      throw refuse(
+        'newer',
+        'its mark was written by a later version',
+        'start the version that wrote it, or a later one',
+      )
     const names = (await disk.list()).filter((name) => SEGMENT_NAME.test(name)).sort()
     for (const [i, name] of names.entries()) {
       const isLast = i === names.length - 1
@@ -101,10 +130,13 @@ export const readSegments = async (disk: Disk): Promise<ReadSegments> => {
       if (isLast && bytes.length <= HEADER_BYTES && decodeHeader(bytes) === undefined) begun = name
       else readOne(name, bytes, isLast)
     }
-    if (!isWhole(state)) throw damaged(segments[0]?.name ?? '', 'begins after the snapshot: entries are missing')
+    const [first, last] = [segments[0]?.header, segments.at(-1)?.header]
+    const id = first && hex(first.storageId)
+    const [firstSequence, lastSequence] = [first?.sequence ?? 0, last?.sequence ?? 0]
+    checkWhole(mark, { id, firstSequence, lastSequence, end, crcAtMark, wasMarked }, segments, state)
   } catch (error) {
     if (!(error instanceof ParleyError)) throw error
     problem = error
   }
-  return { state, segments, end, crc, torn, begun, problem }
+  return { state, segments, end, crc, torn, begun, isSealed, mark, problem }
 }

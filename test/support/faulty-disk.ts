@@ -14,6 +14,9 @@ type Write = { readonly at: number; readonly bytes: Uint8Array } | { readonly si
 interface Contents {
   safe: Uint8Array
   writes: Write[]
+  /** What is read: `safe` with all writes, in the first `size` bytes. */
+  current: Uint8Array
+  size: number
 }
 
 const apply = (bytes: Uint8Array, write: Write): Uint8Array => {
@@ -28,7 +31,23 @@ const apply = (bytes: Uint8Array, write: Write): Uint8Array => {
   return grown
 }
 
-const now = ({ safe, writes }: Contents): Uint8Array => writes.reduce(apply, safe)
+const contentsOf = (safe: Uint8Array): Contents => ({ safe, writes: [], current: safe.slice(), size: safe.length })
+
+const now = ({ current, size }: Contents): Uint8Array => current.slice(0, size)
+
+/** What was written is read at once. */
+const put = (contents: Contents, write: Write): void => {
+  contents.writes.push(write)
+  const size = 'size' in write ? write.size : Math.max(contents.size, write.at + write.bytes.length)
+  if (size > contents.current.length) {
+    const grown = new Uint8Array(2 * size)
+    grown.set(contents.current)
+    contents.current = grown
+  }
+  if ('bytes' in write) contents.current.set(write.bytes, write.at)
+  else contents.current.fill(0, size)
+  contents.size = size
+}
 
 class SystemError extends Error {
   readonly code: string
@@ -53,6 +72,8 @@ export interface FaultyDisk extends Disk {
   /** Changes a byte that is on the disk. */
   flip(name: string, at: number): void
   size(name: string): number
+  /** Bytes of all files. */
+  used(): number
 }
 
 export const createFaultyDisk = (): FaultyDisk => {
@@ -61,7 +82,7 @@ export const createFaultyDisk = (): FaultyDisk => {
   let safeNames = new Map<string, Contents>()
   let life = 0
 
-  const used = (): number => [...files.values()].reduce((sum, contents) => sum + now(contents).length, 0)
+  const used = (): number => [...files.values()].reduce((sum, contents) => sum + contents.size, 0)
   const find = (name: string): Contents => {
     const contents = files.get(name)
     if (contents === undefined) throw new SystemError('ENOENT')
@@ -76,19 +97,19 @@ export const createFaultyDisk = (): FaultyDisk => {
     return {
       async write(bytes, at) {
         check()
-        const grows = Math.max(0, at + bytes.length - now(contents).length)
+        const grows = Math.max(0, at + bytes.length - contents.size)
         const left = disk.room - used()
         if (grows > left) {
           // A write that finds no room has done a part of it.
           const part = bytes.slice(0, Math.max(0, bytes.length - (grows - left)))
-          if (part.length > 0) contents.writes.push({ at, bytes: part })
+          if (part.length > 0) put(contents, { at, bytes: part })
           throw new SystemError('ENOSPC')
         }
-        contents.writes.push({ at, bytes: bytes.slice() })
+        put(contents, { at, bytes: bytes.slice() })
       },
       async truncate(size) {
         check()
-        contents.writes.push({ size })
+        put(contents, { size })
       },
       async sync() {
         // It takes a while, in which the power may go.
@@ -115,7 +136,7 @@ export const createFaultyDisk = (): FaultyDisk => {
         if (random() < 0.5) safe = apply(safe, { at: torn.at + at, bytes: torn.bytes.subarray(at, at + SECTOR) })
       }
     }
-    return { safe, writes: [] }
+    return contentsOf(safe)
   }
 
   const disk: FaultyDisk = {
@@ -123,10 +144,10 @@ export const createFaultyDisk = (): FaultyDisk => {
     failSync: false,
     failRemove: false,
     list: async () => [...files.keys()],
-    read: async (name) => now(find(name)).slice(),
+    read: async (name) => now(find(name)),
     async create(name) {
       if (files.has(name)) throw new SystemError('EEXIST')
-      const contents: Contents = { safe: new Uint8Array(0), writes: [] }
+      const contents = contentsOf(new Uint8Array(0))
       files.set(name, contents)
       return fileOf(contents)
     },
@@ -179,11 +200,12 @@ export const createFaultyDisk = (): FaultyDisk => {
     },
     flip(name, at) {
       const contents = find(name)
+      contents.current[at] = (contents.current[at] ?? 0) ^ 0x40
       contents.safe = now(contents)
       contents.writes = []
-      contents.safe[at] = (contents.safe[at] ?? 0) ^ 0x40
     },
-    size: (name) => now(find(name)).length,
+    size: (name) => find(name).size,
+    used,
   }
   return disk
 }

@@ -33,7 +33,11 @@ export const startStoredGroup = async (
 ): Promise<StoredGroup> => {
   const { segmentBytes, onFailure, storage, machine, proven, ...rest } = options
   const random = (bytes: number): Uint8Array => port.random(bytes)
-  const log = await openLogStore(disk, { random, ...(segmentBytes !== undefined && { segmentBytes }) })
+  const log = await openLogStore(disk, {
+    random,
+    timers: port.timers,
+    ...(segmentBytes !== undefined && { segmentBytes }),
+  })
   const snapshots = createSnapshotStore(disk, random)
   const words = createWords()
   const group = await startGroup(

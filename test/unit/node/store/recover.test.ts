@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createFoundingFile, FOUNDING_FILE } from '../../../../node/store/founding-file.ts'
+import { LOG_MARK_FILE } from '../../../../node/store/log-mark.ts'
 import { openLogStore } from '../../../../node/store/log-store.ts'
 import { adoptMesh, meshOf, type Recovered, recoverStore } from '../../../../node/store/recover.ts'
 import { repairStore } from '../../../../node/store/repair.ts'
@@ -18,7 +19,7 @@ const reasonOf = (error: unknown): unknown => isParleyError(error, 'STA003') && 
 
 test('a recovered store has all that it had, votes alone, and is of another mesh', async () => {
   const { disk, member } = await storeOf(60, { snapshots: [40] })
-  const before = await contentsOf(disk)
+  const { [LOG_MARK_FILE]: _mark, ...before } = await contentsOf(disk)
   const done = await recoverStore(disk, random, PEER)
   const { after } = done
   assert.deepEqual([after.problems, after.log.state.snapshot?.index, after.lastIndex], [[], 40, 61])
@@ -90,7 +91,7 @@ test('what needs no recovery, or has nothing to recover, is refused and not touc
 
 test('a store that changes over has nothing of the old mesh, and nothing of it is gone', async () => {
   const { disk, member } = await storeOf(60, { snapshots: [40] })
-  const before = await contentsOf(disk)
+  const { [LOG_MARK_FILE]: _mark, ...before } = await contentsOf(disk)
   const done = await adoptMesh(disk, random, PEER, NEXT)
   const { after } = done
   assert.deepEqual([after.problems, after.lastIndex, after.hasContents, after.snapshots], [[], 0, false, []])

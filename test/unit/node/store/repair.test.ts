@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { openLogStore } from '../../../../node/store/log-store.ts'
 import { repairLog, verifyLog } from '../../../../node/store/repair.ts'
+import { logFiles } from '../../../../node/store/survey.ts'
 import type { Entry } from '../../../../protocols/consensus/messages.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import { createFaultyDisk } from '../../../support/faulty-disk.ts'
@@ -25,7 +26,7 @@ test('a log that is whole says what it holds, and is not repaired', async () => 
   const { disk, store } = await written(50)
   const { storageId, term, firstIndex, lastIndex, torn, problem, files } = await verifyLog(disk)
   assert.deepEqual([storageId, term, firstIndex, lastIndex, torn, problem], [store.storageId, 2, 1, 50, 0, undefined])
-  assert.equal(files, (await disk.list()).length)
+  assert.equal(files, (await logFiles(disk)).length)
   const error = await failureOf(repairLog(disk, random))
   assert.ok(isParleyError(error, 'STA003') && error.details.reason === 'whole')
 })
@@ -37,7 +38,7 @@ test('an empty folder is whole', async () => {
 
 test('damage is shown with its file, and what is before it is kept under another storage id', async () => {
   const { disk, store } = await written(60)
-  const names = (await disk.list()).sort()
+  const names = await logFiles(disk)
   const hit = names[1] ?? ''
   disk.flip(hit, 700)
   const before = await verifyLog(disk)
@@ -60,7 +61,7 @@ test('damage is shown with its file, and what is before it is kept under another
 
 test('a first file that is lost leaves nothing that could stand alone', async () => {
   const { disk } = await written(60)
-  const [first = ''] = (await disk.list()).sort()
+  const [first = ''] = await logFiles(disk)
   await disk.remove(first)
   assert.match((await verifyLog(disk)).problem ?? '', /entries are missing/)
   const after = await repairLog(disk, random)

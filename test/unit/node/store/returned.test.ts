@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type Disk, openFolder } from '../../../../node/store/disk.ts'
 import { createFoundingFile } from '../../../../node/store/founding-file.ts'
+import { LOG_MARK_FILE } from '../../../../node/store/log-mark.ts'
 import { openLogStore } from '../../../../node/store/log-store.ts'
 import { markPlace, PLACE_FILE, readPlace } from '../../../../node/store/place.ts'
 import { renewStore, settleStore } from '../../../../node/store/returned.ts'
@@ -22,7 +23,7 @@ const reasonOf = (error: unknown): unknown => isParleyError(error, 'STA003') && 
 test('a store that came back is that of another member: same entries, snapshot and term, no vote', async () => {
   const { disk, member, configuration } = await storeOf(60, { snapshots: [40] })
   const before = await survey(disk)
-  const bytes = await contentsOf(disk)
+  const { [LOG_MARK_FILE]: _mark, ...bytes } = await contentsOf(disk)
   const done = await renewStore(disk, random, PEER, false)
   const after = await survey(disk)
   assert.ok(done.kind === 'renewed')

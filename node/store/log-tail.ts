@@ -1,0 +1,75 @@
+/**
+ * The end of a log: the file that frames are appended to, one after the other. Where nobody can say what the disk has, the
+ * error is STA003 with `details.reason` `broken`: nothing may be appended any more until the log is opened again. State: how
+ * far the file goes.
+ */
+import type { Disk, DiskFile } from './disk.ts'
+import { encodeFrame, encodeHeader, type FileHeader, HEADER_BYTES } from './frames.ts'
+import type { Position } from './log-mark.ts'
+import { hex, nameOf, refuse, type Segment } from './segments.ts'
+
+export interface Tail {
+  readonly file: DiskFile
+  readonly segment: Segment
+  end: number
+  /** Checksum of the last frame. */
+  crc: number
+  /** The last frame says nothing, or there is none. */
+  isSealed: boolean
+}
+
+export const positionOf = ({ segment: { header }, end, crc }: Tail): Position => ({
+  id: hex(header.storageId),
+  sequence: header.sequence,
+  end,
+  crc,
+})
+
+/** Removes a file that was begun in vain. @throws STA003 `broken`: it would be taken for a part of the log */
+export const giveUp = async (
+  disk: Disk,
+  { file, segment: { name } }: Pick<Tail, 'file' | 'segment'>,
+): Promise<void> => {
+  await file.close().catch(() => {})
+  await disk.remove(name).catch((cause: unknown) => {
+    throw refuse('broken', `${name} was begun and could not be removed`, 'open the log again', cause)
+  })
+}
+
+/** A new file, with its header on the disk. @throws what the disk says; STA003 `broken` */
+export const beginFile = async (disk: Disk, header: FileHeader): Promise<Tail> => {
+  const segment: Segment = { name: nameOf(header.sequence), header, lastIndex: 0 }
+  const file = await disk.create(segment.name)
+  try {
+    await file.write(encodeHeader(header), 0)
+    await file.sync()
+    await disk.syncNames()
+  } catch (error) {
+    await giveUp(disk, { file, segment })
+    throw error
+  }
+  return { file, segment, end: HEADER_BYTES, crc: header.previous, isSealed: true }
+}
+
+/** One frame, durable once it resolves: all of it or nothing. @returns bytes @throws what the disk says; STA003 `broken` */
+export const append = async (tail: Tail, payload: Uint8Array): Promise<number> => {
+  const frame = encodeFrame(tail.segment.header.salt, tail.crc, payload)
+  try {
+    await tail.file.write(frame.bytes, tail.end)
+  } catch (error) {
+    // What was written of it must not be there behind the next frame.
+    await tail.file.truncate(tail.end).catch((cause: unknown) => {
+      throw refuse('broken', 'the log could not be cut back after a failed write', 'open it again', cause)
+    })
+    throw error
+  }
+  try {
+    await tail.file.sync()
+  } catch (error) {
+    throw refuse('broken', 'the disk did not say what it has of the log', 'open it again', error)
+  }
+  tail.end += frame.bytes.length
+  tail.crc = frame.crc
+  tail.isSealed = payload.length === 0
+  return frame.bytes.length
+}
