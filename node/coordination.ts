@@ -22,6 +22,7 @@ import { createJournalClient } from '../protocols/journal/client.ts'
 import { createFences, type Fences } from '../protocols/journal/fences.ts'
 import type { Journal } from '../protocols/journal/journal.ts'
 import { EPOCHS_PREFIX, type Epoch, EpochSchema, OWN_KINDS } from '../protocols/journal/kinds.ts'
+import { createLimits } from '../protocols/journal/limits.ts'
 import { serveJournal } from '../protocols/journal/serve.ts'
 import { createWatch } from '../protocols/journal/watch.ts'
 import type { Port, Stop } from '../protocols/port.ts'
@@ -56,8 +57,8 @@ export interface Coordinator {
   transfer(to?: string, options?: { signal?: AbortSignal }): Promise<{ epoch: number; leader: string }>
   /** Who coordinated when, oldest first; the last 256 epochs. */
   history(options?: { signal?: AbortSignal }): Promise<Epoch[]>
-  /** Resolves with who coordinates, once somebody does. */
-  found(options?: { signal?: AbortSignal }): Promise<{ epoch: number; leader: string }>
+  /** Resolves with who coordinates, once somebody does. @throws COM001 `no-leader` after `timeoutMs`; COM002 at stop */
+  found(options?: { signal?: AbortSignal; timeoutMs?: number }): Promise<{ epoch: number; leader: string }>
   /**
    * Gives this node's seat up for good, also after a restart; the node stays in the mesh. Resolves once it has none.
    * @throws STA003 with `details.reason` `alone` for the only voter, `taken-back`; the signal's reason; it keeps its seat then
@@ -137,6 +138,7 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
   const current = () => seat?.current()
   const hasSeat = (): boolean => feature !== undefined && feature.status().seat !== 'none'
   const whereabouts = createWhereabouts(port, meshId)
+  const limits = createLimits(port.timers, whereabouts.ended)
   const client = createJournalClient({ port, whereabouts, meshId, hasSeat })
   const fenceStore =
     deps.dataDir === undefined
@@ -224,8 +226,9 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
       act: coordinator.act,
       transfer: (to, { signal = never } = {}) => coordinator.transfer(to, signal),
       history: ({ signal } = {}) => history(signal),
-      async found({ signal = never } = {}) {
-        const { epoch, peer } = await whereabouts.find(signal)
+      async found({ signal, timeoutMs } = {}) {
+        const limit = limits(signal, timeoutMs)
+        const { epoch, peer } = await whereabouts.find(limit.signal).finally(limit.stop)
         return { epoch, leader: peer }
       },
       async giveUpSeat({ signal = never } = {}) {

@@ -105,7 +105,7 @@ const heldBy = (dir: string, holder: Holder): ParleyError =>
     `the data directory ${dir} is in use by ${holder.pid === process.pid ? 'this process' : `process ${holder.pid}`}`,
     {
       hint: `stop process ${holder.pid}, or give this node a data directory of its own`,
-      details: { path: dir, pid: holder.pid },
+      details: { reason: 'in-use', path: dir, pid: holder.pid },
     },
   )
 
@@ -116,7 +116,7 @@ const clearDeadHolders = async (dir: string): Promise<void> => {
     if (holder === undefined) {
       throw new ParleyError('STA003', `the lock of ${dir} holds a file that no node made: ${file}`, {
         hint: `remove ${join(dir, LOCK, file)} if you are sure that no node uses this directory`,
-        details: { path: dir },
+        details: { reason: 'in-use', path: dir },
       })
     }
     if (await stillRuns(holder)) throw heldBy(dir, holder)
@@ -147,7 +147,7 @@ const claim = async (dir: string, file: string): Promise<void> => {
     }
     throw new ParleyError('STA003', `the lock of ${dir} changed hands ${MAX_ROUNDS} times while this node wanted it`, {
       hint: 'look for programs that start and stop nodes on this directory again and again',
-      details: { path: dir },
+      details: { reason: 'in-use', path: dir },
     })
   } finally {
     await rm(prepared, { recursive: true, force: true })

@@ -173,6 +173,7 @@ export const createMetrics = (): NodeMetrics => {
     if (found.shape !== shape) {
       throw new ParleyError('STA003', `metric ${name} is a ${found.shape} and was asked for as a ${shape}`, {
         hint: 'use another name; kind, labels and buckets of a metric are fixed when it is made',
+        details: { reason: 'in-use' },
       })
     }
     // The shape starts with the kind, so what was stored under it is of the type that is asked for.

@@ -184,6 +184,7 @@ export const createRouter = (deps: RouterDeps): Router => {
       if (services.has(protocolId)) {
         throw new ParleyError('STA003', `${protocolId} is served already`, {
           hint: 'stop serving it first (serve() returns a function that does), or give the protocol another name',
+          details: { reason: 'in-use' },
         })
       }
       services.set(protocolId, served)

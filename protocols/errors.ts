@@ -2,8 +2,10 @@
  * The one error class that crosses the public API, and the closed set of its codes.
  *
  * Branch on `code`, never on `message`. `code`, `message`, `hint` and `details` travel to the remote peer; `cause` and
- * the stack never do. An unexpected failure inside a handler reaches the peer as one fixed text (APP001).
+ * the stack never do. An unexpected failure inside a handler reaches the peer as one fixed text (APP001). STA003 is several
+ * things: `details.reason` says which, and severity and recovery follow it (state-reasons.ts).
  */
+import { kindOfState } from './state-reasons.ts'
 
 export type Severity = 'info' | 'warning' | 'error' | 'critical'
 
@@ -75,10 +77,11 @@ export class ParleyError extends Error {
   constructor(code: Code, message: string, options: ErrorOptions & { remote?: boolean } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     const info: CodeInfo = CODES[code]
+    const { severity, recovery } = code === 'STA003' ? kindOfState(options.details?.reason) : info
     this.name = info.name
     this.code = code
-    this.severity = info.severity
-    this.recovery = info.recovery
+    this.severity = severity
+    this.recovery = recovery
     this.hint = options.hint
     this.details = options.details ?? {}
     this.remote = options.remote ?? false

@@ -19,6 +19,6 @@ export const findAgent = (agents: readonly Agent[], nameOrId: string): Agent | u
   const peers = [first, ...others].map(({ peer }) => peer)
   throw new ParleyError('STA003', `${peers.length} agents are called ${JSON.stringify(nameOrId)}`, {
     hint: `use a peer id: ${peers.slice(0, 4).join(', ')}${peers.length > 4 ? ', …' : ''}`,
-    details: { peers: peers.slice(0, 16) },
+    details: { reason: 'ambiguous', peers: peers.slice(0, 16) },
   })
 }

@@ -102,6 +102,7 @@ export const createOwnRecord = (
     if (fields.leaving || isStopped) {
       throw new ParleyError('STA003', `agent ${name} has left the mesh or stopped, and announces nothing any more`, {
         hint: 'start a new node',
+        details: { reason: 'closed' },
       })
     }
     const next = check(RecordSchema, { ...fields, ...check(UpdateSchema, update), ...latest })

@@ -42,7 +42,7 @@ const writeNew = async (path: string, text: string, flag: 'w' | 'wx', mode?: num
 const taken = (path: string): ParleyError =>
   new ParleyError('STA003', `${path} exists already and is left as it is`, {
     hint: 'use it as it is, or write a new one in its place with --force; a secret is never replaced',
-    details: { path },
+    details: { reason: 'exists', path },
   })
 
 const quoted = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'${path}'`)

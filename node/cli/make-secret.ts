@@ -17,6 +17,7 @@ export const printSecret = async ({ out }: { out?: string }): Promise<void> => {
     if (systemCode(error) !== 'EEXIST') throw fileError('writing', out, error)
     throw new ParleyError('STA003', `${out} exists already and is left as it is`, {
       hint: 'nodes that use it would lose each other with a new one; name another file, or remove it yourself',
+      details: { reason: 'exists' },
     })
   }
   process.stderr.write(`wrote a new secret to ${out}; give it to every node of the mesh\n`)

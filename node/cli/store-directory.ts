@@ -49,7 +49,7 @@ const ownerOf = async (dataDir: string): Promise<Owner> => {
   const path = join(dataDir, KEY_FILE)
   if (!(await exists(path))) {
     const hint = 'restore it from a backup: without it the node starts as another peer, and its vote is lost'
-    const problem = new ParleyError('STA003', `${path} is not there`, { hint, details: { path } })
+    const problem = new ParleyError('STA003', `${path} is not there`, { hint, details: { reason: 'missing', path } })
     return { dataDir, peer: undefined, problem }
   }
   try {
@@ -63,7 +63,13 @@ const ownerOf = async (dataDir: string): Promise<Owner> => {
 
 export const peerOf = ({ peer, problem }: Owner): string => {
   if (peer !== undefined) return peer
-  throw problem ?? new ParleyError('STA003', 'this node has no identity', { hint: 'restore identity.key' })
+  throw (
+    problem ??
+    new ParleyError('STA003', 'this node has no identity', {
+      hint: 'restore identity.key',
+      details: { reason: 'missing' },
+    })
+  )
 }
 
 const lock = async (dataDir: string) => {

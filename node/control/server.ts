@@ -71,7 +71,7 @@ const listenSomewhere = async (server: Server, dataDir: string): Promise<SocketP
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new ParleyError('STA003', `the control socket of ${dataDir} cannot be made: ${reason}`, {
       hint: 'see whether the data directory is writable; without the option control the node starts without the socket',
-      details: { path: dataDir },
+      details: { reason: 'disk-failed', path: dataDir },
       cause,
     })
   }

@@ -55,7 +55,7 @@ const clear = async (path: string): Promise<void> => {
     if (!found.isSocket()) {
       throw new ParleyError('STA003', `${path} is in the place of the control socket and is no socket`, {
         hint: 'look what it is, and move it away',
-        details: { path },
+        details: { reason: 'in-use', path },
       })
     }
     await unlink(path)
@@ -81,7 +81,7 @@ export const placeInTemporary = async (dataDir: string, root: string = tmpdir())
     await rmdir(folder).catch(() => {})
     throw new ParleyError('STA003', `no path for a control socket is short enough: ${path}`, {
       hint: `set TMPDIR to a folder with a short path; a socket's path has at most ${MAX_SOCKET_PATH_BYTES} bytes`,
-      details: { path },
+      details: { reason: 'missing', path },
     })
   }
   await clear(path)

@@ -2,8 +2,10 @@
  * The segments of a log, as they lie on the disk: read as far as they are good, with what is wrong behind that. Changes
  * nothing, keeps no state.
  */
+
 import type { LogState } from '../../protocols/consensus/storage.ts'
 import { ParleyError } from '../../protocols/errors.ts'
+import type { StateReason } from '../../protocols/state-reasons.ts'
 import type { Disk } from './disk.ts'
 import { decodeHeader, type FileHeader, FORMAT, HEADER_BYTES, readFrames } from './frames.ts'
 import { applyPayload, emptyLog, isWhole } from './log-items.ts'
@@ -40,7 +42,7 @@ const SEGMENT_NAME = /^\d{16}\.log$/
 export const nameOf = (sequence: number): string => `${String(sequence).padStart(16, '0')}.log`
 export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
-export const refuse = (reason: string, message: string, hint: string, cause?: unknown): ParleyError =>
+export const refuse = (reason: StateReason, message: string, hint: string, cause?: unknown): ParleyError =>
   new ParleyError('STA003', message, { hint, details: { reason }, ...(cause === undefined ? {} : { cause }) })
 
 const damaged = (file: string, what: string, cause?: unknown): ParleyError =>

@@ -44,6 +44,7 @@ const load = async (importPackage: (name: string) => Promise<unknown>): Promise<
         : `QUIC does not work on ${process.platform} ${process.arch}: ${cause instanceof Error ? cause.message : cause}`,
       {
         hint: isAbsent ? `npm install ${PACKAGE}, or use TCP: /ip4/…/tcp/PORT` : 'use TCP: /ip4/…/tcp/PORT',
+        details: { reason: 'missing' },
         cause,
       },
     )

@@ -25,7 +25,10 @@ export interface TlsFiles {
 const readPem = async (path: string): Promise<Uint8Array> => {
   const bytes = await readSmallFile(path, MAX_PEM_BYTES)
   if (bytes !== undefined) return bytes
-  throw new ParleyError('STA003', `there is no file ${path}`, { hint: 'see tls.certFile and tls.keyFile' })
+  throw new ParleyError('STA003', `there is no file ${path}`, {
+    hint: 'see tls.certFile and tls.keyFile',
+    details: { reason: 'missing' },
+  })
 }
 
 const load = async (tls?: TlsFiles): Promise<TransportFactory> => {

@@ -60,6 +60,7 @@ export const createCommands = (deps: CommandsDeps): Commands & { stop(): void } 
     if (registered.has(type))
       throw new ParleyError('STA003', `the command ${type} is registered already`, {
         hint: 'take the other one back first: register() returns a function that does',
+        details: { reason: 'in-use' },
       })
     if (registered.size >= MAX_REGISTERED)
       throw new ParleyError('COM003', `${registered.size} types of commands are registered already`, {

@@ -3,7 +3,9 @@
  *
  * State: both, bounded; nothing is left waiting after `end`.
  */
+
 import { ParleyError } from '../errors.ts'
+import type { StateReason } from '../state-reasons.ts'
 import type { Entry } from './messages.ts'
 
 const MAX_PROPOSALS = 4_096
@@ -25,7 +27,7 @@ interface Read {
 }
 
 export const refuse = (
-  reason: string,
+  reason: StateReason,
   message: string,
   hint: string,
   more: Record<string, unknown> = {},

@@ -8,6 +8,7 @@
  * taking that back: standing.ts.
  * State: what listeners were told last. It is soft.
  */
+
 import { isMember } from '../consensus/configurations.ts'
 import { peerOf } from '../consensus/member-id.ts'
 import type { Configuration } from '../consensus/messages.ts'
@@ -16,6 +17,7 @@ import { ParleyError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
 import type { JournalSeat } from '../journal/serve.ts'
 import type { Port, Stop } from '../port.ts'
+import type { StateReason } from '../state-reasons.ts'
 import { AUTOPILOT, type AutopilotSettings } from './autopilot.ts'
 import { coordinatorProtocol } from './contract.ts'
 import { handOver } from './hand-over.ts'
@@ -85,7 +87,7 @@ export interface CoordinatorFeature {
   stop(): Promise<void>
 }
 
-const refuse = (reason: string, message: string, hint: string): ParleyError =>
+const refuse = (reason: StateReason, message: string, hint: string): ParleyError =>
   new ParleyError('STA003', message, { hint, details: { reason } })
 
 export const createCoordinator = async (deps: CoordinatorDeps): Promise<CoordinatorFeature> => {

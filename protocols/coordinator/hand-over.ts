@@ -1,13 +1,15 @@
 /** A coordinator hands over to another voter, and says once that leads (dissertation, section 3.10). Keeps no state. */
+
 import type { Group } from '../consensus/group-api.ts'
 import { peerOf } from '../consensus/member-id.ts'
 import { ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
+import type { StateReason } from '../state-reasons.ts'
 
 const LOOK_MS = 20
 const HAND_OVER_MS = 3_000
 
-const refuse = (reason: string, message: string, hint: string): ParleyError =>
+const refuse = (reason: StateReason, message: string, hint: string): ParleyError =>
   new ParleyError('STA003', message, { hint, details: { reason } })
 
 /**

@@ -6,8 +6,10 @@
  * the time runs out, the node keeps its seat, and says so with its next offer.
  * State: what is wanted, with the last save of it.
  */
+
 import { isParleyError, ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
+import type { StateReason } from '../state-reasons.ts'
 
 const GIVE_UP_AGAIN_MS = 100
 
@@ -42,7 +44,7 @@ export interface Standing {
   takeBack(): Promise<void>
 }
 
-const refuse = (reason: string, message: string, hint: string): ParleyError =>
+const refuse = (reason: StateReason, message: string, hint: string): ParleyError =>
   new ParleyError('STA003', message, { hint, details: { reason } })
 
 export const createStanding = (deps: StandingDeps): Standing => {

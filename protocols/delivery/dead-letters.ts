@@ -240,6 +240,7 @@ export const openDeadLetters = async (deps: GraveyardDeps): Promise<Graveyard> =
       if (reviving.has(id))
         throw new ParleyError('STA003', `the dead letter ${id} is being sent again already`, {
           hint: 'list them again',
+          details: { reason: 'in-use' },
         })
       reviving.add(id)
       try {

@@ -281,6 +281,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
           if (run >= 100)
             throw new ParleyError('STA003', 'a change met those of others 100 times', {
               hint: 'read less in one change, or do such changes one after the other',
+              details: { reason: 'contended' },
             })
           continue
         }
@@ -304,6 +305,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     if (handlers.has(definition.type))
       throw new ParleyError('STA003', `messages of the type ${definition.type} are received already`, {
         hint: 'one handler takes a type; call what receive() returned to end the former one',
+        details: { reason: 'in-use' },
       })
     if (handlers.size >= MAX_TYPES)
       throw new ParleyError('COM003', `${MAX_TYPES} types of messages are received already`, {

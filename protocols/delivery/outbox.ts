@@ -239,7 +239,12 @@ export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
         launch: () => destination.take(entry),
         drop() {
           destination.drop(entry)
-          told?.(new ParleyError('STA003', 'the message could not be kept', { hint: 'see whether the disk is full' }))
+          told?.(
+            new ParleyError('STA003', 'the message could not be kept', {
+              hint: 'see whether the disk is full',
+              details: { reason: 'disk-failed' },
+            }),
+          )
         },
       }
     },

@@ -196,6 +196,7 @@ export const createProcessing = (deps: ProcessingDeps): Processing => {
           }
         throw new ParleyError('STA003', `the transaction of ${message.type} met other changes ${MAX_RUNS} times`, {
           hint: 'let handlers that change the same keys run in one conversation',
+          details: { reason: 'contended' },
         })
       } catch (error) {
         if (!isParleyError(error))

@@ -250,6 +250,7 @@ export const openReceiving = async (deps: ReceivingDeps): Promise<Receiving> => 
     if (deps.isVolatile && message.guarantee === 'EXACTLY_ONCE')
       throw new ParleyError('STA003', 'this node keeps nothing, so it cannot process a message exactly once', {
         hint: 'give the receiving node a dataDir, or send AT_LEAST_ONCE',
+        details: { reason: 'volatile' },
       })
     return { message, source, attempt, expiresAt: ttlMs === 0 ? undefined : now() + ttlMs }
   }

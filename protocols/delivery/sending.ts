@@ -209,6 +209,7 @@ export const createSending = (deps: SendingDeps): Sending => {
         if (!isOpen)
           throw new ParleyError('STA003', 'this transaction has ended', {
             hint: 'await everything that a handler does with its transaction before it returns',
+            details: { reason: 'ended' },
           })
         if (options.guarantee === 'AT_MOST_ONCE')
           throw new ParleyError('MSG001', 'a message of a transaction is kept, so it cannot be AT_MOST_ONCE', {

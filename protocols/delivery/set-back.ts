@@ -46,6 +46,7 @@ export const buryUnknown = async (
   if (buried.some(({ isSkip }) => !isSkip))
     throw new ParleyError('STA003', 'messages could not be put with the dead letters', {
       hint: 'it is tried again by itself; see whether the disk is full',
+      details: { reason: 'disk-failed' },
     })
   return { buried: buried.length, again: old.length - buried.length }
 }

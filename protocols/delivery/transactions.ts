@@ -98,6 +98,7 @@ export const createTransactions = (store: Pick<RowStore, 'get' | 'rows'>): Trans
       if (isOpen) return
       throw new ParleyError('STA003', 'this transaction has ended', {
         hint: 'await everything that a handler does with its transaction before it returns',
+        details: { reason: 'ended' },
       })
     }
     const write = (key: string, value: Uint8Array | undefined): void => {

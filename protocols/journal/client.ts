@@ -160,6 +160,8 @@ export const createJournalClient = ({ port, whereabouts, meshId, hasSeat }: Clie
   }
 
   const run = async (kind: AnyCommandKind, input: Json, signal: AbortSignal): Promise<WireAnswer> => {
+    // A node that just joined does not know its mesh yet.
+    if (meshId() === undefined) await insist(signal, async () => idOf())
     await lanes.enter(signal)
     submitted += 1
     try {
@@ -177,7 +179,6 @@ export const createJournalClient = ({ port, whereabouts, meshId, hasSeat }: Clie
     input: I,
     options: SubmitOptions = {},
   ): Promise<Committed<O>> => {
-    idOf()
     const parsed = kind.input.safeParse(input)
     if (!parsed.success)
       throw new ParleyError('MSG001', `the input of ${kind.name} is not usable: ${parsed.error.issues[0]?.message}`, {
@@ -200,11 +201,14 @@ export const createJournalClient = ({ port, whereabouts, meshId, hasSeat }: Clie
     { consistency = 'linearizable' }: ReadOptions,
     signal: AbortSignal,
   ) => {
-    const body = { meshId: idOf(), ...what, consistency }
     const ask = (peer: string, attempt: AbortSignal) =>
-      port.to(peer, journalProtocol).read(body, { signal: attempt, timeoutMs: TRY_MS })
+      port
+        .to(peer, journalProtocol)
+        .read({ meshId: idOf(), ...what, consistency }, { signal: attempt, timeoutMs: TRY_MS })
     const offset = port.random(1)[0] ?? 0
-    return insist(signal, (one, tries) => {
+    return insist(signal, async (one, tries) => {
+      // Before there is a mesh to ask, nobody is.
+      idOf()
       // Its own member may be behind or without room: every other time somebody else is asked.
       if (hasSeat() && tries % 2 === 0) return ask(port.self.id, one)
       const { seats } = whereabouts.heard()

@@ -18,6 +18,7 @@ const PASSING = new Set([
   'superseded',
   'unknown',
   'no-leader',
+  'not-founded',
   'no-member',
   'closed',
   'broken',
@@ -44,11 +45,14 @@ export const isNotTaken = (error: unknown): boolean =>
     NOT_TAKEN_CODES.includes(error.code) ||
     (error.code === 'STA003' && NOT_TAKEN.has(String(error.details.reason))))
 
+/** What a caller is told in place of a timeout: it says what is waited for. */
+const ONLY_TIME = new Set(['disk-full', 'not-founded'])
+
 /** What the signal was aborted with, and what went wrong before; the coordinator's own word, where only time helps. */
 const ended = (signal: AbortSignal, last: unknown): unknown => {
   const reason: unknown = signal.reason
   if (!isParleyError(reason) || last === undefined) return reason
-  if (isParleyError(last, 'STA003') && last.details.reason === 'disk-full') return last
+  if (isParleyError(last, 'STA003') && ONLY_TIME.has(String(last.details.reason))) return last
   const { code, message, hint, details } = reason
   return new ParleyError(code, message, { ...(hint !== undefined && { hint }), details, cause: last })
 }

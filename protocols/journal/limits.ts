@@ -13,13 +13,23 @@ export interface Limit {
   stop(): void
 }
 
+const late = (within: string): ParleyError =>
+  new ParleyError('COM001', `no coordinator answered within ${within}`, {
+    hint: 'see `parley coordinator status`',
+    details: { reason: 'no-leader' },
+  })
+
+/** A caller's own limit, made by `AbortSignal.timeout`, has a code of the mesh as well. */
+const reasonOf = ({ reason }: AbortSignal): unknown =>
+  reason instanceof DOMException && reason.name === 'TimeoutError' ? late('the time that was given') : reason
+
 /** Aborted when `parent` is, until it is stopped. */
 export const follow = (parent: AbortSignal, child: AbortController): (() => void) => {
   if (parent.aborted) {
-    child.abort(parent.reason)
+    child.abort(reasonOf(parent))
     return () => {}
   }
-  const end = (): void => child.abort(parent.reason)
+  const end = (): void => child.abort(reasonOf(parent))
   parent.addEventListener('abort', end, { once: true })
   return () => parent.removeEventListener('abort', end)
 }
@@ -31,23 +41,18 @@ export const createLimits = (timers: Port['timers'], ended: AbortSignal) => {
     for (const one of running) one.abort(ended.reason)
   })
 
-  return (caller: AbortSignal | undefined, timeoutMs: number): Limit => {
+  /** @param timeoutMs none unless told */
+  return (caller: AbortSignal | undefined, timeoutMs?: number): Limit => {
     const use = new AbortController()
     if (ended.aborted) use.abort(ended.reason)
     running.add(use)
     const stopFollowing = caller && follow(caller, use)
-    const stopClock = timers.after(timeoutMs, () =>
-      use.abort(
-        new ParleyError('COM001', `no coordinator answered within ${timeoutMs} ms`, {
-          hint: 'see `parley coordinator status`',
-          details: { reason: 'no-leader' },
-        }),
-      ),
-    )
+    const stopClock =
+      timeoutMs === undefined ? undefined : timers.after(timeoutMs, () => use.abort(late(`${timeoutMs} ms`)))
     return {
       signal: use.signal,
       stop() {
-        stopClock()
+        stopClock?.()
         stopFollowing?.()
         running.delete(use)
       },

@@ -6,8 +6,10 @@
  * keeps that from happening, see `level.ts`).
  * State: the records, the sessions, the clock of the entries.
  */
+
 import type { StateMachine } from '../consensus/group-api.ts'
 import { isParleyError, ParleyError, toFault } from '../errors.ts'
+import type { StateReason } from '../state-reasons.ts'
 import { type AnyCommandKind, type Command, decodeCommand, type Json } from './command.ts'
 import type { Fence } from './fence.ts'
 import { isJson, seal } from './json.ts'
@@ -63,7 +65,7 @@ const resultOf = (kind: string, result: unknown): Json => {
   })
 }
 
-const refusal = (reason: string, message: string, hint: string): ParleyError =>
+const refusal = (reason: StateReason, message: string, hint: string): ParleyError =>
   new ParleyError('STA003', message, { hint, details: { reason } })
 
 const REFUSALS = {

@@ -7,12 +7,14 @@
  * that fell behind from one that has no news.
  * State: none of its own but the followers that wait for the next change.
  */
+
 import { isMember } from '../consensus/configurations.ts'
 import type { Group } from '../consensus/group-api.ts'
 import { peerOf } from '../consensus/member-id.ts'
 import { LEADERLESS_MS, ledBy } from '../coordinator/led.ts'
 import { ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
+import type { StateReason } from '../state-reasons.ts'
 import { type AnyCommandKind, encodeCommand, type Json } from './command.ts'
 import { journalProtocol, PAGE_BYTES, PAGE_RECORDS, type WireAnswer } from './contract.ts'
 import { beginEpoch, LEVEL_KEY, levelOf, raiseLevel } from './kinds.ts'
@@ -39,7 +41,7 @@ export interface ServeDeps {
   seat(): JournalSeat | undefined
 }
 
-const refuse = (reason: string, message: string, hint: string, more: Record<string, unknown> = {}): ParleyError =>
+const refuse = (reason: StateReason, message: string, hint: string, more: Record<string, unknown> = {}): ParleyError =>
   new ParleyError('STA003', message, { hint, details: { reason, ...more } })
 
 export const notFounded = (): ParleyError =>

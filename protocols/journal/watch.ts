@@ -11,7 +11,6 @@ import type { Port } from '../port.ts'
 import type { Json } from './command.ts'
 import { journalProtocol, type WireRecord } from './contract.ts'
 import type { Fence } from './fence.ts'
-import { notFounded } from './serve.ts'
 
 export type JournalChange =
   /** All that there is under the prefix; what was told before is void. */
@@ -76,7 +75,10 @@ export const createWatch = ({ port, whereabouts, meshId, hasSeat }: WatchDeps) =
 
     while (!signal.aborted) {
       const id = meshId()
-      if (id === undefined) throw notFounded()
+      if (id === undefined) {
+        await pause()
+        continue
+      }
       // Versions of another journal say nothing here.
       if (mesh !== undefined && mesh !== id) version = undefined
       mesh = id

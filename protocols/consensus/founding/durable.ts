@@ -5,8 +5,10 @@
  *
  * State: the founding as it counts; steps that wait for the disk (bounded).
  */
+
 import { ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
+import type { StateReason } from '../../state-reasons.ts'
 import type { FoundingRecord, FoundingStore } from './record.ts'
 import type { FoundingState, Step } from './steps.ts'
 
@@ -31,7 +33,7 @@ interface Kept {
   readonly follow: (before: FoundingState) => void
 }
 
-const refuse = (reason: string, message: string, hint: string, cause?: unknown): ParleyError =>
+const refuse = (reason: StateReason, message: string, hint: string, cause?: unknown): ParleyError =>
   new ParleyError('STA003', message, { hint, details: { reason }, ...(cause !== undefined && { cause }) })
 
 /** Resolves once what a restart made of the record is on the disk too. @throws STA003 `unsaved` */

@@ -5,9 +5,11 @@
  * Each peer has a share of questions; signatures that were given are remembered, and given again for nothing. State: the
  * shares, and the last MAX_SIGNED signatures.
  */
+
 import { toString as encodeText } from 'uint8arrays/to-string'
 import { ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
+import type { StateReason } from '../../state-reasons.ts'
 import type { Chain } from './chain.ts'
 import { PAGE_LINKS, proofProtocol } from './contract.ts'
 import type { Ledger } from './ledger.ts'
@@ -60,7 +62,7 @@ export interface Showing {
   stop(): Promise<void>
 }
 
-const refuse = (reason: string, message: string, hint: string): ParleyError =>
+const refuse = (reason: StateReason, message: string, hint: string): ParleyError =>
   new ParleyError('STA003', message, { hint, details: { reason } })
 const otherMesh = (): ParleyError =>
   refuse('other-mesh', 'this is another mesh', 'meshes that were founded apart do not mix')

@@ -263,12 +263,26 @@ test('without a quorum commands end with no-leader, and go on once there is one'
   await mesh.time.until(() => guest.coordinator.status().quorum, 2_000)
 })
 
-test('before the mesh is founded, and in another one, that is said at once', async () => {
+test('before the mesh is founded everything waits for its limit, and says then what it waited for', async () => {
+  const mesh = create()
+  const node = await mesh.start('alone', { expect: 2 })
+  const within = { timeoutMs: 500 }
+  assert.equal(await settled(mesh, outcome(node.journal.put('a', 1, within)), 600), 'STA003 not-founded')
+  assert.equal(await settled(mesh, outcome(node.journal.get('a', within)), 600), 'STA003 not-founded')
+  assert.equal(await settled(mesh, outcome(node.journal.list('a', within)), 600), 'STA003 not-founded')
+  const waiting = node.journal.put('a', 1)
+  await mesh.start('second', { expect: 2 })
+  await settled(mesh, waiting, 10_000)
+  assert.equal((await settled(mesh, node.journal.get('a')))?.value, 1)
+})
+
+test("a caller's own limit is a timeout of the mesh", async () => {
   const mesh = create()
   const node = await mesh.start('alone', { expect: 3 })
-  assert.equal(await settled(mesh, outcome(node.journal.put('a', 1)), 10), 'STA003 not-founded')
-  assert.equal(await settled(mesh, outcome(node.journal.get('a')), 10), 'STA003 not-founded')
-  assert.equal(await settled(mesh, outcome(node.journal.list('a')), 10), 'STA003 not-founded')
+  const own = new AbortController()
+  const given = outcome(node.journal.submit(append, { value: 1 }, { signal: own.signal }))
+  own.abort(new DOMException('over', 'TimeoutError'))
+  assert.equal(await settled(mesh, given, 500), 'COM001 no-leader')
 })
 
 test('a command that nobody knows, of a later level, or of the coordinator alone is refused at once', async () => {

@@ -358,12 +358,16 @@ test('who stops reading ends the stream at the member', async () => {
   assert.equal(one.asked[0]?.signal.aborted, true)
 })
 
-test('what cannot be followed is said: no mesh, a bad prefix', async () => {
+test('who watches before the mesh is founded sees it begin', async () => {
   const mesh = createJournalMesh()
-  const alone = await mesh.start('alone', { expect: 3 })
-  const before = follow(alone)
-  await mesh.time.settled(before.ended, 100)
-  assert.ok(isParleyError(before.seen.ended, 'STA003') && before.seen.ended.details.reason === 'not-founded')
+  const watching = follow(await mesh.start('first', { expect: 2 }))
+  await mesh.time.run(2_000)
+  assert.deepEqual(watching.told, [])
+  await mesh.start('second', { expect: 2 })
+  await mesh.time.until(() => watching.told.length > 0, 10_000)
+})
+
+test('what cannot be followed is said: a bad prefix', async () => {
   const { mesh: other, guest } = await founded()
   const bad = follow(guest, { prefix: 'x'.repeat(257) })
   await other.time.settled(bad.ended, 500)

@@ -1,0 +1,112 @@
+/**
+ * What STA003 can mean, by `details.reason`: a change that met another one, nobody who decides now, a disk that does not
+ * serve, another mesh, or a node that is not in the state for it. Severity and recovery follow the reason, not the code.
+ */
+import type { Recovery, Severity } from './errors.ts'
+
+interface Kind {
+  readonly severity: Severity
+  readonly recovery: Recovery
+}
+
+/** What was decided on is not any more: read it again, and decide again. */
+const CHANGED: Kind = { severity: 'warning', recovery: 'replan' }
+/** It is over in a while, or elsewhere: the same again. */
+const PASSING: Kind = { severity: 'warning', recovery: 'retry_with_backoff' }
+/** A person has to look at the disk. */
+const DISK: Kind = { severity: 'critical', recovery: 'none' }
+/** It stays so until the program or its settings change. */
+const WRONG_STATE: Kind = { severity: 'error', recovery: 'none' }
+
+export const STATE_REASONS = {
+  /** The record has another version than `ifVersion` says. */
+  version: CHANGED,
+  /** Another command took its place in the log; it had no effect. */
+  superseded: CHANGED,
+  /** The journal does not know the session any more; whether the command had an effect is seen by reading. */
+  'session-expired': CHANGED,
+  /** Transactions changed the same keys again and again. */
+  contended: CHANGED,
+  /** A seat that was being given up was taken back meanwhile. */
+  'taken-back': CHANGED,
+  /** This serial was answered and acknowledged before. */
+  'serial-done': CHANGED,
+  /** Too many commands of a session are not acknowledged. */
+  'session-full': PASSING,
+
+  /** Nobody coordinates now, as far as this node knows. */
+  'no-leader': PASSING,
+  /** This node does not coordinate; `details.leader` names who does, where that is known. */
+  'not-leader': PASSING,
+  /** This node has no seat, and so no journal to answer from. */
+  'no-member': PASSING,
+  /** Snapshots are for members of the coordinator group. */
+  'not-seated': PASSING,
+  /** The mesh has no coordinator group yet. */
+  'not-founded': PASSING,
+  /** The node stopped before it was decided: it may have an effect yet. */
+  unknown: PASSING,
+  /** Nobody took the coordination over in time. */
+  'not-handed-over': PASSING,
+  /** This member has not applied as much. */
+  'not-applied': PASSING,
+  /** Not every voter knows it yet: a later version brings it. */
+  level: PASSING,
+
+  /** No room; the node goes on by itself once there is some. */
+  'disk-full': { severity: 'critical', recovery: 'retry_with_backoff' },
+  /** A read or write failed. */
+  'disk-failed': DISK,
+  /** What is on the disk is not known any more; it has to be opened again. */
+  broken: DISK,
+  /** What is stored does not fit its checksums. */
+  damaged: DISK,
+  /** Written by a newer version. */
+  newer: DISK,
+  /** Another process has the store open. */
+  locked: WRONG_STATE,
+  /** A founding could not be kept. */
+  unsaved: DISK,
+
+  /** A mesh that was founded apart. */
+  'other-mesh': WRONG_STATE,
+  /** Another coordinator group. */
+  'other-group': WRONG_STATE,
+  /** What is recovered needs the id of its mesh. */
+  'no-mesh-id': WRONG_STATE,
+  'needs-mesh-id': WRONG_STATE,
+  /** The store is of that mesh already. */
+  same: WRONG_STATE,
+  /** There is nothing of a mesh in the store. */
+  nothing: WRONG_STATE,
+  /** The store is whole, or the node can decide: there is nothing to recover. */
+  whole: WRONG_STATE,
+  'not-needed': WRONG_STATE,
+
+  /** This node or feature is stopping or stopped. */
+  closed: WRONG_STATE,
+  /** The only voter: nobody else can take its place. */
+  alone: WRONG_STATE,
+  /** The node that was named does not vote. */
+  'no-voter': WRONG_STATE,
+  /** It needs a data directory. */
+  volatile: WRONG_STATE,
+  /** Several agents have the name. */
+  ambiguous: WRONG_STATE,
+  /** Somebody has it: a name, a protocol, a folder, a port, a file. */
+  'in-use': WRONG_STATE,
+  /** The file is there already, and is left as it is. */
+  exists: WRONG_STATE,
+  /** The transaction has ended. */
+  ended: WRONG_STATE,
+  /** A note of a failed call, which cannot be sent as a message. */
+  call: WRONG_STATE,
+  /** It is not there, or not what it should be. */
+  missing: WRONG_STATE,
+} as const satisfies Record<string, Kind>
+
+export type StateReason = keyof typeof STATE_REASONS
+
+/** Of an error STA003; one without a known reason is of a newer peer. */
+export const kindOfState = (reason: unknown): Kind =>
+  typeof reason === 'string' && Object.hasOwn(STATE_REASONS, reason) ? STATE_REASONS[reason as StateReason] : CHANGED
