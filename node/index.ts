@@ -71,6 +71,7 @@ export type { Fences } from '../protocols/journal/fences.ts'
 export type { Journal, JournalChange } from '../protocols/journal/journal.ts'
 export type { Notification, Notifications } from '../protocols/notification/notifications.ts'
 export type { Member, Port } from '../protocols/port.ts'
+export { STATE_REASONS, type StateReason } from '../protocols/state-reasons.ts'
 export {
   type AgentDefinition,
   type AgentFactory,
