@@ -4,7 +4,6 @@
  * State: the parts', and three figures of its own.
  */
 import type { Connection } from '@libp2p/interface'
-import { peerIdFromString } from '@libp2p/peer-id'
 import { pick } from '../discovery/choose.ts'
 import type { Candidate } from '../discovery/directory/offers.ts'
 import type { Directory } from '../discovery/directory.ts'
@@ -32,6 +31,8 @@ import { createInvoke } from './invoke.ts'
 import { createJoining } from './joining.ts'
 import { createLinks } from './links.ts'
 import type { Membership } from './membership.ts'
+import { followConnections, isOpen } from './network/connection-events.ts'
+import { createConnectionLimits } from './network/connection-limits.ts'
 import { createPeers } from './peers.ts'
 import { chance, clock, hash, random, timers } from './platform.ts'
 import type { Presence } from './presence.ts'
@@ -98,10 +99,12 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     dial: (address, signal) => libp2p.services.direct.dial(address, signal),
     hasPlace: (relay) => above.hasPlace(relay),
   })
+  const connectionLimits = createConnectionLimits({ clock, timers, limits, handshakeMs: timings.admissionTimeoutMs })
   const libp2p = await createTransport({
     privateKey,
     options,
     gate,
+    connectionLimits,
     circuits,
     dht: {
       connectionOf: (peer) => peers.get(peer)?.chosen,
@@ -144,9 +147,6 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     done: callMetrics.handled,
   })
 
-  const isOpen = (peer: string): boolean =>
-    libp2p.getConnections(peerIdFromString(peer)).some(({ status }) => status === 'open')
-
   const links = createLinks({
     ...linkDeps,
     self: selfId,
@@ -160,7 +160,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
       if (!router.isOwn(protocolId)) await above.parting(peer)
       const known = peers.get(peer)
       if (known !== undefined) return known.chosen
-      if (router.isOwn(protocolId) && isOpen(peer))
+      if (router.isOwn(protocolId) && isOpen(libp2p, peer))
         throw new ParleyError('COM002', `the connection to ${peer} was given up`, {
           hint: 'nothing needs it any more',
           details: { sent: false },
@@ -217,6 +217,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     admitted(connection, facts) {
       const peer = connection.remotePeer.toString()
       memberships.set(peer, facts.membership)
+      connectionLimits.admitted(connection)
       gate.settle(connection, 'admitted')
       peers.admit(connection, facts)
       if (peers.get(peer) !== undefined) skews.measured(peer, facts.name, facts.skew)
@@ -359,48 +360,30 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
 
   undo.push(async () => supervisor.stop())
 
-  /** A connection that is given up has requests of the mesh's own on it to the end. */
-  const forgetMembership = (peer: string): void => {
-    if (peers.get(peer) === undefined && !isOpen(peer)) memberships.delete(peer)
-  }
-
-  libp2p.addEventListener('connection:open', ({ detail: connection }) => {
-    if (state.stopping) connection.abort(new Error('this node is stopping'))
-    else if (!above.isTrial(connection)) admission.begin(connection)
-  })
-  libp2p.addEventListener('connection:close', ({ detail: connection }) => {
-    admission.forget(connection)
-    gate.forget(connection)
-    peers.remove(connection)
-    forgetMembership(connection.remotePeer.toString())
-    waiters.reject(
-      connection,
-      new ParleyError('COM002', 'the connection was closed before it was admitted', {
-        hint: 'it is dialled again',
-        details: { sent: false },
-      }),
-    )
-  })
-  peers.onChosen((peer, connection) => {
-    if (gate.use(peerIdFromString(peer), connection)) pubsub.moved(peer)
-    links.moveTo(peer, connection)
-  })
-  peers.onMember(({ id }, change, parted) => {
-    if (change === 'joined') {
-      breakers.seen(id, clock.monotonic())
-      return
-    }
-    forgetMembership(id)
-    skews.forget(id)
-    gate.use(peerIdFromString(id), undefined)
-    pubsub.forget(id)
-    if (parted !== true) supervisor.lost(id)
+  followConnections({
+    libp2p,
+    clock,
+    connectionLimits,
+    admission,
+    gate,
+    peers,
+    memberships,
+    waiters,
+    links,
+    pubsub,
+    breakers,
+    skews,
+    supervisor,
+    keepsAddresses: options.discovery.dht !== 'off',
+    isStopping: () => state.stopping,
+    isTrial: above.isTrial,
   })
 
   await addServed(admission.served, { beforeAdmission: true, own: true })
   await libp2p.start()
   return {
     gate,
+    connectionLimits,
     slots,
     ownSlots,
     refusedListeners,

@@ -8,6 +8,7 @@ import type { LateReply } from '../protocols/wire/caller.ts'
 import type { LinkCounts } from '../protocols/wire/link.ts'
 import type { PeerSkew } from './clock-skew.ts'
 import type { NodeMetrics } from './metrics.ts'
+import type { UnadmittedFigures } from './network/connection-limits.ts'
 import type { RelayFacts } from './relay-facts.ts'
 
 export interface MeshFigures {
@@ -28,6 +29,8 @@ export interface MeshFigures {
   denied: Record<string, number>
   heldStreams: number
   refusedStreams: number
+  /** Connections whose peer is not admitted. */
+  unadmitted: UnadmittedFigures
   duplicateConnections: number
   gossip: { cutOff: number; rejected: number; failedPublishes: number }
   replies: { delivered: number; unheard: number; lost: number }
@@ -93,6 +96,11 @@ export const exposeFigures = (metrics: NodeMetrics, read: () => MeshFigures): vo
   gauge('requests_active', 'Handlers in work', () => read().active)
   gauge('requests_queued', 'Requests that wait for a handler', () => read().queued)
   gauge('streams_held', 'Streams that wait for admission', () => read().heldStreams)
+  gauge('connections_unadmitted', 'Connections whose peer is not admitted', () => read().unadmitted.connections)
+  gauge('connections_unadmitted_bytes', 'Bytes that they sent', () => read().unadmitted.bytes)
+  gauges('connections_refused', 'Connections that were refused or ended unadmitted, by reason', 'reason', () =>
+    Object.entries(read().unadmitted.refused),
+  )
   gauges('admissions', 'Admissions by how they ended', 'result', () => Object.entries(read().admissions))
   gauges('requests_denied', 'Requests denied before their handler, by code', 'code', () =>
     Object.entries(read().denied),

@@ -5,11 +5,12 @@
  * libp2p's own middleware is not used: in 3.3.11 it pushes the handler onto the registered list for each stream, so that
  * handlers run again and again. Aborting a stranger's early stream is no way either, as gossipsub opens its stream once
  * per connection and does not try again. So streams are held, bounded in number, and passed or aborted when admission
- * settles. gossipsub's topologies are not registered with libp2p at all: the gate calls them, with the one connection
- * that is in use (peers.ts), and again when another takes its place. gossipsub then forgets what the peer is subscribed
- * to, and the peer tells it once, on the stream it opens: so a gossip stream is held as well until its connection is the
- * one in use, or it would be forgotten right after it was read. And it opens streams one after another: one that is ready
- * only after its connection was given up is thrown away, or gossip would stay there, unheard.
+ * settles; and paused meanwhile, so that a stranger fills one window of each. gossipsub's topologies are not registered
+ * with libp2p at all: the gate calls them, with the one connection that is in use (peers.ts), and again when another takes
+ * its place. gossipsub then forgets what the peer is subscribed to, and the peer tells it once, on the stream it opens: so
+ * a gossip stream is held as well until its connection is the one in use, or it would be forgotten right after it was
+ * read. And it opens streams one after another: one that is ready only after its connection was given up is thrown away,
+ * or gossip would stay there, unheard.
  * State: the held streams of each connection that is not settled yet, and gossip streams of those not in use.
  */
 
@@ -70,20 +71,34 @@ export const createGate = (
     stream.abort(refusal())
   }
 
-  const hold = (stream: Stream, connection: Connection, pass: () => void): void => {
-    const now = standing(connection)
-    if (now === 'admitted') {
-      pass()
-      return
-    }
-    const list = waiting.get(connection) ?? []
-    if (now === 'refused' || connection.status !== 'open' || list.length >= maxHeldPerConnection) {
+  /** Adds it where there is room. */
+  const keep = (kept: Map<Connection, Held[]>, connection: Connection, { stream, pass }: Held): void => {
+    const list = kept.get(connection) ?? []
+    if (connection.status !== 'open' || list.length >= maxHeldPerConnection) {
       abort(stream)
       return
     }
+    if (stream.readStatus === 'readable') stream.pause()
     list.push({ stream, pass })
-    waiting.set(connection, list)
+    kept.set(connection, list)
   }
+
+  /** Once somebody listens, what came meanwhile is read. */
+  const release = (stream: Stream, pass: () => void): void => {
+    const wasPaused = stream.readStatus === 'paused'
+    pass()
+    if (wasPaused && stream.readStatus === 'paused') stream.resume()
+  }
+
+  const holdThen = (stream: Stream, connection: Connection, pass: () => void): void => {
+    const now = standing(connection)
+    if (now === 'admitted') pass()
+    else if (now === 'refused') abort(stream)
+    else keep(waiting, connection, { stream, pass })
+  }
+
+  const hold = (stream: Stream, connection: Connection, pass: () => void): void =>
+    holdThen(stream, connection, () => release(stream, pass))
 
   const isUsed = (connection: Connection): boolean =>
     inUse.get(connection.remotePeer.toString())?.connection === connection
@@ -110,17 +125,8 @@ export const createGate = (
     })
 
   const holdUntilUsed = (stream: Stream, connection: Connection, pass: () => void): void => {
-    if (isUsed(connection)) {
-      pass()
-      return
-    }
-    const list = early.get(connection) ?? []
-    if (connection.status !== 'open' || list.length >= maxHeldPerConnection) {
-      abort(stream)
-      return
-    }
-    list.push({ stream, pass })
-    early.set(connection, list)
+    if (isUsed(connection)) release(stream, pass)
+    else keep(early, connection, { stream, pass: () => release(stream, pass) })
   }
 
   /** gossipsub registers one topology object under several protocol ids: each object is told once. */
@@ -153,7 +159,7 @@ export const createGate = (
               target.handle(
                 protocol,
                 (stream, connection) =>
-                  hold(stream, connection, () =>
+                  holdThen(stream, connection, () =>
                     holdUntilUsed(stream, connection, () => {
                       void handler(stream, forGossip(connection))
                       heard(connection.remotePeer.toString())

@@ -24,7 +24,7 @@ export interface LiveParts {
   readonly events: { retune(next: Partial<EventsSettings>): void }
   readonly delivery: { retune(next: Partial<DeliverySettings>): void }
   setMaxConnections(most: number): void
-  readonly setInboundPerSecond: ((most: number) => void) | undefined
+  setInboundPerSecond(most: number): void
   /** Writes the own record anew. */
   announce(): void
   /** Peers that were refused may be let in now. */
@@ -117,8 +117,7 @@ export const liveSettings = (parts: LiveParts): LiveSettings => {
   const disk: LiveSetting = { apply: () => parts.quota.retune(options.limits.maxDiskBytes) }
   const connections: LiveSetting = { apply: () => parts.setMaxConnections(options.limits.maxConnections) }
   const rate: LiveSetting = {
-    takes: () => parts.setInboundPerSecond !== undefined,
-    apply: () => parts.setInboundPerSecond?.(options.limits.inboundConnectionsPerSecond),
+    apply: () => parts.setInboundPerSecond(options.limits.inboundConnectionsPerSecond),
   }
   const labels: LiveSetting = { apply: parts.announce }
   const events: LiveSetting = { apply: () => parts.events.retune(options.events) }

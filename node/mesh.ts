@@ -266,6 +266,7 @@ const startLocked = async (
     denied: { ...router.denied() },
     heldStreams: gate.held(),
     refusedStreams: gate.refusedStreams(),
+    unadmitted: fabric.connectionLimits.figures(),
     duplicateConnections: peers.duplicates(),
     gossip: { ...pubsub.counts() },
     replies: { ...replies.counts() },
@@ -434,8 +435,11 @@ const startLocked = async (
       trust,
       events,
       delivery: messages,
-      setMaxConnections: (most) => libp2p.services.bounds.setMaxConnections(most),
-      setInboundPerSecond: libp2p.services.bounds.setInboundPerSecond,
+      setMaxConnections(most) {
+        fabric.connectionLimits.setMaxConnections(most)
+        libp2p.services.bounds.setMaxConnections(most)
+      },
+      setInboundPerSecond: fabric.connectionLimits.setInboundPerSecond,
       announce() {
         if (state.leaving) return
         offering.announce().catch((error: unknown) => log.warn('the own record could not be written', { error }))

@@ -14,6 +14,7 @@ import { createLibp2p, type Libp2p } from 'libp2p'
 import type { Log } from '../protocols/port.ts'
 import type { Gate } from './gate.ts'
 import { boundGossipCache, keepNoDeliveries } from './gossip-cache.ts'
+import { type ConnectionLimits, ROOM_FOR_UNADMITTED } from './network/connection-limits.ts'
 import type { MeshOptions } from './options.ts'
 import { timers } from './platform.ts'
 import { gossipId, type JudgedGossip, judged } from './pubsub.ts'
@@ -28,6 +29,8 @@ export interface TransportDeps {
   privateKey: Ed25519PrivateKey
   options: MeshOptions
   gate: Gate
+  /** Of those that are not admitted. */
+  connectionLimits: ConnectionLimits
   /** True for a peer that was refused a short time ago. */
   denied(peer: PeerId): boolean
   log: Log
@@ -122,25 +125,19 @@ const direct = ({ transportManager }: Dialling): Direct => ({
 interface Bounds {
   /** Where more are open, libp2p closes some of them. */
   setMaxConnections(most: number): void
-  /** New connections from one address; undefined where this release of libp2p keeps it elsewhere. */
-  readonly setInboundPerSecond: ((most: number) => void) | undefined
 }
-const bounds = ({ connectionManager }: { connectionManager: Pick<Bounds, 'setMaxConnections'> }): Bounds => {
-  // Libp2p has no function for it; 3.3 reads the figure of its limiter at each connection.
-  const limiter: unknown = Reflect.get(connectionManager, 'inboundConnectionRateLimiter')
-  const hasPoints =
-    typeof limiter === 'object' && limiter !== null && typeof Reflect.get(limiter, 'points') === 'number'
-  return {
-    setMaxConnections: (most) => connectionManager.setMaxConnections(most),
-    setInboundPerSecond: hasPoints ? (most) => void Reflect.set(limiter, 'points', most) : undefined,
-  }
-}
+const bounds = ({ connectionManager }: { connectionManager: Bounds }): Bounds => ({
+  setMaxConnections(most) {
+    connectionManager.setMaxConnections(most)
+    connectionManager.setMaxConnections(most + ROOM_FOR_UNADMITTED)
+  },
+})
 
 export type Transport = Libp2p<{ gossip: JudgedGossip; direct: Direct; bounds: Bounds }>
 
 /** Not started: handlers are registered first, so that the first peer finds them all. */
 export const createTransport = async (deps: TransportDeps): Promise<Transport> => {
-  const { options, gate } = deps
+  const { options, gate, connectionLimits } = deps
   const { limits, timings } = options
   const { dht: mode } = options.discovery
   const dht =
@@ -150,13 +147,13 @@ export const createTransport = async (deps: TransportDeps): Promise<Transport> =
           dhtService({ ...deps.dht, mode, mesh: options.mesh, gate }),
         )
   let table: Dht | undefined
-  const libp2p = await createLibp2p({
+  const libp2p: Transport = await createLibp2p({
     start: false,
     privateKey: deps.privateKey,
     addresses: { listen: options.listen, ...(options.announce === undefined ? {} : { announce: options.announce }) },
     transports: [
       tcp(),
-      await webSocketTransport(options.listen, options.tls),
+      await webSocketTransport(options.listen, connectionLimits.watched, options.tls),
       deps.circuits.factory,
       await quicTransport(options.listen),
     ],
@@ -165,22 +162,25 @@ export const createTransport = async (deps: TransportDeps): Promise<Transport> =
     logger: silentLogger,
     connectionMonitor: { enabled: false },
     connectionManager: {
-      maxConnections: limits.maxConnections,
-      // 5 a second and address by default: a mesh that starts on one host would refuse itself.
-      inboundConnectionThreshold: limits.inboundConnectionsPerSecond,
-      maxIncomingPendingConnections: 256,
+      // What comes in is bounded by the gater below, which makes room; libp2p's bounds would refuse whoever comes.
+      maxConnections: limits.maxConnections + ROOM_FOR_UNADMITTED,
+      inboundConnectionThreshold: Number.POSITIVE_INFINITY,
+      maxIncomingPendingConnections: Number.POSITIVE_INFINITY,
       // Beyond the queue dial() throws; the supervisor never has more targets than connections.
       maxDialQueueLength: 2 * limits.maxConnections + 100,
       // Each dial waits for an answer most of the time: those to dead addresses must leave room for the others.
       maxParallelDials: 256,
       dialTimeout: timings.dialTimeoutMs,
       inboundUpgradeTimeout: timings.admissionTimeoutMs,
+      // Each stream costs its timer for so long, however soon it is reset.
+      inboundStreamProtocolNegotiationTimeout: timings.admissionTimeoutMs,
       reconnectRetries: 0,
       connectionCloseTimeout: 1000,
     },
     connectionGater: {
       // Loopback and private addresses are where most meshes live.
       denyDialMultiaddr: () => false,
+      denyInboundConnection: (raw) => connectionLimits.denyInbound(raw, libp2p.getConnections().length),
       denyInboundEncryptedConnection: (peer) => deps.denied(peer),
     },
     services: {

@@ -109,8 +109,8 @@ export const Limits = z
     maxHeldStreams: whole(
       1,
       1024,
-      64,
-      'Streams of one peer that are held until it is admitted; beyond it they are reset.',
+      24,
+      'Streams of one peer that are held, unread, until it is admitted; beyond it they are reset. Peers that behave open three or four.',
     ),
   })
   .superRefine((limits, context) => {

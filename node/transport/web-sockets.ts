@@ -59,8 +59,16 @@ const dialsOnly: TransportFactory = (components) => {
 
 /**
  * @param listen addresses that the node is going to listen on
+ * @param watched sees its listeners: a socket is counted before it has said anything
  * @param tls for those with /tls in them
  * @throws STA003 where a file of it is not there or cannot be read
  */
-export const webSocketTransport = async (listen: readonly string[], tls?: TlsFiles): Promise<TransportFactory> =>
-  listen.some((address) => /\/wss?(\/|$)/.test(address)) ? load(tls) : dialsOnly
+export const webSocketTransport = async (
+  listen: readonly string[],
+  watched: (transport: Transport) => Transport,
+  tls?: TlsFiles,
+): Promise<TransportFactory> => {
+  if (!listen.some((address) => /\/wss?(\/|$)/.test(address))) return dialsOnly
+  const create = await load(tls)
+  return (components) => watched(create(components))
+}

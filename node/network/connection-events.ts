@@ -1,0 +1,96 @@
+/**
+ * What follows from a connection that opens or closes, and from a peer that joins or leaves: which part hears of it, and
+ * in which order.
+ *
+ * Keeps no state of its own. A peer that was never admitted is forgotten with its last connection, so that strangers
+ * under ever new names leave nothing behind.
+ */
+import type { Connection } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
+import type { Breakers } from '../../protocols/delivery/breakers.ts'
+import { ParleyError } from '../../protocols/errors.ts'
+import type { Clock } from '../../protocols/port.ts'
+import type { Admission } from '../admission.ts'
+import type { ClockSkews } from '../clock-skew.ts'
+import type { Gate } from '../gate.ts'
+import type { Links } from '../links.ts'
+import type { Membership } from '../membership.ts'
+import type { Peers } from '../peers.ts'
+import type { Pubsub } from '../pubsub.ts'
+import type { Supervisor } from '../supervisor.ts'
+import type { Transport } from '../transport.ts'
+import type { Waiters } from '../waiters.ts'
+import type { ConnectionLimits } from './connection-limits.ts'
+
+export interface ConnectionEventsDeps {
+  readonly libp2p: Transport
+  readonly clock: Pick<Clock, 'monotonic'>
+  readonly connectionLimits: ConnectionLimits
+  readonly admission: Admission
+  readonly gate: Gate
+  readonly peers: Peers
+  readonly memberships: Map<string, Membership>
+  readonly waiters: Waiters<Connection>
+  readonly links: Pick<Links, 'moveTo'>
+  readonly pubsub: Pick<Pubsub, 'moved' | 'forget'>
+  readonly breakers: Pick<Breakers, 'seen'>
+  readonly skews: Pick<ClockSkews, 'forget'>
+  readonly supervisor: Pick<Supervisor, 'lost'>
+  /** The DHT tells others of peers whether they are connected or not. */
+  readonly keepsAddresses: boolean
+  isStopping(): boolean
+  /** The connection was made to try whether a peer can be dialled, and is about to be closed. */
+  isTrial(connection: Connection): boolean
+}
+
+const closedEarly = (): ParleyError =>
+  new ParleyError('COM002', 'the connection was closed before it was admitted', {
+    hint: 'it is dialled again',
+    details: { sent: false },
+  })
+
+/** Some connection with this peer is open, admitted or not. */
+export const isOpen = (libp2p: Pick<Transport, 'getConnections'>, peer: string): boolean =>
+  libp2p.getConnections(peerIdFromString(peer)).some(({ status }) => status === 'open')
+
+export const followConnections = (deps: ConnectionEventsDeps): void => {
+  const { libp2p, admission, gate, peers, waiters, connectionLimits } = deps
+
+  /** A connection that is given up has requests of the mesh's own on it to the end. */
+  const forgetMembership = (peer: string): void => {
+    if (peers.get(peer) === undefined && !isOpen(libp2p, peer)) deps.memberships.delete(peer)
+  }
+
+  libp2p.addEventListener('connection:open', ({ detail: connection }) => {
+    connectionLimits.opened(connection)
+    if (deps.isStopping()) connection.abort(new Error('this node is stopping'))
+    else if (!deps.isTrial(connection)) admission.begin(connection)
+  })
+  libp2p.addEventListener('connection:close', ({ detail: connection }) => {
+    const { remotePeer, direction } = connection
+    const isStranger = direction === 'inbound' && gate.standing(connection) !== 'admitted'
+    admission.forget(connection)
+    gate.forget(connection)
+    peers.remove(connection)
+    forgetMembership(remotePeer.toString())
+    waiters.reject(connection, closedEarly())
+    // What stays behind all the same goes with those that are absent (transport.ts).
+    if (isStranger && !deps.keepsAddresses && !isOpen(libp2p, remotePeer.toString()))
+      libp2p.peerStore.delete(remotePeer).catch(() => {})
+  })
+  peers.onChosen((peer, connection) => {
+    if (gate.use(peerIdFromString(peer), connection)) deps.pubsub.moved(peer)
+    deps.links.moveTo(peer, connection)
+  })
+  peers.onMember(({ id }, change, parted) => {
+    if (change === 'joined') {
+      deps.breakers.seen(id, deps.clock.monotonic())
+      return
+    }
+    forgetMembership(id)
+    deps.skews.forget(id)
+    gate.use(peerIdFromString(id), undefined)
+    deps.pubsub.forget(id)
+    if (parted !== true) deps.supervisor.lost(id)
+  })
+}

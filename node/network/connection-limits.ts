@@ -1,0 +1,186 @@
+/**
+ * The bounds of unadmitted connections (unadmitted.ts), put to libp2p: each connection is counted from the moment its
+ * socket is there, so that half-open ones are seen as well, with what it receives and the streams that it opens.
+ *
+ * libp2p's own bounds refuse whoever comes once they are full, and count nothing before the handshake is done; they are
+ * set beyond these. Nothing is counted any more, and nothing costs, once the peer is admitted.
+ * State: the counted connections, by libp2p's objects.
+ */
+import { Server, type Socket } from 'node:net'
+import type { Connection, Listener, MultiaddrConnection, Transport } from '@libp2p/interface'
+import type { Clock, Stop, Timers } from '../../protocols/port.ts'
+import { createUnadmitteds, MAX_UNADMITTED, type Unadmitted } from './unadmitted.ts'
+
+/** libp2p's own bound stands this far above `limits.maxConnections`, which is for members. */
+export const ROOM_FOR_UNADMITTED = MAX_UNADMITTED
+
+export interface ConnectionLimitsDeps {
+  readonly clock: Pick<Clock, 'monotonic'>
+  readonly timers: Pick<Timers, 'after'>
+  readonly limits: {
+    readonly maxConnections: number
+    readonly inboundConnectionsPerSecond: number
+    readonly maxHeldStreams: number
+  }
+  /** In which a socket has to become a libp2p connection, milliseconds. */
+  readonly handshakeMs: number
+}
+
+export interface UnadmittedFigures {
+  /** Connections whose peer is not admitted, half-open ones too. */
+  connections: number
+  /** What they sent. */
+  bytes: number
+  /** Connections that were refused or ended, by reason. */
+  refused: Record<string, number>
+}
+
+export interface ConnectionLimits {
+  /** For libp2p's gater, before the handshake. @param open connections that libp2p has */
+  denyInbound(raw: MultiaddrConnection, open: number): boolean
+  /** The handshake is done. */
+  opened(connection: Connection): void
+  /** Its peer is a member: nothing is counted any more. */
+  admitted(connection: Connection): void
+  /** The same transport, whose listeners tell of sockets before libp2p has heard of them. */
+  watched(transport: Transport): Transport
+  setMaxConnections(most: number): void
+  setInboundPerSecond(most: number): void
+  figures(): UnadmittedFigures
+}
+
+interface Counted {
+  readonly entry: Unadmitted
+  stop(): void
+}
+
+/** Replaces a method of this one object. @returns undoes it */
+const wrapped = (raw: MultiaddrConnection, received: (bytes: number) => void): Stop => {
+  const onData: unknown = Reflect.get(raw, 'onData')
+  // A transport that takes its bytes in another way, such as QUIC, has windows of its own.
+  if (typeof onData !== 'function') return () => {}
+  Reflect.set(raw, 'onData', (data: { byteLength: number }) => {
+    received(data.byteLength)
+    onData.call(raw, data)
+  })
+  return () => void Reflect.set(raw, 'onData', onData)
+}
+
+/** The method of libp2p's connection and muxer that no interface has; undefined in another release. */
+const partOf = <T extends object>(connection: Connection, name: 'maConn' | 'muxer', method: keyof T): T | undefined => {
+  const part: unknown = Reflect.get(connection, name)
+  return typeof part === 'object' && part !== null && typeof Reflect.get(part, method) === 'function'
+    ? (part as T)
+    : undefined
+}
+
+const hostAndPort = (raw: MultiaddrConnection): [host: string, port: string] => {
+  const [host, port] = raw.remoteAddr.getComponents()
+  return [host?.value ?? '', port?.value ?? '']
+}
+/** As libp2p writes it. */
+const written = (host = '', port: string | number = ''): string => `${host.replace(/^::ffff:(?=\d+\.)/i, '')} ${port}`
+
+export const createConnectionLimits = ({
+  clock,
+  timers,
+  limits,
+  handshakeMs,
+}: ConnectionLimitsDeps): ConnectionLimits => {
+  const unadmitteds = createUnadmitteds(clock, {
+    perSecond: limits.inboundConnectionsPerSecond,
+    heldStreams: limits.maxHeldStreams,
+  })
+  const counted = new WeakMap<MultiaddrConnection, Counted>()
+  const open = new Set<Connection>()
+  /** Sockets that have not become a connection, by host and port of the other side. */
+  const sockets = new Map<string, Counted>()
+  let { maxConnections } = limits
+
+  const count = (raw: MultiaddrConnection, entry: Unadmitted): void => {
+    const unwrap = wrapped(raw, entry.received)
+    const stop = (): void => {
+      unwrap()
+      entry.leave()
+      counted.delete(raw)
+    }
+    counted.set(raw, { entry, stop })
+    raw.addEventListener('close', stop, { once: true })
+  }
+
+  const accepted = (socket: Socket): void => {
+    const where = written(socket.remoteAddress, socket.remotePort)
+    const entry = unadmitteds.enter(socket.remoteAddress ?? '', 'inbound', () => socket.destroy())
+    if (entry === undefined) {
+      socket.destroy()
+      return
+    }
+    const stopTimer = timers.after(handshakeMs, () => socket.destroy())
+    const stop = (): void => {
+      stopTimer()
+      if (sockets.get(where)?.entry === entry) sockets.delete(where)
+    }
+    sockets.set(where, { entry, stop })
+    socket.once('close', () => {
+      stop()
+      entry.leave()
+    })
+  }
+
+  return {
+    denyInbound(raw, connections) {
+      const [host, port] = hostAndPort(raw)
+      const socket = sockets.get(written(host, port))
+      socket?.stop()
+      const isFull = connections - open.size >= maxConnections
+      if (isFull) unadmitteds.count('connections')
+      const entry = isFull ? undefined : (socket?.entry ?? unadmitteds.enter(host, 'inbound', (why) => raw.abort(why)))
+      if (entry === undefined) return true
+      count(raw, entry)
+      return false
+    },
+    opened(connection) {
+      const raw = partOf<MultiaddrConnection>(connection, 'maConn', 'abort')
+      const muxer = partOf<EventTarget>(connection, 'muxer', 'addEventListener')
+      if (raw === undefined || connection.status !== 'open') return
+      if (!counted.has(raw)) {
+        const entry = unadmitteds.enter(hostAndPort(raw)[0], 'outbound', (why) => connection.abort(why))
+        if (entry !== undefined) count(raw, entry)
+      }
+      const one = counted.get(raw)
+      if (one === undefined) return
+      open.add(connection)
+      muxer?.addEventListener('stream', one.entry.streamOpened)
+      const stop = (): void => {
+        open.delete(connection)
+        muxer?.removeEventListener('stream', one.entry.streamOpened)
+        one.stop()
+      }
+      counted.set(raw, { entry: one.entry, stop })
+      raw.addEventListener('close', stop, { once: true })
+    },
+    admitted(connection) {
+      const raw = partOf<MultiaddrConnection>(connection, 'maConn', 'abort')
+      if (raw !== undefined) counted.get(raw)?.stop()
+    },
+    watched(transport) {
+      const { createListener } = transport
+      transport.createListener = (...given): Listener => {
+        const listener = createListener.apply(transport, given)
+        const server: unknown = Reflect.get(listener, 'server')
+        if (server instanceof Server) server.on('connection', accepted)
+        return listener
+      }
+      return transport
+    },
+    setMaxConnections(most) {
+      maxConnections = most
+    },
+    setInboundPerSecond: unadmitteds.setPerSecond,
+    figures: () => ({
+      connections: unadmitteds.size(),
+      bytes: unadmitteds.bytes(),
+      refused: { ...unadmitteds.ended() },
+    }),
+  }
+}
