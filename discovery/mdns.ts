@@ -13,6 +13,7 @@ import { fromString } from 'uint8arrays/from-string'
 import { toString as text } from 'uint8arrays/to-string'
 import * as z from 'zod'
 import type { Clock, Stop, Timers } from '../protocols/port.ts'
+import { readJsonText } from '../protocols/wire/payload-bounds.ts'
 import { MAX_PACKET_BYTES, readPacket, type Service, writeAnswer, writeQuestion } from './mdns-packet.ts'
 import { PeerSchema } from './record.ts'
 
@@ -82,7 +83,7 @@ const tell = (peer: string, addresses: readonly string[]): Uint8Array | undefine
 
 const readTold = (bytes: Uint8Array): z.output<typeof Told> | undefined => {
   try {
-    return Told.safeParse(JSON.parse(text(bytes))).data
+    return Told.safeParse(readJsonText(text(bytes))).data
   } catch {
     // Not JSON: the caller counts it.
     return undefined

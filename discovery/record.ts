@@ -13,6 +13,7 @@ import * as z from 'zod'
 import type { Content } from '../protocols/define.ts'
 import { ParleyError } from '../protocols/errors.ts'
 import type { Port } from '../protocols/port.ts'
+import { readJsonText } from '../protocols/wire/payload-bounds.ts'
 import { DEPARTURES } from './swim/claim.ts'
 
 /** Bytes of one encoded record. A thousand of them stay within 64 MiB. */
@@ -187,7 +188,7 @@ export type Unreadable = 'too_big' | 'malformed' | 'other_mesh'
 
 const parse = (bytes: Uint8Array): unknown => {
   try {
-    return JSON.parse(utf8.decode(bytes))
+    return readJsonText(utf8.decode(bytes))
   } catch {
     return undefined
   }

@@ -18,6 +18,7 @@ import {
   refused,
   TOKEN_TYPE,
 } from '../protocols/security/membership.ts'
+import { readJsonText } from '../protocols/wire/payload-bounds.ts'
 import type { Authority, AuthorityKey } from './secret.ts'
 
 const ALGORITHM = 'EdDSA'
@@ -66,7 +67,9 @@ const readClaims = (token: string): MembershipClaims => {
   let payload: unknown
   try {
     header = decodeProtectedHeader(token)
-    payload = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(base64url.decode(token.split('.')[1] ?? '')))
+    payload = readJsonText(
+      new TextDecoder('utf-8', { fatal: true }).decode(base64url.decode(token.split('.')[1] ?? '')),
+    )
   } catch (error) {
     throw malformed('it is no compact JWS', error)
   }

@@ -4,8 +4,8 @@
  * Bytes of messages that come out of `decodeMessages` are views into the frame: who keeps one copies it.
  */
 import { fromString } from 'uint8arrays/from-string'
-import { toString as decodeText } from 'uint8arrays/to-string'
 import type { Fault } from '../errors.ts'
+import { readJson } from '../wire/payload.ts'
 import { malformed, Reader, Writer } from '../wire/protobuf.ts'
 import { LANES } from './message.ts'
 
@@ -164,7 +164,7 @@ const readNumbers = (bytes: Uint8Array, all: Numbers[]): void => {
 
 const parseDetails = (bytes: Uint8Array): Record<string, unknown> | undefined => {
   try {
-    const value: unknown = JSON.parse(decodeText(bytes))
+    const value = readJson(bytes)
     return typeof value === 'object' && value !== null && !Array.isArray(value)
       ? (value as Record<string, unknown>)
       : undefined

@@ -6,6 +6,7 @@
  * a listener never runs inside publish().
  */
 import type { Log, Port, Stop } from '../port.ts'
+import { readJsonText } from '../wire/payload-bounds.ts'
 import type { Marks } from './batch.ts'
 import type { Counters } from './counters.ts'
 import { checkData, type EventDefinition } from './define-event.ts'
@@ -168,9 +169,9 @@ export const createDispatch = (
     try {
       topic = topics.get(wire.topic)
       if (topic.word !== batch.word) return undefined
-      data = JSON.parse(wire.text)
+      data = readJsonText(wire.text)
     } catch {
-      // A topic that is not one, or a payload that is not JSON.
+      // A topic that is not one, or a payload that is not JSON, or too much of it.
       return undefined
     }
     const { publisher: source, epoch, sentAt: timestamp } = batch

@@ -10,6 +10,7 @@ import { toString as decodeText } from 'uint8arrays/to-string'
 import type { ZodType, z } from 'zod'
 import type { Content } from '../define.ts'
 import { ParleyError } from '../errors.ts'
+import { checkCborBounds, checkJsonBounds } from './payload-bounds.ts'
 import { unknownFields } from './revise.ts'
 
 const EMPTY = new Uint8Array(0)
@@ -50,13 +51,25 @@ const owned = (bytes: Uint8Array): Uint8Array =>
     ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     : new Uint8Array(bytes)
 
+/**
+ * JSON of a peer's, within the bounds of a payload.
+ * @throws MSG003 where it holds more than is taken; what JSON.parse throws
+ */
+export const readJson = (bytes: Uint8Array): unknown => {
+  checkJsonBounds(bytes)
+  return JSON.parse(decodeText(bytes))
+}
+
 /** @throws MSG003 */
 export const decodePayload = (content: Content, bytes: Uint8Array): unknown => {
   if (content === 'bytes') return owned(bytes)
   if (bytes.length === 0) return undefined
   try {
-    return content === 'cbor' ? fromCbor(bytes) : JSON.parse(decodeText(bytes))
+    if (content !== 'cbor') return readJson(bytes)
+    checkCborBounds(bytes)
+    return fromCbor(bytes)
   } catch (cause) {
+    if (cause instanceof ParleyError) throw cause
     throw new ParleyError('MSG003', `the payload is not ${content}: ${reason(cause)}`, {
       hint: 'both sides must agree on the content of the method',
       cause,

@@ -1,0 +1,133 @@
+/** What a payload may hold: at each bound, one past it, and never a word against what is within. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { encode as toCbor } from 'cborg'
+import fc from 'fast-check'
+import { isParleyError } from '../../../protocols/errors.ts'
+import { decodePayload } from '../../../protocols/wire/payload.ts'
+import {
+  checkCborBounds,
+  checkJsonBounds,
+  MAX_DEPTH,
+  MAX_KEYS,
+  MAX_NODES,
+  MAX_VALUES,
+} from '../../../protocols/wire/payload-bounds.ts'
+
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
+const tooComplex = (error: unknown): boolean => isParleyError(error, 'MSG003') && error.details.reason === 'too-complex'
+const nested = (depth: number): string => `${'['.repeat(depth)}${'1,'.repeat(200)}1${']'.repeat(depth)}`
+
+describe('bounds of JSON', () => {
+  it('are levels, at the limit and not one past it', () => {
+    checkJsonBounds(bytesOf(nested(MAX_DEPTH)))
+    assert.throws(() => checkJsonBounds(bytesOf(nested(MAX_DEPTH + 1))), tooComplex)
+  })
+
+  it('are arrays, objects and keys, at the limit and not one past it', () => {
+    const empty = (count: number): Uint8Array => bytesOf(`[${Array(count).fill('{}').join(',')}]`)
+    checkJsonBounds(empty(MAX_NODES - 1))
+    assert.throws(() => checkJsonBounds(empty(MAX_NODES)), tooComplex)
+  })
+
+  it('are values, at the limit and not one past it', () => {
+    const ones = (count: number): Uint8Array => bytesOf(`[${Array(count).fill('1').join(',')}]`)
+    checkJsonBounds(ones(MAX_VALUES + 1))
+    assert.throws(() => checkJsonBounds(ones(MAX_VALUES + 2)), tooComplex)
+  })
+
+  it('are keys that differ: an object with as many is taken about, one with twice as many not', () => {
+    const object = (count: number): Uint8Array =>
+      bytesOf(`{${Array.from({ length: count }, (_, i) => `"k${i}":1`).join(',')}}`)
+    checkJsonBounds(object(MAX_KEYS))
+    assert.throws(() => checkJsonBounds(object(MAX_KEYS * 2)), tooComplex)
+  })
+
+  it('leave rows of a table alone, however many cells they have', () => {
+    const rows = Array.from({ length: 20_000 }, (_, i) => ({ id: i, name: `row ${i}`, a: 1, b: 2, c: [3, 4], d: 'x' }))
+    const bytes = bytesOf(JSON.stringify(rows))
+    assert.deepEqual(decodePayload('json', bytes), rows)
+  })
+
+  it('are not passed by what lies in strings, whatever is escaped there', () => {
+    const text = fc.array(fc.constantFrom('[', ']', '{', '}', ':', ',', '\\', '"', 'x', 'ü', '\n'), { maxLength: 400 })
+    fc.assert(
+      fc.property(fc.array(text, { minLength: 1, maxLength: 20 }), (parts) => {
+        const value = parts.map((part) => ({ [part.join('')]: part.join('').repeat(30) }))
+        assert.deepEqual(decodePayload('json', bytesOf(JSON.stringify(value))), value)
+      }),
+    )
+  })
+
+  it('never refuse a value within them, and never throw anything else for bytes of any kind', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.json({ maxDepth: 12 }), fc.string({ minLength: 300, maxLength: 2_000 })), (text) => {
+        checkJsonBounds(bytesOf(text))
+      }),
+    )
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 300, maxLength: 3_000 }), (bytes) => {
+        try {
+          checkJsonBounds(bytes)
+          checkCborBounds(bytes)
+        } catch (error) {
+          assert.ok(tooComplex(error), String(error))
+        }
+      }),
+    )
+  })
+})
+
+describe('bounds of CBOR', () => {
+  const nest = (depth: number): Uint8Array =>
+    Uint8Array.from([...Array(depth).fill(0x81), 0x58, 200, ...Array(200).fill(7)])
+  const array = (count: number, item: number): Uint8Array => {
+    const bytes = new Uint8Array(5 + count).fill(item)
+    bytes[0] = 0x9a
+    new DataView(bytes.buffer).setUint32(1, count)
+    return bytes
+  }
+
+  it('are levels, nodes and values, each at the limit and not one past it', () => {
+    checkCborBounds(nest(MAX_DEPTH))
+    assert.throws(() => checkCborBounds(nest(MAX_DEPTH + 1)), tooComplex)
+    checkCborBounds(array(MAX_NODES - 1, 0x80))
+    assert.throws(() => checkCborBounds(array(MAX_NODES, 0x80)), tooComplex)
+    checkCborBounds(array(MAX_VALUES - 1, 0x01))
+    assert.throws(() => checkCborBounds(array(MAX_VALUES, 0x01)), tooComplex)
+  })
+
+  it('are the bytes that are there: a length that says more is refused, before anything is made of it', () => {
+    for (const head of [[0x9b], [0xbb], [0x5b], [0x7b]]) {
+      const bytes = new Uint8Array(300).fill(0x00)
+      bytes.set([...head, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00])
+      assert.throws(() => checkCborBounds(bytes), tooComplex)
+    }
+  })
+
+  it('count arrays and maps without an end as well, and tags as nothing of their own', () => {
+    const endless = (depth: number): Uint8Array =>
+      Uint8Array.from([...Array(depth).fill(0x9f), ...Array(200).fill(1), ...Array(depth).fill(0xff)])
+    checkCborBounds(endless(MAX_DEPTH))
+    assert.throws(() => checkCborBounds(endless(MAX_DEPTH + 1)), tooComplex)
+    const tags = new Uint8Array(MAX_VALUES + 10).fill(0xc1)
+    assert.throws(() => checkCborBounds(tags), tooComplex)
+  })
+
+  it('are keys that differ', () => {
+    const object = (count: number): Uint8Array =>
+      toCbor(Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, 1])))
+    checkCborBounds(object(MAX_KEYS))
+    assert.throws(() => checkCborBounds(object(MAX_KEYS * 2)), tooComplex)
+  })
+
+  it('never refuse a value within them', () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ maxDepth: 12 }), fc.array(fc.string(), { minLength: 20 }), (value, texts) => {
+        const bytes = toCbor({ value, texts, more: new Uint8Array(200) })
+        checkCborBounds(bytes)
+        assert.ok(decodePayload('cbor', bytes))
+      }),
+    )
+  })
+})
