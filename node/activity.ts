@@ -37,7 +37,7 @@ export interface ActivityDeps {
   readonly port: Pick<Port, 'clock' | 'timers'>
   readonly log: Log
   readonly metrics: Metrics
-  readonly slots: Pick<Slots, 'active' | 'parked' | 'signs' | 'progress'>
+  readonly slots: Pick<Slots, 'active' | 'signs' | 'progress'>
   /** Tells everyone whether it is stuck. */
   tell(isStuck: boolean): void
 }
@@ -80,7 +80,7 @@ export const createActivity = (
 
   const look = (): Judgement => {
     const load = {
-      atWork: others.reduce((sum, work) => sum + work.atWork(), slots.active() - slots.parked()),
+      atWork: others.reduce((sum, work) => sum + work.atWork(), slots.active()),
       signs: others.reduce((sum, work) => sum + work.signs(), slots.signs()),
       threads: [...threads].map((key) => ({ key, atWork: key.atWork(), beats: key.beats() })),
     }

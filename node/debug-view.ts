@@ -8,6 +8,7 @@ import type { Breakers } from '../protocols/delivery/breakers.ts'
 import type { Events } from '../protocols/events/api.ts'
 import type { Epoch } from '../protocols/journal/kinds.ts'
 import type { Clock, Gossip, Stop } from '../protocols/port.ts'
+import type { PeerUse } from '../protocols/wire/slots.ts'
 import type { ClockSkews } from './clock-skew.ts'
 import type { CoordinatorFacts } from './coordination.ts'
 import { coordinatorView } from './coordinator-view.ts'
@@ -46,6 +47,8 @@ export interface ViewDeps {
   coordinator(): CoordinatorFacts
   history(): Promise<Epoch[]>
   load(): { load: number; queueLength: number }
+  /** What a peer has in work and in line here. */
+  usesOf(peer: string): PeerUse | undefined
   /** Taps that the mesh feeds itself: strangers, peers. */
   onRefused(fn: (refused: { id: string; address: string; reason: string }) => void): Stop
 }
@@ -86,6 +89,7 @@ export const createDebugView = (deps: ViewDeps): DebugSource => {
       const id = connection.remotePeer.toString()
       const rttMs = deps.presence.rttMs(id)
       const skew = deps.skews.get(id)
+      const uses = deps.usesOf(id)
       return {
         id,
         name: nameOf(id),
@@ -98,6 +102,7 @@ export const createDebugView = (deps: ViewDeps): DebugSource => {
         streams: connection.streams.length,
         inFlight: links.inFlight(id),
         bytesQueued: links.queuedBytes(id),
+        ...(uses === undefined ? {} : { uses }),
       }
     })
 

@@ -37,10 +37,11 @@ import { createPeers } from './peers.ts'
 import { chance, clock, hash, random, timers } from './platform.ts'
 import type { Presence } from './presence.ts'
 import { createPubsub } from './pubsub.ts'
-import { createRouter, type ServeOptions } from './router.ts'
+import { createOwnSlots, createRouter, type ServeOptions } from './router.ts'
 import { createCircuits } from './transport/relay.ts'
 import { carries } from './transport/relay-wire.ts'
 import { createTransport } from './transport.ts'
+import { slotBounds } from './tuning.ts'
 import { createWaiters } from './waiters.ts'
 
 /** How long the choice of a peer waits for a directory that was never compared with another one. */
@@ -49,9 +50,6 @@ const REFUSAL_MEMORY_MS = 10_000
 const LINK_IDLE_MS = 120_000
 const GOSSIP_HIGH_WATER_BYTES = 1 << 20
 const GOSSIP_CUT_OFF_BYTES = 32 << 20
-/** Requests of the mesh's own protocols in work and waiting: short ones, so a few for each peer. */
-const OWN_ACTIVE = 512
-const OWN_QUEUED = 4096
 
 /** What the fabric asks of the features that stand on it; they are made after it. */
 export interface Above {
@@ -86,8 +84,8 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     (peer) => pubsub.opened(peer),
     (peer) => pubsub.reopened(peer),
   )
-  const slots = createSlots(limits.maxActive, limits.maxQueuedInbound)
-  const ownSlots = createSlots(OWN_ACTIVE, OWN_QUEUED)
+  const slots = createSlots(limits.maxActive, limits.maxQueuedInbound, slotBounds(limits))
+  const ownSlots = createOwnSlots()
   const waiters = createWaiters<Connection>()
   const refusedListeners = new Set<(refused: { id: string; address: string; reason: string }) => void>()
   const memberships = new Map<string, Membership>()
@@ -142,6 +140,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     gate,
     slots,
     ownSlots,
+    maxPeerStreams: () => limits.maxPeerStreams,
     membership: (peer) => memberships.get(peer),
     reply: (reply) => above.replies().send(reply),
     done: callMetrics.handled,

@@ -6,6 +6,7 @@ import type { BreakerCounts } from '../protocols/delivery/breakers.ts'
 import type { QuotaFigures } from '../protocols/quota.ts'
 import type { LateReply } from '../protocols/wire/caller.ts'
 import type { LinkCounts } from '../protocols/wire/link.ts'
+import type { PeerUse } from '../protocols/wire/slots.ts'
 import type { PeerSkew } from './clock-skew.ts'
 import type { NodeMetrics } from './metrics.ts'
 import type { UnadmittedFigures } from './network/connection-limits.ts'
@@ -23,6 +24,12 @@ export interface MeshFigures {
   /** Requests in work, and requests that wait for a handler. */
   active: number
   queued: number
+  /** Streams that wait for their reader, without a handler of maxActive. */
+  parked: number
+  /** Requests and streams refused for load, by what there was too much of. */
+  refused: Record<string, number>
+  /** Who has the most in work and in line here. */
+  topPeers: PeerUse[]
   /** How admissions ended, by reason. */
   admissions: Record<string, number>
   /** Requests that were denied before their handler, by code. */
@@ -95,6 +102,13 @@ export const exposeFigures = (metrics: NodeMetrics, read: () => MeshFigures): vo
   gauge('links_open', 'Outgoing links', () => read().links.open)
   gauge('requests_active', 'Handlers in work', () => read().active)
   gauge('requests_queued', 'Requests that wait for a handler', () => read().queued)
+  gauge('streams_parked', 'Streams that wait for their reader', () => read().parked)
+  gauges('requests_refused', 'Requests and streams refused for load, by what there was too much of', 'reason', () =>
+    Object.entries(read().refused),
+  )
+  gauges('peer_requests', 'Requests in work and in line, of the peers with the most', 'peer', () =>
+    read().topPeers.map(({ peer, active, queued, parked }): [string, number] => [peer, active + queued + parked]),
+  )
   gauge('streams_held', 'Streams that wait for admission', () => read().heldStreams)
   gauge('connections_unadmitted', 'Connections whose peer is not admitted', () => read().unadmitted.connections)
   gauge('connections_unadmitted_bytes', 'Bytes that they sent', () => read().unadmitted.bytes)

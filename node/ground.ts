@@ -54,6 +54,9 @@ export const prepare = async (input: MeshOptionsInput, lock: { current: Director
     counts,
     limits: {
       ...limits,
+      maxCallMs: options.timings.maxCallMs,
+      maxStreamMs: options.timings.maxStreamMs,
+      streamIdleMs: options.timings.streamIdleMs,
       compressMinBytes: options.compression.encodings.length === 0 ? 0 : options.compression.minBytes,
     },
   }

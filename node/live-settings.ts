@@ -12,6 +12,7 @@ import type { NodeLog } from './log.ts'
 import type { Trust } from './membership.ts'
 import type { MeshOptions } from './options.ts'
 import type { LiveSetting, LiveSettings } from './reload.ts'
+import { slotBounds } from './tuning.ts'
 
 export interface LiveParts {
   readonly options: MeshOptions
@@ -32,6 +33,8 @@ export interface LiveParts {
 }
 
 const LINK_LIMITS = ['maxInFlight', 'maxQueuedCalls', 'maxQueuedBytes', 'maxUnsentBytes', 'streamWindow'] as const
+const LINK_TIMES = ['maxCallMs', 'maxStreamMs', 'streamIdleMs'] as const
+const SLOTS = ['maxActive', 'maxQueuedInbound', 'maxParkedStreams', 'maxRequestBytes', 'maxPeerRequestBytes'] as const
 /** Read where they are used, at each use. */
 const TIMINGS = ['callTimeoutMs', 'admissionTimeoutMs', 'backoffMinMs', 'backoffMaxMs', 'drainMs']
 /** The others are in figures that a history, a subscription or a queue took when it was made. */
@@ -83,13 +86,14 @@ export const LIVE: ReadonlySet<string> = new Set([
   'labels',
   'secret',
   'allowWeakSecret',
-  'limits.maxActive',
-  'limits.maxQueuedInbound',
+  'limits.maxPeerStreams',
   'limits.maxConnections',
   'limits.maxDiskBytes',
   'limits.inboundConnectionsPerSecond',
   'compression.minBytes',
   ...within('limits', LINK_LIMITS),
+  ...within('limits', SLOTS),
+  ...within('timings', LINK_TIMES),
   ...within('timings', TIMINGS),
   ...within('events', EVENTS),
   ...within('delivery', DELIVERY),
@@ -107,12 +111,14 @@ export const liveSettings = (parts: LiveParts): LiveSettings => {
   const links: LiveSetting = {
     apply() {
       for (const name of LINK_LIMITS) parts.linkLimits[name] = options.limits[name]
+      for (const name of LINK_TIMES) parts.linkLimits[name] = options.timings[name]
       const { encodings, minBytes } = options.compression
       parts.linkLimits.compressMinBytes = encodings.length === 0 ? 0 : minBytes
     },
   }
   const slots: LiveSetting = {
-    apply: () => parts.slots.resize(options.limits.maxActive, options.limits.maxQueuedInbound),
+    apply: () =>
+      parts.slots.resize(options.limits.maxActive, options.limits.maxQueuedInbound, slotBounds(options.limits)),
   }
   const disk: LiveSetting = { apply: () => parts.quota.retune(options.limits.maxDiskBytes) }
   const connections: LiveSetting = { apply: () => parts.setMaxConnections(options.limits.maxConnections) }
@@ -131,8 +137,9 @@ export const liveSettings = (parts: LiveParts): LiveSettings => {
     labels,
     secret,
     allowWeakSecret: noted,
-    'limits.maxActive': slots,
-    'limits.maxQueuedInbound': slots,
+    'limits.maxPeerStreams': noted,
+    ...Object.fromEntries(within('limits', SLOTS).map((path) => [path, slots])),
+    ...Object.fromEntries(within('timings', LINK_TIMES).map((path) => [path, links])),
     'limits.maxConnections': connections,
     'limits.maxDiskBytes': disk,
     'limits.inboundConnectionsPerSecond': rate,

@@ -17,9 +17,10 @@ import { CoordinationOptions } from './coordination-options.ts'
 import { DiscoveryOptions, RelayOptions } from './discovery-options.ts'
 import { LEVELS } from './log-levels.ts'
 import { nearest } from './nearest.ts'
+import { PRESETS } from './options/presets.ts'
 import { PRESET_NAMES, type Preset } from './preset-names.ts'
 import { checkTyped, isStrongEnough } from './secret.ts'
-import { CompressionOptions, Limits, PRESETS, Timings } from './tuning.ts'
+import { CompressionOptions, Limits, Timings } from './tuning.ts'
 
 const LOOPBACK = '127.0.0.1'
 const MAX_ADDRESSES = 64

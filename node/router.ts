@@ -8,12 +8,14 @@
 import type { Connection, Libp2p, Stream } from '@libp2p/interface'
 import { wireId } from '../protocols/define.ts'
 import { ParleyError } from '../protocols/errors.ts'
+import { createShares } from '../protocols/limiter.ts'
 import { hasCapability } from '../protocols/security/membership.ts'
 import type { Endpoint, Served } from '../protocols/wire/contract.ts'
 import { type Duplex, duplexPair } from '../protocols/wire/duplex.ts'
 import type { LinkDeps } from '../protocols/wire/link.ts'
 import { createResponder, type Reply, type Responder } from '../protocols/wire/responder.ts'
-import type { Slots } from '../protocols/wire/slots.ts'
+import { createSlots, type PeerUse, type Slots } from '../protocols/wire/slots.ts'
+import type { MeshFigures } from './figures.ts'
 import type { Gate } from './gate.ts'
 import { withFields } from './log-fields.ts'
 import type { Membership } from './membership.ts'
@@ -26,6 +28,8 @@ export interface RouterDeps extends LinkDeps {
   /** For the mesh's own protocols: a node that is full of work still answers beats, and is not taken for dead. */
   ownSlots: Slots
   random(bytes: number): Uint8Array
+  /** Streams of one peer that are answered at the same time. */
+  maxPeerStreams(): number
   /** The caller's membership; undefined for a peer that is not admitted. */
   membership(peer: string): Membership | undefined
   reply(reply: Reply): Promise<void>
@@ -38,6 +42,8 @@ export interface ServeOptions {
   /** One of the mesh's own: it takes no slots from agents. */
   own?: boolean
 }
+
+export type RouterFigures = Pick<MeshFigures, 'active' | 'queued' | 'parked' | 'topPeers' | 'denied' | 'refused'>
 
 export interface Router {
   /** @throws STA003 when this protocol is served already */
@@ -56,7 +62,9 @@ export interface Router {
   ownsName(name: string): boolean
   active(): number
   load(): number
-  denied(): Record<string, number>
+  /** What a peer has in work and in line here; undefined where that is nothing. */
+  use(peer: string): PeerUse | undefined
+  figures(): RouterFigures
   /** Lets requests in work end, then closes all inbound links. */
   /** From here on new requests are refused, but for those of the mesh itself. */
   refuse(): void
@@ -66,6 +74,10 @@ export interface Router {
 }
 
 const MAX_STREAMS = 64
+const TOP_PEERS = 10
+/** Requests of the mesh's own protocols in work and waiting: short ones, so a few for each peer. */
+const OWN_ACTIVE = 512
+const OWN_QUEUED = 4096
 /** For a peer that does not even read any more. */
 const READ_LIMIT_MS = 1_000
 /** What a peer may send and hold open before it is admitted: a card with its tokens, in a stream or two. */
@@ -83,11 +95,15 @@ interface Inbound {
 const leaving = (): ParleyError =>
   new ParleyError('COM002', 'the peer is stopping', { hint: 'call another peer', details: { sent: false } })
 
+export const createOwnSlots = (): Slots => createSlots(OWN_ACTIVE, OWN_QUEUED)
+
 export const createRouter = (deps: RouterDeps): Router => {
   const services = new Map<string, Served>()
   const ownProtocols = new Set<string>()
   const inbound = new Set<Inbound>()
   const denied: Record<string, number> = { SEC001: 0, SEC002: 0, MSG004: 0 }
+  /** Streams of each peer; the open protocol has bounds of its own. */
+  const streams = createShares(Number.POSITIVE_INFINITY, deps.maxPeerStreams())
   const load = () => deps.slots.active() + deps.slots.queued()
   let draining = false
 
@@ -153,7 +169,10 @@ export const createRouter = (deps: RouterDeps): Router => {
         protocol: served.name,
         version: served.version,
         peer,
-        onClose: () => inbound.delete(entry),
+        onClose() {
+          inbound.delete(entry)
+          if (connection !== undefined && !open) streams.give(peer)
+        },
       },
     )
     const entry: Inbound = { responder, stream, protocolId, connection }
@@ -192,7 +211,11 @@ export const createRouter = (deps: RouterDeps): Router => {
       const open = options.beforeAdmission === true
       const take = (stream: Stream, connection: Connection): void => {
         const peer = connection.remotePeer.toString()
-        const pass = (): void => start(streamDuplex(stream), stream, served, peer, connection, open)
+        const pass = (): void => {
+          streams.resize(Number.POSITIVE_INFINITY, deps.maxPeerStreams())
+          if (open || streams.take(peer)) start(streamDuplex(stream), stream, served, peer, connection, open)
+          else stream.abort(new Error(`more than ${deps.maxPeerStreams()} streams of one peer`))
+        }
         if (open) pass()
         else deps.gate.hold(stream, connection, pass)
       }
@@ -229,7 +252,24 @@ export const createRouter = (deps: RouterDeps): Router => {
     ownsName: (name) => [...ownProtocols].some((protocolId) => protocolId.startsWith(`/parley/${name}/`)),
     active: () => deps.slots.active(),
     load,
-    denied: () => denied,
+    use: (peer) => deps.slots.use(peer),
+    figures() {
+      const { slots, ownSlots } = deps
+      const [agents, own] = [slots.refused(), ownSlots.refused()]
+      return {
+        active: slots.active(),
+        queued: slots.queued(),
+        parked: slots.parked(),
+        topPeers: slots.top(TOP_PEERS),
+        denied: { ...denied },
+        refused: {
+          line: agents.line + own.line,
+          streams: agents.streams + own.streams,
+          bytes: agents.bytes + own.bytes,
+          links: streams.refused(),
+        },
+      }
+    },
     refuse() {
       draining = true
     },

@@ -1,11 +1,10 @@
 /**
- * The figures of a node: limits, times and compression, and the presets that set a few of them together.
+ * The figures of a node: limits, times and compression.
  *
  * Pure. Each field says what it means, its unit and what a larger or smaller value costs; the defaults are those of the
- * preset `local`. A preset is a small override, and what the user gives stands above it.
+ * preset `local` (options/presets.ts).
  */
 import * as z from 'zod'
-import type { Preset } from './preset-names.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -49,14 +48,38 @@ export const Limits = z
     maxActive: whole(
       1,
       65_536,
-      1024,
-      'Handlers that run at the same time on this node. More uses more memory; fewer makes callers wait.',
+      1536,
+      'Handlers that run at the same time on this node; one peer gets three quarters of them at most. More uses more memory; fewer makes callers wait.',
     ),
     maxQueuedInbound: whole(
       0,
       1_000_000,
       4096,
       'Requests that wait for a handler; beyond it peers are told COM003. More lets bursts pass and makes them old.',
+    ),
+    maxParkedStreams: whole(
+      1,
+      1_000_000,
+      4096,
+      'Streams whose reader takes nothing, which wait without a handler of maxActive; beyond it they end with COM003. Each keeps what its handler keeps.',
+    ),
+    maxRequestBytes: whole(
+      MIB,
+      2 ** 31 - 1,
+      512 * MIB,
+      'Bytes of requests that are not answered yet, of all peers; beyond it COM003. At least maxPeerRequestBytes.',
+    ),
+    maxPeerRequestBytes: whole(
+      MIB,
+      2 ** 31 - 1,
+      128 * MIB,
+      'The same of one peer, over all its connections. More lets one peer have more large requests in work at once.',
+    ),
+    maxPeerStreams: whole(
+      8,
+      65_536,
+      256,
+      'Streams of one peer that this node answers, over all its connections and protocols; further ones are reset. A peer needs one for each protocol.',
     ),
     maxQueuedBytes: whole(
       64 * KIB,
@@ -123,6 +146,13 @@ export const Limits = z
     }
   })
 
+/** What is shared out beside slots and places in line. */
+export const slotBounds = (limits: z.output<typeof Limits>) => ({
+  maxParked: limits.maxParkedStreams,
+  maxBytes: Math.max(limits.maxRequestBytes, limits.maxPeerRequestBytes),
+  maxPeerBytes: limits.maxPeerRequestBytes,
+})
+
 export const Timings = z
   .strictObject({
     callTimeoutMs: whole(
@@ -130,6 +160,19 @@ export const Timings = z
       2 ** 31 - 1,
       30_000,
       'Milliseconds until a call gives up, where neither the method nor the caller says otherwise.',
+    ),
+    maxCallMs: whole(
+      1_000,
+      2 ** 31 - 1,
+      600_000,
+      'Milliseconds that a caller may have for one answer of this node; a longer deadline is lowered to it. A method that declares a longer timeoutMs keeps that, and progress goes on putting the deadline off.',
+    ),
+    maxStreamMs: whole(1_000, 2 ** 31 - 1, HOUR_MS, 'The same for a stream.'),
+    streamIdleMs: whole(
+      1_000,
+      2 ** 31 - 1,
+      300_000,
+      'Milliseconds that a stream waits for a reader that takes nothing; then it ends with COM001. Longer spares readers that take a long time over an item.',
     ),
     admissionTimeoutMs: whole(
       100,
@@ -246,33 +289,3 @@ export const CompressionOptions = z.strictObject({
     .default([])
     .describe('What this node offers, best first; none switches compression off. The other side must have it too.'),
 })
-
-export interface PresetOverrides {
-  readonly limits?: z.input<typeof Limits>
-  readonly timings?: z.input<typeof Timings>
-  readonly compression?: z.input<typeof CompressionOptions>
-}
-
-export const PRESETS: Readonly<Record<Preset, PresetOverrides>> = {
-  /** One machine: nothing is far, compression costs more than it saves, all peers share one address. */
-  local: {},
-  /** One site: many machines, some behind one address. */
-  lan: {
-    limits: { inboundConnectionsPerSecond: 100 },
-    timings: { backoffMaxMs: 15_000 },
-    compression: { encodings: ['zstd', 'gzip'] },
-  },
-  /** The internet: long and uneven delays, addresses that nobody knows. */
-  wan: {
-    limits: { inboundConnectionsPerSecond: 20 },
-    timings: {
-      admissionTimeoutMs: 10_000,
-      dialTimeoutMs: 15_000,
-      backoffMaxMs: 30_000,
-      probePeriodMs: 1_000,
-      probeTimeoutMs: 1_000,
-      deadAfterMs: 15_000,
-    },
-    compression: { minBytes: 512, encodings: ['zstd', 'gzip'] },
-  },
-}

@@ -1,5 +1,5 @@
 /** What each option is and where that came from, as `parley config show` prints it. Pure. No secret is ever in it. */
-import { PRESETS } from '../tuning.ts'
+import { PRESETS } from '../options/presets.ts'
 import type { Built } from './build.ts'
 import { type Origin, placeOf } from './layer.ts'
 import { isWithin } from './merge.ts'

@@ -48,6 +48,8 @@ export const PeerSchema = z.object({
   /** Exchanges of ours that wait for an answer. */
   inFlight: z.number(),
   bytesQueued: z.number(),
+  /** What it has here of what all share: handlers, places in line, streams that it does not read, bytes of requests. */
+  uses: z.object({ active: z.number(), queued: z.number(), parked: z.number(), bytes: z.number() }).optional(),
 })
 export type PeerView = z.input<typeof PeerSchema>
 

@@ -33,6 +33,12 @@ export interface LinkLimits {
   streamWindow: number
   /** Payloads from this size on are compressed; 0 switches it off. */
   compressMinBytes: number
+  /** The longest deadline that a caller gets for one answer, milliseconds; the method's own where that is longer. */
+  maxCallMs: number
+  /** The same for a stream. */
+  maxStreamMs: number
+  /** How long a stream waits for a reader that takes nothing, milliseconds. */
+  streamIdleMs: number
 }
 
 /** Counters of all links of a node; read by the metrics when they are scraped. */

@@ -35,6 +35,8 @@ export interface Joiner {
   add(part: Frame): Frame | undefined
   /** Forgets an exchange. */
   drop(exchange: number): void
+  /** Forgets them all. */
+  clear(): void
   bytes(): number
 }
 
@@ -84,30 +86,44 @@ const append = (entry: Unfinished, bytes: Uint8Array): void => {
   entry.bytes = needed
 }
 
-export const createJoiner = (maxMessageBytes: number, maxTotalBytes: number): Joiner => {
+/** Whoever pays for the bytes: a peer, over all its links. */
+export interface ByteAccount {
+  /** False where there is no room for them. */
+  takeBytes(bytes: number): boolean
+  giveBytes(bytes: number): void
+}
+
+const FREE: ByteAccount = { takeBytes: () => true, giveBytes() {} }
+
+export const createJoiner = (maxMessageBytes: number, maxTotalBytes: number, account = FREE): Joiner => {
   const unfinished = new Map<number, Unfinished>()
   let total = 0
 
   const drop = (exchange: number): void => {
     const entry = unfinished.get(exchange)
     if (entry === undefined) return
-    total -= entry.bytes + entry.fieldBytes
+    const bytes = entry.bytes + entry.fieldBytes
+    total -= bytes
+    if (bytes > 0) account.giveBytes(bytes)
     unfinished.delete(exchange)
-  }
-
-  const begin = (part: Frame): Unfinished => {
-    if (unfinished.size >= MAX_UNFINISHED) throw malformed(`${unfinished.size} unfinished messages`)
-    const fieldBytes = heldBytes(part) - part.payload.length
-    const entry = { first: { ...part, payload: EMPTY }, buffer: EMPTY, bytes: 0, fieldBytes }
-    unfinished.set(part.exchange, entry)
-    total += fieldBytes
-    return entry
   }
 
   const refuse = (exchange: number, last: boolean, error: ParleyError): never => {
     drop(exchange)
     if (!last) unfinished.set(exchange, { first: undefined, buffer: EMPTY, bytes: 0, fieldBytes: 0 })
     throw error
+  }
+
+  const begin = (part: Frame): Unfinished => {
+    if (unfinished.size >= MAX_UNFINISHED) throw malformed(`${unfinished.size} unfinished messages`)
+    const fieldBytes = heldBytes(part) - part.payload.length
+    if (fieldBytes > 0 && !account.takeBytes(fieldBytes)) {
+      return refuse(part.exchange, !part.more, tooMany(total + fieldBytes))
+    }
+    const entry = { first: { ...part, payload: EMPTY }, buffer: EMPTY, bytes: 0, fieldBytes }
+    unfinished.set(part.exchange, entry)
+    total += fieldBytes
+    return entry
   }
 
   return {
@@ -126,6 +142,9 @@ export const createJoiner = (maxMessageBytes: number, maxTotalBytes: number): Jo
       if (bytes > maxMessageBytes) refuse(part.exchange, !part.more, tooLarge(bytes, maxMessageBytes))
       const held = total + part.payload.length
       if (part.more && held > maxTotalBytes) refuse(part.exchange, false, tooMany(held))
+      if (part.payload.length > 0 && !account.takeBytes(part.payload.length)) {
+        refuse(part.exchange, !part.more, tooMany(held))
+      }
       append(entry, part.payload)
       total = held
       if (part.more) return undefined
@@ -133,6 +152,9 @@ export const createJoiner = (maxMessageBytes: number, maxTotalBytes: number): Jo
       return { ...entry.first, payload: entry.buffer.subarray(0, entry.bytes), more: false }
     },
     drop,
+    clear() {
+      for (const exchange of [...unfinished.keys()]) drop(exchange)
+    },
     bytes: () => total,
   }
 }

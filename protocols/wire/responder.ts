@@ -7,18 +7,18 @@
 import { ParleyError } from '../errors.ts'
 import { createAnswers } from './answers.ts'
 import type { Endpoint } from './contract.ts'
-import { createDeadlines } from './deadlines.ts'
 import { createDrain } from './drain.ts'
 import type { Duplex } from './duplex.ts'
 import { type Frame, frame, KIND } from './frame.ts'
 import { type LinkDeps, openWire, type Wire } from './link.ts'
 import { createNumbered } from './numbered.ts'
-import { createJoiner, heldBytes } from './parts.ts'
+import { createJoiner } from './parts.ts'
 import { createReports, reportPeriod } from './progress.ts'
 import { requestEnvelope, requestMarks } from './request-envelope.ts'
 import { type Reply, runRequest } from './run-request.ts'
 import type { Slots } from './slots.ts'
 import { Work, type WorkHost } from './work.ts'
+import { createWorkTime } from './work-time.ts'
 
 export type { Reply } from './run-request.ts'
 
@@ -64,12 +64,11 @@ export const createResponder = (
 ): Responder => {
   const { limits, timers, counts } = deps
   const works = createNumbered<Work>()
-  const deadlines = createDeadlines(deps.clock, timers)
-  const joiner = createJoiner(limits.maxMessageBytes, limits.maxMessageBytes * 4)
+  const mine = deps.slots.open(self.peer)
+  const times = createWorkTime({ ...deps, protocol: self.protocol, slots: mine })
+  const joiner = createJoiner(limits.maxMessageBytes, limits.maxMessageBytes * 4, mine)
   let gone = false
   let closing = false
-  /** Held by requests that wait for a slot. */
-  let waitingBytes = 0
   /** Highest exchange that was taken on or refused. */
   let last = 0
   const drain = createDrain(timers, () => !gone && (works.size() > 0 || wire.outbox.queuedBytes() > 0))
@@ -93,7 +92,7 @@ export const createResponder = (
       work.reports.flush()
       deps.slots.report(undefined)
     }
-    deadlines.clear(work)
+    times.unwatch(work)
     const error = failure?.error
     const status = failure === undefined ? 'ok' : error instanceof ParleyError ? error.code : 'APP001'
     deps.done(work.endpoint.name, work.ended ? 'canceled' : status, (deps.clock.monotonic() - startedAt) / 1000)
@@ -105,37 +104,16 @@ export const createResponder = (
     work.end()
     works.delete(work.exchange)
     drain.look()
-    deps.slots.leave()
+    if (work.parked) mine.unpark(work.bytes)
+    else mine.leave(work.bytes)
   }
 
-  const checkTime = (work: Work, now: number): void => {
-    const { request, endpoint } = work
-    if (work.deadlineAt <= now) {
-      counts.expired += 1
-      throw tooLate(endpoint)
-    }
-    if (request.ttlMs > 0 && now - work.arrivedAt >= request.ttlMs) {
-      counts.expired += 1
-      throw new ParleyError('MSG005', `${self.protocol}.${endpoint.name} expired while it waited for its turn`, {
-        hint: 'the peer is busy; give it more ttlMs, or a higher priority',
-      })
-    }
-  }
-
-  const tooLate = (endpoint: Endpoint): ParleyError =>
-    new ParleyError('COM001', `${self.protocol}.${endpoint.name} did not finish in the caller's time`, {
-      hint: 'give it more time with timeoutMs',
-    })
-
-  const runOptions = { maxMessageBytes: limits.maxMessageBytes, reply: deps.reply, slots: deps.slots }
-
-  /** As far as it was when the request came, from now on. */
-  const extend = (work: Work): void => {
-    const now = deps.clock.monotonic()
-    const at = Math.min(now + work.extendMs, work.limitAt)
-    if (at <= work.deadlineAt) return
-    work.deadlineAt = at
-    deadlines.set(work, at, now)
+  const runOptions = {
+    maxMessageBytes: limits.maxMessageBytes,
+    reply: deps.reply,
+    sign: deps.slots.sign,
+    park: times.park,
+    resume: times.resume,
   }
 
   const reportsOf = (work: Work) =>
@@ -145,7 +123,7 @@ export const createResponder = (
       periodMs: reportPeriod(work.extendMs),
       isFull: () => wire.outbox.full(),
       send(report) {
-        extend(work)
+        times.extend(work)
         if (!work.oneWay && !work.answered) answers.progress(work, report)
       },
     })
@@ -155,14 +133,14 @@ export const createResponder = (
     const { request, endpoint } = work
     work.started = true
     const now = work.waits ? deps.clock.monotonic() : work.arrivedAt
-    if (work.waits) waitingBytes -= heldBytes(request)
+    if (work.waits) mine.waitingBytes -= work.bytes
     if (work.ended) {
       conclude(work, now)
       return
     }
     let running: Promise<void> | undefined
     try {
-      checkTime(work, now)
+      times.check(work, now)
       // What the handler sees in its envelope is the payload as it was before it was compressed.
       request.payload = wire.open(request)
       running = runRequest(endpoint, request.payload, work, request.extra?.replyTo ?? '', answers, runOptions)
@@ -172,7 +150,7 @@ export const createResponder = (
     }
     if (running === undefined) conclude(work, now)
     else {
-      deadlines.set(work, work.deadlineAt, now)
+      times.watch(work, now)
       running.then(
         () => conclude(work, now),
         (error: unknown) => conclude(work, now, { error }),
@@ -182,10 +160,11 @@ export const createResponder = (
 
   const host: WorkHost = {
     now: () => deps.clock.monotonic(),
+    maxDeadlineMs: times.maxDeadlineMs,
     start,
     /** The caller has given up by now; the handler is told, and its slot stays taken until it returns. */
     overdue(work) {
-      const error = tooLate(work.endpoint)
+      const error = times.reason(work)
       tell(work, error)
       work.end(error)
     },
@@ -198,18 +177,19 @@ export const createResponder = (
     envelope: (request) => requestEnvelope(request, wire.peer(), { source: self.peer, destination: self.id }),
   }
 
-  /** A slot now, or a place in the line for one; what waits is bounded in bytes for each link. */
+  /** A slot now, or a place in the line for one; what waits is bounded in bytes for each peer. */
   const enter = (work: Work): void => {
-    if (waitingBytes > limits.maxQueuedBytes) {
-      throw new ParleyError('COM003', `${waitingBytes} bytes of requests wait on this link already`, {
+    if (mine.waitingBytes > limits.maxQueuedBytes) {
+      throw new ParleyError('COM003', `${mine.waitingBytes} bytes of requests of this peer wait already`, {
         hint: 'send fewer large requests at once',
-        details: { retryAfterMs: 200 },
+        details: { retryAfterMs: 200, reason: 'bytes' },
       })
     }
-    deps.slots.enter(work.priority, work)
+    mine.enter(work.priority, work, work.bytes)
     if (work.started) return
     work.waits = true
-    waitingBytes += heldBytes(work.request)
+    work.keepAlone()
+    mine.waitingBytes += work.bytes
   }
 
   const checkOpen = (request: Frame): void => {
@@ -294,6 +274,8 @@ export const createResponder = (
       close(error) {
         gone = true
         for (const work of works.values()) work.end(error)
+        joiner.clear()
+        mine.close()
         drain.look()
         self.onClose()
       },

@@ -12,7 +12,6 @@ import type { Envelope } from './envelope.ts'
 import { KIND } from './frame.ts'
 import { unitsOf } from './link.ts'
 import { encodePayload } from './payload.ts'
-import type { Slots } from './slots.ts'
 import type { Work } from './work.ts'
 
 export interface Reply {
@@ -26,8 +25,12 @@ export interface Reply {
 
 interface RunOptions {
   maxMessageBytes: number
-  /** Where it counts that the work goes on, or waits for its caller. */
-  slots: Pick<Slots, 'sign' | 'park' | 'unpark'>
+  /** The work goes on: it gave an item. */
+  sign(): void
+  /** Its reader is slow: it gives its slot up. @throws COM003 when too many streams of this peer wait so */
+  park(work: Work): void
+  /** Wants a slot again; a promise where it has to wait for its turn. */
+  resume(work: Work): Promise<void> | undefined
   /** Takes an answer that goes to a third party. */
   reply(reply: Reply): Promise<void>
 }
@@ -75,14 +78,14 @@ const runStream = async (
   payload: Uint8Array,
   work: Work,
   answers: Answers,
-  { maxMessageBytes, slots }: RunOptions,
+  { maxMessageBytes, sign, park, resume }: RunOptions,
 ): Promise<void> => {
-  /** The reader is slow, not the handler. */
+  /** The reader is slow, not the handler: it needs no slot meanwhile. */
   const forReader = async (wait: Promise<void> | undefined): Promise<void> => {
     if (wait === undefined) return
-    slots.park()
+    park(work)
     await wait
-    slots.unpark()
+    if (!work.ended) await resume(work)
   }
   const items = (endpoint.run(payload, work) as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]()
   try {
@@ -93,7 +96,7 @@ const runStream = async (
       if (work.ended) return
       if (result.done === true) break
       checkSize(result.value, maxMessageBytes)
-      slots.sign()
+      sign()
       work.credit -= unitsOf(result.value.length)
       await answers.send(KIND.item, work, result.value, endpoint.content)
       await forReader(answers.room())

@@ -9,11 +9,20 @@ import type { Endpoint, RunContext } from './contract.ts'
 import { Deadline } from './deadlines.ts'
 import type { Envelope } from './envelope.ts'
 import { type Frame, KIND } from './frame.ts'
+import { heldBytes } from './parts.ts'
 import { type Reports, toProgress } from './progress.ts'
 import type { SlotUser } from './slots.ts'
 
+/** What a request holds: as it came, or what it becomes where it was compressed. */
+const bytesOf = (request: Frame): number => {
+  const bytes = Math.max(request.payload.length, request.encoding === 0 ? 0 : request.rawBytes)
+  return request.extra === undefined ? bytes : bytes + heldBytes(request) - request.payload.length
+}
+
 /** The link's side of a request. */
 export interface WorkHost {
+  /** The longest deadline that a caller gets, milliseconds, where the method's own is not longer. */
+  maxDeadlineMs(endpoint: Endpoint): number
   /** Monotonic milliseconds. */
   now(): number
   /** It has its slot. */
@@ -22,8 +31,6 @@ export interface WorkHost {
   envelope(request: Frame): Envelope
   progress(work: Work, report: Progress): void
 }
-
-const MAX_TIMER_MS = 2 ** 31 - 1
 
 export class Work extends Deadline implements RunContext, SlotUser {
   readonly request: Frame
@@ -36,6 +43,14 @@ export class Work extends Deadline implements RunContext, SlotUser {
   readonly arrivedAt: number
   /** Monotonic milliseconds; progress puts it off. */
   deadlineAt: number
+  /** What it may take until then, whatever its caller asks for. */
+  readonly maxDeadlineMs: number
+  /** Bytes that it was counted with. */
+  readonly bytes: number
+  /** It waits for its reader, without a slot. */
+  parked = false
+  /** Monotonic milliseconds: the reader has to take something until then. */
+  idleAt = Number.POSITIVE_INFINITY
   /** What its handler tells of its progress; made with the first report. */
   reports: Reports | undefined = undefined
   credit: number
@@ -63,7 +78,10 @@ export class Work extends Deadline implements RunContext, SlotUser {
     this.oneWay = request.kind === KIND.oneWay
     this.credit = request.credit
     this.arrivedAt = arrivedAt
-    this.deadlineAt = arrivedAt + (request.timeoutMs > 0 ? request.timeoutMs : endpoint.timeoutMs)
+    this.bytes = bytesOf(request)
+    this.maxDeadlineMs = Math.max(endpoint.timeoutMs, host.maxDeadlineMs(endpoint))
+    const askedMs = request.timeoutMs > 0 ? request.timeoutMs : endpoint.timeoutMs
+    this.deadlineAt = arrivedAt + Math.min(askedMs, this.maxDeadlineMs)
   }
 
   get signal(): AbortSignal {
@@ -92,13 +110,19 @@ export class Work extends Deadline implements RunContext, SlotUser {
   get extendMs(): number {
     const { timeoutMs, extra } = this.request
     const ownMs = timeoutMs > 0 ? timeoutMs : this.endpoint.timeoutMs
-    return Math.min(MAX_TIMER_MS, Math.max(ownMs, extra?.extendMs ?? 0))
+    return Math.min(this.maxDeadlineMs, Math.max(ownMs, extra?.extendMs ?? 0))
   }
 
   /** Monotonic milliseconds: no progress puts the deadline off further. */
   get limitAt(): number {
     const limitMs = this.request.extra?.limitMs ?? 0
     return limitMs > 0 ? this.arrivedAt + limitMs : Number.POSITIVE_INFINITY
+  }
+
+  /** A payload that is kept for long must not keep the chunk alive that it was cut from. */
+  keepAlone(): void {
+    const { payload } = this.request
+    if (payload.byteLength * 2 < payload.buffer.byteLength) this.request.payload = new Uint8Array(payload)
   }
 
   limitMs(): number {

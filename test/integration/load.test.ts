@@ -9,6 +9,7 @@ import { failureOf, until } from '../support/until.ts'
 
 /** Handlers that the narrow node runs, and requests that wait there. */
 const SLOTS = 1
+/** A place more is kept for other peers. */
 const QUEUE = 4
 const DEAD_AFTER_MS = 1_500
 
@@ -25,7 +26,7 @@ describe('a peer under load', { timeout: 60_000 }, () => {
     const join = ours.mesh.self.addresses
     ;[wide, narrow] = await Promise.all([
       startPeer({ name: 'wide', join }),
-      startPeer({ name: 'narrow', join, limits: { maxActive: SLOTS, maxQueuedInbound: QUEUE } }),
+      startPeer({ name: 'narrow', join, limits: { maxActive: SLOTS, maxQueuedInbound: QUEUE + 1 } }),
     ])
     await untilKnown(ours.mesh, wide.id, narrow.id)
   })

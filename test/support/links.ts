@@ -28,6 +28,9 @@ export const LIMITS: LinkLimits = {
   maxUnsentBytes: 64 * 1024,
   streamWindow: 8,
   compressMinBytes: 0,
+  maxCallMs: 600_000,
+  maxStreamMs: 3_600_000,
+  streamIdleMs: 300_000,
 }
 
 export const START_MS = 1_700_000_000_000

@@ -30,13 +30,14 @@ const start = () => {
     },
     { stuckAfterMs: STUCK_MS },
   )
-  const enter = (): void => slots.enter(0, { start() {} })
-  return { time, slots, told, lines, activity, enter, gauge: () => gauges.get('agent_stuck')?.() }
+  const peer = slots.open('alice')
+  const enter = (): void => peer.enter(0, { start() {} })
+  return { time, slots, peer, told, lines, activity, enter, gauge: () => gauges.get('agent_stuck')?.() }
 }
 
 describe('the agent of a node', () => {
   it('is told and logged as stuck once, and once that it goes on', async () => {
-    const { time, slots, told, lines, activity, enter, gauge } = start()
+    const { time, slots, peer, told, lines, activity, enter, gauge } = start()
     assert.deepEqual(activity.current(), { state: 'alive', sinceMs: 0 })
     enter()
     await time.run(STUCK_MS / 2)
@@ -47,7 +48,7 @@ describe('the agent of a node', () => {
     await time.run(4_000)
     assert.deepEqual([told, gauge(), activity.current().state], [['stuck'], 1, 'stuck'])
     await time.run(60_000)
-    slots.leave()
+    peer.leave()
     slots.report(undefined)
     assert.deepEqual(activity.current(), { state: 'alive', sinceMs: 0 })
     assert.deepEqual(told, ['stuck', 'goes on'])
@@ -60,12 +61,12 @@ describe('the agent of a node', () => {
   })
 
   it('is not stuck for readers that are slow', async () => {
-    const { time, slots, told, enter } = start()
+    const { time, peer, told, enter } = start()
     enter()
-    slots.park()
+    peer.park()
     await time.run(10 * STUCK_MS)
     assert.deepEqual(told, [])
-    slots.unpark()
+    peer.resume(0, { start() {} })
     await time.run(2 * STUCK_MS)
     assert.deepEqual(told, ['stuck'])
   })

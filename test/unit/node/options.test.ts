@@ -4,9 +4,10 @@ import { isAbsolute, resolve } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import * as z from 'zod'
+import { PRESETS } from '../../../node/options/presets.ts'
 import { type MeshOptions, MeshOptionsSchema, type OptionIssue, parseOptions } from '../../../node/options.ts'
 import { makeSecret } from '../../../node/secret.ts'
-import { CompressionOptions, Limits, PRESETS, Timings } from '../../../node/tuning.ts'
+import { CompressionOptions, Limits, Timings } from '../../../node/tuning.ts'
 import { type Code, isParleyError, type ParleyError } from '../../../protocols/errors.ts'
 
 const failure = (input: unknown, code: Code = 'MSG001'): ParleyError => {
@@ -145,7 +146,7 @@ test('each bound of each number is taken, and one past it is refused', () => {
       bounds += 1
     }
   }
-  assert.ok(bounds >= 27, `${bounds} numbers`)
+  assert.ok(bounds >= 33, `${bounds} numbers`)
 })
 
 test('lists, labels and names are taken up to their length and refused one past it', () => {

@@ -11,7 +11,8 @@ import { isParleyError } from '../../../protocols/errors.ts'
 const node = (input: MeshOptionsInput = {}) => {
   const options = parseOptions({ name: 'a', ...input })
   const told: string[] = []
-  const linkLimits = { ...options.limits, compressMinBytes: 0 }
+  const { maxCallMs, maxStreamMs, streamIdleMs } = options.timings
+  const linkLimits = { ...options.limits, compressMinBytes: 0, maxCallMs, maxStreamMs, streamIdleMs }
   const parts: LiveParts = {
     options,
     ownLog: { setLevel: (level) => void told.push(`log ${level}`) },

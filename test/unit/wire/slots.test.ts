@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import fc from 'fast-check'
 import { ParleyError } from '../../../protocols/errors.ts'
 import { createSlots, type Slots } from '../../../protocols/wire/slots.ts'
 
-/** Enters a piece of work and returns how to end it once it runs. */
-const enter = (slots: Slots, order: string[], name: string, priority = 0): (() => void) => {
+/** Enters a piece of work of a peer and returns how to end it once it runs. */
+const enter = (slots: Slots, order: string[], name: string, priority = 0, of = 'alice'): (() => void) => {
   let runs = false
-  slots.enter(priority, {
+  const peer = slots.open(of)
+  peer.enter(priority, {
     start() {
       runs = true
       order.push(name)
@@ -14,7 +16,8 @@ const enter = (slots: Slots, order: string[], name: string, priority = 0): (() =
   })
   return () => {
     assert.ok(runs, `${name} does not run yet`)
-    slots.leave()
+    peer.leave()
+    peer.close()
   }
 }
 
@@ -66,15 +69,16 @@ describe('slots', () => {
   })
 
   it('work off ten thousand that end at once without growing the stack', () => {
-    const slots = createSlots(1, 10_000)
+    const slots = createSlots(1, 20_000)
     const order: string[] = []
     const end = enter(slots, order, 'first')
+    const peer = slots.open('alice')
     let ran = 0
     for (let i = 0; i < 10_000; i += 1) {
-      slots.enter(0, {
+      peer.enter(0, {
         start() {
           ran += 1
-          slots.leave()
+          peer.leave()
         },
       })
     }
@@ -98,5 +102,108 @@ describe('slots', () => {
     assert.deepEqual(order, ['a', 'b', 'c'])
     ends[2]?.()
     assert.deepEqual([slots.active(), slots.queued()], [0, 0])
+  })
+
+  it('keep a quarter free of one peer, so that the first request of another one runs at once', () => {
+    const slots = createSlots(16, 64)
+    const order: string[] = []
+    for (let i = 0; i < 40; i += 1) enter(slots, order, 'flood', 3, 'mallory')
+    assert.deepEqual([slots.active(), slots.queued()], [12, 28])
+    enter(slots, order, 'honest', 1, 'bob')
+    assert.equal(order.at(-1), 'honest')
+  })
+
+  it('count one peer over all its links together', () => {
+    const slots = createSlots(16, 16)
+    const links = [slots.open('mallory'), slots.open('mallory')]
+    let ran = 0
+    for (let i = 0; i < 20; i += 1)
+      links[i % 2]?.enter(0, {
+        start() {
+          ran += 1
+        },
+      })
+    assert.equal(ran, 12)
+    for (const link of links) link.close()
+    assert.equal(slots.open('mallory'), links[0], 'what it still has in work is known when it comes again')
+  })
+
+  it('give every one of k peers with endless demand its share, in work done', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 2, max: 12 }),
+        fc.integer({ min: 16, max: 64 }),
+        fc.nat(3),
+        (peers, most, urgency) => {
+          const slots = createSlots(most, 100_000)
+          const done = new Map<string, number>()
+          const running: (() => void)[] = []
+          const ask = (name: string, priority: number): void => {
+            const peer = slots.open(name)
+            peer.enter(priority, {
+              start: () =>
+                void running.push(() => {
+                  done.set(name, (done.get(name) ?? 0) + 1)
+                  ask(name, priority)
+                  peer.leave()
+                  peer.close()
+                }),
+            })
+          }
+          // The first one floods, and calls everything urgent; the others ask for what they can use.
+          for (let i = 0; i < 2_000; i += 1) ask('p0', urgency)
+          for (let i = 1; i < peers; i += 1) for (let j = 0; j < most; j += 1) ask(`p${i}`, 0)
+          for (let turn = 0; turn < 3_000; turn += 1) running.shift()?.()
+          const fair = 3_000 / peers
+          for (let i = 1; i < peers; i += 1) {
+            const of = done.get(`p${i}`) ?? 0
+            assert.ok(of > fair / 3, `p${i} had ${of} of 3,000 turns, of ${peers}, urgency ${urgency}, ${most} slots`)
+          }
+        },
+      ),
+      { numRuns: 15 },
+    )
+  })
+
+  it('hold the bytes of one peer to their bound, in work and in line, at the limit and not one past it', () => {
+    const slots = createSlots(1, 16, { maxBytes: 1000, maxPeerBytes: 100 })
+    const peer = slots.open('alice')
+    peer.enter(0, { start() {} }, 60)
+    peer.enter(0, { start() {} }, 40)
+    assert.throws(
+      () => peer.enter(0, { start() {} }, 1),
+      (error) => error instanceof ParleyError && error.code === 'COM003' && error.details.reason === 'bytes',
+    )
+    assert.equal(peer.takeBytes(1), false)
+    peer.leave(60)
+    assert.equal(peer.takeBytes(60), true)
+    assert.deepEqual(slots.refused(), { line: 0, streams: 0, bytes: 2 })
+  })
+
+  it('take a stream that waits for its reader out of them, bound how many do, and count them even', () => {
+    const slots = createSlots(2, 16, { maxParked: 2 })
+    const order: string[] = []
+    const peer = slots.open('alice')
+    for (let i = 0; i < 2; i += 1) {
+      peer.enter(0, { start() {} })
+      peer.park()
+    }
+    assert.deepEqual([slots.active(), slots.parked()], [0, 2])
+    peer.enter(0, { start() {} })
+    assert.throws(() => peer.park(), /2 streams of this peer wait/)
+    peer.enter(0, { start() {} })
+    peer.resume(0, { start: () => void order.push('resumed') })
+    enter(slots, order, 'other', 0, 'bob')
+    assert.deepEqual([order, slots.active(), slots.queued(), slots.parked()], [[], 2, 1, 2])
+    peer.leave()
+    peer.leave()
+    assert.deepEqual([order, slots.parked()], [['resumed', 'other'], 1])
+    peer.unpark()
+    peer.leave()
+    assert.deepEqual([slots.active(), slots.parked()], [1, 0])
+    assert.deepEqual(
+      slots.top(5).map(({ peer: id, active }) => [id, active]),
+      [['bob', 1]],
+    )
   })
 })

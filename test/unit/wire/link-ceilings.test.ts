@@ -1,0 +1,136 @@
+/** What one peer may take of a node by its requests: deadlines, streams that it does not read, bytes over all its links. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { KIND } from '../../../protocols/wire/frame.ts'
+import { createSlots } from '../../../protocols/wire/slots.ts'
+import { createDemo, demo } from '../../support/demo-protocol.ts'
+import { hello, playByHand, serveByHand } from '../../support/link-hand.ts'
+import { LIMITS, serve, settle } from '../../support/links.ts'
+import { frameOf } from '../../support/proto-oracle.ts'
+import { createVirtualTime } from '../../support/virtual-time.ts'
+
+const json = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
+const count = (exchange: number, credit = 1, timeoutMs = 0) =>
+  frameOf({ exchange, method: 'count', payload: json({ items: 5 }), credit, timeoutMs })
+
+describe('a deadline that a caller asks for', () => {
+  it('is lowered to the ceiling of the node, whatever number it is', async () => {
+    for (const timeoutMs of [600_001, 24 * 24 * 3_600_000, 2 ** 31, 2 ** 53 - 1]) {
+      const { time, hand, held } = await serveByHand()
+      hand.send(frameOf({ exchange: 1, method: 'hold', timeoutMs }))
+      await settle(time)
+      assert.equal(held[0]?.context.remainingMs(), 600_000)
+      await time.run(600_020)
+      assert.equal(hand.received.at(-1)?.fault?.code, 'COM001')
+    }
+  })
+
+  it('is kept at the ceiling and below it', async () => {
+    for (const timeoutMs of [1, 600_000]) {
+      const { time, hand, held } = await serveByHand()
+      hand.send(frameOf({ exchange: 1, method: 'hold', timeoutMs }))
+      await settle(time)
+      assert.equal(held[0]?.context.remainingMs(), timeoutMs)
+    }
+  })
+
+  it('is kept where the method declares as much itself', async () => {
+    const { time, hand, held } = await serveByHand({ limits: { maxCallMs: 500 } })
+    hand.send(frameOf({ exchange: 1, method: 'hold', timeoutMs: 5_000 }))
+    await settle(time)
+    assert.equal(held[0]?.context.remainingMs(), 1_000, 'the method says 1,000')
+  })
+
+  it('is not put off further than the ceiling by one report of progress', async () => {
+    const { time, hand, held } = await serveByHand()
+    hand.send(frameOf({ exchange: 1, method: 'hold', timeoutMs: 1_000, extra: { extendMs: 2 ** 40 } }))
+    await settle(time)
+    held[0]?.context.progress(0.1)
+    await settle(time)
+    assert.equal(held[0]?.context.remainingMs(), 600_000)
+  })
+})
+
+describe('streams that wait for their reader', () => {
+  it('hold no slot: what others ask for runs, and they go on when they are read', async () => {
+    const slots = createSlots(3, 100)
+    const { time, hand, streamsEnded } = await serveByHand({ slots })
+    for (let exchange = 1; exchange <= 50; exchange += 1) hand.send(count(exchange))
+    await settle(time)
+    assert.deepEqual([slots.active(), slots.parked(), slots.queued()], [0, 50, 0])
+    hand.send(frameOf({ exchange: 99, method: 'echo', payload: json('hello') }))
+    await settle(time)
+    assert.equal(hand.received.at(-1)?.kind, KIND.response)
+    for (let exchange = 1; exchange <= 50; exchange += 1) {
+      hand.send(frameOf({ kind: KIND.credit, exchange, credit: 10 }))
+    }
+    await settle(time)
+    assert.equal(hand.received.filter(({ kind }) => kind === KIND.item).length, 250)
+    assert.deepEqual([streamsEnded(), slots.active(), slots.parked()], [50, 0, 0])
+  })
+
+  it('are bounded in number: one more ends with COM003, and its handler is told', async () => {
+    const slots = createSlots(4, 100, { maxParked: 3 })
+    const { time, hand, streamsEnded } = await serveByHand({ slots })
+    for (let exchange = 1; exchange <= 4; exchange += 1) hand.send(count(exchange))
+    await settle(time)
+    assert.deepEqual(
+      hand.received.flatMap(({ fault, exchange }) => (fault === undefined ? [] : [[exchange, fault.code]])),
+      [[4, 'COM003']],
+    )
+    assert.deepEqual([slots.parked(), slots.active(), streamsEnded()], [3, 0, 1])
+  })
+
+  it('end when nobody reads them for long, and give back what they held', async () => {
+    const slots = createSlots(4, 100)
+    const { time, hand, streamsEnded } = await serveByHand({ slots, limits: { streamIdleMs: 3_000 } })
+    hand.send(count(1, 1, 10_000), count(2, 1, 10_000))
+    await time.run(2_900)
+    hand.send(frameOf({ kind: KIND.credit, exchange: 2, credit: 1 }))
+    await time.run(200)
+    assert.deepEqual(
+      hand.received.flatMap(({ fault, exchange }) => (fault === undefined ? [] : [[exchange, fault.code]])),
+      [[1, 'COM001']],
+    )
+    assert.match(hand.received.at(-1)?.fault?.message ?? '', /nobody took an item/)
+    assert.deepEqual([streamsEnded(), slots.parked()], [1, 1])
+    await time.run(3_000)
+    assert.deepEqual([streamsEnded(), slots.parked(), slots.top(1)], [2, 0, []])
+  })
+
+  it('are let go with their link', async () => {
+    const slots = createSlots(4, 100)
+    const { time, hand } = await serveByHand({ slots })
+    for (let exchange = 1; exchange <= 9; exchange += 1) hand.send(count(exchange))
+    await settle(time)
+    assert.equal(slots.parked(), 9)
+    hand.duplex.abort(new Error('gone'))
+    await settle(time)
+    assert.deepEqual([slots.active(), slots.parked(), slots.queued(), slots.top(1)], [0, 0, 0, []])
+  })
+})
+
+describe('bytes of one peer', () => {
+  it('that are not whole yet count over all its links, and go with each', async () => {
+    const time = createVirtualTime()
+    const slots = createSlots(4, 100, { maxBytes: 1_000_000, maxPeerBytes: 50_000 })
+    const links = [1, 2, 3].map(() => {
+      const { hand, other } = playByHand()
+      serve(other, demo, createDemo().handlers, { time, slots, limits: LIMITS })
+      hand.send(hello)
+      return hand
+    })
+    for (const hand of links) {
+      hand.send({ ...frameOf({ exchange: 1, method: 'echo', payload: new Uint8Array(15_000) }), more: true })
+      hand.send({ ...frameOf({ exchange: 2, method: 'echo', payload: new Uint8Array(5_000) }), more: true })
+    }
+    await settle(time)
+    assert.deepEqual(
+      links.map(({ received }) => received.filter(({ fault }) => fault?.code === 'COM003').length),
+      [0, 0, 1],
+    )
+    for (const hand of links) hand.duplex.abort(new Error('gone'))
+    await settle(time)
+    assert.deepEqual(slots.top(1), [])
+  })
+})
