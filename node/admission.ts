@@ -63,6 +63,8 @@ export interface AdmissionDeps {
   admitted(connection: Connection, facts: Admitted): void
   /** An admitted peer showed fresh tokens. */
   renewed(peer: string, facts: Pick<Admitted, 'membership' | 'meshId' | 'name' | 'skew'>): void
+  /** Why this peer is not let in for a while, whatever it shows. */
+  barred(peer: string): Refusal | undefined
   /** A connection of an admitted peer. */
   connectionOf(peer: string): Connection | undefined
   refused(connection: Connection, error: Refusal, side: 'ours' | 'theirs'): void
@@ -135,6 +137,8 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
         details: { reason: 'wrong-mesh' },
       })
     }
+    const barred = deps.barred(peer)
+    if (barred !== undefined) throw barred
     const ours = deps.meshId()
     if (ours !== undefined && theirs.meshId !== undefined && ours !== theirs.meshId && !deps.mayMove()) {
       throw new ParleyError('SEC001', `${theirs.name} belongs to a mesh that was founded apart from this one`, {

@@ -205,6 +205,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     },
     rememberMs: REFUSAL_MEMORY_MS,
     isLoopback,
+    barred: (peer) => pubsub.barred(peer),
     connectionOf: (peer) => peers.get(peer)?.chosen,
     meshId: () => above.meshId(),
     mayMove: () => above.mayMove(),
@@ -248,6 +249,10 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     reopen: gate.reopen,
     highWaterBytes: GOSSIP_HIGH_WATER_BYTES,
     maxUnsentBytes: GOSSIP_CUT_OFF_BYTES,
+    cut(peer) {
+      for (const connection of peers.get(peer)?.connections ?? [])
+        connection.abort(new Error('gossip of this peer had to be refused again and again'))
+    },
   })
 
   const addServed = async (served: Served, how: ServeOptions = {}): Promise<Unserve> => {

@@ -10,6 +10,7 @@ import type { PeerUse } from '../protocols/wire/slots.ts'
 import type { PeerSkew } from './clock-skew.ts'
 import type { NodeMetrics } from './metrics.ts'
 import type { UnadmittedFigures } from './network/connection-limits.ts'
+import type { Pubsub } from './pubsub.ts'
 import type { RelayFacts } from './relay-facts.ts'
 
 export interface MeshFigures {
@@ -39,7 +40,7 @@ export interface MeshFigures {
   /** Connections whose peer is not admitted. */
   unadmitted: UnadmittedFigures
   duplicateConnections: number
-  gossip: { cutOff: number; rejected: number; failedPublishes: number }
+  gossip: ReturnType<Pubsub['counts']>
   replies: { delivered: number; unheard: number; lost: number }
   connections: number
   /** How far the clocks of connected peers are from this one. */
@@ -84,6 +85,11 @@ export const exposeFigures = (metrics: NodeMetrics, read: () => MeshFigures): vo
   )
   total('gossip_rejected_total', 'Gossip messages that were not accepted', () => read().gossip.rejected)
   total('gossip_cut_off_total', 'Peers cut off because they took gossip too slowly', () => read().gossip.cutOff)
+  gauges('gossip_refused_total', 'What of gossip was not taken, by reason', 'reason', () =>
+    Object.entries(read().gossip.intake.refused),
+  )
+  total('gossip_paused_total', 'Pauses of neighbours for refused gossip', () => read().gossip.intake.paused)
+  total('gossip_barred_total', 'Peers cut off for refused gossip', () => read().gossip.intake.cut)
   total('replies_lost_total', 'Answers to third parties that did not arrive', () => read().replies.lost)
   gauges('disk_bytes', 'Bytes that are kept on disk, by part', 'part', () => Object.entries(read().disk.parts))
   gauge('disk_max_bytes', 'Bytes that may be kept on disk', () => read().disk.maxBytes)

@@ -38,6 +38,38 @@ export const boundGossipCache = (gossip: GossipSub, windowBytes: number): void =
   }
 }
 
+/** Ids of messages that are not heard a second time; each some 200 bytes. */
+export const MAX_SEEN = 65_536
+
+interface Seen {
+  entries: Map<string, unknown>
+  put(key: string, value?: unknown): boolean
+}
+
+const isSeen = (value: unknown): value is Seen =>
+  typeof value === 'object' &&
+  value !== null &&
+  Reflect.get(value, 'entries') instanceof Map &&
+  typeof Reflect.get(value, 'put') === 'function'
+
+/**
+ * gossipsub remembers the id of every message for two minutes, however many there are. Here the oldest goes when there
+ * are more; should its message come again, it is checked again and found to be known.
+ * @throws TypeError when another release of gossipsub remembers elsewhere
+ */
+export const boundSeen = (gossip: GossipSub, most = MAX_SEEN): void => {
+  for (const name of ['seenCache', 'publishedMessageIds']) {
+    const seen: unknown = Reflect.get(gossip, name)
+    if (!isSeen(seen)) throw new TypeError(`this release of gossipsub has no ${name} that could be bounded`)
+    const put = seen.put.bind(seen)
+    seen.put = (key, value) => {
+      const [oldest] = seen.entries.size >= most ? seen.entries.keys() : []
+      if (oldest !== undefined) seen.entries.delete(oldest)
+      return put(key, value)
+    }
+  }
+}
+
 /** What gossipsub tells its scores of each message that is well. */
 const TOLD = ['validateMessage', 'deliverMessage', 'duplicateMessage']
 

@@ -11,32 +11,13 @@
  * meanwhile waits, or the neighbour would miss it. A neighbour whose stream to this node ended forgets what this node is
  * subscribed to (go-libp2p does) and says so only by opening another one: it is then told again.
  */
-import { hash } from 'node:crypto'
-import { type GossipSub, type GossipsubMessage, type Message, TopicValidatorResult } from '@chainsafe/libp2p-gossipsub'
+import { type GossipsubMessage, TopicValidatorResult } from '@chainsafe/libp2p-gossipsub'
 import type { Connection, Stream } from '@libp2p/interface'
+import type { ParleyError } from '../protocols/errors.ts'
 import type { Acceptance, Gossip, Log, Stop, Timers } from '../protocols/port.ts'
-
-/** Gossipsub whose messages wait for a verdict, with the methods and tables of its class that its type leaves out. */
-export type JudgedGossip = GossipSub & {
-  /** By topic, those that this node exchanges whole messages with. */
-  readonly mesh: ReadonlyMap<string, ReadonlySet<string>>
-  readonly streamsOutbound: ReadonlyMap<string, unknown>
-  reportMessageValidationResult(id: string, from: string, result: TopicValidatorResult): void
-  sendSubscriptions(to: string, topics: string[], subscribe: boolean): void
-  sendGraft(to: string, topics: string[]): void
-}
-
-const METHODS = ['reportMessageValidationResult', 'sendSubscriptions', 'sendGraft']
-const TABLES = ['mesh', 'streamsOutbound']
-
-/** @throws TypeError when another release of gossipsub has these by other names */
-export const judged = (gossip: GossipSub): JudgedGossip => {
-  const has = (value: GossipSub): value is JudgedGossip =>
-    METHODS.every((name) => typeof Reflect.get(value, name) === 'function') &&
-    TABLES.every((name) => Reflect.get(value, name) instanceof Map)
-  if (has(gossip)) return gossip
-  throw new TypeError(`this release of gossipsub lacks one of ${[...METHODS, ...TABLES].join(', ')}`)
-}
+import { createConduct } from './network/gossip-conduct.ts'
+import { createIntake, type Intake } from './network/gossip-intake.ts'
+import type { JudgedGossip } from './network/judged-gossip.ts'
 
 export interface PubsubDeps {
   gossip: JudgedGossip
@@ -51,6 +32,8 @@ export interface PubsubDeps {
   highWaterBytes: number
   /** A peer with more unsent bytes is cut off; it comes back by itself. */
   maxUnsentBytes: number
+  /** Disconnects a peer whose gossip had to be refused again and again. */
+  cut(peer: string): void
 }
 
 export interface Pubsub extends Gossip {
@@ -62,7 +45,9 @@ export interface Pubsub extends Gossip {
   opened(peer: string): void
   /** The peer opened a stream of its gossip to this node. */
   reopened(peer: string): void
-  counts(): { cutOff: number; rejected: number; failedPublishes: number }
+  /** Why the peer is not let in for a while. */
+  barred(peer: string): ParleyError | undefined
+  counts(): { cutOff: number; rejected: number; failedPublishes: number; intake: ReturnType<Intake['counts']> }
   stop(): void
 }
 
@@ -71,9 +56,6 @@ const WATCH_MS = 250
 const MOVE_LIMIT_MS = 1_000
 /** A neighbour is told our subscriptions again this often at most, however often it opens a stream. */
 const AGAIN_EVERY_MS = 1_000
-
-/** Id of a gossip message. */
-export const gossipId = (message: Message): Uint8Array => hash('sha256', message.data, 'buffer')
 
 const isGossip = (protocol: string | undefined): boolean => protocol?.startsWith('/meshsub/') === true
 
@@ -157,14 +139,19 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
   }
 
   const arriving = new Map<string, (from: string, bytes: Uint8Array) => Promise<TopicValidatorResult>>()
+  const now = (): number => performance.now()
+  const conduct = createConduct()
+  const intake = createIntake({ ...deps, conduct, now, hears: (topic) => arriving.has(topic) })
   const onMessage = ({ detail }: CustomEvent<GossipsubMessage>): void => {
     const { propagationSource, msgId, msg } = detail
     const from = propagationSource.toString()
-    void arriving
-      .get(msg.topic)?.(from, msg.data)
-      .then((result) => {
-        gossip.reportMessageValidationResult(msgId, from, result)
-      })
+    const validate = arriving.get(msg.topic)
+    if (validate === undefined) return
+    intake.opened(from)
+    void validate(from, msg.data).then((result) => {
+      intake.closed(from)
+      gossip.reportMessageValidationResult(msgId, from, result)
+    })
   }
   gossip.addEventListener('gossipsub:message', onMessage)
 
@@ -225,16 +212,17 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
         const turn = before
         const verified = accept(bytes, from).catch((error: unknown): Acceptance => {
           deps.log.error('a gossip message could not be checked', { topic, error })
-          return 'refuse'
+          return 'ignore'
         })
         before = verified.then(() => turn)
         const acceptance = await verified
         await turn
         if (acceptance === 'refuse') {
           counts.rejected += 1
+          intake.refused(from, 'refused')
           return TopicValidatorResult.Reject
         }
-        deliver(bytes)
+        if (acceptance !== 'ignore') deliver(bytes)
         // What is ignored is not forwarded, and counts against nobody.
         return acceptance === 'forward' ? TopicValidatorResult.Accept : TopicValidatorResult.Ignore
       }
@@ -270,12 +258,14 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
       arrived(peer)
       again.get(peer)?.stop()
       again.delete(peer)
+      intake.forget(peer)
       for (const [topic, peers] of heard) {
         peers.delete(peer)
         if (peers.size === 0) heard.delete(topic)
       }
     },
-    counts: () => counts,
+    barred: (peer) => intake.barred(peer),
+    counts: () => ({ ...counts, intake: intake.counts() }),
     stop() {
       stopWatch()
       for (const peer of [...moving.keys()]) arrived(peer)

@@ -13,11 +13,11 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p } from 'libp2p'
 import type { Log } from '../protocols/port.ts'
 import type { Gate } from './gate.ts'
-import { boundGossipCache, keepNoDeliveries } from './gossip-cache.ts'
+import { boundGossipCache, boundSeen, keepNoDeliveries } from './gossip-cache.ts'
 import { type ConnectionLimits, ROOM_FOR_UNADMITTED } from './network/connection-limits.ts'
+import { gossipId, type JudgedGossip, judged } from './network/judged-gossip.ts'
 import type { MeshOptions } from './options.ts'
 import { timers } from './platform.ts'
-import { gossipId, type JudgedGossip, judged } from './pubsub.ts'
 import type { Dht, DhtDeps } from './transport/dht.ts'
 import { tunedNoise } from './transport/noise.ts'
 import { quicTransport } from './transport/quic.ts'
@@ -88,6 +88,25 @@ const gossipOptions = {
   mcacheLength: 3,
   mcacheGossip: 1,
   maxInboundDataLength: MAX_GOSSIP_BYTES,
+  // One at a time is handled: network/gossip-intake.ts counts what is under check.
+  awaitRpcMessageHandler: true,
+  // Of one RPC. An honest node says at most this: its topics at once, what it saw within a heartbeat, no peers to dial.
+  decodeRpcLimits: {
+    maxSubscriptions: 4_096,
+    maxMessages: 5_000,
+    maxIhaveMessageIDs: 5_000,
+    maxIwantMessageIDs: 5_000,
+    maxControlMessages: 4_096,
+    maxIdontwantMessageIDs: 512,
+    maxPeerInfos: 16,
+  },
+  // About 1,000 topics of one neighbour.
+  maxTopicBytesPerPeer: 1 << 20,
+  // Its newest one is read; the others are about to end.
+  maxInboundStreams: 16,
+  // Peers are found by the directory; nobody's word brings about a dial here.
+  doPX: false,
+  scoreThresholds: { acceptPXThreshold: Number.MAX_SAFE_INTEGER },
   // Members are admitted one by one; on one host, in containers or behind NAT all have one address, and the default
   // weight would silence a mesh of more than 10 peers there.
   scoreParams: { IPColocationFactorWeight: 0 },
@@ -191,6 +210,7 @@ export const createTransport = async (deps: TransportDeps): Promise<Transport> =
       gossip: (components: Parameters<ReturnType<typeof gossipsub>>[0]) => {
         const gossip = gossipsub(gossipOptions)(withGate(components, gate))
         boundGossipCache(gossip, GOSSIP_WINDOW_BYTES)
+        boundSeen(gossip)
         keepNoDeliveries(gossip)
         return judged(gossip)
       },

@@ -74,9 +74,10 @@ export interface Member {
 
 /**
  * What becomes of a gossiped message: `forward` hands it on here and to neighbours, `keep` hands it on here alone,
- * `refuse` drops it and counts against the neighbour that sent it.
+ * `ignore` drops it, `refuse` drops it and counts against the neighbour that sent it. Refused is only what no honest
+ * node forwards, whatever it knows, whenever it heard it, and however it is set up: otherwise honest ones are cut off.
  */
-export type Acceptance = 'forward' | 'keep' | 'refuse'
+export type Acceptance = 'forward' | 'keep' | 'ignore' | 'refuse'
 
 export interface Gossip {
   /**

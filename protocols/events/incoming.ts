@@ -11,7 +11,7 @@ import type { Counters } from './counters.ts'
 import type { Dispatch } from './dispatch.ts'
 import { createHeads, type Heads } from './heads.ts'
 import type { History } from './history.ts'
-import { createInlet, createProver, type Inlet, open } from './inlet.ts'
+import { createChecking, createInlet, createProver, type Inlet, open } from './inlet.ts'
 import type { Settings } from './options.ts'
 import { createOrder, type Order } from './order.ts'
 import type { OwnHead } from './protocol.ts'
@@ -58,7 +58,7 @@ export const createIncoming = (
 ): Incoming => {
   const order = createOrder<Proven>(settings)
   const prefix = signingPrefix(port.self.mesh)
-  const checking = { bytes: 0 }
+  const checking = createChecking(settings.maxPublishers)
   /** The one heard longest ago first. */
   const heardAt = new Map<string, number>()
   const losses: (Series & Range)[] = []
@@ -82,8 +82,8 @@ export const createIncoming = (
   const repair = createRepair(port, order, retrieve, {
     take(proven, fetched) {
       const { from, to } = rangeOf(proven.batch)
-      const acceptance = words.inletOf(proven.batch.word)?.take(proven) ?? 'refuse'
-      if (fetched && acceptance !== 'refuse') counters.repaired(to - from + 1)
+      const acceptance = words.inletOf(proven.batch.word)?.take(proven)
+      if (fetched && acceptance === 'keep') counters.repaired(to - from + 1)
     },
     lost(series, range) {
       losses.push({ ...series, ...range })

@@ -6,6 +6,7 @@
  * open a gap. The bytes of batches under check are bounded, over all inlets.
  */
 import { isParleyError } from '../errors.ts'
+import { createRates, type Rates } from '../limiter.ts'
 import type { Acceptance, Port } from '../port.ts'
 import type { Batch, Order } from './order.ts'
 import { eventReader, type OpenBatch, openBatch, rangeOf, signedBytes, type WireEvent } from './read-batch.ts'
@@ -13,12 +14,34 @@ import type { Proven } from './retrieve.ts'
 import type { Range, Series } from './series.ts'
 
 /** Why a batch was not let in. */
-export type Refusal = 'malformed' | 'overloaded' | 'foreign' | 'signature' | 'duplicate' | 'stale'
+export type Refusal = 'malformed' | 'overloaded' | 'foreign' | 'signature' | 'unchecked' | 'duplicate' | 'stale'
 
-/** Bytes of batches whose signature is being checked, over all inlets. */
+/**
+ * What the batch itself shows, to every node alike, and an honest one forwards none of it. All other reasons lie with
+ * this node: what it heard before, and how much it has to do.
+ */
+const FORGED: ReadonlySet<Refusal> = new Set(['malformed', 'foreign', 'signature'])
+
+/**
+ * Batches of one publisher that are let in, whoever brings them; one above `PACE_BYTES` counts for several. More are
+ * dropped after their check, since a forged one must not use up what its publisher may say, and are not forwarded.
+ */
+export const BATCHES_PER_S = 4_096
+export const BATCH_BURST = 4_096
+const PACE_BYTES = 16 << 10
+
+/** What all inlets share. */
 export interface Checking {
+  /** Of batches whose signature is being checked. */
   bytes: number
+  /** By publisher. */
+  readonly rates: Rates
 }
+
+export const createChecking = (maxPublishers: number): Checking => ({
+  bytes: 0,
+  rates: createRates({ perSecond: BATCHES_PER_S, burst: BATCH_BURST, maxKeys: maxPublishers }),
+})
 
 export interface InletHooks {
   refused(reason: Refusal): void
@@ -101,9 +124,9 @@ export const createInlet = (
 ): Inlet => {
   let turn: Promise<unknown> = Promise.resolve()
 
-  const refuse = (reason: Refusal): 'refuse' => {
+  const refuse = (reason: Refusal): 'ignore' | 'refuse' => {
     hooks.refused(reason)
-    return 'refuse'
+    return FORGED.has(reason) ? 'refuse' : 'ignore'
   }
 
   const read = ({ batch, arrivedAt }: Proven): void => {
@@ -153,14 +176,18 @@ export const createInlet = (
     const last = from === batch.publisher && hooks.complete(batch)
     // Started now, looked at in its turn.
     const verifying =
-      last || port.verify(batch.publisher, signedBytes(prefix, batch), batch.signature).catch(() => false)
+      last || port.verify(batch.publisher, signedBytes(prefix, batch), batch.signature).catch(() => undefined)
     await before
     const genuine = await verifying
     checking.bytes -= bytes.length
+    // Where the check itself failed, that is this node's own trouble.
+    if (genuine === undefined) return refuse('unchecked')
     if (!genuine) return refuse('signature')
     const then = last ? 'keep' : 'forward'
     // Brought back by gossip after a restart: it may travel on, but it is not news here.
     if (batch.publisher === port.self.id) return then
+    const cost = Math.max(1, bytes.length / PACE_BYTES)
+    if (!checking.rates.take(batch.publisher, port.clock.monotonic(), cost)) return refuse('overloaded')
     return admit({ batch, bytes, arrivedAt }, then)
   }
 
@@ -169,6 +196,8 @@ export const createInlet = (
       const batch = open(bytes)
       if (batch === undefined) return Promise.resolve(refuse('malformed'))
       if (batch.word !== word) return Promise.resolve(refuse('foreign'))
+      const past = order.past(batch, rangeOf(batch))
+      if (past !== undefined) return Promise.resolve(refuse(past))
       if (checking.bytes + bytes.length > limits.maxUnverifiedBytes) return Promise.resolve(refuse('overloaded'))
       checking.bytes += bytes.length
       const result = check(bytes, batch, from, port.clock.monotonic(), turn)

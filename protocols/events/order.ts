@@ -54,6 +54,8 @@ interface Row<T> {
 }
 
 export interface Order<T> {
+  /** All of it was let in, or is of a life that is over: asked before a signature is paid for. */
+  past(series: Series, range: Range): 'duplicate' | 'stale' | undefined
   /** A verified batch came. @param hold false where nobody here minds a gap */
   admit(series: Series, batch: Batch<T>, hold: boolean): Verdict<T>
   /** The publisher says that its last number is `last`. @returns true where something is missing */
@@ -164,6 +166,12 @@ export const createOrder = <T>(limits: { maxPublishers: number; maxWaitingBytes:
   }
 
   return {
+    past({ publisher, word, epoch }, { to }) {
+      const first = find(publisher, word)?.lives[0]
+      if (first === undefined || epoch > first.epoch) return undefined
+      if (epoch < first.epoch) return 'stale'
+      return to < first.next ? 'duplicate' : undefined
+    },
     admit({ publisher, word, epoch }, batch, hold) {
       const rows = rowsOf(publisher)
       const row = rows.get(word)

@@ -34,6 +34,8 @@ export interface RawPeer {
   readonly libp2p: Libp2p<{ identify: Identify; ping: Ping; gossip: GossipSub }>
   /** @param options with `force` also where there is a connection already */
   dial(address: string, options?: { force?: boolean }): Promise<Connection>
+  /** Signs with this peer's key. */
+  sign(bytes: Uint8Array): Promise<Uint8Array>
   /** A membership token for this peer, as whoever knows the secret can make it. */
   token(mesh: string, secret: string, claims?: { caps?: string[]; livesS?: number }): Promise<string>
   /** Shows the tokens; resolves once the other side has answered that it is let in. */
@@ -129,6 +131,7 @@ export const startRawPeer = async (options: RawPeerOptions = {}): Promise<RawPee
     id,
     libp2p,
     dial: (address, options) => libp2p.dial(multiaddr(address), options),
+    sign: async (bytes) => privateKey.sign(bytes),
     async token(mesh, secret, { caps = ['*'], livesS = 3600 } = {}) {
       const iat = Math.floor(Date.now() / 1000)
       const claims = { sub: id, aud: mesh, iat, exp: iat + livesS, jti: randomUUID(), roles: [], caps }

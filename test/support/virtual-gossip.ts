@@ -64,6 +64,7 @@ export const createVirtualGossip = (lost: () => boolean) => {
         ear.refused += 1
         return
       }
+      if (acceptance === 'ignore') return
       if (acceptance === 'keep') passOn = false
       deliver(bytes)
     }

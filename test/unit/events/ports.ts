@@ -155,9 +155,9 @@ export const createPorts = (seed = 1) => {
     }
     const receive = async (topic: string, bytes: Uint8Array, from = 'a forwarder'): Promise<Acceptance> => {
       const sink = sinks.get(topic)
-      if (sink === undefined) return 'refuse'
+      if (sink === undefined) return 'ignore'
       const acceptance = await sink.accept(bytes, from)
-      if (acceptance !== 'refuse' && sinks.get(topic) === sink) sink.deliver(bytes)
+      if ((acceptance === 'keep' || acceptance === 'forward') && sinks.get(topic) === sink) sink.deliver(bytes)
       return acceptance
     }
     const gossip: Peer['gossip'] = {

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { defineEvent } from '../../../protocols/events/define-event.ts'
 import type { Invalid, MeshEvent, Missed } from '../../../protocols/events/event.ts'
 import { createEvents } from '../../../protocols/events/events.ts'
+import { BATCH_BURST } from '../../../protocols/events/inlet.ts'
 import type { EventsOptions } from '../../../protocols/events/options.ts'
 import { MAX_RECENT_CHARS } from '../../../protocols/events/recent.ts'
 import { MAX_TOPICS } from '../../../protocols/events/topic-table.ts'
@@ -72,11 +73,11 @@ test('a batch signed by another, for another mesh, or changed on the way is refu
   assert.equal(refused('signature'), 3)
 })
 
-test('a check of a signature that fails for another reason refuses the batch', async () => {
+test('a check of a signature that fails for another reason drops the batch, and is no fault of who sent it', async () => {
   const { peer, receive, refused } = await receiver()
   peer.verify = () => Promise.reject(new Error('broken'))
-  assert.equal(await receive(batch()), 'refuse')
-  assert.equal(refused('signature'), 1)
+  assert.equal(await receive(batch()), 'ignore')
+  assert.equal(refused('unchecked'), 1)
 })
 
 test('garbage, and a batch on the gossip topic of another word, are refused', async () => {
@@ -90,12 +91,12 @@ test('a replay is refused and counted; so is what an earlier life of the publish
   const { net, heard, receive, refused } = await receiver()
   const first = batch({ first: 1, events: [{}, {}] })
   assert.equal(await receive(first), 'forward')
-  assert.equal(await receive(first.slice()), 'refuse')
-  assert.equal(await receive(batch({ first: 2 })), 'refuse')
+  assert.equal(await receive(first.slice()), 'ignore')
+  assert.equal(await receive(batch({ first: 2 })), 'ignore')
   assert.equal(await receive(batch({ epoch: 6, first: 1 })), 'forward')
   assert.equal(heard.length, 2, 'its earlier life may have an end that is still to be had')
   await net.run(2_000)
-  assert.equal(await receive(batch({ epoch: 5, first: 3 })), 'refuse')
+  assert.equal(await receive(batch({ epoch: 5, first: 3 })), 'ignore')
   assert.equal(heard.length, 3)
   assert.deepEqual([refused('duplicate'), refused('stale')], [2, 1])
 })
@@ -116,7 +117,7 @@ test('what comes behind a gap waits until the gap is filled, and is then let in 
   assert.deepEqual([heardNow(), missed], [[10], []], 'the first batch of an unknown publisher is no gap')
   const late = batch({ first: 12 })
   assert.equal(await receive(late), 'forward')
-  assert.equal(await receive(late.slice()), 'refuse', 'what waits is known')
+  assert.equal(await receive(late.slice()), 'ignore', 'what waits is known')
   assert.deepEqual(heardNow(), [10])
   assert.equal(await receive(batch({ first: 11 })), 'forward')
   assert.deepEqual(heardNow(), [10, 11, 12])
@@ -138,7 +139,7 @@ test('what is gone for good is told before the events behind it, and is not let 
     { ...gap, from: 11, to: 11 },
     { ...gap, from: 13, to: 13 },
   ])
-  assert.equal(await receive(batch({ first: 11 })), 'refuse')
+  assert.equal(await receive(batch({ first: 11 })), 'ignore')
   assert.deepEqual(
     heard.map(({ sequence }) => sequence),
     [10, 12, 14],
@@ -196,7 +197,7 @@ test('bytes under check are bounded; what exceeds the bound is refused', async (
   peer.verify = () => gate.promise
   const first = peer.gossip.receive('events/tasks', bytes)
   const second = peer.gossip.receive('events/tasks', batch({ first: 2 }))
-  assert.equal(await peer.gossip.receive('events/tasks', batch({ first: 3 })), 'refuse')
+  assert.equal(await peer.gossip.receive('events/tasks', batch({ first: 3 })), 'ignore')
   assert.equal(refused('overloaded'), 1)
   gate.resolve(true)
   assert.deepEqual(await net.until(Promise.all([first, second])), ['forward', 'forward'])
@@ -270,7 +271,7 @@ test('what was published while nobody here listened is not reported as missed', 
   await net.until(
     events.subscribe('tasks.#', ({ sequence }) => void again.push(sequence), { onMissed: (gap) => missed.push(gap) }),
   )
-  assert.equal(await receive(batch({ first: 1 })), 'refuse', 'an old batch stays old')
+  assert.equal(await receive(batch({ first: 1 })), 'ignore', 'an old batch stays old')
   assert.equal(await receive(batch({ first: 9 })), 'forward')
   assert.deepEqual([again, missed], [[9], []])
 })
@@ -470,4 +471,33 @@ test('labels of metrics are bounded: the first 50 words by name, the others toge
   assert.equal(peer.count('events_published_total', { topic: 'w49' }), 1)
   assert.equal(peer.count('events_published_total', { topic: 'w50' }), 0)
   assert.equal(peer.count('events_published_total', { topic: 'other' }), 2)
+})
+
+test('of one publisher so many batches are let in at once, whoever brings them, and one more is dropped', async () => {
+  const { heard, receive, refused } = await receiver()
+  for (let first = 1; first <= BATCH_BURST; first += 1) await receive(batch({ first }))
+  assert.deepEqual([heard.length, refused('overloaded')], [BATCH_BURST, 0])
+  assert.equal(await receive(batch({ first: BATCH_BURST + 1 })), 'ignore')
+  assert.equal(await receive(batch({ publisher: 'another' })), 'forward', 'others have their own')
+  assert.equal(refused('overloaded'), 1)
+})
+
+test('a forged batch uses up nothing of what its publisher may say', async () => {
+  const { heard, receive } = await receiver()
+  for (let first = 1; first <= BATCH_BURST; first += 1) await receive(batch({ first, signer: 'mallory' }))
+  assert.equal(await receive(batch({ first: 1 })), 'forward')
+  assert.equal(heard.length, 1)
+})
+
+test('a replay is dropped before its signature is checked', async () => {
+  const { peer, receive } = await receiver()
+  await receive(batch({ first: 1 }))
+  let checked = 0
+  peer.verify = async () => {
+    checked += 1
+    return true
+  }
+  assert.equal(await receive(batch({ first: 1 })), 'ignore')
+  assert.equal(await receive(batch({ first: 7, epoch: 4 })), 'ignore')
+  assert.equal(checked, 0)
 })

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { GossipSub } from '@chainsafe/libp2p-gossipsub'
-import { createPubsub, judged } from '../../../node/pubsub.ts'
+import { judged } from '../../../node/network/judged-gossip.ts'
+import { createPubsub } from '../../../node/pubsub.ts'
 import { createVirtualTime } from '../../support/virtual-time.ts'
 
 /** What the pubsub asks of gossipsub, with a note of what is told to whom. */
@@ -11,6 +12,11 @@ const start = () => {
   const gossip = Object.assign(new EventTarget(), {
     mesh: new Map([['parley/m/events/news', new Set(['p'])]]),
     streamsOutbound: new Map([['p', {}]]),
+    streamsInbound: new Map(),
+    pipePeerReadStream: async () => undefined,
+    decodeRpc: () => undefined,
+    handleReceivedRpc: async () => undefined,
+    handlePeerReadStreamError: () => undefined,
     reportMessageValidationResult: () => undefined,
     getTopics: () => ['parley/m/events/news', 'parley/m/agents'],
     sendSubscriptions: (to: string, topics: string[]) => void told.push(`subscriptions ${to} ${topics.length}`),
@@ -25,6 +31,7 @@ const start = () => {
     reopen: () => undefined,
     highWaterBytes: 1,
     maxUnsentBytes: 1,
+    cut: () => undefined,
   })
   return { time, told, pubsub }
 }
