@@ -6,17 +6,13 @@
  * and it is on disk before anyone hears it. Without a data directory both live as long as the process.
  */
 import { join } from 'node:path'
-import {
-  generateKeyPair,
-  generateKeyPairFromSeed,
-  privateKeyFromProtobuf,
-  privateKeyToProtobuf,
-} from '@libp2p/crypto/keys'
+import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
 import { equals } from 'uint8arrays/equals'
 import { ParleyError } from '../protocols/errors.ts'
 import type { Log } from '../protocols/port.ts'
 import { ensurePrivateDirectory, readPrivateFile, writePrivateFile } from './private-file.ts'
+import { keyPairOfSeed, SEED_BYTES } from './trust/ed25519.ts'
 
 export const KEY_FILE = 'identity.key'
 const INCARNATION_FILE = 'incarnation'
@@ -41,11 +37,11 @@ export const decodeKey = async (path: string, bytes: Uint8Array): Promise<Ed2551
   }
   if (key.type !== 'Ed25519') throw corruptKey(path, `it holds a key of type ${key.type}, Ed25519 is needed`)
   // The file holds seed and public key; computing one from the other finds a flipped bit in either.
-  const whole = await generateKeyPairFromSeed('Ed25519', key.raw.subarray(0, 32))
-  if (!equals(privateKeyToProtobuf(whole), bytes)) {
+  const { raw } = keyPairOfSeed(key.raw.subarray(0, SEED_BYTES))
+  if (!equals(raw, key.publicKey.raw) || !equals(privateKeyToProtobuf(key), bytes)) {
     throw corruptKey(path, 'its private and public halves do not belong together')
   }
-  return whole
+  return key
 }
 
 /**

@@ -7,11 +7,11 @@
  * used for two meshes gives two authorities. A made secret says of itself that it was made, by a prefix and a checksum:
  * what only looks random may be a passphrase. State: the last few authorities that were derived in this process.
  */
-import { createHash, createPrivateKey, createPublicKey, hash, type KeyObject, randomBytes, scrypt } from 'node:crypto'
-import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import { createHash, hash, type KeyObject, randomBytes, scrypt } from 'node:crypto'
 import { toString as encode } from 'uint8arrays/to-string'
 import { ParleyError } from '../protocols/errors.ts'
 import { octal, opensToOthers, readSmallFile } from './private-file.ts'
+import { keyPairOfSeed } from './trust/ed25519.ts'
 
 const SECRET_BYTES = 32
 const MAX_SECRET_FILE_BYTES = 4096
@@ -168,15 +168,9 @@ export const readSecretFile = async (path: string): Promise<string> => {
 }
 
 /** Node's form of an Ed25519 key pair with this 32-byte seed. */
-const authorityFromSeed = async (seed: Uint8Array): Promise<Authority> => {
-  const { publicKey } = await generateKeyPairFromSeed('Ed25519', seed)
-  const id = encode(publicKey.raw, 'base64url')
-  const jwk = { kty: 'OKP', crv: 'Ed25519', x: id }
-  return {
-    id,
-    publicKey: createPublicKey({ format: 'jwk', key: jwk }),
-    privateKey: createPrivateKey({ format: 'jwk', key: { ...jwk, d: encode(seed, 'base64url') } }),
-  }
+const authorityFromSeed = (seed: Uint8Array): Authority => {
+  const { raw, publicKey, privateKey } = keyPairOfSeed(seed)
+  return { id: encode(raw, 'base64url'), publicKey, privateKey }
 }
 
 const stretch = (secret: string, mesh: string): Promise<Authority> =>
