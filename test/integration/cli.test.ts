@@ -119,13 +119,13 @@ describe('the command parley', { timeout: 90_000 }, () => {
 
   test('a secret is printed, or written once to a file of mode 0600', async () => {
     const printed = await parley(['secret'])
-    assert.match(printed.stdout, /^[\w-]{43}\n$/)
+    assert.match(printed.stdout, /^parley1-[\w-]{48}\n$/)
     const first = await parley(['secret', '--out', 'new.key'])
     assert.deepEqual([first.code, first.stdout], [0, ''])
     const file = join(folder, 'new.key')
     assert.equal((await stat(file)).mode & 0o777, 0o600)
     const before = await readFile(file, 'utf8')
-    assert.match(before, /^[\w-]{43}\n$/)
+    assert.match(before, /^parley1-[\w-]{48}\n$/)
     assert.notEqual(before, printed.stdout)
     assertError(await parley(['secret', '--out', 'new.key']), 1, 'STA003', /new\.key exists already/)
     assert.equal(await readFile(file, 'utf8'), before)
