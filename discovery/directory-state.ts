@@ -16,38 +16,17 @@
  * Algorithms for Replicated Database Maintenance (PODC 1987), with its death certificates as `ended`.
  */
 import { equals } from 'uint8arrays/equals'
-import type { Activity } from './activity.ts'
+import type { Agent, Change, Outcome } from './directory/change.ts'
 import { createCompare } from './directory/compare.ts'
+import { displaced, worthAsking } from './directory/displace.ts'
 import { createHearsay } from './directory/hearsay.ts'
 import { createOffers } from './directory/offers.ts'
 import { createTables, type EndReason, type Held } from './directory/tables.ts'
 import { type AgentRecord, compareVersions, type SignedRecord } from './record.ts'
 import type { Departure } from './swim/claim.ts'
 
+export type { Agent, Change, Outcome } from './directory/change.ts'
 export type { EndReason } from './directory/tables.ts'
-
-export interface Agent {
-  readonly peer: string
-  readonly name: string
-  /** This node's own judgement; a suspect gets no new work while others are there. */
-  readonly state: 'alive' | 'suspect'
-  readonly connected: boolean
-  readonly self: boolean
-  /** As the agent's node judges it; absent where that is not known: of one that is far, or of an earlier release. */
-  readonly activity?: Activity | undefined
-  readonly record: AgentRecord
-}
-
-export type Change =
-  | { readonly type: 'joined' | 'changed'; readonly agent: Agent }
-  /** `departure`: of one that said so itself, whether it means to come back. */
-  | { readonly type: 'left'; readonly agent: Agent; readonly reason: EndReason; readonly departure?: Departure }
-
-/**
- * `own`: a record of this node's identity that this life did not write; write one above it.
- * `full`: the table has no room for another agent.
- */
-export type Outcome = 'accepted' | 'stale' | 'duplicate' | 'own' | 'full'
 
 /** Twice the ttl: longer than anyone who is not connected to the agent can still hold its record. */
 const remembranceMs = (record: AgentRecord): number => 2 * record.ttlMs
@@ -68,6 +47,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
   const tables = createTables(self, maxEnded)
   const { agents, ended, connected, known, isRevived } = tables
   const offers = createOffers(agents)
+  let displacedCount = 0
   /** Nothing runs out before it. */
   let nextEndMs = Number.NEGATIVE_INFINITY
 
@@ -107,9 +87,17 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     return remove(peer, held, reason)
   }
 
+  const isMet = (peer: string, from: string | undefined): boolean => from === peer || connected.has(peer)
+  /** Who makes room for this one in a full table. */
+  const roomFor = (peer: string, heardAtMs: number, from: string | undefined): string | undefined =>
+    displaced(agents, { from, isMet: isMet(peer, from), heardAtMs })
+  /** The last quarter of what ended is for agents that were here: anybody can sign that invented ones left. */
+  const mayEnd = (peer: string): boolean => agents.has(peer) || ended.has(peer) || ended.size < maxEnded - maxEnded / 4
+
   /**
    * What `apply` would say; a caller asks before it pays for checking a signature. Changes nothing.
    * @param revives false where nobody says how old the record is
+   * @param from the neighbour that tells of it
    */
   const judge = (
     record: AgentRecord,
@@ -117,6 +105,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     ageMs: number,
     nowMs: number,
     revives: boolean = true,
+    from?: string,
   ): Outcome => {
     const before = known(record.peerId)
     const order = before === undefined ? 1 : compareVersions(record, before)
@@ -126,9 +115,10 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     }
     const isNews = order > 0 || (order === 0 && revives && isRevived(record.peerId, ageMs, nowMs))
     if (!isNews) return order < 0 ? 'stale' : 'duplicate'
-    if (record.leaving) return ageMs >= remembranceMs(record) ? 'stale' : 'accepted'
+    if (record.leaving) return ageMs >= remembranceMs(record) || !mayEnd(record.peerId) ? 'stale' : 'accepted'
     if (ageMs >= record.ttlMs && !connected.has(record.peerId)) return 'stale'
-    return !agents.has(record.peerId) && agents.size >= maxAgents ? 'full' : 'accepted'
+    if (agents.has(record.peerId) || agents.size < maxAgents) return 'accepted'
+    return roomFor(record.peerId, nowMs - ageMs, from) === undefined ? 'full' : 'accepted'
   }
 
   const applyLeaving = (record: AgentRecord, signed: SignedRecord, sinceMs: number): Change[] => {
@@ -147,8 +137,9 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     ageMs: number,
     nowMs: number,
     revives: boolean = true,
+    from?: string,
   ): { outcome: Outcome; changes: Change[] } => {
-    const outcome = judge(record, signed, ageMs, nowMs, revives)
+    const outcome = judge(record, signed, ageMs, nowMs, revives, from)
     if (outcome !== 'accepted') return { outcome, changes: [] }
     const peer = record.peerId
     const heardAtMs = nowMs - ageMs
@@ -160,11 +151,17 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
       heardAtMs: Math.max(heardAtMs, before?.heardAtMs ?? heardAtMs),
       state: 'alive',
       namedIn: 0,
+      isMet: before?.isMet === true || isMet(peer, from),
+      toldBy: before?.toldBy ?? from,
     }
+    const gone = before === undefined && agents.size >= maxAgents ? roomFor(peer, heardAtMs, from) : undefined
+    const givenUp = gone === undefined ? undefined : agents.get(gone)
+    const made = gone === undefined || givenUp === undefined ? [] : remove(gone, givenUp, 'gone')
+    displacedCount += made.length
     tables.forget(peer)
     tables.put(peer, held)
     endsAt(held.heardAtMs + record.ttlMs)
-    if (before === undefined) return { outcome, changes: changed('joined', peer, held) }
+    if (before === undefined) return { outcome, changes: [...made, ...changed('joined', peer, held)] }
     // An introduction differs in its version only and is no news to anyone who watches.
     const isNews = before.state !== 'alive' || content(before.record) !== content(record)
     return { outcome, changes: isNews ? changed('changed', peer, held) : [] }
@@ -196,6 +193,8 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
   const markConnected = (peer: string): Change[] => {
     connected.add(peer)
     if (ended.get(peer)?.reason !== 'left') tables.forget(peer)
+    const held = agents.get(peer)
+    if (held !== undefined) held.isMet = true
     return setState(peer, 'alive')
   }
   const hearNow = (held: Held, nowMs: number): void => {
@@ -291,7 +290,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
       return held !== undefined && isSame(held, signed)
     },
     count: () => agents.size,
-    room: () => Math.max(0, maxAgents - agents.size),
+    room: () => (agents.size < maxAgents ? maxAgents - agents.size : worthAsking(agents)),
     view: (): Agent[] =>
       [...(tables.own && !tables.own.record.leaving ? [self] : []), ...agents.keys()].flatMap((p) => get(p) ?? []),
     sizes: () => ({
@@ -300,6 +299,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
       stuck: [...agents.values()].filter(({ record }) => record.stuck === true).length,
       ended: ended.size,
       endedEvicted: tables.endedEvicted(),
+      displaced: displacedCount,
     }),
   }
 }

@@ -250,8 +250,8 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
         more: rest.length > 0,
       }
     },
-    push: async ({ records }) => {
-      await receiveAll(records, 'push')
+    push: async ({ records }, { peer }) => {
+      await receiveAll(records, 'push', peer)
     },
   })
   // A record is taken in where it is checked, so that it is not read twice.

@@ -6,7 +6,7 @@ import type { DirectoryState } from '../directory-state.ts'
 import type { Unreadable } from '../record.ts'
 
 /** `own`: a record of this identity that this life did not write. `full`: no room for another agent. */
-export type Refusal = Unreadable | 'bad_signature' | 'own' | 'full'
+export type Refusal = Unreadable | 'bad_signature' | 'own' | 'full' | 'too_many'
 
 const createTally = <K extends string>(keys: readonly K[], report: (key: K, by: number) => void) => {
   const counts = new Map<K, number>(keys.map((key) => [key, 0]))
@@ -29,11 +29,12 @@ export const createDirectoryCounts = (metrics: Metrics, sizes: DirectoryState['s
   metrics.gauge('directory_agents', 'Other agents in the view', () => sizes().agents)
   metrics.gauge('directory_suspects', 'Other agents in the view that are suspect', () => sizes().suspect)
   metrics.gauge('directory_stuck', 'Other agents in the view that are stuck', () => sizes().stuck)
+  metrics.gauge('directory_displaced', 'Agents that made room for others since the start', () => sizes().displaced)
   metrics.gauge('directory_ended', 'Agents that ended lately and are remembered', () => sizes().ended)
 
   return {
     refused: createTally<Refusal>(
-      ['too_big', 'malformed', 'other_mesh', 'bad_signature', 'own', 'full'],
+      ['too_big', 'malformed', 'other_mesh', 'bad_signature', 'own', 'full', 'too_many'],
       (reason, by) => refused({ reason }, by),
     ),
     accepted: createTally(['sync', 'push', 'gossip'] as const, (via, by) => accepted({ via }, by)),

@@ -2,6 +2,7 @@
  * The way in for every record of another node: size, form, mesh, news, signature, table. In this order, so that the
  * costly check is made for news only. No state of its own; what is refused is counted.
  */
+import { createRates } from '../../protocols/limiter.ts'
 import type { Acceptance, Port } from '../../protocols/port.ts'
 import type { Change, DirectoryState, Outcome } from '../directory-state.ts'
 import {
@@ -17,7 +18,7 @@ import type { Travelling } from './digest.ts'
 
 export type Via = 'sync' | 'push' | 'gossip'
 /** `held`: the very bytes that the table holds, which were checked when they came. */
-export type Receipt = Outcome | Unreadable | 'bad_signature' | 'held'
+export type Receipt = Outcome | Unreadable | 'bad_signature' | 'held' | 'too_many'
 
 interface Receiving {
   readonly port: Pick<Port, 'self' | 'clock' | 'verify'>
@@ -27,6 +28,12 @@ interface Receiving {
   /** A record of this node's own identity that another life wrote, at or above the present version. */
   readonly onClaim: (record: AgentRecord) => void
 }
+
+/**
+ * News of agents that one neighbour brings by gossip, each of which costs a signature check here and at everybody to whom
+ * it is forwarded. What is beyond is dropped, and learnt when directories are compared.
+ */
+const NEWS = { perSecond: 64, burst: 2_048, maxKeys: 1_024 }
 
 /** A part of a frame keeps the whole frame in memory; a copy does not. */
 const detached = ({ bytes, signature }: SignedRecord): SignedRecord => ({
@@ -39,13 +46,16 @@ const isForged = (receipt: Receipt): boolean =>
   receipt === 'too_big' || receipt === 'malformed' || receipt === 'other_mesh' || receipt === 'bad_signature'
 
 export const createReceiver = ({ port, state, counts, emit, onClaim }: Receiving) => {
-  const refuse = <R extends Unreadable | 'bad_signature'>(reason: R): R => {
+  const news = createRates(NEWS)
+
+  const refuse = <R extends Unreadable | 'bad_signature' | 'too_many'>(reason: R): R => {
     counts.refused.add(reason)
     return reason
   }
 
-  const settle = (record: AgentRecord, signed: SignedRecord, ageMs: number, via: Via): Outcome => {
-    const { outcome, changes } = state.apply(record, detached(signed), ageMs, port.clock.monotonic(), via !== 'gossip')
+  const settle = (record: AgentRecord, { ageMs, ...signed }: Travelling, via: Via, from: string): Outcome => {
+    const now = port.clock.monotonic()
+    const { outcome, changes } = state.apply(record, detached(signed), ageMs, now, via !== 'gossip', from)
     if (outcome === 'accepted') counts.accepted.add(via)
     if (outcome === 'full' || outcome === 'own') counts.refused.add(outcome)
     if (outcome === 'own') onClaim(record)
@@ -53,27 +63,33 @@ export const createReceiver = ({ port, state, counts, emit, onClaim }: Receiving
     return outcome
   }
 
-  const receive = async (item: Travelling, via: Via): Promise<Receipt> => {
+  const receive = async (item: Travelling, via: Via, from: string): Promise<Receipt> => {
     const { record, refused } = readRecord(item, port.self.mesh)
     if (refused !== undefined) return refuse(refused)
-    const outcome = state.judge(record, item, item.ageMs, port.clock.monotonic(), via !== 'gossip')
+    const now = port.clock.monotonic()
+    const outcome = state.judge(record, item, item.ageMs, now, via !== 'gossip', from)
     if (outcome === 'duplicate' && state.holds(record.peerId, item)) return 'held'
     if (outcome === 'stale' || outcome === 'duplicate') return outcome
+    if (via === 'gossip' && from !== record.peerId && !news.take(from, now)) return refuse('too_many')
     if (!(await verifyRecord(port, record, item))) return refuse('bad_signature')
     // The table may have changed while the signature was checked; `apply` judges again.
-    return settle(record, item, item.ageMs, via)
+    return settle(record, item, via, from)
   }
 
   return {
-    /** @returns how many were accepted */
-    receiveAll: async (items: readonly Travelling[], via: Via): Promise<number> => {
+    /**
+     * @param from the neighbour that told them
+     * @returns how many were accepted
+     */
+    receiveAll: async (items: readonly Travelling[], via: Via, from: string): Promise<number> => {
       let accepted = 0
-      for (const item of items) if ((await receive(item, via)) === 'accepted') accepted += 1
+      for (const item of items) if ((await receive(item, via, from)) === 'accepted') accepted += 1
       return accepted
     },
-    receiveGossip: async (packed: Uint8Array): Promise<Acceptance> => {
-      const receipt = await receive({ ...unpackRecord(packed), ageMs: 0 }, 'gossip')
+    receiveGossip: async (packed: Uint8Array, from: string): Promise<Acceptance> => {
+      const receipt = await receive({ ...unpackRecord(packed), ageMs: 0 }, 'gossip', from)
       if (isForged(receipt)) return 'refuse'
+      if (receipt === 'too_many') return 'ignore'
       // What is old here was not checked, and is old elsewhere too. What is held may have come by a way that the
       // neighbours' neighbours do not have.
       return receipt === 'stale' || receipt === 'duplicate' ? 'keep' : 'forward'

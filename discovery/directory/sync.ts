@@ -28,7 +28,7 @@ interface Syncing {
   readonly signal: AbortSignal
   readonly expire: () => void
   readonly emit: (changes: readonly Change[]) => void
-  readonly receiveAll: (items: readonly Travelling[], via: Via) => Promise<number>
+  readonly receiveAll: (items: readonly Travelling[], via: Via, from: string) => Promise<number>
   readonly push: (peer: string, records: readonly Travelling[]) => Promise<void>
   /** Called after each complete exchange. */
   readonly onSynced: () => void
@@ -77,7 +77,7 @@ export const createSync = (the: Syncing) => {
     const { records, more } = answer
     const wants = packed.unpackPeers(answer.wants, MAX_DIGEST)
     learn(answer, askedAt)
-    const accepted = await the.receiveAll(records, 'sync')
+    const accepted = await the.receiveAll(records, 'sync', peer)
     if (isFirst) await the.push(peer, state.give(wants, the.port.clock.monotonic()))
     // Without progress the peer would answer the same again.
     return { goesOn: more && accepted > 0 }

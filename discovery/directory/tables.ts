@@ -24,6 +24,10 @@ export interface Held {
   suspectedAtMs?: number
   /** The comparison that named it last. */
   namedIn: number
+  /** It was connected to this node, and admitted. */
+  isMet: boolean
+  /** The neighbour that told of it first. */
+  readonly toldBy: string | undefined
 }
 
 export interface Ended extends Version {

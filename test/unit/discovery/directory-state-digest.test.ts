@@ -98,7 +98,10 @@ test('after one exchange both ways two directories know the same, and a second o
 
 test('a full directory is not sent strangers, and does not ask for them', () => {
   const [full, rich] = [start('full', { maxAgents: 2, maxEnded: 2 }), start('rich')]
-  for (const peer of ['a', 'b']) give(full, recordOf(peer, 1))
+  for (const peer of ['a', 'b']) {
+    give(full, recordOf(peer, 1))
+    full.markConnected(peer)
+  }
   for (const peer of ['a', 'c', 'd']) give(rich, recordOf(peer, 2))
   const asked = { digest: full.digest(0), ended: digestOf([]), room: full.room() }
   assert.equal(rich.compare(asked, 0).records.length, 1, 'news of a')

@@ -165,9 +165,10 @@ test('the table takes agents up to its bound, refuses one past it, and still tak
 test('what ended is remembered up to the bound, the oldest goes first and is counted', () => {
   const state = start('me', { maxAgents: 10, maxEnded: 2 })
   for (const peer of ['a', 'b']) give(state, recordOf(peer, 2, { leaving: true }))
-  assert.deepEqual(state.sizes(), { agents: 0, suspect: 0, stuck: 0, ended: 2, endedEvicted: 0 })
+  assert.deepEqual(state.sizes(), { agents: 0, suspect: 0, stuck: 0, ended: 2, endedEvicted: 0, displaced: 0 })
+  give(state, recordOf('c', 1))
   give(state, recordOf('c', 2, { leaving: true }))
-  assert.deepEqual(state.sizes(), { agents: 0, suspect: 0, stuck: 0, ended: 2, endedEvicted: 1 })
+  assert.deepEqual(state.sizes(), { agents: 0, suspect: 0, stuck: 0, ended: 2, endedEvicted: 1, displaced: 0 })
   assert.equal(give(state, recordOf('b', 1)).outcome, 'stale')
   assert.equal(give(state, recordOf('a', 1)).outcome, 'accepted')
 })
