@@ -1,8 +1,4 @@
-/**
- * Raft's log and snapshots in one folder, as the driver of a group sees them. The snapshot that the log begins with is read
- * when they are opened, so that a damaged one is found before anything rests on the log. State: that snapshot, until it is
- * asked for.
- */
+/** Raft's log and snapshots in one folder, as the driver of a group sees them. Keeps no state of its own. */
 import type { GroupStorage } from '../../protocols/consensus/storage.ts'
 import type { Port } from '../../protocols/port.ts'
 import type { Disk } from './disk.ts'
@@ -17,7 +13,7 @@ export interface OpenGroupStorage {
   close(): Promise<void>
 }
 
-/** @throws as openLogStore does; STA003 `damaged` for a snapshot that is not whole */
+/** @throws as openLogStore does */
 export const openGroupStorage = async (
   disk: Disk,
   random: (bytes: number) => Uint8Array,
@@ -25,28 +21,12 @@ export const openGroupStorage = async (
 ): Promise<OpenGroupStorage> => {
   const log: LogStore = await openLogStore(disk, { random, ...(timers && { timers }) })
   const snapshots = createSnapshotStore(disk, random)
-  const base = log.opened.snapshot
-  let first: ReturnType<typeof snapshots.read> | undefined
-  if (base !== undefined) {
-    first = snapshots.read(base)
-    try {
-      await first
-    } catch (error) {
-      await log.close()
-      throw error
-    }
-  }
   return {
     storage: {
       opened: log.opened,
       write: log.write,
       saveSnapshot: snapshots.save,
-      readSnapshot(meta) {
-        const isFirst = meta.index === base?.index && meta.term === base.term
-        const read = (isFirst ? first : undefined) ?? snapshots.read(meta)
-        first = undefined
-        return read
-      },
+      readSnapshot: snapshots.read,
       keepOnly: snapshots.keepOnly,
     },
     storageId: log.storageId,

@@ -34,9 +34,15 @@ export interface Entry extends Range {
 }
 
 export interface HistoryIndex {
-  begin(number?: number): Segment
+  /**
+   * A new segment, for what was kept at that time or later.
+   * @param keptAt those that are older go before it
+   */
+  begin(keptAt: number, number?: number): Segment
   has(segment: Segment): boolean
   add(series: Omit<Series, 'word'>, entry: Omit<Entry, 'run'>): Entry
+  /** Puts the segments in the order in which they go, after they were read. */
+  sort(): void
   /** It is not to be found any more; what it takes in its segment stays. */
   forget(entry: Entry): void
   /** Something of this range is held. */
@@ -45,6 +51,8 @@ export interface HistoryIndex {
   select(series: Omit<Series, 'word'>, range: Range): { rows: Entry[][]; more: boolean }
   list(word: string, since: number | undefined): Held[]
   trim(): void
+  /** So much more would have something go. */
+  isFull(bytes: number, range: Range): boolean
   /** The segment that goes first. */
   oldest(): Segment | undefined
   dropOldest(): void
@@ -64,7 +72,9 @@ export const createHistoryIndex = (
   now: () => number,
   removed: (segment: Segment) => void,
 ): HistoryIndex => {
+  /** The one that goes first in front. */
   const segments: Segment[] = []
+  let highest = 0
   const runs = new Map<string, Run>()
   let bytes = 0
   let events = 0
@@ -95,10 +105,15 @@ export const createHistoryIndex = (
   }
 
   return {
-    begin(number = (segments.at(-1)?.number ?? 0) + 1) {
-      const segment = { number, bytes: 0, events: 0, keptAt: 0, entries: new Set<Entry>() }
-      segments.push(segment)
+    begin(keptAt, number = highest + 1) {
+      highest = Math.max(highest, number)
+      const segment = { number, bytes: 0, events: 0, keptAt, entries: new Set<Entry>() }
+      const before = segments.findLastIndex((other) => other.keptAt <= keptAt)
+      segments.splice(before + 1, 0, segment)
       return segment
+    },
+    sort() {
+      segments.sort((a, b) => a.keptAt - b.keptAt || a.number - b.number)
     },
     has: (segment) => segments.includes(segment),
     add({ publisher, epoch }, given) {
@@ -150,6 +165,7 @@ export const createHistoryIndex = (
         return since === undefined ? [held] : [{ ...held, since: entries.find(({ sentAt }) => sentAt >= since)?.from }]
       }),
     trim,
+    isFull: (more, { from, to }) => bytes + more > bounds.maxBytes || events + to - from + 1 > bounds.maxEvents,
     figures: () => ({ bytes, events }),
   }
 }

@@ -5,7 +5,8 @@
  * Best effort: batches are written one write after another, not synced, so that a crash may lose the last of them, and a
  * full disk loses what cannot be written; each record has a checksum (history-records.ts) that is looked at when the
  * history is opened and again when the record is read, so that what is damaged is missing, and never something else.
- * State: where each batch lies, those that are not written yet, at most MAX_UNWRITTEN_BYTES of them.
+ * What is caught up goes into segments of its own: the oldest goes first, whenever it came.
+ * State: where each batch lies, those that are not written yet, at most MAX_UNWRITTEN_BYTES of them; two open files.
  */
 import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, readFile, rm } from 'node:fs/promises'
@@ -37,11 +38,12 @@ export const openHistoryLog = async (
   const segmentBytes = Math.min(MAX_SEGMENT_BYTES, Math.max(MIN_SEGMENT_BYTES, shareBytes))
   const segmentEvents = Math.max(1, Math.floor(bounds.maxEvents / SEGMENT_SHARE))
   const removals = new Set<Promise<void>>()
-  let current: Segment | undefined
+  /** What is appended to, by what it is of. */
+  const current: { heard?: Segment | undefined; caughtUp?: Segment | undefined } = {}
   let unwritten: Entry[] = []
   let unwrittenBytes = 0
   let writing: Promise<void> | undefined
-  let file: { segment: Segment; handle: FileHandle } | undefined
+  const files = new Map<Segment, FileHandle>()
   let loggedAt = Number.NEGATIVE_INFINITY
 
   const complain = (message: string, fields: Record<string, unknown>): void => {
@@ -50,8 +52,14 @@ export const openHistoryLog = async (
     deps.log.warn(message, { word, ...fields })
   }
 
+  const isCurrent = (segment: Segment): boolean => segment === current.heard || segment === current.caughtUp
+  const retire = (segment: Segment): void => {
+    if (segment === current.heard) current.heard = undefined
+    if (segment === current.caughtUp) current.caughtUp = undefined
+  }
+
   const removeFile = (segment: Segment): void => {
-    if (segment === current) current = undefined
+    retire(segment)
     const removal = rm(join(folder, nameOf(segment)), { force: true })
       .catch((error: unknown) => complain('an old part of the history of events cannot be removed', { error }))
       .finally(() => removals.delete(removal))
@@ -60,13 +68,19 @@ export const openHistoryLog = async (
   const index = createHistoryIndex(bounds, deps.now, removeFile)
 
   const handleOf = async (segment: Segment): Promise<FileHandle> => {
-    if (file?.segment === segment) return file.handle
-    await file?.handle.close()
-    file = undefined
+    const known = files.get(segment)
+    if (known !== undefined) return known
+    // What waits is of one of these two, or of one that is full: that one was opened before.
+    for (const [other, handle] of files) {
+      if (isCurrent(other) || unwritten.some((entry) => entry.segment === other)) continue
+      files.delete(other)
+      await handle.close()
+    }
     await mkdir(folder, { recursive: true, mode: DIRECTORY_MODE })
     const flags = constants.O_CREAT | constants.O_WRONLY | constants.O_TRUNC
-    file = { segment, handle: await open(join(folder, nameOf(segment)), flags, FILE_MODE) }
-    return file.handle
+    const made = await open(join(folder, nameOf(segment)), flags, FILE_MODE)
+    files.set(segment, made)
+    return made
   }
 
   /** Writes those of `some` that belong to the first one's segment, in one write. @returns how many those are */
@@ -88,7 +102,7 @@ export const openHistoryLog = async (
       complain('events cannot be kept on disk', { error })
       for (const entry of batch) index.forget(entry)
       // What follows goes into another file.
-      if (current === segment) current = undefined
+      retire(segment)
     }
     // Removed before it was made.
     if (!index.has(segment)) removeFile(segment)
@@ -146,7 +160,7 @@ export const openHistoryLog = async (
   }
 
   const load = async (name: string): Promise<void> => {
-    const segment = index.begin(Number.parseInt(name, 10))
+    const segment = index.begin(0, Number.parseInt(name, 10))
     const { found, lost } = readRecords(await readFile(join(folder, name)))
     if (lost > 0) {
       deps.log.warn('a part of the history of events is damaged and left out', { word, file: name, bytes: lost })
@@ -164,27 +178,35 @@ export const openHistoryLog = async (
     throw error
   })
   for (const name of names.filter((one) => NAME.test(one)).sort()) await load(name)
+  index.sort()
   index.trim()
 
   return {
-    keep(series, range, payload, sentAt) {
-      if (payload.length > bounds.maxBytes || range.to - range.from + 1 > bounds.maxEvents) return
-      if (index.overlaps(series, range)) return
+    keep(series, range, payload, sentAt, ageMs = 0) {
+      if (payload.length > bounds.maxBytes || range.to - range.from + 1 > bounds.maxEvents) return false
+      if (ageMs >= bounds.maxAgeMs || index.overlaps(series, range)) return false
       if (unwrittenBytes + payload.length > MAX_UNWRITTEN_BYTES) {
         complain('the disk is too slow to keep all events', { bytes: payload.length })
-        return
+        return false
       }
-      const keptAt = deps.now()
+      const keptAt = deps.now() - ageMs
       const record = encodeRecord({ series, range, keptAt, sentAt, payload })
-      if (current === undefined || current.bytes >= segmentBytes || current.events >= segmentEvents) {
-        current = index.begin()
+      const which = ageMs === 0 ? 'heard' : 'caughtUp'
+      // It would go first.
+      if (index.isFull(record.length, range) && keptAt < (index.oldest()?.keptAt ?? 0)) return false
+      let segment = current[which]
+      if (segment === undefined || segment.bytes >= segmentBytes || segment.events >= segmentEvents) {
+        segment = index.begin(keptAt)
+        current[which] = segment
       }
-      const place = { segment: current, at: current.bytes, size: record.length }
+      const place = { segment, at: segment.bytes, size: record.length }
       unwritten.push(index.add(series, { from: range.from, to: range.to, ...place, keptAt, sentAt, record }))
       unwrittenBytes += record.length
       index.trim()
       writing ??= writeAll()
+      return true
     },
+    holds: index.overlaps,
     async find(series, range): Promise<Found> {
       index.trim()
       const { rows, more } = index.select(series, range)
@@ -207,8 +229,8 @@ export const openHistoryLog = async (
     async close() {
       await writing
       await Promise.all(removals)
-      await file?.handle.close()
-      file = undefined
+      for (const handle of files.values()) await handle.close()
+      files.clear()
     },
   }
 }

@@ -1,17 +1,29 @@
 /** What this node and its neighbours hold of a word (method `catalog`). Keeps no state. */
+import { isParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
 import type { History } from './history.ts'
 import type { Held } from './history-store.ts'
 import { eventsProtocol, MAX_CATALOG } from './protocol.ts'
+import type { Series } from './series.ts'
 
-const MAX_ASKED = 32
+/** Neighbours asked at one time. */
+const AT_ONCE = 16
+/** Of the first attempt; twice that of each one more. */
 const TIMEOUT_MS = 1_000
 
+export interface Told {
+  readonly held: readonly Held[]
+  /** They did not answer. */
+  readonly silent: readonly string[]
+}
+
+/** @param attempt from 1 on */
 export type Catalogs = (
   word: string,
   since: number | undefined,
   peers: readonly string[] | undefined,
-) => Promise<Held[]>
+  attempt: number,
+) => Promise<Told>
 
 /** What is told of it to others: the newest lives, where it is too much. */
 export const catalogOf = async (
@@ -20,25 +32,46 @@ export const catalogOf = async (
   since: number | undefined,
 ): Promise<Held[]> => (await history.list(word, since)).toSorted((a, b) => b.epoch - a.epoch).slice(0, MAX_CATALOG)
 
-/** Asks these neighbours, or all; who does not answer, or does not know the method, holds nothing. */
+/**
+ * Asks these neighbours, or all; who does not know the method holds nothing.
+ * @param holds told who holds some of a series
+ */
 export const createCatalogs = (
   port: Pick<Port, 'members' | 'to' | 'log'>,
   history: Pick<History, 'list'>,
+  holds: (series: Series, peer: string) => void,
 ): Catalogs => {
-  const ask = async (peer: string, word: string, since: number | undefined): Promise<Held[]> => {
+  /** @returns undefined where there was no answer */
+  const ask = async (
+    peer: string,
+    word: string,
+    since: number | undefined,
+    timeoutMs: number,
+  ): Promise<readonly Held[] | undefined> => {
     try {
       const request = { word, ...(since === undefined ? {} : { since }) }
-      const { held } = await port.to(peer, eventsProtocol).catalog(request, { timeoutMs: TIMEOUT_MS })
-      return held.filter((one) => one.word === word)
+      const { held } = await port.to(peer, eventsProtocol).catalog(request, { timeoutMs })
+      const ofWord = held.filter((one) => one.word === word)
+      for (const { publisher, epoch } of ofWord) holds({ publisher, word, epoch }, peer)
+      return ofWord
     } catch (error) {
       port.log.info('a neighbour did not say what it holds', { peer, word, error })
-      return []
+      return isParleyError(error, 'MSG004') ? [] : undefined
     }
   }
-  return async (word, since, peers) => {
-    const asked = (peers ?? port.members().map(({ id }) => id)).slice(0, MAX_ASKED)
-    const own = peers === undefined ? history.list(word, since) : []
-    const all = await Promise.all([own, ...asked.map((peer) => ask(peer, word, since))])
-    return all.flat()
+  return async (word, since, peers, attempt) => {
+    const asked = peers ?? port.members().map(({ id }) => id)
+    const silent: string[] = []
+    const held: Held[] = peers === undefined ? await history.list(word, since) : []
+    let index = 0
+    const caller = async (): Promise<void> => {
+      for (let peer = asked[index++]; peer !== undefined; peer = asked[index++]) {
+        const told = await ask(peer, word, since, TIMEOUT_MS * 2 ** (attempt - 1))
+        if (told === undefined) silent.push(peer)
+        else held.push(...told)
+      }
+    }
+    await Promise.all(Array.from({ length: Math.min(AT_ONCE, asked.length) }, caller))
+    return { held, silent }
   }
 }

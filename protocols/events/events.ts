@@ -87,7 +87,7 @@ export const createEvents = (
     dispatch,
     counters,
     readers,
-    createCatalogs(port, history),
+    createCatalogs(port, history, words.retrieve.holds),
     cursors,
   )
   let stopping: Promise<void> | undefined

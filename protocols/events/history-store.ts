@@ -31,8 +31,15 @@ export interface Held extends Series, Range {
 }
 
 export interface WordHistory {
-  /** @param sentAt by the publisher's clock, milliseconds since 1970 */
-  keep(series: Series, range: Range, bytes: Uint8Array, sentAt: number): void
+  /**
+   * @param sentAt by the publisher's clock, milliseconds since 1970
+   * @param ageMs since somebody had it first; more than 0 for what is caught up, which is kept apart where it can be: the
+   *   oldest goes first, whenever it came
+   * @returns false where it is held already, too old or too large
+   */
+  keep(series: Series, range: Range, bytes: Uint8Array, sentAt: number, ageMs?: number): boolean
+  /** Something of `range` is held. */
+  holds(series: Series, range: Range): boolean
   /** The batches that hold events of `range`: at most MAX_FETCH_BYTES, unless the first one alone is larger. */
   find(series: Series, range: Range): Found | Promise<Found>
   /** What is held. */

@@ -15,7 +15,8 @@ import type { Range, Series } from './series.ts'
 import { firstWord, isFirstWord, isOpen } from './topic.ts'
 
 export interface History {
-  keep(series: Series, range: Range, bytes: Uint8Array, sentAt: number): void
+  /** @param ageMs since somebody had it first; what is older than its history keeps is not kept */
+  keep(series: Series, range: Range, bytes: Uint8Array, sentAt: number, ageMs?: number): void
   /** The batches that hold events of `range`, in order; from memory at once. */
   find(series: Series, range: Range): Found | Promise<Found>
   list(word: string, since?: number | undefined): Promise<Held[]>
@@ -37,12 +38,12 @@ const sum = (all: Iterable<{ bytes: number; events: number }>): { bytes: number;
 /** The files of one word; what comes before they are open waits, at most `bounds.maxBytes` of it. */
 const createFiled = (word: string, bounds: HistoryBounds, store: EventStore, log: Log): WordHistory => {
   let open: WordHistory | undefined
-  let early: { series: Series; range: Range; bytes: Uint8Array; sentAt: number }[] = []
+  let early: Parameters<WordHistory['keep']>[] = []
   let earlyBytes = 0
   const opening = store.open(word, bounds).then(
     (opened) => {
       open = opened
-      for (const { series, range, bytes, sentAt } of early) opened.keep(series, range, bytes, sentAt)
+      for (const one of early) opened.keep(...one)
       early = []
     },
     (error: unknown) => {
@@ -51,12 +52,15 @@ const createFiled = (word: string, bounds: HistoryBounds, store: EventStore, log
     },
   )
   return {
-    keep(series, range, bytes, sentAt) {
-      if (open !== undefined) return open.keep(series, range, bytes, sentAt)
-      if (earlyBytes + bytes.length > bounds.maxBytes) return
-      earlyBytes += bytes.length
-      early.push({ series, range, bytes, sentAt })
+    keep(...one) {
+      if (open !== undefined) return open.keep(...one)
+      const { length } = one[2]
+      if (earlyBytes + length > bounds.maxBytes) return false
+      earlyBytes += length
+      early.push(one)
+      return true
     },
+    holds: (series, range) => open?.holds(series, range) ?? false,
     oldestAt: () => open?.oldestAt(),
     dropOldest: () => open?.dropOldest(),
     find: (series, range) =>
@@ -97,6 +101,20 @@ export const createHistory = (
     const made = createFiled(word, rule, store, log)
     onDisk.set(word, made)
     return made
+  }
+
+  /** Peers may ask for any word: where nothing of it is held, it takes no place. */
+  const look = async <T>(word: string, at: (disk: WordHistory) => T | Promise<T>, nothing: T): Promise<T> => {
+    const disk = filed(word)
+    if (disk === undefined) return nothing
+    // Waits until its files are open.
+    await disk.find({ publisher: '', word, epoch: 0 }, { from: 1, to: 1 })
+    const found = await at(disk)
+    if (disk.figures().bytes === 0 && onDisk.get(word) === disk) {
+      onDisk.delete(word)
+      await disk.close()
+    }
+    return found
   }
 
   const memory = (word: string): MemoryHistory => {
@@ -150,33 +168,29 @@ export const createHistory = (
   }
   const stopCounting = quota?.add('history', { bytes: bytesOnDisk, giveUp })
 
-  const keepOnDisk = (disk: WordHistory, series: Series, range: Range, bytes: Uint8Array, sentAt: number): void => {
-    if (quota?.fits(bytes.length) === false) {
-      unkept += 1
-      return
-    }
-    quota?.grew(bytes.length)
-    disk.keep(series, range, bytes, sentAt)
+  const keepOnDisk = (disk: WordHistory, ...one: Parameters<WordHistory['keep']>): void => {
+    const [series, range, { length }] = one
+    // Nothing is given up for what is held already.
+    if (disk.holds(series, range)) return
+    if (quota?.fits(length) === false) unkept += 1
+    else if (disk.keep(...one)) quota?.grew(length)
   }
 
   return {
-    keep(series, range, bytes, sentAt) {
+    keep(series, range, bytes, sentAt, ageMs = 0) {
       const disk = isFiled(series.word) ? filed(series.word) : undefined
-      if (disk !== undefined) return keepOnDisk(disk, series, range, bytes, sentAt)
+      if (disk !== undefined) return keepOnDisk(disk, series, range, bytes, sentAt, ageMs)
       if (bytes.length > settings.maxHeldBytes) return
-      memory(series.word).keep(series, range, bytes, sentAt)
-      trim(bytes.length)
+      if (memory(series.word).keep(series, range, bytes, sentAt, ageMs)) trim(bytes.length)
     },
     find(series, range) {
-      const found = isFiled(series.word) ? filed(series.word) : inMemory.get(series.word)
+      const { word } = series
+      if (isFiled(word) && !onDisk.has(word)) return look(word, (disk) => disk.find(series, range), NOTHING)
+      const found = isFiled(word) ? onDisk.get(word) : inMemory.get(word)
       return found?.find(series, range) ?? NOTHING
     },
-    async list(word, since) {
-      const disk = isFiled(word) ? filed(word) : undefined
-      // Waits until its files are open.
-      if (disk !== undefined) await disk.find({ publisher: '', word, epoch: 0 }, { from: 1, to: 1 })
-      return disk?.list(since) ?? inMemory.get(word)?.list(since) ?? []
-    },
+    list: async (word, since) =>
+      isFiled(word) ? look(word, (disk) => disk.list(since), []) : (inMemory.get(word)?.list(since) ?? []),
     figures: () => ({ ...sum([...inMemory.values(), ...onDisk.values()].map((history) => history.figures())), unkept }),
     async close() {
       stopCounting?.()

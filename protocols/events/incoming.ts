@@ -28,6 +28,8 @@ const HEAD_DELAY_MS = 100
 const TAIL_MS = 15_000
 /** Ranges that were given up, for those that ask for them. */
 const MAX_LOSSES = 256
+/** Clocks of publishers are believed to be no further apart, where it is asked how old an event is. */
+const MAX_SKEW_MS = 3_600_000
 const ROOM_EVERY_MS = 20
 const ROOM_LIMIT_MS = 2_000
 
@@ -63,7 +65,18 @@ export const createIncoming = (
   const heardAt = new Map<string, number>()
   const losses: (Series & Range)[] = []
 
-  const retrieve = createRetrieve(port, history, settings.gapMs, {
+  /**
+   * With its age, as its giver says and as its publisher signed: nothing outlives the bounds by being handed on, and what is
+   * old does not take the place of what is new.
+   */
+  const keep = ({ batch, bytes, arrivedAt }: Proven): void => {
+    const { publisher, word, epoch, sentAt } = batch
+    const ageMs = Math.max(0, port.clock.monotonic() - arrivedAt, port.clock.now() - sentAt - MAX_SKEW_MS)
+    history.keep({ publisher, word, epoch }, rangeOf(batch), bytes, sentAt, ageMs)
+  }
+
+  const retrieve = createRetrieve(port, history, settings, {
+    keep,
     prove: createProver(port, prefix, settings, checking, counters.refused),
     open(bytes, ageMs) {
       const batch = open(bytes)
@@ -71,6 +84,13 @@ export const createIncoming = (
     },
     topicOf: words.topicOf,
   })
+
+  /** What was given up lately and holds number `at`. */
+  const lossAt = ({ publisher, word, epoch }: Series, at: number): Range | undefined =>
+    losses.find(
+      (loss) =>
+        loss.publisher === publisher && loss.word === word && loss.epoch === epoch && loss.from <= at && at <= loss.to,
+    )
 
   /** Resolves when no subscription is far behind, or after ROOM_LIMIT_MS. */
   const room = async (word: string): Promise<void> => {
@@ -100,7 +120,8 @@ export const createIncoming = (
 
   const heads = createHeads(port, circle, (head) => signedHead(port.self.mesh, head), {
     heard({ publisher, word, epoch, last }) {
-      if (order.head({ publisher, word, epoch }, last)) repair.look(publisher, word, HEAD_DELAY_MS)
+      if (order.head({ publisher, word, epoch }, last, port.clock.monotonic()))
+        repair.look(publisher, word, HEAD_DELAY_MS)
     },
     topicOf: words.topicOf,
     hears: words.hears,
@@ -137,10 +158,16 @@ export const createIncoming = (
           counters.received(name, proven.batch.spans.length / 2)
           if (readers.has(name)) for (const reader of readers.of(name)) reader.offer(proven)
         },
-        heard(batch, bytes) {
+        heard(batch, bytes, fetched) {
+          const { publisher, epoch, sentAt } = batch
+          if (!fetched) history.keep({ publisher, word: name, epoch }, rangeOf(batch), bytes, sentAt)
+          heard(publisher)
+        },
+        isLost: ({ publisher, epoch, first }) => lossAt({ publisher, word: name, epoch }, first) !== undefined,
+        // Nobody is told of it here any more; others may ask for it.
+        late(batch, bytes) {
           const { publisher, epoch, sentAt } = batch
           history.keep({ publisher, word: name, epoch }, rangeOf(batch), bytes, sentAt)
-          heard(publisher)
         },
         complete: ({ publisher, circle: named }) => named !== undefined && circle.isComplete(topic, publisher, named),
       })
@@ -158,15 +185,11 @@ export const createIncoming = (
         if (!words.hears(word)) continue
         order.base({ publisher, word, epoch }, since + 1)
         for (const reader of readers.of(word)) reader.look(publisher, word)
-        if (order.head({ publisher, word, epoch }, last)) repair.look(publisher, word, HEAD_DELAY_MS)
+        if (order.head({ publisher, word, epoch }, last, port.clock.monotonic()))
+          repair.look(publisher, word, HEAD_DELAY_MS)
       }
     },
-    goneTo({ publisher, word, epoch }, { from, to }) {
-      if (publisher === port.self.id) return to
-      const isIt = (loss: Series & Range): boolean =>
-        loss.publisher === publisher && loss.word === word && loss.epoch === epoch
-      return losses.find((loss) => isIt(loss) && loss.from <= from && from <= loss.to)?.to
-    },
+    goneTo: (series, { from, to }) => (series.publisher === port.self.id ? to : lossAt(series, from)?.to),
     stop() {
       stopWatching()
       heads.stop()

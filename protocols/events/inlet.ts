@@ -45,8 +45,15 @@ export const createChecking = (maxPublishers: number): Checking => ({
 
 export interface InletHooks {
   refused(reason: Refusal): void
-  /** A batch came that this node did not publish and had not had. */
-  heard(batch: OpenBatch, bytes: Uint8Array): void
+  /**
+   * A batch came that this node did not publish and had not had.
+   * @param fetched it was asked for
+   */
+  heard(batch: OpenBatch, bytes: Uint8Array, fetched: boolean): void
+  /** It was given up here lately. */
+  isLost(batch: OpenBatch): boolean
+  /** Gossip brought one that was given up. */
+  late(batch: OpenBatch, bytes: Uint8Array): void
   /** The row of this publisher waits for something. */
   incomplete(publisher: string): void
   /** There was no room for a batch behind a gap. */
@@ -152,13 +159,17 @@ export const createInlet = (
     }
   }
 
-  const admit = (proven: Proven, then: Acceptance): Acceptance => {
+  /** @param at when it came here, which for one that was asked for is not when its giver had it */
+  const admit = (proven: Proven, then: Acceptance, at: number, fetched: boolean): Acceptance => {
     const { batch, bytes } = proven
     const { publisher, epoch, first, spans } = batch
-    const entry = { from: first, to: first + spans.length / 2 - 1, bytes: bytes.length, value: proven }
+    const entry = { from: first, to: first + spans.length / 2 - 1, bytes: bytes.length, at, value: proven }
     const verdict = order.admit({ publisher, word, epoch }, entry, hooks.wanted())
-    if (verdict.kind === 'duplicate' || verdict.kind === 'stale') return refuse(verdict.kind)
-    hooks.heard(batch, bytes)
+    if (verdict.kind === 'duplicate' || verdict.kind === 'stale') {
+      if (!fetched && hooks.isLost(batch)) hooks.late(batch, bytes)
+      return refuse(verdict.kind)
+    }
+    hooks.heard(batch, bytes, fetched)
     if (verdict.kind === 'next') release(verdict.ready)
     else hooks.incomplete(publisher)
     if (verdict.kind === 'unkept') hooks.unkept()
@@ -188,7 +199,7 @@ export const createInlet = (
     if (batch.publisher === port.self.id) return then
     const cost = Math.max(1, bytes.length / PACE_BYTES)
     if (!checking.rates.take(batch.publisher, port.clock.monotonic(), cost)) return refuse('overloaded')
-    return admit({ batch, bytes, arrivedAt }, then)
+    return admit({ batch, bytes, arrivedAt }, then, arrivedAt, false)
   }
 
   return {
@@ -197,7 +208,7 @@ export const createInlet = (
       if (batch === undefined) return Promise.resolve(refuse('malformed'))
       if (batch.word !== word) return Promise.resolve(refuse('foreign'))
       const past = order.past(batch, rangeOf(batch))
-      if (past !== undefined) return Promise.resolve(refuse(past))
+      if (past !== undefined && !hooks.isLost(batch)) return Promise.resolve(refuse(past))
       if (checking.bytes + bytes.length > limits.maxUnverifiedBytes) return Promise.resolve(refuse('overloaded'))
       checking.bytes += bytes.length
       const result = check(bytes, batch, from, port.clock.monotonic(), turn)
@@ -205,7 +216,7 @@ export const createInlet = (
       turn = result.catch(() => undefined)
       return result
     },
-    take: (proven) => admit(proven, 'keep'),
+    take: (proven) => admit(proven, 'keep', port.clock.monotonic(), true),
     release,
   }
 }

@@ -30,6 +30,7 @@ export interface LaneHooks {
   /** The next life of the publisher that is known of. */
   lifeAfter(epoch: number): number | undefined
   missed(series: Series, range: Range): void
+  monotonic(): number
 }
 
 export interface Lane {
@@ -69,6 +70,8 @@ export const createLane = (
   /** Nothing followed when it was asked for last. */
   let dry = false
   let closed = false
+  /** Since when gaps were waited for, until all there is was read: their waits do not add up. */
+  let waitingSince: number | undefined
 
   const end = (): number => {
     const last = batches.at(-1)
@@ -104,10 +107,14 @@ export const createLane = (
     }
     const to = target()
     if (next > to) return false
-    const asking = { tailRounds: 1, needed: () => !closed }
+    const askedAt = hooks.monotonic()
+    const asking = { tailRounds: 1, needed: () => !closed, since: waitingSince }
     const { gone, batches: read } = await hooks.retrieve({ publisher, word, epoch }, { from: next, to }, asking)
     if (closed) return false
-    if (gone !== undefined) skip(gone.to)
+    if (gone !== undefined) {
+      waitingSince ??= askedAt
+      skip(gone.to)
+    }
     put(read)
     if (read.length > 0 || gone !== undefined) {
       // What came is of no use: its numbers overlap with others of its publisher.
@@ -173,6 +180,7 @@ export const createLane = (
           filling = false
         }
         dry = batches.length === 0 && target() === OPEN_END && hooks.lifeAfter(epoch) === undefined
+        if (batches.length === 0) waitingSince = undefined
         // Gossip may have gone on while the last of it was read.
       } while (!closed && !dry && batches.length === 0 && next <= target())
     },

@@ -7,7 +7,7 @@
  *
  * State: the lanes, at most `maxPublishers`; what is held of each publisher, as it was told.
  */
-import type { Port } from '../port.ts'
+import type { Port, Stop } from '../port.ts'
 import type { Catalogs } from './catalogs.ts'
 import type { Cursor, CursorPosition } from './history-store.ts'
 import { createLane, type Lane } from './lane.ts'
@@ -17,6 +17,9 @@ import { type From, merge, type Start, sinceMs, startOf } from './starts.ts'
 
 /** Lanes that read from the history at one time. */
 const MAX_READING = 8
+/** How often a neighbour is asked what it holds that does not answer; before the second time, and twice that before the third. */
+const CATALOG_ATTEMPTS = 3
+const CATALOG_AGAIN_MS = 1_000
 /** Over all lanes; beyond it what is here is handed out first. */
 const MAX_BUFFERED_BYTES = 8 * 1024 * 1024
 
@@ -66,7 +69,11 @@ export interface Lanes {
   close(): void
 }
 
-export const createLanes = (port: Pick<Port, 'log'>, options: LanesOptions, hooks: LanesHooks): Lanes => {
+export const createLanes = (
+  port: Pick<Port, 'clock' | 'timers' | 'log'>,
+  options: LanesOptions,
+  hooks: LanesHooks,
+): Lanes => {
   const { from, cursor } = options
   /** Where nothing is to be found out first. */
   const isLive = from === 'latest' && cursor === undefined
@@ -80,6 +87,7 @@ export const createLanes = (port: Pick<Port, 'log'>, options: LanesOptions, hook
   let gathering = 0
   let reading = 0
   let closed = false
+  const stops = new Set<Stop>()
 
   const keyOf = (publisher: string, word: string): string => `${publisher} ${word}`
   const bytes = (): number => {
@@ -112,6 +120,7 @@ export const createLanes = (port: Pick<Port, 'log'>, options: LanesOptions, hook
       position: () => hooks.position(publisher, word),
       lifeAfter: (epoch) => lifeAfter(publisher, word, epoch),
       missed: hooks.missed,
+      monotonic: () => port.clock.monotonic(),
     })
     const made = { lane, attempts: 0, resting: false }
     seats.set(keyOf(publisher, word), made)
@@ -146,10 +155,28 @@ export const createLanes = (port: Pick<Port, 'log'>, options: LanesOptions, hook
     }
   }
 
-  const gather = async (word: string, peers: readonly string[] | undefined): Promise<void> => {
+  /** Who was busy may hold what nobody else does. */
+  const gatherAgain = (word: string, silent: readonly string[], attempt: number): void => {
+    if (silent.length === 0 || attempt > CATALOG_ATTEMPTS || closed) return
+    const stop = port.timers.after(CATALOG_AGAIN_MS * 2 ** (attempt - 2), () => {
+      stops.delete(stop)
+      gatherOf(word, silent, attempt)
+    })
+    stops.add(stop)
+  }
+
+  const gatherOf = (word: string, peers: readonly string[], attempt: number): void => {
+    gather(word, peers, attempt).catch((error: unknown) =>
+      port.log.error('a neighbour could not be asked what it holds', { word, error }),
+    )
+  }
+
+  const gather = async (word: string, peers: readonly string[] | undefined, attempt = 1): Promise<void> => {
     gathering += 1
     try {
-      merge(held, await hooks.catalogs(word, sinceMs(from, cursor), peers))
+      const told = await hooks.catalogs(word, sinceMs(from, cursor), peers, attempt)
+      merge(held, told.held)
+      gatherAgain(word, told.silent, attempt + 1)
     } finally {
       gathering -= 1
     }
@@ -210,11 +237,7 @@ export const createLanes = (port: Pick<Port, 'log'>, options: LanesOptions, hook
     },
     joined(peer) {
       if (isLive || closed) return
-      for (const word of words) {
-        gather(word, [peer]).catch((error: unknown) =>
-          port.log.error('a neighbour could not be asked what it holds', { peer, error }),
-        )
-      }
+      for (const word of words) gatherOf(word, [peer], 1)
     },
     next() {
       for (const one of ready) {
@@ -236,6 +259,8 @@ export const createLanes = (port: Pick<Port, 'log'>, options: LanesOptions, hook
     bytes,
     close() {
       closed = true
+      for (const stop of stops) stop()
+      stops.clear()
       for (const { lane } of seats.values()) lane.close()
     },
   }

@@ -1,4 +1,7 @@
-/** The history of one word in memory. State: the batches, in the order in which they came and by series. */
+/**
+ * The history of one word in memory. What is caught up is older than what is heard meanwhile, and stands in a line of its
+ * own: so the oldest goes first in either case. State: the batches, in the order in which they came and by series.
+ */
 import type { Found, HistoryBounds, WordHistory } from './history-store.ts'
 import { MAX_FETCH_BATCHES, MAX_FETCH_BYTES } from './protocol.ts'
 import { firstReaching, keyOf, type Range, type Series } from './series.ts'
@@ -24,57 +27,90 @@ export interface MemoryHistory extends WordHistory {
 /** A part of a larger buffer keeps all of it in memory; a copy does not. */
 const detached = (bytes: Uint8Array): Uint8Array => (bytes.buffer.byteLength > 2 * bytes.length ? bytes.slice() : bytes)
 
-export const createMemoryHistory = (bounds: HistoryBounds, monotonic: () => number): MemoryHistory => {
-  const queue: (Entry | undefined)[] = []
+/** First in, first out, without shifting an array for each. */
+const createLine = () => {
+  const entries: (Entry | undefined)[] = []
   let head = 0
+  return {
+    first: (): Entry | undefined => entries[head],
+    put: (entry: Entry): void => void entries.push(entry),
+    shift(): Entry | undefined {
+      const entry = entries[head]
+      if (entry === undefined) return undefined
+      entries[head] = undefined
+      head += 1
+      if (head > 1024 && head * 2 > entries.length) {
+        entries.splice(0, head)
+        head = 0
+      }
+      return entry
+    },
+  }
+}
+
+export const createMemoryHistory = (bounds: HistoryBounds, monotonic: () => number): MemoryHistory => {
+  const heard = createLine()
+  const caughtUp = createLine()
   const runs = new Map<string, Run>()
   let bytes = 0
   let events = 0
 
+  /** The line whose first goes next. */
+  const oldest = (): ReturnType<typeof createLine> => {
+    const [past, live] = [caughtUp.first(), heard.first()]
+    return past !== undefined && (live === undefined || past.at <= live.at) ? caughtUp : heard
+  }
+
   const dropOldest = (): void => {
-    const entry = queue[head]
+    const entry = oldest().shift()
     if (entry === undefined) return
-    queue[head] = undefined
-    head += 1
     bytes -= entry.bytes.length
     events -= entry.to - entry.from + 1
     const { entries, series } = entry.run
     // Nearly always the first: numbers come in order.
     entries.splice(entries.indexOf(entry), 1)
     if (entries.length === 0) runs.delete(keyOf(series))
-    if (head > 1024 && head * 2 > queue.length) {
-      queue.splice(0, head)
-      head = 0
-    }
   }
 
   const trim = (): void => {
-    const oldest = monotonic() - bounds.maxAgeMs
-    for (let entry = queue[head]; entry !== undefined; entry = queue[head]) {
-      if (bytes <= bounds.maxBytes && events <= bounds.maxEvents && entry.at > oldest) break
+    const since = monotonic() - bounds.maxAgeMs
+    for (let entry = oldest().first(); entry !== undefined; entry = oldest().first()) {
+      if (bytes <= bounds.maxBytes && events <= bounds.maxEvents && entry.at > since) break
       dropOldest()
     }
   }
 
+  const holds = (series: Series, { from, to }: Range): boolean => {
+    const entries = runs.get(keyOf(series))?.entries ?? []
+    const next = entries[firstReaching(entries, from)]
+    return next !== undefined && next.from <= to
+  }
+
   return {
-    oldestAt: () => queue[head]?.at,
+    holds,
+    oldestAt: () => oldest().first()?.at,
     dropOldest,
-    keep(series, { from, to }, given, sentAt) {
-      if (given.length > bounds.maxBytes || to - from + 1 > bounds.maxEvents) return
+    keep(series, { from, to }, given, sentAt, ageMs = 0) {
+      if (given.length > bounds.maxBytes || to - from + 1 > bounds.maxEvents || ageMs >= bounds.maxAgeMs) return false
       trim()
+      const at = monotonic() - ageMs
+      const isFull = bytes + given.length > bounds.maxBytes || events + to - from + 1 > bounds.maxEvents
+      if (isFull && at < (oldest().first()?.at ?? at)) return false
       const key = keyOf(series)
       const run = runs.get(key) ?? { series, entries: [] }
-      const at = firstReaching(run.entries, from)
+      const index = firstReaching(run.entries, from)
       // Held already, or at odds with what is.
-      if (run.entries[at] !== undefined && run.entries[at].from <= to) return
+      if (run.entries[index] !== undefined && run.entries[index].from <= to) return false
       if (run.entries.length === 0) runs.set(key, run)
-      const entry: Entry = { run, from, to, bytes: detached(given), sentAt, at: monotonic() }
-      if (at === run.entries.length) run.entries.push(entry)
-      else run.entries.splice(at, 0, entry)
-      queue.push(entry)
+      const entry: Entry = { run, from, to, bytes: detached(given), sentAt, at }
+      if (index === run.entries.length) run.entries.push(entry)
+      else run.entries.splice(index, 0, entry)
+      const line = ageMs === 0 ? heard : caughtUp
+      line.put(entry)
       bytes += given.length
       events += to - from + 1
       trim()
+      return true
     },
     find(series, range) {
       trim()

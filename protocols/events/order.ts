@@ -15,6 +15,8 @@ export const MAX_LIVES = 4
 export interface Batch<T> extends Range {
   /** What it counts for in the bound. */
   readonly bytes: number
+  /** Monotonic: when it came here. */
+  readonly at: number
   readonly value: T
 }
 
@@ -45,6 +47,8 @@ interface Life<T> {
   horizon: number
   /** Behind `next`, with a gap before the first; in ascending order. */
   readonly waiting: Batch<T>[]
+  /** The first word of its publisher that told of more than was known here, while not all of that came. */
+  told: { readonly to: number; readonly at: number } | undefined
 }
 
 interface Row<T> {
@@ -59,11 +63,13 @@ export interface Order<T> {
   /** A verified batch came. @param hold false where nobody here minds a gap */
   admit(series: Series, batch: Batch<T>, hold: boolean): Verdict<T>
   /** The publisher says that its last number is `last`. @returns true where something is missing */
-  head(series: Series, last: number): boolean
+  head(series: Series, last: number, at: number): boolean
   /** What this publisher said from number `next` on is for us; where more is known already, nothing changes. */
   base(series: Series, next: number): void
   /** What the row waits for first. */
   want(publisher: string, word: string): Want | undefined
+  /** Since when something of the row waits, or is known to be missing; undefined where nothing is. */
+  since(publisher: string, word: string): number | undefined
   /** These events of the first life will not come. @returns what waited for them */
   giveUp(series: Series, lost: Range): readonly Batch<T>[]
   /** The first life is over, where there is a later one. @returns what waited in the next */
@@ -110,7 +116,13 @@ export const createOrder = <T>(limits: { maxPublishers: number; maxWaitingBytes:
   }
 
   const find = (publisher: string, word: string): Row<T> | undefined => publishers.get(publisher)?.get(word)
-  const begin = (epoch: number, next: number): Life<T> => ({ epoch, next, horizon: next - 1, waiting: [] })
+  const begin = (epoch: number, next: number): Life<T> => ({
+    epoch,
+    next,
+    horizon: next - 1,
+    waiting: [],
+    told: undefined,
+  })
 
   /** Takes out what follows `next` without a gap. */
   const drain = (life: Life<T>): readonly Batch<T>[] => {
@@ -193,11 +205,12 @@ export const createOrder = <T>(limits: { maxPublishers: number; maxWaitingBytes:
       const life = lifeOf(row, epoch)
       return life === undefined ? { kind: 'stale' } : wait(life, batch)
     },
-    head({ publisher, word, epoch }, last) {
+    head({ publisher, word, epoch }, last, at) {
       const row = find(publisher, word)
       if (row === undefined || !row.listening) return false
       const life = lifeOf(row, epoch)
       if (life === undefined) return false
+      if (last > life.horizon && (life.told === undefined || life.told.to < life.next)) life.told = { to: last, at }
       life.horizon = Math.max(life.horizon, last)
       return life.next <= life.horizon || row.lives.length > 1
     },
@@ -220,6 +233,14 @@ export const createOrder = <T>(limits: { maxPublishers: number; maxWaitingBytes:
       const to = (waiting[0]?.from ?? horizon + 1) - 1
       if (next <= to) return { kind: 'gap', series, range: { from: next, to } }
       return row.lives.length > 1 ? { kind: 'tail', series, range: { from: next, to: OPEN_END } } : undefined
+    },
+    since(publisher, word) {
+      let since = Number.POSITIVE_INFINITY
+      for (const { waiting, told, next } of find(publisher, word)?.lives ?? []) {
+        for (const { at } of waiting) if (at < since) since = at
+        if (told !== undefined && told.to >= next && told.at < since) since = told.at
+      }
+      return since === Number.POSITIVE_INFINITY ? undefined : since
     },
     giveUp({ publisher, word, epoch }, { to }) {
       const life = find(publisher, word)?.lives[0]

@@ -47,7 +47,7 @@ export interface Reader extends Pick<Lanes, 'begin' | 'offer' | 'lost' | 'look' 
 }
 
 export const createReader = (
-  port: Pick<Port, 'timers' | 'log'>,
+  port: Pick<Port, 'clock' | 'timers' | 'log'>,
   listener: Listener<unknown> | undefined,
   options: ReaderOptions,
   hooks: ReaderHooks,

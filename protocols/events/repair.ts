@@ -46,7 +46,7 @@ export interface Repair {
 
 export const createRepair = <T>(
   port: Pick<Port, 'timers' | 'random' | 'log'>,
-  order: Pick<Order<T>, 'want' | 'position' | 'words'>,
+  order: Pick<Order<T>, 'want' | 'position' | 'words' | 'since'>,
   retrieve: Retrieve,
   hooks: RepairHooks,
 ): Repair => {
@@ -76,7 +76,9 @@ export const createRepair = <T>(
         const now = wantOf(publisher, word, key)
         return now?.kind === want.kind && now.series.epoch === series.epoch && now.range.from === range.from
       }
-      const answer = await retrieve(series, range, { tailRounds: want.rounds, needed })
+      // Several gaps of a row are seen before the first of them is given up: their waits do not add up.
+      const since = order.since(publisher, word)
+      const answer = await retrieve(series, range, { tailRounds: want.rounds, needed, since })
       if (stopped) return
       if (answer.batches.length > 0) await hooks.room(word)
       const now = wantOf(publisher, word, key)

@@ -1,19 +1,22 @@
 /**
- * Brings events that are missing: from this node's own history, from their publisher, from any neighbour that hears the
- * topic (method `fetch` of protocol `events`).
+ * Brings events that are missing: from this node's own history, from their publisher, from any neighbour (method `fetch` of
+ * protocol `events`).
  *
- * The publisher is asked first, then two others at a time (all at once for what follows the last that is known), in several rounds with growing pauses: others may be fetching
- * the same and have it a little later. Events are gone for good when all who can be asked have said in several rounds that
- * they do not have them, and one of them is sure: the publisher, or one that gave them up itself. Where nobody is, after
- * `gapMs`: the publisher may come back. What a neighbour gives is checked like gossip, its signature included.
+ * In rounds with growing pauses, since others may be fetching the same and have it a little later; in each round all who are
+ * connected are asked (holders.ts), until somebody has what comes first. Events are gone for good when all who can be asked
+ * have said in several rounds that they do not have them, and one of them is sure: the publisher, which also counts as sure
+ * where it cannot answer such questions at all, or one that gave them up itself. Where nobody is, after `gapMs`: the
+ * publisher may come back. What a neighbour gives is checked like gossip, its signature included, and kept like it.
  *
- * State: who gave something last, of MAX_GIVERS series.
+ * State: holders.ts's; nothing beside those who wait.
  */
+import { isParleyError } from '../errors.ts'
 import type { Member, Port, Stop } from '../port.ts'
 import type { History } from './history.ts'
+import { createHolders } from './holders.ts'
 import { eventsProtocol } from './protocol.ts'
 import { type OpenBatch, rangeOf } from './read-batch.ts'
-import { keyOf, OPEN_END, type Range, type Series } from './series.ts'
+import { OPEN_END, type Range, type Series } from './series.ts'
 
 /** In which all must have said that they do not have it. */
 export const ROUNDS = 4
@@ -22,15 +25,12 @@ const SURE_MS = 1_000
 /** Before the second round; twice that before each one more. */
 const AGAIN_MS = 200
 const MAX_PAUSE_MS = 3_000
-/** Others than the publisher that are asked in one round; of a life that may have ended, fewer. */
-const MAX_HOLDERS = 24
-const TAIL_HOLDERS = 8
-const AT_ONCE = 2
 const FETCH_TIMEOUT_MS = 2_000
 const TAIL_TIMEOUT_MS = 1_000
+/** Also where the time is over in which others wait: who is here gets the time to answer once. */
+const LEAST_TIMEOUT_MS = 1_000
 /** Calls in a row after which one that does not answer counts as not there. */
 const MAX_SILENCES = 3
-const MAX_GIVERS = 256
 
 /** A batch that is proven to be its publisher's. */
 export interface Proven {
@@ -50,6 +50,8 @@ export interface Answer {
 }
 
 export interface Asking {
+  /** Monotonic: since when others wait for the answer, or for one before it; from now on, unless told. */
+  readonly since?: number | undefined
   /** For an open end: rounds after which nothing more is expected, where the publisher has answered. */
   readonly tailRounds?: number
   /** False once nobody waits for it any more. */
@@ -59,6 +61,8 @@ export interface Asking {
 export interface RetrieveHooks {
   /** Checks a batch that a neighbour gave; it must be of this series and hold something of `range`. */
   prove(series: Series, range: Range, bytes: Uint8Array, ageMs: number): Promise<Proven | undefined>
+  /** Keeps what was given. */
+  keep(proven: Proven): void
   /** Opens a batch out of this node's own history. */
   open(bytes: Uint8Array, ageMs: number): Proven | undefined
   topicOf(word: string): string
@@ -67,6 +71,8 @@ export interface RetrieveHooks {
 export interface Retrieve {
   /** The first events of `range` that are to be had; for an open end nothing at all says that nothing follows. */
   (series: Series, range: Range, asking: Asking): Promise<Answer>
+  /** This neighbour says that it holds some of the series. */
+  holds(series: Series, peer: string): void
   stop(): void
 }
 
@@ -86,13 +92,34 @@ const unbroken = (batches: readonly Proven[]): readonly Proven[] => {
   return end < 0 ? batches : batches.slice(0, end)
 }
 
+/** What is known of those who were asked for one range. */
+interface Inquiry {
+  readonly asked: Map<string, number>
+  /** Cannot answer such questions. */
+  readonly unable: Set<string>
+  /** Did not answer so many times in a row. */
+  readonly silences: Map<string, number>
+  /** In this round: up to where somebody is sure that all is gone, how many may answer yet, whether the publisher did. */
+  sureTo: number
+  silent: number
+  heardPublisher: boolean
+}
+
+interface Found {
+  /** What begins first of what is held anywhere. */
+  batches: readonly Proven[]
+  fetched: boolean
+}
+
+const firstOf = ({ batches }: Found): number => batches[0]?.batch.first ?? OPEN_END
+
 export const createRetrieve = (
   port: RetrievePort,
   history: Pick<History, 'find'>,
-  gapMs: number,
+  settings: { readonly gapMs: number },
   hooks: RetrieveHooks,
 ): Retrieve => {
-  const givers = new Map<string, string>()
+  const holders = createHolders(port, hooks.topicOf)
   /** Ends the pauses between rounds. */
   const wakes = new Set<() => void>()
   let stopped = false
@@ -120,122 +147,138 @@ export const createRetrieve = (
       wakes.add(end)
     })
 
-  /** Who is asked, together with whom. */
-  const groups = (series: Series, isTail: boolean): string[][] => {
-    const { publisher, word } = series
-    const members = new Set(port.members().map(({ id }) => id))
-    const giver = givers.get(keyOf(series))
-    const first = [...new Set([giver ?? publisher, publisher])].filter((id) => members.has(id))
-    const others = port.gossip.subscribers(hooks.topicOf(word)).filter((id) => members.has(id) && !first.includes(id))
-    const start = Math.floor(random() * others.length)
-    const turned = [...others.slice(start), ...others.slice(0, start)].slice(0, isTail ? TAIL_HOLDERS : MAX_HOLDERS)
-    // Others wait for what follows a tail.
-    if (isTail) return [[...first, ...turned]]
-    const pairs = Array.from({ length: Math.ceil(turned.length / AT_ONCE) }, (_, index) =>
-      turned.slice(index * AT_ONCE, (index + 1) * AT_ONCE),
-    )
-    return [...first.map((id) => [id]), ...pairs]
-  }
-
-  /** @returns what came, in order; undefined where the holder did not answer */
+  /** Asks one and notes what it said. @returns what came, in order */
   const ask = async (
     holder: string,
     series: Series,
     range: Range,
-    timeoutMs: number,
-  ): Promise<{ came: readonly Proven[]; goneTo: number } | undefined> => {
+    inquiry: Inquiry,
+    limitMs: number,
+  ): Promise<readonly Proven[]> => {
+    const { asked, unable, silences } = inquiry
+    const isPublisher = holder === series.publisher
+    const sure = (to: number): void => {
+      inquiry.sureTo = Math.max(inquiry.sureTo, to)
+      inquiry.heardPublisher ||= isPublisher
+    }
+    const silent = silences.get(holder) ?? 0
+    asked.set(holder, (asked.get(holder) ?? 0) + 1)
     try {
+      const isTail = range.to === OPEN_END
+      // A page takes its time on a slow link.
+      const timeoutMs = (isTail ? TAIL_TIMEOUT_MS : FETCH_TIMEOUT_MS) * 2 ** Math.min(silent, MAX_SILENCES)
       const request = { ...series, from: range.from, to: range.to }
-      const { batches, goneTo } = await port.to(holder, eventsProtocol).fetch(request, { timeoutMs })
+      const { batches, goneTo } = await port
+        .to(holder, eventsProtocol)
+        .fetch(request, { timeoutMs: Math.max(1, Math.min(timeoutMs, limitMs)) })
       const proven = await Promise.all(batches.map(({ bytes, ageMs }) => hooks.prove(series, range, bytes, ageMs)))
-      const good = proven.filter((one) => one !== undefined).toSorted((a, b) => a.batch.first - b.batch.first)
+      silences.delete(holder)
       // The publisher knows, also one that does not say so.
-      return { came: unbroken(good), goneTo: goneTo ?? (holder === series.publisher ? range.to : 0) }
+      sure(goneTo ?? (isPublisher ? range.to : 0))
+      return unbroken(proven.filter((one) => one !== undefined).toSorted((a, b) => a.batch.first - b.batch.first))
     } catch (error) {
       if (!stopped) port.log.info('a neighbour could not be asked for events', { peer: holder, error })
-      return undefined
+      if (isParleyError(error, 'MSG004')) {
+        unable.add(holder)
+        if (isPublisher) sure(range.to)
+      } else {
+        silences.set(holder, silent + 1)
+        // What may follow is waited for only where somebody said that it does.
+        const counts = range.to !== OPEN_END || holders.isLikely(series, holder)
+        if (silent + 1 < MAX_SILENCES && counts) inquiry.silent += 1
+      }
+      return []
     }
   }
 
-  const remember = (series: Series, holder: string): void => {
-    const key = keyOf(series)
-    givers.delete(key)
-    givers.set(key, holder)
-    const [oldest] = givers.keys()
-    if (givers.size > MAX_GIVERS && oldest !== undefined) givers.delete(oldest)
-  }
-
-  const own = async (series: Series, range: Range): Promise<readonly Proven[]> => {
+  const own = async (series: Series, range: Range): Promise<Found> => {
     const { batches } = await history.find(series, range)
-    return unbroken(batches.map(({ bytes, ageMs }) => hooks.open(bytes, ageMs)).filter((one) => one !== undefined))
+    const opened = batches.map(({ bytes, ageMs }) => hooks.open(bytes, ageMs)).filter((one) => one !== undefined)
+    return { batches: unbroken(opened), fetched: false }
   }
 
-  const retrieve = async (series: Series, range: Range, { tailRounds, needed }: Asking): Promise<Answer> => {
-    const isTail = range.to === OPEN_END
-    const isFirst = ([first]: readonly Proven[]): boolean => first !== undefined && first.batch.first <= range.from
-    /** What begins first of what is held anywhere. */
-    let best = await own(series, range)
-    let fetched = false
-    if (isFirst(best)) return { gone: undefined, batches: best, fetched }
-    const silences = new Map<string, number>()
-    const startedAt = port.clock.monotonic()
-    for (let round = 1; !stopped && needed(); round += 1) {
-      let sureTo = 0
-      // What this node said itself it knows.
-      let heardPublisher = series.publisher === port.self.id
-      let silent = 0
-      for (const group of groups(series, isTail)) {
-        if (stopped || !needed()) return NOTHING
-        const timeoutMs = isTail ? TAIL_TIMEOUT_MS : FETCH_TIMEOUT_MS
-        // A page takes its time on a slow link.
-        const limitOf = (holder: string): number => timeoutMs * 2 ** (silences.get(holder) ?? 0)
-        const answers = await Promise.all(
-          group.map(async (holder) => ({ holder, answer: await ask(holder, series, range, limitOf(holder)) })),
-        )
-        for (const { holder, answer } of answers) {
-          if (answer === undefined) {
-            const times = (silences.get(holder) ?? 0) + 1
-            silences.set(holder, times)
-            if (times < MAX_SILENCES) silent += 1
-            continue
-          }
-          silences.delete(holder)
-          sureTo = Math.max(sureTo, answer.goneTo)
-          heardPublisher ||= holder === series.publisher
-          const { came } = answer
-          const [first] = came
-          if (first !== undefined && (best[0] === undefined || first.batch.first < best[0].batch.first)) {
-            best = came
-            fetched = true
-            remember(series, holder)
-          }
-        }
-        if (isFirst(best)) return { gone: undefined, batches: best, fetched }
+  /** Asks all, until somebody has what comes first. @returns the best of what came and of what was here */
+  const askAll = async (
+    series: Series,
+    range: Range,
+    inquiry: Inquiry,
+    here: Found,
+    leftMs: () => number,
+    needed: () => boolean,
+  ): Promise<Found> => {
+    let best = here
+    for (const group of holders.groups(series, inquiry.asked, inquiry.unable, range.to === OPEN_END)) {
+      if (stopped || !needed()) return best
+      const limitMs = Math.max(LEAST_TIMEOUT_MS, leftMs())
+      const given = await Promise.all(
+        group.map(async (holder) => ({ holder, batches: await ask(holder, series, range, inquiry, limitMs) })),
+      )
+      for (const { holder, batches } of given) {
+        if (batches.length === 0 || firstOf({ batches, fetched: true }) >= firstOf(best)) continue
+        best = { batches, fetched: true }
+        holders.gave(series, holder)
       }
-      const [first] = best
-      const lastBefore = Math.min(range.to, (first?.batch.first ?? OPEN_END) - 1)
-      const waitedMs = port.clock.monotonic() - startedAt
-      const isSure = round >= ROUNDS && waitedMs >= SURE_MS && silent === 0 && sureTo >= range.from
-      if (isTail && first === undefined) {
-        if (round >= (heardPublisher ? (tailRounds ?? 1) : ROUNDS)) return NOTHING
-      } else if (isSure || waitedMs >= gapMs) {
-        const to = waitedMs >= gapMs ? lastBefore : Math.min(lastBefore, sureTo)
-        return { gone: { from: range.from, to }, batches: best, fetched }
+      if (firstOf(best) <= range.from) return best
+    }
+    return best
+  }
+
+  const answer = (gone: Range | undefined, { batches, fetched }: Found): Answer => {
+    if (fetched) for (const proven of batches) hooks.keep(proven)
+    return { gone, batches, fetched }
+  }
+
+  const retrieve = async (series: Series, range: Range, { tailRounds, needed, since }: Asking): Promise<Answer> => {
+    const isTail = range.to === OPEN_END
+    let best = await own(series, range)
+    if (firstOf(best) <= range.from) return answer(undefined, best)
+    const startedAt = port.clock.monotonic()
+    const leftMs = (): number => Math.min(since ?? startedAt, startedAt) + settings.gapMs - port.clock.monotonic()
+    const inquiry: Inquiry = {
+      asked: new Map(),
+      unable: new Set(),
+      silences: new Map(),
+      sureTo: 0,
+      silent: 0,
+      heardPublisher: false,
+    }
+    for (let round = 1; !stopped && needed(); round += 1) {
+      // What this node said itself it knows.
+      const isOwn = series.publisher === port.self.id
+      Object.assign(inquiry, { sureTo: inquiry.unable.has(series.publisher) ? range.to : 0, silent: 0 })
+      inquiry.heardPublisher = isOwn || inquiry.unable.has(series.publisher)
+      best = await askAll(series, range, inquiry, best, leftMs, needed)
+      if (stopped || !needed()) return NOTHING
+      if (firstOf(best) <= range.from) return answer(undefined, best)
+      const lastBefore = Math.min(range.to, firstOf(best) - 1)
+      const isLate = leftMs() <= 0
+      const areAllAsked = holders.allAsked(inquiry.asked, inquiry.unable)
+      const isSure =
+        round >= ROUNDS &&
+        port.clock.monotonic() - startedAt >= SURE_MS &&
+        inquiry.silent === 0 &&
+        areAllAsked &&
+        inquiry.sureTo >= range.from
+      if (isTail && best.batches.length === 0) {
+        const enough = round >= (inquiry.heardPublisher ? (tailRounds ?? 1) : ROUNDS)
+        if ((enough && areAllAsked && inquiry.silent === 0) || isLate) return NOTHING
+      } else if (isSure || isLate) {
+        const to = isLate ? lastBefore : Math.min(lastBefore, inquiry.sureTo)
+        return answer({ from: range.from, to }, best)
       }
       const pauseMs = Math.min(MAX_PAUSE_MS, AGAIN_MS * 2 ** (round - 1)) * (0.75 + random() / 2)
-      await pause(Math.max(1, Math.min(pauseMs, gapMs - waitedMs)))
+      await pause(Math.max(1, Math.min(pauseMs, leftMs())))
       // Gossip may have brought it meanwhile.
-      const here = needed() && !stopped ? await own(series, range) : []
-      if (isFirst(here)) return { gone: undefined, batches: here, fetched: false }
-      if (here[0] !== undefined && here[0].batch.first < (best[0]?.batch.first ?? OPEN_END)) {
-        best = here
-        fetched = false
-      }
+      if (stopped || !needed()) return NOTHING
+      const here = await own(series, range)
+      if (firstOf(here) < firstOf(best)) best = here
+      if (firstOf(best) <= range.from) return answer(undefined, best)
     }
     return NOTHING
   }
 
   return Object.assign(retrieve, {
+    holds: holders.holds,
     stop() {
       stopped = true
       for (const stop of stops) stop()

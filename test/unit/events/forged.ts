@@ -11,6 +11,7 @@ export interface Forged {
   epoch?: number
   first?: number
   waitedMs?: number
+  sentAt?: number
   mesh?: string
   circle?: Uint8Array | undefined
   events?: { topic?: string; text?: string; marks?: Marks }[]
@@ -18,11 +19,19 @@ export interface Forged {
 
 /** A batch of publisher `q`, unless told otherwise. */
 export const batch = (options: Forged = {}): Uint8Array => {
-  const { publisher = 'q', signer = publisher, word = 'tasks', epoch = 5, first = 1, waitedMs = 0 } = options
+  const {
+    publisher = 'q',
+    signer = publisher,
+    word = 'tasks',
+    epoch = 5,
+    first = 1,
+    waitedMs = 0,
+    sentAt = 77,
+  } = options
   const { mesh = 'test', circle, events = [{}] } = options
   const writer = new Writer()
   for (const { topic = 'tasks.x', text = '1', marks } of events) putEvent(writer, fromString(topic), text, marks)
-  const header = { publisher, word, epoch, first, sentAt: 77, waitedMs, circle }
+  const header = { publisher, word, epoch, first, sentAt, waitedMs, circle }
   const draft = new Draft(signingPrefix(mesh), header, writer.finish())
   return draft.seal(signAs(signer, draft.toSign(header)))
 }

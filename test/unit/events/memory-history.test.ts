@@ -229,3 +229,35 @@ test('whatever is kept, what is found is what is young enough, up to the bound, 
     }),
   )
 })
+
+test('what is caught up goes before what was heard later, and does not take the place of what is younger', () => {
+  const { clock, holding, keep, found } = hold(50)
+  const catchUp = (from: number, ageMs: number) =>
+    holding.keep(SERIES, { from, to: from }, new Uint8Array(10).fill(from), from, ageMs)
+  clock.now = 10_000
+  for (const from of [11, 12, 13]) keep(from)
+  assert.deepEqual([catchUp(1, 5_000), catchUp(2, 4_000)], [true, true])
+  assert.equal(catchUp(3, 3_000), true, 'there is one that is older')
+  assert.deepEqual(found(), [2, 3, 11, 12, 13])
+  assert.equal(catchUp(1, 5_000), false, 'it would go first')
+  for (const from of [14, 15]) keep(from)
+  assert.deepEqual(found(), [11, 12, 13, 14, 15])
+  clock.now += 1
+  keep(16)
+  assert.deepEqual(found(), [12, 13, 14, 15, 16])
+})
+
+test('what is as old as the bound is not caught up, and what is held is not kept twice', () => {
+  const { clock, holding, keep, found } = hold()
+  clock.now = HOLD_MS * 2
+  const catchUp = (from: number, ageMs: number) =>
+    holding.keep(SERIES, { from, to: from }, new Uint8Array(10), from, ageMs)
+  assert.deepEqual(
+    [catchUp(1, HOLD_MS), catchUp(1, Number.POSITIVE_INFINITY), catchUp(1, HOLD_MS - 1)],
+    [false, false, true],
+  )
+  assert.deepEqual([catchUp(1, 0), keep(2), keep(2)], [false, true, false])
+  assert.equal(found().length, 2)
+  clock.now += 1
+  assert.equal(found().length, 1, 'it ends with its age, not so long after it came')
+})

@@ -7,7 +7,7 @@ const create = (maxPublishers = 10, maxWaitingBytes = 1000) => {
   const order = createOrder<string>({ maxPublishers, maxWaitingBytes })
   const series = (publisher = 'p', epoch = 1, word = 'a') => ({ publisher, word, epoch })
   const admit = (from: number, to = from, of = series(), hold = true) => {
-    const verdict = order.admit(of, { from, to, bytes: 10, value: `${from}-${to}` }, hold)
+    const verdict = order.admit(of, { from, to, bytes: 10, at: 0, value: `${from}-${to}` }, hold)
     return verdict.kind === 'next' ? verdict.ready.map(({ value }) => value).join(' ') : verdict.kind
   }
   return { order, series, admit }
@@ -47,10 +47,10 @@ test('what is wanted is the lowest gap; when it is given up, what waited behind 
 
 test('a head opens a gap where nothing came, and none that is known', () => {
   const { order, series, admit } = create()
-  assert.equal(order.head(series(), 5), false, 'nothing is missed of one that was not heard')
+  assert.equal(order.head(series(), 5, 0), false, 'nothing is missed of one that was not heard')
   admit(5)
-  assert.equal(order.head(series(), 5), false)
-  assert.equal(order.head(series(), 8), true)
+  assert.equal(order.head(series(), 5, 0), false)
+  assert.equal(order.head(series(), 8, 0), true)
   assert.deepEqual(order.want('p', 'a')?.range, { from: 6, to: 8 })
 })
 
@@ -103,7 +103,7 @@ test('what passed while nobody listened was not missed, but an old batch stays o
   order.pause('a')
   assert.equal(order.waitingBytes(), 0)
   assert.deepEqual([admit(5), admit(7)], ['duplicate', 'duplicate'])
-  assert.equal(order.head(series(), 40), false)
+  assert.equal(order.head(series(), 40, 0), false)
   assert.equal(admit(50), '50-50')
   assert.equal(admit(52), 'ahead')
 })
@@ -151,14 +151,14 @@ test('whatever comes in whatever order, it is let in once and in order, and what
       let horizon = 0
       for (const [index, which] of arrivals.entries()) {
         const [from, to] = [which * 2 + 1, which * 2 + 2]
-        const verdict = order.admit(series(), { from, to, bytes: 1, value: '' }, true)
+        const verdict = order.admit(series(), { from, to, bytes: 1, at: 0, value: '' }, true)
         assert.equal(verdict.kind === 'duplicate', known.has(from))
         known.add(from)
         horizon = Math.max(horizon, to)
         if (verdict.kind === 'next') for (const one of verdict.ready) heard.push(one.from, one.to)
         const head = heads[index]
         if (head !== undefined) {
-          order.head(series(), head)
+          order.head(series(), head, 0)
           horizon = Math.max(horizon, head)
         }
         assert.deepEqual(

@@ -12,7 +12,7 @@ const setUp = () => {
   const asked: { word: string; give: (answer: Answer) => void }[] = []
   const retrieve: Retrieve = Object.assign(
     ({ word }: { word: string }) => new Promise<Answer>((give) => asked.push({ word, give })),
-    { stop: () => undefined },
+    { holds: () => undefined, stop: () => undefined },
   )
   const lost: string[] = []
   const repair = createRepair(port, order, retrieve, {
@@ -29,7 +29,7 @@ const setUp = () => {
   const open = (word: string): void => {
     const series = { publisher: 'p', word, epoch: 1 }
     order.base(series, 2)
-    order.head(series, 3)
+    order.head(series, 3, 0)
     repair.look('p', word, 0)
   }
   const gone: Answer = { gone: { from: 2, to: 3 }, batches: [], fetched: false }
@@ -52,7 +52,7 @@ test('what came while it was asked for is not given up', async () => {
   const { order, asked, lost, open, gone } = setUp()
   open('a')
   const series = { publisher: 'p', word: 'a', epoch: 1 }
-  order.admit(series, { from: 3, to: 3, bytes: 1, value: '' }, true)
+  order.admit(series, { from: 3, to: 3, bytes: 1, at: 0, value: '' }, true)
   asked[0]?.give(gone)
   await turn()
   assert.deepEqual(lost, ['a 2-2'])

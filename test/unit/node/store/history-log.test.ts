@@ -207,3 +207,65 @@ test('a record is read as it was written, and never from changed bytes', () => {
     ),
   )
 })
+
+test('what is caught up goes before what was heard, also after a restart, and ends with its age', async (context) => {
+  const { clock, reopen, files } = await setUp(context, { ...BOUNDS, maxBytes: 300_000 })
+  clock.now = 900_000
+  const heard = { ...SERIES, publisher: 'heard' }
+  let history = await reopen()
+  const catchUp = (from: number, ageMs: number) =>
+    history.keep(SERIES, { from, to: from }, new Uint8Array(30_000).fill(from), 1, ageMs)
+  for (const from of [1, 2, 3]) {
+    assert.equal(keep(history, from, from, 30_000, heard), true)
+    assert.equal(catchUp(from, 500_000 - from), true)
+  }
+  assert.deepEqual([catchUp(3, 0), catchUp(4, 1_000_000)], [false, false])
+  assert.equal((await history.find(SERIES, ALL)).batches[0]?.ageMs, 499_999)
+  await history.close()
+  assert.equal((await files()).length, 2, 'each in files of their own')
+  history = await reopen()
+  const batches = [...(await history.find(SERIES, ALL)).batches, ...(await history.find(heard, ALL)).batches]
+  assert.deepEqual(
+    batches.map(({ bytes, ageMs }) => [bytes.length, bytes[0], ageMs]),
+    [
+      [30_000, 1, 499_999],
+      [30_000, 2, 499_998],
+      [30_000, 3, 499_997],
+      [30_000, 1, 0],
+      [30_000, 2, 0],
+      [30_000, 3, 0],
+    ],
+  )
+  for (const from of [4, 5, 6, 7]) keep(history, from, from, 30_000, heard)
+  assert.deepEqual([await found(history), await found(history, ALL, heard)], [[], [1, 2, 3, 4, 5, 6, 7]])
+  for (const from of [8, 9]) keep(history, from, from, 30_000, heard)
+  assert.equal(catchUp(9, 400_000), false, 'full, and it would go first')
+  await history.close()
+})
+
+test('heard and caught up in turns are all written, and read back', async (context) => {
+  const { clock, reopen } = await setUp(context, { ...BOUNDS, maxBytes: 64 * 1024 * 1024 })
+  clock.now = 900_000
+  const heard = { ...SERIES, publisher: 'heard' }
+  const history = await reopen()
+  for (let from = 1; from <= 200; from += 1) {
+    keep(history, from, from, 5_000, heard)
+    history.keep(SERIES, { from, to: from }, new Uint8Array(5_000).fill(from), 1, 1_000)
+    if (from % 20 === 0) await history.find(SERIES, ALL)
+  }
+  await history.close()
+  const again = await reopen()
+  const all = async (series: typeof SERIES) => {
+    const numbers: number[] = []
+    for (let from = 1; from <= 200; ) {
+      const { batches } = await again.find(series, { from, to: OPEN_END })
+      assert.ok(batches.length > 0, `${series.publisher} from ${from}`)
+      numbers.push(...batches.map(({ bytes }) => bytes[0] ?? 0))
+      from += batches.length
+    }
+    return numbers
+  }
+  const wanted = Array.from({ length: 200 }, (_, index) => index + 1)
+  assert.deepEqual([await all(SERIES), await all(heard)], [wanted, wanted])
+  await again.close()
+})
