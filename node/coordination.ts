@@ -212,10 +212,17 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
     if (meshId() === undefined) return founding?.status().problem ?? 'this mesh has not been founded'
     const { quorum, leader } = coordinator.status()
     const at = current()
+    const lost = seat?.lost()
+    if (lost !== undefined) return quorum ? lost : `${lost}; ${RETURNED}`
     if (!quorum && at !== undefined && isReturned(at)) return RETURNED
     if (!quorum)
       return 'no coordinator: a majority of the voters does not answer; nothing new is decided, all else goes on'
     return leader === undefined ? 'no coordinator is known yet' : undefined
+  }
+  /** Who lost what it had acknowledged waits for the others, and is not ready until one of them coordinates. */
+  const unready = (): string[] | undefined => {
+    const told = seat?.problem() ?? (seat?.lost() && !coordinator.status().quorum ? problem() : undefined)
+    return told === undefined ? undefined : [told]
   }
 
   return {
@@ -281,12 +288,9 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
         sessions: at?.machine.sessions.count() ?? 0,
       }
     },
-    problems() {
-      const told = seat?.problem()
-      return told === undefined ? [] : [told]
-    },
+    problems: () => unready() ?? [],
     degraded() {
-      const told = meshId() === undefined || seat?.problem() !== undefined ? undefined : problem()
+      const told = meshId() === undefined || unready() !== undefined ? undefined : problem()
       return told === undefined ? [] : [told]
     },
     counts: () => ({ ...client.counts(), ...seat?.counts(), ...current()?.group.counts() }),

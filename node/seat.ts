@@ -16,6 +16,7 @@ import type { JournalSeat } from '../protocols/journal/serve.ts'
 import type { Port, Stop } from '../protocols/port.ts'
 import { type Disk, openFolder } from './store/disk.ts'
 import { type OpenGroupStorage, openGroupStorage } from './store/group-storage.ts'
+import { forgetLost, type LostNote, readLost, returnLost } from './store/lost.ts'
 import { settleStore } from './store/returned.ts'
 import { openSeatFile } from './store/seat-file.ts'
 
@@ -45,6 +46,8 @@ export interface Seat {
   current(): JournalSeat | undefined
   /** Why it cannot take part now. */
   problem(): string | undefined
+  /** That its log lost something, for a person; undefined: nothing, or it votes again since. */
+  lost(): string | undefined
   counts(): ReturnType<OpenGroupStorage['counts']>
   stop(): Promise<void>
 }
@@ -76,16 +79,46 @@ export const openStore = async (port: Pick<Port, 'self' | 'random' | 'log'>, dat
   return { disk, keeping: await openSeatFile(disk) }
 }
 
-/** @throws STA003 for a log that is damaged or of a newer version */
+/** The journal lost something: said as long as this node does not vote again. */
+const lostText = ({ why, kept }: LostNote): string =>
+  `the journal of this node lost what it had acknowledged (${why}); it came back as a new member without a vote, with its ` +
+  `own log up to entry ${kept}, and learns from the others`
+
+/** The log as it is, or that of a new member where something of it is lost. @throws as `returnLost` */
+const openStorage = async (
+  disk: Disk,
+  random: (bytes: number) => Uint8Array,
+  { self, log, timers, clock }: Pick<Port, 'self' | 'log' | 'timers' | 'clock'>,
+): Promise<OpenGroupStorage> => {
+  try {
+    return await openGroupStorage(disk, random, timers)
+  } catch (error) {
+    if (!isParleyError(error) || error.details.reason !== 'damaged') throw error
+    const done = await returnLost(disk, random, self.id, clock.now())
+    if (done.kind === 'renewed') log.error(lostText(done), { was: done.was, aside: done.aside, error })
+    return openGroupStorage(disk, random, timers)
+  }
+}
+
+/** @throws STA003 for a log that lost something of a node that votes alone, or that is of a newer version */
 export const openSeat = async ({ port, disk, kinds, snapshotEvery, onStatus }: SeatDeps): Promise<Seat> => {
   const random = (bytes: number): Uint8Array => port.random(bytes)
-  let store = await openGroupStorage(disk, random, port.timers)
+  let store = await openStorage(disk, random, port)
   const { storageId } = store
+  let lost = await readLost(disk)
   let current: JournalSeat | undefined
   let problem: string | undefined
   let stopped = false
   let again: Stop | undefined
   let busy: Promise<void> = Promise.resolve()
+
+  /** It votes again: nothing is amiss any more. */
+  const regained = ({ configuration }: RaftStatus, member: string): void => {
+    if (lost === undefined || !configuration.voters.includes(member)) return
+    lost = undefined
+    port.log.info('this node votes again, as a new member', { member })
+    forgetLost(disk).catch((error: unknown) => port.log.warn('a note could not be removed', { error }))
+  }
 
   const start = async (member: string, { meshId, founders }: SeatTaken, waitMs: number): Promise<void> => {
     const machine = createJournalMachine(kinds, (kind, error) =>
@@ -97,7 +130,10 @@ export const openSeat = async ({ port, disk, kinds, snapshotEvery, onStatus }: S
         port,
         storage: store.storage,
         machine,
-        onStatus: (status) => seat && onStatus(seat, status),
+        onStatus(status) {
+          regained(status, member)
+          if (seat !== undefined) onStatus(seat, status)
+        },
         onStall(stall: ParleyError | undefined) {
           problem = stall?.message
         },
@@ -147,6 +183,7 @@ export const openSeat = async ({ port, disk, kinds, snapshotEvery, onStatus }: S
     take: (member, what) => start(member, what, AGAIN_MS),
     current: () => current,
     problem: () => problem,
+    lost: () => lost && lostText(lost),
     counts: () => store.counts(),
     async stop() {
       stopped = true

@@ -97,6 +97,12 @@ const LOOK_AFTER_MS = 1_000
 /** Said no, and will say so again. Who was only late with its membership is busy. */
 const isRefusal = (error: unknown): boolean => isParleyError(error, 'SEC001') && error.details.reason !== 'timeout'
 
+/**
+ * The failure in a row that a person is told of. A machine that refuses the connection is there and will listen: nodes that
+ * start together are there at the second try, after a power cut some seconds later.
+ */
+const warnAt = (error: Error): number => (error.message.includes('ECONNREFUSED') ? 6 : 2)
+
 export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
   const { overlay } = deps
   const sources = new Map<string, Source>()
@@ -159,9 +165,9 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     // A call that dials on demand tells its caller.
     const kept = target.source !== undefined || peers.get(target.peer ?? '') === target
     if (!kept) return
-    // Nodes that start together are there at the second try.
     if (target.failures === 1 && !isRefusal(error)) deps.log.info(`cannot join ${what} yet: ${error.message}`)
-    if (target.failures === 2 || isRefusal(error)) deps.log.warn(`cannot join ${what}: ${error.message}`, { error })
+    if (target.failures === warnAt(error) || isRefusal(error))
+      deps.log.warn(`cannot join ${what}: ${error.message}`, { error })
     if (target.source === undefined && target.peer !== undefined && target.failures >= GONE_AFTER_FAILURES) {
       deps.unreachable(target.peer)
       if (target.failures >= FORGET_AFTER_FAILURES) peers.delete(target.peer)

@@ -1,4 +1,8 @@
-/** Raft's log and snapshots in one folder, as the driver of a group sees them. Keeps no state of its own. */
+/**
+ * Raft's log and snapshots in one folder, as the driver of a group sees them. The snapshot that the log begins with is read
+ * when they are opened, so that a damaged one is found before anything rests on the log. State: that snapshot, until it is
+ * asked for.
+ */
 import type { GroupStorage } from '../../protocols/consensus/storage.ts'
 import type { Port } from '../../protocols/port.ts'
 import type { Disk } from './disk.ts'
@@ -13,7 +17,7 @@ export interface OpenGroupStorage {
   close(): Promise<void>
 }
 
-/** @throws as openLogStore does */
+/** @throws as openLogStore does; STA003 `damaged` for a snapshot that is not whole */
 export const openGroupStorage = async (
   disk: Disk,
   random: (bytes: number) => Uint8Array,
@@ -21,12 +25,28 @@ export const openGroupStorage = async (
 ): Promise<OpenGroupStorage> => {
   const log: LogStore = await openLogStore(disk, { random, ...(timers && { timers }) })
   const snapshots = createSnapshotStore(disk, random)
+  const base = log.opened.snapshot
+  let first: ReturnType<typeof snapshots.read> | undefined
+  if (base !== undefined) {
+    first = snapshots.read(base)
+    try {
+      await first
+    } catch (error) {
+      await log.close()
+      throw error
+    }
+  }
   return {
     storage: {
       opened: log.opened,
       write: log.write,
       saveSnapshot: snapshots.save,
-      readSnapshot: snapshots.read,
+      readSnapshot(meta) {
+        const isFirst = meta.index === base?.index && meta.term === base.term
+        const read = (isFirst ? first : undefined) ?? snapshots.read(meta)
+        first = undefined
+        return read
+      },
       keepOnly: snapshots.keepOnly,
     },
     storageId: log.storageId,

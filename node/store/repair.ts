@@ -77,7 +77,7 @@ export const keepable = (state: LogState, snapshots: readonly SnapshotMeta[]): L
   }
 }
 
-const wholeSnapshots = ({ snapshots }: Survey): SnapshotMeta[] => snapshots.flatMap(({ meta }) => meta ?? [])
+export const wholeSnapshots = ({ snapshots }: Survey): SnapshotMeta[] => snapshots.flatMap(({ meta }) => meta ?? [])
 
 /** Parts that a later version wrote are nobody's to change here. */
 const refuseNewer = ({ problems }: Survey): void => {

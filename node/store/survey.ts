@@ -5,6 +5,7 @@
 import { Configurations } from '../../protocols/consensus/configurations.ts'
 import type { FoundingRecord } from '../../protocols/consensus/founding/record.ts'
 import type { Configuration, SnapshotMeta } from '../../protocols/consensus/messages.ts'
+import type { LogState } from '../../protocols/consensus/storage.ts'
 import { isParleyError, type ParleyError } from '../../protocols/errors.ts'
 import type { Disk } from './disk.ts'
 import { createFoundingFile, FOUNDING_FILE } from './founding-file.ts'
@@ -178,6 +179,10 @@ const problemsOf = (found: Omit<Survey, 'problems'>): Survey['problems'] => {
   return problems
 }
 
+/** The last one that it names. */
+export const configurationOf = ({ snapshot, entries }: LogState): Configuration =>
+  new Configurations({ index: snapshot?.index ?? 0, configuration: snapshot?.configuration ?? NOBODY }, entries).current
+
 /** @throws what the disk says */
 export const survey = async (disk: Disk): Promise<Survey> => {
   const names = await logFiles(disk)
@@ -187,7 +192,6 @@ export const survey = async (disk: Disk): Promise<Survey> => {
   const { hardState, snapshot, entries } = log.state
   const [first] = log.segments
   const lastIndex = entries.at(-1)?.index ?? snapshot?.index ?? 0
-  const base = { index: snapshot?.index ?? 0, configuration: snapshot?.configuration ?? NOBODY }
   const found = {
     storageId: first === undefined ? undefined : hex(first.header.storageId),
     files: names,
@@ -195,7 +199,7 @@ export const survey = async (disk: Disk): Promise<Survey> => {
     log,
     lastIndex,
     seenIndex: Math.max(lastIndex, ...files.map(({ bytes }) => highestIndex(bytes))),
-    configuration: new Configurations(base, entries).current,
+    configuration: configurationOf(log.state),
     hasContents: hardState.term > 0 || snapshot !== undefined || entries.length > 0 || log.problem !== undefined,
     unfinished: unfinishedIn(files),
     snapshots: await readSnapshots(disk),

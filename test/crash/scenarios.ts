@@ -3,7 +3,7 @@ import { type Findings, messageOf, play, type Scene } from './play.ts'
 import { allKilled } from './scenarios/all-killed.ts'
 import { allStopped } from './scenarios/all-stopped.ts'
 import { blocked } from './scenarios/blocked.ts'
-import { damaged } from './scenarios/damaged.ts'
+import { damaged, damagedAlone } from './scenarios/damaged.ts'
 import { freezes } from './scenarios/freezes.ts'
 import { fullDisk, fullDiskAlone } from './scenarios/full-disk.ts'
 import { kills } from './scenarios/kills.ts'
@@ -101,7 +101,8 @@ export const SCENARIOS: readonly Scenario[] = [
   ),
   onSmallDisk('full-disk', "the coordinator's disk has no room", NAMES.length, fullDisk),
   onSmallDisk('full-disk-alone', 'the disk of the only voter has no room', 1, fullDiskAlone),
-  plain('damaged', 'bytes are flipped in the middle of a log', () => damaged),
+  plain('damaged', "a voter's log is changed, zeroed, cut or gone", () => damaged),
+  plain('damaged-alone', 'the same with the only voter', () => damagedAlone, { count: 1 }),
 ]
 
 /** What a scenario that could not be played says. */

@@ -17,6 +17,8 @@ const supervised = ({ join = [] as string[], nearby = false, self = 'a' } = {}) 
   const time = createVirtualTime()
   const live = new Map<string, string>()
   const refusing = new Set<string>()
+  /** Nobody listens there, and that is said at once. */
+  const closed = new Set<string>()
   const connected = new Set<string>()
   const dials: { what: string; atMs: number; tried: string[] }[] = []
   const told = new Map<string, (addresses: string[]) => void>()
@@ -56,6 +58,7 @@ const supervised = ({ join = [] as string[], nearby = false, self = 'a' } = {}) 
     async dial(tried, peer) {
       const what = peer ?? tried[0] ?? ''
       dials.push({ what, atMs: time.now(), tried })
+      if (closed.has(what)) throw new Error(`connect ECONNREFUSED ${what}`)
       if (refusing.has(what)) throw new ParleyError('SEC001', `${what} refused`, { hint: '', details: { reason: 'x' } })
       const id = live.get(what)
       // Nothing comes back, as from an address that swallows packets.
@@ -66,7 +69,7 @@ const supervised = ({ join = [] as string[], nearby = false, self = 'a' } = {}) 
     },
   })
   return {
-    ...{ time, live, refusing, connected, dials, log, overlay, supervisor, addresses },
+    ...{ time, live, refusing, closed, connected, dials, log, overlay, supervisor, addresses },
     tell: (name: string, addresses: string[]) => told.get(name)?.(addresses),
     found: (peer: string, addresses: string[] = [at(1)]) => find(peer, addresses),
     silent: () => {
@@ -244,4 +247,20 @@ test('a dial to addresses that are still the same fails once', async () => {
   addresses.set('b', [at(1)])
   await assert.rejects(time.settled(supervisor.reach('b'), 3 * DIAL_TIMEOUT_MS), /no answer/)
   assert.equal(dials.length, 1)
+})
+
+test('nodes that start together warn of nobody: a port that nobody listens on yet is told of after seconds', async () => {
+  const { time, live, closed, log, connected, supervisor } = supervised({ join: [at(1), at(2)] })
+  const warned = (): string[] => log.lines.filter(({ level }) => level === 'warn').map(({ message }) => message)
+  closed.add(at(1)).add(at(2))
+  supervisor.start()
+  await time.run(3_000)
+  closed.delete(at(1))
+  live.set(at(1), 'peer')
+  await time.until(() => connected.has('peer'), 5_000)
+  assert.deepEqual(warned(), [])
+  await time.run(20_000)
+  assert.equal(warned().length, 1)
+  assert.match(warned()[0] ?? '', /10\.0\.0\.2.*ECONNREFUSED/)
+  supervisor.stop()
 })

@@ -1,0 +1,127 @@
+/**
+ * A journal that lost something that this node had said it has: who the node is when it starts on what is left.
+ *
+ * It may not go on as the member that it was: it has forgotten entries that it acknowledged, and perhaps a vote. Where others
+ * vote it comes back as a new member without a vote, on the part of its log that is good, and learns from them what it lacks;
+ * where too few of them are left it waits, and says so. Where it alone votes, as far as its log knows, nobody else has what
+ * is gone, so it does not start: a person decides (`parley store repair`, then `force-recover`).
+ *
+ * The damaged files are put aside under their names with `.damaged`. A note stays in the folder until the node votes again.
+ * A crash in between leaves a log that is still damaged, or a new one that has to take its place: both are gone on with at
+ * the next start. Keeps no state.
+ */
+import * as z from 'zod'
+import type { FoundingRecord } from '../../protocols/consensus/founding/record.ts'
+import { memberIdOf, peerOf } from '../../protocols/consensus/member-id.ts'
+import type { Configuration } from '../../protocols/consensus/messages.ts'
+import type { ParleyError } from '../../protocols/errors.ts'
+import { systemCode } from '../private-file.ts'
+import type { Disk } from './disk.ts'
+import { keepable, wholeSnapshots } from './repair.ts'
+import { finishReplacing, newStorageId, putAside, type Random, replaceLog } from './replace-log.ts'
+import { refuse } from './segments.ts'
+import { configurationOf, type Survey, survey } from './survey.ts'
+
+export const LOST_FILE = 'lost.json'
+const PART = `${LOST_FILE}.part`
+
+const NoteSchema = z.object({
+  /** What was found, for a person. */
+  why: z.string().max(4_096),
+  /** The member that this node was; it is none any more. */
+  was: z.string().optional(),
+  /** The last entry that is left of its own log; it may have had more. */
+  kept: z.int().nonnegative(),
+  /** Milliseconds since 1970. */
+  at: z.number(),
+})
+export type LostNote = Readonly<z.output<typeof NoteSchema>>
+
+export const writeLost = async (disk: Disk, note: LostNote): Promise<void> => {
+  await disk.remove(PART)
+  const file = await disk.create(PART)
+  try {
+    await file.write(new TextEncoder().encode(`${JSON.stringify(note)}\n`), 0)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await disk.rename(PART, LOST_FILE)
+  await disk.syncNames()
+}
+
+/** @returns undefined: there is none. One that cannot be read still says that something was lost. @throws what the disk says */
+export const readLost = async (disk: Pick<Disk, 'read'>): Promise<LostNote | undefined> => {
+  try {
+    const text = new TextDecoder().decode(await disk.read(LOST_FILE))
+    return NoteSchema.parse(JSON.parse(text))
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined
+    if (systemCode(error) !== undefined) throw error
+    return { why: `${LOST_FILE} cannot be read`, kept: 0, at: 0 }
+  }
+}
+
+export const forgetLost = async (disk: Disk): Promise<void> => {
+  await disk.remove(LOST_FILE)
+  await disk.syncNames()
+}
+
+/**
+ * Whether nobody else votes, as far as this node knows.
+ * @param configuration of what is left of its log
+ */
+export const votesAlone = (peer: string, { voters }: Configuration, record: FoundingRecord | undefined): boolean => {
+  const known = voters.length > 0 ? voters : (record?.founded?.members ?? record?.promise?.set ?? [])
+  return known.length > 0 && known.every((member) => peerOf(member) === peer)
+}
+
+const refuseAlone = (what: string): ParleyError =>
+  refuse(
+    'damaged',
+    `${what}; this node votes alone, as far as its journal knows, so nobody else has what is gone`,
+    'restore the journal from a backup; or parley store repair keeps what is left, and parley store force-recover goes on with it',
+  )
+
+/** What a node has become. `finished`: an earlier change of its log was interrupted, and nothing was lost in it. */
+export type Lost =
+  | { readonly kind: 'finished' }
+  | ({ readonly kind: 'renewed'; readonly aside: readonly string[] } & LostNote)
+
+/** @throws what the store is refused for: a later version, or a founding file that has to be looked at first */
+const checkStartable = ({ problems }: Survey): void => {
+  const first =
+    problems.find(({ error }) => error.details.reason === 'newer') ?? problems.find(({ part }) => part === 'founding')
+  if (first !== undefined) throw first.error
+}
+
+/**
+ * Makes a node whose log or snapshot is damaged a new member, on what is good of them.
+ * @param peer id of this node
+ * @throws STA003 with `details.reason`: `damaged` for one that votes alone or whose founding file is damaged, `newer`; what
+ *   the disk says, and then it can be done again
+ */
+export const returnLost = async (disk: Disk, random: Random, peer: string, nowMs: number): Promise<Lost> => {
+  let found = await survey(disk)
+  if (found.unfinished !== undefined) {
+    await finishReplacing(disk, found.unfinished, '.damaged')
+    found = await survey(disk)
+  }
+  checkStartable(found)
+  const [problem] = found.problems
+  if (problem === undefined) return { kind: 'finished' }
+  const left = keepable(found.log.state, wholeSnapshots(found))
+  const { message } = problem.error
+  if (votesAlone(peer, configurationOf(left), found.founding.record)) throw refuseAlone(message)
+  const { mark } = found.log
+  const storageId = found.storageId ?? (mark.kind === 'whole' ? mark.value.id : undefined)
+  const kept = left.entries.at(-1)?.index ?? left.snapshot?.index ?? 0
+  const was = storageId === undefined ? undefined : memberIdOf(peer, storageId)
+  const note: LostNote = { why: message, kept, at: nowMs, ...(was !== undefined && { was }) }
+  await writeLost(disk, note)
+  const renewed = { ...left, hardState: { ...left.hardState, votedFor: undefined } }
+  const broken = found.snapshots.filter(({ meta }) => meta === undefined).map(({ name }) => name)
+  const aside = await replaceLog(disk, random, renewed, newStorageId(random), '.damaged')
+  aside.push(...(await putAside(disk, broken, '.damaged')))
+  return { kind: 'renewed', ...note, aside }
+}

@@ -1,0 +1,21 @@
+/** The attacks that there are, in the order of issue 16, part A. A new one is a file under attacks/ and a line here. */
+import type { Attack } from './attack.ts'
+import { besieged } from './attacks/besieged.ts'
+import { coordination } from './attacks/coordination.ts'
+import { greedy } from './attacks/greedy.ts'
+import { memberships } from './attacks/memberships.ts'
+import { passphrase } from './attacks/passphrase.ts'
+import { raft } from './attacks/raft.ts'
+import { scanner } from './attacks/scanner.ts'
+import { strangers } from './attacks/strangers.ts'
+
+export const ATTACKS: readonly Attack[] = [
+  ...strangers,
+  ...coordination,
+  ...raft,
+  besieged,
+  ...memberships,
+  ...greedy,
+  scanner,
+  passphrase,
+]

@@ -1,0 +1,50 @@
+/** By what it is judged whether an attack succeeded. Pure. */
+import type { Noticed } from './members/honest.ts'
+
+export const LIMITS = {
+  /** What a node may grow by under an attack, MiB. Issue 16, "Must show". */
+  grownMib: 64,
+  /** A newcomer is in by then; on a machine that is busy, in this many times what it takes without the attack. */
+  joinMs: 2_000,
+  joinTimes: 2,
+  /** The slowest hundredth of honest calls and events; on a busy machine, this many times what it was before. */
+  p99Ms: 150,
+  p99Times: 8,
+  /** One honest call; by a block of the event loop, which a p99 may hide. */
+  slowestMs: 750,
+  slowestTimes: 8,
+  /** Honest calls that may fail, and events that may be lost, of a hundred. */
+  failedPercent: 1,
+} as const
+
+export const isSlow = (ms: number, beforeMs: number, limitMs: number, times: number): boolean =>
+  ms > Math.max(limitMs, beforeMs * times)
+
+const percent = (part: number, whole: number): number => (whole === 0 ? 0 : (100 * part) / whole)
+const ms = (value: number): string => `${Math.round(value)} ms`
+
+/** What an attack did to honest members, as sentences; none where they were served as ever. */
+export const harmOf = ({ before, during, beforeMib, peakMib }: Noticed): string[] => {
+  const harm: string[] = []
+  const compare = (what: string, was: number, is: number, limitMs: number, times: number): void => {
+    if (isSlow(is, was, limitMs, times)) harm.push(`${what} took ${ms(is)}, before ${ms(was)}`)
+  }
+  compare('p99 of honest calls', before.callP99Ms, during.callP99Ms, LIMITS.p99Ms, LIMITS.p99Times)
+  compare('p99 of honest events', before.eventP99Ms, during.eventP99Ms, LIMITS.p99Ms, LIMITS.p99Times)
+  compare('an honest call', before.slowestCallMs, during.slowestCallMs, LIMITS.slowestMs, LIMITS.slowestTimes)
+  if (percent(during.failedCalls, during.calls) > LIMITS.failedPercent)
+    harm.push(`${during.failedCalls} of ${during.calls} honest calls failed`)
+  if (percent(during.lostEvents, during.events) > LIMITS.failedPercent)
+    harm.push(`${during.lostEvents} of ${during.events} honest events were not heard`)
+  if (peakMib - beforeMib >= LIMITS.grownMib)
+    harm.push(`the node grew by ${Math.round(peakMib - beforeMib)} MiB, below ${LIMITS.grownMib} are allowed`)
+  return harm
+}
+
+/** @param quietMs what joining took without the attack */
+export const lateOf = (joinedMs: number | undefined, quietMs: number): string[] => {
+  if (joinedMs === undefined) return ['a newcomer did not get in']
+  return isSlow(joinedMs, quietMs, LIMITS.joinMs, LIMITS.joinTimes)
+    ? [`a newcomer took ${ms(joinedMs)} to get in, ${ms(quietMs)} without the attack`]
+    : []
+}

@@ -1,0 +1,65 @@
+/** What the driver of the attacks and the processes of the members say to each other. Plain data over IPC. */
+import type { MeshOptionsInput } from '../../../node/index.ts'
+
+export interface MemberFacts {
+  readonly id: string
+  readonly addresses: string[]
+  readonly debugUrl: string
+  /** From being asked until the member was in the mesh. */
+  readonly joinedMs: number
+}
+
+export type Started = { readonly facts: MemberFacts } | { readonly refused: string }
+
+/** What an honest member saw of its own calls. */
+export interface Served {
+  readonly calls: number
+  readonly failed: number
+  readonly p99Ms: number
+  readonly slowestMs: number
+  readonly published: number
+}
+
+/** What a listener heard of honest members, and of others. */
+export interface Heard {
+  readonly events: number
+  readonly p99Ms: number
+  readonly slowestMs: number
+  /** Peer ids of all who were heard. */
+  readonly sources: readonly string[]
+}
+
+export interface Status {
+  readonly meshId: string | undefined
+  readonly epoch: number
+  readonly leader: string | undefined
+  readonly acting: boolean
+  readonly seat: string
+  readonly voters: readonly string[]
+  readonly version: number
+  readonly quorum: boolean
+}
+
+export interface MemberVerbs {
+  /** Resolves once it is in the mesh; at once where it joins nobody. */
+  start(order: { options: Omit<MeshOptionsInput, 'log'>; logFile: string; withinMs: number }): Promise<Started>
+  /** Calls this peer and publishes, at an even pace, until `endLoad`. */
+  beginLoad(order: { to: string; everyMs: number }): Promise<void>
+  endLoad(): Promise<Served>
+  /** Since it was asked last. */
+  heard(): Promise<Heard>
+  /** @returns why it failed; undefined where it was answered */
+  call(order: { to: string; withinMs: number }): Promise<string | undefined>
+  publish(text: string): Promise<void>
+  status(): Promise<Status>
+  put(order: { key: string; value: string; withinMs: number }): Promise<string | undefined>
+  get(order: { key: string; withinMs: number }): Promise<{ value: unknown } | { failed: string }>
+  list(prefix: string): Promise<readonly { key: string; value: unknown }[]>
+  /** Names that its directory lists. */
+  agents(): Promise<readonly string[]>
+  members(): Promise<readonly string[]>
+  /** Names of notifications that it believed. */
+  notified(): Promise<readonly string[]>
+  /** @returns why it was refused */
+  reload(changes: MeshOptionsInput): Promise<string | undefined>
+}
