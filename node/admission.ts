@@ -8,33 +8,14 @@
  * State: peers that were refused lately (bounded), and the timers of the connections that are not settled yet.
  */
 import type { Connection } from '@libp2p/interface'
-import * as z from 'zod'
-import { defineProtocol, wireId } from '../protocols/define.ts'
+import { wireId } from '../protocols/define.ts'
 import { isParleyError, ParleyError, type ParleyError as Refusal } from '../protocols/errors.ts'
 import type { Clock, Log, Stop, Timers } from '../protocols/port.ts'
-import { DEFAULT_SKEW_MS } from '../protocols/security/membership.ts'
 import { callerCodec, compile, type Served } from '../protocols/wire/contract.ts'
 import { askedSkew, type Skew, toldSkew } from './clock-skew.ts'
 import type { Links } from './links.ts'
-import type { Membership, Trust } from './membership.ts'
-
-const Card = z.object({
-  tokens: z.array(z.string().max(4096)).max(4),
-  mesh: z.string().max(64),
-  name: z.string().max(64),
-  incarnation: z.number().int().nonnegative(),
-  /** Milliseconds since 1970 by the sender's clock: the skew is shown, never trusted. */
-  nowMs: z.number(),
-  /** Of the founded mesh that it belongs to; absent before it belongs to one. */
-  meshId: z.string().max(64).optional(),
-})
-type Card = z.output<typeof Card>
-
-export const admission = defineProtocol({
-  name: 'admission',
-  version: '1.0.0',
-  methods: { admit: { request: Card, response: Card, timeoutMs: 5000, priority: 'critical' } },
-})
+import type { Membership } from './membership.ts'
+import { admission, type Card, type CardDeps, createCards } from './trust/cards.ts'
 
 export interface Admitted {
   name: string
@@ -44,27 +25,18 @@ export interface Admitted {
   meshId: string | undefined
 }
 
-export interface AdmissionDeps {
-  trust: Trust
+export interface AdmissionDeps extends CardDeps {
   clock: Clock
   timers: Timers
   log: Log
   links: Pick<Links, 'openOn'>
-  self: { name: string; mesh: string; incarnation: number }
-  /** Of the founded mesh that this node belongs to. */
-  meshId(): string | undefined
-  /** It keeps nothing of that mesh, and nobody of it who coordinates is left: another one may take it in. */
-  mayMove(): boolean
-  timeoutMs: number
   /** How long a refused peer is not let in again, milliseconds. */
   rememberMs: number
-  /** True for an address of this machine's loopback. */
-  isLoopback(address: string): boolean
   admitted(connection: Connection, facts: Admitted): void
   /** An admitted peer showed fresh tokens. */
   renewed(peer: string, facts: Pick<Admitted, 'membership' | 'meshId' | 'name' | 'skew'>): void
-  /** Why this peer is not let in for a while, whatever it shows. */
-  barred(peer: string): Refusal | undefined
+  /** A peer says that this node's membership has ended there. */
+  ended(peer: string, reason: string): void
   /** A connection of an admitted peer. */
   connectionOf(peer: string): Connection | undefined
   refused(connection: Connection, error: Refusal, side: 'ours' | 'theirs'): void
@@ -92,10 +64,11 @@ const MAX_REMEMBERED = 1024
 /** Time for the refusal to reach the other side before the connection goes. */
 const FAREWELL_MS = 100
 
-/** Refusals that have to do with the time. */
-const BY_TIME: readonly unknown[] = ['not-yet-valid', 'expired', 'clocks']
-/** A difference below this explains no refusal. */
-const NOTABLE_SKEW_MS = 1_000
+/**
+ * Whoever was only late may be a member on a busy machine, and comes back at once; a card that seems to be old may have
+ * waited while this node stood still; a clock that is wrong is set at any moment.
+ */
+const PASSING: readonly unknown[] = ['timeout', 'clocks', 'own-clock']
 
 const isApart = (error: unknown): error is ParleyError =>
   isParleyError(error, 'SEC001') && error.details.reason === 'founded-apart'
@@ -110,72 +83,7 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
     counts[reason] = (counts[reason] ?? 0) + 1
   }
 
-  const card = async (): Promise<Card> => {
-    const meshId = deps.meshId()
-    return {
-      tokens: await deps.trust.tokens(),
-      mesh: deps.self.mesh,
-      name: deps.self.name,
-      incarnation: deps.self.incarnation,
-      nowMs: deps.clock.now(),
-      // Who may move says nothing of where it was, or nobody else would let it in.
-      ...(meshId !== undefined && !deps.mayMove() && { meshId }),
-    }
-  }
-
-  /** @throws SEC001 */
-  const check = async (theirs: Card, peer: string, connection: Connection): Promise<Membership> => {
-    if (deps.trust.mode === 'open' && !deps.isLoopback(connection.remoteAddr.toString())) {
-      throw new ParleyError('SEC001', 'a mesh without a secret takes connections over loopback only', {
-        hint: 'give all its nodes one secret; `parley secret` makes one',
-        details: { reason: 'not-loopback' },
-      })
-    }
-    if (theirs.mesh !== deps.self.mesh) {
-      throw new ParleyError('SEC001', `this is the mesh ${deps.self.mesh}, not ${theirs.mesh}`, {
-        hint: 'check the addresses to join, or the mesh name',
-        details: { reason: 'wrong-mesh' },
-      })
-    }
-    const barred = deps.barred(peer)
-    if (barred !== undefined) throw barred
-    const ours = deps.meshId()
-    if (ours !== undefined && theirs.meshId !== undefined && ours !== theirs.meshId && !deps.mayMove()) {
-      throw new ParleyError('SEC001', `${theirs.name} belongs to a mesh that was founded apart from this one`, {
-        hint: 'two founded meshes do not merge: give the nodes of one of them a new data directory, and have them join',
-        details: { reason: 'founded-apart', ours, theirs: theirs.meshId },
-      })
-    }
-    const skewMs = theirs.nowMs - deps.clock.now()
-    try {
-      const membership = await deps.trust.verify(theirs.tokens, peer)
-      // By its clock our token is not valid yet: it would refuse us in a moment, and come again and again.
-      if (deps.trust.mode === 'secret' && skewMs < -DEFAULT_SKEW_MS - deps.timeoutMs)
-        throw new ParleyError('SEC001', 'the membership token of this node would not be valid yet', {
-          details: { reason: 'clocks' },
-        })
-      return membership
-    } catch (error) {
-      throw byClocks(error, theirs.name, skewMs)
-    }
-  }
-
-  /** A refusal for its time says how far the clocks are apart; any other error stays as it is. */
-  const byClocks = (error: unknown, name: string, skewMs: number): unknown => {
-    if (!isParleyError(error, 'SEC001') || !BY_TIME.includes(error.details.reason)) return error
-    if (Math.abs(skewMs) < NOTABLE_SKEW_MS) return error
-    const ahead = skewMs > 0 ? name : deps.self.name
-    const seconds = Math.round(Math.abs(skewMs) / 1000)
-    return new ParleyError(
-      'SEC001',
-      `${error.message}: the clocks of ${deps.self.name} and ${name} differ by ${seconds} s, and that of ${ahead} is ahead`,
-      {
-        hint: `set both clocks, by NTP for one; ${DEFAULT_SKEW_MS / 1000} s of difference are tolerated`,
-        details: { ...error.details, skewMs: Math.round(skewMs) },
-        cause: error,
-      },
-    )
-  }
+  const cards = createCards(deps)
 
   const settle = (connection: Connection): boolean => {
     const peer = connection.remotePeer.toString()
@@ -204,11 +112,9 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
     if (!settle(connection)) return
     const peer = connection.remotePeer.toString()
     count(typeof error.details.reason === 'string' ? error.details.reason : error.code)
-    // Who was only late may be a member on a busy machine, and comes back at once.
-    // A mesh that lost its last coordinator may be left for another one at any moment. A card that seems to be old may
-    // have waited while this node stood still.
+    // A mesh that lost its last coordinator may be left for another one at any moment.
     const { reason } = error.details
-    if (reason !== 'timeout' && reason !== 'clocks' && !isApart(error)) remember(peer)
+    if (!PASSING.includes(reason) && !isApart(error)) remember(peer)
     deps.refused(connection, error, side)
     deps.timers.after(FAREWELL_MS, () => close(connection))
   }
@@ -254,8 +160,8 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
         })
       }
       try {
-        const membership = await check(theirs, peer, first)
-        const ours = await card()
+        const membership = await cards.check(theirs, first, connections.length > 0)
+        const ours = await cards.own()
         const { name, meshId } = theirs
         if (connections.length === 0) deps.renewed(peer, { membership, meshId, name, skew })
         for (const connection of connections) admit(connection, theirs, membership, skew)
@@ -266,18 +172,22 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
         throw error
       }
     },
+    ended: ({ reason }, { peer }) => deps.ended(peer, reason),
   })
 
   const codec = callerCodec(admission, 'admit', admission.methods.admit)
 
   /** Cards change hands on this connection; returns what the other side showed, checked. */
-  const exchange = async (connection: Connection): Promise<{ theirs: Card; membership: Membership; skew: Skew }> => {
+  const exchange = async (
+    connection: Connection,
+    isNew: boolean,
+  ): Promise<{ theirs: Card; membership: Membership; skew: Skew }> => {
     const peer = connection.remotePeer.toString()
     const signal = AbortSignal.timeout(deps.timeoutMs)
     const target = { peer, protocolId: wireId(admission), version: admission.version }
     const link = await deps.links.openOn(connection, target, signal)
     try {
-      const payload = codec.encode(await card())
+      const payload = codec.encode(await cards.own())
       const startedAt = deps.clock.monotonic()
       const answer = await link.unary({
         label: codec.label,
@@ -291,7 +201,7 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
       const nowMs = deps.clock.now()
       const tookMs = deps.clock.monotonic() - startedAt
       const theirs = codec.decode(answer) as Card
-      const membership = await check(theirs, peer, connection)
+      const membership = await cards.check(theirs, connection, isNew)
       return { theirs, membership, skew: askedSkew(theirs.nowMs, nowMs, tookMs) }
     } finally {
       void link.close(0)
@@ -299,7 +209,7 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
   }
 
   const show = async (connection: Connection): Promise<void> => {
-    const { theirs, membership, skew } = await exchange(connection)
+    const { theirs, membership, skew } = await exchange(connection, true)
     admit(connection, theirs, membership, skew)
   }
 
@@ -339,7 +249,7 @@ export const createAdmission = (deps: AdmissionDeps): Admission => {
     async renew(connection) {
       const peer = connection.remotePeer.toString()
       try {
-        const { theirs, membership, skew } = await exchange(connection)
+        const { theirs, membership, skew } = await exchange(connection, false)
         deps.renewed(peer, { membership, meshId: theirs.meshId, name: theirs.name, skew })
       } catch (error) {
         if (isApart(error)) expel(peer, error)

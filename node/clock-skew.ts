@@ -1,6 +1,7 @@
 /**
- * How far the clocks of peers are from this one: measured when cards change hands (admission.ts), and shown. Nothing is
- * decided by it; tokens have a tolerance of their own (protocols/security/membership.ts).
+ * How far the clocks of peers are from this one: measured when cards change hands (admission.ts), and shown. One thing is
+ * decided by it: a node whose clock was set, and now contradicts most of the peers that it agreed with, admits nobody new.
+ * What peers tell decides nothing by itself: they agreed when they were admitted, so a clock that nobody set is well.
  *
  * A measurement is an interval that holds the true difference, as in NTP (RFC 5905, section 8): who asked knows it to half
  * of the time that the exchange took; who was asked, to half of the longest time that the question can have been under way.
@@ -8,6 +9,7 @@
  */
 import { isParleyError } from '../protocols/errors.ts'
 import type { Clock, Log } from '../protocols/port.ts'
+import { DEFAULT_SKEW_MS } from '../protocols/security/membership.ts'
 
 export interface Skew {
   /** Their clock minus ours, milliseconds: above 0 theirs is ahead. */
@@ -95,9 +97,36 @@ export const skewProblem = (all: readonly PeerSkew[], maxSkewMs: number): string
   return `the clocks of ${names.join(', ')}${more} differ from this node's by up to ${(Math.abs(first.skewMs) / 1000).toFixed(1)} s`
 }
 
+/** A measurement by this node's clock, which may have been set since. */
+interface Dated extends Skew {
+  /** Our clock minus the monotonic one at that time. */
+  readonly offsetMs: number
+}
+
+const skewNow = ({ skewMs, errorMs, offsetMs }: Dated, offsetNowMs: number): Skew => {
+  const stepMs = offsetNowMs - offsetMs
+  return { skewMs: Math.abs(stepMs) > STEP_MS ? skewMs - stepMs : skewMs, errorMs }
+}
+
+/** How far this clock is from those of most peers, where that is too far; they agreed before it was set. Pure. */
+export const ownError = (
+  agreed: readonly Skew[],
+  limitMs: number,
+): { aheadMs: number; peers: number; of: number } | undefined => {
+  for (const sign of [1, -1]) {
+    const far = agreed.filter((one) => certainMs(one) > limitMs && Math.sign(one.skewMs) === sign)
+    if (far.length * 2 <= agreed.length) continue
+    const largest = Math.max(...far.map(({ skewMs }) => Math.abs(skewMs)))
+    return { aheadMs: -sign * largest, peers: far.length, of: agreed.length }
+  }
+  return undefined
+}
+
 interface Entry {
   name: string
   skew: Skew
+  /** Of the last time that the tokens of both were good. */
+  agreed: Dated | undefined
   /** Monotonic. */
   measuredAt: number
   /** Our clock minus the monotonic one at that time. */
@@ -106,7 +135,10 @@ interface Entry {
 }
 
 export interface ClockSkews {
+  /** Of a peer whose card was accepted. */
   measured(peer: string, name: string, skew: Skew): void
+  /** Of a member whose card was refused for its time. */
+  doubted(peer: string, name: string, skew: Skew): void
   forget(peer: string): void
   get(peer: string): Skew | undefined
   /** It was not measured for a while, or our own clock was set since. */
@@ -114,6 +146,8 @@ export interface ClockSkews {
   all(): PeerSkew[]
   /** What does not work well meanwhile, for people. */
   problem(): string | undefined
+  /** Why nobody new is admitted, where this node's own clock is wrong. */
+  ownProblem(): string | undefined
   /** Seconds by agent name, the largest differences. */
   rows(): [name: string, seconds: number][]
   /** Seconds, without its sign. */
@@ -122,40 +156,64 @@ export interface ClockSkews {
 
 export const createClockSkews = (
   deps: { clock: Clock; log: Log },
-  { maxSkewMs }: { maxSkewMs: number },
+  { maxSkewMs, admissionTimeoutMs = 0 }: { maxSkewMs: number; admissionTimeoutMs?: number },
 ): ClockSkews => {
   const { clock, log } = deps
   const entries = new Map<string, Entry>()
   const offsetNow = (): number => clock.now() - clock.monotonic()
 
-  const all = (): PeerSkew[] => [...entries].map(([peer, { name, skew }]) => ({ peer, name, ...skew }))
+  const all = (): PeerSkew[] =>
+    [...entries].map(([peer, { name, skew, offsetMs }]) => ({
+      peer,
+      name,
+      ...skewNow({ ...skew, offsetMs }, offsetNow()),
+    }))
+
+  const note = (peer: string, name: string, next: Skew, isAgreed: boolean): void => {
+    const before = entries.get(peer)
+    const offsetMs = offsetNow()
+    const wasSet = before !== undefined && Math.abs(before.offsetMs - offsetMs) > STEP_MS
+    const skew = newerSkew(wasSet ? undefined : before?.skew, next)
+    const isFar = certainMs(skew) > maxSkewMs
+    if (isFar && before?.isFar !== true)
+      log.warn('the clock of a peer differs from this one', {
+        peer,
+        name,
+        skewMs: Math.round(skew.skewMs),
+        errorMs: Math.round(skew.errorMs),
+        hint: 'set both clocks by NTP; beyond 60 s peers refuse each other',
+      })
+    const agreed = isAgreed ? { ...skew, offsetMs } : before?.agreed
+    entries.set(peer, { name, skew, agreed, measuredAt: clock.monotonic(), offsetMs, isFar })
+  }
+
+  const ownProblem = (): string | undefined => {
+    const agreed = [...entries.values()].flatMap((one) => (one.agreed === undefined ? [] : [one.agreed]))
+    const found = ownError(
+      agreed.map((one) => skewNow(one, offsetNow())),
+      DEFAULT_SKEW_MS + admissionTimeoutMs,
+    )
+    if (found === undefined) return undefined
+    const peers = `those of ${found.peers} of ${found.of} peers`
+    return `the clock of this node was set and is ${against(found.aheadMs, peers)}: nobody new is admitted until they agree`
+  }
 
   return {
-    measured(peer, name, next) {
-      const before = entries.get(peer)
-      const offsetMs = offsetNow()
-      const wasSet = before !== undefined && Math.abs(before.offsetMs - offsetMs) > STEP_MS
-      const skew = newerSkew(wasSet ? undefined : before?.skew, next)
-      const isFar = certainMs(skew) > maxSkewMs
-      if (isFar && before?.isFar !== true)
-        log.warn('the clock of a peer differs from this one', {
-          peer,
-          name,
-          skewMs: Math.round(skew.skewMs),
-          errorMs: Math.round(skew.errorMs),
-          hint: 'set both clocks by NTP; beyond 60 s peers refuse each other',
-        })
-      entries.set(peer, { name, skew, measuredAt: clock.monotonic(), offsetMs, isFar })
-    },
+    measured: (peer, name, skew) => note(peer, name, skew, true),
+    doubted: (peer, name, skew) => note(peer, name, skew, false),
     forget: (peer) => void entries.delete(peer),
-    get: (peer) => entries.get(peer)?.skew,
+    get(peer) {
+      const entry = entries.get(peer)
+      return entry && skewNow({ ...entry.skew, offsetMs: entry.offsetMs }, offsetNow())
+    },
     isStale(peer) {
       const entry = entries.get(peer)
       if (entry === undefined) return true
       return clock.monotonic() - entry.measuredAt >= FRESH_MS || Math.abs(entry.offsetMs - offsetNow()) > STEP_MS
     },
     all,
-    problem: () => skewProblem(all(), maxSkewMs),
+    problem: () => ownProblem() ?? skewProblem(all(), maxSkewMs),
+    ownProblem,
     rows() {
       const largest = new Map<string, number>()
       for (const { name, skewMs } of all().sort((a, b) => Math.abs(b.skewMs) - Math.abs(a.skewMs))) {

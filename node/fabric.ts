@@ -30,8 +30,7 @@ import type { Ground } from './ground.ts'
 import { createInvoke } from './invoke.ts'
 import { createJoining } from './joining.ts'
 import { createLinks } from './links.ts'
-import type { Membership } from './membership.ts'
-import { followConnections, isOpen } from './network/connection-events.ts'
+import { followConnections, isOpen, openTo } from './network/connection-events.ts'
 import { createConnectionLimits } from './network/connection-limits.ts'
 import { createPeers } from './peers.ts'
 import { chance, clock, hash, random, timers } from './platform.ts'
@@ -41,6 +40,7 @@ import { createOwnSlots, createRouter, type ServeOptions } from './router.ts'
 import { createCircuits } from './transport/relay.ts'
 import { carries } from './transport/relay-wire.ts'
 import { createTransport } from './transport.ts'
+import { createUpkeep } from './trust/upkeep.ts'
 import { slotBounds } from './tuning.ts'
 import { createWaiters } from './waiters.ts'
 
@@ -87,8 +87,6 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
   const slots = createSlots(limits.maxActive, limits.maxQueuedInbound, slotBounds(limits))
   const ownSlots = createOwnSlots()
   const waiters = createWaiters<Connection>()
-  const refusedListeners = new Set<(refused: { id: string; address: string; reason: string }) => void>()
-  const memberships = new Map<string, Membership>()
   const state = { retries: 0, failovers: 0, leaving: false, stopping: false }
 
   const circuits = createCircuits({
@@ -176,6 +174,25 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     },
   })
 
+  const upkeep = createUpkeep({
+    clock,
+    timers,
+    log,
+    metrics,
+    chance,
+    trust,
+    gate,
+    links,
+    peers,
+    router,
+    waiters,
+    skews,
+    timeoutMs: () => timings.admissionTimeoutMs,
+    renew: (connection) => admission.renew(connection),
+    connectionsOf: (peer) => openTo(libp2p, peer),
+  })
+  const { memberships } = upkeep
+
   const breakers = createBreakers(options.delivery.breaker)
   const recoveries = createRecoveries({ clock, log, metrics, onDeadLetter: above.deadLetter })
 
@@ -209,10 +226,12 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     connectionOf: (peer) => peers.get(peer)?.chosen,
     meshId: () => above.meshId(),
     mayMove: () => above.mayMove(),
-    renewed(peer, { membership, meshId, name, skew }) {
-      memberships.set(peer, membership)
-      if (peers.get(peer) !== undefined) skews.measured(peer, name, skew)
-      if (meshId !== undefined) above.heard(meshId)
+    ownClock: skews.ownProblem,
+    ended: upkeep.told,
+    refused: upkeep.refused,
+    renewed(peer, facts) {
+      upkeep.renewed(peer, facts)
+      if (facts.meshId !== undefined) above.heard(facts.meshId)
     },
     admitted(connection, facts) {
       const peer = connection.remotePeer.toString()
@@ -223,20 +242,6 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
       if (peers.get(peer) !== undefined) skews.measured(peer, facts.name, facts.skew)
       waiters.resolve(connection)
       if (facts.meshId !== undefined) above.heard(facts.meshId)
-    },
-    refused(connection, error, side) {
-      gate.settle(connection, 'refused')
-      const refused = {
-        id: connection.remotePeer.toString(),
-        address: connection.remoteAddr.toString(),
-        reason: typeof error.details.reason === 'string' ? error.details.reason : error.code,
-      }
-      log.warn(
-        side === 'ours' ? `refused a peer: ${error.message}` : `a peer refused this node: ${error.message}`,
-        refused,
-      )
-      for (const fn of refusedListeners) fn(refused)
-      waiters.reject(connection, error)
     },
   })
 
@@ -390,8 +395,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     connectionLimits,
     slots,
     ownSlots,
-    refusedListeners,
-    memberships,
+    upkeep,
     skews,
     state,
     libp2p,

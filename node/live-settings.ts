@@ -30,6 +30,8 @@ export interface LiveParts {
   announce(): void
   /** Peers that were refused may be let in now. */
   pardonAll(): void
+  /** Memberships by a former secret have to be proven anew. */
+  secretsChanged(): void
 }
 
 const LINK_LIMITS = ['maxInFlight', 'maxQueuedCalls', 'maxQueuedBytes', 'maxUnsentBytes', 'streamWindow'] as const
@@ -129,8 +131,15 @@ export const liveSettings = (parts: LiveParts): LiveSettings => {
   const events: LiveSetting = { apply: () => parts.events.retune(options.events) }
   const delivery: LiveSetting = { apply: () => parts.delivery.retune(options.delivery) }
   const secret: LiveSetting = {
-    prepare: ({ secret: given = [] }) => parts.trust.prepare(given),
-    apply: parts.pardonAll,
+    async prepare({ secret: given = [] }) {
+      const take = await parts.trust.prepare(given)
+      if (take === undefined) return undefined
+      return () => {
+        take()
+        parts.pardonAll()
+        parts.secretsChanged()
+      }
+    },
   }
   const single: Readonly<Record<string, LiveSetting>> = {
     log,

@@ -1,18 +1,23 @@
 /**
  * The trust of one node: the membership tokens that it shows, and whom it lets in.
  *
- * State: the authorities derived from this node's secrets, which a reload replaces. Two secrets are accepted during a change: a node shows a
- * token under each, and any that verifies admits. Without a secret the mesh is open, and takes only who shows no token:
- * a node with a secret and one without refuse each other with a reason on both sides.
+ * State: the authorities derived from this node's secrets, which a reload replaces. Two secrets are accepted during a
+ * change: a node shows a token under each, and of those that verify the one counts whose secret this node names first.
+ * Without a secret the mesh is open, and takes only who shows no token: a node with a secret and one without refuse each
+ * other with a reason on both sides. How long a membership lasts is settled when its token is checked, by this node's
+ * clock, and counted by the monotonic one from then on.
  */
 import { randomUUID } from 'node:crypto'
 import { isParleyError, type ParleyError } from '../protocols/errors.ts'
+import type { Clock } from '../protocols/port.ts'
 import {
   DEFAULT_LIFETIME_MS,
   DEFAULT_SKEW_MS,
+  MAX_LIFETIME_MS,
   MAX_TOKENS,
   type Refusal,
   refused,
+  remainingMs,
 } from '../protocols/security/membership.ts'
 import { type Authority, deriveAuthority } from './secret.ts'
 import { issueToken, verifyToken } from './token.ts'
@@ -27,8 +32,10 @@ export interface Membership {
   readonly roles: readonly string[]
   /** `*` for all. */
   readonly caps: readonly string[]
-  /** Milliseconds since 1970; the peer shows a fresh token before. Infinity in a mesh without a secret. */
-  readonly expiresAtMs: number
+  /** How long it lasts from its check on, milliseconds; the peer shows a fresh token before. Infinity in an open mesh. */
+  readonly lastsMs: number
+  /** The same as a time of the monotonic clock. */
+  readonly endsAt: number
 }
 
 export interface TrustOptions {
@@ -37,9 +44,8 @@ export interface TrustOptions {
   self: string
   /** None: open. The first one signs first; a second one is accepted during a change. */
   secrets: readonly string[]
-  /** Milliseconds since 1970. */
-  now: () => number
-  /** Validity of the tokens that this node makes; 24 h unless told. */
+  clock: Clock
+  /** Validity of the tokens that this node makes; 24 h unless told, and no more. */
   lifetimeMs?: number
   skewMs?: number
 }
@@ -59,9 +65,11 @@ export interface Trust {
   tokens(): Promise<string[]>
   /** @throws SEC001, with `details.reason`, for a peer that is not let in */
   verify(tokens: readonly string[], peer: string): Promise<Membership>
+  /** Whether tokens of this issuer admit now; null in an open mesh. */
+  accepts(issuer: string | null): boolean
   describe(): TrustFacts
   /**
-   * Other secrets from now on. Who was admitted stays: its membership ends with its token.
+   * Other secrets from now on. Who was admitted by one that is gone is somebody else's business (trust/memberships.ts).
    * @returns undefined where that needs a restart: a mesh with a secret never becomes one without, nor the other way
    */
   prepare(secrets: readonly string[]): Promise<(() => void) | undefined>
@@ -71,6 +79,7 @@ export interface Trust {
 const MOST_TELLING: readonly unknown[] = [
   'expired',
   'not-yet-valid',
+  'too-long',
   'other-peer',
   'signature',
   'wrong-mesh',
@@ -102,9 +111,11 @@ const openTrust = (options: TrustOptions): Trust => ({
       tokenId: null,
       roles: [],
       caps: ['*'],
-      expiresAtMs: Number.POSITIVE_INFINITY,
+      lastsMs: Number.POSITIVE_INFINITY,
+      endsAt: Number.POSITIVE_INFINITY,
     }
   },
+  accepts: (issuer) => issuer === null,
   describe: () => ({
     mode: 'open',
     mesh: options.mesh,
@@ -120,10 +131,11 @@ const authoritiesOf = (secrets: readonly string[], mesh: string): Promise<Author
 
 const secretTrust = (options: TrustOptions, given: readonly Authority[]): Trust => {
   let authorities = given
-  const { mesh, self, now, lifetimeMs = DEFAULT_LIFETIME_MS, skewMs = DEFAULT_SKEW_MS } = options
+  const { mesh, self, clock, skewMs = DEFAULT_SKEW_MS } = options
+  const lifetimeMs = Math.min(options.lifetimeMs ?? DEFAULT_LIFETIME_MS, MAX_LIFETIME_MS)
 
   const ownToken = (authority: Authority): Promise<string> => {
-    const iat = Math.floor(now() / 1000)
+    const iat = Math.floor(clock.now() / 1000)
     // Everyone who knows the secret is equal: all capabilities, no roles.
     return issueToken(authority, {
       sub: self,
@@ -134,6 +146,12 @@ const secretTrust = (options: TrustOptions, given: readonly Authority[]): Trust 
       roles: [],
       caps: ['*'],
     })
+  }
+
+  /** The first secret is the one that stays. */
+  const rank = (issuer: string | null): number => {
+    const at = authorities.findIndex(({ id }) => id === issuer)
+    return at < 0 ? Number.POSITIVE_INFINITY : at
   }
 
   const check = (tokens: readonly string[]): void => {
@@ -155,25 +173,33 @@ const secretTrust = (options: TrustOptions, given: readonly Authority[]): Trust 
     async verify(tokens, peer) {
       check(tokens)
       const refusals: ParleyError[] = []
+      let best: Membership | undefined
       for (const token of tokens) {
         try {
-          const claims = await verifyToken(token, authorities, { peer, mesh, nowMs: now(), skewMs })
-          return {
+          const nowMs = clock.now()
+          const checkedAt = clock.monotonic()
+          const claims = await verifyToken(token, authorities, { peer, mesh, nowMs, skewMs })
+          if (best !== undefined && rank(best.issuer) <= rank(claims.iss)) continue
+          const lastsMs = remainingMs(claims, nowMs, skewMs)
+          best = {
             peer,
             mesh,
             issuer: claims.iss,
             tokenId: claims.jti,
             roles: claims.roles,
             caps: claims.caps,
-            expiresAtMs: claims.exp * 1000,
+            lastsMs,
+            endsAt: checkedAt + lastsMs,
           }
         } catch (error) {
           if (!isParleyError(error)) throw error
           refusals.push(error)
         }
       }
-      throw mostTelling(refusals)
+      if (best === undefined) throw mostTelling(refusals)
+      return best
     },
+    accepts: (issuer) => Number.isFinite(rank(issuer)),
     describe: () => ({
       mode: 'secret',
       mesh,

@@ -42,7 +42,6 @@ import { createPresence } from './presence.ts'
 import { createReach, type Reach } from './reach.ts'
 import type { Relaying } from './relaying.ts'
 import { createReloads } from './reloads.ts'
-import { startRenewing } from './renewing.ts'
 import { createReplies } from './replies.ts'
 import { createEventStore } from './store/history-store.ts'
 import { VERSION } from './version.ts'
@@ -95,8 +94,7 @@ const startLocked = async (
   const {
     gate,
     slots,
-    refusedListeners,
-    memberships,
+    upkeep,
     skews,
     state,
     libp2p,
@@ -191,7 +189,7 @@ const startLocked = async (
     },
   })
   const neighbours = await createNeighbours({ port: ownPort, rttMs: presence.rttMs, agents: directory.size })
-  const stopRenewing = startRenewing({ clock, timers, log, peers, memberships, skews, admission })
+  upkeep.start((peer) => directory.markGone(peer))
 
   const ownAddresses = (): string[] => libp2p.getMultiaddrs().map(String)
   const addresses = (): string[] => [...ownAddresses(), ...(relaying?.addresses() ?? [])]
@@ -354,10 +352,7 @@ const startLocked = async (
       if (activity.current().state === 'stuck') missing.push('the agent has requests in work and does not get on')
       return { ready: reasons.length === 0, reasons, ...(missing.length > 0 && { degraded: missing }) }
     },
-    onRefused(fn) {
-      refusedListeners.add(fn)
-      return () => refusedListeners.delete(fn)
-    },
+    onRefused: upkeep.onRefused,
   })
   const endpoints = await openEndpoints({
     options,
@@ -391,7 +386,7 @@ const startLocked = async (
       if (phase === 'drain') return
       state.stopping = true
       supervisor.stop()
-      stopRenewing()
+      upkeep.stop()
     },
     drain: [
       { what: 'the coordination', run: handOver },
@@ -444,6 +439,7 @@ const startLocked = async (
         offering.announce().catch((error: unknown) => log.warn('the own record could not be written', { error }))
       },
       pardonAll: () => admission.pardonAll(),
+      secretsChanged: () => upkeep.memberships.secretsChanged(),
     },
     log,
   )

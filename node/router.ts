@@ -54,6 +54,8 @@ export interface Router {
   /** A link of this node to itself; it goes the same way as all the others. */
   loopback(protocolId: string): Duplex
   busy(connection: Connection): boolean
+  /** Breaks off all requests that came on this connection. */
+  cut(connection: Connection, error: ParleyError): void
   /** Protocols that the other side has a link for on this connection. */
   protocols(connection: Connection): string[]
   /** One of the mesh's own protocols. */
@@ -115,7 +117,7 @@ export const createRouter = (deps: RouterDeps): Router => {
   const checkMembership = (peer: string): Membership | undefined => {
     const membership = deps.membership(peer)
     if (membership === undefined) return deny('SEC001', `${peer} is not admitted to this mesh`, 'connect again')
-    if (membership.expiresAtMs <= deps.clock.now()) {
+    if (membership.endsAt <= deps.clock.monotonic()) {
       return deny('SEC001', `the membership of ${peer} has run out`, 'connect again with a fresh token')
     }
     return membership
@@ -246,6 +248,9 @@ export const createRouter = (deps: RouterDeps): Router => {
       return near
     },
     busy: (connection) => [...inbound].some((entry) => entry.connection === connection),
+    cut(connection, error) {
+      for (const entry of [...inbound]) if (entry.connection === connection) entry.responder.abort(error)
+    },
     protocols: (connection) =>
       [...inbound].filter((entry) => entry.connection === connection).map(({ protocolId }) => protocolId),
     isOwn: (protocolId) => ownProtocols.has(protocolId),

@@ -14,11 +14,11 @@ import type { Admission } from '../admission.ts'
 import type { ClockSkews } from '../clock-skew.ts'
 import type { Gate } from '../gate.ts'
 import type { Links } from '../links.ts'
-import type { Membership } from '../membership.ts'
 import type { Peers } from '../peers.ts'
 import type { Pubsub } from '../pubsub.ts'
 import type { Supervisor } from '../supervisor.ts'
 import type { Transport } from '../transport.ts'
+import type { Memberships } from '../trust/memberships.ts'
 import type { Waiters } from '../waiters.ts'
 import type { ConnectionLimits } from './connection-limits.ts'
 
@@ -29,7 +29,7 @@ export interface ConnectionEventsDeps {
   readonly admission: Admission
   readonly gate: Gate
   readonly peers: Peers
-  readonly memberships: Map<string, Membership>
+  readonly memberships: Pick<Memberships, 'delete'>
   readonly waiters: Waiters<Connection>
   readonly links: Pick<Links, 'moveTo'>
   readonly pubsub: Pick<Pubsub, 'moved' | 'forget'>
@@ -49,9 +49,12 @@ const closedEarly = (): ParleyError =>
     details: { sent: false },
   })
 
-/** Some connection with this peer is open, admitted or not. */
+/** Those with this peer that are open, admitted or not. */
+export const openTo = (libp2p: Pick<Transport, 'getConnections'>, peer: string): Connection[] =>
+  libp2p.getConnections(peerIdFromString(peer)).filter(({ status }) => status === 'open')
+
 export const isOpen = (libp2p: Pick<Transport, 'getConnections'>, peer: string): boolean =>
-  libp2p.getConnections(peerIdFromString(peer)).some(({ status }) => status === 'open')
+  openTo(libp2p, peer).length > 0
 
 export const followConnections = (deps: ConnectionEventsDeps): void => {
   const { libp2p, admission, gate, peers, waiters, connectionLimits } = deps

@@ -16,6 +16,10 @@ export const MAX_TOKENS = 4
 /** How far the clocks of two members may be apart. */
 export const DEFAULT_SKEW_MS = 60_000
 export const DEFAULT_LIFETIME_MS = 24 * 60 * 60 * 1000
+/** A token that claims more is refused, whoever signed it. */
+export const MAX_LIFETIME_MS = DEFAULT_LIFETIME_MS
+/** The tolerance is at most this share of a token's life: a short one would otherwise live for twice its time. */
+const LEEWAY_SHARE = 0.05
 
 /** `task.submit`, every capability below a word as `task.*`, or all of them as `*`. */
 export const Capability = z
@@ -62,6 +66,8 @@ export type Refusal =
   | 'other-peer'
   | 'not-yet-valid'
   | 'expired'
+  | 'too-long'
+  | 'changed-secret'
 
 /** A refusal as the error that both sides see. */
 export const refused = (reason: Refusal, message: string, hint: string, cause?: unknown): ParleyError =>
@@ -74,15 +80,28 @@ export interface MembershipCheck {
   /** Public keys, base64url, of the authorities that this node accepts. */
   authorities: readonly string[]
   nowMs: number
-  /** Tolerance between the issuer's clock and ours; 60 s unless told. */
+  /** Most tolerance between the issuer's clock and ours; 60 s unless told. */
   skewMs?: number
+  /** Longest life that a token may claim; 24 h unless told. */
+  maxLifetimeMs?: number
 }
+
+const lifeMs = ({ iat, exp }: MembershipClaims): number => (exp - iat) * 1000
+
+/** Tolerance between two clocks for this token, milliseconds. */
+export const leewayMs = (claims: MembershipClaims, skewMs = DEFAULT_SKEW_MS): number =>
+  Math.min(skewMs, lifeMs(claims) * LEEWAY_SHARE)
+
+/** How long the membership lasts from now on, tolerance included; the token was checked. Milliseconds. */
+export const remainingMs = (claims: MembershipClaims, nowMs: number, skewMs?: number): number =>
+  Math.min(claims.exp * 1000 - nowMs, lifeMs(claims)) + leewayMs(claims, skewMs)
 
 const CLOCKS = 'compare the clocks of both machines'
 
 /** @returns the SEC001 that says why these claims do not admit the peer; undefined where they do */
 export const checkMembership = (claims: MembershipClaims, check: MembershipCheck): ParleyError | undefined => {
-  const { peer, mesh, authorities, nowMs, skewMs = DEFAULT_SKEW_MS } = check
+  const { peer, mesh, authorities, nowMs, maxLifetimeMs = MAX_LIFETIME_MS } = check
+  const skewMs = leewayMs(claims, check.skewMs)
   const text = (value: string): string => JSON.stringify(value)
   if (claims.aud !== mesh) {
     return refused(
@@ -103,6 +122,14 @@ export const checkMembership = (claims: MembershipClaims, check: MembershipCheck
       'other-peer',
       `the membership token belongs to peer ${claims.sub}, peer ${peer} shows it`,
       'each node makes its own token: do not copy tokens or data directories between nodes',
+    )
+  }
+  // With the check below that also bounds how far its end may lie ahead of now.
+  if (lifeMs(claims) > maxLifetimeMs) {
+    return refused(
+      'too-long',
+      `the membership token claims ${Math.ceil(lifeMs(claims) / 1000)} s, at most ${maxLifetimeMs / 1000} s are accepted`,
+      'let the node make its own tokens: none of this project makes such a one',
     )
   }
   const earlyMs = claims.iat * 1000 - skewMs - nowMs

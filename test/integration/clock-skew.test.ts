@@ -6,12 +6,13 @@ import { makeSecret } from '../../node/index.ts'
 import { runCommand } from '../support/command.ts'
 import { type OwnMesh, startMesh, stopMeshes, untilKnown } from '../support/meshes.ts'
 import { probe } from '../support/probe.ts'
-import { endProcesses, type Peer, RemoteFailure, startPeer } from '../support/processes.ts'
+import { endProcesses, type Peer, RemoteFailure, startPeer, untilMembers } from '../support/processes.ts'
 import { shiftedBy } from '../support/shifted-clock.ts'
 import { failureOf, until } from '../support/until.ts'
 
 const secret = makeSecret()
 const AHEAD_MS = 40_000
+const HOURS_MS = 2 * 3_600_000
 
 interface Shown {
   peers: { id: string; skewMs?: number; skewErrorMs?: number }[]
@@ -83,4 +84,34 @@ describe('peers whose clocks differ', { timeout: 60_000 }, () => {
       await peer.kill()
     })
   }
+
+  it('keep every connection when one is set by hours, and that one says so and admits nobody new', async () => {
+    const [set, other] = await Promise.all([start('set', 0), start('other', 0)])
+    await Promise.all([untilMembers(set, 'ahead,other,ours'), untilMembers(other, 'ahead,ours,set')])
+    await Promise.all([set.ask('watchMembers', undefined), other.ask('watchMembers', undefined)])
+    const lost: string[] = []
+    const stop = ours.mesh.onMember(({ name }, change) => change === 'left' && lost.push(name))
+    await set.ask('stepClock', { byMs: HOURS_MS })
+    const { ready, degraded } = await set.ask('readiness', undefined)
+    assert.equal(ready, true)
+    assert.match(
+      String(degraded),
+      /the clock of this node was set and is 7\d{3} s ahead of those of 3 of 3 peers: nobody new/,
+    )
+    // By the same wrong clock its token would be good.
+    const alike = await startPeer(
+      { name: 'alike', secret, mesh: 'clocks', join: set.addresses },
+      { enter: shiftedBy(HOURS_MS) },
+    )
+    const error = await failureOf(alike.ask('joined', {}))
+    assert.ok(error instanceof RemoteFailure)
+    assert.match(error.message, /was set and is/)
+    await set.ask('call', { to: other.id, method: 'echo', input: { text: 'still here' } })
+    await other.ask('call', { to: set.id, method: 'echo', input: { text: 'still here' } })
+    await set.ask('stepClock', { byMs: -HOURS_MS })
+    assert.ok(!/was set/.test(String((await set.ask('readiness', undefined)).degraded)))
+    assert.deepEqual([lost, await set.ask('left', undefined), await other.ask('left', undefined)], [[], [], []])
+    stop()
+    await Promise.all([set.kill(), other.kill(), alike.kill()])
+  })
 })

@@ -33,6 +33,7 @@ describe('options of a running mesh', { timeout: 60_000 }, () => {
     assert.deepEqual(await a.reload({ secret: [next, old] }), { applied: ['secret'], needsRestart: [], unchanged: [] })
     await until('c is let in', () => a.members().some(({ name }) => name === 'c'))
 
+    assert.deepEqual((await b.reload({ secret: [next, old] })).applied, ['secret'])
     assert.deepEqual((await a.reload({ secret: next })).applied, ['secret'])
     assert.deepEqual(lost, [])
     assert.deepEqual(

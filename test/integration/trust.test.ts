@@ -240,22 +240,4 @@ describe('a mesh with a secret', { timeout: 60_000 }, () => {
     assert.deepEqual(await ours.mesh.to(right?.id ?? '', probe).launch({}), { text: 'launched' })
     await connection.close()
   })
-
-  it('serves nobody whose membership has run out, although the connection lives', async () => {
-    const raw = await rawPeer()
-    const token = await raw.token(MESH, secret, { livesS: 2 })
-    const connection = await raw.dial(address(ours))
-    await raw.admit(connection, MESH, [token])
-    const code = await until('it has run out', async () => {
-      const stream = await connection.newStream('/parley/probe/1')
-      const seen = watch(stream)
-      stream.send(requestBytes('echo', { text: 'hello' }))
-      const answer = await until('an answer', () => /SEC001|hello/.exec(seen.text())?.[0])
-      stream.abort(new Error('enough'))
-      return answer === 'SEC001' && answer
-    })
-    assert.equal(code, 'SEC001')
-    assert.equal(connection.status, 'open')
-    assert.ok((ours.mesh.figures().denied.SEC001 ?? 0) >= 1)
-  })
 })

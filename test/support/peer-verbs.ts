@@ -15,6 +15,7 @@ import { createProbe, newerProbe, type ProbeNode, probe } from './probe.ts'
 import { createShop, oldShop, registerCommands } from './shop.ts'
 import { type StoredGroup, startStoredGroup } from './stored-group.ts'
 import { tallyVerbs } from './tally.ts'
+import { trustVerbs } from './trust-verbs.ts'
 import { word } from './words.ts'
 
 interface Heard {
@@ -84,6 +85,7 @@ const plain = ({ topic, data, source }: MeshEvent) => ({ topic, data, source })
 export const verbs = {
   ...messageVerbs((as) => hosted(as).mesh),
   ...tallyVerbs((as) => hosted(as).mesh),
+  ...trustVerbs((as) => hosted(as).mesh),
   start: async (as: string, options: MeshOptionsInput) => {
     const mesh = await createMesh({ log: 'error', ...options })
     const replies: ThirdPartyReply[] = []

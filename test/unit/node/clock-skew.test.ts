@@ -7,6 +7,7 @@ import {
   certainMs,
   createClockSkews,
   newerSkew,
+  ownError,
   type PeerSkew,
   refusedSkew,
   skewProblem,
@@ -140,4 +141,47 @@ test('the metric has one row for each name, of the 50 largest', () => {
   assert.deepEqual(rows[0], ['n51', -0.06])
   assert.ok(!rows.some(([name]) => name === 'n1'))
   assert.equal(skews.largest(), 0.06)
+})
+
+test('a clock that was set contradicts the peers that it agreed with, at once, and agrees again when it is set back', () => {
+  const { log, time, skews, pass } = setUp()
+  for (const peer of ['a', 'b', 'c']) skews.measured(peer, peer, { skewMs: 20, errorMs: 5 })
+  pass(60_000)
+  assert.equal(skews.ownProblem(), undefined)
+  time.wall += 3_600_000
+  assert.match(skews.ownProblem() ?? '', /was set and is 3600 s ahead of those of 3 of 3 peers: nobody new is admitted/)
+  assert.equal(skews.problem(), skews.ownProblem())
+  assert.equal(skews.get('a')?.skewMs, 20 - 3_600_000)
+  // What they say of it meanwhile is shown, and counts for nothing: it is this clock that moved.
+  skews.doubted('a', 'a', { skewMs: -3_600_000, errorMs: 5_000 })
+  assert.match(skews.ownProblem() ?? '', /3 of 3/)
+  time.wall -= 3_600_000
+  assert.equal(skews.ownProblem(), undefined)
+  time.wall -= 7_200_000
+  assert.match(skews.ownProblem() ?? '', /is 7200 s behind those of 3 of 3 peers/)
+  // They were set as well, and their cards are accepted again.
+  for (const peer of ['a', 'b']) skews.measured(peer, peer, { skewMs: 3, errorMs: 1 })
+  assert.equal(skews.ownProblem(), undefined)
+  assert.equal(log.lines.length, 1, 'a doubt about a peer is told once')
+})
+
+test('peers that tell another time from one moment to the next do not make this clock wrong', () => {
+  const { skews } = setUp()
+  for (const peer of ['a', 'b', 'c']) {
+    skews.measured(peer, peer, { skewMs: 0, errorMs: 5 })
+    skews.doubted(peer, peer, { skewMs: 9e9, errorMs: 5 })
+  }
+  assert.equal(skews.ownProblem(), undefined)
+  assert.match(skews.problem() ?? '', /the clock of this node is up to 9000000 s behind/)
+})
+
+test('most peers have to agree that it is this clock, and in which direction', () => {
+  const far = (skewMs: number) => ({ skewMs, errorMs: 0 })
+  assert.equal(ownError([], 60_000), undefined)
+  assert.equal(ownError([far(60_000)], 60_000), undefined)
+  assert.deepEqual(ownError([far(60_001)], 60_000), { aheadMs: -60_001, peers: 1, of: 1 })
+  assert.equal(ownError([far(70_000), far(0)], 60_000), undefined)
+  assert.equal(ownError([far(70_000), far(-70_000), far(0)], 60_000), undefined)
+  assert.deepEqual(ownError([far(-70_000), far(-80_000), far(0)], 60_000), { aheadMs: 80_000, peers: 2, of: 3 })
+  assert.equal(ownError([{ skewMs: 70_000, errorMs: 10_000 }], 60_000), undefined)
 })

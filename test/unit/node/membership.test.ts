@@ -42,7 +42,7 @@ const refusesWith = async (reason: Refusal, attempt: Promise<unknown>, message?:
 }
 
 const trustOf = (self: string, secrets: string[], more: Partial<TrustOptions> = {}) =>
-  createTrust({ mesh: MESH, self, secrets, now: () => NOW, ...more })
+  createTrust({ mesh: MESH, self, secrets, clock: { now: () => NOW, monotonic: () => 1_000 }, ...more })
 
 test('two members with one secret admit each other with all capabilities', async () => {
   const [a, b] = await Promise.all([trustOf(ann, ['one']), trustOf(bob, ['one'])])
@@ -56,7 +56,8 @@ test('two members with one secret admit each other with all capabilities', async
     issuer: authority.id,
     roles: [],
     caps: ['*'],
-    expiresAtMs: NOW + 24 * 3_600_000,
+    lastsMs: 24 * 3_600_000 + 60_000,
+    endsAt: 1_000 + 24 * 3_600_000 + 60_000,
   })
   await refusesWith('other-peer', b.verify(tokens, bob))
 })
@@ -92,7 +93,8 @@ test('a mesh with a secret tells a peer without one so, and the other way round'
     tokenId: null,
     roles: [],
     caps: ['*'],
-    expiresAtMs: Number.POSITIVE_INFINITY,
+    lastsMs: Number.POSITIVE_INFINITY,
+    endsAt: Number.POSITIVE_INFINITY,
   })
 })
 
@@ -115,17 +117,22 @@ test('four tokens are looked at, five are refused unread', async () => {
 })
 
 test('each time the tokens are fresh, and a renewed one is valid when the first has ended', async () => {
-  let now = NOW
+  const time = { wall: NOW, mono: 0 }
+  const clock = { now: () => time.wall, monotonic: () => time.mono }
   const lifetimeMs = 10_000
   const [a, b] = await Promise.all([
-    trustOf(ann, ['one'], { now: () => now, lifetimeMs, skewMs: 0 }),
-    trustOf(bob, ['one'], { now: () => now, skewMs: 0 }),
+    trustOf(ann, ['one'], { clock, lifetimeMs, skewMs: 0 }),
+    trustOf(bob, ['one'], { clock, skewMs: 0 }),
   ])
   const first = await a.tokens()
-  assert.equal((await b.verify(first, ann)).expiresAtMs, NOW + lifetimeMs)
-  now += lifetimeMs
+  assert.equal((await b.verify(first, ann)).endsAt, lifetimeMs)
+  time.wall += lifetimeMs - 1
+  time.mono += lifetimeMs - 1
+  assert.equal((await b.verify(first, ann)).lastsMs, 1)
+  time.wall += 1
+  time.mono += 1
   await refusesWith('expired', b.verify(first, ann))
-  assert.equal((await b.verify(await a.tokens(), ann)).expiresAtMs, NOW + 2 * lifetimeMs)
+  assert.equal((await b.verify(await a.tokens(), ann)).endsAt, 2 * lifetimeMs)
 })
 
 test('the description says what the mode means and never holds the secret', async () => {
@@ -163,4 +170,54 @@ test('other secrets are taken by a node that runs, all at once; without one, or 
   await refusesWith('wrong-authority', a.verify(await old.tokens(), bob))
   assert.equal(await a.prepare([]), undefined)
   assert.equal(await open.prepare(['one']), undefined)
+})
+
+test('of several good tokens the one counts whose secret this node names first', async () => {
+  const [one, two] = await Promise.all([issueToken(authority, claims()), issueToken(otherSecret, claims())])
+  for (const [secrets, issuer] of [
+    [['one', 'two'], authority.id],
+    [['two', 'one'], otherSecret.id],
+    [['one'], authority.id],
+  ] as const) {
+    const trust = await trustOf(bob, [...secrets])
+    for (const tokens of [
+      [one, two],
+      [two, one],
+    ])
+      assert.equal((await trust.verify(tokens, ann)).issuer, issuer)
+  }
+})
+
+test('issuers are accepted as long as their secret is one of this node, and no node has tokens that live too long', async () => {
+  const [trust, open] = await Promise.all([trustOf(bob, ['one'], { lifetimeMs: 7 * 24 * 3_600_000 }), trustOf(bob, [])])
+  assert.deepEqual(
+    [trust.accepts(authority.id), trust.accepts(otherSecret.id), trust.accepts(null)],
+    [true, false, false],
+  )
+  assert.deepEqual([open.accepts(null), open.accepts(authority.id)], [true, false])
+  const take = await trust.prepare(['two', 'one'])
+  assert.equal(trust.accepts(otherSecret.id), false)
+  take?.()
+  assert.deepEqual([trust.accepts(authority.id), trust.accepts(otherSecret.id)], [true, true])
+  await trust.verify(await trust.tokens(), bob)
+})
+
+test('tokens live for 24 h at most, whoever signed them, and the tolerance is at most a twentieth of their life', async () => {
+  const trust = await trustOf(bob, ['one'])
+  const at = NOW / 1000
+  const shown = async (iat: number, exp: number) =>
+    trust.verify([await issueToken(authority, claims({ iat, exp }))], ann)
+  const day = 24 * 3_600
+  assert.equal((await shown(at, at + day)).lastsMs, day * 1000 + 60_000)
+  await refusesWith('too-long', shown(at, at + day + 1), /claims 86401 s/)
+  await refusesWith('too-long', shown(at, Date.UTC(3000, 0) / 1000))
+  await refusesWith('too-long', shown(0, Date.UTC(3000, 0) / 1000))
+  await refusesWith('too-long', shown(0, Number.MAX_SAFE_INTEGER))
+  await refusesWith('not-yet-valid', shown(Number.MAX_SAFE_INTEGER - 5, Number.MAX_SAFE_INTEGER))
+  // Of 100 s, 5 s; a clock that is ahead wins its owner nothing.
+  assert.equal((await shown(at, at + 100)).lastsMs, 105_000)
+  assert.equal((await shown(at + 5, at + 105)).lastsMs, 105_000)
+  await refusesWith('not-yet-valid', shown(at + 6, at + 106))
+  assert.equal((await shown(at - 104, at - 4)).lastsMs, 1_000)
+  await refusesWith('expired', shown(at - 105, at - 5))
 })

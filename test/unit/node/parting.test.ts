@@ -113,7 +113,7 @@ const connect = (network: Network, one: Side, two: Side): void => {
   const facts = (of: Side): PeerFacts => ({
     name: of.port.self.name,
     incarnation: 1,
-    membership: { caps: [], expiresAtMs: Number.POSITIVE_INFINITY } as unknown as PeerFacts['membership'],
+    membership: { caps: [], endsAt: Number.POSITIVE_INFINITY } as unknown as PeerFacts['membership'],
   })
   one.peers.admit(end(two, 'outbound', network.time.now()), facts(two))
   two.peers.admit(end(one, 'inbound', network.time.now()), facts(one))

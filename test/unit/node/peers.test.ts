@@ -8,7 +8,7 @@ import { createVirtualTime } from '../../support/virtual-time.ts'
 const facts: PeerFacts = {
   name: 'b',
   incarnation: 1,
-  membership: { peer: 'b', mesh: 'm', issuer: null, tokenId: null, roles: [], caps: ['*'], expiresAtMs: 1 },
+  membership: { peer: 'b', mesh: 'm', issuer: null, tokenId: null, roles: [], caps: ['*'], lastsMs: 1, endsAt: 1 },
 }
 
 /** As much of a connection as is looked at here. */

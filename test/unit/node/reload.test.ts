@@ -28,6 +28,7 @@ const node = (input: MeshOptionsInput = {}) => {
     setInboundPerSecond: (most) => void told.push(`rate ${most}`),
     announce: () => void told.push('announce'),
     pardonAll: () => void told.push('pardon'),
+    secretsChanged: () => void told.push('prove'),
   }
   return { options, told, linkLimits, change: (changes: unknown) => reload(options, changes, liveSettings(parts)) }
 }
@@ -142,7 +143,7 @@ test('secrets change while the node runs, but a mesh with one does not become on
   const { options, told, change } = node({ secret: first })
   assert.deepEqual((await change({ secret: [second, first] })).applied, ['secret'])
   assert.deepEqual(options.secret, [second, first])
-  assert.deepEqual(told, ['pardon', 'trust 2'])
+  assert.deepEqual(told, ['trust 2', 'pardon', 'prove'])
   assert.deepEqual((await change({ secret: [second, first] })).unchanged, ['secret'])
   assert.deepEqual((await change({ secret: undefined })).needsRestart, ['secret'])
   assert.deepEqual(options.secret, [second, first])

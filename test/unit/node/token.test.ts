@@ -9,7 +9,12 @@ import { createTrust } from '../../../node/membership.ts'
 import { deriveAuthority } from '../../../node/secret.ts'
 import { issueToken, verifyToken } from '../../../node/token.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
-import { MAX_TOKEN_BYTES, type MembershipClaims, type Refusal } from '../../../protocols/security/membership.ts'
+import {
+  MAX_TOKEN_BYTES,
+  type MembershipClaims,
+  type Refusal,
+  remainingMs,
+} from '../../../protocols/security/membership.ts'
 
 const MESH = 'parley'
 const NOW = 1_750_000_000_000
@@ -163,9 +168,63 @@ test('a token of exactly 4 KiB is read, one byte more is refused unread', async 
   await refusesWith('malformed', verifyToken(tooLong, [authority], bearer), /at most 4096/)
 })
 
+test('well-signed times that are none are refused, naming the field', async () => {
+  for (const field of ['iat', 'exp']) {
+    for (const value of [undefined, null, -1, 1.5, '1750000000', [1], 1e300, Number.MAX_SAFE_INTEGER + 1]) {
+      const body = { ...payload, [field]: value }
+      await refusesWith(
+        'malformed',
+        verifyToken(await signed({}, body), [authority], bearer),
+        new RegExp(`wrong .*${field}`),
+      )
+    }
+    // JSON has no NaN, and writes what is too large for a number as one that is.
+    for (const text of ['NaN', '1e999', '-0.5', '-1']) {
+      const body = JSON.stringify({ ...payload, [field]: 0 }).replace(`"${field}":0`, `"${field}":${text}`)
+      await refusesWith('malformed', verifyToken(await signed({}, new TextEncoder().encode(body)), [authority], bearer))
+    }
+  }
+})
+
+test('whatever times a token claims, it is refused, or ends within 24 h and the tolerance', async () => {
+  const at = NOW / 1000
+  const seconds = fc.oneof(
+    fc.integer({ min: at - 2 * 86_400, max: at + 2 * 86_400 }),
+    fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+    fc.constantFrom(0, at - 60, at - 61, at, at + 60, at + 61, at + 86_400, at + 86_460, at + 86_461),
+  )
+  const life = fc.oneof(fc.integer({ min: 1, max: 2 * 86_400 }), fc.constantFrom(1, 86_399, 86_400, 86_401))
+  await fc.assert(
+    fc.asyncProperty(seconds, fc.oneof(life, seconds), async (iat, lasts) => {
+      const exp = iat + lasts
+      fc.pre(Number.isSafeInteger(exp) && exp > iat)
+      const token = await signed({}, { ...payload, iat, exp })
+      const leeway = Math.min(60, (exp - iat) / 20)
+      const isGood = exp - iat <= 86_400 && iat - leeway <= at && at < exp + leeway
+      try {
+        const accepted = await verifyToken(token, [authority], bearer)
+        assert.ok(isGood, 'should have been refused')
+        const lastsMs = remainingMs(accepted, NOW)
+        assert.ok(lastsMs > 0 && lastsMs <= 86_460_000, `${lastsMs}`)
+        assert.ok(lastsMs <= (exp - iat + leeway) * 1000)
+      } catch (error) {
+        assert.ok(isParleyError(error, 'SEC001'), String(error))
+        assert.ok(!isGood, error.message)
+        assert.ok(['too-long', 'not-yet-valid', 'expired'].includes(String(error.details.reason)))
+      }
+    }),
+    { numRuns: 500 },
+  )
+})
+
 test('whatever is sent as a token, nothing but SEC001 comes out', async () => {
   const good = await issueToken(authority, claims())
-  const trust = await createTrust({ mesh: MESH, self: bob, secrets: ['one'], now: () => NOW })
+  const trust = await createTrust({
+    mesh: MESH,
+    self: bob,
+    secrets: ['one'],
+    clock: { now: () => NOW, monotonic: () => 0 },
+  })
   const part = fc.oneof(
     fc.base64String().map((text) => text.replaceAll('=', '').replaceAll('+', '-').replaceAll('/', '_')),
     fc.json().map((json) => base64url.encode(json)),
