@@ -10,9 +10,11 @@
 import type { StateMachine } from '../consensus/group-api.ts'
 import { isParleyError, ParleyError, toFault } from '../errors.ts'
 import type { StateReason } from '../state-reasons.ts'
-import { type AnyCommandKind, type Command, decodeCommand, type Json } from './command.ts'
+import { type AnyCommandKind, type Command, decodeCommand, type JournalTx, type Json } from './command.ts'
 import type { Fence } from './fence.ts'
 import { isJson, seal } from './json.ts'
+import { LEVEL_KEY, levelOf } from './kinds.ts'
+import { SHARES_LEVEL } from './record-shares.ts'
 import { createRecords, type JournalRecord, type Records } from './records.ts'
 import { type Answer, createSessions, type SavedSession, type Sessions, sizeOf } from './sessions.ts'
 
@@ -89,13 +91,18 @@ export const createJournalMachine = (
   let version = 0
   let clockAt = 0
 
+  /** Before every voter knows of shares, none of them counts. */
+  const isShared = (): boolean => levelOf(records.get(LEVEL_KEY)?.value) >= SHARES_LEVEL
+
   const run = (command: Command, fence: Fence): Answer => {
     const { index, term } = fence
     const kind = kinds.get(command.kind)
     if (kind === undefined) throw new Error(`the journal has a command ${command.kind} that this version does not know`)
     try {
       const facts = { fence, at: clockAt, by: command.by }
-      const result = records.transact(fence, clockAt, (tx) => resultOf(kind.name, kind.apply(tx, command.input, facts)))
+      const by = isShared() ? command.by : undefined
+      const change = (tx: JournalTx): Json => resultOf(kind.name, kind.apply(tx, command.input, facts))
+      const result = records.transact(fence, clockAt, change, by)
       return { ok: true, version: index, term, result }
     } catch (error) {
       // What fails, fails on every member alike; nothing was changed.
@@ -107,7 +114,7 @@ export const createJournalMachine = (
   const answer = (command: Command, fence: Fence): Answer => {
     const { index, term } = fence
     if (command.kind === OPEN_SESSION) {
-      sessions.open(index, command.by)
+      sessions.open(index, command.by, isShared())
       return { ok: true, version: index, term, result: null }
     }
     if (command.session === 0) return run(command, fence)
@@ -115,7 +122,7 @@ export const createJournalMachine = (
     if (standing.type === 'known') return standing.answer
     if (standing.type !== 'new') return { ok: false, version: index, term, fault: faultOf(REFUSALS[standing.type]) }
     const given = run(command, fence)
-    sessions.keep(standing.session, command.serial, given)
+    sessions.keep(standing.session, command.serial, given, isShared())
     return given
   }
 

@@ -8,6 +8,7 @@ import { ParleyError } from '../errors.ts'
 import type { JournalTx, Json } from './command.ts'
 import type { Fence } from './fence.ts'
 import { isJson, MAX_DEPTH, seal } from './json.ts'
+import { createRecordShares, RECORD_BYTES } from './record-shares.ts'
 
 /** The limits are the same on every member: they belong to feature level 1. Lengths are those of JSON text. */
 export const MAX_KEY = 256
@@ -34,6 +35,8 @@ export interface JournalRecord {
   /** Length of key and value as text. */
   readonly size: number
   readonly value: Json
+  /** Peer id of who wrote it; undefined before feature level 2, and for records of the mesh itself. */
+  readonly by?: string
 }
 
 export interface RecordChange {
@@ -48,8 +51,14 @@ export interface RecordChange {
 }
 
 export interface Records {
-  /** Runs a command's changes: all of them, or none where it throws. @returns what it returned */
-  transact<T>(fence: Fence, at: number, run: (tx: JournalTx) => T): T
+  /**
+   * Runs a command's changes: all of them, or none where it throws.
+   * @param by who answers for what it writes; undefined: nobody
+   * @returns what it returned
+   */
+  transact<T>(fence: Fence, at: number, run: (tx: JournalTx) => T, by?: string): T
+  /** What the records of this peer take, with RECORD_BYTES for each. */
+  held(peer: string): number
   get(key: string): JournalRecord | undefined
   /** Sorted by key. */
   list(prefix: string, after: string, most: number, mostBytes: number): JournalRecord[]
@@ -85,14 +94,20 @@ export const createRecords = (maxBytes: number = MAX_BYTES): Records => {
   let bytes = 0
   let changes: RecordChange[] = []
   let changeBytes = 0
+  const shares = createRecordShares()
   /** Changes up to this version are not here. */
   let floor = 0
 
+  const own = (record: JournalRecord | undefined, sign: 1 | -1): void => {
+    if (record?.by !== undefined) shares.add(record.by, sign * (record.size + RECORD_BYTES))
+  }
   const set = (record: JournalRecord): void => {
     const before = records.get(record.key)
     if (before === undefined) sorted?.splice(placeOf(sorted, record.key), 0, record.key)
     bytes += record.size - (before?.size ?? 0)
     records.set(record.key, record)
+    own(before, -1)
+    own(record, 1)
   }
   const remove = (key: string): void => {
     const before = records.get(key)
@@ -100,6 +115,7 @@ export const createRecords = (maxBytes: number = MAX_BYTES): Records => {
     sorted?.splice(placeOf(sorted, key), 1)
     bytes -= before.size
     records.delete(key)
+    own(before, -1)
   }
   const remember = (change: RecordChange): void => {
     changes.push(change)
@@ -128,11 +144,19 @@ export const createRecords = (maxBytes: number = MAX_BYTES): Records => {
   }
 
   return {
-    transact(fence, at, run) {
+    transact(fence, at, run, by) {
       const changed = new Map<string, { value: Json | undefined; size: number }>()
       let grown = 0
+      /** Of what `by` answers for. */
+      let ownGrown = 0
       /** Of all that changes. */
       let told = 0
+      /** What `by` answers for under this key. */
+      const ownSizeOf = (key: string): number => {
+        if (by === undefined || key.startsWith(OWN_PREFIX)) return 0
+        const size = changed.get(key)?.size ?? (records.get(key)?.by === by ? records.get(key)?.size : 0) ?? 0
+        return size === 0 ? 0 : size + RECORD_BYTES
+      }
       const sizeOf = (key: string): number => changed.get(key)?.size ?? records.get(key)?.size ?? 0
       const change = (key: string, to: { value: Json | undefined; size: number }): void => {
         const before = changed.get(key)
@@ -170,11 +194,15 @@ export const createRecords = (maxBytes: number = MAX_BYTES): Records => {
               hint: 'delete records that are not needed any more',
               details: { reason: 'journal-full', maxBytes },
             })
+          const ownGrowth = by === undefined || key.startsWith(OWN_PREFIX) ? 0 : size + RECORD_BYTES - ownSizeOf(key)
+          if (by !== undefined) shares.check(by, ownGrown + ownGrowth, bytes + records.size * RECORD_BYTES, maxBytes)
           change(key, { value: sealed, size })
           grown += growth
+          ownGrown += ownGrowth
         },
         delete(key) {
           const size = sizeOf(key)
+          ownGrown -= ownSizeOf(key)
           if (records.has(key)) change(key, { value: undefined, size: 0 })
           else if (changed.has(key)) {
             told -= costOf(key, size)
@@ -198,7 +226,10 @@ export const createRecords = (maxBytes: number = MAX_BYTES): Records => {
       const result = run(tx)
       for (const [key, { value, size }] of changed) {
         if (value === undefined) remove(key)
-        else set({ key, version: fence.index, term: fence.term, size, value })
+        else {
+          const whose = by === undefined || key.startsWith(OWN_PREFIX) ? {} : { by }
+          set({ key, version: fence.index, term: fence.term, size, value, ...whose })
+        }
         remember({ key, fence, at, value, size: costOf(key, size) })
       }
       return result
@@ -241,10 +272,13 @@ export const createRecords = (maxBytes: number = MAX_BYTES): Records => {
       records = new Map(all.map((record) => [record.key, { ...record, value: seal(record.value) }]))
       sorted = undefined
       bytes = all.reduce((sum, { size }) => sum + size, 0)
+      shares.clear()
+      for (const record of all) own(record, 1)
       changes = []
       changeBytes = 0
       floor = version
     },
+    held: shares.held,
     bytes: () => bytes,
     count: () => records.size,
   }

@@ -13,6 +13,7 @@ import type { Group } from '../consensus/group-api.ts'
 import { peerOf } from '../consensus/member-id.ts'
 import { LEADERLESS_MS, ledBy } from '../coordinator/led.ts'
 import { ParleyError } from '../errors.ts'
+import { createShares } from '../limiter.ts'
 import type { Port } from '../port.ts'
 import type { StateReason } from '../state-reasons.ts'
 import { type AnyCommandKind, encodeCommand, type Json } from './command.ts'
@@ -22,6 +23,8 @@ import { type JournalMachine, OPEN_SESSION } from './machine.ts'
 
 /** One command in the log, bytes. */
 const MAX_COMMAND_BYTES = 524_288
+/** Commands that wait for the group, over all peers. */
+const MAX_PROPOSALS = 4_096
 const CHANGES_AT_ONCE = 500
 /** A follower without news looks this often whether this member still is one, and tells how far it is. */
 const MARK_MS = 1_000
@@ -89,6 +92,9 @@ export const serveJournal = ({ port, kinds, seat }: ServeDeps): Promise<() => Pr
     return refuse('not-leader', 'this node does not coordinate', 'ask the coordinator', { epoch: term, ...known })
   }
 
+  /** Of each peer; all of them fit into what the group lets wait. */
+  const proposals = createShares(MAX_PROPOSALS)
+
   return port.serve(journalProtocol, {
     async submit({ meshId, kind: name, session, serial, acked, input }, { peer }) {
       const at = seatOf(meshId)
@@ -128,7 +134,16 @@ export const serveJournal = ({ port, kinds, seat }: ServeDeps): Promise<() => Pr
         throw new ParleyError('MSG001', `the command has ${bytes.length} bytes`, {
           hint: `keep it below ${MAX_COMMAND_BYTES}; put large data elsewhere and decide on its digest`,
         })
-      return (await group.propose(bytes)) as WireAnswer
+      if (!proposals.take(peer))
+        throw new ParleyError('COM003', `too many commands of ${peer} wait for the coordinator`, {
+          hint: 'wait for answers before you send more',
+          details: { reason: 'journal-share' },
+        })
+      try {
+        return (await group.propose(bytes)) as WireAnswer
+      } finally {
+        proposals.give(peer)
+      }
     },
 
     async read({ meshId, key, prefix = '', after = '', most = PAGE_RECORDS, consistency }, { signal }) {

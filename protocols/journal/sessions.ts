@@ -10,6 +10,8 @@
 import type { Json } from './command.ts'
 
 export const MAX_SESSIONS = 10_000
+/** Of one peer, from feature level 2 on: a process uses one, and each of its lives another. */
+export const MAX_SESSIONS_EACH = 64
 /** Commands of one session that are on their way at once. */
 export const MAX_OPEN = 256
 /** Of all answers that are kept, as text. */
@@ -37,11 +39,12 @@ export type Standing =
   | { readonly type: 'gone' | 'old' | 'too-many' }
 
 export interface Sessions {
-  open(id: number, owner: string): void
+  /** @param isShared one peer's sessions make room for each other first */
+  open(id: number, owner: string, isShared?: boolean): void
   /** What is to be done with this serial. Notes what is acknowledged. */
   standing(id: number, owner: string, serial: number, acked: number): Standing
   /** What a new serial was answered with; it must not be changed any more. */
-  keep(session: Session, serial: number, answer: Answer): void
+  keep(session: Session, serial: number, answer: Answer, isShared?: boolean): void
   all(): readonly SavedSession[]
   /** One session may come in several parts, with some of its answers each. */
   restore(sessions: readonly SavedSession[]): void
@@ -72,11 +75,28 @@ export const createSessions = (max: number = MAX_SESSIONS, maxBytes: number = MA
     session.size += by
     bytes += by
   }
-  const dropOldest = (): void => {
-    const [oldest] = sessions.values()
-    if (oldest === undefined) return
-    sessions.delete(oldest.id)
-    bytes -= oldest.size
+  const drop = (session: Session | undefined): void => {
+    if (session === undefined || !sessions.delete(session.id)) return
+    bytes -= session.size
+  }
+  const dropOldest = (): void => drop(sessions.values().next().value)
+
+  /** Of the peer whose answers take most; never `kept`, which is in use. */
+  const dropOfGreediest = (kept: Session): void => {
+    const sizes = new Map<string, number>()
+    for (const { owner, size } of sessions.values()) sizes.set(owner, (sizes.get(owner) ?? 0) + size)
+    let victim: Session | undefined
+    for (const session of sessions.values()) {
+      if (session === kept || session.size === 0) continue
+      if (victim === undefined || (sizes.get(session.owner) ?? 0) > (sizes.get(victim.owner) ?? 0)) victim = session
+    }
+    if (victim === undefined) dropOldest()
+    else drop(victim)
+  }
+
+  const dropOwn = (owner: string): void => {
+    const own = [...sessions.values()].filter((session) => session.owner === owner)
+    if (own.length > MAX_SESSIONS_EACH) drop(own[0])
   }
   const forget = (session: Session, acked: number): void => {
     session.acked = acked
@@ -88,8 +108,9 @@ export const createSessions = (max: number = MAX_SESSIONS, maxBytes: number = MA
   }
 
   return {
-    open(id, owner) {
+    open(id, owner, isShared = false) {
       created(id, owner, 0)
+      if (isShared) dropOwn(owner)
       if (sessions.size > max) dropOldest()
     },
     standing(id, owner, serial, acked) {
@@ -104,10 +125,13 @@ export const createSessions = (max: number = MAX_SESSIONS, maxBytes: number = MA
       if (session.answers.size >= MAX_OPEN) return { type: 'too-many' }
       return { type: 'new', session }
     },
-    keep(session, serial, answer) {
+    keep(session, serial, answer, isShared = false) {
       session.answers.set(serial, answer)
       grow(session, sizeOf(answer))
-      while (bytes > maxBytes && sessions.size > 1) dropOldest()
+      while (bytes > maxBytes && sessions.size > 1) {
+        if (isShared) dropOfGreediest(session)
+        else dropOldest()
+      }
     },
     all: () =>
       [...sessions.values()].map(({ id, owner, acked, answers }) => ({ id, owner, acked, answers: [...answers] })),
