@@ -7,7 +7,7 @@ import { createHash, randomFillSync } from 'node:crypto'
 import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
 import { fraction } from '../discovery/choose.ts'
-import type { Clock, Compression, Timers } from '../protocols/port.ts'
+import type { Clock, Compression, Stop, Timers } from '../protocols/port.ts'
 
 export const clock: Clock = { now: () => Date.now(), monotonic: () => performance.now() }
 
@@ -20,9 +20,21 @@ const MAX_DELAY_MS = 2 ** 31 - 1
  */
 const STAGGER = 0.2
 
+/** Step by step: it would be called early. */
+const longAfter = (delayMs: number, fn: () => void): Stop => {
+  let stop: Stop = () => {}
+  const wait = (leftMs: number): void => {
+    const stepMs = Math.min(leftMs, MAX_DELAY_MS)
+    stop = timers.after(stepMs, leftMs > stepMs ? () => wait(leftMs - stepMs) : fn)
+  }
+  wait(delayMs)
+  return () => stop()
+}
+
 export const timers: Timers = {
   after(delayMs, fn) {
-    const timer = setTimeout(fn, Math.min(delayMs, MAX_DELAY_MS))
+    if (delayMs > MAX_DELAY_MS) return longAfter(delayMs, fn)
+    const timer = setTimeout(fn, delayMs)
     timer.unref()
     return () => clearTimeout(timer)
   },

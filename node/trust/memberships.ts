@@ -33,9 +33,12 @@ export interface Term {
   readonly isAsked: boolean
 }
 
-/** @param chance from 0 to 1 */
+/**
+ * A peer that shows tokens which are almost over does not choose how often it is asked: they end, and it with them.
+ * @param chance from 0 to 1
+ */
 export const renewalAt = ({ lastsMs }: Membership, now: number, chance: number): number =>
-  now + lastsMs * (0.5 + JITTER * (2 * chance - 1))
+  now + Math.max(MIN_RETRY_MS, lastsMs * (0.5 + JITTER * (2 * chance - 1)))
 
 /** @param leftMs until the membership ends */
 export const retryInMs = (leftMs: number, chance: number): number =>
@@ -119,7 +122,7 @@ export class Memberships {
     this.#put(peer, {
       membership,
       proveBy: isAccepted ? Number.POSITIVE_INFINITY : this.#proveBy(peer, now),
-      renewAt: isAccepted ? renewalAt(membership, now, this.#deps.chance()) : now,
+      renewAt: isAccepted ? renewalAt(membership, now, this.#deps.chance()) : now + MIN_RETRY_MS,
       isAsked: false,
     })
   }

@@ -15,7 +15,7 @@ import type { Admission, Admitted } from '../admission.ts'
 import { type ClockSkews, refusedSkew } from '../clock-skew.ts'
 import type { Gate } from '../gate.ts'
 import type { Links } from '../links.ts'
-import type { Trust } from '../membership.ts'
+import type { Membership, Trust } from '../membership.ts'
 import type { Peers } from '../peers.ts'
 import type { Router } from '../router.ts'
 import type { Waiters } from '../waiters.ts'
@@ -94,6 +94,8 @@ export const createUpkeep = (deps: UpkeepDeps): Upkeep => {
   let saidOfClock: string | undefined
   let outcast: Outcast = () => {}
   const listeners = new Set<(refused: Refused) => void>()
+  /** Those of whose end their peer has spoken; it is said once. */
+  const spokenOf = new WeakSet<Membership>()
 
   const tellListeners = (connection: Connection, error: ParleyError): Refused => {
     const reason = typeof error.details.reason === 'string' ? error.details.reason : error.code
@@ -188,7 +190,9 @@ export const createUpkeep = (deps: UpkeepDeps): Upkeep => {
       skews.measured(peer, name, skew)
     },
     told(peer, reason) {
-      if (memberships.get(peer) === undefined) return
+      const membership = memberships.get(peer)
+      if (membership === undefined || spokenOf.has(membership)) return
+      spokenOf.add(membership)
       log.warn(`a peer ended the membership of this node: ${TOLD[reason] ?? 'this version does not know the reason'}`, {
         peer,
       })

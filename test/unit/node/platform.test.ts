@@ -47,3 +47,29 @@ test('timers that start together do not stay in step, keep their period on avera
     counts,
   )
 })
+
+test('what is to come after more days than the platform counts does not come early, and can be called off', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const DAY_MS = 24 * 3_600_000
+  const LONGEST_MS = 2 ** 31 - 1
+  let calls = 0
+  timers.after(60 * DAY_MS, () => {
+    calls += 1
+  })
+  const stop = timers.after(60 * DAY_MS, () => {
+    calls += 100
+  })
+  timers.after(Number.POSITIVE_INFINITY, () => {
+    calls += 10_000
+  })
+  // The clock of the test sets what is begun anew at the end of a tick.
+  t.mock.timers.tick(LONGEST_MS)
+  t.mock.timers.tick(LONGEST_MS)
+  stop()
+  t.mock.timers.tick(60 * DAY_MS - 2 * LONGEST_MS - 1)
+  assert.equal(calls, 0)
+  t.mock.timers.tick(1)
+  assert.equal(calls, 1)
+  for (let day = 0; day < 90; day += 1) t.mock.timers.tick(DAY_MS)
+  assert.equal(calls, 1)
+})

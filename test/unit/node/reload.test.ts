@@ -117,7 +117,7 @@ test('undefined is the default, or what the preset has', async () => {
   const { options, change } = node({ preset: 'wan', timings: { backoffMaxMs: 7_000 }, limits: { maxActive: 5 } })
   const result = await change({ timings: { backoffMaxMs: undefined }, limits: { maxActive: undefined } })
   assert.deepEqual(result.applied, ['timings.backoffMaxMs', 'limits.maxActive'])
-  assert.deepEqual([options.timings.backoffMaxMs, options.limits.maxActive], [30_000, 1024])
+  assert.deepEqual([options.timings.backoffMaxMs, options.limits.maxActive], [30_000, 1536])
 })
 
 test('another preset needs a restart, and its figures come with it', async () => {
