@@ -6,7 +6,6 @@
  */
 import type { Progress } from '../define.ts'
 import { toFault } from '../errors.ts'
-import type { Duplex } from './duplex.ts'
 import { type FrameKind, frame, KIND } from './frame.ts'
 import type { Wire } from './link.ts'
 import { encodePayload } from './payload.ts'
@@ -41,20 +40,16 @@ const writeDetails = (details: Record<string, unknown> | undefined, maxBytes: nu
   }
 }
 
-export const createAnswers = (
-  wire: Wire,
-  duplex: Pick<Duplex, 'pause' | 'resume'>,
-  options: { maxDetailsBytes: number; load(): number },
-): Answers => {
+export const createAnswers = (wire: Wire, options: { maxDetailsBytes: number; load(): number }): Answers => {
   let paused = false
 
   const throttle = (): void => {
     if (paused || !wire.outbox.full()) return
     paused = true
-    duplex.pause()
+    wire.pause()
     wire.outbox.whenRoom(() => {
       paused = false
-      if (!wire.closed()) duplex.resume()
+      wire.resume()
     })
   }
 

@@ -11,10 +11,11 @@ const MAX_PREFIX_BYTES = 5
 
 export interface Inbox {
   /**
-   * Takes a chunk and calls back with each frame that it completes. After a throw the stream is of no use any more.
+   * Takes a chunk and calls back with each frame that it completes, until one of them says false: the rest waits for the
+   * next push, which may be empty. After a throw the stream is of no use any more.
    * @throws MSG003 for malformed bytes, MSG001 for a frame above the bound
    */
-  push(chunk: Uint8Array, onFrame: (frame: Frame) => void): void
+  push(chunk: Uint8Array, onFrame: (frame: Frame) => unknown): void
   /** Bytes of the unfinished frame. */
   pending(): number
 }
@@ -47,9 +48,12 @@ export const createInbox = (maxFrameBytes: number): Inbox => {
     throw malformed('a length prefix of more than 5 bytes')
   }
 
+  let stopped = false
+
   /** Reads whole frames; returns where it stopped. */
-  const readAll = (bytes: Uint8Array, onFrame: (frame: Frame) => void): number => {
+  const readAll = (bytes: Uint8Array, onFrame: (frame: Frame) => unknown): number => {
     let at = 0
+    stopped = false
     for (;;) {
       const head = prefix(bytes, at)
       if (head === undefined) {
@@ -62,8 +66,12 @@ export const createInbox = (maxFrameBytes: number): Inbox => {
         needed = end - at
         return at
       }
-      onFrame(readFrame(bytes, start, end))
       at = end
+      if (onFrame(readFrame(bytes, start, end)) === false) {
+        stopped = true
+        needed = 0
+        return at
+      }
     }
   }
 
@@ -100,6 +108,10 @@ export const createInbox = (maxFrameBytes: number): Inbox => {
         // Only the frame that was cut is copied; the others are read where they lie.
         readAll(join(chunk.subarray(0, missing)), onFrame)
         bytes = chunk.subarray(missing)
+        if (stopped) {
+          keep(bytes)
+          return
+        }
       } else bytes = join(chunk)
       keep(bytes.subarray(readAll(bytes, onFrame)))
     },

@@ -82,6 +82,12 @@ export const UNIT_BYTES = 4096
 /** What an item takes from the window. */
 export const unitsOf = (bytes: number): number => Math.max(1, Math.ceil(bytes / UNIT_BYTES))
 
+/** Of a HELLO, which is kept as long as its link. */
+const MAX_SESSION_BYTES = 64
+/** Credit that an exchange has at most, in units. */
+export const MAX_CREDIT = 1_000_000
+
+const EMPTY = new Uint8Array(0)
 const WRITE_BYTES = 32 * 1024
 const WRITE_FRAMES = 16
 
@@ -104,6 +110,11 @@ export interface Wire {
   open(whole: Frame): Uint8Array
   /** The peer's first frame, once it came. */
   peer(): Hello | undefined
+  /** Stops reading, until resume() was called as often. */
+  pause(): void
+  resume(): void
+  /** Frames that came are not looked at for so long: others have their turn. */
+  hold(forMs: number): void
   closed(): boolean
   close(): void
   abort(reason: ParleyError): void
@@ -130,10 +141,15 @@ export const openWire = (
   const inbox = createInbox(limits.maxFrameBytes)
   let peer: Hello | undefined
   let ended = false
+  let pauses = 0
+  let isHolding = false
+  /** What came while it was held: little, since nothing is read then. */
+  let backlog: Uint8Array[] = []
 
   const finish = (error: ParleyError): void => {
     if (ended) return
     ended = true
+    backlog = []
     outbox.clear()
     on.close(error)
   }
@@ -166,27 +182,54 @@ export const openWire = (
     finish(error)
   }
 
-  const onFrame = (received: Frame): void => {
-    if (ended) return
+  /** @returns whether the next one may come */
+  const onFrame = (received: Frame): boolean => {
+    if (ended) return false
     counts.framesIn += 1
     if (peer === undefined) {
       if (received.kind !== KIND.hello || received.hello === undefined) throw malformed('the first frame is no HELLO')
+      if (received.hello.session.length > MAX_SESSION_BYTES) throw malformed('a long session')
       peer = received.hello
-      return
+      return true
     }
-    if (received.kind !== KIND.hello) on.frame(received)
+    on.frame(received)
+    return !isHolding
+  }
+
+  const read = (bytes: Uint8Array): void => {
+    try {
+      inbox.push(bytes, onFrame)
+    } catch (error) {
+      counts.refusedFrames += 1
+      deps.log.warn('link broken off: the peer sent what this protocol does not allow', { error })
+      abort(isParleyError(error) ? error : malformed('the frame could not be handled'))
+    }
+  }
+
+  const pause = (): void => {
+    pauses += 1
+    if (pauses === 1) duplex.pause()
+  }
+  const resume = (): void => {
+    pauses -= 1
+    if (pauses === 0 && !ended) duplex.resume()
+  }
+  const release = (): void => {
+    isHolding = false
+    read(EMPTY)
+    while (!isHolding && !ended) {
+      const next = backlog.shift()
+      if (next === undefined) break
+      read(next)
+    }
+    resume()
   }
 
   duplex.listen({
     data(bytes) {
       counts.bytesIn += bytes.length
-      try {
-        inbox.push(bytes, onFrame)
-      } catch (error) {
-        counts.refusedFrames += 1
-        deps.log.warn('link broken off: the peer sent what this protocol does not allow', { error })
-        abort(isParleyError(error) ? error : malformed('the frame could not be handled'))
-      }
+      if (isHolding) backlog.push(bytes)
+      else read(bytes)
     },
     writable: () => outbox.flush(),
     close(reason) {
@@ -272,6 +315,14 @@ export const openWire = (
       }
     },
     peer: () => peer,
+    pause,
+    resume,
+    hold(forMs) {
+      if (isHolding || ended) return
+      isHolding = true
+      pause()
+      deps.timers.after(forMs, release)
+    },
     closed: () => ended,
     close() {
       if (ended) return

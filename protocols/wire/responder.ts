@@ -9,8 +9,9 @@ import { createAnswers } from './answers.ts'
 import type { Endpoint } from './contract.ts'
 import { createDrain } from './drain.ts'
 import type { Duplex } from './duplex.ts'
+import { createFloodLimit } from './flood-limit.ts'
 import { type Frame, frame, KIND } from './frame.ts'
-import { type LinkDeps, openWire, type Wire } from './link.ts'
+import { type LinkDeps, MAX_CREDIT, openWire, type Wire } from './link.ts'
 import { createNumbered } from './numbered.ts'
 import { createJoiner } from './parts.ts'
 import { createReports, reportPeriod } from './progress.ts'
@@ -65,6 +66,7 @@ export const createResponder = (
   const { limits, timers, counts } = deps
   const works = createNumbered<Work>()
   const mine = deps.slots.open(self.peer)
+  const floods = createFloodLimit(mine, deps.clock, (forMs) => wire.hold(forMs))
   const times = createWorkTime({ ...deps, protocol: self.protocol, slots: mine })
   const joiner = createJoiner(limits.maxMessageBytes, limits.maxMessageBytes * 4, mine)
   let gone = false
@@ -111,7 +113,10 @@ export const createResponder = (
   const runOptions = {
     maxMessageBytes: limits.maxMessageBytes,
     reply: deps.reply,
-    sign: deps.slots.sign,
+    gave(units: number) {
+      floods.gave(units)
+      deps.slots.sign()
+    },
     park: times.park,
     resume: times.resume,
   }
@@ -205,6 +210,7 @@ export const createResponder = (
 
   const accept = (request: Frame): void => {
     last = Math.max(last, request.exchange)
+    floods.request()
     try {
       checkOpen(request)
       const endpoint = deps.route(request.method)
@@ -229,12 +235,15 @@ export const createResponder = (
   }
 
   const refuse = (request: Frame, error: unknown): void => {
-    if (error instanceof ParleyError && error.code === 'COM003') counts.overloaded += 1
-    deps.done('refused', error instanceof ParleyError ? error.code : 'APP001', 0)
+    const code = error instanceof ParleyError ? error.code : 'APP001'
+    floods.refused(code)
+    if (code === 'COM003') counts.overloaded += 1
+    deps.done('refused', code, 0)
     if (request.kind !== KIND.oneWay) answers.refuse(request, error)
   }
 
   const onFrame = (received: Frame): void => {
+    if (received.kind !== KIND.request && received.kind !== KIND.oneWay) floods.control()
     if (received.kind === KIND.cancel) {
       joiner.drop(received.exchange)
       works
@@ -245,7 +254,7 @@ export const createResponder = (
     if (received.kind === KIND.credit) {
       const work = works.get(received.exchange)
       if (work === undefined) return
-      work.credit = Math.min(work.credit + received.credit, 1_000_000)
+      work.credit = Math.min(work.credit + received.credit, MAX_CREDIT)
       work.wake?.()
       return
     }
@@ -282,7 +291,7 @@ export const createResponder = (
     },
   )
 
-  const answers = createAnswers(wire, duplex, { maxDetailsBytes: limits.partBytes / 2, load: deps.load })
+  const answers = createAnswers(wire, { maxDetailsBytes: limits.partBytes / 2, load: deps.load })
 
   return {
     active: works.size,

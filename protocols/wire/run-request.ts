@@ -25,8 +25,8 @@ export interface Reply {
 
 interface RunOptions {
   maxMessageBytes: number
-  /** The work goes on: it gave an item. */
-  sign(): void
+  /** The work goes on: it gave an item of so many units. */
+  gave(units: number): void
   /** Its reader is slow: it gives its slot up. @throws COM003 when too many streams of this peer wait so */
   park(work: Work): void
   /** Wants a slot again; a promise where it has to wait for its turn. */
@@ -78,7 +78,7 @@ const runStream = async (
   payload: Uint8Array,
   work: Work,
   answers: Answers,
-  { maxMessageBytes, sign, park, resume }: RunOptions,
+  { maxMessageBytes, gave, park, resume }: RunOptions,
 ): Promise<void> => {
   /** The reader is slow, not the handler: it needs no slot meanwhile. */
   const forReader = async (wait: Promise<void> | undefined): Promise<void> => {
@@ -96,8 +96,9 @@ const runStream = async (
       if (work.ended) return
       if (result.done === true) break
       checkSize(result.value, maxMessageBytes)
-      sign()
-      work.credit -= unitsOf(result.value.length)
+      const units = unitsOf(result.value.length)
+      gave(units)
+      work.credit -= units
       await answers.send(KIND.item, work, result.value, endpoint.content)
       await forReader(answers.room())
     }

@@ -9,7 +9,7 @@
  * State: what each peer holds; beside that what tells work from standing still: signs of life.
  */
 import { ParleyError } from '../errors.ts'
-import { type Account, createShares } from '../limiter.ts'
+import { type Account, createRates, createShares } from '../limiter.ts'
 import { createFairQueue } from './fair-queue.ts'
 
 export interface SlotUser {
@@ -38,6 +38,8 @@ export interface PeerSlots {
   /** Of parts of requests that are not whole yet. False where that is more than its share. */
   takeBytes(bytes: number): boolean
   giveBytes(bytes: number): void
+  /** Whether so many more requests may be refused at once; else the peer is slowed. */
+  mayRefuse(count: number, nowMs: number): boolean
   /** Bytes of requests that wait for their turn. */
   waitingBytes: number
   /** Once for each open(); what runs may still leave afterwards. */
@@ -93,6 +95,9 @@ const RETRY_AFTER_MS = 200
 const MIB = 1024 * 1024
 const USUAL: SlotBounds = { maxParked: 4096, maxBytes: 512 * MIB, maxPeerBytes: 128 * MIB }
 
+/** Requests of one peer that are refused without slowing it: a burst, and so many a second. */
+const REFUSALS = { perSecond: 5_000, burst: 10_000, maxKeys: 1024 }
+
 interface Peer extends PeerSlots {
   readonly running: Account
   readonly waiting: Account
@@ -128,6 +133,7 @@ export const createSlots = (maxActive: number, maxQueued: number, bounds: Partia
   const held = createShares(usual.maxBytes, usual.maxPeerBytes)
   const queue = createFairQueue<Peer, Waiter>()
   const peers = new Map<string, Peer>()
+  const refusals = createRates(REFUSALS)
   const refused: Record<Refusal, number> = { line: 0, streams: 0, bytes: 0 }
   let signs = 0
   let progress: number | undefined
@@ -240,6 +246,7 @@ export const createSlots = (maxActive: number, maxQueued: number, bounds: Partia
       held.giveFor(this.held, bytes)
       if (this.links === 0) tidy(this)
     },
+    mayRefuse: (count, nowMs) => refusals.take(id, nowMs, count),
     close() {
       this.links -= 1
       tidy(this)

@@ -9,6 +9,7 @@ import type { Endpoint, RunContext } from './contract.ts'
 import { Deadline } from './deadlines.ts'
 import type { Envelope } from './envelope.ts'
 import { type Frame, KIND } from './frame.ts'
+import { MAX_CREDIT } from './link.ts'
 import { heldBytes } from './parts.ts'
 import { type Reports, toProgress } from './progress.ts'
 import type { SlotUser } from './slots.ts'
@@ -76,7 +77,7 @@ export class Work extends Deadline implements RunContext, SlotUser {
     this.peer = peer
     this.priority = request.priority
     this.oneWay = request.kind === KIND.oneWay
-    this.credit = request.credit
+    this.credit = Math.min(request.credit, MAX_CREDIT)
     this.arrivedAt = arrivedAt
     this.bytes = bytesOf(request)
     this.maxDeadlineMs = Math.max(endpoint.timeoutMs, host.maxDeadlineMs(endpoint))

@@ -38,6 +38,37 @@ describe('inbox', () => {
     )
   })
 
+  it('finds the same frames where it is stopped after any of them, and none before it is asked again', () => {
+    fc.assert(
+      fc.property(
+        fc.array(arbitraryFrame, { maxLength: 6 }),
+        fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 6 }),
+        fc.infiniteStream(fc.boolean()),
+        (sent, cuts, stops) => {
+          const inbox = createInbox(100_000)
+          const frames: Frame[] = []
+          let stopped = false
+          const take = (frame: Frame): boolean => {
+            assert.equal(stopped, false)
+            frames.push(frame)
+            stopped = stops.next().value === true
+            return !stopped
+          }
+          for (const chunk of chunksOf(join(sent.map(oracleFrame)), cuts)) {
+            inbox.push(chunk, take)
+            while (stopped) {
+              stopped = false
+              inbox.push(new Uint8Array(0), take)
+            }
+          }
+          assert.deepEqual(frames, sent)
+          assert.equal(inbox.pending(), 0)
+        },
+      ),
+      { numRuns: 200 },
+    )
+  })
+
   it('finds the same frames when the bytes come one by one', () => {
     fc.assert(
       fc.property(fc.array(arbitraryFrame, { maxLength: 4 }), (sent) => {

@@ -1,10 +1,11 @@
 /** What one peer may take of a node by its requests: deadlines, streams that it does not read, bytes over all its links. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { KIND } from '../../../protocols/wire/frame.ts'
+import { KIND, writeFrame } from '../../../protocols/wire/frame.ts'
+import { Writer } from '../../../protocols/wire/protobuf.ts'
 import { createSlots } from '../../../protocols/wire/slots.ts'
 import { createDemo, demo } from '../../support/demo-protocol.ts'
-import { hello, playByHand, serveByHand } from '../../support/link-hand.ts'
+import { HELLO, hello, playByHand, serveByHand } from '../../support/link-hand.ts'
 import { LIMITS, serve, settle } from '../../support/links.ts'
 import { frameOf } from '../../support/proto-oracle.ts'
 import { createVirtualTime } from '../../support/virtual-time.ts'
@@ -132,5 +133,75 @@ describe('bytes of one peer', () => {
     for (const hand of links) hand.duplex.abort(new Error('gone'))
     await settle(time)
     assert.deepEqual(slots.top(1), [])
+  })
+})
+
+describe('frames that ask for nothing', () => {
+  it('are taken as far as there may be work for them; one more breaks the link off', async () => {
+    for (const kind of [KIND.credit, KIND.cancel, KIND.progress, KIND.hello, 77]) {
+      const { time, hand, end } = await serveByHand()
+      for (let i = 0; i < 1_000; i += 1) hand.send(frameOf({ kind, exchange: 9, credit: 1 }))
+      await settle(time)
+      assert.equal(hand.closed(), undefined)
+      hand.send(frameOf({ kind, exchange: 9, credit: 1 }))
+      await settle(time)
+      assert.notEqual(hand.closed(), undefined)
+      assert.equal(end.counts.refusedFrames, 1)
+    }
+  })
+
+  it('are as many as a reader of streams sends that grants each item by itself, for as long as it likes', async () => {
+    const { time, hand } = await serveByHand()
+    hand.send(frameOf({ exchange: 1, method: 'count', payload: json({ items: 5_000 }), credit: 1 }))
+    for (let i = 1; i < 5_000; i += 1) {
+      hand.send(frameOf({ kind: KIND.credit, exchange: 1, credit: 1 }))
+      if (i % 500 === 0) await settle(time)
+    }
+    await settle(time)
+    assert.equal(hand.closed(), undefined)
+    assert.equal(hand.received.filter(({ kind }) => kind === KIND.item).length, 5_000)
+  })
+
+  it('end the link where a HELLO would be kept at its full length', async () => {
+    for (const [bytes, isOpen] of [
+      [64, true],
+      [65, false],
+    ] as const) {
+      const { time, hand } = await serveByHand({ greets: false })
+      hand.send(frameOf({ kind: KIND.hello, hello: { ...HELLO, session: new Uint8Array(bytes) } }))
+      await settle(time)
+      assert.equal(hand.closed() === undefined, isOpen)
+    }
+  })
+})
+
+describe('requests that are refused', () => {
+  it('give others their turn after some, come to an end by themselves, and are all answered', async () => {
+    const { time, hand } = await serveByHand()
+    const writer = new Writer()
+    for (let exchange = 1; exchange <= 1_000; exchange += 1) {
+      writeFrame(writer, frameOf({ exchange, method: 'nothing' }))
+    }
+    hand.sendBytes(writer.finish())
+    await settle(time)
+    assert.equal(hand.received.filter(({ fault }) => fault?.code === 'MSG004').length, 64)
+    await time.run(40)
+    assert.equal(hand.received.filter(({ fault }) => fault?.code === 'MSG004').length, 1_000)
+    assert.equal(hand.closed(), undefined)
+  })
+
+  it('are slowed when they come in a flood, and cut off when that goes on without a reason', async () => {
+    const { time, hand, end } = await serveByHand()
+    const writer = new Writer()
+    for (let exchange = 1; exchange <= 60_000; exchange += 1) {
+      writeFrame(writer, frameOf({ exchange, method: 'nothing' }))
+    }
+    hand.sendBytes(writer.finish())
+    await time.run(600)
+    const early = hand.received.length
+    assert.ok(early >= 10_000 && early <= 16_000, `${early} in the first half second`)
+    for (let i = 0; i < 100 && hand.closed() === undefined; i += 1) await time.run(500)
+    assert.notEqual(hand.closed(), undefined)
+    assert.equal(end.counts.refusedFrames, 1)
   })
 })
