@@ -11,6 +11,18 @@ export const exposeCoordination = (
   gauge('coordinator_quorum', '1 while decisions can be made, as far as this node knows', () => Number(facts().quorum))
   gauge('coordinator_voters', 'Nodes that vote', () => facts().voters.length)
   gauge('coordinator_learners', 'Nodes that learn', () => facts().learners.length)
+  gauge('coordinator_proven_epoch', 'Newest epoch that is proven to this node', () => facts().proof.epoch)
+  gauge('coordinator_proven_links', 'Changes of voters that are kept as proven', () => facts().proof.links)
+  gauge('coordinator_proof_enforced', '1 where only who is proven coordinates', () =>
+    Number(facts().proof.mode === 'enforce'),
+  )
+  total('coordinator_proofs_asked_total', 'Questions to others for proofs', () => counts().asked ?? 0)
+  total('coordinator_signatures_total', 'Statements that this voter signed', () => counts().signed ?? 0)
+  total(
+    'coordinator_signatures_checked_total',
+    'Signatures of statements that were checked',
+    () => counts().verified ?? 0,
+  )
   gauge('journal_commit_index', 'Last entry that is committed, in the log of this node', () => facts().log?.commit ?? 0)
   gauge('journal_applied_index', 'Last entry that was applied here', () => facts().log?.applied ?? 0)
   gauge('journal_last_index', 'Last entry in the log of this node', () => facts().log?.last ?? 0)

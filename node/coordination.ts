@@ -10,6 +10,7 @@ import type { Founding } from '../protocols/consensus/founding/api.ts'
 import { startFounding } from '../protocols/consensus/founding/founding.ts'
 import { foundingVoters } from '../protocols/consensus/founding/record.ts'
 import { memberIdOf } from '../protocols/consensus/member-id.ts'
+import { createProofs, type Mode, PROOF_LEVEL } from '../protocols/consensus/proof/proofs.ts'
 import {
   type CoordinatorFeature,
   type CoordinatorStatus,
@@ -21,22 +22,25 @@ import type { Events } from '../protocols/events/api.ts'
 import { createJournalClient } from '../protocols/journal/client.ts'
 import { createFences, type Fences } from '../protocols/journal/fences.ts'
 import type { Journal } from '../protocols/journal/journal.ts'
-import { EPOCHS_PREFIX, type Epoch, EpochSchema, OWN_KINDS } from '../protocols/journal/kinds.ts'
+import { EPOCHS_PREFIX, type Epoch, EpochSchema, LEVEL_KEY, levelOf, OWN_KINDS } from '../protocols/journal/kinds.ts'
 import { createLimits } from '../protocols/journal/limits.ts'
 import { serveJournal } from '../protocols/journal/serve.ts'
 import { createWatch } from '../protocols/journal/watch.ts'
 import type { Port, Stop } from '../protocols/port.ts'
 import type { CoordinationSettings } from './coordination-options.ts'
+import { type CoordinatorFacts, factsOf } from './coordinator-view.ts'
 import { isReturned, openSeat, openStore, RETURNED, type Seat } from './seat.ts'
 import { openFolder } from './store/disk.ts'
 import { createFenceStore } from './store/fence-store.ts'
 import { createFoundingFile } from './store/founding-file.ts'
+import { createProofFile } from './store/proof-file.ts'
 
 export { JOURNAL_FOLDER } from './seat.ts'
 
 const FENCE_FOLDER = 'fences'
+const PROOF_FOLDER = 'proof'
 /** The highest feature level that this version knows. */
-const LEVEL = 1
+const LEVEL = PROOF_LEVEL
 const HAND_OVER_MS = 1_500
 /** Who was not heard for so long cannot take over. */
 const AWAY_MS = 500
@@ -68,26 +72,6 @@ export interface Coordinator {
   takeSeat(): Promise<void>
 }
 
-/** What the debug endpoint shows beside the status. */
-export interface CoordinatorFacts extends CoordinatorStatus {
-  /** What is waited for, or went wrong, for a person. */
-  readonly problem: string | undefined
-  readonly members: readonly {
-    readonly member: string
-    readonly peer: string
-    readonly role: 'voter' | 'learner'
-    /** As far as the coordinator knows: the last index that is the same there. */
-    readonly match: number | undefined
-    readonly silentMs: number | undefined
-  }[]
-  readonly log:
-    | { readonly commit: number; readonly applied: number; readonly last: number; readonly base: number }
-    | undefined
-  readonly records: number
-  readonly bytes: number
-  readonly sessions: number
-}
-
 export interface Coordination {
   readonly journal: Journal
   readonly coordinator: Coordinator
@@ -113,6 +97,8 @@ export interface CoordinationDeps {
   readonly dataDir: string | undefined
   readonly joins: boolean
   readonly settings: CoordinationSettings
+  /** As a test wants it. */
+  readonly proofMode?: Mode
   /** A node of the mesh left or died, as the membership says. */
   onGone(fn: (peer: string) => void): Stop
   /** This node belongs to a founded mesh from now on. */
@@ -137,20 +123,32 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
   const meshId = (): string | undefined => founding?.meshId() ?? adopted
   const current = () => seat?.current()
   const hasSeat = (): boolean => feature !== undefined && feature.status().seat !== 'none'
-  const whereabouts = createWhereabouts(port, meshId)
+  const { dataDir } = deps
+  const proofs = await createProofs({
+    port,
+    store: dataDir === undefined ? undefined : createProofFile(await openFolder(join(dataDir, PROOF_FOLDER))),
+    member: () => member,
+    level: () => levelOf(current()?.machine.records.get(LEVEL_KEY)?.value),
+    leader: () => current()?.group.status().leader?.split('.')[0],
+    mode: deps.proofMode,
+  })
+  const whereabouts = createWhereabouts(port, meshId, proofs)
   const limits = createLimits(port.timers, whereabouts.ended)
   const client = createJournalClient({ port, whereabouts, meshId, hasSeat })
   const fenceStore =
-    deps.dataDir === undefined
+    dataDir === undefined
       ? undefined
-      : createFenceStore(await openFolder(join(deps.dataDir, FENCE_FOLDER)), (bytes) => port.random(bytes))
-  const fences = await createFences(fenceStore)
+      : createFenceStore(await openFolder(join(dataDir, FENCE_FOLDER)), (bytes) => port.random(bytes))
+  const fences = await createFences(fenceStore, { isProven: proofs.hasBegun })
   const unserve = await serveJournal({ port, kinds, seat: current })
 
   const belong = (id: string): void => {
     deps.founded(id)
-    if (seat === undefined || member === undefined) return
     const set = founding?.founded()?.members
+    const recovery = founding?.recovered()
+    const own = set && ({ type: 'founded', mesh: port.self.mesh, founders: [...set] } as const)
+    void proofs.enter(id, recovery === undefined ? own : { type: 'recovered', recovery })
+    if (seat === undefined || member === undefined) return
     const founders = set === undefined ? undefined : foundingVoters(set)
     seat
       .take(member, { meshId: id, founders: founders?.includes(member) === true ? founders : undefined })
@@ -158,9 +156,7 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
   }
 
   const store =
-    deps.dataDir === undefined || settings.voter !== 'auto'
-      ? undefined
-      : await openStore(port, deps.dataDir, deps.joins)
+    dataDir === undefined || settings.voter !== 'auto' ? undefined : await openStore(port, dataDir, deps.joins)
   feature = await createCoordinator({
     port,
     events,
@@ -170,6 +166,7 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
     onGone: deps.onGone,
     offers: () => (seat?.current() === undefined ? undefined : member),
     level: LEVEL,
+    proofs,
     autopilot: { stableMs: settings.stableMs, replaceAfterMs: settings.replaceAfterMs },
     keeping: store?.keeping,
   })
@@ -182,6 +179,7 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
       disk,
       kinds,
       snapshotEvery: settings.snapshotEvery,
+      proofs,
       onStatus: coordinator.onStatus,
     })
     member = memberIdOf(port.self.id, seat.storageId)
@@ -263,37 +261,19 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
       }
       founding.adopt(id).catch((error: unknown) => port.log.error('the mesh could not be joined for good', { error }))
     },
-    facts() {
-      const at = current()
-      const status = coordinator.status()
-      const raft = at?.group.status()
-      const leads = raft?.role === 'leader'
-      const memberFacts = (role: 'voter' | 'learner') => (id: string) => ({
-        member: id,
-        peer: id.split('.')[0] ?? id,
-        role,
-        match: leads ? (id === at?.group.self ? raft.lastIndex : at?.group.matchOf(id)) : undefined,
-        silentMs: at?.group.silentMs(id),
-      })
-      return {
-        ...status,
-        problem: problem() ?? (status.givenUp ? GIVEN_UP : undefined),
-        members: [...status.voters.map(memberFacts('voter')), ...status.learners.map(memberFacts('learner'))],
-        log:
-          raft === undefined || at === undefined
-            ? undefined
-            : { commit: raft.commit, applied: at.group.applied(), last: raft.lastIndex, base: raft.baseIndex },
-        records: at?.machine.records.count() ?? 0,
-        bytes: at?.machine.records.bytes() ?? 0,
-        sessions: at?.machine.sessions.count() ?? 0,
-      }
-    },
+    facts: () =>
+      factsOf({
+        at: current(),
+        status: coordinator.status(),
+        problem: problem() ?? (coordinator.status().givenUp ? GIVEN_UP : undefined),
+        proof: proofs.facts(),
+      }),
     problems: () => unready() ?? [],
     degraded() {
       const told = meshId() === undefined || unready() !== undefined ? undefined : problem()
       return told === undefined ? [] : [told]
     },
-    counts: () => ({ ...client.counts(), ...seat?.counts(), ...current()?.group.counts() }),
+    counts: () => ({ ...client.counts(), ...seat?.counts(), ...current()?.group.counts(), ...proofs.counts() }),
     async handOver() {
       const group = current()?.group
       if (coordinator.acting() === undefined || group === undefined) return
@@ -316,6 +296,7 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
       await coordinator.stop()
       whereabouts.stop()
       await seat?.stop()
+      await proofs.stop()
       await fenceStore?.close()
       await unserve()
     },

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { isMember } from '../protocols/consensus/configurations.ts'
 import { startGroup } from '../protocols/consensus/group.ts'
 import { peerOf } from '../protocols/consensus/member-id.ts'
+import type { Proofs } from '../protocols/consensus/proof/proofs.ts'
 import type { RaftStatus } from '../protocols/consensus/raft.ts'
 import { isParleyError, type ParleyError } from '../protocols/errors.ts'
 import type { AnyCommandKind } from '../protocols/journal/command.ts'
@@ -30,6 +31,7 @@ export interface SeatDeps {
   readonly disk: Disk
   readonly kinds: ReadonlyMap<string, AnyCommandKind>
   readonly snapshotEvery: number
+  readonly proofs?: Pick<Proofs, 'voters' | 'ledger'> | undefined
   onStatus(seat: JournalSeat, status: RaftStatus): void
 }
 
@@ -101,7 +103,7 @@ const openStorage = async (
 }
 
 /** @throws STA003 for a log that lost something of a node that votes alone, or that is of a newer version */
-export const openSeat = async ({ port, disk, kinds, snapshotEvery, onStatus }: SeatDeps): Promise<Seat> => {
+export const openSeat = async ({ port, disk, kinds, snapshotEvery, proofs, onStatus }: SeatDeps): Promise<Seat> => {
   const random = (bytes: number): Uint8Array => port.random(bytes)
   let store = await openStorage(disk, random, port)
   const { storageId } = store
@@ -121,8 +123,10 @@ export const openSeat = async ({ port, disk, kinds, snapshotEvery, onStatus }: S
   }
 
   const start = async (member: string, { meshId, founders }: SeatTaken, waitMs: number): Promise<void> => {
-    const machine = createJournalMachine(kinds, (kind, error) =>
-      port.log.error('a command failed by a mistake in its kind; it had no effect', { kind, error }),
+    const machine = createJournalMachine(
+      kinds,
+      (kind, error) => port.log.error('a command failed by a mistake in its kind; it had no effect', { kind, error }),
+      proofs?.ledger.began,
     )
     let seat: JournalSeat | undefined
     const group = await startGroup(
@@ -130,6 +134,8 @@ export const openSeat = async ({ port, disk, kinds, snapshotEvery, onStatus }: S
         port,
         storage: store.storage,
         machine,
+        proven: proofs?.voters,
+        ...(proofs !== undefined && { onConfigured: proofs.ledger.configured }),
         onStatus(status) {
           regained(status, member)
           if (seat !== undefined) onStatus(seat, status)

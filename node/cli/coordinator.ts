@@ -16,6 +16,20 @@ const print = (text: string): void => void process.stdout.write(`${text}\n`)
 const look = async (options: CoordinatorOptions): Promise<CoordinatorView> =>
   request(await reach(options), 'GET', '/api/coordinator', CoordinatorSchema)
 
+/** @returns nothing for a node of a version that knows no proofs */
+const provenText = ({ proof, epoch }: CoordinatorView): [string, string][] => {
+  if (proof === undefined) return []
+  if (proof.epoch === 0 && proof.mode === 'observe') return [['proven', 'nothing: voters of an older version']]
+  if (proof.epoch === 0) return [['proven', 'nothing yet']]
+  const refused = proof.refused === 0 ? '' : `, ${proof.refused} refused`
+  return [
+    [
+      'proven',
+      `${proof.epoch === epoch ? 'this epoch' : `epoch ${proof.epoch}`}, ${proof.links} changes of voters${refused}`,
+    ],
+  ]
+}
+
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 
 export const showStatus = async (options: CoordinatorOptions): Promise<void> => {
@@ -27,6 +41,7 @@ export const showStatus = async (options: CoordinatorOptions): Promise<void> => 
     ['mesh id', view.meshId ?? 'not founded'],
     ['coordinator', leader === undefined ? 'nobody is known' : `${leader.name} ${leader.id}`.trim()],
     ['epoch', String(view.epoch)],
+    ...provenText(view),
     ['decisions', view.quorum ? 'are made' : 'are not made: there is no quorum'],
     ['voters', `${voters}, ${seats.length - voters} learn`],
     ['this node', view.acting ? 'coordinates' : view.seat === 'none' ? 'has no seat' : `is a ${view.seat}`],

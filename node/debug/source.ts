@@ -164,6 +164,22 @@ export const CoordinatorSchema = z.object({
   /** Positions of this node's log; absent without a seat. */
   log: z.object({ commit: z.number(), applied: z.number(), last: z.number(), base: z.number() }).optional(),
   journal: z.object({ records: z.number(), bytes: z.number(), sessions: z.number() }),
+  /** What was proven to this node of who coordinates; absent from a node of an older version. */
+  proof: z
+    .object({
+      /** observe: the voters are of an older version, and are taken at their word. */
+      mode: z.enum(['observe', 'enforce']),
+      /** The newest one; 0 before. */
+      epoch: z.number(),
+      /** Changes of voters that are kept, and the index of the newest one. */
+      links: z.number(),
+      head: z.number(),
+      /** Where they begin; pinned: with voters that were believed as they were first met. */
+      base: z.enum(['founded', 'recovered', 'pinned']).optional(),
+      /** Claims and proofs that were not believed. */
+      refused: z.number(),
+    })
+    .optional(),
   /** Oldest first; empty where nobody answered. */
   history: z.array(z.object({ epoch: z.number(), leader: z.string(), name: z.string(), at: At })),
 })

@@ -14,7 +14,12 @@
  * learner there. Both can be run again. Nothing is removed: old files are put aside under their names with `.abandoned`.
  */
 import { createHash } from 'node:crypto'
-import { type FoundingRecord, NO_ROUND } from '../../protocols/consensus/founding/record.ts'
+import {
+  type FoundingRecord,
+  NO_ROUND,
+  type Recovery,
+  recoveredMeshId,
+} from '../../protocols/consensus/founding/record.ts'
 import { meshIdIn } from '../../protocols/consensus/founding/steps.ts'
 import { memberIdOf } from '../../protocols/consensus/member-id.ts'
 import { encodeConfiguration } from '../../protocols/consensus/messages.ts'
@@ -29,17 +34,11 @@ import { type Survey, snapshotFiles, survey } from './survey.ts'
 /** Elections that the abandoned voters may have held since this node was with them: far more than any do. */
 const TERMS_AHEAD = 1_000_000
 const NONCE_BYTES = 16
-const MESH_ID_DIGITS = 32
 
 /** The mesh that a store is of, as far as it can be read. */
 export const meshOf = ({ founding }: Survey): string | undefined => founding.record && meshIdIn(founding.record)
 
-/** Nobody can guess it, so that no two recoveries, of whatever stores of one mesh, come to the same. */
-const recoveredMeshId = (before: string | undefined, member: string, nonce: Uint8Array): string =>
-  createHash('sha256')
-    .update(JSON.stringify(['parley/recovered/1', before ?? '', member, hex(nonce)]))
-    .digest('hex')
-    .slice(0, MESH_ID_DIGITS)
+const sha256 = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest()
 
 /** @throws STA003 with `details.reason`: `damaged`, `newer`, `nothing`, `not-needed` */
 export const checkRecoverable = (found: Survey, peer: string): void => {
@@ -80,10 +79,17 @@ const onlyVoter = ({ log: { state }, lastIndex }: Survey, member: string): LogSt
   }
 }
 
-const saveMesh = async (disk: Disk, found: Survey, member: string, meshId: string): Promise<string[]> => {
+/** @param recovered what the id was made of: the node shows it to others, who then know its only voter */
+const saveMesh = async (
+  disk: Disk,
+  found: Survey,
+  member: string,
+  meshId: string,
+  recovered?: Recovery,
+): Promise<string[]> => {
   const copy = await copyAside(disk, FOUNDING_FILE, found.founding.problem === undefined ? '.abandoned' : '.damaged')
   const highest = found.founding.record?.highest ?? NO_ROUND
-  const record: FoundingRecord = { member, highest, adopted: { meshId } }
+  const record: FoundingRecord = { member, highest, adopted: { meshId, ...(recovered && { recovered }) } }
   await createFoundingFile(disk).save(record)
   return copy === undefined ? [] : [copy]
 }
@@ -98,8 +104,9 @@ export const recoverStore = async (disk: Disk, random: Random, peer: string): Pr
   checkRecoverable(before, peer)
   const storageId = newStorageId(random)
   const member = memberIdOf(peer, hex(storageId))
-  const meshId = recoveredMeshId(meshOf(before), member, random(NONCE_BYTES))
-  const aside = await saveMesh(disk, before, member, meshId)
+  const recovered = { before: meshOf(before) ?? '', member, nonce: hex(random(NONCE_BYTES)) }
+  const meshId = recoveredMeshId(sha256, recovered)
+  const aside = await saveMesh(disk, before, member, meshId, recovered)
   aside.push(...(await replaceLog(disk, random, onlyVoter(before, member), storageId, '.abandoned')))
   return { before, after: await survey(disk), meshId, member, aside }
 }

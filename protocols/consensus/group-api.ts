@@ -46,6 +46,11 @@ export interface GroupDeps {
   readonly machine: StateMachine
   /** Absent: the member's own log is all that is known. */
   readonly proven?: ProvenVoters | undefined
+  /**
+   * A configuration counts from here on, by what was committed and applied: an entry of it, or else a snapshot. In the order
+   * in which the state machine is told.
+   */
+  onConfigured?(configuration: Configuration, at: { index: number; term: number }, isEntry: boolean): void
   /** Called in order, after what it tells of was applied. */
   onStatus?(status: RaftStatus): void
   /** The disk has no room, and again when it has (undefined). */

@@ -16,7 +16,14 @@ import type { Group, GroupDeps, GroupOptions } from './group-api.ts'
 import { serveMembers } from './inbound.ts'
 import { RaftLog } from './log.ts'
 import { peerOf } from './member-id.ts'
-import { type Configuration, type Entry, encodeConfiguration, type Message, type SnapshotMeta } from './messages.ts'
+import {
+  type Configuration,
+  decodeConfiguration,
+  type Entry,
+  encodeConfiguration,
+  type Message,
+  type SnapshotMeta,
+} from './messages.ts'
 import { createNotices } from './notices.ts'
 import { coalesced, merged } from './outputs.ts'
 import { type Asker, createPromises, refuse, unknownOutcome } from './promises.ts'
@@ -53,7 +60,10 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
   const { opened } = storage
   const random = (): number => new DataView(port.random(4).slice().buffer).getUint32(0) / 2 ** 32
 
-  if (opened.snapshot !== undefined) machine.restore((await storage.readSnapshot(opened.snapshot)).chunks)
+  if (opened.snapshot !== undefined) {
+    machine.restore((await storage.readSnapshot(opened.snapshot)).chunks)
+    deps.onConfigured?.(opened.snapshot.configuration, opened.snapshot, false)
+  }
   const { hardState, entries } = await found(storage, options.founders)
   const raft = createRaft(
     {
@@ -148,12 +158,14 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
   const apply = (entry: Entry): void => {
     const value =
       entry.kind === 'command' ? machine.apply(entry.data, { index: entry.index, term: entry.term }) : undefined
+    if (entry.kind === 'configuration') deps.onConfigured?.(decodeConfiguration(entry.data), entry, true)
     applied = entry.index
     promises.decided(entry, value)
   }
 
   const restore = async (meta: SnapshotMeta): Promise<void> => {
     machine.restore((await storage.readSnapshot(meta)).chunks)
+    deps.onConfigured?.(meta.configuration, meta, false)
     applied = meta.index
     counts.restored += 1
     promises.skipped(meta.index)

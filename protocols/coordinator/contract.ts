@@ -1,5 +1,6 @@
 /** Who coordinates, who would like to vote, and handing over. Wire id `/parley/coordinator/1`. */
 import * as z from 'zod'
+import { ProofSchema } from '../consensus/proof/statement.ts'
 import { defineProtocol } from '../define.ts'
 import { defineEvent } from '../events/define-event.ts'
 
@@ -80,7 +81,7 @@ export const coordinatorProtocol = defineProtocol({
 /** Told by the coordinator: telling.ts says when. */
 export const epochEvent = defineEvent({
   topic: 'coordination.epoch',
-  version: '1.0.0',
+  version: '1.1.0',
   schema: z.object({
     mesh_id: MeshId,
     epoch: Count,
@@ -91,5 +92,14 @@ export const epochEvent = defineEvent({
     timestamp: z.number(),
     /** It coordinates no more. */
     over: z.boolean().optional(),
+    /** What proves it, since 1.1: told in full while it is new, and named after that. */
+    proof: z
+      .object({
+        digest: z.string().regex(/^[0-9a-f]{64}$/),
+        /** Index of the newest change of voters that is proven. */
+        head: Count,
+        proofs: z.array(ProofSchema).max(2).optional(),
+      })
+      .optional(),
   }),
 })

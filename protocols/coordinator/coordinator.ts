@@ -12,6 +12,7 @@
 import { isMember } from '../consensus/configurations.ts'
 import { peerOf } from '../consensus/member-id.ts'
 import type { Configuration } from '../consensus/messages.ts'
+import type { Proofs } from '../consensus/proof/proofs.ts'
 import type { RaftStatus } from '../consensus/raft.ts'
 import { ParleyError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
@@ -48,6 +49,8 @@ export interface CoordinatorDeps {
   /** The highest feature level that this version knows. */
   readonly level: number
   readonly autopilot?: Partial<AutopilotSettings>
+  /** Without them everybody is taken at their word. */
+  readonly proofs?: Pick<Proofs, 'lead' | 'resign' | 'shown' | 'isSettled' | 'leastLevel' | 'isEnforced'> | undefined
   /** Where a seat that was given up stays so across restarts. */
   readonly keeping?: SeatKeeping | undefined
 }
@@ -91,11 +94,11 @@ const refuse = (reason: StateReason, message: string, hint: string): ParleyError
   new ParleyError('STA003', message, { hint, details: { reason } })
 
 export const createCoordinator = async (deps: CoordinatorDeps): Promise<CoordinatorFeature> => {
-  const { port, events, whereabouts, meshId, seat } = deps
+  const { port, events, whereabouts, meshId, seat, proofs } = deps
   const now = (): number => port.clock.monotonic()
   const seats = createSeats(port, { ...AUTOPILOT, ...deps.autopilot }, deps.level)
   const listeners = new Set<(status: CoordinatorStatus) => void>()
-  const telling = createTelling(port, events, whereabouts)
+  const telling = createTelling(port, events, whereabouts, proofs?.shown)
   let lastTold: Announced | undefined
   let ledAt = now()
   let stopped = false
@@ -127,7 +130,10 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     if (epoch !== undefined) {
       seats.began()
       announce()
-    } else if (lastTold !== undefined && !stopped) telling.ended(lastTold)
+    } else {
+      proofs?.resign()
+      if (lastTold !== undefined && !stopped) telling.ended(lastTold)
+    }
     tell()
   })
 
@@ -207,13 +213,18 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     const id = meshId()
     if (at === undefined || epoch === undefined || id === undefined) return
     const { configuration } = at.group.status()
+    proofs?.lead(epoch, () => void at.group.change(configuration).catch(() => {}))
+    // Nobody would believe it yet.
+    if (proofs?.isEnforced() === true && proofs.shown(epoch, false) === undefined) return
     lastTold = { meshId: id, epoch, version: at.machine.version(), seats: seatsOf(configuration) }
     telling.tick(lastTold)
   }
 
   const steer = (): void => {
     const at = seat()
-    if (at !== undefined && leading.epoch() !== undefined) void seats.steer(at)
+    if (at === undefined || leading.epoch() === undefined) return
+    const isSettled = proofs?.isSettled(at.group.status().configuration.voters) ?? true
+    void seats.steer(at, { isSettled, leastLevel: proofs?.leastLevel() ?? 1 })
   }
 
   /** A member that failed or stands still leads nobody, whatever it last said. */

@@ -5,7 +5,7 @@
  * State: the last offer of each peer (bounded, for 40 s), since when each member has a seat and has kept up. All of it
  * soft: another coordinator finds out by itself.
  */
-import { isMember } from '../consensus/configurations.ts'
+import { isMember, votersApart } from '../consensus/configurations.ts'
 import { peerOf } from '../consensus/member-id.ts'
 import type { Configuration } from '../consensus/messages.ts'
 import { encodeCommand } from '../journal/command.ts'
@@ -27,13 +27,22 @@ export interface Offer {
   readonly leaving: boolean
 }
 
+export interface SteerRules {
+  /** The last change of voters is proven: each one is, before the next. */
+  readonly isSettled: boolean
+  /** The feature level that a voter to come has to know, beside that of the journal. */
+  readonly leastLevel: number
+}
+
 export interface Seats {
   /** This node acts from now on: what it knows of the members begins here. */
   began(): void
   /** @returns whether there are enough seats, so that it may offer its own less often */
   offered(offer: Offer, configuration: Configuration): boolean
-  /** One step towards what the autopilot advises. Does nothing while one is on its way. */
-  steer(seat: JournalSeat): Promise<void>
+  /**
+   * One step towards what the autopilot advises. Does nothing while one is on its way.
+   */
+  steer(seat: JournalSeat, rules?: SteerRules): Promise<void>
   counts(): { offers: number; refused: number }
 }
 
@@ -88,12 +97,15 @@ export const createSeats = (
     await group.propose(encodeCommand({ ...facts, kind: raiseLevel.name, input: { level: common } }))
   }
 
-  const step = async (at: JournalSeat, configuration: Configuration): Promise<void> => {
+  const step = async (at: JournalSeat, configuration: Configuration, rules: SteerRules): Promise<void> => {
+    const { isSettled, leastLevel } = rules
+    const least = Math.max(leastLevel, levelOf(at.machine.records.get(LEVEL_KEY)?.value))
     const advice = advise(
       {
         self: at.group.self,
         configuration,
-        volunteers: [...offers.values()],
+        // Who knows less than all voters do by now could not follow them.
+        volunteers: [...offers.values()].filter((one) => one.leaving || one.level >= least),
         heardMs: (id) => heardMs(at, id),
         silentMs: (id) => silentMs(at, id),
         keptUpMs: (id) => now() - (keptUpAt.get(id) ?? now()),
@@ -101,6 +113,7 @@ export const createSeats = (
       settings,
     )
     if (advice === undefined) return raise(at, configuration)
+    if (!isSettled && votersApart(configuration, advice.configuration) > 0) return
     port.log.info(`the seats change: ${advice.why}`, { epoch: at.group.status().term })
     await at.group.change(advice.configuration)
   }
@@ -122,7 +135,7 @@ export const createSeats = (
       const { voters, learners } = configuration
       return voters.length >= MOST_VOTERS && learners.length > 0 && !isMember(configuration, offer.member)
     },
-    async steer(at) {
+    async steer(at, rules = { isSettled: true, leastLevel: 1 }) {
       if (isChanging) return
       observe(at)
       const { configuration, configurationIndex, commit } = at.group.status()
@@ -130,7 +143,7 @@ export const createSeats = (
       if (configurationIndex > commit) return
       isChanging = true
       try {
-        await step(at, configuration)
+        await step(at, configuration, rules)
       } catch (error) {
         port.log.info('the seats could not be changed now', { error })
       } finally {

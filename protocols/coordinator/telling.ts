@@ -6,6 +6,7 @@
  * coordinator died is told by the membership, not by its silence.
  * State: what was told last and when, and the subscription.
  */
+import type { Shown } from '../consensus/proof/proofs.ts'
 import type { Events } from '../events/api.ts'
 import type { Subscription } from '../events/subscription.ts'
 import type { Port } from '../port.ts'
@@ -34,20 +35,31 @@ export interface Telling {
   stop(): Promise<void>
 }
 
+const told = ({ digest, head, proofs }: Shown) => ({ digest, head, ...(proofs && { proofs: [...proofs] }) })
+
 export const createTelling = (
   port: Pick<Port, 'self' | 'clock' | 'log'>,
   events: Pick<Events, 'publish' | 'subscribe'>,
-  whereabouts: Pick<Whereabouts, 'learn' | 'gone' | 'find' | 'ended'>,
+  whereabouts: Pick<Whereabouts, 'hear' | 'gone' | 'find' | 'ended'>,
+  /** What proves this epoch, in full or by its name. */
+  shown: (epoch: number, isFull: boolean) => Shown | undefined = () => undefined,
 ): Telling => {
   let toldAt = Number.NEGATIVE_INFINITY
-  let told = ''
+  let lastNews = ''
   /** The news were told again. */
   let isSettled = false
   let telling = false
+  /** The proof that was told last, in full or by its name; in full twice, so that few have to ask for it. */
+  let toldProof: Shown | undefined
+  let isToldOnce = false
   let subscription: Promise<Subscription<unknown>> | undefined
   let stopped = false
 
-  const publish = async ({ meshId, epoch, version, seats }: Announced, over: boolean): Promise<void> => {
+  const publish = async (
+    { meshId, epoch, version, seats }: Announced,
+    over: boolean,
+    proof: Shown | undefined,
+  ): Promise<void> => {
     const data = {
       mesh_id: meshId,
       epoch,
@@ -56,6 +68,7 @@ export const createTelling = (
       seats: [...seats],
       timestamp: port.clock.now(),
       ...(over && { over }),
+      ...(proof !== undefined && { proof: told(proof) }),
     }
     await events.publish(epochEvent, data, { ttlMs: HEARD_MS })
   }
@@ -64,14 +77,19 @@ export const createTelling = (
     tick(now) {
       if (telling) return
       const agoMs = port.clock.monotonic() - toldAt
-      const news = [now.epoch, now.version, ...now.seats].join()
-      const isNews = news !== told
+      const named = shown(now.epoch, false)
+      const news = [now.epoch, now.version, named?.digest, named?.head, ...now.seats].join()
+      const isNews = news !== lastNews
       if (!isNews && agoMs < (isSettled ? EVERY_MS : AGAIN_MS)) return
       isSettled = !isNews
       toldAt = port.clock.monotonic()
-      told = news
+      lastNews = news
       telling = true
-      publish(now, false)
+      const isProvenNews = named !== undefined && (named.digest !== toldProof?.digest || named.head !== toldProof.head)
+      const isFull = isProvenNews || isToldOnce
+      isToldOnce = isProvenNews
+      toldProof = named
+      publish(now, false, isFull ? shown(now.epoch, true) : named)
         // The next one tells the same.
         .catch(() => {})
         .finally(() => {
@@ -80,9 +98,9 @@ export const createTelling = (
     },
     ended(last) {
       // Where it begins again in the same epoch, that is news.
-      told = ''
+      lastNews = ''
       // Nobody needs it who hears of the next epoch.
-      publish(last, true).catch(() => {})
+      publish(last, true, shown(last.epoch, false)).catch(() => {})
     },
     // A mesh that nobody founded has no such topic.
     listen() {
@@ -90,8 +108,8 @@ export const createTelling = (
       subscription = events.subscribe(epochEvent, ({ data, source }) => {
         // Nobody speaks for another node.
         if (source !== data.leader || source === port.self.id) return
-        const { mesh_id: meshId, epoch, leader, version, seats, over } = data
-        whereabouts.learn({ meshId, epoch, leader, version, seats })
+        const { mesh_id: meshId, epoch, leader, version, seats, over, proof } = data
+        whereabouts.hear({ meshId, epoch, leader, version, seats }, source, proof)
         if (over === true) whereabouts.gone(leader, epoch)
       })
       subscription.catch((error: unknown) => {

@@ -1,11 +1,14 @@
 /**
  * Who coordinates, as one node knows: told by the coordinator's events, by its own seat, or by whoever it asks.
  *
- * The highest epoch wins of those that somebody coordinates. A coordinator that did not answer is doubted for a moment:
+ * What others say is a claim: it counts once its epoch is proven (consensus/proof/), and waits until then. How far the
+ * journal is and who has a seat counts from the coordinator itself alone. The highest epoch wins of those that somebody
+ * coordinates. A coordinator that did not answer is doubted for a moment:
  * others are asked meanwhile, and it is believed again when nobody knows better. What others say of it does not count as
  * hearing it, and one that the membership calls dead, or that said so itself, is gone until it is heard again.
- * State: what is known, and who waits for it (bounded by their deadlines).
+ * State: what is known, what was claimed (bounded), and who waits for it (bounded by their deadlines).
  */
+import type { Proofs, Shown } from '../consensus/proof/proofs.ts'
 import type { Client } from '../define.ts'
 import { ParleyError } from '../errors.ts'
 import type { Port, Stop } from '../port.ts'
@@ -28,8 +31,10 @@ export interface Told {
 }
 
 export interface Whereabouts {
-  /** What was heard of a coordinator. */
+  /** What this node's own seat says of a coordinator. */
   learn(told: Told): void
+  /** What somebody else says of one. @param source peer id of who says so @param shown what proves it */
+  hear(told: Told, source: string, shown?: Shown): void
   /** The coordinator that is believed in now. */
   leader(): Leader | undefined
   /** The highest epoch and version that was heard of. `silentMs`: since a coordinator was heard; infinite before. */
@@ -54,14 +59,20 @@ const ASK_AT_ONCE = 3
 /** After this time who was doubted is tried again, unless somebody knows better. */
 const DOUBT_MS = 400
 const ASK_TIMEOUT_MS = 800
+/** Claims that wait for their proof, one of each peer. */
+const MAX_CLAIMS = 16
 /** A coordinator that was silent for so long is not there any more: three times what lies between its events. */
 export const HEARD_MS = 15_000
 
 export const createWhereabouts = (
   port: Pick<Port, 'self' | 'clock' | 'timers' | 'members' | 'to' | 'random'>,
   meshId: () => string | undefined,
+  proofs?: Pick<Proofs, 'judge' | 'epoch' | 'isEnforced' | 'onChange'>,
 ): Whereabouts => {
   let known: Leader | undefined
+  /** Somebody's word. */
+  let isClaim = false
+  const claims = new Map<string, Told>()
   let epoch = 0
   let version = 0
   let seats: readonly string[] = []
@@ -92,8 +103,9 @@ export const createWhereabouts = (
     for (const { done } of all) done(leader)
   }
 
-  const learn = (told: Told): void => {
+  const learn = (told: Told, isClaimed = false): void => {
     if (told.meshId !== undefined && told.meshId !== meshId()) return
+    if (isClaim && !isClaimed && proofs?.isEnforced() === true) unlearn()
     version = Math.max(version, told.version ?? 0)
     if (told.epoch < epoch) return
     if (told.seats !== undefined && told.seats.length > 0) seats = told.seats
@@ -106,9 +118,60 @@ export const createWhereabouts = (
     }
     const before = known
     known = { epoch: told.epoch, peer: told.leader }
+    isClaim = isClaimed
     if (!isSame(before, known)) for (const fn of listeners) fn(known)
     settle()
   }
+
+  /** Nothing of what was taken at somebody's word lasts: it may be of an epoch that no honest one reaches. */
+  const unlearn = (): void => {
+    known = undefined
+    doubted = undefined
+    isClaim = false
+    heardAt = Number.NEGATIVE_INFINITY
+    isGone = false
+    epoch = 0
+    version = 0
+    seats = []
+  }
+
+  const hear = (told: Told, source: string, shown?: Shown): void => {
+    if (told.meshId !== undefined && told.meshId !== meshId()) return
+    const { leader } = told
+    const isHearsay = source !== leader
+    if (proofs === undefined || leader === undefined) {
+      if (proofs?.isEnforced() !== true) learn({ ...told, isHearsay }, true)
+      return
+    }
+    const counts = proofs.judge({ epoch: told.epoch, leader }, source, shown)
+    if (counts) {
+      claims.delete(source)
+      const isProven = proofs.isEnforced()
+      // Of a coordinator that is proven, others know who it is, and that is all.
+      learn(isProven && isHearsay ? { epoch: told.epoch, leader, isHearsay } : { ...told, isHearsay }, !isProven)
+      return
+    }
+    claims.delete(source)
+    claims.set(source, told)
+    const [oldest] = claims.keys()
+    if (claims.size > MAX_CLAIMS && oldest !== undefined) claims.delete(oldest)
+  }
+
+  /** Something was proven, or is not asked for any more. */
+  const review = (): void => {
+    const proven = proofs?.epoch()
+    if (proofs?.isEnforced() === true && proven !== undefined) {
+      const { epoch: at, leader, voters } = proven
+      const peers = voters.map((id) => id.split('.')[0] ?? id)
+      const isSeated = known?.epoch === at && peers.every((peer) => seats.includes(peer))
+      if (known === undefined || isClaim || known.epoch <= at)
+        learn({ epoch: at, leader, isHearsay: true, ...(!isSeated && { seats: peers }) })
+    }
+    const again = [...claims]
+    claims.clear()
+    for (const [source, told] of again) if (told.epoch >= (proven?.epoch ?? 0)) hear(told, source)
+  }
+  const stopReviewing = proofs?.onChange(review)
 
   /** Seats first: they know soonest. */
   const ask = (): void => {
@@ -127,14 +190,15 @@ export const createWhereabouts = (
       if (peer === undefined) continue
       const client: Client<typeof coordinatorProtocol> = port.to(peer, coordinatorProtocol)
       client.where({}, { timeoutMs: ASK_TIMEOUT_MS }).then(
-        (told) => learn({ ...told, isHearsay: told.leader !== peer }),
+        (told) => hear(told, peer),
         () => {},
       )
     }
   }
 
   return {
-    learn,
+    learn: (told) => learn(told),
+    hear,
     ended: ending.signal,
     leader: trusted,
     heard() {
@@ -142,6 +206,7 @@ export const createWhereabouts = (
       return { epoch, version, seats, isPresent: !isGone && silentMs < HEARD_MS, silentMs }
     },
     gone(peer, ended) {
+      claims.delete(peer)
       if (known?.peer !== peer || (ended !== undefined && ended < known.epoch)) return
       isGone = true
       doubt(known)
@@ -179,13 +244,8 @@ export const createWhereabouts = (
       return () => listeners.delete(fn)
     },
     forget() {
-      known = undefined
-      doubted = undefined
-      heardAt = Number.NEGATIVE_INFINITY
-      isGone = false
-      epoch = 0
-      version = 0
-      seats = []
+      unlearn()
+      claims.clear()
       for (const fn of listeners) fn(undefined)
     },
     stop() {
@@ -194,6 +254,7 @@ export const createWhereabouts = (
       )
       stopAsking?.()
       stopAsking = undefined
+      stopReviewing?.()
       listeners.clear()
       for (const { fail } of waiting) fail(ending.signal.reason)
       waiting.clear()

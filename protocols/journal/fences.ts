@@ -22,14 +22,29 @@ export interface FenceStore {
 export interface Fences {
   /**
    * Lets an effect through, or refuses it. The same fence again is let through: it is the same decision.
-   * @throws STA002 with `details.highest`; MSG001 for a scope that is not usable; STA003 where it could not be kept
+   * @throws STA002 with `details.highest`, or `details.reason` `unproven` for an epoch that nobody proves within 3 s; MSG001 for a scope that is not usable; STA003 where it could not be kept
    */
   accept(scope: string, fence: Fence): Promise<void>
   highest(scope: string): Fence | undefined
   counts(): { accepted: number; refused: number; scopes: number; forgotten: number }
 }
 
-export const createFences = async (store?: FenceStore, maxScopes: number = MAX_SCOPES): Promise<Fences> => {
+export interface FenceOptions {
+  readonly maxScopes?: number
+  /** Whether this term is one of the mesh: a fence of a term that nobody reached would shut out all that come. */
+  readonly isProven?: (term: number) => true | Promise<boolean>
+}
+
+const unproven = (scope: string, fence: Fence): ParleyError =>
+  new ParleyError('STA002', `nobody proves the epoch of the decision ${fence.term}.${fence.index} about ${scope}`, {
+    hint: 'where it was forged, nothing is lost; otherwise try again once this node has heard of that epoch',
+    details: { scope, fence, reason: 'unproven' },
+  })
+
+export const createFences = async (
+  store?: FenceStore,
+  { maxScopes = MAX_SCOPES, isProven = () => true }: FenceOptions = {},
+): Promise<Fences> => {
   const kept = await store?.load()
   let floor = kept?.floor ?? NO_FENCE
   /** The one that was used last stands last. */
@@ -54,6 +69,11 @@ export const createFences = async (store?: FenceStore, maxScopes: number = MAX_S
         throw new ParleyError('MSG001', `a scope of ${scope.length} characters is not usable`, {
           hint: `use 1 to ${MAX_SCOPE} characters: the name of what the effect is about`,
         })
+      const proven = isProven(fence.term)
+      if (proven !== true && !(await proven)) {
+        counts.refused += 1
+        throw unproven(scope, fence)
+      }
       const known = scopes.get(scope)
       const highest = known ?? floor
       const order = compareFences(fence, highest)

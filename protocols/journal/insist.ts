@@ -59,7 +59,7 @@ const ended = (signal: AbortSignal, last: unknown): unknown => {
 
 export interface InsistDeps {
   readonly port: Pick<Port, 'timers' | 'random'>
-  readonly whereabouts: Pick<Whereabouts, 'find' | 'onChange' | 'learn' | 'doubt'>
+  readonly whereabouts: Pick<Whereabouts, 'find' | 'onChange' | 'hear' | 'doubt'>
 }
 
 export const createInsist = ({ port, whereabouts }: InsistDeps) => {
@@ -118,7 +118,7 @@ export const createInsist = ({ port, whereabouts }: InsistDeps) => {
     } catch (error) {
       if (signal.aborted) throw error
       if (isParleyError(error) && typeof error.details.leader === 'string' && typeof error.details.epoch === 'number')
-        whereabouts.learn({ epoch: error.details.epoch, leader: error.details.leader, isHearsay: true })
+        whereabouts.hear({ epoch: error.details.epoch, leader: error.details.leader }, leader.peer)
       if (isPassing(error) && !isParleyError(error, 'COM003')) whereabouts.doubt(leader)
       // An answer that came while another one took over may be anything.
       throw replaced !== undefined && !isParleyError(error) ? replaced : error

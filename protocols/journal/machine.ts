@@ -13,7 +13,7 @@ import type { StateReason } from '../state-reasons.ts'
 import { type AnyCommandKind, type Command, decodeCommand, type JournalTx, type Json } from './command.ts'
 import type { Fence } from './fence.ts'
 import { isJson, seal } from './json.ts'
-import { LEVEL_KEY, levelOf } from './kinds.ts'
+import { beginEpoch, LEVEL_KEY, levelOf } from './kinds.ts'
 import { SHARES_LEVEL } from './record-shares.ts'
 import { createRecords, type JournalRecord, type Records } from './records.ts'
 import { type Answer, createSessions, type SavedSession, type Sessions, sizeOf } from './sessions.ts'
@@ -80,10 +80,14 @@ const REFUSALS = {
   'too-many': refusal('session-full', 'too many commands of this session are not acknowledged', 'acknowledge answers'),
 }
 
-/** @param onBug told of a kind that threw anything but a ParleyError, on every member alike */
+/**
+ * @param onBug told of a kind that threw anything but a ParleyError, on every member alike
+ * @param onBegan told of each epoch that began. `leader`: peer id
+ */
 export const createJournalMachine = (
   kinds: ReadonlyMap<string, AnyCommandKind>,
   onBug: (kind: string, error: unknown) => void = () => {},
+  onBegan: (leader: string, fence: Fence) => void = () => {},
 ): JournalMachine => {
   const records = createRecords()
   const sessions = createSessions()
@@ -103,6 +107,7 @@ export const createJournalMachine = (
       const by = isShared() ? command.by : undefined
       const change = (tx: JournalTx): Json => resultOf(kind.name, kind.apply(tx, command.input, facts))
       const result = records.transact(fence, clockAt, change, by)
+      if (kind === beginEpoch) onBegan(command.by, fence)
       return { ok: true, version: index, term, result }
     } catch (error) {
       // What fails, fails on every member alike; nothing was changed.

@@ -8,11 +8,13 @@
  */
 import { openSeat, type Seat } from '../../node/seat.ts'
 import { createFoundingFile } from '../../node/store/founding-file.ts'
+import { createProofFile } from '../../node/store/proof-file.ts'
 import { openSeatFile } from '../../node/store/seat-file.ts'
 import type { Founding } from '../../protocols/consensus/founding/api.ts'
 import { startFounding } from '../../protocols/consensus/founding/founding.ts'
 import { foundingVoters } from '../../protocols/consensus/founding/record.ts'
 import { memberIdOf } from '../../protocols/consensus/member-id.ts'
+import { createProofs, type Mode, PROOF_LEVEL, type Proofs } from '../../protocols/consensus/proof/proofs.ts'
 import type { AutopilotSettings } from '../../protocols/coordinator/autopilot.ts'
 import { type CoordinatorFeature, createCoordinator } from '../../protocols/coordinator/coordinator.ts'
 import { createWhereabouts, type Whereabouts } from '../../protocols/coordinator/whereabouts.ts'
@@ -21,7 +23,7 @@ import { createEvents } from '../../protocols/events/events.ts'
 import { createJournalClient } from '../../protocols/journal/client.ts'
 import type { AnyCommandKind, Json } from '../../protocols/journal/command.ts'
 import type { Journal } from '../../protocols/journal/journal.ts'
-import { OWN_KINDS } from '../../protocols/journal/kinds.ts'
+import { LEVEL_KEY, levelOf, OWN_KINDS } from '../../protocols/journal/kinds.ts'
 import type { JournalMachine } from '../../protocols/journal/machine.ts'
 import { type JournalSeat, serveJournal } from '../../protocols/journal/serve.ts'
 import { createWatch } from '../../protocols/journal/watch.ts'
@@ -32,13 +34,14 @@ import { createPortNetwork, type NetworkNode, type NetworkOptions } from './port
 import { createVirtualCalls } from './virtual-calls.ts'
 
 const BOOT_MS = 5
-/** What every version knows. */
-const LEVEL = 1
+const LEVEL = PROOF_LEVEL
 
 export interface JournalMeshOptions extends NetworkOptions {
   readonly autopilot?: Partial<AutopilotSettings>
   readonly commands?: readonly AnyCommandKind[]
   readonly snapshotEvery?: number
+  /** As it comes about unless told. */
+  readonly mode?: Mode
 }
 
 export interface StartOptions {
@@ -64,6 +67,8 @@ export interface JournalNode {
   readonly member: string | undefined
   readonly events: Events
   readonly whereabouts: Whereabouts
+  /** Of a node of before there were proofs: none. */
+  readonly proofs: Proofs | undefined
   readonly journal: Journal
   readonly coordinator: CoordinatorFeature
   readonly life: Life
@@ -123,22 +128,34 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
     const meshId = (): string | undefined => founding?.meshId() ?? adopted
     const current = (): JournalSeat | undefined => seat?.current()
     const hasSeat = (): boolean => feature !== undefined && feature.status().seat !== 'none'
-    const whereabouts = createWhereabouts(port, meshId)
+    const disk = mayVote ? (disks.get(name) ?? createFaultyDisk()) : undefined
+    const mounted = disk?.mount()
+    const proofs =
+      level < PROOF_LEVEL
+        ? undefined
+        : await createProofs({
+            port,
+            store: mounted && createProofFile(mounted),
+            member: () => member,
+            level: () => levelOf(current()?.machine.records.get(LEVEL_KEY)?.value),
+            leader: () => current()?.group.status().leader?.split('.')[0],
+            mode: options.mode,
+          })
+    const whereabouts = createWhereabouts(port, meshId, proofs)
     const client = createJournalClient({ port, whereabouts, meshId, hasSeat })
     const unserve = await serveJournal({ port, kinds, seat: current })
 
     const belong = (id: string): void => {
       tellOthers(name, id)
-      if (seat === undefined || member === undefined) return
       const set = founding?.founded()?.members
+      void proofs?.enter(id, set && { type: 'founded', mesh: port.self.mesh, founders: [...set] })
+      if (seat === undefined || member === undefined) return
       const founders = set === undefined ? undefined : foundingVoters(set)
       seat
         .take(member, { meshId: id, founders: founders?.includes(member) === true ? founders : undefined })
         .catch((error: unknown) => port.log.error('this node cannot take part in the coordinator group', { error }))
     }
 
-    const disk = mayVote ? (disks.get(name) ?? createFaultyDisk()) : undefined
-    const mounted = disk?.mount()
     feature = await createCoordinator({
       port,
       events,
@@ -148,6 +165,7 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
       onGone: (fn) => port.onMember(({ id }, change) => change === 'left' && fn(id)),
       offers: () => (seat?.current() === undefined ? undefined : member),
       level,
+      proofs,
       autopilot: options.autopilot ?? {},
       keeping: mounted && (await openSeatFile(mounted)),
     })
@@ -165,6 +183,7 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
       },
       events,
       whereabouts,
+      proofs,
       journal: { ...client, watch: createWatch({ port, whereabouts, meshId, hasSeat }) },
       coordinator,
       life,
@@ -183,6 +202,7 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
         await coordinator.stop()
         whereabouts.stop()
         await seat?.stop()
+        await proofs?.stop()
         await unserve()
         await events.stop()
         kill(node)
@@ -213,6 +233,7 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
         disk: mounted,
         kinds,
         snapshotEvery: options.snapshotEvery ?? 10_000,
+        proofs,
         onStatus: coordinator.onStatus,
       })
       member = memberIdOf(port.self.id, seat.storageId)

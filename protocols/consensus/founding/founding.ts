@@ -279,6 +279,7 @@ export const startFounding = async ({ port, store }: FoundingDeps, options: Foun
   return {
     meshId,
     founded: () => record().founded,
+    recovered: () => record().adopted?.recovered,
     status,
     async adopt(id) {
       if (MeshIdSchema.safeParse(id).success) return enter((from) => learn(from, id))

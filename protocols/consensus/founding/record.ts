@@ -20,6 +20,19 @@ export const NO_ROUND: Round = { counter: 0, proposer: '' }
 export const compareRounds = (a: Round, b: Round): number =>
   a.counter - b.counter || (a.proposer < b.proposer ? -1 : a.proposer > b.proposer ? 1 : 0)
 
+export const MeshIdSchema = z.string().regex(/^[0-9a-f]{32}$/, 'a mesh id is 32 lowercase hexadecimal digits')
+
+/** What a recovered mesh is named after. Nobody can guess the nonce, so that no two recoveries come to the same. */
+export const RecoverySchema = z
+  .object({
+    /** The mesh that was before; empty where that could not be read. */
+    before: z.union([MeshIdSchema, z.literal('')]),
+    member: MemberIdSchema,
+    nonce: z.string().regex(/^[0-9a-f]{32}$/, 'a nonce is 32 lowercase hexadecimal digits'),
+  })
+  .readonly()
+export type Recovery = z.output<typeof RecoverySchema>
+
 const isSorted = (set: readonly string[]): boolean => set.every((member, i) => i === 0 || (set[i - 1] ?? '') < member)
 
 /** Sorted, and no peer with two of its disks. */
@@ -41,8 +54,6 @@ export type Proposal = Readonly<z.output<typeof ProposalSchema>>
 export const sameProposal = (a: Proposal, b: Proposal): boolean =>
   compareRounds(a.round, b.round) === 0 && a.set.length === b.set.length && a.set.every((one, i) => one === b.set[i])
 
-export const MeshIdSchema = z.string().regex(/^[0-9a-f]{32}$/, 'a mesh id is 32 lowercase hexadecimal digits')
-
 /** What is durable. `founded` and `adopted` are final, and exclude each other and a promise. */
 export const FoundingRecordSchema = z
   .object({
@@ -53,7 +64,8 @@ export const FoundingRecordSchema = z
     promise: ProposalSchema.optional(),
     /** This member is one of those who founded the mesh; `members` is the whole set, sorted. */
     founded: z.object({ meshId: MeshIdSchema, members: FoundingSetSchema }).readonly().optional(),
-    adopted: z.object({ meshId: MeshIdSchema }).readonly().optional(),
+    /** `recovered`: what its id was made of, where this node made it (proof/beginning.ts). */
+    adopted: z.object({ meshId: MeshIdSchema, recovered: RecoverySchema.optional() }).readonly().optional(),
   })
   .refine(
     ({ promise, founded, adopted }) => [promise, founded, adopted].filter((one) => one !== undefined).length <= 1,
@@ -84,6 +96,12 @@ export interface FoundingStore {
 export const meshIdFor = (hash: Port['hash'], meshName: string, set: readonly string[]): string => {
   // JSON, so that no two lists of names give the same bytes.
   const bytes = new TextEncoder().encode(JSON.stringify(['parley/mesh/1', meshName, ...set]))
+  return encodeText(hash(bytes), 'base16').slice(0, MESH_ID_LENGTH)
+}
+
+/** Of a mesh that was recovered from one store, as `meshIdFor` is of one that was founded. */
+export const recoveredMeshId = (hash: Port['hash'], { before, member, nonce }: Recovery): string => {
+  const bytes = new TextEncoder().encode(JSON.stringify(['parley/recovered/1', before, member, nonce]))
   return encodeText(hash(bytes), 'base16').slice(0, MESH_ID_LENGTH)
 }
 

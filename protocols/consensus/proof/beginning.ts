@@ -6,35 +6,15 @@
  * before, its only voter and a nonce (node/store/recover.ts). Stores that were recovered by older versions did not keep the
  * nonce: their meshes begin with an anchor (chain.ts). Keeps no state.
  */
-import { toString as encodeText } from 'uint8arrays/to-string'
 import * as z from 'zod'
 import type { Port } from '../../port.ts'
-import { FoundingSetSchema, foundingVoters, MeshIdSchema, meshIdFor } from '../founding/record.ts'
-import { MemberIdSchema } from '../member-id.ts'
-
-const MESH_ID_DIGITS = 32
-
-/** Nobody can guess the nonce, so that no two recoveries, of whatever stores of one mesh, come to the same. */
-export const RecoverySchema = z
-  .object({
-    /** The mesh that was before; empty where that could not be read. */
-    before: z.union([MeshIdSchema, z.literal('')]),
-    member: MemberIdSchema,
-    nonce: z.string().regex(/^[0-9a-f]{32}$/),
-  })
-  .readonly()
-export type Recovery = z.output<typeof RecoverySchema>
+import { FoundingSetSchema, foundingVoters, meshIdFor, RecoverySchema, recoveredMeshId } from '../founding/record.ts'
 
 export const BeginningSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('founded'), mesh: z.string().min(1).max(64), founders: FoundingSetSchema }).readonly(),
   z.object({ type: z.literal('recovered'), recovery: RecoverySchema }).readonly(),
 ])
 export type Beginning = z.output<typeof BeginningSchema>
-
-export const recoveredMeshId = (hash: Port['hash'], { before, member, nonce }: Recovery): string => {
-  const bytes = new TextEncoder().encode(JSON.stringify(['parley/recovered/1', before, member, nonce]))
-  return encodeText(hash(bytes), 'base16').slice(0, MESH_ID_DIGITS)
-}
 
 export const meshIdOfBeginning = (hash: Port['hash'], beginning: Beginning): string =>
   beginning.type === 'founded'

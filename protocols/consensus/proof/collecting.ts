@@ -62,11 +62,16 @@ export interface CollectingDeps {
   readonly ledger: Ledger
   /** As this node signs it itself. @throws what it answers others */
   sign(statement: Statement): Promise<{ member: string; signature: string }>
+  /** Every voter knows proofs; before that is known all of them have to sign, and so say it. */
+  areAllAble(): boolean
+  /** It takes long: others may have what is missing here. */
+  askOthers(): void
   /** Puts the configuration into the log once more. */
   restate(): void
 }
 
-export const createCollecting = ({ port, proven, ledger, sign, restate }: CollectingDeps): Collecting => {
+export const createCollecting = (deps: CollectingDeps): Collecting => {
+  const { port, proven, ledger, sign } = deps
   let current: { readonly name: string; readonly proof: Unsigned; readonly statement: Statement } | undefined
   let signatures = new Map<string, string>()
   const askedAt = new Map<string, number>()
@@ -116,7 +121,8 @@ export const createCollecting = ({ port, proven, ledger, sign, restate }: Collec
     await offerIfEnough(asked.proof)
   }
   const offerIfEnough = async (proof: Unsigned): Promise<void> => {
-    if (2 * signatures.size > proof.voters.length) await offer(proof)
+    const all = proof.voters.length
+    if (deps.areAllAble() ? 2 * signatures.size > all : signatures.size === all) await offer(proof)
   }
 
   return {
@@ -131,7 +137,8 @@ export const createCollecting = ({ port, proven, ledger, sign, restate }: Collec
       const one = due[Math.floor(looks / LOOKS_EACH) % due.length]
       looks += 1
       if (one === undefined) return
-      if (looks % RESTATE_LOOKS === 0) restate()
+      if (looks % LOOKS_EACH === 0) deps.askOthers()
+      if (looks % RESTATE_LOOKS === 0) deps.restate()
       const proof = unsigned(chain, one.kind, one.fact)
       const statement = statementOf(port.hash, proof)
       const name = encodeText(signedBytes(statement))

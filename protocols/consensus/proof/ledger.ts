@@ -5,7 +5,6 @@
  * Nothing of it is kept: what is still in the log is applied again after a restart, and each new epoch begins with an entry
  * of its own, which says who votes as well. State: the last MAX_FACTS of it, and who votes as of the last applied entry.
  */
-import { peerOf } from '../member-id.ts'
 import type { Configuration } from '../messages.ts'
 import { sameVoters } from './chain.ts'
 import type { Statement } from './statement.ts'
@@ -62,7 +61,7 @@ export const createLedger = (): Ledger => {
         add({ kind: 'configuration', term, index, leader: '', voters: sorted })
     },
     began(leader, { term, index }) {
-      const member = inForce.find((id) => peerOf(id) === leader)
+      const member = inForce.find((id) => id.startsWith(`${leader}.`))
       if (member !== undefined) add({ kind: 'epoch', term, index, leader: member, voters: inForce })
     },
     voters: () => inForce,

@@ -1,14 +1,13 @@
 /**
  * The proof of coordination of one node: what it has proven, what it signs, whom it asks, and whose word counts meanwhile.
  *
- * *Enforced*: who coordinates is believed only where it was proven, or where this node's own member of the group says so.
- * *Observed*: as before there were proofs, and what would be refused is counted. It is enforced from the start, and observed
- * only in a mesh of older voters: where nothing was proven, the journal's level (as far as this node has a journal) does not
- * say that every voter knows proofs, and nobody who was asked showed any for GRACE_MS. The first proof ends that for good.
- * Voters sign once the level says so, and no sooner: an older one among them could lead and prove nothing.
+ * What counts before it is proven: doubts.ts.
+ * An older voter could lead and prove nothing: so before the level, or a proof, says that all of them know proofs, all have to
+ * sign the first one, and they do so for whom they follow alone.
  *
- * State: the chain (kept), what was applied, since when something was in doubt. Wire id `/parley/proof/1`.
+ * State: the chain (kept), and what the parts have. Wire id `/parley/proof/1`.
  */
+import { createRates } from '../../limiter.ts'
 import type { Port, Stop } from '../../port.ts'
 import type { ProvenVoters } from '../group-api.ts'
 import { peerOf } from '../member-id.ts'
@@ -16,21 +15,18 @@ import { createAsking } from './asking.ts'
 import type { Beginning } from './beginning.ts'
 import { type Chain, headOf, isBare, sameVoters, termOf } from './chain.ts'
 import { createCollecting } from './collecting.ts'
+import { createDoubts, type Mode, PROOF_LEVEL } from './doubts.ts'
 import { createLedger, type Ledger } from './ledger.ts'
 import { createProvenChain, type ProofStore } from './proven-chain.ts'
-import { createShares, createShowing } from './showing.ts'
+import { createShowing } from './showing.ts'
 import { type Proof, proofDigest, votersDigest } from './statement.ts'
 
-/** The feature level from which on every voter signs. */
-export const PROOF_LEVEL = 2
-/** So long nobody has to show anything before the mesh counts as one of older voters, milliseconds. */
-export const GRACE_MS = 2_000
-/** Others that are asked beside who made a claim. */
-const ASK_OTHERS = 3
+/** Peers whose announcements are counted. */
+const MAX_PEERS = 256
 /** Another change of voters waits for the proof of the last one, and no longer than this. */
 const SETTLE_MS = 30_000
 
-export type Mode = 'observe' | 'enforce'
+export { type Mode, PROOF_LEVEL }
 
 /** What travels beside an announcement. */
 export interface Shown {
@@ -57,6 +53,8 @@ export interface ProofsDeps {
   member(): string | undefined
   /** The feature level of this node's own journal; undefined: it has none. */
   level(): number | undefined
+  /** Peer id of whom this node's own member follows, or this node where it leads. */
+  leader(): string | undefined
   /** As a test wants it. */
   readonly mode?: Mode | undefined
 }
@@ -91,6 +89,11 @@ export interface Proofs {
   epoch(): (Claim & { readonly voters: readonly string[] }) | undefined
   /** The highest term that was proven, or that this node's own journal began. */
   term(): number
+  /**
+   * Whether this term began: it is not above the highest that was proven. Otherwise others are asked, and it resolves once one
+   * of them shows that, or after 3 s.
+   */
+  hasBegun(term: number): true | Promise<boolean>
   /** Something was proven, or the mode is another one: what was in doubt may be looked at again. */
   onChange(fn: () => void): Stop
   /** Of a leader whose epoch has begun, each tick: collects what is missing. */
@@ -99,6 +102,8 @@ export interface Proofs {
   resign(): void
   /** What to show with the announcement of this epoch; undefined: it is not proven yet. */
   shown(epoch: number, isFull: boolean): Shown | undefined
+  /** The feature level that a voter to come has to know. */
+  leastLevel(): number
   /** A statement of these voters, or a newer one, is proven: the next change may come. */
   isSettled(voters: readonly string[]): boolean
   facts(): ProofFacts
@@ -112,22 +117,21 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
   const ending = new AbortController()
   const listeners = new Set<() => void>()
   const ledger = createLedger()
-  const counts = { unproven: 0, observed: 0 }
-  const count = port.metrics.counter(
+  const refused: Record<string, number> = {}
+  const counter = port.metrics.counter(
     'coordination_refused_total',
-    'Claims and proofs of who coordinates that were not believed, by reason; mode observe: they were, all the same',
+    'Claims, fences and proofs of who coordinates that were not believed, by reason; mode observe: they were, all the same',
     ['reason', 'mode'],
   )
-  /** Since when something is in doubt that nobody has proven; undefined: nothing is. */
-  let doubtedAt: number | undefined
-  let isAnswered = false
-  let isExcused = false
-  let next = 0
   let collecting: ReturnType<typeof createCollecting> | undefined
   let restate = (): void => {}
   let unsettledAt: number | undefined
 
-  const proven = createProvenChain(port, deps.store, (reason) => count({ reason, mode: mode() }))
+  const count = (reason: string, mode: Mode): void => {
+    refused[reason] = (refused[reason] ?? 0) + 1
+    counter({ reason, mode })
+  }
+  const proven = createProvenChain(port, deps.store, (reason) => count(reason, doubts.mode()))
   const chain = (): Chain | undefined => proven.chain()
   const hasProof = (): boolean => {
     const one = chain()
@@ -137,56 +141,32 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
     const one = chain()
     return one === undefined ? 0 : termOf(one)
   }
-  const isEnforced = (): boolean => {
-    if (deps.mode !== undefined) return deps.mode === 'enforce'
-    return hasProof() || (deps.level() ?? 0) >= PROOF_LEVEL || !isExcused
-  }
-  const mode = (): Mode => (isEnforced() ? 'enforce' : 'observe')
+  const highest = (): number => Math.max(provenTerm(), ledger.term())
   const changed = (): void => {
     for (const fn of [...listeners]) fn()
   }
-  const isLate = (): boolean => doubtedAt !== undefined && now() - doubtedAt >= GRACE_MS
-  const look = (): void => {
-    if (isExcused || hasProof() || !isLate() || !isAnswered) return
-    isExcused = true
-    if (mode() === 'observe')
-      port.log.info('nobody proves who coordinates: voters of an older version are taken at their word', {})
-    changed()
-  }
+  const digestOf = (voters: readonly string[]): string => votersDigest(port.hash, voters)
   const asking = createAsking({
     port,
     proven,
     ended: ending.signal,
     // What its own log says needs no trust; anything else only where nobody had more to show.
-    mayPin: (proof) => ledger.factOf({ ...proof, voters: digestOf(proof.voters) }, digestOf) !== undefined || isLate(),
-    onAnswer() {
-      isAnswered = true
-      look()
-    },
+    mayPin: (proof) =>
+      ledger.factOf({ ...proof, voters: digestOf(proof.voters) }, digestOf) !== undefined || doubts.isLate(),
+    onAnswer: () => doubts.answered(),
   })
-  const digestOf = (voters: readonly string[]): string => votersDigest(port.hash, voters)
+  const { mode, level } = deps
+  const doubts = createDoubts({ port, mode, level, hasProof, term: highest, ask: asking.ask, count, excused: changed })
 
-  /** Somebody says what is not proven: who said so, and some others, may show it. */
-  const doubt = (source: string): void => {
-    doubtedAt ??= now()
-    asking.ask(source)
-    if (hasProof()) return
-    const others = port.members().filter(({ id }) => id !== source && id !== port.self.id)
-    for (let i = 0; i < Math.min(ASK_OTHERS, others.length); i += 1) {
-      const other = others[next % others.length]
-      next += 1
-      if (other !== undefined) asking.ask(other.id)
-    }
-  }
-
-  const maySign = (): boolean => deps.mode !== undefined || (deps.level() ?? 0) >= PROOF_LEVEL
-  const showing = await createShowing({ port, ledger, chain, member: deps.member, maySign, digestOf })
+  const areAllAble = (): boolean => hasProof() || (level() ?? 0) >= PROOF_LEVEL
+  const { member, leader } = deps
+  const showing = await createShowing({ port, ledger, chain, member, leader, areAllAble, digestOf })
   /** Proofs that come with an announcement are few: two when something is new. */
-  const shares = createShares(port.clock, 8, 2)
+  const rates = createRates({ perSecond: 2, burst: 8, maxKeys: MAX_PEERS })
   const stops = [
-    port.timers.every(GRACE_MS / 4, look),
+    doubts.stop,
     proven.onProven(() => {
-      doubtedAt = undefined
+      doubts.proven()
       changed()
     }),
   ]
@@ -197,30 +177,21 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
     return { epoch: one.epoch.term, leader: peerOf(one.epoch.leader), voters: headOf(one)?.voters ?? [] }
   }
 
-  /** Not believed; in the mode of before, counted alone. */
-  const refusal = (reason: string): boolean => {
-    counts.unproven += 1
-    const isOver = !isEnforced()
-    if (isOver) counts.observed += 1
-    count({ reason, mode: mode() })
-    return isOver
-  }
-
   const headIndex = (): number => {
     const one = chain()
     return (one && headOf(one)?.index) ?? 0
   }
   /** Takes what came with a claim; where that does not prove it, whoever made it may have the links before. */
   const catchUp = (source: string, shown: Shown | undefined): void => {
-    if (shown?.proofs === undefined || !shares.take(source)) {
-      doubt(source)
+    if (shown?.proofs === undefined || !rates.take(source, now())) {
+      doubts.doubt(source)
       return
     }
     const offer = async (proofs: readonly Proof[]): Promise<void> => {
       for (const proof of proofs) await proven.offer(proof, false)
       const one = chain()
       const digest = one?.epoch && proofDigest(port.hash, one.epoch)
-      if (digest !== shown.digest || headIndex() < shown.head) doubt(source)
+      if (digest !== shown.digest || headIndex() < shown.head) doubts.doubt(source)
     }
     offer(shown.proofs).catch((error: unknown) => port.log.error('a proof could not be looked at', { error }))
   }
@@ -234,44 +205,54 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
       },
       term: provenTerm,
       wanted(member) {
-        doubt(peerOf(member))
+        doubts.doubt(member.split('.')[0] ?? member)
       },
-      isEnforced,
+      isEnforced: doubts.isEnforced,
     },
     async enter(meshId, beginning) {
       if (chain()?.meshId !== meshId) {
         ledger.clear()
         asking.clear()
         collecting?.stop()
-        doubtedAt = undefined
-        isAnswered = false
-        isExcused = false
+        doubts.clear()
       }
       await proven.enter(meshId, beginning)
     },
-    isEnforced,
+    isEnforced: doubts.isEnforced,
     judge(claim, source, shown) {
       const known = epoch()
-      if (known !== undefined && claim.epoch <= known.epoch) {
-        const isIt = claim.epoch === known.epoch && claim.leader === known.leader
-        // The links of this epoch, which came later than its beginning.
-        if (isIt && shown !== undefined && shown.head > headIndex()) catchUp(source, shown)
-        return isIt || refusal('lower')
+      if (known === undefined || claim.epoch > known.epoch) {
+        catchUp(source, shown)
+        return doubts.claim(source, claim.epoch)
       }
-      doubtedAt ??= now()
-      catchUp(source, shown)
-      return refusal('unproven')
+      // Who is late says what was.
+      if (claim.epoch < known.epoch) return !doubts.isEnforced()
+      if (claim.leader !== known.leader) {
+        count('other-leader', doubts.mode())
+        return !doubts.isEnforced()
+      }
+      // The links of this epoch, which came later than its beginning.
+      if (shown !== undefined && shown.head > headIndex()) catchUp(source, shown)
+      return true
     },
     epoch,
-    term: () => Math.max(provenTerm(), ledger.term()),
+    term: highest,
+    hasBegun: (term) => (chain() === undefined ? true : doubts.hasBegun(term)),
     onChange(fn) {
       listeners.add(fn)
       return () => listeners.delete(fn)
     },
     lead(term, again) {
       restate = again
-      if (!maySign()) return
-      collecting ??= createCollecting({ port, proven, ledger, sign: showing.sign, restate: () => restate() })
+      collecting ??= createCollecting({
+        port,
+        proven,
+        ledger,
+        sign: (statement) => showing.sign(statement, port.self.id),
+        areAllAble,
+        askOthers: doubts.askOthers,
+        restate: () => restate(),
+      })
       collecting.look(term)
     },
     resign() {
@@ -285,9 +266,10 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
       const proofs = last === undefined || last === one.epoch ? [one.epoch] : [last, one.epoch]
       return { digest, head: headOf(one)?.index ?? 0, ...(isFull && { proofs }) }
     },
+    leastLevel: () => (hasProof() ? PROOF_LEVEL : 1),
     isSettled(voters) {
       const one = chain()
-      if (one === undefined || !maySign() || sameVoters(headOf(one)?.voters ?? [], [...voters].sort())) {
+      if (one === undefined || !areAllAble() || sameVoters(headOf(one)?.voters ?? [], [...voters].sort())) {
         unsettledAt = undefined
         return true
       }
@@ -299,7 +281,7 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
       const head = one && headOf(one)
       const known = epoch()
       return {
-        mode: mode(),
+        mode: doubts.mode(),
         epoch: known?.epoch ?? 0,
         leader: known?.leader,
         term: provenTerm(),
@@ -307,12 +289,12 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
         head: head?.index ?? 0,
         voters: head?.voters ?? [],
         base: one?.pinned !== undefined ? 'pinned' : one?.beginning?.type,
-        refused: { ...proven.counts().refused, unproven: counts.unproven },
+        refused: { ...refused },
       }
     },
     counts: () => {
       const { verified, unsaved } = proven.counts()
-      return { ...counts, verified, unsaved, ...showing.counts(), ...asking.counts() }
+      return { verified, unsaved, ...showing.counts(), ...asking.counts() }
     },
     async stop() {
       ending.abort()

@@ -23,6 +23,9 @@ export interface ProofStore {
   save(chain: Chain): Promise<void>
 }
 
+/** What nobody honest shows; the others miss something that comes, or was. */
+const FALSE: ReadonlySet<string> = new Set<Refusal>(['other-mesh', 'unknown-signer', 'bad-signature', 'contradicting'])
+
 export type Verdict = 'taken' | 'known' | Refusal | 'busy'
 
 export interface ProvenChain {
@@ -35,7 +38,7 @@ export interface ProvenChain {
   offer(proof: Proof, mayPin: boolean): Promise<Verdict>
   /** Called after something was proven. */
   onProven(fn: () => void): Stop
-  counts(): { refused: Record<string, number>; verified: number; unsaved: number }
+  counts(): { verified: number; unsaved: number }
   /** Resolves once what was proven is kept. */
   settled(): Promise<void>
 }
@@ -51,7 +54,7 @@ export const createProvenChain = (
   let saving: Promise<void> | undefined
   let toSave: Chain | undefined
   const listeners = new Set<() => void>()
-  const counts = { refused: {} as Record<string, number>, verified: 0, unsaved: 0 }
+  const counts = { verified: 0, unsaved: 0 }
 
   const save = async (): Promise<void> => {
     while (toSave !== undefined) {
@@ -74,7 +77,6 @@ export const createProvenChain = (
     saving ??= Promise.resolve().then(save)
   }
   const refused = (reason: string, proof: Proof): void => {
-    counts.refused[reason] = (counts.refused[reason] ?? 0) + 1
     onRefused(reason)
     const { kind, term, index, voters } = proof
     if (reason === 'contradicting')
@@ -120,7 +122,7 @@ export const createProvenChain = (
         for (const fn of [...listeners]) fn()
       }
     }
-    if (verdict !== 'taken' && verdict !== 'known' && verdict !== 'not-pinned') refused(verdict, proof)
+    if (FALSE.has(verdict)) refused(verdict, proof)
     return verdict
   }
 
@@ -156,7 +158,7 @@ export const createProvenChain = (
       listeners.add(fn)
       return () => listeners.delete(fn)
     },
-    counts: () => ({ ...counts, refused: { ...counts.refused } }),
+    counts: () => ({ ...counts }),
     async settled() {
       await tail
       await saving

@@ -2,12 +2,13 @@
  * What this node tells others of the proof of coordination: its signature under what it applied itself, and the chain that it
  * has proven, a page at a time.
  *
- * Each peer has a share of questions; signatures that were given are remembered, and given again for nothing. State: the
- * shares, and the last MAX_SIGNED signatures.
+ * Each peer may ask so often; signatures that were given are remembered, and given again for nothing. State: the
+ * rates, and the last MAX_SIGNED signatures.
  */
 
 import { toString as encodeText } from 'uint8arrays/to-string'
 import { ParleyError } from '../../errors.ts'
+import { createRates } from '../../limiter.ts'
 import type { Port } from '../../port.ts'
 import type { StateReason } from '../../state-reasons.ts'
 import type { Chain } from './chain.ts'
@@ -22,42 +23,22 @@ const MAX_PEERS = 1_024
 const BURST = 64
 const EACH_SECOND = 32
 
-export interface Shares {
-  /** @returns whether this peer may have one more */
-  take(peer: string): boolean
-}
-
-/** So many at once for each peer, and so many each second. The peer that asked longest ago is forgotten first. */
-export const createShares = (clock: Pick<Port['clock'], 'monotonic'>, burst: number, eachSecond: number): Shares => {
-  const left = new Map<string, { readonly count: number; readonly at: number }>()
-  return {
-    take(peer) {
-      const at = clock.monotonic()
-      const before = left.get(peer) ?? { count: burst, at }
-      const count = Math.min(burst, before.count + ((at - before.at) * eachSecond) / 1_000)
-      left.delete(peer)
-      left.set(peer, { count: count >= 1 ? count - 1 : count, at })
-      const [oldest] = left.keys()
-      if (left.size > MAX_PEERS && oldest !== undefined) left.delete(oldest)
-      return count >= 1
-    },
-  }
-}
-
 export interface ShowingDeps {
   readonly port: Pick<Port, 'clock' | 'sign' | 'serve'>
   readonly ledger: Ledger
   chain(): Chain | undefined
   /** This node's member id. */
   member(): string | undefined
-  /** Every voter knows proofs. */
-  maySign(): boolean
+  /** Every voter knows proofs. Before, only whom this member follows may ask, who sees whether all of them sign. */
+  areAllAble(): boolean
+  /** Peer id of whom this member follows. */
+  leader(): string | undefined
   digestOf(voters: readonly string[]): string
 }
 
 export interface Showing {
   /** @throws STA003 with `details.reason`: `other-mesh`, `level`, `not-applied` */
-  sign(statement: Statement): Promise<{ member: string; signature: string }>
+  sign(statement: Statement, peer: string): Promise<{ member: string; signature: string }>
   counts(): { signed: number; limited: number }
   stop(): Promise<void>
 }
@@ -70,12 +51,13 @@ const otherMesh = (): ParleyError =>
 export const createShowing = async (deps: ShowingDeps): Promise<Showing> => {
   const { port, ledger, chain, digestOf } = deps
   const signed = new Map<string, string>()
-  const counts = { signed: 0, limited: 0 }
-  const shares = createShares(port.clock, BURST, EACH_SECOND)
+  const counts = { signed: 0 }
+  const rates = createRates({ perSecond: EACH_SECOND, burst: BURST, maxKeys: MAX_PEERS })
 
-  const sign = async (statement: Statement): Promise<{ member: string; signature: string }> => {
+  const sign = async (statement: Statement, peer: string): Promise<{ member: string; signature: string }> => {
     if (statement.meshId !== chain()?.meshId) throw otherMesh()
-    if (!deps.maySign()) throw refuse('level', 'not every voter knows proofs yet', 'upgrade all voters')
+    if (!deps.areAllAble() && peer !== deps.leader())
+      throw refuse('level', 'not every voter is known to know proofs yet', 'upgrade all voters')
     const member = deps.member()
     const fact = ledger.factOf(statement, digestOf)
     if (fact === undefined || member === undefined || !fact.voters.includes(member))
@@ -93,8 +75,7 @@ export const createShowing = async (deps: ShowingDeps): Promise<Showing> => {
   }
 
   const limit = (peer: string): void => {
-    if (shares.take(peer)) return
-    counts.limited += 1
+    if (rates.take(peer, port.clock.monotonic())) return
     throw new ParleyError('COM003', 'too many questions about who coordinates', {
       hint: 'ask less often',
       details: { retryAfterMs: 1_000 },
@@ -104,7 +85,7 @@ export const createShowing = async (deps: ShowingDeps): Promise<Showing> => {
   const stop = await port.serve(proofProtocol, {
     async sign(statement, { peer }) {
       limit(peer)
-      return sign(statement)
+      return sign(statement, peer)
     },
     links({ meshId, after }, { peer }) {
       limit(peer)
@@ -124,5 +105,5 @@ export const createShowing = async (deps: ShowingDeps): Promise<Showing> => {
     },
   })
 
-  return { sign, counts: () => ({ ...counts }), stop }
+  return { sign, counts: () => ({ ...counts, limited: rates.refused() }), stop }
 }

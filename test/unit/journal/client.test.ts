@@ -24,7 +24,7 @@ const append = defineCommand({
 })
 const ofLater = defineCommand({
   name: 'later.thing',
-  level: 2,
+  level: 3,
   input: z.null(),
   output: z.null(),
   apply: () => null,
@@ -301,7 +301,7 @@ test('a command that nobody knows, of a later level, or of the coordinator alone
     assert.ok(kind)
     assert.equal(await settled(mesh, outcome(guest.journal.submit(kind, input)), 1_000), 'SEC002')
   }
-  assert.equal(await settled(mesh, guest.journal.get(LEVEL_KEY)), undefined)
+  assert.notEqual((await settled(mesh, guest.journal.get(LEVEL_KEY)))?.value, 9)
   assert.equal(raiseLevel.name, 'journal.level')
 })
 
@@ -417,7 +417,8 @@ const createAlone = (answer: (body: Record<string, unknown>, tries: number) => u
   const state = { mesh: 'm', leader: { epoch: 1, peer: 'one' }, doubts: 0, learned: [] as unknown[] }
   const sent: Record<string, unknown>[] = []
   const whereabouts = {
-    learn: (told: unknown) => void state.learned.push(told),
+    learn: () => {},
+    hear: (told: unknown, source: string) => void state.learned.push([told, source]),
     leader: () => state.leader,
     heard: () => ({ epoch: 1, version: 0, seats: ['one'], isPresent: true, silentMs: 0 }),
     gone() {},
@@ -462,7 +463,7 @@ test('who says that it does not lead is doubted, and whom it names is believed',
     return done
   })
   await time.settled(journal.put('a', 1), 2_000)
-  assert.deepEqual([state.doubts, state.learned], [2, [{ epoch: 3, leader: 'two', isHearsay: true }]])
+  assert.deepEqual([state.doubts, state.learned], [2, [[{ epoch: 3, leader: 'two' }, 'one']]])
   assert.equal(new Set(sent.map(({ serial }) => serial)).size, 1)
 })
 

@@ -30,7 +30,7 @@ test('lower fences are refused in their scope, the same one and higher ones are 
 })
 
 test('a scope that was forgotten lets through nothing older than what was forgotten', async () => {
-  const fences = await createFences(undefined, 2)
+  const fences = await createFences(undefined, { maxScopes: 2 })
   await fences.accept('a', at(1, 10))
   await fences.accept('b', at(1, 11))
   await fences.accept('c', at(1, 12))

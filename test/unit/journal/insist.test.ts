@@ -15,6 +15,7 @@ const told = async (...reasons: string[]): Promise<{ error: unknown; tries: numb
   const port = { timers: time, random: (bytes: number) => new Uint8Array(bytes) }
   const whereabouts = {
     learn() {},
+    hear() {},
     leader: () => undefined,
     heard: () => ({ epoch: 0, version: 0, seats: [], isPresent: false, silentMs: Number.POSITIVE_INFINITY }),
     gone() {},

@@ -1,0 +1,176 @@
+/**
+ * What a node does while somebody says what nobody has proven to it: it asks for the proof, and decides what counts meanwhile.
+ *
+ * *Enforced*: nothing of it counts. *Observed*: all of it does, as before there were proofs, and it is counted. It is enforced
+ * from the start, and observed only in a mesh of older voters: where nothing was proven, the journal's level (as far as this
+ * node has a journal) does not say that every voter knows proofs, and nobody who was asked showed any for GRACE_MS. The first
+ * proof ends that for good.
+ * State: since when something is in doubt, the claims that wait to be proven, fences that wait for their term (bounded).
+ */
+import type { Port } from '../../port.ts'
+
+/** The feature level from which on every voter signs. */
+export const PROOF_LEVEL = 2
+/** So long nobody has to show anything before the mesh counts as one of older voters, milliseconds. */
+export const GRACE_MS = 2_000
+const LOOK_MS = 250
+/** Milliseconds that a fence waits for the proof of its term, and how many may wait. */
+const BEGIN_MS = 3_000
+const MAX_WAITING = 256
+/** Peers whose claims wait to be counted. */
+const MAX_CLAIMS = 256
+/** Others that are asked beside who made a claim. */
+const ASK_OTHERS = 3
+
+export type Mode = 'observe' | 'enforce'
+
+export interface DoubtsDeps {
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'members'>
+  /** As a test wants it. */
+  readonly mode: Mode | undefined
+  level(): number | undefined
+  /** Something was proven of this mesh. */
+  hasProof(): boolean
+  /** The highest term that was proven, or that this node's own journal began. */
+  term(): number
+  /** Asks a peer for what it has proven, where that is not too soon. */
+  ask(peer: string): void
+  /** Counts what does not count, or would not. */
+  count(reason: string, mode: Mode): void
+  /** It is enforced no more. */
+  excused(): void
+}
+
+export interface Doubts {
+  isEnforced(): boolean
+  mode(): Mode
+  /** Nobody has shown any proof for so long that what cannot be linked to anything may be believed. */
+  isLate(): boolean
+  /** Who said something, and others while nothing is proven at all, may show it. */
+  doubt(source: string): void
+  askOthers(): void
+  /** Somebody says that this epoch began, which is not proven. @returns whether that counts all the same */
+  claim(source: string, epoch: number): boolean
+  /** Whether this term began; where that is not known others are asked, for BEGIN_MS. */
+  hasBegun(term: number): true | Promise<boolean>
+  /** Somebody was asked, and it answered or failed to. */
+  answered(): void
+  /** Something was proven. */
+  proven(): void
+  /** Another mesh. */
+  clear(): void
+  stop(): void
+}
+
+export const createDoubts = (deps: DoubtsDeps): Doubts => {
+  const { port, hasProof, term: highest } = deps
+  const now = (): number => port.clock.monotonic()
+  let doubtedAt: number | undefined
+  let isAnswered = false
+  let isExcused = false
+  let next = 0
+  const claims = new Map<string, { readonly epoch: number; readonly at: number }>()
+  /** Fences. */
+  const waiting = new Set<() => void>()
+
+  const isEnforced = (): boolean => {
+    if (deps.mode !== undefined) return deps.mode === 'enforce'
+    return hasProof() || (deps.level() ?? 0) >= PROOF_LEVEL || !isExcused
+  }
+  const mode = (): Mode => (isEnforced() ? 'enforce' : 'observe')
+  const isLate = (): boolean => doubtedAt !== undefined && now() - doubtedAt >= GRACE_MS
+
+  const askOthers = (source?: string): void => {
+    const others = port.members().filter(({ id }) => id !== source && id !== port.self.id)
+    for (let i = 0; i < Math.min(ASK_OTHERS, others.length); i += 1) {
+      const other = others[next % others.length]
+      next += 1
+      if (other !== undefined) deps.ask(other.id)
+    }
+  }
+
+  const excuse = (): void => {
+    if (isExcused || hasProof() || !isLate() || !isAnswered) return
+    isExcused = true
+    if (isEnforced()) return
+    port.log.info('nobody proves who coordinates: voters of an older version are taken at their word', {})
+    deps.excused()
+  }
+  const look = (): void => {
+    excuse()
+    for (const [source, { epoch, at }] of claims) {
+      if (epoch > highest() && now() - at < GRACE_MS) continue
+      claims.delete(source)
+      if (epoch > highest()) deps.count('unproven', mode())
+    }
+    if (waiting.size > 0) askOthers()
+    for (const one of [...waiting]) one()
+  }
+  const stopLooking = port.timers.every(LOOK_MS, look)
+
+  const begins = (term: number): Promise<boolean> => {
+    if (waiting.size >= MAX_WAITING) return Promise.resolve(false)
+    const until = now() + BEGIN_MS
+    askOthers()
+    return new Promise((resolve) => {
+      const one = (): void => {
+        const has = term <= highest() || !isEnforced()
+        if (!has && now() < until) return
+        waiting.delete(one)
+        if (!has) deps.count('fence', mode())
+        resolve(has)
+      }
+      waiting.add(one)
+    })
+  }
+
+  return {
+    isEnforced,
+    mode,
+    isLate,
+    askOthers: () => askOthers(),
+    doubt(source) {
+      doubtedAt ??= now()
+      deps.ask(source)
+      if (!hasProof()) askOthers(source)
+    },
+    claim(source, epoch) {
+      doubtedAt ??= now()
+      if (!isEnforced()) {
+        deps.count('unproven', 'observe')
+        return true
+      }
+      // It may be shown yet.
+      if (claims.has(source) || claims.size < MAX_CLAIMS)
+        claims.set(source, { epoch, at: claims.get(source)?.at ?? now() })
+      return false
+    },
+    hasBegun(term) {
+      if (term <= highest()) return true
+      if (isEnforced()) return begins(term)
+      deps.count('fence', 'observe')
+      return true
+    },
+    answered() {
+      isAnswered = true
+      excuse()
+    },
+    proven() {
+      doubtedAt = undefined
+      for (const one of [...waiting]) one()
+    },
+    clear() {
+      doubtedAt = undefined
+      isAnswered = false
+      isExcused = false
+      claims.clear()
+    },
+    stop() {
+      stopLooking()
+      for (const one of [...waiting]) {
+        waiting.delete(one)
+        one()
+      }
+    },
+  }
+}
