@@ -33,6 +33,8 @@ import type { Whereabouts } from './whereabouts.ts'
 const TICK_MS = 100
 /** Offers and the autopilot come once in so many ticks. */
 const TICKS_EACH = 5
+/** An epoch is announced when it is proven, and after this time in any case. */
+const UNPROVEN_MS = 1_000
 /** Looks at a leading member without a step of it in between: its disk hangs or has no room. */
 const MAX_IDLE_TICKS = 10
 
@@ -101,6 +103,7 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
   const telling = createTelling(port, events, whereabouts, proofs?.shown)
   let lastTold: Announced | undefined
   let ledAt = now()
+  let actingAt = now()
   let stopped = false
   let idleTicks = 0
   let lastSteps = 0
@@ -128,6 +131,7 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
 
   const leading = createLeading(port, (epoch) => {
     if (epoch !== undefined) {
+      actingAt = now()
       seats.began()
       announce()
     } else {
@@ -213,9 +217,10 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     const id = meshId()
     if (at === undefined || epoch === undefined || id === undefined) return
     const { configuration } = at.group.status()
-    proofs?.lead(epoch, () => void at.group.change(configuration).catch(() => {}))
-    // Nobody would believe it yet.
-    if (proofs?.isEnforced() === true && proofs.shown(epoch, false) === undefined) return
+    proofs?.lead(epoch, () => leading.restate(at))
+    // Nobody would believe it yet; where it takes long there may be some who do.
+    const isUnproven = proofs?.isEnforced() === true && proofs.shown(epoch, false) === undefined
+    if (isUnproven && now() - actingAt < UNPROVEN_MS) return
     lastTold = { meshId: id, epoch, version: at.machine.version(), seats: seatsOf(configuration) }
     telling.tick(lastTold)
   }

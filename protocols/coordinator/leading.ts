@@ -24,6 +24,8 @@ export interface Leading {
   onStatus(seat: JournalSeat, status: RaftStatus): void
   /** The epoch in which this node acts now. */
   epoch(): number | undefined
+  /** Says once more that this epoch began, now with other voters. */
+  restate(seat: JournalSeat): void
   /** Its seat does not work any more. It begins again once that leads. */
   lost(): void
   /** Runs for as long as this node acts, each time that it does; what runs is told when it is stopped. */
@@ -69,14 +71,19 @@ export const createLeading = (
     changed(undefined)
   }
 
-  const begin = async ({ group }: JournalSeat, epoch: number): Promise<void> => {
-    const mine = { group, epoch }
-    begun = mine
+  const state = ({ group }: JournalSeat): Promise<unknown> => {
     const input = { leader: port.self.id, name: port.self.name }
     const at = port.clock.now()
     const facts = { kind: beginEpoch.name, session: 0, serial: 0, acked: 0, at, by: port.self.id, input }
+    return group.propose(encodeCommand(facts))
+  }
+
+  const begin = async (seat: JournalSeat, epoch: number): Promise<void> => {
+    const { group } = seat
+    const mine = { group, epoch }
+    begun = mine
     try {
-      await group.propose(encodeCommand(facts))
+      await state(seat)
     } catch (error) {
       // It lost the lead before it began, or is overloaded: as long as it leads, it tries again.
       if (begun === mine) begun = undefined
@@ -99,6 +106,9 @@ export const createLeading = (
       if (!stopped && role === 'leader' && commitTerm === term && !isBegun) void begin(seat, term)
     },
     epoch: () => acting,
+    restate(seat) {
+      state(seat).catch((error: unknown) => port.log.info('an epoch was not begun again', { error }))
+    },
     lost() {
       begun = undefined
       end()

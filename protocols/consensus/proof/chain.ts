@@ -120,13 +120,13 @@ export const isLinkable = (chain: Chain, next: readonly string[]): boolean => {
 const isMet = (quotas: readonly Quota[], signers: ReadonlySet<string>): boolean =>
   quotas.every(({ among, least }) => among.filter((id) => signers.has(id)).length >= least)
 
-/** Entries stand in the order of their terms, one at each place, and a term begins once. */
+/** Entries stand in the order of their terms, one at each place, and one leads a term. */
 const isContradicting = (chain: Chain, proof: Proof): boolean => {
   const base = baseOf(chain)
   const all: Placed[] = [...(base === undefined ? [] : [base]), ...chain.links]
   if (chain.epoch !== undefined) all.push(chain.epoch)
   const { epoch } = chain
-  if (proof.kind === 'epoch' && epoch?.term === proof.term && epoch.index !== proof.index) return true
+  if (proof.kind === 'epoch' && epoch?.term === proof.term && epoch.leader !== proof.leader) return true
   return all.some((one) => {
     if (one.index < proof.index) return one.term > proof.term
     if (one.index > proof.index) return one.term < proof.term
@@ -136,7 +136,9 @@ const isContradicting = (chain: Chain, proof: Proof): boolean => {
 
 const isKnown = (chain: Chain, { kind, term, index, leader, voters }: Proof): boolean => {
   const { epoch } = chain
-  if (kind === 'epoch') return epoch?.term === term && epoch.index === index && epoch.leader === leader
+  // Its leader may have begun it once more, with other voters.
+  if (kind === 'epoch')
+    return epoch?.term === term && epoch.leader === leader && index <= Math.max(epoch.index, headOf(chain)?.index ?? 0)
   const inForce = votersAt(chain, index)
   return inForce !== undefined && sameVoters(inForce, voters)
 }

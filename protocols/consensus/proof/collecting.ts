@@ -6,7 +6,7 @@
  * one before stopped: nothing is lost by its death, since each voter signs again what it applied. Changes of voters and
  * the epoch in their order; an anchor where nothing links the voters to what is known of the mesh. Where one does not come
  * about (a voter that has it from a snapshot did not apply it itself), the others are tried in turn, which say the same and
- * more, and at last the configuration is put into the log once more. State: the signatures of the statement that is due.
+ * more, and at last the epoch is begun once more, with the voters of now. State: the signatures of the statement that is due.
  */
 import { toString as encodeText } from 'uint8arrays/to-string'
 import type { Port } from '../../port.ts'
@@ -19,7 +19,8 @@ import { type Proof, type Statement, signedBytes, statementOf, votersDigest } fr
 
 /** Looks at one statement before another one is tried. */
 const LOOKS_EACH = 10
-/** Looks without anything proven after which the configuration is put into the log again. */
+/** Looks before another one than the first that is due is tried, and before the epoch is begun again. */
+const FIRST_LOOKS = 30
 const RESTATE_LOOKS = 100
 /** Between two questions for one signature, in looks. */
 const AGAIN_LOOKS = 3
@@ -66,7 +67,7 @@ export interface CollectingDeps {
   areAllAble(): boolean
   /** It takes long: others may have what is missing here. */
   askOthers(): void
-  /** Puts the configuration into the log once more. */
+  /** Begins the epoch once more, with the voters of now. */
   restate(): void
 }
 
@@ -129,16 +130,18 @@ export const createCollecting = (deps: CollectingDeps): Collecting => {
     look(term) {
       const chain = proven.chain()
       const due = chain === undefined ? [] : dueOf(chain, ledger, term)
-      if (chain === undefined || due.length === 0) {
+      if (chain === undefined || (due.length === 0 && chain.epoch?.term === term)) {
         looks = 0
         reset()
         return
       }
-      const one = due[Math.floor(looks / LOOKS_EACH) % due.length]
+      const turn = looks < FIRST_LOOKS ? 0 : Math.floor((looks - FIRST_LOOKS) / LOOKS_EACH)
       looks += 1
-      if (one === undefined) return
       if (looks % LOOKS_EACH === 0) deps.askOthers()
-      if (looks % RESTATE_LOOKS === 0) deps.restate()
+      // Before it is known that all can sign, that all of them do is waited for.
+      if (looks % RESTATE_LOOKS === FIRST_LOOKS && deps.areAllAble()) deps.restate()
+      const one = due[turn % due.length]
+      if (one === undefined) return
       const proof = unsigned(chain, one.kind, one.fact)
       const statement = statementOf(port.hash, proof)
       const name = encodeText(signedBytes(statement))

@@ -132,6 +132,7 @@ test('voters come and go: each change is linked, and a voter that was away throu
   const [away] = (await mesh.found(3)).filter((node) => node !== mesh.leader())
   assert.ok(away)
   const guest = await mesh.start('guest', { mayVote: false })
+  await mesh.time.until(() => guest.proofs?.epoch()?.epoch === 2, 3_000)
   mesh.kill(away)
   for (const name of ['n3', 'n4', 'n5']) await mesh.start(name)
   const voters = () => mesh.leader()?.coordinator.status().voters ?? []
@@ -164,4 +165,16 @@ test('voters of an older version are taken at their word, until all of them know
   }
   await mesh.time.until(() => guest.proofs?.facts().mode === 'enforce', 10_000)
   assert.equal(guest.proofs?.epoch()?.leader, mesh.leader()?.id)
+})
+
+test('a voter of the founding that died before anything was proven keeps nobody from proving it later', async () => {
+  const mesh = createJournalMesh({ seed: 6, autopilot: { stableMs: 500, replaceAfterMs: 3_000 } })
+  const [lost] = (await mesh.found(3)).filter((node) => node !== mesh.leader())
+  assert.ok(lost)
+  mesh.kill(lost)
+  const guest = await mesh.start('guest', { mayVote: false })
+  await mesh.time.until(() => guest.coordinator.status().leader === mesh.leader()?.id, 5_000)
+  for (const name of ['n3', 'n4', 'n5']) await mesh.start(name)
+  await mesh.time.until(() => guest.proofs?.epoch()?.leader === mesh.leader()?.id, 60_000)
+  assert.equal(guest.proofs?.facts().voters.length, 5)
 })

@@ -114,7 +114,9 @@ test('what is older is refused, and another history that is signed is told from 
   assert.equal(verdict(one, meshId, 'epoch', [4, 20], all, all), 'lower')
   assert.equal(verdict(one, meshId, 'configuration', [2, 9], membersOf('ab'), membersOf('ab')), 'lower')
   assert.equal(verdict(one, meshId, 'configuration', [2, 10], all, all), 'known')
-  assert.equal(verdict(one, meshId, 'epoch', [5, 31], all, all), 'contradicting', 'a term begins once')
+  const other = { leader: memberOf('b') }
+  assert.equal(verdict(one, meshId, 'epoch', [5, 31], all, all, other), 'contradicting', 'one leads a term')
+  assert.equal(verdict(one, meshId, 'epoch', [5, 29], all, all), 'known', 'it may be begun again')
   assert.equal(verdict(one, meshId, 'configuration', [2, 10], membersOf('abce'), membersOf('abc')), 'contradicting')
   assert.equal(verdict(one, meshId, 'configuration', [4, 40], membersOf('abc'), membersOf('abc')), 'contradicting')
   const bare = proofOf(meshId, 'configuration', [4, 40], membersOf('abc'), membersOf('abc'))
