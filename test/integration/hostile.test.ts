@@ -37,6 +37,7 @@ const EXPECTED = [
   '/parley/overlay/1',
   '/parley/presence/1',
   '/parley/probe/1',
+  '/parley/proof/1',
   '/parley/reach/1',
   '/parley/reply/1',
 ]
