@@ -52,7 +52,9 @@ export interface CoordinatorDeps {
   readonly level: number
   readonly autopilot?: Partial<AutopilotSettings>
   /** Without them everybody is taken at their word. */
-  readonly proofs?: Pick<Proofs, 'lead' | 'resign' | 'shown' | 'isSettled' | 'leastLevel' | 'isEnforced'> | undefined
+  readonly proofs?:
+    | Pick<Proofs, 'lead' | 'resign' | 'shown' | 'isSettled' | 'leastLevel' | 'isEnforced' | 'onChange'>
+    | undefined
   /** Where a seat that was given up stays so across restarts. */
   readonly keeping?: SeatKeeping | undefined
 }
@@ -315,7 +317,13 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     steer()
     offering.look()
   }
-  const stops = [port.timers.every(TICK_MS, tick), deps.onGone((peer) => whereabouts.gone(peer)), stopLearning]
+  const stops = [
+    port.timers.every(TICK_MS, tick),
+    deps.onGone((peer) => whereabouts.gone(peer)),
+    stopLearning,
+    // Others wait for it.
+    proofs?.onChange(announce) ?? (() => {}),
+  ]
 
   return {
     status: read,

@@ -5,6 +5,7 @@
  * Nothing of it is kept: what is still in the log is applied again after a restart, and each new epoch begins with an entry
  * of its own, which says who votes as well. State: the last MAX_FACTS of it, and who votes as of the last applied entry.
  */
+import type { Stop } from '../../port.ts'
 import type { Configuration } from '../messages.ts'
 import { sameVoters } from './chain.ts'
 import type { Statement } from './statement.ts'
@@ -32,10 +33,14 @@ export interface Ledger {
   epochOf(term: number): Fact | undefined
   /** The highest term whose beginning was applied; 0 before. */
   term(): number
+  /** Of the last fact; 0 before. */
+  index(): number
   /** Configurations after `index` that changed the voters, or were said again, oldest first. */
   configurationsAfter(index: number): Fact[]
   /** What a statement speaks of, where it is true. @param digest that of its voters */
   factOf(statement: Statement, digest: (voters: readonly string[]) => string): Fact | undefined
+  /** Called after something was applied that can be proven. */
+  onFact(fn: () => void): Stop
   /** Of another mesh from now on. */
   clear(): void
 }
@@ -45,9 +50,12 @@ export const createLedger = (): Ledger => {
   let facts: Fact[] = []
   let inForce: readonly string[] = []
 
+  const listeners = new Set<() => void>()
+
   const add = (fact: Fact): void => {
     // A member that was opened again applies the same again.
     facts = [...facts.filter(({ index }) => index < fact.index), fact].slice(-MAX_FACTS)
+    for (const fn of [...listeners]) fn()
   }
 
   return {
@@ -67,12 +75,17 @@ export const createLedger = (): Ledger => {
     voters: () => inForce,
     epochOf: (term) => facts.findLast((fact) => fact.kind === 'epoch' && fact.term === term),
     term: () => facts.findLast(({ kind }) => kind === 'epoch')?.term ?? 0,
+    index: () => facts.at(-1)?.index ?? 0,
     configurationsAfter: (index) => facts.filter((fact) => fact.kind === 'configuration' && fact.index > index),
     factOf({ kind, term, index, leader, voters }, digest) {
       const fact = facts.find((one) => one.index === index && one.term === term)
       if (fact === undefined || digest(fact.voters) !== voters || fact.leader !== leader) return undefined
       // An anchor pins what is there: either will do.
       return kind === 'anchor' || fact.kind === kind ? fact : undefined
+    },
+    onFact(fn) {
+      listeners.add(fn)
+      return () => listeners.delete(fn)
     },
     clear() {
       facts = []

@@ -13,7 +13,7 @@ import type { Port } from '../../port.ts'
 import type { StateReason } from '../../state-reasons.ts'
 import type { Chain } from './chain.ts'
 import { PAGE_LINKS, proofProtocol } from './contract.ts'
-import type { Ledger } from './ledger.ts'
+import type { Fact, Ledger } from './ledger.ts'
 import { type Statement, signedBytes } from './statement.ts'
 
 /** Signatures that are remembered. */
@@ -22,9 +22,12 @@ const MAX_PEERS = 1_024
 /** Questions of one peer: at once, and each second after that. A chain of 4,096 links is 256 of them. */
 const BURST = 64
 const EACH_SECOND = 32
+/** Whoever leads knows first what is committed: a question waits for so long until it is applied here, and so many of them. */
+const APPLY_MS = 500
+const MAX_WAITING = 16
 
 export interface ShowingDeps {
-  readonly port: Pick<Port, 'clock' | 'sign' | 'serve'>
+  readonly port: Pick<Port, 'clock' | 'timers' | 'sign' | 'serve'>
   readonly ledger: Ledger
   chain(): Chain | undefined
   /** This node's member id. */
@@ -54,12 +57,31 @@ export const createShowing = async (deps: ShowingDeps): Promise<Showing> => {
   const counts = { signed: 0 }
   const rates = createRates({ perSecond: EACH_SECOND, burst: BURST, maxKeys: MAX_PEERS })
 
+  let waiting = 0
+  const applied = (statement: Statement): Promise<Fact | undefined> => {
+    if (waiting >= MAX_WAITING || statement.index <= ledger.index()) return Promise.resolve(undefined)
+    waiting += 1
+    return new Promise((resolve) => {
+      const end = (fact: Fact | undefined): void => {
+        waiting -= 1
+        stopHearing()
+        stopWaiting()
+        resolve(fact)
+      }
+      const stopHearing = ledger.onFact(() => {
+        if (statement.index <= ledger.index()) end(ledger.factOf(statement, digestOf))
+      })
+      const stopWaiting = port.timers.after(APPLY_MS, () => end(undefined))
+    })
+  }
+
   const sign = async (statement: Statement, peer: string): Promise<{ member: string; signature: string }> => {
     if (statement.meshId !== chain()?.meshId) throw otherMesh()
     if (!deps.areAllAble() && peer !== deps.leader())
       throw refuse('level', 'not every voter is known to know proofs yet', 'upgrade all voters')
     const member = deps.member()
-    const fact = ledger.factOf(statement, digestOf)
+    const isLed = peer === deps.leader()
+    const fact = ledger.factOf(statement, digestOf) ?? (isLed ? await applied(statement) : undefined)
     if (fact === undefined || member === undefined || !fact.voters.includes(member))
       throw refuse('not-applied', 'this member did not apply that, or has no vote in it', 'ask again, or another voter')
     const bytes = signedBytes(statement)
