@@ -25,6 +25,7 @@ import { createCallables } from './callable.ts'
 import { createClients } from './clients.ts'
 import { createClockSkews } from './clock-skew.ts'
 import { looksForOthers } from './discovery-options.ts'
+import { createLookup } from './dns-lookup.ts'
 import { createGate } from './gate.ts'
 import type { Ground } from './ground.ts'
 import { createInvoke } from './invoke.ts'
@@ -32,6 +33,7 @@ import { createJoining } from './joining.ts'
 import { createLinks } from './links.ts'
 import { followConnections, isOpen, openTo } from './network/connection-events.ts'
 import { createConnectionLimits } from './network/connection-limits.ts'
+import { createDialPolicy } from './network/dial/dial-policy.ts'
 import { createPeers } from './peers.ts'
 import { chance, clock, hash, random, timers } from './platform.ts'
 import type { Presence } from './presence.ts'
@@ -95,11 +97,20 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     dial: (address, signal) => libp2p.services.direct.dial(address, signal),
     hasPlace: (relay) => above.hasPlace(relay),
   })
+  const dialPolicy = createDialPolicy({
+    clock,
+    log,
+    metrics,
+    settings: options.dial,
+    operator: { listen: options.listen, announce: options.announce ?? [], join: options.join },
+    lookup: createLookup(),
+  })
   const connectionLimits = createConnectionLimits({ clock, timers, limits, handshakeMs: timings.admissionTimeoutMs })
   const libp2p = await createTransport({
     privateKey,
     options,
     gate,
+    dialPolicy,
     connectionLimits,
     circuits,
     dht: {
@@ -237,6 +248,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
       const peer = connection.remotePeer.toString()
       memberships.set(peer, facts.membership)
       connectionLimits.admitted(connection)
+      dialPolicy.admitted(connection)
       gate.settle(connection, 'admitted')
       peers.admit(connection, facts)
       if (peers.get(peer) !== undefined) skews.measured(peer, facts.name, facts.skew)
@@ -354,6 +366,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     options,
     libp2p,
     gate,
+    dialPolicy,
     waiters,
     connected: (peer) => peers.get(peer) !== undefined || admission.waiting(peer) !== undefined,
     directory: above.directory,
@@ -393,6 +406,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
   return {
     gate,
     connectionLimits,
+    dialPolicy,
     slots,
     ownSlots,
     upkeep,

@@ -39,6 +39,8 @@ export interface MeshFigures {
   refusedStreams: number
   /** Connections whose peer is not admitted. */
   unadmitted: UnadmittedFigures
+  /** Dials that were not made, by reason. */
+  dialsRefused: Record<string, number>
   duplicateConnections: number
   gossip: ReturnType<Pubsub['counts']>
   replies: { delivered: number; unheard: number; lost: number }

@@ -14,6 +14,7 @@ import type { Log } from '../protocols/port.ts'
 import { isRelayed } from './addresses.ts'
 import { createLookup } from './dns-lookup.ts'
 import type { Gate } from './gate.ts'
+import type { DialPolicy } from './network/dial/dial-policy.ts'
 import type { MeshOptions } from './options.ts'
 import { clock, timers } from './platform.ts'
 import { race, raceOrder } from './race.ts'
@@ -29,6 +30,7 @@ export interface JoiningDeps {
   options: MeshOptions
   libp2p: Transport
   gate: Gate
+  dialPolicy: Pick<DialPolicy, 'choose' | 'named'>
   /** Connections that wait for their admission. */
   waiters: Waiters<Connection>
   /** A connection is there, or is being admitted. */
@@ -74,13 +76,14 @@ export const createJoining = (deps: JoiningDeps): Supervisor => {
   }
 
   const reached = async (
-    addresses: readonly string[],
+    told: readonly string[],
     peer: string | undefined,
     fresh: boolean,
     signal: AbortSignal,
   ): Promise<Connection> => {
     // libp2p would hand out a connection that was given up and is about to close.
     const how = { signal, force: fresh }
+    const addresses = peer === undefined ? told : deps.dialPolicy.choose(told, peer)
     const [first] = addresses
     if (first === undefined) return byId(peer ?? '', how)
     if (addresses.length === 1 || peer === undefined) return libp2p.dial(withPeerId(first, peer), how)
@@ -147,7 +150,10 @@ export const createJoining = (deps: JoiningDeps): Supervisor => {
         chance,
         periodMs: timings.resolvePeriodMs,
         retryMs: timings.backoffMinMs,
-        found,
+        found(source, addresses) {
+          deps.dialPolicy.named(source, addresses)
+          found(source, addresses)
+        },
         failed,
       }),
     async dial(addresses, peer, fresh) {

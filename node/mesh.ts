@@ -263,6 +263,7 @@ const startLocked = async (
     heldStreams: gate.held(),
     refusedStreams: gate.refusedStreams(),
     unadmitted: fabric.connectionLimits.figures(),
+    dialsRefused: { ...fabric.dialPolicy.refused() },
     duplicateConnections: peers.duplicates(),
     gossip: { ...pubsub.counts() },
     replies: { ...replies.counts() },

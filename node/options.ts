@@ -17,6 +17,7 @@ import { CoordinationOptions } from './coordination-options.ts'
 import { DiscoveryOptions, RelayOptions } from './discovery-options.ts'
 import { LEVELS } from './log-levels.ts'
 import { nearest } from './nearest.ts'
+import { DialOptions } from './network/dial/dial-options.ts'
 import { PRESETS } from './options/presets.ts'
 import { PRESET_NAMES, type Preset } from './preset-names.ts'
 import { checkTyped, isStrongEnough } from './secret.ts'
@@ -71,6 +72,7 @@ const GROUPS = {
   delivery: DeliverySettings,
   coordination: CoordinationOptions,
   discovery: DiscoveryOptions,
+  dial: DialOptions,
 }
 
 export const MeshOptionsSchema = z.strictObject({
@@ -156,6 +158,9 @@ export const MeshOptionsSchema = z.strictObject({
       'Certificate for WebSocket addresses with /tls in them, which browsers and proxies want. Between nodes Noise encrypts anyway.',
     ),
   discovery: DiscoveryOptions.prefault({}).describe('How peers are found beside join.'),
+  dial: DialOptions.prefault({}).describe(
+    'Where this node connects to. Addresses of join are dialled unless denied. Of those that peers announce, none is dialled by default that is link-local, loopback of another machine, a metadata service of a cloud, multicast or a name.',
+  ),
 })
 
 /** What createMesh takes. */

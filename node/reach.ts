@@ -10,6 +10,7 @@ import * as z from 'zod'
 import { defineProtocol } from '../protocols/define.ts'
 import type { Port } from '../protocols/port.ts'
 import { addressProblem, endingWith, isRelayed, peerAtEnd } from './addresses.ts'
+import { isDialRefusal } from './network/dial/dial-policy.ts'
 
 /** Addresses of one node that are tried. */
 export const MAX_TRIED = 8
@@ -82,7 +83,10 @@ export const createReach = async ({ port, dial, admit, chance }: ReachDeps): Pro
     return tried.has(peer)
   }
 
-  const reaches = async (addresses: readonly string[], opened: ReadonlySet<Connection>): Promise<boolean> => {
+  const reaches = async (
+    addresses: readonly string[],
+    opened: ReadonlySet<Connection>,
+  ): Promise<'reached' | 'unreached' | 'untried'> => {
     const enough = new AbortController()
     const signal = AbortSignal.any([AbortSignal.timeout(TRIAL_MS), enough.signal])
     const dials = addresses.map(async (address) => {
@@ -96,7 +100,9 @@ export const createReach = async ({ port, dial, admit, chance }: ReachDeps): Pro
       connection.abort(new Error('this connection was made to try whether the peer can be dialled'))
     // Somebody else here dialled the same peer at the same time.
     for (const connection of opened) if (connection.status === 'open' && !made.includes(connection)) admit(connection)
-    return made.length > 0
+    if (made.length > 0) return 'reached'
+    const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []))
+    return failures.length > 0 && failures.every(isDialRefusal) ? 'untried' : 'unreached'
   }
 
   const unserve = await port.serve(reachProtocol, {
@@ -110,7 +116,7 @@ export const createReach = async ({ port, dial, admit, chance }: ReachDeps): Pro
       const opened = new Set<Connection>()
       trying.set(peer, opened)
       try {
-        const outcome = (await reaches(targets, opened)) ? 'reached' : 'unreached'
+        const outcome = await reaches(targets, opened)
         counts[outcome] += 1
         return { outcome }
       } finally {

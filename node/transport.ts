@@ -15,6 +15,7 @@ import type { Log } from '../protocols/port.ts'
 import type { Gate } from './gate.ts'
 import { boundGossipCache, boundSeen, keepNoDeliveries } from './gossip-cache.ts'
 import { type ConnectionLimits, ROOM_FOR_UNADMITTED } from './network/connection-limits.ts'
+import type { DialPolicy } from './network/dial/dial-policy.ts'
 import { gossipId, type JudgedGossip, judged } from './network/judged-gossip.ts'
 import type { MeshOptions } from './options.ts'
 import { timers } from './platform.ts'
@@ -29,6 +30,7 @@ export interface TransportDeps {
   privateKey: Ed25519PrivateKey
   options: MeshOptions
   gate: Gate
+  dialPolicy: Pick<DialPolicy, 'check' | 'denies'>
   /** Of those that are not admitted. */
   connectionLimits: ConnectionLimits
   /** True for a peer that was refused a short time ago. */
@@ -136,9 +138,15 @@ interface Direct {
 interface Dialling {
   transportManager: { dial(address: Multiaddr, options: { signal: AbortSignal }): Promise<Connection> }
 }
-const direct = ({ transportManager }: Dialling): Direct => ({
-  dial: (address, signal) => transportManager.dial(address, { signal }),
-})
+const direct =
+  (policy: Pick<DialPolicy, 'check'>) =>
+  ({ transportManager }: Dialling): Direct => ({
+    async dial(address, signal) {
+      // libp2p's gater is not asked on this way.
+      await policy.check(address.toString())
+      return transportManager.dial(address, { signal })
+    },
+  })
 
 /** What a running node may change. */
 interface Bounds {
@@ -197,15 +205,14 @@ export const createTransport = async (deps: TransportDeps): Promise<Transport> =
       connectionCloseTimeout: 1000,
     },
     connectionGater: {
-      // Loopback and private addresses are where most meshes live.
-      denyDialMultiaddr: () => false,
+      denyDialMultiaddr: (address) => deps.dialPolicy.denies(address.toString()),
       denyInboundConnection: (raw) => connectionLimits.denyInbound(raw, libp2p.getConnections().length),
       denyInboundEncryptedConnection: (peer) => deps.denied(peer),
     },
     services: {
       identify: identify({ maxInboundStreams: 8, maxOutboundStreams: 8 }),
       ping: ping({ maxInboundStreams: 8, maxOutboundStreams: 8 }),
-      direct,
+      direct: direct(deps.dialPolicy),
       bounds,
       gossip: (components: Parameters<ReturnType<typeof gossipsub>>[0]) => {
         const gossip = gossipsub(gossipOptions)(withGate(components, gate))

@@ -27,7 +27,8 @@ const issuesOf = (input: unknown): OptionIssue[] => {
 }
 
 test('without options a node is alone on loopback, with a random name, the local preset, no debug endpoint and no control socket', () => {
-  const { name, limits, timings, compression, events, coordination, delivery, discovery, ...rest } = parseOptions()
+  const { name, limits, timings, compression, events, coordination, delivery, discovery, dial, ...rest } =
+    parseOptions()
   assert.match(name, /^agent-[0-9a-f]{6}$/)
   assert.notEqual(parseOptions().name, name)
   assert.deepEqual(rest, {
@@ -55,6 +56,7 @@ test('without options a node is alone on loopback, with a random name, the local
     commands: [],
   })
   assert.equal(discovery.mdns, false)
+  assert.deepEqual(dial, { allow: [], deny: [], names: false })
   assert.deepEqual(delivery.breaker, { failures: 5, windowMs: 10_000, halfOpenAfterMs: 30_000 })
   assert.deepEqual([events.batchEvents, events.batchMs, events.batchBytes], [64, 10, 65_536])
 })
