@@ -70,6 +70,36 @@ export const boundSeen = (gossip: GossipSub, most = MAX_SEEN): void => {
   }
 }
 
+/**
+ * gossipsub remembers the score of a peer that left, for as long as `retainScore`, unless it was above zero: it remembers
+ * everyone who ever came, since zero is what all have who did nothing wrong. Here only what is below zero is remembered.
+ * @throws TypeError when another release of gossipsub scores elsewhere
+ */
+export const forgetNeutral = (gossip: GossipSub): void => {
+  const score: unknown = Reflect.get(gossip, 'score')
+  if (!isScore(score)) throw new TypeError('this release of gossipsub keeps its scores elsewhere')
+  const removePeer = score.removePeer.bind(score)
+  score.removePeer = (id) => {
+    removePeer(id)
+    const stats = score.peerStats.get(id)
+    // Its next look, once a second, takes it out.
+    if (stats !== undefined && score.score(id) === 0) stats.expire = 0
+  }
+}
+
+interface Score {
+  readonly peerStats: Map<string, { expire: number }>
+  score(id: string): number
+  removePeer(id: string): void
+}
+
+const isScore = (value: unknown): value is Score =>
+  typeof value === 'object' &&
+  value !== null &&
+  Reflect.get(value, 'peerStats') instanceof Map &&
+  typeof Reflect.get(value, 'score') === 'function' &&
+  typeof Reflect.get(value, 'removePeer') === 'function'
+
 /** What gossipsub tells its scores of each message that is well. */
 const TOLD = ['validateMessage', 'deliverMessage', 'duplicateMessage']
 

@@ -13,7 +13,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p } from 'libp2p'
 import type { Log } from '../protocols/port.ts'
 import type { Gate } from './gate.ts'
-import { boundGossipCache, boundSeen, keepNoDeliveries } from './gossip-cache.ts'
+import { boundGossipCache, boundSeen, forgetNeutral, keepNoDeliveries } from './gossip-cache.ts'
 import { type ConnectionLimits, ROOM_FOR_UNADMITTED } from './network/connection-limits.ts'
 import type { DialPolicy } from './network/dial/dial-policy.ts'
 import { gossipId, type JudgedGossip, judged } from './network/judged-gossip.ts'
@@ -69,6 +69,9 @@ const withGate = <C extends { registrar: unknown }>(components: C, gate: Gate): 
   })
 }
 
+/** Of a peer that left with a score below zero; an hour unless told, for each that ever came. */
+const RETAIN_SCORE_MS = 600_000
+
 const gossipOptions = {
   // Authors sign what they publish; see pubsub.ts.
   globalSignaturePolicy: 'StrictNoSign' as const,
@@ -111,7 +114,7 @@ const gossipOptions = {
   scoreThresholds: { acceptPXThreshold: Number.MAX_SAFE_INTEGER },
   // Members are admitted one by one; on one host, in containers or behind NAT all have one address, and the default
   // weight would silence a mesh of more than 10 peers there.
-  scoreParams: { IPColocationFactorWeight: 0 },
+  scoreParams: { IPColocationFactorWeight: 0, retainScore: RETAIN_SCORE_MS },
 }
 
 /**
@@ -219,6 +222,7 @@ export const createTransport = async (deps: TransportDeps): Promise<Transport> =
         boundGossipCache(gossip, GOSSIP_WINDOW_BYTES)
         boundSeen(gossip)
         keepNoDeliveries(gossip)
+        forgetNeutral(gossip)
         return judged(gossip)
       },
       ...(dht !== undefined && {

@@ -31,7 +31,7 @@ export const createVerified = (): Verified => {
       const known = entries.get(key)
       if (known !== undefined && known.peer === peer && Buffer.compare(known.bytes, bytes) === 0) return known.isGood
       const isGood = check()
-      const entry = { peer, bytes: bytes.slice(), isGood }
+      const entry = { peer, bytes: new Uint8Array(bytes), isGood }
       entries.set(key, entry)
       const oldest = entries.size > MAX_ENTRIES ? entries.keys().next().value : undefined
       if (oldest !== undefined) entries.delete(oldest)

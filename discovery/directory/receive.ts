@@ -37,8 +37,8 @@ const NEWS = { perSecond: 64, burst: 2_048, maxKeys: 1_024 }
 
 /** A part of a frame keeps the whole frame in memory; a copy does not. */
 const detached = ({ bytes, signature }: SignedRecord): SignedRecord => ({
-  bytes: bytes.slice(),
-  signature: signature.slice(),
+  bytes: new Uint8Array(bytes),
+  signature: new Uint8Array(signature),
 })
 
 /** Shown to be untrue by the record itself, whatever this node happens to know. */

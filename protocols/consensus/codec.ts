@@ -126,7 +126,7 @@ const readEntry = (bytes: Uint8Array): Entry => {
     const tag = reader.varint()
     const [field, type] = [tag >>> 3, tag & 7]
     if (type === VARINT && field <= 3) numbers[field] = reader.varint()
-    else if (type === DELIMITED && field === 4) data = reader.delimited().slice()
+    else if (type === DELIMITED && field === 4) data = new Uint8Array(reader.delimited())
     else reader.skip(type)
   }
   const [, index = 0, term = 0, at = 0] = numbers

@@ -88,6 +88,9 @@ export const createBreakers = (settings: Readonly<BreakerSettings> = BREAKER, ma
   const breakers = new Map<string, BreakerState>()
   const counts: BreakerCounts = { opened: 0, closed: 0, refused: 0, probes: 0, forgotten: 0 }
   let probes = 0
+  /** A number in place of what broke: an error keeps all that its stack names, such as the connection that ended. */
+  const numbers = new WeakMap<object, number>()
+  let events = 0
 
   const makeRoom = (): void => {
     if (breakers.size < maxPeers) return
@@ -120,8 +123,17 @@ export const createBreakers = (settings: Readonly<BreakerSettings> = BREAKER, ma
     enter(peer, input, nowMs)
   }
 
+  const numberOf = (event: unknown): unknown => {
+    if (typeof event !== 'object' || event === null) return event
+    const known = numbers.get(event)
+    if (known !== undefined) return known
+    events += 1
+    numbers.set(event, events)
+    return events
+  }
+
   const failure = (peer: string, nowMs: number, probe?: number, event?: unknown): void =>
-    told(peer, { kind: 'failure', probe, event }, nowMs)
+    told(peer, { kind: 'failure', probe, event: numberOf(event) }, nowMs)
 
   const waitMs = (state: BreakerState, nowMs: number): number =>
     state.kind === 'closed' ? 0 : Math.max(0, state.untilMs - nowMs)

@@ -4,6 +4,10 @@
  */
 import type { RowChange, RowStore } from './storage.ts'
 
+/** A part of a larger buffer, such as a network read or Node's pool, keeps all of it in memory; a copy does not. */
+const detached = (bytes: Uint8Array): Uint8Array =>
+  bytes.buffer.byteLength > 2 * bytes.length ? new Uint8Array(bytes) : bytes
+
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /** @param id 32 hexadecimal digits */
@@ -16,7 +20,7 @@ export const createVolatileStore = (id: string): RowStore => {
       const given = typeof value === 'function' ? value() : value
       bytes += (given?.length ?? 0) - (rows.get(key)?.length ?? 0)
       if (given === undefined) rows.delete(key)
-      else rows.set(key, given)
+      else rows.set(key, detached(given))
     }
   }
 

@@ -28,7 +28,7 @@ export const createCircle = (port: Pick<Port, 'self' | 'gossip' | 'hash'>): Circ
     if (bytes === undefined) {
       if (hashes.size >= MAX_HASHES) hashes.clear()
       // A copy, so that the other bytes are not kept.
-      bytes = port.hash(new TextEncoder().encode(peer)).slice(0, CIRCLE_BYTES)
+      bytes = new Uint8Array(port.hash(new TextEncoder().encode(peer)).subarray(0, CIRCLE_BYTES))
       hashes.set(peer, bytes)
     }
     return bytes

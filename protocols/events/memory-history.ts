@@ -24,8 +24,9 @@ export interface MemoryHistory extends WordHistory {
   find(series: Series, range: Range): Found
 }
 
-/** A part of a larger buffer keeps all of it in memory; a copy does not. */
-const detached = (bytes: Uint8Array): Uint8Array => (bytes.buffer.byteLength > 2 * bytes.length ? bytes.slice() : bytes)
+/** A part of a larger buffer keeps all of it in memory; a copy does not, and slice() of a Node Buffer makes none. */
+const detached = (bytes: Uint8Array): Uint8Array =>
+  bytes.buffer.byteLength > 2 * bytes.length ? new Uint8Array(bytes) : bytes
 
 /** First in, first out, without shifting an array for each. */
 const createLine = () => {

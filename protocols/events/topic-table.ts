@@ -4,7 +4,6 @@
  * Bounded: names such as `tasks.status.<id>` come and go, so beyond 1024 the first one is dropped that was not used
  * again since the last look (second chance, Corbató 1968). A topic dropped loses its figures, not its events.
  */
-import { fromString } from 'uint8arrays/from-string'
 import type { EventDefinition } from './define-event.ts'
 import { checkTopic, firstWord } from './topic.ts'
 
@@ -52,7 +51,8 @@ export const createTopicTable = <L>(definitionOf: (topic: string) => EventDefini
     const topic: Topic<L> = {
       name,
       word: firstWord(name),
-      utf8: fromString(name),
+      // With bytes of its own: Node's pool would keep 64 KiB for each name.
+      utf8: new TextEncoder().encode(name),
       definition: definitionOf(name),
       published: 0,
       received: 0,

@@ -72,8 +72,18 @@ const verbs: CoreVerbs = {
   },
   async totals() {
     const { load, hearing } = work()
-    const { published, heard, lost, late, heardFrom } = hearing.counts
-    return { ...load.counts, published, heard, lost: lost(), late: late(), heardFrom: [...heardFrom] }
+    const { published, publishedToAll, heard, lost, late, lostOfCounted, heardFrom, lastOf } = hearing.counts
+    return {
+      ...load.counts,
+      published,
+      publishedToAll,
+      heard,
+      lost: lost(),
+      late: late(),
+      lostOfCounted: lostOfCounted(),
+      heardFrom: [...heardFrom],
+      lastOf: [...lastOf],
+    }
   },
   async rest() {
     await Promise.all([work().load.stop(), work().hearing.stop()])

@@ -13,6 +13,8 @@ import type { Sample } from './sample.ts'
 export const CORE_NODES = 4
 const WORK = { callsPerSecond: 550, eventsPerSecond: 2, maxInFlight: 128 }
 const EXIT_WITHIN_MS = 15_000
+/** The last events are on their way, or are noticed as missing and fetched. */
+const LAST_EVENTS_MS = 6_000
 
 export interface CoreNode extends NodeFacts {
   readonly name: string
@@ -104,6 +106,8 @@ export const startCore = async (options: MeshOptionsInput, seed: number, hear: (
     },
     totals: () => each(({ child }) => child.ask('totals')),
     async rest() {
+      await each(({ child }) => child.ask('pause'))
+      await new Promise((resolve) => setTimeout(resolve, LAST_EVENTS_MS))
       await each(({ child }) => child.ask('rest'))
     },
     stop: async () => (await each(stopOne)).flat(),

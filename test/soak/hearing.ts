@@ -21,7 +21,19 @@ const TOPICS = 100
 const MAX_PUBLISHERS = 256
 
 export interface Hearing {
-  readonly counts: { published: number; heard: number; lost(): number; late(): number; heardFrom: Map<string, number> }
+  readonly counts: {
+    published: number
+    /** Of these, those that every node hears. */
+    publishedToAll: number
+    heard: number
+    lost(): number
+    late(): number
+    /** Of publishers that are counted: reported as missed and not heard since. */
+    lostOfCounted(): number
+    heardFrom: Map<string, number>
+    /** Of publishers that are counted the last number that was heard, or reported as missed. */
+    lastOf: Map<string, number>
+  }
   pause(): Promise<void>
   resume(): void
   stop(): Promise<void>
@@ -37,16 +49,30 @@ export interface HearingOptions {
 export const startHearing = async (mesh: Mesh, options: HearingOptions): Promise<Hearing> => {
   const { counted, wrong } = options
   const sequences = createSequences(MAX_PUBLISHERS)
+  const sequencesOfCounted = createSequences(counted.length)
   const heardFrom = new Map(counted.map((id) => [id, 0]))
-  const counts = { published: 0, heard: 0, lost: sequences.lost, late: sequences.late, heardFrom }
+  const lastOf = new Map<string, number>()
+  const counts = {
+    published: 0,
+    publishedToAll: 0,
+    heard: 0,
+    lost: () => sequences.lost() + sequencesOfCounted.lost(),
+    late: () => sequences.late() + sequencesOfCounted.late(),
+    lostOfCounted: sequencesOfCounted.lost,
+    heardFrom,
+    lastOf,
+  }
   let paused = false
   let due = 0
   let inFlight = 0
   let aside: { subscription: Subscription } | undefined
   let toggling: Promise<void> = Promise.resolve()
 
-  const subscribe = (word: string, known: ReturnType<typeof createSequences>, count: boolean) =>
-    mesh.events.subscribe(
+  const subscribe = (word: string, of: (publisher: string) => ReturnType<typeof createSequences>, count: boolean) => {
+    const note = (publisher: string, sequence: number): void => {
+      if (count && heardFrom.has(publisher)) lastOf.set(publisher, Math.max(lastOf.get(publisher) ?? 0, sequence))
+    }
+    return mesh.events.subscribe(
       `${word}.#`,
       ({ source, sequence, topic }) => {
         if (count) {
@@ -54,18 +80,26 @@ export const startHearing = async (mesh: Mesh, options: HearingOptions): Promise
           const before = heardFrom.get(source)
           if (before !== undefined) heardFrom.set(source, before + 1)
         }
-        const problem = known.heard(source, sequence)
+        note(source, sequence)
+        const problem = of(source).heard(source, sequence)
         if (problem !== undefined) wrong(`${mesh.self.name} heard ${topic} of ${source}: ${problem}`)
       },
-      { onMissed: ({ publisher, from, to }) => known.missed(publisher, from, to) },
+      {
+        onMissed({ publisher, from, to }) {
+          note(publisher, to)
+          of(publisher).missed(publisher, from, to)
+        },
+      },
     )
+  }
 
-  const main = await subscribe(WORD, sequences, true)
+  const main = await subscribe(WORD, (publisher) => (heardFrom.has(publisher) ? sequencesOfCounted : sequences), true)
 
   const publish = async (): Promise<void> => {
     inFlight += 1
     counts.published += 1
     const word = counts.published % ASIDE_SHARE === 0 ? ASIDE : WORD
+    if (word === WORD) counts.publishedToAll += 1
     try {
       await mesh.events.publish(`${word}.topic-${counts.published % TOPICS}`, { n: counts.published })
     } catch (error) {
@@ -81,7 +115,8 @@ export const startHearing = async (mesh: Mesh, options: HearingOptions): Promise
       aside = undefined
       return
     }
-    aside = { subscription: await subscribe(ASIDE, createSequences(MAX_PUBLISHERS), false) }
+    const known = createSequences(MAX_PUBLISHERS)
+    aside = { subscription: await subscribe(ASIDE, () => known, false) }
   }
 
   const ticking = setInterval(() => {

@@ -9,7 +9,7 @@ import { parseSoakArguments, type SoakArguments } from './arguments.ts'
 import { killAll } from './child.ts'
 import { slopeTable, summary } from './report.ts'
 import { runSoak, type SoakResult } from './run.ts'
-import { complaints } from './verdict.ts'
+import { complaints, END_MINUTES } from './verdict.ts'
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
 
@@ -32,7 +32,8 @@ const tell = async ({ outcome, seed, failures, named, totals, warmUpMinutes, sam
     `seed ${seed}; slopes from minute ${warmUpMinutes.toFixed(1)} on`,
     `core: ${sum((one) => one.answered)} answered, ${sum((one) => one.cancelled)} cancelled, ${sum((one) => one['timed-out'])} timed out on purpose`,
     `failures: ${failures.left} to peers that left, ${failures.killed} to killed ones, ${failures.cut} over cut connections`,
-    `events: ${sum((one) => one.published)} published, ${sum((one) => one.heard)} heard, ${sum((one) => one.lost)} reported as missed and not heard, ${sum((one) => one.late)} after that; the least heard share is ${(outcome.heardShare * 100).toFixed(1)} %`,
+    `events: ${sum((one) => one.published)} published, ${sum((one) => one.heard)} heard, ${sum((one) => one.lost)} reported as missed and not heard, ${sum((one) => one.late)} after that; the least heard share is ${(outcome.heardShare * 100).toFixed(1)} %; ${outcome.unheard} of the core unheard`,
+    `heap in the last ${END_MINUTES} minutes, MiB a minute: ${outcome.heapAtEnd.map(({ who, perMinute }) => `${who} ${perMinute.toFixed(2)}`).join(', ')}`,
     ...named.map((what) => `unexpected: ${what}`),
     summary(outcome),
   ]

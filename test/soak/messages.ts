@@ -12,11 +12,17 @@ export interface NodeFacts {
 
 export interface Totals extends LoadCounts {
   readonly published: number
+  /** Of these, those that every node hears. */
+  readonly publishedToAll: number
   readonly heard: number
   /** Events that were reported as missed and never came; those that came after that. */
   readonly lost: number
   readonly late: number
+  /** As `lost`, of the publishers that are counted. */
+  readonly lostOfCounted: number
   readonly heardFrom: [string, number][]
+  /** Of each publisher that is counted the last number that was heard, or reported as missed. */
+  readonly lastOf: [string, number][]
 }
 
 /** A process that lives as long as the run. */

@@ -1,6 +1,6 @@
 /** The samples of a run, by process and series. State: bounded by the number of samples that the run takes. */
 import type { Sample } from './sample.ts'
-import type { Point } from './slope.ts'
+import { type Point, slopeOf } from './slope.ts'
 import { type Judged, judge } from './verdict.ts'
 
 export interface Row {
@@ -14,6 +14,8 @@ export interface Recording {
   rows(): readonly Row[]
   /** Each series from `fromMinute` on. */
   judge(fromMinute: number): Judged[]
+  /** What one series grows by in a minute, from `fromMinute` on, for each process. */
+  slopes(name: string, fromMinute: number): { who: string; perMinute: number }[]
 }
 
 export const createRecording = (): Recording => {
@@ -21,6 +23,16 @@ export const createRecording = (): Recording => {
   return {
     add: (row) => void rows.push(row),
     rows: () => rows,
+    slopes(name, fromMinute) {
+      const late = rows.filter(({ minute }) => minute >= fromMinute)
+      return [...new Set(late.map(({ who }) => who))].map((who) => {
+        const own = late.filter((row) => row.who === who)
+        return {
+          who,
+          perMinute: slopeOf(own.map(({ minute, sample }) => ({ minute, value: sample[name] ?? 0 }))).perMinute,
+        }
+      })
+    },
     judge(fromMinute) {
       const series = new Map<string, { who: string; name: string; points: Point[] }>()
       for (const { who, minute, sample } of rows) {

@@ -9,7 +9,7 @@ import { createRandom } from './random.ts'
 import { createRecording, type Recording, type Row } from './record.ts'
 import { progressLine } from './report.ts'
 import { callsIn, createTally, type Tally } from './tally.ts'
-import { type Outcome, warmUpMinutes } from './verdict.ts'
+import { END_MINUTES, type Outcome, warmUpMinutes } from './verdict.ts'
 import { startVisitors, type Visitors } from './visitors.ts'
 
 const MINUTE_MS = 60_000
@@ -31,7 +31,7 @@ const options = () => ({
     probeTimeoutMs: 5_000,
     deadAfterMs: 20_000,
   },
-  events: { maxPublishers: 32 },
+  events: { maxPublishers: 32, history: [{ topic: '#', maxAgeMs: 60_000 }] },
 })
 
 export interface SoakResult {
@@ -58,6 +58,20 @@ const heardShare = (core: Core, totals: readonly Totals[], perWord: number): num
     }),
   )
   return Math.min(...shares)
+}
+
+/** Events of core nodes that another one neither heard by the end nor heard late after it was told that they are missed. */
+const unheard = (core: Core, totals: readonly Totals[]): number => {
+  let sum = 0
+  for (const { lostOfCounted, heardFrom, lastOf } of totals) {
+    sum += lostOfCounted
+    const last = new Map(lastOf)
+    for (const [id] of heardFrom) {
+      const publisher = core.nodes.findIndex((node) => node.id === id)
+      sum += Math.max(0, (totals[publisher]?.publishedToAll ?? 0) - (last.get(id) ?? 0))
+    }
+  }
+  return sum
 }
 
 export interface RunOptions {
@@ -130,6 +144,8 @@ export const runSoak = async (run: RunOptions): Promise<SoakResult> => {
       leaves: tally.leaves,
       unexpected: tally.counts.unexpected,
       heardShare: heardShare(core, totals, MAIN_SHARE),
+      unheard: unheard(core, totals),
+      heapAtEnd: recording.slopes('heap MiB', minutes - END_MINUTES),
       judged: recording.judge(warmUp),
     }
     const { counts, named } = tally

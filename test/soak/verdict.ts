@@ -48,6 +48,13 @@ export const judge = (who: string, series: string, points: readonly Point[]): Ju
  */
 export const warmUpMinutes = (minutes: number): number => Math.max(minutes * 0.2, minutes >= 5 ? 2 : 0.3)
 
+/**
+ * Of a run that is at least three times as long, the end is judged more strictly: tables with bounds in time are full by
+ * then (a score of gossip that is below zero is kept for ten minutes), and what grows yet has no bound.
+ */
+export const END_MINUTES = 10
+const HEAP_MIB_PER_MINUTE = 0.3
+
 const CALLS_PER_MINUTE = 100_000
 const VISITS_PER_MINUTE = 50
 /** Events of the core that each of it must have heard, of those that were published. */
@@ -61,12 +68,16 @@ export interface Outcome {
   readonly unexpected: number
   /** Of all pairs of core nodes the smallest share of events that came. */
   readonly heardShare: number
+  /** Events of core nodes that another core node did not hear. */
+  readonly unheard: number
+  /** What the heap of each process grew by in a minute in the last `END_MINUTES`, MiB. */
+  readonly heapAtEnd: readonly { readonly who: string; readonly perMinute: number }[]
   readonly judged: readonly Judged[]
 }
 
 /** Why the soak failed; nothing where it did not. */
 export const complaints = (outcome: Outcome): string[] => {
-  const { minutes, calls, joins, leaves, unexpected, heardShare, judged } = outcome
+  const { minutes, calls, joins, leaves, unexpected, heardShare, unheard, heapAtEnd, judged } = outcome
   const found: string[] = []
   const growing = judged.filter(({ verdict }) => verdict === 'GROWS')
   const names = growing.map(({ who, series }) => `${series} of ${who}`).join(', ')
@@ -79,6 +90,12 @@ export const complaints = (outcome: Outcome): string[] => {
     found.push(`${joins} joins and ${leaves} leaves, ${VISITS_PER_MINUTE * minutes} of each were to be`)
   }
   if (heardShare < HEARD_SHARE) found.push(`a node heard ${Math.round(heardShare * 100)} % of another's events only`)
+  if (unheard > 0) found.push(`${unheard} events of the core were not heard`)
+  const end = heapAtEnd.filter(({ perMinute }) => perMinute >= HEAP_MIB_PER_MINUTE)
+  if (minutes >= 3 * END_MINUTES && end.length > 0) {
+    const slopes = end.map(({ who, perMinute }) => `${who} ${perMinute.toFixed(2)}`).join(', ')
+    found.push(`the heap grows in the last ${END_MINUTES} minutes, MiB a minute: ${slopes}`)
+  }
   if (!judged.some(({ verdict }) => verdict === 'flat' || verdict === 'GROWS')) found.push('too few samples to judge')
   return found
 }

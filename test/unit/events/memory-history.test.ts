@@ -261,3 +261,13 @@ test('what is as old as the bound is not caught up, and what is held is not kept
   clock.now += 1
   assert.equal(found().length, 1, 'it ends with its age, not so long after it came')
 })
+
+test('a batch in a part of a larger buffer does not keep the rest of it, whatever kind of buffer it is', () => {
+  const { holding } = hold()
+  const read = Buffer.alloc(65_536, 7)
+  for (const [from, bytes] of [read.subarray(0, 100), new Uint8Array(read.buffer, read.byteOffset, 100)].entries()) {
+    holding.keep({ ...SERIES, epoch: from }, { from: 1, to: 1 }, bytes, 1)
+    const [kept] = holding.find({ ...SERIES, epoch: from }, ALL).batches
+    assert.deepEqual([kept?.bytes.length, kept?.bytes.buffer.byteLength, kept?.bytes[99]], [100, 100, 7])
+  }
+})

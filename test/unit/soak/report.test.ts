@@ -13,6 +13,8 @@ const good = {
   leaves: 612,
   unexpected: 0,
   heardShare: 1,
+  unheard: 0,
+  heapAtEnd: [],
   judged: [judge('core-0', 'fds', points(0))],
 }
 

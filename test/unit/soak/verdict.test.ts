@@ -58,6 +58,8 @@ const good: Outcome = {
   leaves: 500,
   unexpected: 0,
   heardShare: 1,
+  unheard: 0,
+  heapAtEnd: [{ who: 'core', perMinute: 9 }],
   judged: [judge('core', 'fds', line(0))],
 }
 
@@ -72,6 +74,14 @@ test('each thing that is wrong is told', () => {
   assert.match(told({ leaves: 499 }), /500 joins and 499 leaves/)
   assert.match(told({ unexpected: 1 }), /1 unexpected/)
   assert.match(told({ heardShare: 0.5 }), /50 %/)
+  assert.match(told({ unheard: 1 }), /1 events of the core were not heard/)
   assert.match(told({ judged: [judge('core-1', 'fds', line(9))] }), /1 figure grows: fds of core-1/)
   assert.match(told({ judged: [] }), /too few samples/)
+})
+
+test('the end of a run of half an hour is judged strictly, that of a shorter one is not', () => {
+  const long = (perMinute: number, minutes = 30) =>
+    complaints({ ...good, minutes, calls: 3e6, joins: 2_000, leaves: 2_000, heapAtEnd: [{ who: 'core-1', perMinute }] })
+  assert.deepEqual([long(0.29), long(-1), long(0.3, 29)], [[], [], []])
+  assert.match(long(0.3).join(), /last 10 minutes, MiB a minute: core-1 0.30/)
 })
