@@ -148,7 +148,9 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
     const belong = (id: string): void => {
       tellOthers(name, id)
       const set = founding?.founded()?.members
-      void proofs?.enter(id, set && { type: 'founded', mesh: port.self.mesh, founders: [...set] })
+      const recovery = founding?.recovered()
+      const own = set && ({ type: 'founded', mesh: port.self.mesh, founders: [...set] } as const)
+      void proofs?.enter(id, recovery === undefined ? own : { type: 'recovered', recovery })
       if (seat === undefined || member === undefined) return
       const founders = set === undefined ? undefined : foundingVoters(set)
       seat

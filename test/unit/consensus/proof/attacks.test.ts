@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { recoverStore } from '../../../../node/store/recover.ts'
 import { coordinatorProtocol, epochEvent } from '../../../../protocols/coordinator/contract.ts'
 import { createFences } from '../../../../protocols/journal/fences.ts'
 import { createJournalMesh, type JournalMesh, type JournalNode } from '../../../support/journal-mesh.ts'
@@ -177,4 +178,28 @@ test('a voter of the founding that died before anything was proven keeps nobody 
   for (const name of ['n3', 'n4', 'n5']) await mesh.start(name)
   await mesh.time.until(() => guest.proofs?.epoch()?.leader === mesh.leader()?.id, 60_000)
   assert.equal(guest.proofs?.facts().voters.length, 5)
+})
+
+test('a recovered mesh is proven from what its id was made of, though its terms jump', async () => {
+  const { mesh, voters } = await attacked({ seed: 20 })
+  const [kept, ...lost] = voters
+  assert.ok(kept?.disk)
+  await mesh.time.settled(kept.journal.put('kept', 1), 2_000)
+  await mesh.time.run(500)
+  for (const node of [...mesh.up()]) mesh.kill(node)
+  for (const { name } of lost) mesh.loseDisk(name)
+  const disk = kept.disk.mount()
+  const random = (count: number): Uint8Array => new Uint8Array(count).fill(7)
+  const { meshId } = await mesh.time.settled(recoverStore(disk, random, kept.id), 1_000)
+  kept.disk.release()
+  const only = await mesh.start(kept.name)
+  await mesh.untilLeader(8_000)
+  assert.equal(only.meshId(), meshId)
+  const guest = await mesh.start('other', { mayVote: false })
+  const learner = await mesh.start('learner')
+  await mesh.time.until(() => guest.proofs?.epoch()?.leader === only.id, 5_000)
+  assert.ok((guest.proofs?.epoch()?.epoch ?? 0) > 1_000_000)
+  assert.equal(guest.proofs?.facts().base, 'recovered')
+  await mesh.time.until(() => learner.value('kept') === 1, 20_000)
+  assert.equal((await mesh.time.settled(guest.journal.get('kept'), 3_000))?.value, 1)
 })

@@ -1,5 +1,6 @@
 /** One store of a mesh that lost its voters, or one that changes over to another mesh. */
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import { createFoundingFile, FOUNDING_FILE } from '../../../../node/store/founding-file.ts'
 import { LOG_MARK_FILE } from '../../../../node/store/log-mark.ts'
@@ -8,12 +9,14 @@ import { adoptMesh, meshOf, type Recovered, recoverStore } from '../../../../nod
 import { repairStore } from '../../../../node/store/repair.ts'
 import { createSnapshotStore } from '../../../../node/store/snapshots.ts'
 import { survey } from '../../../../node/store/survey.ts'
+import { recoveredMeshId } from '../../../../protocols/consensus/founding/record.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import { createFaultyDisk } from '../../../support/faulty-disk.ts'
 import { failureOf } from '../../../support/until.ts'
 import { createRandom } from '../../../support/virtual-time.ts'
 import { chunks, contentsOf, entries, MESH, nameOf, OTHERS, PEER, random, storeOf } from './recover-stores.ts'
 
+const sha256 = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest()
 const NEXT = 'f'.repeat(32)
 const reasonOf = (error: unknown): unknown => isParleyError(error, 'STA003') && error.details.reason
 
@@ -33,7 +36,11 @@ test('a recovered store has all that it had, votes alone, and is of another mesh
   assert.equal(after.log.state.entries.at(-1)?.term, term)
   assert.match(done.meshId, /^[0-9a-f]{32}$/)
   assert.notEqual(done.meshId, MESH)
-  assert.deepEqual(after.founding.record?.adopted, { meshId: done.meshId })
+  const { adopted } = after.founding.record ?? {}
+  assert.equal(adopted?.meshId, done.meshId)
+  assert.ok(adopted.recovered)
+  assert.equal(recoveredMeshId(sha256, adopted.recovered), done.meshId, 'others can see that this one votes')
+  assert.equal(adopted.recovered.member, done.member)
   assert.deepEqual((await createSnapshotStore(disk, random).read({ index: 40, term: 2 })).chunks, chunks)
   // Nothing is gone.
   const left = new Set(Object.values(await contentsOf(disk)))
