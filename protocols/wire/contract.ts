@@ -126,7 +126,7 @@ export const callerCodec = (
     decode: (bytes) =>
       answer === undefined
         ? undefined
-        : check(answer, codec.read(bytes), `${label} ${'stream' in method ? 'item' : 'response'}`),
+        : check(answer, codec.read(bytes), `${label} ${'stream' in method ? 'item' : 'response'}`, bytes.length),
     revise: (payload, error) => revise(label, method.request, contentOf(method), codec, payload, error),
   }
 }
@@ -165,7 +165,7 @@ export const compile = <P extends AnyProtocol>(protocol: P, handlers: Handlers<P
     }
     const label = `${protocol.name}.${name}`
     const codec = codecOf(method)
-    const read = (payload: Uint8Array) => check(method.request, codec.read(payload), `${label} request`)
+    const read = (payload: Uint8Array) => check(method.request, codec.read(payload), `${label} request`, payload.length)
     const schema = 'stream' in method ? method.stream : 'response' in method ? method.response : undefined
     const write = (value: unknown): Uint8Array => {
       if (schema === undefined) return new Uint8Array(0)

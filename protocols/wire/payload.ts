@@ -10,6 +10,7 @@ import { toString as decodeText } from 'uint8arrays/to-string'
 import type { ZodType, z } from 'zod'
 import type { Content } from '../define.ts'
 import { ParleyError } from '../errors.ts'
+import { earlyFaults } from './early-fault.ts'
 import { checkCborBounds, checkJsonBounds } from './payload-bounds.ts'
 import { unknownFields } from './revise.ts'
 
@@ -79,27 +80,38 @@ export const decodePayload = (content: Content, bytes: Uint8Array): unknown => {
 
 const path = (parts: PropertyKey[]): string => (parts.length === 0 ? 'the value' : parts.map(String).join('.'))
 
+/** Bytes of a payload from which on it is looked at for early faults. */
+const LARGE_BYTES = 16 * 1024
+
 /**
  * Checks a value and returns what the schema makes of it.
  * @param what for the message: `summarize.once request`
+ * @param bytes of the payload that it was read from; a large one of a peer is refused at its first faults
  * @throws MSG001 with `what` and the first issues in details
  */
-export const check = <S extends ZodType>(schema: S, value: unknown, what: string): z.output<S> => {
+export const check = <S extends ZodType>(schema: S, value: unknown, what: string, bytes = 0): z.output<S> => {
   let result: z.ZodSafeParseResult<z.output<S>>
   try {
+    const early = bytes < LARGE_BYTES ? [] : earlyFaults(schema, value)
+    if (early.length > 0) throw unfit(early, what)
     result = schema.safeParse(value)
   } catch (cause) {
+    if (cause instanceof ParleyError) throw cause
     throw new ParleyError('MSG001', `${what} cannot be checked: ${reason(cause)}`, {
       hint: 'schemas on the wire must be synchronous',
       cause,
     })
   }
   if (result.success) return result.data
-  const issues = result.error.issues
+  throw unfit(result.error.issues, what)
+}
+
+const unfit = (all: readonly z.core.$ZodIssue[], what: string): ParleyError => {
+  const issues = all
     .slice(0, MAX_ISSUES)
     .map((issue) => ({ path: path(issue.path), message: issue.message, ...unknownFields(issue) }))
   const first = issues[0]
-  throw new ParleyError('MSG001', `${what} does not fit its schema: ${first?.path}: ${first?.message}`, {
+  return new ParleyError('MSG001', `${what} does not fit its schema: ${first?.path}: ${first?.message}`, {
     hint: 'compare the value with the contract; details.issues lists the first differences',
     details: { what, issues },
   })
