@@ -87,7 +87,7 @@ export const exposeFigures = (metrics: NodeMetrics, read: () => MeshFigures): vo
   )
   total('gossip_rejected_total', 'Gossip messages that were not accepted', () => read().gossip.rejected)
   total('gossip_cut_off_total', 'Peers cut off because they took gossip too slowly', () => read().gossip.cutOff)
-  gauges('gossip_refused_total', 'What of gossip was not taken, by reason', 'reason', () =>
+  gauges('gossip_refused', 'What of gossip was not taken, by reason', 'reason', () =>
     Object.entries(read().gossip.intake.refused),
   )
   total('gossip_paused_total', 'Pauses of neighbours for refused gossip', () => read().gossip.intake.paused)

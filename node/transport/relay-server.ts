@@ -11,8 +11,9 @@
 import type { Connection, Stream } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { toString as encodeText } from 'uint8arrays/to-string'
+import { createShares } from '../../protocols/limiter.ts'
 import type { Clock, Log, Stop as StopTimer, Timers } from '../../protocols/port.ts'
-import { isRelayed } from '../addresses.ts'
+import { isLoopback, isRelayed } from '../addresses.ts'
 import type { RelaySettings } from '../discovery-options.ts'
 import type { Gate } from '../gate.ts'
 import type { RelayFigures } from '../relay-facts.ts'
@@ -32,6 +33,8 @@ import {
 import { createPace, type Splice, splice } from './splice.ts'
 
 const MESSAGE_LIMIT_MS = 10_000
+/** Guests that are seen under one address: an office behind one router has many, one member can invent more. */
+export const MAX_PLACES_EACH_ADDRESS = 32
 /** Connections of one pair: those that both sides made at once, and those that take their place. */
 const MAX_PER_PAIR = 4
 
@@ -59,6 +62,17 @@ type Settings = Pick<RelaySettings, 'maxReservations' | 'maxConnections' | 'maxB
 interface Carried extends Splice {
   readonly pair: string
 }
+interface Place {
+  /** When it runs out. */
+  readonly until: number
+  /** Under which it is seen; undefined on this machine. */
+  readonly address: string | undefined
+}
+
+const addressOf = ({ remoteAddr }: Connection): string | undefined => {
+  const address = remoteAddr.toString()
+  return isLoopback(address) ? undefined : address.split('/')[2]
+}
 
 const pairOf = (a: string, b: string): string => (a < b ? `${a} ${b}` : `${b} ${a}`)
 
@@ -74,8 +88,9 @@ const peerNamed = (multihash: Uint8Array | undefined): string | undefined => {
 
 export const startRelayServer = async (deps: RelayServerDeps, settings: Settings): Promise<RelayServer> => {
   const { clock, timers, log } = deps
-  /** When each guest's place runs out. */
-  const places = new Map<string, number>()
+  const places = new Map<string, Place>()
+  /** Connections by who asked for them: nobody takes all. */
+  const asked = createShares(settings.maxConnections)
   const carried = new Set<Carried>()
   const pace = createPace(clock, settings.maxBytesPerSecond)
   const figures = { reserved: 0, carried: 0, bytes: 0, slowed: 0, refused: {} as Record<string, number> }
@@ -84,7 +99,7 @@ export const startRelayServer = async (deps: RelayServerDeps, settings: Settings
 
   const sweep = (): void => {
     const now = clock.monotonic()
-    for (const [peer, until] of places) if (until <= now) places.delete(peer)
+    for (const [peer, { until }] of places) if (until <= now) places.delete(peer)
   }
 
   const say = (stream: Stream, hop: Hop): void => {
@@ -99,12 +114,15 @@ export const startRelayServer = async (deps: RelayServerDeps, settings: Settings
   const reserve = (stream: Stream, connection: Connection): void => {
     const peer = connection.remotePeer.toString()
     sweep()
-    const isFull = !places.has(peer) && places.size >= settings.maxReservations
+    const address = addressOf(connection)
+    const beside = (place: Place): boolean => address !== undefined && place.address === address
+    const isCrowded = [...places.values()].filter(beside).length >= MAX_PLACES_EACH_ADDRESS
+    const isFull = !places.has(peer) && (isCrowded || places.size >= settings.maxReservations)
     if (isFull || isRelayed(connection.remoteAddr.toString())) {
       refuse(stream, isFull ? 'reservationRefused' : 'permissionDenied')
       return
     }
-    places.set(peer, clock.monotonic() + RESERVATION_MS)
+    places.set(peer, { until: clock.monotonic() + RESERVATION_MS, address })
     figures.reserved += 1
     const expires = Math.floor((clock.now() + RESERVATION_MS) / 1000)
     say(stream, { type: 'status', status: STATUS.ok, expires })
@@ -144,9 +162,10 @@ export const startRelayServer = async (deps: RelayServerDeps, settings: Settings
     if (to === undefined || isRelayed(to.remoteAddr.toString())) return refuse(stream, 'noReservation')
     const pair = pairOf(from, peer)
     const ofPair = [...carried].filter((one) => one.pair === pair).length
-    if (ofPair >= MAX_PER_PAIR || carried.size + opening >= settings.maxConnections)
+    if (ofPair >= MAX_PER_PAIR || carried.size + opening >= settings.maxConnections || !asked.take(from))
       return refuse(stream, 'resourceLimit')
     opening += 1
+    let isCarried = false
     try {
       const guest = await openTo(to, connection, signal)
       if (isStopped || stream.status !== 'open') throw new Error('nobody waits for it any more')
@@ -163,10 +182,14 @@ export const startRelayServer = async (deps: RelayServerDeps, settings: Settings
           slowed() {
             figures.slowed += 1
           },
-          ended: () => queueMicrotask(() => carried.delete(entry)),
+          ended: () =>
+            queueMicrotask(() => {
+              if (carried.delete(entry)) asked.give(from)
+            }),
         }),
       }
       carried.add(entry)
+      isCarried = true
     } catch (error) {
       // A caller that found another way meanwhile has gone.
       if (stream.status !== 'open') {
@@ -177,6 +200,7 @@ export const startRelayServer = async (deps: RelayServerDeps, settings: Settings
       refuse(stream, 'connectionFailed')
     } finally {
       opening -= 1
+      if (!isCarried) asked.give(from)
     }
   }
 

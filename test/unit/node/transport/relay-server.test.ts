@@ -2,9 +2,15 @@
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
 import type { Connection, Stream } from '@libp2p/interface'
+import { multiaddr } from '@multiformats/multiaddr'
 import type { Libp2p } from 'libp2p'
 import { timers } from '../../../../node/platform.ts'
-import { type RelayServer, type RelayServerDeps, startRelayServer } from '../../../../node/transport/relay-server.ts'
+import {
+  MAX_PLACES_EACH_ADDRESS,
+  type RelayServer,
+  type RelayServerDeps,
+  startRelayServer,
+} from '../../../../node/transport/relay-server.ts'
 import {
   decodeHop,
   decodeStop,
@@ -45,13 +51,21 @@ const setUp = async (bounds: { maxReservations?: number; maxConnections?: number
   const relay = await startNode()
   const time = { now: 1_000_000 }
   const left = new Set<(peer: string) => void>()
+  /** As whom the relay sees the next one that asks. */
+  let guise: { peer: string; address: string } | undefined
+  const seenAs = (connection: Connection): Connection => {
+    if (guise === undefined) return connection
+    const { peer, address } = guise
+    return { remotePeer: { toString: () => peer }, remoteAddr: multiaddr(address) } as unknown as Connection
+  }
   const deps: RelayServerDeps = {
     gate: { hold: (_, __, pass) => pass() },
     clock: { now: () => time.now, monotonic: () => time.now },
     timers,
     log: silent,
     connectionOf: (peer) => relay.getConnections().find(({ remotePeer }) => remotePeer.toString() === peer),
-    handle: (...given) => relay.handle(...given),
+    handle: (protocol, take, options) =>
+      relay.handle(protocol, (stream, connection) => take(stream, seenAs(connection)), options),
     onLeft(fn) {
       left.add(fn)
       return () => void left.delete(fn)
@@ -84,9 +98,26 @@ const setUp = async (bounds: { maxReservations?: number; maxConnections?: number
     stream.send(hop instanceof Uint8Array ? hop : framed(encodeHop(hop)))
     return { stream, answer: decodeHop((await readMessage(stream, SOON())).message) }
   }
+  /** Asks for a place as a guest that is seen under this address. */
+  const reserveFrom = async (asker: Peer, peer: string, address: string): Promise<number | undefined> => {
+    guise = { peer, address }
+    const { stream, answer } = await say(asker, { type: 'reserve' })
+    guise = undefined
+    await stream.close()
+    return answer.status
+  }
   const reserve = async (peer: Peer) => (await say(peer, { type: 'reserve' })).answer
   const connect = (from: Peer, to: Peer) => say(from, { type: 'connect', peer: to.node.peerId.toMultihash().bytes })
-  return { server, time, join, say, reserve, connect, leave: (peer: string) => left.forEach((fn) => void fn(peer)) }
+  return {
+    server,
+    time,
+    join,
+    say,
+    reserve,
+    reserveFrom,
+    connect,
+    leave: (peer: string) => left.forEach((fn) => void fn(peer)),
+  }
 }
 
 const statusOf = async (said: Promise<{ answer: Hop }>): Promise<number | undefined> => (await said).answer.status
@@ -137,16 +168,29 @@ test('places are bounded: one more is refused, who has one may keep it, who leav
   assert.deepEqual([server.figures().places, server.figures().refused], [2, { reservationRefused: 1 }])
 })
 
-test('connections are bounded, all together and of each pair', async () => {
+test('guests under one address have so many places, those of this machine excepted', async () => {
+  const { server, join, reserveFrom: from } = await setUp({ maxReservations: 2 * MAX_PLACES_EACH_ADDRESS })
+  const asker = await join()
+  const reserveFrom = (peer: string, address: string) => from(asker, peer, address)
+  for (let n = 0; n < MAX_PLACES_EACH_ADDRESS; n += 1)
+    assert.equal(await reserveFrom(`guest ${n}`, '/ip4/192.0.2.1/tcp/4001'), STATUS.ok)
+  assert.equal(await reserveFrom('one more', '/ip4/192.0.2.1/tcp/4002'), STATUS.reservationRefused)
+  assert.equal(await reserveFrom('guest 0', '/ip4/192.0.2.1/tcp/4001'), STATUS.ok, 'it keeps its own')
+  assert.equal(await reserveFrom('elsewhere', '/ip4/192.0.2.2/tcp/4001'), STATUS.ok)
+  assert.equal(server.figures().places, MAX_PLACES_EACH_ADDRESS + 1)
+})
+
+test('connections are bounded, all together, of each pair, and of who asks for them', async () => {
   const { server, join, reserve, connect } = await setUp({ maxConnections: 5 })
   const [guest, other, caller] = [await join(), await join(), await join()]
   await reserve(guest)
   await reserve(other)
   for (let made = 0; made < 4; made += 1) assert.equal(await statusOf(connect(caller, guest)), STATUS.ok)
   assert.equal(await statusOf(connect(caller, guest)), STATUS.resourceLimit, 'a fifth of one pair')
-  assert.equal(await statusOf(connect(caller, other)), STATUS.ok)
-  assert.equal(await statusOf(connect(guest, other)), STATUS.resourceLimit, 'a sixth of all')
-  assert.deepEqual([server.figures().connections, server.figures().refused], [5, { resourceLimit: 2 }])
+  assert.equal(await statusOf(connect(caller, other)), STATUS.resourceLimit, 'the last one is not for who has most')
+  assert.equal(await statusOf(connect(guest, other)), STATUS.ok)
+  assert.equal(await statusOf(connect(other, guest)), STATUS.resourceLimit, 'a sixth of all')
+  assert.deepEqual([server.figures().connections, server.figures().refused], [5, { resourceLimit: 3 }])
 })
 
 for (const answer of [STATUS.permissionDenied, 'nothing'] as const) {
