@@ -9,6 +9,7 @@
  *
  * State: what is due; the last head of each series, of MAX_KNOWN; neighbours that speak 1.1 and are not told.
  */
+import { createRates } from '../limiter.ts'
 import type { Port, Stop } from '../port.ts'
 import type { Circle } from './circle.ts'
 import { createPassing, seriesOf } from './passing.ts'
@@ -18,6 +19,8 @@ import { eventsProtocol, MAX_HEADS, type WireHead } from './protocol.ts'
 export const QUIET_MS = 250
 const AGAIN_MS = 4_000
 const MAX_KNOWN = 1024
+/** Heads of others that one neighbour may tell, each of which costs a signature check: twice all that it can know at once. */
+export const HEADS_OF_OTHERS = { perSecond: 256, burst: 2 * MAX_KNOWN, maxKeys: 1024 }
 
 export interface HeadsHooks {
   /** A publisher is proven to be this far. */
@@ -57,6 +60,7 @@ export const createHeads = (
   /** By publisher and word. */
   const known = new Map<string, WireHead>()
   const deaf = new Set<string>()
+  const checks = createRates(HEADS_OF_OTHERS)
   let timer: Stop | undefined
   let stopped = false
 
@@ -176,6 +180,8 @@ export const createHeads = (
         }
         // The link proves what the publisher says itself; what others say of it is signed. Who passes it on checks it too.
         const toldToAll = isLast(head, from)
+        // What is beyond is told again, by others too.
+        if (!toldToAll && !checks.take(from, port.clock.monotonic())) continue
         if (!(toldToAll || (await verify(head))) || stopped) continue
         if (!learn(head)) {
           passing.had(head, from)

@@ -9,6 +9,7 @@
  *
  * State: per topic the neighbours that were asked and those that answered; dropped when a neighbour leaves.
  */
+import { createShares } from '../limiter.ts'
 import type { Member, Port, Stop } from '../port.ts'
 import { catalogOf } from './catalogs.ts'
 import type { History } from './history.ts'
@@ -169,16 +170,18 @@ export const createReach = (port: ReachPort, options: ReachOptions): Reach => {
   ]
   for (const member of port.members()) welcome({ ...member })
 
-  let questions = 0
+  /** That wait, by who asks: nobody takes all places, and who has none is answered at once. */
+  const questions = createShares(MAX_WAITING_SYNCS)
   const serve = port.serve(eventsProtocol, {
     async sync({ topics }, context) {
       // The answer must be on its way before the caller gives up.
-      const waitMs = questions >= MAX_WAITING_SYNCS ? 0 : Math.min(syncMs, context.remainingMs() * 0.8)
-      questions += 1
-      try {
-        if (waitMs > 0) await until(() => topics.every((topic) => sees(context.peer, topic)), waitMs)
-      } finally {
-        questions -= 1
+      const waitMs = Math.min(syncMs, context.remainingMs() * 0.8)
+      if (waitMs > 0 && questions.take(context.peer)) {
+        try {
+          await until(() => topics.every((topic) => sees(context.peer, topic)), waitMs)
+        } finally {
+          questions.give(context.peer)
+        }
       }
       options.onNeighbour(context.peer)
       const seen = topics.filter((topic) => sees(context.peer, topic))

@@ -1,0 +1,63 @@
+/** What one neighbour may ask of the events protocol beside gossip. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { HEADS_OF_OTHERS } from '../../../protocols/events/heads.ts'
+import { eventsProtocol, MAX_HEADS, type WireHead } from '../../../protocols/events/protocol.ts'
+import { MAX_WAITING_SYNCS } from '../../../protocols/events/reach.ts'
+import { node } from './listeners.ts'
+import { createPorts } from './ports.ts'
+
+const setUp = async () => {
+  const net = createPorts()
+  const a = node(net, 'a')
+  const [mallory, honest] = [net.add('mallory'), net.add('honest')]
+  for (const peer of [mallory, honest]) net.connect(a.peer, peer)
+  await net.run(100)
+  await a.listen()
+  await net.run(100)
+  return { net, a, mallory, honest }
+}
+
+test('numbers of others that one neighbour tells are checked up to its rate, and those of another one still', async () => {
+  const { net, a, mallory, honest } = await setUp()
+  let checked = 0
+  a.peer.verify = async () => {
+    checked += 1
+    return false
+  }
+  const headOf = (publisher: string): WireHead => ({
+    publisher,
+    word: 'tasks',
+    epoch: 1,
+    last: 1,
+    signature: new Uint8Array(64),
+  })
+  const tell = (from: typeof mallory, count: number) => {
+    for (let at = 0; at < count; at += MAX_HEADS) {
+      const heads = Array.from({ length: Math.min(MAX_HEADS, count - at) }, (_, n) => headOf(`publisher ${at + n}`))
+      void from.port.to('a', eventsProtocol).heads({ heads })
+    }
+  }
+  tell(mallory, HEADS_OF_OTHERS.burst)
+  await net.run(20)
+  assert.equal(checked, HEADS_OF_OTHERS.burst)
+  tell(mallory, MAX_HEADS)
+  await net.run(20)
+  assert.ok(checked - HEADS_OF_OTHERS.burst <= (HEADS_OF_OTHERS.perSecond * 60) / 1_000, `${checked} were checked`)
+  const before = checked
+  tell(honest, 10)
+  await net.run(20)
+  assert.equal(checked - before, 10)
+})
+
+test('one neighbour that asks without end takes not all places: another one is still waited for', async () => {
+  const { net, mallory, honest } = await setUp()
+  const ask = (from: typeof mallory) =>
+    from.port.to('a', eventsProtocol).sync({ topics: ['events/never'] }, { timeoutMs: 5_000 })
+  const waiting = Array.from({ length: MAX_WAITING_SYNCS }, () => ask(mallory))
+  await net.run(30)
+  const beganAt = net.now()
+  await net.until(ask(honest))
+  assert.ok(net.now() - beganAt > 500, 'it had a place')
+  await net.until(Promise.all(waiting))
+})
