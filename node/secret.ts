@@ -31,8 +31,8 @@ const LOOKS_MADE = /^\W*parley\d+[\W_]/i
 const MADE_CHARACTERS = 48
 
 /**
- * `strong`: made by `makeSecret`. `former`: looks random, as those did that were made before they had a checksum; weak from
- * the next minor version on. `mistyped`: begins like a made one and is none.
+ * `strong`: made by `makeSecret`. `former`: looks like those that were made before they had a checksum; weak from the next
+ * minor version on. `mistyped`: begins like a made one and is none.
  */
 export type Strength = 'strong' | 'former' | 'weak' | 'mistyped'
 
@@ -84,25 +84,24 @@ const isSequence = (text: string): boolean => {
 
 const LOWER = /[a-z]/
 const UPPER = /[A-Z]/
-const HEX = /^([0-9a-f]+|[0-9A-F]+)$/
+/** 32 bytes in base64url in their one spelling: the last of 43 characters carries 4 bits, the other two are zero. */
+const FORMER = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/
 
 /**
- * Whether a secret looks like at least 32 random bytes in base64url or hexadecimal. It cannot prove randomness; it finds
- * short ones, words, repetitions and sequences. A random one is missed once in 10^9.
+ * Whether a secret looks like those that earlier versions made. It cannot prove randomness; it finds words, repetitions
+ * and sequences. A made one is missed once in 10^9.
  */
-const looksRandom = (secret: string): boolean => {
-  // 43 characters of 6 bits are the shortest that hold 256 bits; a remainder of one character is no whole byte.
-  const minLength = HEX.test(secret) ? SECRET_BYTES * 2 : Math.ceil((SECRET_BYTES * 8) / 6)
-  if (!/^[A-Za-z0-9_-]+$/.test(secret) || secret.length < minLength || secret.length % 4 === 1) return false
-  if (entropyOf(secret) < MIN_ENTROPY || isRepetition(secret) || isSequence(secret)) return false
+const isFormer = (secret: string): boolean => {
+  if (!FORMER.test(secret) || entropyOf(secret) < MIN_ENTROPY || isRepetition(secret) || isSequence(secret))
+    return false
   // Written words keep to one case; 43 random characters do so once in five thousand million times.
-  return HEX.test(secret) || (LOWER.test(secret) && UPPER.test(secret))
+  return LOWER.test(secret) && UPPER.test(secret)
 }
 
 export const classifySecret = (secret: string): Strength => {
   if (isMade(secret)) return 'strong'
   if (LOOKS_MADE.test(secret) || isMade(PREFIX + secret.slice(-MADE_CHARACTERS))) return 'mistyped'
-  return looksRandom(secret) ? 'former' : 'weak'
+  return isFormer(secret) ? 'former' : 'weak'
 }
 
 /** Good enough for other machines; who accepts weak ones says so by `allowWeakSecret`. */

@@ -67,11 +67,15 @@ const endedError = (term: Term): ParleyError =>
         'it is let in again with a fresh token; compare the clocks of both machines',
       )
 
-/** It has shown what it has, and nothing of it is of our secret; a refusal by the other side says nothing of that. */
+/**
+ * It has shown what it has, and nothing of it is of our secret, or it shows no cards at all, as no node of a mesh does. A
+ * refusal by the other side says nothing of that.
+ */
 const isDisproof = (error: unknown): boolean =>
-  isParleyError(error, 'SEC001') &&
-  !error.remote &&
-  (error.details.reason === 'wrong-authority' || error.details.reason === 'no-token')
+  isParleyError(error, 'MSG004') ||
+  (isParleyError(error, 'SEC001') &&
+    !error.remote &&
+    (error.details.reason === 'wrong-authority' || error.details.reason === 'no-token'))
 
 export interface MembershipsDeps {
   readonly clock: Pick<Clock, 'monotonic'>

@@ -96,7 +96,12 @@ describe('a token that runs out', { timeout: 30_000 }, () => {
   })
 
   it('ends calls, held streams, and gossip both ways, with its connection; a fresh one is let in again', async () => {
-    const ours = await startMesh({ name: 'ours', mesh: MESH, secret, timings: { admissionTimeoutMs: 1_000 } })
+    const ours = await startMesh({
+      name: 'ours',
+      mesh: MESH,
+      secret,
+      timings: { admissionTimeoutMs: 1_000, deadAfterMs: 60_000 },
+    })
     const raw = await startRawPeer()
     raws.push(raw)
     const address = ours.mesh.self.addresses[0] ?? ''

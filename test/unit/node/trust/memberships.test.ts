@@ -179,8 +179,9 @@ test('whoever shows no token of the new secret ends when its time is over: it re
 })
 
 test('whoever shows what it has, and nothing of the new secret is among it, ends at once', async () => {
-  for (const reason of ['wrong-authority', 'no-token']) {
-    const { time, ended, issuers, memberships, membership } = setUp(() => refusal(reason))
+  const shown = [refusal('wrong-authority'), refusal('no-token'), new ParleyError('MSG004', 'it shows no cards')]
+  for (const answer of shown) {
+    const { time, ended, issuers, memberships, membership } = setUp(() => answer)
     memberships.set('a', membership(DAY_MS))
     issuers.clear()
     memberships.secretsChanged()
