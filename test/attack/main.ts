@@ -14,7 +14,7 @@ import { allHeld, type Result, summary, verdictOf } from './report.ts'
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
 /** Beyond what an attack is given: its mesh starts, what it left behind is looked at, and all of it ends. */
-const BESIDE_MS = 180_000
+const BESIDE_MS = 240_000
 
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
@@ -60,7 +60,9 @@ const run = async (): Promise<number> => {
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
 // A stream of an attacker that was reset under its hands is what the node is asked to do.
-process.on('unhandledRejection', (error) => say(`  (an attacker's own: ${reasonOf(error)})`))
+for (const event of ['unhandledRejection', 'uncaughtException'] as const) {
+  process.on(event, (error) => say(`  (an attacker's own: ${reasonOf(error)})`))
+}
 try {
   process.exitCode = await run()
 } catch (error) {

@@ -4,7 +4,7 @@ import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import type { Connection } from '@libp2p/interface'
 import { encode } from 'cborg'
 import type { Attack, Findings, Run } from '../attack.ts'
-import { harmOf } from '../judge.ts'
+import { delayOf, harmOf, LIMITS } from '../judge.ts'
 import { type Noticed, notice, type Pair } from '../members/honest.ts'
 import { openTown, type Town } from '../members/town.ts'
 import type { Attacker } from '../raw/attacker.ts'
@@ -15,11 +15,12 @@ const PROBE = '/parley/probe/1'
 const DIRECTORY = '/parley/directory/1'
 const EXCHANGES = 6_000
 const LINKS = 6
+const SETTLE_MS = 1_000
 const GHOSTS = 1_500
-/** Nearly all that a directory has room for. */
-const MOST_GHOSTS = 1_000
 const GHOSTS_AT_ONCE = 50
 const LISTED_MS = 5_000
+const ANY_CALLS = 10
+const ANY_MS = 2_000
 const NESTED_BYTES = 4_000_000
 const FLOOD_AT_ONCE = 32
 /** A peer whose gossip was refused so often and is still connected is never cut off. */
@@ -38,16 +39,30 @@ const count = (tried: Record<string, number>, what: string, more = 1): void => {
   tried[what] = (tried[what] ?? 0) + more
 }
 
-const findingsOf = (noticed: Noticed, { tried, reached }: Pick<Scene, 'tried' | 'reached'>): Findings => ({
+const findingsOf = (
+  noticed: Noticed,
+  { tried, reached }: Pick<Scene, 'tried' | 'reached'>,
+  isTimed: boolean,
+): Findings => ({
   tried,
   refused: noticed.refused,
   before: noticed.before,
   during: noticed.during,
   memory: noticed,
-  reached: [...harmOf(noticed), ...reached],
+  reached: [...(isTimed ? delayOf(noticed) : []), ...harmOf(noticed, LIMITS.grownByMemberMib), ...reached],
 })
 
-const asMember = async (attack: (scene: Scene) => Promise<void>): Promise<Findings> => {
+interface Manner {
+  /** False where honest processes start meanwhile, which takes the processors of this machine. */
+  readonly isTimed?: boolean
+  /** What goes before it: a burst that is over soon. */
+  begin?(scene: Scene): Promise<void>
+}
+
+const asMember = async (
+  attack: (scene: Scene) => Promise<void>,
+  { isTimed = true, begin = async () => {} }: Manner = {},
+): Promise<Findings> => {
   const town = await openTown()
   try {
     const victim = await town.add('victim')
@@ -55,11 +70,29 @@ const asMember = async (attack: (scene: Scene) => Promise<void>): Promise<Findin
     const attacker = await town.attacker()
     const connection = await attacker.member(victim.address(), town.secret)
     const scene: Scene = { town, victim, caller, attacker, connection, tried: {}, reached: [] }
-    const noticed = await notice(scene, () => attack(scene))
-    return findingsOf(noticed, scene)
+    const noticed = await notice(
+      scene,
+      () => attack(scene),
+      () => begin(scene),
+    )
+    return findingsOf(noticed, scene, isTimed)
   } finally {
     await town.end()
   }
+}
+
+const fillSlots = async ({ attacker, connection, tried }: Scene): Promise<void> => {
+  for (let i = 0; i < LINKS; i += 1) {
+    const link = await attacker.link(connection, PROBE)
+    for (let n = 0; n < EXCHANGES / LINKS; n += 1) {
+      const long = { timeoutMs: LONGEST_MS }
+      if (n % 3 === 2) link.tell({ ...long, method: 'hold', payload: JSON.stringify({ tag: `${i}/${n}` }) })
+      else link.tell({ ...long, method: 'count', payload: JSON.stringify({ to: 1e9, bytes: 1 }), credit: 1 })
+      count(tried, 'exchanges')
+      if (n % 100 === 0) await turn()
+    }
+  }
+  await delay(SETTLE_MS)
 }
 
 const slots: Attack = {
@@ -67,20 +100,7 @@ const slots: Attack = {
   line: 'A6',
   by: 'member',
   about: `${EXCHANGES} streams with a credit of one item, and calls that are never answered, due in 24 days`,
-  play: ({ seconds }: Run) =>
-    asMember(async ({ attacker, connection, tried }) => {
-      for (let i = 0; i < LINKS; i += 1) {
-        const link = await attacker.link(connection, PROBE)
-        for (let n = 0; n < EXCHANGES / LINKS; n += 1) {
-          const long = { timeoutMs: LONGEST_MS }
-          if (n % 3 === 2) link.tell({ ...long, method: 'hold', payload: JSON.stringify({ tag: `${i}/${n}` }) })
-          else link.tell({ ...long, method: 'count', payload: JSON.stringify({ to: 1e9, bytes: 1 }), credit: 1 })
-          count(tried, 'exchanges')
-          if (n % 100 === 0) await turn()
-        }
-      }
-      await delay(seconds * 1_000)
-    }),
+  play: ({ seconds }: Run) => asMember(() => delay(seconds * 1_000), { begin: fillSlots }),
 }
 
 /** What no honest node sends: a signature that is none, a record that nobody signed, bytes that are nothing. */
@@ -135,38 +155,46 @@ const directory: Attack = {
   by: 'member',
   about: `${GHOSTS} signed records of agents that do not exist, then a true agent joins`,
   play: () =>
-    asMember(async ({ town, victim, attacker, connection, tried, reached }) => {
-      const link = await attacker.link(connection, DIRECTORY)
-      for (let from = 0; from < GHOSTS; from += GHOSTS_AT_ONCE) {
-        const records = await Promise.all(
-          Array.from({ length: GHOSTS_AT_ONCE }, async (_, i) => {
-            const plan = { name: `ghost-${from + i}`, addresses: [] }
-            return { ...(await recordBytes(await inventSigner(), town.mesh, plan)), ageMs: 0 }
-          }),
-        )
-        link.tell({
-          kind: KIND.oneWay,
-          method: 'push',
-          payload: encode({ records }),
-          content: CONTENT.cbor,
-          timeoutMs: 2_000,
-        })
-        count(tried, 'invented agents', GHOSTS_AT_ONCE)
-        await delay(20)
-      }
-      await delay(500)
-      await town.add('true-agent')
-      const endsAt = performance.now() + LISTED_MS
-      let names: readonly string[] = []
-      while (!names.includes('true-agent') && performance.now() < endsAt) {
-        names = await victim.ask('agents')
-        await delay(100)
-      }
-      const ghosts = names.filter((name) => name.startsWith('ghost-')).length
-      count(tried, 'listed of them', ghosts)
-      if (!names.includes('true-agent')) reached.push('a true agent is not listed')
-      if (ghosts >= MOST_GHOSTS) reached.push(`${ghosts} invented agents are listed`)
-    }),
+    asMember(
+      async ({ town, victim, attacker, connection, tried, reached }) => {
+        const link = await attacker.link(connection, DIRECTORY)
+        for (let from = 0; from < GHOSTS; from += GHOSTS_AT_ONCE) {
+          const records = await Promise.all(
+            Array.from({ length: GHOSTS_AT_ONCE }, async (_, i) => {
+              const plan = { name: `ghost-${from + i}`, addresses: [], offers: 'probe' }
+              return { ...(await recordBytes(await inventSigner(), town.mesh, plan)), ageMs: 0 }
+            }),
+          )
+          link.tell({
+            kind: KIND.oneWay,
+            method: 'push',
+            payload: encode({ records }),
+            content: CONTENT.cbor,
+            timeoutMs: 2_000,
+          })
+          count(tried, 'invented agents', GHOSTS_AT_ONCE)
+          await delay(20)
+        }
+        await delay(500)
+        await town.add('true-agent')
+        const endsAt = performance.now() + LISTED_MS
+        let names: readonly string[] = []
+        while (!names.includes('true-agent') && performance.now() < endsAt) {
+          names = await victim.ask('agents')
+          await delay(100)
+        }
+        const ghosts = names.filter((name) => name.startsWith('ghost-')).length
+        count(tried, 'listed of them', ghosts)
+        if (!names.includes('true-agent')) reached.push('a true agent is not listed')
+        // They say that they offer what honest agents offer: whoever asks any of them must not wait for ghosts.
+        let failed = 0
+        for (let i = 0; i < ANY_CALLS; i += 1) if ((await victim.ask('callAny', ANY_MS)) !== undefined) failed += 1
+        count(tried, 'calls to any', ANY_CALLS)
+        if (failed > 0)
+          reached.push(`${failed} of ${ANY_CALLS} calls to any agent went to ghosts and failed within ${ANY_MS} ms`)
+      },
+      { isTimed: false },
+    ),
 }
 
 const nestedJson = (bytes: number): string => `${'['.repeat(bytes / 2)}${']'.repeat(bytes / 2)}`
@@ -241,7 +269,7 @@ const journalRoom: Attack = {
         if (Reflect.get(Object(answer), 'ok') === true) tried['records kept'] += 1
         else tried['records refused'] += 1
       }
-      const failed = await honest.ask('put', { key: 'honest', value: 'x'.repeat(1_000), withinMs: PUT_MS })
+      const failed = await honest.ask('put', { key: 'honest', value, withinMs: PUT_MS })
       return {
         tried,
         refused: await voter.refusals(),

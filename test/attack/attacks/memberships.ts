@@ -14,6 +14,8 @@ const YEAR_3000_S = 32_503_680_000
 const DAY_S = 86_400
 /** After a change or an end, until nothing of it may be left. */
 const GRACE_MS = 3_000
+/** A node of the new secret has twice the time of an admission, 10 s. */
+const PROVE_MS = 15_000
 const LIVES_S = 6
 const TRIES = 5
 
@@ -139,6 +141,10 @@ const formerMember: Attack = {
         if (refused !== undefined) throw new Error(`the secret could not be changed: ${refused}`)
         await delay(GRACE_MS)
       }
+      // Whoever has the new secret has a few seconds to show it.
+      const askedAt = performance.now()
+      while (connection.status === 'open' && performance.now() - askedAt < PROVE_MS) await delay(100)
+      const untilEndedMs = performance.now() - askedAt
       await victim.ask('heard')
       const found = await stillCan(town, { attacker, connection, victim }, gossip)
       const back = await attacker
@@ -146,7 +152,7 @@ const formerMember: Attack = {
         .then((again) => attacker.admit(again, town.secret))
         .catch(() => ({ refused: 'no connection' }))
       return {
-        ...found,
+        tried: { ...found.tried, 'ms until it was ended': Math.round(untilEndedMs + GRACE_MS) },
         refused: await victim.refusals(),
         reached: [...found.reached, ...(back.refused === undefined ? ['it was let in again with the old secret'] : [])],
       }

@@ -9,7 +9,7 @@ import { createPretender, FORGERIES, type Known, type Pretender } from '../raw/p
 const EVERY_MS = 100
 const SETTLE_MS = 1_000
 /** Each mesh that was broken costs a new one; beyond this, the rest is left out. */
-const LIMIT_MS = 90_000
+const LIMIT_MS = 60_000
 
 export interface Siege {
   readonly parliament: Parliament

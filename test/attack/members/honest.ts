@@ -56,8 +56,15 @@ const during = async ({ victim, caller }: Pair, work: () => Promise<void>): Prom
   }
 }
 
-/** Plays the attack while the pair works. */
-export const notice = async (pair: Pair, attack: () => Promise<void>): Promise<Noticed> => {
+/**
+ * Plays the attack while the pair works.
+ * @param begin what goes before: its memory counts, what it costs in that moment does not
+ */
+export const notice = async (
+  pair: Pair,
+  attack: () => Promise<void>,
+  begin: () => Promise<void> = async () => {},
+): Promise<Noticed> => {
   const { victim } = pair
   // The first round compiles the hot paths, and the heap finds its size.
   await during(pair, () => delay(CALM_MS))
@@ -69,6 +76,7 @@ export const notice = async (pair: Pair, attack: () => Promise<void>): Promise<N
     peakMib = Math.max(peakMib, victim.memoryMib())
   }, WEIGH_MS)
   try {
+    await begin()
     const served = await during(pair, attack)
     return { before, during: served, beforeMib, peakMib, refused: grown(refusedBefore, await victim.refusals()) }
   } finally {

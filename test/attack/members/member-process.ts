@@ -120,6 +120,11 @@ const verbs: MemberVerbs = {
       .to(to, probe)
       .echo({ text: 'honest' }, { timeoutMs: withinMs })
       .then(() => undefined, reasonOf),
+  callAny: (withinMs) =>
+    own()
+      .any(probe)
+      .echo({ text: 'honest' }, { timeoutMs: withinMs })
+      .then(() => undefined, reasonOf),
   publish: async (text) => void (await own().events.publish(TOPIC, { text })),
   async status() {
     const { meshId, epoch, leader, acting, seat, voters, version, quorum } = own().coordinator.status()

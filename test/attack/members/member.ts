@@ -9,7 +9,8 @@ const START_MS = 30_000
 const PAGE_BYTES = 4_096
 const MIB = 2 ** 20
 /** Counters of what a node did not let through. */
-const REFUSAL = /refus|reject|denied|dropped|throttl|limited|exceeded|expelled|evicted|ignored|disconnect|unproven/
+const REFUSAL =
+  /refus|doubt|contradict|cut_off|reject|denied|dropped|throttl|limited|exceeded|expelled|evicted|ignored|disconnect|unproven/
 
 export interface Member {
   readonly name: string

@@ -116,14 +116,15 @@ export const openParliament = async (seatless: number): Promise<Parliament> => {
     const failed = await member.ask('put', { key, value, withinMs: PUT_MS })
     const tookMs = performance.now() - beganAt
     longestMs = Math.max(longestMs, tookMs)
-    if (failed === undefined) acknowledged.set(key, value)
-    else reached.add(`a decision of ${member.name} was refused: ${failed.slice(0, WORDS)}`)
+    if (failed !== undefined) {
+      reached.add(`a decision of ${member.name} was refused: ${failed.slice(0, WORDS)}`)
+      return
+    }
+    acknowledged.set(key, value)
     const found = await member.ask('get', { key, withinMs: GET_MS })
     if ('failed' in found) reached.add(`a read of ${member.name} was refused: ${found.failed.slice(0, WORDS)}`)
-    else if (failed === undefined && found.value !== value)
-      reached.add(
-        `${member.name} read ${found.value === FORGED ? 'a forged value' : 'another value'} where it had decided`,
-      )
+    else if (found.value !== value)
+      reached.add(`${member.name} read ${found.value === FORGED ? 'a forged' : 'another'} value where it had decided`)
     const forged = await member.ask('get', { key: FORGED, withinMs: GET_MS })
     if ('value' in forged && forged.value !== undefined) reached.add(`${member.name} read a forged record`)
   }

@@ -12,8 +12,20 @@ import { type Attacker, createAttacker } from '../raw/attacker.ts'
 import { type Member, startMember } from './member.ts'
 
 const FOUND_MS = 30_000
+/** From it on shares of the journal and proofs of coordination hold. */
+const LEVEL = 2
+const RAISED_MS = 10_000
 /** Attackers answer no probes: they are to be stopped for what they do, not for what they do not say. */
 const DEAD_AFTER_MS = 600_000
+
+/** What every voter knows of holds once they have said so; a version before shares and proofs has no such level. */
+const untilRaised = async ([voter]: readonly Member[]): Promise<void> => {
+  const raised = async (): Promise<boolean> => {
+    const level = await voter?.ask('get', { key: '$level', withinMs: 1_000 })
+    return level !== undefined && 'value' in level && Number(level.value ?? 1) >= LEVEL
+  }
+  await until('the feature level is raised', raised, RAISED_MS).catch(() => {})
+}
 
 export interface Town {
   readonly mesh: string
@@ -107,6 +119,7 @@ export const openTown = async ({ voters = 0, common = {} }: TownPlan = {}): Prom
         FOUND_MS,
       )
     }
+    if (voters > 0) await untilRaised(members)
     return town
   } catch (error) {
     await end()

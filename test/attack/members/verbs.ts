@@ -50,6 +50,8 @@ export interface MemberVerbs {
   heard(): Promise<Heard>
   /** @returns why it failed; undefined where it was answered */
   call(order: { to: string; withinMs: number }): Promise<string | undefined>
+  /** The same of any agent that offers it. */
+  callAny(withinMs: number): Promise<string | undefined>
   publish(text: string): Promise<void>
   status(): Promise<Status>
   put(order: { key: string; value: string; withinMs: number }): Promise<string | undefined>

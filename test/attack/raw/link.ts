@@ -101,5 +101,5 @@ export const serveLink = (stream: Stream, answer: (method: string, input: unknow
       stream.send(requestBytes({ kind: KIND.response, exchange, payload: JSON.stringify(told) }))
     }
   })
-  stream.send(helloBytes())
+  if (stream.status === 'open') stream.send(helloBytes())
 }

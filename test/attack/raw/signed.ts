@@ -56,11 +56,19 @@ export const batchBytes = async (signer: Signer, plan: BatchPlan): Promise<Uint8
 
 export const gossipTopic = (mesh: string, word: string): string => `parley/${mesh}/events/${word}`
 
+export interface GhostPlan {
+  readonly name: string
+  readonly addresses: readonly string[]
+  readonly version?: number
+  /** A protocol that it says it serves, with one method `echo`. */
+  readonly offers?: string
+}
+
 /** A record of discovery/record.ts, signed by whom it names. */
 export const recordBytes = async (
   signer: Signer,
   mesh: string,
-  { name, addresses, version = 1 }: { name: string; addresses: readonly string[]; version?: number },
+  { name, addresses, version = 1, offers }: GhostPlan,
 ): Promise<{ bytes: Uint8Array; signature: Uint8Array }> => {
   const record = {
     peerId: signer.id,
@@ -68,7 +76,10 @@ export const recordBytes = async (
     mesh,
     incarnation: Date.now(),
     version,
-    protocols: [],
+    protocols:
+      offers === undefined
+        ? []
+        : [{ name: offers, version: '1.0.0', methods: [{ name: 'echo', kind: 'unary', idempotent: true }] }],
     labels: {},
     addresses,
     ttlMs: 3_600_000,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseAttackArguments } from '../../attack/arguments.ts'
-import { harmOf, isSlow, LIMITS, lateOf } from '../../attack/judge.ts'
+import { delayOf, harmOf, isSlow, LIMITS, lateOf } from '../../attack/judge.ts'
 import type { Service } from '../../attack/members/honest.ts'
 import { grown, refusalsOf } from '../../attack/members/member.ts'
 import { allHeld, type Result, summary, verdictOf } from '../../attack/report.ts'
@@ -25,17 +25,17 @@ const noticed = (during: Partial<Service>, grownMib = 0) => ({
 })
 
 test('an attack that nobody notices does no harm', () => {
-  assert.deepEqual(harmOf(noticed({})), [])
+  assert.deepEqual([...delayOf(noticed({})), ...harmOf(noticed({}))], [])
 })
 
 test('each limit counts from just above it, memory from itself on', () => {
-  assert.deepEqual(harmOf(noticed({ callP99Ms: LIMITS.p99Ms, eventP99Ms: LIMITS.p99Ms })), [])
+  assert.deepEqual(delayOf(noticed({ callP99Ms: LIMITS.p99Ms, eventP99Ms: LIMITS.p99Ms })), [])
   assert.match(
-    harmOf(noticed({ callP99Ms: LIMITS.p99Ms + 1 }))[0] ?? '',
+    delayOf(noticed({ callP99Ms: LIMITS.p99Ms + 1 }))[0] ?? '',
     /p99 of honest calls took 151 ms, before 5 ms/,
   )
-  assert.match(harmOf(noticed({ eventP99Ms: LIMITS.p99Ms + 1 }))[0] ?? '', /events/)
-  assert.match(harmOf(noticed({ slowestCallMs: LIMITS.slowestMs + 1 }))[0] ?? '', /an honest call took 751 ms/)
+  assert.match(delayOf(noticed({ eventP99Ms: LIMITS.p99Ms + 1 }))[0] ?? '', /events/)
+  assert.match(delayOf(noticed({ slowestCallMs: LIMITS.slowestMs + 1 }))[0] ?? '', /an honest call took 751 ms/)
   assert.deepEqual(harmOf(noticed({ failedCalls: 10, lostEvents: 10 })), [])
   assert.match(harmOf(noticed({ failedCalls: 11 }))[0] ?? '', /11 of 1000 honest calls failed/)
   assert.match(harmOf(noticed({ lostEvents: 11 }))[0] ?? '', /11 of 1000 honest events/)
@@ -44,8 +44,8 @@ test('each limit counts from just above it, memory from itself on', () => {
 })
 
 test('a machine that was slow before is compared with itself', () => {
-  assert.equal(isSlow(799, 100, 150, 8), false)
-  assert.equal(isSlow(801, 100, 150, 8), true)
+  assert.equal(isSlow(1_200, 100, 150, 12), false)
+  assert.equal(isSlow(1_201, 100, 150, 12), true)
 })
 
 test('a newcomer has two seconds, or twice what it takes on a busy machine', () => {
