@@ -33,11 +33,11 @@ import { isReturned, openSeat, openStore, RETURNED, type Seat } from './seat.ts'
 import { openFolder } from './store/disk.ts'
 import { createFenceStore } from './store/fence-store.ts'
 import { createFoundingFile } from './store/founding-file.ts'
+import { FENCE_FOLDER, type KnownStores } from './store/known-stores.ts'
 import { createProofFile } from './store/proof-file.ts'
 
 export { JOURNAL_FOLDER } from './seat.ts'
 
-const FENCE_FOLDER = 'fences'
 const PROOF_FOLDER = 'proof'
 /** The highest feature level that this version knows. */
 const LEVEL = PROOF_LEVEL
@@ -97,6 +97,8 @@ export interface CoordinationDeps {
   readonly dataDir: string | undefined
   readonly joins: boolean
   readonly settings: CoordinationSettings
+  /** Where it is noted what this node keeps. */
+  readonly known?: KnownStores | undefined
   /** As a test wants it. */
   readonly proofMode?: Mode
   /** A node of the mesh left or died, as the membership says. */
@@ -111,7 +113,7 @@ const GIVEN_UP =
 
 /** @throws STA003 for a log or a founding file that is damaged or of a newer version, or that was copied and cannot be renewed */
 export const startCoordination = async (deps: CoordinationDeps): Promise<Coordination> => {
-  const { port, events, settings } = deps
+  const { port, events, settings, known } = deps
   const kinds = new Map([...OWN_KINDS, ...settings.commands].map((kind) => [kind.name, kind]))
   let founding: Founding | undefined
   /** Of a node without a store. */
@@ -138,7 +140,7 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
   const fenceStore =
     dataDir === undefined
       ? undefined
-      : createFenceStore(await openFolder(join(dataDir, FENCE_FOLDER)), (bytes) => port.random(bytes))
+      : createFenceStore(await openFolder(join(dataDir, FENCE_FOLDER)), (bytes) => port.random(bytes), known)
   const fences = await createFences(fenceStore, { isProven: proofs.hasBegun })
   const unserve = await serveJournal({ port, kinds, seat: current })
 
@@ -180,6 +182,7 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
       kinds,
       snapshotEvery: settings.snapshotEvery,
       proofs,
+      known,
       onStatus: coordinator.onStatus,
     })
     member = memberIdOf(port.self.id, seat.storageId)

@@ -13,6 +13,7 @@ import { type MeshOptionsInput, parseOptions } from './options.ts'
 import { clock, compressionOf, random, timers } from './platform.ts'
 import { deriveAuthority, SECRET_ADVICE, secretWarning } from './secret.ts'
 import { createSigner } from './signer.ts'
+import { openKnownStores } from './store/known-stores.ts'
 
 export const prepare = async (input: MeshOptionsInput, lock: { current: DirectoryLock | undefined }) => {
   const options = parseOptions(input)
@@ -28,6 +29,9 @@ export const prepare = async (input: MeshOptionsInput, lock: { current: Director
   if (options.dataDir !== undefined) lock.current = await lockDataDirectory(options.dataDir, { log })
   const privateKey = await loadIdentity(options.dataDir, log)
   const incarnation = await nextIncarnation(options.dataDir, clock.now(), log)
+  const { dataDir } = options
+  const usesJournal = options.coordination.voter === 'auto'
+  const known = dataDir === undefined ? undefined : await openKnownStores({ dataDir, usesJournal, log, now: clock.now })
   const selfId = peerIdFromPrivateKey(privateKey).toString()
   const trusting = createTrust({ mesh: options.mesh, self: selfId, secrets: options.secret ?? [], clock })
   trusting.catch(() => {})
@@ -60,7 +64,7 @@ export const prepare = async (input: MeshOptionsInput, lock: { current: Director
       compressMinBytes: options.compression.encodings.length === 0 ? 0 : options.compression.minBytes,
     },
   }
-  return { options, log, ownLog, privateKey, identity, trusting, startedAt, metrics, signer, counts, linkDeps }
+  return { options, known, log, ownLog, privateKey, identity, trusting, startedAt, metrics, signer, counts, linkDeps }
 }
 
 export type Ground = Awaited<ReturnType<typeof prepare>>

@@ -60,7 +60,7 @@ const startLocked = async (
   const selfId = identity.id
   // The disk works in other threads while this one loads libp2p.
   const { openMessages, startMessages } = await import('./messages.ts')
-  const rows = openMessages(options.dataDir, { random, log, timers })
+  const rows = openMessages(options.dataDir, { random, log, timers }, ground.known)
   rows.catch(() => {})
   undo.push(async () => (await rows).close())
   let coordination: Coordination | undefined
@@ -297,6 +297,7 @@ const startLocked = async (
     dataDir: options.dataDir,
     joins: looksForOthers(options),
     settings: options.coordination,
+    known: ground.known,
     onGone: (fn) => directory.onChange(({ type, agent }) => type === 'left' && fn(agent.peer)),
     founded: tellMeshId,
   })

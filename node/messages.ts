@@ -17,6 +17,7 @@ import { createVolatileStore } from '../protocols/delivery/volatile-store.ts'
 import type { Port } from '../protocols/port.ts'
 import type { Quota } from '../protocols/quota.ts'
 import type { Unserve } from './api.ts'
+import type { KnownStores } from './store/known-stores.ts'
 import { openRowStore } from './store/row-store.ts'
 
 export const MESSAGES_FOLDER = 'messages'
@@ -47,10 +48,13 @@ export interface DurableMessages extends Messages {
 export const openMessages = async (
   dataDir: string | undefined,
   port: Pick<Port, 'random' | 'log' | 'timers'>,
-): Promise<RowStore> =>
-  dataDir === undefined
-    ? createVolatileStore(randomBytes(16).toString('hex'))
-    : openRowStore(join(dataDir, MESSAGES_FOLDER), port)
+  known?: KnownStores,
+): Promise<RowStore> => {
+  if (dataDir === undefined) return createVolatileStore(randomBytes(16).toString('hex'))
+  const store = await openRowStore(join(dataDir, MESSAGES_FOLDER), port)
+  await known?.note('messages', { id: store.id })
+  return store
+}
 
 /** @throws what opening the rows threw; MSG003 for one that cannot be read */
 export const startMessages = async (deps: MessagesDeps): Promise<DurableMessages> => {

@@ -17,12 +17,11 @@ import type { JournalSeat } from '../protocols/journal/serve.ts'
 import type { Port, Stop } from '../protocols/port.ts'
 import { type Disk, openFolder } from './store/disk.ts'
 import { type OpenGroupStorage, openGroupStorage } from './store/group-storage.ts'
+import { JOURNAL_FOLDER, type KnownStores } from './store/known-stores.ts'
 import { forgetLost, type LostNote, readLost, returnLost } from './store/lost.ts'
 import { settleStore } from './store/returned.ts'
 import { openSeatFile } from './store/seat-file.ts'
 
-/** Under the data directory. */
-export const JOURNAL_FOLDER = 'journal'
 const AGAIN_MS = 1_000
 const MAX_AGAIN_MS = 30_000
 
@@ -32,6 +31,8 @@ export interface SeatDeps {
   readonly kinds: ReadonlyMap<string, AnyCommandKind>
   readonly snapshotEvery: number
   readonly proofs?: Pick<Proofs, 'voters' | 'ledger'> | undefined
+  /** Where it is noted that there is a journal. */
+  readonly known?: KnownStores | undefined
   onStatus(seat: JournalSeat, status: RaftStatus): void
 }
 
@@ -53,6 +54,8 @@ export interface Seat {
   counts(): ReturnType<OpenGroupStorage['counts']>
   stop(): Promise<void>
 }
+
+export { JOURNAL_FOLDER }
 
 export const RETURNED =
   'no coordinator answers, and this node came back as a new member without a vote (its store was restored, copied or ' +
@@ -103,11 +106,14 @@ const openStorage = async (
 }
 
 /** @throws STA003 for a log that lost something of a node that votes alone, or that is of a newer version */
-export const openSeat = async ({ port, disk, kinds, snapshotEvery, proofs, onStatus }: SeatDeps): Promise<Seat> => {
+export const openSeat = async (deps: SeatDeps): Promise<Seat> => {
+  const { port, disk, kinds, snapshotEvery, proofs, known, onStatus } = deps
   const random = (bytes: number): Uint8Array => port.random(bytes)
   let store = await openStorage(disk, random, port)
   const { storageId } = store
   let lost = await readLost(disk)
+  /** The last one that `note` was told of. */
+  let noted: RaftStatus['configuration'] | undefined
   let current: JournalSeat | undefined
   let problem: string | undefined
   let stopped = false
@@ -122,6 +128,14 @@ export const openSeat = async ({ port, disk, kinds, snapshotEvery, proofs, onSta
     forgetLost(disk).catch((error: unknown) => port.log.warn('a note could not be removed', { error }))
   }
 
+  /** So that a journal which is deleted is missed: before anything is decided here, and when others begin to vote or end. */
+  const note = (member: string, meshId: string, isAlone: boolean): Promise<void> | undefined =>
+    known?.note('journal', { member, meshId, voters: isAlone ? 'alone' : 'others' })
+  const noteFirst = async (member: string, { meshId, founders }: SeatTaken): Promise<void> => {
+    const before = known?.had().journal
+    if (before?.member !== member || before.meshId !== meshId) await note(member, meshId, founders?.length === 1)
+  }
+
   const start = async (member: string, { meshId, founders }: SeatTaken, waitMs: number): Promise<void> => {
     const machine = createJournalMachine(
       kinds,
@@ -129,6 +143,7 @@ export const openSeat = async ({ port, disk, kinds, snapshotEvery, proofs, onSta
       proofs?.ledger.began,
     )
     let seat: JournalSeat | undefined
+    await noteFirst(member, { meshId, founders })
     const group = await startGroup(
       {
         port,
@@ -138,6 +153,13 @@ export const openSeat = async ({ port, disk, kinds, snapshotEvery, proofs, onSta
         ...(proofs !== undefined && { onConfigured: proofs.ledger.configured }),
         onStatus(status) {
           regained(status, member)
+          const { configuration } = status
+          const { voters } = configuration
+          if (configuration !== noted && voters.length > 0) {
+            const isAlone = voters.every((id) => peerOf(id) === peerOf(member))
+            void note(member, meshId, isAlone)
+          }
+          noted = configuration
           if (seat !== undefined) onStatus(seat, status)
         },
         onStall(stall: ParleyError | undefined) {

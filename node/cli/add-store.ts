@@ -30,6 +30,9 @@ export const addStore = (program: Command): void => {
     .requiredOption('--mesh-id <id>', 'the mesh that it is to be of')
     .option('--yes', 'do not ask')
     .action(async (options) => (await import('./store.ts')).adopt(options))
+  add('accept-loss', 'Lets a node start although something that it alone had is gone for good, and says what.')
+    .option('--yes', 'do not ask')
+    .action(async (options) => (await import('./store.ts')).acceptLoss(options))
   add(
     'moved',
     'Says that the data directory was moved or copied while the node was stopped, and is the newest there is.',

@@ -10,6 +10,7 @@ import { loadIdentity } from '../identity.ts'
 import { fileError, systemCode } from '../private-file.ts'
 import { JOURNAL_FOLDER } from '../seat.ts'
 import { type Disk, openFolder } from '../store/disk.ts'
+import { KNOWN_FILE } from '../store/known-stores.ts'
 import { MESSAGES_FOLDER } from '../store/row-store.ts'
 import { usage } from './outcome.ts'
 import { DATA_ROOT } from './running.ts'
@@ -103,10 +104,12 @@ const withStopped = async (
   const journal = await found(join(dataDir, JOURNAL_FOLDER))
   const messages = await found(join(dataDir, MESSAGES_FOLDER))
   // Looked for first: the lock would make the directory.
-  const isThere = [journal, messages].some((path) => path !== undefined && wanted.includes(basename(path)))
+  const known = await found(join(dataDir, KNOWN_FILE))
+  const isThere = [journal, messages, known].some((path) => path !== undefined && wanted.includes(basename(path)))
   if (!isThere) {
     const what = (await exists(dataDir)) ? `${dataDir} holds no store` : `${dataDir} is not there`
-    throw usage(what, `name the data directory of a node that has a folder ${wanted.join(' or ')}`)
+    const folders = wanted.filter((name) => name !== KNOWN_FILE)
+    throw usage(what, `name the data directory of a node that has a folder ${folders.join(' or ')}`)
   }
   const held = await lock(dataDir)
   try {
@@ -120,9 +123,9 @@ const withStopped = async (
   }
 }
 
-/** Runs `fn` on the journal or the messages, or both, of a node that does not run. */
+/** Runs `fn` on the journal or the messages, or both, of a node that does not run, or on what says that there were some. */
 export const withAnyStore = (options: StoreOptions, fn: (stopped: Stopped) => Promise<void>): Promise<void> =>
-  withStopped(options, [JOURNAL_FOLDER, MESSAGES_FOLDER], fn)
+  withStopped(options, [JOURNAL_FOLDER, MESSAGES_FOLDER, KNOWN_FILE], fn)
 
 /** Runs `fn` on the journal of a node that does not run. */
 export const withStore = (

@@ -2,6 +2,7 @@
 import { majority } from '../../protocols/consensus/quorum.ts'
 import type { ParleyError } from '../../protocols/errors.ts'
 import { escapeText } from '../log-fields.ts'
+import type { LostNote } from '../store/lost.ts'
 import type { Recovered } from '../store/recover.ts'
 import { meshOf } from '../store/recover.ts'
 import type { Repaired } from '../store/repair.ts'
@@ -30,7 +31,7 @@ const isNamed = ({ log }: Survey, { index, term }: { index: number; term: number
 
 /** What is wrong with a store that is not the journal. */
 export interface OtherProblem {
-  readonly part: 'fences' | 'messages'
+  readonly part: 'fences' | 'messages' | 'journal'
   readonly error: ParleyError
 }
 
@@ -208,6 +209,24 @@ What may be new: entries after ${now.commit} may never have been decided; from n
 The abandoned voters must never be started again with the disks that they have now. As a majority they would go on as the
 old mesh beside the new one; nodes of the two refuse each other. If one of them has more than this node, recover that one.
 `
+}
+
+/** A row below the facts. */
+export const lostText = ({ why, was, kept }: LostNote): string =>
+  block([['lost', `${why}; it kept entries up to ${kept}, and is a new member since; it was ${was ?? 'unknown'}`]])
+
+export const lossPlanText = ({ dataDir }: Owner, losses: readonly string[]): string =>
+  `This lets the node in ${escapeText(dataDir)} start although something that it had is gone for good:
+${losses.map((loss) => `  ${escapeText(loss)}`).join('\n')}
+If there is a backup, put that back instead.
+`
+
+export const lossText = ({ dataDir }: Owner, store: Facts | undefined): string => {
+  const on =
+    store === undefined
+      ? 'what is gone is made anew'
+      : `its journal goes on with ${logLine(store)}, as the mesh ${store.meshId}; bring other nodes over with parley store adopt`
+  return `the loss in ${escapeText(dataDir)} is accepted: ${on}`
 }
 
 export const adoptedFacts = (done: Recovered, owner: Owner) => ({

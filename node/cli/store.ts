@@ -13,11 +13,15 @@ import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import { JOURNAL_FOLDER } from '../seat.ts'
 import { type Disk, openFolder } from '../store/disk.ts'
 import { createFenceStore } from '../store/fence-store.ts'
+import { FOUNDING_FILE } from '../store/founding-file.ts'
+import { FENCE_FOLDER, forgetStores, missingStores, readKnown } from '../store/known-stores.ts'
+import { readLost, votesAlone } from '../store/lost.ts'
 import { markPlace, readPlace } from '../store/place.ts'
 import { adoptMesh, checkRecoverable, recoverStore } from '../store/recover.ts'
 import { repairStore } from '../store/repair.ts'
+import { putAside } from '../store/replace-log.ts'
 import { openSeatFile } from '../store/seat-file.ts'
-import { type Survey, survey } from '../store/survey.ts'
+import { type Survey, snapshotFiles, survey } from '../store/survey.ts'
 import { processTerminal, type Terminal } from './confirm.ts'
 import { usage } from './outcome.ts'
 import { exists, peerOf, type StoreOptions, withAnyStore, withStore } from './store-directory.ts'
@@ -36,7 +40,6 @@ export interface ConfirmedOptions extends StoreOptions {
   yes?: boolean
 }
 
-const FENCE_FOLDER = 'fences'
 const random = (bytes: number): Uint8Array => new Uint8Array(randomBytes(bytes))
 const print = (out: string): void => void process.stdout.write(`${out}\n`)
 const warn = (out: string): void => void process.stderr.write(`${out}\n`)
@@ -74,7 +77,9 @@ const fencesProblem = async (dataDir: string): Promise<ParleyError | undefined> 
 const lookAtJournal = async (disk: Disk, owner: text.Owner, others: readonly text.OtherProblem[]) => {
   const facts = text.factsOf(await survey(disk), owner, others)
   const place = await readPlace(folderOf(owner))
-  return { facts: { ...facts, place }, words: `${text.factsText(facts)}\n${placeText(place)}` }
+  const lost = await readLost(disk)
+  const words = [text.factsText(facts), placeText(place), ...(lost === undefined ? [] : [text.lostText(lost)])]
+  return { facts: { ...facts, place, lost }, words: words.join('\n') }
 }
 
 const withoutJournal = (owner: text.Owner, others: readonly text.OtherProblem[]) => ({
@@ -86,7 +91,7 @@ export const verifyStore = (options: StoreOptions): Promise<void> =>
   withAnyStore(options, async ({ disk, owner, messages: folder }) => {
     const fences = await fencesProblem(owner.dataDir)
     const messages = folder === undefined ? undefined : await lookAtMessages(folder)
-    const others: text.OtherProblem[] = []
+    const others: text.OtherProblem[] = [...(await missingStores(owner.dataDir, await readKnown(owner.dataDir)))]
     if (fences !== undefined) others.push({ part: 'fences', error: fences })
     if (messages?.problem !== undefined) others.push({ part: 'messages', error: messages.problem })
     const { facts, words } =
@@ -169,6 +174,51 @@ export const adopt = (
     await settle(owner, done)
     await wantSeat(disk)
     told(options, text.adoptedFacts(done, owner), text.adoptedText(done, owner))
+  })
+
+const leftOf = async (disk: Disk): Promise<string[]> => {
+  const names = await disk.list()
+  return [...names.filter((name) => name === FOUNDING_FILE), ...(await snapshotFiles(disk))]
+}
+
+/**
+ * What a node does not start without: that it is gone is accepted. A journal in which it voted alone goes on as another mesh,
+ * as with `force-recover`: what is gone may have been that others vote.
+ */
+export const acceptLoss = (options: MovedOptions, terminal: Terminal = processTerminal()): Promise<void> =>
+  withAnyStore(options, async ({ disk, owner }) => {
+    const { dataDir } = owner
+    const missing = (await missingStores(dataDir, await readKnown(dataDir))).filter(
+      ({ isAlone: isRefused }) => isRefused,
+    )
+    const parts = missing.map(({ part }) => part)
+    const found = disk === undefined || parts.includes('journal') ? undefined : await survey(disk)
+    const [broken] = found?.problems.filter(({ part }) => part !== 'founding') ?? []
+    const { founding, configuration } = found ?? {}
+    const isAlone = broken && configuration && votesAlone(peerOf(owner), configuration, founding?.record)
+    const losses = [...missing.map(({ error }) => error.message), ...(isAlone ? [broken.error.message] : [])]
+    if (losses.length === 0)
+      throw new ParleyError('STA003', 'there is no loss that this node does not start for', {
+        hint: 'parley store verify says what there is',
+        details: { reason: 'not-needed' },
+      })
+    warn(text.lossPlanText(owner, losses))
+    await confirm('Type accept-loss to go on: ', 'accept-loss', options.yes, '--yes', terminal)
+    // Without its log a founding file would hold the node in a mesh that nobody decides in any more.
+    if (parts.includes('journal') && disk !== undefined) await putAside(disk, await leftOf(disk), '.abandoned')
+    if (missing.length > 0) await forgetStores(dataDir, parts)
+    let now: Survey | undefined
+    if (isAlone && disk !== undefined) {
+      const repaired = await repairStore(disk, { random, peer: owner.peer })
+      if (repaired.left !== undefined) throw repaired.left
+      // Where nothing of it could be kept it begins anew.
+      const kept = repaired.after.configuration.voters.length > 0
+      const done = kept ? await recoverStore(disk, random, peerOf(owner)) : repaired
+      await settle(owner, done)
+      now = done.after
+    }
+    const store = now && text.factsOf(now, owner)
+    told(options, { dataDir, accepted: losses, store }, text.lossText(owner, store))
   })
 
 export const moved = (options: MovedOptions, terminal: Terminal = processTerminal()): Promise<void> =>

@@ -37,6 +37,7 @@ interface Waiting {
 export const createFenceStore = (
   disk: Disk,
   random: (bytes: number) => Uint8Array,
+  known?: { note(part: 'fences', facts: object): Promise<void> },
 ): FenceStore & { close(): Promise<void> } => {
   const scopes = new Map<string, Fence>()
   let floor = NO_FENCE
@@ -68,6 +69,7 @@ export const createFenceStore = (
     await next.write(header, 0)
     await next.write(frame.bytes, HEADER_BYTES)
     await next.sync()
+    await known?.note('fences', {})
     await disk.rename(PART, FENCE_FILE)
     await disk.syncNames()
     await file?.close().catch(() => {})
@@ -131,6 +133,7 @@ export const createFenceStore = (
         await opened.sync()
         await opened.close()
         await disk.syncNames()
+        await known?.note('fences', {})
       }
       return { floor, scopes: [...scopes] }
     },

@@ -4,7 +4,7 @@
  * It may not go on as the member that it was: it has forgotten entries that it acknowledged, and perhaps a vote. Where others
  * vote it comes back as a new member without a vote, on the part of its log that is good, and learns from them what it lacks;
  * where too few of them are left it waits, and says so. Where it alone votes, as far as its log knows, nobody else has what
- * is gone, so it does not start: a person decides (`parley store repair`, then `force-recover`).
+ * is gone, so it does not start: a person decides (`parley store accept-loss`).
  *
  * The damaged files are put aside under their names with `.damaged`. A note stays in the folder until the node votes again.
  * A crash in between leaves a log that is still damaged, or a new one that has to take its place: both are gone on with at
@@ -80,7 +80,7 @@ const refuseAlone = (what: string): ParleyError =>
   refuse(
     'damaged',
     `${what}; this node votes alone, as far as its journal knows, so nobody else has what is gone`,
-    'restore the journal from a backup; or parley store repair keeps what is left, and parley store force-recover goes on with it',
+    'restore the journal from a backup; or parley store accept-loss, which goes on with what parley store verify shows',
   )
 
 /** What a node has become. `finished`: an earlier change of its log was interrupted, and nothing was lost in it. */

@@ -8,6 +8,8 @@ import { isParleyError } from '../../../protocols/errors.ts'
 import { readHolder } from '../../data-directory.ts'
 import { JOURNAL_FOLDER } from '../../seat.ts'
 import type { Disk } from '../../store/disk.ts'
+import { missingStores, readKnown } from '../../store/known-stores.ts'
+import { readLost } from '../../store/lost.ts'
 import { readPlace } from '../../store/place.ts'
 import { readMark } from '../../store/row-mark.ts'
 import { MESSAGES_FOLDER } from '../../store/row-store.ts'
@@ -64,6 +66,13 @@ const journal = async (dataDir: string): Promise<Finding> => {
   const { problems, lastIndex } = await survey(readOnly(folder))
   const [first] = problems
   if (first !== undefined) return fail(name, first.error.message, first.error.hint ?? VERIFY)
+  const lost = await readLost(readOnly(folder))
+  if (lost !== undefined)
+    return warn(
+      name,
+      `it lost what it had acknowledged: ${lost.why}`,
+      'start it: it learns from the others, and votes again',
+    )
   return (await placeOf(name, folder)) ?? ok(name, `whole, up to entry ${lastIndex}`)
 }
 
@@ -115,7 +124,8 @@ const stores: Check = {
     const dataDir = directoryOf(subject)
     if (dataDir === undefined) return [noDirectory('stores', subject)]
     if (node !== undefined) return [skipped('stores', 'the node runs, and looks after them itself')]
-    const found: Finding[] = []
+    const missing = await missingStores(dataDir, await readKnown(dataDir))
+    const found: Finding[] = missing.map(({ part, error }) => fail(part, error.message, error.hint ?? VERIFY))
     for (const look of [journal, messages]) {
       try {
         found.push(await look(dataDir))

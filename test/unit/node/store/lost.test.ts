@@ -71,7 +71,7 @@ test('a node that votes alone is refused, says what to do, and is not touched', 
   const before = await contentsOf(disk)
   const error = await failureOf(returnLost(disk, random, PEER, AT))
   assert.equal(reasonOf(error), 'damaged')
-  assert.match((isParleyError(error) && error.hint) || '', /parley store repair .*parley store force-recover/)
+  assert.match((isParleyError(error) && error.hint) || '', /parley store accept-loss/)
   assert.deepEqual(await contentsOf(disk), before)
 })
 

@@ -1,0 +1,195 @@
+/**
+ * What this node has kept, in `stores.json` beside its identity: so that a folder which is gone is missed.
+ *
+ * A journal, the messages or the fences that are gone beside an identity that was used before are a loss that nothing else
+ * here tells: what is made anew looks like that of a new node. Where others vote, a node without its journal comes back as a
+ * new member of the mesh that it was of (lost.ts). Otherwise it does not start until a person says that the loss is accepted
+ * (`parley store accept-loss`). A whole data directory that is gone is a new node.
+ *
+ * The file is replaced as a whole, with a checksum; one that cannot be read is written anew. State: what it says, the write
+ * under way.
+ */
+import { createHash } from 'node:crypto'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as z from 'zod'
+import { MeshIdSchema, NO_ROUND } from '../../protocols/consensus/founding/record.ts'
+import { MemberIdSchema } from '../../protocols/consensus/member-id.ts'
+import { ParleyError } from '../../protocols/errors.ts'
+import type { Port } from '../../protocols/port.ts'
+import { readPrivateFile, systemCode, writePrivateFile } from '../private-file.ts'
+import { openFolder } from './disk.ts'
+import { FENCE_FILE } from './fence-store.ts'
+import { createFoundingFile } from './founding-file.ts'
+import { LOG_MARK_FILE } from './log-mark.ts'
+import { writeLost } from './lost.ts'
+import { MESSAGES_FOLDER } from './row-store.ts'
+
+export const KNOWN_FILE = 'stores.json'
+export const FENCE_FOLDER = 'fences'
+export const JOURNAL_FOLDER = 'journal'
+const FORMAT = 1
+const MAX_BYTES = 16_384
+
+const JournalSchema = z.object({
+  member: MemberIdSchema,
+  meshId: MeshIdSchema,
+  /** Who else votes, as far as this node knew. */
+  voters: z.enum(['alone', 'others']),
+})
+export type KnownJournal = Readonly<z.output<typeof JournalSchema>>
+
+const KnownSchema = z.object({
+  journal: JournalSchema.optional(),
+  messages: z.object({ id: z.string().max(128) }).optional(),
+  fences: z.object({}).optional(),
+})
+export type Known = Readonly<z.output<typeof KnownSchema>>
+export type KnownPart = keyof Known
+
+const FileSchema = z.object({ format: z.literal(FORMAT), sha256: z.string(), known: z.unknown() })
+
+const checksumOf = (known: unknown): string =>
+  createHash('sha256')
+    .update(JSON.stringify([FORMAT, known]) ?? '')
+    .digest('hex')
+
+const decode = (bytes: Uint8Array): Known | undefined => {
+  try {
+    const { sha256, known } = FileSchema.parse(JSON.parse(new TextDecoder().decode(bytes)))
+    return sha256 === checksumOf(known) ? KnownSchema.parse(known) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Nothing for a node of an older version, or one that is new. @throws STA003 where the disk does not give it */
+export const readKnown = async (dataDir: string): Promise<Known> => {
+  const bytes = await readPrivateFile(join(dataDir, KNOWN_FILE), MAX_BYTES)
+  return (bytes && decode(bytes)) ?? {}
+}
+
+const write = (dataDir: string, known: Known): Promise<void> =>
+  writePrivateFile(
+    join(dataDir, KNOWN_FILE),
+    `${JSON.stringify({ format: FORMAT, sha256: checksumOf(known), known })}\n`,
+  )
+
+export interface Missing {
+  readonly part: KnownPart
+  /** The node does not start until the loss is accepted. */
+  readonly isAlone: boolean
+  /** What is lost with it, for a person. */
+  readonly error: ParleyError
+}
+
+const namesIn = async (folder: string): Promise<string[]> => {
+  try {
+    return await readdir(folder)
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return []
+    throw error
+  }
+}
+
+const LOG_NAME = /^\d{16}\.log$/
+/** A part of it is enough: then what is in it says what is gone. */
+const IS_THERE: Record<KnownPart, (names: readonly string[]) => boolean> = {
+  journal: (names) => names.some((name) => LOG_NAME.test(name) || name === LOG_MARK_FILE),
+  messages: (names) => names.includes('db') || names.includes('mark'),
+  fences: (names) => names.includes(FENCE_FILE),
+}
+const FOLDERS: Record<KnownPart, string> = {
+  journal: JOURNAL_FOLDER,
+  messages: MESSAGES_FOLDER,
+  fences: FENCE_FOLDER,
+}
+
+const lossOf = (part: KnownPart, { journal }: Known): string => {
+  if (part === 'messages') return 'messages that were not delivered yet, and by what those that come twice are known'
+  if (part === 'fences')
+    return 'which decisions it saw: effects of a coordinator that was replaced would be let through'
+  return journal?.voters === 'others'
+    ? `its part of the journal of the mesh ${journal.meshId}; it comes back as a new member that learns from the others`
+    : `the journal of the mesh ${journal?.meshId}, in which it voted alone: all its records, and nobody else has them`
+}
+
+const HINT = 'put it back from a backup; or parley store accept-loss, and the node goes on without it'
+/** Nobody else can give it back: the node does not start without it. */
+const isAlone = (part: KnownPart, { journal }: Known): boolean => part !== 'journal' || journal?.voters === 'alone'
+
+/** What this node had and has no more. @throws what the disk says */
+export const missingStores = async (dataDir: string, known: Known): Promise<Missing[]> => {
+  const missing: Missing[] = []
+  for (const part of ['journal', 'messages', 'fences'] as const) {
+    if (known[part] === undefined || IS_THERE[part](await namesIn(join(dataDir, FOLDERS[part])))) continue
+    const error = new ParleyError(
+      'STA003',
+      `${join(dataDir, FOLDERS[part])} is gone, and with it ${lossOf(part, known)}`,
+      {
+        hint: isAlone(part, known) ? HINT : 'start it: it learns from the others, and votes once it kept up',
+        details: { reason: 'missing', part },
+      },
+    )
+    missing.push({ part, isAlone: isAlone(part, known), error })
+  }
+  return missing
+}
+
+/** That these are gone is accepted: they are made anew. @throws STA003 where the disk does not take it */
+export const forgetStores = async (dataDir: string, parts: readonly KnownPart[]): Promise<void> => {
+  const known: Record<string, unknown> = { ...(await readKnown(dataDir)) }
+  for (const part of parts) delete known[part]
+  await write(dataDir, known)
+}
+
+export interface KnownStores {
+  had(): Known
+  /** Durable once it resolves; a disk that does not take it is told, and nothing fails. */
+  note<P extends KnownPart>(part: P, facts: NonNullable<Known[P]>): Promise<void>
+}
+
+export interface KnownDeps extends Pick<Port, 'log'> {
+  readonly dataDir: string
+  /** It may vote. */
+  readonly usesJournal: boolean
+  now(): number
+}
+
+/** So that the node is a new member of the mesh that it was of, and founds none. */
+const returnWithout = async ({ dataDir, now }: KnownDeps, journal: KnownJournal, why: string): Promise<void> => {
+  const disk = await openFolder(join(dataDir, JOURNAL_FOLDER))
+  const { member, meshId } = journal
+  await createFoundingFile(disk).save({ member, highest: NO_ROUND, adopted: { meshId } })
+  await writeLost(disk, { why, kept: 0, at: now(), was: member })
+}
+
+/**
+ * Before anything of them is opened.
+ * @throws STA003 with `details.reason` `missing` for stores that are gone and that nobody can give back
+ */
+export const openKnownStores = async (deps: KnownDeps): Promise<KnownStores> => {
+  const { dataDir, usesJournal, log } = deps
+  let known: Known = await readKnown(dataDir)
+  for (const { part, isAlone: isRefused, error } of await missingStores(dataDir, known)) {
+    if (part === 'journal' && !usesJournal) continue
+    if (isRefused) throw error
+    log.error(error.message, { hint: error.hint })
+    if (known.journal !== undefined) await returnWithout(deps, known.journal, error.message)
+  }
+  let writing: Promise<void> = Promise.resolve()
+  return {
+    had: () => known,
+    note(part, facts) {
+      if (JSON.stringify(known[part]) === JSON.stringify(facts)) return writing
+      known = { ...known, [part]: facts }
+      const now = known
+      writing = writing
+        .then(() => write(dataDir, now))
+        .catch((error: unknown) =>
+          log.warn(`${KNOWN_FILE} could not be written: a folder that is deleted would not be missed`, { error }),
+        )
+      return writing
+    },
+  }
+}
