@@ -34,6 +34,8 @@ interface Receiving {
  * it is forwarded. What is beyond is dropped, and learnt when directories are compared.
  */
 const NEWS = { perSecond: 64, burst: 2_048, maxKeys: 1_024 }
+/** And of others that it pushes, which it does only where this node lacks them; the rest comes when this node compares. */
+export const PUSHED = { perSecond: 32, burst: 512, maxKeys: 1_024 }
 
 /** A part of a frame keeps the whole frame in memory; a copy does not. */
 const detached = ({ bytes, signature }: SignedRecord): SignedRecord => ({
@@ -46,7 +48,7 @@ const isForged = (receipt: Receipt): boolean =>
   receipt === 'too_big' || receipt === 'malformed' || receipt === 'other_mesh' || receipt === 'bad_signature'
 
 export const createReceiver = ({ port, state, counts, emit, onClaim }: Receiving) => {
-  const news = createRates(NEWS)
+  const rates = { gossip: createRates(NEWS), push: createRates(PUSHED) }
 
   const refuse = <R extends Unreadable | 'bad_signature' | 'too_many'>(reason: R): R => {
     counts.refused.add(reason)
@@ -70,7 +72,8 @@ export const createReceiver = ({ port, state, counts, emit, onClaim }: Receiving
     const outcome = state.judge(record, item, item.ageMs, now, via !== 'gossip', from)
     if (outcome === 'duplicate' && state.holds(record.peerId, item)) return 'held'
     if (outcome === 'stale' || outcome === 'duplicate') return outcome
-    if (via === 'gossip' && from !== record.peerId && !news.take(from, now)) return refuse('too_many')
+    const isOthers = via !== 'sync' && from !== record.peerId
+    if (isOthers && !rates[via].take(from, now)) return refuse('too_many')
     if (!(await verifyRecord(port, record, item))) return refuse('bad_signature')
     // The table may have changed while the signature was checked; `apply` judges again.
     return settle(record, item, via, from)
