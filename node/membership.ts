@@ -11,7 +11,6 @@ import { randomUUID } from 'node:crypto'
 import { isParleyError, type ParleyError } from '../protocols/errors.ts'
 import type { Clock } from '../protocols/port.ts'
 import {
-  DEFAULT_LIFETIME_MS,
   DEFAULT_SKEW_MS,
   MAX_LIFETIME_MS,
   MAX_TOKENS,
@@ -132,7 +131,7 @@ const authoritiesOf = (secrets: readonly string[], mesh: string): Promise<Author
 const secretTrust = (options: TrustOptions, given: readonly Authority[]): Trust => {
   let authorities = given
   const { mesh, self, clock, skewMs = DEFAULT_SKEW_MS } = options
-  const lifetimeMs = Math.min(options.lifetimeMs ?? DEFAULT_LIFETIME_MS, MAX_LIFETIME_MS)
+  const lifetimeMs = Math.min(options.lifetimeMs ?? MAX_LIFETIME_MS, MAX_LIFETIME_MS)
 
   const ownToken = (authority: Authority): Promise<string> => {
     const iat = Math.floor(clock.now() / 1000)

@@ -15,9 +15,8 @@ export const MAX_TOKEN_BYTES = 4096
 export const MAX_TOKENS = 4
 /** How far the clocks of two members may be apart. */
 export const DEFAULT_SKEW_MS = 60_000
-export const DEFAULT_LIFETIME_MS = 24 * 60 * 60 * 1000
-/** A token that claims more is refused, whoever signed it. */
-export const MAX_LIFETIME_MS = DEFAULT_LIFETIME_MS
+/** A token that claims more is refused, whoever signed it; members make theirs as long. */
+export const MAX_LIFETIME_MS = 24 * 60 * 60 * 1000
 /** The tolerance is at most this share of a token's life: a short one would otherwise live for twice its time. */
 const LEEWAY_SHARE = 0.05
 
