@@ -132,7 +132,7 @@ export const Limits = z
     maxHeldStreams: whole(
       1,
       1024,
-      24,
+      16,
       'Streams of one peer that are held, unread, until it is admitted; beyond it they are reset. Peers that behave open three or four.',
     ),
   })

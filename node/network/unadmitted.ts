@@ -23,7 +23,13 @@ export const MAX_TOTAL_BYTES = 16 << 20
 /** Streams that a peer may open besides those that are held for it: identify, ping, admission, and some that it ends. */
 export const MORE_STREAMS = 24
 /** Streams of all unadmitted connections together; above it the one that opened most is ended. */
-export const MAX_TOTAL_STREAMS = 2048
+export const MAX_TOTAL_STREAMS = 768
+/**
+ * Streams a second of all that dialled this node, above which each may open only a few: an ended stream costs its memory
+ * until its timers are over, so that a bound of those that are open is not enough. Peers that behave open three.
+ */
+export const STREAMS_PER_SECOND = 64
+export const FEW_STREAMS = 8
 const MAX_PACED = 4096
 const PACE_MS = 1_000
 
@@ -107,6 +113,8 @@ export const createUnadmitteds = (clock: Pick<Clock, 'monotonic'>, limits: Unadm
   let pacedSince = Number.NEGATIVE_INFINITY
   let totalBytes = 0
   let totalStreams = 0
+  let streamsSince = Number.NEGATIVE_INFINITY
+  let streamsNow = 0
   const ended: Record<Ended, number> = {
     rate: 0,
     connections: 0,
@@ -164,11 +172,23 @@ export const createUnadmitteds = (clock: Pick<Clock, 'monotonic'>, limits: Unadm
     else if (totalBytes > MAX_TOTAL_BYTES) end(largest('bytes'), 'total-bytes')
   }
 
+  /** Counts one more stream of somebody who dialled this node. */
+  const isHurried = (): boolean => {
+    const now = clock.monotonic()
+    if (now - streamsSince >= PACE_MS) {
+      streamsSince = now
+      streamsNow = 0
+    }
+    streamsNow += 1
+    return streamsNow > STREAMS_PER_SECOND
+  }
+
   const opened = (entry: Entry): void => {
     if (!entries.has(entry)) return
     entry.streams += 1
     totalStreams += 1
-    if (entry.streams > limits.heldStreams + MORE_STREAMS) end(entry, 'streams')
+    const most = limits.heldStreams + MORE_STREAMS
+    if (entry.streams > (entry.isInbound && isHurried() ? Math.min(FEW_STREAMS, most) : most)) end(entry, 'streams')
     else if (totalStreams > MAX_TOTAL_STREAMS) end(largest('streams'), 'total-streams')
   }
 

@@ -4,12 +4,14 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import {
   createUnadmitteds,
+  FEW_STREAMS,
   MAX_INBOUND_BYTES,
   MAX_OUTBOUND_BYTES,
   MAX_TOTAL_BYTES,
   MAX_TOTAL_STREAMS,
   MAX_UNADMITTED,
   MORE_STREAMS,
+  STREAMS_PER_SECOND,
   sourceOf,
   type Unadmitted,
 } from '../../../../node/network/unadmitted.ts'
@@ -101,10 +103,26 @@ test('together they send so much, and then whoever sent most goes', () => {
   assert.ok(table.bytes() <= MAX_TOTAL_BYTES)
 })
 
+test('where many streams are opened in a second, each that dialled this node may open a few', () => {
+  const { ended, enter, pass } = setUp()
+  const many = Array.from({ length: STREAMS_PER_SECOND / FEW_STREAMS }, (_, at) => enter('192.0.2.1', `${at}`))
+  for (const one of many) for (let at = 0; at < FEW_STREAMS; at += 1) one.streamOpened()
+  const newcomer = enter('192.0.2.1', 'newcomer')
+  for (let at = 0; at < FEW_STREAMS; at += 1) newcomer.streamOpened()
+  assert.deepEqual(ended, [], 'those that open few go on')
+  many[0]?.streamOpened()
+  assert.deepEqual(ended, ['0'])
+  pass(1_000)
+  many[1]?.streamOpened()
+  assert.deepEqual(ended, ['0'], 'in another second they may open more')
+})
+
 test('together they open so many streams, and then whoever opened most goes', () => {
   const { table, ended, enter } = setUp()
   const each = HELD + MORE_STREAMS
-  const all = Array.from({ length: Math.ceil(MAX_TOTAL_STREAMS / each) }, (_, at) => enter('192.0.2.1', `${at}`))
+  const all = Array.from({ length: Math.ceil(MAX_TOTAL_STREAMS / each) }, (_, at) =>
+    enter('192.0.2.1', `${at}`, 'outbound'),
+  )
   for (const one of all) for (let at = 0; at < each; at += 1) one.streamOpened()
   assert.deepEqual(ended, ['0'])
   assert.equal(table.ended()['total-streams'], 1)
