@@ -179,6 +179,7 @@ describe('a mesh with a secret', { timeout: 60_000 }, () => {
       '/parley/overlay/1',
       '/parley/presence/1',
       '/parley/probe/1',
+      '/parley/proof/1',
       '/parley/reach/1',
       '/parley/reply/1',
     ])
