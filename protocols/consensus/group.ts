@@ -165,8 +165,8 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
 
   const restore = async (meta: SnapshotMeta): Promise<void> => {
     machine.restore((await storage.readSnapshot(meta)).chunks)
-    deps.onConfigured?.(meta.configuration, meta, false)
     applied = meta.index
+    deps.onConfigured?.(meta.configuration, meta, false)
     counts.restored += 1
     promises.skipped(meta.index)
   }

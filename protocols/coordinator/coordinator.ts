@@ -33,10 +33,6 @@ import type { Whereabouts } from './whereabouts.ts'
 const TICK_MS = 100
 /** Offers and the autopilot come once in so many ticks. */
 const TICKS_EACH = 5
-/** An epoch is announced when it is proven, and after this time in any case. */
-const UNPROVEN_MS = 1_000
-/** Looks at a leading member without a step of it in between: its disk hangs or has no room. */
-const MAX_IDLE_TICKS = 10
 
 export interface CoordinatorDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'serve' | 'to' | 'metrics' | 'members'>
@@ -102,13 +98,10 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
   const now = (): number => port.clock.monotonic()
   const seats = createSeats(port, { ...AUTOPILOT, ...deps.autopilot }, deps.level)
   const listeners = new Set<(status: CoordinatorStatus) => void>()
-  const telling = createTelling(port, events, whereabouts, proofs?.shown)
+  const telling = createTelling(port, events, whereabouts, proofs)
   let lastTold: Announced | undefined
   let ledAt = now()
-  let actingAt = now()
   let stopped = false
-  let idleTicks = 0
-  let lastSteps = 0
   let told: string | undefined
   let ticks = 0
   /** As of the last look. */
@@ -133,7 +126,6 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
 
   const leading = createLeading(port, (epoch) => {
     if (epoch !== undefined) {
-      actingAt = now()
       seats.began()
       announce()
     } else {
@@ -220,9 +212,6 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     if (at === undefined || epoch === undefined || id === undefined) return
     const { configuration } = at.group.status()
     proofs?.lead(epoch, () => leading.restate(at))
-    // Nobody would believe it yet; where it takes long there may be some who do.
-    const isUnproven = proofs?.isEnforced() === true && proofs.shown(epoch, false) === undefined
-    if (isUnproven && now() - actingAt < UNPROVEN_MS) return
     lastTold = { meshId: id, epoch, version: at.machine.version(), seats: seatsOf(configuration) }
     telling.tick(lastTold)
   }
@@ -232,19 +221,6 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     if (at === undefined || leading.epoch() === undefined) return
     const isSettled = proofs?.isSettled(at.group.status().configuration.voters) ?? true
     void seats.steer(at, { isSettled, leastLevel: proofs?.leastLevel() ?? 1 })
-  }
-
-  /** A member that failed or stands still leads nobody, whatever it last said. */
-  const lookAtSeat = (): void => {
-    const at = seat()
-    if (leading.epoch() === undefined) idleTicks = 0
-    else if (at === undefined) leading.lost()
-    else {
-      const { steps } = at.group.counts()
-      idleTicks = steps === lastSteps ? idleTicks + 1 : 0
-      lastSteps = steps
-      if (idleTicks >= MAX_IDLE_TICKS) leading.lost()
-    }
   }
 
   const giveUp = async (signal: AbortSignal): Promise<number | undefined> => {
@@ -307,7 +283,7 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
   const tick = (): void => {
     if (isSeated || leading.epoch() !== undefined) {
       announce()
-      lookAtSeat()
+      leading.look(seat())
       tell()
     }
     ticks += 1

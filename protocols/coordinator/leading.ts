@@ -26,12 +26,15 @@ export interface Leading {
   epoch(): number | undefined
   /** Says once more that this epoch began, now with other voters. */
   restate(seat: JournalSeat): void
-  /** Its seat does not work any more. It begins again once that leads. */
-  lost(): void
+  /** Its seat, looked at each 100 ms: one that failed or stands still leads nobody, whatever it last said. */
+  look(seat: JournalSeat | undefined): void
   /** Runs for as long as this node acts, each time that it does; what runs is told when it is stopped. */
   act(fn: Acting): () => void
   stop(): void
 }
+
+/** Looks at a leading member without a step of it in between: its disk hangs or has no room. */
+const MAX_IDLE_LOOKS = 10
 
 type Acting = (facts: ActingFacts) => void | Promise<void>
 
@@ -44,6 +47,8 @@ export const createLeading = (
   /** The term whose beginning was asked for, and of which member. */
   let begun: { readonly group: JournalSeat['group']; readonly epoch: number } | undefined
   let acting: number | undefined
+  let idleLooks = 0
+  let lastSteps = 0
   let stopped = false
 
   const start = (one: { readonly fn: Acting }, epoch: number): void => {
@@ -109,7 +114,12 @@ export const createLeading = (
     restate(seat) {
       state(seat).catch((error: unknown) => port.log.info('an epoch was not begun again', { error }))
     },
-    lost() {
+    look(seat) {
+      const steps = seat?.group.counts().steps ?? 0
+      idleLooks = acting !== undefined && steps === lastSteps ? idleLooks + 1 : 0
+      lastSteps = steps
+      if (seat !== undefined && idleLooks < MAX_IDLE_LOOKS) return
+      // It begins again once that leads.
       begun = undefined
       end()
     },

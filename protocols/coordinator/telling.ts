@@ -6,7 +6,7 @@
  * coordinator died is told by the membership, not by its silence.
  * State: what was told last and when, and the subscription.
  */
-import type { Shown } from '../consensus/proof/proofs.ts'
+import type { Proofs, Shown } from '../consensus/proof/proofs.ts'
 import type { Events } from '../events/api.ts'
 import type { Subscription } from '../events/subscription.ts'
 import type { Port } from '../port.ts'
@@ -16,6 +16,8 @@ import { HEARD_MS, type Whereabouts } from './whereabouts.ts'
 /** News are told once more after this time. */
 const AGAIN_MS = 1_000
 const EVERY_MS = HEARD_MS / 3
+/** An epoch is announced when it is proven, and after this time in any case: there may be some who believe it. */
+const UNPROVEN_MS = 1_000
 
 export interface Announced {
   readonly meshId: string
@@ -41,8 +43,7 @@ export const createTelling = (
   port: Pick<Port, 'self' | 'clock' | 'log'>,
   events: Pick<Events, 'publish' | 'subscribe'>,
   whereabouts: Pick<Whereabouts, 'hear' | 'gone' | 'find' | 'ended'>,
-  /** What proves this epoch, in full or by its name. */
-  shown: (epoch: number, isFull: boolean) => Shown | undefined = () => undefined,
+  proofs?: Pick<Proofs, 'shown' | 'isEnforced'>,
 ): Telling => {
   let toldAt = Number.NEGATIVE_INFINITY
   let lastNews = ''
@@ -52,6 +53,8 @@ export const createTelling = (
   /** The proof that was told last, in full or by its name; in full twice, so that few have to ask for it. */
   let toldProof: Shown | undefined
   let isToldOnce = false
+  let since = { epoch: 0, at: Number.NEGATIVE_INFINITY }
+  const shown = (epoch: number, isFull: boolean): Shown | undefined => proofs?.shown(epoch, isFull)
   let subscription: Promise<Subscription<unknown>> | undefined
   let stopped = false
 
@@ -76,6 +79,9 @@ export const createTelling = (
   return {
     tick(now) {
       if (telling) return
+      if (now.epoch !== since.epoch) since = { epoch: now.epoch, at: port.clock.monotonic() }
+      const isEarly = port.clock.monotonic() - since.at < UNPROVEN_MS
+      if (isEarly && proofs?.isEnforced() === true && shown(now.epoch, false) === undefined) return
       const agoMs = port.clock.monotonic() - toldAt
       const named = shown(now.epoch, false)
       const news = [now.epoch, now.version, named?.digest, named?.head, ...now.seats].join()

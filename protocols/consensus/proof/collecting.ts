@@ -51,8 +51,11 @@ export const dueOf = (
 }
 
 export interface Collecting {
-  /** Of a leader whose epoch has begun, each 100 ms or so. */
-  look(term: number): void
+  /**
+   * Of a leader whose epoch has begun, each 100 ms or so.
+   * @param restate begins the epoch once more, with the voters of now
+   */
+  look(term: number, restate: () => void): void
   /** This node leads no more. */
   stop(): void
 }
@@ -67,8 +70,6 @@ export interface CollectingDeps {
   areAllAble(): boolean
   /** It takes long: others may have what is missing here. */
   askOthers(): void
-  /** Begins the epoch once more, with the voters of now. */
-  restate(): void
 }
 
 export const createCollecting = (deps: CollectingDeps): Collecting => {
@@ -127,7 +128,7 @@ export const createCollecting = (deps: CollectingDeps): Collecting => {
   }
 
   return {
-    look(term) {
+    look(term, restate) {
       const chain = proven.chain()
       const due = chain === undefined ? [] : dueOf(chain, ledger, term)
       if (chain === undefined || (due.length === 0 && chain.epoch?.term === term)) {
@@ -139,7 +140,7 @@ export const createCollecting = (deps: CollectingDeps): Collecting => {
       looks += 1
       if (looks % LOOKS_EACH === 0) deps.askOthers()
       // Before it is known that all can sign, that all of them do is waited for.
-      if (looks % RESTATE_LOOKS === FIRST_LOOKS && deps.areAllAble()) deps.restate()
+      if (looks % RESTATE_LOOKS === FIRST_LOOKS && deps.areAllAble()) restate()
       const one = due[turn % due.length]
       if (one === undefined) return
       const proof = unsigned(chain, one.kind, one.fact)

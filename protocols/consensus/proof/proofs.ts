@@ -65,7 +65,6 @@ export interface ProofFacts {
   readonly epoch: number
   /** Peer id. */
   readonly leader: string | undefined
-  readonly term: number
   /** Links that are kept. */
   readonly links: number
   /** Index of the newest proven configuration. */
@@ -123,8 +122,6 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
     'Claims, fences and proofs of who coordinates that were not believed, by reason; mode observe: they were, all the same',
     ['reason', 'mode'],
   )
-  let collecting: ReturnType<typeof createCollecting> | undefined
-  let restate = (): void => {}
   let unsettledAt: number | undefined
 
   const count = (reason: string, mode: Mode): void => {
@@ -161,6 +158,14 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
   const areAllAble = (): boolean => hasProof() || (level() ?? 0) >= PROOF_LEVEL
   const { member, leader } = deps
   const showing = await createShowing({ port, ledger, chain, member, leader, areAllAble, digestOf })
+  const collecting = createCollecting({
+    port,
+    proven,
+    ledger,
+    sign: (statement) => showing.sign(statement, port.self.id),
+    areAllAble,
+    askOthers: doubts.askOthers,
+  })
   /** Proofs that come with an announcement are few: two when something is new. */
   const rates = createRates({ perSecond: 2, burst: 8, maxKeys: MAX_PEERS })
   const stops = [
@@ -213,7 +218,7 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
       if (chain()?.meshId !== meshId) {
         ledger.clear()
         asking.clear()
-        collecting?.stop()
+        collecting.stop()
         doubts.clear()
       }
       await proven.enter(meshId, beginning)
@@ -242,22 +247,8 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
       listeners.add(fn)
       return () => listeners.delete(fn)
     },
-    lead(term, again) {
-      restate = again
-      collecting ??= createCollecting({
-        port,
-        proven,
-        ledger,
-        sign: (statement) => showing.sign(statement, port.self.id),
-        areAllAble,
-        askOthers: doubts.askOthers,
-        restate: () => restate(),
-      })
-      collecting.look(term)
-    },
-    resign() {
-      collecting?.stop()
-    },
+    lead: (term, restate) => collecting.look(term, restate),
+    resign: collecting.stop,
     shown(term, isFull) {
       const one = chain()
       if (one?.epoch === undefined || one.epoch.term !== term) return undefined
@@ -278,16 +269,13 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
     },
     facts() {
       const one = chain()
-      const head = one && headOf(one)
-      const known = epoch()
       return {
         mode: doubts.mode(),
-        epoch: known?.epoch ?? 0,
-        leader: known?.leader,
-        term: provenTerm(),
+        epoch: epoch()?.epoch ?? 0,
+        leader: epoch()?.leader,
         links: one?.links.length ?? 0,
-        head: head?.index ?? 0,
-        voters: head?.voters ?? [],
+        head: headIndex(),
+        voters: (one && headOf(one)?.voters) ?? [],
         base: one?.pinned !== undefined ? 'pinned' : one?.beginning?.type,
         refused: { ...refused },
       }
@@ -300,7 +288,7 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
       ending.abort()
       for (const stop of stops) stop()
       listeners.clear()
-      collecting?.stop()
+      collecting.stop()
       await showing.stop()
       await proven.settled()
     },

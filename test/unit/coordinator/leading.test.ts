@@ -187,7 +187,7 @@ test('what ends the epoch at its beginning keeps the others from running in it',
 test('a seat that does not work any more ends it, and it begins again in the same term once that works', async () => {
   const { leading, lead, become, proposed, changes } = create()
   await lead(4)
-  leading.lost()
+  leading.look(undefined)
   assert.deepEqual([leading.epoch(), changes], [undefined, [4, undefined]])
   become('leader', 4)
   proposed.at(-1)?.decide()
@@ -198,7 +198,7 @@ test('a seat that does not work any more ends it, and it begins again in the sam
 test('a beginning that was asked for before the seat was lost does not count after that', async () => {
   const { leading, become, proposed } = create()
   become('leader', 4)
-  leading.lost()
+  leading.look(undefined)
   become('leader', 4)
   proposed[0]?.decide()
   await turn()
