@@ -2,6 +2,7 @@
  * A mesh under attack: honest members in processes of their own over loopback TCP, and the attackers in this one. State:
  * members and attackers that are there, and the folder of their data.
  */
+import { rmSync } from 'node:fs'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -52,6 +53,9 @@ export interface TownPlan {
 
 export const openTown = async ({ voters = 0, common = {} }: TownPlan = {}): Promise<Town> => {
   const folder = await mkdtemp(join(tmpdir(), 'parley-attack-'))
+  /** Also where a signal ends the run. */
+  const remove = (): void => rmSync(folder, { recursive: true, force: true })
+  process.once('exit', remove)
   await mkdir(join(folder, 'logs'))
   const mesh = 'besieged'
   const secret = makeSecret()
@@ -76,6 +80,7 @@ export const openTown = async ({ voters = 0, common = {} }: TownPlan = {}): Prom
   const end = async (): Promise<void> => {
     await Promise.all(attackers.map((one) => one.stop().catch(() => {})))
     await Promise.all(members.map((one) => one.kill()))
+    process.off('exit', remove)
     await rm(folder, { recursive: true, force: true })
   }
 
