@@ -37,7 +37,6 @@ export const founders = (names: string): { meshId: string; chain: Chain } => {
   const meshId = meshIdOfBeginning(sha256, beginning)
   return { meshId, chain: emptyChain(meshId, beginning) }
 }
-export { firstVoters, headOf }
 
 /** As a driver does: signatures of these are good, and no others. */
 export const shownTo = (chain: Chain, proof: Proof, good?: readonly string[], mayPin = false): Taken => {
