@@ -1,7 +1,7 @@
 /** Statements signed by hand, for tests of the proof of coordination. Signatures are texts; which are good is told. */
 import { createHash } from 'node:crypto'
-import { firstVoters, meshIdOfBeginning } from '../../../../protocols/consensus/proof/beginning.ts'
-import { type Chain, emptyChain, headOf, type Taken, take } from '../../../../protocols/consensus/proof/chain.ts'
+import { meshIdOfBeginning } from '../../../../protocols/consensus/proof/beginning.ts'
+import { type Chain, emptyChain, type Taken, take } from '../../../../protocols/consensus/proof/chain.ts'
 import { type Proof, ProofSchema, votersDigest } from '../../../../protocols/consensus/proof/statement.ts'
 
 export const sha256 = (bytes: Uint8Array): Uint8Array => new Uint8Array(createHash('sha256').update(bytes).digest())
