@@ -9,9 +9,24 @@ import type { LinkCounts } from '../protocols/wire/link.ts'
 import type { PeerUse } from '../protocols/wire/slots.ts'
 import type { PeerSkew } from './clock-skew.ts'
 import type { NodeMetrics } from './metrics.ts'
-import type { UnadmittedFigures } from './network/connection-limits.ts'
-import type { Pubsub } from './pubsub.ts'
 import type { RelayFacts } from './relay-facts.ts'
+
+export interface UnadmittedFigures {
+  /** Connections whose peer is not admitted, half-open ones too. */
+  connections: number
+  /** What they sent. */
+  bytes: number
+  /** Connections that were refused or ended, by reason. */
+  refused: Record<string, number>
+}
+
+export interface GossipFigures {
+  cutOff: number
+  rejected: number
+  failedPublishes: number
+  /** `refused`: messages that were not taken, by reason; `paused`: neighbours that were not read for a while. */
+  intake: { refused: Readonly<Record<string, number>>; paused: number; cut: number }
+}
 
 export interface MeshFigures {
   links: LinkCounts & { open: number }
@@ -42,7 +57,7 @@ export interface MeshFigures {
   /** Dials that were not made, by reason. */
   dialsRefused: Record<string, number>
   duplicateConnections: number
-  gossip: ReturnType<Pubsub['counts']>
+  gossip: GossipFigures
   replies: { delivered: number; unheard: number; lost: number }
   connections: number
   /** How far the clocks of connected peers are from this one. */

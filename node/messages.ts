@@ -3,6 +3,7 @@
  *
  * State: the delivery's; who offers a capability, for a second at most.
  */
+
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { fraction, pick } from '../discovery/choose.ts'
@@ -18,9 +19,9 @@ import type { Port } from '../protocols/port.ts'
 import type { Quota } from '../protocols/quota.ts'
 import type { Unserve } from './api.ts'
 import type { KnownStores } from './store/known-stores.ts'
+import { MESSAGES_FOLDER } from './store/known-stores.ts'
 import { openRowStore } from './store/row-store.ts'
 
-export const MESSAGES_FOLDER = 'messages'
 /** Protocol in an agent's record for a type of message that it receives. */
 export const OFFER_PREFIX = 'message/'
 const CHOICE_MS = 1_000

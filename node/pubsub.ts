@@ -11,12 +11,14 @@
  * meanwhile waits, or the neighbour would miss it. A neighbour whose stream to this node ended forgets what this node is
  * subscribed to (go-libp2p does) and says so only by opening another one: it is then told again.
  */
+
 import { type GossipsubMessage, TopicValidatorResult } from '@chainsafe/libp2p-gossipsub'
 import type { Connection, Stream } from '@libp2p/interface'
 import type { ParleyError } from '../protocols/errors.ts'
 import type { Acceptance, Gossip, Log, Stop, Timers } from '../protocols/port.ts'
+import type { GossipFigures } from './figures.ts'
 import { createConduct } from './network/gossip-conduct.ts'
-import { createIntake, type Intake } from './network/gossip-intake.ts'
+import { createIntake } from './network/gossip-intake.ts'
 import type { JudgedGossip } from './network/judged-gossip.ts'
 
 export interface PubsubDeps {
@@ -47,7 +49,7 @@ export interface Pubsub extends Gossip {
   reopened(peer: string): void
   /** Why the peer is not let in for a while. */
   barred(peer: string): ParleyError | undefined
-  counts(): { cutOff: number; rejected: number; failedPublishes: number; intake: ReturnType<Intake['counts']> }
+  counts(): GossipFigures
   stop(): void
 }
 

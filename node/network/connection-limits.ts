@@ -6,9 +6,11 @@
  * set beyond these. Nothing is counted any more, and nothing costs, once the peer is admitted.
  * State: the counted connections, by libp2p's objects.
  */
+
 import { Server, type Socket } from 'node:net'
 import type { Connection, Listener, MultiaddrConnection, Transport } from '@libp2p/interface'
 import type { Clock, Stop, Timers } from '../../protocols/port.ts'
+import type { UnadmittedFigures } from '../figures.ts'
 import { createUnadmitteds, MAX_UNADMITTED, type Unadmitted } from './unadmitted.ts'
 
 /** libp2p's own bound stands this far above `limits.maxConnections`, which is for members. */
@@ -24,15 +26,6 @@ export interface ConnectionLimitsDeps {
   }
   /** In which a socket has to become a libp2p connection, milliseconds. */
   readonly handshakeMs: number
-}
-
-export interface UnadmittedFigures {
-  /** Connections whose peer is not admitted, half-open ones too. */
-  connections: number
-  /** What they sent. */
-  bytes: number
-  /** Connections that were refused or ended, by reason. */
-  refused: Record<string, number>
 }
 
 export interface ConnectionLimits {

@@ -23,10 +23,10 @@ import { FENCE_FILE } from './fence-store.ts'
 import { createFoundingFile } from './founding-file.ts'
 import { LOG_MARK_FILE } from './log-mark.ts'
 import { writeLost } from './lost.ts'
-import { MESSAGES_FOLDER } from './row-store.ts'
 
 export const KNOWN_FILE = 'stores.json'
 export const FENCE_FOLDER = 'fences'
+export const MESSAGES_FOLDER = 'messages'
 export const JOURNAL_FOLDER = 'journal'
 const FORMAT = 1
 const MAX_BYTES = 16_384

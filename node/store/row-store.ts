@@ -16,7 +16,6 @@ import type { Life } from './row-life.ts'
 import { type OpenDeps, openLife } from './row-open.ts'
 
 /** Its folder in a data directory. */
-export const MESSAGES_FOLDER = 'messages'
 const FIRST_WAIT_MS = 1_000
 const MAX_WAIT_MS = 30_000
 const PROBE_FILE = 'probe'
