@@ -30,11 +30,16 @@ test('fitting claims pass, and each one that does not fit gives its own reason',
   assert.equal(reasonFor({ sub: 'other' }), 'other-peer')
 })
 
-test('validity ends and begins to the millisecond, with 60 s for the clocks unless told', () => {
-  assert.equal(reasonFor({}, { nowMs: 940_000 }), undefined)
-  assert.equal(reasonFor({}, { nowMs: 939_999 }), 'not-yet-valid')
-  assert.equal(reasonFor({}, { nowMs: 2_059_999 }), undefined)
-  assert.equal(reasonFor({}, { nowMs: 2_060_000 }), 'expired')
+test('validity ends and begins to the millisecond, with 60 s for the clocks, or 5 % of the life where that is less', () => {
+  assert.equal(reasonFor({}, { nowMs: 950_000 }), undefined)
+  assert.equal(reasonFor({}, { nowMs: 949_999 }), 'not-yet-valid')
+  assert.equal(reasonFor({}, { nowMs: 2_049_999 }), undefined)
+  assert.equal(reasonFor({}, { nowMs: 2_050_000 }), 'expired')
+  const long = { exp: 11_000 }
+  assert.equal(reasonFor(long, { nowMs: 940_000 }), undefined)
+  assert.equal(reasonFor(long, { nowMs: 939_999 }), 'not-yet-valid')
+  assert.equal(reasonFor(long, { nowMs: 11_059_999 }), undefined)
+  assert.equal(reasonFor(long, { nowMs: 11_060_000 }), 'expired')
   assert.equal(reasonFor({}, { nowMs: 1_000_000, skewMs: 0 }), undefined)
   assert.equal(reasonFor({}, { nowMs: 999_999, skewMs: 0 }), 'not-yet-valid')
   assert.equal(reasonFor({}, { nowMs: 1_999_999, skewMs: 0 }), undefined)
