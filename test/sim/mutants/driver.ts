@@ -15,21 +15,21 @@ const FOUND_BY_PORTS: readonly Mutant[] = [
   },
   {
     bug: 'the store says that it is durable without a sync',
-    file: `${STORE}/log-store.ts`,
-    find: '    try {\n      await to.file.sync()\n    } catch (error) {',
-    replace: '    try {\n    } catch (error) {',
+    file: `${STORE}/log-tail.ts`,
+    find: '  try {\n    await tail.file.sync()\n  } catch (error) {',
+    replace: '  try {\n  } catch (error) {',
   },
   {
     bug: 'the store goes on after a sync that failed',
-    file: `${STORE}/log-store.ts`,
-    find: "      broken = refuse('broken', 'the disk did not say what it has of the log', 'open it again', error)\n      throw broken\n",
+    file: `${STORE}/log-tail.ts`,
+    find: "    throw refuse('broken', 'the disk did not say what it has of the log', 'open it again', error)\n",
     replace: '',
   },
   {
     bug: 'what a torn write left is not cut off',
     file: `${STORE}/log-store.ts`,
-    find: 'end: found.end, crc: found.crc }',
-    replace: 'end: found.end + found.torn, crc: found.crc }',
+    find: 'if (found.torn > 0) await tail.file.truncate(found.end)',
+    replace: 'tail.end += found.torn',
   },
   {
     bug: 'segments are removed that a restart needs',

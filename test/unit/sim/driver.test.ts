@@ -24,7 +24,7 @@ test('through kills, power cuts and disks that fill, fail, slow down and go, not
 
 test('the same seed is the same run of the driver', async () => {
   const lines: [string[], string[]] = [[], []]
-  for (const list of lines) await runPortWorld({ seed: 7, steps: 1_500, trace: (line) => list.push(line) })
+  for (const list of lines) await runPortWorld({ seed: 7, steps: 3_000, trace: (line) => list.push(line) })
   assert.ok(lines[0].length > 10, `${lines[0].length} lines`)
   assert.deepEqual(lines[0], lines[1])
 })
