@@ -100,10 +100,13 @@ describe('parley doctor', { timeout: LIMIT_MS }, () => {
     assert.match(found[0]?.todo ?? '', todo)
     assert.deepEqual([report.verdict, report.code], [verdict, verdict === 'fail' ? 1 : 0])
   }
-  /** The stopped node's folder as a copy to be spoiled; its stores stay behind, since a copy of those is a fault. */
+  /** The stopped node's folder as a copy to be spoiled; its stores, and the note of them, stay behind: a copy of those is a fault. */
   const copyOf = async (): Promise<string> => {
     const path = await mkdtemp(join(folder, 'copy-'))
-    await cp(stopped(), path, { recursive: true, filter: (from) => !/\/(journal|messages|fences)$/.test(from) })
+    await cp(stopped(), path, {
+      recursive: true,
+      filter: (from) => !/\/(journal|messages|fences|stores\.json)$/.test(from),
+    })
     return path
   }
   const config = async (text: string): Promise<string> => {
