@@ -92,9 +92,13 @@ describe('events of which a subscriber is cut off for ten seconds', { timeout: 9
     }
     for (const ledger of small) {
       const missed = ledger.missed(publisher.id, epoch)
-      assert.equal(missed.length, 1, JSON.stringify(missed))
-      assert.equal(missed[0]?.[0], STEP + 1)
-      assert.ok((missed[0]?.[1] ?? 0) > COUNT - 10_000, JSON.stringify(missed))
+      // What goes out of the history while it is being read is named as well, right behind.
+      assert.ok(missed.length > 0)
+      assert.ok(
+        missed.every(([from], i) => from === (missed[i - 1]?.[1] ?? STEP) + 1),
+        JSON.stringify(missed),
+      )
+      assert.ok((missed.at(-1)?.[1] ?? 0) > COUNT - 10_000, JSON.stringify(missed))
     }
     console.log(`told of all after ${Math.round(performance.now() - startedAt)} ms`, cutOff.mesh.events.figures())
   })
