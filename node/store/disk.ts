@@ -70,3 +70,17 @@ export const openFolder = async (path: string): Promise<Disk> => {
     },
   }
 }
+
+/** A whole file takes the place of the one of that name, or nothing changes. Resolves once it survives a power cut. @param part its name until then */
+export const replaceFile = async (disk: Disk, part: string, name: string, text: string): Promise<void> => {
+  await disk.remove(part)
+  const file = await disk.create(part)
+  try {
+    await file.write(new TextEncoder().encode(text), 0)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await disk.rename(part, name)
+  await disk.syncNames()
+}

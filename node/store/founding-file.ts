@@ -16,7 +16,7 @@ import {
 } from '../../protocols/consensus/founding/record.ts'
 import { isParleyError, type ParleyError } from '../../protocols/errors.ts'
 import { systemCode } from '../private-file.ts'
-import type { Disk } from './disk.ts'
+import { type Disk, replaceFile } from './disk.ts'
 import { refuse } from './segments.ts'
 
 export const FOUNDING_FILE = 'founding.json'
@@ -79,16 +79,7 @@ const failed = (error: unknown): ParleyError => {
 
 const write = async (disk: Disk, record: FoundingRecord): Promise<void> => {
   const text = JSON.stringify({ format: FORMAT, sha256: checksumOf(record), record })
-  await disk.remove(PART)
-  const file = await disk.create(PART)
-  try {
-    await file.write(new TextEncoder().encode(`${text}\n`), 0)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await disk.rename(PART, FOUNDING_FILE)
-  await disk.syncNames()
+  await replaceFile(disk, PART, FOUNDING_FILE, `${text}\n`)
 }
 
 /**

@@ -11,7 +11,7 @@ import { type Chain, MAX_LINKS } from '../../protocols/consensus/proof/chain.ts'
 import type { ProofStore } from '../../protocols/consensus/proof/proven-chain.ts'
 import { ProofSchema } from '../../protocols/consensus/proof/statement.ts'
 import { systemCode } from '../private-file.ts'
-import type { Disk } from './disk.ts'
+import { type Disk, replaceFile } from './disk.ts'
 import { refuse } from './segments.ts'
 
 export const PROOF_FILE = 'proof.json'
@@ -68,15 +68,6 @@ export const createProofFile = (disk: Disk): ProofStore => ({
   },
   async save(record) {
     const text = JSON.stringify({ format: FORMAT, sha256: checksumOf(record), record })
-    await disk.remove(PART)
-    const file = await disk.create(PART)
-    try {
-      await file.write(new TextEncoder().encode(`${text}\n`), 0)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await disk.rename(PART, PROOF_FILE)
-    await disk.syncNames()
+    await replaceFile(disk, PART, PROOF_FILE, `${text}\n`)
   },
 })
