@@ -153,6 +153,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
       namedIn: 0,
       isMet: before?.isMet === true || isMet(peer, from),
       toldBy: before?.toldBy ?? from,
+      vouchers: before?.vouchers ?? [],
     }
     const gone = before === undefined && agents.size >= maxAgents ? roomFor(peer, heardAtMs, from) : undefined
     const givenUp = gone === undefined ? undefined : agents.get(gone)
@@ -160,6 +161,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     displacedCount += made.length
     tables.forget(peer)
     tables.put(peer, held)
+    if (revives && ageMs === 0 && from !== undefined) vouch(peer, from)
     endsAt(held.heardAtMs + record.ttlMs)
     if (before === undefined) return { outcome, changes: [...made, ...changed('joined', peer, held)] }
     // An introduction differs in its version only and is no news to anyone who watches.
@@ -186,8 +188,9 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     const held = agents.get(peer)
     return held === undefined ? [] : setHeld(peer, held, state)
   }
-  const { hear, take, doubt, doubts } = createHearsay(tables, setHeld)
-  const { digest, aging, endedDigest, give, fresher, compare } = createCompare(tables, maxAgents, take)
+  const hearsay = createHearsay(tables, setHeld)
+  const { hear, vouch, announcers, doubt, doubts } = hearsay
+  const comparing = createCompare(tables, maxAgents, hearsay)
 
   /** The peer was admitted. It may have been given up or forgotten at the version that it still has: forget that. */
   const markConnected = (peer: string): Change[] => {
@@ -268,6 +271,8 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     markSuspect,
     markAlive,
     hear,
+    vouch,
+    announcers,
     doubt,
     doubts,
     markGone,
@@ -275,12 +280,7 @@ export const createDirectoryState = (self: string, { maxAgents, maxEnded }: Dire
     expire,
     isComplete: () => connected.size >= agents.size,
     revision: tables.revision,
-    digest,
-    aging,
-    endedDigest,
-    give,
-    fresher,
-    compare,
+    ...comparing,
     offers: offers.find,
     get,
     own: () => tables.own?.record,

@@ -15,7 +15,7 @@ import type { Port, Stop } from '../protocols/port.ts'
 import { type Activity, shownActivity } from './activity.ts'
 import { fraction } from './choose.ts'
 import { createClaims } from './directory/claims.ts'
-import { createDirectoryCounts } from './directory/counts.ts'
+import { createDirectoryCounts, type DirectoryStats } from './directory/counts.ts'
 import { findAgent } from './directory/find.ts'
 import { createFirstSync } from './directory/first-sync.ts'
 import { createListeners } from './directory/listeners.ts'
@@ -57,23 +57,6 @@ export type DirectoryPort = Pick<
   | 'to'
 >
 
-export interface DirectoryStats {
-  /** Other agents in the view, and how many of them are suspect, and stuck. */
-  agents: number
-  suspect: number
-  stuck: number
-  /** Agents that ended lately and are remembered, and how many were forgotten early for want of room. */
-  ended: number
-  endedEvicted: number
-  /** Peers that wait to be compared with, and that are under way. */
-  waiting: number
-  running: number
-  refused: Record<string, number>
-  accepted: Record<string, number>
-  sent: Record<string, number>
-  events: Record<string, number>
-}
-
 export interface Directory {
   /** Changes the own record and tells everyone. Resolves when it is written, not when it arrived. MSG001, STA003. */
   announce(update: Announcement): Promise<void>
@@ -86,6 +69,8 @@ export interface Directory {
   /** By peer id or name; STA003 when a name is not enough. */
   find(nameOrId: string): Agent | undefined
   get(peer: string): Agent | undefined
+  /** On whose word the addresses of a peer are known here, by accounts for a budget; none where that is not known. */
+  announcers(peer: string): readonly string[]
   /** Asks a few neighbours about an agent that is not in the view. Resolves when it is, or nobody told. Never rejects. */
   seek(peer: string): Promise<void>
   /**
@@ -229,10 +214,10 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
 
   await own.introduce()
   const unserve = await port.serve(directoryProtocol, {
-    sync: (asked) => {
+    sync: (asked, { peer }) => {
       expire()
       const read = (bytes: Uint8Array) => packed.unpack(bytes, MAX_DIGEST)
-      const theirs = { digest: read(asked.digest), ended: read(asked.ended), room: asked.room }
+      const theirs = { digest: read(asked.digest), ended: read(asked.ended), room: asked.room, from: peer }
       for (const doubts of [theirs.ended, read(asked.doubts)]) emit(state.doubt(doubts, nowMs()))
       if (asked.sum !== undefined) {
         const differs = !equals(asked.sum, sum())
@@ -281,6 +266,7 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
       const agent = state.get(peer)
       return agent && shown(agent)
     },
+    announcers: state.announcers,
     seek,
     markGone: (peer) => emit(state.markGone(peer, nowMs())),
     markDead: (peer) => emit(state.markDead(peer, nowMs())),

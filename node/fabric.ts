@@ -104,6 +104,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     settings: options.dial,
     operator: { listen: options.listen, announce: options.announce ?? [], join: options.join },
     lookup: createLookup(),
+    announcers: (peer) => (peers.get(peer) === undefined ? above.directory().announcers(peer) : [peer]),
   })
   const connectionLimits = createConnectionLimits({ clock, timers, limits, handshakeMs: timings.admissionTimeoutMs })
   const libp2p = await createTransport({

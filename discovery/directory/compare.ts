@@ -35,12 +35,15 @@ export interface Comparison<C> {
 
 /**
  * @param maxAgents of this node's own table
- * @param take told when the other node heard of an agent, later than this one
+ * @param hearsay told when the other node heard of an agent later than this one, and when it is connected to it
  */
 export const createCompare = <C>(
   tables: Tables,
   maxAgents: number,
-  take: (peer: string, held: Held, heardAtMs: number) => C[],
+  hearsay: {
+    take(peer: string, held: Held, heardAtMs: number): C[]
+    vouch(peer: string, from: string): void
+  },
 ) => {
   const { self, agents, ended, known, ageOf, isRevived } = tables
   let comparisons = 0
@@ -102,7 +105,7 @@ export const createCompare = <C>(
     peers.flatMap((peer) => travelling(peer, nowMs) ?? [])
 
   /** Marks what the other node has; @returns whom this node knows better, and whom it knows worse. */
-  const walk = (theirs: Digest, nowMs: number) => {
+  const walk = ({ digest: theirs, from }: Theirs, nowMs: number) => {
     comparisons += 1
     const isFull = agents.size >= maxAgents
     const newer: string[] = []
@@ -120,6 +123,7 @@ export const createCompare = <C>(
     theirs((peer, incarnation, version, ageMs) => {
       const held = agents.get(peer)
       name(peer, held)
+      if (ageMs === 0 && from !== undefined) hearsay.vouch(peer, from)
       const here = held?.record ?? known(peer)
       const order = here === undefined ? -1 : compareNumbers(here, incarnation, version)
       if (order > 0) newer.push(peer)
@@ -127,7 +131,7 @@ export const createCompare = <C>(
         if (!isFull || held !== undefined || peer === self) wants.push(peer)
       } else if (held !== undefined) {
         const mine = ageOf(peer, held, nowMs)
-        if (ageMs + TRANSIT_MS < mine) changes.push(...take(peer, held, nowMs - ageMs - TRANSIT_MS))
+        if (ageMs + TRANSIT_MS < mine) changes.push(...hearsay.take(peer, held, nowMs - ageMs - TRANSIT_MS))
         else if (ageMs >= held.record.ttlMs * YOUNG_SHARE && mine + LEAST_GAIN_MS < ageMs) later.push([peer, mine])
       }
     })
@@ -136,7 +140,7 @@ export const createCompare = <C>(
 
   /** Compares with another node's tables, which were sent at most TRANSIT_MS ago. */
   const compare = (theirs: Theirs, nowMs: number): Comparison<C> => {
-    const { newer, changes, ...found } = walk(theirs.digest, nowMs)
+    const { newer, changes, ...found } = walk(theirs, nowMs)
     const gone = endedTable(theirs.ended)
     const isUnwanted = (peer: string, incarnation: number, version: number, ageMs: number): boolean => {
       const end = gone.get(peer)

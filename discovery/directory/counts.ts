@@ -8,6 +8,23 @@ import type { Unreadable } from '../record.ts'
 /** `own`: a record of this identity that this life did not write. `full`: no room for another agent. */
 export type Refusal = Unreadable | 'bad_signature' | 'own' | 'full' | 'too_many'
 
+export interface DirectoryStats {
+  /** Other agents in the view, and how many of them are suspect, and stuck. */
+  agents: number
+  suspect: number
+  stuck: number
+  /** Agents that ended lately and are remembered, and how many were forgotten early for want of room. */
+  ended: number
+  endedEvicted: number
+  /** Peers that wait to be compared with, and that are under way. */
+  waiting: number
+  running: number
+  refused: Record<string, number>
+  accepted: Record<string, number>
+  sent: Record<string, number>
+  events: Record<string, number>
+}
+
 const createTally = <K extends string>(keys: readonly K[], report: (key: K, by: number) => void) => {
   const counts = new Map<K, number>(keys.map((key) => [key, 0]))
   return {

@@ -26,6 +26,8 @@ export interface Theirs {
   readonly ended: Digest
   /** How many agents it can still take that it has never heard of. */
   readonly room: number
+  /** The neighbour that says so, where it is one. */
+  readonly from?: string
 }
 
 /**

@@ -1,10 +1,14 @@
 /**
  * What others say of who is alive: ages, which prove that somebody heard of an agent, and doubts of those who gave it up.
+ * Who tells of an age of nothing says that it is connected to the agent itself.
  *
  * Keeps no state but what it writes into the tables. Neither counts where this node is connected itself.
  */
 import { compareNumbers, type Digest, since } from './digest.ts'
 import type { Held, Tables } from './tables.ts'
+
+/** Neighbours whose word for one agent is kept. */
+const MAX_VOUCHERS = 4
 
 /** @param setState says what changed, if anything */
 export const createHearsay = <C>(
@@ -23,6 +27,23 @@ export const createHearsay = <C>(
   const hear = (peer: string, ageMs: number, nowMs: number): C[] => {
     const held = agents.get(peer)
     return held === undefined ? [] : take(peer, held, nowMs - ageMs)
+  }
+
+  const vouch = (peer: string, from: string): void => {
+    const held = agents.get(peer)
+    if (held === undefined || held.isMet || held.vouchers.includes(from)) return
+    held.vouchers = [...held.vouchers, from].slice(-MAX_VOUCHERS)
+  }
+
+  /**
+   * On whose word this node would dial the agent: its own, where it was met; that of those who say they are connected to
+   * it; and what the neighbour that told of it passed on, which is counted apart from what it knows itself.
+   */
+  const announcers = (peer: string): string[] => {
+    const held = agents.get(peer)
+    if (held === undefined) return []
+    if (held.isMet) return [peer]
+    return [...held.vouchers, ...(held.toldBy === undefined ? [] : [`passed on by ${held.toldBy}`])]
   }
 
   /** Others gave it up, after anybody here heard of it: it gets no new work, and its ttl goes on. */
@@ -48,5 +69,5 @@ export const createHearsay = <C>(
         visit(peer, record.incarnation, record.version, since(doubtedAtMs, nowMs))
       })
 
-  return { hear, take, doubt, doubts }
+  return { hear, take, vouch, announcers, doubt, doubts }
 }

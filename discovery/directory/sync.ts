@@ -54,9 +54,10 @@ export const createSync = (the: Syncing) => {
   type Answer = Awaited<ReturnType<typeof ask>>
 
   /** With the time that the answer may have taken: who is dead must not grow younger by being talked about. */
-  const learn = ({ fresher }: Answer, askedAt: number): void => {
+  const learn = ({ fresher }: Answer, askedAt: number, from: string): void => {
     const now = the.port.clock.monotonic()
     const ages = packed.unpackAges(fresher, MAX_DIGEST)
+    for (const [agent, ageMs] of ages) if (ageMs === 0) state.vouch(agent, from)
     the.emit(ages.flatMap(([agent, ageMs]) => state.hear(agent, ageMs + (now - askedAt), now)))
   }
 
@@ -65,7 +66,7 @@ export const createSync = (the: Syncing) => {
     the.expire()
     const askedAt = the.port.clock.monotonic()
     const answer = await ask(peer, state.aging(askedAt), askedAt, the.sum())
-    learn(answer, askedAt)
+    learn(answer, askedAt, peer)
     return !answer.differs
   }
 
@@ -76,7 +77,7 @@ export const createSync = (the: Syncing) => {
     const answer = await ask(peer, state.digest(askedAt), askedAt)
     const { records, more } = answer
     const wants = packed.unpackPeers(answer.wants, MAX_DIGEST)
-    learn(answer, askedAt)
+    learn(answer, askedAt, peer)
     const accepted = await the.receiveAll(records, 'sync', peer)
     if (isFirst) await the.push(peer, state.give(wants, the.port.clock.monotonic()))
     // Without progress the peer would answer the same again.

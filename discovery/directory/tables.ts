@@ -28,6 +28,8 @@ export interface Held {
   isMet: boolean
   /** The neighbour that told of it first. */
   readonly toldBy: string | undefined
+  /** Neighbours that say they are connected to it, the newest last. */
+  vouchers: readonly string[]
 }
 
 export interface Ended extends Version {

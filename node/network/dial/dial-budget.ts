@@ -1,30 +1,43 @@
 /**
- * How often this node dials on somebody's word: each peer has an allowance, and all that were never members share one, so
- * that records under ever new names do not multiply it. A dial that leads to a member is given back; one that fails is
- * forgiven slowly.
+ * How often this node dials on somebody's word. Each peer that is dialled has an allowance. What is spent on peers that were
+ * never members is shared out besides among those on whose word they are dialled (limiter.ts has the rule): one that
+ * announces any number of peers that are not there takes of its own share, and whoever announced nothing else finds room.
+ * Where nobody is known to have announced a peer, all such share one account.
  *
- * Pure. A race of addresses that has begun may go below zero, or its last addresses would never have their turn. State: the
- * allowances that are not full, at most `MAX_PEERS`, the one used longest ago forgotten first, and the peers that were
- * members, as many.
+ * A dial that leads to a member is given back; one that fails is forgiven slowly, all accounts alike.
+ *
+ * Pure. A race of addresses that has begun may take a peer below zero, or its last addresses would never have their turn.
+ * State: the allowances that are not full, at most `MAX_PEERS`, the one used longest ago forgotten first, the peers that
+ * were members, as many, and an account for each announcer that is not forgiven yet, fewer than `UNPROVEN_DIALS`.
  */
+import { createShares } from '../../../protocols/limiter.ts'
 import type { Clock } from '../../../protocols/port.ts'
 
 /** Dials at once to one peer: its addresses, a few times. */
 export const PEER_DIALS = 32
 export const PEER_DIALS_PER_MINUTE = 20
-/** Dials at once to peers that were never members: a mesh of full size starts within it. */
-export const UNPROVEN_DIALS = 128
+/** Dials at once to peers that were never members; on one word three quarters: a mesh of full size starts within it. */
+export const UNPROVEN_DIALS = 192
 export const UNPROVEN_DIALS_PER_MINUTE = 240
 /** Below zero, for a race that has begun: the addresses that a record has room for. */
 export const DEBT = 16
+/** A race begins where there is room for so many of its dials: most have no more. */
+export const ROOM_FOR_RACE = 4
 const MAX_PEERS = 1024
 const MINUTE_MS = 60_000
+const UNKNOWN = ''
+
+/** What there is too little of: the peer's own allowance, or the share of whoever announced it. */
+export type Lacking = 'budget' | 'announcer'
 
 export interface DialBudget {
-  /** A peer may be dialled now, at all its addresses. */
-  mayStart(peer: string): boolean
-  /** One dial. @returns false where it must not be made */
-  spend(peer: string): boolean
+  /**
+   * What a dial of the peer at all its addresses lacks; undefined where it may begin.
+   * @param announcers on whose word it is dialled; the first that has room left pays
+   */
+  lacks(peer: string, announcers: readonly string[]): Lacking | undefined
+  /** One dial. @returns what it lacks; then it must not be made */
+  spend(peer: string, announcers: readonly string[]): Lacking | undefined
   /** The peer was reached, and is a member. */
   succeeded(peer: string): void
 }
@@ -32,18 +45,24 @@ export interface DialBudget {
 interface Allowance {
   left: number
   atMs: number
+  /** Who paid for its last dials, and how many. */
+  payer: string
+  paid: number
 }
 
 export const createDialBudget = (clock: Pick<Clock, 'monotonic'>): DialBudget => {
   const peers = new Map<string, Allowance>()
   const proven = new Map<string, true>()
-  const unproven: Allowance = { left: UNPROVEN_DIALS, atMs: clock.monotonic() }
+  const unproven = createShares(UNPROVEN_DIALS)
+  let forgivenAtMs = clock.monotonic()
 
-  const refill = (allowance: Allowance, most: number, perMinute: number): Allowance => {
+  const refilled = (peer: string): Allowance => {
     const now = clock.monotonic()
-    allowance.left = Math.min(most, allowance.left + ((now - allowance.atMs) * perMinute) / MINUTE_MS)
-    allowance.atMs = now
-    return allowance
+    const known = peers.get(peer)
+    if (known === undefined) return { left: PEER_DIALS, atMs: now, payer: UNKNOWN, paid: 0 }
+    known.left = Math.min(PEER_DIALS, known.left + ((now - known.atMs) * PEER_DIALS_PER_MINUTE) / MINUTE_MS)
+    known.atMs = now
+    return known
   }
   const bounded = <T>(map: Map<string, T>, key: string, value: T): void => {
     map.delete(key)
@@ -51,29 +70,45 @@ export const createDialBudget = (clock: Pick<Clock, 'monotonic'>): DialBudget =>
     const [oldest] = map.keys()
     if (map.size > MAX_PEERS && oldest !== undefined) map.delete(oldest)
   }
-  const of = (peer: string): Allowance => {
-    const known = peers.get(peer) ?? { left: PEER_DIALS, atMs: clock.monotonic() }
-    return refill(known, PEER_DIALS, PEER_DIALS_PER_MINUTE)
+  /** Equal parts of what time gives, the smallest accounts first: what they do not need is left to the others. */
+  const forgive = (): void => {
+    const now = clock.monotonic()
+    let units = ((now - forgivenAtMs) * UNPROVEN_DIALS_PER_MINUTE) / MINUTE_MS
+    forgivenAtMs = now
+    const accounts = unproven.top(UNPROVEN_DIALS).reverse()
+    for (const [at, { key, held }] of accounts.entries()) {
+      const part = Math.min(held, units / (accounts.length - at))
+      unproven.give(key, part)
+      units -= part
+    }
   }
-  /** What a dial of this peer is taken from. */
-  const allowances = (peer: string): Allowance[] => [
-    of(peer),
-    ...(proven.has(peer) ? [] : [refill(unproven, UNPROVEN_DIALS, UNPROVEN_DIALS_PER_MINUTE)]),
-  ]
+  const payerOf = (announcers: readonly string[], dials: number): string | undefined => {
+    forgive()
+    return (announcers.length === 0 ? [UNKNOWN] : announcers).find((name) => unproven.allows(name, dials))
+  }
 
   return {
-    mayStart: (peer) => allowances(peer).every(({ left }) => left >= 1),
-    spend(peer) {
-      const all = allowances(peer)
-      if (all.some(({ left }) => left < 1 - DEBT)) return false
-      for (const allowance of all) allowance.left -= 1
-      const [own] = all
-      if (own !== undefined) bounded(peers, peer, own)
-      return true
+    lacks(peer, announcers) {
+      if (refilled(peer).left < 1) return 'budget'
+      return proven.has(peer) || payerOf(announcers, ROOM_FOR_RACE) !== undefined ? undefined : 'announcer'
+    },
+    spend(peer, announcers) {
+      const own = refilled(peer)
+      if (own.left < 1 - DEBT) return 'budget'
+      if (!proven.has(peer)) {
+        const payer = payerOf(announcers, 1)
+        if (payer === undefined) return 'announcer'
+        unproven.take(payer)
+        own.paid = own.payer === payer ? own.paid + 1 : 1
+        own.payer = payer
+      }
+      own.left -= 1
+      bounded(peers, peer, own)
+      return undefined
     },
     succeeded(peer) {
       const known = peers.get(peer)
-      if (known !== undefined && !proven.has(peer)) unproven.left += Math.min(PEER_DIALS, PEER_DIALS - known.left)
+      if (known !== undefined) unproven.give(known.payer, Math.min(known.paid, PEER_DIALS - known.left))
       peers.delete(peer)
       bounded(proven, peer, true)
     },

@@ -12,12 +12,12 @@ import type { Lookup } from '../../../discovery/dns.ts'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import type { Clock, Log, Metrics } from '../../../protocols/port.ts'
 import { isLoopback, isRelayed, peerAtEnd } from '../../addresses.ts'
-import { createDialBudget } from './dial-budget.ts'
+import { createDialBudget, type Lacking } from './dial-budget.ts'
 import type { DialSettings } from './dial-options.ts'
 import { parseNetwork } from './ip-networks.ts'
 import { type DialContext, type DialRefusal, mayDial, mayDialIp, namesIn } from './may-dial.ts'
 
-export type Refused = DialRefusal | 'budget'
+export type Refused = DialRefusal | Lacking
 
 const MAX_LOCAL = 1024
 const INTERFACES_MS = 10_000
@@ -35,6 +35,8 @@ export interface DialPolicyDeps {
     readonly join: readonly string[]
   }
   readonly lookup: Pick<Lookup, 'v4' | 'v6'>
+  /** On whose word this node dials the peer; none where that is not known. */
+  announcers(peer: string): readonly string[]
   readonly metrics: Pick<Metrics, 'counter'>
 }
 
@@ -65,11 +67,13 @@ const WORDS: Readonly<Record<Refused, string>> = {
   nested: 'it leads through more than one relay',
   author: 'it leads to another peer',
   budget: 'its peer was dialled too often in vain',
+  announcer: 'who announced its peer announced too many that are not there',
 }
 const HINTS: Partial<Readonly<Record<Refused, string>>> = {
   denied: 'change dial.deny, or allow a smaller network in dial.allow',
   name: 'set dial.names to true, or have the peer announce IP addresses',
   budget: 'it is dialled again after a while; is the peer up, and does it announce the addresses where it listens?',
+  announcer: 'it is dialled again after a while, or once a neighbour that is connected to it says so',
   form: 'have the peer announce addresses such as /ip4/192.0.2.1/tcp/8081',
 }
 
@@ -86,7 +90,8 @@ const refusal = (address: string, why: Refused): ParleyError =>
 export const isDialRefusal = (error: unknown): boolean =>
   isParleyError(error, 'COM002') && typeof error.details.reason === 'string' && error.details.reason in WORDS
 
-export const createDialPolicy = ({ clock, log, settings, operator, lookup, metrics }: DialPolicyDeps): DialPolicy => {
+export const createDialPolicy = (deps: DialPolicyDeps): DialPolicy => {
+  const { clock, log, settings, operator, lookup, metrics } = deps
   const networks = (texts: readonly string[]) => texts.flatMap((text) => parseNetwork(text) ?? [])
   const rules = { allow: networks(settings.allow), deny: networks(settings.deny), names: settings.names }
   /** Of the operator's names: what each stands for. */
@@ -144,7 +149,7 @@ export const createDialPolicy = ({ clock, log, settings, operator, lookup, metri
     const context = contextOf(address, peer)
     const why = mayDial(address, context) ?? (await checkNames(address, context))
     if (why !== undefined || context.isOwn || peer === undefined) return why
-    return budget.spend(peer) ? undefined : 'budget'
+    return budget.spend(peer, deps.announcers(peer))
   }
 
   const check = async (address: string): Promise<void> => {
@@ -164,10 +169,11 @@ export const createDialPolicy = ({ clock, log, settings, operator, lookup, metri
       const chosen = judged.filter((_, at) => why[at] === undefined)
       const [first] = addresses
       if (first !== undefined && chosen.length === 0) throw refusal(first, why[0] ?? 'form')
-      if (first === undefined || chosen.some(({ context }) => context.isOwn) || budget.mayStart(peer))
-        return chosen.map(({ address }) => address)
-      count(first, 'budget', peer)
-      throw refusal(first, 'budget')
+      const isFree = first === undefined || chosen.some(({ context }) => context.isOwn)
+      const lacking = isFree ? undefined : budget.lacks(peer, deps.announcers(peer))
+      if (first === undefined || lacking === undefined) return chosen.map(({ address }) => address)
+      count(first, lacking, peer)
+      throw refusal(first, lacking)
     },
     async denies(address) {
       try {

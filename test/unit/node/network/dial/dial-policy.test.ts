@@ -1,7 +1,10 @@
 /** What a running node dials: who is on this machine, what the operator named, and what it says when it does not. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Connection } from '@libp2p/interface'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { UNPROVEN_DIALS } from '../../../../../node/network/dial/dial-budget.ts'
 import { DialOptions } from '../../../../../node/network/dial/dial-options.ts'
 import { createDialPolicy, isDialRefusal } from '../../../../../node/network/dial/dial-policy.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
@@ -14,7 +17,13 @@ const connectionTo = (remoteAddr: string, direction = 'inbound') =>
   ({ remoteAddr, direction, remotePeer: { toString: () => PEER } }) as unknown as Connection
 
 const setUp = (
-  given: { listen?: string[]; join?: string[]; dial?: unknown; names?: Record<string, string[]> } = {},
+  given: {
+    listen?: string[]
+    join?: string[]
+    dial?: unknown
+    names?: Record<string, string[]>
+    announcers?: (peer: string) => string[]
+  } = {},
 ) => {
   const counted: string[] = []
   const lines: string[] = []
@@ -25,6 +34,7 @@ const setUp = (
     settings: DialOptions.parse(given.dial ?? {}),
     operator: { listen: given.listen ?? BEYOND, announce: [], join: given.join ?? [] },
     lookup: { v4: async (host) => given.names?.[host] ?? [], v6: () => Promise.reject(new Error('no answer')) },
+    announcers: given.announcers ?? (() => []),
     metrics: {
       counter: () =>
         Object.assign((labels: Readonly<Record<string, string>> = {}) => void counted.push(labels.reason ?? ''), {
@@ -111,4 +121,23 @@ test('a peer that is dialled in vain has to wait, on every way, and the gater sa
   assert.equal(await reasonOf(policy.check(address)), 'budget')
   policy.admitted(connectionTo('/ip4/10.0.0.1/tcp/1', 'outbound'))
   assert.equal(await policy.denies(address), false)
+})
+
+test('a member that announces many that are not there has those of others dialled as ever', async () => {
+  const { policy, counted } = setUp({ announcers: (peer) => [peer === PEER ? 'honest' : 'liar'] })
+  const keys = await Promise.all(Array.from({ length: 60 }, () => generateKeyPair('Ed25519')))
+  const invented = keys.map((key) => peerIdFromPrivateKey(key).toString())
+  const dialled = async (peer: string): Promise<number> => {
+    const address = `/ip4/10.0.0.2/tcp/22/p2p/${peer}`
+    const denied = await Promise.all(Array.from({ length: 16 }, () => policy.denies(address)))
+    return denied.filter((isDenied) => !isDenied).length
+  }
+  const all = await Promise.all(invented.map(dialled))
+  assert.equal(
+    all.reduce((sum, n) => sum + n, 0),
+    (UNPROVEN_DIALS * 3) / 4,
+  )
+  assert.ok(counted.includes('announcer'))
+  assert.throws(() => policy.choose(['/ip4/10.0.0.2/tcp/22'], invented[59] ?? ''), isDialRefusal)
+  assert.equal(await dialled(PEER), 16)
 })
