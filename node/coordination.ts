@@ -140,7 +140,10 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
   const fenceStore =
     dataDir === undefined
       ? undefined
-      : createFenceStore(await openFolder(join(dataDir, FENCE_FOLDER)), (bytes) => port.random(bytes), known)
+      : createFenceStore(await openFolder(join(dataDir, FENCE_FOLDER)), (bytes) => port.random(bytes), {
+          known,
+          timers: port.timers,
+        })
   const fences = await createFences(fenceStore, { isProven: proofs.hasBegun })
   const unserve = await serveJournal({ port, kinds, seat: current })
 

@@ -9,10 +9,11 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { MeshIdSchema } from '../../protocols/consensus/founding/record.ts'
-import { isParleyError, ParleyError } from '../../protocols/errors.ts'
+import { ParleyError } from '../../protocols/errors.ts'
 import { JOURNAL_FOLDER } from '../seat.ts'
 import { type Disk, openFolder } from '../store/disk.ts'
-import { createFenceStore } from '../store/fence-store.ts'
+import { readFences } from '../store/fence-file.ts'
+import { acceptFenceLoss } from '../store/fence-store.ts'
 import { FOUNDING_FILE } from '../store/founding-file.ts'
 import { FENCE_FOLDER, forgetStores, missingStores, readKnown } from '../store/known-stores.ts'
 import { readLost, votesAlone } from '../store/lost.ts'
@@ -60,17 +61,10 @@ const wantSeat = async (disk: Disk): Promise<void> => {
 const told = (options: StoreOptions, facts: unknown, words: string): void =>
   print(options.json === true ? JSON.stringify(facts) : words)
 
-/** What this node has seen of decisions is a store of its own, which is not repaired here; a node does not start on a damaged one. */
+/** What this node has seen of decisions: nothing gives it back, and a node does not start on a damaged one. */
 const fencesProblem = async (dataDir: string): Promise<ParleyError | undefined> => {
   const folder = join(dataDir, FENCE_FOLDER)
-  if (!(await exists(folder))) return undefined
-  try {
-    await createFenceStore(await openFolder(folder), random).load()
-    return undefined
-  } catch (error) {
-    if (isParleyError(error)) return error
-    throw error
-  }
+  return (await exists(folder)) ? (await readFences(await openFolder(folder))).problem : undefined
 }
 
 /** The journal of a node that has one. */
@@ -192,11 +186,15 @@ export const acceptLoss = (options: MovedOptions, terminal: Terminal = processTe
       ({ isAlone: isRefused }) => isRefused,
     )
     const parts = missing.map(({ part }) => part)
+    const fences = await fencesProblem(dataDir)
+    if (fences !== undefined && !parts.includes('fences')) parts.push('fences')
     const found = disk === undefined || parts.includes('journal') ? undefined : await survey(disk)
     const [broken] = found?.problems.filter(({ part }) => part !== 'founding') ?? []
     const { founding, configuration } = found ?? {}
     const isAlone = broken && configuration && votesAlone(peerOf(owner), configuration, founding?.record)
-    const losses = [...missing.map(({ error }) => error.message), ...(isAlone ? [broken.error.message] : [])]
+    const errors = [...missing.map(({ error }) => error), ...(isAlone ? [broken.error] : [])]
+    if (fences !== undefined && !missing.some(({ part }) => part === 'fences')) errors.push(fences)
+    const losses = errors.map(({ message }) => message)
     if (losses.length === 0)
       throw new ParleyError('STA003', 'there is no loss that this node does not start for', {
         hint: 'parley store verify says what there is',
@@ -206,7 +204,8 @@ export const acceptLoss = (options: MovedOptions, terminal: Terminal = processTe
     await confirm('Type accept-loss to go on: ', 'accept-loss', options.yes, '--yes', terminal)
     // Without its log a founding file would hold the node in a mesh that nobody decides in any more.
     if (parts.includes('journal') && disk !== undefined) await putAside(disk, await leftOf(disk), '.abandoned')
-    if (missing.length > 0) await forgetStores(dataDir, parts)
+    if (fences !== undefined) await acceptFenceLoss(await openFolder(join(dataDir, FENCE_FOLDER)), random)
+    if (parts.length > 0) await forgetStores(dataDir, parts)
     let now: Survey | undefined
     if (isAlone && disk !== undefined) {
       const repaired = await repairStore(disk, { random, peer: owner.peer })

@@ -1,151 +1,282 @@
 /**
  * Fences on disk: an append-only file of what was seen, synced before an effect is let through, and written anew when most
- * of it is out of date.
+ * of it is out of date (fence-file.ts has its form).
  *
- * A torn tail is cut off: nobody was let through for it. Damage before it is refused. State: what is known, the open file,
- * what waits to be written (one write and one sync for all of it).
+ * A torn tail is cut off: nobody was let through for it. Anything else that is gone or damaged is refused, also at the end of
+ * the file: a mark (log-mark.ts) is written after each sync, without a sync of its own, and once nothing was written for a
+ * while, and on closing, a seal is written and synced behind the last line. A file without a mark, as older versions leave it,
+ * is written anew when it is opened. State: what is known, the open file, what waits to be written (one write and one sync
+ * for all of it).
  */
-import type { Fence } from '../../protocols/journal/fence.ts'
-import { NO_FENCE } from '../../protocols/journal/fence.ts'
+import { isParleyError } from '../../protocols/errors.ts'
+import { type Fence, NO_FENCE } from '../../protocols/journal/fence.ts'
 import type { FenceStore } from '../../protocols/journal/fences.ts'
-import type { Disk, DiskFile } from './disk.ts'
+import type { Port, Stop } from '../../protocols/port.ts'
+import { systemCode } from '../private-file.ts'
+import type { Disk } from './disk.ts'
 import {
-  decodeHeader,
-  encodeFrame,
-  encodeHeader,
-  FORMAT,
-  HEADER_BYTES,
-  ID_BYTES,
-  readFrames,
-  SALT_BYTES,
-} from './frames.ts'
-import { refuse } from './segments.ts'
+  FENCE_FILE,
+  type FenceLine,
+  type FenceTable,
+  linesOf,
+  type ReadFences,
+  readFences,
+  takeLine,
+} from './fence-file.ts'
+import { encodeFrame, encodeHeader, FORMAT, HEADER_BYTES, ID_BYTES, SALT_BYTES } from './frames.ts'
+import { LOG_MARK_FILE, type LogMark, openLogMark } from './log-mark.ts'
+import { append, positionOf, type Tail } from './log-tail.ts'
+import { copyAside, type Random } from './replace-log.ts'
+import { hex, refuse } from './segments.ts'
 
-export const FENCE_FILE = 'fences.log'
 const PART = `${FENCE_FILE}.part`
 /** Lines in the file for each scope before it is written anew, and at least this many. */
 const STALE = 8
 const LEAST_LINES = 4_096
-
-type Line = readonly [scope: string, term: number, index: number, floorTerm: number, floorIndex: number]
+const SEAL_MS = 25
 
 interface Waiting {
-  readonly line: Line
+  readonly line: FenceLine
   readonly done: PromiseWithResolvers<void>
+}
+
+export interface FenceStoreOptions {
+  /** Where it is noted that there are fences. */
+  readonly known?: { note(part: 'fences', facts: object): Promise<void> } | undefined
+  /** Without them the file is sealed on closing only. */
+  readonly timers?: Pick<Port['timers'], 'after'>
+}
+
+const notKept = (error: unknown) => {
+  const isFull = ['ENOSPC', 'EDQUOT'].includes(systemCode(error) ?? '')
+  const hint = isFull
+    ? 'the effect is not let through; make room on the disk'
+    : 'the effect is not let through; see the disk'
+  return refuse(isFull ? 'disk-full' : 'disk-failed', 'a fence could not be kept', hint, error)
+}
+
+const encodeLines = (lines: readonly FenceLine[]): Uint8Array => new TextEncoder().encode(JSON.stringify(lines))
+
+class FencesOnDisk implements FenceStore {
+  readonly #disk: Disk
+  readonly #random: Random
+  readonly #options: FenceStoreOptions
+  readonly #table: FenceTable = { scopes: new Map(), floor: NO_FENCE }
+  #mark: LogMark | undefined
+  /** Of all files that follow one another. */
+  #id: Uint8Array | undefined
+  /** Of the file that was begun last. */
+  #sequence = 0
+  /** Undefined: the next write makes a whole new file. */
+  #tail: Tail | undefined
+  #lines = 0
+  #waiting: Waiting[] = []
+  #flushing: Promise<void> | undefined
+  #stopSealing: Stop | undefined
+  #isSealDue = false
+  #isClosed = false
+
+  constructor(disk: Disk, random: Random, options: FenceStoreOptions) {
+    this.#disk = disk
+    this.#random = random
+    this.#options = options
+  }
+
+  /** @throws STA003 with `details.reason` `damaged` or `newer` */
+  async load(): Promise<{ floor: Fence; scopes: [string, Fence][] }> {
+    const found = await readFences(this.#disk)
+    if (found.problem !== undefined) throw found.problem
+    const { header, mark, table, lines } = found
+    for (const [scope, fence] of table.scopes) this.#table.scopes.set(scope, fence)
+    this.#table.floor = table.floor
+    this.#lines = lines
+    if (header !== undefined && mark.kind === 'whole' && mark.value.id === hex(header.storageId)) {
+      this.#id = header.storageId
+      this.#mark = await openLogMark(this.#disk, mark.slot)
+    }
+    if (header !== undefined) {
+      await this.#goOn(found, header)
+      await this.#options.known?.note('fences', {})
+    }
+    return { floor: this.#table.floor, scopes: [...this.#table.scopes] }
+  }
+
+  /** Resolves once it is durable. @throws STA003 with `details.reason` `disk-full`, `disk-failed`, `closed` */
+  save(scope: string, fence: Fence, at: Fence): Promise<void> {
+    if (this.#isClosed) return Promise.reject(refuse('closed', 'the fences are closed', 'start the node again'))
+    const done = Promise.withResolvers<void>()
+    this.#waiting.push({ line: [scope, fence.term, fence.index, at.term, at.index], done })
+    this.#flushSoon()
+    return done.promise
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#stopSealing?.()
+    await this.#flushing
+    await this.#seal()
+    await this.#mark?.close(this.#tail !== undefined)
+    await this.#tail?.file.close()
+  }
+
+  /** Keeps what is known of a file that is damaged: a new one in its place, or none where nothing is. */
+  async replace({ table }: ReadFences): Promise<void> {
+    for (const line of linesOf(table)) takeLine(this.#table, line)
+    if (table.scopes.size > 0 || table.floor !== NO_FENCE) return this.#rewrite()
+    for (const name of [FENCE_FILE, LOG_MARK_FILE]) await this.#disk.remove(name)
+    await this.#disk.syncNames()
+  }
+
+  /** What was read counts from now on: what the process before did not sync may be in the page cache alone. */
+  async #goOn({ end, crc, torn, isSealed }: ReadFences, header: Tail['segment']['header']): Promise<void> {
+    const file = await this.#disk.open(FENCE_FILE)
+    if (torn > 0) await file.truncate(end)
+    await file.sync()
+    await this.#disk.syncNames()
+    this.#sequence = header.sequence
+    this.#tail = { file, segment: { name: FENCE_FILE, header, lastIndex: 0 }, end, crc, isSealed }
+    if (this.#mark !== undefined) {
+      this.#mark.note(positionOf(this.#tail))
+      if (!isSealed) this.#sealLater()
+      return
+    }
+    // Where there is no room for it now the next fence makes it.
+    await this.#rewrite().catch(() => this.#drop())
+  }
+
+  async #drop(): Promise<void> {
+    const tail = this.#tail
+    this.#tail = undefined
+    await tail?.file.close().catch(() => {})
+  }
+
+  /** Before the first file that says there is one. Without room for it there is none, and that file does not say so. */
+  async #beginMark(): Promise<{ id: Uint8Array; mark: LogMark }> {
+    if (this.#id === undefined) {
+      this.#id = this.#random(ID_BYTES)
+      this.#sequence = 0
+    }
+    this.#mark ??= await openLogMark(this.#disk, undefined)
+    const id = this.#id
+    if (!this.#mark.isThere()) await this.#mark.begin({ id: hex(id), sequence: 1, end: HEADER_BYTES, crc: 0 })
+    return { id, mark: this.#mark }
+  }
+
+  /** Everything that is known, as a new file in place of the old one. */
+  async #rewrite(): Promise<void> {
+    const { id, mark } = await this.#beginMark()
+    this.#sequence += 1
+    const salt = new Uint8Array(this.#random(SALT_BYTES))
+    const marked = mark.isThere()
+    const header = { format: FORMAT, sequence: this.#sequence, salt, storageId: id, previous: 0, marked }
+    const all = linesOf(this.#table)
+    const frame = encodeFrame(salt, 0, encodeLines(all))
+    await this.#disk.remove(PART)
+    const file = await this.#disk.create(PART)
+    try {
+      await file.write(encodeHeader(header), 0)
+      await file.write(frame.bytes, HEADER_BYTES)
+      await file.sync()
+      await this.#disk.rename(PART, FENCE_FILE)
+      await this.#disk.syncNames()
+    } catch (error) {
+      await file.close().catch(() => {})
+      throw error
+    }
+    await this.#drop()
+    const end = HEADER_BYTES + frame.bytes.length
+    this.#tail = { file, segment: { name: FENCE_FILE, header, lastIndex: 0 }, end, crc: frame.crc, isSealed: false }
+    this.#lines = all.length
+    mark.note(positionOf(this.#tail))
+    await this.#options.known?.note('fences', {})
+  }
+
+  async #put(tail: Tail, lines: readonly FenceLine[]): Promise<void> {
+    await append(tail, encodeLines(lines))
+    tail.isSealed = lines.length === 0
+    this.#lines += Math.max(1, lines.length)
+    // A seal that is lost takes nothing with it: the mark ends before it.
+    if (!tail.isSealed) this.#mark?.note(positionOf(tail))
+  }
+
+  async #write(batch: readonly Waiting[]): Promise<void> {
+    try {
+      const lines = batch.map(({ line }) => line)
+      for (const line of lines) takeLine(this.#table, line)
+      const isStale = this.#lines > LEAST_LINES + STALE * this.#table.scopes.size
+      if (this.#tail === undefined || isStale) await this.#rewrite()
+      else await this.#put(this.#tail, lines)
+      for (const { done } of batch) done.resolve()
+    } catch (error) {
+      // Nobody knows what is on the disk, or it has less than is known: the next write makes a whole new file.
+      await this.#drop()
+      for (const { done } of batch) done.reject(notKept(error))
+    }
+  }
+
+  #flushSoon(): void {
+    this.#flushing ??= Promise.resolve().then(() => this.#flush())
+  }
+
+  async #flush(): Promise<void> {
+    let wrote = false
+    while (this.#waiting.length > 0 || this.#isSealDue) {
+      if (this.#waiting.length > 0) {
+        wrote = true
+        await this.#write(this.#waiting.splice(0))
+      } else {
+        this.#isSealDue = false
+        await this.#seal()
+      }
+    }
+    this.#flushing = undefined
+    if (wrote && !this.#isClosed) this.#sealLater()
+  }
+
+  #sealLater(): void {
+    this.#stopSealing?.()
+    this.#stopSealing = this.#options.timers?.after(SEAL_MS, () => {
+      this.#isSealDue = true
+      this.#flushSoon()
+    })
+  }
+
+  /** Something good stands behind the last line from now on, and the mark is durable; no fence waits for that. */
+  async #seal(): Promise<void> {
+    const [tail, mark] = [this.#tail, this.#mark]
+    if (tail === undefined || tail.isSealed || mark === undefined) return
+    try {
+      if (!mark.isThere()) await mark.begin(positionOf(tail))
+      if (!mark.isThere()) return
+      await this.#put(tail, [])
+      mark.syncSoon()
+    } catch (error) {
+      // The mark says as much. Only where nobody knows what the disk has the file is no use any more.
+      if (isParleyError(error) && error.details.reason === 'broken') await this.#drop()
+    }
+  }
 }
 
 export const createFenceStore = (
   disk: Disk,
-  random: (bytes: number) => Uint8Array,
-  known?: { note(part: 'fences', facts: object): Promise<void> },
-): FenceStore & { close(): Promise<void> } => {
-  const scopes = new Map<string, Fence>()
-  let floor = NO_FENCE
-  let file: DiskFile | undefined
-  let salt = new Uint8Array(SALT_BYTES)
-  let end = 0
-  let crc = 0
-  let lines = 0
-  let waiting: Waiting[] = []
-  let flushing: Promise<void> | undefined
+  random: Random,
+  options: FenceStoreOptions = {},
+): FenceStore & { close(): Promise<void> } => new FencesOnDisk(disk, random, options)
 
-  const take = ([scope, term, index, floorTerm, floorIndex]: Line): void => {
-    scopes.delete(scope)
-    if (scope !== '') scopes.set(scope, { term, index })
-    floor = { term: floorTerm, index: floorIndex }
-  }
-  const encode = (some: readonly Line[]): { bytes: Uint8Array; crc: number } =>
-    encodeFrame(salt, crc, new TextEncoder().encode(JSON.stringify(some)))
-
-  /** Everything that is known, as a new file in place of the old one. */
-  const rewrite = async (): Promise<void> => {
-    salt = new Uint8Array(random(SALT_BYTES))
-    crc = 0
-    const all: Line[] = [...scopes].map(([scope, { term, index }]) => [scope, term, index, floor.term, floor.index])
-    await disk.remove(PART)
-    const next = await disk.create(PART)
-    const header = encodeHeader({ format: FORMAT, sequence: 0, salt, storageId: new Uint8Array(ID_BYTES), previous: 0 })
-    const frame = encode(all.length > 0 ? all : [['', 0, 0, floor.term, floor.index]])
-    await next.write(header, 0)
-    await next.write(frame.bytes, HEADER_BYTES)
-    await next.sync()
-    await known?.note('fences', {})
-    await disk.rename(PART, FENCE_FILE)
-    await disk.syncNames()
-    await file?.close().catch(() => {})
-    file = next
-    crc = frame.crc
-    end = HEADER_BYTES + frame.bytes.length
-    lines = all.length
-  }
-
-  const flush = async (): Promise<void> => {
-    while (waiting.length > 0) {
-      const batch = waiting
-      waiting = []
-      try {
-        const some = batch.map(({ line }) => line)
-        for (const line of some) take(line)
-        if (file === undefined || lines > LEAST_LINES + STALE * scopes.size) await rewrite()
-        else {
-          const frame = encode(some)
-          await file.write(frame.bytes, end)
-          await file.sync()
-          end += frame.bytes.length
-          crc = frame.crc
-          lines += some.length
-        }
-        for (const { done } of batch) done.resolve()
-      } catch (error) {
-        // Nobody knows what is on the disk: the next write makes a whole new file.
-        await file?.close().catch(() => {})
-        file = undefined
-        const why = refuse(
-          'disk-failed',
-          'a fence could not be kept',
-          'the effect is not let through; see the disk',
-          error,
-        )
-        for (const { done } of batch) done.reject(why)
-      }
-    }
-    flushing = undefined
-  }
-
-  return {
-    async load() {
-      if ((await disk.list()).includes(FENCE_FILE)) {
-        const bytes = await disk.read(FENCE_FILE)
-        const header = decodeHeader(bytes)
-        const found = header === undefined ? undefined : readFrames(bytes, header)
-        // The first frame was there before the file had its name: no write to come can have torn it.
-        const isWhole = found !== undefined && found.fault !== 'damaged' && found.payloads.length > 0
-        if (header === undefined || !isWhole || header.format > FORMAT)
-          throw refuse(
-            'damaged',
-            `${FENCE_FILE} is damaged`,
-            'remove it only if nothing that was replaced can reach this node any more: old effects would be let through',
-          )
-        for (const payload of found.payloads)
-          for (const line of JSON.parse(new TextDecoder().decode(payload)) as Line[]) take(line)
-        // What the process before did not sync may be in the page cache alone, and counts from now on.
-        const opened = await disk.open(FENCE_FILE)
-        await opened.sync()
-        await opened.close()
-        await disk.syncNames()
-        await known?.note('fences', {})
-      }
-      return { floor, scopes: [...scopes] }
-    },
-    save(scope, fence, at) {
-      const done = Promise.withResolvers<void>()
-      waiting.push({ line: [scope, fence.term, fence.index, at.term, at.index], done })
-      flushing ??= Promise.resolve().then(flush)
-      return done.promise
-    },
-    async close() {
-      await flushing
-      await file?.close()
-    },
-  }
+/**
+ * That fences are gone is accepted: what is good of them goes on. What was there is copied to names with `.damaged`.
+ * @returns those names
+ * @throws STA003 `newer`; what the disk says, and then it can be done again
+ */
+export const acceptFenceLoss = async (disk: Disk, random: Random): Promise<string[]> => {
+  const found = await readFences(disk)
+  if (found.problem === undefined) return []
+  if (found.problem.details.reason === 'newer') throw found.problem
+  const aside: string[] = []
+  for (const name of [FENCE_FILE, LOG_MARK_FILE])
+    aside.push(...[await copyAside(disk, name, '.damaged')].flatMap((copy) => copy ?? []))
+  const fences = new FencesOnDisk(disk, random, {})
+  await fences.replace(found)
+  await fences.close()
+  return aside
 }

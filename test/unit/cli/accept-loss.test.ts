@@ -106,3 +106,31 @@ test('a data directory that is deleted as a whole is that of a new node', async 
   await until('it founds', () => mesh.coordinator.status().meshId)
   await mesh.stop()
 })
+
+test('fences cut at their end, or without their mark: the node starts once that is accepted, with what is good', async (t) => {
+  for (const [name, left] of [
+    ['fences.log', { term: 1, index: 1 }],
+    ['mark', { term: 1, index: 2 }],
+  ] as const) {
+    const dataDir = await used(t)
+    const mesh = await open(dataDir)
+    await mesh.fences.accept('a', { term: 1, index: 2 })
+    await mesh.stop()
+    const file = join(dataDir, 'fences', name)
+    // The seal, and with it a part of the last fence.
+    if (name === 'mark') await rm(file)
+    else await truncate(file, (await stat(file)).size - 30)
+    assert.equal((await refusal(dataDir)).details.reason, 'damaged')
+    const verified = await quiet(t, () => verifyStore({ dataDir }))
+    assert.ok(
+      isParleyError(verified.error) && /fences\.log is damaged/.test(verified.error.message),
+      String(verified.error),
+    )
+    const accepted = await quiet(t, () => acceptLoss({ dataDir, yes: true }, nobody))
+    assert.equal(accepted.error, undefined, String(accepted.error))
+    assert.equal((await quiet(t, () => verifyStore({ dataDir }))).error, undefined)
+    const again = await open(dataDir)
+    assert.deepEqual(again.fences.highest('a'), left)
+    await again.stop()
+  }
+})

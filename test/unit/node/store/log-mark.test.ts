@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import type { Disk } from '../../../../node/store/disk.ts'
 import { encodeFrame, encodeHeader } from '../../../../node/store/frames.ts'
 import { encodeChanges } from '../../../../node/store/log-items.ts'
 import { LOG_MARK_FILE, missedBy, readLogMark, writeLogMark } from '../../../../node/store/log-mark.ts'
@@ -11,6 +10,7 @@ import { openLogStore } from '../../../../node/store/log-store.ts'
 import { readSegments } from '../../../../node/store/segments.ts'
 import type { Entry } from '../../../../protocols/consensus/messages.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
+import { createTimers, diskOf, type Image, imageOf, readable } from '../../../support/disk-image.ts'
 import { createFaultyDisk, type FaultyDisk } from '../../../support/faulty-disk.ts'
 import { failureOf } from '../../../support/until.ts'
 import { createRandom } from '../../../support/virtual-time.ts'
@@ -27,53 +27,11 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 const reasonOf = (error: unknown): unknown => (isParleyError(error) ? error.details.reason : `${error}`)
 const configuration = { voters: ['a', 'b', 'c'], learners: [] }
 
-/** Timers that run out when the test says so. */
-const createTimers = () => {
-  const due = new Set<() => void>()
-  return {
-    after(_ms: number, fn: () => void) {
-      due.add(fn)
-      return () => void due.delete(fn)
-    },
-    runOut() {
-      const now = [...due]
-      due.clear()
-      for (const fn of now) fn()
-    },
-  }
-}
-
-type Image = Map<string, Uint8Array>
-const imageOf = async (disk: Disk): Promise<Image> => {
-  const image: Image = new Map()
-  for (const name of await disk.list()) image.set(name, await disk.read(name))
-  return image
-}
 const lastLog = (image: Image): string =>
   [...image.keys()]
     .filter((name) => name.endsWith('.log'))
     .sort()
     .at(-1) ?? ''
-/** Enough of a disk to be looked at. */
-const readable = (image: Image): Disk => {
-  const read = async (name: string): Promise<Uint8Array> => {
-    const bytes = image.get(name)
-    if (bytes === undefined) throw Object.assign(new Error(`no ${name}`), { code: 'ENOENT' })
-    return bytes
-  }
-  // Only what reading a log asks for.
-  return { list: async () => [...image.keys()], read } as Partial<Disk> as Disk
-}
-const diskOf = async (image: Image): Promise<FaultyDisk> => {
-  const disk = createFaultyDisk()
-  for (const [name, bytes] of image) {
-    const file = await disk.create(name)
-    await file.write(bytes, 0)
-    await file.sync()
-  }
-  await disk.syncNames()
-  return disk
-}
 
 const WRITES = 40
 /** @param end how its process ended: with all of it synced and sealed, or in the middle of it */
