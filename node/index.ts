@@ -59,6 +59,7 @@ export type { Events, EventsFigures, PublishOptions, Receipt, SubscribeOptions }
 export { defineEvent, type EventDefinition } from '../protocols/events/define-event.ts'
 export type { MeshEvent, Missed } from '../protocols/events/event.ts'
 export { DEFAULT_TOPIC } from '../protocols/events/events.ts'
+export type { Journal } from '../protocols/journal/client.ts'
 export {
   type CommandKind,
   defineCommand,
@@ -68,7 +69,7 @@ export {
 } from '../protocols/journal/command.ts'
 export { compareFences, type Fence, FenceSchema } from '../protocols/journal/fence.ts'
 export type { Fences } from '../protocols/journal/fences.ts'
-export type { Journal, JournalChange } from '../protocols/journal/journal.ts'
+export type { JournalChange } from '../protocols/journal/watch.ts'
 export type { Notification, Notifications } from '../protocols/notification/notifications.ts'
 export type { Member, Port } from '../protocols/port.ts'
 export { STATE_REASONS, type StateReason } from '../protocols/state-reasons.ts'

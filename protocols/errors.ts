@@ -5,17 +5,7 @@
  * the stack never do. An unexpected failure inside a handler reaches the peer as one fixed text (APP001). STA003 is several
  * things: `details.reason` says which, and severity and recovery follow it (state-reasons.ts).
  */
-import { kindOfState } from './state-reasons.ts'
-
-export type Severity = 'info' | 'warning' | 'error' | 'critical'
-
-export type Recovery =
-  | 'retry_with_validation'
-  | 'retry_with_new_serializer'
-  | 'retry_with_backoff'
-  | 'failover_to_backup'
-  | 'replan'
-  | 'none'
+import { kindOfState, type Recovery, type Severity } from './state-reasons.ts'
 
 interface CodeInfo {
   /** What a person calls it; the `name` of the error. */

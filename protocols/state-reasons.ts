@@ -2,7 +2,15 @@
  * What STA003 can mean, by `details.reason`: a change that met another one, nobody who decides now, a disk that does not
  * serve, another mesh, or a node that is not in the state for it. Severity and recovery follow the reason, not the code.
  */
-import type { Recovery, Severity } from './errors.ts'
+export type Severity = 'info' | 'warning' | 'error' | 'critical'
+
+export type Recovery =
+  | 'retry_with_validation'
+  | 'retry_with_new_serializer'
+  | 'retry_with_backoff'
+  | 'failover_to_backup'
+  | 'replan'
+  | 'none'
 
 interface Kind {
   readonly severity: Severity

@@ -15,7 +15,7 @@ import {
   TRANSIT_MS,
   type Travelling,
 } from './digest.ts'
-import type { Ended, Held, Tables } from './tables.ts'
+import type { EndedAgent, Held, Tables } from './tables.ts'
 
 /** Ages that differ by less are the same. */
 const LEAST_GAIN_MS = 1_000
@@ -160,7 +160,7 @@ export const createCompare = <C>(
     agents.forEach((held, peer) => {
       if (held.namedIn !== comparisons) offer(peer, held.record, ageOf(peer, held, nowMs), true)
     })
-    ended.forEach((end: Ended, peer) => {
+    ended.forEach((end: EndedAgent, peer) => {
       if (end.signed && end.namedIn !== comparisons) offer(peer, end, since(end.sinceMs, nowMs), false)
     })
     // What this node knows only as ended without a record cannot be given.

@@ -32,7 +32,7 @@ export interface Held {
   vouchers: readonly string[]
 }
 
-export interface Ended extends Version {
+export interface EndedAgent extends Version {
   readonly reason: EndReason
   readonly sinceMs: number
   readonly untilMs: number
@@ -49,7 +49,7 @@ export interface Own {
 export interface Tables {
   readonly self: string
   readonly agents: ReadonlyMap<string, Held>
-  readonly ended: ReadonlyMap<string, Ended>
+  readonly ended: ReadonlyMap<string, EndedAgent>
   readonly connected: Set<string>
   readonly own: Own | undefined
   /** Another number after each change of what the tables hold; ages and states do not count. */
@@ -62,14 +62,14 @@ export interface Tables {
   ageOf(peer: string, held: Held, nowMs: number): number
   /** It was given up or expired here, and somebody heard of it after that. */
   isRevived(peer: string, ageMs: number, nowMs: number): boolean
-  remember(peer: string, end: Omit<Ended, 'namedIn'>): void
+  remember(peer: string, end: Omit<EndedAgent, 'namedIn'>): void
   forget(peer: string): void
   endedEvicted(): number
 }
 
 export const createTables = (self: string, maxEnded: number): Tables => {
   const agents = new Map<string, Held>()
-  const ended = new Map<string, Ended>()
+  const ended = new Map<string, EndedAgent>()
   const connected = new Set<string>()
   let own: Own | undefined
   let revision = 0

@@ -2,7 +2,7 @@
 import type { TopView } from '../control/wire.ts'
 import { escapeText } from '../log-fields.ts'
 
-export interface Rates {
+export interface TopRates {
   readonly framesIn: number
   readonly framesOut: number
   readonly bytesIn: number
@@ -12,7 +12,7 @@ export interface Rates {
 }
 
 /** A second, between two looks; undefined where the node was started anew in between. */
-export const ratesOf = (before: TopView, now: TopView): Rates | undefined => {
+export const ratesOf = (before: TopView, now: TopView): TopRates | undefined => {
   const seconds = (now.monotonicMs - before.monotonicMs) / 1000
   if (before.self.startedAt !== now.self.startedAt || seconds <= 0) return undefined
   const rate = (from: number, to: number): number => Math.round(Math.max(0, (to - from) / seconds) * 10) / 10
@@ -107,7 +107,11 @@ const perSecond = (rate: number | undefined): string => (rate === undefined ? '-
  * @param rates undefined at the first look
  * @param size of the terminal
  */
-export const topText = (view: TopView, rates: Rates | undefined, size: { columns: number; rows: number }): string => {
+export const topText = (
+  view: TopView,
+  rates: TopRates | undefined,
+  size: { columns: number; rows: number },
+): string => {
   const { self, agents, peers, coordinator, requests, delivery, readiness } = view
   const admitted = peers.filter((peer) => peer.admitted).length
   const leader = coordinator.name ?? coordinator.id?.slice(-8)

@@ -8,7 +8,7 @@ import { TopSchema, type TopView } from '../control/wire.ts'
 import { createInterrupt } from './interrupt.ts'
 import { reachControl } from './reach.ts'
 import type { Which } from './running.ts'
-import { type Rates, ratesOf, topText } from './top-text.ts'
+import { ratesOf, type TopRates, topText } from './top-text.ts'
 
 export interface TopOptions extends Omit<Which, 'url'> {
   interval: number
@@ -76,7 +76,7 @@ export const top = async (options: TopOptions): Promise<void> => {
   const look = (): Promise<TopView> => control.ask('GET', '/api/top', TopSchema, { signal: over, timeoutMs: LOOK_MS })
   const giveBack = isLive ? takeTerminal(() => quit.abort(new Error('over'))) : () => {}
 
-  const show = (view: TopView, rates: Rates | undefined): void => {
+  const show = (view: TopView, rates: TopRates | undefined): void => {
     if (json) return void process.stdout.write(`${JSON.stringify({ ...view, rates })}\n`)
     if (!isLive) return void process.stdout.write(`${topText(view, rates, UNBOUNDED)}\n`)
     // A terminal that does not know its size says 0.

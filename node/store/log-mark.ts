@@ -14,7 +14,7 @@ const PAGE = 4_096
 const ID_BYTES = 16
 
 /** Everything up to `end` of this file, whose last frame has this checksum, was durable; and the files before it. */
-export interface Position {
+export interface LogPosition {
   /** Of the log as a whole, hexadecimal. */
   readonly id: string
   /** Of the file. */
@@ -23,7 +23,7 @@ export interface Position {
   readonly crc: number
 }
 
-const FORM: SlotForm<Position> = {
+const FORM: SlotForm<LogPosition> = {
   name: LOG_MARK_FILE,
   magic: 0x50_4c_4d_31,
   format: 1,
@@ -51,16 +51,16 @@ const FORM: SlotForm<Position> = {
   compare: (a, b) => a.sequence - b.sequence || a.end - b.end,
 }
 
-export type ReadLogMark = ReadSlots<Position>
+export type ReadLogMark = ReadSlots<LogPosition>
 
 /** The mark of an open log. What the disk refuses is counted and tried with the next one: an older mark says less. */
 export interface LogMark {
   /** There is one on the disk: the log may say so. */
   isThere(): boolean
   /** Puts a new one there, durable once it resolves. */
-  begin(position: Position): Promise<void>
+  begin(position: LogPosition): Promise<void>
   /** So far the log is durable. It is written soon, the last one of many; without one nothing happens. */
-  note(position: Position): void
+  note(position: LogPosition): void
   /** Nobody waits for it but `close`. */
   syncSoon(): void
   /** @param isWell what was noted is to be durable */
@@ -72,7 +72,7 @@ export interface LogMark {
 export const readLogMark = (disk: Pick<Disk, 'read'>): Promise<ReadLogMark> => readSlots(FORM, disk)
 
 /** Puts a new one in place of the one that there may be; durable once it resolves. */
-export const writeLogMark = (disk: Disk, position: Position): Promise<void> => writeSlots(FORM, disk, position)
+export const writeLogMark = (disk: Disk, position: LogPosition): Promise<void> => writeSlots(FORM, disk, position)
 
 /** @param slot of the file that is there, which holds the newest position of this log; undefined: none that it goes on with */
 export const openLogMark = async (disk: Disk, slot: number | undefined): Promise<LogMark> => {
@@ -80,7 +80,7 @@ export const openLogMark = async (disk: Disk, slot: number | undefined): Promise
   const onFailure = (): void => {
     failed += 1
   }
-  let file: SlotFile<Position> | undefined =
+  let file: SlotFile<LogPosition> | undefined =
     slot === undefined ? undefined : await openSlots(FORM, disk, slot, onFailure)
   let syncing: Promise<void> = Promise.resolve()
   return {
@@ -120,7 +120,8 @@ export interface GoodPart {
 }
 
 /** A mark that says of a new log that nothing was written. */
-const saysNothing = ({ sequence, end }: Position, headerBytes: number): boolean => sequence <= 1 && end <= headerBytes
+const saysNothing = ({ sequence, end }: LogPosition, headerBytes: number): boolean =>
+  sequence <= 1 && end <= headerBytes
 
 /**
  * What the mark misses in a log whose files follow one another.

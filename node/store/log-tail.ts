@@ -5,7 +5,7 @@
  */
 import type { Disk, DiskFile } from './disk.ts'
 import { encodeFrame, encodeHeader, type FileHeader, HEADER_BYTES } from './frames.ts'
-import type { Position } from './log-mark.ts'
+import type { LogPosition } from './log-mark.ts'
 import { hex, nameOf, refuse, type Segment } from './segments.ts'
 
 export interface Tail {
@@ -18,7 +18,7 @@ export interface Tail {
   isSealed: boolean
 }
 
-export const positionOf = ({ segment: { header }, end, crc }: Tail): Position => ({
+export const positionOf = ({ segment: { header }, end, crc }: Tail): LogPosition => ({
   id: hex(header.storageId),
   sequence: header.sequence,
   end,

@@ -16,8 +16,8 @@
 import { createHash } from 'node:crypto'
 import {
   type FoundingRecord,
+  type MeshRecovery,
   NO_ROUND,
-  type Recovery,
   recoveredMeshId,
 } from '../../protocols/consensus/founding/record.ts'
 import { meshIdIn } from '../../protocols/consensus/founding/steps.ts'
@@ -85,7 +85,7 @@ const saveMesh = async (
   found: Survey,
   member: string,
   meshId: string,
-  recovered?: Recovery,
+  recovered?: MeshRecovery,
 ): Promise<string[]> => {
   const copy = await copyAside(disk, FOUNDING_FILE, found.founding.problem === undefined ? '.abandoned' : '.damaged')
   const highest = found.founding.record?.highest ?? NO_ROUND

@@ -53,7 +53,7 @@ export interface UpkeepDeps {
 }
 
 /** Somebody who is not let in, or not any more. */
-export interface Refused {
+export interface RefusedPeer {
   readonly id: string
   readonly address: string
   readonly reason: string
@@ -64,7 +64,7 @@ type Outcast = (peer: string) => void
 
 export interface Upkeep {
   readonly memberships: Memberships
-  onRefused(fn: (refused: Refused) => void): Stop
+  onRefused(fn: (refused: RefusedPeer) => void): Stop
   /** A connection was not admitted, by this side or the other. */
   refused(connection: Connection, error: ParleyError, side: 'ours' | 'theirs'): void
   /** A member showed fresh tokens. */
@@ -93,11 +93,11 @@ export const createUpkeep = (deps: UpkeepDeps): Upkeep => {
   )
   let saidOfClock: string | undefined
   let outcast: Outcast = () => {}
-  const listeners = new Set<(refused: Refused) => void>()
+  const listeners = new Set<(refused: RefusedPeer) => void>()
   /** Those of whose end their peer has spoken; it is said once. */
   const spokenOf = new WeakSet<Membership>()
 
-  const tellListeners = (connection: Connection, error: ParleyError): Refused => {
+  const tellListeners = (connection: Connection, error: ParleyError): RefusedPeer => {
     const reason = typeof error.details.reason === 'string' ? error.details.reason : error.code
     const refused = { id: connection.remotePeer.toString(), address: connection.remoteAddr.toString(), reason }
     for (const fn of listeners) fn(refused)

@@ -7,7 +7,8 @@
  * a while, as long as time and attempts are left; COM001 only where handling it twice is as good as once. COM002: at once
  * by another peer where there is one, else after a while by a new connection.
  */
-import { CODES, type Code, ParleyError, type Recovery, toFault } from '../errors.ts'
+import { CODES, type Code, ParleyError, toFault } from '../errors.ts'
+import type { Recovery } from '../state-reasons.ts'
 import { type Attempt, decide } from '../wire/retry.ts'
 
 export interface RecoveryFacts extends Attempt {

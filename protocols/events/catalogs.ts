@@ -11,7 +11,7 @@ const AT_ONCE = 16
 /** Of the first attempt; twice that of each one more. */
 const TIMEOUT_MS = 1_000
 
-export interface Told {
+export interface CatalogAnswers {
   readonly held: readonly Held[]
   /** They did not answer. */
   readonly silent: readonly string[]
@@ -23,7 +23,7 @@ export type Catalogs = (
   since: number | undefined,
   peers: readonly string[] | undefined,
   attempt: number,
-) => Promise<Told>
+) => Promise<CatalogAnswers>
 
 /** What is told of it to others: the newest lives, where it is too much. */
 export const catalogOf = async (

@@ -1,6 +1,6 @@
 /** Founding as a program sees it. */
 import type { Port, Stop } from '../../port.ts'
-import type { FoundingStore, Recovery } from './record.ts'
+import type { FoundingStore, MeshRecovery } from './record.ts'
 import type { FoundingStatus } from './status.ts'
 import type { Adoption } from './steps.ts'
 
@@ -42,7 +42,7 @@ export interface Founding {
   /** On a founder: the whole founding set, sorted. */
   founded(): { readonly meshId: string; readonly members: readonly string[] } | undefined
   /** On a node that recovered it: what the mesh id was made of. */
-  recovered(): Recovery | undefined
+  recovered(): MeshRecovery | undefined
   status(): FoundingStatus
   /**
    * There is a founded mesh of this id. `adopted`: durable now. `same`: this node belongs to it. `deferred`: it holds a

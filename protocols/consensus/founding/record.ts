@@ -31,7 +31,7 @@ export const RecoverySchema = z
     nonce: z.string().regex(/^[0-9a-f]{32}$/, 'a nonce is 32 lowercase hexadecimal digits'),
   })
   .readonly()
-export type Recovery = z.output<typeof RecoverySchema>
+export type MeshRecovery = z.output<typeof RecoverySchema>
 
 const isSorted = (set: readonly string[]): boolean => set.every((member, i) => i === 0 || (set[i - 1] ?? '') < member)
 
@@ -100,7 +100,7 @@ export const meshIdFor = (hash: Port['hash'], meshName: string, set: readonly st
 }
 
 /** Of a mesh that was recovered from one store, as `meshIdFor` is of one that was founded. */
-export const recoveredMeshId = (hash: Port['hash'], { before, member, nonce }: Recovery): string => {
+export const recoveredMeshId = (hash: Port['hash'], { before, member, nonce }: MeshRecovery): string => {
   const bytes = new TextEncoder().encode(JSON.stringify(['parley/recovered/1', before, member, nonce]))
   return encodeText(hash(bytes), 'base16').slice(0, MESH_ID_LENGTH)
 }

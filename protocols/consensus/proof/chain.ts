@@ -49,7 +49,7 @@ export interface Chain {
   readonly epoch: Proof | undefined
 }
 
-export type Refusal =
+export type ProofRefusal =
   | 'other-mesh'
   | 'no-beginning'
   | 'unknown-signer'
@@ -69,7 +69,7 @@ interface Quota {
 
 export type Examined =
   | { readonly type: 'known' }
-  | { readonly type: 'refused'; readonly reason: Refusal }
+  | { readonly type: 'refused'; readonly reason: ProofRefusal }
   /** Good if enough of the signatures are. */
   | { readonly type: 'signed'; readonly role: Role; readonly quotas: readonly Quota[] }
 
@@ -186,7 +186,7 @@ const withLink = (chain: Chain, proof: Proof): Chain => {
 
 export interface Taken {
   readonly chain: Chain
-  readonly verdict: 'taken' | 'known' | Refusal
+  readonly verdict: 'taken' | 'known' | ProofRefusal
 }
 
 /**

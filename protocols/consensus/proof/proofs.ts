@@ -11,12 +11,12 @@ import { createRates } from '../../limiter.ts'
 import type { Port, Stop } from '../../port.ts'
 import type { ProvenVoters } from '../group-api.ts'
 import { peerOf } from '../member-id.ts'
-import { createAsking } from './asking.ts'
 import type { Beginning } from './beginning.ts'
 import { type Chain, headOf, isBare, sameVoters, termOf } from './chain.ts'
 import { createCollecting } from './collecting.ts'
 import { createDoubts, type Mode, PROOF_LEVEL } from './doubts.ts'
 import { createLedger, type Ledger } from './ledger.ts'
+import { createProofRequests } from './proof-requests.ts'
 import { createProvenChain, type ProofStore } from './proven-chain.ts'
 import { createShowing } from './showing.ts'
 import { type Proof, proofDigest, votersDigest } from './statement.ts'
@@ -37,7 +37,7 @@ export interface Shown {
   readonly proofs?: readonly Proof[] | undefined
 }
 
-export interface Claim {
+export interface LeaderClaim {
   readonly epoch: number
   /** Peer id. */
   readonly leader: string
@@ -83,9 +83,9 @@ export interface Proofs {
   enter(meshId: string, beginning: Beginning | undefined): Promise<void>
   isEnforced(): boolean
   /** Whether a claim counts now; where it may come to be proven, that is asked for. @param source who made it */
-  judge(claim: Claim, source: string, shown?: Shown): boolean
+  judge(claim: LeaderClaim, source: string, shown?: Shown): boolean
   /** The newest proven epoch. */
-  epoch(): (Claim & { readonly voters: readonly string[] }) | undefined
+  epoch(): (LeaderClaim & { readonly voters: readonly string[] }) | undefined
   /** The highest term that was proven, or that this node's own journal began. */
   term(): number
   /**
@@ -143,7 +143,7 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
     for (const fn of [...listeners]) fn()
   }
   const digestOf = (voters: readonly string[]): string => votersDigest(port.hash, voters)
-  const asking = createAsking({
+  const requests = createProofRequests({
     port,
     proven,
     ended: ending.signal,
@@ -153,7 +153,8 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
     onAnswer: () => doubts.answered(),
   })
   const { mode, level } = deps
-  const doubts = createDoubts({ port, mode, level, hasProof, term: highest, ask: asking.ask, count, excused: changed })
+  const { ask } = requests
+  const doubts = createDoubts({ port, mode, level, hasProof, term: highest, ask, count, excused: changed })
 
   const areAllAble = (): boolean => hasProof() || (level() ?? 0) >= PROOF_LEVEL
   const { member, leader } = deps
@@ -217,7 +218,7 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
     async enter(meshId, beginning) {
       if (chain()?.meshId !== meshId) {
         ledger.clear()
-        asking.clear()
+        requests.clear()
         collecting.stop()
         doubts.clear()
       }
@@ -282,7 +283,7 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
     },
     counts: () => {
       const { verified, unsaved } = proven.counts()
-      return { verified, unsaved, ...showing.counts(), ...asking.counts() }
+      return { verified, unsaved, ...showing.counts(), ...requests.counts() }
     },
     async stop() {
       ending.abort()

@@ -9,7 +9,7 @@ import { fromString as decodeText } from 'uint8arrays/from-string'
 import type { Port, Stop } from '../../port.ts'
 import { peerOf } from '../member-id.ts'
 import { type Beginning, meshIdOfBeginning } from './beginning.ts'
-import { type Chain, emptyChain, examine, headOf, isBare, type Refusal, take } from './chain.ts'
+import { type Chain, emptyChain, examine, headOf, isBare, type ProofRefusal, take } from './chain.ts'
 import { type Proof, signedBytes, statementOf } from './statement.ts'
 
 /** Proofs that wait for those before. */
@@ -24,9 +24,14 @@ export interface ProofStore {
 }
 
 /** What nobody honest shows; the others miss something that comes, or was. */
-const FALSE: ReadonlySet<string> = new Set<Refusal>(['other-mesh', 'unknown-signer', 'bad-signature', 'contradicting'])
+const FALSE: ReadonlySet<string> = new Set<ProofRefusal>([
+  'other-mesh',
+  'unknown-signer',
+  'bad-signature',
+  'contradicting',
+])
 
-export type Verdict = 'taken' | 'known' | Refusal | 'busy'
+export type ProofVerdict = 'taken' | 'known' | ProofRefusal | 'busy'
 
 export interface ProvenChain {
   chain(): Chain | undefined
@@ -35,7 +40,7 @@ export interface ProvenChain {
   /** Somebody shows the beginning. @returns false where it is not that of this mesh */
   begin(beginning: Beginning): boolean
   /** @param mayPin an anchor may be believed that nothing links to what is known here */
-  offer(proof: Proof, mayPin: boolean): Promise<Verdict>
+  offer(proof: Proof, mayPin: boolean): Promise<ProofVerdict>
   /** Called after something was proven. */
   onProven(fn: () => void): Stop
   counts(): { verified: number; unsaved: number }
@@ -101,11 +106,11 @@ export const createProvenChain = (
     return valid
   }
 
-  const look = async (proof: Proof, mayPin: boolean): Promise<Verdict> => {
+  const look = async (proof: Proof, mayPin: boolean): Promise<ProofVerdict> => {
     if (chain === undefined) return 'other-mesh'
     const examined = examine(chain, proof)
     if (examined.type === 'known') return 'known'
-    let verdict: Verdict
+    let verdict: ProofVerdict
     if (examined.type === 'refused') verdict = examined.reason
     else if (examined.role === 'pin' && !mayPin) verdict = 'not-pinned'
     else {

@@ -5,7 +5,7 @@ import { coordinatorProtocol } from '../../../protocols/coordinator/contract.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { Json } from '../../../protocols/journal/command.ts'
 import { journalProtocol } from '../../../protocols/journal/contract.ts'
-import type { JournalChange, WatchOptions } from '../../../protocols/journal/journal.ts'
+import type { JournalChange, WatchOptions } from '../../../protocols/journal/watch.ts'
 import { createJournalMesh, type JournalMesh, type JournalNode } from '../../support/journal-mesh.ts'
 
 const OWN = /^\$/

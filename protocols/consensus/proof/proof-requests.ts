@@ -9,7 +9,7 @@ import { isParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { headOf } from './chain.ts'
 import { proofProtocol } from './contract.ts'
-import type { ProvenChain, Verdict } from './proven-chain.ts'
+import type { ProofVerdict, ProvenChain } from './proven-chain.ts'
 import type { Proof } from './statement.ts'
 
 const AT_ONCE = 4
@@ -21,7 +21,7 @@ const MAX_PAGES = 260
 
 type Outcome = 'proven' | 'nothing' | 'lied' | 'failed'
 
-export interface Asking {
+export interface ProofRequests {
   /** Asks this peer, unless it was asked lately. */
   ask(peer: string): void
   /** Everybody may be asked at once again. */
@@ -29,7 +29,7 @@ export interface Asking {
   counts(): { asked: number; lied: number; unanswered: number }
 }
 
-export interface AskingDeps {
+export interface ProofRequestsDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'to'>
   readonly proven: ProvenChain
   mayPin(proof: Proof): boolean
@@ -39,9 +39,16 @@ export interface AskingDeps {
 }
 
 /** Refusals of what an honest peer, that has proven other things, may show. */
-const HONEST: ReadonlySet<Verdict> = new Set<Verdict>(['taken', 'known', 'lower', 'not-pinned', 'busy', 'too-few'])
+const HONEST: ReadonlySet<ProofVerdict> = new Set<ProofVerdict>([
+  'taken',
+  'known',
+  'lower',
+  'not-pinned',
+  'busy',
+  'too-few',
+])
 
-export const createAsking = ({ port, proven, mayPin, onAnswer, ended }: AskingDeps): Asking => {
+export const createProofRequests = ({ port, proven, mayPin, onAnswer, ended }: ProofRequestsDeps): ProofRequests => {
   const peers = new Map<string, { readonly notBefore: number; readonly delayMs: number }>()
   const open = new Set<string>()
   const counts = { asked: 0, lied: 0, unanswered: 0 }
