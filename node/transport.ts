@@ -210,7 +210,7 @@ export const createTransport = async (deps: TransportDeps): Promise<Transport> =
     connectionGater: {
       denyDialMultiaddr: (address) => deps.dialPolicy.denies(address.toString()),
       denyInboundConnection: (raw) => connectionLimits.denyInbound(raw, libp2p.getConnections().length),
-      denyInboundEncryptedConnection: (peer) => deps.denied(peer),
+      denyInboundEncryptedConnection: (peer) => connectionLimits.denyPeer(peer.toString()) || deps.denied(peer),
     },
     services: {
       identify: identify({ maxInboundStreams: 8, maxOutboundStreams: 8 }),

@@ -31,6 +31,8 @@ export interface ConnectionLimitsDeps {
 export interface ConnectionLimits {
   /** For libp2p's gater, before the handshake. @param open connections that libp2p has */
   denyInbound(raw: MultiaddrConnection, open: number): boolean
+  /** For libp2p's gater, after the handshake of noise: that peer sent or opened too much a moment ago. */
+  denyPeer(peer: string): boolean
   /** The handshake is done. */
   opened(connection: Connection): void
   /** Its peer is a member: nothing is counted any more. */
@@ -132,6 +134,11 @@ export const createConnectionLimits = ({
       count(raw, entry)
       return false
     },
+    denyPeer(peer) {
+      if (!unadmitteds.isRemembered(peer)) return false
+      unadmitteds.count('remembered')
+      return true
+    },
     opened(connection) {
       const raw = partOf<MultiaddrConnection>(connection, 'maConn', 'abort')
       const muxer = partOf<EventTarget>(connection, 'muxer', 'addEventListener')
@@ -143,6 +150,7 @@ export const createConnectionLimits = ({
       const one = counted.get(raw)
       if (one === undefined) return
       open.add(connection)
+      one.entry.named(connection.remotePeer.toString())
       muxer?.addEventListener('stream', one.entry.streamOpened)
       const stop = (): void => {
         open.delete(connection)

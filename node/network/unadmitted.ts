@@ -30,10 +30,27 @@ export const MAX_TOTAL_STREAMS = 768
  */
 export const STREAMS_PER_SECOND = 64
 export const FEW_STREAMS = 8
+/**
+ * Bytes a second of all that dialled this node, above which each may send only a few: what an ended connection sent is
+ * garbage that lies there for a while. Twice what a newcomer needs.
+ */
+export const BYTES_PER_SECOND = 1 << 20
+export const FEW_BYTES = 32 * 1024
 const MAX_PACED = 4096
 const PACE_MS = 1_000
+/** Peers that are remembered for having sent or opened too much, and for how long none of them is let in again. */
+export const MAX_REMEMBERED = 1_024
+export const REMEMBERED_MS = 10_000
 
-export type Ended = 'rate' | 'connections' | 'room' | 'bytes' | 'streams' | 'total-bytes' | 'total-streams'
+export type Ended =
+  | 'rate'
+  | 'remembered'
+  | 'connections'
+  | 'room'
+  | 'bytes'
+  | 'streams'
+  | 'total-bytes'
+  | 'total-streams'
 
 export interface UnadmittedLimits {
   /** New connections a second from one address. */
@@ -46,6 +63,8 @@ export interface UnadmittedLimits {
 export interface Unadmitted {
   received(bytes: number): void
   streamOpened(): void
+  /** The handshake is done: who it is. */
+  named(peer: string): void
   /** It was admitted, or is closed. */
   leave(): void
 }
@@ -58,6 +77,8 @@ export interface Unadmitteds {
    * @returns undefined where it came too soon after others from there: it is to be refused
    */
   enter(host: string, direction: 'inbound' | 'outbound', end: (why: Error) => void): Unadmitted | undefined
+  /** It was ended for what it sent or opened a moment ago, and is refused once more. */
+  isRemembered(peer: string): boolean
   /** A connection was refused, or a socket closed, for this reason elsewhere. */
   count(why: Ended): void
   setPerSecond(most: number): void
@@ -72,6 +93,22 @@ interface Entry {
   readonly end: (why: Error) => void
   bytes: number
   streams: number
+  peer: string | undefined
+}
+
+/** Something that is counted for a second, then from nothing again. @returns a function that adds, and says whether it is above `most` */
+const createPace = (clock: Pick<Clock, 'monotonic'>, most: number): ((more: number) => boolean) => {
+  let since = Number.NEGATIVE_INFINITY
+  let sum = 0
+  return (more) => {
+    const now = clock.monotonic()
+    if (now - since >= PACE_MS) {
+      since = now
+      sum = 0
+    }
+    sum += more
+    return sum > most
+  }
 }
 
 /**
@@ -95,6 +132,7 @@ export const sourceOf = (host: string): string => {
 
 const WORDS: Readonly<Record<Ended, string>> = {
   rate: 'too many new connections from this address',
+  remembered: 'this peer sent or opened too much a moment ago',
   connections: 'this node has as many connections as it takes',
   room: 'too many peers that are not admitted: others came after it',
   bytes: 'too many bytes before its peer was admitted',
@@ -113,10 +151,13 @@ export const createUnadmitteds = (clock: Pick<Clock, 'monotonic'>, limits: Unadm
   let pacedSince = Number.NEGATIVE_INFINITY
   let totalBytes = 0
   let totalStreams = 0
-  let streamsSince = Number.NEGATIVE_INFINITY
-  let streamsNow = 0
+  const streamsAreMany = createPace(clock, STREAMS_PER_SECOND)
+  const bytesAreMany = createPace(clock, BYTES_PER_SECOND)
+  /** Until when, by peer; the first one is the oldest. */
+  const remembered = new Map<string, number>()
   const ended: Record<Ended, number> = {
     rate: 0,
+    remembered: 0,
     connections: 0,
     room: 0,
     bytes: 0,
@@ -147,9 +188,16 @@ export const createUnadmitteds = (clock: Pick<Clock, 'monotonic'>, limits: Unadm
     return true
   }
 
+  const remember = (peer: string): void => {
+    remembered.delete(peer)
+    if (remembered.size >= MAX_REMEMBERED) for (const oldest of remembered.keys()) if (remembered.delete(oldest)) break
+    remembered.set(peer, clock.monotonic() + REMEMBERED_MS)
+  }
+
   const end = (entry: Entry | undefined, why: Ended): void => {
     if (entry === undefined || !remove(entry)) return
     ended[why] += 1
+    if (entry.isInbound && entry.peer !== undefined && why !== 'room') remember(entry.peer)
     entry.end(new Error(WORDS[why]))
   }
 
@@ -168,19 +216,10 @@ export const createUnadmitteds = (clock: Pick<Clock, 'monotonic'>, limits: Unadm
     if (!entries.has(entry)) return
     entry.bytes += bytes
     totalBytes += bytes
-    if (entry.bytes > (entry.isInbound ? MAX_INBOUND_BYTES : MAX_OUTBOUND_BYTES)) end(entry, 'bytes')
+    const isHurried = entry.isInbound && bytesAreMany(bytes)
+    const most = isHurried ? FEW_BYTES : entry.isInbound ? MAX_INBOUND_BYTES : MAX_OUTBOUND_BYTES
+    if (entry.bytes > most) end(entry, 'bytes')
     else if (totalBytes > MAX_TOTAL_BYTES) end(largest('bytes'), 'total-bytes')
-  }
-
-  /** Counts one more stream of somebody who dialled this node. */
-  const isHurried = (): boolean => {
-    const now = clock.monotonic()
-    if (now - streamsSince >= PACE_MS) {
-      streamsSince = now
-      streamsNow = 0
-    }
-    streamsNow += 1
-    return streamsNow > STREAMS_PER_SECOND
   }
 
   const opened = (entry: Entry): void => {
@@ -188,7 +227,8 @@ export const createUnadmitteds = (clock: Pick<Clock, 'monotonic'>, limits: Unadm
     entry.streams += 1
     totalStreams += 1
     const most = limits.heldStreams + MORE_STREAMS
-    if (entry.streams > (entry.isInbound && isHurried() ? Math.min(FEW_STREAMS, most) : most)) end(entry, 'streams')
+    if (entry.streams > (entry.isInbound && streamsAreMany(1) ? Math.min(FEW_STREAMS, most) : most))
+      end(entry, 'streams')
     else if (totalStreams > MAX_TOTAL_STREAMS) end(largest('streams'), 'total-streams')
   }
 
@@ -200,15 +240,25 @@ export const createUnadmitteds = (clock: Pick<Clock, 'monotonic'>, limits: Unadm
         ended.rate += 1
         return undefined
       }
-      const entry: Entry = { source, isInbound, end: endIt, bytes: 0, streams: 0 }
+      const entry: Entry = { source, isInbound, end: endIt, bytes: 0, streams: 0, peer: undefined }
       if (entries.size >= MAX_UNADMITTED) end(oldestOfMost(), 'room')
       entries.add(entry)
       sources.set(source, (sources.get(source) ?? 0) + 1)
       return {
         received: (bytes) => received(entry, bytes),
         streamOpened: () => opened(entry),
+        named(peer) {
+          entry.peer = peer
+        },
         leave: () => void remove(entry),
       }
+    },
+    isRemembered(peer) {
+      const until = remembered.get(peer)
+      if (until === undefined) return false
+      if (clock.monotonic() < until) return true
+      remembered.delete(peer)
+      return false
     },
     count(why) {
       ended[why] += 1

@@ -3,14 +3,18 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import {
+  BYTES_PER_SECOND,
   createUnadmitteds,
+  FEW_BYTES,
   FEW_STREAMS,
   MAX_INBOUND_BYTES,
   MAX_OUTBOUND_BYTES,
+  MAX_REMEMBERED,
   MAX_TOTAL_BYTES,
   MAX_TOTAL_STREAMS,
   MAX_UNADMITTED,
   MORE_STREAMS,
+  REMEMBERED_MS,
   STREAMS_PER_SECOND,
   sourceOf,
   type Unadmitted,
@@ -91,10 +95,13 @@ test('it may open so many streams and no more', () => {
 })
 
 test('together they send so much, and then whoever sent most goes', () => {
-  const { table, ended, enter } = setUp()
+  const { table, ended, enter, pass } = setUp()
   const count = MAX_TOTAL_BYTES / MAX_INBOUND_BYTES
   const loud = Array.from({ length: count }, (_, at) => enter('198.51.100.7', `loud ${at}`))
-  for (const [at, one] of loud.entries()) one.received(MAX_INBOUND_BYTES - (at === 3 ? 0 : 1))
+  for (const [at, one] of loud.entries()) {
+    pass(1_000)
+    one.received(MAX_INBOUND_BYTES - (at === 3 ? 0 : 1))
+  }
   enter('192.0.2.1', 'quiet').received(count - 1)
   assert.deepEqual(ended, [])
   enter('192.0.2.2', 'the last drop').received(1)
@@ -115,6 +122,60 @@ test('where many streams are opened in a second, each that dialled this node may
   pass(1_000)
   many[1]?.streamOpened()
   assert.deepEqual(ended, ['0'], 'in another second they may open more')
+})
+
+test('where much is sent in a second, each that dialled this node may send a little', () => {
+  const { ended, enter, pass } = setUp()
+  const many = Array.from({ length: BYTES_PER_SECOND / FEW_BYTES }, (_, at) => enter('192.0.2.1', `${at}`))
+  for (const one of many) one.received(FEW_BYTES)
+  enter('192.0.2.1', 'newcomer').received(FEW_BYTES)
+  enter('192.0.2.1', 'ours', 'outbound').received(2 * FEW_BYTES)
+  assert.deepEqual(ended, [], 'those that send little go on, and those that we dialled')
+  many[0]?.received(1)
+  assert.deepEqual(ended, ['0'])
+  pass(1_000)
+  many[1]?.received(1)
+  assert.deepEqual(ended, ['0'], 'in another second they may send more')
+})
+
+test('a peer that was ended for what it did is refused for a while, and others are not', () => {
+  const { table, enter, pass } = setUp()
+  const greedy = enter('192.0.2.1')
+  greedy.named('greedy')
+  assert.ok(!table.isRemembered('greedy'))
+  greedy.received(MAX_INBOUND_BYTES + 1)
+  assert.ok(table.isRemembered('greedy'))
+  assert.ok(!table.isRemembered('another'))
+  const dialled = enter('192.0.2.2', 'dialled', 'outbound')
+  dialled.named('dialled')
+  dialled.received(MAX_OUTBOUND_BYTES + 1)
+  assert.ok(!table.isRemembered('dialled'), 'this node dials it again when it wants to')
+  pass(REMEMBERED_MS - 1)
+  assert.ok(table.isRemembered('greedy'))
+  pass(1)
+  assert.ok(!table.isRemembered('greedy'))
+})
+
+test('one that makes room for others is not remembered: it only was the oldest', () => {
+  const { table, enter } = setUp()
+  enter('192.0.2.1').named('oldest')
+  for (let at = 0; at < MAX_UNADMITTED; at += 1) enter('192.0.2.1')
+  assert.equal(table.ended().room, 1)
+  assert.ok(!table.isRemembered('oldest'))
+})
+
+test('so many are remembered and no more: the oldest is forgotten', () => {
+  const { table, enter, pass } = setUp()
+  for (let at = 0; at <= MAX_REMEMBERED; at += 1) {
+    const one = enter('192.0.2.1')
+    one.named(`${at}`)
+    one.received(MAX_INBOUND_BYTES + 1)
+  }
+  pass(1)
+  assert.deepEqual(
+    ['0', '1', `${MAX_REMEMBERED}`].map((peer) => table.isRemembered(peer)),
+    [false, true, true],
+  )
 })
 
 test('together they open so many streams, and then whoever opened most goes', () => {
