@@ -5,7 +5,7 @@
  */
 import { globSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
@@ -14,6 +14,8 @@ type TestEvent = Parameters<ReturnType<typeof spec>['write']>[0] & { type: strin
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const TIMEOUT_MS = 150_000
+/** Files whose times are told at the end. */
+const SLOWEST = 25
 /** Integration tests that use half of a core or less while they run; the longest first. */
 const WAITING =
   'partition progress events-gap-proof overlay recovery hostile trust overlay-killed events-direct load reload'.split(
@@ -34,6 +36,8 @@ const PHASES = [
 process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'parley-test-compile-cache')
 
 const totals = new Map<string, number>()
+/** Milliseconds, by file. */
+const times = new Map<string, number>()
 
 /** The events of all phases; their figures are added up and told once, at the end. */
 async function* events(): AsyncGenerator<unknown> {
@@ -45,11 +49,16 @@ async function* events(): AsyncGenerator<unknown> {
     for await (const event of run({ files, concurrency, timeout: TIMEOUT_MS })) {
       const { type, data } = event as unknown as TestEvent
       const figure = type === 'test:diagnostic' && data.nesting === 0 ? FIGURE.exec(String(data.message)) : null
-      if (type === 'test:summary') continue
+      if (type === 'test:summary') {
+        if (typeof data.file === 'string') times.set(relative(ROOT, data.file), Number(data.duration_ms))
+        continue
+      }
       if (figure === null) yield event
       else totals.set(figure[1] ?? '', (totals.get(figure[1] ?? '') ?? 0) + Number(figure[2]))
     }
   }
+  const slowest = [...times].sort(([, a], [, b]) => b - a).slice(0, SLOWEST)
+  for (const [file, ms] of slowest) console.log(`${(ms / 1_000).toFixed(1).padStart(6)} s ${file}`)
   for (const [name, value] of totals) {
     yield { type: 'test:diagnostic', data: { nesting: 0, message: `${name} ${value}`, level: 'info' } }
   }
