@@ -43,7 +43,7 @@ import { createCircuits } from './transport/relay.ts'
 import { carries } from './transport/relay-wire.ts'
 import { createTransport } from './transport.ts'
 import { createUpkeep } from './trust/upkeep.ts'
-import { slotBounds } from './tuning.ts'
+import { slotBounds, unreadBounds } from './tuning.ts'
 import { createWaiters } from './waiters.ts'
 
 /** How long the choice of a peer waits for a directory that was never compared with another one. */
@@ -151,6 +151,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     slots,
     ownSlots,
     maxPeerStreams: () => limits.maxPeerStreams,
+    unreadBounds: () => unreadBounds(limits),
     membership: (peer) => memberships.get(peer),
     reply: (reply) => above.replies().send(reply),
     done: callMetrics.handled,

@@ -15,6 +15,7 @@ import { type Duplex, duplexPair } from '../protocols/wire/duplex.ts'
 import type { LinkDeps } from '../protocols/wire/link.ts'
 import { createResponder, type Reply, type Responder } from '../protocols/wire/responder.ts'
 import { createSlots, type PeerUse, type Slots } from '../protocols/wire/slots.ts'
+import { createUnread } from '../protocols/wire/unread.ts'
 import type { MeshFigures } from './figures.ts'
 import type { Gate } from './gate.ts'
 import { withFields } from './log-fields.ts'
@@ -30,6 +31,8 @@ export interface RouterDeps extends LinkDeps {
   random(bytes: number): Uint8Array
   /** Streams of one peer that are answered at the same time. */
   maxPeerStreams(): number
+  /** Bytes of answers that wait to be read: of all peers, and of one. */
+  unreadBounds(): { maxBytes: number; maxPeerBytes: number }
   /** The caller's membership; undefined for a peer that is not admitted. */
   membership(peer: string): Membership | undefined
   reply(reply: Reply): Promise<void>
@@ -80,6 +83,9 @@ const TOP_PEERS = 10
 /** Requests of the mesh's own protocols in work and waiting: short ones, so a few for each peer. */
 const OWN_ACTIVE = 512
 const OWN_QUEUED = 4096
+/** Answers of the mesh's own protocols that peers have not read: pieces of at most some MiB. */
+const OWN_UNREAD_BYTES = 128 * 2 ** 20
+const OWN_PEER_UNREAD_BYTES = 32 * 2 ** 20
 /** For a peer that does not even read any more. */
 const READ_LIMIT_MS = 1_000
 /** What a peer may send and hold open before it is admitted: a card with its tokens, in a stream or two. */
@@ -106,6 +112,7 @@ export const createRouter = (deps: RouterDeps): Router => {
   const denied: Record<string, number> = { SEC001: 0, SEC002: 0, MSG004: 0 }
   /** Streams of each peer; the open protocol has bounds of its own. */
   const streams = createShares(Number.POSITIVE_INFINITY, deps.maxPeerStreams())
+  const unread = { agents: createUnread(0, 0), own: createUnread(OWN_UNREAD_BYTES, OWN_PEER_UNREAD_BYTES) }
   const load = () => deps.slots.active() + deps.slots.queued()
   let draining = false
 
@@ -149,6 +156,8 @@ export const createRouter = (deps: RouterDeps): Router => {
   ): void => {
     const protocolId = wireId(served)
     const own = peer === deps.self
+    const { maxBytes, maxPeerBytes } = deps.unreadBounds()
+    unread.agents.resize(maxBytes, maxPeerBytes)
     const responder = createResponder(
       duplex,
       {
@@ -156,6 +165,7 @@ export const createRouter = (deps: RouterDeps): Router => {
         log: withFields(deps.log, { source: peer, destination: deps.self, protocol: protocolId }),
         limits: open ? { ...deps.limits, maxMessageBytes: OPEN_MESSAGE_BYTES } : deps.limits,
         slots: ownProtocols.has(protocolId) ? deps.ownSlots : deps.slots,
+        unread: ownProtocols.has(protocolId) ? unread.own : unread.agents,
         load,
         route(method) {
           if (draining && !ownProtocols.has(protocolId)) throw leaving()
@@ -272,6 +282,7 @@ export const createRouter = (deps: RouterDeps): Router => {
           streams: agents.streams + own.streams,
           bytes: agents.bytes + own.bytes,
           links: streams.refused(),
+          unread: unread.agents.refused() + unread.own.refused(),
         },
       }
     },

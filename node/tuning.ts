@@ -73,7 +73,7 @@ export const Limits = z
       MIB,
       2 ** 31 - 1,
       128 * MIB,
-      'The same of one peer, over all its connections. More lets one peer have more large requests in work at once.',
+      'The same of one peer, over all its connections. More lets one peer have more large requests in work at once. Half of both is what may wait of answers that are not read.',
     ),
     maxPeerStreams: whole(
       8,
@@ -152,6 +152,12 @@ export const slotBounds = (limits: z.output<typeof Limits>) => ({
   maxBytes: Math.max(limits.maxRequestBytes, limits.maxPeerRequestBytes),
   maxPeerBytes: limits.maxPeerRequestBytes,
 })
+
+/** Of answers that wait to be read: half of what requests may hold, since they are taken away as they come. */
+export const unreadBounds = (limits: z.output<typeof Limits>) => {
+  const { maxBytes, maxPeerBytes } = slotBounds(limits)
+  return { maxBytes: maxBytes / 2, maxPeerBytes: maxPeerBytes / 2 }
+}
 
 export const Timings = z
   .strictObject({

@@ -37,6 +37,10 @@ export interface Shares {
   takeFor(account: Account, amount?: number): boolean
   giveFor(account: Account, amount?: number): void
   allowsFor(account: Account, amount?: number): boolean
+  /** allowsFor(), counted where it is false. */
+  mayFor(account: Account, amount: number): boolean
+  /** Of what is there already, whatever the share: it is asked for before that, by mayFor(). */
+  addFor(account: Account, amount: number): void
   total(): number
   free(): number
   /** How often a take was false. */
@@ -125,6 +129,15 @@ export const createShares = (most: number, mostEach = Number.POSITIVE_INFINITY):
     takeFor,
     giveFor,
     allowsFor: ({ held }, amount = 1) => fits(held, amount),
+    mayFor({ held }, amount) {
+      const may = fits(held, amount)
+      if (!may) refused += 1
+      return may
+    },
+    addFor(account, amount) {
+      total += amount
+      ;(account as Entry).held += amount
+    },
     total: () => total,
     free: () => Math.max(0, limit - total),
     refused: () => refused,

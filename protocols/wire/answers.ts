@@ -10,6 +10,7 @@ import { type FrameKind, frame, KIND } from './frame.ts'
 import type { Wire } from './link.ts'
 import { encodePayload } from './payload.ts'
 import { writeProgress } from './progress.ts'
+import type { UnreadLink } from './unread.ts'
 
 export interface Exchange {
   readonly exchange: number
@@ -17,7 +18,10 @@ export interface Exchange {
 }
 
 export interface Answers {
-  /** @returns a promise while the payload is being compressed; what comes after it in its exchange waits for that */
+  /**
+   * @returns a promise while the payload is being compressed; what comes after it in its exchange waits for that
+   * @throws COM002 where too much waits already for the peer to read it
+   */
   send(kind: FrameKind, to: Exchange, payload: Uint8Array, content?: number): Promise<void> | undefined
   progress(to: Exchange, progress: Progress): void
   /** Tells the caller why there is no answer. */
@@ -40,14 +44,26 @@ const writeDetails = (details: Record<string, unknown> | undefined, maxBytes: nu
   }
 }
 
-export const createAnswers = (wire: Wire, options: { maxDetailsBytes: number; load(): number }): Answers => {
+export const createAnswers = (
+  wire: Wire,
+  options: { maxDetailsBytes: number; unread: UnreadLink; load(): number },
+): Answers => {
+  const { unread } = options
   let paused = false
 
+  const isFull = (): boolean => wire.outbox.full() || unread.full()
+  const whenRoom = (fn: () => void): void => {
+    const look = (): void => {
+      if (unread.full() && !wire.closed()) unread.whenRoom(() => whenRoom(fn))
+      else fn()
+    }
+    wire.outbox.whenRoom(look)
+  }
   const throttle = (): void => {
-    if (paused || !wire.outbox.full()) return
+    if (paused || !isFull()) return
     paused = true
     wire.pause()
-    wire.outbox.whenRoom(() => {
+    whenRoom(() => {
       paused = false
       wire.resume()
     })
@@ -55,6 +71,7 @@ export const createAnswers = (wire: Wire, options: { maxDetailsBytes: number; lo
 
   return {
     send(kind, to, payload, content = 0) {
+      unread.check(payload.length)
       const reply = frame(kind, to.exchange, payload)
       reply.priority = to.priority
       reply.content = content
@@ -85,6 +102,6 @@ export const createAnswers = (wire: Wire, options: { maxDetailsBytes: number; lo
       wire.send(reply)
       throttle()
     },
-    room: () => (wire.outbox.full() ? new Promise((resolve) => wire.outbox.whenRoom(resolve)) : undefined),
+    room: () => (isFull() ? new Promise(whenRoom) : undefined),
   }
 }

@@ -110,7 +110,7 @@ export interface Wire {
   open(whole: Frame): Uint8Array
   /** The peer's first frame, once it came. */
   peer(): Hello | undefined
-  /** Stops reading, until resume() was called as often. */
+  /** Stops reading, and looking at what was read, until resume() was called as often. */
   pause(): void
   resume(): void
   /** Frames that came are not looked at for so long: others have their turn. */
@@ -133,8 +133,11 @@ export const openWire = (
   hello: { version: string; session: Uint8Array; startedAtMs: number },
   on: {
     frame(frame: Frame): void
-    close(error: ParleyError): void /** Nothing waits in the outbox any more. */
+    close(error: ParleyError): void
+    /** Nothing waits in the outbox any more. */
     empty(): void
+    /** So many bytes more wait in the outbox, or fewer. */
+    queued?(bytes: number): void
   },
 ): Wire => {
   const { limits, counts } = deps
@@ -143,7 +146,7 @@ export const openWire = (
   let ended = false
   let pauses = 0
   let isHolding = false
-  /** What came while it was held: little, since nothing is read then. */
+  /** What came while it was paused: little, since nothing is read then. */
   let backlog: Uint8Array[] = []
 
   const finish = (error: ParleyError): void => {
@@ -174,6 +177,7 @@ export const openWire = (
     defer: deps.defer,
     monotonic: () => deps.clock.monotonic(),
     onEmpty: on.empty,
+    ...(on.queued && { onQueued: on.queued }),
   })
 
   const abort = (error: ParleyError): void => {
@@ -193,7 +197,7 @@ export const openWire = (
       return true
     }
     on.frame(received)
-    return !isHolding
+    return pauses === 0
   }
 
   const read = (bytes: Uint8Array): void => {
@@ -212,23 +216,20 @@ export const openWire = (
   }
   const resume = (): void => {
     pauses -= 1
-    if (pauses === 0 && !ended) duplex.resume()
-  }
-  const release = (): void => {
-    isHolding = false
-    read(EMPTY)
-    while (!isHolding && !ended) {
+    // First what came before and was not looked at.
+    if (pauses === 0) read(EMPTY)
+    while (pauses === 0 && !ended) {
       const next = backlog.shift()
       if (next === undefined) break
       read(next)
     }
-    resume()
+    if (pauses === 0 && !ended) duplex.resume()
   }
 
   duplex.listen({
     data(bytes) {
       counts.bytesIn += bytes.length
-      if (isHolding) backlog.push(bytes)
+      if (pauses > 0) backlog.push(bytes)
       else read(bytes)
     },
     writable: () => outbox.flush(),
@@ -321,7 +322,10 @@ export const openWire = (
       if (isHolding || ended) return
       isHolding = true
       pause()
-      deps.timers.after(forMs, release)
+      deps.timers.after(forMs, () => {
+        isHolding = false
+        resume()
+      })
     },
     closed: () => ended,
     close() {

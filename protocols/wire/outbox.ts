@@ -23,6 +23,8 @@ export interface OutboxOptions {
   monotonic(): number
   /** Told after a write when nothing waits any more. */
   onEmpty?(): void
+  /** Told how many bytes more wait, or fewer. */
+  onQueued?(bytes: number): void
 }
 
 /** Whose frame it is: asked and told as the frame goes its way. */
@@ -117,6 +119,7 @@ export const createOutbox = (duplex: Pick<Duplex, 'send' | 'buffered'>, options:
   const flush = (): void => {
     scheduled = false
     const now = options.monotonic()
+    const before = bytes
     while (bytes > 0 && duplex.buffered() <= options.maxUnsentBytes) {
       writer.at = 0
       let sent: Sender[] | undefined
@@ -140,6 +143,7 @@ export const createOutbox = (duplex: Pick<Duplex, 'send' | 'buffered'>, options:
       if (writer.at > 0) duplex.send(writer.finish())
       if (sent !== undefined) for (const sender of sent) sender.sent()
     }
+    if (bytes < before) options.onQueued?.(bytes - before)
     while (waiters.size > 0 && bytes <= options.maxQueuedBytes) {
       const fn = waiters.values().next().value
       if (fn === undefined) break
@@ -158,7 +162,9 @@ export const createOutbox = (duplex: Pick<Duplex, 'send' | 'buffered'>, options:
 
   return {
     push(item) {
-      bytes += weigh(item.frame)
+      const weight = weigh(item.frame)
+      bytes += weight
+      options.onQueued?.(weight)
       ;(queues[item.frame.priority & 3] ?? queues[0])?.items.push(item)
       schedule()
     },
@@ -179,6 +185,7 @@ export const createOutbox = (duplex: Pick<Duplex, 'send' | 'buffered'>, options:
         queue.items = []
         queue.head = 0
       }
+      if (bytes > 0) options.onQueued?.(-bytes)
       bytes = 0
       const all = [...waiters]
       waiters.clear()

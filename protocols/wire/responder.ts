@@ -18,6 +18,7 @@ import { createReports, reportPeriod } from './progress.ts'
 import { requestEnvelope, requestMarks } from './request-envelope.ts'
 import { type Reply, runRequest } from './run-request.ts'
 import type { Slots } from './slots.ts'
+import type { Unread } from './unread.ts'
 import { Work, type WorkHost } from './work.ts'
 import { createWorkTime } from './work-time.ts'
 
@@ -25,6 +26,8 @@ export type { Reply } from './run-request.ts'
 
 export interface ResponderDeps extends LinkDeps {
   slots: Slots
+  /** What its peers have not read. */
+  unread: Unread
   /** Finds the endpoint and checks what the caller may; throws what it is told. */
   route(method: string): Endpoint
   /** Takes an answer that goes to a third party. */
@@ -66,6 +69,7 @@ export const createResponder = (
   const { limits, timers, counts } = deps
   const works = createNumbered<Work>()
   const mine = deps.slots.open(self.peer)
+  const unread = deps.unread.open(self.peer)
   const floods = createFloodLimit(mine, deps.clock, (forMs) => wire.hold(forMs))
   const times = createWorkTime({ ...deps, protocol: self.protocol, slots: mine })
   const joiner = createJoiner(limits.maxMessageBytes, limits.maxMessageBytes * 4, mine)
@@ -280,10 +284,12 @@ export const createResponder = (
     {
       frame: onFrame,
       empty: drain.look,
+      queued: unread.add,
       close(error) {
         gone = true
         for (const work of works.values()) work.end(error)
         joiner.clear()
+        unread.close()
         mine.close()
         drain.look()
         self.onClose()
@@ -291,7 +297,7 @@ export const createResponder = (
     },
   )
 
-  const answers = createAnswers(wire, { maxDetailsBytes: limits.partBytes / 2, load: deps.load })
+  const answers = createAnswers(wire, { maxDetailsBytes: limits.partBytes / 2, unread, load: deps.load })
 
   return {
     active: works.size,

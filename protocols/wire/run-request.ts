@@ -91,6 +91,7 @@ const runStream = async (
   try {
     for (;;) {
       await forReader(creditOf(work))
+      await forReader(answers.room())
       if (work.ended) return
       const result = await items.next()
       if (work.ended) return
@@ -100,7 +101,6 @@ const runStream = async (
       gave(units)
       work.credit -= units
       await answers.send(KIND.item, work, result.value, endpoint.content)
-      await forReader(answers.room())
     }
     work.reports?.flush()
     answers.send(KIND.end, work, EMPTY)

@@ -3,6 +3,7 @@ import type { Attack } from './attack.ts'
 import { besieged } from './attacks/besieged.ts'
 import { coordination } from './attacks/coordination.ts'
 import { greedy } from './attacks/greedy.ts'
+import { hoarding } from './attacks/hoarding.ts'
 import { memberships } from './attacks/memberships.ts'
 import { passphrase } from './attacks/passphrase.ts'
 import { raft } from './attacks/raft.ts'
@@ -16,6 +17,7 @@ export const ATTACKS: readonly Attack[] = [
   besieged,
   ...memberships,
   ...greedy,
+  ...hoarding,
   scanner,
   passphrase,
 ]

@@ -16,6 +16,7 @@ import { createInbox } from '../../protocols/wire/inbox.ts'
 import { type LinkCounts, type LinkDeps, type LinkLimits, linkCounts } from '../../protocols/wire/link.ts'
 import { createResponder, type Reply, type Responder } from '../../protocols/wire/responder.ts'
 import { createSlots, type Slots } from '../../protocols/wire/slots.ts'
+import { createUnread, type Unread } from '../../protocols/wire/unread.ts'
 import { createRandom, createVirtualTime, type VirtualTime } from './virtual-time.ts'
 
 export const LIMITS: LinkLimits = {
@@ -113,6 +114,7 @@ export interface PairOptions {
   callerCan?: Compression
   responderCan?: Compression
   slots?: Slots
+  unread?: Unread
   /** The contract that the caller was written with; the served one unless told. */
   callerContract?: AnyProtocol
   reply?(reply: Reply): Promise<void>
@@ -158,6 +160,7 @@ export interface ServeOptions {
   limits?: Partial<LinkLimits>
   can?: Compression
   slots?: Slots
+  unread?: Unread
   reply?(reply: Reply): Promise<void>
 }
 
@@ -184,6 +187,7 @@ export const serve = <P extends AnyProtocol>(
     {
       ...end.deps,
       slots,
+      unread: options.unread ?? createUnread(512 * 2 ** 20, 128 * 2 ** 20),
       route: routeOf(compile(protocol, handlers).methods),
       reply:
         options.reply ??
@@ -214,6 +218,7 @@ export const createPair = <P extends AnyProtocol>(
     limits: { ...limits, ...options.responderLimits },
     ...(options.responderCan === undefined ? {} : { can: options.responderCan }),
     ...(options.slots === undefined ? {} : { slots: options.slots }),
+    ...(options.unread === undefined ? {} : { unread: options.unread }),
     ...(options.reply === undefined ? {} : { reply: options.reply }),
   })
   const callerEnd = createEnd(time, { ...limits, ...options.callerLimits }, options.callerCan, 3)

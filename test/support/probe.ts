@@ -70,6 +70,8 @@ const codeOf = (reason: unknown): string =>
 
 export const createProbe = (id: () => string): ProbeNode => {
   const holds = new Map<string, () => void>()
+  /** Streams share it: what each takes of memory is what waits of it. */
+  let filling = ''
   const journal: Journal = { held: [], aborted: [], answered: [], notes: [], made: 0, streamsEnded: 0, launched: 0 }
 
   const hold = ({ tag }: { tag: string }, { signal }: { signal: AbortSignal }): Promise<{ tag: string }> => {
@@ -100,7 +102,8 @@ export const createProbe = (id: () => string): ProbeNode => {
       hold,
       holdAgain: hold,
       async *count({ to, bytes }) {
-        const fill = 'x'.repeat(bytes)
+        if (filling.length !== bytes) filling = 'x'.repeat(bytes)
+        const fill = filling
         try {
           for (let n = 1; n <= to; n += 1) {
             journal.made = Math.max(journal.made, n)

@@ -1,15 +1,12 @@
 /** One member that takes more than its part: slots, verdicts on gossip, places in the directory, the journal's room. A6. */
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
-import type { Connection } from '@libp2p/interface'
 import { encode } from 'cborg'
-import type { Attack, Findings, Run } from '../attack.ts'
-import { delayOf, harmOf, LIMITS } from '../judge.ts'
-import { type Noticed, notice, type Pair } from '../members/honest.ts'
-import { openTown, type Town } from '../members/town.ts'
-import type { Attacker } from '../raw/attacker.ts'
+import type { Attack, Run } from '../attack.ts'
+import { openTown } from '../members/town.ts'
 import { CONTENT, KIND, LONGEST_MS } from '../raw/frames.ts'
 import { batchBytes, gossipTopic, inventSigner, recordBytes } from '../raw/signed.ts'
+import { asMember, count, type Scene } from './scene.ts'
 
 const PROBE = '/parley/probe/1'
 const DIRECTORY = '/parley/directory/1'
@@ -25,61 +22,6 @@ const NESTED_BYTES = 4_000_000
 const FLOOD_AT_ONCE = 32
 /** A peer whose gossip was refused so often and is still connected is never cut off. */
 const PATIENCE = 5_000
-
-interface Scene extends Pair {
-  readonly town: Town
-  readonly attacker: Attacker
-  readonly connection: Connection
-  readonly tried: Record<string, number>
-  /** More that the attacker reached. */
-  readonly reached: string[]
-}
-
-const count = (tried: Record<string, number>, what: string, more = 1): void => {
-  tried[what] = (tried[what] ?? 0) + more
-}
-
-const findingsOf = (
-  noticed: Noticed,
-  { tried, reached }: Pick<Scene, 'tried' | 'reached'>,
-  isTimed: boolean,
-): Findings => ({
-  tried,
-  refused: noticed.refused,
-  before: noticed.before,
-  during: noticed.during,
-  memory: noticed,
-  reached: [...(isTimed ? delayOf(noticed) : []), ...harmOf(noticed, LIMITS.grownByMemberMib), ...reached],
-})
-
-interface Manner {
-  /** False where honest processes start meanwhile, which takes the processors of this machine. */
-  readonly isTimed?: boolean
-  /** What goes before it: a burst that is over soon. */
-  begin?(scene: Scene): Promise<void>
-}
-
-const asMember = async (
-  attack: (scene: Scene) => Promise<void>,
-  { isTimed = true, begin = async () => {} }: Manner = {},
-): Promise<Findings> => {
-  const town = await openTown()
-  try {
-    const victim = await town.add('victim')
-    const caller = await town.add('caller')
-    const attacker = await town.attacker()
-    const connection = await attacker.member(victim.address(), town.secret)
-    const scene: Scene = { town, victim, caller, attacker, connection, tried: {}, reached: [] }
-    const noticed = await notice(
-      scene,
-      () => attack(scene),
-      () => begin(scene),
-    )
-    return findingsOf(noticed, scene, isTimed)
-  } finally {
-    await town.end()
-  }
-}
 
 const fillSlots = async ({ attacker, connection, tried }: Scene): Promise<void> => {
   for (let i = 0; i < LINKS; i += 1) {
