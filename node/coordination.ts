@@ -28,7 +28,7 @@ import { createWatch } from '../protocols/journal/watch.ts'
 import type { Port, Stop } from '../protocols/port.ts'
 import type { CoordinationSettings } from './coordination-options.ts'
 import { type CoordinatorFacts, factsOf } from './coordinator-view.ts'
-import { isReturned, openSeat, openStore, RETURNED, type Seat } from './seat.ts'
+import { handOver, isReturned, openSeat, openStore, RETURNED, type Seat } from './seat.ts'
 import { openFolder } from './store/disk.ts'
 import { createFenceStore } from './store/fence-store.ts'
 import { createFoundingFile } from './store/founding-file.ts'
@@ -40,9 +40,6 @@ export { JOURNAL_FOLDER } from './seat.ts'
 const PROOF_FOLDER = 'proof'
 /** The highest feature level that this version knows. */
 const LEVEL = PROOF_LEVEL
-const HAND_OVER_MS = 1_500
-/** Who was not heard for so long cannot take over. */
-const AWAY_MS = 500
 /** A coordinator that is gone for no longer may just be replaced. */
 const LOST_MS = 4_000
 
@@ -110,8 +107,11 @@ const never = new AbortController().signal
 const GIVEN_UP =
   'this node gave its seat up and offers none; `parley leave --undo` or mesh.coordinator.takeSeat() takes that back'
 
-/** @throws STA003 for a log or a founding file that is damaged or of a newer version, or that was copied and cannot be renewed */
-export const startCoordination = async (deps: CoordinationDeps): Promise<Coordination> => {
+/** Ends something that was begun. */
+type End = () => Promise<void>
+
+/** @param begun what a start that fails has to end */
+const start = async (deps: CoordinationDeps, begun: End[]): Promise<Coordination> => {
   const { port, events, settings, known } = deps
   const kinds = new Map([...OWN_KINDS, ...settings.commands].map((kind) => [kind.name, kind]))
   let founding: Founding | undefined
@@ -143,6 +143,7 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
           known,
           timers: port.timers,
         })
+  if (fenceStore !== undefined) begun.push(fenceStore.close)
   const fences = await createFences(fenceStore, { isProven: proofs.hasBegun })
   const unserve = await serveJournal({ port, kinds, seat: current })
 
@@ -187,9 +188,10 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
       known,
       onStatus: coordinator.onStatus,
     })
+    begun.push(seat.stop)
     member = memberIdOf(port.self.id, seat.storageId)
     founding = await startFounding(
-      { port, store: createFoundingFile(disk) },
+      { port, store: createFoundingFile(disk, seat.hasContents || known?.had().journal !== undefined) },
       { member, expect: settings.expect, joins: deps.joins },
     )
     const id = founding.meshId()
@@ -279,23 +281,8 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
       return told === undefined ? [] : [told]
     },
     counts: () => ({ ...client.counts(), ...seat?.counts(), ...current()?.group.counts(), ...proofs.counts() }),
-    async handOver() {
-      const group = current()?.group
-      if (coordinator.acting() === undefined || group === undefined) return
-      // Where nobody else is there it would wait in vain, as the last of all that are stopped does.
-      const isThere = (id: string): boolean => id !== group.self && (group.silentMs(id) ?? AWAY_MS) < AWAY_MS
-      if (!group.status().configuration.voters.some(isThere)) return
-      const limit = new AbortController()
-      const stop = port.timers.after(HAND_OVER_MS, () => limit.abort(new Error('nobody took over in time')))
-      try {
-        await coordinator.transfer(undefined, limit.signal)
-      } catch (error) {
-        // They may all be stopping: then nobody is left to take over, and nothing is lost by it.
-        port.log.info('nobody took over before this node stopped; the others elect somebody', { error })
-      } finally {
-        stop()
-      }
-    },
+    handOver: async () =>
+      coordinator.acting() === undefined ? undefined : handOver(port, current(), coordinator.transfer),
     async stop() {
       await founding?.stop()
       await coordinator.stop()
@@ -305,5 +292,17 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
       await fenceStore?.close()
       await unserve()
     },
+  }
+}
+
+/** @throws STA003 for a log or a founding file that is damaged or of a newer version, or that was copied and cannot be renewed */
+export const startCoordination = async (deps: CoordinationDeps): Promise<Coordination> => {
+  const begun: End[] = []
+  try {
+    return await start(deps, begun)
+  } catch (error) {
+    for (const end of begun.toReversed())
+      await end().catch((why: unknown) => deps.port.log.warn('a store could not be closed', { error: why }))
+    throw error
   }
 }

@@ -13,7 +13,7 @@ import { type MeshOptionsInput, parseOptions } from './options.ts'
 import { clock, compressionOf, random, timers } from './platform.ts'
 import { deriveAuthority, SECRET_ADVICE, secretWarning } from './secret.ts'
 import { createSigner } from './signer.ts'
-import { openKnownStores } from './store/known-stores.ts'
+import { openKnownStores, warnOfOther } from './store/known-stores.ts'
 
 export const prepare = async (input: MeshOptionsInput, lock: { current: DirectoryLock | undefined }) => {
   const options = parseOptions(input)
@@ -33,6 +33,7 @@ export const prepare = async (input: MeshOptionsInput, lock: { current: Director
   const usesJournal = options.coordination.voter === 'auto'
   const known = dataDir === undefined ? undefined : await openKnownStores({ dataDir, usesJournal, log, now: clock.now })
   const selfId = peerIdFromPrivateKey(privateKey).toString()
+  warnOfOther(selfId, known, log)
   const trusting = createTrust({ mesh: options.mesh, self: selfId, secrets: options.secret ?? [], clock })
   trusting.catch(() => {})
   const startedAt = clock.now()

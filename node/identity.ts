@@ -60,6 +60,19 @@ export const loadIdentity = async (dataDir?: string, log?: Log): Promise<Ed25519
   return key
 }
 
+/** The number of the last start, 0: there was none. @throws MSG003 for a file that holds no number, STA003 where it cannot be read */
+export const readIncarnation = async (dataDir: string, log?: Log): Promise<number> => {
+  const path = join(dataDir, INCARNATION_FILE)
+  const bytes = await readPrivateFile(path, MAX_INCARNATION_BYTES, log)
+  const text = bytes === undefined ? '0' : new TextDecoder().decode(bytes).trim()
+  const previous = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN
+  if (Number.isSafeInteger(previous + 1)) return previous
+  throw new ParleyError('MSG003', `the file ${path} holds ${JSON.stringify(text)}, a whole number is expected`, {
+    hint: `restore ${path} from a backup, or remove it: the next number is then taken from the clock`,
+    details: { path },
+  })
+}
+
 /**
  * The number of this start: `nowMs`, or one more than the last where the clock is not past it. It is durable when this
  * returns. The caller holds the directory's lock.
@@ -68,17 +81,7 @@ export const loadIdentity = async (dataDir?: string, log?: Log): Promise<Ed25519
 export const nextIncarnation = async (dataDir: string | undefined, nowMs: number, log?: Log): Promise<number> => {
   if (dataDir === undefined) return nowMs
   await ensurePrivateDirectory(dataDir, log)
-  const path = join(dataDir, INCARNATION_FILE)
-  const bytes = await readPrivateFile(path, MAX_INCARNATION_BYTES, log)
-  const text = bytes === undefined ? '0' : new TextDecoder().decode(bytes).trim()
-  const previous = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN
-  if (!Number.isSafeInteger(previous + 1)) {
-    throw new ParleyError('MSG003', `the file ${path} holds ${JSON.stringify(text)}, a whole number is expected`, {
-      hint: `restore ${path} from a backup, or remove it: the next number is then taken from the clock`,
-      details: { path },
-    })
-  }
-  const incarnation = Math.max(previous + 1, nowMs)
-  await writePrivateFile(path, `${incarnation}\n`)
+  const incarnation = Math.max((await readIncarnation(dataDir, log)) + 1, nowMs)
+  await writePrivateFile(join(dataDir, INCARNATION_FILE), `${incarnation}\n`)
   return incarnation
 }

@@ -24,6 +24,9 @@ import { openSeatFile } from './store/seat-file.ts'
 
 const AGAIN_MS = 1_000
 const MAX_AGAIN_MS = 30_000
+const HAND_OVER_MS = 1_500
+/** Who was not heard for so long cannot take over. */
+const AWAY_MS = 500
 
 export interface SeatDeps {
   readonly port: Port
@@ -44,6 +47,8 @@ export interface SeatTaken {
 
 export interface Seat {
   readonly storageId: string
+  /** There is something of a group on its disk. */
+  readonly hasContents: boolean
   /** Takes part from here on. @param member `<peer>.<storage id>` */
   take(member: string, what: SeatTaken): Promise<void>
   current(): JournalSeat | undefined
@@ -72,6 +77,29 @@ export const isReturned = ({ group }: JournalSeat): boolean => {
   return !isMember(configuration, group.self) && configuration.voters.some(isOwn)
 }
 
+/** Before a node that coordinates stops: another one is to do so, if any is there. */
+export const handOver = async (
+  { timers, log }: Pick<Port, 'timers' | 'log'>,
+  seat: JournalSeat | undefined,
+  transfer: (to: undefined, signal: AbortSignal) => Promise<unknown>,
+): Promise<void> => {
+  if (seat === undefined) return
+  const { group } = seat
+  // Where nobody else is there it would wait in vain, as the last of all that are stopped does.
+  const isThere = (id: string): boolean => id !== group.self && (group.silentMs(id) ?? AWAY_MS) < AWAY_MS
+  if (!group.status().configuration.voters.some(isThere)) return
+  const limit = new AbortController()
+  const stop = timers.after(HAND_OVER_MS, () => limit.abort(new Error('nobody took over in time')))
+  try {
+    await transfer(undefined, limit.signal)
+  } catch (error) {
+    // They may all be stopping: then nobody is left to take over, and nothing is lost by it.
+    log.info('nobody took over before this node stopped; the others elect somebody', { error })
+  } finally {
+    stop()
+  }
+}
+
 /**
  * The folder that a seat's store is in, before anything rests on it.
  * @throws STA003 where it was copied and cannot be renewed
@@ -94,12 +122,13 @@ const openStorage = async (
   disk: Disk,
   random: (bytes: number) => Uint8Array,
   { self, log, timers, clock }: Pick<Port, 'self' | 'log' | 'timers' | 'clock'>,
+  noted: 'alone' | 'others' | undefined,
 ): Promise<OpenGroupStorage> => {
   try {
     return await openGroupStorage(disk, random, timers)
   } catch (error) {
     if (!isParleyError(error) || error.details.reason !== 'damaged') throw error
-    const done = await returnLost(disk, random, self.id, clock.now())
+    const done = await returnLost(disk, random, { peer: self.id, noted }, clock.now())
     if (done.kind === 'renewed') log.error(lostText(done), { was: done.was, aside: done.aside, error })
     return openGroupStorage(disk, random, timers)
   }
@@ -109,8 +138,9 @@ const openStorage = async (
 export const openSeat = async (deps: SeatDeps): Promise<Seat> => {
   const { port, disk, kinds, snapshotEvery, proofs, known, onStatus } = deps
   const random = (bytes: number): Uint8Array => port.random(bytes)
-  let store = await openStorage(disk, random, port)
+  let store = await openStorage(disk, random, port, known?.had().journal?.voters)
   const { storageId } = store
+  const { hardState, snapshot, entries } = store.storage.opened
   let lost = await readLost(disk)
   /** The last one that `note` was told of. */
   let noted: RaftStatus['configuration'] | undefined
@@ -208,6 +238,7 @@ export const openSeat = async (deps: SeatDeps): Promise<Seat> => {
 
   return {
     storageId,
+    hasContents: hardState.term > 0 || snapshot !== undefined || entries.length > 0,
     take: (member, what) => start(member, what, AGAIN_MS),
     current: () => current,
     problem: () => problem,

@@ -29,25 +29,18 @@ const belonging = ({ founding: { record, problem } }: Survey): string => {
 const isNamed = ({ log }: Survey, { index, term }: { index: number; term: number }): boolean =>
   log.state.snapshot?.index === index && log.state.snapshot.term === term
 
-/** What is wrong with a store that is not the journal. */
-export interface OtherProblem {
-  readonly part: 'fences' | 'messages' | 'journal'
-  readonly error: ParleyError
-}
-
 export const problemFacts = (
-  { problem }: Owner,
-  others: readonly OtherProblem[],
-  own: Survey['problems'] = [],
-): { part: string; message: string; hint: string | undefined }[] => {
-  const identity = problem === undefined ? [] : [{ part: 'identity' as const, error: problem }]
-  const all = [...own, ...identity, ...others]
-  return all.map(({ part, error: { message, hint } }) => ({ part, message, hint }))
-}
+  problems: readonly { readonly part: string; readonly error: ParleyError }[],
+): { part: string; message: string; hint: string | undefined }[] =>
+  problems.map(({ part, error: { message, hint } }) => ({ part, message, hint }))
 
-/** As `--json` prints it. @param others what is wrong with the other stores */
-export const factsOf = (found: Survey, owner: Owner, others: readonly OtherProblem[] = []) => {
-  const { storageId, log, lastIndex, files, bytes, configuration, snapshots, aside, problems } = found
+/** As `--json` prints it. @param problems of all its stores, where they were looked at */
+export const factsOf = (
+  found: Survey,
+  owner: Owner,
+  problems: readonly { readonly part: string; readonly error: ParleyError }[] = found.problems,
+) => {
+  const { storageId, log, lastIndex, files, bytes, configuration, snapshots, aside } = found
   const { term, votedFor, commit } = log.state.hardState
   return {
     dataDir: owner.dataDir,
@@ -74,7 +67,7 @@ export const factsOf = (found: Survey, owner: Owner, others: readonly OtherProbl
       leftOver: !isNamed(found, { index, ...at }),
     })),
     aside,
-    problems: problemFacts(owner, others, problems),
+    problems: problemFacts(problems),
   }
 }
 export type Facts = ReturnType<typeof factsOf>
@@ -102,8 +95,16 @@ const logLine = ({ firstIndex, lastIndex, snapshotIndex }: Facts): string => {
 const members = (list: readonly string[], own: string | undefined): [string, string][] =>
   list.map((member, i) => [i === 0 ? 'voters' : '', member === own ? `${member} (this node)` : member])
 
-export const noJournalText = ({ dataDir }: Owner): string =>
-  `the store in ${escapeText(dataDir)}\n${block([['log', 'none: this node keeps no journal']])}`
+export const noJournalText = ({ dataDir }: Owner, problems: readonly { readonly part: string }[]): string => {
+  const isGone = problems.some(({ part }) => part === 'journal')
+  const log = isGone ? 'gone: this node kept a journal' : 'none: this node keeps no journal'
+  return `the store in ${escapeText(dataDir)}\n${block([['log', log]])}`
+}
+
+export const nothingRepairedText = ({ dataDir }: Owner, isLeft: boolean): string =>
+  isLeft
+    ? `nothing in ${escapeText(dataDir)} can be repaired`
+    : `there is nothing to repair: ${escapeText(dataDir)} has neither a journal nor messages`
 
 export const factsText = (facts: Facts): string => {
   const { dataDir, meshId, member, storageId, term, votedFor, commit, segments, bytes, torn, learners, aside } = facts
@@ -166,7 +167,9 @@ export const repairedText = (done: Repaired, owner: Owner): string => {
   const cut = cutOf(done)
   const isRenewed = before.storageId !== after.storageId
   if (aside.length === 0 && !founding)
-    return left === undefined ? 'there is nothing to repair: the store is whole' : 'the log and its snapshot are whole'
+    return left === undefined
+      ? 'there is nothing to repair: the journal is whole'
+      : 'the log and its snapshot are whole'
   const now = factsOf(after, owner)
   const rows: [string, string][] = isRenewed
     ? [

@@ -12,22 +12,24 @@ import { MeshIdSchema } from '../../protocols/consensus/founding/record.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import { JOURNAL_FOLDER } from '../seat.ts'
 import { type Disk, openFolder } from '../store/disk.ts'
-import { readFences } from '../store/fence-file.ts'
 import { acceptFenceLoss } from '../store/fence-store.ts'
 import { FOUNDING_FILE } from '../store/founding-file.ts'
-import { FENCE_FOLDER, forgetStores, missingStores, readKnown } from '../store/known-stores.ts'
-import { readLost, votesAlone } from '../store/lost.ts'
+import { FENCE_FOLDER, forgetStores, type KnownJournal, type KnownPart } from '../store/known-stores.ts'
+import { LOG_MARK_FILE } from '../store/log-mark.ts'
+import { readLost } from '../store/lost.ts'
 import { markPlace, readPlace } from '../store/place.ts'
 import { adoptMesh, checkRecoverable, recoverStore } from '../store/recover.ts'
 import { repairStore } from '../store/repair.ts'
 import { putAside } from '../store/replace-log.ts'
 import { openSeatFile } from '../store/seat-file.ts'
+import { refuse } from '../store/segments.ts'
 import { type Survey, snapshotFiles, survey } from '../store/survey.ts'
 import { processTerminal, type Terminal } from './confirm.ts'
 import { usage } from './outcome.ts'
-import { exists, peerOf, type StoreOptions, withAnyStore, withStore } from './store-directory.ts'
-import { lookAtMessages, mendMessages } from './store-messages.ts'
+import { peerOf, type StoreOptions, withAnyStore, withStore } from './store-directory.ts'
+import { mendMessages } from './store-messages.ts'
 import { movedFacts, movedPlanText, movedText, placeText } from './store-place.ts'
+import { conditionOf, lookAt, type Problem } from './store-problems.ts'
 import * as text from './store-text.ts'
 
 export interface RepairOptions extends StoreOptions {
@@ -61,45 +63,42 @@ const wantSeat = async (disk: Disk): Promise<void> => {
 const told = (options: StoreOptions, facts: unknown, words: string): void =>
   print(options.json === true ? JSON.stringify(facts) : words)
 
-/** What this node has seen of decisions: nothing gives it back, and a node does not start on a damaged one. */
-const fencesProblem = async (dataDir: string): Promise<ParleyError | undefined> => {
-  const folder = join(dataDir, FENCE_FOLDER)
-  return (await exists(folder)) ? (await readFences(await openFolder(folder))).problem : undefined
-}
-
 /** The journal of a node that has one. */
-const lookAtJournal = async (disk: Disk, owner: text.Owner, others: readonly text.OtherProblem[]) => {
-  const facts = text.factsOf(await survey(disk), owner, others)
+const lookAtJournal = async (disk: Disk, owner: text.Owner, journal: Survey, problems: readonly Problem[]) => {
+  const facts = text.factsOf(journal, owner, problems)
   const place = await readPlace(folderOf(owner))
   const lost = await readLost(disk)
   const words = [text.factsText(facts), placeText(place), ...(lost === undefined ? [] : [text.lostText(lost)])]
   return { facts: { ...facts, place, lost }, words: words.join('\n') }
 }
 
-const withoutJournal = (owner: text.Owner, others: readonly text.OtherProblem[]) => ({
-  facts: { dataDir: owner.dataDir, problems: text.problemFacts(owner, others) },
-  words: text.noJournalText(owner),
+const withoutJournal = (owner: text.Owner, problems: readonly Problem[]) => ({
+  facts: { dataDir: owner.dataDir, problems: text.problemFacts(problems) },
+  words: text.noJournalText(owner, problems),
 })
 
+/** The first one, as a start would say it, with what else there is. */
+const refuseFor = (problems: readonly Problem[]): void => {
+  const [first, ...more] = problems
+  if (first === undefined) return
+  const { message, hint = 'parley store repair keeps what is good', details } = first.error
+  const and = more.map(({ error }) => `; ${error.message}`).join('')
+  throw new ParleyError('STA003', `${message}${and}`, { hint, details: { reason: details.reason ?? 'damaged' } })
+}
+
 export const verifyStore = (options: StoreOptions): Promise<void> =>
-  withAnyStore(options, async ({ disk, owner, messages: folder }) => {
-    const fences = await fencesProblem(owner.dataDir)
-    const messages = folder === undefined ? undefined : await lookAtMessages(folder)
-    const others: text.OtherProblem[] = [...(await missingStores(owner.dataDir, await readKnown(owner.dataDir)))]
-    if (fences !== undefined) others.push({ part: 'fences', error: fences })
-    if (messages?.problem !== undefined) others.push({ part: 'messages', error: messages.problem })
+  withAnyStore(options, async (stopped) => {
+    const { disk, owner } = stopped
+    const { condition, messages } = await lookAt(stopped)
+    const { journal, problems } = condition
     const { facts, words } =
-      disk === undefined ? withoutJournal(owner, others) : await lookAtJournal(disk, owner, others)
+      disk === undefined || journal === undefined
+        ? withoutJournal(owner, problems)
+        : await lookAtJournal(disk, owner, journal, problems)
     const all = messages === undefined ? words : `${words}\n${messages.words}`
     told(options, { ...facts, messages: messages?.facts }, all)
-    const [first, ...more] = facts.problems
-    if (first === undefined) {
-      if (options.json !== true) print('all is well')
-      return
-    }
-    const and = more.map(({ message }) => `; ${message}`).join('')
-    const hint = first.hint ?? 'parley store repair keeps what is good'
-    throw new ParleyError('STA003', `${first.message}${and}`, { hint, details: { reason: 'damaged' } })
+    refuseFor(problems)
+    if (options.json !== true) print('all is well')
   })
 
 const meshIdOf = (meshId: string): string => {
@@ -107,16 +106,27 @@ const meshIdOf = (meshId: string): string => {
   throw usage(`${JSON.stringify(meshId)} is no mesh id`, 'it is 32 hexadecimal digits, see `parley coordinator status`')
 }
 
+/** What another command or a person has to see to is left as it is, and said as `verify` and a start say it. */
 export const repair = (options: RepairOptions): Promise<void> =>
-  withAnyStore(options, async ({ disk, owner, messages: folder }) => {
+  withAnyStore(options, async (stopped) => {
+    const { disk, owner, messages: folder } = stopped
     const meshId = options.meshId === undefined ? undefined : meshIdOf(options.meshId)
-    const done = disk && (await repairStore(disk, { random, peer: owner.peer, meshId }))
+    const { known, missing, alone } = await conditionOf(stopped)
+    const isThere = (part: KnownPart): boolean => !missing.some((one) => one.part === part)
+    const noted = known.journal
+    const done =
+      disk === undefined || alone !== undefined || !isThere('journal')
+        ? undefined
+        : await repairStore(disk, { random, peer: owner.peer, meshId, noted })
     if (done !== undefined) await settle(owner, done)
-    const messages = folder === undefined ? undefined : await mendMessages(folder, random)
+    const messages = folder === undefined || !isThere('messages') ? undefined : await mendMessages(folder, random)
+    const { problems } = await conditionOf(stopped)
+    const left = problems.map((one) => (one.part === 'founding' && done?.left ? { ...one, error: done.left } : one))
     const facts = done === undefined ? { repaired: false } : text.repairedFacts(done, owner)
     const words = [done && text.repairedText(done, owner), messages?.words].filter((some) => some !== undefined)
-    told(options, { ...facts, messages: messages?.facts }, words.join('\n'))
-    if (done?.left !== undefined) throw done.left
+    if (words.length === 0) words.push(text.nothingRepairedText(owner, left.length > 0))
+    told(options, { ...facts, messages: messages?.facts, left: text.problemFacts(left) }, words.join('\n'))
+    refuseFor(left)
   })
 
 /** @param expected what a person types; a program gives it as an option, and says that it means it */
@@ -136,8 +146,10 @@ const confirm = async (
 }
 
 export const forceRecover = (options: ConfirmedOptions, terminal: Terminal = processTerminal()): Promise<void> =>
-  withStore(options, async (disk, owner) => {
+  withStore(options, async (disk, owner, messages) => {
     const peer = peerOf(owner)
+    const { alone } = await conditionOf({ owner, disk, messages })
+    if (alone !== undefined) throw alone
     const found = await survey(disk)
     checkRecoverable(found, peer)
     const expected = text.confirmationOf(found)
@@ -175,48 +187,61 @@ const leftOf = async (disk: Disk): Promise<string[]> => {
   return [...names.filter((name) => name === FOUNDING_FILE), ...(await snapshotFiles(disk))]
 }
 
+const notNeeded = ([first]: readonly Problem[]): ParleyError =>
+  refuse(
+    'not-needed',
+    `there is no loss that has to be accepted${first === undefined ? '' : `; ${first.error.message}`}`,
+    first?.error.hint ?? 'start the node',
+  )
+
+/** Beside fences that are gone: it would miss them. */
+const forgetMark = async (dataDir: string): Promise<void> => {
+  const disk = await openFolder(join(dataDir, FENCE_FOLDER))
+  await putAside(
+    disk,
+    (await disk.list()).filter((name) => name === LOG_MARK_FILE),
+    '.abandoned',
+  )
+}
+
+/** With what is good of a journal as another mesh, or, where nothing of it can stand, without one. */
+const goOnAlone = async (
+  disk: Disk,
+  peer: string,
+  noted: KnownJournal | undefined,
+): Promise<{ before: Survey; after: Survey }> => {
+  const repaired = await repairStore(disk, { random, peer, noted })
+  if (repaired.after.configuration.voters.length > 0) return recoverStore(disk, random, peer)
+  await putAside(disk, [...(await leftOf(disk)), ...repaired.after.files, LOG_MARK_FILE], '.abandoned')
+  return { before: repaired.before, after: await survey(disk) }
+}
+
 /**
  * What a node does not start without: that it is gone is accepted. A journal in which it voted alone goes on as another mesh,
  * as with `force-recover`: what is gone may have been that others vote.
  */
 export const acceptLoss = (options: MovedOptions, terminal: Terminal = processTerminal()): Promise<void> =>
-  withAnyStore(options, async ({ disk, owner }) => {
+  withAnyStore(options, async (stopped) => {
+    const { disk, owner } = stopped
     const { dataDir } = owner
-    const missing = (await missingStores(dataDir, await readKnown(dataDir))).filter(
-      ({ isAlone: isRefused }) => isRefused,
-    )
-    const parts = missing.map(({ part }) => part)
-    const fences = await fencesProblem(dataDir)
-    if (fences !== undefined && !parts.includes('fences')) parts.push('fences')
-    const found = disk === undefined || parts.includes('journal') ? undefined : await survey(disk)
-    const [broken] = found?.problems.filter(({ part }) => part !== 'founding') ?? []
-    const { founding, configuration } = found ?? {}
-    const isAlone = broken && configuration && votesAlone(peerOf(owner), configuration, founding?.record)
-    const errors = [...missing.map(({ error }) => error), ...(isAlone ? [broken.error] : [])]
-    if (fences !== undefined && !missing.some(({ part }) => part === 'fences')) errors.push(fences)
+    const { missing, alone, fences, known } = await conditionOf(stopped)
+    const gone = missing.filter(({ isAlone: isRefused }) => isRefused)
+    const parts = gone.map(({ part }) => part)
+    const errors = [...gone.map(({ error }) => error), ...[fences, alone].filter((error) => error !== undefined)]
     const losses = errors.map(({ message }) => message)
-    if (losses.length === 0)
-      throw new ParleyError('STA003', 'there is no loss that this node does not start for', {
-        hint: 'parley store verify says what there is',
-        details: { reason: 'not-needed' },
-      })
+    if (losses.length === 0) throw notNeeded((await lookAt(stopped)).condition.problems)
+    const peer = peerOf(owner)
     warn(text.lossPlanText(owner, losses))
     await confirm('Type accept-loss to go on: ', 'accept-loss', options.yes, '--yes', terminal)
     // Without its log a founding file would hold the node in a mesh that nobody decides in any more.
     if (parts.includes('journal') && disk !== undefined) await putAside(disk, await leftOf(disk), '.abandoned')
     if (fences !== undefined) await acceptFenceLoss(await openFolder(join(dataDir, FENCE_FOLDER)), random)
-    if (parts.length > 0) await forgetStores(dataDir, parts)
-    let now: Survey | undefined
-    if (isAlone && disk !== undefined) {
-      const repaired = await repairStore(disk, { random, peer: owner.peer })
-      if (repaired.left !== undefined) throw repaired.left
-      // Where nothing of it could be kept it begins anew.
-      const kept = repaired.after.configuration.voters.length > 0
-      const done = kept ? await recoverStore(disk, random, peerOf(owner)) : repaired
-      await settle(owner, done)
-      now = done.after
-    }
-    const store = now && text.factsOf(now, owner)
+    else if (parts.includes('fences')) await forgetMark(dataDir)
+    await forgetStores(dataDir, fences === undefined ? parts : [...parts, 'fences'])
+    const now = alone && disk && (await goOnAlone(disk, peer, known.journal))
+    if (now !== undefined) await settle(owner, now)
+    if (now !== undefined && now.after.storageId === undefined) await forgetStores(dataDir, ['journal'])
+    const store = now?.after.storageId === undefined ? undefined : text.factsOf(now.after, owner)
     told(options, { dataDir, accepted: losses, store }, text.lossText(owner, store))
   })
 

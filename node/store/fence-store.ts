@@ -261,7 +261,10 @@ export const createFenceStore = (
   disk: Disk,
   random: Random,
   options: FenceStoreOptions = {},
-): FenceStore & { close(): Promise<void> } => new FencesOnDisk(disk, random, options)
+): FenceStore & { close(): Promise<void> } => {
+  const fences = new FencesOnDisk(disk, random, options)
+  return { load: () => fences.load(), save: (...line) => fences.save(...line), close: () => fences.close() }
+}
 
 /**
  * That fences are gone is accepted: what is good of them goes on. What was there is copied to names with `.damaged`.

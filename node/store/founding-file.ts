@@ -82,19 +82,28 @@ const write = async (disk: Disk, record: FoundingRecord): Promise<void> => {
   await replaceFile(disk, PART, FOUNDING_FILE, `${text}\n`)
 }
 
+/** Something says that this node is of a mesh, and nothing says of which. */
+export const missingFounding = (): ParleyError =>
+  refuse(
+    'damaged',
+    `${FOUNDING_FILE} is not there, although this node is of a mesh: nothing says of which`,
+    'parley store repair says what is needed, and writes it anew where that is known',
+  )
+
 /**
- * The founding file in this folder. `load` and `save` throw STA003 with `details.reason`: `damaged`, `newer`, `disk-full`
+ * The founding file in this folder. @param isOfMesh there has to be one. `load` and `save` throw STA003 with `details.reason`: `damaged`, `newer`, `disk-full`
  * (nothing is changed), `disk-failed` (nobody knows what is on the disk).
  */
-export const createFoundingFile = (disk: Disk): FoundingStore => {
+export const createFoundingFile = (disk: Disk, isOfMesh = false): FoundingStore => {
   let tail: Promise<unknown> = Promise.resolve()
   return {
     async load() {
       try {
         return decode(await disk.read(FOUNDING_FILE))
       } catch (error) {
-        if (systemCode(error) === 'ENOENT') return undefined
-        throw failed(error)
+        if (systemCode(error) !== 'ENOENT') throw failed(error)
+        if (isOfMesh) throw missingFounding()
+        return undefined
       }
     },
     save(record) {

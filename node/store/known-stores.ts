@@ -14,7 +14,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { MeshIdSchema, NO_ROUND } from '../../protocols/consensus/founding/record.ts'
-import { MemberIdSchema } from '../../protocols/consensus/member-id.ts'
+import { MemberIdSchema, peerOf } from '../../protocols/consensus/member-id.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Port } from '../../protocols/port.ts'
 import { readPrivateFile, systemCode, writePrivateFile } from '../private-file.ts'
@@ -154,6 +154,17 @@ export interface KnownDeps extends Pick<Port, 'log'> {
   /** It may vote. */
   readonly usesJournal: boolean
   now(): number
+}
+
+/** An identity that is gone is made anew: what this node had as the one that it was stays behind. */
+export const warnOfOther = (peer: string, known: KnownStores | undefined, log: Port['log']): void => {
+  const journal = known?.had().journal
+  if (journal === undefined || peerOf(journal.member) === peer) return
+  const isLost = journal.voters === 'alone' ? '; it voted alone, so nothing can be decided there any more' : ''
+  log.error(`this node was another peer before: its vote in the mesh ${journal.meshId} is lost${isLost}`, {
+    was: journal.member,
+    hint: 'put its identity.key back from a backup; where there is none, parley store force-recover goes on with its journal',
+  })
 }
 
 /** So that the node is a new member of the mesh that it was of, and founds none. */

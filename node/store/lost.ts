@@ -67,13 +67,25 @@ export const forgetLost = async (disk: Disk): Promise<void> => {
   await disk.syncNames()
 }
 
+/** What a node knows of itself beside its log. */
+export interface Identity {
+  readonly peer: string
+  /** Who else votes, as it noted it when that changed last (known-stores.ts). */
+  readonly noted?: 'alone' | 'others' | undefined
+}
+
 /**
- * Whether nobody else votes, as far as this node knows.
+ * Whether nobody else votes, as far as this node knows. Where anything says that others do, they are asked.
  * @param configuration of what is left of its log
  */
-export const votesAlone = (peer: string, { voters }: Configuration, record: FoundingRecord | undefined): boolean => {
+export const votesAlone = (
+  { peer, noted }: Identity,
+  { voters }: Configuration,
+  record: FoundingRecord | undefined,
+): boolean => {
+  if (noted === 'others') return false
   const known = voters.length > 0 ? voters : (record?.founded?.members ?? record?.promise?.set ?? [])
-  return known.length > 0 && known.every((member) => peerOf(member) === peer)
+  return known.length === 0 ? noted === 'alone' : known.every((member) => peerOf(member) === peer)
 }
 
 const refuseAlone = (what: string): ParleyError =>
@@ -88,31 +100,40 @@ export type Lost =
   | { readonly kind: 'finished' }
   | ({ readonly kind: 'renewed'; readonly aside: readonly string[] } & LostNote)
 
-/** @throws what the store is refused for: a later version, or a founding file that has to be looked at first */
-const checkStartable = ({ problems }: Survey): void => {
-  const first =
-    problems.find(({ error }) => error.details.reason === 'newer') ?? problems.find(({ part }) => part === 'founding')
-  if (first !== undefined) throw first.error
+/**
+ * What the journal of a node is refused for at its start: a later version, a loss that nobody else has, or a founding file
+ * that has to be looked at first. Undefined: it starts, as a new member where something is lost.
+ */
+export const refusalOf = (found: Survey, identity: Identity): ParleyError | undefined => {
+  const { problems, founding } = found
+  const newer = problems.find(({ error }) => error.details.reason === 'newer')
+  if (newer !== undefined) return newer.error
+  const lost = problems.find(({ part }) => part !== 'founding')
+  if (lost !== undefined) {
+    const left = keepable(found.log.state, wholeSnapshots(found))
+    if (votesAlone(identity, configurationOf(left), founding.record)) return refuseAlone(lost.error.message)
+  }
+  return problems.find(({ part }) => part === 'founding')?.error
 }
 
 /**
  * Makes a node whose log or snapshot is damaged a new member, on what is good of them.
- * @param peer id of this node
  * @throws STA003 with `details.reason`: `damaged` for one that votes alone or whose founding file is damaged, `newer`; what
  *   the disk says, and then it can be done again
  */
-export const returnLost = async (disk: Disk, random: Random, peer: string, nowMs: number): Promise<Lost> => {
+export const returnLost = async (disk: Disk, random: Random, identity: Identity, nowMs: number): Promise<Lost> => {
+  const { peer } = identity
   let found = await survey(disk)
   if (found.unfinished !== undefined) {
     await finishReplacing(disk, found.unfinished, '.damaged')
     found = await survey(disk)
   }
-  checkStartable(found)
+  const refusal = refusalOf(found, identity)
+  if (refusal !== undefined) throw refusal
   const [problem] = found.problems
   if (problem === undefined) return { kind: 'finished' }
   const left = keepable(found.log.state, wholeSnapshots(found))
   const { message } = problem.error
-  if (votesAlone(peer, configurationOf(left), found.founding.record)) throw refuseAlone(message)
   const { mark } = found.log
   const storageId = found.storageId ?? (mark.kind === 'whole' ? mark.value.id : undefined)
   const kept = left.entries.at(-1)?.index ?? left.snapshot?.index ?? 0

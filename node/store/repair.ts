@@ -5,10 +5,10 @@
  * was. So a repaired log has a storage id of its own, by which the group takes the node for a new one that learns. Nothing
  * is removed: what is damaged is put aside under its name with `.damaged`.
  *
- * A founding file says which mesh this node is of, and nothing else here does; a node without it could found a mesh beside
- * the one that it was of. So a damaged one stays where it is, and the node does not start, until a person gives the mesh id,
- * and it is the one that can still be read in the file. A file with a mesh id had no promise in it, so nothing is forgotten,
- * and the log goes on as it was.
+ * A founding file says which mesh this node is of; a node without it could found a mesh beside the one that it was of. So the
+ * node does not start with one that is damaged or gone. It is written anew where the note beside the identity names the very
+ * member that the log is of; otherwise a person gives the mesh id, and it is the one that can still be read here. A node that
+ * was of a mesh holds no promise, so nothing is forgotten, and the log goes on as it was.
  */
 import { type FoundingRecord, NO_ROUND } from '../../protocols/consensus/founding/record.ts'
 import { meshIdIn } from '../../protocols/consensus/founding/steps.ts'
@@ -94,20 +94,20 @@ interface Mended {
 }
 
 /** The log and the snapshots. */
-const mend = async (disk: Disk, random: Random, before: Survey): Promise<Mended> => {
+const mend = async (disk: Disk, random: Random, before: Survey, isOfMesh: boolean): Promise<Mended> => {
   refuseNewer(before)
   const aside: string[] = []
   let now = before
   if (now.unfinished !== undefined) {
     aside.push(...(await finishReplacing(disk, now.unfinished, '.damaged')))
-    now = await survey(disk)
+    now = await survey(disk, isOfMesh)
   }
   if (needsLog(now)) {
     const kept = keepable(now.log.state, wholeSnapshots(now))
     const broken = now.snapshots.filter(({ meta }) => meta === undefined).map(({ name }) => name)
     aside.push(...(await replaceLog(disk, random, kept, newStorageId(random), '.damaged')))
     aside.push(...(await putAside(disk, broken, '.damaged')))
-    now = await survey(disk)
+    now = await survey(disk, isOfMesh)
   }
   return { now, aside }
 }
@@ -118,7 +118,7 @@ const mend = async (disk: Disk, random: Random, before: Survey): Promise<Mended>
  * @throws STA003 with `details.reason`: `whole` where there is nothing to repair, `newer` for a log of a later version
  */
 export const repairLog = async (disk: Disk, random: Random): Promise<Verification> => {
-  const { aside } = await mend(disk, random, await survey(disk))
+  const { aside } = await mend(disk, random, await survey(disk), false)
   if (aside.length === 0) throw refuse('whole', 'the log is whole', 'there is nothing to repair')
   return verifyLog(disk)
 }
@@ -129,6 +129,8 @@ export interface RepairOptions {
   readonly peer: string | undefined
   /** Of the mesh that this node is of, where the founding file is damaged. */
   readonly meshId?: string | undefined
+  /** Which member of which mesh it noted beside its identity that it is (known-stores.ts). */
+  readonly noted?: { readonly member: string; readonly meshId: string } | undefined
 }
 
 export interface Repaired {
@@ -148,17 +150,18 @@ const GIVE_UP =
 
 /** Why this mesh id, or none, is not enough. */
 const foundingRefusal = (
-  { founding: { clue }, storageId }: Survey,
+  { storageId }: Survey,
   { meshId, peer }: RepairOptions,
+  clue: string | undefined,
 ): ParleyError | undefined => {
   if (clue === undefined) return refuse('no-mesh-id', 'nothing here says which mesh this node is of', GIVE_UP)
   if (meshId === undefined) {
-    const what = `the founding file is damaged; what is left of it says that this node is of the mesh ${clue}`
+    const what = `the founding file is damaged or gone; what is left says that this node is of the mesh ${clue}`
     const hint = `compare it with what \`parley coordinator status\` shows on another node, then: parley store repair --mesh-id ${clue}`
     return refuse('needs-mesh-id', what, hint)
   }
   if (clue !== meshId) {
-    const what = `what is left of the founding file says that this node is of the mesh ${clue}, not ${meshId}`
+    const what = `what is left says that this node is of the mesh ${clue}, not ${meshId}`
     return refuse('other-mesh', what, GIVE_UP)
   }
   if (peer === undefined || storageId === undefined)
@@ -172,15 +175,23 @@ const foundingRefusal = (
  *   the disk says, and then it can be tried again
  */
 export const repairStore = async (disk: Disk, options: RepairOptions): Promise<Repaired> => {
-  const { random, peer, meshId } = options
-  const before = await survey(disk)
+  const { random, peer, noted } = options
+  const before = await survey(disk, noted !== undefined)
+  // A note about the member that this log is of needs nobody to compare it.
+  const member = peer && before.storageId && memberIdOf(peer, before.storageId)
+  const isCertain = noted !== undefined && member === noted.member
+  const meshId = options.meshId ?? (isCertain && before.founding.record === undefined ? noted.meshId : undefined)
   const known = before.founding.record && meshIdIn(before.founding.record)
   if (meshId !== undefined && known !== undefined && known !== meshId)
     throw refuse('other-mesh', `this node is of the mesh ${known}, not ${meshId}`, GIVE_UP)
-  const { now, aside } = await mend(disk, random, before)
+  const { now, aside } = await mend(disk, random, before, noted !== undefined)
   if (!now.problems.some(({ part }) => part === 'founding'))
     return { before, after: now, aside, founding: false, left: undefined }
-  const left = foundingRefusal(now, options)
+  const left = foundingRefusal(
+    now,
+    { ...options, meshId },
+    isCertain ? noted.meshId : (now.founding.clue ?? noted?.meshId),
+  )
   if (left !== undefined || meshId === undefined || peer === undefined || now.storageId === undefined)
     return { before, after: now, aside, founding: false, left }
   const copy = await copyAside(disk, FOUNDING_FILE, '.damaged')

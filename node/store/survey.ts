@@ -8,7 +8,7 @@ import type { Configuration, SnapshotMeta } from '../../protocols/consensus/mess
 import type { LogState } from '../../protocols/consensus/storage.ts'
 import { isParleyError, type ParleyError } from '../../protocols/errors.ts'
 import type { Disk } from './disk.ts'
-import { createFoundingFile, FOUNDING_FILE } from './founding-file.ts'
+import { createFoundingFile, FOUNDING_FILE, missingFounding } from './founding-file.ts'
 import { decodeHeader, encodeFrame, HEADER_BYTES, readFrames, SALT_BYTES } from './frames.ts'
 import { applyPayload, emptyLog } from './log-items.ts'
 import { hex, type ReadSegments, readSegments, refuse } from './segments.ts'
@@ -149,7 +149,7 @@ const readFounding = async (disk: Disk): Promise<FoundingFacts> => {
 
 const REPAIR = 'parley store repair keeps what is good'
 
-const problemsOf = (found: Omit<Survey, 'problems'>): Survey['problems'] => {
+const problemsOf = (found: Omit<Survey, 'problems'>, isOfMesh: boolean): Survey['problems'] => {
   const { log, unfinished, snapshots, founding, hasContents } = found
   const problems: { part: Part; error: ParleyError }[] = []
   const damaged = (part: Part, message: string, hint: string): void =>
@@ -172,9 +172,8 @@ const problemsOf = (found: Omit<Survey, 'problems'>): Survey['problems'] => {
     const { message, details } = founding.problem
     if (details.reason === 'newer') problems.push({ part: 'founding', error: founding.problem })
     else damaged('founding', message, 'parley store repair says what is needed')
-  } else if (founding.record === undefined && hasContents) {
-    const what = `${FOUNDING_FILE} is not there, although this node has a log: nothing says which mesh it is of`
-    damaged('founding', what, 'parley store repair says what is needed')
+  } else if (founding.record === undefined && (hasContents || isOfMesh)) {
+    problems.push({ part: 'founding', error: missingFounding() })
   }
   return problems
 }
@@ -183,8 +182,8 @@ const problemsOf = (found: Omit<Survey, 'problems'>): Survey['problems'] => {
 export const configurationOf = ({ snapshot, entries }: LogState): Configuration =>
   new Configurations({ index: snapshot?.index ?? 0, configuration: snapshot?.configuration ?? NOBODY }, entries).current
 
-/** @throws what the disk says */
-export const survey = async (disk: Disk): Promise<Survey> => {
+/** @param isOfMesh something else says that this node is of a mesh @throws what the disk says */
+export const survey = async (disk: Disk, isOfMesh = false): Promise<Survey> => {
   const names = await logFiles(disk)
   const files: { name: string; bytes: Uint8Array }[] = []
   for (const name of names) files.push({ name, bytes: await disk.read(name) })
@@ -206,5 +205,5 @@ export const survey = async (disk: Disk): Promise<Survey> => {
     founding: await readFounding(disk),
     aside: (await disk.list()).filter((name) => ASIDE_NAME.test(name)).sort(),
   }
-  return { ...found, problems: problemsOf(found) }
+  return { ...found, problems: problemsOf(found, isOfMesh) }
 }

@@ -8,7 +8,8 @@ import { isParleyError } from '../../../protocols/errors.ts'
 import { readHolder } from '../../data-directory.ts'
 import { JOURNAL_FOLDER } from '../../seat.ts'
 import type { Disk } from '../../store/disk.ts'
-import { MESSAGES_FOLDER, missingStores, readKnown } from '../../store/known-stores.ts'
+import { readFences } from '../../store/fence-file.ts'
+import { FENCE_FOLDER, MESSAGES_FOLDER, missingStores, readKnown } from '../../store/known-stores.ts'
 import { readLost } from '../../store/lost.ts'
 import { readPlace } from '../../store/place.ts'
 import { readMark } from '../../store/row-mark.ts'
@@ -116,6 +117,15 @@ const messages = async (dataDir: string): Promise<Finding> => {
   return moved ?? ok(name, `look whole${groups}; ${VERIFY}`)
 }
 
+const fences = async (dataDir: string): Promise<Finding> => {
+  const name = 'fences'
+  const { problem, table, header } = await readFences(readOnly(join(dataDir, FENCE_FOLDER)))
+  if (problem !== undefined) return fail(name, problem.message, problem.hint ?? VERIFY)
+  return ok(name, header === undefined ? 'there are none yet' : `whole, of ${table.scopes.size} scopes`)
+}
+
+const LOOKS = { journal, messages, fences }
+
 const stores: Check = {
   name: 'stores',
   async run(subject) {
@@ -125,12 +135,12 @@ const stores: Check = {
     if (node !== undefined) return [skipped('stores', 'the node runs, and looks after them itself')]
     const missing = await missingStores(dataDir, await readKnown(dataDir))
     const found: Finding[] = missing.map(({ part, error }) => fail(part, error.message, error.hint ?? VERIFY))
-    for (const look of [journal, messages]) {
+    for (const [name, look] of Object.entries(LOOKS)) {
       try {
         found.push(await look(dataDir))
       } catch (error) {
         if (!isParleyError(error)) throw error
-        found.push(fail(look === journal ? 'journal' : 'messages', error.message, error.hint ?? VERIFY))
+        found.push(fail(name, error.message, error.hint ?? VERIFY))
       }
     }
     // What is being written cannot be judged: somebody may have started meanwhile.

@@ -115,7 +115,7 @@ test('a node with a journal and messages has both looked at and repaired, and ca
   await store.close()
   await rm(join(copy, MESSAGES_FOLDER, 'mark'))
   const { out } = await run(t, () => repair({ dataDir: copy }))
-  assert.match(out, /there is nothing to repair: the store is whole\nrepaired the messages in/)
+  assert.match(out, /there is nothing to repair: the journal is whole\nrepaired the messages in/)
 })
 
 test('a data directory without a journal and messages is refused', async (t) => {

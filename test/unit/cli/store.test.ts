@@ -8,11 +8,12 @@ import { type TestContext, test } from 'node:test'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { createTerminal, type Terminal } from '../../../node/cli/confirm.ts'
 import { exitCodeOf } from '../../../node/cli/outcome.ts'
-import { adopt, forceRecover, moved, repair, verifyStore } from '../../../node/cli/store.ts'
+import { acceptLoss, adopt, forceRecover, moved, repair, verifyStore } from '../../../node/cli/store.ts'
 import { lockDataDirectory } from '../../../node/data-directory.ts'
 import { loadIdentity } from '../../../node/identity.ts'
 import { openFolder } from '../../../node/store/disk.ts'
 import { createFoundingFile } from '../../../node/store/founding-file.ts'
+import { openKnownStores } from '../../../node/store/known-stores.ts'
 import { openLogStore } from '../../../node/store/log-store.ts'
 import { markPlace, PLACE_FILE } from '../../../node/store/place.ts'
 import { openSeatFile } from '../../../node/store/seat-file.ts'
@@ -103,6 +104,7 @@ const run = async (t: TestContext, command: () => Promise<void>): Promise<Said> 
   return { ...said, error }
 }
 
+const silent = { info() {}, warn() {}, error() {} }
 const nobody: Terminal = { isInteractive: false, ask: () => assert.fail('nobody is there to be asked') }
 const typing = (typed: string | undefined): Terminal => ({ isInteractive: true, ask: async () => typed })
 
@@ -171,19 +173,60 @@ test('repair says what is cut off and what that means; then there is nothing to 
   for (const part of [member, '.log.damaged', 'a new member', '2 of the other 2']) assert.ok(out.includes(part), part)
   assert.equal((await run(t, () => verifyStore({ dataDir }))).error, undefined)
   const again = await run(t, () => repair({ dataDir }))
-  assert.deepEqual([again.error, again.out], [undefined, 'there is nothing to repair: the store is whole\n'])
+  assert.deepEqual([again.error, again.out], [undefined, 'there is nothing to repair: the journal is whole\n'])
   const json = await run(t, () => repair({ dataDir, json: true }))
   assert.equal(JSON.parse(json.out).repaired, false)
 })
 
-test('repair of the only voter says that nobody can decide, and what goes on with it', async (t) => {
-  const { dataDir, log } = await stopped(t, [])
+test('the only voter: repair and force-recover change nothing, and name the command that accepts the loss', async (t) => {
+  const { dataDir, journal, log } = await stopped(t, [])
   await flip(log, 900)
-  const { out } = await run(t, () => repair({ dataDir }))
-  assert.match(out, /the only voter.*parley store force-recover/s)
-  const done = await run(t, () => forceRecover({ dataDir, yes: true, meshId: MESH, json: true }, nobody))
+  const before = await picture(journal)
+  const verified = await run(t, () => verifyStore({ dataDir }))
+  assert.match(verified.error?.message ?? '', /votes alone/)
+  for (const command of [() => repair({ dataDir }), () => forceRecover({ dataDir, yes: true, meshId: MESH }, nobody)]) {
+    const { error } = await run(t, command)
+    assert.deepEqual([error?.message, error?.hint], [verified.error?.message, verified.error?.hint])
+    assert.match(error?.hint ?? '', /parley store accept-loss/)
+  }
+  assert.deepEqual(await picture(journal), before)
+  const done = await run(t, () => acceptLoss({ dataDir, yes: true, json: true }, nobody))
   assert.equal(done.error, undefined)
   assert.equal(JSON.parse(done.out).store.voters.length, 1)
+})
+
+test('a founding file that is gone is written anew, where the note beside the identity names this very member', async (t) => {
+  const { dataDir, journal, member } = await stopped(t)
+  const founding = join(journal, 'founding.json')
+  await rm(founding)
+  const unknown = await run(t, () => repair({ dataDir }))
+  assert.equal(unknown.error?.details.reason, 'no-mesh-id')
+  const known = await openKnownStores({ dataDir, usesJournal: true, log: silent, now: Date.now })
+  await known.note('journal', { member: `${member}0`, meshId: MESH, voters: 'others' })
+  const other = await run(t, () => repair({ dataDir }))
+  assert.equal(other.error?.details.reason, 'needs-mesh-id')
+  await known.note('journal', { member, meshId: MESH, voters: 'others' })
+  const done = await run(t, () => repair({ dataDir, json: true }))
+  assert.deepEqual(
+    [done.error, JSON.parse(done.out).founding, JSON.parse(done.out).store.meshId],
+    [undefined, true, MESH],
+  )
+  assert.equal((await createFoundingFile(await openFolder(journal)).load())?.member, member)
+  assert.equal((await run(t, () => verifyStore({ dataDir }))).error, undefined)
+})
+
+test('repair of a data directory without a journal and messages says so', async (t) => {
+  const { dataDir, journal } = await stopped(t)
+  await rm(journal, { recursive: true })
+  const known = await openKnownStores({ dataDir, usesJournal: true, log: silent, now: Date.now })
+  await known.note('fences', {})
+  const lost = await run(t, () => repair({ dataDir }))
+  assert.match(lost.out, /nothing in .* can be repaired/)
+  assert.match(lost.error?.message ?? '', /fences is gone/)
+  assert.equal((await run(t, () => acceptLoss({ dataDir, yes: true }, nobody))).error, undefined)
+  const { out, error } = await run(t, () => repair({ dataDir }))
+  assert.equal(error, undefined)
+  assert.match(out, /^there is nothing to repair: .* has neither a journal nor messages\n$/)
 })
 
 test('repair of a founding file asks for the mesh id, and exits 1 until it has it', async (t) => {

@@ -12,6 +12,7 @@ import {
   missingStores,
   openKnownStores,
   readKnown,
+  warnOfOther,
 } from '../../../../node/store/known-stores.ts'
 import { readLost } from '../../../../node/store/lost.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
@@ -107,4 +108,16 @@ test('a file that is damaged says nothing, and is written anew', async (t) => {
   }
   await (await open(dataDir)).note('messages', ALL.messages)
   assert.deepEqual(await readKnown(dataDir), { messages: ALL.messages })
+})
+
+test('a node that is another peer than the one that voted is told so, and what is lost with it', async (t) => {
+  const dataDir = await testFolder(t)
+  await used(dataDir)
+  const told: string[] = []
+  const errors = { ...log, error: (message: string) => void told.push(message) }
+  warnOfOther('peer', await open(dataDir), errors)
+  warnOfOther('peer', undefined, errors)
+  assert.deepEqual(told, [])
+  warnOfOther('another', await open(dataDir), errors)
+  assert.match(told[0] ?? '', /was another peer before.*voted alone/)
 })

@@ -33,7 +33,7 @@ const start = async (disk: Disk): Promise<{ storageId: string | undefined; last:
   } catch (error) {
     if (reasonOf(error) !== 'damaged') throw error
     try {
-      await returnLost(disk, random, PEER, AT)
+      await returnLost(disk, random, { peer: PEER }, AT)
       return await open()
     } catch (refusal) {
       return { storageId: undefined, last: 0, error: refusal }
@@ -45,7 +45,7 @@ test('one of several voters is a new member on what is good, with a note, and no
   const { disk, member } = await storeOf(60, { segmentBytes: 1 << 20 })
   const { [LOG_MARK_FILE]: _mark, ...before } = await contentsOf(disk)
   await cut(disk, 300)
-  const done = await returnLost(disk, random, PEER, AT)
+  const done = await returnLost(disk, random, { peer: PEER }, AT)
   assert.ok(done.kind === 'renewed' && done.was === member)
   assert.ok(done.kept > 50 && done.kept < 60)
   const after = await survey(disk)
@@ -69,7 +69,7 @@ test('a node that votes alone is refused, says what to do, and is not touched', 
   const { disk } = await storeOf(30, { voters: [] })
   await cut(disk, 300)
   const before = await contentsOf(disk)
-  const error = await failureOf(returnLost(disk, random, PEER, AT))
+  const error = await failureOf(returnLost(disk, random, { peer: PEER }, AT))
   assert.equal(reasonOf(error), 'damaged')
   assert.match((isParleyError(error) && error.hint) || '', /parley store accept-loss/)
   assert.deepEqual(await contentsOf(disk), before)
@@ -79,11 +79,15 @@ test('whether a node votes alone is told by its log, and by what it founded wher
   const of = (...voters: string[]) => ({ voters, learners: [] })
   const record = { member: 'me.00', highest: { counter: 1, proposer: 'me.00' } }
   const founded = (...members: string[]) => ({ ...record, founded: { meshId: 'f'.repeat(32), members } })
-  assert.equal(votesAlone('me', of('me.00'), undefined), true)
-  assert.equal(votesAlone('me', of('me.00', 'it.01'), founded('me.00')), false)
-  assert.equal(votesAlone('me', of(), founded('me.00')), true)
-  assert.equal(votesAlone('me', of(), founded('me.00', 'it.01')), false)
-  assert.equal(votesAlone('me', of(), { ...record, adopted: { meshId: 'f'.repeat(32) } }), false)
+  assert.equal(votesAlone({ peer: 'me' }, of('me.00'), undefined), true)
+  assert.equal(votesAlone({ peer: 'me' }, of('me.00', 'it.01'), founded('me.00')), false)
+  assert.equal(votesAlone({ peer: 'me' }, of(), founded('me.00')), true)
+  assert.equal(votesAlone({ peer: 'me' }, of(), founded('me.00', 'it.01')), false)
+  assert.equal(votesAlone({ peer: 'me' }, of(), { ...record, adopted: { meshId: 'f'.repeat(32) } }), false)
+  // What it noted when that changed last: a log that was cut off may be older, and others are asked where there are any.
+  assert.equal(votesAlone({ peer: 'me', noted: 'others' }, of('me.00'), founded('me.00')), false)
+  assert.equal(votesAlone({ peer: 'me', noted: 'alone' }, of('me.00', 'it.01'), undefined), false)
+  assert.equal(votesAlone({ peer: 'me', noted: 'alone' }, of(), undefined), true)
 })
 
 test('a snapshot that is not whole, a log that is gone, and a damaged mark are the same', async () => {
@@ -109,7 +113,7 @@ test('a damaged founding file has to be looked at first', async () => {
   const { disk } = await storeOf(60)
   await cut(disk, 300)
   await disk.remove('founding.json')
-  assert.match(String(await failureOf(returnLost(disk, random, PEER, AT))), /founding\.json is not there/)
+  assert.match(String(await failureOf(returnLost(disk, random, { peer: PEER }, AT))), /founding\.json is not there/)
 })
 
 test('a note that cannot be read still says that something was lost', async () => {
@@ -158,7 +162,7 @@ test('a start that is interrupted at any moment never leaves the damaged log to 
   for (let seed = 1; seed <= 120; seed += 1) {
     const { disk, member } = await storeOf(24, { snapshots: [12], segmentBytes: 600 })
     await cut(disk, 200)
-    const starting = returnLost(disk.mount(), random, PEER, AT).catch(() => {})
+    const starting = returnLost(disk.mount(), random, { peer: PEER }, AT).catch(() => {})
     for (let turn = 0; turn < 6 * seed; turn += 1) await Promise.resolve()
     if (seed % 2 === 0) disk.crash(createRandom(seed))
     else disk.release()
