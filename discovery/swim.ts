@@ -12,6 +12,7 @@ import type { Port, Stop } from '../protocols/port.ts'
 import type { Activity } from './activity.ts'
 import { fraction } from './choose.ts'
 import type { Claim, Departure, Standing } from './swim/claim.ts'
+import { createIntake } from './swim/intake.ts'
 import { type Input, step } from './swim/machine.ts'
 import { type Heartbeat, presence } from './swim/protocol.ts'
 import type { SwimSettings } from './swim/settings.ts'
@@ -122,8 +123,15 @@ export const createSwim = async (deps: SwimDeps, settings: Partial<SwimSettings>
     ...told(deps.activity?.()),
     ...(news.length === 0 ? {} : { news: [...news] }),
   })
-  const newsOf = ({ news = [] }: Heartbeat): Claim[] =>
-    news.filter(({ peer, incarnation }) => incarnation >= (deps.incarnationOf(peer) ?? 0))
+  const refused = port.metrics.counter('membership_refused_total', 'What neighbours said or asked too often', ['what'])
+  const intake = createIntake(
+    (peer) => peer === port.self.id || swim.neighbours.has(peer) || deps.incarnationOf(peer) !== undefined,
+    (what) => refused({ what }),
+  )
+  const newsOf = (from: string, { news = [] }: Heartbeat): Claim[] => {
+    const recent = news.filter(({ peer, incarnation }) => incarnation >= (deps.incarnationOf(peer) ?? 0))
+    return recent.length === 0 ? recent : intake.claims(from, recent, now())
+  }
 
   const note = (peer: string, beat: Heartbeat): void => {
     const entry = heard.get(peer)
@@ -139,7 +147,7 @@ export const createSwim = async (deps: SwimDeps, settings: Partial<SwimSettings>
       const entry = heard.get(peer)
       if (entry !== undefined) entry.rttMs = now() - startedAt
       note(peer, answer)
-      take({ type: 'acked', seq, peer, incarnation: answer.incarnation, news: newsOf(answer) })
+      take({ type: 'acked', seq, peer, incarnation: answer.incarnation, news: newsOf(peer, answer) })
     } catch {
       take({ type: 'failed', seq })
     }
@@ -207,9 +215,11 @@ export const createSwim = async (deps: SwimDeps, settings: Partial<SwimSettings>
   const unserve = await port.serve(presence, {
     beat(beat, { peer }) {
       note(peer, beat)
-      return own(take({ type: 'probed', peer, incarnation: beat.incarnation, news: newsOf(beat) }))
+      if (!intake.probe(peer, now())) return own([])
+      return own(take({ type: 'probed', peer, incarnation: beat.incarnation, news: newsOf(peer, beat) }))
     },
     async ask({ target }, { peer }) {
+      if (!intake.question(peer, now())) return { outcome: 'unknown' }
       lastAsked += 1
       const id = lastAsked
       const outcome = await new Promise<Outcome>((resolve) => {

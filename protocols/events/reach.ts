@@ -9,7 +9,8 @@
  *
  * State: per topic the neighbours that were asked and those that answered; dropped when a neighbour leaves.
  */
-import { createShares } from '../limiter.ts'
+import { ParleyError } from '../errors.ts'
+import { createRates, createShares } from '../limiter.ts'
 import type { Member, Port, Stop } from '../port.ts'
 import { catalogOf } from './catalogs.ts'
 import type { History } from './history.ts'
@@ -22,6 +23,9 @@ export type { OwnHead } from './protocol.ts'
 const MAX_CALLS = 16
 /** Neighbours' questions that wait at one time; the next is answered at once with what is seen. */
 export const MAX_WAITING_SYNCS = 1024
+/** What one neighbour may ask of the history: pages, and for what it holds, which takes as long as some of them. */
+export const ASKED = { perSecond: 512, burst: 2_048, maxKeys: 1_024 }
+export const CATALOG_COST = 8
 
 /** One gossip topic that this node is subscribed to, and who knows of it. */
 export interface Audience {
@@ -41,7 +45,10 @@ export const createAudience = (topic: string): Audience => ({
   wake: new Set(),
 })
 
-export type ReachPort = Pick<Port, 'timers' | 'log' | 'gossip' | 'members' | 'onMember' | 'serve' | 'to'>
+export type ReachPort = Pick<
+  Port,
+  'clock' | 'timers' | 'log' | 'metrics' | 'gossip' | 'members' | 'onMember' | 'serve' | 'to'
+>
 
 export interface Reach {
   /**
@@ -172,6 +179,20 @@ export const createReach = (port: ReachPort, options: ReachOptions): Reach => {
 
   /** That wait, by who asks: nobody takes all places, and who has none is answered at once. */
   const questions = createShares(MAX_WAITING_SYNCS)
+  const asked = createRates(ASKED)
+  const refused = port.metrics.counter('events_asked_refused_total', 'Questions of neighbours beyond their share', [
+    'method',
+  ])
+  /** @throws COM003 where the peer has asked too much lately */
+  const checkAsked = (peer: string, method: 'fetch' | 'catalog', cost: number): void => {
+    const now = port.clock.monotonic()
+    if (asked.take(peer, now, cost)) return
+    refused({ method })
+    throw new ParleyError('COM003', 'this peer asks too often for events that are kept here', {
+      hint: 'ask others too, or later',
+      details: { retryAfterMs: asked.waitMs(peer, now, cost), reason: 'history' },
+    })
+  }
   const serve = port.serve(eventsProtocol, {
     async sync({ topics }, context) {
       // The answer must be on its way before the caller gives up.
@@ -187,13 +208,15 @@ export const createReach = (port: ReachPort, options: ReachOptions): Reach => {
       const seen = topics.filter((topic) => sees(context.peer, topic))
       return { seen, hears: seen.filter((topic) => options.hears(topic)), own: options.own(context.peer, seen) }
     },
-    async fetch({ from, to, ...series }) {
+    async fetch({ from, to, ...series }, { peer }) {
+      checkAsked(peer, 'fetch', 1)
       const { batches, more } = await options.history.find(series, { from, to })
       const goneTo = options.goneTo(series, { from, to })
       return { batches: [...batches], more, ...(goneTo === undefined ? {} : { goneTo }) }
     },
     heads: ({ heads }, { peer }) => options.heads(peer, heads),
-    async catalog({ word, since }) {
+    async catalog({ word, since }, { peer }) {
+      checkAsked(peer, 'catalog', CATALOG_COST)
       return { held: await catalogOf(options.history, word, since) }
     },
   })

@@ -1,9 +1,10 @@
 /** What one neighbour may ask of the events protocol beside gossip. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { isParleyError } from '../../../protocols/errors.ts'
 import { HEADS_OF_OTHERS } from '../../../protocols/events/heads.ts'
 import { eventsProtocol, MAX_HEADS, type WireHead } from '../../../protocols/events/protocol.ts'
-import { MAX_WAITING_SYNCS } from '../../../protocols/events/reach.ts'
+import { ASKED, CATALOG_COST, MAX_WAITING_SYNCS } from '../../../protocols/events/reach.ts'
 import { node } from './listeners.ts'
 import { createPorts } from './ports.ts'
 
@@ -60,4 +61,27 @@ test('one neighbour that asks without end takes not all places: another one is s
   await net.until(ask(honest))
   assert.ok(net.now() - beganAt > 500, 'it had a place')
   await net.until(Promise.all(waiting))
+})
+
+test('one neighbour that asks for the history all the time is refused beyond its share, and another one is answered', async () => {
+  const { net, a, mallory, honest } = await setUp()
+  const range = { publisher: 'a', word: 'tasks', epoch: 1, from: 1, to: 9 }
+  const fetch = (from: typeof mallory) => from.port.to('a', eventsProtocol).fetch(range, { timeoutMs: 60_000 })
+  const refusedOf = async (asked: Promise<unknown>[]): Promise<number> => {
+    const ends = await net.until(Promise.allSettled(asked))
+    const failed = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason] : []))
+    assert.ok(failed.every((error) => isParleyError(error, 'COM003') && Number(error.details.retryAfterMs) > 0))
+    return failed.length
+  }
+  assert.equal(await refusedOf(Array.from({ length: ASKED.burst }, () => fetch(mallory))), 0)
+  assert.ok((await refusedOf(Array.from({ length: 500 }, () => fetch(mallory)))) > 400)
+  assert.equal(await refusedOf([fetch(honest)]), 0)
+  const catalogs = Array.from({ length: ASKED.burst / CATALOG_COST + 50 }, () =>
+    honest.port.to('a', eventsProtocol).catalog({ word: 'tasks' }, { timeoutMs: 60_000 }),
+  )
+  assert.ok((await refusedOf(catalogs)) > 0, 'what is held costs as much as some pages')
+  assert.ok(a.peer.count('events_asked_refused_total', { method: 'fetch' }) > 400)
+  assert.ok(a.peer.count('events_asked_refused_total', { method: 'catalog' }) > 0)
+  await net.run(1_000)
+  assert.equal(await refusedOf([fetch(mallory)]), 0, 'and with time again')
 })
