@@ -1,7 +1,7 @@
 /**
- * Runs all tests: unit tests two files at a time, then those integration tests two at a time that wait more than they
- * work, then the others one at a time, since each of those keeps several processes busy and measures times. One report
- * and one summary for all. `node test/run.ts [PATTERN...]`.
+ * Runs all tests: unit tests two files at a time, then the integration tests: those two at a time that can do with half of
+ * the machine, then the others one at a time, since each of those keeps several processes busy and measures times. One
+ * report and one summary for all, with the slowest files above it. `node test/run.ts [PATTERN...]`.
  */
 import { globSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -16,20 +16,21 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const TIMEOUT_MS = 150_000
 /** Files whose times are told at the end. */
 const SLOWEST = 25
-/** Integration tests that use half of a core or less while they run; the longest first. */
-const WAITING =
-  'partition progress events-gap-proof overlay recovery hostile trust overlay-killed events-direct load reload'.split(
-    ' ',
-  )
+/** Integration tests that measure no times, or use half of a core or less while they run; the longest first. */
+const SIDE_BY_SIDE = [
+  'partition doctor progress report overlay control events-gap-proof stop recovery leave hostile store-cli trust',
+  'control-life overlay-killed cli events-direct config-cli load dead-letters reload founding messages-crash restored',
+  'proof membership-end inbox llm-agent completion',
+].flatMap((names) => names.split(' '))
 const FIGURE = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) (\d+(?:\.\d+)?)$/
 
 const wanted = process.argv.slice(2)
 const filesOf = (folder: string): string[] => globSync(`test/${folder}/**/*.test.ts`, { cwd: ROOT }).sort()
-const waiting = WAITING.map((name) => `test/integration/${name}.test.ts`)
+const sideBySide = SIDE_BY_SIDE.map((name) => `test/integration/${name}.test.ts`)
 const PHASES = [
   { files: filesOf('unit'), concurrency: 2 },
-  { files: waiting, concurrency: 2 },
-  { files: filesOf('integration').filter((file) => !waiting.includes(file)), concurrency: 1 },
+  { files: sideBySide, concurrency: 2 },
+  { files: filesOf('integration').filter((file) => !sideBySide.includes(file)), concurrency: 1 },
   { files: filesOf('browser'), concurrency: 1 },
 ]
 // Each file is a process of its own, and most of them load the same modules.
