@@ -26,7 +26,7 @@ if (process.env.NODE_COMPILE_CACHE === undefined) {
 const source = fileURLToPath(new URL('./main.ts', import.meta.url))
 const fromSource = existsSync(source) && !/[\\/]node_modules[\\/]/.test(source)
 
-import(new URL(fromSource ? './main.ts' : '../../dist/node/cli/main.js', import.meta.url).href)
+import(new URL(fromSource ? './main.ts' : '../../dist/command/main.js', import.meta.url).href)
   .then((cli) => cli.main(process.argv.slice(2)))
   .catch((error) => {
     process.stderr.write(`parley could not start: ${error.stack || error}\n`)

@@ -82,14 +82,13 @@ export const followConnections = (deps: ConnectionEventsDeps): void => {
       libp2p.peerStore.delete(remotePeer).catch(() => {})
   })
   peers.onChosen((peer, connection) => {
+    // Also one that takes the place of another, of a member that was never away.
+    deps.breakers.seen(peer, deps.clock.monotonic())
     if (gate.use(peerIdFromString(peer), connection)) deps.pubsub.moved(peer)
     deps.links.moveTo(peer, connection)
   })
   peers.onMember(({ id }, change, parted) => {
-    if (change === 'joined') {
-      deps.breakers.seen(id, deps.clock.monotonic())
-      return
-    }
+    if (change === 'joined') return
     forgetMembership(id)
     deps.skews.forget(id)
     gate.use(peerIdFromString(id), undefined)

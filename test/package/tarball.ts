@@ -21,7 +21,7 @@ export interface Tarball {
 }
 
 /** Bytes unpacked that the package may have; above it somebody packs what nobody needs. */
-const MAX_UNPACKED_BYTES = 5 * 1024 * 1024
+const MAX_UNPACKED_BYTES = 8 * 1024 * 1024
 
 const MUST = [
   'package.json',
@@ -33,7 +33,9 @@ const MUST = [
   'node/cli/bin.js',
   'dist/node/index.js',
   'dist/node/index.d.ts',
-  'dist/node/cli/main.js',
+  'dist/command/main.js',
+  'dist/command/worker.js',
+  'dist/command/LICENSES.txt',
   'dist/node/agent/worker.js',
   'dist/protocols/index.js',
   'dist/protocols/index.d.ts',
@@ -46,6 +48,7 @@ const MUST = [
 const MAY = [
   /^dist\/(protocols|discovery|node)\/[a-z0-9/-]+\.(js|d\.ts)$/,
   /^dist\/node\/dashboard\/[a-zA-Z0-9./-]+\.(js|css|html|svg|json)$/,
+  /^dist\/command\/([A-Za-z0-9-]+\.js|LICENSES\.txt|built\/page\.(js|css|html))$/,
   /^protocols\/[a-z]+\/[a-z]+\.proto$/,
   /^node\/(cli\/bin\.js|config\/REFERENCE\.md)$/,
   /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md|ARCHITECTURE\.md)$/,
