@@ -40,7 +40,7 @@ const MAX_PACED = 4096
 const PACE_MS = 1_000
 /** Peers that are remembered for having sent or opened too much, and for how long none of them is let in again. */
 export const MAX_REMEMBERED = 1_024
-export const REMEMBERED_MS = 10_000
+export const REMEMBERED_MS = 30_000
 
 export type Ended =
   | 'rate'
