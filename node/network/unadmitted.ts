@@ -34,7 +34,7 @@ export const FEW_STREAMS = 8
  * Bytes a second of all that dialled this node, above which each may send only a few: what an ended connection sent is
  * garbage that lies there for a while. Twice what a newcomer needs.
  */
-export const BYTES_PER_SECOND = 1 << 20
+export const BYTES_PER_SECOND = 256 * 1024
 export const FEW_BYTES = 32 * 1024
 const MAX_PACED = 4096
 const PACE_MS = 1_000
