@@ -9,6 +9,7 @@
 
 import { Server, type Socket } from 'node:net'
 import type { Connection, Listener, MultiaddrConnection, Transport } from '@libp2p/interface'
+import { Uint8ArrayList } from 'uint8arraylist'
 import type { Clock, Stop, Timers } from '../../protocols/port.ts'
 import type { UnadmittedFigures } from '../figures.ts'
 import { createUnadmitteds, MAX_UNADMITTED, type Unadmitted } from './unadmitted.ts'
@@ -69,6 +70,20 @@ const partOf = <T extends object>(connection: Connection, name: 'maConn' | 'muxe
     : undefined
 }
 
+/**
+ * Of the frames that came in one piece yamux opens all streams, thousands of them, also where the connection was ended at
+ * the first: @libp2p/yamux 8.0.3.
+ */
+const silenced = (muxer: object | undefined): Stop => {
+  const decoder: unknown = muxer && Reflect.get(muxer, 'decoder')
+  const buffer: unknown = typeof decoder === 'object' && decoder !== null ? Reflect.get(decoder, 'buffer') : undefined
+  if (muxer === undefined || !(buffer instanceof Uint8ArrayList)) return () => {}
+  return () => {
+    Reflect.set(muxer, 'onData', () => {})
+    buffer.consume(buffer.byteLength)
+  }
+}
+
 const hostAndPort = (raw: MultiaddrConnection): [host: string, port: string] => {
   const [host, port] = raw.remoteAddr.getComponents()
   return [host?.value ?? '', port?.value ?? '']
@@ -90,7 +105,22 @@ export const createConnectionLimits = ({
   const open = new Set<Connection>()
   /** Sockets that have not become a connection, by host and port of the other side. */
   const sockets = new Map<string, Counted>()
+  /** What was received and not looked at yet is thrown away with a connection that is ended. */
+  const silences = new WeakMap<Unadmitted, Stop>()
   let { maxConnections } = limits
+
+  /** @param close ends the connection at once */
+  const enter = (
+    host: string,
+    direction: 'inbound' | 'outbound',
+    close: (why: Error) => void,
+  ): Unadmitted | undefined => {
+    const entry = unadmitteds.enter(host, direction, (why) => {
+      if (entry !== undefined) silences.get(entry)?.()
+      close(why)
+    })
+    return entry
+  }
 
   const count = (raw: MultiaddrConnection, entry: Unadmitted): void => {
     const unwrap = wrapped(raw, entry.received)
@@ -105,7 +135,7 @@ export const createConnectionLimits = ({
 
   const accepted = (socket: Socket): void => {
     const where = written(socket.remoteAddress, socket.remotePort)
-    const entry = unadmitteds.enter(socket.remoteAddress ?? '', 'inbound', () => socket.destroy())
+    const entry = enter(socket.remoteAddress ?? '', 'inbound', () => socket.destroy())
     if (entry === undefined) {
       socket.destroy()
       return
@@ -129,7 +159,7 @@ export const createConnectionLimits = ({
       socket?.stop()
       const isFull = connections - open.size >= maxConnections
       if (isFull) unadmitteds.count('connections')
-      const entry = isFull ? undefined : (socket?.entry ?? unadmitteds.enter(host, 'inbound', (why) => raw.abort(why)))
+      const entry = isFull ? undefined : (socket?.entry ?? enter(host, 'inbound', (why) => raw.abort(why)))
       if (entry === undefined) return true
       count(raw, entry)
       return false
@@ -144,7 +174,7 @@ export const createConnectionLimits = ({
       const muxer = partOf<EventTarget>(connection, 'muxer', 'addEventListener')
       if (raw === undefined || connection.status !== 'open') return
       if (!counted.has(raw)) {
-        const entry = unadmitteds.enter(hostAndPort(raw)[0], 'outbound', (why) => connection.abort(why))
+        const entry = enter(hostAndPort(raw)[0], 'outbound', (why) => connection.abort(why))
         if (entry !== undefined) count(raw, entry)
       }
       const one = counted.get(raw)
@@ -157,6 +187,7 @@ export const createConnectionLimits = ({
         muxer?.removeEventListener('stream', one.entry.streamOpened)
         one.stop()
       }
+      silences.set(one.entry, silenced(muxer))
       counted.set(raw, { entry: one.entry, stop })
       raw.addEventListener('close', stop, { once: true })
     },

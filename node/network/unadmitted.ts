@@ -28,7 +28,7 @@ export const MAX_TOTAL_STREAMS = 768
  * Streams a second of all that dialled this node, above which each may open only a few: an ended stream costs its memory
  * until its timers are over, so that a bound of those that are open is not enough. Peers that behave open three.
  */
-export const STREAMS_PER_SECOND = 64
+export const STREAMS_PER_SECOND = 24
 export const FEW_STREAMS = 8
 /**
  * Bytes a second of all that dialled this node, above which each may send only a few: what an ended connection sent is

@@ -39,9 +39,10 @@ process.on('exit', killAll)
 export const forkChild = <V extends { [K in keyof V]: Verbs[string] }>(
   program: string,
   hear: (note: Note) => void,
+  flags: readonly string[] = [],
 ): Child<V> => {
   const child = fork(fileURLToPath(new URL(program, import.meta.url)), [], {
-    execArgv: ['--expose-gc'],
+    execArgv: ['--expose-gc', ...flags],
     env: { ...process.env, NODE_COMPILE_CACHE: COMPILED },
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
