@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
 import type { ParleyError } from '../../protocols/errors.ts'
+import { createCutProxy } from '../support/cut-proxy.ts'
 import { testFolder } from '../support/folder.ts'
 import { BRISK, type OwnMesh, startMesh, stopMeshes, untilKnown } from '../support/meshes.ts'
 import { probe } from '../support/probe.ts'
 import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
-import { createCutProxy } from '../support/cut-proxy.ts'
 import { newShop } from '../support/shop.ts'
 import { failureOf, timed, until } from '../support/until.ts'
 

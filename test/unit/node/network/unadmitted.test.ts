@@ -85,9 +85,12 @@ for (const [direction, most] of [
 }
 
 test('it may open so many streams and no more', () => {
-  const { table, ended, enter } = setUp()
+  const { table, ended, enter, pass } = setUp()
   const entry = enter('192.0.2.1', 'it')
-  for (let at = 0; at < HELD + MORE_STREAMS; at += 1) entry.streamOpened()
+  for (let at = 0; at < HELD + MORE_STREAMS; at += 1) {
+    pass(50)
+    entry.streamOpened()
+  }
   assert.deepEqual(ended, [])
   entry.streamOpened()
   assert.deepEqual(ended, ['it'])
