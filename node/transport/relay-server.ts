@@ -35,6 +35,8 @@ import { createPace, type Splice, splice } from './splice.ts'
 const MESSAGE_LIMIT_MS = 10_000
 /** Guests that are seen under one address: an office behind one router has many, one member can invent more. */
 export const MAX_PLACES_EACH_ADDRESS = 32
+/** Of a relay that has few places, so much of them. */
+const MOST_OF_PLACES = 3 / 4
 /** Connections of one pair: those that both sides made at once, and those that take their place. */
 const MAX_PER_PAIR = 4
 
@@ -116,7 +118,8 @@ export const startRelayServer = async (deps: RelayServerDeps, settings: Settings
     sweep()
     const address = addressOf(connection)
     const beside = (place: Place): boolean => address !== undefined && place.address === address
-    const isCrowded = [...places.values()].filter(beside).length >= MAX_PLACES_EACH_ADDRESS
+    const mostEach = Math.min(MAX_PLACES_EACH_ADDRESS, Math.ceil(settings.maxReservations * MOST_OF_PLACES))
+    const isCrowded = [...places.values()].filter(beside).length >= mostEach
     const isFull = !places.has(peer) && (isCrowded || places.size >= settings.maxReservations)
     if (isFull || isRelayed(connection.remoteAddr.toString())) {
       refuse(stream, isFull ? 'reservationRefused' : 'permissionDenied')

@@ -180,6 +180,15 @@ test('guests under one address have so many places, those of this machine except
   assert.equal(server.figures().places, MAX_PLACES_EACH_ADDRESS + 1)
 })
 
+test('guests under one address do not get all places of a relay that has few', async () => {
+  const { join, reserveFrom } = await setUp({ maxReservations: 8 })
+  const asker = await join()
+  for (let n = 0; n < 6; n += 1)
+    assert.equal(await reserveFrom(asker, `guest ${n}`, '/ip4/192.0.2.1/tcp/4001'), STATUS.ok)
+  assert.equal(await reserveFrom(asker, 'one more', '/ip4/192.0.2.1/tcp/4001'), STATUS.reservationRefused)
+  assert.equal(await reserveFrom(asker, 'elsewhere', '/ip4/192.0.2.2/tcp/4001'), STATUS.ok)
+})
+
 test('connections are bounded, all together, of each pair, and of who asks for them', async () => {
   const { server, join, reserve, connect } = await setUp({ maxConnections: 5 })
   const [guest, other, caller] = [await join(), await join(), await join()]
