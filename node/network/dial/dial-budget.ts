@@ -17,7 +17,7 @@ import type { Clock } from '../../../protocols/port.ts'
 export const PEER_DIALS = 32
 export const PEER_DIALS_PER_MINUTE = 20
 /** Dials at once to peers that were never members; on one word three quarters: a mesh of full size starts within it. */
-export const UNPROVEN_DIALS = 192
+export const UNPROVEN_DIALS = 144
 export const UNPROVEN_DIALS_PER_MINUTE = 240
 /** Below zero, for a race that has begun: the addresses that a record has room for. */
 export const DEBT = 16
