@@ -24,6 +24,7 @@ import {
   writePrivateFile,
 } from './private-file.ts'
 import { type ProcessName, stillRuns, thisProcess } from './process-birth.ts'
+import { isFull } from './store/reserve.ts'
 
 const LOCK = 'lock'
 const NOTE = 'node.json'
@@ -184,7 +185,13 @@ export const lockDataDirectory = async (dir: string, options: { log?: Log } = {}
     async describe(facts) {
       if (released !== undefined) return
       const note: z.output<typeof NoteSchema> = { ...facts, pid: process.pid, startedAt }
-      await writePrivateFile(join(dir, NOTE), `${JSON.stringify(note, null, 2)}\n`)
+      try {
+        await writePrivateFile(join(dir, NOTE), `${JSON.stringify(note, null, 2)}\n`)
+      } catch (error) {
+        if (!isFull(error)) throw error
+        const hint = 'make room on the disk; until then parley does not find this node by itself'
+        options.log?.error(`${NOTE} could not be written: the disk is full`, { hint })
+      }
     },
     release() {
       released ??= unlock()

@@ -14,6 +14,7 @@ import { clock, compressionOf, random, timers } from './platform.ts'
 import { deriveAuthority, SECRET_ADVICE, secretWarning } from './secret.ts'
 import { createSigner } from './signer.ts'
 import { openKnownStores, warnOfOther } from './store/known-stores.ts'
+import { createReserve, type Reserve } from './store/reserve.ts'
 
 export const prepare = async (input: MeshOptionsInput, lock: { current: DirectoryLock | undefined }) => {
   const options = parseOptions(input)
@@ -26,12 +27,19 @@ export const prepare = async (input: MeshOptionsInput, lock: { current: Director
       ? (await import('./log.ts')).createLog({ level: options.log, fields: { source: options.name } })
       : undefined
   const log: Log = ownLog ?? (options.log as Log)
-  if (options.dataDir !== undefined) lock.current = await lockDataDirectory(options.dataDir, { log })
-  const privateKey = await loadIdentity(options.dataDir, log)
-  const incarnation = await nextIncarnation(options.dataDir, clock.now(), log)
   const { dataDir } = options
+  const reserve = dataDir === undefined ? undefined : createReserve(dataDir, log)
+  const within: Reserve['within'] = reserve?.within ?? ((run) => run())
+  if (dataDir !== undefined) lock.current = await within(() => lockDataDirectory(dataDir, { log }))
+  const privateKey = await within(() => loadIdentity(dataDir, log))
+  const next = (inPlace: boolean) => nextIncarnation(dataDir, clock.now(), log, inPlace)
+  const incarnation = await within(() => next(false)).catch(() => next(true))
   const usesJournal = options.coordination.voter === 'auto'
-  const known = dataDir === undefined ? undefined : await openKnownStores({ dataDir, usesJournal, log, now: clock.now })
+  const known =
+    dataDir === undefined
+      ? undefined
+      : await within(() => openKnownStores({ dataDir, usesJournal, log, now: clock.now }))
+  await reserve?.keep()
   const selfId = peerIdFromPrivateKey(privateKey).toString()
   warnOfOther(selfId, known, log)
   const trusting = createTrust({ mesh: options.mesh, self: selfId, secrets: options.secret ?? [], clock })

@@ -5,6 +5,7 @@
  * other libp2p tools can read it. The incarnation grows with each start of an identity, also when the clock went back,
  * and it is on disk before anyone hears it. Without a data directory both live as long as the process.
  */
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
@@ -12,6 +13,7 @@ import { equals } from 'uint8arrays/equals'
 import { ParleyError } from '../protocols/errors.ts'
 import type { Log } from '../protocols/port.ts'
 import { ensurePrivateDirectory, readPrivateFile, writePrivateFile } from './private-file.ts'
+import { isFull } from './store/reserve.ts'
 import { keyPairOfSeed, SEED_BYTES } from './trust/ed25519.ts'
 
 export const KEY_FILE = 'identity.key'
@@ -73,15 +75,39 @@ export const readIncarnation = async (dataDir: string, log?: Log): Promise<numbe
   })
 }
 
+/** On a disk without room: as many bytes take none. They lie in one sector, of which no power cut leaves a part. */
+const overwrite = async (path: string, text: string, failure: unknown): Promise<void> => {
+  const handle = isFull(failure) ? await open(path, 'r+').catch(() => undefined) : undefined
+  if (handle === undefined) throw failure
+  try {
+    if ((await handle.stat()).size !== text.length) throw failure
+    await handle.write(text, 0)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
 /**
  * The number of this start: `nowMs`, or one more than the last where the clock is not past it. It is durable when this
  * returns. The caller holds the directory's lock.
+ * @param inPlace where there is no room for another file, the one that is there is overwritten
  * @throws MSG003 for a file that holds no number, STA003 where it cannot be read or written
  */
-export const nextIncarnation = async (dataDir: string | undefined, nowMs: number, log?: Log): Promise<number> => {
+export const nextIncarnation = async (
+  dataDir: string | undefined,
+  nowMs: number,
+  log?: Log,
+  inPlace = false,
+): Promise<number> => {
   if (dataDir === undefined) return nowMs
   await ensurePrivateDirectory(dataDir, log)
   const incarnation = Math.max((await readIncarnation(dataDir, log)) + 1, nowMs)
-  await writePrivateFile(join(dataDir, INCARNATION_FILE), `${incarnation}\n`)
+  const path = join(dataDir, INCARNATION_FILE)
+  const text = `${incarnation}\n`
+  await writePrivateFile(path, text).catch((error: unknown) => {
+    if (!inPlace) throw error
+    return overwrite(path, text, error)
+  })
   return incarnation
 }

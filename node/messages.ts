@@ -45,7 +45,7 @@ export interface DurableMessages extends Messages {
   problem(): string | undefined
 }
 
-/** @throws STA003 for rows that are damaged or of a newer version, or that the disk does not give */
+/** On a full disk they are opened once there is room. @throws STA003 for rows that are damaged or of a newer version, or that the disk does not give */
 export const openMessages = async (
   dataDir: string | undefined,
   port: Pick<Port, 'random' | 'log' | 'timers'>,
@@ -53,7 +53,15 @@ export const openMessages = async (
 ): Promise<RowStore> => {
   if (dataDir === undefined) return createVolatileStore(randomBytes(16).toString('hex'))
   const store = await openRowStore(join(dataDir, MESSAGES_FOLDER), port)
-  await known?.note('messages', { id: store.id })
+  const note = (): Promise<void> | undefined => known?.note('messages', { id: store.id })
+  if (store.state() === 'open') await note()
+  else {
+    const stop = store.onState((state) => {
+      if (state !== 'open') return
+      stop()
+      void note()
+    })
+  }
   return store
 }
 

@@ -4,7 +4,8 @@
  *
  * State: the life that is open (row-life.ts), or why there is none. After a failure LevelDB takes nothing any more, so it is
  * closed, and opened again as soon as the disk takes a test file: after 1 s, then twice as long each time, up to 30 s. All of
- * it is read and checked each time. What was answered is still there then, or it is not opened again.
+ * it is read and checked each time. What was answered is still there then, or it is not opened again. On a disk without room
+ * it begins in that state: to look at LevelDB takes some, and its id is known once there is.
  */
 import type { RowStore, RowStoreState } from '../../protocols/delivery/storage.ts'
 import { isParleyError, type ParleyError } from '../../protocols/errors.ts'
@@ -13,7 +14,7 @@ import { openFolder } from './disk.ts'
 import type { RowStoreId } from './row-code.ts'
 import { closedRows, levelError } from './row-level.ts'
 import type { Life } from './row-life.ts'
-import { type OpenDeps, openLife } from './row-open.ts'
+import { type OpenDeps, type Opened, openLife } from './row-open.ts'
 
 /** Its folder in a data directory. */
 const FIRST_WAIT_MS = 1_000
@@ -40,13 +41,15 @@ const stateOf = (why: ParleyError): RowStoreState => (why.details.reason === 'di
 
 /**
  * @param folder is made where it is missing; the data directory that it is in is locked by this process
- * @throws STA003 with `details.reason` `damaged` (nothing was changed: `parley store repair`), `newer`, `locked`,
- *   `disk-full` or `disk-failed`
+ * @throws STA003 with `details.reason` `damaged` (nothing was changed: `parley store repair`), `newer`, `locked` or
+ *   `disk-failed`
  */
 export const openRowStore = async (folder: string, deps: OpenDeps): Promise<RowStore> => {
   const { log, timers } = deps
   const listeners = new Set<(state: RowStoreState) => void>()
   let life: Life | undefined
+  /** Of the first time that it was open, which says whose rows these are. */
+  let id: RowStoreId | undefined
   let refusal: ParleyError = closedRows()
   let state: RowStoreState = 'open'
   let bytes = 0
@@ -80,16 +83,17 @@ export const openRowStore = async (folder: string, deps: OpenDeps): Promise<RowS
     become(stateOf(why))
   }
 
-  const open = async (isFirst: boolean): Promise<RowStoreId> => {
-    const opened = await openLife(folder, deps, { isFirst, atLeast: lastGroup, onEnd })
+  const open = async (): Promise<void> => {
+    const isFirst = id === undefined
+    const opened: Opened = await openLife(folder, deps, { isFirst, atLeast: lastGroup, onEnd })
     life = opened.life
-    return opened.id
+    id ??= opened.id
   }
 
   const again = async (waitMs: number): Promise<void> => {
     try {
       await probe(folder)
-      await open(false)
+      await open()
     } catch (error) {
       const why = isParleyError(error) ? error : levelError('the disk does not take a test file', error)
       if (why.details.reason !== refusal.details.reason)
@@ -111,7 +115,20 @@ export const openRowStore = async (folder: string, deps: OpenDeps): Promise<RowS
     })
   }
 
-  const { id, formerIds } = await open(true)
+  try {
+    await open()
+  } catch (error) {
+    if (!isParleyError(error) || error.details.reason !== 'disk-full') throw error
+    refusal = error
+    state = 'full'
+    log.error('messages cannot be stored: the disk is full', { error, hint: error.hint })
+    wait(FIRST_WAIT_MS)
+  }
+  /** @throws why it is not known yet */
+  const known = (): RowStoreId => {
+    if (id === undefined) throw refusal
+    return id
+  }
   /** @throws why there is none */
   const living = (): Life => {
     if (life === undefined || isClosed) throw isClosed ? closedRows() : refusal
@@ -119,8 +136,12 @@ export const openRowStore = async (folder: string, deps: OpenDeps): Promise<RowS
   }
 
   return {
-    id,
-    formerIds,
+    get id() {
+      return known().id
+    },
+    get formerIds() {
+      return known().formerIds
+    },
     state: () => state,
     onState(fn) {
       listeners.add(fn)

@@ -160,7 +160,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     life = undefined
   }
 
-  await begin()
+  if (store.state() === 'open') await begin()
   const stopWatching = store.onState((state) => {
     end()
     if (state !== 'open' || isStopped) return

@@ -26,7 +26,10 @@ export interface RowChange {
 export type RowStoreState = 'open' | 'full' | 'failed'
 
 export interface RowStore {
-  /** 32 hexadecimal digits: which life of the store this is. Another one once it was lost, repaired or restored from a backup. */
+  /**
+   * 32 hexadecimal digits: which life of the store this is. Another one once it was lost, repaired or restored from a backup.
+   * @throws why it is not known yet, before the store was open for the first time
+   */
   readonly id: string
   /** What its id was before, newest first, at most 16. */
   readonly formerIds: readonly string[]

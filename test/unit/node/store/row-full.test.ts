@@ -84,13 +84,27 @@ test('it waits longer each time while there is no room, and is closed meanwhile'
   assert.equal(waits.length, tried)
 })
 
-test('a store is not begun on a full disk, and is once there is room', { skip, timeout: TIMEOUT_MS }, async (t) => {
+test('on a full disk a store is opened as full, a new one and one with rows, and goes on once there is room', {
+  skip,
+  timeout: TIMEOUT_MS,
+}, async (t) => {
   const disk = createSmallDisk()
   t.after(() => disk.remove())
-  await disk.fill()
-  assert.equal(reasonOf(await failureOf(openRowStore(join(disk.path, 'messages'), deps()))), 'disk-full')
-  await disk.makeRoom()
-  const store = await openRowStore(join(disk.path, 'messages'), deps())
-  await store.commit([put('a', '1')])
-  await store.close()
+  let id: string | undefined
+  for (const before of [undefined, '1']) {
+    await disk.fill()
+    const store = await openRowStore(join(disk.path, 'messages'), deps())
+    assert.equal(store.state(), 'full')
+    assert.throws(() => store.id, { code: 'STA003', details: { reason: 'disk-full' } })
+    assert.equal(reasonOf(await failureOf(store.commit([put('a', '2')]))), 'disk-full')
+    assert.equal(reasonOf(await failureOf(store.get('a'))), 'disk-full')
+    await disk.makeRoom()
+    await until('the store goes on', () => store.state() === 'open', 20_000)
+    const row = await store.get('a')
+    assert.equal(row && Buffer.from(row).toString(), before)
+    id ??= store.id
+    assert.equal(store.id, id)
+    await store.commit([put('a', '1')])
+    await store.close()
+  }
 })
