@@ -79,6 +79,24 @@ const agentEvent = (change: Change, at: number): MeshEvent => {
   }
 }
 
+/** Topics that were seen here, and words that only neighbours hear. */
+const topicViews = ({ events, gossip }: Pick<ViewDeps, 'events' | 'gossip'>): ReturnType<DebugSource['topics']> => {
+  const known = events.topics()
+  const words = gossip.topics().filter((topic) => topic.startsWith('events/'))
+  const listed = new Set(known.map(({ topic }) => topic))
+  const peersOf = (topic: string): string[] => gossip.subscribers(`events/${topic.split('.')[0]}`)
+  return [
+    ...known.map(({ topic, subscribers, published, received, rate }) => ({
+      ...{ name: topic, local: subscribers, peers: peersOf(topic) },
+      ...{ published, received, rate },
+    })),
+    ...words
+      .map((word) => ({ name: `${word.slice('events/'.length)}.#`, word }))
+      .filter(({ name }) => !listed.has(name))
+      .map(({ name, word }) => ({ name, local: 0, peers: gossip.subscribers(word) })),
+  ]
+}
+
 export const createDebugView = (deps: ViewDeps): DebugSource => {
   const { libp2p, peers, links, directory, events, clock } = deps
   const nameOf = (peer: string): string => peers.get(peer)?.name ?? directory.get(peer)?.name ?? ''
@@ -129,22 +147,7 @@ export const createDebugView = (deps: ViewDeps): DebugSource => {
       const agent = directory.get(id)
       return agent === undefined ? undefined : agentView(agent)
     },
-    topics: () => {
-      const known = events.topics()
-      const words = deps.gossip.topics().filter((topic) => topic.startsWith('events/'))
-      const listed = new Set(known.map(({ topic }) => topic))
-      const peersOf = (topic: string): string[] => deps.gossip.subscribers(`events/${topic.split('.')[0]}`)
-      return [
-        ...known.map(({ topic, subscribers, published, received, rate }) => ({
-          ...{ name: topic, local: subscribers, peers: peersOf(topic) },
-          ...{ published, received, rate },
-        })),
-        ...words
-          .map((word) => ({ name: `${word.slice('events/'.length)}.#`, word }))
-          .filter(({ name }) => !listed.has(name))
-          .map(({ name, word }) => ({ name, local: 0, peers: deps.gossip.subscribers(word) })),
-      ]
-    },
+    topics: () => topicViews(deps),
     graph: () =>
       graphView({ self: deps.self(), directory, neighbours: deps.neighbours, members: () => peers.members() }),
     readiness: deps.readiness,

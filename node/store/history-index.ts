@@ -66,6 +66,24 @@ const follows = (before: Entry | undefined, entry: Entry): boolean =>
   before.at + before.size === entry.at &&
   (before.record === undefined) === (entry.record === undefined)
 
+/** Rows of the entries that hold something of `range`, as much as one answer takes. */
+const rowsOf = (entries: readonly Entry[], range: Range): { rows: Entry[][]; more: boolean } => {
+  const rows: Entry[][] = []
+  let size = 0
+  let count = 0
+  for (let at = firstReaching(entries, range.from); at < entries.length; at += 1) {
+    const entry = entries[at]
+    if (entry === undefined || entry.from > range.to) break
+    size += entry.size
+    if (count > 0 && (size > MAX_FETCH_BYTES || count >= MAX_FETCH_BATCHES)) return { rows, more: true }
+    count += 1
+    const row = rows.at(-1)
+    if (row !== undefined && follows(row.at(-1), entry)) row.push(entry)
+    else rows.push([entry])
+  }
+  return { rows, more: false }
+}
+
 /** @param removed a segment went */
 export const createHistoryIndex = (
   bounds: HistoryBounds,
@@ -140,23 +158,7 @@ export const createHistoryIndex = (
       const next = entries[firstReaching(entries, from)]
       return next !== undefined && next.from <= to
     },
-    select(series, range) {
-      const entries = runs.get(keyOf(series))?.entries ?? []
-      const rows: Entry[][] = []
-      let size = 0
-      let count = 0
-      for (let at = firstReaching(entries, range.from); at < entries.length; at += 1) {
-        const entry = entries[at]
-        if (entry === undefined || entry.from > range.to) break
-        size += entry.size
-        if (count > 0 && (size > MAX_FETCH_BYTES || count >= MAX_FETCH_BATCHES)) return { rows, more: true }
-        count += 1
-        const row = rows.at(-1)
-        if (row !== undefined && follows(row.at(-1), entry)) row.push(entry)
-        else rows.push([entry])
-      }
-      return { rows, more: false }
-    },
+    select: (series, range) => rowsOf(runs.get(keyOf(series))?.entries ?? [], range),
     list: (word, since) =>
       [...runs.values()].flatMap(({ publisher, epoch, entries }): Held[] => {
         const [first, last] = [entries[0], entries.at(-1)]

@@ -38,24 +38,15 @@ const MAX_IDLE_LOOKS = 10
 
 type Acting = (facts: ActingFacts) => void | Promise<void>
 
-export const createLeading = (
-  port: Pick<Port, 'self' | 'clock' | 'log'>,
-  changed: (epoch: number | undefined) => void,
-): Leading => {
-  /** What runs, and how it is told to end. */
+/** What runs for as long as this node acts, and how it is told to end. */
+const createActivities = (log: Port['log']) => {
   const fns = new Map<{ readonly fn: Acting }, AbortController | undefined>()
-  /** The term whose beginning was asked for, and of which member. */
-  let begun: { readonly group: JournalSeat['group']; readonly epoch: number } | undefined
-  let acting: number | undefined
-  let idleLooks = 0
-  let lastSteps = 0
-  let stopped = false
 
   const start = (one: { readonly fn: Acting }, epoch: number): void => {
     const end = new AbortController()
     fns.set(one, end)
     const failed = (error: unknown): void => {
-      if (!end.signal.aborted) port.log.error('what the coordinator does failed', { epoch, error })
+      if (!end.signal.aborted) log.error('what the coordinator does failed', { epoch, error })
     }
     try {
       Promise.resolve(one.fn({ epoch, signal: end.signal })).catch(failed)
@@ -64,14 +55,48 @@ export const createLeading = (
     }
   }
 
+  return {
+    /** @param epoch in which this node acts now @returns stops it for good */
+    add(fn: Acting, epoch: number | undefined): () => void {
+      const one = { fn }
+      fns.set(one, undefined)
+      if (epoch !== undefined) start(one, epoch)
+      return () => {
+        const running = fns.get(one)
+        fns.delete(one)
+        running?.abort(new Error('it was stopped'))
+      }
+    },
+    /** What one of them does may end the epoch: no other begins then. */
+    begin(epoch: number, isOn: () => boolean): void {
+      for (const [one, running] of fns) if (isOn() && running === undefined) start(one, epoch)
+    },
+    end(epoch: number): void {
+      for (const [one, running] of fns) {
+        fns.set(one, undefined)
+        running?.abort(new Error(`epoch ${epoch} is over`))
+      }
+    },
+  }
+}
+
+export const createLeading = (
+  port: Pick<Port, 'self' | 'clock' | 'log'>,
+  changed: (epoch: number | undefined) => void,
+): Leading => {
+  const activities = createActivities(port.log)
+  /** The term whose beginning was asked for, and of which member. */
+  let begun: { readonly group: JournalSeat['group']; readonly epoch: number } | undefined
+  let acting: number | undefined
+  let idleLooks = 0
+  let lastSteps = 0
+  let stopped = false
+
   const end = (): void => {
     if (acting === undefined) return
     const epoch = acting
     acting = undefined
-    for (const [one, running] of fns) {
-      fns.set(one, undefined)
-      running?.abort(new Error(`epoch ${epoch} is over`))
-    }
+    activities.end(epoch)
     port.log.info('this node coordinates no more', { epoch })
     changed(undefined)
   }
@@ -101,7 +126,7 @@ export const createLeading = (
     port.log.info('this node coordinates', { epoch })
     changed(epoch)
     // It may be over by now.
-    for (const [one, running] of fns) if (acting === epoch && running === undefined) start(one, epoch)
+    activities.begin(epoch, () => acting === epoch)
   }
 
   return {
@@ -123,16 +148,7 @@ export const createLeading = (
       begun = undefined
       end()
     },
-    act(fn) {
-      const one = { fn }
-      fns.set(one, undefined)
-      if (acting !== undefined) start(one, acting)
-      return () => {
-        const running = fns.get(one)
-        fns.delete(one)
-        running?.abort(new Error('it was stopped'))
-      }
-    },
+    act: (fn) => activities.add(fn, acting),
     stop() {
       stopped = true
       end()

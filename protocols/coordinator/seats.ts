@@ -46,6 +46,44 @@ export interface Seats {
   counts(): { offers: number; refused: number }
 }
 
+/** Since when each member has a seat, and has kept up. */
+const createAttendance = (now: () => number) => {
+  const seatedAt = new Map<string, number>()
+  const keptUpAt = new Map<string, number>()
+  let actingAt = 0
+  /** What was committed when they were looked at last. */
+  let lastCommit = Number.POSITIVE_INFINITY
+  const heardMs = ({ group }: JournalSeat, id: string): number => group.silentMs(id) ?? Number.POSITIVE_INFINITY
+
+  return {
+    heardMs,
+    /** Nobody is silent for longer than it could have been heard here. */
+    silentMs: (at: JournalSeat, id: string): number =>
+      Math.min(heardMs(at, id), now() - Math.max(actingAt, seatedAt.get(id) ?? now())),
+    keptUpMs: (id: string): number => now() - (keptUpAt.get(id) ?? now()),
+    began(): void {
+      actingAt = now()
+      lastCommit = Number.POSITIVE_INFINITY
+      seatedAt.clear()
+      keptUpAt.clear()
+    },
+    look(at: JournalSeat): void {
+      const { group } = at
+      const { commit, configuration } = group.status()
+      const members = [...configuration.voters, ...configuration.learners]
+      const isKeepingUp = (id: string): boolean =>
+        id === group.self || (heardMs(at, id) < FRESH_MS && group.matchOf(id) >= lastCommit)
+      for (const id of seatedAt.keys()) if (!members.includes(id)) seatedAt.delete(id)
+      for (const id of keptUpAt.keys()) if (!members.includes(id) || !isKeepingUp(id)) keptUpAt.delete(id)
+      for (const id of members) {
+        if (!seatedAt.has(id)) seatedAt.set(id, now())
+        if (isKeepingUp(id) && !keptUpAt.has(id)) keptUpAt.set(id, now())
+      }
+      lastCommit = commit
+    },
+  }
+}
+
 /** @param level the highest feature level that this node knows */
 export const createSeats = (
   port: Pick<Port, 'self' | 'clock' | 'log'>,
@@ -55,34 +93,9 @@ export const createSeats = (
   const now = (): number => port.clock.monotonic()
   /** By peer: it has one store, and the one that it came with last. */
   const offers = new Map<string, Offer & { readonly at: number }>()
-  const seatedAt = new Map<string, number>()
-  const keptUpAt = new Map<string, number>()
-  let actingAt = 0
-  /** What was committed when they were looked at last. */
-  let lastCommit = Number.POSITIVE_INFINITY
+  const attendance = createAttendance(now)
   let isChanging = false
   let refused = 0
-
-  const heardMs = ({ group }: JournalSeat, id: string): number => group.silentMs(id) ?? Number.POSITIVE_INFINITY
-  /** Nobody is silent for longer than it could have been heard here. */
-  const silentMs = (at: JournalSeat, id: string): number =>
-    Math.min(heardMs(at, id), now() - Math.max(actingAt, seatedAt.get(id) ?? now()))
-
-  const observe = (at: JournalSeat): void => {
-    const { group } = at
-    const { commit, configuration } = group.status()
-    const members = [...configuration.voters, ...configuration.learners]
-    const isKeepingUp = (id: string): boolean =>
-      id === group.self || (heardMs(at, id) < FRESH_MS && group.matchOf(id) >= lastCommit)
-    for (const id of seatedAt.keys()) if (!members.includes(id)) seatedAt.delete(id)
-    for (const id of keptUpAt.keys()) if (!members.includes(id) || !isKeepingUp(id)) keptUpAt.delete(id)
-    for (const id of members) {
-      if (!seatedAt.has(id)) seatedAt.set(id, now())
-      if (isKeepingUp(id) && !keptUpAt.has(id)) keptUpAt.set(id, now())
-    }
-    for (const [peer, { at: offeredAt }] of offers) if (now() - offeredAt > OFFER_LASTS_MS) offers.delete(peer)
-    lastCommit = commit
-  }
 
   /** The level that all voters have; the log says so once, and it only rises. */
   const raise = async ({ group, machine }: JournalSeat, { voters }: Configuration): Promise<void> => {
@@ -106,9 +119,9 @@ export const createSeats = (
         configuration,
         // Who knows less than all voters do by now could not follow them.
         volunteers: [...offers.values()].filter((one) => one.leaving || one.level >= least),
-        heardMs: (id) => heardMs(at, id),
-        silentMs: (id) => silentMs(at, id),
-        keptUpMs: (id) => now() - (keptUpAt.get(id) ?? now()),
+        heardMs: (id) => attendance.heardMs(at, id),
+        silentMs: (id) => attendance.silentMs(at, id),
+        keptUpMs: attendance.keptUpMs,
       },
       settings,
     )
@@ -119,12 +132,7 @@ export const createSeats = (
   }
 
   return {
-    began() {
-      actingAt = now()
-      lastCommit = Number.POSITIVE_INFINITY
-      seatedAt.clear()
-      keptUpAt.clear()
-    },
+    began: attendance.began,
     offered(offer, configuration) {
       const peer = peerOf(offer.member)
       if (!offers.has(peer) && offers.size >= MAX_OFFERS) {
@@ -137,7 +145,8 @@ export const createSeats = (
     },
     async steer(at, rules = { isSettled: true, leastLevel: 1 }) {
       if (isChanging) return
-      observe(at)
+      attendance.look(at)
+      for (const [peer, { at: offeredAt }] of offers) if (now() - offeredAt > OFFER_LASTS_MS) offers.delete(peer)
       const { configuration, configurationIndex, commit } = at.group.status()
       // One change at a time.
       if (configurationIndex > commit) return
