@@ -37,30 +37,25 @@ export const VotersSchema = z
   .refine(isAscending, 'the voters are sorted, and none is there twice')
   .readonly()
 
+/** What a statement says beside its voters. */
+const SAYS = {
+  meshId: MeshIdSchema,
+  kind: z.enum(['configuration', 'epoch', 'anchor']),
+  term: CountSchema,
+  index: CountSchema,
+  /** Member id; empty for a configuration. */
+  leader: z.union([MemberSchema, z.literal('')]),
+  previous: DigestSchema,
+}
+
 /** As it travels: lists as digests, since whoever is asked to sign knows them. */
-export const StatementSchema = z
-  .object({
-    meshId: MeshIdSchema,
-    kind: z.enum(['configuration', 'epoch', 'anchor']),
-    term: CountSchema,
-    index: CountSchema,
-    /** Member id; empty for a configuration. */
-    leader: z.union([MemberSchema, z.literal('')]),
-    previous: DigestSchema,
-    voters: DigestSchema,
-  })
-  .readonly()
+export const StatementSchema = z.object({ ...SAYS, voters: DigestSchema }).readonly()
 export type Statement = z.output<typeof StatementSchema>
 
 /** A statement with its voters in full, and who signed it. */
 export const ProofSchema = z
   .object({
-    meshId: MeshIdSchema,
-    kind: z.enum(['configuration', 'epoch', 'anchor']),
-    term: CountSchema,
-    index: CountSchema,
-    leader: z.union([MemberSchema, z.literal('')]),
-    previous: DigestSchema,
+    ...SAYS,
     voters: VotersSchema,
     signatures: z
       .array(z.object({ member: MemberSchema, signature: z.string().regex(SIGNATURE) }).readonly())
