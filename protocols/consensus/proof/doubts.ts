@@ -62,6 +62,57 @@ export interface Doubts {
   stop(): void
 }
 
+/** Fences that wait for the proof of their term, each for BEGIN_MS at most. */
+const createWaitingFences = (now: () => number, isOpen: (term: number) => boolean, onRefused: () => void) => {
+  const waiting = new Set<() => void>()
+  const look = (): void => {
+    for (const one of [...waiting]) one()
+  }
+  return {
+    /** @returns whether the term began, as far as that was shown in time */
+    begins(term: number): Promise<boolean> {
+      const until = now() + BEGIN_MS
+      return new Promise((resolve) => {
+        const one = (): void => {
+          const has = isOpen(term)
+          if (!has && now() < until) return
+          waiting.delete(one)
+          if (!has) onRefused()
+          resolve(has)
+        }
+        waiting.add(one)
+      })
+    },
+    look,
+    size: () => waiting.size,
+    stop(): void {
+      for (const one of [...waiting]) {
+        waiting.delete(one)
+        one()
+      }
+    },
+  }
+}
+
+/** Claims of epochs that are counted where nobody proves them in time. */
+const createClaims = (now: () => number, highest: () => number, onUnproven: () => void) => {
+  const claims = new Map<string, { readonly epoch: number; readonly at: number }>()
+  return {
+    add(source: string, epoch: number): void {
+      if (claims.has(source) || claims.size < MAX_CLAIMS)
+        claims.set(source, { epoch, at: claims.get(source)?.at ?? now() })
+    },
+    look(): void {
+      for (const [source, { epoch, at }] of claims) {
+        if (epoch > highest() && now() - at < GRACE_MS) continue
+        claims.delete(source)
+        if (epoch > highest()) onUnproven()
+      }
+    },
+    clear: () => claims.clear(),
+  }
+}
+
 export const createDoubts = (deps: DoubtsDeps): Doubts => {
   const { port, hasProof, term: highest } = deps
   const now = (): number => port.clock.monotonic()
@@ -69,16 +120,18 @@ export const createDoubts = (deps: DoubtsDeps): Doubts => {
   let isAnswered = false
   let isExcused = false
   let next = 0
-  const claims = new Map<string, { readonly epoch: number; readonly at: number }>()
-  /** Fences. */
-  const waiting = new Set<() => void>()
-
   const isEnforced = (): boolean => {
     if (deps.mode !== undefined) return deps.mode === 'enforce'
     return hasProof() || (deps.level() ?? 0) >= PROOF_LEVEL || !isExcused
   }
   const mode = (): Mode => (isEnforced() ? 'enforce' : 'observe')
   const isLate = (): boolean => doubtedAt !== undefined && now() - doubtedAt >= GRACE_MS
+  const claims = createClaims(now, highest, () => deps.count('unproven', mode()))
+  const fences = createWaitingFences(
+    now,
+    (term) => term <= highest() || !isEnforced(),
+    () => deps.count('fence', mode()),
+  )
 
   const askOthers = (source?: string): void => {
     const others = port.members().filter(({ id }) => id !== source && id !== port.self.id)
@@ -98,30 +151,16 @@ export const createDoubts = (deps: DoubtsDeps): Doubts => {
   }
   const look = (): void => {
     excuse()
-    for (const [source, { epoch, at }] of claims) {
-      if (epoch > highest() && now() - at < GRACE_MS) continue
-      claims.delete(source)
-      if (epoch > highest()) deps.count('unproven', mode())
-    }
-    if (waiting.size > 0) askOthers()
-    for (const one of [...waiting]) one()
+    claims.look()
+    if (fences.size() > 0) askOthers()
+    fences.look()
   }
   const stopLooking = port.timers.every(LOOK_MS, look)
 
   const begins = (term: number): Promise<boolean> => {
-    if (waiting.size >= MAX_WAITING) return Promise.resolve(false)
-    const until = now() + BEGIN_MS
+    if (fences.size() >= MAX_WAITING) return Promise.resolve(false)
     askOthers()
-    return new Promise((resolve) => {
-      const one = (): void => {
-        const has = term <= highest() || !isEnforced()
-        if (!has && now() < until) return
-        waiting.delete(one)
-        if (!has) deps.count('fence', mode())
-        resolve(has)
-      }
-      waiting.add(one)
-    })
+    return fences.begins(term)
   }
 
   return {
@@ -141,8 +180,7 @@ export const createDoubts = (deps: DoubtsDeps): Doubts => {
         return true
       }
       // It may be shown yet.
-      if (claims.has(source) || claims.size < MAX_CLAIMS)
-        claims.set(source, { epoch, at: claims.get(source)?.at ?? now() })
+      claims.add(source, epoch)
       return false
     },
     hasBegun(term) {
@@ -157,7 +195,7 @@ export const createDoubts = (deps: DoubtsDeps): Doubts => {
     },
     proven() {
       doubtedAt = undefined
-      for (const one of [...waiting]) one()
+      fences.look()
     },
     clear() {
       doubtedAt = undefined
@@ -167,10 +205,7 @@ export const createDoubts = (deps: DoubtsDeps): Doubts => {
     },
     stop() {
       stopLooking()
-      for (const one of [...waiting]) {
-        waiting.delete(one)
-        one()
-      }
+      fences.stop()
     },
   }
 }

@@ -48,6 +48,48 @@ export interface ProvenChain {
   settled(): Promise<void>
 }
 
+/** Saves the newest one of those that come while one is being saved. */
+const createSaver = (store: ProofStore | undefined, log: Port['log']) => {
+  let saving: Promise<void> | undefined
+  let toSave: Chain | undefined
+  let unsaved = 0
+  const save = async (): Promise<void> => {
+    while (toSave !== undefined) {
+      const one = toSave
+      toSave = undefined
+      try {
+        await store?.save(one)
+      } catch (error) {
+        unsaved += 1
+        log.warn('what was proven of the coordination cannot be kept; it is asked for again after a restart', { error })
+      }
+    }
+    saving = undefined
+  }
+  return {
+    save(chain: Chain): void {
+      toSave = chain
+      saving ??= Promise.resolve().then(save)
+    },
+    settled: async (): Promise<void> => saving,
+    unsaved: () => unsaved,
+  }
+}
+
+/** Members whose signature is good. */
+const goodSigners = async (
+  { hash, verify }: Pick<Port, 'hash' | 'verify'>,
+  proof: Proof,
+): Promise<ReadonlySet<string>> => {
+  const bytes = signedBytes(statementOf(hash, proof))
+  const valid = new Set<string>()
+  const one = async (member: string, signature: string): Promise<void> => {
+    if (await verify(peerOf(member), bytes, decodeText(signature, 'base64url'))) valid.add(member)
+  }
+  await Promise.all(proof.signatures.map(({ member, signature }) => one(member, signature)))
+  return valid
+}
+
 export const createProvenChain = (
   port: Pick<Port, 'hash' | 'verify' | 'log' | 'self'>,
   store: ProofStore | undefined,
@@ -56,30 +98,13 @@ export const createProvenChain = (
   let chain: Chain | undefined
   let tail: Promise<unknown> = Promise.resolve()
   let waiting = 0
-  let saving: Promise<void> | undefined
-  let toSave: Chain | undefined
+  const saver = createSaver(store, port.log)
   const listeners = new Set<() => void>()
-  const counts = { verified: 0, unsaved: 0 }
+  let verified = 0
 
-  const save = async (): Promise<void> => {
-    while (toSave !== undefined) {
-      const one = toSave
-      toSave = undefined
-      try {
-        await store?.save(one)
-      } catch (error) {
-        counts.unsaved += 1
-        port.log.warn('what was proven of the coordination cannot be kept; it is asked for again after a restart', {
-          error,
-        })
-      }
-    }
-    saving = undefined
-  }
   const keep = (next: Chain): void => {
     chain = next
-    toSave = next
-    saving ??= Promise.resolve().then(save)
+    saver.save(next)
   }
   const refused = (reason: string, proof: Proof): void => {
     onRefused(reason)
@@ -94,18 +119,6 @@ export const createProvenChain = (
       )
   }
 
-  /** Members whose signature is good. */
-  const check = async (proof: Proof): Promise<ReadonlySet<string>> => {
-    const bytes = signedBytes(statementOf(port.hash, proof))
-    const valid = new Set<string>()
-    const one = async (member: string, signature: string): Promise<void> => {
-      counts.verified += 1
-      if (await port.verify(peerOf(member), bytes, decodeText(signature, 'base64url'))) valid.add(member)
-    }
-    await Promise.all(proof.signatures.map(({ member, signature }) => one(member, signature)))
-    return valid
-  }
-
   const look = async (proof: Proof, mayPin: boolean): Promise<ProofVerdict> => {
     if (chain === undefined) return 'other-mesh'
     const examined = examine(chain, proof)
@@ -114,7 +127,8 @@ export const createProvenChain = (
     if (examined.type === 'refused') verdict = examined.reason
     else if (examined.role === 'pin' && !mayPin) verdict = 'not-pinned'
     else {
-      const valid = await check(proof)
+      verified += proof.signatures.length
+      const valid = await goodSigners(port, proof)
       // It may belong to another mesh by now.
       const taken = take(chain, proof, valid, mayPin)
       verdict = taken.verdict
@@ -163,10 +177,10 @@ export const createProvenChain = (
       listeners.add(fn)
       return () => listeners.delete(fn)
     },
-    counts: () => ({ ...counts }),
+    counts: () => ({ verified, unsaved: saver.unsaved() }),
     async settled() {
       await tail
-      await saving
+      await saver.settled()
     },
   }
 }
