@@ -5,20 +5,20 @@
  * the SHA-256 of the bytes: duplicates are dropped before anything is verified. Accepted messages are handed on in the
  * order in which they came, although they are verified on several threads; a neighbour that sends the same meanwhile is
  * not sent it.
- * Works round: no backpressure in publish() (the write buffers of the gossip streams are watched; a peer that is too far
- * behind is cut off, since gossipsub's own limit would silence it for good). A
- * neighbour whose gossip moves to another connection is forgotten for some milliseconds (gate.ts): what is published
+ * Works round: no backpressure in publish() (network/gossip-streams.ts). A neighbour whose gossip moves to another
+ * connection is forgotten for some milliseconds (gate.ts): what is published
  * meanwhile waits, or the neighbour would miss it. A neighbour whose stream to this node ended forgets what this node is
  * subscribed to (go-libp2p does) and says so only by opening another one: it is then told again.
  */
 
 import { type GossipsubMessage, TopicValidatorResult } from '@chainsafe/libp2p-gossipsub'
-import type { Connection, Stream } from '@libp2p/interface'
+import type { Connection } from '@libp2p/interface'
 import type { ParleyError } from '../protocols/errors.ts'
 import type { Acceptance, Gossip, Log, Stop, Timers } from '../protocols/port.ts'
 import type { GossipFigures } from './figures.ts'
 import { createConduct } from './network/gossip-conduct.ts'
 import { createIntake } from './network/gossip-intake.ts'
+import { createGossipStreams } from './network/gossip-streams.ts'
 import type { JudgedGossip } from './network/judged-gossip.ts'
 
 export interface PubsubDeps {
@@ -53,34 +53,13 @@ export interface Pubsub extends Gossip {
   stop(): void
 }
 
-const WATCH_MS = 250
 /** How long publishing waits at most for a neighbour that moved. */
 const MOVE_LIMIT_MS = 1_000
 /** A neighbour is told our subscriptions again this often at most, however often it opens a stream. */
 const AGAIN_EVERY_MS = 1_000
 
-const isGossip = (protocol: string | undefined): boolean => protocol?.startsWith('/meshsub/') === true
-
-const gossipStreams = new WeakMap<Connection, Stream>()
-
-/** The stream that this node's gossip goes out by; looked for anew only where the last one has ended. */
-const gossipStream = (connection: Connection): Stream | undefined => {
-  const known = gossipStreams.get(connection)
-  if (known?.status === 'open') return known
-  const found = connection.streams.find(
-    ({ direction, protocol, status }) => status === 'open' && direction === 'outbound' && isGossip(protocol),
-  )
-  if (found !== undefined) gossipStreams.set(connection, found)
-  return found
-}
-
-export const createPubsub = (deps: PubsubDeps): Pubsub => {
-  const { gossip } = deps
-  const prefix = `parley/${deps.mesh}/`
-  const listeners = new Set<(peer: string) => void>()
-  const heard = new Map<string, Set<string>>()
-  const counts = { cutOff: 0, rejected: 0, failedPublishes: 0 }
-
+/** Neighbours whose gossip moves to another connection, for MOVE_LIMIT_MS at most. */
+const createMoves = (timers: Timers) => {
   const moving = new Map<string, { heard: boolean; open: boolean; stop: Stop }>()
   let waiting: (() => void)[] = []
 
@@ -92,35 +71,35 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
     for (const go of all) go()
   }
 
-  const progressed = (peer: string, what: 'heard' | 'open'): void => {
-    const entry = moving.get(peer)
-    if (entry === undefined) return
-    entry[what] = true
-    if (entry.heard && entry.open) arrived(peer)
+  return {
+    began(peer: string): void {
+      moving.get(peer)?.stop()
+      moving.set(peer, { heard: false, open: false, stop: timers.after(MOVE_LIMIT_MS, () => arrived(peer)) })
+    },
+    /** It has arrived once its subscriptions were heard and its stream is open. */
+    progressed(peer: string, what: 'heard' | 'open'): void {
+      const entry = moving.get(peer)
+      if (entry === undefined) return
+      entry[what] = true
+      if (entry.heard && entry.open) arrived(peer)
+    },
+    arrived,
+    /** @returns undefined where nobody moves; else resolves when all have arrived */
+    settled: (): Promise<void> | undefined =>
+      moving.size === 0 ? undefined : new Promise<void>((resolve) => waiting.push(resolve)),
+    stop(): void {
+      for (const peer of [...moving.keys()]) arrived(peer)
+    },
   }
+}
 
-  const onChange = (
-    event: CustomEvent<{ peerId: { toString(): string }; subscriptions: { topic: string; subscribe: boolean }[] }>,
-  ): void => {
-    const peer = event.detail.peerId.toString()
-    for (const { topic, subscribe } of event.detail.subscriptions) {
-      if (!topic.startsWith(prefix)) continue
-      const peers = heard.get(topic) ?? new Set<string>()
-      if (subscribe) peers.add(peer)
-      else peers.delete(peer)
-      if (peers.size === 0) heard.delete(topic)
-      else heard.set(topic, peers)
-    }
-    progressed(peer, 'heard')
-    for (const fn of listeners) fn(peer)
-  }
-  gossip.addEventListener('subscription-change', onChange)
-
-  /** Neighbours that were told again lately, and whether they shall be once more. */
+/** Tells neighbours our subscriptions again, AGAIN_EVERY_MS apart at least. */
+const createRetelling = (gossip: JudgedGossip, timers: Timers) => {
+  /** Those that were told lately, and whether they shall be once more. */
   const again = new Map<string, { due: boolean; stop: Stop }>()
 
   /** Where this node's own stream is not open yet, gossipsub tells them on it. */
-  const tellAgain = (peer: string): void => {
+  const tell = (peer: string): void => {
     const lately = again.get(peer)
     if (lately !== undefined) {
       lately.due = true
@@ -132,15 +111,107 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
     // It has left its meshes with us as well.
     const meshes = topics.filter((topic) => gossip.mesh.get(topic)?.has(peer))
     if (meshes.length > 0) gossip.sendGraft(peer, meshes)
-    const stop = deps.timers.after(AGAIN_EVERY_MS, () => {
+    const stop = timers.after(AGAIN_EVERY_MS, () => {
       const { due } = again.get(peer) ?? { due: false }
       again.delete(peer)
-      if (due) tellAgain(peer)
+      if (due) tell(peer)
     })
     again.set(peer, { due: false, stop })
   }
 
-  const arriving = new Map<string, (from: string, bytes: Uint8Array) => Promise<TopicValidatorResult>>()
+  return {
+    tell,
+    forget(peer: string): void {
+      again.get(peer)?.stop()
+      again.delete(peer)
+    },
+    stop(): void {
+      for (const { stop } of again.values()) stop()
+      again.clear()
+    },
+  }
+}
+
+interface SubscriptionChange {
+  peerId: { toString(): string }
+  subscriptions: { topic: string; subscribe: boolean }[]
+}
+
+/** Which topics of this mesh neighbours hear. */
+const createHearers = (prefix: string) => {
+  const peersOf = new Map<string, Set<string>>()
+  return {
+    changed(peer: string, subscriptions: SubscriptionChange['subscriptions']): void {
+      for (const { topic, subscribe } of subscriptions) {
+        if (!topic.startsWith(prefix)) continue
+        const peers = peersOf.get(topic) ?? new Set<string>()
+        if (subscribe) peers.add(peer)
+        else peers.delete(peer)
+        if (peers.size === 0) peersOf.delete(topic)
+        else peersOf.set(topic, peers)
+      }
+    },
+    topics: (): string[] => [...peersOf.keys()].map((topic) => topic.slice(prefix.length)),
+    forget(peer: string): void {
+      for (const [topic, peers] of peersOf) {
+        peers.delete(peer)
+        if (peers.size === 0) peersOf.delete(topic)
+      }
+    },
+  }
+}
+
+type Validator = (from: string, bytes: Uint8Array) => Promise<TopicValidatorResult>
+
+interface Subscribed {
+  readonly topic: string
+  readonly accept: (bytes: Uint8Array, from: string) => Promise<Acceptance>
+  readonly deliver: (bytes: Uint8Array) => void
+  readonly refused: (from: string) => void
+  readonly log: Log
+}
+
+/** Verification ends in any order; the next message is handed on only after the one before it. */
+const validatorOf = ({ topic, accept, deliver, refused, log }: Subscribed): Validator => {
+  let before: Promise<unknown> = Promise.resolve()
+  return async (from, bytes) => {
+    const turn = before
+    const verified = accept(bytes, from).catch((error: unknown): Acceptance => {
+      log.error('a gossip message could not be checked', { topic, error })
+      return 'ignore'
+    })
+    before = verified.then(() => turn)
+    const acceptance = await verified
+    await turn
+    if (acceptance === 'refuse') {
+      refused(from)
+      return TopicValidatorResult.Reject
+    }
+    if (acceptance !== 'ignore') deliver(bytes)
+    // What is ignored is not forwarded, and counts against nobody.
+    return acceptance === 'forward' ? TopicValidatorResult.Accept : TopicValidatorResult.Ignore
+  }
+}
+
+export const createPubsub = (deps: PubsubDeps): Pubsub => {
+  const { gossip } = deps
+  const prefix = `parley/${deps.mesh}/`
+  const listeners = new Set<(peer: string) => void>()
+  const hearers = createHearers(prefix)
+  const counts = { rejected: 0, failedPublishes: 0 }
+  const streams = createGossipStreams(deps)
+  const moves = createMoves(deps.timers)
+  const retelling = createRetelling(gossip, deps.timers)
+
+  const onChange = ({ detail }: CustomEvent<SubscriptionChange>): void => {
+    const peer = detail.peerId.toString()
+    hearers.changed(peer, detail.subscriptions)
+    moves.progressed(peer, 'heard')
+    for (const fn of listeners) fn(peer)
+  }
+  gossip.addEventListener('subscription-change', onChange)
+
+  const arriving = new Map<string, Validator>()
   const now = (): number => performance.now()
   const conduct = createConduct()
   const intake = createIntake({ ...deps, conduct, now, hears: (topic) => arriving.has(topic) })
@@ -157,47 +228,10 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
   }
   gossip.addEventListener('gossipsub:message', onMessage)
 
-  /** The gossip stream that is furthest behind, where that is too far. */
-  const behind = (): Stream | undefined => {
-    let worst: Stream | undefined
-    for (const connection of deps.connections()) {
-      const stream = gossipStream(connection)
-      if (stream === undefined) continue
-      if (stream.writeBufferLength > (worst?.writeBufferLength ?? deps.highWaterBytes)) worst = stream
-    }
-    return worst
-  }
-
-  /** Both `drain` and `idle`: either may be the one that comes. */
-  const progress = (stream: Stream, timeoutMs: number): Promise<void> =>
-    new Promise((resolve) => {
-      const done = (): void => {
-        stop()
-        for (const event of ['drain', 'idle', 'close'] as const) stream.removeEventListener(event, done)
-        resolve()
-      }
-      const stop = deps.timers.after(timeoutMs, done)
-      for (const event of ['drain', 'idle', 'close'] as const) stream.addEventListener(event, done)
-    })
-
-  const stopWatch = deps.timers.every(WATCH_MS, () => {
-    for (const connection of deps.connections()) {
-      const stream = gossipStream(connection)
-      if (stream === undefined) deps.reopen(connection)
-      const bytes = stream?.writeBufferLength ?? 0
-      if (bytes <= deps.maxUnsentBytes) continue
-      counts.cutOff += 1
-      deps.log.warn('a peer takes its gossip too slowly and was cut off; it will be dialled again', {
-        peer: connection.remotePeer.toString(),
-        bytes,
-      })
-      connection.abort(new Error(`${bytes} bytes of gossip were not taken`))
-    }
-  })
-
   return {
     async publish(topic, bytes) {
-      if (moving.size > 0) await new Promise<void>((resolve) => waiting.push(resolve))
+      const settled = moves.settled()
+      if (settled !== undefined) await settled
       try {
         const { recipients } = await gossip.publish(prefix + topic, bytes)
         return recipients.length
@@ -208,27 +242,11 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
     },
     subscribe(topic, accept, deliver): Stop {
       const full = prefix + topic
-      // Verification ends in any order; the next message is handed on only after the one before it.
-      let before: Promise<unknown> = Promise.resolve()
-      const validate = async (from: string, bytes: Uint8Array): Promise<TopicValidatorResult> => {
-        const turn = before
-        const verified = accept(bytes, from).catch((error: unknown): Acceptance => {
-          deps.log.error('a gossip message could not be checked', { topic, error })
-          return 'ignore'
-        })
-        before = verified.then(() => turn)
-        const acceptance = await verified
-        await turn
-        if (acceptance === 'refuse') {
-          counts.rejected += 1
-          intake.refused(from, 'refused')
-          return TopicValidatorResult.Reject
-        }
-        if (acceptance !== 'ignore') deliver(bytes)
-        // What is ignored is not forwarded, and counts against nobody.
-        return acceptance === 'forward' ? TopicValidatorResult.Accept : TopicValidatorResult.Ignore
+      const refused = (from: string): void => {
+        counts.rejected += 1
+        intake.refused(from, 'refused')
       }
-      arriving.set(full, validate)
+      arriving.set(full, validatorOf({ topic, accept, deliver, refused, log: deps.log }))
       gossip.subscribe(full)
       return () => {
         gossip.unsubscribe(full)
@@ -236,43 +254,27 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
       }
     },
     subscribers: (topic) => gossip.getSubscribers(prefix + topic).map(String),
-    topics: () => [...heard.keys()].map((topic) => topic.slice(prefix.length)),
+    topics: hearers.topics,
     onSubscriptions(fn) {
       listeners.add(fn)
       return () => listeners.delete(fn)
     },
-    async writable(timeoutMs) {
-      const endsAt = performance.now() + timeoutMs
-      for (;;) {
-        const stream = behind()
-        const left = endsAt - performance.now()
-        if (stream === undefined || left <= 0) return
-        await progress(stream, left)
-      }
-    },
-    moved(peer) {
-      moving.get(peer)?.stop()
-      moving.set(peer, { heard: false, open: false, stop: deps.timers.after(MOVE_LIMIT_MS, () => arrived(peer)) })
-    },
-    opened: (peer) => progressed(peer, 'open'),
-    reopened: tellAgain,
+    writable: streams.writable,
+    moved: moves.began,
+    opened: (peer) => moves.progressed(peer, 'open'),
+    reopened: retelling.tell,
     forget(peer) {
-      arrived(peer)
-      again.get(peer)?.stop()
-      again.delete(peer)
+      moves.arrived(peer)
+      retelling.forget(peer)
       intake.forget(peer)
-      for (const [topic, peers] of heard) {
-        peers.delete(peer)
-        if (peers.size === 0) heard.delete(topic)
-      }
+      hearers.forget(peer)
     },
     barred: (peer) => intake.barred(peer),
-    counts: () => ({ ...counts, intake: intake.counts() }),
+    counts: () => ({ ...counts, cutOff: streams.cutOff(), intake: intake.counts() }),
     stop() {
-      stopWatch()
-      for (const peer of [...moving.keys()]) arrived(peer)
-      for (const { stop } of again.values()) stop()
-      again.clear()
+      streams.stop()
+      moves.stop()
+      retelling.stop()
       listeners.clear()
       gossip.removeEventListener('subscription-change', onChange)
       gossip.removeEventListener('gossipsub:message', onMessage)

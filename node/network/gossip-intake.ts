@@ -5,9 +5,9 @@
  * `SLICE_MESSAGES` messages or `SLICE_BYTES`, until the other sockets were looked at; while `MAX_OPEN` messages of it are
  * under check, so that no neighbour has more signatures in the thread pool than that; while it sends more than
  * `MESSAGES_PER_S`, or more subscriptions, grafts and prunes than `CONTROLS_PER_S`; and while it is paused for its faults
- * (gossip-conduct.ts). Paused means that the muxer's window fills and the sender waits: of an honest neighbour nothing is
- * lost. Messages of topics that nobody
- * here hears are dropped before they are hashed; they may be late ones, so they are no fault.
+ * (gossip-conduct.ts; the bounds are in gossip-pace.ts). Paused means that the muxer's window fills and the sender waits: of
+ * an honest neighbour nothing is lost. Messages of topics that nobody here hears are dropped before they are hashed; they
+ * may be late ones, so they are no fault.
  *
  * Works round: `pipePeerReadStream` of gossipsub 17.1 has no backpressure and swallows what cannot be decoded, so it is
  * replaced in the one instance. State: a small entry for each connected neighbour, the conduct of former ones, counters.
@@ -17,23 +17,7 @@ import type { PeerId, Stream } from '@libp2p/interface'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Log, Timers } from '../../protocols/port.ts'
 import type { Conduct } from './gossip-conduct.ts'
-
-export const SLICE_MESSAGES = 32
-export const SLICE_BYTES = 256 << 10
-/** Messages of one neighbour under check. */
-export const MAX_OPEN = 64
-/** It is read again when no more are. */
-const FEW_OPEN = MAX_OPEN / 2
-/** Subscriptions, grafts and prunes of one neighbour; a burst is what a node with all topics says at once, twice. */
-export const CONTROLS_PER_S = 256
-export const CONTROL_BURST = 4_096
-/**
- * Messages of one neighbour: a part of what one event loop can take, and above what honest batches come to. A large one
- * counts for each `MESSAGE_BYTES`, which makes 64 MiB a second.
- */
-export const MESSAGES_PER_S = 4_096
-export const MESSAGE_BURST = 4_096
-const MESSAGE_BYTES = 16 << 10
+import { GossipPace, SLICE_MESSAGES } from './gossip-pace.ts'
 
 /** Why a message was not taken. `unheard` is nobody's fault, all others are the sender's. */
 export type GossipFault = 'undecodable' | 'oversized' | 'signed' | 'refused'
@@ -73,20 +57,6 @@ const innerOf = (gossip: GossipSub): Inner => {
   throw new TypeError('this release of gossipsub reads its streams elsewhere')
 }
 
-interface Neighbour {
-  readonly id: string
-  /** Since its stream was last paused. */
-  messages: number
-  bytes: number
-  /** Under check. */
-  open: number
-  /** When all its messages, and all its control messages, will have been within their rates. */
-  messagesAtMs: number
-  controlsAtMs: number
-  /** Its loops that wait for fewer open ones. */
-  waiting: (() => void)[]
-}
-
 export interface IntakeDeps {
   gossip: GossipSub
   conduct: Conduct
@@ -117,24 +87,38 @@ export interface Intake {
 const isSendersFault = (error: unknown): boolean =>
   error instanceof Error && (error.name.startsWith('InvalidDataLength') || error.name === 'InvalidMessageLengthError')
 
-export const createIntake = (deps: IntakeDeps): Intake => {
-  const { conduct, log, timers, now } = deps
-  const inner = innerOf(deps.gossip)
-  const neighbours = new Map<string, Neighbour>()
+const refusalOf = (
+  { topic, seqno, signature, key }: RpcMessage,
+  hears: (topic: string) => boolean,
+): GossipRefusal | undefined => {
+  if (seqno !== undefined || signature !== undefined || key !== undefined) return 'signed'
+  return hears(topic) ? undefined : 'unheard'
+}
+
+const controlsOf = ({ subscriptions, control }: Rpc): number =>
+  subscriptions.length + (control === undefined ? 0 : control.graft.length + control.prune.length)
+
+const pause = (stream: Stream | undefined): void => {
+  if (stream?.status === 'open') stream.pause()
+}
+/** A stream that has ended meanwhile has nothing to resume. */
+const resume = (stream: Stream | undefined): void => {
+  if (stream?.readStatus === 'paused') stream.resume()
+}
+
+const barredError = (peer: string, ms: number): ParleyError =>
+  new ParleyError('SEC001', `${peer} was cut off for gossip that had to be refused`, {
+    hint: `it may come again in ${Math.ceil(ms / 1000)} s; its gossip was malformed or wrongly signed`,
+    details: { reason: 'cut-off', retryAfterMs: ms },
+  })
+
+/** What was refused of whom, and what follows from it. */
+const createRefusals = ({ conduct, log, now, cut }: Pick<IntakeDeps, 'conduct' | 'log' | 'now' | 'cut'>) => {
   const counts = {
     refused: { undecodable: 0, oversized: 0, signed: 0, refused: 0, unheard: 0 },
     paused: 0,
     cut: 0,
   }
-
-  const neighbourOf = (id: string): Neighbour => {
-    const known = neighbours.get(id)
-    if (known !== undefined) return known
-    const made = { id, messages: 0, bytes: 0, open: 0, messagesAtMs: 0, controlsAtMs: 0, waiting: [] }
-    neighbours.set(id, made)
-    return made
-  }
-
   const refused = (peer: string, reason: GossipRefusal): void => {
     counts.refused[reason] += 1
     if (reason === 'unheard') return
@@ -148,37 +132,41 @@ export const createIntake = (deps: IntakeDeps): Intake => {
     }
     const seconds = Math.ceil(conduct.barredMs(peer, now()) / 1000)
     log.warn('a neighbour went on sending gossip that has to be refused; it is cut off', { ...said, seconds })
-    deps.cut(peer)
+    cut(peer)
   }
+  return { refused, counts }
+}
 
-  const waitFor = (ms: number): Promise<void> => new Promise((resolve) => timers.after(ms, resolve))
-
-  /** How long the neighbour has to wait for its rates (the generic cell rate algorithm, ITU-T I.371). */
-  const aheadMs = ({ messagesAtMs, controlsAtMs }: Neighbour, nowMs: number): number =>
-    Math.max(
-      messagesAtMs - nowMs - (1_000 * MESSAGE_BURST) / MESSAGES_PER_S,
-      controlsAtMs - nowMs - (1_000 * CONTROL_BURST) / CONTROLS_PER_S,
-    )
-
-  /** Resolves in a later turn, when the neighbour may be read again. */
-  const ready = async (one: Neighbour): Promise<void> => {
-    await new Promise((resolve) => setImmediate(resolve))
-    for (;;) {
-      one.messages = 0
-      one.bytes = 0
-      const waitMs = Math.max(conduct.pausedMs(one.id, now()), aheadMs(one, now()))
-      if (waitMs > 0) await waitFor(waitMs)
-      else if (one.open > FEW_OPEN) await new Promise<void>((resolve) => one.waiting.push(resolve))
-      else return
-    }
+/** Resolves in a later turn, when the neighbour may be read again. */
+const untilReady = async (
+  peer: string,
+  pace: GossipPace,
+  { conduct, timers, now }: Pick<IntakeDeps, 'conduct' | 'timers' | 'now'>,
+): Promise<void> => {
+  await new Promise((resolve) => setImmediate(resolve))
+  for (;;) {
+    pace.begin()
+    const waitMs = Math.max(conduct.pausedMs(peer, now()), pace.aheadMs(now()))
+    const fewer = waitMs > 0 ? undefined : pace.fewOpen()
+    if (waitMs > 0) await new Promise<void>((resolve) => timers.after(waitMs, resolve))
+    else if (fewer !== undefined) await fewer
+    else return
   }
+}
 
-  const isDue = (one: Neighbour): boolean =>
-    one.messages >= SLICE_MESSAGES ||
-    one.bytes >= SLICE_BYTES ||
-    one.open >= MAX_OPEN ||
-    aheadMs(one, now()) > 0 ||
-    conduct.pausedMs(one.id, now()) > 0
+export const createIntake = (deps: IntakeDeps): Intake => {
+  const { conduct, log, now } = deps
+  const inner = innerOf(deps.gossip)
+  const paces = new Map<string, GossipPace>()
+  const { refused, counts } = createRefusals(deps)
+
+  const paceOf = (peer: string): GossipPace => {
+    const known = paces.get(peer)
+    if (known !== undefined) return known
+    const made = new GossipPace()
+    paces.set(peer, made)
+    return made
+  }
 
   const decode = (peer: string, bytes: Uint8Array): Rpc | undefined => {
     try {
@@ -189,26 +177,13 @@ export const createIntake = (deps: IntakeDeps): Intake => {
     }
   }
 
-  const refusalOf = ({ topic, seqno, signature, key }: RpcMessage): GossipRefusal | undefined => {
-    if (seqno !== undefined || signature !== undefined || key !== undefined) return 'signed'
-    return deps.hears(topic) ? undefined : 'unheard'
-  }
-
   const sift = (peer: string, messages: RpcMessage[]): RpcMessage[] => {
-    if (messages.every((message) => refusalOf(message) === undefined)) return messages
+    if (messages.every((message) => refusalOf(message, deps.hears) === undefined)) return messages
     return messages.filter((message) => {
-      const reason = refusalOf(message)
+      const reason = refusalOf(message, deps.hears)
       if (reason !== undefined) refused(peer, reason)
       return reason === undefined
     })
-  }
-
-  const charge = (one: Neighbour, { messages, subscriptions, control }: Rpc, bytes: number): void => {
-    const nowMs = now()
-    const count = Math.max(1, messages.length, bytes / MESSAGE_BYTES)
-    one.messagesAtMs = Math.max(one.messagesAtMs, nowMs) + (1_000 * count) / MESSAGES_PER_S
-    const controls = subscriptions.length + (control === undefined ? 0 : control.graft.length + control.prune.length)
-    if (controls > 0) one.controlsAtMs = Math.max(one.controlsAtMs, nowMs) + (1_000 * controls) / CONTROLS_PER_S
   }
 
   const handle = async (peer: PeerId, rpc: Rpc): Promise<void> => {
@@ -220,23 +195,15 @@ export const createIntake = (deps: IntakeDeps): Intake => {
   }
 
   /** An RPC of many messages is handled a slice at a time. */
-  const take = async (peer: PeerId, one: Neighbour, rpc: Rpc, bytes: number): Promise<void> => {
-    charge(one, rpc, bytes)
-    const messages = sift(one.id, rpc.messages)
-    one.messages += Math.max(1, Math.min(messages.length, SLICE_MESSAGES))
+  const take = async (peer: PeerId, id: string, pace: GossipPace, rpc: Rpc, bytes: number): Promise<void> => {
+    pace.charge(rpc.messages.length, controlsOf(rpc), bytes, now())
+    const messages = sift(id, rpc.messages)
+    pace.take(messages.length)
     await handle(peer, { ...rpc, messages: messages.slice(0, SLICE_MESSAGES) })
     for (let at = SLICE_MESSAGES; at < messages.length; at += SLICE_MESSAGES) {
-      await ready(one)
+      await untilReady(id, pace, deps)
       await handle(peer, { subscriptions: [], messages: messages.slice(at, at + SLICE_MESSAGES) })
     }
-  }
-
-  const pause = (stream: Stream | undefined): void => {
-    if (stream?.status === 'open') stream.pause()
-  }
-  /** A stream that has ended meanwhile has nothing to resume. */
-  const resume = (stream: Stream | undefined): void => {
-    if (stream?.readStatus === 'paused') stream.resume()
   }
 
   inner.pipePeerReadStream = async (peer, source) => {
@@ -244,16 +211,16 @@ export const createIntake = (deps: IntakeDeps): Intake => {
     const stream = inner.streamsInbound.get(id)?.rawStream
     try {
       for await (const data of source) {
-        const one = neighbourOf(id)
-        one.bytes += data.byteLength
+        const pace = paceOf(id)
+        pace.read(data.byteLength)
         const rpc = decode(id, data.subarray())
         if (rpc !== undefined) {
           if (rpc.messages.length > SLICE_MESSAGES) pause(stream)
-          await take(peer, one, rpc, data.byteLength)
+          await take(peer, id, pace, rpc, data.byteLength)
         }
-        if (isDue(one)) {
+        if (pace.isDue(now()) || conduct.pausedMs(id, now()) > 0) {
           pause(stream)
-          await ready(one)
+          await untilReady(id, pace, deps)
         }
         resume(stream)
       }
@@ -261,35 +228,21 @@ export const createIntake = (deps: IntakeDeps): Intake => {
       if (isSendersFault(error)) refused(id, 'oversized')
       inner.handlePeerReadStreamError(error, peer)
     } finally {
-      if (!inner.streamsInbound.has(id)) neighbours.delete(id)
+      if (!inner.streamsInbound.has(id)) paces.delete(id)
     }
   }
 
   return {
-    opened(peer) {
-      neighbourOf(peer).open += 1
-    },
-    closed(peer) {
-      const one = neighbours.get(peer)
-      if (one === undefined) return
-      one.open = Math.max(0, one.open - 1)
-      if (one.open > FEW_OPEN || one.waiting.length === 0) return
-      const all = one.waiting
-      one.waiting = []
-      for (const go of all) go()
-    },
+    opened: (peer) => paceOf(peer).opened(),
+    closed: (peer) => paces.get(peer)?.closed(),
     refused,
     barred(peer) {
       const ms = Math.ceil(conduct.barredMs(peer, now()))
-      if (ms === 0) return undefined
-      return new ParleyError('SEC001', `${peer} was cut off for gossip that had to be refused`, {
-        hint: `it may come again in ${Math.ceil(ms / 1000)} s; its gossip was malformed or wrongly signed`,
-        details: { reason: 'cut-off', retryAfterMs: ms },
-      })
+      return ms === 0 ? undefined : barredError(peer, ms)
     },
     forget(peer) {
-      for (const go of neighbours.get(peer)?.waiting ?? []) go()
-      neighbours.delete(peer)
+      paces.get(peer)?.release()
+      paces.delete(peer)
     },
     counts: () => counts,
   }

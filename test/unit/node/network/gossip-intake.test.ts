@@ -2,14 +2,14 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { GossipSub } from '@chainsafe/libp2p-gossipsub'
 import { createConduct, FAULT_BURST, STRIKES } from '../../../../node/network/gossip-conduct.ts'
+import { createIntake } from '../../../../node/network/gossip-intake.ts'
 import {
   CONTROL_BURST,
-  createIntake,
   MAX_OPEN,
   MESSAGE_BURST,
   MESSAGES_PER_S,
   SLICE_MESSAGES,
-} from '../../../../node/network/gossip-intake.ts'
+} from '../../../../node/network/gossip-pace.ts'
 import { keptLog } from '../../../support/meshes.ts'
 
 interface Rpc {
