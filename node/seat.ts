@@ -134,6 +134,47 @@ const openStorage = async (
   }
 }
 
+/** That the log lost something: said until this node votes again. */
+const openLoss = async (disk: Disk, log: Port['log']) => {
+  let lost = await readLost(disk)
+  return {
+    text: () => lost && lostText(lost),
+    onStatus({ configuration }: RaftStatus, member: string): void {
+      if (lost === undefined || !configuration.voters.includes(member)) return
+      lost = undefined
+      log.info('this node votes again, as a new member', { member })
+      forgetLost(disk).catch((error: unknown) => log.warn('a note could not be removed', { error }))
+    },
+  }
+}
+
+/**
+ * That there is a journal, so that one which is deleted is missed: noted before anything is decided here, and when others
+ * begin to vote or end.
+ */
+const createJournalNote = (known: KnownStores | undefined) => {
+  /** The last one that was noted. */
+  let noted: RaftStatus['configuration'] | undefined
+  const note = (member: string, meshId: string, isAlone: boolean): Promise<void> | undefined =>
+    known?.note('journal', { member, meshId, voters: isAlone ? 'alone' : 'others' })
+  return {
+    async first(member: string, { meshId, founders }: SeatTaken): Promise<void> {
+      const before = known?.had().journal
+      if (before?.member !== member || before.meshId !== meshId) await note(member, meshId, founders?.length === 1)
+    },
+    onStatus({ configuration }: RaftStatus, member: string, meshId: string): void {
+      const { voters } = configuration
+      if (configuration !== noted && voters.length > 0)
+        void note(
+          member,
+          meshId,
+          voters.every((id) => peerOf(id) === peerOf(member)),
+        )
+      noted = configuration
+    },
+  }
+}
+
 /** @throws STA003 for a log that lost something of a node that votes alone, or that is of a newer version */
 export const openSeat = async (deps: SeatDeps): Promise<Seat> => {
   const { port, disk, kinds, snapshotEvery, proofs, known, onStatus } = deps
@@ -141,30 +182,13 @@ export const openSeat = async (deps: SeatDeps): Promise<Seat> => {
   let store = await openStorage(disk, random, port, known?.had().journal?.voters)
   const { storageId } = store
   const { hardState, snapshot, entries } = store.storage.opened
-  let lost = await readLost(disk)
-  /** The last one that `note` was told of. */
-  let noted: RaftStatus['configuration'] | undefined
+  const loss = await openLoss(disk, port.log)
+  const journalNote = createJournalNote(known)
   let current: JournalSeat | undefined
   let problem: string | undefined
   let stopped = false
   let again: Stop | undefined
   let busy: Promise<void> = Promise.resolve()
-
-  /** It votes again: nothing is amiss any more. */
-  const regained = ({ configuration }: RaftStatus, member: string): void => {
-    if (lost === undefined || !configuration.voters.includes(member)) return
-    lost = undefined
-    port.log.info('this node votes again, as a new member', { member })
-    forgetLost(disk).catch((error: unknown) => port.log.warn('a note could not be removed', { error }))
-  }
-
-  /** So that a journal which is deleted is missed: before anything is decided here, and when others begin to vote or end. */
-  const note = (member: string, meshId: string, isAlone: boolean): Promise<void> | undefined =>
-    known?.note('journal', { member, meshId, voters: isAlone ? 'alone' : 'others' })
-  const noteFirst = async (member: string, { meshId, founders }: SeatTaken): Promise<void> => {
-    const before = known?.had().journal
-    if (before?.member !== member || before.meshId !== meshId) await note(member, meshId, founders?.length === 1)
-  }
 
   const start = async (member: string, { meshId, founders }: SeatTaken, waitMs: number): Promise<void> => {
     const machine = createJournalMachine(
@@ -173,7 +197,7 @@ export const openSeat = async (deps: SeatDeps): Promise<Seat> => {
       proofs?.ledger.began,
     )
     let seat: JournalSeat | undefined
-    await noteFirst(member, { meshId, founders })
+    await journalNote.first(member, { meshId, founders })
     const group = await startGroup(
       {
         port,
@@ -182,14 +206,8 @@ export const openSeat = async (deps: SeatDeps): Promise<Seat> => {
         proven: proofs?.voters,
         ...(proofs !== undefined && { onConfigured: proofs.ledger.configured }),
         onStatus(status) {
-          regained(status, member)
-          const { configuration } = status
-          const { voters } = configuration
-          if (configuration !== noted && voters.length > 0) {
-            const isAlone = voters.every((id) => peerOf(id) === peerOf(member))
-            void note(member, meshId, isAlone)
-          }
-          noted = configuration
+          loss.onStatus(status, member)
+          journalNote.onStatus(status, member, meshId)
           if (seat !== undefined) onStatus(seat, status)
         },
         onStall(stall: ParleyError | undefined) {
@@ -242,7 +260,7 @@ export const openSeat = async (deps: SeatDeps): Promise<Seat> => {
     take: (member, what) => start(member, what, AGAIN_MS),
     current: () => current,
     problem: () => problem,
-    lost: () => lost && lostText(lost),
+    lost: loss.text,
     counts: () => store.counts(),
     async stop() {
       stopped = true

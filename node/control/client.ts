@@ -57,39 +57,41 @@ const textOf = async (response: IncomingMessage): Promise<string> => {
   return Buffer.concat(chunks).toString('utf8')
 }
 
-/** @param name of the node, for people @param path of its socket */
-export const createControlClient = (name: string, path: string): ControlClient => {
-  const gone = (cause?: unknown): ParleyError =>
-    new ParleyError('COM002', `the node ${name} is gone: the connection to it broke off`, {
-      hint: 'it ended or was killed; see its log, and start it again with parley up',
+const goneError = (name: string, cause?: unknown): ParleyError =>
+  new ParleyError('COM002', `the node ${name} is gone: the connection to it broke off`, {
+    hint: 'it ended or was killed; see its log, and start it again with parley up',
+    cause,
+  })
+
+/** Why there was no connection. */
+const unreachableError = (name: string, path: string, cause: unknown): ParleyError => {
+  const code = systemCode(cause)
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new ParleyError('SEC002', `the control socket of ${name} belongs to another user`, {
+      hint: 'run this as the user that runs the node',
+      details: { path },
       cause,
     })
-
-  const unreachable = (cause: unknown): ParleyError => {
-    const code = systemCode(cause)
-    if (code === 'EACCES' || code === 'EPERM') {
-      return new ParleyError('SEC002', `the control socket of ${name} belongs to another user`, {
-        hint: 'run this as the user that runs the node',
-        details: { path },
-        cause,
-      })
-    }
-    if (code === 'ECONNREFUSED' || code === 'ENOENT') {
-      return new ParleyError('COM002', `the node ${name} does not listen at ${path}`, {
-        hint: 'it ended meanwhile, or is stopping; start it again with parley up',
-        details: { path },
-        cause,
-      })
-    }
-    return code === 'ECONNRESET' || code === 'EPIPE'
-      ? gone(cause)
-      : new ParleyError(
-          'COM002',
-          `the node ${name} cannot be reached: ${cause instanceof Error ? cause.message : String(cause)}`,
-          { hint: 'see its log', details: { path }, cause },
-        )
   }
+  if (code === 'ECONNREFUSED' || code === 'ENOENT') {
+    return new ParleyError('COM002', `the node ${name} does not listen at ${path}`, {
+      hint: 'it ended meanwhile, or is stopping; start it again with parley up',
+      details: { path },
+      cause,
+    })
+  }
+  return code === 'ECONNRESET' || code === 'EPIPE'
+    ? goneError(name, cause)
+    : new ParleyError(
+        'COM002',
+        `the node ${name} cannot be reached: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { hint: 'see its log', details: { path }, cause },
+      )
+}
 
+/** @param name of the node, for people @param path of its socket */
+export const createControlClient = (name: string, path: string): ControlClient => {
+  const gone = (cause?: unknown): ParleyError => goneError(name, cause)
   const silent = (ms: number): ParleyError =>
     new ParleyError('COM001', `the node ${name} did not answer within ${Math.round(ms / 1000)} s`, {
       hint: 'it is busy, or was frozen; see its log',
@@ -113,7 +115,7 @@ export const createControlClient = (name: string, path: string): ControlClient =
           }),
         },
       })
-      sent.on('error', (error) => reject(signal.aborted ? signal.reason : unreachable(error)))
+      sent.on('error', (error) => reject(signal.aborted ? signal.reason : unreachableError(name, path, error)))
       sent.on('response', resolve)
       sent.end(text)
     })

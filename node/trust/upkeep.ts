@@ -84,6 +84,28 @@ const TOLD: Readonly<Record<string, string>> = {
   'changed-secret': 'its secret was changed: give this node the new one',
 }
 
+/** Tells the peer at the other end that its membership has ended. @throws what the call does */
+const tellEnded = async (links: UpkeepDeps['links'], connection: Connection, reason: string): Promise<void> => {
+  const peer = connection.remotePeer.toString()
+  const signal = AbortSignal.timeout(TELL_MS)
+  const link = await links.openOn(connection, { ...target, peer }, signal)
+  const { label, name: method, content, priority } = codec
+  const payload = codec.encode({ reason })
+  await link.oneWay({ label, method, payload, content, priority, timeoutMs: TELL_MS, signal })
+}
+
+/** Says once that the own clock contradicts most peers, and once that it is well again. */
+const createClockWatch = (skews: ClockSkews, log: Log): (() => void) => {
+  let said: string | undefined
+  return () => {
+    const problem = skews.ownProblem()
+    if ((problem === undefined) === (said === undefined)) return
+    said = problem
+    if (problem === undefined) log.info('the clock of this node agrees with most peers again')
+    else log.warn(problem, { hint: 'set it by NTP; connections that stand go on' })
+  }
+}
+
 export const createUpkeep = (deps: UpkeepDeps): Upkeep => {
   const { clock, timers, log, links, peers, skews } = deps
   const count = deps.metrics.counter(
@@ -91,7 +113,6 @@ export const createUpkeep = (deps: UpkeepDeps): Upkeep => {
     'Memberships that ended while the peer was connected, by reason.',
     ['reason'],
   )
-  let saidOfClock: string | undefined
   let outcast: Outcast = () => {}
   const listeners = new Set<(refused: RefusedPeer) => void>()
   /** Those of whose end their peer has spoken; it is said once. */
@@ -104,19 +125,10 @@ export const createUpkeep = (deps: UpkeepDeps): Upkeep => {
     return refused
   }
 
-  const tell = async (connection: Connection, reason: string): Promise<void> => {
-    const peer = connection.remotePeer.toString()
-    const signal = AbortSignal.timeout(TELL_MS)
-    const link = await links.openOn(connection, { ...target, peer }, signal)
-    const { label, name: method, content, priority } = codec
-    const payload = codec.encode({ reason })
-    await link.oneWay({ label, method, payload, content, priority, timeoutMs: TELL_MS, signal })
-  }
-
   const close = async (connections: readonly Connection[], error: ParleyError): Promise<void> => {
     const [first] = connections
     // It may be frozen, or of a version that knows no such words: its next dial tells it.
-    if (first !== undefined) await tell(first, String(error.details.reason)).catch(() => {})
+    if (first !== undefined) await tellEnded(links, first, String(error.details.reason)).catch(() => {})
     timers.after(FAREWELL_MS, () => {
       for (const connection of connections) connection.abort(error)
     })
@@ -162,14 +174,6 @@ export const createUpkeep = (deps: UpkeepDeps): Upkeep => {
     ended,
   })
 
-  const watchOwnClock = (): void => {
-    const problem = skews.ownProblem()
-    if ((problem === undefined) === (saidOfClock === undefined)) return
-    saidOfClock = problem
-    if (problem === undefined) log.info('the clock of this node agrees with most peers again')
-    else log.warn(problem, { hint: 'set it by NTP; connections that stand go on' })
-  }
-
   let stops: (() => void)[] = []
   return {
     memberships,
@@ -202,7 +206,7 @@ export const createUpkeep = (deps: UpkeepDeps): Upkeep => {
       memberships.start()
       stops = [
         () => memberships.stop(),
-        timers.every(OWN_CLOCK_MS, watchOwnClock),
+        timers.every(OWN_CLOCK_MS, createClockWatch(skews, log)),
         timers.every(CLOCKS_MS, () => {
           for (const { id } of peers.all()) if (skews.isStale(id)) memberships.refresh(id)
         }),

@@ -74,6 +74,55 @@ const createFiled = (word: string, bounds: HistoryBounds, store: EventStore, log
   }
 }
 
+/** The words that are kept in memory: at most `maxWords`, and at most `maxHeldBytes` of all. */
+const createMemory = (
+  { maxHeldBytes, maxWords }: { maxHeldBytes: number; maxWords: number },
+  boundsOf: (word: string) => HistoryBounds,
+  monotonic: () => number,
+) => {
+  const words = new Map<string, MemoryHistory>()
+  /** At least what is in memory: counted anew where it seems too much. */
+  let estimate = 0
+
+  const made = (word: string): MemoryHistory => {
+    const known = words.get(word)
+    if (known !== undefined) return known
+    if (words.size >= maxWords) {
+      for (const [name, history] of words) if (history.figures().bytes === 0) words.delete(name)
+      const [oldest] = words.keys()
+      if (words.size >= maxWords && oldest !== undefined) words.delete(oldest)
+    }
+    const history = createMemoryHistory(boundsOf(word), monotonic)
+    words.set(word, history)
+    return history
+  }
+
+  /** Where all words together are too much, the largest gives up its oldest. */
+  const trim = (added: number): void => {
+    estimate += added
+    while (estimate > maxHeldBytes) {
+      let total = 0
+      let largest: MemoryHistory | undefined
+      let most = 0
+      for (const history of words.values()) {
+        const { bytes } = history.figures()
+        total += bytes
+        if (bytes > most) [most, largest] = [bytes, history]
+      }
+      estimate = total
+      if (total > maxHeldBytes) largest?.dropOldest()
+    }
+  }
+
+  return {
+    words: words as ReadonlyMap<string, MemoryHistory>,
+    keep(...one: Parameters<WordHistory['keep']>): void {
+      const [{ word }, , { length }] = one
+      if (length <= maxHeldBytes && made(word).keep(...one)) trim(length)
+    },
+  }
+}
+
 export const createHistory = (
   settings: { maxHeldBytes: number; maxWords: number; history: readonly HistoryRule[] },
   store: EventStore | undefined,
@@ -81,7 +130,6 @@ export const createHistory = (
   log: Log,
   quota?: Quota,
 ): History => {
-  const inMemory = new Map<string, MemoryHistory>()
   const onDisk = new Map<string, WordHistory>()
   let unkept = 0
   const general = settings.history.find(({ topic }) => isOpen(topic))
@@ -89,6 +137,7 @@ export const createHistory = (
   const defaults: HistoryBounds = HistoryRule.parse({ topic: '#' })
 
   const ruleOf = (word: string): HistoryRule | undefined => byWord.get(word) ?? general
+  const inMemory = createMemory(settings, (word) => ruleOf(word) ?? defaults, monotonic)
   const isFiled = (word: string): boolean => store !== undefined && ruleOf(word)?.store === 'disk'
 
   /** Its files are opened when they are first asked for. */
@@ -115,40 +164,6 @@ export const createHistory = (
       await disk.close()
     }
     return found
-  }
-
-  const memory = (word: string): MemoryHistory => {
-    let made = inMemory.get(word)
-    if (made === undefined) {
-      if (inMemory.size >= settings.maxWords) {
-        for (const [name, history] of inMemory) if (history.figures().bytes === 0) inMemory.delete(name)
-        const [oldest] = inMemory.keys()
-        if (inMemory.size >= settings.maxWords && oldest !== undefined) inMemory.delete(oldest)
-      }
-      made = createMemoryHistory(ruleOf(word) ?? defaults, monotonic)
-      inMemory.set(word, made)
-    }
-    return made
-  }
-
-  /** At least what is in memory: counted anew where it seems too much. */
-  let estimate = 0
-
-  /** Where all words together are too much, the largest gives up its oldest. */
-  const trim = (added: number): void => {
-    estimate += added
-    while (estimate > settings.maxHeldBytes) {
-      let total = 0
-      let largest: MemoryHistory | undefined
-      let most = 0
-      for (const history of inMemory.values()) {
-        const { bytes } = history.figures()
-        total += bytes
-        if (bytes > most) [most, largest] = [bytes, history]
-      }
-      estimate = total
-      if (total > settings.maxHeldBytes) largest?.dropOldest()
-    }
   }
 
   const bytesOnDisk = (): number => sum([...onDisk.values()].map((history) => history.figures())).bytes
@@ -180,18 +195,17 @@ export const createHistory = (
     keep(series, range, bytes, sentAt, ageMs = 0) {
       const disk = isFiled(series.word) ? filed(series.word) : undefined
       if (disk !== undefined) return keepOnDisk(disk, series, range, bytes, sentAt, ageMs)
-      if (bytes.length > settings.maxHeldBytes) return
-      if (memory(series.word).keep(series, range, bytes, sentAt, ageMs)) trim(bytes.length)
+      inMemory.keep(series, range, bytes, sentAt, ageMs)
     },
     find(series, range) {
       const { word } = series
       if (isFiled(word) && !onDisk.has(word)) return look(word, (disk) => disk.find(series, range), NOTHING)
-      const found = isFiled(word) ? onDisk.get(word) : inMemory.get(word)
+      const found = isFiled(word) ? onDisk.get(word) : inMemory.words.get(word)
       return found?.find(series, range) ?? NOTHING
     },
     list: async (word, since) =>
-      isFiled(word) ? look(word, (disk) => disk.list(since), []) : (inMemory.get(word)?.list(since) ?? []),
-    figures: () => ({ ...sum([...inMemory.values(), ...onDisk.values()].map((history) => history.figures())), unkept }),
+      isFiled(word) ? look(word, (disk) => disk.list(since), []) : (inMemory.words.get(word)?.list(since) ?? []),
+    figures: () => ({ ...sum([...inMemory.words.values(), ...onDisk.values()].map((history) => history.figures())), unkept }),
     async close() {
       stopCounting?.()
       await Promise.all([...onDisk.values()].map((history) => history.close()))

@@ -44,6 +44,29 @@ export interface Repair {
   stop(): void
 }
 
+/** One timer for each key, until it is over. */
+const createDelays = (timers: Port['timers']) => {
+  const running = new Map<string, Stop>()
+  return {
+    after(key: string, delayMs: number, fn: () => void): void {
+      if (running.has(key)) return
+      const stop = timers.after(delayMs, () => {
+        running.delete(key)
+        fn()
+      })
+      running.set(key, stop)
+    },
+    cancel(key: string): void {
+      running.get(key)?.()
+      running.delete(key)
+    },
+    clear(): void {
+      for (const stop of running.values()) stop()
+      running.clear()
+    },
+  }
+}
+
 export const createRepair = <T>(
   port: Pick<Port, 'timers' | 'random' | 'log'>,
   order: Pick<Order<T>, 'want' | 'position' | 'words' | 'since'>,
@@ -54,7 +77,7 @@ export const createRepair = <T>(
   const queue = new Map<string, { publisher: string; word: string }>()
   /** Rows of which is asked what follows. */
   const tails = new Set<string>()
-  const timers = new Map<string, Stop>()
+  const delays = createDelays(port.timers)
   let stopped = false
 
   const wantOf = (publisher: string, word: string, key: string): (Want & { rounds: number }) | undefined => {
@@ -118,15 +141,6 @@ export const createRepair = <T>(
     }
   }
 
-  const after = (key: string, delayMs: number, fn: () => void): void => {
-    if (stopped || timers.has(key)) return
-    const stop = port.timers.after(delayMs, () => {
-      timers.delete(key)
-      fn()
-    })
-    timers.set(key, stop)
-  }
-
   const look = (publisher: string, word: string): void => {
     const key = `${publisher} ${word}`
     if (stopped || jobs.has(key)) return
@@ -137,24 +151,21 @@ export const createRepair = <T>(
   return {
     look(publisher, word, delayMs) {
       if (delayMs === 0) look(publisher, word)
-      else after(`${publisher} ${word}`, delayMs, () => look(publisher, word))
+      else if (!stopped) delays.after(`${publisher} ${word}`, delayMs, () => look(publisher, word))
     },
     askForTails(publisher) {
-      after(publisher, LEFT_DELAY_MS * (1 + (port.random(1)[0] ?? 0) / 256), () => {
+      if (stopped) return
+      delays.after(publisher, LEFT_DELAY_MS * (1 + (port.random(1)[0] ?? 0) / 256), () => {
         for (const word of order.words(publisher)) {
           tails.add(`${publisher} ${word}`)
           look(publisher, word)
         }
       })
     },
-    knowTails(publisher) {
-      timers.get(publisher)?.()
-      timers.delete(publisher)
-    },
+    knowTails: delays.cancel,
     stop() {
       stopped = true
-      for (const stop of timers.values()) stop()
-      timers.clear()
+      delays.clear()
       queue.clear()
     },
   }
