@@ -1,0 +1,94 @@
+/** How fast one neighbour's gossip is read: at each limit and one past it. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import {
+  CONTROL_BURST,
+  GossipPace,
+  MAX_OPEN,
+  MESSAGE_BURST,
+  SLICE_MESSAGES,
+} from '../../../../node/network/gossip-pace.ts'
+
+const SLICE_BYTES = 256 << 10
+
+describe('the pace of a neighbour', () => {
+  it('is due after a slice of messages, and not one before', () => {
+    const pace = new GossipPace()
+    for (let n = 1; n < SLICE_MESSAGES; n += 1) pace.take(1)
+    assert.equal(pace.isDue(0), false)
+    pace.take(1)
+    assert.equal(pace.isDue(0), true)
+    pace.begin()
+    assert.equal(pace.isDue(0), false)
+  })
+
+  it('counts an RPC without messages as one, and a large one as a slice', () => {
+    const pace = new GossipPace()
+    for (let n = 0; n < SLICE_MESSAGES; n += 1) pace.take(0)
+    assert.equal(pace.isDue(0), true)
+    pace.begin()
+    pace.take(10_000)
+    pace.begin()
+    assert.equal(pace.isDue(0), false)
+  })
+
+  it('is due after a slice of bytes, and not one before', () => {
+    const pace = new GossipPace()
+    pace.read(SLICE_BYTES - 1)
+    assert.equal(pace.isDue(0), false)
+    pace.read(1)
+    assert.equal(pace.isDue(0), true)
+  })
+
+  it('takes a burst of messages at once, and has one more wait', () => {
+    const pace = new GossipPace()
+    pace.charge(MESSAGE_BURST, 0, 0, 0)
+    assert.ok(pace.aheadMs(0) <= 0)
+    pace.charge(1, 0, 0, 0)
+    assert.ok(pace.aheadMs(0) > 0)
+    assert.ok(pace.aheadMs(1) <= 0)
+  })
+
+  it('takes a burst of control messages at once, and has one more wait', () => {
+    const pace = new GossipPace()
+    pace.charge(0, CONTROL_BURST, 0, 0)
+    assert.ok(pace.aheadMs(0) <= 0)
+    pace.charge(0, 1, 0, 0)
+    assert.ok(pace.aheadMs(0) > 0)
+    assert.ok(pace.aheadMs(4) <= 0)
+  })
+
+  it('has it wait while as many of its messages are under check as may be, until half of them are', async () => {
+    const pace = new GossipPace()
+    for (let n = 1; n < MAX_OPEN; n += 1) pace.opened()
+    assert.equal(pace.isDue(0), false)
+    pace.opened()
+    assert.equal(pace.isDue(0), true)
+    let isReady = false
+    const ready = pace.fewOpen()?.then(() => {
+      isReady = true
+    })
+    for (let n = MAX_OPEN; n > MAX_OPEN / 2 + 1; n -= 1) pace.closed()
+    await Promise.resolve()
+    assert.equal(isReady, false)
+    pace.closed()
+    await ready
+    assert.equal(isReady, true)
+    assert.equal(pace.fewOpen(), undefined)
+  })
+
+  it('lets go who waits when the neighbour is gone', async () => {
+    const pace = new GossipPace()
+    for (let n = 0; n < MAX_OPEN; n += 1) pace.opened()
+    const ready = pace.fewOpen()
+    pace.release()
+    await ready
+  })
+
+  it('never counts fewer than none under check', () => {
+    const pace = new GossipPace()
+    pace.closed()
+    for (let n = 1; n < MAX_OPEN; n += 1) pace.opened()
+    assert.equal(pace.isDue(0), false)
+  })
+})
