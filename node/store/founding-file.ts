@@ -66,7 +66,9 @@ export const createFoundingFile = (disk: Disk, isOfMesh = false): FoundingStore 
       }
     },
     save(record) {
-      const done = tail.then(() => writeRecord(disk, FORM, record)).catch((error: unknown) => Promise.reject(failed(error)))
+      const done = tail
+        .then(() => writeRecord(disk, FORM, record))
+        .catch((error: unknown) => Promise.reject(failed(error)))
       tail = done.catch(() => {})
       return done
     },

@@ -205,7 +205,10 @@ export const createHistory = (
     },
     list: async (word, since) =>
       isFiled(word) ? look(word, (disk) => disk.list(since), []) : (inMemory.words.get(word)?.list(since) ?? []),
-    figures: () => ({ ...sum([...inMemory.words.values(), ...onDisk.values()].map((history) => history.figures())), unkept }),
+    figures: () => ({
+      ...sum([...inMemory.words.values(), ...onDisk.values()].map((history) => history.figures())),
+      unkept,
+    }),
     async close() {
       stopCounting?.()
       await Promise.all([...onDisk.values()].map((history) => history.close()))
