@@ -17,7 +17,7 @@ import type { ParleyError } from '../protocols/errors.ts'
 import type { Acceptance, Gossip, Log, Stop, Timers } from '../protocols/port.ts'
 import type { GossipFigures } from './figures.ts'
 import { createConduct } from './network/gossip-conduct.ts'
-import { createIntake } from './network/gossip-intake.ts'
+import { createGossipIntake } from './network/gossip-intake.ts'
 import { createGossipStreams } from './network/gossip-streams.ts'
 import type { JudgedGossip } from './network/judged-gossip.ts'
 
@@ -214,7 +214,7 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
   const arriving = new Map<string, Validator>()
   const now = (): number => performance.now()
   const conduct = createConduct()
-  const intake = createIntake({ ...deps, conduct, now, hears: (topic) => arriving.has(topic) })
+  const intake = createGossipIntake({ ...deps, conduct, now, hears: (topic) => arriving.has(topic) })
   const onMessage = ({ detail }: CustomEvent<GossipsubMessage>): void => {
     const { propagationSource, msgId, msg } = detail
     const from = propagationSource.toString()

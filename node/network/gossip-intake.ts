@@ -57,7 +57,7 @@ const innerOf = (gossip: GossipSub): Inner => {
   throw new TypeError('this release of gossipsub reads its streams elsewhere')
 }
 
-export interface IntakeDeps {
+export interface GossipIntakeDeps {
   gossip: GossipSub
   conduct: Conduct
   timers: Timers
@@ -70,7 +70,7 @@ export interface IntakeDeps {
   cut(peer: string): void
 }
 
-export interface Intake {
+export interface GossipIntake {
   /** A message of this neighbour goes under check. */
   opened(peer: string): void
   /** Its check has ended. */
@@ -113,7 +113,7 @@ const barredError = (peer: string, ms: number): ParleyError =>
   })
 
 /** What was refused of whom, and what follows from it. */
-const createRefusals = ({ conduct, log, now, cut }: Pick<IntakeDeps, 'conduct' | 'log' | 'now' | 'cut'>) => {
+const createRefusals = ({ conduct, log, now, cut }: Pick<GossipIntakeDeps, 'conduct' | 'log' | 'now' | 'cut'>) => {
   const counts = {
     refused: { undecodable: 0, oversized: 0, signed: 0, refused: 0, unheard: 0 },
     paused: 0,
@@ -141,7 +141,7 @@ const createRefusals = ({ conduct, log, now, cut }: Pick<IntakeDeps, 'conduct' |
 const untilReady = async (
   peer: string,
   pace: GossipPace,
-  { conduct, timers, now }: Pick<IntakeDeps, 'conduct' | 'timers' | 'now'>,
+  { conduct, timers, now }: Pick<GossipIntakeDeps, 'conduct' | 'timers' | 'now'>,
 ): Promise<void> => {
   await new Promise((resolve) => setImmediate(resolve))
   for (;;) {
@@ -154,7 +154,7 @@ const untilReady = async (
   }
 }
 
-export const createIntake = (deps: IntakeDeps): Intake => {
+export const createGossipIntake = (deps: GossipIntakeDeps): GossipIntake => {
   const { conduct, log, now } = deps
   const inner = innerOf(deps.gossip)
   const paces = new Map<string, GossipPace>()

@@ -14,13 +14,12 @@ import type { History } from './history.ts'
 import { createChecking, createInlet, createProver, type Inlet, open } from './inlet.ts'
 import type { Settings } from './options.ts'
 import { createOrder, type Order } from './order.ts'
-import type { OwnHead } from './protocol.ts'
+import { type OwnHead, signedHead } from './protocol.ts'
 import { rangeOf } from './read-batch.ts'
 import type { Readers } from './readers.ts'
 import { createRepair } from './repair.ts'
 import { createRetrieve, type Proven, type Retrieve, type RetrievePort } from './retrieve.ts'
 import type { Range, Series } from './series.ts'
-import { signedHead } from './signed-head.ts'
 
 /** Batches that are on their way are not missing yet, when their publisher says how far it is. */
 const HEAD_DELAY_MS = 100

@@ -1,4 +1,6 @@
 /** The wire contract of events beside gossip: protocol `/parley/events/1`. */
+import { concat } from 'uint8arrays/concat'
+import { fromString } from 'uint8arrays/from-string'
 import * as z from 'zod'
 import { defineProtocol } from '../define.ts'
 
@@ -32,9 +34,15 @@ const OwnHead = z.object({
 
 export type OwnHead = z.output<typeof OwnHead>
 
-/** How far a publisher is, signed by it (signed-head.ts). */
+/** How far a publisher is, signed by it. */
 const WireHead = z.object({ ...series, last: sequence, circle: Bytes.optional(), signature: Bytes })
 export type WireHead = z.output<typeof WireHead>
+
+/** The bytes that it signs: how far it is, and the circle of those whom it tells itself (circle.ts). */
+export const signedHead = (mesh: string, { publisher, word, epoch, last, circle }: Omit<WireHead, 'signature'>) => {
+  const text = fromString(`parley/events/head/1\n${mesh}\n${publisher}\n${word}\n${epoch}\n${last}\n`)
+  return circle === undefined ? text : concat([text, circle])
+}
 
 const WireHeld = z.object({ ...series, from: sequence, to: sequence, since: sequence.optional() })
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { GossipSub } from '@chainsafe/libp2p-gossipsub'
 import { createConduct, FAULT_BURST, STRIKES } from '../../../../node/network/gossip-conduct.ts'
-import { createIntake } from '../../../../node/network/gossip-intake.ts'
+import { createGossipIntake } from '../../../../node/network/gossip-intake.ts'
 import {
   CONTROL_BURST,
   MAX_OPEN,
@@ -59,7 +59,7 @@ const setUp = () => {
     handlePeerReadStreamError: () => {},
   }
   const log = keptLog()
-  const intake = createIntake({
+  const intake = createGossipIntake({
     gossip: gossip as unknown as GossipSub,
     conduct: createConduct(),
     timers: {
