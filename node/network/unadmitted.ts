@@ -28,7 +28,7 @@ export const MAX_TOTAL_STREAMS = 768
  * Streams a second of all that dialled this node, above which each may open only a few: an ended stream costs its memory
  * until its timers are over, so that a bound of those that are open is not enough. Peers that behave open three.
  */
-export const STREAMS_PER_SECOND = 24
+export const STREAMS_PER_SECOND = 64
 export const FEW_STREAMS = 8
 /**
  * Bytes a second of all that dialled this node, above which each may send only a few: what an ended connection sent is
@@ -38,9 +38,14 @@ export const BYTES_PER_SECOND = 256 * 1024
 export const FEW_BYTES = 32 * 1024
 const MAX_PACED = 4096
 const PACE_MS = 1_000
-/** Peers that are remembered for having sent or opened too much, and for how long none of them is let in again. */
+/**
+ * Peers that are remembered for having sent or opened too much, and for how long. None that went beyond its own bounds is let
+ * in again meanwhile; who only did more than a few in a second in which all did, as members that come back together may, not
+ * from the third time on.
+ */
 export const MAX_REMEMBERED = 1_024
 export const REMEMBERED_MS = 30_000
+export const STRIKES = 3
 
 export type Ended =
   | 'rate'
@@ -153,8 +158,8 @@ export const createUnadmitteds = (clock: Pick<Clock, 'monotonic'>, limits: Unadm
   let totalStreams = 0
   const streamsAreMany = createPace(clock, STREAMS_PER_SECOND)
   const bytesAreMany = createPace(clock, BYTES_PER_SECOND)
-  /** Until when, by peer; the first one is the oldest. */
-  const remembered = new Map<string, number>()
+  /** By peer; the first one is the oldest. */
+  const remembered = new Map<string, { readonly untilMs: number; readonly strikes: number }>()
   const ended: Record<Ended, number> = {
     rate: 0,
     remembered: 0,
@@ -188,16 +193,21 @@ export const createUnadmitteds = (clock: Pick<Clock, 'monotonic'>, limits: Unadm
     return true
   }
 
-  const remember = (peer: string): void => {
+  const strikesOf = (peer: string): number => {
+    const known = remembered.get(peer)
+    return known !== undefined && clock.monotonic() < known.untilMs ? known.strikes : 0
+  }
+  const remember = (peer: string, more: number): void => {
+    const strikes = strikesOf(peer) + more
     remembered.delete(peer)
     if (remembered.size >= MAX_REMEMBERED) for (const oldest of remembered.keys()) if (remembered.delete(oldest)) break
-    remembered.set(peer, clock.monotonic() + REMEMBERED_MS)
+    remembered.set(peer, { untilMs: clock.monotonic() + REMEMBERED_MS, strikes })
   }
 
-  const end = (entry: Entry | undefined, why: Ended): void => {
+  const end = (entry: Entry | undefined, why: Ended, strikes = STRIKES): void => {
     if (entry === undefined || !remove(entry)) return
     ended[why] += 1
-    if (entry.isInbound && entry.peer !== undefined && why !== 'room') remember(entry.peer)
+    if (entry.isInbound && entry.peer !== undefined && why !== 'room') remember(entry.peer, strikes)
     entry.end(new Error(WORDS[why]))
   }
 
@@ -217,8 +227,9 @@ export const createUnadmitteds = (clock: Pick<Clock, 'monotonic'>, limits: Unadm
     entry.bytes += bytes
     totalBytes += bytes
     const isHurried = entry.isInbound && bytesAreMany(bytes)
-    const most = isHurried ? FEW_BYTES : entry.isInbound ? MAX_INBOUND_BYTES : MAX_OUTBOUND_BYTES
+    const most = entry.isInbound ? MAX_INBOUND_BYTES : MAX_OUTBOUND_BYTES
     if (entry.bytes > most) end(entry, 'bytes')
+    else if (isHurried && entry.bytes > FEW_BYTES) end(entry, 'bytes', 1)
     else if (totalBytes > MAX_TOTAL_BYTES) end(largest('bytes'), 'total-bytes')
   }
 
@@ -226,9 +237,9 @@ export const createUnadmitteds = (clock: Pick<Clock, 'monotonic'>, limits: Unadm
     if (!entries.has(entry)) return
     entry.streams += 1
     totalStreams += 1
-    const most = limits.heldStreams + MORE_STREAMS
-    if (entry.streams > (entry.isInbound && streamsAreMany(1) ? Math.min(FEW_STREAMS, most) : most))
-      end(entry, 'streams')
+    const isHurried = entry.isInbound && streamsAreMany(1)
+    if (entry.streams > limits.heldStreams + MORE_STREAMS) end(entry, 'streams')
+    else if (isHurried && entry.streams > FEW_STREAMS) end(entry, 'streams', 1)
     else if (totalStreams > MAX_TOTAL_STREAMS) end(largest('streams'), 'total-streams')
   }
 
@@ -253,13 +264,7 @@ export const createUnadmitteds = (clock: Pick<Clock, 'monotonic'>, limits: Unadm
         leave: () => void remove(entry),
       }
     },
-    isRemembered(peer) {
-      const until = remembered.get(peer)
-      if (until === undefined) return false
-      if (clock.monotonic() < until) return true
-      remembered.delete(peer)
-      return false
-    },
+    isRemembered: (peer) => strikesOf(peer) >= STRIKES,
     count(why) {
       ended[why] += 1
     },

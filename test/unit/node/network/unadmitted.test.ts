@@ -16,6 +16,7 @@ import {
   MORE_STREAMS,
   REMEMBERED_MS,
   STREAMS_PER_SECOND,
+  STRIKES,
   sourceOf,
   type Unadmitted,
 } from '../../../../node/network/unadmitted.ts'
@@ -157,6 +158,24 @@ test('a peer that was ended for what it did is refused for a while, and others a
   assert.ok(table.isRemembered('greedy'))
   pass(1)
   assert.ok(!table.isRemembered('greedy'))
+})
+
+test('a peer that did more than a few in a busy second is refused from the third time on', () => {
+  const { table, enter, pass } = setUp()
+  for (let at = 0; at < STREAMS_PER_SECOND; at += 1) enter('192.0.2.9').streamOpened()
+  const hurry = (): void => {
+    const one = enter('192.0.2.1')
+    one.named('hurried')
+    for (let at = 0; at <= FEW_STREAMS; at += 1) one.streamOpened()
+  }
+  for (let strike = 1; strike < STRIKES; strike += 1) {
+    hurry()
+    assert.ok(!table.isRemembered('hurried'), `strike ${strike}`)
+  }
+  hurry()
+  assert.ok(table.isRemembered('hurried'))
+  pass(REMEMBERED_MS)
+  assert.ok(!table.isRemembered('hurried'))
 })
 
 test('one that makes room for others is not remembered: it only was the oldest', () => {
