@@ -118,7 +118,7 @@ describe('the proof of coordination', { timeout: 120_000 }, () => {
     await forge()
     await Promise.all(VOTERS.map(start))
     await Promise.all([...peers.values(), guest].map((peer) => untilProven(peer)))
-    assert.ok((await look(guest)).epoch > epoch)
+    await until('the next epoch is proven to the guest', async () => (await look(guest)).epoch > epoch)
     assert.notEqual((await look(guest)).leader?.id, liar.mesh.self.id)
     assert.equal((await guest.ask('get', { key: 'after' }))?.value, 2)
   })
