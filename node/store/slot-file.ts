@@ -143,6 +143,17 @@ export const openSlots = async <T>(
       writing = undefined
     }
   }
+  const writeNow = (value: T): void => {
+    const next = newest === 0 ? 1 : 0
+    try {
+      file.writeNow?.(encodeSlot(form, value), form.slots[next])
+      newest = next
+      failure = undefined
+    } catch (error) {
+      failure = { error }
+      onFailure(error)
+    }
+  }
   const sync = async (): Promise<void> => {
     await writing
     if (failure !== undefined) throw failure.error
@@ -150,6 +161,10 @@ export const openSlots = async <T>(
   }
   return {
     note(value) {
+      if (file.writeNow !== undefined) {
+        writeNow(value)
+        return
+      }
       wanted = { value }
       writing ??= write()
     },
