@@ -78,6 +78,10 @@ for (const [text, means] of [
 /** Beyond so many bytes a search is faster than a look at each. */
 const SHORT_BYTES = 24
 
+/** The same bytes: Node's own search in them takes a tenth of the time of the language's. */
+const searchable = (bytes: Uint8Array): Uint8Array =>
+  bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
 /** Where the string that begins at `from` has its closing quote; the end of the bytes where it has none. */
 const closing = (bytes: Uint8Array, from: number, escapes: { at: number }): number => {
   const { length } = bytes
@@ -110,10 +114,11 @@ export const readJsonText = (text: string): unknown => {
 }
 
 /** @throws MSG003 where the JSON text holds more than is taken */
-export const checkJsonBounds = (bytes: Uint8Array): void => {
-  const { length } = bytes
+export const checkJsonBounds = (payload: Uint8Array): void => {
+  const { length } = payload
   // Whatever opens has to close.
   if (length <= 2 * MAX_DEPTH) return
+  const bytes = searchable(payload)
   const keys = createKeys(bytes)
   const escapes = { at: -1 }
   let depth = 0
