@@ -41,11 +41,11 @@ const PACE_MS = 1_000
 /**
  * Peers that are remembered for having sent or opened too much, and for how long. None that went beyond its own bounds is let
  * in again meanwhile; who only did more than a few in a second in which all did, as members that come back together may, not
- * from the third time on.
+ * from the second time on.
  */
 export const MAX_REMEMBERED = 1_024
-export const REMEMBERED_MS = 30_000
-export const STRIKES = 3
+export const REMEMBERED_MS = 60_000
+export const STRIKES = 2
 
 export type Ended =
   | 'rate'
