@@ -39,9 +39,9 @@ export const FEW_BYTES = 32 * 1024
 const MAX_PACED = 4096
 const PACE_MS = 1_000
 /**
- * Peers that are remembered for having sent or opened too much, and for how long. None that went beyond its own bounds is let
- * in again meanwhile; who only did more than a few in a second in which all did, as members that come back together may, not
- * from the second time on.
+ * Peers that sent or opened too much are refused for so long. Whoever went beyond its own bounds is refused at once. Whoever
+ * only sent or opened more than a few in a busy second is refused from the second time on: members that come back together
+ * may do so once.
  */
 export const MAX_REMEMBERED = 1_024
 export const REMEMBERED_MS = 60_000
@@ -101,7 +101,7 @@ interface Entry {
   peer: string | undefined
 }
 
-/** Something that is counted for a second, then from nothing again. @returns a function that adds, and says whether it is above `most` */
+/** Counts for a second, then from nothing again. @returns adds to the count, and says whether it is above `most` */
 const createPace = (clock: Pick<Clock, 'monotonic'>, most: number): ((more: number) => boolean) => {
   let since = Number.NEGATIVE_INFINITY
   let sum = 0

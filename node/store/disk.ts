@@ -80,12 +80,13 @@ export const openFolder = async (path: string): Promise<Disk> => {
   }
 }
 
-/** A whole file takes the place of the one of that name, or nothing changes. Resolves once it survives a power cut. @param part its name until then */
-export const replaceFile = async (disk: Disk, part: string, name: string, text: string): Promise<void> => {
+/** A whole file takes the place of the one of that name, or nothing changes. Resolves once it survives a power cut. */
+export const replaceFile = async (disk: Disk, name: string, content: string | Uint8Array): Promise<void> => {
+  const part = `${name}.part`
   await disk.remove(part)
   const file = await disk.create(part)
   try {
-    await file.write(new TextEncoder().encode(text), 0)
+    await file.write(typeof content === 'string' ? new TextEncoder().encode(content) : content, 0)
     await file.sync()
   } finally {
     await file.close()

@@ -59,5 +59,5 @@ export const readRecord = async <R>(disk: Pick<Disk, 'read'>, form: RecordForm<R
 /** @throws what the disk says */
 export const writeRecord = async <R>(disk: Disk, { name, format }: RecordForm<R>, record: R): Promise<void> => {
   const text = JSON.stringify({ format, sha256: checksumOf(format, record), record })
-  await replaceFile(disk, `${name}.part`, name, `${text}\n`)
+  await replaceFile(disk, name, `${text}\n`)
 }

@@ -7,10 +7,9 @@
  */
 import type { Log } from '../../protocols/port.ts'
 import { ensurePrivateDirectory, systemCode } from '../private-file.ts'
-import { openFolder } from './disk.ts'
+import { openFolder, replaceFile } from './disk.ts'
 
 export const RESERVE_FILE = 'reserve'
-const PART = `${RESERVE_FILE}.part`
 const RESERVE_BYTES = 256 * 1024
 
 /** Whether it says that there is no room, or was caused by that. */
@@ -56,17 +55,9 @@ export const createReserve = (dataDir: string, log: Pick<Log, 'error'>): Reserve
       const disk = await openFolder(dataDir)
       if ((await disk.list()).includes(RESERVE_FILE)) return
       try {
-        await disk.remove(PART)
-        const file = await disk.create(PART)
-        try {
-          await file.write(new Uint8Array(RESERVE_BYTES).fill(1), 0)
-          await file.sync()
-        } finally {
-          await file.close()
-        }
-        await disk.rename(PART, RESERVE_FILE)
+        await replaceFile(disk, RESERVE_FILE, new Uint8Array(RESERVE_BYTES).fill(1))
       } catch {
-        await disk.remove(PART).catch(() => {})
+        await disk.remove(`${RESERVE_FILE}.part`).catch(() => {})
       }
     },
   }

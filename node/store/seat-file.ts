@@ -5,32 +5,18 @@
 import type { SeatKeeping } from '../../protocols/coordinator/standing.ts'
 import { isParleyError } from '../../protocols/errors.ts'
 import { systemCode } from '../private-file.ts'
-import type { Disk } from './disk.ts'
+import { type Disk, replaceFile } from './disk.ts'
 import { refuse } from './segments.ts'
 
 export const SEAT_FILE = 'seat-given-up'
-const PART = `${SEAT_FILE}.part`
 const TEXT = 'This node gave its seat up with parley leave and offers none; parley leave --undo takes that back.\n'
-
-const write = async (disk: Disk): Promise<void> => {
-  await disk.remove(PART)
-  const file = await disk.create(PART)
-  try {
-    await file.write(new TextEncoder().encode(TEXT), 0)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await disk.rename(PART, SEAT_FILE)
-  await disk.syncNames()
-}
 
 /** @throws STA003 with `details.reason` `disk-full` or `disk-failed` */
 export const openSeatFile = async (disk: Disk): Promise<SeatKeeping> => ({
   isGivenUp: (await disk.list()).includes(SEAT_FILE),
   async keep(isGivenUp) {
     try {
-      if (isGivenUp) return await write(disk)
+      if (isGivenUp) return await replaceFile(disk, SEAT_FILE, TEXT)
       await disk.remove(SEAT_FILE)
       await disk.syncNames()
     } catch (error) {

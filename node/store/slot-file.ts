@@ -8,7 +8,7 @@
  */
 import { crc32 } from 'node:zlib'
 import { systemCode } from '../private-file.ts'
-import type { Disk, DiskFile } from './disk.ts'
+import { type Disk, type DiskFile, replaceFile } from './disk.ts'
 
 const HEADER_BYTES = 12
 const CRC_BYTES = 4
@@ -94,20 +94,10 @@ export const readSlots = async <T>(form: SlotForm<T>, disk: Pick<Disk, 'read'>):
 
 /** Puts a new file in place of the one that there may be; durable once it resolves. The value is in slot 0. */
 export const writeSlots = async <T>(form: SlotForm<T>, disk: Disk, value: T): Promise<void> => {
-  const part = `${form.name}.part`
-  await disk.remove(part)
-  const file = await disk.create(part)
-  try {
-    const bytes = new Uint8Array(form.fileBytes)
-    bytes.set(encodeHeader(form))
-    bytes.set(encodeSlot(form, value), form.slots[0])
-    await file.write(bytes, 0)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await disk.rename(part, form.name)
-  await disk.syncNames()
+  const bytes = new Uint8Array(form.fileBytes)
+  bytes.set(encodeHeader(form))
+  bytes.set(encodeSlot(form, value), form.slots[0])
+  await replaceFile(disk, form.name, bytes)
 }
 
 /**

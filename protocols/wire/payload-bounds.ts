@@ -78,7 +78,7 @@ for (const [text, means] of [
 /** Beyond so many bytes a search is faster than a look at each. */
 const SHORT_BYTES = 24
 
-/** The same bytes: Node's own search in them takes a tenth of the time of the language's. */
+/** The same bytes as a Buffer: its search is native, and many times as fast as that of a Uint8Array. */
 const searchable = (bytes: Uint8Array): Uint8Array =>
   bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
