@@ -7,11 +7,8 @@ import { ensurePrivateDirectory, FILE_MODE } from '../private-file.ts'
 export interface DiskFile {
   /** Writes all of it there, or fails. */
   write(bytes: Uint8Array, at: number): Promise<void>
-  /**
-   * The same for a few bytes within the file, in this moment: into the page cache that costs less than to ask another thread.
-   * Undefined where the disk cannot. @throws what the disk says
-   */
-  writeNow?(bytes: Uint8Array, at: number): void
+  /** The same, done on return: for a few bytes within the file, where another thread would cost more than the write. */
+  writeNow(bytes: Uint8Array, at: number): void
   truncate(size: number): Promise<void>
   /** What was written survives a power cut once this resolves (fdatasync). */
   sync(): Promise<void>

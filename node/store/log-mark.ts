@@ -59,7 +59,7 @@ export interface LogMark {
   isThere(): boolean
   /** Puts a new one there, durable once it resolves. */
   begin(position: LogPosition): Promise<void>
-  /** So far the log is durable. It is written soon, the last one of many; without one nothing happens. */
+  /** So far the log is durable. It is written at once and not synced; without a mark nothing happens. */
   note(position: LogPosition): void
   /** Nobody waits for it but `close`. */
   syncSoon(): void

@@ -40,7 +40,7 @@ export type ReadMark =
   | { readonly kind: 'whole'; readonly group: number; readonly id: string; readonly slot: number }
 
 export interface Mark {
-  /** This group is durable. It is written soon, the last one of many. */
+  /** This group is durable. It is written at once and not synced. */
   note(group: number): void
   /** @param isWell the last one is to be durable then @throws what the disk says, also of an earlier write */
   close(isWell: boolean): Promise<void>

@@ -4,7 +4,8 @@
  * A header that no version changes (magic, format, CRC-32), then two slots, each with a CRC-32 of its own, at offsets that
  * the user of this file chooses so that no disk writes both at once. The file appears whole, by a rename. After that its
  * slots are overwritten in place, and synced only where somebody asks for it: after a power cut the value may be an older
- * one, and is never one that was not written. State of an open file: the value to be written, the write under way.
+ * one, and is never one that was not written. State of an open file: which slot is the
+ * newest, and why the last write failed.
  */
 import { crc32 } from 'node:zlib'
 import { systemCode } from '../private-file.ts'
@@ -36,7 +37,7 @@ export type ReadSlots<T> =
   | { readonly kind: 'whole'; readonly value: T; readonly slot: number }
 
 export interface SlotFile<T> {
-  /** It is written soon, the last one of many. */
+  /** It is written at once, and not synced. What the disk refuses is told to `onFailure`. */
   note(value: T): void
   /** What was noted before survives a power cut once this resolves. @throws what the disk says, also of an earlier write */
   sync(): Promise<void>
@@ -112,56 +113,27 @@ export const openSlots = async <T>(
 ): Promise<SlotFile<T>> => {
   const file: DiskFile = await disk.open(form.name)
   let newest = slot
-  let wanted: { readonly value: T } | undefined
-  let writing: Promise<void> | undefined
   let failure: { readonly error: unknown } | undefined
 
-  const write = async (): Promise<void> => {
-    try {
-      while (wanted !== undefined) {
-        const { value } = wanted
-        wanted = undefined
-        const next = newest === 0 ? 1 : 0
-        await file.write(encodeSlot(form, value), form.slots[next])
-        newest = next
-        failure = undefined
-      }
-    } catch (error) {
-      failure = { error }
-      onFailure(error)
-    } finally {
-      writing = undefined
-    }
-  }
-  const writeNow = (value: T): void => {
-    const next = newest === 0 ? 1 : 0
-    try {
-      file.writeNow?.(encodeSlot(form, value), form.slots[next])
-      newest = next
-      failure = undefined
-    } catch (error) {
-      failure = { error }
-      onFailure(error)
-    }
-  }
   const sync = async (): Promise<void> => {
-    await writing
     if (failure !== undefined) throw failure.error
     await file.sync()
   }
   return {
     note(value) {
-      if (file.writeNow !== undefined) {
-        writeNow(value)
-        return
+      const next = newest === 0 ? 1 : 0
+      try {
+        file.writeNow(encodeSlot(form, value), form.slots[next])
+        newest = next
+        failure = undefined
+      } catch (error) {
+        failure = { error }
+        onFailure(error)
       }
-      wanted = { value }
-      writing ??= write()
     },
     sync,
     async close(isWell) {
       try {
-        await writing
         if (isWell) await sync()
       } finally {
         await file.close()

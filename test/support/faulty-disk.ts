@@ -94,19 +94,21 @@ export const createFaultyDisk = (): FaultyDisk => {
     const check = (): void => {
       if (born !== life) throw new SystemError('EBADF')
     }
+    const writeNow = (bytes: Uint8Array, at: number): void => {
+      check()
+      const grows = Math.max(0, at + bytes.length - contents.size)
+      const left = disk.room - used()
+      if (grows > left) {
+        // A write that finds no room has done a part of it.
+        const part = bytes.slice(0, Math.max(0, bytes.length - (grows - left)))
+        if (part.length > 0) put(contents, { at, bytes: part })
+        throw new SystemError('ENOSPC')
+      }
+      put(contents, { at, bytes: bytes.slice() })
+    }
     return {
-      async write(bytes, at) {
-        check()
-        const grows = Math.max(0, at + bytes.length - contents.size)
-        const left = disk.room - used()
-        if (grows > left) {
-          // A write that finds no room has done a part of it.
-          const part = bytes.slice(0, Math.max(0, bytes.length - (grows - left)))
-          if (part.length > 0) put(contents, { at, bytes: part })
-          throw new SystemError('ENOSPC')
-        }
-        put(contents, { at, bytes: bytes.slice() })
-      },
+      write: async (bytes, at) => writeNow(bytes, at),
+      writeNow,
       async truncate(size) {
         check()
         put(contents, { size })
