@@ -32,6 +32,8 @@ export interface Leaving {
 }
 
 const STEP_LIMIT_MS = 3_000
+/** A step that takes longer is told of: it is what a stop waited for. */
+const SLOW_MS = 1_000
 
 export const createLeaving = ({ log, drainMs, drain, stop, entered }: LeavingDeps): Leaving => {
   let endsAt = 0
@@ -40,7 +42,9 @@ export const createLeaving = ({ log, drainMs, drain, stop, entered }: LeavingDep
   const leftMs = (): number => Math.max(0, endsAt - clock.monotonic())
 
   const take = async ({ what, drains = false, run }: LeavingStep): Promise<void> => {
-    const limitMs = STEP_LIMIT_MS + (drains ? leftMs() : 0)
+    const startedAt = clock.monotonic()
+    const drainedMs = drains ? leftMs() : 0
+    const limitMs = STEP_LIMIT_MS + drainedMs
     let late = false
     const over = Promise.withResolvers<void>()
     const stopLimit = timers.after(limitMs, () => {
@@ -50,7 +54,11 @@ export const createLeaving = ({ log, drainMs, drain, stop, entered }: LeavingDep
     const step = run(leftMs()).catch((error: unknown) => log.warn(`${what} did not stop cleanly`, { error }))
     await Promise.race([step, over.promise])
     stopLimit()
+    const tookMs = Math.round(clock.monotonic() - startedAt)
     if (late) log.warn(`${what} took more than ${Math.round(limitMs)} ms to stop; going on`, {})
+    else if (tookMs > SLOW_MS && tookMs >= drainedMs) {
+      log.warn(`${what} took ${tookMs} ms to stop`, drains ? { cancelled: 'what still ran then' } : {})
+    }
   }
 
   const drainAll = async (): Promise<void> => {

@@ -85,6 +85,8 @@ const DRAIN_MS = 24 * 3_600_000
  * each end keeps some 20 KiB. Nobody waits for them to be opened.
  */
 const OWN_IDLE_MS = 15_000
+/** What the mesh asks for itself is of no use to a node that leaves; what it was asked to do on the way may still end. */
+const OWN_DRAIN_MS = 1_000
 
 /** It was late with its membership: busy, or not there any more, and no stranger. */
 const isLate = (error: ParleyError): boolean => error.code === 'SEC001' && error.details.reason === 'timeout'
@@ -261,7 +263,9 @@ export const createLinks = (deps: LinksDeps): Links => {
     late: () => openEntries().flatMap(({ caller }) => [...caller.late()]),
     async close(drainMs) {
       stopSweep()
-      await Promise.all(allEntries().map(({ caller }) => caller.close(drainMs)))
+      const drainMsOf = ({ protocolId }: LinkTarget): number =>
+        deps.isOwn(protocolId) ? Math.min(OWN_DRAIN_MS, drainMs) : drainMs
+      await Promise.all(allEntries().map(({ caller, target }) => caller.close(drainMsOf(target))))
     },
   }
 }
