@@ -25,7 +25,7 @@ export interface GossipFigures {
   rejected: number
   failedPublishes: number
   /** `refused`: messages that were not taken, by reason; `paused`: neighbours that were not read for a while. */
-  intake: { refused: Readonly<Record<string, number>>; paused: number; cut: number }
+  intake: { refused: Readonly<Record<string, number>>; paused: number; cut: number; putOff: number }
 }
 
 export interface MeshFigures {
@@ -106,6 +106,7 @@ export const exposeFigures = (metrics: NodeMetrics, read: () => MeshFigures): vo
     Object.entries(read().gossip.intake.refused),
   )
   total('gossip_paused_total', 'Pauses of neighbours for refused gossip', () => read().gossip.intake.paused)
+  total('gossip_put_off_total', 'Waits of neighbours for their share of reading', () => read().gossip.intake.putOff)
   total('gossip_barred_total', 'Peers cut off for refused gossip', () => read().gossip.intake.cut)
   total('replies_lost_total', 'Answers to third parties that did not arrive', () => read().replies.lost)
   gauges('disk_bytes', 'Bytes that are kept on disk, by part', 'part', () => Object.entries(read().disk.parts))

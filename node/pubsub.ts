@@ -220,9 +220,9 @@ export const createPubsub = (deps: PubsubDeps): Pubsub => {
     const from = propagationSource.toString()
     const validate = arriving.get(msg.topic)
     if (validate === undefined) return
-    intake.opened(from)
+    intake.opened(from, msg.data.length)
     void validate(from, msg.data).then((result) => {
-      intake.closed(from)
+      intake.closed(from, msg.data.length)
       gossip.reportMessageValidationResult(msgId, from, result)
     })
   }

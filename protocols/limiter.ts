@@ -203,7 +203,10 @@ export const createRates = ({ perSecond, burst, maxKeys }: RateOptions): Rates =
       const level = levelOf(bucket, nowMs)
       const may = cost <= level
       if (!may) refused += 1
-      keep(key, { level: may ? level - cost : level, at: Math.max(nowMs, bucket?.at ?? nowMs) })
+      const kept = bucket ?? { level, at: nowMs }
+      kept.level = may ? level - cost : level
+      kept.at = Math.max(nowMs, kept.at)
+      keep(key, kept)
       return may
     },
     waitMs(key, nowMs, cost = 1) {

@@ -2,8 +2,8 @@
  * What gossipsub reads of each neighbour, and how fast: its read loop, with a share of the event loop for each neighbour.
  *
  * gossipsub reads all that comes and checks nothing against who sent it. Here a neighbour's stream is paused after
- * `SLICE_MESSAGES` messages or `SLICE_BYTES`, until the other sockets were looked at; while `MAX_OPEN` messages of it are
- * under check, so that no neighbour has more signatures in the thread pool than that; while it sends more than
+ * `SLICE_MESSAGES` messages or `SLICE_BYTES`, until the other sockets were looked at; while `MAX_OPEN` messages of it, or
+ * `MAX_OPEN_BYTES`, are under check: no neighbour takes the thread pool or the bytes of all; while it sends more than
  * `MESSAGES_PER_S`, or more subscriptions, grafts and prunes than `CONTROLS_PER_S`; and while it is paused for its faults
  * (gossip-conduct.ts; the bounds are in gossip-pace.ts). Paused means that the muxer's window fills and the sender waits: of
  * an honest neighbour nothing is lost. Messages of topics that nobody here hears are dropped before they are hashed; they
@@ -72,15 +72,16 @@ export interface GossipIntakeDeps {
 
 export interface GossipIntake {
   /** A message of this neighbour goes under check. */
-  opened(peer: string): void
+  opened(peer: string, bytes: number): void
   /** Its check has ended. */
-  closed(peer: string): void
+  closed(peer: string, bytes: number): void
   /** A message of it was not taken. */
   refused(peer: string, reason: GossipRefusal): void
   /** Why the peer is not let in now, where it was cut off lately. */
   barred(peer: string): ParleyError | undefined
   forget(peer: string): void
-  counts(): { refused: Readonly<Record<GossipRefusal, number>>; paused: number; cut: number }
+  /** `putOff`: times that a neighbour had to wait for its rates, or for its checks. */
+  counts(): { refused: Readonly<Record<GossipRefusal, number>>; paused: number; cut: number; putOff: number }
 }
 
 /** Errors of it-length-prefixed that only a sender can make. */
@@ -118,6 +119,7 @@ const createRefusals = ({ conduct, log, now, cut }: Pick<GossipIntakeDeps, 'cond
     refused: { undecodable: 0, oversized: 0, signed: 0, refused: 0, unheard: 0 },
     paused: 0,
     cut: 0,
+    putOff: 0,
   }
   const refused = (peer: string, reason: GossipRefusal): void => {
     counts.refused[reason] += 1
@@ -142,12 +144,15 @@ const untilReady = async (
   peer: string,
   pace: GossipPace,
   { conduct, timers, now }: Pick<GossipIntakeDeps, 'conduct' | 'timers' | 'now'>,
+  putOff: () => void,
 ): Promise<void> => {
   await new Promise((resolve) => setImmediate(resolve))
   for (;;) {
     pace.begin()
-    const waitMs = Math.max(conduct.pausedMs(peer, now()), pace.aheadMs(now()))
+    const aheadMs = pace.aheadMs(now())
+    const waitMs = Math.max(conduct.pausedMs(peer, now()), aheadMs)
     const fewer = waitMs > 0 ? undefined : pace.fewOpen()
+    if (aheadMs > 0 || fewer !== undefined) putOff()
     if (waitMs > 0) await new Promise<void>((resolve) => timers.after(waitMs, resolve))
     else if (fewer !== undefined) await fewer
     else return
@@ -159,6 +164,9 @@ export const createGossipIntake = (deps: GossipIntakeDeps): GossipIntake => {
   const inner = innerOf(deps.gossip)
   const paces = new Map<string, GossipPace>()
   const { refused, counts } = createRefusals(deps)
+  const putOff = (): void => {
+    counts.putOff += 1
+  }
 
   const paceOf = (peer: string): GossipPace => {
     const known = paces.get(peer)
@@ -201,7 +209,7 @@ export const createGossipIntake = (deps: GossipIntakeDeps): GossipIntake => {
     pace.take(messages.length)
     await handle(peer, { ...rpc, messages: messages.slice(0, SLICE_MESSAGES) })
     for (let at = SLICE_MESSAGES; at < messages.length; at += SLICE_MESSAGES) {
-      await untilReady(id, pace, deps)
+      await untilReady(id, pace, deps, putOff)
       await handle(peer, { subscriptions: [], messages: messages.slice(at, at + SLICE_MESSAGES) })
     }
   }
@@ -220,7 +228,7 @@ export const createGossipIntake = (deps: GossipIntakeDeps): GossipIntake => {
         }
         if (pace.isDue(now()) || conduct.pausedMs(id, now()) > 0) {
           pause(stream)
-          await untilReady(id, pace, deps)
+          await untilReady(id, pace, deps, putOff)
         }
         resume(stream)
       }
@@ -233,8 +241,8 @@ export const createGossipIntake = (deps: GossipIntakeDeps): GossipIntake => {
   }
 
   return {
-    opened: (peer) => paceOf(peer).opened(),
-    closed: (peer) => paces.get(peer)?.closed(),
+    opened: (peer, bytes) => paceOf(peer).opened(bytes),
+    closed: (peer, bytes) => paces.get(peer)?.closed(bytes),
     refused,
     barred(peer) {
       const ms = Math.ceil(conduct.barredMs(peer, now()))

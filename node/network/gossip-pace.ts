@@ -8,10 +8,12 @@
 
 export const SLICE_MESSAGES = 32
 const SLICE_BYTES = 256 << 10
-/** Messages of one neighbour under check. */
+/** Messages of one neighbour under check, and their bytes: a part of what all may have (`events.maxUnverifiedBytes`). */
 export const MAX_OPEN = 64
+export const MAX_OPEN_BYTES = 4 << 20
 /** It is read again when no more are. */
 const FEW_OPEN = MAX_OPEN / 2
+const FEW_OPEN_BYTES = MAX_OPEN_BYTES / 2
 /** Subscriptions, grafts and prunes of one neighbour; a burst is what a node with all topics says at once, twice. */
 const CONTROLS_PER_S = 256
 export const CONTROL_BURST = 4_096
@@ -27,6 +29,7 @@ export class GossipPace {
   #messages = 0
   #bytes = 0
   #open = 0
+  #openBytes = 0
   #messagesAtMs = 0
   #controlsAtMs = 0
   #waiting: (() => void)[] = []
@@ -62,6 +65,7 @@ export class GossipPace {
       this.#messages >= SLICE_MESSAGES ||
       this.#bytes >= SLICE_BYTES ||
       this.#open >= MAX_OPEN ||
+      this.#openBytes >= MAX_OPEN_BYTES ||
       this.aheadMs(nowMs) > 0
     )
   }
@@ -73,18 +77,24 @@ export class GossipPace {
   }
 
   /** A message of it goes under check. */
-  opened(): void {
+  opened(bytes: number): void {
     this.#open += 1
+    this.#openBytes += bytes
   }
 
-  closed(): void {
+  closed(bytes: number): void {
     this.#open = Math.max(0, this.#open - 1)
-    if (this.#open <= FEW_OPEN) this.release()
+    this.#openBytes = Math.max(0, this.#openBytes - bytes)
+    if (this.#isFewOpen()) this.release()
+  }
+
+  #isFewOpen(): boolean {
+    return this.#open <= FEW_OPEN && this.#openBytes <= FEW_OPEN_BYTES
   }
 
   /** @returns undefined where few enough messages are under check; else resolves once they are, or it is gone */
   fewOpen(): Promise<void> | undefined {
-    if (this.#open <= FEW_OPEN) return undefined
+    if (this.#isFewOpen()) return undefined
     return new Promise<void>((resolve) => this.#waiting.push(resolve))
   }
 

@@ -23,12 +23,14 @@ export type Refusal = 'malformed' | 'overloaded' | 'foreign' | 'signature' | 'un
 const FORGED: ReadonlySet<Refusal> = new Set(['malformed', 'foreign', 'signature'])
 
 /**
- * Batches of one publisher that are let in, whoever brings them; one above `PACE_BYTES` counts for several. More are
- * dropped after their check, since a forged one must not use up what its publisher may say, and are not forwarded.
+ * Batches of one publisher that are let in, whoever brings them; one above `PACE_BYTES` counts for several. They count
+ * after their check, since a forged one must not use up what its publisher may say. More are dropped, those that come
+ * once it has used it up without a check, and are not forwarded.
  */
 export const BATCHES_PER_S = 4_096
 export const BATCH_BURST = 4_096
 const PACE_BYTES = 16 << 10
+const costOf = (bytes: Uint8Array): number => Math.max(1, bytes.length / PACE_BYTES)
 
 /** What all inlets share. */
 export interface Checking {
@@ -197,8 +199,7 @@ export const createInlet = (
     const then = last ? 'keep' : 'forward'
     // Brought back by gossip after a restart: it may travel on, but it is not news here.
     if (batch.publisher === port.self.id) return then
-    const cost = Math.max(1, bytes.length / PACE_BYTES)
-    if (!checking.rates.take(batch.publisher, port.clock.monotonic(), cost)) return refuse('overloaded')
+    if (!checking.rates.take(batch.publisher, port.clock.monotonic(), costOf(bytes))) return refuse('overloaded')
     return admit({ batch, bytes, arrivedAt }, then, arrivedAt, false)
   }
 
@@ -209,9 +210,12 @@ export const createInlet = (
       if (batch.word !== word) return Promise.resolve(refuse('foreign'))
       const past = order.past(batch, rangeOf(batch))
       if (past !== undefined && !hooks.isLost(batch)) return Promise.resolve(refuse(past))
-      if (checking.bytes + bytes.length > limits.maxUnverifiedBytes) return Promise.resolve(refuse('overloaded'))
+      const nowMs = port.clock.monotonic()
+      const isFull = checking.bytes + bytes.length > limits.maxUnverifiedBytes
+      if (isFull || checking.rates.waitMs(batch.publisher, nowMs, costOf(bytes)) > 0)
+        return Promise.resolve(refuse('overloaded'))
       checking.bytes += bytes.length
-      const result = check(bytes, batch, from, port.clock.monotonic(), turn)
+      const result = check(bytes, batch, from, nowMs, turn)
       // One that fails holds up none of those behind it.
       turn = result.catch(() => undefined)
       return result

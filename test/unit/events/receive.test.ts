@@ -482,6 +482,24 @@ test('of one publisher so many batches are let in at once, whoever brings them, 
   assert.equal(refused('overloaded'), 1)
 })
 
+test('of a publisher that used up what it may say nothing more is checked, whoever brings it, until it may again', async () => {
+  const { net, peer, receive, refused } = await receiver()
+  for (let first = 1; first <= BATCH_BURST; first += 1) await receive(batch({ first }))
+  let checked = 0
+  const { verify } = peer
+  peer.verify = (...given) => {
+    checked += 1
+    return verify(...given)
+  }
+  for (let n = 1; n <= 500; n += 1)
+    await peer.gossip.receive('events/tasks', batch({ first: BATCH_BURST + n }), `neighbour ${n % 50}`)
+  assert.deepEqual([checked, refused('overloaded')], [0, 500])
+  assert.equal(await receive(batch({ publisher: 'another' })), 'forward')
+  await net.run(1_000)
+  assert.equal(await receive(batch({ first: BATCH_BURST + 501 })), 'forward')
+  assert.equal(checked, 2)
+})
+
 test('a forged batch uses up nothing of what its publisher may say', async () => {
   const { heard, receive } = await receiver()
   for (let first = 1; first <= BATCH_BURST; first += 1) await receive(batch({ first, signer: 'mallory' }))

@@ -6,6 +6,7 @@ import { createGossipIntake } from '../../../../node/network/gossip-intake.ts'
 import {
   CONTROL_BURST,
   MAX_OPEN,
+  MAX_OPEN_BYTES,
   MESSAGE_BURST,
   MESSAGES_PER_S,
   SLICE_MESSAGES,
@@ -28,8 +29,11 @@ const turns = async (count = 20): Promise<void> => {
   for (let n = 0; n < count; n += 1) await new Promise((resolve) => setImmediate(resolve))
 }
 
-/** An intake over a gossipsub that does nothing but count, in virtual time; each RPC is one read. */
-const setUp = () => {
+/**
+ * An intake over a gossipsub that does nothing but count, in virtual time; each RPC is one read.
+ * @param openBytes of each message that goes under check
+ */
+const setUp = (openBytes = 1) => {
   let now = 0
   const due: { at: number; fn: () => void }[] = []
   const handled: Rpc[] = []
@@ -54,7 +58,7 @@ const setUp = () => {
     },
     async handleReceivedRpc(_: unknown, rpc: Rpc) {
       handled.push(rpc)
-      for (const { topic } of rpc.messages) if (topic === 'slow') intake.opened('p')
+      for (const { topic } of rpc.messages) if (topic === 'slow') intake.opened('p', openBytes)
     },
     handlePeerReadStreamError: () => {},
   }
@@ -126,14 +130,34 @@ describe('what gossip reads of a neighbour', () => {
     const reading = read(...Array.from({ length: 3 }, () => messages(SLICE_MESSAGES, 'slow')))
     await turns()
     assert.equal(messagesHandled(), MAX_OPEN)
-    for (let n = 0; n < MAX_OPEN / 2 - 1; n += 1) intake.closed('p')
+    for (let n = 0; n < MAX_OPEN / 2 - 1; n += 1) intake.closed('p', 1)
     await turns()
     assert.equal(messagesHandled(), MAX_OPEN)
-    intake.closed('p')
+    intake.closed('p', 1)
     await turns()
     assert.equal(messagesHandled(), MAX_OPEN + SLICE_MESSAGES)
-    for (let n = 0; n < MAX_OPEN; n += 1) intake.closed('p')
+    for (let n = 0; n < MAX_OPEN; n += 1) intake.closed('p', 1)
     await reading
+  })
+
+  it('has at most so many bytes under check, whatever the size of its messages, and what waited is counted', async () => {
+    const large = MAX_OPEN_BYTES / 4
+    const { intake, read, messagesHandled } = setUp(large)
+    const reading = read(...Array.from({ length: 12 }, () => messages(1, 'slow')))
+    await turns()
+    assert.deepEqual([messagesHandled(), intake.counts().putOff], [4, 1])
+    intake.closed('p', large)
+    await turns()
+    assert.equal(messagesHandled(), 4)
+    intake.closed('p', large)
+    await turns()
+    assert.deepEqual([messagesHandled(), intake.counts().putOff], [6, 2])
+    for (let n = 0; n < 10; n += 1) {
+      intake.closed('p', large)
+      await turns()
+    }
+    await reading
+    assert.equal(messagesHandled(), 12)
   })
 
   it('keeps to a rate of messages beyond a burst', async () => {

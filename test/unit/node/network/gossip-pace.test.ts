@@ -5,6 +5,7 @@ import {
   CONTROL_BURST,
   GossipPace,
   MAX_OPEN,
+  MAX_OPEN_BYTES,
   MESSAGE_BURST,
   SLICE_MESSAGES,
 } from '../../../../node/network/gossip-pace.ts'
@@ -60,26 +61,42 @@ describe('the pace of a neighbour', () => {
 
   it('has it wait while as many of its messages are under check as may be, until half of them are', async () => {
     const pace = new GossipPace()
-    for (let n = 1; n < MAX_OPEN; n += 1) pace.opened()
+    for (let n = 1; n < MAX_OPEN; n += 1) pace.opened(1)
     assert.equal(pace.isDue(0), false)
-    pace.opened()
+    pace.opened(1)
     assert.equal(pace.isDue(0), true)
     let isReady = false
     const ready = pace.fewOpen()?.then(() => {
       isReady = true
     })
-    for (let n = MAX_OPEN; n > MAX_OPEN / 2 + 1; n -= 1) pace.closed()
+    for (let n = MAX_OPEN; n > MAX_OPEN / 2 + 1; n -= 1) pace.closed(1)
     await Promise.resolve()
     assert.equal(isReady, false)
-    pace.closed()
+    pace.closed(1)
     await ready
     assert.equal(isReady, true)
     assert.equal(pace.fewOpen(), undefined)
   })
 
+  it('has it wait while as many bytes of it are under check as may be, until half of them are', async () => {
+    const pace = new GossipPace()
+    pace.opened(MAX_OPEN_BYTES - 1)
+    assert.equal(pace.isDue(0), false)
+    pace.opened(1)
+    assert.equal(pace.isDue(0), true)
+    const ready = pace.fewOpen()
+    assert.ok(ready)
+    pace.closed(MAX_OPEN_BYTES / 2)
+    await ready
+    assert.deepEqual([pace.isDue(0), pace.fewOpen()], [false, undefined])
+    pace.opened(1)
+    assert.ok(pace.fewOpen(), 'one byte more than half')
+    pace.release()
+  })
+
   it('lets go who waits when the neighbour is gone', async () => {
     const pace = new GossipPace()
-    for (let n = 0; n < MAX_OPEN; n += 1) pace.opened()
+    for (let n = 0; n < MAX_OPEN; n += 1) pace.opened(1)
     const ready = pace.fewOpen()
     pace.release()
     await ready
@@ -87,8 +104,8 @@ describe('the pace of a neighbour', () => {
 
   it('never counts fewer than none under check', () => {
     const pace = new GossipPace()
-    pace.closed()
-    for (let n = 1; n < MAX_OPEN; n += 1) pace.opened()
+    pace.closed(1)
+    for (let n = 1; n < MAX_OPEN; n += 1) pace.opened(1)
     assert.equal(pace.isDue(0), false)
   })
 })
