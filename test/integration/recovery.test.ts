@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
 import type { ParleyError } from '../../protocols/errors.ts'
-import { createCutProxy } from '../support/cut-proxy.ts'
 import { testFolder } from '../support/folder.ts'
 import { BRISK, type OwnMesh, startMesh, stopMeshes, untilKnown } from '../support/meshes.ts'
 import { probe } from '../support/probe.ts'
@@ -114,30 +113,6 @@ describe('a peer that fails', { timeout: 100_000 }, () => {
     bad.thaw()
     await good.kill()
     await bad.kill()
-  })
-
-  it('is worth a probe on each new connection, also where its membership went on', async () => {
-    const peer = await startPeer({ name: 'behind', timings: {} })
-    const proxy = await createCutProxy(Number(/tcp\/(\d+)/.exec(peer.addresses[0] ?? '')?.[1]))
-    const ours = await startMesh({
-      name: 'cut',
-      listen: [],
-      join: [`/ip4/127.0.0.1/tcp/${proxy.port}/p2p/${peer.id}`],
-      delivery: { breaker: { halfOpenAfterMs: 60_000 } },
-    })
-    const client = ours.mesh.to(peer.id, probe)
-    await client.once({ text: 'here' })
-    proxy.cut()
-    for (let i = 0; i < 5; i += 1) await failed(client.once({ text: 'x' }, { timeoutMs: 50 }))
-    assert.equal((await failed(client.once({ text: 'x' }))).details.breaker, 'open')
-    proxy.heal()
-    await until('it is called again', async () => {
-      const answer = await client.once({ text: 'back' }, { timeoutMs: 1_000 }).catch(() => undefined)
-      return answer?.text === 'back'
-    })
-    assert.equal(ours.mesh.figures().breakers.open, 0)
-    await peer.kill()
-    await proxy.close()
   })
 
   it('does not keep a program from running that calls it in a loop without a pause', async () => {
