@@ -28,7 +28,7 @@ import { createWatch } from '../protocols/journal/watch.ts'
 import type { Port, Stop } from '../protocols/port.ts'
 import type { CoordinationSettings } from './coordination-options.ts'
 import { type CoordinatorFacts, factsOf } from './coordinator-view.ts'
-import { handOver, isReturned, openSeat, openStore, RETURNED, type Seat } from './seat.ts'
+import { handOver, isReturned, openSeat, openStore, RETURNED, type Seat, unlessStopping } from './seat.ts'
 import { openFolder } from './store/disk.ts'
 import { createFenceStore } from './store/fence-store.ts'
 import { createFoundingFile } from './store/founding-file.ts'
@@ -157,7 +157,7 @@ const start = async (deps: CoordinationDeps, begun: End[]): Promise<Coordination
     const founders = set === undefined ? undefined : foundingVoters(set)
     seat
       .take(member, { meshId: id, founders: founders?.includes(member) === true ? founders : undefined })
-      .catch((error: unknown) => port.log.error('this node cannot take part in the coordinator group', { error }))
+      .catch(unlessStopping(port.log, 'this node cannot take part in the coordinator group'))
   }
 
   const store =
@@ -266,7 +266,7 @@ const start = async (deps: CoordinationDeps, begun: End[]): Promise<Coordination
         belong(id)
         return
       }
-      founding.adopt(id).catch((error: unknown) => port.log.error('the mesh could not be joined for good', { error }))
+      founding.adopt(id).catch(unlessStopping(port.log, 'the mesh could not be joined for good'))
     },
     facts: () =>
       factsOf({

@@ -107,6 +107,7 @@ export const createOwnSlots = (): Slots => createSlots(OWN_ACTIVE, OWN_QUEUED)
 
 export const createRouter = (deps: RouterDeps): Router => {
   const services = new Map<string, Served>()
+  /** Also those that are not served any more: while the node stops, its own calls by them end. */
   const ownProtocols = new Set<string>()
   const inbound = new Set<Inbound>()
   const denied: Record<string, number> = { SEC001: 0, SEC002: 0, MSG004: 0 }
@@ -239,7 +240,6 @@ export const createRouter = (deps: RouterDeps): Router => {
     },
     async remove(libp2p, protocolId) {
       services.delete(protocolId)
-      ownProtocols.delete(protocolId)
       await libp2p.unhandle(protocolId)
       await closeAll(
         [...inbound].filter((entry) => entry.protocolId === protocolId),

@@ -77,6 +77,13 @@ export const isReturned = ({ group }: JournalSeat): boolean => {
   return !isMember(configuration, group.self) && configuration.voters.some(isOwn)
 }
 
+/** For what fails unasked: logs it, but for what fails because this node is stopping. */
+export const unlessStopping =
+  (log: Port['log'], message: string) =>
+  (error: unknown): void => {
+    if (!isParleyError(error, 'STA003') || error.details.reason !== 'closed') log.error(message, { error })
+  }
+
 /** Before a node that coordinates stops: another one is to do so, if any is there. */
 export const handOver = async (
   { timers, log }: Pick<Port, 'timers' | 'log'>,
@@ -175,13 +182,15 @@ const createJournalNote = (known: KnownStores | undefined) => {
   }
 }
 
+const holdsAnything = ({ hardState, snapshot, entries }: OpenGroupStorage['storage']['opened']): boolean =>
+  hardState.term > 0 || snapshot !== undefined || entries.length > 0
+
 /** @throws STA003 for a log that lost something of a node that votes alone, or that is of a newer version */
 export const openSeat = async (deps: SeatDeps): Promise<Seat> => {
   const { port, disk, kinds, snapshotEvery, proofs, known, onStatus } = deps
   const random = (bytes: number): Uint8Array => port.random(bytes)
   let store = await openStorage(disk, random, port, known?.had().journal?.voters)
   const { storageId } = store
-  const { hardState, snapshot, entries } = store.storage.opened
   const loss = await openLoss(disk, port.log)
   const journalNote = createJournalNote(known)
   let current: JournalSeat | undefined
@@ -256,8 +265,12 @@ export const openSeat = async (deps: SeatDeps): Promise<Seat> => {
 
   return {
     storageId,
-    hasContents: hardState.term > 0 || snapshot !== undefined || entries.length > 0,
-    take: (member, what) => start(member, what, AGAIN_MS),
+    hasContents: holdsAnything(store.storage.opened),
+    take(member, what) {
+      const taking = busy.then(() => (stopped ? undefined : start(member, what, AGAIN_MS)))
+      busy = taking.catch(() => {})
+      return taking
+    },
     current: () => current,
     problem: () => problem,
     lost: loss.text,

@@ -122,6 +122,23 @@ export const createProver = (
   }
 }
 
+/** Hands on the events of a batch. */
+const read = ({ batch, arrivedAt }: Proven, hooks: Pick<InletHooks, 'event' | 'malformed'>): void => {
+  const eventAt = eventReader(batch)
+  const count = batch.spans.length / 2
+  for (let index = 0; index < count; index += 1) {
+    let event: WireEvent
+    try {
+      event = eventAt(index)
+    } catch (error) {
+      if (!isParleyError(error, 'MSG003')) throw error
+      hooks.malformed()
+      continue
+    }
+    hooks.event(batch, index, event, arrivedAt)
+  }
+}
+
 export const createInlet = (
   port: Pick<Port, 'self' | 'clock' | 'verify'>,
   word: string,
@@ -138,26 +155,10 @@ export const createInlet = (
     return FORGED.has(reason) ? 'refuse' : 'ignore'
   }
 
-  const read = ({ batch, arrivedAt }: Proven): void => {
-    const eventAt = eventReader(batch)
-    const count = batch.spans.length / 2
-    for (let index = 0; index < count; index += 1) {
-      let event: WireEvent
-      try {
-        event = eventAt(index)
-      } catch (error) {
-        if (!isParleyError(error, 'MSG003')) throw error
-        hooks.malformed()
-        continue
-      }
-      hooks.event(batch, index, event, arrivedAt)
-    }
-  }
-
   const release = (batches: readonly Batch<Proven>[]): void => {
     for (const { value } of batches) {
       hooks.batch(value)
-      if (hooks.wanted()) read(value)
+      if (hooks.wanted()) read(value, hooks)
     }
   }
 

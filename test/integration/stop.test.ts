@@ -3,9 +3,10 @@ import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, describe, it } from 'node:test'
+import { after, before, describe, it, type TestContext } from 'node:test'
 import { createMesh, makeSecret } from '../../node/index.ts'
 import { isParleyError } from '../../protocols/errors.ts'
+import { testFolder } from '../support/folder.ts'
 import { BRISK, type OwnMesh, startMesh, stopMeshes, untilKnown } from '../support/meshes.ts'
 import { freePort } from '../support/ports.ts'
 import { probe } from '../support/probe.ts'
@@ -256,6 +257,44 @@ describe('stop and start', { timeout: 90_000 }, () => {
     )
     assert.deepEqual(await ours.mesh.to(first.id, probe).echo({ text: 'two' }), { text: 'two' })
     await second.kill()
+  })
+})
+
+describe('nodes that found a mesh together', { timeout: 60_000 }, () => {
+  after(async () => {
+    endProcesses()
+    await stopMeshes()
+  })
+
+  /** One of three that founded the mesh a moment ago, and the others. */
+  const founded = async (t: TestContext, mesh: string): Promise<{ own: OwnMesh; others: Peer[] }> => {
+    const folder = await testFolder(t)
+    const common = { mesh, timings: BRISK, coordination: { expect: 3 } }
+    const own = await startMesh({ ...common, name: 'own', dataDir: join(folder, 'own') })
+    const { addresses } = own.mesh.self
+    const others = await Promise.all(
+      ['a', 'b'].map((name) => startPeer({ ...common, name, dataDir: join(folder, name), join: addresses })),
+    )
+    await until('the mesh is founded', () => own.mesh.coordinator.status().meshId !== undefined, 20_000)
+    return { own, others }
+  }
+  const failures = ({ log }: OwnMesh): unknown[] => log.lines.filter(({ level }) => level === 'error')
+
+  it('log no failure when all of them stop in that moment', async (t) => {
+    const { own, others } = await founded(t, 'brief')
+    await Promise.all([own.mesh.stop(), ...others.map((peer) => peer.ask('stop', undefined))])
+    assert.deepEqual(failures(own), [])
+    for (const peer of others) assert.equal(peer.complaints(), '')
+  })
+
+  it('log no failure when one stops that calls the others again and again, since they are gone', async (t) => {
+    const { own, others } = await founded(t, 'bereft')
+    await until('it votes', () => own.mesh.coordinator.status().seat === 'voter', 20_000)
+    await Promise.all(others.map((peer) => peer.kill()))
+    const before = own.mesh.figures().retries
+    await until('it calls them again', () => own.mesh.figures().retries > before)
+    await own.mesh.stop()
+    assert.deepEqual(failures(own), [])
   })
 })
 
