@@ -8,42 +8,16 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Terminal } from '../../../node/cli/confirm.ts'
 import { acceptLoss, verifyStore } from '../../../node/cli/store.ts'
-import { createMesh, type Mesh } from '../../../node/index.ts'
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
+import { run } from '../../support/caught-output.ts'
 import { testFolder } from '../../support/folder.ts'
+import { openAlone, RECORDS, recordsOf, useAlone } from '../../support/lone-node.ts'
 import { failureOf, until } from '../../support/until.ts'
 
-const RECORDS = 10
 const nobody: Terminal = { isInteractive: false, ask: () => assert.fail('nobody is there to be asked') }
 
-const quiet = async (t: TestContext, command: () => Promise<void>): Promise<{ said: string; error: unknown }> => {
-  let said = ''
-  const write = (text: string): boolean => {
-    said += text
-    return true
-  }
-  const mocks = [t.mock.method(process.stdout, 'write', write), t.mock.method(process.stderr, 'write', write)]
-  try {
-    await command()
-    return { said, error: undefined }
-  } catch (error) {
-    return { said, error }
-  } finally {
-    for (const mock of mocks) mock.mock.restore()
-  }
-}
-const open = (dataDir: string): Promise<Mesh> =>
-  createMesh({
-    name: 'alone',
-    dataDir,
-    listen: [],
-    debug: false,
-    control: false,
-    log: 'silent',
-    discovery: { mdns: false },
-  })
 const refusal = async (dataDir: string): Promise<ParleyError> => {
-  const error = await failureOf(open(dataDir))
+  const error = await failureOf(openAlone(dataDir))
   assert.ok(isParleyError(error, 'STA003'), String(error))
   assert.match(error.hint ?? '', /parley store accept-loss/)
   return error
@@ -52,21 +26,8 @@ const refusal = async (dataDir: string): Promise<ParleyError> => {
 /** A node that founded alone and decided something, stopped. */
 const used = async (t: TestContext): Promise<string> => {
   const dataDir = join(await testFolder(t), 'data')
-  const mesh = await open(dataDir)
-  await mesh.coordinator.found({ signal: AbortSignal.timeout(20_000) })
-  for (let i = 0; i < RECORDS; i += 1) await mesh.journal.put(`record/${i}`, i)
-  await mesh.fences.accept('a', { term: 1, index: 1 })
-  await mesh.stop()
+  await useAlone(dataDir, 1)
   return dataDir
-}
-const recordsOf = async (dataDir: string): Promise<number> => {
-  const mesh = await open(dataDir)
-  try {
-    await mesh.coordinator.found({ signal: AbortSignal.timeout(20_000) })
-    return (await mesh.journal.list('record/')).records.length
-  } finally {
-    await mesh.stop()
-  }
 }
 
 for (const folder of ['journal', 'messages', 'fences'])
@@ -74,13 +35,13 @@ for (const folder of ['journal', 'messages', 'fences'])
     const dataDir = await used(t)
     await rm(join(dataDir, folder), { recursive: true })
     assert.equal((await refusal(dataDir)).details.reason, 'missing')
-    const verified = await quiet(t, () => verifyStore({ dataDir }))
-    assert.ok(isParleyError(verified.error) && verified.error.message.includes(`${folder} is gone`), verified.said)
-    assert.ok(isParleyError((await quiet(t, () => acceptLoss({ dataDir }, nobody))).error, 'MSG001'))
+    const verified = await run(t, () => verifyStore({ dataDir }))
+    assert.ok(isParleyError(verified.error) && verified.error.message.includes(`${folder} is gone`), verified.out)
+    assert.ok(isParleyError((await run(t, () => acceptLoss({ dataDir }, nobody))).error, 'MSG001'))
     assert.equal((await refusal(dataDir)).details.reason, 'missing')
-    const accepted = await quiet(t, () => acceptLoss({ dataDir, yes: true }, nobody))
+    const accepted = await run(t, () => acceptLoss({ dataDir, yes: true }, nobody))
     assert.equal(accepted.error, undefined, String(accepted.error))
-    assert.match(accepted.said, /is gone, and with it/)
+    assert.match(accepted.err, /is gone, and with it/)
     assert.equal(await recordsOf(dataDir), folder === 'journal' ? 0 : RECORDS)
   })
 
@@ -90,19 +51,19 @@ test('the log cut at its end: what is left goes on as another mesh, once that is
   const log = join(journal, (await readdir(journal)).filter((name) => name.endsWith('.log')).at(-1) ?? '')
   await truncate(log, (await stat(log)).size - 300)
   assert.equal((await refusal(dataDir)).details.reason, 'damaged')
-  const accepted = await quiet(t, () => acceptLoss({ dataDir, yes: true }, nobody))
+  const accepted = await run(t, () => acceptLoss({ dataDir, yes: true }, nobody))
   assert.equal(accepted.error, undefined, String(accepted.error))
-  assert.match(accepted.said, /as the mesh [0-9a-f]{32}/)
+  assert.match(accepted.out, /as the mesh [0-9a-f]{32}/)
   const left = await recordsOf(dataDir)
   assert.ok(left > 0 && left < RECORDS, `${left}`)
-  const again = await quiet(t, () => acceptLoss({ dataDir, yes: true }, nobody))
+  const again = await run(t, () => acceptLoss({ dataDir, yes: true }, nobody))
   assert.ok(isParleyError(again.error) && again.error.details.reason === 'not-needed')
 })
 
 test('a data directory that is deleted as a whole is that of a new node', async (t) => {
   const dataDir = await used(t)
   await rm(dataDir, { recursive: true })
-  const mesh = await open(dataDir)
+  const mesh = await openAlone(dataDir)
   await until('it founds', () => mesh.coordinator.status().meshId)
   await mesh.stop()
 })
@@ -113,7 +74,7 @@ test('fences cut at their end, or without their mark: the node starts once that 
     ['mark', { term: 1, index: 2 }],
   ] as const) {
     const dataDir = await used(t)
-    const mesh = await open(dataDir)
+    const mesh = await openAlone(dataDir)
     await mesh.fences.accept('a', { term: 1, index: 2 })
     await mesh.stop()
     const file = join(dataDir, 'fences', name)
@@ -121,15 +82,15 @@ test('fences cut at their end, or without their mark: the node starts once that 
     if (name === 'mark') await rm(file)
     else await truncate(file, (await stat(file)).size - 30)
     assert.equal((await refusal(dataDir)).details.reason, 'damaged')
-    const verified = await quiet(t, () => verifyStore({ dataDir }))
+    const verified = await run(t, () => verifyStore({ dataDir }))
     assert.ok(
       isParleyError(verified.error) && /fences\.log is damaged/.test(verified.error.message),
       String(verified.error),
     )
-    const accepted = await quiet(t, () => acceptLoss({ dataDir, yes: true }, nobody))
+    const accepted = await run(t, () => acceptLoss({ dataDir, yes: true }, nobody))
     assert.equal(accepted.error, undefined, String(accepted.error))
-    assert.equal((await quiet(t, () => verifyStore({ dataDir }))).error, undefined)
-    const again = await open(dataDir)
+    assert.equal((await run(t, () => verifyStore({ dataDir }))).error, undefined)
+    const again = await openAlone(dataDir)
     assert.deepEqual(again.fences.highest('a'), left)
     await again.stop()
   }

@@ -8,53 +8,25 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, before, type TestContext, test } from 'node:test'
 import { acceptLoss, repair, verifyStore } from '../../../node/cli/store.ts'
-import { createMesh } from '../../../node/index.ts'
 import { markPlace } from '../../../node/store/place.ts'
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
+import { run } from '../../support/caught-output.ts'
+import { RECORDS, recordsOf, useAlone } from '../../support/lone-node.ts'
 
-const RECORDS = 10
 const LOG = 'journal/0000000000000001.log'
 let folder = ''
 let dataDir = ''
 const whole = new Map<string, Uint8Array>()
 
-const quiet = async (t: TestContext, command: () => Promise<void>): Promise<ParleyError | undefined> => {
-  const mocks = [process.stdout, process.stderr].map((stream) => t.mock.method(stream, 'write', () => true))
-  try {
-    await command()
-    return undefined
-  } catch (error) {
-    assert.ok(isParleyError(error), String(error))
-    return error
-  } finally {
-    for (const mock of mocks) mock.mock.restore()
-  }
-}
-const open = () =>
-  createMesh({
-    name: 'alone',
-    dataDir,
-    listen: [],
-    debug: false,
-    control: false,
-    log: 'silent',
-    discovery: { mdns: false },
-  })
+const refusalOf = async (t: TestContext, command: () => Promise<void>): Promise<ParleyError | undefined> =>
+  (await run(t, command)).error
 
 /** @returns how many records it has; what it is refused for */
-const start = async (): Promise<number | ParleyError> => {
-  let mesh: Awaited<ReturnType<typeof open>> | undefined
-  try {
-    mesh = await open()
-    await mesh.coordinator.found({ timeoutMs: 20_000 })
-    return (await mesh.journal.list('record/')).records.length
-  } catch (error) {
+const start = (): Promise<number | ParleyError> =>
+  recordsOf(dataDir).catch((error: unknown) => {
     assert.ok(isParleyError(error), String(error))
     return error
-  } finally {
-    await mesh?.stop()
-  }
-}
+  })
 
 const filesIn = async (path: string): Promise<string[]> =>
   (await readdir(path, { withFileTypes: true, recursive: true }))
@@ -73,11 +45,7 @@ const restore = async (): Promise<void> => {
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'parley-test-'))
   dataDir = join(folder, 'data')
-  const mesh = await open()
-  await mesh.coordinator.found({ timeoutMs: 20_000 })
-  for (let i = 0; i < RECORDS; i += 1) await mesh.journal.put(`record/${i}`, i)
-  for (let i = 1; i < 4; i += 1) await mesh.fences.accept('a', { term: 1, index: i })
-  await mesh.stop()
+  await useAlone(dataDir, 3)
   for (const name of await filesIn(dataDir)) whole.set(name, await readFile(join(dataDir, name)))
 })
 after(() => rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 }))
@@ -113,7 +81,7 @@ for (const [name, damage, helps, left] of REFUSED)
   test(`${name} ${damage.name}: verify and a start refuse for the same; store ${helps} helps, and the other one says so`, async (t) => {
     await restore()
     await damage(join(dataDir, name))
-    const verified = await quiet(t, () => verifyStore({ dataDir }))
+    const verified = await refusalOf(t, () => verifyStore({ dataDir }))
     const refusal = await start()
     assert.ok(verified !== undefined && typeof refusal !== 'number', `${verified} ${refusal}`)
     assert.deepEqual([refusal.details.reason, refusal.message], [verified.details.reason, verified.message])
@@ -121,10 +89,10 @@ for (const [name, damage, helps, left] of REFUSED)
     assert.match(`${refusal.hint}`, new RegExp(`parley store ${helps}`))
     const yes = { dataDir, yes: true }
     const [useful, useless] = helps === 'repair' ? [repair, acceptLoss] : [acceptLoss, repair]
-    const other = await quiet(t, () => useless(yes))
+    const other = await refusalOf(t, () => useless(yes))
     assert.ok(other?.message.includes(verified.message) && other.hint === verified.hint, `${other} ${other?.hint}`)
-    assert.equal(await quiet(t, () => useful(yes)), undefined)
-    assert.equal(await quiet(t, () => verifyStore({ dataDir })), undefined)
+    assert.equal(await refusalOf(t, () => useful(yes)), undefined)
+    assert.equal(await refusalOf(t, () => verifyStore({ dataDir })), undefined)
     const records = await start()
     assert.ok(typeof records === 'number' && records <= left && records >= (left === RECORDS ? left : 0), `${records}`)
   })
@@ -142,9 +110,9 @@ const HARMLESS: readonly [name: string, damage: Damage][] = [
 test('what is harmless is so for verify, repair, accept-loss and a start', async (t) => {
   await restore()
   for (const [name, damage] of HARMLESS) await damage(join(dataDir, name))
-  assert.equal(await quiet(t, () => verifyStore({ dataDir })), undefined)
-  assert.equal(await quiet(t, () => repair({ dataDir })), undefined)
-  assert.equal((await quiet(t, () => acceptLoss({ dataDir, yes: true })))?.details.reason, 'not-needed')
+  assert.equal(await refusalOf(t, () => verifyStore({ dataDir })), undefined)
+  assert.equal(await refusalOf(t, () => repair({ dataDir })), undefined)
+  assert.equal((await refusalOf(t, () => acceptLoss({ dataDir, yes: true })))?.details.reason, 'not-needed')
   assert.equal(await start(), RECORDS)
 })
 
@@ -155,7 +123,7 @@ test('what only a person can put right is told by all of them', async (t) => {
     const refusal = await start()
     assert.ok(typeof refusal !== 'number' && /restore/.test(refusal.hint ?? ''))
     for (const command of [verifyStore, repair, acceptLoss]) {
-      const error = await quiet(t, () => command({ dataDir, yes: true }))
+      const error = await refusalOf(t, () => command({ dataDir, yes: true }))
       assert.ok(error?.message.includes(refusal.message) && error.hint === refusal.hint, `${name} ${error}`)
     }
   }

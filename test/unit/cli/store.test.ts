@@ -18,7 +18,8 @@ import { openLogStore } from '../../../node/store/log-store.ts'
 import { markPlace, PLACE_FILE } from '../../../node/store/place.ts'
 import { openSeatFile } from '../../../node/store/seat-file.ts'
 import { type Entry, encodeConfiguration } from '../../../protocols/consensus/messages.ts'
-import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
+import { isParleyError } from '../../../protocols/errors.ts'
+import { run } from '../../support/caught-output.ts'
 import { testFolder } from '../../support/folder.ts'
 import { failureOf } from '../../support/until.ts'
 
@@ -73,36 +74,6 @@ const picture = async (folder: string): Promise<unknown> =>
       return { name, mtimeMs, ino, mode, bytes: (await readFile(join(folder, name))).toString('hex') }
     }),
   )
-
-interface Said {
-  readonly out: string
-  readonly err: string
-  readonly error: ParleyError | undefined
-}
-
-/** Runs a command with what it prints caught. */
-const run = async (t: TestContext, command: () => Promise<void>): Promise<Said> => {
-  const said = { out: '', err: '' }
-  const out = t.mock.method(process.stdout, 'write', (text: string) => {
-    said.out += text
-    return true
-  })
-  const err = t.mock.method(process.stderr, 'write', (text: string) => {
-    said.err += text
-    return true
-  })
-  let error: unknown
-  try {
-    await command()
-  } catch (caught) {
-    error = caught
-  } finally {
-    out.mock.restore()
-    err.mock.restore()
-  }
-  if (error !== undefined && !isParleyError(error)) throw error
-  return { ...said, error }
-}
 
 const silent = { info() {}, warn() {}, error() {} }
 const nobody: Terminal = { isInteractive: false, ask: () => assert.fail('nobody is there to be asked') }
