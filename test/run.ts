@@ -9,6 +9,7 @@ import { join, relative } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
+import { buildTests, builtOf, sourceOf } from './built.ts'
 
 type TestEvent = Parameters<ReturnType<typeof spec>['write']>[0] & { type: string; data: Record<string, unknown> }
 
@@ -36,19 +37,21 @@ const PHASES = [
 // Each file is a process of its own, and most of them load the same modules.
 process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'parley-test-compile-cache')
 
+const isWanted = (file: string): boolean => wanted.length === 0 || wanted.some((part) => file.includes(part))
+const phases = PHASES.map(({ files, concurrency }) => ({ files: files.filter(isWanted), concurrency }))
+process.env.PARLEY_TEST_BUILT = await buildTests(phases.flatMap(({ files }) => files))
+
 const totals = new Map<string, number>()
 /** Milliseconds, by file. */
 const times = new Map<string, number>()
 
 /** The events of all phases; their figures are added up and told once, at the end. */
 async function* events(): AsyncGenerator<unknown> {
-  for (const { files: all, concurrency } of PHASES) {
-    const files = all
-      .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
-      .map((file) => `${ROOT}${file}`)
+  for (const { files, concurrency } of phases) {
     if (files.length === 0) continue
-    for await (const event of run({ files, concurrency, timeout: TIMEOUT_MS })) {
+    for await (const event of run({ files: files.map(builtOf), concurrency, timeout: TIMEOUT_MS })) {
       const { type, data } = event as unknown as TestEvent
+      if (typeof data.file === 'string') data.file = sourceOf(data.file)
       const figure = type === 'test:diagnostic' && data.nesting === 0 ? FIGURE.exec(String(data.message)) : null
       if (type === 'test:summary') {
         if (typeof data.file === 'string') times.set(relative(ROOT, data.file), Number(data.duration_ms))

@@ -4,10 +4,10 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { programOf } from './program.ts'
 import { until } from './until.ts'
 
-const BIN = fileURLToPath(new URL('../../node/cli/bin.js', import.meta.url))
+const BIN = programOf('node/cli/bin.js')
 const LIMIT_MS = 60_000
 
 export interface Ended {

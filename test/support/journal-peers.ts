@@ -7,12 +7,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { MeshOptionsInput } from '../../node/index.ts'
 import type { Answer, Input, Output, Question, Verb } from './journal-peer.ts'
 import { RemoteFailure } from './processes.ts'
+import { programOf } from './program.ts'
 
-const PROGRAM = fileURLToPath(new URL('./journal-peer.ts', import.meta.url))
+const PROGRAM = programOf('test/support/journal-peer.ts')
 const ASK_LIMIT_MS = 30_000
 /** Compiled modules, shared with the other processes of tests. */
 const COMPILED = join(tmpdir(), 'parley-test-compile-cache')

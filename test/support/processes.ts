@@ -7,13 +7,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { MeshOptionsInput } from '../../node/index.ts'
 import type { Answer, Failure, Question } from './peer-process.ts'
 import type { Input, Output, Verb } from './peer-verbs.ts'
+import { programOf } from './program.ts'
 import { until } from './until.ts'
 
-const PROGRAM = fileURLToPath(new URL('./peer-process.ts', import.meta.url))
+const PROGRAM = programOf('test/support/peer-process.ts')
 const ASK_LIMIT_MS = 20_000
 /** Compiled modules, shared by all processes of all test files: each starts in half the time. */
 const COMPILED = join(tmpdir(), 'parley-test-compile-cache')
