@@ -39,7 +39,7 @@ process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'parley-test-compile-cache')
 
 const isWanted = (file: string): boolean => wanted.length === 0 || wanted.some((part) => file.includes(part))
 const phases = PHASES.map(({ files, concurrency }) => ({ files: files.filter(isWanted), concurrency }))
-process.env.PARLEY_TEST_BUILT = await buildTests(phases.flatMap(({ files }) => files))
+process.env.TEST_PROGRAMS = await buildTests(phases.flatMap(({ files }) => files))
 
 const totals = new Map<string, number>()
 /** Milliseconds, by file. */

@@ -6,6 +6,6 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 /** @param file from the root of the tree */
 export const programOf = (file: string): string => {
-  const built = process.env.PARLEY_TEST_BUILT
+  const built = process.env.TEST_PROGRAMS
   return built === undefined ? join(ROOT, file) : join(built, file).replace(/\.ts$/, '.js')
 }
