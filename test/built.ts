@@ -13,10 +13,23 @@ import { build, type Plugin } from 'esbuild'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /** Below the tree, so that the same packages are found. */
 const BUILT = join(ROOT, 'dist/test')
-/** What processes.ts, journal-peers.ts and command.ts start. */
-const PROGRAMS = ['test/support/peer-process.ts', 'test/support/journal-peer.ts', 'node/cli/main.ts']
+/** What support/program.ts finds. */
+const PROGRAMS = [
+  'test/support/peer-process.ts',
+  'test/support/journal-peer.ts',
+  'test/crash/node-process.ts',
+  'node/cli/main.ts',
+]
 /** Native, with files of its own beside it, or not there at all. */
-const SEPARATE = ['classic-level', 'pino', 'prom-client', '@chainsafe/libp2p-quic', '@nats-io/*', 'moleculer', 'amqplib']
+const SEPARATE = [
+  'classic-level',
+  'pino',
+  'prom-client',
+  '@chainsafe/libp2p-quic',
+  '@nats-io/*',
+  'moleculer',
+  'amqplib',
+]
 /** What was written as CommonJS asks for Node's own modules so; a module of a package is where it was put. */
 const BANNER =
   "import { createRequire as createRequireOf } from 'node:module'; const require = createRequireOf(import.meta.url); " +

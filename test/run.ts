@@ -1,7 +1,8 @@
 /**
- * Runs all tests: unit tests two files at a time, then the integration tests: those two at a time that can do with half of
- * the machine, then the others one at a time, since each of those keeps several processes busy and measures times. One
- * report and one summary for all, with the slowest files above it. `node test/run.ts [PATTERN...]`.
+ * Runs all tests, in two lanes at once. One has the integration tests: first those that can do with half of the machine,
+ * two at a time, then the others one at a time, since each of those keeps several processes busy and measures times. The
+ * other has the unit tests, at the lowest priority: they take what the first lane leaves. One report and one summary for
+ * all, with the slowest files above it. `node test/run.ts [PATTERN...]`.
  */
 import { globSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -28,28 +29,42 @@ const FIGURE = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) (\d
 const wanted = process.argv.slice(2)
 const filesOf = (folder: string): string[] => globSync(`test/${folder}/**/*.test.ts`, { cwd: ROOT }).sort()
 const sideBySide = SIDE_BY_SIDE.map((name) => `test/integration/${name}.test.ts`)
-const PHASES = [
-  { files: filesOf('unit'), concurrency: 2 },
-  { files: sideBySide, concurrency: 2 },
-  { files: filesOf('integration').filter((file) => !sideBySide.includes(file)), concurrency: 1 },
-  { files: filesOf('browser'), concurrency: 1 },
-]
 // Each file is a process of its own, and most of them load the same modules.
 process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'parley-test-compile-cache')
 
+interface Phase {
+  files: string[]
+  concurrency: number
+  /** For Node. */
+  execArgv?: string[]
+}
 const isWanted = (file: string): boolean => wanted.length === 0 || wanted.some((part) => file.includes(part))
-const phases = PHASES.map(({ files, concurrency }) => ({ files: files.filter(isWanted), concurrency }))
-process.env.TEST_PROGRAMS = await buildTests(phases.flatMap(({ files }) => files))
+const phase = (files: readonly string[], concurrency: number, execArgv: string[] = []): Phase => ({
+  files: files.filter(isWanted),
+  concurrency,
+  execArgv,
+})
+const INTEGRATION = [
+  phase(sideBySide, 2),
+  phase(
+    filesOf('integration').filter((file) => !sideBySide.includes(file)),
+    1,
+  ),
+  phase(filesOf('browser'), 1),
+]
+const LOWEST = "--import=data:text/javascript,import{setPriority}from'node:os';setPriority(19)"
+const UNIT = [phase(filesOf('unit'), 2, [LOWEST])]
+process.env.TEST_PROGRAMS = await buildTests([...INTEGRATION, ...UNIT].flatMap(({ files }) => files))
 
 const totals = new Map<string, number>()
 /** Milliseconds, by file. */
 const times = new Map<string, number>()
 
-/** The events of all phases; their figures are added up and told once, at the end. */
-async function* events(): AsyncGenerator<unknown> {
-  for (const { files, concurrency } of phases) {
+/** The events of one lane; its figures are added up, and told once for all. */
+async function* lane(phases: readonly Phase[]): AsyncGenerator<unknown> {
+  for (const { files, ...how } of phases) {
     if (files.length === 0) continue
-    for await (const event of run({ files: files.map(builtOf), concurrency, timeout: TIMEOUT_MS })) {
+    for await (const event of run({ files: files.map(builtOf), timeout: TIMEOUT_MS, ...how })) {
       const { type, data } = event as unknown as TestEvent
       if (typeof data.file === 'string') data.file = sourceOf(data.file)
       const figure = type === 'test:diagnostic' && data.nesting === 0 ? FIGURE.exec(String(data.message)) : null
@@ -61,8 +76,19 @@ async function* events(): AsyncGenerator<unknown> {
       else totals.set(figure[1] ?? '', (totals.get(figure[1] ?? '') ?? 0) + Number(figure[2]))
     }
   }
+}
+
+/** Both lanes run from the start; a report of what happens at once could not be read, so the second is told of afterwards. */
+async function* events(): AsyncGenerator<unknown> {
+  const startedAt = performance.now()
+  const later = new TransformStream<unknown>({}, { highWaterMark: Number.POSITIVE_INFINITY })
+  const units = ReadableStream.from(lane(UNIT)).pipeTo(later.writable)
+  yield* lane(INTEGRATION)
+  yield* later.readable
+  await units
   const slowest = [...times].sort(([, a], [, b]) => b - a).slice(0, SLOWEST)
   for (const [file, ms] of slowest) console.log(`${(ms / 1_000).toFixed(1).padStart(6)} s ${file}`)
+  totals.set('duration_ms', performance.now() - startedAt)
   for (const [name, value] of totals) {
     yield { type: 'test:diagnostic', data: { nesting: 0, message: `${name} ${value}`, level: 'info' } }
   }

@@ -3,11 +3,13 @@
  * life to life. Killed, frozen, told to stop, started again. State: the process of each node.
  */
 import { createServer } from 'node:net'
+import { pathToFileURL } from 'node:url'
 import type { MeshOptionsInput } from '../../node/index.ts'
 import { type Child, forkChild } from '../soak/child.ts'
+import { programOf } from '../support/program.ts'
 import type { NodeVerbs, Refusal, StartOrder } from './messages.ts'
 
-const PROGRAM = new URL('./node-process.ts', import.meta.url).href
+const PROGRAM = pathToFileURL(programOf('test/crash/node-process.ts')).href
 /** Below those that the system gives to connections, so that nobody takes a port while its node is away. */
 const FIRST_PORT = 20_000
 const PORTS = 10_000

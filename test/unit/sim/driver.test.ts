@@ -5,7 +5,7 @@ import { runPortWorld } from '../../sim/port/world.ts'
 import { SCENARIOS, type Totals } from '../../sim/scenarios.ts'
 
 const FIRST = 1
-const SEEDS = 30
+const SEEDS = 16
 const STEPS = 5_000
 
 test('through kills, power cuts and disks that fill, fail, slow down and go, nothing acknowledged is lost', async () => {
