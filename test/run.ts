@@ -20,7 +20,7 @@ const TIMEOUT_MS = 150_000
 const SLOWEST = 25
 /** Integration tests that measure no times, or use half of a core or less while they run; the longest first. */
 const SIDE_BY_SIDE = [
-  'partition doctor progress report overlay control events-gap-proof stop recovery leave hostile store-cli trust',
+  'partition doctor progress report control events-gap-proof stop recovery leave hostile store-cli trust',
   'control-life overlay-killed cli events-direct config-cli load dead-letters reload founding messages-crash restored',
   'proof membership-end inbox llm-agent completion',
 ].flatMap((names) => names.split(' '))
