@@ -60,7 +60,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     needed: [
       ...['elections', 'snapshots', 'restores', 'crashes', 'powerCuts', 'fullDisks', 'failedSyncs', 'slowDisks'],
       ...['lostDisks', 'changes', 'partitions', 'freezes', 'transfers', 'lost', 'doubled'],
-      ...['acknowledged', 'retried', 'reads'],
+      ...['acknowledged', 'retried', 'reads', 'contestedReads', 'deathsInFiles'],
     ],
     run: async (options) => ({ ...(await runPortWorld(options)) }),
   },

@@ -29,7 +29,7 @@ interface Session {
 export interface Clients {
   /** Lets clients ask; called now and then. */
   act(): void
-  readonly counts: { acknowledged: number; retried: number; reads: number }
+  readonly counts: { acknowledged: number; retried: number; reads: number; contestedReads: number }
 }
 
 export const createClients = (
@@ -39,7 +39,7 @@ export const createClients = (
   random: () => number,
 ): Clients => {
   const sessions = SESSIONS.map((name): Session => ({ name, serial: 1, nextAtMs: 0, isOpen: false, leader: undefined }))
-  const counts = { acknowledged: 0, retried: 0, reads: 0 }
+  const counts = { acknowledged: 0, retried: 0, reads: 0, contestedReads: 0 }
   const between = ([least, most]: readonly [number, number]): number => least + random() * (most - least)
   const pick = <T>(list: readonly T[]): T | undefined => list[Math.floor(random() * list.length)]
   const isAwake = ({ life }: SimNode): boolean => (life?.process.frozenUntil ?? 0) <= nowMs()
@@ -59,6 +59,8 @@ export const createClients = (
     const { life } = node
     const { name, serial } = session
     session.isOpen = true
+    // Until it answers.
+    session.leader = undefined
     session.nextAtMs = nowMs() + between(PATIENCE_MS)
     life?.group
       ?.propose(encodeCommand({ session: name, serial }, random() < LARGE.share ? between(LARGE.bytes) : 0))
@@ -79,13 +81,14 @@ export const createClients = (
       )
   }
 
-  const read = (node: SimNode): void => {
+  const read = (node: SimNode, isContested: boolean): void => {
     const { life } = node
     const since = invariants.acknowledgedNow()
     life?.group?.readable().then(
       () => {
         if (life.isOver) return
         counts.reads += 1
+        if (isContested) counts.contestedReads += 1
         invariants.read(node.name, since, life.machine)
       },
       // A node that stops answers no reads.
@@ -104,8 +107,11 @@ export const createClients = (
         const node = believed !== undefined && random() < 0.9 ? believed : pick(up)
         if (node !== undefined) propose(session, node)
       }
+      // A leader that was replaced and does not know it must not answer: where two believe that they lead, both are asked.
+      const leading = up.filter(({ life }) => life?.group?.status().role === 'leader')
       const reader = random() < READ_SHARE ? pick(up) : undefined
-      if (reader !== undefined) read(reader)
+      const isContested = leading.length > 1
+      for (const node of isContested ? leading : [reader]) if (node !== undefined) read(node, isContested)
     },
   }
 }

@@ -17,9 +17,6 @@ const SLOW_MS = [500, 3_000] as const
 const SLOW_SYNC_MS = [20, 200] as const
 const SYNC_MS = [0.2, 3] as const
 const FAILING_MS = [0, 150] as const
-const SOON_MS = [0, 3] as const
-/** Share of messages. */
-const DIES_AFTER_WORDS = 0.002
 
 export interface FaultTotals {
   crashes: number
@@ -49,8 +46,8 @@ export interface Faults {
   /** One of them, at random. */
   strike(): void
   startLater(node: SimNode): void
-  /** What a node has told others is what it must remember: now and then it loses power right after. */
-  afterWords(node: SimNode): void
+  /** It comes back by itself. @param awayMs least and most */
+  kill(node: SimNode, power: boolean, awayMs?: readonly [number, number]): void
   /** Everything is well from now on. */
   heal(): void
 }
@@ -69,17 +66,17 @@ export const createFaults = (
   const pick = <T>(list: readonly T[]): T | undefined => list[Math.floor(random() * list.length)]
   const some = (): SimNode | undefined => pick(nodes.all.filter(({ life }) => life !== undefined))
 
-  const startLater = (node: SimNode): void => {
-    time.after(between(AWAY_MS), () => {
+  const startLater = (node: SimNode, awayMs: readonly [number, number] = AWAY_MS): void => {
+    time.after(between(awayMs), () => {
       if (node.life !== undefined) return
       tell(`${node.name} starts`)
       nodes.start(node)
     })
   }
-  const kill = (node: SimNode, power: boolean): void => {
+  const kill = (node: SimNode, power: boolean, awayMs?: readonly [number, number]): void => {
     nodes.kill(node, power)
     totals.crashes += 1
-    startLater(node)
+    startLater(node, awayMs)
   }
 
   const heal = (): void => {
@@ -125,6 +122,14 @@ export const createFaults = (
         side,
         nodes.all.filter((node) => !side.includes(node)),
       )
+    },
+    () => {
+      const leader = operator.leader()
+      if (leader !== undefined)
+        cut(
+          [leader],
+          nodes.all.filter((node) => node !== leader),
+        )
     },
     () => {
       const [a, b] = [pick(nodes.all), pick(nodes.all)]
@@ -201,15 +206,7 @@ export const createFaults = (
   return {
     strike: () => pick(all)?.(),
     startLater,
-    afterWords(node) {
-      if (!chance(DIES_AFTER_WORDS)) return
-      const { life } = node
-      time.after(between(SOON_MS), () => {
-        if (life === undefined || node.life !== life) return
-        tell(`${node.name} loses power after what it said`)
-        kill(node, true)
-      })
-    },
+    kill,
     heal() {
       heal()
       Object.assign(wires, { dropRate: 0, doubleRate: 0, lateRate: 0, breakRate: 0 })

@@ -10,7 +10,7 @@ import type { NetworkNode, PortNetwork } from '../../support/port-network.ts'
 import { memberAt, startStoredGroup } from '../../support/stored-group.ts'
 import type { Invariants } from './invariants.ts'
 import { createSessionMachine, type SessionMachine } from './machine.ts'
-import { createProcess, type Process, type Wires } from './process.ts'
+import { createProcess, type FileChange, type Process, type Wires } from './process.ts'
 import { createProofs, nothingShown, type Shown } from './proofs.ts'
 import { forgets, hear, type Said, silence } from './said.ts'
 
@@ -71,6 +71,8 @@ export interface NodesOptions {
   ended(node: SimNode): void
   /** It has sent a message, in this moment. */
   spoke(node: SimNode): void
+  /** It has begun or removed a file, in this moment. */
+  changed(node: SimNode, change: FileChange, file: string): void
   /** Others that every node is connected to. */
   connectOthers(): void
 }
@@ -84,7 +86,7 @@ const reasonOf = (error: unknown): unknown => {
 }
 
 export const createNodes = (options: NodesOptions): Nodes => {
-  const { network, wires, invariants, totals, count, tell, ended, spoke } = options
+  const { network, wires, invariants, totals, count, tell, ended, spoke, changed } = options
   const { time, random } = network
   const all = Array.from({ length: count }, (_, i): SimNode => {
     const name = `m${i}`
@@ -150,11 +152,15 @@ export const createNodes = (options: NodesOptions): Nodes => {
 
   const start = (node: SimNode): void => {
     const inner = network.start(node.name)
-    const process = createProcess(inner.port, node.disk.mount(), time, random, wires, (input) => {
+    const onSaid = (input: unknown): void => {
       if (life.isOver) return
       hear(node.said, input)
       spoke(node)
-    })
+    }
+    const onFile = (change: FileChange, file: string): void => {
+      if (!life.isOver) changed(node, change, file)
+    }
+    const process = createProcess(inner.port, node.disk.mount(), time, random, wires, onSaid, onFile)
     const machine = createSessionMachine((applied) => {
       if (!life.isOver) invariants.applied(node.name, applied)
     })

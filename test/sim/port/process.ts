@@ -31,11 +31,16 @@ export interface Process {
   syncMs: readonly [number, number]
 }
 
+export type FileChange = 'begun' | 'removed'
+
 type Erased = (input: unknown, options?: unknown) => unknown
 
 const severed = (peer: string): ParleyError => new ParleyError('COM002', `nothing comes from ${peer} any more`)
 
-/** @param onSaid hears each one-way message that leaves, lost or not */
+/**
+ * @param onSaid hears each one-way message that leaves, lost or not
+ * @param onFile hears of each file that is begun, with nothing in it yet, or removed
+ */
 export const createProcess = (
   inner: Port,
   mount: Disk,
@@ -43,6 +48,7 @@ export const createProcess = (
   random: () => number,
   wires: Wires,
   onSaid: (input: unknown) => void,
+  onFile: (change: FileChange, file: string) => void = () => {},
 ): Process => {
   const chance = (share: number): boolean => random() < share
   const sleep = (ms: number): Promise<void> => new Promise((resolve) => time.after(ms, resolve))
@@ -166,9 +172,15 @@ export const createProcess = (
     ...mount,
     async create(name) {
       await takes(process.syncMs)
-      return fileOf(await mount.create(name))
+      const file = await mount.create(name)
+      onFile('begun', name)
+      return fileOf(file)
     },
     open: async (name) => fileOf(await mount.open(name)),
+    async remove(name) {
+      await mount.remove(name)
+      onFile('removed', name)
+    },
     async syncNames() {
       await takes(process.syncMs)
       return mount.syncNames()

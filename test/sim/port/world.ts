@@ -5,6 +5,7 @@
  */
 import { createPortNetwork } from '../../support/port-network.ts'
 import { createClients } from './clients.ts'
+import { createDeaths, type DeathTotals } from './deaths.ts'
 import { createFaults, type FaultTotals, noFaults } from './faults.ts'
 import { createIntruder } from './intruder.ts'
 import { createInvariants } from './invariants.ts'
@@ -21,7 +22,7 @@ const FOREVER_MS = 1e9
 /** Far above the elections that a run has. */
 const MAX_TERM = 10_000
 
-export interface PortTotals extends FaultTotals, NodeTotals {
+export interface PortTotals extends FaultTotals, DeathTotals, NodeTotals {
   steps: number
   seconds: number
   elections: number
@@ -31,6 +32,8 @@ export interface PortTotals extends FaultTotals, NodeTotals {
   acknowledged: number
   retried: number
   reads: number
+  /** Of those: where two believed that they lead. */
+  contestedReads: number
   /** Messages of an intruder, and how many messages did not count. */
   forged: number
   doubted: number
@@ -60,7 +63,7 @@ export const runPortWorld = async ({ seed, steps, trace, hasIntruder = false }: 
     cuts: new Set(),
     counts: { lost: 0, doubled: 0 },
   }
-  const totals = { ...noFaults(), snapshots: 0, restores: 0, doubted: 0 }
+  const totals = { ...noFaults(), snapshots: 0, restores: 0, doubted: 0, deathsInFiles: 0 }
   const count = 3 + 2 * Math.floor(random() * 2)
   const nodes = createNodes({
     network,
@@ -74,13 +77,17 @@ export const runPortWorld = async ({ seed, steps, trace, hasIntruder = false }: 
       faults.startLater(node)
     },
     spoke: (node) => {
-      if (isFaulty) faults.afterWords(node)
+      if (isFaulty) deaths.afterWords(node)
+    },
+    changed: (node, change, file) => {
+      if (isFaulty && file.endsWith('.log')) deaths.afterChange(node, change)
     },
     connectOthers: () => intruder?.connect(),
   })
   const intruder = hasIntruder ? createIntruder(network, nodes) : undefined
   const operator = createOperator(nodes, time.now, tell, random() < 0.5 ? intruder?.id : undefined)
   const faults = createFaults(network, nodes, wires, operator, totals, tell)
+  const deaths = createDeaths(network, faults, totals, tell)
   const clients = createClients(nodes, invariants, time.now, random)
   let events = 0
   let elections = 0
