@@ -87,7 +87,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     steps: DELIVERY_STEPS,
     needed: [
       ...['crashes', 'powerCuts', 'stops', 'partitions', 'freezes', 'fullDisks', 'failingDisks', 'slowDisks'],
-      ...['lostDisks', 'setBack', 'clockJumps', 'moods', 'withoutPrograms', 'lost', 'doubled'],
+      ...['lostDisks', 'setBack', 'deathsAfterEffects', 'clockJumps', 'moods', 'withoutPrograms', 'lost', 'doubled'],
       ...['accepted', 'refused', 'processed', 'delivered', 'dead'],
     ],
     run: runDeliveryWorld,

@@ -15,6 +15,15 @@ const FREEZE_MS = [100, 3_000] as const
 const SICK_MS = [200, 4_000] as const
 const MOOD_MS = [500, 4_000] as const
 const DEAF_MS = [200, 3_000] as const
+const BREAK_MS = [0, 50] as const
+/** When each line of a node with a slow disk breaks: what it did is not on that disk yet, and it is greeted. */
+const SLOW_BREAKS_MS = [
+  [0, 200],
+  [200, 800],
+  [200, 800],
+] as const
+/** Of the outside effects: the share after which power goes, and how soon. */
+const AFTER_EFFECT = { share: 0.1, ms: [0, 30] } as const
 const SYNC_MS = [0.1, 2] as const
 const SLOW_SYNC_MS = [10, 150] as const
 const JUMP_MS = 600_000
@@ -28,6 +37,7 @@ export interface FaultTotals {
   fullDisks: number
   failingDisks: number
   slowDisks: number
+  deathsAfterEffects: number
   lostDisks: number
   setBack: number
   clockJumps: number
@@ -44,6 +54,7 @@ export const noFaults = (): FaultTotals => ({
   fullDisks: 0,
   failingDisks: 0,
   slowDisks: 0,
+  deathsAfterEffects: 0,
   lostDisks: 0,
   setBack: 0,
   clockJumps: 0,
@@ -64,6 +75,8 @@ export interface FaultsDeps {
 export interface Faults {
   /** One of them, at random. */
   strike(): void
+  /** Its program has the result of an outside effect, and is not at its end yet: now and then power goes. */
+  afterEffect(node: SimNode): void
   /** Everything is well from now on. */
   heal(): Promise<void>
 }
@@ -102,6 +115,14 @@ export const createFaults = ({ network, nodes, wires, totals, hasDisksLost, tell
     tell(`${a.name} is cut off from ${b.name}${isClosed ? ', closed' : isOneWay ? ', one way' : ''}`)
     later(CUT_MS, healLines)
   }
+  /** It is there again at once, and the two greet each other anew. */
+  const breakLine = (a: SimNode, b: SimNode): void => {
+    if (!a.life || !b.life || a === b) return
+    tell(`the line of ${a.name} and ${b.name} breaks`)
+    network.disconnect(a.life.network, b.life.network)
+    totals.partitions += 1
+    later(BREAK_MS, nodes.connect)
+  }
   const sicken = (node: SimNode, health: 'full' | 'failing'): void => {
     tell(`the disk of ${node.name} is ${health}`)
     node.disk.health = health
@@ -133,13 +154,8 @@ export const createFaults = ({ network, nodes, wires, totals, hasDisksLost, tell
       if (a !== undefined && b !== undefined && a !== b) cut(a, b)
     },
     () => {
-      // A line that breaks and is there again at once.
       const [a, b] = [some(), some()]
-      if (!a?.life || !b?.life || a === b) return
-      tell(`the line of ${a.name} and ${b.name} breaks`)
-      network.disconnect(a.life.network, b.life.network)
-      totals.partitions += 1
-      later([0, 50], nodes.connect)
+      if (a !== undefined && b !== undefined) breakLine(a, b)
     },
     () => {
       const process = some()?.life?.process
@@ -174,6 +190,7 @@ export const createFaults = ({ network, nodes, wires, totals, hasDisksLost, tell
       totals.slowDisks += 1
       tell(`the disk of ${node.name} is slow`)
       node.disk.takesMs = SLOW_SYNC_MS
+      for (const range of SLOW_BREAKS_MS) for (const other of nodes.all) later(range, () => breakLine(node, other))
       later(SICK_MS, () => {
         node.disk.takesMs = SYNC_MS
       })
@@ -237,6 +254,15 @@ export const createFaults = ({ network, nodes, wires, totals, hasDisksLost, tell
 
   return {
     strike: () => pick(all)?.(),
+    afterEffect(node) {
+      if (!chance(AFTER_EFFECT.share)) return
+      const { life } = node
+      later(AFTER_EFFECT.ms, () => {
+        if (life === undefined || node.life !== life) return
+        totals.deathsAfterEffects += 1
+        kill(node, chance(0.5))
+      })
+    },
     async heal() {
       nodes.calm()
       Object.assign(wires, { dropRate: 0, doubleRate: 0, lateRate: 0, breakRate: 0 })

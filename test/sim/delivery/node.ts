@@ -75,9 +75,11 @@ export interface NodesDeps {
   /** Frames are told, too. */
   readonly isTraced: boolean
   tell(line: string): void
+  /** One of its programs has the result of an outside effect. */
+  acted(node: SimNode): void
 }
 
-export const createNodes = ({ network, wires, count, counts, isTraced, tell }: NodesDeps): Nodes => {
+export const createNodes = ({ network, wires, count, counts, isTraced, tell, acted }: NodesDeps): Nodes => {
   const { time, random } = network
   /** Calls of a node to itself. */
   const loops = createVirtualCalls(time)
@@ -142,6 +144,7 @@ export const createNodes = ({ network, wires, count, counts, isTraced, tell }: N
       progressed: () => {
         counts.progressed += 1
       },
+      acted: () => acted(node),
       fired: (by: number) => {
         life.fired += by
       },

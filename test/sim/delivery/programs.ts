@@ -47,6 +47,8 @@ export interface ProgramHost {
   isOver(): boolean
   nameOf(peer: string): string
   progressed(): void
+  /** A program has the result of an outside effect. */
+  acted(): void
   /** So many more handlers of messages that are not kept are at work. */
   fired(by: number): void
 }
@@ -56,6 +58,8 @@ const SLOW_MS = [0, 40] as const
 export const createPrograms = (time: VirtualTime, random: () => number, ledger: Ledger) => {
   const chance = (share: number): boolean => share > 0 && random() < share
   const sleep = (ms: number): Promise<void> => new Promise((resolve) => time.after(ms, resolve))
+
+  const sleepSlowly = (): Promise<void> => sleep(SLOW_MS[0] + random() * (SLOW_MS[1] - SLOW_MS[0]))
 
   const behave = async (
     { mood, handlerTimeoutMs, progressed }: ProgramHost,
@@ -72,7 +76,7 @@ export const createPrograms = (time: VirtualTime, random: () => number, ledger: 
         context.progress()
       }
       progressed()
-    } else if (chance(mood.slow)) await sleep(SLOW_MS[0] + random() * (SLOW_MS[1] - SLOW_MS[0]))
+    } else if (chance(mood.slow)) await sleepSlowly()
   }
 
   const keep = async (tx: Tx, id: number): Promise<void> => {
@@ -91,7 +95,10 @@ export const createPrograms = (time: VirtualTime, random: () => number, ledger: 
       return id
     })
     const sent = ledger.find(id)
-    if (!host.isOver()) sent?.actedAt.add(`${host.name} ${host.generation}`)
+    if (host.isOver()) return
+    sent?.actedAt.add(`${host.name} ${host.generation}`)
+    host.acted()
+    if (chance(host.mood.slow)) await sleepSlowly()
   }
 
   const work = async (host: ProgramHost, data: WorkData, context: MessageContext): Promise<void> => {

@@ -46,7 +46,10 @@ export const runDeliveryWorld = async ({ seed, steps, trace }: DeliveryRun): Pro
   const totals: FaultTotals = noFaults()
   const counts = { progressed: 0, delivery: {} as Record<string, number> }
   const count = 2 + Math.floor(random() * 4)
-  const nodes = createNodes({ network, wires, count, counts, isTraced: trace !== undefined, tell })
+  const acted = (node: SimNode): void => {
+    if (isFaulty) faults.afterEffect(node)
+  }
+  const nodes = createNodes({ network, wires, count, counts, isTraced: trace !== undefined, tell, acted })
   const { ledger } = nodes
   const hasDisksLost = random() < DISKS_LOST
   const faults = createFaults({ network, nodes, wires, totals, hasDisksLost, tell })

@@ -17,8 +17,8 @@ const AFTER_WORDS = { share: 0.002, ms: [0, 3] } as const
 const IN_FILE = { share: 0.1, ms: [0, 6] } as const
 /** Before others have elected a leader; an election writes down the term, and the term is what may be lost. */
 const BACK_MS = [20, 150] as const
-/** Of the removals by who lost power at the beginning of a file. */
-const AFTER_REMOVAL = { share: 0.5, ms: [0, 20] } as const
+/** Of the removals, and of those by who lost power at the beginning of a file; the names are synced meanwhile. */
+const AFTER_REMOVAL = { share: 0.1, shareOfBegun: 0.5, ms: [0, 8] } as const
 
 export interface DeathTotals {
   deathsInFiles: number
@@ -61,7 +61,7 @@ export const createDeaths = (
     },
     afterChange(node, change) {
       if (change === 'removed') {
-        if (hadBegun.has(node) && chance(AFTER_REMOVAL.share))
+        if (chance(hadBegun.has(node) ? AFTER_REMOVAL.shareOfBegun : AFTER_REMOVAL.share))
           dieSoon(node, AFTER_REMOVAL.ms, 'after it removed a file of its log')
         return
       }
