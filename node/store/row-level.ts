@@ -5,6 +5,8 @@
  * removes the old log then: what it opens must have been looked at before (row-survey.ts). It does not sync the folder
  * where it begins another log; ext4, XFS and btrfs keep the name of a new file whose contents were synced.
  */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { ClassicLevel } from 'classic-level'
 import type { ParleyError } from '../../protocols/errors.ts'
 import { systemCode } from '../private-file.ts'
@@ -15,8 +17,21 @@ export type Level = ClassicLevel<string, Uint8Array>
 /** Of the log, which is read as a whole when the store is opened; twice as much may be in memory. */
 const LOG_BYTES = 32 * 1024 * 1024
 
+/**
+ * LevelDB takes what its file CURRENT holds for a name, and its own words end where that has a zero byte: nothing would tell
+ * then that it is damage.
+ */
+const checkCurrent = async (path: string): Promise<void> => {
+  const current = await readFile(join(path, 'CURRENT'), 'latin1').catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return undefined
+    throw error
+  })
+  if (current !== undefined && !/^MANIFEST-\d+\n$/.test(current)) throw new Error('CURRENT is corrupt')
+}
+
 /** @throws what `levelError` understands */
 export const openLevel = async (path: string, { create }: { create: boolean }): Promise<Level> => {
+  await checkCurrent(path)
   const level: Level = new ClassicLevel(path, {
     keyEncoding: 'utf8',
     valueEncoding: 'view',

@@ -1,6 +1,6 @@
 /** Repair of a row store: what is good is kept under another id, what was bad is told, and nothing is thrown away. */
 import assert from 'node:assert/strict'
-import { readdir, readFile, rename, rm, stat, truncate } from 'node:fs/promises'
+import { readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -106,6 +106,20 @@ test('whatever bytes flip in any of its files, it is repaired, and all rows that
     { numRuns: 40 },
   )
   t.diagnostic(`${Math.round(kept / runs)} of ${Object.keys(rows).length} rows kept on average`)
+})
+
+test('a zero byte anywhere in the name of the list of files is damage, and is repaired', async (t) => {
+  const folder = await testFolder(t)
+  const rows = await filled(join(folder, 'store'), 5)
+  const name = await readFile(join(folder, 'store', 'db', 'CURRENT'))
+  for (const at of name.keys()) {
+    const copy = await copyOf(join(folder, 'store'), join(folder, `copy-${at}`))
+    await writeFile(join(copy, 'db', 'CURRENT'), name.with(at, 0))
+    const error = await failureOf(openRowStore(copy, deps()))
+    assert.ok(isParleyError(error, 'STA003') && error.details.reason === 'damaged', `byte ${at}: ${error}`)
+    assert.equal((await repairRows(copy, random)).after.problem, undefined)
+    assert.deepEqual((await reread(copy)).rows, rows)
+  }
 })
 
 test('with LevelDB or the mark gone there is a store again, with what there was', async (t) => {
