@@ -2,8 +2,10 @@
  * Where a folder really is: a small file in it that names its own inode number and creation time.
  *
  * A copy of the folder, as one that is restored from a backup, has the contents of that file in another file, with another
- * number and another time. A folder that is renamed or moved within its file system keeps both. Both have to differ before
- * a folder counts as copied: some file systems number their files anew at each mount, and keep the times.
+ * time, and mostly another number: that of a file that was removed may be given again. A folder that is renamed or moved
+ * within its file system keeps both. The time has to differ before a folder counts as copied: some file systems number
+ * their files anew at each mount, and keep the times. Where the number is the same it counts only if the file system was
+ * seen to keep the time while it changed the file, since some tell the time of the last change instead.
  *
  * What is not noticed: a whole disk or volume that is set back (its files keep number and time), files that are copied
  * over those that are there (the file in place keeps both), and a copy on a file system that tells no creation times.
@@ -13,6 +15,7 @@
  */
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import * as z from 'zod'
 import { FILE_MODE, fileError, readSmallFile, systemCode } from '../private-file.ts'
 import { openFolder } from './disk.ts'
@@ -20,6 +23,9 @@ import { openFolder } from './disk.ts'
 export const PLACE_FILE = 'place.json'
 const FORMAT = 1
 const MAX_BYTES = 4_096
+/** A file's times are those of the system's last tick, which comes every 1 to 10 ms. */
+const TICK_MS = 2
+const MAX_TICKS = 20
 
 /** `same`: it is where it was. `copied`: it was restored or copied. `unknown`: nothing tells. */
 export type Place = 'same' | 'copied' | 'unknown'
@@ -29,10 +35,17 @@ export interface FileIdentity {
   readonly inode: bigint
   /** Nanoseconds since 1970; 0: the file system does not tell. */
   readonly bornNs: bigint
+  /** The file system kept that time when it changed the file. */
+  readonly isBornKept?: boolean
 }
 
 const Digits = z.string().regex(/^\d{1,20}$/)
-const PlaceSchema = z.object({ format: z.literal(FORMAT), inode: Digits, bornNs: Digits })
+const PlaceSchema = z.object({
+  format: z.literal(FORMAT),
+  inode: Digits,
+  bornNs: Digits,
+  bornKept: z.boolean().optional(),
+})
 
 /**
  * @param written what the file says of itself; undefined: nothing that can be read
@@ -40,14 +53,17 @@ const PlaceSchema = z.object({ format: z.literal(FORMAT), inode: Digits, bornNs:
  */
 export const judgePlace = (written: FileIdentity | undefined, now: FileIdentity | undefined): Place => {
   if (written === undefined || now === undefined || written.bornNs === 0n || now.bornNs === 0n) return 'unknown'
-  return written.inode !== now.inode && written.bornNs !== now.bornNs ? 'copied' : 'same'
+  const isLater = written.isBornKept === true && now.bornNs > written.bornNs
+  return isLater || (written.inode !== now.inode && written.bornNs !== now.bornNs) ? 'copied' : 'same'
 }
 
 /** What such a file holds. @returns undefined for anything else, as a crash leaves it */
 export const parsePlace = (bytes: Uint8Array): FileIdentity | undefined => {
   try {
     const found = PlaceSchema.safeParse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)))
-    return found.success ? { inode: BigInt(found.data.inode), bornNs: BigInt(found.data.bornNs) } : undefined
+    if (!found.success) return undefined
+    const { inode, bornNs, bornKept } = found.data
+    return { inode: BigInt(inode), bornNs: BigInt(bornNs), ...(bornKept !== undefined && { isBornKept: bornKept }) }
   } catch {
     return undefined
   }
@@ -56,6 +72,18 @@ export const parsePlace = (bytes: Uint8Array): FileIdentity | undefined => {
 const identityOf = async (handle: FileHandle): Promise<FileIdentity> => {
   const { ino, birthtimeNs } = await handle.stat({ bigint: true })
   return { inode: ino, bornNs: birthtimeNs }
+}
+
+/** Changes the file until its time of change is another than that of its creation, as the clock of the system ticks. */
+const keepsBorn = async (handle: FileHandle, bornNs: bigint): Promise<boolean> => {
+  for (let i = 0; i < MAX_TICKS; i += 1) {
+    await handle.chmod(FILE_MODE)
+    const { birthtimeNs, ctimeNs } = await handle.stat({ bigint: true })
+    if (birthtimeNs !== bornNs) return false
+    if (ctimeNs !== bornNs) return true
+    await setTimeout(TICK_MS)
+  }
+  return false
 }
 
 /** Changes nothing. @throws nothing: what cannot be read tells nothing */
@@ -80,7 +108,10 @@ export const markPlace = async (folder: string): Promise<void> => {
     const handle = await open(path, 'wx', FILE_MODE)
     try {
       const { inode, bornNs } = await identityOf(handle)
-      await handle.writeFile(`${JSON.stringify({ format: FORMAT, inode: `${inode}`, bornNs: `${bornNs}` })}\n`)
+      const bornKept = bornNs !== 0n && (await keepsBorn(handle, bornNs))
+      await handle.writeFile(
+        `${JSON.stringify({ format: FORMAT, inode: `${inode}`, bornNs: `${bornNs}`, bornKept })}\n`,
+      )
       await handle.sync()
     } finally {
       await handle.close()

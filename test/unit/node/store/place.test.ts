@@ -1,6 +1,6 @@
 /** Whether a folder is where it was: the decision on all combinations, and real folders that are renamed, copied, torn. */
 import assert from 'node:assert/strict'
-import { cp, mkdir, readdir, readFile, rename, stat, truncate, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -18,13 +18,19 @@ import { testFolder } from '../../../support/folder.ts'
 import { failureOf } from '../../../support/until.ts'
 
 const at = (inode: bigint, bornNs: bigint): FileIdentity => ({ inode, bornNs })
+const kept = (inode: bigint, bornNs: bigint): FileIdentity => ({ inode, bornNs, isBornKept: true })
 
-test('a folder counts as copied only where number and time differ, and both times are known', () => {
+test('a folder counts as copied only where the time differs, and the number unless times are known to be kept', () => {
   const cases: [string, FileIdentity | undefined, FileIdentity | undefined, Place][] = [
     ['nothing is different', at(1n, 5n), at(1n, 5n), 'same'],
     ['another number, as after a mount', at(1n, 5n), at(2n, 5n), 'same'],
     ['another time', at(1n, 5n), at(1n, 6n), 'same'],
     ['both are different', at(1n, 5n), at(2n, 6n), 'copied'],
+    ['a later time in a file with the number of one that was removed', kept(1n, 5n), at(1n, 6n), 'copied'],
+    ['an earlier time', kept(1n, 5n), at(1n, 4n), 'same'],
+    ['another number, and times that are kept', kept(1n, 5n), at(2n, 5n), 'same'],
+    ['both are different, and times that are kept', kept(1n, 5n), at(2n, 4n), 'copied'],
+    ['no time is told now, where times were kept', kept(1n, 5n), at(1n, 0n), 'unknown'],
     ['no file', undefined, undefined, 'unknown'],
     ['a file that cannot be read', undefined, at(1n, 5n), 'unknown'],
     ['no time was written', at(1n, 0n), at(2n, 6n), 'unknown'],
@@ -79,6 +85,25 @@ test('a folder that is renamed is the same, a copy of it is copied, and marking 
   assert.equal(await readPlace(moved), 'same')
   assert.deepEqual(await readdir(copy), [PLACE_FILE])
   assert.equal((await stat(join(copy, PLACE_FILE))).mode & 0o777, 0o600)
+})
+
+test('a copy in the place of the original is noticed, also where its file has the number that was free again', async (t) => {
+  const root = await testFolder(t)
+  const folder = join(root, 'one')
+  const backup = join(root, 'backup')
+  const file = join(folder, PLACE_FILE)
+  await mkdir(folder, { mode: 0o700 })
+  await markPlace(folder)
+  const original = await stat(file, { bigint: true })
+  if (original.birthtimeNs === 0n) return t.skip('the file system tells no creation times')
+  await cp(folder, backup, { recursive: true })
+  await rm(folder, { recursive: true })
+  // The number that was freed is given to one of the next files.
+  for (let i = 0; i < 64; i += 1) {
+    await cp(backup, folder, { recursive: true, preserveTimestamps: true })
+    assert.equal(await readPlace(folder), 'copied', `${(await stat(file, { bigint: true })).ino} and ${original.ino}`)
+    await rename(folder, join(root, `copy-${i}`))
+  }
 })
 
 test('a file that a crash left empty or torn tells nothing, and is written anew', async (t) => {
