@@ -1,8 +1,8 @@
 /**
- * Runs all tests, in two lanes at once. One has the integration tests: first those that can do with half of the machine,
- * two at a time, then the others one at a time, since each of those keeps several processes busy and measures times. The
- * other has the unit tests, at the lowest priority: they take what the first lane leaves. One report and one summary for
- * all, with the slowest files above it. `node test/run.ts [PATTERN...]`.
+ * Runs all tests. First the integration tests that can do with half of the machine, two at a time; then the others one at a
+ * time, since each of those keeps several processes busy and measures times. Beside the latter run the unit tests, at the
+ * lowest priority: they take what is left. One report and one summary for all, with the slowest files above it.
+ * `node test/run.ts [PATTERN...]`.
  */
 import { globSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -24,6 +24,8 @@ const SIDE_BY_SIDE = [
   'control-life overlay-killed cli events-direct config-cli load dead-letters reload founding messages-crash restored',
   'proof membership-end inbox llm-agent completion',
 ].flatMap((names) => names.split(' '))
+/** Unit tests that measure times. */
+const MEASURING = ['test/unit/bench/processes.test.ts', 'test/unit/node/transport/splice.test.ts']
 const FIGURE = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) (\d+(?:\.\d+)?)$/
 
 const wanted = process.argv.slice(2)
@@ -44,8 +46,9 @@ const phase = (files: readonly string[], concurrency: number, execArgv: string[]
   concurrency,
   execArgv,
 })
-const INTEGRATION = [
-  phase(sideBySide, 2),
+const FIRST = [phase(sideBySide, 2)]
+const ALONE = [
+  phase(MEASURING, 1),
   phase(
     filesOf('integration').filter((file) => !sideBySide.includes(file)),
     1,
@@ -53,15 +56,21 @@ const INTEGRATION = [
   phase(filesOf('browser'), 1),
 ]
 const LOWEST = "--import=data:text/javascript,import{setPriority}from'node:os';setPriority(19)"
-const UNIT = [phase(filesOf('unit'), 2, [LOWEST])]
-process.env.TEST_PROGRAMS = await buildTests([...INTEGRATION, ...UNIT].flatMap(({ files }) => files))
+const BESIDE = [
+  phase(
+    filesOf('unit').filter((file) => !MEASURING.includes(file)),
+    2,
+    [LOWEST],
+  ),
+]
+process.env.TEST_PROGRAMS = await buildTests([...FIRST, ...ALONE, ...BESIDE].flatMap(({ files }) => files))
 
 const totals = new Map<string, number>()
 /** Milliseconds, by file. */
 const times = new Map<string, number>()
 
-/** The events of one lane; its figures are added up, and told once for all. */
-async function* lane(phases: readonly Phase[]): AsyncGenerator<unknown> {
+/** The events of some phases, one after the other; its figures are added up, and told once for all. */
+async function* play(phases: readonly Phase[]): AsyncGenerator<unknown> {
   for (const { files, ...how } of phases) {
     if (files.length === 0) continue
     for await (const event of run({ files: files.map(builtOf), timeout: TIMEOUT_MS, ...how })) {
@@ -78,14 +87,15 @@ async function* lane(phases: readonly Phase[]): AsyncGenerator<unknown> {
   }
 }
 
-/** Both lanes run from the start; a report of what happens at once could not be read, so the second is told of afterwards. */
+/** A report of what happens at once could not be read, so what runs beside the others is told of after them. */
 async function* events(): AsyncGenerator<unknown> {
   const startedAt = performance.now()
   const later = new TransformStream<unknown>({}, { highWaterMark: Number.POSITIVE_INFINITY })
-  const units = ReadableStream.from(lane(UNIT)).pipeTo(later.writable)
-  yield* lane(INTEGRATION)
+  yield* play(FIRST)
+  const beside = ReadableStream.from(play(BESIDE)).pipeTo(later.writable)
+  yield* play(ALONE)
   yield* later.readable
-  await units
+  await beside
   const slowest = [...times].sort(([, a], [, b]) => b - a).slice(0, SLOWEST)
   for (const [file, ms] of slowest) console.log(`${(ms / 1_000).toFixed(1).padStart(6)} s ${file}`)
   totals.set('duration_ms', performance.now() - startedAt)
