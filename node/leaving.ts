@@ -32,7 +32,7 @@ export interface Leaving {
 }
 
 const STEP_LIMIT_MS = 3_000
-/** A step that takes longer is told of: it is what a stop waited for. */
+/** The log names a step that took longer. */
 const SLOW_MS = 2_000
 
 export const createLeaving = ({ log, drainMs, drain, stop, entered }: LeavingDeps): Leaving => {

@@ -85,7 +85,7 @@ const DRAIN_MS = 24 * 3_600_000
  * each end keeps some 20 KiB. Nobody waits for them to be opened.
  */
 const OWN_IDLE_MS = 15_000
-/** What the mesh asks for itself is of no use to a node that leaves; what it was asked to do on the way may still end. */
+/** Calls of the mesh itself are of little use to a node that leaves: it waits no longer for them, milliseconds. */
 const OWN_DRAIN_MS = 1_000
 
 /** It was late with its membership: busy, or not there any more, and no stranger. */

@@ -38,7 +38,7 @@ interface Phase {
   files: string[]
   concurrency: number
   /** For Node. */
-  execArgv?: string[]
+  execArgv: string[]
 }
 const isWanted = (file: string): boolean => wanted.length === 0 || wanted.some((part) => file.includes(part))
 const phase = (files: readonly string[], concurrency: number, execArgv: string[] = []): Phase => ({

@@ -4,8 +4,8 @@
  * A copy of the folder, as one that is restored from a backup, has the contents of that file in another file, with another
  * time, and mostly another number: that of a file that was removed may be given again. A folder that is renamed or moved
  * within its file system keeps both. The time has to differ before a folder counts as copied: some file systems number
- * their files anew at each mount, and keep the times. Where the number is the same it counts only if the file system was
- * seen to keep the time while it changed the file, since some tell the time of the last change instead.
+ * their files anew at each mount, and keep the times. Where the number is the same, the time has to be later, and the file
+ * system must have been seen to keep it when a file changes: some tell the time of the last change instead.
  *
  * What is not noticed: a whole disk or volume that is set back (its files keep number and time), files that are copied
  * over those that are there (the file in place keeps both), and a copy on a file system that tells no creation times.
@@ -44,7 +44,7 @@ const PlaceSchema = z.object({
   format: z.literal(FORMAT),
   inode: Digits,
   bornNs: Digits,
-  bornKept: z.boolean().optional(),
+  isBornKept: z.boolean().optional(),
 })
 
 /**
@@ -62,8 +62,8 @@ export const parsePlace = (bytes: Uint8Array): FileIdentity | undefined => {
   try {
     const found = PlaceSchema.safeParse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)))
     if (!found.success) return undefined
-    const { inode, bornNs, bornKept } = found.data
-    return { inode: BigInt(inode), bornNs: BigInt(bornNs), ...(bornKept !== undefined && { isBornKept: bornKept }) }
+    const { inode, bornNs, isBornKept } = found.data
+    return { inode: BigInt(inode), bornNs: BigInt(bornNs), ...(isBornKept !== undefined && { isBornKept }) }
   } catch {
     return undefined
   }
@@ -74,7 +74,7 @@ const identityOf = async (handle: FileHandle): Promise<FileIdentity> => {
   return { inode: ino, bornNs: birthtimeNs }
 }
 
-/** Changes the file until its time of change is another than that of its creation, as the clock of the system ticks. */
+/** Changes the file until its time of change differs from that of its creation. @returns whether the latter stays */
 const keepsBorn = async (handle: FileHandle, bornNs: bigint): Promise<boolean> => {
   for (let i = 0; i < MAX_TICKS; i += 1) {
     await handle.chmod(FILE_MODE)
@@ -108,9 +108,9 @@ export const markPlace = async (folder: string): Promise<void> => {
     const handle = await open(path, 'wx', FILE_MODE)
     try {
       const { inode, bornNs } = await identityOf(handle)
-      const bornKept = bornNs !== 0n && (await keepsBorn(handle, bornNs))
+      const isBornKept = bornNs !== 0n && (await keepsBorn(handle, bornNs))
       await handle.writeFile(
-        `${JSON.stringify({ format: FORMAT, inode: `${inode}`, bornNs: `${bornNs}`, bornKept })}\n`,
+        `${JSON.stringify({ format: FORMAT, inode: `${inode}`, bornNs: `${bornNs}`, isBornKept })}\n`,
       )
       await handle.sync()
     } finally {

@@ -4,8 +4,7 @@
  * A header that no version changes (magic, format, CRC-32), then two slots, each with a CRC-32 of its own, at offsets that
  * the user of this file chooses so that no disk writes both at once. The file appears whole, by a rename. After that its
  * slots are overwritten in place, and synced only where somebody asks for it: after a power cut the value may be an older
- * one, and is never one that was not written. State of an open file: which slot is the
- * newest, and why the last write failed.
+ * one, and is never one that was not written. State of an open file: which slot is the newest, why the last write failed.
  */
 import { crc32 } from 'node:zlib'
 import { systemCode } from '../private-file.ts'

@@ -24,8 +24,8 @@ const FORGED: ReadonlySet<Refusal> = new Set(['malformed', 'foreign', 'signature
 
 /**
  * Batches of one publisher that are let in, whoever brings them; one above `PACE_BYTES` counts for several. They count
- * after their check, since a forged one must not use up what its publisher may say. More are dropped, those that come
- * once it has used it up without a check, and are not forwarded.
+ * after their check, since a forged one must not use up what its publisher may say. More are dropped and not forwarded;
+ * once the share is used up they are not even checked.
  */
 export const BATCHES_PER_S = 4_096
 export const BATCH_BURST = 4_096
