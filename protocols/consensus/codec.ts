@@ -82,7 +82,10 @@ export const encodeStep = ({ group, from, to, message }: Step): Uint8Array => {
     case 'vote':
       writer.varintField(INDEX, message.lastIndex)
       writer.varintField(INDEX_TERM, message.lastTerm)
+      writer.varintField(HINT_INDEX, message.placed?.index ?? 0)
       writer.varintField(FLAGS, flag(message.isPre, PRE) | flag(message.isTransfer, TRANSFER))
+      if (message.placed !== undefined)
+        writer.bytesField(CONFIGURATION, encodeConfiguration(message.placed.configuration))
       break
     case 'voted':
       writer.varintField(FLAGS, flag(message.isPre, PRE) | flag(message.granted, YES))
@@ -202,7 +205,8 @@ export const decodeStep = (bytes: Uint8Array): Step => {
       case 'vote': {
         const last = { lastIndex: index, lastTerm: number(INDEX_TERM) }
         checkTerms(term, last.lastTerm)
-        return { type, term, ...last, isPre: has(PRE), isTransfer: has(TRANSFER) }
+        const placed = configuration && { placed: { index: number(HINT_INDEX), configuration } }
+        return { type, term, ...last, isPre: has(PRE), isTransfer: has(TRANSFER), ...placed }
       }
       case 'voted':
         return { type, term, isPre: has(PRE), granted: has(YES) }

@@ -33,8 +33,10 @@ export const campaign = (s: RaftState, isPre: boolean, isTransfer: boolean = fal
   s.votes = new Map([[s.self, true]])
   const { lastIndex, lastTerm } = s.log
   const term = isPre ? s.term + 1 : s.term
+  const { index, current } = s.configurations
+  const placed = { index, configuration: current }
   for (const id of voters(s)) {
-    if (id !== s.self) send(s, id, { type: 'vote', term, isPre, lastIndex, lastTerm, isTransfer })
+    if (id !== s.self) send(s, id, { type: 'vote', term, isPre, lastIndex, lastTerm, isTransfer, placed })
   }
   count(s)
 }

@@ -2,7 +2,8 @@
  * One member of a group: carries out what the Raft core asks for, over the Port, a store and a state machine.
  *
  * What comes while the disk is busy waits, and goes into the core as one step: many commands share one write and one sync.
- * Nothing leaves this node before what it rests on is durable. A disk without room stops this member, not the group:
+ * Nothing leaves this node before what it rests on is durable; a leader's entries, which rest on nothing but its term,
+ * leave while it writes them itself. A disk without room stops this member, not the group:
  * its clock stands still, so that others elect another leader, and it goes on once the same write succeeds.
  *
  * State: the core, inputs that wait, promises of proposals and reads. All of them are bounded.
@@ -25,7 +26,7 @@ import {
   type SnapshotMeta,
 } from './messages.ts'
 import { createNotices } from './notices.ts'
-import { coalesced, merged } from './outputs.ts'
+import { coalesced, leavesEarly, merged } from './outputs.ts'
 import { type Asker, createPromises, refuse, unknownOutcome } from './promises.ts'
 import { createRaft, type Input, type Output } from './raft.ts'
 import { createSnapshotting } from './snapshotting.ts'
@@ -172,7 +173,10 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
   }
 
   const carryOut = async (output: Output): Promise<void> => {
-    const { hardState, snapshot, entries, committed, messages } = output
+    const { hardState, snapshot, entries, committed } = output
+    const leaving = coalesced(output.messages)
+    const early = leaving.filter((addressed) => leavesEarly(output, addressed))
+    for (const addressed of early) notices.pass(addressed)
     if (hardState !== undefined || snapshot !== undefined || entries.length > 0) {
       const base = snapshot && { meta: snapshot, keeps: false }
       if (!(await persist({ hardState, base, entries }))) return
@@ -185,7 +189,7 @@ export const startGroup = async (deps: GroupDeps, options: GroupOptions): Promis
     for (const { id, index } of output.reads) promises.answered(id, index)
     promises.applied(applied)
     inbound.contradicted(output.contradictions)
-    for (const addressed of coalesced(messages)) notices.pass(addressed)
+    for (const addressed of leaving) if (!early.includes(addressed)) notices.pass(addressed)
   }
 
   const run = async (): Promise<void> => {

@@ -2,12 +2,14 @@
  * What other members say, on its way into the core: whose messages count.
  *
  * Noise has proven the peer; that it is admitted to the mesh makes it no voter. A message counts from a voter of a
- * configuration that this member has in its log (the one that was committed last, or one after it), or that was proven to
- * it by links. Learners count where they answer a leader or read, as far as their term is not above this member's: they
- * never move its term. A term more than 1,000 above what is known needs a proof of its own, so that nobody spends the
- * terms that there are. Whose messages do not count is asked for links, and repeats them by the algorithm.
+ * configuration that this member has in its log (the one that was committed last, or one after it), that was proven to
+ * it by links, or that such a voter names when it stands for election: where only some have a change of voters in their
+ * logs, they need the votes of those who do not. Learners count where they answer a leader or read, as far as their term
+ * is not above this member's: they never move its term. A term more than 1,000 above what is known needs a proof of its
+ * own, so that nobody spends the terms that there are. Whose messages do not count is asked for links, and repeats them by
+ * the algorithm.
  *
- * State: when each member was heard last; what did not count, by reason.
+ * State: when each member was heard last; whom candidates named; what did not count, by reason.
  */
 
 import { ParleyError } from '../errors.ts'
@@ -16,7 +18,7 @@ import { decodeStep } from './codec.ts'
 import { raftProtocol } from './contract.ts'
 import type { Doubt, DoubtCounts, GroupDeps, ProvenVoters } from './group-api.ts'
 import { isMemberId, peerOf } from './member-id.ts'
-import type { Message } from './messages.ts'
+import type { Message, PlacedConfiguration } from './messages.ts'
 import { refuse } from './promises.ts'
 import type { Input, Raft } from './raft.ts'
 import type { Snapshotting } from './snapshotting.ts'
@@ -34,20 +36,25 @@ const MAX_HEARD = 128
 
 const OF_LEARNERS: readonly Message['type'][] = ['appended', 'read']
 
-/** @param proven without it nothing is known beyond the own log */
+/**
+ * @param proven without it nothing is known beyond the own log
+ * @param isNamed whether a voter named it as one
+ */
 export const doubtOf = (
   raft: Pick<Raft, 'roleOf' | 'term'>,
   proven: Pick<ProvenVoters, 'isVoter' | 'term'> | undefined,
   from: string,
   { type, term }: Message,
+  isNamed: (id: string) => boolean = () => false,
 ): Doubt | undefined => {
   const role = raft.roleOf(from)
-  const isVoter = role === 'voter' || proven?.isVoter(from) === true
   const isOfLearners = OF_LEARNERS.includes(type)
+  if (role === 'learner' && isOfLearners && term <= raft.term()) return undefined
+  const isVoter = role === 'voter' || proven?.isVoter(from) === true || isNamed(from)
   if (!isVoter && !(role === 'learner' && isOfLearners)) return isOfLearners ? 'notAMember' : 'notAVoter'
   if (!isVoter && term > raft.term()) return 'termOfALearner'
-  if (term > Math.max(raft.term(), proven?.term() ?? 0) + MAX_TERMS_AHEAD) return 'termTooHigh'
-  return undefined
+  const isFar = (from: number): boolean => term > from + MAX_TERMS_AHEAD
+  return isFar(raft.term()) && isFar(proven?.term() ?? 0) ? 'termTooHigh' : undefined
 }
 
 export interface InboundDeps {
@@ -92,6 +99,8 @@ export const serveMembers = async (deps: InboundDeps): Promise<Inbound> => {
   const { port, group, self, raft, storage, snapshots, proven, put } = deps
   /** When each member was heard last, by the monotonic clock. */
   const heard = new Map<string, number>()
+  /** What each voter went by when it stood for election; over once this member has as much in its own log. */
+  const named = new Map<string, PlacedConfiguration>()
   const doubted = noDoubts()
   let misdirected = 0
   let contradictions = 0
@@ -104,9 +113,24 @@ export const serveMembers = async (deps: InboundDeps): Promise<Inbound> => {
     for (const id of heard.keys()) if (raft.roleOf(id) === undefined) heard.delete(id)
   }
 
+  const isNamed = (id: string): boolean => {
+    if (named.size === 0) return false
+    const { commit } = raft.status()
+    for (const [by, { index }] of named) if (index <= commit) named.delete(by)
+    return [...named.values()].some(({ configuration }) => configuration.voters.includes(id))
+  }
+  /** The word of a voter counts, not of one that is only named. */
+  const hearNames = (from: string, message: Message): void => {
+    if (message.type !== 'vote') return
+    const { placed } = message
+    if (placed === undefined || doubtOf(raft, proven, from, message) !== undefined) named.delete(from)
+    else if (named.has(from) || named.size < MAX_HEARD) named.set(from, placed)
+  }
+
   /** @returns whether it counts */
   const mayCount = (from: string, message: Message): boolean => {
-    const doubt = doubtOf(raft, proven, from, message)
+    const doubt = doubtOf(raft, proven, from, message, isNamed)
+    hearNames(from, message)
     if (doubt === undefined) return true
     doubted[doubt] += 1
     if (doubt !== 'termOfALearner') proven?.wanted(from, doubt === 'termTooHigh' ? 'term' : 'voter')

@@ -28,6 +28,12 @@ export interface HardState {
   readonly commit: number
 }
 
+/** A configuration and where it is in a log, committed or not. */
+export interface PlacedConfiguration {
+  readonly index: number
+  readonly configuration: Configuration
+}
+
 /** Where a snapshot ends. Its contents travel by the driver. */
 export interface SnapshotMeta {
   readonly index: number
@@ -44,6 +50,8 @@ interface VoteRequest {
   readonly lastTerm: number
   /** The leader asked for it: whoever heard of that leader votes all the same (section 3.10). */
   readonly isTransfer: boolean
+  /** What the candidate goes by: others may not have heard of voters that it needs. Older versions do not say. */
+  readonly placed?: PlacedConfiguration
 }
 interface VoteAnswer {
   readonly type: 'voted'

@@ -64,3 +64,15 @@ export const coalesced = (messages: readonly Addressed[]): Addressed[] => {
   }
   return all
 }
+
+/**
+ * Which messages of a step may leave before its entries are on this node's disk: a leader's appends, so that its disk and
+ * those of the others work at the same time (dissertation, section 10.2.1). It counts itself only afterwards, in the next
+ * step. Its term was durable before it led, and none of them says that an entry is committed which is not on the disk yet,
+ * as the only voter's would.
+ */
+export const leavesEarly = ({ hardState, snapshot, entries }: Output, { message }: Addressed): boolean => {
+  const [first] = entries
+  if (first === undefined || hardState !== undefined || snapshot !== undefined) return false
+  return message.type === 'append' && message.commit < first.index
+}

@@ -11,7 +11,19 @@ const FOUND_BY_PORTS: readonly Mutant[] = [
     file: `${DRIVER}/group.ts`,
     find: '    if (hardState !== undefined || snapshot !== undefined || entries.length > 0) {\n',
     replace:
-      '    for (const { to, message } of messages) send(to, message)\n    if (hardState !== undefined || snapshot !== undefined || entries.length > 0) {\n',
+      '    for (const { to, message } of leaving) send(to, message)\n    if (hardState !== undefined || snapshot !== undefined || entries.length > 0) {\n',
+  },
+  {
+    bug: 'what leaves early is more than appends',
+    file: `${DRIVER}/outputs.ts`,
+    find: "return message.type === 'append' && ",
+    replace: "return message.type !== 'append' || ",
+  },
+  {
+    bug: 'a leader counts what it sends before it is on its disk',
+    file: `${DRIVER}/group.ts`,
+    find: '      if (!(await persist({ hardState, base, entries }))) return\n',
+    replace: '      void persist({ hardState, base, entries }).catch(() => {})\n',
   },
   {
     bug: 'the store says that it is durable without a sync',

@@ -25,14 +25,18 @@ const rising = (...terms: number[]): number[] => terms.toSorted((a, b) => a - b)
 
 const message: fc.Arbitrary<Message> = fc.oneof(
   fc
-    .record({
-      type: fc.constant('vote' as const),
-      term: count,
-      isPre: fc.boolean(),
-      lastIndex: count,
-      lastTerm: count,
-      isTransfer: fc.boolean(),
-    })
+    .record(
+      {
+        type: fc.constant('vote' as const),
+        term: count,
+        isPre: fc.boolean(),
+        lastIndex: count,
+        lastTerm: count,
+        isTransfer: fc.boolean(),
+        placed: fc.record({ index: count, configuration }),
+      },
+      { requiredKeys: ['type', 'term', 'isPre', 'lastIndex', 'lastTerm', 'isTransfer'] },
+    )
     .map((one) => ({ ...one, term: Math.max(one.term, one.lastTerm) })),
   fc.record({ type: fc.constant('voted' as const), term: count, isPre: fc.boolean(), granted: fc.boolean() }),
   fc

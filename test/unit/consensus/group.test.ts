@@ -126,13 +126,34 @@ test('a leader without room on its disk stands still, another one takes over, an
   const stuck = outcome(leader.group.propose(word('stuck')))
   await mesh.time.until(() => mesh.leader() !== leader && mesh.leader() !== undefined, 5_000)
   const next = mesh.leader()
-  assert.equal(await mesh.time.settled(next?.group.propose(word('b')) ?? Promise.reject(), 1_000), 2)
+  // The others wrote what the leader sent while it tried to write it itself.
+  assert.equal(await mesh.time.settled(next?.group.propose(word('b')) ?? Promise.reject(), 1_000), 3)
   assert.ok(leader.logs.some(({ level, message }) => level === 'error' && /no room/.test(message)))
   leader.disk.room = Number.POSITIVE_INFINITY
-  await mesh.time.until(() => mesh.agree(2), 5_000)
-  assert.equal(await mesh.time.settled(stuck, 5_000), 'superseded')
-  assert.deepEqual(leader.words, ['a', 'b'])
+  await mesh.time.until(() => mesh.agree(3), 5_000)
+  assert.equal(await mesh.time.settled(stuck, 5_000), 'done')
+  assert.deepEqual(leader.words, ['a', 'stuck', 'b'])
   assert.equal(leader.failures.length, 0)
+})
+
+test('the only voter tells learners of nothing that its disk does not have', async () => {
+  const mesh = createGroupMesh()
+  const [alone] = await mesh.found(1)
+  assert.ok(alone)
+  await mesh.untilLeader()
+  await mesh.time.settled(alone.group.propose(word('a')), 500)
+  const learner = await mesh.start('learner')
+  await mesh.time.settled(alone.group.change({ voters: [alone.id], learners: [learner.id] }), 1_000)
+  await mesh.time.until(() => learner.words.length === 1, 3_000)
+  await mesh.time.settled(alone.group.propose(word('b')), 500)
+  await mesh.time.until(() => learner.words.length === 2, 3_000)
+  alone.disk.room = 0
+  const stuck = outcome(alone.group.propose(word('stuck')))
+  await mesh.time.run(1_000)
+  assert.deepEqual(learner.words, ['a', 'b'])
+  alone.disk.room = Number.POSITIVE_INFINITY
+  assert.equal(await mesh.time.settled(stuck, 5_000), 'done')
+  await mesh.time.until(() => mesh.agree(3), 3_000)
 })
 
 test('a disk that does not say what it has ends the member, which comes back from what is there', async () => {

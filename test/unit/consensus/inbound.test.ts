@@ -65,6 +65,13 @@ test('a learner does not move the term, and nobody moves it further than 1,000 w
   assert.equal(doubtOf(raft, provenUpTo(1_000_007), 'v.00', vote(1_001_008)), 'termTooHigh')
 })
 
+test('one that a voter names counts like a voter', () => {
+  const isNamed = (id: string): boolean => id === 'n.00'
+  assert.equal(doubtOf(raft, undefined, 'n.00', vote(TERM), isNamed), undefined)
+  assert.equal(doubtOf(raft, undefined, 'n.00', vote(TERM + 1_001), isNamed), 'termTooHigh')
+  assert.equal(doubtOf(raft, undefined, 'x.00', vote(TERM), isNamed), 'notAVoter')
+})
+
 const nothingProven = (isEnforced: boolean): ProvenVoters & { readonly asked: string[] } => {
   const asked: string[] = []
   return {
@@ -204,4 +211,47 @@ test('snapshots are read for members of the group only', async () => {
       break
   }
   await assert.rejects(mesh.time.settled(read(), 500), { code: 'STA003', message: /members of the group/ })
+})
+
+test('a new voter is elected by those who have not heard of it, once a voter names it', async () => {
+  const founders = new Set<string>()
+  const mesh = createGroupMesh({ proven: { ...nothingProven(true), isVoter: (id) => founders.has(id) } })
+  for (const { id } of await mesh.found(3)) founders.add(id)
+  const leader = await mesh.untilLeader()
+  const [near, away] = [...mesh.members.values()].filter((member) => member !== leader)
+  assert.ok(near && away)
+  await mesh.time.settled(leader.group.propose(word('first')), 1_000)
+  await mesh.time.run(300)
+  mesh.kill(away)
+  const fresh = await mesh.start('fresh')
+  const { voters } = leader.group.status().configuration
+  await mesh.time.settled(leader.group.change({ voters, learners: [fresh.id] }), 2_000)
+  await mesh.time.run(300)
+  await mesh.time.settled(leader.group.change({ voters: [...voters, fresh.id], learners: [] }), 2_000)
+  await mesh.time.run(200)
+  // Only the new voter hears the last word of a leader that dies for good: nobody else can have its vote.
+  mesh.cut([leader], [near])
+  leader.group.propose(word('last')).catch(() => {})
+  await mesh.time.run(10)
+  assert.ok(fresh.group.status().lastIndex > near.group.status().lastIndex)
+  mesh.kill(leader)
+  const back = await mesh.start(away.name)
+  assert.ok(!back.group.status().configuration.voters.includes(fresh.id))
+  const next = await mesh.untilLeader(10_000)
+  assert.equal(next.id, fresh.id)
+  await mesh.time.until(() => mesh.agree(2), 5_000)
+  assert.ok(back.group.counts().notAVoter > 0, 'it did not count before it was named')
+})
+
+test('the word of whoever is no voter makes nobody one', async () => {
+  const { mesh, leader, stranger, say, settle } = await withStranger(nothingProven(true))
+  const self = `${stranger.id}.66`
+  const { term, commit, configuration } = leader.group.status()
+  const placed = { index: commit + 1, configuration: { voters: [...configuration.voters, self], learners: [] } }
+  const flags = { isPre: false, isTransfer: false }
+  const standing: Message = { type: 'vote', term: term + 1, lastIndex: 99, lastTerm: term, ...flags, placed }
+  for (const member of mesh.members.values()) for (let times = 0; times < 3; times += 1) say(member, standing)
+  await settle()
+  for (const { group } of mesh.members.values()) assert.equal(group.counts().notAVoter, 3)
+  assert.equal(leader.group.status().term, term)
 })
