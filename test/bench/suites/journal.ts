@@ -10,7 +10,8 @@ import type { Suite } from '../suite.ts'
 import { connect, startSeats } from './seats.ts'
 
 const RUN_LIMIT_MS = 30_000
-const WARM_UP_MS = 1_500
+/** Four processes on two cores take so long until they run at full speed. */
+const WARM_UP_MS = 6_000
 const DURATION_MS = 2_000
 /** What one node may have under way in its session. */
 const BUSY = 256
