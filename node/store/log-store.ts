@@ -26,7 +26,8 @@ import { hex, readSegments, refuse } from './segments.ts'
 
 const DEFAULT_SEGMENT_BYTES = 8 * 1024 * 1024
 const MAX_WAITING = 4_096
-const SEAL_MS = 25
+/** Longer than what lies between two batches of a group at its limit: a seal among them is two syncs for nothing. */
+const SEAL_MS = 250
 
 export interface LogStoreOptions {
   readonly random: (bytes: number) => Uint8Array
