@@ -9,6 +9,7 @@ import { chmod, type FileHandle, mkdir, open, rename, rm } from 'node:fs/promise
 import { dirname } from 'node:path'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import type { Log } from '../protocols/port.ts'
+import type { StateReason } from '../protocols/state-reasons.ts'
 
 export const FILE_MODE = 0o600
 export const DIRECTORY_MODE = 0o700
@@ -27,13 +28,26 @@ export const opensToOthers = (mode: number): boolean => MODES_MEAN_SOMETHING && 
 export const systemCode = (error: unknown): string | undefined =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 
-/** A failed system call as the error that a user sees. */
-export const fileError = (what: string, path: string, cause: unknown): ParleyError =>
-  new ParleyError('STA003', `${what} ${path} failed: ${cause instanceof Error ? cause.message : String(cause)}`, {
+/** Whether the disk, or the quota of its user, has no room. */
+export const isFullDisk = (error: unknown): boolean => ['ENOSPC', 'EDQUOT'].includes(systemCode(error) ?? '')
+
+const NOT_SO = ['ENOENT', 'ENOTDIR', 'EISDIR']
+
+const reasonOf = (error: unknown, code: string): StateReason => {
+  if (isFullDisk(error)) return 'disk-full'
+  return NOT_SO.includes(code) ? 'missing' : 'disk-failed'
+}
+
+/** A failed system call as the error that a user sees; `details.errno` is its name, such as EACCES. */
+export const fileError = (what: string, path: string, cause: unknown): ParleyError => {
+  const errno = systemCode(cause)
+  const message = `${what} ${path} failed: ${cause instanceof Error ? cause.message : String(cause)}`
+  return new ParleyError('STA003', message, {
     hint: `check that ${path} exists and belongs to the user that runs this node, and that the disk has room`,
-    details: { path, ...(systemCode(cause) === undefined ? {} : { reason: systemCode(cause) }) },
+    details: { path, ...(errno === undefined ? {} : { reason: reasonOf(cause, errno), errno }) },
     cause,
   })
+}
 
 const tighten = async (handle: FileHandle, path: string, mode: number, log: Log | undefined): Promise<void> => {
   const found = (await handle.stat()).mode

@@ -12,7 +12,7 @@ import { isParleyError } from '../../protocols/errors.ts'
 import { type Fence, NO_FENCE } from '../../protocols/journal/fence.ts'
 import type { FenceStore } from '../../protocols/journal/fences.ts'
 import type { Port, Stop } from '../../protocols/port.ts'
-import { systemCode } from '../private-file.ts'
+import { isFullDisk } from '../private-file.ts'
 import type { Disk } from './disk.ts'
 import {
   FENCE_FILE,
@@ -48,7 +48,7 @@ export interface FenceStoreOptions {
 }
 
 const notKept = (error: unknown) => {
-  const isFull = ['ENOSPC', 'EDQUOT'].includes(systemCode(error) ?? '')
+  const isFull = isFullDisk(error)
   const hint = isFull
     ? 'the effect is not let through; make room on the disk'
     : 'the effect is not let through; see the disk'

@@ -10,7 +10,7 @@ import {
   type FoundingStore,
 } from '../../protocols/consensus/founding/record.ts'
 import { isParleyError, type ParleyError } from '../../protocols/errors.ts'
-import { systemCode } from '../private-file.ts'
+import { isFullDisk, systemCode } from '../private-file.ts'
 import type { Disk } from './disk.ts'
 import { type RecordForm, readRecord, writeRecord } from './record-file.ts'
 import { refuse } from './segments.ts'
@@ -30,8 +30,7 @@ const FORM: RecordForm<FoundingRecord> = {
 
 const failed = (error: unknown): ParleyError => {
   if (isParleyError(error)) return error
-  const code = systemCode(error)
-  const isFull = code === 'ENOSPC' || code === 'EDQUOT'
+  const isFull = isFullDisk(error)
   const message = error instanceof Error ? error.message : String(error)
   return refuse(
     isFull ? 'disk-full' : 'disk-failed',

@@ -16,7 +16,7 @@
 import type { LogChange, LogState } from '../../protocols/consensus/storage.ts'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import type { Port, Stop } from '../../protocols/port.ts'
-import { systemCode } from '../private-file.ts'
+import { isFullDisk } from '../private-file.ts'
 import type { Disk } from './disk.ts'
 import { FORMAT, HEADER_BYTES, ID_BYTES, SALT_BYTES } from './frames.ts'
 import { encodeChanges } from './log-items.ts'
@@ -76,8 +76,7 @@ interface Waiting {
 
 const failedWrite = (error: unknown): ParleyError => {
   if (isParleyError(error)) return error
-  const code = systemCode(error)
-  const isFull = code === 'ENOSPC' || code === 'EDQUOT'
+  const isFull = isFullDisk(error)
   const message = error instanceof Error ? error.message : String(error)
   return refuse(
     isFull ? 'disk-full' : 'disk-failed',

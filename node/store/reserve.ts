@@ -6,7 +6,7 @@
  * State: the file `reserve`, made by a start that finds room, and whether this start gave it up.
  */
 import type { Log } from '../../protocols/port.ts'
-import { ensurePrivateDirectory, systemCode } from '../private-file.ts'
+import { ensurePrivateDirectory, isFullDisk } from '../private-file.ts'
 import { openFolder, replaceFile } from './disk.ts'
 
 export const RESERVE_FILE = 'reserve'
@@ -14,7 +14,7 @@ const RESERVE_BYTES = 256 * 1024
 
 /** Whether it says that there is no room, or was caused by that. */
 export const isFull = (error: unknown): boolean => {
-  if (['ENOSPC', 'EDQUOT'].includes(systemCode(error) ?? '')) return true
+  if (isFullDisk(error)) return true
   return error instanceof Error && error.cause !== undefined && isFull(error.cause)
 }
 

@@ -13,7 +13,7 @@
 import { memberIdOf } from '../../protocols/consensus/member-id.ts'
 import { isParleyError } from '../../protocols/errors.ts'
 import type { Port } from '../../protocols/port.ts'
-import { systemCode } from '../private-file.ts'
+import { isFullDisk, systemCode } from '../private-file.ts'
 import type { Disk } from './disk.ts'
 import { markPlace, type Place, readPlace } from './place.ts'
 import { finishReplacing, newStorageId, type Random, replaceLog } from './replace-log.ts'
@@ -31,7 +31,7 @@ const isOnlyVoter = ({ configuration: { voters } }: Survey, member: string): boo
 
 const failed = (error: unknown): unknown => {
   if (isParleyError(error) || systemCode(error) === undefined) return error
-  const isFull = ['ENOSPC', 'EDQUOT'].includes(systemCode(error) ?? '')
+  const isFull = isFullDisk(error)
   return refuse(
     isFull ? 'disk-full' : 'disk-failed',
     `the journal was restored or copied, and a new member id cannot be written: ${(error as Error).message}`,

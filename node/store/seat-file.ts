@@ -4,7 +4,7 @@
  */
 import type { SeatKeeping } from '../../protocols/coordinator/standing.ts'
 import { isParleyError } from '../../protocols/errors.ts'
-import { systemCode } from '../private-file.ts'
+import { isFullDisk, systemCode } from '../private-file.ts'
 import { type Disk, replaceFile } from './disk.ts'
 import { refuse } from './segments.ts'
 
@@ -22,7 +22,7 @@ export const openSeatFile = async (disk: Disk): Promise<SeatKeeping> => ({
     } catch (error) {
       const code = systemCode(error)
       if (isParleyError(error) || code === undefined) throw error
-      const isFull = code === 'ENOSPC' || code === 'EDQUOT'
+      const isFull = isFullDisk(error)
       const hint = isFull ? 'make room on the disk, then again' : 'see whether the disk is well'
       throw refuse(isFull ? 'disk-full' : 'disk-failed', `${SEAT_FILE} could not be written: ${code}`, hint, error)
     }

@@ -47,7 +47,7 @@ test('a missing file is undefined, a folder in its place is an error with the pa
   await assert.rejects(readPrivateFile(folder, 10), (error) => {
     assert.ok(isParleyError(error, 'STA003'))
     assert.equal(error.details.path, folder)
-    assert.equal(error.details.reason, 'EISDIR')
+    assert.deepEqual([error.details.reason, error.details.errno], ['missing', 'EISDIR'])
     return true
   })
 })
