@@ -94,13 +94,36 @@ const noDoubts = (): Record<Doubt, number> => ({
   termTooHigh: 0,
 })
 
+/**
+ * Whom voters name. State: what each voter went by when it stood for election, until this member has as much in its own log,
+ * or the one who said so votes no more.
+ */
+const createNamed = (raft: InboundDeps['raft'], proven: InboundDeps['proven']) => {
+  const placedBy = new Map<string, PlacedConfiguration>()
+  const isVoter = (id: string): boolean => raft.roleOf(id) === 'voter' || proven?.isVoter(id) === true
+  return {
+    has(id: string): boolean {
+      if (placedBy.size === 0) return false
+      const { commit } = raft.status()
+      for (const [by, { index }] of placedBy) if (index <= commit || !isVoter(by)) placedBy.delete(by)
+      return [...placedBy.values()].some(({ configuration }) => configuration.voters.includes(id))
+    },
+    /** The word of a voter counts, not of one that is only named. */
+    hear(from: string, message: Message): void {
+      if (message.type !== 'vote') return
+      const { placed } = message
+      if (placed === undefined || doubtOf(raft, proven, from, message) !== undefined) placedBy.delete(from)
+      else if (placedBy.has(from) || placedBy.size < MAX_HEARD) placedBy.set(from, placed)
+    },
+  }
+}
+
 /** Resolves once members are heard. */
 export const serveMembers = async (deps: InboundDeps): Promise<Inbound> => {
   const { port, group, self, raft, storage, snapshots, proven, put } = deps
   /** When each member was heard last, by the monotonic clock. */
   const heard = new Map<string, number>()
-  /** What each voter went by when it stood for election; over once this member has as much in its own log. */
-  const named = new Map<string, PlacedConfiguration>()
+  const named = createNamed(raft, proven)
   const doubted = noDoubts()
   let misdirected = 0
   let contradictions = 0
@@ -113,24 +136,10 @@ export const serveMembers = async (deps: InboundDeps): Promise<Inbound> => {
     for (const id of heard.keys()) if (raft.roleOf(id) === undefined) heard.delete(id)
   }
 
-  const isNamed = (id: string): boolean => {
-    if (named.size === 0) return false
-    const { commit } = raft.status()
-    for (const [by, { index }] of named) if (index <= commit) named.delete(by)
-    return [...named.values()].some(({ configuration }) => configuration.voters.includes(id))
-  }
-  /** The word of a voter counts, not of one that is only named. */
-  const hearNames = (from: string, message: Message): void => {
-    if (message.type !== 'vote') return
-    const { placed } = message
-    if (placed === undefined || doubtOf(raft, proven, from, message) !== undefined) named.delete(from)
-    else if (named.has(from) || named.size < MAX_HEARD) named.set(from, placed)
-  }
-
   /** @returns whether it counts */
   const mayCount = (from: string, message: Message): boolean => {
-    const doubt = doubtOf(raft, proven, from, message, isNamed)
-    hearNames(from, message)
+    const doubt = doubtOf(raft, proven, from, message, named.has)
+    named.hear(from, message)
     if (doubt === undefined) return true
     doubted[doubt] += 1
     if (doubt !== 'termOfALearner') proven?.wanted(from, doubt === 'termTooHigh' ? 'term' : 'voter')
