@@ -10,7 +10,7 @@ import type { Note } from './messages.ts'
 
 const JUDGED_AFTER_MS = 1_000
 const MAX_WAITING = 10_000
-const NAMED = 20
+const NAMED = 200
 
 export interface Tally {
   readonly counts: Record<Class, number>
