@@ -3,8 +3,8 @@
  *
  * any: the less loaded of two random candidates; where that fails without having handled the request, or the method is
  * idempotent, the next one, at once; only the last of them is asked again and again. all: everyone at once, answers as they come, until enough came, time is up, or nothing came
- * for a while. Who failed too often lately (delivery/breakers.ts) is not chosen while others offer the protocol. Keeps no
- * state of its own.
+ * for a while. Who failed too often lately (delivery/breakers.ts) is not chosen while others offer the protocol, and asked
+ * all the same where nobody else does. Keeps no state of its own.
  */
 
 import { pick } from '../discovery/choose.ts'
@@ -43,13 +43,20 @@ const nobody = ({ protocol, major }: Callable): ParleyError =>
     hint: 'start an agent that serves it; `parley agents` lists what is offered',
   })
 
+const noTime = ({ label }: Callable['codec'], timeoutMs: number): ParleyError =>
+  new ParleyError('COM001', `the ${timeoutMs} ms for ${label} were over before it could be sent`, {
+    hint: 'give it more time with timeoutMs',
+    details: { sent: false },
+  })
+
 export const createAddressing = (deps: AddressingDeps): Calls => {
   const { clock, timers, invoke, breakers, recoveries } = deps
 
-  const candidatesOf = async (target: Callable): Promise<readonly Candidate[]> => {
+  /** @throws COM004 where nobody offers it, or becomes known in time */
+  const candidatesOf = async (target: Callable, withinMs = SETTLE_MS): Promise<readonly Candidate[]> => {
     const found = deps.candidates(target.protocol, target.major)
     if (found.length > 0) return found
-    await deps.settled(SETTLE_MS)
+    await deps.settled(Math.max(1, Math.min(SETTLE_MS, withinMs)))
     const later = deps.candidates(target.protocol, target.major)
     if (later.length === 0) throw nobody(target)
     return later
@@ -60,11 +67,11 @@ export const createAddressing = (deps: AddressingDeps): Calls => {
       timers.after(ms, resolve)
     })
 
-  /** Without those that are left alone, where others are left. */
-  const usable = (candidates: readonly Candidate[]): readonly Candidate[] => {
+  /** Without those that are left alone, where others are left that the caller would have. */
+  const usable = (candidates: readonly Candidate[], { exclude = [] }: SendOptions): readonly Candidate[] => {
     if (breakers.isQuiet()) return candidates
     const now = clock.monotonic()
-    const closed = candidates.filter(({ peer }) => !breakers.isOpen(peer, now))
+    const closed = candidates.filter(({ peer }) => !breakers.isOpen(peer, now) && !exclude.includes(peer))
     return closed.length === 0 ? candidates : closed
   }
 
@@ -96,7 +103,7 @@ export const createAddressing = (deps: AddressingDeps): Calls => {
       throw error
     }
     for (let round = 1; ; ) {
-      const candidates = usable(await candidatesOf(target))
+      const candidates = usable(await candidatesOf(target, deadlineAt - clock.monotonic()), options)
       const chosen = pick(candidates, deps.loadOf, deps.chance, tried)
       if (chosen === undefined) {
         // All were tried. Those who were only busy, or restarted meanwhile, get another chance.
@@ -109,14 +116,15 @@ export const createAddressing = (deps: AddressingDeps): Calls => {
         continue
       }
       const leftMs = deadlineAt - clock.monotonic()
-      if (leftMs < 1) return giveUp(last ?? nobody(target))
+      if (leftMs <= 0) return giveUp(last ?? noTime(target.codec, extendMs))
       try {
         // While others are left to be asked, nobody is asked twice.
         const isLast = candidates.every(({ peer }) => peer === chosen.peer || tried.has(peer))
         const attempts = isLast ? undefined : 1
         const limit = options.maxMs === undefined ? {} : { maxMs: limitAt - clock.monotonic() }
-        const given = { ...options, ...limit, timeoutMs: leftMs, extendMs, attempts, isOneOfMany: true, onProgress }
-        const result = await run(chosen.peer, given)
+        const anyway = breakers.isOpen(chosen.peer, clock.monotonic())
+        const way = { timeoutMs: Math.max(1, leftMs), extendMs, attempts, isOneOfMany: true, anyway, onProgress }
+        const result = await run(chosen.peer, { ...options, ...limit, ...way })
         if (original !== undefined) recoveries.ended(original.code, 'recovered')
         return result
       } catch (error) {

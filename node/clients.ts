@@ -58,6 +58,7 @@ export type SendOptions = AnyOptions &
     attempts?: number | undefined
     extendMs?: number | undefined
     isOneOfMany?: boolean | undefined
+    anyway?: boolean | undefined
   }
 
 export interface Calls {

@@ -33,12 +33,14 @@ export interface InvokeDeps {
 /**
  * `attempts`: how many there may be at this peer, where others could be asked as well. `isOneOfMany`: whoever chose this
  * peer tells of recoveries that failed. `extendMs`: by how much progress puts the deadline off, where it is not the timeout.
+ * `anyway`: also where the peer is left alone, since there is nobody else.
  */
 type Replying = CallOptions & {
   extendMs?: number | undefined
   replyTo?: string | undefined
   attempts?: number | undefined
   isOneOfMany?: boolean | undefined
+  anyway?: boolean | undefined
 }
 
 export interface Invoke {
@@ -203,9 +205,11 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
   const turn = (): Promise<void> => new Promise((resolve) => timers.after(0, resolve))
 
   /** Asks the breaker, where anything failed lately. @throws COM002 for a peer that is left alone */
-  const enter = (peer: string, { protocolId }: Callable): number | undefined => {
+  const enter = (peer: string, { protocolId }: Callable, { anyway }: Replying): number | undefined => {
     if (breakers.isQuiet() || deps.isExempt(peer, protocolId)) return undefined
-    const pass = breakers.ask(peer, clock.monotonic())
+    const now = clock.monotonic()
+    if (anyway === true && breakers.isOpen(peer, now)) return undefined
+    const pass = breakers.ask(peer, now)
     if (pass.kind === 'refused') throw brokenOff(peer, pass.retryAfterMs)
     return pass.probe
   }
@@ -226,9 +230,15 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
   ): void => {
     finish(peer, target, startedAt, statusOf(error))
     if (isBrokenOff(error) || deps.isExempt(peer, target.protocolId)) return
+    const now = clock.monotonic()
     // What the caller gave up may have been answered a moment later.
-    if (signal?.aborted) breakers.nothing(peer, clock.monotonic(), probe)
-    else breakers.failed(peer, error, clock.monotonic(), probe)
+    if (signal?.aborted) breakers.nothing(peer, now, probe)
+    else {
+      // A timer may be early by a fraction of a millisecond.
+      const waitedMs = Math.ceil(now - startedAt)
+      const isAllOfIt = waitedMs >= target.codec.timeoutMs
+      breakers.failed(peer, error, now, probe, isAllOfIt ? Number.POSITIVE_INFINITY : waitedMs)
+    }
   }
 
   const finish = (peer: string, target: Callable, startedAt: number, status: string): void =>
@@ -266,7 +276,7 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
     start(): void {
       const { peer, target, payload, options, startedAt } = this
       try {
-        this.probe = enter(peer, target)
+        this.probe = enter(peer, target, options)
         const link = links.get(peer, target.protocolId)
         if (link === undefined) {
           this.again()
@@ -337,7 +347,7 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
     const startedAt = clock.monotonic()
     let probe: number | undefined
     try {
-      probe = enter(peer, target)
+      probe = enter(peer, target, options)
       await attempts(
         peer,
         target,
@@ -381,7 +391,7 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
         onProgress: onProgress && ((report) => onProgress(report, peer)),
       })
     const begin = (): Promise<AsyncIterableIterator<Uint8Array>> => {
-      probe = enter(peer, target)
+      probe = enter(peer, target, options)
       const link = links.get(peer, target.protocolId)
       return link === undefined
         ? attempts(peer, target, payload, options, open, () => endOf(target, options, startedAt, 0))

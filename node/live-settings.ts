@@ -61,6 +61,7 @@ const DELIVERY = [
   'retry.maxDelayMs',
   'breaker.failures',
   'breaker.windowMs',
+  'breaker.minWaitMs',
   'breaker.halfOpenAfterMs',
   'outboxMessages',
   'outboxBytes',

@@ -3,14 +3,20 @@
  *
  * A failure: no answer in time (COM001), or no connection (COM002), found out on this side. Whatever the peer itself
  * answered shows that it is there: its handler's errors (APP001), what does not fit (MSG*), and its COM003, which tells by
- * itself when to come again. What says nothing of the peer: a call that its caller gave up, a message that could not be
- * written or expired here, a full queue of this node's own, this node's stop.
+ * itself when to come again. What says nothing of the peer: a call that its caller gave up or gave hardly any time, a
+ * message that could not be written or expired here, a full queue of this node's own, this node's stop.
  *
  * State: breakers by peer, at most `maxPeers`; who never failed has none, so a successful call costs nothing while
  * `isQuiet()`. Of too many the closed one used longest ago goes, and where all are open, the one used longest ago.
  */
 import { isParleyError, ParleyError } from '../errors.ts'
 import { BREAKER, type BreakerInput, type BreakerSettings, type BreakerState, CLOSED, step } from './breaker.ts'
+
+export interface CallBreakerSettings extends BreakerSettings {
+  /** Milliseconds that a call has to wait in vain to count; 1,000 unless told. */
+  readonly minWaitMs?: number
+}
+const MIN_WAIT_MS = 1_000
 
 export type Outcome = 'success' | 'failure' | 'nothing'
 
@@ -59,8 +65,11 @@ export interface Breakers {
   failure(peer: string, nowMs: number, probe?: number, event?: unknown): void
   /** A probe ended that tells nothing. */
   nothing(peer: string, nowMs: number, probe?: number): void
-  /** How a call ended, by its error; see outcomeOf. */
-  failed(peer: string, error: unknown, nowMs: number, probe?: number): void
+  /**
+   * How a call ended, by its error; see outcomeOf.
+   * @param waitedMs how long it waited; infinite (default) where that is as long as its definition gives it
+   */
+  failed(peer: string, error: unknown, nowMs: number, probe?: number, waitedMs?: number): void
   /** A new connection with it: worth a probe. */
   seen(peer: string, nowMs: number): void
   counts(): Readonly<BreakerCounts>
@@ -83,7 +92,7 @@ export const isBrokenOff = (error: unknown): boolean =>
   isParleyError(error, 'COM002') && !error.remote && error.details.breaker === 'open'
 
 /** @param settings read at use; with `failures` 0 there are no breakers */
-export const createBreakers = (settings: Readonly<BreakerSettings> = BREAKER, maxPeers = MAX_PEERS): Breakers => {
+export const createBreakers = (settings: Readonly<CallBreakerSettings> = BREAKER, maxPeers = MAX_PEERS): Breakers => {
   /** Used longest ago first. */
   const breakers = new Map<string, BreakerState>()
   const counts: BreakerCounts = { opened: 0, closed: 0, refused: 0, probes: 0, forgotten: 0 }
@@ -161,8 +170,9 @@ export const createBreakers = (settings: Readonly<BreakerSettings> = BREAKER, ma
     success: (peer, nowMs, probe) => told(peer, { kind: 'success', probe }, nowMs),
     failure,
     nothing: (peer, nowMs, probe) => told(peer, { kind: 'nothing', probe }, nowMs),
-    failed(peer, error, nowMs, probe) {
-      const outcome = outcomeOf(error)
+    failed(peer, error, nowMs, probe, waitedMs = Number.POSITIVE_INFINITY) {
+      const isHasty = waitedMs < (settings.minWaitMs ?? MIN_WAIT_MS) && isParleyError(error, 'COM001') && !error.remote
+      const outcome = isHasty ? 'nothing' : outcomeOf(error)
       // Calls on one connection, or behind one dial, fail with one cause.
       if (outcome === 'failure') failure(peer, nowMs, probe, error instanceof Error ? (error.cause ?? error) : error)
       else told(peer, { kind: outcome, probe }, nowMs)

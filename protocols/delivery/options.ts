@@ -34,6 +34,14 @@ export const BreakerOptions = z.strictObject({
     .default(5)
     .describe('Calls to a peer that must fail within windowMs until it is left alone for a while. 0: never.'),
   windowMs: z.int().min(1).max(DAY_MS).default(10_000).describe('Milliseconds in which those failures count.'),
+  minWaitMs: z
+    .int()
+    .min(0)
+    .max(DAY_MS)
+    .default(1_000)
+    .describe(
+      'Milliseconds that a call has to wait in vain to count, or as long as its definition gives it. Who gives it less is no judge of the peer.',
+    ),
   halfOpenAfterMs: z
     .int()
     .min(1)

@@ -9,7 +9,7 @@ import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
 import { newShop } from '../support/shop.ts'
 import { failureOf, timed, until } from '../support/until.ts'
 
-const QUICK = { breaker: { failures: 5, windowMs: 10_000, halfOpenAfterMs: 1_500 } }
+const QUICK = { breaker: { failures: 5, windowMs: 10_000, halfOpenAfterMs: 1_500, minWaitMs: 50 } }
 
 const failed = async (call: Promise<unknown>): Promise<ParleyError> => (await failureOf(call)) as ParleyError
 const recoveries = async ({ mesh }: OwnMesh, code: string, outcome: string): Promise<number> => {
@@ -113,6 +113,33 @@ describe('a peer that fails', { timeout: 100_000 }, () => {
     bad.thaw()
     await good.kill()
     await bad.kill()
+  })
+
+  it('is not left alone because callers have no patience, and asked all the same where nobody else offers it', async () => {
+    const ours = await startMesh({ name: 'hasty', delivery: { breaker: { halfOpenAfterMs: 60_000, minWaitMs: 200 } } })
+    const peer = await join(ours, { name: 'only', timings: {} })
+    const exclude = [ours.mesh.self.id]
+    const anybody = ours.mesh.any(probe, { exclude })
+    await anybody.once({ text: 'here' })
+    peer.freeze()
+    for (const timeoutMs of [1, 2, 5, 10, 20, 20, 20])
+      assert.equal((await failed(anybody.once({ text: 'x' }, { timeoutMs }))).code, 'COM001')
+    assert.equal(ours.mesh.figures().breakers.opened, 0)
+    const late = Array.from({ length: 5 }, () =>
+      failed(ours.mesh.to(peer.id, probe).once({ text: 'x' }, { timeoutMs: 250 })),
+    )
+    assert.deepEqual(
+      (await Promise.all(late)).map(({ code }) => code),
+      Array.from({ length: 5 }, () => 'COM001'),
+    )
+    assert.equal(ours.mesh.figures().breakers.open, 1)
+    assert.equal((await failed(ours.mesh.to(peer.id, probe).once({ text: 'x' }))).details.breaker, 'open')
+    assert.equal((await failed(anybody.once({ text: 'x' }, { timeoutMs: 50 }))).code, 'COM001')
+    peer.thaw()
+    await untilKnown(ours.mesh, peer.id)
+    assert.deepEqual(await anybody.once({ text: 'back' }), { text: 'back' })
+    assert.equal(ours.mesh.figures().breakers.open, 0)
+    await peer.kill()
   })
 
   it('does not keep a program from running that calls it in a loop without a pause', async () => {

@@ -170,6 +170,31 @@ test('what a peer answers shows that it is there; only silence and lost connecti
   assert.equal(outcomeOf(brokenOff('p', 5)), 'nothing', 'what was not tried is no failure')
 })
 
+test('a caller that gave its call hardly any time is no judge of the peer', () => {
+  const late = (): ParleyError => new ParleyError('COM001', 'no answer')
+  const breakers = createBreakers()
+  for (let i = 0; i < 100; i += 1) breakers.failed('p', late(), i, undefined, 999.9)
+  assert.ok(breakers.isQuiet())
+  // A lost connection is one however soon it is noticed.
+  for (let i = 0; i < 4; i += 1) breakers.failed('p', lost(), 100, undefined, 1)
+  breakers.failed('p', late(), 100, undefined, 1_000)
+  assert.equal(breakers.ask('p', 100).kind, 'refused')
+  const patient = createBreakers({ ...BREAKER, minWaitMs: 5_000 })
+  for (let i = 0; i < 5; i += 1) patient.failed('p', late(), 0, undefined, 4_999)
+  assert.ok(patient.isQuiet())
+  for (let i = 0; i < 5; i += 1) patient.failed('p', late(), 0)
+  assert.equal(patient.ask('p', 0).kind, 'refused', 'they waited as long as their definition gives them')
+})
+
+test('a probe whose caller had hardly any time makes room for the next one', () => {
+  const breakers = createBreakers()
+  fail(breakers, 5, 0)
+  const probe = breakers.ask('p', 30_000)
+  assert.ok(probe.kind === 'pass' && probe.probe !== undefined)
+  breakers.failed('p', new ParleyError('COM001', 'no answer'), 30_002, probe.probe, 2)
+  assert.ok(breakers.ask('p', 30_003).kind === 'pass')
+})
+
 test('the error of a refused call tells when to come again, and that nothing was sent', () => {
   const error = brokenOff('p', 1_234.5)
   assert.equal(error.code, 'COM002')
