@@ -60,19 +60,31 @@ const PRE = 1
 const TRANSFER = 2
 const YES = 4
 
-const writeEntry = (writer: Writer, { index, term, kind, data }: Entry): void => {
-  const entry = new Writer(data.length + 40)
-  entry.varintField(1, index)
-  entry.varintField(2, term)
-  entry.varintField(3, KINDS.indexOf(kind))
-  entry.bytesField(4, data)
-  writer.delimited(ENTRY, entry.bytes.subarray(0, entry.at))
+/** About what an entry takes beside its data, and a message beside its entries; bytes. */
+const ENTRY_ROOM = 40
+const STEP_ROOM = 512
+
+const writeEntries = (writer: Writer, entries: readonly Entry[]): void => {
+  const entry = new Writer(STEP_ROOM)
+  for (const { index, term, kind, data } of entries) {
+    entry.at = 0
+    entry.varintField(1, index)
+    entry.varintField(2, term)
+    entry.varintField(3, KINDS.indexOf(kind))
+    entry.bytesField(4, data)
+    writer.delimited(ENTRY, entry.bytes.subarray(0, entry.at))
+  }
 }
+
+const roomFor = (message: Message): number =>
+  message.type === 'append'
+    ? message.entries.reduce((sum, { data }) => sum + data.length + ENTRY_ROOM, STEP_ROOM)
+    : STEP_ROOM
 
 const flag = (isSet: boolean, bit: number): number => (isSet ? bit : 0)
 
 export const encodeStep = ({ group, from, to, message }: Step): Uint8Array => {
-  const writer = new Writer(512)
+  const writer = new Writer(roomFor(message))
   writer.stringField(GROUP, group)
   writer.stringField(FROM, from)
   writer.stringField(TO, to)
@@ -95,7 +107,7 @@ export const encodeStep = ({ group, from, to, message }: Step): Uint8Array => {
       writer.varintField(INDEX_TERM, message.previousTerm)
       writer.varintField(COMMIT, message.commit)
       writer.varintField(ROUND, message.round)
-      for (const entry of message.entries) writeEntry(writer, entry)
+      writeEntries(writer, message.entries)
       break
     case 'appended':
       writer.varintField(INDEX, message.index)

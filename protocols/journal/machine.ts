@@ -59,8 +59,9 @@ const faultOf = (error: unknown): Json => {
 
 /** @throws MSG001 for what cannot be told and kept */
 const resultOf = (kind: string, result: unknown): Json => {
-  const told = result === undefined ? null : result
-  const sealed = isJson(told) ? seal(told) : undefined
+  // As most are answered.
+  if (result === undefined || result === null) return null
+  const sealed = isJson(result) ? seal(result) : undefined
   if (sealed !== undefined && JSON.stringify(sealed).length <= MAX_RESULT_BYTES) return sealed
   throw new ParleyError('MSG001', `${kind} cannot be answered: ${sealed === undefined ? 'no JSON' : 'too long'}`, {
     hint: `let its kind return JSON of at most ${MAX_RESULT_BYTES} bytes; nothing was changed`,
@@ -98,13 +99,13 @@ export const createJournalMachine = (
   /** Before every voter knows of shares, none of them counts. */
   const isShared = (): boolean => levelOf(records.get(LEVEL_KEY)?.value) >= SHARES_LEVEL
 
-  const run = (command: Command, fence: Fence): Answer => {
+  const run = (command: Command, fence: Fence, shared: boolean): Answer => {
     const { index, term } = fence
     const kind = kinds.get(command.kind)
     if (kind === undefined) throw new Error(`the journal has a command ${command.kind} that this version does not know`)
     try {
       const facts = { fence, at: clockAt, by: command.by }
-      const by = isShared() ? command.by : undefined
+      const by = shared ? command.by : undefined
       const change = (tx: JournalTx): Json => resultOf(kind.name, kind.apply(tx, command.input, facts))
       const result = records.transact(fence, clockAt, change, by)
       if (kind === beginEpoch) onBegan(command.by, fence)
@@ -118,16 +119,17 @@ export const createJournalMachine = (
 
   const answer = (command: Command, fence: Fence): Answer => {
     const { index, term } = fence
+    const shared = isShared()
     if (command.kind === OPEN_SESSION) {
-      sessions.open(index, command.by, isShared())
+      sessions.open(index, command.by, shared)
       return { ok: true, version: index, term, result: null }
     }
-    if (command.session === 0) return run(command, fence)
+    if (command.session === 0) return run(command, fence, shared)
     const standing = sessions.standing(command.session, command.by, command.serial, command.acked)
     if (standing.type === 'known') return standing.answer
     if (standing.type !== 'new') return { ok: false, version: index, term, fault: faultOf(REFUSALS[standing.type]) }
-    const given = run(command, fence)
-    sessions.keep(standing.session, command.serial, given, isShared())
+    const given = run(command, fence, shared)
+    sessions.keep(standing.session, command.serial, given, shared)
     return given
   }
 

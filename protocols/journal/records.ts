@@ -106,8 +106,13 @@ export const createRecords = (maxBytes: number = MAX_BYTES): Records => {
     if (before === undefined) sorted?.splice(placeOf(sorted, record.key), 0, record.key)
     bytes += record.size - (before?.size ?? 0)
     records.set(record.key, record)
-    own(before, -1)
-    own(record, 1)
+    // As most are: written again by the same peer.
+    if (before !== undefined && record.by !== undefined && before.by === record.by)
+      shares.add(record.by, record.size - before.size)
+    else {
+      own(before, -1)
+      own(record, 1)
+    }
   }
   const remove = (key: string): void => {
     const before = records.get(key)

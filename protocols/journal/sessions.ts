@@ -28,9 +28,15 @@ export interface Session {
   readonly owner: string
   /** The client does not ask for these any more. */
   acked: number
-  readonly answers: Map<number, Answer>
+  readonly answers: Map<number, Kept>
   /** Length of all answers as text. */
   size: number
+}
+
+interface Kept {
+  readonly answer: Answer
+  /** Its length as text. */
+  readonly size: number
 }
 
 export type Standing =
@@ -98,13 +104,24 @@ export const createSessions = (max: number = MAX_SESSIONS, maxBytes: number = MA
     const own = [...sessions.values()].filter((session) => session.owner === owner)
     if (own.length > MAX_SESSIONS_EACH) drop(own[0])
   }
+  const forgetOne = (session: Session, serial: number): void => {
+    const kept = session.answers.get(serial)
+    if (kept === undefined) return
+    session.answers.delete(serial)
+    grow(session, -kept.size)
+  }
   const forget = (session: Session, acked: number): void => {
+    const { acked: before, answers } = session
     session.acked = acked
-    for (const [serial, answer] of session.answers) {
-      if (serial > acked) continue
-      session.answers.delete(serial)
-      grow(session, -sizeOf(answer))
-    }
+    // Mostly the next one or two, where there are many answers.
+    if (acked - before < answers.size)
+      for (let serial = before + 1; serial <= acked; serial += 1) forgetOne(session, serial)
+    else for (const serial of answers.keys()) if (serial <= acked) forgetOne(session, serial)
+  }
+  const keep = (session: Session, serial: number, answer: Answer): void => {
+    const size = sizeOf(answer)
+    session.answers.set(serial, { answer, size })
+    grow(session, size)
   }
 
   return {
@@ -119,31 +136,32 @@ export const createSessions = (max: number = MAX_SESSIONS, maxBytes: number = MA
       sessions.delete(id)
       sessions.set(id, session)
       if (acked > session.acked) forget(session, acked)
-      const answer = session.answers.get(serial)
-      if (answer !== undefined) return { type: 'known', answer }
+      const kept = session.answers.get(serial)
+      if (kept !== undefined) return { type: 'known', answer: kept.answer }
       if (serial <= session.acked) return { type: 'old' }
       if (session.answers.size >= MAX_OPEN) return { type: 'too-many' }
       return { type: 'new', session }
     },
     keep(session, serial, answer, isShared = false) {
-      session.answers.set(serial, answer)
-      grow(session, sizeOf(answer))
+      keep(session, serial, answer)
       while (bytes > maxBytes && sessions.size > 1) {
         if (isShared) dropOfGreediest(session)
         else dropOldest()
       }
     },
     all: () =>
-      [...sessions.values()].map(({ id, owner, acked, answers }) => ({ id, owner, acked, answers: [...answers] })),
+      [...sessions.values()].map(({ id, owner, acked, answers }) => ({
+        id,
+        owner,
+        acked,
+        answers: Array.from(answers, ([serial, { answer }]) => [serial, answer] as const),
+      })),
     restore(saved) {
       sessions = new Map()
       bytes = 0
       for (const { id, owner, acked, answers } of saved) {
         const session = sessions.get(id) ?? created(id, owner, acked)
-        for (const [serial, answer] of answers) {
-          session.answers.set(serial, answer)
-          grow(session, sizeOf(answer))
-        }
+        for (const [serial, answer] of answers) keep(session, serial, answer)
       }
     },
     count: () => sessions.size,

@@ -255,3 +255,38 @@ test('the word of whoever is no voter makes nobody one', async () => {
   for (const { group } of mesh.members.values()) assert.equal(group.counts().notAVoter, 3)
   assert.equal(leader.group.status().term, term)
 })
+
+test('a voter that votes no more names nobody', async () => {
+  const voters = new Set<string>()
+  const { mesh, leader, stranger, say, settle } = await withStranger({
+    ...nothingProven(true),
+    isVoter: (id) => voters.has(id),
+  })
+  const self = `${stranger.id}.66`
+  const other = mesh.join('other')
+  const named = `${other.id}.66`
+  const { term, commit } = leader.group.status()
+  const placed = { index: commit + 1, configuration: { voters: [self, named], learners: [] } }
+  const refusedOfNamed = async (): Promise<number> => {
+    const before = leader.group.counts().notAVoter
+    const message: Message = { type: 'voted', term, isPre: true, granted: true }
+    await mesh.time.settled(
+      other.port
+        .to(peerOf(leader.id), raftProtocol)
+        .step(encodeStep({ group: 'test', from: named, to: leader.id, message })),
+      500,
+    )
+    await settle()
+    return leader.group.counts().notAVoter - before
+  }
+  voters.add(self)
+  say(leader, { type: 'vote', term, isPre: true, lastIndex: commit, lastTerm: term, isTransfer: false, placed })
+  await settle()
+  assert.equal(await refusedOfNamed(), 0)
+  voters.delete(self)
+  assert.equal(await refusedOfNamed(), 1)
+  // What it said before it was voted out is not remembered.
+  voters.add(self)
+  assert.equal(await refusedOfNamed(), 1)
+  assert.equal(leader.group.status().term, term)
+})
