@@ -70,6 +70,8 @@ test('a run that did enough, failed nowhere and grew nowhere has no complaint', 
 test('each thing that is wrong is told', () => {
   const told = (change: Partial<Outcome>) => complaints({ ...good, ...change }).join()
   assert.match(told({ calls: 999_999 }), /999999 calls, 1000000 were to be made/)
+  assert.equal(told({ minutes: 20 }), told({}), 'a longer run needs no more')
+  assert.match(told({ minutes: 1, calls: 99_999 }), /99999 calls, 100000 were to be made/)
   assert.match(told({ joins: 499 }), /499 joins and 500 leaves/)
   assert.match(told({ leaves: 499 }), /500 joins and 499 leaves/)
   assert.match(told({ unexpected: 1 }), /1 unexpected/)
