@@ -22,7 +22,7 @@ const SLOWEST = 25
 const SIDE_BY_SIDE = [
   'partition doctor progress report control events-gap-proof stop recovery leave hostile store-cli trust',
   'control-life overlay-killed cli events-direct config-cli load dead-letters reload founding messages-crash restored',
-  'proof membership-end inbox llm-agent completion',
+  'coordinator proof membership-end inbox llm-agent completion wire events-archive dht disk-quota quic gossip-foreign tls',
 ].flatMap((names) => names.split(' '))
 /** Unit tests that measure times. */
 const MEASURING = ['test/unit/bench/processes.test.ts', 'test/unit/node/transport/splice.test.ts']
