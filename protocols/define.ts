@@ -6,6 +6,7 @@
  */
 import type { ZodType, z } from 'zod'
 import { ParleyError } from './errors.ts'
+import { checkKeys, keysOf } from './nearest.ts'
 import type { Envelope, Priority } from './wire/envelope.ts'
 
 /** How a payload is written: JSON by default, CBOR by choice, `bytes` for a payload that is one Uint8Array. */
@@ -135,15 +136,31 @@ export type Handler<M> = M extends { request: infer Q extends ZodType }
 
 export type Handlers<P extends AnyProtocol> = { [K in keyof P['methods']]: Handler<P['methods'][K]> }
 
+const PROTOCOL_KEYS = keysOf<Protocol>({ name: true, version: true, methods: true })
+const METHOD_KEYS = keysOf<UnaryMethod & StreamMethod & OneWayMethod>({
+  request: true,
+  response: true,
+  stream: true,
+  oneWay: true,
+  timeoutMs: true,
+  attemptTimeoutMs: true,
+  capability: true,
+  priority: true,
+  idempotent: true,
+  content: true,
+  description: true,
+})
+
 const NAME = /^[a-z][a-z0-9-]{0,63}$/
 const METHOD = /^[a-zA-Z][a-zA-Z0-9_]{0,63}$/
 const VERSION = /^(\d{1,5})\.(\d{1,5})\.(\d{1,5})$/
 
 /**
  * Checks a contract and returns it with its exact type.
- * @throws MSG001 for a name, version or method that cannot go on the wire
+ * @throws MSG001 for a name, version or method that cannot go on the wire, and for a key that nobody knows
  */
 export const defineProtocol = <const M extends Record<string, Method>>(protocol: Protocol<M>): Protocol<M> => {
+  checkKeys(protocol, PROTOCOL_KEYS, 'a protocol')
   if (!NAME.test(protocol.name)) {
     throw new ParleyError('MSG001', `protocol name ${JSON.stringify(protocol.name)} is not usable`, {
       hint: 'use 1 to 64 characters of a-z, 0-9 and -, starting with a letter',
@@ -165,6 +182,7 @@ export const defineProtocol = <const M extends Record<string, Method>>(protocol:
       },
     )
   }
+  for (const name of names) checkKeys(protocol.methods[name] ?? {}, METHOD_KEYS, `the method ${protocol.name}.${name}`)
   return protocol
 }
 

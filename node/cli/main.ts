@@ -3,7 +3,7 @@
  * this one, and those that start a node are loaded when they are called. Keeps no state.
  */
 import { Command } from 'commander'
-import { nearest } from '../nearest.ts'
+import { nearest } from '../../protocols/nearest.ts'
 import { VERSION } from '../version.ts'
 import { addCompletion, addExitCodes } from './add-completion.ts'
 import { addCoordinator, addLeave } from './add-coordinator.ts'

@@ -1,8 +1,8 @@
 /** Nodes that run on this machine, found by their data directories. Keeps no state. */
 import { basename, dirname, resolve } from 'node:path'
 import { ParleyError } from '../../protocols/errors.ts'
+import { nearest } from '../../protocols/nearest.ts'
 import { type FoundNode, readNodes } from '../data-directory.ts'
-import { nearest } from '../nearest.ts'
 import { usage } from './outcome.ts'
 
 /** Where `parley up` keeps the data of its nodes, each in a folder of its own. */

@@ -4,7 +4,7 @@
  * A variable that starts so and names no key is refused, since a setting with a typing error would be none. Left alone:
  * what Kubernetes and Docker put there for a service of that name, and the variables of other commands.
  */
-import { nearest } from '../nearest.ts'
+import { nearest } from '../../protocols/nearest.ts'
 import type { Entry, Issue, Layer, Origin } from './layer.ts'
 import { keySpace } from './schema.ts'
 import { alternatives, dotted, find, isMap, type JsonSchema } from './shape.ts'

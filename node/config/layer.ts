@@ -3,7 +3,7 @@
  * it. Pure.
  */
 import { ParleyError } from '../../protocols/errors.ts'
-import { nearest } from '../nearest.ts'
+import { nearest } from '../../protocols/nearest.ts'
 import { alternatives, dotted, fieldsOf, find, type Group, isMap, type JsonSchema, type Shape, snake } from './shape.ts'
 
 /** Where a value came from. */

@@ -1,9 +1,9 @@
 /** A call by name, from its text to its results, for whoever is in the mesh: a node for its user, or a visitor. Keeps no state. */
 import { ParleyError } from '../../protocols/errors.ts'
+import { nearest } from '../../protocols/nearest.ts'
 import type { Mesh } from '../api.ts'
 import { createCallables } from '../callable.ts'
 import type { Address, Reply, SendOptions } from '../clients.ts'
-import { nearest } from '../nearest.ts'
 import { findTarget, parseTarget } from './target.ts'
 import { type CallLine, type CallRequest, faultOf } from './wire.ts'
 

@@ -4,7 +4,7 @@ import type { Agent } from '../../discovery/directory-state.ts'
 import type { MethodRecord, ProtocolRecord } from '../../discovery/record.ts'
 import { type AnyProtocol, defineProtocol, type Kind, type Method, majorOf } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
-import { nearest } from '../nearest.ts'
+import { nearest } from '../../protocols/nearest.ts'
 
 export interface Target {
   readonly protocol: AnyProtocol

@@ -7,6 +7,8 @@
 import * as z from 'zod'
 import { defineProtocol } from '../define.ts'
 import { ParleyError } from '../errors.ts'
+import { checkKeys, keysOf } from '../nearest.ts'
+import { COMMAND_PREFIX } from '../wire/envelope.ts'
 
 export interface CommandDefinition<P extends z.ZodType = z.ZodType, R extends z.ZodType = z.ZodType> {
   /** Words of a-z and 0-9 with `.`, `-` or `_` between them, the first one beginning with a letter: `task.control.pause`. */
@@ -22,9 +24,16 @@ export interface CommandDefinition<P extends z.ZodType = z.ZodType, R extends z.
   readonly capability?: string
 }
 
+const KEYS = keysOf<CommandDefinition>({
+  type: true,
+  version: true,
+  parameters: true,
+  result: true,
+  description: true,
+  capability: true,
+})
 const TYPE = /^[a-z][a-z0-9]*([._-][a-z0-9]+)*$/
 const MAX_PROTOCOL_NAME = 64
-export const COMMAND_PREFIX = 'command-'
 /** The whole command's time, where neither side says less. */
 const MAX_COMMAND_MS = 24 * 3_600_000
 
@@ -97,6 +106,7 @@ export type CommandProtocol = ReturnType<typeof commandProtocol>
 export const defineCommandType = <P extends z.ZodType, R extends z.ZodType = z.ZodType>(
   definition: CommandDefinition<P, R>,
 ): CommandDefinition<P, R> => {
+  checkKeys(definition, KEYS, 'the definition of a command')
   commandProtocol(definition)
   return definition
 }

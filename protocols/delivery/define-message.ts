@@ -7,6 +7,7 @@
 import type { ZodType } from 'zod'
 import type { Content } from '../define.ts'
 import { ParleyError } from '../errors.ts'
+import { checkKeys, keysOf } from '../nearest.ts'
 
 export interface MessageDefinition<S extends ZodType = ZodType> {
   /** 1 to 56 characters: words of a-z, 0-9, _ and -, with dots between them, as in `order.placed`. */
@@ -18,6 +19,7 @@ export interface MessageDefinition<S extends ZodType = ZodType> {
   readonly content?: Content
 }
 
+const KEYS = keysOf<MessageDefinition>({ type: true, version: true, schema: true, content: true })
 const TYPE = /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/
 export const MAX_TYPE_LENGTH = 56
 const VERSION = /^\d{1,5}\.\d{1,5}\.\d{1,5}$/
@@ -32,9 +34,10 @@ export const checkType = (type: string): string => {
 
 /**
  * Checks a definition and returns it with its exact type.
- * @throws MSG001 for a type or version that cannot go on the wire
+ * @throws MSG001 for a type or version that cannot go on the wire, and for a key that nobody knows
  */
 export const defineMessage = <S extends ZodType>(definition: MessageDefinition<S>): MessageDefinition<S> => {
+  checkKeys(definition, KEYS, 'the definition of a message')
   checkType(definition.type)
   if (VERSION.test(definition.version)) return definition
   throw new ParleyError('MSG001', `version ${JSON.stringify(definition.version)} of ${definition.type} is not usable`, {

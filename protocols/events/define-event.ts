@@ -7,6 +7,7 @@
  */
 import type { ZodType, z } from 'zod'
 import { ParleyError } from '../errors.ts'
+import { checkKeys, keysOf } from '../nearest.ts'
 import { checkTopic, compilePattern, isPattern } from './topic.ts'
 
 export interface EventDefinition<S extends ZodType = ZodType> {
@@ -17,13 +18,15 @@ export interface EventDefinition<S extends ZodType = ZodType> {
   readonly schema: S
 }
 
+const KEYS = keysOf<EventDefinition>({ topic: true, version: true, schema: true })
 const VERSION = /^\d{1,5}\.\d{1,5}\.\d{1,5}$/
 
 /**
  * Checks a definition and returns it with its exact type.
- * @throws MSG001 for a topic or version that cannot go on the wire
+ * @throws MSG001 for a topic or version that cannot go on the wire, and for a key that nobody knows
  */
 export const defineEvent = <S extends ZodType>(definition: EventDefinition<S>): EventDefinition<S> => {
+  checkKeys(definition, KEYS, 'the definition of an event')
   if (isPattern(definition.topic)) compilePattern(definition.topic)
   else checkTopic(definition.topic)
   if (!VERSION.test(definition.version)) {

@@ -1,5 +1,6 @@
 /** The way of one event from publish() into its batch: check, serialize, append, tell listeners on this node. */
 import { ParleyError } from '../errors.ts'
+import { checkKeys, keysOf } from '../nearest.ts'
 import type { Port } from '../port.ts'
 import type { PublishOptions, Receipt } from './api.ts'
 import type { Marks } from './batch.ts'
@@ -57,6 +58,23 @@ const checkedData = (definition: EventDefinition, topic: string, data: unknown):
   )
 }
 
+const OPTION_KEYS = keysOf<PublishOptions>({
+  topic: true,
+  id: true,
+  type: true,
+  conversationId: true,
+  correlationId: true,
+  headers: true,
+  priority: true,
+  ttlMs: true,
+  signal: true,
+})
+
+const marksOf = (options: PublishOptions): Marks => {
+  checkKeys(options, OPTION_KEYS, 'the options of publish()')
+  return checkMarks(options)
+}
+
 /** The topic that a definition is published to. */
 const createTopicOf = () => {
   const matchers = new WeakMap<EventDefinition, Matcher>()
@@ -91,7 +109,7 @@ export const createPublish = (
     const topic = dispatch.topics.get(typeof target === 'string' ? target : topicOf(target, options?.topic))
     const definition = typeof target === 'string' ? topic.definition : target
     if (definition !== undefined) checkedData(definition, topic.name, data)
-    let marks: Marks | undefined = options === undefined ? undefined : checkMarks(options)
+    let marks: Marks | undefined = options === undefined ? undefined : marksOf(options)
     if (definition !== undefined) marks = { ...marks, version: definition.version }
     const text = serialize(topic.name, data)
     checkSize(topic.name, text, settings.maxEventBytes)

@@ -3,6 +3,7 @@
  * dispatch, and the words it needs, made known to the neighbours.
  */
 import { ParleyError } from '../errors.ts'
+import { checkKeys, keysOf } from '../nearest.ts'
 import type { Port } from '../port.ts'
 import type { SubscribeOptions } from './api.ts'
 import type { Catalogs } from './catalogs.ts'
@@ -18,6 +19,18 @@ import { createQueue, type Subscription } from './subscription.ts'
 import { compilePattern, firstWord, isOpen } from './topic.ts'
 import type { Word, Words } from './words.ts'
 
+const OPTION_KEYS = keysOf<SubscribeOptions>({
+  onMissed: true,
+  from: true,
+  ack: true,
+  attempts: true,
+  retryMs: true,
+  onFailed: true,
+  name: true,
+  onInvalid: true,
+  queueEvents: true,
+  signal: true,
+})
 const ATTEMPTS = 5
 const RETRY_MS = 100
 
@@ -203,6 +216,7 @@ export const createSubscribe = (
     given?: Listener<never>,
     options: SubscribeOptions = {},
   ): Promise<Subscription<never>> => {
+    checkKeys(options, OPTION_KEYS, 'the options of subscribe()')
     options.signal?.throwIfAborted()
     const definition = typeof target === 'string' ? undefined : defineEvent(target)
     const pattern = typeof target === 'string' ? target : target.topic

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import * as z from 'zod'
+import { defineCommandType } from '../../../protocols/command/define.ts'
 import { defineProtocol, kindOf, majorOf, wireId } from '../../../protocols/define.ts'
+import { defineMessage } from '../../../protocols/delivery/define-message.ts'
+import { defineEvent } from '../../../protocols/events/define-event.ts'
 
 const method = { request: z.string(), response: z.string() }
 const named = (name: string) => () => defineProtocol({ name, version: '1.0.0', methods: { once: method } })
@@ -40,6 +43,31 @@ describe('defineProtocol', () => {
 
   it('refuses a protocol without a method', () => {
     assert.throws(() => defineProtocol({ name: 'demo', version: '1.0.0', methods: {} }), refused)
+  })
+})
+
+describe('a key that nobody knows', () => {
+  const methods = { once: method }
+  const meant = (hint: string) => ({ code: 'MSG001', hint })
+
+  it('is refused in a protocol and in a method, with the one that was meant', () => {
+    const spare = { name: 'demo', version: '1.0.0', methods, verison: '1.0.0' }
+    assert.throws(() => defineProtocol(spare), meant('did you mean version?'))
+    const slow = { ...method, timeoutMS: 5 }
+    assert.throws(() => defineProtocol({ name: 'demo', version: '1.0.0', methods: { slow } }), {
+      message: 'the method demo.slow: "timeoutMS" is unknown',
+      ...meant('did you mean timeoutMs?'),
+    })
+  })
+
+  it('is refused in the definition of an event, a message and a command', () => {
+    const schema = z.string()
+    const event = { topic: 'a.b', version: '1.0.0', schema, scheme: schema }
+    assert.throws(() => defineEvent(event), meant('did you mean schema?'))
+    const message = { type: 'a', version: '1.0.0', schema, contents: 'cbor' as const }
+    assert.throws(() => defineMessage(message), meant('did you mean content?'))
+    const command = { type: 'a', parameters: schema, results: schema }
+    assert.throws(() => defineCommandType(command), meant('did you mean result?'))
   })
 })
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { nearest } from '../../../node/nearest.ts'
+import { checkKeys, keysOf, nearest } from '../../../protocols/nearest.ts'
 
 const KNOWN = ['name', 'mesh', 'listen', 'maxMessageBytes', 'dataDir', 'secret']
 
@@ -34,4 +34,24 @@ test('a known name is nearest to itself, and also with one letter more', () => {
       assert.equal(nearest(name.slice(0, at) + letter + name.slice(at), KNOWN), name)
     }),
   )
+})
+
+const OPTIONS = keysOf<{ timeoutMs?: number; signal?: AbortSignal }>({ timeoutMs: true, signal: true })
+
+test('keys that are known pass, whatever their values, and a class of the program passes by its own fields', () => {
+  checkKeys({}, OPTIONS, 'the options')
+  checkKeys({ timeoutMs: undefined, signal: undefined }, OPTIONS, 'the options')
+  const inherited = Object.create({ other: 1 })
+  checkKeys(inherited, OPTIONS, 'the options')
+})
+
+test('a key that nobody knows is refused with the one that was meant, or with all of them', () => {
+  assert.throws(() => checkKeys({ timeoutMS: 1 }, OPTIONS, 'the options of a call'), {
+    code: 'MSG001',
+    message: 'the options of a call: "timeoutMS" is unknown',
+    hint: 'did you mean timeoutMs?',
+  })
+  assert.throws(() => checkKeys({ colour: 1 }, OPTIONS, 'x'), { hint: 'known are timeoutMs, signal' })
+  for (const given of [null, 5, 'x', undefined])
+    assert.throws(() => checkKeys(given as never, OPTIONS, 'x'), { code: 'MSG001' })
 })
