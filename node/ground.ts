@@ -15,10 +15,12 @@ import { deriveAuthority, SECRET_ADVICE, secretWarning } from './secret.ts'
 import { createSigner } from './signer.ts'
 import { openKnownStores, warnOfOther } from './store/known-stores.ts'
 import { createReserve, type Reserve } from './store/reserve.ts'
+import { youngBuffers } from './transport/young-buffers.ts'
 
 export const prepare = async (input: MeshOptionsInput, lock: { current: DirectoryLock | undefined }) => {
   const options = parseOptions(input)
   const { limits } = options
+  if (options.minorGc) youngBuffers.enable()
   // Takes a tenth of a second in another thread; who asks for the same later gets this one.
   for (const secret of options.secret ?? []) deriveAuthority(secret, options.mesh).catch(() => {})
   // A program that brings its own log does not load this one.

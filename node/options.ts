@@ -142,6 +142,12 @@ export const MeshOptionsSchema = z.strictObject({
     })
     .default('warn')
     .describe('Least urgent level that is written to stderr, or your own log.'),
+  minorGc: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Free the buffers of bulk traffic by V8's minor collections: pauses of 1 to 2 ms where a full collection takes 5 to 15. V8's flag --expose-gc is set for a moment in this process, and only this node sees what comes of it; a process that was started with the flag needs no option. `parley up` has it.",
+    ),
   limits: Limits.prefault({}).describe('Bounds of queues, messages and connections.'),
   timings: Timings.prefault({}).describe('Timeouts and periods, in milliseconds.'),
   compression: CompressionOptions.prefault({}).describe('Compression of messages between peers.'),

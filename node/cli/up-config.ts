@@ -79,6 +79,7 @@ export const UP_DEFAULTS: readonly Entry[] = [
   ...usual('debug.or_any_port', true),
   ...usual('timings.drain_ms', 3_000),
   ...usual('control', true),
+  ...usual('minor_gc', true),
 ]
 
 export const loadUp = (options: UpOptions): Promise<Loaded> =>

@@ -16,6 +16,8 @@ export const start = async (name: string, secret: string, peers: readonly string
     name,
     mesh: 'bench',
     secret,
+    // As parley up has it.
+    minorGc: true,
     dataDir: await mkdtemp(join(benchDirectory(), `${name}-`)),
     listen: ['/ip4/127.0.0.1/tcp/0'],
     join: [...peers],

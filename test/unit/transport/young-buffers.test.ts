@@ -60,7 +60,24 @@ describe('young buffers', () => {
     assert.equal(asked, 1)
   })
 
-  it('are collected by the engine itself, and the program gets no gc() by it', async () => {
+  it('are looked after anew once that is allowed, with the right to touch the flags', () => {
+    const asked: boolean[] = []
+    const buffers = createYoungBuffers(
+      () => 0,
+      (mayTouchFlags) => {
+        asked.push(mayTouchFlags)
+        return undefined
+      },
+    )
+    buffers.passed(8 * MIB)
+    buffers.enable()
+    buffers.enable()
+    for (let at = 0; at < 3; at += 1) buffers.passed(8 * MIB)
+    assert.deepEqual(asked, [false, true])
+  })
+
+  /** How many minor collections 8 MiB bring about, and whether the program sees gc(). */
+  const inProcess = async (enables: boolean, flags: readonly string[] = []): Promise<unknown> => {
     const module = new URL('../../../node/transport/young-buffers.ts', import.meta.url)
     const program = `
       import { constants, PerformanceObserver } from 'node:perf_hooks'
@@ -71,11 +88,22 @@ describe('young buffers', () => {
         for (const { detail } of list.getEntries()) if (detail.kind === constants.NODE_PERFORMANCE_GC_MINOR) minor += 1
       })
       observer.observe({ entryTypes: ['gc'] })
+      ${enables ? 'youngBuffers.enable()' : ''}
       youngBuffers.passed(8 << 20)
       await new Promise((resolve) => setTimeout(resolve, 20))
       console.log(JSON.stringify([minor, typeof globalThis.gc, runInNewContext('typeof gc')]))
     `
-    const { stdout } = await execute(process.execPath, ['--input-type=module', '-e', program])
-    assert.deepEqual(JSON.parse(stdout), [1, 'undefined', 'undefined'])
+    const { stdout } = await execute(process.execPath, [...flags, '--input-type=module', '-e', program])
+    return JSON.parse(stdout)
+  }
+
+  it('are collected by the engine itself, and the program gets no gc() by it', async () => {
+    assert.deepEqual(await inProcess(true), [1, 'undefined', 'undefined'])
+  })
+
+  it('are left alone in a program that did not ask for it, and need no asking where it has gc() already', async () => {
+    const [without, withFlag] = await Promise.all([inProcess(false), inProcess(false, ['--expose-gc'])])
+    assert.deepEqual(without, [0, 'undefined', 'undefined'])
+    assert.deepEqual(withFlag, [1, 'function', 'function'])
   })
 })
