@@ -13,7 +13,7 @@ import type { Overlay } from '../discovery/overlay.ts'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import type { Clock, Log, Stop, Timers } from '../protocols/port.ts'
 import { createFinds } from './finds.ts'
-import { peerIn, resolveTo, type Source, sourceOf, type Target, targetAt } from './targets.ts'
+import { peerIn, problemsOf, resolveTo, type Source, sourceOf, type Target, targetAt } from './targets.ts'
 
 export interface SupervisorDeps {
   self: string
@@ -78,13 +78,15 @@ export interface Supervisor {
   alone(): boolean
   /** The refusal (SEC001) of the last join source, when all of them refused. */
   refusedEverywhere(): ParleyError | undefined
+  /** What came of each join source so far, a sentence each. */
+  joinProblems(): string[]
   stop(): void
 }
 
 const TICK_MS = 100
 /** Dials of a name's address that fail before the name is asked for again. */
 const STALE_AFTER_FAILURES = 2
-/** A call to the peer does not wait: it dials at once. */
+/** Of two that want each other the higher id waits so long, or up to twice; for a call it dials at once. */
 const HIGHER_WAITS_MS = 1_000
 /** Dials of a lost peer that fail before it is called gone. */
 const GONE_AFTER_FAILURES = 2
@@ -295,7 +297,7 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     reach(peer) {
       const target = peers.get(peer) ?? joinTargets().find((joined) => joined.peer === peer)
       if (target !== undefined) return dial(target)
-      // Not wanted by the directory (a mesh larger than maxPeers): dialled on demand, and forgotten again.
+      // No pick of the overlay (a mesh larger than limits.maxPeersFullMesh): dialled on demand, and forgotten again.
       return dial(targetAt(peer, 0))
     },
     alone: () =>
@@ -315,6 +317,7 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
       const [first] = errors
       return first instanceof ParleyError ? first : undefined
     },
+    joinProblems: () => problemsOf([...sources.values()], deps.self),
     stop() {
       stopped = true
       stopTick()

@@ -1,4 +1,4 @@
-/** What the supervisor dials, and what a join source stands for. Pure. */
+/** What the supervisor dials, what a join source stands for, and what came of it. Pure. */
 import type { Connection } from '@libp2p/interface'
 import { STAGGER_MS } from './race.ts'
 
@@ -69,3 +69,11 @@ export const resolveTo = (
     return { ...targetAt(undefined, nextAt, source, address), spreadAt }
   })
 }
+
+/** What each said at last, a sentence each. @param self leaves out those that lead to this node itself */
+export const problemsOf = (sources: readonly Source[], self: string): string[] =>
+  sources.flatMap(({ text, targets, unresolved }) => {
+    if (unresolved !== undefined) return [`${text}: ${unresolved.message}`]
+    const others = targets.filter(({ peer }) => peer !== self)
+    return others.map(({ address = text, lastError }) => `${address}: ${lastError?.message ?? 'no answer yet'}`)
+  })
