@@ -1,5 +1,6 @@
 /** An agent module, loaded and looked at. Keeps no state; runs in the worker thread. */
-import { pathToFileURL } from 'node:url'
+import { execFile } from 'node:child_process'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import type { AgentDefinition, AgentPort, Offer } from './define.ts'
 
@@ -29,6 +30,42 @@ const whatIsWrong = (value: unknown): string | undefined => {
 
 const isDefinition = (value: unknown): value is AgentDefinition => whatIsWrong(value) === undefined
 
+const PARSE_MS = 5_000
+
+const pathOf = (place: string): string => (place.startsWith('file:') ? fileURLToPath(place) : place)
+
+const HEAD = /^((?:file:\/\/)?\/[^\n]*?|[A-Za-z]:[\\/][^\n]*?):(\d+)[ \t]*$/m
+const FRAME = /^ +at .*?\(?(file:\/\/[^\n)]+?):(\d+):\d+\)?$/gm
+
+/** `path:line` of what cannot be parsed or linked: Node writes it above the message. */
+const unreadable = (text: string): string | undefined => {
+  const [, place, line] = HEAD.exec(text) ?? []
+  return place === undefined ? undefined : `${pathOf(place)}:${line}`
+}
+
+/** `path:line` of the code that threw; this file's own frames are below all others. */
+const thrower = (stack: string): string | undefined => {
+  const [[, place = '', line] = []] = stack.matchAll(FRAME)
+  return place === '' || place === import.meta.url ? undefined : `${pathOf(place)}:${line}`
+}
+
+/** The error of an import of JavaScript has no place, and what Node prints has. It runs nothing of what it cannot parse. */
+const printed = (file: string): Promise<string | undefined> =>
+  new Promise((resolve) => {
+    const program = `import(${JSON.stringify(pathToFileURL(file).href)})`
+    execFile(process.execPath, ['-e', program], { timeout: PARSE_MS }, (_error, _stdout, stderr) =>
+      resolve(unreadable(stderr)),
+    )
+  })
+
+/** What is wrong with a module that was not loaded, and where. */
+const whyNot = async (file: string, cause: unknown): Promise<string> => {
+  if (!(cause instanceof Error)) return String(cause)
+  const { name, message, stack = '' } = cause
+  const place = cause instanceof SyntaxError ? (unreadable(stack) ?? (await printed(file))) : thrower(stack)
+  return `${name}: ${message.split('\n', 1)[0]}${place === undefined ? '' : ` (${place})`}`
+}
+
 /**
  * @throws MSG001 for a module that cannot be loaded or exports no agent; what the module's own factory throws
  */
@@ -37,8 +74,7 @@ export const loadAgent = async (file: string, agent: AgentPort): Promise<AgentDe
   try {
     loaded = await import(pathToFileURL(file).href)
   } catch (cause) {
-    const reason = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)
-    throw new ParleyError('MSG001', `the agent module ${file} cannot be loaded: ${reason}`, {
+    throw new ParleyError('MSG001', `the agent module ${file} cannot be loaded: ${await whyNot(file, cause)}`, {
       hint: isParleyError(cause) && cause.hint !== undefined ? cause.hint : 'run it by itself with node to see where',
       cause,
     })

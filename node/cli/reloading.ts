@@ -5,7 +5,10 @@
  * was started on is gone, the signal means that, and the node stops in order. State: whether it reads just now, and whether
  * it was asked again meanwhile; a signal that comes before the node is up is answered then.
  */
+import { createHash } from 'node:crypto'
 import { closeSync, openSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { Mesh } from '../api.ts'
 import { completeChanges } from '../config/changes.ts'
@@ -22,10 +25,32 @@ export interface Hangups {
 interface Started {
   readonly serve: readonly string[]
   readonly dataDir: string
+  /** Of the served files when they were started; see digestsOf. */
+  readonly digests: ReadonlyMap<string, string | undefined>
 }
 
-/** As the file has them. */
-const list = (paths: readonly string[]): string => (paths.length === 0 ? 'nothing' : paths.map(snake).join(', '))
+/** What is in each file; undefined for one that cannot be read. */
+export const digestsOf = async (files: readonly string[]): Promise<ReadonlyMap<string, string | undefined>> => {
+  const digests = files.map((file) =>
+    readFile(file).then(
+      (bytes) => createHash('sha256').update(bytes).digest('hex'),
+      () => undefined,
+    ),
+  )
+  return new Map((await Promise.all(digests)).map((digest, at) => [files[at] ?? '', digest]))
+}
+
+/** As the file has them. @param more what is no option */
+const list = (paths: readonly string[], more: readonly string[] = []): string =>
+  [...paths.map(snake), ...more].join(', ') || 'nothing'
+
+/** An agent runs by the file as it was when its thread started; what the file imports is not looked at. */
+const editedOf = async ({ digests }: Started): Promise<string[]> => {
+  const now = await digestsOf([...digests.keys()])
+  return [...digests].flatMap(([file, before]) =>
+    now.get(file) === before ? [] : [`serve (${basename(file)} was edited, and runs as it was)`],
+  )
+}
 
 const readAgain = async (mesh: Mesh, options: UpOptions, started: Started): Promise<string> => {
   const next = await loadUp(options)
@@ -37,9 +62,9 @@ const readAgain = async (mesh: Mesh, options: UpOptions, started: Started): Prom
   }
   const { applied, needsRestart } = await mesh.reload(completeChanges(given))
   const serves = isDeepStrictEqual(next.serve, started.serve) ? [] : ['serve']
-  const later = [...needsRestart, ...serves]
+  const later = list([...needsRestart, ...serves], serves.length > 0 ? [] : await editedOf(started))
   const notices = next.notices.map((notice) => `note: ${notice}\n`).join('')
-  return `${notices}read the configuration again: applied ${list(applied)}; needs a restart: ${list(later)}\n`
+  return `${notices}read the configuration again: applied ${list(applied)}; needs a restart: ${later}\n`
 }
 
 const hasTerminal = (): boolean => {

@@ -12,7 +12,7 @@ import type { Mesh } from '../api.ts'
 import type { Loaded } from '../config/load.ts'
 import { createMesh } from '../mesh.ts'
 import { report, usage } from './outcome.ts'
-import { createHangups } from './reloading.ts'
+import { createHangups, digestsOf } from './reloading.ts'
 import { DATA_ROOT } from './running.ts'
 import { keepAlive, signalled } from './staying.ts'
 import { DEFAULT_NAME, isGiven, loadUp, type UpOptions } from './up-config.ts'
@@ -91,12 +91,13 @@ export const up = async (options: UpOptions): Promise<void> => {
   mesh.onStopRequest(ask)
   try {
     const release = mesh.notReady('its agents are starting')
+    const started = { serve: config.serve, dataDir, digests: await digestsOf(config.serve) }
     for (const file of config.serve) agents.push(startAgent(mesh, file, AGENT_STOP))
     const ready = Promise.all(agents.map((agent) => agent.ready)).then(() => true)
     if (!(await Promise.race([ready, stop.then(() => false)]))) return
     release()
     process.stdout.write(options.json === true ? line(mesh) : block(mesh, config))
-    hangups.follow(mesh, options, { serve: config.serve, dataDir })
+    hangups.follow(mesh, options, started)
     void followJoining(mesh, leaving.signal)
     // A node whose agent was given up is of no use; whatever started it may start it again.
     await Promise.race([stop, ...agents.map((agent) => agent.exited.then(() => stop))])

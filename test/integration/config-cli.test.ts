@@ -182,7 +182,8 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
     await Promise.all([
       writeFile(join(cwd, 'old.key'), old, { mode: 0o600 }),
       writeFile(join(cwd, 'new.key'), next, { mode: 0o600 }),
-      writeFile(join(cwd, 'parley.yaml'), 'name: first\nsecret_file: old.key\n'),
+      writeFile(join(cwd, 'agent.mjs'), 'export default { offers: [] }\n'),
+      writeFile(join(cwd, 'parley.yaml'), 'name: first\nsecret_file: old.key\nserve: agent.mjs\n'),
     ])
     const { running: first, facts } = await up(cwd)
     const [address = ''] = facts.addresses
@@ -196,7 +197,8 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
     await said(first, /parley\.yaml:3: limts: unknown key(.|\n)*goes on as it was/)
 
     assert.doesNotMatch(first.stderr(), /"level":"info"/)
-    const file = 'name: first\nsecret_file: [new.key, old.key]\nlog: info\nlimits: {max_active: 3}\nlisten: []\n'
+    const file =
+      'name: first\nsecret_file: [new.key, old.key]\nserve: agent.mjs\nlog: info\nlimits: {max_active: 3}\nlisten: []\n'
     await writeFile(join(cwd, 'parley.yaml'), file)
     first.child.kill('SIGHUP')
     await said(first, /needs a restart: listen\n/)
@@ -205,6 +207,10 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
     await said(second, /joined the mesh: connected to first/)
     await leave(second)
     await said(first, /"level":"info"/)
+
+    await writeFile(join(cwd, 'agent.mjs'), 'export default { offers: [] } // edited\n')
+    first.child.kill('SIGHUP')
+    await said(first, /needs a restart: listen, serve \(agent\.mjs was edited, and runs as it was\)\n/)
 
     await rm(join(cwd, 'new.key'))
     first.child.kill('SIGHUP')
