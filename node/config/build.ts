@@ -7,7 +7,7 @@ import { type MeshOptions, type MeshOptionsInput, parseOptions } from '../option
 import { configError, type Entry, type Issue, type Origin, toOptionValue, unknownKey } from './layer.ts'
 import { type Claim, isWithin, merge, type Ranked, settle } from './merge.ts'
 import { inKeys, keySpace, Program } from './schema.ts'
-import { Sections, standsFor } from './sections.ts'
+import { idleKeys, Sections, standsFor } from './sections.ts'
 import { dotted, find, isMap, snake } from './shape.ts'
 import { listening } from './transports.ts'
 
@@ -102,6 +102,7 @@ const claimsOf = (sections: Sections, entries: readonly Ranked[], notices: strin
     const written = entryAt(entries, key)
     return written === undefined ? [] : [{ written, path, value }]
   })
+  notices.push(...idleKeys(sections))
   const sites = sections.transports === undefined ? undefined : listening(sections.transports)
   const [highest] = entries.filter(({ path }) => path[0] === 'transports').toSorted((a, b) => b.rank - a.rank)
   if (sites !== undefined && highest !== undefined) {

@@ -96,7 +96,7 @@ Keys that nobody knows are refused, with the nearest known name. Paths in a file
 
 The secret comes from \`--secret-file\`, \`PARLEY_SECRET\`, \`PARLEY_SECRET_FILE\` or the key \`secret_file\`; \`PARLEY_SECRET_OLD\` or \`PARLEY_SECRET_OLD_FILE\` name the former one while it is changed.
 
-\`kill -HUP\` has a running node read all of this again: it changes what can change while it runs (Live below), and names what needs a restart. A change that cannot be used changes nothing.
+\`kill -HUP\` has a running node read all of this again: it changes what can change while it runs (Live below), and names what needs a restart, edited files that it serves included. A change that cannot be used changes nothing.
 `
 
 export const reference = (defaults: readonly Entry[]): string => {

@@ -103,8 +103,8 @@ export const Sections = z
         ),
         authorization_enabled: only(
           true,
-          'Whether methods may ask for a capability.',
-          'what a contract asks for is checked always; with a shared secret all members have all capabilities',
+          'Without effect.',
+          'the capability that a contract asks for is checked always, and with a shared secret every member has all of them',
         ),
       })
       .partial(),
@@ -112,8 +112,8 @@ export const Sections = z
       .strictObject({
         tracing_enabled: only(
           true,
-          'Whether the trace context (traceparent) travels with messages that have one. Spans are not exported.',
-          'a message without one carries nothing',
+          'Without effect.',
+          'no spans are made or exported in this version; a traceparent that a program gives travels always, and a message without one carries nothing',
         ),
         metrics_collection: only(
           true,
@@ -138,6 +138,26 @@ const GUARANTEE = {
 } as const
 
 const ENCODINGS = { gzip: ['zstd', 'gzip'], zstd: ['zstd'], none: [] } as const
+
+/** Keys that read as if they switched something on. */
+const IDLE = [
+  [
+    'security.authorization_enabled',
+    'what contracts ask for is checked always, and with a shared secret every member may do everything',
+  ],
+  ['monitoring.tracing_enabled', 'no spans are made or exported in this version'],
+  ['protocols.encryption', 'connections are always encrypted by Noise'],
+  ['protocols.authentication', 'there is no gateway in this version; nodes prove themselves by the secret'],
+] as const
+
+/** What is written and changes nothing, for the person who wrote it. */
+export const idleKeys = (given: Sections): string[] =>
+  IDLE.flatMap(([key, reason]) => {
+    const [section = '', name = ''] = key.split('.')
+    const values: unknown = Reflect.get(given, section)
+    const isGiven = typeof values === 'object' && values !== null && Reflect.get(values, name) !== undefined
+    return isGiven ? [`${key} has no effect: ${reason}`] : []
+  })
 
 /** What a key stands for: the option, and its value. */
 export interface Stands {

@@ -135,6 +135,15 @@ test('what cannot be had is taken at its usual value and refused at any other, w
   }
 })
 
+test('what reads as if it switched something on and does not is told to whoever wrote it', () => {
+  const entries = [entry('security.authorization_enabled', true), entry('monitoring.tracing_enabled', true)]
+  const { notices } = build([entries], [])
+  assert.equal(notices.length, 2)
+  assert.match(notices[0] ?? '', /^security\.authorization_enabled has no effect: .*every member may do everything/)
+  assert.match(notices[1] ?? '', /^monitoring\.tracing_enabled has no effect: no spans/)
+  assert.deepEqual(build([[entry('monitoring.metrics_collection', true)]], []).notices, [])
+})
+
 test('transports listen in one order, on one address or on all, and websocket says when it stays ws', () => {
   const secret = entry('secret', 'q'.repeat(20))
   const weak = entry('allow_weak_secret', true)
