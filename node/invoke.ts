@@ -164,7 +164,7 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
       // The mesh's own protocols have ways of their own to go on.
       const isMeant = options.isOneOfMany !== true && !deps.isExempt(peer, target.protocolId)
       if (original !== undefined && isMeant && options.signal?.aborted !== true)
-        recoveries.failed({ ...recovery, code: original.code, error: original, recoveryError: error })
+        recoveries.failed({ ...recovery, code: original.code, error: original, recoveryError: error }, true)
       throw error
     }
     /** Waits until the next attempt is due. */

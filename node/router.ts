@@ -70,11 +70,11 @@ export interface Router {
   /** What a peer has in work and in line here; undefined where that is nothing. */
   use(peer: string): PeerUse | undefined
   figures(): RouterFigures
-  /** Lets requests in work end, then closes all inbound links. */
   /** From here on new requests are refused, but for those of the mesh itself. */
   refuse(): void
   /** Waits for requests in work, closes their links, and waits a moment for the other sides to have read it all. */
   drain(drainMs: number): Promise<void>
+  /** Lets requests in work end, then closes all inbound links. */
   close(drainMs: number): Promise<void>
 }
 

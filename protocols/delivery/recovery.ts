@@ -8,6 +8,7 @@
  * by another peer where there is one, else after a while by a new connection.
  */
 import { CODES, type Code, ParleyError, toFault } from '../errors.ts'
+import type { Log } from '../port.ts'
 import type { Recovery } from '../state-reasons.ts'
 import { type Attempt, decide } from '../wire/retry.ts'
 
@@ -76,13 +77,16 @@ export interface Undelivered {
 /** Counts recoveries, and tells of those that failed. */
 export interface Recoveries {
   ended(code: Code, outcome: RecoveryOutcome): void
-  /** Counts it too, logs both causes, and hands the message to the dead letters. */
-  failed(letter: Omit<Undelivered, 'at' | 'recovery'>): void
+  /**
+   * Counts it too, logs both causes, and hands the message to the dead letters.
+   * @param isTold the caller gets the error and decides what it is worth: nothing critical for this node
+   */
+  failed(letter: Omit<Undelivered, 'at' | 'recovery'>, isTold?: boolean): void
 }
 
 interface RecoveriesDeps {
   readonly clock: { now(): number }
-  readonly log: { error(message: string, fields?: Record<string, unknown>): void }
+  readonly log: Pick<Log, 'error' | 'info'>
   readonly metrics: {
     counter(name: string, help: string, labels?: readonly string[]): (labels?: Record<string, string>) => void
   }
@@ -99,12 +103,12 @@ export const createRecoveries = ({ clock, log, metrics, onDeadLetter }: Recoveri
   const ended = (code: Code, outcome: RecoveryOutcome): void => count({ code, recovery: CODES[code].recovery, outcome })
   return {
     ended,
-    failed(letter) {
+    failed(letter, isTold = false) {
       const { recovery } = CODES[letter.code]
       const { error, recoveryError, label, to } = letter
       ended(letter.code, 'failed')
-      log.error('a recovery failed', {
-        severity: 'critical',
+      const fields = {
+        severity: isTold ? 'warning' : 'critical',
         label,
         destination: to,
         messageType: 'REQUEST',
@@ -114,7 +118,9 @@ export const createRecoveries = ({ clock, log, metrics, onDeadLetter }: Recoveri
         error: recoveryError,
         recovery_error: recoveryError instanceof Error ? recoveryError.message : String(recoveryError),
         original_error: `${error.code}: ${toFault(error).message}`,
-      })
+      }
+      if (isTold) log.info('a recovery failed', fields)
+      else log.error('a recovery failed', fields)
       onDeadLetter?.({ ...letter, at: clock.now(), recovery })
     },
   }

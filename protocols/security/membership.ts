@@ -47,7 +47,7 @@ export const MembershipClaims = z
     jti: z.string().min(1).max(128),
     roles: z.array(Name).max(32),
     caps: z.array(Capability).max(128),
-    /** How many more times the holder may pass a part of it on; carried from the start, not used yet. */
+    /** How many more times the holder may pass a part of it on. Nothing of this version writes or reads it. */
     depth: z.number().int().min(0).max(16).optional(),
   })
   .refine((claims) => claims.exp > claims.iat, { path: ['exp'], message: 'ends before it begins' })

@@ -13,6 +13,16 @@ export type Priority = (typeof PRIORITIES)[number]
 export const MESSAGE_TYPES = ['REQUEST', 'RESPONSE', 'EVENT', 'COMMAND', 'NOTIFICATION', 'HEARTBEAT', 'BATCH'] as const
 export type MessageType = (typeof MESSAGE_TYPES)[number]
 
+/** Of protocols that carry a command; see command/define.ts. */
+export const COMMAND_PREFIX = 'command-'
+
+/**
+ * The type of what a protocol's requests are. The mesh says it, by what it runs them as: a header `message-type`, which
+ * commands have for nodes of earlier versions, is a header like all others.
+ */
+export const messageTypeOf = (protocol: string): MessageType =>
+  protocol.startsWith(COMMAND_PREFIX) ? 'COMMAND' : 'REQUEST'
+
 /** Which message type carries a performative (FIPA SC00037, seed 004). */
 export const PERFORMATIVES = {
   request: ['REQUEST', 'COMMAND'],
@@ -48,7 +58,7 @@ export const Headers = z
   .refine((headers) => Object.keys(headers).length <= MAX_HEADERS, `at most ${MAX_HEADERS} headers`)
   .refine((headers) => headerBytes(headers) <= MAX_HEADER_BYTES, `at most ${MAX_HEADER_BYTES} bytes of headers`)
 
-/** Shrinks at each hop; a hop may only lower a figure (X4; enforced by a later protocol, carried from the start). */
+/** Shrinks at each hop; a hop may only lower a figure (X4). It is on no wire yet: a later protocol carries and enforces it. */
 export const Budget = z.object({
   tokens: z.number().int().nonnegative().optional(),
   cost: z.number().nonnegative().optional(),
@@ -78,8 +88,9 @@ export const EnvelopeSchema = z.object({
   traceparent: z.string().max(64).optional(),
   /** Milliseconds left for the whole request. */
   deadline: z.number().int().positive().optional(),
+  /** On no wire yet, and so never there; nor are epoch and sequence. */
   budget: Budget.optional(),
-  /** Peers that this request came through, first the one that asked. */
+  /** Peers that this request came through, first the one that asked. It is read, and nothing of this version writes it. */
   chain: z.array(Id).max(32).optional(),
   epoch: z.number().int().nonnegative().optional(),
   sequence: z.number().int().nonnegative().optional(),

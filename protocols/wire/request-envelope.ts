@@ -2,7 +2,7 @@
  * The envelope of a request that came on a link, put together from its frame and from what the link implies.
  * Keeps no state.
  */
-import { type Envelope, MESSAGE_TYPES, type MessageType } from './envelope.ts'
+import type { Envelope, MessageType } from './envelope.ts'
 import { type Frame, type Hello, WIRE_CONTENTS, WIRE_PRIORITIES } from './frame.ts'
 import { exchangeId } from './message-id.ts'
 import { decodePayload } from './payload.ts'
@@ -15,31 +15,24 @@ const readMetadata = (bytes: Uint8Array | undefined): Record<string, unknown> =>
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
 }
 
-/** A request, unless its sender says what else it is: a command, for one. */
-const typeOf = (headers: Readonly<Record<string, string>> | undefined): MessageType => {
-  const told = headers?.['message-type']
-  return told === undefined ? 'REQUEST' : (MESSAGE_TYPES.find((type) => type === told) ?? 'REQUEST')
-}
-
 /** What a line of the log says of a request; nothing in it has to be read first. */
-export const requestMarks = (request: Frame, hello: Hello | undefined) => ({
+export const requestMarks = (request: Frame, hello: Hello | undefined, messageType: MessageType) => ({
   correlationId: exchangeId(hello?.session ?? EMPTY, (hello?.startedAtMs ?? 0) + request.atMs, request.exchange),
-  messageType: typeOf(request.extra?.headers),
+  messageType,
 })
 
 /** @throws MSG003 when the metadata are no JSON */
 export const requestEnvelope = (
   request: Frame,
   hello: Hello | undefined,
-  parties: { source: string; destination: string },
+  about: { source: string; destination: string; type: MessageType },
 ): Envelope => {
   const atMs = (hello?.startedAtMs ?? 0) + request.atMs
   const extra = request.extra ?? {}
   return {
     id: exchangeId(hello?.session ?? EMPTY, atMs, request.exchange),
     timestamp: atMs,
-    ...parties,
-    type: typeOf(extra.headers),
+    ...about,
     payload: request.payload,
     contentType:
       WIRE_CONTENTS[request.content] === 'bytes'

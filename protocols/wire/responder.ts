@@ -9,6 +9,7 @@ import { createAnswers } from './answers.ts'
 import type { Endpoint } from './contract.ts'
 import { createDrain } from './drain.ts'
 import type { Duplex } from './duplex.ts'
+import { messageTypeOf } from './envelope.ts'
 import { createFloodLimit } from './flood-limit.ts'
 import { type Frame, frame, KIND } from './frame.ts'
 import { type LinkDeps, MAX_CREDIT, openWire, type Wire } from './link.ts'
@@ -67,6 +68,7 @@ export const createResponder = (
   self: { id: string; protocol: string; version: string; peer: string; onClose(): void },
 ): Responder => {
   const { limits, timers, counts } = deps
+  const type = messageTypeOf(self.protocol)
   const works = createNumbered<Work>()
   const mine = deps.slots.open(self.peer)
   const unread = deps.unread.open(self.peer)
@@ -89,7 +91,7 @@ export const createResponder = (
       error,
       source: self.peer,
       destination: self.id,
-      ...requestMarks(work.request, wire.peer()),
+      ...requestMarks(work.request, wire.peer(), type),
     })
 
   /** The only way out for a request that has a slot. */
@@ -183,7 +185,7 @@ export const createResponder = (
       work.reports ??= reportsOf(work)
       work.reports.add(report)
     },
-    envelope: (request) => requestEnvelope(request, wire.peer(), { source: self.peer, destination: self.id }),
+    envelope: (request) => requestEnvelope(request, wire.peer(), { source: self.peer, destination: self.id, type }),
   }
 
   /** A slot now, or a place in the line for one; what waits is bounded in bytes for each peer. */

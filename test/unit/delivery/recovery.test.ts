@@ -49,7 +49,7 @@ test('a recovery that failed is counted, logged as critical with both causes, an
   const letters: Undelivered[] = []
   const recoveries = createRecoveries({
     clock: { now: () => 1_000 },
-    log: { error: (message, fields) => void logged.push([message, fields]) },
+    log: { error: (message, fields) => void logged.push([message, fields]), info: () => assert.fail() },
     metrics: { counter: () => (labels) => void counted.push(labels) },
     onDeadLetter: (letter) => void letters.push(letter),
   })
@@ -77,4 +77,19 @@ test('a recovery that failed is counted, logged as critical with both causes, an
     original_error: 'COM002: gone',
   })
   assert.deepEqual(letters, [{ ...letter, conversationId: undefined, at: 1_000, recovery: 'failover_to_backup' }])
+})
+
+test('a recovery that failed of a call whose caller is told is no critical line of the log', () => {
+  const logged: [string, unknown][] = []
+  const letters: Undelivered[] = []
+  const recoveries = createRecoveries({
+    clock: { now: () => 1_000 },
+    log: { error: () => assert.fail(), info: (_, fields) => void logged.push(['info', fields?.severity]) },
+    metrics: { counter: () => () => {} },
+    onDeadLetter: (letter) => void letters.push(letter),
+  })
+  const letter = { to: 'p', label: 'a.b', code: 'COM002' as const, payload: undefined, conversationId: undefined }
+  recoveries.failed({ ...letter, error: unsent, recoveryError: unsent }, true)
+  assert.deepEqual(logged, [['info', 'warning']])
+  assert.equal(letters.length, 1)
 })
