@@ -1,5 +1,5 @@
 /** What a program sees of events; events.ts says what is promised. */
-import type { ZodType, z } from 'zod'
+import type { ZodType, ZodUnknown, z } from 'zod'
 import type { Port, Stop } from '../port.ts'
 import type { Priority } from '../wire/envelope.ts'
 import type { EventDefinition } from './define-event.ts'
@@ -109,24 +109,28 @@ export interface EventsFigures {
 
 export interface Events {
   /**
+   * To the topic of a definition, or to a topic by name, with any data. One signature and no overloads: where data do not
+   * fit their definition, the compiler names the field.
    * @returns once the event's batch went to gossip
    * @throws MSG001 for a topic, data or option that is not usable, MSG002 for data that JSON cannot hold, COM003 (with
    *   `retryAfterMs` in its details) when too much waits already, COM002 when it could not be sent
    */
-  publish<S extends ZodType>(event: EventDefinition<S>, data: z.input<S>, options?: PublishOptions): Promise<Receipt>
-  publish(topic: string, data: unknown, options?: PublishOptions): Promise<Receipt>
+  publish<S extends ZodType = ZodUnknown>(
+    event: EventDefinition<S> | string,
+    data: z.input<S>,
+    options?: PublishOptions,
+  ): Promise<Receipt>
   /** Publishes to the topic that the settings name for this type, `task.events.default` unless told. */
   emit(type: string, data: unknown, options?: Omit<PublishOptions, 'type' | 'topic'>): Promise<Receipt>
   /**
    * Hears a topic or a pattern (`*` one word, `#` the rest). Without a listener the subscription is read by `for await`.
    * @returns once the neighbours know of it, or after `syncMs`; `confirmed` and `unconfirmed` say which
    */
-  subscribe<S extends ZodType>(
-    event: EventDefinition<S>,
+  subscribe<S extends ZodType = ZodUnknown>(
+    event: EventDefinition<S> | string,
     listener?: Listener<z.output<S>>,
     options?: SubscribeOptions,
   ): Promise<Subscription<z.output<S>>>
-  subscribe(pattern: string, listener?: Listener<unknown>, options?: SubscribeOptions): Promise<Subscription>
   topics(): TopicFigures[]
   figures(): EventsFigures
   /** The last events that were published or heard here, oldest first. */
