@@ -1,14 +1,17 @@
 /**
- * Who a call goes to: one of those that offer a protocol (any), all of them, or a list (all).
+ * Who a call goes to: the agent of a name, one of those that offer a protocol (any), all of them, or a list (all).
  *
  * any: the less loaded of two random candidates; where that fails without having handled the request, or the method is
- * idempotent, the next one, at once; only the last of them is asked again and again. all: everyone at once, answers as they come, until enough came, time is up, or nothing came
- * for a while. Who failed too often lately (delivery/breakers.ts) is not chosen while others offer the protocol, and asked
- * all the same where nobody else does. Keeps no state of its own.
+ * idempotent, the next one, at once; only the last of them is asked again and again. all: everyone at once, answers as
+ * they come, until enough came, time is up, or nothing came for a while. Who failed too often lately
+ * (delivery/breakers.ts) is not chosen while others offer the protocol, and asked all the same where nobody else does.
+ * Keeps no state of its own.
  */
 
 import { pick } from '../discovery/choose.ts'
+import { checkTarget, isPeerId, peerOf } from '../discovery/directory/find.ts'
 import type { Candidate } from '../discovery/directory/offers.ts'
+import type { Agent } from '../discovery/directory-state.ts'
 import { type Breakers, isBrokenOff } from '../protocols/delivery/breakers.ts'
 import type { Recoveries } from '../protocols/delivery/recovery.ts'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
@@ -25,6 +28,8 @@ export interface AddressingDeps {
   chance(): number
   /** Everyone who offers it, this node included. */
   candidates(protocol: string, major: number): readonly Candidate[]
+  /** Everyone in the directory, for names. */
+  agents(): readonly Agent[]
   loadOf(peer: string): number
   /** Resolves once the directory is worth asking; at once when it is. */
   settled(timeoutMs: number): Promise<void>
@@ -36,6 +41,7 @@ export interface AddressingDeps {
 /** How long a call waits for a directory that was never synced: a node that has just started. */
 const SETTLE_MS = 2_000
 const RETRY_ROUND_MS = 100
+const NOBODY: readonly string[] = []
 const MAX_ROUNDS = 3
 
 const nobody = ({ protocol, major }: Callable): ParleyError =>
@@ -62,13 +68,49 @@ export const createAddressing = (deps: AddressingDeps): Calls => {
     return later
   }
 
+  /** The peer id of a name; a node that has just started first hears of the others. @throws COM002, STA003 */
+  const lookUp = async (nameOrId: string, withinMs: number): Promise<string> => {
+    try {
+      return peerOf(deps.agents, nameOrId)
+    } catch (error) {
+      if (!isParleyError(error, 'COM002')) throw error
+      await deps.settled(Math.max(1, Math.min(SETTLE_MS, withinMs)))
+      return peerOf(deps.agents, nameOrId)
+    }
+  }
+
+  /** The same call to the agent of a name, with what is left of its time. */
+  const atName = async (name: string, { codec }: Callable, options: SendOptions) => {
+    const startedAt = clock.monotonic()
+    const timeoutMs = options.timeoutMs ?? codec.timeoutMs
+    const peer = await lookUp(name, timeoutMs)
+    return { peer, options: { ...options, timeoutMs: Math.max(1, timeoutMs - (clock.monotonic() - startedAt)) } }
+  }
+
+  /** With the third party by its peer id: whoever answers may know another agent by this name. @throws MSG001, COM002, STA003 */
+  const replyingTo = (options: SendOptions): SendOptions => {
+    const { replyTo } = options
+    if (replyTo === undefined || (typeof replyTo === 'string' && replyTo.startsWith('topic:'))) return options
+    return { ...options, replyTo: peerOf(deps.agents, checkTarget(replyTo, 'replyTo')) }
+  }
+
+  /** Peer ids of those that must not be chosen; a name that nobody has leaves out nobody. */
+  const excludedBy = ({ exclude = NOBODY }: SendOptions): readonly string[] =>
+    exclude === NOBODY
+      ? NOBODY
+      : exclude.flatMap((one) =>
+          isPeerId(checkTarget(one, 'exclude'))
+            ? [one]
+            : deps.agents().flatMap(({ peer, name }) => (name === one ? [peer] : [])),
+        )
+
   const sleep = (ms: number): Promise<void> =>
     new Promise((resolve) => {
       timers.after(ms, resolve)
     })
 
   /** Without those that are left alone, where others are left that the caller would have. */
-  const usable = (candidates: readonly Candidate[], { exclude = [] }: SendOptions): readonly Candidate[] => {
+  const usable = (candidates: readonly Candidate[], exclude: readonly string[]): readonly Candidate[] => {
     if (breakers.isQuiet()) return candidates
     const now = clock.monotonic()
     const closed = candidates.filter(({ peer }) => !breakers.isOpen(peer, now) && !exclude.includes(peer))
@@ -90,7 +132,8 @@ export const createAddressing = (deps: AddressingDeps): Calls => {
       deadlineAt = Math.min(clock.monotonic() + extendMs, limitAt)
       options.onProgress?.(report, peer)
     }
-    const tried = new Set(options.exclude)
+    const exclude = excludedBy(options)
+    const tried = new Set(exclude)
     let last: unknown
     /** What was recovered from. */
     let original: ParleyError | undefined
@@ -98,12 +141,12 @@ export const createAddressing = (deps: AddressingDeps): Calls => {
       if (original !== undefined && !isBrokenOff(original) && options.signal?.aborted !== true) {
         const { conversationId } = options
         const recovery = { to: undefined, label: target.codec.label, payload, conversationId }
-        recoveries.failed({ ...recovery, code: original.code, error: original, recoveryError: error })
+        recoveries.failed({ ...recovery, code: original.code, error: original, recoveryError: error }, true)
       }
       throw error
     }
     for (let round = 1; ; ) {
-      const candidates = usable(await candidatesOf(target, deadlineAt - clock.monotonic()), options)
+      const candidates = usable(await candidatesOf(target, deadlineAt - clock.monotonic()), exclude)
       const chosen = pick(candidates, deps.loadOf, deps.chance, tried)
       if (chosen === undefined) {
         // All were tried. Those who were only busy, or restarted meanwhile, get another chance.
@@ -111,7 +154,7 @@ export const createAddressing = (deps: AddressingDeps): Calls => {
         if (round >= MAX_ROUNDS || isFinal) return giveUp(last ?? nobody(target))
         round += 1
         tried.clear()
-        for (const peer of options.exclude ?? []) tried.add(peer)
+        for (const peer of exclude) tried.add(peer)
         await sleep(Math.min(RETRY_ROUND_MS * round, Math.max(1, deadlineAt - clock.monotonic())))
         continue
       }
@@ -165,7 +208,9 @@ export const createAddressing = (deps: AddressingDeps): Calls => {
     options: SendOptions,
   ): AsyncGenerator<Reply<unknown>, void, undefined> {
     const asked: readonly { peer: string; name: string }[] =
-      peers === undefined ? await candidatesOf(target) : peers.map((peer) => ({ peer, name: '' }))
+      peers === undefined
+        ? await candidatesOf(target)
+        : peers.map((peer) => ({ peer, name: isPeerId(peer) ? '' : peer }))
     const stop = new AbortController()
     const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal])
     const replies: Reply<unknown>[] = []
@@ -182,8 +227,18 @@ export const createAddressing = (deps: AddressingDeps): Calls => {
       wake?.()
       options.onProgress?.(report, peer)
     }
-    for (const { peer, name } of asked) {
-      invoke.unary(peer, target, payload, { ...options, signal, onProgress }).then(
+    const given = { ...options, signal, onProgress }
+    for (const { peer: called, name } of asked) {
+      let peer = called
+      const found = name === called ? atName(name, target, given) : undefined
+      const answer =
+        found === undefined
+          ? invoke.unary(peer, target, payload, given)
+          : found.then((at) => {
+              peer = at.peer
+              return invoke.unary(peer, target, payload, at.options)
+            })
+      answer.then(
         (value) => add({ peer, name, value }),
         (error: unknown) => add({ peer, name, error }),
       )
@@ -214,16 +269,25 @@ export const createAddressing = (deps: AddressingDeps): Calls => {
     }
   }
 
+  async function* namedStream(name: string, target: Callable, payload: Uint8Array, given: SendOptions) {
+    const { peer, options } = await atName(name, target, given)
+    yield* invoke.stream(peer, target, payload, options)
+  }
+
   return {
-    one(address, target, payload, options) {
+    one(address, target, payload, given) {
+      const options = given.replyTo === undefined ? given : replyingTo(given)
       if (address.kind === 'peer') return call(address.peer, target, payload, options)
-      return failover(target, payload, options, (peer, given) => call(peer, target, payload, given))
+      if (address.kind === 'name')
+        return atName(address.name, target, options).then((at) => call(at.peer, target, payload, at.options))
+      return failover(target, payload, options, (peer, way) => call(peer, target, payload, way))
     },
-    stream: (address, target, payload, options) =>
-      address.kind === 'peer'
-        ? invoke.stream(address.peer, target, payload, options)
-        : anyStream(target, payload, options),
+    stream(address, target, payload, options) {
+      if (address.kind === 'peer') return invoke.stream(address.peer, target, payload, options)
+      if (address.kind === 'name') return namedStream(address.name, target, payload, options)
+      return anyStream(target, payload, options)
+    },
     all: (address, target, payload, options) =>
-      scatter(target, address.kind === 'all' ? address.peers : undefined, payload, options),
+      scatter(target, address.kind === 'all' ? address.peers : undefined, payload, replyingTo(options)),
   }
 }

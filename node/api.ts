@@ -17,6 +17,7 @@ import type { Calls, Clients } from './clients.ts'
 import type { Coordinator } from './coordination.ts'
 import type { Readiness } from './debug/source.ts'
 import type { MeshFigures } from './figures.ts'
+import type { JoinedOptions } from './joined.ts'
 import type { MeshOptionsInput } from './options.ts'
 import type { Reloaded } from './reload.ts'
 import type { Replies } from './replies.ts'
@@ -66,7 +67,7 @@ export interface Mesh {
   serve<P extends AnyProtocol>(protocol: P, handlers: Handlers<P>): Promise<Unserve>
   /** The same for a protocol whose handlers run elsewhere (a worker thread). */
   serveCompiled(served: Served, record: ProtocolRecord): Promise<Unserve>
-  /** Calls one peer; given a list, each of it, answers as they come. */
+  /** Calls one agent, by peer id or by a name that it alone has; given a list, each of it, answers as they come. */
   readonly to: Clients['to']
   /** Calls the best of those who offer it, with failover. COM004 at once when nobody does. */
   readonly any: Clients['any']
@@ -76,9 +77,12 @@ export interface Mesh {
   readonly calls: Calls
   /**
    * Resolves once a member is connected and the directory was compared with it; at once for a node that joins nobody.
-   * @throws SEC001 when every join address refused this node; the signal's reason when it is aborted
+   * Without `timeoutMs` (milliseconds) it waits as long as it takes, and the log says each minute for whom. The node goes on
+   * trying, whatever this throws.
+   * @throws SEC001 when every join address refused this node; COM001 after `timeoutMs`; COM002 when this node stops; the
+   *   signal's reason
    */
-  joined(options?: { signal?: AbortSignal }): Promise<void>
+  joined(options?: JoinedOptions): Promise<void>
   /**
    * Changes options while the node runs: `changes` is a part of what createMesh takes, and undefined means the default.
    * What cannot change without a restart is named, and nothing of it is applied; an option that is not named stays.

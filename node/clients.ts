@@ -1,18 +1,20 @@
 /**
  * Typed clients over calls of bytes: to one peer, to any that offers a protocol, to all.
  *
- * The input is checked and written here, before it goes anywhere. Whoever carries it out implements Calls: the node
- * itself (addressing.ts), or a worker thread that asks its node to (agent/).
+ * The input, the options and who is called are checked, and the input is written here, before it goes anywhere. Whoever
+ * carries it out implements Calls: the node itself (addressing.ts), or a worker thread that asks its node to (agent/).
  */
 import type { ZodType, z } from 'zod'
+import { checkTarget, isPeerId } from '../discovery/directory/find.ts'
 import { type Accepted, type AnyProtocol, type CallOptions, type Client, kindOf } from '../protocols/define.ts'
-import type { ParleyError } from '../protocols/errors.ts'
+import { ParleyError } from '../protocols/errors.ts'
+import { checkKeys, keysOf } from '../protocols/nearest.ts'
 import type { Callable, CallableOf } from './callable.ts'
 
 export interface AnyOptions extends CallOptions {
   /** A peer failed and the next one is asked. */
   onFailover?: (peer: string, error: ParleyError) => void
-  /** Peers that must not be chosen. */
+  /** Agents that must not be chosen, by peer id or name. */
   exclude?: readonly string[]
 }
 
@@ -26,14 +28,14 @@ export interface ScatterOptions extends CallOptions {
   stallMs?: number
 }
 
-/** One answer of a scatter-gather: a value, or why there is none. */
+/** One answer of a scatter-gather: a value, or why there is none. `peer` is the name that was given where nobody has it. */
 export type Reply<T> =
   | { readonly peer: string; readonly name: string; readonly value: T }
   | { readonly peer: string; readonly name: string; readonly error: unknown }
 
 interface Scatter<I, O> {
   (input: I, options?: ScatterOptions & { replyTo?: undefined }): AsyncIterableIterator<Reply<O>>
-  /** `replyTo`: a peer id, or `topic:<name>`; each that was asked says that it took the request on. */
+  /** `replyTo`: a peer id, a name, or `topic:<name>`; each that was asked says that it took the request on. */
   (input: I, options: ScatterOptions & { replyTo: string }): AsyncIterableIterator<Reply<Accepted>>
 }
 
@@ -46,9 +48,10 @@ export type AllClient<P extends AnyProtocol> = {
     : never
 }
 
-/** Who a call goes to: a peer, whoever offers the protocol, all of them, or a list. */
+/** Who a call goes to: a peer, the agent of a name, whoever offers the protocol, all of them, or a list of peers and names. */
 export type Address =
   | { readonly kind: 'peer'; readonly peer: string }
+  | { readonly kind: 'name'; readonly name: string }
   | { readonly kind: 'any' }
   | { readonly kind: 'all'; readonly peers: readonly string[] | undefined }
 
@@ -74,20 +77,59 @@ export interface Calls {
 }
 
 export interface Clients {
-  to<P extends AnyProtocol>(peer: string, protocol: P, defaults?: CallOptions): Client<P>
-  to<P extends AnyProtocol>(peers: readonly string[], protocol: P, defaults?: ScatterOptions): AllClient<P>
+  /**
+   * @param agent a peer id, or the name of an agent where only one has it; who that is, is looked up at each call
+   * @throws MSG001 for what can be neither
+   */
+  to<P extends AnyProtocol>(agent: string, protocol: P, defaults?: CallOptions): Client<P>
+  to<P extends AnyProtocol>(agents: readonly string[], protocol: P, defaults?: ScatterOptions): AllClient<P>
   any<P extends AnyProtocol>(protocol: P, defaults?: AnyOptions): AnyClient<P>
   all<P extends AnyProtocol>(protocol: P, defaults?: ScatterOptions): AllClient<P>
 }
 
 const NONE: SendOptions = {}
+const OPTION_KEYS = keysOf<AnyOptions & ScatterOptions & { replyTo?: string }>({
+  signal: true,
+  timeoutMs: true,
+  maxMs: true,
+  attemptTimeoutMs: true,
+  onProgress: true,
+  ttlMs: true,
+  priority: true,
+  conversationId: true,
+  correlationId: true,
+  headers: true,
+  metadata: true,
+  traceparent: true,
+  onFailover: true,
+  exclude: true,
+  count: true,
+  stallMs: true,
+  replyTo: true,
+})
+
+const merge = (defaults: SendOptions | undefined, options: SendOptions | undefined): SendOptions => {
+  if (options === undefined) return defaults ?? NONE
+  checkKeys(options, OPTION_KEYS, 'the options of a call')
+  return defaults === undefined ? options : { ...defaults, ...options }
+}
+
+const checkProtocol = (protocol: AnyProtocol, where: string): void => {
+  if (typeof protocol?.methods === 'object' && protocol.methods !== null) return
+  throw new ParleyError('MSG001', `${where} needs a protocol`, { hint: 'give it what defineProtocol() returned' })
+}
+
+const addressOf = (given: unknown): Address => {
+  if (Array.isArray(given)) return { kind: 'all', peers: given.map((one) => checkTarget(one, 'to()')) }
+  const target = checkTarget(given, 'to()')
+  return isPeerId(target) ? { kind: 'peer', peer: target } : { kind: 'name', name: target }
+}
 
 export const createClients = (calls: Calls, callableOf: CallableOf): Clients => {
-  const merge = (defaults: SendOptions | undefined, options: SendOptions | undefined): SendOptions =>
-    defaults === undefined ? (options ?? NONE) : { ...defaults, ...options }
-
   /** One function per method. They are checked against the contract by the types of `to`, `any` and `all`. */
   const build = (protocol: AnyProtocol, address: Address, defaults?: SendOptions): Record<string, unknown> => {
+    checkProtocol(protocol, address.kind === 'any' ? 'any()' : address.kind === 'all' ? 'all()' : 'to()')
+    if (defaults !== undefined) checkKeys(defaults, OPTION_KEYS, 'the options of a call')
     const client: Record<string, unknown> = {}
     for (const [name, method] of Object.entries(protocol.methods)) {
       const target = callableOf(protocol, name)
@@ -114,8 +156,8 @@ export const createClients = (calls: Calls, callableOf: CallableOf): Clients => 
     return client
   }
 
-  const to = (peer: string | readonly string[], protocol: AnyProtocol, defaults?: SendOptions) =>
-    build(protocol, typeof peer === 'string' ? { kind: 'peer', peer } : { kind: 'all', peers: peer }, defaults)
+  const to = (given: unknown, protocol: AnyProtocol, defaults?: SendOptions) =>
+    build(protocol, addressOf(given), defaults)
 
   return {
     to: to as Clients['to'],

@@ -53,7 +53,7 @@ export interface Coordinator {
    * epoch may give names that epoch in its input, and its `apply` compares it with `facts.fence.term`.
    */
   act(fn: (facts: ActingFacts) => void | Promise<void>): Stop
-  /** Hands over, to the peer that is named or to the most suitable. @throws STA003, COM002, SEC002 */
+  /** Hands over, to the agent that is named (peer id or name) or to the most suitable. @throws STA003, COM002, SEC002 */
   transfer(to?: string, options?: { signal?: AbortSignal }): Promise<{ epoch: number; leader: string }>
   /** Who coordinated when, oldest first; the last 256 epochs. */
   history(options?: { signal?: AbortSignal }): Promise<Epoch[]>

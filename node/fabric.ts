@@ -1,7 +1,7 @@
 /**
  * The fabric of a node: libp2p behind the gate, admission, peers, links and router, gossip, the supervisor, and the Port
  * over all of them. Made from the ground up; what it needs of the features above it comes as functions.
- * State: the parts', and three figures of its own.
+ * State: the parts'; of its own how often calls were tried again and went elsewhere, and whether the node leaves.
  */
 import type { Connection } from '@libp2p/interface'
 import { pick } from '../discovery/choose.ts'
@@ -305,6 +305,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     invoke,
     chance,
     candidates,
+    agents: () => above.directory().agents(),
     loadOf,
     settled,
     failedOver: () => {

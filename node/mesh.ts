@@ -1,13 +1,15 @@
 /**
  * A node of the mesh, put together: each part is made here and knows only what it is given.
  *
- * Start, in order: options, data directory's lock, identity and trust, libp2p (not listening), what is served before and
- * after admission, listening, directory, events, presence, supervisor, debug endpoint. Stop is the same backwards, with
- * the goodbye first. All state lives in the parts; this file keeps only whether the node stops.
+ * Start, in order: options, data directory's lock, identity and trust; the network (fabric.ts), which listens when it is
+ * there and serves admission alone; directory, events, presence, messages, commands, coordination; debug endpoint; the
+ * supervisor, which dials. What stops in which order stands in `createLeaving`. State: the parts'; of its own why the node
+ * is not ready, by those who said so.
  */
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { describe } from '../discovery/describe.ts'
+import { checkTarget, peerOf } from '../discovery/directory/find.ts'
 import { createDirectory, type Directory } from '../discovery/directory.ts'
 import { createCommands } from '../protocols/command/commands.ts'
 import { raftProtocol } from '../protocols/consensus/contract.ts'
@@ -276,7 +278,8 @@ const startLocked = async (
 
   const serve = <P extends AnyProtocol>(protocol: P, handlers: Handlers<P>) =>
     offering.serve(compile(protocol, handlers), describe(protocol))
-  const commands = createCommands({ port, serve, choose: fabric.choose })
+  const whom = (where: string) => (given: unknown) => peerOf(directory.agents, checkTarget(given, where))
+  const commands = createCommands({ port, serve, choose: fabric.choose, peerOf: whom('commands.send()') })
   const holds = new Set<{ reason: string }>()
   const self = {
     ...identity,
@@ -454,7 +457,11 @@ const startLocked = async (
     directory,
     journal,
     activity,
-    coordinator,
+    coordinator: {
+      ...coordinator,
+      transfer: async (to, given) =>
+        coordinator.transfer(to === undefined ? to : whom('coordinator.transfer()')(to), given),
+    },
     fences,
     replies,
     port,
@@ -466,8 +473,11 @@ const startLocked = async (
     to: clients.to,
     any: clients.any,
     all: clients.all,
-    joined: ({ signal } = {}) =>
-      joined({ joins: looksForOthers(options), directory, supervisor, isStopping: () => state.stopping }, signal),
+    joined: (given) =>
+      joined(
+        { joins: looksForOthers(options), directory, supervisor, log, clock, timers, isStopping: () => state.stopping },
+        given,
+      ),
     reload,
     members: () => peers.members(),
     onMember: (fn) => peers.onMember(fn),

@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { fraction, pick } from '../discovery/choose.ts'
+import { checkTarget, peerOf } from '../discovery/directory/find.ts'
 import type { Candidate } from '../discovery/directory/offers.ts'
 import type { Directory } from '../discovery/directory.ts'
 import type { ProtocolRecord } from '../discovery/record.ts'
@@ -95,6 +96,7 @@ export const startMessages = async (deps: MessagesDeps): Promise<DurableMessages
       quota: deps.quota,
       isVolatile: dataDir === undefined,
       choose: (capability) => pick(candidatesOf(capability), deps.loadOf, chance)?.peer,
+      peerOf: (given) => peerOf(directory.agents, checkTarget(given, 'messages.send()')),
       announce: (type, version, description) =>
         deps.tell(OFFER_PREFIX + type, {
           name: OFFER_PREFIX + type,

@@ -54,7 +54,7 @@ export interface CommandAck<R = unknown> {
   readonly attempts: number
 }
 
-/** One outcome of a command to a list. */
+/** One outcome of a command to a list; `peer` is the name that was given where nobody has it. */
 export type CommandOutcome<R = unknown> =
   | { readonly peer: string; readonly ack: CommandAck<R> }
   | { readonly peer: string; readonly error: ParleyError }
@@ -82,7 +82,7 @@ export interface Commands {
   ): Promise<() => Promise<void>>
   register(type: string, handler: CommandHandler<unknown, unknown>): Promise<() => Promise<void>>
   /**
-   * Sends a command and waits for its acknowledgement.
+   * Sends a command to a peer id, or to the agent of a name where only one has it, and waits for its acknowledgement.
    * @throws MSG006 where the receiver does not know the type, MSG001 for parameters that do not fit, COM001, COM002 or COM003
    *   where it was not acknowledged in spite of all attempts, COM004 where nobody registered it, what the handler threw
    *   (with `details.status` `nack` and `details.command_id`), the signal's reason

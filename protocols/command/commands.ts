@@ -10,13 +10,25 @@
 
 import type { AnyProtocol, Context, Handlers } from '../define.ts'
 import { ParleyError } from '../errors.ts'
+import { checkKeys, keysOf } from '../nearest.ts'
 import type { Port } from '../port.ts'
-import type { CommandHandler, CommandOptions, Commands } from './api.ts'
+import type { CommandHandler, CommandOptions, CommandRetry, Commands } from './api.ts'
 import { type CommandDefinition, type CommandProtocol, commandProtocol, definitionOf } from './define.ts'
 import { createReceiving, type RunRequest } from './receive.ts'
 import type { RememberedLimits } from './remembered.ts'
 import { createSending, type SendingDeps } from './send.ts'
 
+const OPTION_KEYS = keysOf<CommandOptions>({
+  timeoutMs: true,
+  ackTimeoutMs: true,
+  retry: true,
+  priority: true,
+  conversationId: true,
+  headers: true,
+  commandId: true,
+  signal: true,
+})
+const RETRY_KEYS = keysOf<CommandRetry>({ maxRetries: true, initialDelayMs: true, maxDelayMs: true })
 const MAX_REGISTERED = 256
 /** Types that were sent by their name alone. */
 const MAX_KNOWN = 1_024
@@ -31,9 +43,9 @@ export interface CommandsDeps extends Omit<SendingDeps, 'port'> {
 }
 
 export const createCommands = (deps: CommandsDeps): Commands & { stop(): void } => {
-  const { port, serve, choose } = deps
+  const { port, serve, choose, peerOf } = deps
   const receiving = createReceiving(port, deps.limits, deps.bytesOf)
-  const sending = createSending({ port, choose })
+  const sending = createSending({ port, choose, peerOf })
   const registered = new Set<string>()
   const byName = new Map<string, CommandProtocol>()
   const byDefinition = new WeakMap<CommandDefinition, CommandProtocol>()
@@ -88,7 +100,11 @@ export const createCommands = (deps: CommandsDeps): Commands & { stop(): void } 
     parameters?: unknown,
     options: CommandOptions = {},
   ) => {
-    const prepared = () => ({ type: definitionOf(command).type, protocol: protocolOf(command), parameters })
+    const prepared = () => {
+      checkKeys(options, OPTION_KEYS, 'the options of a command')
+      if (options.retry !== undefined) checkKeys(options.retry, RETRY_KEYS, 'retry of a command')
+      return { type: definitionOf(command).type, protocol: protocolOf(command), parameters }
+    }
     if (Array.isArray(target)) return sending.list(target, prepared(), options)
     try {
       return sending.one(target as string | { capability: string }, prepared(), options)

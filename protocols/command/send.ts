@@ -19,6 +19,8 @@ export interface SendingDeps {
    * started to know the others.
    */
   choose(protocols: readonly string[], major: number, tried: ReadonlySet<string>): Promise<string | undefined>
+  /** The peer id of a target, which may be a name; itself unless given. @throws MSG001, COM002, STA003 */
+  peerOf?: ((given: unknown) => string) | undefined
 }
 
 interface Prepared {
@@ -66,7 +68,7 @@ const nobody = (type: string): ParleyError =>
     hint: 'register it on some agent; `parley agents` lists it as command-<type>',
   })
 
-export const createSending = ({ port, choose }: SendingDeps) => {
+export const createSending = ({ port, choose, peerOf = String }: SendingDeps) => {
   const counts = { sent: 0, retries: 0 }
   const now = (): number => port.clock.monotonic()
   const chance = (): number => (port.random(1)[0] ?? 0) / 255
@@ -193,17 +195,17 @@ export const createSending = ({ port, choose }: SendingDeps) => {
     if (peers.length > MAX_TARGETS)
       throw new ParleyError('MSG001', `a command to ${peers.length} peers at once`, { hint: `at most ${MAX_TARGETS}` })
     const commandId = options.commandId ?? newId()
-    const outcomes = peers.map(
-      (peer): Promise<CommandOutcome> =>
-        toPeer(peer, [], prepared, { ...options, commandId }).then(
-          (ack) => ({ peer, ack }),
-          (error: unknown) => {
-            const told = error instanceof ParleyError ? error : undefined
-            const fault = { hint: 'see its cause', cause: error }
-            return { peer, error: told ?? new ParleyError('COM001', 'the command was given up', fault) }
-          },
-        ),
-    )
+    const outcomes = peers.map(async (given): Promise<CommandOutcome> => {
+      let peer = given
+      try {
+        peer = peerOf(given)
+        return { peer, ack: await toPeer(peer, [], prepared, { ...options, commandId }) }
+      } catch (error) {
+        const told = error instanceof ParleyError ? error : undefined
+        const fault = { hint: 'see its cause', cause: error }
+        return { peer, error: told ?? new ParleyError('COM001', 'the command was given up', fault) }
+      }
+    })
     return {
       settled: () => Promise.all(outcomes),
       async *[Symbol.asyncIterator]() {
@@ -219,8 +221,8 @@ export const createSending = ({ port, choose }: SendingDeps) => {
 
   return {
     one: (target: string | AnyReceiver, prepared: Prepared, options: CommandOptions): Promise<CommandAck> =>
-      typeof target === 'string'
-        ? toPeer(target, [], prepared, options)
+      typeof target !== 'object' || target === null
+        ? toPeer(peerOf(target), [], prepared, options)
         : toPeer(
             undefined,
             [...new Set([protocolNameOf(prepared.type), protocolNameOf(target.capability)])],
