@@ -8,11 +8,13 @@ import type { MessageDefinition } from './define-message.ts'
 import type { Inbox } from './inbox-api.ts'
 import type { Guarantee } from './message.ts'
 import type { RetryPolicy, Settings } from './options.ts'
+import type { WaitOptions } from './outcomes.ts'
 import type { Writes } from './transactions.ts'
 
 /**
- * To whom: a peer id, several, or whoever offers a capability: an agent that receives this type of message or serves a
- * protocol of this name. One of those is chosen when the message is sent first, and it stays with that one.
+ * To whom: a peer id, or the name of an agent where only one has it, whose peer id counts from then on; several of them; or
+ * whoever offers a capability: an agent that receives this type of message or serves a protocol of this name. One of those
+ * is chosen when the message is sent first, and it stays with that one.
  */
 export type To = string | readonly string[] | { readonly capability: string }
 
@@ -41,10 +43,11 @@ export interface Receipt {
   /** Peers that it goes to; empty while nobody offers the capability. */
   readonly destinations: readonly string[]
   /**
-   * Resolves once every destination has processed it. It is not forgotten when nobody waits.
-   * @throws why it became a dead letter, with `details.deadLetter`; the signal's reason
+   * Resolves once every destination has processed it, which may take as long as they are away unless `timeoutMs` is given.
+   * It is not forgotten when nobody waits.
+   * @throws why it became a dead letter, with `details.deadLetter`; COM001 after `timeoutMs`; the signal's reason
    */
-  delivered(options?: { signal?: AbortSignal }): Promise<void>
+  delivered(options?: WaitOptions): Promise<void>
 }
 
 /** What came with a message. */
@@ -135,9 +138,9 @@ export interface Messages {
   /**
    * Keeps a message in this node's outbox, and delivers it.
    * @returns once it is durable here
-   * @throws MSG001 and MSG002 for data or options that are not usable, COM003 where the outbox stayed full, STA003 where
-   *   the disk takes nothing or the node has no data directory (AT_MOST_ONCE needs none), COM002 and COM004 for a message
-   *   AT_MOST_ONCE that could not be sent at once
+   * @throws MSG001 and MSG002 for data or options that are not usable, COM002 for a name that nobody has and STA003 for one
+   *   that several have, COM003 where the outbox stayed full, STA003 where the disk takes nothing or the node has no data
+   *   directory (AT_MOST_ONCE needs none), COM002 and COM004 for a message AT_MOST_ONCE that could not be sent at once
    */
   send<S extends ZodType>(
     to: To,

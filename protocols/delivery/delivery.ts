@@ -50,6 +50,8 @@ export interface DeliveryDeps {
   readonly quota?: Quota
   /** Who offers this, the best one now. */
   choose(capability: string): string | undefined
+  /** The peer id of a destination that may be a name; destinations are peer ids unless given. */
+  peerOf?(given: unknown): string
   /** The directory tells that this node takes messages of the type. */
   announce(type: string, version: string, description: string | undefined): Promise<() => Promise<void>>
   chance(): number
@@ -140,6 +142,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
       isVolatile: deps.isVolatile,
       handlerOf: (type) => handlers.get(type),
       choose: deps.choose,
+      peerOf: deps.peerOf,
       chance: deps.chance,
       count,
       recover: async (_peer, message, fault) => revisions.revise(message, fault),
@@ -241,7 +244,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     const prepared = mine.sending.prepare(to, definition, data, options)
     const messages = Math.max(1, prepared.peers.length)
     const bytes = messages * prepared.draft.bytes.length
-    const outcome = createOutcome(messages)
+    const outcome = createOutcome(messages, port.timers)
     const mayWait = !mine.outbox.hasRoom(messages, bytes) || mine.sending.isBusy(prepared)
     if (mayWait) {
       if (!mine.outbox.hasRoom(messages, bytes)) count('waitedForRoom')

@@ -41,8 +41,7 @@ export interface DestinationDeps {
   /** It is no longer in the outbox. */
   gone(entry: Out): void
   recover: JudgingDeps['recover']
-  /** A message, or a session (COM002), went on after such a failure, or did not. */
-  /** @param about which message, for the log */
+  /** A message, or a session (COM002), went on after such a failure, or did not. @param about which message, for the log */
   recovered(code: string, isWell: boolean, about?: Fields): void
   bury: JudgingDeps['bury']
 }

@@ -19,7 +19,7 @@ import { type Outbox, openOutbox, type Staged, type Told } from './outbox.ts'
 import { createProcessing, type Registered } from './processing.ts'
 import { openReceiving, type Receiving } from './receiving.ts'
 import { CAPABILITY } from './rows.ts'
-import { createSending, type Sending } from './sending.ts'
+import { createSending, type Sending, type SendingDeps } from './sending.ts'
 import type { RowStore } from './storage.ts'
 import { createTransactions, type Transactions } from './transactions.ts'
 import { openUnbound } from './unbound.ts'
@@ -36,6 +36,7 @@ export interface LifeDeps {
   readonly conversations: NodeConversations
   handlerOf(type: string): Registered | undefined
   choose(capability: string): string | undefined
+  readonly peerOf: SendingDeps['peerOf']
   chance(): number
   count(what: DeliveryCount, by?: number): void
   recover(peer: string, message: Uint8Array, fault: Fault): Promise<Uint8Array | undefined>
@@ -159,6 +160,7 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
     note: noteSent,
     reserialized: () => count('reserialized'),
     choose: deps.choose,
+    peerOf: deps.peerOf,
   })
   const processing = createProcessing({
     port,

@@ -7,6 +7,7 @@
 import type { ZodType, z } from 'zod'
 import type { Content } from '../define.ts'
 import { isParleyError, ParleyError } from '../errors.ts'
+import { checkKeys, keysOf } from '../nearest.ts'
 import type { Port } from '../port.ts'
 import { Headers, PRIORITIES } from '../wire/envelope.ts'
 import { formatId, uuid7Bytes } from '../wire/message-id.ts'
@@ -43,6 +44,8 @@ export interface SendingDeps {
   reserialized(): void
   /** Who offers it, the least loaded first. */
   choose(capability: string): string | undefined
+  /** The peer id of a destination, which may be a name; itself unless given. @throws MSG001, COM002, STA003 */
+  peerOf?: ((given: unknown) => string) | undefined
 }
 
 export interface Sending {
@@ -55,6 +58,18 @@ export interface Sending {
   begin(isHandler: boolean): SendingTx
 }
 
+const OPTION_KEYS = keysOf<SendOptions>({
+  guarantee: true,
+  conversationId: true,
+  correlationId: true,
+  replyTo: true,
+  headers: true,
+  priority: true,
+  ttlMs: true,
+  retry: true,
+  traceparent: true,
+  signal: true,
+})
 const PEER = /^[A-Za-z0-9]{1,128}$/
 const MAX_PEERS = 1_024
 const MAX_TEXT = 128
@@ -76,6 +91,7 @@ const checkTexts = (options: SendOptions): void => {
 }
 
 const checkOptions = (options: SendOptions): void => {
+  checkKeys(options, OPTION_KEYS, 'the options of a message')
   checkTexts(options)
   const { guarantee, priority, ttlMs } = options
   if (guarantee !== undefined && !GUARANTEES.includes(guarantee))
@@ -87,12 +103,14 @@ const checkOptions = (options: SendOptions): void => {
 }
 
 /** @returns the peers, each once; undefined for a capability. */
-const peersOf = (to: To): readonly string[] | undefined => {
-  if (typeof to === 'object' && 'capability' in to) {
+const peersOf = (to: To, peerOf: SendingDeps['peerOf']): readonly string[] | undefined => {
+  if (typeof to === 'object' && to !== null && 'capability' in to) {
     if (typeof to.capability === 'string' && to.capability.length > 0 && to.capability.length <= 64) return undefined
     throw wrong('capability', to.capability, 'give the type of a message or the name of a protocol')
   }
-  const peers = typeof to === 'string' ? [to] : [...new Set(to)]
+  // It may be called without types; what is no text is refused below.
+  const given = (Array.isArray(to) ? to : [to]) as readonly string[]
+  const peers = [...new Set(peerOf === undefined ? given : given.map(peerOf))]
   const bad = peers.find((peer) => typeof peer !== 'string' || !PEER.test(peer))
   if (bad !== undefined) throw wrong('destination', bad, 'give a peer id, as in mesh.self.id or the directory')
   if (peers.length === 0 || peers.length > MAX_PEERS)
@@ -119,7 +137,7 @@ export const createSending = (deps: SendingDeps): Sending => {
   const prepare: Sending['prepare'] = (to, definition, data, options) => {
     defineMessage(definition)
     checkOptions(options)
-    const bound = peersOf(to)
+    const bound = peersOf(to, deps.peerOf)
     const headers = options.headers === undefined ? {} : check(Headers, options.headers, 'headers')
     const policy =
       options.retry === undefined

@@ -2,11 +2,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createOutcome } from '../../../protocols/delivery/outcomes.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
+import { createVirtualTime } from '../../support/virtual-time.ts'
 
+const time = createVirtualTime()
 const dead = new ParleyError('COM001', 'it became a dead letter')
 
 test('an outcome is there once every destination told of it, for who waited and who asks later', async () => {
-  const outcome = createOutcome(2)
+  const outcome = createOutcome(2, time)
   let isThere = false
   const waiting = outcome.wait().then(() => {
     isThere = true
@@ -20,7 +22,7 @@ test('an outcome is there once every destination told of it, for who waited and 
 })
 
 test('the first destination that failed fails it, at once', async () => {
-  const outcome = createOutcome(3)
+  const outcome = createOutcome(3, time)
   const waiting = outcome.wait()
   outcome.told(dead)
   await assert.rejects(waiting, dead)
@@ -30,7 +32,7 @@ test('the first destination that failed fails it, at once', async () => {
 })
 
 test('who stops waiting is told why, and the others go on waiting', async () => {
-  const outcome = createOutcome(1)
+  const outcome = createOutcome(1, time)
   const abort = new AbortController()
   const first = outcome.wait({ signal: abort.signal })
   const second = outcome.wait({ signal: new AbortController().signal })
@@ -41,4 +43,14 @@ test('who stops waiting is told why, and the others go on waiting', async () => 
   outcome.told(undefined)
   await second
   await outcome.wait({ signal: abort.signal })
+})
+
+test('who waits with a limit is told that it is over, and the message goes on', async () => {
+  const outcome = createOutcome(1, time)
+  const waiting = outcome.wait({ timeoutMs: 1_000 })
+  const patient = outcome.wait({ timeoutMs: 2_000 })
+  await assert.rejects(time.settled(waiting, 1_100), { code: 'COM001', message: /within 1000 ms/ })
+  outcome.told(undefined)
+  await patient
+  await outcome.wait({ timeoutMs: 1 })
 })
