@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import * as z from 'zod'
 import { defineProtocol } from '../../protocols/define.ts'
-import { ParleyError } from '../../protocols/errors.ts'
+import { defineMessage } from '../../protocols/delivery/define-message.ts'
+import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import { type OwnMesh, startMesh, stopMeshes, untilKnown } from '../support/meshes.ts'
 import { newerProbe, probe } from '../support/probe.ts'
 import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
@@ -50,6 +51,91 @@ describe('two processes that joined', { timeout: 60_000 }, () => {
     assert.deepEqual(await theirs.ask('call', { to: ours.mesh.self.id, method: 'who', input: {} }), {
       id: ours.mesh.self.id,
     })
+  })
+
+  it('are called by name, one or several, and by a client that outlives who has the name', async () => {
+    const { mesh } = ours
+    const named = mesh.to('theirs', probe)
+    assert.deepEqual(await named.who({}), { id: theirs.id })
+    const numbers: number[] = []
+    for await (const { n } of named.count({ to: 3 })) numbers.push(n)
+    assert.deepEqual(numbers, [1, 2, 3])
+    const answered: string[] = []
+    for await (const reply of mesh.to(['theirs', mesh.self.id, 'nobody'], probe).who({})) {
+      if ('value' in reply) answered.push(reply.value.id)
+      else assert.ok(reply.peer === 'nobody' && isParleyError(reply.error, 'COM002'))
+    }
+    assert.deepEqual(answered.toSorted(), [theirs.id, mesh.self.id].toSorted())
+    assert.deepEqual(await mesh.any(probe, { exclude: ['ours'] }).who({}), { id: theirs.id })
+  })
+
+  it('say of a name that nobody has what to look at, and nothing of peer ids', async () => {
+    const error = await failureOf(ours.mesh.to('thiers', probe).who({}))
+    assert.ok(isParleyError(error, 'COM002'))
+    assert.match(error.message, /no agent is called "thiers"/)
+    assert.match(error.hint ?? '', /did you mean theirs\?.*parley peers/)
+    assert.deepEqual([error.details.sent, error.details.reason], [false, 'unknown-name'])
+    assert.doesNotMatch(`${error.message} ${error.hint}`, /base58|multibase|multihash/i)
+    const { messages, commands } = ours.mesh
+    const Note = defineMessage({ type: 'note', version: '1.0.0', schema: z.string() })
+    for (const sent of [
+      messages.send('thiers', Note, 'x', { guarantee: 'AT_MOST_ONCE' }),
+      commands.send('thiers', 'x.y'),
+    ])
+      assert.ok(isParleyError(await failureOf(sent), 'COM002'))
+  })
+
+  it('refuse a name that several have, with the peer id of each', async () => {
+    const twins = [await startMesh({ name: 'twin' }), await startMesh({ name: 'twin' })].map(({ mesh }) => mesh)
+    const caller = await startMesh({ name: 'caller', join: twins.flatMap(({ self }) => self.addresses) })
+    await untilKnown(caller.mesh, ...twins.map(({ self }) => self.id))
+    const error = await failureOf(caller.mesh.to('twin', probe).who({}))
+    assert.ok(isParleyError(error, 'STA003'))
+    assert.equal(error.details.reason, 'ambiguous')
+    for (const { self } of twins) assert.ok(error.hint?.includes(self.id))
+  })
+
+  it('refuse what can be no target before anything is called', async () => {
+    const { mesh } = ours
+    for (const target of [undefined, null, '', 7, {}, 'a b', mesh.self.addresses[0], [theirs.id, undefined]]) {
+      const to = () => mesh.to(target as string, probe)
+      assert.throws(
+        to,
+        (error) => isParleyError(error, 'MSG001') && /peer id or the name/.test(error.message),
+        `${target}`,
+      )
+    }
+    const Note = defineMessage({ type: 'note', version: '1.0.0', schema: z.string() })
+    for (const target of [undefined, '', ['a b']]) {
+      const sent = mesh.messages.send(target as string, Note, 'x', { guarantee: 'AT_MOST_ONCE' })
+      assert.ok(isParleyError(await failureOf(sent), 'MSG001'))
+    }
+    assert.ok(isParleyError(await failureOf(mesh.commands.send(undefined as never, 'x.y')), 'MSG001'))
+  })
+
+  it('refuse an option that nobody knows, and name the one that was meant', async () => {
+    // As from a program without types.
+    const mistyped: object = { timeoutMS: 5 }
+    const error = await failureOf(client().echo({ text: 'x' }, mistyped))
+    assert.ok(isParleyError(error, 'MSG001'))
+    assert.deepEqual([error.hint, error.details.meant], ['did you mean timeoutMs?', 'timeoutMs'])
+    assert.throws(() => ours.mesh.any(probe, mistyped), { code: 'MSG001' })
+    assert.ok(
+      isParleyError(await failureOf(ours.mesh.events.publish('a.b', 1, { prority: 'high' } as object)), 'MSG001'),
+    )
+    assert.ok(isParleyError(await failureOf(ours.mesh.joined({ timeout: 5 } as object)), 'MSG001'))
+  })
+
+  it('carry a header that claims another type of message as a header and no more', async () => {
+    const typed = defineProtocol({
+      name: 'typed',
+      version: '1.0.0',
+      methods: { look: { request: z.object({}), response: z.array(z.string()) } },
+    })
+    const { mesh } = ours
+    await mesh.serve(typed, { look: (_, { envelope }) => [envelope.type, envelope.headers['message-type'] ?? ''] })
+    const headers = { 'message-type': 'NOTIFICATION' }
+    assert.deepEqual(await mesh.to(mesh.self.id, typed).look({}, { headers }), ['REQUEST', 'NOTIFICATION'])
   })
 
   it('carry texts of any script and bodies of megabytes', async () => {
