@@ -183,7 +183,7 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
       writeFile(join(cwd, 'old.key'), old, { mode: 0o600 }),
       writeFile(join(cwd, 'new.key'), next, { mode: 0o600 }),
       writeFile(join(cwd, 'agent.mjs'), 'export default { offers: [] }\n'),
-      writeFile(join(cwd, 'parley.yaml'), 'name: first\nsecret_file: old.key\nserve: agent.mjs\n'),
+      writeFile(join(cwd, 'parley.yaml'), 'name: first\nsecret_file: old.key\nserve: [agent.mjs]\n'),
     ])
     const { running: first, facts } = await up(cwd)
     const [address = ''] = facts.addresses
@@ -198,7 +198,7 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
 
     assert.doesNotMatch(first.stderr(), /"level":"info"/)
     const file =
-      'name: first\nsecret_file: [new.key, old.key]\nserve: agent.mjs\nlog: info\nlimits: {max_active: 3}\nlisten: []\n'
+      'name: first\nsecret_file: [new.key, old.key]\nserve: [agent.mjs]\nlog: info\nlimits: {max_active: 3}\nlisten: []\n'
     await writeFile(join(cwd, 'parley.yaml'), file)
     first.child.kill('SIGHUP')
     await said(first, /needs a restart: listen\n/)

@@ -41,6 +41,7 @@ test('without options a node is alone on loopback, with a random name, the local
     debug: false,
     control: false,
     log: 'warn',
+    minorGc: false,
   })
   assert.equal(limits.maxMessageBytes, 4 * 1024 * 1024)
   assert.equal(limits.maxInFlight, 1024)
@@ -57,7 +58,7 @@ test('without options a node is alone on loopback, with a random name, the local
   })
   assert.equal(discovery.mdns, false)
   assert.deepEqual(dial, { allow: [], deny: [], names: false })
-  assert.deepEqual(delivery.breaker, { failures: 5, windowMs: 10_000, halfOpenAfterMs: 30_000 })
+  assert.deepEqual(delivery.breaker, { failures: 5, windowMs: 10_000, halfOpenAfterMs: 30_000, minWaitMs: 1_000 })
   assert.deepEqual([events.batchEvents, events.batchMs, events.batchBytes], [64, 10, 65_536])
 })
 
