@@ -75,7 +75,10 @@ export const loadAgent = async (file: string, agent: AgentPort): Promise<AgentDe
     loaded = await import(pathToFileURL(file).href)
   } catch (cause) {
     throw new ParleyError('MSG001', `the agent module ${file} cannot be loaded: ${await whyNot(file, cause)}`, {
-      hint: isParleyError(cause) && cause.hint !== undefined ? cause.hint : 'run it by itself with node to see where',
+      hint:
+        isParleyError(cause) && cause.hint !== undefined
+          ? cause.hint
+          : 'mend the module and start it again; node by itself tells more of where',
       cause,
     })
   }

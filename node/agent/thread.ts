@@ -65,6 +65,7 @@ export const startThread = (mesh: AgentMesh, file: string, limits: ThreadLimits)
   const ended = Promise.withResolvers<Error | undefined>()
   const unserves: Unserve[] = []
   let stopping = false
+  let isGone = false
   let failure: Error | undefined
 
   // Its stdout is read here and goes to stderr: what the node prints on stdout is for programs.
@@ -154,6 +155,7 @@ export const startThread = (mesh: AgentMesh, file: string, limits: ThreadLimits)
     failure ??= error instanceof Error ? error : new Error(String(error))
   })
   worker.on('exit', (code) => {
+    isGone = true
     unwatch()
     channel.close((sent) => lost(file, sent))
     const end = async (): Promise<void> => {
@@ -193,7 +195,8 @@ export const startThread = (mesh: AgentMesh, file: string, limits: ThreadLimits)
     ready: ready.promise,
     ended: ended.promise,
     stop(drainMs) {
-      if (stopping) return
+      // One that has ended, because it could not be loaded for instance, is not asked to stop.
+      if (stopping || isGone) return
       stopping = true
       void stop(drainMs)
     },

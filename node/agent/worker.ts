@@ -46,7 +46,21 @@ const started = (error: unknown, file: string): ParleyError =>
         cause: error,
       })
 
+/** What Node remarks on how it reads a module: nothing that the agent's author, or who starts it, has to do something about. */
+const isRemark = ({ name, message, code }: Error & { code?: unknown }): boolean =>
+  code === 'MODULE_TYPELESS_PACKAGE_JSON' || (name === 'ExperimentalWarning' && message.startsWith('Type Stripping'))
+
+/** All other warnings go on to where they went. */
+const dropRemarks = (): void => {
+  const before = process.listeners('warning')
+  process.removeAllListeners('warning')
+  process.on('warning', (warning) => {
+    if (!isRemark(warning)) for (const listener of before) listener.call(process, warning)
+  })
+}
+
 const run = async (port: NonNullable<typeof parentPort>, { file, self, beats }: WorkerFacts): Promise<void> => {
+  dropRemarks()
   const beatCount = new Int32Array(beats)
   setInterval(() => Atomics.add(beatCount, 0, 1), BEAT_MS).unref()
   let definition: AgentDefinition | undefined

@@ -182,8 +182,10 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
     await Promise.all([
       writeFile(join(cwd, 'old.key'), old, { mode: 0o600 }),
       writeFile(join(cwd, 'new.key'), next, { mode: 0o600 }),
-      writeFile(join(cwd, 'agent.mjs'), 'export default { offers: [] }\n'),
-      writeFile(join(cwd, 'parley.yaml'), 'name: first\nsecret_file: old.key\nserve: [agent.mjs]\n'),
+      // As npm makes it: Node finds out by itself that the agent is a module, and would say so.
+      writeFile(join(cwd, 'package.json'), '{}'),
+      writeFile(join(cwd, 'agent.ts'), 'const offers: string[] = []\nexport default { offers }\n'),
+      writeFile(join(cwd, 'parley.yaml'), 'name: first\nsecret_file: old.key\nserve: [agent.ts]\n'),
     ])
     const { running: first, facts } = await up(cwd)
     const [address = ''] = facts.addresses
@@ -198,7 +200,7 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
 
     assert.doesNotMatch(first.stderr(), /"level":"info"/)
     const file =
-      'name: first\nsecret_file: [new.key, old.key]\nserve: [agent.mjs]\nlog: info\nlimits: {max_active: 3}\nlisten: []\n'
+      'name: first\nsecret_file: [new.key, old.key]\nserve: [agent.ts]\nlog: info\nlimits: {max_active: 3}\nlisten: []\n'
     await writeFile(join(cwd, 'parley.yaml'), file)
     first.child.kill('SIGHUP')
     await said(first, /needs a restart: listen\n/)
@@ -208,13 +210,14 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
     await leave(second)
     await said(first, /"level":"info"/)
 
-    await writeFile(join(cwd, 'agent.mjs'), 'export default { offers: [] } // edited\n')
+    await writeFile(join(cwd, 'agent.ts'), 'const offers: string[] = []\nexport default { offers } // edited\n')
     first.child.kill('SIGHUP')
-    await said(first, /needs a restart: listen, serve \(agent\.mjs was edited, and runs as it was\)\n/)
+    await said(first, /needs a restart: listen, serve \(agent\.ts was edited, and runs as it was\)\n/)
 
     await rm(join(cwd, 'new.key'))
     first.child.kill('SIGHUP')
     await said(first, /new\.key does not exist/)
+    assert.doesNotMatch(first.stderr(), /Warning/)
     await leave(first)
   })
 })
