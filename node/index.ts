@@ -54,6 +54,7 @@ export type {
   NextOptions as InboxNextOptions,
 } from '../protocols/delivery/inbox-api.ts'
 export type { Guarantee } from '../protocols/delivery/message.ts'
+export type { OutboxEntry, OutboxPage } from '../protocols/delivery/outbox-list.ts'
 export { CODES, type Code, isParleyError, ParleyError } from '../protocols/errors.ts'
 export type { Events, EventsFigures, PublishOptions, Receipt, SubscribeOptions } from '../protocols/events/api.ts'
 export { defineEvent, type EventDefinition } from '../protocols/events/define-event.ts'

@@ -13,6 +13,7 @@ import type { Directory } from '../discovery/directory.ts'
 import type { ProtocolRecord } from '../discovery/record.ts'
 import type { Messages } from '../protocols/delivery/api.ts'
 import { createDelivery } from '../protocols/delivery/delivery.ts'
+import { OFFER_PREFIX } from '../protocols/delivery/offers.ts'
 import type { Settings } from '../protocols/delivery/options.ts'
 import type { RowStore } from '../protocols/delivery/storage.ts'
 import { createVolatileStore } from '../protocols/delivery/volatile-store.ts'
@@ -23,8 +24,6 @@ import type { KnownStores } from './store/known-stores.ts'
 import { MESSAGES_FOLDER } from './store/known-stores.ts'
 import { openRowStore } from './store/row-store.ts'
 
-/** Protocol in an agent's record for a type of message that it receives. */
-export const OFFER_PREFIX = 'message/'
 const CHOICE_MS = 1_000
 const MAX_CHOICES = 256
 

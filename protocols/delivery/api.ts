@@ -8,6 +8,7 @@ import type { MessageDefinition } from './define-message.ts'
 import type { Inbox } from './inbox-api.ts'
 import type { Guarantee } from './message.ts'
 import type { RetryPolicy, Settings } from './options.ts'
+import type { OutboxEntry, OutboxPage } from './outbox-list.ts'
 import type { WaitOptions } from './outcomes.ts'
 import type { Writes } from './transactions.ts'
 
@@ -171,6 +172,8 @@ export interface Messages {
   }
   /** As `effect` of a handler, by a name that is this node's own, kept for `effectKeepMs`. */
   effect<R>(name: string, fn: () => Promise<R> | R): Promise<R>
+  /** What this node sent that was not processed yet. @throws STA003 where the disk cannot be read */
+  outbox(page?: OutboxPage): Promise<OutboxEntry[]>
   readonly deadLetters: DeadLetters
   /** Messages of types without a handler. */
   readonly inbox: Inbox

@@ -35,6 +35,7 @@ import { type Life, openLife } from './life.ts'
 import { createOffers } from './offers.ts'
 import { type DeliveryOptions, DeliverySettings } from './options.ts'
 import type { Staged } from './outbox.ts'
+import { listOutbox } from './outbox-list.ts'
 import { createOutcome } from './outcomes.ts'
 import type { Registered } from './processing.ts'
 import { createRevisions } from './revise.ts'
@@ -379,6 +380,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
       if (deps.isVolatile) throw noStore('an effect')
       return living().effects.run(name, fn)
     },
+    outbox: async (page) => listOutbox(store, living(), page),
     deadLetters,
     inbox,
     conversations,

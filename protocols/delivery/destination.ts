@@ -89,6 +89,8 @@ export interface Destination {
   tick(): void
   size(): number
   inFlight(): number
+  /** What is on its way or waits to be. */
+  waiting(): readonly Out[]
   stop(): void
 }
 
@@ -403,6 +405,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     },
     size: () => outgoing.size(),
     inFlight: () => outgoing.inWindow(),
+    waiting: () => outgoing.entries().filter(({ isSkip }) => !isSkip),
     stop() {
       isStopped = true
       for (const entry of outgoing.entries()) bodies.release(entry)

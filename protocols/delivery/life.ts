@@ -22,7 +22,7 @@ import { CAPABILITY } from './rows.ts'
 import { createSending, type Sending, type SendingDeps } from './sending.ts'
 import type { RowStore } from './storage.ts'
 import { createTransactions, type Transactions } from './transactions.ts'
-import { openUnbound } from './unbound.ts'
+import { openUnbound, type Unbound } from './unbound.ts'
 
 export interface LifeDeps {
   readonly port: DeliveryPort
@@ -46,6 +46,7 @@ export interface LifeDeps {
 export interface Life {
   readonly outbox: Outbox
   readonly receiving: Receiving
+  readonly unbound: Unbound
   readonly sending: Sending
   readonly transactions: Transactions
   readonly effects: Effects
@@ -208,6 +209,7 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
   return {
     outbox,
     receiving,
+    unbound,
     sending,
     transactions,
     effects,

@@ -1,5 +1,8 @@
 /** Types of messages that the directory tells of: each once, however many here take it. State: how many do. */
 
+/** Begins the protocol in an agent's record that stands for a type of message which it receives. */
+export const OFFER_PREFIX = 'message/'
+
 /** @returns what ends it, for this one */
 export type Offers = (type: string, version: string, description: string | undefined) => Promise<() => Promise<void>>
 

@@ -49,6 +49,8 @@ export interface UnboundDeps {
 }
 
 export interface Unbound {
+  /** Those that wait, oldest first. */
+  waiting(): readonly Pick<Waiting, 'key' | 'capability' | 'draft'>[]
   stage(capability: string, draft: Draft, told?: Told): Staged
   /** Binds those that somebody offers now, and buries those that expired. */
   tick(): void
@@ -114,6 +116,7 @@ export const openUnbound = async (deps: UnboundDeps): Promise<Unbound> => {
   }
 
   return {
+    waiting: () => [...waiting.values()],
     stage(capability, draft, told) {
       turn += 1
       const key = UNBOUND + padded(turn, KEY_DIGITS)
