@@ -53,6 +53,12 @@ export const DiscoveryOptions = z.strictObject({
     .describe(
       'Find members on the local network by multicast DNS, with nothing else configured. What others there can read is in SECURITY.md. Without a secret it stays on this machine.',
     ),
+  local: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Find nodes of this machine and this user that have the same secret and mesh, by notes in a folder of this user alone. Without a secret it does nothing. `parley up` has it.',
+    ),
   dht: z
     .enum(['off', 'client', 'server'])
     .default('off')

@@ -16,6 +16,8 @@ const KEY_BYTES = 16
 
 export interface EndpointsDeps {
   readonly options: MeshOptions
+  /** The debug endpoint's of the last start, where it may take any. */
+  readonly debugPort: number | undefined
   /** The data directory is this node's. */
   readonly hasLock: boolean
   readonly source: DebugSource
@@ -50,6 +52,7 @@ export const openEndpoints = async (deps: EndpointsDeps): Promise<Endpoints> => 
     if (deps.hasLock) debugKey = randomBytes(KEY_BYTES).toString('base64url')
     debug = await startDebug(source, {
       ...options.debug,
+      ...(deps.debugPort !== undefined && { port: deps.debugPort, orAnyPort: true }),
       ...(debugKey !== undefined && { key: debugKey }),
       log,
       metrics,

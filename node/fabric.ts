@@ -34,6 +34,7 @@ import { createLinks } from './links.ts'
 import { followConnections, isOpen, openTo } from './network/connection-events.ts'
 import { createConnectionLimits } from './network/connection-limits.ts'
 import { createDialPolicy } from './network/dial/dial-policy.ts'
+import { openFinders } from './network/finders.ts'
 import { createPeers } from './peers.ts'
 import { chance, clock, hash, random, timers } from './platform.ts'
 import type { Presence } from './presence.ts'
@@ -109,7 +110,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
   const connectionLimits = createConnectionLimits({ clock, timers, limits, handshakeMs: timings.admissionTimeoutMs })
   const libp2p = await createTransport({
     privateKey,
-    options,
+    options: { ...options, listen: ground.ports.listen },
     gate,
     dialPolicy,
     connectionLimits,
@@ -361,7 +362,9 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     serve: (protocol, handlers) => addServed(compile(protocol, handlers), { own: true }),
   }
 
-  const nearby = options.discovery.mdns ? await import('./transport/mdns.ts') : undefined
+  const ownAddresses = (): string[] => libp2p.getMultiaddrs().map(String)
+  const finders = await openFinders({ self: selfId, options, log, metrics, timers, clock, addresses: ownAddresses })
+  undo.push(async () => finders.nearby?.stop())
   const supervisor = createJoining({
     self: selfId,
     log,
@@ -374,13 +377,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     connected: (peer) => peers.get(peer) !== undefined || admission.waiting(peer) !== undefined,
     directory: above.directory,
     overlay,
-    nearby: await nearby?.createNearby({
-      self: selfId,
-      options,
-      log,
-      metrics,
-      addresses: () => libp2p.getMultiaddrs().map(String),
-    }),
+    nearby: finders.nearby,
   })
 
   undo.push(async () => supervisor.stop())
@@ -433,5 +430,6 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     port,
     ownPort,
     supervisor,
+    localOthers: finders.localOthers,
   }
 }

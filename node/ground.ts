@@ -9,6 +9,7 @@ import { type DirectoryLock, lockDataDirectory } from './data-directory.ts'
 import { loadIdentity, nextIncarnation } from './identity.ts'
 import { createTrust } from './membership.ts'
 import { createMetrics } from './metrics.ts'
+import { openKeptPorts } from './network/kept-ports.ts'
 import { type MeshOptionsInput, parseOptions } from './options.ts'
 import { clock, compressionOf, random, timers } from './platform.ts'
 import { deriveAuthority, SECRET_ADVICE, secretWarning } from './secret.ts'
@@ -44,6 +45,7 @@ export const prepare = async (input: MeshOptionsInput, lock: { current: Director
   await reserve?.keep()
   const selfId = peerIdFromPrivateKey(privateKey).toString()
   warnOfOther(selfId, known, log)
+  const ports = await openKeptPorts(dataDir, options, log)
   const trusting = createTrust({ mesh: options.mesh, self: selfId, secrets: options.secret ?? [], clock })
   trusting.catch(() => {})
   const startedAt = clock.now()
@@ -75,7 +77,10 @@ export const prepare = async (input: MeshOptionsInput, lock: { current: Director
       compressMinBytes: options.compression.encodings.length === 0 ? 0 : options.compression.minBytes,
     },
   }
-  return { options, known, log, ownLog, privateKey, identity, trusting, startedAt, metrics, signer, counts, linkDeps }
+  return {
+    ...{ options, known, ports, log, ownLog, privateKey, identity, trusting },
+    ...{ startedAt, metrics, signer, counts, linkDeps },
+  }
 }
 
 export type Ground = Awaited<ReturnType<typeof prepare>>

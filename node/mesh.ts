@@ -36,6 +36,7 @@ import { joined } from './joined.ts'
 import { createLeaving } from './leaving.ts'
 import type { DurableMessages } from './messages.ts'
 import { createNeighbours } from './neighbours.ts'
+import { portProblem } from './network/try-port.ts'
 import { createOffering } from './offering.ts'
 import type { MeshOptionsInput } from './options.ts'
 import { createParting } from './parting.ts'
@@ -298,7 +299,7 @@ const startLocked = async (
     port: ownPort,
     events,
     dataDir: options.dataDir,
-    joins: looksForOthers(options),
+    joins: looksForOthers(options) || fabric.localOthers > 0,
     settings: options.coordination,
     known: ground.known,
     onGone: (fn) => directory.onChange(({ type, agent }) => type === 'left' && fn(agent.peer)),
@@ -361,6 +362,7 @@ const startLocked = async (
   })
   const endpoints = await openEndpoints({
     options,
+    debugPort: ground.ports.debug,
     hasLock: lock.current !== undefined,
     source,
     mesh: () => mesh,
@@ -369,6 +371,7 @@ const startLocked = async (
     undo,
   })
   supervisor.start()
+  await ground.ports.keep(ownAddresses(), endpoints.debugUrl)
   await lock.current?.describe({
     name: options.name,
     peerId: selfId,
@@ -508,17 +511,10 @@ export const createMesh = async (input: MeshOptionsInput = {}): Promise<Mesh> =>
     for (const step of undo.reverse()) await step().catch(() => {})
     await lock.current?.release()
     if (isParleyError(error)) throw error
-    throw startError(error)
+    const message = error instanceof Error ? error.message : String(error)
+    throw (
+      (await portProblem(input.listen ?? [])) ??
+      new ParleyError('COM002', `the node could not start: ${message}`, { hint: 'see the cause', cause: error })
+    )
   }
-}
-
-const startError = (error: unknown): ParleyError => {
-  const message = error instanceof Error ? error.message : String(error)
-  const taken = /EADDRINUSE|address already in use|UnableToListen|could not listen/i.test(
-    `${message} ${error instanceof Error ? error.name : ''}`,
-  )
-  return new ParleyError(taken ? 'STA003' : 'COM002', `the node could not start: ${message}`, {
-    hint: taken ? 'the port is taken: choose another one in listen, or 0 for any free one' : 'see the cause',
-    cause: error,
-  })
 }

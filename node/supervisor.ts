@@ -14,6 +14,7 @@ import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import type { Clock, Log, Stop, Timers } from '../protocols/port.ts'
 import { createFinds } from './finds.ts'
 import { peerIn, problemsOf, resolveTo, type Source, sourceOf, type Target, targetAt } from './targets.ts'
+import { isLasting } from './trust/lasting-refusal.ts'
 
 export interface SupervisorDeps {
   self: string
@@ -76,7 +77,7 @@ export interface Supervisor {
   reach(peer: string): Promise<Connection>
   /** Every join source is known to lead to this node and nobody else: it is the first of its mesh. */
   alone(): boolean
-  /** The refusal (SEC001) of the last join source, when all of them refused. */
+  /** A refusal (SEC001) of a join source, when all of them refused: one that may pass, if there is one. */
   refusedEverywhere(): ParleyError | undefined
   /** What came of each join source so far, a sentence each. */
   joinProblems(): string[]
@@ -309,13 +310,13 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
       ),
     refusedEverywhere() {
       // Somebody else may still be found.
-      if (deps.nearby !== undefined) return undefined
+      if (deps.nearby?.isSilent() === false) return undefined
       const errors = joinTargets()
         .filter(({ peer }) => peer !== deps.self)
         .map(({ lastError }) => lastError)
       if (errors.length === 0 || !errors.every(isRefusal)) return undefined
-      const [first] = errors
-      return first instanceof ParleyError ? first : undefined
+      const told = errors.find((error) => !isLasting(error)) ?? errors[0]
+      return told instanceof ParleyError ? told : undefined
     },
     joinProblems: () => problemsOf([...sources.values()], deps.self),
     stop() {

@@ -51,7 +51,7 @@ export const makeRing = (secret: string, mesh: string): Ring => {
 }
 
 /** Stretched: what is sent could otherwise be used to guess a weak secret cheaply. */
-export const ringsOf = async ({ secret = [], mesh }: MeshOptions): Promise<Ring[]> => {
+export const ringsOf = async ({ secret = [], mesh }: Pick<MeshOptions, 'secret' | 'mesh'>): Promise<Ring[]> => {
   if (secret.length === 0) return [makeRing('', mesh)]
   const authorities = await Promise.all(secret.map((text) => deriveAuthority(text, mesh)))
   return authorities.map(({ privateKey }) => makeRing(privateKey.export({ format: 'jwk' }).d ?? '', mesh))

@@ -2,7 +2,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { directoryOf, noDirectory } from './disk-checks.ts'
-import { type Check, type Finding, fail, ok, skipped, warn } from './finding.ts'
+import { type Check, type Finding, fail, ok, warn } from './finding.ts'
 
 /** No clock that was ever set shows an earlier time. */
 const LEAST_MS = Date.UTC(2025, 0, 1)
@@ -22,7 +22,7 @@ const byFiles = async (dataDir: string): Promise<Finding> => {
       .map(async (one) => ({ one, at: (await stat(join(dataDir, one)).catch(() => undefined))?.mtimeMs })),
   )
   const newest = times.reduce((best, next) => ((next.at ?? 0) > (best.at ?? 0) ? next : best), { one: '', at: 0 })
-  if (newest.at === 0) return skipped(name, `there are no files in ${dataDir}`)
+  if (newest.at === 0) return ok(name, `there are no files in ${dataDir} yet`)
   const aheadMs = (newest.at ?? 0) - Date.now()
   if (aheadMs <= TOLERATED_MS) return ok(name, 'no file is newer than now')
   const seen = `${join(dataDir, newest.one)} was written ${secondsText(aheadMs)} from now: the clock was set back, or that of the file system is ahead`

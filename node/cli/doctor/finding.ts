@@ -2,7 +2,7 @@
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { Subject } from './subject.ts'
 
-/** `warn`: it works, but not as it should; `skipped`: it could not be looked at, or there is nothing to look at. */
+/** `warn`: it works, but not as it should; `skipped`: it could not be looked at. Where there is nothing to look at it is `ok`. */
 export type Verdict = 'ok' | 'warn' | 'fail' | 'skipped'
 
 export interface Finding {

@@ -12,7 +12,7 @@ import { isLoopback, isRelayed } from '../../addresses.ts'
 import type { Mesh } from '../../api.ts'
 import { certainMs, type PeerSkew, skewText } from '../../clock-skew.ts'
 import { createLookup } from '../../dns-lookup.ts'
-import { hostPort, type Site, siteOf } from './address.ts'
+import { hostPort, type Site, siteOf } from '../../network/site.ts'
 import { type Check, type Finding, fail, messageOf, ok, skipped, warn } from './finding.ts'
 import type { Subject } from './subject.ts'
 
@@ -85,7 +85,7 @@ const reach = async (address: string): Promise<Reachable> => {
   if (stands.length === 0) return { findings, isOpen: false }
   const sites = stands.flatMap((one) => siteOf(one) ?? []).slice(0, MAX_SITES)
   if (sites.some(({ transport }) => transport === 'udp'))
-    return { findings: [...findings, skipped(name, `${address} is QUIC; the visit tells`)], isOpen: true }
+    return { findings: [...findings, ok(name, `${address} is QUIC; the visit tells`)], isOpen: true }
   const tried = await Promise.allSettled(sites.map(connectTo))
   const dead = tried.flatMap((one, at) =>
     one.status === 'rejected' ? [`${hostPort(sites[at] ?? { host: '?', port: 0 })}: ${messageOf(one.reason)}`] : [],
@@ -197,7 +197,7 @@ export const joinChecks = ({ join, joinsItself, options }: Subject): Check[] => 
     rest.push({ name: 'join', run: () => [skipped('join', `${more} more addresses to join are not looked at`)] })
   if (wanted.length === 0) {
     const others = options.discovery.mdns ? 'it finds others by multicast DNS' : 'it joins nobody; others may join it'
-    rest.push({ name: 'join', run: () => [skipped('join', others)] })
+    rest.push({ name: 'join', run: () => [ok('join', others)] })
   }
   return [...wanted.map(joinCheck), ...rest]
 }

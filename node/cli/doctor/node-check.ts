@@ -63,7 +63,9 @@ const running: Check = {
   async run({ node, note, dataDir }, signal) {
     const { name } = running
     if (node === undefined)
-      return [skipped(name, dataDir === undefined && note === undefined ? 'none is known' : 'it does not run')]
+      return [
+        dataDir === undefined && note === undefined ? skipped(name, 'none is known') : ok(name, 'it does not run'),
+      ]
     try {
       const answer = await asked(node, signal)
       if (answer === undefined)

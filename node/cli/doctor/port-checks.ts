@@ -2,31 +2,16 @@
  * What `parley doctor` says of addresses: whether the ports to listen on are free or who has them, whether others can dial
  * what this node tells them, and IPv6. A port is tried by listening on it for a moment. Keeps no state.
  */
-import { createSocket } from 'node:dgram'
-import { createServer } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { isLoopback, isRelayed } from '../../addresses.ts'
+import { hostPort, isBound, isWildcard, type Site, siteOf } from '../../network/site.ts'
+import { tryPort } from '../../network/try-port.ts'
 import { systemCode } from '../../private-file.ts'
-import { hostPort, isBound, isWildcard, type Site, siteOf } from './address.ts'
-import { type Check, type Finding, fail, messageOf, ok, skipped, warn } from './finding.ts'
+import { type Check, type Finding, fail, messageOf, ok, warn } from './finding.ts'
 import { ownerOf } from './port-owner.ts'
 import type { Subject } from './subject.ts'
 
 const FIRST_FREE_FOR_ALL = 1024
-
-/** Listens for a moment. @throws what the system says */
-const tryPort = ({ host, port, transport, kind }: Site): Promise<void> =>
-  new Promise((resolve, reject) => {
-    if (transport === 'udp') {
-      const socket = createSocket({ type: kind === 'ip6' ? 'udp6' : 'udp4', ipv6Only: kind === 'ip6' })
-      socket.once('error', reject)
-      socket.bind({ address: host, port, exclusive: true }, () => socket.close(() => resolve()))
-      return
-    }
-    const server = createServer()
-    server.once('error', reject)
-    server.listen({ host, port, exclusive: true, ipv6Only: kind === 'ip6' }, () => server.close(() => resolve()))
-  })
 
 const whoHas = async (name: string, site: Site, subject: Subject): Promise<Finding> => {
   const owner = await ownerOf(site.port, site.transport)
@@ -73,7 +58,7 @@ const ports: Check = {
     for (const site of sites) if (site.port !== 0) found.push(portFinding('listen port', site, subject))
     for (const site of debugSite) if (site.port !== 0) found.push(portFinding('debug port', site, subject))
     if (found.length > 0) return Promise.all(found)
-    return [sites.length === 0 ? skipped('listen port', 'it only dials') : ok('listen port', 'any free one')]
+    return [ok('listen port', sites.length === 0 ? 'none: it only dials' : 'any free one')]
   },
 }
 

@@ -5,7 +5,8 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isParleyError } from '../../../protocols/errors.ts'
-import { readHolder } from '../../data-directory.ts'
+import { type FoundNode, readHolder } from '../../data-directory.ts'
+import { DeliverySchema } from '../../debug/message-views.ts'
 import { JOURNAL_FOLDER } from '../../seat.ts'
 import type { Disk } from '../../store/disk.ts'
 import { readFences } from '../../store/fence-file.ts'
@@ -16,8 +17,9 @@ import { readMark } from '../../store/row-mark.ts'
 import { LEVEL_FOLDER } from '../../store/row-survey.ts'
 import { isWholeTable } from '../../store/row-table.ts'
 import { survey } from '../../store/survey.ts'
+import { socketOf } from '../reach.ts'
 import { directoryOf, noDirectory } from './disk-checks.ts'
-import { type Check, type Finding, fail, ok, skipped, warn } from './finding.ts'
+import { type Check, type Finding, fail, messageOf, ok, skipped, warn } from './finding.ts'
 
 /** A larger journal is left to `parley store verify`. */
 const MAX_JOURNAL_BYTES = 256 * 1024 * 1024
@@ -126,13 +128,29 @@ const fences = async (dataDir: string): Promise<Finding> => {
 
 const LOOKS = { journal, messages, fences }
 
+const ASK_MS = 3_000
+
+/** What is being written cannot be judged from outside; the node that writes says whether it can. */
+const ofRunning = async (node: FoundNode): Promise<Finding> => {
+  const name = 'stores'
+  const control = socketOf(node)
+  if (control === undefined) return skipped(name, `${node.name} has them open, and no control socket to be asked by`)
+  try {
+    const { problem } = await control.ask('GET', '/api/delivery', DeliverySchema, { timeoutMs: ASK_MS })
+    if (problem !== undefined) return fail(name, `${node.name} says: ${problem}`, 'see its log')
+    return ok(name, `${node.name} has them open, and says that they take what it keeps`)
+  } catch (error) {
+    return skipped(name, `${node.name} has them open, and was asked in vain: ${messageOf(error)}`)
+  }
+}
+
 const stores: Check = {
   name: 'stores',
   async run(subject) {
     const { node } = subject
     const dataDir = directoryOf(subject)
     if (dataDir === undefined) return [noDirectory('stores', subject)]
-    if (node !== undefined) return [skipped('stores', 'the node runs, and looks after them itself')]
+    if (node !== undefined) return [await ofRunning(node)]
     const missing = await missingStores(dataDir, await readKnown(dataDir))
     const found: Finding[] = missing.map(({ part, error }) => fail(part, error.message, error.hint ?? VERIFY))
     for (const [name, look] of Object.entries(LOOKS)) {

@@ -162,7 +162,21 @@ const isBlocked = async (dataDir: string): Promise<boolean> => {
 const meshWithin = (node: FoundNode): Promise<string | undefined> =>
   Promise.race([meshOf(node).catch(() => undefined), setTimeout(MESH_MS, undefined, { ref: false })])
 
-export const subjectOf = async (options: DoctorOptions): Promise<Subject> => {
+/** Nodes of one folder that are looked at together. */
+const MAX_NODES = 8
+
+/** What was named, or the only one that could be meant; where several run, each of them. */
+export const subjectsOf = async (options: DoctorOptions): Promise<Subject[]> => {
+  const first = await subjectOf(options)
+  if (first.dataDir !== undefined || first.others.length === 0) return [first]
+  // Whose configuration it is has to be known first.
+  if (options.config !== undefined || first.configProblem !== undefined) return [first]
+  const running = (await runningNodes()).slice(0, MAX_NODES).map(({ directory }) => basename(directory))
+  if (running.length < 2) return [first]
+  return Promise.all(running.map((node) => subjectOf({ ...options, node })))
+}
+
+const subjectOf = async (options: DoctorOptions): Promise<Subject> => {
   const found = await settings(options)
   const { dataDir, others } = await findDirectory(options, found)
   const note = await noteIn(dataDir)

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { type AddressInfo, createServer } from 'node:net'
 import { test } from 'node:test'
-import { hostPort, isWildcard, siteOf } from '../../../../node/cli/doctor/address.ts'
 import { ownerOf } from '../../../../node/cli/doctor/port-owner.ts'
+import { hostPort, isWildcard, siteOf } from '../../../../node/network/site.ts'
 
 test('an address is read as where a connection goes first', () => {
   const cases: [string, ReturnType<typeof siteOf>][] = [

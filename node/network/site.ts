@@ -1,6 +1,6 @@
-/** Multiaddresses as the checks of `parley doctor` need them: host, port, what goes over it. Pure. */
+/** Where a multiaddress leads: host, port, what goes over it. Pure. */
 import { multiaddr } from '@multiformats/multiaddr'
-import { isRelayed } from '../../addresses.ts'
+import { isRelayed } from '../addresses.ts'
 
 export interface Site {
   readonly host: string
