@@ -20,7 +20,7 @@ const showable = (value: unknown): unknown => {
 }
 
 /** Without what is not known: figures and texts that are not there are left out. */
-const known = <T extends object>(value: T) =>
+export const known = <T extends object>(value: T) =>
   Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined)) as {
     [K in keyof T]: Exclude<T[K], undefined>
   }

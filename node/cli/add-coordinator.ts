@@ -9,13 +9,13 @@ export const addCoordinator = (program: Command): void => {
     .summary('who coordinates the mesh, and who votes')
     .description('Shows who coordinates the mesh and who votes, as a running node sees it, and hands over.')
   const view = (name: 'status' | 'voters' | 'history', description: string): void => {
-    addWhich(group.command(name).description(description))
-      .option('--json', 'print JSON')
-      .action(async (options) => {
-        const views = await import('./coordinator.ts')
-        const show = { status: views.showStatus, voters: views.showVoters, history: views.showHistory }
-        await show[name](options)
-      })
+    const command = addWhich(group.command(name).description(description))
+    if (name !== 'status') command.option('--wide', 'whole ids, however long the lines get')
+    command.option('--json', 'print JSON').action(async (options) => {
+      const views = await import('./coordinator.ts')
+      const show = { status: views.showStatus, voters: views.showVoters, history: views.showHistory }
+      await show[name](options)
+    })
   }
   view('status', 'Shows who coordinates, in which epoch, and whether decisions are made.')
   view('voters', 'Shows who votes and who learns.')

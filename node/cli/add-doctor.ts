@@ -7,7 +7,7 @@ export const addDoctor = (program: Command): void => {
     .command('doctor')
     .summary('find out what is wrong with a node, and what to do')
     .description(
-      'Looks at Node, disk, identity, secret, configuration, ports, addresses, clocks, a node that runs, and the members to join, which it visits. It changes nothing.',
+      'Looks at Node, disk, identity, secret, configuration, ports, addresses, clocks, a node that runs, and the members to join, which it visits. It changes nothing. Where several nodes run in this folder and none is named, it looks at each of them.',
     )
     .option('--config <file>', 'configuration of the node (default: parley.yaml, where there is one)')
     .addOption(new Option('--node <name>', 'its name, of those under .parley').conflicts('dataDir'))
@@ -17,7 +17,10 @@ export const addDoctor = (program: Command): void => {
     .option('--listen <addr...>', 'multiaddresses that it is to listen on')
     .option('--secret-file <file...>', 'file with the secret of the mesh, mode 0600; new and old while it is changed')
     .option('--allow-weak-secret', 'accept a short or written secret beyond this machine')
-    .option('--json', 'print one line {verdict,tookMs,checks:[{name,verdict,seen,todo,tookMs}]}')
+    .option(
+      '--json',
+      'print one line {verdict,tookMs,checks:[{node,name,verdict,seen,todo,tookMs}]}; node where there are several',
+    )
     .addHelpText('after', `${SECRETS}\n\nExit code 1 says that a check failed; a warning does not.`)
     .action(async (options) => (await import('./doctor.ts')).doctor(options))
 }

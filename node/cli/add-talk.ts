@@ -61,7 +61,7 @@ const addSub = (program: Command): void => {
       .summary('hear events')
       .description('Prints the events of topics and patterns as a running node hears them, until Ctrl-C.'),
   )
-    .argument('<PATTERN...>', 'as in tasks.status; * is one word, # the rest, as in tasks.#')
+    .argument('[PATTERN...]', 'as in tasks.status; * is one word, # the rest, as in tasks.#')
     .option(
       '--from <where>',
       'earliest, latest, last:N of each publisher, since:10m or since:2026-01-31T12:00:00Z (default: latest)',
@@ -69,7 +69,7 @@ const addSub = (program: Command): void => {
     )
     .option('--count <n>', 'end after so many events', whole(1, MAX_MS))
     .option('--for <ms>', 'end after so many milliseconds', whole(1, MAX_MS))
-    .option('--report-topics', 'show which topics are alive instead of the events')
+    .option('--report-topics', 'show which topics are alive instead of the events (all topics, without a PATTERN)')
     .option('--json', 'print lines of JSON of type ready, event and missed; of a report one array at its end')
     .action(async (patterns, options) => (await import('./sub.ts')).sub(patterns, options))
 }
@@ -97,6 +97,7 @@ const addSend = (program: Command): void => {
     .option('--schema-version <version>', 'version of its definition (default: 1.0.0)')
     .option('--ttl <ms>', 'milliseconds after which it is worth nothing', whole(1, MAX_MS))
     .option('--wait <ms>', 'wait so long until all have processed it', whole(1, MAX_MS))
+    .option('--keep', 'keep it here although nobody receives this type yet, until somebody does')
     .option('--json', 'print one line {id,destinations,delivered}')
     .action(async (type, data, options) => (await import('./send.ts')).send(type, data, options))
 }

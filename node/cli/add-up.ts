@@ -20,6 +20,7 @@ export const addUp = (program: Command): void => {
     .option('--listen <addr...>', 'multiaddresses to listen on (default: /ip4/127.0.0.1/tcp/0)')
     .option('--join <addr...>', 'members to find the others by: multiaddresses, names (/dns4/HOST/tcp/PORT), srv:NAME')
     .option('--mdns', 'find members on the local network by multicast DNS')
+    .option('--no-local', 'do not look for nodes of this machine and user that have the same secret')
     .option('--secret-file <file...>', 'file with the secret of the mesh, mode 0600; new and old while it is changed')
     .option('--allow-weak-secret', 'accept a short or written secret beyond this machine')
     .option('--data-dir <dir>', 'folder for the identity and all state (default: .parley/NAME)')

@@ -5,6 +5,7 @@ import { whole } from './values.ts'
 
 const addView = (program: Command, name: 'peers' | 'agents', description: string): void => {
   addWhich(program.command(name).summary(description).description(`Shows ${description}, as a running node sees it.`))
+    .option('--wide', 'whole ids, however long the lines get')
     .option('--json', 'print a JSON array')
     .action(async (options) => {
       const views = await import('./views.ts')

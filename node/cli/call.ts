@@ -5,9 +5,10 @@
  * Keeps no state. Results go to stdout, one JSON value a line; everything else goes to stderr.
  */
 import { createControlClient } from '../control/client.ts'
-import { parseTarget } from '../control/target.ts'
+import { parseTarget, type Wanted } from '../control/target.ts'
 import { type CallLine, CallLineSchema, type CallRequest, errorOf } from '../control/wire.ts'
 import type { FoundNode } from '../data-directory.ts'
+import { nodeThatKnows, offersCall } from './choose-node.ts'
 import { createInterrupt } from './interrupt.ts'
 import { usage } from './outcome.ts'
 import { meshOf } from './reach.ts'
@@ -56,8 +57,12 @@ const printAll = async (lines: AsyncIterable<CallLine>, json: boolean): Promise<
 }
 
 /** The running node that is asked; undefined for one that has no control socket, which is visited. */
-const askedNode = async (options: CallCommandOptions): Promise<(FoundNode & { control: string }) | undefined> => {
-  const node = await runningNode(options, `${BY_SOCKET}, or a member of the mesh with --join`)
+const askedNode = async (
+  target: Wanted,
+  options: CallCommandOptions,
+): Promise<(FoundNode & { control: string }) | undefined> => {
+  const which = (await nodeThatKnows(options, offersCall(target, options.to))) ?? options
+  const node = await runningNode(which, `${BY_SOCKET}, or a member of the mesh with --join`)
   const { control } = node
   if (control === undefined) return undefined
   if (options.mesh !== undefined) {
@@ -110,7 +115,7 @@ const callByVisit = async (request: CallRequest, options: CallCommandOptions, js
 }
 
 export const call = async (name: string, text: string | undefined, options: CallCommandOptions): Promise<void> => {
-  parseTarget(name)
+  const target = parseTarget(name)
   const input = await inputOf(text)
   const request: CallRequest = {
     target: name,
@@ -120,6 +125,6 @@ export const call = async (name: string, text: string | undefined, options: Call
     ...(options.timeout !== undefined && { timeoutMs: options.timeout }),
   }
   const json = options.json === true
-  const node = options.join === undefined ? await askedNode(options) : undefined
+  const node = options.join === undefined ? await askedNode(target, options) : undefined
   await (node === undefined ? callByVisit(request, options, json) : callByNode(node, request, json))
 }

@@ -4,10 +4,12 @@ import { TransferredSchema } from '../control/wire.ts'
 import { CoordinatorSchema, type CoordinatorView } from '../debug/source.ts'
 import { reach, request, socketOf } from './reach.ts'
 import { BY_SOCKET, runningNode, type Which } from './running.ts'
-import { table } from './table.ts'
+import { roomFor, shownId, table } from './table.ts'
 import type { VisitOptions } from './visit.ts'
 
 export interface CoordinatorOptions extends Which {
+  /** Whole ids, however long the lines get. */
+  wide?: boolean
   json?: boolean
 }
 
@@ -65,15 +67,16 @@ export const showVoters = async (options: CoordinatorOptions): Promise<void> => 
   if (seats.length === 0) return print('nobody has a seat: the mesh is not founded, or no coordinator was heard of yet')
   print(
     table(
-      ['name', 'peer', 'role', 'log up to', 'heard', 'storage'],
+      ['name', 'peer!', 'role', 'log up to', 'heard', 'storage'],
       seats.map(({ name, peer, member, role, match, silentMs }) => [
         name,
-        peer,
+        shownId(peer, options.wide),
         peer === leader?.id ? `${role}, coordinates` : role,
         match === undefined ? '' : String(match),
         silentMs === undefined ? '' : `${seconds(silentMs)} ago`,
         member.split('.')[1]?.slice(0, 8) ?? '',
       ]),
+      roomFor(options.wide),
     ),
   )
 }
@@ -84,8 +87,14 @@ export const showHistory = async (options: CoordinatorOptions): Promise<void> =>
   if (history.length === 0) return print('no history: the mesh is not founded, or no coordinator answers')
   print(
     table(
-      ['epoch', 'name', 'peer', 'since'],
-      history.map(({ epoch, name, leader, at }) => [String(epoch), name, leader, new Date(at).toISOString()]),
+      ['epoch', 'name', 'peer!', 'since'],
+      history.map(({ epoch, name, leader, at }) => [
+        String(epoch),
+        name,
+        shownId(leader, options.wide),
+        new Date(at).toISOString(),
+      ]),
+      roomFor(options.wide),
     ),
   )
 }

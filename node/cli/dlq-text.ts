@@ -2,27 +2,29 @@
 import type * as z from 'zod'
 import type { DeadLetterDetailsSchema, DeadLetterSchema, DeadLettersSchema } from '../debug/message-views.ts'
 import { escapeText } from '../log-fields.ts'
-import { table } from './table.ts'
+import { roomFor, shownId, table } from './table.ts'
 
 export const letters = (count: number): string => `${count} dead ${count === 1 ? 'letter' : 'letters'}`
 
 const timeOf = (at: number): string => new Date(at).toISOString()
 
-const whereOf = ({ name, destination }: z.output<typeof DeadLetterSchema>): string =>
-  name === '' ? destination || '(anybody)' : `${name}\n${destination}`
+const whereOf = ({ name, destination }: z.output<typeof DeadLetterSchema>, wide = true): string => {
+  const id = destination.includes(':') ? destination : shownId(destination, wide)
+  return name === '' ? id || '(anybody)' : `${name}\n${id}`
+}
 
-export const listText = (found: z.output<typeof DeadLettersSchema>, limit: number): string => {
+export const listText = (found: z.output<typeof DeadLettersSchema>, limit: number, wide = false): string => {
   if (found.letters.length === 0)
     return found.messages === 0 ? 'no dead letters' : `none of ${letters(found.messages)} fits`
   const rows = found.letters.map((letter) => [
     letter.id,
     letter.type,
-    whereOf(letter),
+    whereOf(letter, wide),
     `${letter.code}\n${letter.reason.slice(0, 80)}`,
     letter.isCall ? 'a call' : String(letter.attempts),
     timeOf(letter.lastFailureAt),
   ])
-  const shown = table(['id', 'type', 'to', 'why', 'attempts', 'died'], rows)
+  const shown = table(['id!', 'type', 'to', 'why', 'tries', 'died'], rows, roomFor(wide))
   const last = found.letters.at(-1)?.id
   return found.letters.length < limit || found.letters.length === found.messages
     ? shown

@@ -12,6 +12,7 @@ import {
   PurgedSchema,
   RetriedSchema,
 } from '../debug/message-views.ts'
+import { peerIdOf } from './choose-node.ts'
 import { processTerminal, type Terminal } from './confirm.ts'
 import * as text from './dlq-text.ts'
 import { usage, written } from './outcome.ts'
@@ -27,6 +28,7 @@ export interface ListOptions extends DlqOptions {
   destination?: string
   limit: number
   after?: string
+  wide?: boolean
 }
 export interface RetryOptions extends DlqOptions {
   all?: boolean
@@ -69,7 +71,7 @@ export const list = async ({ type, destination, limit, after, ...options }: List
     const { messages, bytes, deadLetters } = await stopped(options, error)
     found = DeadLettersSchema.parse({ messages, bytes, letters: await deadLetters(query) })
   }
-  print(options.json === true ? JSON.stringify(found.letters) : text.listText(found, limit))
+  print(options.json === true ? JSON.stringify(found.letters) : text.listText(found, limit, options.wide))
 }
 
 export const show = async (id: string, options: DlqOptions): Promise<void> => {
@@ -104,8 +106,9 @@ export const retry = async (id: string | undefined, options: RetryOptions): Prom
   const { all = false, type, to } = options
   oneOf(id, all || type !== undefined, '--all, or --type TYPE')
   const node = await reach(options)
+  const peer = to === undefined ? undefined : await peerIdOf(node, to)
   const again = (one: string): Promise<unknown> =>
-    request(node, 'POST', `${pathOf(one)}/retry${queryOf({ to })}`, RetriedSchema)
+    request(node, 'POST', `${pathOf(one)}/retry${queryOf({ to: peer })}`, RetriedSchema)
   if (id !== undefined) {
     await again(id)
     print(options.json === true ? JSON.stringify({ retried: 1, calls: 0, failed: 0 }) : `${id} is sent again`)

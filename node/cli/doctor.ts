@@ -4,7 +4,7 @@
  */
 import { escapeText } from '../log-fields.ts'
 import { type Check, runCheck, skipped, type TimedFinding, type Verdict } from './doctor/finding.ts'
-import { type DoctorOptions, type Subject, subjectOf } from './doctor/subject.ts'
+import { type DoctorOptions, type Subject, subjectsOf } from './doctor/subject.ts'
 import { EXIT } from './outcome.ts'
 
 /** Of one check. The visits take longest: a dial, admission, and the comparison of directories. */
@@ -26,7 +26,7 @@ const STORES: Check = {
 }
 
 /** Those that ask others come second: they load libp2p, which would hold up the rest. */
-const checksOf = async (subject: Subject): Promise<{ own: Check[]; ofOthers: Check[] }> => {
+const checksOf = async (subject: Subject, isFirst: boolean): Promise<{ own: Check[]; ofOthers: Check[] }> => {
   const [{ PROCESS_CHECKS }, { SETTING_CHECKS }, { DISK_CHECKS }, { ADDRESS_CHECKS }] = await Promise.all([
     import('./doctor/process-checks.ts'),
     import('./doctor/secret-check.ts'),
@@ -38,8 +38,10 @@ const checksOf = async (subject: Subject): Promise<{ own: Check[]; ofOthers: Che
     import('./doctor/node-check.ts'),
     import('./doctor/join-checks.ts'),
   ])
+  const ofNode = [...SETTING_CHECKS, ...DISK_CHECKS, STORES, ...ADDRESS_CHECKS, ...CLOCK_CHECKS]
   return {
-    own: [...PROCESS_CHECKS, ...SETTING_CHECKS, ...DISK_CHECKS, STORES, ...ADDRESS_CHECKS, ...CLOCK_CHECKS],
+    // The machine is the same for all of them.
+    own: isFirst ? [...PROCESS_CHECKS, ...ofNode] : ofNode,
     ofOthers: [...NODE_CHECKS, ...joinChecks(subject)],
   }
 }
@@ -56,31 +58,56 @@ const line = ({ name, verdict, seen, todo }: TimedFinding, width: number, isColo
 const count = (found: readonly TimedFinding[], verdict: Verdict): number =>
   found.filter((one) => one.verdict === verdict).length
 
-const summary = (found: readonly TimedFinding[]): string => {
-  const [failed, warned, left] = [count(found, 'fail'), count(found, 'warn'), count(found, 'skipped')]
-  const rest = left === 0 ? '' : `, ${left} skipped`
-  if (failed + warned === 0) return `all is well: ${count(found, 'ok')} checks${rest}`
-  return `${failed} failed, ${warned} to be looked at, ${count(found, 'ok')} well${rest}`
+const MAX_NAMES = 12
+
+/** That all is well is said only where all of it was looked at. */
+export const summary = (found: readonly TimedFinding[]): string => {
+  const [failed, warned] = [count(found, 'fail'), count(found, 'warn')]
+  const left = [...new Set(found.flatMap(({ name, verdict }) => (verdict === 'skipped' ? [name] : [])))]
+  const names = left.length > MAX_NAMES ? [...left.slice(0, MAX_NAMES), 'and more'] : left
+  const rest = left.length === 0 ? '' : `\nnot checked, for the reasons above: ${names.join(', ')}`
+  if (failed + warned > 0) return `${failed} failed, ${warned} to be looked at, ${count(found, 'ok')} well${rest}`
+  return `${left.length === 0 ? 'all is well' : 'nothing is wrong in what was checked'}: ${count(found, 'ok')} checks${rest}`
 }
 
 const overall = (found: readonly TimedFinding[]): Verdict =>
   count(found, 'fail') > 0 ? 'fail' : count(found, 'warn') > 0 ? 'warn' : 'ok'
 
+/** Of one node; `node` names it where there are several. */
+interface Examined {
+  readonly node: string | undefined
+  readonly found: readonly TimedFinding[]
+}
+
+const text = ({ node, found }: Examined, width: number, isColoured: boolean): string =>
+  [
+    ...(node === undefined ? [] : [`node ${escapeText(node)}`]),
+    ...found.map((one) => line(one, width, isColoured)),
+  ].join('\n')
+
 export const doctor = async (options: DoctorOptions): Promise<void> => {
   const startedAt = performance.now()
-  const subject = await subjectOf(options)
-  const { own, ofOthers } = await checksOf(subject)
+  const subjects = await subjectsOf(options)
   const leftMs = (): number => Math.max(LEAST_MS, ALL_MS - (performance.now() - startedAt))
-  const all = async (checks: readonly Check[], limitMs: number): Promise<TimedFinding[]> =>
-    (await Promise.all(checks.map((check) => runCheck(check, subject, Math.min(limitMs, leftMs()))))).flat()
-  const found = [...(await all(own, CHECK_MS)), ...(await all(ofOthers, VISIT_MS))]
+  const examine = async (subject: Subject, at: number): Promise<Examined> => {
+    const { own, ofOthers } = await checksOf(subject, at === 0)
+    const all = async (checks: readonly Check[], limitMs: number): Promise<TimedFinding[]> =>
+      (await Promise.all(checks.map((check) => runCheck(check, subject, Math.min(limitMs, leftMs()))))).flat()
+    const found = [...(await all(own, CHECK_MS)), ...(await all(ofOthers, VISIT_MS))]
+    return { node: subjects.length === 1 ? undefined : subject.node?.name, found }
+  }
+  const examined = await Promise.all(subjects.map(examine))
+  const found = examined.flatMap((one) => one.found)
   if (options.json === true) {
     const tookMs = Math.round(performance.now() - startedAt)
-    process.stdout.write(`${JSON.stringify({ verdict: overall(found), tookMs, checks: found })}\n`)
+    const checks = examined.flatMap(({ node, found: its }) =>
+      its.map((one) => (node === undefined ? one : { node, ...one })),
+    )
+    process.stdout.write(`${JSON.stringify({ verdict: overall(found), tookMs, checks })}\n`)
   } else {
     const width = Math.max(...found.map(({ name }) => name.length))
-    const lines = found.map((one) => line(one, width, process.stdout.isTTY === true))
-    process.stdout.write(`${lines.join('\n')}\n\n${summary(found)}\n`)
+    const texts = examined.map((one) => text(one, width, process.stdout.isTTY === true))
+    process.stdout.write(`${texts.join('\n\n')}\n\n${summary(found)}\n`)
   }
   if (overall(found) === 'fail') process.exitCode = EXIT.failure
 }

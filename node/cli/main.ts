@@ -12,6 +12,7 @@ import { addDoctor } from './add-doctor.ts'
 import { addStop } from './add-stop.ts'
 import { addStore } from './add-store.ts'
 import { addTalk, keepProgramArguments } from './add-talk.ts'
+import { addOutbox, addTools } from './add-tools.ts'
 import { addUp } from './add-up.ts'
 import { addViews } from './add-views.ts'
 import { addConfig, addInit } from './config-commands.ts'
@@ -32,8 +33,10 @@ export const createProgram = (): Command => {
   addStop(program)
   addViews(program)
   addTalk(program)
+  addTools(program)
   addCoordinator(program)
   addLeave(program)
+  addOutbox(program)
   addDlq(program)
   addDoctor(program)
   addStore(program)
@@ -68,17 +71,22 @@ const flushed = (stream: NodeJS.WriteStream): Promise<void> =>
     stream.write('', () => resolve())
   })
 
+/** Its results, and so its errors, are for a program; what stands behind `--` is another one's. */
+const wantsJson = (args: readonly string[]): boolean =>
+  args.slice(0, args.includes('--') ? args.indexOf('--') : args.length).includes('--json')
+
 /** Runs one command and ends the process: timers that a stopped node has left behind must not hold it up. */
-export const main = async (args: readonly string[]): Promise<void> => {
+export const main = async (given: readonly string[]): Promise<void> => {
+  const args = keepProgramArguments(given)
   // A reader that leaves early, such as head, is no fault; a command that goes on printing listens for it itself.
   process.stdout.on('error', () => {})
   process.stderr.on('error', () => {})
   try {
     const program = createProgram()
     checkHelp(program, args)
-    await program.parseAsync(keepProgramArguments(args), { from: 'user' })
+    await program.parseAsync(args, { from: 'user' })
   } catch (error) {
-    process.exitCode = report(error)
+    process.exitCode = report(error, wantsJson(args))
   }
   await Promise.all([flushed(process.stdout), flushed(process.stderr)])
   process.exit()

@@ -1,7 +1,8 @@
 /**
  * How a command ends: exit codes, and errors as a person reads them. Keeps no state.
  *
- * Every error is two lines on stderr, `error CODE: message` and `hint: what to do next`.
+ * Every error is two lines on stderr, `error CODE: message` and `hint: what to do next`; with --json it is one line of JSON
+ * there, `{"error":{"code","message","hint","exitCode"}}`.
  */
 import { CommanderError } from 'commander'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
@@ -15,7 +16,10 @@ Exit codes:
   1  it failed: the agent answered with an error, a time ran out, a file or port is taken
   2  the command, an option or the input cannot be used
   3  no node or agent was found, or it cannot be reached
-  4  refused: wrong or missing secret, or not allowed`
+  4  refused: wrong or missing secret, or not allowed
+
+Errors go to stderr: error CODE: MESSAGE and hint: WHAT TO DO, on a line each;
+with --json one line {"error":{"code","message","hint","exitCode"}}.`
 
 export const usage = (message: string, hint: string): ParleyError => new ParleyError('MSG001', message, { hint })
 
@@ -48,15 +52,23 @@ export const exitCodeOf = (error: unknown): number => {
   return error.code === 'MSG001' ? EXIT.usage : EXIT.failure
 }
 
+const NO_HINT = 'see the log of the node that answered'
+
 /** The two lines. */
 export const written = (error: unknown): string => {
   const { code, message, hint } = asParley(error)
-  return `error ${code}: ${escapeText(message)}\nhint: ${escapeText(hint ?? 'see the log of the node that answered')}\n`
+  return `error ${code}: ${escapeText(message)}\nhint: ${escapeText(hint ?? NO_HINT)}\n`
+}
+
+/** The same for programs. */
+export const writtenAsJson = (error: unknown): string => {
+  const { code, message, hint = NO_HINT } = asParley(error)
+  return `${JSON.stringify({ error: { code, message, hint, exitCode: exitCodeOf(error) } })}\n`
 }
 
 /** Prints the error, unless it is one that has shown help instead. */
-export const report = (error: unknown): number => {
+export const report = (error: unknown, json = false): number => {
   const shown = error instanceof CommanderError && /^commander\.(help|version)/.test(error.code)
-  if (!shown) process.stderr.write(written(error))
+  if (!shown) process.stderr.write(json ? writtenAsJson(error) : written(error))
   return exitCodeOf(error)
 }

@@ -34,9 +34,14 @@ const otherHint = (node: string, running: readonly FoundNode[]): string => {
 /**
  * The node in this data directory, or with this name under .parley.
  * @param ways how one is named, for people
+ * @param choose what to do where several run, given one of them
  * @throws COM002 where it does not run, MSG001 where several run and none is named
  */
-export const runningNode = async ({ node, dataDir }: Which, ways = BY_URL): Promise<FoundNode> => {
+export const runningNode = async (
+  { node, dataDir }: Which,
+  ways = BY_URL,
+  choose = (name: string) => `choose one, as in --node ${name}`,
+): Promise<FoundNode> => {
   if (dataDir !== undefined) {
     const path = resolve(dataDir)
     const found = (await readNodes(dirname(path))).find(({ directory }) => basename(directory) === basename(path))
@@ -52,7 +57,7 @@ export const runningNode = async ({ node, dataDir }: Which, ways = BY_URL): Prom
       : none(`no node called ${node} is running here`, otherHint(node, running))
   }
   if (others.length > 0) {
-    throw usage(`${others.length + 1} nodes are running here: ${names}`, `choose one, as in --node ${first.name}`)
+    throw usage(`${others.length + 1} nodes are running here: ${names}`, choose(first.name))
   }
   return first
 }

@@ -2,6 +2,7 @@
 import type * as z from 'zod'
 import { ParleyError } from '../../protocols/errors.ts'
 import { type SendSchema, SentSchema } from '../control/wire.ts'
+import { escapeText } from '../log-fields.ts'
 import { reachControl } from './reach.ts'
 import type { Which } from './running.ts'
 import { inputOf, labelsOf } from './values.ts'
@@ -16,6 +17,8 @@ export interface SendOptions extends Omit<Which, 'url'> {
   ttl?: number
   /** Milliseconds. */
   wait?: number
+  /** Also where nobody receives this type now. */
+  keep?: boolean
   json?: boolean
 }
 
@@ -25,7 +28,7 @@ const GRACE_MS = 10_000
 const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
 export const send = async (type: string, text: string | undefined, options: SendOptions): Promise<void> => {
-  const { to, capability, guarantee, conversation, header, schemaVersion, ttl, wait } = options
+  const { to, capability, guarantee, conversation, header, schemaVersion, ttl, wait, keep } = options
   const body: z.input<typeof SendSchema> = {
     type,
     data: await inputOf(text),
@@ -37,6 +40,7 @@ export const send = async (type: string, text: string | undefined, options: Send
     ...(schemaVersion !== undefined && { version: schemaVersion }),
     ...(ttl !== undefined && { ttlMs: ttl }),
     ...(wait !== undefined && { waitMs: wait }),
+    ...(keep !== undefined && { keep }),
   }
   const { node, control } = await reachControl(options)
   const timeoutMs = (wait ?? 30_000) + GRACE_MS
@@ -47,9 +51,14 @@ export const send = async (type: string, text: string | undefined, options: Send
     const to = sent.destinations.length === 0 ? 'whoever offers it, once somebody does' : sent.destinations.join(', ')
     print(`${sent.id} is kept by ${node.name}, for ${to}`)
   }
+  const without = sent.notReceiving ?? []
+  if (without.length > 0 && options.json !== true)
+    process.stderr.write(
+      `note: ${without.map(escapeText).join(', ')} does not say that it receives ${type} now; parley outbox shows what waits\n`,
+    )
   if (sent.delivered === false) {
     throw new ParleyError('COM001', `${sent.id} was not processed within ${wait} ms`, {
-      hint: 'it is kept and goes on being tried; see `parley dlq ls` if it is given up',
+      hint: 'it is kept and goes on being tried; see `parley outbox`, and `parley dlq ls` if it is given up',
     })
   }
 }

@@ -11,7 +11,7 @@ export interface ShowOptions extends Pick<UpOptions, 'config'> {
   json?: boolean
 }
 
-const MAX_SHOWN = 60
+const MAX_SHOWN = 200
 
 const brief = ({ key, value }: ShownValue): string => {
   if (key === 'secret') return '(not shown)'
@@ -44,7 +44,7 @@ export const showConfig = async ({ config, defaults = false, json = false }: Sho
     return
   }
   const rows = shown.map((value): string[] => [value.key, brief(value), placeOfValue(value)])
-  process.stdout.write(`${table(['Key', 'Value', 'From'], rows)}\n`)
+  process.stdout.write(`${table(['key!', 'value', 'from'], rows)}\n`)
 }
 
 /** By itself, without flags and variables. */

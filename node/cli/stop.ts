@@ -27,7 +27,14 @@ const wanted = async (names: readonly string[], { dataDir = [], all }: StopOptio
     if (names.length + dataDir.length > 0) throw usage('--all names all nodes already', 'leave out the others')
     return runningNodes()
   }
-  if (names.length + dataDir.length === 0) return [await runningNode({}, 'its name, --all or --data-dir')]
+  if (names.length + dataDir.length === 0)
+    return [
+      await runningNode(
+        {},
+        'its name, --all or --data-dir',
+        (name) => `name those to stop, as in parley stop ${name}, or stop all of them: parley stop --all`,
+      ),
+    ]
   const named = await Promise.all([
     ...[...new Set(names)].map((node) => runningNode({ node })),
     ...dataDir.map((dir) => runningNode({ dataDir: dir })),

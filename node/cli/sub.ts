@@ -9,6 +9,7 @@ import { ParleyError } from '../../protocols/errors.ts'
 import { type SubscribeLine, SubscribeLineSchema } from '../control/wire.ts'
 import { escapeText } from '../log-fields.ts'
 import { createInterrupt } from './interrupt.ts'
+import { usage } from './outcome.ts'
 import { reachControl } from './reach.ts'
 import type { Which } from './running.ts'
 import type { From } from './start-from.ts'
@@ -47,7 +48,15 @@ const missedText = ({ publisher, word, reason, count }: Extract<SubscribeLine, {
   return `missed ${what}${whose}: ${reason === 'gap' ? 'nobody holds them any more' : 'this reader was too slow'}\n`
 }
 
-export const sub = async (patterns: readonly string[], options: SubOptions): Promise<void> => {
+/** Everything, where it is only asked which topics are alive. @throws MSG001 */
+const wantedOf = (patterns: readonly string[], { reportTopics }: SubOptions): readonly string[] => {
+  if (patterns.length > 0) return patterns
+  if (reportTopics === true) return ['#']
+  throw usage('no topic is named', "name one, or a pattern such as 'tasks.#'; --report-topics shows which are alive")
+}
+
+export const sub = async (given: readonly string[], options: SubOptions): Promise<void> => {
+  const patterns = wantedOf(given, options)
   const { from = 'latest', count = Number.POSITIVE_INFINITY, json = false } = options
   const { node, control } = await reachControl(options)
   const { signal, release } = createInterrupt('it hears no more')

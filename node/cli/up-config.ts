@@ -27,6 +27,8 @@ export interface UpOptions {
   stuckAfter?: number
   expect?: number
   mdns?: boolean
+  /** False for --no-local. */
+  local?: boolean
   voter?: 'auto' | 'never'
   log?: Level
   json?: boolean
@@ -50,6 +52,8 @@ export const flagsOf = (options: UpOptions): Entry[] => {
     ...flag('--listen', 'listen', options.listen),
     ...flag('--join', 'join', options.join),
     ...flag('--mdns', 'discovery.mdns', options.mdns),
+    // Commander makes it true where it was not given.
+    ...flag('--no-local', 'discovery.local', options.local === false ? false : undefined),
     ...flag('--secret-file', 'secret_file', options.secretFile),
     ...flag('--allow-weak-secret', 'allow_weak_secret', options.allowWeakSecret),
     ...flag('--data-dir', 'data_dir', options.dataDir),
@@ -80,6 +84,7 @@ export const UP_DEFAULTS: readonly Entry[] = [
   ...usual('timings.drain_ms', 3_000),
   ...usual('control', true),
   ...usual('minor_gc', true),
+  ...usual('discovery.local', true),
 ]
 
 export const loadUp = (options: UpOptions): Promise<Loaded> =>

@@ -11,6 +11,7 @@ import { type RunningAgent, startAgent } from '../agent/start.ts'
 import type { Mesh } from '../api.ts'
 import type { Loaded } from '../config/load.ts'
 import { createMesh } from '../mesh.ts'
+import { isLasting } from '../trust/lasting-refusal.ts'
 import { report, usage } from './outcome.ts'
 import { createHangups, digestsOf } from './reloading.ts'
 import { DATA_ROOT } from './running.ts'
@@ -45,7 +46,12 @@ const start = async (config: Loaded): Promise<{ mesh: Mesh; dataDir: string }> =
 const block = (mesh: Mesh, { input, file }: Loaded): string => {
   const { id, name, addresses } = mesh.self
   const served = mesh.directory.get(id)?.record.protocols ?? []
-  const sources = [...(input.join ?? []), ...(input.discovery?.mdns === true ? ['whom multicast DNS finds'] : [])]
+  const isLocal = input.discovery?.local === true && input.secret !== undefined
+  const sources = [
+    ...(input.join ?? []),
+    ...(input.discovery?.mdns === true ? ['whom multicast DNS finds'] : []),
+    ...(isLocal ? ['nodes of this machine with the same secret'] : []),
+  ]
   const rows: [string, string][] = [
     ['id', id],
     ...(file === undefined ? [] : [['config', file] satisfies [string, string]]),
@@ -61,12 +67,23 @@ const block = (mesh: Mesh, { input, file }: Loaded): string => {
 const line = ({ self: { id, name, addresses }, debugUrl }: Mesh): string =>
   `${JSON.stringify({ id, name, addresses, debugUrl, pid: process.pid })}\n`
 
-/** Says once that it was refused, and goes on: the supervisor tries all addresses again and again. */
+const ended = (error: ParleyError): ParleyError =>
+  new ParleyError(error.code, `nobody lets this node in, and asking again would not help: ${error.message}`, {
+    ...(error.hint !== undefined && { hint: error.hint }),
+    details: error.details,
+    cause: error,
+  })
+
+/**
+ * What may pass (clocks, a member that is busy) is told once, and the supervisor tries all addresses again and again.
+ * @throws SEC001 where every member that it joins by refuses it for good
+ */
 const followJoining = async (mesh: Mesh, signal: AbortSignal): Promise<void> => {
   try {
     await mesh.joined({ signal })
   } catch (error) {
     if (signal.aborted) return
+    if (isLasting(error)) throw ended(error)
     report(error)
     process.stderr.write('this node stays up and goes on trying\n')
     const stop = mesh.onMember(({ name }) => {
@@ -98,9 +115,9 @@ export const up = async (options: UpOptions): Promise<void> => {
     release()
     process.stdout.write(options.json === true ? line(mesh) : block(mesh, config))
     hangups.follow(mesh, options, started)
-    void followJoining(mesh, leaving.signal)
+    const refused = followJoining(mesh, leaving.signal).then(() => stop)
     // A node whose agent was given up is of no use; whatever started it may start it again.
-    await Promise.race([stop, ...agents.map((agent) => agent.exited.then(() => stop))])
+    await Promise.race([stop, refused, ...agents.map((agent) => agent.exited.then(() => stop))])
   } finally {
     hangups.stop()
     leaving.abort(new ParleyError('COM002', 'this node is stopping', { hint: 'start a new one' }))

@@ -3,9 +3,11 @@ import * as z from 'zod'
 import { AgentSchema, PeerSchema } from '../debug/source.ts'
 import { reach, request } from './reach.ts'
 import type { Which } from './running.ts'
-import { table } from './table.ts'
+import { roomFor, shownId, table } from './table.ts'
 
 export interface ViewOptions extends Which {
+  /** Whole ids, however long the lines get. */
+  wide?: boolean
   json?: boolean
 }
 
@@ -25,18 +27,20 @@ export const showPeers = async (options: ViewOptions): Promise<void> => {
   const { peers } = await request(await reach(options), 'GET', '/api/peers', Peers)
   if (options.json === true) return print(JSON.stringify(peers))
   if (peers.length === 0) return print('no peer is connected')
+  const { wide } = options
   print(
     table(
-      ['name', 'id', 'address', 'dialled by', 'ping', 'clock', 'calls in flight'],
+      ['name', 'id!', 'address', 'way', 'ping', 'clock', 'in flight'],
       peers.map((peer) => [
         peer.admitted ? peer.name : '(not admitted)',
-        peer.id,
-        peer.address,
-        peer.direction === 'outbound' ? 'this node' : 'the peer',
+        shownId(peer.id, wide),
+        wide === true ? peer.address : peer.address.replace(/\/p2p\/[^/]+$/, ''),
+        peer.direction === 'outbound' ? 'out' : 'in',
         peer.rttMs === undefined ? '' : `${peer.rttMs.toFixed(1)} ms`,
         clockText(peer),
         String(peer.inFlight),
       ]),
+      roomFor(wide),
     ),
   )
 }
@@ -72,8 +76,9 @@ export const showAgents = async (options: ViewOptions): Promise<void> => {
   if (options.json === true) return print(JSON.stringify(agents))
   print(
     table(
-      ['name', 'id', 'state', 'offers', 'labels'],
-      agents.map((agent) => [agent.name, agent.id, doing(agent), offers(agent), labels(agent)]),
+      ['name', 'id!', 'state', 'offers', 'labels'],
+      agents.map((agent) => [agent.name, shownId(agent.id, options.wide), doing(agent), offers(agent), labels(agent)]),
+      roomFor(options.wide),
     ),
   )
 }

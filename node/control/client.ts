@@ -6,7 +6,7 @@ import * as z from 'zod'
 import { ParleyError } from '../../protocols/errors.ts'
 import { systemCode } from '../private-file.ts'
 import { readFeed } from './ndjson.ts'
-import { errorOf } from './wire.ts'
+import { errorOf, NO_AGENT } from './wire.ts'
 
 const ASK_MS = 30_000
 /** A stream of which nothing comes for so long is dead: the node sends a sign of life each 10 s. */
@@ -36,7 +36,13 @@ export interface ControlClient {
   ): AsyncGenerator<z.output<S>, void, undefined>
 }
 
-const Problem = z.object({ status: z.number(), detail: z.string(), hint: z.string(), code: z.string().optional() })
+const Problem = z.object({
+  status: z.number(),
+  detail: z.string(),
+  hint: z.string(),
+  code: z.string().optional(),
+  reason: z.string().optional(),
+})
 
 const parse = (text: string): unknown => {
   try {
@@ -127,8 +133,11 @@ export const createControlClient = (name: string, path: string): ControlClient =
         hint: 'see `parley --version`: the command and the node may be of different versions',
       })
     }
-    const { detail: message, hint, code = status === 404 ? 'MSG004' : 'APP001' } = problem
-    return errorOf({ code, message, hint, remote: true })
+    const { detail: message, hint, code = status === 404 ? 'MSG004' : 'APP001', reason } = problem
+    return errorOf({
+      ...{ code, message, hint, remote: reason !== NO_AGENT },
+      ...(reason !== undefined && { details: { reason } }),
+    })
   }
 
   return {

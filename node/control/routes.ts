@@ -11,16 +11,19 @@ import { addMessageRoutes } from '../debug/message-routes.ts'
 import { json, problem, respond } from '../debug/problem.ts'
 import * as source from '../debug/source.ts'
 import { thisProcess } from '../process-birth.ts'
+import { runBench } from './run-bench.ts'
 import { runCall } from './run-call.ts'
 import { giveUpSeat, publish, send, takeSeat, topView, transfer } from './run-command.ts'
 import { runSubscribe } from './run-subscribe.ts'
+import * as tools from './run-tools.ts'
 import type { Streams } from './streams.ts'
 import * as wire from './wire.ts'
+import * as toolWire from './wire-tools.ts'
 
 /** What of the node the control socket needs. */
 export type ControlMesh = Pick<
   Mesh,
-  'self' | 'debugUrl' | 'calls' | 'to' | 'events' | 'messages' | 'directory' | 'coordinator' | 'figures'
+  'self' | 'debugUrl' | 'calls' | 'to' | 'events' | 'messages' | 'directory' | 'journal' | 'coordinator' | 'figures'
 >
 
 export interface ControlDeps {
@@ -45,8 +48,11 @@ const STATUS: Partial<Record<string, number>> = {
   SEC002: 403,
 }
 
-const failure = (error: ParleyError): Response =>
-  problem(STATUS[error.code] ?? 500, error.message, error.hint ?? "look at this node's log", {}, { code: error.code })
+const failure = ({ code, message, hint, details }: ParleyError): Response =>
+  problem(STATUS[code] ?? 500, message, hint ?? "look at this node's log", undefined, {
+    code,
+    ...(details.reason === wire.NO_AGENT && { reason: wire.NO_AGENT }),
+  })
 
 const NDJSON = 'application/x-ndjson'
 
@@ -111,6 +117,12 @@ export const createControlRoutes = (deps: ControlDeps, streams: Streams): Hono =
     '/api/coordinator/transfer': (input) => transfer(deps.mesh(), read(wire.TransferSchema, input)),
     '/api/seat/give-up': (input) => giveUpSeat(deps.mesh(), read(wire.SeatSchema, input)),
     '/api/seat/take': (input) => takeSeat(deps.mesh(), read(wire.SeatSchema, input)),
+    '/api/outbox': (input) => tools.outbox(deps.mesh(), read(toolWire.OutboxQuerySchema, input)),
+    '/api/describe': (input) => tools.describe(deps.mesh(), views, read(toolWire.DescribeQuerySchema, input)),
+    '/api/journal/get': (input) => tools.journalGet(deps.mesh(), read(toolWire.JournalGetSchema, input)),
+    '/api/journal/list': (input) => tools.journalList(deps.mesh(), read(toolWire.JournalListSchema, input)),
+    '/api/journal/put': (input) => tools.journalPut(deps.mesh(), read(toolWire.JournalPutSchema, input)),
+    '/api/journal/delete': (input) => tools.journalDelete(deps.mesh(), read(toolWire.JournalDeleteSchema, input)),
     async '/api/stop'() {
       const self = await thisProcess()
       setImmediate(deps.stop)
@@ -121,6 +133,9 @@ export const createControlRoutes = (deps: ControlDeps, streams: Streams): Hono =
     '/api/call': (input, signal) => runCall(deps.mesh(), read(wire.CallSchema, input), { signal, mayBeSelf: true }),
     '/api/subscribe': (input, signal) =>
       runSubscribe(deps.mesh(), read(wire.SubscribeSchema, input), { signal, missed: (count) => missed({}, count) }),
+    '/api/journal/watch': (input, signal) =>
+      tools.journalWatch(deps.mesh(), read(toolWire.JournalWatchSchema, input), signal),
+    '/api/bench': (input, signal) => runBench(deps.mesh(), read(toolWire.BenchSchema, input), signal),
   }
 
   const app = new Hono()

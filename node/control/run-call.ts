@@ -5,7 +5,7 @@ import type { Mesh } from '../api.ts'
 import { createCallables } from '../callable.ts'
 import type { Address, Reply, SendOptions } from '../clients.ts'
 import { findTarget, parseTarget } from './target.ts'
-import { type CallLine, type CallRequest, faultOf } from './wire.ts'
+import { type CallLine, type CallRequest, faultOf, NO_AGENT } from './wire.ts'
 
 type CallMesh = Pick<Mesh, 'directory' | 'calls'>
 
@@ -23,6 +23,7 @@ export const peerOf = ({ directory }: Pick<Mesh, 'directory'>, nameOrId: string)
   const known = names.length === 0 ? 'nobody is in the mesh' : `there is ${names.slice(0, MAX_NAMES).join(', ')}`
   throw new ParleyError('STA001', `no agent is called ${JSON.stringify(nameOrId)}, and no peer id is`, {
     hint: guess === undefined ? known : `did you mean ${guess}?`,
+    details: { reason: NO_AGENT },
   })
 }
 
@@ -81,14 +82,11 @@ async function* withReports(
 }
 
 /**
+ * Whom a call goes to, and what it says.
  * @param mayBeSelf whether agents of this node itself may be called
- * @throws MSG001 for what cannot be used, STA001 and COM004 where there is nobody to call, and what the call throws
+ * @throws MSG001 for what cannot be used, STA001 and COM004 where there is nobody to call
  */
-export const runCall = (
-  mesh: CallMesh,
-  request: CallRequest,
-  { signal, mayBeSelf }: { signal: AbortSignal; mayBeSelf: boolean },
-): AsyncIterable<CallLine> => {
+export const planCall = (mesh: Pick<Mesh, 'directory'>, request: CallRequest, mayBeSelf: boolean) => {
   const wanted = parseTarget(request.target)
   const address: Address =
     request.all === true
@@ -110,7 +108,16 @@ export const runCall = (
     )
   }
   const callable = createCallables()(protocol, method)
-  const payload = callable.codec.encode(request.input)
+  return { address, kind, callable, payload: callable.codec.encode(request.input), name: `${protocol.name}.${method}` }
+}
+
+/** @throws as `planCall`, and what the call throws */
+export const runCall = (
+  mesh: CallMesh,
+  request: CallRequest,
+  { signal, mayBeSelf }: { signal: AbortSignal; mayBeSelf: boolean },
+): AsyncIterable<CallLine> => {
+  const { address, kind, callable, payload } = planCall(mesh, request, mayBeSelf)
   const base: SendOptions = { signal, ...(request.timeoutMs !== undefined && { timeoutMs: request.timeoutMs }) }
 
   return withReports(async function* (onProgress) {

@@ -7,6 +7,7 @@ import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import type { Mesh } from '../api.ts'
 import type { DebugSource } from '../debug/source.ts'
 import { peerOf } from './run-call.ts'
+import { checkTaken, notReceiving } from './takers.ts'
 import type * as wire from './wire.ts'
 
 /** Topics in a live table. */
@@ -41,21 +42,29 @@ export const publish = async (
 
 export const send = async (
   mesh: Pick<Mesh, 'messages' | 'directory'>,
-  { type, data, to, capability, version, waitMs, ...rest }: z.output<typeof wire.SendSchema>,
+  { type, data, to, capability, version, waitMs, keep, ...rest }: z.output<typeof wire.SendSchema>,
 ): Promise<z.output<typeof wire.SentSchema>> => {
   const { guarantee, conversationId, headers, ttlMs } = rest
   if (to !== undefined && capability !== undefined) {
     throw new ParleyError('MSG001', 'a message goes to peers or to a capability', { hint: 'leave out one of them' })
   }
   const message = defineMessage({ type, version, schema: z.unknown() })
-  const whom = to?.map((one) => peerOf(mesh, one)) ?? { capability: capability ?? type }
+  const peers = to?.map((one) => peerOf(mesh, one))
+  const agents = mesh.directory.agents()
+  if (peers === undefined && keep !== true) checkTaken(agents, capability ?? type)
+  const whom = peers ?? { capability: capability ?? type }
   const receipt = await mesh.messages.send(whom, message, data, {
     ...(guarantee !== undefined && { guarantee }),
     ...(conversationId !== undefined && { conversationId }),
     ...(headers !== undefined && { headers }),
     ...(ttlMs !== undefined && { ttlMs }),
   })
-  const sent = { id: receipt.id, destinations: [...receipt.destinations] }
+  const without = notReceiving(agents, receipt.destinations, type)
+  const sent = {
+    id: receipt.id,
+    destinations: [...receipt.destinations],
+    ...(peers !== undefined && without.length > 0 && { notReceiving: without }),
+  }
   if (waitMs === undefined) return sent
   const signal = AbortSignal.timeout(waitMs)
   try {

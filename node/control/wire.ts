@@ -10,6 +10,7 @@
  * | POST `/api/stop` | the node stops in order; the answer comes before |
  * | POST `/api/call`, `/api/subscribe` | streams |
  * | POST `/api/publish`, `/api/send` | |
+ * | `/api/outbox`, `/api/describe`, `/api/journal/…`, `/api/bench` | wire-tools.ts |
  * | POST `/api/coordinator/transfer`, `/api/seat/give-up`, `/api/seat/take` | |
  */
 import * as z from 'zod'
@@ -23,7 +24,7 @@ export const MAX_LINE_CHARS = 128 * 1024 * 1024
 /** Events in one request to publish. */
 export const MAX_BATCH = 256
 
-const Timeout = z
+export const Timeout = z
   .int()
   .min(1)
   .max(2 ** 31 - 1)
@@ -42,6 +43,9 @@ export const faultOf = (error: unknown): WireFault => ({
   ...toFault(error),
   ...(isParleyError(error) && error.remote && { remote: true }),
 })
+
+/** `details.reason` where nobody here has that name: the node says so itself, and no peer does. */
+export const NO_AGENT = 'no-agent'
 
 const isCode = (code: string): code is Code => Object.hasOwn(CODES, code)
 
@@ -158,12 +162,16 @@ export const SendSchema = z.strictObject({
   ttlMs: Timeout.optional(),
   /** Milliseconds that the answer waits until all have processed it. */
   waitMs: Timeout.optional(),
+  /** Also where nobody receives this type now. */
+  keep: z.boolean().optional(),
 })
 export const SentSchema = z.object({
   id: z.string(),
   destinations: z.array(z.string()),
   /** All have processed it; only where it was waited for. */
   delivered: z.boolean().optional(),
+  /** Names of those peers that were asked for and do not say that they receive this type. */
+  notReceiving: z.array(z.string()).optional(),
 })
 
 export const TransferSchema = z.strictObject({ to: z.string().max(256).optional(), timeoutMs: Timeout })

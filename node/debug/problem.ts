@@ -30,7 +30,7 @@ export const problem = (
   detail: string,
   hint: string,
   headers?: Record<string, string>,
-  more: { code?: string } = {},
+  more: { code?: string; reason?: string } = {},
 ): Response =>
   respond(
     JSON.stringify({ type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, detail, hint, ...more }),

@@ -210,11 +210,19 @@ describe('the command parley', { timeout: 90_000 }, () => {
     const rival = await parley(['up', '--name', 'alpha', ...key])
     assertError(rival, 1, 'STA003', /is in use by process/)
 
-    const refused = start(['up', '--name', 'outsider', '--mesh', 'session', '--join', address])
-    await until('it is told why', () => refused.stderr().includes('goes on trying'))
-    assertError({ code: 4, stdout: '', stderr: refused.stderr() }, 4, 'SEC001', /needs a secret/)
-    assert.match(refused.stdout(), /^outsider is up in the mesh session\n/)
-    assert.equal((await leave(refused)).code, 0)
+    const refused = await parley(['up', '--name', 'outsider', '--mesh', 'session', '--join', address, '--json'])
+    assertError(refused, 4, 'SEC001', /nobody lets this node in, and asking again would not help: .*needs a secret/)
+    assert.match(refused.stderr, /^\{"error":\{"code":"SEC001".+"exitCode":4\}\}$/m)
+
+    const [, port = ''] = /tcp\/(\d+)/.exec(address) ?? []
+    const taken = await parley(['up', '--name', 'late', ...key, '--listen', `/ip4/127.0.0.1/tcp/${port}`])
+    assertError(
+      taken,
+      1,
+      'STA003',
+      new RegExp(`^the port 127\\.0\\.0\\.1:${port} \\(tcp\\) is taken by another program$`),
+      /0/,
+    )
 
     const [first, second] = await Promise.all([leave(alpha.running), leave(beta.running)])
     assert.deepEqual([first.code, second.code], [0, 0], first.stderr + second.stderr)
@@ -228,8 +236,41 @@ describe('the command parley', { timeout: 90_000 }, () => {
     await Promise.all([leave(one.running), leave(two.running)])
     const again = await up()
     assert.equal(again.facts.id, one.facts.id)
+    assert.deepEqual(
+      [again.facts.addresses, again.facts.debugUrl],
+      [one.facts.addresses, one.facts.debugUrl],
+      'what others know, and bookmarks, go on leading to it',
+    )
     again.running.child.kill('SIGTERM')
     assert.equal((await again.running.ended).code, 0)
+  })
+
+  test('nodes of one machine with the same secret find each other without an address, and others do not', async () => {
+    await parley(['secret', '--out', 'local.key'])
+    await parley(['secret', '--out', 'foreign.key'])
+    const elsewhere = await mkdtemp(join(folder, 'elsewhere-'))
+    const east = await up('--name', 'east', '--secret-file', 'local.key')
+    const north = await up('--name', 'north', '--secret-file', 'foreign.key')
+    const west = start(['up', '--json', '--name', 'west', '--secret-file', join(folder, 'local.key')], {
+      cwd: elsewhere,
+    })
+    await firstLine(west)
+    const names = async (): Promise<string[]> => {
+      const { stdout } = await parley(['agents', '--node', 'east', '--json'])
+      return z
+        .array(z.object({ name: z.string() }))
+        .parse(JSON.parse(stdout))
+        .map(({ name }) => name)
+    }
+    await until('east knows west', async () => (await names()).includes('west'), 20_000)
+    assert.deepEqual((await names()).sort(), ['east', 'west'])
+    const { stdout } = await parley(['coordinator', 'status', '--data-dir', '.parley/west', '--json'], {
+      cwd: elsewhere,
+    })
+    const mine = await parley(['coordinator', 'status', '--node', 'east', '--json'])
+    const MeshId = z.object({ meshId: z.string() })
+    assert.equal(MeshId.parse(JSON.parse(stdout)).meshId, MeshId.parse(JSON.parse(mine.stdout)).meshId)
+    await Promise.all([leave(east.running), leave(north.running), leave(west)])
   })
 
   test('a signal takes a node out of service, lets its calls end, and ends it with 0 within 5 s', async () => {

@@ -49,7 +49,7 @@ describe('peers whose clocks differ', { timeout: 60_000 }, () => {
     assert.equal(ready, true)
     assert.match(String(degraded), /the clock of ahead is (39|40)\.\d s ahead of this node's/)
     const table = await runCommand(['peers', '--url', ours.mesh.debugUrl ?? ''], { cwd: tmpdir() })
-    assert.match(table.stdout, /│ \+(39|40)\.\d{3} s +│/)
+    assert.match(table.stdout, / \+(39|40)\.\d{3} s /)
     const warnings = ours.log.lines.filter(({ message }) => message === 'the clock of a peer differs from this one')
     assert.equal(warnings.length, 1)
     const theirs = await ahead.ask('facts', undefined)

@@ -95,8 +95,8 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
     assert.deepEqual(where.mesh, ['enved', { kind: 'environment', name: 'PARLEY_MESH' }])
     assert.deepEqual(where['limits.max_connections'], [9, { kind: 'file', path: 'etc/parley.yaml', line: 3 }])
     assert.deepEqual(where['labels.zone'], ['enved', { kind: 'environment', name: 'PARLEY_LABELS__ZONE' }])
-    assert.match(text.stdout, /secret +│ \(not shown\) +│ PARLEY_SECRET/)
-    assert.match(text.stdout, /timings\.drain_ms +│ 3000 +│ default/)
+    assert.match(text.stdout, /^secret +\(not shown\) +PARLEY_SECRET$/m)
+    assert.match(text.stdout, /^timings\.drain_ms +3000 +default$/m)
     assert.equal(facts.name, 'filed')
     const self = await fetch(`${facts.debugUrl}/api/self`).then((response) => response.json())
     assert.equal(Reflect.get(Object(self), 'mesh'), 'enved')
@@ -191,8 +191,9 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
     const [address = ''] = facts.addresses
     const joining = ['--name', 'second', '--join', address, '--secret-file', 'new.key', '--config', 'none.yaml']
     await writeFile(join(cwd, 'none.yaml'), 'timings: {backoff_max_ms: 500}\n')
-    const { running: second } = await up(cwd, joining)
-    await said(second, /refused/)
+    const refused = await run(cwd, ['up', ...joining])
+    assert.equal(refused.code, 4, refused.stderr)
+    assert.match(refused.stderr, /nobody lets this node in, and asking again would not help/)
 
     await writeFile(join(cwd, 'parley.yaml'), 'name: first\nsecret_file: [new.key, old.key]\nlimts: {max_active: 3}\n')
     first.child.kill('SIGHUP')
@@ -206,7 +207,10 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
     await said(first, /needs a restart: listen\n/)
     for (const applied of [/applied [^\n;]*secret/, /applied [^\n;]*log/, /applied [^\n;]*limits\.max_active/])
       assert.match(first.stderr(), applied)
-    await said(second, /joined the mesh: connected to first/)
+    const { running: second, facts: joined } = await up(cwd, joining)
+    await until('it is let in by the new secret', async () =>
+      (await (await fetch(`${joined.debugUrl}/api/peers`)).text()).includes('"first"'),
+    )
     await leave(second)
     await said(first, /"level":"info"/)
 

@@ -60,7 +60,13 @@ describe('the life of a control socket', { timeout: 90_000 }, () => {
     const { pid, control } = await noteOf('ember')
     const listening = start(['sub', 'any.#', '--node', 'ember', '--json'])
     assert.match(await firstLine(listening), /"ready"/)
-    assertError(await parley(['stop']), 2, 'MSG001', /2 nodes are running here: ember, phoenix/, /choose one/)
+    assertError(
+      await parley(['stop']),
+      2,
+      'MSG001',
+      /2 nodes are running here: ember, phoenix/,
+      /parley stop ember.+--all/,
+    )
     assertError(await parley(['stop', 'embre']), 3, 'COM002', /no node called embre/, /did you mean ember\?/)
     assertError(await parley(['stop', 'ember', '--all']), 2, 'MSG001', /--all names all nodes already/)
     const stopped = await parley(['stop', 'ember', '--json'])
@@ -94,7 +100,7 @@ describe('the life of a control socket', { timeout: 90_000 }, () => {
     const moved = await parley(['coordinator', 'transfer', '--node', 'two', '--to', 'three'])
     assert.match(moved.stdout, /^three coordinates now, in epoch \d+; before it was (one|two|three)\n$/, moved.stderr)
     const wrong = await parley(['coordinator', 'transfer', '--node', 'two', '--to', 'thre'])
-    assertError(wrong, 1, 'STA001', /no agent is called "thre"/, /did you mean three\?/)
+    assertError(wrong, 3, 'STA001', /no agent is called "thre"/, /did you mean three\?/)
     const left = await parley(['leave', '--node', 'two'])
     assert.match(left.stdout, /^two has no seat any more/, left.stderr)
     assert.match((await parley(['leave', '--node', 'two', '--undo'])).stdout, /^two offers its seat again/)
@@ -110,6 +116,13 @@ describe('the life of a control socket', { timeout: 90_000 }, () => {
     })
     assert.equal(letter?.type, 'note.short')
     assert.match((await parley(['dlq', 'show', letter?.id ?? '', '--node', 'one'])).stdout, /\n\n\{\}\n$/)
+    const nobody = await parley(['dlq', 'retry', letter?.id ?? '', '--to', 'nobody', '--node', 'one'])
+    assertError(nobody, 3, 'STA001', /no agent is called "nobody"/)
+    const listed = await parley(['dlq', 'ls', '--node', 'one'])
+    assert.ok(
+      listed.stdout.split('\n').every((line) => line.length <= 80),
+      listed.stdout,
+    )
     assert.match(
       (await parley(['dlq', 'purge', '--all', '--yes', '--node', 'one'])).stdout,
       /^1 dead letter thrown away/,
@@ -164,7 +177,22 @@ describe('the life of a control socket', { timeout: 90_000 }, () => {
       nodeOptions: ['--import', `data:text/javascript,${encodeURIComponent(hook)}`],
     })
     assert.deepEqual([help.code, help.stderr], [0, ''])
-    for (const name of ['up', 'stop', 'id', 'call', 'pub', 'sub', 'send', 'serve', 'top', 'completion'])
+    for (const name of [
+      'up',
+      'stop',
+      'id',
+      'call',
+      'pub',
+      'sub',
+      'send',
+      'serve',
+      'top',
+      'outbox',
+      'journal',
+      'describe',
+      'bench',
+      'completion',
+    ])
       assert.match(help.stdout, new RegExp(`^ {2}${name} `, 'm'))
     const codes = await parley(['help', 'exit-codes'])
     assert.match(codes.stdout, /3 {2}no node or agent was found/)

@@ -37,7 +37,8 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
   const noteOf = async (name: string) =>
     Note.parse(JSON.parse(await readFile(join(folder, '.parley', name, 'node.json'), 'utf8')))
   const up = async (name: string, ...args: string[]): Promise<Running> => {
-    const running = start(['up', '--json', '--name', name, ...args])
+    // They are there for all of the tests.
+    const running = start(['up', '--json', '--name', name, ...args], { limitMs: 90_000 })
     await firstLine(running)
     return running
   }
@@ -174,7 +175,20 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
       [alpha('send', 'Order!'), 2, 'MSG001', /message type "Order!" is not usable/, /a-z/],
       [alpha('send', 'order', '--to', 'x', '--capability', 'y'), 2, 'MSG001', /cannot be used with/, /./],
       [alpha('send', 'order', '--guarantee', 'SOMETIMES'), 2, 'MSG001', /Allowed choices/, /./],
-      [alpha('send', 'order', '--to', 'gamma'), 1, 'STA001', /no agent is called "gamma"/, /there is|mean/],
+      [alpha('send', 'order', '--to', 'gamma'), 3, 'STA001', /no agent is called "gamma"/, /there is|mean/],
+      [alpha('send', 'tiol'), 3, 'COM004', /nobody receives messages of the type tiol/, /did you mean toil\?.+--keep/],
+      [alpha('sub'), 2, 'MSG001', /no topic is named/, /--report-topics/],
+      [
+        alpha('call', 'toil.echo', '--to', 'gamma', '--json'),
+        3,
+        'STA001',
+        /no agent is called "gamma"/,
+        /there is|mean/,
+      ],
+      [alpha('bench', 'toil.echo', '--to', 'gamma'), 3, 'STA001', /no agent is called "gamma"/, /there is|mean/],
+      [alpha('bench', 'toil.count', '--json'), 2, 'MSG001', /gives no single answer/, /one answer/],
+      [['describe', 'tiol'], 3, 'STA001', /no agent and no protocol is called "tiol"/, /did you mean toil\?/],
+      [alpha('journal', 'get', 'not/there'), 1, 'STA001', /no record "not\/there"/, /journal ls/],
       [alpha('sbu', 'a'), 2, 'MSG001', /unknown command 'sbu'/, /did you mean (sub|pub)/],
     ]
     await Promise.all(
@@ -199,6 +213,77 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     const sent = z.object({ id: z.string(), destinations: z.array(z.string()) }).parse(jsonLines(kept.stdout)[0])
     assert.deepEqual(sent.destinations, [peerId])
     assertError(waited, 1, 'COM001', /was not processed within 300 ms/, /kept/)
+  })
+
+  test('what waits is listed with whom it is for, since when and why, within 80 columns', async () => {
+    const kept = await parley(alpha('send', 'order.unheard', '{}', '--keep'))
+    assert.match(kept.stdout, /is kept by alpha, for whoever offers it/, kept.stderr)
+    const told = await parley(alpha('send', 'order.waiting', '{}', '--to', 'beta'))
+    assert.match(told.stderr, /^note: beta does not say that it receives order\.waiting now/)
+    const Entries = z.array(z.object({ type: z.string(), name: z.string(), waitsFor: z.string(), sentAt: z.number() }))
+    const entries = Entries.parse(JSON.parse((await parley(alpha('outbox', '--json'))).stdout))
+    assert.equal(entries.find(({ type }) => type === 'order.unheard')?.waitsFor, 'no-taker')
+    assert.equal(entries.find(({ type }) => type === 'order.waiting')?.name, 'beta')
+    const [table, agents, peers, wide] = await Promise.all([
+      parley(alpha('outbox')),
+      parley(alpha('agents')),
+      parley(alpha('peers')),
+      parley(alpha('peers', '--wide')),
+    ])
+    for (const { stdout } of [table, agents, peers])
+      assert.ok(
+        stdout.split('\n').every((line) => line.length <= 80),
+        stdout,
+      )
+    assert.match(table.stdout, /nobody receives it/)
+    assert.ok(wide.stdout.includes((await noteOf('beta')).peerId))
+    assert.equal((await parley(beta('outbox'))).stdout, 'nothing waits\n')
+  })
+
+  test('with two nodes here a call, a description and a bench go by one that knows whom they are about', async () => {
+    const [called, agent, protocol, measured] = await Promise.all([
+      parley(['call', 'toil.echo', '{"text":"by either"}']),
+      parley(['describe', 'alpha']),
+      parley(['describe', 'toil', '--json']),
+      parley(['bench', 'toil.echo', '{"text":"x"}', '--for', '300', '--concurrency', '2', '--json']),
+    ])
+    assert.deepEqual(jsonLines(called.stdout), [{ text: 'by either' }], called.stderr)
+    for (const part of [/^alpha 12D3\w+, alive$/m, /^toil 1\.2\.0$/m, /toil\.echo \(unary/, /takes \{/])
+      assert.match(agent.stdout, part, agent.stderr)
+    const Described = z.object({ kind: z.string(), agents: z.array(z.object({ name: z.string() })) })
+    const described = Described.parse(JSON.parse(protocol.stdout))
+    assert.deepEqual([described.kind, described.agents.map(({ name }) => name)], ['protocol', ['alpha']])
+    const Result = z.object({
+      type: z.literal('result'),
+      calls: z.number().min(1),
+      p50Ms: z.number(),
+      errors: z.strictObject({}),
+    })
+    Result.parse(jsonLines(measured.stdout).at(-1))
+  })
+
+  test('records of the journal are written, read, listed, followed and deleted', async () => {
+    const put = await parley(alpha('journal', 'put', 'test/a', '{"n":1}', '--if-version', '0', '--json'))
+    const { version } = z.object({ version: z.number() }).parse(jsonLines(put.stdout)[0])
+    const watching = start(beta('journal', 'watch', 'test/', '--count', '1', '--json'))
+    assert.match(await firstLine(watching), /"type":"records".+"test\/a"/)
+    const [stale, got, listed] = await Promise.all([
+      parley(alpha('journal', 'put', 'test/a', '2', '--if-version', '0')),
+      parley(beta('journal', 'get', 'test/a')),
+      parley(beta('journal', 'ls', 'test/')),
+    ])
+    assertError(stale, 1, 'STA003', /./)
+    assert.equal(got.stdout, '{"n":1}\n', got.stderr)
+    assert.match(listed.stdout, new RegExp(`^KEY +VERSION +VALUE\\ntest/a +${version} +\\{"n":1\\}\\n$`))
+    assert.equal((await parley(beta('journal', 'rm', 'test/a'))).stdout, 'test/a is deleted\n')
+    assert.equal((await parley(beta('journal', 'rm', 'test/a'))).stdout, 'there was no test/a\n')
+    assert.match((await watching.ended).stdout, /"type":"change".+"key":"test\/a".+"isDeleted":true/)
+  })
+
+  test('topics that are alive are reported without a pattern', async () => {
+    const report = start(alpha('sub', '--report-topics', '--from', 'earliest', '--for', '300', '--json'))
+    const rows = z.array(z.object({ topic: z.string() })).parse(jsonLines((await report.ended).stdout)[0])
+    assert.ok(rows.some(({ topic }) => topic === 'news.sport'))
   })
 
   test('a program answers a skill: values, streams, failures, limits', async () => {

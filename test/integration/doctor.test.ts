@@ -64,7 +64,8 @@ describe('parley doctor', { timeout: LIMIT_MS }, () => {
   const started: Running[] = []
 
   const up = async (...args: string[]) => {
-    const running = startCommand(['up', '--json', '--secret-file', 'secret.key', ...args], {
+    // Each is a mesh of its own.
+    const running = startCommand(['up', '--json', '--no-local', '--secret-file', 'secret.key', ...args], {
       cwd: folder,
       limitMs: LIMIT_MS,
     })
@@ -402,6 +403,23 @@ describe('parley doctor', { timeout: LIMIT_MS }, () => {
     await finds(
       ['--node', 'lonely', '--secret-file', 'secret.key'],
       ['ready', 'fail', /lonely is not ready: no member of the mesh is connected/, /its log/],
+    )
+  })
+
+  it('looks at each running node where several run and none is named, and names what it did not check', async () => {
+    const { stdout } = await runCommand(['doctor', '--json', '--allow-weak-secret'], { cwd: folder })
+    const { checks } = z
+      .object({ checks: z.array(z.object({ node: z.string(), name: z.string(), verdict: z.string() })) })
+      .parse(JSON.parse(stdout))
+    const well = checks.filter(({ node, verdict }) => node === 'runs' && verdict === 'ok').map(({ name }) => name)
+    for (const name of ['data directory', 'lock', 'identity', 'stores', 'running node', 'ready'])
+      assert.ok(well.includes(name), `${name} in ${well}`)
+    assert.ok(checks.some(({ node }) => node === 'frozen'))
+    const empty = await mkdtemp(join(folder, 'empty-'))
+    const { stdout: text } = await runCommand(['doctor'], { cwd: empty })
+    assert.match(
+      text,
+      /^nothing is wrong in what was checked: \d+ checks\nnot checked, for the reasons above: .*stores/m,
     )
   })
 

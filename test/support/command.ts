@@ -89,11 +89,20 @@ export const firstLine = async (running: Running): Promise<string> => {
   return running.stdout().split('\n', 1)[0] ?? ''
 }
 
-/** Every error is two lines: what failed, and what to do. */
+/** As with --json: one line on stderr. */
+const errorInJson = (stderr: string): string[] | undefined => {
+  const line = /^\{"error":.+\}$/m.exec(stderr)?.[0]
+  if (line === undefined) return undefined
+  const { code, message, hint } = (JSON.parse(line) as { error: { code: string; message: string; hint: string } }).error
+  return [line, code, message, hint]
+}
+
+/** Every error says what failed, and what to do: in two lines, or as JSON. */
 export const assertError = (ended: Ended, code: number, kind: string, message: RegExp, hint = /./): void => {
   const shown = `${ended.code} ${ended.stdout}${ended.stderr}`
-  const found = /^error ([A-Z]{3}\d{3}): (.+)\nhint: (.+)\n/m.exec(ended.stderr)
-  assert.ok(found !== null, shown)
+  const found =
+    errorInJson(ended.stderr) ?? /^error ([A-Z]{3}\d{3}): (.+)\nhint: (.+)\n/m.exec(ended.stderr) ?? undefined
+  assert.ok(found !== undefined, shown)
   assert.equal(found[1], kind, shown)
   assert.match(found[2] ?? '', message)
   assert.match(found[3] ?? '', hint)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CommanderError } from 'commander'
-import { exitCodeOf, written } from '../../../node/cli/outcome.ts'
+import { exitCodeOf, written, writtenAsJson } from '../../../node/cli/outcome.ts'
 import { type Code, ParleyError } from '../../../protocols/errors.ts'
 
 const codeFor = (code: Code, remote = false): number => exitCodeOf(new ParleyError(code, 'x', { remote }))
@@ -42,4 +42,10 @@ test("the command line's own messages have the same form, with what was probably
     "error: unknown option '--nmae'\n(Did you mean --name?)",
   )
   assert.equal(written(error), "error MSG001: unknown option '--nmae'\nhint: did you mean --name?\n")
+})
+
+test('for programs an error is one line of JSON, with the exit code', () => {
+  const text = writtenAsJson(new ParleyError('COM002', 'not\nthere', { hint: 'look' }))
+  assert.equal(text, '{"error":{"code":"COM002","message":"not\\nthere","hint":"look","exitCode":3}}\n')
+  assert.equal(JSON.parse(writtenAsJson(new Error('odd'))).error.exitCode, 1)
 })
