@@ -1,16 +1,58 @@
 /**
- * Counts calls and requests for the metrics that MESSAGES.md names, with the label sets looked up once.
+ * Counts calls and requests by protocol and method, a user's apart from the mesh's own, and all of them under the names of
+ * the seeds (mesh-metrics.ts).
+ *
+ * A call is what this node asks of others, a request what others ask of it. State: the meters, one for each method that was
+ * called or asked for, at most MAX_METERS; those that come later count as `other`. Labels are looked up once, since this runs
+ * for each message. The methods of the mesh's own protocols have metrics of their own and no times: they would take the
+ * places that the methods of agents have among the values of a label.
  */
-import { type MeshMetricsOptions, meshMetrics } from './mesh-metrics.ts'
-import type { Add, NodeMetrics, Observe } from './metrics.ts'
+import { COMMAND_PREFIX } from '../protocols/command/define.ts'
+import type { MessageType } from '../protocols/wire/envelope.ts'
+import { meshMetrics } from './mesh-metrics.ts'
+import { MAX_SERIES, OTHER } from './metric-series.ts'
+import type { Add, NodeMetrics } from './metrics.ts'
+
+export const MAX_METERS = MAX_SERIES
+
+/** Status, and seconds that it took. */
+export type Meter = (status: string, seconds: number) => void
+
+export interface CalledMethod {
+  readonly protocol: string
+  readonly protocolId: string
+  readonly codec: { readonly name: string; readonly label: string }
+}
 
 export interface CallMetrics {
   /** A call of ours ended. */
-  called(label: string, status: string, seconds: number, peer: string): void
-  /** A request of a peer ended. */
-  handled(label: string, status: string, seconds: number): void
+  called(target: CalledMethod, status: string, seconds: number, peer: string): void
+  /** For requests of one protocol; `method` is undefined where the request was refused before it was known. */
+  handled(protocol: string, isOwn: boolean): (method: string | undefined, status: string, seconds: number) => void
 }
 
+export interface CallMetricsOptions {
+  /** Name of this node's agent. */
+  readonly self: string
+  readonly peers: {
+    all(): readonly { name: string; connections: readonly unknown[] }[]
+    get(peer: string): { name: string } | undefined
+  }
+  /** One of the mesh's own protocols. */
+  isOwn(protocolId: string): boolean
+  /** `message_latency` by pair of agents too. */
+  readonly pairs: boolean
+}
+
+type Side = 'call' | 'request'
+
+/** The membership's beats and commands are known by their protocol; all else that is called is a request. */
+const typeOf = (protocol: string, isOwn: boolean): MessageType => {
+  if (isOwn) return protocol === 'presence' ? 'HEARTBEAT' : 'REQUEST'
+  return protocol.startsWith(COMMAND_PREFIX) ? 'COMMAND' : 'REQUEST'
+}
+
+/** Statuses are error codes and a few words: a closed set. */
 const cached = <T>(make: (status: string) => T): ((status: string) => T) => {
   const known = new Map<string, T>()
   return (status) => {
@@ -23,21 +65,75 @@ const cached = <T>(make: (status: string) => T): ((status: string) => T) => {
   }
 }
 
-export const createCallMetrics = (metrics: NodeMetrics, options: MeshMetricsOptions): CallMetrics => {
-  const mesh = meshMetrics(metrics, options)
-  // Statuses are error codes and a few words: a closed set.
-  const sent = cached((status): Add => mesh.messages('outbound', 'REQUEST', status))
-  const received = cached((status): Add => mesh.messages('inbound', 'REQUEST', status))
-  const callTime: Observe = mesh.latency('call', 'REQUEST')
-  const handleTime: Observe = mesh.latency('handle', 'REQUEST')
+const NAMES = ['protocol', 'method']
+
+const countersOf = (metrics: NodeMetrics, side: Side) => {
+  const what = side === 'call' ? 'Calls of this node' : 'Requests to this node'
+  const labels = [...NAMES, 'status']
   return {
-    called(_label, status, seconds) {
-      sent(status)()
-      callTime(seconds)
+    user: metrics.counter(`${side}s_total`, `${what}, by protocol, method and status`, labels),
+    mesh: metrics.counter(`mesh_${side}s_total`, `${what} that the mesh itself makes`, labels),
+    times: metrics.histogram(`${side}_seconds`, `Time that they took, by protocol and method`, NAMES),
+  }
+}
+
+export const createCallMetrics = (metrics: NodeMetrics, options: CallMetricsOptions): CallMetrics => {
+  const { peers, pairs } = options
+  const seeds = meshMetrics(metrics.asNamed, {
+    connections: () => peers.all().map(({ name, connections }): [string, number] => [name, connections.length]),
+    pairLatency: pairs,
+  })
+  const counters = { call: countersOf(metrics, 'call'), request: countersOf(metrics, 'request') }
+  const meters = { call: new Map<string, Meter>(), request: new Map<string, Meter>() }
+
+  const makeMeter = (side: Side, protocol: string, method: string, isOwn: boolean): Meter => {
+    const { user, mesh, times } = counters[side]
+    const labels = { protocol, method }
+    const type = typeOf(protocol, isOwn)
+    const direction = side === 'call' ? 'outbound' : 'inbound'
+    const adds = cached((status): [Add, Add] => [
+      seeds.messages(direction, type, status),
+      (isOwn ? mesh : user).with({ ...labels, status }),
+    ])
+    const observeAll = seeds.latency(side === 'call' ? 'call' : 'handle', type)
+    const observe = isOwn ? undefined : times.with(labels)
+    return (status, seconds) => {
+      const [addAll, add] = adds(status)
+      addAll()
+      add()
+      observeAll(seconds)
+      observe?.(seconds)
+    }
+  }
+
+  /** @param key of the meter: one object for each method, so that it is hashed once */
+  const meterOf = (side: Side, key: string, protocol: string, method: string, isOwn: boolean): Meter => {
+    const known = meters[side].get(key)
+    if (known !== undefined) return known
+    if (meters[side].size >= MAX_METERS && method !== OTHER)
+      return meterOf(side, isOwn ? 'mesh' : 'user', OTHER, OTHER, isOwn)
+    const meter = makeMeter(side, protocol, method, isOwn)
+    meters[side].set(key, meter)
+    return meter
+  }
+
+  return {
+    called({ codec, protocol, protocolId }, status, seconds, peer) {
+      const meter = meters.call.get(codec.label)
+      if (meter !== undefined) meter(status, seconds)
+      else meterOf('call', codec.label, protocol, codec.name, options.isOwn(protocolId))(status, seconds)
+      if (pairs && !options.isOwn(protocolId)) seeds.pairLatency(options.self, peers.get(peer)?.name ?? OTHER, seconds)
     },
-    handled(_label, status, seconds) {
-      received(status)()
-      handleTime(seconds)
+    handled(protocol, isOwn) {
+      const ofMethod = new Map<string, Meter>()
+      return (method = OTHER, status, seconds) => {
+        let meter = ofMethod.get(method)
+        if (meter === undefined) {
+          meter = meterOf('request', `${protocol}.${method}`, protocol, method, isOwn)
+          ofMethod.set(method, meter)
+        }
+        meter(status, seconds)
+      }
     },
   }
 }

@@ -1,9 +1,9 @@
 /** What a node's part in the coordination counts, read when the metrics are scraped. Keeps no state. */
 import type { Coordination } from './coordination.ts'
-import type { NodeMetrics } from './metrics.ts'
+import type { NamedMetrics } from './metrics.ts'
 
 export const exposeCoordination = (
-  { total, gauge }: NodeMetrics,
+  { total, gauge }: NamedMetrics,
   { facts, counts, fences }: Pick<Coordination, 'facts' | 'counts' | 'fences'>,
 ): void => {
   gauge('coordinator_epoch', 'Epoch (Raft term) that this node knows', () => facts().epoch)

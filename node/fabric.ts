@@ -30,6 +30,7 @@ import { createGate } from './gate.ts'
 import type { Ground } from './ground.ts'
 import { createInvoke } from './invoke.ts'
 import { createJoining } from './joining.ts'
+import { libp2pMetrics } from './libp2p-metrics.ts'
 import { createLinks } from './links.ts'
 import { followConnections, isOpen, openTo } from './network/connection-events.ts'
 import { createConnectionLimits } from './network/connection-limits.ts'
@@ -123,7 +124,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     },
     denied: (peer) => admission.remembered(peer.toString()),
     log,
-    metrics: undefined,
+    metrics: options.metrics.libp2p ? libp2pMetrics(metrics.asNamed) : undefined,
   })
   undo.push(async () => libp2p.stop())
   const trust = await trusting
@@ -135,9 +136,8 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     busy: (connection) => links.busy(connection) || router.busy(connection) || carries(connection),
   })
 
-  const callMetrics = createCallMetrics(metrics, {
-    connections: () => peers.all().map(({ name, connections }): [string, number] => [name, connections.length]),
-  })
+  const isOwn = (protocolId: string): boolean => router.isOwn(protocolId)
+  const callMetrics = createCallMetrics(metrics, { self: identity.name, peers, isOwn, pairs: options.metrics.pairs })
 
   const skews = createClockSkews({ clock, log }, timings)
   metrics.gauges('clock_skew_seconds', 'Clock of a peer minus this one, the largest 50', 'peer', skews.rows)
@@ -155,7 +155,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     unreadBounds: () => unreadBounds(limits),
     membership: (peer) => memberships.get(peer),
     reply: (reply) => above.replies().send(reply),
-    done: callMetrics.handled,
+    meter: callMetrics.handled,
   })
 
   const links = createLinks({
@@ -165,7 +165,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     idleMs: LINK_IDLE_MS,
     loopback: (protocolId) => router.loopback(protocolId),
     current: (peer) => peers.get(peer)?.chosen,
-    isOwn: (protocolId) => router.isOwn(protocolId),
+    isOwn,
     async connection({ peer, protocolId }) {
       // A connection that may be given up gets no new work until that is decided.
       if (!router.isOwn(protocolId)) await above.parting(peer)
@@ -345,7 +345,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     clock,
     timers,
     log,
-    metrics,
+    metrics: metrics.asNamed,
     compression: linkDeps.compression,
     gossip: pubsub,
     random,
@@ -357,8 +357,10 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     serve: (protocol, handlers) => addServed(compile(protocol, handlers)),
     to: (peer, protocol, defaults) => clients.to(peer, protocol, defaults),
   }
+  /** Programs name their metrics; those of the mesh have its prefix. */
   const ownPort: Port = {
     ...port,
+    metrics,
     serve: (protocol, handlers) => addServed(compile(protocol, handlers), { own: true }),
   }
 

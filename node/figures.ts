@@ -8,7 +8,7 @@ import type { LateReply } from '../protocols/wire/caller.ts'
 import type { LinkCounts } from '../protocols/wire/link.ts'
 import type { PeerUse } from '../protocols/wire/slots.ts'
 import type { PeerSkew } from './clock-skew.ts'
-import type { NodeMetrics } from './metrics.ts'
+import type { NamedMetrics } from './metrics.ts'
 import type { RelayFacts } from './relay-facts.ts'
 
 export interface UnadmittedFigures {
@@ -69,7 +69,7 @@ export interface MeshFigures {
 }
 
 /** Counters that others keep, read when the metrics are scraped. */
-export const exposeFigures = (metrics: NodeMetrics, read: () => MeshFigures): void => {
+export const exposeFigures = (metrics: NamedMetrics, read: () => MeshFigures): void => {
   const { total, gauge, gauges } = metrics
   total('link_frames_received_total', 'Frames that links read', () => read().links.framesIn)
   total('link_frames_sent_total', 'Frames that links wrote', () => read().links.framesOut)

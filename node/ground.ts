@@ -8,7 +8,7 @@ import { linkCounts } from '../protocols/wire/link.ts'
 import { type DirectoryLock, lockDataDirectory } from './data-directory.ts'
 import { loadIdentity, nextIncarnation } from './identity.ts'
 import { createTrust } from './membership.ts'
-import { createMetrics } from './metrics.ts'
+import { createMetrics, PREFIX } from './metrics.ts'
 import { openKeptPorts } from './network/kept-ports.ts'
 import { type MeshOptionsInput, parseOptions } from './options.ts'
 import { clock, compressionOf, random, timers } from './platform.ts'
@@ -58,7 +58,7 @@ export const prepare = async (input: MeshOptionsInput, lock: { current: Director
   const warning = secretWarning(options.secret ?? [])
   if (warning !== undefined && !options.allowWeakSecret) log.warn(warning, { hint: SECRET_ADVICE })
 
-  const metrics = createMetrics()
+  const metrics = createMetrics(PREFIX)
   const signer = createSigner(privateKey)
   const counts = linkCounts()
   const linkDeps = {

@@ -22,7 +22,7 @@ export interface InvokeDeps {
   links: Links
   chance(): number
   /** Told once per call, when it ended. */
-  done(label: string, status: string, seconds: number, peer: string): void
+  done(target: Callable, status: string, seconds: number, peer: string): void
   retried(): void
   breakers: Breakers
   /** Calls that go on whatever the breaker says: the mesh's own, and those of the node to itself. */
@@ -242,7 +242,7 @@ export const createInvoke = (deps: InvokeDeps): Invoke => {
   }
 
   const finish = (peer: string, target: Callable, startedAt: number, status: string): void =>
-    deps.done(target.codec.label, status, (clock.monotonic() - startedAt) / 1000, peer)
+    deps.done(target, status, (clock.monotonic() - startedAt) / 1000, peer)
 
   /** One unary call. The common case in as few steps as possible: the link is open, and the first attempt succeeds. */
   class UnaryCall implements Sink {

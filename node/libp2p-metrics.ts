@@ -1,5 +1,5 @@
 /**
- * libp2p's own figures in the registry of a mesh: a factory for libp2p's `metrics` option.
+ * libp2p's own figures in the registry of a mesh, where `metrics.libp2p` asks for them: a factory for libp2p's option.
  *
  * It stands in for @libp2p/prometheus-metrics 5, which keeps the metrics of all nodes of a process in one map beside
  * the registry that it is given: of two nodes the second one's registry stays empty and the first one counts for both,
@@ -23,7 +23,7 @@ import type {
   MetricOptions,
 } from '@libp2p/interface'
 import { MAX_LABEL_VALUES } from './metric-series.ts'
-import type { NodeMetrics } from './metrics.ts'
+import type { NamedMetrics } from './metrics.ts'
 
 /** A TCP listener adds one reader for each of its addresses, all under one name. Beyond it the oldest is left out. */
 const MAX_READERS = 64
@@ -68,7 +68,7 @@ const createFigures = () => {
   }
 }
 
-export const libp2pMetrics = (metrics: NodeMetrics) => (): Libp2pMetrics => {
+export const libp2pMetrics = (metrics: NamedMetrics) => (): Libp2pMetrics => {
   const gauges = new Map<string, ReturnType<typeof createFigures>>()
   const bytes = metrics.counter('libp2p_data_transfer_bytes_total', 'Bytes by protocol and direction', ['protocol'])
 

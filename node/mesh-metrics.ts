@@ -1,11 +1,11 @@
 /**
- * The metrics that MESSAGES.md (Monitoring) names, with exactly those names and labels, and the bundle of those that a
- * mesh counts from its first day on. `message_latency` has no unit in its name because its source has none; it is in
- * seconds like the others.
+ * The metrics that MESSAGES.md (Monitoring) names, with exactly those names and labels: of all messages, the mesh's own too,
+ * and so without the prefix and the labels of call-metrics.ts. `message_latency` has no unit in its name because its source
+ * has none; it is in seconds like the others.
  * Keeps no state of its own. Source: seeds 002 and 003, MESSAGES.md.
  */
 import type { MessageType } from '../protocols/wire/envelope.ts'
-import type { Add, GaugeRows, NodeMetrics, Observe } from './metrics.ts'
+import type { Add, GaugeRows, NamedMetrics, Observe } from './metrics.ts'
 
 export type Direction = 'inbound' | 'outbound'
 
@@ -48,7 +48,7 @@ export interface MeshMetricsOptions {
   pairLatency?: boolean
 }
 
-export const meshMetrics = (metrics: NodeMetrics, options: MeshMetricsOptions): MeshMetrics => {
+export const meshMetrics = (metrics: NamedMetrics, options: MeshMetricsOptions): MeshMetrics => {
   const { messages, latency, pairLatency, connections } = NAMED
   const count = metrics.counter(messages.name, messages.help, messages.labels)
   const time = metrics.histogram(latency.name, latency.help, latency.labels)

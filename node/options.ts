@@ -18,6 +18,7 @@ import { CoordinationOptions } from './coordination-options.ts'
 import { DiscoveryOptions, RelayOptions } from './discovery-options.ts'
 import { LEVELS } from './log-levels.ts'
 import { DialOptions } from './network/dial/dial-options.ts'
+import { DebugEndpoint, DebugOption, HealthListener, HealthOption, MetricsOptions } from './options/observing.ts'
 import { PRESETS } from './options/presets.ts'
 import { PRESET_NAMES, type Preset } from './preset-names.ts'
 import { checkTyped, isStrongEnough } from './secret.ts'
@@ -47,19 +48,6 @@ const isLog = (value: unknown): value is Log =>
   value !== null &&
   ['error', 'warn', 'info'].every((level) => typeof Reflect.get(value, level) === 'function')
 
-const Port = z.int().min(0).max(65_535)
-const DebugEndpoint = z.strictObject({
-  port: Port.default(0).describe('TCP port, 0 for any free one.'),
-  host: z
-    .string()
-    .min(1)
-    .default(LOOPBACK)
-    .describe('Address that it listens on. Beyond 127.0.0.1 whoever reaches it can read it.'),
-  orAnyPort: z
-    .boolean()
-    .optional()
-    .describe('Take any free port where that one is taken, and say so in the log, instead of not starting.'),
-})
 const Secret = z.string().min(1).max(1024)
 const randomName = (): string => `agent-${randomBytes(3).toString('hex')}`
 
@@ -73,6 +61,7 @@ const GROUPS = {
   coordination: CoordinationOptions,
   discovery: DiscoveryOptions,
   dial: DialOptions,
+  metrics: MetricsOptions,
 }
 
 export const MeshOptionsSchema = z.strictObject({
@@ -121,15 +110,9 @@ export const MeshOptionsSchema = z.strictObject({
     .refine((labels) => Object.keys(labels).length <= MAX_LABELS, `use at most ${MAX_LABELS} labels`)
     .default({})
     .describe('Facts about this node for the directory, such as zone or model. They travel with each record.'),
-  debug: z
-    .union([z.literal(false), Port, DebugEndpoint], {
-      error: 'use false, a port, or { port, host }',
-    })
-    .transform((debug) => (typeof debug === 'number' ? { port: debug, host: LOOPBACK } : debug))
-    .default(false)
-    .describe(
-      'Debug endpoint over HTTP: a port (0 for any free one), or port and host; false for none. Where the port is taken the node does not start, or takes any free one with orAnyPort. It has no password: beyond 127.0.0.1 anyone who reaches it can read it.',
-    ),
+  debug: DebugOption,
+  health: HealthOption,
+  metrics: MetricsOptions.prefault({}).describe('Figures beside those that every node counts.'),
   control: z
     .boolean()
     .default(false)
@@ -203,7 +186,9 @@ const written = (path: readonly PropertyKey[]): string => path.map(String).join(
 
 const keysAt = (path: readonly PropertyKey[]): string[] => {
   if (written(path) === 'discovery.relay') return Object.keys(RelayOptions.shape)
-  const group = Object.entries({ ...GROUPS, debug: DebugEndpoint }).find(([name]) => name === path[0])?.[1]
+  const group = Object.entries({ ...GROUPS, debug: DebugEndpoint, health: HealthListener }).find(
+    ([name]) => name === path[0],
+  )?.[1]
   return Object.keys(group?.shape ?? (path.length === 0 ? MeshOptionsSchema.shape : {}))
 }
 

@@ -8,7 +8,7 @@
  */
 import { type ELDHistogram, monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import type { Stop } from '../protocols/port.ts'
-import type { NodeMetrics } from './metrics.ts'
+import type { NamedMetrics } from './metrics.ts'
 
 /** How finely lag is seen; the monitor wakes up this often. */
 const LAG_RESOLUTION_MS = 20
@@ -19,7 +19,7 @@ const LAG_RESOLUTION_MS = 20
  */
 const lagSeconds = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e9 - LAG_RESOLUTION_MS / 1000)
 
-export const startProcessMetrics = (metrics: Pick<NodeMetrics, 'gauge' | 'gauges' | 'total'>): Stop => {
+export const startProcessMetrics = (metrics: Pick<NamedMetrics, 'gauge' | 'gauges' | 'total'>): Stop => {
   let monitor: ELDHistogram | undefined
   let stopped = false
   const { gauge, gauges, total } = metrics

@@ -13,7 +13,7 @@ import { hasCapability } from '../protocols/security/membership.ts'
 import type { Endpoint, Served } from '../protocols/wire/contract.ts'
 import { type Duplex, duplexPair } from '../protocols/wire/duplex.ts'
 import type { LinkDeps } from '../protocols/wire/link.ts'
-import { createResponder, type Reply, type Responder } from '../protocols/wire/responder.ts'
+import { createResponder, type Reply, type Responder, type ResponderDeps } from '../protocols/wire/responder.ts'
 import { createSlots, type PeerUse, type Slots } from '../protocols/wire/slots.ts'
 import { createUnread } from '../protocols/wire/unread.ts'
 import type { MeshFigures } from './figures.ts'
@@ -36,7 +36,7 @@ export interface RouterDeps extends LinkDeps {
   /** The caller's membership; undefined for a peer that is not admitted. */
   membership(peer: string): Membership | undefined
   reply(reply: Reply): Promise<void>
-  done(endpoint: string, status: string, seconds: number): void
+  meter(protocol: string, isOwn: boolean): ResponderDeps['done']
 }
 
 export interface ServeOptions {
@@ -156,7 +156,7 @@ export const createRouter = (deps: RouterDeps): Router => {
     open: boolean,
   ): void => {
     const protocolId = wireId(served)
-    const own = peer === deps.self
+    const isOwn = ownProtocols.has(protocolId)
     const { maxBytes, maxPeerBytes } = deps.unreadBounds()
     unread.agents.resize(maxBytes, maxPeerBytes)
     const responder = createResponder(
@@ -165,17 +165,17 @@ export const createRouter = (deps: RouterDeps): Router => {
         ...deps,
         log: withFields(deps.log, { source: peer, destination: deps.self, protocol: protocolId }),
         limits: open ? { ...deps.limits, maxMessageBytes: OPEN_MESSAGE_BYTES } : deps.limits,
-        slots: ownProtocols.has(protocolId) ? deps.ownSlots : deps.slots,
-        unread: ownProtocols.has(protocolId) ? unread.own : unread.agents,
+        slots: isOwn ? deps.ownSlots : deps.slots,
+        unread: isOwn ? unread.own : unread.agents,
         load,
         route(method) {
           if (draining && !ownProtocols.has(protocolId)) throw leaving()
-          const membership = own || open ? undefined : checkMembership(peer)
+          const membership = peer === deps.self || open ? undefined : checkMembership(peer)
           const endpoint = findEndpoint(services.get(protocolId) ?? served, method)
           checkCapability(membership, endpoint, peer)
           return endpoint
         },
-        done: deps.done,
+        done: deps.meter(served.name, isOwn),
       },
       {
         id: deps.self,

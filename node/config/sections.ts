@@ -118,7 +118,7 @@ export const Sections = z
         metrics_collection: only(
           true,
           'Whether figures are counted.',
-          'they always are, and debug: false shows them to nobody',
+          'they always are; the debug endpoint and the health listener show them',
         ),
         dead_letter_queue: only(
           true,

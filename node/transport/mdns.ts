@@ -57,7 +57,7 @@ export const createNearby = async ({ self, options, log, metrics, addresses }: N
   let rings = await ringsOf(options)
   let ringed = options.secret
   const count = metrics.counter(
-    'parley_mdns_total',
+    'mdns_total',
     'Multicast DNS: questions, answers, finds, packets dropped or not sent.',
     ['what'],
   )

@@ -36,7 +36,8 @@ export interface ResponderDeps extends LinkDeps {
   /** Exchanges in work on this node; told with each answer. */
   load(): number
   /** Told once per finished request. */
-  done(endpoint: string, status: string, seconds: number): void
+  /** `method` is undefined where the request was refused before that was known. */
+  done(method: string | undefined, status: string, seconds: number): void
   random(bytes: number): Uint8Array
 }
 
@@ -244,7 +245,7 @@ export const createResponder = (
     const code = error instanceof ParleyError ? error.code : 'APP001'
     floods.refused(code)
     if (code === 'COM003') counts.overloaded += 1
-    deps.done('refused', code, 0)
+    deps.done(undefined, code, 0)
     if (request.kind !== KIND.oneWay) answers.refuse(request, error)
   }
 

@@ -44,7 +44,7 @@ describe('peers whose clocks differ', { timeout: 60_000 }, () => {
     assert.ok(Math.abs(skewMs - AHEAD_MS) <= skewErrorMs + 1, `${skewMs} ± ${skewErrorMs}`)
     const [clock] = ours.mesh.figures().clocks
     assert.equal(clock?.name, 'ahead')
-    assert.match(await read('/metrics'), /^clock_skew_seconds\{peer="ahead"\} (39|40)\.?\d*$/m)
+    assert.match(await read('/metrics'), /^parley_clock_skew_seconds\{peer="ahead"\} (39|40)\.?\d*$/m)
     const { ready, degraded } = JSON.parse(await read('/readyz')) as { ready: boolean; degraded?: string[] }
     assert.equal(ready, true)
     assert.match(String(degraded), /the clock of ahead is (39|40)\.\d s ahead of this node's/)

@@ -16,7 +16,7 @@ const recoveries = async ({ mesh }: OwnMesh, code: string, outcome: string): Pro
   const text = await (await fetch(`${mesh.debugUrl}/metrics`)).text()
   const row = text
     .split('\n')
-    .find((line) => line.startsWith(`recoveries_total{code="${code}"`) && line.includes(outcome))
+    .find((line) => line.startsWith(`parley_recoveries_total{code="${code}"`) && line.includes(outcome))
   return Number(row?.split(' ').at(-1) ?? 0)
 }
 const breakersOf = async ({ mesh }: OwnMesh): Promise<{ id: string; state: string }[]> =>

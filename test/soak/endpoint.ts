@@ -1,5 +1,6 @@
 /** What the debug endpoint of a node tells about sizes: gauges of /metrics, and lengths of lists. */
 import { get } from 'node:http'
+import { PREFIX } from '../../node/metrics.ts'
 import type { Sample } from './sample.ts'
 
 /** Gauges that say how much of something is held; everything else there is a counter or a time. */
@@ -30,8 +31,8 @@ export const readMetrics = (text: string): Sample => {
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
   const sample: Sample = { 'metric series': lines.length }
   for (const name of GAUGES) {
-    const line = lines.find((one) => one.startsWith(`${name} `))
-    if (line !== undefined) sample[name] = Number(line.slice(name.length + 1))
+    const line = lines.find((one) => one.startsWith(`${PREFIX}${name} `))
+    if (line !== undefined) sample[name] = Number(line.slice(line.indexOf(' ') + 1))
   }
   return sample
 }

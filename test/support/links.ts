@@ -195,7 +195,7 @@ export const serve = <P extends AnyProtocol>(
           replies.push(reply)
         }),
       load: () => slots.active() + slots.queued(),
-      done: (endpoint, status) => finished.push(`${endpoint} ${status}`),
+      done: (method, status) => finished.push(`${method ?? 'refused'} ${status}`),
     },
     { id: 'bob', protocol: protocol.name, version: protocol.version, peer: 'alice', onClose() {} },
   )

@@ -1,7 +1,10 @@
-/** What the README says works: its programs compile and run, its command lines are known, its links lead somewhere. */
+/**
+ * What the README says works: its programs compile and run, its command lines are known, its links lead somewhere. Its metrics
+ * are looked at in docker/monitoring.test.ts, beside those of alerts and dashboard.
+ */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { existsSync, globSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -245,19 +248,6 @@ describe('what the README leads to', () => {
     )
     assert.deepEqual(
       known.filter((path) => !told.includes(path) && !/^\/page\.|\/retry$/.test(path)),
-      [],
-    )
-  })
-
-  test('every metric that it names is made somewhere', () => {
-    const sources = globSync(['node/**/*.ts', 'protocols/**/*.ts', 'discovery/**/*.ts'], { cwd: ROOT })
-    const text = sources.map((path) => readFileSync(at(path), 'utf8')).join('\n')
-    const chapter = chapterOf('Operation')
-    const table = chapter.slice(chapter.indexOf('### Metrics'))
-    const named = [...table.matchAll(/`([a-z][a-z0-9]*(?:_[a-z0-9]+)+)(?:\{[^}]*\})?`/g)].map(([, name = '']) => name)
-    assert.ok(named.length > 80)
-    assert.deepEqual(
-      named.filter((name) => !text.includes(name)),
       [],
     )
   })

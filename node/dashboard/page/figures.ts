@@ -1,5 +1,5 @@
 /**
- * Rates and levels over time from the counters at `/metrics`. Pure: a sample and the one before give a point.
+ * Rates and levels over time from the counters at `/metrics`; of calls and answers those of agents, not the mesh's own. Pure: a sample and the one before give a point.
  * Source: Prometheus exposition format 0.0.4; quantiles of histograms as `histogram_quantile` takes them.
  */
 
@@ -18,7 +18,7 @@ export interface Sample {
   readonly memory: number
   readonly heap: number
   readonly lagSeconds: number
-  /** Cumulative counts by upper bound in seconds, of calls that this node made and answered. */
+  /** Cumulative counts by upper bound in seconds, of calls that this node made. */
   readonly latency: ReadonlyMap<number, number>
 }
 
@@ -53,29 +53,25 @@ export const readSample = (text: string, atMs: number): Sample => {
     if (name === undefined) continue
     const value = Number(figure)
     if (!Number.isFinite(value)) continue
-    let key = name
-    if (name.startsWith('message_latency_seconds')) {
-      const operation = label(labels, 'operation') ?? ''
-      key = `${name} ${operation}`
-      if (name.endsWith('_bucket')) {
-        const le = label(labels, 'le') ?? ''
-        const bound = le === '+Inf' ? Number.POSITIVE_INFINITY : Number(le)
-        if (operation === 'call') latency.set(bound, (latency.get(bound) ?? 0) + value)
-        continue
-      }
-    } else if (name === 'nodejs_eventloop_lag_seconds') key = `${name} ${label(labels, 'quantile') ?? ''}`
+    if (name === 'parley_call_seconds_bucket') {
+      const le = label(labels, 'le') ?? ''
+      const bound = le === '+Inf' ? Number.POSITIVE_INFINITY : Number(le)
+      latency.set(bound, (latency.get(bound) ?? 0) + value)
+      continue
+    }
+    const key = name === 'nodejs_eventloop_lag_seconds' ? `${name} ${label(labels, 'quantile') ?? ''}` : name
     sums.set(key, (sums.get(key) ?? 0) + value)
   }
   const of = (key: string): number => sums.get(key) ?? 0
   return {
     atMs,
     latency,
-    calls: of('message_latency_seconds_count call'),
-    answers: of('message_latency_seconds_count handle'),
-    published: of('events_published_total'),
-    received: of('events_received_total'),
-    bytesIn: of('link_received_bytes_total'),
-    bytesOut: of('link_sent_bytes_total'),
+    calls: of('parley_call_seconds_count'),
+    answers: of('parley_request_seconds_count'),
+    published: of('parley_events_published_total'),
+    received: of('parley_events_received_total'),
+    bytesIn: of('parley_link_received_bytes_total'),
+    bytesOut: of('parley_link_sent_bytes_total'),
     cpuSeconds: of('process_cpu_user_seconds_total') + of('process_cpu_system_seconds_total'),
     memory: of('process_resident_memory_bytes'),
     heap: of('nodejs_heap_size_used_bytes'),

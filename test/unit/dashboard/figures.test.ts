@@ -1,20 +1,23 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { createCallMetrics } from '../../../node/call-metrics.ts'
 import { append, pointOf, quantile, readSample } from '../../../node/dashboard/page/figures.ts'
-import { createMetrics } from '../../../node/metrics.ts'
+import { createMetrics, PREFIX } from '../../../node/metrics.ts'
 
-const text = (calls: number, slow: number): string => `# HELP message_latency_seconds x
-# TYPE message_latency_seconds histogram
-message_latency_seconds_bucket{le="0.01",operation="call",type="REQUEST"} ${calls - slow}
-message_latency_seconds_bucket{le="0.1",operation="call",type="REQUEST"} ${calls}
-message_latency_seconds_bucket{le="+Inf",operation="call",type="REQUEST"} ${calls}
-message_latency_seconds_count{operation="call",type="REQUEST"} ${calls}
-message_latency_seconds_count{operation="handle",type="REQUEST"} ${2 * calls}
-message_latency_seconds_bucket{le="0.01",operation="handle",type="REQUEST"} 7
-events_published_total{topic="tasks"} ${calls}
-events_published_total{topic="weather"} ${calls}
-events_received_total{topic="tasks"} NaN
+const text = (calls: number, slow: number): string => `# HELP parley_call_seconds x
+# TYPE parley_call_seconds histogram
+parley_call_seconds_bucket{le="0.01",protocol="shop",method="buy"} ${calls - slow}
+parley_call_seconds_bucket{le="0.1",protocol="shop",method="buy"} ${calls}
+parley_call_seconds_bucket{le="+Inf",protocol="shop",method="buy"} ${calls}
+parley_call_seconds_count{protocol="shop",method="buy"} ${calls}
+parley_mesh_calls_total{protocol="presence",method="probe",status="ok"} ${9 * calls}
+message_latency_seconds_count{operation="call",type="HEARTBEAT"} ${9 * calls}
+parley_request_seconds_count{protocol="shop",method="buy"} ${2 * calls}
+parley_request_seconds_bucket{le="0.01",protocol="shop",method="buy"} 7
+parley_events_published_total{topic="tasks"} ${calls}
+parley_events_published_total{topic="weather"} ${calls}
+parley_events_received_total{topic="tasks"} NaN
 process_resident_memory_bytes 1048576
 process_cpu_user_seconds_total ${calls / 100}
 nodejs_eventloop_lag_seconds{quantile="0.5"} 9
@@ -22,7 +25,7 @@ nodejs_eventloop_lag_seconds{quantile="0.99"} 0.02
 `
 
 describe('figures over time', () => {
-  it('are rates between two scrapes, sums over labels, and levels', () => {
+  it("are rates between two scrapes without the mesh's own calls, sums over labels, and levels", () => {
     const before = readSample(text(100, 0), 1_000)
     const after = readSample(text(300, 2), 3_000)
     const point = pointOf(before, after)
@@ -47,10 +50,23 @@ describe('figures over time', () => {
   })
 
   it('are read from what a node really writes', async () => {
-    const metrics = createMetrics()
-    const time = metrics.histogram('message_latency_seconds', 'Time', ['operation', 'type'])
+    const metrics = createMetrics(PREFIX)
+    const calls = createCallMetrics(metrics, {
+      self: 'a',
+      peers: { all: () => [], get: () => undefined },
+      isOwn: (protocolId) => protocolId === '/parley/presence/1',
+      pairs: false,
+    })
+    const method = (protocol: string, name: string) => ({
+      protocol,
+      protocolId: `/parley/${protocol}/1`,
+      codec: { name, label: `${protocol}.${name}` },
+    })
     const before = readSample(await metrics.exposition(), 0)
-    for (let index = 0; index < 100; index += 1) time(index < 98 ? 0.002 : 0.4, { operation: 'call', type: 'REQUEST' })
+    for (let index = 0; index < 100; index += 1) {
+      calls.called(method('shop', 'buy'), 'ok', index < 98 ? 0.002 : 0.4, 'b')
+      calls.called(method('presence', 'probe'), 'ok', 0.1, 'b')
+    }
     const point = pointOf(before, readSample(await metrics.exposition(), 1_000))
     assert.ok(point !== undefined)
     assert.equal(point.calls, 100)

@@ -243,6 +243,20 @@ describe('metrics', () => {
     assert.ok((await lines(metrics, 'metrics_overflow_total')).some((line) => line.includes('"broken"')))
   })
 
+  it('puts its prefix before all names but those that come from elsewhere', async () => {
+    const metrics = createMetrics('parley_')
+    metrics.counter('a_total', 'A')({}, 1)
+    metrics.gauges('b', 'B', 'x', () => [['y', 2]])
+    metrics.asNamed.counter('messages_total', 'Of the seeds')({}, 3)
+    metrics.asNamed.gauge('process_c', 'C', () => 4)
+    assert.deepEqual(await lines(metrics, 'parley_a_total'), ['parley_a_total 1'])
+    assert.deepEqual(await lines(metrics, 'parley_b'), ['parley_b{x="y"} 2'])
+    assert.deepEqual(await lines(metrics, 'messages_total'), ['messages_total 3'])
+    assert.deepEqual(await lines(metrics, 'process_c'), ['process_c 4'])
+    assert.match(await metrics.exposition(), /^# TYPE parley_metrics_overflow_total counter$/m)
+    assert.throws(() => metrics.asNamed.gauge('parley_a_total', 'A', () => 1), { code: 'STA003' })
+  })
+
   it('keeps two meshes of one process apart and the global registry empty', async () => {
     const before = register.getMetricsAsArray().length
     const [a, b] = [createMetrics(), createMetrics()]

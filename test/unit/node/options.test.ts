@@ -39,6 +39,8 @@ test('without options a node is alone on loopback, with a random name, the local
     join: [],
     labels: {},
     debug: false,
+    health: false,
+    metrics: { pairs: false, libp2p: false },
     control: false,
     log: 'warn',
     minorGc: false,
@@ -192,6 +194,17 @@ test('debug is off, a port, or port and host', () => {
   assert.deepEqual(issuesOf({ debug: { prot: 1 } }), [
     { path: 'debug.prot', message: 'unknown option', hint: 'did you mean port?' },
   ])
+})
+
+test('health is off, a port, or port and host', () => {
+  assert.equal(parseOptions({ health: false }).health, false)
+  assert.deepEqual(parseOptions({ health: 8091 }).health, { port: 8091, host: '127.0.0.1' })
+  assert.deepEqual(parseOptions({ health: { host: '0.0.0.0' } }).health, { port: 0, host: '0.0.0.0' })
+  assert.match(issuesOf({ health: { port: 65_536 } })[0]?.path ?? '', /^health/)
+  assert.deepEqual(issuesOf({ health: { hots: '::' } }), [
+    { path: 'health.hots', message: 'unknown option', hint: 'did you mean host?' },
+  ])
+  assert.equal(issuesOf({ metrics: { pair: true } })[0]?.hint, 'did you mean pairs?')
 })
 
 test('log is a level or an object with the three functions, which is kept as it is', () => {

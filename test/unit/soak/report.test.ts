@@ -38,6 +38,7 @@ test('the table has a row for each series and marks the process in which it grow
 })
 
 test('of the metrics the named gauges are read, and the series are counted', () => {
-  const text = '# HELP x\n# TYPE x counter\ndirectory_ended 5\ndirectory_ended_total 7\nmessages_total{a="b"} 3\n\n'
+  const text =
+    '# HELP x\n# TYPE x counter\nparley_directory_ended 5\nparley_directory_ended_total 7\nmessages_total{a="b"} 3\n\n'
   assert.deepEqual(readMetrics(text), { 'metric series': 3, directory_ended: 5 })
 })
