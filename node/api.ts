@@ -38,6 +38,8 @@ export interface Mesh {
   readonly self: SelfFacts
   /** Address of the debug endpoint, when it is on. */
   readonly debugUrl: string | undefined
+  /** Address of the health listener, when it is on. */
+  readonly healthUrl: string | undefined
   /** Publish and subscribe. */
   readonly events: Events
   /** Durable messages: kept on disk until they were processed. */

@@ -39,6 +39,8 @@ const NodeFactsSchema = z.object({
   peerId: z.string(),
   /** Where the debug endpoint listens, as in http://127.0.0.1:8090; absent where it is off. */
   debugUrl: z.string().optional(),
+  /** The same of the health listener. */
+  healthUrl: z.string().optional(),
   /** Whoever shows it there sees what messages say, and may change something. */
   debugKey: z.string().optional(),
   /** Path of the control socket; absent where it is off. */

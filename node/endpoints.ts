@@ -1,14 +1,14 @@
 /**
- * Where a running node can be asked from outside the mesh: the debug endpoint and the control socket. Each is loaded when it
- * is wanted. State: the two, and who is told of a wish to stop.
+ * Where a running node can be asked from outside the mesh: the debug endpoint, the health listener and the control socket.
+ * Each is loaded when it is wanted. State: the three, and who is told of a wish to stop.
  */
 import { randomBytes } from 'node:crypto'
 import type { Log, Stop } from '../protocols/port.ts'
 import type { Mesh } from './api.ts'
 import type { Control } from './control/server.ts'
-import type { DebugEndpoint } from './debug/server.ts'
 import type { DebugSource } from './debug/source.ts'
 import type { NodeMetrics } from './metrics.ts'
+import type { HttpListener } from './observe/http-listener.ts'
 import type { MeshOptions } from './options.ts'
 import { startProcessMetrics } from './process-metrics.ts'
 
@@ -30,25 +30,28 @@ export interface EndpointsDeps {
 
 export interface Endpoints {
   readonly debugUrl: string | undefined
+  readonly healthUrl: string | undefined
   /** What other programs of this user are told by `node.json`. */
-  described(): { control?: string; debugUrl?: string; debugKey?: string }
+  described(): { control?: string; debugUrl?: string; debugKey?: string; healthUrl?: string }
   onStopRequest(fn: () => void): Stop
   closeControl(): Promise<void>
-  closeDebug(): Promise<void>
+  /** The debug endpoint and the health listener. */
+  closeListeners(): Promise<void>
   stopProcessMetrics(): void
 }
 
 export const openEndpoints = async (deps: EndpointsDeps): Promise<Endpoints> => {
   const { options, source, log, metrics, undo } = deps
-  let debug: DebugEndpoint | undefined
+  let debug: HttpListener | undefined
+  let health: HttpListener | undefined
   let debugKey: string | undefined
   let control: Control | undefined
   let stopProcessMetrics = (): void => {}
   const stopListeners = new Set<() => void>()
+  metrics.gauge('ready', 'Whether this node is ready, 0 or 1', () => Number(source.readiness().ready))
 
   if (options.debug !== false) {
     const { startDebug } = await import('./debug/server.ts')
-    stopProcessMetrics = startProcessMetrics(metrics)
     if (deps.hasLock) debugKey = randomBytes(KEY_BYTES).toString('base64url')
     debug = await startDebug(source, {
       ...options.debug,
@@ -59,6 +62,12 @@ export const openEndpoints = async (deps: EndpointsDeps): Promise<Endpoints> => 
     })
     undo.push(async () => debug?.close())
   }
+  if (options.health !== false) {
+    const { startHealth } = await import('./observe/health.ts')
+    health = await startHealth(source, { ...options.health, log, metrics })
+    undo.push(async () => health?.close())
+  }
+  if (debug !== undefined || health !== undefined) stopProcessMetrics = startProcessMetrics(metrics.asNamed)
   if (options.control && options.dataDir !== undefined) {
     const { createControl } = await import('./control/server.ts')
     control = await createControl({
@@ -76,9 +85,11 @@ export const openEndpoints = async (deps: EndpointsDeps): Promise<Endpoints> => 
   }
   return {
     debugUrl: debug?.url,
+    healthUrl: health?.url,
     described: () => ({
       ...(control !== undefined && { control: control.path }),
       ...(debug !== undefined && { debugUrl: debug.url }),
+      ...(health !== undefined && { healthUrl: health.url }),
       ...(debug !== undefined && debugKey !== undefined && { debugKey }),
     }),
     onStopRequest(fn) {
@@ -86,7 +97,7 @@ export const openEndpoints = async (deps: EndpointsDeps): Promise<Endpoints> => 
       return () => stopListeners.delete(fn)
     },
     closeControl: async () => control?.close(),
-    closeDebug: async () => debug?.close(),
+    closeListeners: async () => void (await Promise.all([debug?.close(), health?.close()])),
     stopProcessMetrics,
   }
 }

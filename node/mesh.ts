@@ -280,7 +280,12 @@ const startLocked = async (
   const serve = <P extends AnyProtocol>(protocol: P, handlers: Handlers<P>) =>
     offering.serve(compile(protocol, handlers), describe(protocol))
   const whom = (where: string) => (given: unknown) => peerOf(directory.agents, checkTarget(given, where))
-  const commands = createCommands({ port, serve, choose: fabric.choose, peerOf: whom('commands.send()') })
+  const commands = createCommands({
+    port: { ...port, metrics },
+    serve,
+    choose: fabric.choose,
+    peerOf: whom('commands.send()'),
+  })
   const holds = new Set<{ reason: string }>()
   const self = {
     ...identity,
@@ -307,8 +312,7 @@ const startLocked = async (
   })
   // Who was admitted before has not been told.
   if (coordination.meshId() !== undefined) tellMeshId()
-  const { journal, coordinator, fences, facts: coordinatorFacts, problems, degraded, handOver } = coordination
-  const stopCoordination = coordination.stop
+  const { journal, coordinator, fences, problems, degraded, handOver, stop: stopCoordination } = coordination
   const notifications = createNotifications({
     port: ownPort,
     events,
@@ -341,7 +345,7 @@ const startLocked = async (
     metrics,
     load,
     usesOf: router.use,
-    coordinator: coordinatorFacts,
+    coordinator: coordination.facts,
     history: () => coordinator.history({ signal: AbortSignal.timeout(HISTORY_MS) }),
     readiness() {
       const reasons = [...holds].map(({ reason }) => reason)
@@ -420,7 +424,7 @@ const startLocked = async (
       { what: 'relays', run: async () => relaying?.stop() },
       { what: 'libp2p', run: async () => libp2p.stop() },
       { what: 'the control socket', run: endpoints.closeControl },
-      { what: 'the debug endpoint', run: endpoints.closeDebug },
+      { what: 'the debug endpoint', run: endpoints.closeListeners },
       { what: 'metrics of the process', run: async () => endpoints.stopProcessMetrics() },
       { what: 'the lock', run: async () => lock.current?.release() },
       { what: 'the log', run: async () => ownLog?.flush() },
@@ -455,6 +459,7 @@ const startLocked = async (
   const mesh: Mesh = {
     self,
     debugUrl: endpoints.debugUrl,
+    healthUrl: endpoints.healthUrl,
     events,
     messages,
     directory,

@@ -4,7 +4,7 @@
  * Keeps no state.
  */
 import * as z from 'zod'
-import { CONTENT_TYPE } from '../metrics.ts'
+import { CONTENT_TYPE } from '../observe/exposition.ts'
 import * as views from './message-views.ts'
 import * as source from './source.ts'
 
@@ -65,16 +65,16 @@ export const OPERATIONS: Readonly<Record<string, Partial<Record<Method, Operatio
   '/page.js': { GET: { summary: 'The program of the debug page', answer: { type: 'text/javascript' } } },
   '/page.css': { GET: { summary: 'The looks of the debug page', answer: { type: 'text/css' } } },
   '/openapi.json': { GET: { summary: 'This description', answer: { type: 'application/json' } } },
-  '/healthz': { GET: { summary: 'Whether the process lives; for probes, by any Host', answer: 'Alive' } },
+  '/healthz': { GET: { summary: 'Whether the process lives', answer: 'Alive' } },
   '/readyz': {
     GET: {
-      summary: 'Whether the node is ready, and what it waits for; for probes, by any Host',
+      summary: 'Whether the node is ready, and what it waits for',
       answer: 'Readiness',
       statuses: [503],
     },
   },
   '/metrics': {
-    GET: { summary: "Figures in Prometheus' text format; by any Host", answer: { type: CONTENT_TYPE } },
+    GET: { summary: "Figures in Prometheus' text format", answer: { type: CONTENT_TYPE } },
   },
   '/api/overview': {
     GET: { summary: 'What a page over the mesh needs, in one answer', answer: 'Overview' },

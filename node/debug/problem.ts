@@ -5,7 +5,7 @@
 import { STATUS_CODES } from 'node:http'
 
 /** Nothing is stored, framed, guessed or read by another origin; there is no CORS header on purpose. */
-const HEADERS = {
+export const HEADERS = {
   'cache-control': 'no-store',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
   'cross-origin-resource-policy': 'same-origin',

@@ -4,7 +4,7 @@
  */
 import { Hono } from 'hono'
 import type { Log, Metrics } from '../../protocols/port.ts'
-import { CONTENT_TYPE } from '../metrics.ts'
+import { CONTENT_TYPE } from '../observe/exposition.ts'
 import { VERSION } from '../version.ts'
 import type { EventStreams } from './events.ts'
 import { isMeantForUs } from './host.ts'
@@ -22,17 +22,16 @@ export interface RoutesOptions {
   /** Whoever shows it sees what messages say, and may change something. */
   key: string | undefined
   log: Log | undefined
-  metrics: Pick<Metrics, 'counter'> | undefined
+  refused: Refused
 }
 
-/** They are asked by machines, by whatever name those know, and say nothing that a web page could use. */
-const OPEN_TO_ANY_HOST = ['/healthz', '/readyz', '/metrics']
+type Refused = (why: { reason: string }) => void
+
+export const countRefused = (metrics: Pick<Metrics, 'counter'> | undefined): Refused =>
+  metrics?.counter('debug_refused_total', 'What the debug endpoint refused, by reason', ['reason']) ?? (() => {})
 
 export const createRoutes = (options: RoutesOptions): Hono => {
-  const { source: mesh, events, log } = options
-  const refused = options.metrics?.counter('debug_refused_total', 'Requests that the debug endpoint refused', [
-    'reason',
-  ])
+  const { source: mesh, events, log, refused } = options
 
   const overview = () => ({
     at: Date.now(),
@@ -74,7 +73,7 @@ export const createRoutes = (options: RoutesOptions): Hono => {
       if (method === 'HEAD') return respond(null, 'text/event-stream')
       const stream = events.open(lastEventId)
       if (stream !== undefined) return respond(stream, 'text/event-stream', 200, { 'x-accel-buffering': 'no' })
-      refused?.({ reason: 'streams' })
+      refused({ reason: 'streams' })
       return problem(503, 'as many event streams are open as are allowed', 'close one, or try again in a few seconds', {
         'retry-after': '5',
       })
@@ -83,8 +82,8 @@ export const createRoutes = (options: RoutesOptions): Hono => {
 
   const app = new Hono()
   app.use(async (c, next) => {
-    if (OPEN_TO_ANY_HOST.includes(c.req.path) || isMeantForUs(c.req.header('host'), options.host)) return next()
-    refused?.({ reason: 'host' })
+    if (isMeantForUs(c.req.header('host'), options.host)) return next()
+    refused({ reason: 'host' })
     return problem(
       403,
       'the Host header names neither a loopback address nor the address that this endpoint listens on',
@@ -104,7 +103,7 @@ export const createRoutes = (options: RoutesOptions): Hono => {
   const ofMessages = addMessageRoutes(app, {
     messages: mesh.messages,
     key: options.key,
-    refused: (reason) => refused?.({ reason }),
+    refused: (reason) => refused({ reason }),
   })
   const ofPage = addPageRoutes(app, log)
   const paths = [...ofPage, ...Object.keys(routes), ...ofMessages].join(' ').replaceAll(':id', '<id>')

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import * as z from 'zod'
+import { readNodes } from '../../node/data-directory.ts'
 import { makeSecret } from '../../node/index.ts'
 import {
   type CommandOptions,
@@ -86,7 +87,9 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
       run(cwd, ['config', 'show', '--config', 'etc/parley.yaml', '--defaults'], {
         env: { PARLEY_SECRET: makeSecret() },
       }),
-      up(cwd, ['--config', 'etc/parley.yaml', '--label', 'zone=flagged', '--debug-port', '0'], { env }),
+      up(cwd, ['--config', 'etc/parley.yaml', '--label', 'zone=flagged', '--debug-port', '0'], {
+        env: { ...env, PARLEY_HEALTH__PORT: '0' },
+      }),
     ])
     const { values, file: used } = Shown.parse(JSON.parse(shown.stdout))
     const where = Object.fromEntries(values.map(({ key, value, origin }) => [key, [value, origin]]))
@@ -102,6 +105,13 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
     assert.equal(Reflect.get(Object(self), 'mesh'), 'enved')
     const agents = JSON.stringify(await fetch(`${facts.debugUrl}/api/agents`).then((response) => response.json()))
     assert.match(agents, /"zone":"flagged"/)
+    // Switched on by its variable, and told of in node.json.
+    const [node] = await readNodes(join(cwd, '.parley'))
+    assert.notEqual(node?.healthUrl, facts.debugUrl)
+    const metrics = await fetch(`${node?.healthUrl}/metrics`).then((response) => response.text())
+    assert.match(metrics, /^parley_ready 1$/m)
+    assert.match(metrics, /^process_resident_memory_bytes \d+$/m)
+    assert.equal((await fetch(`${node?.healthUrl}/api/self`)).status, 404)
     await leave(running)
   })
 

@@ -40,7 +40,7 @@ describe('the description of the debug endpoint', () => {
       host: '127.0.0.1',
       key: undefined,
       log: undefined,
-      metrics: undefined,
+      refused: () => {},
     }).routes.map(({ path }) => path.replace(':id', '{id}'))
     const served = new Set(routes.filter((path) => path !== '/*'))
     assert.deepEqual([...served].sort(), Object.keys(description.paths).sort())

@@ -169,25 +169,43 @@ describe('the server of the debug endpoint', () => {
     await close()
   })
 
-  it('takes 128 connections and not one more', async () => {
-    const { url, close } = await startDebug(createSource().source)
-    const sockets = await Promise.all(Array.from({ length: MAX_CONNECTIONS }, () => open(url)))
+  it('takes 128 connections, and for one more closes the one that asked for nothing for longest', async () => {
+    const metrics = createMetrics()
+    const { url, close } = await startDebug(createSource().source, { metrics })
+    // Read all the time, and so no place that is held for nothing.
+    const stream = await watch(`${url}/api/events`)
+    await stream.next()
+    const sockets: Socket[] = []
+    while (sockets.length < MAX_CONNECTIONS - 1) sockets.push(await open(url))
     const closed = new Set<Socket>()
     for (const socket of sockets) socket.on('close', () => closed.add(socket))
-    const [last] = sockets
-    last?.write('GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n')
-    if (last !== undefined) assert.match(String(await once(last, 'data')), /200 OK/)
-    const extra = await open(url)
-    await once(extra, 'close')
-    assert.equal(closed.size, 0, 'the others stay')
-    sockets[1]?.destroy()
-    await until(async () => {
-      try {
-        return (await ask(`${url}/healthz`)).status === 200
-      } catch {
-        return false
-      }
-    }, 'a place is free')
+    const [first = assert.fail(), second = assert.fail()] = sockets
+    first.write('GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n')
+    assert.match(String(await once(first, 'data')), /200 OK/)
+    assert.equal(closed.size, 0)
+    assert.equal((await ask(`${url}/healthz`)).status, 200)
+    await until(() => closed.size > 0, 'one made room')
+    assert.deepEqual([...closed], [second], 'the first one had asked for something since')
+    assert.match(await metrics.exposition(), /^debug_refused_total\{reason="connections"\} 1$/m)
+    assert.match(await metrics.exposition(), /^debug_event_streams 1$/m)
+    stream.close()
     await close()
+  })
+
+  it('makes room among busy ones where all are: nobody holds all places by answers that are not read', async () => {
+    const never = new Promise<string>(() => {})
+    const { url, close } = await startDebug({ ...createSource().source, metrics: () => never })
+    try {
+      const request = 'GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'
+      const closed = new Set<Socket>()
+      for (let i = 0; i < MAX_CONNECTIONS; i += 1) {
+        const socket = await open(url, request)
+        socket.on('close', () => closed.add(socket))
+      }
+      assert.equal((await ask(`${url}/healthz`)).status, 200)
+      await until(() => closed.size === 1, 'one made room')
+    } finally {
+      await close()
+    }
   })
 })
