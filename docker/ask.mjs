@@ -1,5 +1,5 @@
-// Asks the debug endpoint of the node in this container: `node /app/ask.mjs /readyz`. Prints what it says; exit code 0 when
-// the answer is good, else 1. For health checks, so that the image needs no curl and the endpoint can stay on loopback.
+// Asks the debug endpoint of the node in this container: `node /app/ask.mjs /api/self`. Prints what it says; exit code 0 when
+// the answer is good, else 1. For people and for the smoke test, since the endpoint stays on loopback.
 const PORT = 8090
 
 try {

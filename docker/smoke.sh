@@ -126,6 +126,7 @@ say "base image: $(($(date +%s) - started_at)) s"
 # The network of this machine, since an engine of our own gives builds no other.
 step='image'
 arguments=(--network host --file docker/Dockerfile --build-arg "NODE_IMAGE=$NODE_IMAGE")
+arguments+=(--build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)")
 for name in HTTP_PROXY HTTPS_PROXY NO_PROXY NPM_CONFIG_REGISTRY; do
   if [ -n "${!name-}" ]; then arguments+=(--build-arg "$name"); fi
 done

@@ -66,9 +66,24 @@ export const composition = ({ command, file, project, env }: CompositionSettings
 export const ask = ({ id }: Container, path: string): Promise<string> =>
   docker('exec', id, 'node', '/app/ask.mjs', path)
 
+/** Port of the health listener, as the image has it. */
+const HEALTH_PORT = 8091
+const PROBE_MS = 5_000
+
+/** Asks the health listener of a node from outside of its container, as probes and scrapers do. */
+export const probe = async ({ id }: Container, path: string): Promise<Response> => {
+  const format = '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'
+  const address = await docker('inspect', '--format', format, id)
+  if (address === '') throw new Error(`the container ${id} is in no network`)
+  return fetch(`http://${address}:${HEALTH_PORT}${path}`, { signal: AbortSignal.timeout(PROBE_MS) })
+}
+
 export const isReady = (container: Container): Promise<boolean> =>
-  ask(container, '/readyz').then(
-    () => true,
+  probe(container, '/readyz').then(
+    async (response) => {
+      await response.body?.cancel()
+      return response.ok
+    },
     () => false,
   )
 

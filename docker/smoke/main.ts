@@ -11,7 +11,7 @@ import * as z from 'zod'
 import { AgentSchema, CoordinatorSchema, SelfSchema } from '../../node/debug/source.ts'
 import { until } from '../../test/support/until.ts'
 import { type Client, startClient } from './client.ts'
-import { ask, type Container, composition, docker, isReady, logsOf, stop } from './docker.ts'
+import { ask, type Container, composition, docker, isReady, logsOf, probe, stop } from './docker.ts'
 import type { Method } from './load.ts'
 
 const Settings = z.object({
@@ -249,6 +249,31 @@ const scaleUp = async (): Promise<void> => {
   for (const { id } of containers) await calling().answered(1, [id])
 }
 
+/** The sum of a metric's series, at one node. */
+const sumOf = (text: string, name: string): number =>
+  text
+    .split('\n')
+    .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
+
+/** As Prometheus does it: by address, from outside, at every node; what was called shows at those who answered. */
+const scrape = async (): Promise<void> => {
+  let requests = 0
+  for (const container of await nodes.containers()) {
+    const who = `${container.service} ${container.id}`
+    const alive = await probe(container, '/healthz')
+    if (!alive.ok) throw new Error(`/healthz of ${who} says ${alive.status}`)
+    const content = await probe(container, '/api/self')
+    if (content.status !== 404) throw new Error(`the health listener of ${who} shows /api/self`)
+    const response = await probe(container, '/metrics')
+    const text = await response.text()
+    if (!response.ok || sumOf(text, 'parley_ready') !== 1)
+      throw new Error(`${who} does not say that it is ready: ${text}`)
+    requests += sumOf(text, 'parley_requests_total')
+  }
+  if (requests < CALLS_TO_SEE) throw new Error(`the metrics of all nodes tell of ${requests} requests`)
+}
+
 /** The health check of the image itself, which the steps before do not wait for. */
 const healthy = async (): Promise<void> => {
   for (const { id, service } of await nodes.containers()) {
@@ -273,6 +298,7 @@ const STEPS: [string, () => Promise<void>][] = [
   ['restart the nodes one by one', restartAll],
   ['scale up', scaleUp],
   ['health checks', healthy],
+  ['scrape the metrics', scrape],
   ['the same mesh, with a coordinator', async () => void (await coordinated())],
   ['no call failed', () => endCalling(calling())],
   ['stop all', stopAll],

@@ -19,6 +19,9 @@ const Service = z.object({
   tmpfs: z.array(z.string()).default([]),
   ports: z.array(z.string()).default([]),
   networks: z.union([z.array(z.string()), z.record(z.string(), z.object({ aliases: z.array(z.string()) }))]),
+  hostname: z.string().optional(),
+  environment: z.record(z.string(), z.string()),
+  logging: z.object({ driver: z.string(), options: z.record(z.string(), z.string()) }),
   deploy: z.object({ replicas: z.number() }).optional(),
 })
 const Compose = z.object({
@@ -36,7 +39,8 @@ test('three seeds share a name in the DNS, and each keeps its identity in a volu
   for (const [name, seed] of seeds) {
     assert.deepEqual(seed.networks, { mesh: { aliases: ['parley-seed'] } })
     assert.deepEqual(seed.volumes, [`${name}:/data`])
-    assert.match(seed.command, new RegExp(`^up --name ${name} `))
+    assert.match(seed.command, new RegExp(`^up --name ${name} .* --voter auto `), 'a place of its own among the voters')
+    assert.equal(seed.hostname, name)
   }
   assert.deepEqual(
     Object.keys(volumes),
@@ -48,8 +52,18 @@ test('agents keep nothing on disk, and their number is theirs to set', () => {
   const { agent } = services
   assert.ok(agent !== undefined)
   assert.deepEqual(agent.volumes, [])
-  assert.match(agent.tmpfs[0] ?? '', /^\/data:uid=10001,gid=10001,mode=0700$/)
+  assert.match(agent.tmpfs[0] ?? '', /^\/data:uid=10001,gid=10001,mode=0700,size=64m$/)
+  assert.ok(Number(agent.environment.PARLEY_LIMITS__MAX_DISK_BYTES) * 4 <= 64 * 2 ** 20, 'its quota fits')
+  assert.match(agent.command, / --voter never /)
   assert.equal(agent.deploy?.replicas, 3)
+})
+
+test('logs are kept within a bound, and nodes within a quota', () => {
+  for (const { logging, environment } of Object.values(services)) {
+    assert.deepEqual(logging, { driver: 'json-file', options: { 'max-size': '10m', 'max-file': '3' } })
+    assert.ok(Number(environment.PARLEY_LIMITS__MAX_DISK_BYTES) > 0)
+    assert.equal(environment.PARLEY_SECRET_FILE, '/run/secrets/mesh-secret')
+  }
 })
 
 test('all nodes join by the name of the seeds', () => {
