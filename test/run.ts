@@ -2,7 +2,8 @@
  * Runs all tests. First the integration tests that can do with half of the machine, two at a time; then the others one at a
  * time, since each of those keeps several processes busy and measures times. Beside the latter run the unit tests, at the
  * lowest priority: they take what is left. One report and one summary for all, with the slowest files above it.
- * `node test/run.ts [PATTERN...]`.
+ * `node test/run.ts [PATTERN...]`. With TEST_SKIPS=fail, as `.ci/run` has it, tests that are skipped for want of something
+ * that `.ci/setup` installs are named, and the exit code is 1.
  */
 import { globSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,6 +12,7 @@ import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
 import { buildTests, builtOf, sourceOf } from './built.ts'
+import { type Skip, skipOf, toldOf, unexcused } from './skips.ts'
 
 type TestEvent = Parameters<ReturnType<typeof spec>['write']>[0] & { type: string; data: Record<string, unknown> }
 
@@ -68,6 +70,7 @@ process.env.TEST_PROGRAMS = await buildTests([...FIRST, ...ALONE, ...BESIDE].fla
 const totals = new Map<string, number>()
 /** Milliseconds, by file. */
 const times = new Map<string, number>()
+const skips: Skip[] = []
 
 /** The events of some phases, one after the other; its figures are added up, and told once for all. */
 async function* play(phases: readonly Phase[]): AsyncGenerator<unknown> {
@@ -76,6 +79,8 @@ async function* play(phases: readonly Phase[]): AsyncGenerator<unknown> {
     for await (const event of run({ files: files.map(builtOf), timeout: TIMEOUT_MS, ...how })) {
       const { type, data } = event as unknown as TestEvent
       if (typeof data.file === 'string') data.file = sourceOf(data.file)
+      const skip = skipOf({ type, data })
+      if (skip !== undefined) skips.push({ ...skip, file: relative(ROOT, skip.file) })
       const figure = type === 'test:diagnostic' && data.nesting === 0 ? FIGURE.exec(String(data.message)) : null
       if (type === 'test:summary') {
         if (typeof data.file === 'string') times.set(relative(ROOT, data.file), Number(data.duration_ms))
@@ -109,4 +114,6 @@ reporter.pipe(process.stdout)
 for await (const event of events()) reporter.write(event)
 reporter.end()
 const count = (name: string): number => totals.get(name) ?? 0
-process.exitCode = count('tests') > 0 && count('fail') + count('cancelled') === 0 ? 0 : 1
+const missing = process.env.TEST_SKIPS === 'fail' ? toldOf(unexcused(skips)) : ''
+if (missing !== '') console.error(missing)
+process.exitCode = count('tests') > 0 && count('fail') + count('cancelled') === 0 && missing === '' ? 0 : 1
