@@ -7,8 +7,7 @@
  * for each message. The methods of the mesh's own protocols have metrics of their own and no times: they would take the
  * places that the methods of agents have among the values of a label.
  */
-import { COMMAND_PREFIX } from '../protocols/command/define.ts'
-import type { MessageType } from '../protocols/wire/envelope.ts'
+import { type MessageType, messageTypeOf } from '../protocols/wire/envelope.ts'
 import { meshMetrics } from './mesh-metrics.ts'
 import { MAX_SERIES, OTHER } from './metric-series.ts'
 import type { Add, NodeMetrics } from './metrics.ts'
@@ -46,11 +45,9 @@ export interface CallMetricsOptions {
 
 type Side = 'call' | 'request'
 
-/** The membership's beats and commands are known by their protocol; all else that is called is a request. */
-const typeOf = (protocol: string, isOwn: boolean): MessageType => {
-  if (isOwn) return protocol === 'presence' ? 'HEARTBEAT' : 'REQUEST'
-  return protocol.startsWith(COMMAND_PREFIX) ? 'COMMAND' : 'REQUEST'
-}
+/** The beats of the membership are known by their protocol. */
+const typeOf = (protocol: string, isOwn: boolean): MessageType =>
+  isOwn && protocol === 'presence' ? 'HEARTBEAT' : messageTypeOf(protocol)
 
 /** Statuses are error codes and a few words: a closed set. */
 const cached = <T>(make: (status: string) => T): ((status: string) => T) => {
