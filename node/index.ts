@@ -34,6 +34,7 @@ export type {
   Receipt as MessageReceipt,
   Received,
   ReceiveOptions,
+  ReplyOptions,
   SendOptions,
   To,
   Tx,

@@ -56,6 +56,7 @@ const DELIVERY = [
   'window',
   'windowBytes',
   'ackTimeoutMs',
+  'rebindAfterMs',
   'retry.maxRetries',
   'retry.initialDelayMs',
   'retry.maxDelayMs',

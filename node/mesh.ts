@@ -244,6 +244,7 @@ const startLocked = async (
     dataDir: options.dataDir,
     settings: options.delivery,
     directory,
+    events,
     loadOf: fabric.loadOf,
     tell: offering.tell,
   })
@@ -402,7 +403,7 @@ const startLocked = async (
     },
     drain: [
       { what: 'the coordination', run: handOver },
-      { what: 'the goodbye', run: () => directory.leave() },
+      { what: 'the goodbye', run: () => directory.leave(options.dataDir === undefined ? 'leave' : 'stop') },
       { what: 'messages in work', drains: true, run: (leftMs) => messages.drain(leftMs) },
       { what: 'requests in work', drains: true, run: (leftMs) => router.drain(leftMs) },
     ],

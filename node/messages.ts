@@ -1,7 +1,7 @@
 /**
  * Durable messages of one node: delivery over the Port, its rows on disk, who offers what over the directory.
  *
- * State: the delivery's; who offers a capability, for a second at most.
+ * State: the delivery's; who offers a capability, for a second at most; when peers left the directory.
  */
 
 import { randomBytes } from 'node:crypto'
@@ -16,7 +16,9 @@ import { createDelivery } from '../protocols/delivery/delivery.ts'
 import { OFFER_PREFIX } from '../protocols/delivery/offers.ts'
 import type { Settings } from '../protocols/delivery/options.ts'
 import type { RowStore } from '../protocols/delivery/storage.ts'
+import type { TopicAnswer } from '../protocols/delivery/topic-answers.ts'
 import { createVolatileStore } from '../protocols/delivery/volatile-store.ts'
+import type { Events } from '../protocols/events/api.ts'
 import type { Port } from '../protocols/port.ts'
 import type { Quota } from '../protocols/quota.ts'
 import type { Unserve } from './api.ts'
@@ -26,6 +28,8 @@ import { openRowStore } from './store/row-store.ts'
 
 const CHOICE_MS = 1_000
 const MAX_CHOICES = 256
+/** Peers whose end is remembered; of others it counts since this node started. */
+const MAX_ENDS = 4_096
 
 export interface MessagesDeps {
   readonly port: Port
@@ -34,7 +38,8 @@ export interface MessagesDeps {
   readonly quota: Quota
   readonly dataDir: string | undefined
   readonly settings: Settings
-  readonly directory: Pick<Directory, 'agents' | 'onChange'>
+  readonly directory: Pick<Directory, 'agents' | 'get' | 'onChange'>
+  readonly events: Pick<Events, 'publish'>
   loadOf(peer: string): number
   /** Tells others of it, without serving anything. */
   tell(id: string, record: ProtocolRecord): Promise<Unserve>
@@ -70,7 +75,22 @@ export const startMessages = async (deps: MessagesDeps): Promise<DurableMessages
   const { port, dataDir, directory } = deps
   const store = await deps.rows
   const known = new Map<string, { readonly at: number; readonly candidates: readonly Candidate[] }>()
-  const stopListening = directory.onChange(() => known.clear())
+  const startedAt = port.clock.monotonic()
+  /** When who left the directory, monotonic; below 0 where it does not come back. */
+  const ends = new Map<string, number>()
+  const stopListening = directory.onChange((change) => {
+    known.clear()
+    const { peer } = change.agent
+    ends.delete(peer)
+    if (change.type !== 'left') return
+    ends.set(peer, change.departure === 'leave' ? Number.NEGATIVE_INFINITY : port.clock.monotonic())
+    const [oldest] = ends.keys()
+    if (ends.size > MAX_ENDS && oldest !== undefined) ends.delete(oldest)
+  })
+  const publish = async ({ topic, correlationId, conversationId, requester, value }: TopicAnswer): Promise<void> => {
+    const about = { correlationId, ...(conversationId !== undefined && { conversationId }) }
+    await deps.events.publish(topic, { ...about, requester, value }, about)
+  }
   const chance = (): number => fraction(port.random(4))
 
   const candidatesOf = (capability: string): readonly Candidate[] => {
@@ -88,13 +108,25 @@ export const startMessages = async (deps: MessagesDeps): Promise<DurableMessages
     return candidates
   }
 
+  const absentMs = (peer: string, capability?: string): number => {
+    if (directory.get(peer) === undefined) return port.clock.monotonic() - (ends.get(peer) ?? startedAt)
+    const offers = capability === undefined || candidatesOf(capability).some((one) => one.peer === peer)
+    return offers ? 0 : Number.POSITIVE_INFINITY
+  }
+
   const messages = await createDelivery(
     {
       port,
       store,
       quota: deps.quota,
       isVolatile: dataDir === undefined,
-      choose: (capability) => pick(candidatesOf(capability), deps.loadOf, chance)?.peer,
+      choose(capability, except) {
+        const all = candidatesOf(capability)
+        const some = except === undefined ? all : all.filter(({ peer, state }) => state === 'alive' && !except(peer))
+        return pick(some, deps.loadOf, chance)?.peer
+      },
+      absentMs,
+      publish,
       peerOf: (given) => peerOf(directory.agents, checkTarget(given, 'messages.send()')),
       announce: (type, version, description) =>
         deps.tell(OFFER_PREFIX + type, {

@@ -23,6 +23,7 @@ export type {
   Receipt as MessageReceipt,
   Received,
   ReceiveOptions,
+  ReplyOptions,
   SendOptions,
   To,
   Tx,

@@ -38,6 +38,8 @@ export const DeliverySchema = z.object({
       /** Empty where it is not known. */
       name: z.string(),
       state: z.enum(['idle', 'greeting', 'up', 'refused']),
+      /** How long it has been away while messages wait for it; those to a capability go to another agent then. */
+      awayMs: z.number().optional(),
       breaker: z.enum(['closed', 'open', 'half-open']),
       waiting: z.number(),
       inFlight: z.number(),
@@ -54,6 +56,8 @@ export const DeadLetterSchema = z.object({
   isCall: z.boolean(),
   /** A peer id, `capability:<name>`, or empty. */
   destination: z.string(),
+  /** What it was sent to, where that was no peer. */
+  capability: z.string().optional(),
   /** Of the peer; empty where it is not known. */
   name: z.string(),
   guarantee: z.string(),
@@ -113,7 +117,7 @@ export const ConversationSchema = z.object({
       type: z.string(),
       peer: z.string(),
       name: z.string(),
-      status: z.enum(['sent', 'delivered', 'dead', 'received', 'processed', 'failed']),
+      status: z.enum(['sent', 'delivered', 'moved', 'dead', 'received', 'processed', 'failed']),
       code: z.string().optional(),
       attempts: z.number(),
       at: At,

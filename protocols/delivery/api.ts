@@ -15,7 +15,9 @@ import type { Writes } from './transactions.ts'
 /**
  * To whom: a peer id, or the name of an agent where only one has it, whose peer id counts from then on; several of them; or
  * whoever offers a capability: an agent that receives this type of message or serves a protocol of this name. One of those
- * is chosen when the message is sent first, and it stays with that one.
+ * is chosen when the message is sent first; it stays with that one, and so does its conversation, until that peer has been
+ * away for `rebindAfterMs` or left for good. Then another one gets what it has not acknowledged: AT_LEAST_ONCE always,
+ * EXACTLY_ONCE where `rebind` allows it; else that is a dead letter.
  */
 export type To = string | readonly string[] | { readonly capability: string }
 
@@ -25,8 +27,13 @@ export interface SendOptions {
   /** Messages of one conversation are processed in the order in which they were sent; others in any order. */
   conversationId?: string
   correlationId?: string
-  /** A peer, or `topic:<name>`: for the receiver's program. */
+  /** A peer, or `topic:<name>`: where `reply()` of the receiver's handler goes; to the sender unless told. */
   replyTo?: string
+  /**
+   * Of a message EXACTLY_ONCE to a capability: where its peer stays away, another one gets it. What the first one did with
+   * it before counts at that one, so it may be processed by both, once each.
+   */
+  rebind?: 'allowed'
   headers?: Record<string, string>
   priority?: Priority
   /** Milliseconds after which the message is worth nothing: it is not delivered any more then, and becomes a dead letter. */
@@ -81,6 +88,9 @@ export interface Tx extends Writes {
   ): Promise<void>
 }
 
+/** What an answer says beside its data; its correlationId and conversationId are those of the message. */
+export type ReplyOptions = Pick<SendOptions, 'guarantee' | 'headers' | 'priority' | 'ttlMs' | 'retry'>
+
 export interface MessageContext<T = unknown> {
   readonly message: Received<T>
   /** Committed with the note that the message was processed, when the handler returns; dropped where it throws. */
@@ -91,6 +101,12 @@ export interface MessageContext<T = unknown> {
   readonly idempotencyKey: string
   /** Aborted when the handler has taken too long, and when this node stops. */
   readonly signal: AbortSignal
+  /**
+   * Answers with the transaction, durably: to the message's `replyTo`, or to its sender. On a topic the answer becomes an
+   * event `{ correlationId, requester, value }`, published once the transaction counts, once or more.
+   * @throws MSG001 for data that does not fit, and what `tx.send` throws
+   */
+  reply<S extends ZodType>(message: MessageDefinition<S>, data: z.input<S>, options?: ReplyOptions): Promise<void>
   /** The handler is getting on: it has `handlerTimeoutMs` from now on. */
   progress(): void
   /**
@@ -129,6 +145,8 @@ export interface DeliveryFigures {
   readonly destinations: readonly {
     readonly peer: string
     readonly state: 'idle' | 'greeting' | 'up' | 'refused'
+    /** How long it has been away while messages wait for it. */
+    readonly awayMs: number
     readonly breaker: 'closed' | 'open' | 'half-open'
     readonly waiting: number
     readonly inFlight: number

@@ -3,11 +3,11 @@ import { decodePayload } from '../wire/payload.ts'
 import type { Message } from './message.ts'
 
 /**
- * Of what this node sent: `sent` (kept in the outbox), `delivered` (processed there), `dead` (a dead letter), `failed` (it
- * could not be kept). Of what it received: `received` (at work), `processed` (by its handler, or it lies in the inbox),
+ * Of what this node sent: `sent` (kept in the outbox), `delivered` (processed there), `moved` (that peer stayed away, and
+ * another one gets it), `dead` (a dead letter), `failed` (it could not be kept). Of what it received: `received` (at work), `processed` (by its handler, or it lies in the inbox),
  * `failed` (its sender tries again, or gives up).
  */
-export type ConversationStatus = 'sent' | 'delivered' | 'dead' | 'received' | 'processed' | 'failed'
+export type ConversationStatus = 'sent' | 'delivered' | 'moved' | 'dead' | 'received' | 'processed' | 'failed'
 
 export interface ConversationMessage {
   readonly id: string

@@ -38,6 +38,8 @@ export interface NodeConversations extends Conversations {
   /** Undefined where it is not remembered. */
   sent(message: Message, peer: string): Note | undefined
   received(message: Message, peer: string): Note | undefined
+  /** What was sent goes to another peer. @returns the note of that */
+  moved(conversationId: string, note: Note, peer: string): Note
   /** @param error undefined: it was processed */
   ended(note: Note, error: { readonly code: string; readonly isDead?: boolean } | undefined): void
 }
@@ -148,6 +150,15 @@ export const createConversations = ({ port, settings, forgotten }: Conversations
     }
   }
 
+  const add = (conversation: Conversation, made: Note): Note => {
+    conversation.notes.push(made)
+    conversation.byKey.set(keyOf(made.message.id, made.direction, made.peer), made)
+    conversation.bytes += sizeOf(made)
+    bytes += sizeOf(made)
+    makeRoom(conversation)
+    return made
+  }
+
   const note = (message: Message, direction: 'sent' | 'received', peer: string): Note | undefined => {
     const { conversationId } = message
     if (conversationId === undefined || settings.conversations === 0) return undefined
@@ -160,18 +171,25 @@ export const createConversations = ({ port, settings, forgotten }: Conversations
       known.changedAt = port.clock.now()
       return known
     }
-    const made = noteOf(message, direction, peer, port.clock.now())
-    conversation.notes.push(made)
-    conversation.byKey.set(key, made)
-    conversation.bytes += sizeOf(made)
-    bytes += sizeOf(made)
-    makeRoom(conversation)
-    return made
+    return add(conversation, noteOf(message, direction, peer, port.clock.now()))
   }
 
   return {
     sent: (message, peer) => note(message, 'sent', peer),
     received: (message, peer) => note(message, 'received', peer),
+    moved(conversationId, note, peer) {
+      const now = port.clock.now()
+      note.changedAt = now
+      note.status = 'moved'
+      const conversation = use(conversationId)
+      const known = conversation.byKey.get(keyOf(note.message.id, note.direction, peer))
+      if (known === undefined)
+        return add(conversation, { ...note, peer, at: now, status: 'sent', code: undefined, attempts: 1 })
+      known.status = 'sent'
+      known.attempts += 1
+      known.changedAt = now
+      return known
+    },
     ended(note, error) {
       note.changedAt = port.clock.now()
       note.code = error?.code

@@ -1,6 +1,6 @@
 /** What delivery counts, for the debug endpoint and the metrics. State: the counters. */
 import type { Metrics } from '../port.ts'
-import type { OutboxCount } from './destination.ts'
+import type { OutboxCount } from './destination-api.ts'
 import type { ReceivingCount } from './receiving.ts'
 
 export type DeliveryCount =
@@ -18,6 +18,12 @@ export type DeliveryCount =
   | 'inboxFull'
   | 'conversationsForgotten'
   | 'effectsDropped'
+  | 'moved'
+  | 'receiverGone'
+  | 'lateAnswers'
+  | 'movedForgotten'
+  | 'bindingsForgotten'
+  | 'topicAnswers'
 
 export const createCounts = (metrics: Metrics) => {
   const counts: Partial<Record<DeliveryCount, number>> = {}

@@ -9,6 +9,8 @@ import { RetryPolicySchema } from './options.ts'
 /** Row `d/<id>`. */
 export const Row = z.object({
   destination: z.string(),
+  /** What it was sent to, where that was no peer. */
+  capability: z.string().optional(),
   code: z.string(),
   reason: z.string(),
   hint: z.string().optional(),
@@ -31,6 +33,8 @@ export interface DeadLetter {
   readonly isCall: boolean
   /** A peer id, or `capability:<name>` for one that nobody was found for; empty for a call that was for anybody. */
   readonly destination: string
+  /** What it was sent to, where that was no peer: a retry goes to whoever offers it. */
+  readonly capability: string | undefined
   readonly guarantee: Guarantee
   readonly conversationId: string | undefined
   readonly code: string
@@ -74,6 +78,7 @@ export const letterOf = (id: string, row: Row, message: Message): DeadLetter => 
   type: message.type,
   isCall: row.isCall,
   destination: row.destination,
+  capability: row.capability,
   guarantee: message.guarantee,
   conversationId: message.conversationId,
   code: row.code,

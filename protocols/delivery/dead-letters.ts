@@ -23,7 +23,7 @@ import {
 } from './dead-letter.ts'
 import { decodeMessage, encodeMessage, type Message } from './message.ts'
 import type { RetryPolicy, Settings } from './options.ts'
-import { DEAD_LETTERS, padded } from './rows.ts'
+import { CAPABILITY, DEAD_LETTERS, padded } from './rows.ts'
 import type { RowChange, RowStore } from './storage.ts'
 
 export type { DeadCall, DeadLetter, DeadLetterDetails }
@@ -35,7 +35,7 @@ export interface DeadLetters {
   show(id: string): Promise<DeadLetterDetails>
   /**
    * Sends it again, as the message that it was, with its attempts from the start.
-   * @param to another peer than before
+   * @param to another peer than before; unless told, one that was sent to a capability goes to whoever offers it now
    * @throws STA001, STA003 for a call and for one that is being sent already, and what `send` throws
    */
   retry(id: string, options?: { to?: string }): Promise<void>
@@ -47,6 +47,7 @@ export interface DeadLetters {
 
 export interface Death {
   readonly destination: string
+  readonly capability?: string | undefined
   readonly message: Uint8Array
   readonly policy: RetryPolicy
   readonly fault: Fault
@@ -120,6 +121,7 @@ export const openDeadLetters = async (deps: GraveyardDeps): Promise<Graveyard> =
 
   const rowOf = (death: Death): Row => ({
     destination: death.destination,
+    ...(death.capability !== undefined && { capability: death.capability }),
     code: death.fault.code,
     reason: death.fault.message,
     ...(death.fault.hint !== undefined && { hint: death.fault.hint }),
@@ -245,7 +247,8 @@ export const openDeadLetters = async (deps: GraveyardDeps): Promise<Graveyard> =
       reviving.add(id)
       try {
         const also = [{ key: DEAD_LETTERS + id, value: undefined }]
-        await deps.revive(to ?? row.destination, row.message, row.policy, also)
+        const whom = row.capability === undefined ? row.destination : CAPABILITY + row.capability
+        await deps.revive(to ?? whom, row.message, row.policy, also)
         forget(id)
       } finally {
         reviving.delete(id)

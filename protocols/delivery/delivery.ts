@@ -34,13 +34,14 @@ import { createInbox } from './inbox.ts'
 import { type Life, openLife } from './life.ts'
 import { createOffers } from './offers.ts'
 import { type DeliveryOptions, DeliverySettings } from './options.ts'
-import type { Staged } from './outbox.ts'
 import { listOutbox } from './outbox-list.ts'
 import { createOutcome } from './outcomes.ts'
 import type { Registered } from './processing.ts'
 import { createRevisions } from './revise.ts'
 import { askToGreet } from './sender.ts'
+import type { Routed } from './sending.ts'
 import type { RowStore, RowStoreState } from './storage.ts'
+import type { TopicAnswer } from './topic-answers.ts'
 
 export interface DeliveryDeps {
   readonly port: DeliveryPort
@@ -49,8 +50,18 @@ export interface DeliveryDeps {
   readonly isVolatile: boolean
   /** Over all that the node keeps on disk; none unless given. */
   readonly quota?: Quota
-  /** Who offers this, the best one now. */
-  choose(capability: string): string | undefined
+  /**
+   * Who offers this, the best one now.
+   * @param except leaves some out, and whoever is not well as far as this node knows
+   */
+  choose(capability: string, except?: (peer: string) => boolean): string | undefined
+  /**
+   * Milliseconds since a peer was seen last; 0 while it is there, infinite where it said that it does not come back.
+   * @param capability infinite, too, where it is there and does not offer this
+   */
+  absentMs(peer: string, capability?: string): number
+  /** Publishes an answer that goes to a topic. */
+  publish(answer: TopicAnswer): Promise<void>
   /** The peer id of a destination that may be a name; destinations are peer ids unless given. */
   peerOf?(given: unknown): string
   /** The directory tells that this node takes messages of the type. */
@@ -144,6 +155,8 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
       handlerOf: (type) => handlers.get(type),
       choose: deps.choose,
       peerOf: deps.peerOf,
+      absentMs: deps.absentMs,
+      publish: deps.publish,
       chance: deps.chance,
       count,
       recover: async (_peer, message, fault) => revisions.revise(message, fault),
@@ -220,7 +233,10 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
   port.metrics.gauge('delivery_conversations', 'Conversations that are remembered', () => conversations.size())
 
   const fire = async (to: To, definition: MessageDefinition, data: unknown, options: SendOptions): Promise<Receipt> => {
-    const { message, draft, peers, capability } = living().sending.prepare(to, definition, data, options)
+    const { sending } = living()
+    const prepared = sending.prepare(to, definition, data, options)
+    const { message, draft, capability } = prepared
+    const peers = sending.route(prepared)
     if (peers.length === 0)
       throw new ParleyError('COM004', `nobody offers ${capability}`, {
         hint: 'see the directory, or send AT_LEAST_ONCE',
@@ -251,15 +267,15 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
       if (!mine.outbox.hasRoom(messages, bytes)) count('waitedForRoom')
       await mine.outbox.room(messages, bytes, options.signal)
     }
-    let staged: Staged
+    let staged: Routed
     try {
-      while (mine.sending.isBusy(prepared)) await mine.outbox.ready(prepared.peers)
+      while (mine.sending.isBusy(prepared)) await mine.sending.ready(prepared)
       if (life !== mine) throw noLife(store.state())
       staged = mine.sending.stage(prepared, () => outcome.told)
     } finally {
       if (mayWait) mine.outbox.count(-messages, -bytes)
     }
-    const { changes, launch, drop } = staged
+    const { changes, launch, drop, peers } = staged
     try {
       await store.commit(changes)
     } catch (error) {
@@ -268,7 +284,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     }
     launch()
     count('accepted', messages)
-    return { id: prepared.message.id, destinations: prepared.peers, delivered: outcome.wait }
+    return { id: prepared.message.id, destinations: peers, delivered: outcome.wait }
   }
 
   const change: Messages['change'] = async (fn) => {
@@ -361,6 +377,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
       destinations: destinations.map((one) => ({
         peer: one.peer,
         state: one.state(),
+        awayMs: life?.awayMs(one.peer) ?? 0,
         breaker: one.breaker(),
         waiting: one.size() - one.inFlight(),
         inFlight: one.inFlight(),

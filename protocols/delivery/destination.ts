@@ -8,91 +8,22 @@
  * State: the machine, the session, which bodies are in memory (bounded over all destinations).
  */
 import { ParleyError } from '../errors.ts'
-import type { Fields, Port } from '../port.ts'
 import { createBodies } from './bodies.ts'
-import type { BreakerState } from './breaker.ts'
 import { deliveryProtocol, type WirePositions } from './contract.ts'
+import type { Destination, DestinationDeps, DestinationState, OutboxCount } from './destination-api.ts'
 import { decodeAnswer } from './frames.ts'
 import { createGate } from './gate.ts'
 import { type JudgingDeps, judge } from './judging.ts'
 import { marksOf } from './message.ts'
-import type { Settings } from './options.ts'
+import { createNumbers } from './numbers.ts'
 import { newEntry, type Out } from './out-entry.ts'
 import { createOutgoing, type Outgoing } from './outgoing.ts'
-import { isDone, positionsOf } from './positions.ts'
+import { isDone, newPosition, positionsOf } from './positions.ts'
 import { renumber } from './renewal.ts'
-import { encodeDestination, type OutboxRow, outboxKey } from './rows.ts'
+import { DESTINATIONS, encodeDestination, outboxKey } from './rows.ts'
 import { buryUnknown, catchUp, isBehind } from './set-back.ts'
-import type { RowStore } from './storage.ts'
+import type { RowChange } from './storage.ts'
 import { createTransmit } from './transmit.ts'
-
-export interface DestinationDeps {
-  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'random' | 'to' | 'members'>
-  readonly store: RowStore
-  readonly settings: Settings
-  /** Bytes of bodies in memory, over all destinations. */
-  readonly memory: { bytes: number }
-  readonly peer: string
-  readonly epoch: string
-  readonly next: ReadonlyMap<number, number>
-  readonly frontier: ReadonlyMap<number, number> | undefined
-  chance(): number
-  count(what: OutboxCount, by?: number): void
-  /** It is no longer in the outbox. */
-  gone(entry: Out): void
-  recover: JudgingDeps['recover']
-  /** A message, or a session (COM002), went on after such a failure, or did not. @param about which message, for the log */
-  recovered(code: string, isWell: boolean, about?: Fields): void
-  bury: JudgingDeps['bury']
-}
-
-export type OutboxCount =
-  | 'sent'
-  | 'resent'
-  | 'delivered'
-  | 'expired'
-  | 'dead'
-  | 'failedAttempts'
-  | 'late'
-  | 'sessions'
-  | 'recovered'
-  | 'renumbered'
-  | 'lostRows'
-  | 'breakerOpened'
-
-export type DestinationState = 'idle' | 'greeting' | 'up' | 'refused'
-
-export interface Destination {
-  readonly peer: string
-  state(): DestinationState
-  breaker(): BreakerState['kind']
-  /** Nothing may be numbered for now. */
-  isBusy(): boolean
-  ready(): Promise<void>
-  number(lane: number): number
-  entry(
-    lane: number,
-    sequence: number,
-    about: Pick<Out, 'size' | 'rank' | 'policy' | 'expiresAt' | 'told'> & { readonly body: Uint8Array },
-  ): Out
-  /** It is durable. */
-  take(entry: Out): void
-  /** It was numbered, and is not kept; its place goes as one that is skipped. */
-  drop(entry: Out): void
-  /** The row of its numbers, as of now. */
-  readonly row: () => Uint8Array
-  /** From disk, in the order of the keys. @returns what it takes */
-  restore(lane: number, sequence: number, row: OutboxRow | undefined, size: number, rank: number): void
-  joined(): void
-  left(): void
-  answers(frame: Uint8Array): void
-  tick(): void
-  size(): number
-  inFlight(): number
-  /** What is on its way or waits to be. */
-  waiting(): readonly Out[]
-  stop(): void
-}
 
 const FIRST_GREETING_MS = 1_000
 const LAST_GREETING_MS = 30_000
@@ -122,10 +53,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
   let greetDelayMs = FIRST_GREETING_MS
   let isStopped = false
   let lookedForExpiryAt = 0
-  /** Numbered and not durable yet, or being judged: rows that are written under the numbers as they are. */
-  let staged = 0
-  let renumbering: Promise<void> | undefined
-  let unstaged: (() => void) | undefined
+  const numbers = createNumbers()
   let isPumpDue = false
   /** The connection broke while messages were to be sent. */
   let isLost = false
@@ -146,11 +74,6 @@ export const createDestination = (deps: DestinationDeps): Destination => {
       if (entry.fault !== undefined) deps.recovered(entry.fault.code, true)
       entry.told?.(undefined)
     }
-  }
-
-  const settleStaged = (): void => {
-    staged -= 1
-    if (staged === 0) unstaged?.()
   }
 
   const pump = (): void => {
@@ -193,10 +116,10 @@ export const createDestination = (deps: DestinationDeps): Destination => {
   }
 
   const judgeOne = async (entry: Out): Promise<void> => {
-    staged += 1
+    numbers.begin()
     const about = marksOf(entry.body)
     const verdict = await judge(judging, entry)
-    settleStaged()
+    numbers.end()
     if (isStopped || verdict === 'none') return
     if (verdict === 'again') outgoing.again(entry, now())
     else {
@@ -212,16 +135,17 @@ export const createDestination = (deps: DestinationDeps): Destination => {
 
   /** What the former outbox had delivered is dropped, the rest gets numbers of this one. */
   const renew = async (former: { epoch: string; positions: WirePositions } | undefined): Promise<void> => {
-    if (staged > 0)
-      await new Promise<void>((resolve) => {
-        unstaged = resolve
-      })
-    unstaged = undefined
     // Where the row of numbers was lost, they are taken for those of the outbox that the receiver knows.
     const isOurs =
       former === undefined || former.epoch === epoch || (epoch === '' && store.formerIds.includes(former.epoch))
+    const processed = positionsOf(former?.positions ?? [])
+    // Since the backup was taken it may have been moved, and processed elsewhere.
+    const mayHaveMoved = (entry: Out): boolean =>
+      entry.bound?.mayRebind === true &&
+      isOld(entry) &&
+      !isDone(processed.get(entry.lane) ?? newPosition(), entry.sequence)
+    const found = await buryUnknown(outgoing, bodies, isOurs ? mayHaveMoved : isOld, judgeOne, wall())
     if (!isOurs) {
-      const found = await buryUnknown(outgoing, bodies, isOld, judgeOne, wall())
       port.log.error('the outbox is older than one that a peer knows; messages of it may have been delivered', {
         destination: peer,
         ...found,
@@ -271,16 +195,11 @@ export const createDestination = (deps: DestinationDeps): Destination => {
       const reply = await client.hello({ epoch: store.id, former, isRenewing: isRenewed, session: mine, bases })
       if (isStopped || session !== mine) return
       if (isRenewed) {
-        renumbering = renew(reply.former)
-        try {
-          await renumbering
-        } finally {
-          renumbering = undefined
-        }
+        await numbers.alone(() => renew(reply.former))
         if (isStopped || session !== mine) return
       }
       const positions = positionsOf(reply.positions)
-      if (staged > 0 && isBehind(outgoing, positions))
+      if (numbers.inUse() > 0 && isBehind(outgoing, positions))
         throw new ParleyError('COM003', 'messages are on their way to the disk', { hint: 'it greets again by itself' })
       const { lanes, condemned } = catchUp(outgoing, positions, wall())
       if (lanes.length > 0)
@@ -307,7 +226,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
   }
 
   const greetIfDue = (): void => {
-    if (isStopped || outgoing.size() === 0 || now() < greetAt || renumbering !== undefined) return
+    if (isStopped || outgoing.size() === 0 || now() < greetAt || numbers.isHeld()) return
     if (state === 'idle' || state === 'refused') void greet()
   }
 
@@ -316,35 +235,50 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     row,
     state: () => state,
     breaker: gate.kind,
-    isBusy: () => renumbering !== undefined,
-    async ready() {
-      await renumbering?.catch(() => undefined)
-    },
+    isBusy: numbers.isHeld,
+    ready: numbers.free,
     number: (lane) => outgoing.number(lane),
-    entry(lane, sequence, { size, rank, policy, expiresAt, body, told }) {
-      staged += 1
-      const entry = newEntry({ lane, sequence, size, rank, policy, expiresAt, isSkip: false, told })
+    entry(lane, sequence, { body, ...about }) {
+      numbers.begin()
+      const entry = newEntry({ ...about, lane, sequence, isSkip: false })
       bodies.keep(entry, body, false)
       return entry
     },
     take(entry) {
       outgoing.take(entry)
-      settleStaged()
+      numbers.end()
       if (state === 'up') pumpSoon()
       else greetIfDue()
     },
     drop(entry) {
       bodies.release(entry)
-      settleStaged()
+      numbers.end()
       // The receiver is not to wait for its number.
       entry.isSkip = true
       if (!isStopped) outgoing.take(entry)
     },
-    restore(lane, sequence, restored, size, rank) {
+    restore(lane, sequence, restored, about) {
       const policy = restored?.policy ?? settings.retry
       const expiresAt = restored?.expiresAt
       const isSkip = restored?.message === undefined
-      outgoing.take(newEntry({ lane, sequence, size, rank, policy, expiresAt, isSkip, told: undefined }))
+      outgoing.take(newEntry({ ...about, lane, sequence, policy, expiresAt, isSkip, told: undefined }))
+    },
+    alone: numbers.alone,
+    movable: () => outgoing.entries().filter(({ bound, isSkip }) => bound !== undefined && !isSkip),
+    load: bodies.load,
+    isUnknown: (entry) => epoch !== store.id && isOld(entry),
+    withdraw(entries) {
+      outgoing.withdraw(new Set(entries))
+      for (const entry of entries) {
+        bodies.release(entry)
+        deps.gone(entry)
+      }
+      const changes: RowChange[] = entries.map(({ lane, sequence }) => ({
+        key: outboxKey(peer, lane, sequence),
+        value: undefined,
+      }))
+      // Numbers that a repair finds no rows of are not given again.
+      return [...changes, { key: DESTINATIONS + peer, value: row }]
     },
     joined() {
       greetAt = 0
@@ -389,7 +323,7 @@ export const createDestination = (deps: DestinationDeps): Destination => {
       pump()
     },
     tick() {
-      if (isStopped || outgoing.size() === 0 || renumbering !== undefined) return
+      if (isStopped || outgoing.size() === 0 || numbers.isHeld()) return
       const { late, judged } = outgoing.tick(now(), wall())
       if (late > 0) {
         deps.count('late', late)

@@ -3,11 +3,17 @@
  *
  * State: until when it has time, why it is over, its transaction and effects. A run that is over commits nothing.
  */
-import type { ParleyError } from '../errors.ts'
+import type { ZodType, z } from 'zod'
+import { ParleyError } from '../errors.ts'
 import type { Clock } from '../port.ts'
-import type { MessageContext, Received, Tx } from './api.ts'
+import { check } from '../wire/payload.ts'
+import type { MessageContext, Received, ReplyOptions, Tx } from './api.ts'
+import { defineMessage, type MessageDefinition } from './define-message.ts'
 import type { Effects, MessageEffects } from './effects.ts'
 import type { SendingTx, Work } from './processing.ts'
+
+/** Begins a replyTo that names a topic. */
+const TOPIC = 'topic:'
 
 export interface HandlerRunDeps {
   readonly clock: Pick<Clock, 'monotonic'>
@@ -51,9 +57,7 @@ export class HandlerRun implements MessageContext {
   }
 
   get tx(): Tx {
-    this.sending ??= this.deps.begin()
-    if (this.over !== undefined || this.isClosed) this.sending.abandon()
-    return this.sending.tx
+    return this.openTx().tx
   }
 
   get signal(): AbortSignal {
@@ -71,6 +75,35 @@ export class HandlerRun implements MessageContext {
   readonly effect = <R>(name: string, fn: () => Promise<R> | R): Promise<R> => {
     this.effects ??= this.deps.effects.of(this.work.message.id)
     return this.effects.run(name, fn)
+  }
+
+  readonly reply = async <S extends ZodType>(
+    definition: MessageDefinition<S>,
+    data: z.input<S>,
+    options: ReplyOptions = {},
+  ): Promise<void> => {
+    const { message, source } = this.work
+    const { id: correlationId, conversationId, replyTo = source, priority, traceparent } = message
+    if (replyTo.startsWith(TOPIC)) {
+      const { type, schema } = defineMessage(definition)
+      const about = { topic: replyTo.slice(TOPIC.length), correlationId, conversationId, requester: source, type }
+      this.openTx().answer({ ...about, value: check(schema, data, type) })
+      return
+    }
+    await this.openTx().tx.send(replyTo, definition, data, {
+      guarantee: message.guarantee === 'EXACTLY_ONCE' ? 'EXACTLY_ONCE' : 'AT_LEAST_ONCE',
+      priority,
+      correlationId,
+      ...(conversationId !== undefined && { conversationId }),
+      ...(traceparent !== undefined && { traceparent }),
+      ...options,
+    })
+  }
+
+  private openTx(): SendingTx {
+    this.sending ??= this.deps.begin()
+    if (this.over !== undefined || this.isClosed) this.sending.abandon()
+    return this.sending
   }
 
   isOver(): boolean {

@@ -23,13 +23,20 @@ export interface JudgingDeps {
   isStopped(): boolean
 }
 
-const died = (fault: Fault, deadLetter: string, attempts: number, peer: string): ParleyError =>
+/** What is told to whoever waits for it. */
+export const died = (
+  fault: Fault,
+  deadLetter: string,
+  attempts: number,
+  peer: string,
+  reason?: 'receiver-gone',
+): ParleyError =>
   new ParleyError(
     fault.code === 'MSG005' ? 'MSG005' : 'COM001',
     `the message became a dead letter: ${fault.code} ${fault.message}`,
     {
       hint: `see parley dlq show ${deadLetter}; parley dlq retry ${deadLetter} sends it again`,
-      details: { deadLetter, code: fault.code, attempts, peer },
+      details: { deadLetter, code: fault.code, attempts, peer, ...(reason !== undefined && { reason }) },
     },
   )
 
@@ -58,7 +65,7 @@ const tryToRecover = async (
 /** @returns `again`: send it once more; `skip`: its number stands for nothing; `none`: this life of the store is over */
 export const judge = async (deps: JudgingDeps, entry: Out): Promise<'again' | 'skip' | 'none'> => {
   const { port, store, peer, bodies } = deps
-  const { lane, sequence, policy, expiresAt, attempts } = entry
+  const { lane, sequence, policy, expiresAt, attempts, bound } = entry
   const fault = entry.fault ?? { code: 'COM001', message: 'it was not delivered' }
   const key = outboxKey(peer, lane, sequence)
   try {
@@ -75,12 +82,13 @@ export const judge = async (deps: JudgingDeps, entry: Out): Promise<'again' | 's
       entry.isRecovered = true
       bodies.release(entry)
       bodies.keep(entry, other, true)
-      await store.commit([{ key, value: encodeOutboxRow(other, policy, expiresAt) }])
+      await store.commit([{ key, value: encodeOutboxRow(other, policy, expiresAt, bound) }])
       deps.count('recovered')
       return 'again'
     }
     const { id, changes, done } = deps.bury({
       destination: peer,
+      capability: bound?.capability,
       message,
       policy,
       fault,

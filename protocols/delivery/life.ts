@@ -15,12 +15,18 @@ import { type InboxRows, openInboxRows } from './inbox-rows.ts'
 import { type KnownTypes, openKnownTypes } from './known-types.ts'
 import { decodeMessage, type Message, marksOf } from './message.ts'
 import type { Settings } from './options.ts'
-import { type Outbox, openOutbox, type Staged, type Told } from './outbox.ts'
+import { boundOf, type Told } from './out-entry.ts'
+import { type Outbox, openOutbox, type Staged } from './outbox.ts'
 import { createProcessing, type Registered } from './processing.ts'
+import { openAbsences } from './rebind/absences.ts'
+import { openBindings } from './rebind/bindings.ts'
+import { openLateAnswers } from './rebind/late-answers.ts'
+import { createRebinding } from './rebind/rebinding.ts'
 import { openReceiving, type Receiving } from './receiving.ts'
 import { CAPABILITY } from './rows.ts'
-import { createSending, type Sending, type SendingDeps } from './sending.ts'
+import { createSending, type Prepared, type Sending, type SendingDeps } from './sending.ts'
 import type { RowStore } from './storage.ts'
+import { openTopicAnswers, type TopicAnswer } from './topic-answers.ts'
 import { createTransactions, type Transactions } from './transactions.ts'
 import { openUnbound, type Unbound } from './unbound.ts'
 
@@ -35,7 +41,9 @@ export interface LifeDeps {
   readonly inboxLast: { number: number }
   readonly conversations: NodeConversations
   handlerOf(type: string): Registered | undefined
-  choose(capability: string): string | undefined
+  choose(capability: string, except?: (peer: string) => boolean): string | undefined
+  absentMs(peer: string, capability?: string): number
+  publish(answer: TopicAnswer): Promise<void>
   readonly peerOf: SendingDeps['peerOf']
   chance(): number
   count(what: DeliveryCount, by?: number): void
@@ -57,6 +65,8 @@ export interface Life {
   fire(peer: string, bytes: Uint8Array): void
   running(): number
   signs(): number
+  /** How long a peer has been away that messages wait for. */
+  awayMs(peer: string): number
   tick(): void
   stop(): void
 }
@@ -74,9 +84,20 @@ const endOf = ({ code, details }: ParleyError) => ({
 export const openLife = async (deps: LifeDeps): Promise<Life> => {
   const { port, store, settings, quota, count, conversations } = deps
   const noteSent = (message: Message, peer: string): Told | undefined => {
-    const note = conversations.sent(message, peer)
-    return note && ((error) => conversations.ended(note, error && endOf(error)))
+    const { conversationId = '' } = message
+    let note = conversations.sent(message, peer)
+    return (
+      note &&
+      ((error, movedTo) => {
+        if (note === undefined) return
+        if (movedTo === undefined) conversations.ended(note, error && endOf(error))
+        else note = conversations.moved(conversationId, note, movedTo)
+      })
+    )
   }
+  const bindings = await openBindings(store, (by) => count('bindingsForgotten', by))
+  const absences = await openAbsences(store, () => settings.rebindAfterMs)
+  const lateAnswers = await openLateAnswers(store, (by) => count('movedForgotten', by))
   const transactions = createTransactions(store)
   const effects = await openEffects({ port, store, settings, dropped: (by) => count('effectsDropped', by) })
   const deadLetters = await openDeadLetters({
@@ -90,17 +111,16 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
       const { conversationId, priority, ttlMs } = message
       // Its time begins again with it.
       const expiresAt = ttlMs === undefined ? undefined : Math.floor(port.clock.now()) + ttlMs
-      const draft = { bytes, conversationId, priority, policy, expiresAt }
       const capability = to.startsWith(CAPABILITY) ? to.slice(CAPABILITY.length) : undefined
-      const peer = capability === undefined ? to : deps.choose(capability)
+      const bound = boundOf(message, capability, false)
+      const draft = { bytes, conversationId, priority, policy, expiresAt, bound }
+      const peers = capability === undefined ? [to] : []
+      const prepared: Prepared = { message, draft, peers, capability, chosen: undefined }
       await outbox.room(1, bytes.length)
       let staged: Staged
       try {
-        if (peer !== undefined) while (outbox.isBusy([peer])) await outbox.ready([peer])
-        staged =
-          peer === undefined && capability !== undefined
-            ? unbound.stage(capability, draft, noteSent(message, to))
-            : outbox.stage(peer ?? to, draft, noteSent(message, peer ?? to))
+        while (sending.isBusy(prepared)) await sending.ready(prepared)
+        staged = sending.stage(prepared)
       } finally {
         outbox.count(-1, -bytes.length)
       }
@@ -125,11 +145,14 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
     recover: deps.recover,
     recovered: deps.recovered,
     bury: deadLetters.bury,
+    began: bindings.began,
+    ended: bindings.ended,
   })
   const unbound = await openUnbound({
     port,
     store,
     outbox,
+    bindings,
     choose: deps.choose,
     bury(capability, { bytes, policy }, why) {
       const now = port.clock.now()
@@ -150,6 +173,26 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
         details: { deadLetter: id, code: 'MSG005', attempts: 0 },
       }),
   })
+  const rebinding = createRebinding({
+    port,
+    store,
+    settings,
+    outbox,
+    bindings,
+    absences,
+    lateAnswers,
+    choose: deps.choose,
+    hasLeft: (peer) => deps.absentMs(peer) === Number.POSITIVE_INFINITY,
+    bury: deadLetters.bury,
+    count,
+  })
+  const topicAnswers = await openTopicAnswers({
+    port,
+    store,
+    outbox,
+    publish: deps.publish,
+    published: () => count('topicAnswers'),
+  })
   const knownTypes = await openKnownTypes(port, store)
   const inbox = await openInboxRows({ port, store, settings, quota, last: deps.inboxLast, arrived: deps.inbox.arrived })
   const sending = createSending({
@@ -157,11 +200,15 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
     settings,
     outbox,
     unbound,
+    bindings,
+    topicAnswers,
     transactions,
     note: noteSent,
     reserialized: () => count('reserialized'),
     choose: deps.choose,
     peerOf: deps.peerOf,
+    isAway: (peer, capability) =>
+      Math.max(absences.ms(peer), deps.absentMs(peer, capability)) >= settings.rebindAfterMs,
   })
   const processing = createProcessing({
     port,
@@ -175,6 +222,7 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
     },
     absence: knownTypes.absence,
     begin: () => sending.begin(true),
+    lateAnswers,
     count,
   })
   const receiving = await openReceiving({ port, store, settings, processing, isVolatile: deps.isVolatile, count })
@@ -222,10 +270,13 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
     },
     running: processing.running,
     signs: processing.signs,
+    awayMs: absences.ms,
     tick() {
       if (isStopped) return
       outbox.tick()
       unbound.tick()
+      rebinding.tick()
+      topicAnswers.tick()
       processing.tick()
       receiving.tick()
       if (port.clock.monotonic() - effectsAt < EFFECTS_MS) return
@@ -234,6 +285,8 @@ export const openLife = async (deps: LifeDeps): Promise<Life> => {
     },
     stop() {
       isStopped = true
+      rebinding.stop()
+      topicAnswers.stop()
       outbox.stop()
       receiving.stop()
       processing.stop()

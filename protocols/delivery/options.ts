@@ -78,6 +78,14 @@ export const DeliverySettings = z.strictObject({
     .default(5_000)
     .describe('Milliseconds without a sign of a message that was sent, until that counts as a failed attempt.'),
   retry: RetryPolicySchema.prefault({}).describe('When a message that was not acknowledged is sent again.'),
+  rebindAfterMs: z
+    .int()
+    .min(100)
+    .max(DAY_MS)
+    .default(120_000)
+    .describe(
+      'Milliseconds that the peer of a message to a capability may stay away until the message goes to another one, or, EXACTLY_ONCE, to the dead letters. Less delivers sooner, and more often twice.',
+    ),
   outboxMessages: z
     .int()
     .min(1)

@@ -1,18 +1,50 @@
 /** One message of the outbox, on its way to its peer. */
 import type { ParleyError } from '../errors.ts'
+import type { Message } from './message.ts'
 import type { OutEntry } from './outgoing.ts'
 
+/** Who waits for what became of a message. `movedTo`: nothing yet, but it goes to this peer from now on. */
+export type Told = (error: ParleyError | undefined, movedTo?: string) => void
+
+/** Of a message that was sent to a capability: what decides whether another peer may get it. */
+export interface Bound {
+  readonly capability: string
+  readonly conversationId: string | undefined
+  readonly isExactlyOnce: boolean
+  /** EXACTLY_ONCE: another peer may get it where its own stays away. */
+  readonly mayRebind: boolean
+}
+
+/** A conversation with a capability, as a key; undefined for what has none. */
+export const conversationKey = ({
+  capability,
+  conversationId,
+}: Pick<Bound, 'capability' | 'conversationId'>): string | undefined =>
+  conversationId === undefined ? undefined : `${capability.length}:${capability}${conversationId}`
+
 export interface Out extends OutEntry {
+  /** Undefined for one that was sent to a peer by name. */
+  readonly bound: Bound | undefined
   /** The message's bytes, where they are in memory. */
   body: Uint8Array | undefined
   /** Hears what became of it. */
-  readonly told: ((error: ParleyError | undefined) => void) | undefined
+  readonly told: Told | undefined
   /** A recovery was tried. */
   isRecovered: boolean
 }
 
+/** @returns undefined for one to a peer by name */
+export const boundOf = (
+  { conversationId, guarantee }: Pick<Message, 'conversationId' | 'guarantee'>,
+  capability: string | undefined,
+  mayRebind: boolean,
+): Bound | undefined =>
+  capability === undefined
+    ? undefined
+    : { capability, conversationId, isExactlyOnce: guarantee === 'EXACTLY_ONCE', mayRebind }
+
 export const newEntry = (
-  about: Pick<Out, 'lane' | 'sequence' | 'size' | 'rank' | 'policy' | 'expiresAt' | 'isSkip' | 'told'>,
+  about: Pick<Out, 'lane' | 'sequence' | 'size' | 'rank' | 'policy' | 'expiresAt' | 'isSkip' | 'bound' | 'told'>,
 ): Out => ({
   lane: about.lane,
   sequence: about.sequence,
@@ -27,6 +59,7 @@ export const newEntry = (
   fault: undefined,
   firstFailureAt: undefined,
   lastFailureAt: undefined,
+  bound: about.bound,
   body: undefined,
   told: about.told,
   isRecovered: false,

@@ -3,7 +3,7 @@
  * somebody looks, a page at a time, in the order of destinations and numbers. Keeps no state.
  */
 import type { BreakerState } from './breaker.ts'
-import type { DestinationState } from './destination.ts'
+import type { DestinationState } from './destination-api.ts'
 import { decodeMessage, type Guarantee } from './message.ts'
 import type { Outbox } from './outbox.ts'
 import type { Stage } from './outgoing.ts'

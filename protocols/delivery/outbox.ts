@@ -9,10 +9,11 @@ import { ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
 import type { Quota } from '../quota.ts'
 import { PRIORITIES, type Priority } from '../wire/envelope.ts'
-import { createDestination, type Destination, type DestinationDeps } from './destination.ts'
-import { decodeMessage, laneOf } from './message.ts'
+import { createDestination } from './destination.ts'
+import type { Destination, DestinationDeps } from './destination-api.ts'
+import { decodeMessage, laneOf, type Message } from './message.ts'
 import type { RetryPolicy, Settings } from './options.ts'
-import type { Out } from './out-entry.ts'
+import { type Bound, boundOf, type Out, type Told } from './out-entry.ts'
 import {
   DESTINATIONS,
   type DestinationRow,
@@ -33,10 +34,9 @@ export interface Draft {
   readonly policy: RetryPolicy
   /** Milliseconds since 1970 by this node's clock. */
   readonly expiresAt: number | undefined
+  /** Of one to a capability. */
+  readonly bound?: Bound | undefined
 }
-
-/** Who waits for what became of a message. */
-export type Told = (error: ParleyError | undefined) => void
 
 export interface Staged {
   readonly changes: RowChange[]
@@ -52,6 +52,9 @@ export interface OutboxDeps extends Omit<DestinationDeps, 'gone' | 'peer' | 'epo
   readonly settings: Settings
   /** Over all that the node keeps on disk. */
   readonly quota: Quota
+  /** A message to a capability is in the outbox, for this peer; it is not any more. */
+  began?(bound: Bound, peer: string): void
+  ended?(bound: Bound): void
 }
 
 export interface Outbox {
@@ -82,8 +85,6 @@ export interface Outbox {
 
 /** What a message takes beside its own bytes. */
 const ROW_BYTES = 128
-
-const rankOf = (message: Uint8Array): number => PRIORITIES.indexOf(decodeMessage(message).priority)
 
 export const outboxFull = (retryAfterMs: number): ParleyError =>
   new ParleyError('COM003', 'the outbox of this node is full', {
@@ -124,6 +125,7 @@ export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
   const gone = (entry: Out): void => {
     size -= 1
     bytes -= entry.size
+    if (entry.bound !== undefined) deps.ended?.(entry.bound)
     if (waiters.length > 0) wake()
   }
 
@@ -166,7 +168,11 @@ export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
       if (frontier !== undefined) frontier.set(lane, Math.max(frontier.get(lane) ?? 0, sequence + 1))
       const row = value.length === 0 ? undefined : decodeOutboxRow(value)
       const taken = value.length + ROW_BYTES
-      destination.restore(lane, sequence, row, taken, row?.message === undefined ? 0 : rankOf(row.message))
+      const message: Message | undefined = row?.message && decodeMessage(row.message)
+      const bound = row && message && boundOf(message, row.capability, row.mayRebind)
+      const rank = message === undefined ? 0 : PRIORITIES.indexOf(message.priority)
+      destination.restore(lane, sequence, row, { size: taken, rank, bound })
+      if (bound !== undefined) deps.began?.(bound, peer)
       size += 1
       bytes += taken
     }
@@ -219,15 +225,17 @@ export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
       turn += 1
       const lane = laneOf(draft.conversationId, draft.priority, turn)
       const sequence = destination.number(lane)
-      const row = encodeOutboxRow(draft.bytes, draft.policy, draft.expiresAt)
+      const row = encodeOutboxRow(draft.bytes, draft.policy, draft.expiresAt, draft.bound)
       const entry = destination.entry(lane, sequence, {
         size: row.length + ROW_BYTES,
         rank: PRIORITIES.indexOf(draft.priority),
         policy: draft.policy,
         expiresAt: draft.expiresAt,
+        bound: draft.bound,
         body: draft.bytes,
         told,
       })
+      if (draft.bound !== undefined) deps.began?.(draft.bound, peer)
       size += 1
       bytes += entry.size
       quota.grew(entry.size)

@@ -9,8 +9,8 @@ export interface WaitOptions {
 }
 
 export interface Outcome {
-  /** Called once for each destination. */
-  told(error: ParleyError | undefined): void
+  /** Called once for each destination; `movedTo`: it is on its way to another one, and nothing is told yet. */
+  told(error: ParleyError | undefined, movedTo?: string): void
   wait(options?: WaitOptions): Promise<void>
 }
 
@@ -27,7 +27,8 @@ export const createOutcome = (destinations: number, timers: Pick<Timers, 'after'
 
   const settled = (): boolean => open === 0 || failure !== undefined
   return {
-    told(error) {
+    told(error, movedTo) {
+      if (movedTo !== undefined) return
       open -= 1
       failure ??= error
       if (!settled() || waiters === undefined) return

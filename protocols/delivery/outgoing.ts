@@ -108,6 +108,8 @@ export interface Outgoing<E extends OutEntry> {
   skip(entry: E): void
   /** Of one that was judged: once more, after a pause. */
   again(entry: E, atMs: number): void
+  /** Takes these out, whose rows go elsewhere: there is nothing for their numbers any more. */
+  withdraw(entries: ReadonlySet<E>): void
   /** The lane's numbers go on from here. */
   raise(lane: number, next: number): void
   /** The lowest number of each lane that is not acknowledged; lanes that were never used are left out. */
@@ -167,6 +169,15 @@ export const createOutgoing = <E extends OutEntry>(
     if (lane.isReady || first === undefined || isFar(lane, first)) return
     lane.isReady = true
     ready[first.rank]?.push(lane)
+  }
+
+  /** Anew, since heads have changed. */
+  const setReady = (): void => {
+    for (const line of ready) line.length = 0
+    for (const lane of lanes) {
+      lane.isReady = false
+      makeReady(lane)
+    }
   }
 
   const takeHead = (lane: Lane<E>): E | undefined => {
@@ -339,11 +350,7 @@ export const createOutgoing = <E extends OutEntry>(
           first = lane.queue[lane.head]
         }
       }
-      for (const line of ready) line.length = 0
-      for (const lane of lanes) {
-        lane.isReady = false
-        makeReady(lane)
-      }
+      setReady()
       return done
     },
     acked(number, sequences) {
@@ -436,6 +443,17 @@ export const createOutgoing = <E extends OutEntry>(
       const isInWindow = laneAt(entry.lane).window.has(entry.sequence)
       entry.stage = isInWindow ? 'paused' : 'queued'
       entry.dueAt = atMs
+    },
+    withdraw(entries) {
+      for (const lane of lanes) {
+        for (const entry of [...lane.window.values()]) if (entries.has(entry)) settle(lane, entry)
+        const queued = lane.queue.slice(lane.head)
+        lane.queue = queued.filter((entry) => !entries.has(entry))
+        lane.head = 0
+        size -= queued.length - lane.queue.length
+        for (const entry of queued) if (entry.expiresAt !== undefined && entries.has(entry)) withTtl -= 1
+      }
+      setReady()
     },
     raise(number, least) {
       const lane = laneAt(number)

@@ -15,7 +15,9 @@ import type { MessageDefinition } from './define-message.ts'
 import type { Effects } from './effects.ts'
 import { HandlerRun, type HandlerRunDeps } from './handler-run.ts'
 import type { Message } from './message.ts'
+import type { AnswerClaim, LateAnswers } from './rebind/late-answers.ts'
 import type { RowChange, RowStore } from './storage.ts'
+import type { TopicAnswer } from './topic-answers.ts'
 
 export interface Registered {
   readonly definition: MessageDefinition | undefined
@@ -26,6 +28,8 @@ export interface Registered {
 /** A transaction that can send: what `finish` gives is to be committed in the same turn. */
 export interface SendingTx {
   readonly tx: Tx
+  /** An answer becomes an event if and only if the rest of it counts. */
+  answer(answer: TopicAnswer): void
   isStale(): boolean
   isEmpty(): boolean
   /** Resolves while numbers of its destinations may be used; `finish` follows in the same turn. */
@@ -56,7 +60,8 @@ export interface ProcessingDeps {
   /** Why a type has no handler. */
   absence(type: string): ParleyError
   begin(): SendingTx
-  count(what: 'conflicts' | 'timeouts', by?: number): void
+  readonly lateAnswers: Pick<LateAnswers, 'claim'>
+  count(what: 'conflicts' | 'timeouts' | 'lateAnswers', by?: number): void
 }
 
 export interface Outcome {
@@ -85,6 +90,14 @@ const NO_CHANGES: readonly RowChange[] = []
 
 const NO_COMMIT: Outcome = { commit: undefined }
 const nothing = (): void => {}
+/** Of what answers no message that was moved. */
+const ORDINARY: AnswerClaim = { count: () => [], end: nothing }
+const EMPTY_COMMIT: Outcome = { commit: { changes: NO_CHANGES, launch: nothing, drop: nothing } }
+
+const withChanges = ({ commit }: Outcome, changes: readonly RowChange[]): Outcome => {
+  if (changes.length === 0) return { commit }
+  return { commit: { launch: nothing, drop: nothing, ...commit, changes: [...(commit?.changes ?? []), ...changes] } }
+}
 
 export const receivedOf = (message: Message, source: string, data: unknown): Received => ({
   id: message.id,
@@ -141,6 +154,13 @@ export const createProcessing = (deps: ProcessingDeps): Processing => {
     else finished(NO_COMMIT)
   }
 
+  /** Looks whether it answers a message that was moved. @returns undefined where another answer counts already */
+  const claim = ({ message, source }: Work): AnswerClaim | undefined => {
+    const mine = deps.lateAnswers.claim(message.correlationId, source)
+    if (mine === 'late') return undefined
+    return mine ?? ORDINARY
+  }
+
   /** @returns false where it has to run again */
   const once = async (
     work: Work,
@@ -175,22 +195,31 @@ export const createProcessing = (deps: ProcessingDeps): Processing => {
     async run(work, finished) {
       const { message, source, expiresAt } = work
       const noted = message.conversationId === undefined ? undefined : deps.note(work)
+      let answer: AnswerClaim | undefined
+      const counted = (outcome: Outcome): void => finished(withChanges(outcome, answer?.count() ?? NO_CHANGES))
       try {
         if (expiresAt !== undefined && expiresAt <= port.clock.monotonic())
           throw new ParleyError('MSG005', 'the message expired before its handler began', {
             hint: 'give it a longer ttlMs, or make the receiver faster',
           })
+        answer = claim(work)
+        if (answer === undefined) {
+          deps.count('lateAnswers')
+          finished(message.guarantee === 'EXACTLY_ONCE' ? EMPTY_COMMIT : NO_COMMIT)
+          noted?.(undefined)
+          return undefined
+        }
         const registered = deps.handlerOf(message.type)
         if (registered === undefined) {
           const commit = deps.keep(work)
           if (commit === undefined) throw deps.absence(message.type)
-          finished({ commit })
+          counted({ commit })
           noted?.(undefined)
           return undefined
         }
         const data = dataOf(message, registered.definition?.schema)
         for (let runs = 1; runs <= MAX_RUNS; runs += 1)
-          if (await once(work, registered, data, finished)) {
+          if (await once(work, registered, data, counted)) {
             noted?.(undefined)
             return undefined
           }
@@ -209,6 +238,8 @@ export const createProcessing = (deps: ProcessingDeps): Processing => {
         const fault = toFault(error)
         noted?.(fault)
         return fault
+      } finally {
+        answer?.end()
       }
     },
     running: () => running.size,

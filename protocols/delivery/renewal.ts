@@ -57,7 +57,10 @@ export const renumber = async (
     const sequence = fresh.number(entry.lane)
     renewed.push({ ...entry, sequence, stage: 'queued', dueAt: 0 })
     stays.add(entry)
-    changes.set(outboxKey(peer, entry.lane, sequence), encodeOutboxRow(entry.body, entry.policy, entry.expiresAt))
+    changes.set(
+      outboxKey(peer, entry.lane, sequence),
+      encodeOutboxRow(entry.body, entry.policy, entry.expiresAt, entry.bound),
+    )
   }
   const row = encodeDestination({ epoch: store.id, next: fresh.next(), frontier: undefined })
   changes.set(DESTINATIONS + peer, row)

@@ -2,7 +2,9 @@
  * The rows of delivery: their keys and bytes. Format: delivery.proto. Pure.
  *
  * `o/` outbox by peer, lane, number · `s/` destinations · `i/` senders · `u/` messages without a peer yet · `d/` dead
- * letters · `t/` what programs keep · `e/` results of effects · `b/` inbox. Numbers are padded, so that keys are in order.
+ * letters · `t/` what programs keep · `e/` results of effects · `b/` inbox · `c/` conversations that are bound to a peer ·
+ * `a/` how long peers have been away · `m/` messages that were moved · `p/` answers to topics. Numbers are padded, so that
+ * keys are in order.
  */
 import { DELIMITED, Reader, VARINT, Writer } from '../wire/protobuf.ts'
 import type { RetryPolicy } from './options.ts'
@@ -15,11 +17,17 @@ export const DEAD_LETTERS = 'd/'
 export const STATE = 't/'
 export const EFFECTS = 'e/'
 export const INBOX = 'b/'
+export const BINDINGS = 'c/'
+export const ABSENCES = 'a/'
+export const MOVED = 'm/'
+export const TOPIC_ANSWERS = 'p/'
 
 /** Begins the name of a destination that is not bound to a peer. */
 export const CAPABILITY = 'capability:'
 
 const LANE_DIGITS = 2
+/** Bytes of a name in a row. */
+const MAX_CAPABILITY = 1_024
 /** 2^53 in base 36 has 11 digits. */
 const SEQUENCE_DIGITS = 11
 
@@ -42,6 +50,10 @@ export interface OutboxRow {
   readonly policy: RetryPolicy
   /** Milliseconds since 1970 by this node's clock. */
   readonly expiresAt: number | undefined
+  /** What the message was sent to; undefined for one to a peer by name. */
+  readonly capability: string | undefined
+  /** EXACTLY_ONCE: another peer may get it where this one stays away. */
+  readonly mayRebind: boolean
 }
 
 export const SKIP_ROW = new Uint8Array(0)
@@ -50,13 +62,16 @@ export const encodeOutboxRow = (
   message: Uint8Array,
   policy: RetryPolicy,
   expiresAt: number | undefined,
+  bound?: { readonly capability: string; readonly mayRebind: boolean },
 ): Uint8Array => {
-  const writer = new Writer(message.length + 48)
+  const writer = new Writer(message.length + (bound === undefined ? 48 : 160))
   writer.delimited(1, message)
   writer.varintField(2, policy.maxRetries + 1)
   writer.varintField(3, policy.initialDelayMs)
   writer.varintField(4, policy.maxDelayMs)
   writer.varintField(5, expiresAt ?? 0)
+  writer.stringField(6, bound?.capability)
+  writer.varintField(7, bound?.mayRebind === true ? 1 : 0)
   return writer.bytes.subarray(0, writer.at)
 }
 
@@ -68,6 +83,8 @@ export const decodeOutboxRow = (bytes: Uint8Array): OutboxRow => {
   let initialDelayMs = 0
   let maxDelayMs = 0
   let expiresAt: number | undefined
+  let capability: string | undefined
+  let mayRebind = false
   while (reader.more()) {
     const tag = reader.varint()
     if (tag === ((1 << 3) | DELIMITED)) message = reader.delimited()
@@ -75,9 +92,11 @@ export const decodeOutboxRow = (bytes: Uint8Array): OutboxRow => {
     else if (tag === ((3 << 3) | VARINT)) initialDelayMs = reader.varint()
     else if (tag === ((4 << 3) | VARINT)) maxDelayMs = reader.varint()
     else if (tag === ((5 << 3) | VARINT)) expiresAt = reader.varint() || undefined
+    else if (tag === ((6 << 3) | DELIMITED)) capability = reader.string(MAX_CAPABILITY)
+    else if (tag === ((7 << 3) | VARINT)) mayRebind = reader.varint() === 1
     else reader.skip(tag & 7)
   }
-  return { message, policy: { maxRetries, initialDelayMs, maxDelayMs }, expiresAt }
+  return { message, policy: { maxRetries, initialDelayMs, maxDelayMs }, expiresAt, capability, mayRebind }
 }
 
 export interface DestinationRow {

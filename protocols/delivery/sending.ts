@@ -1,25 +1,27 @@
 /**
  * From what a program says to rows of the outbox: checks, bytes, who it goes to, transactions that send.
  *
- * A message to a capability is bound to one peer when it is sent first, and stays with it; while nobody offers the
- * capability it waits, within its ttl and the outbox's bounds (`u/` rows). State: those that wait for somebody.
+ * A message to a capability is bound to one peer when it is sent first, its conversation with it (rebind/bindings.ts);
+ * while nobody offers the capability it waits, within its ttl and the outbox's bounds (`u/` rows). Keeps no state.
  */
 import type { ZodType, z } from 'zod'
 import type { Content } from '../define.ts'
 import { isParleyError, ParleyError } from '../errors.ts'
-import { checkKeys, keysOf } from '../nearest.ts'
 import type { Port } from '../port.ts'
-import { Headers, PRIORITIES } from '../wire/envelope.ts'
 import { formatId, uuid7Bytes } from '../wire/message-id.ts'
 import { check, encodePayload } from '../wire/payload.ts'
 import type { SendOptions, To, Tx } from './api.ts'
 import { defineMessage, type MessageDefinition } from './define-message.ts'
-import { encodeMessage, GUARANTEES, type Message } from './message.ts'
-import { RetryPolicySchema, type Settings } from './options.ts'
-import { type Draft, type Outbox, outboxFull, type Staged, type Told } from './outbox.ts'
+import { encodeMessage, type Message } from './message.ts'
+import type { Settings } from './options.ts'
+import { boundOf, type Told } from './out-entry.ts'
+import { type Draft, type Outbox, outboxFull, type Staged } from './outbox.ts'
 import type { SendingTx } from './processing.ts'
+import type { Bindings } from './rebind/bindings.ts'
 import { CAPABILITY } from './rows.ts'
+import { type PeerOf, readOptions, whomOf } from './send-options.ts'
 import type { RowChange } from './storage.ts'
+import { encodeTopicAnswer, type TopicAnswers } from './topic-answers.ts'
 import type { Transactions } from './transactions.ts'
 import type { Unbound } from './unbound.ts'
 
@@ -27,16 +29,23 @@ import type { Unbound } from './unbound.ts'
 export interface Prepared {
   readonly message: Message
   readonly draft: Draft
-  /** Bound already; empty for one that waits for somebody. */
+  /** Empty for one to a capability. */
   readonly peers: readonly string[]
   readonly capability: string | undefined
+  /** Of one to a capability whose conversation is not bound: who was chosen. */
+  chosen: string | undefined
 }
+
+/** Where it goes; nowhere while nobody offers the capability. */
+export type Routed = Staged & { readonly peers: readonly string[] }
 
 export interface SendingDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'random'>
   readonly settings: Settings
   readonly outbox: Outbox
   readonly unbound: Unbound
+  readonly bindings: Pick<Bindings, 'peerOf' | 'bind' | 'waiting'>
+  readonly topicAnswers: Pick<TopicAnswers, 'stage'>
   readonly transactions: Transactions
   /** A message of a conversation goes out. @returns what is told of its end; undefined where nobody wants to know */
   note(message: Message, peer: string): Told | undefined
@@ -44,82 +53,39 @@ export interface SendingDeps {
   reserialized(): void
   /** Who offers it, the least loaded first. */
   choose(capability: string): string | undefined
-  /** The peer id of a destination, which may be a name; itself unless given. @throws MSG001, COM002, STA003 */
-  peerOf?: ((given: unknown) => string) | undefined
+  readonly peerOf?: PeerOf
+  /** It has been away for so long that nobody waits for it, or offers this no more. */
+  isAway(peer: string, capability: string): boolean
 }
 
 export interface Sending {
   /** @throws MSG001, MSG002 */
   prepare<S extends ZodType>(to: To, definition: MessageDefinition<S>, data: z.input<S>, options: SendOptions): Prepared
   /** In the turn in which the changes are handed over. `told` hears of each peer. */
-  stage(prepared: Prepared, told?: (peer: string) => Told): Staged
+  stage(prepared: Prepared, told?: (peer: string) => Told): Routed
+  /** To whom it would go now. */
+  route(prepared: Prepared): readonly string[]
   isBusy(prepared: Prepared): boolean
+  ready(prepared: Prepared): Promise<void>
   /** @param isHandler of a message: it answers, and does not wait for room */
   begin(isHandler: boolean): SendingTx
 }
 
-const OPTION_KEYS = keysOf<SendOptions>({
-  guarantee: true,
-  conversationId: true,
-  correlationId: true,
-  replyTo: true,
-  headers: true,
-  priority: true,
-  ttlMs: true,
-  retry: true,
-  traceparent: true,
-  signal: true,
-})
-const PEER = /^[A-Za-z0-9]{1,128}$/
-const MAX_PEERS = 1_024
-const MAX_TEXT = 128
-const MAX_TTL_MS = 2 ** 31 - 1
 export const MAX_SENDS = 1_000
 /** The sender tries a message again for which there was no room to answer. */
 const ANSWER_AFTER_MS = 2_000
 
-const wrong = (what: string, value: unknown, hint: string): ParleyError =>
-  new ParleyError('MSG001', `${what} of a message is ${JSON.stringify(value)?.slice(0, 80)}`, { hint })
+const ended = (): ParleyError =>
+  new ParleyError('STA003', 'this transaction has ended', {
+    hint: 'await everything that a handler does with its transaction before it returns',
+    details: { reason: 'ended' },
+  })
 
-const checkTexts = (options: SendOptions): void => {
-  for (const name of ['conversationId', 'correlationId', 'replyTo', 'traceparent'] as const) {
-    const value = options[name]
-    if (value === undefined) continue
-    if (typeof value === 'string' && value.length > 0 && value.length <= MAX_TEXT && value.isWellFormed()) continue
-    throw wrong(name, value, `give a text of 1 to ${MAX_TEXT} characters`)
-  }
-}
-
-const checkOptions = (options: SendOptions): void => {
-  checkKeys(options, OPTION_KEYS, 'the options of a message')
-  checkTexts(options)
-  const { guarantee, priority, ttlMs } = options
-  if (guarantee !== undefined && !GUARANTEES.includes(guarantee))
-    throw wrong('guarantee', guarantee, `use one of ${GUARANTEES.join(', ')}`)
-  if (priority !== undefined && !PRIORITIES.includes(priority))
-    throw wrong('priority', priority, `use one of ${PRIORITIES.join(', ')}`)
-  if (ttlMs !== undefined && !(Number.isInteger(ttlMs) && ttlMs >= 1 && ttlMs <= MAX_TTL_MS))
-    throw wrong('ttlMs', ttlMs, `give whole milliseconds from 1 to ${MAX_TTL_MS}`)
-}
-
-/** @returns the peers, each once; undefined for a capability. */
-const peersOf = (to: To, peerOf: SendingDeps['peerOf']): readonly string[] | undefined => {
-  if (typeof to === 'object' && to !== null && 'capability' in to) {
-    if (typeof to.capability === 'string' && to.capability.length > 0 && to.capability.length <= 64) return undefined
-    throw wrong('capability', to.capability, 'give the type of a message or the name of a protocol')
-  }
-  // It may be called without types; what is no text is refused below.
-  const given = (Array.isArray(to) ? to : [to]) as readonly string[]
-  const peers = [...new Set(peerOf === undefined ? given : given.map(peerOf))]
-  const bad = peers.find((peer) => typeof peer !== 'string' || !PEER.test(peer))
-  if (bad !== undefined) throw wrong('destination', bad, 'give a peer id, as in mesh.self.id or the directory')
-  if (peers.length === 0 || peers.length > MAX_PEERS)
-    throw wrong('destination', peers.length, `give 1 to ${MAX_PEERS} peers`)
-  return peers
-}
+const tooMany = (): ParleyError =>
+  new ParleyError('MSG001', `a transaction sends more than ${MAX_SENDS} messages`, { hint: 'make several' })
 
 export const createSending = (deps: SendingDeps): Sending => {
-  const { port, settings, outbox, unbound, transactions } = deps
+  const { port, settings, outbox, unbound, bindings, transactions } = deps
 
   /** As the definition says, and as CBOR where JSON cannot hold it (MSG002: retry with a new serializer). */
   const serialize = (definition: MessageDefinition, data: unknown): { content: Content; payload: Uint8Array } => {
@@ -136,13 +102,8 @@ export const createSending = (deps: SendingDeps): Sending => {
 
   const prepare: Sending['prepare'] = (to, definition, data, options) => {
     defineMessage(definition)
-    checkOptions(options)
-    const bound = peersOf(to, deps.peerOf)
-    const headers = options.headers === undefined ? {} : check(Headers, options.headers, 'headers')
-    const policy =
-      options.retry === undefined
-        ? settings.retry
-        : check(RetryPolicySchema, { ...settings.retry, ...options.retry }, 'the retry policy')
+    const { headers, policy } = readOptions(options, settings.retry)
+    const { peers, capability } = whomOf(to, options.rebind, deps.peerOf)
     check(definition.schema, data, definition.type)
     const { content, payload } = serialize(definition, data)
     if (payload.length > settings.maxMessageBytes)
@@ -151,9 +112,6 @@ export const createSending = (deps: SendingDeps): Sending => {
         `the data of ${definition.type} has ${payload.length} bytes, at most ${settings.maxMessageBytes}`,
         { hint: 'send larger things by a stream or a file, and a message that tells of them' },
       )
-    const capability = typeof to === 'object' && 'capability' in to ? to.capability : undefined
-    const chosen = capability === undefined ? undefined : deps.choose(capability)
-    const peers = bound ?? (chosen === undefined ? [] : [chosen])
     const now = port.clock.now()
     const { ttlMs, priority = 'normal', conversationId } = options
     const id = uuid7Bytes(now, port.random(10))
@@ -175,28 +133,53 @@ export const createSending = (deps: SendingDeps): Sending => {
       destinations: peers.length > 1 ? peers : [],
     }
     const expiresAt = ttlMs === undefined ? undefined : Math.floor(now) + ttlMs
-    const draft: Draft = { bytes: encodeMessage(message, id), conversationId, priority, policy, expiresAt }
-    return { message, draft, peers, capability }
+    const bytes = encodeMessage(message, id)
+    const bindable = boundOf(message, capability, options.rebind === 'allowed')
+    const draft: Draft = { bytes, conversationId, priority, policy, expiresAt, bound: bindable }
+    return { message, draft, peers, capability, chosen: undefined }
+  }
+
+  const route: Sending['route'] = (prepared) => {
+    const { capability, peers, message } = prepared
+    if (capability === undefined) return peers
+    const of = { capability, conversationId: message.conversationId }
+    // Its messages stay in their order: this one after those that wait.
+    if (unbound.holds(of)) return []
+    const bound = bindings.peerOf(of)
+    if (bound !== undefined && (bindings.waiting(of) > 0 || !deps.isAway(bound, capability))) return [bound]
+    prepared.chosen ??= deps.choose(capability) ?? bound
+    return prepared.chosen === undefined ? [] : [prepared.chosen]
   }
 
   /** Of a message of a conversation: what became of it is told there too. */
   const noted = (message: Message, peer: string, told: Told | undefined): Told | undefined => {
     const note = message.conversationId === undefined ? undefined : deps.note(message, peer)
     if (note === undefined) return told
-    return (error) => {
-      note(error)
-      told?.(error)
+    return (error, movedTo) => {
+      note(error, movedTo)
+      told?.(error, movedTo)
     }
   }
 
-  const stage: Sending['stage'] = ({ message, draft, peers, capability }, told) => {
-    const staged =
-      peers.length === 0 && capability !== undefined
-        ? [unbound.stage(capability, draft, noted(message, CAPABILITY + capability, told?.('')))]
-        : peers.map((peer) => outbox.stage(peer, draft, noted(message, peer, told?.(peer))))
+  /** To one peer of those that offer it, or to nobody yet. */
+  const stageBound = ({ message, draft }: Prepared, capability: string, peer?: string, told?: Told): Staged => {
+    if (peer === undefined) return unbound.stage(capability, draft, noted(message, CAPABILITY + capability, told))
+    // The message first: a conversation with messages in the outbox is not forgotten.
+    const staged = outbox.stage(peer, draft, noted(message, peer, told))
+    const changes = bindings.bind({ capability, conversationId: message.conversationId }, peer)
+    return changes.length === 0 ? staged : { ...staged, changes: [...staged.changes, ...changes] }
+  }
+
+  const stage: Sending['stage'] = (prepared, told) => {
+    const { message, draft, capability } = prepared
+    const peers = route(prepared)
+    const [first] = peers
+    if (capability !== undefined) return { ...stageBound(prepared, capability, first, told?.(first ?? '')), peers }
+    const staged = peers.map((peer) => outbox.stage(peer, draft, noted(message, peer, told?.(peer))))
     const [only] = staged
-    if (only !== undefined && staged.length === 1) return only
+    if (only !== undefined && staged.length === 1) return { ...only, peers }
     return {
+      peers,
       changes: staged.flatMap(({ changes }) => changes),
       launch() {
         for (const one of staged) one.launch()
@@ -210,6 +193,7 @@ export const createSending = (deps: SendingDeps): Sending => {
   const begin = (isHandler: boolean): SendingTx => {
     const transaction = transactions.begin()
     const sends: Prepared[] = []
+    const answers: Uint8Array[] = []
     /** Of the outbox's room, for them. */
     const taken = { messages: 0, bytes: 0 }
     let isOpen = true
@@ -224,19 +208,12 @@ export const createSending = (deps: SendingDeps): Sending => {
       put: transaction.put,
       delete: transaction.delete,
       async send(to, definition, data, options = {}) {
-        if (!isOpen)
-          throw new ParleyError('STA003', 'this transaction has ended', {
-            hint: 'await everything that a handler does with its transaction before it returns',
-            details: { reason: 'ended' },
-          })
+        if (!isOpen) throw ended()
         if (options.guarantee === 'AT_MOST_ONCE')
           throw new ParleyError('MSG001', 'a message of a transaction is kept, so it cannot be AT_MOST_ONCE', {
             hint: 'use mesh.messages.send() for it',
           })
-        if (sends.length >= MAX_SENDS)
-          throw new ParleyError('MSG001', `a transaction sends more than ${MAX_SENDS} messages`, {
-            hint: 'make several',
-          })
+        if (sends.length + answers.length >= MAX_SENDS) throw tooMany()
         const prepared = prepare(to, definition, data, options)
         const messages = Math.max(1, prepared.peers.length)
         const bytes = messages * prepared.draft.bytes.length
@@ -254,16 +231,26 @@ export const createSending = (deps: SendingDeps): Sending => {
     }
     return {
       tx,
+      answer(answer) {
+        if (!isOpen) throw ended()
+        if (sends.length + answers.length >= MAX_SENDS) throw tooMany()
+        const row = encodeTopicAnswer(answer)
+        if (!outbox.hasRoom(1, row.length, isHandler)) throw outboxFull(ANSWER_AFTER_MS)
+        outbox.count(1, row.length)
+        taken.messages += 1
+        taken.bytes += row.length
+        answers.push(row)
+      },
       isStale: transaction.isStale,
-      isEmpty: () => sends.length === 0 && transaction.isEmpty(),
-      isBusy: () => sends.some(({ peers }) => outbox.isBusy(peers)),
+      isEmpty: () => sends.length + answers.length === 0 && transaction.isEmpty(),
+      isBusy: () => sends.some((prepared) => outbox.isBusy(route(prepared))),
       async ready() {
-        for (const { peers } of sends) await outbox.ready(peers)
+        for (const prepared of sends) await outbox.ready(route(prepared))
       },
       finish() {
         isOpen = false
         const changes: RowChange[] = transaction.close()
-        const staged = sends.map((prepared) => stage(prepared))
+        const staged: Staged[] = [...sends.map((one) => stage(one)), ...answers.map(deps.topicAnswers.stage)]
         giveBack()
         for (const one of staged) changes.push(...one.changes)
         return {
@@ -284,5 +271,12 @@ export const createSending = (deps: SendingDeps): Sending => {
     }
   }
 
-  return { prepare, stage, isBusy: ({ peers }) => outbox.isBusy(peers), begin }
+  return {
+    prepare,
+    stage,
+    route,
+    isBusy: (prepared) => outbox.isBusy(route(prepared)),
+    ready: (prepared) => outbox.ready(route(prepared)),
+    begin,
+  }
 }

@@ -9,7 +9,9 @@ import type { Port } from '../port.ts'
 import { decodePayload, encodePayload } from '../wire/payload.ts'
 import { decodeMessage, marksOf } from './message.ts'
 import { RetryPolicySchema } from './options.ts'
-import type { Draft, Outbox, Staged, Told } from './outbox.ts'
+import { type Bound, boundOf, conversationKey, type Told } from './out-entry.ts'
+import type { Draft, Outbox, Staged } from './outbox.ts'
+import type { Bindings } from './rebind/bindings.ts'
 import { padded, UNBOUND } from './rows.ts'
 import type { RowChange, RowStore } from './storage.ts'
 
@@ -20,6 +22,7 @@ const Row = z.object({
   expiresAt: z.number().optional(),
   /** Id of the outbox that it was kept in. */
   epoch: z.string().optional(),
+  mayRebind: z.boolean().optional(),
 })
 
 interface Waiting {
@@ -41,6 +44,7 @@ export interface UnboundDeps {
   readonly port: Pick<Port, 'clock' | 'log'>
   readonly store: RowStore
   readonly outbox: Outbox
+  readonly bindings: Pick<Bindings, 'peerOf' | 'bind'>
   choose(capability: string): string | undefined
   /** It expired, or this is why: changes that make a dead letter of it, and what says so. */
   bury(capability: string, draft: Draft, fault?: Fault): { id: string; changes: RowChange[]; done: () => void }
@@ -54,27 +58,59 @@ export interface Unbound {
   stage(capability: string, draft: Draft, told?: Told): Staged
   /** Binds those that somebody offers now, and buries those that expired. */
   tick(): void
+  /** A message of this conversation waits here. */
+  holds(of: Pick<Bound, 'capability' | 'conversationId'>): boolean
   size(): number
 }
 
 const KEY_DIGITS = 11
 
+const waitingOf = (key: string, value: Uint8Array, storeId: string): Waiting => {
+  const { capability, message: bytes, policy, expiresAt, epoch, mayRebind } = Row.parse(decodePayload('cbor', value))
+  const message = decodeMessage(bytes)
+  const { conversationId, priority, guarantee } = message
+  const bound = boundOf(message, capability, mayRebind === true)
+  return {
+    key,
+    capability,
+    draft: { bytes, conversationId, priority, policy, expiresAt, bound },
+    told: undefined,
+    isUnknown: guarantee === 'EXACTLY_ONCE' && epoch !== undefined && epoch !== storeId,
+  }
+}
+
+const conversationOf = ({ capability, draft }: Pick<Waiting, 'capability' | 'draft'>) => ({
+  capability,
+  conversationId: draft.conversationId,
+})
+
+/** How many messages of each conversation have no peer yet. */
+const createHeld = () => {
+  const counts = new Map<string, number>()
+  return {
+    hold(one: Pick<Waiting, 'capability' | 'draft'>, by: 1 | -1): void {
+      const name = conversationKey(conversationOf(one))
+      if (name === undefined) return
+      const count = (counts.get(name) ?? 0) + by
+      if (count > 0) counts.set(name, count)
+      else counts.delete(name)
+    },
+    holds: (of: Pick<Bound, 'capability' | 'conversationId'>): boolean =>
+      counts.size > 0 && counts.has(conversationKey(of) ?? ''),
+  }
+}
+
 export const openUnbound = async (deps: UnboundDeps): Promise<Unbound> => {
   const { port, store, outbox } = deps
   const waiting = new Map<string, Waiting>()
+  const { hold, holds } = createHeld()
   let turn = 0
   for await (const { key, value } of store.rows(UNBOUND)) {
-    const { capability, message, policy, expiresAt, epoch } = Row.parse(decodePayload('cbor', value))
-    const { conversationId, priority, guarantee } = decodeMessage(message)
-    waiting.set(key, {
-      key,
-      capability,
-      draft: { bytes: message, conversationId, priority, policy, expiresAt },
-      told: undefined,
-      isUnknown: guarantee === 'EXACTLY_ONCE' && epoch !== undefined && epoch !== store.id,
-    })
+    const one = waitingOf(key, value, store.id)
+    waiting.set(key, one)
+    hold(one, 1)
     turn = Math.max(turn, Number.parseInt(key.slice(UNBOUND.length), 36))
-    outbox.count(1, message.length)
+    outbox.count(1, one.draft.bytes.length)
   }
 
   const bind = async (one: Waiting, peer: string): Promise<void> => {
@@ -82,8 +118,10 @@ export const openUnbound = async (deps: UnboundDeps): Promise<Unbound> => {
     try {
       while (outbox.isBusy([peer])) await outbox.ready([peer])
       staged = outbox.stage(peer, one.draft, one.told)
+      hold(one, -1)
       outbox.count(-1, -one.draft.bytes.length)
-      await store.commit([...staged.changes, { key: one.key, value: undefined }])
+      const binding = deps.bindings.bind(conversationOf(one), peer)
+      await store.commit([...staged.changes, ...binding, { key: one.key, value: undefined }])
     } catch (error) {
       // It is still there where the rows are read anew.
       staged?.drop()
@@ -100,6 +138,7 @@ export const openUnbound = async (deps: UnboundDeps): Promise<Unbound> => {
 
   const bury = async (one: Waiting): Promise<void> => {
     const { id, changes, done } = deps.bury(one.capability, one.draft, one.isUnknown ? UNKNOWN : undefined)
+    hold(one, -1)
     outbox.count(-1, -one.draft.bytes.length)
     try {
       await store.commit([...changes, { key: one.key, value: undefined }])
@@ -126,12 +165,18 @@ export const openUnbound = async (deps: UnboundDeps): Promise<Unbound> => {
         policy: draft.policy,
         epoch: store.id,
         ...(draft.expiresAt !== undefined && { expiresAt: draft.expiresAt }),
+        ...(draft.bound?.mayRebind === true && { mayRebind: true }),
       })
+      const one = { key, capability, draft, told, isUnknown: false }
       outbox.count(1, draft.bytes.length)
+      hold(one, 1)
       return {
         changes: [{ key, value }],
-        launch: () => void waiting.set(key, { key, capability, draft, told, isUnknown: false }),
-        drop: () => outbox.count(-1, -draft.bytes.length),
+        launch: () => void waiting.set(key, one),
+        drop() {
+          hold(one, -1)
+          outbox.count(-1, -draft.bytes.length)
+        },
       }
     },
     tick() {
@@ -145,12 +190,13 @@ export const openUnbound = async (deps: UnboundDeps): Promise<Unbound> => {
           continue
         }
         if (!chosen.has(one.capability)) chosen.set(one.capability, deps.choose(one.capability))
-        const peer = chosen.get(one.capability)
+        const peer = deps.bindings.peerOf(conversationOf(one)) ?? chosen.get(one.capability)
         if (peer === undefined) continue
         waiting.delete(one.key)
         void bind(one, peer)
       }
     },
+    holds,
     size: () => waiting.size,
   }
 }

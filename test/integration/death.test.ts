@@ -1,9 +1,13 @@
 /** Processes that are killed or frozen in the middle of work. */
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, beforeEach, describe, it } from 'node:test'
 import { makeSecret } from '../../node/index.ts'
 import { isParleyError } from '../../protocols/errors.ts'
 import { BRISK, type OwnMesh, startMesh, stopMeshes, untilKnown } from '../support/meshes.ts'
+import { note } from '../support/message-verbs.ts'
 import { probe } from '../support/probe.ts'
 import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
 import { failureOf, timed, until } from '../support/until.ts'
@@ -76,6 +80,46 @@ describe('when a process dies', { timeout: 90_000 }, () => {
     assert.ok(performance.now() - killedAt < 5_000, 'within a few seconds')
     assert.ok(ours.mesh.directory.offers('probe', 1).every(({ peer }) => peer !== victim.id))
     assert.deepEqual((await other.ask('journal', undefined)).held, [])
+  })
+
+  it('its messages to a capability go to another agent in their order; what must count once is a dead letter', async (t) => {
+    const rebindAfterMs = 2_000
+    const folder = await mkdtemp(join(tmpdir(), 'parley-death-'))
+    t.after(() => rm(folder, { recursive: true, force: true }))
+    const coordination = { voter: 'never' } as const
+    const about = { dataDir: folder, join: ours.mesh.self.addresses, delivery: { rebindAfterMs }, coordination }
+    const { mesh } = await startMesh({ ...common, name: 'sender', ...about })
+    for (const peer of pair()) await peer.ask('receiveNotes', undefined)
+    await until('both are known to take notes', () =>
+      pair().every(({ id }) => mesh.directory.get(id)?.record.protocols.some(({ name }) => name === 'message/note')),
+    )
+    const send = (n: number, guarantee: 'AT_LEAST_ONCE' | 'EXACTLY_ONCE' = 'AT_LEAST_ONCE') =>
+      mesh.messages.send({ capability: 'note' }, note, { n }, { conversationId: 'mortal', guarantee })
+    const first = await send(0)
+    await first.delivered()
+    const victim = pair().find(({ id }) => id === first.destinations[0])
+    const survivor = pair().find((peer) => peer !== victim)
+    assert.ok(victim !== undefined && survivor !== undefined)
+    await kill(victim)
+    const killedAt = performance.now()
+    const receipts = await Promise.all([1, 2, 3].map((n) => send(n)))
+    const once = await send(4, 'EXACTLY_ONCE')
+    receipts.push(await send(5))
+    for (const { destinations } of [...receipts, once]) assert.deepEqual(destinations, [victim.id])
+    const [error] = await Promise.all([failureOf(once.delivered()), ...receipts.map((one) => one.delivered())])
+    const ms = performance.now() - killedAt
+    assert.ok(ms > rebindAfterMs / 2 && ms < rebindAfterMs + 5_000, `${ms} ms`)
+    assert.deepEqual(await survivor.ask('notes', undefined), [1, 2, 3, 5])
+    assert.ok(isParleyError(error, 'COM001') && error.details.reason === 'receiver-gone', `${error}`)
+    const letters = await mesh.messages.deadLetters.list()
+    assert.deepEqual(
+      letters.map(({ messageId, code, destination, capability }) => [messageId, code, destination, capability]),
+      [[once.id, 'COM002', victim.id, 'note']],
+    )
+    assert.match(letters[0]?.reason ?? '', /^receiver-gone: /)
+    const { counts, outbox } = mesh.messages.figures()
+    assert.deepEqual([counts.moved, counts.receiverGone, outbox], [4, 1, 0])
+    await mesh.stop()
   })
 
   it('any() goes on to another peer where the method is idempotent', async () => {

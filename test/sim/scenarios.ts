@@ -88,7 +88,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     needed: [
       ...['crashes', 'powerCuts', 'stops', 'partitions', 'freezes', 'fullDisks', 'failingDisks', 'slowDisks'],
       ...['lostDisks', 'setBack', 'deathsAfterEffects', 'clockJumps', 'moods', 'withoutPrograms', 'lost', 'doubled'],
-      ...['accepted', 'refused', 'processed', 'delivered', 'dead'],
+      ...['accepted', 'refused', 'processed', 'delivered', 'dead', 'away'],
+      ...['delivery moved', 'delivery receiverGone'],
     ],
     run: runDeliveryWorld,
   },

@@ -2,7 +2,7 @@
 import * as z from 'zod'
 import type { Messages } from '../../protocols/delivery/api.ts'
 import { defineMessage, type MessageDefinition } from '../../protocols/delivery/define-message.ts'
-import { createDelivery } from '../../protocols/delivery/delivery.ts'
+import { createDelivery, type DeliveryDeps } from '../../protocols/delivery/delivery.ts'
 import type { DeliveryOptions } from '../../protocols/delivery/options.ts'
 import type { RowStore } from '../../protocols/delivery/storage.ts'
 import { createVolatileStore } from '../../protocols/delivery/volatile-store.ts'
@@ -24,6 +24,10 @@ export interface NodeOptions {
   /** Of a node that was there before. */
   readonly store?: RowStore
   readonly quota?: Quota
+  /** Who offers what, and who is gone; nobody unless told. */
+  readonly choose?: DeliveryDeps['choose']
+  readonly absentMs?: DeliveryDeps['absentMs']
+  readonly publish?: DeliveryDeps['publish']
 }
 
 export const startDelivery = async (
@@ -34,6 +38,9 @@ export const startDelivery = async (
     isVolatile = false,
     store = createVolatileStore(name.charCodeAt(0).toString(16).repeat(16)),
     quota,
+    choose = () => undefined,
+    absentMs = () => 0,
+    publish = async () => {},
   }: NodeOptions = {},
 ): Promise<DeliveryNode> => {
   const node = network.start(name)
@@ -44,7 +51,9 @@ export const startDelivery = async (
       store,
       isVolatile,
       ...(quota !== undefined && { quota }),
-      choose: () => undefined,
+      choose,
+      absentMs,
+      publish,
       async announce(type, version) {
         told.push(`+${type}@${version}`)
         return async () => void told.push(`-${type}@${version}`)
@@ -72,3 +81,9 @@ export const Note = defineMessage({
   schema: z.object({ n: z.number(), fill: z.string().optional() }),
 })
 export const Order: MessageDefinition<typeof Note.schema> = defineMessage({ ...Note, type: 'order', version: '2.1.0' })
+
+export const keysOf = async (store: RowStore, prefix: string): Promise<string[]> => {
+  const keys: string[] = []
+  for await (const { key } of store.rows(prefix)) keys.push(key)
+  return keys
+}

@@ -13,6 +13,7 @@ const opened = signal<string | undefined>(undefined)
 const TONES: Record<ConversationView['messages'][number]['status'], string> = {
   sent: 'working',
   delivered: 'alive',
+  moved: 'plain',
   processed: 'alive',
   received: 'working',
   failed: 'suspect',

@@ -132,6 +132,9 @@ const Letters = (): Markup => {
   </section>`
 }
 
+/** Of a peer that restarts nothing is said. */
+const AWAY_MS = 5_000
+
 const Waiting = (): Markup => {
   const { outbox, received, inbox, destinations, counts, problem } = store.overview.value?.delivery ?? {}
   if (outbox === undefined || received === undefined || inbox === undefined) return html`<p class="muted">…</p>`
@@ -154,10 +157,11 @@ const Waiting = (): Markup => {
       (destinations?.length ?? 0) > 0 &&
       html`<${Table} label="Destinations of messages" columns=${columns}>
         ${destinations?.slice(0, 100).map(
-          ({ id, name, state, breaker, waiting, inFlight }) => html`<tr key=${id}>
+          ({ id, name, state, awayMs = 0, breaker, waiting, inFlight }) => html`<tr key=${id}>
             <th scope="row"><${NodeLink} id=${id} name=${name} /></th>
             <td>
               <${Badge} tone=${state === 'up' ? 'alive' : state === 'refused' ? 'stuck' : 'plain'}>${state}<//>
+              ${awayMs >= AWAY_MS && html` <${Badge} tone="stuck">away ${plural(Math.floor(awayMs / 1_000), 'second')}<//>`}
               ${breaker !== 'closed' && html` <${Badge} tone="stuck">left alone<//>`}
             </td>
             <td class="figure">${count(waiting)}</td>

@@ -7,7 +7,7 @@
 import type { Messages, SendOptions } from '../../../protocols/delivery/api.ts'
 import type { Guarantee } from '../../../protocols/delivery/message.ts'
 import type { PortNetwork } from '../../support/port-network.ts'
-import { ACCOUNTS, accountKey, countOf, Fired, Transfer, Work } from './messages.ts'
+import { ACCOUNTS, ANYBODY, accountKey, countOf, Fired, Transfer, Work } from './messages.ts'
 import type { Nodes, SimNode } from './node.ts'
 
 const CONVERSATIONS = 3
@@ -35,18 +35,21 @@ export const createClients = ({ time, random }: PortNetwork, nodes: Nodes): Clie
 
   const sendWork = async (node: SimNode, messages: Messages): Promise<void> => {
     const guarantee: Guarantee = chance(0.7) ? 'EXACTLY_ONCE' : 'AT_LEAST_ONCE'
-    const isForAnybody = chance(0.15)
+    const isForAnybody = chance(0.3)
     const to = isForAnybody ? [] : others(node).filter(() => chance(0.15))
     const first = pick(others(node))
     if (!isForAnybody && to.length === 0 && first !== undefined) to.push(first)
-    const conversation = isForAnybody || chance(0.4) ? undefined : `c${Math.floor(random() * CONVERSATIONS)}`
-    const lines = conversation === undefined ? [] : to.map(({ name }) => `${node.name}>${name}/${conversation}`)
+    const kind = isForAnybody ? ANYBODY : 'c'
+    const conversation = chance(0.4) ? undefined : `${kind}${Math.floor(random() * CONVERSATIONS)}`
+    const whom = isForAnybody ? ['anybody'] : to.map(({ name }) => name)
+    const lines = conversation === undefined ? [] : whom.map((name) => `${node.name}>${name}/${conversation}`)
+    const mayRebind = isForAnybody && chance(0.4)
     if (lines.some((line) => busy.has(line)) && chance(0.6)) return
     const place = conversation === undefined ? 0 : (places.get(`${node.name}/${conversation}`) ?? 0) + 1
     if (conversation !== undefined) places.set(`${node.name}/${conversation}`, place)
     const keeps = chance(0.8)
     const names = isForAnybody ? undefined : to.map(({ name }) => name)
-    const sent = ledger.begin({ from: node.name, to: names, guarantee, keeps, amount: 0, of: undefined })
+    const sent = ledger.begin({ from: node.name, to: names, guarantee, keeps, mayRebind, amount: 0, of: undefined })
     const data = {
       id: sent.id,
       from: node.name,
@@ -63,7 +66,11 @@ export const createClients = ({ time, random }: PortNetwork, nodes: Nodes): Clie
         isForAnybody ? { capability: Work.type } : to.map(({ peer }) => peer),
         Work,
         data,
-        { ...optionsOf(guarantee), ...(conversation !== undefined && { conversationId: conversation }) },
+        {
+          ...optionsOf(guarantee),
+          ...(conversation !== undefined && { conversationId: conversation }),
+          ...(mayRebind && { rebind: 'allowed' as const }),
+        },
       )
       ledger.accepted(sent)
       receipt.delivered().then(

@@ -10,6 +10,8 @@ import type { Nodes, SimNode } from './node.ts'
 import { WELL } from './programs.ts'
 
 const AWAY_MS = [20, 2_500] as const
+/** Longer than most senders wait for whoever takes their place. */
+const LONG_MS = [1_500, 10_000] as const
 const CUT_MS = [100, 4_000] as const
 const FREEZE_MS = [100, 3_000] as const
 const SICK_MS = [200, 4_000] as const
@@ -34,6 +36,7 @@ export interface FaultTotals {
   stops: number
   partitions: number
   freezes: number
+  away: number
   fullDisks: number
   failingDisks: number
   slowDisks: number
@@ -51,6 +54,7 @@ export const noFaults = (): FaultTotals => ({
   stops: 0,
   partitions: 0,
   freezes: 0,
+  away: 0,
   fullDisks: 0,
   failingDisks: 0,
   slowDisks: 0,
@@ -89,8 +93,8 @@ export const createFaults = ({ network, nodes, wires, totals, hasDisksLost, tell
   const some = (): SimNode | undefined => pick(nodes.all.filter(({ life }) => life !== undefined))
   const later = (range: readonly [number, number], fn: () => void): void => void time.after(between(range), fn)
 
-  const startLater = (node: SimNode): void =>
-    later(AWAY_MS, () => {
+  const startLater = (node: SimNode, range: readonly [number, number] = AWAY_MS): void =>
+    later(range, () => {
       if (node.life === undefined) tell(`${node.name} starts`)
       nodes.start(node)
     })
@@ -148,6 +152,14 @@ export const createFaults = ({ network, nodes, wires, totals, hasDisksLost, tell
       tell(`${node.name} stops`)
       totals.stops += 1
       void nodes.stop(node).finally(() => startLater(node))
+    },
+    () => {
+      const node = some()
+      if (node === undefined) return
+      tell(`${node.name} is gone for long`)
+      totals.away += 1
+      nodes.kill(node, chance(0.5))
+      startLater(node, LONG_MS)
     },
     () => {
       const [a, b] = [pick(nodes.all), pick(nodes.all)]

@@ -49,6 +49,8 @@ export const accountKey = (account: number): string => `account/${account}`
 export const seenKey = (id: number): string => `seen/${id}`
 /** Places of the messages of a conversation, in the order in which they had their effect. */
 export const conversationKey = (from: string, conversation: string): string => `order/${from}/${conversation}`
+/** Begins the names of conversations with whoever offers it. */
+export const ANYBODY = 'any'
 /** Many messages change one of these. */
 export const BUCKETS = 2
 export const bucketKey = (id: number): string => `bucket/${id % BUCKETS}`

@@ -4,11 +4,14 @@
  * State: its disk, which outlives its processes; its settings; the process that runs now.
  */
 
+import * as z from 'zod'
 import type { Messages } from '../../../protocols/delivery/api.ts'
 import type { BreakerSettings } from '../../../protocols/delivery/breaker.ts'
 import { createDelivery } from '../../../protocols/delivery/delivery.ts'
 import type { DeliveryOptions } from '../../../protocols/delivery/options.ts'
+import { BINDINGS } from '../../../protocols/delivery/rows.ts'
 import type { Stop } from '../../../protocols/port.ts'
+import { decodePayload } from '../../../protocols/wire/payload.ts'
 import { createFaultyDisk } from '../../support/faulty-disk.ts'
 import { createLife, type Life as PortLife } from '../../support/port-life.ts'
 import type { NetworkNode, PortNetwork } from '../../support/port-network.ts'
@@ -22,6 +25,9 @@ import { createRowsDisk, type RowsCopy, type RowsDisk } from './rows-disk.ts'
 import { type ModelStore, openRowsStore } from './rows-store.ts'
 import { lineOf } from './said.ts'
 import { breakerFrom, optionsFrom } from './settings.ts'
+
+/** As the delivery keeps who a conversation goes to. */
+const Binding = z.object({ conversation: z.string(), peer: z.string(), movedAt: z.number().optional() })
 
 export interface Life {
   readonly network: NetworkNode
@@ -153,17 +159,34 @@ export const createNodes = ({ network, wires, count, counts, isTraced, tell, act
   }
 
   /** A node that offers it, as the directory knows: it may be gone meanwhile. */
-  const choose = (capability: string): string | undefined => {
-    const offering = all.filter(({ life }) => capability === Work.type && (life?.stops.size ?? 0) > 0)
+  const choose = (capability: string, except: (peer: string) => boolean = () => false): string | undefined => {
+    const offering = all.filter(
+      ({ life, peer }) => capability === Work.type && (life?.stops.size ?? 0) > 0 && !except(peer),
+    )
     return offering[Math.floor(random() * offering.length)]?.peer
   }
+
+  /** Tells the ledger of each conversation that is about to be moved. */
+  const watched = (node: SimNode, store: ModelStore): ModelStore => ({
+    ...store,
+    commit(changes) {
+      for (const { key, value } of changes) {
+        if (!key.startsWith(BINDINGS) || !(value instanceof Uint8Array)) continue
+        const { conversation, peer, movedAt } = Binding.parse(decodePayload('cbor', value))
+        if (movedAt === undefined) continue
+        tell(`${node.name} moves ${conversation} to ${nameOf(peer)}`)
+        ledger.moved(node.name, conversation, nameOf(peer))
+      }
+      return store.commit(changes)
+    },
+  })
 
   const start = (node: SimNode): void => {
     if (node.life !== undefined) return
     const inner = network.start(node.name)
     const self = createLife(inner.port, loops, time)
     const process = createProcess(self.port, createFaultyDisk().mount(), time, random, wires, () => {})
-    const store = openRowsStore(node.disk, time, random)
+    const store = watched(node, openRowsStore(node.disk, time, random))
     const life: Life = {
       network: inner,
       self,
@@ -186,6 +209,11 @@ export const createNodes = ({ network, wires, count, counts, isTraced, tell, act
       store,
       isVolatile: false,
       choose,
+      absentMs(peer: string, capability?: string): number {
+        const life = all.find((one) => one.peer === peer)?.life
+        return life !== undefined && capability !== undefined && life.stops.size === 0 ? Number.POSITIVE_INFINITY : 0
+      },
+      publish: async () => {},
       announce: async () => async () => {},
       chance: random,
     }

@@ -12,6 +12,7 @@ export const optionsFrom = (random: () => number): DeliveryOptions => {
   return {
     window: pick(1, 2, 5, 20, 100),
     windowBytes: pick(1_024, 4_096, 1_000_000),
+    rebindAfterMs: pick(100, 800, 3_000, 60_000),
     ackTimeoutMs: pick(300, 1_000, 3_000),
     retry: { maxRetries: pick(0, 2, 5, 20), initialDelayMs: pick(20, 200), maxDelayMs: pick(300, 2_000) },
     outboxMessages: pick(30, 100, 1_000),

@@ -95,6 +95,24 @@ const FOUND_BY_NODES: readonly Mutant[] = [
     replace: 'const below = base\n',
   },
   {
+    bug: 'messages that must count once are moved without being asked for it',
+    file: `${DELIVERY}/rebind/plan.ts`,
+    find: 'entry.bound?.isExactlyOnce === true && (!entry.bound.mayRebind || isUnknown(entry))',
+    replace: 'entry.bound?.isExactlyOnce === true && isUnknown(entry)',
+  },
+  {
+    bug: 'a conversation is moved from its last message to its first one',
+    file: `${DELIVERY}/rebind/plan.ts`,
+    find: 'entries.filter((entry) => !dies(entry))',
+    replace: 'entries.filter((entry) => !dies(entry)).reverse()',
+  },
+  {
+    bug: 'a message overtakes those of its conversation that nobody took yet',
+    file: `${DELIVERY}/sending.ts`,
+    find: '    if (unbound.holds(of)) return []\n',
+    replace: '',
+  },
+  {
     bug: 'a transaction commits although what it read was changed',
     file: `${DELIVERY}/processing.ts`,
     find: '        if (sending.isStale()) {\n',

@@ -45,7 +45,7 @@ type Of<Kind, About> = Kind extends string ? { readonly kind: Kind } & Readonly<
 type Action =
   | Of<'number' | 'take', { lane: number; size: number; rank: number }>
   | Of<'pump', { most: number }>
-  | Of<'ack' | 'held' | 'missing' | 'skip' | 'again', { which: number }>
+  | Of<'ack' | 'held' | 'missing' | 'skip' | 'again' | 'withdraw', { which: number }>
   | Of<'fail', { which: number; code: string }>
   | Of<'tick' | 'expire', { ms: number }>
   | Of<'down', unknown>
@@ -73,6 +73,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
         'missing' as const,
         'skip' as const,
         'again' as const,
+        'withdraw' as const,
       ),
       which,
     }),
@@ -178,7 +179,12 @@ const createRun = () => {
       nowMs += one.ms
       judged.push(...machine.tick(nowMs, nowMs).judged)
     } else if (one.kind === 'expire') judged.push(...machine.expired(nowMs + one.ms))
-    else if (one.kind === 'skip' || one.kind === 'again') {
+    else if (one.kind === 'withdraw') {
+      const open = taken.filter((entry) => !settled.has(entry) && entry.stage !== 'judged' && !entry.isSkip)
+      const gone = open.filter((_, i) => i % 3 === one.which % 3)
+      machine.withdraw(new Set(gone))
+      settle(gone)
+    } else if (one.kind === 'skip' || one.kind === 'again') {
       const entry = pick(judged, one.which)
       if (entry === undefined) return
       judged.splice(judged.indexOf(entry), 1)
@@ -388,4 +394,17 @@ test('what waits for an overloaded peer has no place in the window, and others g
   assert.ok(machine.inWindow() <= 12)
   for (let lane = 0; lane < 11; lane += 1) assert.equal(machine.acked(lane, [1]).length, 1)
   assert.equal(machine.size(), 11)
+})
+
+test('what is withdrawn leaves the window and the queue, is not sent any more, and its number is skipped where it is asked for', () => {
+  const machine = machineOf()
+  const all = Array.from({ length: 6 }, () => put(machine, 0))
+  assert.deepEqual(numbers(machine.pump(0)), [1, 2, 3, 4])
+  machine.withdraw(new Set(all.filter(({ sequence }) => sequence % 2 === 1)))
+  assert.deepEqual([machine.size(), machine.inWindow(), machine.bases().get(0)], [3, 2, 2])
+  assert.deepEqual(numbers(machine.pump(0)), [6])
+  assert.deepEqual(machine.missing(0, [1, 3, 4, 5]), [1, 3, 5])
+  machine.withdraw(new Set(all))
+  assert.deepEqual([machine.size(), machine.inWindow(), machine.bases().get(0)], [0, 0, 7])
+  assert.deepEqual([numbers([put(machine, 0)]), numbers(machine.pump(0))], [[7], [7]])
 })

@@ -47,16 +47,32 @@ const policy = fc.record({
 test('a message of the outbox is read as it was written, and is as the schema says', () => {
   const schema = deliveryType('OutboxRow')
   const expiresAt = fc.option(fc.integer({ min: 1, max: 2 ** 50 }), { nil: undefined })
+  const bound = fc.option(
+    fc.record({ capability: fc.string({ minLength: 1, maxLength: 64 }), mayRebind: fc.boolean() }),
+    { nil: undefined },
+  )
   fc.assert(
-    fc.property(fc.uint8Array({ minLength: 1, maxLength: 50 }), policy, expiresAt, (message, retry, until) => {
-      const bytes = encodeOutboxRow(message, retry, until)
-      const read = decodeOutboxRow(bytes)
-      assert.deepEqual(
-        { ...read, message: [...(read.message ?? [])] },
-        { message: [...message], policy: { ...retry }, expiresAt: until },
-      )
-      same(schema, bytes)
-    }),
+    fc.property(
+      fc.uint8Array({ minLength: 1, maxLength: 50 }),
+      policy,
+      expiresAt,
+      bound,
+      (message, retry, until, to) => {
+        const bytes = encodeOutboxRow(message, retry, until, to)
+        const read = decodeOutboxRow(bytes)
+        assert.deepEqual(
+          { ...read, message: [...(read.message ?? [])] },
+          {
+            message: [...message],
+            policy: { ...retry },
+            expiresAt: until,
+            capability: to?.capability,
+            mayRebind: to?.mayRebind === true,
+          },
+        )
+        same(schema, bytes)
+      },
+    ),
   )
 })
 

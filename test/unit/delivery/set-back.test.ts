@@ -86,6 +86,8 @@ const play = async (next: number | undefined, former: Known | undefined) => {
     store,
     isVolatile: false,
     choose: () => undefined,
+    absentMs: () => 0,
+    publish: async () => {},
     announce: async () => async () => {},
     chance: () => 0.5,
   })

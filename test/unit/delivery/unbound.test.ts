@@ -35,7 +35,15 @@ const open = async (store = createVolatileStore('0'.repeat(32))) => {
   const buried: string[] = []
   const told: (string | undefined)[] = []
   const logs: string[] = []
-  const world = { now: 0, offers: undefined as string | undefined, isBusy: false, isStopped: false, size: 0, bytes: 0 }
+  const world = {
+    now: 0,
+    offers: undefined as string | undefined,
+    boundTo: undefined as string | undefined,
+    isBusy: false,
+    isStopped: false,
+    size: 0,
+    bytes: 0,
+  }
   let makeReady = (): void => {}
   const outbox: Pick<Outbox, 'isBusy' | 'ready' | 'stage' | 'count'> = {
     isBusy: () => world.isBusy,
@@ -64,6 +72,7 @@ const open = async (store = createVolatileStore('0'.repeat(32))) => {
     store,
     // What it uses of it.
     outbox: outbox as Outbox,
+    bindings: { peerOf: () => world.boundTo, bind: () => [] },
     choose: () => world.offers,
     bury: (capability, _, why) => ({
       id: 'd1',
@@ -154,4 +163,19 @@ test('in an outbox that was set back, what must count once is a dead letter, sin
   unbound.tick()
   await settled()
   assert.deepEqual([bound, buried, world.size], [['b'], ['note STA003'], 0])
+})
+
+test('a conversation is told to be held until its last message has a peer, and goes to the one that it is bound to', async () => {
+  const { unbound, world, send, settled, bound } = await open()
+  const of = { capability: 'note', conversationId: 'c' }
+  assert.equal(unbound.holds(of), false)
+  await send()
+  await send()
+  assert.deepEqual([unbound.holds(of), unbound.holds({ ...of, conversationId: 'd' })], [true, false])
+  assert.equal(unbound.holds({ capability: 'note', conversationId: undefined }), false)
+  world.offers = 'b'
+  world.boundTo = 'z'
+  unbound.tick()
+  await settled()
+  assert.deepEqual([bound, unbound.holds(of)], [['z', 'z'], false])
 })

@@ -1,0 +1,214 @@
+/**
+ * Moves messages to a capability away from a peer that stays away: to another one that offers it, or to the dead letters.
+ *
+ * Promises: what is decided on a conversation is one commit, in which its messages lose their numbers towards the one peer
+ * and get others towards the other one, in their order; what is sent after that goes there too. A conversation is moved
+ * at most once in `rebindAfterMs`. Without a taker its messages wait. plan.ts decides, absences.ts knows how long a peer
+ * has been away.
+ * State: destinations that are being looked at, or were in vain just now.
+ */
+import type { Fault } from '../../errors.ts'
+import type { Port } from '../../port.ts'
+import { PRIORITIES } from '../../wire/envelope.ts'
+import type { Death } from '../dead-letters.ts'
+import type { Destination } from '../destination-api.ts'
+import { died } from '../judging.ts'
+import { decodeMessage } from '../message.ts'
+import type { Settings } from '../options.ts'
+import type { Out } from '../out-entry.ts'
+import type { Outbox, Staged } from '../outbox.ts'
+import type { RowChange, RowStore } from '../storage.ts'
+import type { Absences } from './absences.ts'
+import type { Bindings } from './bindings.ts'
+import type { LateAnswers } from './late-answers.ts'
+import { groupsOf, type Move, type MoveFacts, planMove } from './plan.ts'
+
+export interface RebindingDeps {
+  readonly port: Pick<Port, 'clock' | 'log' | 'members'>
+  readonly store: Pick<RowStore, 'commit' | 'later'>
+  readonly settings: Pick<Settings, 'rebindAfterMs'>
+  readonly outbox: Pick<Outbox, 'destinations' | 'isBusy' | 'ready' | 'stage'>
+  readonly bindings: Bindings
+  readonly absences: Absences
+  readonly lateAnswers: Pick<LateAnswers, 'expect'>
+  /** Who offers it and is well, the least loaded first. */
+  choose(capability: string, except: (peer: string) => boolean): string | undefined
+  /** It said that it does not come back. */
+  hasLeft(peer: string): boolean
+  bury(death: Death): { id: string; changes: RowChange[]; done: () => void }
+  count(what: 'moved' | 'receiverGone', by: number): void
+}
+
+export interface Rebinding {
+  tick(): void
+  stop(): void
+}
+
+const LOOK_MS = 500
+/** Until another look at messages that wait for somebody to take them. */
+const REST_MS = 2_000
+/** A node that stood still longer does not know who was away meanwhile. */
+const MOST_MS = 4 * LOOK_MS
+/** What is decided on and read from the disk at a time: so many messages, and bytes; a larger conversation goes alone. */
+const ROUND_MESSAGES = 1_024
+const ROUND_BYTES = 8 * 1024 * 1024
+
+/** A peer that refuses this node's messages is not away. */
+const isWaitedFor = (destination: Destination): boolean =>
+  (destination.state() === 'idle' || destination.state() === 'greeting') && destination.size() > 0
+
+const receiverGone = (capability: string): Fault => ({
+  code: 'COM002',
+  message: 'receiver-gone: the peer stayed away, and whether it processed the message is not known',
+  hint: `see at the peer if it comes back; then purge it, or retry it, which sends it to whoever offers ${capability}. With rebind: 'allowed' such messages go to another peer by themselves`,
+})
+
+const deathOf = (entry: Out, message: Uint8Array, peer: string, now: number): Death => {
+  const { policy, attempts, firstFailureAt, bound } = entry
+  return {
+    destination: peer,
+    capability: bound?.capability,
+    message,
+    policy,
+    fault: receiverGone(bound?.capability ?? ''),
+    attempts,
+    firstFailureAt: firstFailureAt ?? now,
+    lastFailureAt: now,
+  }
+}
+
+/** All of it in one turn, but for what follows once it is durable. @returns how many were moved or died */
+const carryOut = async (
+  deps: RebindingDeps,
+  { peer, withdraw }: Destination,
+  { group, to, ...move }: Move,
+): Promise<number> => {
+  const { port, store, outbox, bindings } = deps
+  const now = port.clock.now()
+  const changes = new Map<string, RowChange>()
+  const put = (more: readonly RowChange[]): void => {
+    for (const change of more) changes.set(change.key, change)
+  }
+  const staged: Staged[] = []
+  const ids: string[] = []
+  const moved = move.moved.filter(({ body }) => body !== undefined)
+  for (const { body, rank, policy, expiresAt, bound, told } of moved) {
+    if (body === undefined || to === undefined) continue
+    const draft = { bytes: body, priority: PRIORITIES[rank] ?? 'normal', policy, expiresAt, bound }
+    staged.push(outbox.stage(to, { ...draft, conversationId: group.conversationId }, told))
+    ids.push(decodeMessage(body).id)
+  }
+  const dead = move.dead.flatMap((entry) => {
+    const { body } = entry
+    return body === undefined ? [] : [{ entry, ...deps.bury(deathOf(entry, body, peer, now)) }]
+  })
+  for (const one of [...staged, ...dead]) put(one.changes)
+  put(withdraw([...moved, ...dead.map(({ entry }) => entry)]))
+  if (to !== undefined && moved.length > 0) put(bindings.bind(group, to, Math.floor(now)))
+  put(deps.lateAnswers.expect(ids))
+  await store.commit([...changes.values()])
+  for (const one of staged) one.launch()
+  deps.count('moved', moved.length)
+  deps.count('receiverGone', dead.length)
+  if (to !== undefined) for (const { told } of moved) told?.(undefined, to)
+  for (const { entry, id, done } of dead) {
+    done()
+    entry.told?.(died(receiverGone(group.capability), id, entry.attempts, peer, 'receiver-gone'))
+  }
+  port.log.warn('a peer stayed away: its messages to a capability go to another one, or to the dead letters', {
+    capability: group.capability,
+    conversationId: group.conversationId,
+    from: peer,
+    destination: to,
+    moved: moved.length,
+    dead: dead.length,
+  })
+  return moved.length + dead.length
+}
+
+export const createRebinding = (deps: RebindingDeps): Rebinding => {
+  const { port, store, settings, outbox, bindings, absences } = deps
+  /** Monotonic: until when nobody looks at it; without end while it is being looked at. */
+  const resting = new Map<string, number>()
+  let lookedAt: number | undefined
+  let isStopped = false
+
+  const factsOf = (
+    destination: Destination,
+    move: { capability: string; conversationId: string | undefined },
+  ): MoveFacts => {
+    const movedAt = bindings.movedAt(move)
+    return {
+      taker: deps.choose(move.capability, (peer) => peer === destination.peer || absences.ms(peer) > 0),
+      hasLeft: deps.hasLeft(destination.peer),
+      movedAgoMs: movedAt === undefined ? undefined : port.clock.now() - movedAt,
+      rebindAfterMs: settings.rebindAfterMs,
+      isUnknown: destination.isUnknown,
+    }
+  }
+
+  /** Some of those that need not wait. */
+  const planSome = (destination: Destination): Move[] => {
+    const moves: Move[] = []
+    let messages = 0
+    let bytes = 0
+    for (const group of groupsOf(destination.movable())) {
+      const next = planMove(group, factsOf(destination, group))
+      if (next === undefined) continue
+      messages += group.entries.length
+      for (const { size } of group.entries) bytes += size
+      if (moves.length > 0 && (messages > ROUND_MESSAGES || bytes > ROUND_BYTES)) break
+      moves.push(next)
+    }
+    return moves
+  }
+
+  /** @returns how many were moved or died */
+  const moveSome = (destination: Destination): Promise<number> =>
+    destination.alone(async () => {
+      const moves = planSome(destination)
+      await destination.load(moves.flatMap(({ moved, dead }) => [...moved, ...dead]))
+      const takers = [...new Set(moves.flatMap(({ to }) => to ?? []))]
+      while (outbox.isBusy(takers)) await outbox.ready(takers)
+      if (isStopped || !isWaitedFor(destination)) return 0
+      const counts = await Promise.all(moves.map((move) => carryOut(deps, destination, move)))
+      return counts.reduce((sum, count) => sum + count, 0)
+    })
+
+  const move = async (destination: Destination): Promise<void> => {
+    resting.set(destination.peer, Number.POSITIVE_INFINITY)
+    try {
+      // Nobody is held up for nothing.
+      while (!isStopped && planSome(destination).length > 0) if ((await moveSome(destination)) === 0) break
+    } catch (error) {
+      // They are where they were when the rows are read anew.
+      port.log.info('messages to a capability could not be moved', { from: destination.peer, error })
+    } finally {
+      resting.set(destination.peer, port.clock.monotonic() + REST_MS)
+    }
+  }
+
+  return {
+    tick() {
+      const now = port.clock.monotonic()
+      if (isStopped || (lookedAt !== undefined && now - lookedAt < LOOK_MS)) return
+      const elapsedMs = lookedAt === undefined ? 0 : Math.min(now - lookedAt, MOST_MS)
+      lookedAt = now
+      for (const [peer, until] of resting) if (until <= now) resting.delete(peer)
+      const away = outbox.destinations().filter(isWaitedFor)
+      const isAlone = port.members().length === 0
+      const peers = away.map(({ peer }) => peer)
+      const changes = absences.step(peers, elapsedMs, isAlone)
+      if (changes.length > 0) store.later(changes)
+      if (isAlone) return
+      for (const destination of away) {
+        const { peer } = destination
+        const isDue = absences.ms(peer) >= settings.rebindAfterMs || deps.hasLeft(peer)
+        if (isDue && (resting.get(peer) ?? 0) <= now) void move(destination)
+      }
+    },
+    stop() {
+      isStopped = true
+    },
+  }
+}

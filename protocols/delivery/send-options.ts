@@ -1,0 +1,101 @@
+/**
+ * What a program says of a message beside its data: the options of `send`, and to whom. Pure; whatever cannot be meant is
+ * MSG001, with what to give instead.
+ */
+import { ParleyError } from '../errors.ts'
+import { checkKeys, keysOf } from '../nearest.ts'
+import { Headers, PRIORITIES } from '../wire/envelope.ts'
+import { check } from '../wire/payload.ts'
+import type { SendOptions, To } from './api.ts'
+import { GUARANTEES } from './message.ts'
+import { type RetryPolicy, RetryPolicySchema } from './options.ts'
+
+const OPTION_KEYS = keysOf<SendOptions>({
+  guarantee: true,
+  conversationId: true,
+  correlationId: true,
+  replyTo: true,
+  rebind: true,
+  headers: true,
+  priority: true,
+  ttlMs: true,
+  retry: true,
+  traceparent: true,
+  signal: true,
+})
+const PEER = /^[A-Za-z0-9]{1,128}$/
+const MAX_PEERS = 1_024
+const MAX_TEXT = 128
+const MAX_TTL_MS = 2 ** 31 - 1
+
+/** The peer id of a destination, which may be a name; itself unless given. @throws MSG001, COM002, STA003 */
+export type PeerOf = ((given: unknown) => string) | undefined
+
+const wrong = (what: string, value: unknown, hint: string): ParleyError =>
+  new ParleyError('MSG001', `${what} of a message is ${JSON.stringify(value)?.slice(0, 80)}`, { hint })
+
+const checkTexts = (options: SendOptions): void => {
+  for (const name of ['conversationId', 'correlationId', 'replyTo', 'traceparent'] as const) {
+    const value = options[name]
+    if (value === undefined) continue
+    if (typeof value === 'string' && value.length > 0 && value.length <= MAX_TEXT && value.isWellFormed()) continue
+    throw wrong(name, value, `give a text of 1 to ${MAX_TEXT} characters`)
+  }
+}
+
+const checkOptions = (options: SendOptions): void => {
+  checkKeys(options, OPTION_KEYS, 'the options of a message')
+  checkTexts(options)
+  const { guarantee, priority, ttlMs, rebind } = options
+  if (rebind !== undefined && rebind !== 'allowed') throw wrong('rebind', rebind, "leave it out, or say 'allowed'")
+  if (guarantee !== undefined && !GUARANTEES.includes(guarantee))
+    throw wrong('guarantee', guarantee, `use one of ${GUARANTEES.join(', ')}`)
+  if (priority !== undefined && !PRIORITIES.includes(priority))
+    throw wrong('priority', priority, `use one of ${PRIORITIES.join(', ')}`)
+  if (ttlMs !== undefined && !(Number.isInteger(ttlMs) && ttlMs >= 1 && ttlMs <= MAX_TTL_MS))
+    throw wrong('ttlMs', ttlMs, `give whole milliseconds from 1 to ${MAX_TTL_MS}`)
+}
+
+/** @returns the peers, each once; undefined for a capability. */
+const peersOf = (to: To, peerOf: PeerOf): readonly string[] | undefined => {
+  if (typeof to === 'object' && to !== null && 'capability' in to) {
+    if (typeof to.capability === 'string' && to.capability.length > 0 && to.capability.length <= 64) return undefined
+    throw wrong('capability', to.capability, 'give the type of a message or the name of a protocol')
+  }
+  // It may be called without types; what is no text is refused below.
+  const given = (Array.isArray(to) ? to : [to]) as readonly string[]
+  const peers = [...new Set(peerOf === undefined ? given : given.map(peerOf))]
+  const bad = peers.find((peer) => typeof peer !== 'string' || !PEER.test(peer))
+  if (bad !== undefined) throw wrong('destination', bad, 'give a peer id, as in mesh.self.id or the directory')
+  if (peers.length === 0 || peers.length > MAX_PEERS)
+    throw wrong('destination', peers.length, `give 1 to ${MAX_PEERS} peers`)
+  return peers
+}
+
+/** @param retry what counts where the options say nothing of it @throws MSG001 */
+export const readOptions = (
+  options: SendOptions,
+  retry: RetryPolicy,
+): { headers: Readonly<Record<string, string>>; policy: RetryPolicy } => {
+  checkOptions(options)
+  return {
+    headers: options.headers === undefined ? {} : check(Headers, options.headers, 'headers'),
+    policy:
+      options.retry === undefined
+        ? retry
+        : check(RetryPolicySchema, { ...retry, ...options.retry }, 'the retry policy'),
+  }
+}
+
+/** @returns the peers, each once; none and what they have to offer for one to a capability. @throws MSG001, COM002, STA003 */
+export const whomOf = (
+  to: To,
+  rebind: SendOptions['rebind'],
+  peerOf: PeerOf,
+): { peers: readonly string[]; capability: string | undefined } => {
+  const peers = peersOf(to, peerOf)
+  if (peers === undefined)
+    return { peers: [], capability: typeof to === 'object' && 'capability' in to ? to.capability : '' }
+  if (rebind === undefined) return { peers, capability: undefined }
+  throw wrong('rebind', rebind, 'send it to { capability }: nobody takes the place of a peer that is named')
+}
