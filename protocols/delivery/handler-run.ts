@@ -4,7 +4,7 @@
  * State: until when it has time, why it is over, its transaction and effects. A run that is over commits nothing.
  */
 import type { ZodType, z } from 'zod'
-import { ParleyError } from '../errors.ts'
+import type { ParleyError } from '../errors.ts'
 import type { Clock } from '../port.ts'
 import { check } from '../wire/payload.ts'
 import type { MessageContext, Received, ReplyOptions, Tx } from './api.ts'
