@@ -55,27 +55,16 @@ const noTime = ({ label }: Callable['codec'], timeoutMs: number): ParleyError =>
     details: { sent: false },
   })
 
-export const createAddressing = (deps: AddressingDeps): Calls => {
-  const { clock, timers, invoke, breakers, recoveries } = deps
-
-  /** @throws COM004 where nobody offers it, or becomes known in time */
-  const candidatesOf = async (target: Callable, withinMs = SETTLE_MS): Promise<readonly Candidate[]> => {
-    const found = deps.candidates(target.protocol, target.major)
-    if (found.length > 0) return found
-    await deps.settled(Math.max(1, Math.min(SETTLE_MS, withinMs)))
-    const later = deps.candidates(target.protocol, target.major)
-    if (later.length === 0) throw nobody(target)
-    return later
-  }
-
+/** Agents by their names, as the directory has them at each use. */
+const createNames = ({ clock, agents, settled }: Pick<AddressingDeps, 'clock' | 'agents' | 'settled'>) => {
   /** The peer id of a name; a node that has just started first hears of the others. @throws COM002, STA003 */
   const lookUp = async (nameOrId: string, withinMs: number): Promise<string> => {
     try {
-      return peerOf(deps.agents, nameOrId)
+      return peerOf(agents, nameOrId)
     } catch (error) {
       if (!isParleyError(error, 'COM002')) throw error
-      await deps.settled(Math.max(1, Math.min(SETTLE_MS, withinMs)))
-      return peerOf(deps.agents, nameOrId)
+      await settled(Math.max(1, Math.min(SETTLE_MS, withinMs)))
+      return peerOf(agents, nameOrId)
     }
   }
 
@@ -91,7 +80,7 @@ export const createAddressing = (deps: AddressingDeps): Calls => {
   const replyingTo = (options: SendOptions): SendOptions => {
     const { replyTo } = options
     if (replyTo === undefined || (typeof replyTo === 'string' && replyTo.startsWith('topic:'))) return options
-    return { ...options, replyTo: peerOf(deps.agents, checkTarget(replyTo, 'replyTo')) }
+    return { ...options, replyTo: peerOf(agents, checkTarget(replyTo, 'replyTo')) }
   }
 
   /** Peer ids of those that must not be chosen; a name that nobody has leaves out nobody. */
@@ -101,8 +90,25 @@ export const createAddressing = (deps: AddressingDeps): Calls => {
       : exclude.flatMap((one) =>
           isPeerId(checkTarget(one, 'exclude'))
             ? [one]
-            : deps.agents().flatMap(({ peer, name }) => (name === one ? [peer] : [])),
+            : agents().flatMap(({ peer, name }) => (name === one ? [peer] : [])),
         )
+
+  return { atName, replyingTo, excludedBy }
+}
+
+export const createAddressing = (deps: AddressingDeps): Calls => {
+  const { clock, timers, invoke, breakers, recoveries } = deps
+  const { atName, replyingTo, excludedBy } = createNames(deps)
+
+  /** @throws COM004 where nobody offers it, or becomes known in time */
+  const candidatesOf = async (target: Callable, withinMs = SETTLE_MS): Promise<readonly Candidate[]> => {
+    const found = deps.candidates(target.protocol, target.major)
+    if (found.length > 0) return found
+    await deps.settled(Math.max(1, Math.min(SETTLE_MS, withinMs)))
+    const later = deps.candidates(target.protocol, target.major)
+    if (later.length === 0) throw nobody(target)
+    return later
+  }
 
   const sleep = (ms: number): Promise<void> =>
     new Promise((resolve) => {
