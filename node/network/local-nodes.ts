@@ -24,7 +24,7 @@ import { addressProblem } from '../addresses.ts'
 import { lockDataDirectory } from '../data-directory.ts'
 import type { MeshOptions } from '../options.ts'
 import { ensurePrivateDirectory, opensToOthers, readSmallFile, writePrivateFile } from '../private-file.ts'
-import { stillRuns, thisProcess } from '../process-birth.ts'
+import { type ProcessName, stillRuns, thisProcess } from '../process-birth.ts'
 import type { Nearby } from '../supervisor.ts'
 import { type Ring, ringsOf } from '../transport/mdns-ring.ts'
 
@@ -32,6 +32,7 @@ const LOOK_MS = 2_000
 const MAX_NAMES = 256
 const MAX_FOUND = 64
 const MAX_NOTE_BYTES = 16_384
+const MAX_ADDRESSES = 32
 /** Who is there and does not let this node in is told of again after so long, and then twice as long. */
 const AGAIN_MS = 60_000
 const MAX_AGAIN_MS = 3_600_000
@@ -43,7 +44,7 @@ const NoteSchema = z.object({
   pid: z.int().positive(),
   birth: z.string().max(64),
   /** Without the peer id; empty of a node that is starting. */
-  addresses: z.array(z.string().max(512)).max(32),
+  addresses: z.array(z.string().max(512)).max(MAX_ADDRESSES),
 })
 type Note = z.output<typeof NoteSchema>
 
@@ -127,110 +128,122 @@ const readNotes = async (folder: string, ring: Ring, self: string): Promise<Note
   return notes.flat()
 }
 
-/** @throws STA003 where there is no folder to be found in */
-export const openLocalNodes = async (deps: LocalNodesDeps): Promise<LocalNodes> => {
-  const { self, options, log, timers, nowMs, root = ownRoot() } = deps
-  const own = await thisProcess()
-  let rings: Ring[] = []
+/** Notes by all the secrets that there are now: the own one, and those of others. State: the own one as it was written last. */
+const createNotes = ({ self, options, root = ownRoot() }: LocalNodesDeps, own: ProcessName) => {
+  let rings: { readonly ring: Ring; readonly folder: string }[] = []
   let ringed: readonly string[] | undefined
   let written = ''
+
+  return {
+    folders: () => rings.map(({ folder }) => folder),
+    /** Where the secrets are others than before. @throws STA003 */
+    async renew(): Promise<void> {
+      const { secret } = options
+      if (isDeepStrictEqual(secret, ringed)) return
+      await ensurePrivateDirectory(root)
+      await checkOwn(root)
+      rings = (await ringsOf(options)).map((ring) => ({ ring, folder: folderOf(root, ring) }))
+      for (const { folder } of rings) await ensurePrivateDirectory(folder)
+      ringed = secret
+      written = ''
+    },
+    async write(addresses: readonly string[]): Promise<void> {
+      const note: Note = { peer: self, ...own, addresses: addresses.slice(0, MAX_ADDRESSES) }
+      const text = JSON.stringify(note)
+      for (const { ring, folder } of rings) {
+        const isThere = await lstat(join(folder, self)).then(
+          () => true,
+          () => false,
+        )
+        if (text === written && isThere) continue
+        // Whoever was the last one there took the folder away.
+        if (!isThere) await ensurePrivateDirectory(folder)
+        await writePrivateFile(join(folder, self), ring.seal(new TextEncoder().encode(text)))
+      }
+      written = text
+    },
+    async read(): Promise<Note[]> {
+      const all = await Promise.all(rings.map(({ ring, folder }) => readNotes(folder, ring, self)))
+      return [...new Map(all.flat().map((note) => [note.peer, note])).values()].slice(0, MAX_FOUND)
+    },
+    forget(): void {
+      for (const { folder } of rings) {
+        try {
+          unlinkSync(join(folder, self))
+          rmdirSync(folder)
+        } catch {
+          // It was not there, or others are.
+        }
+      }
+    },
+  }
+}
+
+/** Who was told of when: not again and again. State: the addresses and the pause of each. */
+const createTold = (nowMs: () => number) => {
+  const told = new Map<string, { readonly addresses: string; readonly atMs: number; readonly pauseMs: number }>()
+  return {
+    /** Those that are gone are new when they come again. */
+    keep(peers: readonly string[]): void {
+      for (const peer of told.keys()) if (!peers.includes(peer)) told.delete(peer)
+    },
+    isDue(peer: string, addresses: readonly string[]): boolean {
+      const text = addresses.join(' ')
+      const before = told.get(peer)
+      const isSame = before?.addresses === text
+      if (before !== undefined && isSame && nowMs() < before.atMs) return false
+      const pauseMs = before !== undefined && isSame ? Math.min(2 * before.pauseMs, MAX_AGAIN_MS) : AGAIN_MS
+      told.set(peer, { addresses: text, atMs: nowMs() + pauseMs, pauseMs })
+      return true
+    },
+  }
+}
+
+/** @throws STA003 where there is no folder to be found in */
+export const openLocalNodes = async (deps: LocalNodesDeps): Promise<LocalNodes> => {
+  const { self, log, timers } = deps
+  const notes = createNotes(deps, await thisProcess())
+  const told = createTold(deps.nowMs)
   let found: Note[] = []
   let isLooking = false
   let isStopped = false
   let stopLooking = (): void => {}
   let tell: (peer: string, addresses: string[]) => void = () => {}
-  /** When each peer is told of again, and how long after that. */
-  const told = new Map<string, { readonly addresses: string; readonly atMs: number; readonly pauseMs: number }>()
-
-  const folders = (): string[] => rings.map((ring) => folderOf(root, ring))
-  const ringAt = (at: number): Ring | undefined => rings[at]
-
-  const renew = async (): Promise<void> => {
-    const secret = options.secret
-    rings = await ringsOf(options)
-    ringed = secret
-    await ensurePrivateDirectory(root)
-    await checkOwn(root)
-    for (const folder of folders()) await ensurePrivateDirectory(folder)
-    written = ''
-  }
 
   const suffix = `/p2p/${self}`
   const ownAddresses = (): string[] =>
     deps.addresses().map((address) => (address.endsWith(suffix) ? address.slice(0, -suffix.length) : address))
 
-  const write = async (addresses: readonly string[]): Promise<void> => {
-    const note: Note = { peer: self, ...own, addresses: addresses.slice(0, 32) }
-    const text = JSON.stringify(note)
-    for (const [at, folder] of folders().entries()) {
-      const ring = ringAt(at)
-      const isThere = await lstat(join(folder, self)).then(
-        () => true,
-        () => false,
-      )
-      if (ring === undefined || (text === written && isThere)) continue
-      // Whoever was the last one there took the folder away.
-      if (!isThere) await ensurePrivateDirectory(folder)
-      await writePrivateFile(join(folder, self), ring.seal(new TextEncoder().encode(text)))
+  const tellAll = (): void => {
+    told.keep(found.map(({ peer }) => peer))
+    for (const { peer, addresses } of found) {
+      const usable = addresses.filter((address) => addressProblem(address, 'join') === undefined)
+      if (usable.length > 0 && told.isDue(peer, usable)) tell(peer, usable)
     }
-    written = text
-  }
-
-  const readAll = async (): Promise<Note[]> => {
-    const all = await Promise.all(
-      folders().map(async (folder, at) => {
-        const ring = ringAt(at)
-        return ring === undefined ? [] : readNotes(folder, ring, self)
-      }),
-    )
-    return [...new Map(all.flat().map((note) => [note.peer, note])).values()].slice(0, MAX_FOUND)
-  }
-
-  const tellOf = ({ peer, addresses }: Note): void => {
-    const usable = addresses.filter((address) => addressProblem(address, 'join') === undefined)
-    if (usable.length === 0) return
-    const before = told.get(peer)
-    const isSame = before?.addresses === usable.join(' ')
-    if (before !== undefined && isSame && nowMs() < before.atMs) return
-    const pauseMs = before !== undefined && isSame ? Math.min(2 * before.pauseMs, MAX_AGAIN_MS) : AGAIN_MS
-    told.set(peer, { addresses: usable.join(' '), atMs: nowMs() + pauseMs, pauseMs })
-    tell(peer, usable)
   }
 
   const look = async (): Promise<void> => {
     if (isLooking || isStopped) return
     isLooking = true
     try {
-      if (!isDeepStrictEqual(options.secret, ringed)) await renew()
-      await write(ownAddresses())
-      found = await readAll()
-      for (const peer of told.keys()) if (!found.some((note) => note.peer === peer)) told.delete(peer)
-      if (!isStopped) for (const note of found) tellOf(note)
+      await notes.renew()
+      await notes.write(ownAddresses())
+      found = await notes.read()
+      if (!isStopped) tellAll()
     } catch (error) {
       log.info('nodes of this machine could not be looked for', { error })
     } finally {
       isLooking = false
-      if (isStopped) forget()
+      if (isStopped) notes.forget()
     }
   }
 
-  const forget = (): void => {
-    for (const folder of folders()) {
-      try {
-        unlinkSync(join(folder, self))
-        rmdirSync(folder)
-      } catch {
-        // It was not there, or others are.
-      }
-    }
-  }
-
-  await renew()
-  const [first] = folders()
+  await notes.renew()
+  const [first] = notes.folders()
   if (first !== undefined)
     await locked(first, async () => {
-      found = await readAll()
-      await write([])
+      found = await notes.read()
+      await notes.write([])
     })
 
   return {
@@ -246,7 +259,7 @@ export const openLocalNodes = async (deps: LocalNodesDeps): Promise<LocalNodes> 
     stop() {
       isStopped = true
       stopLooking()
-      forget()
+      notes.forget()
     },
   }
 }
