@@ -12,6 +12,7 @@ import type { PeerUse } from '../protocols/wire/slots.ts'
 import type { ClockSkews } from './clock-skew.ts'
 import { type CoordinatorFacts, coordinatorView } from './coordinator-view.ts'
 import type { DebugSource, MeshEvent, PeerView, Readiness } from './debug/source.ts'
+import { isOwnTopic, topicViews } from './debug/topic-views.ts'
 import type { Gate } from './gate.ts'
 import { graphView } from './graph-view.ts'
 import type { Links } from './links.ts'
@@ -77,24 +78,6 @@ const agentEvent = (change: Change, at: number): MeshEvent => {
     state,
     ...(change.agent.record.stuck && { stuck: true }),
   }
-}
-
-/** Topics that were seen here, and words that only neighbours hear. */
-const topicViews = ({ events, gossip }: Pick<ViewDeps, 'events' | 'gossip'>): ReturnType<DebugSource['topics']> => {
-  const known = events.topics()
-  const words = gossip.topics().filter((topic) => topic.startsWith('events/'))
-  const listed = new Set(known.map(({ topic }) => topic))
-  const peersOf = (topic: string): string[] => gossip.subscribers(`events/${topic.split('.')[0]}`)
-  return [
-    ...known.map(({ topic, subscribers, published, received, rate }) => ({
-      ...{ name: topic, local: subscribers, peers: peersOf(topic) },
-      ...{ published, received, rate },
-    })),
-    ...words
-      .map((word) => ({ name: `${word.slice('events/'.length)}.#`, word }))
-      .filter(({ name }) => !listed.has(name))
-      .map(({ name, word }) => ({ name, local: 0, peers: gossip.subscribers(word) })),
-  ]
 }
 
 export const createDebugView = (deps: ViewDeps): DebugSource => {
@@ -169,12 +152,9 @@ export const createDebugView = (deps: ViewDeps): DebugSource => {
         directory.onChange((change) => fn(agentEvent(change, clock.now()))),
         events.onEvent(({ topic, source, data }) => {
           const bytes = JSON.stringify(data)?.length ?? 0
-          const own = source === deps.self().id
-          fn(
-            own
-              ? { type: 'event-published', at: clock.now(), topic, bytes }
-              : { type: 'event-received', at: clock.now(), topic, bytes, source },
-          )
+          const passed = { at: clock.now(), topic, bytes, ...(isOwnTopic(topic) && { own: true }) }
+          const isHere = source === deps.self().id
+          fn(isHere ? { type: 'event-published', ...passed } : { type: 'event-received', ...passed, source })
         }),
         onDeadLetter(deps.messages, clock.now, fn),
         deps.onRefused((refused) => fn({ type: 'stranger-refused', at: clock.now(), ...refused })),

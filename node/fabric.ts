@@ -22,6 +22,7 @@ import { createAdmission } from './admission.ts'
 import type { Unserve } from './api.ts'
 import { createCallMetrics } from './call-metrics.ts'
 import { createCallables } from './callable.ts'
+import { type NoteCall, noteOwnCalls } from './calls/noted-calls.ts'
 import { createClients } from './clients.ts'
 import { createClockSkews } from './clock-skew.ts'
 import { looksForOthers } from './discovery-options.ts'
@@ -73,6 +74,7 @@ export interface Above {
   isTrial(connection: Connection): boolean
   /** Keeps a message that could not be delivered although its recovery was tried. */
   deadLetter(letter: Undelivered): void
+  noteCall: NoteCall
   /** This node itself as a candidate, where it offers the protocol. */
   offered(protocol: string, major: number): Candidate | undefined
 }
@@ -303,7 +305,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
   const calls = createAddressing({
     clock,
     timers,
-    invoke,
+    invoke: noteOwnCalls(invoke, above.noteCall),
     chance,
     candidates,
     agents: () => above.directory().agents(),

@@ -44,6 +44,7 @@ export type {
   ConversationStatus,
 } from '../protocols/delivery/conversation-note.ts'
 export type { ConversationFacts, Conversations } from '../protocols/delivery/conversations.ts'
+export type { Grouping, LetterGroup } from '../protocols/delivery/dead-letter-index.ts'
 export type { DeadLetter, DeadLetterDetails, DeadLetters } from '../protocols/delivery/dead-letters.ts'
 export { defineMessage, type MessageDefinition } from '../protocols/delivery/define-message.ts'
 export type {

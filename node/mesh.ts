@@ -21,6 +21,7 @@ import type { Stop } from '../protocols/port.ts'
 import { compile } from '../protocols/wire/contract.ts'
 import { createActivity } from './activity.ts'
 import type { Mesh } from './api.ts'
+import { noteRequests } from './calls/noted-calls.ts'
 import type { Coordination } from './coordination.ts'
 import { exposeCoordination } from './coordination-metrics.ts'
 import type { DirectoryLock } from './data-directory.ts'
@@ -76,6 +77,7 @@ const startLocked = async (
     directory: () => directory,
     presence: () => presence,
     replies: () => replies,
+    noteCall: (call) => durable?.noteCall(call),
     parting: (peer) => parting.pending(peer),
     offered: (protocol, major) => offering.candidate(protocol, major),
     deadLetter(letter) {
@@ -191,7 +193,8 @@ const startLocked = async (
       links.leave(connection)
     },
   })
-  const neighbours = await createNeighbours({ port: ownPort, rttMs: presence.rttMs, agents: directory.size })
+  const { listening } = events
+  const neighbours = await createNeighbours({ port: ownPort, rttMs: presence.rttMs, agents: directory.size, listening })
   upkeep.start((peer) => directory.markGone(peer))
 
   const ownAddresses = (): string[] => libp2p.getMultiaddrs().map(String)
@@ -202,7 +205,7 @@ const startLocked = async (
     directory,
     router,
     addresses,
-    addServed,
+    addServed: (served) => addServed(noteRequests(served, above.noteCall)),
     isLeaving: () => state.leaving,
     isStuck: () => activity.current().state === 'stuck',
   })

@@ -1,8 +1,9 @@
 /** Durable messages as the debug endpoint shows them. Read when somebody looks; keeps no state. */
 import type { DeadLetter, DeadLetters } from '../protocols/delivery/dead-letters.ts'
 import type { Stop } from '../protocols/port.ts'
-import type { DeadLetterView, MessageSource } from './debug/message-views.ts'
+import { type DeadLetterView, MAX_GROUPS, type MessageSource } from './debug/message-views.ts'
 import type { MeshEvent } from './debug/source.ts'
+import { matches } from './debug/text-filter.ts'
 import type { DurableMessages } from './messages.ts'
 
 type NameOf = (peer: string) => string
@@ -30,12 +31,36 @@ const letterView = (letter: DeadLetter, nameOf: NameOf): DeadLetterView => ({
   name: nameOf(letter.destination),
 })
 
+/** All by which a letter is searched for: what is shown of it without the key. */
+const lineOf = (letter: DeadLetter, nameOf: NameOf): string => {
+  const { id, messageId, type, destination, conversationId = '', code, reason, hint = '' } = letter
+  return [id, messageId, type, destination, nameOf(destination), conversationId, code, reason, hint].join(' ')
+}
+
 /** Of the dead letters alone. */
 export const createDeadLetterView = (
-  letters: Pick<DeadLetters, 'list' | 'show'>,
+  letters: Pick<DeadLetters, 'search' | 'show' | 'groups'>,
   nameOf: NameOf,
-): Pick<MessageSource, 'deadLetters' | 'deadLetter'> => ({
-  deadLetters: async (query) => (await letters.list(known(query))).map((letter) => letterView(letter, nameOf)),
+): Pick<MessageSource, 'deadLetters' | 'deadLetter' | 'letterGroups'> => ({
+  async deadLetters({ text = '', ...query }) {
+    const { letters: found, next } = await letters.search({
+      ...known(query),
+      matches: (letter) => matches(lineOf(letter, nameOf), text),
+      // By what they are grouped by they are found without being read.
+      ...(text === '' && { scan: Number.POSITIVE_INFINITY }),
+    })
+    return { letters: found.map((letter) => letterView(letter, nameOf)), ...(next !== undefined && { next }) }
+  },
+  async letterGroups(by) {
+    const groups = letters.groups(by)
+    const rest = groups.slice(MAX_GROUPS).reduce((sum, group) => sum + group.letters, 0)
+    const shown = groups.slice(0, MAX_GROUPS).map(async ({ key, letters: count, bytes, newest }) => {
+      // It may have been purged meanwhile.
+      const { reason = '', lastFailureAt = 0 } = (await letters.show(newest).catch(() => undefined)) ?? {}
+      return { key, name: by === 'destination' ? nameOf(key) : '', letters: count, bytes, reason, lastFailureAt }
+    })
+    return { by, groups: await Promise.all(shown), others: rest }
+  },
   async deadLetter(id) {
     const { headers, sentAt, data, ...letter } = await letters.show(id)
     return { ...letterView(letter, nameOf), headers: { ...headers }, sentAt, data: showable(data) }

@@ -1,5 +1,6 @@
 /**
- * Who is connected to whom in the whole mesh, as far as neighbours tell; for who looks at the mesh, never for decisions.
+ * Who is connected to whom in the whole mesh, and to what each neighbour listens, as far as neighbours tell; for who looks at
+ * the mesh, never for decisions.
  *
  * Nothing is asked until somebody looks. Then each neighbour is asked for its own neighbours, at most once each
  * ASK_AGAIN_MS and AT_ONCE at the same time. Where agents are known that are not neighbours (a mesh that is too large
@@ -11,6 +12,7 @@
 import * as z from 'zod'
 import { PeerSchema } from '../discovery/record.ts'
 import { defineProtocol } from '../protocols/define.ts'
+import { MAX_TOPIC_LENGTH } from '../protocols/events/topic.ts'
 import type { Port } from '../protocols/port.ts'
 
 export const MAX_LISTS = 1_024
@@ -20,14 +22,19 @@ export const MAX_PASSED_ON = 64
 export const ASK_AGAIN_MS = 5_000
 export const KEPT_MS = 60_000
 export const AT_ONCE = 8
+/** Patterns that one answer names; who listens to more does not say to what. */
+export const MAX_PATTERNS = 128
 
 const Neighbour = z.object({ id: PeerSchema, rttMs: z.number().nonnegative().optional() })
 export type Neighbour = z.output<typeof Neighbour>
 const List = z.array(Neighbour).max(MAX_PEERS)
 
+const Listening = z.object({ pattern: z.string().min(1).max(MAX_TOPIC_LENGTH), count: z.int().min(1) })
+export type Listening = z.output<typeof Listening>
+
 export const neighboursProtocol = defineProtocol({
   name: 'neighbours',
-  version: '1.0.0',
+  version: '1.1.0',
   methods: {
     list: {
       /** `passOn`: also what was heard of the neighbours' neighbours. */
@@ -38,10 +45,13 @@ export const neighboursProtocol = defineProtocol({
           .array(z.object({ peer: PeerSchema, ageMs: z.number().nonnegative(), peers: List }))
           .max(MAX_PASSED_ON)
           .optional(),
+        /** Topics and patterns that the answering node listens to, with how many subscriptions; left out by 1.0. */
+        listens: z.array(Listening).max(MAX_PATTERNS).optional(),
       }),
       timeoutMs: 2_000,
       idempotent: true,
-      description: 'Who is connected to this node, and how long a round trip takes; for debug pages',
+      description:
+        'Who is connected to this node, how long a round trip takes, and what it listens to; for debug pages',
     },
   },
 })
@@ -50,6 +60,8 @@ export interface Heard {
   readonly peers: readonly Neighbour[]
   /** Milliseconds since it was so. */
   readonly ageMs: number
+  /** What it listens to, as it told itself; undefined where it did not tell. */
+  readonly listens?: readonly Listening[] | undefined
 }
 
 export interface Neighbours {
@@ -65,10 +77,16 @@ export interface NeighboursDeps {
   rttMs(peer: string): number | undefined
   /** Agents that are known, this node among them. */
   agents(): number
+  /** Open subscriptions of this node by pattern. */
+  listening(): ReadonlyMap<string, number>
 }
 
-export const createNeighbours = async ({ port, rttMs, agents }: NeighboursDeps): Promise<Neighbours> => {
-  const lists = new Map<string, { peers: readonly Neighbour[]; atMs: number }>()
+/** All or nothing: half of it would make the rest look as if nobody listened. */
+const listensOf = (patterns: ReadonlyMap<string, number>): Listening[] | undefined =>
+  patterns.size > MAX_PATTERNS ? undefined : [...patterns].map(([pattern, count]) => ({ pattern, count }))
+
+export const createNeighbours = async ({ port, rttMs, agents, listening }: NeighboursDeps): Promise<Neighbours> => {
+  const lists = new Map<string, Pick<Heard, 'peers' | 'listens'> & { readonly atMs: number }>()
   const askedAt = new Map<string, number>()
   const waiting: string[] = []
   let asking = 0
@@ -90,11 +108,12 @@ export const createNeighbours = async ({ port, rttMs, agents }: NeighboursDeps):
     for (const [peer, atMs] of askedAt) if (atMs < oldest) askedAt.delete(peer)
   }
 
-  const keep = (peer: string, peers: readonly Neighbour[], atMs: number): void => {
+  /** @param listens undefined where somebody else tells, or it does not say */
+  const keep = (peer: string, peers: readonly Neighbour[], atMs: number, listens?: readonly Listening[]): void => {
     const known = lists.get(peer)
     if (peer === port.self.id || atMs < now() - KEPT_MS || (known !== undefined && known.atMs >= atMs)) return
     if (known === undefined && lists.size >= MAX_LISTS) return
-    lists.set(peer, { peers, atMs })
+    lists.set(peer, { peers, atMs, listens: listens ?? known?.listens })
   }
 
   const ask = async (peer: string): Promise<void> => {
@@ -105,7 +124,7 @@ export const createNeighbours = async ({ port, rttMs, agents }: NeighboursDeps):
     try {
       const told = await port.to(peer, neighboursProtocol).list({ ...(passOn && { passOn }) })
       if (stopped) return
-      keep(peer, told.peers, now())
+      keep(peer, told.peers, now(), told.listens)
       for (const one of told.passedOn ?? []) keep(one.peer, one.peers, now() - one.ageMs)
     } catch {
       // It is gone, or of a version that does not tell: what it told before ages, and is shown with its age.
@@ -146,14 +165,18 @@ export const createNeighbours = async ({ port, rttMs, agents }: NeighboursDeps):
   }
 
   const unserve = await port.serve(neighboursProtocol, {
-    list: ({ passOn }, { peer }) => ({ peers: own(), ...(passOn === true && { passedOn: passOnTo(peer) }) }),
+    list: ({ passOn }, { peer }) => ({
+      peers: own(),
+      listens: listensOf(listening()),
+      ...(passOn === true && { passedOn: passOnTo(peer) }),
+    }),
   })
 
   return {
     own,
     look() {
       refresh()
-      return new Map([...lists].map(([peer, { peers, atMs }]) => [peer, { peers, ageMs: now() - atMs }]))
+      return new Map([...lists].map(([peer, { atMs, ...told }]) => [peer, { ...told, ageMs: now() - atMs }]))
     },
     async stop() {
       stopped = true

@@ -46,5 +46,6 @@ export const openStopped = async ({ dataDir, node }: Which, none: ParleyError) =
     revive: () => Promise.reject(none),
   })
   const view = createDeadLetterView(letters, () => '')
-  return { ...view, messages: letters.size(), bytes: letters.bytes() }
+  const deadLetters = async (query: Parameters<typeof view.deadLetters>[0]) => (await view.deadLetters(query)).letters
+  return { ...view, deadLetters, messages: letters.size(), bytes: letters.bytes() }
 }

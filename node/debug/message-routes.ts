@@ -1,7 +1,7 @@
 /**
  * The routes of the debug endpoint for durable messages. Keeps no state.
  *
- * GET `/api/delivery`, `/api/dlq`, `/api/dlq/<id>`, `/api/conversations`, `/api/conversations/<id>`, `/api/inbox`. What
+ * GET `/api/delivery`, `/api/dlq`, `/api/dlq/groups`, `/api/dlq/<id>`, `/api/conversations`, `/api/conversations/<id>`, `/api/inbox`. What
  * messages say is shown to who shows the key (access.ts), and left out for others.
  * POST `/api/dlq/<id>/retry` (optionally `?to=<peer>`), DELETE `/api/dlq/<id>`, DELETE `/api/dlq` for all: with the key only,
  * and not from another origin. They are the only ones of the endpoint that change anything.
@@ -11,7 +11,7 @@ import type * as z from 'zod'
 import { isParleyError, type ParleyError } from '../../protocols/errors.ts'
 import { isFromElsewhere, showsKey } from './access.ts'
 import * as views from './message-views.ts'
-import { ConversationsQuery, InboxQuery, LettersQuery, type Method, RetryQuery } from './operations.ts'
+import { ConversationsQuery, GroupsQuery, InboxQuery, LettersQuery, type Method, RetryQuery } from './operations.ts'
 import { json, problem } from './problem.ts'
 
 export interface MessageRoutesOptions {
@@ -41,17 +41,17 @@ const hidden = (what: string): Response =>
 
 type Answer = (c: Context, isTrusted: boolean) => Response | Promise<Response>
 
+/** @returns what was asked for, or the answer that says why it cannot be */
+const queryOf = <S extends z.ZodType>(c: Context, schema: S): z.output<S> | Response => {
+  const parsed = schema.safeParse(c.req.query())
+  if (parsed.success) return parsed.data
+  const what = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')
+  return problem(400, `the query cannot be used: ${what}`, 'limit goes from 1 to 1000')
+}
+
 /** @returns the paths, for people */
 export const addMessageRoutes = (app: Hono, options: MessageRoutesOptions): string[] => {
   const { messages } = options
-
-  /** @throws what the answer says then */
-  const queryOf = <S extends z.ZodType>(c: Context, schema: S): z.output<S> | Response => {
-    const parsed = schema.safeParse(c.req.query())
-    if (parsed.success) return parsed.data
-    const what = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')
-    return problem(400, `the query cannot be used: ${what}`, 'limit goes from 1 to 1000')
-  }
 
   const routes: Record<string, Partial<Record<Method, Answer>>> = {
     '/api/delivery': { GET: () => json(views.DeliverySchema.parse(messages.delivery())) },
@@ -59,10 +59,18 @@ export const addMessageRoutes = (app: Hono, options: MessageRoutesOptions): stri
       async GET(c) {
         const query = queryOf(c, LettersQuery)
         if (query instanceof Response) return query
-        const letters = await messages.deadLetters(query)
-        return json(views.DeadLettersSchema.parse({ ...messages.delivery().deadLetters, letters }))
+        const found = await messages.deadLetters(query)
+        return json(views.DeadLettersSchema.parse({ ...messages.delivery().deadLetters, ...found }))
       },
       DELETE: async () => json(views.PurgedSchema.parse({ purged: await messages.purge() })),
+    },
+    // Before the ids, of which it is none.
+    '/api/dlq/groups': {
+      async GET(c) {
+        const query = queryOf(c, GroupsQuery)
+        if (query instanceof Response) return query
+        return json(views.LetterGroupsSchema.parse(await messages.letterGroups(query.by)))
+      },
     },
     '/api/dlq/:id': {
       async GET(c, isTrusted) {

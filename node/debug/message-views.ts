@@ -77,7 +77,36 @@ export const DeadLettersSchema = z.object({
   messages: z.number(),
   bytes: z.number(),
   letters: z.array(DeadLetterSchema),
+  /** Where the next page begins (`after`); absent where there is nothing behind. */
+  next: z.string().optional(),
 })
+export type DeadLettersView = z.input<typeof DeadLettersSchema>
+
+/** Why, what, and for whom. */
+export const GroupingSchema = z.enum(['code', 'type', 'destination'])
+
+/** Groups that one answer holds. */
+export const MAX_GROUPS = 100
+
+export const LetterGroupsSchema = z.object({
+  by: GroupingSchema,
+  /** Those of most letters first. */
+  groups: z.array(
+    z.object({
+      key: z.string(),
+      /** Of the peer, where they are grouped by destination; empty where it is not known. */
+      name: z.string(),
+      letters: z.number(),
+      bytes: z.number(),
+      /** Of the letter that died last. */
+      reason: z.string(),
+      lastFailureAt: At,
+    }),
+  ),
+  /** Letters in smaller groups, which are left out. */
+  others: z.number(),
+})
+export type LetterGroupsView = z.input<typeof LetterGroupsSchema>
 
 export const DeadLetterDetailsSchema = DeadLetterSchema.extend({
   sentAt: z.number(),
@@ -115,9 +144,10 @@ export const ConversationSchema = z.object({
       id: z.string(),
       direction: z.enum(['sent', 'received']),
       type: z.string(),
+      isCall: z.boolean(),
       peer: z.string(),
       name: z.string(),
-      status: z.enum(['sent', 'delivered', 'moved', 'dead', 'received', 'processed', 'failed']),
+      status: z.enum(['sent', 'delivered', 'moved', 'dead', 'received', 'processed', 'failed', 'answered']),
       code: z.string().optional(),
       attempts: z.number(),
       at: At,
@@ -155,9 +185,18 @@ export interface Page {
   readonly after?: string | undefined
 }
 
+interface LettersPage extends Page {
+  readonly type?: string | undefined
+  readonly destination?: string | undefined
+  readonly code?: string | undefined
+  /** Words to search for (text-filter.ts). */
+  readonly text?: string | undefined
+}
+
 export interface MessageSource {
   delivery(): DeliveryView
-  deadLetters(page: Page & { type?: string | undefined; destination?: string | undefined }): Promise<DeadLetterView[]>
+  deadLetters(query: LettersPage): Promise<Pick<DeadLettersView, 'letters' | 'next'>>
+  letterGroups(by: LetterGroupsView['by']): Promise<LetterGroupsView>
   /** @throws STA001 */
   deadLetter(id: string): Promise<DeadLetterDetailsView>
   /** @throws STA001, STA003, and what sending throws */

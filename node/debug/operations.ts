@@ -23,8 +23,19 @@ export interface Operation {
 }
 
 const Text = z.string().min(1).max(256).optional()
+/** Words that must be somewhere, and `-words` that must not. */
+const Words = z.string().max(256).optional()
 const Limit = z.coerce.number().int().min(1).max(1_000).optional()
-export const LettersQuery = z.object({ limit: Limit, after: Text, type: Text, destination: Text })
+export const LettersQuery = z.object({
+  limit: Limit,
+  after: Text,
+  type: Text,
+  /** Empty: of calls that were for anybody. */
+  destination: z.string().max(256).optional(),
+  code: Text,
+  text: Words,
+})
+export const GroupsQuery = z.object({ by: views.GroupingSchema.default('code') })
 export const InboxQuery = z.object({ limit: Limit, after: Text, type: Text })
 export const ConversationsQuery = z.object({ limit: Limit })
 export const RetryQuery = z.object({ to: Text })
@@ -44,6 +55,7 @@ export const SCHEMAS = {
   MeshEvent: source.MeshEventSchema,
   Delivery: views.DeliverySchema,
   DeadLetters: views.DeadLettersSchema,
+  LetterGroups: views.LetterGroupsSchema,
   DeadLetterDetails: views.DeadLetterDetailsSchema,
   Retried: views.RetriedSchema,
   Purged: views.PurgedSchema,
@@ -108,12 +120,27 @@ export const OPERATIONS: Readonly<Record<string, Partial<Record<Method, Operatio
   },
   '/api/delivery': { GET: { summary: 'Figures of durable messages', answer: 'Delivery' } },
   '/api/dlq': {
-    GET: { summary: 'Dead letters', answer: 'DeadLetters', query: LettersQuery, statuses: [400, 503] },
+    GET: {
+      summary: 'Dead letters, all or those that a search finds, a page at a time',
+      description:
+        '`text`: words that must be in what is shown of a letter, and `-words` that must not. One answer looks through some thousand letters at most; `next` is the `after` of the next one, and absent at the end.',
+      answer: 'DeadLetters',
+      query: LettersQuery,
+      statuses: [400, 503],
+    },
     DELETE: {
       summary: 'Purges all dead letters',
       answer: 'Purged',
       key: 'needed',
       statuses: [401, 503],
+    },
+  },
+  '/api/dlq/groups': {
+    GET: {
+      summary: 'How many dead letters there are of each code, type or destination',
+      answer: 'LetterGroups',
+      query: GroupsQuery,
+      statuses: [400, 503],
     },
   },
   '/api/dlq/{id}': {

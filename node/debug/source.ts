@@ -119,10 +119,16 @@ export type BreakerView = z.input<typeof BreakerSchema>
 
 export const TopicSchema = z.object({
   name: z.string(),
+  /** Of the mesh itself, not of programs. */
+  own: z.boolean().optional(),
   /** Subscriptions of this node. */
   local: z.number(),
-  /** Ids of neighbours that hear it. */
+  /** Ids of neighbours that take its first word, as gossip tells: they listen to a topic of the word, or publish there. */
   peers: z.array(z.string()),
+  /** Neighbours that listen to this topic, as they told, with the number of their subscriptions. */
+  listeners: z.array(z.object({ id: z.string(), count: z.number() })).optional(),
+  /** Ids of those of `peers` that did not tell what they listen to. */
+  unknown: z.array(z.string()).optional(),
   /** By this node, since its start. */
   published: z.number().optional(),
   /** Heard here, since its start. */
@@ -235,7 +241,7 @@ export type Overview = z.output<typeof OverviewSchema>
 const Peer = { at: At, id: z.string(), name: z.string() }
 /** `name@version` of each protocol that the agent offers. */
 const Offers = { ...Peer, protocols: z.array(z.string()) }
-const Tapped = { at: At, topic: z.string(), bytes: z.number() }
+const Tapped = { at: At, topic: z.string(), bytes: z.number(), own: z.boolean().optional() }
 
 /** One thing that happened. The tap shows that an event passed, not what it said. */
 export const MeshEventSchema = z.discriminatedUnion('type', [

@@ -2,7 +2,7 @@
 import type { ZodType, z } from 'zod'
 import type { Port, Stop } from '../port.ts'
 import type { Priority } from '../wire/envelope.ts'
-import type { Conversations } from './conversations.ts'
+import type { CallEnded, Conversations, SaidCall } from './conversations.ts'
 import type { DeadCall, DeadLetters } from './dead-letters.ts'
 import type { MessageDefinition } from './define-message.ts'
 import type { Inbox } from './inbox-api.ts'
@@ -199,6 +199,8 @@ export interface Messages {
   readonly conversations: Conversations
   /** Puts a call that failed although its recovery was tried with the dead letters; it never throws. */
   buryCall(call: DeadCall): void
+  /** Puts a call with the conversation that it belongs to. @returns undefined where it is not remembered */
+  noteCall(call: SaidCall): CallEnded | undefined
   figures(): DeliveryFigures
   /** Handlers at work, and another number after each sign that they get on. */
   readonly work: { atWork(): number; signs(): number }

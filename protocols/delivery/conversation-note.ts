@@ -1,18 +1,30 @@
-/** What is remembered of one message of a conversation, and how it is shown. Pure. */
+/** What is remembered of one message or call of a conversation, and how it is shown. Pure. */
 import { decodePayload } from '../wire/payload.ts'
 import type { Message } from './message.ts'
 
 /**
  * Of what this node sent: `sent` (kept in the outbox), `delivered` (processed there), `moved` (that peer stayed away, and
- * another one gets it), `dead` (a dead letter), `failed` (it could not be kept). Of what it received: `received` (at work), `processed` (by its handler, or it lies in the inbox),
- * `failed` (its sender tries again, or gives up).
+ * another one gets it), `dead` (a dead letter), `failed` (it could not be kept). Of what it received: `received` (at work),
+ * `processed` (by its handler, or it lies in the inbox), `failed` (its sender tries again, or gives up). Of a call: `sent` or
+ * `received`, then `answered` or `failed`.
  */
-export type ConversationStatus = 'sent' | 'delivered' | 'moved' | 'dead' | 'received' | 'processed' | 'failed'
+export type ConversationStatus =
+  | 'sent'
+  | 'delivered'
+  | 'moved'
+  | 'dead'
+  | 'received'
+  | 'processed'
+  | 'failed'
+  | 'answered'
 
 export interface ConversationMessage {
+  /** Of a call: a number of this node's own. */
   readonly id: string
   readonly direction: 'sent' | 'received'
+  /** Of a call: `call.<protocol>.<method>`. */
   readonly type: string
+  readonly isCall: boolean
   /** The other side: a peer id, or `capability:<name>` for whoever offers it. */
   readonly peer: string
   readonly status: ConversationStatus
@@ -31,9 +43,13 @@ export interface ConversationMessage {
   readonly isCut: boolean
 }
 
+/** A message, or a call as if it were one. */
+export type Said = Pick<Message, 'id' | 'type' | 'content' | 'payload' | 'conversationId'>
+
 /** What is remembered of one message. */
 export interface Note {
   readonly message: Pick<Message, 'id' | 'type' | 'content'>
+  readonly isCall: boolean
   readonly direction: 'sent' | 'received'
   readonly peer: string
   readonly at: number
@@ -75,6 +91,7 @@ export const viewOf = (note: Note): ConversationMessage => ({
   id: note.message.id,
   direction: note.direction,
   type: note.message.type,
+  isCall: note.isCall,
   peer: note.peer,
   status: note.status,
   code: note.code,
@@ -86,12 +103,18 @@ export const viewOf = (note: Note): ConversationMessage => ({
   isCut: isCut(note),
 })
 
-export const noteOf = (message: Message, direction: 'sent' | 'received', peer: string, at: number): Note => {
-  const { id, type, content, payload } = message
+export const noteOf = (
+  { id, type, content, payload }: Said,
+  direction: 'sent' | 'received',
+  peer: string,
+  at: number,
+  isCall: boolean,
+): Note => {
   // A copy: what it is part of is larger, and goes.
   const start = payload.length > MAX_KEPT_BYTES ? payload.subarray(0, MAX_KEPT_BYTES) : payload
   return {
     message: { id, type, content },
+    isCall,
     direction,
     peer,
     at,

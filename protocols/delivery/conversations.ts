@@ -1,19 +1,20 @@
 /**
- * What was said in each conversation: durable messages that this node sent and received, by conversationId, for people and
- * programs that look back. In memory: it is gone when the node stops, and what lasts is in the outbox and the inbox.
+ * What was said in each conversation: durable messages that this node sent and received, calls that it made and handled,
+ * by conversationId, for people and programs that look back. In memory: it is gone when the node stops, and what lasts is
+ * in the outbox and the inbox.
  *
  * State: the conversations, the one that was used longest ago first. Bounds: `conversations`, of each the last
- * `conversationMessages`, of all `conversationBytes`; what was used longest ago goes first, and is counted. Messages without
- * a conversationId are not looked at.
+ * `conversationMessages`, of all `conversationBytes`; what was used longest ago goes first, and is counted. What has no
+ * conversationId is not looked at.
  */
 import type { Port } from '../port.ts'
-import { type ConversationMessage, keyOf, type Note, noteOf, sizeOf, viewOf } from './conversation-note.ts'
+import { type ConversationMessage, keyOf, type Note, noteOf, type Said, sizeOf, viewOf } from './conversation-note.ts'
 import type { Message } from './message.ts'
 import type { Settings } from './options.ts'
 
 export interface ConversationFacts {
   readonly id: string
-  /** That are remembered, and that are not any more. */
+  /** Messages and calls that are remembered, and that are not any more. */
   readonly messages: number
   readonly forgotten: number
   /** The other sides, at most 16. */
@@ -34,12 +35,25 @@ export interface Conversations {
   bytes(): number
 }
 
+/** A call of a conversation. */
+export interface SaidCall extends Pick<Said, 'content' | 'payload' | 'conversationId'> {
+  /** `<protocol>.<method>` */
+  readonly label: string
+  readonly direction: 'sent' | 'received'
+  readonly peer: string
+}
+
+/** Tells how a call ended. @param code undefined: it was answered */
+export type CallEnded = (code?: string) => void
+
 export interface NodeConversations extends Conversations {
   /** Undefined where it is not remembered. */
   sent(message: Message, peer: string): Note | undefined
   received(message: Message, peer: string): Note | undefined
   /** What was sent goes to another peer. @returns the note of that */
   moved(conversationId: string, note: Note, peer: string): Note
+  /** Undefined where it is not remembered. */
+  called(call: SaidCall): CallEnded | undefined
   /** @param error undefined: it was processed */
   ended(note: Note, error: { readonly code: string; readonly isDead?: boolean } | undefined): void
 }
@@ -87,6 +101,7 @@ export const createConversations = ({ port, settings, forgotten }: Conversations
   let oldest: Conversation | undefined
   let latest: Conversation | undefined
   let bytes = 0
+  let calls = 0
 
   const unlink = (conversation: Conversation): void => {
     const { before, behind } = conversation
@@ -159,7 +174,7 @@ export const createConversations = ({ port, settings, forgotten }: Conversations
     return made
   }
 
-  const note = (message: Message, direction: 'sent' | 'received', peer: string): Note | undefined => {
+  const note = (message: Said, direction: 'sent' | 'received', peer: string, isCall = false): Note | undefined => {
     const { conversationId } = message
     if (conversationId === undefined || settings.conversations === 0) return undefined
     const conversation = use(conversationId)
@@ -171,7 +186,7 @@ export const createConversations = ({ port, settings, forgotten }: Conversations
       known.changedAt = port.clock.now()
       return known
     }
-    return add(conversation, noteOf(message, direction, peer, port.clock.now()))
+    return add(conversation, noteOf(message, direction, peer, port.clock.now(), isCall))
   }
 
   return {
@@ -189,6 +204,16 @@ export const createConversations = ({ port, settings, forgotten }: Conversations
       known.attempts += 1
       known.changedAt = now
       return known
+    },
+    called({ label, direction, peer, ...said }) {
+      calls += 1
+      const made = note({ ...said, id: `call-${calls}`, type: `call.${label}` }, direction, peer, true)
+      if (made === undefined) return undefined
+      return (code) => {
+        made.changedAt = port.clock.now()
+        made.code = code
+        made.status = code === undefined ? 'answered' : 'failed'
+      }
     },
     ended(note, error) {
       note.changedAt = port.clock.now()

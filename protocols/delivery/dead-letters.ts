@@ -2,9 +2,9 @@
  * Messages that were given up: kept on disk with the reason, to be looked at, sent again or thrown away. Calls that failed
  * although their recovery was tried lie beside them, to be looked at: whoever called was told already, and decides.
  *
- * State: an index of them in memory, oldest first, at most `deadLetters` of `deadLetterBytes`; beyond it, and where the
- * quota of the disk is used up, the oldest go,
- * those of calls before those of messages, and are counted. The rows are `d/<id>`.
+ * State: an index of them in memory (dead-letter-index.ts), at most `deadLetters` of `deadLetterBytes`; beyond it, and where
+ * the quota of the disk is used up, the oldest go, those of calls before those of messages, and are counted. The rows are
+ * `d/<id>`.
  */
 import type { Fault } from '../errors.ts'
 import { ParleyError } from '../errors.ts'
@@ -21,6 +21,7 @@ import {
   messageOf,
   Row,
 } from './dead-letter.ts'
+import { createLetterIndex, GROUPINGS, type Grouping, type LetterGroup } from './dead-letter-index.ts'
 import { decodeMessage, encodeMessage, type Message } from './message.ts'
 import type { RetryPolicy, Settings } from './options.ts'
 import { CAPABILITY, DEAD_LETTERS, padded } from './rows.ts'
@@ -28,9 +29,35 @@ import type { RowChange, RowStore } from './storage.ts'
 
 export type { DeadCall, DeadLetter, DeadLetterDetails }
 
+interface ListOptions {
+  /** 1 to 1000, 100 unless told. */
+  readonly limit?: number
+  /** Id of the letter behind which the list begins. */
+  readonly after?: string
+  readonly type?: string
+  readonly destination?: string
+  readonly code?: string
+}
+
+interface SearchOptions extends ListOptions {
+  readonly matches: (letter: DeadLetter) => boolean
+  /** Letters that are read at most, 2000 unless told. */
+  readonly scan?: number
+}
+
+interface Found {
+  readonly letters: DeadLetter[]
+  /** Id of the last letter that was looked at, as `after` of the next page; undefined where there is none behind it. */
+  readonly next: string | undefined
+}
+
 export interface DeadLetters {
-  /** Oldest first. @param options.limit 1 to 1000, 100 unless told */
-  list(options?: { limit?: number; after?: string; type?: string; destination?: string }): Promise<DeadLetter[]>
+  /** Oldest first. */
+  list(options?: ListOptions): Promise<DeadLetter[]>
+  /** Those that match, a page at a time: one reads `scan` letters at most. */
+  search(options: SearchOptions): Promise<Found>
+  /** How many there are of each code, type or destination; those of most letters first. */
+  groups(by: Grouping): LetterGroup[]
   /** @throws STA001 */
   show(id: string): Promise<DeadLetterDetails>
   /**
@@ -77,6 +104,7 @@ export interface GraveyardDeps {
 
 const TIME_DIGITS = 9
 const MAX_LIST = 1_000
+const MAX_SCAN = 2_000
 const PURGED_AT_ONCE = 1_000
 
 const missing = (id: string): ParleyError =>
@@ -87,34 +115,21 @@ const missing = (id: string): ParleyError =>
 /** Reads the index of what is there. */
 export const openDeadLetters = async (deps: GraveyardDeps): Promise<Graveyard> => {
   const { port, store, settings, quota } = deps
-  /** Bytes by id, oldest first; those of calls are in `calls` as well. */
-  const index = new Map<string, number>()
-  const calls = new Set<string>()
+  const index = createLetterIndex()
   /** Being sent again. */
   const reviving = new Set<string>()
   const listeners = new Set<(letter: DeadLetter) => void>()
-  let bytes = 0
   let turn = 0
-  for await (const { key, value } of store.rows(DEAD_LETTERS)) {
-    const id = key.slice(DEAD_LETTERS.length)
-    index.set(id, value.length)
-    bytes += value.length
-    if (Row.parse(decodePayload('cbor', value)).isCall) calls.add(id)
-  }
-
-  const forget = (id: string): void => {
-    bytes -= index.get(id) ?? 0
-    index.delete(id)
-    calls.delete(id)
-  }
 
   const parse = (value: Uint8Array): { row: Row; message: Message } => {
     const row = Row.parse(decodePayload('cbor', value))
     return { row, message: decodeMessage(row.message) }
   }
+  for await (const { key, value } of store.rows(DEAD_LETTERS))
+    index.add(key.slice(DEAD_LETTERS.length), value.length, Row.parse(decodePayload('cbor', value)))
 
   const read = async (id: string): Promise<{ row: Row; message: Message }> => {
-    const value = index.has(id) ? await store.get(DEAD_LETTERS + id) : undefined
+    const value = index.get(id) !== undefined ? await store.get(DEAD_LETTERS + id) : undefined
     if (value === undefined) throw missing(id)
     return parse(value)
   }
@@ -133,18 +148,19 @@ export const openDeadLetters = async (deps: GraveyardDeps): Promise<Graveyard> =
     isCall: false,
   })
 
-  const isOver = (): boolean => index.size > settings.deadLetters || bytes > settings.deadLetterBytes
+  const isOver = (): boolean => index.size() > settings.deadLetters || index.bytes() > settings.deadLetterBytes
 
   /** Removes what there is no room for beside the new one; where others fill the disk, as much as it takes itself. */
   const makeRoom = (fresh: string): RowChange[] => {
     const changes: RowChange[] = []
-    const most = bytes - (index.get(fresh) ?? 0)
+    const { bytes: size = 0, isCall = false } = index.get(fresh) ?? {}
+    const most = index.bytes() - size
     // A call takes no message's place.
-    for (const ids of calls.has(fresh) ? [calls] : [calls, index]) {
-      for (const id of ids instanceof Map ? ids.keys() : ids) {
-        if (!isOver() && (bytes <= most || !quota.isOver())) break
+    for (const ids of isCall ? [index.ids('calls')] : [index.ids('calls'), index.ids()]) {
+      for (const id of ids) {
+        if (!isOver() && (index.bytes() <= most || !quota.isOver())) break
         if (id === fresh) continue
-        forget(id)
+        index.remove(id)
         changes.push({ key: DEAD_LETTERS + id, value: undefined })
       }
     }
@@ -156,13 +172,11 @@ export const openDeadLetters = async (deps: GraveyardDeps): Promise<Graveyard> =
     turn += 1
     const id = `${padded(Math.floor(port.clock.now()), TIME_DIGITS)}${padded(turn % 1_296, 2)}${padded((port.random(1)[0] ?? 0) % 36, 1)}`
     const value = encodePayload('cbor', row)
-    index.set(id, value.length)
-    bytes += value.length
-    if (row.isCall) calls.add(id)
+    index.add(id, value.length, row)
     quota.grew(value.length)
     const changes = makeRoom(id)
     if (row.isCall && isOver()) {
-      forget(id)
+      index.remove(id)
       deps.dropped(1)
     } else changes.push({ key: DEAD_LETTERS + id, value })
     return {
@@ -179,6 +193,25 @@ export const openDeadLetters = async (deps: GraveyardDeps): Promise<Graveyard> =
         }
       },
     }
+  }
+
+  const search = async ({ limit = 100, after, matches, scan = MAX_SCAN, ...about }: SearchOptions): Promise<Found> => {
+    const most = Math.max(1, Math.min(MAX_LIST, limit))
+    const found: DeadLetter[] = []
+    let scanned = 0
+    let last: string | undefined
+    const options = after === undefined ? {} : { after: DEAD_LETTERS + after }
+    for await (const { key, value } of store.rows(DEAD_LETTERS, options)) {
+      if (found.length >= most || scanned >= scan) return { letters: found, next: last }
+      scanned += 1
+      last = key.slice(DEAD_LETTERS.length)
+      const entry = index.get(last)
+      if (entry === undefined || GROUPINGS.some((by) => about[by] !== undefined && about[by] !== entry[by])) continue
+      const { row, message } = parse(value)
+      const letter = letterOf(last, row, message)
+      if (matches(letter)) found.push(letter)
+    }
+    return { letters: found, next: undefined }
   }
 
   return {
@@ -210,19 +243,10 @@ export const openDeadLetters = async (deps: GraveyardDeps): Promise<Graveyard> =
         })
       }
     },
-    async list({ limit = 100, after, type, destination } = {}) {
-      const most = Math.max(1, Math.min(MAX_LIST, limit))
-      const found: DeadLetter[] = []
-      const options = after === undefined ? {} : { after: DEAD_LETTERS + after }
-      for await (const { key, value } of store.rows(DEAD_LETTERS, options)) {
-        const { row, message } = parse(value)
-        if (type !== undefined && message.type !== type) continue
-        if (destination !== undefined && row.destination !== destination) continue
-        found.push(letterOf(key.slice(DEAD_LETTERS.length), row, message))
-        if (found.length >= most) break
-      }
-      return found
-    },
+    list: async (about = {}) =>
+      (await search({ ...about, matches: () => true, scan: Number.POSITIVE_INFINITY })).letters,
+    search,
+    groups: index.groups,
     async show(id) {
       const { row, message } = await read(id)
       return {
@@ -249,26 +273,26 @@ export const openDeadLetters = async (deps: GraveyardDeps): Promise<Graveyard> =
         const also = [{ key: DEAD_LETTERS + id, value: undefined }]
         const whom = row.capability === undefined ? row.destination : CAPABILITY + row.capability
         await deps.revive(to ?? whom, row.message, row.policy, also)
-        forget(id)
+        index.remove(id)
       } finally {
         reviving.delete(id)
       }
     },
     async purge(id) {
-      if (id !== undefined && !index.has(id)) throw missing(id)
-      const ids = id === undefined ? [...index.keys()] : [id]
+      if (id !== undefined && index.get(id) === undefined) throw missing(id)
+      const ids = id === undefined ? [...index.ids()] : [id]
       for (let at = 0; at < ids.length; at += PURGED_AT_ONCE) {
         const some = ids.slice(at, at + PURGED_AT_ONCE)
         await store.commit(some.map((one) => ({ key: DEAD_LETTERS + one, value: undefined })))
-        for (const one of some) forget(one)
+        for (const one of some) index.remove(one)
       }
       return ids.length
     },
-    size: () => index.size,
+    size: index.size,
     onDead(fn) {
       listeners.add(fn)
       return () => listeners.delete(fn)
     },
-    bytes: () => bytes,
+    bytes: index.bytes,
   }
 }

@@ -349,6 +349,8 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
 
   const deadLetters: DeadLetters = {
     list: (about) => living().deadLetters.list(about),
+    search: (about) => living().deadLetters.search(about),
+    groups: (by) => living().deadLetters.groups(by),
     show: (id) => living().deadLetters.show(id),
     retry: (id, about) => living().deadLetters.retry(id, about),
     purge: (id) => living().deadLetters.purge(id),
@@ -402,6 +404,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     inbox,
     conversations,
     buryCall: (call) => life?.deadLetters.buryCall(call),
+    noteCall: conversations.called,
     figures,
     work: { atWork: () => life?.running() ?? 0, signs: () => life?.signs() ?? 0 },
     drain: async (timeoutMs) => life?.receiving.drain(timeoutMs),

@@ -19,6 +19,7 @@ import { createTopicTable, type Topic, type TopicTable } from './topic-table.ts'
 
 /** One subscription, seen from here. */
 export interface Sub {
+  readonly pattern: string
   /** First word of the pattern; undefined when it is a wildcard. */
   readonly word: string | undefined
   readonly match: Matcher

@@ -71,6 +71,8 @@ export const createEvents = (
 ): Events & {
   /** Settings from now on; what was made by the former ones (histories, subscriptions) stays as it is. */
   retune(next: Partial<Settings>): void
+  /** Open subscriptions of this node by pattern. */
+  listening(): Map<string, number>
 } => {
   const settings = checkSettings(options)
   const counters = createCounters(port)
@@ -134,6 +136,11 @@ export const createEvents = (
     topics() {
       const nowMs = port.clock.monotonic()
       return dispatch.topics.all().map((topic) => figures(topic, nowMs))
+    },
+    listening() {
+      const found = new Map<string, number>()
+      for (const { pattern } of dispatch.all()) found.set(pattern, (found.get(pattern) ?? 0) + 1)
+      return found
     },
     figures: all,
     recent: () => dispatch.recent.list(),

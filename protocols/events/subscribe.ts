@@ -119,6 +119,7 @@ export const createSubscribe = (
   }
 
   interface Target {
+    readonly pattern: string
     readonly word: string | undefined
     readonly label: string
     readonly match: Sub['match']
@@ -126,7 +127,7 @@ export const createSubscribe = (
   }
 
   const queued = (
-    { word, label, match, definition }: Target,
+    { pattern, word, label, match, definition }: Target,
     listener: Listener<unknown> | undefined,
     options: SubscribeOptions,
   ): Inside => {
@@ -137,18 +138,18 @@ export const createSubscribe = (
       expired: () => counters.dropped('expired'),
       overflowed: () => counters.dropped('overflow'),
     })
-    const sub: Sub = { word, match, definition, queue, onInvalid: options.onInvalid }
+    const sub: Sub = { pattern, word, match, definition, queue, onInvalid: options.onInvalid }
     dispatch.add(sub)
     return { sub, source: queue, begin: () => Promise.resolve(), close: queue.close }
   }
 
   const reading = (
-    { word, label, match, definition }: Target,
+    { pattern, word, label, match, definition }: Target,
     listener: Listener<unknown> | undefined,
     options: SubscribeOptions,
     cursor: OpenCursor | undefined,
   ): Inside => {
-    const sub: Sub = { word, match, definition, queue: undefined, onInvalid: options.onInvalid }
+    const sub: Sub = { pattern, word, match, definition, queue: undefined, onInvalid: options.onInvalid }
     const guarded = (fn: () => void): void => {
       try {
         fn()
@@ -222,7 +223,7 @@ export const createSubscribe = (
     const pattern = typeof target === 'string' ? target : target.topic
     const match = compilePattern(pattern)
     const word = isOpen(pattern) ? undefined : firstWord(pattern)
-    const about: Target = { word, label: word ?? '#', match, definition }
+    const about: Target = { pattern, word, label: word ?? '#', match, definition }
     // The schema has made the data what the listener expects; without one its type is unknown.
     const listener = given as Listener<unknown> | undefined
     checkFrom(options.from)

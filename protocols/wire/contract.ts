@@ -39,6 +39,8 @@ export interface MethodFacts {
 export interface RunContext extends Context {
   /** By how many milliseconds progress puts the deadline off. */
   readonly extendMs: number
+  /** What the envelope says of it, without making one. */
+  readonly conversationId?: string | undefined
   /** Milliseconds until the caller gives up whatever is reported; infinite where it has set no limit. */
   limitMs(): number
 }

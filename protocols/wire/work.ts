@@ -108,6 +108,10 @@ export class Work extends Deadline implements RunContext, SlotUser {
     return (fraction, note) => this.host.progress(this, toProgress(fraction, note))
   }
 
+  get conversationId(): string | undefined {
+    return this.request.extra?.conversationId
+  }
+
   get extendMs(): number {
     const { timeoutMs, extra } = this.request
     const ownMs = timeoutMs > 0 ? timeoutMs : this.endpoint.timeoutMs

@@ -6,7 +6,15 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import type { Browser, Page } from 'playwright-core'
 import type { MeshOptionsInput } from '../../node/index.ts'
-import { findChromium, keepPicture, openPage, seriousFindings, startBrowser, type Watched } from '../support/browser.ts'
+import {
+  clippedParts,
+  findChromium,
+  keepPicture,
+  openPage,
+  seriousFindings,
+  startBrowser,
+  type Watched,
+} from '../support/browser.ts'
 import { type Peer, startPeer } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 
@@ -14,7 +22,19 @@ const CHROMIUM = findChromium()
 const SKIP = CHROMIUM === undefined ? 'there is no Chromium here: apt-get install chromium' : false
 const NAMES = ['ada', 'bea', 'cleo', 'dan', 'eve']
 const WIDE = { width: 1360, height: 980 }
-const TABS = ['Agents', 'Peers', 'Topics', 'Conversations', 'Messages', 'Coordinator', 'Events', 'Metrics']
+/** Each view, and what it shows once it has its data. */
+const VIEWS = {
+  Agents: '[aria-label="Agents"] tbody tr',
+  Peers: '[aria-label="Peers"] tbody tr',
+  Topics: '[aria-label="Topics"] tbody tr',
+  Conversations: '[aria-label="Conversations"] tbody tr',
+  Messages: '[aria-label="Dead letters"] tbody tr',
+  Coordinator: '[aria-label="Seats"] tbody tr',
+  Events: '.feed.long li',
+  Metrics: '.charts canvas',
+}
+const TABS = Object.keys(VIEWS) as (keyof typeof VIEWS)[]
+const SCREENS = { wide: { width: 1440, height: 900 }, narrow: { width: 390, height: 844 } }
 const WITHIN_MS = 60_000
 
 /** Names of the nodes on the canvas, as whoever drew them says. */
@@ -64,6 +84,10 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
     const opening = startBrowser(CHROMIUM ?? '')
     await start('ada', { ...founding('ada'), debug: 0 })
     await Promise.all([start('bea', founding('bea')), ...['cleo', 'dan', 'eve'].map((name) => start(name))])
+    await Promise.all([
+      peer('bea').ask('subscribe', { pattern: 'orders.placed' }),
+      peer('cleo').ask('subscribe', { pattern: 'orders.paid' }),
+    ])
     browser = await opening
     watched = await openPage(browser, peer('ada').debugUrl ?? '', { viewport: WIDE, colorScheme: 'dark' })
     page = watched.page
@@ -195,6 +219,105 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
     watched.troubles.splice(refusal, 1)
   })
 
+  const open = async (tab: keyof typeof VIEWS): Promise<void> => {
+    await page.getByRole('tab', { name: tab }).click()
+    await page.getByRole('tab', { name: tab, selected: true }).waitFor()
+  }
+  const region = (name: string) => page.getByRole('region', { name, exact: true })
+
+  it('says who listens to a topic, who only takes its word, and keeps what is the mesh itself apart', async () => {
+    await peer('ada').ask('publish', { topic: 'orders.placed', count: 3 })
+    await open('Topics')
+    const row = region('Topics').locator('tbody tr', { hasText: 'orders.placed' })
+    await until(
+      'it is told who listens',
+      async () => /bea\s+take its word only: cleo/.test(await row.innerText()),
+      WITHIN_MS,
+    )
+    assert.equal(await page.getByText('coordination.epoch').count(), 0)
+    await page.getByRole('button', { name: 'Of the mesh itself' }).click()
+    await region('Topics of the mesh itself').getByText('coordination.epoch').waitFor()
+  })
+
+  it('shows calls with a conversation id as a conversation, on both sides', async () => {
+    const there = { to: peer('bea').id, method: 'echo', input: { text: 'two apples' } } as const
+    await peer('ada').ask('call', { ...there, options: { conversationId: 'fruit' } })
+    const back = { to: peer('ada').id, method: 'echo', input: { text: 'and a pear' } } as const
+    await peer('bea').ask('call', { ...back, options: { conversationId: 'fruit' } })
+    await peer('ada')
+      .ask('call', { ...back, method: 'fail', input: { typed: false }, options: { conversationId: 'fruit' } })
+      .catch(() => {})
+    await open('Conversations')
+    await region('Conversations').getByRole('button', { name: 'fruit' }).click()
+    const talk = page.getByRole('list', { name: 'Messages and calls of the conversation' })
+    const said = async () => (await talk.locator('li > p').allInnerTexts()).map((text) => text.replace(/\s+/g, ' '))
+    const [first, second, third] = await until(
+      'all are there',
+      async () => {
+        const lines = await said()
+        return lines.length >= 3 && lines
+      },
+      WITHIN_MS,
+    )
+    assert.match(first ?? '', /probe\.echo call to bea answered/)
+    assert.match(second ?? '', /probe\.echo call from bea answered/)
+    assert.match(third ?? '', /probe\.fail call to (ada|…\S+) failed APP001/)
+  })
+
+  it('finds dead letters by words, and groups them by reason, type and receiver', async () => {
+    const poison = { isPoison: true, retry: { maxRetries: 0 } }
+    for (const [name, count] of [
+      ['cleo', 3],
+      ['fay', 2],
+    ] as const) {
+      await peer(name).ask('receiveNotes', undefined)
+      await peer('ada').ask('sendNotes', { to: peer(name).id, count, ...poison })
+    }
+    await open('Messages')
+    const letters = region('Dead letters').locator('tbody tr')
+    await until('all are dead', async () => (await letters.count()) === 5, WITHIN_MS)
+    await page.keyboard.press('/')
+    await until('the search has the focus', async () => (await focused(page)) === 'letters-filter')
+    await page.keyboard.type('fay -apples')
+    await until('two are found', async () => (await letters.count()) === 2)
+    for (const text of await letters.allInnerTexts()) assert.match(text, /note\s+fay\s+STA003/)
+    await page.locator('#letters-filter').fill('nothing of the kind')
+    await page.getByText('No letter fits.').waitFor()
+    await page.locator('#letters-filter').fill('')
+    await page.getByRole('button', { name: 'By receiver' }).click()
+    const groups = region('Dead letters by receiver')
+    await groups.locator('tbody tr').nth(1).waitFor()
+    assert.match(await groups.innerText(), /cleo\s+3\s[\s\S]*fay\s+2\s/)
+    await keepPicture(page, 'messages-by-receiver')
+    for (const [how, key] of [
+      ['By type', 'note'],
+      ['By reason', 'STA003'],
+    ] as const) {
+      await page.getByRole('button', { name: how }).click()
+      assert.match(
+        await region(`Dead letters ${how.toLowerCase()}`).locator('tbody').innerText(),
+        new RegExp(`^${key}\\s+5\\s`),
+      )
+    }
+    await page.getByRole('button', { name: 'By receiver' }).click()
+    await groups.getByRole('button', { name: 'cleo' }).click()
+    await until('those of cleo are shown', async () => (await letters.count()) === 3)
+    await page.getByRole('button', { name: 'cleo , show all again' }).click()
+    await until('all are shown', async () => (await letters.count()) === 5)
+  })
+
+  it('folds the graph, and leaves it folded after a reload', async () => {
+    const canvas = page.locator('#graph')
+    await page.keyboard.press('f')
+    await canvas.waitFor({ state: 'detached' })
+    await page.reload()
+    await page.getByRole('button', { name: 'Unfold the graph' }).waitFor()
+    assert.equal(await canvas.count(), 0)
+    await page.keyboard.press('g')
+    await until('the graph has the focus', async () => (await focused(page)) === 'graph')
+    await page.evaluate("localStorage.removeItem('parley-graph')")
+  })
+
   it('has nothing serious for axe-core to find, in light and dark, in any view', async () => {
     const findings = new Map<string, string[]>()
     const look = async (what: string): Promise<void> => {
@@ -222,21 +345,42 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
     assert.deepEqual(Object.fromEntries(findings), {})
   })
 
-  it('is kept as pictures, wide and narrow, and narrow it scrolls one way only', async (test) => {
-    await page.keyboard.press('1')
-    await page.keyboard.press('Escape')
-    await page.evaluate('scrollTo(0, 0)')
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme })
-      await untilDrawn(page, ['ada', 'bea', 'cleo', 'dan', 'fay'])
-      test.diagnostic(await keepPicture(page, `debug-page-${colorScheme}`))
-    }
-    await page.setViewportSize({ width: 390, height: 844 })
-    await page.emulateMedia({ reducedMotion: 'reduce' })
-    await page.evaluate('scrollTo(0, 0)')
-    assert.ok(await page.evaluate('document.documentElement.scrollWidth <= window.innerWidth'))
-    test.diagnostic(await keepPicture(page, 'debug-page-narrow'))
+  for (const [screen, size] of Object.entries(SCREENS)) {
+    it(`has each view on the first screen and nothing clipped, ${size.width} × ${size.height}, light and dark`, async (test) => {
+      await page.setViewportSize(size)
+      await page.emulateMedia({ reducedMotion: 'reduce' })
+      await page.reload()
+      const figure = page.locator('.tile .value').last()
+      await until('there are figures', async () => (await figure.innerText()) !== '–', WITHIN_MS)
+      const clipped = new Map<string, string[]>()
+      for (const tab of TABS) {
+        await open(tab)
+        if (tab === 'Events') await peer('ada').ask('publish', { topic: 'orders.placed' })
+        await page.locator(VIEWS[tab]).first().waitFor({ timeout: WITHIN_MS })
+        if (tab === 'Conversations') await region('Conversations').getByRole('button', { name: 'fruit' }).click()
+        await page.evaluate('scrollTo(0, 0)')
+        const top = await page.evaluate<number>(
+          "document.querySelector('#tab-panel').firstElementChild.getBoundingClientRect().top",
+        )
+        assert.ok(top < size.height - 150, `${tab} begins at ${top}`)
+        for (const colorScheme of ['light', 'dark'] as const) {
+          await page.emulateMedia({ colorScheme })
+          const parts = await clippedParts(page)
+          if (parts.length > 0) clipped.set(`${tab}, ${colorScheme}`, parts)
+          test.diagnostic(await keepPicture(page, `${tab.toLowerCase()}-${screen}-${colorScheme}`, screen === 'narrow'))
+        }
+      }
+      assert.deepEqual(Object.fromEntries(clipped), {})
+    })
+  }
+
+  it('has the table of the mesh on a narrow screen as cards', async () => {
+    await page.keyboard.press('l')
+    await region('Nodes of the mesh and their connections').locator('tbody tr').first().waitFor()
+    assert.deepEqual(await clippedParts(page), [])
     await page.setViewportSize(WIDE)
+    await page.keyboard.press('l')
+    await untilDrawn(page, ['ada', 'bea', 'cleo', 'dan', 'fay'])
   })
 
   it('had no error on its console and broke no policy so far', () => {

@@ -78,10 +78,30 @@ export const seriousFindings = async (page: Page): Promise<string[]> => {
     )
 }
 
-/** @returns where it is kept */
-export const keepPicture = async (page: Page, name: string): Promise<string> => {
+/** @param isWhole also what is below the screen @returns where it is kept */
+export const keepPicture = async (page: Page, name: string, isWhole = false): Promise<string> => {
   await mkdir(FOLDER, { recursive: true })
   const path = join(FOLDER, `${name}.png`)
-  await page.screenshot({ path })
+  await page.screenshot({ path, fullPage: isWhole })
   return path
 }
+
+/** What the layout of the page has to fit: cells, what holds them, and lines of text and controls. */
+const FITTED =
+  'th, td, dd, li, p, header, .scroll, .tools, .key, .switch, [role=tabpanel], [role=tablist], .columns > *'
+
+/** What is wider than its place, or reaches over the edge of the screen; empty where all can be read. */
+export const clippedParts = (page: Page): Promise<string[]> =>
+  page.evaluate(`(() => {
+    const { clientWidth: width, scrollWidth } = document.documentElement
+    const found = scrollWidth > width ? ['the page is ' + scrollWidth + ' wide of ' + width] : []
+    for (const element of document.querySelectorAll(${JSON.stringify(FITTED)})) {
+      if (element.offsetParent === null || element.closest('.cards thead, .visually-hidden') !== null) continue
+      const { left, right } = element.getBoundingClientRect()
+      const isOver = left < -0.5 || right > width + 0.5
+      if (!isOver && element.scrollWidth <= element.clientWidth) continue
+      const what = element.tagName + '.' + element.className + ' ' + element.textContent.trim().slice(0, 60)
+      found.push(what + ': ' + element.scrollWidth + ' in ' + element.clientWidth + ', to ' + Math.round(right))
+    }
+    return found
+  })()`)

@@ -1,4 +1,4 @@
-/** Conversations: durable messages that belong together, and what became of each. State: the one that is open. */
+/** Conversations: durable messages and calls that belong together, and what became of each. State: the one that is open. */
 import { signal } from '@preact/signals'
 import type { ConversationsView, ConversationView } from '../../debug/message-views.ts'
 import { ago, bytes, clock, count } from './format.ts'
@@ -18,18 +18,20 @@ const TONES: Record<ConversationView['messages'][number]['status'], string> = {
   received: 'working',
   failed: 'suspect',
   dead: 'stuck',
+  answered: 'alive',
 }
 
 const Conversation = ({ id }: { id: string }): Markup => {
   const { value, failure } = usePolled<ConversationView>(`api/conversations/${encodeURIComponent(id)}`)
   if (failure !== undefined) return html`<p class="muted">${failure.detail}</p>`
   if (value === undefined) return html`<p class="muted">…</p>`
-  return html`<ol class="talk" aria-label="Messages of the conversation">
+  return html`<ol class="talk" aria-label="Messages and calls of the conversation">
       ${value.messages.map(
         ({
           id: message,
           direction,
           type,
+          isCall,
           peer,
           name,
           status,
@@ -41,7 +43,7 @@ const Conversation = ({ id }: { id: string }): Markup => {
           data,
         }) => html`<li key=${message} class=${direction}>
           <p>
-            <time class="muted">${clock(at)}</time> <b>${type}</b> ${direction === 'sent' ? 'to' : 'from'} <${NodeLink} id=${peer} name=${name} />
+            <time class="muted">${clock(at)}</time> <b>${isCall ? type.replace(/^call\./, '') : type}</b>${isCall && html` <${Badge} tone="plain">call<//>`} ${direction === 'sent' ? 'to' : 'from'} <${NodeLink} id=${peer} name=${name} />
             ${' '}<${Badge} tone=${TONES[status]}>${status}${code !== undefined && ` ${code}`}<//>
             <span class="muted small"> ${bytes(size)}${attempts > 1 ? `, ${attempts} attempts` : ''}</span>
           </p>
@@ -57,18 +59,18 @@ export const Conversations = (): Markup => {
   if (failure !== undefined) return html`<p class="bad">${failure.detail}</p>`
   if (value === undefined) return html`<p class="muted">…</p>`
   if (value.conversations.length === 0)
-    return html`<${Empty} title="No conversation is remembered.">Messages that are sent with a conversationId are gathered here.<//>`
+    return html`<${Empty} title="No conversation is remembered.">Messages that are sent, and calls that are made, with a conversationId are gathered here.<//>`
   const columns = [
     { title: 'Conversation' },
     { title: 'With' },
-    { title: 'Messages', isFigure: true },
+    { title: 'Messages and calls', isFigure: true },
     { title: 'Last', isFigure: true },
   ]
   return html`<div class="columns">
     <${Table} label="Conversations" columns=${columns}>
       ${value.conversations.map(
         ({ id, messages, forgotten, peers, lastAt }) => html`<tr key=${id} aria-selected=${opened.value === id}>
-          <th scope="row">
+          <th scope="row" class="wrap">
             <button
               type="button"
               class="link"
@@ -80,14 +82,14 @@ export const Conversations = (): Markup => {
               ${id}
             </button>
           </th>
-          <td>${peers.slice(0, 6).map((peer) => html`<${NodeLink} id=${peer} name=${store.nameOf(peer)} /> `)}</td>
+          <td class="wrap">${peers.slice(0, 6).map((peer) => html`<${NodeLink} id=${peer} name=${store.nameOf(peer)} /> `)}</td>
           <td class="figure">${count(messages)}${forgotten > 0 && html` <span class="muted small">+${count(forgotten)} forgotten</span>`}</td>
           <td class="figure">${ago(lastAt, store.nodeNow.value)}</td>
         </tr>`,
       )}
     <//>
     <div>
-      ${opened.value === undefined ? html`<${Empty} title="Choose a conversation">to see its messages in order.<//>` : html`<${Conversation} key=${opened.value} id=${opened.value} />`}
+      ${opened.value === undefined ? html`<${Empty} title="Choose a conversation">to see its messages and calls in order.<//>` : html`<${Conversation} key=${opened.value} id=${opened.value} />`}
     </div>
   </div>`
 }

@@ -22,7 +22,7 @@ const Seats = (): Markup => {
       const isSelf = peer === store.overview.value?.self.id
       const at = match ?? (isSelf ? view?.log?.last : undefined)
       return html`<tr key=${member}>
-        <th scope="row">${leads && html`<${Crown} /> `}<${NodeLink} id=${peer} name=${name} /></th>
+        <th scope="row" class="wrap">${leads && html`<${Crown} /> `}<${NodeLink} id=${peer} name=${name} /></th>
         <td><${Badge} tone=${leads ? 'crowned' : role === 'voter' ? 'accent' : 'plain'}>${leads ? 'coordinator' : role}<//></td>
         <td class="figure">${at === undefined ? '–' : count(at)}</td>
         <td>${at !== undefined && last > 0 && html`<${Meter} share=${at / last} label=${`${Math.round((100 * at) / last)} percent of the log`} />`}</td>

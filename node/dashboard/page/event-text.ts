@@ -1,4 +1,4 @@
-/** Events of the mesh in words, and the filter over them. Pure. */
+/** Events of the mesh in words, and whether they are the mesh's own. Pure. */
 import type { MeshEvent } from '../../debug/source.ts'
 import { count, nameOr, shortId } from './format.ts'
 
@@ -38,13 +38,8 @@ const offers = (protocols: readonly string[]): string => {
   return skills.length === 0 ? '' : ` with ${skills.join(', ')}`
 }
 
-/** Every word must be somewhere in the line; `-word` must not. */
-export const matches = (line: string, filter: string): boolean => {
-  const words = filter
-    .toLowerCase()
-    .split(/\s+/)
-    .filter((word) => word !== '' && word !== '-')
-  if (words.length === 0) return true
-  const text = line.toLowerCase()
-  return words.every((word) => (word.startsWith('-') ? !text.includes(word.slice(1)) : text.includes(word)))
+/** Of the mesh itself: who comes and goes, and its own topics. What programs publish and what was given up is theirs. */
+export const isOwnEvent = (event: ShownEvent): boolean => {
+  if (event.type === 'event-published' || event.type === 'event-received') return event.own === true
+  return event.type !== 'dead-letter' && event.type !== 'dropped'
 }

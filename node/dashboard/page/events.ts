@@ -1,8 +1,9 @@
 /** The event stream: what happens in the mesh, as this node hears it. Filter and pause are in the store. */
-import { matches, sentenceOf } from './event-text.ts'
+import { matches } from '../../debug/text-filter.ts'
+import { isOwnEvent, sentenceOf } from './event-text.ts'
 import { clock, count } from './format.ts'
 import { html, type Markup } from './html.ts'
-import { Badge, Empty } from './parts.ts'
+import { Badge, Empty, Switch } from './parts.ts'
 import type { EventRow } from './store.ts'
 import * as store from './store.ts'
 
@@ -33,11 +34,15 @@ export const togglePause = (): void => {
 }
 
 const SHOWN = 200
+const WHOSE_TEXT: Record<store.Whose, string> = { all: 'All', programs: 'Of programs', mesh: 'Of the mesh' }
 
 export const Events = (): Markup => {
   const { value: filter } = store.filter
-  const rows = store.events.value.filter(({ event }) =>
-    matches(`${event.type} ${sentenceOf(event, store.nameOf)}`, filter),
+  const { value: whose } = store.whose
+  const rows = store.events.value.filter(
+    ({ event }) =>
+      (whose === 'all' || isOwnEvent(event) === (whose === 'mesh')) &&
+      matches(`${event.type} ${sentenceOf(event, store.nameOf)}`, filter),
   )
   return html`<div>
     <div class="tools">
@@ -53,6 +58,9 @@ export const Events = (): Markup => {
           }}
         />
       </label>
+      <${Switch} label="Whose events" choices=${WHOSE_TEXT} chosen=${whose} choose=${(next: store.Whose) => {
+        store.whose.value = next
+      }} />
       <button type="button" aria-pressed=${store.paused.value} onClick=${togglePause}>${store.paused.value ? 'Go on' : 'Pause'}</button>
       <button
         type="button"

@@ -4,6 +4,7 @@
  */
 import { signal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
+import { foldGraph, isGraphFolded } from './board.ts'
 import { plural, span } from './format.ts'
 import { html, type Markup } from './html.ts'
 import { MAX_BODIES } from './layout.ts'
@@ -14,6 +15,10 @@ import { createStage, type Stage } from './stage.ts'
 import * as store from './store.ts'
 
 export const isTable = signal(false)
+export const toggleTable = (): void => {
+  isTable.value = isGraphFolded.value || !isTable.value
+  foldGraph(false)
+}
 
 const DIRECTIONS: Record<string, [number, number]> = {
   ArrowLeft: [-1, 0],
@@ -82,10 +87,10 @@ const Rows = (): Markup => {
     ${store.nodes.value.map((node) => {
       const links = graph === undefined ? [] : linksOf(graph, node.id)
       return html`<tr key=${node.id} aria-selected=${node.id === store.selected.value}>
-        <th scope="row">${node.leads && html`<${Crown} /> `}<${NodeLink} id=${node.id} name=${node.name} /></th>
+        <th scope="row" class="wrap">${node.leads && html`<${Crown} /> `}<${NodeLink} id=${node.id} name=${node.name} /></th>
         <td><${Standing} node=${node} /></td>
         <td>${[...(node.self ? ['this node'] : []), ...(node.leads ? ['coordinator'] : node.seat ? [node.seat] : [])].join(', ')}</td>
-        <td>${
+        <td class="wrap">${
           links.length === 0
             ? node.toldMs === undefined
               ? 'not known'
@@ -118,30 +123,32 @@ export const Graph = (): Markup => {
   const { value: overview } = store.overview
   const { length } = store.nodes.value
   const edges = overview?.graph.edges.length ?? 0
-  return html`<section class="panel graph" aria-labelledby="graph-title">
+  const { value: isFolded } = isGraphFolded
+  return html`<section class=${`panel graph ${isFolded ? 'folded' : ''}`} aria-labelledby="graph-title">
     <header>
       <h2 id="graph-title">Mesh</h2>
       <span class="muted">${overview === undefined ? '' : `${plural(length, 'node')}, ${plural(edges, 'connection')}`}</span>
-      <button
-        type="button"
-        class="quiet"
-        aria-pressed=${isTable.value}
-        onClick=${() => {
-          isTable.value = !isTable.value
-        }}
-      >
-        ${isTable.value ? 'Picture' : 'Table'}
+      <${Legend} />
+      ${
+        !isFolded &&
+        html`<button type="button" class="quiet" aria-pressed=${isTable.value} onClick=${toggleTable}>
+          ${isTable.value ? 'Picture' : 'Table'}
+        </button>`
+      }
+      <button type="button" class="quiet" aria-expanded=${!isFolded} onClick=${() => foldGraph(!isFolded)}>
+        ${isFolded ? 'Unfold' : 'Fold'}<span class="visually-hidden"> the graph</span>
       </button>
     </header>
     ${
-      overview === undefined
-        ? html`<${Empty} title="Asking the node …" />`
-        : isTable.value
-          ? html`<${Rows} />`
-          : html`<div class="canvas"><${Picture} /></div>
+      isFolded
+        ? ''
+        : overview === undefined
+          ? html`<${Empty} title="Asking the node …" />`
+          : isTable.value
+            ? html`<${Rows} />`
+            : html`<div class="canvas"><${Picture} /></div>
             ${length > MAX_BODIES && html`<p class="note">${MAX_BODIES} of ${length} nodes are drawn; the table has all.</p>`}
             ${length === 1 && html`<p class="note">Nobody else is here yet. Start another node with <code>parley up --join ${overview.self.addresses[0] ?? 'ADDRESS'}</code></p>`}`
     }
-    <${Legend} />
   </section>`
 }

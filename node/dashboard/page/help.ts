@@ -1,7 +1,8 @@
 /** The shortcuts of the page and the list of them. State: whether the list is open (store). */
 import { useEffect, useRef } from 'preact/hooks'
+import { foldGraph, isGraphFolded } from './board.ts'
 import { togglePause } from './events.ts'
-import { isTable } from './graph.ts'
+import { isTable, toggleTable } from './graph.ts'
 import { html, type Markup } from './html.ts'
 import * as store from './store.ts'
 import { openTab } from './tabs.ts'
@@ -10,8 +11,9 @@ import { nextChoice } from './theme.ts'
 const KEYS: readonly (readonly [keys: string, what: string])[] = [
   ['g', 'go to the graph; arrow keys choose a node, Home this node'],
   ['l', 'graph as a table, and back'],
+  ['f', 'fold the graph, and unfold it'],
   ['1 … 8', 'open a view'],
-  ['/', 'filter events'],
+  ['/', 'filter events, or dead letters where they are shown'],
   ['p', 'pause events, and go on'],
   ['t', 'colours: system, light, dark'],
   ['Esc', 'let go of the chosen node, close this'],
@@ -38,13 +40,16 @@ const onKey = (event: KeyboardEvent): void => {
   if (event.key === '?') store.helpOpen.value = true
   else if (event.key === 'g') {
     isTable.value = false
+    foldGraph(false)
     focusLater('graph')
-  } else if (event.key === 'l') isTable.value = !isTable.value
+  } else if (event.key === 'f') foldGraph(!isGraphFolded.value)
+  else if (event.key === 'l') toggleTable()
   else if (event.key === 't') nextChoice()
   else if (event.key === 'p') togglePause()
   else if (event.key === '/') {
-    openTab('events')
-    focusLater('filter')
+    const isOfLetters = store.tab.value === 'messages'
+    if (!isOfLetters) openTab('events')
+    focusLater(isOfLetters ? 'letters-filter' : 'filter')
   } else if (tab !== undefined) {
     openTab(tab.id)
     focusLater(`tab-${tab.id}`)

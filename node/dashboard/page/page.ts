@@ -89,9 +89,7 @@ const Page = (): Markup =>
     <${Header} />
     <main id="main" tabindex="-1" class=${store.link.value === 'lost' ? 'old' : ''}>
       <${Notices} />
-      <div class="stage"><${Graph} /><${Inspector} /></div>
-      <${Strip} />
-      <${Tabs} />
+      <div class="board"><${Graph} /><${Strip} /><${Tabs} /><${Inspector} /></div>
     </main>
     <${Help} />
     <div class="visually-hidden" role="status" aria-live="polite">${store.spoken.value}</div>`

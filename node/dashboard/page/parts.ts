@@ -1,4 +1,6 @@
 /** Small parts that several views are made of. Keep no state but what Preact keeps. */
+import { useLayoutEffect, useRef } from 'preact/hooks'
+import { isOwnOpen, toggleOwn } from './board.ts'
 import type { Children, Markup } from './html.ts'
 import { html } from './html.ts'
 import { type MeshNode, STANDING_TEXT } from './nodes.ts'
@@ -30,6 +32,8 @@ export const NodeLink = ({ id, name }: { id: string; name: string }): Markup => 
     title=${id}
     onClick=${() => {
       store.selected.value = id
+      // Where the page is one column it lies below.
+      requestAnimationFrame(() => document.querySelector('.inspector')?.scrollIntoView({ block: 'nearest' }))
     }}
   >
     ${text}
@@ -70,7 +74,13 @@ export interface Column {
   readonly isFigure?: boolean
 }
 
-/** A table that may be wider than the screen: then it is what scrolls, also by keyboard. */
+/** Rows become cards where the table would be wider than its place. */
+const fit = (place: HTMLElement): void => {
+  place.classList.remove('cards')
+  if (place.scrollWidth > place.clientWidth) place.classList.add('cards')
+}
+
+/** A table that fits its place: cells of text wrap (`wrap`), and where that is not enough each row is a card. */
 export const Table = ({
   label,
   columns,
@@ -79,9 +89,27 @@ export const Table = ({
   label: string
   columns: readonly Column[]
   children?: Children
-}): Markup =>
-  html`<div class="scroll" tabindex="0" role="region" aria-label=${label}>
-    <table>
+}): Markup => {
+  const place = useRef<HTMLDivElement>(null)
+  useLayoutEffect(() => {
+    if (place.current !== null) fit(place.current)
+  })
+  useLayoutEffect(() => {
+    const { current: element } = place
+    if (element === null) return undefined
+    let width = element.clientWidth
+    const observer = new ResizeObserver(() => {
+      if (element.clientWidth === width) return
+      width = element.clientWidth
+      fit(element)
+    })
+    observer.observe(element)
+    return () => observer.disconnect()
+  }, [])
+  // What stands in front of each cell of a card.
+  const titles = Object.fromEntries(columns.map(({ title }, at) => [`--column-${at + 1}`, JSON.stringify(title)]))
+  return html`<div class="scroll" tabindex="0" role="region" aria-label=${label} ref=${place}>
+    <table style=${titles}>
       <thead>
         <tr>
           ${columns.map(({ title, isFigure }) => html`<th scope="col" class=${isFigure === true ? 'figure' : ''}>${title}</th>`)}
@@ -92,6 +120,37 @@ export const Table = ({
       </tbody>
     </table>
   </div>`
+}
+
+/** One of a few, side by side. */
+export const Switch = <T extends string>({
+  label,
+  choices,
+  chosen,
+  choose,
+}: {
+  label: string
+  choices: Readonly<Record<T, string>>
+  chosen: T
+  choose(choice: T): void
+}): Markup =>
+  html`<div class="switch" role="group" aria-label=${label}>
+    ${(Object.entries(choices) as [T, string][]).map(
+      ([choice, text]) =>
+        html`<button key=${choice} type="button" aria-pressed=${choice === chosen} onClick=${() => choose(choice)}>${text}</button>`,
+    )}
+  </div>`
+
+/** What is the mesh's own, below what programs do; folded away unless somebody wants to see it. */
+export const OwnGroup = ({ amount, children }: { amount: number; children?: Children }): Markup =>
+  amount === 0
+    ? html`<span></span>`
+    : html`<section class="own">
+        <button type="button" class="link" aria-expanded=${isOwnOpen.value} onClick=${toggleOwn}>
+          <span class="turn" aria-hidden="true">▸</span> Of the mesh itself <span class="muted">${amount}</span>
+        </button>
+        ${isOwnOpen.value && children}
+      </section>`
 
 export const Fact = ({ name, children }: { name: string; children?: Children }): Markup =>
   html`<div class="fact"><dt>${name}</dt><dd>${children}</dd></div>`

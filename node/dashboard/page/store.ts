@@ -1,6 +1,6 @@
 /**
  * What the page knows, as signals: what the node told last, and what the reader chose. Everything is bounded, nothing of
- * it is kept beyond the page but the choice of colours; the key of the node is in memory only.
+ * it is kept beyond the page (what is, is in kept.ts); the key of the node is in memory only.
  */
 import { computed, signal } from '@preact/signals'
 import type { CoordinatorView, Overview } from '../../debug/source.ts'
@@ -18,6 +18,10 @@ export interface EventRow {
   readonly number: number
   readonly event: ShownEvent
 }
+
+/** Whose events are shown: all, those of programs, or those of the mesh itself. */
+export const WHOSE = ['all', 'programs', 'mesh'] as const
+export type Whose = (typeof WHOSE)[number]
 
 export const TABS = [
   { id: 'agents', title: 'Agents' },
@@ -48,6 +52,7 @@ export const paused = signal(false)
 /** Events that came while paused. */
 export const unseen = signal(0)
 export const filter = signal('')
+export const whose = signal<Whose>('all')
 
 export const tab = signal<TabId>('agents')
 export const selected = signal<string | undefined>(undefined)

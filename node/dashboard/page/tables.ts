@@ -1,5 +1,5 @@
-/** The tables of the page: agents and what they can do, peers, topics. Keep no state. */
-import { count, plural, skew, span } from './format.ts'
+/** The tables of the page: agents and what they can do, and peers. Keep no state. */
+import { count, skew, span } from './format.ts'
 import { html, type Markup } from './html.ts'
 import { skillsOf } from './nodes.ts'
 import { Badge, Crown, Empty, Meter, NodeLink, Spark, Standing, Table } from './parts.ts'
@@ -28,12 +28,12 @@ export const Agents = (): Markup => {
       const { id, name, agent, leads, self } = node
       const { load, queueLength, lastHeardMs, activity, labels = {} } = agent ?? {}
       return html`<tr key=${id} aria-selected=${id === store.selected.value}>
-        <th scope="row">${leads && html`<${Crown} /> `}<${NodeLink} id=${id} name=${name} /></th>
+        <th scope="row" class="wrap">${leads && html`<${Crown} /> `}<${NodeLink} id=${id} name=${name} /></th>
         <td>
           <${Standing} node=${node} />
           ${activity?.progress !== undefined && html` <${Meter} share=${activity.progress} label=${`${Math.round(100 * activity.progress)} percent done`} />`}
         </td>
-        <td>
+        <td class="wrap">
           ${skillsOf(agent).map(
             ({ name: skill, version, methods }) =>
               html`<span class="skill-chip" title=${methods.map((method) => method.name).join(', ')}>${skill} <span class="muted">${version}</span></span> `,
@@ -42,7 +42,7 @@ export const Agents = (): Markup => {
         <td class="figure">${load === undefined ? '–' : count(load)}</td>
         <td class="figure">${queueLength === undefined ? '–' : count(queueLength)}</td>
         <td class="figure">${self ? 'self' : lastHeardMs === undefined ? '–' : lastHeardMs < 1000 ? 'now' : span(lastHeardMs)}</td>
-        <td class="muted">${Object.entries(labels)
+        <td class="muted wrap">${Object.entries(labels)
           .map(([key, value]) => `${key}=${value}`)
           .join(' ')}</td>
       </tr>`
@@ -85,8 +85,8 @@ export const Peers = (): Markup => {
       } = peer
       const breaker = breakers.find((one) => one.id === id && one.state !== 'closed')
       return html`<tr key=${`${id} ${connectedAt}`} aria-selected=${id === store.selected.value}>
-        <th scope="row"><${NodeLink} id=${id} name=${name} /></th>
-        <td>
+        <th scope="row" class="wrap"><${NodeLink} id=${id} name=${name} /></th>
+        <td class="wrap">
           ${direction}${!admitted && html` <${Badge} tone="suspect">not admitted<//>`}
           ${breaker !== undefined && html` <${Badge} tone="stuck">left alone<//>`}
         </td>
@@ -97,42 +97,8 @@ export const Peers = (): Markup => {
         <td class="figure">${count(inFlight)}</td>
         <td class="figure">${count(bytesQueued)} B</td>
         <td class="figure">${span(Math.max(0, store.nodeNow.value - connectedAt))}</td>
-        <td><code class="small">${address.replace(/\/p2p\/.*/, '')}</code></td>
+        <td class="wrap"><code class="small">${address.replace(/\/p2p\/.*/, '')}</code></td>
       </tr>`
     })}
   <//><${More} all=${peers.length} command="parley peers" />`
-}
-
-export const Topics = (): Markup => {
-  const topics = store.overview.value?.topics ?? []
-  if (topics.length === 0)
-    return html`<${Empty} title="No topic is known.">A topic is there once somebody publishes to it or subscribes.<//>`
-  const columns = [
-    { title: 'Topic' },
-    { title: 'Rate', isFigure: true },
-    { title: '' },
-    { title: 'Published', isFigure: true },
-    { title: 'Heard', isFigure: true },
-    { title: 'Listeners here', isFigure: true },
-    { title: 'Neighbours that hear it' },
-  ]
-  const top = Math.max(...topics.map(({ rate = 0 }) => rate), 1e-9)
-  return html`<${Table} label="Topics" columns=${columns}>
-    ${[...topics]
-      .sort((a, b) => a.name.localeCompare(b.name))
-      .slice(0, MAX_ROWS)
-      .map(
-        ({ name, local, peers, published, received, rate }) => html`<tr key=${name}>
-          <th scope="row"><code>${name}</code></th>
-          <td class="figure">${rate === undefined ? '–' : `${count(rate)}/s`}</td>
-          <td><${Meter} share=${(rate ?? 0) / top} label=${`${Math.round((100 * (rate ?? 0)) / top)} percent of the busiest topic`} /></td>
-          <td class="figure">${published === undefined ? '–' : count(published)}</td>
-          <td class="figure">${received === undefined ? '–' : count(received)}</td>
-          <td class="figure">${local}</td>
-          <td>
-            ${peers.length > 6 ? plural(peers.length, 'neighbour') : peers.map((id) => html`<${NodeLink} id=${id} name=${store.nameOf(id)} /> `)}
-          </td>
-        </tr>`,
-      )}
-  <//>${topics.length > MAX_ROWS && html`<p class="note">The first ${MAX_ROWS} of ${topics.length}; the others are at <a href="api/topics">api/topics</a>.</p>`}`
 }

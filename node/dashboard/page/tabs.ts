@@ -7,7 +7,8 @@ import { count } from './format.ts'
 import { html, type Markup } from './html.ts'
 import { Messages } from './messages.ts'
 import * as store from './store.ts'
-import { Agents, Peers, Topics } from './tables.ts'
+import { Agents, Peers } from './tables.ts'
+import { Topics } from './topics.ts'
 
 const VIEWS: Record<store.TabId, () => Markup> = {
   agents: Agents,
@@ -24,7 +25,7 @@ const countOf = (id: store.TabId): number | undefined => {
   const { agents, peers, topics, delivery } = store.overview.value ?? {}
   if (id === 'agents') return agents?.length
   if (id === 'peers') return peers?.length
-  if (id === 'topics') return topics?.length
+  if (id === 'topics') return topics?.filter(({ own }) => own !== true).length
   if (id === 'conversations') return delivery?.conversations.count
   if (id === 'messages') return delivery?.deadLetters.messages
   return undefined

@@ -1,24 +1,14 @@
-/**
- * Light, dark, or as the system has it. The choice is kept by the browser where it lets us, and is all that the page keeps.
- */
+/** Light, dark, or as the system has it. State: the choice, which the browser keeps. */
 import { computed, effect, signal } from '@preact/signals'
+import { keptChoice } from './kept.ts'
 
 export const CHOICES = ['system', 'light', 'dark'] as const
 export type Choice = (typeof CHOICES)[number]
 
-const KEY = 'parley-colours'
 const dark = matchMedia('(prefers-color-scheme: dark)')
+const { made, make } = keptChoice('parley-colours', CHOICES)
 
-const kept = (): Choice => {
-  try {
-    const found = localStorage.getItem(KEY)
-    return CHOICES.find((choice) => choice === found) ?? 'system'
-  } catch {
-    return 'system'
-  }
-}
-
-export const choice = signal<Choice>(kept())
+export const choice = computed<Choice>(() => made.value ?? 'system')
 const systemIsDark = signal(dark.matches)
 dark.addEventListener('change', ({ matches }) => {
   systemIsDark.value = matches
@@ -28,14 +18,7 @@ export const colours = computed<'light' | 'dark'>(() =>
   choice.value === 'system' ? (systemIsDark.value ? 'dark' : 'light') : choice.value,
 )
 
-export const nextChoice = (): void => {
-  choice.value = CHOICES[(CHOICES.indexOf(choice.value) + 1) % CHOICES.length] ?? 'system'
-  try {
-    localStorage.setItem(KEY, choice.value)
-  } catch {
-    // A browser that keeps nothing for us asks the system again next time.
-  }
-}
+export const nextChoice = (): void => make(CHOICES[(CHOICES.indexOf(choice.value) + 1) % CHOICES.length] ?? 'system')
 
 effect(() => {
   document.documentElement.dataset.colours = colours.value

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { matches, sentenceOf } from '../../../node/dashboard/page/event-text.ts'
+import { isOwnEvent, sentenceOf } from '../../../node/dashboard/page/event-text.ts'
 import { createLayout, FADE_MS, MAX_BODIES } from '../../../node/dashboard/page/layout.ts'
 import { labelsOf, linksOf, type MeshNode, nodesOf, skillsOf, takesOf } from '../../../node/dashboard/page/nodes.ts'
 import type { AgentView, CoordinatorView, Overview } from '../../../node/debug/source.ts'
+import { matches } from '../../../node/debug/text-filter.ts'
 import { createSource } from '../debug/client.ts'
 
 const agent = (id: string, more: Partial<AgentView> = {}): Overview['agents'][number] => ({
@@ -168,6 +169,18 @@ describe('events in words', () => {
       'tasks from bea, 3 bytes',
       'events were missed, how many is not known',
     ])
+  })
+
+  it('are of programs or of the mesh itself', () => {
+    const passed = { at: 1, bytes: 3, source: 'b' }
+    const events = [
+      { type: 'event-received' as const, ...passed, topic: 'tasks' },
+      { type: 'event-received' as const, ...passed, topic: 'coordination.epoch', own: true },
+      { type: 'peer-joined' as const, at: 1, id: 'b', name: 'bea' },
+      { type: 'stranger-refused' as const, at: 1, reason: 'a secret' },
+      { type: 'dropped' as const, at: 1, count: 1 },
+    ]
+    assert.deepEqual(events.map(isOwnEvent), [false, true, true, true, false])
   })
 
   it('are filtered by words that must and must not be there', () => {

@@ -141,8 +141,16 @@ const createMessages = (): MessageSource & { changes: string[] } => {
       counts: { sent: 5 },
       destinations: [{ id: 'peer-b', name: 'b', state: 'up', breaker: 'closed', waiting: 2, inFlight: 1 }],
     }),
-    deadLetters: async ({ type, after }) =>
-      (type === undefined || type === letter.type) && after === undefined ? [letter] : [],
+    deadLetters: async ({ type, code, text = '', after }) => {
+      const isFound = [type ?? letter.type, code ?? letter.code].join() === [letter.type, letter.code].join()
+      if (!isFound || after !== undefined || !letter.reason.includes(text)) return { letters: [] }
+      return { letters: [letter], ...(text !== '' && { next: letter.id }) }
+    },
+    letterGroups: async (by) => ({
+      by,
+      groups: [{ key: letter[by], name: '', letters: 1, bytes: 180, reason: letter.reason, lastFailureAt: 1 }],
+      others: 0,
+    }),
     async deadLetter(id) {
       find(id)
       return { ...letter, sentAt: 1_700_000_000_000, headers: { tenant: 'x' }, data: { n: 'content' } }
@@ -169,6 +177,7 @@ const createMessages = (): MessageSource & { changes: string[] } => {
                 id: 'm1',
                 direction: 'sent',
                 type: 'order.placed',
+                isCall: false,
                 peer: 'peer-b',
                 name: 'b',
                 status: 'delivered',

@@ -36,7 +36,7 @@ describe('durable messages on the debug endpoint', () => {
     await withEndpoint(async (to, { messages }) => {
       assert.deepEqual((await to('/api/delivery')).json(), messages.delivery())
       const letters = (await to('/api/dlq')).json()
-      assert.deepEqual(letters, { messages: 1, bytes: 180, letters: await messages.deadLetters({}) })
+      assert.deepEqual(letters, { messages: 1, bytes: 180, ...(await messages.deadLetters({})) })
       assert.deepEqual((await to('/api/dlq?type=other')).json().letters, [])
       assert.deepEqual((await to('/api/conversations')).json(), messages.conversations(undefined))
       assert.deepEqual((await to('/api/inbox')).json(), await messages.inbox({}))
@@ -46,6 +46,22 @@ describe('durable messages on the debug endpoint', () => {
         assert.equal(hidden.json().isHidden, true)
         assert.doesNotMatch(hidden.body, /content|tenant/)
       }
+    })
+  })
+
+  it('searches dead letters, tells where to go on, and says how many there are of each kind', async () => {
+    await withEndpoint(async (to, { messages }) => {
+      const found = (await to('/api/dlq?text=handler&code=APP001')).json()
+      assert.deepEqual([found.next, (found.letters as unknown[]).length], [ID, 1])
+      for (const query of ['text=nothing', 'code=COM001', `after=${ID}`])
+        assert.deepEqual((await to(`/api/dlq?${query}`)).json().letters, [], query)
+      assert.equal((await to(`/api/dlq?text=${'x'.repeat(256)}`)).status, 200)
+      assert.equal((await to(`/api/dlq?text=${'x'.repeat(257)}`)).status, 400)
+      for (const by of ['code', 'type', 'destination'] as const)
+        assert.deepEqual((await to(`/api/dlq/groups?by=${by}`)).json(), await messages.letterGroups(by))
+      for (const query of ['?by=', '?by=data']) assert.equal((await to(`/api/dlq/groups${query}`)).status, 400, query)
+      assert.equal((await to('/api/dlq/groups', { method: 'DELETE', headers: WITH_KEY })).status, 405)
+      assert.deepEqual(messages.changes, [])
     })
   })
 

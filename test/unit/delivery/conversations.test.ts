@@ -137,6 +137,46 @@ test('bytes of all are bounded: other conversations go first, then the oldest me
   assert.equal(off.conversations.sent(message('1', 'a'), 'p'), undefined)
 })
 
+test('calls lie beside messages, in order, with how they ended', () => {
+  const { conversations } = start()
+  const said = { label: 'probe.echo', payload: encodePayload('json', { n: 1 }), conversationId: 'a', peer: 'p' }
+  const call = { ...said, content: 'json', direction: 'sent' } as const
+  const answered = conversations.called(call)
+  conversations.sent(message('1', 'a'), 'p')
+  const failed = conversations.called(call)
+  conversations.called({ ...call, direction: 'received' })
+  answered?.()
+  failed?.('COM001')
+  assert.deepEqual(
+    conversations.get('a').map(({ type, isCall, direction, status, code }) => [type, isCall, direction, status, code]),
+    [
+      ['call.probe.echo', true, 'sent', 'answered', undefined],
+      ['note', false, 'sent', 'sent', undefined],
+      ['call.probe.echo', true, 'sent', 'failed', 'COM001'],
+      ['call.probe.echo', true, 'received', 'received', undefined],
+    ],
+  )
+  assert.deepEqual(conversations.get('a')[0]?.data, { n: 1 })
+  assert.equal(conversations.called({ ...call, conversationId: undefined }), undefined)
+  assert.equal(start({ conversations: 0 }).conversations.called(call), undefined)
+})
+
+test('calls count against the same bounds as messages', () => {
+  const { conversations, forgotten } = start({ conversationMessages: 2 })
+  const call = { label: 'a.b', content: 'json', payload: new Uint8Array(0), conversationId: 'c', peer: 'p' } as const
+  const first = conversations.called({ ...call, direction: 'sent' })
+  conversations.called({ ...call, direction: 'sent' })
+  assert.deepEqual([conversations.get('c').length, forgotten()], [2, 0])
+  conversations.called({ ...call, direction: 'sent' })
+  assert.deepEqual([conversations.get('c').length, forgotten()], [2, 1])
+  // What is forgotten may still end.
+  first?.()
+  assert.deepEqual(
+    conversations.get('c').map(({ status }) => status),
+    ['sent', 'sent'],
+  )
+})
+
 test('of large data the beginning is kept', () => {
   const { conversations } = start()
   const whole = 'x'.repeat(MAX_KEPT_BYTES - 2)

@@ -8,7 +8,7 @@ import { DeliverySettings } from '../../../protocols/delivery/options.ts'
 import { createVolatileStore } from '../../../protocols/delivery/volatile-store.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { createQuota } from '../../../protocols/quota.ts'
-import { encodePayload } from '../../../protocols/wire/payload.ts'
+import { decodePayload, encodePayload } from '../../../protocols/wire/payload.ts'
 import { deliveryPair, Note } from '../../support/delivery-pair.ts'
 import { failureOf } from '../../support/until.ts'
 
@@ -112,6 +112,65 @@ test('letters are listed in pages, by type and by destination', async () => {
   assert.deepEqual(await idsOf({ after: ids[0] ?? '' }), ids.slice(1))
   assert.deepEqual(await idsOf({ type: 'order' }), [ids[1]])
   assert.deepEqual(await idsOf({ destination: 'nobody' }), [])
+})
+
+test('letters are searched, so many at a time, and the next page begins where the last one ended', async () => {
+  const { letters, bury } = await open()
+  const ids: string[] = []
+  for (let n = 0; n < 5; n += 1) ids.push(await bury(n, n % 2 === 0 ? 'note' : 'order'))
+  const find = async (options: Omit<Parameters<typeof letters.search>[0], 'matches'>, type = 'note') => {
+    const found = await letters.search({ ...options, matches: (letter) => letter.type === type })
+    return { ids: found.letters.map(({ id }) => ids.indexOf(id)), next: found.next && ids.indexOf(found.next) }
+  }
+  assert.deepEqual(await find({}), { ids: [0, 2, 4], next: undefined })
+  assert.deepEqual(await find({ limit: 2 }), { ids: [0, 2], next: 2 })
+  assert.deepEqual(await find({ limit: 2, after: ids[2] ?? '' }), { ids: [4], next: undefined })
+  assert.deepEqual(await find({ limit: 3 }), { ids: [0, 2, 4], next: undefined })
+  // Five are there: the fifth is the last one that is read, and one less leaves it for the next page.
+  assert.deepEqual(await find({ scan: 5 }), { ids: [0, 2, 4], next: undefined })
+  assert.deepEqual(await find({ scan: 4 }), { ids: [0, 2], next: 3 })
+  assert.deepEqual(await find({ scan: 1 }, 'order'), { ids: [], next: 0 })
+  assert.deepEqual(await find({ type: 'order' }), { ids: [], next: undefined })
+  assert.deepEqual(await find({ code: 'APP001', destination: 'peer' }), { ids: [0, 2, 4], next: undefined })
+  assert.deepEqual(await find({ code: 'COM001' }), { ids: [], next: undefined })
+})
+
+test('letters are counted by code, type and destination, also after a restart and once some are gone', async () => {
+  const { letters, bury, store } = await open()
+  const ids = [await bury(1), await bury(2, 'order'), await bury(3)]
+  letters.buryCall(call())
+  const shown = (by: Parameters<typeof letters.groups>[0], of = letters) =>
+    of.groups(by).map(({ key, letters: count }) => [key, count])
+  assert.deepEqual(shown('type'), [
+    ['note', 2],
+    ['call.summarize.once', 1],
+    ['order', 1],
+  ])
+  assert.deepEqual(shown('code'), [
+    ['APP001', 3],
+    ['COM001', 1],
+  ])
+  assert.deepEqual(shown('destination'), [['peer', 4]])
+  const [notes] = letters.groups('type')
+  assert.equal(notes?.newest, ids[2])
+  const again = await open({}, store)
+  assert.deepEqual(again.letters.groups('type'), letters.groups('type'))
+  await letters.purge(ids[0])
+  assert.deepEqual(shown('type')[0], ['call.summarize.once', 1])
+  await letters.purge()
+  assert.deepEqual(shown('code'), [])
+})
+
+test('a row whose message cannot be read is there, without a type', async () => {
+  const { store, bury } = await open()
+  const id = await bury(1)
+  for await (const { key, value } of store.rows('')) {
+    const row = decodePayload('cbor', value) as Record<string, unknown>
+    await store.commit([{ key, value: encodePayload('cbor', { ...row, message: new Uint8Array([255]) }) }])
+  }
+  const { letters } = await open({}, store)
+  assert.deepEqual([letters.size(), letters.groups('type')[0]?.key, letters.groups('type')[0]?.newest], [1, '', id])
+  assert.equal(await letters.purge(id), 1)
 })
 
 test('the bound of letters holds, and the oldest go, counted', async () => {

@@ -8,6 +8,7 @@ import {
   KEPT_MS,
   MAX_LISTS,
   MAX_PASSED_ON,
+  MAX_PATTERNS,
   MAX_PEERS,
   type Neighbours,
   neighboursProtocol,
@@ -29,6 +30,7 @@ const meshOf = async (names: readonly string[], connections: readonly (readonly 
       port: node.port,
       rttMs: () => 10,
       agents: () => names.length,
+      listening: () => new Map([[`of.${name}`, 2]]),
     })
     sides.set(name, { ...node, neighbours })
   }
@@ -184,11 +186,24 @@ const crowd = async (size: number, answer?: (peer: string) => unknown) => {
       },
     }),
   } as unknown as Port
-  const neighbours = await createNeighbours({ port, rttMs: () => undefined, agents: () => size + 1 })
+  const patterns = new Map<string, number>()
+  const neighbours = await createNeighbours({
+    port,
+    rttMs: () => undefined,
+    agents: () => size + 1,
+    listening: () => patterns,
+  })
   const settle = async (): Promise<void> => {
     for (let turn = 0; turn < (2 * size) / AT_ONCE + 10; turn += 1) await new Promise(setImmediate)
   }
-  return { neighbours, settle, most: () => most, clock, ask: (input: unknown) => handlers.list?.(input, { peer: 'x' }) }
+  return {
+    neighbours,
+    patterns,
+    settle,
+    most: () => most,
+    clock,
+    ask: (input: unknown) => handlers.list?.(input, { peer: 'x' }),
+  }
 }
 
 describe('what is kept of connections is bounded', () => {
@@ -214,7 +229,33 @@ describe('what is kept of connections is bounded', () => {
     await settle()
     const told = ask({ passOn: true }) as { passedOn: unknown[] }
     assert.equal(told.passedOn.length, MAX_PASSED_ON)
-    assert.deepEqual(Object.keys(ask({}) as object), ['peers'])
+    assert.deepEqual(Object.keys(ask({}) as object), ['peers', 'listens'])
+  })
+
+  it('by patterns that it listens to, of which all are told or none', async () => {
+    const { patterns, ask } = await crowd(1)
+    const told = () => (ask({}) as { listens?: unknown[] }).listens?.length
+    for (let n = 0; n < MAX_PATTERNS; n += 1) patterns.set(`a.${n}`, 1)
+    assert.equal(told(), MAX_PATTERNS)
+    patterns.set('one more', 1)
+    assert.equal(told(), undefined)
+  })
+
+  it('and what a neighbour listens to is known while others tell of it as well', async () => {
+    let isFirst = true
+    const { neighbours, settle, clock } = await crowd(2, (peer) => {
+      if (isFirst) return { peers: [], listens: [{ pattern: `of.${peer}`, count: 1 }] }
+      if (peer === 'peer1') return { peers: [], passedOn: [{ peer: 'peer0', ageMs: 0, peers: [] }] }
+      throw new Error('it is gone')
+    })
+    neighbours.look()
+    await settle()
+    isFirst = false
+    clock.at += ASK_AGAIN_MS + 1
+    neighbours.look()
+    await settle()
+    const heard = neighbours.look().get('peer0')
+    assert.deepEqual([heard?.listens, heard?.ageMs], [[{ pattern: 'of.peer0', count: 1 }], 0])
   })
 
   it('and a neighbour that fails, or does not tell, is left out', async () => {
