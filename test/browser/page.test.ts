@@ -27,6 +27,7 @@ const VIEWS = {
   Agents: '[aria-label="Agents"] tbody tr',
   Peers: '[aria-label="Peers"] tbody tr',
   Topics: '[aria-label="Topics"] tbody tr',
+  Calls: '[aria-label="Calls of programs"] tbody tr',
   Conversations: '[aria-label="Conversations"] tbody tr',
   Messages: '[aria-label="Dead letters"] tbody tr',
   Coordinator: '[aria-label="Seats"] tbody tr',
@@ -184,7 +185,7 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
   it('shows what a dead letter says, and sends it again, only with the key', async () => {
     await peer('bea').ask('receiveNotes', undefined)
     await peer('ada').ask('sendNotes', { to: peer('bea').id, isPoison: true, retry: { maxRetries: 0 } })
-    await page.keyboard.press('5')
+    await page.keyboard.press('6')
     const letters = page.getByRole('region', { name: 'Dead letters' })
     await letters.getByRole('button', { name: 'note' }).click({ timeout: WITHIN_MS })
     await page.getByText('What it says is shown with the key.').waitFor()
@@ -239,9 +240,20 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
     await region('Topics of the mesh itself').getByText('coordination.epoch').waitFor()
   })
 
+  it('counts calls of programs apart from those of the mesh itself', async () => {
+    const echo = { to: peer('bea').id, method: 'echo', input: { text: 'two apples' } } as const
+    await peer('ada').ask('call', { ...echo, options: { conversationId: 'fruit' } })
+    await open('Calls')
+    const row = region('Calls of programs').locator('tbody tr', { hasText: 'probe.echo' })
+    await until('the call is counted', async () => /^probe\.echo\s+\S+\s+1\s+0/.test(await row.innerText()), WITHIN_MS)
+    const own = await region('Calls of the mesh itself').innerText()
+    for (const name of ['presence.', 'directory.']) assert.ok(own.includes(name), `${name} in ${own}`)
+    assert.ok(!own.includes('probe.'))
+    await page.getByRole('button', { name: 'Of the mesh itself' }).click()
+    await region('Calls of the mesh itself').waitFor({ state: 'hidden' })
+  })
+
   it('shows calls with a conversation id as a conversation, on both sides', async () => {
-    const there = { to: peer('bea').id, method: 'echo', input: { text: 'two apples' } } as const
-    await peer('ada').ask('call', { ...there, options: { conversationId: 'fruit' } })
     const back = { to: peer('ada').id, method: 'echo', input: { text: 'and a pear' } } as const
     await peer('bea').ask('call', { ...back, options: { conversationId: 'fruit' } })
     await peer('ada')

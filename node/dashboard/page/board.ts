@@ -20,6 +20,6 @@ export const foldGraph = (isFolded: boolean): void => {
 }
 
 const own = keptChoice('parley-own', FOLDS)
-/** Topics of the mesh itself are listed below those of programs. */
+/** Calls and topics of the mesh itself are listed below those of programs. */
 export const isOwnOpen = computed(() => own.made.value === 'open')
 export const toggleOwn = (): void => own.make(isOwnOpen.value ? 'folded' : 'open')

@@ -21,16 +21,22 @@ const perSecond = (value: number): string => `${count(value)}/s`
 const FIGURES: Record<string, Figure> = {
   calls: {
     title: 'Calls',
-    help: 'Requests that this node made and answered, those of the mesh itself among them',
+    help: 'Requests of programs that this node made and answered',
     write: perSecond,
     lines: [
       { label: 'made', color: 'accent', read: ({ calls }) => calls },
       { label: 'answered', color: 'alive', isFilled: false, read: ({ answers }) => answers },
     ],
   },
+  own: {
+    title: 'Calls of the mesh',
+    help: 'Requests of the mesh itself that this node made and answered',
+    write: perSecond,
+    lines: [{ label: 'made and answered', color: 'unknown', read: ({ own }) => own }],
+  },
   events: {
     title: 'Events',
-    help: 'Events that this node heard and published',
+    help: 'Events of programs that this node heard and published',
     write: perSecond,
     lines: [
       { label: 'heard', color: 'accent', read: ({ received }) => received },
@@ -39,7 +45,7 @@ const FIGURES: Record<string, Figure> = {
   },
   latency: {
     title: 'Latency p99',
-    help: 'Of calls that this node made, from their buckets; the lower line is the median',
+    help: 'Of calls that programs made on this node, from their buckets; the lower line is the median',
     write: span,
     lines: [
       { label: 'p99', color: 'accent', read: ({ p99Ms }) => p99Ms },

@@ -10,6 +10,8 @@ export interface Sample {
   readonly atMs: number
   readonly calls: number
   readonly answers: number
+  /** Calls of the mesh itself, made and answered. */
+  readonly own: number
   readonly published: number
   readonly received: number
   readonly bytesIn: number
@@ -26,6 +28,8 @@ export interface Point {
   readonly at: number
   readonly calls: number
   readonly answers: number
+  /** Calls of the mesh itself, made and answered. */
+  readonly own: number
   readonly published: number
   readonly received: number
   readonly bytesIn: number
@@ -40,9 +44,12 @@ export interface Point {
   readonly p99Ms: number | undefined
 }
 
-const LINE = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)/
+/** Of the mesh itself, as topic-views.ts has it: its events are not those of programs. */
+const OWN_TOPIC = /(?:^|,)topic="coordination"/
 
-const label = (labels: string, name: string): string | undefined =>
+export const LINE = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)/
+
+export const label = (labels: string, name: string): string | undefined =>
   new RegExp(`(?:^|,)${name}="([^"]*)"`).exec(labels)?.[1]
 
 export const readSample = (text: string, atMs: number): Sample => {
@@ -50,7 +57,7 @@ export const readSample = (text: string, atMs: number): Sample => {
   const latency = new Map<number, number>()
   for (const line of text.split('\n')) {
     const [, name, labels = '', figure] = LINE.exec(line) ?? []
-    if (name === undefined) continue
+    if (name === undefined || OWN_TOPIC.test(labels)) continue
     const value = Number(figure)
     if (!Number.isFinite(value)) continue
     if (name === 'parley_call_seconds_bucket') {
@@ -68,6 +75,7 @@ export const readSample = (text: string, atMs: number): Sample => {
     latency,
     calls: of('parley_call_seconds_count'),
     answers: of('parley_request_seconds_count'),
+    own: of('parley_mesh_calls_total') + of('parley_mesh_requests_total'),
     published: of('parley_events_published_total'),
     received: of('parley_events_received_total'),
     bytesIn: of('parley_link_received_bytes_total'),
@@ -107,12 +115,14 @@ export const quantile = (
 export const pointOf = (before: Sample, after: Sample): Point | undefined => {
   const seconds = (after.atMs - before.atMs) / 1_000
   if (seconds <= 0 || after.cpuSeconds < before.cpuSeconds || after.calls < before.calls) return undefined
-  const rate = (key: 'calls' | 'answers' | 'published' | 'received' | 'bytesIn' | 'bytesOut' | 'cpuSeconds'): number =>
-    Math.max(0, after[key] - before[key]) / seconds
+  const rate = (
+    key: 'calls' | 'answers' | 'own' | 'published' | 'received' | 'bytesIn' | 'bytesOut' | 'cpuSeconds',
+  ): number => Math.max(0, after[key] - before[key]) / seconds
   return {
     at: after.atMs,
     calls: rate('calls'),
     answers: rate('answers'),
+    own: rate('own'),
     published: rate('published'),
     received: rate('received'),
     bytesIn: rate('bytesIn'),

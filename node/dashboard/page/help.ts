@@ -12,7 +12,7 @@ const KEYS: readonly (readonly [keys: string, what: string])[] = [
   ['g', 'go to the graph; arrow keys choose a node, Home this node'],
   ['l', 'graph as a table, and back'],
   ['f', 'fold the graph, and unfold it'],
-  ['1 … 8', 'open a view'],
+  ['1 … 9', 'open a view'],
   ['/', 'filter events, or dead letters where they are shown'],
   ['p', 'pause events, and go on'],
   ['t', 'colours: system, light, dark'],

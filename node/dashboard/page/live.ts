@@ -4,6 +4,7 @@
  */
 import { batch } from '@preact/signals'
 import type { CoordinatorView, MeshEvent, Overview } from '../../debug/source.ts'
+import { NO_CALLS, readCalls } from './call-rows.ts'
 import { append, MAX_POINTS, pointOf, readSample, type Sample } from './figures.ts'
 import * as store from './store.ts'
 
@@ -82,6 +83,7 @@ const keepRtts = (peers: Overview['peers']): void => {
 const startAnew = (before: Overview | undefined, now: Overview): void => {
   if (before === undefined || (before.self.id === now.self.id && before.self.startedAt === now.self.startedAt)) return
   store.points.value = []
+  store.calls.value = NO_CALLS
   store.rtts.value = new Map()
   store.key.value = ''
 }
@@ -118,7 +120,9 @@ const askCoordinator = async (): Promise<void> => {
 let lastSample: Sample | undefined
 const askFigures = async (): Promise<void> => {
   try {
-    const sample = readSample(await (await get('metrics')).text(), Date.now())
+    const text = await (await get('metrics')).text()
+    const sample = readSample(text, Date.now())
+    store.calls.value = readCalls(text, sample.atMs, store.calls.value)
     const point = lastSample === undefined ? undefined : pointOf(lastSample, sample)
     lastSample = sample
     if (point !== undefined) store.points.value = append(store.points.value, point, MAX_POINTS)

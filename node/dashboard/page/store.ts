@@ -4,6 +4,7 @@
  */
 import { computed, signal } from '@preact/signals'
 import type { CoordinatorView, Overview } from '../../debug/source.ts'
+import { NO_CALLS } from './call-rows.ts'
 import type { ShownEvent } from './event-text.ts'
 import type { Point } from './figures.ts'
 import { type MeshNode, nodesOf } from './nodes.ts'
@@ -27,6 +28,7 @@ export const TABS = [
   { id: 'agents', title: 'Agents' },
   { id: 'peers', title: 'Peers' },
   { id: 'topics', title: 'Topics' },
+  { id: 'calls', title: 'Calls' },
   { id: 'conversations', title: 'Conversations' },
   { id: 'messages', title: 'Messages' },
   { id: 'coordinator', title: 'Coordinator' },
@@ -44,6 +46,7 @@ export const nowMs = signal(Date.now())
 /** Of the node less that of this browser. */
 export const skewMs = signal(0)
 
+export const calls = signal(NO_CALLS)
 export const points = signal<readonly Point[]>([])
 /** The last round trips of each peer that is connected. */
 export const rtts = signal<ReadonlyMap<string, readonly number[]>>(new Map())

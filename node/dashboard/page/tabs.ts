@@ -1,4 +1,5 @@
 /** The views below the graph, as tabs: arrow keys go from one to the next. Source: WAI-ARIA Authoring Practices, tabs. */
+import { Calls } from './calls.ts'
 import { Conversations } from './conversations.ts'
 import { Coordinator } from './coordinator.ts'
 import { Events } from './events.ts'
@@ -14,6 +15,7 @@ const VIEWS: Record<store.TabId, () => Markup> = {
   agents: Agents,
   peers: Peers,
   topics: Topics,
+  calls: Calls,
   conversations: Conversations,
   messages: Messages,
   coordinator: Coordinator,
@@ -26,6 +28,7 @@ const countOf = (id: store.TabId): number | undefined => {
   if (id === 'agents') return agents?.length
   if (id === 'peers') return peers?.length
   if (id === 'topics') return topics?.filter(({ own }) => own !== true).length
+  if (id === 'calls') return store.calls.value.rows.filter(({ own }) => !own).length
   if (id === 'conversations') return delivery?.conversations.count
   if (id === 'messages') return delivery?.deadLetters.messages
   return undefined
