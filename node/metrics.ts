@@ -12,7 +12,13 @@ import type { Registry } from 'prom-client'
 import { ParleyError } from '../protocols/errors.ts'
 import type { Labels, Metrics } from '../protocols/port.ts'
 import { createBoundedValues, createSeries, OTHER, type Series } from './metric-series.ts'
-import { CONTENT_TYPE, createExposition, type ReadSamples, type Sample, type Shape } from './observe/exposition.ts'
+import {
+  CONTENT_TYPE,
+  createExposition,
+  type MetricSample,
+  type MetricShape,
+  type ReadSamples,
+} from './observe/exposition.ts'
 
 /** Of all metrics of a mesh, but for those whose names come from elsewhere. */
 export const PREFIX = 'parley_'
@@ -66,10 +72,10 @@ interface Bins {
   count: number
 }
 
-const binSamples = (name: string, buckets: readonly number[], series: Series<Bins>): Sample[] =>
+const binSamples = (name: string, buckets: readonly number[], series: Series<Bins>): MetricSample[] =>
   series.cells().flatMap(({ labels, cell }) => {
     let below = 0
-    const bins = buckets.map((le, i): Sample => {
+    const bins = buckets.map((le, i): MetricSample => {
       below += cell.counts[i] ?? 0
       return { metricName: `${name}_bucket`, labels: { le, ...labels }, value: below }
     })
@@ -82,7 +88,7 @@ const binSamples = (name: string, buckets: readonly number[], series: Series<Bin
   })
 
 /** The rows of a gauge at this moment, within the bound. */
-const boundRows = (label: string, rows: GaugeRows, onOverflow: () => void): Sample[] => {
+const boundRows = (label: string, rows: GaugeRows, onOverflow: () => void): MetricSample[] => {
   const admit = createBoundedValues()
   const sums = new Map<string, number>()
   for (const [value, figure] of rows) {
@@ -104,14 +110,14 @@ const createSpills = () => {
     count(why: keyof typeof counts, metric: string): void {
       counts[why].set(metric, (counts[why].get(metric) ?? 0) + 1)
     },
-    samples: (): Sample[] =>
+    samples: (): MetricSample[] =>
       Object.entries(counts).flatMap(([why, by]) =>
         [...by].map(([metric, value]) => ({ labels: { metric, why }, value })),
       ),
   }
 }
 type Spills = ReturnType<typeof createSpills>
-type Expose = (shape: Shape, samples: ReadSamples) => void
+type Expose = (shape: MetricShape, samples: ReadSamples) => void
 
 const seriesOf = <C>(metric: string, labelNames: readonly string[], fresh: () => C, spills: Spills): Series<C> => {
   const series = createSeries({ metric, labelNames, fresh, onOverflow: (why) => spills.count(why, metric) })
@@ -120,7 +126,7 @@ const seriesOf = <C>(metric: string, labelNames: readonly string[], fresh: () =>
   return series
 }
 
-const makeCounter = (shape: Shape, expose: Expose, spills: Spills): CounterMetric => {
+const makeCounter = (shape: MetricShape, expose: Expose, spills: Spills): CounterMetric => {
   const { name, labelNames } = shape
   const series = seriesOf(name, labelNames, () => ({ value: 0 }), spills)
   expose(shape, () => series.cells().map(({ labels, cell }) => ({ labels, value: cell.value })))
@@ -136,7 +142,7 @@ const makeCounter = (shape: Shape, expose: Expose, spills: Spills): CounterMetri
   })
 }
 
-const makeHistogram = (shape: Shape, buckets: number[], expose: Expose, spills: Spills): HistogramMetric => {
+const makeHistogram = (shape: MetricShape, buckets: number[], expose: Expose, spills: Spills): HistogramMetric => {
   const { name, labelNames } = shape
   const fresh = (): Bins => ({ counts: new Array<number>(buckets.length + 1).fill(0), sum: 0, count: 0 })
   const series = seriesOf(name, labelNames, fresh, spills)
@@ -161,7 +167,7 @@ const makeHistogram = (shape: Shape, buckets: number[], expose: Expose, spills: 
 }
 
 /** A reading that fails leaves its gauge out of this scrape, and is counted; the other metrics are not held up. */
-const makeReading = (shape: Shape, expose: Expose, spills: Spills) => {
+const makeReading = (shape: MetricShape, expose: Expose, spills: Spills) => {
   const { name } = shape
   const [label] = shape.labelNames
   const reader: { read: () => GaugeRows | Promise<GaugeRows> } = { read: () => [] }
@@ -214,24 +220,24 @@ export const createMetrics = (prefix = ''): NodeMetrics => {
 
   const named = (first: string): NamedMetrics => ({
     counter(own, help, labels = []) {
-      const shape: Shape = { kind: 'counter', name: first + own, help, labelNames: [...labels] }
+      const shape: MetricShape = { kind: 'counter', name: first + own, help, labelNames: [...labels] }
       return once(shape.name, `counter{${labels}}`, () => makeCounter(shape, expose, spills))
     },
     histogram(own, help, labels = [], buckets = SECONDS) {
-      const shape: Shape = { kind: 'histogram', name: first + own, help, labelNames: [...labels] }
+      const shape: MetricShape = { kind: 'histogram', name: first + own, help, labelNames: [...labels] }
       const text = `histogram{${labels}}[${buckets}]`
       return once(shape.name, text, () => makeHistogram(shape, [...buckets], expose, spills))
     },
     gauge(own, help, read) {
-      const shape: Shape = { kind: 'gauge', name: first + own, help, labelNames: [] }
+      const shape: MetricShape = { kind: 'gauge', name: first + own, help, labelNames: [] }
       once(shape.name, 'gauge{}', () => makeReading(shape, expose, spills)).read = async () => [['', await read()]]
     },
     total(own, help, read) {
-      const shape: Shape = { kind: 'counter', name: first + own, help, labelNames: [] }
+      const shape: MetricShape = { kind: 'counter', name: first + own, help, labelNames: [] }
       once(shape.name, 'total{}', () => makeReading(shape, expose, spills)).read = async () => [['', await read()]]
     },
     gauges(own, help, label, read) {
-      const shape: Shape = { kind: 'gauge', name: first + own, help, labelNames: [label] }
+      const shape: MetricShape = { kind: 'gauge', name: first + own, help, labelNames: [label] }
       once(shape.name, `gauge{${label}}`, () => makeReading(shape, expose, spills)).read = read
     },
   })

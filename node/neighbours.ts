@@ -29,8 +29,8 @@ const Neighbour = z.object({ id: PeerSchema, rttMs: z.number().nonnegative().opt
 export type Neighbour = z.output<typeof Neighbour>
 const List = z.array(Neighbour).max(MAX_PEERS)
 
-const Listening = z.object({ pattern: z.string().min(1).max(MAX_TOPIC_LENGTH), count: z.int().min(1) })
-export type Listening = z.output<typeof Listening>
+const TopicListening = z.object({ pattern: z.string().min(1).max(MAX_TOPIC_LENGTH), count: z.int().min(1) })
+export type TopicListening = z.output<typeof TopicListening>
 
 export const neighboursProtocol = defineProtocol({
   name: 'neighbours',
@@ -46,7 +46,7 @@ export const neighboursProtocol = defineProtocol({
           .max(MAX_PASSED_ON)
           .optional(),
         /** Topics and patterns that the answering node listens to, with how many subscriptions; left out by 1.0. */
-        listens: z.array(Listening).max(MAX_PATTERNS).optional(),
+        listens: z.array(TopicListening).max(MAX_PATTERNS).optional(),
       }),
       timeoutMs: 2_000,
       idempotent: true,
@@ -61,7 +61,7 @@ export interface Heard {
   /** Milliseconds since it was so. */
   readonly ageMs: number
   /** What it listens to, as it told itself; undefined where it did not tell. */
-  readonly listens?: readonly Listening[] | undefined
+  readonly listens?: readonly TopicListening[] | undefined
 }
 
 export interface Neighbours {
@@ -82,7 +82,7 @@ export interface NeighboursDeps {
 }
 
 /** All or nothing: half of it would make the rest look as if nobody listened. */
-const listensOf = (patterns: ReadonlyMap<string, number>): Listening[] | undefined =>
+const listensOf = (patterns: ReadonlyMap<string, number>): TopicListening[] | undefined =>
   patterns.size > MAX_PATTERNS ? undefined : [...patterns].map(([pattern, count]) => ({ pattern, count }))
 
 export const createNeighbours = async ({ port, rttMs, agents, listening }: NeighboursDeps): Promise<Neighbours> => {
@@ -109,7 +109,7 @@ export const createNeighbours = async ({ port, rttMs, agents, listening }: Neigh
   }
 
   /** @param listens undefined where somebody else tells, or it does not say */
-  const keep = (peer: string, peers: readonly Neighbour[], atMs: number, listens?: readonly Listening[]): void => {
+  const keep = (peer: string, peers: readonly Neighbour[], atMs: number, listens?: readonly TopicListening[]): void => {
     const known = lists.get(peer)
     if (peer === port.self.id || atMs < now() - KEPT_MS || (known !== undefined && known.atMs >= atMs)) return
     if (known === undefined && lists.size >= MAX_LISTS) return

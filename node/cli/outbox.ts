@@ -4,7 +4,7 @@ import { reachControl } from './reach.ts'
 import type { Which } from './running.ts'
 import { roomFor, shownId, table } from './table.ts'
 
-export interface OutboxOptions extends Omit<Which, 'url'> {
+export interface OutboxArguments extends Omit<Which, 'url'> {
   limit: number
   after?: string
   wide?: boolean
@@ -63,7 +63,7 @@ export const outboxText = (
   return entries.length < messages ? `${shown}\n${messages} wait in all; the next ones: --after ${last}` : shown
 }
 
-export const outbox = async ({ limit, after, wide = false, json, ...which }: OutboxOptions): Promise<void> => {
+export const outbox = async ({ limit, after, wide = false, json, ...which }: OutboxArguments): Promise<void> => {
   const { control } = await reachControl(which)
   const body = { limit, ...(after !== undefined && { after }) }
   const found = await control.ask('POST', '/api/outbox', OutboxSchema, { body })

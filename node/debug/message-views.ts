@@ -185,7 +185,7 @@ export interface Page {
   readonly after?: string | undefined
 }
 
-interface LettersPage extends Page {
+export interface LettersPage extends Page {
   readonly type?: string | undefined
   readonly destination?: string | undefined
   readonly code?: string | undefined

@@ -8,7 +8,7 @@
 import type { TopicFigures } from '../../protocols/events/api.ts'
 import { compilePattern, firstWord, isOpen, type Matcher } from '../../protocols/events/topic.ts'
 import type { Gossip } from '../../protocols/port.ts'
-import type { Listening, Neighbours } from '../neighbours.ts'
+import type { Neighbours, TopicListening } from '../neighbours.ts'
 import type { TopicView } from './source.ts'
 
 interface TopicViewsDeps {
@@ -26,7 +26,7 @@ export const isOwnTopic = (topic: string): boolean => firstWord(topic) === OWN_W
 /** What one neighbour listens to, by first word; under '' what is open. */
 type Told = ReadonlyMap<string, readonly { readonly matches: Matcher; readonly count: number }[]>
 
-const toldOf = (listens: readonly Listening[]): Told => {
+const toldOf = (listens: readonly TopicListening[]): Told => {
   const told = new Map<string, { matches: Matcher; count: number }[]>()
   for (const { pattern, count } of listens) {
     const word = isOpen(pattern) ? '' : firstWord(pattern)

@@ -22,7 +22,7 @@ const KeptSchema = z.object({
   listen: z.record(z.string().max(512), z.array(PortSchema).max(64)),
   debug: PortSchema.optional(),
 })
-export type Kept = z.output<typeof KeptSchema>
+export type SavedPorts = z.output<typeof KeptSchema>
 
 export interface KeptPorts {
   /** What to listen on. */
@@ -50,7 +50,7 @@ const isSameHost = (given: Site, actual: Site): boolean =>
   given.host === actual.host || given.host === '0.0.0.0' || given.host === '::'
 
 /** Which port each given address got that may take any. Pure. */
-export const portsOf = (given: readonly string[], addresses: readonly string[]): Kept['listen'] => {
+export const portsOf = (given: readonly string[], addresses: readonly string[]): SavedPorts['listen'] => {
   const kept: Record<string, number[]> = {}
   // What was given with its port is no answer to what was given without.
   const used = new Set(given.flatMap((address) => siteOf(address)?.port ?? []))
@@ -69,8 +69,8 @@ export const portsOf = (given: readonly string[], addresses: readonly string[]):
   return kept
 }
 
-const read = async (dataDir: string, log: Log): Promise<Kept> => {
-  const none: Kept = { listen: {} }
+const read = async (dataDir: string, log: Log): Promise<SavedPorts> => {
+  const none: SavedPorts = { listen: {} }
   try {
     const bytes = await readSmallFile(join(dataDir, FILE), MAX_BYTES)
     if (bytes === undefined) return none
@@ -117,7 +117,7 @@ export const openKeptPorts = async (
     debug: takesAnyDebug ? before.debug : undefined,
     async keep(addresses, debugUrl) {
       const port = takesAnyDebug && debugUrl !== undefined ? Number(new URL(debugUrl).port) : 0
-      const now: Kept = { listen: portsOf(listen, addresses), ...(port > 0 && { debug: port }) }
+      const now: SavedPorts = { listen: portsOf(listen, addresses), ...(port > 0 && { debug: port }) }
       if (JSON.stringify(now) === JSON.stringify(before)) return
       try {
         await writePrivateFile(join(dataDir, FILE), `${JSON.stringify(now)}\n`)

@@ -7,13 +7,13 @@
  */
 import type { Registry } from 'prom-client'
 
-export interface Sample {
+export interface MetricSample {
   labels: Record<string, string | number>
   value: number
   metricName?: string
 }
 
-export interface Shape {
+export interface MetricShape {
   kind: 'counter' | 'gauge' | 'histogram'
   name: string
   help: string
@@ -21,11 +21,11 @@ export interface Shape {
   buckets?: number[]
 }
 
-export type ReadSamples = () => Sample[] | Promise<Sample[]>
+export type ReadSamples = () => MetricSample[] | Promise<MetricSample[]>
 
 export interface Exposition {
   /** @throws Error for a shape that the format does not allow */
-  expose(shape: Shape, samples: ReadSamples): void
+  expose(shape: MetricShape, samples: ReadSamples): void
   /** With all that is exposed by now. */
   registry(): Promise<Registry>
 }
@@ -35,7 +35,7 @@ const METRIC_NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/
 const LABEL_NAME = /^(?!le$)[a-zA-Z_][a-zA-Z0-9_]*$/
 export const CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 
-const checkShape = ({ name, help, labelNames, buckets = [] }: Shape): void => {
+const checkShape = ({ name, help, labelNames, buckets = [] }: MetricShape): void => {
   if (!METRIC_NAME.test(name)) throw new Error(`${JSON.stringify(name)} is no name of a metric`)
   if (help === '') throw new Error('there is no help text')
   const label = labelNames.find((one) => !LABEL_NAME.test(one))
@@ -49,7 +49,7 @@ const createRegistry = async () => {
   const { Counter, Gauge, Histogram, Registry } = await import('prom-client')
   const kinds = { counter: Counter, gauge: Gauge, histogram: Histogram }
   const registry = new Registry()
-  const add = ({ kind, ...config }: Shape, samples: ReadSamples): void => {
+  const add = ({ kind, ...config }: MetricShape, samples: ReadSamples): void => {
     const metric = new kinds[kind]({ ...config, registers: [registry] })
     const get = async () => ({
       name: config.name,
@@ -64,7 +64,7 @@ const createRegistry = async () => {
 }
 
 export const createExposition = (): Exposition => {
-  const exposed: [Shape, ReadSamples][] = []
+  const exposed: [MetricShape, ReadSamples][] = []
   let loading: ReturnType<typeof createRegistry> | undefined
   let added = 0
   return {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { TopicSchema } from '../../../node/debug/source.ts'
 import { isOwnTopic, topicViews } from '../../../node/debug/topic-views.ts'
-import type { Listening } from '../../../node/neighbours.ts'
+import type { TopicListening } from '../../../node/neighbours.ts'
 
 interface Given {
   /** Topics that were seen here. */
@@ -15,7 +15,7 @@ interface Given {
 }
 
 const viewsOf = ({ seen = [], words = {}, told = {} }: Given) => {
-  const listening = (patterns: Readonly<Record<string, number>>): Listening[] =>
+  const listening = (patterns: Readonly<Record<string, number>>): TopicListening[] =>
     Object.entries(patterns).map(([pattern, count]) => ({ pattern, count }))
   const views = topicViews({
     events: {
