@@ -6,7 +6,6 @@ import type { Directory } from '../discovery/directory.ts'
 import { ParleyError } from '../protocols/errors.ts'
 import { checkKeys, keysOf } from '../protocols/nearest.ts'
 import type { Clock, Log, Timers } from '../protocols/port.ts'
-import type { Supervisor } from './supervisor.ts'
 
 export interface JoinedOptions {
   /** Milliseconds, 1 to 2^31 - 1; no limit unless told. */
@@ -19,7 +18,12 @@ export interface JoinedDeps {
   /** It was told to join somebody. */
   readonly joins: boolean
   readonly directory: Pick<Directory, 'firstSync'>
-  readonly supervisor: Pick<Supervisor, 'refusedEverywhere' | 'joinProblems'>
+  readonly supervisor: {
+    /** What every join address refused this node with, where asking again would not help. */
+    refusedEverywhere(): ParleyError | undefined
+    /** What each address said last. */
+    joinProblems(): readonly string[]
+  }
   readonly log: Log
   readonly clock: Pick<Clock, 'monotonic'>
   readonly timers: Timers

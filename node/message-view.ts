@@ -1,14 +1,16 @@
 /** Durable messages as the debug endpoint shows them. Read when somebody looks; keeps no state. */
 import type { DeadLetter, DeadLetters } from '../protocols/delivery/dead-letters.ts'
 import type { Stop } from '../protocols/port.ts'
-import { type DeadLetterView, MAX_GROUPS, type MessageSource } from './debug/message-views.ts'
+import type { DeadLetterView, MessageSource } from './debug/message-views.ts'
 import type { MeshEvent } from './debug/source.ts'
-import { matches } from './debug/text-filter.ts'
 import type { DurableMessages } from './messages.ts'
+import { matches } from './observe/text-filter.ts'
 
 type NameOf = (peer: string) => string
 
 const MAX_DESTINATIONS = 1_000
+/** Groups of dead letters that one answer holds. */
+const MAX_GROUPS = 100
 
 /** What JSON cannot hold as something that it can: bytes as base64, large numbers as text. */
 const showable = (value: unknown): unknown => {

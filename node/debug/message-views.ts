@@ -85,9 +85,6 @@ export type DeadLettersView = z.input<typeof DeadLettersSchema>
 /** Why, what, and for whom. */
 export const GroupingSchema = z.enum(['code', 'type', 'destination'])
 
-/** Groups that one answer holds. */
-export const MAX_GROUPS = 100
-
 export const LetterGroupsSchema = z.object({
   by: GroupingSchema,
   /** Those of most letters first. */

@@ -1,5 +1,5 @@
 /** The event stream: what happens in the mesh, as this node hears it. Filter and pause are in the store. */
-import { matches } from '../../debug/text-filter.ts'
+import { matches } from '../../observe/text-filter.ts'
 import { isOwnEvent, sentenceOf } from './event-text.ts'
 import { clock, count } from './format.ts'
 import { html, type Markup } from './html.ts'

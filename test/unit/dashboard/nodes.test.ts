@@ -4,7 +4,7 @@ import { isOwnEvent, sentenceOf } from '../../../node/dashboard/page/event-text.
 import { createLayout, FADE_MS, MAX_BODIES } from '../../../node/dashboard/page/layout.ts'
 import { labelsOf, linksOf, type MeshNode, nodesOf, skillsOf, takesOf } from '../../../node/dashboard/page/nodes.ts'
 import type { AgentView, CoordinatorView, Overview } from '../../../node/debug/source.ts'
-import { matches } from '../../../node/debug/text-filter.ts'
+import { matches } from '../../../node/observe/text-filter.ts'
 import { createSource } from '../debug/client.ts'
 
 const agent = (id: string, more: Partial<AgentView> = {}): Overview['agents'][number] => ({

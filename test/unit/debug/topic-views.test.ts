@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { TopicSchema } from '../../../node/debug/source.ts'
-import { isOwnTopic, topicViews } from '../../../node/debug/topic-views.ts'
 import type { TopicListening } from '../../../node/neighbours.ts'
+import { isOwnTopic, topicViews } from '../../../node/observe/topic-views.ts'
 
 interface Given {
   /** Topics that were seen here. */

@@ -8,8 +8,8 @@
 import type { TopicFigures } from '../../protocols/events/api.ts'
 import { compilePattern, firstWord, isOpen, type Matcher } from '../../protocols/events/topic.ts'
 import type { Gossip } from '../../protocols/port.ts'
+import type { TopicView } from '../debug/source.ts'
 import type { Neighbours, TopicListening } from '../neighbours.ts'
-import type { TopicView } from './source.ts'
 
 interface TopicViewsDeps {
   readonly events: { topics(): TopicFigures[] }
