@@ -64,7 +64,7 @@ const focused = (page: Page): Promise<string> =>
 
 describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
   let folder: string
-  let browser: Browser
+  let opening: Promise<Browser> | undefined
   let watched: Watched
   let page: Page
   const peers = new Map<string, Peer>()
@@ -82,18 +82,20 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'parley-page-'))
-    const opening = startBrowser(CHROMIUM ?? '')
+    opening = startBrowser(CHROMIUM ?? '')
     await start('ada', { ...founding('ada'), debug: 0 })
     await Promise.all([start('bea', founding('bea')), ...['cleo', 'dan', 'eve'].map((name) => start(name))])
     await Promise.all([
       peer('bea').ask('subscribe', { pattern: 'orders.placed' }),
       peer('cleo').ask('subscribe', { pattern: 'orders.paid' }),
     ])
-    browser = await opening
+    const browser = await opening
     watched = await openPage(browser, peer('ada').debugUrl ?? '', { viewport: WIDE, colorScheme: 'dark' })
     page = watched.page
   })
   after(async () => {
+    // Also where a node did not start.
+    const browser = await opening?.catch(() => undefined)
     await browser?.close()
     await Promise.all([...peers.values()].map((one) => one.kill()))
     await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
