@@ -62,6 +62,7 @@ export const suiteAgainst = (suite: Suite, older: string, note: string): Suite =
     ...suite,
     systems: [SUBJECT, older],
     entries: [entry],
+    mirrored: true,
     floors: (ledger) => floorsAgainst(ledger, older),
   }
 }

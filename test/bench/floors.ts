@@ -4,12 +4,14 @@
  * A floor that was not measured in every round does not hold: a missing peer must never look like a pass.
  * Source: the table of floors in the design document, section 8.
  */
-import { rounded, spread } from './statistics.ts'
+import { percentile, rounded, spread } from './statistics.ts'
 
 export interface Floor {
   readonly name: string
   /** Null when it could not be measured. */
   readonly value: number | null
+  /** Where the middle half of the rounds lies: a reader tells a change from noise by it. Null when not measured. */
+  readonly middle: readonly [from: number, to: number] | null
   readonly floor: number
   /** Null when the aim is relative to a system that was not measured. */
   readonly aim: number | null
@@ -42,12 +44,14 @@ export const medianOf = (byRound: ByRound): number | null => {
 }
 
 export const judge = ({ name, bound, byRound, floor, aim }: Demand): Floor => {
-  const value = medianOf(byRound)
+  const rounds = complete(byRound)
+  const value = rounds === undefined ? null : spread(rounds).median
   // The unrounded value decides; only what is shown is rounded.
   const meets = (limit: number): boolean => value !== null && (bound === 'least' ? value >= limit : value <= limit)
   return {
     name,
     value: value === null ? null : rounded(value),
+    middle: rounds === undefined ? null : [rounded(percentile(rounds, 0.25)), rounded(percentile(rounds, 0.75))],
     floor,
     aim,
     holds: meets(floor),

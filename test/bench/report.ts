@@ -109,11 +109,12 @@ const verdict = ({ value, holds, reachesAim }: Floor): string =>
 const floorLines = (floors: readonly Floor[]): string =>
   columns(
     [
-      ['floor', 'verdict', 'value', 'floor', 'aim'],
+      ['floor', 'verdict', 'value', 'half of the rounds', 'floor', 'aim'],
       ...floors.map((floor) => [
         floor.name,
         verdict(floor),
         floor.value === null ? '–' : shown(floor.value),
+        floor.middle === null ? '–' : floor.middle.map(shown).join(' to '),
         shown(floor.floor),
         floor.aim === null ? '–' : shown(floor.aim),
       ]),

@@ -1,5 +1,5 @@
 /**
- * Runs one suite: rounds of all systems in turn (A B C A B C), each with fresh processes that end with its round.
+ * Runs one suite: rounds of all systems in turn (A B C A B C, or A B B A), each with fresh processes that end with its round.
  *
  * A peer that fails is tried once more and is then out of the run, named with the reason; the system under test is out
  * at its first failure. Its floors then count as not measured.
@@ -46,6 +46,10 @@ const leaveOut = ({ suite, only, peersMissing }: Plan): Map<string, string> => {
   return out
 }
 
+/** @param round from 0 */
+export const orderOf = ({ systems, mirrored }: Suite, round: number): readonly string[] =>
+  mirrored === true && round % 2 === 1 ? systems.toReversed() : systems
+
 export const runSuite = async (plan: Plan, processes: Processes, say: (line: string) => void): Promise<Outcome> => {
   const { suite, rounds } = plan
   const ledger = createLedger(rounds)
@@ -73,7 +77,7 @@ export const runSuite = async (plan: Plan, processes: Processes, say: (line: str
   }
 
   for (let round = 0; round < rounds; round++) {
-    for (const system of suite.systems) {
+    for (const system of orderOf(suite, round)) {
       if (out.has(system)) continue
       const share = await lookAtOtherWork()
       shares.push(share)

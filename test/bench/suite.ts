@@ -20,6 +20,8 @@ export interface Suite {
   readonly notYet?: ReadonlyMap<string, string>
   /** True where starting and memory are measured: the ends then run as built JavaScript, as users run the package. */
   readonly built?: boolean
+  /** True where every second round runs the systems in the other order (A B B A), so that neither always runs second. */
+  readonly mirrored?: boolean
   /** One round of one system: starts its ends, measures; whoever calls it ends them. */
   measure(start: StartEnd): Promise<Reading[]>
   floors(ledger: Ledger): Floor[]

@@ -47,6 +47,7 @@ test('the floor names the commit, the case and the metric, and shows the ratio',
   assert.deepEqual(floor, {
     name: `against ${OLDER}: c, requests`,
     value: 1.1,
+    middle: [1.1, 1.1],
     floor: KEPT,
     aim: null,
     holds: true,
@@ -94,8 +95,9 @@ test('of a suite only the tree and the commit are measured, in turns', () => {
     measure: async () => [],
     floors: () => [],
   }
-  const { systems, entries } = suiteAgainst(suite, OLDER, 'note')
+  const { systems, entries, mirrored } = suiteAgainst(suite, OLDER, 'note')
   assert.deepEqual(systems, ['parley', OLDER])
+  assert.equal(mirrored, true)
   assert.deepEqual(
     entries?.map(({ name, note }) => [name, note]),
     [[OLDER, 'note']],

@@ -11,6 +11,7 @@ test('a lower bound holds at the floor and not just below it', () => {
   assert.deepEqual(least([1.5, 1.5, 1.5]), {
     name: 'n',
     value: 1.5,
+    middle: [1.5, 1.5],
     floor: 1.5,
     aim: 3,
     holds: true,
@@ -35,6 +36,11 @@ test('the exact value decides, not the rounded one that is shown', () => {
 test('the median of the rounds counts, not the best round', () => {
   assert.equal(least([9, 1, 1]).holds, false)
   assert.equal(least([0.1, 2, 2]).holds, true)
+})
+
+test('where half of the rounds lie is told beside the median, and outliers do not move it', () => {
+  assert.deepEqual(least([1, 2, 3, 4, 5, 6, 7, 900]).middle, [2, 6])
+  assert.equal(least([1, undefined]).middle, null)
 })
 
 test('a floor that lacks a round, has none, or is not a number was not measured and does not hold', () => {

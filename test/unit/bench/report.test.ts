@@ -11,8 +11,8 @@ const report: Report = {
     ['a', 'b'].map((system) => ({ system, case: name, metric: 'm', unit: '/s', median: 1, min: 1, max: 1, rounds: 5 })),
   ),
   floors: [
-    { name: 'one', value: null, floor: 1, aim: null, holds: false, reachesAim: false },
-    { name: 'two', value: 2, floor: 3, aim: 4, holds: false, reachesAim: false },
+    { name: 'one', value: null, middle: null, floor: 1, aim: null, holds: false, reachesAim: false },
+    { name: 'two', value: 2, middle: [1.5, 2.5], floor: 3, aim: 4, holds: false, reachesAim: false },
   ],
   skipped: [{ system: 'nats', why: 'not installed' }],
 }
@@ -36,7 +36,12 @@ test('figures are grouped by thousands, small ones keep three digits, none is a 
 
 test('the table names what was skipped, what was not measured, what is below its floor, and a busy machine', () => {
   const text = table(report, new Map([['a', 'plain']]))
-  for (const told of [/skipped nats: not installed/, /NOT MEASURED/, /BELOW THE FLOOR/, /NOT A QUIET MACHINE/]) {
+  for (const told of [
+    /skipped nats: not installed/,
+    /NOT MEASURED/,
+    /BELOW THE FLOOR +2 +1\.5 to 2\.5/,
+    /NOT A QUIET MACHINE/,
+  ]) {
     assert.match(text, told)
   }
 })

@@ -50,6 +50,16 @@ test('systems run in turn, round after round, and everything is stopped after ea
   assert.deepEqual(ledger.values('raw-tcp', 'c', 'm'), [1, 1])
 })
 
+test('a mirrored suite turns the order round in every second round', async () => {
+  const { processes, started } = recorder()
+  const suite = suiteOf(['raw-tcp', 'libp2p-gossipsub'], async (start) => {
+    start('any')
+    return 1
+  })
+  await run({ ...suite, mirrored: true }, processes)
+  assert.deepEqual(started, ['raw-tcp', 'libp2p-gossipsub', 'libp2p-gossipsub', 'raw-tcp'])
+})
+
 test('a system that the suite cannot measure yet is not started, and is named with the reason', async () => {
   const { processes, started } = recorder()
   const suite = suiteOf(['raw-tcp', 'libp2p-gossipsub'], async (start) => {
