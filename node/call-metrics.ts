@@ -94,8 +94,11 @@ export const createCallMetrics = (metrics: NodeMetrics, options: CallMetricsOpti
     ])
     const observeAll = seeds.latency(side === 'call' ? 'call' : 'handle', type)
     const observe = isOwn ? undefined : times.with(labels)
+    /** Most end so: not looked up, and not made before one does. */
+    let ok: [Add, Add] | undefined
     return (status, seconds) => {
-      const [addAll, add] = adds(status)
+      if (status === 'ok' && ok === undefined) ok = adds(status)
+      const [addAll, add] = status === 'ok' && ok !== undefined ? ok : adds(status)
       addAll()
       add()
       observeAll(seconds)

@@ -122,10 +122,10 @@ export const createRouter = (deps: RouterDeps): Router => {
     throw new ParleyError(code, message, { hint })
   }
 
-  const checkMembership = (peer: string): Membership | undefined => {
+  const checkMembership = (peer: string, now: number): Membership | undefined => {
     const membership = deps.membership(peer)
     if (membership === undefined) return deny('SEC001', `${peer} is not admitted to this mesh`, 'connect again')
-    if (membership.endsAt <= deps.clock.monotonic()) {
+    if (membership.endsAt <= now) {
       return deny('SEC001', `the membership of ${peer} has run out`, 'connect again with a fresh token')
     }
     return membership
@@ -168,9 +168,9 @@ export const createRouter = (deps: RouterDeps): Router => {
         slots: isOwn ? deps.ownSlots : deps.slots,
         unread: isOwn ? unread.own : unread.agents,
         load,
-        route(method) {
+        route(method, now) {
           if (draining && !ownProtocols.has(protocolId)) throw leaving()
-          const membership = peer === deps.self || open ? undefined : checkMembership(peer)
+          const membership = peer === deps.self || open ? undefined : checkMembership(peer, now)
           const endpoint = findEndpoint(services.get(protocolId) ?? served, method)
           checkCapability(membership, endpoint, peer)
           return endpoint

@@ -5,7 +5,7 @@
  */
 import { fromString } from 'uint8arrays/from-string'
 import type { Fault } from '../errors.ts'
-import { readJson } from '../wire/payload.ts'
+import { readJson } from '../wire/payload-bounds.ts'
 import { malformed, Reader, Writer } from '../wire/protobuf.ts'
 import { LANES } from './message.ts'
 

@@ -6,7 +6,7 @@
  * (retry_with_new_serializer). A contract that says `content` gets that and nothing else. Keeps no state.
  */
 import { ParleyError } from '../errors.ts'
-import { decodePayload, encodePayload } from './payload.ts'
+import { bytesOfText, decodePayload, encodePayload, jsonText } from './payload.ts'
 
 const MARK = [0xd9, 0xd9, 0xf7] as const
 const MAX_DEPTH = 64
@@ -26,13 +26,8 @@ const hasBytes = (value: unknown, depth = 0): boolean => {
   return false
 }
 
-/** Whether it may hold bytes that became an object, `{"0":…`: a search that costs next to nothing. */
-const looksLikeBytes = (json: Uint8Array): boolean => {
-  for (let at = json.indexOf(0x7b); at >= 0; at = json.indexOf(0x7b, at + 1)) {
-    if (json[at + 1] === 0x22 && json[at + 2] === 0x30 && json[at + 3] === 0x22) return true
-  }
-  return false
-}
+/** Bytes that became an object begin so; a text that has it nowhere holds none. */
+const LIKE_BYTES = '{"0":'
 
 const writeMarked = (value: unknown): Uint8Array => {
   const body = encodePayload('cbor', value)
@@ -47,11 +42,11 @@ const writeMarked = (value: unknown): Uint8Array => {
  * @throws MSG002 where CBOR cannot hold it either
  */
 export const encodeOpen = (value: unknown, rewritten?: (rewriting: Rewriting) => void): Uint8Array => {
-  let json: Uint8Array | undefined
+  let json: string | undefined
   let failure: unknown
   try {
-    json = encodePayload('json', value)
-    if (!looksLikeBytes(json) || !hasBytes(value)) return json
+    json = jsonText(value)
+    if (!json.includes(LIKE_BYTES) || !hasBytes(value)) return bytesOfText(json)
   } catch (error) {
     failure = error
   }
@@ -59,7 +54,7 @@ export const encodeOpen = (value: unknown, rewritten?: (rewriting: Rewriting) =>
   try {
     bytes = writeMarked(value)
   } catch (recoveryError) {
-    if (json !== undefined) return json
+    if (json !== undefined) return bytesOfText(json)
     if (failure instanceof ParleyError) rewritten?.({ outcome: 'failed', error: failure, recoveryError })
     throw failure
   }

@@ -8,6 +8,7 @@
  * Source: RFC 8259; RFC 8949 section 3.
  */
 import { fromString } from 'uint8arrays/from-string'
+import { toString as decodeText } from 'uint8arrays/to-string'
 import { ParleyError } from '../errors.ts'
 
 /** Arrays and objects in one another. */
@@ -146,12 +147,39 @@ const closing = (bytes: Uint8Array, from: number, escapes: { at: number }): numb
   return at
 }
 
+/** Whether `mark` is there more than `most` times. */
+const isOftener = (text: string, mark: string, most: number): boolean => {
+  let count = 0
+  for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at + 1)) {
+    count += 1
+    if (count > most) return true
+  }
+  return false
+}
+
+/** Nothing but its levels can be too many, and without more brackets of a kind than half of them those are not. */
+const isPlain = (text: string): boolean =>
+  text.length < KEYS_FROM_BYTES && !isOftener(text, '{', MAX_DEPTH / 2) && !isOftener(text, '[', MAX_DEPTH / 2)
+
 /**
  * JSON of a peer's where it comes as text.
  * @throws MSG003 where it holds more than is taken; what JSON.parse throws
  */
 export const readJsonText = (text: string): unknown => {
-  if (text.length > 2 * MAX_DEPTH) checkJsonBounds(fromString(text))
+  if (!isPlain(text)) checkJsonBounds(fromString(text))
+  return JSON.parse(text)
+}
+
+/**
+ * JSON of a peer's, within the bounds of a payload. Of a short one the text is looked at, which costs a tenth of its
+ * reading; a long one before there is any text.
+ * @throws MSG003 where it holds more than is taken; what JSON.parse throws
+ */
+export const readJson = (bytes: Uint8Array): unknown => {
+  const isLong = bytes.length >= KEYS_FROM_BYTES
+  if (isLong) checkJsonBounds(bytes)
+  const text = decodeText(bytes)
+  if (!isLong && !isPlain(text)) checkJsonBounds(bytes)
   return JSON.parse(text)
 }
 

@@ -6,12 +6,11 @@
  */
 import { decode as fromCbor, encode as toCbor } from 'cborg'
 import { fromString } from 'uint8arrays/from-string'
-import { toString as decodeText } from 'uint8arrays/to-string'
 import type { ZodType, z } from 'zod'
 import type { Content } from '../define.ts'
 import { ParleyError } from '../errors.ts'
 import { earlyFaults } from './early-fault.ts'
-import { checkCborBounds, checkJsonBounds } from './payload-bounds.ts'
+import { checkCborBounds, readJson } from './payload-bounds.ts'
 import { unknownFields } from './revise.ts'
 
 const EMPTY = new Uint8Array(0)
@@ -19,10 +18,25 @@ const MAX_ISSUES = 5
 
 const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-const writeJson = (value: unknown): Uint8Array => {
-  const text = JSON.stringify(value)
-  return text === undefined ? EMPTY : fromString(text)
+const unwritable = (content: Content, cause: unknown): ParleyError =>
+  new ParleyError('MSG002', `the payload cannot be written as ${content}: ${reason(cause)}`, {
+    hint: 'leave out functions, cycles and BigInt, or choose another content for the method',
+    cause,
+  })
+
+/**
+ * @returns empty for `undefined`, and for what JSON leaves out
+ * @throws MSG002 with what could not be written
+ */
+export const jsonText = (value: unknown): string => {
+  try {
+    return JSON.stringify(value) ?? ''
+  } catch (cause) {
+    throw unwritable('json', cause)
+  }
 }
+
+export const bytesOfText = (text: string): Uint8Array => (text === '' ? EMPTY : fromString(text))
 
 /** @throws MSG002 with what could not be written */
 export const encodePayload = (content: Content, value: unknown): Uint8Array => {
@@ -33,13 +47,11 @@ export const encodePayload = (content: Content, value: unknown): Uint8Array => {
     })
   }
   if (value === undefined) return EMPTY
+  if (content !== 'cbor') return bytesOfText(jsonText(value))
   try {
-    return content === 'cbor' ? toCbor(value) : writeJson(value)
+    return toCbor(value)
   } catch (cause) {
-    throw new ParleyError('MSG002', `the payload cannot be written as ${content}: ${reason(cause)}`, {
-      hint: 'leave out functions, cycles and BigInt, or choose another content for the method',
-      cause,
-    })
+    throw unwritable(content, cause)
   }
 }
 
@@ -51,15 +63,6 @@ const owned = (bytes: Uint8Array): Uint8Array =>
   bytes.byteLength * 2 >= bytes.buffer.byteLength
     ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     : new Uint8Array(bytes)
-
-/**
- * JSON of a peer's, within the bounds of a payload.
- * @throws MSG003 where it holds more than is taken; what JSON.parse throws
- */
-export const readJson = (bytes: Uint8Array): unknown => {
-  checkJsonBounds(bytes)
-  return JSON.parse(decodeText(bytes))
-}
 
 /** @throws MSG003 */
 export const decodePayload = (content: Content, bytes: Uint8Array): unknown => {

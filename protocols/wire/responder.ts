@@ -29,14 +29,13 @@ export interface ResponderDeps extends LinkDeps {
   slots: Slots
   /** What its peers have not read. */
   unread: Unread
-  /** Finds the endpoint and checks what the caller may; throws what it is told. */
-  route(method: string): Endpoint
+  /** Finds the endpoint and checks what the caller may at `now`, monotonic milliseconds; throws what it is told. */
+  route(method: string, now: number): Endpoint
   /** Takes an answer that goes to a third party. */
   reply(reply: Reply): Promise<void>
   /** Exchanges in work on this node; told with each answer. */
   load(): number
-  /** Told once per finished request. */
-  /** `method` is undefined where the request was refused before that was known. */
+  /** Told once per finished request; `method` is undefined where the request was refused before that was known. */
   done(method: string | undefined, status: string, seconds: number): void
   random(bytes: number): Uint8Array
 }
@@ -220,7 +219,8 @@ export const createResponder = (
     floods.request()
     try {
       checkOpen(request)
-      const endpoint = deps.route(request.method)
+      const now = deps.clock.monotonic()
+      const endpoint = deps.route(request.method, now)
       // A request that brings a window asks for a stream.
       const kind = request.kind === KIND.oneWay ? 'one-way' : request.credit > 0 ? 'stream' : 'unary'
       if (kind !== endpoint.kind) {
@@ -228,7 +228,7 @@ export const createResponder = (
           hint: 'the contracts of the two sides differ',
         })
       }
-      const work = new Work(host, endpoint, request, self.peer, deps.clock.monotonic())
+      const work = new Work(host, endpoint, request, self.peer, now)
       works.set(request.exchange, work)
       try {
         enter(work)

@@ -12,6 +12,8 @@ import {
   MAX_KEYS,
   MAX_NODES,
   MAX_VALUES,
+  readJson,
+  readJsonText,
 } from '../../../protocols/wire/payload-bounds.ts'
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
@@ -52,6 +54,19 @@ describe('bounds of JSON', () => {
   it('are levels, at the limit and not one past it', () => {
     checkJsonBounds(bytesOf(nested(MAX_DEPTH)))
     assert.throws(() => checkJsonBounds(bytesOf(nested(MAX_DEPTH + 1))), tooComplex)
+  })
+
+  it('are levels for whoever reads, whatever they are made of', () => {
+    const pairs = (count: number): string => `${'{"a":['.repeat(count)}${']}'.repeat(count)}`
+    const rows = (count: number): string => JSON.stringify(Array(count).fill({ a: [1, 2] }))
+    for (const text of [pairs(MAX_DEPTH / 2), nested(MAX_DEPTH), rows(MAX_DEPTH), rows(10 * MAX_DEPTH)]) {
+      assert.deepEqual(readJson(bytesOf(text)), JSON.parse(text))
+      assert.deepEqual(readJsonText(text), JSON.parse(text))
+    }
+    for (const text of [`[${pairs(MAX_DEPTH / 2)}]`, nested(MAX_DEPTH + 1), `{"a":${nested(MAX_DEPTH)}}`]) {
+      assert.throws(() => readJson(bytesOf(text)), tooComplex)
+      assert.throws(() => readJsonText(text), tooComplex)
+    }
   })
 
   it('are arrays, objects and keys, at the limit and not one past it', () => {
