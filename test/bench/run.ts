@@ -1,5 +1,6 @@
 /**
- * Runs one suite: rounds of all systems in turn (A B C A B C, or A B B A), each with fresh processes that end with its round.
+ * Runs one suite: rounds of all systems in turn (A B C A B C), each with fresh processes that end with its round. In a mirrored suite all
+ * systems of a round are there at once, and take turns case by case: what is compared ran within a second or two.
  *
  * A peer that fails is tried once more and is then out of the run, named with the reason; the system under test is out
  * at its first failure. Its floors then count as not measured.
@@ -10,6 +11,7 @@ import { lookAtOtherWork, type OtherWork, summarise } from './other-work.ts'
 import type { Processes } from './processes.ts'
 import type { Skipped } from './report.ts'
 import type { Suite } from './suite.ts'
+import { createTurns, type Turns } from './turns.ts'
 
 export interface Plan {
   readonly suite: Suite
@@ -46,9 +48,9 @@ const leaveOut = ({ suite, only, peersMissing }: Plan): Map<string, string> => {
   return out
 }
 
-/** @param round from 0 */
-export const orderOf = ({ systems, mirrored }: Suite, round: number): readonly string[] =>
-  mirrored === true && round % 2 === 1 ? systems.toReversed() : systems
+/** Systems that run at the same time, in turns, one group after the other. @param round from 0 */
+const groupsOf = ({ systems, mirrored }: Suite, round: number): readonly (readonly string[])[] =>
+  mirrored === true ? [round % 2 === 1 ? systems.toReversed() : systems] : systems.map((system) => [system])
 
 export const runSuite = async (plan: Plan, processes: Processes, say: (line: string) => void): Promise<Outcome> => {
   const { suite, rounds } = plan
@@ -57,35 +59,43 @@ export const runSuite = async (plan: Plan, processes: Processes, say: (line: str
   const shares: number[] = []
   for (const [system, why] of out) say(`skipped ${system}: ${why}`)
 
-  const once = async (system: string): Promise<Reading[]> => {
-    try {
-      return await suite.measure((role) => processes.start(suite.name, system, role))
-    } finally {
-      await processes.stopAll()
-    }
-  }
-  const attempt = async (system: string, round: number): Promise<void> => {
-    for (let tries = system === SUBJECT ? 1 : 2; tries > 0; tries--) {
+  const once = (system: string, pause: () => Promise<void>): Promise<Reading[]> =>
+    suite.measure((role) => processes.start(suite.name, system, role), pause)
+
+  /** @param most tries */
+  const attempt = async (system: string, round: number, most: number, turns: Turns): Promise<void> => {
+    for (let tries = most; tries > 0; tries--) {
+      await turns.take()
       try {
-        ledger.record(round, system, await once(system))
+        ledger.record(round, system, await once(system, turns.pass))
         return
       } catch (error) {
         say(`${system} failed in round ${round + 1}: ${reasonOf(error)}`)
         if (tries === 1) out.set(system, `failed in round ${round + 1}: ${reasonOf(error)}`)
+        else await processes.stopAll()
+      } finally {
+        turns.give()
       }
     }
   }
 
   for (let round = 0; round < rounds; round++) {
-    for (const system of orderOf(suite, round)) {
-      if (out.has(system)) continue
+    for (const group of groupsOf(suite, round)) {
+      const systems = group.filter((system) => !out.has(system))
+      if (systems.length === 0) continue
       const share = await lookAtOtherWork()
       shares.push(share)
       const beginMs = performance.now()
-      await attempt(system, round)
+      const turns = createTurns()
+      try {
+        const triesOf = (system: string): number => (system === SUBJECT || systems.length > 1 ? 1 : 2)
+        await Promise.all(systems.map((system) => attempt(system, round, triesOf(system), turns)))
+      } finally {
+        await processes.stopAll()
+      }
       const seconds = ((performance.now() - beginMs) / 1_000).toFixed(1)
       const others = `${Math.round(share * 100)} % of the machine was busy with other work`
-      say(`round ${round + 1}/${rounds} ${system} ${seconds} s, ${others}`)
+      say(`round ${round + 1}/${rounds} ${systems.join(', ')} ${seconds} s, ${others}`)
     }
   }
   return { ledger, skipped: [...out].map(([system, why]) => ({ system, why })), otherWork: summarise(shares) }

@@ -20,9 +20,12 @@ export interface Suite {
   readonly notYet?: ReadonlyMap<string, string>
   /** True where starting and memory are measured: the ends then run as built JavaScript, as users run the package. */
   readonly built?: boolean
-  /** True where every second round runs the systems in the other order (A B B A), so that neither always runs second. */
+  /** True where the systems of a round measure case by case in turns, every second round in the other order. */
   readonly mirrored?: boolean
-  /** One round of one system: starts its ends, measures; whoever calls it ends them. */
-  measure(start: StartEnd): Promise<Reading[]>
+  /**
+   * One round of one system: starts its ends, measures; whoever calls it ends them.
+   * @param pause between two cases, where nothing runs: another system may have its turn until it resolves
+   */
+  measure(start: StartEnd, pause: () => Promise<void>): Promise<Reading[]>
   floors(ledger: Ledger): Floor[]
 }

@@ -28,7 +28,7 @@ export const bulk: Suite = {
   about: 'a stream of 1 MiB chunks from one process to another: MB/s, every chunk checked',
   systems: [SUBJECT, CEILING, 'nats', 'moleculer', 'rabbitmq', 'raw-tcp'],
 
-  measure: async (start) => {
+  measure: async (start, pause) => {
     const sender = start('sender')
     const receiver = start('receiver')
     const address = await sender.ask('start', null, z.string(), START_LIMIT_MS)
@@ -45,6 +45,7 @@ export const bulk: Suite = {
       return fetched
     }
     await stream(WARM_UP_MS)
+    await pause()
     const { bytes, durationMs, longestPauseMs } = await stream(DURATION_MS)
     return [
       { case: STREAM, metric: 'bytes', unit: 'MB/s', value: bytes / 1e3 / durationMs },

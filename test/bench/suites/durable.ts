@@ -126,13 +126,14 @@ export const durable: Suite = {
   systems: [SUBJECT, RABBIT, 'nats-jetstream', 'nats-jetstream-synced'],
   labels: LABELS,
 
-  measure: async (start) => {
+  measure: async (start, pause) => {
     const found: Reading[] = []
     for (const guarantee of GUARANTEES) {
       const ends = await begin(start, guarantee)
       let first = 0
       await measure(ends, first, WARM_UP)
       for (const run of RUNS) {
+        await pause()
         first += CAPACITY
         found.push(...readings(caseOf(guarantee, run.inFlight), await measure(ends, first, run)))
       }

@@ -25,7 +25,7 @@ export const events: Suite = {
   about: 'events from one publisher process to one subscriber process: events/s, latency, none lost',
   systems: [SUBJECT, 'nats', 'moleculer', 'rabbitmq', 'libp2p-gossipsub', 'raw-tcp'],
 
-  measure: async (start) => {
+  measure: async (start, pause) => {
     const subscriber = start('subscriber')
     const publisher = start('publisher')
     const address = await subscriber.ask('start', null, z.string(), START_LIMIT_MS)
@@ -34,7 +34,9 @@ export const events: Suite = {
     await waitUntilHeard(ends)
 
     await measureBurst(ends, WARM_UP)
+    await pause()
     const fast = await measureBurst(ends, FAST)
+    await pause()
     const calm = await measureBurst(ends, CALM)
     return [
       { case: FULL_SPEED, metric: 'events', unit: '/s', value: fast.perSecond },

@@ -27,7 +27,7 @@ export const journal: Suite = {
   about: 'decisions on the disks of a majority: decisions/s and latency, beside one synced store',
   systems: [SUBJECT, LIMIT],
 
-  measure: async (start) => {
+  measure: async (start, pause) => {
     const found: Reading[] = []
     for (const voters of VOTERS) {
       const seats = await startSeats(start, voters)
@@ -36,6 +36,7 @@ export const journal: Suite = {
         decider.ask('run', { inFlight, durationMs }, figures, RUN_LIMIT_MS)
       await run(BUSY, WARM_UP_MS)
       for (const inFlight of [BUSY, 1]) {
+        await pause()
         const { perSecond, p50Ms, p99Ms } = await run(inFlight, DURATION_MS)
         const name = caseOf(voters, inFlight)
         found.push(

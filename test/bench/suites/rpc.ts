@@ -62,7 +62,7 @@ export const rpc: Suite = {
   about: 'echo calls between two processes: requests/s, latency, latency beside a bulk stream',
   systems: [SUBJECT, 'nats', 'moleculer', 'rabbitmq', 'libp2p-stream-per-request', 'raw-tcp'],
 
-  measure: async (start) => {
+  measure: async (start, pause) => {
     const responder = start('responder')
     const caller = start('caller')
     const address = await responder.ask('start', null, z.string(), START_LIMIT_MS)
@@ -71,10 +71,12 @@ export const rpc: Suite = {
 
     const found: Reading[] = []
     for (const one of CASES) {
+      await pause()
       const figures = caller.ask('run', timed(one), figuresSchema, RUN_LIMIT_MS)
       found.push(...readings(one.name, await figures.catch(failedIn(one.name))))
     }
     const lone = timed({ bytes: 256, inFlight: 1 })
+    await pause()
     const besideBulk = await caller
       .ask('runBesideBulk', lone, besideBulkSchema, RUN_LIMIT_MS)
       .catch(failedIn(BESIDE_BULK))

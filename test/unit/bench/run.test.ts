@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import type { Processes } from '../../bench/processes.ts'
 import { runSuite } from '../../bench/run.ts'
 import type { StartEnd, Suite } from '../../bench/suite.ts'
@@ -50,14 +51,55 @@ test('systems run in turn, round after round, and everything is stopped after ea
   assert.deepEqual(ledger.values('raw-tcp', 'c', 'm'), [1, 1])
 })
 
-test('a mirrored suite turns the order round in every second round', async () => {
-  const { processes, started } = recorder()
-  const suite = suiteOf(['raw-tcp', 'libp2p-gossipsub'], async (start) => {
-    start('any')
-    return 1
-  })
-  await run({ ...suite, mirrored: true }, processes)
-  assert.deepEqual(started, ['raw-tcp', 'libp2p-gossipsub', 'libp2p-gossipsub', 'raw-tcp'])
+test('the systems of a mirrored suite take turns case by case, in the other order in every second round', async () => {
+  const { processes, started, stops } = recorder()
+  const cases: string[] = []
+  const suite: Suite = {
+    ...suiteOf(['raw-tcp', 'libp2p-gossipsub'], async () => 1),
+    mirrored: true,
+    async measure(start, pause) {
+      start('any')
+      const system = started.at(-1) ?? ''
+      for (const name of ['one', 'two']) {
+        await pause()
+        cases.push(`${system} ${name} begins`)
+        await setImmediate()
+        cases.push(`${system} ${name} ends`)
+      }
+      return [{ case: 'c', metric: 'm', unit: '', value: 1 }]
+    },
+  }
+  const { ledger } = await run(suite, processes)
+  const turn = (system: string, name: string): string[] => [`${system} ${name} begins`, `${system} ${name} ends`]
+  const round = (...systems: string[]): string[] =>
+    ['one', 'two'].flatMap((name) => systems.flatMap((system) => turn(system, name)))
+  assert.deepEqual(cases, [...round('raw-tcp', 'libp2p-gossipsub'), ...round('libp2p-gossipsub', 'raw-tcp')])
+  assert.equal(stops(), 2)
+  assert.deepEqual(ledger.values('raw-tcp', 'c', 'm'), [1, 1])
+})
+
+test('one of a mirrored suite that fails leaves the other its turns', async () => {
+  const { processes } = recorder()
+  const suite: Suite = {
+    ...suiteOf(['raw-tcp', 'libp2p-gossipsub'], async () => 1),
+    mirrored: true,
+    async measure(start, pause) {
+      const end = start('any')
+      await pause()
+      assert.deepEqual(end.pids(), [])
+      return [{ case: 'c', metric: 'm', unit: '', value: 1 }]
+    },
+  }
+  const failing: Processes = {
+    ...processes,
+    start: (name, system, role) => {
+      if (system === 'raw-tcp') throw new Error('broken')
+      return processes.start(name, system, role)
+    },
+  }
+  const { ledger, skipped } = await run(suite, failing)
+  assert.deepEqual(skipped, [{ system: 'raw-tcp', why: 'failed in round 1: broken' }])
+  assert.deepEqual(ledger.values('libp2p-gossipsub', 'c', 'm'), [1, 1])
 })
 
 test('a system that the suite cannot measure yet is not started, and is named with the reason', async () => {
