@@ -5,6 +5,8 @@
  * both ran within seconds of each other, and their median counts. Tails and shares of an idle processor differ by a
  * factor between two runs of the same code, so that only a gross loss is told by them.
  */
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { type Entry, SUBJECT } from './catalogue.ts'
 import { type Floor, judge, pairRounds } from './floors.ts'
 import type { Ledger, Row } from './ledger.ts'
@@ -55,9 +57,16 @@ export const floorsAgainst = (ledger: Ledger, older: string): Floor[] =>
       })
     })
 
-/** The suite, of the tree and of the older commit only, in turns. @param older the name that its rows bear */
-export const suiteAgainst = (suite: Suite, older: string, note: string): Suite => {
+/**
+ * The suite, of the tree and of the older commit only, in turns.
+ * @param older the name that its rows bear
+ * @param root where its files are
+ */
+export const suiteAgainst = (suite: Suite, older: string, note: string, root: string): Suite => {
   const entry: Entry = { name: older, note, packages: [], peer: false, load: () => import('./systems/parley.ts') }
+  const module = pathToFileURL(join(root, 'test/bench/systems/parley.ts')).href
+  const beside = suite.beside?.({ name: older, module })
+  if (beside !== undefined) return { ...suite, measure: beside, floors: (ledger) => floorsAgainst(ledger, older) }
   return {
     ...suite,
     systems: [SUBJECT, older],

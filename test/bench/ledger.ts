@@ -7,6 +7,8 @@
 import { rounded, spread } from './statistics.ts'
 
 export interface Reading {
+  /** Where it is not of the system that was measured but of one beside it. */
+  readonly system?: string
   readonly case: string
   readonly metric: string
   readonly unit: string
@@ -46,8 +48,9 @@ export const createLedger = (rounds: number): Ledger => {
   return {
     record: (round, system, readings) => {
       for (const reading of readings) {
-        const id = key(system, reading.case, reading.metric)
-        const found = series.get(id) ?? { system, reading, byRound: new Map<number, number>() }
+        const owner = reading.system ?? system
+        const id = key(owner, reading.case, reading.metric)
+        const found = series.get(id) ?? { system: owner, reading, byRound: new Map<number, number>() }
         if (found.byRound.has(round)) throw new Error(`${id} was recorded twice in round ${round}`)
         found.byRound.set(round, reading.value)
         series.set(id, found)

@@ -71,6 +71,9 @@ const startProcesses = async ({ built }: Suite, root?: string): Promise<Processe
   return processes
 }
 
+/** What an older tree must have where today's ends do not fit it. */
+const needsOf = ({ name, beside }: Suite): string => (beside === undefined ? `suites/${name}.ts` : 'systems/parley.ts')
+
 const prepareAgainst = async (suite: Suite, given: string): Promise<Prepared> => {
   const [commit, head] = [await findCommit(given), await findCommit('HEAD')]
   const folder = mkdtempSync(join(tmpdir(), 'parley-against-'))
@@ -79,11 +82,11 @@ const prepareAgainst = async (suite: Suite, given: string): Promise<Prepared> =>
     stop.abort()
     rmSync(folder, { recursive: true, force: true })
   })
-  const { root, ownEnds } = await provideOlderTree({ commit, suite: suite.name, folder }, stop.signal, say)
+  const { root, ownEnds } = await provideOlderTree({ commit, needs: needsOf(suite), folder }, stop.signal, say)
   const older = `${SUBJECT}@${shortOf(commit)}`
   const [todays, olders] = [await startProcesses(suite), await startProcesses(suite, root)]
   return {
-    suite: suiteAgainst(suite, older, ownEnds === undefined ? "by today's ends" : 'by its own ends'),
+    suite: suiteAgainst(suite, older, ownEnds === undefined ? "by today's ends" : 'by its own ends', root),
     versions: { [SUBJECT]: head, [older]: commit },
     processes: {
       start: (name, system, role) => (system === older ? olders : todays).start(name, SUBJECT, role),

@@ -113,9 +113,9 @@ const providePackages = async (root: string, signal: AbortSignal, say: (line: st
 }
 
 /** Puts today's ends in the place of its own, and those back where they do not fit. */
-const provideEnds = async (root: string, suite: string, signal: AbortSignal): Promise<string | undefined> => {
+const provideEnds = async (root: string, needs: string, signal: AbortSignal): Promise<string | undefined> => {
   const [ends, own] = [join(root, 'test/bench'), join(root, 'test/bench-own')]
-  const hasOwn = existsSync(join(ends, 'end.ts')) && existsSync(join(ends, `suites/${suite}.ts`))
+  const hasOwn = existsSync(join(ends, 'end.ts')) && existsSync(join(ends, needs))
   await cp(ends, own, { recursive: true }).catch(() => {})
   await rm(ends, { recursive: true, force: true })
   await cp(join(ROOT, 'test/bench'), ends, {
@@ -131,9 +131,7 @@ const provideEnds = async (root: string, suite: string, signal: AbortSignal): Pr
   const misfit = misfitOf(said)
   if (misfit === undefined) return undefined
   if (!hasOwn) {
-    throw new UsageError(
-      `--against: that commit has no suite ${suite} of its own, and today's does not fit it: ${misfit}`,
-    )
+    throw new UsageError(`--against: that commit has no ${needs} of its own, and today's does not fit it: ${misfit}`)
   }
   await rm(ends, { recursive: true })
   await cp(own, ends, { recursive: true })
@@ -141,18 +139,19 @@ const provideEnds = async (root: string, suite: string, signal: AbortSignal): Pr
 }
 
 /**
+ * @param needs a file of the ends that it must have where today's do not fit it
  * @param folder an empty one, outside of the tree
  * @throws UsageError when the commit lacks what the suite measures
  */
 export const provideOlderTree = async (
-  { commit, suite, folder }: { commit: string; suite: string; folder: string },
+  { commit, needs, folder }: { commit: string; needs: string; folder: string },
   signal: AbortSignal,
   say: (line: string) => void,
 ): Promise<OlderTree> => {
   const root = join(folder, shortOf(commit))
   await unpack(commit, root, signal)
   await providePackages(root, signal, say)
-  const ownEnds = await provideEnds(root, suite, signal)
+  const ownEnds = await provideEnds(root, needs, signal)
   if (ownEnds !== undefined) say(`measured by its own ends, since today's do not fit it: ${ownEnds}`)
   return { commit, root, ownEnds }
 }

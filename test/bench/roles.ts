@@ -2,6 +2,7 @@
 import type { Roles } from './role.ts'
 
 const loaders: Readonly<Record<string, (() => Promise<{ roles: Roles }>) | undefined>> = {
+  cost: () => import('./suites/cost-roles.ts'),
   rpc: () => import('./suites/rpc-roles.ts'),
   events: () => import('./suites/events-roles.ts'),
   fanout: () => import('./suites/fanout-roles.ts'),

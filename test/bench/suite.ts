@@ -27,5 +27,7 @@ export interface Suite {
    * @param pause between two cases, where nothing runs: another system may have its turn until it resolves
    */
   measure(start: StartEnd, pause: () => Promise<void>): Promise<Reading[]>
+  /** Where an older tree is measured in the same process: the round that does so, for a module that has its System. */
+  readonly beside?: (older: { name: string; module: string }) => Suite['measure']
   floors(ledger: Ledger): Floor[]
 }

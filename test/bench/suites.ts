@@ -1,6 +1,7 @@
 /** The suites that exist. A new one is a file under suites/, its roles in roles.ts, and one line here. */
 import type { Suite } from './suite.ts'
 import { bulk } from './suites/bulk.ts'
+import { cost } from './suites/cost.ts'
 import { durable } from './suites/durable.ts'
 import { events } from './suites/events.ts'
 import { failover } from './suites/failover.ts'
@@ -11,5 +12,5 @@ import { rpc } from './suites/rpc.ts'
 import { scale } from './suites/scale.ts'
 
 export const suites: ReadonlyMap<string, Suite> = new Map(
-  [rpc, events, fanout, bulk, join, scale, journal, failover, durable].map((suite) => [suite.name, suite]),
+  [rpc, events, fanout, bulk, join, scale, journal, failover, durable, cost].map((suite) => [suite.name, suite]),
 )

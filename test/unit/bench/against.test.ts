@@ -95,11 +95,39 @@ test('of a suite only the tree and the commit are measured, in turns', () => {
     measure: async () => [],
     floors: () => [],
   }
-  const { systems, entries, mirrored } = suiteAgainst(suite, OLDER, 'note')
+  const { systems, entries, mirrored } = suiteAgainst(suite, OLDER, 'note', '/older')
   assert.deepEqual(systems, ['parley', OLDER])
   assert.equal(mirrored, true)
   assert.deepEqual(
     entries?.map(({ name, note }) => [name, note]),
     [[OLDER, 'note']],
+  )
+})
+
+test('a suite that measures both in one process is given the module of the older tree, and its figures are judged', async () => {
+  const asked: unknown[] = []
+  const figure = { case: 'c', metric: 'processor', unit: 'µs/message' }
+  const suite: Suite = {
+    name: 'x',
+    about: '',
+    systems: ['parley'],
+    measure: async () => [],
+    beside: (older) => {
+      asked.push(older)
+      return async () => [
+        { ...figure, value: 96 },
+        { ...figure, system: OLDER, value: 100 },
+      ]
+    },
+    floors: () => [],
+  }
+  const against = suiteAgainst(suite, OLDER, 'note', '/older')
+  assert.deepEqual(asked, [{ name: OLDER, module: 'file:///older/test/bench/systems/parley.ts' }])
+  const ledger = createLedger(1)
+  const start = () => assert.fail('nothing is started here')
+  ledger.record(0, 'parley', await against.measure(start, async () => {}))
+  assert.deepEqual(
+    against.floors(ledger).map(({ value, holds }) => [value, holds]),
+    [[1.042, true]],
   )
 })
