@@ -157,9 +157,13 @@ const isOftener = (text: string, mark: string, most: number): boolean => {
   return false
 }
 
-/** Nothing but its levels can be too many, and without more brackets of a kind than half of them those are not. */
+/**
+ * Nothing but its levels can be too many, and these are not where it is too short to close them, or has no more brackets of
+ * either kind than half of them.
+ */
 const isPlain = (text: string): boolean =>
-  text.length < KEYS_FROM_BYTES && !isOftener(text, '{', MAX_DEPTH / 2) && !isOftener(text, '[', MAX_DEPTH / 2)
+  text.length <= 2 * MAX_DEPTH ||
+  (text.length < KEYS_FROM_BYTES && !isOftener(text, '{', MAX_DEPTH / 2) && !isOftener(text, '[', MAX_DEPTH / 2))
 
 /**
  * JSON of a peer's where it comes as text.
