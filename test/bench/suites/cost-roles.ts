@@ -16,7 +16,8 @@ const ARRIVE_LIMIT_MS = 5_000
 const MOST_UNHEARD = 4_096
 const EVENT_BYTES = 256
 
-export const inputSchema = z.object({ others: z.array(z.string()) })
+/** `reversed`: the others are loaded first. Who comes first has other luck with what the two share. */
+export const inputSchema = z.object({ others: z.array(z.string()), reversed: z.boolean() })
 export const callsSchema = z.object({ bytes: z.int(), inFlight: z.int().positive(), windows: z.int().positive() })
 export const eventsSchema = z.object({ windows: z.int().positive() })
 /** Microseconds of processor a message, one figure for each tree: this one's first. */
@@ -116,12 +117,17 @@ const compare = async (those: readonly Window[], windows: number): Promise<numbe
 
 export const roles: Roles = {
   both: async (system, input) => {
-    const { others } = inputSchema.parse(input)
-    const stages = [await set(system)]
-    for (const other of others) {
-      const { system: older }: { system: System } = await import(other)
-      stages.push(await set(older))
-    }
+    const { others, reversed } = inputSchema.parse(input)
+    const open = [
+      async () => set(system),
+      ...others.map((other) => async () => {
+        const { system: older }: { system: System } = await import(other)
+        return set(older)
+      }),
+    ]
+    const stages: Stage[] = []
+    for (const next of reversed ? open.toReversed() : open) stages.push(await next())
+    if (reversed) stages.reverse()
     return {
       hello: null,
       verbs: {

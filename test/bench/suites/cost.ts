@@ -22,7 +22,11 @@ const CASES = [
 const EVENTS = { name: 'event, 256 B', windows: 40 }
 
 /** @param others names and modules of further trees */
-const measure = async (start: StartEnd, others: readonly { name: string; module: string }[]): Promise<Reading[]> => {
+const measure = async (
+  start: StartEnd,
+  others: readonly { name: string; module: string }[],
+  reversed = false,
+): Promise<Reading[]> => {
   const both = start('both')
   const names = [SUBJECT, ...others.map(({ name }) => name)]
   const found: Reading[] = []
@@ -31,7 +35,7 @@ const measure = async (start: StartEnd, others: readonly { name: string; module:
       found.push({ system: names[i] ?? '', case: name, metric: 'processor', unit: 'µs/message', value })
     }
   }
-  await both.ask('start', { others: others.map(({ module }) => module) }, z.null(), START_LIMIT_MS)
+  await both.ask('start', { others: others.map(({ module }) => module), reversed }, z.null(), START_LIMIT_MS)
   for (const { name, ...load } of CASES) told(name, await both.ask('calls', load, costsSchema, RUN_LIMIT_MS))
   told(EVENTS.name, await both.ask('events', { windows: EVENTS.windows }, costsSchema, RUN_LIMIT_MS))
   return found
@@ -42,6 +46,12 @@ export const cost: Suite = {
   about: 'processor time of a call and of an event, both ends in one process; with --against, both trees in it too',
   systems: [SUBJECT],
   measure: (start) => measure(start, []),
-  beside: (older) => (start) => measure(start, [older]),
+  beside(older) {
+    let rounds = 0
+    return (start) => {
+      rounds += 1
+      return measure(start, [older], rounds % 2 === 0)
+    }
+  },
   floors: () => [],
 }
