@@ -3,12 +3,14 @@
  */
 import type { CommandCounts } from '../protocols/command/api.ts'
 import type { BreakerCounts } from '../protocols/delivery/breakers.ts'
+import type { EventTraffic } from '../protocols/events/traffic.ts'
 import type { QuotaFigures } from '../protocols/quota.ts'
 import type { LateReply } from '../protocols/wire/caller.ts'
 import type { LinkCounts } from '../protocols/wire/link.ts'
 import type { PeerUse } from '../protocols/wire/slots.ts'
 import type { PeerSkew } from './clock-skew.ts'
-import type { NamedMetrics } from './metrics.ts'
+import { followMessages } from './mesh-metrics.ts'
+import type { NodeMetrics } from './metrics.ts'
 import type { RelayFacts } from './relay-facts.ts'
 
 export interface UnadmittedFigures {
@@ -30,6 +32,8 @@ export interface GossipFigures {
 
 export interface MeshFigures {
   links: LinkCounts & { open: number }
+  /** What went by gossip, by type of message. */
+  traffic: EventTraffic
   /** Answers that came after their call was given up; the last of each open link. */
   late: LateReply[]
   retries: number
@@ -69,8 +73,9 @@ export interface MeshFigures {
 }
 
 /** Counters that others keep, read when the metrics are scraped. */
-export const exposeFigures = (metrics: NamedMetrics, read: () => MeshFigures): void => {
+export const exposeFigures = (metrics: NodeMetrics, read: () => MeshFigures): void => {
   const { total, gauge, gauges } = metrics
+  followMessages(metrics.asNamed, read)
   total('link_frames_received_total', 'Frames that links read', () => read().links.framesIn)
   total('link_frames_sent_total', 'Frames that links wrote', () => read().links.framesOut)
   total('link_received_bytes_total', 'Bytes that links read', () => read().links.bytesIn)

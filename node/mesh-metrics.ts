@@ -2,9 +2,14 @@
  * The metrics that MESSAGES.md (Monitoring) names, with exactly those names and labels: of all messages, the mesh's own too,
  * and so without the prefix and the labels of call-metrics.ts. `message_latency` has no unit in its name because its source
  * has none; it is in seconds like the others.
+ * REQUEST, COMMAND and HEARTBEAT are counted when they end, with how. The other types are counted where they pass, as plain
+ * numbers that are read at the scrape. A RESPONSE is an answer, an acknowledgement or the end of a stream, or the error in
+ * place of it; an EVENT that arrives counts when its batch was let in, a BATCH when its signature held.
  * Keeps no state of its own. Source: seeds 002 and 003, MESSAGES.md.
  */
+import type { EventTraffic } from '../protocols/events/traffic.ts'
 import type { MessageType } from '../protocols/wire/envelope.ts'
+import type { LinkCounts } from '../protocols/wire/link.ts'
 import type { Add, GaugeRows, NamedMetrics, Observe } from './metrics.ts'
 
 export type Direction = 'inbound' | 'outbound'
@@ -46,6 +51,32 @@ export interface MeshMetricsOptions {
   connections(): GaugeRows
   /** `message_latency{source,destination}`: up to 1,000 more series; off unless told. */
   pairLatency?: boolean
+}
+
+export interface Passing {
+  readonly links: Pick<LinkCounts, 'answersIn' | 'answersOut' | 'faultsIn' | 'faultsOut'>
+  readonly traffic: EventTraffic
+}
+
+type Figure = (passing: Passing) => number
+
+const PASSING: readonly (readonly [type: MessageType, status: string, inbound: Figure, outbound: Figure])[] = [
+  ['RESPONSE', 'ok', ({ links }) => links.answersIn, ({ links }) => links.answersOut],
+  ['RESPONSE', 'error', ({ links }) => links.faultsIn, ({ links }) => links.faultsOut],
+  ['EVENT', 'ok', ({ traffic }) => traffic.in.events, ({ traffic }) => traffic.out.events],
+  ['NOTIFICATION', 'ok', ({ traffic }) => traffic.in.notifications, ({ traffic }) => traffic.out.notifications],
+  ['BATCH', 'ok', ({ traffic }) => traffic.in.batches, ({ traffic }) => traffic.out.batches],
+  ['BATCH', 'error', ({ traffic }) => traffic.in.failed, ({ traffic }) => traffic.out.failed],
+]
+
+/** @param read what passed since the start */
+export const followMessages = (metrics: NamedMetrics, read: () => Passing): void => {
+  const { name, help, labels } = NAMED.messages
+  const { follow } = metrics.counter(name, help, labels)
+  for (const [type, status, inbound, outbound] of PASSING) {
+    follow({ direction: 'inbound', type, status }, () => inbound(read()))
+    follow({ direction: 'outbound', type, status }, () => outbound(read()))
+  }
 }
 
 export const meshMetrics = (metrics: NamedMetrics, options: MeshMetricsOptions): MeshMetrics => {

@@ -257,6 +257,7 @@ const startLocked = async (
 
   const figures = (): MeshFigures => ({
     links: { ...counts, open: links.count() },
+    traffic: events.traffic(),
     late: links.late(),
     retries: state.retries,
     failovers: state.failovers,

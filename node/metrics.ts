@@ -34,6 +34,8 @@ export interface CounterMetric {
   (labels?: Labels, by?: number): void
   /** Looks the labels up once; what it returns is for the hot path. */
   with(labels: Labels): Add
+  /** Something else keeps the figure of these labels, which never goes down; it is read at the scrape. */
+  follow(labels: Labels, read: () => number): void
 }
 
 export interface HistogramMetric {
@@ -126,11 +128,16 @@ const seriesOf = <C>(metric: string, labelNames: readonly string[], fresh: () =>
   return series
 }
 
+interface CounterCell {
+  value: number
+  read: (() => number) | undefined
+}
+
 const makeCounter = (shape: MetricShape, expose: Expose, spills: Spills): CounterMetric => {
   const { name, labelNames } = shape
-  const series = seriesOf(name, labelNames, () => ({ value: 0 }), spills)
-  expose(shape, () => series.cells().map(({ labels, cell }) => ({ labels, value: cell.value })))
-  const add = (cell: { value: number }, by: number): void => {
+  const series = seriesOf(name, labelNames, (): CounterCell => ({ value: 0, read: undefined }), spills)
+  expose(shape, () => series.cells().map(({ labels, cell }) => ({ labels, value: cell.value + (cell.read?.() ?? 0) })))
+  const add = (cell: CounterCell, by: number): void => {
     if (by >= 0 && by < Number.POSITIVE_INFINITY) cell.value += by
     else spills.count('sample', name)
   }
@@ -138,6 +145,9 @@ const makeCounter = (shape: MetricShape, expose: Expose, spills: Spills): Counte
     with(labels: Labels) {
       const cell = series.of(labels)
       return (by = 1) => add(cell, by)
+    },
+    follow(labels: Labels, read: () => number) {
+      series.of(labels).read = read
     },
   })
 }

@@ -6,6 +6,8 @@
 import { type Code, ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
 import type { Refusal } from './inlet.ts'
+import type { OpenBatch } from './read-batch.ts'
+import { createTraffic } from './traffic.ts'
 
 const MAX_LABELS = 50
 
@@ -50,6 +52,7 @@ export const createCounters = ({ metrics }: Pick<Port, 'metrics'>) => {
   const failures = counter('event_listener_errors_total', 'Listeners that threw', ['topic'])
   const unfollowed = counter('event_words_unfollowed_total', 'First words not followed because there are too many')
 
+  const traffic = createTraffic()
   const labels = new Set<string>()
   const label = (word: string): { topic: string } => {
     if (!labels.has(word) && labels.size < MAX_LABELS) labels.add(word)
@@ -57,15 +60,23 @@ export const createCounters = ({ metrics }: Pick<Port, 'metrics'>) => {
   }
 
   return {
-    sent(word: string, events: number, recipients: number) {
+    sent(word: string, events: number, recipients: number, bytes: Uint8Array) {
+      traffic.sent(word, events, bytes)
       published(label(word), events)
       if (recipients === 0) alone(label(word), events)
       batches({ direction: 'out' })
     },
-    received(word: string, events: number) {
-      received(label(word), events)
+    received(batch: OpenBatch) {
+      traffic.received(batch)
+      received(label(batch.word), batch.spans.length / 2)
       batches({ direction: 'in' })
     },
+    /** A batch that could not be handed to gossip. */
+    unsent(events: number) {
+      traffic.unsent()
+      rejected({ reason: 'failed' }, events)
+    },
+    traffic: traffic.all,
     /** Since the start. */
     totals: (): Readonly<typeof totals> => totals,
     missed(word: string, events: number) {
@@ -95,9 +106,11 @@ export const createCounters = ({ metrics }: Pick<Port, 'metrics'>) => {
       totals.givenUp += 1
       givenUp()
     },
-    refused: (reason: Refusal) => refused({ reason }),
+    refused(reason: Refusal) {
+      traffic.refused()
+      refused({ reason })
+    },
     dropped: (reason: Dropped) => dropped({ reason }),
-    rejected: (reason: Rejected, events: number) => rejected({ reason }, events),
     /** By the code of what publish() threw. */
     rejectedFor(error: unknown) {
       const reason = error instanceof ParleyError ? REJECTED[error.code] : undefined

@@ -28,6 +28,7 @@ import { createReaders } from './readers.ts'
 import { createSubscribe } from './subscribe.ts'
 import { checkTopic } from './topic.ts'
 import type { Topic } from './topic-table.ts'
+import type { EventTraffic } from './traffic.ts'
 import { createWords } from './words.ts'
 
 /** Where emit() publishes a type that the settings do not name. */
@@ -73,6 +74,8 @@ export const createEvents = (
   retune(next: Partial<Settings>): void
   /** Open subscriptions of this node by pattern. */
   listening(): Map<string, number>
+  /** What passed by type of message, since the start. */
+  traffic(): EventTraffic
 } => {
   const settings = checkSettings(options)
   const counters = createCounters(port)
@@ -137,6 +140,7 @@ export const createEvents = (
       const nowMs = port.clock.monotonic()
       return dispatch.topics.all().map((topic) => figures(topic, nowMs))
     },
+    traffic: counters.traffic,
     listening() {
       const found = new Map<string, number>()
       for (const { pattern } of dispatch.all()) found.set(pattern, (found.get(pattern) ?? 0) + 1)

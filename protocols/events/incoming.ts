@@ -154,7 +154,7 @@ export const createIncoming = (
         event: dispatch.remote,
         malformed: () => counters.dropped('malformed'),
         batch(proven) {
-          counters.received(name, proven.batch.spans.length / 2)
+          counters.received(proven.batch)
           if (readers.has(name)) for (const reader of readers.of(name)) reader.offer(proven)
         },
         heard(batch, bytes, fetched) {

@@ -199,7 +199,7 @@ export const createWords = (
       },
       circle: () => circle.ofPublisher(word.audience.topic, word.audience.confirmed),
       sent(first, events, recipients, bytes, sentAt) {
-        counters.sent(word.name, events, recipients)
+        counters.sent(word.name, events, recipients, bytes)
         const { id: publisher, incarnation: epoch } = port.self
         const last = first + events - 1
         word.lastSent = last
@@ -212,7 +212,7 @@ export const createWords = (
         for (const reader of readers.of(word.name)) reader.offer(proven)
       },
       failed(events, error) {
-        counters.rejected('failed', events)
+        counters.unsent(events)
         if (!stopped)
           port.log.warn('a batch of events could not be sent', { word: word.name, messageType: 'EVENT', events, error })
       },

@@ -13,10 +13,10 @@ import { ParleyError } from '../errors.ts'
 import type { Events, Receipt } from '../events/api.ts'
 import { defineEvent } from '../events/define-event.ts'
 import type { Subscription } from '../events/subscription.ts'
+import { NOTIFICATION_TOPIC } from '../events/traffic.ts'
 import { type Fence, FenceSchema } from '../journal/fence.ts'
 import type { Port, Stop } from '../port.ts'
 
-export const NOTIFICATION_TOPIC = 'coordination.notification'
 const NAME = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$/
 const MAX_LISTENERS = 1_024
 /** Notifications of an epoch that is not known yet, and how long they wait. */

@@ -7,7 +7,7 @@
 import type { Progress } from '../define.ts'
 import { toFault } from '../errors.ts'
 import { type FrameKind, frame, KIND } from './frame.ts'
-import type { Wire } from './link.ts'
+import type { LinkCounts, Wire } from './link.ts'
 import { encodePayload } from './payload.ts'
 import { writeProgress } from './progress.ts'
 import type { UnreadLink } from './unread.ts'
@@ -46,9 +46,9 @@ const writeDetails = (details: Record<string, unknown> | undefined, maxBytes: nu
 
 export const createAnswers = (
   wire: Wire,
-  options: { maxDetailsBytes: number; unread: UnreadLink; load(): number },
+  options: { maxDetailsBytes: number; unread: UnreadLink; counts: LinkCounts; load(): number },
 ): Answers => {
-  const { unread } = options
+  const { unread, counts } = options
   let paused = false
 
   const isFull = (): boolean => wire.outbox.full() || unread.full()
@@ -72,6 +72,7 @@ export const createAnswers = (
   return {
     send(kind, to, payload, content = 0) {
       unread.check(payload.length)
+      if (kind !== KIND.item) counts.answersOut += 1
       const reply = frame(kind, to.exchange, payload)
       reply.priority = to.priority
       reply.content = content
@@ -90,6 +91,7 @@ export const createAnswers = (
     },
     refuse(to, error) {
       const fault = toFault(error)
+      counts.faultsOut += 1
       const reply = frame(KIND.error, to.exchange)
       reply.priority = to.priority
       reply.load = options.load()

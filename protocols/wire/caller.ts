@@ -197,10 +197,12 @@ export const createCaller = (
 
   const answer = (exchange: Exchange, whole: Frame): void => {
     if (whole.kind === KIND.error) {
+      counts.faultsIn += 1
       const error = readFault(whole.fault ?? NO_FAULT)
       settle(exchange)
       exchange.sink.fail(error)
     } else if (whole.kind === exchange.ends) {
+      counts.answersIn += 1
       const payload = wire.open(whole)
       settle(exchange)
       exchange.sink.done(payload)

@@ -52,6 +52,11 @@ export interface LinkCounts {
   refusedFrames: number
   unknownFrames: number
   overloaded: number
+  /** Answers and ends of streams; `faults` are errors in their place. */
+  answersIn: number
+  answersOut: number
+  faultsIn: number
+  faultsOut: number
 }
 
 export const linkCounts = (): LinkCounts => ({
@@ -64,6 +69,10 @@ export const linkCounts = (): LinkCounts => ({
   refusedFrames: 0,
   unknownFrames: 0,
   overloaded: 0,
+  answersIn: 0,
+  answersOut: 0,
+  faultsIn: 0,
+  faultsOut: 0,
 })
 
 export interface LinkDeps {

@@ -300,7 +300,7 @@ export const createResponder = (
     },
   )
 
-  const answers = createAnswers(wire, { maxDetailsBytes: limits.partBytes / 2, unread, load: deps.load })
+  const answers = createAnswers(wire, { maxDetailsBytes: limits.partBytes / 2, unread, counts, load: deps.load })
 
   return {
     active: works.size,

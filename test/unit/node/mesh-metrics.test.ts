@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setImmediate, setTimeout } from 'node:timers/promises'
-import { meshMetrics } from '../../../node/mesh-metrics.ts'
+import { followMessages, meshMetrics } from '../../../node/mesh-metrics.ts'
 import { createMetrics } from '../../../node/metrics.ts'
 import { startProcessMetrics } from '../../../node/process-metrics.ts'
 
@@ -20,6 +20,29 @@ describe('the metrics that the catalogue names', () => {
     assert.ok(all.includes('message_latency_seconds_sum{operation="call",type="RESPONSE"} 0.25'))
     assert.ok(all.includes('message_latency_sum{source="boss",destination="worker-1"} 0.5'))
     assert.ok(all.includes('active_connections{destination="worker-1"} 1'))
+  })
+
+  it('read what others count at each scrape, beside what is counted here', async () => {
+    const metrics = createMetrics()
+    const none = { events: 0, notifications: 0, batches: 0, failed: 0 }
+    const traffic = { in: { ...none, events: 7, failed: 1 }, out: { ...none, notifications: 2, batches: 5 } }
+    const links = { answersIn: 3, answersOut: 4, faultsIn: 0, faultsOut: 1 }
+    meshMetrics(metrics, { connections: () => [] }).messages('outbound', 'REQUEST', 'ok')(9)
+    followMessages(metrics, () => ({ links, traffic }))
+    const shown = async () => (await samples(metrics)).filter((line) => line.startsWith('messages_total{'))
+    const first = await shown()
+    for (const [direction, type, status, value] of [
+      ['outbound', 'REQUEST', 'ok', 9],
+      ['inbound', 'RESPONSE', 'ok', 3],
+      ['outbound', 'RESPONSE', 'error', 1],
+      ['inbound', 'EVENT', 'ok', 7],
+      ['outbound', 'NOTIFICATION', 'ok', 2],
+      ['outbound', 'BATCH', 'ok', 5],
+      ['inbound', 'BATCH', 'error', 1],
+    ])
+      assert.ok(first.includes(`messages_total{direction="${direction}",type="${type}",status="${status}"} ${value}`))
+    links.answersIn += 10
+    assert.ok((await shown()).includes('messages_total{direction="inbound",type="RESPONSE",status="ok"} 13'))
   })
 
   it('leave the latency between pairs of agents out unless it is switched on', async () => {

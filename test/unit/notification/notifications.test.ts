@@ -5,10 +5,10 @@ import fc from 'fast-check'
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { MeshEvent } from '../../../protocols/events/event.ts'
 import { createEvents } from '../../../protocols/events/events.ts'
+import { NOTIFICATION_TOPIC } from '../../../protocols/events/traffic.ts'
 import {
   createNotifications,
   judge,
-  NOTIFICATION_TOPIC,
   type Notification,
   notificationEvent,
 } from '../../../protocols/notification/notifications.ts'
@@ -73,6 +73,38 @@ test('what the coordinator tells is heard everywhere, once, with its fence', asy
     assert.deepEqual(one?.fence, { term: 3, index: 7 })
   }
   assert.deepEqual([raw[0]?.type, raw[0]?.headers.performative, raw[0]?.priority], ['NOTIFICATION', 'inform', 'high'])
+})
+
+test('notifications are counted apart from other events, also where they share a first word or a batch', async () => {
+  const { a, b, lead, time } = await create('a', 'b')
+  lead(a, 3)
+  await time.settled(
+    b.events.subscribe('tasks.#', () => {}),
+    2_000,
+  )
+  await time.settled(
+    b.events.subscribe('coordination.#', () => {}),
+    2_000,
+  )
+  const before = { out: { ...a.events.traffic().out }, in: { ...b.events.traffic().in } }
+  const sent = [
+    ...[1, 2, 3].map((n) => a.events.publish('tasks.done', { n })),
+    a.notifications.broadcast('one'),
+    a.events.publish('coordination.progress', {}),
+    a.notifications.broadcast('two'),
+  ]
+  await time.settled(Promise.all(sent), 1_000)
+  await time.run(500)
+  const { out } = a.events.traffic()
+  const { in: arrived } = b.events.traffic()
+  for (const [now, then] of [
+    [out, before.out],
+    [arrived, before.in],
+  ] as const) {
+    assert.deepEqual([now.events - then.events, now.notifications - then.notifications], [4, 2])
+    assert.ok(now.batches > then.batches)
+    assert.equal(now.failed, 0)
+  }
 })
 
 test('a listener hears its name or all of them, one that fails harms no other, and can be taken back', async () => {
