@@ -127,7 +127,7 @@ export const startMessages = async (deps: MessagesDeps): Promise<DurableMessages
       },
       absentMs,
       publish,
-      peerOf: (given) => peerOf(directory.agents, checkTarget(given, 'messages.send()')),
+      peerOf: (given, where = 'messages.send()') => peerOf(directory.agents, checkTarget(given, where)),
       announce: (type, version, description) =>
         deps.tell(OFFER_PREFIX + type, {
           name: OFFER_PREFIX + type,

@@ -27,7 +27,11 @@ export interface SendOptions {
   /** Messages of one conversation are processed in the order in which they were sent; others in any order. */
   conversationId?: string
   correlationId?: string
-  /** A peer, or `topic:<name>`: where `reply()` of the receiver's handler goes; to the sender unless told. */
+  /**
+   * An agent, by peer id or name, or `topic:<name>`: where `reply()` of the receiver's handler goes; to the sender unless
+   * told. Of a message to a capability that went on to another agent, both may have answered. The sender is handed the
+   * answers of one of them; elsewhere those of the second have the same `correlationId` and another `source`.
+   */
   replyTo?: string
   /**
    * Of a message EXACTLY_ONCE to a capability: where its peer stays away, another one gets it. What the first one did with

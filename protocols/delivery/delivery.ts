@@ -63,7 +63,7 @@ export interface DeliveryDeps {
   /** Publishes an answer that goes to a topic. */
   publish(answer: TopicAnswer): Promise<void>
   /** The peer id of a destination that may be a name; destinations are peer ids unless given. */
-  peerOf?(given: unknown): string
+  peerOf?(given: unknown, where?: string): string
   /** The directory tells that this node takes messages of the type. */
   announce(type: string, version: string, description: string | undefined): Promise<() => Promise<void>>
   chance(): number

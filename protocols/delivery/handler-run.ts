@@ -11,9 +11,7 @@ import type { MessageContext, Received, ReplyOptions, Tx } from './api.ts'
 import { defineMessage, type MessageDefinition } from './define-message.ts'
 import type { Effects, MessageEffects } from './effects.ts'
 import type { SendingTx, Work } from './processing.ts'
-
-/** Begins a replyTo that names a topic. */
-const TOPIC = 'topic:'
+import { TOPIC } from './send-options.ts'
 
 export interface HandlerRunDeps {
   readonly clock: Pick<Clock, 'monotonic'>

@@ -29,14 +29,14 @@ export const died = (
   deadLetter: string,
   attempts: number,
   peer: string,
-  reason?: 'receiver-gone',
+  reason: unknown = fault.details?.reason,
 ): ParleyError =>
   new ParleyError(
     fault.code === 'MSG005' ? 'MSG005' : 'COM001',
     `the message became a dead letter: ${fault.code} ${fault.message}`,
     {
-      hint: `see parley dlq show ${deadLetter}; parley dlq retry ${deadLetter} sends it again`,
-      details: { deadLetter, code: fault.code, attempts, peer, ...(reason !== undefined && { reason }) },
+      hint: `${fault.hint === undefined ? '' : `${fault.hint}; `}see parley dlq show ${deadLetter}; parley dlq retry ${deadLetter} sends it again`,
+      details: { deadLetter, code: fault.code, attempts, peer, ...(typeof reason === 'string' && { reason }) },
     },
   )
 

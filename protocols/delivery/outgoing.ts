@@ -62,6 +62,9 @@ const RETRYABLE: ReadonlySet<string> = new Set([
   'STA001',
   'STA003',
 ])
+
+/** A peer without a data directory never keeps anything: with one it would be another peer. */
+const mayPass = ({ code, details }: Fault): boolean => RETRYABLE.has(code) && details?.reason !== 'volatile'
 /** Of the window, kept free for what is urgent. */
 const RESERVED = 1 / 12
 const URGENT_RANK = 2
@@ -246,7 +249,7 @@ export const createOutgoing = <E extends OutEntry>(
     entry.firstFailureAt ??= wallMs
     entry.lastFailureAt = wallMs
     if (fault.code !== 'COM003') entry.attempts += 1
-    if (RETRYABLE.has(fault.code) && entry.attempts <= entry.policy.maxRetries) {
+    if (mayPass(fault) && entry.attempts <= entry.policy.maxRetries) {
       entry.stage = 'paused'
       entry.dueAt = nowMs + backoff(entry, fault)
       if (fault.code === 'COM003') park(entry)

@@ -13,7 +13,7 @@ import { PRIORITIES } from '../wire/envelope.ts'
 import type { WirePositions } from './contract.ts'
 import { decodeMessages, type WireEntry } from './frames.ts'
 import { createIncoming, type Held, type Incoming } from './incoming.ts'
-import { decodeMessage } from './message.ts'
+import { decodeMessage, type Message } from './message.ts'
 import type { Settings } from './options.ts'
 import { decodeSender, MAX_REPLACED, type Position, type SenderRow } from './positions.ts'
 import type { Processing, Work } from './processing.ts'
@@ -91,6 +91,7 @@ export const openReceiving = async (deps: ReceivingDeps): Promise<Receiving> => 
   const senders = new Map<string, Sender>()
   const memory = { bytes: 0 }
   let isStopped = false
+  let isRefusalTold = false
   let heldToldAt = 0
   let prunedAt = 0
 
@@ -243,15 +244,26 @@ export const openReceiving = async (deps: ReceivingDeps): Promise<Receiving> => 
     forget(oldest)
   }
 
+  /** Told here once: each sender is told of each message. */
+  const refusedOnce = ({ type, id }: Message, source: string): ParleyError => {
+    if (!isRefusalTold)
+      port.log.warn('messages EXACTLY_ONCE are refused: this node has no data directory; give it a dataDir', {
+        source,
+        correlationId: id,
+        messageType: type,
+      })
+    isRefusalTold = true
+    return new ParleyError('STA003', 'the receiver has no data directory, so it processes no message exactly once', {
+      hint: 'give the receiver a dataDir, or send AT_LEAST_ONCE',
+      details: { reason: 'volatile' },
+    })
+  }
+
   /** @throws MSG003, STA003 */
   const read = (bytes: Uint8Array, source: string, { ttlMs, attempt }: WireEntry): Work => {
     // A copy: the frame that it came in is larger, and goes.
     const message = decodeMessage(new Uint8Array(bytes))
-    if (deps.isVolatile && message.guarantee === 'EXACTLY_ONCE')
-      throw new ParleyError('STA003', 'this node keeps nothing, so it cannot process a message exactly once', {
-        hint: 'give the receiving node a dataDir, or send AT_LEAST_ONCE',
-        details: { reason: 'volatile' },
-      })
+    if (deps.isVolatile && message.guarantee === 'EXACTLY_ONCE') throw refusedOnce(message, source)
     return { message, source, attempt, expiresAt: ttlMs === 0 ? undefined : now() + ttlMs }
   }
 

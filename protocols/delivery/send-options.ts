@@ -28,8 +28,15 @@ const MAX_PEERS = 1_024
 const MAX_TEXT = 128
 const MAX_TTL_MS = 2 ** 31 - 1
 
-/** The peer id of a destination, which may be a name; itself unless given. @throws MSG001, COM002, STA003 */
-export type PeerOf = ((given: unknown) => string) | undefined
+/** Begins a replyTo that names a topic. */
+export const TOPIC = 'topic:'
+
+/**
+ * The peer id of a destination, which may be a name; itself unless given.
+ * @param where it stands, for an error
+ * @throws MSG001, COM002, STA003
+ */
+export type PeerOf = ((given: unknown, where?: string) => string) | undefined
 
 const wrong = (what: string, value: unknown, hint: string): ParleyError =>
   new ParleyError('MSG001', `${what} of a message is ${JSON.stringify(value)?.slice(0, 80)}`, { hint })
@@ -64,7 +71,7 @@ const peersOf = (to: To, peerOf: PeerOf): readonly string[] | undefined => {
   }
   // It may be called without types; what is no text is refused below.
   const given = (Array.isArray(to) ? to : [to]) as readonly string[]
-  const peers = [...new Set(peerOf === undefined ? given : given.map(peerOf))]
+  const peers = [...new Set(peerOf === undefined ? given : given.map((one) => peerOf(one)))]
   const bad = peers.find((peer) => typeof peer !== 'string' || !PEER.test(peer))
   if (bad !== undefined) throw wrong('destination', bad, 'give a peer id, as in mesh.self.id or the directory')
   if (peers.length === 0 || peers.length > MAX_PEERS)
@@ -86,6 +93,10 @@ export const readOptions = (
         : check(RetryPolicySchema, { ...retry, ...options.retry }, 'the retry policy'),
   }
 }
+
+/** A name by its peer id: who answers may know another agent by it. @throws MSG001, COM002, STA003 */
+export const replyToOf = (replyTo: string | undefined, peerOf: PeerOf): string | undefined =>
+  replyTo === undefined || peerOf === undefined || replyTo.startsWith(TOPIC) ? replyTo : peerOf(replyTo, 'replyTo')
 
 /** @returns the peers, each once; none and what they have to offer for one to a capability. @throws MSG001, COM002, STA003 */
 export const whomOf = (

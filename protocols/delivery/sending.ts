@@ -19,7 +19,7 @@ import { type Draft, type Outbox, outboxFull, type Staged } from './outbox.ts'
 import type { SendingTx } from './processing.ts'
 import type { Bindings } from './rebind/bindings.ts'
 import { CAPABILITY } from './rows.ts'
-import { type PeerOf, readOptions, whomOf } from './send-options.ts'
+import { type PeerOf, readOptions, replyToOf, whomOf } from './send-options.ts'
 import type { RowChange } from './storage.ts'
 import { encodeTopicAnswer, type TopicAnswers } from './topic-answers.ts'
 import type { Transactions } from './transactions.ts'
@@ -123,7 +123,7 @@ export const createSending = (deps: SendingDeps): Sending => {
       content,
       conversationId,
       correlationId: options.correlationId,
-      replyTo: options.replyTo,
+      replyTo: replyToOf(options.replyTo, deps.peerOf),
       headers,
       priority,
       guarantee: options.guarantee ?? (settings.guarantee === 'AT_MOST_ONCE' ? 'AT_LEAST_ONCE' : settings.guarantee),

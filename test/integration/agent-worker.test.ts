@@ -176,6 +176,9 @@ describe('agents in worker threads', { timeout: 30_000 }, () => {
     const client = host.to(caller.self.id, errand)
     assert.deepEqual(await client.any({ text: 'a' }), { text: 'a' })
     assert.deepEqual(await client.to({ peer: host.self.id, text: 'b' }), { text: 'b' })
+    assert.deepEqual(await client.to({ peer: 'host', text: 'by name' }), { text: 'by name' })
+    const nobody = await parley(client.to({ peer: 'hots', text: 'b' }))
+    assert.deepEqual([nobody.code, nobody.details.reason], ['COM002', 'unknown-name'])
     assert.deepEqual(await client.all({}), [host.self.id])
     assert.deepEqual(await client.all({ count: 1 }), [host.self.id])
     assert.deepEqual(

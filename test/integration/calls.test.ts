@@ -5,6 +5,7 @@ import * as z from 'zod'
 import { defineProtocol } from '../../protocols/define.ts'
 import { defineMessage } from '../../protocols/delivery/define-message.ts'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
+import { testFolder } from '../support/folder.ts'
 import { type OwnMesh, startMesh, stopMeshes, untilKnown } from '../support/meshes.ts'
 import { newerProbe, probe } from '../support/probe.ts'
 import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
@@ -83,6 +84,35 @@ describe('two processes that joined', { timeout: 60_000 }, () => {
       commands.send('thiers', 'x.y'),
     ])
       assert.ok(isParleyError(await failureOf(sent), 'COM002'))
+  })
+
+  it('say at once, at both ends, where a message cannot count exactly once for want of a data directory', async (t) => {
+    const Once = defineMessage({ type: 'once', version: '1.0.0', schema: z.string() })
+    const guarantee = 'EXACTLY_ONCE'
+    const { mesh, log } = ours
+    await mesh.messages.receive(Once, () => {})
+    const unsent = await failureOf(mesh.messages.send('theirs', Once, 'x', { guarantee }))
+    assert.ok(isParleyError(unsent, 'STA003') && unsent.details.reason === 'volatile', `${unsent}`)
+    assert.match(`${unsent.message} ${unsent.hint}`, /EXACTLY_ONCE needs a data directory.*dataDir/)
+    const keeper = await startMesh({ name: 'keeper', join: mesh.self.addresses, dataDir: await testFolder(t) })
+    await keeper.mesh.joined()
+    const { value: refused, ms } = await timed(async () => {
+      const receipt = await keeper.mesh.messages.send(mesh.self.id, Once, 'x', { guarantee })
+      return failureOf(receipt.delivered({ timeoutMs: 20_000 }))
+    })
+    assert.ok(isParleyError(refused, 'COM001') && refused.details.reason === 'volatile', `${refused}`)
+    assert.equal(refused.details.attempts, 1, 'another attempt would not help')
+    assert.match(refused.message, /STA003 the receiver has no data directory/)
+    assert.match(refused.hint ?? '', /^give the receiver a dataDir, or send AT_LEAST_ONCE; see parley dlq show/)
+    assert.ok(ms < 5_000, `${ms} ms`)
+    const told = log.lines.filter(({ message }) => /EXACTLY_ONCE are refused.*no data directory/.test(message))
+    assert.deepEqual(
+      told.map(({ fields }) => fields?.source),
+      [keeper.mesh.self.id],
+    )
+    const kept = await keeper.mesh.messages.send('ours', Once, 'x')
+    await kept.delivered({ timeoutMs: 20_000 })
+    await keeper.mesh.stop()
   })
 
   it('refuse a name that several have, with the peer id of each', async () => {

@@ -61,6 +61,9 @@ describe('founding', { timeout: 120_000 }, () => {
     await joiner.ask('put', { key: 'from', value: 'who has no seat' })
     assert.equal((await third.ask('get', { key: 'from' }))?.value, 'who has no seat')
 
+    for (const name of ['together-1', 'together-2']) assert.equal(await joiner.ask('transfer', { to: name }), name)
+    await assert.rejects(joiner.ask('transfer', { to: 'together-9' }), /no agent is called "together-9"/)
+
     // What a person sees of it.
     const url = `http://127.0.0.1:${debugPort}`
     const look = (...args: string[]) => runCommand(['coordinator', ...args, '--url', url], { cwd: folder })
@@ -105,7 +108,10 @@ describe('founding', { timeout: 120_000 }, () => {
       join: addresses,
       log: 'warn',
     })
-    await until('it says why', () => /founded apart/.test(back.complaints()), FOUND_MS)
+    // With what to do about it: keep both, or bring one over.
+    const why =
+      /"hint":"two founded meshes do not merge.+--mesh.+store adopt --node NAME --mesh-id.+"message":"refused a peer: .+ founded apart/
+    await until('it says why', () => why.test(back.complaints()), FOUND_MS)
     assert.equal((await back.ask('status', undefined)).meshId, second.meshId)
     const { peers } = JSON.parse((await back.ask('look', { path: '/api/peers' })).body)
     assert.equal(peers.filter(({ admitted }: { admitted: boolean }) => admitted).length, 0)

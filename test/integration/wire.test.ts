@@ -105,6 +105,19 @@ describe('between two minor versions of a protocol', { timeout: 60_000 }, () => 
     })
   })
 
+  it('a third process may be told by its name; one that nobody has is refused before anything is called', async () => {
+    const before = (await older.ask('replies', undefined)).length
+    const { id } = await ours.mesh.to('newer', probe).echo({ text: 'by name' }, { replyTo: 'older' })
+    const reply = await until('the third has it', async () => (await older.ask('replies', undefined))[before])
+    assert.deepEqual([reply.correlationId, reply.from], [id, newer.id])
+    const error = await failureOf(ours.mesh.to('newer', probe).echo({ text: 'x' }, { replyTo: 'odler' }))
+    assert.ok(isParleyError(error, 'COM002') && error.details.reason === 'unknown-name', `${error}`)
+    assert.match(error.hint ?? '', /did you mean older\?/)
+    assert.ok(
+      isParleyError(await failureOf(ours.mesh.to('newer', probe).echo({ text: 'x' }, { replyTo: 'a b' })), 'MSG001'),
+    )
+  })
+
   it('an answer that its third party does not take is counted where it was made', async () => {
     const nobody = '12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp'
     await ours.mesh.to(newer.id, probe).echo({ text: 'to nobody' }, { replyTo: nobody })

@@ -28,6 +28,7 @@ export interface NodeOptions {
   readonly choose?: DeliveryDeps['choose']
   readonly absentMs?: DeliveryDeps['absentMs']
   readonly publish?: DeliveryDeps['publish']
+  readonly peerOf?: DeliveryDeps['peerOf']
 }
 
 export const startDelivery = async (
@@ -41,6 +42,7 @@ export const startDelivery = async (
     choose = () => undefined,
     absentMs = () => 0,
     publish = async () => {},
+    peerOf,
   }: NodeOptions = {},
 ): Promise<DeliveryNode> => {
   const node = network.start(name)
@@ -54,6 +56,7 @@ export const startDelivery = async (
       choose,
       absentMs,
       publish,
+      ...(peerOf !== undefined && { peerOf }),
       async announce(type, version) {
         told.push(`+${type}@${version}`)
         return async () => void told.push(`-${type}@${version}`)

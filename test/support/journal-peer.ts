@@ -4,7 +4,8 @@
  */
 import { createHash } from 'node:crypto'
 import { flushCompileCache } from 'node:module'
-import { createMesh, type Mesh, type MeshOptionsInput } from '../../node/index.ts'
+import { setTimeout } from 'node:timers/promises'
+import { createMesh, isParleyError, type Mesh, type MeshOptionsInput } from '../../node/index.ts'
 import type { Json } from '../../protocols/journal/command.ts'
 import type { Failure } from './peer-process.ts'
 import { createProbe, probe } from './probe.ts'
@@ -49,6 +50,20 @@ const verbs = {
     return `${records.length} ${hash.digest('hex')}`
   },
   status: async (_: undefined) => mesh().coordinator.status(),
+  /** To an agent, by peer id or name. @returns name of the one that coordinates then */
+  transfer: async ({ to }: { to: string }) => {
+    const signal = AbortSignal.timeout(10_000)
+    for (;;) {
+      try {
+        const { leader } = await mesh().coordinator.transfer(to, { signal })
+        return mesh().directory.get(leader)?.name
+      } catch (error) {
+        // Whoever was taken for the coordinator is so no more; the next one is about to be known.
+        if (!isParleyError(error) || error.details.reason !== 'not-leader' || signal.aborted) throw error
+        await setTimeout(50)
+      }
+    }
+  },
   history: async ({ timeoutMs = 5_000 }: { timeoutMs?: number }) =>
     mesh().coordinator.history({ signal: AbortSignal.timeout(timeoutMs) }),
   /** A page of the node's own debug endpoint. */

@@ -1,7 +1,8 @@
 /**
  * Answers to messages that were moved: two peers may have processed such a message, and both may answer. Of the answers by
  * its correlationId those of the peer that answered first count; the other's are late: acknowledged, counted, and handed
- * to nobody. Known at the node that sent the message; a third party that the answers go to hears both.
+ * to nobody. Known at the node that sent the message; a third party that the answers go to hears both, and knows the second
+ * by another source with the same correlationId.
  *
  * Rows `m/<message>`. State: the messages that were moved, at most MAX_MOVED; the one that was sent first goes first, and
  * is counted.

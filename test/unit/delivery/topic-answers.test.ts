@@ -28,6 +28,40 @@ test('an answer goes to replyTo, or to the sender, with its correlation, and is 
   ])
 })
 
+test('a name stands for its peer in send, in a transaction and in replyTo; one that nobody has is refused at the sender', async () => {
+  const ids = new Map<unknown, string>()
+  const peerOf = (given: unknown, where = 'messages.send()'): string =>
+    ids.get(given) ??
+    (typeof given === 'string' && [...ids.values()].includes(given)
+      ? given
+      : assert.fail(`${where}: nobody is called ${given}`))
+  const { network, time, from, to } = await deliveryPair({ peerOf }, { peerOf })
+  const third = await startDelivery(network, 'c')
+  network.connect(to.node, third.node)
+  for (const [name, { id }] of Object.entries({ from, to, third })) ids.set(name, id)
+  await to.messages.receive(Note, async ({ n }, { reply, tx }) => {
+    await reply(Order, { n })
+    await tx.send('from', Order, { n: n + 10 })
+  })
+  const got: string[] = []
+  for (const [name, node] of Object.entries({ from, third }))
+    await node.messages.receive(
+      Order,
+      ({ n }, { message }) => void got.push(`${name} ${n} ${message.source === to.id}`),
+    )
+  await from.messages.send('to', Note, { n: 1 }, { replyTo: 'third' })
+  await from.messages.change((tx) => tx.send('to', Note, { n: 2 }, { replyTo: 'from' }))
+  await time.run(3_000)
+  assert.deepEqual(got.toSorted(), ['from 11 true', 'from 12 true', 'from 2 true', 'third 1 true'])
+  for (const send of [
+    () => from.messages.send('to', Note, { n: 3 }, { replyTo: 'thrid' }),
+    () => from.messages.change((tx) => tx.send('to', Note, { n: 3 }, { replyTo: 'thrid' })),
+  ])
+    await assert.rejects(send, /replyTo: nobody is called thrid/)
+  await assert.rejects(from.messages.send('ot', Note, { n: 3 }), /messages.send\(\): nobody is called ot/)
+  assert.equal(from.messages.figures().outbox, 0)
+})
+
 test('of a handler that fails after its answer there is none; a replyTo that is nobody fails the handler', async () => {
   const { time, from, to } = await deliveryPair()
   await to.messages.receive(Note, async ({ n }, { reply }) => {

@@ -246,6 +246,31 @@ test('of two answers to a message that was moved the first counts, and the other
   assert.deepEqual([counts.lateAnswers, back.messages.figures().outbox], [1, 0])
 })
 
+test('a third party hears both answers, the second from another source with the same correlationId', async () => {
+  const { network, time, receive, start, send, sender, taken, idOf } = await meshOf()
+  const third = await start('t')
+  const heard: [source: string, correlationId: string | undefined][] = []
+  await third.messages.receive(Order, (_, { message }) => {
+    heard.push([message.source, message.correlationId])
+  })
+  const p = await receive('p', async ({ n }, { reply }) => {
+    await reply(Order, { n })
+    // Its answer goes out, and its acknowledgement does not.
+    network.disconnect(p.node, sender().node)
+  })
+  await receive('q', ({ n }, { reply }) => reply(Order, { n }))
+  const { id } = await send(1, { replyTo: third.id })
+  await time.until(() => taken.includes('q1'), AFTER_MS + SLACK_MS)
+  await time.until(() => heard.length > 1, 30_000)
+  assert.deepEqual(
+    heard.toSorted(),
+    [
+      [idOf.get('p'), id],
+      [idOf.get('q'), id],
+    ].toSorted(),
+  )
+})
+
 test('an option that cannot be meant is refused', async () => {
   const { sender, idOf } = await meshOf()
   const { messages } = sender()
