@@ -153,6 +153,7 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
       return
     }
     target.failures += 1
+    const isNews = target.lastError?.message !== error.message
     target.lastError = error
     if (target.source === finds.source) {
       target.nextAt = deps.clock.monotonic() + backoffMs(target.failures)
@@ -169,7 +170,7 @@ export const createSupervisor = (deps: SupervisorDeps): Supervisor => {
     const kept = target.source !== undefined || peers.get(target.peer ?? '') === target
     if (!kept) return
     if (target.failures === 1 && !isRefusal(error)) deps.log.info(`cannot join ${what} yet: ${error.message}`)
-    if (target.failures === warnAt(error) || isRefusal(error))
+    if (isRefusal(error) ? isNews : target.failures === warnAt(error))
       deps.log.warn(`cannot join ${what}: ${error.message}`, { error })
     if (target.source === undefined && target.peer !== undefined && target.failures >= GONE_AFTER_FAILURES) {
       deps.unreachable(target.peer)

@@ -68,6 +68,10 @@ const NOTABLE_SKEW_MS = 1_000
 const sec001 = (reason: string, message: string, hint: string, more: Record<string, unknown> = {}): ParleyError =>
   new ParleyError('SEC001', message, { hint, details: { reason, ...more } })
 
+/** What to do about two meshes that do not merge. */
+export const FOUNDED_APART =
+  'two founded meshes do not merge. To keep both, give one another name (--mesh) or secret; to bring a node over, stop it and say parley store adopt --node NAME --mesh-id ID, with the mesh id that parley coordinator status shows at the other'
+
 export const createCards = (deps: CardDeps): Cards => {
   const { trust, clock, self } = deps
 
@@ -103,12 +107,16 @@ export const createCards = (deps: CardDeps): Cards => {
       )
     const barred = deps.barred(connection.remotePeer.toString())
     if (barred !== undefined) throw barred
+  }
+
+  /** Asked of members: who has another secret is told that. */
+  const checkFounding = (theirs: Card): void => {
     const ours = deps.meshId()
     if (ours !== undefined && theirs.meshId !== undefined && ours !== theirs.meshId && !deps.mayMove())
       throw sec001(
         'founded-apart',
-        `${theirs.name} belongs to a mesh that was founded apart from this one`,
-        'two founded meshes do not merge: give the nodes of one of them a new data directory, and have them join',
+        `${theirs.name} and ${self.name} are of meshes that were founded apart`,
+        FOUNDED_APART,
         { ours, theirs: theirs.meshId },
       )
   }
@@ -146,13 +154,15 @@ export const createCards = (deps: CardDeps): Cards => {
     async check(theirs, connection, isNew) {
       checkMesh(theirs, connection)
       const skewMs = theirs.nowMs - clock.now()
+      let membership: Membership
       try {
-        const membership = await trust.verify(theirs.tokens, connection.remotePeer.toString())
+        membership = await trust.verify(theirs.tokens, connection.remotePeer.toString())
         checkClocks(skewMs, isNew)
-        return membership
       } catch (error) {
         throw byClocks(error, theirs.name, skewMs)
       }
+      checkFounding(theirs)
+      return membership
     },
   }
 }

@@ -19,7 +19,7 @@ import type { Membership, Trust } from '../membership.ts'
 import type { Peers } from '../peers.ts'
 import type { Router } from '../router.ts'
 import type { Waiters } from '../waiters.ts'
-import { admission as protocol } from './cards.ts'
+import { FOUNDED_APART, admission as protocol } from './cards.ts'
 import { Memberships } from './memberships.ts'
 
 /** How often clocks are compared again where that is due. */
@@ -29,6 +29,9 @@ const OWN_CLOCK_MS = 5_000
 const TELL_MS = 500
 /** For the words to reach it before the connection goes. */
 const FAREWELL_MS = 100
+/** So long the same refusal of the same peer is written by info alone. */
+export const SAME_MS = 300_000
+export const MAX_REFUSED = 256
 /** Times that a peer may take for an exchange of cards, before its membership by a former secret ends. */
 const PROVE_EXCHANGES = 2
 
@@ -106,6 +109,20 @@ const createClockWatch = (skews: ClockSkews, log: Log): (() => void) => {
   }
 }
 
+/** Whether something is to be told, or was told within SAME_MS; of more than MAX_REFUSED the oldest is forgotten. */
+export const createNews = (clock: Pick<Clock, 'monotonic'>): ((what: string) => boolean) => {
+  const toldAt = new Map<string, number>()
+  return (what) => {
+    const now = clock.monotonic()
+    if (now - (toldAt.get(what) ?? Number.NEGATIVE_INFINITY) < SAME_MS) return false
+    toldAt.delete(what)
+    toldAt.set(what, now)
+    const [oldest] = toldAt.keys()
+    if (toldAt.size > MAX_REFUSED && oldest !== undefined) toldAt.delete(oldest)
+    return true
+  }
+}
+
 export const createUpkeep = (deps: UpkeepDeps): Upkeep => {
   const { clock, timers, log, links, peers, skews } = deps
   const count = deps.metrics.counter(
@@ -117,6 +134,8 @@ export const createUpkeep = (deps: UpkeepDeps): Upkeep => {
   const listeners = new Set<(refused: RefusedPeer) => void>()
   /** Those of whose end their peer has spoken; it is said once. */
   const spokenOf = new WeakSet<Membership>()
+
+  const isNews = createNews(clock)
 
   const tellListeners = (connection: Connection, error: ParleyError): RefusedPeer => {
     const reason = typeof error.details.reason === 'string' ? error.details.reason : error.code
@@ -184,7 +203,12 @@ export const createUpkeep = (deps: UpkeepDeps): Upkeep => {
     refused(connection, error, side) {
       deps.gate.settle(connection, 'refused')
       const who = side === 'ours' ? 'refused a peer' : 'a peer refused this node'
-      log.warn(`${who}: ${error.message}`, { ...tellListeners(connection, error) })
+      const refused = tellListeners(connection, error)
+      // What a stranger advises is not passed on.
+      const own = error.remote ? undefined : error.hint
+      const hint = refused.reason === 'founded-apart' ? FOUNDED_APART : own
+      const level = isNews(`${side} ${refused.id} ${refused.reason}`) ? 'warn' : 'info'
+      log[level](`${who}: ${error.message}`, { ...refused, ...(hint !== undefined && { hint }) })
       deps.waiters.reject(connection, error)
     },
     renewed(peer, { membership, name, skew }) {

@@ -110,7 +110,7 @@ describe('founding', { timeout: 120_000 }, () => {
     })
     // With what to do about it: keep both, or bring one over.
     const why =
-      /"hint":"two founded meshes do not merge.+--mesh.+store adopt --node NAME --mesh-id.+"message":"refused a peer: .+ founded apart/
+      /"hint":"two founded meshes do not merge.+--mesh.+store adopt --node NAME --mesh-id.+"message":"a peer refused this node: .+ founded apart/
     await until('it says why', () => why.test(back.complaints()), FOUND_MS)
     assert.equal((await back.ask('status', undefined)).meshId, second.meshId)
     const { peers } = JSON.parse((await back.ask('look', { path: '/api/peers' })).body)

@@ -264,3 +264,17 @@ test('nodes that start together warn of nobody: a port that nobody listens on ye
   assert.match(warned()[0] ?? '', /10\.0\.0\.2.*ECONNREFUSED/)
   supervisor.stop()
 })
+
+test('a refusal that stays the same is a warning once, however often it comes', async () => {
+  const { time, refusing, live, supervisor, log, dialled } = supervised({ join: [at(1)] })
+  refusing.add(at(1))
+  supervisor.start()
+  await time.until(() => dialled(at(1)) === 5, 60_000)
+  await time.run(1)
+  const warnings = (): string[] => log.lines.filter(({ level }) => level === 'warn').map(({ message }) => message)
+  assert.deepEqual(warnings(), [`cannot join ${at(1)}: ${at(1)} refused`])
+  refusing.delete(at(1))
+  live.set(at(1), 'peer')
+  await time.until(() => dialled(at(1)) === 6, 60_000)
+  supervisor.stop()
+})

@@ -77,6 +77,7 @@ test('another mesh, one founded apart, a peer that is barred and a foreign secre
   await refusesWith('founded-apart', setUp().check(card({ meshId: 'theirs' }), connection, true))
   await refusesWith('cut-off', setUp({ barred: true }).check(card(), connection, true))
   await refusesWith('wrong-authority', setUp({ tokens: false }).check(card(), connection, true))
+  await refusesWith('wrong-authority', setUp({ tokens: false }).check(card({ meshId: 'theirs' }), connection, true))
   await refusesWith('not-loopback', setUp({ mode: 'open' }).check(card(), connection, true))
 })
 
