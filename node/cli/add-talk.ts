@@ -92,6 +92,12 @@ const addSend = (program: Command): void => {
         'EXACTLY_ONCE',
       ]),
     )
+    .addOption(
+      new Option(
+        '--rebind',
+        'with EXACTLY_ONCE: where its agent stays away (delivery.rebind_after_ms) another of the capability gets it, and both may have processed it (default: it becomes a dead letter)',
+      ).conflicts('to'),
+    )
     .option('--conversation <id>', 'messages of one conversation are processed in their order')
     .option('--header <name=value...>', 'headers of the message')
     .option('--schema-version <version>', 'version of its definition (default: 1.0.0)')

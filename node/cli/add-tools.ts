@@ -35,7 +35,7 @@ const addJournal = (program: Command): void => {
     .option('--json', 'print one line {key,version,value}')
     .action(async (key, options) => (await import('./journal.ts')).get(key, options))
   withLimit(add('ls', 'Lists the records whose keys begin with PREFIX.'))
-    .argument('[PREFIX]', 'all unless given')
+    .argument('[PREFIX]', "all but the mesh's own unless given; those begin with $")
     .option('--wide', 'no wrapping, however long the lines get')
     .option('--json', 'print a JSON array of {key,version,value}')
     .action(async (prefix, options) => (await import('./journal.ts')).list(prefix, options))

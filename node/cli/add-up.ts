@@ -30,6 +30,13 @@ export const addUp = (program: Command): void => {
       'address that it listens on; beyond 127.0.0.1 whoever reaches it can read it (default: 127.0.0.1)',
     )
     .option('--no-debug', 'no debug endpoint')
+    .option(
+      '--health-port <n>',
+      'port of /healthz, /readyz and /metrics for probes and scrapers, 0 for any free one (default: none)',
+      whole(0, 65_535),
+    )
+    .option('--health-host <host>', 'address that it listens on, 0.0.0.0 for other machines (default: 127.0.0.1)')
+    .option('--no-health', 'no health listener, whatever the configuration says')
     .addOption(new Option('--preset <name>', 'where the peers are').choices(PRESET_NAMES))
     .option('--label <name=value...>', 'facts about this node for the directory')
     .option('--drain <ms>', 'milliseconds that a stop waits for requests in work (default: 3000)', whole(0, 3_600_000))
@@ -49,7 +56,7 @@ export const addUp = (program: Command): void => {
     .addOption(
       new Option('--log <level>', 'least urgent level that is written to stderr (default: warn)').choices(LEVELS),
     )
-    .option('--json', 'print one line {id,name,addresses,debugUrl,pid} instead of a text')
+    .option('--json', 'print one line {id,name,addresses,debugUrl,healthUrl,pid} instead of a text')
     .addHelpText('after', LAYERS)
     .addHelpText('after', SECRETS)
     .action(async (options) => (await import('./up.ts')).up(options))

@@ -1,6 +1,6 @@
 /**
- * Which of several running nodes does something that any of them may do: the first one that knows whom it is about. Keeps
- * no state.
+ * Which of several running nodes does something that any of them may do: the first one that knows whom it is about, or, for
+ * what is the same at each node of a mesh, any where all of them are of one. Keeps no state.
  */
 import * as z from 'zod'
 import { ParleyError } from '../../protocols/errors.ts'
@@ -8,7 +8,7 @@ import { nearest } from '../../protocols/nearest.ts'
 import type { FoundNode } from '../data-directory.ts'
 import { AgentSchema } from '../debug/source.ts'
 import { meshOf, type Reached, request, socketOf } from './reach.ts'
-import { runningNodes } from './running.ts'
+import { runningNodes, type Which } from './running.ts'
 
 const Agents = z.object({ agents: z.array(AgentSchema) })
 export type KnownAgents = z.output<typeof Agents>['agents']
@@ -46,6 +46,21 @@ export const nodeThatKnows = async (
     first ??= { dataDir: node.directory }
   }
   return first
+}
+
+/**
+ * @returns where several run and none is named: one that knows all the others, if there is one; else what was given, so that
+ *   whoever asks is told to name one
+ */
+export const nodeOfOneMesh = async <W extends Which>(named: W): Promise<W | { dataDir: string; name: string }> => {
+  if (named.url !== undefined || named.node !== undefined || named.dataDir !== undefined) return named
+  const nodes = await runningNodes()
+  if (nodes.length < 2) return named
+  for (const node of nodes) {
+    const known = new Set((await agentsOf(node, undefined))?.map(({ id }) => id))
+    if (nodes.every(({ peerId }) => known.has(peerId))) return { dataDir: node.directory, name: node.name }
+  }
+  return named
 }
 
 const PEER_ID = /^[A-Za-z0-9]{40,128}$/

@@ -2,6 +2,7 @@
 import type * as z from 'zod'
 import { TransferredSchema } from '../control/wire.ts'
 import { CoordinatorSchema, type CoordinatorView } from '../debug/source.ts'
+import { nodeOfOneMesh } from './choose-node.ts'
 import { reach, request, socketOf } from './reach.ts'
 import { BY_SOCKET, runningNode, type Which } from './running.ts'
 import { roomFor, shownId, table } from './table.ts'
@@ -15,8 +16,8 @@ export interface CoordinatorOptions extends Which {
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
-const look = async (options: CoordinatorOptions): Promise<CoordinatorView> =>
-  request(await reach(options), 'GET', '/api/coordinator', CoordinatorSchema)
+const look = async (options: Which): Promise<CoordinatorView> =>
+  request(await reach(await nodeOfOneMesh(options)), 'GET', '/api/coordinator', CoordinatorSchema)
 
 /** @returns nothing for a node of a version that knows no proofs */
 const provenText = ({ proof, epoch }: CoordinatorView): [string, string][] => {
@@ -35,9 +36,11 @@ const provenText = ({ proof, epoch }: CoordinatorView): [string, string][] => {
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 
 export const showStatus = async (options: CoordinatorOptions): Promise<void> => {
-  const view = await look(options)
+  const which = await nodeOfOneMesh(options)
+  const view = await look(which)
   if (options.json === true) return print(JSON.stringify(view))
   const { leader, log, seats, journal } = view
+  const chosen = 'name' in which ? `${which.name} ` : ''
   const voters = seats.filter(({ role }) => role === 'voter').length
   const rows: [string, string][] = [
     ['mesh id', view.meshId ?? 'not founded'],
@@ -46,7 +49,7 @@ export const showStatus = async (options: CoordinatorOptions): Promise<void> => 
     ...provenText(view),
     ['decisions', view.quorum ? 'are made' : 'are not made: there is no quorum'],
     ['voters', `${voters}, ${seats.length - voters} learn`],
-    ['this node', view.acting ? 'coordinates' : view.seat === 'none' ? 'has no seat' : `is a ${view.seat}`],
+    ['this node', chosen + (view.acting ? 'coordinates' : view.seat === 'none' ? 'has no seat' : `is a ${view.seat}`)],
     ['journal', `version ${view.version}, ${journal.records} records, ${journal.bytes} bytes`],
     ...(log === undefined
       ? []
@@ -116,7 +119,9 @@ const handOver = async (options: TransferOptions): Promise<Transferred> => {
   const { to, timeout: timeoutMs } = options
   const request = { timeoutMs, ...(to !== undefined && { to }) }
   const node =
-    options.join === undefined ? await runningNode(options, `${BY_SOCKET}, or a member with --join`) : undefined
+    options.join === undefined
+      ? await runningNode(await nodeOfOneMesh(options), `${BY_SOCKET}, or a member with --join`)
+      : undefined
   const control = node === undefined ? undefined : socketOf(node)
   if (control !== undefined) {
     const limit = { body: request, timeoutMs: timeoutMs + GRACE_MS }

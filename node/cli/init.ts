@@ -6,6 +6,7 @@ import { CONFIG_NAME } from '../config/load.ts'
 import { starter } from '../config/starter.ts'
 import { FILE_MODE, fileError, systemCode } from '../private-file.ts'
 import { makeSecret } from '../secret.ts'
+import { TYPED } from './outcome.ts'
 
 export interface InitOptions {
   dir?: string
@@ -67,7 +68,7 @@ export const init = async ({ dir = '.', force = false, json = false }: InitOptio
   const folder = relative('.', resolve(dir))
   process.stdout.write(`wrote ${config}, with every line explained
 ${isNew ? `wrote ${secret}, a new secret (mode 0600): give it to every node of the mesh` : `kept ${secret}, the secret that was there`}
-start a node: ${folder === '' ? '' : `cd ${quoted(folder)} && `}parley up
+start a node: ${folder === '' ? '' : `cd ${quoted(folder)} && `}${TYPED} up
 keep out of version control (.gitignore): ${SECRET_NAME} .parley/
 `)
 }

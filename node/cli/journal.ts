@@ -1,5 +1,6 @@
 /** `parley journal`: records that the mesh agreed on, read, written and followed by a running node. Keeps no state. */
 import { ParleyError } from '../../protocols/errors.ts'
+import { OWN_PREFIX } from '../../protocols/journal/records.ts'
 import {
   JournalFoundSchema,
   type JournalLine,
@@ -8,6 +9,7 @@ import {
   JournalWrittenSchema,
 } from '../control/wire-tools.ts'
 import { escapeText } from '../log-fields.ts'
+import { nodeOfOneMesh } from './choose-node.ts'
 import { createInterrupt } from './interrupt.ts'
 import { reachControl } from './reach.ts'
 import type { Which } from './running.ts'
@@ -37,7 +39,7 @@ const limit = ({ timeout: timeoutMs }: JournalOptions, body: object) => ({
 
 /** @throws STA001 where there is none */
 export const get = async (key: string, options: JournalOptions): Promise<void> => {
-  const { control } = await reachControl(options)
+  const { control } = await reachControl(await nodeOfOneMesh(options))
   const { record } = await control.ask('POST', '/api/journal/get', JournalFoundSchema, limit(options, { key }))
   if (record === undefined)
     throw new ParleyError('STA001', `the journal has no record ${JSON.stringify(key)}`, {
@@ -50,13 +52,14 @@ export const get = async (key: string, options: JournalOptions): Promise<void> =
 }
 
 export const list = async (prefix: string | undefined, options: JournalOptions & { wide?: boolean }): Promise<void> => {
-  const { control } = await reachControl(options)
+  const { control } = await reachControl(await nodeOfOneMesh(options))
   const body = limit(options, { prefix: prefix ?? '' })
   const { records } = await control.ask('POST', '/api/journal/list', JournalListedSchema, body)
   if (options.json === true) return print(JSON.stringify(records))
-  if (records.length === 0) return print('no records')
-  const rows = records.map(({ key, version, value }) => [key, String(version), JSON.stringify(value)])
-  print(table(['key!', 'version', 'value'], rows, roomFor(options.wide)))
+  // What the mesh notes of itself is shown to whoever asks for it.
+  const shown = prefix === undefined ? records.filter(({ key }) => !key.startsWith(OWN_PREFIX)) : records
+  const rows = shown.map(({ key, version, value }) => [key, String(version), JSON.stringify(value)])
+  print(rows.length === 0 ? 'no records' : table(['key!', 'version', 'value'], rows, roomFor(options.wide)))
 }
 
 const done = (json: boolean | undefined, facts: object, text: string): void =>
@@ -66,14 +69,14 @@ const conditionOf = ({ ifVersion }: WriteOptions) => ({ ...(ifVersion !== undefi
 
 export const put = async (key: string, text: string, options: WriteOptions): Promise<void> => {
   const value = await inputOf(text)
-  const { control } = await reachControl(options)
+  const { control } = await reachControl(await nodeOfOneMesh(options))
   const body = limit(options, { key, value, ...conditionOf(options) })
   const { version } = await control.ask('POST', '/api/journal/put', JournalWrittenSchema, body)
   done(options.json, { key, version }, `${key} is written, as version ${version}`)
 }
 
 export const remove = async (key: string, options: WriteOptions): Promise<void> => {
-  const { control } = await reachControl(options)
+  const { control } = await reachControl(await nodeOfOneMesh(options))
   const body = limit(options, { key, ...conditionOf(options) })
   const { version, existed } = await control.ask('POST', '/api/journal/delete', JournalWrittenSchema, body)
   done(options.json, { key, version, existed }, existed === true ? `${key} is deleted` : `there was no ${key}`)
@@ -95,7 +98,7 @@ export const watch = async (
     ...which
   }: Omit<JournalOptions, 'timeout'> & { count?: number; from?: number },
 ): Promise<void> => {
-  const { node, control } = await reachControl(which)
+  const { node, control } = await reachControl(await nodeOfOneMesh(which))
   const { signal, release } = createInterrupt('it follows no more')
   const body = { prefix: prefix ?? '', ...(from !== undefined && { from }) }
   let changes = 0

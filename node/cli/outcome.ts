@@ -21,6 +21,9 @@ Exit codes:
 Errors go to stderr: error CODE: MESSAGE and hint: WHAT TO DO, on a line each;
 with --json one line {"error":{"code","message","hint","exitCode"}}.`
 
+/** What to type before the name of a command: a package of this folder is found by npx alone, which says that it is it. */
+export const TYPED = process.env.npm_command === 'exec' ? 'npx parley' : 'parley'
+
 export const usage = (message: string, hint: string): ParleyError => new ParleyError('MSG001', message, { hint })
 
 /** Commander's messages, in the form of all the others. */

@@ -1,5 +1,6 @@
 /** `parley pub`: publishes events by a running node: one, the same one many times, or a line of stdin each. Keeps no state. */
 import { MAX_BATCH, PublishedSchema } from '../control/wire.ts'
+import { nodeOfOneMesh } from './choose-node.ts'
 import { createInterrupt } from './interrupt.ts'
 import { linesOf } from './lines.ts'
 import { usage } from './outcome.ts'
@@ -88,7 +89,7 @@ export const pub = async (topic: string, text: string | undefined, options: PubO
   const { count, type, ttl, json = false, ...which } = options
   if (text === '-' && count !== undefined) throw usage('--count repeats one event', 'leave it out with -')
   const source = text === '-' ? fromStdin() : repeated(await inputOf(text), count ?? 1)
-  const { control } = await reachControl(which)
+  const { control } = await reachControl(await nodeOfOneMesh(which))
   const { signal, release } = createInterrupt('what went out before is published')
   const bar = await createProgress(
     `publishing to ${topic}`,

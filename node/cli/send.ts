@@ -11,6 +11,8 @@ export interface SendOptions extends Omit<Which, 'url'> {
   to?: string[]
   capability?: string
   guarantee?: 'AT_MOST_ONCE' | 'AT_LEAST_ONCE' | 'EXACTLY_ONCE'
+  /** Another agent of the capability may get it, also EXACTLY_ONCE. */
+  rebind?: boolean
   conversation?: string
   header?: string[]
   schemaVersion?: string
@@ -28,13 +30,14 @@ const GRACE_MS = 10_000
 const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
 export const send = async (type: string, text: string | undefined, options: SendOptions): Promise<void> => {
-  const { to, capability, guarantee, conversation, header, schemaVersion, ttl, wait, keep } = options
+  const { to, capability, guarantee, rebind, conversation, header, schemaVersion, ttl, wait, keep } = options
   const body: z.input<typeof SendSchema> = {
     type,
     data: await inputOf(text),
     ...(to !== undefined && { to }),
     ...(capability !== undefined && { capability }),
     ...(guarantee !== undefined && { guarantee }),
+    ...(rebind === true && { rebind: 'allowed' as const }),
     ...(conversation !== undefined && { conversationId: conversation }),
     ...(header !== undefined && { headers: labelsOf(header) }),
     ...(schemaVersion !== undefined && { version: schemaVersion }),

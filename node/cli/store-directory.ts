@@ -19,6 +19,8 @@ export interface StoreOptions {
   node?: string
   dataDir?: string
   json?: boolean
+  /** Nothing is changed: where there is one node only, it is that one. */
+  readsOnly?: boolean
 }
 const KEY_FILE = 'identity.key'
 
@@ -33,10 +35,12 @@ export const exists = async (path: string): Promise<boolean> => {
 }
 
 /** No node needs to run there, so that none is found by itself: a command that changes a store wants it named. */
-const directoryOf = async ({ node, dataDir }: StoreOptions): Promise<string> => {
+const directoryOf = async ({ node, dataDir, readsOnly }: StoreOptions): Promise<string> => {
   if (dataDir !== undefined) return resolve(dataDir)
   if (node === undefined) {
     const names = await readdir(DATA_ROOT).catch(() => [])
+    const [only, ...others] = names
+    if (readsOnly === true && only !== undefined && others.length === 0) return resolve(DATA_ROOT, only)
     const known = names.length === 0 ? '' : `; under ${DATA_ROOT} there is ${names.sort().slice(0, 20).join(', ')}`
     throw usage('the node is not named', `name its data directory with --data-dir, or --node NAME${known}`)
   }

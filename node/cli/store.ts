@@ -87,7 +87,7 @@ const refuseFor = (problems: readonly Problem[]): void => {
 }
 
 export const verifyStore = (options: StoreOptions): Promise<void> =>
-  withAnyStore(options, async (stopped) => {
+  withAnyStore({ ...options, readsOnly: true }, async (stopped) => {
     const { disk, owner } = stopped
     const { condition, messages } = await lookAt(stopped)
     const { journal, problems } = condition

@@ -8,6 +8,7 @@
 import { ParleyError } from '../../protocols/errors.ts'
 import { type SubscribeLine, SubscribeLineSchema } from '../control/wire.ts'
 import { escapeText } from '../log-fields.ts'
+import { nodeOfOneMesh } from './choose-node.ts'
 import { createInterrupt } from './interrupt.ts'
 import { usage } from './outcome.ts'
 import { reachControl } from './reach.ts'
@@ -58,7 +59,7 @@ const wantedOf = (patterns: readonly string[], { reportTopics }: SubOptions): re
 export const sub = async (given: readonly string[], options: SubOptions): Promise<void> => {
   const patterns = wantedOf(given, options)
   const { from = 'latest', count = Number.POSITIVE_INFINITY, json = false } = options
-  const { node, control } = await reachControl(options)
+  const { node, control } = await reachControl(await nodeOfOneMesh(options))
   const { signal, release } = createInterrupt('it hears no more')
   const limit = new AbortController()
   const timer = options.for === undefined ? undefined : setTimeout(() => limit.abort(new Error('over')), options.for)

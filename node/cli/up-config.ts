@@ -20,6 +20,10 @@ export interface UpOptions {
   debug?: boolean
   debugPort?: number
   debugHost?: string
+  /** False for --no-health. */
+  health?: boolean
+  healthPort?: number
+  healthHost?: string
   drain?: number
   preset?: Preset
   label?: string[]
@@ -42,6 +46,10 @@ const entry = (origin: Entry['origin'], key: string, value: unknown): Entry[] =>
 /** What was given on the command line. */
 export const flagsOf = (options: UpOptions): Entry[] => {
   const flag = (name: string, key: string, value: unknown): Entry[] => entry({ kind: 'flag', name }, key, value)
+  const listener = (key: string, isOn: boolean | undefined, port?: number, host?: string): Entry[] =>
+    isOn === false
+      ? flag(`--no-${key}`, key, false)
+      : [...flag(`--${key}-port`, `${key}.port`, port), ...flag(`--${key}-host`, `${key}.host`, host)]
   const labels = Object.entries(labelsOf(options.label ?? [])).map(
     ([name, value]): Entry => ({ path: ['labels', name], value, origin: { kind: 'flag', name: '--label' } }),
   )
@@ -57,12 +65,8 @@ export const flagsOf = (options: UpOptions): Entry[] => {
     ...flag('--secret-file', 'secret_file', options.secretFile),
     ...flag('--allow-weak-secret', 'allow_weak_secret', options.allowWeakSecret),
     ...flag('--data-dir', 'data_dir', options.dataDir),
-    ...(options.debug === false
-      ? flag('--no-debug', 'debug', false)
-      : [
-          ...flag('--debug-port', 'debug.port', options.debugPort),
-          ...flag('--debug-host', 'debug.host', options.debugHost),
-        ]),
+    ...listener('debug', options.debug, options.debugPort, options.debugHost),
+    ...listener('health', options.health, options.healthPort, options.healthHost),
     ...flag('--drain', 'timings.drain_ms', options.drain),
     ...flag('--stuck-after', 'timings.stuck_after_ms', options.stuckAfter),
     ...flag('--preset', 'preset', options.preset),

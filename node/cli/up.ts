@@ -12,7 +12,7 @@ import type { Mesh } from '../api.ts'
 import type { Loaded } from '../config/load.ts'
 import { createMesh } from '../mesh.ts'
 import { isLasting } from '../trust/lasting-refusal.ts'
-import { report, usage } from './outcome.ts'
+import { report, TYPED, usage } from './outcome.ts'
 import { createHangups, digestsOf } from './reloading.ts'
 import { DATA_ROOT } from './running.ts'
 import { keepAlive, signalled } from './staying.ts'
@@ -57,15 +57,16 @@ const block = (mesh: Mesh, { input, file }: Loaded): string => {
     ...(file === undefined ? [] : [['config', file] satisfies [string, string]]),
     ...addresses.map((address, at): [string, string] => [at === 0 ? 'listens on' : '', address]),
     ['debug', mesh.debugUrl ?? 'off'],
+    ...(mesh.healthUrl === undefined ? [] : [['health', mesh.healthUrl] satisfies [string, string]]),
     ...served.map((one, at): [string, string] => [at === 0 ? 'serves' : '', `${one.name} ${one.version}`]),
     ['joins', sources.join(', ') || 'nobody; others join it with --join and an address above'],
-    ['stop', `Ctrl-C, or parley stop ${name}`],
+    ['stop', `Ctrl-C, or ${TYPED} stop ${name}`],
   ]
   return `${name} is up in the mesh ${mesh.self.mesh}\n${rows.map(([what, is]) => `  ${what.padEnd(11)}${is}`).join('\n')}\n`
 }
 
-const line = ({ self: { id, name, addresses }, debugUrl }: Mesh): string =>
-  `${JSON.stringify({ id, name, addresses, debugUrl, pid: process.pid })}\n`
+const line = ({ self: { id, name, addresses }, debugUrl, healthUrl }: Mesh): string =>
+  `${JSON.stringify({ id, name, addresses, debugUrl, healthUrl, pid: process.pid })}\n`
 
 const ended = (error: ParleyError): ParleyError =>
   new ParleyError(error.code, `nobody lets this node in, and asking again would not help: ${error.message}`, {

@@ -1,6 +1,7 @@
 /** `parley peers` and `parley agents`: what a running node knows, as a table or as JSON. Keeps no state. */
 import * as z from 'zod'
 import { AgentSchema, PeerSchema } from '../debug/source.ts'
+import { nodeOfOneMesh } from './choose-node.ts'
 import { reach, request } from './reach.ts'
 import type { Which } from './running.ts'
 import { roomFor, shownId, table } from './table.ts'
@@ -72,7 +73,7 @@ const doing = ({ state, activity }: AgentView): string => {
 }
 
 export const showAgents = async (options: ViewOptions): Promise<void> => {
-  const { agents } = await request(await reach(options), 'GET', '/api/agents', Agents)
+  const { agents } = await request(await reach(await nodeOfOneMesh(options)), 'GET', '/api/agents', Agents)
   if (options.json === true) return print(JSON.stringify(agents))
   print(
     table(

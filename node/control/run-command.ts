@@ -44,7 +44,7 @@ export const send = async (
   mesh: Pick<Mesh, 'messages' | 'directory'>,
   { type, data, to, capability, version, waitMs, keep, ...rest }: z.output<typeof wire.SendSchema>,
 ): Promise<z.output<typeof wire.SentSchema>> => {
-  const { guarantee, conversationId, headers, ttlMs } = rest
+  const { guarantee, rebind, conversationId, headers, ttlMs } = rest
   if (to !== undefined && capability !== undefined) {
     throw new ParleyError('MSG001', 'a message goes to peers or to a capability', { hint: 'leave out one of them' })
   }
@@ -55,6 +55,7 @@ export const send = async (
   const whom = peers ?? { capability: capability ?? type }
   const receipt = await mesh.messages.send(whom, message, data, {
     ...(guarantee !== undefined && { guarantee }),
+    ...(rebind !== undefined && { rebind }),
     ...(conversationId !== undefined && { conversationId }),
     ...(headers !== undefined && { headers }),
     ...(ttlMs !== undefined && { ttlMs }),

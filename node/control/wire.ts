@@ -157,6 +157,7 @@ export const SendSchema = z.strictObject({
   capability: z.string().max(64).optional(),
   version: z.string().max(32).default('1.0.0'),
   guarantee: z.enum(['AT_MOST_ONCE', 'AT_LEAST_ONCE', 'EXACTLY_ONCE']).optional(),
+  rebind: z.literal('allowed').optional(),
   conversationId: z.string().max(128).optional(),
   headers: z.record(z.string(), z.string()).optional(),
   ttlMs: Timeout.optional(),

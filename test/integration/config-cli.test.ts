@@ -56,9 +56,10 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
 
   test('what init writes works at once, and init never overwrites by itself', async () => {
     const cwd = await folder('init')
-    const made = await run(cwd, ['init'])
+    const made = await run(cwd, ['init'], { env: { npm_command: 'exec' } })
     assert.equal(made.code, 0, made.stderr)
     assert.match(made.stdout, /\.gitignore/)
+    assert.match(made.stdout, /^start a node: npx parley up$/m, 'as npx was what found it')
     assert.equal((await stat(join(cwd, 'parley.secret'))).mode & 0o777, 0o600)
     const [config, secret] = await Promise.all(
       ['parley.yaml', 'parley.secret'].map((name) => readFile(join(cwd, name), 'utf8')),
@@ -71,6 +72,9 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
     await writeFile(join(cwd, 'parley.yaml'), 'mesh: changed\n')
     const [forced] = await Promise.all([run(cwd, ['init', '--force', '--json']), leave(running)])
     assert.deepEqual(JSON.parse(forced.stdout), { config: 'parley.yaml', secret: 'parley.secret', madeSecret: false })
+    const verified = await run(cwd, ['store', 'verify'])
+    assert.equal(verified.code, 0, `the only node of the folder: ${verified.stderr}`)
+    assert.match((await run(cwd, ['store', 'repair'])).stderr, /the node is not named.*\nhint: .*there is node$/m)
     assert.equal(await readFile(join(cwd, 'parley.yaml'), 'utf8'), config)
     assert.equal(await readFile(join(cwd, 'parley.secret'), 'utf8'), secret)
   })

@@ -174,6 +174,7 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
       [alpha('sub', 'a', '--from', 'yesterday'), 2, 'MSG001', /no place to start from/, /./],
       [alpha('send', 'Order!'), 2, 'MSG001', /message type "Order!" is not usable/, /a-z/],
       [alpha('send', 'order', '--to', 'x', '--capability', 'y'), 2, 'MSG001', /cannot be used with/, /./],
+      [alpha('send', 'order', '--to', 'beta', '--rebind'), 2, 'MSG001', /cannot be used with/, /./],
       [alpha('send', 'order', '--guarantee', 'SOMETIMES'), 2, 'MSG001', /Allowed choices/, /./],
       [alpha('send', 'order', '--to', 'gamma'), 3, 'STA001', /no agent is called "gamma"/, /there is|mean/],
       [alpha('send', 'tiol'), 3, 'COM004', /nobody receives messages of the type tiol/, /did you mean toil\?.+--keep/],
@@ -216,7 +217,7 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
   })
 
   test('what waits is listed with whom it is for, since when and why, within 80 columns', async () => {
-    const kept = await parley(alpha('send', 'order.unheard', '{}', '--keep'))
+    const kept = await parley(alpha('send', 'order.unheard', '{}', '--keep', '--guarantee', 'EXACTLY_ONCE', '--rebind'))
     assert.match(kept.stdout, /is kept by alpha, for whoever offers it/, kept.stderr)
     const told = await parley(alpha('send', 'order.waiting', '{}', '--to', 'beta'))
     assert.match(told.stderr, /^note: beta does not say that it receives order\.waiting now/)
@@ -238,6 +239,29 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     assert.match(table.stdout, /nobody receives it/)
     assert.ok(wide.stdout.includes((await noteOf('beta')).peerId))
     assert.equal((await parley(beta('outbox'))).stdout, 'nothing waits\n')
+  })
+
+  test('with two nodes here what concerns their mesh is asked of either, and what concerns one node names both', async () => {
+    const [agents, voters, status, put, published, outbox] = await Promise.all([
+      parley(['agents', '--json']),
+      parley(['coordinator', 'voters', '--json']),
+      parley(['coordinator', 'status']),
+      parley(['journal', 'put', 'asked/of', '"either"', '--json']),
+      parley(['pub', 'either.way', '{}', '--json']),
+      parley(['outbox']),
+    ])
+    const Names = z.array(z.object({ name: z.string() }))
+    assert.deepEqual(
+      Names.parse(JSON.parse(agents.stdout))
+        .map(({ name }) => name)
+        .toSorted(),
+      ['alpha', 'beta'],
+      agents.stderr,
+    )
+    assert.ok(Names.parse(JSON.parse(voters.stdout)).length > 0, voters.stderr)
+    assert.match(status.stdout, /^this node +(alpha|beta) (coordinates|is a|has no seat)/m, status.stderr)
+    for (const { code, stderr } of [put, published]) assert.equal(code, 0, stderr)
+    assertError(outbox, 2, 'MSG001', /2 nodes are running here: alpha, beta/, /--node alpha/)
   })
 
   test('with two nodes here a call, a description and a bench go by one that knows whom they are about', async () => {
@@ -274,6 +298,10 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     ])
     assertError(stale, 1, 'STA003', /./)
     assert.equal(got.stdout, '{"n":1}\n', got.stderr)
+    const [all, own] = await Promise.all([parley(alpha('journal', 'ls')), parley(alpha('journal', 'ls', '$'))])
+    assert.match(all.stdout, /^test\/a /m)
+    assert.doesNotMatch(all.stdout, /^\$/m, "the mesh's own are not asked for")
+    assert.match(own.stdout, /^\$/m)
     assert.match(listed.stdout, new RegExp(`^KEY +VERSION +VALUE\\ntest/a +${version} +\\{"n":1\\}\\n$`))
     assert.equal((await parley(beta('journal', 'rm', 'test/a'))).stdout, 'test/a is deleted\n')
     assert.equal((await parley(beta('journal', 'rm', 'test/a'))).stdout, 'there was no test/a\n')

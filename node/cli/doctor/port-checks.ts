@@ -108,7 +108,9 @@ const announced: Check = {
           'listen on /ip4/0.0.0.0/tcp/PORT, or leave it so if it need not be called',
         ),
       ]
-    return [ok(name, isOpen ? `those of this machine: ${[...v4, ...v6].slice(0, 8).join(', ')}` : listen.join(', '))]
+    if (isOpen) return [ok(name, `those of this machine: ${[...v4, ...v6].slice(0, 8).join(', ')}`)]
+    const isFree = listen.some((address) => /\/(tcp|udp)\/0(\/|$)/.test(address))
+    return [ok(name, `${listen.join(', ')}${isFree ? ' (0: any free port)' : ''}`)]
   },
 }
 
