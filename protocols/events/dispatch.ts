@@ -244,11 +244,12 @@ export const createDispatch = (
       const timestamp = port.clock.now()
       const { id: source, incarnation: epoch } = port.self
       recent.add(id, topic.name, source, timestamp, marks?.type, text)
-      if (taps.size === 0 && listeners(topic).length === 0) return
+      const isHeard = listeners(topic).length > 0
+      if (taps.size === 0 && !isHeard) return
       const expiresAt = marks?.ttlMs === undefined ? undefined : monotonic() + marks.ttlMs
       if (queued.length === 0) queueMicrotask(flush)
       queued.push(() => {
-        topic.received += 1
+        if (isHeard) topic.received += 1
         hand(topic, build(topic, { id, source, timestamp, epoch, sequence }, JSON.parse(text), marks, expiresAt))
       })
     },

@@ -7,14 +7,32 @@ import { after, before, describe, it } from 'node:test'
 import type { Browser, Page } from 'playwright-core'
 import type { MeshOptionsInput } from '../../node/index.ts'
 import {
-  clippedParts,
   findChromium,
+  KEEPS_PICTURES,
   keepPicture,
   openPage,
   seriousFindings,
   startBrowser,
   type Watched,
 } from '../support/browser.ts'
+import {
+  fillViews,
+  fitOf,
+  focusOf,
+  LONG_TOPIC,
+  OF_MESSAGES,
+  openView,
+  paintedPoints,
+  SCREENS,
+  SHOWN,
+  TABS,
+  untilDrawn,
+  untilFocused,
+  VIEWS,
+  type View,
+  WITH_MESSAGES,
+  WITHIN_MS,
+} from '../support/debug-page.ts'
 import { type Peer, startPeer } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 
@@ -22,46 +40,7 @@ const CHROMIUM = findChromium()
 const SKIP = CHROMIUM === undefined ? 'there is no Chromium here: apt-get install chromium' : false
 const NAMES = ['ada', 'bea', 'cleo', 'dan', 'eve']
 const WIDE = { width: 1360, height: 980 }
-/** Each view, and what it shows once it has its data. */
-const VIEWS = {
-  Agents: '[aria-label="Agents"] tbody tr',
-  Peers: '[aria-label="Peers"] tbody tr',
-  Topics: '[aria-label="Topics"] tbody tr',
-  Calls: '[aria-label="Calls of programs"] tbody tr',
-  Conversations: '[aria-label="Conversations"] tbody tr',
-  Messages: '[aria-label="Dead letters"] tbody tr',
-  Coordinator: '[aria-label="Seats"] tbody tr',
-  Events: '.feed.long li',
-  Metrics: '.charts canvas',
-}
-const TABS = Object.keys(VIEWS) as (keyof typeof VIEWS)[]
-const SCREENS = { wide: { width: 1440, height: 900 }, narrow: { width: 390, height: 844 } }
-const WITHIN_MS = 60_000
-
-/** Names of the nodes on the canvas, as whoever drew them says. */
-const drawn = async (page: Page): Promise<string> => (await page.locator('#graph').getAttribute('data-drawn')) ?? ''
-
-const untilDrawn = (page: Page, names: readonly string[]): Promise<unknown> => {
-  const wanted = [...names].sort().join(' ')
-  return until(`${wanted} are drawn`, async () => (await drawn(page)) === wanted, WITHIN_MS)
-}
-
-/** Points of the canvas that are not empty. */
-const painted = (page: Page): Promise<number> =>
-  page.evaluate(`(() => {
-    const canvas = document.getElementById('graph')
-    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
-    let points = 0
-    for (let at = 3; at < data.length; at += 4) if (data[at] > 128) points += 1
-    return points
-  })()`)
-
-const focused = (page: Page): Promise<string> =>
-  page.evaluate(`(() => {
-    const { activeElement: element } = document
-    return element.id || element.getAttribute('aria-label') || element.textContent.trim()
-  })()`)
-
+const MARKUP = '<img src=x onerror=alert(1)>'
 describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
   let folder: string
   let opening: Promise<Browser> | undefined
@@ -84,7 +63,10 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
     folder = await mkdtemp(join(tmpdir(), 'parley-page-'))
     opening = startBrowser(CHROMIUM ?? '')
     await start('ada', { ...founding('ada'), debug: 0 })
-    await Promise.all([start('bea', founding('bea')), ...['cleo', 'dan', 'eve'].map((name) => start(name))])
+    // The endpoint puts the page together when it is asked for it first.
+    const page_ = fetch(peer('ada').debugUrl ?? '')
+    const dan = start('dan', { labels: { zone: 'eu-central-1', says: MARKUP } })
+    await Promise.all([start('bea', founding('bea')), start('cleo'), dan, start('eve'), page_])
     await Promise.all([
       peer('bea').ask('subscribe', { pattern: 'orders.placed' }),
       peer('cleo').ask('subscribe', { pattern: 'orders.paid' }),
@@ -105,13 +87,14 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
     await untilDrawn(page, NAMES)
     await page.getByText('5 nodes, 10 connections').waitFor({ timeout: WITHIN_MS })
     assert.equal(await page.title(), 'ada in page – Parley')
-    assert.ok((await painted(page)) > 3_000)
+    assert.ok((await paintedPoints(page)) > 3_000)
     await page.keyboard.press('l')
     const rows = page.getByRole('region', { name: 'Nodes of the mesh' }).locator('tbody tr')
     await until('somebody coordinates', async () => (await rows.getByLabel('coordinator').count()) === 1, WITHIN_MS)
-    assert.equal(await rows.count(), 5)
+    const texts = await rows.allInnerTexts()
+    assert.equal(texts.length, 5)
     for (const name of NAMES) {
-      const text = await rows.filter({ has: page.getByRole('rowheader', { name }) }).innerText()
+      const text = texts.find((one) => one.trimStart().startsWith(name)) ?? ''
       for (const other of NAMES) assert.ok(text.includes(other), `${name} is connected to ${other}: ${text}`)
     }
     await page.keyboard.press('l')
@@ -128,26 +111,29 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
     assert.match(await feed.innerText(), /eve left[\s\S]*|fay came/)
   })
 
+  it('shows what peers say of themselves as text, never as markup', async () => {
+    await page.getByText(`says=${MARKUP}`).waitFor()
+    assert.equal(await page.locator('#page img, #page script').count(), 0)
+  })
+
   it('can be used by keyboard alone', async () => {
-    await page.reload()
-    await untilDrawn(page, ['ada', 'bea', 'cleo', 'dan', 'fay'])
     await page.keyboard.press('Tab')
-    assert.equal(await focused(page), 'Skip to the mesh')
+    assert.equal((await focusOf(page)).name, 'Skip to the mesh')
     await page.keyboard.press('Enter')
-    assert.equal(await focused(page), 'main')
+    assert.equal((await focusOf(page)).name, 'main')
     const walk: string[] = []
     for (let step = 0; step < 20; step += 1) {
       await page.keyboard.press('Tab')
-      // After the last one the browser itself has the focus.
-      if (await page.evaluate('document.activeElement === document.body')) break
-      walk.push(await focused(page))
-      const ring = await page.evaluate('getComputedStyle(document.activeElement).outlineStyle')
-      assert.equal(ring, 'solid', `${walk.at(-1)} shows that it has the focus`)
+      const { name, ring } = await focusOf(page)
+      // After the last one.
+      if (name === '') break
+      walk.push(name)
+      assert.equal(ring, 'solid', `${name} shows that it has the focus`)
     }
     for (const place of ['Table', 'graph', 'tab-agents']) assert.ok(walk.includes(place), `${place} in ${walk}`)
 
     await page.keyboard.press('g')
-    await until('the graph has the focus', async () => (await focused(page)) === 'graph')
+    await untilFocused(page, 'graph')
     await page.keyboard.press('Home')
     const heading = page.locator('#inspector-title')
     assert.equal((await heading.innerText()).trim(), 'ada')
@@ -161,12 +147,12 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
       await page.keyboard.press(String(at + 1))
       await page.getByRole('tab', { name: tab, selected: true }).waitFor()
     }
-    await until('the tab has the focus', async () => (await focused(page)) === 'tab-metrics')
+    await untilFocused(page, 'tab-metrics')
     assert.equal(new URL(page.url()).hash, '#metrics')
     await page.keyboard.press('ArrowRight')
-    assert.equal(await focused(page), 'tab-agents')
+    assert.equal((await focusOf(page)).name, 'tab-agents')
     await page.keyboard.press('/')
-    await until('the filter has the focus', async () => (await focused(page)) === 'filter')
+    await untilFocused(page, 'filter')
     await page.keyboard.type('fay?pt')
     assert.equal(await page.locator('#filter').inputValue(), 'fay?pt')
     await page.keyboard.press('Escape')
@@ -190,7 +176,7 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
     await page.keyboard.press('6')
     const letters = page.getByRole('region', { name: 'Dead letters' })
     await letters.getByRole('button', { name: 'note' }).click({ timeout: WITHIN_MS })
-    await page.getByText('What it says is shown with the key.').waitFor()
+    await page.getByText('What it says is shown with the key of this node').waitFor()
     assert.ok(await page.getByRole('button', { name: 'Send again' }).isDisabled())
     await page.locator('#key').fill('not the key')
     await page.getByRole('button', { name: 'Send again' }).click()
@@ -222,10 +208,7 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
     watched.troubles.splice(refusal, 1)
   })
 
-  const open = async (tab: keyof typeof VIEWS): Promise<void> => {
-    await page.getByRole('tab', { name: tab }).click()
-    await page.getByRole('tab', { name: tab, selected: true }).waitFor()
-  }
+  const open = (view: View): Promise<void> => openView(page, view)
   const region = (name: string) => page.getByRole('region', { name, exact: true })
 
   it('says who listens to a topic, who only takes its word, and keeps what is the mesh itself apart', async () => {
@@ -234,7 +217,7 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
     const row = region('Topics').locator('tbody tr', { hasText: 'orders.placed' })
     await until(
       'it is told who listens',
-      async () => /bea\s+take its word only: cleo/.test(await row.innerText()),
+      async () => /bea\s+pass it on, do not listen: cleo/.test(await row.innerText()),
       WITHIN_MS,
     )
     assert.equal(await page.getByText('coordination.epoch').count(), 0)
@@ -291,13 +274,18 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
     const letters = region('Dead letters').locator('tbody tr')
     await until('all are dead', async () => (await letters.count()) === 5, WITHIN_MS)
     await page.keyboard.press('/')
-    await until('the search has the focus', async () => (await focused(page)) === 'letters-filter')
+    await untilFocused(page, 'letters-filter')
     await page.keyboard.type('fay -apples')
     await until('two are found', async () => (await letters.count()) === 2)
     for (const text of await letters.allInnerTexts()) assert.match(text, /note\s+fay\s+STA003/)
+    await open('Agents')
+    await open('Messages')
+    assert.equal(await page.locator('#letters-filter').inputValue(), 'fay -apples')
+    await until('two are found still', async () => (await letters.count()) === 2)
+    await page.getByRole('button', { name: 'By type' }).click()
+    assert.equal(await page.locator('#letters-filter').inputValue(), '')
     await page.locator('#letters-filter').fill('nothing of the kind')
     await page.getByText('No letter fits.').waitFor()
-    await page.locator('#letters-filter').fill('')
     await page.getByRole('button', { name: 'By receiver' }).click()
     const groups = region('Dead letters by receiver')
     await groups.locator('tbody tr').nth(1).waitFor()
@@ -328,72 +316,98 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
     await page.getByRole('button', { name: 'Unfold the graph' }).waitFor()
     assert.equal(await canvas.count(), 0)
     await page.keyboard.press('g')
-    await until('the graph has the focus', async () => (await focused(page)) === 'graph')
+    await untilFocused(page, 'graph')
+    // From here on as who never folded it sees it, and without motion.
     await page.evaluate("localStorage.removeItem('parley-graph')")
+    await page.emulateMedia({ reducedMotion: 'reduce' })
+    await page.reload()
+    await untilDrawn(page, ['ada', 'bea', 'cleo', 'dan', 'fay'])
   })
 
-  it('has nothing serious for axe-core to find, in light and dark, in any view', async () => {
+  it('has nothing serious for axe-core to find, in any view, in dark and light', async () => {
     const findings = new Map<string, string[]>()
-    const look = async (what: string): Promise<void> => {
-      const found = await seriousFindings(page)
+    const look = async (what: string, within?: string): Promise<void> => {
+      const found = await seriousFindings(page, within)
       if (found.length > 0) findings.set(what, found)
     }
+    await fillViews(['ada', 'bea', 'cleo', 'eve'].map(peer))
     await page.keyboard.press('g')
+    await untilFocused(page, 'graph')
     await page.keyboard.press('Home')
-    for (const colorScheme of ['dark', 'light'] as const) {
-      await page.emulateMedia({ colorScheme })
-      for (const [at, tab] of TABS.entries()) {
-        // The same markup in other colours: the views that have all of them.
-        if (colorScheme === 'light' && !['Agents', 'Messages', 'Coordinator'].includes(tab)) continue
-        await page.keyboard.press(String(at + 1))
-        await page.getByRole('tab', { name: tab, selected: true }).waitFor()
-        await look(`${tab}, ${colorScheme}`)
-      }
-      await page.keyboard.press('l')
-      await look(`table, ${colorScheme}`)
-      await page.keyboard.press('l')
-      await page.keyboard.press('?')
-      await look(`keys, ${colorScheme}`)
-      await page.keyboard.press('Escape')
+    for (const [at, tab] of TABS.entries()) {
+      await page.keyboard.press(String(at + 1))
+      await page.getByRole('tab', { name: tab, selected: true }).waitFor()
+      await page.locator(VIEWS[tab]).first().waitFor({ timeout: WITHIN_MS })
+      // What is around the views is the same for all.
+      await (at === 0 ? look('page') : look(tab, '.tabs'))
     }
+    await page.keyboard.press('l')
+    await look('table', '.graph')
+    await page.keyboard.press('l')
+    await page.keyboard.press('?')
+    await look('keys', 'dialog')
+    await keepPicture(page, 'keys')
+    await page.keyboard.press('Escape')
+    await page.keyboard.press('Escape')
     assert.deepEqual(Object.fromEntries(findings), {})
   })
 
   for (const [screen, size] of Object.entries(SCREENS)) {
-    it(`has each view on the first screen and nothing clipped, ${size.width} × ${size.height}, light and dark`, async (test) => {
+    const { width, height } = size
+    it(`has each view on the first screen and nothing clipped, ${width} × ${height}, light and dark`, async (test) => {
       await page.setViewportSize(size)
-      await page.emulateMedia({ reducedMotion: 'reduce' })
-      await page.reload()
-      const figure = page.locator('.tile .value').last()
-      await until('there are figures', async () => (await figure.innerText()) !== '–', WITHIN_MS)
-      const clipped = new Map<string, string[]>()
-      for (const tab of TABS) {
+      const wrong = new Map<string, unknown>()
+      let asked = 0
+      for (const tab of [...TABS.filter((one) => !WITH_MESSAGES.includes(one)), ...WITH_MESSAGES]) {
+        if (tab === WITH_MESSAGES[0]) {
+          const early = watched.requests.slice(asked).filter((path) => OF_MESSAGES.test(path))
+          assert.deepEqual(early, [], 'nothing is asked for views that are not shown')
+        }
         await open(tab)
-        if (tab === 'Events') await peer('ada').ask('publish', { topic: 'orders.placed' })
-        await page.locator(VIEWS[tab]).first().waitFor({ timeout: WITHIN_MS })
-        if (tab === 'Conversations') await region('Conversations').getByRole('button', { name: 'fruit' }).click()
-        await page.evaluate('scrollTo(0, 0)')
-        const top = await page.evaluate<number>(
-          "document.querySelector('#tab-panel').firstElementChild.getBoundingClientRect().top",
-        )
-        assert.ok(top < size.height - 150, `${tab} begins at ${top}`)
+        if (tab === 'Events') await peer('ada').ask('publish', { topic: LONG_TOPIC })
+        const rows = page.locator(VIEWS[tab])
+        await rows
+          .filter({ hasText: SHOWN[tab] ?? '' })
+          .first()
+          .waitFor({ timeout: WITHIN_MS })
+        if (tab === 'Conversations') {
+          const fruit = region('Conversations').getByRole('button', { name: 'fruit' })
+          if ((await fruit.getAttribute('aria-pressed')) !== 'true') await fruit.click()
+          await page.locator('.talk li').nth(3).waitFor()
+        }
+        if (asked === 0) asked = watched.requests.length
+        const fit = await fitOf(page, VIEWS[tab])
+        if (fit.wrong.length > 0) wrong.set(tab, fit.wrong)
+        // Two rows at least, or the head of a chart.
+        if (fit.top > height - 150) wrong.set(`${tab} begins`, fit.top)
+        if (!KEEPS_PICTURES) continue
         for (const colorScheme of ['light', 'dark'] as const) {
           await page.emulateMedia({ colorScheme })
-          const parts = await clippedParts(page)
-          if (parts.length > 0) clipped.set(`${tab}, ${colorScheme}`, parts)
-          test.diagnostic(await keepPicture(page, `${tab.toLowerCase()}-${screen}-${colorScheme}`, screen === 'narrow'))
+          const name = `${tab.toLowerCase()}-${screen}-${colorScheme}`
+          test.diagnostic((await keepPicture(page, name, screen === 'narrow')) ?? '')
         }
       }
-      assert.deepEqual(Object.fromEntries(clipped), {})
+      assert.deepEqual(Object.fromEntries(wrong), {})
     })
   }
 
-  it('has the table of the mesh on a narrow screen as cards', async () => {
+  it('has the graph and its table, and a chosen node, fit a narrow screen too', async () => {
+    await open('Agents')
     await page.keyboard.press('l')
     await region('Nodes of the mesh and their connections').locator('tbody tr').first().waitFor()
-    assert.deepEqual(await clippedParts(page), [])
+    assert.deepEqual((await fitOf(page, '.graph')).wrong, [])
+    await keepPicture(page, 'table-narrow', true)
+    await page.keyboard.press('g')
+    await untilFocused(page, 'graph')
+    await page.keyboard.press('Home')
+    await page.getByRole('button', { name: 'Let go of this node' }).waitFor()
+    assert.deepEqual((await fitOf(page, '.graph')).wrong, [])
+    await keepPicture(page, 'chosen-narrow', true)
+    await page.setViewportSize(SCREENS.wide)
+    assert.deepEqual((await fitOf(page, '.graph')).wrong, [])
+    await keepPicture(page, 'chosen-wide')
+    await page.keyboard.press('Escape')
     await page.setViewportSize(WIDE)
-    await page.keyboard.press('l')
     await untilDrawn(page, ['ada', 'bea', 'cleo', 'dan', 'fay'])
   })
 

@@ -1,6 +1,6 @@
 /**
  * A real browser for tests: the Chromium of this machine, headless. A page notes what must not happen: errors on the
- * console, exceptions, violations of the policy of the page.
+ * console, exceptions, violations of the policy of the page; and what it asked for.
  */
 import { accessSync, constants } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
@@ -11,6 +11,8 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from 'p
 
 const PLACES = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome']
 const FOLDER = fileURLToPath(new URL('../artefacts/', import.meta.url))
+/** Pictures cost more time than all else that a test does with a page; `.ci/run` wants them. */
+export const KEEPS_PICTURES = process.env.TEST_PICTURES === 'keep'
 
 const isProgram = (path: string): boolean => {
   try {
@@ -38,6 +40,8 @@ export interface Watched {
   readonly page: Page
   /** What went wrong on the page. */
   readonly troubles: string[]
+  /** Paths that it asked for, with their queries. */
+  readonly requests: string[]
   close(): Promise<void>
 }
 
@@ -45,6 +49,11 @@ export const openPage = async (browser: Browser, url: string, options: BrowserCo
   const context = await browser.newContext(options)
   const page = await context.newPage()
   const troubles: string[] = []
+  const requests: string[] = []
+  page.on('request', (request) => {
+    const { pathname, search } = new URL(request.url())
+    requests.push(pathname + search)
+  })
   page.on('console', (message) => {
     if (['error', 'warning'].includes(message.type())) troubles.push(`${message.type()}: ${message.text()}`)
   })
@@ -53,7 +62,7 @@ export const openPage = async (browser: Browser, url: string, options: BrowserCo
   await page.addInitScript(`document.addEventListener('securitypolicyviolation', (event) =>
     window.noteViolation(event.violatedDirective + ' ' + event.blockedURI))`)
   await page.goto(url)
-  return { page, troubles, close: () => context.close() }
+  return { page, troubles, requests, close: () => context.close() }
 }
 
 interface Finding {
@@ -63,45 +72,43 @@ interface Finding {
   readonly nodes: readonly { readonly html: string; readonly failureSummary?: string }[]
 }
 
-/** What axe-core finds that is serious or worse, in words. */
-export const seriousFindings = async (page: Page): Promise<string[]> => {
-  const source = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-  // By the debugger's protocol, which the policy of the page does not bind.
-  await page.evaluate(`if (window.axe === undefined) { ${source} }`)
-  const found = (await page.evaluate('window.axe.run(document, { resultTypes: ["violations"] })')) as {
-    violations: readonly Finding[]
+/**
+ * What axe-core finds in the dark page that is serious or worse, in words, and what it finds of contrast when it is light:
+ * that is all in which the two differ.
+ * @param within selector of the part that is looked at
+ */
+export const seriousFindings = async (page: Page, within = 'html'): Promise<string[]> => {
+  if (await page.evaluate('window.axe === undefined')) {
+    const source = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+    // By the debugger's protocol, which the policy of the page does not bind.
+    await page.evaluate(source)
   }
-  return found.violations
+  const found = await page.evaluate<readonly Finding[]>(`(async () => {
+    // The page plays nothing and turns nothing, which is what axe would fetch its styles and media for.
+    const options = { resultTypes: ['violations'], selectors: false, preload: false }
+    const { dataset } = document.documentElement
+    const look = async (colours, more) => {
+      dataset.colours = colours
+      return (await axe.run(${JSON.stringify(within)}, { ...options, ...more })).violations
+    }
+    const before = dataset.colours
+    const dark = await look('dark', {})
+    const light = await look('light', { runOnly: { type: 'rule', values: ['color-contrast'] } })
+    dataset.colours = before
+    return [...dark, ...light]
+  })()`)
+  return found
     .filter(({ impact }) => impact === 'serious' || impact === 'critical')
     .flatMap(({ id, help, nodes }) =>
       nodes.map(({ html, failureSummary }) => `${id} (${help}): ${html} ${failureSummary}`),
     )
 }
 
-/** @param isWhole also what is below the screen @returns where it is kept */
-export const keepPicture = async (page: Page, name: string, isWhole = false): Promise<string> => {
+/** Where pictures are kept. @param isWhole also what is below the screen @returns where this one is, if it is kept */
+export const keepPicture = async (page: Page, name: string, isWhole = false): Promise<string | undefined> => {
+  if (!KEEPS_PICTURES) return undefined
   await mkdir(FOLDER, { recursive: true })
   const path = join(FOLDER, `${name}.png`)
   await page.screenshot({ path, fullPage: isWhole })
   return path
 }
-
-/** What the layout of the page has to fit: cells, what holds them, and lines of text and controls. */
-const FITTED =
-  'th, td, dd, li, p, header, .scroll, .tools, .key, .switch, [role=tabpanel], [role=tablist], .columns > *'
-
-/** What is wider than its place, or reaches over the edge of the screen; empty where all can be read. */
-export const clippedParts = (page: Page): Promise<string[]> =>
-  page.evaluate(`(() => {
-    const { clientWidth: width, scrollWidth } = document.documentElement
-    const found = scrollWidth > width ? ['the page is ' + scrollWidth + ' wide of ' + width] : []
-    for (const element of document.querySelectorAll(${JSON.stringify(FITTED)})) {
-      if (element.offsetParent === null || element.closest('.cards thead, .visually-hidden') !== null) continue
-      const { left, right } = element.getBoundingClientRect()
-      const isOver = left < -0.5 || right > width + 0.5
-      if (!isOver && element.scrollWidth <= element.clientWidth) continue
-      const what = element.tagName + '.' + element.className + ' ' + element.textContent.trim().slice(0, 60)
-      found.push(what + ': ' + element.scrollWidth + ' in ' + element.clientWidth + ', to ' + Math.round(right))
-    }
-    return found
-  })()`)

@@ -19,6 +19,11 @@ export const foldGraph = (isFolded: boolean): void => {
   if (isFolded !== isGraphFolded.value) graph.make(isFolded ? 'folded' : 'open')
 }
 
+/** Where the page is one column it lies below. */
+export const showInspector = (): void => {
+  requestAnimationFrame(() => document.querySelector('.inspector')?.scrollIntoView({ block: 'nearest' }))
+}
+
 const own = keptChoice('parley-own', FOLDS)
 /** Calls and topics of the mesh itself are listed below those of programs. */
 export const isOwnOpen = computed(() => own.made.value === 'open')

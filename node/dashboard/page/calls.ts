@@ -9,11 +9,11 @@ const COLUMNS = [
   { title: 'Method' },
   { title: 'Now', isFigure: true },
   { title: 'Made', isFigure: true },
-  { title: 'Failed', isFigure: true },
-  { title: 'Took', isFigure: true },
+  { title: 'Made, failed', isFigure: true },
+  { title: 'Made, took', isFigure: true },
   { title: 'Answered', isFigure: true },
-  { title: 'Failed', isFigure: true },
-  { title: 'Took', isFigure: true },
+  { title: 'Answered, failed', isFigure: true },
+  { title: 'Answered, took', isFigure: true },
 ]
 
 const Failed = ({ amount }: { amount: number }): Markup =>

@@ -29,6 +29,10 @@ export interface ChartProps {
 const POWERS = Array.from({ length: 44 }, (_, power) => 2 ** power)
 const FONT = '11px ui-sans-serif, system-ui, sans-serif'
 
+/** A line of one point is none. */
+const isLonely = ({ data }: UPlot, series: number): boolean =>
+  [...(data[series] ?? [])].filter((value) => value !== null).length === 1
+
 const optionsOf = (
   element: HTMLElement,
   { lines, height, hasAxes = false, isBinary = false, write }: ChartProps,
@@ -39,7 +43,8 @@ const optionsOf = (
   return {
     width: Math.max(10, element.clientWidth),
     height,
-    padding: hasAxes ? [8, 12, 0, 0] : [3, 0, 0, 0],
+    // Half of the last time on its axis reaches to the right.
+    padding: hasAxes ? [8, 30, 0, 0] : [3, 0, 0, 0],
     legend: { show: false },
     cursor: { show: hasAxes, drag: { x: false, y: false }, points: { size: 6 } },
     scales: { x: { time: true }, y: { range: (_, __, top) => [0, top > 0 ? top * 1.15 : 1] } },
@@ -68,7 +73,7 @@ const optionsOf = (
         stroke: of(color),
         width: 1.75,
         spanGaps: true,
-        points: { show: false },
+        points: { show: hasAxes && isLonely, size: 6 },
         ...(isFilled && { fill: `color-mix(in srgb, ${of(color)} 14%, transparent)` }),
       })),
     ],

@@ -21,6 +21,11 @@ const TONES: Record<ConversationView['messages'][number]['status'], string> = {
   answered: 'alive',
 }
 
+/** Where the page is one column it lies below. */
+const showBeside = (): void => {
+  requestAnimationFrame(() => document.querySelector('.beside')?.scrollIntoView({ block: 'nearest' }))
+}
+
 const Conversation = ({ id }: { id: string }): Markup => {
   const { value, failure } = usePolled<ConversationView>(`api/conversations/${encodeURIComponent(id)}`)
   if (failure !== undefined) return html`<p class="muted">${failure.detail}</p>`
@@ -77,6 +82,7 @@ export const Conversations = (): Markup => {
               aria-pressed=${opened.value === id}
               onClick=${() => {
                 opened.value = opened.value === id ? undefined : id
+                showBeside()
               }}
             >
               ${id}
@@ -88,7 +94,7 @@ export const Conversations = (): Markup => {
         </tr>`,
       )}
     <//>
-    <div>
+    <div class="beside">
       ${opened.value === undefined ? html`<${Empty} title="Choose a conversation">to see its messages and calls in order.<//>` : html`<${Conversation} key=${opened.value} id=${opened.value} />`}
     </div>
   </div>`

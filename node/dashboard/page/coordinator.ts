@@ -25,7 +25,7 @@ const Seats = (): Markup => {
         <th scope="row" class="wrap">${leads && html`<${Crown} /> `}<${NodeLink} id=${peer} name=${name} /></th>
         <td><${Badge} tone=${leads ? 'crowned' : role === 'voter' ? 'accent' : 'plain'}>${leads ? 'coordinator' : role}<//></td>
         <td class="figure">${at === undefined ? '–' : count(at)}</td>
-        <td>${at !== undefined && last > 0 && html`<${Meter} share=${at / last} label=${`${Math.round((100 * at) / last)} percent of the log`} />`}</td>
+        <td class="bare">${at !== undefined && last > 0 && html`<${Meter} share=${at / last} label=${`${Math.round((100 * at) / last)} percent of the log`} />`}</td>
         <td class="figure">${silentMs === undefined || leads ? '–' : silentMs < 1000 ? 'no' : span(silentMs)}</td>
       </tr>`
     })}
@@ -58,11 +58,12 @@ export const Coordinator = (): Markup => {
         ${meshId !== undefined && html`<${Fact} name="Mesh id"><code class="break">${meshId}</code><//>`}
         ${problem !== undefined && html`<${Fact} name="Problem"><span class="bad">${problem}</span><//>`}
       </dl>
-      <${Seats} />
-      ${!acting && html`<p class="muted small">How far the others are, only the coordinator knows: see its page.</p>`}
     </div>
     <div>
-      <h3>Who led when</h3>
+      <h3>Seats</h3>
+      <${Seats} />
+      ${!acting && html`<p class="muted small">How far the others are, only the coordinator knows: see its page.</p>`}
+      <h3 class="next">Who led when</h3>
       ${history.length === 0 && html`<p class="muted">Nobody answered.</p>`}
       <ol class="timeline">
         ${history

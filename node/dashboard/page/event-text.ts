@@ -38,6 +38,26 @@ const offers = (protocols: readonly string[]): string => {
   return skills.length === 0 ? '' : ` with ${skills.join(', ')}`
 }
 
+interface Run<Row> {
+  /** The newest of them. */
+  readonly row: Row
+  readonly first: Row
+  readonly times: number
+}
+
+/** What says the same several times running is one line. @param rows oldest first @returns newest first */
+export const runsOf = <Row>(rows: readonly Row[], textOf: (row: Row) => string): Run<Row>[] => {
+  const runs: Run<Row>[] = []
+  let former: string | undefined
+  for (const row of rows) {
+    const text = textOf(row)
+    const last = text === former ? runs.pop() : undefined
+    runs.push({ row, first: last?.first ?? row, times: (last?.times ?? 0) + 1 })
+    former = text
+  }
+  return runs.reverse()
+}
+
 /** Of the mesh itself: who comes and goes, and its own topics. What programs publish and what was given up is theirs. */
 export const isOwnEvent = (event: ShownEvent): boolean => {
   if (event.type === 'event-published' || event.type === 'event-received') return event.own === true

@@ -1,7 +1,7 @@
 /** The event stream: what happens in the mesh, as this node hears it. Filter and pause are in the store. */
 import { matches } from '../../observe/text-filter.ts'
-import { isOwnEvent, sentenceOf } from './event-text.ts'
-import { clock, count } from './format.ts'
+import { isOwnEvent, runsOf, sentenceOf } from './event-text.ts'
+import { clock, count, plural } from './format.ts'
 import { html, type Markup } from './html.ts'
 import { Badge, Empty, Switch } from './parts.ts'
 import type { EventRow } from './store.ts'
@@ -20,11 +20,12 @@ const TONES: Record<string, string> = {
   dropped: 'suspect',
 }
 
-export const EventLine = ({ row }: { row: EventRow }): Markup =>
+/** @param times that it happened running */
+export const EventLine = ({ row, times = 1 }: { row: EventRow; times?: number }): Markup =>
   html`<li>
     <time class="muted">${clock(row.event.at)}</time>
     <${Badge} tone=${TONES[row.event.type] ?? 'plain'}>${row.event.type}<//>
-    <span>${sentenceOf(row.event, store.nameOf)}</span>
+    <span>${sentenceOf(row.event, store.nameOf)}${times > 1 && html` <span class="muted small">× ${count(times)}</span>`}</span>
   </li>`
 
 export const togglePause = (): void => {
@@ -39,14 +40,13 @@ const WHOSE_TEXT: Record<store.Whose, string> = { all: 'All', programs: 'Of prog
 export const Events = (): Markup => {
   const { value: filter } = store.filter
   const { value: whose } = store.whose
+  const textOf = ({ event }: EventRow): string => `${event.type} ${sentenceOf(event, store.nameOf)}`
   const rows = store.events.value.filter(
-    ({ event }) =>
-      (whose === 'all' || isOwnEvent(event) === (whose === 'mesh')) &&
-      matches(`${event.type} ${sentenceOf(event, store.nameOf)}`, filter),
+    (row) => (whose === 'all' || isOwnEvent(row.event) === (whose === 'mesh')) && matches(textOf(row), filter),
   )
   return html`<div>
     <div class="tools">
-      <label>
+      <label class="grows">
         <span class="visually-hidden">Filter events</span>
         <input
           id="filter"
@@ -70,18 +70,17 @@ export const Events = (): Markup => {
       >
         Clear
       </button>
-      <span class="muted small">${store.paused.value ? `paused, ${count(store.unseen.value)} not shown` : `${rows.length} of the last ${store.events.value.length}`}</span>
+      <span class="muted small">${store.paused.value ? `paused, ${count(store.unseen.value)} not shown` : rows.length === store.events.value.length ? plural(rows.length, 'event') : `${rows.length} of ${plural(store.events.value.length, 'event')}`}</span>
     </div>
     ${
       rows.length === 0
-        ? html`<${Empty} title=${store.events.value.length === 0 ? 'Nothing has happened yet.' : 'No event fits the filter.'}>
-            ${store.events.value.length === 0 ? 'Who comes and goes, topics and dead letters are told here as it happens.' : ''}
+        ? html`<${Empty} title=${store.events.value.length === 0 ? 'Nothing happened since this page was opened.' : 'No event fits the filter.'}>
+            ${store.events.value.length === 0 ? 'Who comes and goes, topics and dead letters are told here as it happens; what was before is not.' : ''}
           <//>`
         : html`<ol class="feed long" tabindex="0" aria-label="Events, newest first">
-            ${rows
-              .slice(-SHOWN)
-              .reverse()
-              .map((row) => html`<${EventLine} key=${row.number} row=${row} />`)}
+            ${runsOf(rows, textOf)
+              .slice(0, SHOWN)
+              .map(({ row, first, times }) => html`<${EventLine} key=${first.number} row=${row} times=${times} />`)}
           </ol>`
     }
   </div>`

@@ -14,6 +14,8 @@ interface Figure {
   readonly isBinary?: boolean
   readonly write: (value: number) => string
   readonly help: string
+  /** Why there is no value. */
+  readonly none?: string
 }
 
 const perSecond = (value: number): string => `${count(value)}/s`
@@ -45,6 +47,7 @@ const FIGURES: Record<string, Figure> = {
   },
   latency: {
     title: 'Latency p99',
+    none: 'no calls',
     help: 'Of calls that programs made on this node, from their buckets; the lower line is the median',
     write: span,
     lines: [
@@ -95,23 +98,37 @@ const dataOf =
     return [points.map(({ at }) => at / 1_000), ...lines.map(({ read }) => points.map((point) => read(point) ?? null))]
   }
 
-const lastOf = (read: Read): number | undefined => {
-  for (let at = store.points.value.length - 1; at >= 0; at -= 1) {
-    const point = store.points.value[at]
-    const value = point === undefined ? undefined : read(point)
-    if (value !== undefined) return value
+interface Last {
+  readonly value: number
+  /** Milliseconds that it is older than what was measured last. */
+  readonly ageMs: number
+}
+
+const lastOf = (read: Read): Last | undefined => {
+  const { value: points } = store.points
+  const now = points.at(-1)?.at ?? 0
+  for (const point of points.toReversed()) {
+    const value = read(point)
+    if (value !== undefined) return { value, ageMs: now - point.at }
   }
   return undefined
 }
 
+/** Of a figure that is not measured all the time. */
+const OLD_MS = 10_000
+
 const Tile = ({ figure }: { figure: Figure }): Markup => {
   const [first, second] = figure.lines
-  const value = first === undefined ? undefined : lastOf(first.read)
+  const last = first === undefined ? undefined : lastOf(first.read)
   const other = second === undefined ? undefined : lastOf(second.read)
+  const isOld = last !== undefined && last.ageMs > OLD_MS
+  const none = store.points.value.length === 0 ? 'gathering' : (figure.none ?? '–')
   return html`<article class="tile" title=${figure.help}>
     <h3>${figure.title}</h3>
-    <p class="value">${value === undefined ? '–' : figure.write(value)}</p>
-    <p class="muted small">${other === undefined ? ' ' : `${second?.label} ${figure.write(other)}`}</p>
+    <p class=${last === undefined ? 'value none' : 'value'}>${last === undefined ? none : figure.write(last.value)}</p>
+    <p class="muted small">
+      ${other === undefined ? '\u00a0' : `${second?.label} ${figure.write(other.value)}`}${isOld && `, ${span(last.ageMs)} ago`}
+    </p>
     <${Chart} lines=${figure.lines} data=${dataOf(figure, 90)} height=${44} write=${figure.write} label=${`${figure.title} of the last minutes`} />
   </article>`
 }
@@ -131,11 +148,11 @@ export const Metrics = (): Markup => {
         <p class="muted small">${figure.help}</p>
         <p class="keys">
           ${figure.lines.map(({ label, color, read }) => {
-            const value = lastOf(read)
-            return html`<span><span class=${`swatch ${color}`}></span>${label} <b>${value === undefined ? '–' : figure.write(value)}</b></span>`
+            const last = lastOf(read)
+            return html`<span><span class=${`swatch ${color}`}></span>${label} <b>${last === undefined ? (figure.none ?? '–') : figure.write(last.value)}</b></span>`
           })}
         </p>
-        <${Chart} lines=${figure.lines} data=${dataOf(figure, 300)} height=${170} hasAxes=${true} isBinary=${figure.isBinary === true} write=${figure.write} label=${`${figure.title} over time`} />
+        <${Chart} lines=${figure.lines} data=${dataOf(figure, 300)} height=${130} hasAxes=${true} isBinary=${figure.isBinary === true} write=${figure.write} label=${`${figure.title} over time`} />
       </article>`,
     )}
   </div>`

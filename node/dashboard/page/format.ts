@@ -57,6 +57,10 @@ export const dateTime = (at: number): string => {
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${clock(at)}`
 }
 
+/** The time alone where it is of today. */
+export const when = (at: number, now: number): string =>
+  dateTime(at).slice(0, 10) === dateTime(now).slice(0, 10) ? clock(at) : dateTime(at)
+
 /** The end of a peer id, by which people tell them apart; all begin alike. */
 export const shortId = (id: string): string => (id.length <= 12 ? id : `…${id.slice(-8)}`)
 

@@ -5,8 +5,9 @@
 import { signal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import type { AgentDetailsView } from '../../debug/source.ts'
+import { runsOf, sentenceOf } from './event-text.ts'
 import { EventLine } from './events.ts'
-import { ago, count, dateTime, plural, shortId, skew, span } from './format.ts'
+import { ago, count, plural, shortId, skew, span, when } from './format.ts'
 import { html, type Markup } from './html.ts'
 import { linksOf, type MeshNode, skillsOf, takesOf } from './nodes.ts'
 import { Badge, Code, Crown, Empty, Fact, Meter, NodeLink, Spark, Standing } from './parts.ts'
@@ -142,15 +143,15 @@ const Glance = (): Markup => {
   const { self, breakers, delivery, agents } = overview
   const open = breakers.filter(({ state }) => state !== 'closed')
   const leader = coordinator?.leader
-  const last = store.events.value
-    .filter(({ event }) => event.type !== 'event-received' && event.type !== 'event-published')
-    .slice(-7)
-    .reverse()
+  const seen = store.events.value.filter(
+    ({ event: { type } }) => type !== 'event-received' && type !== 'event-published',
+  )
+  const last = runsOf(seen, ({ event }) => `${event.type} ${sentenceOf(event, store.nameOf)}`).slice(0, 7)
   return html`<div>
     <header><h2 id="inspector-title">At a glance</h2></header>
     <dl>
       <${Fact} name="This node">${self.name} <span class="muted">${self.version}</span><//>
-      <${Fact} name="Up">${ago(self.startedAt, store.nodeNow.value).replace(' ago', '')} <span class="muted small">since ${dateTime(self.startedAt)}</span><//>
+      <${Fact} name="Up">${ago(self.startedAt, store.nodeNow.value).replace(' ago', '')} <span class="muted small">since ${when(self.startedAt, store.nodeNow.value)}</span><//>
       <${Fact} name="Trust">${self.trust ?? '–'}<//>
       <${Fact} name="Coordinator">
         ${leader === undefined ? html`<span class="muted">nobody</span>` : html`<${Crown} /> <${NodeLink} id=${leader.id} name=${leader.name} />`}
@@ -168,7 +169,7 @@ const Glance = (): Markup => {
     </dl>
     <h4>Lately</h4>
     ${last.length === 0 && html`<p class="muted">Nobody came or left since this page was opened.</p>`}
-    <ol class="feed">${last.map((row) => html`<${EventLine} key=${row.number} row=${row} />`)}</ol>
+    <ol class="feed">${last.map(({ row, first, times }) => html`<${EventLine} key=${first.number} row=${row} times=${times} />`)}</ol>
   </div>`
 }
 

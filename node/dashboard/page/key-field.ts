@@ -11,6 +11,7 @@ export const KeyField = (): Markup =>
       autocomplete="off"
       spellcheck=${false}
       placeholder="debugKey of node.json"
+      title="Shows what messages say, and lets you send and purge dead letters"
       aria-describedby="key-help"
       value=${store.key.value}
       onInput=${(event: Event) => {

@@ -1,5 +1,6 @@
 /**
- * Dead letters: searched and grouped by the node, a page at a time, with what can be done about each.
+ * Dead letters: searched and grouped by the node, a page at a time, with what can be done about each. What is typed is
+ * searched for once the reader pauses; letters that come or go are shown when the node tells of them.
  * State: the open letter, what is searched for, the page, what was asked last.
  */
 import { signal } from '@preact/signals'
@@ -11,6 +12,7 @@ import type {
 } from '../../debug/message-views.ts'
 import { ago, bytes, count, dateTime, nameOr, plural } from './format.ts'
 import { html, type Markup } from './html.ts'
+import { KeyField } from './key-field.ts'
 import { Badge, Code, Empty, Fact, NodeLink, Switch, Table } from './parts.ts'
 import { type Failure, failureOf, usePolled, withKey } from './polled.ts'
 import * as store from './store.ts'
@@ -18,7 +20,8 @@ import * as store from './store.ts'
 type By = LetterGroupsView['by']
 
 const PAGE_LETTERS = 50
-const TYPING_MS = 250
+const TYPING_MS = 150
+const SAID_MS = 8_000
 const BY_TEXT: Record<By | 'none', string> = {
   none: 'One by one',
   code: 'By reason',
@@ -27,9 +30,12 @@ const BY_TEXT: Record<By | 'none', string> = {
 }
 
 const opened = signal<string | undefined>(undefined)
+/** What came of the last change; an error stays, a success is old after a while. */
 const said = signal<{ isBad: boolean; text: string } | undefined>(undefined)
 /** Purging all is asked twice. */
 const isSure = signal(false)
+/** What is in the field, and what is searched for. */
+const typed = signal('')
 const text = signal('')
 const grouped = signal<By | 'none'>('none')
 /** The group whose letters are shown. */
@@ -38,18 +44,43 @@ const within = signal<{ readonly by: By; readonly key: string; readonly title: s
 const pages = signal<readonly string[]>([])
 
 let typing: number | undefined
-const search = (next: string): void => {
+const search = (words: string, waitMs = TYPING_MS): void => {
+  typed.value = words
   clearTimeout(typing)
   typing = setTimeout(() => {
-    text.value = next
+    text.value = words
     pages.value = []
-  }, TYPING_MS)
+    // Groups are of all letters.
+    if (words !== '') grouped.value = 'none'
+  }, waitMs)
 }
 
-const enter = (group: typeof within.value): void => {
-  within.value = group
+const group = (by: By | 'none'): void => {
+  if (by !== 'none') search('', 0)
+  grouped.value = by
+}
+
+/** Changes where letters came or went. */
+const lettersSign = (): string => {
+  const { messages = 0, bytes: size = 0 } = store.overview.value?.delivery.deadLetters ?? {}
+  return `${messages} ${size}`
+}
+
+const enter = (chosen: typeof within.value): void => {
+  within.value = chosen
   pages.value = []
   grouped.value = 'none'
+}
+
+let saying: number | undefined
+const say = (isBad: boolean, answer: string): void => {
+  said.value = { isBad, text: answer }
+  store.spoken.value = answer
+  clearTimeout(saying)
+  if (isBad) return
+  saying = setTimeout(() => {
+    said.value = undefined
+  }, SAID_MS)
 }
 
 const change = async (method: 'POST' | 'DELETE', path: string, done: string, again: () => void): Promise<void> => {
@@ -62,8 +93,7 @@ const change = async (method: 'POST' | 'DELETE', path: string, done: string, aga
     failure = { detail: 'the node does not answer', hint: 'try again when it is back' }
   }
   const answer = failure === undefined ? done : [failure.detail, failure.hint].filter((part) => part !== '').join(': ')
-  said.value = { isBad: failure !== undefined, text: answer }
-  store.spoken.value = answer
+  say(failure !== undefined, answer)
   again()
 }
 
@@ -89,7 +119,7 @@ const Letter = ({ id, again }: { id: string; again: () => void }): Markup => {
     </dl>
     ${
       value.isHidden === true
-        ? html`<p class="muted">What it says is shown with the key.</p>`
+        ? html`<p class="muted">What it says is shown with the key of this node: debugKey of node.json in its data directory.</p>`
         : html`<h5>Content</h5><${Code} value=${value.data} />${value.headers !== undefined && Object.keys(value.headers).length > 0 && html`<h5>Headers</h5><${Code} value=${value.headers} />`}`
     }
     <p class="tools">
@@ -111,8 +141,8 @@ const COLUMNS = [
   { title: 'Message' },
   { title: 'To' },
   { title: 'Code' },
-  { title: 'Why' },
   { title: 'Given up', isFigure: true },
+  { title: 'Why' },
 ]
 
 const Listed = ({ letters, again }: { letters: readonly DeadLetterView[]; again: () => void }): Markup =>
@@ -129,14 +159,14 @@ const Listed = ({ letters, again }: { letters: readonly DeadLetterView[]; again:
                 opened.value = isOpen ? undefined : id
               }}
             >
-              <span class="turn" aria-hidden="true">▸</span> ${type}
+              <span class="turn" aria-hidden="true">▸</span>${type}
             </button>
             ${isCall && html` <${Badge} tone="plain">call<//>`}
           </th>
           <td class="wrap"><${Destination} id=${destination} name=${name} /></td>
-          <td><${Badge} tone="stuck">${code}<//></td>
-          <td class="wrap">${reason}</td>
+          <td class="half"><${Badge} tone="stuck">${code}<//></td>
           <td class="figure">${ago(lastFailureAt, store.nodeNow.value)}</td>
+          <td class="wrap">${reason}</td>
         </tr>
         ${isOpen && html`<tr key=${`${id} open`} class="detail"><td colspan="5"><${Letter} id=${id} again=${again} /></td></tr>`}`
     })}
@@ -149,7 +179,7 @@ const Found = ({ isNarrowed }: { isNarrowed: boolean }): Markup => {
   if (by !== undefined && key !== undefined) query.set(by, key)
   const after = pages.value.at(-1)
   if (after !== undefined) query.set('after', after)
-  const { value, failure, again } = usePolled<DeadLettersView>(`api/dlq?${query}`)
+  const { value, failure, isOld, again } = usePolled<DeadLettersView>(`api/dlq?${query}`, lettersSign())
   if (failure !== undefined) return html`<p class="bad">${failure.detail}</p>`
   if (value === undefined) return html`<p class="muted">…</p>`
   const { letters, next, messages } = value
@@ -157,13 +187,15 @@ const Found = ({ isNarrowed }: { isNarrowed: boolean }): Markup => {
     if (isSure.value) void change('DELETE', 'api/dlq', 'All dead letters are purged.', again)
     else isSure.value = true
   }
-  return html`<div>
+  return html`<div class=${isOld ? 'searching' : ''} aria-busy=${isOld}>
     ${
       letters.length > 0
         ? html`<${Listed} letters=${letters} again=${again} />`
-        : isNarrowed || after !== undefined
-          ? html`<p class="muted">${next === undefined ? 'No letter fits.' : 'None here fits; there are more to look through.'}</p>`
-          : html`<${Empty} title="No message was given up.">What cannot be delivered or processed ends here, with the reason.<//>`
+        : isOld
+          ? html`<p class="muted">Searching …</p>`
+          : isNarrowed || after !== undefined
+            ? html`<p class="muted">${next === undefined ? 'No letter fits.' : 'None here fits; there are more to look through.'}</p>`
+            : html`<${Empty} title="No message was given up.">What cannot be delivered or processed ends here, with the reason.<//>`
     }
     <p class="tools">
       ${
@@ -183,14 +215,15 @@ const Found = ({ isNarrowed }: { isNarrowed: boolean }): Markup => {
         !isNarrowed &&
         html`<button type="button" class="danger" disabled=${store.key.value === ''} onClick=${purgeAll}>
           ${isSure.value ? `Purge all ${count(messages)}, really` : 'Purge all'}
-        </button>`
+        </button>
+        ${store.key.value === '' && html`<span class="muted small">That needs the key.</span>`}`
       }
     </p>
   </div>`
 }
 
 const Groups = ({ by }: { by: By }): Markup => {
-  const { value, failure } = usePolled<LetterGroupsView>(`api/dlq/groups?by=${by}`)
+  const { value, failure } = usePolled<LetterGroupsView>(`api/dlq/groups?by=${by}`, lettersSign())
   if (failure !== undefined) return html`<p class="bad">${failure.detail}</p>`
   if (value === undefined) return html`<p class="muted">…</p>`
   if (value.groups.length === 0) return html`<${Empty} title="No message was given up." />`
@@ -219,35 +252,35 @@ const Groups = ({ by }: { by: By }): Markup => {
 export const Letters = (): Markup => {
   const all = store.overview.value?.delivery.deadLetters.messages
   const { value: by } = grouped
-  const { value: group } = within
+  const { value: chosen } = within
   return html`<section aria-labelledby="letters-title">
     <div class="tools">
       <h3 id="letters-title">Dead letters <span class="muted">${all === undefined ? '' : count(all)}</span></h3>
       ${said.value !== undefined && html`<span class=${said.value.isBad ? 'bad' : 'good'}>${said.value.text}</span>`}
+      <${KeyField} />
     </div>
     <div class="tools">
-      <label>
+      <label class="grows">
         <span class="visually-hidden">Search dead letters</span>
         <input
           id="letters-filter"
           type="search"
           placeholder="Search: words, -without"
           maxlength="200"
+          value=${typed.value}
           onInput=${(event: Event) => {
             if (event.target instanceof HTMLInputElement) search(event.target.value)
           }}
         />
       </label>
-      <${Switch} label="Group dead letters" choices=${BY_TEXT} chosen=${by} choose=${(next: By | 'none') => {
-        grouped.value = next
-      }} />
+      <${Switch} label="Group dead letters" choices=${BY_TEXT} chosen=${by} choose=${group} />
       ${
-        group !== undefined &&
+        chosen !== undefined &&
         html`<button type="button" onClick=${() => enter(undefined)}>
-          ${group.title} <span aria-hidden="true">✕</span><span class="visually-hidden">, show all again</span>
+          ${chosen.title} <span aria-hidden="true">✕</span><span class="visually-hidden">, show all again</span>
         </button>`
       }
     </div>
-    ${by === 'none' ? html`<${Found} isNarrowed=${group !== undefined || text.value !== ''} />` : html`<${Groups} key=${by} by=${by} />`}
+    ${by === 'none' ? html`<${Found} isNarrowed=${chosen !== undefined || text.value !== ''} />` : html`<${Groups} key=${by} by=${by} />`}
   </section>`
 }

@@ -6,16 +6,13 @@ import { batch } from '@preact/signals'
 import type { CoordinatorView, MeshEvent, Overview } from '../../debug/source.ts'
 import { NO_CALLS, readCalls } from './call-rows.ts'
 import { append, MAX_POINTS, pointOf, readSample, type Sample } from './figures.ts'
+import { createPoll, type Poll, type Surroundings } from './poll.ts'
 import * as store from './store.ts'
 
 const POLL_MS = 2_000
 const COORDINATOR_MS = 3_000
 const LIMIT_MS = 6_000
-/** After an event that changes the picture, so that several that come together are one question. */
-const SOON_MS = 120
 const FRAME_MS = 100
-/** Pause between two questions, as a multiple of what the answer took. */
-const PAUSES = 10
 
 const CHANGES = ['peer-joined', 'peer-left', 'agent-joined', 'agent-changed', 'agent-left', 'dead-letter']
 const NAMES = [...CHANGES, 'event-published', 'event-received', 'stranger-refused', 'dropped', 'unreadable']
@@ -33,42 +30,21 @@ const get = async (path: string): Promise<Response> => {
   return response
 }
 
-/** A question that is asked again and again, one at a time. */
-const poll = (periodMs: number, ask: () => Promise<void>): { soon(): void } => {
-  let timer: number | undefined
-  let isAsking = false
-  let again = false
-  const later = (ms: number): void => {
-    clearTimeout(timer)
-    timer = setTimeout(run, ms)
-  }
-  const run = async (): Promise<void> => {
-    if (isAsking) {
-      again = true
-      return
-    }
-    if (document.hidden) return
-    isAsking = true
-    const startedAt = performance.now()
-    try {
-      await ask()
-    } finally {
-      isAsking = false
-      // A large mesh, or a busy node, is asked less often.
-      const calm = Math.max(periodMs, PAUSES * (performance.now() - startedAt))
-      later(again ? Math.max(SOON_MS, calm - periodMs) : calm)
-      again = false
-    }
-  }
-  document.addEventListener('visibilitychange', () => void run())
-  void run()
-  return {
-    soon() {
-      if (isAsking) again = true
-      else later(SOON_MS)
-    },
-  }
+const SURROUNDINGS: Surroundings = {
+  now: () => performance.now(),
+  after(ms, fn) {
+    const timer = setTimeout(fn, ms)
+    return () => clearTimeout(timer)
+  },
+  isHidden: () => document.hidden,
+  onSeen(fn) {
+    document.addEventListener('visibilitychange', fn)
+    return () => document.removeEventListener('visibilitychange', fn)
+  },
 }
+
+/** Asks at once, and again while the page is seen, until it is stopped. */
+export const poll = (periodMs: number, ask: () => Promise<void>): Poll => createPoll(SURROUNDINGS, periodMs, ask)
 
 const keepRtts = (peers: Overview['peers']): void => {
   const kept = new Map<string, readonly number[]>()

@@ -2,7 +2,6 @@
 import type { InboxView } from '../../debug/message-views.ts'
 import { ago, bytes, count, nameOr, plural } from './format.ts'
 import { html, type Markup } from './html.ts'
-import { KeyField } from './key-field.ts'
 import { Letters } from './letters.ts'
 import { Badge, Fact, NodeLink, Table } from './parts.ts'
 import { usePolled } from './polled.ts'
@@ -74,10 +73,7 @@ const Inbox = (): Markup => {
 }
 
 export const Messages = (): Markup =>
-  html`<div>
-    <${KeyField} />
-    <div class="columns">
-      <${Letters} />
-      <div><${Waiting} /><${Inbox} /></div>
-    </div>
+  html`<div class="columns uneven">
+    <${Letters} />
+    <div><${Waiting} /><${Inbox} /></div>
   </div>`

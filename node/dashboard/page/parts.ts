@@ -1,6 +1,6 @@
 /** Small parts that several views are made of. Keep no state but what Preact keeps. */
 import { useLayoutEffect, useRef } from 'preact/hooks'
-import { isOwnOpen, toggleOwn } from './board.ts'
+import { isOwnOpen, showInspector, toggleOwn } from './board.ts'
 import type { Children, Markup } from './html.ts'
 import { html } from './html.ts'
 import { type MeshNode, STANDING_TEXT } from './nodes.ts'
@@ -32,8 +32,7 @@ export const NodeLink = ({ id, name }: { id: string; name: string }): Markup => 
     title=${id}
     onClick=${() => {
       store.selected.value = id
-      // Where the page is one column it lies below.
-      requestAnimationFrame(() => document.querySelector('.inspector')?.scrollIntoView({ block: 'nearest' }))
+      showInspector()
     }}
   >
     ${text}
@@ -147,7 +146,7 @@ export const OwnGroup = ({ amount, children }: { amount: number; children?: Chil
     ? html`<span></span>`
     : html`<section class="own">
         <button type="button" class="link" aria-expanded=${isOwnOpen.value} onClick=${toggleOwn}>
-          <span class="turn" aria-hidden="true">▸</span> Of the mesh itself <span class="muted">${amount}</span>
+          <span class="turn" aria-hidden="true">▸</span>Of the mesh itself <span class="muted">${amount}</span>
         </button>
         ${isOwnOpen.value && children}
       </section>`

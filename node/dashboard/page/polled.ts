@@ -1,5 +1,10 @@
-/** What one view alone asks for, again and again while it is shown. State: the answer, while the view is on the page. */
-import { useEffect, useState } from 'preact/hooks'
+/**
+ * What one view alone asks for, again and again while it is shown. State: the last answer, while the view is on the page; it
+ * stays until the answer to another question is there, so that nothing flickers while somebody types.
+ */
+import { useEffect, useRef, useState } from 'preact/hooks'
+import { poll } from './live.ts'
+import type { Poll } from './poll.ts'
 import * as store from './store.ts'
 
 const PERIOD_MS = 3_000
@@ -21,41 +26,44 @@ export const withKey = (): Record<string, string> =>
 export interface Polled<T> {
   readonly value: T | undefined
   readonly failure: Failure | undefined
+  /** The value answers what was asked before. */
+  readonly isOld: boolean
   again(): void
 }
 
-/** @param path undefined: nothing is asked */
-export const usePolled = <T>(path: string | undefined): Polled<T> => {
+/** @param sign of what is asked for: it is asked anew when this changes */
+export const usePolled = <T>(path: string, sign?: unknown): Polled<T> => {
   const [state, setState] = useState<{ path?: string; value?: T; failure?: Failure }>({})
-  const [turn, setTurn] = useState(0)
+  const asking = useRef<Poll | undefined>(undefined)
+  const known = useRef(sign)
   const key = store.key.value
   useEffect(() => {
-    if (path === undefined) return undefined
     const stop = new AbortController()
-    let timer: number | undefined
     const ask = async (): Promise<void> => {
-      if (!document.hidden) {
-        try {
-          const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(LIMIT_MS)])
-          const response = await fetch(path, { signal, headers: withKey() })
-          const next = response.ok ? { value: (await response.json()) as T } : { failure: await failureOf(response) }
-          if (!stop.signal.aborted) setState({ path, ...next })
-        } catch {
-          // The page says that the node does not answer; what was shown stays.
-        }
+      try {
+        const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(LIMIT_MS)])
+        const response = await fetch(path, { signal, headers: withKey() })
+        const next = response.ok ? { value: (await response.json()) as T } : { failure: await failureOf(response) }
+        if (!stop.signal.aborted) setState({ path, ...next })
+      } catch {
+        // The page says that the node does not answer; what was shown stays.
       }
-      if (!stop.signal.aborted) timer = setTimeout(ask, PERIOD_MS)
     }
-    void ask()
+    const one = poll(PERIOD_MS, ask)
+    asking.current = one
     return () => {
+      one.stop()
       stop.abort()
-      clearTimeout(timer)
     }
-  }, [path, turn, key])
-  const isOf = state.path === path
+  }, [path, key])
+  useEffect(() => {
+    if (known.current !== sign) asking.current?.soon()
+    known.current = sign
+  }, [sign])
   return {
-    value: isOf ? state.value : undefined,
-    failure: isOf ? state.failure : undefined,
-    again: () => setTurn((before) => before + 1),
+    value: state.value,
+    failure: state.failure,
+    isOld: state.path !== path,
+    again: () => asking.current?.soon(),
   }
 }

@@ -3,6 +3,7 @@
  * otherwise. One for each canvas; stop() ends it.
  */
 import { effect } from '@preact/signals'
+import { showInspector } from './board.ts'
 import { createLayout } from './layout.ts'
 import { onMeshEvent } from './live.ts'
 import { labelsOf, type MeshNode } from './nodes.ts'
@@ -82,6 +83,7 @@ export const createStage = (canvas: HTMLCanvasElement): Stage | undefined => {
 
   const draw = (): void => {
     frame = 0
+    if (!canvas.isConnected) return
     const now = performance.now()
     const isCalm = calm.matches
     if (isCalm) layout.settle()
@@ -111,7 +113,8 @@ export const createStage = (canvas: HTMLCanvasElement): Stage | undefined => {
     if (moves || pans || pulses.length > 0 || (works && !isCalm)) wake()
   }
   const wake = (): void => {
-    frame ||= requestAnimationFrame(draw)
+    // Off the page it has no colours, until it is stopped.
+    if (canvas.isConnected) frame ||= requestAnimationFrame(draw)
   }
 
   const resize = (): void => {
@@ -140,7 +143,7 @@ export const createStage = (canvas: HTMLCanvasElement): Stage | undefined => {
     }),
     effect(() => {
       void colours.value
-      palette = readPalette(canvas)
+      if (canvas.isConnected) palette = readPalette(canvas)
       wake()
     }),
     onMeshEvent((event) => {
@@ -194,6 +197,7 @@ export const createStage = (canvas: HTMLCanvasElement): Stage | undefined => {
     if (dragged === undefined) return
     layout.release(dragged.id)
     if (!dragged.moved) store.selected.value = dragged.id === store.selected.value ? undefined : dragged.id
+    if (!dragged.moved && store.selected.value !== undefined) showInspector()
     dragged = undefined
     wake()
   }

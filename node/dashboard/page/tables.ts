@@ -14,6 +14,7 @@ const More = ({ all, command }: { all: number; command: string }): Markup =>
 export const Agents = (): Markup => {
   const nodes = store.nodes.value.filter(({ agent }) => agent !== undefined)
   if (nodes.length === 0) return html`<${Empty} title="No agent is known." />`
+  const hasLabels = nodes.some(({ agent }) => Object.keys(agent?.labels ?? {}).length > 0)
   const columns = [
     { title: 'Agent' },
     { title: 'State' },
@@ -21,7 +22,7 @@ export const Agents = (): Markup => {
     { title: 'At work', isFigure: true },
     { title: 'In line', isFigure: true },
     { title: 'Heard', isFigure: true },
-    { title: 'Labels' },
+    ...(hasLabels ? [{ title: 'Labels' }] : []),
   ]
   return html`<${Table} label="Agents" columns=${columns}>
     ${nodes.slice(0, MAX_ROWS).map((node) => {
@@ -42,9 +43,12 @@ export const Agents = (): Markup => {
         <td class="figure">${load === undefined ? '–' : count(load)}</td>
         <td class="figure">${queueLength === undefined ? '–' : count(queueLength)}</td>
         <td class="figure">${self ? 'self' : lastHeardMs === undefined ? '–' : lastHeardMs < 1000 ? 'now' : span(lastHeardMs)}</td>
-        <td class="muted wrap">${Object.entries(labels)
-          .map(([key, value]) => `${key}=${value}`)
-          .join(' ')}</td>
+        ${
+          hasLabels &&
+          html`<td class="muted wrap">${Object.entries(labels)
+            .map(([key, value]) => `${key}=${value}`)
+            .join(' ')}</td>`
+        }
       </tr>`
     })}
   <//><${More} all=${nodes.length} command="parley agents" />`
@@ -60,7 +64,7 @@ export const Peers = (): Markup => {
     { title: 'Connection' },
     { title: 'Round trip', isFigure: true },
     { title: 'Last two minutes' },
-    ...(hasSkew ? [{ title: 'Clock', isFigure: true }] : []),
+    ...(hasSkew ? [{ title: 'Clock off by', isFigure: true }] : []),
     { title: 'Streams', isFigure: true },
     { title: 'In flight', isFigure: true },
     { title: 'Queued', isFigure: true },
@@ -91,7 +95,7 @@ export const Peers = (): Markup => {
           ${breaker !== undefined && html` <${Badge} tone="stuck">left alone<//>`}
         </td>
         <td class="figure">${rttMs === undefined ? '–' : span(rttMs)}</td>
-        <td><${Spark} values=${store.rtts.value.get(id) ?? []} label=${`round trips to ${name}`} /></td>
+        <td class="bare"><${Spark} values=${store.rtts.value.get(id) ?? []} label=${`round trips to ${name}`} /></td>
         ${hasSkew && html`<td class="figure">${skewMs === undefined ? '–' : skew(skewMs, skewErrorMs)}</td>`}
         <td class="figure">${count(streams)}</td>
         <td class="figure">${count(inFlight)}</td>

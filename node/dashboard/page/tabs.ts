@@ -80,7 +80,7 @@ export const Tabs = (): Markup => {
           tabindex=${id === chosen ? 0 : -1}
           onClick=${() => openTab(id)}
         >
-          ${title}${amount !== undefined && amount > 0 && html` <span class=${`amount ${dead ? 'bad-amount' : ''}`}>${count(amount)}</span>`}
+          ${title}${amount !== undefined && amount > 0 && html` <span class=${`amount ${dead ? 'bad-amount' : ''}`} title=${id === 'messages' ? 'dead letters' : undefined}>${count(amount)}</span>`}
         </button>`
       })}
     </div>

@@ -35,14 +35,15 @@ const Listeners = ({ topic }: { topic: TopicView }): Markup => {
     ${unknown.length > 0 && html`<p class="muted small">not known: <${Names} ids=${unknown} /></p>`}
     ${
       others.length > 0 &&
-      html`<p class="muted small" title="They publish under its first word, or listen to other topics of it">
-        take its word only: <${Names} ids=${others} />
+      html`<p class="muted small" title="They publish to other topics of this first word, or listen to those">
+        pass it on, do not listen: <${Names} ids=${others} />
       </p>`
     }
   </div>`
 }
 
 const Rows = ({ topics, label }: { topics: readonly TopicView[]; label: string }): Markup => {
+  const isPartly = topics.some(({ rate }) => rate === undefined)
   const top = Math.max(...topics.map(({ rate = 0 }) => rate), 1e-9)
   return html`<${Table} label=${label} columns=${COLUMNS}>
     ${[...topics]
@@ -53,14 +54,14 @@ const Rows = ({ topics, label }: { topics: readonly TopicView[]; label: string }
         return html`<tr key=${name}>
           <th scope="row" class="wrap"><code>${name}</code></th>
           <td class="figure">${rate === undefined ? '–' : `${count(rate)}/s`}</td>
-          <td><${Meter} share=${(rate ?? 0) / top} label=${`${Math.round((100 * (rate ?? 0)) / top)} percent of the busiest topic`} /></td>
+          <td class="bare">${rate !== undefined && html`<${Meter} share=${rate / top} label=${`${Math.round((100 * rate) / top)} percent of the busiest topic`} />`}</td>
           <td class="figure">${published === undefined ? '–' : count(published)}</td>
           <td class="figure">${received === undefined ? '–' : count(received)}</td>
           <td class="figure">${local}</td>
           <td class="wrap"><${Listeners} topic=${topic} /></td>
         </tr>`
       })}
-  <//>${topics.length > MAX_ROWS && html`<p class="note">The first ${MAX_ROWS} of ${topics.length}; the others are at <a href="api/topics">api/topics</a>.</p>`}`
+  <//>${isPartly && html`<p class="muted small">–: this node neither publishes nor listens there, so it counts nothing.</p>`}${topics.length > MAX_ROWS && html`<p class="note">The first ${MAX_ROWS} of ${topics.length}; the others are at <a href="api/topics">api/topics</a>.</p>`}`
 }
 
 /** Gossip goes from neighbour to neighbour: what those behind them take is not told here. */

@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { ago, bytes, count, nameOr, plural, shortId, skew, span } from '../../../node/dashboard/page/format.ts'
+import {
+  ago,
+  bytes,
+  clock,
+  count,
+  dateTime,
+  nameOr,
+  plural,
+  shortId,
+  skew,
+  span,
+  when,
+} from '../../../node/dashboard/page/format.ts'
 
 describe('figures as people read them', () => {
   it('have three digits at most', () => {
@@ -43,6 +55,12 @@ describe('figures as people read them', () => {
 
   it('are clocks beside the own one, as far as that can be told', () => {
     assert.deepEqual([skew(12, 5), skew(-2_000, 5), skew(4, 5), skew(0)], ['+12 ms', '−2 s', '±5 ms', '±0 ms'])
+  })
+
+  it('are times of day where they are of today, else with their day', () => {
+    const noon = new Date(2026, 10, 23, 12).getTime()
+    assert.equal(when(noon - 3_600_000, noon), clock(noon - 3_600_000))
+    assert.equal(when(noon - 86_400_000, noon), dateTime(noon - 86_400_000))
   })
 
   it('name peers by their name, else by the end of their id', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { isOwnEvent, sentenceOf } from '../../../node/dashboard/page/event-text.ts'
+import { isOwnEvent, runsOf, sentenceOf } from '../../../node/dashboard/page/event-text.ts'
 import { createLayout, FADE_MS, MAX_BODIES } from '../../../node/dashboard/page/layout.ts'
 import { labelsOf, linksOf, type MeshNode, nodesOf, skillsOf, takesOf } from '../../../node/dashboard/page/nodes.ts'
 import type { AgentView, CoordinatorView, Overview } from '../../../node/debug/source.ts'
@@ -181,6 +181,19 @@ describe('events in words', () => {
       { type: 'dropped' as const, at: 1, count: 1 },
     ]
     assert.deepEqual(events.map(isOwnEvent), [false, true, true, true, false])
+  })
+
+  it('are one line where the same happens several times running', () => {
+    const runs = runsOf(['a1', 'b1', 'b2', 'a2', 'a3'], (row) => row.slice(0, 1))
+    assert.deepEqual(
+      runs.map(({ row, first, times }) => [row, first, times]),
+      [
+        ['a3', 'a2', 2],
+        ['b2', 'b1', 2],
+        ['a1', 'a1', 1],
+      ],
+    )
+    assert.deepEqual(runsOf([], String), [])
   })
 
   it('are filtered by words that must and must not be there', () => {

@@ -429,6 +429,18 @@ test('figures of a topic: published, received, listeners, neighbours and rate', 
   ])
 })
 
+test('what a node publishes is heard there only where somebody listens, not where somebody watches', async () => {
+  const { net, events } = await receiver('tasks.x')
+  const stop = events.onEvent(() => {})
+  await net.until(Promise.all(['tasks.x', 'tasks.y'].map((topic) => events.publish(topic, 1))))
+  stop()
+  const heard = events.topics().map(({ topic, published, received }) => [topic, published, received])
+  assert.deepEqual(heard, [
+    ['tasks.x', 1, 1],
+    ['tasks.y', 1, 0],
+  ])
+})
+
 test('figures are kept of 1024 topics; those that nothing happens to go first', async () => {
   const { net, events } = await receiver()
   const publish = (topic: string) => events.publish(topic, 1)
