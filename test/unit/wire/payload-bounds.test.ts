@@ -4,12 +4,12 @@ import { describe, it } from 'node:test'
 import { encode as toCbor } from 'cborg'
 import fc from 'fast-check'
 import { isParleyError } from '../../../protocols/errors.ts'
+import { MAX_KEYS } from '../../../protocols/wire/distinct-keys.ts'
 import { decodePayload } from '../../../protocols/wire/payload.ts'
 import {
   checkCborBounds,
   checkJsonBounds,
   MAX_DEPTH,
-  MAX_KEYS,
   MAX_NODES,
   MAX_VALUES,
   readJson,
