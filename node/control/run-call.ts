@@ -21,7 +21,7 @@ export const peerOf = ({ directory }: Pick<Mesh, 'directory'>, nameOrId: string)
   const names = directory.agents().map(({ name }) => name)
   const guess = nearest(nameOrId, names)
   const known = names.length === 0 ? 'nobody is in the mesh' : `there is ${names.slice(0, MAX_NAMES).join(', ')}`
-  throw new ParleyError('STA001', `no agent is called ${JSON.stringify(nameOrId)}, and no peer id is`, {
+  throw new ParleyError('STA001', `no agent is called ${JSON.stringify(nameOrId)}, and no peer has this id`, {
     hint: guess === undefined ? known : `did you mean ${guess}?`,
     details: { reason: NO_AGENT },
   })
