@@ -75,9 +75,9 @@ interface Finding {
 /**
  * What axe-core finds in the dark page that is serious or worse, in words, and what it finds of contrast when it is light:
  * that is all in which the two differ.
- * @param within selector of the part that is looked at
+ * @param within selector of the part that is looked at @param isLightToo in both colours, rather than in dark ones alone
  */
-export const seriousFindings = async (page: Page, within = 'html'): Promise<string[]> => {
+export const seriousFindings = async (page: Page, within: string, isLightToo: boolean): Promise<string[]> => {
   if (await page.evaluate('window.axe === undefined')) {
     const source = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
     // By the debugger's protocol, which the policy of the page does not bind.
@@ -93,7 +93,7 @@ export const seriousFindings = async (page: Page, within = 'html'): Promise<stri
     }
     const before = dataset.colours
     const dark = await look('dark', {})
-    const light = await look('light', { runOnly: { type: 'rule', values: ['color-contrast'] } })
+    const light = !${isLightToo} ? [] : await look('light', { runOnly: { type: 'rule', values: ['color-contrast'] } })
     dataset.colours = before
     return [...dark, ...light]
   })()`)
