@@ -139,7 +139,7 @@ export const Strip = (): Markup =>
   </section>`
 
 export const Metrics = (): Markup => {
-  if (store.points.value.length < 2)
+  if (store.points.value.length === 0)
     return html`<${Empty} title="Gathering …">Figures are taken each two seconds while this page is open.<//>`
   return html`<div class="charts">
     ${Object.entries(FIGURES).map(
