@@ -9,7 +9,7 @@
  */
 
 import { pick } from '../discovery/choose.ts'
-import { checkTarget, isPeerId, peerOf } from '../discovery/directory/find.ts'
+import { checkTarget, isPeerId, meantBy, peerOf } from '../discovery/directory/find.ts'
 import type { Candidate } from '../discovery/directory/offers.ts'
 import type { Agent } from '../discovery/directory-state.ts'
 import { type Breakers, isBrokenOff } from '../protocols/delivery/breakers.ts'
@@ -80,7 +80,7 @@ const createNames = ({ clock, agents, settled }: Pick<AddressingDeps, 'clock' | 
   const replyingTo = (options: SendOptions): SendOptions => {
     const { replyTo } = options
     if (replyTo === undefined || (typeof replyTo === 'string' && replyTo.startsWith('topic:'))) return options
-    return { ...options, replyTo: peerOf(agents, checkTarget(replyTo, 'replyTo')) }
+    return { ...options, replyTo: meantBy(agents, replyTo, 'replyTo') }
   }
 
   /** Peer ids of those that must not be chosen; a name that nobody has leaves out nobody. */

@@ -9,7 +9,7 @@
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { describe } from '../discovery/describe.ts'
-import { checkTarget, peerOf } from '../discovery/directory/find.ts'
+import { meantBy } from '../discovery/directory/find.ts'
 import { createDirectory, type Directory } from '../discovery/directory.ts'
 import { createCommands } from '../protocols/command/commands.ts'
 import { raftProtocol } from '../protocols/consensus/contract.ts'
@@ -284,7 +284,7 @@ const startLocked = async (
 
   const serve = <P extends AnyProtocol>(protocol: P, handlers: Handlers<P>) =>
     offering.serve(compile(protocol, handlers), describe(protocol))
-  const whom = (where: string) => (given: unknown) => peerOf(directory.agents, checkTarget(given, where))
+  const whom = (where: string) => (given: unknown) => meantBy(directory.agents, given, where)
   const commands = createCommands({
     port: { ...port, metrics },
     serve,

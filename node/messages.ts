@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { fraction, pick } from '../discovery/choose.ts'
-import { checkTarget, peerOf } from '../discovery/directory/find.ts'
+import { meantBy } from '../discovery/directory/find.ts'
 import type { Candidate } from '../discovery/directory/offers.ts'
 import type { Directory } from '../discovery/directory.ts'
 import type { ProtocolRecord } from '../discovery/record.ts'
@@ -127,7 +127,7 @@ export const startMessages = async (deps: MessagesDeps): Promise<DurableMessages
       },
       absentMs,
       publish,
-      peerOf: (given, where = 'messages.send()') => peerOf(directory.agents, checkTarget(given, where)),
+      peerOf: (given, where = 'messages.send()') => meantBy(directory.agents, given, where),
       announce: (type, version, description) =>
         deps.tell(OFFER_PREFIX + type, {
           name: OFFER_PREFIX + type,

@@ -51,6 +51,13 @@ export const peerOf = (agents: () => readonly Agent[], nameOrId: string): string
 }
 
 /**
+ * Whom a program means: a peer id as it is, a name as `peerOf`.
+ * @throws MSG001, COM002, STA003
+ */
+export const meantBy = (agents: () => readonly Agent[], given: unknown, where: string): string =>
+  typeof given === 'string' && isPeerId(given) ? given : peerOf(agents, checkTarget(given, where))
+
+/**
  * @returns undefined when nobody has this peer id or name
  * @throws STA003 when several agents have this name and none stands out: alive before suspect, connected before not
  */
