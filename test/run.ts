@@ -1,23 +1,27 @@
 /**
  * Runs all tests. First the integration tests that can do with half of the machine, two at a time; then the others one at a
  * time, since each of those keeps several processes busy and measures times. Beside the latter run the unit tests, at the
- * lowest priority: they take what is left. One report and one summary for all, with the slowest files above it.
+ * lowest priority, several files in one process: they take what is left. One report and one summary for all, with the slowest files above it.
  * `node test/run.ts [PATTERN...]`. With TEST_SKIPS=fail, as `.ci/run` has it, tests that are skipped for want of something
  * that `.ci/setup` installs are named, and the exit code is 1.
  */
-import { globSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
-import { buildTests, builtOf, sourceOf } from './built.ts'
+import { buildTests, buildTogether, builtOf, sourceOf } from './built.ts'
+import { groupsOf, ownProcess } from './groups.ts'
 import { type Skip, skipOf, toldOf, unexcused } from './skips.ts'
 
 type TestEvent = Parameters<ReturnType<typeof spec>['write']>[0] & { type: string; data: Record<string, unknown> }
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
+/** For each file. */
 const TIMEOUT_MS = 150_000
+/** Files of unit tests in one process, at most. */
+const TOGETHER = 16
 /** Files whose times are told at the end. */
 const SLOWEST = 25
 /** Integration tests that measure no times, or use half of a core or less while they run; the longest first. */
@@ -33,7 +37,7 @@ const FIGURE = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) (\d
 const wanted = process.argv.slice(2)
 const filesOf = (folder: string): string[] => globSync(`test/${folder}/**/*.test.ts`, { cwd: ROOT }).sort()
 const sideBySide = SIDE_BY_SIDE.map((name) => `test/integration/${name}.test.ts`)
-// Each file is a process of its own, and most of them load the same modules.
+// Most processes load the same modules.
 process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'parley-test-compile-cache')
 
 interface Phase {
@@ -41,12 +45,15 @@ interface Phase {
   concurrency: number
   /** For Node. */
   execArgv: string[]
+  /** Milliseconds for each. */
+  timeout: number
 }
 const isWanted = (file: string): boolean => wanted.length === 0 || wanted.some((part) => file.includes(part))
 const phase = (files: readonly string[], concurrency: number, execArgv: string[] = []): Phase => ({
   files: files.filter(isWanted),
   concurrency,
   execArgv,
+  timeout: TIMEOUT_MS,
 })
 const FIRST = [phase(sideBySide, 2)]
 const ALONE = [
@@ -58,34 +65,44 @@ const ALONE = [
   phase(filesOf('browser'), 1),
 ]
 const LOWEST = "--import=data:text/javascript,import{setPriority}from'node:os';setPriority(19)"
-const BESIDE = [
-  phase(
-    filesOf('unit').filter((file) => !MEASURING.includes(file)),
-    2,
-    [LOWEST],
-  ),
-]
-process.env.TEST_PROGRAMS = await buildTests([...FIRST, ...ALONE, ...BESIDE].flatMap(({ files }) => files))
+const unit = filesOf('unit').filter((file) => isWanted(file) && !MEASURING.includes(file))
+const [own = [], shared = []] = [true, false].map((isOwn) =>
+  unit.filter((file) => ownProcess(readFileSync(join(ROOT, file), 'utf8')) === isOwn),
+)
+const alone = ALONE.flatMap(({ files }) => files)
+process.env.TEST_PROGRAMS = await buildTests([...FIRST.flatMap(({ files }) => files), ...alone, ...unit])
+const groups = await Promise.all(groupsOf(shared, TOGETHER).map((files, at) => buildTogether(files, at, TIMEOUT_MS)))
+const BESIDE = [{ files: [...groups, ...own], concurrency: 2, execArgv: [LOWEST], timeout: TIMEOUT_MS * TOGETHER }]
 
 const totals = new Map<string, number>()
 /** Milliseconds, by file. */
 const times = new Map<string, number>()
 const skips: Skip[] = []
+/** Tests and suites: a suite whose own hooks fail is in none of the runner's counts. */
+let failures = 0
+
+/** The file that ended, and how long it took: one with a process of its own, or a suite of those that run together. */
+const endOf = ({ type, data }: TestEvent): [file: string, ms: number] | undefined => {
+  if (type === 'test:summary' && typeof data.file === 'string' && !groups.includes(relative(ROOT, data.file)))
+    return [relative(ROOT, data.file), Number(data.duration_ms)]
+  const isFile = (type === 'test:pass' || type === 'test:fail') && data.nesting === 0 && shared.includes(`${data.name}`)
+  return isFile ? [`${data.name}`, (data.details as { duration_ms: number }).duration_ms] : undefined
+}
 
 /** The events of some phases, one after the other; its figures are added up, and told once for all. */
 async function* play(phases: readonly Phase[]): AsyncGenerator<unknown> {
   for (const { files, ...how } of phases) {
     if (files.length === 0) continue
-    for await (const event of run({ files: files.map(builtOf), timeout: TIMEOUT_MS, ...how })) {
+    for await (const event of run({ files: files.map(builtOf), ...how })) {
       const { type, data } = event as unknown as TestEvent
       if (typeof data.file === 'string') data.file = sourceOf(data.file)
       const skip = skipOf({ type, data })
       if (skip !== undefined) skips.push({ ...skip, file: relative(ROOT, skip.file) })
       const figure = type === 'test:diagnostic' && data.nesting === 0 ? FIGURE.exec(String(data.message)) : null
-      if (type === 'test:summary') {
-        if (typeof data.file === 'string') times.set(relative(ROOT, data.file), Number(data.duration_ms))
-        continue
-      }
+      const ended = endOf({ type, data })
+      if (ended !== undefined) times.set(...ended)
+      if (type === 'test:fail' && (data.todo === undefined || data.todo === false)) failures += 1
+      if (type === 'test:summary') continue
       if (figure === null) yield event
       else totals.set(figure[1] ?? '', (totals.get(figure[1] ?? '') ?? 0) + Number(figure[2]))
     }
@@ -114,6 +131,9 @@ reporter.pipe(process.stdout)
 for await (const event of events()) reporter.write(event)
 reporter.end()
 const count = (name: string): number => totals.get(name) ?? 0
+const unheard = unit.filter((file) => !times.has(file))
+if (unheard.length > 0) console.error(`Not run to their end: ${unheard.join(', ')}`)
 const missing = process.env.TEST_SKIPS === 'fail' ? toldOf(unexcused(skips)) : ''
 if (missing !== '') console.error(missing)
-process.exitCode = count('tests') > 0 && count('fail') + count('cancelled') === 0 && missing === '' ? 0 : 1
+const isWell = failures + count('fail') + count('cancelled') + unheard.length === 0 && missing === ''
+process.exitCode = count('tests') > 0 && isWell ? 0 : 1

@@ -4,7 +4,6 @@ import { execFile } from 'node:child_process'
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import * as z from 'zod'
 import { stillRuns, UNKNOWN_BIRTH } from '../../node/process-birth.ts'
 import {
@@ -16,9 +15,10 @@ import {
   jsonLines,
   type Running,
 } from '../support/command.ts'
+import { programOf } from '../support/program.ts'
 import { until } from '../support/until.ts'
 
-const AGENT = fileURLToPath(new URL('../support/agents/toil.ts', import.meta.url))
+const AGENT = programOf('test/support/agents/toil.ts')
 /** Another user of the machine. */
 const NOBODY = 65_534
 const isRoot = process.getuid?.() === 0

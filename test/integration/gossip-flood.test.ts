@@ -2,15 +2,15 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, fork } from 'node:child_process'
 import { after, before, describe, it } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { makeSecret } from '../../node/index.ts'
 import type { FlooderSays, FloodKind } from '../support/gossip-flooder.ts'
 import { type OwnMesh, startMesh, stopMeshes } from '../support/meshes.ts'
 import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
+import { programOf } from '../support/program.ts'
 import { until } from '../support/until.ts'
 
 const MESH = 'flooded'
-const FLOODER = fileURLToPath(new URL('../support/gossip-flooder.ts', import.meta.url))
+const FLOODER = programOf('test/support/gossip-flooder.ts')
 /** From its first message until it is disconnected. */
 const CUT_WITHIN_MS = 5_000
 const PINGS = 60

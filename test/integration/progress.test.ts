@@ -4,7 +4,6 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import * as z from 'zod'
 import type { Mesh } from '../../node/api.ts'
 import { createMesh } from '../../node/mesh.ts'
@@ -13,9 +12,10 @@ import { ParleyError } from '../../protocols/errors.ts'
 import { labour, labourHandlers } from '../support/agents/labour.ts'
 import { firstLine, type Running, runCommand, startCommand } from '../support/command.ts'
 import { keptLog } from '../support/meshes.ts'
+import { programOf } from '../support/program.ts'
 import { failureOf, timed, until } from '../support/until.ts'
 
-const AGENT = fileURLToPath(new URL('../support/agents/labourer.ts', import.meta.url))
+const AGENT = programOf('test/support/agents/labourer.ts')
 const STUCK_MS = 1_500
 const Agents = z.array(
   z.object({

@@ -5,12 +5,12 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync,
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
+import { programOf } from '../support/program.ts'
 import { until } from '../support/until.ts'
 
 /** Milliseconds that a worker is held before it is killed. */
 const HELD_MS = 300
-const MAIN = fileURLToPath(new URL('../../examples/report/main.ts', import.meta.url))
+const MAIN = programOf('examples/report/main.ts')
 const folders: string[] = []
 const running = new Set<ChildProcess>()
 

@@ -15,7 +15,7 @@ import { RemoteFailure } from './processes.ts'
 export const COUNTER = 'counter'
 const WRITES = 'write/'
 /** Between two rounds of one program. */
-const PACE_MS = 100
+const PACE_MS = 250
 
 export interface Write {
   readonly node: string

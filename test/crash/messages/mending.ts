@@ -1,8 +1,8 @@
 /** `parley store verify` and `parley store repair`, as a person runs them. Keeps no state. */
 import { execFile } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
+import { programOf } from '../../support/program.ts'
 
-const PROGRAM = fileURLToPath(new URL('../../../node/cli/bin.js', import.meta.url))
+const PROGRAM = programOf('node/cli/bin.js')
 const LIMIT_MS = 60_000
 
 export interface Said {

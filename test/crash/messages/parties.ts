@@ -2,12 +2,14 @@
  * The nodes of a crash run of messages, as its driver has them: each a process with a data directory, a port and an
  * identity that it keeps from life to life. Killed at any moment, also while it starts; started again. State: its process.
  */
+import { pathToFileURL } from 'node:url'
 import type { MeshOptionsInput } from '../../../node/index.ts'
 import { type Child, forkChild } from '../../soak/child.ts'
+import { programOf } from '../../support/program.ts'
 import { StartRefused } from '../nodes.ts'
 import type { PartyVerbs } from './verbs.ts'
 
-const PROGRAM = new URL('./party-process.ts', import.meta.url).href
+const PROGRAM = pathToFileURL(programOf('test/crash/messages/party-process.ts')).href
 
 export interface PartyPlan {
   readonly name: string

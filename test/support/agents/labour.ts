@@ -14,7 +14,7 @@ export const labour = defineProtocol({
     takeAgain: { request: Work, response: z.object({ remainingMs: z.number() }), timeoutMs: 1_000, idempotent: true },
     /** The same as a stream without an item before its end. */
     live: { request: Work, stream: z.string(), timeoutMs: 1_000 },
-    /** Computes without a pause. */
+    /** Its thread does not turn, as where one computes without a pause. */
     block: { request: Work, response: Nothing, timeoutMs: 20_000 },
     /** Answers when its caller gives up. */
     hang: { request: Nothing, response: Nothing, timeoutMs: 20_000 },
@@ -66,8 +66,7 @@ export const labourHandlers = (take: Take): Handlers<typeof labour> => ({
     yield 'done'
   },
   block({ ms }) {
-    const endsAt = performance.now() + ms
-    while (performance.now() < endsAt);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
     return {}
   },
   async hang(_, { signal }) {

@@ -75,7 +75,7 @@ for (const inFlight of [1, 64])
       child.stderr.setEncoding('utf8').on('data', (some: string) => {
         err += some
       })
-      const target = answered + 300 + 500 * life
+      const target = answered + 200 + 300 * life
       const last = (): number => Number(out.trimEnd().split('\n').at(-2) ?? 0)
       await until('commits', () => (child.exitCode === null ? last() > target : assert.fail(err)), 20_000, 5)
       child.kill('SIGKILL')
