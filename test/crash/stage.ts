@@ -40,6 +40,8 @@ export interface StageOptions {
   readonly directEveryMs?: number
   /** Milliseconds between two questions of one program of the load. */
   readonly paceMs?: number
+  /** Entries of the log between two snapshots. */
+  readonly snapshotEvery?: number
   /** For people who watch. */
   say?(line: string): void
 }
@@ -74,7 +76,8 @@ const told = (what: readonly string[]): string[] =>
 const wait = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 export const openStage = async (options: StageOptions): Promise<Stage> => {
-  const { seed, count = NAMES.length, directEveryMs = 200, paceMs = 100, say = () => {} } = options
+  const { seed, count = NAMES.length, directEveryMs = 200, paceMs = 100, snapshotEvery = SNAPSHOT_EVERY } = options
+  const { say = () => {} } = options
   const folder = await mkdtemp(join(tmpdir(), 'parley-crash-'))
   const random = createRandom(seed)
   const logs = join(folder, 'logs')
@@ -97,7 +100,7 @@ export const openStage = async (options: StageOptions): Promise<Stage> => {
         ...common,
         listen: [addresses[i] ?? ''],
         join: addresses.filter((_, other) => other !== i),
-        coordination: { expect: count, snapshotEvery: SNAPSHOT_EVERY, stableMs: STABLE_MS },
+        coordination: { expect: count, snapshotEvery, stableMs: STABLE_MS },
       },
     }),
   )

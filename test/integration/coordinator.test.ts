@@ -15,7 +15,7 @@ const SLOW_MS = 10_000
 describe('five nodes with a journal', { timeout: 140_000 }, () => {
   let stage: Stage
   before(async () => {
-    stage = await openStage({ seed: 1, directEveryMs: 50, paceMs: 250 })
+    stage = await openStage({ seed: 1, directEveryMs: 50, paceMs: 250, snapshotEvery: 200 })
   })
   after(() => stage?.end())
 
