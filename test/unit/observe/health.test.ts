@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
-import { describe, it } from 'node:test'
+import { afterEach, describe, it } from 'node:test'
 import { createMetrics } from '../../../node/metrics.ts'
 import { type HealthOptions, type HealthSource, MAX_CONNECTIONS, startHealth } from '../../../node/observe/health.ts'
 import type { Fields } from '../../../protocols/port.ts'
@@ -26,17 +26,25 @@ const withHealth = async (
   }
 }
 
+const sockets: Socket[] = []
+
 /** A connection on which `text` was sent, and nothing follows. */
 const hold = async (url: string, text = ''): Promise<Socket> => {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)
   socket.on('error', () => {})
+  sockets.push(socket)
   await once(socket, 'connect')
   socket.write(text)
   return socket
 }
 
 describe('the health listener', () => {
+  // What is not read is not seen to end.
+  afterEach(() => {
+    for (const socket of sockets.splice(0)) socket.destroy()
+  })
+
   it('tells that the process lives, whether it is ready and why not, and its metrics', async () => {
     await withHealth(async (url, mesh) => {
       const alive = await ask(`${url}/healthz`)
@@ -119,9 +127,9 @@ describe('the health listener', () => {
     await withHealth(
       async (url) => {
         const asked = Array.from({ length: 5 }, () => hold(url, 'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n'))
-        const sockets = await Promise.all(asked)
+        const asking = await Promise.all(asked)
         await until(async () => (await ask(`${url}/healthz`)).status === 200 && reads > 0, 'a scrape is under way')
-        const answers = sockets.map((socket) => once(socket, 'data'))
+        const answers = asking.map((socket) => once(socket, 'data'))
         given.resolve('a 1\n')
         for (const answer of await Promise.all(answers)) assert.match(String(answer), /a 1\n$/)
         assert.equal(reads, 1)
