@@ -238,9 +238,9 @@ export const createDestination = (deps: DestinationDeps): Destination => {
     isBusy: numbers.isHeld,
     ready: numbers.free,
     number: (lane) => outgoing.number(lane),
-    entry(lane, sequence, { body, ...about }) {
+    entry(lane, sequence, { size, rank, policy, expiresAt, bound, told, body }) {
       numbers.begin()
-      const entry = newEntry({ ...about, lane, sequence, isSkip: false })
+      const entry = newEntry({ lane, sequence, size, rank, policy, expiresAt, isSkip: false, bound, told })
       bodies.keep(entry, body, false)
       return entry
     },

@@ -63,17 +63,23 @@ const checkOptions = (options: SendOptions): void => {
     throw wrong('ttlMs', ttlMs, `give whole milliseconds from 1 to ${MAX_TTL_MS}`)
 }
 
+const checkPeer = (peer: unknown): void => {
+  if (typeof peer === 'string' && PEER.test(peer)) return
+  throw wrong('destination', peer, 'give a peer id, as in mesh.self.id or the directory')
+}
+
 /** @returns the peers, each once; undefined for a capability. */
 const peersOf = (to: To, peerOf: PeerOf): readonly string[] | undefined => {
   if (typeof to === 'object' && to !== null && 'capability' in to) {
     if (typeof to.capability === 'string' && to.capability.length > 0 && to.capability.length <= 64) return undefined
     throw wrong('capability', to.capability, 'give the type of a message or the name of a protocol')
   }
-  // It may be called without types; what is no text is refused below.
+  // It may be called without types; what is no text is refused by whoever looks names up, or here.
   const given = (Array.isArray(to) ? to : [to]) as readonly string[]
+  const [only] = given
+  if (only !== undefined && given.length === 1 && peerOf !== undefined) return [peerOf(only)]
   const peers = [...new Set(peerOf === undefined ? given : given.map((one) => peerOf(one)))]
-  const bad = peers.find((peer) => typeof peer !== 'string' || !PEER.test(peer))
-  if (bad !== undefined) throw wrong('destination', bad, 'give a peer id, as in mesh.self.id or the directory')
+  peers.forEach(checkPeer)
   if (peers.length === 0 || peers.length > MAX_PEERS)
     throw wrong('destination', peers.length, `give 1 to ${MAX_PEERS} peers`)
   return peers

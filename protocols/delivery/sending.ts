@@ -11,7 +11,7 @@ import type { Port } from '../port.ts'
 import { formatId, uuid7Bytes } from '../wire/message-id.ts'
 import { check, encodePayload } from '../wire/payload.ts'
 import type { SendOptions, To, Tx } from './api.ts'
-import { defineMessage, type MessageDefinition } from './define-message.ts'
+import { checkDefinition, type MessageDefinition } from './define-message.ts'
 import { encodeMessage, type Message } from './message.ts'
 import type { Settings } from './options.ts'
 import { boundOf, type Told } from './out-entry.ts'
@@ -101,7 +101,7 @@ export const createSending = (deps: SendingDeps): Sending => {
   }
 
   const prepare: Sending['prepare'] = (to, definition, data, options) => {
-    defineMessage(definition)
+    checkDefinition(definition)
     const { headers, policy } = readOptions(options, settings.retry)
     const { peers, capability } = whomOf(to, options.rebind, deps.peerOf)
     check(definition.schema, data, definition.type)
@@ -177,7 +177,8 @@ export const createSending = (deps: SendingDeps): Sending => {
     if (capability !== undefined) return { ...stageBound(prepared, capability, first, told?.(first ?? '')), peers }
     const staged = peers.map((peer) => outbox.stage(peer, draft, noted(message, peer, told?.(peer))))
     const [only] = staged
-    if (only !== undefined && staged.length === 1) return { ...only, peers }
+    if (only !== undefined && staged.length === 1)
+      return { peers, changes: only.changes, launch: only.launch, drop: only.drop }
     return {
       peers,
       changes: staged.flatMap(({ changes }) => changes),
