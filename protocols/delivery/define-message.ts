@@ -44,14 +44,3 @@ export const defineMessage = <S extends ZodType>(definition: MessageDefinition<S
     hint: 'use major.minor.patch, as in 1.0.0',
   })
 }
-
-/** The type and the version with which a definition was found to be right. */
-const checked = new WeakMap<object, Pick<MessageDefinition, 'type' | 'version'>>()
-
-/** As `defineMessage`, once for each definition: it is asked with each message that is sent. @throws MSG001 */
-export const checkDefinition = (definition: MessageDefinition): void => {
-  const known = checked.get(definition)
-  if (known !== undefined && known.type === definition.type && known.version === definition.version) return
-  const { type, version } = defineMessage(definition)
-  checked.set(definition, { type, version })
-}

@@ -11,7 +11,7 @@ import type { Port } from '../port.ts'
 import { formatId, uuid7Bytes } from '../wire/message-id.ts'
 import { check, encodePayload } from '../wire/payload.ts'
 import type { SendOptions, To, Tx } from './api.ts'
-import { checkDefinition, type MessageDefinition } from './define-message.ts'
+import { defineMessage, type MessageDefinition } from './define-message.ts'
 import { encodeMessage, type Message } from './message.ts'
 import type { Settings } from './options.ts'
 import { boundOf, type Told } from './out-entry.ts'
@@ -86,6 +86,17 @@ const tooMany = (): ParleyError =>
 
 export const createSending = (deps: SendingDeps): Sending => {
   const { port, settings, outbox, unbound, bindings, transactions } = deps
+
+  /** The type and the version with which a definition was found to be right. */
+  const checked = new WeakMap<object, Pick<MessageDefinition, 'type' | 'version'>>()
+
+  /** Once for each definition, since it comes with each message. @throws MSG001 */
+  const checkDefinition = (definition: MessageDefinition): void => {
+    const known = checked.get(definition)
+    if (known?.type === definition.type && known.version === definition.version) return
+    const { type, version } = defineMessage(definition)
+    checked.set(definition, { type, version })
+  }
 
   /** As the definition says, and as CBOR where JSON cannot hold it (MSG002: retry with a new serializer). */
   const serialize = (definition: MessageDefinition, data: unknown): { content: Content; payload: Uint8Array } => {

@@ -4,7 +4,6 @@ import { mkdtemp, readFile, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import * as z from 'zod'
 import {
   assertError,
@@ -15,9 +14,10 @@ import {
   jsonLines,
   type Running,
 } from '../support/command.ts'
+import { programOf } from '../support/program.ts'
 import { until } from '../support/until.ts'
 
-const AGENT = fileURLToPath(new URL('../support/agents/toil.ts', import.meta.url))
+const AGENT = programOf('test/support/agents/toil.ts')
 
 const Up = z.strictObject({
   id: z.string(),
