@@ -30,6 +30,7 @@ const MUST = [
   'CHANGELOG.md',
   'SECURITY.md',
   'ARCHITECTURE.md',
+  'docs/glossary.md',
   'node/cli/bin.js',
   'dist/node/index.js',
   'dist/node/index.d.ts',
@@ -51,6 +52,7 @@ const MAY = [
   /^dist\/command\/([A-Za-z0-9-]+\.js|LICENSES\.txt|built\/page\.(js|css|html))$/,
   /^protocols\/[a-z]+\/[a-z]+\.proto$/,
   /^node\/(cli\/bin\.js|config\/REFERENCE\.md)$/,
+  /^docs\/[a-z/-]+\.md$/,
   /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md|ARCHITECTURE\.md)$/,
 ]
 

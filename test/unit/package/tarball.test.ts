@@ -10,6 +10,7 @@ const GOOD = [
   'CHANGELOG.md',
   'SECURITY.md',
   'ARCHITECTURE.md',
+  'docs/glossary.md',
   'node/cli/bin.js',
   'dist/node/index.js',
   'dist/node/index.d.ts',
