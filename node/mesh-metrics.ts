@@ -53,12 +53,12 @@ export interface MeshMetricsOptions {
   pairLatency?: boolean
 }
 
-export interface Passing {
+export interface MessageTotals {
   readonly links: Pick<LinkCounts, 'answersIn' | 'answersOut' | 'faultsIn' | 'faultsOut'>
   readonly traffic: EventTraffic
 }
 
-type Figure = (passing: Passing) => number
+type Figure = (passing: MessageTotals) => number
 
 const PASSING: readonly (readonly [type: MessageType, status: string, inbound: Figure, outbound: Figure])[] = [
   ['RESPONSE', 'ok', ({ links }) => links.answersIn, ({ links }) => links.answersOut],
@@ -70,7 +70,7 @@ const PASSING: readonly (readonly [type: MessageType, status: string, inbound: F
 ]
 
 /** @param read what passed since the start */
-export const followMessages = (metrics: NamedMetrics, read: () => Passing): void => {
+export const followMessages = (metrics: NamedMetrics, read: () => MessageTotals): void => {
   const { name, help, labels } = NAMED.messages
   const { follow } = metrics.counter(name, help, labels)
   for (const [type, status, inbound, outbound] of PASSING) {

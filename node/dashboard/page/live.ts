@@ -6,7 +6,7 @@ import { batch } from '@preact/signals'
 import type { CoordinatorView, MeshEvent, Overview } from '../../debug/source.ts'
 import { NO_CALLS, readCalls } from './call-rows.ts'
 import { append, MAX_POINTS, pointOf, readSample, type Sample } from './figures.ts'
-import { createPoll, type Poll, type Surroundings } from './poll.ts'
+import { createPoll, type Poll, type PollEnvironment } from './poll.ts'
 import * as store from './store.ts'
 
 const POLL_MS = 2_000
@@ -30,7 +30,7 @@ const get = async (path: string): Promise<Response> => {
   return response
 }
 
-const SURROUNDINGS: Surroundings = {
+const SURROUNDINGS: PollEnvironment = {
   now: () => performance.now(),
   after(ms, fn) {
     const timer = setTimeout(fn, ms)

@@ -14,7 +14,7 @@ export const PAUSES = 10
 export const MAX_PAUSE_MS = 20_000
 
 /** What of the page it needs. */
-export interface Surroundings {
+export interface PollEnvironment {
   /** Milliseconds that never go back. */
   now(): number
   /** @returns stops it */
@@ -32,7 +32,7 @@ export interface Poll {
 
 /** Asks at once. */
 export const createPoll = (
-  { now, after, isHidden, onSeen }: Surroundings,
+  { now, after, isHidden, onSeen }: PollEnvironment,
   periodMs: number,
   ask: () => Promise<void>,
 ): Poll => {
