@@ -49,15 +49,18 @@ type Side = 'call' | 'request'
 const typeOf = (protocol: string, isOwn: boolean): MessageType =>
   isOwn && protocol === 'presence' ? 'HEARTBEAT' : messageTypeOf(protocol)
 
-/** Statuses are error codes and a few words: a closed set. */
+/** Statuses are error codes and a few words: a closed set. The one that came last is not looked up again. */
 const cached = <T>(make: (status: string) => T): ((status: string) => T) => {
   const known = new Map<string, T>()
+  let last: { readonly status: string; readonly value: T } | undefined
   return (status) => {
+    if (last?.status === status) return last.value
     let found = known.get(status)
     if (found === undefined) {
       found = make(status)
       known.set(status, found)
     }
+    last = { status, value: found }
     return found
   }
 }
@@ -94,11 +97,8 @@ export const createCallMetrics = (metrics: NodeMetrics, options: CallMetricsOpti
     ])
     const observeAll = seeds.latency(side === 'call' ? 'call' : 'handle', type)
     const observe = isOwn ? undefined : times.with(labels)
-    /** Most end so: not looked up, and not made before one does. */
-    let ok: [Add, Add] | undefined
     return (status, seconds) => {
-      if (status === 'ok' && ok === undefined) ok = adds(status)
-      const [addAll, add] = status === 'ok' && ok !== undefined ? ok : adds(status)
+      const [addAll, add] = adds(status)
       addAll()
       add()
       observeAll(seconds)

@@ -58,9 +58,9 @@ export interface MessageTotals {
   readonly traffic: EventTraffic
 }
 
-type Figure = (passing: MessageTotals) => number
+type Figure = (totals: MessageTotals) => number
 
-const PASSING: readonly (readonly [type: MessageType, status: string, inbound: Figure, outbound: Figure])[] = [
+const FOLLOWED: readonly (readonly [type: MessageType, status: string, inbound: Figure, outbound: Figure])[] = [
   ['RESPONSE', 'ok', ({ links }) => links.answersIn, ({ links }) => links.answersOut],
   ['RESPONSE', 'error', ({ links }) => links.faultsIn, ({ links }) => links.faultsOut],
   ['EVENT', 'ok', ({ traffic }) => traffic.in.events, ({ traffic }) => traffic.out.events],
@@ -73,7 +73,7 @@ const PASSING: readonly (readonly [type: MessageType, status: string, inbound: F
 export const followMessages = (metrics: NamedMetrics, read: () => MessageTotals): void => {
   const { name, help, labels } = NAMED.messages
   const { follow } = metrics.counter(name, help, labels)
-  for (const [type, status, inbound, outbound] of PASSING) {
+  for (const [type, status, inbound, outbound] of FOLLOWED) {
     follow({ direction: 'inbound', type, status }, () => inbound(read()))
     follow({ direction: 'outbound', type, status }, () => outbound(read()))
   }
