@@ -15,24 +15,39 @@ interface CodeInfo {
 }
 
 export const CODES = {
+  /** Input, options or an answer do not fit their schema or bound. */
   MSG001: { name: 'ValidationError', severity: 'error', recovery: 'retry_with_validation' },
+  /** A value cannot be written. */
   MSG002: { name: 'SerializationError', severity: 'error', recovery: 'retry_with_new_serializer' },
+  /** Bytes cannot be read. */
   MSG003: { name: 'DeserializationError', severity: 'error', recovery: 'none' },
+  /** The peer does not know the protocol, method or kind. */
   MSG004: { name: 'UnsupportedRequestError', severity: 'error', recovery: 'none' },
+  /** The ttl passed. */
   MSG005: { name: 'ExpiredError', severity: 'warning', recovery: 'none' },
-  /** Nobody registered a handler for this type of command there. */
+  /** The peer has no such command. */
   MSG006: { name: 'UnknownCommandError', severity: 'error', recovery: 'none' },
+  /** No answer in time. */
   COM001: { name: 'TimeoutError', severity: 'warning', recovery: 'retry_with_backoff' },
+  /** Unreachable, nobody of that name, or the connection was lost; `details.sent` says whether the request may have arrived. */
   COM002: { name: 'TransportError', severity: 'critical', recovery: 'failover_to_backup' },
+  /** A queue is full; `details.retryAfterMs` where it is known. */
   COM003: { name: 'OverloadedError', severity: 'warning', recovery: 'retry_with_backoff' },
+  /** Nobody offers the protocol. */
   COM004: { name: 'NoRespondersError', severity: 'error', recovery: 'none' },
+  /** Not a member; `details.reason` says why. */
   SEC001: { name: 'AuthenticationError', severity: 'critical', recovery: 'none' },
+  /** The membership lacks a capability. */
   SEC002: { name: 'AuthorizationError', severity: 'error', recovery: 'none' },
+  /** An exchange number was used twice on a link. */
   SEC003: { name: 'SecurityError', severity: 'critical', recovery: 'none' },
+  /** Something named is not there. */
   STA001: { name: 'NotFoundError', severity: 'error', recovery: 'none' },
+  /** A newer decision, coordinator or outbox has taken the place of this one. */
   STA002: { name: 'StaleFenceError', severity: 'error', recovery: 'none' },
+  /** One of several states, told by `details.reason`. */
   STA003: { name: 'ConflictError', severity: 'warning', recovery: 'replan' },
-  /** The handler itself failed; a handler may throw it with its own message, hint and details. */
+  /** The handler failed; a handler may throw it with its own message, hint and details. */
   APP001: { name: 'FailureError', severity: 'error', recovery: 'none' },
 } as const satisfies Record<string, CodeInfo>
 

@@ -30,7 +30,13 @@ const MUST = [
   'CHANGELOG.md',
   'SECURITY.md',
   'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
   'docs/glossary.md',
+  'docs/mesh.svg',
+  'docs/calls.md',
+  'docs/configuration.md',
+  'docs/protocol.md',
+  'docs/decisions/design.md',
   'node/cli/bin.js',
   'dist/node/index.js',
   'dist/node/index.d.ts',
@@ -52,8 +58,8 @@ const MAY = [
   /^dist\/command\/([A-Za-z0-9-]+\.js|LICENSES\.txt|built\/page\.(js|css|html))$/,
   /^protocols\/[a-z]+\/[a-z]+\.proto$/,
   /^node\/(cli\/bin\.js|config\/REFERENCE\.md)$/,
-  /^docs\/[a-z/-]+\.md$/,
-  /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md|ARCHITECTURE\.md)$/,
+  /^docs\/(decisions\/)?[a-z-]+\.(md|svg)$/,
+  /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md|ARCHITECTURE\.md|CONTRIBUTING\.md)$/,
 ]
 
 /** What is wrong with what was packed. */

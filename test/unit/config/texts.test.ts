@@ -13,9 +13,10 @@ import { parseConfig } from '../../../node/config/yaml-file.ts'
 import { MeshOptionsSchema } from '../../../node/options.ts'
 import { testFolder } from '../../support/folder.ts'
 
-test('the reference in the repository is what the schema says now', async () => {
-  const kept = await readFile(new URL('../../../node/config/REFERENCE.md', import.meta.url), 'utf8')
-  assert.equal(reference(UP_DEFAULTS), kept, 'write it anew: parley config reference > node/config/REFERENCE.md')
+test('the reference in docs/ is what the schema says now', async () => {
+  const kept = await readFile(new URL('../../../docs/configuration.md', import.meta.url), 'utf8')
+  const [, ...sections] = reference(UP_DEFAULTS).split('\n## ')
+  for (const section of sections) assert.ok(kept.includes(section.trim()), 'write it anew: npm run docs')
 })
 
 test('the reference has each key once, and each says what it is', () => {

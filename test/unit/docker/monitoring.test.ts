@@ -1,4 +1,4 @@
-/** What dashboards, alerts and the README say of metrics is held against what a node really shows by its health listener. */
+/** What dashboards, alerts and docs/metrics.md say of metrics is held against what a node really shows by its health listener. */
 import assert from 'node:assert/strict'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -66,14 +66,13 @@ const labelsIn = (query: string): string[] => [
   ...[...query.matchAll(/\b(?:by|without) \(([^)]*)\)/g)].flatMap(([, list = '']) => list.split(/,\s*/)),
 ]
 
-/** Those of README.md, with their labels. */
-const README = await read('README.md')
+/** Those of docs/metrics.md, with their labels. */
+const PAGE = await read('docs/metrics.md')
 const named = new Map(
-  [
-    ...README.slice(README.indexOf('\n### Metrics'), README.indexOf('\n## Working on it')).matchAll(
-      /`([a-z][a-z0-9]*(?:_[a-z0-9]+)+)(?:\{([^}]*)\})?`/g,
-    ),
-  ].map(([, name = '', labels = '']) => [name, labels === '' ? [] : labels.split(',')]),
+  [...PAGE.matchAll(/^\| `([a-z][a-z0-9_]+)` \| \w+ \| ([^|]*) \|/gm)].map(([, name = '', labels = '']) => [
+    name,
+    [...labels.matchAll(/`(\w+)`/g)].map(([, label = '']) => label),
+  ]),
 )
 
 /** By name, its type, as a node shows it that has everything switched on. */
@@ -116,7 +115,7 @@ describe('the metrics that are named', () => {
     }
   })
 
-  test('by README.md are all there', () => {
+  test('by docs/metrics.md are all there', () => {
     assert.ok(named.size > 90)
     assert.deepEqual(
       [...named.keys()].filter((name) => !isShown(name)),
@@ -135,7 +134,7 @@ describe('the metrics that are named', () => {
     assert.ok(shown.has('libp2p_data_transfer_bytes_total'))
   })
 
-  test('are told of with labels that README.md names', () => {
+  test('are told of with labels that docs/metrics.md names', () => {
     const known = new Set([...named.values()].flat())
     const wrong = queries.flatMap((query) =>
       labelsIn(query).filter((one) => !known.has(one) && !FOREIGN_LABELS.has(one)),

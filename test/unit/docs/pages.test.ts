@@ -1,34 +1,40 @@
 /**
- * What the README says works: its programs compile and run, its command lines are known, its links lead somewhere. Its metrics
- * are looked at in docker/monitoring.test.ts, beside those of alerts and dashboard.
+ * What the documents say works: their programs compile and run, their command lines are known, their links lead somewhere,
+ * and what is generated is current. Metrics are looked at in docker/monitoring.test.ts too, beside alerts and dashboard.
  */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, normalize } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { type Command, CommanderError } from 'commander'
 import { z } from 'zod'
-import { keepProgramArguments } from '../../node/cli/add-talk.ts'
-import { createProgram } from '../../node/cli/main.ts'
-import { OPERATIONS } from '../../node/debug/operations.ts'
-import { MeshOptionsSchema, parseOptions } from '../../node/index.ts'
-import { blocksOf, commandsOf } from '../support/markdown-blocks.ts'
+import { keepProgramArguments } from '../../../node/cli/add-talk.ts'
+import { createProgram } from '../../../node/cli/main.ts'
+import { MeshOptionsSchema, parseOptions } from '../../../node/index.ts'
+import { pages, ROOT, renewedPages } from '../../docs/pages.ts'
+import { blocksOf, commandsOf } from '../../support/markdown-blocks.ts'
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const at = (path: string): string => join(ROOT, path)
 const run = promisify(execFile)
 
-const TEXTS = ['README.md', 'docker/README.md']
-const README = readFileSync(at('README.md'), 'utf8')
-const blocks = blocksOf(README)
-const programs = blocks
-  .filter(({ language }) => language === 'ts')
-  .map((block) => ({ ...block, name: block.marks.find((mark) => mark.endsWith('.ts')) ?? `line-${block.line}.ts` }))
+const TEXTS = pages().map((path) => ({ path, text: readFileSync(at(path), 'utf8') }))
+const ALL = TEXTS.map(({ text }) => text).join('\n')
+const textOf = (path: string): string => TEXTS.find((one) => one.path === path)?.text ?? ''
+const programs = TEXTS.flatMap(({ path, text }) =>
+  blocksOf(text)
+    .filter(({ language }) => language === 'ts')
+    .map((block) => ({
+      ...block,
+      where: `${path}, line ${block.line}`,
+      name:
+        block.marks.find((mark) => mark.endsWith('.ts')) ??
+        `${path.replace('.md', '').replaceAll('/', '-')}-line-${block.line}.ts`,
+    })),
+)
 
 /** One process for all, since most of the time of each would be its start. The first that fails ends it. */
 const RUN_ALL = `
@@ -75,9 +81,9 @@ const failureOf = (error: unknown): string =>
     .transform(({ stdout, stderr }) => stdout + stderr)
     .parse(error)
 
-describe('the programs of the README', { concurrency: 2 }, () => {
+describe('the programs of the documents', { concurrency: 2 }, () => {
   test('each compiles', async () => {
-    assert.ok(programs.length > 5)
+    assert.ok(programs.length > 10)
     const failed = await run(process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', folder]).catch(failureOf)
     assert.equal(typeof failed === 'string' ? failed : '', '')
   })
@@ -91,7 +97,7 @@ describe('the programs of the README', { concurrency: 2 }, () => {
   })
 
   test('each runs, but those that only another one runs', () => {
-    const idle = programs.filter(({ marks }) => marks.length === 0).map(({ line }) => `line ${line}`)
+    const idle = programs.filter(({ marks }) => marks.length === 0).map(({ where }) => where)
     assert.deepEqual(idle, [], 'mark a block with `run`, or with the name of the file that another one uses')
   })
 })
@@ -128,20 +134,20 @@ const programOf = (words: readonly string[]): readonly string[] | undefined => {
 }
 
 describe('the command lines of the texts', () => {
-  for (const path of TEXTS) {
-    test(`those of ${path} are known, with their options`, async () => {
-      const wrong = []
-      for (const { language, line, text } of blocksOf(await readFile(at(path), 'utf8'))) {
+  test('all are known, with their options', async () => {
+    const wrong = []
+    for (const { path, text: page } of TEXTS) {
+      for (const { language, line, text } of blocksOf(page)) {
         if (language !== 'sh' && language !== 'bash') continue
         for (const words of commandsOf(text)) {
           const args = programOf(words)
           const said = args === undefined ? undefined : await objection(args)
-          if (said !== undefined) wrong.push(`line ${line}: ${words.join(' ')}: ${said}`)
+          if (said !== undefined) wrong.push(`${path}, line ${line}: ${words.join(' ')}: ${said}`)
         }
       }
-      assert.deepEqual(wrong, [])
-    })
-  }
+    }
+    assert.deepEqual(wrong, [])
+  })
 
   test('a command or option that does not exist is noticed', async () => {
     assert.match((await objection(['uq'])) ?? '', /unknown command/)
@@ -149,7 +155,7 @@ describe('the command lines of the texts', () => {
     assert.equal(await objection(['up', '--name', 'x']), undefined)
   })
 
-  test('commands that the text names exist', () => {
+  test('commands that a text names exist', () => {
     const program = createProgram()
     const isKnown = (words: string[], command: Command): boolean => {
       const [first, ...rest] = words
@@ -157,18 +163,18 @@ describe('the command lines of the texts', () => {
       const next = command.commands.find((one) => one.name() === first)
       return next !== undefined && isKnown(rest, next)
     }
-    const unknown = [...README.matchAll(/`parley ((?:[a-z][a-z-]* ?)+)/g)]
+    const unknown = [...ALL.matchAll(/`parley ((?:[a-z][a-z-]* ?)+)/g)]
       .map(([, words = '']) => words.trim().split(' '))
       .filter((words) => words[0] !== 'help' && !isKnown(words, program))
       .map((words) => words.join(' '))
     assert.deepEqual(unknown, [])
   })
 
-  test('scripts of npm that the text names exist', () => {
+  test('scripts of npm that a text names exist', () => {
     const { scripts } = z
       .object({ scripts: z.record(z.string(), z.string()) })
       .parse(JSON.parse(readFileSync(at('package.json'), 'utf8')))
-    const named = [...README.matchAll(/npm run (?:--silent )?([a-z:-]+)/g)].map(([, name = '']) => name)
+    const named = [...ALL.matchAll(/npm run (?:--silent )?([a-z:-]+)/g)].map(([, name = '']) => name)
     assert.deepEqual(
       named.filter((name) => !(name in scripts)),
       [],
@@ -176,79 +182,105 @@ describe('the command lines of the texts', () => {
   })
 })
 
-/** The text under a heading of the second level. */
-const chapterOf = (heading: string): string => {
-  const [, text] = README.split(`\n## ${heading}\n`)
-  assert.ok(text !== undefined, `no chapter ${heading}`)
-  return text.split('\n## ', 1)[0] ?? ''
+/** As GitHub makes the anchor of a heading. */
+const slug = (heading: string): string =>
+  heading
+    .toLowerCase()
+    .replace(/[^\w\s-]/g, '')
+    .trim()
+    .replace(/\s/g, '-')
+
+/** Without blocks of code, in which `#` and brackets mean something else. */
+const prose = (text: string): string => text.replace(/^```[\s\S]*?^```$/gm, '')
+
+/** The anchors of the headings of a page; of two that are the same, the second one has a number. */
+const anchorsOf = (text: string): Set<string> => {
+  const anchors = new Set<string>()
+  for (const [, heading = ''] of prose(text).matchAll(/^#+ (.+)$/gm)) {
+    const anchor = slug(heading)
+    let one = anchor
+    for (let at = 1; anchors.has(one); at += 1) one = `${anchor}-${at}`
+    anchors.add(one)
+  }
+  return anchors
 }
 
-describe('what the README leads to', () => {
-  test('every file that it links to is there', () => {
-    const links = [...README.matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g)].map(([, link = '']) => link)
-    assert.deepEqual(
-      links.filter((link) => !/^https?:/.test(link) && !existsSync(at(link))),
-      [],
-    )
-  })
+/** The links of a page: the page itself where there is only an anchor. */
+const linksOf = (path: string, text: string): { file: string; anchor: string | undefined }[] =>
+  [...prose(text).matchAll(/\]\(([^)\s]+)\)/g)]
+    .map(([, link = '']) => link)
+    .filter((link) => !/^[a-z]+:/.test(link))
+    .map((link) => {
+      const [file = '', anchor] = link.split('#')
+      return { file: file === '' ? path : normalize(join(dirname(path), decodeURIComponent(file))), anchor }
+    })
 
-  test('every heading that it links to is there', () => {
-    const slug = (heading: string) =>
-      heading
-        .toLowerCase()
-        .replace(/[^\w\s-]/g, '')
-        .trim()
-        .replace(/\s/g, '-')
-    const headings = [...README.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => slug(heading))
-    const wanted = [...README.matchAll(/\]\(#([^)]+)\)/g)].map(([, anchor = '']) => anchor)
-    assert.deepEqual(
-      wanted.filter((anchor) => !headings.includes(anchor)),
-      [],
-    )
-  })
-
-  test('the defaults that its tables of options name are those of the schema', () => {
-    const options: Record<string, unknown> = { ...parseOptions({}) }
-    const numbers = new Map<string, number>()
-    const collect = (value: unknown): void => {
-      if (typeof value !== 'object' || value === null) return
-      for (const [name, inner] of Object.entries(value)) {
-        if (typeof inner === 'number') numbers.set(name, inner)
-        else collect(inner)
-      }
-    }
-    collect(options)
+describe('what the documents lead to', () => {
+  test('every file and heading that they link to is there', () => {
     const wrong = []
-    for (const [, name = '', value = ''] of README.matchAll(
-      /^\| `(\w+)` \| ([\d,]+)(?: [KM]iB)?(?: \([a-z]+\))? \|/gm,
-    )) {
-      const unit = new RegExp(`\\| \`${name}\` \\| [\\d,]+ (KiB|MiB)`).exec(README)?.[1]
-      const told = Number(value.replaceAll(',', '')) * (unit === 'MiB' ? 2 ** 20 : unit === 'KiB' ? 1024 : 1)
-      if (numbers.has(name) && numbers.get(name) !== told)
-        wrong.push(`${name}: ${told}, and it is ${numbers.get(name)}`)
-      if (!numbers.has(name)) wrong.push(`${name} is no option`)
+    for (const { path, text } of TEXTS) {
+      for (const { file, anchor } of linksOf(path, text)) {
+        if (!existsSync(at(file))) wrong.push(`${path}: ${file}`)
+        else if (anchor !== undefined && !anchorsOf(textOf(file)).has(anchor)) wrong.push(`${path}: ${file}#${anchor}`)
+      }
     }
     assert.deepEqual(wrong, [])
   })
 
-  test('every option of createMesh is named', () => {
-    const chapter = chapterOf('Configuration')
+  test('a link that leads nowhere is noticed', () => {
+    assert.deepEqual(linksOf('docs/a.md', 'see [b](../b.md#c), [d](#e), [f](https://example.org/g)'), [
+      { file: 'b.md', anchor: 'c' },
+      { file: 'docs/a.md', anchor: 'e' },
+    ])
+    assert.deepEqual([...anchorsOf('# A b\n## C: `d`!\n## A b\n```sh\n# e\n```\n')], ['a-b', 'c-d', 'a-b-1'])
+  })
+
+  test('every page of docs/ is found from the README', () => {
+    const found = new Set(['README.md'])
+    for (const path of found)
+      for (const { file } of linksOf(path, textOf(path))) if (textOf(file) !== '') found.add(file)
+    const lost = TEXTS.filter(({ path }) => path.startsWith('docs/') && !found.has(path))
     assert.deepEqual(
-      Object.keys(MeshOptionsSchema.shape).filter((name) => !chapter.includes(`\`${name}\``)),
+      lost.map(({ path }) => path),
       [],
     )
   })
 
-  test('the routes of the debug endpoint are those that it has', () => {
-    const told = [...chapterOf('Operation').matchAll(/`(\/[a-z/.]*(?:ID)?)`(?=[^\n]*\|)/g)].map(([, path = '']) => path)
-    const known = Object.keys(OPERATIONS).map((path) => path.replace(/\{\w+\}/, 'ID'))
+  test('the README is short enough to be read', () => {
+    const most = { 'README.md': [300, 3_000] } as const
+    for (const [path, [lines, words]] of Object.entries(most)) {
+      const text = textOf(path)
+      assert.ok(text.split('\n').length <= lines, `${path} has more than ${lines} lines`)
+      assert.ok(text.split(/\s+/).length <= words, `${path} has more than ${words} words`)
+    }
+  })
+
+  test('the defaults that tables of options name are those of the schema', () => {
+    const options: Record<string, unknown> = { ...parseOptions({}) }
+    const wrong = [...textOf('docs/configuration.md').matchAll(/^\| `(\w+)` \| `([^`]+)` \|/gm)]
+      .filter(([, name = '', told = '']) => {
+        const value = options[name]
+        return value !== undefined && told.replaceAll("'", '"') !== JSON.stringify(value) && told !== value
+      })
+      .map(([row]) => row)
+    assert.deepEqual(wrong, [])
+  })
+
+  test('every option of createMesh is named among those of the first week', () => {
+    const [, chapter = ''] = textOf('docs/configuration.md').split('\n## Options of the first week\n')
+    const table = chapter.split('\n## ', 1)[0] ?? ''
     assert.deepEqual(
-      told.filter((path) => !known.includes(path)),
-      [],
-    )
-    assert.deepEqual(
-      known.filter((path) => !told.includes(path) && !/^\/page\.|\/retry$/.test(path)),
+      Object.keys(MeshOptionsSchema.shape).filter((name) => !table.includes(`\`${name}\``)),
       [],
     )
   })
+})
+
+test('the generated parts of the documents are current', { timeout: 60_000 }, async () => {
+  const old = (await renewedPages()).filter(({ kept, renewed }) => kept !== renewed)
+  assert.deepEqual(
+    old.map(({ path }) => path),
+    [],
+    'write them anew: npm run docs',
+  )
 })
