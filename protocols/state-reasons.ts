@@ -60,6 +60,8 @@ export const STATE_REASONS = {
   'not-applied': PASSING,
   /** Not every voter knows it yet: a later version brings it. */
   level: PASSING,
+  /** A part of the node did not start, or what it needs did not; it is tried again after a while. */
+  'part-failed': PASSING,
 
   /** No room; the node goes on by itself once there is some. */
   'disk-full': { severity: 'critical', recovery: 'retry_with_backoff' },
