@@ -10,6 +10,7 @@ import type { Events } from '../protocols/events/api.ts'
 import type { Journal } from '../protocols/journal/client.ts'
 import type { Fences } from '../protocols/journal/fences.ts'
 import type { Notifications } from '../protocols/notification/notifications.ts'
+import type { Token } from '../protocols/part.ts'
 import type { Member, Port, Stop } from '../protocols/port.ts'
 import type { Served } from '../protocols/wire/contract.ts'
 import type { NodeActivity } from './activity.ts'
@@ -60,6 +61,11 @@ export interface Mesh {
   readonly fences: Fences
   /** Answers that were sent here by `replyTo`. */
   readonly replies: Replies
+  /**
+   * A part that was given to createMesh, once it runs: one that is not used yet is started by this.
+   * @throws MSG001 for one that this node has not; STA003 with `details.reason` `part-failed`; COM002 when this node stops
+   */
+  part<Api>(part: Token<Api>): Promise<Api>
   /** For features built on the Port alone. */
   readonly port: Port
   /**

@@ -79,7 +79,7 @@ export interface Above {
   offered(protocol: string, major: number): Candidate | undefined
 }
 
-/** Listens when it returns: members may come at once. */
+/** Nothing of it listens before `listen`: what members may ask for from then on is served by then. */
 export const weave = async (ground: Ground, above: Above, undo: (() => Promise<void>)[]) => {
   const { options, log, privateKey, identity, trusting, metrics, signer, linkDeps } = ground
   const { limits, timings } = options
@@ -406,8 +406,8 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
   })
 
   await addServed(admission.served, { beforeAdmission: true, own: true })
-  await libp2p.start()
   return {
+    listen: async () => libp2p.start(),
     gate,
     connectionLimits,
     dialPolicy,

@@ -74,8 +74,32 @@ export { compareFences, type Fence, FenceSchema } from '../protocols/journal/fen
 export type { Fences } from '../protocols/journal/fences.ts'
 export type { JournalChange } from '../protocols/journal/watch.ts'
 export type { Notification, Notifications } from '../protocols/notification/notifications.ts'
+export {
+  type Answers,
+  type AnyPart,
+  type ApiOf,
+  answers,
+  definePart,
+  type ExtensionPoint,
+  extensionPoint,
+  type GraphData,
+  type Implementation,
+  implementPart,
+  type Loading,
+  type Part,
+  type PartContext,
+  type PartJournal,
+  type PartReadiness,
+  partPrefix,
+  type Started,
+  type TableData,
+  type TimelineData,
+  type Token,
+  tokenOf,
+} from '../protocols/part.ts'
 export type { Member, Port } from '../protocols/port.ts'
 export { STATE_REASONS, type StateReason } from '../protocols/state-reasons.ts'
+export { tokens } from '../protocols/tokens.ts'
 export {
   type AgentDefinition,
   type AgentFactory,

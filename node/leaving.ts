@@ -21,7 +21,7 @@ export interface LeavingDeps {
   /** Milliseconds that running work has, in both directions together. */
   drainMs(): number
   drain: readonly LeavingStep[]
-  stop: readonly LeavingStep[]
+  stop(): readonly LeavingStep[]
   /** From here on the node drains; from there on it stops. */
   entered(phase: 'drain' | 'stop'): void
 }
@@ -73,7 +73,7 @@ export const createLeaving = ({ log, drainMs, drain, stop, entered }: LeavingDep
   const stopAll = async (): Promise<void> => {
     await drainOnce()
     entered('stop')
-    for (const step of stop) await take(step)
+    for (const step of stop()) await take(step)
   }
 
   return {

@@ -90,6 +90,7 @@ export const LIVE: ReadonlySet<string> = new Set([
   'labels',
   'secret',
   'allowWeakSecret',
+  'partOptions',
   'limits.maxPeerStreams',
   'limits.maxConnections',
   'limits.maxDiskBytes',
@@ -148,6 +149,8 @@ export const liveSettings = (parts: LiveParts): LiveSettings => {
     labels,
     secret,
     allowWeakSecret: noted,
+    // Each part says what it takes (reloads.ts).
+    partOptions: noted,
     'limits.maxPeerStreams': noted,
     ...Object.fromEntries(within('limits', SLOTS).map((path) => [path, slots])),
     ...Object.fromEntries(within('timings', LINK_TIMES).map((path) => [path, links])),

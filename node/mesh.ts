@@ -16,8 +16,9 @@ import { raftProtocol } from '../protocols/consensus/contract.ts'
 import { type AnyProtocol, type Handlers, wireId } from '../protocols/define.ts'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import { createEvents } from '../protocols/events/events.ts'
-import { createNotifications } from '../protocols/notification/notifications.ts'
+import { notifications } from '../protocols/notification/part.ts'
 import type { Stop } from '../protocols/port.ts'
+import { tokens } from '../protocols/tokens.ts'
 import { compile } from '../protocols/wire/contract.ts'
 import { createActivity } from './activity.ts'
 import type { Mesh } from './api.ts'
@@ -41,6 +42,8 @@ import { portProblem } from './network/try-port.ts'
 import { createOffering } from './offering.ts'
 import type { MeshOptionsInput } from './options.ts'
 import { createParting } from './parting.ts'
+import { PartRunner } from './parts/runner.ts'
+import { exposeParts } from './parts/shown.ts'
 import { chance, clock, random, timers } from './platform.ts'
 import { createPresence } from './presence.ts'
 import { createReach, type Reach } from './reach.ts'
@@ -119,6 +122,24 @@ const startLocked = async (
     supervisor,
   } = fabric
 
+  const quota = createDiskQuota(options.limits.maxDiskBytes, clock, log)
+  const isOwnPart = (part: { readonly name: string }): boolean => !part.name.includes('/')
+  const parts = new PartRunner({
+    parts: [notifications, ...options.parts],
+    provides: Object.values(tokens),
+    port: (part) => (isOwnPart(part) ? ownPort : { ...port, serve: (protocol, handlers) => serve(protocol, handlers) }),
+    section: ({ name }) => options.partOptions[name],
+    answer(part, protocol, handlers) {
+      const served = compile(protocol, handlers)
+      return isOwnPart(part) ? addServed(served, { own: true }) : addServed(noteRequests(served, above.noteCall))
+    },
+    quota,
+  })
+  await parts.prepare()
+  undo.push(() => parts.stop())
+  exposeParts(metrics, parts)
+  await fabric.listen()
+
   const directory: Directory = await createDirectory(ownPort, {
     ttlMs: timings.recordTtlMs,
     syncPeriodMs: timings.syncPeriodMs,
@@ -137,7 +158,6 @@ const startLocked = async (
     } else if (reachable) supervisor.want(peer)
   })
   const eventStore = options.dataDir === undefined ? undefined : createEventStore(options.dataDir, clock, log)
-  const quota = createDiskQuota(options.limits.maxDiskBytes, clock, log)
   const events = createEvents(ownPort, options.events, eventStore, quota)
   const replies = await createReplies(ownPort, () => events, log)
   const load = () => ({ load: slots.active(), queueLength: slots.queued() })
@@ -209,6 +229,8 @@ const startLocked = async (
     isLeaving: () => state.leaving,
     isStuck: () => activity.current().state === 'stuck',
   })
+  for (const { protocols = [] } of options.parts)
+    for (const protocol of protocols) await offering.tell(wireId(protocol), describe(protocol))
   await offering.announce()
   const dialDirect = (address: string, signal: AbortSignal) => libp2p.services.direct.dial(multiaddr(address), signal)
   reach = await createReach({ port: ownPort, dial: dialDirect, admit: admission.begin, chance })
@@ -318,16 +340,17 @@ const startLocked = async (
   // Who was admitted before has not been told.
   if (coordination.meshId() !== undefined) tellMeshId()
   const { journal, coordinator, fences, problems, degraded, handOver, stop: stopCoordination } = coordination
-  const notifications = createNotifications({
-    port: ownPort,
-    events,
-    status: coordinator.status,
-    onChange: (fn) => coordinator.onChange(fn),
-  })
-  undo.push(() => notifications.stop())
   exposeCoordination(metrics, coordination)
   undo.push(stopCoordination)
   if (early !== undefined) coordination.heard(early)
+  parts.provide(tokens.events, events)
+  parts.provide(tokens.journal, journal)
+  parts.provide(tokens.fences, fences)
+  parts.provide(tokens.coordinator, coordinator)
+  parts.provide(tokens.messages, messages)
+  parts.provide(tokens.commands, commands)
+  undo.push(() => parts.stop())
+  await parts.start()
 
   const source = createDebugView({
     self: () => ({ ...identity, addresses: addresses() }),
@@ -353,15 +376,16 @@ const startLocked = async (
     coordinator: coordination.facts,
     history: () => coordinator.history({ signal: AbortSignal.timeout(HISTORY_MS) }),
     readiness() {
+      const ofParts = parts.readiness()
       const reasons = [...holds].map(({ reason }) => reason)
-      reasons.push(...problems())
+      reasons.push(...problems(), ...ofParts.reasons)
       const kept = messages.problem()
       if (kept !== undefined) reasons.push(kept)
       if (state.leaving) reasons.push('the node is stopping')
       // The first node of a mesh joins a name that stands for nobody else yet; who waits for it must not wait forever.
       if (looksForOthers(options) && peers.members().length === 0 && !supervisor.alone())
         reasons.push('no member of the mesh is connected')
-      const missing = degraded()
+      const missing = [...degraded(), ...ofParts.degraded]
       const clocks = skews.problem()
       if (clocks !== undefined) missing.push(clocks)
       if (activity.current().state === 'stuck') missing.push('the agent has requests in work and does not get on')
@@ -408,15 +432,16 @@ const startLocked = async (
     drain: [
       { what: 'the coordination', run: handOver },
       { what: 'the goodbye', run: () => directory.leave(options.dataDir === undefined ? 'leave' : 'stop') },
+      { what: 'parts', drains: true, run: (leftMs) => parts.drain(leftMs) },
       { what: 'messages in work', drains: true, run: (leftMs) => messages.drain(leftMs) },
       { what: 'requests in work', drains: true, run: (leftMs) => router.drain(leftMs) },
     ],
-    stop: [
+    stop: () => [
+      ...parts.stopSteps(),
       { what: 'the coordinator group', run: stopCoordination },
       { what: 'messages', run: () => messages.stop() },
       { what: 'links of peers', run: () => router.close(0) },
       { what: 'commands', run: async () => commands.stop() },
-      { what: 'notifications', run: () => notifications.stop() },
       { what: 'events', run: () => events.stop() },
       { what: 'the activity', run: async () => activity.stop() },
       { what: 'presence', run: () => presence.stop() },
@@ -458,6 +483,7 @@ const startLocked = async (
       pardonAll: () => admission.pardonAll(),
       secretsChanged: () => upkeep.memberships.secretsChanged(),
     },
+    parts,
     log,
   )
 
@@ -479,7 +505,8 @@ const startLocked = async (
     replies,
     port,
     commands,
-    notifications,
+    notifications: await parts.use(notifications),
+    part: (part) => parts.use(part),
     serve,
     serveCompiled: offering.serve,
     calls,

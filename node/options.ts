@@ -12,6 +12,8 @@ import { DeliverySettings } from '../protocols/delivery/options.ts'
 import { ParleyError } from '../protocols/errors.ts'
 import { EventsSettings } from '../protocols/events/options.ts'
 import { nearest } from '../protocols/nearest.ts'
+import type { AnyPart } from '../protocols/part.ts'
+import { checkVendor } from '../protocols/part-check.ts'
 import type { Log } from '../protocols/port.ts'
 import { type AddressUse, addressProblem, isLoopback } from './addresses.ts'
 import { CoordinationOptions } from './coordination-options.ts'
@@ -28,6 +30,7 @@ const LOOPBACK = '127.0.0.1'
 const MAX_ADDRESSES = 64
 const MAX_LABELS = 32
 const MAX_ISSUES = 20
+const MAX_PARTS = 64
 
 const SafeName = z
   .string()
@@ -47,6 +50,12 @@ const isLog = (value: unknown): value is Log =>
   typeof value === 'object' &&
   value !== null &&
   ['error', 'warn', 'info'].every((level) => typeof Reflect.get(value, level) === 'function')
+
+const isPart = (value: unknown): value is AnyPart =>
+  typeof value === 'object' &&
+  value !== null &&
+  typeof Reflect.get(value, 'name') === 'string' &&
+  typeof Reflect.get(value, 'load') === 'function'
 
 const Secret = z.string().min(1).max(1024)
 const randomName = (): string => `agent-${randomBytes(3).toString('hex')}`
@@ -137,6 +146,15 @@ export const MeshOptionsSchema = z.strictObject({
   events: EventsSettings.prefault({}).describe('Batches and queues of events.'),
   delivery: DeliverySettings.prefault({}).describe('Durable messages, and when a peer that fails is left alone.'),
   coordination: CoordinationOptions.prefault({}).describe('Who votes for the coordinator, and the journal.'),
+  parts: z
+    .array(z.custom<AnyPart>(isPart, 'use what definePart returns'))
+    .max(MAX_PARTS)
+    .default([])
+    .describe('Features of your own or of others that this node has, as definePart returns them.'),
+  partOptions: z
+    .record(z.string(), z.record(z.string(), z.unknown()))
+    .default({})
+    .describe('Options of those parts, by the name of the part, as in acme/tally.'),
   tls: z
     .strictObject({
       certFile: z.string().min(1).describe('Certificate with its chain, PEM.'),
@@ -246,6 +264,17 @@ const checkRelaying = ({ secret = [], discovery: { relay } }: MeshOptions): void
   })
 }
 
+const checkParts = ({ parts, partOptions }: MeshOptions): void => {
+  for (const part of parts) checkVendor(part)
+  const names = parts.map(({ name }) => name)
+  const foreign = Object.keys(partOptions).find((name) => !names.includes(name))
+  if (foreign === undefined) return
+  const meant = nearest(foreign, names)
+  const hint =
+    meant === undefined ? 'give the part to createMesh({ parts }), or leave this out' : `did you mean ${meant}?`
+  throw invalid([{ path: `partOptions.${foreign}`, message: 'this node has no such part', hint }])
+}
+
 /** The rule of trust: whatever can be reached from, or reaches, another machine needs a strong secret. */
 const checkExposure = (options: MeshOptions): void => {
   const { secret = [], listen, announce = [], join } = options
@@ -281,5 +310,6 @@ export const parseOptions = (input: unknown = {}): MeshOptions => {
   checkTyped(parsed.data.secret ?? [])
   checkExposure(parsed.data)
   checkRelaying(parsed.data)
+  checkParts(parsed.data)
   return parsed.data
 }

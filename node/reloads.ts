@@ -2,10 +2,27 @@
 import type { Log } from '../protocols/port.ts'
 import type { LiveParts } from './live-settings.ts'
 import type { MeshOptionsInput } from './options.ts'
+import type { PartRunner } from './parts/runner.ts'
 import type { Reloaded } from './reload.ts'
 import { SECRET_ADVICE, secretWarning } from './secret.ts'
 
-export const createReloads = (parts: LiveParts, log: Log): ((changes: MeshOptionsInput) => Promise<Reloaded>) => {
+/** Options of parts that were given are theirs to take: each is named as `partOptions.acme/tally`. */
+const reloadParts = (
+  runner: Pick<PartRunner, 'reload'>,
+  { options }: LiveParts,
+  next: MeshOptionsInput['partOptions'],
+): Pick<Reloaded, 'applied' | 'needsRestart'> => {
+  const { applied, needsRestart } = runner.reload(next ?? {})
+  for (const name of applied) options.partOptions[name] = next?.[name] ?? {}
+  const written = (name: string): string => `partOptions.${name}`
+  return { applied: applied.map(written), needsRestart: needsRestart.map(written) }
+}
+
+export const createReloads = (
+  parts: LiveParts,
+  runner: Pick<PartRunner, 'reload' | 'check'>,
+  log: Log,
+): ((changes: MeshOptionsInput) => Promise<Reloaded>) => {
   let last: Promise<unknown> = Promise.resolve()
 
   const reload = async (changes: MeshOptionsInput): Promise<Reloaded> => {
@@ -13,7 +30,15 @@ export const createReloads = (parts: LiveParts, log: Log): ((changes: MeshOption
       import('./reload.ts'),
       import('./live-settings.ts'),
     ])
-    const done = await change(parts.options, changes, liveSettings(parts))
+    const { partOptions, ...rest } = changes
+    runner.check(partOptions ?? {})
+    const own = await change(parts.options, rest, liveSettings(parts))
+    const ofParts = reloadParts(runner, parts, partOptions)
+    const done = {
+      ...own,
+      applied: [...own.applied, ...ofParts.applied],
+      needsRestart: [...own.needsRestart, ...ofParts.needsRestart],
+    }
     const { secret = [], allowWeakSecret } = parts.options
     const warning = done.applied.includes('secret') && !allowWeakSecret ? secretWarning(secret) : undefined
     if (warning !== undefined) log.warn(warning, { hint: SECRET_ADVICE })

@@ -165,27 +165,29 @@ export interface Started<Api, F = FigureSpecs, V = ViewSpecs, S = ZodType> {
 
 /** As a part is started: its types are checked by `implementPart`. */
 export interface Implementation<Api = unknown> {
-  readonly implements: string
   setup?(ctx: SetupContext, options: unknown): void
   start(ctx: PartContext, options: unknown): Promise<Started<Api>> | Started<Api>
 }
 
-export interface ImplementationSpec<Api, N, O, S extends ZodType, F, V> {
+/** What a part does, by the types of its definition. */
+export interface ImplementationOf<Api, N, O, S extends ZodType, F, V> {
   /** Synchronous, before the network where the part starts with the node: extension points. */
   setup?(ctx: SetupContext, options: z.output<S>): void
-  start(
-    ctx: PartContext<N, O>,
-    options: z.output<S>,
-  ): Promise<Started<NoInfer<Api>, F, V, S>> | Started<NoInfer<Api>, F, V, S>
+  start(ctx: PartContext<N, O>, options: z.output<S>): Promise<Started<Api, F, V, S>> | Started<Api, F, V, S>
 }
+type SpecOf<P> =
+  P extends Part<infer Api, infer N, infer O, infer S extends ZodType, infer F, infer V>
+    ? ImplementationOf<Api, N, O, S, F, V>
+    : never
 
-/** @returns what `load` of the part resolves to */
-export const implementPart = <Api, N, O, S extends ZodType, F, V>(
-  part: Part<Api, N, O, S, F, V>,
-  spec: ImplementationSpec<Api, N, O, S, F, V>,
-): Implementation<Api> =>
+/**
+ * Binds an implementation to the types of its definition, `implementPart<typeof tally>({ ... })`; by its type alone, so
+ * that neither module has to load the other one first.
+ * @returns what `load` of the part resolves to
+ */
+export const implementPart = <P>(implementation: SpecOf<P>): Implementation<ApiOf<P>> =>
   // The runner gives each part the context and the options that its definition names.
-  ({ implements: part.name, ...spec }) as unknown as Implementation<Api>
+  implementation as unknown as Implementation<ApiOf<P>>
 
 /**
  * Checks a definition and returns it with its exact type.

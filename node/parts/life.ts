@@ -149,6 +149,7 @@ export class PartLife {
   async stop(): Promise<void> {
     const { part } = this
     const wasStarting = this.#starting
+    this.#starting = undefined
     this.#state = 'stopped'
     const started = this.#started ?? (await wasStarting?.catch(() => undefined))
     const failed = (error: unknown): void =>
@@ -164,9 +165,9 @@ export class PartLife {
     this.#implementation ??= this.part
       .load()
       .then(({ default: implementation }) => {
-        if (implementation?.implements === this.part.name) return implementation
+        if (typeof implementation?.start === 'function') return implementation
         throw new ParleyError('MSG001', `what the part ${this.part.name} loads is not its implementation`, {
-          hint: 'its module exports as default what implementPart(part, ...) returns',
+          hint: 'its module exports as default what implementPart<typeof part>({ ... }) returns',
         })
       })
       .catch((error: unknown) => {

@@ -151,13 +151,18 @@ export class PartRunner {
     return { reasons, degraded }
   }
 
-  /** @throws MSG001 for an unknown part, or options that cannot be used: nothing is changed then */
-  reload(sections: Readonly<Record<string, unknown>>): { applied: string[]; needsRestart: string[] } {
-    const changes = Object.entries(sections).map(([name, given]) => {
+  /** What a reload would change. @throws MSG001 for an unknown part, or options that cannot be used */
+  check(sections: Readonly<Record<string, unknown>>): { readonly life: PartLife; readonly next: unknown }[] {
+    return Object.entries(sections).map(([name, given]) => {
       const life = this.#byName.get(name)
       if (life !== undefined) return { life, next: optionsOf(life.part, given) }
       throw new ParleyError('MSG001', `this node has no part ${name}`, { hint: 'parts are given when a node starts' })
     })
+  }
+
+  /** @throws as `check`: nothing is changed then */
+  reload(sections: Readonly<Record<string, unknown>>): { applied: string[]; needsRestart: string[] } {
+    const changes = this.check(sections)
     const [applied, needsRestart]: [string[], string[]] = [[], []]
     for (const { life, next } of changes)
       (life.reload(next) === 'applied' ? applied : needsRestart).push(life.part.name)

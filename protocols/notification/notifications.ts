@@ -15,7 +15,9 @@ import { defineEvent } from '../events/define-event.ts'
 import type { Subscription } from '../events/subscription.ts'
 import { NOTIFICATION_TOPIC } from '../events/traffic.ts'
 import { type Fence, FenceSchema } from '../journal/fence.ts'
+import { implementPart } from '../part.ts'
 import type { Port, Stop } from '../port.ts'
+import type { notifications } from './part.ts'
 
 const NAME = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$/
 const MAX_LISTENERS = 1_024
@@ -242,3 +244,10 @@ export const createNotifications = (deps: NotificationsDeps): Notifications & { 
     },
   }
 }
+
+export default implementPart<typeof notifications>({
+  start({ events, coordinator, ...port }) {
+    const { stop, ...api } = createNotifications({ port, events, ...coordinator })
+    return { api, stop }
+  },
+})

@@ -44,6 +44,8 @@ test('without options a node is alone on loopback, with a random name, the local
     control: false,
     log: 'warn',
     minorGc: false,
+    parts: [],
+    partOptions: {},
   })
   assert.equal(limits.maxMessageBytes, 4 * 1024 * 1024)
   assert.equal(limits.maxInFlight, 1024)
@@ -67,6 +69,24 @@ test('without options a node is alone on loopback, with a random name, the local
 test('what was filled in is accepted again and stays the same', () => {
   const { secret: _, ...first } = parseOptions({ preset: 'wan', debug: 0, labels: { zone: 'a' } })
   assert.deepEqual(parseOptions(first), first)
+})
+
+test('parts of others have a vendor, and options are for parts that are there', () => {
+  const part = (name: string) => ({ name, description: 'For a test.', load: () => Promise.reject(new Error('-')) })
+  const refused = (input: unknown): string => {
+    try {
+      parseOptions(input)
+    } catch (error) {
+      if (isParleyError(error, 'MSG001')) return `${error.message} ${error.hint}`
+    }
+    return assert.fail('it was accepted')
+  }
+  parseOptions({ parts: [part('acme/tally')], partOptions: { 'acme/tally': { most: 3 } } })
+  assert.match(refused({ parts: [part('tally')] }), /has no vendor/)
+  assert.match(refused({ parts: [{ name: 'acme/tally' }] }), /definePart/)
+  assert.match(refused({ parts: Array.from({ length: 65 }, (_, i) => part(`acme/p${i}`)) }), /parts/)
+  assert.match(refused({ parts: [part('acme/tally')], partOptions: { 'acme/taly': {} } }), /did you mean acme\/tally/)
+  assert.match(refused({ partOptions: { 'acme/tally': {} } }), /createMesh/)
 })
 
 test('a preset changes what it names, and what the user gives stands above it', () => {

@@ -53,7 +53,7 @@ const create = () => {
         return { default: implementation }
       },
     }) as unknown as AnyPart
-    const implementation = implementPart(defined, {
+    const implementation = implementPart<typeof defined>({
       setup(context, options) {
         said.push(`set up ${name}`)
         setup?.(context, options)
@@ -240,7 +240,7 @@ test('a call of a part that fails says so, and nothing of why', async () => {
 test('a protocol without handlers, and a module that is something else, are refused', async () => {
   const { part, runner } = create()
   await assert.rejects(runner([part('x/echo', { protocols: [echo] })]), refuses('MSG001', /does not answer echo.say/))
-  const other = { ...part('x/a'), load: async () => ({ default: { implements: 'x/b', start: () => ({ api: 1 }) } }) }
+  const other = { ...part('x/a'), load: async () => ({ default: { begin: () => ({ api: 1 }) } }) as never }
   await assert.rejects(runner([other]), refuses('MSG001', /is not its implementation/))
 })
 
@@ -304,7 +304,6 @@ test('a part of others that hangs fails after a while; one that comes late is st
     activate: 'start',
     load: async (): Loading<number> => ({
       default: {
-        implements: 'x/slow',
         start: () =>
           new Promise((resolve) => {
             finish = () => resolve({ api: 1, stop: () => void stopped.push(1) })
