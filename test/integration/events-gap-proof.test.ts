@@ -83,7 +83,11 @@ describe('events of which a subscriber is cut off for ten seconds', { timeout: 9
     proxy.heal()
     await until('they are together again', () => cutOff.mesh.members().length === 1, 20_000)
     await publish(COUNT - STEP + 1, STEP)
-    await until('all was told of', () => ledgers.every(toldAll), 30_000)
+    await until('all was told of', () => ledgers.every(toldAll), 30_000).catch((error: unknown) => {
+      console.log(JSON.stringify(ledgers.map(({ told }) => [told.length, told.at(-1)])), cutOff.mesh.events.figures())
+      console.log(cutOff.log.lines.slice(-20))
+      throw error
+    })
     for (const ledger of ledgers) ledger.check(publisher.id, lives, 1)
     const [plain, acknowledged, ...small] = ledgers
     for (const ledger of [plain, acknowledged]) {
