@@ -87,6 +87,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
 
   const gate = createGate(
     limits.maxHeldStreams,
+    timers,
     (peer) => pubsub.opened(peer),
     (peer) => pubsub.reopened(peer),
   )

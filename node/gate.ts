@@ -10,12 +10,15 @@
  * its place. gossipsub then forgets what the peer is subscribed to, and the peer tells it once, on the stream it opens: so
  * a gossip stream is held as well until its connection is the one in use, or it would be forgotten right after it was
  * read. And it opens streams one after another: one that is ready only after its connection was given up is thrown away,
- * or gossip would stay there, unheard.
+ * or gossip would stay there, unheard. Two connections that one side dialled at once may look equally new to it, and not to
+ * the other side: each then uses another one. So a gossip stream is held for USE_WAIT_MS at most, and then heard wherever
+ * it is.
  * State: the held streams of each connection that is not settled yet, and gossip streams of those not in use.
  */
 
 import type { GossipSubComponents } from '@chainsafe/libp2p-gossipsub'
 import type { Connection, PeerId, Stream, StreamHandler, Topology } from '@libp2p/interface'
+import type { Timers } from '../protocols/port.ts'
 
 type Registrar = GossipSubComponents['registrar']
 
@@ -45,6 +48,9 @@ interface Held {
   pass: () => void
 }
 
+/** A peer that uses another connection than this node is heard after this time. */
+export const USE_WAIT_MS = 500
+
 const refusal = (): Error => new Error('this connection was not admitted to the mesh')
 
 /**
@@ -53,6 +59,7 @@ const refusal = (): Error => new Error('this connection was not admitted to the 
  */
 export const createGate = (
   maxHeldPerConnection: number,
+  timers: Pick<Timers, 'after'>,
   opened: (peer: string) => void = () => {},
   heard: (peer: string) => void = () => {},
 ): Gate => {
@@ -124,9 +131,22 @@ export const createGate = (
       },
     })
 
+  const passEarly = (connection: Connection): void => {
+    const list = early.get(connection) ?? []
+    early.delete(connection)
+    for (const { pass } of list) pass()
+  }
+
   const holdUntilUsed = (stream: Stream, connection: Connection, pass: () => void): void => {
-    if (isUsed(connection)) release(stream, pass)
-    else keep(early, connection, { stream, pass: () => release(stream, pass) })
+    if (isUsed(connection)) {
+      release(stream, pass)
+      return
+    }
+    keep(early, connection, { stream, pass: () => release(stream, pass) })
+    timers.after(USE_WAIT_MS, () => {
+      // Gossip forgets a peer with the connection that is in use: one without any would stay for good.
+      if (inUse.has(connection.remotePeer.toString())) passEarly(connection)
+    })
   }
 
   /** gossipsub registers one topology object under several protocol ids: each object is told once. */
@@ -192,8 +212,7 @@ export const createGate = (
       if (connection === undefined) return false
       inUse.set(id, { peer, connection })
       for (const topology of distinct()) void topology.onConnect?.(peer, forGossip(connection))
-      for (const { pass } of early.get(connection) ?? []) pass()
-      early.delete(connection)
+      passEarly(connection)
       return before !== undefined
     },
     reopen(connection) {

@@ -74,7 +74,7 @@ export interface ReachOptions {
   history: Pick<History, 'find' | 'list'>
   /** Up to where what this node does not have of these is gone for good; undefined where it is not sure of any. */
   goneTo(series: Series, range: Range): number | undefined
-  /** How far this node is with what it publishes, for a neighbour that hears these topics. */
+  /** How far this node is with what it publishes, for a neighbour that says that it hears these topics, seen or not. */
   own(peer: string, topics: readonly string[]): OwnHead[]
   /** How far a neighbour is; undefined for one that does not tell. */
   learn(peer: string, own: readonly OwnHead[] | undefined): void
@@ -206,7 +206,7 @@ export const createReach = (port: ReachPort, options: ReachOptions): Reach => {
       }
       options.onNeighbour(context.peer)
       const seen = topics.filter((topic) => sees(context.peer, topic))
-      return { seen, hears: seen.filter((topic) => options.hears(topic)), own: options.own(context.peer, seen) }
+      return { seen, hears: seen.filter((topic) => options.hears(topic)), own: options.own(context.peer, topics) }
     },
     async fetch({ from, to, ...series }, { peer }) {
       checkAsked(peer, 'fetch', 1)

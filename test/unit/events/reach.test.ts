@@ -322,11 +322,17 @@ test('questions beyond the bound are answered at once with what is seen', async 
   const waiting = Array.from({ length: MAX_WAITING_SYNCS }, ask)
   await net.run(30)
   const start = net.now()
-  assert.deepEqual(await net.until(ask()), { seen: [], hears: [], own: [] })
+  // How far it is itself it says all the same: the asker may have come back by a connection that gossip does not use yet.
+  const unseen = {
+    seen: [],
+    hears: [],
+    own: [{ word: 'never', epoch: a.peer.port.self.incarnation, last: 0, since: 0 }],
+  }
+  assert.deepEqual(await net.until(ask()), unseen)
   assert.ok(net.now() - start < 100, 'answered at once')
   const answers = await net.until(Promise.all(waiting))
   assert.ok(net.now() - start > 900, 'the others waited their time')
-  assert.deepEqual(answers[0], { seen: [], hears: [], own: [] })
+  assert.deepEqual(answers[0], unseen)
 })
 
 test('a subscribe whose signal is aborted ends, and a signal aborted before never starts', async () => {
