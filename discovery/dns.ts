@@ -19,7 +19,7 @@ export interface SrvRecord {
 }
 
 /** The name system. Each function returns nothing for a name that does not exist, and throws when it could not ask. */
-export interface Lookup {
+export interface NameLookup {
   v4(host: string): Promise<string[]>
   v6(host: string): Promise<string[]>
   srv(name: string): Promise<SrvRecord[]>
@@ -54,14 +54,14 @@ const some = async (questions: Promise<string[]>[]): Promise<string[]> => {
   return found
 }
 
-const hostsOf = (lookup: Lookup, kind: string, host: string): Promise<string[]> =>
+const hostsOf = (lookup: NameLookup, kind: string, host: string): Promise<string[]> =>
   some([...(kind === 'dns6' ? [] : [lookup.v4(host)]), ...(kind === 'dns4' ? [] : [lookup.v6(host)])])
 
 /**
  * Multiaddresses that a name stands for, in the order in which they should be tried.
  * @param source a text for which isName() is true
  */
-export const resolveName = async (source: string, lookup: Lookup): Promise<string[]> => {
+export const resolveName = async (source: string, lookup: NameLookup): Promise<string[]> => {
   const [, kind = 'dns', host, port, ws = ''] = NAME.exec(source) ?? []
   const found: string[] = []
   if (host !== undefined) {
@@ -82,7 +82,7 @@ export const resolveName = async (source: string, lookup: Lookup): Promise<strin
 }
 
 export interface NameWatchDeps {
-  lookup: Lookup
+  lookup: NameLookup
   clock: Clock
   timers: Timers
   /** A number from 0 to 1. */

@@ -4,10 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { createMesh, defineCommand, isParleyError, makeSecret, ParleyError } from '../node/index.ts'
+import { createMesh, defineJournalCommand, isParleyError, makeSecret, ParleyError } from '../node/index.ts'
 
 /** A decision of one's own: a seat on a flight goes to whoever asks first. The same on every node that may vote. */
-const takeSeat = defineCommand({
+const takeSeat = defineJournalCommand({
   name: 'flight.take',
   level: 1,
   input: z.object({ seat: z.string(), passenger: z.string() }),

@@ -1,27 +1,27 @@
 /**
  * The mesh as a program sees it.
  */
-import type { Directory } from '../discovery/directory.ts'
-import type { ProtocolRecord } from '../discovery/record.ts'
+import type { Directory } from '../discovery/directory/directory.ts'
+import type { ProtocolRecord } from '../discovery/directory/record/agent-record.ts'
 import type { Commands } from '../protocols/command/api.ts'
 import type { AnyProtocol, Handlers } from '../protocols/define.ts'
 import type { Messages } from '../protocols/delivery/api.ts'
 import type { Events } from '../protocols/events/api.ts'
-import type { Journal } from '../protocols/journal/client.ts'
-import type { Fences } from '../protocols/journal/fences.ts'
+import type { Journal } from '../protocols/journal/client/journal-client.ts'
+import type { Fences } from '../protocols/journal/fencing/fence-guard.ts'
 import type { Notifications } from '../protocols/notification/notifications.ts'
 import type { Token } from '../protocols/part.ts'
 import type { Member, Port, Stop } from '../protocols/port.ts'
-import type { Served } from '../protocols/wire/contract.ts'
-import type { NodeActivity } from './activity.ts'
-import type { Calls, Clients } from './clients.ts'
+import type { Served } from '../protocols/wire/payload/contract.ts'
+import type { StuckDetection } from './parts/stuck-detection.ts'
+import type { ByteCalls, Clients } from './calls/clients.ts'
 import type { Coordinator } from './coordination.ts'
-import type { Readiness } from './debug/source.ts'
-import type { MeshFigures } from './figures.ts'
-import type { JoinedOptions } from './joined.ts'
-import type { MeshOptionsInput } from './options.ts'
-import type { Reloaded } from './reload.ts'
-import type { Replies } from './replies.ts'
+import type { Readiness } from './observe/debug/debug-schemas.ts'
+import type { MeshFigures } from './observe/metrics/mesh-figures.ts'
+import type { JoinedOptions } from './lifecycle/wait-until-joined.ts'
+import type { MeshOptionsInput } from './options/schema.ts'
+import type { Reloaded } from './options/reload.ts'
+import type { Replies } from './calls/reply-to.ts'
 
 export interface SelfFacts {
   readonly id: string
@@ -44,13 +44,13 @@ export interface Mesh {
   /** Publish and subscribe. */
   readonly events: Events
   /** Durable messages: kept on disk until they were processed. */
-  readonly messages: Omit<Messages, 'work' | 'buryCall' | 'noteCall' | 'drain' | 'stop' | 'retune'>
+  readonly messages: Omit<Messages, 'work' | 'addFailedCall' | 'noteCall' | 'drain' | 'stop' | 'retune'>
   /** Who is here and what they offer. */
   readonly directory: Pick<Directory, 'agents' | 'find' | 'get' | 'offers' | 'onChange' | 'announce'>
   /** What the mesh has agreed on: records that survive the loss of any node, as long as a majority of the voters is left. */
   readonly journal: Journal
   /** Whether this node's agent gets on with its work, as everyone is told; threads of agents are counted in. */
-  readonly activity: NodeActivity
+  readonly activity: StuckDetection
   /** Who coordinates the mesh. */
   readonly coordinator: Coordinator
   /** What the coordinator tells everybody. */
@@ -82,7 +82,7 @@ export interface Mesh {
   /** Calls all who offer it; answers as they come, until `count`, the deadline, or nothing for `stallMs`. */
   readonly all: Clients['all']
   /** The same below the contracts, for payloads that are written already. */
-  readonly calls: Calls
+  readonly calls: ByteCalls
   /**
    * Resolves once a member is connected and the directory was compared with it; at once for a node that joins nobody.
    * Without `timeoutMs` (milliseconds) it waits as long as it takes, and the log says each minute for whom. The node goes on

@@ -6,36 +6,36 @@
  * State: the parts', and the mesh id of a node without a store.
  */
 import { join } from 'node:path'
-import type { Founding } from '../protocols/consensus/founding/api.ts'
-import { startFounding } from '../protocols/consensus/founding/founding.ts'
-import { foundingVoters } from '../protocols/consensus/founding/record.ts'
+import type { Founding } from '../protocols/consensus/bootstrap/api.ts'
+import { startFounding } from '../protocols/consensus/bootstrap/founding.ts'
+import { foundingVoters } from '../protocols/consensus/bootstrap/founding-record.ts'
 import { memberIdOf } from '../protocols/consensus/member-id.ts'
-import { createProofs, type Mode, PROOF_LEVEL } from '../protocols/consensus/proof/proofs.ts'
+import { createProofs, type ProofMode, PROOF_LEVEL } from '../protocols/consensus/proof/proofs.ts'
 import {
   type CoordinatorFeature,
   type CoordinatorStatus,
   createCoordinator,
 } from '../protocols/coordinator/coordinator.ts'
-import type { ActingFacts } from '../protocols/coordinator/leading.ts'
-import { createWhereabouts } from '../protocols/coordinator/whereabouts.ts'
+import type { ActingFacts } from '../protocols/coordinator/leadership.ts'
+import { createLeaderTracker } from '../protocols/coordinator/leader-tracker.ts'
 import type { Events } from '../protocols/events/api.ts'
-import { createJournalClient, type Journal } from '../protocols/journal/client.ts'
-import { createFences, type Fences } from '../protocols/journal/fences.ts'
-import { EPOCHS_PREFIX, type Epoch, EpochSchema, LEVEL_KEY, levelOf, OWN_KINDS } from '../protocols/journal/kinds.ts'
-import { createLimits } from '../protocols/journal/limits.ts'
-import { serveJournal } from '../protocols/journal/serve.ts'
-import { createWatch } from '../protocols/journal/watch.ts'
+import { createJournalClient, type Journal } from '../protocols/journal/client/journal-client.ts'
+import { createFenceGuard, type Fences } from '../protocols/journal/fencing/fence-guard.ts'
+import { EPOCHS_PREFIX, type Epoch, EpochSchema, FEATURE_LEVEL_KEY, featureLevelOf, BUILT_IN_KINDS } from '../protocols/journal/state/built-in-kinds.ts'
+import { createJournalDeadlines } from '../protocols/journal/client/journal-deadlines.ts'
+import { serveJournal } from '../protocols/journal/journal-server.ts'
+import { createJournalWatch } from '../protocols/journal/client/journal-watch.ts'
 import type { Port, Stop } from '../protocols/port.ts'
-import type { CoordinationSettings } from './coordination-options.ts'
-import { type CoordinatorFacts, factsOf } from './coordinator-view.ts'
-import { handOver, isReturned, openSeat, openStore, RETURNED, type Seat, unlessStopping } from './seat.ts'
-import { openFolder } from './store/disk.ts'
-import { createFenceStore } from './store/fence-store.ts'
-import { createFoundingFile } from './store/founding-file.ts'
+import type { CoordinationSettings } from './coordination/coordination-options.ts'
+import { type CoordinatorFacts, coordinatorFactsOf } from './observe/debug/sources/coordinator-view.ts'
+import { transferBeforeStop, votesOnlyAsFormerMember, openRaftMember, openJournalFolder, NO_VOTE_AFTER_RESTORE, type RaftMember, logUnlessStopping } from './coordination/raft-member.ts'
+import { openFolder } from './store/files/disk.ts'
+import { createFenceStore } from './store/fences/fence-store.ts'
+import { createFoundingFile } from './store/journal/founding-file.ts'
 import { FENCE_FOLDER, type KnownStores } from './store/known-stores.ts'
-import { createProofFile } from './store/proof-file.ts'
+import { createProofFile } from './store/journal/proof-file.ts'
 
-export { JOURNAL_FOLDER } from './seat.ts'
+export { JOURNAL_FOLDER } from './coordination/raft-member.ts'
 
 const PROOF_FOLDER = 'proof'
 /** The highest feature level that this version knows. */
@@ -96,7 +96,7 @@ export interface CoordinationDeps {
   /** Where it is noted what this node keeps. */
   readonly known?: KnownStores | undefined
   /** As a test wants it. */
-  readonly proofMode?: Mode
+  readonly proofMode?: ProofMode
   /** A node of the mesh left or died, as the membership says. */
   onGone(fn: (peer: string) => void): Stop
   /** This node belongs to a founded mesh from now on. */
@@ -113,29 +113,29 @@ type End = () => Promise<void>
 /** @param begun what a start that fails has to end */
 const start = async (deps: CoordinationDeps, begun: End[]): Promise<Coordination> => {
   const { port, events, settings, known } = deps
-  const kinds = new Map([...OWN_KINDS, ...settings.commands].map((kind) => [kind.name, kind]))
+  const kinds = new Map([...BUILT_IN_KINDS, ...settings.commands].map((kind) => [kind.name, kind]))
   let founding: Founding | undefined
   /** Of a node without a store. */
   let adopted: string | undefined
-  let seat: Seat | undefined
+  let seat: RaftMember | undefined
   let feature: CoordinatorFeature | undefined
   let member: string | undefined
 
   const meshId = (): string | undefined => founding?.meshId() ?? adopted
   const current = () => seat?.current()
-  const hasSeat = (): boolean => feature !== undefined && feature.status().seat !== 'none'
+  const hasSeat = (): boolean => feature !== undefined && feature.status().role !== 'none'
   const { dataDir } = deps
   const proofs = await createProofs({
     port,
     store: dataDir === undefined ? undefined : createProofFile(await openFolder(join(dataDir, PROOF_FOLDER))),
     member: () => member,
-    level: () => levelOf(current()?.machine.records.get(LEVEL_KEY)?.value),
+    level: () => featureLevelOf(current()?.machine.records.get(FEATURE_LEVEL_KEY)?.value),
     leader: () => current()?.group.status().leader?.split('.')[0],
     mode: deps.proofMode,
   })
-  const whereabouts = createWhereabouts(port, meshId, proofs)
-  const limits = createLimits(port.timers, whereabouts.ended)
-  const client = createJournalClient({ port, whereabouts, meshId, hasSeat })
+  const whereabouts = createLeaderTracker(port, meshId, proofs)
+  const limits = createJournalDeadlines(port.timers, whereabouts.stopped)
+  const client = createJournalClient({ port, leaderTracker: whereabouts, meshId, isMember: hasSeat })
   const fenceStore =
     dataDir === undefined
       ? undefined
@@ -144,54 +144,54 @@ const start = async (deps: CoordinationDeps, begun: End[]): Promise<Coordination
           timers: port.timers,
         })
   if (fenceStore !== undefined) begun.push(fenceStore.close)
-  const fences = await createFences(fenceStore, { isProven: proofs.hasBegun })
-  const unserve = await serveJournal({ port, kinds, seat: current })
+  const fences = await createFenceGuard(fenceStore, { isProven: proofs.hasBegun })
+  const unserve = await serveJournal({ port, kinds, member: current })
 
   const belong = (id: string): void => {
     deps.founded(id)
     const set = founding?.founded()?.members
     const recovery = founding?.recovered()
     const own = set && ({ type: 'founded', mesh: port.self.mesh, founders: [...set] } as const)
-    void proofs.enter(id, recovery === undefined ? own : { type: 'recovered', recovery })
+    void proofs.setMesh(id, recovery === undefined ? own : { type: 'recovered', recovery })
     if (seat === undefined || member === undefined) return
     const founders = set === undefined ? undefined : foundingVoters(set)
     seat
-      .take(member, { meshId: id, founders: founders?.includes(member) === true ? founders : undefined })
-      .catch(unlessStopping(port.log, 'this node cannot take part in the coordinator group'))
+      .start(member, { meshId: id, founders: founders?.includes(member) === true ? founders : undefined })
+      .catch(logUnlessStopping(port.log, 'this node cannot take part in the coordinator group'))
   }
 
   const store =
-    dataDir === undefined || settings.voter !== 'auto' ? undefined : await openStore(port, dataDir, deps.joins)
+    dataDir === undefined || settings.voter !== 'auto' ? undefined : await openJournalFolder(port, dataDir, deps.joins)
   feature = await createCoordinator({
     port,
     events,
-    whereabouts,
+    leaderTracker: whereabouts,
     meshId,
-    seat: current,
-    onGone: deps.onGone,
-    offers: () => (seat?.current() === undefined ? undefined : member),
+    journalMember: current,
+    onMemberGone: deps.onGone,
+    ownMemberId: () => (seat?.current() === undefined ? undefined : member),
     level: LEVEL,
     proofs,
     autopilot: { stableMs: settings.stableMs, replaceAfterMs: settings.replaceAfterMs },
-    keeping: store?.keeping,
+    withdrawal: store?.keeping,
   })
   const coordinator = feature
 
   if (store !== undefined) {
     const { disk } = store
-    seat = await openSeat({
+    seat = await openRaftMember({
       port,
       disk,
       kinds,
       snapshotEvery: settings.snapshotEvery,
       proofs,
-      known,
+      knownStores: known,
       onStatus: coordinator.onStatus,
     })
     begun.push(seat.stop)
     member = memberIdOf(port.self.id, seat.storageId)
     founding = await startFounding(
-      { port, store: createFoundingFile(disk, seat.hasContents || known?.had().journal !== undefined) },
+      { port, store: createFoundingFile(disk, seat.hasContents || known?.recorded().journal !== undefined) },
       { member, expect: settings.expect, joins: deps.joins },
     )
     const id = founding.meshId()
@@ -206,7 +206,7 @@ const start = async (deps: CoordinationDeps, begun: End[]): Promise<Coordination
 
   /** A node that keeps nothing belongs to whatever mesh it can reach. */
   const mayMove = (): boolean => {
-    const { isPresent, silentMs } = whereabouts.heard()
+    const { isPresent, silentMs } = whereabouts.latest()
     return founding === undefined && !isPresent && silentMs >= LOST_MS
   }
 
@@ -217,21 +217,21 @@ const start = async (deps: CoordinationDeps, begun: End[]): Promise<Coordination
     if (meshId() === undefined) return founding?.status().problem ?? 'this mesh has not been founded'
     const { quorum, leader } = coordinator.status()
     const at = current()
-    const lost = seat?.lost()
-    if (lost !== undefined) return quorum ? lost : `${lost}; ${RETURNED}`
-    if (!quorum && at !== undefined && isReturned(at)) return RETURNED
+    const lost = seat?.loss()
+    if (lost !== undefined) return quorum ? lost : `${lost}; ${NO_VOTE_AFTER_RESTORE}`
+    if (!quorum && at !== undefined && votesOnlyAsFormerMember(at)) return NO_VOTE_AFTER_RESTORE
     if (!quorum)
       return 'no coordinator: a majority of the voters does not answer; nothing new is decided, all else goes on'
     return leader === undefined ? 'no coordinator is known yet' : undefined
   }
   /** Who lost what it had acknowledged waits for the others, and is not ready until one of them coordinates. */
   const unready = (): string[] | undefined => {
-    const told = seat?.problem() ?? (seat?.lost() && !coordinator.status().quorum ? problem() : undefined)
+    const told = seat?.problem() ?? (seat?.loss() && !coordinator.status().quorum ? problem() : undefined)
     return told === undefined ? undefined : [told]
   }
 
   return {
-    journal: { ...client, watch: createWatch({ port, whereabouts, meshId, hasSeat }) },
+    journal: { ...client, watch: createJournalWatch({ port, leaderTracker: whereabouts, meshId, isMember: hasSeat }) },
     coordinator: {
       status: coordinator.status,
       onChange: coordinator.onChange,
@@ -244,9 +244,9 @@ const start = async (deps: CoordinationDeps, begun: End[]): Promise<Coordination
         return { epoch, leader: peer }
       },
       async giveUpSeat({ signal = never } = {}) {
-        await coordinator.giveUp(signal)
+        await coordinator.withdraw(signal)
       },
-      takeSeat: coordinator.takeSeat,
+      takeSeat: coordinator.volunteer,
     },
     fences,
     meshId,
@@ -259,20 +259,20 @@ const start = async (deps: CoordinationDeps, begun: End[]): Promise<Coordination
             from: adopted,
             to: id,
           })
-          whereabouts.forget()
-          client.forget()
+          whereabouts.reset()
+          client.reset()
         }
         adopted = id
         belong(id)
         return
       }
-      founding.adopt(id).catch(unlessStopping(port.log, 'the mesh could not be joined for good'))
+      founding.adopt(id).catch(logUnlessStopping(port.log, 'the mesh could not be joined for good'))
     },
     facts: () =>
-      factsOf({
+      coordinatorFactsOf({
         at: current(),
         status: coordinator.status(),
-        problem: problem() ?? (coordinator.status().givenUp ? GIVEN_UP : undefined),
+        problem: problem() ?? (coordinator.status().withdrawn ? GIVEN_UP : undefined),
         proof: proofs.facts(),
       }),
     problems: () => unready() ?? [],
@@ -282,7 +282,7 @@ const start = async (deps: CoordinationDeps, begun: End[]): Promise<Coordination
     },
     counts: () => ({ ...client.counts(), ...seat?.counts(), ...current()?.group.counts(), ...proofs.counts() }),
     handOver: async () =>
-      coordinator.acting() === undefined ? undefined : handOver(port, current(), coordinator.transfer),
+      coordinator.acting() === undefined ? undefined : transferBeforeStop(port, current(), coordinator.transfer),
     async stop() {
       await founding?.stop()
       await coordinator.stop()

@@ -5,12 +5,12 @@
 import { randomBytes } from 'node:crypto'
 import type { Log, Stop } from '../protocols/port.ts'
 import type { Mesh } from './api.ts'
-import type { Control } from './control/server.ts'
-import type { DebugSource } from './debug/source.ts'
-import type { NodeMetrics } from './metrics.ts'
-import type { HttpListener } from './observe/http-listener.ts'
-import type { MeshOptions } from './options.ts'
-import { startProcessMetrics } from './process-metrics.ts'
+import type { ControlServer } from './control/control-server.ts'
+import type { DebugSource } from './observe/debug/debug-schemas.ts'
+import type { NodeMetrics } from './observe/metrics/metrics.ts'
+import type { HttpListener } from './observe/http/http-listener.ts'
+import type { MeshOptions } from './options/schema.ts'
+import { startProcessMetrics } from './observe/metrics/process-metrics.ts'
 
 const KEY_BYTES = 16
 
@@ -45,15 +45,15 @@ export const openEndpoints = async (deps: EndpointsDeps): Promise<Endpoints> => 
   let debug: HttpListener | undefined
   let health: HttpListener | undefined
   let debugKey: string | undefined
-  let control: Control | undefined
+  let control: ControlServer | undefined
   let stopProcessMetrics = (): void => {}
   const stopListeners = new Set<() => void>()
   metrics.gauge('ready', 'Whether this node is ready, 0 or 1', () => Number(source.readiness().ready))
 
   if (options.debug !== false) {
-    const { startDebug } = await import('./debug/server.ts')
+    const { startDebugServer } = await import('./observe/debug/debug-server.ts')
     if (deps.hasLock) debugKey = randomBytes(KEY_BYTES).toString('base64url')
-    debug = await startDebug(source, {
+    debug = await startDebugServer(source, {
       ...options.debug,
       ...(deps.debugPort !== undefined && { port: deps.debugPort, orAnyPort: true }),
       ...(debugKey !== undefined && { key: debugKey }),
@@ -63,14 +63,14 @@ export const openEndpoints = async (deps: EndpointsDeps): Promise<Endpoints> => 
     undo.push(async () => debug?.close())
   }
   if (options.health !== false) {
-    const { startHealth } = await import('./observe/health.ts')
-    health = await startHealth(source, { ...options.health, log, metrics })
+    const { startHealthListener } = await import('./observe/health-listener.ts')
+    health = await startHealthListener(source, { ...options.health, log, metrics })
     undo.push(async () => health?.close())
   }
   if (debug !== undefined || health !== undefined) stopProcessMetrics = startProcessMetrics(metrics.asNamed)
   if (options.control && options.dataDir !== undefined) {
-    const { createControl } = await import('./control/server.ts')
-    control = await createControl({
+    const { createControlServer } = await import('./control/control-server.ts')
+    control = await createControlServer({
       mesh: deps.mesh,
       views: source,
       dataDir: options.dataDir,

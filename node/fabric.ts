@@ -4,50 +4,50 @@
  * State: the parts'; of its own how often calls were tried again and went elsewhere, and whether the node leaves.
  */
 import type { Connection } from '@libp2p/interface'
-import { pick } from '../discovery/choose.ts'
-import type { Candidate } from '../discovery/directory/offers.ts'
-import type { Directory } from '../discovery/directory.ts'
+import { pick } from '../discovery/two-choices.ts'
+import type { Candidate } from '../discovery/directory/tables/offer-index.ts'
+import type { Directory } from '../discovery/directory/directory.ts'
 import { createOverlay } from '../discovery/overlay.ts'
 import { wireId } from '../protocols/define.ts'
-import { createBreakers } from '../protocols/delivery/breakers.ts'
-import { createRecoveries, type Undelivered } from '../protocols/delivery/recovery.ts'
+import { createPeerBreakers } from '../protocols/delivery/recovery/peer-breakers.ts'
+import { createRecoveries, type Undelivered } from '../protocols/delivery/recovery/error-recovery.ts'
 import { ParleyError } from '../protocols/errors.ts'
 import type { Port } from '../protocols/port.ts'
-import { compile, type Served } from '../protocols/wire/contract.ts'
-import type { Reply } from '../protocols/wire/responder.ts'
-import { createSlots } from '../protocols/wire/slots.ts'
-import { isLoopback } from './addresses.ts'
-import { createAddressing } from './addressing.ts'
-import { createAdmission } from './admission.ts'
+import { compile, type Served } from '../protocols/wire/payload/contract.ts'
+import type { ForwardedReply } from '../protocols/wire/responder/responder.ts'
+import { createConcurrencyLimiter } from '../protocols/wire/responder/concurrency-limiter.ts'
+import { isLoopback } from './network/addresses/multiaddresses.ts'
+import { createLoadBalancer } from './calls/load-balancer.ts'
+import { createAdmission } from './trust/admission.ts'
 import type { Unserve } from './api.ts'
-import { createCallMetrics } from './call-metrics.ts'
-import { createCallables } from './callable.ts'
-import { type NoteCall, noteOwnCalls } from './calls/noted-calls.ts'
-import { createClients } from './clients.ts'
-import { createClockSkews } from './clock-skew.ts'
-import { looksForOthers } from './discovery-options.ts'
-import { createLookup } from './dns-lookup.ts'
-import { createGate } from './gate.ts'
+import { createCallMetrics } from './observe/metrics/call-metrics.ts'
+import { createMethodCodecs } from './calls/method-codecs.ts'
+import { type RecordCall, recordOwnCalls } from './calls/recorded-calls.ts'
+import { createClients } from './calls/clients.ts'
+import { createClockSkews } from './trust/clock-skew.ts'
+import { looksForOthers } from './options/discovery-options.ts'
+import { createDnsLookup } from './platform/dns-lookup.ts'
+import { createStreamGater } from './trust/stream-gater.ts'
 import type { Ground } from './ground.ts'
-import { createInvoke } from './invoke.ts'
-import { createJoining } from './joining.ts'
-import { libp2pMetrics } from './libp2p-metrics.ts'
-import { createLinks } from './links.ts'
-import { followConnections, isOpen, openTo } from './network/connection-events.ts'
+import { createRetryingCall } from './calls/retrying-call.ts'
+import { createDialer } from './network/dial/dialer.ts'
+import { libp2pMetrics } from './observe/metrics/libp2p-metrics.ts'
+import { createLinkPool } from './network/link-pool.ts'
+import { followConnections, isOpen, openConnectionsTo } from './network/connection-events.ts'
 import { createConnectionLimits } from './network/connection-limits.ts'
 import { createDialPolicy } from './network/dial/dial-policy.ts'
-import { openFinders } from './network/finders.ts'
-import { createPeers } from './peers.ts'
-import { chance, clock, hash, random, timers } from './platform.ts'
-import type { Presence } from './presence.ts'
-import { createPubsub } from './pubsub.ts'
-import { createOwnSlots, createRouter, type ServeOptions } from './router.ts'
-import { createCircuits } from './transport/relay.ts'
-import { carries } from './transport/relay-wire.ts'
-import { createTransport } from './transport.ts'
-import { createUpkeep } from './trust/upkeep.ts'
-import { slotBounds, unreadBounds } from './tuning.ts'
-import { createWaiters } from './waiters.ts'
+import { openLocalDiscovery } from './network/mdns/local-discovery.ts'
+import { createPeers } from './network/peers.ts'
+import { chance, clock, hash, random, timers } from './platform/platform.ts'
+import type { FailureDetection } from './parts/failure-detection.ts'
+import { createPubsub } from './network/gossip/pubsub.ts'
+import { createOwnSlots, createRouter, type RouteOptions } from './network/router.ts'
+import { createCircuitTransport } from './network/nat/circuit-transport.ts'
+import { carriesRelayed } from './network/nat/relay-messages.ts'
+import { createMeshLibp2p } from './network/libp2p.ts'
+import { createMembershipRenewal } from './trust/membership-renewal.ts'
+import { slotBounds, unreadBounds } from './options/limits.ts'
+import { createKeyedPromises } from './network/keyed-promises.ts'
 
 /** How long the choice of a peer waits for a directory that was never compared with another one. */
 const SETTLE_MS = 2_000
@@ -59,8 +59,8 @@ const GOSSIP_CUT_OFF_BYTES = 32 << 20
 /** What the fabric asks of the features that stand on it; they are made after it. */
 export interface Above {
   directory(): Directory
-  presence(): Presence
-  replies(): { send(reply: Reply): Promise<void> }
+  presence(): FailureDetection
+  replies(): { send(reply: ForwardedReply): Promise<void> }
   /** Settles when it is decided whether the connection to this peer stays. */
   parting(peer: string): Promise<void> | undefined
   /** The founded mesh that this node belongs to, and what members say that they belong to. */
@@ -74,7 +74,7 @@ export interface Above {
   isTrial(connection: Connection): boolean
   /** Keeps a message that could not be delivered although its recovery was tried. */
   deadLetter(letter: Undelivered): void
-  noteCall: NoteCall
+  noteCall: RecordCall
   /** This node itself as a candidate, where it offers the protocol. */
   offered(protocol: string, major: number): Candidate | undefined
 }
@@ -85,22 +85,22 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
   const { limits, timings } = options
   const selfId = identity.id
 
-  const gate = createGate(
+  const gate = createStreamGater(
     limits.maxHeldStreams,
     timers,
     (peer) => pubsub.opened(peer),
     (peer) => pubsub.reopened(peer),
   )
-  const slots = createSlots(limits.maxActive, limits.maxQueuedInbound, slotBounds(limits))
+  const slots = createConcurrencyLimiter(limits.maxActive, limits.maxQueuedInbound, slotBounds(limits))
   const ownSlots = createOwnSlots()
-  const waiters = createWaiters<Connection>()
+  const waiters = createKeyedPromises<Connection>()
   const state = { retries: 0, failovers: 0, leaving: false, stopping: false }
 
-  const circuits = createCircuits({
+  const circuits = createCircuitTransport({
     gate,
     connectionOf: (peer) => peers.get(peer)?.chosen,
     dial: (address, signal) => libp2p.services.direct.dial(address, signal),
-    hasPlace: (relay) => above.hasPlace(relay),
+    hasReservation: (relay) => above.hasPlace(relay),
   })
   const dialPolicy = createDialPolicy({
     clock,
@@ -108,11 +108,11 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     metrics,
     settings: options.dial,
     operator: { listen: options.listen, announce: options.announce ?? [], join: options.join },
-    lookup: createLookup(),
+    lookup: createDnsLookup(),
     announcers: (peer) => (peers.get(peer) === undefined ? above.directory().announcers(peer) : [peer]),
   })
   const connectionLimits = createConnectionLimits({ clock, timers, limits, handshakeMs: timings.admissionTimeoutMs })
-  const libp2p = await createTransport({
+  const libp2p = await createMeshLibp2p({
     privateKey,
     options: { ...options, listen: ground.ports.listen },
     gate,
@@ -125,7 +125,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
         gate.standing(connection) === 'admitted' ? connection : waiters.wait(connection),
       onMember: (fn) => peers.onMember(fn),
     },
-    denied: (peer) => admission.remembered(peer.toString()),
+    denied: (peer) => admission.wasRefused(peer.toString()),
     log,
     metrics: options.metrics.libp2p ? libp2pMetrics(metrics.asNamed) : undefined,
   })
@@ -136,7 +136,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     self: selfId,
     timers,
     now: () => clock.monotonic(),
-    busy: (connection) => links.busy(connection) || router.busy(connection) || carries(connection),
+    busy: (connection) => links.busy(connection) || router.busy(connection) || carriesRelayed(connection),
   })
 
   const isOwn = (protocolId: string): boolean => router.isOwn(protocolId)
@@ -161,7 +161,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     meter: callMetrics.handled,
   })
 
-  const links = createLinks({
+  const links = createLinkPool({
     ...linkDeps,
     self: selfId,
     openTimeoutMs: timings.dialTimeoutMs + timings.admissionTimeoutMs,
@@ -185,13 +185,13 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
           details: { sent: false, reason: 'stopping' },
         })
       // One that is being admitted will do: with a dial there would be two.
-      const coming = admission.waiting(peer)
+      const coming = admission.pendingConnection(peer)
       const admitted = coming === undefined ? undefined : await waiters.wait(coming).catch(() => undefined)
-      return peers.get(peer)?.chosen ?? admitted ?? supervisor.reach(peer)
+      return peers.get(peer)?.chosen ?? admitted ?? supervisor.connect(peer)
     },
   })
 
-  const upkeep = createUpkeep({
+  const upkeep = createMembershipRenewal({
     clock,
     timers,
     log,
@@ -206,14 +206,14 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     skews,
     timeoutMs: () => timings.admissionTimeoutMs,
     renew: (connection) => admission.renew(connection),
-    connectionsOf: (peer) => openTo(libp2p, peer),
+    connectionsOf: (peer) => openConnectionsTo(libp2p, peer),
   })
   const { memberships } = upkeep
 
-  const breakers = createBreakers(options.delivery.breaker)
+  const breakers = createPeerBreakers(options.delivery.breaker)
   const recoveries = createRecoveries({ clock, log, metrics, onDeadLetter: above.deadLetter })
 
-  const invoke = createInvoke({
+  const invoke = createRetryingCall({
     clock,
     timers,
     links,
@@ -239,12 +239,12 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     },
     rememberMs: REFUSAL_MEMORY_MS,
     isLoopback,
-    barred: (peer) => pubsub.barred(peer),
+    refusalOf: (peer) => pubsub.banReason(peer),
     connectionOf: (peer) => peers.get(peer)?.chosen,
     meshId: () => above.meshId(),
-    mayMove: () => above.mayMove(),
-    ownClock: skews.ownProblem,
-    ended: upkeep.told,
+    mayLeaveMesh: () => above.mayMove(),
+    ownClockProblem: skews.ownProblem,
+    ended: upkeep.endedByPeer,
     refused: upkeep.refused,
     renewed(peer, facts) {
       upkeep.renewed(peer, facts)
@@ -269,7 +269,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     timers,
     log,
     connections: () => peers.all().map(({ chosen }) => chosen),
-    reopen: gate.reopen,
+    reopen: gate.reopenGossip,
     highWaterBytes: GOSSIP_HIGH_WATER_BYTES,
     maxUnsentBytes: GOSSIP_CUT_OFF_BYTES,
     cut(peer) {
@@ -278,7 +278,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     },
   })
 
-  const addServed = async (served: Served, how: ServeOptions = {}): Promise<Unserve> => {
+  const addServed = async (served: Served, how: RouteOptions = {}): Promise<Unserve> => {
     await router.add(libp2p, served, how)
     return () => router.remove(libp2p, wireId(served))
   }
@@ -303,10 +303,10 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     return own === undefined ? others : [...others, own]
   }
 
-  const calls = createAddressing({
+  const calls = createLoadBalancer({
     clock,
     timers,
-    invoke: noteOwnCalls(invoke, above.noteCall),
+    invoke: recordOwnCalls(invoke, above.noteCall),
     chance,
     candidates,
     agents: () => above.directory().agents(),
@@ -319,7 +319,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     recoveries,
   })
 
-  const callables = createCallables(
+  const callables = createMethodCodecs(
     () => timings.callTimeoutMs,
     (label, rewriting) => {
       if (rewriting.outcome === 'recovered') return recoveries.ended('MSG002', 'recovered')
@@ -368,9 +368,9 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
   }
 
   const ownAddresses = (): string[] => libp2p.getMultiaddrs().map(String)
-  const finders = await openFinders({ self: selfId, options, log, metrics, timers, clock, addresses: ownAddresses })
+  const finders = await openLocalDiscovery({ self: selfId, options, log, metrics, timers, clock, addresses: ownAddresses })
   undo.push(async () => finders.nearby?.stop())
-  const supervisor = createJoining({
+  const supervisor = createDialer({
     self: selfId,
     log,
     chance,
@@ -379,7 +379,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     gate,
     dialPolicy,
     waiters,
-    connected: (peer) => peers.get(peer) !== undefined || admission.waiting(peer) !== undefined,
+    connected: (peer) => peers.get(peer) !== undefined || admission.pendingConnection(peer) !== undefined,
     directory: above.directory,
     overlay,
     nearby: finders.nearby,
@@ -403,7 +403,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     supervisor,
     keepsAddresses: options.discovery.dht !== 'off',
     isStopping: () => state.stopping,
-    isTrial: above.isTrial,
+    isDialBack: above.isTrial,
   })
 
   await addServed(admission.served, { beforeAdmission: true, own: true })

@@ -4,35 +4,35 @@
  */
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import type { Log } from '../protocols/port.ts'
-import { linkCounts } from '../protocols/wire/link.ts'
-import { type DirectoryLock, lockDataDirectory } from './data-directory.ts'
-import { loadIdentity, nextIncarnation } from './identity.ts'
-import { createTrust } from './membership.ts'
-import { createMetrics, PREFIX } from './metrics.ts'
-import { openKeptPorts } from './network/kept-ports.ts'
-import { type MeshOptionsInput, parseOptions } from './options.ts'
-import { clock, compressionOf, random, timers } from './platform.ts'
-import { deriveAuthority, SECRET_ADVICE, secretWarning } from './secret.ts'
-import { createSigner } from './signer.ts'
-import { openKnownStores, warnOfOther } from './store/known-stores.ts'
-import { createReserve, type Reserve } from './store/reserve.ts'
-import { youngBuffers } from './transport/young-buffers.ts'
+import { createLinkCounts } from '../protocols/wire/link/link.ts'
+import { type DirectoryLock, lockDataDirectory } from './store/data-directory.ts'
+import { loadIdentity, nextIncarnation } from './trust/identity.ts'
+import { createTrust } from './trust/trust.ts'
+import { createMetrics, PREFIX } from './observe/metrics/metrics.ts'
+import { openRememberedPorts } from './network/transports/remembered-ports.ts'
+import { type MeshOptionsInput, parseOptions } from './options/schema.ts'
+import { clock, compressionOf, random, timers } from './platform/platform.ts'
+import { deriveAuthority, SECRET_ADVICE, secretWarning } from './trust/secret.ts'
+import { createSigner } from './trust/signer.ts'
+import { openKnownStores, warnOfOtherIdentity } from './store/known-stores.ts'
+import { createDiskReserve, type DiskReserve } from './store/files/disk-reserve.ts'
+import { minorGc } from './network/overrides/minor-gc.ts'
 
 export const prepare = async (input: MeshOptionsInput, lock: { current: DirectoryLock | undefined }) => {
   const options = parseOptions(input)
   const { limits } = options
-  if (options.minorGc) youngBuffers.enable()
+  if (options.minorGc) minorGc.enable()
   // Takes a tenth of a second in another thread; who asks for the same later gets this one.
   for (const secret of options.secret ?? []) deriveAuthority(secret, options.mesh).catch(() => {})
   // A program that brings its own log does not load this one.
   const ownLog =
     typeof options.log === 'string'
-      ? (await import('./log.ts')).createLog({ level: options.log, fields: { source: options.name } })
+      ? (await import('./observe/log/node-log.ts')).createLog({ level: options.log, fields: { source: options.name } })
       : undefined
   const log: Log = ownLog ?? (options.log as Log)
   const { dataDir } = options
-  const reserve = dataDir === undefined ? undefined : createReserve(dataDir, log)
-  const within: Reserve['within'] = reserve?.within ?? ((run) => run())
+  const reserve = dataDir === undefined ? undefined : createDiskReserve(dataDir, log)
+  const within: DiskReserve['within'] = reserve?.within ?? ((run) => run())
   if (dataDir !== undefined) lock.current = await within(() => lockDataDirectory(dataDir, { log }))
   const privateKey = await within(() => loadIdentity(dataDir, log))
   const next = (inPlace: boolean) => nextIncarnation(dataDir, clock.now(), log, inPlace)
@@ -44,8 +44,8 @@ export const prepare = async (input: MeshOptionsInput, lock: { current: Director
       : await within(() => openKnownStores({ dataDir, usesJournal, log, now: clock.now }))
   await reserve?.keep()
   const selfId = peerIdFromPrivateKey(privateKey).toString()
-  warnOfOther(selfId, known, log)
-  const ports = await openKeptPorts(dataDir, options, log)
+  warnOfOtherIdentity(selfId, known, log)
+  const ports = await openRememberedPorts(dataDir, options, log)
   const trusting = createTrust({ mesh: options.mesh, self: selfId, secrets: options.secret ?? [], clock })
   trusting.catch(() => {})
   const startedAt = clock.now()
@@ -60,7 +60,7 @@ export const prepare = async (input: MeshOptionsInput, lock: { current: Director
 
   const metrics = createMetrics(PREFIX)
   const signer = createSigner(privateKey)
-  const counts = linkCounts()
+  const counts = createLinkCounts()
   const linkDeps = {
     clock,
     timers,

@@ -1,9 +1,9 @@
 /** The public entry: everything a program needs to embed a node. */
-import './node-version.ts'
+import './lifecycle/check-node-version.ts'
 
-export type { Activity } from '../discovery/activity.ts'
-export { describe } from '../discovery/describe.ts'
-export type { Agent, Change } from '../discovery/directory-state.ts'
+export type { Activity } from '../discovery/agent-activity.ts'
+export { describe } from '../discovery/directory/record/describe-protocol.ts'
+export type { Agent, Change } from '../discovery/directory/tables/directory-state.ts'
 export type {
   AnyReceiver,
   CommandAck,
@@ -14,7 +14,7 @@ export type {
   CommandOutcomes,
   Commands,
 } from '../protocols/command/api.ts'
-export { type CommandDefinition, defineCommandType } from '../protocols/command/define.ts'
+export { type CommandDefinition, defineCommand } from '../protocols/command/command-definition.ts'
 export {
   type Accepted,
   type AnyProtocol,
@@ -31,7 +31,7 @@ export type {
   MessageContext,
   MessageHandler,
   Messages,
-  Receipt as MessageReceipt,
+  MessageReceipt as MessageReceipt,
   Received,
   ReceiveOptions,
   ReplyOptions,
@@ -42,10 +42,10 @@ export type {
 export type {
   ConversationMessage,
   ConversationStatus,
-} from '../protocols/delivery/conversation-note.ts'
-export type { ConversationFacts, Conversations } from '../protocols/delivery/conversations.ts'
-export type { Grouping, LetterGroup } from '../protocols/delivery/dead-letter-index.ts'
-export type { DeadLetter, DeadLetterDetails, DeadLetters } from '../protocols/delivery/dead-letters.ts'
+} from '../protocols/delivery/conversations/conversation-entry.ts'
+export type { ConversationFacts, Conversations } from '../protocols/delivery/conversations/conversation-log.ts'
+export type { Grouping, LetterGroup } from '../protocols/delivery/dead-letters/dead-letter-index.ts'
+export type { DeadLetter, DeadLetterDetails, DeadLetters } from '../protocols/delivery/dead-letters/dead-letter-store.ts'
 export { defineMessage, type MessageDefinition } from '../protocols/delivery/define-message.ts'
 export type {
   Inbox,
@@ -53,26 +53,26 @@ export type {
   InboxItem,
   InboxQuery,
   InboxType,
-  NextOptions as InboxNextOptions,
-} from '../protocols/delivery/inbox-api.ts'
-export type { Guarantee } from '../protocols/delivery/message.ts'
-export type { OutboxEntry, OutboxPage } from '../protocols/delivery/outbox-list.ts'
+  InboxNextOptions as InboxNextOptions,
+} from '../protocols/delivery/inbox/inbox-api.ts'
+export type { Guarantee } from '../protocols/delivery/durable-message.ts'
+export type { OutboxEntry, OutboxPage } from '../protocols/delivery/send/outbox-list.ts'
 export { CODES, type Code, isParleyError, ParleyError } from '../protocols/errors.ts'
 export type { Events, EventsFigures, PublishOptions, Receipt, SubscribeOptions } from '../protocols/events/api.ts'
 export { defineEvent, type EventDefinition } from '../protocols/events/define-event.ts'
 export type { MeshEvent, Missed } from '../protocols/events/event.ts'
 export { DEFAULT_TOPIC } from '../protocols/events/events.ts'
-export type { Journal } from '../protocols/journal/client.ts'
+export type { Journal } from '../protocols/journal/client/journal-client.ts'
 export {
   type CommandKind,
-  defineCommand,
+  defineJournalCommand,
   type EntryFacts,
   type JournalTx,
   type Json,
-} from '../protocols/journal/command.ts'
-export { compareFences, type Fence, FenceSchema } from '../protocols/journal/fence.ts'
-export type { Fences } from '../protocols/journal/fences.ts'
-export type { JournalChange } from '../protocols/journal/watch.ts'
+} from '../protocols/journal/state/command-kind.ts'
+export { compareFences, type Fence, FenceSchema } from '../protocols/journal/fencing/fence.ts'
+export type { Fences } from '../protocols/journal/fencing/fence-guard.ts'
+export type { JournalChange } from '../protocols/journal/client/journal-watch.ts'
 export type { Notification, Notifications } from '../protocols/notification/notifications.ts'
 export {
   type Answers,
@@ -107,16 +107,16 @@ export {
   defineAgent,
   type Offer,
   offer,
-} from './agent/define.ts'
-export { type AgentOptions, type RunningAgent, startAgent } from './agent/start.ts'
+} from './agent/define-agent.ts'
+export { type AgentOptions, type RunningAgent, startAgent } from './agent/start-agent.ts'
 export type { Mesh, SelfFacts, Unserve } from './api.ts'
-export type { AllClient, AnyClient, AnyOptions, Reply, ScatterOptions } from './clients.ts'
+export type { AllClient, AnyClient, AnyOptions, Reply, ScatterOptions } from './calls/clients.ts'
 export type { Coordinator } from './coordination.ts'
-export type { MeshFigures } from './figures.ts'
-export type { JoinedOptions } from './joined.ts'
+export type { MeshFigures } from './observe/metrics/mesh-figures.ts'
+export type { JoinedOptions } from './lifecycle/wait-until-joined.ts'
 export { createMesh } from './mesh.ts'
-export { type MeshOptions, type MeshOptionsInput, MeshOptionsSchema, parseOptions } from './options.ts'
-export type { Reloaded } from './reload.ts'
-export type { Replies, ThirdPartyReply } from './replies.ts'
-export { makeSecret, readSecretFile } from './secret.ts'
-export { VERSION } from './version.ts'
+export { type MeshOptions, type MeshOptionsInput, MeshOptionsSchema, parseOptions } from './options/schema.ts'
+export type { Reloaded } from './options/reload.ts'
+export type { Replies, ThirdPartyReply } from './calls/reply-to.ts'
+export { makeSecret, readSecretFile } from './trust/secret.ts'
+export { VERSION } from './platform/version.ts'

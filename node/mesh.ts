@@ -8,9 +8,9 @@
  */
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
-import { describe } from '../discovery/describe.ts'
-import { meantBy } from '../discovery/directory/find.ts'
-import { createDirectory, type Directory } from '../discovery/directory.ts'
+import { describe } from '../discovery/directory/record/describe-protocol.ts'
+import { resolveTarget } from '../discovery/directory/find-agent.ts'
+import { createDirectory, type Directory } from '../discovery/directory/directory.ts'
 import { createCommands } from '../protocols/command/commands.ts'
 import { raftProtocol } from '../protocols/consensus/contract.ts'
 import { type AnyProtocol, type Handlers, wireId } from '../protocols/define.ts'
@@ -19,39 +19,39 @@ import { createEvents } from '../protocols/events/events.ts'
 import { notifications } from '../protocols/notification/part.ts'
 import type { Stop } from '../protocols/port.ts'
 import { tokens } from '../protocols/tokens.ts'
-import { compile } from '../protocols/wire/contract.ts'
-import { createActivity } from './activity.ts'
+import { compile } from '../protocols/wire/payload/contract.ts'
+import { createStuckDetection } from './parts/stuck-detection.ts'
 import type { Mesh } from './api.ts'
-import { noteRequests } from './calls/noted-calls.ts'
+import { recordRequests } from './calls/recorded-calls.ts'
 import type { Coordination } from './coordination.ts'
-import { exposeCoordination } from './coordination-metrics.ts'
-import type { DirectoryLock } from './data-directory.ts'
-import { deadCall } from './dead-call.ts'
-import { createDebugView } from './debug-view.ts'
-import { looksForOthers } from './discovery-options.ts'
-import { createDiskQuota } from './disk-quota.ts'
+import { exposeCoordination } from './coordination/coordination-metrics.ts'
+import type { DirectoryLock } from './store/data-directory.ts'
+import { toDeadCall } from './calls/dead-letter-call.ts'
+import { createDebugView } from './observe/debug/sources/debug-view.ts'
+import { looksForOthers } from './options/discovery-options.ts'
+import { createLoggedQuota } from './store/logged-quota.ts'
 import { openEndpoints } from './endpoints.ts'
 import type { Above } from './fabric.ts'
-import { exposeFigures, type MeshFigures } from './figures.ts'
+import { exposeMeshFigures, type MeshFigures } from './observe/metrics/mesh-figures.ts'
 import { prepare } from './ground.ts'
-import { joined } from './joined.ts'
-import { createLeaving } from './leaving.ts'
-import type { DurableMessages } from './messages.ts'
-import { createNeighbours } from './neighbours.ts'
-import { portProblem } from './network/try-port.ts'
-import { createOffering } from './offering.ts'
-import type { MeshOptionsInput } from './options.ts'
-import { createParting } from './parting.ts'
+import { waitUntilJoined } from './lifecycle/wait-until-joined.ts'
+import { createShutdown } from './lifecycle/shutdown.ts'
+import type { DurableMessages } from './parts/durable-messages.ts'
+import { createNeighbours } from './observe/debug/sources/neighbours.ts'
+import { portProblem } from './network/transports/port-check.ts'
+import { createAdvertiser } from './parts/advertise.ts'
+import type { MeshOptionsInput } from './options/schema.ts'
+import { createConnectionPruning } from './network/connection-pruning.ts'
 import { PartRunner } from './parts/runner.ts'
 import { exposeParts } from './parts/shown.ts'
-import { chance, clock, random, timers } from './platform.ts'
-import { createPresence } from './presence.ts'
-import { createReach, type Reach } from './reach.ts'
-import type { Relaying } from './relaying.ts'
-import { createReloads } from './reloads.ts'
-import { createReplies } from './replies.ts'
-import { createEventStore } from './store/history-store.ts'
-import { VERSION } from './version.ts'
+import { chance, clock, random, timers } from './platform/platform.ts'
+import { createFailureDetection } from './parts/failure-detection.ts'
+import { createAutonat, type Autonat } from './network/nat/autonat.ts'
+import type { RelayClient } from './network/nat/relay-client.ts'
+import { createReloadQueue } from './options/reload-queue.ts'
+import { createReplies } from './calls/reply-to.ts'
+import { createEventStore } from './store/events/event-files.ts'
+import { VERSION } from './platform/version.ts'
 
 /** The debug page does not wait longer for the history of coordinators. */
 const HISTORY_MS = 2_000
@@ -66,14 +66,14 @@ const startLocked = async (
   const { timings } = options
   const selfId = identity.id
   // The disk works in other threads while this one loads libp2p.
-  const { openMessages, startMessages } = await import('./messages.ts')
-  const rows = openMessages(options.dataDir, { random, log, timers }, ground.known)
+  const { openMessageRows, startDurableMessages } = await import('./parts/durable-messages.ts')
+  const rows = openMessageRows(options.dataDir, { random, log, timers }, ground.known)
   rows.catch(() => {})
   undo.push(async () => (await rows).close())
   let coordination: Coordination | undefined
   let durable: DurableMessages | undefined
-  let reach: Reach | undefined
-  let relaying: Relaying | undefined
+  let reach: Autonat | undefined
+  let relaying: RelayClient | undefined
   /** A founded mesh that was heard of before the coordination was there to hear it. */
   let early: string | undefined
   const above: Above = {
@@ -81,14 +81,14 @@ const startLocked = async (
     presence: () => presence,
     replies: () => replies,
     noteCall: (call) => durable?.noteCall(call),
-    parting: (peer) => parting.pending(peer),
-    offered: (protocol, major) => offering.candidate(protocol, major),
+    parting: (peer) => parting.decision(peer),
+    offered: (protocol, major) => offering.ownCandidate(protocol, major),
     deadLetter(letter) {
       // What the mesh asks for itself it asks for again.
-      if (!router.ownsName(letter.label.split('.', 1)[0] ?? '')) durable?.buryCall(deadCall(letter))
+      if (!router.ownsName(letter.label.split('.', 1)[0] ?? '')) durable?.addFailedCall(toDeadCall(letter))
     },
-    hasPlace: (relay) => relaying?.hasPlace(relay) === true,
-    isTrial: (connection) => reach?.isTrial(connection) === true,
+    hasPlace: (relay) => relaying?.hasReservation(relay) === true,
+    isTrial: (connection) => reach?.isDialBack(connection) === true,
     meshId: () => coordination?.meshId(),
     mayMove: () => coordination?.mayMove() ?? true,
     heard(meshId) {
@@ -122,7 +122,7 @@ const startLocked = async (
     supervisor,
   } = fabric
 
-  const quota = createDiskQuota(options.limits.maxDiskBytes, clock, log)
+  const quota = createLoggedQuota(options.limits.maxDiskBytes, clock, log)
   const isOwnPart = (part: { readonly name: string }): boolean => !part.name.includes('/')
   const parts = new PartRunner({
     parts: [notifications, ...options.parts],
@@ -131,7 +131,7 @@ const startLocked = async (
     section: ({ name }) => options.partOptions[name],
     answer(part, protocol, handlers) {
       const served = compile(protocol, handlers)
-      return isOwnPart(part) ? addServed(served, { own: true }) : addServed(noteRequests(served, above.noteCall))
+      return isOwnPart(part) ? addServed(served, { own: true }) : addServed(recordRequests(served, above.noteCall))
     },
     quota,
   })
@@ -153,21 +153,21 @@ const startLocked = async (
     const reachable = change.agent.record.addresses.length > 0
     if (change.type === 'left') {
       // Given up or found dead: it may come back.
-      if (change.reason === 'gone' || change.reason === 'dead') supervisor.gone(peer)
-      else supervisor.unwant(peer)
-    } else if (reachable) supervisor.want(peer)
+      if (change.reason === 'gone' || change.reason === 'dead') supervisor.markUnreachable(peer)
+      else supervisor.removePeer(peer)
+    } else if (reachable) supervisor.addPeer(peer)
   })
   const eventStore = options.dataDir === undefined ? undefined : createEventStore(options.dataDir, clock, log)
   const events = createEvents(ownPort, options.events, eventStore, quota)
   const replies = await createReplies(ownPort, () => events, log)
   const load = () => ({ load: slots.active(), queueLength: slots.queued() })
-  const activity = createActivity(
+  const activity = createStuckDetection(
     {
       port: ownPort,
       log,
       metrics,
       slots,
-      tell(isStuck) {
+      announce(isStuck) {
         if (state.leaving) return
         directory
           .announce({ stuck: isStuck ? true : undefined })
@@ -177,7 +177,7 @@ const startLocked = async (
     timings,
   )
   undo.push(async () => activity.stop())
-  const presence = await createPresence(
+  const presence = await createFailureDetection(
     {
       port: ownPort,
       log,
@@ -198,19 +198,19 @@ const startLocked = async (
       deadAfterMs: timings.deadAfterMs,
     },
   )
-  const parting = await createParting({
+  const parting = await createConnectionPruning({
     port: ownPort,
     overlay,
     peers,
     chance,
     used: (connection) =>
-      relaying?.needs(connection) === true ||
+      relaying?.isNeeded(connection) === true ||
       [...links.protocols(connection.remotePeer.toString()), ...router.protocols(connection)].some(
         (protocolId) => !router.isOwn(protocolId) || protocolId === wireId(raftProtocol),
       ),
     retire(connection) {
       peers.retire(connection)
-      links.leave(connection)
+      links.drainConnection(connection)
     },
   })
   const { listening } = events
@@ -219,24 +219,24 @@ const startLocked = async (
 
   const ownAddresses = (): string[] => libp2p.getMultiaddrs().map(String)
   const addresses = (): string[] => [...ownAddresses(), ...(relaying?.addresses() ?? [])]
-  const offering = createOffering({
+  const offering = createAdvertiser({
     self: identity,
     labels: () => options.labels,
     directory,
     router,
     addresses,
-    addServed: (served) => addServed(noteRequests(served, above.noteCall)),
+    addServed: (served) => addServed(recordRequests(served, above.noteCall)),
     isLeaving: () => state.leaving,
     isStuck: () => activity.current().state === 'stuck',
   })
   for (const { protocols = [] } of options.parts)
-    for (const protocol of protocols) await offering.tell(wireId(protocol), describe(protocol))
+    for (const protocol of protocols) await offering.advertise(wireId(protocol), describe(protocol))
   await offering.announce()
   const dialDirect = (address: string, signal: AbortSignal) => libp2p.services.direct.dial(multiaddr(address), signal)
-  reach = await createReach({ port: ownPort, dial: dialDirect, admit: admission.begin, chance })
+  reach = await createAutonat({ port: ownPort, dial: dialDirect, admit: admission.begin, chance })
   if (options.discovery.relay.use !== 'never' || options.discovery.relay.serve) {
-    const { startRelaying } = await import('./relaying.ts')
-    relaying = await startRelaying(
+    const { startRelayClient } = await import('./network/nat/relay-client.ts')
+    relaying = await startRelayClient(
       {
         port: ownPort,
         clock,
@@ -249,9 +249,9 @@ const startLocked = async (
         server: { gate, handle: (...given) => libp2p.handle(...given) },
         chance,
         addresses: ownAddresses,
-        connect: supervisor.reach,
+        connect: supervisor.connect,
         dial: dialDirect,
-        tell: offering.tell,
+        advertise: offering.advertise,
         changed() {
           if (state.leaving) return
           offering.announce().catch((error: unknown) => log.warn('the own record could not be written', { error }))
@@ -262,7 +262,7 @@ const startLocked = async (
     )
     undo.push(async () => relaying?.stop())
   }
-  const messages = await startMessages({
+  const messages = await startDurableMessages({
     port: ownPort,
     rows,
     quota,
@@ -271,7 +271,7 @@ const startLocked = async (
     directory,
     events,
     loadOf: fabric.loadOf,
-    tell: offering.tell,
+    advertise: offering.advertise,
   })
   durable = messages
   undo.push(() => messages.stop())
@@ -290,7 +290,7 @@ const startLocked = async (
     },
     ...router.figures(),
     admissions: { ...admission.counts() },
-    heldStreams: gate.held(),
+    heldStreams: gate.heldStreams(),
     refusedStreams: gate.refusedStreams(),
     unadmitted: fabric.connectionLimits.figures(),
     dialsRefused: { ...fabric.dialPolicy.refused() },
@@ -302,11 +302,11 @@ const startLocked = async (
     disk: { ...quota.figures(), historyUnkept: events.figures().historyUnkept },
     relay: relaying?.facts(),
   })
-  exposeFigures(metrics, figures)
+  exposeMeshFigures(metrics, figures)
 
   const serve = <P extends AnyProtocol>(protocol: P, handlers: Handlers<P>) =>
     offering.serve(compile(protocol, handlers), describe(protocol))
-  const whom = (where: string) => (given: unknown) => meantBy(directory.agents, given, where)
+  const whom = (where: string) => (given: unknown) => resolveTarget(directory.agents, given, where)
   const commands = createCommands({
     port: { ...port, metrics },
     serve,
@@ -372,7 +372,7 @@ const startLocked = async (
     messages,
     metrics,
     load,
-    usesOf: router.use,
+    usesOf: router.usageOf,
     coordinator: coordination.facts,
     history: () => coordinator.history({ signal: AbortSignal.timeout(HISTORY_MS) }),
     readiness() {
@@ -383,7 +383,7 @@ const startLocked = async (
       if (kept !== undefined) reasons.push(kept)
       if (state.leaving) reasons.push('the node is stopping')
       // The first node of a mesh joins a name that stands for nobody else yet; who waits for it must not wait forever.
-      if (looksForOthers(options) && peers.members().length === 0 && !supervisor.alone())
+      if (looksForOthers(options) && peers.members().length === 0 && !supervisor.isAlone())
         reasons.push('no member of the mesh is connected')
       const missing = [...degraded(), ...ofParts.degraded]
       const clocks = skews.problem()
@@ -404,7 +404,7 @@ const startLocked = async (
     undo,
   })
   supervisor.start()
-  await ground.ports.keep(ownAddresses(), endpoints.debugUrl)
+  await ground.ports.save(ownAddresses(), endpoints.debugUrl)
   await lock.current?.describe({
     name: options.name,
     peerId: selfId,
@@ -418,12 +418,12 @@ const startLocked = async (
     return () => void holds.delete(hold)
   }
 
-  const leaving = createLeaving({
+  const leaving = createShutdown({
     log,
     drainMs: () => timings.drainMs,
-    entered(phase) {
+    onPhase(phase) {
       state.leaving = true
-      router.refuse()
+      router.refuseNew()
       if (phase === 'drain') return
       state.stopping = true
       supervisor.stop()
@@ -461,7 +461,7 @@ const startLocked = async (
     ],
   })
 
-  const reload = createReloads(
+  const reload = createReloadQueue(
     {
       options,
       ownLog,
@@ -480,7 +480,7 @@ const startLocked = async (
         if (state.leaving) return
         offering.announce().catch((error: unknown) => log.warn('the own record could not be written', { error }))
       },
-      pardonAll: () => admission.pardonAll(),
+      forgetAllRefusals: () => admission.forgetAllRefusals(),
       secretsChanged: () => upkeep.memberships.secretsChanged(),
     },
     parts,
@@ -514,7 +514,7 @@ const startLocked = async (
     any: clients.any,
     all: clients.all,
     joined: (given) =>
-      joined(
+      waitUntilJoined(
         { joins: looksForOthers(options), directory, supervisor, log, clock, timers, isStopping: () => state.stopping },
         given,
       ),

@@ -6,7 +6,7 @@
  */
 import type { ZodType, z } from 'zod'
 import { ParleyError } from './errors.ts'
-import { checkKeys, keysOf } from './nearest.ts'
+import { checkKeys, keysOf } from './unknown-keys.ts'
 import type { Envelope, Priority } from './wire/envelope.ts'
 
 /** How a payload is written: JSON by default, CBOR by choice, `bytes` for a payload that is one Uint8Array. */
@@ -42,7 +42,7 @@ export interface OneWayMethod extends MethodBase {
   readonly oneWay: true
 }
 export type Method = UnaryMethod | StreamMethod | OneWayMethod
-export type Kind = 'unary' | 'stream' | 'one-way'
+export type MethodKind = 'unary' | 'stream' | 'one-way'
 
 export interface Protocol<M extends Record<string, Method> = Record<string, Method>> {
   readonly name: string
@@ -186,7 +186,7 @@ export const defineProtocol = <const M extends Record<string, Method>>(protocol:
   return protocol
 }
 
-export const kindOf = (method: Method): Kind =>
+export const kindOf = (method: Method): MethodKind =>
   'stream' in method ? 'stream' : 'response' in method ? 'unary' : 'one-way'
 
 /** The part of a version that goes into the wire id. */

@@ -5,7 +5,7 @@
  * the stack never do. An unexpected failure inside a handler reaches the peer as one fixed text (APP001). STA003 is several
  * things: `details.reason` says which, and severity and recovery follow it (state-reasons.ts).
  */
-import { kindOfState, type Recovery, type Severity } from './state-reasons.ts'
+import { severityAndRecoveryOf, type Recovery, type Severity } from './state-reasons.ts'
 
 interface CodeInfo {
   /** What a person calls it; the `name` of the error. */
@@ -82,7 +82,7 @@ export class ParleyError extends Error {
   constructor(code: Code, message: string, options: ErrorOptions & { remote?: boolean } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     const info: CodeInfo = CODES[code]
-    const { severity, recovery } = code === 'STA003' ? kindOfState(options.details?.reason) : info
+    const { severity, recovery } = code === 'STA003' ? severityAndRecoveryOf(options.details?.reason) : info
     this.name = info.name
     this.code = code
     this.severity = severity

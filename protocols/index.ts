@@ -20,7 +20,7 @@ export type {
   MessageContext,
   MessageHandler,
   Messages,
-  Receipt as MessageReceipt,
+  MessageReceipt as MessageReceipt,
   Received,
   ReceiveOptions,
   ReplyOptions,
@@ -28,9 +28,9 @@ export type {
   To,
   Tx,
 } from './delivery/api.ts'
-export type { DeadLetter, DeadLetterDetails, DeadLetters } from './delivery/dead-letters.ts'
+export type { DeadLetter, DeadLetterDetails, DeadLetters } from './delivery/dead-letters/dead-letter-store.ts'
 export { defineMessage, type MessageDefinition } from './delivery/define-message.ts'
-export { GUARANTEES, type Guarantee } from './delivery/message.ts'
+export { GUARANTEES, type Guarantee } from './delivery/durable-message.ts'
 export { CODES, type Code, type Fault, isParleyError, ParleyError } from './errors.ts'
 export type { Events, EventsFigures, PublishOptions, Receipt, SubscribeOptions } from './events/api.ts'
 export { defineEvent, type EventDefinition } from './events/define-event.ts'
@@ -38,8 +38,8 @@ export type { MeshEvent, Missed } from './events/event.ts'
 export { createEvents, DEFAULT_TOPIC } from './events/events.ts'
 export type { Clock, Compression, Gossip, Log, Member, Metrics, Port, Self, Stop, Timers } from './port.ts'
 export { type Recovery, type Severity, STATE_REASONS, type StateReason } from './state-reasons.ts'
-export { type Caller, createCaller } from './wire/caller.ts'
-export { compile, type Served } from './wire/contract.ts'
+export { type Caller, createCaller } from './wire/caller/caller.ts'
+export { compile, type Served } from './wire/payload/contract.ts'
 export { type Duplex, duplexPair } from './wire/duplex.ts'
 export {
   type Envelope,
@@ -51,4 +51,4 @@ export {
   PRIORITIES,
   type Priority,
 } from './wire/envelope.ts'
-export { createResponder, type Responder } from './wire/responder.ts'
+export { createResponder, type Responder } from './wire/responder/responder.ts'

@@ -4,7 +4,7 @@
 import type { ZodType } from 'zod'
 import { type AnyProtocol, wireId } from './define.ts'
 import { ParleyError } from './errors.ts'
-import { checkKeys, keysOf } from './nearest.ts'
+import { checkKeys, keysOf } from './unknown-keys.ts'
 import type { FigureSpecs, PartContext, PartJournal, PartSpec, Tokens, ViewSpecs } from './part.ts'
 
 const PART_KEYS = keysOf<PartSpec<unknown, Tokens, Tokens, ZodType, FigureSpecs, ViewSpecs>>({

@@ -12,19 +12,19 @@ export type Recovery =
   | 'replan'
   | 'none'
 
-interface Kind {
+interface SeverityAndRecovery {
   readonly severity: Severity
   readonly recovery: Recovery
 }
 
 /** What was decided on is not any more: read it again, and decide again. */
-const CHANGED: Kind = { severity: 'warning', recovery: 'replan' }
+const CHANGED: SeverityAndRecovery = { severity: 'warning', recovery: 'replan' }
 /** It is over in a while, or elsewhere: the same again. */
-const PASSING: Kind = { severity: 'warning', recovery: 'retry_with_backoff' }
+const PASSING: SeverityAndRecovery = { severity: 'warning', recovery: 'retry_with_backoff' }
 /** A person has to look at the disk. */
-const DISK: Kind = { severity: 'critical', recovery: 'none' }
+const DISK: SeverityAndRecovery = { severity: 'critical', recovery: 'none' }
 /** It stays so until the program or its settings change. */
-const WRONG_STATE: Kind = { severity: 'error', recovery: 'none' }
+const WRONG_STATE: SeverityAndRecovery = { severity: 'error', recovery: 'none' }
 
 export const STATE_REASONS = {
   /** The record has another version than `ifVersion` says. */
@@ -113,10 +113,10 @@ export const STATE_REASONS = {
   call: WRONG_STATE,
   /** It is not there, or not what it should be. */
   missing: WRONG_STATE,
-} as const satisfies Record<string, Kind>
+} as const satisfies Record<string, SeverityAndRecovery>
 
 export type StateReason = keyof typeof STATE_REASONS
 
 /** Of an error STA003; one without a known reason is of a newer peer. */
-export const kindOfState = (reason: unknown): Kind =>
+export const severityAndRecoveryOf = (reason: unknown): SeverityAndRecovery =>
   typeof reason === 'string' && Object.hasOwn(STATE_REASONS, reason) ? STATE_REASONS[reason as StateReason] : CHANGED

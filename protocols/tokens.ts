@@ -3,8 +3,8 @@ import type { Commands } from './command/api.ts'
 import type { CoordinatorFeature } from './coordinator/coordinator.ts'
 import type { Messages } from './delivery/api.ts'
 import type { Events } from './events/api.ts'
-import type { Journal } from './journal/client.ts'
-import type { Fences } from './journal/fences.ts'
+import type { Journal } from './journal/client/journal-client.ts'
+import type { Fences } from './journal/fencing/fence-guard.ts'
 import { tokenOf } from './part.ts'
 
 export const tokens = {

@@ -22,7 +22,7 @@ const PROGRAMS = [
   ...['examples/report/agents/*.ts', 'test/support/agents/*.ts'].flatMap((some) => globSync(some, { cwd: ROOT })),
 ]
 /** Programs of these know the place that they were put at, and so find what was put beside them. */
-const FINDING = ['node/agent/thread.ts', 'examples/report/crew.ts', 'examples/report/agent-process.ts']
+const FINDING = ['node/agent/worker-thread.ts', 'examples/report/crew.ts', 'examples/report/agent-process.ts']
 /** Native, with files of its own beside it, or not there at all. */
 const SEPARATE = [
   'classic-level',

@@ -31,7 +31,7 @@ const SIDE_BY_SIDE = [
   'coordinator proof membership-end inbox llm-agent completion wire events-archive dht disk-quota quic gossip-foreign tls',
 ].flatMap((names) => names.split(' '))
 /** Unit tests that measure times. */
-const MEASURING = ['test/unit/bench/processes.test.ts', 'test/unit/node/transport/splice.test.ts']
+const MEASURING = ['test/unit/bench/processes.test.ts', 'test/unit/node/network/nat/proxy-streams.test.ts']
 const FIGURE = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) (\d+(?:\.\d+)?)$/
 
 const wanted = process.argv.slice(2)

@@ -6,9 +6,9 @@
  * (arXiv:1707.00788): a suspect is told first (buddy system), times are stretched by the local health.
  * Keeps no state but what it writes into the detector's.
  */
-import type { Claim } from './claim.ts'
-import { probeMs, retransmissions } from './settings.ts'
-import { claimOf, type Effect, type Member, type Outcome, type Probe, type ProbeKind, type SwimState } from './state.ts'
+import type { MembershipUpdate } from './membership-update.ts'
+import { probeMs, retransmissions } from './swim-settings.ts'
+import { updateOf, type SwimEffect, type SwimMember, type ProbeOutcome, type Probe, type ProbeKind, type SwimState } from './swim-state.ts'
 
 /**
  * Who was heard within so many periods need not be probed: it probes as well, and so do its other neighbours. Few periods
@@ -22,23 +22,23 @@ const FRESH_SHARE = 0.6
  * What goes with a message to a peer: first what is said of it, so that it can speak against it, then what it was wrong
  * about, then rumours, but for those of peers that it spoke of itself.
  */
-export const newsFor = (
+export const updatesFor = (
   s: SwimState,
   to: string,
-  first: readonly Claim[] = [],
+  first: readonly MembershipUpdate[] = [],
   told: readonly string[] = [],
-): Claim[] => {
+): MembershipUpdate[] => {
   const news = [...first]
   const about = s.members.get(to)
   const isAccused = about !== undefined && (about.standing === 'suspect' || about.standing === 'dead')
-  if (isAccused && !news.some(({ peer }) => peer === to)) news.unshift(claimOf(about))
+  if (isAccused && !news.some(({ peer }) => peer === to)) news.unshift(updateOf(about))
   const named = new Set([...told, ...news.map(({ peer }) => peer)])
   const room = s.settings.maxNews - news.length
-  return [...news, ...s.rumours.take(to, room, retransmissions(s.settings, s.size), named)]
+  return [...news, ...s.broadcasts.take(to, room, retransmissions(s.settings, s.size), named)]
 }
 
 /** Forgets a probe; whoever asked for it is told. */
-export const endProbe = (s: SwimState, probe: Probe, outcome: Outcome, out: Effect[]): void => {
+export const endProbe = (s: SwimState, probe: Probe, outcome: ProbeOutcome, out: SwimEffect[]): void => {
   s.probes.delete(probe.seq)
   const m = s.members.get(probe.peer)
   if (m?.probing === probe.seq) m.probing = 0
@@ -64,11 +64,11 @@ const relaysFor = (s: SwimState, target: string): string[] => {
  * A few others are asked for a peer that has not answered, and it is asked once more itself: in a mesh in which each is
  * connected to few, hardly any of them is connected to it.
  */
-export const askRelays = (s: SwimState, probe: Probe, nowMs: number, out: Effect[]): void => {
+export const askRelays = (s: SwimState, probe: Probe, nowMs: number, out: SwimEffect[]): void => {
   probe.indirectAtMs = Number.POSITIVE_INFINITY
   const { seq, peer } = probe
   const waitMs = probe.failsAtMs - nowMs
-  if (s.neighbours.has(peer)) out.push({ type: 'probe', seq, peer, news: newsFor(s, peer), waitMs })
+  if (s.neighbours.has(peer)) out.push({ type: 'probe', seq, peer, news: updatesFor(s, peer), waitMs })
   for (const via of relaysFor(s, probe.peer)) {
     probe.asked += 1
     s.counts.asks += 1
@@ -78,7 +78,7 @@ export const askRelays = (s: SwimState, probe: Probe, nowMs: number, out: Effect
 
 interface ProbeDetails {
   /** What is to be told first. */
-  readonly accusation?: Claim
+  readonly accusation?: MembershipUpdate
   readonly forAsker?: { readonly peer: string; readonly id: number }
 }
 
@@ -95,10 +95,10 @@ const timesOf = (s: SwimState, kind: ProbeKind, nowMs: number): Pick<Probe, 'ind
 
 export const startProbe = (
   s: SwimState,
-  m: Member,
+  m: SwimMember,
   kind: ProbeKind,
   nowMs: number,
-  out: Effect[],
+  out: SwimEffect[],
   { accusation, forAsker }: ProbeDetails = {},
 ): void => {
   s.lastSeq += 1
@@ -124,14 +124,14 @@ export const startProbe = (
     askRelays(s, probe, nowMs, out)
     return
   }
-  const news = newsFor(s, m.peer, accusation === undefined ? [] : [accusation])
+  const news = updatesFor(s, m.peer, accusation === undefined ? [] : [accusation])
   out.push({ type: 'probe', seq, peer: m.peer, news, waitMs: times.failsAtMs - nowMs })
 }
 
-const lastContact = ({ heardAtMs, askedAtMs }: Member): number => Math.max(heardAtMs, askedAtMs)
+const lastContact = ({ lastSeenAtMs, askedAtMs }: SwimMember): number => Math.max(lastSeenAtMs, askedAtMs)
 
-const longestAgo = (s: SwimState, isWanted: (m: Member) => boolean): Member | undefined => {
-  let found: Member | undefined
+const longestAgo = (s: SwimState, isWanted: (m: SwimMember) => boolean): SwimMember | undefined => {
+  let found: SwimMember | undefined
   for (const m of s.neighbours.values()) {
     if (m.probing !== 0 || m.standing === 'left' || !isWanted(m)) continue
     if (found === undefined || lastContact(m) < lastContact(found)) found = m
@@ -139,16 +139,16 @@ const longestAgo = (s: SwimState, isWanted: (m: Member) => boolean): Member | un
   return found
 }
 
-const isInDoubt = ({ standing, failures, unanswered }: Member): boolean =>
+const isInDoubt = ({ standing, failures, unanswered }: SwimMember): boolean =>
   standing !== 'alive' || failures > 0 || unanswered > 0
 
 const freshMs = ({ neighbours, settings }: SwimState): number =>
   settings.periodMs * Math.min(FRESH_MOST, Math.max(FRESH_LEAST, FRESH_SHARE * neighbours.size))
 
 /** Whom this period's probe goes to, if anybody. */
-export const nextTarget = (s: SwimState, nowMs: number): Member | undefined => {
-  s.isDoubtersTurn = !s.isDoubtersTurn
-  if (s.isDoubtersTurn) {
+export const nextTarget = (s: SwimState, nowMs: number): SwimMember | undefined => {
+  s.isSuspectsTurn = !s.isSuspectsTurn
+  if (s.isSuspectsTurn) {
     const doubtful = longestAgo(s, isInDoubt)
     if (doubtful !== undefined) return doubtful
   }

@@ -4,28 +4,28 @@
  */
 import * as z from 'zod'
 import { defineProtocol } from '../../protocols/define.ts'
-import { ACTIVITIES } from '../activity.ts'
-import { PeerSchema } from '../record.ts'
-import { type Claim, DEPARTURES, STANDINGS } from './claim.ts'
-import { OUTCOMES } from './state.ts'
+import { ACTIVITIES } from '../agent-activity.ts'
+import { PeerIdSchema } from '../directory/record/agent-record.ts'
+import { type MembershipUpdate, DEPARTURES, MEMBER_STATUSES } from './membership-update.ts'
+import { PROBE_OUTCOMES } from './swim-state.ts'
 
 /** Claims of one message that are looked at; more than any release sends. */
 const MAX_CLAIMS = 64
 const MAX_ACCUSERS = 8
 
 const ClaimSchema = z.object({
-  peer: PeerSchema,
-  standing: z.enum(STANDINGS),
+  peer: PeerIdSchema,
+  standing: z.enum(MEMBER_STATUSES),
   incarnation: z.int().nonnegative(),
-  by: z.array(PeerSchema).max(MAX_ACCUSERS).readonly().default([]),
+  by: z.array(PeerIdSchema).max(MAX_ACCUSERS).readonly().default([]),
   departure: z.enum(DEPARTURES).optional().catch(undefined),
-}) satisfies z.ZodType<Claim>
+}) satisfies z.ZodType<MembershipUpdate>
 
 /** A claim that a newer release invented is left out, and the rest is read. */
 const News = z
   .array(z.unknown())
   .max(MAX_CLAIMS)
-  .transform((items): Claim[] =>
+  .transform((items): MembershipUpdate[] =>
     items.flatMap((item) => {
       const read = ClaimSchema.safeParse(item)
       return read.success ? [read.data] : []
@@ -51,7 +51,7 @@ const Heartbeat = z.object({
 })
 export type Heartbeat = z.output<typeof Heartbeat>
 
-export const presence = defineProtocol({
+export const presenceProtocol = defineProtocol({
   name: 'presence',
   version: '1.2.0',
   methods: {
@@ -65,8 +65,8 @@ export const presence = defineProtocol({
     },
     ask: {
       description: 'Asks a neighbour to look whether a peer is there that did not answer',
-      request: z.object({ target: PeerSchema }),
-      response: z.object({ outcome: z.enum(OUTCOMES).catch('unknown') }),
+      request: z.object({ target: PeerIdSchema }),
+      response: z.object({ outcome: z.enum(PROBE_OUTCOMES).catch('unknown') }),
       idempotent: true,
       priority: 'critical',
       timeoutMs: 1000,

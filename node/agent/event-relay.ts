@@ -6,10 +6,10 @@
  */
 import type { Events } from '../../protocols/events/api.ts'
 import type { MeshEvent, Missed } from '../../protocols/events/event.ts'
-import type { Subscription } from '../../protocols/events/subscription.ts'
+import type { Subscription } from '../../protocols/events/receive/subscription-queue.ts'
 import type { Clock, Log } from '../../protocols/port.ts'
-import type { SubscribeAsk, SubscriptionItem } from './asks.ts'
-import { sharedNow } from './shared-clock.ts'
+import type { ThreadSubscribeRequest, SubscriptionItem } from './channel/thread-requests.ts'
+import { sharedNow } from './channel/shared-clock.ts'
 
 export const MAX_MISSED = 64
 
@@ -19,7 +19,7 @@ export async function* relayEvents(
     clock,
     log,
   }: { events: Pick<Events, 'subscribe'>; clock: Pick<Clock, 'monotonic'>; log: Pick<Log, 'warn'> },
-  { pattern, queueEvents, from }: SubscribeAsk,
+  { pattern, queueEvents, from }: ThreadSubscribeRequest,
   signal: AbortSignal,
 ): AsyncGenerator<SubscriptionItem, void, undefined> {
   const missed: Missed[] = []

@@ -5,21 +5,21 @@
  * is told to the node, which ends the thread; what goes wrong later and is caught by nobody ends the thread by itself.
  */
 import { parentPort, workerData } from 'node:worker_threads'
-import { describe } from '../../discovery/describe.ts'
+import { describe } from '../../discovery/directory/record/describe-protocol.ts'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
-import type { MethodFacts } from '../../protocols/wire/contract.ts'
-import { BEAT_MS } from '../activity.ts'
-import { createCallables } from '../callable.ts'
-import { createClients } from '../clients.ts'
-import { createAgentCalls } from './agent-calls.ts'
-import { createAgentEvents } from './agent-events.ts'
-import { createAgentLog } from './agent-log.ts'
-import type { AgentAsk, NodeAsk, OfferFacts, WorkerFacts } from './asks.ts'
-import { type Channel, createChannel, type Message } from './channel.ts'
-import type { AgentDefinition, AgentPort, Offer } from './define.ts'
-import { toFailure } from './failure.ts'
-import { loadAgent } from './load-agent.ts'
-import { createRunAnswers } from './run-answers.ts'
+import type { MethodFacts } from '../../protocols/wire/payload/contract.ts'
+import { BEAT_MS } from '../parts/stuck-detection.ts'
+import { createMethodCodecs } from '../calls/method-codecs.ts'
+import { createClients } from '../calls/clients.ts'
+import { createAgentCalls } from './worker-side/agent-calls.ts'
+import { createAgentEvents } from './worker-side/agent-events.ts'
+import { createAgentLog } from './worker-side/agent-log.ts'
+import type { RequestToAgent, RequestToNode, OfferFacts, WorkerStartData } from './channel/thread-requests.ts'
+import { type ThreadChannel, createThreadChannel, type ChannelMessage } from './channel/thread-channel.ts'
+import type { AgentDefinition, AgentPort, Offer } from './define-agent.ts'
+import { toTransferableError } from './channel/transferable-error.ts'
+import { loadAgent } from './worker-side/load-agent.ts'
+import { createAgentRequestHandler } from './worker-side/agent-request-handler.ts'
 
 /** Exchanges that the agent may have open with its node, and the bytes of their requests. */
 const MAX_OPEN = 10_000
@@ -34,7 +34,7 @@ const factsOf = ({ protocol, served }: Offer): OfferFacts => ({
 
 /** What the node asked for, as it stands in its log. */
 const labelOf = (definition: AgentDefinition | undefined, body: unknown): string => {
-  const ask = body as AgentAsk
+  const ask = body as RequestToAgent
   return ask.what === 'run' ? `${definition?.offers[ask.offer]?.served.name}.${ask.method}` : 'stop()'
 }
 
@@ -59,15 +59,15 @@ const dropRemarks = (): void => {
   })
 }
 
-const run = async (port: NonNullable<typeof parentPort>, { file, self, beats }: WorkerFacts): Promise<void> => {
+const run = async (port: NonNullable<typeof parentPort>, { file, self, beats }: WorkerStartData): Promise<void> => {
   dropRemarks()
   const beatCount = new Int32Array(beats)
   setInterval(() => Atomics.add(beatCount, 0, 1), BEAT_MS).unref()
   let definition: AgentDefinition | undefined
   const log = createAgentLog(() => channel)
-  const channel: Channel = createChannel({
+  const channel: ThreadChannel = createThreadChannel({
     post: (message, transfer) => port.postMessage(message, transfer),
-    answer: createRunAnswers(
+    answer: createAgentRequestHandler(
       () => definition?.offers ?? [],
       async () => {
         await definition?.stop?.()
@@ -79,11 +79,11 @@ const run = async (port: NonNullable<typeof parentPort>, { file, self, beats }: 
     maxBytes: MAX_BYTES,
     other: 'the node',
   })
-  port.on('message', (message: Message) => channel.receive(message))
-  const tell = (ask: NodeAsk): Promise<unknown> => channel.ask(ask)
+  port.on('message', (message: ChannelMessage) => channel.receive(message))
+  const tell = (ask: RequestToNode): Promise<unknown> => channel.ask(ask)
 
   const agent: AgentPort = {
-    ...createClients(createAgentCalls(channel), createCallables()),
+    ...createClients(createAgentCalls(channel), createMethodCodecs()),
     self,
     events: createAgentEvents(channel, log),
     log,
@@ -98,7 +98,7 @@ const run = async (port: NonNullable<typeof parentPort>, { file, self, beats }: 
     await tell({ what: 'started' })
   } catch (error) {
     if (!isParleyError(error)) log.error('the agent failed to start', { error, agent: file })
-    await tell({ what: 'failed', failure: toFailure(started(error, file), '') })
+    await tell({ what: 'failed', failure: toTransferableError(started(error, file), '') })
   }
 }
 

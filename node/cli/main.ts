@@ -3,20 +3,20 @@
  * this one, and those that start a node are loaded when they are called. Keeps no state.
  */
 import { Command } from 'commander'
-import { nearest } from '../../protocols/nearest.ts'
-import { VERSION } from '../version.ts'
-import { addCompletion, addExitCodes } from './add-completion.ts'
-import { addCoordinator, addLeave } from './add-coordinator.ts'
-import { addDlq } from './add-dlq.ts'
-import { addDoctor } from './add-doctor.ts'
-import { addStop } from './add-stop.ts'
-import { addStore } from './add-store.ts'
-import { addTalk, keepProgramArguments } from './add-talk.ts'
-import { addOutbox, addTools } from './add-tools.ts'
-import { addUp } from './add-up.ts'
-import { addViews } from './add-views.ts'
-import { addConfig, addInit } from './config-commands.ts'
-import { EXIT_HELP, report, usage } from './outcome.ts'
+import { nearestName } from '../../protocols/unknown-keys.ts'
+import { VERSION } from '../platform/version.ts'
+import { registerCompletion, registerExitCodes } from './register/register-completion.ts'
+import { registerCoordinator, registerLeave } from './register/register-coordinator.ts'
+import { registerDlq } from './register/register-dlq.ts'
+import { registerDoctor } from './register/register-doctor.ts'
+import { registerStop } from './register/register-stop.ts'
+import { registerStore } from './register/register-store.ts'
+import { registerMessaging, keepProgramArguments } from './register/register-messaging.ts'
+import { registerOutbox, registerTools } from './register/register-tools.ts'
+import { registerUp } from './register/register-up.ts'
+import { registerViews } from './register/register-views.ts'
+import { registerConfig, registerInit } from './register/register-config.ts'
+import { EXIT_HELP, reportError, usageError } from './output/exit-codes.ts'
 
 export const createProgram = (): Command => {
   const program = new Command('parley')
@@ -27,27 +27,27 @@ export const createProgram = (): Command => {
     .exitOverride()
     // What is wrong is printed by report(), in the form of all errors.
     .configureOutput({ outputError: () => {} })
-  addInit(program)
-  addUp(program)
-  addConfig(program)
-  addStop(program)
-  addViews(program)
-  addTalk(program)
-  addTools(program)
-  addCoordinator(program)
-  addLeave(program)
-  addOutbox(program)
-  addDlq(program)
-  addDoctor(program)
-  addStore(program)
+  registerInit(program)
+  registerUp(program)
+  registerConfig(program)
+  registerStop(program)
+  registerViews(program)
+  registerMessaging(program)
+  registerTools(program)
+  registerCoordinator(program)
+  registerLeave(program)
+  registerOutbox(program)
+  registerDlq(program)
+  registerDoctor(program)
+  registerStore(program)
   program
     .command('secret')
     .summary('make a secret for a mesh')
     .description('Makes a secret of 32 random bytes. Whoever has it is a full member of the mesh.')
     .option('--out <file>', 'write it to this file with mode 0600; an existing file is left as it is')
-    .action(async (options) => (await import('./make-secret.ts')).printSecret(options))
-  addCompletion(program)
-  addExitCodes(program)
+    .action(async (options) => (await import('./commands/lifecycle/secret-command.ts')).printSecret(options))
+  registerCompletion(program)
+  registerExitCodes(program)
   for (const command of program.commands) command.addHelpText('after', EXIT_HELP)
   return program
 }
@@ -57,8 +57,8 @@ const checkHelp = (program: Command, [first, topic]: readonly string[]): void =>
   if (first !== 'help' || topic === undefined || topic.startsWith('-')) return
   const names = program.commands.map((command) => command.name())
   if (topic === 'help' || names.includes(topic)) return
-  const guess = nearest(topic, names)
-  throw usage(
+  const guess = nearestName(topic, names)
+  throw usageError(
     `unknown command '${topic}'`,
     guess === undefined ? 'parley --help lists what there is' : `did you mean ${guess}?`,
   )
@@ -86,7 +86,7 @@ export const main = async (given: readonly string[]): Promise<void> => {
     checkHelp(program, args)
     await program.parseAsync(args, { from: 'user' })
   } catch (error) {
-    process.exitCode = report(error, wantsJson(args))
+    process.exitCode = reportError(error, wantsJson(args))
   }
   await Promise.all([flushed(process.stdout), flushed(process.stderr)])
   process.exit()

@@ -7,7 +7,7 @@
  */
 import type * as z from 'zod'
 import { ParleyError } from '../../protocols/errors.ts'
-import { errorOf, FaultSchema, faultOf, MAX_LINE_CHARS } from './wire.ts'
+import { errorOf, FaultSchema, faultOf, MAX_LINE_CHARS } from './control-schemas.ts'
 
 export const BEAT_MS = 10_000
 /** Characters after which a chunk is sent, though more is there. */
@@ -19,9 +19,9 @@ const plain = (_key: string, value: unknown): unknown => {
   return typeof value === 'bigint' ? String(value) : value
 }
 
-export const lineOf = (value: unknown): string => `${JSON.stringify(value, plain)}\n`
+export const ndjsonLine = (value: unknown): string => `${JSON.stringify(value, plain)}\n`
 
-export interface Feed {
+export interface NdjsonFeed {
   readonly stream: ReadableStream<Uint8Array>
   /** Ends it with this error. */
   end(error: ParleyError): void
@@ -31,11 +31,11 @@ export interface Feed {
  * @param run makes the items; its signal is aborted when nobody reads any more
  * @param over told once, however it ended
  */
-export const createFeed = (
+export const createNdjsonFeed = (
   run: (signal: AbortSignal) => AsyncIterable<unknown>,
   over: () => void,
   beatMs: number = BEAT_MS,
-): Feed => {
+): NdjsonFeed => {
   const leave = new AbortController()
   const encoder = new TextEncoder()
   let items: AsyncIterator<unknown> | undefined
@@ -75,12 +75,12 @@ export const createFeed = (
             if (next === undefined) break
             pending = undefined
             isLast = next.done === true
-            text += lineOf(isLast ? { type: 'end' } : next.value)
+            text += ndjsonLine(isLast ? { type: 'end' } : next.value)
             if (isLast) break
           }
         } catch (error) {
           isLast = true
-          text += lineOf({ type: 'error', error: faultOf(error) })
+          text += ndjsonLine({ type: 'error', error: faultOf(error) })
         }
         if (isOver) return
         controller.enqueue(encoder.encode(text))
@@ -114,7 +114,7 @@ const parse = (line: string): Record<string, unknown> => {
  * @param cutOff the error for one that stops without an end
  * @throws what the stream ended with; MSG003 for what cannot be read
  */
-export async function* readFeed<S extends z.ZodType>(
+export async function* readNdjsonFeed<S extends z.ZodType>(
   chunks: AsyncIterable<Buffer>,
   schema: S,
   cutOff: () => Error,

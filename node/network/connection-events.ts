@@ -7,40 +7,40 @@
  */
 import type { Connection } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
-import type { Breakers } from '../../protocols/delivery/breakers.ts'
+import type { PeerBreakers } from '../../protocols/delivery/recovery/peer-breakers.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Clock } from '../../protocols/port.ts'
-import type { Admission } from '../admission.ts'
-import type { ClockSkews } from '../clock-skew.ts'
-import type { Gate } from '../gate.ts'
-import type { Links } from '../links.ts'
-import type { Peers } from '../peers.ts'
-import type { Pubsub } from '../pubsub.ts'
-import type { Supervisor } from '../supervisor.ts'
-import type { Transport } from '../transport.ts'
+import type { Admission } from '../trust/admission.ts'
+import type { ClockSkews } from '../trust/clock-skew.ts'
+import type { StreamGater } from '../trust/stream-gater.ts'
+import type { LinkPool } from './link-pool.ts'
+import type { Peers } from './peers.ts'
+import type { Pubsub } from './gossip/pubsub.ts'
+import type { ConnectionSupervisor } from './dial/connection-supervisor.ts'
+import type { MeshLibp2p } from './libp2p.ts'
 import type { Memberships } from '../trust/memberships.ts'
-import type { Waiters } from '../waiters.ts'
+import type { KeyedPromises } from './keyed-promises.ts'
 import type { ConnectionLimits } from './connection-limits.ts'
 
 export interface ConnectionEventsDeps {
-  readonly libp2p: Transport
+  readonly libp2p: MeshLibp2p
   readonly clock: Pick<Clock, 'monotonic'>
   readonly connectionLimits: ConnectionLimits
   readonly admission: Admission
-  readonly gate: Gate
+  readonly gate: StreamGater
   readonly peers: Peers
   readonly memberships: Pick<Memberships, 'delete'>
-  readonly waiters: Waiters<Connection>
-  readonly links: Pick<Links, 'moveTo'>
+  readonly waiters: KeyedPromises<Connection>
+  readonly links: Pick<LinkPool, 'moveTo'>
   readonly pubsub: Pick<Pubsub, 'moved' | 'forget'>
-  readonly breakers: Pick<Breakers, 'seen'>
+  readonly breakers: Pick<PeerBreakers, 'seen'>
   readonly skews: Pick<ClockSkews, 'forget'>
-  readonly supervisor: Pick<Supervisor, 'lost'>
+  readonly supervisor: Pick<ConnectionSupervisor, 'connectionLost'>
   /** The DHT tells others of peers whether they are connected or not. */
   readonly keepsAddresses: boolean
   isStopping(): boolean
   /** The connection was made to try whether a peer can be dialled, and is about to be closed. */
-  isTrial(connection: Connection): boolean
+  isDialBack(connection: Connection): boolean
 }
 
 const closedEarly = (): ParleyError =>
@@ -50,11 +50,11 @@ const closedEarly = (): ParleyError =>
   })
 
 /** Those with this peer that are open, admitted or not. */
-export const openTo = (libp2p: Pick<Transport, 'getConnections'>, peer: string): Connection[] =>
+export const openConnectionsTo = (libp2p: Pick<MeshLibp2p, 'getConnections'>, peer: string): Connection[] =>
   libp2p.getConnections(peerIdFromString(peer)).filter(({ status }) => status === 'open')
 
-export const isOpen = (libp2p: Pick<Transport, 'getConnections'>, peer: string): boolean =>
-  openTo(libp2p, peer).length > 0
+export const isOpen = (libp2p: Pick<MeshLibp2p, 'getConnections'>, peer: string): boolean =>
+  openConnectionsTo(libp2p, peer).length > 0
 
 export const followConnections = (deps: ConnectionEventsDeps): void => {
   const { libp2p, admission, gate, peers, waiters, connectionLimits } = deps
@@ -67,7 +67,7 @@ export const followConnections = (deps: ConnectionEventsDeps): void => {
   libp2p.addEventListener('connection:open', ({ detail: connection }) => {
     connectionLimits.opened(connection)
     if (deps.isStopping()) connection.abort(new Error('this node is stopping'))
-    else if (!deps.isTrial(connection)) admission.begin(connection)
+    else if (!deps.isDialBack(connection)) admission.begin(connection)
   })
   libp2p.addEventListener('connection:close', ({ detail: connection }) => {
     const { remotePeer, direction } = connection
@@ -84,15 +84,15 @@ export const followConnections = (deps: ConnectionEventsDeps): void => {
   peers.onChosen((peer, connection) => {
     // Also one that takes the place of another, of a member that was never away.
     deps.breakers.seen(peer, deps.clock.monotonic())
-    if (gate.use(peerIdFromString(peer), connection)) deps.pubsub.moved(peer)
+    if (gate.setGossipConnection(peerIdFromString(peer), connection)) deps.pubsub.moved(peer)
     deps.links.moveTo(peer, connection)
   })
   peers.onMember(({ id }, change, parted) => {
     if (change === 'joined') return
     forgetMembership(id)
     deps.skews.forget(id)
-    gate.use(peerIdFromString(id), undefined)
+    gate.setGossipConnection(peerIdFromString(id), undefined)
     deps.pubsub.forget(id)
-    if (parted !== true) deps.supervisor.lost(id)
+    if (parted !== true) deps.supervisor.connectionLost(id)
   })
 }

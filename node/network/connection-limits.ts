@@ -11,8 +11,8 @@ import { Server, type Socket } from 'node:net'
 import type { Connection, Listener, MultiaddrConnection, Transport } from '@libp2p/interface'
 import { Uint8ArrayList } from 'uint8arraylist'
 import type { Clock, Stop, Timers } from '../../protocols/port.ts'
-import type { UnadmittedFigures } from '../figures.ts'
-import { createUnadmitteds, MAX_UNADMITTED, type Unadmitted } from './unadmitted.ts'
+import type { UnadmittedFigures } from '../observe/metrics/mesh-figures.ts'
+import { createUnadmittedConnections, MAX_UNADMITTED, type UnadmittedConnection } from './unadmitted-connections.ts'
 
 /** libp2p's own bound stands this far above `limits.maxConnections`, which is for members. */
 export const ROOM_FOR_UNADMITTED = MAX_UNADMITTED
@@ -46,7 +46,7 @@ export interface ConnectionLimits {
 }
 
 interface Counted {
-  readonly entry: Unadmitted
+  readonly entry: UnadmittedConnection
   stop(): void
 }
 
@@ -97,7 +97,7 @@ export const createConnectionLimits = ({
   limits,
   handshakeMs,
 }: ConnectionLimitsDeps): ConnectionLimits => {
-  const unadmitteds = createUnadmitteds(clock, {
+  const unadmitteds = createUnadmittedConnections(clock, {
     perSecond: limits.inboundConnectionsPerSecond,
     heldStreams: limits.maxHeldStreams,
   })
@@ -106,7 +106,7 @@ export const createConnectionLimits = ({
   /** Sockets that have not become a connection, by host and port of the other side. */
   const sockets = new Map<string, Counted>()
   /** What was received and not looked at yet is thrown away with a connection that is ended. */
-  const silences = new WeakMap<Unadmitted, Stop>()
+  const silences = new WeakMap<UnadmittedConnection, Stop>()
   let { maxConnections } = limits
 
   /** @param close ends the connection at once */
@@ -114,19 +114,19 @@ export const createConnectionLimits = ({
     host: string,
     direction: 'inbound' | 'outbound',
     close: (why: Error) => void,
-  ): Unadmitted | undefined => {
-    const entry = unadmitteds.enter(host, direction, (why) => {
+  ): UnadmittedConnection | undefined => {
+    const entry = unadmitteds.add(host, direction, (why) => {
       if (entry !== undefined) silences.get(entry)?.()
       close(why)
     })
     return entry
   }
 
-  const count = (raw: MultiaddrConnection, entry: Unadmitted): void => {
+  const count = (raw: MultiaddrConnection, entry: UnadmittedConnection): void => {
     const unwrap = wrapped(raw, entry.received)
     const stop = (): void => {
       unwrap()
-      entry.leave()
+      entry.release()
       counted.delete(raw)
     }
     counted.set(raw, { entry, stop })
@@ -148,7 +148,7 @@ export const createConnectionLimits = ({
     sockets.set(where, { entry, stop })
     socket.once('close', () => {
       stop()
-      entry.leave()
+      entry.release()
     })
   }
 

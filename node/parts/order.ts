@@ -3,7 +3,7 @@
  */
 import { wireId } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
-import { nearest } from '../../protocols/nearest.ts'
+import { nearestName } from '../../protocols/unknown-keys.ts'
 import type { AnyPart } from '../../protocols/part.ts'
 
 const unusable = (message: string, hint: string): ParleyError => new ParleyError('MSG001', message, { hint })
@@ -49,7 +49,7 @@ export const orderParts = (parts: readonly AnyPart[], provided: ReadonlySet<stri
       const other = byName.get(need)
       if (other !== undefined) visit(other, here)
       else if (!provided.has(need)) {
-        const meant = nearest(need, [...byName.keys(), ...provided])
+        const meant = nearestName(need, [...byName.keys(), ...provided])
         throw unusable(
           `the part ${part.name} needs ${need}, and this node has no such part`,
           meant === undefined ? 'add it to createMesh({ parts }), or name it in optional' : `did you mean ${meant}?`,

@@ -21,7 +21,7 @@ import {
   undoAll,
 } from '../../protocols/part.ts'
 import type { Port } from '../../protocols/port.ts'
-import type { Quota } from '../../protocols/quota.ts'
+import type { Quota } from '../../protocols/limits/quota.ts'
 import { PartLife, type PartState, startError } from './life.ts'
 import { orderParts } from './order.ts'
 

@@ -1,6 +1,6 @@
 /** The figures of parts among the metrics: read from those that run when somebody looks. Keeps no state. */
 import type { FigureValue } from '../../protocols/part.ts'
-import type { NamedMetrics, NodeMetrics } from '../metrics.ts'
+import type { NamedMetrics, NodeMetrics } from '../observe/metrics/metrics.ts'
 import type { PartRunner } from './runner.ts'
 
 /** `acme_tally_counted_total`; those of the mesh itself have its prefix. */

@@ -13,16 +13,16 @@ import { createHash } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
-import { MeshIdSchema, NO_ROUND } from '../../protocols/consensus/founding/record.ts'
+import { MeshIdSchema, NO_ROUND } from '../../protocols/consensus/bootstrap/founding-record.ts'
 import { MemberIdSchema, peerOf } from '../../protocols/consensus/member-id.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Port } from '../../protocols/port.ts'
-import { readPrivateFile, systemCode, writePrivateFile } from '../private-file.ts'
-import { openFolder } from './disk.ts'
-import { FENCE_FILE } from './fence-file.ts'
-import { createFoundingFile } from './founding-file.ts'
-import { LOG_MARK_FILE } from './log-mark.ts'
-import { writeLost } from './lost.ts'
+import { readPrivateFile, systemCode, writePrivateFile } from '../platform/private-file.ts'
+import { openFolder } from './files/disk.ts'
+import { FENCE_FILE } from './fences/fence-file.ts'
+import { createFoundingFile } from './journal/founding-file.ts'
+import { LOG_MARKER_FILE } from './log/log-marker.ts'
+import { writeLossNote } from './journal/journal-loss.ts'
 
 export const KNOWN_FILE = 'stores.json'
 export const FENCE_FOLDER = 'fences'
@@ -44,8 +44,8 @@ const KnownSchema = z.object({
   messages: z.object({ id: z.string().max(128) }).optional(),
   fences: z.object({}).optional(),
 })
-export type Known = Readonly<z.output<typeof KnownSchema>>
-export type KnownPart = keyof Known
+export type KnownStoresRecord = Readonly<z.output<typeof KnownSchema>>
+export type KnownPart = keyof KnownStoresRecord
 
 const FileSchema = z.object({ format: z.literal(FORMAT), sha256: z.string(), known: z.unknown() })
 
@@ -54,7 +54,7 @@ const checksumOf = (known: unknown): string =>
     .update(JSON.stringify([FORMAT, known]) ?? '')
     .digest('hex')
 
-const decode = (bytes: Uint8Array): Known | undefined => {
+const decode = (bytes: Uint8Array): KnownStoresRecord | undefined => {
   try {
     const { sha256, known } = FileSchema.parse(JSON.parse(new TextDecoder().decode(bytes)))
     return sha256 === checksumOf(known) ? KnownSchema.parse(known) : undefined
@@ -64,18 +64,18 @@ const decode = (bytes: Uint8Array): Known | undefined => {
 }
 
 /** Nothing for a node of an older version, or one that is new. @throws STA003 where the disk does not give it */
-export const readKnown = async (dataDir: string): Promise<Known> => {
+export const readKnown = async (dataDir: string): Promise<KnownStoresRecord> => {
   const bytes = await readPrivateFile(join(dataDir, KNOWN_FILE), MAX_BYTES)
   return (bytes && decode(bytes)) ?? {}
 }
 
-const write = (dataDir: string, known: Known): Promise<void> =>
+const write = (dataDir: string, known: KnownStoresRecord): Promise<void> =>
   writePrivateFile(
     join(dataDir, KNOWN_FILE),
     `${JSON.stringify({ format: FORMAT, sha256: checksumOf(known), known })}\n`,
   )
 
-export interface Missing {
+export interface MissingStore {
   readonly part: KnownPart
   /** The node does not start until the loss is accepted. */
   readonly isAlone: boolean
@@ -95,7 +95,7 @@ const namesIn = async (folder: string): Promise<string[]> => {
 const LOG_NAME = /^\d{16}\.log$/
 /** A part of it is enough: then what is in it says what is gone. */
 const IS_THERE: Record<KnownPart, (names: readonly string[]) => boolean> = {
-  journal: (names) => names.some((name) => LOG_NAME.test(name) || name === LOG_MARK_FILE),
+  journal: (names) => names.some((name) => LOG_NAME.test(name) || name === LOG_MARKER_FILE),
   messages: (names) => names.includes('db') || names.includes('mark'),
   fences: (names) => names.includes(FENCE_FILE),
 }
@@ -105,7 +105,7 @@ const FOLDERS: Record<KnownPart, string> = {
   fences: FENCE_FOLDER,
 }
 
-const lossOf = (part: KnownPart, { journal }: Known): string => {
+const lossOf = (part: KnownPart, { journal }: KnownStoresRecord): string => {
   if (part === 'messages') return 'messages that were not delivered yet, and by what those that come twice are known'
   if (part === 'fences')
     return 'which decisions it saw: effects of a coordinator that was replaced would be let through'
@@ -116,11 +116,11 @@ const lossOf = (part: KnownPart, { journal }: Known): string => {
 
 const HINT = 'put it back from a backup; or parley store accept-loss, and the node goes on without it'
 /** Nobody else can give it back: the node does not start without it. */
-const isAlone = (part: KnownPart, { journal }: Known): boolean => part !== 'journal' || journal?.voters === 'alone'
+const isAlone = (part: KnownPart, { journal }: KnownStoresRecord): boolean => part !== 'journal' || journal?.voters === 'alone'
 
 /** What this node had and has no more. @throws what the disk says */
-export const missingStores = async (dataDir: string, known: Known): Promise<Missing[]> => {
-  const missing: Missing[] = []
+export const missingStores = async (dataDir: string, known: KnownStoresRecord): Promise<MissingStore[]> => {
+  const missing: MissingStore[] = []
   for (const part of ['journal', 'messages', 'fences'] as const) {
     if (known[part] === undefined || IS_THERE[part](await namesIn(join(dataDir, FOLDERS[part])))) continue
     const error = new ParleyError(
@@ -144,12 +144,12 @@ export const forgetStores = async (dataDir: string, parts: readonly KnownPart[])
 }
 
 export interface KnownStores {
-  had(): Known
+  recorded(): KnownStoresRecord
   /** Durable once it resolves; a disk that does not take it is told, and nothing fails. */
-  note<P extends KnownPart>(part: P, facts: NonNullable<Known[P]>): Promise<void>
+  note<P extends KnownPart>(part: P, facts: NonNullable<KnownStoresRecord[P]>): Promise<void>
 }
 
-export interface KnownDeps extends Pick<Port, 'log'> {
+export interface KnownStoresDeps extends Pick<Port, 'log'> {
   readonly dataDir: string
   /** It may vote. */
   readonly usesJournal: boolean
@@ -157,8 +157,8 @@ export interface KnownDeps extends Pick<Port, 'log'> {
 }
 
 /** An identity that is gone is made anew: what this node had as the one that it was stays behind. */
-export const warnOfOther = (peer: string, known: KnownStores | undefined, log: Port['log']): void => {
-  const journal = known?.had().journal
+export const warnOfOtherIdentity = (peer: string, known: KnownStores | undefined, log: Port['log']): void => {
+  const journal = known?.recorded().journal
   if (journal === undefined || peerOf(journal.member) === peer) return
   const isLost = journal.voters === 'alone' ? '; it voted alone, so nothing can be decided there any more' : ''
   log.error(`this node was another peer before: its vote in the mesh ${journal.meshId} is lost${isLost}`, {
@@ -168,20 +168,20 @@ export const warnOfOther = (peer: string, known: KnownStores | undefined, log: P
 }
 
 /** So that the node is a new member of the mesh that it was of, and founds none. */
-const returnWithout = async ({ dataDir, now }: KnownDeps, journal: KnownJournal, why: string): Promise<void> => {
+const returnWithout = async ({ dataDir, now }: KnownStoresDeps, journal: KnownJournal, why: string): Promise<void> => {
   const disk = await openFolder(join(dataDir, JOURNAL_FOLDER))
   const { member, meshId } = journal
   await createFoundingFile(disk).save({ member, highest: NO_ROUND, adopted: { meshId } })
-  await writeLost(disk, { why, kept: 0, at: now(), was: member })
+  await writeLossNote(disk, { why, kept: 0, at: now(), was: member })
 }
 
 /**
  * Before anything of them is opened.
  * @throws STA003 with `details.reason` `missing` for stores that are gone and that nobody can give back
  */
-export const openKnownStores = async (deps: KnownDeps): Promise<KnownStores> => {
+export const openKnownStores = async (deps: KnownStoresDeps): Promise<KnownStores> => {
   const { dataDir, usesJournal, log } = deps
-  let known: Known = await readKnown(dataDir)
+  let known: KnownStoresRecord = await readKnown(dataDir)
   for (const { part, isAlone: isRefused, error } of await missingStores(dataDir, known)) {
     if (part === 'journal' && !usesJournal) continue
     if (isRefused) throw error
@@ -190,7 +190,7 @@ export const openKnownStores = async (deps: KnownDeps): Promise<KnownStores> => 
   }
   let writing: Promise<void> = Promise.resolve()
   return {
-    had: () => known,
+    recorded: () => known,
     note(part, facts) {
       if (JSON.stringify(known[part]) === JSON.stringify(facts)) return writing
       known = { ...known, [part]: facts }

@@ -10,8 +10,8 @@
  */
 import { isParleyError, type ParleyError } from '../../protocols/errors.ts'
 import type { Clock, Stop, Timers } from '../../protocols/port.ts'
-import { refused } from '../../protocols/security/membership.ts'
-import type { Membership } from '../membership.ts'
+import { membershipError } from '../../protocols/security/membership-claims.ts'
+import type { Membership } from './trust.ts'
 
 /** No timer is set further ahead: one that is wrong, or too long for the platform, is mended within a day. */
 const MAX_TIMER_MS = 24 * 3_600_000
@@ -23,7 +23,7 @@ const MAX_RETRY_MS = 600_000
 /** All are asked within this time once the secrets were changed. */
 const SPREAD_MS = 1_000
 
-export interface Term {
+export interface MembershipTerm {
   readonly membership: Membership
   /** By then it has to be of an authority that is accepted; Infinity where it is. Monotonic. */
   readonly proveBy: number
@@ -44,24 +44,24 @@ export const renewalAt = ({ lastsMs }: Membership, now: number, chance: number):
 export const retryInMs = (leftMs: number, chance: number): number =>
   Math.min(MAX_RETRY_MS, Math.max(MIN_RETRY_MS, leftMs * RETRY_SHARE)) * (0.75 + 0.5 * chance)
 
-export const endOf = ({ membership, proveBy }: Term): number => Math.min(membership.endsAt, proveBy)
+export const endOf = ({ membership, proveBy }: MembershipTerm): number => Math.min(membership.endsAt, proveBy)
 
 /** What a membership needs now, and when it is to be looked at again. Pure. */
-export const dueOf = (term: Term, now: number): { due: 'end' | 'renew' | 'nothing'; at: number } => {
+export const dueOf = (term: MembershipTerm, now: number): { due: 'end' | 'renew' | 'nothing'; at: number } => {
   const end = endOf(term)
   if (end <= now) return { due: 'end', at: now }
   if (term.isAsked) return { due: 'nothing', at: end }
   return { due: term.renewAt <= now ? 'renew' : 'nothing', at: Math.min(end, term.renewAt) }
 }
 
-const endedError = (term: Term): ParleyError =>
+const endedError = (term: MembershipTerm): ParleyError =>
   term.proveBy < term.membership.endsAt
-    ? refused(
+    ? membershipError(
         'changed-secret',
         'the secret was changed, and this peer showed no token of the new one',
         'start it with the new secret',
       )
-    : refused(
+    : membershipError(
         'expired',
         'the membership ran out, and no fresh token was shown in time',
         'it is let in again with a fresh token; compare the clocks of both machines',
@@ -94,7 +94,7 @@ export interface MembershipsDeps {
 
 export class Memberships {
   readonly #deps: MembershipsDeps
-  readonly #terms = new Map<string, Term>()
+  readonly #terms = new Map<string, MembershipTerm>()
   #stopTimer: Stop = () => {}
   #timerAt = Number.POSITIVE_INFINITY
   #isStopped = true
@@ -163,7 +163,7 @@ export class Memberships {
     return Math.min(this.#terms.get(peer)?.proveBy ?? Number.POSITIVE_INFINITY, now + this.#deps.proveMs())
   }
 
-  #put(peer: string, term: Term): void {
+  #put(peer: string, term: MembershipTerm): void {
     this.#terms.set(peer, term)
     const { at } = dueOf(term, this.#deps.clock.monotonic())
     if (at < this.#timerAt) this.#arm(at)
@@ -191,13 +191,13 @@ export class Memberships {
     this.#arm(next)
   }
 
-  #end(peer: string, term: Term): void {
+  #end(peer: string, term: MembershipTerm): void {
     this.#terms.delete(peer)
     this.#deps.ended(peer, endedError(term))
   }
 
-  async #renew(peer: string, term: Term): Promise<void> {
-    const asked: Term = { ...term, isAsked: true }
+  async #renew(peer: string, term: MembershipTerm): Promise<void> {
+    const asked: MembershipTerm = { ...term, isAsked: true }
     this.#terms.set(peer, asked)
     let failure: unknown
     try {

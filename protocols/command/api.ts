@@ -2,7 +2,7 @@
 import type { z } from 'zod'
 import type { ParleyError } from '../errors.ts'
 import type { Envelope, Priority } from '../wire/envelope.ts'
-import type { CommandDefinition } from './define.ts'
+import type { CommandDefinition } from './command-definition.ts'
 
 export interface CommandContext {
   readonly commandId: string

@@ -10,13 +10,13 @@
 
 import type { AnyProtocol, Context, Handlers } from '../define.ts'
 import { ParleyError } from '../errors.ts'
-import { checkKeys, keysOf } from '../nearest.ts'
+import { checkKeys, keysOf } from '../unknown-keys.ts'
 import type { Port } from '../port.ts'
 import type { CommandHandler, CommandOptions, CommandRetry, Commands } from './api.ts'
-import { type CommandDefinition, type CommandProtocol, commandProtocol, definitionOf } from './define.ts'
-import { createReceiving, type RunRequest } from './receive.ts'
-import type { RememberedLimits } from './remembered.ts'
-import { createSending, type SendingDeps } from './send.ts'
+import { type CommandDefinition, type CommandProtocol, commandProtocol, definitionOf } from './command-definition.ts'
+import { createCommandReceiver, type RunRequest } from './command-receiver.ts'
+import type { CommandDeduplicationLimits } from './command-deduplication.ts'
+import { createCommandSender, type CommandSenderDeps } from './command-sender.ts'
 
 const OPTION_KEYS = keysOf<CommandOptions>({
   timeoutMs: true,
@@ -33,19 +33,19 @@ const MAX_REGISTERED = 256
 /** Types that were sent by their name alone. */
 const MAX_KNOWN = 1_024
 
-export interface CommandsDeps extends Omit<SendingDeps, 'port'> {
+export interface CommandsDeps extends Omit<CommandSenderDeps, 'port'> {
   readonly port: Pick<Port, 'clock' | 'timers' | 'log' | 'random' | 'to' | 'metrics'>
   /** Serves it and tells the directory. */
   serve<P extends AnyProtocol>(protocol: P, handlers: Handlers<P>): Promise<() => Promise<void>>
-  readonly limits?: RememberedLimits
+  readonly limits?: CommandDeduplicationLimits
   /** Bytes of a request as it came; those of its envelope's payload unless told. */
   bytesOf?(context: Context): number
 }
 
 export const createCommands = (deps: CommandsDeps): Commands & { stop(): void } => {
   const { port, serve, choose, peerOf } = deps
-  const receiving = createReceiving(port, deps.limits, deps.bytesOf)
-  const sending = createSending({ port, choose, peerOf })
+  const receiving = createCommandReceiver(port, deps.limits, deps.bytesOf)
+  const sending = createCommandSender({ port, choose, peerOf })
   const registered = new Set<string>()
   const byName = new Map<string, CommandProtocol>()
   const byDefinition = new WeakMap<CommandDefinition, CommandProtocol>()

@@ -8,8 +8,8 @@
  * (dissertation, chapter 4). Source: DESIGN section 6.
  */
 import { peerOf } from '../consensus/member-id.ts'
-import type { Configuration } from '../consensus/messages.ts'
-import { majority } from '../consensus/quorum.ts'
+import type { Configuration } from '../consensus/raft/raft-messages.ts'
+import { majority } from '../consensus/raft/quorum.ts'
 
 export interface AutopilotSettings {
   /** Milliseconds that a learner must have kept up before it votes; 10,000 unless told. */
@@ -20,7 +20,7 @@ export interface AutopilotSettings {
   readonly dropLearnerAfterMs: number
 }
 
-export const AUTOPILOT: AutopilotSettings = { stableMs: 10_000, replaceAfterMs: 600_000, dropLearnerAfterMs: 60_000 }
+export const AUTOPILOT_DEFAULTS: AutopilotSettings = { stableMs: 10_000, replaceAfterMs: 600_000, dropLearnerAfterMs: 60_000 }
 
 /**
  * Silent for longer than this, a member does not count as living; it answers each 100 ms. Short, since a voter that dies
@@ -32,7 +32,7 @@ const SPARE = 1
 
 export interface MemberFacts {
   /** Milliseconds since it was heard; Infinity: never. */
-  heardMs(member: string): number
+  lastHeardMs(member: string): number
   /** Milliseconds of silence: no longer than it has a seat, and than this coordinator acts. */
   silentMs(member: string): number
   /** Milliseconds for which a member has kept up without a break. */
@@ -45,7 +45,7 @@ export interface Volunteer {
   readonly leaving: boolean
 }
 
-export interface Situation extends MemberFacts {
+export interface AutopilotInput extends MemberFacts {
   readonly self: string
   readonly configuration: Configuration
   /** Those who offered a seat lately, whether they have one or not; of one peer the last one counts. */
@@ -67,12 +67,12 @@ const without = (list: readonly string[], id: string): string[] => list.filter((
 const COPIES = 3
 
 /** The situation, read: who is well, who is gone, how many there should be. */
-const read = (at: Situation, settings: AutopilotSettings) => {
+const read = (at: AutopilotInput, settings: AutopilotSettings) => {
   const { voters, learners } = at.configuration
   const offers = [...new Map(at.volunteers.map((one) => [peerOf(one.member), one])).values()]
   const leaving = new Set(offers.filter((one) => one.leaving).map(({ member }) => member))
   const present = offers.filter((one) => !one.leaving).map(({ member }) => member)
-  const isAlive = (id: string): boolean => id === at.self || at.heardMs(id) < ALIVE_MS
+  const isAlive = (id: string): boolean => id === at.self || at.lastHeardMs(id) < ALIVE_MS
   /** A peer has one store: whoever comes with another one will not come back with the one before. */
   const isReplaced = (id: string): boolean =>
     !isAlive(id) && present.some((member) => member !== id && peerOf(member) === peerOf(id))
@@ -92,7 +92,7 @@ const read = (at: Situation, settings: AutopilotSettings) => {
 type Reading = ReturnType<typeof read>
 
 /** Another one among the voters, or one less. */
-const adviseVoters = (at: Situation, { leaving, isAlive, gone, well, target, ready }: Reading): Advice | undefined => {
+const adviseVoters = (at: AutopilotInput, { leaving, isAlive, gone, well, target, ready }: Reading): Advice | undefined => {
   const { voters, learners } = at.configuration
   /** Enough of these are alive to decide. */
   const canDecide = (next: readonly string[]): boolean =>
@@ -129,7 +129,7 @@ const adviseVoters = (at: Situation, { leaving, isAlive, gone, well, target, rea
 
 /** Another one who learns, or one less. */
 const adviseLearners = (
-  at: Situation,
+  at: AutopilotInput,
   { leaving, present, isReplaced, well, target }: Reading,
   settings: AutopilotSettings,
 ): Advice | undefined => {
@@ -145,7 +145,7 @@ const adviseLearners = (
   return { configuration: { voters, learners: [...learners, candidate] }, why: `${candidate} learns` }
 }
 
-export const advise = (at: Situation, settings: AutopilotSettings = AUTOPILOT): Advice | undefined => {
+export const advise = (at: AutopilotInput, settings: AutopilotSettings = AUTOPILOT_DEFAULTS): Advice | undefined => {
   const reading = read(at, settings)
   return adviseVoters(at, reading) ?? adviseLearners(at, reading, settings)
 }

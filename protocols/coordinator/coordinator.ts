@@ -9,26 +9,26 @@
  * State: what listeners were told last. It is soft.
  */
 
-import { isMember } from '../consensus/configurations.ts'
+import { isMember } from '../consensus/raft/configuration-history.ts'
 import { peerOf } from '../consensus/member-id.ts'
-import type { Configuration } from '../consensus/messages.ts'
+import type { Configuration } from '../consensus/raft/raft-messages.ts'
 import type { Proofs } from '../consensus/proof/proofs.ts'
-import type { RaftStatus } from '../consensus/raft.ts'
+import type { RaftStatus } from '../consensus/raft/raft.ts'
 import { ParleyError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
-import type { JournalSeat } from '../journal/serve.ts'
+import type { JournalMember } from '../journal/journal-server.ts'
 import type { Port, Stop } from '../port.ts'
 import type { StateReason } from '../state-reasons.ts'
-import { AUTOPILOT, type AutopilotSettings } from './autopilot.ts'
+import { AUTOPILOT_DEFAULTS, type AutopilotSettings } from './autopilot.ts'
 import { coordinatorProtocol } from './contract.ts'
-import { handOver } from './hand-over.ts'
-import { type ActingFacts, createLeading } from './leading.ts'
-import { LEADERLESS_MS, ledBy } from './led.ts'
-import { createOffering } from './offering.ts'
-import { createSeats } from './seats.ts'
-import { createStanding, type SeatKeeping } from './standing.ts'
-import { type Announced, createTelling } from './telling.ts'
-import type { Whereabouts } from './whereabouts.ts'
+import { transferLeadership } from './leadership-transfer.ts'
+import { type ActingFacts, createLeadership } from './leadership.ts'
+import { LEADERLESS_MS, liveLeaderOf } from '../consensus/group/live-leader.ts'
+import { createVoterOffers } from './voter-offers.ts'
+import { createVoterSelection } from './voter-selection.ts'
+import { createCandidacyIntent, type WithdrawalStore } from './candidacy-intent.ts'
+import { type LeaderAnnouncement, createLeaderAnnouncements } from './leader-announcements.ts'
+import type { LeaderTracker } from './leader-tracker.ts'
 
 const TICK_MS = 100
 /** Offers and the autopilot come once in so many ticks. */
@@ -37,22 +37,22 @@ const TICKS_EACH = 5
 export interface CoordinatorDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'serve' | 'to' | 'metrics' | 'members'>
   readonly events: Pick<Events, 'publish' | 'subscribe'>
-  readonly whereabouts: Whereabouts
+  readonly leaderTracker: LeaderTracker
   meshId(): string | undefined
-  seat(): JournalSeat | undefined
+  journalMember(): JournalMember | undefined
   /** A node of the mesh left or died, as the membership says. */
-  onGone(fn: (peer: string) => void): Stop
+  onMemberGone(fn: (peer: string) => void): Stop
   /** The seat that this node offers. */
-  offers(): string | undefined
+  ownMemberId(): string | undefined
   /** The highest feature level that this version knows. */
   readonly level: number
   readonly autopilot?: Partial<AutopilotSettings>
   /** Without them everybody is taken at their word. */
   readonly proofs?:
-    | Pick<Proofs, 'lead' | 'resign' | 'shown' | 'isSettled' | 'leastLevel' | 'isEnforced' | 'onChange'>
+    | Pick<Proofs, 'collectSignatures' | 'stopCollecting' | 'shown' | 'isChangeProven' | 'minLevel' | 'isEnforced' | 'onChange'>
     | undefined
   /** Where a seat that was given up stays so across restarts. */
-  readonly keeping?: SeatKeeping | undefined
+  readonly withdrawal?: WithdrawalStore | undefined
 }
 
 export interface CoordinatorStatus {
@@ -62,9 +62,9 @@ export interface CoordinatorStatus {
   readonly leader: string | undefined
   /** This node coordinates, and acts. */
   readonly acting: boolean
-  readonly seat: 'voter' | 'learner' | 'none'
+  readonly role: 'voter' | 'learner' | 'none'
   /** This node offers no seat, or is about to lose the one that it has: it gave it up. */
-  readonly givenUp: boolean
+  readonly withdrawn: boolean
   /** Member ids; of a node without a seat the peers that it heard of. */
   readonly voters: readonly string[]
   readonly learners: readonly string[]
@@ -76,7 +76,7 @@ export interface CoordinatorStatus {
 export interface CoordinatorFeature {
   status(): CoordinatorStatus
   /** Of a seat that this node has, when its Raft moved on. */
-  onStatus(seat: JournalSeat, status: RaftStatus): void
+  onStatus(seat: JournalMember, status: RaftStatus): void
   act(fn: (facts: ActingFacts) => void | Promise<void>): () => void
   /** The epoch in which this node acts. */
   acting(): number | undefined
@@ -84,9 +84,9 @@ export interface CoordinatorFeature {
   /** Hands over, wherever the coordinator is. Resolves once another one leads. */
   transfer(to: string | undefined, signal: AbortSignal): Promise<{ epoch: number; leader: string }>
   /** This node's seat is given up for good. Resolves once it has none, with how many vote, as far as it heard. */
-  giveUp(signal: AbortSignal): Promise<number | undefined>
+  withdraw(signal: AbortSignal): Promise<number | undefined>
   /** This node offers its seat again. */
-  takeSeat(): Promise<void>
+  volunteer(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -94,12 +94,12 @@ const refuse = (reason: StateReason, message: string, hint: string): ParleyError
   new ParleyError('STA003', message, { hint, details: { reason } })
 
 export const createCoordinator = async (deps: CoordinatorDeps): Promise<CoordinatorFeature> => {
-  const { port, events, whereabouts, meshId, seat, proofs } = deps
+  const { port, events, leaderTracker, meshId, journalMember, proofs } = deps
   const now = (): number => port.clock.monotonic()
-  const seats = createSeats(port, { ...AUTOPILOT, ...deps.autopilot }, deps.level)
+  const seats = createVoterSelection(port, { ...AUTOPILOT_DEFAULTS, ...deps.autopilot }, deps.level)
   const listeners = new Set<(status: CoordinatorStatus) => void>()
-  const telling = createTelling(port, events, whereabouts, proofs)
-  let lastTold: Announced | undefined
+  const telling = createLeaderAnnouncements(port, events, leaderTracker, proofs)
+  let lastTold: LeaderAnnouncement | undefined
   let ledAt = now()
   let stopped = false
   let told: string | undefined
@@ -110,8 +110,8 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
   /** Where anything but the version is another one. A listener that fails harms nobody else. */
   const tell = (): void => {
     const status = read()
-    const { epoch, leader, acting, seat: role, givenUp, quorum, voters, learners } = status
-    const text = [status.meshId, epoch, leader, acting, role, givenUp, quorum, ...voters, '/', ...learners].join()
+    const { epoch, leader, acting, role: role, withdrawn, quorum, voters, learners } = status
+    const text = [status.meshId, epoch, leader, acting, role, withdrawn, quorum, ...voters, '/', ...learners].join()
     isSeated = role !== 'none'
     if (text === told) return
     told = text
@@ -124,13 +124,13 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     }
   }
 
-  const leading = createLeading(port, (epoch) => {
+  const leading = createLeadership(port, (epoch) => {
     if (epoch !== undefined) {
-      seats.began()
+      seats.reset()
       announce()
     } else {
-      proofs?.resign()
-      if (lastTold !== undefined && !stopped) telling.ended(lastTold)
+      proofs?.stopCollecting()
+      if (lastTold !== undefined && !stopped) telling.announceEnd(lastTold)
     }
     tell()
   })
@@ -138,52 +138,52 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
   const seatsOf = ({ voters, learners }: Configuration): string[] => [...voters, ...learners].map(peerOf)
 
   /** Who is put out hears nothing of that from its group; without a leader of its own it believes the coordinator. */
-  const hasSeat = ({ group }: JournalSeat): boolean => {
+  const hasSeat = ({ group }: JournalMember): boolean => {
     const { configuration } = group.status()
     if (!isMember(configuration, group.self)) return false
-    if (ledBy(group) !== undefined) return true
-    const { isPresent, seats: heardSeats } = whereabouts.heard()
+    if (liveLeaderOf(group) !== undefined) return true
+    const { isPresent, seats: heardSeats } = leaderTracker.latest()
     return !isPresent || heardSeats.includes(port.self.id)
   }
 
-  const standing = createStanding({
+  const standing = createCandidacyIntent({
     timers: port.timers,
     log: port.log,
-    keeping: deps.keeping,
-    isSeated: () => read().seat !== 'none',
-    isAlone() {
-      const group = seat()?.group
+    withdrawal: deps.withdrawal,
+    isMember: () => read().role !== 'none',
+    isOnlyVoter() {
+      const group = journalMember()?.group
       return group?.status().configuration.voters.every((id) => id === group.self) ?? false
     },
-    async handOver(signal) {
-      const at = seat()
+    async transferLeadership(signal) {
+      const at = journalMember()
       // A leader that nobody can follow has to stay.
-      if (at !== undefined && leading.epoch() !== undefined) await handOver(port, at.group, undefined, signal)
+      if (at !== undefined && leading.epoch() !== undefined) await transferLeadership(port, at.group, undefined, signal)
     },
-    offer: () => offering.offer(),
+    sendOffer: () => offering.send(),
   })
-  const offering = createOffering({
+  const offering = createVoterOffers({
     port,
-    whereabouts,
+    leaderTracker,
     meshId,
-    member: deps.offers,
+    member: deps.ownMemberId,
     level: deps.level,
-    isSeated: () => read().seat !== 'none',
-    isLeaving: standing.isGivenUp,
+    isMember: () => read().role !== 'none',
+    isWithdrawn: standing.isWithdrawn,
   })
 
   const read = (): CoordinatorStatus => {
-    const at = seat()
-    const heard = whereabouts.heard()
+    const at = journalMember()
+    const heard = leaderTracker.latest()
     if (at === undefined || !hasSeat(at)) {
       const { epoch, version, seats: voters, isPresent } = heard
       return {
         meshId: meshId(),
         epoch,
-        leader: whereabouts.leader()?.peer,
+        leader: leaderTracker.leader()?.peer,
         acting: false,
-        seat: 'none',
-        givenUp: standing.isGivenUp(),
+        role: 'none',
+        withdrawn: standing.isWithdrawn(),
         voters,
         learners: [],
         quorum: isPresent,
@@ -191,14 +191,14 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
       }
     }
     const { term, configuration } = at.group.status()
-    const leader = ledBy(at.group)
+    const leader = liveLeaderOf(at.group)
     return {
       meshId: meshId(),
       epoch: term,
       leader: leader === undefined ? undefined : peerOf(leader),
       acting: leading.epoch() !== undefined,
-      seat: configuration.voters.includes(at.group.self) ? 'voter' : 'learner',
-      givenUp: standing.isGivenUp(),
+      role: configuration.voters.includes(at.group.self) ? 'voter' : 'learner',
+      withdrawn: standing.isWithdrawn(),
       ...configuration,
       quorum: leader !== undefined || now() - ledAt < LEADERLESS_MS,
       version: at.machine.version(),
@@ -206,31 +206,31 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
   }
 
   const announce = (): void => {
-    const at = seat()
+    const at = journalMember()
     const epoch = leading.epoch()
     const id = meshId()
     if (at === undefined || epoch === undefined || id === undefined) return
     const { configuration } = at.group.status()
-    proofs?.lead(epoch, () => leading.restate(at))
+    proofs?.collectSignatures(epoch, () => leading.restateEpoch(at))
     lastTold = { meshId: id, epoch, version: at.machine.version(), seats: seatsOf(configuration) }
     telling.tick(lastTold)
   }
 
   const steer = (): void => {
-    const at = seat()
+    const at = journalMember()
     if (at === undefined || leading.epoch() === undefined) return
-    const isSettled = proofs?.isSettled(at.group.status().configuration.voters) ?? true
-    void seats.steer(at, { isSettled, leastLevel: proofs?.leastLevel() ?? 1 })
+    const isSettled = proofs?.isChangeProven(at.group.status().configuration.voters) ?? true
+    void seats.advance(at, { isChangeProven: isSettled, minLevel: proofs?.minLevel() ?? 1 })
   }
 
   const giveUp = async (signal: AbortSignal): Promise<number | undefined> => {
-    await standing.giveUp(signal)
+    await standing.withdraw(signal)
     tell()
     return offering.votersLeft()
   }
   const takeSeat = async (): Promise<void> => {
-    await standing.takeBack()
-    offering.soon()
+    await standing.volunteer()
+    offering.sendSoon()
     tell()
   }
 
@@ -251,20 +251,20 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
         throw refuse('other-mesh', 'this is another mesh', 'meshes that were founded apart do not mix')
       if (peerOf(member) !== peer)
         throw new ParleyError('SEC002', 'a seat can only be offered by its own node', { hint: 'offer your own' })
-      const at = seat()
+      const at = journalMember()
       if (at === undefined || leading.epoch() === undefined)
         throw refuse('not-leader', 'this node does not coordinate', 'ask the coordinator')
       const { configuration } = at.group.status()
       return {
-        enough: seats.offered({ member, level, leaving: goes }, configuration),
+        enough: seats.addOffer({ member, level, leaving: goes }, configuration),
         voters: configuration.voters.length,
       }
     },
     async transfer({ meshId: named, to }, { signal }) {
-      const at = seat()
+      const at = journalMember()
       if (named !== meshId() || at === undefined || leading.epoch() === undefined)
         throw refuse('not-leader', 'this node does not coordinate', 'ask the coordinator')
-      return handOver(port, at.group, to, signal)
+      return transferLeadership(port, at.group, to, signal)
     },
     async giveUp(_, { signal }) {
       const voters = await giveUp(signal)
@@ -276,26 +276,26 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     },
   })
 
-  const stopLearning = whereabouts.onChange(() => {
-    offering.renew()
+  const stopLearning = leaderTracker.onChange(() => {
+    offering.onNewLeader()
     tell()
   })
   const tick = (): void => {
     if (isSeated || leading.epoch() !== undefined) {
       announce()
-      leading.look(seat())
+      leading.checkProgress(journalMember())
       tell()
     }
     ticks += 1
     if (ticks % TICKS_EACH !== 0) return
     tell()
-    if (meshId() !== undefined) telling.listen()
+    if (meshId() !== undefined) telling.subscribe()
     steer()
-    offering.look()
+    offering.tick()
   }
   const stops = [
     port.timers.every(TICK_MS, tick),
-    deps.onGone((peer) => whereabouts.gone(peer)),
+    deps.onMemberGone((peer) => leaderTracker.markGone(peer)),
     stopLearning,
     // Others wait for it.
     proofs?.onChange(announce) ?? (() => {}),
@@ -306,12 +306,12 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     acting: () => leading.epoch(),
     act: leading.act,
     onStatus(at, status) {
-      const leader = ledBy(at.group)
+      const leader = liveLeaderOf(at.group)
       if (leader !== undefined) {
         ledAt = now()
         const { term: epoch, configuration } = status
         if (isMember(configuration, at.group.self))
-          whereabouts.learn({
+          leaderTracker.setFromOwnGroup({
             meshId: at.meshId,
             epoch,
             leader: peerOf(leader),
@@ -327,14 +327,14 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     },
     async transfer(to, signal) {
       const id = meshId()
-      const leader = await whereabouts.find(signal)
+      const leader = await leaderTracker.find(signal)
       if (id === undefined) throw refuse('not-founded', 'this mesh has no coordinator yet', 'wait until it is founded')
       return port
         .to(leader.peer, coordinatorProtocol)
         .transfer({ meshId: id, ...(to !== undefined && { to }) }, { signal })
     },
-    giveUp,
-    takeSeat,
+    withdraw: giveUp,
+    volunteer: takeSeat,
     async stop() {
       stopped = true
       for (const stop of stops) stop()

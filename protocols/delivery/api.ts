@@ -2,15 +2,15 @@
 import type { ZodType, z } from 'zod'
 import type { Port, Stop } from '../port.ts'
 import type { Priority } from '../wire/envelope.ts'
-import type { CallEnded, Conversations, SaidCall } from './conversations.ts'
-import type { DeadCall, DeadLetters } from './dead-letters.ts'
+import type { CallEndListener, Conversations, ConversationCall } from './conversations/conversation-log.ts'
+import type { FailedCall, DeadLetters } from './dead-letters/dead-letter-store.ts'
 import type { MessageDefinition } from './define-message.ts'
-import type { Inbox } from './inbox-api.ts'
-import type { Guarantee } from './message.ts'
-import type { RetryPolicy, Settings } from './options.ts'
-import type { OutboxEntry, OutboxPage } from './outbox-list.ts'
-import type { WaitOptions } from './outcomes.ts'
-import type { Writes } from './transactions.ts'
+import type { Inbox } from './inbox/inbox-api.ts'
+import type { Guarantee } from './durable-message.ts'
+import type { RetryPolicy, ResolvedDeliveryOptions } from './options.ts'
+import type { OutboxEntry, OutboxPage } from './send/outbox-list.ts'
+import type { WaitOptions } from './delivery-outcome.ts'
+import type { TransactionWrites } from './store/transactions.ts'
 
 /**
  * To whom: a peer id, or the name of an agent where only one has it, whose peer id counts from then on; several of them; or
@@ -50,7 +50,7 @@ export interface SendOptions {
 }
 
 /** The message is kept by this node and will be delivered. */
-export interface Receipt {
+export interface MessageReceipt {
   readonly id: string
   /** Peers that it goes to; empty while nobody offers the capability. */
   readonly destinations: readonly string[]
@@ -82,7 +82,7 @@ export interface Received<T = unknown> {
   readonly traceparent: string | undefined
 }
 
-export interface Tx extends Writes {
+export interface Tx extends TransactionWrites {
   /** Sends with the transaction: the message goes out if and only if the rest of it counts. As `Messages.send`. */
   send<S extends ZodType>(
     to: To,
@@ -170,7 +170,7 @@ export interface Messages {
     message: MessageDefinition<S>,
     data: z.input<S>,
     options?: SendOptions,
-  ): Promise<Receipt>
+  ): Promise<MessageReceipt>
   /**
    * Processes messages of a type. A message that fails is tried again by its sender, and becomes a dead letter there.
    * @returns what ends it, once the directory tells of it
@@ -202,16 +202,16 @@ export interface Messages {
   /** What was said, by conversationId. */
   readonly conversations: Conversations
   /** Puts a call that failed although its recovery was tried with the dead letters; it never throws. */
-  buryCall(call: DeadCall): void
+  addFailedCall(call: FailedCall): void
   /** Puts a call with the conversation that it belongs to. @returns undefined where it is not remembered */
-  noteCall(call: SaidCall): CallEnded | undefined
+  noteCall(call: ConversationCall): CallEndListener | undefined
   figures(): DeliveryFigures
   /** Handlers at work, and another number after each sign that they get on. */
   readonly work: { atWork(): number; signs(): number }
   /** Begins no further handler, and waits for those at work, at most so many milliseconds. What waits comes again. */
   drain(timeoutMs: number): Promise<void>
   /** Settings from now on; they must have passed the schema. */
-  retune(next: Partial<Settings>): void
+  retune(next: Partial<ResolvedDeliveryOptions>): void
   stop(): Promise<void>
 }
 

@@ -7,7 +7,7 @@
 import type { ZodType } from 'zod'
 import type { Content } from '../define.ts'
 import { ParleyError } from '../errors.ts'
-import { checkKeys, keysOf } from '../nearest.ts'
+import { checkKeys, keysOf } from '../unknown-keys.ts'
 
 export interface MessageDefinition<S extends ZodType = ZodType> {
   /** 1 to 56 characters: words of a-z, 0-9, _ and -, with dots between them, as in `order.placed`. */

@@ -13,35 +13,35 @@
 import type { ZodType, z } from 'zod'
 import { CODES, isCode, ParleyError } from '../errors.ts'
 import type { Fields, Stop } from '../port.ts'
-import { createQuota, type Quota } from '../quota.ts'
+import { createQuota, type Quota } from '../limits/quota.ts'
 import type {
   DeliveryFigures,
   DeliveryPort,
   MessageHandler,
   Messages,
-  Receipt,
+  MessageReceipt,
   ReceiveOptions,
   SendOptions,
   To,
 } from './api.ts'
 import { deliveryProtocol } from './contract.ts'
-import { createConversations } from './conversations.ts'
-import { createCounts, type DeliveryCount } from './counts.ts'
-import type { DeadLetter, DeadLetters } from './dead-letters.ts'
+import { createConversationLog } from './conversations/conversation-log.ts'
+import { createDeliveryCounters, type DeliveryCounter } from './delivery-counters.ts'
+import type { DeadLetter, DeadLetters } from './dead-letters/dead-letter-store.ts'
 import { defineMessage, type MessageDefinition } from './define-message.ts'
-import { decodeMessages } from './frames.ts'
-import { createInbox } from './inbox.ts'
-import { type Life, openLife } from './life.ts'
-import { createOffers } from './offers.ts'
-import { type DeliveryOptions, DeliverySettings } from './options.ts'
-import { listOutbox } from './outbox-list.ts'
-import { createOutcome } from './outcomes.ts'
-import type { Registered } from './processing.ts'
-import { createRevisions } from './revise.ts'
-import { askToGreet } from './sender.ts'
-import type { Routed } from './sending.ts'
-import type { RowStore, RowStoreState } from './storage.ts'
-import type { TopicAnswer } from './topic-answers.ts'
+import { decodeMessageFrame } from './delivery-frames.ts'
+import { createInbox } from './inbox/inbox.ts'
+import { type DeliveryRuntime, openDeliveryRuntime } from './runtime.ts'
+import { createTypeOffers } from './receive/type-offers.ts'
+import { type DeliveryOptions, DeliveryOptionsSchema } from './options.ts'
+import { listOutbox } from './send/outbox-list.ts'
+import { createDeliveryOutcome } from './delivery-outcome.ts'
+import type { RegisteredHandler } from './receive/handler-runner.ts'
+import { createMessageRevisions } from './recovery/message-revision.ts'
+import { requestHello } from './receive/remote-sender.ts'
+import type { RoutedMessage } from './send/message-staging.ts'
+import type { RowStore, RowStoreState } from './store/row-storage.ts'
+import type { TopicAnswer } from './send/topic-answers.ts'
 
 export interface DeliveryDeps {
   readonly port: DeliveryPort
@@ -72,7 +72,7 @@ export interface DeliveryDeps {
 const TICK_MS = 250
 export const MAX_TYPES = 64
 
-const noLife = (state: RowStoreState): ParleyError =>
+const storeUnavailable = (state: RowStoreState): ParleyError =>
   state === 'full'
     ? new ParleyError('STA003', 'the disk of this node has no room for messages', {
         hint: 'make room on the disk; the node goes on by itself then',
@@ -83,7 +83,7 @@ const noLife = (state: RowStoreState): ParleyError =>
         details: { reason: 'disk-failed' },
       })
 
-const noStore = (what: string): ParleyError =>
+const needsDataDirectory = (what: string): ParleyError =>
   new ParleyError('STA003', `${what} needs a data directory`, {
     hint: 'give createMesh a dataDir; without one only AT_MOST_ONCE can be sent',
     details: { reason: 'volatile' },
@@ -92,7 +92,7 @@ const noStore = (what: string): ParleyError =>
 /** @throws MSG001 for settings that are not usable; what the store throws */
 export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOptions = {}): Promise<Messages> => {
   const { port, store } = deps
-  const parsed = DeliverySettings.safeParse(options)
+  const parsed = DeliveryOptionsSchema.safeParse(options)
   if (!parsed.success) {
     const what = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ')
     throw new ParleyError('MSG001', `the settings of delivery are not usable: ${what}`, {
@@ -101,16 +101,16 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
   }
   const settings = parsed.data
   const quota = deps.quota ?? createQuota()
-  const handlers = new Map<string, Registered>()
+  const handlers = new Map<string, RegisteredHandler>()
   const deadListeners = new Set<(letter: DeadLetter) => void>()
-  const counts = createCounts(port.metrics)
-  const offers = createOffers(deps.announce)
+  const counts = createDeliveryCounters(port.metrics)
+  const offers = createTypeOffers(deps.announce)
   const inboxLast = { number: 0 }
-  let life: Life | undefined
+  let life: DeliveryRuntime | undefined
   let isStopped = false
   let opening: Promise<void> | undefined
 
-  const revisions = createRevisions()
+  const revisions = createMessageRevisions()
   const recoveries = port.metrics.counter('recoveries_total', 'Recoveries that were tried, by how they ended', [
     'code',
     'recovery',
@@ -122,9 +122,9 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     recoveries({ code, recovery, outcome: isWell ? 'recovered' : 'failed' })
     if (!isWell) port.log.error('a recovery failed', { severity: 'critical', ...about, code, recovery })
   }
-  const count = (what: DeliveryCount, by = 1): void => counts.add(what, by)
+  const count = (what: DeliveryCounter, by = 1): void => counts.add(what, by)
 
-  const conversations = createConversations({
+  const conversations = createConversationLog({
     port,
     settings,
     forgotten: (messages) => count('conversationsForgotten', messages),
@@ -134,7 +134,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     offers,
     rows: () => living().inbox,
     present: () => life?.inbox,
-    refusal: () => (deps.isVolatile ? noStore('an inbox') : undefined),
+    refusal: () => (deps.isVolatile ? needsDataDirectory('an inbox') : undefined),
     refused: () => count('inboxFull'),
     takes(type, isTaken) {
       if (isTaken) life?.knownTypes.add(type)
@@ -143,7 +143,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
   })
 
   const begin = async (): Promise<void> => {
-    const next = await openLife({
+    const next = await openDeliveryRuntime({
       inbox,
       inboxLast,
       conversations,
@@ -186,28 +186,28 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
       await before
       try {
         await begin()
-        life?.receiving.invite()
+        life?.receiver.requestHellos()
       } catch (error) {
         port.log.error('the messages on disk could not be read', { error })
       }
     })()
   })
 
-  const living = (): Life => {
+  const living = (): DeliveryRuntime => {
     if (life !== undefined) return life
     throw isStopped
       ? new ParleyError('COM002', 'this node is stopping', { hint: 'send before stop()' })
-      : noLife(store.state())
+      : storeUnavailable(store.state())
   }
 
   const unserve = await port.serve(deliveryProtocol, {
-    hello: (request, { peer, signal }) => living().receiving.hello(peer, request, signal),
+    hello: (request, { peer, signal }) => living().receiver.hello(peer, request, signal),
     messages(frame, { peer }) {
-      if (life !== undefined) life.receiving.messages(peer, frame)
+      if (life !== undefined) life.receiver.messages(peer, frame)
       // Its greeting is refused until there is a life again: it waits, and no message counts as tried.
-      else if (!isStopped) askToGreet(port, peer, decodeMessages(frame).session)
+      else if (!isStopped) requestHello(port, peer, decodeMessageFrame(frame).session)
     },
-    answers: (frame, { peer }) => life?.outbox.answers(peer, frame),
+    answers: (frame, { peer }) => life?.outbox.handleAckFrame(peer, frame),
     fire: (bytes, { peer }) => life?.fire(peer, bytes),
   })
   const stopTicking = port.timers.every(TICK_MS, () => {
@@ -225,14 +225,14 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
   port.metrics.gauge(
     'delivery_held_bytes',
     'Bytes of messages that wait for their handler',
-    () => life?.receiving.heldBytes() ?? 0,
+    () => life?.receiver.heldBytes() ?? 0,
   )
   port.metrics.gauge('delivery_dead_letters', 'Dead letters on disk', () => life?.deadLetters.size() ?? 0)
   port.metrics.gauge('delivery_inbox_messages', 'Messages in the inbox', () => inbox.size())
   port.metrics.gauge('delivery_inbox_bytes', 'Bytes in the inbox', () => inbox.bytes())
   port.metrics.gauge('delivery_conversations', 'Conversations that are remembered', () => conversations.size())
 
-  const fire = async (to: To, definition: MessageDefinition, data: unknown, options: SendOptions): Promise<Receipt> => {
+  const fire = async (to: To, definition: MessageDefinition, data: unknown, options: SendOptions): Promise<MessageReceipt> => {
     const { sending } = living()
     const prepared = sending.prepare(to, definition, data, options)
     const { message, draft, capability } = prepared
@@ -243,7 +243,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
       })
     await Promise.all(peers.map((peer) => port.to(peer, deliveryProtocol).fire(draft.bytes)))
     count('fired', peers.length)
-    for (const peer of peers) conversations.sent(message, peer)
+    for (const peer of peers) conversations.recordSent(message, peer)
     return { id: message.id, destinations: peers, delivered: async () => undefined }
   }
 
@@ -252,26 +252,26 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     definition: MessageDefinition<S>,
     data: z.input<S>,
     options: SendOptions = {},
-  ): Promise<Receipt> => {
+  ): Promise<MessageReceipt> => {
     const { guarantee = settings.guarantee } = options
     if (guarantee === 'AT_MOST_ONCE') return fire(to, definition, data, { ...options, guarantee })
-    if (deps.isVolatile) throw noStore(`a message ${guarantee}`)
+    if (deps.isVolatile) throw needsDataDirectory(`a message ${guarantee}`)
     const mine = living()
     revisions.know(definition)
     const prepared = mine.sending.prepare(to, definition, data, options)
     const messages = Math.max(1, prepared.peers.length)
     const bytes = messages * prepared.draft.bytes.length
-    const outcome = createOutcome(messages, port.timers)
+    const outcome = createDeliveryOutcome(messages, port.timers)
     const mayWait = !mine.outbox.hasRoom(messages, bytes) || mine.sending.isBusy(prepared)
     if (mayWait) {
       if (!mine.outbox.hasRoom(messages, bytes)) count('waitedForRoom')
       await mine.outbox.room(messages, bytes, options.signal)
     }
-    let staged: Routed
+    let staged: RoutedMessage
     try {
       while (mine.sending.isBusy(prepared)) await mine.sending.ready(prepared)
-      if (life !== mine) throw noLife(store.state())
-      staged = mine.sending.stage(prepared, () => outcome.told)
+      if (life !== mine) throw storeUnavailable(store.state())
+      staged = mine.sending.stage(prepared, () => outcome.report)
     } finally {
       if (mayWait) mine.outbox.count(-messages, -bytes)
     }
@@ -288,14 +288,14 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
   }
 
   const change: Messages['change'] = async (fn) => {
-    if (deps.isVolatile) throw noStore('a change')
+    if (deps.isVolatile) throw needsDataDirectory('a change')
     for (let run = 1; ; run += 1) {
       const mine = living()
       const sending = mine.sending.begin(false)
       try {
         const result = await fn(sending.tx)
         while (!sending.isStale() && sending.isBusy()) await sending.ready()
-        if (life !== mine) throw noLife(store.state())
+        if (life !== mine) throw storeUnavailable(store.state())
         if (sending.isStale()) {
           count('conflicts')
           if (run >= 100)
@@ -367,14 +367,14 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
       outbox: life?.outbox.size() ?? 0,
       outboxBytes: life?.outbox.bytes() ?? 0,
       inFlight: destinations.reduce((sum, one) => sum + one.inFlight(), 0),
-      held: life?.receiving.held() ?? 0,
-      heldBytes: life?.receiving.heldBytes() ?? 0,
+      held: life?.receiver.held() ?? 0,
+      heldBytes: life?.receiver.heldBytes() ?? 0,
       running: life?.running() ?? 0,
       deadLetters: life?.deadLetters.size() ?? 0,
       deadLetterBytes: life?.deadLetters.bytes() ?? 0,
       inbox: inbox.size(),
       inboxBytes: inbox.bytes(),
-      senders: life?.receiving.senders() ?? 0,
+      senders: life?.receiver.senders() ?? 0,
       counts: counts.all(),
       destinations: destinations.map((one) => ({
         peer: one.peer,
@@ -396,18 +396,18 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
       list: (prefix, { limit = 100, after } = {}) => living().transactions.list(prefix, limit, after),
     },
     async effect(name, fn) {
-      if (deps.isVolatile) throw noStore('an effect')
+      if (deps.isVolatile) throw needsDataDirectory('an effect')
       return living().effects.run(name, fn)
     },
     outbox: async (page) => listOutbox(store, living(), page),
     deadLetters,
     inbox,
     conversations,
-    buryCall: (call) => life?.deadLetters.buryCall(call),
-    noteCall: conversations.called,
+    addFailedCall: (call) => life?.deadLetters.addCall(call),
+    noteCall: conversations.recordCall,
     figures,
-    work: { atWork: () => life?.running() ?? 0, signs: () => life?.signs() ?? 0 },
-    drain: async (timeoutMs) => life?.receiving.drain(timeoutMs),
+    work: { atWork: () => life?.running() ?? 0, signs: () => life?.progressCount() ?? 0 },
+    drain: async (timeoutMs) => life?.receiver.drain(timeoutMs),
     retune({ breaker, ...next }) {
       Object.assign(settings, next)
       // Gates hold this one.

@@ -3,7 +3,7 @@
  * Defaults: seed 002 and 003 (retries, waits, window, breaker).
  */
 import * as z from 'zod'
-import { GUARANTEES } from './message.ts'
+import { GUARANTEES } from './durable-message.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -26,7 +26,7 @@ export const RetryPolicySchema = z.strictObject({
 })
 export type RetryPolicy = z.output<typeof RetryPolicySchema>
 
-export const BreakerOptions = z.strictObject({
+export const BreakerOptionsSchema = z.strictObject({
   failures: z
     .int()
     .min(0)
@@ -50,14 +50,14 @@ export const BreakerOptions = z.strictObject({
     .describe('Milliseconds that calls to it fail at once, before one is let through to see whether it is back.'),
 })
 
-export const DeliverySettings = z.strictObject({
+export const DeliveryOptionsSchema = z.strictObject({
   guarantee: z
     .enum(GUARANTEES)
     .default('AT_LEAST_ONCE')
     .describe(
       'How often messages of send() may be processed that do not say it themselves. Messages of a transaction are kept in any case.',
     ),
-  breaker: BreakerOptions.prefault({}).describe('When a peer that fails is left alone for a while.'),
+  breaker: BreakerOptionsSchema.prefault({}).describe('When a peer that fails is left alone for a while.'),
   window: z
     .int()
     .min(1)
@@ -196,5 +196,5 @@ export const DeliverySettings = z.strictObject({
     .default(7 * DAY_MS)
     .describe('Milliseconds that a result of an effect is kept.'),
 })
-export type DeliveryOptions = z.input<typeof DeliverySettings>
-export type Settings = z.output<typeof DeliverySettings>
+export type DeliveryOptions = z.input<typeof DeliveryOptionsSchema>
+export type ResolvedDeliveryOptions = z.output<typeof DeliveryOptionsSchema>

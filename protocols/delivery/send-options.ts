@@ -3,11 +3,11 @@
  * MSG001, with what to give instead.
  */
 import { ParleyError } from '../errors.ts'
-import { checkKeys, keysOf } from '../nearest.ts'
+import { checkKeys, keysOf } from '../unknown-keys.ts'
 import { Headers, PRIORITIES } from '../wire/envelope.ts'
-import { check } from '../wire/payload.ts'
+import { validate } from '../wire/payload/payload.ts'
 import type { SendOptions, To } from './api.ts'
-import { GUARANTEES } from './message.ts'
+import { GUARANTEES } from './durable-message.ts'
 import { type RetryPolicy, RetryPolicySchema } from './options.ts'
 
 const OPTION_KEYS = keysOf<SendOptions>({
@@ -92,11 +92,11 @@ export const readOptions = (
 ): { headers: Readonly<Record<string, string>>; policy: RetryPolicy } => {
   checkOptions(options)
   return {
-    headers: options.headers === undefined ? {} : check(Headers, options.headers, 'headers'),
+    headers: options.headers === undefined ? {} : validate(Headers, options.headers, 'headers'),
     policy:
       options.retry === undefined
         ? retry
-        : check(RetryPolicySchema, { ...retry, ...options.retry }, 'the retry policy'),
+        : validate(RetryPolicySchema, { ...retry, ...options.retry }, 'the retry policy'),
   }
 }
 

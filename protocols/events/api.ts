@@ -3,10 +3,10 @@ import type { ZodType, ZodUnknown, z } from 'zod'
 import type { Port, Stop } from '../port.ts'
 import type { Priority } from '../wire/envelope.ts'
 import type { EventDefinition } from './define-event.ts'
-import type { Invalid, Listener, MeshEvent, Missed } from './event.ts'
-import type { RecentEvent } from './recent.ts'
-import type { From } from './starts.ts'
-import type { Subscription } from './subscription.ts'
+import type { InvalidEvent, Listener, MeshEvent, Missed } from './event.ts'
+import type { RecentEvent } from './receive/recent-events.ts'
+import type { StartPosition } from './replay/start-position.ts'
+import type { Subscription } from './receive/subscription-queue.ts'
 
 export interface PublishOptions {
   /** Where the definition is for a family of topics (`tasks.status.*`): the one to publish to. */
@@ -43,7 +43,7 @@ export interface SubscribeOptions {
    * clocks (milliseconds since 1970, or a Date); `last`, so many events of each publisher under the first word, before
    * the pattern is applied. Events of one publisher come in order, its earlier lives first, none twice.
    */
-  from?: From
+  from?: StartPosition
   /**
    * An event is handled when the listener's promise resolves, or when the loop asks for the next one; one that fails is
    * handed out again, and the next ones of its publisher wait. Nothing overflows: what waits is read when it is wanted.
@@ -62,7 +62,7 @@ export interface SubscribeOptions {
    */
   name?: string
   /** Told about events whose data does not fit their definition. */
-  onInvalid?: (invalid: Invalid) => void
+  onInvalid?: (invalid: InvalidEvent) => void
   /** Events that wait while the listener works; `queueEvents` of the settings unless told. */
   queueEvents?: number
   /** Aborting it unsubscribes. */

@@ -7,7 +7,7 @@
  */
 import type { ZodType, z } from 'zod'
 import { ParleyError } from '../errors.ts'
-import { checkKeys, keysOf } from '../nearest.ts'
+import { checkKeys, keysOf } from '../unknown-keys.ts'
 import { checkTopic, compilePattern, isPattern } from './topic.ts'
 
 export interface EventDefinition<S extends ZodType = ZodType> {
@@ -42,17 +42,17 @@ export const defineEvent = <S extends ZodType>(definition: EventDefinition<S>): 
 }
 
 /** What a schema did not like, small enough to travel. */
-export interface Issue {
+export interface SchemaIssue {
   path: string
   message: string
 }
 
 const MAX_ISSUES = 16
 
-type Checked = { readonly ok: true; readonly data: unknown } | { readonly ok: false; readonly issues: Issue[] }
+type Checked = { readonly ok: true; readonly data: unknown } | { readonly ok: false; readonly issues: SchemaIssue[] }
 
 /** Runs data through the definition's schema; at most 16 issues are named. */
-export const checkData = (definition: EventDefinition, data: unknown): Checked => {
+export const checkEventData = (definition: EventDefinition, data: unknown): Checked => {
   const result = definition.schema.safeParse(data)
   if (result.success) return { ok: true, data: result.data }
   const issues = result.error.issues.slice(0, MAX_ISSUES).map((issue: z.core.$ZodIssue) => ({
@@ -63,7 +63,7 @@ export const checkData = (definition: EventDefinition, data: unknown): Checked =
 }
 
 /** Finds the definition that holds for a topic: the one with exactly this topic, else the first pattern that matches. */
-export const createRegistry = (
+export const createEventRegistry = (
   definitions: readonly EventDefinition[],
 ): ((topic: string) => EventDefinition | undefined) => {
   const exact = new Map<string, EventDefinition>()

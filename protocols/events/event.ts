@@ -1,6 +1,6 @@
 /** What a listener gets, and what it is told about events that it did not get. */
 import type { Priority } from '../wire/envelope.ts'
-import type { Issue } from './define-event.ts'
+import type { SchemaIssue } from './define-event.ts'
 
 export interface MeshEvent<T = unknown> {
   /** `<publisher>/<first word>/<epoch>/<sequence>`, unless the publisher gave one. */
@@ -43,11 +43,11 @@ export interface Missed {
 }
 
 /** An event whose data does not fit its definition; it is not delivered. */
-export interface Invalid {
+export interface InvalidEvent {
   readonly id: string
   readonly topic: string
   readonly source: string
-  readonly issues: Issue[]
+  readonly issues: SchemaIssue[]
 }
 
 export type Listener<T> = (event: MeshEvent<T>) => void | Promise<void>

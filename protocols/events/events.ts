@@ -13,31 +13,31 @@
  * State: soft, dropped at stop, but for what the store keeps of history and positions.
  */
 import { ParleyError } from '../errors.ts'
-import type { Quota } from '../quota.ts'
+import type { Quota } from '../limits/quota.ts'
 import type { Events, EventsFigures, EventsPort, TopicFigures } from './api.ts'
-import { createCatalogs } from './catalogs.ts'
-import { createCounters } from './counters.ts'
-import { createCursors } from './cursors.ts'
-import { createRegistry } from './define-event.ts'
-import { createDispatch, type Sub } from './dispatch.ts'
-import { createHistory } from './history.ts'
-import type { EventStore } from './history-store.ts'
-import { type EventsOptions, EventsSettings, type Settings } from './options.ts'
-import { createPublish } from './publish.ts'
-import { createReaders } from './readers.ts'
+import { createCatalogQuery } from './replay/history-catalog.ts'
+import { createEventCounters } from './event-counters.ts'
+import { createDurableCursors } from './replay/durable-cursors.ts'
+import { createEventRegistry } from './define-event.ts'
+import { createEventDispatch, type LocalSubscription } from './receive/event-dispatch.ts'
+import { createHistory } from './history/history.ts'
+import type { EventStore } from './history/history-contract.ts'
+import { type EventsOptions, EventsOptionsSchema, type EventsSettings } from './options.ts'
+import { createPublish } from './publish/publish.ts'
+import { createCatchupRegistry } from './replay/catchup-registry.ts'
 import { createSubscribe } from './subscribe.ts'
 import { checkTopic } from './topic.ts'
-import type { Topic } from './topic-table.ts'
-import type { EventTraffic } from './traffic.ts'
-import { createWords } from './words.ts'
+import type { TopicEntry } from './receive/topic-table.ts'
+import type { EventTraffic } from './event-traffic.ts'
+import { createEventChannels } from './channels/channels.ts'
 
 /** Where emit() publishes a type that the settings do not name. */
 export const DEFAULT_TOPIC = 'task.events.default'
 
 const RATE_OVER_MS = 1000
 
-const checkSettings = (options: EventsOptions): Settings => {
-  const result = EventsSettings.safeParse(options)
+const checkSettings = (options: EventsOptions): EventsSettings => {
+  const result = EventsOptionsSchema.safeParse(options)
   if (result.success) {
     for (const topic of Object.values(result.data.topics)) checkTopic(topic)
     return result.data
@@ -47,7 +47,7 @@ const checkSettings = (options: EventsOptions): Settings => {
 }
 
 /** Events a second since the last sample; a new sample is taken when the old one is a second old. */
-const rateOf = (topic: Topic<Sub>, nowMs: number): number => {
+const rateOf = (topic: TopicEntry<LocalSubscription>, nowMs: number): number => {
   const total = topic.published + topic.received
   const elapsedMs = nowMs - topic.sampledAt
   if (elapsedMs >= RATE_OVER_MS) {
@@ -71,19 +71,19 @@ export const createEvents = (
   quota?: Quota,
 ): Events & {
   /** Settings from now on; what was made by the former ones (histories, subscriptions) stays as it is. */
-  retune(next: Partial<Settings>): void
+  retune(next: Partial<EventsSettings>): void
   /** Open subscriptions of this node by pattern. */
   listening(): Map<string, number>
   /** What passed by type of message, since the start. */
   traffic(): EventTraffic
 } => {
   const settings = checkSettings(options)
-  const counters = createCounters(port)
-  const dispatch = createDispatch(port, createRegistry(settings.events), settings.recentEvents, counters)
+  const counters = createEventCounters(port)
+  const dispatch = createEventDispatch(port, createEventRegistry(settings.events), settings.recentEvents, counters)
   const history = createHistory(settings, store, () => port.clock.monotonic(), port.log, quota)
-  const readers = createReaders()
-  const cursors = createCursors(port, store)
-  const words = createWords(port, settings, dispatch, counters, history, readers)
+  const readers = createCatchupRegistry()
+  const cursors = createDurableCursors(port, store)
+  const words = createEventChannels(port, settings, dispatch, counters, history, readers)
   const publish = createPublish(port, settings, words, dispatch, counters)
   const { subscribe, closeAll } = createSubscribe(
     port,
@@ -92,12 +92,12 @@ export const createEvents = (
     dispatch,
     counters,
     readers,
-    createCatalogs(port, history, words.retrieve.holds),
+    createCatalogQuery(port, history, words.retrieve.holds),
     cursors,
   )
   let stopping: Promise<void> | undefined
 
-  const figures = (topic: Topic<Sub>, nowMs: number): TopicFigures => ({
+  const figures = (topic: TopicEntry<LocalSubscription>, nowMs: number): TopicFigures => ({
     topic: topic.name,
     published: topic.published,
     received: topic.received,

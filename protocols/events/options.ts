@@ -2,7 +2,7 @@
  * Settings of the events feature. The schema is the type, the defaults and the check; an unknown field is refused.
  */
 import * as z from 'zod'
-import { MAX_BATCH_EVENTS } from './batch.ts'
+import { MAX_BATCH_EVENTS } from './batch/batch-encoder.ts'
 import type { EventDefinition } from './define-event.ts'
 import { isFirstWord } from './topic.ts'
 
@@ -58,7 +58,7 @@ export const HistoryRule = z
   }))
 export type HistoryRule = z.output<typeof HistoryRule>
 
-export const EventsSettings = z.strictObject({
+export const EventsOptionsSchema = z.strictObject({
   batchEvents: z
     .number()
     .int()
@@ -184,5 +184,5 @@ export const EventsSettings = z.strictObject({
     .describe('Definitions that hold for whatever is published or received under their topics.'),
 })
 
-export type EventsOptions = z.input<typeof EventsSettings>
-export type Settings = z.output<typeof EventsSettings>
+export type EventsOptions = z.input<typeof EventsOptionsSchema>
+export type EventsSettings = z.output<typeof EventsOptionsSchema>

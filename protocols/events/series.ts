@@ -1,14 +1,14 @@
 /** What is counted by one run of numbers, and ranges of those numbers. Pure. */
 
 /** Events of one publisher under one first word, in one life of the publisher. */
-export interface Series {
+export interface EventSeries {
   readonly publisher: string
   readonly word: string
   /** The publisher's incarnation. */
   readonly epoch: number
 }
 
-export interface Range {
+export interface SequenceRange {
   readonly from: number
   /** Inclusive. */
   readonly to: number
@@ -17,10 +17,10 @@ export interface Range {
 /** The end of a range whose last number is not known. */
 export const OPEN_END = Number.MAX_SAFE_INTEGER
 
-export const keyOf = ({ publisher, word, epoch }: Series): string => `${publisher} ${word} ${epoch}`
+export const seriesKey = ({ publisher, word, epoch }: EventSeries): string => `${publisher} ${word} ${epoch}`
 
 /** Position in `items`, which are in ascending order, of the first one that ends at `number` or behind it. */
-export const firstReaching = (items: readonly Range[], number: number): number => {
+export const firstReaching = (items: readonly SequenceRange[], number: number): number => {
   let low = 0
   let high = items.length
   while (low < high) {

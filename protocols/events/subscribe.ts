@@ -3,21 +3,21 @@
  * dispatch, and the words it needs, made known to the neighbours.
  */
 import { ParleyError } from '../errors.ts'
-import { checkKeys, keysOf } from '../nearest.ts'
+import { checkKeys, keysOf } from '../unknown-keys.ts'
 import type { Port } from '../port.ts'
 import type { SubscribeOptions } from './api.ts'
-import type { Catalogs } from './catalogs.ts'
-import type { Counters } from './counters.ts'
-import type { Cursors, OpenCursor } from './cursors.ts'
+import type { CatalogQuery } from './replay/history-catalog.ts'
+import type { EventCounters } from './event-counters.ts'
+import type { DurableCursors, DurableCursor } from './replay/durable-cursors.ts'
 import { defineEvent, type EventDefinition } from './define-event.ts'
-import type { Dispatch, Sub } from './dispatch.ts'
+import type { EventDispatch, LocalSubscription } from './receive/event-dispatch.ts'
 import type { Listener, Missed } from './event.ts'
-import type { Settings } from './options.ts'
-import { createReader, type Reader } from './reader.ts'
-import type { Readers } from './readers.ts'
-import { createQueue, type Subscription } from './subscription.ts'
+import type { EventsSettings } from './options.ts'
+import { createCatchupSubscription, type CatchupSubscription } from './replay/catchup-subscription.ts'
+import type { CatchupRegistry } from './replay/catchup-registry.ts'
+import { createSubscriptionQueue, type Subscription } from './receive/subscription-queue.ts'
 import { compilePattern, firstWord, isOpen } from './topic.ts'
-import type { Word, Words } from './words.ts'
+import type { EventChannel, EventChannels } from './channels/channels.ts'
 
 const OPTION_KEYS = keysOf<SubscribeOptions>({
   onMissed: true,
@@ -56,7 +56,7 @@ const isReading = ({ from = 'latest', ack, name }: SubscribeOptions): boolean =>
 /** What a program holds; the listener's type is what its definition's schema makes of the data. */
 const subscriptionOf = (
   pattern: string,
-  source: Pick<Reader, 'delivered' | 'iterate'> & { dropped(): number },
+  source: Pick<CatchupSubscription, 'delivered' | 'iterate'> & { dropped(): number },
   unsubscribe: () => void,
   known: { confirmed: number; unconfirmed: string[] },
 ): Subscription<never> => ({
@@ -70,27 +70,27 @@ const subscriptionOf = (
 
 export const createSubscribe = (
   port: Pick<Port, 'clock' | 'members' | 'timers' | 'log'>,
-  settings: Settings,
-  words: Words,
-  dispatch: Dispatch,
-  counters: Counters,
-  readers: Readers,
-  catalogs: Catalogs,
-  cursors: Cursors,
+  settings: EventsSettings,
+  words: EventChannels,
+  dispatch: EventDispatch,
+  counters: EventCounters,
+  readers: CatchupRegistry,
+  catalogs: CatalogQuery,
+  cursors: DurableCursors,
 ) => {
-  const open = (word: string | undefined): Word[] => {
+  const open = (word: string | undefined): EventChannel[] => {
     if (word === undefined) {
-      words.follow()
+      words.followNeighbours()
       return words.all()
     }
-    const held = words.hold(word)
+    const held = words.acquire(word)
     held.subscriptions += 1
     return [held]
   }
 
   const close = (word: string | undefined): void => {
     if (word === undefined) {
-      if (dispatch.open() === 0) for (const held of words.all()) words.release(held.name)
+      if (dispatch.wildcards() === 0) for (const held of words.all()) words.release(held.name)
       return
     }
     const held = words.all().find(({ name }) => name === word)
@@ -100,10 +100,10 @@ export const createSubscribe = (
   }
 
   /** Tells the neighbours and says which of them know. */
-  const makeKnown = async (held: readonly Word[]): Promise<{ confirmed: number; unconfirmed: string[] }> => {
-    const audiences = held.map(({ audience }) => audience)
-    void words.reach.announce(audiences)
-    await Promise.all(audiences.map((audience) => words.reach.settled(audience, settings.syncMs)))
+  const makeKnown = async (held: readonly EventChannel[]): Promise<{ confirmed: number; unconfirmed: string[] }> => {
+    const audiences = held.map(({ syncedTopic }) => syncedTopic)
+    void words.sync.announce(audiences)
+    await Promise.all(audiences.map((audience) => words.sync.settled(audience, settings.syncMs)))
     const members = port.members().map(({ id }) => id)
     const unconfirmed = members.filter((id) => !audiences.every(({ confirmed }) => confirmed.has(id)))
     return { confirmed: members.length - unconfirmed.length, unconfirmed }
@@ -111,10 +111,10 @@ export const createSubscribe = (
 
   /** The inside of a subscription, and its place in the dispatch. */
   interface Inside {
-    readonly sub: Sub
-    readonly source: Pick<Reader, 'delivered' | 'iterate'> & { dropped(): number }
+    readonly sub: LocalSubscription
+    readonly source: Pick<CatchupSubscription, 'delivered' | 'iterate'> & { dropped(): number }
     /** Where it starts in the past: once it is known what there is. */
-    begin(held: readonly Word[]): Promise<unknown>
+    begin(held: readonly EventChannel[]): Promise<unknown>
     close(): void
   }
 
@@ -122,7 +122,7 @@ export const createSubscribe = (
     readonly pattern: string
     readonly word: string | undefined
     readonly label: string
-    readonly match: Sub['match']
+    readonly match: LocalSubscription['match']
     readonly definition: EventDefinition | undefined
   }
 
@@ -131,14 +131,14 @@ export const createSubscribe = (
     listener: Listener<unknown> | undefined,
     options: SubscribeOptions,
   ): Inside => {
-    const queue = createQueue(listener, checkCount('queueEvents', options.queueEvents ?? settings.queueEvents), {
+    const queue = createSubscriptionQueue(listener, checkCount('queueEvents', options.queueEvents ?? settings.queueEvents), {
       monotonic: () => port.clock.monotonic(),
       onMissed: options.onMissed,
-      failed: (error) => dispatch.failed(label, error),
+      failed: (error) => dispatch.listenerFailed(label, error),
       expired: () => counters.dropped('expired'),
       overflowed: () => counters.dropped('overflow'),
     })
-    const sub: Sub = { pattern, word, match, definition, queue, onInvalid: options.onInvalid }
+    const sub: LocalSubscription = { pattern, word, match, definition, queue, onInvalid: options.onInvalid }
     dispatch.add(sub)
     return { sub, source: queue, begin: () => Promise.resolve(), close: queue.close }
   }
@@ -147,22 +147,22 @@ export const createSubscribe = (
     { pattern, word, label, match, definition }: Target,
     listener: Listener<unknown> | undefined,
     options: SubscribeOptions,
-    cursor: OpenCursor | undefined,
+    cursor: DurableCursor | undefined,
   ): Inside => {
-    const sub: Sub = { pattern, word, match, definition, queue: undefined, onInvalid: options.onInvalid }
+    const sub: LocalSubscription = { pattern, word, match, definition, queue: undefined, onInvalid: options.onInvalid }
     const guarded = (fn: () => void): void => {
       try {
         fn()
       } catch (error) {
-        dispatch.failed(label, error)
+        dispatch.listenerFailed(label, error)
       }
     }
-    const reader = createReader(
+    const reader = createCatchupSubscription(
       port,
       listener,
       {
         from: checkFrom(options.from),
-        cursor: cursor?.found,
+        cursor: cursor?.saved,
         ack: options.ack === true,
         attempts: checkCount('attempts', options.attempts ?? ATTEMPTS),
         retryMs: checkCount('retryMs', options.retryMs ?? RETRY_MS),
@@ -173,22 +173,22 @@ export const createSubscribe = (
         catalogs,
         position: words.position,
         publishers: words.publishers,
-        shape({ batch, index, wire, arrivedAt }) {
+        eventFor({ batch, index, wire, arrivedAt }) {
           if (wire === undefined) {
             counters.dropped('malformed')
             return undefined
           }
-          return dispatch.shape(sub, batch, index, wire, arrivedAt)
+          return dispatch.eventFor(sub, batch, index, wire, arrivedAt)
         },
         missed(missed: Missed) {
           counters.unread(missed.word, missed.to - missed.from + 1)
           guarded(() => options.onMissed?.(missed))
         },
-        failed: (error) => dispatch.failed(label, error),
+        failed: (error) => dispatch.listenerFailed(label, error),
         redelivered: counters.redelivered,
         givenUp(event, error) {
           counters.givenUp()
-          dispatch.failed(label, error)
+          dispatch.listenerFailed(label, error)
           guarded(() => options.onFailed?.(event, error))
         },
         delivered: counters.replayed,
@@ -236,7 +236,7 @@ export const createSubscribe = (
       throw error
     }
     let active = true
-    let held: Word[] | undefined
+    let held: EventChannel[] | undefined
     const end = (): void => {
       if (!active) return
       active = false
@@ -254,7 +254,7 @@ export const createSubscribe = (
     try {
       held = open(word)
       options.signal?.addEventListener('abort', unsubscribe, { once: true })
-      await words.reach.serving
+      await words.sync.serving
       const [known] = await Promise.all([makeKnown(held), inside.begin(held)])
       return subscriptionOf(pattern, inside.source, unsubscribe, known)
     } catch (error) {

@@ -1,9 +1,9 @@
 /** How nodes ask the members of a journal. Wire id `/parley/journal/1`. */
 import * as z from 'zod'
 import { defineProtocol } from '../define.ts'
-import { FenceSchema } from './fence.ts'
-import { JsonSchema } from './kinds.ts'
-import { MAX_KEY } from './records.ts'
+import { FenceSchema } from './fencing/fence.ts'
+import { JsonSchema } from './state/built-in-kinds.ts'
+import { MAX_KEY } from './state/journal-records.ts'
 
 const Count = z.int().nonnegative()
 const MeshId = z.string().min(1).max(64)
@@ -31,11 +31,11 @@ const FaultSchema = z.object({
   details: z.record(z.string(), z.unknown()).optional(),
 })
 
-export const AnswerSchema = z.discriminatedUnion('ok', [
+export const CommandAnswerSchema = z.discriminatedUnion('ok', [
   z.object({ ok: z.literal(true), version: Count, term: Count, result: JsonSchema }),
   z.object({ ok: z.literal(false), version: Count, term: Count, fault: FaultSchema }),
 ])
-export type WireAnswer = z.output<typeof AnswerSchema>
+export type WireAnswer = z.output<typeof CommandAnswerSchema>
 
 export const journalProtocol = defineProtocol({
   name: 'journal',
@@ -51,7 +51,7 @@ export const journalProtocol = defineProtocol({
         acked: Count,
         input: JsonSchema,
       }),
-      response: AnswerSchema,
+      response: CommandAnswerSchema,
       priority: 'high',
       timeoutMs: 10_000,
     },

@@ -12,9 +12,9 @@ import * as z from 'zod'
 import { ParleyError } from '../errors.ts'
 import type { Events, Receipt } from '../events/api.ts'
 import { defineEvent } from '../events/define-event.ts'
-import type { Subscription } from '../events/subscription.ts'
-import { NOTIFICATION_TOPIC } from '../events/traffic.ts'
-import { type Fence, FenceSchema } from '../journal/fence.ts'
+import type { Subscription } from '../events/receive/subscription-queue.ts'
+import { NOTIFICATION_TOPIC } from '../events/event-traffic.ts'
+import { type Fence, FenceSchema } from '../journal/fencing/fence.ts'
 import { implementPart } from '../part.ts'
 import type { Port, Stop } from '../port.ts'
 import type { notifications } from './part.ts'
@@ -96,7 +96,7 @@ export interface NotificationsDeps {
 type Verdict = 'deliver' | 'stale' | 'foreign' | 'wait'
 
 /** Whether a notification is let through, by what is known of who coordinates. Pure. */
-export const judge = (
+export const decideNotification = (
   { mesh_id: meshId, leader, fence }: Pick<Data, 'mesh_id' | 'leader' | 'fence'>,
   source: string,
   known: { meshId: string | undefined; epoch: number; leader: string | undefined },
@@ -151,7 +151,7 @@ export const createNotifications = (deps: NotificationsDeps): Notifications & { 
   /** @returns whether it still waits */
   const look = (data: Data, source: string): boolean => {
     const known = deps.status()
-    const verdict = data.fence.term < newest ? 'stale' : judge(data, source, known)
+    const verdict = data.fence.term < newest ? 'stale' : decideNotification(data, source, known)
     if (verdict === 'deliver') deliver(data, source)
     else if (verdict === 'stale') refuse('Stale')
     else if (verdict === 'foreign') refuse('Foreign')

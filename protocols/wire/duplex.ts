@@ -2,7 +2,7 @@
  * A byte duplex: what a link needs of a stream. node/ wraps libp2p's streams; tests, and calls to oneself, use a pair in
  * memory.
  */
-export interface Listeners {
+export interface DuplexListeners {
   data(bytes: Uint8Array): void
   /** Room again after buffered() was high. */
   writable(): void
@@ -19,7 +19,7 @@ export interface Duplex {
   pause(): void
   resume(): void
   /** Sets the listeners, once. Data that came earlier is delivered afterwards. */
-  listen(on: Listeners): void
+  listen(on: DuplexListeners): void
   /** Ends the exchange after what was sent; both sides see a close. */
   close(): void
   /** Breaks off at once. */
@@ -27,7 +27,7 @@ export interface Duplex {
 }
 
 interface Side {
-  on: Listeners | undefined
+  on: DuplexListeners | undefined
   paused: boolean
   open: boolean
   inbox: Uint8Array[]

@@ -9,7 +9,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Mesh } from '../../node/index.ts'
 import { isParleyError } from '../../protocols/errors.ts'
-import type { Fence } from '../../protocols/journal/fence.ts'
+import type { Fence } from '../../protocols/journal/fencing/fence.ts'
 import { COUNTER, directCommand, receiverProtocol } from './commands.ts'
 
 const LOOK_MS = 20

@@ -5,8 +5,8 @@
 import * as z from 'zod'
 import { defineProtocol } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
-import { defineCommand } from '../../protocols/journal/command.ts'
-import { FenceSchema } from '../../protocols/journal/fence.ts'
+import { defineJournalCommand } from '../../protocols/journal/state/command-kind.ts'
+import { FenceSchema } from '../../protocols/journal/fencing/fence.ts'
 
 export const WRITES = 'write/'
 export const NOTES = 'note/'
@@ -16,7 +16,7 @@ const DIRECTIVE = 'directive'
 export const SCOPE = 'crash'
 
 /** Counts how often each id was applied: what is applied twice is seen in the record, and in the answer. */
-export const noteCommand = defineCommand({
+export const noteCommand = defineJournalCommand({
   name: 'crash.note',
   level: 1,
   input: z.object({ id: z.string().min(1).max(64) }),
@@ -33,7 +33,7 @@ export const noteCommand = defineCommand({
  * What a coordinator has decided. It names the epoch that it acts in: the journal takes commands from anyone, so one that
  * was replaced and does not know it yet would else have its directive decided by the next one, with a new fence.
  */
-export const directCommand = defineCommand({
+export const directCommand = defineJournalCommand({
   name: 'crash.direct',
   level: 1,
   input: z.object({ epoch: z.int() }),

@@ -1,5 +1,5 @@
 /** Whether what was answered is what is there. Pure. */
-import { compareFences, type Fence, NO_FENCE } from '../../protocols/journal/fence.ts'
+import { compareFences, type Fence, NO_FENCE } from '../../protocols/journal/fencing/fence.ts'
 import { checkLinearizable } from '../support/linearizability.ts'
 import { recordModel } from '../support/linearizability-models.ts'
 import { explainHistory } from '../support/linearizability-text.ts'

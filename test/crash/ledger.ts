@@ -4,7 +4,7 @@
  */
 import type { Mesh } from '../../node/index.ts'
 import { isParleyError } from '../../protocols/errors.ts'
-import type { Fence } from '../../protocols/journal/fence.ts'
+import type { Fence } from '../../protocols/journal/fencing/fence.ts'
 import { receiverProtocol, SCOPE } from './commands.ts'
 
 export interface Taken {

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { systemCode } from '../../node/private-file.ts'
+import { systemCode } from '../../node/platform/private-file.ts'
 
 const MIB = 16
 const FILLER = 'filler'

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createMesh, type Mesh, makeSecret } from '../../node/index.ts'
-import { createLog } from '../../node/log.ts'
+import { createLog } from '../../node/observe/log/node-log.ts'
 import { createRandom, type Random } from '../soak/random.ts'
 import { until } from '../support/until.ts'
 import { COUNTER, NOTES, WRITES } from './commands.ts'
@@ -160,8 +160,8 @@ export const openStage = async (options: StageOptions): Promise<Stage> => {
     for (const { node, status } of statuses) {
       if (status === undefined) wrong.push(`${node.name} does not answer`)
       else if (status.meshId !== meshId) wrong.push(`${node.name} is of the mesh ${status.meshId}, not ${meshId}`)
-      else if (status.seat !== 'voter' || status.voters.length !== count)
-        wrong.push(`${node.name} has the seat ${status.seat} among ${status.voters.length} voters`)
+      else if (status.role !== 'voter' || status.voters.length !== count)
+        wrong.push(`${node.name} has the seat ${status.role} among ${status.voters.length} voters`)
       else if (!status.quorum || status.leader === undefined) wrong.push(`${node.name} knows no coordinator`)
     }
     if (wrong.length > 0) return wrong
@@ -227,7 +227,7 @@ export const openStage = async (options: StageOptions): Promise<Stage> => {
         `${node.name} has its seat, and what was decided`,
         async () => {
           const status = await statusOf(node)
-          return status?.seat === 'voter' && status.leader !== undefined && status.version >= version
+          return status?.role === 'voter' && status.leader !== undefined && status.version >= version
         },
         SETTLE_MS,
         20,

@@ -1,15 +1,15 @@
 /** The protocols that each node serves, as their contracts say: methods, and the fields of what goes in and comes out. Pure. */
 import * as z from 'zod'
 import { directoryProtocol } from '../../discovery/directory/protocol.ts'
-import { presence } from '../../discovery/swim/protocol.ts'
-import { neighboursProtocol } from '../../node/neighbours.ts'
-import { overlayProtocol } from '../../node/parting.ts'
-import { reachProtocol } from '../../node/reach.ts'
-import { replyProtocol } from '../../node/replies.ts'
-import { admission } from '../../node/trust/cards.ts'
-import { commandProtocol } from '../../protocols/command/define.ts'
+import { presenceProtocol } from '../../discovery/swim/protocol.ts'
+import { neighboursProtocol } from '../../node/observe/debug/sources/neighbours.ts'
+import { overlayProtocol } from '../../node/network/connection-pruning.ts'
+import { autonatProtocol } from '../../node/network/nat/autonat.ts'
+import { replyProtocol } from '../../node/calls/reply-to.ts'
+import { admissionProtocol } from '../../node/trust/credentials.ts'
+import { commandProtocol } from '../../protocols/command/command-definition.ts'
 import { raftProtocol } from '../../protocols/consensus/contract.ts'
-import { foundingProtocol } from '../../protocols/consensus/founding/contract.ts'
+import { foundingProtocol } from '../../protocols/consensus/bootstrap/contract.ts'
 import { proofProtocol } from '../../protocols/consensus/proof/contract.ts'
 import { coordinatorProtocol } from '../../protocols/coordinator/contract.ts'
 import { type AnyProtocol, type Content, kindOf, type Method, wireId } from '../../protocols/define.ts'
@@ -21,13 +21,13 @@ const command = commandProtocol({ type: 'type', parameters: z.unknown() })
 
 /** In the order of a node's life. */
 export const INTERNAL: readonly AnyProtocol[] = [
-  admission,
+  admissionProtocol,
   directoryProtocol,
-  presence,
+  presenceProtocol,
   eventsProtocol,
   neighboursProtocol,
   overlayProtocol,
-  reachProtocol,
+  autonatProtocol,
   deliveryProtocol,
   command,
   replyProtocol,

@@ -1,8 +1,8 @@
 /** Tables and sections of the documents, out of the schemas, the command line, the sources and the .proto files. Pure. */
 import type { Command } from 'commander'
-import { UP_DEFAULTS } from '../../node/cli/up-config.ts'
-import { reference } from '../../node/config/reference.ts'
-import { OPERATIONS } from '../../node/debug/operations.ts'
+import { UP_DEFAULTS } from '../../node/cli/start/up-configuration.ts'
+import { referenceMarkdown } from '../../node/options/config/reference.ts'
+import { OPERATIONS } from '../../node/observe/debug/routes/debug-operations.ts'
 import { PRESETS } from '../../node/options/presets.ts'
 import { CODES } from '../../protocols/errors.ts'
 import { STATE_REASONS } from '../../protocols/state-reasons.ts'
@@ -15,7 +15,7 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
   [head, head.map(() => '---'), ...rows].map((row) => `| ${row.map(cell).join(' | ')} |`).join('\n')
 
 /** The reference of all keys, without its own title. */
-export const configuration = (): string => reference(UP_DEFAULTS).replace(/^# .*\n\n.*do not edit\.\n\n/, '')
+export const configuration = (): string => referenceMarkdown(UP_DEFAULTS).replace(/^# .*\n\n.*do not edit\.\n\n/, '')
 
 export const presets = (): string =>
   table(

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { type AgentOptions, type RunningAgent, startAgent } from '../../node/agent/start.ts'
+import { type AgentOptions, type RunningAgent, startAgent } from '../../node/agent/start-agent.ts'
 import type { Mesh } from '../../node/api.ts'
 import { createMesh } from '../../node/mesh.ts'
-import { presence } from '../../node/presence.ts'
+import { presenceProtocol } from '../../node/parts/failure-detection.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import { errand, stopped, toil, word } from '../support/agents/contract.ts'
 import { failureOf, timed, until } from '../support/until.ts'
@@ -157,7 +157,7 @@ describe('agents in worker threads', { timeout: 30_000 }, () => {
     const endsAt = performance.now() + 2000
     while (performance.now() < endsAt) {
       const beat = { agentId: caller.self.id, incarnation: caller.self.incarnation, load: 0, queueLength: 0 }
-      const { ms } = await timed(() => caller.to(host.self.id, presence).beat(beat))
+      const { ms } = await timed(() => caller.to(host.self.id, presenceProtocol).beat(beat))
       slowest = Math.max(slowest, ms)
       beats += 1
     }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import * as z from 'zod'
-import { MAX_SOCKET_PATH_BYTES } from '../../node/control/socket-place.ts'
+import { MAX_SOCKET_PATH_BYTES } from '../../node/control/socket-path.ts'
 import { assertError, type CommandFolder, commandFolder, firstLine, type Running } from '../support/command.ts'
 import { until } from '../support/until.ts'
 

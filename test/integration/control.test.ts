@@ -5,7 +5,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import * as z from 'zod'
-import { stillRuns, UNKNOWN_BIRTH } from '../../node/process-birth.ts'
+import { isStillRunning, UNKNOWN_BIRTH } from '../../node/platform/process-identity.ts'
 import {
   assertError,
   type CommandFolder,
@@ -26,7 +26,7 @@ const isRoot = process.getuid?.() === 0
 const Note = z.object({ control: z.string(), addresses: z.array(z.string()), pid: z.number(), peerId: z.string() })
 
 /** A process that is over and that nobody has waited for is gone, too. */
-const exited = async (pid: number): Promise<boolean> => !(await stillRuns({ pid, birth: UNKNOWN_BIRTH }))
+const exited = async (pid: number): Promise<boolean> => !(await isStillRunning({ pid, birth: UNKNOWN_BIRTH }))
 
 describe('commands by the control socket', { timeout: 90_000 }, () => {
   let folder: string

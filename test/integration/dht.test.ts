@@ -4,9 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { afterEach, describe, it } from 'node:test'
-import type { DiscoverySettings } from '../../node/discovery-options.ts'
+import type { DiscoverySettings } from '../../node/options/discovery-options.ts'
 import { makeSecret } from '../../node/index.ts'
-import { protocolOf } from '../../node/transport/dht.ts'
+import { dhtProtocolOf } from '../../node/network/dht.ts'
 import { isParleyError } from '../../protocols/errors.ts'
 import { BRISK, type OwnMesh, startMesh, stopMeshes } from '../support/meshes.ts'
 import { probe } from '../support/probe.ts'
@@ -64,8 +64,8 @@ describe('a line of nodes with directories of one entry', { timeout: 60_000 }, (
     const node = await startMesh({ ...common, timings, name: 'node', discovery: { dht: 'server' } })
     const [address = ''] = node.mesh.self.addresses
     const ask = async (raw: RawPeer, connection: Awaited<ReturnType<RawPeer['dial']>>) => {
-      assert.ok((await raw.protocolsOf(connection)).includes(protocolOf(common.mesh)))
-      const stream = await connection.newStream(protocolOf(common.mesh))
+      assert.ok((await raw.protocolsOf(connection)).includes(dhtProtocolOf(common.mesh)))
+      const stream = await connection.newStream(dhtProtocolOf(common.mesh))
       const seen = watch(stream)
       // FIND_NODE (type 4) for a key of one byte, behind its length.
       stream.send(Uint8Array.of(5, 0x08, 4, 0x12, 1, 7))

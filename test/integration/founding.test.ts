@@ -128,8 +128,8 @@ describe('founding', { timeout: 120_000 }, () => {
       dataDir: at('waits'),
       join: [`/ip4/127.0.0.1/tcp/${port}`],
     })
-    const { meshId, seat } = await waits.ask('status', undefined)
-    assert.deepEqual([meshId, seat], [undefined, 'none'])
+    const { meshId, role } = await waits.ask('status', undefined)
+    assert.deepEqual([meshId, role], [undefined, 'none'])
     const page = await waits.ask('look', { path: '/api/coordinator' })
     assert.match(String(JSON.parse(page.body).problem), /join|found/)
     await assert.rejects(waits.ask('put', { key: 'a', value: 1, timeoutMs: 500 }), { code: 'STA003' })
@@ -143,7 +143,7 @@ describe('founding', { timeout: 120_000 }, () => {
     })
     const { meshId: founded } = await led(seed)
     assert.equal((await led(waits)).meshId, founded)
-    await until('it learns', async () => (await waits.ask('status', undefined)).seat === 'learner', FOUND_MS)
+    await until('it learns', async () => (await waits.ask('status', undefined)).role === 'learner', FOUND_MS)
     await Promise.all([waits.kill(), seed.kill()])
   })
 })

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import type { Connection, Stream } from '@libp2p/interface'
 import { makeSecret } from '../../node/index.ts'
-import { type Frame, frame, KIND } from '../../protocols/wire/frame.ts'
-import { split } from '../../protocols/wire/parts.ts'
+import { type Frame, frame, KIND } from '../../protocols/wire/frames/frame.ts'
+import { fragment } from '../../protocols/wire/frames/fragmentation.ts'
 import { type OwnMesh, startMesh, stopMeshes } from '../support/meshes.ts'
 import { probe } from '../support/probe.ts'
 import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
@@ -133,7 +133,7 @@ describe('a member that takes all it can get', { timeout: 60_000 }, () => {
     link.send(linkBytes())
     let done = false
     const feeding = (async () => {
-      for (const part of nested.flatMap((each) => split(each, 64 * 1024))) {
+      for (const part of nested.flatMap((each) => fragment(each, 64 * 1024))) {
         if (!link.send(linkBytes(part).subarray(linkBytes().length))) {
           await new Promise((resolve) => link.addEventListener('drain', resolve, { once: true }))
         }

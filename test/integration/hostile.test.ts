@@ -6,8 +6,8 @@ import { after, before, describe, it } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import type { Connection } from '@libp2p/interface'
 import { makeSecret } from '../../node/index.ts'
-import { protocolOf } from '../../node/transport/dht.ts'
-import { frame, KIND } from '../../protocols/wire/frame.ts'
+import { dhtProtocolOf } from '../../node/network/dht.ts'
+import { frame, KIND } from '../../protocols/wire/frames/frame.ts'
 import { type OwnMesh, startMesh, stopMeshes } from '../support/meshes.ts'
 import { probe } from '../support/probe.ts'
 import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
@@ -15,7 +15,7 @@ import { linkBytes, type RawPeer, request, requestBytes, startRawPeer, watch } f
 import { until } from '../support/until.ts'
 
 const MESH = 'besieged'
-const KAD = protocolOf(MESH)
+const KAD = dhtProtocolOf(MESH)
 const secret = makeSecret()
 const MAX_FRAME_BYTES = 128 * 1024
 const MAX_HELD = 16

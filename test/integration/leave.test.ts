@@ -69,7 +69,7 @@ describe('parley leave', { timeout: 90_000 }, () => {
     const { peer, givenUp, voters } = JSON.parse(done.stdout)
     assert.deepEqual([peer, givenUp], [leader, true])
     assert.ok(voters >= 2 && voters <= 3, done.stdout)
-    assert.equal((await statusOf(name)).seat, 'none')
+    assert.equal((await statusOf(name)).role, 'none')
     await until('the fourth takes its place', async () => (await votersSeenBy(other)).length === 3, 15_000)
     assert.ok(!(await votersSeenBy(other)).includes(leader))
 
@@ -88,7 +88,7 @@ describe('parley leave', { timeout: 90_000 }, () => {
     const undone = await parley('leave', '--node', name, '--undo')
     assert.equal(undone.code, 0, undone.stderr)
     assert.match(undone.stdout, /offers its seat again/)
-    await until('it has a seat', async () => (await statusOf(name)).seat !== 'none', 10_000)
+    await until('it has a seat', async () => (await statusOf(name)).role !== 'none', 10_000)
   })
 
   it('is refused by the only voter, and names what is missing', async () => {
@@ -97,8 +97,8 @@ describe('parley leave', { timeout: 90_000 }, () => {
     const { code, stderr } = await parley('leave', '--node', 'sole')
     assert.equal(code, 1, stderr)
     assert.match(stderr, /^error STA003: no other node votes.*\nhint: wait until others/)
-    const { seat, givenUp } = await sole.ask('status', undefined)
-    assert.deepEqual([seat, givenUp], ['voter', false])
+    const { role, withdrawn } = await sole.ask('status', undefined)
+    assert.deepEqual([role, withdrawn], ['voter', false])
     await sole.kill()
     const gone = await parley('leave', '--node', 'sole')
     assert.equal(gone.code, 3, gone.stderr)

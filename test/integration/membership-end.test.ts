@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
 import { makeSecret } from '../../node/index.ts'
-import { Draft, putEvent, signingPrefix } from '../../protocols/events/batch.ts'
-import { Writer } from '../../protocols/wire/protobuf.ts'
+import { BatchDraft, putEvent, signingPrefix } from '../../protocols/events/batch/batch-encoder.ts'
+import { ProtobufWriter } from '../../protocols/wire/frames/protobuf.ts'
 import { BRISK, startMesh, stopMeshes } from '../support/meshes.ts'
 import { endProcesses, type Peer, RemoteFailure, startPeer, untilMembers } from '../support/processes.ts'
 import { type RawPeer, requestBytes, startRawPeer, watch } from '../support/raw-peer.ts'
@@ -125,9 +125,9 @@ describe('a token that runs out', { timeout: 30_000 }, () => {
     const epoch = Date.now()
     const publish = async (): Promise<void> => {
       number += 1
-      const writer = new Writer(256)
+      const writer = new ProtobufWriter(256)
       putEvent(writer, Buffer.from('news.raw'), '{}', undefined)
-      const draft = new Draft(
+      const draft = new BatchDraft(
         signingPrefix(MESH),
         { publisher: raw.id, word: 'news' },
         writer.bytes.subarray(0, writer.at),

@@ -3,18 +3,18 @@
  */
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, it } from 'node:test'
-import { isRelayed } from '../../node/addresses.ts'
+import { isRelayed } from '../../node/network/addresses/multiaddresses.ts'
 import { makeSecret } from '../../node/index.ts'
 import {
   decodeHop,
   encodeHop,
   encodeStop,
-  framed,
+  withLengthPrefix,
   HOP,
   readMessage,
-  STATUS,
+  RELAY_STATUS,
   STOP,
-} from '../../node/transport/relay-wire.ts'
+} from '../../node/network/nat/relay-messages.ts'
 import { BRISK, type OwnMesh, startMesh, stopMeshes } from '../support/meshes.ts'
 import { createSwitched, noSwitched, type Switched } from '../support/namespaces-mesh.ts'
 import { behindNat, type Hidden } from '../support/nat.ts'
@@ -182,7 +182,7 @@ describe('a relay', { timeout: 60_000 }, () => {
   /** What a relay answers to a peer that asks for a place; undefined where it breaks off. */
   const askForPlace = async (raw: RawPeer, connection: Awaited<ReturnType<RawPeer['dial']>>) => {
     const stream = await connection.newStream(HOP)
-    stream.send(framed(encodeHop({ type: 'reserve' })))
+    stream.send(withLengthPrefix(encodeHop({ type: 'reserve' })))
     const { message } = await readMessage(stream, AbortSignal.timeout(8_000))
     return { ...decodeHop(message), by: raw.id }
   }
@@ -196,7 +196,7 @@ describe('a relay', { timeout: 60_000 }, () => {
     const connection = await member.dial(address)
     await member.admit(connection, common.mesh, [await member.token(common.mesh, secret)])
     const given = await askForPlace(member, connection)
-    assert.equal(given.status, STATUS.ok)
+    assert.equal(given.status, RELAY_STATUS.ok)
     assert.ok((given.expires ?? 0) * 1000 > Date.now(), 'for a while from now')
     assert.equal(relay.mesh.figures().relay?.serving?.places, 1, 'its own')
     await failureOf(refused)
@@ -252,7 +252,7 @@ describe('a relay', { timeout: 60_000 }, () => {
     await impostor.admit(connection, common.mesh, [await impostor.token(common.mesh, secret)])
     const stream = await connection.newStream(STOP)
     const said = async () => {
-      stream.send(framed(encodeStop({ type: 'connect', peer: impostor.libp2p.peerId.toMultihash().bytes })))
+      stream.send(withLengthPrefix(encodeStop({ type: 'connect', peer: impostor.libp2p.peerId.toMultihash().bytes })))
       return readMessage(stream, AbortSignal.timeout(5_000))
     }
     await failureOf(said())
@@ -271,8 +271,8 @@ describe('a relay', { timeout: 60_000 }, () => {
     }
     const [connection] = member.libp2p.getConnections()
     const stream = (await connection?.newStream(HOP)) ?? assert.fail('connected')
-    stream.send(framed(encodeHop({ type: 'connect', peer: other.libp2p.peerId.toMultihash().bytes })))
+    stream.send(withLengthPrefix(encodeHop({ type: 'connect', peer: other.libp2p.peerId.toMultihash().bytes })))
     const { message } = await readMessage(stream, AbortSignal.timeout(8_000))
-    assert.equal(decodeHop(message).status, STATUS.noReservation)
+    assert.equal(decodeHop(message).status, RELAY_STATUS.noReservation)
   })
 })

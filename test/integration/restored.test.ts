@@ -100,7 +100,7 @@ describe('a data directory that was restored from a backup', { timeout: 120_000 
     await backUp('three')
     await start('three')
     await led('three')
-    await until('it votes', async () => (await statusOf('three')).seat === 'voter', 10_000)
+    await until('it votes', async () => (await statusOf('three')).role === 'voter', 10_000)
     const [was] = (await membersOf(id, 'one')).voters
     assert.ok(was !== undefined && was === first, 'a start where it was keeps the member')
     await put('three', 30)
@@ -114,7 +114,7 @@ describe('a data directory that was restored from a backup', { timeout: 120_000 
     const now = await until(
       'it votes as another member, and the one that it was is gone',
       async () => {
-        seen.add((await statusOf('three')).seat)
+        seen.add((await statusOf('three')).role)
         const { voters } = await membersOf(id, 'one')
         return voters.length === 1 && voters[0] !== was ? voters[0] : undefined
       },
@@ -123,7 +123,7 @@ describe('a data directory that was restored from a backup', { timeout: 120_000 
     )
     assert.notEqual(now, was)
     assert.ok(seen.has('none') || seen.has('learner'), [...seen].join())
-    await until('it has seen that it votes', async () => (await statusOf('three')).seat === 'voter', 10_000)
+    await until('it has seen that it votes', async () => (await statusOf('three')).role === 'voter', 10_000)
     await assertAll('three')
     await put('three', 3)
 
@@ -161,6 +161,6 @@ describe('a data directory that was restored from a backup', { timeout: 120_000 
       15_000,
     )
     assert.match(problem, /came back as a new member.*parley store force-recover/)
-    for (const name of NAMES) assert.equal((await statusOf(name)).seat, 'none')
+    for (const name of NAMES) assert.equal((await statusOf(name)).role, 'none')
   })
 })

@@ -289,7 +289,7 @@ describe('nodes that found a mesh together', { timeout: 60_000 }, () => {
 
   it('log no failure when one stops that calls the others again and again, since they are gone', async (t) => {
     const { own, others } = await founded(t, 'bereft')
-    await until('it votes', () => own.mesh.coordinator.status().seat === 'voter', 20_000)
+    await until('it votes', () => own.mesh.coordinator.status().role === 'voter', 20_000)
     await Promise.all(others.map((peer) => peer.kill()))
     const before = own.mesh.figures().retries
     await until('it calls them again', () => own.mesh.figures().retries > before)

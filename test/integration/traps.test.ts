@@ -13,14 +13,14 @@ import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p } from 'libp2p'
 import { makeSecret } from '../../node/index.ts'
-import { createLinks } from '../../node/links.ts'
-import { clock, random, timers } from '../../node/platform.ts'
-import { streamDuplex } from '../../node/stream-duplex.ts'
-import { forgetAbsent } from '../../node/transport.ts'
+import { createLinkPool } from '../../node/network/link-pool.ts'
+import { clock, random, timers } from '../../node/platform/platform.ts'
+import { streamDuplex } from '../../node/network/stream-duplex.ts'
+import { forgetDisconnected } from '../../node/network/libp2p.ts'
 import { isParleyError } from '../../protocols/errors.ts'
-import { frame, KIND } from '../../protocols/wire/frame.ts'
-import { linkCounts } from '../../protocols/wire/link.ts'
-import { createOutbox } from '../../protocols/wire/outbox.ts'
+import { frame, KIND } from '../../protocols/wire/frames/frame.ts'
+import { createLinkCounts } from '../../protocols/wire/link/link.ts'
+import { createFrameWriter } from '../../protocols/wire/frames/frame-writer.ts'
 import { keptLog, startMesh, stopMeshes } from '../support/meshes.ts'
 import { lateGossip, startRawPeer } from '../support/raw-peer.ts'
 import { failureOf, timed, until } from '../support/until.ts'
@@ -70,7 +70,7 @@ describe('traps of libp2p', { timeout: 60_000 }, () => {
     await guest.stop()
     await until('one is gone', () => far.getConnections().length === 1)
     assert.equal((await known()).length, 2, 'libp2p forgets by itself now: forgetAbsent() can go')
-    await forgetAbsent(far)
+    await forgetDisconnected(far)
     assert.equal((await known()).length, 1)
     assert.equal(connection.status, 'open')
   })
@@ -84,14 +84,14 @@ describe('traps of libp2p', { timeout: 60_000 }, () => {
     const { far, connection } = await connected()
     // Beyond its limit a node resets streams while newStream() resolves at the other side.
     await far.handle('/parley/trap/1', () => {}, { maxInboundStreams: 1 })
-    const links = createLinks({
+    const links = createLinkPool({
       clock,
       timers,
       log: keptLog(),
       compression: { encodings: [], compress: async (_, bytes) => bytes, decompress: (_, bytes) => bytes },
       defer: queueMicrotask,
       random,
-      counts: linkCounts(),
+      counts: createLinkCounts(),
       limits: {
         maxMessageBytes: 1 << 20,
         maxFrameBytes: 1 << 17,
@@ -146,7 +146,7 @@ describe('traps of libp2p', { timeout: 60_000 }, () => {
     const { sender, receiver } = await streamPair()
     const unsent = 256 * 1024
     const duplex = streamDuplex(sender)
-    const outbox = createOutbox(duplex, {
+    const outbox = createFrameWriter(duplex, {
       maxWriteBytes: 65_536,
       maxWriteFrames: 256,
       maxQueuedBytes: 1 << 20,
@@ -173,7 +173,7 @@ describe('traps of libp2p', { timeout: 60_000 }, () => {
     for (let sent = 0; sent < total; sent += 1) {
       await new Promise<void>((resolve) => outbox.whenRoom(resolve))
       const item = frame(KIND.item, 1, part)
-      outbox.push({ frame: item, deadlineAt: 0, expiresAt: 0, sender: undefined, last: true })
+      outbox.push({ frame: item, deadlineAt: 0, expiresAt: 0, owner: undefined, last: true })
       peak = Math.max(peak, duplex.buffered())
     }
     await until('all arrived', () => received >= total * part.length, 20_000)

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { fileURLToPath } from 'node:url'
-import { VERSION } from '../../node/version.ts'
+import { VERSION } from '../../node/platform/version.ts'
 import { type Consumer, installInto } from './consumer.ts'
 import { openFolders } from './folders.ts'
 import { lint } from './linters.ts'

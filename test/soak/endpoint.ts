@@ -1,6 +1,6 @@
 /** What the debug endpoint of a node tells about sizes: gauges of /metrics, and lengths of lists. */
 import { get } from 'node:http'
-import { PREFIX } from '../../node/metrics.ts'
+import { PREFIX } from '../../node/observe/metrics/metrics.ts'
 import type { Sample } from './sample.ts'
 
 /** Gauges that say how much of something is held; everything else there is a counter or a time. */

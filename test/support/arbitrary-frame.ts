@@ -1,6 +1,6 @@
 /** Random frames for property tests: every field, every kind, at and around the sizes where varints grow. */
 import fc from 'fast-check'
-import type { Extra, Frame, Hello, WireFault, WireProgress } from '../../protocols/wire/frame.ts'
+import type { EnvelopeExtra, Frame, Hello, FrameFault, FrameProgress } from '../../protocols/wire/frames/frame.ts'
 import { frameOf } from './proto-oracle.ts'
 
 const uint32 = fc.oneof(
@@ -28,10 +28,10 @@ const hello: fc.Arbitrary<Hello> = fc.record(
   all,
 )
 
-const fault: fc.Arbitrary<WireFault> = fc.record({ code, message: text, hint: text, details: bytes }, all)
+const fault: fc.Arbitrary<FrameFault> = fc.record({ code, message: text, hint: text, details: bytes }, all)
 
 const filled = text.filter((value) => value !== '')
-const extra: fc.Arbitrary<Extra> = fc.record(
+const extra: fc.Arbitrary<EnvelopeExtra> = fc.record(
   {
     replyTo: filled,
     correlationId: filled,
@@ -50,7 +50,7 @@ const extra: fc.Arbitrary<Extra> = fc.record(
   { requiredKeys: [], noNullPrototype: true },
 )
 
-const progress: fc.Arbitrary<WireProgress> = fc.record({ done: uint32, note: text }, all)
+const progress: fc.Arbitrary<FrameProgress> = fc.record({ done: uint32, note: text }, all)
 
 export const arbitraryFrame: fc.Arbitrary<Frame> = fc
   .record({

@@ -4,9 +4,9 @@ import type { Messages } from '../../protocols/delivery/api.ts'
 import { defineMessage, type MessageDefinition } from '../../protocols/delivery/define-message.ts'
 import { createDelivery, type DeliveryDeps } from '../../protocols/delivery/delivery.ts'
 import type { DeliveryOptions } from '../../protocols/delivery/options.ts'
-import type { RowStore } from '../../protocols/delivery/storage.ts'
-import { createVolatileStore } from '../../protocols/delivery/volatile-store.ts'
-import type { Quota } from '../../protocols/quota.ts'
+import type { RowStore } from '../../protocols/delivery/store/row-storage.ts'
+import { createVolatileRowStore } from '../../protocols/delivery/store/volatile-row-store.ts'
+import type { Quota } from '../../protocols/limits/quota.ts'
 import { createPortNetwork, type NetworkNode, type PortNetwork } from './port-network.ts'
 
 export interface DeliveryNode {
@@ -37,7 +37,7 @@ export const startDelivery = async (
   {
     settings = {},
     isVolatile = false,
-    store = createVolatileStore(name.charCodeAt(0).toString(16).repeat(16)),
+    store = createVolatileRowStore(name.charCodeAt(0).toString(16).repeat(16)),
     quota,
     choose = () => undefined,
     absentMs = () => 0,

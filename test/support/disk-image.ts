@@ -1,5 +1,5 @@
 /** What lies on a disk at one time, to be damaged, looked at and put back; and timers that a test lets run out. Keeps no state. */
-import type { Disk } from '../../node/store/disk.ts'
+import type { Disk } from '../../node/store/files/disk.ts'
 import { createFaultyDisk, type FaultyDisk } from './faulty-disk.ts'
 
 /** Timers that run out when the test says so. */

@@ -1,8 +1,8 @@
 /** What one subscription was told: which events came and which were missed, checked against each other. */
 import assert from 'node:assert/strict'
 import type { MeshEvent, Missed } from '../../protocols/events/event.ts'
-import type { EventStore } from '../../protocols/events/history-store.ts'
-import { createMemoryHistory } from '../../protocols/events/memory-history.ts'
+import type { EventStore } from '../../protocols/events/history/history-contract.ts'
+import { createMemoryHistory } from '../../protocols/events/history/memory-history.ts'
 
 interface Told {
   kind: 'came' | 'missed'

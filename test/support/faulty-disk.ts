@@ -4,7 +4,7 @@
  * State: for each file what a power cut would leave, and what was written since, as single writes; names that were not
  * synced yet come and go with a power cut too.
  */
-import type { Disk, DiskFile } from '../../node/store/disk.ts'
+import type { Disk, DiskFile } from '../../node/store/files/disk.ts'
 
 const SECTOR = 512
 const SYNC_TURNS = 6

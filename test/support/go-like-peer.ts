@@ -10,7 +10,7 @@ import type { GossipSub, GossipSubComponents } from '@chainsafe/libp2p-gossipsub
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Connection, PrivateKey, Stream, StreamHandler, Topology } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { frame, KIND } from '../../protocols/wire/frame.ts'
+import { frame, KIND } from '../../protocols/wire/frames/frame.ts'
 import { linkBytes, type RawPeer, startRawPeer, watch } from './raw-peer.ts'
 import { until } from './until.ts'
 

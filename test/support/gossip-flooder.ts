@@ -8,8 +8,8 @@
 import { randomBytes } from 'node:crypto'
 import type { Connection, Stream } from '@libp2p/interface'
 import { fromString } from 'uint8arrays/from-string'
-import { Draft, putEvent, signingPrefix } from '../../protocols/events/batch.ts'
-import { DELIMITED, VARINT, Writer } from '../../protocols/wire/protobuf.ts'
+import { BatchDraft, putEvent, signingPrefix } from '../../protocols/events/batch/batch-encoder.ts'
+import { DELIMITED, VARINT, ProtobufWriter } from '../../protocols/wire/frames/protobuf.ts'
 import { requestBytes, startRawPeer, watch } from './raw-peer.ts'
 
 export type FloodKind = 'forged' | 'garbage' | 'control' | 'own'
@@ -29,7 +29,7 @@ let serial = 0
 
 const batchBytes = async (): Promise<Uint8Array> => {
   serial += 1
-  const events = new Writer()
+  const events = new ProtobufWriter()
   putEvent(events, fromString('tasks.noise'), `{"n":${serial}}`, undefined)
   const header = {
     publisher: raw.id,
@@ -40,19 +40,19 @@ const batchBytes = async (): Promise<Uint8Array> => {
     waitedMs: 0,
     circle: undefined,
   }
-  const draft = new Draft(prefix, header, events.finish())
+  const draft = new BatchDraft(prefix, header, events.finish())
   const toSign = draft.toSign(header)
   return draft.seal(flood === 'own' ? await raw.sign(toSign) : randomBytes(64))
 }
 
 const delimited = (field: number, bytes: Uint8Array): Uint8Array => {
-  const writer = new Writer(bytes.length + 16)
+  const writer = new ProtobufWriter(bytes.length + 16)
   writer.tag(field, DELIMITED)
   writer.varint(bytes.length)
   return Buffer.concat([writer.finish(), bytes])
 }
 const prefixed = (bytes: Uint8Array): Uint8Array => {
-  const writer = new Writer(16)
+  const writer = new ProtobufWriter(16)
   writer.varint(bytes.length)
   return Buffer.concat([writer.finish(), bytes])
 }
@@ -61,7 +61,7 @@ const rpc = async (): Promise<Uint8Array> => {
   if (flood === 'garbage') return prefixed(randomBytes(100))
   if (flood === 'control') {
     serial += 1
-    const subscribe = new Writer(8)
+    const subscribe = new ProtobufWriter(8)
     subscribe.tag(1, VARINT)
     subscribe.varint(1)
     const topic = delimited(2, fromString(`parley/${mesh}/events/noise${serial}`))

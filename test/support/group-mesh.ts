@@ -4,7 +4,7 @@
  * State: the network, and for each member its disk, which outlives it.
  */
 
-import type { Group, GroupDeps, GroupOptions } from '../../protocols/consensus/group-api.ts'
+import type { RaftGroup, RaftGroupDeps, RaftGroupOptions } from '../../protocols/consensus/group/group-api.ts'
 import { createFaultyDisk, type FaultyDisk } from './faulty-disk.ts'
 import { createPortNetwork, type NetworkNode, type NetworkOptions } from './port-network.ts'
 import { memberAt, startStoredGroup } from './stored-group.ts'
@@ -15,13 +15,13 @@ export interface GroupMember {
   readonly disk: FaultyDisk
   readonly failures: unknown[]
   readonly logs: NetworkNode['logs']
-  group: Group
+  group: RaftGroup
   words: string[]
   isUp: boolean
 }
 
 type MeshOptions = NetworkOptions &
-  Omit<GroupOptions, 'group' | 'self' | 'founders'> & { readonly proven?: GroupDeps['proven'] }
+  Omit<RaftGroupOptions, 'group' | 'self' | 'founders'> & { readonly proven?: RaftGroupDeps['proven'] }
 
 export const createGroupMesh = (options: MeshOptions = {}) => {
   const network = createPortNetwork(options)

@@ -6,27 +6,27 @@
  * each other which founded mesh they belong to, as admission does.
  * State: the network, and for each name its disk, which outlives its node.
  */
-import { openSeat, type Seat } from '../../node/seat.ts'
-import { createFoundingFile } from '../../node/store/founding-file.ts'
-import { createProofFile } from '../../node/store/proof-file.ts'
-import { openSeatFile } from '../../node/store/seat-file.ts'
-import type { Founding } from '../../protocols/consensus/founding/api.ts'
-import { startFounding } from '../../protocols/consensus/founding/founding.ts'
-import { foundingVoters } from '../../protocols/consensus/founding/record.ts'
+import { openRaftMember, type RaftMember } from '../../node/coordination/raft-member.ts'
+import { createFoundingFile } from '../../node/store/journal/founding-file.ts'
+import { createProofFile } from '../../node/store/journal/proof-file.ts'
+import { openMemberWithdrawal } from '../../node/store/journal/member-withdrawal.ts'
+import type { Founding } from '../../protocols/consensus/bootstrap/api.ts'
+import { startFounding } from '../../protocols/consensus/bootstrap/founding.ts'
+import { foundingVoters } from '../../protocols/consensus/bootstrap/founding-record.ts'
 import { memberIdOf } from '../../protocols/consensus/member-id.ts'
-import { createProofs, type Mode, PROOF_LEVEL, type Proofs } from '../../protocols/consensus/proof/proofs.ts'
+import { createProofs, type ProofMode, PROOF_LEVEL, type Proofs } from '../../protocols/consensus/proof/proofs.ts'
 import type { AutopilotSettings } from '../../protocols/coordinator/autopilot.ts'
 import { type CoordinatorFeature, createCoordinator } from '../../protocols/coordinator/coordinator.ts'
-import { createWhereabouts, type Whereabouts } from '../../protocols/coordinator/whereabouts.ts'
+import { createLeaderTracker, type LeaderTracker } from '../../protocols/coordinator/leader-tracker.ts'
 import type { Events } from '../../protocols/events/api.ts'
 import { createEvents } from '../../protocols/events/events.ts'
-import type { Journal } from '../../protocols/journal/client.ts'
-import { createJournalClient } from '../../protocols/journal/client.ts'
-import type { AnyCommandKind, Json } from '../../protocols/journal/command.ts'
-import { LEVEL_KEY, levelOf, OWN_KINDS } from '../../protocols/journal/kinds.ts'
-import type { JournalMachine } from '../../protocols/journal/machine.ts'
-import { type JournalSeat, serveJournal } from '../../protocols/journal/serve.ts'
-import { createWatch } from '../../protocols/journal/watch.ts'
+import type { Journal } from '../../protocols/journal/client/journal-client.ts'
+import { createJournalClient } from '../../protocols/journal/client/journal-client.ts'
+import type { AnyCommandKind, Json } from '../../protocols/journal/state/command-kind.ts'
+import { FEATURE_LEVEL_KEY, featureLevelOf, BUILT_IN_KINDS } from '../../protocols/journal/state/built-in-kinds.ts'
+import type { JournalMachine } from '../../protocols/journal/state/journal-machine.ts'
+import { type JournalMember, serveJournal } from '../../protocols/journal/journal-server.ts'
+import { createJournalWatch } from '../../protocols/journal/client/journal-watch.ts'
 import type { Port } from '../../protocols/port.ts'
 import { createFaultyDisk, type FaultyDisk } from './faulty-disk.ts'
 import { createLife, type Life } from './port-life.ts'
@@ -41,7 +41,7 @@ export interface JournalMeshOptions extends NetworkOptions {
   readonly commands?: readonly AnyCommandKind[]
   readonly snapshotEvery?: number
   /** As it comes about unless told. */
-  readonly mode?: Mode
+  readonly mode?: ProofMode
 }
 
 export interface StartOptions {
@@ -66,7 +66,7 @@ export interface JournalNode {
   readonly disk: FaultyDisk | undefined
   readonly member: string | undefined
   readonly events: Events
-  readonly whereabouts: Whereabouts
+  readonly whereabouts: LeaderTracker
   /** Of a node of before there were proofs: none. */
   readonly proofs: Proofs | undefined
   readonly journal: Journal
@@ -74,7 +74,7 @@ export interface JournalNode {
   readonly life: Life
   readonly isUp: () => boolean
   meshId(): string | undefined
-  seat(): JournalSeat | undefined
+  seat(): JournalMember | undefined
   /** Why it cannot take part. */
   problem(): string | undefined
   /** @throws where it has no seat */
@@ -117,17 +117,17 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
     let alive = true
     const life = createLife(inner.port, loops, time)
     const { port } = life
-    const kinds = new Map([...OWN_KINDS, ...commands].map((kind) => [kind.name, kind]))
+    const kinds = new Map([...BUILT_IN_KINDS, ...commands].map((kind) => [kind.name, kind]))
     const events = createEvents(port)
 
     let founding: Founding | undefined
     let adopted: string | undefined
-    let seat: Seat | undefined
+    let seat: RaftMember | undefined
     let feature: CoordinatorFeature | undefined
     let member: string | undefined
     const meshId = (): string | undefined => founding?.meshId() ?? adopted
-    const current = (): JournalSeat | undefined => seat?.current()
-    const hasSeat = (): boolean => feature !== undefined && feature.status().seat !== 'none'
+    const current = (): JournalMember | undefined => seat?.current()
+    const hasSeat = (): boolean => feature !== undefined && feature.status().role !== 'none'
     const disk = mayVote ? (disks.get(name) ?? createFaultyDisk()) : undefined
     const mounted = disk?.mount()
     const proofs =
@@ -137,39 +137,39 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
             port,
             store: mounted && createProofFile(mounted),
             member: () => member,
-            level: () => levelOf(current()?.machine.records.get(LEVEL_KEY)?.value),
+            level: () => featureLevelOf(current()?.machine.records.get(FEATURE_LEVEL_KEY)?.value),
             leader: () => current()?.group.status().leader?.split('.')[0],
             mode: options.mode,
           })
-    const whereabouts = createWhereabouts(port, meshId, proofs)
-    const client = createJournalClient({ port, whereabouts, meshId, hasSeat })
-    const unserve = await serveJournal({ port, kinds, seat: current })
+    const whereabouts = createLeaderTracker(port, meshId, proofs)
+    const client = createJournalClient({ port, leaderTracker: whereabouts, meshId, isMember: hasSeat })
+    const unserve = await serveJournal({ port, kinds, member: current })
 
     const belong = (id: string): void => {
       tellOthers(name, id)
       const set = founding?.founded()?.members
       const recovery = founding?.recovered()
       const own = set && ({ type: 'founded', mesh: port.self.mesh, founders: [...set] } as const)
-      void proofs?.enter(id, recovery === undefined ? own : { type: 'recovered', recovery })
+      void proofs?.setMesh(id, recovery === undefined ? own : { type: 'recovered', recovery })
       if (seat === undefined || member === undefined) return
       const founders = set === undefined ? undefined : foundingVoters(set)
       seat
-        .take(member, { meshId: id, founders: founders?.includes(member) === true ? founders : undefined })
+        .start(member, { meshId: id, founders: founders?.includes(member) === true ? founders : undefined })
         .catch((error: unknown) => port.log.error('this node cannot take part in the coordinator group', { error }))
     }
 
     feature = await createCoordinator({
       port,
       events,
-      whereabouts,
+      leaderTracker: whereabouts,
       meshId,
-      seat: current,
-      onGone: (fn) => port.onMember(({ id }, change) => change === 'left' && fn(id)),
-      offers: () => (seat?.current() === undefined ? undefined : member),
+      journalMember: current,
+      onMemberGone: (fn) => port.onMember(({ id }, change) => change === 'left' && fn(id)),
+      ownMemberId: () => (seat?.current() === undefined ? undefined : member),
       level,
       proofs,
       autopilot: options.autopilot ?? {},
-      keeping: mounted && (await openSeatFile(mounted)),
+      withdrawal: mounted && (await openMemberWithdrawal(mounted)),
     })
     const coordinator = feature
 
@@ -186,7 +186,7 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
       events,
       whereabouts,
       proofs,
-      journal: { ...client, watch: createWatch({ port, whereabouts, meshId, hasSeat }) },
+      journal: { ...client, watch: createJournalWatch({ port, leaderTracker: whereabouts, meshId, isMember: hasSeat }) },
       coordinator,
       life,
       isUp: () => alive && lives.has(name),
@@ -230,7 +230,7 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
 
     if (disk !== undefined && mounted !== undefined) {
       disks.set(name, disk)
-      seat = await openSeat({
+      seat = await openRaftMember({
         port,
         disk: mounted,
         kinds,

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { flushCompileCache } from 'node:module'
 import { setTimeout } from 'node:timers/promises'
 import { createMesh, isParleyError, type Mesh, type MeshOptionsInput } from '../../node/index.ts'
-import type { Json } from '../../protocols/journal/command.ts'
+import type { Json } from '../../protocols/journal/state/command-kind.ts'
 import type { Failure } from './peer-process.ts'
 import { createProbe, probe } from './probe.ts'
 

@@ -4,12 +4,12 @@
  */
 import type { ParleyError } from '../../protocols/errors.ts'
 import type { Compression } from '../../protocols/port.ts'
-import { type Caller, createCaller, type OutCall } from '../../protocols/wire/caller.ts'
+import { type Caller, createCaller, type OutgoingCall } from '../../protocols/wire/caller/caller.ts'
 import { type Duplex, duplexPair } from '../../protocols/wire/duplex.ts'
-import { type Frame, type Hello, KIND, writeFrame } from '../../protocols/wire/frame.ts'
-import { createInbox } from '../../protocols/wire/inbox.ts'
-import type { LinkLimits } from '../../protocols/wire/link.ts'
-import { Writer } from '../../protocols/wire/protobuf.ts'
+import { type Frame, type Hello, KIND, writeFrame } from '../../protocols/wire/frames/frame.ts'
+import { createFrameReader } from '../../protocols/wire/frames/frame-reader.ts'
+import type { LinkLimits } from '../../protocols/wire/link/link.ts'
+import { ProtobufWriter } from '../../protocols/wire/frames/protobuf.ts'
 import { createDemo, type Demo, demo } from './demo-protocol.ts'
 import { createEnd, type End, LIMITS, type ServeOptions, type Serving, START_MS, serve, settle } from './links.ts'
 import { frameOf } from './proto-oracle.ts'
@@ -37,7 +37,7 @@ export const HELLO: Hello = {
 export const playByHand = (): { hand: Hand; other: Duplex } => {
   const [mine, other] = duplexPair(queueMicrotask)
   const received: Frame[] = []
-  const inbox = createInbox(16 * 1024 * 1024)
+  const inbox = createFrameReader(16 * 1024 * 1024)
   let closed: { reason?: Error } | undefined
   mine.listen({
     data: (bytes) => inbox.push(bytes, (frame) => received.push(frame)),
@@ -55,7 +55,7 @@ export const playByHand = (): { hand: Hand; other: Duplex } => {
       sendBytes: (bytes) => mine.send(bytes),
       send(...frames) {
         for (const frame of frames) {
-          const writer = new Writer()
+          const writer = new ProtobufWriter()
           writeFrame(writer, frame)
           mine.send(writer.finish())
         }
@@ -68,7 +68,7 @@ export const playByHand = (): { hand: Hand; other: Duplex } => {
 export const hello = frameOf({ kind: KIND.hello, hello: HELLO })
 
 /** A call as a link takes it. */
-export const outCall = (method: string, payload = new Uint8Array(0), timeoutMs = 1000): OutCall => ({
+export const outCall = (method: string, payload = new Uint8Array(0), timeoutMs = 1000): OutgoingCall => ({
   label: `demo.${method}`,
   method,
   payload,

@@ -8,15 +8,15 @@ import * as zlib from 'node:zlib'
 import type { AnyProtocol, Handlers, Progress } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Compression, Encoding, Fields } from '../../protocols/port.ts'
-import { type Caller, createCaller, type OutCall } from '../../protocols/wire/caller.ts'
-import { type CallerCodec, callerCodec, compile, type Endpoint } from '../../protocols/wire/contract.ts'
+import { type Caller, createCaller, type OutgoingCall } from '../../protocols/wire/caller/caller.ts'
+import { type CallerCodec, callerCodec, compile, type Endpoint } from '../../protocols/wire/payload/contract.ts'
 import { type Duplex, duplexPair } from '../../protocols/wire/duplex.ts'
-import { type Extra, type Frame, KIND } from '../../protocols/wire/frame.ts'
-import { createInbox } from '../../protocols/wire/inbox.ts'
-import { type LinkCounts, type LinkDeps, type LinkLimits, linkCounts } from '../../protocols/wire/link.ts'
-import { createResponder, type Reply, type Responder } from '../../protocols/wire/responder.ts'
-import { createSlots, type Slots } from '../../protocols/wire/slots.ts'
-import { createUnread, type Unread } from '../../protocols/wire/unread.ts'
+import { type EnvelopeExtra, type Frame, KIND } from '../../protocols/wire/frames/frame.ts'
+import { createFrameReader } from '../../protocols/wire/frames/frame-reader.ts'
+import { type LinkCounts, type LinkDeps, type LinkLimits, createLinkCounts } from '../../protocols/wire/link/link.ts'
+import { createResponder, type ForwardedReply, type Responder } from '../../protocols/wire/responder/responder.ts'
+import { createConcurrencyLimiter, type ConcurrencyLimiter } from '../../protocols/wire/responder/concurrency-limiter.ts'
+import { createUnreadResponses, type UnreadResponses } from '../../protocols/wire/responder/unread-responses.ts'
 import { createRandom, createVirtualTime, type VirtualTime } from './virtual-time.ts'
 
 export const LIMITS: LinkLimits = {
@@ -66,7 +66,7 @@ export const createEnd = (time: VirtualTime, limits: LinkLimits, able: Compressi
   const record = (message: string, fields: Fields = {}): void => {
     logs.push({ message, fields })
   }
-  const counts = linkCounts()
+  const counts = createLinkCounts()
   return {
     counts,
     logs,
@@ -85,7 +85,7 @@ export const createEnd = (time: VirtualTime, limits: LinkLimits, able: Compressi
 
 /** Records the frames that are sent through a duplex. */
 const tap = (duplex: Duplex, seen: Frame[]): Duplex => {
-  const inbox = createInbox(16 * 1024 * 1024)
+  const inbox = createFrameReader(16 * 1024 * 1024)
   return {
     ...duplex,
     send(bytes) {
@@ -103,7 +103,7 @@ export interface CallSettings {
   extendMs?: number
   onProgress?: (progress: Progress) => void
   priority?: number
-  extra?: Extra
+  extra?: EnvelopeExtra
 }
 
 export interface PairOptions {
@@ -113,11 +113,11 @@ export interface PairOptions {
   responderLimits?: Partial<LinkLimits>
   callerCan?: Compression
   responderCan?: Compression
-  slots?: Slots
-  unread?: Unread
+  slots?: ConcurrencyLimiter
+  unread?: UnreadResponses
   /** The contract that the caller was written with; the served one unless told. */
   callerContract?: AnyProtocol
-  reply?(reply: Reply): Promise<void>
+  reply?(reply: ForwardedReply): Promise<void>
 }
 
 export interface Pair {
@@ -129,13 +129,13 @@ export interface Pair {
   /** Frames sent by the caller, and by the responder. */
   toResponder: Frame[]
   toCaller: Frame[]
-  slots: Slots
+  slots: ConcurrencyLimiter
   /** What the responder told of finished requests: `echo ok`. */
   finished: string[]
-  replies: Reply[]
+  replies: ForwardedReply[]
   /** The duplexes below, to pause, break or close them. */
   below: { caller: Duplex; responder: Duplex }
-  outCall(method: string, input: unknown, settings?: CallSettings): OutCall
+  outCall(method: string, input: unknown, settings?: CallSettings): OutgoingCall
   unary(method: string, input: unknown, settings?: CallSettings): Promise<unknown>
   oneWay(method: string, input: unknown, settings?: CallSettings): Promise<void>
   stream(method: string, input: unknown, settings?: CallSettings): AsyncIterableIterator<unknown>
@@ -159,17 +159,17 @@ export interface ServeOptions {
   time: VirtualTime
   limits?: Partial<LinkLimits>
   can?: Compression
-  slots?: Slots
-  unread?: Unread
-  reply?(reply: Reply): Promise<void>
+  slots?: ConcurrencyLimiter
+  unread?: UnreadResponses
+  reply?(reply: ForwardedReply): Promise<void>
 }
 
 export interface Serving {
   responder: Responder
   end: End
-  slots: Slots
+  slots: ConcurrencyLimiter
   finished: string[]
-  replies: Reply[]
+  replies: ForwardedReply[]
 }
 
 export const serve = <P extends AnyProtocol>(
@@ -179,15 +179,15 @@ export const serve = <P extends AnyProtocol>(
   options: ServeOptions,
 ): Serving => {
   const end = createEnd(options.time, { ...LIMITS, ...options.limits }, options.can, 2)
-  const slots = options.slots ?? createSlots(4096, 4096)
+  const slots = options.slots ?? createConcurrencyLimiter(4096, 4096)
   const finished: string[] = []
-  const replies: Reply[] = []
+  const replies: ForwardedReply[] = []
   const responder = createResponder(
     duplex,
     {
       ...end.deps,
       slots,
-      unread: options.unread ?? createUnread(512 * 2 ** 20, 128 * 2 ** 20),
+      unread: options.unread ?? createUnreadResponses(512 * 2 ** 20, 128 * 2 ** 20),
       route: routeOf(compile(protocol, handlers).methods),
       reply:
         options.reply ??
@@ -232,7 +232,7 @@ export const createPair = <P extends AnyProtocol>(
     if (codec === undefined) throw new Error(`the contract has no ${method}`)
     return codec
   }
-  const outCall = (method: string, input: unknown, settings: CallSettings = {}): OutCall => {
+  const outCall = (method: string, input: unknown, settings: CallSettings = {}): OutgoingCall => {
     const codec = codecOf(method)
     return {
       label: codec.label,

@@ -8,7 +8,7 @@
  */
 import { open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type DirectoryLock, lockDataDirectory } from '../../node/data-directory.ts'
+import { type DirectoryLock, lockDataDirectory } from '../../node/store/data-directory.ts'
 import { isParleyError } from '../../protocols/errors.ts'
 
 /** Larger than any pid that Linux gives (2^22). */

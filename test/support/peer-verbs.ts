@@ -6,7 +6,7 @@
  */
 import { setTimeout } from 'node:timers/promises'
 import { createMesh, type Mesh, type MeshOptionsInput, type ThirdPartyReply } from '../../node/index.ts'
-import { openFolder } from '../../node/store/disk.ts'
+import { openFolder } from '../../node/store/files/disk.ts'
 import type { CallOptions } from '../../protocols/define.ts'
 import type { SubscribeOptions } from '../../protocols/events/api.ts'
 import type { MeshEvent } from '../../protocols/events/event.ts'

@@ -4,8 +4,8 @@
  */
 import { fileURLToPath } from 'node:url'
 import protobuf from 'protobufjs'
-import { type Frame, frame, KIND, writeFrame } from '../../protocols/wire/frame.ts'
-import { Writer } from '../../protocols/wire/protobuf.ts'
+import { type Frame, frame, KIND, writeFrame } from '../../protocols/wire/frames/frame.ts'
+import { ProtobufWriter } from '../../protocols/wire/frames/protobuf.ts'
 
 const PROTO = fileURLToPath(new URL('../../protocols/wire/parley.proto', import.meta.url))
 
@@ -41,7 +41,7 @@ export const oracleDecode = (bytes: Uint8Array): Record<string, unknown> =>
 
 /** One frame with its length prefix, by the codec under test. */
 export const ownFrame = (f: Frame): Uint8Array => {
-  const writer = new Writer(16)
+  const writer = new ProtobufWriter(16)
   writeFrame(writer, f)
   return writer.finish()
 }

@@ -14,10 +14,10 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p } from 'libp2p'
-import { type Authority, deriveAuthority } from '../../node/secret.ts'
-import { issueToken } from '../../node/token.ts'
-import { type Frame, frame, KIND, writeFrame } from '../../protocols/wire/frame.ts'
-import { Writer } from '../../protocols/wire/protobuf.ts'
+import { type Authority, deriveAuthority } from '../../node/trust/secret.ts'
+import { issueToken } from '../../node/trust/token.ts'
+import { type Frame, frame, KIND, writeFrame } from '../../protocols/wire/frames/frame.ts'
+import { ProtobufWriter } from '../../protocols/wire/frames/protobuf.ts'
 import { until } from './until.ts'
 
 /** Stretching a secret takes a tenth of a second on purpose; each is stretched once. */
@@ -70,7 +70,7 @@ export const linkBytes = (...frames: Frame[]): Uint8Array => {
   const first = frame(KIND.hello, 0)
   const session = new Uint8Array(8)
   first.hello = { version: '1.0.0', encodings: [], maxMessageBytes: 1 << 22, session, startedAtMs: Date.now() }
-  const out = new Writer(1024)
+  const out = new ProtobufWriter(1024)
   for (const each of [first, ...frames]) writeFrame(out, each)
   return out.finish()
 }

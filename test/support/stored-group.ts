@@ -1,16 +1,16 @@
 /** A member of a group of words, or of anything else, over any Port, with its store on any disk. */
-import type { Disk } from '../../node/store/disk.ts'
-import { openLogStore } from '../../node/store/log-store.ts'
-import { createSnapshotStore } from '../../node/store/snapshots.ts'
-import { startGroup } from '../../protocols/consensus/group.ts'
-import type { Group, GroupDeps, GroupOptions, StateMachine } from '../../protocols/consensus/group-api.ts'
+import type { Disk } from '../../node/store/files/disk.ts'
+import { openLogStore } from '../../node/store/log/log-store.ts'
+import { createSnapshotStore } from '../../node/store/journal/snapshot-files.ts'
+import { startRaftGroup } from '../../protocols/consensus/group/group.ts'
+import type { RaftGroup, RaftGroupDeps, RaftGroupOptions, StateMachine } from '../../protocols/consensus/group/group-api.ts'
 import { createWords } from './words.ts'
 
 /** The member at a peer, with the first store that it has unless told. */
 export const memberAt = (peer: string, storage = '00'): string => `${peer}.${storage}`
 
 export interface StoredGroup {
-  readonly group: Group
+  readonly group: RaftGroup
   readonly words: string[]
   /** Ends it and closes its files. */
   close(): Promise<void>
@@ -18,17 +18,17 @@ export interface StoredGroup {
 
 /** @param founders peer ids */
 export const startStoredGroup = async (
-  port: GroupDeps['port'],
+  port: RaftGroupDeps['port'],
   disk: Disk,
   founders: readonly string[] | undefined,
-  options: Omit<GroupOptions, 'group' | 'self' | 'founders'> & {
+  options: Omit<RaftGroupOptions, 'group' | 'self' | 'founders'> & {
     segmentBytes?: number
     onFailure?: (error: unknown) => void
     /** Of this member; a disk that was lost is followed by another one. */
     storage?: string
     /** Words unless told. */
     machine?: StateMachine
-    proven?: GroupDeps['proven']
+    proven?: RaftGroupDeps['proven']
   } = {},
 ): Promise<StoredGroup> => {
   const { segmentBytes, onFailure, storage, machine, proven, ...rest } = options
@@ -40,7 +40,7 @@ export const startStoredGroup = async (
   })
   const snapshots = createSnapshotStore(disk, random)
   const words = createWords()
-  const group = await startGroup(
+  const group = await startRaftGroup(
     {
       port,
       machine: machine ?? words,
@@ -51,7 +51,7 @@ export const startStoredGroup = async (
         write: log.write,
         saveSnapshot: snapshots.save,
         readSnapshot: snapshots.read,
-        keepOnly: snapshots.keepOnly,
+        removeSnapshotsExcept: snapshots.keepOnly,
       },
     },
     {

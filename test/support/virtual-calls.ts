@@ -12,7 +12,7 @@ import {
   type Content,
   type Context,
   type Handlers,
-  type Kind,
+  type MethodKind,
   kindOf,
   type Method,
   type Progress,
@@ -20,7 +20,7 @@ import {
 } from '../../protocols/define.ts'
 import { fromFault, ParleyError, toFault } from '../../protocols/errors.ts'
 import type { Stop } from '../../protocols/port.ts'
-import { toProgress } from '../../protocols/wire/progress.ts'
+import { toProgress } from '../../protocols/wire/link/progress-reports.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
 export interface CallNode {
@@ -246,7 +246,7 @@ export const createVirtualCalls = (time: VirtualTime) => {
     protocol: P,
     defaults: CallOptions = {},
   ): Client<P> => {
-    const method = (name: string, kind: Kind) => {
+    const method = (name: string, kind: MethodKind) => {
       if (kind === 'stream') {
         return (input: unknown, options?: CallOptions) =>
           stream(node, peer, protocol, name, input, { ...defaults, ...options })

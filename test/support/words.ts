@@ -1,5 +1,5 @@
 /** A state machine for tests: a list of words, in the order in which they were decided. */
-import type { StateMachine } from '../../protocols/consensus/group-api.ts'
+import type { StateMachine } from '../../protocols/consensus/group/group-api.ts'
 
 export interface Words extends StateMachine {
   readonly words: string[]

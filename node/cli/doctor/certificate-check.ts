@@ -1,9 +1,9 @@
 /** What `parley doctor` says of the certificate for WebSocket addresses, where there is one. Keeps no state. */
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { isParleyError } from '../../../protocols/errors.ts'
-import { octal, opensToOthers, readSmallFile } from '../../private-file.ts'
-import { isMountedForGroup } from '../../secret.ts'
-import { type Check, type Finding, fail, failOf, messageOf, ok, warn } from './finding.ts'
+import { octal, opensToOthers, readSmallFile } from '../../platform/private-file.ts'
+import { isMountedForGroup } from '../../trust/secret.ts'
+import { type DoctorCheck, type Finding, fail, failOf, messageOf, ok, warn } from './check-finding.ts'
 
 const NAME = 'certificate'
 const MAX_PEM_BYTES = 1 << 20
@@ -32,7 +32,7 @@ const read = async (path: string): Promise<{ pem: Buffer; isOpen: boolean; mode:
   return { pem: Buffer.from(bytes), isOpen, mode }
 }
 
-export const certificate: Check = {
+export const certificateFinding: DoctorCheck = {
   name: NAME,
   async run({ options: { tls } }) {
     if (tls === undefined) return []

@@ -2,7 +2,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { directoryOf, noDirectory } from './disk-checks.ts'
-import { type Check, type Finding, fail, ok, warn } from './finding.ts'
+import { type DoctorCheck, type Finding, fail, ok, warn } from './check-finding.ts'
 
 /** No clock that was ever set shows an earlier time. */
 const LEAST_MS = Date.UTC(2025, 0, 1)
@@ -29,7 +29,7 @@ const byFiles = async (dataDir: string): Promise<Finding> => {
   return warn(name, seen, SET_IT)
 }
 
-const clock: Check = {
+const clock: DoctorCheck = {
   name: 'clock',
   async run(subject) {
     const { name } = clock
@@ -42,4 +42,4 @@ const clock: Check = {
   },
 }
 
-export const CLOCK_CHECKS: readonly Check[] = [clock]
+export const CLOCK_CHECKS: readonly DoctorCheck[] = [clock]

@@ -6,12 +6,12 @@ import { constants } from 'node:fs'
 import { access, stat, statfs } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { isParleyError } from '../../../protocols/errors.ts'
-import { readHolder } from '../../data-directory.ts'
-import { decodeKey, KEY_FILE, MAX_KEY_BYTES } from '../../identity.ts'
-import { octal, opensToOthers, readSmallFile, systemCode } from '../../private-file.ts'
-import { DATA_ROOT } from '../running.ts'
-import { type Check, type Finding, fail, failOf, ok, skipped, warn } from './finding.ts'
-import type { Subject } from './subject.ts'
+import { readHolder } from '../../store/data-directory.ts'
+import { decodeKey, KEY_FILE, MAX_KEY_BYTES } from '../../trust/identity.ts'
+import { octal, opensToOthers, readSmallFile, systemCode } from '../../platform/private-file.ts'
+import { DATA_ROOT } from '../connect/running-nodes.ts'
+import { type DoctorCheck, type Finding, fail, failOf, ok, skipped, warn } from './check-finding.ts'
+import type { DoctorSubject } from './doctor-subject.ts'
 
 const MIB = 1024 * 1024
 /** Below it a node runs out while it starts: the store grows by segments of some MiB. */
@@ -22,7 +22,7 @@ const LEAST_FREE_FILES = 64
 const STARTING_MS = 20_000
 
 /** Why there is none to look at. */
-export const noDirectory = (name: string, { others, isBlocked }: Subject): Finding => {
+export const noDirectory = (name: string, { others, isBlocked }: DoctorSubject): Finding => {
   if (isBlocked) return skipped(name, 'the data directory cannot be looked into')
   return others.length > 0
     ? skipped(name, `under ${DATA_ROOT} there is ${others.slice(0, 10).join(', ')}; name one with --node or --data-dir`)
@@ -30,7 +30,7 @@ export const noDirectory = (name: string, { others, isBlocked }: Subject): Findi
 }
 
 /** The data directory that can be looked into. */
-export const directoryOf = ({ dataDir, isBlocked }: Subject): string | undefined => (isBlocked ? undefined : dataDir)
+export const directoryOf = ({ dataDir, isBlocked }: DoctorSubject): string | undefined => (isBlocked ? undefined : dataDir)
 
 /** The folder itself, or the nearest one above it that is there: that is where it will be made. */
 const nearestFolder = async (path: string): Promise<string> => {
@@ -52,7 +52,7 @@ const accessProblem = async (folder: string): Promise<string | undefined> => {
   }
 }
 
-const directory: Check = {
+const directory: DoctorCheck = {
   name: 'data directory',
   async run(subject) {
     const { name } = directory
@@ -105,7 +105,7 @@ const ownership = async (dataDir: string): Promise<Finding[]> => {
   return [ok(name, `uid ${uid}, mode ${octal(mode)}`)]
 }
 
-const space: Check = {
+const space: DoctorCheck = {
   name: 'disk space',
   async run(subject) {
     const { name } = space
@@ -122,7 +122,7 @@ const space: Check = {
   },
 }
 
-const lock: Check = {
+const lock: DoctorCheck = {
   name: 'lock',
   async run(subject) {
     const { name } = lock
@@ -149,7 +149,7 @@ const lock: Check = {
   },
 }
 
-const note: Check = {
+const note: DoctorCheck = {
   name: 'node.json',
   async run(subject) {
     const { name } = note
@@ -171,7 +171,7 @@ const note: Check = {
   },
 }
 
-const identity: Check = {
+const identity: DoctorCheck = {
   name: 'identity',
   async run(subject) {
     const { name } = identity
@@ -202,4 +202,4 @@ const identity: Check = {
   },
 }
 
-export const DISK_CHECKS: readonly Check[] = [directory, space, lock, note, identity]
+export const DISK_CHECKS: readonly DoctorCheck[] = [directory, space, lock, note, identity]

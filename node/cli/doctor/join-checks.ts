@@ -8,13 +8,13 @@ import { connect } from 'node:net'
 import { isName, resolveName } from '../../../discovery/dns.ts'
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
 import type { Fields, Log } from '../../../protocols/port.ts'
-import { isLoopback, isRelayed } from '../../addresses.ts'
+import { isLoopback, isRelayed } from '../../network/addresses/multiaddresses.ts'
 import type { Mesh } from '../../api.ts'
-import { certainMs, type PeerSkew, skewText } from '../../clock-skew.ts'
-import { createLookup } from '../../dns-lookup.ts'
-import { hostPort, type Site, siteOf } from '../../network/site.ts'
-import { type Check, type Finding, fail, messageOf, ok, skipped, warn } from './finding.ts'
-import type { Subject } from './subject.ts'
+import { certainMs, type PeerSkew, skewText } from '../../trust/clock-skew.ts'
+import { createDnsLookup } from '../../platform/dns-lookup.ts'
+import { hostPort, type ListenAddress, listenAddressOf } from '../../network/addresses/listen-address.ts'
+import { type DoctorCheck, type Finding, fail, messageOf, ok, skipped, warn } from './check-finding.ts'
+import type { DoctorSubject } from './doctor-subject.ts'
 
 /** Members that are looked at; of more, the first ones. */
 const MAX_JOINS = 6
@@ -23,7 +23,7 @@ const MAX_SITES = 4
 const CONNECT_MS = 2_500
 const DIAL_MS = 4_000
 const VISIT_MS = 6_000
-/** Beyond it peers refuse each other (protocols/security/membership.ts). */
+/** Beyond it peers refuse each other (protocols/security/membership-claims.ts). */
 const REFUSED_SKEW_MS = 60_000
 
 const HOST_NAME = /^\/(dns|dns4|dns6)\/([^/]+)\/(tcp|udp)\/(\d+)(\/.*)?$/
@@ -38,7 +38,7 @@ interface Reachable {
 const resolved = async (address: string): Promise<string[]> => {
   const [, kind, host, transport, port] = HOST_NAME.exec(address) ?? []
   if (!isName(address) && host === undefined) return [address]
-  const lookup = createLookup()
+  const lookup = createDnsLookup()
   try {
     // With TLS or a peer id after it a name is one address for the node, and its host still has to be found.
     return await resolveName(isName(address) ? address : `/${kind}/${host}/tcp/${port}`, lookup).then((all) =>
@@ -49,7 +49,7 @@ const resolved = async (address: string): Promise<string[]> => {
   }
 }
 
-const connectTo = ({ host, port }: Site): Promise<number> =>
+const connectTo = ({ host, port }: ListenAddress): Promise<number> =>
   new Promise((resolve, reject) => {
     const startedAt = performance.now()
     const socket = connect({ host, port, timeout: CONNECT_MS })
@@ -83,7 +83,7 @@ const reach = async (address: string): Promise<Reachable> => {
   const { finding, stands } = await nameOf(address)
   const findings = finding === undefined ? [] : [finding]
   if (stands.length === 0) return { findings, isOpen: false }
-  const sites = stands.flatMap((one) => siteOf(one) ?? []).slice(0, MAX_SITES)
+  const sites = stands.flatMap((one) => listenAddressOf(one) ?? []).slice(0, MAX_SITES)
   if (sites.some(({ transport }) => transport === 'udp'))
     return { findings: [...findings, ok(name, `${address} is QUIC; the visit tells`)], isOpen: true }
   const tried = await Promise.allSettled(sites.map(connectTo))
@@ -116,7 +116,7 @@ const BY_SECRET: Record<string, string> = {
   'unexpected-token': 'it runs without a secret, and this has one: start both with the same, or both without',
 }
 
-const refusalFinding = (address: string, error: ParleyError, subject: Subject): Finding => {
+const refusalFinding = (address: string, error: ParleyError, subject: DoctorSubject): Finding => {
   const { reason, skewMs } = error.details
   if (typeof skewMs === 'number') return fail('clock of peer', `${address}: ${error.message}`, error.hint ?? '')
   const seen = `${address} refuses this node: ${error.message}`
@@ -141,7 +141,7 @@ const listen = (): { log: Log; last(): string | undefined; failed: Promise<never
   return { log: { error: keep, warn: warned, info: keep }, last: () => last, failed }
 }
 
-const visit = async (address: string, subject: Subject, signal: AbortSignal): Promise<Finding[]> => {
+const visit = async (address: string, subject: DoctorSubject, signal: AbortSignal): Promise<Finding[]> => {
   const { createMesh } = await import('../../mesh.ts')
   const { options, mesh, secrets } = subject
   const { log, last, failed } = listen()
@@ -174,7 +174,7 @@ const visit = async (address: string, subject: Subject, signal: AbortSignal): Pr
   }
 }
 
-const joinCheck = (address: string): Check => ({
+const joinCheck = (address: string): DoctorCheck => ({
   name: `join ${address}`,
   async run(subject, signal) {
     const { findings, isOpen } = isRelayed(address) ? { findings: [], isOpen: true } : await reach(address)
@@ -188,11 +188,11 @@ const joinCheck = (address: string): Check => ({
 })
 
 /** One for each member to join by. */
-export const joinChecks = ({ join, joinsItself, options }: Subject): Check[] => {
+export const joinChecks = ({ join, joinsItself, options }: DoctorSubject): DoctorCheck[] => {
   // One address of the running node is enough to see whether it lets others in.
   const wanted = joinsItself ? join.slice(0, 1) : join.slice(0, MAX_JOINS)
   const more = joinsItself ? 0 : join.length - wanted.length
-  const rest: Check[] = []
+  const rest: DoctorCheck[] = []
   if (more > 0)
     rest.push({ name: 'join', run: () => [skipped('join', `${more} more addresses to join are not looked at`)] })
   if (wanted.length === 0) {

@@ -1,12 +1,12 @@
 /** What `parley doctor` says of a node that runs: whether it answers, is ready, and what does not work meanwhile. Keeps no state. */
 import { setTimeout } from 'node:timers/promises'
 import type * as z from 'zod'
-import type { ControlClient } from '../../control/client.ts'
-import type { FoundNode } from '../../data-directory.ts'
-import { ReadinessSchema, SelfSchema } from '../../debug/source.ts'
-import { VERSION } from '../../version.ts'
-import { request, socketOf } from '../reach.ts'
-import { type Check, type Finding, fail, messageOf, ok, skipped, warn } from './finding.ts'
+import type { ControlClient } from '../../control/control-client.ts'
+import type { FoundNode } from '../../store/data-directory.ts'
+import { ReadinessSchema, SelfSchema } from '../../observe/debug/debug-schemas.ts'
+import { VERSION } from '../../platform/version.ts'
+import { requestNode, controlClientOf } from '../connect/node-endpoint.ts'
+import { type DoctorCheck, type Finding, fail, messageOf, ok, skipped, warn } from './check-finding.ts'
 
 /** A node that is well answers in some milliseconds. */
 const ANSWER_MS = 3_000
@@ -20,8 +20,8 @@ interface Answer {
 
 const bySocket = async (control: ControlClient): Promise<Answer> => {
   const [readiness, { version }] = await Promise.all([
-    request({ control }, 'GET', '/api/readiness', ReadinessSchema),
-    request({ control }, 'GET', '/api/self', SelfSchema),
+    requestNode({ control }, 'GET', '/api/readiness', ReadinessSchema),
+    requestNode({ control }, 'GET', '/api/self', SelfSchema),
   ])
   return { by: 'control socket', readiness, version }
 }
@@ -35,7 +35,7 @@ const byUrl = async (url: string, signal: AbortSignal): Promise<Answer> => {
 }
 
 const asked = async (node: FoundNode, signal: AbortSignal): Promise<Answer | undefined> => {
-  const control = socketOf(node)
+  const control = controlClientOf(node)
   if (control === undefined)
     return node.debugUrl === undefined
       ? undefined
@@ -58,7 +58,7 @@ const judge = ({ by, readiness, version }: Answer, name: string): Finding[] => {
   return found
 }
 
-const running: Check = {
+const running: DoctorCheck = {
   name: 'running node',
   async run({ node, note, dataDir }, signal) {
     const { name } = running
@@ -78,4 +78,4 @@ const running: Check = {
   },
 }
 
-export const NODE_CHECKS: readonly Check[] = [running]
+export const NODE_CHECKS: readonly DoctorCheck[] = [running]

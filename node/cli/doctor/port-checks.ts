@@ -3,17 +3,17 @@
  * what this node tells them, and IPv6. A port is tried by listening on it for a moment. Keeps no state.
  */
 import { networkInterfaces } from 'node:os'
-import { isLoopback, isRelayed } from '../../addresses.ts'
-import { hostPort, isBound, isWildcard, type Site, siteOf } from '../../network/site.ts'
-import { tryPort } from '../../network/try-port.ts'
-import { systemCode } from '../../private-file.ts'
-import { type Check, type Finding, fail, messageOf, ok, warn } from './finding.ts'
+import { isLoopback, isRelayed } from '../../network/addresses/multiaddresses.ts'
+import { hostPort, isBoundLocally, isWildcard, type ListenAddress, listenAddressOf } from '../../network/addresses/listen-address.ts'
+import { checkPort } from '../../network/transports/port-check.ts'
+import { systemCode } from '../../platform/private-file.ts'
+import { type DoctorCheck, type Finding, fail, messageOf, ok, warn } from './check-finding.ts'
 import { ownerOf } from './port-owner.ts'
-import type { Subject } from './subject.ts'
+import type { DoctorSubject } from './doctor-subject.ts'
 
 const FIRST_FREE_FOR_ALL = 1024
 
-const whoHas = async (name: string, site: Site, subject: Subject): Promise<Finding> => {
+const whoHas = async (name: string, site: ListenAddress, subject: DoctorSubject): Promise<Finding> => {
   const owner = await ownerOf(site.port, site.transport)
   const at = `${hostPort(site)} (${site.transport})`
   if (owner !== undefined && owner.pid === subject.node?.pid) return ok(name, `${at} is that of the running node`)
@@ -30,10 +30,10 @@ const whoHas = async (name: string, site: Site, subject: Subject): Promise<Findi
   )
 }
 
-const portFinding = async (name: string, site: Site, subject: Subject): Promise<Finding> => {
+const portFinding = async (name: string, site: ListenAddress, subject: DoctorSubject): Promise<Finding> => {
   const at = `${hostPort(site)} (${site.transport})`
   try {
-    await tryPort(site)
+    await checkPort(site)
     return ok(name, `${at} is free`)
   } catch (error) {
     const code = systemCode(error)
@@ -47,13 +47,13 @@ const portFinding = async (name: string, site: Site, subject: Subject): Promise<
   }
 }
 
-const ports: Check = {
+const ports: DoctorCheck = {
   name: 'ports',
   async run(subject) {
     const { listen, debug } = subject.options
-    const sites = listen.filter(isBound).flatMap((address) => siteOf(address) ?? [])
+    const sites = listen.filter(isBoundLocally).flatMap((address) => listenAddressOf(address) ?? [])
     const kind = debug !== false && debug.host.includes(':') ? 'ip6' : 'ip4'
-    const debugSite: Site[] = debug === false ? [] : [{ ...debug, kind, transport: 'tcp' }]
+    const debugSite: ListenAddress[] = debug === false ? [] : [{ ...debug, kind, transport: 'tcp' }]
     const found: Promise<Finding>[] = []
     for (const site of sites) if (site.port !== 0) found.push(portFinding('listen port', site, subject))
     for (const site of debugSite) if (site.port !== 0) found.push(portFinding('debug port', site, subject))
@@ -74,7 +74,7 @@ const beyondLoopback = (): { v4: string[]; v6: string[] } => {
 /** Why nobody elsewhere can dial it. */
 const undialable = (address: string, isAlone: boolean): string | undefined => {
   if (isRelayed(address)) return undefined
-  const site = siteOf(address)
+  const site = listenAddressOf(address)
   if (site === undefined) return undefined
   if (isWildcard(site.host)) return `${address} stands for all addresses of a machine, and for none that can be dialled`
   if (site.host.startsWith('fe80:') && !site.host.includes('%')) return `${address} is only valid on one link`
@@ -82,7 +82,7 @@ const undialable = (address: string, isAlone: boolean): string | undefined => {
   return undefined
 }
 
-const announced: Check = {
+const announced: DoctorCheck = {
   name: 'announced addresses',
   run(subject) {
     const { name } = announced
@@ -97,7 +97,7 @@ const announced: Check = {
     }
     if (listen.length === 0) return [ok(name, 'none: the node only dials')]
     const { v4, v6 } = beyondLoopback()
-    const isOpen = listen.some((address) => isWildcard(siteOf(address)?.host ?? ''))
+    const isOpen = listen.some((address) => isWildcard(listenAddressOf(address)?.host ?? ''))
     if (isOpen && v4.length + v6.length === 0)
       return [warn(name, 'this machine has no address but loopback', 'announce the address at which others reach it')]
     if (!isAlone && listen.every((address) => isLoopback(address)))
@@ -114,14 +114,14 @@ const announced: Check = {
   },
 }
 
-const ipv6: Check = {
+const ipv6: DoctorCheck = {
   name: 'IPv6',
   run({ options, join }) {
     const { name } = ipv6
     const wanted = [...options.listen, ...(options.announce ?? []), ...join].filter((address) =>
       address.startsWith('/ip6/'),
     )
-    const beyond = wanted.filter((address) => !isLoopback(address) && !isWildcard(siteOf(address)?.host ?? ''))
+    const beyond = wanted.filter((address) => !isLoopback(address) && !isWildcard(listenAddressOf(address)?.host ?? ''))
     const has = Object.values(networkInterfaces()).some((some) => some?.some(({ family }) => family === 'IPv6'))
     const { v6 } = beyondLoopback()
     if (wanted.length > 0 && !has)
@@ -140,4 +140,4 @@ const ipv6: Check = {
   },
 }
 
-export const ADDRESS_CHECKS: readonly Check[] = [ports, announced, ipv6]
+export const ADDRESS_CHECKS: readonly DoctorCheck[] = [ports, announced, ipv6]

@@ -4,8 +4,8 @@ import { createRequire } from 'node:module'
 import { totalmem } from 'node:os'
 import { constrainedMemory } from 'node:process'
 import { getHeapStatistics } from 'node:v8'
-import { isQuic } from '../../transport/quic.ts'
-import { type Check, fail, messageOf, ok, skipped, warn } from './finding.ts'
+import { isQuic } from '../../network/transports/quic.ts'
+import { type DoctorCheck, fail, messageOf, ok, skipped, warn } from './check-finding.ts'
 
 const MIB = 1024 * 1024
 /** Releases that are looked after for long, and that this is tested with. */
@@ -19,7 +19,7 @@ const BESIDE_HEAP_BYTES = 96 * MIB
 
 const inMib = (bytes: number): string => `${Math.round(bytes / MIB)} MiB`
 
-const node: Check = {
+const node: DoctorCheck = {
   name: 'node',
   run() {
     const { node: version } = process.versions
@@ -43,7 +43,7 @@ export const nativeProblem = (): string | undefined => {
 const QUIC: string = '@chainsafe/libp2p-quic'
 
 /** Only where an address needs it: most nodes do without. */
-const quic: Check = {
+const quic: DoctorCheck = {
   name: 'QUIC',
   async run({ options, join }) {
     const wanted = [...options.listen, ...join].find(isQuic)
@@ -58,7 +58,7 @@ const quic: Check = {
   },
 }
 
-const native: Check = {
+const native: DoctorCheck = {
   name: 'native store',
   run() {
     const problem = nativeProblem()
@@ -82,7 +82,7 @@ const softLimit = async (): Promise<number | undefined> => {
   return soft === 'unlimited' ? Number.POSITIVE_INFINITY : Number(soft)
 }
 
-const files: Check = {
+const files: DoctorCheck = {
   name: 'open files',
   async run({ options }) {
     const limit = await softLimit()
@@ -95,7 +95,7 @@ const files: Check = {
   },
 }
 
-const memory: Check = {
+const memory: DoctorCheck = {
   name: 'memory',
   run() {
     const physical = totalmem()
@@ -113,4 +113,4 @@ const memory: Check = {
   },
 }
 
-export const PROCESS_CHECKS: readonly Check[] = [node, native, quic, files, memory]
+export const PROCESS_CHECKS: readonly DoctorCheck[] = [node, native, quic, files, memory]

@@ -1,9 +1,9 @@
 /** What `parley doctor` says of the configuration and of the secret; the secret itself is never shown. Keeps no state. */
-import { classifySecret, isStrongEnough, SECRET_ADVICE, secretWarning } from '../../secret.ts'
-import { certificate } from './certificate-check.ts'
-import { type Check, failOf, ok, skipped, warn } from './finding.ts'
+import { classifySecret, isStrongEnough, SECRET_ADVICE, secretWarning } from '../../trust/secret.ts'
+import { certificateFinding } from './certificate-check.ts'
+import { type DoctorCheck, failOf, ok, skipped, warn } from './check-finding.ts'
 
-const configuration: Check = {
+const configuration: DoctorCheck = {
   name: 'configuration',
   run({ configProblem, file, notices, given }) {
     const { name } = configuration
@@ -17,7 +17,7 @@ const configuration: Check = {
   },
 }
 
-const secret: Check = {
+const secret: DoctorCheck = {
   name: 'secret',
   run({ secretProblem, secrets, configProblem, options }) {
     const { name } = secret
@@ -39,4 +39,4 @@ const secret: Check = {
   },
 }
 
-export const SETTING_CHECKS: readonly Check[] = [configuration, secret, certificate]
+export const SETTING_CHECKS: readonly DoctorCheck[] = [configuration, secret, certificateFinding]

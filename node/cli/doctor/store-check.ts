@@ -5,21 +5,21 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isParleyError } from '../../../protocols/errors.ts'
-import { type FoundNode, readHolder } from '../../data-directory.ts'
-import { DeliverySchema } from '../../debug/message-views.ts'
-import { JOURNAL_FOLDER } from '../../seat.ts'
-import type { Disk } from '../../store/disk.ts'
-import { readFences } from '../../store/fence-file.ts'
+import { type FoundNode, readHolder } from '../../store/data-directory.ts'
+import { DeliverySchema } from '../../observe/debug/message-schemas.ts'
+import { JOURNAL_FOLDER } from '../../coordination/raft-member.ts'
+import type { Disk } from '../../store/files/disk.ts'
+import { readFences } from '../../store/fences/fence-file.ts'
 import { FENCE_FOLDER, MESSAGES_FOLDER, missingStores, readKnown } from '../../store/known-stores.ts'
-import { readLost } from '../../store/lost.ts'
-import { readPlace } from '../../store/place.ts'
-import { readMark } from '../../store/row-mark.ts'
-import { LEVEL_FOLDER } from '../../store/row-survey.ts'
-import { isWholeTable } from '../../store/row-table.ts'
-import { survey } from '../../store/survey.ts'
-import { socketOf } from '../reach.ts'
+import { readLossNote } from '../../store/journal/journal-loss.ts'
+import { detectCopy } from '../../store/files/copy-detection.ts'
+import { readCommitMarker } from '../../store/messages/commit-marker.ts'
+import { LEVEL_FOLDER } from '../../store/messages/row-survey.ts'
+import { isWholeTable } from '../../store/messages/level-table.ts'
+import { surveyJournal } from '../../store/journal/journal-survey.ts'
+import { controlClientOf } from '../connect/node-endpoint.ts'
 import { directoryOf, noDirectory } from './disk-checks.ts'
-import { type Check, type Finding, fail, messageOf, ok, skipped, warn } from './finding.ts'
+import { type DoctorCheck, type Finding, fail, messageOf, ok, skipped, warn } from './check-finding.ts'
 
 /** A larger journal is left to `parley store verify`. */
 const MAX_JOURNAL_BYTES = 256 * 1024 * 1024
@@ -50,7 +50,7 @@ const bytesIn = async (folder: string, names: readonly string[]): Promise<number
 }
 
 const placeOf = async (name: string, folder: string): Promise<Finding | undefined> =>
-  (await readPlace(folder)) === 'copied'
+  (await detectCopy(folder)) === 'copied'
     ? warn(
         name,
         `${folder} was copied or restored: the node comes back as another member`,
@@ -65,10 +65,10 @@ const journal = async (dataDir: string): Promise<Finding> => {
   if (names === undefined) return ok(name, 'there is none yet')
   const bytes = await bytesIn(folder, names)
   if (bytes > MAX_JOURNAL_BYTES) return skipped(name, `${bytes} bytes are much to read here; ${VERIFY}`)
-  const { problems, lastIndex } = await survey(readOnly(folder))
+  const { problems, lastIndex } = await surveyJournal(readOnly(folder))
   const [first] = problems
   if (first !== undefined) return fail(name, first.error.message, first.error.hint ?? VERIFY)
-  const lost = await readLost(readOnly(folder))
+  const lost = await readLossNote(readOnly(folder))
   if (lost !== undefined)
     return warn(
       name,
@@ -108,7 +108,7 @@ const messages = async (dataDir: string): Promise<Finding> => {
   const name = 'messages'
   const folder = join(dataDir, MESSAGES_FOLDER)
   if ((await namesIn(folder)) === undefined) return ok(name, 'there are none yet')
-  const mark = await readMark(readOnly(folder))
+  const mark = await readCommitMarker(readOnly(folder))
   if (mark.kind === 'damaged') return fail(name, `the file ${join(folder, 'mark')} is damaged`, REPAIR)
   if (mark.kind === 'newer')
     return fail(name, `${folder} was written by a newer version (format ${mark.format})`, 'update this one')
@@ -133,7 +133,7 @@ const ASK_MS = 3_000
 /** What is being written cannot be judged from outside; the node that writes says whether it can. */
 const ofRunning = async (node: FoundNode): Promise<Finding> => {
   const name = 'stores'
-  const control = socketOf(node)
+  const control = controlClientOf(node)
   if (control === undefined) return skipped(name, `${node.name} has them open, and no control socket to be asked by`)
   try {
     const { problem } = await control.ask('GET', '/api/delivery', DeliverySchema, { timeoutMs: ASK_MS })
@@ -144,7 +144,7 @@ const ofRunning = async (node: FoundNode): Promise<Finding> => {
   }
 }
 
-const stores: Check = {
+const stores: DoctorCheck = {
   name: 'stores',
   async run(subject) {
     const { node } = subject
@@ -167,4 +167,4 @@ const stores: Check = {
   },
 }
 
-export const lookAtStores = stores.run
+export const checkStores = stores.run

@@ -10,7 +10,7 @@
  * State: the allowances that are not full, at most `MAX_PEERS`, the one used longest ago forgotten first, the peers that
  * were members, as many, and an account for each announcer that is not forgiven yet, fewer than `UNPROVEN_DIALS`.
  */
-import { createShares } from '../../../protocols/limiter.ts'
+import { createFairShares } from '../../../protocols/limits/fair-shares.ts'
 import type { Clock } from '../../../protocols/port.ts'
 
 /** Dials at once to one peer: its addresses, a few times. */
@@ -28,16 +28,16 @@ const MINUTE_MS = 60_000
 const UNKNOWN = ''
 
 /** What there is too little of: the peer's own allowance, or the share of whoever announced it. */
-export type Lacking = 'budget' | 'announcer'
+export type BudgetShortage = 'budget' | 'announcer'
 
 export interface DialBudget {
   /**
    * What a dial of the peer at all its addresses lacks; undefined where it may begin.
    * @param announcers on whose word it is dialled; the first that has room left pays
    */
-  lacks(peer: string, announcers: readonly string[]): Lacking | undefined
+  shortage(peer: string, announcers: readonly string[]): BudgetShortage | undefined
   /** One dial. @returns what it lacks; then it must not be made */
-  spend(peer: string, announcers: readonly string[]): Lacking | undefined
+  spend(peer: string, announcers: readonly string[]): BudgetShortage | undefined
   /** The peer was reached, and is a member. */
   succeeded(peer: string): void
 }
@@ -53,7 +53,7 @@ interface Allowance {
 export const createDialBudget = (clock: Pick<Clock, 'monotonic'>): DialBudget => {
   const peers = new Map<string, Allowance>()
   const proven = new Map<string, true>()
-  const unproven = createShares(UNPROVEN_DIALS)
+  const unproven = createFairShares(UNPROVEN_DIALS)
   let forgivenAtMs = clock.monotonic()
 
   const refilled = (peer: string): Allowance => {
@@ -88,7 +88,7 @@ export const createDialBudget = (clock: Pick<Clock, 'monotonic'>): DialBudget =>
   }
 
   return {
-    lacks(peer, announcers) {
+    shortage(peer, announcers) {
       if (refilled(peer).left < 1) return 'budget'
       return proven.has(peer) || payerOf(announcers, ROOM_FOR_RACE) !== undefined ? undefined : 'announcer'
     },

@@ -8,16 +8,16 @@
  */
 import { networkInterfaces } from 'node:os'
 import type { Connection } from '@libp2p/interface'
-import type { Lookup } from '../../../discovery/dns.ts'
+import type { NameLookup } from '../../../discovery/dns.ts'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import type { Clock, Log, Metrics } from '../../../protocols/port.ts'
-import { isLoopback, isRelayed, peerAtEnd } from '../../addresses.ts'
-import { createDialBudget, type Lacking } from './dial-budget.ts'
-import type { DialSettings } from './dial-options.ts'
-import { parseNetwork } from './ip-networks.ts'
-import { type DialContext, type DialRefusal, mayDial, mayDialIp, namesIn } from './may-dial.ts'
+import { isLoopback, isRelayed, peerAtEnd } from '../addresses/multiaddresses.ts'
+import { createDialBudget, type BudgetShortage } from './dial-budget.ts'
+import type { DialSettings } from '../../options/dial-options.ts'
+import { parseNetwork } from '../addresses/ip-networks.ts'
+import { type DialContext, type DialRefusal, addressRefusal, ipRefusal, namesIn } from './dial-rules.ts'
 
-export type Refused = DialRefusal | Lacking
+export type DialRefusalReason = DialRefusal | BudgetShortage
 
 const MAX_LOCAL = 1024
 const INTERFACES_MS = 10_000
@@ -34,7 +34,7 @@ export interface DialPolicyDeps {
     readonly announce: readonly string[]
     readonly join: readonly string[]
   }
-  readonly lookup: Pick<Lookup, 'v4' | 'v6'>
+  readonly lookup: Pick<NameLookup, 'v4' | 'v6'>
   /** On whose word this node dials the peer; none where that is not known. */
   announcers(peer: string): readonly string[]
   readonly metrics: Pick<Metrics, 'counter'>
@@ -54,7 +54,7 @@ export interface DialPolicy {
   refused(): Readonly<Record<string, number>>
 }
 
-const WORDS: Readonly<Record<Refused, string>> = {
+const WORDS: Readonly<Record<DialRefusalReason, string>> = {
   denied: 'a network of dial.deny holds it',
   'link-local': 'it is link-local',
   metadata: 'it is the metadata service of a cloud',
@@ -69,7 +69,7 @@ const WORDS: Readonly<Record<Refused, string>> = {
   budget: 'its peer was dialled too often in vain',
   announcer: 'who announced its peer announced too many that are not there',
 }
-const HINTS: Partial<Readonly<Record<Refused, string>>> = {
+const HINTS: Partial<Readonly<Record<DialRefusalReason, string>>> = {
   denied: 'change dial.deny, or allow a smaller network in dial.allow',
   name: 'set dial.names to true, or have the peer announce IP addresses',
   budget: 'it is dialled again after a while; is the peer up, and does it announce the addresses where it listens?',
@@ -80,7 +80,7 @@ const HINTS: Partial<Readonly<Record<Refused, string>>> = {
 const hostOf = (address: string): string => /^\/ip[46]\/([^/]+)/.exec(address)?.[1] ?? ''
 const withoutPeer = (address: string): string => address.replace(/\/p2p\/[^/]+$/, '')
 
-const refusal = (address: string, why: Refused): ParleyError =>
+const refusal = (address: string, why: DialRefusalReason): ParleyError =>
   new ParleyError('COM002', `${address} is not dialled: ${WORDS[why]}`, {
     hint: HINTS[why] ?? 'allow its network in dial.allow if it is meant, or have the peer announce another address',
     details: { sent: false, reason: why },
@@ -120,7 +120,7 @@ export const createDialPolicy = (deps: DialPolicyDeps): DialPolicy => {
     return { rules, isOwn, isSameMachine: isLocalOnly || (announcer !== undefined && local.has(announcer)), announcer }
   }
 
-  const count = (address: string, why: Refused, peer: string | undefined): void => {
+  const count = (address: string, why: DialRefusalReason, peer: string | undefined): void => {
     counts[why] = (counts[why] ?? 0) + 1
     counted({ reason: why })
     const now = clock.monotonic()
@@ -137,17 +137,17 @@ export const createDialPolicy = (deps: DialPolicyDeps): DialPolicy => {
     for (const name of namesIn(address)) {
       const answers = await Promise.allSettled([lookup.v4(name), lookup.v6(name)])
       for (const ip of answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))) {
-        const why = mayDialIp(ip, context)
+        const why = ipRefusal(ip, context)
         if (why !== undefined) return why
       }
     }
     return undefined
   }
 
-  const judge = async (address: string): Promise<Refused | undefined> => {
+  const judge = async (address: string): Promise<DialRefusalReason | undefined> => {
     const peer = peerAtEnd(address)
     const context = contextOf(address, peer)
-    const why = mayDial(address, context) ?? (await checkNames(address, context))
+    const why = addressRefusal(address, context) ?? (await checkNames(address, context))
     if (why !== undefined || context.isOwn || peer === undefined) return why
     return budget.spend(peer, deps.announcers(peer))
   }
@@ -164,13 +164,13 @@ export const createDialPolicy = (deps: DialPolicyDeps): DialPolicy => {
     named: (source, addresses) => void resolved.set(source, new Set(addresses)),
     choose(addresses, peer) {
       const judged = addresses.map((address) => ({ address, context: contextOf(address, peer) }))
-      const why = judged.map(({ address, context }) => mayDial(address, context))
+      const why = judged.map(({ address, context }) => addressRefusal(address, context))
       for (const [at, one] of why.entries()) if (one !== undefined) count(addresses[at] ?? '', one, peer)
       const chosen = judged.filter((_, at) => why[at] === undefined)
       const [first] = addresses
       if (first !== undefined && chosen.length === 0) throw refusal(first, why[0] ?? 'form')
       const isFree = first === undefined || chosen.some(({ context }) => context.isOwn)
-      const lacking = isFree ? undefined : budget.lacks(peer, deps.announcers(peer))
+      const lacking = isFree ? undefined : budget.shortage(peer, deps.announcers(peer))
       if (first === undefined || lacking === undefined) return chosen.map(({ address }) => address)
       count(first, lacking, peer)
       throw refusal(first, lacking)

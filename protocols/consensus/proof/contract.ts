@@ -1,7 +1,7 @@
 /** How the proof of coordination is signed and shown. Wire id `/parley/proof/1`. */
 import * as z from 'zod'
 import { defineProtocol } from '../../define.ts'
-import { BeginningSchema } from './beginning.ts'
+import { ChainBeginningSchema } from './chain-beginning.ts'
 import { MAX_COUNT, ProofSchema, StatementSchema } from './statement.ts'
 
 /** Links in one answer. */
@@ -23,7 +23,7 @@ export const proofProtocol = defineProtocol({
       description: 'What was proven of who coordinates: changes of voters after an index, and the newest epoch',
       request: z.object({ meshId: z.string().min(1).max(64), after: z.int().nonnegative().max(MAX_COUNT) }),
       response: z.object({
-        beginning: BeginningSchema.optional(),
+        beginning: ChainBeginningSchema.optional(),
         /** Where the chain begins, where that is not at the beginning. */
         pinned: ProofSchema.optional(),
         links: z.array(ProofSchema).max(PAGE_LINKS),

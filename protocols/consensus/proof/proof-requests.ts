@@ -7,7 +7,7 @@
  */
 import { isParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
-import { headOf } from './chain.ts'
+import { newestConfiguration } from './proof-chain.ts'
 import { proofProtocol } from './contract.ts'
 import type { ProofVerdict, ProvenChain } from './proven-chain.ts'
 import type { Proof } from './statement.ts'
@@ -59,20 +59,20 @@ export const createProofRequests = ({ port, proven, mayPin, onAnswer, ended }: P
     for (let page = 0; page < MAX_PAGES; page += 1) {
       const chain = proven.chain()
       if (chain === undefined) return 'nothing'
-      const after = headOf(chain)?.index ?? 0
+      const after = newestConfiguration(chain)?.index ?? 0
       const request = { meshId: chain.meshId, after }
       const answer = await port.to(peer, proofProtocol).links(request, { signal: ended })
-      if (answer.beginning !== undefined && !proven.begin(answer.beginning)) return 'lied'
+      if (answer.beginning !== undefined && !proven.setBeginning(answer.beginning)) return 'lied'
       const { pinned, links, epoch, more } = answer
       // In the order of the log: who voted later may not speak for what was before.
       const shown = [pinned, ...links, epoch].filter((proof) => proof !== undefined).sort((a, b) => a.index - b.index)
       for (const proof of shown) {
-        const verdict = await proven.offer(proof, mayPin(proof))
+        const verdict = await proven.submit(proof, mayPin(proof))
         if (!HONEST.has(verdict)) return 'lied'
         isNew ||= verdict === 'taken'
       }
       const now = proven.chain()
-      const isFurther = now !== undefined && (headOf(now)?.index ?? 0) > after
+      const isFurther = now !== undefined && (newestConfiguration(now)?.index ?? 0) > after
       if (!more || !isFurther) break
     }
     return isNew ? 'proven' : 'nothing'

@@ -7,18 +7,18 @@
  *
  * State: the chain (kept), and what the parts have. Wire id `/parley/proof/1`.
  */
-import { createRates } from '../../limiter.ts'
+import { createRateLimiter } from '../../limits/fair-shares.ts'
 import type { Port, Stop } from '../../port.ts'
-import type { ProvenVoters } from '../group-api.ts'
+import type { ProvenVoters } from '../group/group-api.ts'
 import { peerOf } from '../member-id.ts'
-import type { Beginning } from './beginning.ts'
-import { type Chain, headOf, isBare, sameVoters, termOf } from './chain.ts'
-import { createCollecting } from './collecting.ts'
-import { createDoubts, type Mode, PROOF_LEVEL } from './doubts.ts'
-import { createLedger, type Ledger } from './ledger.ts'
+import type { ChainBeginning } from './chain-beginning.ts'
+import { type ProofChain, newestConfiguration, hasNoProof, sameVoters, provenTermOf } from './proof-chain.ts'
+import { createSignatureCollector } from './signature-collector.ts'
+import { createProofEnforcement, type ProofMode, PROOF_LEVEL } from './proof-enforcement.ts'
+import { createAppliedFacts, type AppliedFacts } from './applied-facts.ts'
 import { createProofRequests } from './proof-requests.ts'
 import { createProvenChain, type ProofStore } from './proven-chain.ts'
-import { createShowing } from './showing.ts'
+import { createProofServer } from './proof-server.ts'
 import { type Proof, proofDigest, votersDigest } from './statement.ts'
 
 /** Peers whose announcements are counted. */
@@ -26,10 +26,10 @@ const MAX_PEERS = 256
 /** Another change of voters waits for the proof of the last one, and no longer than this. */
 const SETTLE_MS = 30_000
 
-export { type Mode, PROOF_LEVEL }
+export { type ProofMode, PROOF_LEVEL }
 
 /** What travels beside an announcement. */
-export interface Shown {
+export interface ShownProof {
   /** Of the epoch. */
   readonly digest: string
   /** Index of the newest link. */
@@ -56,11 +56,11 @@ export interface ProofsDeps {
   /** Peer id of whom this node's own member follows, or this node where it leads. */
   leader(): string | undefined
   /** As a test wants it. */
-  readonly mode?: Mode | undefined
+  readonly mode?: ProofMode | undefined
 }
 
 export interface ProofFacts {
-  readonly mode: Mode
+  readonly mode: ProofMode
   /** The newest proven epoch; 0 before. */
   readonly epoch: number
   /** Peer id. */
@@ -79,11 +79,11 @@ export interface Proofs {
   /** For the group: whose messages may count. */
   readonly voters: ProvenVoters
   /** What this member applies. */
-  readonly ledger: Ledger
-  enter(meshId: string, beginning: Beginning | undefined): Promise<void>
+  readonly appliedFacts: AppliedFacts
+  setMesh(meshId: string, beginning: ChainBeginning | undefined): Promise<void>
   isEnforced(): boolean
   /** Whether a claim counts now; where it may come to be proven, that is asked for. @param source who made it */
-  judge(claim: LeaderClaim, source: string, shown?: Shown): boolean
+  judgeClaim(claim: LeaderClaim, source: string, proofOf?: ShownProof): boolean
   /** The newest proven epoch. */
   epoch(): (LeaderClaim & { readonly voters: readonly string[] }) | undefined
   /** The highest term that was proven, or that this node's own journal began. */
@@ -96,15 +96,15 @@ export interface Proofs {
   /** Something was proven, or the mode is another one: what was in doubt may be looked at again. */
   onChange(fn: () => void): Stop
   /** Of a leader whose epoch has begun, each tick: collects what is missing. */
-  lead(term: number, restate: () => void): void
+  collectSignatures(term: number, restate: () => void): void
   /** It leads no more. */
-  resign(): void
+  stopCollecting(): void
   /** What to show with the announcement of this epoch; undefined: it is not proven yet. */
-  shown(epoch: number, isFull: boolean): Shown | undefined
+  shown(epoch: number, isFull: boolean): ShownProof | undefined
   /** The feature level that a voter to come has to know. */
-  leastLevel(): number
+  minLevel(): number
   /** A statement of these voters, or a newer one, is proven: the next change may come. */
-  isSettled(voters: readonly string[]): boolean
+  isChangeProven(voters: readonly string[]): boolean
   facts(): ProofFacts
   counts(): Record<string, number>
   stop(): Promise<void>
@@ -115,7 +115,7 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
   const now = (): number => port.clock.monotonic()
   const ending = new AbortController()
   const listeners = new Set<() => void>()
-  const ledger = createLedger()
+  const ledger = createAppliedFacts()
   const refused: Record<string, number> = {}
   const counter = port.metrics.counter(
     'coordination_refused_total',
@@ -124,19 +124,19 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
   )
   let unsettledAt: number | undefined
 
-  const count = (reason: string, mode: Mode): void => {
+  const count = (reason: string, mode: ProofMode): void => {
     refused[reason] = (refused[reason] ?? 0) + 1
     counter({ reason, mode })
   }
   const proven = createProvenChain(port, deps.store, (reason) => count(reason, doubts.mode()))
-  const chain = (): Chain | undefined => proven.chain()
+  const chain = (): ProofChain | undefined => proven.chain()
   const hasProof = (): boolean => {
     const one = chain()
-    return one !== undefined && !isBare(one)
+    return one !== undefined && !hasNoProof(one)
   }
   const provenTerm = (): number => {
     const one = chain()
-    return one === undefined ? 0 : termOf(one)
+    return one === undefined ? 0 : provenTermOf(one)
   }
   const highest = (): number => Math.max(provenTerm(), ledger.term())
   const changed = (): void => {
@@ -149,17 +149,17 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
     ended: ending.signal,
     // What its own log says needs no trust; anything else only where nobody had more to show.
     mayPin: (proof) =>
-      ledger.factOf({ ...proof, voters: digestOf(proof.voters) }, digestOf) !== undefined || doubts.isLate(),
-    onAnswer: () => doubts.answered(),
+      ledger.factOf({ ...proof, voters: digestOf(proof.voters) }, digestOf) !== undefined || doubts.isOverdue(),
+    onAnswer: () => doubts.onAnswer(),
   })
   const { mode, level } = deps
   const { ask } = requests
-  const doubts = createDoubts({ port, mode, level, hasProof, term: highest, ask, count, excused: changed })
+  const doubts = createProofEnforcement({ port, mode, level, hasProof, term: highest, ask, count, onRelaxed: changed })
 
   const areAllAble = (): boolean => hasProof() || (level() ?? 0) >= PROOF_LEVEL
   const { member, leader } = deps
-  const showing = await createShowing({ port, ledger, chain, member, leader, areAllAble, digestOf })
-  const collecting = createCollecting({
+  const showing = await createProofServer({ port, ledger, chain, member, leader, areAllAble, digestOf })
+  const collecting = createSignatureCollector({
     port,
     proven,
     ledger,
@@ -168,11 +168,11 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
     askOthers: doubts.askOthers,
   })
   /** Proofs that come with an announcement are few: two when something is new. */
-  const rates = createRates({ perSecond: 2, burst: 8, maxKeys: MAX_PEERS })
+  const rates = createRateLimiter({ perSecond: 2, burst: 8, maxKeys: MAX_PEERS })
   const stops = [
     doubts.stop,
     proven.onProven(() => {
-      doubts.proven()
+      doubts.onProven()
       changed()
     }),
   ]
@@ -180,56 +180,56 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
   const epoch = () => {
     const one = chain()
     if (one?.epoch === undefined) return undefined
-    return { epoch: one.epoch.term, leader: peerOf(one.epoch.leader), voters: headOf(one)?.voters ?? [] }
+    return { epoch: one.epoch.term, leader: peerOf(one.epoch.leader), voters: newestConfiguration(one)?.voters ?? [] }
   }
 
   const headIndex = (): number => {
     const one = chain()
-    return (one && headOf(one)?.index) ?? 0
+    return (one && newestConfiguration(one)?.index) ?? 0
   }
   /** Takes what came with a claim; where that does not prove it, whoever made it may have the links before. */
-  const catchUp = (source: string, shown: Shown | undefined): void => {
+  const catchUp = (source: string, shown: ShownProof | undefined): void => {
     if (shown?.proofs === undefined || !rates.take(source, now())) {
-      doubts.doubt(source)
+      doubts.requestProof(source)
       return
     }
     const offer = async (proofs: readonly Proof[]): Promise<void> => {
-      for (const proof of proofs) await proven.offer(proof, false)
+      for (const proof of proofs) await proven.submit(proof, false)
       const one = chain()
       const digest = one?.epoch && proofDigest(port.hash, one.epoch)
-      if (digest !== shown.digest || headIndex() < shown.head) doubts.doubt(source)
+      if (digest !== shown.digest || headIndex() < shown.head) doubts.requestProof(source)
     }
     offer(shown.proofs).catch((error: unknown) => port.log.error('a proof could not be looked at', { error }))
   }
 
   return {
-    ledger,
+    appliedFacts: ledger,
     voters: {
       isVoter(member) {
         const one = chain()
-        return one !== undefined && (headOf(one)?.voters.includes(member) ?? false)
+        return one !== undefined && (newestConfiguration(one)?.voters.includes(member) ?? false)
       },
       term: provenTerm,
-      wanted(member) {
-        doubts.doubt(member.split('.')[0] ?? member)
+      requestProof(member) {
+        doubts.requestProof(member.split('.')[0] ?? member)
       },
       isEnforced: doubts.isEnforced,
     },
-    async enter(meshId, beginning) {
+    async setMesh(meshId, beginning) {
       if (chain()?.meshId !== meshId) {
         ledger.clear()
         requests.clear()
         collecting.stop()
         doubts.clear()
       }
-      await proven.enter(meshId, beginning)
+      await proven.setMesh(meshId, beginning)
     },
     isEnforced: doubts.isEnforced,
-    judge(claim, source, shown) {
+    judgeClaim(claim, source, shown) {
       const known = epoch()
       if (known === undefined || claim.epoch > known.epoch) {
         catchUp(source, shown)
-        return doubts.claim(source, claim.epoch)
+        return doubts.admitClaim(source, claim.epoch)
       }
       // Who is late says what was.
       if (claim.epoch < known.epoch) return !doubts.isEnforced()
@@ -248,20 +248,20 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
       listeners.add(fn)
       return () => listeners.delete(fn)
     },
-    lead: (term, restate) => collecting.look(term, restate),
-    resign: collecting.stop,
+    collectSignatures: (term, restate) => collecting.tick(term, restate),
+    stopCollecting: collecting.stop,
     shown(term, isFull) {
       const one = chain()
       if (one?.epoch === undefined || one.epoch.term !== term) return undefined
       const digest = proofDigest(port.hash, one.epoch)
       const last = one.links.at(-1)
       const proofs = last === undefined || last === one.epoch ? [one.epoch] : [last, one.epoch]
-      return { digest, head: headOf(one)?.index ?? 0, ...(isFull && { proofs }) }
+      return { digest, head: newestConfiguration(one)?.index ?? 0, ...(isFull && { proofs }) }
     },
-    leastLevel: () => (hasProof() ? PROOF_LEVEL : 1),
-    isSettled(voters) {
+    minLevel: () => (hasProof() ? PROOF_LEVEL : 1),
+    isChangeProven(voters) {
       const one = chain()
-      if (one === undefined || !areAllAble() || sameVoters(headOf(one)?.voters ?? [], [...voters].sort())) {
+      if (one === undefined || !areAllAble() || sameVoters(newestConfiguration(one)?.voters ?? [], [...voters].sort())) {
         unsettledAt = undefined
         return true
       }
@@ -276,7 +276,7 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
         leader: epoch()?.leader,
         links: one?.links.length ?? 0,
         head: headIndex(),
-        voters: (one && headOf(one)?.voters) ?? [],
+        voters: (one && newestConfiguration(one)?.voters) ?? [],
         base: one?.pinned !== undefined ? 'pinned' : one?.beginning?.type,
         refused: { ...refused },
       }
@@ -291,7 +291,7 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
       listeners.clear()
       collecting.stop()
       await showing.stop()
-      await proven.settled()
+      await proven.flushed()
     },
   }
 }

@@ -8,8 +8,8 @@
 import { fromString as decodeText } from 'uint8arrays/from-string'
 import type { Port, Stop } from '../../port.ts'
 import { peerOf } from '../member-id.ts'
-import { type Beginning, meshIdOfBeginning } from './beginning.ts'
-import { type Chain, emptyChain, examine, headOf, isBare, type ProofRefusal, take } from './chain.ts'
+import { type ChainBeginning, meshIdOf } from './chain-beginning.ts'
+import { type ProofChain, emptyChain, examineProof, newestConfiguration, hasNoProof, type ProofRefusal, addProof } from './proof-chain.ts'
 import { type Proof, signedBytes, statementOf } from './statement.ts'
 
 /** Proofs that wait for those before. */
@@ -18,9 +18,9 @@ const MAX_WAITING = 64
 /** Where it is kept; without one it is kept as long as the process. */
 export interface ProofStore {
   /** What was proven of this mesh; undefined: nothing. @throws where it cannot be trusted */
-  load(meshId: string): Promise<Chain | undefined>
+  load(meshId: string): Promise<ProofChain | undefined>
   /** Takes the place of what was there. Resolves once it survives a power cut. */
-  save(chain: Chain): Promise<void>
+  save(chain: ProofChain): Promise<void>
 }
 
 /** What nobody honest shows; the others miss something that comes, or was. */
@@ -34,24 +34,24 @@ const FALSE: ReadonlySet<string> = new Set<ProofRefusal>([
 export type ProofVerdict = 'taken' | 'known' | ProofRefusal | 'busy'
 
 export interface ProvenChain {
-  chain(): Chain | undefined
+  chain(): ProofChain | undefined
   /** This node belongs to this mesh. @param beginning where this node knows it itself */
-  enter(meshId: string, beginning: Beginning | undefined): Promise<void>
+  setMesh(meshId: string, beginning: ChainBeginning | undefined): Promise<void>
   /** Somebody shows the beginning. @returns false where it is not that of this mesh */
-  begin(beginning: Beginning): boolean
+  setBeginning(beginning: ChainBeginning): boolean
   /** @param mayPin an anchor may be believed that nothing links to what is known here */
-  offer(proof: Proof, mayPin: boolean): Promise<ProofVerdict>
+  submit(proof: Proof, mayPin: boolean): Promise<ProofVerdict>
   /** Called after something was proven. */
   onProven(fn: () => void): Stop
   counts(): { verified: number; unsaved: number }
   /** Resolves once what was proven is kept. */
-  settled(): Promise<void>
+  flushed(): Promise<void>
 }
 
 /** Saves the newest one of those that come while one is being saved. */
 const createSaver = (store: ProofStore | undefined, log: Port['log']) => {
   let saving: Promise<void> | undefined
-  let toSave: Chain | undefined
+  let toSave: ProofChain | undefined
   let unsaved = 0
   const save = async (): Promise<void> => {
     while (toSave !== undefined) {
@@ -67,7 +67,7 @@ const createSaver = (store: ProofStore | undefined, log: Port['log']) => {
     saving = undefined
   }
   return {
-    save(chain: Chain): void {
+    save(chain: ProofChain): void {
       toSave = chain
       saving ??= Promise.resolve().then(save)
     },
@@ -95,14 +95,14 @@ export const createProvenChain = (
   store: ProofStore | undefined,
   onRefused: (reason: string) => void = () => {},
 ): ProvenChain => {
-  let chain: Chain | undefined
+  let chain: ProofChain | undefined
   let tail: Promise<unknown> = Promise.resolve()
   let waiting = 0
   const saver = createSaver(store, port.log)
   const listeners = new Set<() => void>()
   let verified = 0
 
-  const keep = (next: Chain): void => {
+  const keep = (next: ProofChain): void => {
     chain = next
     saver.save(next)
   }
@@ -114,14 +114,14 @@ export const createProvenChain = (
         'two histories of this mesh are signed: voters of it lie, or two stores of one voter were in use',
         {
           shown: { kind, term, index, voters },
-          proven: chain && headOf(chain),
+          proven: chain && newestConfiguration(chain),
         },
       )
   }
 
   const look = async (proof: Proof, mayPin: boolean): Promise<ProofVerdict> => {
     if (chain === undefined) return 'other-mesh'
-    const examined = examine(chain, proof)
+    const examined = examineProof(chain, proof)
     if (examined.type === 'known') return 'known'
     let verdict: ProofVerdict
     if (examined.type === 'refused') verdict = examined.reason
@@ -130,7 +130,7 @@ export const createProvenChain = (
       verified += proof.signatures.length
       const valid = await goodSigners(port, proof)
       // It may belong to another mesh by now.
-      const taken = take(chain, proof, valid, mayPin)
+      const taken = addProof(chain, proof, valid, mayPin)
       verdict = taken.verdict
       if (verdict === 'taken') {
         keep(taken.chain)
@@ -147,24 +147,24 @@ export const createProvenChain = (
 
   return {
     chain: () => chain,
-    async enter(meshId, beginning) {
+    async setMesh(meshId, beginning) {
       if (chain?.meshId !== meshId) chain = emptyChain(meshId)
       try {
         const kept = await store?.load(meshId)
-        if (kept !== undefined && chain.meshId === meshId && isBare(chain)) chain = kept
+        if (kept !== undefined && chain.meshId === meshId && hasNoProof(chain)) chain = kept
       } catch (error) {
         port.log.warn('what was proven of the coordination cannot be read; it is asked for again', { error })
       }
-      if (beginning !== undefined) this.begin(beginning)
-      if (!isBare(chain)) for (const fn of [...listeners]) fn()
+      if (beginning !== undefined) this.setBeginning(beginning)
+      if (!hasNoProof(chain)) for (const fn of [...listeners]) fn()
     },
-    begin(beginning) {
-      if (chain === undefined || meshIdOfBeginning(port.hash, beginning) !== chain.meshId) return false
+    setBeginning(beginning) {
+      if (chain === undefined || meshIdOf(port.hash, beginning) !== chain.meshId) return false
       if (beginning.type === 'founded' && beginning.mesh !== port.self.mesh) return false
       if (chain.beginning === undefined) keep({ ...chain, beginning })
       return true
     },
-    offer(proof, mayPin) {
+    submit(proof, mayPin) {
       if (waiting >= MAX_WAITING) return Promise.resolve('busy')
       waiting += 1
       const done = tail.then(() => look(proof, mayPin))
@@ -178,7 +178,7 @@ export const createProvenChain = (
       return () => listeners.delete(fn)
     },
     counts: () => ({ verified, unsaved: saver.unsaved() }),
-    async settled() {
+    async flushed() {
       await tail
       await saver.settled()
     },

@@ -9,9 +9,9 @@
  */
 import * as z from 'zod'
 import { ParleyError } from '../../errors.ts'
-import { decodePayload, encodePayload } from '../../wire/payload.ts'
-import { MOVED } from '../rows.ts'
-import type { RowChange, RowStore } from '../storage.ts'
+import { decodePayload, encodePayload } from '../../wire/payload/payload.ts'
+import { MOVED } from '../store/delivery-rows.ts'
+import type { RowChange, RowStore } from '../store/row-storage.ts'
 
 export const MAX_MOVED = 10_000
 const AGAIN_MS = 500

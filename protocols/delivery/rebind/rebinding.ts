@@ -10,32 +10,32 @@
 import type { Fault } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
-import type { Death } from '../dead-letters.ts'
-import type { Destination } from '../destination-api.ts'
-import { died } from '../judging.ts'
-import { decodeMessage } from '../message.ts'
-import type { Settings } from '../options.ts'
-import type { Out } from '../out-entry.ts'
-import type { Outbox, Staged } from '../outbox.ts'
-import type { RowChange, RowStore } from '../storage.ts'
-import type { Absences } from './absences.ts'
-import type { Bindings } from './bindings.ts'
+import type { NewDeadLetter } from '../dead-letters/dead-letter-store.ts'
+import type { PeerSender } from '../send/peer-sender-api.ts'
+import { deadLetterError } from '../send/dead-letter-policy.ts'
+import { decodeMessage } from '../durable-message.ts'
+import type { ResolvedDeliveryOptions } from '../options.ts'
+import type { OutgoingMessage } from '../send/outgoing-message.ts'
+import type { Outbox, StagedChanges } from '../send/outbox.ts'
+import type { RowChange, RowStore } from '../store/row-storage.ts'
+import type { PeerAbsences } from './peer-absences.ts'
+import type { ConversationBindings } from '../send/conversation-bindings.ts'
 import type { LateAnswers } from './late-answers.ts'
-import { groupsOf, type Move, type MoveFacts, planMove } from './plan.ts'
+import { rebindGroupsOf, type RebindPlan, type RebindFacts, planRebind } from './rebind-plan.ts'
 
 export interface RebindingDeps {
   readonly port: Pick<Port, 'clock' | 'log' | 'members'>
   readonly store: Pick<RowStore, 'commit' | 'later'>
-  readonly settings: Pick<Settings, 'rebindAfterMs'>
+  readonly settings: Pick<ResolvedDeliveryOptions, 'rebindAfterMs'>
   readonly outbox: Pick<Outbox, 'destinations' | 'isBusy' | 'ready' | 'stage'>
-  readonly bindings: Bindings
-  readonly absences: Absences
+  readonly bindings: ConversationBindings
+  readonly absences: PeerAbsences
   readonly lateAnswers: Pick<LateAnswers, 'expect'>
   /** Who offers it and is well, the least loaded first. */
   choose(capability: string, except: (peer: string) => boolean): string | undefined
   /** It said that it does not come back. */
   hasLeft(peer: string): boolean
-  bury(death: Death): { id: string; changes: RowChange[]; done: () => void }
+  addDeadLetter(death: NewDeadLetter): { id: string; changes: RowChange[]; done: () => void }
   count(what: 'moved' | 'receiverGone', by: number): void
 }
 
@@ -54,7 +54,7 @@ const ROUND_MESSAGES = 1_024
 const ROUND_BYTES = 8 * 1024 * 1024
 
 /** A peer that refuses this node's messages is not away. */
-const isWaitedFor = (destination: Destination): boolean =>
+const isWaitedFor = (destination: PeerSender): boolean =>
   (destination.state() === 'idle' || destination.state() === 'greeting') && destination.size() > 0
 
 const receiverGone = (capability: string): Fault => ({
@@ -63,7 +63,7 @@ const receiverGone = (capability: string): Fault => ({
   hint: `see at the peer if it comes back; then purge it, or retry it, which sends it to whoever offers ${capability}. With rebind: 'allowed' such messages go to another peer by themselves`,
 })
 
-const deathOf = (entry: Out, message: Uint8Array, peer: string, now: number): Death => {
+const newDeadLetterOf = (entry: OutgoingMessage, message: Uint8Array, peer: string, now: number): NewDeadLetter => {
   const { policy, attempts, firstFailureAt, bound } = entry
   return {
     destination: peer,
@@ -80,8 +80,8 @@ const deathOf = (entry: Out, message: Uint8Array, peer: string, now: number): De
 /** All of it in one turn, but for what follows once it is durable. @returns how many were moved or died */
 const carryOut = async (
   deps: RebindingDeps,
-  { peer, withdraw }: Destination,
-  { group, to, ...move }: Move,
+  { peer, withdraw }: PeerSender,
+  { group, to, ...move }: RebindPlan,
 ): Promise<number> => {
   const { port, store, outbox, bindings } = deps
   const now = port.clock.now()
@@ -89,18 +89,18 @@ const carryOut = async (
   const put = (more: readonly RowChange[]): void => {
     for (const change of more) changes.set(change.key, change)
   }
-  const staged: Staged[] = []
+  const staged: StagedChanges[] = []
   const ids: string[] = []
   const moved = move.moved.filter(({ body }) => body !== undefined)
-  for (const { body, rank, policy, expiresAt, bound, told } of moved) {
+  for (const { body, rank, policy, expiresAt, bound, onOutcome } of moved) {
     if (body === undefined || to === undefined) continue
     const draft = { bytes: body, priority: PRIORITIES[rank] ?? 'normal', policy, expiresAt, bound }
-    staged.push(outbox.stage(to, { ...draft, conversationId: group.conversationId }, told))
+    staged.push(outbox.stage(to, { ...draft, conversationId: group.conversationId }, onOutcome))
     ids.push(decodeMessage(body).id)
   }
   const dead = move.dead.flatMap((entry) => {
     const { body } = entry
-    return body === undefined ? [] : [{ entry, ...deps.bury(deathOf(entry, body, peer, now)) }]
+    return body === undefined ? [] : [{ entry, ...deps.addDeadLetter(newDeadLetterOf(entry, body, peer, now)) }]
   })
   for (const one of [...staged, ...dead]) put(one.changes)
   put(withdraw([...moved, ...dead.map(({ entry }) => entry)]))
@@ -110,10 +110,10 @@ const carryOut = async (
   for (const one of staged) one.launch()
   deps.count('moved', moved.length)
   deps.count('receiverGone', dead.length)
-  if (to !== undefined) for (const { told } of moved) told?.(undefined, to)
+  if (to !== undefined) for (const { onOutcome } of moved) onOutcome?.(undefined, to)
   for (const { entry, id, done } of dead) {
     done()
-    entry.told?.(died(receiverGone(group.capability), id, entry.attempts, peer, 'receiver-gone'))
+    entry.onOutcome?.(deadLetterError(receiverGone(group.capability), id, entry.attempts, peer, 'receiver-gone'))
   }
   port.log.warn('a peer stayed away: its messages to a capability go to another one, or to the dead letters', {
     capability: group.capability,
@@ -134,9 +134,9 @@ export const createRebinding = (deps: RebindingDeps): Rebinding => {
   let isStopped = false
 
   const factsOf = (
-    destination: Destination,
+    destination: PeerSender,
     move: { capability: string; conversationId: string | undefined },
-  ): MoveFacts => {
+  ): RebindFacts => {
     const movedAt = bindings.movedAt(move)
     return {
       taker: deps.choose(move.capability, (peer) => peer === destination.peer || absences.ms(peer) > 0),
@@ -148,12 +148,12 @@ export const createRebinding = (deps: RebindingDeps): Rebinding => {
   }
 
   /** Some of those that need not wait. */
-  const planSome = (destination: Destination): Move[] => {
-    const moves: Move[] = []
+  const planSome = (destination: PeerSender): RebindPlan[] => {
+    const moves: RebindPlan[] = []
     let messages = 0
     let bytes = 0
-    for (const group of groupsOf(destination.movable())) {
-      const next = planMove(group, factsOf(destination, group))
+    for (const group of rebindGroupsOf(destination.movable())) {
+      const next = planRebind(group, factsOf(destination, group))
       if (next === undefined) continue
       messages += group.entries.length
       for (const { size } of group.entries) bytes += size
@@ -164,8 +164,8 @@ export const createRebinding = (deps: RebindingDeps): Rebinding => {
   }
 
   /** @returns how many were moved or died */
-  const moveSome = (destination: Destination): Promise<number> =>
-    destination.alone(async () => {
+  const moveSome = (destination: PeerSender): Promise<number> =>
+    destination.exclusive(async () => {
       const moves = planSome(destination)
       await destination.load(moves.flatMap(({ moved, dead }) => [...moved, ...dead]))
       const takers = [...new Set(moves.flatMap(({ to }) => to ?? []))]
@@ -175,7 +175,7 @@ export const createRebinding = (deps: RebindingDeps): Rebinding => {
       return counts.reduce((sum, count) => sum + count, 0)
     })
 
-  const move = async (destination: Destination): Promise<void> => {
+  const move = async (destination: PeerSender): Promise<void> => {
     resting.set(destination.peer, Number.POSITIVE_INFINITY)
     try {
       // Nobody is held up for nothing.

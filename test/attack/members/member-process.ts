@@ -2,7 +2,7 @@
 import { appendFileSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
 import { createMesh, type Mesh } from '../../../node/index.ts'
-import { createLog } from '../../../node/log.ts'
+import { createLog } from '../../../node/observe/log/node-log.ts'
 import { percentile } from '../../bench/statistics.ts'
 import { answerQuestions } from '../../soak/answer.ts'
 import { createProbe, probe } from '../../support/probe.ts'
@@ -127,8 +127,8 @@ const verbs: MemberVerbs = {
       .then(() => undefined, reasonOf),
   publish: async (text) => void (await own().events.publish(TOPIC, { text })),
   async status() {
-    const { meshId, epoch, leader, acting, seat, voters, version, quorum } = own().coordinator.status()
-    return { meshId, epoch, leader, acting, seat, voters, version, quorum }
+    const { meshId, epoch, leader, acting, role, voters, version, quorum } = own().coordinator.status()
+    return { meshId, epoch, leader, acting, seat: role, voters, version, quorum }
   },
   put: ({ key, value, withinMs }) =>
     own()

@@ -1,4 +1,4 @@
-/** Messages of the voters of a group as an attacker forges them, by the format in protocols/consensus/raft.proto. Pure. */
+/** Messages of the voters of a group as an attacker forges them, by the format in protocols/consensus/raft/raft.proto. Pure. */
 import { bytesField, joined, numberField } from './bytes.ts'
 
 const TYPES = ['vote', 'voted', 'append', 'appended', 'snapshot', 'timeout-now', 'read', 'read-at'] as const

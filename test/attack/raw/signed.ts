@@ -64,7 +64,7 @@ export interface GhostPlan {
   readonly offers?: string
 }
 
-/** A record of discovery/record.ts, signed by whom it names. */
+/** A record of discovery/directory/record/agent-record.ts, signed by whom it names. */
 export const recordBytes = async (
   signer: Signer,
   mesh: string,

@@ -1,7 +1,7 @@
 /** What is durable after a crash run of messages, read from the nodes and their files, for the judge. Keeps no state. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { systemCode } from '../../../node/private-file.ts'
+import { systemCode } from '../../../node/platform/private-file.ts'
 import { ACKED_FILE } from './load.ts'
 import type { Party } from './parties.ts'
 import { EFFECTS_FILE, PROCESSED_FILE } from './recording.ts'

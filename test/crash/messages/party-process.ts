@@ -2,7 +2,7 @@
 import { appendFileSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
 import { createMesh, type Mesh } from '../../../node/index.ts'
-import { createLog } from '../../../node/log.ts'
+import { createLog } from '../../../node/observe/log/node-log.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { answerQuestions } from '../../soak/answer.ts'
 import { createLoad, type Load } from './load.ts'

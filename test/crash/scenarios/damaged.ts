@@ -82,7 +82,7 @@ export const damaged = async (stage: Stage): Promise<Findings> => {
       `${node.name} votes, and has what was decided`,
       async () => {
         const status = await node.ask('status')
-        return status.seat === 'voter' && membersOf(node, status).length === 1 && status.version >= load.version()
+        return status.role === 'voter' && membersOf(node, status).length === 1 && status.version >= load.version()
       },
       BACK_MS,
     )

@@ -5,7 +5,7 @@
  * State: places in the conversations, and which of these wait for a send.
  */
 import type { Messages, SendOptions } from '../../../protocols/delivery/api.ts'
-import type { Guarantee } from '../../../protocols/delivery/message.ts'
+import type { Guarantee } from '../../../protocols/delivery/durable-message.ts'
 import type { PortNetwork } from '../../support/port-network.ts'
 import { ACCOUNTS, ANYBODY, accountKey, countOf, Fired, Transfer, Work } from './messages.ts'
 import type { Nodes, SimNode } from './node.ts'

@@ -90,12 +90,12 @@ export const createFaults = ({ network, nodes, wires, totals, hasDisksLost, tell
   const chance = (share: number): boolean => random() < share
   const between = ([least, most]: readonly [number, number]): number => least + random() * (most - least)
   const pick = <T>(list: readonly T[]): T | undefined => list[Math.floor(random() * list.length)]
-  const some = (): SimNode | undefined => pick(nodes.all.filter(({ life }) => life !== undefined))
+  const some = (): SimNode | undefined => pick(nodes.all.filter(({ run }) => run !== undefined))
   const later = (range: readonly [number, number], fn: () => void): void => void time.after(between(range), fn)
 
   const startLater = (node: SimNode, range: readonly [number, number] = AWAY_MS): void =>
     later(range, () => {
-      if (node.life === undefined) tell(`${node.name} starts`)
+      if (node.run === undefined) tell(`${node.name} starts`)
       nodes.start(node)
     })
   const kill = (node: SimNode, power: boolean): void => {
@@ -112,7 +112,7 @@ export const createFaults = ({ network, nodes, wires, totals, hasDisksLost, tell
   const cut = (a: SimNode, b: SimNode): void => {
     const isClosed = chance(0.5)
     const isOneWay = !isClosed && chance(0.5)
-    if (isClosed && a.life && b.life) network.disconnect(a.life.network, b.life.network)
+    if (isClosed && a.run && b.run) network.disconnect(a.run.network, b.run.network)
     wires.cuts.add(`${a.peer}>${b.peer}`)
     if (!isOneWay) wires.cuts.add(`${b.peer}>${a.peer}`)
     totals.partitions += 1
@@ -121,9 +121,9 @@ export const createFaults = ({ network, nodes, wires, totals, hasDisksLost, tell
   }
   /** It is there again at once, and the two greet each other anew. */
   const breakLine = (a: SimNode, b: SimNode): void => {
-    if (!a.life || !b.life || a === b) return
+    if (!a.run || !b.run || a === b) return
     tell(`the line of ${a.name} and ${b.name} breaks`)
-    network.disconnect(a.life.network, b.life.network)
+    network.disconnect(a.run.network, b.run.network)
     totals.partitions += 1
     later(BREAK_MS, nodes.connect)
   }
@@ -144,11 +144,11 @@ export const createFaults = ({ network, nodes, wires, totals, hasDisksLost, tell
     () => {
       if (!chance(0.3)) return
       tell('power goes everywhere')
-      for (const node of nodes.all) if (node.life !== undefined) kill(node, true)
+      for (const node of nodes.all) if (node.run !== undefined) kill(node, true)
     },
     () => {
       const node = some()
-      if (node?.life?.messages === undefined) return
+      if (node?.run?.messages === undefined) return
       tell(`${node.name} stops`)
       totals.stops += 1
       void nodes.stop(node).finally(() => startLater(node))
@@ -170,7 +170,7 @@ export const createFaults = ({ network, nodes, wires, totals, hasDisksLost, tell
       if (a !== undefined && b !== undefined) breakLine(a, b)
     },
     () => {
-      const process = some()?.life?.process
+      const process = some()?.run?.process
       if (process === undefined) return
       process.frozenUntil = time.now() + between(FREEZE_MS)
       totals.freezes += 1
@@ -227,7 +227,7 @@ export const createFaults = ({ network, nodes, wires, totals, hasDisksLost, tell
     },
     () => {
       const node = some()
-      const stops = node?.life?.stops
+      const stops = node?.run?.stops
       if (node === undefined || stops === undefined || stops.size === 0) return
       totals.withoutPrograms += 1
       tell(`nothing at ${node.name} receives`)
@@ -268,9 +268,9 @@ export const createFaults = ({ network, nodes, wires, totals, hasDisksLost, tell
     strike: () => pick(all)?.(),
     afterEffect(node) {
       if (!chance(AFTER_EFFECT.share)) return
-      const { life } = node
+      const { run } = node
       later(AFTER_EFFECT.ms, () => {
-        if (life === undefined || node.life !== life) return
+        if (run === undefined || node.run !== run) return
         totals.deathsAfterEffects += 1
         kill(node, chance(0.5))
       })
@@ -282,8 +282,8 @@ export const createFaults = ({ network, nodes, wires, totals, hasDisksLost, tell
         node.disk.health = 'well'
         node.disk.takesMs = SYNC_MS
         Object.assign(node.mood, WELL)
-        if (node.life === undefined) nodes.start(node)
-        else node.life.process.frozenUntil = 0
+        if (node.run === undefined) nodes.start(node)
+        else node.run.process.frozenUntil = 0
       }
       healLines()
       await time.until(() => nodes.up().length === nodes.all.length, 60_000)

@@ -4,7 +4,7 @@
  *
  * State: all messages of a run.
  */
-import type { Guarantee } from '../../../protocols/delivery/message.ts'
+import type { Guarantee } from '../../../protocols/delivery/durable-message.ts'
 import { ACCOUNTS, ANYBODY, accountKey, bucketKey, countOf, keptIn, keysOf, seenKey } from './messages.ts'
 import type { RowsDisk } from './rows-disk.ts'
 

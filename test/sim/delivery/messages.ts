@@ -1,8 +1,8 @@
 /** The messages that simulated programs send each other, and the keys under which they keep what they did. Pure. */
 import * as z from 'zod'
 import { defineMessage } from '../../../protocols/delivery/define-message.ts'
-import { STATE } from '../../../protocols/delivery/rows.ts'
-import { decodePayload } from '../../../protocols/wire/payload.ts'
+import { STATE } from '../../../protocols/delivery/store/delivery-rows.ts'
+import { decodePayload } from '../../../protocols/wire/payload/payload.ts'
 
 /** Of a message, by the simulation's own count. */
 const Id = z.int().min(1)

@@ -6,30 +6,30 @@
 
 import * as z from 'zod'
 import type { Messages } from '../../../protocols/delivery/api.ts'
-import type { BreakerSettings } from '../../../protocols/delivery/breaker.ts'
+import type { BreakerSettings } from '../../../protocols/delivery/recovery/circuit-breaker.ts'
 import { createDelivery } from '../../../protocols/delivery/delivery.ts'
 import type { DeliveryOptions } from '../../../protocols/delivery/options.ts'
-import { BINDINGS } from '../../../protocols/delivery/rows.ts'
+import { BINDINGS } from '../../../protocols/delivery/store/delivery-rows.ts'
 import type { Stop } from '../../../protocols/port.ts'
-import { decodePayload } from '../../../protocols/wire/payload.ts'
+import { decodePayload } from '../../../protocols/wire/payload/payload.ts'
 import { createFaultyDisk } from '../../support/faulty-disk.ts'
 import { createLife, type Life as PortLife } from '../../support/port-life.ts'
 import type { NetworkNode, PortNetwork } from '../../support/port-network.ts'
 import { createVirtualCalls } from '../../support/virtual-calls.ts'
 import { createProcess, type Process, type Wires } from '../port/process.ts'
 import { createLedger, type Ledger } from './ledger.ts'
-import { losing } from './losing.ts'
+import { lossyPort } from './lossy-port.ts'
 import { Work } from './messages.ts'
 import { createPrograms, type Mood, WELL } from './programs.ts'
 import { createRowsDisk, type RowsCopy, type RowsDisk } from './rows-disk.ts'
 import { type ModelStore, openRowsStore } from './rows-store.ts'
-import { lineOf } from './said.ts'
+import { lineOf } from './frame-trace.ts'
 import { breakerFrom, optionsFrom } from './settings.ts'
 
 /** As the delivery keeps who a conversation goes to. */
 const Binding = z.object({ conversation: z.string(), peer: z.string(), movedAt: z.number().optional() })
 
-export interface Life {
+export interface NodeRun {
   readonly network: NetworkNode
   readonly self: PortLife
   readonly process: Process
@@ -53,7 +53,7 @@ export interface SimNode {
   /** Of its wall clock. */
   clockOffsetMs: number
   copy: RowsCopy | undefined
-  life: Life | undefined
+  run: NodeRun | undefined
 }
 
 export interface Nodes {
@@ -103,7 +103,7 @@ export const createNodes = ({ network, wires, count, counts, isTraced, tell, act
       mood: { ...WELL },
       clockOffsetMs: 0,
       copy: undefined,
-      life: undefined,
+      run: undefined,
     }
   })
   const ledger = createLedger(all)
@@ -114,22 +114,22 @@ export const createNodes = ({ network, wires, count, counts, isTraced, tell, act
   const connect = (): void => {
     for (const a of all)
       for (const b of all) {
-        if (a.peer >= b.peer || a.life === undefined || b.life === undefined) continue
-        network.connect(a.life.network, b.life.network)
+        if (a.peer >= b.peer || a.run === undefined || b.run === undefined) continue
+        network.connect(a.run.network, b.run.network)
       }
   }
 
   /** Its counts are gone with it. */
-  const note = ({ messages }: Life): void => {
+  const note = ({ messages }: NodeRun): void => {
     for (const [what, by] of Object.entries(messages?.figures().counts ?? {}))
       counts.delivery[what] = (counts.delivery[what] ?? 0) + by
   }
 
-  const end = (node: SimNode): Life | undefined => {
-    const { life } = node
+  const end = (node: SimNode): NodeRun | undefined => {
+    const { run: life } = node
     if (life === undefined) return undefined
     note(life)
-    node.life = undefined
+    node.run = undefined
     life.isOver = true
     life.store.kill()
     life.self.end()
@@ -138,7 +138,7 @@ export const createNodes = ({ network, wires, count, counts, isTraced, tell, act
   }
 
   const register = async (node: SimNode): Promise<void> => {
-    const { life } = node
+    const { run: life } = node
     if (life?.messages === undefined || life.stops.size > 0) return
     const host = {
       name: node.name,
@@ -161,7 +161,7 @@ export const createNodes = ({ network, wires, count, counts, isTraced, tell, act
   /** A node that offers it, as the directory knows: it may be gone meanwhile. */
   const choose = (capability: string, except: (peer: string) => boolean = () => false): string | undefined => {
     const offering = all.filter(
-      ({ life, peer }) => capability === Work.type && (life?.stops.size ?? 0) > 0 && !except(peer),
+      ({ run: life, peer }) => capability === Work.type && (life?.stops.size ?? 0) > 0 && !except(peer),
     )
     return offering[Math.floor(random() * offering.length)]?.peer
   }
@@ -182,12 +182,12 @@ export const createNodes = ({ network, wires, count, counts, isTraced, tell, act
   })
 
   const start = (node: SimNode): void => {
-    if (node.life !== undefined) return
+    if (node.run !== undefined) return
     const inner = network.start(node.name)
     const self = createLife(inner.port, loops, time)
     const process = createProcess(self.port, createFaultyDisk().mount(), time, random, wires, () => {})
     const store = watched(node, openRowsStore(node.disk, time, random))
-    const life: Life = {
+    const life: NodeRun = {
       network: inner,
       self,
       process,
@@ -197,9 +197,9 @@ export const createNodes = ({ network, wires, count, counts, isTraced, tell, act
       stops: new Map(),
       isOver: false,
     }
-    node.life = life
+    node.run = life
     const clock = { ...process.port.clock, now: () => process.port.clock.now() + node.clockOffsetMs }
-    const port = losing({ ...process.port, clock }, self.port, wires, random, (peer, method, input) => {
+    const port = lossyPort({ ...process.port, clock }, self.port, wires, random, (peer, method, input) => {
       const line = isTraced ? lineOf(method, input) : undefined
       if (line !== undefined) tell(`  ${node.name} > ${nameOf(peer)} ${line}`)
     })
@@ -210,7 +210,7 @@ export const createNodes = ({ network, wires, count, counts, isTraced, tell, act
       isVolatile: false,
       choose,
       absentMs(peer: string, capability?: string): number {
-        const life = all.find((one) => one.peer === peer)?.life
+        const life = all.find((one) => one.peer === peer)?.run
         return life !== undefined && capability !== undefined && life.stops.size === 0 ? Number.POSITIVE_INFINITY : 0
       },
       publish: async () => {},
@@ -241,18 +241,18 @@ export const createNodes = ({ network, wires, count, counts, isTraced, tell, act
     ledger,
     nameOf,
     up: () =>
-      all.flatMap((node) => (node.life?.messages === undefined ? [] : [{ node, messages: node.life.messages }])),
+      all.flatMap((node) => (node.run?.messages === undefined ? [] : [{ node, messages: node.run.messages }])),
     start,
     kill(node, power) {
       end(node)
       if (power) node.disk.losePower()
     },
     async stop(node) {
-      const { life } = node
+      const { run: life } = node
       if (life?.messages === undefined) return
       await life.messages.stop()
       await life.store.close().catch((error: unknown) => tell(`${node.name} closes: ${String(error)}`))
-      if (node.life === life) end(node)
+      if (node.run === life) end(node)
     },
     connect,
     register,

@@ -3,7 +3,7 @@
  *
  * State: the rows, which outlive the processes; whose rows they are. A group of rows is there wholly or not at all.
  */
-import type { Rows } from '../../../node/store/row-groups.ts'
+import type { RowWrites } from '../../../node/store/messages/group-commit.ts'
 
 export type Health = 'well' | 'full' | 'failing'
 
@@ -26,7 +26,7 @@ export interface RowsDisk {
   /** What is there after a power cut for sure. */
   synced(): ReadonlyMap<string, Uint8Array>
   /** The operating system has it. */
-  write(rows: Rows): void
+  write(rows: RowWrites): void
   sync(): void
   /** Of what was not synced all or nothing is left. */
   losePower(): void
@@ -40,7 +40,7 @@ export interface RowsDisk {
 /** As storage.ts has it. */
 const MAX_FORMER = 16
 
-const applied = (rows: ReadonlyMap<string, Uint8Array>, group: Rows): Map<string, Uint8Array> => {
+const applied = (rows: ReadonlyMap<string, Uint8Array>, group: RowWrites): Map<string, Uint8Array> => {
   const all = new Map(rows)
   for (const [key, value] of group) {
     if (value === undefined) all.delete(key)

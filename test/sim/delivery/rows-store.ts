@@ -1,11 +1,11 @@
 /**
- * A RowStore over a RowsDisk in virtual time, that promises what protocols/delivery/storage.ts says and no more: commits
+ * A RowStore over a RowsDisk in virtual time, that promises what protocols/delivery/store/row-storage.ts says and no more: commits
  * take their time and go in groups, what is put off is lost with the process, a failure leaves open what was written.
  *
  * State: the group that gathers, the one that is written, its state. After `kill` nothing of it happens or is answered.
  */
-import type { Rows } from '../../../node/store/row-groups.ts'
-import type { Row, RowChange, RowStore, RowStoreState } from '../../../protocols/delivery/storage.ts'
+import type { RowWrites } from '../../../node/store/messages/group-commit.ts'
+import type { StoredRow, RowChange, RowStore, RowStoreState } from '../../../protocols/delivery/store/row-storage.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { VirtualTime } from '../../support/virtual-time.ts'
 import type { RowsDisk } from './rows-disk.ts'
@@ -41,7 +41,7 @@ export const openRowsStore = (disk: RowsDisk, time: VirtualTime, random: () => n
   const listeners = new Set<(state: RowStoreState) => void>()
   let state: RowStoreState = 'open'
   let gathering = emptyGroup()
-  let writing: { readonly rows: Rows; readonly done: Promise<void> } | undefined
+  let writing: { readonly rows: RowWrites; readonly done: Promise<void> } | undefined
   let isDue = false
   let isPutOff = false
   let isOver = false
@@ -172,7 +172,7 @@ export const openRowsStore = (disk: RowsDisk, time: VirtualTime, random: () => n
     },
     get: async (key) => (await getMany([key]))[0],
     getMany,
-    async *rows(prefix, { after, limit = Number.POSITIVE_INFINITY } = {}): AsyncGenerator<Row> {
+    async *rows(prefix, { after, limit = Number.POSITIVE_INFINITY } = {}): AsyncGenerator<StoredRow> {
       if (isOver) await never()
       await settled()
       const snapshot = disk.rows()

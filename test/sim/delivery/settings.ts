@@ -1,5 +1,5 @@
 /** Settings of a simulated node, at random: mostly small, so that every bound is met. Keeps no state. */
-import type { BreakerSettings } from '../../../protocols/delivery/breaker.ts'
+import type { BreakerSettings } from '../../../protocols/delivery/recovery/circuit-breaker.ts'
 import type { DeliveryOptions } from '../../../protocols/delivery/options.ts'
 
 const pickFrom =

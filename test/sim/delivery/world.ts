@@ -65,7 +65,7 @@ export const runDeliveryWorld = async ({ seed, steps, trace }: DeliveryRun): Pro
     }
     // Handlers that answer may fill it twice.
     check('messages in its outbox', figures.outbox, 2 * outboxMessages)
-    check('handlers at work', figures.running - (node.life?.fired ?? 0), concurrency)
+    check('handlers at work', figures.running - (node.run?.fired ?? 0), concurrency)
     check('bytes of held messages', figures.heldBytes, heldBytes + count * (windowBytes + 8_192))
     for (const { peer, inFlight } of figures.destinations)
       check(`messages on their way to ${nodes.nameOf(peer)}`, inFlight, window)
@@ -88,14 +88,14 @@ export const runDeliveryWorld = async ({ seed, steps, trace }: DeliveryRun): Pro
     })
   }
   const isDrained = (): boolean =>
-    nodes.all.every(({ life }) => {
-      const figures = life?.messages?.figures()
-      return life?.store.state() === 'open' && figures !== undefined && figures.outbox === 0 && figures.held === 0
+    nodes.all.every(({ run }) => {
+      const figures = run?.messages?.figures()
+      return run?.store.state() === 'open' && figures !== undefined && figures.outbox === 0 && figures.held === 0
     })
   const stuck = (): string =>
     nodes.all
-      .flatMap(({ name, life }) => {
-        const figures = life?.messages?.figures()
+      .flatMap(({ name, run }) => {
+        const figures = run?.messages?.figures()
         if (figures === undefined) return [`${name} is not there`]
         const waiting = figures.destinations
           .filter((one) => one.waiting + one.inFlight > 0)

@@ -1,15 +1,15 @@
 /**
- * The directories of a simulated mesh: the real tables and their real rules of comparison (discovery/directory-state.ts),
- * with the exchange of discovery/directory/sync.ts over the simulated network. Signatures are not looked at, gossip is a
+ * The directories of a simulated mesh: the real tables and their real rules of comparison (discovery/directory/tables/directory-state.ts),
+ * with the exchange of discovery/directory/exchange/directory-sync.ts over the simulated network. Signatures are not looked at, gossip is a
  * flood over a few neighbours of each, records and the sums of equal tables are shared to save memory and time.
  *
  * State: the tables of each node, who has heard which gossip.
  */
 import { equals } from 'uint8arrays/equals'
-import type { Digest } from '../../../discovery/directory/digest.ts'
-import { createPacked } from '../../../discovery/directory/packed.ts'
-import { type Change, createDirectoryState, type DirectoryState } from '../../../discovery/directory-state.ts'
-import { type AgentRecord, encodeRecord, type SignedRecord } from '../../../discovery/record.ts'
+import type { Digest } from '../../../discovery/directory/tables/digest.ts'
+import { createDigestCodec } from '../../../discovery/directory/exchange/digest-codec.ts'
+import { type Change, createDirectoryState, type DirectoryState } from '../../../discovery/directory/tables/directory-state.ts'
+import { type AgentRecord, encodeRecord, type SignedRecord } from '../../../discovery/directory/record/agent-record.ts'
 import type { Network } from './network.ts'
 import type { SimNode } from './node.ts'
 import type { Queue } from './queue.ts'
@@ -81,7 +81,7 @@ const kept = (digest: Digest): Digest => {
 export const createDirectories = (deps: DirectoriesDeps): Directories => {
   const { queue, network, random } = deps
   const views = new Map<string, View>()
-  const packed = createPacked({ hash })
+  const packed = createDigestCodec({ hash })
   /** The latest of each writer, with its bytes. */
   const written = new Map<string, { record: AgentRecord; signed: SignedRecord }>()
   const fromBytes = new Map<Uint8Array, AgentRecord>()
@@ -123,7 +123,7 @@ export const createDirectories = (deps: DirectoriesDeps): Directories => {
 
   const sumOf = (view: View): Uint8Array => {
     const revision = view.tables.revision()
-    if (view.summed?.revision !== revision) view.summed = { revision, sum: packed.sum(view.tables.digest(queue.now())) }
+    if (view.summed?.revision !== revision) view.summed = { revision, sum: packed.checksum(view.tables.digest(queue.now())) }
     return view.summed.sum
   }
 
@@ -135,7 +135,7 @@ export const createDirectories = (deps: DirectoriesDeps): Directories => {
       }),
     )
 
-  /** One round over the whole digests: see discovery/directory/sync.ts. */
+  /** One round over the whole digests: see discovery/directory/exchange/directory-sync.ts. */
   const whole = (id: string, peer: string, isFirst: boolean): void => {
     const view = views.get(id)
     if (view === undefined) return

@@ -4,9 +4,9 @@
  *
  * State: the machine, what waits, when the next tick is armed.
  */
-import { type Input, step } from '../../../discovery/swim/machine.ts'
-import type { SwimSettings } from '../../../discovery/swim/settings.ts'
-import { createSwimState, type Effect, type SwimState } from '../../../discovery/swim/state.ts'
+import { type SwimInput, step } from '../../../discovery/swim/swim-machine.ts'
+import type { SwimSettings } from '../../../discovery/swim/swim-settings.ts'
+import { createSwimState, type SwimEffect, type SwimState } from '../../../discovery/swim/swim-state.ts'
 import type { Network } from './network.ts'
 import type { Queue } from './queue.ts'
 
@@ -19,16 +19,16 @@ export interface NodeDeps {
   /** Members of the mesh, as this node knows. */
   size(id: string): number
   /** What the detector wants of the rest of the node. */
-  told(id: string, effect: Effect): void
+  told(id: string, effect: SwimEffect): void
 }
 
 export interface SimNode {
   readonly id: string
   readonly swim: SwimState
   /** Takes in what happens to it, now or when it runs again. */
-  happen(input: Input): void
+  happen(input: SwimInput): void
   /** A probe that is to be answered with this number. */
-  probed(input: Input & { type: 'probed' }, seq: number): void
+  probed(input: SwimInput & { type: 'probed' }, seq: number): void
   /** Runs `task` now, or when it runs again. */
   run(task: () => void): void
   freeze(): void
@@ -65,7 +65,7 @@ export const createNode = (id: string, incarnation: number, deps: NodeDeps): Sim
     else arm()
   }
 
-  const carryOut = (effect: Effect, answering: number | undefined): void => {
+  const carryOut = (effect: SwimEffect, answering: number | undefined): void => {
     const { incarnation } = swim
     if (effect.type === 'probe') {
       const { seq, peer, news } = effect
@@ -84,7 +84,7 @@ export const createNode = (id: string, incarnation: number, deps: NodeDeps): Sim
     } else deps.told(id, effect)
   }
 
-  const take = (input: Input, answering?: number): void => {
+  const take = (input: SwimInput, answering?: number): void => {
     for (const effect of step(swim, input, queue.now())) carryOut(effect, answering)
     arm()
   }

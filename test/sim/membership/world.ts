@@ -4,8 +4,8 @@
  *
  * State: the nodes, who is called dead by whom, figures of the run. Same seed, same run.
  */
-import type { SwimSettings } from '../../../discovery/swim/settings.ts'
-import type { Effect } from '../../../discovery/swim/state.ts'
+import type { SwimSettings } from '../../../discovery/swim/swim-settings.ts'
+import type { SwimEffect } from '../../../discovery/swim/swim-state.ts'
 import { createRandom } from '../../support/virtual-time.ts'
 import { createDirectories, type Directories } from './directories.ts'
 import { edgesOf, picksOf } from './graph.ts'
@@ -112,7 +112,7 @@ export const createWorld = (options: WorldOptions): World => {
     else of.set(id, standing)
   }
 
-  const told = (id: string, effect: Effect): void => {
+  const told = (id: string, effect: SwimEffect): void => {
     const now = queue.now()
     const tables = directories.tables(id)
     if (effect.type === 'suspect') {

@@ -1,7 +1,7 @@
 /** Deliberate bugs of what keeps a member without a vote out of the group, found by one that lies. */
 import type { Mutant } from './mutant.ts'
 
-const INBOUND = 'protocols/consensus/inbound.ts'
+const INBOUND = 'protocols/consensus/group/raft-server.ts'
 
 const FOUND_BY_INTRUDER: readonly Mutant[] = [
   {

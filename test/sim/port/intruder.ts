@@ -5,10 +5,10 @@
  *
  * State: its connections; how much it said.
  */
-import { encodeStep } from '../../../protocols/consensus/codec.ts'
+import { encodeRaftPacket } from '../../../protocols/consensus/raft/raft-codec.ts'
 import { raftProtocol } from '../../../protocols/consensus/contract.ts'
-import { type Entry, encodeConfiguration, type Message, NO_DATA } from '../../../protocols/consensus/messages.ts'
-import type { RaftStatus } from '../../../protocols/consensus/raft.ts'
+import { type Entry, encodeConfiguration, type RaftMessage, EMPTY_DATA } from '../../../protocols/consensus/raft/raft-messages.ts'
+import type { RaftStatus } from '../../../protocols/consensus/raft/raft.ts'
 import type { NetworkNode, PortNetwork } from '../../support/port-network.ts'
 import { memberAt } from '../../support/stored-group.ts'
 import { FORGED } from './invariants.ts'
@@ -41,15 +41,15 @@ export const createIntruder = (network: PortNetwork, nodes: Nodes): Intruder => 
   const entryAt = (index: number, term: number, kind: Entry['kind']): Entry => {
     const alone = encodeConfiguration({ voters: [id], learners: [] })
     const data =
-      kind === 'configuration' ? alone : kind === 'command' ? encodeCommand({ session: FORGED, serial: 1 }, 9) : NO_DATA
+      kind === 'configuration' ? alone : kind === 'command' ? encodeCommand({ session: FORGED, serial: 1 }, 9) : EMPTY_DATA
     return { index, term, kind, data }
   }
 
   /** What would do harm to a node in this state, if it counted. */
-  const forge = ({ term: now, commit, lastIndex, lastTerm }: RaftStatus): readonly (() => Message)[] => {
+  const forge = ({ term: now, commit, lastIndex, lastTerm }: RaftStatus): readonly (() => RaftMessage)[] => {
     const term = pick([now, now + 1, now + 900, now + 1_000_000, LAST_TERM]) ?? now
     const round = 0
-    const append = (previousIndex: number, previousTerm: number, entries: readonly Entry[]): Message => {
+    const append = (previousIndex: number, previousTerm: number, entries: readonly Entry[]): RaftMessage => {
       const last = previousIndex + entries.length
       return {
         type: 'append',
@@ -91,7 +91,7 @@ export const createIntruder = (network: PortNetwork, nodes: Nodes): Intruder => 
     const from = other === undefined ? id : nodes.idOf(other)
     node.port
       .to(target.peer, raftProtocol)
-      .step(encodeStep({ group: 'test', from, to: nodes.idOf(target), message }))
+      .step(encodeRaftPacket({ group: 'test', from, to: nodes.idOf(target), message }))
       .catch(() => {})
   }
   const stopLying = time.every(ACTS_MS, () => {

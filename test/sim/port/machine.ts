@@ -4,7 +4,7 @@
  *
  * State: that table, and who wants to know of each entry.
  */
-import type { StateMachine } from '../../../protocols/consensus/group-api.ts'
+import type { StateMachine } from '../../../protocols/consensus/group/group-api.ts'
 
 export interface Command {
   readonly session: string

@@ -3,7 +3,7 @@
  *
  * State: its disk, which outlives its processes unless it is lost; the process that runs now.
  */
-import type { Group } from '../../../protocols/consensus/group-api.ts'
+import type { RaftGroup } from '../../../protocols/consensus/group/group-api.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { createFaultyDisk, type FaultyDisk } from '../../support/faulty-disk.ts'
 import type { NetworkNode, PortNetwork } from '../../support/port-network.ts'
@@ -23,7 +23,7 @@ export interface Life {
   readonly process: Process
   readonly machine: SessionMachine
   /** Once it takes part. */
-  group: Group | undefined
+  group: RaftGroup | undefined
   isOver: boolean
 }
 

@@ -4,8 +4,8 @@
  *
  * State: until when it waits for a change that is under way.
  */
-import type { Group } from '../../../protocols/consensus/group-api.ts'
-import type { Configuration } from '../../../protocols/consensus/messages.ts'
+import type { RaftGroup } from '../../../protocols/consensus/group/group-api.ts'
+import type { Configuration } from '../../../protocols/consensus/raft/raft-messages.ts'
 import type { Nodes, SimNode } from './node.ts'
 
 const PATIENCE_MS = 2_000
@@ -37,7 +37,7 @@ export const createOperator = (
       .filter(({ life }) => life?.group?.status().role === 'leader' && life.process.frozenUntil <= nowMs())
       .sort((a, b) => termOf(b) - termOf(a))[0]
 
-  const next = (group: Group): Configuration | undefined => {
+  const next = (group: RaftGroup): Configuration | undefined => {
     const { configuration, commit } = group.status()
     const { voters, learners } = configuration
     const wanted = nodes.all.map(nodes.idOf)

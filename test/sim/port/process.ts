@@ -4,7 +4,7 @@
  *
  * State: until when it stands still, how slow its disk is.
  */
-import type { Disk, DiskFile } from '../../../node/store/disk.ts'
+import type { Disk, DiskFile } from '../../../node/store/files/disk.ts'
 import { type AnyProtocol, type CallOptions, type Client, type Handlers, kindOf } from '../../../protocols/define.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { Port } from '../../../protocols/port.ts'

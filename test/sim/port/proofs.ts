@@ -5,7 +5,7 @@
  *
  * State: by node, the newest configuration that was shown; it is on the disk, and goes with it.
  */
-import type { ProvenVoters } from '../../../protocols/consensus/group-api.ts'
+import type { ProvenVoters } from '../../../protocols/consensus/group/group-api.ts'
 import type { VirtualTime } from '../../support/virtual-time.ts'
 import type { Nodes, SimNode } from './node.ts'
 
@@ -41,7 +41,7 @@ export const createProofs =
       isVoter: (member) => shown.voters.includes(member),
       term: () => shown.term,
       isEnforced: () => true,
-      wanted(member) {
+      requestProof(member) {
         const now = time.now()
         if (now - (shown.askedAt.get(member) ?? Number.NEGATIVE_INFINITY) < ASK_AGAIN_MS) return
         shown.askedAt.set(member, now)

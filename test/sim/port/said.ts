@@ -2,9 +2,9 @@
  * What a node has told others, and so must remember: terms do not go back over a restart, and entries that it said it has
  * are there (dissertation, section 3.8). Pure.
  */
-import { decodeStep } from '../../../protocols/consensus/codec.ts'
-import type { Message } from '../../../protocols/consensus/messages.ts'
-import type { RaftStatus } from '../../../protocols/consensus/raft.ts'
+import { decodeRaftPacket } from '../../../protocols/consensus/raft/raft-codec.ts'
+import type { RaftMessage } from '../../../protocols/consensus/raft/raft-messages.ts'
+import type { RaftStatus } from '../../../protocols/consensus/raft/raft.ts'
 
 export interface Said {
   /** The highest in which it spoke, but for questions about a term to come. */
@@ -15,12 +15,12 @@ export interface Said {
 
 export const silence = (): Said => ({ term: 0, same: { term: 0, index: 0 } })
 
-const isOfTermToCome = (m: Message): boolean => (m.type === 'vote' || (m.type === 'voted' && m.granted)) && m.isPre
+const isOfTermToCome = (m: RaftMessage): boolean => (m.type === 'vote' || (m.type === 'voted' && m.granted)) && m.isPre
 
 /** @param input of the method `step` of the protocol, as it travels, or of another method */
 export const hear = (said: Said, input: unknown): void => {
   if (!(input instanceof Uint8Array)) return
-  const { message: m } = decodeStep(input)
+  const { message: m } = decodeRaftPacket(input)
   if (isOfTermToCome(m)) return
   said.term = Math.max(said.term, m.term)
   if (m.type !== 'appended' || !m.accepted || m.term < said.same.term) return

@@ -3,7 +3,7 @@
  *
  * State: everything that was ever written, committed, applied, acknowledged or answered in this run.
  */
-import { type Configuration, decodeConfiguration, type Entry } from '../../../protocols/consensus/messages.ts'
+import { type Configuration, decodeConfiguration, type Entry } from '../../../protocols/consensus/raft/raft-messages.ts'
 import type { Command } from './machine.ts'
 
 export class Violation extends Error {

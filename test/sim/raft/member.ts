@@ -3,16 +3,16 @@
  *
  * State: the disk, which survives; the core and the state machine, which do not.
  */
-import { RaftLog } from '../../../protocols/consensus/log.ts'
-import type { Addressed, Entry, HardState, SnapshotMeta } from '../../../protocols/consensus/messages.ts'
+import { RaftLog } from '../../../protocols/consensus/raft/raft-log.ts'
+import type { AddressedMessage, Entry, HardState, SnapshotMeta } from '../../../protocols/consensus/raft/raft-messages.ts'
 import {
   createRaft,
-  type Input,
-  type Output,
+  type RaftInput,
+  type RaftOutput,
   type Raft,
   type RaftSettings,
   type RaftStatus,
-} from '../../../protocols/consensus/raft.ts'
+} from '../../../protocols/consensus/raft/raft.ts'
 import { type Invariants, Violation } from './invariants.ts'
 import { applyCommand, type Command, copyOf, decodeCommand, emptyMachine, type Machine } from './machine.ts'
 
@@ -33,7 +33,7 @@ type Budget = { writes: number } | undefined
 class Death extends Error {}
 
 export interface MemberEvents {
-  send(from: string, addressed: Addressed, snapshot: Snapshot | undefined): void
+  send(from: string, addressed: AddressedMessage, snapshot: Snapshot | undefined): void
   applied(id: string, command: Command, index: number, machine: Machine): void
   answered(readId: number, index: number): void
   /** What a read waited for is applied. */
@@ -101,7 +101,7 @@ export class Member {
   }
 
   /** @param budget where it dies on the way */
-  step(budget: Budget, snapshot?: Snapshot, ...inputs: readonly Input[]): Output | undefined {
+  step(budget: Budget, snapshot?: Snapshot, ...inputs: readonly RaftInput[]): RaftOutput | undefined {
     const { raft } = this
     if (raft === undefined) return undefined
     const before = raft.status()
@@ -151,7 +151,7 @@ export class Member {
     budget.writes -= 1
   }
 
-  #carryOut(output: Output, budget: Budget): void {
+  #carryOut(output: RaftOutput, budget: Budget): void {
     const disk = this.#disk
     const [contradiction] = output.contradictions
     if (contradiction !== undefined)

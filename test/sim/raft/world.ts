@@ -11,10 +11,10 @@ import {
   type Configuration,
   type Entry,
   encodeConfiguration,
-  type Message,
-} from '../../../protocols/consensus/messages.ts'
-import { majority } from '../../../protocols/consensus/quorum.ts'
-import type { Output } from '../../../protocols/consensus/raft.ts'
+  type RaftMessage,
+} from '../../../protocols/consensus/raft/raft-messages.ts'
+import { majority } from '../../../protocols/consensus/raft/quorum.ts'
+import type { RaftOutput } from '../../../protocols/consensus/raft/raft.ts'
 import { createRandom } from '../../support/virtual-time.ts'
 import { type Clients, createClients } from './clients.ts'
 import { createInvariants, Violation } from './invariants.ts'
@@ -157,7 +157,7 @@ const run = ({ seed, steps, mix = MIXES.all as Mix, trace }: RunOptions, totals:
   const after = (delayMs: number, fn: () => void): void => agenda.add(nowMs + delayMs, fn)
   const tell = (line: string): void => trace?.(`${nowMs.toFixed(1).padStart(9)} ${line}`)
 
-  type Packet = { readonly message: Message; readonly snapshot: Snapshot | undefined }
+  type Packet = { readonly message: RaftMessage; readonly snapshot: Snapshot | undefined }
   const arrive = (from: string, to: string, packet: Packet): void => {
     const member = members.get(to)
     if (member === undefined || !member.isUp) return
@@ -206,7 +206,7 @@ const run = ({ seed, steps, mix = MIXES.all as Mix, trace }: RunOptions, totals:
   }
 
   /** What a member has told others is what it must remember. */
-  const dieAfter = (member: Member, { messages, committed }: Output, isLeader: boolean): void => {
+  const dieAfter = (member: Member, { messages, committed }: RaftOutput, isLeader: boolean): void => {
     const hasPromised = messages.some(({ message }) => message.type === 'voted' && message.granted && !message.isPre)
     const isDue = (hasPromised && chance(dies.promised)) || (isLeader && committed.length > 0 && chance(dies.committed))
     if (!isDue || !member.isUp) return
@@ -219,7 +219,7 @@ const run = ({ seed, steps, mix = MIXES.all as Mix, trace }: RunOptions, totals:
   const clients: Clients = createClients(random, invariants, step)
 
   const events = {
-    send: (from: string, { to, message }: { to: string; message: Message }, snapshot: Snapshot | undefined) =>
+    send: (from: string, { to, message }: { to: string; message: RaftMessage }, snapshot: Snapshot | undefined) =>
       network.send(from, to, { message, snapshot }),
     applied: (id: string, command: Command, index: number, machine: Machine) =>
       clients.applied(id, command, index, machine, nowMs),

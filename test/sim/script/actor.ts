@@ -3,9 +3,9 @@
  *
  * State: the disk, which survives a crash and not its loss; the core and the words, which do not survive.
  */
-import { RaftLog } from '../../../protocols/consensus/log.ts'
-import type { Addressed, Entry, HardState, SnapshotMeta } from '../../../protocols/consensus/messages.ts'
-import { createRaft, type Input, type Output, type Raft, type RaftSettings } from '../../../protocols/consensus/raft.ts'
+import { RaftLog } from '../../../protocols/consensus/raft/raft-log.ts'
+import type { AddressedMessage, Entry, HardState, SnapshotMeta } from '../../../protocols/consensus/raft/raft-messages.ts'
+import { createRaft, type RaftInput, type RaftOutput, type Raft, type RaftSettings } from '../../../protocols/consensus/raft/raft.ts'
 
 /** Where in its next step that writes something a member dies. */
 export const DEATHS = ['before-sync', 'torn', 'after-sync'] as const
@@ -24,8 +24,8 @@ export interface Disk {
 
 /** What others and the audience hear of a step. */
 export interface Heard {
-  readonly messages: readonly Addressed[]
-  readonly proposed: Output['proposed']
+  readonly messages: readonly AddressedMessage[]
+  readonly proposed: RaftOutput['proposed']
   readonly lines: readonly string[]
 }
 
@@ -74,7 +74,7 @@ export const crash = (actor: Actor): void => {
   actor.isFrozen = false
 }
 
-const write = ({ disk, diesAt }: Actor, output: Output, arriving: Snapshot | undefined): void => {
+const write = ({ disk, diesAt }: Actor, output: RaftOutput, arriving: Snapshot | undefined): void => {
   disk.hard = output.hardState ?? disk.hard
   if (output.snapshot !== undefined) {
     if (arriving?.meta.index !== output.snapshot.index) throw new Error('a snapshot without its contents')
@@ -88,7 +88,7 @@ const write = ({ disk, diesAt }: Actor, output: Output, arriving: Snapshot | und
 }
 
 /** @param arriving contents of the snapshot that the message of this step carries */
-export const step = (actor: Actor, input: Input | undefined, arriving?: Snapshot): Heard => {
+export const step = (actor: Actor, input: RaftInput | undefined, arriving?: Snapshot): Heard => {
   const { raft, diesAt } = actor
   if (raft === undefined) return NOTHING
   const output = raft.step(...(input === undefined ? [] : [input]))

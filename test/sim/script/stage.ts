@@ -5,8 +5,8 @@
  * State: the members, messages on their way, messages that are held back, cuts. Bounded: a script that does not come to
  * rest is an error.
  */
-import { type Entry, encodeConfiguration, type Message } from '../../../protocols/consensus/messages.ts'
-import type { Input, RaftSettings } from '../../../protocols/consensus/raft.ts'
+import { type Entry, encodeConfiguration, type RaftMessage } from '../../../protocols/consensus/raft/raft-messages.ts'
+import type { RaftInput, RaftSettings } from '../../../protocols/consensus/raft/raft.ts'
 import { type Actor, createActor, type Heard, type Snapshot, start, step } from './actor.ts'
 import { changeText, messageText, type View, viewOf } from './text.ts'
 
@@ -20,7 +20,7 @@ export class ScriptError extends Error {
 export interface Packet {
   readonly from: string
   readonly to: string
-  readonly message: Message
+  readonly message: RaftMessage
   readonly snapshot: Snapshot | undefined
 }
 
@@ -75,11 +75,11 @@ export const startActor = (stage: Stage, actor: Actor): string[] =>
   post(stage, actor, start(actor, patienceOf(actor.id), stage.settings))
 
 /** @returns lines for the audience; a member that is down or frozen does nothing */
-export const give = (stage: Stage, actor: Actor, input: Input, snapshot?: Snapshot): string[] =>
+export const give = (stage: Stage, actor: Actor, input: RaftInput, snapshot?: Snapshot): string[] =>
   actor.isFrozen ? [] : post(stage, actor, step(actor, input, snapshot))
 
 /** Something that a leader takes or does not. */
-export const ask = (stage: Stage, actor: Actor, input: Input): string[] => {
+export const ask = (stage: Stage, actor: Actor, input: RaftInput): string[] => {
   if (actor.isFrozen || actor.raft === undefined) throw new ScriptError(`${actor.id} cannot hear it`)
   const heard = step(actor, input)
   const lines = post(stage, actor, heard)

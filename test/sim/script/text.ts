@@ -3,8 +3,8 @@ import {
   type Configuration,
   decodeConfiguration,
   type Entry,
-  type Message,
-} from '../../../protocols/consensus/messages.ts'
+  type RaftMessage,
+} from '../../../protocols/consensus/raft/raft-messages.ts'
 import type { Actor } from './actor.ts'
 
 export const membersText = ({ voters, learners }: Configuration): string =>
@@ -22,7 +22,7 @@ export const entryText = ({ index, term, kind, data }: Entry): string => {
 
 const entriesText = (entries: readonly Entry[]): string => entries.map(entryText).join(', ') || 'nothing'
 
-export const messageText = (m: Message): string => {
+export const messageText = (m: RaftMessage): string => {
   const of = `term ${m.term}`
   switch (m.type) {
     case 'vote':

@@ -1,5 +1,5 @@
 /** What members are told to do. */
-import type { Configuration } from '../../../protocols/consensus/messages.ts'
+import type { Configuration } from '../../../protocols/consensus/raft/raft-messages.ts'
 import { actorOf, ask, give, isCut, ScriptError, type Stage, settle } from './stage.ts'
 import { actors, count, need, none, oneActor, UsageOfVerb, type Verb } from './verb.ts'
 

@@ -1,5 +1,5 @@
 /** An agent that starts well and crashes a moment later, each time. */
-import { defineAgent } from '../../../node/agent/define.ts'
+import { defineAgent } from '../../../node/agent/define-agent.ts'
 
 export default defineAgent({
   offers: [],

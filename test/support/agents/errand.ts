@@ -1,5 +1,5 @@
 /** An agent in a worker thread that uses the mesh: calls the contract `toil` elsewhere, publishes, subscribes. */
-import { defineAgent, offer } from '../../../node/agent/define.ts'
+import { defineAgent, offer } from '../../../node/agent/define-agent.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { errand, stopped, toil, word } from './contract.ts'
 

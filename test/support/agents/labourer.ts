@@ -1,5 +1,5 @@
 /** An agent whose work takes its time, in a worker thread. */
-import { defineAgent, offer } from '../../../node/agent/define.ts'
+import { defineAgent, offer } from '../../../node/agent/define-agent.ts'
 import { labour, labourHandlers } from './labour.ts'
 
 export default defineAgent((agent) => ({

@@ -1,5 +1,5 @@
 /** An agent whose start() fails. */
-import { defineAgent } from '../../../node/agent/define.ts'
+import { defineAgent } from '../../../node/agent/define-agent.ts'
 
 export default defineAgent({
   offers: [],

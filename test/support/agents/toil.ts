@@ -1,5 +1,5 @@
 /** An agent that does what the contract `toil` says, in a worker thread. */
-import { defineAgent, offer } from '../../../node/agent/define.ts'
+import { defineAgent, offer } from '../../../node/agent/define-agent.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import { toil } from './contract.ts'
 

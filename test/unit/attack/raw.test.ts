@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { readRecord, verifyRecord } from '../../../discovery/record.ts'
-import { deriveAuthority } from '../../../node/secret.ts'
-import { verifyToken } from '../../../node/token.ts'
-import { decodeStep } from '../../../protocols/consensus/codec.ts'
-import { openBatch } from '../../../protocols/events/read-batch.ts'
-import { readFrame } from '../../../protocols/wire/frame.ts'
+import { readRecord, verifyRecord } from '../../../discovery/directory/record/agent-record.ts'
+import { deriveAuthority } from '../../../node/trust/secret.ts'
+import { verifyToken } from '../../../node/trust/token.ts'
+import { decodeRaftPacket } from '../../../protocols/consensus/raft/raft-codec.ts'
+import { decodeBatch } from '../../../protocols/events/batch/batch-decoder.ts'
+import { readFrame } from '../../../protocols/wire/frames/frame.ts'
 import {
   bytesField,
   joined,
@@ -92,19 +92,19 @@ test("the voters' own reader takes each kind of forged message", () => {
     commit: 5,
     entries: [{ index: 5, term: 3, kind: 'configuration', data: configurationText('a.aa') }],
   })
-  const { from, message } = decodeStep(step)
+  const { from, message } = decodeRaftPacket(step)
   assert.equal(from, 'a.aa')
   assert.ok(message.type === 'append')
   assert.deepEqual([message.term, message.commit, message.entries[0]?.kind], [1_000, 5, 'configuration'])
   for (const type of ['vote', 'voted', 'appended', 'timeout-now', 'read', 'read-at'] as const) {
-    assert.equal(decodeStep(stepBytes({ group: 'g', from: 'a.aa', to: 'b.bb', type, term: 1 })).message.type, type)
+    assert.equal(decodeRaftPacket(stepBytes({ group: 'g', from: 'a.aa', to: 'b.bb', type, term: 1 })).message.type, type)
   }
 })
 
 test('batches, records and tokens are signed as members sign them', async () => {
   const signer = await inventSigner()
   const plan = { mesh: 'm', word: 'w', epoch: 1, first: 1, events: [{ topic: 'w.a', data: { a: 1 } }] }
-  const batch = openBatch(await batchBytes(signer, plan))
+  const batch = decodeBatch(await batchBytes(signer, plan))
   assert.deepEqual([batch.publisher, batch.word, batch.spans.length], [signer.id, 'w', 2])
 
   const { peerIdFromString } = await import('@libp2p/peer-id')

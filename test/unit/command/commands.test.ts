@@ -4,12 +4,12 @@ import { test } from 'node:test'
 import * as z from 'zod'
 import type { CommandContext } from '../../../protocols/command/api.ts'
 import { createCommands } from '../../../protocols/command/commands.ts'
-import { defineCommandType, protocolNameOf, typeOf } from '../../../protocols/command/define.ts'
-import { MAX_PARAMETER_BYTES } from '../../../protocols/command/receive.ts'
+import { defineCommand, commandProtocolName, commandTypeOf } from '../../../protocols/command/command-definition.ts'
+import { MAX_PARAMETER_BYTES } from '../../../protocols/command/command-receiver.ts'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import { createPortNetwork } from '../../support/port-network.ts'
 
-const pause = defineCommandType({
+const pause = defineCommand({
   type: 'task.control.pause',
   parameters: z.object({ task_id: z.string(), reason: z.string().default('none') }),
   result: z.object({ paused: z.string() }),
@@ -56,15 +56,15 @@ const create = (...names: string[]) => {
 }
 
 test('names of types and of their protocols stand for each other, and others are refused', () => {
-  for (const type of ['pause', 'task.control.pause', 'a-b.c_d', 'x1']) assert.equal(typeOf(protocolNameOf(type)), type)
-  assert.equal(typeOf('probe'), undefined)
+  for (const type of ['pause', 'task.control.pause', 'a-b.c_d', 'x1']) assert.equal(commandTypeOf(commandProtocolName(type)), type)
+  assert.equal(commandTypeOf('probe'), undefined)
   for (const bad of ['', 'A', '1a', 'a..b', 'a.', '.a', 'a b', 'a--b', 'x'.repeat(57)])
     assert.throws(
-      () => protocolNameOf(bad),
+      () => commandProtocolName(bad),
       (error) => isParleyError(error, 'MSG001'),
       bad,
     )
-  assert.equal(protocolNameOf('x'.repeat(56)).length, 64)
+  assert.equal(commandProtocolName('x'.repeat(56)).length, 64)
 })
 
 test('a command is acknowledged with its id and the result, and its parameters went through the schema', async () => {

@@ -3,13 +3,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { peerOf } from '../../../protocols/consensus/member-id.ts'
-import type { Configuration } from '../../../protocols/consensus/messages.ts'
-import { majority } from '../../../protocols/consensus/quorum.ts'
+import type { Configuration } from '../../../protocols/consensus/raft/raft-messages.ts'
+import { majority } from '../../../protocols/consensus/raft/quorum.ts'
 import {
-  AUTOPILOT,
+  AUTOPILOT_DEFAULTS,
   type AutopilotSettings,
   advise,
-  type Situation,
+  type AutopilotInput,
   targetVoters,
 } from '../../../protocols/coordinator/autopilot.ts'
 
@@ -39,7 +39,7 @@ interface Told {
 }
 
 /** `a b | c`: a leads, a and b vote, c learns. Members that are heard volunteer unless told. */
-const situation = (members: string, told: Told = {}): Situation => {
+const situation = (members: string, told: Told = {}): AutopilotInput => {
   const [voters = '', learners = ''] = members.split('|')
   const configuration = { voters: idsOf(voters), learners: idsOf(learners) }
   const of = (table: Record<string, number> | undefined, id: string): number | undefined =>
@@ -55,7 +55,7 @@ const situation = (members: string, told: Told = {}): Situation => {
       ...present.filter((id) => !leaving.includes(id)).map((member) => ({ member, leaving: false })),
       ...leaving.map((member) => ({ member, leaving: true })),
     ],
-    heardMs,
+    lastHeardMs: heardMs,
     silentMs: (id) => of(told.silent, id) ?? heardMs(id),
     keptUpMs: (id) => of(told.keptUp, id) ?? 60_000,
   }
@@ -158,7 +158,7 @@ test('one voter below three willing nodes, three below five, else five', () => {
 test('nobody is replaced within ten minutes unless told otherwise', () => {
   const away = { heard: { c: 599_999 } }
   assert.equal(advise(situation('a b c | d', away)), undefined)
-  assert.equal(AUTOPILOT.replaceAfterMs, 600_000)
+  assert.equal(AUTOPILOT_DEFAULTS.replaceAfterMs, 600_000)
 })
 
 interface WorldNode {
@@ -224,7 +224,7 @@ const live = (size: number, start: Configuration, fates: readonly Fate[]) => {
         self: 'a.01',
         configuration,
         volunteers: [...offers.values()],
-        heardMs,
+        lastHeardMs: heardMs,
         silentMs: (id) => Math.min(heardMs(id), now - (since.get(id) ?? now)),
         keptUpMs: (id) => (isAlive(id) ? now - (since.get(id) ?? now) : 0),
       },

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { coordinatorProtocol, epochEvent } from '../../../protocols/coordinator/contract.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
-import { EPOCHS_PREFIX, EpochSchema, LEVEL_KEY } from '../../../protocols/journal/kinds.ts'
+import { EPOCHS_PREFIX, EpochSchema, FEATURE_LEVEL_KEY } from '../../../protocols/journal/state/built-in-kinds.ts'
 import { createJournalMesh, type JournalMesh, type JournalNode } from '../../support/journal-mesh.ts'
 
 /** Quick, so that a test need not run for long. */
@@ -38,8 +38,8 @@ test('nodes that found together elect one, and one that comes later without a se
     founders.map((node) => node === leader),
   )
   await mesh.time.run(1_100)
-  const { epoch, leader: known, seat, quorum, voters } = guest.coordinator.status()
-  assert.deepEqual([epoch, known, seat, quorum], [2, leader.id, 'none', true])
+  const { epoch, leader: known, role, quorum, voters } = guest.coordinator.status()
+  assert.deepEqual([epoch, known, role, quorum], [2, leader.id, 'none', true])
   assert.deepEqual([...voters].sort(), founders.map(({ id }) => id).sort())
 })
 
@@ -159,7 +159,7 @@ test('one whose log failed acts no more, and takes its seat again when the disk 
     (await leader.journal.get('b', { consistency: 'local' }).catch(() => undefined))?.value === 2
   let isBack = false
   await mesh.time.until(() => {
-    if (leader.coordinator.status().seat === 'voter' && leader.coordinator.status().leader === next.id)
+    if (leader.coordinator.status().role === 'voter' && leader.coordinator.status().leader === next.id)
       has().then((found) => {
         isBack ||= found
       })
@@ -189,7 +189,7 @@ test('a learner that is cut off does not go on believing in its leader', async (
   const mesh = createJournalMesh({ autopilot: QUICK })
   await mesh.found(3)
   const learner = await mesh.start('learner')
-  await mesh.time.until(() => learner.coordinator.status().seat === 'learner', 5_000)
+  await mesh.time.until(() => learner.coordinator.status().role === 'learner', 5_000)
   mesh.cut([learner], mesh.up())
   await mesh.time.until(() => !learner.coordinator.status().quorum, 6_000)
   assert.equal(learner.coordinator.status().leader, undefined)
@@ -294,8 +294,8 @@ test('newcomers learn, keep up and vote: one becomes three, and three five', asy
   const status = mesh.leader()?.coordinator.status()
   assert.deepEqual([status?.voters.length, status?.learners.length], [5, 1])
   await mesh.time.until(() => mesh.up().filter((node) => node.value('k29') === 29).length === 6, 2_000)
-  assert.deepEqual(last.map(({ coordinator }) => coordinator.status().seat).sort(), ['learner', 'none'])
-  const late = last.find(({ coordinator }) => coordinator.status().seat === 'none')
+  assert.deepEqual(last.map(({ coordinator }) => coordinator.status().role).sort(), ['learner', 'none'])
+  const late = last.find(({ coordinator }) => coordinator.status().role === 'none')
   assert.ok(late)
   for (const node of [first, late]) {
     mesh.kill(node)
@@ -318,7 +318,7 @@ test('a voter that is gone for long is replaced by who has kept up, and not befo
   assert.equal(votersOf(mesh).length, 3)
   // Back with its disk, it learns again, and is told that it does not vote.
   const back = await mesh.start(gone.name)
-  await mesh.time.until(() => back.coordinator.status().seat === 'learner', 8_000)
+  await mesh.time.until(() => back.coordinator.status().role === 'learner', 8_000)
   assert.equal(votersOf(mesh).length, 3)
 })
 
@@ -349,12 +349,12 @@ test('a seat that is given up is given to another one, and its node knows', asyn
   assert.ok(leader)
   await mesh.time.settled(leader.journal.put('a', 1), 1_000)
   // The coordinator itself: it hands over first.
-  await mesh.time.settled(leader.coordinator.giveUp(NEVER), 10_000)
+  await mesh.time.settled(leader.coordinator.withdraw(NEVER), 10_000)
   const next = await mesh.untilLeader(3_000)
   assert.notEqual(next, leader)
   assert.equal(votersOf(mesh).length, 3)
   assert.ok(!votersOf(mesh).includes(leader.member ?? ''))
-  assert.equal(leader.coordinator.status().seat, 'none')
+  assert.equal(leader.coordinator.status().role, 'none')
   assert.equal(leader.coordinator.status().leader, next.id)
   // It uses the journal as any node without a seat.
   assert.equal((await mesh.time.settled(leader.journal.get('a'), 3_000))?.value, 1)
@@ -369,7 +369,7 @@ test('the only voter cannot give its seat up, and goes on as before', async () =
   const mesh = createJournalMesh({ autopilot: QUICK })
   const [node] = await mesh.found(1)
   assert.ok(node)
-  assert.equal(await mesh.time.settled(outcome(node.coordinator.giveUp(NEVER)), 2_000), 'STA003 alone')
+  assert.equal(await mesh.time.settled(outcome(node.coordinator.withdraw(NEVER)), 2_000), 'STA003 alone')
   await mesh.start('n1')
   await mesh.start('n2')
   await mesh.time.until(() => votersOf(mesh).length === 3, 8_000)
@@ -385,9 +385,9 @@ test('giving up a seat ends with its signal, and the seat is kept then', async (
   mesh.kill(other)
   await mesh.time.run(600)
   const stop = new AbortController()
-  const giving = one.coordinator.giveUp(stop.signal)
+  const giving = one.coordinator.withdraw(stop.signal)
   await mesh.time.run(1_500)
-  assert.equal(one.coordinator.status().seat, 'voter', 'two cannot do without it')
+  assert.equal(one.coordinator.status().role, 'voter', 'two cannot do without it')
   stop.abort(new Error('no time'))
   await assert.rejects(mesh.time.settled(giving, 1_000), /no time/)
   await mesh.start(other.name)
@@ -401,24 +401,24 @@ test('a seat that was given up stays so across a restart, and is offered again o
   const [node] = followers(mesh)
   assert.ok(node)
   await mesh.time.until(() => votersOf(mesh).length === 3, 5_000)
-  const left = await mesh.time.settled(node.coordinator.giveUp(NEVER), 10_000)
+  const left = await mesh.time.settled(node.coordinator.withdraw(NEVER), 10_000)
   assert.ok(left !== undefined && left >= 2, `${left} vote`)
-  assert.deepEqual([node.coordinator.status().seat, node.coordinator.status().givenUp], ['none', true])
+  assert.deepEqual([node.coordinator.status().role, node.coordinator.status().withdrawn], ['none', true])
   mesh.kill(node, true)
   const back = await mesh.start(node.name)
   await mesh.time.run(6_000)
   assert.equal(votersOf(mesh).length, 3)
-  assert.deepEqual([back.coordinator.status().seat, back.coordinator.status().givenUp], ['none', true])
+  assert.deepEqual([back.coordinator.status().role, back.coordinator.status().withdrawn], ['none', true])
   assert.ok(back.seat() !== undefined, 'it has its log')
   await mesh.time.settled(back.journal.put('a', 1), 3_000)
 
-  await mesh.time.settled(back.coordinator.takeSeat(), 1_000)
-  assert.equal(back.coordinator.status().givenUp, false)
-  await mesh.time.until(() => back.coordinator.status().seat !== 'none', 5_000)
+  await mesh.time.settled(back.coordinator.volunteer(), 1_000)
+  assert.equal(back.coordinator.status().withdrawn, false)
+  await mesh.time.until(() => back.coordinator.status().role !== 'none', 5_000)
   mesh.kill(back, true)
   const again = await mesh.start(node.name)
   await mesh.time.run(2_000)
-  assert.equal(again.coordinator.status().givenUp, false)
+  assert.equal(again.coordinator.status().withdrawn, false)
 })
 
 test('who dies while it gives its seat up goes on with it when it starts', async () => {
@@ -428,16 +428,16 @@ test('who dies while it gives its seat up goes on with it when it starts', async
   assert.ok(one && other)
   mesh.kill(other)
   await mesh.time.run(600)
-  const giving = one.coordinator.giveUp(NEVER)
+  const giving = one.coordinator.withdraw(NEVER)
   giving.catch(() => {})
   await mesh.time.run(1_000)
-  assert.equal(one.coordinator.status().seat, 'voter', 'two cannot do without it')
+  assert.equal(one.coordinator.status().role, 'voter', 'two cannot do without it')
   mesh.kill(one, true)
   await mesh.start(other.name)
   const back = await mesh.start(one.name)
-  assert.equal(back.coordinator.status().givenUp, true)
+  assert.equal(back.coordinator.status().withdrawn, true)
   await mesh.time.until(
-    () => back.coordinator.status().seat === 'none' && !votersOf(mesh).includes(one.member ?? ''),
+    () => back.coordinator.status().role === 'none' && !votersOf(mesh).includes(one.member ?? ''),
     15_000,
   )
 })
@@ -450,17 +450,17 @@ test('what could not be given up in time is not given up after a restart either'
   mesh.kill(other)
   await mesh.time.run(600)
   const stop = new AbortController()
-  const giving = outcome(one.coordinator.giveUp(stop.signal).catch(() => 'no time'))
+  const giving = outcome(one.coordinator.withdraw(stop.signal).catch(() => 'no time'))
   await mesh.time.run(500)
   stop.abort(new Error('no time'))
   assert.equal(await mesh.time.settled(giving, 1_000), 'no time')
-  assert.equal(one.coordinator.status().givenUp, false)
+  assert.equal(one.coordinator.status().withdrawn, false)
   mesh.kill(one, true)
   await mesh.start(other.name)
   const back = await mesh.start(one.name)
-  assert.equal(back.coordinator.status().givenUp, false)
+  assert.equal(back.coordinator.status().withdrawn, false)
   await mesh.time.run(6_000)
-  assert.equal(back.coordinator.status().seat, 'voter')
+  assert.equal(back.coordinator.status().role, 'voter')
 })
 
 test('without room on its disk a node keeps its seat', async () => {
@@ -469,8 +469,8 @@ test('without room on its disk a node keeps its seat', async () => {
   const [node] = followers(mesh)
   assert.ok(node?.disk)
   node.disk.room = 0
-  assert.equal(await mesh.time.settled(outcome(node.coordinator.giveUp(NEVER)), 2_000), 'STA003 disk-full')
-  assert.equal(node.coordinator.status().givenUp, false)
+  assert.equal(await mesh.time.settled(outcome(node.coordinator.withdraw(NEVER)), 2_000), 'STA003 disk-full')
+  assert.equal(node.coordinator.status().withdrawn, false)
 })
 
 test('a node is told by another one to give its seat up, and to offer it again; the only voter refuses', async () => {
@@ -480,15 +480,15 @@ test('a node is told by another one to give its seat up, and to offer it again; 
   assert.ok(first)
   const at = (id: string) => guest.port.to(id, coordinatorProtocol)
   assert.equal(await mesh.time.settled(outcome(at(first.id).giveUp({})), 3_000), 'STA003 alone')
-  assert.equal(first.coordinator.status().givenUp, false)
+  assert.equal(first.coordinator.status().withdrawn, false)
   await mesh.start('n1')
   await mesh.start('n2')
   await mesh.time.until(() => votersOf(mesh).length === 3, 8_000)
   // Two voters are no better than one, so that the other one goes too.
   assert.deepEqual(await mesh.time.settled(at(first.id).giveUp({}), 15_000), { voters: 1 })
-  assert.equal(first.coordinator.status().seat, 'none')
+  assert.equal(first.coordinator.status().role, 'none')
   assert.deepEqual(await mesh.time.settled(at(first.id).takeSeat({}), 2_000), {})
-  await mesh.time.until(() => first.coordinator.status().seat !== 'none', 5_000)
+  await mesh.time.until(() => first.coordinator.status().role !== 'none', 5_000)
   // Who has no seat has none to give up.
   assert.deepEqual(await mesh.time.settled(at(guest.id).giveUp({}), 2_000), {})
 })
@@ -500,11 +500,11 @@ test('a seat that is taken back while it is given up ends that', async () => {
   assert.ok(one && other)
   mesh.kill(other)
   await mesh.time.run(600)
-  const giving = outcome(one.coordinator.giveUp(NEVER))
+  const giving = outcome(one.coordinator.withdraw(NEVER))
   await mesh.time.run(500)
-  await mesh.time.settled(one.coordinator.takeSeat(), 1_000)
+  await mesh.time.settled(one.coordinator.volunteer(), 1_000)
   assert.equal(await mesh.time.settled(giving, 1_000), 'STA003 taken-back')
-  assert.equal(one.coordinator.status().seat, 'voter')
+  assert.equal(one.coordinator.status().role, 'voter')
 })
 
 test('a node that lost its disk comes back as a learner, and votes in the place of the one that it was', async () => {
@@ -518,11 +518,11 @@ test('a node that lost its disk comes back as a learner, and votes in the place 
   mesh.loseDisk(lost.name)
   const back = await mesh.start(lost.name)
   assert.notEqual(back.member, old)
-  assert.equal(back.coordinator.status().seat, 'none')
+  assert.equal(back.coordinator.status().role, 'none')
   const seen = new Set<string>()
   await mesh.time.until(() => {
-    seen.add(back.coordinator.status().seat)
-    return back.coordinator.status().seat === 'voter' && !votersOf(mesh).includes(old)
+    seen.add(back.coordinator.status().role)
+    return back.coordinator.status().role === 'voter' && !votersOf(mesh).includes(old)
   }, 10_000)
   assert.deepEqual([...seen], ['none', 'learner', 'voter'])
   assert.equal(votersOf(mesh).length, 3)
@@ -562,12 +562,12 @@ test('the level rises once every voter has it, and not before', async () => {
   for (const [i, level] of [3, 2, 1].entries()) await mesh.start(`m${i}`, { expect: 3, level })
   const leader = await mesh.untilLeader()
   await mesh.time.run(4_000)
-  assert.equal(leader.value(LEVEL_KEY), undefined)
+  assert.equal(leader.value(FEATURE_LEVEL_KEY), undefined)
   const old = mesh.up().find(({ name }) => name === 'm2')
   assert.ok(old)
   mesh.kill(old)
   await mesh.start('m2', { level: 4 })
-  await mesh.time.until(() => mesh.leader()?.value(LEVEL_KEY) === 2, 12_000)
+  await mesh.time.until(() => mesh.leader()?.value(FEATURE_LEVEL_KEY) === 2, 12_000)
 })
 
 test('an offer is for the seat of the node that makes it, and for the one that coordinates', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { isName, type Lookup, MAX_NAME_ADDRESSES, resolveName, srvProblem, watchNames } from '../../../discovery/dns.ts'
+import { isName, type NameLookup, MAX_NAME_ADDRESSES, resolveName, srvProblem, watchNames } from '../../../discovery/dns.ts'
 import { createVirtualTime } from '../../support/virtual-time.ts'
 
 interface Zone {
@@ -18,7 +18,7 @@ const namesOf = (zone: Zone) => {
     if (state.down) throw new Error('no name server answers')
     return records?.[name] ?? []
   }
-  const lookup: Lookup = {
+  const lookup: NameLookup = {
     v4: (host) => ask('v4', zone.v4, host),
     v6: (host) => ask('v6', zone.v6, host),
     srv: (name) => ask('srv', zone.srv, name),
@@ -97,7 +97,7 @@ describe('a join name', () => {
 
   it('that has one family is found although the other cannot be asked for', async () => {
     const { lookup } = namesOf(zone)
-    const half: Lookup = { ...lookup, v6: () => Promise.reject(new Error('refused')) }
+    const half: NameLookup = { ...lookup, v6: () => Promise.reject(new Error('refused')) }
     assert.equal((await resolveName('/dns/seed/tcp/1', half)).length, 2)
     await assert.rejects(resolveName('/dns6/seed/tcp/1', half), /refused/)
   })

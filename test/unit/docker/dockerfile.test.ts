@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
-import { readEnvironment } from '../../../node/config/environment.ts'
+import { readEnvironment } from '../../../node/options/config/environment.ts'
 
 const text = await readFile(new URL('../../../docker/Dockerfile', import.meta.url), 'utf8')
 

@@ -6,7 +6,7 @@ import type { Service } from 'kubernetes-types/core/v1.js'
 import type { NetworkPolicy } from 'kubernetes-types/networking/v1.js'
 import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.js'
 import { parse, parseAllDocuments } from 'yaml'
-import { isMountedForGroup } from '../../../node/secret.ts'
+import { isMountedForGroup } from '../../../node/trust/secret.ts'
 import { type Manifest, typeErrors } from './kubernetes-types.ts'
 
 const FOLDER = new URL('../../../docker/kubernetes/', import.meta.url)

@@ -3,8 +3,8 @@ import { execFile } from 'node:child_process'
 import { access, constants, readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { startHealth } from '../../../node/observe/health.ts'
-import { createSource } from '../debug/client.ts'
+import { startHealthListener } from '../../../node/observe/health-listener.ts'
+import { createSource } from '../node/observe/debug/debug-client.ts'
 
 const SCRIPT = fileURLToPath(new URL('../../../docker/probe.sh', import.meta.url))
 
@@ -21,7 +21,7 @@ const probe = async (port: string, path: string): Promise<{ code: unknown; stdou
 test('the health check of the image asks by bash alone, and says by its exit code what it was told', async () => {
   await access(SCRIPT, constants.X_OK)
   const { source, state } = createSource()
-  const { url, close } = await startHealth(source, { host: '127.0.0.1', port: 0 })
+  const { url, close } = await startHealthListener(source, { host: '127.0.0.1', port: 0 })
   const { port } = new URL(url)
   assert.deepEqual(await probe(port, '/readyz'), { code: 0, stdout: '{"ready":true,"reasons":[]}\n' })
   state.readiness = { ready: false, reasons: ['alone'] }

@@ -1,7 +1,7 @@
 /** Batches made by hand: as their publisher would sign them, or not quite. */
 import { fromString } from 'uint8arrays/from-string'
-import { Draft, type Marks, putEvent, signingPrefix } from '../../../protocols/events/batch.ts'
-import { Writer } from '../../../protocols/wire/protobuf.ts'
+import { BatchDraft, type EventAttributes, putEvent, signingPrefix } from '../../../protocols/events/batch/batch-encoder.ts'
+import { ProtobufWriter } from '../../../protocols/wire/frames/protobuf.ts'
 import { signAs } from './ports.ts'
 
 export interface Forged {
@@ -14,7 +14,7 @@ export interface Forged {
   sentAt?: number
   mesh?: string
   circle?: Uint8Array | undefined
-  events?: { topic?: string; text?: string; marks?: Marks }[]
+  events?: { topic?: string; text?: string; marks?: EventAttributes }[]
 }
 
 /** A batch of publisher `q`, unless told otherwise. */
@@ -29,9 +29,9 @@ export const batch = (options: Forged = {}): Uint8Array => {
     sentAt = 77,
   } = options
   const { mesh = 'test', circle, events = [{}] } = options
-  const writer = new Writer()
+  const writer = new ProtobufWriter()
   for (const { topic = 'tasks.x', text = '1', marks } of events) putEvent(writer, fromString(topic), text, marks)
   const header = { publisher, word, epoch, first, sentAt, waitedMs, circle }
-  const draft = new Draft(signingPrefix(mesh), header, writer.finish())
+  const draft = new BatchDraft(signingPrefix(mesh), header, writer.finish())
   return draft.seal(signAs(signer, draft.toSign(header)))
 }

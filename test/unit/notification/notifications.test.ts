@@ -5,10 +5,10 @@ import fc from 'fast-check'
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { MeshEvent } from '../../../protocols/events/event.ts'
 import { createEvents } from '../../../protocols/events/events.ts'
-import { NOTIFICATION_TOPIC } from '../../../protocols/events/traffic.ts'
+import { NOTIFICATION_TOPIC } from '../../../protocols/events/event-traffic.ts'
 import {
   createNotifications,
-  judge,
+  decideNotification,
   type Notification,
   notificationEvent,
 } from '../../../protocols/notification/notifications.ts'
@@ -229,7 +229,7 @@ test('whatever arrives, only the coordinator of the newest known epoch is let th
   fc.assert(
     fc.property(told, known, ({ leader, source, term, meshId }, { epoch, leader: now }) => {
       const given = { mesh_id: meshId, leader, fence: { term, index: 0 } }
-      const verdict = judge(given, source, { meshId: 'm', epoch, leader: now })
+      const verdict = decideNotification(given, source, { meshId: 'm', epoch, leader: now })
       const isRight = source === leader && meshId === 'm' && term === epoch && source === now
       assert.equal(verdict === 'deliver', isRight)
     }),

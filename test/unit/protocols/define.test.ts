@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import * as z from 'zod'
-import { defineCommandType } from '../../../protocols/command/define.ts'
+import { defineCommand } from '../../../protocols/command/command-definition.ts'
 import { defineProtocol, kindOf, majorOf, wireId } from '../../../protocols/define.ts'
 import { defineMessage } from '../../../protocols/delivery/define-message.ts'
 import { defineEvent } from '../../../protocols/events/define-event.ts'
@@ -67,7 +67,7 @@ describe('a key that nobody knows', () => {
     const message = { type: 'a', version: '1.0.0', schema, contents: 'cbor' as const }
     assert.throws(() => defineMessage(message), meant('did you mean content?'))
     const command = { type: 'a', parameters: schema, results: schema }
-    assert.throws(() => defineCommandType(command), meant('did you mean result?'))
+    assert.throws(() => defineCommand(command), meant('did you mean result?'))
   })
 })
 

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { z } from 'zod'
 import { defineProtocol } from '../../../protocols/define.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
-import { defineCommand } from '../../../protocols/journal/command.ts'
+import { defineJournalCommand } from '../../../protocols/journal/state/command-kind.ts'
 import { definePart, implementPart, type Loading, partPrefix, tokenOf } from '../../../protocols/part.ts'
 import { checkVendor, MAX_JOURNAL_BYTES } from '../../../protocols/part-check.ts'
 
@@ -28,7 +28,7 @@ const refuses = (changes: Record<string, unknown>, text: RegExp): void => {
 }
 
 const kind = (name: string, level = 1) =>
-  defineCommand({ name, level, input: z.object({}), output: z.null(), apply: () => null })
+  defineJournalCommand({ name, level, input: z.object({}), output: z.null(), apply: () => null })
 const protocol = (name: string, version = '1.0.0') =>
   defineProtocol({ name, version, methods: { ask: { request: z.object({}), response: z.object({}) } } })
 

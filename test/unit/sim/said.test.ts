@@ -1,17 +1,17 @@
 /** What a simulated node has said, and whether it remembers. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { encodeStep } from '../../../protocols/consensus/codec.ts'
-import type { Message } from '../../../protocols/consensus/messages.ts'
-import type { RaftStatus } from '../../../protocols/consensus/raft.ts'
+import { encodeRaftPacket } from '../../../protocols/consensus/raft/raft-codec.ts'
+import type { RaftMessage } from '../../../protocols/consensus/raft/raft-messages.ts'
+import type { RaftStatus } from '../../../protocols/consensus/raft/raft.ts'
 import { forgets, hear, type Said, silence } from '../../sim/port/said.ts'
 
-const after = (...messages: Message[]): Said => {
+const after = (...messages: RaftMessage[]): Said => {
   const said = silence()
-  for (const message of messages) hear(said, encodeStep({ group: 'test', from: 'a.00', to: 'b.00', message }))
+  for (const message of messages) hear(said, encodeRaftPacket({ group: 'test', from: 'a.00', to: 'b.00', message }))
   return said
 }
-const accepted = (term: number, index: number): Message => ({
+const accepted = (term: number, index: number): RaftMessage => ({
   type: 'appended',
   term,
   index,
@@ -30,7 +30,7 @@ test('a vote binds to its term', () => {
 })
 
 test('asking and saying what one would do binds to nothing', () => {
-  const ask: Message = { type: 'vote', term: 5, isPre: true, lastIndex: 1, lastTerm: 1, isTransfer: false }
+  const ask: RaftMessage = { type: 'vote', term: 5, isPre: true, lastIndex: 1, lastTerm: 1, isTransfer: false }
   assert.equal(forgets(after(ask, { type: 'voted', term: 5, isPre: true, granted: true }), at(1, 0)), undefined)
 })
 
@@ -43,5 +43,5 @@ test('entries that were said to be there must be there, unless a later leader cu
 })
 
 test('a refusal says nothing of entries', () => {
-  assert.equal(forgets(after({ ...accepted(2, 9), accepted: false } as Message), at(2, 1)), undefined)
+  assert.equal(forgets(after({ ...accepted(2, 9), accepted: false } as RaftMessage), at(2, 1)), undefined)
 })

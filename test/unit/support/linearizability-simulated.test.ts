@@ -1,7 +1,7 @@
 /** The history of the simulator's clients is looked at, and what is wrong in it is found. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Entry, encodeConfiguration } from '../../../protocols/consensus/messages.ts'
+import { type Entry, encodeConfiguration } from '../../../protocols/consensus/raft/raft-messages.ts'
 import { type Clients, createClients } from '../../sim/raft/clients.ts'
 import { createInvariants, Violation } from '../../sim/raft/invariants.ts'
 import { type Answer, copyOf, emptyMachine, type Machine } from '../../sim/raft/machine.ts'

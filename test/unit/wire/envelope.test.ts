@@ -9,7 +9,7 @@ import {
   PERFORMATIVES,
   PRIORITIES,
 } from '../../../protocols/wire/envelope.ts'
-import { WIRE_CONTENTS, WIRE_ENCODINGS, WIRE_PRIORITIES } from '../../../protocols/wire/frame.ts'
+import { WIRE_CONTENTS, WIRE_ENCODINGS, WIRE_PRIORITIES } from '../../../protocols/wire/frames/frame.ts'
 import { FrameType } from '../../support/proto-oracle.ts'
 
 const least = {

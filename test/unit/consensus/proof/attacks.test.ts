@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { recoverStore } from '../../../../node/store/recover.ts'
+import { recoverJournal } from '../../../../node/store/journal/journal-recovery.ts'
 import { coordinatorProtocol, epochEvent } from '../../../../protocols/coordinator/contract.ts'
-import { createFences } from '../../../../protocols/journal/fences.ts'
+import { createFenceGuard } from '../../../../protocols/journal/fencing/fence-guard.ts'
 import { createJournalMesh, type JournalMesh, type JournalNode } from '../../../support/journal-mesh.ts'
 
 const FORGED = 1_000_000
@@ -47,7 +47,7 @@ test('an epoch that nobody proves is followed by nobody, and counted', async () 
   assert.equal((await mesh.time.settled(guest.journal.get('a', { consistency: 'local' }), 2_000))?.value, 1)
   assert.ok((guest.proofs?.facts().refused.unproven ?? 0) > 0)
   assert.equal(guest.network.metric('coordination_refused_total', { reason: 'unproven', mode: 'enforce' }) > 0, true)
-  assert.deepEqual(guest.whereabouts.heard().seats.includes(liar.id), false)
+  assert.deepEqual(guest.whereabouts.latest().seats.includes(liar.id), false)
 })
 
 test('another leader is heard of once its own epoch is proven, and forged ones before and after change nothing', async () => {
@@ -71,12 +71,12 @@ test('what a liar answers about who coordinates is hearsay that has to be proven
   const answers = { meshId, epoch: FORGED, leader: liar.id, version: 1, seats: [liar.id] }
   const guest = await mesh.start('late', { mayVote: false, isApart: true })
   mesh.adopt(guest, meshId)
-  guest.whereabouts.hear(answers, liar.id)
+  guest.whereabouts.onReport(answers, liar.id)
   assert.equal(guest.coordinator.status().leader, undefined)
   for (const other of mesh.up()) if (other !== guest) mesh.network.connect(guest.network, other.network)
   await mesh.time.until(() => guest.coordinator.status().leader !== undefined, 3_000)
   assert.equal(guest.coordinator.status().leader, mesh.leader()?.id)
-  guest.whereabouts.hear(answers, liar.id)
+  guest.whereabouts.onReport(answers, liar.id)
   assert.equal(guest.coordinator.status().leader, mesh.leader()?.id)
   assert.equal(coordinatorProtocol.name, 'coordinator')
 })
@@ -85,7 +85,7 @@ test('a fence of an epoch that nobody began is not kept, and shuts nobody out', 
   const { mesh, guest } = await attacked({ seed: 4 })
   const { proofs } = guest
   assert.ok(proofs)
-  const fences = await createFences(undefined, { isProven: proofs.hasBegun })
+  const fences = await createFenceGuard(undefined, { isProven: proofs.hasBegun })
   const forged = fences.accept('task', { term: FORGED, index: 1 }).then(
     () => 'taken',
     (error: { code: string; details: { reason: string } }) => `${error.code} ${error.details.reason}`,
@@ -190,7 +190,7 @@ test('a recovered mesh is proven from what its id was made of, though its terms 
   for (const { name } of lost) mesh.loseDisk(name)
   const disk = kept.disk.mount()
   const random = (count: number): Uint8Array => new Uint8Array(count).fill(7)
-  const { meshId } = await mesh.time.settled(recoverStore(disk, random, kept.id), 1_000)
+  const { meshId } = await mesh.time.settled(recoverJournal(disk, random, kept.id), 1_000)
   kept.disk.release()
   const only = await mesh.start(kept.name)
   await mesh.untilLeader(8_000)

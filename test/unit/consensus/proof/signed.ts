@@ -1,7 +1,7 @@
 /** Statements signed by hand, for tests of the proof of coordination. Signatures are texts; which are good is told. */
 import { createHash } from 'node:crypto'
-import { meshIdOfBeginning } from '../../../../protocols/consensus/proof/beginning.ts'
-import { type Chain, emptyChain, type Taken, take } from '../../../../protocols/consensus/proof/chain.ts'
+import { meshIdOf } from '../../../../protocols/consensus/proof/chain-beginning.ts'
+import { type ProofChain, emptyChain, type ChainUpdate, addProof } from '../../../../protocols/consensus/proof/proof-chain.ts'
 import { type Proof, ProofSchema, votersDigest } from '../../../../protocols/consensus/proof/statement.ts'
 
 export const sha256 = (bytes: Uint8Array): Uint8Array => new Uint8Array(createHash('sha256').update(bytes).digest())
@@ -32,15 +32,15 @@ export const proofOf = (
     ...more,
   })
 
-export const founders = (names: string): { meshId: string; chain: Chain } => {
+export const founders = (names: string): { meshId: string; chain: ProofChain } => {
   const beginning = { type: 'founded', mesh: 'test', founders: membersOf(names) } as const
-  const meshId = meshIdOfBeginning(sha256, beginning)
+  const meshId = meshIdOf(sha256, beginning)
   return { meshId, chain: emptyChain(meshId, beginning) }
 }
 
 /** As a driver does: signatures of these are good, and no others. */
-export const shownTo = (chain: Chain, proof: Proof, good?: readonly string[], mayPin = false): Taken => {
+export const shownTo = (chain: ProofChain, proof: Proof, good?: readonly string[], mayPin = false): ChainUpdate => {
   const honest = new Set(good ?? proof.signatures.map(({ member }) => member))
   const valid = new Set(proof.signatures.map(({ member }) => member).filter((member) => honest.has(member)))
-  return take(chain, proof, valid, mayPin)
+  return addProof(chain, proof, valid, mayPin)
 }

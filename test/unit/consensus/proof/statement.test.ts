@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import fc from 'fast-check'
-import { recoveredMeshId } from '../../../../protocols/consensus/founding/record.ts'
+import { recoveredMeshId } from '../../../../protocols/consensus/bootstrap/founding-record.ts'
 import {
   MAX_COUNT,
   MAX_VOTERS,

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type AnswerClaim, MAX_MOVED, openLateAnswers } from '../../../../protocols/delivery/rebind/late-answers.ts'
-import { createVolatileStore } from '../../../../protocols/delivery/volatile-store.ts'
+import { createVolatileRowStore } from '../../../../protocols/delivery/store/volatile-row-store.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 
-const open = async (store = createVolatileStore('0'.repeat(32))) => {
+const open = async (store = createVolatileRowStore('0'.repeat(32))) => {
   const world = { forgotten: 0 }
   const answers = await openLateAnswers(store, (count) => {
     world.forgotten += count

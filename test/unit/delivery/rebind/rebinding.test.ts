@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { MessageHandler, SendOptions } from '../../../../protocols/delivery/api.ts'
 import type { DeliveryOptions } from '../../../../protocols/delivery/options.ts'
-import { ABSENCES, BINDINGS, OUTBOX } from '../../../../protocols/delivery/rows.ts'
-import type { RowStore } from '../../../../protocols/delivery/storage.ts'
-import { createVolatileStore } from '../../../../protocols/delivery/volatile-store.ts'
+import { ABSENCES, BINDINGS, OUTBOX } from '../../../../protocols/delivery/store/delivery-rows.ts'
+import type { RowStore } from '../../../../protocols/delivery/store/row-storage.ts'
+import { createVolatileRowStore } from '../../../../protocols/delivery/store/volatile-row-store.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import { type DeliveryNode, keysOf, Note, Order, startDelivery } from '../../../support/delivery-pair.ts'
 import { createPortNetwork } from '../../../support/port-network.ts'
@@ -29,7 +29,7 @@ const meshOf = async (settings: DeliveryOptions = {}) => {
     ['p', 'q', 'r'].flatMap((name) => up.get(name)?.id ?? []).find((id) => !except(id) && !idle.has(id))
 
   const start = async (name: string): Promise<DeliveryNode> => {
-    const store = stores.get(name) ?? createVolatileStore(name.charCodeAt(0).toString(16).repeat(16))
+    const store = stores.get(name) ?? createVolatileRowStore(name.charCodeAt(0).toString(16).repeat(16))
     stores.set(name, store)
     const node = await startDelivery(network, name, {
       store,

@@ -5,9 +5,9 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Connection } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { type ConnectionEventsDeps, followConnections } from '../../../../node/network/connection-events.ts'
-import { createPeers, type PeerFacts } from '../../../../node/peers.ts'
-import { BREAKER } from '../../../../protocols/delivery/breaker.ts'
-import { createBreakers } from '../../../../protocols/delivery/breakers.ts'
+import { createPeers, type AdmittedPeerFacts } from '../../../../node/network/peers.ts'
+import { DEFAULT_BREAKER } from '../../../../protocols/delivery/recovery/circuit-breaker.ts'
+import { createPeerBreakers } from '../../../../protocols/delivery/recovery/peer-breakers.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
 import { createVirtualTime } from '../../../support/virtual-time.ts'
 
@@ -16,7 +16,7 @@ const setUp = async () => {
   const remotePeer = peerIdFromPrivateKey(await generateKeyPair('Ed25519'))
   const id = remotePeer.toString()
   const peers = createPeers({ self: 'a', timers: time, now: time.now, busy: () => false })
-  const breakers = createBreakers()
+  const breakers = createPeerBreakers()
   const moved: Connection[] = []
   followConnections({
     libp2p: { addEventListener() {}, getConnections: () => [] },
@@ -27,7 +27,7 @@ const setUp = async () => {
     links: { moveTo: (_peer: string, connection: Connection) => void moved.push(connection) },
   } as unknown as ConnectionEventsDeps)
   const membership = { peer: id, mesh: 'm', issuer: null, tokenId: null, roles: [], caps: ['*'], lastsMs: 1, endsAt: 1 }
-  const facts: PeerFacts = { name: 'b', incarnation: 1, membership }
+  const facts: AdmittedPeerFacts = { name: 'b', incarnation: 1, membership }
   const connect = (): Connection => {
     const open = time.now()
     const made = {
@@ -41,7 +41,7 @@ const setUp = async () => {
     return made as unknown as Connection
   }
   const failing = (): void => {
-    for (let n = 0; n < BREAKER.failures; n += 1)
+    for (let n = 0; n < DEFAULT_BREAKER.failures; n += 1)
       breakers.failed(id, new ParleyError('COM001', `late ${n}`), time.now())
     assert.equal(breakers.ask(id, time.now()).kind, 'refused')
   }

@@ -5,9 +5,9 @@ import type { Connection, StreamMuxer } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import { createLibp2p, type Libp2p } from 'libp2p'
 import { createConnectionLimits } from '../../../../node/network/connection-limits.ts'
-import { MORE_STREAMS } from '../../../../node/network/unadmitted.ts'
-import { tunedNoise } from '../../../../node/transport/noise.ts'
-import { tunedYamux } from '../../../../node/transport/yamux.ts'
+import { MORE_STREAMS } from '../../../../node/network/unadmitted-connections.ts'
+import { tunedNoise } from '../../../../node/network/overrides/noise.ts'
+import { tunedYamux } from '../../../../node/network/overrides/yamux.ts'
 import { startBareNode } from '../../../support/bare-node.ts'
 import { until } from '../../../support/until.ts'
 import { createVirtualTime } from '../../../support/virtual-time.ts'
@@ -26,7 +26,7 @@ after(() => Promise.all(running.map((node) => node.stop())))
 const muxerOf = (connection: Connection): StreamMuxer & { send(bytes: Uint8Array): void } =>
   Reflect.get(connection, 'muxer')
 
-/** A node with the bounds, as node/transport.ts puts them in, and what it saw of the one that dialled it. */
+/** A node with the bounds, as node/network/libp2p.ts puts them in, and what it saw of the one that dialled it. */
 const bounded = async () => {
   const time = createVirtualTime()
   const limits = createConnectionLimits({

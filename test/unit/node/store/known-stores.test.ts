@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { openFolder } from '../../../../node/store/disk.ts'
-import { createFoundingFile } from '../../../../node/store/founding-file.ts'
+import { openFolder } from '../../../../node/store/files/disk.ts'
+import { createFoundingFile } from '../../../../node/store/journal/founding-file.ts'
 import {
   forgetStores,
   KNOWN_FILE,
@@ -12,9 +12,9 @@ import {
   missingStores,
   openKnownStores,
   readKnown,
-  warnOfOther,
+  warnOfOtherIdentity,
 } from '../../../../node/store/known-stores.ts'
-import { readLost } from '../../../../node/store/lost.ts'
+import { readLossNote } from '../../../../node/store/journal/journal-loss.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import { testFolder } from '../../../support/folder.ts'
 import { failureOf } from '../../../support/until.ts'
@@ -56,7 +56,7 @@ test('what was noted is read, nothing is missing while the folders are there, an
   await used(dataDir)
   assert.deepEqual(await readKnown(dataDir), ALL)
   assert.deepEqual(await missingStores(dataDir, ALL), [])
-  assert.deepEqual((await open(dataDir)).had(), ALL)
+  assert.deepEqual((await open(dataDir)).recorded(), ALL)
 })
 
 for (const part of ['journal', 'messages', 'fences'] as const)
@@ -72,7 +72,7 @@ for (const part of ['journal', 'messages', 'fences'] as const)
     assert.equal(reasonOf(await failureOf(open(dataDir))), 'missing')
     await forgetStores(dataDir, [part])
     const { [part]: _gone, ...rest } = ALL
-    assert.deepEqual((await open(dataDir)).had(), rest)
+    assert.deepEqual((await open(dataDir)).recorded(), rest)
   })
 
 test('a voter among others without its journal belongs to the mesh that it was of, and says that it lost it', async (t) => {
@@ -83,7 +83,7 @@ test('a voter among others without its journal belongs to the mesh that it was o
   const disk = await openFolder(join(dataDir, 'journal'))
   const record = await createFoundingFile(disk).load()
   assert.deepEqual([record?.member, record?.adopted], [MEMBER, { meshId: MESH }])
-  const lost = await readLost(disk)
+  const lost = await readLossNote(disk)
   assert.deepEqual([lost?.was, lost?.at], [MEMBER, 7])
   assert.match(lost?.why ?? '', /journal is gone/)
 })
@@ -115,9 +115,9 @@ test('a node that is another peer than the one that voted is told so, and what i
   await used(dataDir)
   const told: string[] = []
   const errors = { ...log, error: (message: string) => void told.push(message) }
-  warnOfOther('peer', await open(dataDir), errors)
-  warnOfOther('peer', undefined, errors)
+  warnOfOtherIdentity('peer', await open(dataDir), errors)
+  warnOfOtherIdentity('peer', undefined, errors)
   assert.deepEqual(told, [])
-  warnOfOther('another', await open(dataDir), errors)
+  warnOfOtherIdentity('another', await open(dataDir), errors)
   assert.match(told[0] ?? '', /was another peer before.*voted alone/)
 })

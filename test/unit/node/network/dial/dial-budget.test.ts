@@ -27,7 +27,7 @@ const setUp = () => {
     budget,
     spend,
     flood,
-    mayStart: (peer: string, ...announcers: string[]): boolean => budget.lacks(peer, announcers) === undefined,
+    mayStart: (peer: string, ...announcers: string[]): boolean => budget.shortage(peer, announcers) === undefined,
     pass(ms: number) {
       now += ms
     },
@@ -37,7 +37,7 @@ const setUp = () => {
 test('a peer is dialled so often at once, a race that has begun ends, and then it has to wait', () => {
   const { budget, spend, mayStart, pass } = setUp()
   assert.equal(spend('a', PEER_DIALS), PEER_DIALS)
-  assert.equal(budget.lacks('a', []), 'budget')
+  assert.equal(budget.shortage('a', []), 'budget')
   assert.equal(spend('a', 100), DEBT)
   assert.equal(budget.spend('a', []), 'budget')
   assert.ok(mayStart('b'), 'others are dialled as ever')
@@ -50,7 +50,7 @@ test('a peer is dialled so often at once, a race that has begun ends, and then i
 test('peers of which nobody knows who announced them share one account, under however many names', () => {
   const { budget, flood, mayStart, pass } = setUp()
   assert.equal(flood(300), (UNPROVEN_DIALS * 3) / 4)
-  assert.equal(budget.lacks('another', []), 'announcer')
+  assert.equal(budget.shortage('another', []), 'announcer')
   pass(60_000)
   assert.ok(mayStart('another'))
   const later = flood(300)
@@ -60,7 +60,7 @@ test('peers of which nobody knows who announced them share one account, under ho
 test('who announces peers that are not there spends its own share, and those of others are dialled as ever', () => {
   const { budget, spend, flood, mayStart, pass } = setUp()
   assert.equal(flood(60, 'liar'), (UNPROVEN_DIALS * 3) / 4)
-  assert.equal(budget.lacks('one more', ['liar']), 'announcer')
+  assert.equal(budget.shortage('one more', ['liar']), 'announcer')
   assert.equal(budget.spend('one more', ['liar']), 'announcer')
   assert.ok(mayStart('newcomer', 'honest'))
   assert.equal(spend('newcomer', 16, 'honest'), 16)

@@ -5,7 +5,7 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Connection } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { UNPROVEN_DIALS } from '../../../../../node/network/dial/dial-budget.ts'
-import { DialOptions } from '../../../../../node/network/dial/dial-options.ts'
+import { DialOptions } from '../../../../../node/options/dial-options.ts'
 import { createDialPolicy, isDialRefusal } from '../../../../../node/network/dial/dial-policy.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
 

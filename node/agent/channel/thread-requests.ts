@@ -1,0 +1,126 @@
+/**
+ * What the two threads of an agent ask each other for. Plain data: it is cloned on its way.
+ *
+ * The order of a life: the worker loads its module and asks `offered`, runs the agent's start() and asks `started`, or
+ * asks `failed` instead; the node then asks `run` for each request, and `stop` once.
+ */
+import type { ProtocolRecord } from '../../../discovery/directory/record/agent-record.ts'
+import type { Progress } from '../../../protocols/define.ts'
+import type { PublishOptions, SubscribeOptions } from '../../../protocols/events/api.ts'
+import type { MeshEvent, Missed } from '../../../protocols/events/event.ts'
+import type { MethodFacts } from '../../../protocols/wire/payload/contract.ts'
+import type { Envelope } from '../../../protocols/wire/envelope.ts'
+import type { CallAddress, ByteCallOptions } from '../../calls/clients.ts'
+import type { TransferableError } from './transferable-error.ts'
+
+/** What the worker starts with. */
+export interface WorkerStartData {
+  readonly file: string
+  readonly self: { readonly id: string; readonly name: string; readonly mesh: string }
+  /** One number that grows while the event loop of the worker turns; the node reads it without asking. */
+  readonly beats: SharedArrayBuffer
+}
+
+export interface OfferFacts {
+  readonly name: string
+  readonly version: string
+  readonly methods: readonly MethodFacts[]
+  readonly record: ProtocolRecord
+}
+
+/** A method to call, without its schemas. */
+export interface TargetFacts extends MethodFacts {
+  readonly protocol: string
+  readonly version: string
+  readonly major: number
+  readonly protocolId: string
+  readonly label: string
+}
+
+/** What of a call's options can travel; a signal becomes a cancel, onFailover and onProgress become asides. */
+export type TransferableCallOptions = Omit<ByteCallOptions, 'signal' | 'onFailover' | 'onProgress'> & {
+  /** The worker wants to be told. */
+  readonly reports?: boolean | undefined
+}
+
+export interface ThreadCallRequest {
+  readonly what: 'one' | 'stream' | 'all'
+  readonly address: CallAddress
+  readonly target: TargetFacts
+  readonly options: TransferableCallOptions
+}
+
+/** An answer of `all`. */
+export type TransferableReply =
+  | { readonly peer: string; readonly name: string; readonly value: Uint8Array }
+  | { readonly peer: string; readonly name: string; readonly failure: TransferableError }
+
+/** On the side of a call: a peer failed and the next one is asked. */
+export interface FailoverNotice {
+  readonly peer: string
+  readonly failure: TransferableError
+}
+
+/** On the side of a call: what the handler reports. */
+export interface ProgressNotice {
+  readonly peer: string
+  readonly progress: Progress
+}
+
+export interface ThreadPublishRequest {
+  readonly what: 'publish'
+  /** A topic, or with a version the pattern of its definition. */
+  readonly topic: string
+  readonly version: string | undefined
+  /** JSON. */
+  readonly data: string
+  readonly options: Omit<PublishOptions, 'signal'>
+}
+
+export interface ThreadSubscribeRequest {
+  readonly what: 'subscribe'
+  readonly pattern: string
+  readonly queueEvents: number | undefined
+  readonly from?: SubscribeOptions['from']
+}
+
+/** `expiresAt` on the clock that both threads share (shared-clock.ts). */
+export type SubscriptionItem =
+  | { readonly kind: 'ready'; readonly confirmed: number; readonly unconfirmed: readonly string[] }
+  | { readonly kind: 'event'; readonly event: MeshEvent; readonly dropped: number }
+  | { readonly kind: 'missed'; readonly missed: Missed; readonly dropped: number }
+
+/** What the worker asks its node for. */
+export type RequestToNode =
+  | ThreadCallRequest
+  | ThreadPublishRequest
+  | ThreadSubscribeRequest
+  | { readonly what: 'members' }
+  | { readonly what: 'agents' }
+  | {
+      readonly what: 'log'
+      readonly level: 'error' | 'warn' | 'info'
+      readonly message: string
+      readonly fields: Record<string, unknown>
+    }
+  | { readonly what: 'offered'; readonly offers: readonly OfferFacts[] }
+  | { readonly what: 'started' }
+  | { readonly what: 'failed'; readonly failure: TransferableError }
+
+export interface ThreadRunRequest {
+  readonly what: 'run'
+  /** Index of the offer. */
+  readonly offer: number
+  readonly method: string
+  readonly peer: string
+  /** Its payload is posted beside it. */
+  readonly envelope: Omit<Envelope, 'payload'>
+  /** On the clock that both threads share. */
+  readonly deadlineAt: number
+  /** By how many milliseconds progress puts the deadline off, and the time beyond which it does not. */
+  readonly extendMs: number
+  readonly limitAt: number
+}
+
+/** What the node asks its worker for. */
+export type RequestToAgent = ThreadRunRequest | { readonly what: 'stop' }

@@ -1,0 +1,109 @@
+/**
+ * Calls from a worker thread: the same as the mesh's own, carried out by the node. Keeps no state.
+ *
+ * What travels between the threads is bytes; answers are read and checked here, where the contract is.
+ */
+import type { MethodCodec } from '../../calls/method-codecs.ts'
+import type { CallAddress, ByteCalls, Reply, ByteCallOptions } from '../../calls/clients.ts'
+import type { ChannelRequestOptions } from '../channel/channel-requester.ts'
+import type { ThreadCallRequest, FailoverNotice, RequestToNode, TransferableReply, ProgressNotice, TargetFacts } from '../channel/thread-requests.ts'
+import type { ThreadChannel } from '../channel/thread-channel.ts'
+import { fromTransferableError } from '../channel/transferable-error.ts'
+
+const factsOf = ({ codec, protocol, major, protocolId, version }: MethodCodec): TargetFacts => {
+  const { encode: _, decode: __, revise: ___, ...facts } = codec
+  return { ...facts, protocol, major, protocolId, version }
+}
+
+const EMPTY = new Uint8Array(0)
+
+export const createAgentCalls = (channel: ThreadChannel): ByteCalls => {
+  const prepare = (
+    what: ThreadCallRequest['what'],
+    address: CallAddress,
+    target: MethodCodec,
+    bytes: Uint8Array,
+    { signal, onFailover, onProgress, ...options }: ByteCallOptions,
+  ): [RequestToNode, ChannelRequestOptions] => [
+    { what, address, target: factsOf(target), options: { ...options, reports: onProgress !== undefined } },
+    {
+      bytes,
+      signal,
+      ...(onFailover === undefined && onProgress === undefined
+        ? {}
+        : {
+            aside(value) {
+              // The node writes nothing else beside a call.
+              const told = value as FailoverNotice | ProgressNotice
+              if ('failure' in told) onFailover?.(told.peer, fromTransferableError(told.failure))
+              else onProgress?.(told.progress, told.peer)
+            },
+          }),
+    },
+  ]
+
+  const decode = (target: MethodCodec, value: unknown): unknown =>
+    target.codec.decode(value instanceof Uint8Array ? value : EMPTY)
+
+  /** No generator: its return() would wait for a next() that is open. */
+  const stream = (target: MethodCodec, [body, options]: [RequestToNode, ChannelRequestOptions]): AsyncIterableIterator<unknown> => {
+    const items = channel.stream(body, options)
+    return {
+      [Symbol.asyncIterator]() {
+        return this
+      },
+      async next() {
+        const result = await items.next()
+        if (result.done === true) return { value: undefined, done: true }
+        try {
+          return { value: decode(target, result.value), done: false }
+        } catch (error) {
+          await items.return?.()
+          throw error
+        }
+      },
+      async return() {
+        await items.return?.()
+        return { value: undefined, done: true }
+      },
+    }
+  }
+
+  const toReply = (target: MethodCodec, reply: TransferableReply): Reply<unknown> => {
+    const { peer, name } = reply
+    if ('failure' in reply) return { peer, name, error: fromTransferableError(reply.failure) }
+    try {
+      return { peer, name, value: decode(target, reply.value) }
+    } catch (error) {
+      return { peer, name, error }
+    }
+  }
+
+  /** Counted here: only here is it known whether an answer fits its contract. */
+  async function* all(
+    target: MethodCodec,
+    [body, options]: [RequestToNode, ChannelRequestOptions],
+    count: number,
+  ): AsyncGenerator<Reply<unknown>, void> {
+    let succeeded = 0
+    if (count <= 0) return
+    for await (const item of channel.stream(body, options)) {
+      // The node writes nothing else into a scatter-gather.
+      const reply = toReply(target, item as TransferableReply)
+      yield reply
+      if ('value' in reply) succeeded += 1
+      if (succeeded >= count) return
+    }
+  }
+
+  return {
+    async one(address, target, payload, options) {
+      const value = await channel.ask(...prepare('one', address, target, payload, options))
+      // With replyTo the node has made an Accepted of the answer already.
+      return options.replyTo === undefined ? decode(target, value) : value
+    },
+    stream: (address, target, payload, options) => stream(target, prepare('stream', address, target, payload, options)),
+    all: (address, target, payload, { count = Number.POSITIVE_INFINITY, ...options }) =>
+      all(target, prepare('all', address, target, payload, options), count),
+  }
+}

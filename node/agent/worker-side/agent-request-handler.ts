@@ -1,0 +1,99 @@
+/**
+ * What a worker thread does for its node: runs requests against the agent's offers. Keeps no state.
+ */
+import { ParleyError } from '../../../protocols/errors.ts'
+import type { RunContext } from '../../../protocols/wire/payload/contract.ts'
+import type { Envelope } from '../../../protocols/wire/envelope.ts'
+import { createProgressReports, type ProgressReports, reportPeriodMs, toProgress } from '../../../protocols/wire/link/progress-reports.ts'
+import { timers } from '../../platform/platform.ts'
+import type { ChannelRequestHandler, ChannelRequestContext } from '../channel/channel-responder.ts'
+import type { RequestToAgent, ThreadRunRequest } from '../channel/thread-requests.ts'
+import type { Offer } from '../define-agent.ts'
+import { sharedNow } from '../channel/shared-clock.ts'
+
+const EMPTY = new Uint8Array(0)
+
+/** The node bounds what goes to the caller; this keeps what is posted to the node small as well. */
+const SHARE = 2
+
+interface Running {
+  readonly context: RunContext
+  /** Its last report of progress goes before its answer. */
+  end(): void
+}
+
+const runningOf = (ask: ThreadRunRequest, payload: Uint8Array, { signal, aside }: ChannelRequestContext): Running => {
+  const { extendMs, limitAt } = ask
+  let { deadlineAt } = ask
+  let envelope: Envelope | undefined
+  let reports: ProgressReports | undefined
+  let ended = false
+  const makeReports = (): ProgressReports =>
+    createProgressReports({
+      now: sharedNow,
+      timers,
+      periodMs: reportPeriodMs(extendMs) / SHARE,
+      send(report) {
+        deadlineAt = Math.max(deadlineAt, Math.min(sharedNow() + extendMs, limitAt))
+        aside(report)
+      },
+    })
+  const context: RunContext = {
+    signal,
+    peer: ask.peer,
+    get envelope() {
+      envelope ??= { ...ask.envelope, payload }
+      return envelope
+    },
+    remainingMs: () => Math.max(0, deadlineAt - sharedNow()),
+    extendMs,
+    limitMs: () => Math.max(0, limitAt - sharedNow()),
+    progress(fraction, note) {
+      if (ended || signal.aborted) return
+      reports ??= makeReports()
+      reports.add(toProgress(fraction, note))
+    },
+  }
+  return {
+    context,
+    end() {
+      if (signal.aborted) reports?.stop()
+      else reports?.flush()
+      ended = true
+    },
+  }
+}
+
+async function* ending(items: AsyncIterable<unknown>, end: () => void): AsyncGenerator<unknown, void, undefined> {
+  try {
+    yield* items
+  } finally {
+    end()
+  }
+}
+
+export const createAgentRequestHandler =
+  (offers: () => readonly Offer[], stop: () => Promise<void>): ChannelRequestHandler =>
+  (body, bytes, asked) => {
+    // Only our own node writes to this port, and it is typed by the same union.
+    const ask = body as RequestToAgent
+    if (ask.what === 'stop') return stop()
+    const endpoint = offers()[ask.offer]?.served.methods.get(ask.method)
+    if (endpoint === undefined) {
+      throw new ParleyError('MSG004', `the agent has no method ${ask.method}`, { hint: 'update the older of the two' })
+    }
+    const payload = bytes ?? EMPTY
+    const { context, end } = runningOf(ask, payload, asked)
+    // It waited behind a handler that kept the thread busy, and nobody waits for its answer any more.
+    if (context.remainingMs() <= 0) {
+      throw new ParleyError('COM001', `${ask.method} waited for its agent until the caller's time was over`, {
+        hint: 'the agent is busy; give it more time with timeoutMs, or start another one',
+      })
+    }
+    const answer = endpoint.run(payload, context)
+    if (answer instanceof Uint8Array) {
+      end()
+      return Promise.resolve(answer)
+    }
+    return Symbol.asyncIterator in answer ? ending(answer, end) : answer.finally(end)
+  }

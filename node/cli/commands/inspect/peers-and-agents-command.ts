@@ -1,0 +1,85 @@
+/** `parley peers` and `parley agents`: what a running node knows, as a table or as JSON. Keeps no state. */
+import * as z from 'zod'
+import { AgentSchema, PeerSchema } from '../../../observe/debug/debug-schemas.ts'
+import { nodeOfOneMesh } from '../../connect/choose-node.ts'
+import { findNodeEndpoint, requestNode } from '../../connect/node-endpoint.ts'
+import type { NodeSelector } from '../../connect/running-nodes.ts'
+import { tableWidth, shownId, table } from '../../output/table.ts'
+
+export interface ViewCommandOptions extends NodeSelector {
+  /** Whole ids, however long the lines get. */
+  wide?: boolean
+  json?: boolean
+}
+
+const Peers = z.object({ peers: z.array(PeerSchema) })
+const Agents = z.object({ agents: z.array(AgentSchema) })
+
+const print = (text: string): void => void process.stdout.write(`${text}\n`)
+
+/** How far its clock is from the node's, as far as that is known. */
+const clockText = ({ skewMs, skewErrorMs = 0 }: z.output<typeof PeerSchema>): string => {
+  if (skewMs === undefined) return ''
+  if (Math.abs(skewMs) <= skewErrorMs) return 'same'
+  return `${skewMs < 0 ? '-' : '+'}${(Math.abs(skewMs) / 1000).toFixed(3)} s`
+}
+
+export const showPeers = async (options: ViewCommandOptions): Promise<void> => {
+  const { peers } = await requestNode(await findNodeEndpoint(options), 'GET', '/api/peers', Peers)
+  if (options.json === true) return print(JSON.stringify(peers))
+  if (peers.length === 0) return print('no peer is connected')
+  const { wide } = options
+  print(
+    table(
+      ['name', 'id!', 'address', 'way', 'ping', 'clock', 'in flight'],
+      peers.map((peer) => [
+        peer.admitted ? peer.name : '(not admitted)',
+        shownId(peer.id, wide),
+        wide === true ? peer.address : peer.address.replace(/\/p2p\/[^/]+$/, ''),
+        peer.direction === 'outbound' ? 'out' : 'in',
+        peer.rttMs === undefined ? '' : `${peer.rttMs.toFixed(1)} ms`,
+        clockText(peer),
+        String(peer.inFlight),
+      ]),
+      tableWidth(wide),
+    ),
+  )
+}
+
+type AgentView = z.output<typeof AgentSchema>
+
+const offers = ({ protocols }: AgentView): string =>
+  protocols
+    .flatMap(({ name, version, methods }) => [
+      `${name} ${version}`,
+      ...methods.map((method) => `  .${method.name}${method.kind === 'unary' ? '' : ` (${method.kind})`}`),
+    ])
+    .join('\n')
+
+const labels = ({ labels: all }: AgentView): string =>
+  Object.entries(all)
+    .map(([name, value]) => `${name}=${value}`)
+    .join('\n')
+
+/** Whether it is there, and where it is, how it gets on with its work. */
+const doing = ({ state, activity }: AgentView): string => {
+  if (state === 'suspect' || activity === undefined) return state
+  const { sinceMs, progress } = activity
+  const details = [
+    ...(progress === undefined ? [] : [`${Math.round(progress * 100)} %`]),
+    ...(sinceMs === undefined || activity.state === 'alive' ? [] : [`for ${Math.round(sinceMs / 1000)} s`]),
+  ]
+  return [activity.state, ...details].join('\n')
+}
+
+export const showAgents = async (options: ViewCommandOptions): Promise<void> => {
+  const { agents } = await requestNode(await findNodeEndpoint(await nodeOfOneMesh(options)), 'GET', '/api/agents', Agents)
+  if (options.json === true) return print(JSON.stringify(agents))
+  print(
+    table(
+      ['name', 'id!', 'state', 'offers', 'labels'],
+      agents.map((agent) => [agent.name, shownId(agent.id, options.wide), doing(agent), offers(agent), labels(agent)]),
+      tableWidth(options.wide),
+    ),
+  )
+}

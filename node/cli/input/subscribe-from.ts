@@ -1,0 +1,23 @@
+/** Where a subscription starts, from text. Pure. */
+import { usageError } from '../output/exit-codes.ts'
+
+export type SubscribeFrom = 'earliest' | 'latest' | { last: number } | { since: number }
+
+const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+const MAX_LAST = 1_000_000
+
+/** `earliest`, `latest`, `last:N`, `since:10m`, `since:2026-01-31T12:00:00Z`. @throws MSG001 */
+export const parseSubscribeFrom = (text: string, nowMs: number): SubscribeFrom => {
+  if (text === 'earliest' || text === 'latest') return text
+  const [, count] = /^last:(\d{1,7})$/.exec(text) ?? []
+  if (count !== undefined && Number(count) >= 1 && Number(count) <= MAX_LAST) return { last: Number(count) }
+  const [, since = ''] = /^since:(.+)$/.exec(text) ?? []
+  const [, ago, unit] = /^(\d{1,9})(ms|s|m|h|d)$/.exec(since) ?? []
+  if (ago !== undefined) return { since: Math.max(0, nowMs - Number(ago) * UNITS[unit as keyof typeof UNITS]) }
+  const at = /^\d{4}-\d\d-\d\d/.test(since) ? Date.parse(since) : Number.NaN
+  if (at >= 0) return { since: at }
+  throw usageError(
+    `${JSON.stringify(text)} is no place to start from`,
+    'use earliest, latest, last:N (of each publisher), since:10m or since:2026-01-31T12:00:00Z',
+  )
+}

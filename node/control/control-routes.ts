@@ -1,0 +1,162 @@
+/**
+ * The routes of the control socket (wire.ts lists them). Whoever gets here is the user of this node: the socket lies where
+ * nobody else can reach it. Keeps no state.
+ */
+import { Hono } from 'hono'
+import * as z from 'zod'
+import { isParleyError, ParleyError } from '../../protocols/errors.ts'
+import type { Log, Metrics } from '../../protocols/port.ts'
+import type { Mesh } from '../api.ts'
+import { addMessageRoutes } from '../observe/debug/routes/message-routes.ts'
+import { jsonResponse, problemResponse, respond } from '../observe/http/http-responses.ts'
+import * as source from '../observe/debug/debug-schemas.ts'
+import { thisProcess } from '../platform/process-identity.ts'
+import { runBench } from './handlers/run-bench.ts'
+import { runCall } from './handlers/run-call.ts'
+import { withdrawRaftMember, publish, send, restoreRaftMember, topView, transfer } from './handlers/run-commands.ts'
+import { runSubscribe } from './handlers/run-subscribe.ts'
+import * as tools from './handlers/run-journal.ts'
+import type { ControlStreams } from './control-streams.ts'
+import * as wire from './control-schemas.ts'
+import * as toolWire from './tool-schemas.ts'
+
+/** What of the node the control socket needs. */
+export type ControlMesh = Pick<
+  Mesh,
+  'self' | 'debugUrl' | 'calls' | 'to' | 'events' | 'messages' | 'directory' | 'journal' | 'coordinator' | 'figures'
+>
+
+export interface ControlDeps {
+  mesh(): ControlMesh
+  readonly views: source.DebugSource
+  /** Has the node stop in order; the answer is on its way then. */
+  stop(): void
+  readonly log: Log
+  readonly metrics: Pick<Metrics, 'counter' | 'gauge'>
+}
+
+const STATUS: Partial<Record<string, number>> = {
+  MSG001: 400,
+  MSG002: 400,
+  STA001: 404,
+  STA003: 409,
+  COM001: 504,
+  COM002: 503,
+  COM003: 503,
+  COM004: 503,
+  SEC001: 403,
+  SEC002: 403,
+}
+
+const failure = ({ code, message, hint, details }: ParleyError): Response =>
+  problemResponse(STATUS[code] ?? 500, message, hint ?? "look at this node's log", undefined, {
+    code,
+    ...(details.reason === wire.NO_AGENT && { reason: wire.NO_AGENT }),
+  })
+
+const NDJSON = 'application/x-ndjson'
+
+/** @throws MSG001 */
+const read = <S extends z.ZodType>(schema: S, value: unknown): z.output<S> => {
+  const parsed = schema.safeParse(value)
+  if (parsed.success) return parsed.data
+  const what = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`.replace(/^: /, ''))
+  throw new ParleyError('MSG001', `the request cannot be used: ${what.join('; ')}`, {
+    hint: 'the command and the node may be of different versions: see `parley --version` and `parley id`',
+  })
+}
+
+/** @returns undefined for what is not JSON @throws MSG001 */
+const bodyOf = async (request: Request): Promise<unknown> => {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of request.body ?? []) {
+    bytes += chunk.length
+    if (bytes > wire.MAX_BODY_BYTES) {
+      throw new ParleyError('MSG001', `the request has more than ${wire.MAX_BODY_BYTES} bytes`, {
+        hint: 'send it in parts',
+      })
+    }
+    chunks.push(chunk)
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+export const createControlRoutes = (deps: ControlDeps, streams: ControlStreams): Hono => {
+  const { views } = deps
+  const missed = deps.metrics.counter('control_events_missed_total', 'Events that readers of the control socket missed')
+  const refused = deps.metrics.counter('control_refused_total', 'Requests that the control socket refused', ['reason'])
+
+  const stream = (run: (signal: AbortSignal) => AsyncIterable<unknown>): Response => {
+    const opened = streams.open(run)
+    if (opened !== undefined) return respond(opened, NDJSON)
+    refused({ reason: 'streams' })
+    const hint = 'end one of the commands that wait for something, or try again in a few seconds'
+    return problemResponse(503, 'as many streams are open as are allowed', hint, {}, { code: 'COM003' })
+  }
+
+  const shown: Record<string, () => unknown> = {
+    '/api/self': () => source.SelfSchema.parse(views.self()),
+    '/api/peers': () => ({ peers: z.array(source.PeerSchema).parse(views.peers()) }),
+    '/api/agents': () => ({ agents: z.array(source.AgentSchema).parse(views.agents()) }),
+    '/api/topics': () => ({ topics: z.array(source.TopicSchema).parse(views.topics()) }),
+    '/api/graph': () => source.GraphSchema.parse(views.graph()),
+    '/api/breakers': () => ({ breakers: z.array(source.CallBreakerSchema).parse(views.breakers()) }),
+    '/api/readiness': () => source.ReadinessSchema.parse(views.readiness()),
+    '/api/coordinator': async () => source.CoordinatorSchema.parse(await views.coordinator()),
+    '/api/process': async () => wire.ProcessSchema.parse({ ...(await thisProcess()), debugUrl: deps.mesh().debugUrl }),
+    '/api/top': () => wire.TopSchema.parse(topView(deps.mesh(), views)),
+  }
+  const done: Record<string, (input: unknown) => unknown> = {
+    '/api/publish': (input) => publish(deps.mesh(), read(wire.PublishSchema, input)),
+    '/api/send': (input) => send(deps.mesh(), read(wire.SendSchema, input)),
+    '/api/coordinator/transfer': (input) => transfer(deps.mesh(), read(wire.TransferSchema, input)),
+    '/api/seat/give-up': (input) => withdrawRaftMember(deps.mesh(), read(wire.RaftMemberSchema, input)),
+    '/api/seat/take': (input) => restoreRaftMember(deps.mesh(), read(wire.RaftMemberSchema, input)),
+    '/api/outbox': (input) => tools.outbox(deps.mesh(), read(toolWire.OutboxQuerySchema, input)),
+    '/api/describe': (input) => tools.describe(deps.mesh(), views, read(toolWire.DescribeQuerySchema, input)),
+    '/api/journal/get': (input) => tools.journalGet(deps.mesh(), read(toolWire.JournalGetSchema, input)),
+    '/api/journal/list': (input) => tools.journalList(deps.mesh(), read(toolWire.JournalListSchema, input)),
+    '/api/journal/put': (input) => tools.journalPut(deps.mesh(), read(toolWire.JournalPutSchema, input)),
+    '/api/journal/delete': (input) => tools.journalDelete(deps.mesh(), read(toolWire.JournalDeleteSchema, input)),
+    async '/api/stop'() {
+      const self = await thisProcess()
+      setImmediate(deps.stop)
+      return wire.ProcessSchema.parse(self)
+    },
+  }
+  const streamed: Record<string, (input: unknown, signal: AbortSignal) => AsyncIterable<unknown>> = {
+    '/api/call': (input, signal) => runCall(deps.mesh(), read(wire.CallSchema, input), { signal, mayBeSelf: true }),
+    '/api/subscribe': (input, signal) =>
+      runSubscribe(deps.mesh(), read(wire.SubscribeSchema, input), { signal, missed: (count) => missed({}, count) }),
+    '/api/journal/watch': (input, signal) =>
+      tools.journalWatch(deps.mesh(), read(toolWire.JournalWatchSchema, input), signal),
+    '/api/bench': (input, signal) => runBench(deps.mesh(), read(toolWire.BenchSchema, input), signal),
+  }
+
+  const app = new Hono()
+  for (const [path, show] of Object.entries(shown)) app.get(path, async () => jsonResponse(await show()))
+  for (const [path, act] of Object.entries(done)) {
+    app.post(path, async (c) => jsonResponse(await act(await bodyOf(c.req.raw))))
+  }
+  for (const [path, run] of Object.entries(streamed)) {
+    app.post(path, async (c) => {
+      const input = await bodyOf(c.req.raw)
+      return stream((signal) => run(input, signal))
+    })
+  }
+  addMessageRoutes(app, { messages: views.messages, key: undefined, isTrusted: true, refused: () => {} })
+  app.notFound((c) =>
+    problemResponse(404, `this node has no ${c.req.method} ${c.req.path.slice(0, 200)}`, 'is it of an older version?'),
+  )
+  app.onError((error, c) => {
+    if (isParleyError(error)) return failure(error)
+    deps.log.error('the control socket failed', { path: c.req.path, error })
+    return problemResponse(500, 'this could not be done', "look at this node's log for the reason")
+  })
+  return app
+}

@@ -1,0 +1,170 @@
+/** What the control socket has a node do, and what a live table shows of it. Keeps no state. */
+import { setTimeout } from 'node:timers/promises'
+import * as z from 'zod'
+import { coordinatorProtocol } from '../../../protocols/coordinator/contract.ts'
+import { defineMessage } from '../../../protocols/delivery/define-message.ts'
+import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
+import type { Mesh } from '../../api.ts'
+import type { DebugSource } from '../../observe/debug/debug-schemas.ts'
+import { findPeer } from './run-call.ts'
+import { checkHasReceiver, notReceiving } from './message-receivers.ts'
+import type * as wire from '../control-schemas.ts'
+
+/** Topics in a live table. */
+const MAX_TOPICS = 100
+/** Milliseconds until a transfer is asked for again. */
+const AGAIN_MS = 100
+
+/** They go out in their order; what fails ends it, and says how many went out. */
+export const publish = async (
+  { events }: Pick<Mesh, 'events'>,
+  { topic, events: list, type, headers, ttlMs }: z.output<typeof wire.PublishSchema>,
+): Promise<z.output<typeof wire.PublishedSchema>> => {
+  const options = {
+    ...(type !== undefined && { type }),
+    ...(headers !== undefined && { headers }),
+    ...(ttlMs !== undefined && { ttlMs }),
+  }
+  const results = await Promise.allSettled(list.map((data) => events.publish(topic, data, options)))
+  const receipts = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  const failed = results.find((result) => result.status === 'rejected')
+  if (failed !== undefined) {
+    const { reason } = failed
+    if (!isParleyError(reason) || receipts.length === 0) throw reason
+    throw new ParleyError(reason.code, `${receipts.length} of ${list.length} events went out: ${reason.message}`, {
+      cause: reason,
+      details: { ...reason.details, published: receipts.length },
+      ...(reason.hint !== undefined && { hint: reason.hint }),
+    })
+  }
+  return { published: receipts.length, id: receipts.at(-1)?.id ?? '', recipients: receipts.at(-1)?.recipients ?? 0 }
+}
+
+export const send = async (
+  mesh: Pick<Mesh, 'messages' | 'directory'>,
+  { type, data, to, capability, version, waitMs, keep, ...rest }: z.output<typeof wire.SendSchema>,
+): Promise<z.output<typeof wire.SentSchema>> => {
+  const { guarantee, rebind, conversationId, headers, ttlMs } = rest
+  if (to !== undefined && capability !== undefined) {
+    throw new ParleyError('MSG001', 'a message goes to peers or to a capability', { hint: 'leave out one of them' })
+  }
+  const message = defineMessage({ type, version, schema: z.unknown() })
+  const peers = to?.map((one) => findPeer(mesh, one))
+  const agents = mesh.directory.agents()
+  if (peers === undefined && keep !== true) checkHasReceiver(agents, capability ?? type)
+  const whom = peers ?? { capability: capability ?? type }
+  const receipt = await mesh.messages.send(whom, message, data, {
+    ...(guarantee !== undefined && { guarantee }),
+    ...(rebind !== undefined && { rebind }),
+    ...(conversationId !== undefined && { conversationId }),
+    ...(headers !== undefined && { headers }),
+    ...(ttlMs !== undefined && { ttlMs }),
+  })
+  const without = notReceiving(agents, receipt.destinations, type)
+  const sent = {
+    id: receipt.id,
+    destinations: [...receipt.destinations],
+    ...(peers !== undefined && without.length > 0 && { notReceiving: without }),
+  }
+  if (waitMs === undefined) return sent
+  const signal = AbortSignal.timeout(waitMs)
+  try {
+    await receipt.delivered({ signal })
+    return { ...sent, delivered: true }
+  } catch (error) {
+    // It is still on its way: that is no failure of the message.
+    if (signal.aborted) return { ...sent, delivered: false }
+    throw error
+  }
+}
+
+/** Asked again where whoever was taken for the coordinator is so no more: the next one is about to be known. */
+const handOver = async (coordinator: Mesh['coordinator'], peer: string | undefined, signal: AbortSignal) => {
+  for (;;) {
+    try {
+      return await coordinator.transfer(peer, { signal })
+    } catch (error) {
+      if (signal.aborted || !isParleyError(error) || error.details.reason !== 'not-leader') throw error
+      await setTimeout(AGAIN_MS)
+    }
+  }
+}
+
+export const transfer = async (
+  { coordinator, directory }: Pick<Mesh, 'coordinator' | 'directory'>,
+  { to, timeoutMs }: z.output<typeof wire.TransferSchema>,
+): Promise<z.output<typeof wire.TransferredSchema>> => {
+  const signal = AbortSignal.timeout(timeoutMs)
+  const nameOf = (peer: string): string => directory.get(peer)?.name ?? peer
+  const before = await coordinator.found({ signal }).catch((cause: unknown) => {
+    throw new ParleyError('COM001', `no coordinator was found within ${timeoutMs} ms`, {
+      hint: 'see `parley coordinator status`',
+      cause,
+    })
+  })
+  const peer = to === undefined ? undefined : findPeer({ directory }, to)
+  const { epoch, leader } = await handOver(coordinator, peer, signal).catch((cause: unknown) => {
+    if (!signal.aborted || isParleyError(cause)) throw cause
+    throw new ParleyError('COM001', `nobody else coordinated within ${timeoutMs} ms`, {
+      hint: 'see `parley coordinator voters`, or give it more --timeout',
+      cause,
+    })
+  })
+  return { epoch, leader, before: before.leader, leaderName: nameOf(leader), beforeName: nameOf(before.leader) }
+}
+
+type SeatMesh = Pick<Mesh, 'self' | 'to'>
+
+export const withdrawRaftMember = (
+  mesh: SeatMesh,
+  { timeoutMs }: z.output<typeof wire.RaftMemberSchema>,
+): Promise<z.output<typeof wire.RaftMemberWithdrawnSchema>> =>
+  mesh.to(mesh.self.id, coordinatorProtocol).giveUp({}, { timeoutMs })
+
+export const restoreRaftMember = (mesh: SeatMesh, { timeoutMs }: z.output<typeof wire.RaftMemberSchema>): Promise<object> =>
+  mesh.to(mesh.self.id, coordinatorProtocol).takeSeat({}, { timeoutMs })
+
+/** Counters are whole since the start: whoever looks twice has the rates. */
+export const topView = (
+  { events, figures, coordinator, directory }: Pick<Mesh, 'events' | 'figures' | 'coordinator' | 'directory'>,
+  views: DebugSource,
+): z.input<typeof wire.TopSchema> => {
+  const counts = new Map(events.topics().map((topic) => [topic.topic, topic]))
+  const topics = views
+    .topics()
+    .map((topic) => {
+      const { published = 0, received = 0 } = counts.get(topic.name) ?? {}
+      return { ...topic, published, received }
+    })
+    .sort((a, b) => b.published + b.received - a.published - a.received)
+    .slice(0, MAX_TOPICS)
+  const status = coordinator.status()
+  const name = status.leader === undefined ? undefined : directory.get(status.leader)?.name
+  const { links, active, queued } = figures()
+  const { outbox, received, inbox, deadLetters } = views.messages.delivery()
+  return {
+    at: Date.now(),
+    monotonicMs: performance.now(),
+    self: views.self(),
+    readiness: views.readiness(),
+    peers: views.peers(),
+    agents: views.agents(),
+    topics,
+    coordinator: {
+      epoch: status.epoch,
+      quorum: status.quorum,
+      voters: status.voters.length,
+      seat: status.role,
+      ...(status.leader !== undefined && { id: status.leader }),
+      ...(name !== undefined && { name }),
+    },
+    frames: { in: links.framesIn, out: links.framesOut, bytesIn: links.bytesIn, bytesOut: links.bytesOut },
+    requests: { active, queued },
+    delivery: {
+      outbox: outbox.messages,
+      held: received.held,
+      inbox: inbox.messages,
+      deadLetters: deadLetters.messages,
+    },
+  }
+}

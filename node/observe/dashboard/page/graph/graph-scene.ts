@@ -1,0 +1,85 @@
+/**
+ * What is drawn: the nodes and edges of the layout, what passes between them, from where it is seen and in which colours.
+ * The colours are the custom properties of page.css, so that light and dark are told in one place. Keeps no state.
+ */
+import { APPEAR_MS, type Body, FADE_MS, type LayoutEdge } from './force-layout.ts'
+
+export interface Palette {
+  readonly text: string
+  readonly muted: string
+  readonly panel: string
+  readonly line: string
+  readonly accent: string
+  readonly alive: string
+  readonly working: string
+  readonly suspect: string
+  readonly stuck: string
+  readonly unknown: string
+  readonly crown: string
+}
+
+export const readPalette = (element: Element): Palette => {
+  const style = getComputedStyle(element)
+  const of = (name: string): string => style.getPropertyValue(`--${name}`).trim()
+  return {
+    text: of('text'),
+    muted: of('muted'),
+    panel: of('panel'),
+    line: of('edge'),
+    accent: of('accent'),
+    alive: of('alive'),
+    working: of('working'),
+    suspect: of('suspect'),
+    stuck: of('stuck'),
+    unknown: of('unknown'),
+    crown: of('crown'),
+  }
+}
+
+/** An event on its way along an edge, or out of this node. */
+export interface Pulse {
+  readonly from: string
+  /** Undefined: it spreads from where it is. */
+  readonly to: string | undefined
+  readonly startedAt: number
+}
+export const PULSE_MS = 750
+
+export interface Viewport {
+  readonly width: number
+  readonly height: number
+  readonly scale: number
+  readonly x: number
+  readonly y: number
+}
+
+export interface Scene {
+  readonly bodies: ReadonlyMap<string, Body>
+  readonly edges: readonly LayoutEdge[]
+  readonly pulses: readonly Pulse[]
+  readonly view: Viewport
+  readonly palette: Palette
+  readonly selected: string | undefined
+  readonly hovered: string | undefined
+  readonly hasFocus: boolean
+  readonly isCalm: boolean
+  readonly now: number
+}
+
+export const RADIUS = 17
+/** Edges that were told so long ago are dashed. */
+export const STALE_MS = 30_000
+export const FONT = '"Inter", ui-sans-serif, system-ui, -apple-system, "Segoe UI", sans-serif'
+
+/** How much of a body is there: 0 to 1. */
+export const opacityOf = (body: Body, now: number, isCalm: boolean): number => {
+  if (body.leftAt !== undefined) return isCalm ? 0 : Math.max(0, 1 - (now - body.leftAt) / FADE_MS)
+  return isCalm ? 1 : Math.min(1, Math.max(0, now - body.bornAt) / APPEAR_MS)
+}
+
+export type Pen = CanvasRenderingContext2D
+
+export const disc = (pen: Pen, x: number, y: number, radius: number): void => {
+  pen.beginPath()
+  pen.arc(x, y, radius, 0, 2 * Math.PI)
+}

@@ -1,0 +1,38 @@
+/**
+ * Whether a request was meant for this endpoint, by its Host header: the guard against DNS rebinding, in which a web
+ * page has its own name point to 127.0.0.1 and then reads what is there as its own origin.
+ * Keeps no state. Source: RFC 9110, section 7.2.
+ */
+import { BlockList, isIP } from 'node:net'
+
+const LOOPBACK = new BlockList()
+LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4')
+LOOPBACK.addAddress('::1', 'ipv6')
+/** Listens on every address of the machine. */
+const ANY = ['0.0.0.0', '::']
+
+/** `[::1]:80` or `name:80` to `::1` or `name`; undefined where it is neither. */
+const hostOf = (header: string): string | undefined => {
+  const [, v6, name] = /^(?:\[([0-9a-f:.]+)\]|([^:[\]\s/@]+))(?::\d{1,5})?$/i.exec(header) ?? []
+  return (v6 ?? name)?.toLowerCase().replace(/\.$/, '')
+}
+
+const canonical = (address: string): string =>
+  isIP(address) === 6 ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address.toLowerCase()
+
+export const isLoopback = (host: string): boolean => {
+  const kind = isIP(host)
+  return kind === 0 ? host === 'localhost' : LOOPBACK.check(host, kind === 4 ? 'ipv4' : 'ipv6')
+}
+
+/**
+ * @param header the Host header of the request
+ * @param bound what the endpoint was told to listen on: an address or a name
+ */
+export const isAllowedHost = (header: string | undefined, bound: string): boolean => {
+  const host = header === undefined ? undefined : hostOf(header)
+  if (host === undefined) return false
+  if (isLoopback(host) || canonical(host) === canonical(bound)) return true
+  // An address cannot be rebound, only a name can; behind a port mapping it is not even one of ours.
+  return ANY.includes(bound) && isIP(host) !== 0
+}

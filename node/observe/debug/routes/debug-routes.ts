@@ -1,0 +1,116 @@
+/**
+ * The routes of the debug endpoint. All of them only read, but for those of dead letters (message-routes.ts); a request
+ * costs what it reads and nothing when there is none. Keeps no state. Anything but GET and HEAD is refused here.
+ */
+import { Hono } from 'hono'
+import type { Log, Metrics } from '../../../../protocols/port.ts'
+import { CONTENT_TYPE } from '../../metrics/exposition.ts'
+import { VERSION } from '../../../platform/version.ts'
+import type { EventStreams } from '../event-streams.ts'
+import { isAllowedHost } from '../host-header.ts'
+import { addMessageRoutes } from './message-routes.ts'
+import { SCHEMAS } from './debug-operations.ts'
+import { addPageRoutes } from './page-routes.ts'
+import { jsonResponse, problemResponse, respond } from '../../http/http-responses.ts'
+import type { DebugSource } from '../debug-schemas.ts'
+
+export interface DebugRoutesOptions {
+  source: DebugSource
+  events: EventStreams
+  /** What the endpoint was told to listen on. */
+  host: string
+  /** Whoever shows it sees what messages say, and may change something. */
+  key: string | undefined
+  log: Log | undefined
+  refused: Refused
+}
+
+type Refused = (why: { reason: string }) => void
+
+export const countRefused = (metrics: Pick<Metrics, 'counter'> | undefined): Refused =>
+  metrics?.counter('debug_refused_total', 'What the debug endpoint refused, by reason', ['reason']) ?? (() => {})
+
+export const createDebugRoutes = (options: DebugRoutesOptions): Hono => {
+  const { source: mesh, events, log, refused } = options
+
+  const overview = () => ({
+    at: Date.now(),
+    self: mesh.self(),
+    readiness: mesh.readiness(),
+    peers: mesh.peers(),
+    agents: mesh.agents(),
+    topics: mesh.topics(),
+    graph: mesh.graph(),
+    breakers: mesh.breakers(),
+    delivery: mesh.messages.delivery(),
+  })
+
+  const routes: Record<
+    string,
+    (request: { method: string; id: string; lastEventId: string | undefined }) => Response | Promise<Response>
+  > = {
+    '/healthz': () => jsonResponse({ status: 'ok' }),
+    '/readyz': () => {
+      const readiness = SCHEMAS.Readiness.parse(mesh.readiness())
+      return jsonResponse(readiness, readiness.ready ? 200 : 503)
+    },
+    '/metrics': async () => respond(await mesh.metrics(), CONTENT_TYPE),
+    '/openapi.json': async () => jsonResponse((await import('./openapi.ts')).openApi(VERSION)),
+    '/api/overview': () => jsonResponse(SCHEMAS.Overview.parse(overview())),
+    '/api/self': () => jsonResponse(SCHEMAS.Self.parse(mesh.self())),
+    '/api/peers': () => jsonResponse(SCHEMAS.Peers.parse({ peers: mesh.peers() })),
+    '/api/agents': () => jsonResponse(SCHEMAS.Agents.parse({ agents: mesh.agents() })),
+    '/api/agents/:id': ({ id }) => {
+      const agent = mesh.agent(id)
+      if (agent !== undefined) return jsonResponse(SCHEMAS.AgentDetails.parse(agent))
+      return problemResponse(404, `no agent ${id.slice(0, 200)} is in the directory`, 'see /api/agents for the ids')
+    },
+    '/api/topics': () => jsonResponse(SCHEMAS.Topics.parse({ topics: mesh.topics() })),
+    '/api/graph': () => jsonResponse(SCHEMAS.Graph.parse(mesh.graph())),
+    '/api/breakers': () => jsonResponse(SCHEMAS.Breakers.parse({ breakers: mesh.breakers() })),
+    '/api/coordinator': async () => jsonResponse(SCHEMAS.Coordinator.parse(await mesh.coordinator())),
+    '/api/events': ({ method, lastEventId }) => {
+      if (method === 'HEAD') return respond(null, 'text/event-stream')
+      const stream = events.open(lastEventId)
+      if (stream !== undefined) return respond(stream, 'text/event-stream', 200, { 'x-accel-buffering': 'no' })
+      refused({ reason: 'streams' })
+      return problemResponse(503, 'as many event streams are open as are allowed', 'close one, or try again in a few seconds', {
+        'retry-after': '5',
+      })
+    },
+  }
+
+  const app = new Hono()
+  app.use(async (c, next) => {
+    if (isAllowedHost(c.req.header('host'), options.host)) return next()
+    refused({ reason: 'host' })
+    return problemResponse(
+      403,
+      'the Host header names neither a loopback address nor the address that this endpoint listens on',
+      'ask by address, for example http://127.0.0.1 and the port; names could be made to point here by any web page',
+    )
+  })
+  for (const [path, answer] of Object.entries(routes)) {
+    app.all(path, (c) => {
+      const { method } = c.req
+      if (method === 'GET' || method === 'HEAD')
+        return answer({ method, id: c.req.param('id') ?? '', lastEventId: c.req.header('last-event-id') })
+      return problemResponse(405, `${path} cannot be used with ${method}`, 'use GET; this endpoint only reads', {
+        allow: 'GET, HEAD',
+      })
+    })
+  }
+  const ofMessages = addMessageRoutes(app, {
+    messages: mesh.messages,
+    key: options.key,
+    refused: (reason) => refused({ reason }),
+  })
+  const ofPage = addPageRoutes(app, log)
+  const paths = [...ofPage, ...Object.keys(routes), ...ofMessages].join(' ').replaceAll(':id', '<id>')
+  app.notFound((c) => problemResponse(404, `there is nothing at ${c.req.path.slice(0, 200)}`, `there is: ${paths}`))
+  app.onError((error, c) => {
+    log?.error('debug endpoint failed', { path: c.req.path, error })
+    return problemResponse(500, 'this could not be shown', "look at this node's log for the reason")
+  })
+  return app
+}

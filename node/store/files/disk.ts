@@ -1,0 +1,93 @@
+/** The folder that a store lives in, as it sees it: so that tests can tear, fill and break it. Keeps no state. */
+import { constants, writeSync } from 'node:fs'
+import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ensurePrivateDirectory, FILE_MODE } from '../../platform/private-file.ts'
+
+export interface DiskFile {
+  /** Writes all of it there, or fails. */
+  write(bytes: Uint8Array, at: number): Promise<void>
+  /** The same, done on return: for a few bytes within the file, where another thread would cost more than the write. */
+  writeNow(bytes: Uint8Array, at: number): void
+  truncate(size: number): Promise<void>
+  /** What was written survives a power cut once this resolves (fdatasync). */
+  sync(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface Disk {
+  /** Names of the files. */
+  list(): Promise<string[]>
+  read(name: string): Promise<Uint8Array>
+  /** A new file; fails where there is one. */
+  create(name: string): Promise<DiskFile>
+  open(name: string): Promise<DiskFile>
+  rename(from: string, to: string): Promise<void>
+  remove(name: string): Promise<void>
+  /** Names that were made, changed or removed survive a power cut once this resolves. */
+  syncNames(): Promise<void>
+}
+
+const fileOf = (handle: FileHandle): DiskFile => ({
+  async write(bytes, at) {
+    let done = 0
+    while (done < bytes.length) {
+      const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, at + done)
+      done += bytesWritten
+    }
+  },
+  writeNow(bytes, at) {
+    let done = 0
+    while (done < bytes.length) done += writeSync(handle.fd, bytes, done, bytes.length - done, at + done)
+  },
+  truncate: (size) => handle.truncate(size),
+  sync: () => handle.datasync(),
+  close: () => handle.close(),
+})
+
+/** Makes the folder, with mode 0700. @throws STA003 where that is not possible */
+export const openFolder = async (path: string): Promise<Disk> => {
+  await ensurePrivateDirectory(path)
+  const at = (name: string): string => join(path, name)
+  return {
+    list: () => readdir(path),
+    async read(name) {
+      const handle = await open(at(name), 'r')
+      try {
+        return await handle.readFile()
+      } finally {
+        await handle.close()
+      }
+    },
+    create: async (name) =>
+      fileOf(await open(at(name), constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, FILE_MODE)),
+    open: async (name) => fileOf(await open(at(name), 'r+')),
+    rename: (from, to) => rename(at(from), at(to)),
+    remove: (name) => rm(at(name), { force: true }),
+    async syncNames() {
+      // Windows cannot open a folder for fsync; its file system journals names.
+      if (process.platform === 'win32') return
+      const handle = await open(path, 'r')
+      try {
+        await handle.sync()
+      } finally {
+        await handle.close()
+      }
+    },
+  }
+}
+
+/** A whole file takes the place of the one of that name, or nothing changes. Resolves once it survives a power cut. */
+export const replaceFile = async (disk: Disk, name: string, content: string | Uint8Array): Promise<void> => {
+  const part = `${name}.part`
+  await disk.remove(part)
+  const file = await disk.create(part)
+  try {
+    await file.write(typeof content === 'string' ? new TextEncoder().encode(content) : content, 0)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await disk.rename(part, name)
+  await disk.syncNames()
+}

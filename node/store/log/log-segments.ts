@@ -1,0 +1,144 @@
+/**
+ * The segments of a log, as they lie on the disk: read as far as they are good, with what is wrong behind that. Changes
+ * nothing, keeps no state.
+ */
+
+import type { LogState } from '../../../protocols/consensus/group/group-storage.ts'
+import { ParleyError } from '../../../protocols/errors.ts'
+import type { StateReason } from '../../../protocols/state-reasons.ts'
+import type { Disk } from '../files/disk.ts'
+import { decodeHeader, type LogFileHeader, LOG_FORMAT, LOG_HEADER_BYTES, readFrames } from './log-frames.ts'
+import { applyPayload, emptyLog, isWholePayload } from './log-items.ts'
+import { type GoodPart, LOG_MARKER_FILE, missingByMarker, type ReadLogMarker, readLogMarker } from './log-marker.ts'
+
+export interface LogSegment {
+  readonly name: string
+  readonly header: LogFileHeader
+  /** Highest index of an entry in it. */
+  lastIndex: number
+}
+
+export interface LogSegments {
+  /** What the good part comes to. */
+  readonly state: LogState
+  readonly segments: LogSegment[]
+  /** Where the last good segment ends, and the checksum of its last frame. */
+  readonly end: number
+  readonly crc: number
+  /** Bytes behind `end` that are no frame: a write that a crash cut off. */
+  readonly torn: number
+  /** A last file that was begun and has nothing whole in it: all that counts is in those before it. */
+  readonly begun: string | undefined
+  /** The last frame is an empty one, or there is none. */
+  readonly isSealed: boolean
+  /** How far the log should go at least. */
+  readonly mark: ReadLogMarker
+  /** STA003 with `details`: `reason` `damaged` or `newer`, and the `file`. */
+  readonly problem: ParleyError | undefined
+}
+
+const SEGMENT_NAME = /^\d{16}\.log$/
+
+export const segmentName = (sequence: number): string => `${String(sequence).padStart(16, '0')}.log`
+export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+
+export const storeError = (reason: StateReason, message: string, hint: string, cause?: unknown): ParleyError =>
+  new ParleyError('STA003', message, { hint, details: { reason }, ...(cause === undefined ? {} : { cause }) })
+
+const damaged = (file: string, what: string, cause?: unknown): ParleyError =>
+  new ParleyError('STA003', `the log is damaged: ${file} ${what}`, {
+    hint: 'parley store verify shows what is left, parley store repair keeps it',
+    details: { reason: 'damaged', file },
+    ...(cause === undefined ? {} : { cause }),
+  })
+
+/** What the mark beside the log, and the beginning of its first file, miss in a log whose files are good. @throws STA003 */
+const checkWhole = (mark: ReadLogMarker, good: GoodPart, segments: readonly LogSegment[], state: LogState): void => {
+  const missed = missingByMarker(mark, good, LOG_HEADER_BYTES)
+  if (missed !== undefined) throw damaged(segments.at(-1)?.name ?? LOG_MARKER_FILE, missed)
+  const [first] = segments
+  const hasGap = (first?.header.before ?? 0) > (state.snapshot?.index ?? 0)
+  if (hasGap || !isWholePayload(state)) throw damaged(first?.name ?? '', 'begins after the snapshot: entries are missing')
+}
+
+const sameDisk = (a: LogFileHeader, b: LogFileHeader): boolean => hex(a.storageId) === hex(b.storageId)
+
+/** @throws STA003 for a file that does not follow the one before it */
+const headerOf = (name: string, bytes: Uint8Array, before: LogSegment | undefined, crc: number): LogFileHeader => {
+  const header = decodeHeader(bytes)
+  if (header === undefined) throw damaged(name, 'has no header')
+  if (header.format > LOG_FORMAT)
+    throw storeError('newer', `${name} was written by a later version`, 'start the version that wrote it, or a later one')
+  const follows =
+    before === undefined ||
+    (header.sequence === before.header.sequence + 1 && header.previous === crc && sameDisk(header, before.header))
+  if (!follows || name !== segmentName(header.sequence)) throw damaged(name, 'does not follow the file before it')
+  return header
+}
+
+export const readSegments = async (disk: Disk): Promise<LogSegments> => {
+  const state = emptyLog()
+  const segments: LogSegment[] = []
+  const mark = await readLogMarker(disk)
+  const marked = mark.kind === 'whole' ? mark.value : undefined
+  let [end, crc, torn] = [LOG_HEADER_BYTES, 0, 0]
+  let begun: string | undefined
+  let crcAtMark: number | undefined
+  let [isSealed, wasMarked] = [true, false]
+  const readOne = (name: string, bytes: Uint8Array, isLast: boolean): void => {
+    const segment: LogSegment = { name, header: headerOf(name, bytes, segments.at(-1), crc), lastIndex: 0 }
+    const isMarked = segment.header.sequence === marked?.sequence
+    const frames = readFrames(bytes, segment.header, isMarked ? marked.end : undefined)
+    if (isMarked) crcAtMark = frames.crcAt
+    wasMarked ||= segment.header.marked === true
+    if (frames.payloads.length === 0 && frames.fault !== 'damaged') {
+      // Its first frame says what those before it come to: without that it must not outlive them.
+      if (isLast && segments.length > 0) {
+        begun = name
+        return
+      }
+      if (segment.header.sequence > 1) throw damaged(name, 'has lost what it began with')
+    }
+    segments.push(segment)
+    for (const payload of frames.payloads) {
+      isSealed = payload.length === 0
+      wasMarked ||= isSealed
+      try {
+        applyPayload(state, payload)
+      } catch (error) {
+        throw damaged(name, 'has an item that does not fit', error)
+      }
+      segment.lastIndex = Math.max(segment.lastIndex, state.entries.at(-1)?.index ?? 0)
+    }
+    end = frames.end
+    crc = frames.crc
+    torn = bytes.length - frames.end
+    if (frames.fault === 'damaged' || (frames.fault === 'torn' && !isLast)) throw damaged(name, `at byte ${frames.end}`)
+  }
+
+  let problem: ParleyError | undefined
+  try {
+    if (mark.kind === 'newer')
+      throw storeError(
+        'newer',
+        'its mark was written by a later version',
+        'start the version that wrote it, or a later one',
+      )
+    const names = (await disk.list()).filter((name) => SEGMENT_NAME.test(name)).sort()
+    for (const [i, name] of names.entries()) {
+      const isLast = i === names.length - 1
+      const bytes = await disk.read(name)
+      // A file that ends within its header was begun when the process died; nothing was written into it yet.
+      if (isLast && bytes.length <= LOG_HEADER_BYTES && decodeHeader(bytes) === undefined) begun = name
+      else readOne(name, bytes, isLast)
+    }
+    const [first, last] = [segments[0]?.header, segments.at(-1)?.header]
+    const id = first && hex(first.storageId)
+    const [firstSequence, lastSequence] = [first?.sequence ?? 0, last?.sequence ?? 0]
+    checkWhole(mark, { id, firstSequence, lastSequence, end, crcAtMark, wasMarked }, segments, state)
+  } catch (error) {
+    if (!(error instanceof ParleyError)) throw error
+    problem = error
+  }
+  return { state, segments, end, crc, torn, begun, isSealed, mark, problem }
+}

@@ -1,0 +1,89 @@
+/**
+ * The commands that a receiver remembers, by who sent them and their id, so that one that comes again is not run again.
+ *
+ * What runs is never forgotten. What ended is, oldest first, when there are too many, when their results take too much
+ * room, or when they are too old; then a command that comes again runs again. State: those commands. Time is given.
+ */
+import { ParleyError } from '../errors.ts'
+
+export interface CommandDeduplicationLimits {
+  /** Commands, running ones included. */
+  readonly maxCount: number
+  /** Of results. */
+  readonly maxBytes: number
+  readonly maxAgeMs: number
+  /** Of those that are remembered. */
+  readonly maxRunning: number
+}
+
+export const DEFAULT_DEDUPLICATION_LIMITS: CommandDeduplicationLimits = {
+  maxCount: 4_096,
+  maxBytes: 16 << 20,
+  maxAgeMs: 600_000,
+  maxRunning: 1_024,
+}
+
+interface Entry<T> {
+  readonly outcome: Promise<T>
+  /** Undefined while it runs. */
+  endedAt: number | undefined
+  bytes: number
+}
+
+export interface CommandDeduplication<T> {
+  /** The outcome of a command that is known, or that of `run`, which is begun. @throws COM003 where too many run */
+  runOnce(key: string, nowMs: number, run: () => Promise<T>): { outcome: Promise<T>; isKnown: boolean }
+  /** It ended; what is not worth keeping may be tried again. */
+  markEnded(key: string, nowMs: number, bytes: number, isKept: boolean): void
+  counts(): { running: number; remembered: number; bytes: number; forgotten: number }
+}
+
+export const createCommandDeduplication = <T>(limits: CommandDeduplicationLimits = DEFAULT_DEDUPLICATION_LIMITS): CommandDeduplication<T> => {
+  const running = new Map<string, Entry<T>>()
+  /** Ended longest ago first. */
+  const ended = new Map<string, Entry<T>>()
+  let bytes = 0
+  let forgotten = 0
+
+  const forget = (key: string, entry: Entry<T>): void => {
+    ended.delete(key)
+    bytes -= entry.bytes
+    forgotten += 1
+  }
+  const trim = (nowMs: number): void => {
+    for (const [key, entry] of ended) {
+      const isOld = nowMs - (entry.endedAt ?? nowMs) >= limits.maxAgeMs
+      if (!isOld && bytes <= limits.maxBytes && ended.size + running.size <= limits.maxCount) return
+      forget(key, entry)
+    }
+  }
+
+  return {
+    runOnce(key, nowMs, run) {
+      trim(nowMs)
+      const known = running.get(key) ?? ended.get(key)
+      if (known !== undefined) return { outcome: known.outcome, isKnown: true }
+      if (running.size >= limits.maxRunning)
+        throw new ParleyError('COM003', `${running.size} commands run here already`, {
+          hint: 'send fewer commands at once, or to another agent',
+          details: { retryAfterMs: 500 },
+        })
+      const outcome = run()
+      running.set(key, { outcome, endedAt: undefined, bytes: 0 })
+      trim(nowMs)
+      return { outcome, isKnown: false }
+    },
+    markEnded(key, nowMs, size, isKept) {
+      const entry = running.get(key)
+      if (entry === undefined) return
+      running.delete(key)
+      if (!isKept) return
+      entry.endedAt = nowMs
+      entry.bytes = size
+      bytes += size
+      ended.set(key, entry)
+      trim(nowMs)
+    },
+    counts: () => ({ running: running.size, remembered: ended.size, bytes, forgotten }),
+  }
+}

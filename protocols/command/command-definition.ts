@@ -1,0 +1,116 @@
+/**
+ * A type of command as data, and the protocol that carries it.
+ *
+ * Each registered type is served as a protocol of its own, `command-<type>` with `.` as `--` and `_` as `---`, so that the
+ * directory lists it with its schema and finds who registered it. Wire id: `/parley/command-<type>/<major>`. Keeps no state.
+ */
+import * as z from 'zod'
+import { defineProtocol } from '../define.ts'
+import { ParleyError } from '../errors.ts'
+import { checkKeys, keysOf } from '../unknown-keys.ts'
+import { COMMAND_PREFIX } from '../wire/envelope.ts'
+
+export interface CommandDefinition<P extends z.ZodType = z.ZodType, R extends z.ZodType = z.ZodType> {
+  /** Words of a-z and 0-9 with `.`, `-` or `_` between them, the first one beginning with a letter: `task.control.pause`. */
+  readonly type: string
+  /** `major.minor.patch`, 1.0.0 unless told. */
+  readonly version?: string
+  readonly parameters: P
+  /** What the handler answers; anything unless told. */
+  readonly result?: R
+  /** One sentence for people and for language models; it is shown in the directory. */
+  readonly description?: string
+  /** Capability that the sender's membership must carry; none unless told. */
+  readonly capability?: string
+}
+
+const KEYS = keysOf<CommandDefinition>({
+  type: true,
+  version: true,
+  parameters: true,
+  result: true,
+  description: true,
+  capability: true,
+})
+const TYPE = /^[a-z][a-z0-9]*([._-][a-z0-9]+)*$/
+const MAX_PROTOCOL_NAME = 64
+/** The whole command's time, where neither side says less. */
+const MAX_COMMAND_MS = 24 * 3_600_000
+
+const Id = z.string().min(1).max(128)
+const Nack = z.object({
+  command_id: Id,
+  status: z.literal('nack'),
+  /** For people. */
+  reason: z.string().max(4096),
+  error: z.object({
+    code: z.string().max(16),
+    message: z.string().max(4096),
+    hint: z.string().max(4096).optional(),
+    details: z.record(z.string(), z.unknown()).optional(),
+  }),
+})
+
+/** The name of the protocol that carries a type. @throws MSG001 */
+export const commandProtocolName = (type: string): string => {
+  const name = TYPE.test(type) ? COMMAND_PREFIX + type.replace(/[._]/g, (mark) => (mark === '.' ? '--' : '---')) : ''
+  if (name !== '' && name.length <= MAX_PROTOCOL_NAME) return name
+  throw new ParleyError('MSG001', `command type ${JSON.stringify(type)?.slice(0, 80)} is not usable`, {
+    hint: 'use words of a-z and 0-9 with . - or _ between them, as in task.control.pause, about 48 characters at most',
+  })
+}
+
+/** The type that a protocol of this name carries, or undefined for any other protocol. */
+export const commandTypeOf = (protocol: string): string | undefined =>
+  protocol.startsWith(COMMAND_PREFIX)
+    ? protocol
+        .slice(COMMAND_PREFIX.length)
+        .replace(/-+/g, (mark) => (mark.length === 1 ? '-' : mark.length === 2 ? '.' : '_'))
+    : undefined
+
+/** @throws MSG001 for a type or version that cannot go on the wire */
+export const commandProtocol = (definition: CommandDefinition) =>
+  defineProtocol({
+    name: commandProtocolName(definition.type),
+    version: definition.version ?? '1.0.0',
+    methods: {
+      /** Runs the command once for each `command_id`, as long as the receiver remembers it. */
+      run: {
+        request: z.object({
+          command_id: Id,
+          /** Milliseconds that the sender gives it in all, from now on. */
+          timeout_ms: z.int().min(1).max(MAX_COMMAND_MS),
+          parameters: definition.parameters,
+        }),
+        response: z.discriminatedUnion('status', [
+          z.object({
+            command_id: Id,
+            status: z.literal('ack'),
+            result: definition.result ?? z.unknown().optional(),
+            /** It was run by an earlier attempt. */
+            repeated: z.boolean().optional(),
+          }),
+          Nack,
+        ]),
+        priority: 'high',
+        ...(definition.description === undefined ? {} : { description: definition.description }),
+        ...(definition.capability === undefined ? {} : { capability: definition.capability }),
+      },
+      /** The sender gave it up. */
+      cancel: { request: z.object({ command_id: Id }), oneWay: true, priority: 'high' },
+    },
+  })
+export type CommandProtocol = ReturnType<typeof commandProtocol>
+
+/** A definition with its exact type. @throws MSG001 */
+export const defineCommand = <P extends z.ZodType, R extends z.ZodType = z.ZodType>(
+  definition: CommandDefinition<P, R>,
+): CommandDefinition<P, R> => {
+  checkKeys(definition, KEYS, 'the definition of a command')
+  commandProtocol(definition)
+  return definition
+}
+
+/** What a type stands for where nobody defined it: any parameters, any result. */
+export const definitionOf = (command: string | CommandDefinition): CommandDefinition =>
+  typeof command === 'string' ? { type: command, parameters: z.unknown() } : command

@@ -1,0 +1,159 @@
+/**
+ * The receiving side of commands: runs each one once and answers with its ack or nack.
+ *
+ * The handler does not end with the attempt that began it: attempts that come later wait for the same outcome. It is told
+ * to stop when the sender cancels, when the command's time is over, and when this node stops.
+ * State: what is remembered (remembered.ts), and what can still be cancelled.
+ */
+import type { Context } from '../define.ts'
+import { type Fault, ParleyError, toFault } from '../errors.ts'
+import type { Port } from '../port.ts'
+import type { CommandContext, CommandHandler } from './api.ts'
+import { createCommandDeduplication, type CommandDeduplicationLimits } from './command-deduplication.ts'
+
+export interface RunRequest {
+  readonly command_id: string
+  readonly timeout_ms: number
+  readonly parameters: unknown
+}
+
+export type RunAnswer =
+  | { command_id: string; status: 'ack'; result: unknown; repeated?: boolean }
+  | { command_id: string; status: 'nack'; reason: string; error: Fault }
+
+export interface CommandReceiver {
+  run(
+    type: string,
+    handler: CommandHandler<unknown, unknown>,
+    request: RunRequest,
+    context: Context,
+  ): Promise<RunAnswer>
+  cancel(peer: string, type: string, commandId: string): void
+  counts(): { executed: number; repeated: number; acks: number; nacks: number } & ReturnType<
+    ReturnType<typeof createCommandDeduplication>['counts']
+  >
+  stop(): void
+}
+
+/** Parameters as they came, bytes. */
+export const MAX_PARAMETER_BYTES = 1 << 20
+/** Of one text in a nack. */
+const MAX_TEXT = 4096
+
+const payloadBytes = ({ envelope }: Context): number =>
+  envelope.payload instanceof Uint8Array ? envelope.payload.length : 0
+
+const sizeOf = (answer: RunAnswer): number => {
+  const value = answer.status === 'ack' ? answer.result : answer.error
+  try {
+    return 64 + (JSON.stringify(value)?.length ?? 0)
+  } catch {
+    // What JSON cannot hold is counted as a large one.
+    return 64 << 10
+  }
+}
+
+const shortened = (fault: Fault): Fault => ({
+  ...fault,
+  message: fault.message.slice(0, MAX_TEXT),
+  ...(fault.hint !== undefined && { hint: fault.hint.slice(0, MAX_TEXT) }),
+})
+
+/** Trying again may help, so that the same id must be let through. */
+const isPassing = (answer: RunAnswer): boolean => answer.status === 'nack' && answer.error.code.startsWith('COM')
+
+const abortedBy = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason)
+    else signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
+
+export const createCommandReceiver = (
+  port: Pick<Port, 'clock' | 'timers' | 'log'>,
+  limits?: CommandDeduplicationLimits,
+  bytesOf: (context: Context) => number = payloadBytes,
+): CommandReceiver => {
+  const remembered = createCommandDeduplication<RunAnswer>(limits)
+  const cancels = new Map<string, AbortController>()
+  const counts = { executed: 0, repeated: 0, acks: 0, nacks: 0 }
+
+  const begin = async (
+    key: string,
+    type: string,
+    handler: CommandHandler<unknown, unknown>,
+    { command_id: commandId, timeout_ms: timeoutMs, parameters }: RunRequest,
+    context: Context,
+  ): Promise<RunAnswer> => {
+    const abort = new AbortController()
+    const endsAt = port.clock.monotonic() + timeoutMs
+    const late = new ParleyError('COM001', `${type} did not end within the ${timeoutMs} ms of its sender`, {
+      hint: 'give it more time with timeoutMs',
+    })
+    const stop = port.timers.after(timeoutMs, () => abort.abort(late))
+    cancels.set(key, abort)
+    counts.executed += 1
+    const told: CommandContext = {
+      commandId,
+      type,
+      peer: context.peer,
+      get envelope() {
+        return context.envelope
+      },
+      signal: abort.signal,
+      remainingMs: () => Math.max(0, endsAt - port.clock.monotonic()),
+    }
+    let answer: RunAnswer
+    try {
+      // One that does not listen to its signal is not waited for; it may still end, and nobody hears of it.
+      const result = await Promise.race([Promise.resolve(handler(parameters, told)), abortedBy(abort.signal)])
+      answer = { command_id: commandId, status: 'ack', result }
+      counts.acks += 1
+    } catch (error) {
+      if (!(error instanceof ParleyError))
+        port.log.error(`the handler of the command ${type} failed`, {
+          error,
+          source: context.peer,
+          correlationId: commandId,
+          messageType: 'COMMAND',
+        })
+      const fault = shortened(toFault(error))
+      answer = { command_id: commandId, status: 'nack', reason: fault.message, error: fault }
+      counts.nacks += 1
+    } finally {
+      stop()
+      cancels.delete(key)
+    }
+    remembered.markEnded(key, port.clock.monotonic(), sizeOf(answer), !isPassing(answer))
+    return answer
+  }
+
+  const keyOf = (peer: string, type: string, commandId: string): string => `${peer}/${type}/${commandId}`
+
+  return {
+    async run(type, handler, request, context) {
+      const bytes = bytesOf(context)
+      if (bytes > MAX_PARAMETER_BYTES)
+        throw new ParleyError('MSG001', `the parameters of ${type} take ${bytes} bytes`, {
+          hint: `send at most ${MAX_PARAMETER_BYTES} bytes; larger things go by a stream or a file`,
+        })
+      const key = keyOf(context.peer, type, request.command_id)
+      const { outcome, isKnown } = remembered.runOnce(key, port.clock.monotonic(), () =>
+        // Later, so that it is remembered before it can end.
+        Promise.resolve().then(() => begin(key, type, handler, request, context)),
+      )
+      if (isKnown) counts.repeated += 1
+      const answer = await Promise.race([outcome, abortedBy(context.signal)])
+      return isKnown && answer.status === 'ack' ? { ...answer, repeated: true } : answer
+    },
+    cancel(peer, type, commandId) {
+      cancels
+        .get(keyOf(peer, type, commandId))
+        ?.abort(new ParleyError('COM001', 'the sender cancelled the command', { hint: 'stop working on it' }))
+    },
+    counts: () => ({ ...counts, ...remembered.counts() }),
+    stop() {
+      const reason = new ParleyError('COM002', 'this node stops', { hint: 'send it to another agent' })
+      for (const abort of cancels.values()) abort.abort(reason)
+    },
+  }
+}

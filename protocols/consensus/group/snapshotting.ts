@@ -1,0 +1,140 @@
+/**
+ * A member's snapshots: its own, taken once the log has grown, and those that a leader offers, fetched from it.
+ *
+ * One that was saved counts once the log says so: the driver writes that between two steps (`compact`), or as part of what
+ * the core asks for. Until then it is kept beside the one that counts.
+ * State: the one that is being saved, the one that waits to be written down, the one that came and was not taken yet.
+ */
+import type { Port } from '../../port.ts'
+import { raftProtocol } from '../contract.ts'
+import type { StateMachine } from './group-api.ts'
+import { peerOf } from '../member-id.ts'
+import type { RaftMessage, SnapshotMeta } from '../raft/raft-messages.ts'
+import type { RaftInput, Raft } from '../raft/raft.ts'
+import type { GroupStorage, LogChange } from './group-storage.ts'
+
+const MAX_SNAPSHOT_BYTES = 512 * 1024 * 1024
+
+type Offer = Extract<RaftMessage, { type: 'snapshot' }>
+
+export interface SnapshottingDeps {
+  readonly port: Pick<Port, 'log' | 'to'>
+  readonly storage: GroupStorage
+  readonly machine: StateMachine
+  readonly raft: Raft
+  readonly group: string
+  /** This member's id. */
+  readonly self: string
+  /** Entries after which one is taken. */
+  readonly everyEntries: number
+  applied(): number
+  /** @returns whether the core will see it */
+  enqueue(input: RaftInput): boolean
+  wake(): void
+  /** @returns false where this member stopped before it could be written */
+  persist(change: LogChange): Promise<boolean>
+  /** One of its own counts. */
+  onTaken(): void
+}
+
+export interface Snapshotting {
+  /** Takes one where it is time, beside all else. */
+  saveLater(): void
+  /** One that was saved waits to be written down. */
+  isDue(): boolean
+  /** Writes it down, and forgets the entries that it holds. */
+  compact(): Promise<void>
+  /** Removes all that neither counts nor is about to. */
+  removeObsolete(base: SnapshotMeta): Promise<void>
+  /** Fetches what a leader offers, then lets the core see the message. */
+  receive(from: string, message: Offer): Promise<void>
+  /** The core saw these. */
+  onProcessed(inputs: readonly RaftInput[]): void
+}
+
+export const createSnapshotting = (deps: SnapshottingDeps): Snapshotting => {
+  const { port, storage, machine, raft, group, self, enqueue } = deps
+  /** Saved, and counts once the log says so. */
+  let compactTo: SnapshotMeta | undefined
+  /** Came from a leader, and was not taken yet. */
+  let incoming: SnapshotMeta | undefined
+  let fetching = false
+  let saving = false
+
+  const save = async (meta: SnapshotMeta, chunks: ReturnType<StateMachine['snapshot']>): Promise<void> => {
+    try {
+      await storage.saveSnapshot(meta, chunks)
+      compactTo = meta
+      deps.wake()
+    } catch (error) {
+      saving = false
+      // The log goes on growing until it works.
+      port.log.warn('a snapshot of the coordinator group could not be taken', { error })
+    }
+  }
+
+  const tidy = (base: SnapshotMeta): Promise<void> =>
+    storage.removeSnapshotsExcept(incoming === undefined ? [base] : [base, incoming])
+
+  /** Goes to the disk as it comes. */
+  const fetch = async function* (from: string, { index, term }: SnapshotMeta): AsyncGenerator<Uint8Array> {
+    let size = 0
+    for await (const chunk of port.to(peerOf(from), raftProtocol).fetch({ group, index, term })) {
+      size += chunk.length
+      if (size > MAX_SNAPSHOT_BYTES) throw new Error(`a snapshot above ${MAX_SNAPSHOT_BYTES} bytes`)
+      yield chunk
+    }
+  }
+
+  return {
+    saveLater() {
+      const applied = deps.applied()
+      if (saving || applied - raft.status().baseIndex < deps.everyEntries) return
+      const term = raft.termAt(applied)
+      if (term === undefined) return
+      saving = true
+      void save({ index: applied, term, configuration: raft.configurationAt(applied) }, machine.snapshot())
+    },
+    isDue: () => compactTo !== undefined,
+    async compact() {
+      const meta = compactTo
+      compactTo = undefined
+      if (meta === undefined) return
+      saving = false
+      if (meta.index <= raft.status().baseIndex || !(await deps.persist({ base: { meta, keeps: true } }))) return
+      raft.compact(meta.index)
+      deps.onTaken()
+      await tidy(meta)
+    },
+    removeObsolete: tidy,
+    async receive(from, message) {
+      // One at a time, until the core has seen it: tidying up must not remove one that waits for the core.
+      if (fetching || incoming !== undefined) return
+      fetching = true
+      const { meta } = message
+      try {
+        if (meta.index <= raft.status().commit) {
+          enqueue({ type: 'message', from, message })
+          return
+        }
+        incoming = meta
+        await storage.saveSnapshot(meta, fetch(from, meta))
+        if (!enqueue({ type: 'message', from, message })) incoming = undefined
+      } catch (error) {
+        incoming = undefined
+        port.log.warn('a snapshot of the coordinator group did not arrive', { peer: from, error })
+        await port
+          .to(peerOf(from), raftProtocol)
+          .missed({ group, from: self })
+          .catch(() => {})
+      } finally {
+        fetching = false
+      }
+    },
+    onProcessed(inputs) {
+      // Taken or not: from here on nothing rests on it but the log.
+      if (inputs.some((i) => i.type === 'message' && i.message.type === 'snapshot' && i.message.meta === incoming))
+        incoming = undefined
+    },
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * How a node offers its seat to whoever coordinates: often where seats may be free, seldom where there are enough, and not
+ * at all once it gave its seat up and has none.
+ *
+ * State: when it offers next, and what the present coordinator said to the last offer. All of it soft.
+ */
+import type { Port } from '../port.ts'
+import { coordinatorProtocol } from './contract.ts'
+import type { LeaderTracker } from './leader-tracker.ts'
+
+/** An offer without a seat, with one, and when there are enough. */
+const OFFER_MS = { open: 1_000, seated: 5_000, enough: 15_000 }
+
+export interface VoterOffersDeps {
+  readonly port: Pick<Port, 'clock' | 'to' | 'members'>
+  readonly leaderTracker: Pick<LeaderTracker, 'leader'>
+  meshId(): string | undefined
+  /** The seat that this node offers. */
+  member(): string | undefined
+  /** The highest feature level that this version knows. */
+  readonly level: number
+  isMember(): boolean
+  isWithdrawn(): boolean
+}
+
+export interface VoterOffers {
+  /** Tells the coordinator now. @returns milliseconds until the next offer */
+  send(): Promise<number>
+  /** Offers where it is time to. */
+  tick(): void
+  /** It is time to. */
+  sendSoon(): void
+  /** Another one coordinates. */
+  onNewLeader(): void
+  /** Of a node that just lost its seat: how many vote without it; undefined where nobody says. */
+  votersLeft(): Promise<number | undefined>
+  stop(): void
+}
+
+export const createVoterOffers = (deps: VoterOffersDeps): VoterOffers => {
+  const { port, leaderTracker, meshId, isMember, isWithdrawn } = deps
+  const now = (): number => port.clock.monotonic()
+  let nextAt = Number.NEGATIVE_INFINITY
+  let wasEnough = false
+  let stopped = false
+
+  const volunteer = async () => {
+    const member = deps.member()
+    const id = meshId()
+    const leader = leaderTracker.leader()
+    if (member === undefined || id === undefined || leader === undefined) return undefined
+    const body = { meshId: id, member, level: deps.level, ...(isWithdrawn() && { leaving: true }) }
+    return port.to(leader.peer, coordinatorProtocol).volunteer(body)
+  }
+  const isConnected = (peer: string): boolean => port.members().some(({ id }) => id === peer)
+
+  const offer = async (): Promise<number> => {
+    if (isWithdrawn() && !isMember()) return OFFER_MS.enough
+    // In a mesh in which not all are connected nobody dials the coordinator again and again for a seat that is not free.
+    const leader = leaderTracker.leader()
+    if (wasEnough && leader !== undefined && !isMember() && !isConnected(leader.peer)) return OFFER_MS.enough
+    const answer = await volunteer()
+    if (answer === undefined) return OFFER_MS.open
+    wasEnough = answer.enough
+    if (isMember()) return OFFER_MS.seated
+    return answer.enough ? OFFER_MS.enough : OFFER_MS.open
+  }
+  const soon = (): void => {
+    nextAt = Math.min(nextAt, now())
+  }
+
+  return {
+    send: offer,
+    tick() {
+      if (now() < nextAt || stopped) return
+      // Until it is answered.
+      nextAt = Number.POSITIVE_INFINITY
+      offer().then(
+        (ms) => {
+          nextAt = now() + ms
+        },
+        () => {
+          nextAt = now() + OFFER_MS.open
+        },
+      )
+    },
+    sendSoon: soon,
+    onNewLeader() {
+      soon()
+      wasEnough = false
+    },
+    votersLeft: () =>
+      volunteer().then(
+        (answer) => answer?.voters,
+        () => undefined,
+      ),
+    stop() {
+      stopped = true
+    },
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * What a coordinator does for the seats: it hears offers, sees who keeps up, and changes who votes, one at a time, as the
+ * autopilot advises; it raises the feature level to what all voters have.
+ *
+ * State: the last offer of each peer (bounded, for 40 s), since when each member has a seat and has kept up. All of it
+ * soft: another coordinator finds out by itself.
+ */
+import { isMember, countVoterChanges } from '../consensus/raft/configuration-history.ts'
+import { peerOf } from '../consensus/member-id.ts'
+import type { Configuration } from '../consensus/raft/raft-messages.ts'
+import { encodeLoggedCommand } from '../journal/state/command-kind.ts'
+import { FEATURE_LEVEL_KEY, featureLevelOf, raiseLevel } from '../journal/state/built-in-kinds.ts'
+import type { JournalMember } from '../journal/journal-server.ts'
+import type { Port } from '../port.ts'
+import { type AutopilotSettings, advise } from './autopilot.ts'
+
+const OFFER_LASTS_MS = 40_000
+export const MAX_VOTER_OFFERS = 256
+/** Silent for longer, a member does not keep up. */
+const FRESH_MS = 1_500
+const MOST_VOTERS = 5
+
+export interface VoterOffer {
+  readonly member: string
+  readonly level: number
+  /** It gives its seat up for good. */
+  readonly leaving: boolean
+}
+
+export interface VoterSelectionRules {
+  /** The last change of voters is proven: each one is, before the next. */
+  readonly isChangeProven: boolean
+  /** The feature level that a voter to come has to know, beside that of the journal. */
+  readonly minLevel: number
+}
+
+export interface VoterSelection {
+  /** This node acts from now on: what it knows of the members begins here. */
+  reset(): void
+  /** @returns whether there are enough seats, so that it may offer its own less often */
+  addOffer(offer: VoterOffer, configuration: Configuration): boolean
+  /**
+   * One step towards what the autopilot advises. Does nothing while one is on its way.
+   */
+  advance(seat: JournalMember, rules?: VoterSelectionRules): Promise<void>
+  counts(): { offers: number; refused: number }
+}
+
+/** Since when each member has a seat, and has kept up. */
+const createAttendance = (now: () => number) => {
+  const seatedAt = new Map<string, number>()
+  const keptUpAt = new Map<string, number>()
+  let actingAt = 0
+  /** What was committed when they were looked at last. */
+  let lastCommit = Number.POSITIVE_INFINITY
+  const heardMs = ({ group }: JournalMember, id: string): number => group.silentMs(id) ?? Number.POSITIVE_INFINITY
+
+  return {
+    heardMs,
+    /** Nobody is silent for longer than it could have been heard here. */
+    silentMs: (at: JournalMember, id: string): number =>
+      Math.min(heardMs(at, id), now() - Math.max(actingAt, seatedAt.get(id) ?? now())),
+    keptUpMs: (id: string): number => now() - (keptUpAt.get(id) ?? now()),
+    began(): void {
+      actingAt = now()
+      lastCommit = Number.POSITIVE_INFINITY
+      seatedAt.clear()
+      keptUpAt.clear()
+    },
+    look(at: JournalMember): void {
+      const { group } = at
+      const { commit, configuration } = group.status()
+      const members = [...configuration.voters, ...configuration.learners]
+      const isKeepingUp = (id: string): boolean =>
+        id === group.self || (heardMs(at, id) < FRESH_MS && group.matchOf(id) >= lastCommit)
+      for (const id of seatedAt.keys()) if (!members.includes(id)) seatedAt.delete(id)
+      for (const id of keptUpAt.keys()) if (!members.includes(id) || !isKeepingUp(id)) keptUpAt.delete(id)
+      for (const id of members) {
+        if (!seatedAt.has(id)) seatedAt.set(id, now())
+        if (isKeepingUp(id) && !keptUpAt.has(id)) keptUpAt.set(id, now())
+      }
+      lastCommit = commit
+    },
+  }
+}
+
+/** @param level the highest feature level that this node knows */
+export const createVoterSelection = (
+  port: Pick<Port, 'self' | 'clock' | 'log'>,
+  settings: AutopilotSettings,
+  level: number,
+): VoterSelection => {
+  const now = (): number => port.clock.monotonic()
+  /** By peer: it has one store, and the one that it came with last. */
+  const offers = new Map<string, VoterOffer & { readonly at: number }>()
+  const attendance = createAttendance(now)
+  let isChanging = false
+  let refused = 0
+
+  /** The level that all voters have; the log says so once, and it only rises. */
+  const raise = async ({ group, machine }: JournalMember, { voters }: Configuration): Promise<void> => {
+    const levelAt = (id: string): number => {
+      if (id === group.self) return level
+      const offer = offers.get(peerOf(id))
+      return offer?.member === id ? offer.level : 0
+    }
+    const common = Math.min(...voters.map(levelAt))
+    if (common <= featureLevelOf(machine.records.get(FEATURE_LEVEL_KEY)?.value)) return
+    const facts = { session: 0, serial: 0, acked: 0, at: port.clock.now(), by: port.self.id }
+    await group.propose(encodeLoggedCommand({ ...facts, kind: raiseLevel.name, input: { level: common } }))
+  }
+
+  const step = async (at: JournalMember, configuration: Configuration, rules: VoterSelectionRules): Promise<void> => {
+    const { isChangeProven, minLevel } = rules
+    const least = Math.max(minLevel, featureLevelOf(at.machine.records.get(FEATURE_LEVEL_KEY)?.value))
+    const advice = advise(
+      {
+        self: at.group.self,
+        configuration,
+        // Who knows less than all voters do by now could not follow them.
+        volunteers: [...offers.values()].filter((one) => one.leaving || one.level >= least),
+        lastHeardMs: (id) => attendance.heardMs(at, id),
+        silentMs: (id) => attendance.silentMs(at, id),
+        keptUpMs: attendance.keptUpMs,
+      },
+      settings,
+    )
+    if (advice === undefined) return raise(at, configuration)
+    if (!isChangeProven && countVoterChanges(configuration, advice.configuration) > 0) return
+    port.log.info(`the seats change: ${advice.why}`, { epoch: at.group.status().term })
+    await at.group.change(advice.configuration)
+  }
+
+  return {
+    reset: attendance.began,
+    addOffer(offer, configuration) {
+      const peer = peerOf(offer.member)
+      if (!offers.has(peer) && offers.size >= MAX_VOTER_OFFERS) {
+        refused += 1
+        return true
+      }
+      offers.set(peer, { ...offer, at: now() })
+      const { voters, learners } = configuration
+      return voters.length >= MOST_VOTERS && learners.length > 0 && !isMember(configuration, offer.member)
+    },
+    async advance(at, rules = { isChangeProven: true, minLevel: 1 }) {
+      if (isChanging) return
+      attendance.look(at)
+      for (const [peer, { at: offeredAt }] of offers) if (now() - offeredAt > OFFER_LASTS_MS) offers.delete(peer)
+      const { configuration, configurationIndex, commit } = at.group.status()
+      // One change at a time.
+      if (configurationIndex > commit) return
+      isChanging = true
+      try {
+        await step(at, configuration, rules)
+      } catch (error) {
+        port.log.info('the seats could not be changed now', { error })
+      } finally {
+        isChanging = false
+      }
+    },
+    counts: () => ({ offers: offers.size, refused }),
+  }
+}

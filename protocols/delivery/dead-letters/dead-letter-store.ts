@@ -1,0 +1,298 @@
+/**
+ * Messages that were given up: kept on disk with the reason, to be looked at, sent again or thrown away. Calls that failed
+ * although their recovery was tried lie beside them, to be looked at: whoever called was told already, and decides.
+ *
+ * State: an index of them in memory (dead-letter-index.ts), at most `deadLetters` of `deadLetterBytes`; beyond it, and where
+ * the quota of the disk is used up, the oldest go, those of calls before those of messages, and are counted. The rows are
+ * `d/<id>`.
+ */
+import type { Fault } from '../../errors.ts'
+import { ParleyError } from '../../errors.ts'
+import type { Port, Stop } from '../../port.ts'
+import type { Quota } from '../../limits/quota.ts'
+import { uuid7 } from '../../wire/message-id.ts'
+import { decodePayload, encodePayload } from '../../wire/payload/payload.ts'
+import {
+  type FailedCall,
+  type DeadLetter,
+  type DeadLetterDetails,
+  dataOf,
+  letterOf,
+  callAsMessage,
+  DeadLetterRow,
+} from './dead-letter.ts'
+import { createLetterIndex, GROUPINGS, type Grouping, type LetterGroup } from './dead-letter-index.ts'
+import { decodeMessage, encodeMessage, type DurableMessage } from '../durable-message.ts'
+import type { RetryPolicy, ResolvedDeliveryOptions } from '../options.ts'
+import { CAPABILITY_PREFIX, DEAD_LETTERS, padded } from '../store/delivery-rows.ts'
+import type { RowChange, RowStore } from '../store/row-storage.ts'
+
+export type { FailedCall, DeadLetter, DeadLetterDetails }
+
+interface ListOptions {
+  /** 1 to 1000, 100 unless told. */
+  readonly limit?: number
+  /** Id of the letter behind which the list begins. */
+  readonly after?: string
+  readonly type?: string
+  readonly destination?: string
+  readonly code?: string
+}
+
+interface SearchOptions extends ListOptions {
+  readonly matches: (letter: DeadLetter) => boolean
+  /** Letters that are read at most, 2000 unless told. */
+  readonly scan?: number
+}
+
+interface Found {
+  readonly letters: DeadLetter[]
+  /** Id of the last letter that was looked at, as `after` of the next page; undefined where there is none behind it. */
+  readonly next: string | undefined
+}
+
+export interface DeadLetters {
+  /** Oldest first. */
+  list(options?: ListOptions): Promise<DeadLetter[]>
+  /** Those that match, a page at a time: one reads `scan` letters at most. */
+  search(options: SearchOptions): Promise<Found>
+  /** How many there are of each code, type or destination; those of most letters first. */
+  groups(by: Grouping): LetterGroup[]
+  /** @throws STA001 */
+  show(id: string): Promise<DeadLetterDetails>
+  /**
+   * Sends it again, as the message that it was, with its attempts from the start.
+   * @param to another peer than before; unless told, one that was sent to a capability goes to whoever offers it now
+   * @throws STA001, STA003 for a call and for one that is being sent already, and what `send` throws
+   */
+  retry(id: string, options?: { to?: string }): Promise<void>
+  /** Throws away one, or all. @returns how many; @throws STA001 for one that is not there */
+  purge(id?: string): Promise<number>
+  size(): number
+  onDead(fn: (letter: DeadLetter) => void): Stop
+}
+
+export interface NewDeadLetter {
+  readonly destination: string
+  readonly capability?: string | undefined
+  readonly message: Uint8Array
+  readonly policy: RetryPolicy
+  readonly fault: Fault
+  readonly attempts: number
+  readonly firstFailureAt: number
+  readonly lastFailureAt: number
+}
+
+export interface DeadLetterStore extends DeadLetters {
+  /** Kept soon; it never throws. */
+  addCall(call: FailedCall): void
+  /** @returns what is to be committed, and what says so once it is */
+  addMessage(death: NewDeadLetter): { id: string; changes: RowChange[]; done: () => void }
+  bytes(): number
+}
+
+export interface DeadLetterStoreDeps {
+  readonly port: Pick<Port, 'clock' | 'random' | 'log'>
+  readonly store: RowStore
+  readonly quota: Pick<Quota, 'recordGrowth' | 'isOver'>
+  readonly settings: Pick<ResolvedDeliveryOptions, 'deadLetters' | 'deadLetterBytes' | 'maxMessageBytes' | 'retry'>
+  /** The oldest were dropped for want of room. */
+  dropped(count: number): void
+  /** Sends what was dead, together with `also`. */
+  resend(to: string, message: Uint8Array, policy: RetryPolicy, also: readonly RowChange[]): Promise<void>
+}
+
+const TIME_DIGITS = 9
+const MAX_LIST = 1_000
+const MAX_SCAN = 2_000
+const PURGED_AT_ONCE = 1_000
+
+const missing = (id: string): ParleyError =>
+  new ParleyError('STA001', `there is no dead letter ${id.slice(0, 64)}`, {
+    hint: 'list them; it may have been retried',
+  })
+
+/** Reads the index of what is there. */
+export const openDeadLetterStore = async (deps: DeadLetterStoreDeps): Promise<DeadLetterStore> => {
+  const { port, store, settings, quota } = deps
+  const index = createLetterIndex()
+  /** Being sent again. */
+  const reviving = new Set<string>()
+  const listeners = new Set<(letter: DeadLetter) => void>()
+  let turn = 0
+
+  const parse = (value: Uint8Array): { row: DeadLetterRow; message: DurableMessage } => {
+    const row = DeadLetterRow.parse(decodePayload('cbor', value))
+    return { row, message: decodeMessage(row.message) }
+  }
+  for await (const { key, value } of store.rows(DEAD_LETTERS))
+    index.add(key.slice(DEAD_LETTERS.length), value.length, DeadLetterRow.parse(decodePayload('cbor', value)))
+
+  const read = async (id: string): Promise<{ row: DeadLetterRow; message: DurableMessage }> => {
+    const value = index.get(id) !== undefined ? await store.get(DEAD_LETTERS + id) : undefined
+    if (value === undefined) throw missing(id)
+    return parse(value)
+  }
+
+  const rowOf = (death: NewDeadLetter): DeadLetterRow => ({
+    destination: death.destination,
+    ...(death.capability !== undefined && { capability: death.capability }),
+    code: death.fault.code,
+    reason: death.fault.message,
+    ...(death.fault.hint !== undefined && { hint: death.fault.hint }),
+    attempts: death.attempts,
+    firstFailureAt: death.firstFailureAt,
+    lastFailureAt: death.lastFailureAt,
+    policy: death.policy,
+    message: death.message,
+    isCall: false,
+  })
+
+  const isOver = (): boolean => index.size() > settings.deadLetters || index.bytes() > settings.deadLetterBytes
+
+  /** Removes what there is no room for beside the new one; where others fill the disk, as much as it takes itself. */
+  const makeRoom = (fresh: string): RowChange[] => {
+    const changes: RowChange[] = []
+    const { bytes: size = 0, isCall = false } = index.get(fresh) ?? {}
+    const most = index.bytes() - size
+    // A call takes no message's place.
+    for (const ids of isCall ? [index.ids('calls')] : [index.ids('calls'), index.ids()]) {
+      for (const id of ids) {
+        if (!isOver() && (index.bytes() <= most || !quota.isOver())) break
+        if (id === fresh) continue
+        index.remove(id)
+        changes.push({ key: DEAD_LETTERS + id, value: undefined })
+      }
+    }
+    if (changes.length > 0) deps.dropped(changes.length)
+    return changes
+  }
+
+  const add = (row: DeadLetterRow): { id: string; changes: RowChange[]; done: () => void } => {
+    turn += 1
+    const id = `${padded(Math.floor(port.clock.now()), TIME_DIGITS)}${padded(turn % 1_296, 2)}${padded((port.random(1)[0] ?? 0) % 36, 1)}`
+    const value = encodePayload('cbor', row)
+    index.add(id, value.length, row)
+    quota.recordGrowth(value.length)
+    const changes = makeRoom(id)
+    if (row.isCall && isOver()) {
+      index.remove(id)
+      deps.dropped(1)
+    } else changes.push({ key: DEAD_LETTERS + id, value })
+    return {
+      id,
+      changes,
+      done() {
+        const letter = letterOf(id, row, decodeMessage(row.message))
+        for (const fn of [...listeners]) {
+          try {
+            fn(letter)
+          } catch (error) {
+            port.log.error('a listener of dead letters failed', { error })
+          }
+        }
+      },
+    }
+  }
+
+  const search = async ({ limit = 100, after, matches, scan = MAX_SCAN, ...about }: SearchOptions): Promise<Found> => {
+    const most = Math.max(1, Math.min(MAX_LIST, limit))
+    const found: DeadLetter[] = []
+    let scanned = 0
+    let last: string | undefined
+    const options = after === undefined ? {} : { after: DEAD_LETTERS + after }
+    for await (const { key, value } of store.rows(DEAD_LETTERS, options)) {
+      if (found.length >= most || scanned >= scan) return { letters: found, next: last }
+      scanned += 1
+      last = key.slice(DEAD_LETTERS.length)
+      const entry = index.get(last)
+      if (entry === undefined || GROUPINGS.some((by) => about[by] !== undefined && about[by] !== entry[by])) continue
+      const { row, message } = parse(value)
+      const letter = letterOf(last, row, message)
+      if (matches(letter)) found.push(letter)
+    }
+    return { letters: found, next: undefined }
+  }
+
+  return {
+    addMessage: (death) => add(rowOf(death)),
+    addCall(call) {
+      const { error, recovery, at } = call
+      try {
+        const message = encodeMessage(callAsMessage(call, uuid7(at, port.random(10)), settings.maxMessageBytes))
+        const reason = `${error.message}; its recovery failed: ${recovery.code} ${recovery.message}`
+        const row = rowOf({
+          destination: call.to ?? '',
+          message,
+          policy: settings.retry,
+          fault: { code: error.code, message: reason, ...(error.hint !== undefined && { hint: error.hint }) },
+          attempts: 0,
+          firstFailureAt: at,
+          lastFailureAt: at,
+        })
+        const { changes, done } = add({ ...row, isCall: true })
+        // Whoever called knows: it is not worth a sync of its own.
+        store.later(changes)
+        done()
+      } catch (cause) {
+        port.log.error('a call that failed could not be put with the dead letters', {
+          label: call.label,
+          destination: call.to,
+          messageType: 'REQUEST',
+          error: cause,
+        })
+      }
+    },
+    list: async (about = {}) =>
+      (await search({ ...about, matches: () => true, scan: Number.POSITIVE_INFINITY })).letters,
+    search,
+    groups: index.groups,
+    async show(id) {
+      const { row, message } = await read(id)
+      return {
+        ...letterOf(id, row, message),
+        headers: message.headers,
+        sentAt: message.createdAt,
+        data: dataOf(message),
+      }
+    },
+    async retry(id, { to } = {}) {
+      const { row, message } = await read(id)
+      if (row.isCall)
+        throw new ParleyError('STA003', `${id} is a call (${message.type}), which cannot be sent as a message`, {
+          hint: 'make the call again where it came from; purge removes this note of it',
+          details: { reason: 'call' },
+        })
+      if (reviving.has(id))
+        throw new ParleyError('STA003', `the dead letter ${id} is being sent again already`, {
+          hint: 'list them again',
+          details: { reason: 'in-use' },
+        })
+      reviving.add(id)
+      try {
+        const also = [{ key: DEAD_LETTERS + id, value: undefined }]
+        const whom = row.capability === undefined ? row.destination : CAPABILITY_PREFIX + row.capability
+        await deps.resend(to ?? whom, row.message, row.policy, also)
+        index.remove(id)
+      } finally {
+        reviving.delete(id)
+      }
+    },
+    async purge(id) {
+      if (id !== undefined && index.get(id) === undefined) throw missing(id)
+      const ids = id === undefined ? [...index.ids()] : [id]
+      for (let at = 0; at < ids.length; at += PURGED_AT_ONCE) {
+        const some = ids.slice(at, at + PURGED_AT_ONCE)
+        await store.commit(some.map((one) => ({ key: DEAD_LETTERS + one, value: undefined })))
+        for (const one of some) index.remove(one)
+      }
+      return ids.length
+    },
+    size: index.size,
+    onDead(fn) {
+      listeners.add(fn)
+      return () => listeners.delete(fn)
+    },
+    bytes: index.bytes,
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * One run of a handler: what it is given, made when it looks at it, since most handlers look at little of it.
+ *
+ * State: until when it has time, why it is over, its transaction and effects. A run that is over commits nothing.
+ */
+import type { ZodType, z } from 'zod'
+import type { ParleyError } from '../../errors.ts'
+import type { Clock } from '../../port.ts'
+import { validate } from '../../wire/payload/payload.ts'
+import type { MessageContext, Received, ReplyOptions, Tx } from '../api.ts'
+import { defineMessage, type MessageDefinition } from '../define-message.ts'
+import type { EffectResults, MessageEffects } from './effect-results.ts'
+import type { SendingTransaction, InboundMessage } from './handler-runner.ts'
+import { TOPIC } from '../send-options.ts'
+
+export interface HandlerRunDeps {
+  readonly clock: Pick<Clock, 'monotonic'>
+  readonly effects: Pick<EffectResults, 'of'>
+  begin(): SendingTransaction
+  progressed(): void
+  toReceived(work: InboundMessage, data: unknown): Received
+}
+
+export class HandlerRun implements MessageContext {
+  readonly attempt: number
+  readonly idempotencyKey: string
+  readonly timeoutMs: number
+  /** Monotonic. */
+  deadlineAt: number
+  private readonly deps: HandlerRunDeps
+  private readonly work: InboundMessage
+  private readonly data: unknown
+  private received: Received | undefined
+  private controller: AbortController | undefined
+  private over: ParleyError | undefined
+  private isClosed = false
+  private fail: ((reason: ParleyError) => void) | undefined
+  /** Undefined while the handler has not looked at them. */
+  sending: SendingTransaction | undefined
+  effects: MessageEffects | undefined
+
+  constructor(deps: HandlerRunDeps, work: InboundMessage, data: unknown, timeoutMs: number) {
+    this.deps = deps
+    this.work = work
+    this.data = data
+    this.attempt = work.attempt
+    this.idempotencyKey = work.message.id
+    this.timeoutMs = timeoutMs
+    this.deadlineAt = deps.clock.monotonic() + timeoutMs
+  }
+
+  get message(): Received {
+    this.received ??= this.deps.toReceived(this.work, this.data)
+    return this.received
+  }
+
+  get tx(): Tx {
+    return this.openTx().tx
+  }
+
+  get signal(): AbortSignal {
+    this.controller ??= new AbortController()
+    if (this.over !== undefined) this.controller.abort(this.over)
+    return this.controller.signal
+  }
+
+  // Fields, not methods: handlers take them out of the context.
+  readonly progress = (): void => {
+    this.deadlineAt = this.deps.clock.monotonic() + this.timeoutMs
+    this.deps.progressed()
+  }
+
+  readonly effect = <R>(name: string, fn: () => Promise<R> | R): Promise<R> => {
+    this.effects ??= this.deps.effects.of(this.work.message.id)
+    return this.effects.run(name, fn)
+  }
+
+  readonly reply = async <S extends ZodType>(
+    definition: MessageDefinition<S>,
+    data: z.input<S>,
+    options: ReplyOptions = {},
+  ): Promise<void> => {
+    const { message, source } = this.work
+    const { id: correlationId, conversationId, replyTo = source, priority, traceparent } = message
+    if (replyTo.startsWith(TOPIC)) {
+      const { type, schema } = defineMessage(definition)
+      const about = { topic: replyTo.slice(TOPIC.length), correlationId, conversationId, requester: source, type }
+      this.openTx().answer({ ...about, value: validate(schema, data, type) })
+      return
+    }
+    await this.openTx().tx.send(replyTo, definition, data, {
+      guarantee: message.guarantee === 'EXACTLY_ONCE' ? 'EXACTLY_ONCE' : 'AT_LEAST_ONCE',
+      priority,
+      correlationId,
+      ...(conversationId !== undefined && { conversationId }),
+      ...(traceparent !== undefined && { traceparent }),
+      ...options,
+    })
+  }
+
+  private openTx(): SendingTransaction {
+    this.sending ??= this.deps.begin()
+    if (this.over !== undefined || this.isClosed) this.sending.abandon()
+    return this.sending
+  }
+
+  isOver(): boolean {
+    return this.over !== undefined
+  }
+
+  /** Its time is up, or the node stops. */
+  end(reason: ParleyError): void {
+    if (this.over !== undefined) return
+    this.over = reason
+    this.sending?.abandon()
+    this.controller?.abort(reason)
+    this.fail?.(reason)
+  }
+
+  /** The handler has ended: a transaction that it looks at from now on takes nothing. */
+  close(): void {
+    this.isClosed = true
+    this.sending?.abandon()
+  }
+
+  /** The handler's promise, or why it is over before. */
+  within(pending: PromiseLike<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.fail = reject
+      pending.then(resolve, reject)
+    })
+  }
+}

@@ -1,0 +1,261 @@
+/**
+ * One received message at work: its handler, the transaction, effects, its time. receiving.ts says what may run.
+ *
+ * Promises: what a handler put and sent counts together with the note that its message was processed, in one commit, or
+ * not at all. A handler whose transaction met somebody else's change runs again. One that takes longer than its time
+ * without progress has failed; what it does afterwards counts nothing.
+ * State: the handlers, those at work, effects that are under way.
+ */
+import type { ZodType } from 'zod'
+import { type Fault, isParleyError, ParleyError, toFault } from '../../errors.ts'
+import type { Port } from '../../port.ts'
+import { validate, decodePayload } from '../../wire/payload/payload.ts'
+import type { MessageHandler, Received, Tx } from '../api.ts'
+import type { MessageDefinition } from '../define-message.ts'
+import type { EffectResults } from './effect-results.ts'
+import { HandlerRun, type HandlerRunDeps } from './handler-run.ts'
+import type { DurableMessage } from '../durable-message.ts'
+import type { AnswerClaim, LateAnswers } from '../rebind/late-answers.ts'
+import type { RowChange, RowStore } from '../store/row-storage.ts'
+import type { TopicAnswer } from '../send/topic-answers.ts'
+
+export interface RegisteredHandler {
+  readonly definition: MessageDefinition | undefined
+  readonly handler: MessageHandler<unknown>
+  readonly timeoutMs: number
+}
+
+/** A transaction that can send: what `finish` gives is to be committed in the same turn. */
+export interface SendingTransaction {
+  readonly tx: Tx
+  /** An answer becomes an event if and only if the rest of it counts. */
+  answer(answer: TopicAnswer): void
+  isStale(): boolean
+  isEmpty(): boolean
+  /** Resolves while numbers of its destinations may be used; `finish` follows in the same turn. */
+  ready(): Promise<void>
+  isBusy(): boolean
+  finish(): { changes: RowChange[]; launch(): void; drop(): void }
+  abandon(): void
+}
+
+export interface InboundMessage {
+  readonly message: DurableMessage
+  readonly source: string
+  readonly attempt: number
+  /** Monotonic. */
+  readonly expiresAt: number | undefined
+}
+
+export interface HandlerRunnerDeps {
+  readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
+  readonly store: RowStore
+  readonly effects: EffectResults
+  /** What takes messages of a type. */
+  handlerOf(type: string): RegisteredHandler | undefined
+  /** Takes a message without a handler, to be kept for the program; undefined where it is not wanted. @throws COM003 */
+  putInInbox(work: InboundMessage): HandlerOutcome['commit']
+  /** What became of a message that was taken up. */
+  note(work: InboundMessage): ((fault: Fault | undefined) => void) | undefined
+  /** Why a type has no handler. */
+  missingHandlerError(type: string): ParleyError
+  begin(): SendingTransaction
+  readonly lateAnswers: Pick<LateAnswers, 'claim'>
+  count(what: 'conflicts' | 'timeouts' | 'lateAnswers', by?: number): void
+}
+
+export interface HandlerOutcome {
+  /** Changes that are to be committed with the note, `launch` afterwards; undefined where nothing has to be. */
+  readonly commit: { changes: readonly RowChange[]; launch(): void; drop(): void } | undefined
+}
+
+export interface HandlerRunner {
+  /**
+   * @param finished called in the same turn in which the changes are handed over, so that nothing comes between
+   * @returns undefined, or why it failed
+   */
+  run(work: InboundMessage, finished: (outcome: HandlerOutcome) => void): Promise<Fault | undefined>
+  running(): number
+  /** Another number after each run that ended or reported progress. */
+  progressCount(): number
+  /** Looks for those that took too long. */
+  tick(): void
+  /** Aborts all. */
+  stop(): void
+}
+
+/** A transaction that meets others' changes again and again gives way for a while. */
+const MAX_RUNS = 10
+const NO_CHANGES: readonly RowChange[] = []
+
+const NO_COMMIT: HandlerOutcome = { commit: undefined }
+const nothing = (): void => {}
+/** Of what answers no message that was moved. */
+const ORDINARY: AnswerClaim = { count: () => [], end: nothing }
+const EMPTY_COMMIT: HandlerOutcome = { commit: { changes: NO_CHANGES, launch: nothing, drop: nothing } }
+
+const withChanges = ({ commit }: HandlerOutcome, changes: readonly RowChange[]): HandlerOutcome => {
+  if (changes.length === 0) return { commit }
+  return { commit: { launch: nothing, drop: nothing, ...commit, changes: [...(commit?.changes ?? []), ...changes] } }
+}
+
+export const toReceived = (message: DurableMessage, source: string, data: unknown): Received => ({
+  id: message.id,
+  type: message.type,
+  version: message.version,
+  data,
+  source,
+  destinations: message.destinations,
+  guarantee: message.guarantee,
+  conversationId: message.conversationId,
+  correlationId: message.correlationId,
+  replyTo: message.replyTo,
+  headers: message.headers,
+  priority: message.priority,
+  timestamp: message.createdAt,
+  traceparent: message.traceparent,
+})
+
+const dataOf = (message: DurableMessage, schema: ZodType | undefined): unknown => {
+  const value = decodePayload(message.content, message.payload)
+  return schema === undefined ? value : validate(schema, value, message.type)
+}
+
+export const createHandlerRunner = (deps: HandlerRunnerDeps): HandlerRunner => {
+  const { port } = deps
+  const running = new Set<HandlerRun>()
+  let isStopped = false
+  let signs = 0
+
+  const timedOut = (type: string, timeoutMs: number): ParleyError =>
+    new ParleyError('COM001', `the handler of ${type} took longer than ${timeoutMs} ms without progress`, {
+      hint: 'call progress() in the handler, or give receive() a larger timeoutMs',
+    })
+
+  const runDeps: HandlerRunDeps = {
+    clock: port.clock,
+    effects: deps.effects,
+    begin: deps.begin,
+    progressed() {
+      signs += 1
+    },
+    toReceived: ({ message, source }, data) => toReceived(message, source, data),
+  }
+
+  /** In one turn: what the run did, and the note that the message was processed. */
+  const finish = ({ message }: InboundMessage, run: HandlerRun, finished: (outcome: HandlerOutcome) => void): void => {
+    const cleanup = run.effects?.forget() ?? NO_CHANGES
+    const { sending } = run
+    if (sending !== undefined && !sending.isEmpty()) {
+      const { changes, launch, drop } = sending.finish()
+      finished({ commit: { changes: cleanup.length === 0 ? changes : [...changes, ...cleanup], launch, drop } })
+    } else if (message.guarantee === 'EXACTLY_ONCE' || cleanup.length > 0)
+      finished({ commit: { changes: cleanup, launch: nothing, drop: nothing } })
+    else finished(NO_COMMIT)
+  }
+
+  /** Looks whether it answers a message that was moved. @returns undefined where another answer counts already */
+  const claim = ({ message, source }: InboundMessage): AnswerClaim | undefined => {
+    const mine = deps.lateAnswers.claim(message.correlationId, source)
+    if (mine === 'late') return undefined
+    return mine ?? ORDINARY
+  }
+
+  /** @returns false where it has to run again */
+  const once = async (
+    work: InboundMessage,
+    { handler, timeoutMs }: RegisteredHandler,
+    data: unknown,
+    finished: (outcome: HandlerOutcome) => void,
+  ): Promise<boolean> => {
+    const run = new HandlerRun(runDeps, work, data, timeoutMs)
+    running.add(run)
+    try {
+      const pending = handler(data, run)
+      if (pending !== undefined) await run.within(pending)
+      // The look at what it read and the commit are in one turn: else somebody's change could come in between.
+      for (let { sending } = run; sending !== undefined; await sending.ready()) {
+        if (sending.isStale()) {
+          deps.count('conflicts')
+          return false
+        }
+        if (!sending.isBusy()) break
+      }
+      if (isStopped) throw new ParleyError('COM002', 'this node is stopping', { hint: 'it is tried again' })
+      finish(work, run, finished)
+      return true
+    } finally {
+      signs += 1
+      running.delete(run)
+      run.close()
+    }
+  }
+
+  return {
+    async run(work, finished) {
+      const { message, source, expiresAt } = work
+      const noted = message.conversationId === undefined ? undefined : deps.note(work)
+      let answer: AnswerClaim | undefined
+      const counted = (outcome: HandlerOutcome): void => finished(withChanges(outcome, answer?.count() ?? NO_CHANGES))
+      try {
+        if (expiresAt !== undefined && expiresAt <= port.clock.monotonic())
+          throw new ParleyError('MSG005', 'the message expired before its handler began', {
+            hint: 'give it a longer ttlMs, or make the receiver faster',
+          })
+        answer = claim(work)
+        if (answer === undefined) {
+          deps.count('lateAnswers')
+          finished(message.guarantee === 'EXACTLY_ONCE' ? EMPTY_COMMIT : NO_COMMIT)
+          noted?.(undefined)
+          return undefined
+        }
+        const registered = deps.handlerOf(message.type)
+        if (registered === undefined) {
+          const commit = deps.putInInbox(work)
+          if (commit === undefined) throw deps.missingHandlerError(message.type)
+          counted({ commit })
+          noted?.(undefined)
+          return undefined
+        }
+        const data = dataOf(message, registered.definition?.schema)
+        for (let runs = 1; runs <= MAX_RUNS; runs += 1)
+          if (await once(work, registered, data, counted)) {
+            noted?.(undefined)
+            return undefined
+          }
+        throw new ParleyError('STA003', `the transaction of ${message.type} met other changes ${MAX_RUNS} times`, {
+          hint: 'let handlers that change the same keys run in one conversation',
+          details: { reason: 'contended' },
+        })
+      } catch (error) {
+        if (!isParleyError(error))
+          port.log.warn('the handler of a message failed', {
+            source,
+            correlationId: message.id,
+            messageType: message.type,
+            error,
+          })
+        const fault = toFault(error)
+        noted?.(fault)
+        return fault
+      } finally {
+        answer?.end()
+      }
+    },
+    running: () => running.size,
+    progressCount: () => signs,
+    tick() {
+      const now = port.clock.monotonic()
+      for (const one of running) {
+        if (one.deadlineAt > now || one.isOver()) continue
+        deps.count('timeouts')
+        one.end(timedOut(one.message.type, one.timeoutMs))
+      }
+    },
+    stop() {
+      isStopped = true
+      for (const one of running)
+        one.end(new ParleyError('COM002', 'this node is stopping', { hint: 'the message is tried again' }))
+    },
+  }
+}

@@ -1,0 +1,134 @@
+/** The way of one event from publish() into its batch: check, serialize, append, tell listeners on this node. */
+import { ParleyError } from '../../errors.ts'
+import { checkKeys, keysOf } from '../../unknown-keys.ts'
+import type { Port } from '../../port.ts'
+import type { PublishOptions, Receipt } from '../api.ts'
+import type { EventAttributes } from '../batch/batch-encoder.ts'
+import type { EventCounters } from '../event-counters.ts'
+import { checkEventData, type EventDefinition } from '../define-event.ts'
+import type { EventDispatch } from '../receive/event-dispatch.ts'
+import { checkEventAttributes } from '../batch/event-attributes.ts'
+import type { EventsSettings } from '../options.ts'
+import { compilePattern, isPattern, type Matcher } from '../topic.ts'
+import type { EventChannels } from '../channels/channels.ts'
+
+const serialize = (topic: string, data: unknown): string => {
+  let cause: unknown
+  try {
+    const text: unknown = JSON.stringify(data)
+    if (typeof text === 'string') return text
+  } catch (error) {
+    cause = error
+  }
+  throw new ParleyError('MSG002', `the data for ${topic} cannot be written as JSON`, {
+    hint: 'publish plain objects, arrays, texts, finite numbers, booleans and null; no cycles, no BigInt',
+    cause,
+  })
+}
+
+/** A text has at most three bytes for each of its characters, so most need no counting. */
+const checkSize = (topic: string, text: string, maxBytes: number): void => {
+  if (text.length * 3 <= maxBytes) return
+  const bytes = text.length > maxBytes ? text.length : new TextEncoder().encode(text).length
+  if (bytes <= maxBytes) return
+  throw new ParleyError('MSG001', `the data for ${topic} takes ${bytes} bytes or more, at most ${maxBytes}`, {
+    hint: 'send large things by a stream or keep them in a file, and publish where they are; or raise maxEventBytes',
+  })
+}
+
+const abortable = <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> =>
+  new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason)
+    signal.addEventListener('abort', abort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+
+const checkedData = (definition: EventDefinition, topic: string, data: unknown): void => {
+  const checked = checkEventData(definition, data)
+  if (checked.ok) return
+  const [first] = checked.issues
+  const where = first === undefined || first.path === '' ? 'it' : first.path
+  throw new ParleyError(
+    'MSG001',
+    `the data for ${topic} is not what its definition says: ${where}: ${first?.message}`,
+    {
+      hint: `see the schema of ${definition.topic} ${definition.version}`,
+      details: { topic, version: definition.version, issues: checked.issues },
+    },
+  )
+}
+
+const OPTION_KEYS = keysOf<PublishOptions>({
+  topic: true,
+  id: true,
+  type: true,
+  conversationId: true,
+  correlationId: true,
+  headers: true,
+  priority: true,
+  ttlMs: true,
+  signal: true,
+})
+
+const marksOf = (options: PublishOptions): EventAttributes => {
+  checkKeys(options, OPTION_KEYS, 'the options of publish()')
+  return checkEventAttributes(options)
+}
+
+/** The topic that a definition is published to. */
+const createTopicOf = () => {
+  const matchers = new WeakMap<EventDefinition, Matcher>()
+  return (definition: EventDefinition, given: string | undefined): string => {
+    if (given === undefined && !isPattern(definition.topic)) return definition.topic
+    let match = matchers.get(definition)
+    if (match === undefined) {
+      match = compilePattern(definition.topic)
+      matchers.set(definition, match)
+    }
+    if (given !== undefined && match(given)) return given
+    throw new ParleyError('MSG001', `${JSON.stringify(given)} is not a topic of the event ${definition.topic}`, {
+      hint: 'say which topic of the family to publish to: publish(event, data, { topic })',
+    })
+  }
+}
+
+export type Publish = (target: string | EventDefinition, data: unknown, options?: PublishOptions) => Promise<Receipt>
+
+export const createPublish = (
+  port: Pick<Port, 'self'>,
+  settings: EventsSettings,
+  words: EventChannels,
+  dispatch: EventDispatch,
+  counters: EventCounters,
+): Publish => {
+  const epoch = port.self.incarnation
+  const topicOf = createTopicOf()
+
+  const put = (target: string | EventDefinition, data: unknown, options: PublishOptions | undefined) => {
+    options?.signal?.throwIfAborted()
+    const topic = dispatch.topics.get(typeof target === 'string' ? target : topicOf(target, options?.topic))
+    const definition = typeof target === 'string' ? topic.definition : target
+    if (definition !== undefined) checkedData(definition, topic.name, data)
+    let marks: EventAttributes | undefined = options === undefined ? undefined : marksOf(options)
+    if (definition !== undefined) marks = { ...marks, version: definition.version }
+    const text = serialize(topic.name, data)
+    checkSize(topic.name, text, settings.maxEventBytes)
+    const { batches, idPrefix } = words.producerOf(topic.word)
+    const sent = batches.append(topic.utf8, text, marks)
+    const sequence = batches.last()
+    const id = marks?.id ?? idPrefix + sequence
+    topic.published += 1
+    dispatch.deliverOwn(topic, id, sequence, text, marks)
+    return sent.then((recipients): Receipt => ({ id, topic: topic.name, epoch, sequence, recipients }))
+  }
+
+  return (target, data, options) => {
+    try {
+      const receipt = put(target, data, options)
+      return options?.signal === undefined ? receipt : abortable(receipt, options.signal)
+    } catch (error) {
+      counters.rejectedFor(error)
+      return Promise.reject(error)
+    }
+  }
+}

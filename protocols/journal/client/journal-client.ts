@@ -1,0 +1,272 @@
+/**
+ * How a node uses the journal, whether it has a seat or not: commands go to the coordinator and are asked for again until
+ * they are answered (insist.ts), reads go to this node's own member, to any one, or to the coordinator.
+ *
+ * A command is applied once, however often it is sent: it has a serial in a session (sessions.ts). Whoever gives up before
+ * the answer (its deadline, its signal) cannot know what became of the command, and is told so.
+ * State: the session and what waits for it (lanes.ts).
+ */
+import type { LeaderTracker } from '../../coordinator/leader-tracker.ts'
+import { fromFault, ParleyError } from '../../errors.ts'
+import type { Port } from '../../port.ts'
+import type { AnyCommandKind, CommandKind, Json } from '../state/command-kind.ts'
+import { journalProtocol, type WireAnswer, type WireRecord } from '../contract.ts'
+import type { Fence } from '../fencing/fence.ts'
+import { createLeaderRetry, hadNoEffect } from './leader-retry.ts'
+import { deleteRecord, putRecord } from '../state/built-in-kinds.ts'
+import { acknowledgedUpTo, createClientSessionWindow } from './client-session.ts'
+import { createJournalDeadlines, type JournalDeadline } from './journal-deadlines.ts'
+import { isRefusedFor, OPEN_SESSION } from '../state/journal-machine.ts'
+import { notFounded } from '../journal-server.ts'
+import type { JournalChange, WatchOptions } from './journal-watch.ts'
+
+export interface SubmitOptions {
+  readonly signal?: AbortSignal
+  /** Milliseconds until it is given up; 30,000 unless told. */
+  readonly timeoutMs?: number
+}
+
+export interface Committed<O> {
+  readonly result: O
+  /** Index of its entry. */
+  readonly version: number
+  readonly fence: Fence
+}
+
+export interface ReadOptions {
+  readonly signal?: AbortSignal
+  readonly timeoutMs?: number
+  /** `linearizable` (default): as new as when it was asked. `local`: what a member has, without asking the others. */
+  readonly consistency?: 'linearizable' | 'local'
+}
+
+export interface JournalClient {
+  submit<I, O>(kind: CommandKind<I, O>, input: I, options?: SubmitOptions): Promise<Committed<O>>
+  put(key: string, value: Json, options?: SubmitOptions & { ifVersion?: number }): Promise<Committed<null>>
+  delete(key: string, options?: SubmitOptions & { ifVersion?: number }): Promise<Committed<{ existed: boolean }>>
+  get(key: string, options?: ReadOptions): Promise<WireRecord | undefined>
+  /**
+   * Sorted by key. Where it takes several pages a later one may be newer: `version` is that of the first one, so that who
+   * watches from there misses nothing.
+   */
+  list(prefix: string, options?: ReadOptions): Promise<{ version: number; records: WireRecord[] }>
+  /** This node belongs to another mesh from now on, which knows nothing of its session. */
+  reset(): void
+  counts(): { submitted: number; retried: number; waiting: number; open: number; sessions: number }
+}
+
+/**
+ * What the mesh has agreed on, in one order, on the disks of the voters. Any node uses it alike.
+ *
+ * Errors of decisions: STA003 with `details.reason` (`version` where the record changed meanwhile, `level`, `not-founded`,
+ * `disk-full` where the coordinator's disk had no room until the time was over), COM001 with `details.reason` `unknown` (it
+ * may have been decided: read, then decide again) or `no-leader`, COM003 where too much waits or the journal is full, MSG001
+ * for input that is not usable.
+ */
+export interface Journal extends Omit<JournalClient, 'reset'> {
+  /**
+   * What there is, then each change as it is decided, in order and without a gap; where a member is lost another goes on.
+   * Ends with its signal.
+   */
+  watch(options?: WatchOptions): AsyncGenerator<JournalChange, void>
+}
+
+export interface JournalClientDeps {
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'to'>
+  readonly leaderTracker: LeaderTracker
+  meshId(): string | undefined
+  /** Whether this node has a seat, and so has what it reads here. */
+  isMember(): boolean
+}
+
+const TIMEOUT_MS = 30_000
+/** One try; a coordinator that froze is not waited for any longer. */
+const TRY_MS = 3_000
+
+const unknown = (what: string, cause: unknown): ParleyError =>
+  new ParleyError('COM001', `${what} was not answered in time; whether it was decided is not known`, {
+    hint: 'read what it was to change, then decide again',
+    details: { reason: 'unknown' },
+    cause,
+  })
+
+/** What the kind says of its answer; that of another version may differ. */
+const outputOf = <O>(kind: AnyCommandKind, result: Json): O => {
+  const parsed = kind.output.safeParse(result)
+  if (parsed.success) return parsed.data as O
+  throw new ParleyError('MSG003', `${kind.name} was decided, and its answer is not usable`, {
+    hint: 'is the same command defined otherwise on the coordinator?',
+    cause: parsed.error,
+  })
+}
+
+const faultOf = ({ fault }: Extract<WireAnswer, { ok: false }>): ParleyError =>
+  fromFault({
+    code: fault.code,
+    message: fault.message,
+    ...(fault.hint !== undefined && { hint: fault.hint }),
+    ...(fault.details !== undefined && { details: fault.details }),
+  })
+
+export const createJournalClient = ({ port, leaderTracker, meshId, isMember }: JournalClientDeps): JournalClient => {
+  const { insist, withLeader, retried } = createLeaderRetry({ port, leaderTracker })
+  let submitted = 0
+
+  const idOf = (): string => {
+    const id = meshId()
+    if (id === undefined) throw notFounded()
+    return id
+  }
+
+  const send = (
+    peer: string,
+    body: { meshId: string; kind: string; session: number; serial: number; acked: number; input: Json },
+    signal: AbortSignal,
+  ): Promise<WireAnswer> => port.to(peer, journalProtocol).submit(body, { signal, timeoutMs: TRY_MS })
+
+  const lanes = createClientSessionWindow((signal) =>
+    insist(signal, async (one) => {
+      const mesh = idOf()
+      const body = { meshId: mesh, kind: OPEN_SESSION, session: 0, serial: 0, acked: 0, input: null }
+      const { version } = await withLeader(one, (peer, attempt) => send(peer, body, attempt))
+      return { mesh, session: version }
+    }),
+  )
+
+  const limits = createJournalDeadlines(port.timers, leaderTracker.stopped)
+  const limit = ({ signal, timeoutMs = TIMEOUT_MS }: SubmitOptions): JournalDeadline => limits(signal, timeoutMs)
+
+  /** With one serial, until it is answered. @returns undefined where its session is not known any more, and it had no effect */
+  const runOnce = async (kind: AnyCommandKind, input: Json, signal: AbortSignal): Promise<WireAnswer | undefined> => {
+    const lane = await lanes.current(signal)
+    if (lane.mesh !== idOf()) {
+      lanes.markExpired(lane)
+      return undefined
+    }
+    const serial = lane.nextSerial
+    lane.nextSerial += 1
+    lane.openSerials.add(serial)
+    /** A try whose answer did not come: it may have had its effect. */
+    let isOpen = false
+    try {
+      const body = { meshId: lane.mesh, kind: kind.name, session: lane.session, serial, input }
+      const answer = await insist(signal, (one) =>
+        withLeader(one, async (peer, attempt) => {
+          try {
+            return await send(peer, { ...body, acked: acknowledgedUpTo(lane) }, attempt)
+          } catch (error) {
+            if (!hadNoEffect(error)) isOpen = true
+            throw error
+          }
+        }),
+      )
+      if (answer.ok || !isRefusedFor(faultOf(answer), 'session-expired')) return answer
+      lanes.markExpired(lane)
+      // An answer of before may be lost with the session; then only reading tells.
+      if (isOpen) throw unknown(kind.name, faultOf(answer))
+      return undefined
+    } catch (error) {
+      // Nothing of another mesh is asked for again.
+      const isElsewhere = lane.mesh !== meshId()
+      if ((signal.aborted || isElsewhere) && isOpen) throw unknown(kind.name, error)
+      if (isElsewhere && !signal.aborted) return undefined
+      throw error
+    } finally {
+      lane.openSerials.delete(serial)
+    }
+  }
+
+  const run = async (kind: AnyCommandKind, input: Json, signal: AbortSignal): Promise<WireAnswer> => {
+    // A node that just joined does not know its mesh yet.
+    if (meshId() === undefined) await insist(signal, async () => idOf())
+    await lanes.acquire(signal)
+    submitted += 1
+    try {
+      for (;;) {
+        const answer = await runOnce(kind, input, signal)
+        if (answer !== undefined) return answer
+      }
+    } finally {
+      lanes.release()
+    }
+  }
+
+  const submit = async <I, O>(
+    kind: CommandKind<I, O>,
+    input: I,
+    options: SubmitOptions = {},
+  ): Promise<Committed<O>> => {
+    const parsed = kind.input.safeParse(input)
+    if (!parsed.success)
+      throw new ParleyError('MSG001', `the input of ${kind.name} is not usable: ${parsed.error.issues[0]?.message}`, {
+        hint: 'see details.issues',
+        details: { issues: parsed.error.issues.slice(0, 16).map(({ path, message }) => ({ path, message })) },
+      })
+    const { signal, stop } = limit(options)
+    try {
+      const answer = await run(kind as AnyCommandKind, parsed.data as Json, signal)
+      if (!answer.ok) throw faultOf(answer)
+      const { version, term, result } = answer
+      return { result: outputOf<O>(kind as AnyCommandKind, result), version, fence: { term, index: version } }
+    } finally {
+      stop()
+    }
+  }
+
+  const read = (
+    what: { key?: string; prefix?: string; after?: string },
+    { consistency = 'linearizable' }: ReadOptions,
+    signal: AbortSignal,
+  ) => {
+    const ask = (peer: string, attempt: AbortSignal) =>
+      port
+        .to(peer, journalProtocol)
+        .read({ meshId: idOf(), ...what, consistency }, { signal: attempt, timeoutMs: TRY_MS })
+    const offset = port.random(1)[0] ?? 0
+    return insist(signal, async (one, tries) => {
+      // Before there is a mesh to ask, nobody is.
+      idOf()
+      // Its own member may be behind or without room: every other time somebody else is asked.
+      if (isMember() && tries % 2 === 0) return ask(port.self.id, one)
+      const { seats } = leaderTracker.latest()
+      const some = seats[(offset + tries) % Math.max(1, seats.length)]
+      if (consistency === 'local' && some !== undefined && some !== port.self.id) return ask(some, one)
+      return withLeader(one, ask)
+    })
+  }
+
+  return {
+    submit,
+    put: (key, value, { ifVersion, ...options } = {}) =>
+      submit(putRecord, { key, value, ...(ifVersion !== undefined && { ifVersion }) }, options),
+    delete: (key, { ifVersion, ...options } = {}) =>
+      submit(deleteRecord, { key, ...(ifVersion !== undefined && { ifVersion }) }, options),
+    async get(key, options = {}) {
+      const { signal, stop } = limit(options)
+      try {
+        return (await read({ key }, options, signal)).records[0]
+      } finally {
+        stop()
+      }
+    },
+    async list(prefix, options = {}) {
+      const { signal, stop } = limit(options)
+      try {
+        const records: WireRecord[] = []
+        let version: number | undefined
+        for (let after = ''; ; ) {
+          const page = await read({ prefix, after }, options, signal)
+          version ??= page.version
+          records.push(...page.records)
+          const last = page.records.at(-1)
+          if (!page.more || last === undefined) return { version, records }
+          after = last.key
+        }
+      } finally {
+        stop()
+      }
+    },
+    reset: lanes.reset,
+    counts: () => ({ submitted, retried: retried(), ...lanes.counts() }),
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * Asking again until there is an answer: of the coordinator, whoever that is by then, or of any member.
+ *
+ * What it is asked for must be safe to ask for again: a read, or a command with a serial (sessions.ts). Ends with the
+ * answer, with a refusal that would come again, or with the signal. State: none beyond the call.
+ */
+import type { LeaderTracker } from '../../coordinator/leader-tracker.ts'
+import { type Code, isParleyError, ParleyError } from '../../errors.ts'
+import type { Port } from '../../port.ts'
+import { forwardAbort } from './journal-deadlines.ts'
+
+const BACKOFF_MS = 20
+const MAX_BACKOFF_MS = 500
+
+/** Reasons of STA003 that are over in a while, or elsewhere. */
+const PASSING = new Set([
+  'not-leader',
+  'superseded',
+  'unknown',
+  'no-leader',
+  'not-founded',
+  'no-member',
+  'closed',
+  'broken',
+  'disk-full',
+])
+
+/** It was not decided, or nobody can say; it is safe to ask again with the same serial. */
+const isPassing = (error: unknown): boolean => {
+  if (!isParleyError(error)) return false
+  const reason = String(error.details.reason)
+  if (error.code === 'STA003') return PASSING.has(reason)
+  // Whoever was asked does not serve it, yet; one that knows no such command leads all voters.
+  if (error.code === 'MSG004') return reason !== 'unknown-command'
+  return ['COM001', 'COM002', 'COM003', 'COM004'].includes(error.code)
+}
+
+const NOT_TAKEN = new Set(['not-leader', 'superseded', 'no-member', 'disk-full', 'other-mesh', 'level'])
+const NOT_TAKEN_CODES: readonly Code[] = ['COM003', 'COM004', 'MSG004', 'MSG001', 'SEC002']
+
+/** Whoever was asked says that it did not take it: this try has no effect. */
+export const hadNoEffect = (error: unknown): boolean =>
+  isParleyError(error) &&
+  (error.details.sent === false ||
+    NOT_TAKEN_CODES.includes(error.code) ||
+    (error.code === 'STA003' && NOT_TAKEN.has(String(error.details.reason))))
+
+/** What a caller is told in place of a timeout: it says what is waited for. */
+const ONLY_TIME = new Set(['disk-full', 'not-founded'])
+
+/** What the signal was aborted with, and what went wrong before; the coordinator's own word, where only time helps. */
+const ended = (signal: AbortSignal, last: unknown): unknown => {
+  const reason: unknown = signal.reason
+  if (!isParleyError(reason) || last === undefined) return reason
+  if (isParleyError(last, 'STA003') && ONLY_TIME.has(String(last.details.reason))) return last
+  const { code, message, hint, details } = reason
+  return new ParleyError(code, message, { ...(hint !== undefined && { hint }), details, cause: last })
+}
+
+export interface LeaderRetryDeps {
+  readonly port: Pick<Port, 'timers' | 'random'>
+  readonly leaderTracker: Pick<LeaderTracker, 'find' | 'onChange' | 'onReport' | 'markDoubtful'>
+}
+
+export const createLeaderRetry = ({ port, leaderTracker }: LeaderRetryDeps) => {
+  let retried = 0
+
+  const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+    new Promise((resolve) => {
+      const end = (): void => {
+        stop()
+        signal.removeEventListener('abort', end)
+        resolve()
+      }
+      const stop = port.timers.after(ms, end)
+      signal.addEventListener('abort', end, { once: true })
+      if (signal.aborted) end()
+    })
+  const jitter = (): number => (port.random(1)[0] ?? 0) / 255
+
+  /** @param attempt `tries`: how many there were before */
+  const insist = async <T>(
+    signal: AbortSignal,
+    attempt: (signal: AbortSignal, tries: number) => Promise<T>,
+  ): Promise<T> => {
+    let backoff = BACKOFF_MS
+    let last: unknown
+    for (let tries = 0; ; tries += 1) {
+      if (signal.aborted) throw ended(signal, last)
+      try {
+        return await attempt(signal, tries)
+      } catch (error) {
+        if (signal.aborted) throw ended(signal, last)
+        if (!isPassing(error)) throw error
+        last = error
+        retried += 1
+      }
+      await pause(backoff * (0.5 + jitter()), signal)
+      backoff = Math.min(MAX_BACKOFF_MS, backoff * 2)
+    }
+  }
+
+  /** One try with the coordinator that is believed in, given up once there is another one. */
+  const withLeader = async <T>(
+    signal: AbortSignal,
+    attempt: (peer: string, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> => {
+    const leader = await leaderTracker.find(signal)
+    const one = new AbortController()
+    let replaced: ParleyError | undefined
+    const stopFollowing = forwardAbort(signal, one)
+    const stopHearing = leaderTracker.onChange(() => {
+      replaced ??= new ParleyError('COM002', 'another node coordinates now', { hint: 'ask it' })
+      one.abort(replaced)
+    })
+    try {
+      return await attempt(leader.peer, one.signal)
+    } catch (error) {
+      if (signal.aborted) throw error
+      if (isParleyError(error) && typeof error.details.leader === 'string' && typeof error.details.epoch === 'number')
+        leaderTracker.onReport({ epoch: error.details.epoch, leader: error.details.leader }, leader.peer)
+      if (isPassing(error) && !isParleyError(error, 'COM003')) leaderTracker.markDoubtful(leader)
+      // An answer that came while another one took over may be anything.
+      throw replaced !== undefined && !isParleyError(error) ? replaced : error
+    } finally {
+      stopHearing()
+      stopFollowing()
+    }
+  }
+
+  return { insist, withLeader, retried: () => retried }
+}

@@ -1,0 +1,226 @@
+/**
+ * A member's side of the journal: takes commands where it leads, answers reads, and tells followers what changes.
+ *
+ * Inbound order for a command: is it this mesh, does this member lead, is the kind known and not the coordinator's own, is
+ * its level reached, does the input fit its schema (defaults are filled in here, before the log), is it small enough; then
+ * Raft. A follower is told how far this member is at least each second in which it got on, so that it can tell a member
+ * that fell behind from one that has no news.
+ * State: none of its own but the followers that wait for the next change.
+ */
+
+import { isMember } from '../consensus/raft/configuration-history.ts'
+import type { RaftGroup } from '../consensus/group/group-api.ts'
+import { peerOf } from '../consensus/member-id.ts'
+import { LEADERLESS_MS, liveLeaderOf } from '../consensus/group/live-leader.ts'
+import { ParleyError } from '../errors.ts'
+import { createFairShares } from '../limits/fair-shares.ts'
+import type { Port } from '../port.ts'
+import type { StateReason } from '../state-reasons.ts'
+import { type AnyCommandKind, encodeLoggedCommand, type Json } from './state/command-kind.ts'
+import { journalProtocol, PAGE_BYTES, PAGE_RECORDS, type WireAnswer } from './contract.ts'
+import { beginEpoch, FEATURE_LEVEL_KEY, featureLevelOf, raiseLevel } from './state/built-in-kinds.ts'
+import { type JournalMachine, OPEN_SESSION } from './state/journal-machine.ts'
+
+/** One command in the log, bytes. */
+const MAX_COMMAND_BYTES = 524_288
+/** Commands that wait for the group, over all peers. */
+const MAX_PROPOSALS = 4_096
+const CHANGES_AT_ONCE = 500
+/** A follower without news looks this often whether this member still is one, and tells how far it is. */
+const MARK_MS = 1_000
+/** What the coordinator decides by itself, and nobody else. */
+const OF_COORDINATOR: ReadonlySet<string> = new Set([beginEpoch.name, raiseLevel.name])
+
+export interface JournalMember {
+  readonly meshId: string
+  readonly group: RaftGroup
+  readonly machine: JournalMachine
+}
+
+export interface JournalServerDeps {
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'serve'>
+  readonly kinds: ReadonlyMap<string, AnyCommandKind>
+  /** This node's seat, while it has one. */
+  member(): JournalMember | undefined
+}
+
+const refuse = (reason: StateReason, message: string, hint: string, more: Record<string, unknown> = {}): ParleyError =>
+  new ParleyError('STA003', message, { hint, details: { reason, ...more } })
+
+export const notFounded = (): ParleyError =>
+  refuse(
+    'not-founded',
+    'this mesh has no coordinator group yet',
+    'see `parley coordinator status` for what it waits for',
+  )
+
+/** Resolves at the next entry, after MARK_MS, or when the signal is aborted. */
+const nextEntry = (machine: JournalMachine, timers: Port['timers'], signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const end = (): void => {
+      stop()
+      stopClock()
+      signal.removeEventListener('abort', end)
+      resolve()
+    }
+    const stop = machine.onApplied(end)
+    const stopClock = timers.after(MARK_MS, end)
+    signal.addEventListener('abort', end, { once: true })
+    if (signal.aborted) end()
+  })
+
+const noMember = (): ParleyError =>
+  refuse('no-member', 'this node has no part in the journal, or no more', 'ask a voter')
+
+export const serveJournal = ({ port, kinds, member: seat }: JournalServerDeps): Promise<() => Promise<void>> => {
+  const seatOf = (meshId: string): JournalMember => {
+    const found = seat()
+    if (found === undefined) throw noMember()
+    if (found.meshId !== meshId)
+      throw refuse('other-mesh', `this is the mesh ${found.meshId}`, 'meshes that were founded apart do not mix')
+    return found
+  }
+  /** Of one that may answer reads: who was not made a member yet has nothing to tell. */
+  const memberOf = (meshId: string): JournalMember => {
+    const found = seatOf(meshId)
+    if (!isMember(found.group.status().configuration, found.group.self)) throw noMember()
+    return found
+  }
+  const notLeading = ({ group }: JournalMember): ParleyError => {
+    const { leader, term } = group.status()
+    const known = leader === undefined ? {} : { leader: peerOf(leader) }
+    return refuse('not-leader', 'this node does not coordinate', 'ask the coordinator', { epoch: term, ...known })
+  }
+
+  /** Of each peer; all of them fit into what the group lets wait. */
+  const proposals = createFairShares(MAX_PROPOSALS)
+
+  return port.serve(journalProtocol, {
+    async submit({ meshId, kind: name, session, serial, acked, input }, { peer }) {
+      const at = seatOf(meshId)
+      const { group, machine } = at
+      if (group.status().role !== 'leader') throw notLeading(at)
+      let checked: Json = null
+      if (name !== OPEN_SESSION) {
+        const kind = kinds.get(name)
+        if (kind === undefined)
+          throw new ParleyError('MSG004', `the journal knows no command ${name}`, {
+            hint: 'is this node older than the one that asks? all voters need the same version first',
+            details: { reason: 'unknown-command' },
+          })
+        if (OF_COORDINATOR.has(name))
+          throw new ParleyError('SEC002', `${name} is for the coordinator alone`, { hint: 'decide something else' })
+        const level = featureLevelOf(machine.records.get(FEATURE_LEVEL_KEY)?.value)
+        if (kind.level > level)
+          throw refuse('level', `${name} needs level ${kind.level}; the voters are at ${level}`, 'upgrade all voters')
+        const parsed = kind.input.safeParse(input)
+        if (!parsed.success)
+          throw new ParleyError('MSG001', `the input of ${name} is not usable: ${parsed.error.issues[0]?.message}`, {
+            hint: 'see details.issues',
+            details: { issues: parsed.error.issues.slice(0, 16).map(({ path, message }) => ({ path, message })) },
+          })
+        checked = parsed.data as Json
+      }
+      const bytes = encodeLoggedCommand({
+        kind: name,
+        session,
+        serial,
+        acked,
+        at: port.clock.now(),
+        by: peer,
+        input: checked,
+      })
+      if (bytes.length > MAX_COMMAND_BYTES)
+        throw new ParleyError('MSG001', `the command has ${bytes.length} bytes`, {
+          hint: `keep it below ${MAX_COMMAND_BYTES}; put large data elsewhere and decide on its digest`,
+        })
+      if (!proposals.take(peer))
+        throw new ParleyError('COM003', `too many commands of ${peer} wait for the coordinator`, {
+          hint: 'wait for answers before you send more',
+          details: { reason: 'journal-share' },
+        })
+      try {
+        return (await group.propose(bytes)) as WireAnswer
+      } finally {
+        proposals.give(peer)
+      }
+    },
+
+    async read({ meshId, key, prefix = '', after = '', most = PAGE_RECORDS, consistency }, { signal }) {
+      const { group, machine } = memberOf(meshId)
+      const { records } = machine
+      if (consistency === 'linearizable') await group.readable(signal)
+      const version = group.applied()
+      if (key !== undefined) {
+        const record = records.get(key)
+        return { version, records: record === undefined ? [] : [record], more: false }
+      }
+      const found = records.list(prefix, after, most, PAGE_BYTES)
+      const last = found.at(-1)
+      const more = last !== undefined && records.list(prefix, last.key, 1, PAGE_BYTES).length > 0
+      return { version, records: found, more }
+    },
+
+    async *follow({ meshId, prefix, from }, { signal }) {
+      const { group, machine } = memberOf(meshId)
+      const { records } = machine
+      const { timers, clock } = port
+      let version = from
+      let ledAt = clock.monotonic()
+      let toldAt = clock.monotonic()
+      let toldVersion = from
+      while (!signal.aborted) {
+        if (!isMember(group.status().configuration, group.self) || seat()?.group !== group) throw noMember()
+        // Who hears no leader may be behind: its followers had better ask another one.
+        if (liveLeaderOf(group) !== undefined) ledAt = clock.monotonic()
+        else if (clock.monotonic() - ledAt > LEADERLESS_MS)
+          throw refuse('no-leader', 'this member hears no coordinator, and may be behind', 'follow another one')
+        const changes = version === undefined ? undefined : records.since(version, CHANGES_AT_ONCE, PAGE_BYTES)
+        if (changes === undefined) {
+          // All of it, as of now: pages are cut before anything else is applied.
+          const all = records.all().filter(({ key }) => key.startsWith(prefix))
+          version = machine.version()
+          const pages = pagesOf(all)
+          for (const [i, page] of pages.entries())
+            yield { type: 'records', version, records: page, first: i === 0, last: i === pages.length - 1 } as const
+          toldAt = clock.monotonic()
+          toldVersion = version
+          continue
+        }
+        const told = changes.filter(({ key }) => key.startsWith(prefix))
+        // Without changes it is as far as this member; with some, as far as these.
+        version = changes.at(-1)?.fence.index ?? Math.max(version ?? 0, machine.version())
+        const isMark = told.length === 0 && version !== toldVersion && clock.monotonic() - toldAt >= MARK_MS
+        if (told.length > 0 || isMark) {
+          yield {
+            type: 'changes',
+            version,
+            changes: told.map(({ key, fence, at, value }) => ({
+              key,
+              fence,
+              at,
+              ...(value !== undefined && { value }),
+            })),
+          } as const
+          toldAt = clock.monotonic()
+          toldVersion = version
+        } else if (changes.length === 0) await nextEntry(machine, timers, signal)
+      }
+    },
+  })
+}
+
+/** At least one page, which may be empty. */
+const pagesOf = <T extends { readonly size: number }>(all: readonly T[]): T[][] => {
+  const pages: T[][] = [[]]
+  let size = 0
+  for (const one of all) {
+    if (size > PAGE_BYTES || (pages.at(-1)?.length ?? 0) >= PAGE_RECORDS) {
+      pages.push([])
+      size = 0
+    }
+    size += one.size
+    pages.at(-1)?.push(one)
+  }
+  return pages
+}

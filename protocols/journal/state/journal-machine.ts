@@ -1,0 +1,220 @@
+/**
+ * The journal as Raft's state machine: entries in, records and answers out; snapshots of both.
+ *
+ * Guarantees: the same entries give the same records, sessions and answers on every member, whether they came as entries
+ * or as a snapshot. A kind that this member does not know ends it: it may not guess what the others did (a feature level
+ * keeps that from happening, see `level.ts`).
+ * State: the records, the sessions, the clock of the entries.
+ */
+
+import type { StateMachine } from '../../consensus/group/group-api.ts'
+import { isParleyError, ParleyError, toFault } from '../../errors.ts'
+import type { StateReason } from '../../state-reasons.ts'
+import { type AnyCommandKind, type LoggedCommand, decodeLoggedCommand, type JournalTx, type Json } from './command-kind.ts'
+import type { Fence } from '../fencing/fence.ts'
+import { isJson, freezeJson } from './json-value.ts'
+import { beginEpoch, FEATURE_LEVEL_KEY, featureLevelOf } from './built-in-kinds.ts'
+import { SHARES_LEVEL } from './record-shares.ts'
+import { createJournalRecords, type JournalRecord, type JournalRecords } from './journal-records.ts'
+import { type CommandAnswer, createSessionTable, type SavedSession, type SessionTable, answerSize } from './session-table.ts'
+
+/** Opens a session; its id is the answer's version. */
+export const OPEN_SESSION = 'session.open'
+const FORMAT = 1
+const CHUNK_BYTES = 262_144
+/** About what a record, a session or an answer takes in a snapshot beside what it holds, bytes. */
+const FRAME_BYTES = 100
+/** What a command may be answered with, as text: it is kept until its client says that it has it. */
+export const MAX_RESULT_BYTES = 65_536
+const MAX_FAULT_BYTES = 4_096
+/** Of the message of an error that says too much. */
+const MAX_MESSAGE = 1_024
+
+export interface JournalMachine extends StateMachine {
+  readonly records: JournalRecords
+  readonly sessions: SessionTable
+  /** Index of the last entry that was applied here. */
+  version(): number
+  /** Called after each entry, and after a snapshot was restored. */
+  onApplied(fn: (version: number) => void): () => void
+  apply(command: Uint8Array, at: Fence): CommandAnswer
+}
+
+interface Head {
+  readonly format: number
+  readonly version: number
+  readonly at: number
+}
+
+/** Of an error as its kind threw it, which may hold anything. */
+const faultOf = (error: unknown): Json => {
+  const { code, message, hint, details } = toFault(error)
+  const full = { code, message, hint, details } as unknown
+  if (isJson(full)) {
+    const sealed = freezeJson(full)
+    if (JSON.stringify(sealed).length <= MAX_FAULT_BYTES) return sealed
+  }
+  return freezeJson({ code, message: String(message).slice(0, MAX_MESSAGE) })
+}
+
+/** @throws MSG001 for what cannot be told and kept */
+const resultOf = (kind: string, result: unknown): Json => {
+  // As most are answered.
+  if (result === undefined || result === null) return null
+  const sealed = isJson(result) ? freezeJson(result) : undefined
+  if (sealed !== undefined && JSON.stringify(sealed).length <= MAX_RESULT_BYTES) return sealed
+  throw new ParleyError('MSG001', `${kind} cannot be answered: ${sealed === undefined ? 'no JSON' : 'too long'}`, {
+    hint: `let its kind return JSON of at most ${MAX_RESULT_BYTES} bytes; nothing was changed`,
+  })
+}
+
+const refusal = (reason: StateReason, message: string, hint: string): ParleyError =>
+  new ParleyError('STA003', message, { hint, details: { reason } })
+
+const REFUSALS = {
+  gone: refusal(
+    'session-expired',
+    'the session of this command is not known any more',
+    'open another session; whether the command had an effect is seen by reading',
+  ),
+  old: refusal('serial-done', 'this serial was answered and acknowledged before', 'take the next serial'),
+  'too-many': refusal('session-full', 'too many commands of this session are not acknowledged', 'acknowledge answers'),
+}
+
+/**
+ * @param onBug told of a kind that threw anything but a ParleyError, on every member alike
+ * @param onBegan told of each epoch that began. `leader`: peer id
+ */
+export const createJournalMachine = (
+  kinds: ReadonlyMap<string, AnyCommandKind>,
+  onBug: (kind: string, error: unknown) => void = () => {},
+  onBegan: (leader: string, fence: Fence) => void = () => {},
+): JournalMachine => {
+  const records = createJournalRecords()
+  const sessions = createSessionTable()
+  const listeners = new Set<(version: number) => void>()
+  let version = 0
+  let clockAt = 0
+
+  /** Before every voter knows of shares, none of them counts. */
+  const isShared = (): boolean => featureLevelOf(records.get(FEATURE_LEVEL_KEY)?.value) >= SHARES_LEVEL
+
+  const run = (command: LoggedCommand, fence: Fence, shared: boolean): CommandAnswer => {
+    const { index, term } = fence
+    const kind = kinds.get(command.kind)
+    if (kind === undefined) throw new Error(`the journal has a command ${command.kind} that this version does not know`)
+    try {
+      const facts = { fence, at: clockAt, by: command.by }
+      const by = shared ? command.by : undefined
+      const change = (tx: JournalTx): Json => resultOf(kind.name, kind.apply(tx, command.input, facts))
+      const result = records.transact(fence, clockAt, change, by)
+      if (kind === beginEpoch) onBegan(command.by, fence)
+      return { ok: true, version: index, term, result }
+    } catch (error) {
+      // What fails, fails on every member alike; nothing was changed.
+      if (!isParleyError(error)) onBug(kind.name, error)
+      return { ok: false, version: index, term, fault: faultOf(error) }
+    }
+  }
+
+  const answer = (command: LoggedCommand, fence: Fence): CommandAnswer => {
+    const { index, term } = fence
+    const shared = isShared()
+    if (command.kind === OPEN_SESSION) {
+      sessions.open(index, command.by, shared)
+      return { ok: true, version: index, term, result: null }
+    }
+    if (command.session === 0) return run(command, fence, shared)
+    const standing = sessions.check(command.session, command.by, command.serial, command.acked)
+    if (standing.type === 'known') return standing.answer
+    if (standing.type !== 'new') return { ok: false, version: index, term, fault: faultOf(REFUSALS[standing.type]) }
+    const given = run(command, fence, shared)
+    sessions.keep(standing.session, command.serial, given, shared)
+    return given
+  }
+
+  const applied = (index: number): void => {
+    version = index
+    for (const fn of listeners) fn(index)
+  }
+
+  return {
+    records,
+    sessions,
+    version: () => version,
+    onApplied(fn) {
+      listeners.add(fn)
+      return () => listeners.delete(fn)
+    },
+    apply(bytes, fence) {
+      const command = decodeLoggedCommand(bytes)
+      clockAt = Math.max(clockAt, command.at)
+      const given = answer(command, fence)
+      applied(fence.index)
+      return given
+    },
+    snapshot() {
+      // Records are replaced and never changed: what is listed now stays as it is.
+      const [all, saved] = [records.all(), sessions.all()]
+      const head: Head = { format: FORMAT, version, at: clockAt }
+      return chunks(head, all, saved)
+    },
+    restore(parts) {
+      const [first, ...rest] = parts.map((part): unknown => JSON.parse(new TextDecoder().decode(part)))
+      const head = first as Head
+      if (head?.format !== FORMAT)
+        throw new ParleyError('STA003', `a snapshot of the journal of format ${head?.format} cannot be read`, {
+          hint: 'it was written by a newer version: start that one',
+          details: { reason: 'newer' },
+        })
+      const found = rest as { records?: JournalRecord[]; sessions?: SavedSession[] }[]
+      records.restore(
+        found.flatMap((part) => part.records ?? []),
+        head.version,
+      )
+      sessions.restore(found.flatMap((part) => part.sessions ?? []))
+      clockAt = head.at
+      applied(head.version)
+    },
+  }
+}
+
+const text = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
+
+/** Cuts a list into parts of about CHUNK_BYTES each. */
+function* cut<T>(all: Iterable<T>, lengthOf: (one: T) => number): Generator<T[]> {
+  let part: T[] = []
+  let size = 0
+  for (const one of all) {
+    const length = FRAME_BYTES + lengthOf(one)
+    if (part.length > 0 && size + length > CHUNK_BYTES) {
+      yield part
+      part = []
+      size = 0
+    }
+    part.push(one)
+    size += length
+  }
+  if (part.length > 0) yield part
+}
+
+/** A session with many answers, as several with some of them each. */
+function* pieces(saved: readonly SavedSession[]): Generator<SavedSession> {
+  for (const session of saved) {
+    if (session.answers.length === 0) yield session
+    for (const answers of cut(session.answers, ([, answer]) => answerSize(answer))) yield { ...session, answers }
+  }
+}
+
+const lengthOf = ({ answers }: SavedSession): number =>
+  answers.reduce((sum, [, answer]) => sum + FRAME_BYTES + answerSize(answer), 0)
+
+function* chunks(head: Head, all: readonly JournalRecord[], saved: readonly SavedSession[]): Generator<Uint8Array> {
+  yield text(head)
+  for (const records of cut(all, ({ size }) => size)) yield text({ records })
+  for (const sessions of cut(pieces(saved), lengthOf)) yield text({ sessions })
+}
+
+/** The error of an answer, as its caller sees it. */
+export const isRefusedFor = (error: unknown, reason: string): boolean =>
+  isParleyError(error, 'STA003') && error.details.reason === reason

@@ -1,0 +1,105 @@
+/**
+ * The time of the requests of one link: deadlines, what progress adds to them, and streams that wait for their reader.
+ *
+ * A stream whose reader takes nothing gives its slot up until it does, and ends when that takes too long.
+ * State: the deadlines that are set. What it throws becomes the error that the caller is told.
+ */
+import { ParleyError } from '../../errors.ts'
+import type { Clock, Timers } from '../../port.ts'
+import type { Endpoint } from '../payload/contract.ts'
+import { createDeadlines } from '../link/deadlines.ts'
+import type { LinkCounts, LinkLimits } from '../link/link.ts'
+import type { PeerConcurrency } from './concurrency-limiter.ts'
+import type { InboundRequest } from './inbound-request.ts'
+
+export interface RequestTimerDeps {
+  /** For messages. */
+  protocol: string
+  clock: Clock
+  timers: Timers
+  limits: Pick<LinkLimits, 'maxCallMs' | 'maxStreamMs' | 'streamIdleMs'>
+  counts: Pick<LinkCounts, 'expired'>
+  slots: PeerConcurrency
+}
+
+export interface RequestTimer {
+  /** Longest deadline that a caller gets, milliseconds, where the method's own is not longer. */
+  maxDeadlineMs(endpoint: Endpoint): number
+  /** @throws COM001, MSG005 when its time passed while it waited for its turn */
+  checkNotExpired(work: InboundRequest, now: number): void
+  /** It runs. */
+  watch(work: InboundRequest, now: number): void
+  unwatch(work: InboundRequest): void
+  /** It reported progress: as far as it was when the request came, from now on. */
+  extend(work: InboundRequest): void
+  /** Why a request that is overdue ends. */
+  timeoutError(work: InboundRequest): ParleyError
+  /** It waits for its reader, without its slot. @throws COM003 when too many streams of this peer do; the slot is kept */
+  park(work: InboundRequest): void
+  /** The reader took something. A promise where the stream has to wait for its turn. */
+  resume(work: InboundRequest): Promise<void> | undefined
+}
+
+export const createRequestTimer = ({ protocol, clock, timers, limits, counts, slots }: RequestTimerDeps): RequestTimer => {
+  const deadlines = createDeadlines(clock, timers)
+
+  const tooLate = (endpoint: Endpoint): ParleyError =>
+    new ParleyError('COM001', `${protocol}.${endpoint.name} did not finish in the caller's time`, {
+      hint: 'give it more time with timeoutMs; the node that serves it may lower that to timings.maxCallMs or maxStreamMs',
+    })
+
+  return {
+    maxDeadlineMs: ({ kind }) => (kind === 'stream' ? limits.maxStreamMs : limits.maxCallMs),
+    checkNotExpired(work, now) {
+      if (work.deadlineAt <= now) {
+        counts.expired += 1
+        throw tooLate(work.endpoint)
+      }
+      const { ttlMs } = work.request
+      if (ttlMs === 0 || now - work.arrivedAt < ttlMs) return
+      counts.expired += 1
+      throw new ParleyError('MSG005', `${protocol}.${work.endpoint.name} expired while it waited for its turn`, {
+        hint: 'the peer is busy; give it more ttlMs, or a higher priority',
+      })
+    },
+    watch: (work, now) => deadlines.set(work, work.deadlineAt, now),
+    unwatch: deadlines.clear,
+    extend(work) {
+      const now = clock.monotonic()
+      const at = Math.min(now + work.extendMs, work.limitAt)
+      if (at <= work.deadlineAt) return
+      work.deadlineAt = at
+      deadlines.set(work, Math.min(at, work.idleAt), now)
+    },
+    timeoutError(work) {
+      if (work.deadlineAt <= work.idleAt) return tooLate(work.endpoint)
+      const idle = `nobody took an item of ${protocol}.${work.endpoint.name} for ${limits.streamIdleMs} ms`
+      return new ParleyError('COM001', idle, {
+        hint: 'read on, or ask again later; the node that serves it sets timings.streamIdleMs',
+      })
+    },
+    park(work) {
+      slots.park()
+      work.isParked = true
+      work.detachPayload()
+      const now = clock.monotonic()
+      work.idleAt = now + limits.streamIdleMs
+      if (work.idleAt < work.deadlineAt) deadlines.set(work, work.idleAt, now)
+    },
+    resume(work) {
+      if (work.idleAt < work.deadlineAt) deadlines.set(work, work.deadlineAt, clock.monotonic())
+      work.idleAt = Number.POSITIVE_INFINITY
+      let wake: (() => void) | undefined
+      slots.resume(work.priority, {
+        start() {
+          work.isParked = false
+          wake?.()
+        },
+      })
+      if (!work.isParked) return undefined
+      return new Promise((resolve) => {
+        wake = resolve
+      })
+    },
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * What the answering side of a link sends: answers, items, progress, errors.
+ *
+ * State: whether reading is stopped. While answers pile up the stream is not read, so a peer that does not take its
+ * answers cannot fill this node's memory.
+ */
+import type { Progress } from '../../define.ts'
+import { toFault } from '../../errors.ts'
+import { type FrameKind, frame, KIND } from '../frames/frame.ts'
+import type { LinkCounts, LinkEnd } from '../link/link.ts'
+import { encodePayload } from '../payload/payload.ts'
+import { writeProgress } from '../link/progress-reports.ts'
+import type { UnreadOnLink } from './unread-responses.ts'
+
+export interface ResponseTarget {
+  readonly exchange: number
+  readonly priority: number
+}
+
+export interface ResponseWriter {
+  /**
+   * @returns a promise while the payload is being compressed; what comes after it in its exchange waits for that
+   * @throws COM002 where too much waits already for the peer to read it
+   */
+  send(kind: FrameKind, to: ResponseTarget, payload: Uint8Array, content?: number): Promise<void> | undefined
+  progress(to: ResponseTarget, progress: Progress): void
+  /** Tells the caller why there is no answer. */
+  refuse(to: ResponseTarget, error: unknown): void
+  /** A promise when there is no room for another item. */
+  room(): Promise<void> | undefined
+}
+
+const MAX_TEXT = 2000
+const EMPTY = new Uint8Array(0)
+
+const writeDetails = (details: Record<string, unknown> | undefined, maxBytes: number): Uint8Array => {
+  if (details === undefined) return EMPTY
+  try {
+    const bytes = encodePayload('json', details)
+    return bytes.length <= maxBytes ? bytes : EMPTY
+  } catch {
+    // Details are a courtesy; a handler's unwritable ones must not hide its error.
+    return EMPTY
+  }
+}
+
+export const createResponseWriter = (
+  wire: LinkEnd,
+  options: { maxDetailsBytes: number; unread: UnreadOnLink; counts: LinkCounts; load(): number },
+): ResponseWriter => {
+  const { unread, counts } = options
+  let paused = false
+
+  const isFull = (): boolean => wire.writer.isFull() || unread.isFull()
+  const whenRoom = (fn: () => void): void => {
+    const look = (): void => {
+      if (unread.isFull() && !wire.closed()) unread.whenRoom(() => whenRoom(fn))
+      else fn()
+    }
+    wire.writer.whenRoom(look)
+  }
+  const throttle = (): void => {
+    if (paused || !isFull()) return
+    paused = true
+    wire.pause()
+    whenRoom(() => {
+      paused = false
+      wire.resume()
+    })
+  }
+
+  return {
+    send(kind, to, payload, content = 0) {
+      unread.checkShare(payload.length)
+      if (kind !== KIND.item) counts.answersOut += 1
+      const reply = frame(kind, to.exchange, payload)
+      reply.priority = to.priority
+      reply.content = content
+      reply.load = options.load()
+      const compressing = wire.send(reply)
+      throttle()
+      return compressing
+    },
+    progress(to, progress) {
+      const report = frame(KIND.progress, to.exchange)
+      report.priority = to.priority
+      report.load = options.load()
+      report.progress = writeProgress(progress)
+      wire.send(report)
+      throttle()
+    },
+    refuse(to, error) {
+      const fault = toFault(error)
+      counts.faultsOut += 1
+      const reply = frame(KIND.error, to.exchange)
+      reply.priority = to.priority
+      reply.load = options.load()
+      reply.fault = {
+        code: fault.code,
+        message: fault.message.slice(0, MAX_TEXT),
+        hint: (fault.hint ?? '').slice(0, MAX_TEXT),
+        details: writeDetails(fault.details, options.maxDetailsBytes),
+      }
+      wire.send(reply)
+      throttle()
+    },
+    room: () => (isFull() ? new Promise(whenRoom) : undefined),
+  }
+}

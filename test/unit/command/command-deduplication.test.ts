@@ -1,0 +1,110 @@
+/** What a receiver of commands remembers: once, bounds by count, bytes, age and what runs. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { createCommandDeduplication } from '../../../protocols/command/command-deduplication.ts'
+import { isParleyError } from '../../../protocols/errors.ts'
+
+const LIMITS = { maxCount: 3, maxBytes: 100, maxAgeMs: 1_000, maxRunning: 2 }
+const create = () => {
+  const remembered = createCommandDeduplication<string>(LIMITS)
+  let runs = 0
+  return {
+    remembered,
+    runs: () => runs,
+    once: (key: string, nowMs = 0) =>
+      remembered.runOnce(key, nowMs, async () => {
+        runs += 1
+        return key
+      }).isKnown,
+    end: (key: string, nowMs = 0, bytes = 1, isKept = true) => remembered.markEnded(key, nowMs, bytes, isKept),
+  }
+}
+
+test('a command is run once, while it runs and after it ended', async () => {
+  const { remembered, once, end, runs } = create()
+  assert.equal(once('a'), false)
+  assert.equal(once('a'), true)
+  end('a')
+  assert.equal(once('a'), true)
+  assert.equal(runs(), 1)
+  assert.equal(await remembered.runOnce('a', 0, async () => 'other').outcome, 'a')
+})
+
+test('an outcome that is not worth keeping lets the command run again', () => {
+  const { once, end, runs } = create()
+  once('a')
+  end('a', 0, 1, false)
+  assert.equal(once('a'), false)
+  assert.equal(runs(), 2)
+})
+
+test('as many run as may, and one more is refused with a time to come again', () => {
+  const { remembered, once, end } = create()
+  once('a')
+  once('b')
+  assert.equal(once('a'), true, 'a known one is no more')
+  assert.throws(
+    () => once('c'),
+    (error) => isParleyError(error, 'COM003') && error.details.retryAfterMs === 500,
+  )
+  end('a')
+  assert.equal(once('c'), false)
+  assert.equal(remembered.counts().running, 2)
+})
+
+test('beyond the count the one that ended longest ago is forgotten, and counted', () => {
+  const { remembered, once, end } = create()
+  for (const key of ['a', 'b', 'c']) {
+    once(key)
+    end(key)
+  }
+  assert.equal(remembered.counts().forgotten, 0, 'at the bound')
+  once('d')
+  assert.equal(remembered.counts().forgotten, 1)
+  end('d')
+  assert.equal(once('b'), true)
+  assert.equal(once('a'), false, 'it was forgotten')
+})
+
+test('beyond the bytes and the age the oldest are forgotten', () => {
+  const { remembered, once, end } = create()
+  once('a')
+  end('a', 0, 60)
+  once('b')
+  end('b', 10, 40)
+  assert.equal(remembered.counts().bytes, 100, 'at the bound')
+  once('c', 10)
+  end('c', 10, 1)
+  assert.deepEqual([remembered.counts().bytes, remembered.counts().forgotten], [41, 1])
+  assert.equal(once('b', 1_009), true)
+  assert.equal(once('b', 1_010), false, 'as old as it may be')
+})
+
+test('it never holds more than its bounds, whatever comes', () => {
+  const action = fc.record({
+    key: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f'),
+    kind: fc.constantFrom('once', 'end', 'drop'),
+    passMs: fc.nat(400),
+    bytes: fc.nat(80),
+  })
+  fc.assert(
+    fc.property(fc.array(action, { maxLength: 100 }), (actions) => {
+      const { remembered, once, end } = create()
+      let nowMs = 0
+      for (const { key, kind, passMs, bytes } of actions) {
+        nowMs += passMs
+        try {
+          if (kind === 'once') once(key, nowMs)
+          else end(key, nowMs, bytes, kind === 'end')
+        } catch (error) {
+          assert.ok(isParleyError(error, 'COM003'))
+        }
+        const counts = remembered.counts()
+        assert.ok(counts.running <= LIMITS.maxRunning)
+        assert.ok(counts.running + counts.remembered <= LIMITS.maxCount)
+        assert.ok(counts.bytes <= LIMITS.maxBytes && counts.bytes >= 0)
+      }
+    }),
+  )
+})

@@ -1,0 +1,181 @@
+/** Messages to a capability that nobody offers yet: they wait, are bound once, expire, and survive a restart. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { encodeMessage, type DurableMessage } from '../../../../protocols/delivery/durable-message.ts'
+import type { MessageDraft, Outbox, StagedChanges } from '../../../../protocols/delivery/send/outbox.ts'
+import { UNROUTED } from '../../../../protocols/delivery/store/delivery-rows.ts'
+import { openUnrouted } from '../../../../protocols/delivery/send/unrouted.ts'
+import { createVolatileRowStore } from '../../../../protocols/delivery/store/volatile-row-store.ts'
+import { ParleyError } from '../../../../protocols/errors.ts'
+
+const message: DurableMessage = {
+  id: '018bcfe5-6800-7196-9a9a-000000000001',
+  type: 'note',
+  version: '1.0.0',
+  payload: new Uint8Array(3),
+  content: 'bytes',
+  conversationId: 'c',
+  correlationId: undefined,
+  replyTo: undefined,
+  headers: {},
+  priority: 'high',
+  guarantee: 'AT_LEAST_ONCE',
+  createdAt: 1,
+  ttlMs: undefined,
+  traceparent: undefined,
+  destinations: [],
+}
+const bytes = encodeMessage(message)
+const policy = { maxRetries: 1, initialDelayMs: 1, maxDelayMs: 1 }
+const draftOf = (expiresAt?: number): MessageDraft => ({ bytes, conversationId: 'c', priority: 'high', policy, expiresAt })
+
+const open = async (store = createVolatileRowStore('0'.repeat(32))) => {
+  const bound: string[] = []
+  const dropped: string[] = []
+  const buried: string[] = []
+  const told: (string | undefined)[] = []
+  const logs: string[] = []
+  const world = {
+    now: 0,
+    offers: undefined as string | undefined,
+    boundTo: undefined as string | undefined,
+    isBusy: false,
+    isStopped: false,
+    size: 0,
+    bytes: 0,
+  }
+  let makeReady = (): void => {}
+  const outbox: Pick<Outbox, 'isBusy' | 'ready' | 'stage' | 'count'> = {
+    isBusy: () => world.isBusy,
+    ready: () =>
+      new Promise((resolve) => {
+        makeReady = resolve
+      }),
+    stage(peer): StagedChanges {
+      if (world.isStopped) throw new ParleyError('COM002', 'this node is stopping')
+      return {
+        changes: [{ key: `o/${peer}`, value: new Uint8Array(1) }],
+        launch: () => void bound.push(peer),
+        drop: () => void dropped.push(peer),
+      }
+    },
+    count(messages, more) {
+      world.size += messages
+      world.bytes += more
+    },
+  }
+  const unbound = await openUnrouted({
+    port: {
+      clock: { now: () => world.now, monotonic: () => world.now },
+      log: { error() {}, warn() {}, info: (message) => void logs.push(message) },
+    },
+    store,
+    // What it uses of it.
+    outbox: outbox as Outbox,
+    bindings: { peerOf: () => world.boundTo, bind: () => [] },
+    choose: () => world.offers,
+    addDeadLetter: (capability, _, why) => ({
+      id: 'd1',
+      changes: [{ key: 'd/d1', value: new Uint8Array(1) }],
+      done: () => void buried.push(why === undefined ? capability : `${capability} ${why.code}`),
+    }),
+    expired: (_, id) => new ParleyError('MSG005', `see ${id}`),
+  })
+  const send = async (expiresAt?: number, more: Partial<MessageDraft> = {}): Promise<void> => {
+    const { changes, launch } = unbound.stage('note', { ...draftOf(expiresAt), ...more }, (error) =>
+      told.push(error?.code),
+    )
+    await store.commit(changes)
+    launch()
+  }
+  const rows = async (): Promise<string[]> => {
+    const keys: string[] = []
+    for await (const { key } of store.rows(UNROUTED)) keys.push(key)
+    return keys
+  }
+  const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+  return { unbound, store, world, send, rows, settled, bound, dropped, buried, told, logs, wake: () => makeReady() }
+}
+
+test('it waits, counts in the outbox, and is bound once somebody offers the capability', async () => {
+  const { unbound, world, send, rows, settled, bound } = await open()
+  await send()
+  unbound.tick()
+  await settled()
+  assert.deepEqual([unbound.size(), world.size, world.bytes], [1, 1, bytes.length])
+  world.offers = 'b'
+  unbound.tick()
+  unbound.tick()
+  await settled()
+  assert.deepEqual(bound, ['b'])
+  assert.deepEqual([unbound.size(), world.size, world.bytes], [0, 0, 0])
+  assert.deepEqual(await rows(), [])
+})
+
+test('it expires at its time and not before, and is a dead letter then', async () => {
+  const { unbound, world, send, rows, settled, buried, told } = await open()
+  await send(100)
+  world.now = 99
+  unbound.tick()
+  await settled()
+  assert.equal(unbound.size(), 1)
+  world.now = 100
+  unbound.tick()
+  await settled()
+  assert.deepEqual([buried, told, world.size, await rows()], [['note'], ['MSG005'], 0, []])
+})
+
+test('a restart finds it again, and numbers go on after it', async () => {
+  const first = await open()
+  await first.send()
+  const { unbound, world, send, rows, settled, bound } = await open(first.store)
+  assert.deepEqual([unbound.size(), world.size], [1, 1])
+  await send()
+  assert.equal((await rows()).length, 2)
+  world.offers = 'b'
+  unbound.tick()
+  await settled()
+  assert.deepEqual(bound, ['b', 'b'])
+})
+
+test('where the node stops before it can be bound, it stays on the disk, and nothing is thrown at nobody', async () => {
+  const { unbound, world, send, rows, settled, bound, wake, logs } = await open()
+  await send()
+  world.offers = 'b'
+  world.isBusy = true
+  unbound.tick()
+  await settled()
+  world.isBusy = false
+  world.isStopped = true
+  wake()
+  await settled()
+  assert.deepEqual([bound, logs.length, (await rows()).length], [[], 1, 1])
+})
+
+test('in an outbox that was set back, what must count once is a dead letter, since it may have been bound', async () => {
+  const first = await open()
+  await first.send(undefined, { bytes: encodeMessage({ ...message, guarantee: 'EXACTLY_ONCE' }) })
+  await first.send()
+  const setBack = createVolatileRowStore('1'.repeat(32))
+  for await (const { key, value } of first.store.rows('')) setBack.later([{ key, value }])
+  const { unbound, world, settled, bound, buried } = await open(setBack)
+  world.offers = 'b'
+  unbound.tick()
+  await settled()
+  assert.deepEqual([bound, buried, world.size], [['b'], ['note STA003'], 0])
+})
+
+test('a conversation is told to be held until its last message has a peer, and goes to the one that it is bound to', async () => {
+  const { unbound, world, send, settled, bound } = await open()
+  const of = { capability: 'note', conversationId: 'c' }
+  assert.equal(unbound.holds(of), false)
+  await send()
+  await send()
+  assert.deepEqual([unbound.holds(of), unbound.holds({ ...of, conversationId: 'd' })], [true, false])
+  assert.equal(unbound.holds({ capability: 'note', conversationId: undefined }), false)
+  world.offers = 'b'
+  world.boundTo = 'z'
+  unbound.tick()
+  await settled()
+  assert.deepEqual([bound, unbound.holds(of)], [['z', 'z'], false])
+})

@@ -1,0 +1,53 @@
+/** Asking again, in virtual time: what is told when the time is over. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
+import { createLeaderRetry } from '../../../../protocols/journal/client/leader-retry.ts'
+import { createVirtualTime } from '../../../support/virtual-time.ts'
+
+const LIMIT_MS = 2_000
+
+const answers = (reason: string): ParleyError => new ParleyError('STA003', reason, { details: { reason } })
+
+/** Asks until the time is over, each try answered with the next of these reasons, the last one from then on. */
+const told = async (...reasons: string[]): Promise<{ error: unknown; tries: number }> => {
+  const time = createVirtualTime()
+  const port = { timers: time, random: (bytes: number) => new Uint8Array(bytes) }
+  const whereabouts = {
+    learn() {},
+    hear() {},
+    leader: () => undefined,
+    heard: () => ({ epoch: 0, version: 0, seats: [], isPresent: false, silentMs: Number.POSITIVE_INFINITY }),
+    gone() {},
+    doubt() {},
+    find: () => Promise.reject(new Error('nobody asks')),
+    onChange: () => () => {},
+    forget() {},
+    stop() {},
+  }
+  const { insist } = createLeaderRetry({ port, leaderTracker: whereabouts })
+  const limit = new AbortController()
+  time.after(LIMIT_MS, () => limit.abort(new ParleyError('COM001', 'late', { details: { reason: 'no-leader' } })))
+  let tries = 0
+  const asked = insist(limit.signal, async () => {
+    tries += 1
+    throw answers(reasons[Math.min(tries, reasons.length) - 1] ?? '')
+  })
+  const error = await time.settled(
+    asked.catch((failure: unknown) => failure),
+    LIMIT_MS + 1,
+  )
+  return { error, tries }
+}
+
+test('a coordinator without room on its disk is asked again, and its own word is told when the time is over', async () => {
+  const { error, tries } = await told('disk-full')
+  assert.ok(isParleyError(error, 'STA003') && error.details.reason === 'disk-full', String(error))
+  assert.ok(tries > 3, `${tries} tries`)
+})
+
+test('where nobody leads when the time is over, that is told, with the last word as its cause', async () => {
+  const { error } = await told('disk-full', 'not-leader')
+  assert.ok(isParleyError(error, 'COM001') && error.details.reason === 'no-leader', String(error))
+  assert.ok(isParleyError(error.cause, 'STA003') && error.cause.details.reason === 'not-leader')
+})
