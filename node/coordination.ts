@@ -10,30 +10,45 @@ import type { Founding } from '../protocols/consensus/bootstrap/api.ts'
 import { startFounding } from '../protocols/consensus/bootstrap/founding.ts'
 import { foundingVoters } from '../protocols/consensus/bootstrap/founding-record.ts'
 import { memberIdOf } from '../protocols/consensus/member-id.ts'
-import { createProofs, type ProofMode, PROOF_LEVEL } from '../protocols/consensus/proof/proofs.ts'
+import { createProofs, PROOF_LEVEL, type ProofMode } from '../protocols/consensus/proof/proofs.ts'
 import {
   type CoordinatorFeature,
   type CoordinatorStatus,
   createCoordinator,
 } from '../protocols/coordinator/coordinator.ts'
-import type { ActingFacts } from '../protocols/coordinator/leadership.ts'
 import { createLeaderTracker } from '../protocols/coordinator/leader-tracker.ts'
+import type { ActingFacts } from '../protocols/coordinator/leadership.ts'
 import type { Events } from '../protocols/events/api.ts'
 import { createJournalClient, type Journal } from '../protocols/journal/client/journal-client.ts'
-import { createFenceGuard, type Fences } from '../protocols/journal/fencing/fence-guard.ts'
-import { EPOCHS_PREFIX, type Epoch, EpochSchema, FEATURE_LEVEL_KEY, featureLevelOf, BUILT_IN_KINDS } from '../protocols/journal/state/built-in-kinds.ts'
 import { createJournalDeadlines } from '../protocols/journal/client/journal-deadlines.ts'
-import { serveJournal } from '../protocols/journal/journal-server.ts'
 import { createJournalWatch } from '../protocols/journal/client/journal-watch.ts'
+import { createFenceGuard, type Fences } from '../protocols/journal/fencing/fence-guard.ts'
+import { serveJournal } from '../protocols/journal/journal-server.ts'
+import {
+  BUILT_IN_KINDS,
+  EPOCHS_PREFIX,
+  type Epoch,
+  EpochSchema,
+  FEATURE_LEVEL_KEY,
+  featureLevelOf,
+} from '../protocols/journal/state/built-in-kinds.ts'
 import type { Port, Stop } from '../protocols/port.ts'
 import type { CoordinationSettings } from './coordination/coordination-options.ts'
+import {
+  logUnlessStopping,
+  NO_VOTE_AFTER_RESTORE,
+  openJournalFolder,
+  openRaftMember,
+  type RaftMember,
+  transferBeforeStop,
+  votesOnlyAsFormerMember,
+} from './coordination/raft-member.ts'
 import { type CoordinatorFacts, coordinatorFactsOf } from './observe/debug/sources/coordinator-view.ts'
-import { transferBeforeStop, votesOnlyAsFormerMember, openRaftMember, openJournalFolder, NO_VOTE_AFTER_RESTORE, type RaftMember, logUnlessStopping } from './coordination/raft-member.ts'
-import { openFolder } from './store/files/disk.ts'
 import { createFenceStore } from './store/fences/fence-store.ts'
+import { openFolder } from './store/files/disk.ts'
 import { createFoundingFile } from './store/journal/founding-file.ts'
-import { FENCE_FOLDER, type KnownStores } from './store/known-stores.ts'
 import { createProofFile } from './store/journal/proof-file.ts'
+import { FENCE_FOLDER, type KnownStores } from './store/known-stores.ts'
 
 export { JOURNAL_FOLDER } from './coordination/raft-member.ts'
 

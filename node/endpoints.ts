@@ -7,10 +7,10 @@ import type { Log, Stop } from '../protocols/port.ts'
 import type { Mesh } from './api.ts'
 import type { ControlServer } from './control/control-server.ts'
 import type { DebugSource } from './observe/debug/debug-schemas.ts'
-import type { NodeMetrics } from './observe/metrics/metrics.ts'
 import type { HttpListener } from './observe/http/http-listener.ts'
-import type { MeshOptions } from './options/schema.ts'
+import type { NodeMetrics } from './observe/metrics/metrics.ts'
 import { startProcessMetrics } from './observe/metrics/process-metrics.ts'
+import type { MeshOptions } from './options/schema.ts'
 
 const KEY_BYTES = 16
 

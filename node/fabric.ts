@@ -4,50 +4,50 @@
  * State: the parts'; of its own how often calls were tried again and went elsewhere, and whether the node leaves.
  */
 import type { Connection } from '@libp2p/interface'
-import { pick } from '../discovery/two-choices.ts'
-import type { Candidate } from '../discovery/directory/tables/offer-index.ts'
 import type { Directory } from '../discovery/directory/directory.ts'
+import type { Candidate } from '../discovery/directory/tables/offer-index.ts'
 import { createOverlay } from '../discovery/overlay.ts'
+import { pick } from '../discovery/two-choices.ts'
 import { wireId } from '../protocols/define.ts'
-import { createPeerBreakers } from '../protocols/delivery/recovery/peer-breakers.ts'
 import { createRecoveries, type Undelivered } from '../protocols/delivery/recovery/error-recovery.ts'
+import { createPeerBreakers } from '../protocols/delivery/recovery/peer-breakers.ts'
 import { ParleyError } from '../protocols/errors.ts'
 import type { Port } from '../protocols/port.ts'
 import { compile, type Served } from '../protocols/wire/payload/contract.ts'
-import type { ForwardedReply } from '../protocols/wire/responder/responder.ts'
 import { createConcurrencyLimiter } from '../protocols/wire/responder/concurrency-limiter.ts'
-import { isLoopback } from './network/addresses/multiaddresses.ts'
-import { createLoadBalancer } from './calls/load-balancer.ts'
-import { createAdmission } from './trust/admission.ts'
+import type { ForwardedReply } from '../protocols/wire/responder/responder.ts'
 import type { Unserve } from './api.ts'
-import { createCallMetrics } from './observe/metrics/call-metrics.ts'
+import { createClients } from './calls/clients.ts'
+import { createLoadBalancer } from './calls/load-balancer.ts'
 import { createMethodCodecs } from './calls/method-codecs.ts'
 import { type RecordCall, recordOwnCalls } from './calls/recorded-calls.ts'
-import { createClients } from './calls/clients.ts'
-import { createClockSkews } from './trust/clock-skew.ts'
-import { looksForOthers } from './options/discovery-options.ts'
-import { createDnsLookup } from './platform/dns-lookup.ts'
-import { createStreamGater } from './trust/stream-gater.ts'
-import type { Ground } from './ground.ts'
 import { createRetryingCall } from './calls/retrying-call.ts'
-import { createDialer } from './network/dial/dialer.ts'
-import { libp2pMetrics } from './observe/metrics/libp2p-metrics.ts'
-import { createLinkPool } from './network/link-pool.ts'
+import type { Ground } from './ground.ts'
+import { isLoopback } from './network/addresses/multiaddresses.ts'
 import { followConnections, isOpen, openConnectionsTo } from './network/connection-events.ts'
 import { createConnectionLimits } from './network/connection-limits.ts'
 import { createDialPolicy } from './network/dial/dial-policy.ts'
-import { openLocalDiscovery } from './network/mdns/local-discovery.ts'
-import { createPeers } from './network/peers.ts'
-import { chance, clock, hash, random, timers } from './platform/platform.ts'
-import type { FailureDetection } from './parts/failure-detection.ts'
+import { createDialer } from './network/dial/dialer.ts'
 import { createPubsub } from './network/gossip/pubsub.ts'
-import { createOwnSlots, createRouter, type RouteOptions } from './network/router.ts'
+import { createKeyedPromises } from './network/keyed-promises.ts'
+import { createMeshLibp2p } from './network/libp2p.ts'
+import { createLinkPool } from './network/link-pool.ts'
+import { openLocalDiscovery } from './network/mdns/local-discovery.ts'
 import { createCircuitTransport } from './network/nat/circuit-transport.ts'
 import { carriesRelayed } from './network/nat/relay-messages.ts'
-import { createMeshLibp2p } from './network/libp2p.ts'
-import { createMembershipRenewal } from './trust/membership-renewal.ts'
+import { createPeers } from './network/peers.ts'
+import { createOwnSlots, createRouter, type RouteOptions } from './network/router.ts'
+import { createCallMetrics } from './observe/metrics/call-metrics.ts'
+import { libp2pMetrics } from './observe/metrics/libp2p-metrics.ts'
+import { looksForOthers } from './options/discovery-options.ts'
 import { slotBounds, unreadBounds } from './options/limits.ts'
-import { createKeyedPromises } from './network/keyed-promises.ts'
+import type { FailureDetection } from './parts/failure-detection.ts'
+import { createDnsLookup } from './platform/dns-lookup.ts'
+import { chance, clock, hash, random, timers } from './platform/platform.ts'
+import { createAdmission } from './trust/admission.ts'
+import { createClockSkews } from './trust/clock-skew.ts'
+import { createMembershipRenewal } from './trust/membership-renewal.ts'
+import { createStreamGater } from './trust/stream-gater.ts'
 
 /** How long the choice of a peer waits for a directory that was never compared with another one. */
 const SETTLE_MS = 2_000
@@ -368,7 +368,15 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
   }
 
   const ownAddresses = (): string[] => libp2p.getMultiaddrs().map(String)
-  const finders = await openLocalDiscovery({ self: selfId, options, log, metrics, timers, clock, addresses: ownAddresses })
+  const finders = await openLocalDiscovery({
+    self: selfId,
+    options,
+    log,
+    metrics,
+    timers,
+    clock,
+    addresses: ownAddresses,
+  })
   undo.push(async () => finders.nearby?.stop())
   const supervisor = createDialer({
     self: selfId,

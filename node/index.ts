@@ -30,8 +30,8 @@ export type {
   DeliveryFigures,
   MessageContext,
   MessageHandler,
+  MessageReceipt,
   Messages,
-  MessageReceipt as MessageReceipt,
   Received,
   ReceiveOptions,
   ReplyOptions,
@@ -45,17 +45,21 @@ export type {
 } from '../protocols/delivery/conversations/conversation-entry.ts'
 export type { ConversationFacts, Conversations } from '../protocols/delivery/conversations/conversation-log.ts'
 export type { Grouping, LetterGroup } from '../protocols/delivery/dead-letters/dead-letter-index.ts'
-export type { DeadLetter, DeadLetterDetails, DeadLetters } from '../protocols/delivery/dead-letters/dead-letter-store.ts'
+export type {
+  DeadLetter,
+  DeadLetterDetails,
+  DeadLetters,
+} from '../protocols/delivery/dead-letters/dead-letter-store.ts'
 export { defineMessage, type MessageDefinition } from '../protocols/delivery/define-message.ts'
+export type { Guarantee } from '../protocols/delivery/durable-message.ts'
 export type {
   Inbox,
   InboxEntry,
   InboxItem,
+  InboxNextOptions,
   InboxQuery,
   InboxType,
-  InboxNextOptions as InboxNextOptions,
 } from '../protocols/delivery/inbox/inbox-api.ts'
-export type { Guarantee } from '../protocols/delivery/durable-message.ts'
 export type { OutboxEntry, OutboxPage } from '../protocols/delivery/send/outbox-list.ts'
 export { CODES, type Code, isParleyError, ParleyError } from '../protocols/errors.ts'
 export type { Events, EventsFigures, PublishOptions, Receipt, SubscribeOptions } from '../protocols/events/api.ts'
@@ -63,6 +67,9 @@ export { defineEvent, type EventDefinition } from '../protocols/events/define-ev
 export type { MeshEvent, Missed } from '../protocols/events/event.ts'
 export { DEFAULT_TOPIC } from '../protocols/events/events.ts'
 export type { Journal } from '../protocols/journal/client/journal-client.ts'
+export type { JournalChange } from '../protocols/journal/client/journal-watch.ts'
+export { compareFences, type Fence, FenceSchema } from '../protocols/journal/fencing/fence.ts'
+export type { Fences } from '../protocols/journal/fencing/fence-guard.ts'
 export {
   type CommandKind,
   defineJournalCommand,
@@ -70,9 +77,6 @@ export {
   type JournalTx,
   type Json,
 } from '../protocols/journal/state/command-kind.ts'
-export { compareFences, type Fence, FenceSchema } from '../protocols/journal/fencing/fence.ts'
-export type { Fences } from '../protocols/journal/fencing/fence-guard.ts'
-export type { JournalChange } from '../protocols/journal/client/journal-watch.ts'
 export type { Notification, Notifications } from '../protocols/notification/notifications.ts'
 export {
   type Answers,
@@ -111,12 +115,12 @@ export {
 export { type AgentOptions, type RunningAgent, startAgent } from './agent/start-agent.ts'
 export type { Mesh, SelfFacts, Unserve } from './api.ts'
 export type { AllClient, AnyClient, AnyOptions, Reply, ScatterOptions } from './calls/clients.ts'
+export type { Replies, ThirdPartyReply } from './calls/reply-to.ts'
 export type { Coordinator } from './coordination.ts'
-export type { MeshFigures } from './observe/metrics/mesh-figures.ts'
 export type { JoinedOptions } from './lifecycle/wait-until-joined.ts'
 export { createMesh } from './mesh.ts'
-export { type MeshOptions, type MeshOptionsInput, MeshOptionsSchema, parseOptions } from './options/schema.ts'
+export type { MeshFigures } from './observe/metrics/mesh-figures.ts'
 export type { Reloaded } from './options/reload.ts'
-export type { Replies, ThirdPartyReply } from './calls/reply-to.ts'
-export { makeSecret, readSecretFile } from './trust/secret.ts'
+export { type MeshOptions, type MeshOptionsInput, MeshOptionsSchema, parseOptions } from './options/schema.ts'
 export { VERSION } from './platform/version.ts'
+export { makeSecret, readSecretFile } from './trust/secret.ts'

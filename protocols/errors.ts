@@ -5,7 +5,7 @@
  * the stack never do. An unexpected failure inside a handler reaches the peer as one fixed text (APP001). STA003 is several
  * things: `details.reason` says which, and severity and recovery follow it (state-reasons.ts).
  */
-import { severityAndRecoveryOf, type Recovery, type Severity } from './state-reasons.ts'
+import { type Recovery, type Severity, severityAndRecoveryOf } from './state-reasons.ts'
 
 interface CodeInfo {
   /** What a person calls it; the `name` of the error. */

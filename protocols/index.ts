@@ -19,8 +19,8 @@ export type {
   DeliveryFigures,
   MessageContext,
   MessageHandler,
+  MessageReceipt,
   Messages,
-  MessageReceipt as MessageReceipt,
   Received,
   ReceiveOptions,
   ReplyOptions,
@@ -39,7 +39,6 @@ export { createEvents, DEFAULT_TOPIC } from './events/events.ts'
 export type { Clock, Compression, Gossip, Log, Member, Metrics, Port, Self, Stop, Timers } from './port.ts'
 export { type Recovery, type Severity, STATE_REASONS, type StateReason } from './state-reasons.ts'
 export { type Caller, createCaller } from './wire/caller/caller.ts'
-export { compile, type Served } from './wire/payload/contract.ts'
 export { type Duplex, duplexPair } from './wire/duplex.ts'
 export {
   type Envelope,
@@ -51,4 +50,5 @@ export {
   PRIORITIES,
   type Priority,
 } from './wire/envelope.ts'
+export { compile, type Served } from './wire/payload/contract.ts'
 export { createResponder, type Responder } from './wire/responder/responder.ts'

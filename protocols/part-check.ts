@@ -4,8 +4,8 @@
 import type { ZodType } from 'zod'
 import { type AnyProtocol, wireId } from './define.ts'
 import { ParleyError } from './errors.ts'
-import { checkKeys, keysOf } from './unknown-keys.ts'
 import type { FigureSpecs, PartContext, PartJournal, PartSpec, Tokens, ViewSpecs } from './part.ts'
+import { checkKeys, keysOf } from './unknown-keys.ts'
 
 const PART_KEYS = keysOf<PartSpec<unknown, Tokens, Tokens, ZodType, FigureSpecs, ViewSpecs>>({
   name: true,

@@ -9,9 +9,9 @@
 import type { ZodType, z } from 'zod'
 import type { AnyProtocol, Handlers } from './define.ts'
 import type { AnyCommandKind } from './journal/state/command-kind.ts'
+import type { QuotaUser } from './limits/quota.ts'
 import { checkPart } from './part-check.ts'
 import type { Log, Port } from './port.ts'
-import type { QuotaUser } from './limits/quota.ts'
 
 /** Names something that a node has, and what type it is of. Nothing of it is loaded by its token. */
 export interface Token<Api> {

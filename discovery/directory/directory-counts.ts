@@ -2,8 +2,8 @@
  * What the directory counts, once for `stats()` and once for the metrics. Label values are closed lists.
  */
 import type { Metrics } from '../../protocols/port.ts'
-import type { DirectoryState } from './tables/directory-state.ts'
 import type { RecordFault } from './record/agent-record.ts'
+import type { DirectoryState } from './tables/directory-state.ts'
 
 /** `own`: a record of this identity that this life did not write. `full`: no room for another agent. */
 export type RecordRefusal = RecordFault | 'bad_signature' | 'own' | 'full' | 'too_many'

@@ -13,31 +13,31 @@ import { equals } from 'uint8arrays/equals'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Port, Stop } from '../../protocols/port.ts'
 import { type Activity, shownActivity } from '../agent-activity.ts'
+import type { Departure } from '../swim/membership-update.ts'
 import { fraction } from '../two-choices.ts'
-import { createIdentityConflict } from './record/identity-conflict.ts'
-import { createDirectoryCounts, type DirectoryStats } from './directory-counts.ts'
-import { findAgent } from './find-agent.ts'
-import { createFirstSync } from './exchange/first-sync.ts'
 import { createChangeListeners } from './change-listeners.ts'
-import type { Candidate } from './tables/offer-index.ts'
-import { type Announcement, createOwnRecord } from './record/own-record.ts'
+import { createDirectoryCounts, type DirectoryStats } from './directory-counts.ts'
 import { createDigestCodec } from './exchange/digest-codec.ts'
+import { createDirectorySync } from './exchange/directory-sync.ts'
+import { createDissemination, randomSubset } from './exchange/dissemination.ts'
+import { createFirstSync } from './exchange/first-sync.ts'
+import { createRecordIntake } from './exchange/record-intake.ts'
+import { findAgent } from './find-agent.ts'
+import { createPeerLookup } from './peer-lookup.ts'
 import {
   ALL_PUBLISHED,
   type DirectoryOptions,
   directoryProtocol,
+  EMPTY_BYTES,
   inBatches,
   MAX_DIGEST,
-  EMPTY_BYTES,
   PRESENCE_TOPIC,
   readDirectoryOptions,
 } from './protocol.ts'
-import { createRecordIntake } from './exchange/record-intake.ts'
-import { createPeerLookup } from './peer-lookup.ts'
-import { createDissemination, randomSubset } from './exchange/dissemination.ts'
-import { createDirectorySync } from './exchange/directory-sync.ts'
+import { createIdentityConflict } from './record/identity-conflict.ts'
+import { type Announcement, createOwnRecord } from './record/own-record.ts'
 import { type Agent, type Change, createDirectoryState } from './tables/directory-state.ts'
-import type { Departure } from '../swim/membership-update.ts'
+import type { Candidate } from './tables/offer-index.ts'
 
 export type DirectoryPort = Pick<
   Port,

@@ -14,8 +14,8 @@ import { toString as text } from 'uint8arrays/to-string'
 import * as z from 'zod'
 import type { Clock, Stop, Timers } from '../../protocols/port.ts'
 import { readJsonText } from '../../protocols/wire/payload/payload-bounds.ts'
-import { MAX_PACKET_BYTES, readPacket, type MdnsServiceName, writeAnswer, writeQuestion } from './mdns-packet.ts'
 import { PeerIdSchema } from '../directory/record/agent-record.ts'
+import { MAX_PACKET_BYTES, type MdnsServiceName, readPacket, writeAnswer, writeQuestion } from './mdns-packet.ts'
 
 const FIRST_PAUSE_MS = 1_000
 const LONGEST_PAUSE_MS = 60_000
@@ -54,9 +54,9 @@ export interface MdnsDeps {
   service: MdnsServiceName
   /** One label, as good as random. */
   instance: string
-  seal(bytes: Uint8Array): Uint8Array
+  encrypt(bytes: Uint8Array): Uint8Array
   /** Undefined where it was not sealed by a member. */
-  open(bytes: Uint8Array): Uint8Array | undefined
+  decrypt(bytes: Uint8Array): Uint8Array | undefined
   interfaces(): readonly MulticastInterface[]
   /** dropped: not sealed by a member, or more of them in a second than are opened. */
   count(what: 'asked' | 'answered' | 'found' | 'dropped'): void
@@ -118,7 +118,7 @@ export const createMdns = (deps: MdnsDeps): Mdns => {
     deps.count('answered')
     for (const place of deps.interfaces()) {
       const told = tell(deps.self, place.addresses())
-      if (told !== undefined) place.send(writeAnswer(service, deps.instance, TTL_SECONDS, deps.seal(told)))
+      if (told !== undefined) place.send(writeAnswer(service, deps.instance, TTL_SECONDS, deps.encrypt(told)))
     }
   }
 
@@ -137,7 +137,7 @@ export const createMdns = (deps: MdnsDeps): Mdns => {
   }
 
   const answered = (data: Uint8Array): void => {
-    const bytes = mayOpen() ? deps.open(data) : undefined
+    const bytes = mayOpen() ? deps.decrypt(data) : undefined
     const told = bytes === undefined ? undefined : readTold(bytes)
     if (told === undefined) {
       deps.count('dropped')

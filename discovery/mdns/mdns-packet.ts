@@ -46,7 +46,12 @@ const record = (name: string, type: number, ttlSeconds: number, data: Uint8Array
   concat([writeName(name), number16(type), number16(INTERNET), number32(ttlSeconds), number16(data.length), data])
 
 /** @param instance one label, different for each node */
-export const writeAnswer = (service: MdnsServiceName, instance: string, ttlSeconds: number, data: Uint8Array): Uint8Array => {
+export const writeAnswer = (
+  service: MdnsServiceName,
+  instance: string,
+  ttlSeconds: number,
+  data: Uint8Array,
+): Uint8Array => {
   const name = `${instance}.${service}`
   const parts: Uint8Array[] = []
   for (let at = 0; at < data.length; at += MAX_TXT_PART) {

@@ -30,7 +30,10 @@ export interface NeighbourLimits {
  * @param isKnown there is a record of the peer, or it is a neighbour
  * @param exceeded told of each that was not taken
  */
-export const createNeighbourLimits = (isKnown: (peer: string) => boolean, exceeded: (what: LimitedRequest) => void): NeighbourLimits => {
+export const createNeighbourLimits = (
+  isKnown: (peer: string) => boolean,
+  exceeded: (what: LimitedRequest) => void,
+): NeighbourLimits => {
   const rates = {
     probe: createRateLimiter(PROBE_RATE),
     question: createRateLimiter(INDIRECT_PROBE_RATE),

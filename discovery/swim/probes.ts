@@ -8,7 +8,15 @@
  */
 import type { MembershipUpdate } from './membership-update.ts'
 import { probeMs, retransmissions } from './swim-settings.ts'
-import { updateOf, type SwimEffect, type SwimMember, type ProbeOutcome, type Probe, type ProbeKind, type SwimState } from './swim-state.ts'
+import {
+  type Probe,
+  type ProbeKind,
+  type ProbeOutcome,
+  type SwimEffect,
+  type SwimMember,
+  type SwimState,
+  updateOf,
+} from './swim-state.ts'
 
 /**
  * Who was heard within so many periods need not be probed: it probes as well, and so do its other neighbours. Few periods

@@ -5,10 +5,10 @@
  * and one of our own: who is connected to a peer looks for itself before it believes that it is dead.
  * Keeps no state but what it writes into the detector's.
  */
-import { type MembershipUpdate, compareUpdates, maxAccusers } from './membership-update.ts'
+import { compareUpdates, type MembershipUpdate, maxAccusers } from './membership-update.ts'
 import { startProbe } from './probes.ts'
 import { suspicionMs } from './swim-settings.ts'
-import { changeHealth, updateOf, type SwimEffect, type SwimMember, memberOf, type SwimState } from './swim-state.ts'
+import { changeHealth, memberOf, type SwimEffect, type SwimMember, type SwimState, updateOf } from './swim-state.ts'
 
 /** `stale`: this node knows better, and may say so. */
 export type UpdateResult = 'news' | 'known' | 'stale'
@@ -47,7 +47,13 @@ const adopt = (s: SwimState, m: SwimMember, claim: MembershipUpdate, nowMs: numb
 }
 
 /** Adopts what is known for sure, if it is news. */
-export const adoptIfNewer = (s: SwimState, m: SwimMember, claim: MembershipUpdate, nowMs: number, out: SwimEffect[]): void => {
+export const adoptIfNewer = (
+  s: SwimState,
+  m: SwimMember,
+  claim: MembershipUpdate,
+  nowMs: number,
+  out: SwimEffect[],
+): void => {
   if (compareUpdates(claim, m) > 0) adopt(s, m, claim, nowMs, out)
 }
 
@@ -70,13 +76,25 @@ const confirm = (s: SwimState, m: SwimMember, by: readonly string[]): void => {
 const deathOf = (m: SwimMember): MembershipUpdate => ({ ...updateOf(m), standing: 'dead' })
 
 /** A last probe decides: what answers it is not dead. Until then it stays suspect. */
-const lookAgain = (s: SwimState, m: SwimMember, accusation: MembershipUpdate, nowMs: number, out: SwimEffect[]): void => {
+const lookAgain = (
+  s: SwimState,
+  m: SwimMember,
+  accusation: MembershipUpdate,
+  nowMs: number,
+  out: SwimEffect[],
+): void => {
   m.deadlineMs = Number.POSITIVE_INFINITY
   startProbe(s, m, 'verdict', nowMs, out, { accusation })
 }
 
 /** Others are sure that a neighbour is dead, and this node has not seen for itself. */
-const onDeathOfNeighbour = (s: SwimState, m: SwimMember, claim: MembershipUpdate, nowMs: number, out: SwimEffect[]): void => {
+const onDeathOfNeighbour = (
+  s: SwimState,
+  m: SwimMember,
+  claim: MembershipUpdate,
+  nowMs: number,
+  out: SwimEffect[],
+): void => {
   const suspicion: MembershipUpdate = { ...claim, standing: 'suspect' }
   if (compareUpdates(suspicion, m) > 0) adopt(s, m, suspicion, nowMs, out)
   if (m.deadlineMs !== Number.POSITIVE_INFINITY) lookAgain(s, m, claim, nowMs, out)
@@ -126,7 +144,13 @@ export const applyUpdate = (s: SwimState, claim: MembershipUpdate, nowMs: number
 }
 
 /** The peer itself told its incarnation. */
-export const noteIncarnation = (s: SwimState, m: SwimMember, incarnation: number, nowMs: number, out: SwimEffect[]): void => {
+export const noteIncarnation = (
+  s: SwimState,
+  m: SwimMember,
+  incarnation: number,
+  nowMs: number,
+  out: SwimEffect[],
+): void => {
   if (incarnation <= m.incarnation) return
   m.cannotRefute = false
   if (m.standing === 'alive') m.incarnation = incarnation

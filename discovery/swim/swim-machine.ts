@@ -14,20 +14,20 @@
  * connected neighbours only, joins come from the directory, and a connection that closes is a hint: others are asked for
  * the peer at once, and its neighbours' own dials are the direct probe.
  */
-import type { MembershipUpdate, Departure } from './membership-update.ts'
-import { askRelays, endProbe, updatesFor, nextTarget, startProbe } from './probes.ts'
+import type { Departure, MembershipUpdate } from './membership-update.ts'
+import { askRelays, endProbe, nextTarget, startProbe, updatesFor } from './probes.ts'
+import { adoptIfNewer, applyUpdate, endSuspicions, markAlive, markDead, noteIncarnation, suspect } from './suspicion.ts'
 import {
   changeHealth,
-  updateOf,
-  type SwimEffect,
-  removeMember,
-  type SwimMember,
   memberOf,
-  type ProbeOutcome,
   type Probe,
+  type ProbeOutcome,
+  removeMember,
+  type SwimEffect,
+  type SwimMember,
   type SwimState,
+  updateOf,
 } from './swim-state.ts'
-import { suspect, markAlive, markDead, endSuspicions, noteIncarnation, adoptIfNewer, applyUpdate } from './suspicion.ts'
 
 export type SwimInput =
   /** `members` of the mesh, this node included. */
@@ -45,7 +45,12 @@ export type SwimInput =
       readonly departure?: Departure | undefined
     }
   /** A probe of another node: answered by the effect `answer`. */
-  | { readonly type: 'probed'; readonly peer: string; readonly incarnation: number; readonly news: readonly MembershipUpdate[] }
+  | {
+      readonly type: 'probed'
+      readonly peer: string
+      readonly incarnation: number
+      readonly news: readonly MembershipUpdate[]
+    }
   | {
       readonly type: 'acked'
       readonly seq: number
@@ -77,7 +82,12 @@ const heard = (m: SwimMember, nowMs: number): void => {
 }
 
 /** Takes news in. @returns what the sender should know instead */
-const takeIn = (s: SwimState, news: readonly MembershipUpdate[], nowMs: number, out: SwimEffect[]): MembershipUpdate[] => {
+const takeIn = (
+  s: SwimState,
+  news: readonly MembershipUpdate[],
+  nowMs: number,
+  out: SwimEffect[],
+): MembershipUpdate[] => {
   const wrong = new Set<string>()
   for (const claim of news.slice(0, 2 * s.settings.maxNews))
     if (applyUpdate(s, claim, nowMs, out) === 'stale' && wrong.size < MAX_CORRECTIONS) wrong.add(claim.peer)
@@ -196,7 +206,12 @@ const onLeft = (s: SwimState, input: SwimInput & { type: 'left' }, nowMs: number
   adoptIfNewer(s, m, { peer, standing: 'left', incarnation, by: [], departure }, nowMs, out)
 }
 
-const onAsked = (s: SwimState, { peer, id, target }: SwimInput & { type: 'asked' }, nowMs: number, out: SwimEffect[]): void => {
+const onAsked = (
+  s: SwimState,
+  { peer, id, target }: SwimInput & { type: 'asked' },
+  nowMs: number,
+  out: SwimEffect[],
+): void => {
   const m = s.neighbours.get(target)
   const isKnown = m !== undefined && !s.hasLeft
   // Who cannot tell says so at once: that the question arrived is worth knowing.

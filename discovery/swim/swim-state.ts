@@ -5,8 +5,9 @@
  * own for each neighbour, and one for each question of another node), rumours. A mesh at rest keeps its neighbours only.
  * Times are milliseconds of a monotonic clock, given by the caller.
  */
-import type { MembershipUpdate, Departure, MemberStatus } from './membership-update.ts'
-import { createBroadcastQueue, type BroadcastQueue } from './broadcast-queue.ts'
+
+import { type BroadcastQueue, createBroadcastQueue } from './broadcast-queue.ts'
+import type { Departure, MemberStatus, MembershipUpdate } from './membership-update.ts'
 import { SWIM_DEFAULTS, type SwimSettings } from './swim-settings.ts'
 
 /** What a relay found out. `unknown`: it is not connected to the target itself. */

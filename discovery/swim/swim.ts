@@ -11,12 +11,12 @@ import { isParleyError } from '../../protocols/errors.ts'
 import type { Port, Stop } from '../../protocols/port.ts'
 import type { Activity } from '../agent-activity.ts'
 import { fraction } from '../two-choices.ts'
-import type { MembershipUpdate, Departure, MemberStatus } from './membership-update.ts'
+import type { Departure, MemberStatus, MembershipUpdate } from './membership-update.ts'
 import { createNeighbourLimits } from './neighbour-limits.ts'
-import { type SwimInput, step } from './swim-machine.ts'
 import { type Heartbeat, presenceProtocol } from './protocol.ts'
+import { type SwimInput, step } from './swim-machine.ts'
 import type { SwimSettings } from './swim-settings.ts'
-import { createSwimState, type SwimEffect, type ProbeOutcome, type SwimCounts } from './swim-state.ts'
+import { createSwimState, type ProbeOutcome, type SwimCounts, type SwimEffect } from './swim-state.ts'
 
 export type SwimPort = Pick<
   Port,

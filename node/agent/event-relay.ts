@@ -8,8 +8,8 @@ import type { Events } from '../../protocols/events/api.ts'
 import type { MeshEvent, Missed } from '../../protocols/events/event.ts'
 import type { Subscription } from '../../protocols/events/receive/subscription-queue.ts'
 import type { Clock, Log } from '../../protocols/port.ts'
-import type { ThreadSubscribeRequest, SubscriptionItem } from './channel/thread-requests.ts'
 import { sharedNow } from './channel/shared-clock.ts'
+import type { SubscriptionItem, ThreadSubscribeRequest } from './channel/thread-requests.ts'
 
 export const MAX_MISSED = 64
 

@@ -7,22 +7,22 @@ import * as z from 'zod'
 import type { Progress } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Mesh } from '../api.ts'
+import type { ByteCallOptions, Reply } from '../calls/clients.ts'
 import type { MethodCodec } from '../calls/method-codecs.ts'
-import type { Reply, ByteCallOptions } from '../calls/clients.ts'
-import type { ChannelRequestHandler, ChannelRequestContext } from './channel/channel-responder.ts'
+import type { ChannelRequestContext, ChannelRequestHandler } from './channel/channel-responder.ts'
 import type {
-  ThreadCallRequest,
   FailoverNotice,
-  RequestToNode,
   OfferFacts,
-  TransferableReply,
   ProgressNotice,
-  ThreadPublishRequest,
+  RequestToNode,
   TargetFacts,
+  ThreadCallRequest,
+  ThreadPublishRequest,
+  TransferableReply,
 } from './channel/thread-requests.ts'
 import { exactBytes } from './channel/transferable-bytes.ts'
-import { relayEvents } from './event-relay.ts'
 import { type TransferableError, toTransferableError } from './channel/transferable-error.ts'
+import { relayEvents } from './event-relay.ts'
 
 /** What the mesh must have to be an agent's node. */
 export type AgentMesh = Pick<
@@ -51,7 +51,10 @@ const toCallable = ({ protocol, version, major, protocolId, ...facts }: TargetFa
   codec: { ...facts, encode: toBytes, decode: (bytes) => bytes },
 })
 
-const optionsOf = ({ options: { reports, ...options } }: ThreadCallRequest, { signal, aside }: ChannelRequestContext): ByteCallOptions => ({
+const optionsOf = (
+  { options: { reports, ...options } }: ThreadCallRequest,
+  { signal, aside }: ChannelRequestContext,
+): ByteCallOptions => ({
   ...options,
   signal,
   onFailover(peer, error) {

@@ -18,7 +18,9 @@ export const RESTART_LIMITS: RestartLimits = {
 }
 
 /** @returns a function that is told of each crash (monotonic milliseconds): how long to wait, or undefined to give up */
-export const createRestartPolicy = (limits: RestartLimits = RESTART_LIMITS): ((nowMs: number) => number | undefined) => {
+export const createRestartPolicy = (
+  limits: RestartLimits = RESTART_LIMITS,
+): ((nowMs: number) => number | undefined) => {
   let crashes: number[] = []
   return (nowMs) => {
     crashes = [...crashes.filter((at) => nowMs - at < limits.windowMs), nowMs]

@@ -10,11 +10,11 @@ import type { Progress } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Endpoint, MethodFacts, RunMethod, Served } from '../../protocols/wire/payload/contract.ts'
 import type { Unserve } from '../api.ts'
-import type { RequestToAgent, OfferFacts, ThreadRunRequest, WorkerStartData } from './channel/thread-requests.ts'
-import { type ThreadChannel, createThreadChannel, type ChannelMessage } from './channel/thread-channel.ts'
+import { sharedNow } from './channel/shared-clock.ts'
+import { type ChannelMessage, createThreadChannel, type ThreadChannel } from './channel/thread-channel.ts'
+import type { OfferFacts, RequestToAgent, ThreadRunRequest, WorkerStartData } from './channel/thread-requests.ts'
 import { fromTransferableError } from './channel/transferable-error.ts'
 import { type AgentMesh, createNodeRequestHandler } from './node-request-handler.ts'
-import { sharedNow } from './channel/shared-clock.ts'
 
 export interface WorkerThreadLimits {
   /** Requests that are in the agent at one time; below the node's limits.maxActive, which they share with its own. */

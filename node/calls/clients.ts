@@ -67,7 +67,12 @@ export type ByteCallOptions = AnyOptions &
 export interface ByteCalls {
   /** Unary and one-way methods. */
   one(address: CallAddress, target: MethodCodec, payload: Uint8Array, options: ByteCallOptions): Promise<unknown>
-  stream(address: CallAddress, target: MethodCodec, payload: Uint8Array, options: ByteCallOptions): AsyncIterableIterator<unknown>
+  stream(
+    address: CallAddress,
+    target: MethodCodec,
+    payload: Uint8Array,
+    options: ByteCallOptions,
+  ): AsyncIterableIterator<unknown>
   all(
     address: CallAddress,
     target: MethodCodec,

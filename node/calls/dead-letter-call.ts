@@ -19,7 +19,15 @@ const contentOf = (payload: Uint8Array | undefined): Content => {
   return 'bytes'
 }
 
-export const toDeadCall = ({ at, to, label, error, recoveryError, payload, conversationId }: Undelivered): FailedCall => ({
+export const toDeadCall = ({
+  at,
+  to,
+  label,
+  error,
+  recoveryError,
+  payload,
+  conversationId,
+}: Undelivered): FailedCall => ({
   to,
   label,
   error: toFault(error),

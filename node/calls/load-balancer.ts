@@ -8,17 +8,17 @@
  * Keeps no state of its own.
  */
 
-import { pick } from '../../discovery/two-choices.ts'
-import { checkTarget, isPeerId, resolveTarget, peerIdOf } from '../../discovery/directory/find-agent.ts'
-import type { Candidate } from '../../discovery/directory/tables/offer-index.ts'
+import { checkTarget, isPeerId, peerIdOf, resolveTarget } from '../../discovery/directory/find-agent.ts'
 import type { Agent } from '../../discovery/directory/tables/directory-state.ts'
-import { type PeerBreakers, isBreakerOpenError } from '../../protocols/delivery/recovery/peer-breakers.ts'
+import type { Candidate } from '../../discovery/directory/tables/offer-index.ts'
+import { pick } from '../../discovery/two-choices.ts'
 import type { Recoveries } from '../../protocols/delivery/recovery/error-recovery.ts'
+import { isBreakerOpenError, type PeerBreakers } from '../../protocols/delivery/recovery/peer-breakers.ts'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import type { Clock, Timers } from '../../protocols/port.ts'
 import { mayFailOver, neverHandled } from '../../protocols/wire/caller/retry-policy.ts'
+import type { ByteCallOptions, ByteCalls, Reply } from './clients.ts'
 import type { MethodCodec } from './method-codecs.ts'
-import type { ByteCalls, Reply, ByteCallOptions } from './clients.ts'
 import type { RetryingCall } from './retrying-call.ts'
 
 export interface LoadBalancerDeps {

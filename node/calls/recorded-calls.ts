@@ -4,8 +4,8 @@
  */
 import type { CallEndListener, ConversationCall } from '../../protocols/delivery/conversations/conversation-log.ts'
 import { isParleyError } from '../../protocols/errors.ts'
-import type { Endpoint, RunMethod, Served } from '../../protocols/wire/payload/contract.ts'
 import { WIRE_CONTENTS } from '../../protocols/wire/frames/frame.ts'
+import type { Endpoint, RunMethod, Served } from '../../protocols/wire/payload/contract.ts'
 import type { MethodCodec } from './method-codecs.ts'
 import type { RetryingCall } from './retrying-call.ts'
 
@@ -14,7 +14,8 @@ export type RecordCall = (call: ConversationCall) => CallEndListener | undefined
 
 const codeOf = (error: unknown): string => (isParleyError(error) ? error.code : 'APP001')
 
-const contentOf = ({ content }: { readonly content: number }): ConversationCall['content'] => WIRE_CONTENTS[content] ?? 'json'
+const contentOf = ({ content }: { readonly content: number }): ConversationCall['content'] =>
+  WIRE_CONTENTS[content] ?? 'json'
 
 const noteOutcome = <T>(outcome: Promise<T>, ended: CallEndListener | undefined): Promise<T> => {
   if (ended !== undefined)

@@ -5,16 +5,20 @@
  * Keeps no state.
  */
 import type { CallOptions, Progress } from '../../protocols/define.ts'
-import { type PeerBreakers, breakerOpenError, isBreakerOpenError } from '../../protocols/delivery/recovery/peer-breakers.ts'
-import { type Recoveries, decideRecovery } from '../../protocols/delivery/recovery/error-recovery.ts'
+import { decideRecovery, type Recoveries } from '../../protocols/delivery/recovery/error-recovery.ts'
+import {
+  breakerOpenError,
+  isBreakerOpenError,
+  type PeerBreakers,
+} from '../../protocols/delivery/recovery/peer-breakers.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Clock, Timers } from '../../protocols/port.ts'
 import type { Caller, OutgoingCall, ResponseSink } from '../../protocols/wire/caller/caller.ts'
 import { Headers } from '../../protocols/wire/envelope.ts'
 import { type EnvelopeExtra, WIRE_PRIORITIES } from '../../protocols/wire/frames/frame.ts'
-import { validate, decodePayload, encodePayload } from '../../protocols/wire/payload/payload.ts'
-import type { MethodCodec } from './method-codecs.ts'
+import { decodePayload, encodePayload, validate } from '../../protocols/wire/payload/payload.ts'
 import type { LinkPool, LinkTarget } from '../network/link-pool.ts'
+import type { MethodCodec } from './method-codecs.ts'
 
 export interface RetryingCallDeps {
   clock: Clock
@@ -126,7 +130,12 @@ export const createRetryingCall = (deps: RetryingCallDeps): RetryingCall => {
     })
 
   /** The open link, dialled and opened within what is left of the call's time. */
-  const linkTo = async (peer: string, target: MethodCodec, deadlineAt: number, signal?: AbortSignal): Promise<Caller> => {
+  const linkTo = async (
+    peer: string,
+    target: MethodCodec,
+    deadlineAt: number,
+    signal?: AbortSignal,
+  ): Promise<Caller> => {
     const leftMs = Math.max(1, deadlineAt - clock.monotonic())
     const limit = new AbortController()
     const stop = timers.after(leftMs, () => limit.abort(timedOut(target.codec.label, Math.round(leftMs))))

@@ -54,6 +54,6 @@ await writeFile(join(COMMAND, 'LICENSES.txt'), await licencesOf(folders.map((fol
 
 // What a module finds beside itself: the thread of an agent, which shares its modules with the agent, and the debug page.
 await writeFile(join(COMMAND, 'worker.js'), "import '../node/agent/worker.js'\n")
-const page = join(COMPILED, 'dashboard/built')
+const page = join(COMPILED, 'observe/dashboard/built')
 await mkdir(join(COMMAND, 'built'), { recursive: true })
 for (const file of await readdir(page)) await copyFile(join(page, file), join(COMMAND, 'built', file))

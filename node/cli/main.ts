@@ -5,18 +5,18 @@
 import { Command } from 'commander'
 import { nearestName } from '../../protocols/unknown-keys.ts'
 import { VERSION } from '../platform/version.ts'
+import { EXIT_HELP, reportError, usageError } from './output/exit-codes.ts'
 import { registerCompletion, registerExitCodes } from './register/register-completion.ts'
+import { registerConfig, registerInit } from './register/register-config.ts'
 import { registerCoordinator, registerLeave } from './register/register-coordinator.ts'
 import { registerDlq } from './register/register-dlq.ts'
 import { registerDoctor } from './register/register-doctor.ts'
+import { keepProgramArguments, registerMessaging } from './register/register-messaging.ts'
 import { registerStop } from './register/register-stop.ts'
 import { registerStore } from './register/register-store.ts'
-import { registerMessaging, keepProgramArguments } from './register/register-messaging.ts'
 import { registerOutbox, registerTools } from './register/register-tools.ts'
 import { registerUp } from './register/register-up.ts'
 import { registerViews } from './register/register-views.ts'
-import { registerConfig, registerInit } from './register/register-config.ts'
-import { EXIT_HELP, reportError, usageError } from './output/exit-codes.ts'
 
 export const createProgram = (): Command => {
   const program = new Command('parley')

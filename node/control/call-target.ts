@@ -1,8 +1,8 @@
 /** What a call by name goes to: found in the directory, and made into a contract without schemas. Pure. */
 import * as z from 'zod'
-import type { Agent } from '../../discovery/directory/tables/directory-state.ts'
 import type { MethodRecord, ProtocolRecord } from '../../discovery/directory/record/agent-record.ts'
-import { type AnyProtocol, defineProtocol, type MethodKind, type Method, majorOf } from '../../protocols/define.ts'
+import type { Agent } from '../../discovery/directory/tables/directory-state.ts'
+import { type AnyProtocol, defineProtocol, type Method, type MethodKind, majorOf } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import { nearestName } from '../../protocols/unknown-keys.ts'
 

@@ -5,8 +5,8 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import * as z from 'zod'
 import { ParleyError } from '../../protocols/errors.ts'
 import { systemCode } from '../platform/private-file.ts'
-import { readNdjsonFeed } from './ndjson.ts'
 import { errorOf, NO_AGENT } from './control-schemas.ts'
+import { readNdjsonFeed } from './ndjson.ts'
 
 const ASK_MS = 30_000
 /** A stream of which nothing comes for so long is dead: the node sends a sign of life each 10 s. */

@@ -14,8 +14,8 @@ import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import { problemResponse } from '../observe/http/http-responses.ts'
 import { ensurePrivateDirectory, FILE_MODE, systemCode } from '../platform/private-file.ts'
 import { type ControlDeps, createControlRoutes } from './control-routes.ts'
-import { socketInDataDir, socketInTemporaryDirectory, type SocketPath } from './socket-path.ts'
 import { createControlStreams } from './control-streams.ts'
+import { type SocketPath, socketInDataDir, socketInTemporaryDirectory } from './socket-path.ts'
 
 export const MAX_CONNECTIONS = 128
 /** Milliseconds that responses have to end by themselves when the socket closes. */

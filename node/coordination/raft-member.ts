@@ -5,22 +5,22 @@
  * open store, the member on it, why there is none.
  */
 import { join } from 'node:path'
-import { isMember } from '../../protocols/consensus/raft/configuration-history.ts'
 import { startRaftGroup } from '../../protocols/consensus/group/group.ts'
 import { peerOf } from '../../protocols/consensus/member-id.ts'
 import type { Proofs } from '../../protocols/consensus/proof/proofs.ts'
+import { isMember } from '../../protocols/consensus/raft/configuration-history.ts'
 import type { RaftStatus } from '../../protocols/consensus/raft/raft.ts'
 import { isParleyError, type ParleyError } from '../../protocols/errors.ts'
+import type { JournalMember } from '../../protocols/journal/journal-server.ts'
 import type { AnyCommandKind } from '../../protocols/journal/state/command-kind.ts'
 import { createJournalMachine } from '../../protocols/journal/state/journal-machine.ts'
-import type { JournalMember } from '../../protocols/journal/journal-server.ts'
 import type { Port, Stop } from '../../protocols/port.ts'
 import { type Disk, openFolder } from '../store/files/disk.ts'
 import { type OpenGroupStorage, openGroupStorage } from '../store/journal/disk-group-storage.ts'
-import { JOURNAL_FOLDER, type KnownStores } from '../store/known-stores.ts'
-import { removeLossNote, type LossNote, readLossNote, rejoinAfterLoss } from '../store/journal/journal-loss.ts'
-import { handleRestoredBackup } from '../store/journal/restored-backup.ts'
+import { type LossNote, readLossNote, rejoinAfterLoss, removeLossNote } from '../store/journal/journal-loss.ts'
 import { openMemberWithdrawal } from '../store/journal/member-withdrawal.ts'
+import { handleRestoredBackup } from '../store/journal/restored-backup.ts'
+import { JOURNAL_FOLDER, type KnownStores } from '../store/known-stores.ts'
 
 const AGAIN_MS = 1_000
 const MAX_AGAIN_MS = 30_000
@@ -111,7 +111,11 @@ export const transferBeforeStop = async (
  * The folder that a seat's store is in, before anything rests on it.
  * @throws STA003 where it was copied and cannot be renewed
  */
-export const openJournalFolder = async (port: Pick<Port, 'self' | 'random' | 'log'>, dataDir: string, joins: boolean) => {
+export const openJournalFolder = async (
+  port: Pick<Port, 'self' | 'random' | 'log'>,
+  dataDir: string,
+  joins: boolean,
+) => {
   const folder = join(dataDir, JOURNAL_FOLDER)
   const disk = await openFolder(folder)
   const random = (bytes: number): Uint8Array => port.random(bytes)

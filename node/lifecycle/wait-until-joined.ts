@@ -4,8 +4,8 @@
  */
 import type { Directory } from '../../discovery/directory/directory.ts'
 import { ParleyError } from '../../protocols/errors.ts'
-import { checkKeys, keysOf } from '../../protocols/unknown-keys.ts'
 import type { Clock, Log, Timers } from '../../protocols/port.ts'
+import { checkKeys, keysOf } from '../../protocols/unknown-keys.ts'
 
 export interface JoinedOptions {
   /** Milliseconds, 1 to 2^31 - 1; no limit unless told. */

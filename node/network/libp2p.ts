@@ -12,19 +12,19 @@ import { tcp } from '@libp2p/tcp'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p } from 'libp2p'
 import type { Log } from '../../protocols/port.ts'
-import type { StreamGater } from '../trust/stream-gater.ts'
-import { boundMessageCache, boundSeenCache, forgetNeutralScores, keepNoDeliveries } from './gossip/gossipsub-bounds.ts'
-import { type ConnectionLimits, ROOM_FOR_UNADMITTED } from './connection-limits.ts'
-import type { DialPolicy } from './dial/dial-policy.ts'
-import { gossipId, type GossipsubInternals, gossipsubInternals } from './gossip/gossipsub-internals.ts'
 import type { MeshOptions } from '../options/schema.ts'
 import { timers } from '../platform/platform.ts'
+import type { StreamGater } from '../trust/stream-gater.ts'
+import { type ConnectionLimits, ROOM_FOR_UNADMITTED } from './connection-limits.ts'
 import type { Dht, DhtDeps } from './dht.ts'
-import { tunedNoise } from './overrides/noise.ts'
-import { quicTransport } from './transports/quic.ts'
+import type { DialPolicy } from './dial/dial-policy.ts'
+import { boundMessageCache, boundSeenCache, forgetNeutralScores, keepNoDeliveries } from './gossip/gossipsub-bounds.ts'
+import { type GossipsubInternals, gossipId, gossipsubInternals } from './gossip/gossipsub-internals.ts'
 import type { CircuitTransport } from './nat/circuit-transport.ts'
-import { webSocketTransport } from './transports/web-sockets.ts'
+import { tunedNoise } from './overrides/noise.ts'
 import { tunedYamux } from './overrides/yamux.ts'
+import { quicTransport } from './transports/quic.ts'
+import { webSocketTransport } from './transports/web-sockets.ts'
 
 export interface MeshLibp2pDeps {
   privateKey: Ed25519PrivateKey
@@ -173,9 +173,7 @@ export const createMeshLibp2p = async (deps: MeshLibp2pDeps): Promise<MeshLibp2p
   const dht =
     mode === 'off'
       ? undefined
-      : await import('./dht.ts').then(({ dhtService }) =>
-          dhtService({ ...deps.dht, mode, mesh: options.mesh, gate }),
-        )
+      : await import('./dht.ts').then(({ dhtService }) => dhtService({ ...deps.dht, mode, mesh: options.mesh, gate }))
   let table: Dht | undefined
   const libp2p: MeshLibp2p = await createLibp2p({
     start: false,

@@ -10,8 +10,8 @@
  */
 import type { Connection } from '@libp2p/interface'
 import type { Member, Stop, Timers } from '../../protocols/port.ts'
-import { isRelayed } from './addresses/multiaddresses.ts'
 import type { Membership } from '../trust/trust.ts'
+import { isRelayed } from './addresses/multiaddresses.ts'
 
 export interface AdmittedPeerFacts {
   name: string

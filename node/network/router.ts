@@ -10,15 +10,24 @@ import { wireId } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import { createFairShares } from '../../protocols/limits/fair-shares.ts'
 import { hasCapability } from '../../protocols/security/membership-claims.ts'
-import type { Endpoint, Served } from '../../protocols/wire/payload/contract.ts'
 import { type Duplex, duplexPair } from '../../protocols/wire/duplex.ts'
 import type { LinkDeps } from '../../protocols/wire/link/link.ts'
-import { createResponder, type ForwardedReply, type Responder, type ResponderDeps } from '../../protocols/wire/responder/responder.ts'
-import { createConcurrencyLimiter, type PeerUsage, type ConcurrencyLimiter } from '../../protocols/wire/responder/concurrency-limiter.ts'
+import type { Endpoint, Served } from '../../protocols/wire/payload/contract.ts'
+import {
+  type ConcurrencyLimiter,
+  createConcurrencyLimiter,
+  type PeerUsage,
+} from '../../protocols/wire/responder/concurrency-limiter.ts'
+import {
+  createResponder,
+  type ForwardedReply,
+  type Responder,
+  type ResponderDeps,
+} from '../../protocols/wire/responder/responder.ts'
 import { createUnreadResponses } from '../../protocols/wire/responder/unread-responses.ts'
+import { withFields } from '../observe/log/log-fields.ts'
 import type { MeshFigures } from '../observe/metrics/mesh-figures.ts'
 import type { StreamGater } from '../trust/stream-gater.ts'
-import { withFields } from '../observe/log/log-fields.ts'
 import type { Membership } from '../trust/trust.ts'
 import { streamDuplex } from './stream-duplex.ts'
 
@@ -113,7 +122,10 @@ export const createRouter = (deps: RouterDeps): Router => {
   const denied: Record<string, number> = { SEC001: 0, SEC002: 0, MSG004: 0 }
   /** Streams of each peer; the open protocol has bounds of its own. */
   const streams = createFairShares(Number.POSITIVE_INFINITY, deps.maxPeerStreams())
-  const unread = { agents: createUnreadResponses(0, 0), own: createUnreadResponses(OWN_UNREAD_BYTES, OWN_PEER_UNREAD_BYTES) }
+  const unread = {
+    agents: createUnreadResponses(0, 0),
+    own: createUnreadResponses(OWN_UNREAD_BYTES, OWN_PEER_UNREAD_BYTES),
+  }
   const load = () => deps.slots.active() + deps.slots.queued()
   let draining = false
 

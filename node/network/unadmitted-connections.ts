@@ -146,7 +146,10 @@ const WORDS: Readonly<Record<UnadmittedEnd, string>> = {
   'total-streams': 'peers that are not admitted open too many streams, and this one most',
 }
 
-export const createUnadmittedConnections = (clock: Pick<Clock, 'monotonic'>, limits: UnadmittedLimits): UnadmittedConnections => {
+export const createUnadmittedConnections = (
+  clock: Pick<Clock, 'monotonic'>,
+  limits: UnadmittedLimits,
+): UnadmittedConnections => {
   /** The oldest first. */
   const entries = new Set<Entry>()
   /** By source: how many of the entries. */

@@ -8,10 +8,10 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Log, Metrics } from '../../protocols/port.ts'
-import { SECURITY_HEADERS } from './http/http-responses.ts'
 import { type DebugSource, ReadinessSchema } from './debug/debug-schemas.ts'
-import { CONTENT_TYPE } from './metrics/exposition.ts'
 import { type HttpListener, startHttpListener } from './http/http-listener.ts'
+import { SECURITY_HEADERS } from './http/http-responses.ts'
+import { CONTENT_TYPE } from './metrics/exposition.ts'
 
 export const MAX_CONNECTIONS = 64
 const IDLE_MS = 10_000

@@ -4,15 +4,15 @@
  */
 
 import type { ResolvedDeliveryOptions as DeliverySettings } from '../../protocols/delivery/options.ts'
-import type { EventsSettings as EventsSettings } from '../../protocols/events/options.ts'
+import type { EventsSettings } from '../../protocols/events/options.ts'
 import type { Quota } from '../../protocols/limits/quota.ts'
 import type { LinkLimits } from '../../protocols/wire/link/link.ts'
 import type { ConcurrencyLimiter } from '../../protocols/wire/responder/concurrency-limiter.ts'
 import type { NodeLog } from '../observe/log/node-log.ts'
 import type { Trust } from '../trust/trust.ts'
-import type { MeshOptions } from './schema.ts'
-import type { LiveSetting, LiveSettings } from './reload.ts'
 import { slotBounds } from './limits.ts'
+import type { LiveSetting, LiveSettings } from './reload.ts'
+import type { MeshOptions } from './schema.ts'
 
 export interface LiveParts {
   readonly options: MeshOptions

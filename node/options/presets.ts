@@ -2,8 +2,8 @@
  * Presets: small overrides of the figures of a node, by where its peers are. What the user gives stands above them.
  */
 import type * as z from 'zod'
-import type { Preset } from './preset-names.ts'
 import type { CompressionOptions, Limits, Timings } from './limits.ts'
+import type { Preset } from './preset-names.ts'
 
 export interface PresetOverrides {
   readonly limits?: z.input<typeof Limits>

@@ -1,10 +1,10 @@
 /** Changes of a running node's options, one after the other: each starts from what the one before has left. State: the last one. */
 import type { Log } from '../../protocols/port.ts'
-import type { LiveParts } from './live-settings.ts'
-import type { MeshOptionsInput } from './schema.ts'
 import type { PartRunner } from '../parts/runner.ts'
-import type { Reloaded } from './reload.ts'
 import { SECRET_ADVICE, secretWarning } from '../trust/secret.ts'
+import type { LiveParts } from './live-settings.ts'
+import type { Reloaded } from './reload.ts'
+import type { MeshOptionsInput } from './schema.ts'
 
 /** Options of parts that were given are theirs to take: each is named as `partOptions.acme/tally`. */
 const reloadParts = (

@@ -113,7 +113,11 @@ const written = ({ path }: Change): string => path.join('.')
  * @param running the options of the node, written in place
  * @throws MSG001, SEC001 for changes that cannot be used; what a part throws while it prepares
  */
-export const reloadOptions = async (running: MeshOptions, changes: unknown, settings: LiveSettings): Promise<Reloaded> => {
+export const reloadOptions = async (
+  running: MeshOptions,
+  changes: unknown,
+  settings: LiveSettings,
+): Promise<Reloaded> => {
   // Not an object, or a group that is none: refused with the same words as by createMesh.
   if (!isTree(changes)) parseOptions(changes)
   const given = isTree(changes) ? leaves(changes, shapeOfSchema(MeshOptionsSchema, true)) : []

@@ -1,11 +1,12 @@
 /** What a node offers to others: served here, and told in its record. State: the protocols that programs serve. */
-import type { Candidate } from '../../discovery/directory/tables/offer-index.ts'
+
 import type { Directory } from '../../discovery/directory/directory.ts'
 import type { ProtocolRecord } from '../../discovery/directory/record/agent-record.ts'
+import type { Candidate } from '../../discovery/directory/tables/offer-index.ts'
 import { wireId } from '../../protocols/define.ts'
 import type { Served } from '../../protocols/wire/payload/contract.ts'
-import { worthAnnouncing } from '../network/addresses/multiaddresses.ts'
 import type { Unserve } from '../api.ts'
+import { worthAnnouncing } from '../network/addresses/multiaddresses.ts'
 import type { Router } from '../network/router.ts'
 
 const MAX_ADDRESSES = 16

@@ -9,8 +9,8 @@
  */
 import type { Activity } from '../../discovery/agent-activity.ts'
 import type { Directory } from '../../discovery/directory/directory.ts'
-import { suspicionFor } from '../../discovery/swim/swim-settings.ts'
 import { createSwim, type MemberStatusChange, type Swim, type SwimPort } from '../../discovery/swim/swim.ts'
+import { suspicionFor } from '../../discovery/swim/swim-settings.ts'
 import type { Log, Stop } from '../../protocols/port.ts'
 
 export { presenceProtocol } from '../../discovery/swim/protocol.ts'
@@ -37,7 +37,8 @@ export interface FailureDetectionDeps {
   cutOff(peer: string, silentMs: number): void
 }
 
-export interface FailureDetection extends Pick<Swim, 'activity' | 'load' | 'rttMs' | 'silentMs' | 'statusOf' | 'stats'> {
+export interface FailureDetection
+  extends Pick<Swim, 'activity' | 'load' | 'rttMs' | 'silentMs' | 'statusOf' | 'stats'> {
   /**
    * Called with what is believed of a peer from now on. `dead`: its work may be given to others, unless that needs a
    * fence; `left`: with `departure`, whether it means to come back.
@@ -49,7 +50,10 @@ export interface FailureDetection extends Pick<Swim, 'activity' | 'load' | 'rttM
 /** Others may hear a peer that this node does not: its connection is given this much longer than a verdict takes. */
 const UNHEARD = 1.5
 
-export const createFailureDetection = async (deps: FailureDetectionDeps, options: FailureDetectionOptions): Promise<FailureDetection> => {
+export const createFailureDetection = async (
+  deps: FailureDetectionDeps,
+  options: FailureDetectionOptions,
+): Promise<FailureDetection> => {
   const { directory, log } = deps
   const listeners = new Set<(change: MemberStatusChange) => void>()
 

@@ -3,8 +3,8 @@
  */
 import { wireId } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
-import { nearestName } from '../../protocols/unknown-keys.ts'
 import type { AnyPart } from '../../protocols/part.ts'
+import { nearestName } from '../../protocols/unknown-keys.ts'
 
 const unusable = (message: string, hint: string): ParleyError => new ParleyError('MSG001', message, { hint })
 

@@ -9,6 +9,7 @@
  */
 import type { AnyProtocol, Handlers } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
+import type { Quota } from '../../protocols/limits/quota.ts'
 import {
   type AnyPart,
   type ApiOf,
@@ -21,7 +22,6 @@ import {
   undoAll,
 } from '../../protocols/part.ts'
 import type { Port } from '../../protocols/port.ts'
-import type { Quota } from '../../protocols/limits/quota.ts'
 import { PartLife, type PartState, startError } from './life.ts'
 import { orderParts } from './order.ts'
 

@@ -1,8 +1,8 @@
-/** The version of this package, read once from its package.json (one level up, two from dist/). */
+/** The version of this package, read once from its package.json (two levels up, three from dist/). */
 import { readFileSync } from 'node:fs'
 
 const read = (): string => {
-  for (const path of ['../../package.json', '../../package.json']) {
+  for (const path of ['../../package.json', '../../../package.json']) {
     try {
       const parsed: unknown = JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'))
       if (typeof parsed === 'object' && parsed !== null && 'version' in parsed) return String(parsed.version)

@@ -23,7 +23,7 @@ import {
   systemCode,
   writePrivateFile,
 } from '../platform/private-file.ts'
-import { type ProcessIdentity, isStillRunning, thisProcess } from '../platform/process-identity.ts'
+import { isStillRunning, type ProcessIdentity, thisProcess } from '../platform/process-identity.ts'
 import { isDiskFull } from './files/disk-reserve.ts'
 
 const LOCK = 'lock'

@@ -18,11 +18,11 @@ import { MemberIdSchema, peerOf } from '../../protocols/consensus/member-id.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Port } from '../../protocols/port.ts'
 import { readPrivateFile, systemCode, writePrivateFile } from '../platform/private-file.ts'
-import { openFolder } from './files/disk.ts'
 import { FENCE_FILE } from './fences/fence-file.ts'
+import { openFolder } from './files/disk.ts'
 import { createFoundingFile } from './journal/founding-file.ts'
-import { LOG_MARKER_FILE } from './log/log-marker.ts'
 import { writeLossNote } from './journal/journal-loss.ts'
+import { LOG_MARKER_FILE } from './log/log-marker.ts'
 
 export const KNOWN_FILE = 'stores.json'
 export const FENCE_FOLDER = 'fences'
@@ -116,7 +116,8 @@ const lossOf = (part: KnownPart, { journal }: KnownStoresRecord): string => {
 
 const HINT = 'put it back from a backup; or parley store accept-loss, and the node goes on without it'
 /** Nobody else can give it back: the node does not start without it. */
-const isAlone = (part: KnownPart, { journal }: KnownStoresRecord): boolean => part !== 'journal' || journal?.voters === 'alone'
+const isAlone = (part: KnownPart, { journal }: KnownStoresRecord): boolean =>
+  part !== 'journal' || journal?.voters === 'alone'
 
 /** What this node had and has no more. @throws what the disk says */
 export const missingStores = async (dataDir: string, known: KnownStoresRecord): Promise<MissingStore[]> => {

@@ -1,6 +1,7 @@
 /** The quota of the disk, which says in the log when it is used up. State: when it said so. */
-import type { Clock, Log } from '../../protocols/port.ts'
+
 import { createQuota, type Quota } from '../../protocols/limits/quota.ts'
+import type { Clock, Log } from '../../protocols/port.ts'
 
 const LOG_EVERY_MS = 60_000
 

@@ -12,10 +12,15 @@ import { wireId } from '../../protocols/define.ts'
 import { isParleyError, ParleyError, type ParleyError as Refusal } from '../../protocols/errors.ts'
 import type { Clock, Log, Stop, Timers } from '../../protocols/port.ts'
 import { callerCodec, compile, type Served } from '../../protocols/wire/payload/contract.ts'
-import { askerSkew, type ClockSkew, answererSkew } from './clock-skew.ts'
 import type { LinkPool } from '../network/link-pool.ts'
+import { answererSkew, askerSkew, type ClockSkew } from './clock-skew.ts'
+import {
+  admissionProtocol,
+  type CredentialExchangeDeps,
+  type Credentials,
+  createCredentialExchange,
+} from './credentials.ts'
 import type { Membership } from './trust.ts'
-import { admissionProtocol, type Credentials, type CredentialExchangeDeps, createCredentialExchange } from './credentials.ts'
 
 export interface AdmittedPeer {
   name: string

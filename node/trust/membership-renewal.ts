@@ -11,16 +11,16 @@ import { wireId } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Clock, Log, Metrics, Stop, Timers } from '../../protocols/port.ts'
 import { callerCodec } from '../../protocols/wire/payload/contract.ts'
-import type { Admission, AdmittedPeer } from './admission.ts'
-import { type ClockSkews, refusedSkew } from './clock-skew.ts'
-import type { StreamGater } from './stream-gater.ts'
+import type { KeyedPromises } from '../network/keyed-promises.ts'
 import type { LinkPool } from '../network/link-pool.ts'
-import type { Membership, Trust } from './trust.ts'
 import type { Peers } from '../network/peers.ts'
 import type { Router } from '../network/router.ts'
-import type { KeyedPromises } from '../network/keyed-promises.ts'
+import type { Admission, AdmittedPeer } from './admission.ts'
+import { type ClockSkews, refusedSkew } from './clock-skew.ts'
 import { FOUNDED_APART, admissionProtocol as protocol } from './credentials.ts'
 import { Memberships } from './memberships.ts'
+import type { StreamGater } from './stream-gater.ts'
+import type { Membership, Trust } from './trust.ts'
 
 /** How often clocks are compared again where that is due. */
 const CLOCKS_MS = 60_000
@@ -88,7 +88,11 @@ const TOLD: Readonly<Record<string, string>> = {
 }
 
 /** Tells the peer at the other end that its membership has ended. @throws what the call does */
-const tellEnded = async (links: MembershipRenewalDeps['links'], connection: Connection, reason: string): Promise<void> => {
+const tellEnded = async (
+  links: MembershipRenewalDeps['links'],
+  connection: Connection,
+  reason: string,
+): Promise<void> => {
   const peer = connection.remotePeer.toString()
   const signal = AbortSignal.timeout(TELL_MS)
   const link = await links.openOn(connection, { ...target, peer }, signal)

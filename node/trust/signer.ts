@@ -77,7 +77,9 @@ export const createSigner = (privateKey: Ed25519PrivateKey, options: { maxKeys?:
     async verify(peer, bytes, signature) {
       if (signature.length !== SIGNATURE_BYTES) return false
       const key = keyOf(peer)
-      return key !== undefined && signatureCache.once(peer, bytes, signature, () => verifyAsync(null, bytes, key, signature))
+      return (
+        key !== undefined && signatureCache.once(peer, bytes, signature, () => verifyAsync(null, bytes, key, signature))
+      )
     },
     heldKeys: () => keys.size,
   }

@@ -162,7 +162,11 @@ const secretTrust = (options: TrustOptions, given: readonly Authority[]): Trust 
       )
     }
     if (tokens.length > MAX_TOKENS) {
-      throw membershipError('too-many-tokens', `${tokens.length} tokens, at most ${MAX_TOKENS}`, 'show one for each secret')
+      throw membershipError(
+        'too-many-tokens',
+        `${tokens.length} tokens, at most ${MAX_TOKENS}`,
+        'show one for each secret',
+      )
     }
   }
 

@@ -38,7 +38,9 @@ export interface CommandDeduplication<T> {
   counts(): { running: number; remembered: number; bytes: number; forgotten: number }
 }
 
-export const createCommandDeduplication = <T>(limits: CommandDeduplicationLimits = DEFAULT_DEDUPLICATION_LIMITS): CommandDeduplication<T> => {
+export const createCommandDeduplication = <T>(
+  limits: CommandDeduplicationLimits = DEFAULT_DEDUPLICATION_LIMITS,
+): CommandDeduplication<T> => {
   const running = new Map<string, Entry<T>>()
   /** Ended longest ago first. */
   const ended = new Map<string, Entry<T>>()

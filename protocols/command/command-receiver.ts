@@ -9,7 +9,7 @@ import type { Context } from '../define.ts'
 import { type Fault, ParleyError, toFault } from '../errors.ts'
 import type { Port } from '../port.ts'
 import type { CommandContext, CommandHandler } from './api.ts'
-import { createCommandDeduplication, type CommandDeduplicationLimits } from './command-deduplication.ts'
+import { type CommandDeduplicationLimits, createCommandDeduplication } from './command-deduplication.ts'
 
 export interface RunRequest {
   readonly command_id: string

@@ -10,13 +10,13 @@
 
 import type { AnyProtocol, Context, Handlers } from '../define.ts'
 import { ParleyError } from '../errors.ts'
-import { checkKeys, keysOf } from '../unknown-keys.ts'
 import type { Port } from '../port.ts'
+import { checkKeys, keysOf } from '../unknown-keys.ts'
 import type { CommandHandler, CommandOptions, CommandRetry, Commands } from './api.ts'
+import type { CommandDeduplicationLimits } from './command-deduplication.ts'
 import { type CommandDefinition, type CommandProtocol, commandProtocol, definitionOf } from './command-definition.ts'
 import { createCommandReceiver, type RunRequest } from './command-receiver.ts'
-import type { CommandDeduplicationLimits } from './command-deduplication.ts'
-import { createCommandSender, type CommandSenderDeps } from './command-sender.ts'
+import { type CommandSenderDeps, createCommandSender } from './command-sender.ts'
 
 const OPTION_KEYS = keysOf<CommandOptions>({
   timeoutMs: true,

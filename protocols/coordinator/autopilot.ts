@@ -8,8 +8,8 @@
  * (dissertation, chapter 4). Source: DESIGN section 6.
  */
 import { peerOf } from '../consensus/member-id.ts'
-import type { Configuration } from '../consensus/raft/raft-messages.ts'
 import { majority } from '../consensus/raft/quorum.ts'
+import type { Configuration } from '../consensus/raft/raft-messages.ts'
 
 export interface AutopilotSettings {
   /** Milliseconds that a learner must have kept up before it votes; 10,000 unless told. */
@@ -20,7 +20,11 @@ export interface AutopilotSettings {
   readonly dropLearnerAfterMs: number
 }
 
-export const AUTOPILOT_DEFAULTS: AutopilotSettings = { stableMs: 10_000, replaceAfterMs: 600_000, dropLearnerAfterMs: 60_000 }
+export const AUTOPILOT_DEFAULTS: AutopilotSettings = {
+  stableMs: 10_000,
+  replaceAfterMs: 600_000,
+  dropLearnerAfterMs: 60_000,
+}
 
 /**
  * Silent for longer than this, a member does not count as living; it answers each 100 ms. Short, since a voter that dies
@@ -92,7 +96,10 @@ const read = (at: AutopilotInput, settings: AutopilotSettings) => {
 type Reading = ReturnType<typeof read>
 
 /** Another one among the voters, or one less. */
-const adviseVoters = (at: AutopilotInput, { leaving, isAlive, gone, well, target, ready }: Reading): Advice | undefined => {
+const adviseVoters = (
+  at: AutopilotInput,
+  { leaving, isAlive, gone, well, target, ready }: Reading,
+): Advice | undefined => {
   const { voters, learners } = at.configuration
   /** Enough of these are alive to decide. */
   const canDecide = (next: readonly string[]): boolean =>

@@ -9,26 +9,26 @@
  * State: what listeners were told last. It is soft.
  */
 
-import { isMember } from '../consensus/raft/configuration-history.ts'
+import { LEADERLESS_MS, liveLeaderOf } from '../consensus/group/live-leader.ts'
 import { peerOf } from '../consensus/member-id.ts'
-import type { Configuration } from '../consensus/raft/raft-messages.ts'
 import type { Proofs } from '../consensus/proof/proofs.ts'
+import { isMember } from '../consensus/raft/configuration-history.ts'
 import type { RaftStatus } from '../consensus/raft/raft.ts'
+import type { Configuration } from '../consensus/raft/raft-messages.ts'
 import { ParleyError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
 import type { Port, Stop } from '../port.ts'
 import type { StateReason } from '../state-reasons.ts'
 import { AUTOPILOT_DEFAULTS, type AutopilotSettings } from './autopilot.ts'
+import { createCandidacyIntent, type WithdrawalStore } from './candidacy-intent.ts'
 import { coordinatorProtocol } from './contract.ts'
-import { transferLeadership } from './leadership-transfer.ts'
+import { createLeaderAnnouncements, type LeaderAnnouncement } from './leader-announcements.ts'
+import type { LeaderTracker } from './leader-tracker.ts'
 import { type ActingFacts, createLeadership } from './leadership.ts'
-import { LEADERLESS_MS, liveLeaderOf } from '../consensus/group/live-leader.ts'
+import { transferLeadership } from './leadership-transfer.ts'
 import { createVoterOffers } from './voter-offers.ts'
 import { createVoterSelection } from './voter-selection.ts'
-import { createCandidacyIntent, type WithdrawalStore } from './candidacy-intent.ts'
-import { type LeaderAnnouncement, createLeaderAnnouncements } from './leader-announcements.ts'
-import type { LeaderTracker } from './leader-tracker.ts'
 
 const TICK_MS = 100
 /** Offers and the autopilot come once in so many ticks. */
@@ -49,7 +49,10 @@ export interface CoordinatorDeps {
   readonly autopilot?: Partial<AutopilotSettings>
   /** Without them everybody is taken at their word. */
   readonly proofs?:
-    | Pick<Proofs, 'collectSignatures' | 'stopCollecting' | 'shown' | 'isChangeProven' | 'minLevel' | 'isEnforced' | 'onChange'>
+    | Pick<
+        Proofs,
+        'collectSignatures' | 'stopCollecting' | 'shown' | 'isChangeProven' | 'minLevel' | 'isEnforced' | 'onChange'
+      >
     | undefined
   /** Where a seat that was given up stays so across restarts. */
   readonly withdrawal?: WithdrawalStore | undefined
@@ -110,7 +113,7 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
   /** Where anything but the version is another one. A listener that fails harms nobody else. */
   const tell = (): void => {
     const status = read()
-    const { epoch, leader, acting, role: role, withdrawn, quorum, voters, learners } = status
+    const { epoch, leader, acting, role, withdrawn, quorum, voters, learners } = status
     const text = [status.meshId, epoch, leader, acting, role, withdrawn, quorum, ...voters, '/', ...learners].join()
     isSeated = role !== 'none'
     if (text === told) return

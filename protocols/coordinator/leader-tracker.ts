@@ -85,7 +85,8 @@ export const createLeaderTracker = (
   const waiting = new Set<{ done(leader: KnownLeader): void; fail(error: unknown): void }>()
   const ending = new AbortController()
 
-  const isSame = (a: KnownLeader | undefined, b: KnownLeader | undefined): boolean => a?.epoch === b?.epoch && a?.peer === b?.peer
+  const isSame = (a: KnownLeader | undefined, b: KnownLeader | undefined): boolean =>
+    a?.epoch === b?.epoch && a?.peer === b?.peer
   const trusted = (): KnownLeader | undefined => {
     if (known === undefined || doubted === undefined || !isSame(doubted.leader, known)) return known
     return port.clock.monotonic() >= doubted.until ? known : undefined
@@ -148,7 +149,12 @@ export const createLeaderTracker = (
       claims.delete(source)
       const isProven = proofs.isEnforced()
       // Of a coordinator that is proven, others know who it is, and that is all.
-      learn(isProven && isHearsay ? { epoch: told.epoch, leader, isIndirect: isHearsay } : { ...told, isIndirect: isHearsay }, !isProven)
+      learn(
+        isProven && isHearsay
+          ? { epoch: told.epoch, leader, isIndirect: isHearsay }
+          : { ...told, isIndirect: isHearsay },
+        !isProven,
+      )
       return
     }
     claims.delete(source)

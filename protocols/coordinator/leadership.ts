@@ -8,9 +8,9 @@
  * State: the epoch in which this node acts, and what runs in it.
  */
 import type { RaftStatus } from '../consensus/raft/raft.ts'
-import { encodeLoggedCommand } from '../journal/state/command-kind.ts'
-import { beginEpoch } from '../journal/state/built-in-kinds.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
+import { beginEpoch } from '../journal/state/built-in-kinds.ts'
+import { encodeLoggedCommand } from '../journal/state/command-kind.ts'
 import type { Port } from '../port.ts'
 
 export interface ActingFacts {

@@ -5,12 +5,13 @@
  * State: the last offer of each peer (bounded, for 40 s), since when each member has a seat and has kept up. All of it
  * soft: another coordinator finds out by itself.
  */
-import { isMember, countVoterChanges } from '../consensus/raft/configuration-history.ts'
+
 import { peerOf } from '../consensus/member-id.ts'
+import { countVoterChanges, isMember } from '../consensus/raft/configuration-history.ts'
 import type { Configuration } from '../consensus/raft/raft-messages.ts'
-import { encodeLoggedCommand } from '../journal/state/command-kind.ts'
-import { FEATURE_LEVEL_KEY, featureLevelOf, raiseLevel } from '../journal/state/built-in-kinds.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
+import { FEATURE_LEVEL_KEY, featureLevelOf, raiseLevel } from '../journal/state/built-in-kinds.ts'
+import { encodeLoggedCommand } from '../journal/state/command-kind.ts'
 import type { Port } from '../port.ts'
 import { type AutopilotSettings, advise } from './autopilot.ts'
 

@@ -114,16 +114,16 @@ export const decodeSender = (bytes: Uint8Array, isFormer = false): SenderRow => 
   const lanes = new Map<number, AckRanges>()
   const replaced: string[] = []
   let epoch = ''
-  let heardAt = 0
+  let lastSeenAt = 0
   let former: SenderRow['former']
   while (reader.more()) {
     const tag = reader.varint()
     if (tag === 10) epoch = reader.string(64)
     else if (tag === 18) replaced.push(reader.string(64))
     else if (tag === 26) decodeLane(reader.delimited(), lanes)
-    else if (tag === 32) heardAt = reader.varint()
+    else if (tag === 32) lastSeenAt = reader.varint()
     else if (tag === 42 && !isFormer) former = decodeSender(reader.delimited(), true)
     else reader.skip(tag & 7)
   }
-  return { epoch, replaced, lanes, lastSeenAt: heardAt, former }
+  return { epoch, replaced, lanes, lastSeenAt, former }
 }

@@ -2,14 +2,14 @@
 import type { ZodType, z } from 'zod'
 import type { Port, Stop } from '../port.ts'
 import type { Priority } from '../wire/envelope.ts'
-import type { CallEndListener, Conversations, ConversationCall } from './conversations/conversation-log.ts'
-import type { FailedCall, DeadLetters } from './dead-letters/dead-letter-store.ts'
+import type { CallEndListener, ConversationCall, Conversations } from './conversations/conversation-log.ts'
+import type { DeadLetters, FailedCall } from './dead-letters/dead-letter-store.ts'
 import type { MessageDefinition } from './define-message.ts'
-import type { Inbox } from './inbox/inbox-api.ts'
-import type { Guarantee } from './durable-message.ts'
-import type { RetryPolicy, ResolvedDeliveryOptions } from './options.ts'
-import type { OutboxEntry, OutboxPage } from './send/outbox-list.ts'
 import type { WaitOptions } from './delivery-outcome.ts'
+import type { Guarantee } from './durable-message.ts'
+import type { Inbox } from './inbox/inbox-api.ts'
+import type { ResolvedDeliveryOptions, RetryPolicy } from './options.ts'
+import type { OutboxEntry, OutboxPage } from './send/outbox-list.ts'
 import type { TransactionWrites } from './store/transactions.ts'
 
 /**
@@ -207,7 +207,7 @@ export interface Messages {
   noteCall(call: ConversationCall): CallEndListener | undefined
   figures(): DeliveryFigures
   /** Handlers at work, and another number after each sign that they get on. */
-  readonly work: { atWork(): number; signs(): number }
+  readonly work: { inWork(): number; signs(): number }
   /** Begins no further handler, and waits for those at work, at most so many milliseconds. What waits comes again. */
   drain(timeoutMs: number): Promise<void>
   /** Settings from now on; they must have passed the schema. */

@@ -1,8 +1,8 @@
 /** How durable messages travel. Wire id `/parley/delivery/1`; the frames are those of delivery.proto. */
 import * as z from 'zod'
 import { defineProtocol } from '../define.ts'
-import { LANES } from './durable-message.ts'
 import { LANE_SPAN, MAX_REPLACED } from './ack-ranges.ts'
+import { LANES } from './durable-message.ts'
 
 const Bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'bytes are needed')
 const Epoch = z.string().regex(/^[0-9a-f]{32}$/)

@@ -1,7 +1,7 @@
 /** What delivery counts, for the debug endpoint and the metrics. State: the counters. */
 import type { Metrics } from '../port.ts'
-import type { OutboxCounter } from './send/peer-sender-api.ts'
 import type { ReceiverCounter } from './receive/receiver.ts'
+import type { OutboxCounter } from './send/peer-sender-api.ts'
 
 export type DeliveryCounter =
   | OutboxCounter

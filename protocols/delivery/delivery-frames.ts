@@ -5,8 +5,8 @@
  */
 import { fromString } from 'uint8arrays/from-string'
 import type { Fault } from '../errors.ts'
-import { readJson } from '../wire/payload/payload-bounds.ts'
 import { malformed, ProtobufReader, ProtobufWriter } from '../wire/frames/protobuf.ts'
+import { readJson } from '../wire/payload/payload-bounds.ts'
 import { LANES } from './durable-message.ts'
 
 export interface FrameEntry {

@@ -7,41 +7,41 @@
  * of one conversation are processed in the order in which they were sent. A full outbox makes senders wait, a slow
  * receiver too.
  *
- * Wire id: `/parley/delivery/1`. Rows: rows.ts. State: a life, made of what the store holds; where the store fails, the
+ * Wire id: `/parley/delivery/1`. Rows: delivery-rows.ts. State: a life, made of what the store holds; where the store fails, the
  * life ends, and the next one begins with the rows as they are then.
  */
 import type { ZodType, z } from 'zod'
 import { CODES, isCode, ParleyError } from '../errors.ts'
-import type { Fields, Stop } from '../port.ts'
 import { createQuota, type Quota } from '../limits/quota.ts'
+import type { Fields, Stop } from '../port.ts'
 import type {
   DeliveryFigures,
   DeliveryPort,
   MessageHandler,
-  Messages,
   MessageReceipt,
+  Messages,
   ReceiveOptions,
   SendOptions,
   To,
 } from './api.ts'
 import { deliveryProtocol } from './contract.ts'
 import { createConversationLog } from './conversations/conversation-log.ts'
-import { createDeliveryCounters, type DeliveryCounter } from './delivery-counters.ts'
 import type { DeadLetter, DeadLetters } from './dead-letters/dead-letter-store.ts'
 import { defineMessage, type MessageDefinition } from './define-message.ts'
+import { createDeliveryCounters, type DeliveryCounter } from './delivery-counters.ts'
 import { decodeMessageFrame } from './delivery-frames.ts'
-import { createInbox } from './inbox/inbox.ts'
-import { type DeliveryRuntime, openDeliveryRuntime } from './runtime.ts'
-import { createTypeOffers } from './receive/type-offers.ts'
-import { type DeliveryOptions, DeliveryOptionsSchema } from './options.ts'
-import { listOutbox } from './send/outbox-list.ts'
 import { createDeliveryOutcome } from './delivery-outcome.ts'
+import { createInbox } from './inbox/inbox.ts'
+import { type DeliveryOptions, DeliveryOptionsSchema } from './options.ts'
 import type { RegisteredHandler } from './receive/handler-runner.ts'
-import { createMessageRevisions } from './recovery/message-revision.ts'
 import { requestHello } from './receive/remote-sender.ts'
+import { createTypeOffers } from './receive/type-offers.ts'
+import { createMessageRevisions } from './recovery/message-revision.ts'
+import { type DeliveryRuntime, openDeliveryRuntime } from './runtime.ts'
 import type { RoutedMessage } from './send/message-staging.ts'
-import type { RowStore, RowStoreState } from './store/row-storage.ts'
+import { listOutbox } from './send/outbox-list.ts'
 import type { TopicAnswer } from './send/topic-answers.ts'
+import type { RowStore, RowStoreState } from './store/row-storage.ts'
 
 export interface DeliveryDeps {
   readonly port: DeliveryPort
@@ -232,7 +232,12 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
   port.metrics.gauge('delivery_inbox_bytes', 'Bytes in the inbox', () => inbox.bytes())
   port.metrics.gauge('delivery_conversations', 'Conversations that are remembered', () => conversations.size())
 
-  const fire = async (to: To, definition: MessageDefinition, data: unknown, options: SendOptions): Promise<MessageReceipt> => {
+  const fire = async (
+    to: To,
+    definition: MessageDefinition,
+    data: unknown,
+    options: SendOptions,
+  ): Promise<MessageReceipt> => {
     const { sending } = living()
     const prepared = sending.prepare(to, definition, data, options)
     const { message, draft, capability } = prepared
@@ -406,7 +411,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     addFailedCall: (call) => life?.deadLetters.addCall(call),
     noteCall: conversations.recordCall,
     figures,
-    work: { atWork: () => life?.running() ?? 0, signs: () => life?.progressCount() ?? 0 },
+    work: { inWork: () => life?.running() ?? 0, signs: () => life?.progressCount() ?? 0 },
     drain: async (timeoutMs) => life?.receiver.drain(timeoutMs),
     retune({ breaker, ...next }) {
       Object.assign(settings, next)

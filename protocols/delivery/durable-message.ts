@@ -6,8 +6,8 @@
 import type { Content } from '../define.ts'
 import { MAX_HEADERS, type Priority } from '../wire/envelope.ts'
 import { WIRE_PRIORITIES } from '../wire/frames/frame.ts'
-import { formatId } from '../wire/message-id.ts'
 import { malformed, ProtobufReader, ProtobufWriter } from '../wire/frames/protobuf.ts'
+import { formatId } from '../wire/message-id.ts'
 
 /** How often a message may be processed. Seed 002, delivery guarantees. */
 export const GUARANTEES = ['AT_LEAST_ONCE', 'EXACTLY_ONCE', 'AT_MOST_ONCE'] as const

@@ -3,32 +3,37 @@
  * then that is not on disk. State: the parts'.
  */
 import { type Fault, ParleyError } from '../errors.ts'
-import type { Fields } from '../port.ts'
 import type { Quota } from '../limits/quota.ts'
+import type { Fields } from '../port.ts'
 import type { DeliveryPort } from './api.ts'
 import type { ConversationLog } from './conversations/conversation-log.ts'
-import type { DeliveryCounter } from './delivery-counters.ts'
 import { type DeadLetterStore, openDeadLetterStore } from './dead-letters/dead-letter-store.ts'
-import { type EffectResults, openEffectResults } from './receive/effect-results.ts'
+import type { DeliveryCounter } from './delivery-counters.ts'
+import { type DurableMessage, decodeMessage, logFieldsOf } from './durable-message.ts'
 import type { NodeInbox } from './inbox/inbox.ts'
 import { type InboxRows, openInboxRows } from './inbox/inbox-rows.ts'
-import { type KnownTypes, openKnownTypes } from './receive/known-types.ts'
-import { decodeMessage, type DurableMessage, logFieldsOf } from './durable-message.ts'
 import type { ResolvedDeliveryOptions } from './options.ts'
-import { capabilityTargetOf, type OutcomeListener } from './send/outgoing-message.ts'
-import { type Outbox, openOutbox, type StagedChanges } from './send/outbox.ts'
-import { createHandlerRunner, type RegisteredHandler } from './receive/handler-runner.ts'
-import { openPeerAbsences } from './rebind/peer-absences.ts'
-import { openConversationBindings } from './send/conversation-bindings.ts'
 import { openLateAnswers } from './rebind/late-answers.ts'
+import { openPeerAbsences } from './rebind/peer-absences.ts'
 import { createRebinding } from './rebind/rebinding.ts'
-import { openMessageReceiver, type MessageReceiver } from './receive/receiver.ts'
-import { CAPABILITY_PREFIX } from './store/delivery-rows.ts'
-import { createMessageStaging, type PreparedMessage, type MessageStaging, type MessageStagingDeps } from './send/message-staging.ts'
-import type { RowStore } from './store/row-storage.ts'
+import { type EffectResults, openEffectResults } from './receive/effect-results.ts'
+import { createHandlerRunner, type RegisteredHandler } from './receive/handler-runner.ts'
+import { type KnownTypes, openKnownTypes } from './receive/known-types.ts'
+import { type MessageReceiver, openMessageReceiver } from './receive/receiver.ts'
+import { openConversationBindings } from './send/conversation-bindings.ts'
+import {
+  createMessageStaging,
+  type MessageStaging,
+  type MessageStagingDeps,
+  type PreparedMessage,
+} from './send/message-staging.ts'
+import { type Outbox, openOutbox, type StagedChanges } from './send/outbox.ts'
+import { capabilityTargetOf, type OutcomeListener } from './send/outgoing-message.ts'
 import { openTopicAnswers, type TopicAnswer } from './send/topic-answers.ts'
-import { createTransactions, type Transactions } from './store/transactions.ts'
 import { openUnrouted, type UnroutedMessages } from './send/unrouted.ts'
+import { CAPABILITY_PREFIX } from './store/delivery-rows.ts'
+import type { RowStore } from './store/row-storage.ts'
+import { createTransactions, type Transactions } from './store/transactions.ts'
 
 export interface DeliveryRuntimeDeps {
   readonly port: DeliveryPort

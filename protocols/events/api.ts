@@ -5,8 +5,8 @@ import type { Priority } from '../wire/envelope.ts'
 import type { EventDefinition } from './define-event.ts'
 import type { InvalidEvent, Listener, MeshEvent, Missed } from './event.ts'
 import type { RecentEvent } from './receive/recent-events.ts'
-import type { StartPosition } from './replay/start-position.ts'
 import type { Subscription } from './receive/subscription-queue.ts'
+import type { StartPosition } from './replay/start-position.ts'
 
 export interface PublishOptions {
   /** Where the definition is for a family of topics (`tasks.status.*`): the one to publish to. */

@@ -5,9 +5,9 @@
  */
 import { type Code, ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
-import type { BatchRefusal } from './receive/batch-validator.ts'
 import type { DecodedBatch } from './batch/batch-decoder.ts'
 import { createEventTraffic } from './event-traffic.ts'
+import type { BatchRefusal } from './receive/batch-validator.ts'
 
 const MAX_LABELS = 50
 
@@ -20,7 +20,11 @@ export type EventDropReason = 'overflow' | 'expired' | 'invalid' | 'malformed'
 /** Why publish() rejected. */
 export type PublishRejectReason = 'invalid' | 'unserializable' | 'overloaded' | 'failed'
 
-const REJECTED: Partial<Record<Code, PublishRejectReason>> = { MSG001: 'invalid', MSG002: 'unserializable', COM003: 'overloaded' }
+const REJECTED: Partial<Record<Code, PublishRejectReason>> = {
+  MSG001: 'invalid',
+  MSG002: 'unserializable',
+  COM003: 'overloaded',
+}
 
 export const createEventCounters = ({ metrics }: Pick<Port, 'metrics'>) => {
   const { counter } = metrics

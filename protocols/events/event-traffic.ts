@@ -5,7 +5,7 @@
  * State: plain numbers, which never go down. Counted once a batch: only batches under the notifications' first word, of
  * which there are few, are looked into.
  */
-import { eventDecoder, type DecodedBatch, decodeBatch } from './batch/batch-decoder.ts'
+import { type DecodedBatch, decodeBatch, eventDecoder } from './batch/batch-decoder.ts'
 import { firstWord } from './topic.ts'
 
 export const NOTIFICATION_TOPIC = 'coordination.notification'

@@ -3,21 +3,21 @@
  * dispatch, and the words it needs, made known to the neighbours.
  */
 import { ParleyError } from '../errors.ts'
-import { checkKeys, keysOf } from '../unknown-keys.ts'
 import type { Port } from '../port.ts'
+import { checkKeys, keysOf } from '../unknown-keys.ts'
 import type { SubscribeOptions } from './api.ts'
-import type { CatalogQuery } from './replay/history-catalog.ts'
-import type { EventCounters } from './event-counters.ts'
-import type { DurableCursors, DurableCursor } from './replay/durable-cursors.ts'
-import { defineEvent, type EventDefinition } from './define-event.ts'
-import type { EventDispatch, LocalSubscription } from './receive/event-dispatch.ts'
-import type { Listener, Missed } from './event.ts'
-import type { EventsSettings } from './options.ts'
-import { createCatchupSubscription, type CatchupSubscription } from './replay/catchup-subscription.ts'
-import type { CatchupRegistry } from './replay/catchup-registry.ts'
-import { createSubscriptionQueue, type Subscription } from './receive/subscription-queue.ts'
-import { compilePattern, firstWord, isOpen } from './topic.ts'
 import type { EventChannel, EventChannels } from './channels/channels.ts'
+import { defineEvent, type EventDefinition } from './define-event.ts'
+import type { Listener, Missed } from './event.ts'
+import type { EventCounters } from './event-counters.ts'
+import type { EventsSettings } from './options.ts'
+import type { EventDispatch, LocalSubscription } from './receive/event-dispatch.ts'
+import { createSubscriptionQueue, type Subscription } from './receive/subscription-queue.ts'
+import type { CatchupRegistry } from './replay/catchup-registry.ts'
+import { type CatchupSubscription, createCatchupSubscription } from './replay/catchup-subscription.ts'
+import type { DurableCursor, DurableCursors } from './replay/durable-cursors.ts'
+import type { CatalogQuery } from './replay/history-catalog.ts'
+import { compilePattern, firstWord, isOpen } from './topic.ts'
 
 const OPTION_KEYS = keysOf<SubscribeOptions>({
   onMissed: true,
@@ -131,13 +131,17 @@ export const createSubscribe = (
     listener: Listener<unknown> | undefined,
     options: SubscribeOptions,
   ): Inside => {
-    const queue = createSubscriptionQueue(listener, checkCount('queueEvents', options.queueEvents ?? settings.queueEvents), {
-      monotonic: () => port.clock.monotonic(),
-      onMissed: options.onMissed,
-      failed: (error) => dispatch.listenerFailed(label, error),
-      expired: () => counters.dropped('expired'),
-      overflowed: () => counters.dropped('overflow'),
-    })
+    const queue = createSubscriptionQueue(
+      listener,
+      checkCount('queueEvents', options.queueEvents ?? settings.queueEvents),
+      {
+        monotonic: () => port.clock.monotonic(),
+        onMissed: options.onMissed,
+        failed: (error) => dispatch.listenerFailed(label, error),
+        expired: () => counters.dropped('expired'),
+        overflowed: () => counters.dropped('overflow'),
+      },
+    )
     const sub: LocalSubscription = { pattern, word, match, definition, queue, onInvalid: options.onInvalid }
     dispatch.add(sub)
     return { sub, source: queue, begin: () => Promise.resolve(), close: queue.close }

@@ -8,17 +8,17 @@
  * State: none of its own but the followers that wait for the next change.
  */
 
-import { isMember } from '../consensus/raft/configuration-history.ts'
 import type { RaftGroup } from '../consensus/group/group-api.ts'
-import { peerOf } from '../consensus/member-id.ts'
 import { LEADERLESS_MS, liveLeaderOf } from '../consensus/group/live-leader.ts'
+import { peerOf } from '../consensus/member-id.ts'
+import { isMember } from '../consensus/raft/configuration-history.ts'
 import { ParleyError } from '../errors.ts'
 import { createFairShares } from '../limits/fair-shares.ts'
 import type { Port } from '../port.ts'
 import type { StateReason } from '../state-reasons.ts'
-import { type AnyCommandKind, encodeLoggedCommand, type Json } from './state/command-kind.ts'
 import { journalProtocol, PAGE_BYTES, PAGE_RECORDS, type WireAnswer } from './contract.ts'
 import { beginEpoch, FEATURE_LEVEL_KEY, featureLevelOf, raiseLevel } from './state/built-in-kinds.ts'
+import { type AnyCommandKind, encodeLoggedCommand, type Json } from './state/command-kind.ts'
 import { type JournalMachine, OPEN_SESSION } from './state/journal-machine.ts'
 
 /** One command in the log, bytes. */

@@ -69,7 +69,12 @@ export type MembershipRefusal =
   | 'changed-secret'
 
 /** A refusal as the error that both sides see. */
-export const membershipError = (reason: MembershipRefusal, message: string, hint: string, cause?: unknown): ParleyError =>
+export const membershipError = (
+  reason: MembershipRefusal,
+  message: string,
+  hint: string,
+  cause?: unknown,
+): ParleyError =>
   new ParleyError('SEC001', message, { hint, details: { reason }, ...(cause === undefined ? {} : { cause }) })
 
 export interface MembershipCheck {
@@ -133,7 +138,11 @@ export const checkMembership = (claims: MembershipClaims, check: MembershipCheck
   }
   const earlyMs = claims.iat * 1000 - skewMs - nowMs
   if (earlyMs > 0) {
-    return membershipError('not-yet-valid', `the membership token is valid only in ${Math.ceil(earlyMs / 1000)} s`, CLOCKS)
+    return membershipError(
+      'not-yet-valid',
+      `the membership token is valid only in ${Math.ceil(earlyMs / 1000)} s`,
+      CLOCKS,
+    )
   }
   const lateMs = nowMs - skewMs - claims.exp * 1000
   if (lateMs >= 0) {

@@ -5,8 +5,8 @@
 import * as z from 'zod'
 import { defineProtocol } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
-import { defineJournalCommand } from '../../protocols/journal/state/command-kind.ts'
 import { FenceSchema } from '../../protocols/journal/fencing/fence.ts'
+import { defineJournalCommand } from '../../protocols/journal/state/command-kind.ts'
 
 export const WRITES = 'write/'
 export const NOTES = 'note/'

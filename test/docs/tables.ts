@@ -1,8 +1,8 @@
 /** Tables and sections of the documents, out of the schemas, the command line, the sources and the .proto files. Pure. */
 import type { Command } from 'commander'
 import { UP_DEFAULTS } from '../../node/cli/start/up-configuration.ts'
-import { referenceMarkdown } from '../../node/options/config/reference.ts'
 import { OPERATIONS } from '../../node/observe/debug/routes/debug-operations.ts'
+import { referenceMarkdown } from '../../node/options/config/reference.ts'
 import { PRESETS } from '../../node/options/presets.ts'
 import { CODES } from '../../protocols/errors.ts'
 import { STATE_REASONS } from '../../protocols/state-reasons.ts'

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import * as z from 'zod'
-import { readNodes } from '../../node/store/data-directory.ts'
 import { makeSecret } from '../../node/index.ts'
+import { readNodes } from '../../node/store/data-directory.ts'
 import {
   type CommandOptions,
   type Ended,

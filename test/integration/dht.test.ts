@@ -4,9 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { afterEach, describe, it } from 'node:test'
-import type { DiscoverySettings } from '../../node/options/discovery-options.ts'
 import { makeSecret } from '../../node/index.ts'
 import { dhtProtocolOf } from '../../node/network/dht.ts'
+import type { DiscoverySettings } from '../../node/options/discovery-options.ts'
 import { isParleyError } from '../../protocols/errors.ts'
 import { BRISK, type OwnMesh, startMesh, stopMeshes } from '../support/meshes.ts'
 import { probe } from '../support/probe.ts'

@@ -3,17 +3,17 @@
  */
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, it } from 'node:test'
-import { isRelayed } from '../../node/network/addresses/multiaddresses.ts'
 import { makeSecret } from '../../node/index.ts'
+import { isRelayed } from '../../node/network/addresses/multiaddresses.ts'
 import {
   decodeHop,
   encodeHop,
   encodeStop,
-  withLengthPrefix,
   HOP,
-  readMessage,
   RELAY_STATUS,
+  readMessage,
   STOP,
+  withLengthPrefix,
 } from '../../node/network/nat/relay-messages.ts'
 import { BRISK, type OwnMesh, startMesh, stopMeshes } from '../support/meshes.ts'
 import { createSwitched, noSwitched, type Switched } from '../support/namespaces-mesh.ts'

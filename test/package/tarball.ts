@@ -54,7 +54,7 @@ const MUST = [
 /** Compiled sources, what belongs to the debug page, descriptions of formats, and texts. */
 const MAY = [
   /^dist\/(protocols|discovery|node)\/[a-z0-9/-]+\.(js|d\.ts)$/,
-  /^dist\/node\/dashboard\/[a-zA-Z0-9./-]+\.(js|css|html|svg|json)$/,
+  /^dist\/node\/observe\/dashboard\/[a-zA-Z0-9./-]+\.(js|css|html|svg|json)$/,
   /^dist\/command\/([A-Za-z0-9-]+\.js|LICENSES\.txt|built\/page\.(js|css|html))$/,
   /^protocols\/[a-z]+\/[a-z]+\.proto$/,
   /^node\/(cli\/bin\.js|config\/REFERENCE\.md)$/,

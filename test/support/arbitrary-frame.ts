@@ -1,6 +1,6 @@
 /** Random frames for property tests: every field, every kind, at and around the sizes where varints grow. */
 import fc from 'fast-check'
-import type { EnvelopeExtra, Frame, Hello, FrameFault, FrameProgress } from '../../protocols/wire/frames/frame.ts'
+import type { EnvelopeExtra, Frame, FrameFault, FrameProgress, Hello } from '../../protocols/wire/frames/frame.ts'
 import { frameOf } from './proto-oracle.ts'
 
 const uint32 = fc.oneof(

@@ -1,7 +1,7 @@
 /** A network of nodes that run nothing but a directory, and what a bare node needs to talk to one. */
 
-import { type DirectoryOptions, directoryProtocol } from '../../discovery/directory/protocol.ts'
 import { createDirectory, type Directory } from '../../discovery/directory/directory.ts'
+import { type DirectoryOptions, directoryProtocol } from '../../discovery/directory/protocol.ts'
 import { type AgentRecord, signRecord } from '../../discovery/directory/record/agent-record.ts'
 import { createPortNetwork, type NetworkNode, type NetworkOptions } from './port-network.ts'
 

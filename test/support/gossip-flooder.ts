@@ -9,7 +9,7 @@ import { randomBytes } from 'node:crypto'
 import type { Connection, Stream } from '@libp2p/interface'
 import { fromString } from 'uint8arrays/from-string'
 import { BatchDraft, putEvent, signingPrefix } from '../../protocols/events/batch/batch-encoder.ts'
-import { DELIMITED, VARINT, ProtobufWriter } from '../../protocols/wire/frames/protobuf.ts'
+import { DELIMITED, ProtobufWriter, VARINT } from '../../protocols/wire/frames/protobuf.ts'
 import { requestBytes, startRawPeer, watch } from './raw-peer.ts'
 
 export type FloodKind = 'forged' | 'garbage' | 'control' | 'own'

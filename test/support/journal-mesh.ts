@@ -8,13 +8,13 @@
  */
 import { openRaftMember, type RaftMember } from '../../node/coordination/raft-member.ts'
 import { createFoundingFile } from '../../node/store/journal/founding-file.ts'
-import { createProofFile } from '../../node/store/journal/proof-file.ts'
 import { openMemberWithdrawal } from '../../node/store/journal/member-withdrawal.ts'
+import { createProofFile } from '../../node/store/journal/proof-file.ts'
 import type { Founding } from '../../protocols/consensus/bootstrap/api.ts'
 import { startFounding } from '../../protocols/consensus/bootstrap/founding.ts'
 import { foundingVoters } from '../../protocols/consensus/bootstrap/founding-record.ts'
 import { memberIdOf } from '../../protocols/consensus/member-id.ts'
-import { createProofs, type ProofMode, PROOF_LEVEL, type Proofs } from '../../protocols/consensus/proof/proofs.ts'
+import { createProofs, PROOF_LEVEL, type ProofMode, type Proofs } from '../../protocols/consensus/proof/proofs.ts'
 import type { AutopilotSettings } from '../../protocols/coordinator/autopilot.ts'
 import { type CoordinatorFeature, createCoordinator } from '../../protocols/coordinator/coordinator.ts'
 import { createLeaderTracker, type LeaderTracker } from '../../protocols/coordinator/leader-tracker.ts'
@@ -22,11 +22,11 @@ import type { Events } from '../../protocols/events/api.ts'
 import { createEvents } from '../../protocols/events/events.ts'
 import type { Journal } from '../../protocols/journal/client/journal-client.ts'
 import { createJournalClient } from '../../protocols/journal/client/journal-client.ts'
-import type { AnyCommandKind, Json } from '../../protocols/journal/state/command-kind.ts'
-import { FEATURE_LEVEL_KEY, featureLevelOf, BUILT_IN_KINDS } from '../../protocols/journal/state/built-in-kinds.ts'
-import type { JournalMachine } from '../../protocols/journal/state/journal-machine.ts'
-import { type JournalMember, serveJournal } from '../../protocols/journal/journal-server.ts'
 import { createJournalWatch } from '../../protocols/journal/client/journal-watch.ts'
+import { type JournalMember, serveJournal } from '../../protocols/journal/journal-server.ts'
+import { BUILT_IN_KINDS, FEATURE_LEVEL_KEY, featureLevelOf } from '../../protocols/journal/state/built-in-kinds.ts'
+import type { AnyCommandKind, Json } from '../../protocols/journal/state/command-kind.ts'
+import type { JournalMachine } from '../../protocols/journal/state/journal-machine.ts'
 import type { Port } from '../../protocols/port.ts'
 import { createFaultyDisk, type FaultyDisk } from './faulty-disk.ts'
 import { createLife, type Life } from './port-life.ts'
@@ -186,7 +186,10 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
       events,
       whereabouts,
       proofs,
-      journal: { ...client, watch: createJournalWatch({ port, leaderTracker: whereabouts, meshId, isMember: hasSeat }) },
+      journal: {
+        ...client,
+        watch: createJournalWatch({ port, leaderTracker: whereabouts, meshId, isMember: hasSeat }),
+      },
       coordinator,
       life,
       isUp: () => alive && lives.has(name),

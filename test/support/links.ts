@@ -9,13 +9,16 @@ import type { AnyProtocol, Handlers, Progress } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Compression, Encoding, Fields } from '../../protocols/port.ts'
 import { type Caller, createCaller, type OutgoingCall } from '../../protocols/wire/caller/caller.ts'
-import { type CallerCodec, callerCodec, compile, type Endpoint } from '../../protocols/wire/payload/contract.ts'
 import { type Duplex, duplexPair } from '../../protocols/wire/duplex.ts'
 import { type EnvelopeExtra, type Frame, KIND } from '../../protocols/wire/frames/frame.ts'
 import { createFrameReader } from '../../protocols/wire/frames/frame-reader.ts'
-import { type LinkCounts, type LinkDeps, type LinkLimits, createLinkCounts } from '../../protocols/wire/link/link.ts'
+import { createLinkCounts, type LinkCounts, type LinkDeps, type LinkLimits } from '../../protocols/wire/link/link.ts'
+import { type CallerCodec, callerCodec, compile, type Endpoint } from '../../protocols/wire/payload/contract.ts'
+import {
+  type ConcurrencyLimiter,
+  createConcurrencyLimiter,
+} from '../../protocols/wire/responder/concurrency-limiter.ts'
 import { createResponder, type ForwardedReply, type Responder } from '../../protocols/wire/responder/responder.ts'
-import { createConcurrencyLimiter, type ConcurrencyLimiter } from '../../protocols/wire/responder/concurrency-limiter.ts'
 import { createUnreadResponses, type UnreadResponses } from '../../protocols/wire/responder/unread-responses.ts'
 import { createRandom, createVirtualTime, type VirtualTime } from './virtual-time.ts'
 

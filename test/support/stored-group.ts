@@ -1,9 +1,14 @@
 /** A member of a group of words, or of anything else, over any Port, with its store on any disk. */
 import type { Disk } from '../../node/store/files/disk.ts'
-import { openLogStore } from '../../node/store/log/log-store.ts'
 import { createSnapshotStore } from '../../node/store/journal/snapshot-files.ts'
+import { openLogStore } from '../../node/store/log/log-store.ts'
 import { startRaftGroup } from '../../protocols/consensus/group/group.ts'
-import type { RaftGroup, RaftGroupDeps, RaftGroupOptions, StateMachine } from '../../protocols/consensus/group/group-api.ts'
+import type {
+  RaftGroup,
+  RaftGroupDeps,
+  RaftGroupOptions,
+  StateMachine,
+} from '../../protocols/consensus/group/group-api.ts'
 import { createWords } from './words.ts'
 
 /** The member at a peer, with the first store that it has unless told. */

@@ -1,7 +1,7 @@
 /** A failure detector on a node of the port network, which can stand still as a process that is stopped does. */
 import type { Activity } from '../../discovery/agent-activity.ts'
-import type { SwimSettings } from '../../discovery/swim/swim-settings.ts'
 import { createSwim, type MemberStatusChange, type Swim, type SwimPort } from '../../discovery/swim/swim.ts'
+import type { SwimSettings } from '../../discovery/swim/swim-settings.ts'
 import type { NetworkNode, PortNetwork } from './port-network.ts'
 
 export interface Watcher extends NetworkNode {

@@ -12,9 +12,9 @@ import {
   type Content,
   type Context,
   type Handlers,
-  type MethodKind,
   kindOf,
   type Method,
+  type MethodKind,
   type Progress,
   wireId,
 } from '../../protocols/define.ts'

@@ -5,11 +5,11 @@
  * State: how many comparisons there were, peers that wait (bounded by the connected ones: `drop` is called when a peer is gone) and peers under way.
  */
 import type { Port } from '../../../protocols/port.ts'
-import type { Change, DirectoryState } from '../tables/directory-state.ts'
 import type { DirectoryCounts } from '../directory-counts.ts'
-import type { Digest, AgedRecord } from '../tables/digest.ts'
-import type { DigestCodec } from './digest-codec.ts'
 import { directoryProtocol, MAX_DIGEST } from '../protocol.ts'
+import type { AgedRecord, Digest } from '../tables/digest.ts'
+import type { Change, DirectoryState } from '../tables/directory-state.ts'
+import type { DigestCodec } from './digest-codec.ts'
 import type { RecordSource } from './record-intake.ts'
 
 /** Rounds of one comparison: what the largest directory of the largest records takes. */

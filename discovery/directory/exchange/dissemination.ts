@@ -6,11 +6,11 @@
  */
 import type { Member, Port } from '../../../protocols/port.ts'
 import { fraction } from '../../two-choices.ts'
-import { packRecord, type SignedRecord } from '../record/agent-record.ts'
 import type { DirectoryCounts } from '../directory-counts.ts'
-import type { AgedRecord } from '../tables/digest.ts'
-import type { WriteReason } from '../record/own-record.ts'
 import { directoryProtocol, inBatches, PRESENCE_TOPIC } from '../protocol.ts'
+import { packRecord, type SignedRecord } from '../record/agent-record.ts'
+import type { WriteReason } from '../record/own-record.ts'
+import type { AgedRecord } from '../tables/digest.ts'
 
 /** `count` of them at most, a different part each time. */
 export const randomSubset = (members: readonly Member[], count: number, random: () => number): Member[] => {

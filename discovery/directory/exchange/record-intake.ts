@@ -4,17 +4,17 @@
  */
 import { createRateLimiter } from '../../../protocols/limits/fair-shares.ts'
 import type { Acceptance, Port } from '../../../protocols/port.ts'
-import type { Change, DirectoryState, RecordOutcome } from '../tables/directory-state.ts'
+import type { DirectoryCounts } from '../directory-counts.ts'
 import {
   type AgentRecord,
+  type RecordFault,
   readRecord,
   type SignedRecord,
-  type RecordFault,
   unpackRecord,
   verifyRecord,
 } from '../record/agent-record.ts'
-import type { DirectoryCounts } from '../directory-counts.ts'
 import type { AgedRecord } from '../tables/digest.ts'
+import type { Change, DirectoryState, RecordOutcome } from '../tables/directory-state.ts'
 
 export type RecordSource = 'sync' | 'push' | 'gossip'
 /** `held`: the very bytes that the table holds, which were checked when they came. */
@@ -55,7 +55,12 @@ export const createRecordIntake = ({ port, state, counts, emit, onClaim }: Recei
     return reason
   }
 
-  const settle = (record: AgentRecord, { ageMs, ...signed }: AgedRecord, via: RecordSource, from: string): RecordOutcome => {
+  const settle = (
+    record: AgentRecord,
+    { ageMs, ...signed }: AgedRecord,
+    via: RecordSource,
+    from: string,
+  ): RecordOutcome => {
     const now = port.clock.monotonic()
     const { outcome, changes } = state.apply(record, detached(signed), ageMs, now, via !== 'gossip', from)
     if (outcome === 'accepted') counts.accepted.add(via)

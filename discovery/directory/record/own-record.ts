@@ -7,16 +7,16 @@
 import * as z from 'zod'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { Port } from '../../../protocols/port.ts'
+import type { Departure } from '../../swim/membership-update.ts'
 import {
   type AgentRecord,
   compareVersions,
   fitRecord,
   RecordSchema,
+  type RecordVersion,
   type SignedRecord,
   signRecord,
-  type RecordVersion,
 } from './agent-record.ts'
-import type { Departure } from '../../swim/membership-update.ts'
 
 const UpdateSchema = RecordSchema.pick({ protocols: true, labels: true, addresses: true, price: true, stuck: true })
   .partial()

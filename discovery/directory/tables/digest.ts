@@ -6,7 +6,7 @@
  *
  * Source: anti-entropy after Demers et al., Epidemic Algorithms for Replicated Database Maintenance (PODC 1987).
  */
-import type { SignedRecord, RecordVersion } from '../record/agent-record.ts'
+import type { RecordVersion, SignedRecord } from '../record/agent-record.ts'
 
 /** `ageMs`: since the agent was last known to be alive; of what ended, since it ended. */
 export type DigestVisitor = (peer: string, incarnation: number, version: number, ageMs: number) => void

@@ -16,14 +16,14 @@
  * Algorithms for Replicated Database Maintenance (PODC 1987), with its death certificates as `ended`.
  */
 import { equals } from 'uint8arrays/equals'
+import type { Departure } from '../../swim/membership-update.ts'
+import { type AgentRecord, compareVersions, type SignedRecord } from '../record/agent-record.ts'
 import type { Agent, Change, RecordOutcome } from './agent-change.ts'
-import { createTableComparison } from './table-comparison.ts'
-import { chooseEvicted, roomWhenFull } from './record-eviction.ts'
 import { createIndirectLiveness } from './indirect-liveness.ts'
 import { createOfferIndex } from './offer-index.ts'
+import { chooseEvicted, roomWhenFull } from './record-eviction.ts'
 import { createRecordTables, type EndReason, type HeldRecord } from './record-tables.ts'
-import { type AgentRecord, compareVersions, type SignedRecord } from '../record/agent-record.ts'
-import type { Departure } from '../../swim/membership-update.ts'
+import { createTableComparison } from './table-comparison.ts'
 
 export type { Agent, Change, RecordOutcome } from './agent-change.ts'
 export type { EndReason } from './record-tables.ts'

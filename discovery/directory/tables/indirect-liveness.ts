@@ -4,7 +4,7 @@
  *
  * Keeps no state but what it writes into the tables. Neither counts where this node is connected itself.
  */
-import { compareNumbers, type Digest, ageSince } from './digest.ts'
+import { ageSince, compareNumbers, type Digest } from './digest.ts'
 import type { HeldRecord, RecordTables } from './record-tables.ts'
 
 /** Neighbours whose word for one agent is kept. */

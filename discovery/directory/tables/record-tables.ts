@@ -4,8 +4,8 @@
  * State: the newest record of each other agent, what ended lately (at most `maxEnded`, the oldest goes first), who is
  * connected right now, the own record.
  */
-import type { AgentRecord, SignedRecord, RecordVersion } from '../record/agent-record.ts'
-import { outlives, ageSince } from './digest.ts'
+import type { AgentRecord, RecordVersion, SignedRecord } from '../record/agent-record.ts'
+import { ageSince, outlives } from './digest.ts'
 
 /**
  * `left` said so itself, `gone` was given up by this node alone, `dead` was found dead by the failure detectors of the

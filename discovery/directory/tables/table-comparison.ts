@@ -6,14 +6,14 @@
  */
 import { compareVersions } from '../record/agent-record.ts'
 import {
+  type AgedRecord,
+  ageSince,
   compareNumbers,
   type Digest,
   endedTable,
   outlives,
-  ageSince,
   type RemoteDigest,
   TRANSIT_MS,
-  type AgedRecord,
 } from './digest.ts'
 import type { EndedAgent, HeldRecord, RecordTables } from './record-tables.ts'
 

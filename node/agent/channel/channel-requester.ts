@@ -5,10 +5,10 @@
  * exchange stays among them until the other side is done, so that a side that reads nothing cannot be piled up on.
  */
 import { ParleyError } from '../../../protocols/errors.ts'
-import { packBytes } from './transferable-bytes.ts'
-import type { ThreadChannelOptions, ChannelMessage } from './thread-channel.ts'
-import { fromTransferableError, toTransferableError } from './transferable-error.ts'
 import { createItemQueue, WINDOW_UNITS } from './item-queue.ts'
+import type { ChannelMessage, ThreadChannelOptions } from './thread-channel.ts'
+import { packBytes } from './transferable-bytes.ts'
+import { fromTransferableError, toTransferableError } from './transferable-error.ts'
 
 export interface ChannelRequestOptions {
   bytes?: Uint8Array | undefined
@@ -71,12 +71,19 @@ export const createChannelRequester = ({ post, maxOpen, maxBytes, other }: Threa
   }
 
   /** Opens an exchange; `onAbort` is called once the signal is aborted and the other side was told. */
-  const begin = (body: unknown, options: ChannelRequestOptions, credit: number, settled: Settle, onAbort: () => void): number => {
+  const begin = (
+    body: unknown,
+    options: ChannelRequestOptions,
+    credit: number,
+    settled: Settle,
+    onAbort: () => void,
+  ): number => {
     const { signal, aside } = options
     signal?.throwIfAborted()
     const size = options.bytes?.byteLength ?? 0
     checkRoom(size)
-    const { bytes, transfer } = options.bytes === undefined ? { bytes: undefined, transfer: [] } : packBytes(options.bytes)
+    const { bytes, transfer } =
+      options.bytes === undefined ? { bytes: undefined, transfer: [] } : packBytes(options.bytes)
     last += 1
     const id = last
     try {

@@ -5,10 +5,10 @@
  * item only while there is credit, and it is always ended: read to its end, or returned.
  */
 import { ParleyError } from '../../../protocols/errors.ts'
-import { packBytes } from './transferable-bytes.ts'
-import type { ThreadChannelOptions, ChannelMessage } from './thread-channel.ts'
-import { type TransferableError, fromTransferableError, toTransferableError } from './transferable-error.ts'
 import { costOf } from './item-queue.ts'
+import type { ChannelMessage, ThreadChannelOptions } from './thread-channel.ts'
+import { packBytes } from './transferable-bytes.ts'
+import { fromTransferableError, type TransferableError, toTransferableError } from './transferable-error.ts'
 
 /** What the one who answers is told beside the request. */
 export interface ChannelRequestContext {
@@ -40,7 +40,12 @@ interface Work {
 
 const isIterable = (answer: object): answer is AsyncIterable<unknown> => Symbol.asyncIterator in answer
 
-export const createChannelResponder = ({ post, answer, failed, unexpected }: ThreadChannelOptions): ChannelResponder => {
+export const createChannelResponder = ({
+  post,
+  answer,
+  failed,
+  unexpected,
+}: ThreadChannelOptions): ChannelResponder => {
   const works = new Map<number, Work>()
   let closed = false
 

@@ -5,8 +5,9 @@
  * end of the channel; at most `maxOpen` exchanges and `maxBytes` of requests are open in each direction, a cancelled one
  * until the other side is done with it; items are sent only against credit. Ordered like the port under it.
  */
-import { type ChannelRequestHandler, createChannelResponder } from './channel-responder.ts'
+
 import { type ChannelRequester, createChannelRequester } from './channel-requester.ts'
+import { type ChannelRequestHandler, createChannelResponder } from './channel-responder.ts'
 import type { TransferableError } from './transferable-error.ts'
 
 export type ChannelMessage =

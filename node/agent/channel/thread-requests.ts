@@ -8,9 +8,9 @@ import type { ProtocolRecord } from '../../../discovery/directory/record/agent-r
 import type { Progress } from '../../../protocols/define.ts'
 import type { PublishOptions, SubscribeOptions } from '../../../protocols/events/api.ts'
 import type { MeshEvent, Missed } from '../../../protocols/events/event.ts'
-import type { MethodFacts } from '../../../protocols/wire/payload/contract.ts'
 import type { Envelope } from '../../../protocols/wire/envelope.ts'
-import type { CallAddress, ByteCallOptions } from '../../calls/clients.ts'
+import type { MethodFacts } from '../../../protocols/wire/payload/contract.ts'
+import type { ByteCallOptions, CallAddress } from '../../calls/clients.ts'
 import type { TransferableError } from './transferable-error.ts'
 
 /** What the worker starts with. */

@@ -3,11 +3,19 @@
  *
  * What travels between the threads is bytes; answers are read and checked here, where the contract is.
  */
+
+import type { ByteCallOptions, ByteCalls, CallAddress, Reply } from '../../calls/clients.ts'
 import type { MethodCodec } from '../../calls/method-codecs.ts'
-import type { CallAddress, ByteCalls, Reply, ByteCallOptions } from '../../calls/clients.ts'
 import type { ChannelRequestOptions } from '../channel/channel-requester.ts'
-import type { ThreadCallRequest, FailoverNotice, RequestToNode, TransferableReply, ProgressNotice, TargetFacts } from '../channel/thread-requests.ts'
 import type { ThreadChannel } from '../channel/thread-channel.ts'
+import type {
+  FailoverNotice,
+  ProgressNotice,
+  RequestToNode,
+  TargetFacts,
+  ThreadCallRequest,
+  TransferableReply,
+} from '../channel/thread-requests.ts'
 import { fromTransferableError } from '../channel/transferable-error.ts'
 
 const factsOf = ({ codec, protocol, major, protocolId, version }: MethodCodec): TargetFacts => {
@@ -46,7 +54,10 @@ export const createAgentCalls = (channel: ThreadChannel): ByteCalls => {
     target.codec.decode(value instanceof Uint8Array ? value : EMPTY)
 
   /** No generator: its return() would wait for a next() that is open. */
-  const stream = (target: MethodCodec, [body, options]: [RequestToNode, ChannelRequestOptions]): AsyncIterableIterator<unknown> => {
+  const stream = (
+    target: MethodCodec,
+    [body, options]: [RequestToNode, ChannelRequestOptions],
+  ): AsyncIterableIterator<unknown> => {
     const items = channel.stream(body, options)
     return {
       [Symbol.asyncIterator]() {

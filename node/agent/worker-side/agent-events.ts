@@ -12,9 +12,9 @@ import type { Listener, MeshEvent } from '../../../protocols/events/event.ts'
 import type { Subscription } from '../../../protocols/events/receive/subscription-queue.ts'
 import type { Log } from '../../../protocols/port.ts'
 import { validate } from '../../../protocols/wire/payload/payload.ts'
-import type { RequestToNode, ThreadPublishRequest, SubscriptionItem } from '../channel/thread-requests.ts'
-import type { ThreadChannel } from '../channel/thread-channel.ts'
 import { sharedNow } from '../channel/shared-clock.ts'
+import type { ThreadChannel } from '../channel/thread-channel.ts'
+import type { RequestToNode, SubscriptionItem, ThreadPublishRequest } from '../channel/thread-requests.ts'
 
 const toJson = (topic: string, data: unknown): string => {
   try {

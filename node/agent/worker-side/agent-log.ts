@@ -5,8 +5,8 @@
  */
 import type { Fields, Log } from '../../../protocols/port.ts'
 import { plainFields } from '../../observe/log/log-fields.ts'
-import type { RequestToNode } from '../channel/thread-requests.ts'
 import type { ThreadChannel } from '../channel/thread-channel.ts'
+import type { RequestToNode } from '../channel/thread-requests.ts'
 
 /** Lines that the node has not taken yet. */
 export const MAX_LINES = 256

@@ -2,14 +2,19 @@
  * What a worker thread does for its node: runs requests against the agent's offers. Keeps no state.
  */
 import { ParleyError } from '../../../protocols/errors.ts'
-import type { RunContext } from '../../../protocols/wire/payload/contract.ts'
 import type { Envelope } from '../../../protocols/wire/envelope.ts'
-import { createProgressReports, type ProgressReports, reportPeriodMs, toProgress } from '../../../protocols/wire/link/progress-reports.ts'
+import {
+  createProgressReports,
+  type ProgressReports,
+  reportPeriodMs,
+  toProgress,
+} from '../../../protocols/wire/link/progress-reports.ts'
+import type { RunContext } from '../../../protocols/wire/payload/contract.ts'
 import { timers } from '../../platform/platform.ts'
-import type { ChannelRequestHandler, ChannelRequestContext } from '../channel/channel-responder.ts'
+import type { ChannelRequestContext, ChannelRequestHandler } from '../channel/channel-responder.ts'
+import { sharedNow } from '../channel/shared-clock.ts'
 import type { RequestToAgent, ThreadRunRequest } from '../channel/thread-requests.ts'
 import type { Offer } from '../define-agent.ts'
-import { sharedNow } from '../channel/shared-clock.ts'
 
 const EMPTY = new Uint8Array(0)
 

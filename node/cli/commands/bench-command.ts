@@ -3,9 +3,9 @@ import { ParleyError } from '../../../protocols/errors.ts'
 import { parseCallTarget } from '../../control/call-target.ts'
 import { type BenchFigures, type BenchLine, BenchLineSchema, type BenchRequest } from '../../control/tool-schemas.ts'
 import { nodeThatKnows, offersCall } from '../connect/choose-node.ts'
-import { createInterrupt } from '../input/interrupt-signal.ts'
 import { findControlledNode } from '../connect/node-endpoint.ts'
 import type { NodeSelector } from '../connect/running-nodes.ts'
+import { createInterrupt } from '../input/interrupt-signal.ts'
 import { readJsonInput } from '../input/option-values.ts'
 
 export interface BenchOptions extends Omit<NodeSelector, 'url'> {

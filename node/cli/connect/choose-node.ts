@@ -5,10 +5,10 @@
 import * as z from 'zod'
 import { ParleyError } from '../../../protocols/errors.ts'
 import { nearestName } from '../../../protocols/unknown-keys.ts'
-import type { FoundNode } from '../../store/data-directory.ts'
 import { AgentSchema } from '../../observe/debug/debug-schemas.ts'
-import { meshNameOf, type NodeEndpoint, requestNode, controlClientOf } from './node-endpoint.ts'
-import { runningNodes, type NodeSelector } from './running-nodes.ts'
+import type { FoundNode } from '../../store/data-directory.ts'
+import { controlClientOf, meshNameOf, type NodeEndpoint, requestNode } from './node-endpoint.ts'
+import { type NodeSelector, runningNodes } from './running-nodes.ts'
 
 const Agents = z.object({ agents: z.array(AgentSchema) })
 export type KnownAgents = z.output<typeof Agents>['agents']
@@ -52,7 +52,9 @@ export const nodeThatKnows = async (
  * @returns where several run and none is named: one that knows all the others, if there is one; else what was given, so that
  *   whoever asks is told to name one
  */
-export const nodeOfOneMesh = async <W extends NodeSelector>(named: W): Promise<W | { dataDir: string; name: string }> => {
+export const nodeOfOneMesh = async <W extends NodeSelector>(
+  named: W,
+): Promise<W | { dataDir: string; name: string }> => {
   if (named.url !== undefined || named.node !== undefined || named.dataDir !== undefined) return named
   const nodes = await runningNodes()
   if (nodes.length < 2) return named

@@ -5,9 +5,9 @@
 import * as z from 'zod'
 import { CODES, type Code, ParleyError } from '../../../protocols/errors.ts'
 import { type ControlClient, createControlClient } from '../../control/control-client.ts'
-import type { FoundNode } from '../../store/data-directory.ts'
 import { SelfSchema } from '../../observe/debug/debug-schemas.ts'
-import { BY_SOCKET, originOf, runningNode, runningNodes, type NodeSelector } from './running-nodes.ts'
+import type { FoundNode } from '../../store/data-directory.ts'
+import { BY_SOCKET, type NodeSelector, originOf, runningNode, runningNodes } from './running-nodes.ts'
 
 interface Endpoint {
   readonly url: string

@@ -61,7 +61,11 @@ const afterAwake = (limitMs: number, fn: () => void): (() => void) => {
  * One check, and no longer than `limitMs`.
  * @returns what it found; that it took too long, as a warning
  */
-export const runCheck = async (check: DoctorCheck, subject: DoctorSubject, limitMs: number): Promise<TimedFinding[]> => {
+export const runCheck = async (
+  check: DoctorCheck,
+  subject: DoctorSubject,
+  limitMs: number,
+): Promise<TimedFinding[]> => {
   const startedAt = performance.now()
   const end = new AbortController()
   const { promise: late, resolve } = Promise.withResolvers<readonly Finding[]>()

@@ -1,8 +1,8 @@
 /** What `parley doctor` says of this machine's clock, by itself and by the files of the data directory. Keeps no state. */
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { directoryOf, noDirectory } from './disk-checks.ts'
 import { type DoctorCheck, type Finding, fail, ok, warn } from './check-finding.ts'
+import { directoryOf, noDirectory } from './disk-checks.ts'
 
 /** No clock that was ever set shows an earlier time. */
 const LEAST_MS = Date.UTC(2025, 0, 1)

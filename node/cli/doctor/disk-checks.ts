@@ -6,9 +6,9 @@ import { constants } from 'node:fs'
 import { access, stat, statfs } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { isParleyError } from '../../../protocols/errors.ts'
+import { octal, opensToOthers, readSmallFile, systemCode } from '../../platform/private-file.ts'
 import { readHolder } from '../../store/data-directory.ts'
 import { decodeKey, KEY_FILE, MAX_KEY_BYTES } from '../../trust/identity.ts'
-import { octal, opensToOthers, readSmallFile, systemCode } from '../../platform/private-file.ts'
 import { DATA_ROOT } from '../connect/running-nodes.ts'
 import { type DoctorCheck, type Finding, fail, failOf, ok, skipped, warn } from './check-finding.ts'
 import type { DoctorSubject } from './doctor-subject.ts'
@@ -30,7 +30,8 @@ export const noDirectory = (name: string, { others, isBlocked }: DoctorSubject):
 }
 
 /** The data directory that can be looked into. */
-export const directoryOf = ({ dataDir, isBlocked }: DoctorSubject): string | undefined => (isBlocked ? undefined : dataDir)
+export const directoryOf = ({ dataDir, isBlocked }: DoctorSubject): string | undefined =>
+  isBlocked ? undefined : dataDir
 
 /** The folder itself, or the nearest one above it that is there: that is where it will be made. */
 const nearestFolder = async (path: string): Promise<string> => {

@@ -3,9 +3,9 @@
  * shows no secret. Exit code 1 where something fails; a warning is none. All of it takes 15 s at most. Keeps no state.
  */
 import { escapeText } from '../../observe/log/log-fields.ts'
-import { type DoctorCheck, runCheck, skipped, type TimedFinding, type CheckVerdict } from './check-finding.ts'
-import { type DoctorOptions, type DoctorSubject, subjectsOf } from './doctor-subject.ts'
 import { EXIT } from '../output/exit-codes.ts'
+import { type CheckVerdict, type DoctorCheck, runCheck, skipped, type TimedFinding } from './check-finding.ts'
+import { type DoctorOptions, type DoctorSubject, subjectsOf } from './doctor-subject.ts'
 
 /** Of one check. The visits take longest: a dial, admission, and the comparison of directories. */
 const CHECK_MS = 5_000
@@ -26,7 +26,10 @@ const STORES: DoctorCheck = {
 }
 
 /** Those that ask others come second: they load libp2p, which would hold up the rest. */
-const checksOf = async (subject: DoctorSubject, isFirst: boolean): Promise<{ own: DoctorCheck[]; ofOthers: DoctorCheck[] }> => {
+const checksOf = async (
+  subject: DoctorSubject,
+  isFirst: boolean,
+): Promise<{ own: DoctorCheck[]; ofOthers: DoctorCheck[] }> => {
   const [{ PROCESS_CHECKS }, { SETTING_CHECKS }, { DISK_CHECKS }, { ADDRESS_CHECKS }] = await Promise.all([
     import('./process-checks.ts'),
     import('./secret-check.ts'),

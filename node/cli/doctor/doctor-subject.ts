@@ -7,11 +7,11 @@ import { access, readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
-import type { Setting } from '../../options/config/setting-layer.ts'
 import { type LoadedConfig, loadConfig } from '../../options/config/load-config.ts'
-import { type FoundNode, readNodes } from '../../store/data-directory.ts'
+import type { Setting } from '../../options/config/setting-layer.ts'
 import { type MeshOptions, parseOptions } from '../../options/schema.ts'
 import { systemCode } from '../../platform/private-file.ts'
+import { type FoundNode, readNodes } from '../../store/data-directory.ts'
 import { makeSecret } from '../../trust/secret.ts'
 import { meshNameOf } from '../connect/node-endpoint.ts'
 import { DATA_ROOT, runningNodes } from '../connect/running-nodes.ts'
@@ -74,7 +74,10 @@ const entriesOf = (options: DoctorOptions): Setting[] => {
   ]
 }
 
-type Settings = Pick<DoctorSubject, 'options' | 'file' | 'given' | 'notices' | 'secrets' | 'configProblem' | 'secretProblem'>
+type Settings = Pick<
+  DoctorSubject,
+  'options' | 'file' | 'given' | 'notices' | 'secrets' | 'configProblem' | 'secretProblem'
+>
 
 const settingsOf = (loaded: LoadedConfig): Settings => ({
   options: loaded.options,

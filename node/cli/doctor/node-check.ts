@@ -2,10 +2,10 @@
 import { setTimeout } from 'node:timers/promises'
 import type * as z from 'zod'
 import type { ControlClient } from '../../control/control-client.ts'
-import type { FoundNode } from '../../store/data-directory.ts'
 import { ReadinessSchema, SelfSchema } from '../../observe/debug/debug-schemas.ts'
 import { VERSION } from '../../platform/version.ts'
-import { requestNode, controlClientOf } from '../connect/node-endpoint.ts'
+import type { FoundNode } from '../../store/data-directory.ts'
+import { controlClientOf, requestNode } from '../connect/node-endpoint.ts'
 import { type DoctorCheck, type Finding, fail, messageOf, ok, skipped, warn } from './check-finding.ts'
 
 /** A node that is well answers in some milliseconds. */

@@ -3,13 +3,19 @@
  * what this node tells them, and IPv6. A port is tried by listening on it for a moment. Keeps no state.
  */
 import { networkInterfaces } from 'node:os'
+import {
+  hostPort,
+  isBoundLocally,
+  isWildcard,
+  type ListenAddress,
+  listenAddressOf,
+} from '../../network/addresses/listen-address.ts'
 import { isLoopback, isRelayed } from '../../network/addresses/multiaddresses.ts'
-import { hostPort, isBoundLocally, isWildcard, type ListenAddress, listenAddressOf } from '../../network/addresses/listen-address.ts'
 import { checkPort } from '../../network/transports/port-check.ts'
 import { systemCode } from '../../platform/private-file.ts'
 import { type DoctorCheck, type Finding, fail, messageOf, ok, warn } from './check-finding.ts'
-import { ownerOf } from './port-owner.ts'
 import type { DoctorSubject } from './doctor-subject.ts'
+import { ownerOf } from './port-owner.ts'
 
 const FIRST_FREE_FOR_ALL = 1024
 

@@ -29,7 +29,8 @@ const readStdin = async (): Promise<string> => {
   for await (const chunk of process.stdin) {
     chunks.push(chunk)
     bytes += chunk.length
-    if (bytes > MAX_INPUT_BYTES) throw usageError(`the input has more than ${MAX_INPUT_BYTES} bytes`, 'send it in parts')
+    if (bytes > MAX_INPUT_BYTES)
+      throw usageError(`the input has more than ${MAX_INPUT_BYTES} bytes`, 'send it in parts')
   }
   return Buffer.concat(chunks).toString('utf8')
 }

@@ -29,4 +29,5 @@ export const createTerminalPrompt = (streams: {
 })
 
 /** Results go to stdout, so that questions must not. */
-export const processTerminalPrompt = (): TerminalPrompt => createTerminalPrompt({ input: process.stdin, output: process.stderr })
+export const processTerminalPrompt = (): TerminalPrompt =>
+  createTerminalPrompt({ input: process.stdin, output: process.stderr })

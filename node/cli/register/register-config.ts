@@ -31,7 +31,9 @@ export const registerConfig = (program: Command): void => {
     .description('Says whether a file can be used by itself: keys, types, contradictions, secret file.')
     .argument('<FILE>', 'a configuration')
     .option('--json', 'print one line {file,given,notices}')
-    .action(async (file, options) => (await import('../commands/lifecycle/config-command.ts')).checkConfig(file, options))
+    .action(async (file, options) =>
+      (await import('../commands/lifecycle/config-command.ts')).checkConfig(file, options),
+    )
   group
     .command('reference')
     .description('Prints the reference of all keys as Markdown.')

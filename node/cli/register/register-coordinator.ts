@@ -1,7 +1,7 @@
 /** `parley coordinator` and `parley leave`, registered. Keeps no state. */
 import { type Command, Option } from 'commander'
-import { addJoinOptions, addNodeOrUrlOptions, SECRETS_HELP } from './shared-options.ts'
 import { wholeNumber } from '../input/option-values.ts'
+import { addJoinOptions, addNodeOrUrlOptions, SECRETS_HELP } from './shared-options.ts'
 
 export const registerCoordinator = (program: Command): void => {
   const group = program

@@ -1,7 +1,7 @@
 /** `parley dlq`, registered. Keeps no state. */
 import { type Command, Option } from 'commander'
-import { addNodeOrUrlOptions } from './shared-options.ts'
 import { wholeNumber } from '../input/option-values.ts'
+import { addNodeOrUrlOptions } from './shared-options.ts'
 
 export const registerDlq = (program: Command): void => {
   const group = program

@@ -1,9 +1,9 @@
 /** `parley call`, `pub`, `sub`, `send` and `serve`, registered. Keeps no state. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { isParleyError } from '../../../protocols/errors.ts'
-import { addNodeOptions, addJoinOptions, SECRETS_HELP } from './shared-options.ts'
-import { parseSubscribeFrom } from '../input/subscribe-from.ts'
 import { wholeNumber } from '../input/option-values.ts'
+import { parseSubscribeFrom } from '../input/subscribe-from.ts'
+import { addJoinOptions, addNodeOptions, SECRETS_HELP } from './shared-options.ts'
 
 const MAX_MS = 2 ** 31 - 1
 const MIB = 1024 * 1024
@@ -26,7 +26,9 @@ const addCall = (program: Command): void => {
     .option('--timeout <ms>', 'milliseconds until the call gives up', wholeNumber(1, MAX_MS))
     .option('--json', 'one line for each result on a terminal too')
     .addHelpText('after', SECRETS_HELP)
-    .action(async (name, input, options) => (await import('../commands/messaging/call-command.ts')).call(name, input, options))
+    .action(async (name, input, options) =>
+      (await import('../commands/messaging/call-command.ts')).call(name, input, options),
+    )
 }
 
 const addPub = (program: Command): void => {
@@ -42,7 +44,9 @@ const addPub = (program: Command): void => {
     .option('--type <type>', 'type of the event')
     .option('--ttl <ms>', 'milliseconds after which it is worth nothing', wholeNumber(1, MAX_MS))
     .option('--json', 'print one line {topic,published,ms,id,recipients}')
-    .action(async (topic, data, options) => (await import('../commands/messaging/pub-command.ts')).pub(topic, data, options))
+    .action(async (topic, data, options) =>
+      (await import('../commands/messaging/pub-command.ts')).pub(topic, data, options),
+    )
 }
 
 const placeToStart = (text: string) => {
@@ -105,7 +109,9 @@ const addSend = (program: Command): void => {
     .option('--wait <ms>', 'wait so long until all have processed it', wholeNumber(1, MAX_MS))
     .option('--keep', 'keep it here although nobody receives this type yet, until somebody does')
     .option('--json', 'print one line {id,destinations,delivered}')
-    .action(async (type, data, options) => (await import('../commands/messaging/send-command.ts')).send(type, data, options))
+    .action(async (type, data, options) =>
+      (await import('../commands/messaging/send-command.ts')).send(type, data, options),
+    )
 }
 
 const addServe = (program: Command): void => {
@@ -137,7 +143,9 @@ The program sees PARLEY_SKILL and PARLEY_CALLER. Where it ends with another exit
 (APP001) with the last that it wrote to stderr. Where the caller gives up, it is ended with all that it has started.
 ${SECRETS_HELP}`,
     )
-    .action(async (name, args, options) => (await import('../commands/messaging/serve-command.ts')).serve(name, args, options))
+    .action(async (name, args, options) =>
+      (await import('../commands/messaging/serve-command.ts')).serve(name, args, options),
+    )
 }
 
 export const registerMessaging = (program: Command): void => {

@@ -1,7 +1,7 @@
 /** `parley outbox`, `describe`, `journal` and `bench`, registered. Keeps no state. */
 import type { Command } from 'commander'
-import { addNodeOptions } from './shared-options.ts'
 import { wholeNumber } from '../input/option-values.ts'
+import { addNodeOptions } from './shared-options.ts'
 
 const MAX_MS = 2 ** 31 - 1
 const WIDE = 'whole ids, however long the lines get'
@@ -25,7 +25,8 @@ const addJournal = (program: Command): void => {
     .command('journal')
     .summary('records that the mesh agreed on')
     .description('Reads, writes and follows the records of the journal, by a running node.')
-  const add = (name: string, description: string): Command => addNodeOptions(group.command(name).description(description))
+  const add = (name: string, description: string): Command =>
+    addNodeOptions(group.command(name).description(description))
   const withLimit = (command: Command): Command =>
     command.option('--timeout <ms>', 'milliseconds until it gives up', wholeNumber(1, MAX_MS), 30_000)
   const ifVersion = ['--if-version <n>', 'only where this is its version; 0: where there is none'] as const
@@ -33,29 +34,39 @@ const addJournal = (program: Command): void => {
   withLimit(add('get', 'Prints the value of a record.'))
     .argument('<KEY>', 'as in config/limits')
     .option('--json', 'print one line {key,version,value}')
-    .action(async (key, options) => (await import('../commands/agreement/journal-records-command.ts')).getRecord(key, options))
+    .action(async (key, options) =>
+      (await import('../commands/agreement/journal-records-command.ts')).getRecord(key, options),
+    )
   withLimit(add('ls', 'Lists the records whose keys begin with PREFIX.'))
     .argument('[PREFIX]', "all but the mesh's own unless given; those begin with $")
     .option('--wide', 'no wrapping, however long the lines get')
     .option('--json', 'print a JSON array of {key,version,value}')
-    .action(async (prefix, options) => (await import('../commands/agreement/journal-records-command.ts')).listRecords(prefix, options))
+    .action(async (prefix, options) =>
+      (await import('../commands/agreement/journal-records-command.ts')).listRecords(prefix, options),
+    )
   withLimit(add('put', 'Writes a record.'))
     .argument('<KEY>', 'as in config/limits')
     .argument('<JSON>', 'the value, - to read it from stdin')
     .option(...ifVersion, wholeNumber(0, MAX_MS))
     .option('--json', 'print one line {key,version}')
-    .action(async (key, value, options) => (await import('../commands/agreement/journal-records-command.ts')).putRecord(key, value, options))
+    .action(async (key, value, options) =>
+      (await import('../commands/agreement/journal-records-command.ts')).putRecord(key, value, options),
+    )
   withLimit(add('rm', 'Deletes a record.'))
     .argument('<KEY>', 'as in config/limits')
     .option(...ifVersion, wholeNumber(0, MAX_MS))
     .option('--json', 'print one line {key,version,existed}')
-    .action(async (key, options) => (await import('../commands/agreement/journal-records-command.ts')).removeRecord(key, options))
+    .action(async (key, options) =>
+      (await import('../commands/agreement/journal-records-command.ts')).removeRecord(key, options),
+    )
   add('watch', 'Prints the records, then each change as it is decided, until Ctrl-C.')
     .argument('[PREFIX]', 'of the keys; all unless given')
     .option('--from <version>', 'only changes after this version', wholeNumber(0, MAX_MS))
     .option('--count <n>', 'end after so many changes', wholeNumber(1, MAX_MS))
     .option('--json', 'print lines of JSON of type records and change')
-    .action(async (prefix, options) => (await import('../commands/agreement/journal-records-command.ts')).watchRecords(prefix, options))
+    .action(async (prefix, options) =>
+      (await import('../commands/agreement/journal-records-command.ts')).watchRecords(prefix, options),
+    )
 }
 
 export const registerTools = (program: Command): void => {

@@ -2,8 +2,8 @@
 import { type Command, Option } from 'commander'
 import { LOG_LEVELS } from '../../observe/log/log-levels.ts'
 import { PRESET_NAMES } from '../../options/preset-names.ts'
-import { SECRETS_HELP } from './shared-options.ts'
 import { wholeNumber } from '../input/option-values.ts'
+import { SECRETS_HELP } from './shared-options.ts'
 
 const LAYERS = `
 What is given here stands above the variables PARLEY_… (PARLEY_LIMITS__MAX_CONNECTIONS), those above the file of --config.
@@ -39,7 +39,11 @@ export const registerUp = (program: Command): void => {
     .option('--no-health', 'no health listener, whatever the configuration says')
     .addOption(new Option('--preset <name>', 'where the peers are').choices(PRESET_NAMES))
     .option('--label <name=value...>', 'facts about this node for the directory')
-    .option('--drain <ms>', 'milliseconds that a stop waits for requests in work (default: 3000)', wholeNumber(0, 3_600_000))
+    .option(
+      '--drain <ms>',
+      'milliseconds that a stop waits for requests in work (default: 3000)',
+      wholeNumber(0, 3_600_000),
+    )
     .option(
       '--stuck-after <ms>',
       'milliseconds without a sign of work after which an agent with requests counts as stuck (default: 30000)',

@@ -1,10 +1,12 @@
 /** `parley id`, `peers`, `agents` and `top`, registered. Keeps no state. */
 import type { Command } from 'commander'
-import { addNodeOptions, addNodeOrUrlOptions } from './shared-options.ts'
 import { wholeNumber } from '../input/option-values.ts'
+import { addNodeOptions, addNodeOrUrlOptions } from './shared-options.ts'
 
 const addView = (program: Command, name: 'peers' | 'agents', description: string): void => {
-  addNodeOrUrlOptions(program.command(name).summary(description).description(`Shows ${description}, as a running node sees it.`))
+  addNodeOrUrlOptions(
+    program.command(name).summary(description).description(`Shows ${description}, as a running node sees it.`),
+  )
     .option('--wide', 'whole ids, however long the lines get')
     .option('--json', 'print a JSON array')
     .action(async (options) => {

@@ -1,8 +1,8 @@
 /** The configuration of `parley up`: its flags, what it has where nobody says otherwise, and all layers put together. Keeps no state. */
 import { join } from 'node:path'
-import type { Setting } from '../../options/config/setting-layer.ts'
-import { type LoadedConfig, loadConfig } from '../../options/config/load-config.ts'
 import type { LogLevel } from '../../observe/log/log-levels.ts'
+import { type LoadedConfig, loadConfig } from '../../options/config/load-config.ts'
+import type { Setting } from '../../options/config/setting-layer.ts'
 import type { Preset } from '../../options/preset-names.ts'
 import { DATA_ROOT } from '../connect/running-nodes.ts'
 import { parseLabels } from '../input/option-values.ts'

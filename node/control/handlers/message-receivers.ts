@@ -11,7 +11,11 @@ const MAX_NAMES = 20
 /** Types of messages, and protocols, by which an agent can be chosen. */
 const takenBy = (agents: Agents): string[] => {
   const names = agents.flatMap(({ record }) => record.protocols.map(({ name }) => name))
-  return [...new Set(names.map((name) => (name.startsWith(MESSAGE_OFFER_PREFIX) ? name.slice(MESSAGE_OFFER_PREFIX.length) : name)))]
+  return [
+    ...new Set(
+      names.map((name) => (name.startsWith(MESSAGE_OFFER_PREFIX) ? name.slice(MESSAGE_OFFER_PREFIX.length) : name)),
+    ),
+  ]
 }
 
 const hintOf = (name: string, known: readonly string[]): string => {

@@ -2,8 +2,8 @@
 import { ParleyError } from '../../../protocols/errors.ts'
 import { nearestName } from '../../../protocols/unknown-keys.ts'
 import type { Mesh } from '../../api.ts'
+import type { ByteCallOptions, CallAddress, Reply } from '../../calls/clients.ts'
 import { createMethodCodecs } from '../../calls/method-codecs.ts'
-import type { CallAddress, Reply, ByteCallOptions } from '../../calls/clients.ts'
 import { findCallTarget, parseCallTarget } from '../call-target.ts'
 import { type CallLine, type CallRequest, faultOf, NO_AGENT } from '../control-schemas.ts'
 

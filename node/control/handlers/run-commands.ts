@@ -6,9 +6,9 @@ import { defineMessage } from '../../../protocols/delivery/define-message.ts'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import type { Mesh } from '../../api.ts'
 import type { DebugSource } from '../../observe/debug/debug-schemas.ts'
-import { findPeer } from './run-call.ts'
-import { checkHasReceiver, notReceiving } from './message-receivers.ts'
 import type * as wire from '../control-schemas.ts'
+import { checkHasReceiver, notReceiving } from './message-receivers.ts'
+import { findPeer } from './run-call.ts'
 
 /** Topics in a live table. */
 const MAX_TOPICS = 100
@@ -121,8 +121,10 @@ export const withdrawRaftMember = (
 ): Promise<z.output<typeof wire.RaftMemberWithdrawnSchema>> =>
   mesh.to(mesh.self.id, coordinatorProtocol).giveUp({}, { timeoutMs })
 
-export const restoreRaftMember = (mesh: SeatMesh, { timeoutMs }: z.output<typeof wire.RaftMemberSchema>): Promise<object> =>
-  mesh.to(mesh.self.id, coordinatorProtocol).takeSeat({}, { timeoutMs })
+export const restoreRaftMember = (
+  mesh: SeatMesh,
+  { timeoutMs }: z.output<typeof wire.RaftMemberSchema>,
+): Promise<object> => mesh.to(mesh.self.id, coordinatorProtocol).takeSeat({}, { timeoutMs })
 
 /** Counters are whole since the start: whoever looks twice has the rates. */
 export const topView = (

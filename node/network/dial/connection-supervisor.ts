@@ -12,9 +12,17 @@ import { isName, type NameWatch } from '../../../discovery/dns.ts'
 import type { Overlay } from '../../../discovery/overlay.ts'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import type { Clock, Log, Stop, Timers } from '../../../protocols/port.ts'
-import { createDiscoveredPeers } from './discovered-peers.ts'
-import { peerIn, joinProblemsOf, resolveSource, type JoinSource, joinSource, type DialTarget, dialTarget } from './dial-targets.ts'
 import { isPermanentRefusal } from '../../trust/permanent-refusal.ts'
+import {
+  type DialTarget,
+  dialTarget,
+  type JoinSource,
+  joinProblemsOf,
+  joinSource,
+  peerIn,
+  resolveSource,
+} from './dial-targets.ts'
+import { createDiscoveredPeers } from './discovered-peers.ts'
 
 export interface ConnectionSupervisorDeps {
   self: string
@@ -136,7 +144,11 @@ export const createConnectionSupervisor = (deps: ConnectionSupervisorDeps): Conn
     const source = sources.get(text)
     if (source === undefined) return
     source.unresolved = undefined
-    resolveSource(source, addresses, { nowMs: deps.clock.monotonic(), withinMs: deps.backoffMaxMs, chance: deps.chance })
+    resolveSource(source, addresses, {
+      nowMs: deps.clock.monotonic(),
+      withinMs: deps.backoffMaxMs,
+      chance: deps.chance,
+    })
     tick()
   }
 

@@ -11,11 +11,11 @@ import type { Connection } from '@libp2p/interface'
 import type { NameLookup } from '../../../discovery/dns.ts'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import type { Clock, Log, Metrics } from '../../../protocols/port.ts'
-import { isLoopback, isRelayed, peerAtEnd } from '../addresses/multiaddresses.ts'
-import { createDialBudget, type BudgetShortage } from './dial-budget.ts'
 import type { DialSettings } from '../../options/dial-options.ts'
 import { parseNetwork } from '../addresses/ip-networks.ts'
-import { type DialContext, type DialRefusal, addressRefusal, ipRefusal, namesIn } from './dial-rules.ts'
+import { isLoopback, isRelayed, peerAtEnd } from '../addresses/multiaddresses.ts'
+import { type BudgetShortage, createDialBudget } from './dial-budget.ts'
+import { addressRefusal, type DialContext, type DialRefusal, ipRefusal, namesIn } from './dial-rules.ts'
 
 export type DialRefusalReason = DialRefusal | BudgetShortage
 

@@ -36,7 +36,12 @@ export const peerIn = (address: string): string | undefined => /\/p2p\/([^/]+)$/
 export const joinSource = (text: string): JoinSource => ({ text, targets: [], unresolved: undefined })
 
 /** @param nextAt when it is dialled, in milliseconds of the monotonic clock */
-export const dialTarget = (peer: string | undefined, nextAt: number, source?: JoinSource, address?: string): DialTarget => ({
+export const dialTarget = (
+  peer: string | undefined,
+  nextAt: number,
+  source?: JoinSource,
+  address?: string,
+): DialTarget => ({
   address,
   source,
   peer,

@@ -6,7 +6,7 @@
  * State: the finds, each until it is connected, or the directory has it, or it has failed often enough.
  */
 import type { Clock } from '../../../protocols/port.ts'
-import { type JoinSource, joinSource, type DialTarget, dialTarget } from './dial-targets.ts'
+import { type DialTarget, dialTarget, type JoinSource, joinSource } from './dial-targets.ts'
 
 const MAX_FINDS = 64
 const DIAL_EVERY_MS = 250

@@ -34,7 +34,11 @@ const none = (addresses: readonly string[], errors: readonly unknown[]): unknown
  * @param addresses at least one, in the order in which they should be tried
  * @throws COM002 where none of several worked; what the attempt threw where there was one; the signal's reason
  */
-export const happyEyeballs = <T>(addresses: readonly string[], deps: HappyEyeballsDeps<T>, signal: AbortSignal): Promise<T> => {
+export const happyEyeballs = <T>(
+  addresses: readonly string[],
+  deps: HappyEyeballsDeps<T>,
+  signal: AbortSignal,
+): Promise<T> => {
   const { promise, resolve, reject } = Promise.withResolvers<T>()
   const waiting = [...addresses]
   const open = new Set<AbortController>()

@@ -16,9 +16,9 @@ import type { Connection } from '@libp2p/interface'
 import type { ParleyError } from '../../../protocols/errors.ts'
 import type { Acceptance, Gossip, Log, Stop, Timers } from '../../../protocols/port.ts'
 import type { GossipFigures } from '../../observe/metrics/mesh-figures.ts'
+import { createGossipBackpressure } from './gossip-backpressure.ts'
 import { createGossipPenalties } from './gossip-penalties.ts'
 import { createGossipReader } from './gossip-reader.ts'
-import { createGossipBackpressure } from './gossip-backpressure.ts'
 import type { GossipsubInternals } from './gossipsub-internals.ts'
 
 export interface PubsubDeps {

@@ -44,7 +44,9 @@ const openLocal = async ({ options, log, clock, ...deps }: LocalDiscoveryDeps): 
 }
 
 /** Each is loaded where it is wanted. @returns with how many nodes of this machine were there before */
-export const openLocalDiscovery = async (deps: LocalDiscoveryDeps): Promise<{ nearby: LocalDiscovery | undefined; localOthers: number }> => {
+export const openLocalDiscovery = async (
+  deps: LocalDiscoveryDeps,
+): Promise<{ nearby: LocalDiscovery | undefined; localOthers: number }> => {
   const mdns = deps.options.discovery.mdns ? await import('./mdns-sockets.ts') : undefined
   const nearby = await mdns?.createMdnsDiscovery(deps)
   const local = await openLocal(deps)

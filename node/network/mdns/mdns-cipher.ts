@@ -51,7 +51,10 @@ export const createMdnsCipher = (secret: string, mesh: string): MdnsCipher => {
 }
 
 /** Stretched: what is sent could otherwise be used to guess a weak secret cheaply. */
-export const mdnsCiphersOf = async ({ secret = [], mesh }: Pick<MeshOptions, 'secret' | 'mesh'>): Promise<MdnsCipher[]> => {
+export const mdnsCiphersOf = async ({
+  secret = [],
+  mesh,
+}: Pick<MeshOptions, 'secret' | 'mesh'>): Promise<MdnsCipher[]> => {
   if (secret.length === 0) return [createMdnsCipher('', mesh)]
   const authorities = await Promise.all(secret.map((text) => deriveAuthority(text, mesh)))
   return authorities.map(({ privateKey }) => createMdnsCipher(privateKey.export({ format: 'jwk' }).d ?? '', mesh))

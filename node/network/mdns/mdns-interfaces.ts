@@ -23,7 +23,10 @@ export interface MdnsInterfaceAddress {
  * Interfaces to speak on, one for each family that it has.
  * @param beyond also those that lead away from this machine
  */
-export const mdnsInterfaceAddresses = (all: NodeJS.Dict<NetworkInterfaceInfo[]>, beyond: boolean): MdnsInterfaceAddress[] => {
+export const mdnsInterfaceAddresses = (
+  all: NodeJS.Dict<NetworkInterfaceInfo[]>,
+  beyond: boolean,
+): MdnsInterfaceAddress[] => {
   const found: MdnsInterfaceAddress[] = []
   for (const [name, infos = []] of Object.entries(all)) {
     const isLocal = infos.some(({ internal }) => internal)
@@ -40,7 +43,10 @@ export const mdnsInterfaceAddresses = (all: NodeJS.Dict<NetworkInterfaceInfo[]>,
 }
 
 /** Where somebody who hears this node there can dial it. */
-export const dialableFrom = (place: Pick<MdnsInterfaceAddress, 'isLoopback'>, addresses: readonly string[]): string[] => {
+export const dialableFrom = (
+  place: Pick<MdnsInterfaceAddress, 'isLoopback'>,
+  addresses: readonly string[],
+): string[] => {
   const own = addresses.filter(isLoopback)
   return place.isLoopback && own.length > 0 ? own : addresses.filter((address) => !isLoopback(address))
 }

@@ -15,13 +15,19 @@ import { networkInterfaces } from 'node:os'
 import { isDeepStrictEqual } from 'node:util'
 import { createMdns, type Mdns, type MulticastInterface } from '../../../discovery/mdns/mdns-discovery.ts'
 import type { Log, Metrics } from '../../../protocols/port.ts'
-import { isRelayed } from '../addresses/multiaddresses.ts'
 import type { MeshOptions } from '../../options/schema.ts'
 import { chance, clock, timers } from '../../platform/platform.ts'
 import { isStrongEnough } from '../../trust/secret.ts'
+import { isRelayed } from '../addresses/multiaddresses.ts'
 import type { LocalDiscovery } from '../dial/connection-supervisor.ts'
-import { dialableFrom, type MdnsInterfaceAddress, mdnsInterfaceAddresses, usableAddresses, type IpVersion } from './mdns-interfaces.ts'
 import { mdnsCiphersOf } from './mdns-cipher.ts'
+import {
+  dialableFrom,
+  type IpVersion,
+  type MdnsInterfaceAddress,
+  mdnsInterfaceAddresses,
+  usableAddresses,
+} from './mdns-interfaces.ts'
 
 const PORT = 5353
 const GROUPS = { 4: '224.0.0.251', 6: 'ff02::fb' } as const
@@ -53,7 +59,13 @@ interface Open {
 
 const keyOf = ({ name, address }: MdnsInterfaceAddress): string => `${name} ${address}`
 
-export const createMdnsDiscovery = async ({ self, options, log, metrics, addresses }: MdnsDiscoveryDeps): Promise<LocalDiscovery> => {
+export const createMdnsDiscovery = async ({
+  self,
+  options,
+  log,
+  metrics,
+  addresses,
+}: MdnsDiscoveryDeps): Promise<LocalDiscovery> => {
   let rings = await mdnsCiphersOf(options)
   let ringed = options.secret
   const count = metrics.counter(

@@ -12,10 +12,10 @@ import { type Connection, type PeerId, type StreamHandler, type Transport, trans
 import { peerIdFromString } from '@libp2p/peer-id'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { ParleyError } from '../../../protocols/errors.ts'
-import { isRelayed, peerAtEnd } from '../addresses/multiaddresses.ts'
 import type { StreamGater } from '../../trust/stream-gater.ts'
-import { decodeHop, encodeHop, withLengthPrefix, HOP, readMessage, RELAY_STATUS, statusText } from './relay-messages.ts'
+import { isRelayed, peerAtEnd } from '../addresses/multiaddresses.ts'
 import { behindGater, withOverrides } from '../overrides/libp2p-proxies.ts'
+import { decodeHop, encodeHop, HOP, RELAY_STATUS, readMessage, statusText, withLengthPrefix } from './relay-messages.ts'
 
 const RESERVE_LIMIT_MS = 5_000
 /** Relayed connections that come over one connection with a relay. */

@@ -7,7 +7,7 @@
  */
 import type { Clock, Timers } from '../../../protocols/port.ts'
 import { endingWith, isRelayed } from '../addresses/multiaddresses.ts'
-import { happyEyeballs, dialOrder } from '../dial/happy-eyeballs.ts'
+import { dialOrder, happyEyeballs } from '../dial/happy-eyeballs.ts'
 
 const DIAL_MS = 5_000
 /** Peers that are dialled at the same time. */

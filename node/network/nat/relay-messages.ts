@@ -9,7 +9,13 @@
 import type { Connection, Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import { Uint8ArrayList } from 'uint8arraylist'
 import { concat } from 'uint8arrays/concat'
-import { DELIMITED, malformed, ProtobufReader, VARINT, ProtobufWriter } from '../../../protocols/wire/frames/protobuf.ts'
+import {
+  DELIMITED,
+  malformed,
+  ProtobufReader,
+  ProtobufWriter,
+  VARINT,
+} from '../../../protocols/wire/frames/protobuf.ts'
 
 export const HOP = '/libp2p/circuit/relay/0.2.0/hop'
 export const STOP = '/libp2p/circuit/relay/0.2.0/stop'

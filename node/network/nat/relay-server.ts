@@ -13,24 +13,24 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { toString as encodeText } from 'uint8arrays/to-string'
 import { createFairShares } from '../../../protocols/limits/fair-shares.ts'
 import type { Clock, Log, Stop as StopTimer, Timers } from '../../../protocols/port.ts'
-import { isLoopback, isRelayed } from '../addresses/multiaddresses.ts'
 import type { RelaySettings } from '../../options/discovery-options.ts'
 import type { StreamGater } from '../../trust/stream-gater.ts'
+import { isLoopback, isRelayed } from '../addresses/multiaddresses.ts'
+import { createSharedRate, proxyStreams, type StreamProxy } from './proxy-streams.ts'
 import type { RelayFigures } from './relay-facts.ts'
 import {
   decodeHop,
   decodeStop,
   encodeHop,
   encodeStop,
-  withLengthPrefix,
   HOP,
   type HopMessage,
+  RELAY_STATUS,
   RESERVATION_MS,
   readMessage,
-  RELAY_STATUS,
   STOP,
+  withLengthPrefix,
 } from './relay-messages.ts'
-import { createSharedRate, type StreamProxy, proxyStreams } from './proxy-streams.ts'
 
 const MESSAGE_LIMIT_MS = 10_000
 /** Guests that are seen under one address: an office behind one router has many, one member can invent more. */

@@ -16,9 +16,9 @@
 import { type NoiseComponents, type NoiseInit, noise } from '@chainsafe/libp2p-noise'
 import type { MessageStream, SecuredConnection } from '@libp2p/interface'
 import { isUint8ArrayList, Uint8ArrayList } from 'uint8arraylist'
-import { noiseCrypto } from './noise-cipher.ts'
-import { type RecordBytes, noiseRecordReader, noiseRecordWriter } from './noise-records.ts'
 import { minorGc } from './minor-gc.ts'
+import { noiseCrypto } from './noise-cipher.ts'
+import { noiseRecordReader, noiseRecordWriter, type RecordBytes } from './noise-records.ts'
 
 /** The release whose members are overridden here; the unit test fails when another one is installed. */
 export const NOISE_REVIEWED = '17.0.3'

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import type { AssetPath } from './page-assets.ts'
 
-const PAGE = fileURLToPath(new URL('../../dashboard/page/', import.meta.url))
+const PAGE = fileURLToPath(new URL('./page/', import.meta.url))
 
 /** All licences ask for this much of a copy. */
 const NOTICE = `/*! The debug page of Parley (MIT). With Preact, Signals (MIT, Jason Miller and the Preact authors), htm (Apache-2.0, Google),

@@ -9,11 +9,11 @@
 import { getRequestListener } from '@hono/node-server'
 import type { Log, Metrics } from '../../../protocols/port.ts'
 import { type HttpListener, startHttpListener } from '../http/http-listener.ts'
+import { problemResponse } from '../http/http-responses.ts'
+import type { DebugSource } from './debug-schemas.ts'
 import { createEventStreams, HEARTBEAT_MS } from './event-streams.ts'
 import { isLoopback } from './host-header.ts'
-import { problemResponse } from '../http/http-responses.ts'
 import { countRefused, createDebugRoutes } from './routes/debug-routes.ts'
-import type { DebugSource } from './debug-schemas.ts'
 
 export const MAX_CONNECTIONS = 128
 const IDLE_MS = 60_000
@@ -47,7 +47,10 @@ export type DebugEndpoint = HttpListener
  * @throws STA003 when the port is taken or not allowed, COM002 for an address that cannot be used, MSG001 for a port
  * that is none
  */
-export const startDebugServer = async (source: DebugSource, options: DebugServerOptions = {}): Promise<DebugEndpoint> => {
+export const startDebugServer = async (
+  source: DebugSource,
+  options: DebugServerOptions = {},
+): Promise<DebugEndpoint> => {
   const { host = '127.0.0.1', port = 0, log, metrics, heartbeatMs = HEARTBEAT_MS, idleMs = IDLE_MS } = options
   const run = Date.now().toString(36)
   const events = createEventStreams({ onEvent: (fn) => source.onEvent(fn), metrics, heartbeatMs, run })

@@ -8,8 +8,8 @@
  * many thousand events per second costs next to nothing while nobody looks and a bounded share of a core otherwise.
  */
 import type { Metrics, Stop } from '../../../protocols/port.ts'
-import { createEventRing, type EventRingReader, type NumberedEvent } from './event-ring.ts'
 import { type DebugEvent, DebugEventSchema } from './debug-schemas.ts'
+import { createEventRing, type EventRingReader, type NumberedEvent } from './event-ring.ts'
 
 export const MAX_CLIENTS = 16
 export const HEARTBEAT_MS = 15_000

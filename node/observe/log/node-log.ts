@@ -9,7 +9,7 @@
  */
 import { pino } from 'pino'
 import type { Clock, Fields, Log, Timers } from '../../../protocols/port.ts'
-import { truncate, escapeJson, escapeText, plainFields } from './log-fields.ts'
+import { escapeJson, escapeText, plainFields, truncate } from './log-fields.ts'
 import type { LogLevel } from './log-levels.ts'
 import { createStderrWriter } from './log-stderr.ts'
 

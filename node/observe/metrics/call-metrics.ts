@@ -122,7 +122,8 @@ export const createCallMetrics = (metrics: NodeMetrics, options: CallMetricsOpti
       const meter = meters.call.get(codec.label)
       if (meter !== undefined) meter(status, seconds)
       else meterOf('call', codec.label, protocol, codec.name, options.isOwn(protocolId))(status, seconds)
-      if (pairs && !options.isOwn(protocolId)) seeds.pairLatency(options.self, peers.get(peer)?.name ?? OTHER_VALUE, seconds)
+      if (pairs && !options.isOwn(protocolId))
+        seeds.pairLatency(options.self, peers.get(peer)?.name ?? OTHER_VALUE, seconds)
     },
     handled(protocol, isOwn) {
       const ofMethod = new Map<string, Meter>()

@@ -8,10 +8,10 @@ import type { QuotaFigures } from '../../../protocols/limits/quota.ts'
 import type { LateReply } from '../../../protocols/wire/caller/caller.ts'
 import type { LinkCounts } from '../../../protocols/wire/link/link.ts'
 import type { PeerUsage } from '../../../protocols/wire/responder/concurrency-limiter.ts'
+import type { RelayFacts } from '../../network/nat/relay-facts.ts'
 import type { PeerSkew } from '../../trust/clock-skew.ts'
 import { followMessages } from './message-metrics.ts'
 import type { NodeMetrics } from './metrics.ts'
-import type { RelayFacts } from '../../network/nat/relay-facts.ts'
 
 export interface UnadmittedFigures {
   /** Connections whose peer is not admitted, half-open ones too. */

@@ -59,7 +59,12 @@ export const createBoundedValues = (): ((value: string) => string) => {
   }
 }
 
-export const createMetricSeries = <C>({ metric, labelNames, fresh, onOverflow }: MetricSeriesOptions<C>): MetricSeries<C> => {
+export const createMetricSeries = <C>({
+  metric,
+  labelNames,
+  fresh,
+  onOverflow,
+}: MetricSeriesOptions<C>): MetricSeries<C> => {
   const root: Branch<C> = { cell: undefined, next: new Map() }
   const admit = labelNames.map(createBoundedValues)
   const all: MetricCell<C>[] = []

@@ -11,14 +11,8 @@
 import type { Registry } from 'prom-client'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { Labels, Metrics } from '../../../protocols/port.ts'
-import { createBoundedValues, createMetricSeries, OTHER_VALUE, type MetricSeries } from './metric-series.ts'
-import {
-  CONTENT_TYPE,
-  createExposition,
-  type MetricSample,
-  type MetricShape,
-  type ReadSamples,
-} from './exposition.ts'
+import { CONTENT_TYPE, createExposition, type MetricSample, type MetricShape, type ReadSamples } from './exposition.ts'
+import { createBoundedValues, createMetricSeries, type MetricSeries, OTHER_VALUE } from './metric-series.ts'
 
 /** Of all metrics of a mesh, but for those whose names come from elsewhere. */
 export const PREFIX = 'parley_'
@@ -121,7 +115,12 @@ const createSpills = () => {
 type Spills = ReturnType<typeof createSpills>
 type Expose = (shape: MetricShape, samples: ReadSamples) => void
 
-const seriesOf = <C>(metric: string, labelNames: readonly string[], fresh: () => C, spills: Spills): MetricSeries<C> => {
+const seriesOf = <C>(
+  metric: string,
+  labelNames: readonly string[],
+  fresh: () => C,
+  spills: Spills,
+): MetricSeries<C> => {
   const series = createMetricSeries({ metric, labelNames, fresh, onOverflow: (why) => spills.count(why, metric) })
   // Without labels there is one series, which is 0 until something is counted.
   if (labelNames.length === 0) series.of(undefined)

@@ -4,11 +4,18 @@
 import { dirname, resolve } from 'node:path'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import { type MeshOptions, type MeshOptionsInput, parseOptions } from '../schema.ts'
-import { configError, type Setting, type SettingIssue, type SettingOrigin, toOptionValue, unknownKey } from './setting-layer.ts'
-import { type AliasedSetting, isPathWithin, mergeLayers, type RankedSetting, resolveAliases } from './merge-layers.ts'
-import { withKeyNames, keySpace, ProgramKeys } from './key-space.ts'
-import { idleKeys, Sections, sectionOptions } from './sections.ts'
 import { dotted, findShape, isMap, snakeCase } from './key-shape.ts'
+import { keySpace, ProgramKeys, withKeyNames } from './key-space.ts'
+import { type AliasedSetting, isPathWithin, mergeLayers, type RankedSetting, resolveAliases } from './merge-layers.ts'
+import { idleKeys, Sections, sectionOptions } from './sections.ts'
+import {
+  configError,
+  type Setting,
+  type SettingIssue,
+  type SettingOrigin,
+  toOptionValue,
+  unknownKey,
+} from './setting-layer.ts'
 import { listenSettings } from './transports-section.ts'
 
 /** Where an option's value came from, and under which key. */
@@ -114,7 +121,10 @@ const claimsOf = (sections: Sections, entries: readonly RankedSetting[], notices
   return claims
 }
 
-const checkOptions = (input: Record<string, unknown>, sourceOf: (key: Path) => OptionSource | undefined): MeshOptions => {
+const checkOptions = (
+  input: Record<string, unknown>,
+  sourceOf: (key: Path) => OptionSource | undefined,
+): MeshOptions => {
   try {
     return parseOptions(input)
   } catch (error) {

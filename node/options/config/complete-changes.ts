@@ -1,8 +1,8 @@
 /** A whole configuration as a change of a running node: what it does not name goes back to its default. Pure. */
 import type { MeshOptionsInput } from '../schema.ts'
-import type { KeyFields } from './setting-layer.ts'
-import { keySpace } from './key-space.ts'
 import { isMap } from './key-shape.ts'
+import { keySpace } from './key-space.ts'
+import type { KeyFields } from './setting-layer.ts'
 
 const complete = (fields: KeyFields, given: unknown): Record<string, unknown> =>
   Object.fromEntries(

@@ -5,9 +5,9 @@
  * what Kubernetes and Docker put there for a service of that name, and the variables of other commands.
  */
 import { nearestName } from '../../../protocols/unknown-keys.ts'
-import type { Setting, SettingIssue, SettingLayer, SettingOrigin } from './setting-layer.ts'
-import { keySpace } from './key-space.ts'
 import { alternatives, dotted, findShape, isMap, type JsonSchema } from './key-shape.ts'
+import { keySpace } from './key-space.ts'
+import type { Setting, SettingIssue, SettingLayer, SettingOrigin } from './setting-layer.ts'
 
 const PREFIX = 'PARLEY_'
 /** Read elsewhere: which file, and the former secret; and what `parley serve` tells the program that it runs. */

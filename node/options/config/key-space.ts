@@ -4,9 +4,9 @@
  */
 import * as z from 'zod'
 import { MeshOptionsSchema } from '../schema.ts'
-import type { KeyFields } from './setting-layer.ts'
+import { isMap, type KeyShape, leafShapes, shapeOfSchema, snakeCase } from './key-shape.ts'
 import { Sections } from './sections.ts'
-import { isMap, leafShapes, type KeyShape, shapeOfSchema, snakeCase } from './key-shape.ts'
+import type { KeyFields } from './setting-layer.ts'
 
 const FILES = z.array(z.string().min(1)).max(64)
 

@@ -8,9 +8,9 @@ import { ParleyError } from '../../../protocols/errors.ts'
 import { readSecretFile } from '../../trust/secret.ts'
 import { type BuiltOptions, buildOptions, resolvePaths } from './build-options.ts'
 import { readEnvironment } from './environment.ts'
-import { configError, type Setting, type SettingIssue, type SettingLayer } from './setting-layer.ts'
-import { mergeLayers, type RankedSetting } from './merge-layers.ts'
 import { dotted } from './key-shape.ts'
+import { mergeLayers, type RankedSetting } from './merge-layers.ts'
+import { configError, type Setting, type SettingIssue, type SettingLayer } from './setting-layer.ts'
 
 export const CONFIG_NAME = 'parley.yaml'
 
@@ -55,7 +55,12 @@ const tooMany = (entry: Setting): SettingIssue => ({
   message: 'use the name of a file, or two in a list',
 })
 
-const secretsOf = async (entry: RankedSetting, layer: readonly RankedSetting[], cwd: string, isOpen: boolean): Promise<unknown> => {
+const secretsOf = async (
+  entry: RankedSetting,
+  layer: readonly RankedSetting[],
+  cwd: string,
+  isOpen: boolean,
+): Promise<unknown> => {
   if (entry.path[0] === 'secret') {
     if (entry.origin.kind === 'file' && isOpen) {
       throw new ParleyError('SEC001', `${entry.origin.path} holds a secret, and others on this machine can read it`, {

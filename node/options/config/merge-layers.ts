@@ -5,8 +5,8 @@
  * the higher layer's wins, and two in one layer that differ are refused.
  */
 import { isDeepStrictEqual } from 'node:util'
-import { type Setting, type SettingIssue, originText } from './setting-layer.ts'
 import { dotted } from './key-shape.ts'
+import { originText, type Setting, type SettingIssue } from './setting-layer.ts'
 
 export interface RankedSetting extends Setting {
   /** Place of its layer, lowest first. */

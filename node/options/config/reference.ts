@@ -1,9 +1,18 @@
 /** The reference of all keys as Markdown, out of the schema. Pure. */
 import { LIVE_OPTIONS } from '../live-settings.ts'
 import { variableOf } from './environment.ts'
+import {
+  alternatives,
+  dotted,
+  isMap,
+  type JsonSchema,
+  type KeyShape,
+  leafShapes,
+  schemaFieldsOf,
+  snakeCase,
+} from './key-shape.ts'
+import { keySpace, withKeyNames } from './key-space.ts'
 import type { Setting } from './setting-layer.ts'
-import { withKeyNames, keySpace } from './key-space.ts'
-import { alternatives, dotted, schemaFieldsOf, isMap, type JsonSchema, leafShapes, type KeyShape, snakeCase } from './key-shape.ts'
 
 const NO_BOUND = Number.MAX_SAFE_INTEGER
 
@@ -73,7 +82,12 @@ const section = (shape: KeyShape, defaults: readonly Setting[]): string => {
   return `### \`${dotted(shape.path)}\`\n\n${about}${rows([...own, ...leaves], defaults)}\n`
 }
 
-const part = (title: string, about: string, fields: ReadonlyMap<string, KeyShape>, defaults: readonly Setting[]): string => {
+const part = (
+  title: string,
+  about: string,
+  fields: ReadonlyMap<string, KeyShape>,
+  defaults: readonly Setting[],
+): string => {
   const shapes = [...fields.values()]
   const plain = shapes.filter(({ kind }) => kind === 'leaf')
   const groups = shapes.filter(({ kind }) => kind === 'group')

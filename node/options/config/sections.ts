@@ -184,6 +184,6 @@ export const sectionOptions = (given: Sections): SectionOption[] => {
     ['flow_control.batch_timeout', 'events.batch_ms', flow.batch_timeout],
   ]
   return all.flatMap(([key, option, value]) =>
-    value === undefined ? [] : [{ key: key.split('.'), for: option.split('.'), value }],
+    value === undefined ? [] : [{ key: key.split('.'), option: option.split('.'), value }],
   )
 }

@@ -4,7 +4,17 @@
  */
 import { ParleyError } from '../../../protocols/errors.ts'
 import { nearestName } from '../../../protocols/unknown-keys.ts'
-import { alternatives, dotted, schemaFieldsOf, findShape, type KeyGroup, isMap, type JsonSchema, type KeyShape, snakeCase } from './key-shape.ts'
+import {
+  alternatives,
+  dotted,
+  findShape,
+  isMap,
+  type JsonSchema,
+  type KeyGroup,
+  type KeyShape,
+  schemaFieldsOf,
+  snakeCase,
+} from './key-shape.ts'
 
 /** Where a value came from. */
 export type SettingOrigin =

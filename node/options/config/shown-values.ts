@@ -1,10 +1,10 @@
 /** What each option is and where that came from, as `parley config show` prints it. Pure. No secret is ever in it. */
 import { PRESETS } from '../presets.ts'
 import type { BuiltOptions } from './build-options.ts'
-import { type SettingOrigin, originText } from './setting-layer.ts'
-import { isPathWithin } from './merge-layers.ts'
+import { dotted, isMap, type KeyShape, leafShapes, snakeCase } from './key-shape.ts'
 import { keySpace } from './key-space.ts'
-import { dotted, isMap, leafShapes, type KeyShape, snakeCase } from './key-shape.ts'
+import { isPathWithin } from './merge-layers.ts'
+import { originText, type SettingOrigin } from './setting-layer.ts'
 
 export interface ShownValue {
   /** `limits.max_connections` */

@@ -1,7 +1,7 @@
 /** The file that `parley init` writes: a few keys that are set, and the others that people ask for first, commented out. Pure. */
 import { stringify } from 'yaml'
-import { withKeyNames, keySpace } from './key-space.ts'
 import { findShape, type JsonSchema } from './key-shape.ts'
+import { keySpace, withKeyNames } from './key-space.ts'
 
 const WIDTH = 98
 

@@ -7,9 +7,9 @@ import { basename } from 'node:path'
 import { type Document, isNode, LineCounter, parseDocument } from 'yaml'
 import { ParleyError } from '../../../protocols/errors.ts'
 import { opensToOthers, readSmallFile } from '../../platform/private-file.ts'
-import { type Setting, type SettingIssue, type SettingOrigin, readTree } from './setting-layer.ts'
-import { COMMUNICATION_SECTION, keySpace, unwrapCommunication } from './key-space.ts'
 import { isMap } from './key-shape.ts'
+import { COMMUNICATION_SECTION, keySpace, unwrapCommunication } from './key-space.ts'
+import { readTree, type Setting, type SettingIssue, type SettingOrigin } from './setting-layer.ts'
 
 const MAX_BYTES = 1024 * 1024
 
@@ -67,7 +67,11 @@ export const parseConfigFile = (text: string, path: string): Omit<ConfigFile, 'i
   }
   const { entries, issues } = readTree(tree, { fields: all, everywhere: paths, originOf })
   const again = twice.map(
-    (key): SettingIssue => ({ path: key, origin: originOf([key]), message: `is given under ${COMMUNICATION_SECTION} and beside it` }),
+    (key): SettingIssue => ({
+      path: key,
+      origin: originOf([key]),
+      message: `is given under ${COMMUNICATION_SECTION} and beside it`,
+    }),
   )
   return { entries, issues: [...again, ...issues] }
 }

@@ -4,7 +4,7 @@
  */
 import type { HeldRange, HistoryBounds } from '../../../protocols/events/history/history-contract.ts'
 import { MAX_FETCH_BATCHES, MAX_FETCH_BYTES } from '../../../protocols/events/protocol.ts'
-import { firstReaching, type SequenceRange, type EventSeries } from '../../../protocols/events/series.ts'
+import { type EventSeries, firstReaching, type SequenceRange } from '../../../protocols/events/series.ts'
 
 export interface HistorySegment {
   readonly number: number

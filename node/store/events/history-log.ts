@@ -11,7 +11,12 @@
 import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { FoundBatches, HistoryBounds, KeptBatch, ChannelHistory } from '../../../protocols/events/history/history-contract.ts'
+import type {
+  ChannelHistory,
+  FoundBatches,
+  HistoryBounds,
+  KeptBatch,
+} from '../../../protocols/events/history/history-contract.ts'
 import type { Log } from '../../../protocols/port.ts'
 import { DIRECTORY_MODE, FILE_MODE, systemCode } from '../../platform/private-file.ts'
 import { createHistoryIndex, type HistoryEntry, type HistorySegment } from './history-index.ts'
@@ -141,7 +146,10 @@ export const openHistoryLog = async (
   }
 
   /** Entries that lie behind one another in one segment, read at once. */
-  const readRow = async (handles: Map<HistorySegment, FileHandle>, row: readonly HistoryEntry[]): Promise<KeptBatch[]> => {
+  const readRow = async (
+    handles: Map<HistorySegment, FileHandle>,
+    row: readonly HistoryEntry[],
+  ): Promise<KeptBatch[]> => {
     const [first, last] = [row[0], row.at(-1)]
     if (first === undefined || last === undefined) return []
     const size = last.at + last.size - first.at

@@ -3,7 +3,7 @@
  * one that is damaged or torn is left out and those behind it are still found. Pure.
  */
 import { crc32 } from 'node:zlib'
-import type { SequenceRange, EventSeries } from '../../../protocols/events/series.ts'
+import type { EventSeries, SequenceRange } from '../../../protocols/events/series.ts'
 
 const MAGIC = 0x50_45_48_31
 /** Magic, checksum, lengths, epoch, first number, count, two times. */

@@ -12,7 +12,7 @@ import type { ParleyError } from '../../../protocols/errors.ts'
 import { type Fence, NO_FENCE } from '../../../protocols/journal/fencing/fence.ts'
 import { systemCode } from '../../platform/private-file.ts'
 import type { Disk } from '../files/disk.ts'
-import { decodeHeader, type LogFileHeader, LOG_FORMAT, LOG_HEADER_BYTES, readFrames } from '../log/log-frames.ts'
+import { decodeHeader, LOG_FORMAT, LOG_HEADER_BYTES, type LogFileHeader, readFrames } from '../log/log-frames.ts'
 import { missingByMarker, type ReadLogMarker, readLogMarker } from '../log/log-marker.ts'
 import { hex, storeError } from '../log/log-segments.ts'
 

@@ -14,20 +14,20 @@ import type { FenceStore } from '../../../protocols/journal/fencing/fence-guard.
 import type { Port, Stop } from '../../../protocols/port.ts'
 import { isFullDisk } from '../../platform/private-file.ts'
 import type { Disk } from '../files/disk.ts'
+import { copyAside, type RandomBytes } from '../journal/replace-log.ts'
+import { encodeFrame, encodeHeader, ID_BYTES, LOG_FORMAT, LOG_HEADER_BYTES, SALT_BYTES } from '../log/log-frames.ts'
+import { LOG_MARKER_FILE, type LogMarker, openLogMarker } from '../log/log-marker.ts'
+import { hex, storeError } from '../log/log-segments.ts'
+import { appendFrame, type LogTail, positionOf } from '../log/log-tail.ts'
 import {
+  applyLine,
   FENCE_FILE,
   type FenceLine,
   type FenceTable,
   linesOf,
   type ReadFences,
   readFences,
-  applyLine,
 } from './fence-file.ts'
-import { encodeFrame, encodeHeader, LOG_FORMAT, LOG_HEADER_BYTES, ID_BYTES, SALT_BYTES } from '../log/log-frames.ts'
-import { LOG_MARKER_FILE, type LogMarker, openLogMarker } from '../log/log-marker.ts'
-import { appendFrame, positionOf, type LogTail } from '../log/log-tail.ts'
-import { copyAside, type RandomBytes } from '../journal/replace-log.ts'
-import { hex, storeError } from '../log/log-segments.ts'
 
 const PART = `${FENCE_FILE}.part`
 /** Lines in the file for each scope before it is written anew, and at least this many. */

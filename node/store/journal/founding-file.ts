@@ -12,8 +12,8 @@ import {
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
 import { isFullDisk, systemCode } from '../../platform/private-file.ts'
 import type { Disk } from '../files/disk.ts'
-import { type RecordForm, readRecord, writeRecord } from './record-file.ts'
 import { storeError } from '../log/log-segments.ts'
+import { type RecordForm, readRecord, writeRecord } from './record-file.ts'
 
 export const FOUNDING_FILE = 'founding.json'
 

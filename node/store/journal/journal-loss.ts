@@ -17,10 +17,10 @@ import type { Configuration } from '../../../protocols/consensus/raft/raft-messa
 import type { ParleyError } from '../../../protocols/errors.ts'
 import { systemCode } from '../../platform/private-file.ts'
 import type { Disk } from '../files/disk.ts'
-import { keepablePart, wholeSnapshots } from './journal-repair.ts'
-import { finishReplacing, newStorageId, putAside, type RandomBytes, replaceLog } from './replace-log.ts'
 import { storeError } from '../log/log-segments.ts'
+import { keepablePart, wholeSnapshots } from './journal-repair.ts'
 import { configurationOf, type JournalSurvey, surveyJournal } from './journal-survey.ts'
+import { finishReplacing, newStorageId, putAside, type RandomBytes, replaceLog } from './replace-log.ts'
 
 export const LOSS_FILE = 'lost.json'
 const PART = `${LOSS_FILE}.part`
@@ -121,7 +121,12 @@ export const lossRefusal = (found: JournalSurvey, identity: OwnVotingFacts): Par
  * @throws STA003 with `details.reason`: `damaged` for one that votes alone or whose founding file is damaged, `newer`; what
  *   the disk says, and then it can be done again
  */
-export const rejoinAfterLoss = async (disk: Disk, random: RandomBytes, identity: OwnVotingFacts, nowMs: number): Promise<LossOutcome> => {
+export const rejoinAfterLoss = async (
+  disk: Disk,
+  random: RandomBytes,
+  identity: OwnVotingFacts,
+  nowMs: number,
+): Promise<LossOutcome> => {
   const { peer } = identity
   let found = await surveyJournal(disk)
   if (found.unfinished !== undefined) {

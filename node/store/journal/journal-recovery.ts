@@ -21,22 +21,23 @@ import {
   recoveredMeshId,
 } from '../../../protocols/consensus/bootstrap/founding-record.ts'
 import { meshIdIn } from '../../../protocols/consensus/bootstrap/founding-steps.ts'
+import type { LogState } from '../../../protocols/consensus/group/group-storage.ts'
 import { memberIdOf } from '../../../protocols/consensus/member-id.ts'
 import { encodeConfiguration } from '../../../protocols/consensus/raft/raft-messages.ts'
-import type { LogState } from '../../../protocols/consensus/group/group-storage.ts'
 import type { Disk } from '../files/disk.ts'
-import { createFoundingFile, FOUNDING_FILE } from './founding-file.ts'
 import { emptyLog } from '../log/log-items.ts'
-import { copyAside, newStorageId, putAside, type RandomBytes, replaceLog } from './replace-log.ts'
 import { hex, storeError } from '../log/log-segments.ts'
+import { createFoundingFile, FOUNDING_FILE } from './founding-file.ts'
 import { type JournalSurvey, snapshotFiles, surveyJournal } from './journal-survey.ts'
+import { copyAside, newStorageId, putAside, type RandomBytes, replaceLog } from './replace-log.ts'
 
 /** Elections that the abandoned voters may have held since this node was with them: far more than any do. */
 const TERMS_AHEAD = 1_000_000
 const NONCE_BYTES = 16
 
 /** The mesh that a store is of, as far as it can be read. */
-export const meshIdOfJournal = ({ founding }: JournalSurvey): string | undefined => founding.record && meshIdIn(founding.record)
+export const meshIdOfJournal = ({ founding }: JournalSurvey): string | undefined =>
+  founding.record && meshIdIn(founding.record)
 
 const sha256 = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest()
 
@@ -116,7 +117,12 @@ export const recoverJournal = async (disk: Disk, random: RandomBytes, peer: stri
  * put aside.
  * @throws STA003 with `details.reason` `same` where it is of that mesh and nothing is wrong with it; what the disk says
  */
-export const adoptMesh = async (disk: Disk, random: RandomBytes, peer: string, meshId: string): Promise<JournalRecovered> => {
+export const adoptMesh = async (
+  disk: Disk,
+  random: RandomBytes,
+  peer: string,
+  meshId: string,
+): Promise<JournalRecovered> => {
   const before = await surveyJournal(disk)
   if (meshIdOfJournal(before) === meshId && before.problems.length === 0)
     throw storeError('same', `this node is of the mesh ${meshId} already`, 'start it, and have it join that mesh')

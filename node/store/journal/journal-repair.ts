@@ -12,16 +12,16 @@
  */
 import { type FoundingRecord, NO_ROUND } from '../../../protocols/consensus/bootstrap/founding-record.ts'
 import { meshIdIn } from '../../../protocols/consensus/bootstrap/founding-steps.ts'
+import type { LogState } from '../../../protocols/consensus/group/group-storage.ts'
 import { memberIdOf } from '../../../protocols/consensus/member-id.ts'
 import type { SnapshotMeta } from '../../../protocols/consensus/raft/raft-messages.ts'
-import type { LogState } from '../../../protocols/consensus/group/group-storage.ts'
 import type { ParleyError } from '../../../protocols/errors.ts'
 import type { Disk } from '../files/disk.ts'
-import { createFoundingFile, FOUNDING_FILE } from './founding-file.ts'
 import { emptyLog, isWholePayload } from '../log/log-items.ts'
-import { copyAside, finishReplacing, newStorageId, putAside, type RandomBytes, replaceLog } from './replace-log.ts'
 import { hex, readSegments, storeError } from '../log/log-segments.ts'
+import { createFoundingFile, FOUNDING_FILE } from './founding-file.ts'
 import { type JournalSurvey, surveyJournal } from './journal-survey.ts'
+import { copyAside, finishReplacing, newStorageId, putAside, type RandomBytes, replaceLog } from './replace-log.ts'
 
 export interface LogVerification {
   readonly storageId: string | undefined
@@ -77,7 +77,8 @@ export const keepablePart = (state: LogState, snapshots: readonly SnapshotMeta[]
   }
 }
 
-export const wholeSnapshots = ({ snapshots }: JournalSurvey): SnapshotMeta[] => snapshots.flatMap(({ meta }) => meta ?? [])
+export const wholeSnapshots = ({ snapshots }: JournalSurvey): SnapshotMeta[] =>
+  snapshots.flatMap(({ meta }) => meta ?? [])
 
 /** Parts that a later version wrote are nobody's to change here. */
 const refuseNewer = ({ problems }: JournalSurvey): void => {

@@ -2,16 +2,17 @@
  * What lies in the folder of a store, all of it read and checked, and nothing changed: the log, the snapshots, the founding
  * file, and what is wrong with them. Keeps no state.
  */
-import { ConfigurationHistory } from '../../../protocols/consensus/raft/configuration-history.ts'
+
 import type { FoundingRecord } from '../../../protocols/consensus/bootstrap/founding-record.ts'
-import type { Configuration, SnapshotMeta } from '../../../protocols/consensus/raft/raft-messages.ts'
 import type { LogState } from '../../../protocols/consensus/group/group-storage.ts'
+import { ConfigurationHistory } from '../../../protocols/consensus/raft/configuration-history.ts'
+import type { Configuration, SnapshotMeta } from '../../../protocols/consensus/raft/raft-messages.ts'
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
 import type { Disk } from '../files/disk.ts'
-import { createFoundingFile, FOUNDING_FILE, missingFounding } from './founding-file.ts'
 import { decodeHeader, encodeFrame, LOG_HEADER_BYTES, readFrames, SALT_BYTES } from '../log/log-frames.ts'
 import { applyPayload, emptyLog } from '../log/log-items.ts'
 import { hex, type LogSegments, readSegments, storeError } from '../log/log-segments.ts'
+import { createFoundingFile, FOUNDING_FILE, missingFounding } from './founding-file.ts'
 import { createSnapshotStore } from './snapshot-files.ts'
 
 export type JournalPart = 'log' | 'snapshot' | 'founding'
@@ -180,7 +181,8 @@ const problemsOf = (found: Omit<JournalSurvey, 'problems'>, isOfMesh: boolean): 
 
 /** The last one that it names. */
 export const configurationOf = ({ snapshot, entries }: LogState): Configuration =>
-  new ConfigurationHistory({ index: snapshot?.index ?? 0, configuration: snapshot?.configuration ?? NOBODY }, entries).current
+  new ConfigurationHistory({ index: snapshot?.index ?? 0, configuration: snapshot?.configuration ?? NOBODY }, entries)
+    .current
 
 /** @param isOfMesh something else says that this node is of a mesh @throws what the disk says */
 export const surveyJournal = async (disk: Disk, isOfMesh = false): Promise<JournalSurvey> => {

@@ -24,7 +24,12 @@ export const openMemberWithdrawal = async (disk: Disk): Promise<WithdrawalStore>
       if (isParleyError(error) || code === undefined) throw error
       const isFull = isFullDisk(error)
       const hint = isFull ? 'make room on the disk, then again' : 'see whether the disk is well'
-      throw storeError(isFull ? 'disk-full' : 'disk-failed', `${WITHDRAWAL_FILE} could not be written: ${code}`, hint, error)
+      throw storeError(
+        isFull ? 'disk-full' : 'disk-failed',
+        `${WITHDRAWAL_FILE} could not be written: ${code}`,
+        hint,
+        error,
+      )
     }
   },
 })

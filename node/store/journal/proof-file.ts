@@ -4,7 +4,7 @@
  */
 import * as z from 'zod'
 import { ChainBeginningSchema } from '../../../protocols/consensus/proof/chain-beginning.ts'
-import { type ProofChain, MAX_LINKS } from '../../../protocols/consensus/proof/proof-chain.ts'
+import { MAX_LINKS, type ProofChain } from '../../../protocols/consensus/proof/proof-chain.ts'
 import type { ProofStore } from '../../../protocols/consensus/proof/proven-chain.ts'
 import { ProofSchema } from '../../../protocols/consensus/proof/statement.ts'
 import { systemCode } from '../../platform/private-file.ts'

@@ -10,7 +10,15 @@
  */
 import type { LogState } from '../../../protocols/consensus/group/group-storage.ts'
 import type { Disk } from '../files/disk.ts'
-import { decodeHeader, encodeFrame, encodeHeader, LOG_FORMAT, ID_BYTES, readFrames, SALT_BYTES } from '../log/log-frames.ts'
+import {
+  decodeHeader,
+  encodeFrame,
+  encodeHeader,
+  ID_BYTES,
+  LOG_FORMAT,
+  readFrames,
+  SALT_BYTES,
+} from '../log/log-frames.ts'
 import { encodeChanges } from '../log/log-items.ts'
 import { writeLogMarker } from '../log/log-marker.ts'
 import { hex, segmentName, storeError } from '../log/log-segments.ts'
@@ -112,7 +120,8 @@ const write = async (
 const markAll = async (disk: Disk, name: string): Promise<void> => {
   const bytes = await disk.read(name)
   const header = decodeHeader(bytes)
-  if (header === undefined) throw storeError('damaged', `${name} has no header`, 'parley store repair keeps what is good')
+  if (header === undefined)
+    throw storeError('damaged', `${name} has no header`, 'parley store repair keeps what is good')
   const { end, crc } = readFrames(bytes, header)
   await writeLogMarker(disk, { id: hex(header.storageId), sequence: header.sequence, end, crc })
 }

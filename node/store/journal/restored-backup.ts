@@ -14,11 +14,11 @@ import { memberIdOf } from '../../../protocols/consensus/member-id.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { Port } from '../../../protocols/port.ts'
 import { isFullDisk, systemCode } from '../../platform/private-file.ts'
+import { type CopyVerdict, detectCopy, recordFileIdentity } from '../files/copy-detection.ts'
 import type { Disk } from '../files/disk.ts'
-import { recordFileIdentity, type CopyVerdict, detectCopy } from '../files/copy-detection.ts'
-import { finishReplacing, newStorageId, type RandomBytes, replaceLog } from './replace-log.ts'
 import { hex, storeError } from '../log/log-segments.ts'
 import { type JournalSurvey, surveyJournal } from './journal-survey.ts'
+import { finishReplacing, newStorageId, type RandomBytes, replaceLog } from './replace-log.ts'
 
 /** `empty`: there is no log. `kept`: this node is the only voter, and alone. */
 export type RestoredBackup =
@@ -47,7 +47,12 @@ const failed = (error: unknown): unknown => {
  * @throws STA003 with `details.reason`: `damaged` or `newer` for a log that a node does not start with, `disk-full`,
  *   `disk-failed`; it can be done again then
  */
-export const renewRestoredJournal = async (disk: Disk, random: RandomBytes, peer: string, joins: boolean): Promise<RestoredBackup> => {
+export const renewRestoredJournal = async (
+  disk: Disk,
+  random: RandomBytes,
+  peer: string,
+  joins: boolean,
+): Promise<RestoredBackup> => {
   try {
     let found = await surveyJournal(disk)
     const aside: string[] = []

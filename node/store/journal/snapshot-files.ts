@@ -8,7 +8,15 @@
 import type { SnapshotMeta } from '../../../protocols/consensus/raft/raft-messages.ts'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import type { Disk } from '../files/disk.ts'
-import { decodeHeader, encodeFrame, encodeHeader, LOG_FORMAT, ID_BYTES, readFrames, SALT_BYTES } from '../log/log-frames.ts'
+import {
+  decodeHeader,
+  encodeFrame,
+  encodeHeader,
+  ID_BYTES,
+  LOG_FORMAT,
+  readFrames,
+  SALT_BYTES,
+} from '../log/log-frames.ts'
 
 const NAME = /^(\d{16})-(\d+)\.snapshot$/
 const PART = '.part'

@@ -4,10 +4,17 @@
  * Items are applied in their order: an entry cuts off whatever the log has at or after its index; a base says where the
  * snapshot ends.
  */
+
+import type { LogChange, LogState } from '../../../protocols/consensus/group/group-storage.ts'
 import type { Configuration, Entry, HardState, SnapshotMeta } from '../../../protocols/consensus/raft/raft-messages.ts'
 import { decodeConfiguration, encodeConfiguration } from '../../../protocols/consensus/raft/raft-messages.ts'
-import type { LogChange, LogState } from '../../../protocols/consensus/group/group-storage.ts'
-import { DELIMITED, malformed, ProtobufReader, VARINT, ProtobufWriter } from '../../../protocols/wire/frames/protobuf.ts'
+import {
+  DELIMITED,
+  malformed,
+  ProtobufReader,
+  ProtobufWriter,
+  VARINT,
+} from '../../../protocols/wire/frames/protobuf.ts'
 
 /** Field numbers of the items in a payload, and of the fields in an item. */
 const HARD = 1

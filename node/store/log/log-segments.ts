@@ -7,7 +7,7 @@ import type { LogState } from '../../../protocols/consensus/group/group-storage.
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { StateReason } from '../../../protocols/state-reasons.ts'
 import type { Disk } from '../files/disk.ts'
-import { decodeHeader, type LogFileHeader, LOG_FORMAT, LOG_HEADER_BYTES, readFrames } from './log-frames.ts'
+import { decodeHeader, LOG_FORMAT, LOG_HEADER_BYTES, type LogFileHeader, readFrames } from './log-frames.ts'
 import { applyPayload, emptyLog, isWholePayload } from './log-items.ts'
 import { type GoodPart, LOG_MARKER_FILE, missingByMarker, type ReadLogMarker, readLogMarker } from './log-marker.ts'
 
@@ -58,7 +58,8 @@ const checkWhole = (mark: ReadLogMarker, good: GoodPart, segments: readonly LogS
   if (missed !== undefined) throw damaged(segments.at(-1)?.name ?? LOG_MARKER_FILE, missed)
   const [first] = segments
   const hasGap = (first?.header.before ?? 0) > (state.snapshot?.index ?? 0)
-  if (hasGap || !isWholePayload(state)) throw damaged(first?.name ?? '', 'begins after the snapshot: entries are missing')
+  if (hasGap || !isWholePayload(state))
+    throw damaged(first?.name ?? '', 'begins after the snapshot: entries are missing')
 }
 
 const sameDisk = (a: LogFileHeader, b: LogFileHeader): boolean => hex(a.storageId) === hex(b.storageId)
@@ -68,7 +69,11 @@ const headerOf = (name: string, bytes: Uint8Array, before: LogSegment | undefine
   const header = decodeHeader(bytes)
   if (header === undefined) throw damaged(name, 'has no header')
   if (header.format > LOG_FORMAT)
-    throw storeError('newer', `${name} was written by a later version`, 'start the version that wrote it, or a later one')
+    throw storeError(
+      'newer',
+      `${name} was written by a later version`,
+      'start the version that wrote it, or a later one',
+    )
   const follows =
     before === undefined ||
     (header.sequence === before.header.sequence + 1 && header.previous === crc && sameDisk(header, before.header))

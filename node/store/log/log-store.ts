@@ -18,11 +18,11 @@ import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import type { Port, Stop } from '../../../protocols/port.ts'
 import { isFullDisk } from '../../platform/private-file.ts'
 import type { Disk } from '../files/disk.ts'
-import { LOG_FORMAT, LOG_HEADER_BYTES, ID_BYTES, SALT_BYTES } from './log-frames.ts'
+import { ID_BYTES, LOG_FORMAT, LOG_HEADER_BYTES, SALT_BYTES } from './log-frames.ts'
 import { encodeChanges } from './log-items.ts'
 import { openLogMarker } from './log-marker.ts'
-import { appendFrame, createLogFile, removeUnfinishedFile, positionOf, type LogTail } from './log-tail.ts'
 import { hex, readSegments, storeError } from './log-segments.ts'
+import { appendFrame, createLogFile, type LogTail, positionOf, removeUnfinishedFile } from './log-tail.ts'
 
 const DEFAULT_SEGMENT_BYTES = 8 * 1024 * 1024
 const MAX_WAITING = 4_096

@@ -4,9 +4,9 @@
  * far the file goes.
  */
 import type { Disk, DiskFile } from '../files/disk.ts'
-import { encodeFrame, encodeHeader, type LogFileHeader, LOG_HEADER_BYTES } from './log-frames.ts'
+import { encodeFrame, encodeHeader, LOG_HEADER_BYTES, type LogFileHeader } from './log-frames.ts'
 import type { LogPosition } from './log-marker.ts'
-import { hex, segmentName, storeError, type LogSegment } from './log-segments.ts'
+import { hex, type LogSegment, segmentName, storeError } from './log-segments.ts'
 
 export interface LogTail {
   readonly file: DiskFile

@@ -4,8 +4,8 @@
  * after a power cut it may be behind, and is never ahead. State: that of the open file.
  */
 import type { Disk } from '../files/disk.ts'
-import { ROW_FORMAT } from './row-codec.ts'
 import { decodeSlots, openSlots, type ReadSlots, readSlots, type SlotForm, writeSlots } from '../files/slot-file.ts'
+import { ROW_FORMAT } from './row-codec.ts'
 
 export const COMMIT_MARKER_FILE = 'mark'
 const SECTOR = 512
@@ -52,10 +52,12 @@ const flat = (found: ReadSlots<Value>): ReadCommitMarker =>
 export const decodeCommitMarker = (bytes: Uint8Array): ReadCommitMarker => flat(decodeSlots(FORM, bytes))
 
 /** @throws what the disk says */
-export const readCommitMarker = async (disk: Pick<Disk, 'read'>): Promise<ReadCommitMarker> => flat(await readSlots(FORM, disk))
+export const readCommitMarker = async (disk: Pick<Disk, 'read'>): Promise<ReadCommitMarker> =>
+  flat(await readSlots(FORM, disk))
 
 /** Puts a new file in place of the one that there may be; durable once it resolves. */
-export const writeCommitMarker = (disk: Disk, group: number, id: string): Promise<void> => writeSlots(FORM, disk, { group, id })
+export const writeCommitMarker = (disk: Disk, group: number, id: string): Promise<void> =>
+  writeSlots(FORM, disk, { group, id })
 
 /** @param onFailure the disk did not take it: told once */
 export const openCommitMarker = async (

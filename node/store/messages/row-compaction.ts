@@ -32,7 +32,13 @@ export interface RowCompactionDeps {
   readonly slackBytes: number
 }
 
-export const createRowCompaction = ({ level, folder, log, liveBytes, slackBytes }: RowCompactionDeps): RowCompaction => {
+export const createRowCompaction = ({
+  level,
+  folder,
+  log,
+  liveBytes,
+  slackBytes,
+}: RowCompactionDeps): RowCompaction => {
   let bytes = 0
   let unseen = 0
   /** Bytes of rows that ceased to count since the last merging began; before the first one nobody knows. */

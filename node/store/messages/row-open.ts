@@ -8,23 +8,23 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { Port } from '../../../protocols/port.ts'
+import { detectCopy, recordFileIdentity } from '../files/copy-detection.ts'
 import { openFolder } from '../files/disk.ts'
-import { recordFileIdentity, detectCopy } from '../files/copy-detection.ts'
+import { writeCommitMarker } from './commit-marker.ts'
+import { damagedRows, levelDbError, openLevelDb } from './level-db.ts'
 import {
   encodeId,
   encodeSums,
   ID_KEY,
-  type RowPrint,
   printOf,
+  type RowPrint,
   type RowStoreId,
   renewedId,
   SUMS_KEY,
   sealRow,
 } from './row-codec.ts'
-import { damagedRows, levelDbError, openLevelDb } from './level-db.ts'
-import { beginRowSession, type RowSession, type RowSessionDeps } from './row-session.ts'
-import { writeCommitMarker } from './commit-marker.ts'
 import { SLACK_BYTES } from './row-compaction.ts'
+import { beginRowSession, type RowSession, type RowSessionDeps } from './row-session.ts'
 import { createRowTally, type RowTally } from './row-sums.ts'
 import { LEVEL_FOLDER, surveyRows } from './row-survey.ts'
 

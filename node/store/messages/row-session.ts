@@ -5,24 +5,24 @@
  * refused, since nobody knows what is on the disk; row-store.ts opens it again. State: the above, and the bytes on disk.
  */
 import { join } from 'node:path'
-import type { StoredRow, RowChange, RowStore } from '../../../protocols/delivery/store/row-storage.ts'
+import type { RowChange, RowStore, StoredRow } from '../../../protocols/delivery/store/row-storage.ts'
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
 import type { Log, Timers } from '../../../protocols/port.ts'
 import { openFolder } from '../files/disk.ts'
+import { openCommitMarker, readCommitMarker } from './commit-marker.ts'
+import { createGroupCommit, type RowWrites } from './group-commit.ts'
+import { closedRows, damagedRows, type LevelDb, levelDbError, openLevelDb } from './level-db.ts'
 import {
   bytesIn,
   encodeSums,
   openRow,
-  type RowPrint,
   printOf,
+  type RowPrint,
   type RowStoreId,
   type SealedRow,
   SUMS_KEY,
   sealRow,
 } from './row-codec.ts'
-import { createGroupCommit, type RowWrites } from './group-commit.ts'
-import { closedRows, damagedRows, type LevelDb, levelDbError, openLevelDb } from './level-db.ts'
-import { openCommitMarker, readCommitMarker } from './commit-marker.ts'
 import { createRowCompaction } from './row-compaction.ts'
 import type { RowTally } from './row-sums.ts'
 import { LEVEL_FOLDER } from './row-survey.ts'

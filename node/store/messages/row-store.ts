@@ -11,10 +11,10 @@ import type { RowStore, RowStoreState } from '../../../protocols/delivery/store/
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
 import type { Stop } from '../../../protocols/port.ts'
 import { openFolder } from '../files/disk.ts'
-import type { RowStoreId } from './row-codec.ts'
 import { closedRows, levelDbError } from './level-db.ts'
+import type { RowStoreId } from './row-codec.ts'
+import { type OpenedRows, openRowSession, type RowOpenDeps } from './row-open.ts'
 import type { RowSession } from './row-session.ts'
-import { type RowOpenDeps, type OpenedRows, openRowSession } from './row-open.ts'
 
 /** Its folder in a data directory. */
 const FIRST_WAIT_MS = 1_000

@@ -8,6 +8,11 @@ import { basename, join } from 'node:path'
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
 import { systemCode } from '../../platform/private-file.ts'
 import { openFolder } from '../files/disk.ts'
+import { storeError } from '../log/log-segments.ts'
+import { type ReadCommitMarker, readCommitMarker } from './commit-marker.ts'
+import { copyLevelDb } from './level-copy.ts'
+import { damagedRows, type LevelDb, levelDbError, openLevelDb, reasonOf } from './level-db.ts'
+import { isWholeTable } from './level-table.ts'
 import {
   addToSum,
   decodeId,
@@ -16,14 +21,9 @@ import {
   openRow,
   ROW_FORMAT,
   type RowStoreId,
-  SUMS_KEY,
   type StoredRowSums,
+  SUMS_KEY,
 } from './row-codec.ts'
-import { damagedRows, type LevelDb, levelDbError, openLevelDb, reasonOf } from './level-db.ts'
-import { type ReadCommitMarker, readCommitMarker } from './commit-marker.ts'
-import { isWholeTable } from './level-table.ts'
-import { copyLevelDb } from './level-copy.ts'
-import { storeError } from '../log/log-segments.ts'
 
 export const LEVEL_FOLDER = 'db'
 const TRIAL_FOLDER = 'trial'
@@ -135,7 +135,10 @@ const newer = (what: string, format: number): ParleyError =>
 const count = (n: number, one: string): string => `${n} ${one}${n === 1 ? '' : 's'}`
 
 /** What is wrong with what was read. */
-const problemOf = ({ id, sums, badRows, badKeys, ...all }: RowScan, mark: ReadCommitMarker): ParleyError | undefined => {
+const problemOf = (
+  { id, sums, badRows, badKeys, ...all }: RowScan,
+  mark: ReadCommitMarker,
+): ParleyError | undefined => {
   if (id !== undefined && id.format > ROW_FORMAT) return newer('the store of messages', id.format)
   if (badRows > 0) return damagedRows(`${count(badRows, 'row')} with a wrong checksum, the first is ${badKeys[0]}`)
   if (sums === undefined) return damagedRows('nothing says which rows there should be')

@@ -36,7 +36,10 @@ const divisionOf = (all: readonly FoundingAnnouncement[]): string | undefined =>
 }
 
 /** @param own of a candidate */
-export const planFounding = (own: FoundingAnnouncement & { readonly expect: number }, others: readonly FoundingAnnouncement[]): FoundingPlan => {
+export const planFounding = (
+  own: FoundingAnnouncement & { readonly expect: number },
+  others: readonly FoundingAnnouncement[],
+): FoundingPlan => {
   const { expect, member } = own
   const isLike = (one: FoundingAnnouncement): boolean => one.state === 'candidate' && one.expect === expect
   const candidates = [own, ...others.filter(isLike)].map((one) => one.member).toSorted()
@@ -55,6 +58,7 @@ export const planFounding = (own: FoundingAnnouncement & { readonly expect: numb
   }
   const set = candidates.slice(0, expect)
   const rank = set.indexOf(member)
-  if (rank < 0) return { candidates, problem: `${expect} others are about to found the mesh: ${listNames(peersOf(set))}` }
+  if (rank < 0)
+    return { candidates, problem: `${expect} others are about to found the mesh: ${listNames(peersOf(set))}` }
   return { candidates, set, rank }
 }

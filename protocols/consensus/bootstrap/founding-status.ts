@@ -1,5 +1,5 @@
 /** How far a node is, and what it waits for, in words. Keeps no state. */
-import { listNames, type FoundingPlan } from './founding-plan.ts'
+import { type FoundingPlan, listNames } from './founding-plan.ts'
 import { peersOf } from './founding-record.ts'
 import { type FoundingState, meshIdIn } from './founding-steps.ts'
 
@@ -27,7 +27,11 @@ export interface FoundingCircumstances {
   readonly lost: ReadonlySet<string>
 }
 
-const promiseProblem = (state: FoundingState, waitingFor: readonly string[], { isLate, lost }: FoundingCircumstances) => {
+const promiseProblem = (
+  state: FoundingState,
+  waitingFor: readonly string[],
+  { isLate, lost }: FoundingCircumstances,
+) => {
   const { promise, member } = state.record
   if (promise === undefined || !(isLate || member !== state.member)) return undefined
   const gone = waitingFor.filter((one) => lost.has(one))

@@ -27,7 +27,14 @@
  * without a common member do not know of each other: `expect` above half of those that start together rules that out.
  */
 import type { ProposalAnswer } from './contract.ts'
-import { compareRounds, type FoundingRecord, NO_ROUND, type Proposal, type Round, sameProposal } from './founding-record.ts'
+import {
+  compareRounds,
+  type FoundingRecord,
+  NO_ROUND,
+  type Proposal,
+  type Round,
+  sameProposal,
+} from './founding-record.ts'
 
 interface Terms {
   /** This member's present id. */
@@ -107,7 +114,11 @@ const mayPromise = ({ record, member, expect }: FoundingState, set: readonly str
  * Proposes a set: promises it first. Changes nothing where this member may not promise it.
  * @param above the highest counter that others were heard to have seen
  */
-export const propose = (state: FoundingState, set: readonly string[], above: number): FoundingStep<Proposal | undefined> => {
+export const propose = (
+  state: FoundingState,
+  set: readonly string[],
+  above: number,
+): FoundingStep<Proposal | undefined> => {
   if (!mayPromise(state, set)) return { state, result: undefined }
   const round: Round = { counter: Math.max(state.record.highest.counter, above) + 1, proposer: state.member }
   const proposal = { round, set }

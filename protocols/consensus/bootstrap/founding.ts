@@ -12,13 +12,13 @@ import { isParleyError, ParleyError } from '../../errors.ts'
 import type { Stop } from '../../port.ts'
 import { peerOf } from '../member-id.ts'
 import type { Founding, FoundingDeps, FoundingOptions } from './api.ts'
-import { foundingProtocol, type FoundingAnnouncement } from './contract.ts'
+import { type FoundingAnnouncement, foundingProtocol } from './contract.ts'
 import { createDurableFounding } from './durable-founding.ts'
-import { type FoundingPlan, planFounding } from './founding-plan.ts'
-import { MAX_FOUNDERS, MeshIdSchema, foundedMeshId, type Proposal } from './founding-record.ts'
 import { createFoundingAnnouncements } from './founding-announcements.ts'
+import { type FoundingPlan, planFounding } from './founding-plan.ts'
+import { foundedMeshId, MAX_FOUNDERS, MeshIdSchema, type Proposal } from './founding-record.ts'
 import { statusOf } from './founding-status.ts'
-import { onProposal, type FoundingState, onAnswer, adoptMeshId, meshIdIn, propose, resume } from './founding-steps.ts'
+import { adoptMeshId, type FoundingState, meshIdIn, onAnswer, onProposal, propose, resume } from './founding-steps.ts'
 
 /** Between two questions to the same peer. */
 const ASK_MS = 1_000

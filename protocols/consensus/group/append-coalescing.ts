@@ -20,7 +20,10 @@ export interface AppendCoalescer {
   stop(): void
 }
 
-export const createAppendCoalescer = (timers: Port['timers'], send: (to: string, message: RaftMessage) => void): AppendCoalescer => {
+export const createAppendCoalescer = (
+  timers: Port['timers'],
+  send: (to: string, message: RaftMessage) => void,
+): AppendCoalescer => {
   const held = new Map<string, RaftMessage>()
   /** The last round of heartbeats that each member was told. */
   const rounds = new Map<string, number>()

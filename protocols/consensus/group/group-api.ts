@@ -1,8 +1,8 @@
 /** A group as a program sees it, and what it asks of a program. */
 import type { ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
-import type { Configuration } from '../raft/raft-messages.ts'
 import type { RaftSettings, RaftStatus } from '../raft/raft.ts'
+import type { Configuration } from '../raft/raft-messages.ts'
 import type { GroupStorage } from './group-storage.ts'
 
 /** What the members of a group agree on. Deterministic: no clock, no randomness, no defaults that may change. */

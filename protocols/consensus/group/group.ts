@@ -10,13 +10,12 @@
  */
 import { isParleyError, type ParleyError } from '../../errors.ts'
 import type { Stop } from '../../port.ts'
-import { encodeRaftPacket } from '../raft/raft-codec.ts'
-import { isMember } from '../raft/configuration-history.ts'
 import { raftProtocol } from '../contract.ts'
-import type { RaftGroup, RaftGroupDeps, RaftGroupOptions } from './group-api.ts'
-import { serveRaft } from './raft-server.ts'
-import { RaftLog } from '../raft/raft-log.ts'
 import { peerOf } from '../member-id.ts'
+import { isMember } from '../raft/configuration-history.ts'
+import { createRaft, type RaftInput, type RaftOutput } from '../raft/raft.ts'
+import { encodeRaftPacket } from '../raft/raft-codec.ts'
+import { RaftLog } from '../raft/raft-log.ts'
 import {
   type Configuration,
   decodeConfiguration,
@@ -26,11 +25,12 @@ import {
   type SnapshotMeta,
 } from '../raft/raft-messages.ts'
 import { createAppendCoalescer } from './append-coalescing.ts'
-import { mergeAppends, canSendBeforeWrite, mergeOutputs } from './output-batching.ts'
-import { type ProposalWaiter, createPendingProposals, refuse, unknownOutcome } from './pending-proposals.ts'
-import { createRaft, type RaftInput, type RaftOutput } from '../raft/raft.ts'
-import { createSnapshotting } from './snapshotting.ts'
+import type { RaftGroup, RaftGroupDeps, RaftGroupOptions } from './group-api.ts'
 import type { GroupStorage } from './group-storage.ts'
+import { canSendBeforeWrite, mergeAppends, mergeOutputs } from './output-batching.ts'
+import { createPendingProposals, type ProposalWaiter, refuse, unknownOutcome } from './pending-proposals.ts'
+import { serveRaft } from './raft-server.ts'
+import { createSnapshotting } from './snapshotting.ts'
 
 const TICK_MS = 50
 const SNAPSHOT_EVERY = 10_000

@@ -1,6 +1,7 @@
 /** What several steps of the core ask for, as few writes. Pure. */
-import type { AddressedMessage } from '../raft/raft-messages.ts'
+
 import type { RaftOutput } from '../raft/raft.ts'
+import type { AddressedMessage } from '../raft/raft-messages.ts'
 
 /** Entries of `next` may be written together with those of `last`. */
 const follows = (last: RaftOutput, next: RaftOutput): boolean => {
@@ -71,7 +72,10 @@ export const mergeAppends = (messages: readonly AddressedMessage[]): AddressedMe
  * step. Its term was durable before it led, and none of them says that an entry is committed which is not on the disk yet,
  * as the only voter's would.
  */
-export const canSendBeforeWrite = ({ hardState, snapshot, entries }: RaftOutput, { message }: AddressedMessage): boolean => {
+export const canSendBeforeWrite = (
+  { hardState, snapshot, entries }: RaftOutput,
+  { message }: AddressedMessage,
+): boolean => {
   const [first] = entries
   if (first === undefined || hardState !== undefined || snapshot !== undefined) return false
   return message.type === 'append' && message.commit < first.index

@@ -14,16 +14,16 @@
 
 import { ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
-import { decodeRaftPacket } from '../raft/raft-codec.ts'
 import { raftProtocol } from '../contract.ts'
-import type { SenderRejection, SenderRejectionCounts, RaftGroupDeps, ProvenVoters } from './group-api.ts'
 import { isMemberId, peerOf } from '../member-id.ts'
-import type { RaftMessage, PlacedConfiguration } from '../raft/raft-messages.ts'
-import { refuse } from './pending-proposals.ts'
-import type { RaftInput, Raft } from '../raft/raft.ts'
-import type { Snapshotting } from './snapshotting.ts'
+import type { Raft, RaftInput } from '../raft/raft.ts'
+import { decodeRaftPacket } from '../raft/raft-codec.ts'
+import type { PlacedConfiguration, RaftMessage } from '../raft/raft-messages.ts'
 import type { Contradiction } from '../raft/raft-state.ts'
+import type { ProvenVoters, RaftGroupDeps, SenderRejection, SenderRejectionCounts } from './group-api.ts'
 import type { GroupStorage } from './group-storage.ts'
+import { refuse } from './pending-proposals.ts'
+import type { Snapshotting } from './snapshotting.ts'
 
 /** Terms that a message may be above what is known. */
 export const MAX_TERMS_AHEAD = 1_000

@@ -7,10 +7,10 @@
  */
 import type { Port } from '../../port.ts'
 import { raftProtocol } from '../contract.ts'
-import type { StateMachine } from './group-api.ts'
 import { peerOf } from '../member-id.ts'
+import type { Raft, RaftInput } from '../raft/raft.ts'
 import type { RaftMessage, SnapshotMeta } from '../raft/raft-messages.ts'
-import type { RaftInput, Raft } from '../raft/raft.ts'
+import type { StateMachine } from './group-api.ts'
 import type { GroupStorage, LogChange } from './group-storage.ts'
 
 const MAX_SNAPSHOT_BYTES = 512 * 1024 * 1024

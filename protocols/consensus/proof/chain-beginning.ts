@@ -8,7 +8,13 @@
  */
 import * as z from 'zod'
 import type { Port } from '../../port.ts'
-import { FoundingSetSchema, foundingVoters, foundedMeshId, RecoverySchema, recoveredMeshId } from '../bootstrap/founding-record.ts'
+import {
+  FoundingSetSchema,
+  foundedMeshId,
+  foundingVoters,
+  RecoverySchema,
+  recoveredMeshId,
+} from '../bootstrap/founding-record.ts'
 
 export const ChainBeginningSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('founded'), mesh: z.string().min(1).max(64), founders: FoundingSetSchema }).readonly(),

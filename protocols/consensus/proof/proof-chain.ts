@@ -138,7 +138,11 @@ const isKnown = (chain: ProofChain, { kind, term, index, leader, voters }: Proof
   const { epoch } = chain
   // Its leader may have begun it once more, with other voters.
   if (kind === 'epoch')
-    return epoch?.term === term && epoch.leader === leader && index <= Math.max(epoch.index, newestConfiguration(chain)?.index ?? 0)
+    return (
+      epoch?.term === term &&
+      epoch.leader === leader &&
+      index <= Math.max(epoch.index, newestConfiguration(chain)?.index ?? 0)
+    )
   const inForce = votersAt(chain, index)
   return inForce !== undefined && sameVoters(inForce, voters)
 }

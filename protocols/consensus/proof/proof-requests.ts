@@ -7,8 +7,8 @@
  */
 import { isParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
-import { newestConfiguration } from './proof-chain.ts'
 import { proofProtocol } from './contract.ts'
+import { newestConfiguration } from './proof-chain.ts'
 import type { ProofVerdict, ProvenChain } from './proven-chain.ts'
 import type { Proof } from './statement.ts'
 

@@ -11,9 +11,9 @@ import { ParleyError } from '../../errors.ts'
 import { createRateLimiter } from '../../limits/fair-shares.ts'
 import type { Port } from '../../port.ts'
 import type { StateReason } from '../../state-reasons.ts'
-import type { ProofChain } from './proof-chain.ts'
-import { PAGE_LINKS, proofProtocol } from './contract.ts'
 import type { AppliedFact, AppliedFacts } from './applied-facts.ts'
+import { PAGE_LINKS, proofProtocol } from './contract.ts'
+import type { ProofChain } from './proof-chain.ts'
 import { type Statement, signedBytes } from './statement.ts'
 
 /** Signatures that are remembered. */

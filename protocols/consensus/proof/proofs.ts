@@ -11,14 +11,14 @@ import { createRateLimiter } from '../../limits/fair-shares.ts'
 import type { Port, Stop } from '../../port.ts'
 import type { ProvenVoters } from '../group/group-api.ts'
 import { peerOf } from '../member-id.ts'
+import { type AppliedFacts, createAppliedFacts } from './applied-facts.ts'
 import type { ChainBeginning } from './chain-beginning.ts'
-import { type ProofChain, newestConfiguration, hasNoProof, sameVoters, provenTermOf } from './proof-chain.ts'
-import { createSignatureCollector } from './signature-collector.ts'
-import { createProofEnforcement, type ProofMode, PROOF_LEVEL } from './proof-enforcement.ts'
-import { createAppliedFacts, type AppliedFacts } from './applied-facts.ts'
+import { hasNoProof, newestConfiguration, type ProofChain, provenTermOf, sameVoters } from './proof-chain.ts'
+import { createProofEnforcement, PROOF_LEVEL, type ProofMode } from './proof-enforcement.ts'
 import { createProofRequests } from './proof-requests.ts'
-import { createProvenChain, type ProofStore } from './proven-chain.ts'
 import { createProofServer } from './proof-server.ts'
+import { createProvenChain, type ProofStore } from './proven-chain.ts'
+import { createSignatureCollector } from './signature-collector.ts'
 import { type Proof, proofDigest, votersDigest } from './statement.ts'
 
 /** Peers whose announcements are counted. */
@@ -26,7 +26,7 @@ const MAX_PEERS = 256
 /** Another change of voters waits for the proof of the last one, and no longer than this. */
 const SETTLE_MS = 30_000
 
-export { type ProofMode, PROOF_LEVEL }
+export { PROOF_LEVEL, type ProofMode }
 
 /** What travels beside an announcement. */
 export interface ShownProof {
@@ -261,7 +261,11 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
     minLevel: () => (hasProof() ? PROOF_LEVEL : 1),
     isChangeProven(voters) {
       const one = chain()
-      if (one === undefined || !areAllAble() || sameVoters(newestConfiguration(one)?.voters ?? [], [...voters].sort())) {
+      if (
+        one === undefined ||
+        !areAllAble() ||
+        sameVoters(newestConfiguration(one)?.voters ?? [], [...voters].sort())
+      ) {
         unsettledAt = undefined
         return true
       }

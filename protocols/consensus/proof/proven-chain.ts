@@ -9,7 +9,15 @@ import { fromString as decodeText } from 'uint8arrays/from-string'
 import type { Port, Stop } from '../../port.ts'
 import { peerOf } from '../member-id.ts'
 import { type ChainBeginning, meshIdOf } from './chain-beginning.ts'
-import { type ProofChain, emptyChain, examineProof, newestConfiguration, hasNoProof, type ProofRefusal, addProof } from './proof-chain.ts'
+import {
+  addProof,
+  emptyChain,
+  examineProof,
+  hasNoProof,
+  newestConfiguration,
+  type ProofChain,
+  type ProofRefusal,
+} from './proof-chain.ts'
 import { type Proof, signedBytes, statementOf } from './statement.ts'
 
 /** Proofs that wait for those before. */

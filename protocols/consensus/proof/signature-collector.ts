@@ -11,9 +11,9 @@
 import { toString as encodeText } from 'uint8arrays/to-string'
 import type { Port } from '../../port.ts'
 import { peerOf } from '../member-id.ts'
-import { type ProofChain, newestConfiguration, hasNoProof, isLinkable, sameVoters } from './proof-chain.ts'
-import { proofProtocol } from './contract.ts'
 import type { AppliedFact, AppliedFacts } from './applied-facts.ts'
+import { proofProtocol } from './contract.ts'
+import { hasNoProof, isLinkable, newestConfiguration, type ProofChain, sameVoters } from './proof-chain.ts'
 import type { ProvenChain } from './proven-chain.ts'
 import { type Proof, type Statement, signedBytes, statementOf, votersDigest } from './statement.ts'
 
@@ -86,7 +86,11 @@ export const createSignatureCollector = (deps: SignatureCollectorDeps): Signatur
     askedAt.clear()
   }
 
-  const unsigned = (chain: ProofChain, kind: Proof['kind'], { term, index, leader, voters }: AppliedFact): UnsignedProof => ({
+  const unsigned = (
+    chain: ProofChain,
+    kind: Proof['kind'],
+    { term, index, leader, voters }: AppliedFact,
+  ): UnsignedProof => ({
     meshId: chain.meshId,
     kind,
     term,

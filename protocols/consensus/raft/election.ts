@@ -1,8 +1,9 @@
 /** Who leads (dissertation, sections 3.4, 3.6.1, 4.2.3, 9.6). */
-import type { RaftMessage } from './raft-messages.ts'
+
 import { countVotes } from './quorum.ts'
-import { append, EMPTY_ENTRY, trackMembers } from './replication.ts'
+import type { RaftMessage } from './raft-messages.ts'
 import { follow, isVoter, type RaftState, resetElectionTimeout, send, voters } from './raft-state.ts'
+import { append, EMPTY_ENTRY, trackMembers } from './replication.ts'
 
 type Of<T extends RaftMessage['type']> = Extract<RaftMessage, { type: T }>
 

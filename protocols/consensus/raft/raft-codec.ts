@@ -5,15 +5,15 @@
  * Decoding throws MSG003 for anything malformed, and copies entries' data, so that a frame is not kept for their sake. What
  * no member that keeps the rules would say is malformed too: terms that go back, or that are above the message's own.
  */
-import { DELIMITED, malformed, ProtobufReader, VARINT, ProtobufWriter } from '../../wire/frames/protobuf.ts'
+import { DELIMITED, malformed, ProtobufReader, ProtobufWriter, VARINT } from '../../wire/frames/protobuf.ts'
 import { isMemberId } from '../member-id.ts'
 import {
   type Configuration,
   decodeConfiguration,
+  EMPTY_DATA,
   type Entry,
   encodeConfiguration,
   type RaftMessage,
-  EMPTY_DATA,
 } from './raft-messages.ts'
 
 /** One message, from member to member of a group. */

@@ -3,9 +3,9 @@
  * functions over it; no part calls a clock, a disk or a network.
  */
 import { ConfigurationHistory } from './configuration-history.ts'
+import type { FollowerProgress } from './follower-progress.ts'
 import type { RaftLog } from './raft-log.ts'
 import type { AddressedMessage, Configuration, Entry, HardState, RaftMessage, SnapshotMeta } from './raft-messages.ts'
-import type { FollowerProgress } from './follower-progress.ts'
 
 export type RaftRole = 'follower' | 'pre-candidate' | 'candidate' | 'leader'
 

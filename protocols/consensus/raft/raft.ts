@@ -12,31 +12,31 @@
  * ReadIndex (6.4; reads may go unanswered: ask again after a while), leadership transfer (3.10), snapshots (5.1), learners and changes of one voter at a time (4.1, 4.2).
  */
 import { countVoterChanges } from './configuration-history.ts'
-import { campaign, shortenElectionTimeout, onVote, onVoted } from './election.ts'
+import { campaign, onVote, onVoted, shortenElectionTimeout } from './election.ts'
 import { type Configuration, encodeConfiguration, type RaftMessage } from './raft-messages.ts'
 import {
-  append,
-  sendTimeoutNowIfCaughtUp,
-  hasQuorum,
-  heartbeat,
-  onAppend,
-  onAppended,
-  onSnapshot,
-  addRead,
-  startRound,
-} from './replication.ts'
-import {
   createState,
-  RAFT_DEFAULTS,
   emptyOutput,
   follow,
   isVoter,
+  RAFT_DEFAULTS,
   type RaftOutput,
   type RaftSettings,
   type RaftStart,
   type RaftState,
   send,
 } from './raft-state.ts'
+import {
+  addRead,
+  append,
+  hasQuorum,
+  heartbeat,
+  onAppend,
+  onAppended,
+  onSnapshot,
+  sendTimeoutNowIfCaughtUp,
+  startRound,
+} from './replication.ts'
 
 export type { RaftOutput, RaftSettings, RaftStart } from './raft-state.ts'
 

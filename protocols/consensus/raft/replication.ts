@@ -1,8 +1,8 @@
 /** A leader's log on its way to the others (dissertation, sections 3.5, 3.6.2, 5.1 to 5.3, 6.4, 10.2). */
 import { isMember } from './configuration-history.ts'
-import { type Entry, type RaftMessage, EMPTY_DATA } from './raft-messages.ts'
 import { FollowerProgress } from './follower-progress.ts'
 import { majority, reachedByMajority } from './quorum.ts'
+import { EMPTY_DATA, type Entry, type RaftMessage } from './raft-messages.ts'
 import { answerRead, extend, follow, type RaftState, send, voters } from './raft-state.ts'
 
 type Of<T extends RaftMessage['type']> = Extract<RaftMessage, { type: T }>

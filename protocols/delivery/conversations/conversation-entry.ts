@@ -69,7 +69,8 @@ export const ENTRY_OVERHEAD_BYTES = 256
 
 const decoder = new TextDecoder()
 
-export const entrySizeOf = ({ bytes }: ConversationEntry): number => Math.min(bytes, MAX_KEPT_BYTES) + ENTRY_OVERHEAD_BYTES
+export const entrySizeOf = ({ bytes }: ConversationEntry): number =>
+  Math.min(bytes, MAX_KEPT_BYTES) + ENTRY_OVERHEAD_BYTES
 
 const isCut = ({ bytes }: ConversationEntry): boolean => bytes > MAX_KEPT_BYTES
 

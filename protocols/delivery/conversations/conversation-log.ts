@@ -8,9 +8,17 @@
  * conversationId is not looked at.
  */
 import type { Port } from '../../port.ts'
-import { type ConversationMessage, entryKeyOf, type ConversationEntry, newConversationEntry, type ConversationContent, entrySizeOf, entryViewOf } from './conversation-entry.ts'
 import type { DurableMessage } from '../durable-message.ts'
 import type { ResolvedDeliveryOptions } from '../options.ts'
+import {
+  type ConversationContent,
+  type ConversationEntry,
+  type ConversationMessage,
+  entryKeyOf,
+  entrySizeOf,
+  entryViewOf,
+  newConversationEntry,
+} from './conversation-entry.ts'
 
 export interface ConversationFacts {
   readonly id: string
@@ -174,7 +182,12 @@ export const createConversationLog = ({ port, settings, forgotten }: Conversatio
     return made
   }
 
-  const note = (message: ConversationContent, direction: 'sent' | 'received', peer: string, isCall = false): ConversationEntry | undefined => {
+  const note = (
+    message: ConversationContent,
+    direction: 'sent' | 'received',
+    peer: string,
+    isCall = false,
+  ): ConversationEntry | undefined => {
     const { conversationId } = message
     if (conversationId === undefined || settings.conversations === 0) return undefined
     const conversation = use(conversationId)

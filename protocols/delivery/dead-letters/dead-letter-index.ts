@@ -4,8 +4,9 @@
  * State: for each letter its bytes and what it is grouped by, oldest first. As many entries as there are letters; texts that
  * are the same are kept once.
  */
-import type { DeadLetterRow } from './dead-letter.ts'
+
 import { decodeMessage } from '../durable-message.ts'
+import type { DeadLetterRow } from './dead-letter.ts'
 
 /** What letters are grouped by: why, what, and for whom. */
 export const GROUPINGS = ['code', 'type', 'destination'] as const

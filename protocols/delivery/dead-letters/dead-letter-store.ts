@@ -8,26 +8,26 @@
  */
 import type { Fault } from '../../errors.ts'
 import { ParleyError } from '../../errors.ts'
-import type { Port, Stop } from '../../port.ts'
 import type { Quota } from '../../limits/quota.ts'
+import type { Port, Stop } from '../../port.ts'
 import { uuid7 } from '../../wire/message-id.ts'
 import { decodePayload, encodePayload } from '../../wire/payload/payload.ts'
-import {
-  type FailedCall,
-  type DeadLetter,
-  type DeadLetterDetails,
-  dataOf,
-  letterOf,
-  callAsMessage,
-  DeadLetterRow,
-} from './dead-letter.ts'
-import { createLetterIndex, GROUPINGS, type Grouping, type LetterGroup } from './dead-letter-index.ts'
-import { decodeMessage, encodeMessage, type DurableMessage } from '../durable-message.ts'
-import type { RetryPolicy, ResolvedDeliveryOptions } from '../options.ts'
+import { type DurableMessage, decodeMessage, encodeMessage } from '../durable-message.ts'
+import type { ResolvedDeliveryOptions, RetryPolicy } from '../options.ts'
 import { CAPABILITY_PREFIX, DEAD_LETTERS, padded } from '../store/delivery-rows.ts'
 import type { RowChange, RowStore } from '../store/row-storage.ts'
+import {
+  callAsMessage,
+  type DeadLetter,
+  type DeadLetterDetails,
+  DeadLetterRow,
+  dataOf,
+  type FailedCall,
+  letterOf,
+} from './dead-letter.ts'
+import { createLetterIndex, GROUPINGS, type Grouping, type LetterGroup } from './dead-letter-index.ts'
 
-export type { FailedCall, DeadLetter, DeadLetterDetails }
+export type { DeadLetter, DeadLetterDetails, FailedCall }
 
 interface ListOptions {
   /** 1 to 1000, 100 unless told. */

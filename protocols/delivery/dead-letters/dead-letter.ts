@@ -3,7 +3,7 @@ import * as z from 'zod'
 import type { Content } from '../../define.ts'
 import type { Fault } from '../../errors.ts'
 import { decodePayload } from '../../wire/payload/payload.ts'
-import type { Guarantee, DurableMessage } from '../durable-message.ts'
+import type { DurableMessage, Guarantee } from '../durable-message.ts'
 import { RetryPolicySchema } from '../options.ts'
 
 /** Row `d/<id>`. */
@@ -55,7 +55,7 @@ export interface DeadLetterDetails extends DeadLetter {
   readonly data: unknown
 }
 
-/** A call that failed, as recovery.ts tells of it. */
+/** A call that failed, as error-recovery.ts tells of it. */
 export interface FailedCall {
   readonly to: string | undefined
   readonly label: string

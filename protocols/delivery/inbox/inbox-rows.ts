@@ -5,10 +5,10 @@
  * `inboxBytes` (one larger message may lie there alone); beyond it nothing is taken, and the sender keeps what it has.
  */
 import { ParleyError } from '../../errors.ts'
-import type { Port } from '../../port.ts'
 import type { Quota } from '../../limits/quota.ts'
-import { DELIMITED, ProtobufReader, VARINT, ProtobufWriter } from '../../wire/frames/protobuf.ts'
-import { decodeMessage, encodeMessage, type DurableMessage } from '../durable-message.ts'
+import type { Port } from '../../port.ts'
+import { DELIMITED, ProtobufReader, ProtobufWriter, VARINT } from '../../wire/frames/protobuf.ts'
+import { type DurableMessage, decodeMessage, encodeMessage } from '../durable-message.ts'
 import type { ResolvedDeliveryOptions } from '../options.ts'
 import { INBOX, padded } from '../store/delivery-rows.ts'
 import type { RowChange, RowStore } from '../store/row-storage.ts'
@@ -104,7 +104,11 @@ export const openInboxRows = async (deps: InboxRowsDeps): Promise<InboxRows> => 
     bytes -= size
   }
 
-  const keptOf = (id: string, value: Uint8Array): StoredInboxMessage => ({ id, bytes: value.length, ...decodeRow(value) })
+  const keptOf = (id: string, value: Uint8Array): StoredInboxMessage => ({
+    id,
+    bytes: value.length,
+    ...decodeRow(value),
+  })
 
   return {
     put(row) {

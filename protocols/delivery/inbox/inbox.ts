@@ -11,12 +11,12 @@ import { ParleyError } from '../../errors.ts'
 import type { Port, Stop } from '../../port.ts'
 import { decodePayload } from '../../wire/payload/payload.ts'
 import { checkType } from '../define-message.ts'
+import { toReceived } from '../receive/handler-runner.ts'
+import type { TypeOffers } from '../receive/type-offers.ts'
+import type { RowChange } from '../store/row-storage.ts'
 import type { Inbox, InboxEntry, InboxItem, InboxNextOptions } from './inbox-api.ts'
 import { createInboxClaims } from './inbox-claims.ts'
 import type { InboxRow, InboxRows, StoredInboxMessage } from './inbox-rows.ts'
-import type { TypeOffers } from '../receive/type-offers.ts'
-import { toReceived } from '../receive/handler-runner.ts'
-import type { RowChange } from '../store/row-storage.ts'
 
 export interface NodeInbox extends Inbox {
   /**

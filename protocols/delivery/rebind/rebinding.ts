@@ -3,7 +3,7 @@
  *
  * Promises: what is decided on a conversation is one commit, in which its messages lose their numbers towards the one peer
  * and get others towards the other one, in their order; what is sent after that goes there too. A conversation is moved
- * at most once in `rebindAfterMs`. Without a taker its messages wait. plan.ts decides, absences.ts knows how long a peer
+ * at most once in `rebindAfterMs`. Without a taker its messages wait. rebind-plan.ts decides, peer-absences.ts knows how long a peer
  * has been away.
  * State: destinations that are being looked at, or were in vain just now.
  */
@@ -11,17 +11,17 @@ import type { Fault } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
 import type { NewDeadLetter } from '../dead-letters/dead-letter-store.ts'
-import type { PeerSender } from '../send/peer-sender-api.ts'
-import { deadLetterError } from '../send/dead-letter-policy.ts'
 import { decodeMessage } from '../durable-message.ts'
 import type { ResolvedDeliveryOptions } from '../options.ts'
-import type { OutgoingMessage } from '../send/outgoing-message.ts'
-import type { Outbox, StagedChanges } from '../send/outbox.ts'
-import type { RowChange, RowStore } from '../store/row-storage.ts'
-import type { PeerAbsences } from './peer-absences.ts'
 import type { ConversationBindings } from '../send/conversation-bindings.ts'
+import { deadLetterError } from '../send/dead-letter-policy.ts'
+import type { Outbox, StagedChanges } from '../send/outbox.ts'
+import type { OutgoingMessage } from '../send/outgoing-message.ts'
+import type { PeerSender } from '../send/peer-sender-api.ts'
+import type { RowChange, RowStore } from '../store/row-storage.ts'
 import type { LateAnswers } from './late-answers.ts'
-import { rebindGroupsOf, type RebindPlan, type RebindFacts, planRebind } from './rebind-plan.ts'
+import type { PeerAbsences } from './peer-absences.ts'
+import { planRebind, type RebindFacts, type RebindPlan, rebindGroupsOf } from './rebind-plan.ts'
 
 export interface RebindingDeps {
   readonly port: Pick<Port, 'clock' | 'log' | 'members'>

@@ -60,7 +60,12 @@ const read = (bytes: Uint8Array): Kept => {
   return { at: typeof at === 'number' ? at : 0, result }
 }
 
-export const openEffectResults = async ({ port, store, settings, dropped }: EffectResultsDeps): Promise<EffectResults> => {
+export const openEffectResults = async ({
+  port,
+  store,
+  settings,
+  dropped,
+}: EffectResultsDeps): Promise<EffectResults> => {
   const running = new Map<string, Promise<unknown>>()
   /** Of the node itself, by key, oldest first. */
   const kept = new Map<string, number>()

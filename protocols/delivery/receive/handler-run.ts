@@ -9,9 +9,9 @@ import type { Clock } from '../../port.ts'
 import { validate } from '../../wire/payload/payload.ts'
 import type { MessageContext, Received, ReplyOptions, Tx } from '../api.ts'
 import { defineMessage, type MessageDefinition } from '../define-message.ts'
-import type { EffectResults, MessageEffects } from './effect-results.ts'
-import type { SendingTransaction, InboundMessage } from './handler-runner.ts'
 import { TOPIC } from '../send-options.ts'
+import type { EffectResults, MessageEffects } from './effect-results.ts'
+import type { InboundMessage, SendingTransaction } from './handler-runner.ts'
 
 export interface HandlerRunDeps {
   readonly clock: Pick<Clock, 'monotonic'>

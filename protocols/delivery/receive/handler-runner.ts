@@ -1,5 +1,5 @@
 /**
- * One received message at work: its handler, the transaction, effects, its time. receiving.ts says what may run.
+ * One received message at work: its handler, the transaction, effects, its time. receiver.ts says what may run.
  *
  * Promises: what a handler put and sent counts together with the note that its message was processed, in one commit, or
  * not at all. A handler whose transaction met somebody else's change runs again. One that takes longer than its time
@@ -9,15 +9,15 @@
 import type { ZodType } from 'zod'
 import { type Fault, isParleyError, ParleyError, toFault } from '../../errors.ts'
 import type { Port } from '../../port.ts'
-import { validate, decodePayload } from '../../wire/payload/payload.ts'
+import { decodePayload, validate } from '../../wire/payload/payload.ts'
 import type { MessageHandler, Received, Tx } from '../api.ts'
 import type { MessageDefinition } from '../define-message.ts'
-import type { EffectResults } from './effect-results.ts'
-import { HandlerRun, type HandlerRunDeps } from './handler-run.ts'
 import type { DurableMessage } from '../durable-message.ts'
 import type { AnswerClaim, LateAnswers } from '../rebind/late-answers.ts'
-import type { RowChange, RowStore } from '../store/row-storage.ts'
 import type { TopicAnswer } from '../send/topic-answers.ts'
+import type { RowChange, RowStore } from '../store/row-storage.ts'
+import type { EffectResults } from './effect-results.ts'
+import { HandlerRun, type HandlerRunDeps } from './handler-run.ts'
 
 export interface RegisteredHandler {
   readonly definition: MessageDefinition | undefined

@@ -6,7 +6,7 @@
  * conversation only. A number that was done is never run again. What waits is bounded by the span of a lane, and by the
  * sender's window.
  */
-import { copyAckRanges, isDone, LANE_SPAN, markDone, newAckRanges, type AckRanges, raiseBase } from '../ack-ranges.ts'
+import { type AckRanges, copyAckRanges, isDone, LANE_SPAN, markDone, newAckRanges, raiseBase } from '../ack-ranges.ts'
 
 /** `early`: a number before it is missing. `failed`: it ran and failed, and what is kept of it is its place. */
 export type ReceiveStage = 'early' | 'waiting' | 'running' | 'finished' | 'failed'

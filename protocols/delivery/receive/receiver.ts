@@ -10,17 +10,17 @@
 import { ParleyError, toFault } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
+import { type AckRanges, decodeSender, MAX_REPLACED, type SenderRow } from '../ack-ranges.ts'
 import type { WireAckRanges } from '../contract.ts'
 import { decodeMessageFrame, type FrameEntry } from '../delivery-frames.ts'
-import { createReceiveWindow, type HeldMessage, type ReceiveWindow } from './receive-window.ts'
-import { decodeMessage, type DurableMessage } from '../durable-message.ts'
+import { type DurableMessage, decodeMessage } from '../durable-message.ts'
 import type { ResolvedDeliveryOptions } from '../options.ts'
-import { decodeSender, MAX_REPLACED, type AckRanges, type SenderRow } from '../ack-ranges.ts'
-import type { HandlerRunner, InboundMessage } from './handler-runner.ts'
 import { SENDERS } from '../store/delivery-rows.ts'
-import { createRunQueue } from './run-queue.ts'
-import { requestHello, createRemoteSender, type RemoteSender, toWireAckRanges } from './remote-sender.ts'
 import type { RowStore } from '../store/row-storage.ts'
+import type { HandlerRunner, InboundMessage } from './handler-runner.ts'
+import { createReceiveWindow, type HeldMessage, type ReceiveWindow } from './receive-window.ts'
+import { createRemoteSender, type RemoteSender, requestHello, toWireAckRanges } from './remote-sender.ts'
+import { createRunQueue } from './run-queue.ts'
 
 export interface MessageReceiverDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'to' | 'members'>
@@ -150,7 +150,10 @@ export const openMessageReceiver = async (deps: MessageReceiverDeps): Promise<Me
 
   const queue = createRunQueue<Runnable>(settings.concurrency, (runnable) => void work(runnable))
 
-  const incomingOf = (sender: () => RemoteSender, positions?: ReadonlyMap<number, AckRanges>): ReceiveWindow<InboundMessage> => {
+  const incomingOf = (
+    sender: () => RemoteSender,
+    positions?: ReadonlyMap<number, AckRanges>,
+  ): ReceiveWindow<InboundMessage> => {
     const incoming = createReceiveWindow<InboundMessage>(
       (held) => {
         const rank = held.message === undefined ? 1 : PRIORITIES.indexOf(held.message.message.priority)
@@ -164,7 +167,7 @@ export const openMessageReceiver = async (deps: MessageReceiverDeps): Promise<Me
 
   const add = (peer: string, row: SenderRow): RemoteSender => {
     const { epoch, replaced, former, lastSeenAt, lanes } = row
-    const about = { peer, epoch, replaced, former, heardAt: lastSeenAt, window: settings.window }
+    const about = { peer, epoch, replaced, former, lastSeenAt, window: settings.window }
     const sender = createRemoteSender(port, about, (mine) => incomingOf(mine, lanes))
     senders.set(peer, sender)
     return sender
@@ -197,7 +200,11 @@ export const openMessageReceiver = async (deps: MessageReceiverDeps): Promise<Me
   }
 
   /** The sender has another outbox than before. */
-  const replace = async (sender: RemoteSender, { epoch, former }: HelloRequest, signal?: AbortSignal): Promise<void> => {
+  const replace = async (
+    sender: RemoteSender,
+    { epoch, former }: HelloRequest,
+    signal?: AbortSignal,
+  ): Promise<void> => {
     const was = sender.epoch
     if (sender.replaced.includes(epoch)) {
       deps.count('refusedEpochs')

@@ -4,7 +4,11 @@
 export const MESSAGE_OFFER_PREFIX = 'message/'
 
 /** @returns what ends it, for this one */
-export type TypeOffers = (type: string, version: string, description: string | undefined) => Promise<() => Promise<void>>
+export type TypeOffers = (
+  type: string,
+  version: string,
+  description: string | undefined,
+) => Promise<() => Promise<void>>
 
 export const createTypeOffers = (announce: TypeOffers): TypeOffers => {
   interface Offer {

@@ -1,5 +1,5 @@
 /**
- * The circuit breaker of one destination: what does not answer is left alone for a while. Pure; the table is breakers.ts.
+ * The circuit breaker of one destination: what does not answer is left alone for a while. Pure; the table is peer-breakers.ts.
  *
  * closed: calls pass. After `failures` failures within `windowMs`, and no more successes than that since the first of
  * them, it opens: a peer that answers thousands of calls is not given up for a few that were slow. What broke several

@@ -3,7 +3,7 @@
  *
  * Where the receiver says that the data does not fit, the data goes through the schema of this node once more, as the
  * schema makes it: with defaults filled in and without what it does not know. Only where that makes other bytes is it sent
- * once more. MSG002 is recovered where the message is written (sending.ts), COM001 and COM002 by the sessions themselves.
+ * once more. MSG002 is recovered where the message is written (message-staging.ts), COM001 and COM002 by the sessions themselves.
  * State: the definitions that were sent last, at most MAX_DEFINITIONS.
  */
 import { equals } from 'uint8arrays/equals'

@@ -10,7 +10,14 @@
  * `isQuiet()`. Of too many the closed one used longest ago goes, and where all are open, the one used longest ago.
  */
 import { isParleyError, ParleyError } from '../../errors.ts'
-import { DEFAULT_BREAKER, type BreakerInput, type BreakerSettings, type BreakerState, CLOSED_BREAKER, stepBreaker } from './circuit-breaker.ts'
+import {
+  type BreakerInput,
+  type BreakerSettings,
+  type BreakerState,
+  CLOSED_BREAKER,
+  DEFAULT_BREAKER,
+  stepBreaker,
+} from './circuit-breaker.ts'
 
 export interface CallBreakerSettings extends BreakerSettings {
   /** Milliseconds that a call has to wait in vain to count; 1,000 unless told. */
@@ -92,7 +99,10 @@ export const isBreakerOpenError = (error: unknown): boolean =>
   isParleyError(error, 'COM002') && !error.remote && error.details.breaker === 'open'
 
 /** @param settings read at use; with `failures` 0 there are no breakers */
-export const createPeerBreakers = (settings: Readonly<CallBreakerSettings> = DEFAULT_BREAKER, maxPeers = MAX_PEERS): PeerBreakers => {
+export const createPeerBreakers = (
+  settings: Readonly<CallBreakerSettings> = DEFAULT_BREAKER,
+  maxPeers = MAX_PEERS,
+): PeerBreakers => {
   /** Used longest ago first. */
   const breakers = new Map<string, BreakerState>()
   const counts: BreakerCounts = { opened: 0, closed: 0, refused: 0, probes: 0, forgotten: 0 }

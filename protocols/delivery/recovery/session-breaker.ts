@@ -13,7 +13,11 @@ export interface SessionBreaker {
   kind(): BreakerState['kind']
 }
 
-export const createSessionBreaker = (settings: BreakerSettings, now: () => number, opened: () => void): SessionBreaker => {
+export const createSessionBreaker = (
+  settings: BreakerSettings,
+  now: () => number,
+  opened: () => void,
+): SessionBreaker => {
   let state: BreakerState = CLOSED_BREAKER
   let probes = 0
   return {

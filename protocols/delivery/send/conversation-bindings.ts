@@ -8,9 +8,9 @@
  */
 import * as z from 'zod'
 import { decodePayload, encodePayload } from '../../wire/payload/payload.ts'
-import { type CapabilityTarget, conversationKey } from './outgoing-message.ts'
 import { BINDINGS, padded } from '../store/delivery-rows.ts'
 import type { RowChange, RowStore } from '../store/row-storage.ts'
+import { type CapabilityTarget, conversationKey } from './outgoing-message.ts'
 
 export const MAX_BINDINGS = 10_000
 const KEY_DIGITS = 11

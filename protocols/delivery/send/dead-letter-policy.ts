@@ -4,12 +4,12 @@
  */
 import { type Fault, ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
-import type { BodyCache } from './body-cache.ts'
 import type { NewDeadLetter } from '../dead-letters/dead-letter-store.ts'
 import { logFieldsOf } from '../durable-message.ts'
-import type { OutgoingMessage } from './outgoing-message.ts'
 import { encodeOutboxRow, outboxKey, SKIP_ROW } from '../store/delivery-rows.ts'
 import type { RowChange, RowStore } from '../store/row-storage.ts'
+import type { BodyCache } from './body-cache.ts'
+import type { OutgoingMessage } from './outgoing-message.ts'
 
 export interface DeadLetterPolicyDeps {
   readonly port: Pick<Port, 'clock' | 'log'>
@@ -63,7 +63,10 @@ const tryToRecover = async (
 }
 
 /** @returns `again`: send it once more; `skip`: its number stands for nothing; `none`: this life of the store is over */
-export const applyDeadLetterPolicy = async (deps: DeadLetterPolicyDeps, entry: OutgoingMessage): Promise<'again' | 'skip' | 'none'> => {
+export const applyDeadLetterPolicy = async (
+  deps: DeadLetterPolicyDeps,
+  entry: OutgoingMessage,
+): Promise<'again' | 'skip' | 'none'> => {
   const { port, store, peer, bodies } = deps
   const { lane, sequence, policy, expiresAt, attempts, bound } = entry
   const fault = entry.fault ?? { code: 'COM001', message: 'it was not delivered' }

@@ -1,7 +1,7 @@
 /**
  * From what a program says to rows of the outbox: checks, bytes, who it goes to, transactions that send.
  *
- * A message to a capability is bound to one peer when it is sent first, its conversation with it (rebind/bindings.ts);
+ * A message to a capability is bound to one peer when it is sent first, its conversation with it (conversation-bindings.ts);
  * while nobody offers the capability it waits, within its ttl and the outbox's bounds (`u/` rows). Keeps no state.
  */
 import type { ZodType, z } from 'zod'
@@ -9,20 +9,20 @@ import type { Content } from '../../define.ts'
 import { isParleyError, ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { formatId, uuid7Bytes } from '../../wire/message-id.ts'
-import { validate, encodePayload } from '../../wire/payload/payload.ts'
+import { encodePayload, validate } from '../../wire/payload/payload.ts'
 import type { SendOptions, To, Tx } from '../api.ts'
 import { defineMessage, type MessageDefinition } from '../define-message.ts'
-import { encodeMessage, type DurableMessage } from '../durable-message.ts'
+import { type DurableMessage, encodeMessage } from '../durable-message.ts'
 import type { ResolvedDeliveryOptions } from '../options.ts'
-import { capabilityTargetOf, type OutcomeListener } from './outgoing-message.ts'
-import { type MessageDraft, type Outbox, outboxFull, type StagedChanges } from './outbox.ts'
 import type { SendingTransaction } from '../receive/handler-runner.ts'
-import type { ConversationBindings } from './conversation-bindings.ts'
-import { CAPABILITY_PREFIX } from '../store/delivery-rows.ts'
 import { type PeerOf, readOptions, replyToOf, whomOf } from '../send-options.ts'
+import { CAPABILITY_PREFIX } from '../store/delivery-rows.ts'
 import type { RowChange } from '../store/row-storage.ts'
-import { encodeTopicAnswer, type TopicAnswers } from './topic-answers.ts'
 import type { Transactions } from '../store/transactions.ts'
+import type { ConversationBindings } from './conversation-bindings.ts'
+import { type MessageDraft, type Outbox, outboxFull, type StagedChanges } from './outbox.ts'
+import { capabilityTargetOf, type OutcomeListener } from './outgoing-message.ts'
+import { encodeTopicAnswer, type TopicAnswers } from './topic-answers.ts'
 import type { UnroutedMessages } from './unrouted.ts'
 
 /** A message that is ready to be stored. */
@@ -60,7 +60,12 @@ export interface MessageStagingDeps {
 
 export interface MessageStaging {
   /** @throws MSG001, MSG002 */
-  prepare<S extends ZodType>(to: To, definition: MessageDefinition<S>, data: z.input<S>, options: SendOptions): PreparedMessage
+  prepare<S extends ZodType>(
+    to: To,
+    definition: MessageDefinition<S>,
+    data: z.input<S>,
+    options: SendOptions,
+  ): PreparedMessage
   /** In the turn in which the changes are handed over. `told` hears of each peer. */
   stage(prepared: PreparedMessage, told?: (peer: string) => OutcomeListener): RoutedMessage
   /** To whom it would go now. */
@@ -163,7 +168,11 @@ export const createMessageStaging = (deps: MessageStagingDeps): MessageStaging =
   }
 
   /** Of a message of a conversation: what became of it is told there too. */
-  const noted = (message: DurableMessage, peer: string, told: OutcomeListener | undefined): OutcomeListener | undefined => {
+  const noted = (
+    message: DurableMessage,
+    peer: string,
+    told: OutcomeListener | undefined,
+  ): OutcomeListener | undefined => {
     const note = message.conversationId === undefined ? undefined : deps.note(message, peer)
     if (note === undefined) return told
     return (error, movedTo) => {
@@ -173,8 +182,14 @@ export const createMessageStaging = (deps: MessageStagingDeps): MessageStaging =
   }
 
   /** To one peer of those that offer it, or to nobody yet. */
-  const stageBound = ({ message, draft }: PreparedMessage, capability: string, peer?: string, told?: OutcomeListener): StagedChanges => {
-    if (peer === undefined) return unrouted.stage(capability, draft, noted(message, CAPABILITY_PREFIX + capability, told))
+  const stageBound = (
+    { message, draft }: PreparedMessage,
+    capability: string,
+    peer?: string,
+    told?: OutcomeListener,
+  ): StagedChanges => {
+    if (peer === undefined)
+      return unrouted.stage(capability, draft, noted(message, CAPABILITY_PREFIX + capability, told))
     // The message first: a conversation with messages in the outbox is not forgotten.
     const staged = outbox.stage(peer, draft, noted(message, peer, told))
     const changes = bindings.bind({ capability, conversationId: message.conversationId }, peer)

@@ -2,13 +2,14 @@
  * What is in the outbox, for people: each message with whom it is for, since when, and what it waits for. Read when
  * somebody looks, a page at a time, in the order of destinations and numbers. Keeps no state.
  */
-import type { BreakerState } from '../recovery/circuit-breaker.ts'
-import type { PeerSenderState } from './peer-sender-api.ts'
+
 import { decodeMessage, type Guarantee } from '../durable-message.ts'
-import type { Outbox } from './outbox.ts'
-import type { SendStage } from './send-window.ts'
+import type { BreakerState } from '../recovery/circuit-breaker.ts'
 import { CAPABILITY_PREFIX, decodeOutboxRow, OUTBOX, outboxKey, UNROUTED } from '../store/delivery-rows.ts'
 import type { RowStore } from '../store/row-storage.ts'
+import type { Outbox } from './outbox.ts'
+import type { PeerSenderState } from './peer-sender-api.ts'
+import type { SendStage } from './send-window.ts'
 import type { UnroutedMessages } from './unrouted.ts'
 
 /**
@@ -79,7 +80,10 @@ const unroutedEntries = (unbound: Pick<UnroutedMessages, 'waiting'>, after: stri
 /** @param parts those of this moment @throws STA003 where the store cannot be read */
 export const listOutbox = async (
   store: Pick<RowStore, 'rows'>,
-  { outbox, unrouted }: { readonly outbox: Pick<Outbox, 'destinations'>; readonly unrouted: Pick<UnroutedMessages, 'waiting'> },
+  {
+    outbox,
+    unrouted,
+  }: { readonly outbox: Pick<Outbox, 'destinations'>; readonly unrouted: Pick<UnroutedMessages, 'waiting'> },
   { limit = PAGE, after = '' }: OutboxPage = {},
 ): Promise<OutboxEntry[]> => {
   const most = Math.min(Math.max(1, limit), MAX_OUTBOX_PAGE)

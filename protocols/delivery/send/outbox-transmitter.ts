@@ -4,9 +4,9 @@
  * State: the reading that is under way; what is sent meanwhile goes after it.
  */
 import type { Port } from '../../port.ts'
-import type { BodyCache } from './body-cache.ts'
 import { deliveryProtocol } from '../contract.ts'
 import { encodeMessageFrame, type FrameEntry } from '../delivery-frames.ts'
+import type { BodyCache } from './body-cache.ts'
 import type { OutgoingMessage } from './outgoing-message.ts'
 
 export interface OutboxTransmitterDeps {
@@ -29,7 +29,13 @@ const FRAME_BYTES = 256 * 1024
 /** Numbers, tags and lengths of an entry. */
 const ENTRY_BYTES = 48
 
-export const createOutboxTransmitter = ({ port, peer, bodies, failed, isCurrent }: OutboxTransmitterDeps): OutboxTransmitter => {
+export const createOutboxTransmitter = ({
+  port,
+  peer,
+  bodies,
+  failed,
+  isCurrent,
+}: OutboxTransmitterDeps): OutboxTransmitter => {
   const client = port.to(peer, deliveryProtocol)
   let loading: Promise<void> | undefined
 

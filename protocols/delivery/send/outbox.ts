@@ -2,29 +2,34 @@
  * The outbox: messages from the moment that they are durable here until they were processed, given up or expired.
  *
  * A message becomes rows in the same commit as whatever caused it (`stage`), and is handed to its destination once that is
- * durable (`launch`); destination.ts brings it there. State: the destinations, and how much is in the outbox. Bounds: in
+ * durable (`launch`); peer-sender.ts brings it there. State: the destinations, and how much is in the outbox. Bounds: in
  * messages and bytes, and the quota of the disk; who wants to send more waits for room, in order.
  */
 import { ParleyError } from '../../errors.ts'
-import type { Port } from '../../port.ts'
 import type { Quota } from '../../limits/quota.ts'
+import type { Port } from '../../port.ts'
 import { PRIORITIES, type Priority } from '../../wire/envelope.ts'
-import { createPeerSender } from './peer-sender.ts'
-import type { PeerSender, PeerSenderDeps } from './peer-sender-api.ts'
-import { decodeMessage, laneOf, type DurableMessage } from '../durable-message.ts'
-import type { RetryPolicy, ResolvedDeliveryOptions } from '../options.ts'
-import { type CapabilityTarget, capabilityTargetOf, type OutgoingMessage, type OutcomeListener } from './outgoing-message.ts'
+import { type DurableMessage, decodeMessage, laneOf } from '../durable-message.ts'
+import type { ResolvedDeliveryOptions, RetryPolicy } from '../options.ts'
 import {
-  PEER_SENDERS,
-  type PeerSenderRow,
-  decodePeerSenderRow,
   decodeOutboxRow,
+  decodePeerSenderRow,
   encodeOutboxRow,
   OUTBOX,
   outboxKey,
+  PEER_SENDERS,
+  type PeerSenderRow,
   parseOutboxKey,
 } from '../store/delivery-rows.ts'
 import type { RowChange, RowStore } from '../store/row-storage.ts'
+import {
+  type CapabilityTarget,
+  capabilityTargetOf,
+  type OutcomeListener,
+  type OutgoingMessage,
+} from './outgoing-message.ts'
+import { createPeerSender } from './peer-sender.ts'
+import type { PeerSender, PeerSenderDeps } from './peer-sender-api.ts'
 
 /** A message that is written and checked, and has no number yet. */
 export interface MessageDraft {

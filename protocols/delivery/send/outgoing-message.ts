@@ -44,7 +44,10 @@ export const capabilityTargetOf = (
     : { capability, conversationId, isExactlyOnce: guarantee === 'EXACTLY_ONCE', mayRebind }
 
 export const newOutgoingMessage = (
-  about: Pick<OutgoingMessage, 'lane' | 'sequence' | 'size' | 'rank' | 'policy' | 'expiresAt' | 'isSkip' | 'bound' | 'onOutcome'>,
+  about: Pick<
+    OutgoingMessage,
+    'lane' | 'sequence' | 'size' | 'rank' | 'policy' | 'expiresAt' | 'isSkip' | 'bound' | 'onOutcome'
+  >,
 ): OutgoingMessage => ({
   lane: about.lane,
   sequence: about.sequence,

@@ -1,11 +1,11 @@
-/** One destination of messages, as the outbox and what moves messages see it; destination.ts says what is promised. */
+/** One destination of messages, as the outbox and what moves messages see it; peer-sender.ts says what is promised. */
 import type { Fields, Port } from '../../port.ts'
-import type { BreakerState } from '../recovery/circuit-breaker.ts'
-import type { DeadLetterPolicyDeps } from './dead-letter-policy.ts'
 import type { ResolvedDeliveryOptions } from '../options.ts'
-import type { OutgoingMessage } from './outgoing-message.ts'
+import type { BreakerState } from '../recovery/circuit-breaker.ts'
 import type { OutboxRow } from '../store/delivery-rows.ts'
 import type { RowChange, RowStore } from '../store/row-storage.ts'
+import type { DeadLetterPolicyDeps } from './dead-letter-policy.ts'
+import type { OutgoingMessage } from './outgoing-message.ts'
 
 export interface PeerSenderDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'random' | 'to' | 'members'>
@@ -54,7 +54,9 @@ export interface PeerSender {
   createEntry(
     lane: number,
     sequence: number,
-    about: Pick<OutgoingMessage, 'size' | 'rank' | 'policy' | 'expiresAt' | 'bound' | 'onOutcome'> & { readonly body: Uint8Array },
+    about: Pick<OutgoingMessage, 'size' | 'rank' | 'policy' | 'expiresAt' | 'bound' | 'onOutcome'> & {
+      readonly body: Uint8Array
+    },
   ): OutgoingMessage
   /** It is durable. */
   enqueue(entry: OutgoingMessage): void
@@ -63,7 +65,12 @@ export interface PeerSender {
   /** The row of its numbers, as of now. */
   readonly row: () => Uint8Array
   /** From disk, in the order of the keys. */
-  restore(lane: number, sequence: number, row: OutboxRow | undefined, about: Pick<OutgoingMessage, 'size' | 'rank' | 'bound'>): void
+  restore(
+    lane: number,
+    sequence: number,
+    row: OutboxRow | undefined,
+    about: Pick<OutgoingMessage, 'size' | 'rank' | 'bound'>,
+  ): void
   /** Has all its numbers alone for a while: none is given, no message is judged or sent. @throws what `work` throws */
   exclusive<R>(work: () => Promise<R>): Promise<R>
   /** Messages to a capability, in the order of their numbers. */

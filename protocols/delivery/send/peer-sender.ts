@@ -1,5 +1,5 @@
 /**
- * The messages of this node to one peer, on their way: the machine of outgoing.ts over sessions, the store and the wire.
+ * The messages of this node to one peer, on their way: the machine of send-window.ts over sessions, the store and the wire.
  *
  * A session begins with a greeting, in which the receiver says what it has processed; it ends with the connection. A peer
  * that is not connected is greeted again and again, which has the mesh dial it, with 1 s to 30 s in between.
@@ -8,22 +8,22 @@
  * State: the machine, the session, which bodies are in memory (bounded over all destinations).
  */
 import { ParleyError } from '../../errors.ts'
-import { createBodyCache } from './body-cache.ts'
+import { ackRangesOf, isDone, newAckRanges } from '../ack-ranges.ts'
 import { deliveryProtocol, type WireAckRanges } from '../contract.ts'
-import type { PeerSender, PeerSenderDeps, PeerSenderState, OutboxCounter } from './peer-sender-api.ts'
 import { decodeAckFrame } from '../delivery-frames.ts'
-import { createSessionBreaker } from '../recovery/session-breaker.ts'
-import { type DeadLetterPolicyDeps, applyDeadLetterPolicy } from './dead-letter-policy.ts'
 import { logFieldsOf } from '../durable-message.ts'
-import { createNumberLock } from './number-lock.ts'
-import { newOutgoingMessage, type OutgoingMessage } from './outgoing-message.ts'
-import { createSendWindow, type SendWindow } from './send-window.ts'
-import { isDone, newAckRanges, ackRangesOf } from '../ack-ranges.ts'
-import { renumber } from './renumber.ts'
-import { PEER_SENDERS, encodePeerSenderRow, outboxKey } from '../store/delivery-rows.ts'
-import { deadLetterUnknown, catchUpNumbers, isBehind } from './stale-outbox.ts'
+import { createSessionBreaker } from '../recovery/session-breaker.ts'
+import { encodePeerSenderRow, outboxKey, PEER_SENDERS } from '../store/delivery-rows.ts'
 import type { RowChange } from '../store/row-storage.ts'
+import { createBodyCache } from './body-cache.ts'
+import { applyDeadLetterPolicy, type DeadLetterPolicyDeps } from './dead-letter-policy.ts'
+import { createNumberLock } from './number-lock.ts'
 import { createOutboxTransmitter } from './outbox-transmitter.ts'
+import { newOutgoingMessage, type OutgoingMessage } from './outgoing-message.ts'
+import type { OutboxCounter, PeerSender, PeerSenderDeps, PeerSenderState } from './peer-sender-api.ts'
+import { renumber } from './renumber.ts'
+import { createSendWindow, type SendWindow } from './send-window.ts'
+import { catchUpNumbers, deadLetterUnknown, isBehind } from './stale-outbox.ts'
 
 const FIRST_GREETING_MS = 1_000
 const LAST_GREETING_MS = 30_000
@@ -240,7 +240,17 @@ export const createPeerSender = (deps: PeerSenderDeps): PeerSender => {
     reserveNumber: (lane) => outgoing.reserveNumber(lane),
     createEntry(lane, sequence, { size, rank, policy, expiresAt, bound, onOutcome, body }) {
       numbers.acquire()
-      const entry = newOutgoingMessage({ lane, sequence, size, rank, policy, expiresAt, isSkip: false, bound, onOutcome })
+      const entry = newOutgoingMessage({
+        lane,
+        sequence,
+        size,
+        rank,
+        policy,
+        expiresAt,
+        isSkip: false,
+        bound,
+        onOutcome,
+      })
       bodies.keep(entry, body, false)
       return entry
     },
@@ -261,7 +271,9 @@ export const createPeerSender = (deps: PeerSenderDeps): PeerSender => {
       const policy = restored?.policy ?? settings.retry
       const expiresAt = restored?.expiresAt
       const isSkip = restored?.message === undefined
-      outgoing.enqueue(newOutgoingMessage({ ...about, lane, sequence, policy, expiresAt, isSkip, onOutcome: undefined }))
+      outgoing.enqueue(
+        newOutgoingMessage({ ...about, lane, sequence, policy, expiresAt, isSkip, onOutcome: undefined }),
+      )
     },
     exclusive: numbers.exclusive,
     movable: () => outgoing.entries().filter(({ bound, isSkip }) => bound !== undefined && !isSkip),

@@ -4,13 +4,14 @@
  * What the receiver processed of the former outbox is dropped; messages that were kept after the change were never sent
  * by the former one, and stay, whatever their numbers. Everything counts in one commit. Keeps no state.
  */
-import type { BodyCache } from './body-cache.ts'
+
+import { ackRangesOf, isDone } from '../ack-ranges.ts'
 import type { WireAckRanges } from '../contract.ts'
+import { encodeOutboxRow, encodePeerSenderRow, outboxKey, PEER_SENDERS } from '../store/delivery-rows.ts'
+import type { RowStore } from '../store/row-storage.ts'
+import type { BodyCache } from './body-cache.ts'
 import type { OutgoingMessage } from './outgoing-message.ts'
 import { createSendWindow, type SendWindow, type SendWindowLimits } from './send-window.ts'
-import { isDone, ackRangesOf } from '../ack-ranges.ts'
-import { PEER_SENDERS, encodePeerSenderRow, encodeOutboxRow, outboxKey } from '../store/delivery-rows.ts'
-import type { RowStore } from '../store/row-storage.ts'
 
 export interface RenumberDeps {
   readonly peer: string

@@ -11,9 +11,9 @@
  * stands, or an answer that it failed. An overloaded peer is asked again and not counted.
  */
 import type { Fault } from '../../errors.ts'
+import { LANE_SPAN } from '../ack-ranges.ts'
 import { LANES } from '../durable-message.ts'
 import type { RetryPolicy } from '../options.ts'
-import { LANE_SPAN } from '../ack-ranges.ts'
 
 /**
  * `queued`: not sent yet. `sent`: on its way. `paused`: failed, and waits for its next attempt. `judged`: failed for good;

@@ -6,11 +6,11 @@
  */
 import type { Fault } from '../../errors.ts'
 import { ParleyError } from '../../errors.ts'
-import type { BodyCache } from './body-cache.ts'
+import type { AckRanges } from '../ack-ranges.ts'
 import { decodeMessage } from '../durable-message.ts'
+import type { BodyCache } from './body-cache.ts'
 import type { OutgoingMessage } from './outgoing-message.ts'
 import type { SendWindow } from './send-window.ts'
-import type { AckRanges } from '../ack-ranges.ts'
 
 const SET_BACK: Fault = {
   code: 'STA003',

@@ -8,9 +8,9 @@
 import * as z from 'zod'
 import type { Port } from '../../port.ts'
 import { decodePayload, encodePayload } from '../../wire/payload/payload.ts'
-import type { Outbox, StagedChanges } from './outbox.ts'
 import { padded, TOPIC_ANSWERS } from '../store/delivery-rows.ts'
 import type { RowStore } from '../store/row-storage.ts'
+import type { Outbox, StagedChanges } from './outbox.ts'
 
 const KEY_DIGITS = 11
 const AGAIN_MS = 1_000

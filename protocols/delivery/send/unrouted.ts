@@ -9,11 +9,11 @@ import type { Port } from '../../port.ts'
 import { decodePayload, encodePayload } from '../../wire/payload/payload.ts'
 import { decodeMessage, logFieldsOf } from '../durable-message.ts'
 import { RetryPolicySchema } from '../options.ts'
-import { type CapabilityTarget, capabilityTargetOf, conversationKey, type OutcomeListener } from './outgoing-message.ts'
-import type { MessageDraft, Outbox, StagedChanges } from './outbox.ts'
-import type { ConversationBindings } from './conversation-bindings.ts'
 import { padded, UNROUTED } from '../store/delivery-rows.ts'
 import type { RowChange, RowStore } from '../store/row-storage.ts'
+import type { ConversationBindings } from './conversation-bindings.ts'
+import type { MessageDraft, Outbox, StagedChanges } from './outbox.ts'
+import { type CapabilityTarget, capabilityTargetOf, conversationKey, type OutcomeListener } from './outgoing-message.ts'
 
 const Row = z.object({
   capability: z.string(),
@@ -47,7 +47,11 @@ export interface UnroutedDeps {
   readonly bindings: Pick<ConversationBindings, 'peerOf' | 'bind'>
   choose(capability: string): string | undefined
   /** It expired, or this is why: changes that make a dead letter of it, and what says so. */
-  addDeadLetter(capability: string, draft: MessageDraft, fault?: Fault): { id: string; changes: RowChange[]; done: () => void }
+  addDeadLetter(
+    capability: string,
+    draft: MessageDraft,
+    fault?: Fault,
+  ): { id: string; changes: RowChange[]; done: () => void }
   /** What is told to whoever waits for it. */
   expired(capability: string, id: string): Parameters<OutcomeListener>[0]
 }

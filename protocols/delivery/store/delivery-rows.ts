@@ -6,7 +6,7 @@
  * `a/` how long peers have been away · `m/` messages that were moved · `p/` answers to topics. Numbers are padded, so that
  * keys are in order.
  */
-import { DELIMITED, ProtobufReader, VARINT, ProtobufWriter } from '../../wire/frames/protobuf.ts'
+import { DELIMITED, ProtobufReader, ProtobufWriter, VARINT } from '../../wire/frames/protobuf.ts'
 import type { RetryPolicy } from '../options.ts'
 
 export const OUTBOX = 'o/'

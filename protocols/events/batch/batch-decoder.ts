@@ -8,10 +8,16 @@ import { concat } from 'uint8arrays/concat'
 import { MAX_HEADER_BYTES, MAX_HEADERS } from '../../wire/envelope.ts'
 import { WIRE_PRIORITIES } from '../../wire/frames/frame.ts'
 import { DELIMITED, malformed, ProtobufReader, VARINT } from '../../wire/frames/protobuf.ts'
-import { EVENTS_TAG, type BatchHeader, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, type EventAttributes } from './batch-encoder.ts'
-import { DIRECT_RECIPIENTS_BYTES } from './direct-recipients.ts'
 import type { SequenceRange } from '../series.ts'
 import { MAX_TOPIC_LENGTH } from '../topic.ts'
+import {
+  type BatchHeader,
+  EVENTS_TAG,
+  type EventAttributes,
+  MAX_BATCH_BYTES,
+  MAX_BATCH_EVENTS,
+} from './batch-encoder.ts'
+import { DIRECT_RECIPIENTS_BYTES } from './direct-recipients.ts'
 
 const SIGNATURE_BYTES = 64
 /** Bound of id, type, version and the like: 128 characters of at most 3 bytes. */
@@ -105,7 +111,8 @@ export const decodeBatch = (bytes: Uint8Array): DecodedBatch => {
   }
   if (body === undefined || signature?.length !== SIGNATURE_BYTES) throw malformed('a batch without body or signature')
   const batch = readBody(body)
-  if (batch.circle !== undefined && batch.circle.length !== DIRECT_RECIPIENTS_BYTES) throw malformed('a circle of another size')
+  if (batch.circle !== undefined && batch.circle.length !== DIRECT_RECIPIENTS_BYTES)
+    throw malformed('a circle of another size')
   if (batch.publisher === '' || batch.word === '' || batch.first < 1) throw malformed('a batch without its header')
   if (batch.spans.length === 0) throw malformed('a batch without events')
   if (!Number.isSafeInteger(batch.first + batch.spans.length)) throw malformed('a sequence number above 2^53')
@@ -113,7 +120,10 @@ export const decodeBatch = (bytes: Uint8Array): DecodedBatch => {
 }
 
 /** The numbers of its events. */
-export const batchRange = ({ first, spans }: DecodedBatch): SequenceRange => ({ from: first, to: first + spans.length / 2 - 1 })
+export const batchRange = ({ first, spans }: DecodedBatch): SequenceRange => ({
+  from: first,
+  to: first + spans.length / 2 - 1,
+})
 
 /** What was signed for this batch. */
 export const signedBytes = (prefix: Uint8Array, batch: DecodedBatch): Uint8Array => concat([prefix, batch.body])

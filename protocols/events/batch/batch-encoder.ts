@@ -9,7 +9,7 @@ import { allocUnsafe } from 'uint8arrays/alloc'
 import { fromString } from 'uint8arrays/from-string'
 import type { Priority } from '../../wire/envelope.ts'
 import { WIRE_PRIORITIES } from '../../wire/frames/frame.ts'
-import { DELIMITED, FIELD_ROOM, varintSize, ProtobufWriter } from '../../wire/frames/protobuf.ts'
+import { DELIMITED, FIELD_ROOM, ProtobufWriter, varintSize } from '../../wire/frames/protobuf.ts'
 import { DIRECT_RECIPIENTS_BYTES } from './direct-recipients.ts'
 
 export const MAX_BATCH_EVENTS = 1000
@@ -94,7 +94,12 @@ const putMarks = (writer: ProtobufWriter, marks: EventAttributes): void => {
  * @param topic the topic's name, already UTF-8: it repeats, so it is encoded once
  * @param text the payload: JSON
  */
-export const putEvent = (writer: ProtobufWriter, topic: Uint8Array, text: string, marks: EventAttributes | undefined): void => {
+export const putEvent = (
+  writer: ProtobufWriter,
+  topic: Uint8Array,
+  text: string,
+  marks: EventAttributes | undefined,
+): void => {
   const guess = varintSize(text.length + topic.length + 6)
   writer.reserve(topic.length + 32)
   const bytes = writer.bytes

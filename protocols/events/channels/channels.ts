@@ -11,17 +11,23 @@ import type { Port, Stop } from '../../port.ts'
 import { signingPrefix } from '../batch/batch-encoder.ts'
 import { createDirectRecipients } from '../batch/direct-recipients.ts'
 import type { EventCounters } from '../event-counters.ts'
-import { type EventDispatch, eventId } from '../receive/event-dispatch.ts'
 import type { History } from '../history/history.ts'
-import { createEventIngest, type EventIngestPort } from './ingest.ts'
-import { type BatchValidator, tryDecodeBatch } from '../receive/batch-validator.ts'
 import type { EventsSettings } from '../options.ts'
-import { type SendBudget, createBatchProducer, type BatchProducer } from '../publish/batch-producer.ts'
-import { type SyncedTopic, createSyncedTopic, createSubscriptionSync, type SubscriptionSync, type SubscriptionSyncPort } from './subscription-sync.ts'
-import type { CatchupRegistry } from '../replay/catchup-registry.ts'
+import { type BatchProducer, createBatchProducer, type SendBudget } from '../publish/batch-producer.ts'
+import { type BatchValidator, tryDecodeBatch } from '../receive/batch-validator.ts'
+import { type EventDispatch, eventId } from '../receive/event-dispatch.ts'
 import type { Retrieve } from '../repair/retrieve.ts'
+import type { CatchupRegistry } from '../replay/catchup-registry.ts'
 import type { SeriesPosition } from '../replay/start-position.ts'
 import { isFirstWord } from '../topic.ts'
+import { createEventIngest, type EventIngestPort } from './ingest.ts'
+import {
+  createSubscriptionSync,
+  createSyncedTopic,
+  type SubscriptionSync,
+  type SubscriptionSyncPort,
+  type SyncedTopic,
+} from './subscription-sync.ts'
 
 const GOSSIP_PREFIX = 'events/'
 export type EventChannelsPort = SubscriptionSyncPort & EventIngestPort & Pick<Port, 'hash' | 'metrics'>
@@ -255,7 +261,10 @@ export const createEventChannels = (
       const last = words.get(name)?.lastSent ?? 0
       return last === 0 ? undefined : { epoch: port.self.incarnation, next: last + 1 }
     },
-    publishers: (name) => [...reorderBuffer.publishers(name), ...((words.get(name)?.lastSent ?? 0) > 0 ? [port.self.id] : [])],
+    publishers: (name) => [
+      ...reorderBuffer.publishers(name),
+      ...((words.get(name)?.lastSent ?? 0) > 0 ? [port.self.id] : []),
+    ],
     async stop(timeoutMs) {
       stopped = true
       const outlets = [...words.values()].flatMap((word) => word.producer?.batches ?? [])

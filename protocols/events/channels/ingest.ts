@@ -5,21 +5,27 @@
  * State: when publishers were heard last, and what was given up last, for those that ask for it.
  */
 import type { Port, Stop } from '../../port.ts'
+import { batchRange } from '../batch/batch-decoder.ts'
 import { signingPrefix } from '../batch/batch-encoder.ts'
 import type { DirectRecipients } from '../batch/direct-recipients.ts'
 import type { EventCounters } from '../event-counters.ts'
-import type { EventDispatch } from '../receive/event-dispatch.ts'
-import { createPublisherHeads, type PublisherHeads } from '../repair/publisher-heads.ts'
 import type { History } from '../history/history.ts'
-import { createValidationBudget, createBatchValidator, createFetchedBatchValidator, type BatchValidator, tryDecodeBatch } from '../receive/batch-validator.ts'
 import type { EventsSettings } from '../options.ts'
-import { createReorderBuffer, type ReorderBuffer } from '../receive/reorder-buffer.ts'
 import { type OwnHead, signedHead } from '../protocol.ts'
-import { batchRange } from '../batch/batch-decoder.ts'
-import type { CatchupRegistry } from '../replay/catchup-registry.ts'
+import {
+  type BatchValidator,
+  createBatchValidator,
+  createFetchedBatchValidator,
+  createValidationBudget,
+  tryDecodeBatch,
+} from '../receive/batch-validator.ts'
+import type { EventDispatch } from '../receive/event-dispatch.ts'
+import { createReorderBuffer, type ReorderBuffer } from '../receive/reorder-buffer.ts'
 import { createGapRepair } from '../repair/gap-repair.ts'
-import { createRetrieve, type VerifiedBatch, type Retrieve, type RetrievePort } from '../repair/retrieve.ts'
-import type { SequenceRange, EventSeries } from '../series.ts'
+import { createPublisherHeads, type PublisherHeads } from '../repair/publisher-heads.ts'
+import { createRetrieve, type Retrieve, type RetrievePort, type VerifiedBatch } from '../repair/retrieve.ts'
+import type { CatchupRegistry } from '../replay/catchup-registry.ts'
+import type { EventSeries, SequenceRange } from '../series.ts'
 
 /** Batches that are on their way are not missing yet, when their publisher says how far it is. */
 const HEAD_DELAY_MS = 100
@@ -37,7 +43,10 @@ export type EventIngestPort = RetrievePort & Pick<Port, 'sign' | 'verify'>
 export interface EventIngest {
   readonly retrieve: Retrieve
   readonly heads: PublisherHeads
-  readonly reorderBuffer: Pick<ReorderBuffer<VerifiedBatch>, 'position' | 'publishers' | 'stopListening' | 'waitingBytes'>
+  readonly reorderBuffer: Pick<
+    ReorderBuffer<VerifiedBatch>,
+    'position' | 'publishers' | 'stopListening' | 'waitingBytes'
+  >
   /** Hears a word. */
   subscribe(name: string, topic: string): { inlet: BatchValidator; unsubscribe: Stop }
   /** A neighbour told how far it is with what it publishes; undefined: it does not tell. */
@@ -55,7 +64,11 @@ export const createEventIngest = (
   history: History,
   readers: CatchupRegistry,
   circle: DirectRecipients,
-  words: { topicOf(name: string): string; hears(name: string): boolean; inletOf(name: string): BatchValidator | undefined },
+  words: {
+    topicOf(name: string): string
+    hears(name: string): boolean
+    inletOf(name: string): BatchValidator | undefined
+  },
 ): EventIngest => {
   const order = createReorderBuffer<VerifiedBatch>(settings)
   const prefix = signingPrefix(port.self.mesh)

@@ -10,12 +10,12 @@
  * State: per topic the neighbours that were asked and those that answered; dropped when a neighbour leaves.
  */
 import { ParleyError } from '../../errors.ts'
-import { createRateLimiter, createFairShares } from '../../limits/fair-shares.ts'
+import { createFairShares, createRateLimiter } from '../../limits/fair-shares.ts'
 import type { Member, Port, Stop } from '../../port.ts'
-import { catalogForPeer } from '../replay/history-catalog.ts'
 import type { History } from '../history/history.ts'
 import { eventsProtocol, type OwnHead, type WireHead } from '../protocol.ts'
-import type { SequenceRange, EventSeries } from '../series.ts'
+import { catalogForPeer } from '../replay/history-catalog.ts'
+import type { EventSeries, SequenceRange } from '../series.ts'
 
 export type { OwnHead } from '../protocol.ts'
 
@@ -81,7 +81,10 @@ export interface SubscriptionSyncOptions {
   receiveHeads(from: string, heads: readonly WireHead[]): Promise<void>
 }
 
-export const createSubscriptionSync = (port: SubscriptionSyncPort, options: SubscriptionSyncOptions): SubscriptionSync => {
+export const createSubscriptionSync = (
+  port: SubscriptionSyncPort,
+  options: SubscriptionSyncOptions,
+): SubscriptionSync => {
   const { syncMs } = options
   // A member that left and came back is another object, so that an answer from before is not taken for one from now.
   const members = new Map<string, Member>()
@@ -137,7 +140,10 @@ export const createSubscriptionSync = (port: SubscriptionSyncPort, options: Subs
     }
   }
 
-  const announce = async (audiences: readonly SyncedTopic[], to: Iterable<Member> = members.values()): Promise<void> => {
+  const announce = async (
+    audiences: readonly SyncedTopic[],
+    to: Iterable<Member> = members.values(),
+  ): Promise<void> => {
     const asks: { member: Member; news: SyncedTopic[] }[] = []
     for (const member of to) {
       const news = audiences.filter(({ waiting, confirmed }) => !waiting.has(member.id) && !confirmed.has(member.id))
@@ -206,7 +212,11 @@ export const createSubscriptionSync = (port: SubscriptionSyncPort, options: Subs
       }
       options.onNeighbour(context.peer)
       const seen = topics.filter((topic) => sees(context.peer, topic))
-      return { seen, hears: seen.filter((topic) => options.isSubscribed(topic)), own: options.ownHeads(context.peer, topics) }
+      return {
+        seen,
+        hears: seen.filter((topic) => options.isSubscribed(topic)),
+        own: options.ownHeads(context.peer, topics),
+      }
     },
     async fetch({ from, to, ...series }, { peer }) {
       checkAsked(peer, 'fetch', 1)

@@ -2,7 +2,7 @@
  * What keeps the history of a word, in memory or on a disk; node/store/ has the disk. A history is best effort: what is
  * not found is missing, what is found is what was kept.
  */
-import type { SequenceRange, EventSeries } from '../series.ts'
+import type { EventSeries, SequenceRange } from '../series.ts'
 
 /** The history of one first word. What is beyond a bound goes, the oldest first. */
 export interface HistoryBounds {

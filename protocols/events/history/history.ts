@@ -6,13 +6,14 @@
  * being opened wait in memory. What is on disk gives way where the quota of the disk is used up. State: soft, but for the
  * files.
  */
-import type { Log } from '../../port.ts'
+
 import type { Quota } from '../../limits/quota.ts'
-import type { EventStore, FoundBatches, HeldRange, HistoryBounds, ChannelHistory } from './history-contract.ts'
-import { createMemoryHistory, type MemoryHistory } from './memory-history.ts'
+import type { Log } from '../../port.ts'
 import { HistoryRule } from '../options.ts'
-import type { SequenceRange, EventSeries } from '../series.ts'
+import type { EventSeries, SequenceRange } from '../series.ts'
 import { firstWord, isFirstWord, isOpen } from '../topic.ts'
+import type { ChannelHistory, EventStore, FoundBatches, HeldRange, HistoryBounds } from './history-contract.ts'
+import { createMemoryHistory, type MemoryHistory } from './memory-history.ts'
 
 export interface History {
   /** @param ageMs since somebody had it first; what is older than its history keeps is not kept */

@@ -2,9 +2,10 @@
  * The history of one word in memory. What is caught up is older than what is heard meanwhile, and stands in a line of its
  * own: so the oldest goes first in either case. State: the batches, in the order in which they came and by series.
  */
-import type { FoundBatches, HistoryBounds, ChannelHistory } from './history-contract.ts'
+
 import { MAX_FETCH_BATCHES, MAX_FETCH_BYTES } from '../protocol.ts'
-import { firstReaching, seriesKey, type SequenceRange, type EventSeries } from '../series.ts'
+import { type EventSeries, firstReaching, type SequenceRange, seriesKey } from '../series.ts'
+import type { ChannelHistory, FoundBatches, HistoryBounds } from './history-contract.ts'
 
 interface Entry extends SequenceRange {
   readonly run: Run

@@ -1,16 +1,16 @@
 /** The way of one event from publish() into its batch: check, serialize, append, tell listeners on this node. */
 import { ParleyError } from '../../errors.ts'
-import { checkKeys, keysOf } from '../../unknown-keys.ts'
 import type { Port } from '../../port.ts'
+import { checkKeys, keysOf } from '../../unknown-keys.ts'
 import type { PublishOptions, Receipt } from '../api.ts'
 import type { EventAttributes } from '../batch/batch-encoder.ts'
-import type { EventCounters } from '../event-counters.ts'
-import { checkEventData, type EventDefinition } from '../define-event.ts'
-import type { EventDispatch } from '../receive/event-dispatch.ts'
 import { checkEventAttributes } from '../batch/event-attributes.ts'
-import type { EventsSettings } from '../options.ts'
-import { compilePattern, isPattern, type Matcher } from '../topic.ts'
 import type { EventChannels } from '../channels/channels.ts'
+import { checkEventData, type EventDefinition } from '../define-event.ts'
+import type { EventCounters } from '../event-counters.ts'
+import type { EventsSettings } from '../options.ts'
+import type { EventDispatch } from '../receive/event-dispatch.ts'
+import { compilePattern, isPattern, type Matcher } from '../topic.ts'
 
 const serialize = (topic: string, data: unknown): string => {
   let cause: unknown

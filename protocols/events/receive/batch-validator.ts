@@ -8,10 +8,17 @@
 import { isParleyError } from '../../errors.ts'
 import { createRateLimiter, type RateLimiter } from '../../limits/fair-shares.ts'
 import type { Acceptance, Port } from '../../port.ts'
-import type { BufferedBatch, ReorderBuffer } from './reorder-buffer.ts'
-import { eventDecoder, type DecodedBatch, decodeBatch, batchRange, signedBytes, type WireEvent } from '../batch/batch-decoder.ts'
+import {
+  batchRange,
+  type DecodedBatch,
+  decodeBatch,
+  eventDecoder,
+  signedBytes,
+  type WireEvent,
+} from '../batch/batch-decoder.ts'
 import type { VerifiedBatch } from '../repair/retrieve.ts'
-import type { SequenceRange, EventSeries } from '../series.ts'
+import type { EventSeries, SequenceRange } from '../series.ts'
+import type { BufferedBatch, ReorderBuffer } from './reorder-buffer.ts'
 
 /** Why a batch was not let in. */
 export type BatchRefusal = 'malformed' | 'overloaded' | 'foreign' | 'signature' | 'unchecked' | 'duplicate' | 'stale'

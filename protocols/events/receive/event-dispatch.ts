@@ -7,14 +7,14 @@
  */
 import type { Log, Port, Stop } from '../../port.ts'
 import { readJsonText } from '../../wire/payload/payload-bounds.ts'
+import type { DecodedBatch, WireEvent } from '../batch/batch-decoder.ts'
 import type { EventAttributes } from '../batch/batch-encoder.ts'
-import type { EventCounters } from '../event-counters.ts'
 import { checkEventData, type EventDefinition } from '../define-event.ts'
 import type { InvalidEvent, MeshEvent, Missed } from '../event.ts'
-import type { DecodedBatch, WireEvent } from '../batch/batch-decoder.ts'
+import type { EventCounters } from '../event-counters.ts'
+import { firstWord, type Matcher } from '../topic.ts'
 import { createRecentEvents, type RecentEvents } from './recent-events.ts'
 import type { SubscriptionQueue } from './subscription-queue.ts'
-import { firstWord, type Matcher } from '../topic.ts'
 import { createTopicTable, type TopicEntry, type TopicTable } from './topic-table.ts'
 
 /** One subscription, seen from here. */
@@ -41,11 +41,23 @@ export interface EventDispatch {
   /** True when somebody may listen to a topic of this word. */
   hasListeners(word: string): boolean
   /** What a subscription that reads gets of an event; undefined where it does not match, is over, or is not valid. */
-  eventFor(sub: LocalSubscription, batch: DecodedBatch, index: number, event: WireEvent, arrivedAt: number): MeshEvent | undefined
+  eventFor(
+    sub: LocalSubscription,
+    batch: DecodedBatch,
+    index: number,
+    event: WireEvent,
+    arrivedAt: number,
+  ): MeshEvent | undefined
   /** An event out of a verified batch. */
   deliverReceived(batch: DecodedBatch, index: number, event: WireEvent, arrivedAt: number): void
   /** An event that was just published here. */
-  deliverOwn(topic: TopicEntry<LocalSubscription>, id: string, sequence: number, text: string, marks: EventAttributes | undefined): void
+  deliverOwn(
+    topic: TopicEntry<LocalSubscription>,
+    id: string,
+    sequence: number,
+    text: string,
+    marks: EventAttributes | undefined,
+  ): void
   missed(missed: Missed): void
   /** False while a subscription to this word has more than half of its queue waiting. */
   hasRoom(word: string): boolean

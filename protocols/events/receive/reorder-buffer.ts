@@ -7,7 +7,7 @@
  * forgotten, and is then heard like a new one), lives, and the bytes that wait, over all rows; what does not fit is
  * noted as missing and has to be fetched again. After the anti-replay window of RFC 4303 section 3.4.3, with ranges.
  */
-import { firstReaching, OPEN_END, type SequenceRange, type EventSeries } from '../series.ts'
+import { type EventSeries, firstReaching, OPEN_END, type SequenceRange } from '../series.ts'
 
 /** Of one publisher, that wait for each other. */
 export const MAX_EPOCHS = 4
@@ -89,7 +89,10 @@ export interface ReorderBuffer<T> {
 
 const NONE: readonly never[] = []
 
-export const createReorderBuffer = <T>(limits: { maxPublishers: number; maxWaitingBytes: number }): ReorderBuffer<T> => {
+export const createReorderBuffer = <T>(limits: {
+  maxPublishers: number
+  maxWaitingBytes: number
+}): ReorderBuffer<T> => {
   // Insertion order is the order in which publishers were last heard.
   const publishers = new Map<string, Map<string, Row<T>>>()
   let waitingBytes = 0

@@ -91,7 +91,11 @@ const createOverflow = (report: (missed: Missed) => void) => {
   }
 }
 
-export const createSubscriptionQueue = (listener: Listener<unknown> | undefined, limit: number, hooks: SubscriptionQueueHooks): SubscriptionQueue => {
+export const createSubscriptionQueue = (
+  listener: Listener<unknown> | undefined,
+  limit: number,
+  hooks: SubscriptionQueueHooks,
+): SubscriptionQueue => {
   const fifo = createFifo()
   const readers: ((result: IteratorResult<MeshEvent, undefined>) => void)[] = []
   let busy = false

@@ -7,7 +7,7 @@
  * State: who gave last and who holds something, of MAX_SERIES series.
  */
 import type { Port } from '../../port.ts'
-import { seriesKey, type EventSeries } from '../series.ts'
+import { type EventSeries, seriesKey } from '../series.ts'
 
 const MAX_SERIES = 1024
 /** Of one series. */

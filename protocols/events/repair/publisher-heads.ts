@@ -12,8 +12,8 @@
 import { createRateLimiter } from '../../limits/fair-shares.ts'
 import type { Port, Stop } from '../../port.ts'
 import type { DirectRecipients } from '../batch/direct-recipients.ts'
-import { createHeadGossip, headKey } from './head-gossip.ts'
 import { eventsProtocol, MAX_HEADS, type WireHead } from '../protocol.ts'
+import { createHeadGossip, headKey } from './head-gossip.ts'
 
 /** After the last batch. */
 export const QUIET_MS = 250

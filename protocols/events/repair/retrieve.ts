@@ -12,11 +12,11 @@
  */
 import { isParleyError } from '../../errors.ts'
 import type { Member, Port, Stop } from '../../port.ts'
+import { batchRange, type DecodedBatch } from '../batch/batch-decoder.ts'
 import type { History } from '../history/history.ts'
-import { createHistoryHolders } from './history-holders.ts'
 import { eventsProtocol } from '../protocol.ts'
-import { type DecodedBatch, batchRange } from '../batch/batch-decoder.ts'
-import { OPEN_END, type SequenceRange, type EventSeries } from '../series.ts'
+import { type EventSeries, OPEN_END, type SequenceRange } from '../series.ts'
+import { createHistoryHolders } from './history-holders.ts'
 
 /** In which all must have said that they do not have it. */
 export const RETRIEVE_ROUNDS = 4
@@ -60,7 +60,12 @@ export interface RetrieveOptions {
 
 export interface RetrieveHooks {
   /** Checks a batch that a neighbour gave; it must be of this series and hold something of `range`. */
-  verify(series: EventSeries, range: SequenceRange, bytes: Uint8Array, ageMs: number): Promise<VerifiedBatch | undefined>
+  verify(
+    series: EventSeries,
+    range: SequenceRange,
+    bytes: Uint8Array,
+    ageMs: number,
+  ): Promise<VerifiedBatch | undefined>
   /** Keeps what was given. */
   keep(proven: VerifiedBatch): void
   /** Opens a batch out of this node's own history. */
@@ -228,7 +233,11 @@ export const createRetrieve = (
     return { gone, batches, fetched }
   }
 
-  const retrieve = async (series: EventSeries, range: SequenceRange, { tailRounds, needed, since }: RetrieveOptions): Promise<Retrieved> => {
+  const retrieve = async (
+    series: EventSeries,
+    range: SequenceRange,
+    { tailRounds, needed, since }: RetrieveOptions,
+  ): Promise<Retrieved> => {
     const isTail = range.to === OPEN_END
     let best = await own(series, range)
     if (firstOf(best) <= range.from) return answer(undefined, best)

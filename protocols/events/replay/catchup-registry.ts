@@ -14,7 +14,8 @@ export interface CatchupRegistry {
 export const createCatchupRegistry = (): CatchupRegistry => {
   const open = new Set<CatchupSubscription>()
   const byWord = new Map<string, Set<CatchupSubscription>>()
-  const setOf = (word: string | undefined): Set<CatchupSubscription> | undefined => (word === undefined ? open : byWord.get(word))
+  const setOf = (word: string | undefined): Set<CatchupSubscription> | undefined =>
+    word === undefined ? open : byWord.get(word)
   return {
     add(word, reader) {
       if (word !== undefined && !byWord.has(word)) byWord.set(word, new Set())

@@ -13,7 +13,13 @@ import { ParleyError } from '../../errors.ts'
 import type { Port, Stop } from '../../port.ts'
 import type { Listener, MeshEvent, Missed } from '../event.ts'
 import type { CursorEvent } from './publisher-cursor.ts'
-import { createPublisherCursors, type PublisherCursors, type PublisherCursorsHooks, type PublisherCursorsOptions, type CursorSlot } from './publisher-cursors.ts'
+import {
+  type CursorSlot,
+  createPublisherCursors,
+  type PublisherCursors,
+  type PublisherCursorsHooks,
+  type PublisherCursorsOptions,
+} from './publisher-cursors.ts'
 
 const MAX_BACKOFF_MS = 10_000
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined }
@@ -40,7 +46,8 @@ export interface CatchupHooks extends Omit<PublisherCursorsHooks, 'missed' | 'ch
   moved(): void
 }
 
-export interface CatchupSubscription extends Pick<PublisherCursors, 'begin' | 'offer' | 'lost' | 'refresh' | 'neighbourJoined' | 'positions' | 'bytes'> {
+export interface CatchupSubscription
+  extends Pick<PublisherCursors, 'begin' | 'offer' | 'lost' | 'refresh' | 'neighbourJoined' | 'positions' | 'bytes'> {
   iterate(unsubscribe: () => void): AsyncIterator<MeshEvent>
   delivered(): number
   close(): void

@@ -6,7 +6,7 @@
  */
 import { ParleyError } from '../../errors.ts'
 import type { Port, Stop } from '../../port.ts'
-import type { SavedCursor, CursorPosition, EventStore } from '../history/history-contract.ts'
+import type { CursorPosition, EventStore, SavedCursor } from '../history/history-contract.ts'
 
 const SAVE_MS = 1_000
 const MAX_CURSORS = 256

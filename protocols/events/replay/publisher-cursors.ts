@@ -8,12 +8,12 @@
  * State: the lanes, at most `maxPublishers`; what is held of each publisher, as it was told.
  */
 import type { Port, Stop } from '../../port.ts'
+import type { CursorPosition, SavedCursor } from '../history/history-contract.ts'
+import type { Retrieve, VerifiedBatch } from '../repair/retrieve.ts'
+import type { EventSeries, SequenceRange } from '../series.ts'
 import type { CatalogQuery } from './history-catalog.ts'
-import type { SavedCursor, CursorPosition } from '../history/history-contract.ts'
 import { createPublisherCursor, type PublisherCursor } from './publisher-cursor.ts'
-import type { VerifiedBatch, Retrieve } from '../repair/retrieve.ts'
-import type { SequenceRange, EventSeries } from '../series.ts'
-import { type StartPosition, mergeHeld, type SeriesPosition, sinceMs, startPositionOf } from './start-position.ts'
+import { mergeHeld, type SeriesPosition, type StartPosition, sinceMs, startPositionOf } from './start-position.ts'
 
 /** Lanes that read from the history at one time. */
 const MAX_READING = 8
@@ -251,7 +251,11 @@ export const createPublisherCursors = (
     markReady: (one) => void ready.add(one),
     readOn: read,
     positions() {
-      const begun = [...seats.values()].map(({ lane: { publisher, word, position: at } }) => ({ publisher, word, ...at() }))
+      const begun = [...seats.values()].map(({ lane: { publisher, word, position: at } }) => ({
+        publisher,
+        word,
+        ...at(),
+      }))
       // Of words that nobody holds at the moment.
       const kept = (cursor?.positions ?? []).filter(({ word }) => !words.has(word))
       return [...begun, ...kept]

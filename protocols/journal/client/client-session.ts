@@ -59,7 +59,9 @@ const orAborted = <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> =>
   })
 
 /** @param openSession another session; aborted when nobody waits for it any more */
-export const createClientSessionWindow = (openSession: (signal: AbortSignal) => Promise<OpenSession>): ClientSessionWindow => {
+export const createClientSessionWindow = (
+  openSession: (signal: AbortSignal) => Promise<OpenSession>,
+): ClientSessionWindow => {
   let current: ClientSession | undefined
   let opening: { readonly done: Promise<ClientSession>; readonly stop: AbortController; askers: number } | undefined
   let sessions = 0
@@ -84,7 +86,7 @@ export const createClientSessionWindow = (openSession: (signal: AbortSignal) => 
   const open = (): NonNullable<typeof opening> => {
     const stop = new AbortController()
     const done = openSession(stop.signal).then(({ mesh, session }): ClientSession => {
-      const lane = { mesh, session, nextSerial: 1, open: new Set<number>() }
+      const lane = { mesh, session, nextSerial: 1, openSerials: new Set<number>() }
       sessions += 1
       if (opening === mine) current = lane
       return lane

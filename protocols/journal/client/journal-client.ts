@@ -9,16 +9,16 @@
 import type { LeaderTracker } from '../../coordinator/leader-tracker.ts'
 import { fromFault, ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
-import type { AnyCommandKind, CommandKind, Json } from '../state/command-kind.ts'
 import { journalProtocol, type WireAnswer, type WireRecord } from '../contract.ts'
 import type { Fence } from '../fencing/fence.ts'
-import { createLeaderRetry, hadNoEffect } from './leader-retry.ts'
+import { notFounded } from '../journal-server.ts'
 import { deleteRecord, putRecord } from '../state/built-in-kinds.ts'
+import type { AnyCommandKind, CommandKind, Json } from '../state/command-kind.ts'
+import { isRefusedFor, OPEN_SESSION } from '../state/journal-machine.ts'
 import { acknowledgedUpTo, createClientSessionWindow } from './client-session.ts'
 import { createJournalDeadlines, type JournalDeadline } from './journal-deadlines.ts'
-import { isRefusedFor, OPEN_SESSION } from '../state/journal-machine.ts'
-import { notFounded } from '../journal-server.ts'
 import type { JournalChange, WatchOptions } from './journal-watch.ts'
+import { createLeaderRetry, hadNoEffect } from './leader-retry.ts'
 
 export interface SubmitOptions {
   readonly signal?: AbortSignal

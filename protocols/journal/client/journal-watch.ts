@@ -8,9 +8,9 @@
 import type { LeaderTracker } from '../../coordinator/leader-tracker.ts'
 import { isParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
-import type { Json } from '../state/command-kind.ts'
 import { journalProtocol, type WireRecord } from '../contract.ts'
 import type { Fence } from '../fencing/fence.ts'
+import type { Json } from '../state/command-kind.ts'
 
 export type JournalChange =
   /** All that there is under the prefix; what was told before is void. */

@@ -10,13 +10,25 @@
 import type { StateMachine } from '../../consensus/group/group-api.ts'
 import { isParleyError, ParleyError, toFault } from '../../errors.ts'
 import type { StateReason } from '../../state-reasons.ts'
-import { type AnyCommandKind, type LoggedCommand, decodeLoggedCommand, type JournalTx, type Json } from './command-kind.ts'
 import type { Fence } from '../fencing/fence.ts'
-import { isJson, freezeJson } from './json-value.ts'
 import { beginEpoch, FEATURE_LEVEL_KEY, featureLevelOf } from './built-in-kinds.ts'
-import { SHARES_LEVEL } from './record-shares.ts'
+import {
+  type AnyCommandKind,
+  decodeLoggedCommand,
+  type JournalTx,
+  type Json,
+  type LoggedCommand,
+} from './command-kind.ts'
 import { createJournalRecords, type JournalRecord, type JournalRecords } from './journal-records.ts'
-import { type CommandAnswer, createSessionTable, type SavedSession, type SessionTable, answerSize } from './session-table.ts'
+import { freezeJson, isJson } from './json-value.ts'
+import { SHARES_LEVEL } from './record-shares.ts'
+import {
+  answerSize,
+  type CommandAnswer,
+  createSessionTable,
+  type SavedSession,
+  type SessionTable,
+} from './session-table.ts'
 
 /** Opens a session; its id is the answer's version. */
 export const OPEN_SESSION = 'session.open'

@@ -5,9 +5,9 @@
  * The changes are no part of what is agreed on: a member that restored a snapshot has none before it.
  */
 import { ParleyError } from '../../errors.ts'
-import type { JournalTx, Json } from './command-kind.ts'
 import type { Fence } from '../fencing/fence.ts'
-import { isJson, MAX_JSON_DEPTH, freezeJson } from './json-value.ts'
+import type { JournalTx, Json } from './command-kind.ts'
+import { freezeJson, isJson, MAX_JSON_DEPTH } from './json-value.ts'
 import { createRecordShares, RECORD_BYTES } from './record-shares.ts'
 
 /** The limits are the same on every member: they belong to feature level 1. Lengths are those of JSON text. */

@@ -5,9 +5,21 @@
  * late are quarantined (late-replies.ts). Every call ends: by its answer, its deadline, its signal, or the link's end.
  */
 import { ParleyError } from '../../errors.ts'
+import type { Duplex } from '../duplex.ts'
+import { createReassembler } from '../frames/fragmentation.ts'
+import { type Frame, type FrameFault, frame, KIND } from '../frames/frame.ts'
+import { createDeadlines } from '../link/deadlines.ts'
+import { createDrain } from '../link/drain.ts'
+import { createExchangeTable } from '../link/exchange-table.ts'
+import { type LinkDeps, type LinkEnd, openLinkEnd } from '../link/link.ts'
+import { readProgress } from '../link/progress-reports.ts'
+import { createCallQueue } from './call-queue.ts'
+import { Exchange, type ExchangeHost, type ResponseSink } from './exchange.ts'
+import { readFault } from './fault.ts'
+import { createItemReader } from './item-reader.ts'
+import { createLateReplies, type LateReply } from './late-replies.ts'
 import {
   abortReasonOf,
-  validateCall,
   expiredError,
   extendMsOf,
   extraWithLimits,
@@ -15,25 +27,12 @@ import {
   stalledError,
   timeoutError,
   unexpectedKindError,
+  validateCall,
 } from './outgoing-call.ts'
-import { createDeadlines } from '../link/deadlines.ts'
-import { createDrain } from '../link/drain.ts'
-import type { Duplex } from '../duplex.ts'
-import { Exchange, type ExchangeHost, type ResponseSink } from './exchange.ts'
-import { readFault } from './fault.ts'
-import { type Frame, frame, KIND, type FrameFault } from '../frames/frame.ts'
-import { createItemReader } from './item-reader.ts'
-import { createLateReplies, type LateReply } from './late-replies.ts'
-import { type LinkDeps, openLinkEnd, type LinkEnd } from '../link/link.ts'
-import { createExchangeTable } from '../link/exchange-table.ts'
-import { createReassembler } from '../frames/fragmentation.ts'
-import { readProgress } from '../link/progress-reports.ts'
-import { createCallQueue } from './call-queue.ts'
-
-export type { OutgoingCall } from './outgoing-call.ts'
 
 export type { ResponseSink } from './exchange.ts'
 export type { LateReply } from './late-replies.ts'
+export type { OutgoingCall } from './outgoing-call.ts'
 
 export interface Caller {
   /** @returns the answer's bytes; for a call with replyTo, the id of the request, once the peer took it on */

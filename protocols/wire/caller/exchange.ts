@@ -5,9 +5,9 @@
  * line, deadlines, outbox), so that a call makes few objects.
  */
 import type { Progress } from '../../define.ts'
-import type { OutgoingCall } from './outgoing-call.ts'
 import { Deadline } from '../link/deadlines.ts'
 import type { TimedFrameOwner } from '../link/link.ts'
+import type { OutgoingCall } from './outgoing-call.ts'
 
 /** Who made the call. Exactly one of `done` and `fail` is called, once; neither may throw. */
 export interface ResponseSink {
@@ -53,7 +53,15 @@ export class Exchange extends Deadline implements TimedFrameOwner {
   private onAbort: (() => void) | undefined = undefined
 
   /** @param at monotonic milliseconds: what the deadline and the ttl count from */
-  constructor(host: ExchangeHost, kind: number, ends: number, call: OutgoingCall, sink: ResponseSink, credit: number, at: number) {
+  constructor(
+    host: ExchangeHost,
+    kind: number,
+    ends: number,
+    call: OutgoingCall,
+    sink: ResponseSink,
+    credit: number,
+    at: number,
+  ) {
     super()
     this.host = host
     this.kind = kind

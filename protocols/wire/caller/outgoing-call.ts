@@ -5,8 +5,8 @@
 import type { Progress } from '../../define.ts'
 import { ParleyError } from '../../errors.ts'
 import { EnvelopeSchema } from '../envelope.ts'
-import { type EnvelopeExtra, WIRE_PRIORITIES } from '../frames/frame.ts'
 import { tooLarge } from '../frames/fragmentation.ts'
+import { type EnvelopeExtra, WIRE_PRIORITIES } from '../frames/frame.ts'
 import { validate } from '../payload/payload.ts'
 
 export interface OutgoingCall {

@@ -90,7 +90,10 @@ const shift = (queue: Queue): QueuedFrame | undefined => {
   return item
 }
 
-export const createFrameWriter = (duplex: Pick<Duplex, 'send' | 'buffered'>, options: FrameWriterOptions): FrameWriter => {
+export const createFrameWriter = (
+  duplex: Pick<Duplex, 'send' | 'buffered'>,
+  options: FrameWriterOptions,
+): FrameWriter => {
   const queues: Queue[] = SERVED.map(() => ({ items: [], head: 0 }))
   const waiters = new Set<() => void>()
   // Most links are quiet: the buffer grows when there is more to write.

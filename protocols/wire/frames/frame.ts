@@ -7,7 +7,16 @@
 import { fromString } from 'uint8arrays/from-string'
 import type { Encoding } from '../../port.ts'
 import type { Priority } from '../envelope.ts'
-import { DELIMITED, delimitedSize, malformed, ProtobufReader, VARINT, varintFieldSize, varintSize, ProtobufWriter } from './protobuf.ts'
+import {
+  DELIMITED,
+  delimitedSize,
+  malformed,
+  ProtobufReader,
+  ProtobufWriter,
+  VARINT,
+  varintFieldSize,
+  varintSize,
+} from './protobuf.ts'
 
 export const KIND = {
   request: 0,

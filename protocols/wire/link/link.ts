@@ -8,10 +8,10 @@
 import { isParleyError, ParleyError } from '../../errors.ts'
 import type { Clock, Compression, Encoding, Log, Timers } from '../../port.ts'
 import type { Duplex } from '../duplex.ts'
+import { fragment, tooLarge } from '../frames/fragmentation.ts'
 import { type Frame, frame, type Hello, KIND, WIRE_ENCODINGS } from '../frames/frame.ts'
 import { createFrameReader } from '../frames/frame-reader.ts'
-import { createFrameWriter, type FrameWriter, type FrameOwner } from '../frames/frame-writer.ts'
-import { fragment, tooLarge } from '../frames/fragmentation.ts'
+import { createFrameWriter, type FrameOwner, type FrameWriter } from '../frames/frame-writer.ts'
 import { malformed } from '../frames/protobuf.ts'
 
 export interface LinkLimits {

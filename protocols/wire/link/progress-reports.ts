@@ -56,7 +56,13 @@ export interface ProgressReportsOptions {
   send(report: Progress): void
 }
 
-export const createProgressReports = ({ now, timers, periodMs, isFull, send }: ProgressReportsOptions): ProgressReports => {
+export const createProgressReports = ({
+  now,
+  timers,
+  periodMs,
+  isFull,
+  send,
+}: ProgressReportsOptions): ProgressReports => {
   let waiting: Progress | undefined
   let sentAtMs = Number.NEGATIVE_INFINITY
   let stopTimer: Stop | undefined

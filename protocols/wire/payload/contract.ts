@@ -8,14 +8,14 @@ import {
   type Content,
   type Context,
   type Handlers,
-  type MethodKind,
   kindOf,
   type Method,
+  type MethodKind,
 } from '../../define.ts'
 import { ParleyError } from '../../errors.ts'
 import { WIRE_CONTENTS, WIRE_PRIORITIES } from '../frames/frame.ts'
-import { decodeOpen, encodeOpen, type CborFallback } from './open-content.ts'
-import { validate, decodePayload, encodePayload } from './payload.ts'
+import { type CborFallback, decodeOpen, encodeOpen } from './open-content.ts'
+import { decodePayload, encodePayload, validate } from './payload.ts'
 import { revisePayload } from './validation-recovery.ts'
 
 export const DEFAULT_TIMEOUT_MS = 30_000
@@ -167,7 +167,8 @@ export const compile = <P extends AnyProtocol>(protocol: P, handlers: Handlers<P
     }
     const label = `${protocol.name}.${name}`
     const codec = codecOf(method)
-    const read = (payload: Uint8Array) => validate(method.request, codec.read(payload), `${label} request`, payload.length)
+    const read = (payload: Uint8Array) =>
+      validate(method.request, codec.read(payload), `${label} request`, payload.length)
     const schema = 'stream' in method ? method.stream : 'response' in method ? method.response : undefined
     const write = (value: unknown): Uint8Array => {
       if (schema === undefined) return new Uint8Array(0)

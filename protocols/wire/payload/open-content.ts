@@ -6,7 +6,7 @@
  * (retry_with_new_serializer). A contract that says `content` gets that and nothing else. Keeps no state.
  */
 import { ParleyError } from '../../errors.ts'
-import { textToBytes, decodePayload, encodePayload, jsonText } from './payload.ts'
+import { decodePayload, encodePayload, jsonText, textToBytes } from './payload.ts'
 
 const MARK = [0xd9, 0xd9, 0xf7] as const
 const MAX_DEPTH = 64

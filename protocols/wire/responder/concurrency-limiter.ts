@@ -9,7 +9,7 @@
  * State: what each peer holds; beside that what tells work from standing still: signs of life.
  */
 import { ParleyError } from '../../errors.ts'
-import { type ShareAccount, createRateLimiter, createFairShares } from '../../limits/fair-shares.ts'
+import { createFairShares, createRateLimiter, type ShareAccount } from '../../limits/fair-shares.ts'
 import { createFairQueue } from './fair-queue.ts'
 
 export interface SlotHolder {
@@ -125,7 +125,11 @@ const useOf = ({ peer, running, waiting, parked, held }: Peer): PeerUsage => ({
 
 const worth = ({ active, queued, parked }: PeerUsage): number => active + queued + parked
 
-export const createConcurrencyLimiter = (maxActive: number, maxQueued: number, bounds: Partial<ConcurrencyBounds> = {}): ConcurrencyLimiter => {
+export const createConcurrencyLimiter = (
+  maxActive: number,
+  maxQueued: number,
+  bounds: Partial<ConcurrencyBounds> = {},
+): ConcurrencyLimiter => {
   const usual = { ...USUAL, ...bounds }
   const running = createFairShares(maxActive)
   const waiting = createFairShares(maxQueued)

@@ -5,13 +5,13 @@
  * when the handler looks at them. It is the entry in every list that the request is in (slots, deadlines).
  */
 import type { Progress } from '../../define.ts'
-import type { Endpoint, RunContext } from '../payload/contract.ts'
-import { Deadline } from '../link/deadlines.ts'
 import type { Envelope } from '../envelope.ts'
-import { type Frame, KIND } from '../frames/frame.ts'
-import { MAX_CREDIT } from '../link/link.ts'
 import { retainedBytes } from '../frames/fragmentation.ts'
+import { type Frame, KIND } from '../frames/frame.ts'
+import { Deadline } from '../link/deadlines.ts'
+import { MAX_CREDIT } from '../link/link.ts'
 import { type ProgressReports, toProgress } from '../link/progress-reports.ts'
+import type { Endpoint, RunContext } from '../payload/contract.ts'
 import type { SlotHolder } from './concurrency-limiter.ts'
 
 /** What a request holds: as it came, or what it becomes where it was compressed. */

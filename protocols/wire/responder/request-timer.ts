@@ -6,9 +6,9 @@
  */
 import { ParleyError } from '../../errors.ts'
 import type { Clock, Timers } from '../../port.ts'
-import type { Endpoint } from '../payload/contract.ts'
 import { createDeadlines } from '../link/deadlines.ts'
 import type { LinkCounts, LinkLimits } from '../link/link.ts'
+import type { Endpoint } from '../payload/contract.ts'
 import type { PeerConcurrency } from './concurrency-limiter.ts'
 import type { InboundRequest } from './inbound-request.ts'
 
@@ -40,7 +40,14 @@ export interface RequestTimer {
   resume(work: InboundRequest): Promise<void> | undefined
 }
 
-export const createRequestTimer = ({ protocol, clock, timers, limits, counts, slots }: RequestTimerDeps): RequestTimer => {
+export const createRequestTimer = ({
+  protocol,
+  clock,
+  timers,
+  limits,
+  counts,
+  slots,
+}: RequestTimerDeps): RequestTimer => {
   const deadlines = createDeadlines(clock, timers)
 
   const tooLate = (endpoint: Endpoint): ParleyError =>

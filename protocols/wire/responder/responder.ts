@@ -5,23 +5,23 @@
  * (membership, capability, rate: the router's) > a slot > schema > handler > reply (answers.ts).
  */
 import { ParleyError } from '../../errors.ts'
-import { createResponseWriter } from './response-writer.ts'
-import type { Endpoint } from '../payload/contract.ts'
-import { createDrain } from '../link/drain.ts'
 import type { Duplex } from '../duplex.ts'
 import { messageTypeOf } from '../envelope.ts'
-import { createFloodLimit } from './flood-limit.ts'
-import { type Frame, frame, KIND } from '../frames/frame.ts'
-import { type LinkDeps, MAX_CREDIT, openLinkEnd, type LinkEnd } from '../link/link.ts'
-import { createExchangeTable } from '../link/exchange-table.ts'
 import { createReassembler } from '../frames/fragmentation.ts'
+import { type Frame, frame, KIND } from '../frames/frame.ts'
+import { createDrain } from '../link/drain.ts'
+import { createExchangeTable } from '../link/exchange-table.ts'
+import { type LinkDeps, type LinkEnd, MAX_CREDIT, openLinkEnd } from '../link/link.ts'
 import { createProgressReports, reportPeriodMs } from '../link/progress-reports.ts'
-import { requestEnvelope, requestLogFields } from './request-envelope.ts'
-import { type ForwardedReply, runRequest } from './run-request.ts'
+import type { Endpoint } from '../payload/contract.ts'
 import type { ConcurrencyLimiter } from './concurrency-limiter.ts'
-import type { UnreadResponses } from './unread-responses.ts'
+import { createFloodLimit } from './flood-limit.ts'
 import { InboundRequest, type InboundRequestHost } from './inbound-request.ts'
+import { requestEnvelope, requestLogFields } from './request-envelope.ts'
 import { createRequestTimer } from './request-timer.ts'
+import { createResponseWriter } from './response-writer.ts'
+import { type ForwardedReply, runRequest } from './run-request.ts'
+import type { UnreadResponses } from './unread-responses.ts'
 
 export type { ForwardedReply } from './run-request.ts'
 
@@ -185,7 +185,8 @@ export const createResponder = (
       work.reports ??= reportsOf(work)
       work.reports.add(report)
     },
-    envelope: (request) => requestEnvelope(request, wire.peerHello(), { source: self.peer, destination: self.id, type }),
+    envelope: (request) =>
+      requestEnvelope(request, wire.peerHello(), { source: self.peer, destination: self.id, type }),
   }
 
   /** A slot now, or a place in the line for one; what waits is bounded in bytes for each peer. */

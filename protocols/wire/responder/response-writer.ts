@@ -8,8 +8,8 @@ import type { Progress } from '../../define.ts'
 import { toFault } from '../../errors.ts'
 import { type FrameKind, frame, KIND } from '../frames/frame.ts'
 import type { LinkCounts, LinkEnd } from '../link/link.ts'
-import { encodePayload } from '../payload/payload.ts'
 import { writeProgress } from '../link/progress-reports.ts'
+import { encodePayload } from '../payload/payload.ts'
 import type { UnreadOnLink } from './unread-responses.ts'
 
 export interface ResponseTarget {

@@ -6,13 +6,13 @@
  * told.
  */
 import { type Fault, ParleyError, toFault } from '../../errors.ts'
-import type { ResponseWriter } from './response-writer.ts'
-import type { Endpoint } from '../payload/contract.ts'
 import type { Envelope } from '../envelope.ts'
 import { KIND } from '../frames/frame.ts'
 import { creditUnitsOf } from '../link/link.ts'
+import type { Endpoint } from '../payload/contract.ts'
 import { encodePayload } from '../payload/payload.ts'
 import type { InboundRequest } from './inbound-request.ts'
+import type { ResponseWriter } from './response-writer.ts'
 
 export interface ForwardedReply {
   /** Peer id, or `topic:<name>`. */

@@ -6,9 +6,9 @@
 
 import * as z from 'zod'
 import type { Messages } from '../../../protocols/delivery/api.ts'
-import type { BreakerSettings } from '../../../protocols/delivery/recovery/circuit-breaker.ts'
 import { createDelivery } from '../../../protocols/delivery/delivery.ts'
 import type { DeliveryOptions } from '../../../protocols/delivery/options.ts'
+import type { BreakerSettings } from '../../../protocols/delivery/recovery/circuit-breaker.ts'
 import { BINDINGS } from '../../../protocols/delivery/store/delivery-rows.ts'
 import type { Stop } from '../../../protocols/port.ts'
 import { decodePayload } from '../../../protocols/wire/payload/payload.ts'
@@ -17,13 +17,13 @@ import { createLife, type Life as PortLife } from '../../support/port-life.ts'
 import type { NetworkNode, PortNetwork } from '../../support/port-network.ts'
 import { createVirtualCalls } from '../../support/virtual-calls.ts'
 import { createProcess, type Process, type Wires } from '../port/process.ts'
+import { lineOf } from './frame-trace.ts'
 import { createLedger, type Ledger } from './ledger.ts'
 import { lossyPort } from './lossy-port.ts'
 import { Work } from './messages.ts'
 import { createPrograms, type Mood, WELL } from './programs.ts'
 import { createRowsDisk, type RowsCopy, type RowsDisk } from './rows-disk.ts'
 import { type ModelStore, openRowsStore } from './rows-store.ts'
-import { lineOf } from './frame-trace.ts'
 import { breakerFrom, optionsFrom } from './settings.ts'
 
 /** As the delivery keeps who a conversation goes to. */
@@ -240,8 +240,7 @@ export const createNodes = ({ network, wires, count, counts, isTraced, tell, act
     all,
     ledger,
     nameOf,
-    up: () =>
-      all.flatMap((node) => (node.run?.messages === undefined ? [] : [{ node, messages: node.run.messages }])),
+    up: () => all.flatMap((node) => (node.run?.messages === undefined ? [] : [{ node, messages: node.run.messages }])),
     start,
     kill(node, power) {
       end(node)

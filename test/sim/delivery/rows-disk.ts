@@ -37,7 +37,7 @@ export interface RowsDisk {
   lose(): void
 }
 
-/** As storage.ts has it. */
+/** As row-storage.ts has it. */
 const MAX_FORMER = 16
 
 const applied = (rows: ReadonlyMap<string, Uint8Array>, group: RowWrites): Map<string, Uint8Array> => {

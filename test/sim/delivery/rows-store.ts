@@ -5,7 +5,7 @@
  * State: the group that gathers, the one that is written, its state. After `kill` nothing of it happens or is answered.
  */
 import type { RowWrites } from '../../../node/store/messages/group-commit.ts'
-import type { StoredRow, RowChange, RowStore, RowStoreState } from '../../../protocols/delivery/store/row-storage.ts'
+import type { RowChange, RowStore, RowStoreState, StoredRow } from '../../../protocols/delivery/store/row-storage.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { VirtualTime } from '../../support/virtual-time.ts'
 import type { RowsDisk } from './rows-disk.ts'

@@ -1,6 +1,7 @@
 /** Settings of a simulated node, at random: mostly small, so that every bound is met. Keeps no state. */
-import type { BreakerSettings } from '../../../protocols/delivery/recovery/circuit-breaker.ts'
+
 import type { DeliveryOptions } from '../../../protocols/delivery/options.ts'
+import type { BreakerSettings } from '../../../protocols/delivery/recovery/circuit-breaker.ts'
 
 const pickFrom =
   (random: () => number) =>

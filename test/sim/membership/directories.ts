@@ -6,10 +6,14 @@
  * State: the tables of each node, who has heard which gossip.
  */
 import { equals } from 'uint8arrays/equals'
-import type { Digest } from '../../../discovery/directory/tables/digest.ts'
 import { createDigestCodec } from '../../../discovery/directory/exchange/digest-codec.ts'
-import { type Change, createDirectoryState, type DirectoryState } from '../../../discovery/directory/tables/directory-state.ts'
 import { type AgentRecord, encodeRecord, type SignedRecord } from '../../../discovery/directory/record/agent-record.ts'
+import type { Digest } from '../../../discovery/directory/tables/digest.ts'
+import {
+  type Change,
+  createDirectoryState,
+  type DirectoryState,
+} from '../../../discovery/directory/tables/directory-state.ts'
 import type { Network } from './network.ts'
 import type { SimNode } from './node.ts'
 import type { Queue } from './queue.ts'
@@ -123,7 +127,8 @@ export const createDirectories = (deps: DirectoriesDeps): Directories => {
 
   const sumOf = (view: View): Uint8Array => {
     const revision = view.tables.revision()
-    if (view.summed?.revision !== revision) view.summed = { revision, sum: packed.checksum(view.tables.digest(queue.now())) }
+    if (view.summed?.revision !== revision)
+      view.summed = { revision, sum: packed.checksum(view.tables.digest(queue.now())) }
     return view.summed.sum
   }
 

@@ -5,10 +5,16 @@
  *
  * State: its connections; how much it said.
  */
-import { encodeRaftPacket } from '../../../protocols/consensus/raft/raft-codec.ts'
+
 import { raftProtocol } from '../../../protocols/consensus/contract.ts'
-import { type Entry, encodeConfiguration, type RaftMessage, EMPTY_DATA } from '../../../protocols/consensus/raft/raft-messages.ts'
 import type { RaftStatus } from '../../../protocols/consensus/raft/raft.ts'
+import { encodeRaftPacket } from '../../../protocols/consensus/raft/raft-codec.ts'
+import {
+  EMPTY_DATA,
+  type Entry,
+  encodeConfiguration,
+  type RaftMessage,
+} from '../../../protocols/consensus/raft/raft-messages.ts'
 import type { NetworkNode, PortNetwork } from '../../support/port-network.ts'
 import { memberAt } from '../../support/stored-group.ts'
 import { FORGED } from './invariants.ts'
@@ -41,7 +47,11 @@ export const createIntruder = (network: PortNetwork, nodes: Nodes): Intruder => 
   const entryAt = (index: number, term: number, kind: Entry['kind']): Entry => {
     const alone = encodeConfiguration({ voters: [id], learners: [] })
     const data =
-      kind === 'configuration' ? alone : kind === 'command' ? encodeCommand({ session: FORGED, serial: 1 }, 9) : EMPTY_DATA
+      kind === 'configuration'
+        ? alone
+        : kind === 'command'
+          ? encodeCommand({ session: FORGED, serial: 1 }, 9)
+          : EMPTY_DATA
     return { index, term, kind, data }
   }
 

@@ -2,9 +2,10 @@
  * What a node has told others, and so must remember: terms do not go back over a restart, and entries that it said it has
  * are there (dissertation, section 3.8). Pure.
  */
+
+import type { RaftStatus } from '../../../protocols/consensus/raft/raft.ts'
 import { decodeRaftPacket } from '../../../protocols/consensus/raft/raft-codec.ts'
 import type { RaftMessage } from '../../../protocols/consensus/raft/raft-messages.ts'
-import type { RaftStatus } from '../../../protocols/consensus/raft/raft.ts'
 
 export interface Said {
   /** The highest in which it spoke, but for questions about a term to come. */

@@ -3,16 +3,22 @@
  *
  * State: the disk, which survives; the core and the state machine, which do not.
  */
-import { RaftLog } from '../../../protocols/consensus/raft/raft-log.ts'
-import type { AddressedMessage, Entry, HardState, SnapshotMeta } from '../../../protocols/consensus/raft/raft-messages.ts'
+
 import {
   createRaft,
+  type Raft,
   type RaftInput,
   type RaftOutput,
-  type Raft,
   type RaftSettings,
   type RaftStatus,
 } from '../../../protocols/consensus/raft/raft.ts'
+import { RaftLog } from '../../../protocols/consensus/raft/raft-log.ts'
+import type {
+  AddressedMessage,
+  Entry,
+  HardState,
+  SnapshotMeta,
+} from '../../../protocols/consensus/raft/raft-messages.ts'
 import { type Invariants, Violation } from './invariants.ts'
 import { applyCommand, type Command, copyOf, decodeCommand, emptyMachine, type Machine } from './machine.ts'
 

@@ -7,14 +7,15 @@
  * step; at the end everything heals, the group must agree and answer again, and what clients were told all the while must be
  * linearizable.
  */
+
+import { majority } from '../../../protocols/consensus/raft/quorum.ts'
+import type { RaftOutput } from '../../../protocols/consensus/raft/raft.ts'
 import {
   type Configuration,
   type Entry,
   encodeConfiguration,
   type RaftMessage,
 } from '../../../protocols/consensus/raft/raft-messages.ts'
-import { majority } from '../../../protocols/consensus/raft/quorum.ts'
-import type { RaftOutput } from '../../../protocols/consensus/raft/raft.ts'
 import { createRandom } from '../../support/virtual-time.ts'
 import { type Clients, createClients } from './clients.ts'
 import { createInvariants, Violation } from './invariants.ts'

@@ -3,9 +3,21 @@
  *
  * State: the disk, which survives a crash and not its loss; the core and the words, which do not survive.
  */
+
+import {
+  createRaft,
+  type Raft,
+  type RaftInput,
+  type RaftOutput,
+  type RaftSettings,
+} from '../../../protocols/consensus/raft/raft.ts'
 import { RaftLog } from '../../../protocols/consensus/raft/raft-log.ts'
-import type { AddressedMessage, Entry, HardState, SnapshotMeta } from '../../../protocols/consensus/raft/raft-messages.ts'
-import { createRaft, type RaftInput, type RaftOutput, type Raft, type RaftSettings } from '../../../protocols/consensus/raft/raft.ts'
+import type {
+  AddressedMessage,
+  Entry,
+  HardState,
+  SnapshotMeta,
+} from '../../../protocols/consensus/raft/raft-messages.ts'
 
 /** Where in its next step that writes something a member dies. */
 export const DEATHS = ['before-sync', 'torn', 'after-sync'] as const

@@ -5,8 +5,9 @@
  * State: the members, messages on their way, messages that are held back, cuts. Bounded: a script that does not come to
  * rest is an error.
  */
-import { type Entry, encodeConfiguration, type RaftMessage } from '../../../protocols/consensus/raft/raft-messages.ts'
+
 import type { RaftInput, RaftSettings } from '../../../protocols/consensus/raft/raft.ts'
+import { type Entry, encodeConfiguration, type RaftMessage } from '../../../protocols/consensus/raft/raft-messages.ts'
 import { type Actor, createActor, type Heard, type Snapshot, start, step } from './actor.ts'
 import { changeText, messageText, type View, viewOf } from './text.ts'
 

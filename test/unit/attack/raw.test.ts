@@ -97,7 +97,10 @@ test("the voters' own reader takes each kind of forged message", () => {
   assert.ok(message.type === 'append')
   assert.deepEqual([message.term, message.commit, message.entries[0]?.kind], [1_000, 5, 'configuration'])
   for (const type of ['vote', 'voted', 'appended', 'timeout-now', 'read', 'read-at'] as const) {
-    assert.equal(decodeRaftPacket(stepBytes({ group: 'g', from: 'a.aa', to: 'b.bb', type, term: 1 })).message.type, type)
+    assert.equal(
+      decodeRaftPacket(stepBytes({ group: 'g', from: 'a.aa', to: 'b.bb', type, term: 1 })).message.type,
+      type,
+    )
   }
 })
 

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as z from 'zod'
 import type { CommandContext } from '../../../protocols/command/api.ts'
-import { createCommands } from '../../../protocols/command/commands.ts'
-import { defineCommand, commandProtocolName, commandTypeOf } from '../../../protocols/command/command-definition.ts'
+import { commandProtocolName, commandTypeOf, defineCommand } from '../../../protocols/command/command-definition.ts'
 import { MAX_PARAMETER_BYTES } from '../../../protocols/command/command-receiver.ts'
+import { createCommands } from '../../../protocols/command/commands.ts'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import { createPortNetwork } from '../../support/port-network.ts'
 
@@ -56,7 +56,8 @@ const create = (...names: string[]) => {
 }
 
 test('names of types and of their protocols stand for each other, and others are refused', () => {
-  for (const type of ['pause', 'task.control.pause', 'a-b.c_d', 'x1']) assert.equal(commandTypeOf(commandProtocolName(type)), type)
+  for (const type of ['pause', 'task.control.pause', 'a-b.c_d', 'x1'])
+    assert.equal(commandTypeOf(commandProtocolName(type)), type)
   assert.equal(commandTypeOf('probe'), undefined)
   for (const bad of ['', 'A', '1a', 'a..b', 'a.', '.a', 'a b', 'a--b', 'x'.repeat(57)])
     assert.throws(

@@ -3,13 +3,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { peerOf } from '../../../protocols/consensus/member-id.ts'
-import type { Configuration } from '../../../protocols/consensus/raft/raft-messages.ts'
 import { majority } from '../../../protocols/consensus/raft/quorum.ts'
+import type { Configuration } from '../../../protocols/consensus/raft/raft-messages.ts'
 import {
   AUTOPILOT_DEFAULTS,
+  type AutopilotInput,
   type AutopilotSettings,
   advise,
-  type AutopilotInput,
   targetVoters,
 } from '../../../protocols/coordinator/autopilot.ts'
 

@@ -1,7 +1,10 @@
 /** What the coordinator tells the mesh, and when, in virtual time. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type LeaderAnnouncement, createLeaderAnnouncements } from '../../../protocols/coordinator/leader-announcements.ts'
+import {
+  createLeaderAnnouncements,
+  type LeaderAnnouncement,
+} from '../../../protocols/coordinator/leader-announcements.ts'
 import { createLeaderTracker } from '../../../protocols/coordinator/leader-tracker.ts'
 import { createEvents } from '../../../protocols/events/events.ts'
 import { createPortNetwork } from '../../support/port-network.ts'

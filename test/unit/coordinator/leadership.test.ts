@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { RaftStatus } from '../../../protocols/consensus/raft/raft.ts'
 import { type ActingFacts, createLeadership } from '../../../protocols/coordinator/leadership.ts'
-import { decodeLoggedCommand } from '../../../protocols/journal/state/command-kind.ts'
 import type { JournalMember } from '../../../protocols/journal/journal-server.ts'
+import { decodeLoggedCommand } from '../../../protocols/journal/state/command-kind.ts'
 
 type Status = Pick<RaftStatus, 'role' | 'term' | 'commitTerm'>
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

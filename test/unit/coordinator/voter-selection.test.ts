@@ -4,10 +4,10 @@ import { test } from 'node:test'
 import type { Configuration } from '../../../protocols/consensus/raft/raft-messages.ts'
 import { AUTOPILOT_DEFAULTS } from '../../../protocols/coordinator/autopilot.ts'
 import { createVoterSelection, MAX_VOTER_OFFERS } from '../../../protocols/coordinator/voter-selection.ts'
-import { decodeLoggedCommand } from '../../../protocols/journal/state/command-kind.ts'
-import { BUILT_IN_KINDS } from '../../../protocols/journal/state/built-in-kinds.ts'
-import { createJournalMachine } from '../../../protocols/journal/state/journal-machine.ts'
 import type { JournalMember } from '../../../protocols/journal/journal-server.ts'
+import { BUILT_IN_KINDS } from '../../../protocols/journal/state/built-in-kinds.ts'
+import { decodeLoggedCommand } from '../../../protocols/journal/state/command-kind.ts'
+import { createJournalMachine } from '../../../protocols/journal/state/journal-machine.ts'
 
 const SELF = 'self.01'
 const offer = (member: string, more: { level?: number; leaving?: boolean } = {}) => ({
@@ -97,7 +97,8 @@ const create = (level = 1) => {
 
 test('so many peers may offer a seat, one more is told that there are enough, and an old offer makes room', async () => {
   const { seats, world, run } = create()
-  for (let i = 0; i < MAX_VOTER_OFFERS; i += 1) assert.equal(seats.addOffer(offer(`p${i}.01`), world.configuration), false)
+  for (let i = 0; i < MAX_VOTER_OFFERS; i += 1)
+    assert.equal(seats.addOffer(offer(`p${i}.01`), world.configuration), false)
   assert.equal(seats.addOffer(offer('late.01'), world.configuration), true)
   assert.equal(seats.addOffer(offer('p7.02'), world.configuration), false, 'another store of a peer that offered')
   assert.deepEqual(seats.counts(), { offers: MAX_VOTER_OFFERS, refused: 1 })

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import {
+  type AckRanges,
   decodeSender,
   encodeSender,
   isDone,
@@ -10,7 +11,6 @@ import {
   MAX_REPLACED,
   markDone,
   newAckRanges,
-  type AckRanges,
   raiseBase,
   type SenderRow,
 } from '../../../protocols/delivery/ack-ranges.ts'
@@ -61,7 +61,7 @@ const lanes = fc
 const row: fc.Arbitrary<SenderRow> = fc.record({
   epoch,
   replaced: fc.array(epoch, { maxLength: MAX_REPLACED }),
-  heardAt: count,
+  lastSeenAt: count,
   lanes,
   former: fc.option(fc.record({ epoch, lanes }, { noNullPrototype: true }), { nil: undefined }),
 })
@@ -72,7 +72,7 @@ test('the row of a sender is read as it was written, and is as the schema says',
     fc.property(row, (one) => {
       const bytes = encodeSender(one)
       const { former, ...rest } = decodeSender(bytes)
-      assert.deepEqual(rest, { epoch: one.epoch, replaced: one.replaced, heardAt: one.lastSeenAt, lanes: one.lanes })
+      assert.deepEqual(rest, { epoch: one.epoch, replaced: one.replaced, lastSeenAt: one.lastSeenAt, lanes: one.lanes })
       assert.deepEqual(former && { epoch: former.epoch, lanes: former.lanes }, one.former)
       same(schema, bytes)
     }),

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import {
+  type DurableMessage,
   decodeMessage,
   encodeMessage,
   GUARANTEES,
   LANES,
   laneOf,
-  type DurableMessage,
 } from '../../../protocols/delivery/durable-message.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { MAX_HEADERS, PRIORITIES } from '../../../protocols/wire/envelope.ts'

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { type Activity, type ActivityJudgement, judgeActivity, shownActivity, type Workload } from '../../../discovery/agent-activity.ts'
+import {
+  type Activity,
+  type ActivityJudgement,
+  judgeActivity,
+  shownActivity,
+  type Workload,
+} from '../../../discovery/agent-activity.ts'
 
 const TIMES = { stuckAfterMs: 30_000, lateMs: 3_000 }
 const THREAD = {}

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { isName, type NameLookup, MAX_NAME_ADDRESSES, resolveName, srvProblem, watchNames } from '../../../discovery/dns.ts'
+import {
+  isName,
+  MAX_NAME_ADDRESSES,
+  type NameLookup,
+  resolveName,
+  srvProblem,
+  watchNames,
+} from '../../../discovery/dns.ts'
 import { createVirtualTime } from '../../support/virtual-time.ts'
 
 interface Zone {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { createRateLimiter, createFairShares, type FairShares } from '../../../protocols/limits/fair-shares.ts'
+import { createFairShares, createRateLimiter, type FairShares } from '../../../protocols/limits/fair-shares.ts'
 
 /** Takes for `key` until it is refused. */
 const fill = (shares: FairShares, key: string): number => {

@@ -4,8 +4,8 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { MeshEvent } from '../../../protocols/events/event.ts'
-import { createEvents } from '../../../protocols/events/events.ts'
 import { NOTIFICATION_TOPIC } from '../../../protocols/events/event-traffic.ts'
+import { createEvents } from '../../../protocols/events/events.ts'
 import {
   createNotifications,
   decideNotification,

@@ -1,9 +1,9 @@
 /** What a simulated node has said, and whether it remembers. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { RaftStatus } from '../../../protocols/consensus/raft/raft.ts'
 import { encodeRaftPacket } from '../../../protocols/consensus/raft/raft-codec.ts'
 import type { RaftMessage } from '../../../protocols/consensus/raft/raft-messages.ts'
-import type { RaftStatus } from '../../../protocols/consensus/raft/raft.ts'
 import { forgets, hear, type Said, silence } from '../../sim/port/said.ts'
 
 const after = (...messages: RaftMessage[]): Said => {

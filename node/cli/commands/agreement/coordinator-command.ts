@@ -3,9 +3,9 @@ import type * as z from 'zod'
 import { TransferredSchema } from '../../../control/control-schemas.ts'
 import { CoordinatorSchema, type CoordinatorView } from '../../../observe/debug/debug-schemas.ts'
 import { nodeOfOneMesh } from '../../connect/choose-node.ts'
-import { findNodeEndpoint, requestNode, controlClientOf } from '../../connect/node-endpoint.ts'
-import { BY_SOCKET, runningNode, type NodeSelector } from '../../connect/running-nodes.ts'
-import { tableWidth, shownId, table } from '../../output/table.ts'
+import { controlClientOf, findNodeEndpoint, requestNode } from '../../connect/node-endpoint.ts'
+import { BY_SOCKET, type NodeSelector, runningNode } from '../../connect/running-nodes.ts'
+import { shownId, table, tableWidth } from '../../output/table.ts'
 import type { EphemeralNodeOptions } from '../../start/ephemeral-node.ts'
 
 export interface CoordinatorCommandOptions extends NodeSelector {

@@ -10,11 +10,11 @@ import {
 } from '../../../control/tool-schemas.ts'
 import { escapeText } from '../../../observe/log/log-fields.ts'
 import { nodeOfOneMesh } from '../../connect/choose-node.ts'
-import { createInterrupt } from '../../input/interrupt-signal.ts'
 import { findControlledNode } from '../../connect/node-endpoint.ts'
 import type { NodeSelector } from '../../connect/running-nodes.ts'
-import { tableWidth, table } from '../../output/table.ts'
+import { createInterrupt } from '../../input/interrupt-signal.ts'
 import { readJsonInput } from '../../input/option-values.ts'
+import { table, tableWidth } from '../../output/table.ts'
 
 export interface JournalCommandOptions extends Omit<NodeSelector, 'url'> {
   /** Milliseconds. */
@@ -51,7 +51,10 @@ export const getRecord = async (key: string, options: JournalCommandOptions): Pr
   print(JSON.stringify(record.value, null, isPretty(options.json) ? 2 : 0))
 }
 
-export const listRecords = async (prefix: string | undefined, options: JournalCommandOptions & { wide?: boolean }): Promise<void> => {
+export const listRecords = async (
+  prefix: string | undefined,
+  options: JournalCommandOptions & { wide?: boolean },
+): Promise<void> => {
   const { control } = await findControlledNode(await nodeOfOneMesh(options))
   const body = limit(options, { prefix: prefix ?? '' })
   const { records } = await control.ask('POST', '/api/journal/list', JournalListedSchema, body)

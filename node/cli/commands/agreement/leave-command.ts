@@ -6,7 +6,7 @@ import { coordinatorProtocol } from '../../../../protocols/coordinator/contract.
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
 import { RaftMemberWithdrawnSchema } from '../../../control/control-schemas.ts'
 import type { FoundNode } from '../../../store/data-directory.ts'
-import { meshNameOf, controlClientOf } from '../../connect/node-endpoint.ts'
+import { controlClientOf, meshNameOf } from '../../connect/node-endpoint.ts'
 import { BY_SOCKET, runningNode } from '../../connect/running-nodes.ts'
 import type { EphemeralNodeOptions } from '../../start/ephemeral-node.ts'
 

@@ -1,8 +1,12 @@
 /** What `parley dlq` says to people. Pure. */
 import type * as z from 'zod'
-import type { DeadLetterDetailsSchema, DeadLetterSchema, DeadLettersSchema } from '../../../observe/debug/message-schemas.ts'
+import type {
+  DeadLetterDetailsSchema,
+  DeadLetterSchema,
+  DeadLettersSchema,
+} from '../../../observe/debug/message-schemas.ts'
 import { escapeText } from '../../../observe/log/log-fields.ts'
-import { tableWidth, shownId, table } from '../../output/table.ts'
+import { shownId, table, tableWidth } from '../../output/table.ts'
 
 export const letters = (count: number): string => `${count} dead ${count === 1 ? 'letter' : 'letters'}`
 

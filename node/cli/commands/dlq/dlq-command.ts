@@ -13,12 +13,12 @@ import {
   RetriedSchema,
 } from '../../../observe/debug/message-schemas.ts'
 import { peerIdOf } from '../../connect/choose-node.ts'
-import { processTerminalPrompt, type TerminalPrompt } from '../../input/terminal-prompt.ts'
-import * as text from './dead-letter-text.ts'
-import { usageError, errorText } from '../../output/exit-codes.ts'
-import { createProgressBar } from '../../output/progress-bar.ts'
-import { type NodeEndpoint, findNodeEndpoint, requestNode } from '../../connect/node-endpoint.ts'
+import { findNodeEndpoint, type NodeEndpoint, requestNode } from '../../connect/node-endpoint.ts'
 import type { NodeSelector } from '../../connect/running-nodes.ts'
+import { processTerminalPrompt, type TerminalPrompt } from '../../input/terminal-prompt.ts'
+import { errorText, usageError } from '../../output/exit-codes.ts'
+import { createProgressBar } from '../../output/progress-bar.ts'
+import * as text from './dead-letter-text.ts'
 
 export interface DlqOptions extends NodeSelector {
   json?: boolean
@@ -62,7 +62,13 @@ const stopped = async (which: NodeSelector, error: unknown) => {
   return openStoppedDeadLetters(which, error)
 }
 
-export const listDeadLetters = async ({ type, destination, limit, after, ...options }: DlqListOptions): Promise<void> => {
+export const listDeadLetters = async ({
+  type,
+  destination,
+  limit,
+  after,
+  ...options
+}: DlqListOptions): Promise<void> => {
   const query = { type, destination, limit, after }
   let found: z.output<typeof DeadLettersSchema>
   try {
@@ -99,7 +105,8 @@ const everyLetter = async (node: NodeEndpoint, type: string | undefined): Promis
 
 const oneOf = (id: string | undefined, several: boolean, what: string): void => {
   if (id === undefined && !several) throw usageError('no dead letter is named', `give its id, or ${what}`)
-  if (id !== undefined && several) throw usageError('an id and an option name different dead letters', 'give one of them')
+  if (id !== undefined && several)
+    throw usageError('an id and an option name different dead letters', 'give one of them')
 }
 
 export const retryDeadLetters = async (id: string | undefined, options: DlqRetryOptions): Promise<void> => {

@@ -3,7 +3,7 @@ import { ProcessSchema } from '../../../control/control-schemas.ts'
 import { SelfSchema } from '../../../observe/debug/debug-schemas.ts'
 import { escapeText } from '../../../observe/log/log-fields.ts'
 import { findNodeEndpoint, requestNode } from '../../connect/node-endpoint.ts'
-import { runningNode, type NodeSelector } from '../../connect/running-nodes.ts'
+import { type NodeSelector, runningNode } from '../../connect/running-nodes.ts'
 
 export interface IdOptions extends NodeSelector {
   json?: boolean

@@ -2,7 +2,7 @@
 import { OutboxSchema, type OutboxView } from '../../../control/tool-schemas.ts'
 import { findControlledNode } from '../../connect/node-endpoint.ts'
 import type { NodeSelector } from '../../connect/running-nodes.ts'
-import { tableWidth, shownId, table } from '../../output/table.ts'
+import { shownId, table, tableWidth } from '../../output/table.ts'
 
 export interface OutboxArguments extends Omit<NodeSelector, 'url'> {
   limit: number

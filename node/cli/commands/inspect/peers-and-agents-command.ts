@@ -4,7 +4,7 @@ import { AgentSchema, PeerSchema } from '../../../observe/debug/debug-schemas.ts
 import { nodeOfOneMesh } from '../../connect/choose-node.ts'
 import { findNodeEndpoint, requestNode } from '../../connect/node-endpoint.ts'
 import type { NodeSelector } from '../../connect/running-nodes.ts'
-import { tableWidth, shownId, table } from '../../output/table.ts'
+import { shownId, table, tableWidth } from '../../output/table.ts'
 
 export interface ViewCommandOptions extends NodeSelector {
   /** Whole ids, however long the lines get. */
@@ -73,7 +73,12 @@ const doing = ({ state, activity }: AgentView): string => {
 }
 
 export const showAgents = async (options: ViewCommandOptions): Promise<void> => {
-  const { agents } = await requestNode(await findNodeEndpoint(await nodeOfOneMesh(options)), 'GET', '/api/agents', Agents)
+  const { agents } = await requestNode(
+    await findNodeEndpoint(await nodeOfOneMesh(options)),
+    'GET',
+    '/api/agents',
+    Agents,
+  )
   if (options.json === true) return print(JSON.stringify(agents))
   print(
     table(

@@ -5,9 +5,9 @@
  * ends; elsewhere, and with --once, it prints one table; with --json a line each interval.
  */
 import { TopSchema, type TopView } from '../../../control/control-schemas.ts'
-import { createInterrupt } from '../../input/interrupt-signal.ts'
 import { findControlledNode } from '../../connect/node-endpoint.ts'
 import type { NodeSelector } from '../../connect/running-nodes.ts'
+import { createInterrupt } from '../../input/interrupt-signal.ts'
 import { ratesOf, type TopRates, topText } from './top-table.ts'
 
 export interface TopOptions extends Omit<NodeSelector, 'url'> {

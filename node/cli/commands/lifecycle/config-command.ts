@@ -1,10 +1,17 @@
 /** `parley config`: what holds and where it came from, whether a file can be used, and the reference. Keeps no state. */
+
+import { escapeText } from '../../../observe/log/log-fields.ts'
 import { loadConfig } from '../../../options/config/load-config.ts'
 import { referenceMarkdown } from '../../../options/config/reference.ts'
 import { originOfValue, type ShownValue, shownValues } from '../../../options/config/shown-values.ts'
-import { escapeText } from '../../../observe/log/log-fields.ts'
 import { table } from '../../output/table.ts'
-import { entriesOfFlags, isExplicit, loadUpConfiguration, UP_DEFAULTS, type UpOptions } from '../../start/up-configuration.ts'
+import {
+  entriesOfFlags,
+  isExplicit,
+  loadUpConfiguration,
+  UP_DEFAULTS,
+  type UpOptions,
+} from '../../start/up-configuration.ts'
 
 export interface ConfigCommandOptions extends Pick<UpOptions, 'config'> {
   defaults?: boolean
@@ -50,7 +57,9 @@ export const showConfig = async ({ config, defaults = false, json = false }: Con
 /** By itself, without flags and variables. */
 export const checkConfig = async (file: string, { json = false }: { json?: boolean }): Promise<void> => {
   const loaded = await loadConfig({ config: file, env: {}, flags: entriesOfFlags({}), defaults: UP_DEFAULTS })
-  const given = shownValues(loaded).filter(({ key, origin }) => origin.kind === 'file' || isExplicit(loaded, key)).length
+  const given = shownValues(loaded).filter(
+    ({ key, origin }) => origin.kind === 'file' || isExplicit(loaded, key),
+  ).length
   if (json) process.stdout.write(`${JSON.stringify({ file, given, notices: loaded.notices })}\n`)
   else {
     note(loaded.notices)

@@ -2,12 +2,12 @@
 import { basename, dirname, resolve } from 'node:path'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
 import { ProcessSchema } from '../../../control/control-schemas.ts'
+import { isStillRunning, type ProcessIdentity } from '../../../platform/process-identity.ts'
 import { type FoundNode, readNodes } from '../../../store/data-directory.ts'
-import { type ProcessIdentity, isStillRunning } from '../../../platform/process-identity.ts'
-import { usageError, errorText } from '../../output/exit-codes.ts'
-import { createProgressBar } from '../../output/progress-bar.ts'
 import { controlClientOf } from '../../connect/node-endpoint.ts'
 import { runningNode, runningNodes } from '../../connect/running-nodes.ts'
+import { errorText, usageError } from '../../output/exit-codes.ts'
+import { createProgressBar } from '../../output/progress-bar.ts'
 
 export interface StopOptions {
   dataDir?: string[]

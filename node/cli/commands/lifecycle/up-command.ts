@@ -9,12 +9,12 @@ import { join } from 'node:path'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
 import { type RunningAgent, startAgent } from '../../../agent/start-agent.ts'
 import type { Mesh } from '../../../api.ts'
-import type { LoadedConfig } from '../../../options/config/load-config.ts'
 import { createMesh } from '../../../mesh.ts'
+import type { LoadedConfig } from '../../../options/config/load-config.ts'
 import { isPermanentRefusal } from '../../../trust/permanent-refusal.ts'
+import { DATA_ROOT } from '../../connect/running-nodes.ts'
 import { reportError, TYPED_COMMAND, usageError } from '../../output/exit-codes.ts'
 import { createHangupReload, digestsOf } from '../../start/reload-on-hangup.ts'
-import { DATA_ROOT } from '../../connect/running-nodes.ts'
 import { keepProcessAlive, listenForStopSignals } from '../../start/stop-signals.ts'
 import { DEFAULT_NAME, isExplicit, loadUpConfiguration, type UpOptions } from '../../start/up-configuration.ts'
 
@@ -28,7 +28,8 @@ const start = async (config: LoadedConfig): Promise<{ mesh: Mesh; dataDir: strin
   const { input } = config
   const { name = DEFAULT_NAME } = input
   if (isExplicit(config, 'name') || isExplicit(config, 'data_dir')) {
-    const dataDir = isExplicit(config, 'data_dir') && input.dataDir !== undefined ? input.dataDir : join(DATA_ROOT, name)
+    const dataDir =
+      isExplicit(config, 'data_dir') && input.dataDir !== undefined ? input.dataDir : join(DATA_ROOT, name)
     return { mesh: await createMesh({ ...input, dataDir }), dataDir }
   }
   for (let at = 1; at <= MAX_UNNAMED; at += 1) {

@@ -4,16 +4,17 @@
  *
  * Keeps no state. Results go to stdout, one JSON value a line; everything else goes to stderr.
  */
+
+import { type CallTargetName, parseCallTarget } from '../../../control/call-target.ts'
 import { createControlClient } from '../../../control/control-client.ts'
-import { parseCallTarget, type CallTargetName } from '../../../control/call-target.ts'
 import { type CallLine, CallLineSchema, type CallRequest, errorOf } from '../../../control/control-schemas.ts'
 import type { FoundNode } from '../../../store/data-directory.ts'
 import { nodeThatKnows, offersCall } from '../../connect/choose-node.ts'
-import { createInterrupt } from '../../input/interrupt-signal.ts'
-import { usageError } from '../../output/exit-codes.ts'
 import { meshNameOf } from '../../connect/node-endpoint.ts'
 import { BY_SOCKET, runningNode } from '../../connect/running-nodes.ts'
+import { createInterrupt } from '../../input/interrupt-signal.ts'
 import { readJsonInput } from '../../input/option-values.ts'
+import { usageError } from '../../output/exit-codes.ts'
 import type { EphemeralNodeOptions } from '../../start/ephemeral-node.ts'
 
 export interface CallCommandOptions extends EphemeralNodeOptions {

@@ -1,13 +1,13 @@
 /** `parley pub`: publishes events by a running node: one, the same one many times, or a line of stdin each. Keeps no state. */
 import { MAX_BATCH, PublishedSchema } from '../../../control/control-schemas.ts'
 import { nodeOfOneMesh } from '../../connect/choose-node.ts'
-import { createInterrupt } from '../../input/interrupt-signal.ts'
-import { readInputLines } from '../../input/input-lines.ts'
-import { usageError } from '../../output/exit-codes.ts'
-import { createProgressBar } from '../../output/progress-bar.ts'
 import { findControlledNode } from '../../connect/node-endpoint.ts'
 import type { NodeSelector } from '../../connect/running-nodes.ts'
+import { readInputLines } from '../../input/input-lines.ts'
+import { createInterrupt } from '../../input/interrupt-signal.ts'
 import { readJsonInput } from '../../input/option-values.ts'
+import { usageError } from '../../output/exit-codes.ts'
+import { createProgressBar } from '../../output/progress-bar.ts'
 
 export interface PubOptions extends Omit<NodeSelector, 'url'> {
   count?: number

@@ -5,7 +5,7 @@ import { type SendSchema, SentSchema } from '../../../control/control-schemas.ts
 import { escapeText } from '../../../observe/log/log-fields.ts'
 import { findControlledNode } from '../../connect/node-endpoint.ts'
 import type { NodeSelector } from '../../connect/running-nodes.ts'
-import { readJsonInput, parseLabels } from '../../input/option-values.ts'
+import { parseLabels, readJsonInput } from '../../input/option-values.ts'
 
 export interface SendCommandOptions extends Omit<NodeSelector, 'url'> {
   to?: string[]

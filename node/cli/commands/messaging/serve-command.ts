@@ -9,11 +9,17 @@ import { describe } from '../../../../discovery/directory/record/describe-protoc
 import { type AnyProtocol, type Context, defineProtocol } from '../../../../protocols/define.ts'
 import { compile } from '../../../../protocols/wire/payload/contract.ts'
 import { escapeText } from '../../../observe/log/log-fields.ts'
-import { usageError } from '../../output/exit-codes.ts'
-import { killProcessGroup, type SkillProgram, type SkillRunOptions, runSkillLines, runSkillOnce } from './skill-program.ts'
-import { keepProcessAlive, listenForStopSignals } from '../../start/stop-signals.ts'
 import { parseLabels } from '../../input/option-values.ts'
+import { usageError } from '../../output/exit-codes.ts'
 import { type EphemeralNodeOptions, startEphemeralNode } from '../../start/ephemeral-node.ts'
+import { keepProcessAlive, listenForStopSignals } from '../../start/stop-signals.ts'
+import {
+  killProcessGroup,
+  runSkillLines,
+  runSkillOnce,
+  type SkillProgram,
+  type SkillRunOptions,
+} from './skill-program.ts'
 
 export interface ServeCommandOptions extends EphemeralNodeOptions {
   command: string

@@ -138,7 +138,11 @@ const parse = (file: string, text: string): unknown => {
 }
 
 /** @returns the JSON value that it wrote; null for nothing @throws APP001, COM001, the signal's reason */
-export const runSkillOnce = async (program: SkillProgram, input: unknown, options: SkillRunOptions): Promise<unknown> => {
+export const runSkillOnce = async (
+  program: SkillProgram,
+  input: unknown,
+  options: SkillRunOptions,
+): Promise<unknown> => {
   const { child, over, end } = start(program, input, options)
   const chunks: Buffer[] = []
   let bytes = 0

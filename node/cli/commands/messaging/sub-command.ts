@@ -9,11 +9,11 @@ import { ParleyError } from '../../../../protocols/errors.ts'
 import { type SubscribeLine, SubscribeLineSchema } from '../../../control/control-schemas.ts'
 import { escapeText } from '../../../observe/log/log-fields.ts'
 import { nodeOfOneMesh } from '../../connect/choose-node.ts'
-import { createInterrupt } from '../../input/interrupt-signal.ts'
-import { usageError } from '../../output/exit-codes.ts'
 import { findControlledNode } from '../../connect/node-endpoint.ts'
 import type { NodeSelector } from '../../connect/running-nodes.ts'
+import { createInterrupt } from '../../input/interrupt-signal.ts'
 import type { SubscribeFrom } from '../../input/subscribe-from.ts'
+import { usageError } from '../../output/exit-codes.ts'
 import { createTopicReport } from './topic-report.ts'
 
 export interface SubOptions extends Omit<NodeSelector, 'url'> {
@@ -53,7 +53,10 @@ const missedText = ({ publisher, word, reason, count }: Extract<SubscribeLine, {
 const wantedOf = (patterns: readonly string[], { reportTopics }: SubOptions): readonly string[] => {
   if (patterns.length > 0) return patterns
   if (reportTopics === true) return ['#']
-  throw usageError('no topic is named', "name one, or a pattern such as 'tasks.#'; --report-topics shows which are alive")
+  throw usageError(
+    'no topic is named',
+    "name one, or a pattern such as 'tasks.#'; --report-topics shows which are alive",
+  )
 }
 
 export const sub = async (given: readonly string[], options: SubOptions): Promise<void> => {

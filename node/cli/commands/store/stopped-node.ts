@@ -5,14 +5,14 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
-import { lockDataDirectory } from '../../../store/data-directory.ts'
-import { loadIdentity } from '../../../trust/identity.ts'
-import { fileError, systemCode } from '../../../platform/private-file.ts'
 import { JOURNAL_FOLDER } from '../../../coordination/raft-member.ts'
+import { fileError, systemCode } from '../../../platform/private-file.ts'
+import { lockDataDirectory } from '../../../store/data-directory.ts'
 import { type Disk, openFolder } from '../../../store/files/disk.ts'
 import { KNOWN_FILE, MESSAGES_FOLDER } from '../../../store/known-stores.ts'
-import { usageError } from '../../output/exit-codes.ts'
+import { loadIdentity } from '../../../trust/identity.ts'
 import { DATA_ROOT } from '../../connect/running-nodes.ts'
+import { usageError } from '../../output/exit-codes.ts'
 import type { StoreOwner } from './store-text.ts'
 
 export interface StoreCommandOptions {
@@ -44,7 +44,8 @@ const directoryOf = async ({ node, dataDir, readsOnly }: StoreCommandOptions): P
     const known = names.length === 0 ? '' : `; under ${DATA_ROOT} there is ${names.sort().slice(0, 20).join(', ')}`
     throw usageError('the node is not named', `name its data directory with --data-dir, or --node NAME${known}`)
   }
-  if (!/^[A-Za-z0-9][^/\\]*$/.test(node)) throw usageError(`${JSON.stringify(node)} is no name of a node`, 'see .parley')
+  if (!/^[A-Za-z0-9][^/\\]*$/.test(node))
+    throw usageError(`${JSON.stringify(node)} is no name of a node`, 'see .parley')
   return resolve(DATA_ROOT, node)
 }
 
@@ -127,8 +128,10 @@ const withStopped = async (
 }
 
 /** Runs `fn` on the journal or the messages, or both, of a node that does not run, or on what says that there were some. */
-export const withStoppedNode = (options: StoreCommandOptions, fn: (stopped: StoppedNode) => Promise<void>): Promise<void> =>
-  withStopped(options, [JOURNAL_FOLDER, MESSAGES_FOLDER, KNOWN_FILE], fn)
+export const withStoppedNode = (
+  options: StoreCommandOptions,
+  fn: (stopped: StoppedNode) => Promise<void>,
+): Promise<void> => withStopped(options, [JOURNAL_FOLDER, MESSAGES_FOLDER, KNOWN_FILE], fn)
 
 /** Runs `fn` on the journal of a node that does not run. */
 export const withStoppedJournal = (

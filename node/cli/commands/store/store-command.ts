@@ -11,26 +11,26 @@ import { join } from 'node:path'
 import { MeshIdSchema } from '../../../../protocols/consensus/bootstrap/founding-record.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
 import { JOURNAL_FOLDER } from '../../../coordination/raft-member.ts'
-import { type Disk, openFolder } from '../../../store/files/disk.ts'
 import { acceptFenceLoss } from '../../../store/fences/fence-store.ts'
+import { detectCopy, recordFileIdentity } from '../../../store/files/copy-detection.ts'
+import { type Disk, openFolder } from '../../../store/files/disk.ts'
 import { FOUNDING_FILE } from '../../../store/journal/founding-file.ts'
-import { FENCE_FOLDER, forgetStores, type KnownJournal, type KnownPart } from '../../../store/known-stores.ts'
-import { LOG_MARKER_FILE } from '../../../store/log/log-marker.ts'
 import { readLossNote } from '../../../store/journal/journal-loss.ts'
-import { recordFileIdentity, detectCopy } from '../../../store/files/copy-detection.ts'
 import { adoptMesh, checkRecoverable, recoverJournal } from '../../../store/journal/journal-recovery.ts'
 import { repairJournal } from '../../../store/journal/journal-repair.ts'
-import { putAside } from '../../../store/journal/replace-log.ts'
-import { openMemberWithdrawal } from '../../../store/journal/member-withdrawal.ts'
-import { storeError } from '../../../store/log/log-segments.ts'
 import { type JournalSurvey, snapshotFiles, surveyJournal } from '../../../store/journal/journal-survey.ts'
+import { openMemberWithdrawal } from '../../../store/journal/member-withdrawal.ts'
+import { putAside } from '../../../store/journal/replace-log.ts'
+import { FENCE_FOLDER, forgetStores, type KnownJournal, type KnownPart } from '../../../store/known-stores.ts'
+import { LOG_MARKER_FILE } from '../../../store/log/log-marker.ts'
+import { storeError } from '../../../store/log/log-segments.ts'
 import { processTerminalPrompt, type TerminalPrompt } from '../../input/terminal-prompt.ts'
 import { usageError } from '../../output/exit-codes.ts'
-import { ownerPeer, type StoreCommandOptions, withStoppedNode, withStoppedJournal } from './stopped-node.ts'
-import { repairMessages } from './stored-messages.ts'
-import { movedFacts, movedPlanText, movedText, locationText } from './store-location-text.ts'
+import { ownerPeer, type StoreCommandOptions, withStoppedJournal, withStoppedNode } from './stopped-node.ts'
 import { conditionOf, inspectStores, type StoreProblem } from './store-condition.ts'
+import { locationText, movedFacts, movedPlanText, movedText } from './store-location-text.ts'
 import * as text from './store-text.ts'
+import { repairMessages } from './stored-messages.ts'
 
 export interface RepairCommandOptions extends StoreCommandOptions {
   meshId?: string
@@ -50,7 +50,10 @@ const warn = (out: string): void => void process.stderr.write(`${out}\n`)
 const folderOf = ({ dataDir }: text.StoreOwner): string => join(dataDir, JOURNAL_FOLDER)
 
 /** What has become another member has promised nothing yet: wherever it came from, it may go on from here. */
-const settle = async (owner: text.StoreOwner, { before, after }: { before: JournalSurvey; after: JournalSurvey }): Promise<void> => {
+const settle = async (
+  owner: text.StoreOwner,
+  { before, after }: { before: JournalSurvey; after: JournalSurvey },
+): Promise<void> => {
   if (before.storageId !== after.storageId) await recordFileIdentity(folderOf(owner))
 }
 
@@ -64,7 +67,12 @@ const told = (options: StoreCommandOptions, facts: unknown, words: string): void
   print(options.json === true ? JSON.stringify(facts) : words)
 
 /** The journal of a node that has one. */
-const lookAtJournal = async (disk: Disk, owner: text.StoreOwner, journal: JournalSurvey, problems: readonly StoreProblem[]) => {
+const lookAtJournal = async (
+  disk: Disk,
+  owner: text.StoreOwner,
+  journal: JournalSurvey,
+  problems: readonly StoreProblem[],
+) => {
   const facts = text.factsOf(journal, owner, problems)
   const place = await detectCopy(folderOf(owner))
   const lost = await readLossNote(disk)
@@ -103,7 +111,10 @@ export const verifyStore = (options: StoreCommandOptions): Promise<void> =>
 
 const meshIdOf = (meshId: string): string => {
   if (MeshIdSchema.safeParse(meshId).success) return meshId
-  throw usageError(`${JSON.stringify(meshId)} is no mesh id`, 'it is 32 hexadecimal digits, see `parley coordinator status`')
+  throw usageError(
+    `${JSON.stringify(meshId)} is no mesh id`,
+    'it is 32 hexadecimal digits, see `parley coordinator status`',
+  )
 }
 
 /** What another command or a person has to see to is left as it is, and said as `verify` and a start say it. */
@@ -138,14 +149,18 @@ const confirm = async (
   terminal: TerminalPrompt,
 ): Promise<void> => {
   if (yes === true) return
-  if (!terminal.isInteractive) throw usageError('somebody has to confirm this', `run it on a terminal, or with ${inScripts}`)
+  if (!terminal.isInteractive)
+    throw usageError('somebody has to confirm this', `run it on a terminal, or with ${inScripts}`)
   const typed = await terminal.ask(question)
   if (typed === expected) return
   const what = typed === undefined || typed === '' ? 'nothing was typed' : `${JSON.stringify(typed)} is not ${expected}`
   throw usageError(`${what}; nothing was changed`, 'run it again if you mean it')
 }
 
-export const forceRecover = (options: RecoverCommandOptions, terminal: TerminalPrompt = processTerminalPrompt()): Promise<void> =>
+export const forceRecover = (
+  options: RecoverCommandOptions,
+  terminal: TerminalPrompt = processTerminalPrompt(),
+): Promise<void> =>
   withStoppedJournal(options, async (disk, owner, messages) => {
     const peer = ownerPeer(owner)
     const { alone } = await conditionOf({ owner, disk, messages })
@@ -158,7 +173,10 @@ export const forceRecover = (options: RecoverCommandOptions, terminal: TerminalP
     if (yes === true && meshId === undefined)
       throw usageError('--yes needs the mesh id', 'give it with --mesh-id, as `parley store verify` shows it')
     if (meshId !== undefined && meshId !== expected)
-      throw usageError(`this store is of the mesh ${expected}, not ${meshId}`, 'see whether it is the store that you mean')
+      throw usageError(
+        `this store is of the mesh ${expected}, not ${meshId}`,
+        'see whether it is the store that you mean',
+      )
     const question = `Type the mesh id (${expected}) to go on: `
     await confirm(question, expected, yes, `--yes --mesh-id ${expected}`, terminal)
     const done = await recoverJournal(disk, random, peer)
@@ -220,7 +238,10 @@ const goOnAlone = async (
  * What a node does not start without: that it is gone is accepted. A journal in which it voted alone goes on as another mesh,
  * as with `force-recover`: what is gone may have been that others vote.
  */
-export const acceptLoss = (options: MovedCommandOptions, terminal: TerminalPrompt = processTerminalPrompt()): Promise<void> =>
+export const acceptLoss = (
+  options: MovedCommandOptions,
+  terminal: TerminalPrompt = processTerminalPrompt(),
+): Promise<void> =>
   withStoppedNode(options, async (stopped) => {
     const { disk, owner } = stopped
     const { dataDir } = owner
@@ -245,7 +266,10 @@ export const acceptLoss = (options: MovedCommandOptions, terminal: TerminalPromp
     told(options, { dataDir, accepted: losses, store }, text.lossText(owner, store))
   })
 
-export const acknowledgeMove = (options: MovedCommandOptions, terminal: TerminalPrompt = processTerminalPrompt()): Promise<void> =>
+export const acknowledgeMove = (
+  options: MovedCommandOptions,
+  terminal: TerminalPrompt = processTerminalPrompt(),
+): Promise<void> =>
   withStoppedJournal(options, async (disk, owner, messages) => {
     const folder = folderOf(owner)
     const facts = text.factsOf(await surveyJournal(disk), owner)

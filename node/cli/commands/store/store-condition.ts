@@ -5,21 +5,21 @@
  */
 import { join } from 'node:path'
 import { isParleyError, type ParleyError } from '../../../../protocols/errors.ts'
-import { readIncarnation } from '../../../trust/identity.ts'
-import { openFolder } from '../../../store/files/disk.ts'
 import { readFences } from '../../../store/fences/fence-file.ts'
+import { openFolder } from '../../../store/files/disk.ts'
+import { lossRefusal } from '../../../store/journal/journal-loss.ts'
+import { type JournalPart, type JournalSurvey, surveyJournal } from '../../../store/journal/journal-survey.ts'
 import {
   FENCE_FOLDER,
-  type KnownStoresRecord,
   type KnownPart,
+  type KnownStoresRecord,
   type MissingStore,
   missingStores,
   readKnown,
 } from '../../../store/known-stores.ts'
-import { lossRefusal } from '../../../store/journal/journal-loss.ts'
-import { type JournalPart, type JournalSurvey, surveyJournal } from '../../../store/journal/journal-survey.ts'
+import { readIncarnation } from '../../../trust/identity.ts'
 import { exists, type StoppedNode } from './stopped-node.ts'
-import { type MessagesInspection, inspectMessages } from './stored-messages.ts'
+import { inspectMessages, type MessagesInspection } from './stored-messages.ts'
 
 export interface StoreProblem {
   readonly part: KnownPart | JournalPart | 'identity' | 'incarnation'
@@ -54,12 +54,16 @@ const fencesProblem = async (dataDir: string): Promise<ParleyError | undefined> 
 }
 
 /** @param messages where they were looked at @throws what the disk says */
-export const conditionOf = async ({ owner, disk }: StoppedNode, messages?: MessagesInspection): Promise<StoreCondition> => {
+export const conditionOf = async (
+  { owner, disk }: StoppedNode,
+  messages?: MessagesInspection,
+): Promise<StoreCondition> => {
   const { dataDir, peer, problem } = owner
   const known = await readKnown(dataDir)
   const missing = await missingStores(dataDir, known)
   const isGone = (part: KnownPart): boolean => missing.some((one) => one.part === part)
-  const journal = disk === undefined ? undefined : await surveyJournal(disk, known.journal !== undefined && !isGone('journal'))
+  const journal =
+    disk === undefined ? undefined : await surveyJournal(disk, known.journal !== undefined && !isGone('journal'))
   const noted = isGone('journal') ? undefined : known.journal?.voters
   const refusal = journal && peer !== undefined ? lossRefusal(journal, { peer, noted }) : undefined
   const alone = journal?.problems.some(({ error }) => error === refusal) === true ? undefined : refusal
@@ -79,7 +83,9 @@ export const conditionOf = async ({ owner, disk }: StoppedNode, messages?: Messa
   return { known, missing, journal, alone, fences, problems }
 }
 
-export const inspectStores = async (stopped: StoppedNode): Promise<{ condition: StoreCondition; messages: MessagesInspection | undefined }> => {
+export const inspectStores = async (
+  stopped: StoppedNode,
+): Promise<{ condition: StoreCondition; messages: MessagesInspection | undefined }> => {
   const messages = stopped.messages === undefined ? undefined : await inspectMessages(stopped.messages)
   return { condition: await conditionOf(stopped, messages), messages }
 }

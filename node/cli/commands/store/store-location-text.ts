@@ -29,7 +29,11 @@ just start the node, and it comes back as a new member that learns from the othe
 `
 }
 
-export const movedFacts = ({ dataDir, meshId, member, lastIndex }: JournalFacts, before: CopyVerdict, place: CopyVerdict) => ({
+export const movedFacts = (
+  { dataDir, meshId, member, lastIndex }: JournalFacts,
+  before: CopyVerdict,
+  place: CopyVerdict,
+) => ({
   dataDir,
   meshId,
   member,

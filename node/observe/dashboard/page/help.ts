@@ -1,12 +1,12 @@
 /** The shortcuts of the page and the list of them. State: whether the list is open (store). */
 import { useEffect, useRef } from 'preact/hooks'
-import { foldGraph, isGraphFolded } from './state/folding.ts'
-import { togglePause } from './tabs/events-tab.ts'
 import { isTable, toggleTable } from './graph/mesh-graph.ts'
-import { html, type Markup } from './widgets/html.ts'
+import { foldGraph, isGraphFolded } from './state/folding.ts'
 import * as store from './state/page-state.ts'
-import { openTab } from './tab-bar.ts'
 import { nextChoice } from './state/theme.ts'
+import { openTab } from './tab-bar.ts'
+import { togglePause } from './tabs/events-tab.ts'
+import { html, type Markup } from './widgets/html.ts'
 
 const KEYS: readonly (readonly [keys: string, what: string])[] = [
   ['g', 'go to the graph; arrow keys choose a node, Home this node'],

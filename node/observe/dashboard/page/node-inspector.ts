@@ -5,13 +5,13 @@
 import { signal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import type { AgentDetailsView } from '../../debug/debug-schemas.ts'
-import { runsOf, describeEvent } from './data/event-text.ts'
-import { EventLine } from './tabs/events-tab.ts'
+import { describeEvent, runsOf } from './data/event-text.ts'
 import { ago, count, plural, shortId, skew, span, when } from './data/format.ts'
-import { html, type Markup } from './widgets/html.ts'
 import { linksOf, type MeshNode, skillsOf, takesOf } from './data/mesh-nodes.ts'
-import { Badge, Code, CoordinatorIcon, Empty, Fact, Meter, NodeLink, Spark, NodeStateBadge } from './widgets/widgets.ts'
 import * as store from './state/page-state.ts'
+import { EventLine } from './tabs/events-tab.ts'
+import { html, type Markup } from './widgets/html.ts'
+import { Badge, Code, CoordinatorIcon, Empty, Fact, Meter, NodeLink, NodeStateBadge, Spark } from './widgets/widgets.ts'
 
 const details = signal<AgentDetailsView | undefined>(undefined)
 

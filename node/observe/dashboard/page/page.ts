@@ -1,16 +1,16 @@
 /** The debug page: one node's view of its mesh. This file puts the parts on the page and starts what keeps them live. */
 import { effect } from '@preact/signals'
 import { render } from 'preact'
-import { Strip } from './tabs/metrics-tab.ts'
 import { span } from './data/format.ts'
 import { MeshGraph } from './graph/mesh-graph.ts'
 import { Help, listenToKeys } from './help.ts'
-import { html, type Markup } from './widgets/html.ts'
-import { Inspector } from './node-inspector.ts'
 import { startLive } from './live/live-updates.ts'
+import { Inspector } from './node-inspector.ts'
 import * as store from './state/page-state.ts'
-import { followAddress, Tabs } from './tab-bar.ts'
 import { choice, nextChoice } from './state/theme.ts'
+import { followAddress, Tabs } from './tab-bar.ts'
+import { Strip } from './tabs/metrics-tab.ts'
+import { html, type Markup } from './widgets/html.ts'
 
 const Mark = (): Markup =>
   html`<svg class="mark" viewBox="0 0 32 32" width="26" height="26" aria-hidden="true">

@@ -1,15 +1,16 @@
 /** The views below the graph, as tabs: arrow keys go from one to the next. Source: WAI-ARIA Authoring Practices, tabs. */
+
+import { count } from './data/format.ts'
+import * as store from './state/page-state.ts'
+import { Agents, Peers } from './tabs/agents-and-peers-tabs.ts'
 import { Calls } from './tabs/calls-tab.ts'
 import { Conversations } from './tabs/conversations-tab.ts'
 import { Coordinator } from './tabs/coordinator-tab.ts'
 import { Events } from './tabs/events-tab.ts'
-import { Metrics } from './tabs/metrics-tab.ts'
-import { count } from './data/format.ts'
-import { html, type Markup } from './widgets/html.ts'
 import { Messages } from './tabs/messages-tab.ts'
-import * as store from './state/page-state.ts'
-import { Agents, Peers } from './tabs/agents-and-peers-tabs.ts'
+import { Metrics } from './tabs/metrics-tab.ts'
 import { Topics } from './tabs/topics-tab.ts'
+import { html, type Markup } from './widgets/html.ts'
 
 const VIEWS: Record<store.TabId, () => Markup> = {
   agents: Agents,

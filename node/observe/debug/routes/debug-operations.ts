@@ -5,8 +5,8 @@
  */
 import * as z from 'zod'
 import { CONTENT_TYPE } from '../../metrics/exposition.ts'
-import * as views from '../message-schemas.ts'
 import * as source from '../debug-schemas.ts'
+import * as views from '../message-schemas.ts'
 
 export type HttpMethod = 'GET' | 'POST' | 'DELETE'
 

@@ -4,15 +4,15 @@
  */
 import { Hono } from 'hono'
 import type { Log, Metrics } from '../../../../protocols/port.ts'
-import { CONTENT_TYPE } from '../../metrics/exposition.ts'
 import { VERSION } from '../../../platform/version.ts'
+import { jsonResponse, problemResponse, respond } from '../../http/http-responses.ts'
+import { CONTENT_TYPE } from '../../metrics/exposition.ts'
+import type { DebugSource } from '../debug-schemas.ts'
 import type { EventStreams } from '../event-streams.ts'
 import { isAllowedHost } from '../host-header.ts'
-import { addMessageRoutes } from './message-routes.ts'
 import { SCHEMAS } from './debug-operations.ts'
+import { addMessageRoutes } from './message-routes.ts'
 import { addPageRoutes } from './page-routes.ts'
-import { jsonResponse, problemResponse, respond } from '../../http/http-responses.ts'
-import type { DebugSource } from '../debug-schemas.ts'
 
 export interface DebugRoutesOptions {
   source: DebugSource
@@ -74,9 +74,14 @@ export const createDebugRoutes = (options: DebugRoutesOptions): Hono => {
       const stream = events.open(lastEventId)
       if (stream !== undefined) return respond(stream, 'text/event-stream', 200, { 'x-accel-buffering': 'no' })
       refused({ reason: 'streams' })
-      return problemResponse(503, 'as many event streams are open as are allowed', 'close one, or try again in a few seconds', {
-        'retry-after': '5',
-      })
+      return problemResponse(
+        503,
+        'as many event streams are open as are allowed',
+        'close one, or try again in a few seconds',
+        {
+          'retry-after': '5',
+        },
+      )
     },
   }
 

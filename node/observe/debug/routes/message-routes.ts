@@ -9,10 +9,17 @@
 import type { Context, Hono } from 'hono'
 import type * as z from 'zod'
 import { isParleyError, type ParleyError } from '../../../../protocols/errors.ts'
-import { isCrossOrigin, hasDebugKey } from '../request-trust.ts'
-import * as views from '../message-schemas.ts'
-import { ConversationsQuery, GroupsQuery, InboxQuery, DeadLettersQuery, type HttpMethod, RetryQuery } from './debug-operations.ts'
 import { jsonResponse, problemResponse } from '../../http/http-responses.ts'
+import * as views from '../message-schemas.ts'
+import { hasDebugKey, isCrossOrigin } from '../request-trust.ts'
+import {
+  ConversationsQuery,
+  DeadLettersQuery,
+  GroupsQuery,
+  type HttpMethod,
+  InboxQuery,
+  RetryQuery,
+} from './debug-operations.ts'
 
 export interface MessageRoutesOptions {
   readonly messages: views.MessageSource
@@ -32,12 +39,23 @@ const STATUS: Partial<Record<ParleyError['code'], number>> = {
 }
 
 const failure = (error: ParleyError): Response =>
-  problemResponse(STATUS[error.code] ?? 500, error.message, error.hint ?? "look at this node's log", {}, { code: error.code })
+  problemResponse(
+    STATUS[error.code] ?? 500,
+    error.message,
+    error.hint ?? "look at this node's log",
+    {},
+    { code: error.code },
+  )
 
 const hidden = (what: string): Response =>
-  problemResponse(401, `${what} needs the key of this node`, 'show the debugKey of node.json in its data directory as Bearer', {
-    'www-authenticate': 'Bearer',
-  })
+  problemResponse(
+    401,
+    `${what} needs the key of this node`,
+    'show the debugKey of node.json in its data directory as Bearer',
+    {
+      'www-authenticate': 'Bearer',
+    },
+  )
 
 type Answer = (c: Context, isTrusted: boolean) => Response | Promise<Response>
 
@@ -79,7 +97,8 @@ export const addMessageRoutes = (app: Hono, options: MessageRoutesOptions): stri
           views.DeadLetterDetailsSchema.parse(isTrusted ? { ...letter, headers, data } : { ...letter, isHidden: true }),
         )
       },
-      DELETE: async (c) => jsonResponse(views.PurgedSchema.parse({ purged: await messages.purge(c.req.param('id') ?? '') })),
+      DELETE: async (c) =>
+        jsonResponse(views.PurgedSchema.parse({ purged: await messages.purge(c.req.param('id') ?? '') })),
     },
     '/api/dlq/:id/retry': {
       async POST(c) {
@@ -121,9 +140,14 @@ export const addMessageRoutes = (app: Hono, options: MessageRoutesOptions): stri
       const answer = Object.hasOwn(answers, method) ? answers[method as HttpMethod] : undefined
       if (answer === undefined) {
         const allowed = Object.keys(answers).flatMap((one) => (one === 'GET' ? ['GET', 'HEAD'] : [one]))
-        return problemResponse(405, `${c.req.path.slice(0, 200)} cannot be used with ${c.req.method}`, `use ${allowed[0]}`, {
-          allow: allowed.join(', '),
-        })
+        return problemResponse(
+          405,
+          `${c.req.path.slice(0, 200)} cannot be used with ${c.req.method}`,
+          `use ${allowed[0]}`,
+          {
+            allow: allowed.join(', '),
+          },
+        )
       }
       const isTrusted = options.isTrusted === true || hasDebugKey(c.req.header('authorization'), options.key)
       if (method !== 'GET') {

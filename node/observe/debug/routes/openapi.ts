@@ -4,7 +4,7 @@
  */
 import { STATUS_CODES } from 'node:http'
 import * as z from 'zod'
-import { type HttpMethod, OPERATIONS, type DebugOperation, SCHEMAS } from './debug-operations.ts'
+import { type DebugOperation, type HttpMethod, OPERATIONS, SCHEMAS } from './debug-operations.ts'
 
 type Json = Record<string, unknown>
 

@@ -1,9 +1,9 @@
 /** Durable messages as the debug endpoint shows them. Read when somebody looks; keeps no state. */
 import type { DeadLetter, DeadLetters } from '../../../../protocols/delivery/dead-letters/dead-letter-store.ts'
 import type { Stop } from '../../../../protocols/port.ts'
-import type { DeadLetterView, MessageSource } from '../message-schemas.ts'
-import type { DebugEvent } from '../debug-schemas.ts'
 import type { DurableMessages } from '../../../parts/durable-messages.ts'
+import type { DebugEvent } from '../debug-schemas.ts'
+import type { DeadLetterView, MessageSource } from '../message-schemas.ts'
 import { matchesFilter } from '../text-filter.ts'
 
 type NameOf = (peer: string) => string

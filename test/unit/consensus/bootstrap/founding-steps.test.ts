@@ -5,10 +5,10 @@ import fc from 'fast-check'
 import { planFounding } from '../../../../protocols/consensus/bootstrap/founding-plan.ts'
 import type { FoundingRecord, Proposal } from '../../../../protocols/consensus/bootstrap/founding-record.ts'
 import {
-  onProposal,
+  adoptMeshId,
   type FoundingState,
   onAnswer,
-  adoptMeshId,
+  onProposal,
   propose,
   resume,
 } from '../../../../protocols/consensus/bootstrap/founding-steps.ts'

@@ -1,9 +1,13 @@
 /** What a node says to others that found a mesh, and what it takes from them: by hand, from a peer that may lie. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type ProposalAnswer, foundingProtocol, type FoundingAnnouncement } from '../../../../protocols/consensus/bootstrap/contract.ts'
-import { foundedMeshId, type Proposal } from '../../../../protocols/consensus/bootstrap/founding-record.ts'
+import {
+  type FoundingAnnouncement,
+  foundingProtocol,
+  type ProposalAnswer,
+} from '../../../../protocols/consensus/bootstrap/contract.ts'
 import { createFoundingAnnouncements } from '../../../../protocols/consensus/bootstrap/founding-announcements.ts'
+import { foundedMeshId, type Proposal } from '../../../../protocols/consensus/bootstrap/founding-record.ts'
 import { memberIdOf } from '../../../../protocols/consensus/member-id.ts'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
 import type { NetworkNode } from '../../../support/port-network.ts'

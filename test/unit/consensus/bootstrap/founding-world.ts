@@ -6,16 +6,20 @@
  * State: what each member has saved and what it has in memory, messages on their way, all that was ever saved.
  */
 import type { ProposalAnswer } from '../../../../protocols/consensus/bootstrap/contract.ts'
-import { type FoundingRecord, type Proposal, sameProposal } from '../../../../protocols/consensus/bootstrap/founding-record.ts'
 import {
-  onProposal,
-  type FoundingState,
-  onAnswer,
+  type FoundingRecord,
+  type Proposal,
+  sameProposal,
+} from '../../../../protocols/consensus/bootstrap/founding-record.ts'
+import {
   adoptMeshId,
+  type FoundingState,
+  type FoundingStep,
   meshIdIn,
+  onAnswer,
+  onProposal,
   propose,
   resume,
-  type FoundingStep,
 } from '../../../../protocols/consensus/bootstrap/founding-steps.ts'
 import { createRandom } from '../../../support/virtual-time.ts'
 

@@ -1,12 +1,16 @@
 /** Whose messages of Raft count, and what somebody without a vote can bring about: nothing. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { encodeRaftPacket } from '../../../../protocols/consensus/raft/raft-codec.ts'
 import { raftProtocol } from '../../../../protocols/consensus/contract.ts'
 import type { ProvenVoters } from '../../../../protocols/consensus/group/group-api.ts'
-import { senderRejection, MAX_TERMS_AHEAD } from '../../../../protocols/consensus/group/raft-server.ts'
+import { MAX_TERMS_AHEAD, senderRejection } from '../../../../protocols/consensus/group/raft-server.ts'
 import { peerOf } from '../../../../protocols/consensus/member-id.ts'
-import { type Entry, encodeConfiguration, type RaftMessage } from '../../../../protocols/consensus/raft/raft-messages.ts'
+import { encodeRaftPacket } from '../../../../protocols/consensus/raft/raft-codec.ts'
+import {
+  type Entry,
+  encodeConfiguration,
+  type RaftMessage,
+} from '../../../../protocols/consensus/raft/raft-messages.ts'
 import { createGroupMesh, type GroupMember } from '../../../support/group-mesh.ts'
 import { word } from '../../../support/words.ts'
 

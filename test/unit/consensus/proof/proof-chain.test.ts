@@ -2,19 +2,20 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import fc from 'fast-check'
 import {
-  type ProofChain,
   emptyChain,
-  newestConfiguration,
   hasNoProof,
   isLinkable,
   MAX_LINKS,
+  newestConfiguration,
+  type ProofChain,
   provenTermOf,
   votersAt,
 } from '../../../../protocols/consensus/proof/proof-chain.ts'
 import { majority } from '../../../../protocols/consensus/raft/quorum.ts'
 import { founders, memberOf, membersOf, proofOf, shownTo } from './signed.ts'
 
-const verdict = (chain: ProofChain, ...rest: Parameters<typeof proofOf>): string => shownTo(chain, proofOf(...rest)).verdict
+const verdict = (chain: ProofChain, ...rest: Parameters<typeof proofOf>): string =>
+  shownTo(chain, proofOf(...rest)).verdict
 
 test('the founding voters are proven by the mesh id, and an epoch by a majority of them', () => {
   const { meshId, chain } = founders('abcd')

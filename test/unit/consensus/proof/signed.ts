@@ -1,7 +1,12 @@
 /** Statements signed by hand, for tests of the proof of coordination. Signatures are texts; which are good is told. */
 import { createHash } from 'node:crypto'
 import { meshIdOf } from '../../../../protocols/consensus/proof/chain-beginning.ts'
-import { type ProofChain, emptyChain, type ChainUpdate, addProof } from '../../../../protocols/consensus/proof/proof-chain.ts'
+import {
+  addProof,
+  type ChainUpdate,
+  emptyChain,
+  type ProofChain,
+} from '../../../../protocols/consensus/proof/proof-chain.ts'
 import { type Proof, ProofSchema, votersDigest } from '../../../../protocols/consensus/proof/statement.ts'
 
 export const sha256 = (bytes: Uint8Array): Uint8Array => new Uint8Array(createHash('sha256').update(bytes).digest())

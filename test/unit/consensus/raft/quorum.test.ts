@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { majority, reachedByMajority, countVotes } from '../../../../protocols/consensus/raft/quorum.ts'
+import { countVotes, majority, reachedByMajority } from '../../../../protocols/consensus/raft/quorum.ts'
 
 const IDS = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
 const group = fc.integer({ min: 1, max: IDS.length }).map((size) => IDS.slice(0, size))

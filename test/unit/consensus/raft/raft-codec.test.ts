@@ -3,9 +3,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import protobuf from 'protobufjs'
-import { decodeRaftPacket, encodeRaftPacket, type RaftPacket } from '../../../../protocols/consensus/raft/raft-codec.ts'
-import { type Entry, encodeConfiguration, type RaftMessage } from '../../../../protocols/consensus/raft/raft-messages.ts'
 import { mergeAppends } from '../../../../protocols/consensus/group/output-batching.ts'
+import { decodeRaftPacket, encodeRaftPacket, type RaftPacket } from '../../../../protocols/consensus/raft/raft-codec.ts'
+import {
+  type Entry,
+  encodeConfiguration,
+  type RaftMessage,
+} from '../../../../protocols/consensus/raft/raft-messages.ts'
 
 const count = fc.integer({ min: 0, max: 2 ** 45 })
 const member = fc.stringMatching(/^[a-z0-9]{1,20}\.[0-9a-f]{2,8}$/)
@@ -139,7 +143,10 @@ test('entries with a gap, too many of them, and messages from nobody are refused
   assert.equal(decodeRaftPacket(append(many(4_096))).message.type, 'append')
   assert.throws(() => decodeRaftPacket(append(many(4_097))), { code: 'MSG003' })
   assert.throws(
-    () => decodeRaftPacket(encodeRaftPacket({ group: '', from: 'a.00', to: 'b.00', message: { type: 'timeout-now', term: 1 } })),
+    () =>
+      decodeRaftPacket(
+        encodeRaftPacket({ group: '', from: 'a.00', to: 'b.00', message: { type: 'timeout-now', term: 1 } }),
+      ),
     { code: 'MSG003' },
   )
 })

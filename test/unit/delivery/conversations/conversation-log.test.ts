@@ -1,7 +1,10 @@
 /** What is remembered of conversations, and what is forgotten. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { MAX_KEPT_BYTES, ENTRY_OVERHEAD_BYTES } from '../../../../protocols/delivery/conversations/conversation-entry.ts'
+import {
+  ENTRY_OVERHEAD_BYTES,
+  MAX_KEPT_BYTES,
+} from '../../../../protocols/delivery/conversations/conversation-entry.ts'
 import { createConversationLog } from '../../../../protocols/delivery/conversations/conversation-log.ts'
 import type { DurableMessage } from '../../../../protocols/delivery/durable-message.ts'
 import { encodePayload } from '../../../../protocols/wire/payload/payload.ts'
@@ -182,7 +185,10 @@ test('of large data the beginning is kept', () => {
   const whole = 'x'.repeat(MAX_KEPT_BYTES - 2)
   conversations.recordSent(message('1', 'a', whole), 'p')
   conversations.recordSent(message('2', 'a', `${whole}x`), 'p')
-  conversations.recordSent({ ...message('3', 'a'), content: 'cbor', payload: encodePayload('cbor', `${whole}xxx`) }, 'p')
+  conversations.recordSent(
+    { ...message('3', 'a'), content: 'cbor', payload: encodePayload('cbor', `${whole}xxx`) },
+    'p',
+  )
   assert.deepEqual(
     conversations.get('a').map(({ data, isCut, bytes }) => [data, isCut, bytes]),
     [

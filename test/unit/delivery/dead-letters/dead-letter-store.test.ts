@@ -1,7 +1,11 @@
 /** Dead letters: what is kept of messages and calls that were given up, what is dropped, what is sent again. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type FailedCall, type DeadLetter, PAYLOAD_BYTES_HEADER } from '../../../../protocols/delivery/dead-letters/dead-letter.ts'
+import {
+  type DeadLetter,
+  type FailedCall,
+  PAYLOAD_BYTES_HEADER,
+} from '../../../../protocols/delivery/dead-letters/dead-letter.ts'
 import { openDeadLetterStore } from '../../../../protocols/delivery/dead-letters/dead-letter-store.ts'
 import { encodeMessage } from '../../../../protocols/delivery/durable-message.ts'
 import { DeliveryOptionsSchema } from '../../../../protocols/delivery/options.ts'

@@ -3,8 +3,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { openRowStore } from '../../../../node/store/messages/row-store.ts'
-import { type InboxRow, type StoredInboxMessage, openInboxRows } from '../../../../protocols/delivery/inbox/inbox-rows.ts'
-import { GUARANTEES, type DurableMessage } from '../../../../protocols/delivery/durable-message.ts'
+import { type DurableMessage, GUARANTEES } from '../../../../protocols/delivery/durable-message.ts'
+import {
+  type InboxRow,
+  openInboxRows,
+  type StoredInboxMessage,
+} from '../../../../protocols/delivery/inbox/inbox-rows.ts'
 import type { RowStore } from '../../../../protocols/delivery/store/row-storage.ts'
 import { createVolatileRowStore } from '../../../../protocols/delivery/store/volatile-row-store.ts'
 import { createQuota } from '../../../../protocols/limits/quota.ts'

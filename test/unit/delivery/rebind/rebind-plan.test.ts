@@ -2,8 +2,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import {
+  MAX_GROUP,
+  planRebind,
+  type RebindFacts,
+  rebindGroupsOf,
+} from '../../../../protocols/delivery/rebind/rebind-plan.ts'
 import { newOutgoingMessage, type OutgoingMessage } from '../../../../protocols/delivery/send/outgoing-message.ts'
-import { rebindGroupsOf, type RebindFacts, planRebind, MAX_GROUP } from '../../../../protocols/delivery/rebind/rebind-plan.ts'
 
 const entryOf = (
   sequence: number,
@@ -22,7 +27,11 @@ const entryOf = (
   }),
   stage: about.stage ?? 'queued',
 })
-const boundTo = (conversationId: string | undefined, isExactlyOnce = false, mayRebind = false): OutgoingMessage['bound'] => ({
+const boundTo = (
+  conversationId: string | undefined,
+  isExactlyOnce = false,
+  mayRebind = false,
+): OutgoingMessage['bound'] => ({
   capability: 'note',
   conversationId,
   isExactlyOnce,

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { createReceiveWindow, type HeldMessage } from '../../../../protocols/delivery/receive/receive-window.ts'
 import { isDone, LANE_SPAN } from '../../../../protocols/delivery/ack-ranges.ts'
+import { createReceiveWindow, type HeldMessage } from '../../../../protocols/delivery/receive/receive-window.ts'
 
 const NUMBERS = 12
 const CONVERSATIONS = [undefined, 'a', 'b'] as const

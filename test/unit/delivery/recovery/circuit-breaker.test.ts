@@ -4,11 +4,11 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { DEFAULT_BREAKER } from '../../../../protocols/delivery/recovery/circuit-breaker.ts'
 import {
-  type PeerBreakers,
   breakerOpenError,
+  breakerOutcomeOf,
   createPeerBreakers,
   isBreakerOpenError,
-  breakerOutcomeOf,
+  type PeerBreakers,
 } from '../../../../protocols/delivery/recovery/peer-breakers.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
 

@@ -1,7 +1,11 @@
 /** Which recovery an error gets, and what is told of those that end. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createRecoveries, decideRecovery, type Undelivered } from '../../../../protocols/delivery/recovery/error-recovery.ts'
+import {
+  createRecoveries,
+  decideRecovery,
+  type Undelivered,
+} from '../../../../protocols/delivery/recovery/error-recovery.ts'
 import { CODES, type Code, ParleyError } from '../../../../protocols/errors.ts'
 
 const facts = { count: 1, idempotent: false, remainingMs: 30_000, chance: 0 }
@@ -27,19 +31,25 @@ test('COM001 is tried again with backoff only where twice is as good as once, an
   assert.deepEqual(decideRecovery(late, { ...facts, idempotent: true }), { kind: 'retry', delayMs: 25 })
   assert.deepEqual(decideRecovery(late, { ...facts, idempotent: true, count: 2 }), { kind: 'retry', delayMs: 50 })
   assert.deepEqual(decideRecovery(late, { ...facts, idempotent: true, remainingMs: 10 }), { kind: 'give-up' })
-  assert.deepEqual(decideRecovery(late, { ...facts, idempotent: true, hasOthers: true }), { kind: 'retry', delayMs: 25 })
+  assert.deepEqual(decideRecovery(late, { ...facts, idempotent: true, hasOthers: true }), {
+    kind: 'retry',
+    delayMs: 25,
+  })
 })
 
 test('COM002 goes to another peer where there is one, else to a new connection after a while', () => {
   assert.deepEqual(decideRecovery(unsent, { ...facts, hasOthers: true }), { kind: 'failover' })
   assert.deepEqual(decideRecovery(unsent, facts), { kind: 'retry', delayMs: 25 })
-  assert.deepEqual(decideRecovery(new ParleyError('COM002', 'sent'), { ...facts, hasOthers: true }), { kind: 'give-up' })
+  assert.deepEqual(decideRecovery(new ParleyError('COM002', 'sent'), { ...facts, hasOthers: true }), {
+    kind: 'give-up',
+  })
 })
 
 test('a code whose recovery is none, or that is no error of the mesh, is given up', () => {
   const none = (Object.keys(CODES) as Code[]).filter((code) => ['none', 'replan'].includes(CODES[code].recovery))
   assert.ok(none.length > 8)
-  for (const code of none) assert.deepEqual(decideRecovery(remote(code), { ...facts, idempotent: true }), { kind: 'give-up' })
+  for (const code of none)
+    assert.deepEqual(decideRecovery(remote(code), { ...facts, idempotent: true }), { kind: 'give-up' })
   assert.deepEqual(decideRecovery(new Error('x'), { ...facts, idempotent: true }), { kind: 'give-up' })
 })
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { z } from 'zod'
 import { defineMessage } from '../../../../protocols/delivery/define-message.ts'
-import { decodeMessage, encodeMessage, type DurableMessage } from '../../../../protocols/delivery/durable-message.ts'
+import { type DurableMessage, decodeMessage, encodeMessage } from '../../../../protocols/delivery/durable-message.ts'
 import { createMessageRevisions } from '../../../../protocols/delivery/recovery/message-revision.ts'
 import { decodePayload, encodePayload } from '../../../../protocols/wire/payload/payload.ts'
 

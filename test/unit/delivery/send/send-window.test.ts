@@ -2,7 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { MAX_AHEAD, createSendWindow, type WindowEntry, type SendWindow } from '../../../../protocols/delivery/send/send-window.ts'
+import {
+  createSendWindow,
+  MAX_AHEAD,
+  type SendWindow,
+  type WindowEntry,
+} from '../../../../protocols/delivery/send/send-window.ts'
 
 const POLICY = { maxRetries: 2, initialDelayMs: 100, maxDelayMs: 1_000 }
 const LIMITS = { window: 4, windowBytes: 1_000, ackTimeoutMs: 500 }

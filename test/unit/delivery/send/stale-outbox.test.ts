@@ -6,7 +6,12 @@ import { createDelivery } from '../../../../protocols/delivery/delivery.ts'
 import { decodeMessageFrame } from '../../../../protocols/delivery/delivery-frames.ts'
 import { decodeMessage, encodeMessage, type Guarantee } from '../../../../protocols/delivery/durable-message.ts'
 import { RetryPolicySchema } from '../../../../protocols/delivery/options.ts'
-import { PEER_SENDERS, encodePeerSenderRow, encodeOutboxRow, outboxKey } from '../../../../protocols/delivery/store/delivery-rows.ts'
+import {
+  encodeOutboxRow,
+  encodePeerSenderRow,
+  outboxKey,
+  PEER_SENDERS,
+} from '../../../../protocols/delivery/store/delivery-rows.ts'
 import type { RowStore } from '../../../../protocols/delivery/store/row-storage.ts'
 import { createVolatileRowStore } from '../../../../protocols/delivery/store/volatile-row-store.ts'
 import { createPortNetwork } from '../../../support/port-network.ts'

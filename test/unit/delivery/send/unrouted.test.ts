@@ -1,10 +1,10 @@
 /** Messages to a capability that nobody offers yet: they wait, are bound once, expire, and survive a restart. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { encodeMessage, type DurableMessage } from '../../../../protocols/delivery/durable-message.ts'
+import { type DurableMessage, encodeMessage } from '../../../../protocols/delivery/durable-message.ts'
 import type { MessageDraft, Outbox, StagedChanges } from '../../../../protocols/delivery/send/outbox.ts'
-import { UNROUTED } from '../../../../protocols/delivery/store/delivery-rows.ts'
 import { openUnrouted } from '../../../../protocols/delivery/send/unrouted.ts'
+import { UNROUTED } from '../../../../protocols/delivery/store/delivery-rows.ts'
 import { createVolatileRowStore } from '../../../../protocols/delivery/store/volatile-row-store.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
 
@@ -27,7 +27,13 @@ const message: DurableMessage = {
 }
 const bytes = encodeMessage(message)
 const policy = { maxRetries: 1, initialDelayMs: 1, maxDelayMs: 1 }
-const draftOf = (expiresAt?: number): MessageDraft => ({ bytes, conversationId: 'c', priority: 'high', policy, expiresAt })
+const draftOf = (expiresAt?: number): MessageDraft => ({
+  bytes,
+  conversationId: 'c',
+  priority: 'high',
+  policy,
+  expiresAt,
+})
 
 const open = async (store = createVolatileRowStore('0'.repeat(32))) => {
   const bound: string[] = []

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import {
-  decodePeerSenderRow,
   decodeOutboxRow,
-  encodePeerSenderRow,
+  decodePeerSenderRow,
   encodeOutboxRow,
+  encodePeerSenderRow,
   outboxKey,
   padded,
   parseOutboxKey,

@@ -4,7 +4,13 @@ import { test } from 'node:test'
 import { directoryProtocol } from '../../../../discovery/directory/protocol.ts'
 import { signRecord } from '../../../../discovery/directory/record/agent-record.ts'
 import { createDirectoryMesh, recordOf } from '../../../support/directory-mesh.ts'
-import { digestOf, give, recordOf as plainRecord, sign, start as startTables } from '../../../support/directory-tables.ts'
+import {
+  digestOf,
+  give,
+  recordOf as plainRecord,
+  sign,
+  start as startTables,
+} from '../../../support/directory-tables.ts'
 
 const NO_DIGEST = digestOf([])
 

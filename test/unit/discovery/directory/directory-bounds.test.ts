@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { directoryProtocol, MAX_BATCH_BYTES, PRESENCE_TOPIC } from '../../../../discovery/directory/protocol.ts'
 import { createDirectory } from '../../../../discovery/directory/directory.ts'
+import { directoryProtocol, MAX_BATCH_BYTES, PRESENCE_TOPIC } from '../../../../discovery/directory/protocol.ts'
 import { MAX_RECORD_BYTES, packRecord, signRecord } from '../../../../discovery/directory/record/agent-record.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import { createDirectoryMesh, pushTo, recordOf } from '../../../support/directory-mesh.ts'
@@ -64,7 +64,10 @@ test('gossip that is old is neither checked nor passed on', async () => {
   await time.run(50)
   const { bytes } = await signRecord(liar.port, recordOf(liar, { version: 4 }))
   await liar.port.gossip.publish(PRESENCE_TOPIC, packRecord({ bytes, signature: new Uint8Array(64) }))
-  await liar.port.gossip.publish(PRESENCE_TOPIC, packRecord(await signRecord(liar.port, recordOf(liar, { version: 3 }))))
+  await liar.port.gossip.publish(
+    PRESENCE_TOPIC,
+    packRecord(await signRecord(liar.port, recordOf(liar, { version: 3 }))),
+  )
   await time.run(50)
   assert.equal(gossipRefused(a), 0)
   assert.equal(a.directory.stats().refused.bad_signature, 0)

@@ -6,12 +6,12 @@ import { createRandom, createVirtualTime } from '../../../support/virtual-time.t
 
 const SERVICE = '_p0123456789abcd._udp.local'
 const MARK = 7
-/** Stands for the seal: whoever knows the mark is a member. */
-const seal = (bytes: Uint8Array): Uint8Array => Uint8Array.from([MARK, ...bytes])
+/** Stands for the encrypt: whoever knows the mark is a member. */
+const encrypt = (bytes: Uint8Array): Uint8Array => Uint8Array.from([MARK, ...bytes])
 const open = (bytes: Uint8Array): Uint8Array | undefined => (bytes[0] === MARK ? bytes.subarray(1) : undefined)
 const text = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
 const told = (peer: string, addresses = ['/ip4/10.0.0.1/tcp/1']): Uint8Array =>
-  writeAnswer(SERVICE, 'x', 120, seal(text({ p: peer, a: addresses })))
+  writeAnswer(SERVICE, 'x', 120, encrypt(text({ p: peer, a: addresses })))
 
 const network = () => {
   const time = createVirtualTime()
@@ -40,8 +40,8 @@ const network = () => {
       chance,
       service,
       instance: self,
-      seal,
-      open,
+      encrypt,
+      decrypt: open,
       interfaces: () => [place],
       count: (what) => {
         counts[what] = (counts[what] ?? 0) + 1
@@ -130,8 +130,8 @@ test('what no member sealed and what is no message is dropped and counted', () =
     { p: 'two', a: new Array(9).fill('x') },
     null,
   ])
-    mdns.receive(writeAnswer(SERVICE, 'x', 120, seal(text(bad))))
-  mdns.receive(writeAnswer(SERVICE, 'x', 120, seal(Uint8Array.of(1, 2, 3))))
+    mdns.receive(writeAnswer(SERVICE, 'x', 120, encrypt(text(bad))))
+  mdns.receive(writeAnswer(SERVICE, 'x', 120, encrypt(Uint8Array.of(1, 2, 3))))
   assert.equal(found.size, 0)
   assert.equal(counts.dropped, 7)
 })

@@ -2,7 +2,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { MembershipUpdate } from '../../../../discovery/swim/membership-update.ts'
-import { UPDATE_RATE, createNeighbourLimits, PROBE_RATE, INDIRECT_PROBE_RATE, UNKNOWN_UPDATE_RATE } from '../../../../discovery/swim/neighbour-limits.ts'
+import {
+  createNeighbourLimits,
+  INDIRECT_PROBE_RATE,
+  PROBE_RATE,
+  UNKNOWN_UPDATE_RATE,
+  UPDATE_RATE,
+} from '../../../../discovery/swim/neighbour-limits.ts'
 import { presenceProtocol } from '../../../../discovery/swim/protocol.ts'
 import { createPortNetwork } from '../../../support/port-network.ts'
 import { startWatcher } from '../../../support/swim-node.ts'

@@ -1,7 +1,7 @@
 /** The failure detector, one step after another, by hand. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { MembershipUpdate, MemberStatus } from '../../../../discovery/swim/membership-update.ts'
+import type { MemberStatus, MembershipUpdate } from '../../../../discovery/swim/membership-update.ts'
 import { type SwimInput, step } from '../../../../discovery/swim/swim-machine.ts'
 import type { SwimSettings } from '../../../../discovery/swim/swim-settings.ts'
 import { createSwimState, type SwimEffect } from '../../../../discovery/swim/swim-state.ts'
@@ -53,7 +53,8 @@ const start = (neighbours: readonly string[], settings: Partial<SwimSettings> = 
     },
     now: () => nowMs,
     told,
-    of: <T extends SwimEffect['type']>(type: T): Of<T>[] => told.filter((effect): effect is Of<T> => effect.type === type),
+    of: <T extends SwimEffect['type']>(type: T): Of<T>[] =>
+      told.filter((effect): effect is Of<T> => effect.type === type),
     standing: (peer: string): MemberStatus | undefined => swim.members.get(peer)?.standing,
     hear: (from: string, ...news: MembershipUpdate[]) => give({ type: 'probed', peer: from, incarnation: 1, news }),
   }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { type MembershipUpdate, compareUpdates, MEMBER_STATUSES } from '../../../../discovery/swim/membership-update.ts'
+import { compareUpdates, MEMBER_STATUSES, type MembershipUpdate } from '../../../../discovery/swim/membership-update.ts'
 import { type SwimInput, step } from '../../../../discovery/swim/swim-machine.ts'
 import { createSwimState, PROBE_OUTCOMES } from '../../../../discovery/swim/swim-state.ts'
 import { createWorld } from '../../../sim/membership/world.ts'

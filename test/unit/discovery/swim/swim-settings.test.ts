@@ -2,9 +2,15 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { type MembershipUpdate, compareUpdates, MEMBER_STATUSES } from '../../../../discovery/swim/membership-update.ts'
 import { createBroadcastQueue } from '../../../../discovery/swim/broadcast-queue.ts'
-import { probeMs, retransmissions, SWIM_DEFAULTS, suspicionFor, suspicionMs } from '../../../../discovery/swim/swim-settings.ts'
+import { compareUpdates, MEMBER_STATUSES, type MembershipUpdate } from '../../../../discovery/swim/membership-update.ts'
+import {
+  probeMs,
+  retransmissions,
+  SWIM_DEFAULTS,
+  suspicionFor,
+  suspicionMs,
+} from '../../../../discovery/swim/swim-settings.ts'
 
 const rumour = (peer: string, incarnation = 1): MembershipUpdate => ({ peer, standing: 'suspect', incarnation, by: [] })
 const FIGURES = { ...SWIM_DEFAULTS, suspicionMs: 4_000 }

@@ -5,16 +5,16 @@ import fc from 'fast-check'
 import protobuf from 'protobufjs'
 import { fromString } from 'uint8arrays/from-string'
 import { isParleyError } from '../../../../protocols/errors.ts'
+import { decodeBatch, eventDecoder, signedBytes } from '../../../../protocols/events/batch/batch-decoder.ts'
 import {
   BatchDraft,
   type BatchHeader,
+  type EventAttributes,
   MAX_BATCH_BYTES,
   MAX_BATCH_EVENTS,
-  type EventAttributes,
   putEvent,
   signingPrefix,
 } from '../../../../protocols/events/batch/batch-encoder.ts'
-import { eventDecoder, decodeBatch, signedBytes } from '../../../../protocols/events/batch/batch-decoder.ts'
 import { PRIORITIES } from '../../../../protocols/wire/envelope.ts'
 import { ProtobufWriter } from '../../../../protocols/wire/frames/protobuf.ts'
 
@@ -31,7 +31,14 @@ interface Sent {
 
 const prefix = signingPrefix('test')
 const signature = new Uint8Array(64).fill(7)
-const header: BatchHeader = { publisher: '12D3KooWA', word: 'a', epoch: 1_716_239_022_000, first: 1, sentAt: 5, waitedMs: 0 }
+const header: BatchHeader = {
+  publisher: '12D3KooWA',
+  word: 'a',
+  epoch: 1_716_239_022_000,
+  first: 1,
+  sentAt: 5,
+  waitedMs: 0,
+}
 
 const sealed = (head: BatchHeader, events: Uint8Array, by = signature): Uint8Array => {
   const draft = new BatchDraft(prefix, head, events)

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { DIRECT_RECIPIENTS_BYTES, createDirectRecipients } from '../../../../protocols/events/batch/direct-recipients.ts'
+import {
+  createDirectRecipients,
+  DIRECT_RECIPIENTS_BYTES,
+} from '../../../../protocols/events/batch/direct-recipients.ts'
 import { createPorts } from '../ports.ts'
 
 const TOPIC = 'events/tasks'

@@ -2,9 +2,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isParleyError } from '../../../../protocols/errors.ts'
-import { FORWARDED_HEADS_RATE } from '../../../../protocols/events/repair/publisher-heads.ts'
+import {
+  CATALOG_COST,
+  HISTORY_REQUEST_RATE,
+  MAX_WAITING_SYNCS,
+} from '../../../../protocols/events/channels/subscription-sync.ts'
 import { eventsProtocol, MAX_HEADS, type WireHead } from '../../../../protocols/events/protocol.ts'
-import { HISTORY_REQUEST_RATE, CATALOG_COST, MAX_WAITING_SYNCS } from '../../../../protocols/events/channels/subscription-sync.ts'
+import { FORWARDED_HEADS_RATE } from '../../../../protocols/events/repair/publisher-heads.ts'
 import { node } from '../listeners.ts'
 import { createPorts } from '../ports.ts'
 
@@ -44,7 +48,10 @@ test('numbers of others that one neighbour tells are checked up to its rate, and
   assert.equal(checked, FORWARDED_HEADS_RATE.burst)
   tell(mallory, MAX_HEADS)
   await net.run(20)
-  assert.ok(checked - FORWARDED_HEADS_RATE.burst <= (FORWARDED_HEADS_RATE.perSecond * 60) / 1_000, `${checked} were checked`)
+  assert.ok(
+    checked - FORWARDED_HEADS_RATE.burst <= (FORWARDED_HEADS_RATE.perSecond * 60) / 1_000,
+    `${checked} were checked`,
+  )
   const before = checked
   tell(honest, 10)
   await net.run(20)

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { MAX_WAITING_SYNCS } from '../../../../protocols/events/channels/subscription-sync.ts'
 import type { MeshEvent } from '../../../../protocols/events/event.ts'
 import { createEvents } from '../../../../protocols/events/events.ts'
 import type { EventsOptions } from '../../../../protocols/events/options.ts'
 import { eventsProtocol } from '../../../../protocols/events/protocol.ts'
-import { MAX_WAITING_SYNCS } from '../../../../protocols/events/channels/subscription-sync.ts'
 import { createPorts, type Peer } from '../ports.ts'
 
 type Net = ReturnType<typeof createPorts>

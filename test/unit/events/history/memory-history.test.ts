@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { createMemoryHistory } from '../../../../protocols/events/history/memory-history.ts'
 import { MAX_FETCH_BATCHES, MAX_FETCH_BYTES } from '../../../../protocols/events/protocol.ts'
-import type { SequenceRange, EventSeries } from '../../../../protocols/events/series.ts'
+import type { EventSeries, SequenceRange } from '../../../../protocols/events/series.ts'
 
 const SERIES: EventSeries = { publisher: 'p', word: 'tasks', epoch: 1 }
 const HOLD_MS = 15_000

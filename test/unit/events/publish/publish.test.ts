@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { z } from 'zod'
 import { isParleyError } from '../../../../protocols/errors.ts'
+import { decodeBatch, eventDecoder } from '../../../../protocols/events/batch/batch-decoder.ts'
 import { defineEvent } from '../../../../protocols/events/define-event.ts'
 import type { MeshEvent } from '../../../../protocols/events/event.ts'
 import { createEvents, DEFAULT_TOPIC } from '../../../../protocols/events/events.ts'
 import type { EventsOptions } from '../../../../protocols/events/options.ts'
-import { eventDecoder, decodeBatch } from '../../../../protocols/events/batch/batch-decoder.ts'
 import { createPorts, turn } from '../ports.ts'
 
 /** A node without neighbours. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createReorderBuffer } from '../../../../protocols/events/receive/reorder-buffer.ts'
 import { createGapRepair, MAX_JOBS } from '../../../../protocols/events/repair/gap-repair.ts'
-import type { Retrieved, Retrieve } from '../../../../protocols/events/repair/retrieve.ts'
+import type { Retrieve, Retrieved } from '../../../../protocols/events/repair/retrieve.ts'
 import { createPorts, turn } from '../ports.ts'
 
 const setUp = () => {

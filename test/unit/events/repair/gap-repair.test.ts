@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { QUIET_MS } from '../../../../protocols/events/repair/publisher-heads.ts'
 import { eventsProtocol } from '../../../../protocols/events/protocol.ts'
+import { QUIET_MS } from '../../../../protocols/events/repair/publisher-heads.ts'
 import { RETRIEVE_ROUNDS } from '../../../../protocols/events/repair/retrieve.ts'
 import { batch } from '../forged.ts'
 import { holder, losing, node, nodes, SEEDS, sequences, TOPIC, withGap } from '../listeners.ts'

@@ -2,7 +2,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isParleyError } from '../../../../protocols/errors.ts'
-import { acknowledgedUpTo, createClientSessionWindow, type ClientSession, MAX_WAITING_COMMANDS, type OpenSession } from '../../../../protocols/journal/client/client-session.ts'
+import {
+  acknowledgedUpTo,
+  type ClientSession,
+  createClientSessionWindow,
+  MAX_WAITING_COMMANDS,
+  type OpenSession,
+} from '../../../../protocols/journal/client/client-session.ts'
 import { MAX_OPEN_COMMANDS } from '../../../../protocols/journal/state/session-table.ts'
 
 const NEVER = new AbortController().signal

@@ -4,8 +4,12 @@ import { test } from 'node:test'
 import * as z from 'zod'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
 import { createJournalClient } from '../../../../protocols/journal/client/journal-client.ts'
-import { type AnyCommandKind, defineJournalCommand, type Json } from '../../../../protocols/journal/state/command-kind.ts'
-import { FEATURE_LEVEL_KEY, BUILT_IN_KINDS, raiseLevel } from '../../../../protocols/journal/state/built-in-kinds.ts'
+import { BUILT_IN_KINDS, FEATURE_LEVEL_KEY, raiseLevel } from '../../../../protocols/journal/state/built-in-kinds.ts'
+import {
+  type AnyCommandKind,
+  defineJournalCommand,
+  type Json,
+} from '../../../../protocols/journal/state/command-kind.ts'
 import { OPEN_SESSION } from '../../../../protocols/journal/state/journal-machine.ts'
 import { createJournalMesh, type JournalMesh, type JournalNode } from '../../../support/journal-mesh.ts'
 import { createVirtualTime } from '../../../support/virtual-time.ts'
@@ -417,18 +421,18 @@ const createAlone = (answer: (body: Record<string, unknown>, tries: number) => u
   const state = { mesh: 'm', leader: { epoch: 1, peer: 'one' }, doubts: 0, learned: [] as unknown[] }
   const sent: Record<string, unknown>[] = []
   const whereabouts = {
-    learn: () => {},
-    hear: (told: unknown, source: string) => void state.learned.push([told, source]),
+    setFromOwnGroup: () => {},
+    onReport: (told: unknown, source: string) => void state.learned.push([told, source]),
     leader: () => state.leader,
-    heard: () => ({ epoch: 1, version: 0, seats: ['one'], isPresent: true, silentMs: 0 }),
-    gone() {},
-    doubt: () => {
+    latest: () => ({ epoch: 1, version: 0, seats: ['one'], isPresent: true, silentMs: 0 }),
+    markGone() {},
+    markDoubtful: () => {
       state.doubts += 1
     },
     find: () => Promise.resolve(state.leader),
     onChange: () => () => {},
-    ended: new AbortController().signal,
-    forget() {},
+    stopped: new AbortController().signal,
+    reset() {},
     stop() {},
   }
   const submit = async (body: Record<string, unknown>): Promise<unknown> => {

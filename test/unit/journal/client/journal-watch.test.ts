@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { coordinatorProtocol } from '../../../../protocols/coordinator/contract.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
-import type { Json } from '../../../../protocols/journal/state/command-kind.ts'
-import { journalProtocol } from '../../../../protocols/journal/contract.ts'
 import type { JournalChange, WatchOptions } from '../../../../protocols/journal/client/journal-watch.ts'
+import { journalProtocol } from '../../../../protocols/journal/contract.ts'
+import type { Json } from '../../../../protocols/journal/state/command-kind.ts'
 import { createJournalMesh, type JournalMesh, type JournalNode } from '../../../support/journal-mesh.ts'
 
 const OWN = /^\$/

@@ -14,15 +14,15 @@ const told = async (...reasons: string[]): Promise<{ error: unknown; tries: numb
   const time = createVirtualTime()
   const port = { timers: time, random: (bytes: number) => new Uint8Array(bytes) }
   const whereabouts = {
-    learn() {},
-    hear() {},
+    setFromOwnGroup() {},
+    onReport() {},
     leader: () => undefined,
-    heard: () => ({ epoch: 0, version: 0, seats: [], isPresent: false, silentMs: Number.POSITIVE_INFINITY }),
-    gone() {},
-    doubt() {},
+    latest: () => ({ epoch: 0, version: 0, seats: [], isPresent: false, silentMs: Number.POSITIVE_INFINITY }),
+    markGone() {},
+    markDoubtful() {},
     find: () => Promise.reject(new Error('nobody asks')),
     onChange: () => () => {},
-    forget() {},
+    reset() {},
     stop() {},
   }
   const { insist } = createLeaderRetry({ port, leaderTracker: whereabouts })

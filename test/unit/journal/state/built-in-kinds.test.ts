@@ -3,22 +3,22 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { isParleyError } from '../../../../protocols/errors.ts'
-import type { AnyCommandKind, CommandKind } from '../../../../protocols/journal/state/command-kind.ts'
 import { compareFences, type Fence, NO_FENCE } from '../../../../protocols/journal/fencing/fence.ts'
-import { MAX_JSON_DEPTH } from '../../../../protocols/journal/state/json-value.ts'
 import {
+  BUILT_IN_KINDS,
   beginEpoch,
   deleteRecord,
   EPOCHS_PREFIX,
   EpochSchema,
-  JsonSchema,
   FEATURE_LEVEL_KEY,
   featureLevelOf,
-  BUILT_IN_KINDS,
+  JsonSchema,
   putRecord,
   raiseLevel,
 } from '../../../../protocols/journal/state/built-in-kinds.ts'
+import type { AnyCommandKind, CommandKind } from '../../../../protocols/journal/state/command-kind.ts'
 import { createJournalRecords } from '../../../../protocols/journal/state/journal-records.ts'
+import { MAX_JSON_DEPTH } from '../../../../protocols/journal/state/json-value.ts'
 
 const create = () => {
   const records = createJournalRecords()

@@ -4,14 +4,14 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import * as z from 'zod'
 import { ParleyError } from '../../../../protocols/errors.ts'
+import { BUILT_IN_KINDS } from '../../../../protocols/journal/state/built-in-kinds.ts'
 import {
   type AnyCommandKind,
-  type LoggedCommand,
   defineJournalCommand,
   encodeLoggedCommand,
   type Json,
+  type LoggedCommand,
 } from '../../../../protocols/journal/state/command-kind.ts'
-import { BUILT_IN_KINDS } from '../../../../protocols/journal/state/built-in-kinds.ts'
 import {
   createJournalMachine,
   type JournalMachine,
@@ -48,7 +48,9 @@ const tell = (what: () => unknown) =>
   defineJournalCommand({ name: 'test.tell', level: 1, input: z.null(), output: z.unknown(), apply: what })
 
 const kindsWith = (...more: AnyCommandKind[]): ReadonlyMap<string, AnyCommandKind> =>
-  new Map([...BUILT_IN_KINDS, append as AnyCommandKind, echo as AnyCommandKind, ...more].map((kind) => [kind.name, kind]))
+  new Map(
+    [...BUILT_IN_KINDS, append as AnyCommandKind, echo as AnyCommandKind, ...more].map((kind) => [kind.name, kind]),
+  )
 const create = (...more: AnyCommandKind[]): JournalMachine => createJournalMachine(kindsWith(...more))
 
 const command = (kind: string, input: Json, more: Partial<LoggedCommand> = {}): Uint8Array =>

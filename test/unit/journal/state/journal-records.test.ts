@@ -4,18 +4,18 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
 import type { JournalTx, Json } from '../../../../protocols/journal/state/command-kind.ts'
-import { MAX_JSON_DEPTH } from '../../../../protocols/journal/state/json-value.ts'
 import {
   CHANGE_BYTES,
   createJournalRecords,
+  type JournalRecords,
   MAX_CHANGES,
   MAX_CHANGES_BYTES,
   MAX_ENTRY_BYTES,
   MAX_KEY,
   MAX_VALUE_BYTES,
   MESH_BYTES,
-  type JournalRecords,
 } from '../../../../protocols/journal/state/journal-records.ts'
+import { MAX_JSON_DEPTH } from '../../../../protocols/journal/state/json-value.ts'
 
 const at = (index: number, term = 1) => ({ index, term })
 const change = <T>(records: JournalRecords, index: number, run: (tx: JournalTx) => T): T =>
@@ -205,7 +205,14 @@ test('a value is kept as JSON has it, and cannot be changed from outside', () =>
     return inner
   }
   put(records, 3, 'deep', nested(MAX_JSON_DEPTH))
-  const bad = [nested(MAX_JSON_DEPTH + 1), nested(100_000), Number.NaN, Number.POSITIVE_INFINITY, undefined, new Date(0)]
+  const bad = [
+    nested(MAX_JSON_DEPTH + 1),
+    nested(100_000),
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    undefined,
+    new Date(0),
+  ]
   for (const one of [...bad, new Map(), [undefined], new Array(2), new Uint8Array(1), () => 1])
     assert.equal(
       codeOf(() => put(records, 4, 'b', one as Json)),

@@ -2,12 +2,20 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { encodeLoggedCommand, type Json } from '../../../../protocols/journal/state/command-kind.ts'
 import { BUILT_IN_KINDS } from '../../../../protocols/journal/state/built-in-kinds.ts'
+import { encodeLoggedCommand, type Json } from '../../../../protocols/journal/state/command-kind.ts'
 import { createJournalMachine, OPEN_SESSION } from '../../../../protocols/journal/state/journal-machine.ts'
+import {
+  createJournalRecords,
+  MAX_RECORDS_BYTES,
+  MAX_VALUE_BYTES,
+} from '../../../../protocols/journal/state/journal-records.ts'
 import { createRecordShares, RECORD_BYTES, SHARES_LEVEL } from '../../../../protocols/journal/state/record-shares.ts'
-import { createJournalRecords, MAX_RECORDS_BYTES, MAX_VALUE_BYTES } from '../../../../protocols/journal/state/journal-records.ts'
-import { type CommandAnswer, createSessionTable, MAX_SESSIONS_EACH } from '../../../../protocols/journal/state/session-table.ts'
+import {
+  type CommandAnswer,
+  createSessionTable,
+  MAX_SESSIONS_EACH,
+} from '../../../../protocols/journal/state/session-table.ts'
 
 const BIG = 'x'.repeat(MAX_VALUE_BYTES - 100)
 

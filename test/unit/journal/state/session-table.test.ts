@@ -2,7 +2,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { type CommandAnswer, createSessionTable, MAX_OPEN_COMMANDS, type SessionTable, answerSize } from '../../../../protocols/journal/state/session-table.ts'
+import {
+  answerSize,
+  type CommandAnswer,
+  createSessionTable,
+  MAX_OPEN_COMMANDS,
+  type SessionTable,
+} from '../../../../protocols/journal/state/session-table.ts'
 
 const answerAt = (version: number, result = ''): CommandAnswer => ({ ok: true, version, term: 1, result })
 

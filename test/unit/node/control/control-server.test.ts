@@ -8,10 +8,15 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import * as z from 'zod'
 import { type ControlClient, createControlClient } from '../../../../node/control/control-client.ts'
+import {
+  CallLineSchema,
+  MAX_BODY_BYTES,
+  PublishedSchema,
+  SubscribeLineSchema,
+} from '../../../../node/control/control-schemas.ts'
 import { MAX_STREAMS } from '../../../../node/control/control-streams.ts'
-import { CallLineSchema, MAX_BODY_BYTES, PublishedSchema, SubscribeLineSchema } from '../../../../node/control/control-schemas.ts'
-import { readNodes } from '../../../../node/store/data-directory.ts'
 import { createMesh, type Mesh } from '../../../../node/index.ts'
+import { readNodes } from '../../../../node/store/data-directory.ts'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
 import { failureOf, until } from '../../../support/until.ts'
 

@@ -6,9 +6,9 @@ import { test } from 'node:test'
 import {
   fitsSocket,
   MAX_SOCKET_PATH_BYTES,
+  SOCKET_NAME,
   socketInDataDir,
   socketInTemporaryDirectory,
-  SOCKET_NAME,
 } from '../../../../node/control/socket-path.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import { testFolder } from '../../../support/folder.ts'

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Connection } from '@libp2p/interface'
-import { createConnectionPruning, overlayProtocol, type ConnectionPruning } from '../../../../node/network/connection-pruning.ts'
-import { createPeers, type AdmittedPeerFacts, type Peers } from '../../../../node/network/peers.ts'
+import {
+  type ConnectionPruning,
+  createConnectionPruning,
+  overlayProtocol,
+} from '../../../../node/network/connection-pruning.ts'
+import { type AdmittedPeerFacts, createPeers, type Peers } from '../../../../node/network/peers.ts'
 import { createPortNetwork, type NetworkNode, type PortNetwork } from '../../../support/port-network.ts'
 
 const LOOK_MS = 1_000

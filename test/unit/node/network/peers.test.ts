@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Connection } from '@libp2p/interface'
-import { createPeers, type AdmittedPeerFacts } from '../../../../node/network/peers.ts'
+import { type AdmittedPeerFacts, createPeers } from '../../../../node/network/peers.ts'
 import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 const facts: AdmittedPeerFacts = {

@@ -2,8 +2,13 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { afterEach, describe, it } from 'node:test'
+import {
+  type HealthListenerOptions,
+  type HealthSource,
+  MAX_CONNECTIONS,
+  startHealthListener,
+} from '../../../../node/observe/health-listener.ts'
 import { createMetrics } from '../../../../node/observe/metrics/metrics.ts'
-import { type HealthListenerOptions, type HealthSource, MAX_CONNECTIONS, startHealthListener } from '../../../../node/observe/health-listener.ts'
 import type { Fields } from '../../../../protocols/port.ts'
 import { ask, createSource, until } from './debug/debug-client.ts'
 

@@ -3,8 +3,8 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { makeSecret } from '../../../../node/index.ts'
 import { type LiveParts, liveSettings } from '../../../../node/options/live-settings.ts'
-import { type MeshOptions, type MeshOptionsInput, parseOptions } from '../../../../node/options/schema.ts'
 import { reloadOptions } from '../../../../node/options/reload.ts'
+import { type MeshOptions, type MeshOptionsInput, parseOptions } from '../../../../node/options/schema.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 
 /** A node's parts that note what they were told. */
@@ -30,7 +30,12 @@ const node = (input: MeshOptionsInput = {}) => {
     forgetAllRefusals: () => void told.push('pardon'),
     secretsChanged: () => void told.push('prove'),
   }
-  return { options, told, linkLimits, change: (changes: unknown) => reloadOptions(options, changes, liveSettings(parts)) }
+  return {
+    options,
+    told,
+    linkLimits,
+    change: (changes: unknown) => reloadOptions(options, changes, liveSettings(parts)),
+  }
 }
 
 const snapshot = (options: MeshOptions): string => JSON.stringify(options)

@@ -4,10 +4,10 @@ import { isAbsolute, resolve } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import * as z from 'zod'
+import { CompressionOptions, Limits, Timings } from '../../../../node/options/limits.ts'
 import { PRESETS } from '../../../../node/options/presets.ts'
 import { type MeshOptions, MeshOptionsSchema, type OptionIssue, parseOptions } from '../../../../node/options/schema.ts'
 import { makeSecret } from '../../../../node/trust/secret.ts'
-import { CompressionOptions, Limits, Timings } from '../../../../node/options/limits.ts'
 import { type Code, isParleyError, type ParleyError } from '../../../../protocols/errors.ts'
 
 const failure = (input: unknown, code: Code = 'MSG001'): ParleyError => {

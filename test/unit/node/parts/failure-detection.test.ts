@@ -3,7 +3,11 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createDirectory, type Directory } from '../../../../discovery/directory/directory.ts'
 import type { Change } from '../../../../discovery/directory/tables/directory-state.ts'
-import { createFailureDetection, type FailureDetection, type FailureDetectionOptions } from '../../../../node/parts/failure-detection.ts'
+import {
+  createFailureDetection,
+  type FailureDetection,
+  type FailureDetectionOptions,
+} from '../../../../node/parts/failure-detection.ts'
 import type { Client } from '../../../../protocols/define.ts'
 import { createPortNetwork, type NetworkNode, type PortNetwork } from '../../../support/port-network.ts'
 import { stoppable } from '../../../support/swim-node.ts'

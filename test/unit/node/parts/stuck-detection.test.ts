@@ -1,8 +1,8 @@
 /** The judge of a node's own agent over real slots, in virtual time. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { BEAT_MS, createStuckDetection, type WatchedThread } from '../../../../node/parts/stuck-detection.ts'
 import { Timings } from '../../../../node/options/limits.ts'
+import { BEAT_MS, createStuckDetection, type WatchedThread } from '../../../../node/parts/stuck-detection.ts'
 import type { Fields } from '../../../../protocols/port.ts'
 import { createConcurrencyLimiter } from '../../../../protocols/wire/responder/concurrency-limiter.ts'
 import { createVirtualTime } from '../../../support/virtual-time.ts'

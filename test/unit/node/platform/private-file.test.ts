@@ -2,7 +2,12 @@ import assert from 'node:assert/strict'
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { ensurePrivateDirectory, readPrivateFile, readSmallFile, writePrivateFile } from '../../../../node/platform/private-file.ts'
+import {
+  ensurePrivateDirectory,
+  readPrivateFile,
+  readSmallFile,
+  writePrivateFile,
+} from '../../../../node/platform/private-file.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import { testFolder } from '../../../support/folder.ts'
 

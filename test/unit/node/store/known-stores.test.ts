@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { openFolder } from '../../../../node/store/files/disk.ts'
 import { createFoundingFile } from '../../../../node/store/journal/founding-file.ts'
+import { readLossNote } from '../../../../node/store/journal/journal-loss.ts'
 import {
   forgetStores,
   KNOWN_FILE,
@@ -14,7 +15,6 @@ import {
   readKnown,
   warnOfOtherIdentity,
 } from '../../../../node/store/known-stores.ts'
-import { readLossNote } from '../../../../node/store/journal/journal-loss.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import { testFolder } from '../../../support/folder.ts'
 import { failureOf } from '../../../support/until.ts'

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import {
+  answererSkew,
   askerSkew,
   certainMs,
   createClockSkews,
@@ -12,7 +13,6 @@ import {
   refusedSkew,
   skewProblem,
   skewText,
-  answererSkew,
 } from '../../../../node/trust/clock-skew.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
 import { keptLog } from '../../../support/meshes.ts'

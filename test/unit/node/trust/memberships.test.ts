@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Membership } from '../../../../node/trust/trust.ts'
 import { dueOf, endOf, Memberships, renewalAt, retryInMs } from '../../../../node/trust/memberships.ts'
+import type { Membership } from '../../../../node/trust/trust.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
 import { createVirtualTime } from '../../../support/virtual-time.ts'
 

@@ -5,9 +5,9 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import fc from 'fast-check'
 import { base64url, CompactSign } from 'jose'
-import { createTrust } from '../../../../node/trust/trust.ts'
 import { deriveAuthority } from '../../../../node/trust/secret.ts'
 import { issueToken, verifyToken } from '../../../../node/trust/token.ts'
+import { createTrust } from '../../../../node/trust/trust.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import {
   MAX_TOKEN_BYTES,

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { ParleyError } from '../../../../protocols/errors.ts'
-import { type Frame, frame, KIND } from '../../../../protocols/wire/frames/frame.ts'
 import { createReassembler, fragment } from '../../../../protocols/wire/frames/fragmentation.ts'
+import { type Frame, frame, KIND } from '../../../../protocols/wire/frames/frame.ts'
 import { arbitraryFrame } from '../../../support/arbitrary-frame.ts'
 
 const part = (exchange: number, bytes: number, more: boolean): Frame => ({

@@ -4,7 +4,12 @@ import fc from 'fast-check'
 import type { Duplex } from '../../../../protocols/wire/duplex.ts'
 import { type Frame, frame, KIND } from '../../../../protocols/wire/frames/frame.ts'
 import { createFrameReader } from '../../../../protocols/wire/frames/frame-reader.ts'
-import { createFrameWriter, type FrameWriter, type FrameOwner, type QueuedFrame } from '../../../../protocols/wire/frames/frame-writer.ts'
+import {
+  createFrameWriter,
+  type FrameOwner,
+  type FrameWriter,
+  type QueuedFrame,
+} from '../../../../protocols/wire/frames/frame-writer.ts'
 
 const LOW = 1
 const NORMAL = 0

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createCaller } from '../../../../protocols/wire/caller/caller.ts'
-import { type Duplex, duplexPair, type DuplexListeners } from '../../../../protocols/wire/duplex.ts'
+import { type Duplex, type DuplexListeners, duplexPair } from '../../../../protocols/wire/duplex.ts'
 import { KIND } from '../../../../protocols/wire/frames/frame.ts'
 import { createConcurrencyLimiter } from '../../../../protocols/wire/responder/concurrency-limiter.ts'
 import { createDemo, demo } from '../../../support/demo-protocol.ts'

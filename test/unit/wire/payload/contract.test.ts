@@ -3,7 +3,13 @@ import { describe, it } from 'node:test'
 import * as z from 'zod'
 import { defineProtocol, type Handlers } from '../../../../protocols/define.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
-import { callerCodec, compile, DEFAULT_TIMEOUT_MS, factsOf, type RunContext } from '../../../../protocols/wire/payload/contract.ts'
+import {
+  callerCodec,
+  compile,
+  DEFAULT_TIMEOUT_MS,
+  factsOf,
+  type RunContext,
+} from '../../../../protocols/wire/payload/contract.ts'
 import { decodePayload, encodePayload } from '../../../../protocols/wire/payload/payload.ts'
 import { parleyErrorOf } from '../../../support/links.ts'
 

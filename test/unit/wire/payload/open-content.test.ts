@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { isParleyError } from '../../../../protocols/errors.ts'
-import { decodeOpen, encodeOpen, type CborFallback } from '../../../../protocols/wire/payload/open-content.ts'
+import { type CborFallback, decodeOpen, encodeOpen } from '../../../../protocols/wire/payload/open-content.ts'
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import * as z from 'zod'
 import { ParleyError } from '../../../../protocols/errors.ts'
-import { validate, decodePayload, encodePayload } from '../../../../protocols/wire/payload/payload.ts'
+import { decodePayload, encodePayload, validate } from '../../../../protocols/wire/payload/payload.ts'
 
 const refusal = (run: () => unknown): ParleyError => {
   try {

@@ -2,7 +2,10 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { ParleyError } from '../../../../protocols/errors.ts'
-import { createConcurrencyLimiter, type ConcurrencyLimiter } from '../../../../protocols/wire/responder/concurrency-limiter.ts'
+import {
+  type ConcurrencyLimiter,
+  createConcurrencyLimiter,
+} from '../../../../protocols/wire/responder/concurrency-limiter.ts'
 
 /** Enters a piece of work of a peer and returns how to end it once it runs. */
 const enter = (slots: ConcurrencyLimiter, order: string[], name: string, priority = 0, of = 'alice'): (() => void) => {

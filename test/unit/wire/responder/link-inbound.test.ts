@@ -19,7 +19,10 @@ const faults = (frames: Frame[]): (string | undefined)[] =>
 
 describe('requests of a peer', () => {
   it('run and wait as far as the node has slots; one more is refused with COM003', async () => {
-    const { time, hand, held, end, finished } = await serveByHand({ greets: false, slots: createConcurrencyLimiter(2, 3) })
+    const { time, hand, held, end, finished } = await serveByHand({
+      greets: false,
+      slots: createConcurrencyLimiter(2, 3),
+    })
     hand.send(
       hello,
       ...Array.from({ length: 6 }, (_, i) => frameOf({ exchange: i + 1, method: 'hold', timeoutMs: 5000 })),

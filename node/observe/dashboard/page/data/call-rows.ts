@@ -2,7 +2,7 @@
  * Calls of each method from the counters at `/metrics`, those of programs apart from the mesh's own. Pure.
  * Source: Prometheus exposition format 0.0.4.
  */
-import { METRIC_LINE, labelValue } from './metric-points.ts'
+import { labelValue, METRIC_LINE } from './metric-points.ts'
 
 export interface CallRow {
   readonly protocol: string

@@ -3,14 +3,14 @@
  * otherwise. One for each canvas; stop() ends it.
  */
 import { effect } from '@preact/signals'
-import { showInspector } from '../state/folding.ts'
-import { createLayout } from './force-layout.ts'
-import { onDebugEvent } from '../live/live-updates.ts'
 import { labelsOf, type MeshNode } from '../data/mesh-nodes.ts'
-import { paintScene } from './paint-scene.ts'
-import { PULSE_MS, type Pulse, opacityOf, RADIUS, readPalette, type Viewport } from './graph-scene.ts'
+import { onDebugEvent } from '../live/live-updates.ts'
+import { showInspector } from '../state/folding.ts'
 import * as store from '../state/page-state.ts'
 import { colours } from '../state/theme.ts'
+import { createLayout } from './force-layout.ts'
+import { opacityOf, PULSE_MS, type Pulse, RADIUS, readPalette, type Viewport } from './graph-scene.ts'
+import { paintScene } from './paint-scene.ts'
 
 const MAX_PULSES = 24
 const MAX_SCALE = 1.35

@@ -4,15 +4,15 @@
  */
 import { signal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
-import { foldGraph, isGraphFolded } from '../state/folding.ts'
 import { plural, span } from '../data/format.ts'
-import { html, type Markup } from '../widgets/html.ts'
-import { MAX_BODIES } from './force-layout.ts'
 import { linksOf, type MeshNode, NODE_STATE_TEXT, NODE_STATES } from '../data/mesh-nodes.ts'
-import { CoordinatorIcon, Empty, NodeLink, NodeStateBadge, Table } from '../widgets/widgets.ts'
-import { STALE_MS } from './graph-scene.ts'
-import { createGraphCanvas, type GraphCanvas } from './graph-canvas.ts'
+import { foldGraph, isGraphFolded } from '../state/folding.ts'
 import * as store from '../state/page-state.ts'
+import { html, type Markup } from '../widgets/html.ts'
+import { CoordinatorIcon, Empty, NodeLink, NodeStateBadge, Table } from '../widgets/widgets.ts'
+import { MAX_BODIES } from './force-layout.ts'
+import { createGraphCanvas, type GraphCanvas } from './graph-canvas.ts'
+import { STALE_MS } from './graph-scene.ts'
 
 export const isTable = signal(false)
 export const toggleTable = (): void => {

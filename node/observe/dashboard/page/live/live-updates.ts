@@ -5,9 +5,9 @@
 import { batch } from '@preact/signals'
 import type { CoordinatorView, DebugEvent, Overview } from '../../../debug/debug-schemas.ts'
 import { NO_CALLS, readCalls } from '../data/call-rows.ts'
-import { append, MAX_POINTS, pointOf, readMetrics, type MetricsReading } from '../data/metric-points.ts'
-import { createPoll, type Poll, type PollEnvironment } from './poll.ts'
+import { append, MAX_POINTS, type MetricsReading, pointOf, readMetrics } from '../data/metric-points.ts'
 import * as store from '../state/page-state.ts'
+import { createPoll, type Poll, type PollEnvironment } from './poll.ts'
 
 const POLL_MS = 2_000
 const COORDINATOR_MS = 3_000

@@ -3,9 +3,9 @@
  * stays until the answer to another question is there, so that nothing flickers while somebody types.
  */
 import { useEffect, useRef, useState } from 'preact/hooks'
+import * as store from '../state/page-state.ts'
 import { startPoll } from './live-updates.ts'
 import type { Poll } from './poll.ts'
-import * as store from '../state/page-state.ts'
 
 const PERIOD_MS = 3_000
 const LIMIT_MS = 8_000

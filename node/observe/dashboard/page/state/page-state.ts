@@ -6,8 +6,8 @@ import { computed, signal } from '@preact/signals'
 import type { CoordinatorView, Overview } from '../../../debug/debug-schemas.ts'
 import { NO_CALLS } from '../data/call-rows.ts'
 import type { ShownEvent } from '../data/event-text.ts'
-import type { MetricPoint } from '../data/metric-points.ts'
 import { type MeshNode, nodesOf } from '../data/mesh-nodes.ts'
+import type { MetricPoint } from '../data/metric-points.ts'
 
 export const MAX_EVENTS = 500
 export const MAX_RTTS = 60

@@ -18,7 +18,8 @@ export const colours = computed<'light' | 'dark'>(() =>
   choice.value === 'system' ? (systemIsDark.value ? 'dark' : 'light') : choice.value,
 )
 
-export const nextChoice = (): void => make(THEME_CHOICES[(THEME_CHOICES.indexOf(choice.value) + 1) % THEME_CHOICES.length] ?? 'system')
+export const nextChoice = (): void =>
+  make(THEME_CHOICES[(THEME_CHOICES.indexOf(choice.value) + 1) % THEME_CHOICES.length] ?? 'system')
 
 effect(() => {
   document.documentElement.dataset.colours = colours.value

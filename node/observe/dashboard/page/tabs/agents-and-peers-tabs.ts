@@ -1,9 +1,9 @@
 /** The tables of the page: agents and what they can do, and peers. Keep no state. */
 import { count, skew, span } from '../data/format.ts'
-import { html, type Markup } from '../widgets/html.ts'
 import { skillsOf } from '../data/mesh-nodes.ts'
-import { Badge, CoordinatorIcon, Empty, Meter, NodeLink, Spark, NodeStateBadge, Table } from '../widgets/widgets.ts'
 import * as store from '../state/page-state.ts'
+import { html, type Markup } from '../widgets/html.ts'
+import { Badge, CoordinatorIcon, Empty, Meter, NodeLink, NodeStateBadge, Spark, Table } from '../widgets/widgets.ts'
 
 /** More would take longer to draw than to read. */
 const MAX_ROWS = 250

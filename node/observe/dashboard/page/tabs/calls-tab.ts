@@ -1,9 +1,9 @@
 /** Calls of each method, by this node and at it: those of programs, and those of the mesh itself. Keeps no state. */
 import type { CallRow } from '../data/call-rows.ts'
 import { count, span } from '../data/format.ts'
+import * as store from '../state/page-state.ts'
 import { html, type Markup } from '../widgets/html.ts'
 import { Badge, Empty, OwnGroup, Table } from '../widgets/widgets.ts'
-import * as store from '../state/page-state.ts'
 
 const COLUMNS = [
   { title: 'Method' },

@@ -2,11 +2,11 @@
 import { signal } from '@preact/signals'
 import type { ConversationsView, ConversationView } from '../../../debug/message-schemas.ts'
 import { ago, bytes, clock, count } from '../data/format.ts'
+import { usePolled } from '../live/use-polled.ts'
+import * as store from '../state/page-state.ts'
 import { html, type Markup } from '../widgets/html.ts'
 import { KeyField } from '../widgets/key-field.ts'
 import { Badge, Code, Empty, NodeLink, Table } from '../widgets/widgets.ts'
-import { usePolled } from '../live/use-polled.ts'
-import * as store from '../state/page-state.ts'
 
 const opened = signal<string | undefined>(undefined)
 

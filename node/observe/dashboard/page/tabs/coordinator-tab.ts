@@ -1,8 +1,8 @@
 /** Who coordinates: the leader, the voters with their positions in the log, and who led before. Keeps no state. */
 import { ago, bytes, count, dateTime, plural, span } from '../data/format.ts'
+import * as store from '../state/page-state.ts'
 import { html, type Markup } from '../widgets/html.ts'
 import { Badge, CoordinatorIcon, Empty, Fact, Meter, NodeLink, Table } from '../widgets/widgets.ts'
-import * as store from '../state/page-state.ts'
 
 const MAX_HISTORY = 24
 

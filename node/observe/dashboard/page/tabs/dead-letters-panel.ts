@@ -6,16 +6,16 @@
 import { signal } from '@preact/signals'
 import type {
   DeadLetterDetailsView,
+  DeadLetterGroupsView,
   DeadLettersView,
   DeadLetterView,
-  DeadLetterGroupsView,
 } from '../../../debug/message-schemas.ts'
 import { ago, bytes, count, dateTime, nameOr, plural } from '../data/format.ts'
+import { keyHeaders, type ProblemText, problemTextOf, usePolled } from '../live/use-polled.ts'
+import * as store from '../state/page-state.ts'
 import { html, type Markup } from '../widgets/html.ts'
 import { KeyField } from '../widgets/key-field.ts'
 import { Badge, Code, Empty, Fact, NodeLink, Switch, Table } from '../widgets/widgets.ts'
-import { type ProblemText, problemTextOf, usePolled, keyHeaders } from '../live/use-polled.ts'
-import * as store from '../state/page-state.ts'
 
 type By = DeadLetterGroupsView['by']
 

@@ -1,11 +1,11 @@
 /** The event stream: what happens in the mesh, as this node hears it. Filter and pause are in the store. */
 import { matchesFilter } from '../../../debug/text-filter.ts'
-import { isOwnEvent, runsOf, describeEvent } from '../data/event-text.ts'
+import { describeEvent, isOwnEvent, runsOf } from '../data/event-text.ts'
 import { clock, count, plural } from '../data/format.ts'
-import { html, type Markup } from '../widgets/html.ts'
-import { Badge, Empty, Switch } from '../widgets/widgets.ts'
 import type { EventRow } from '../state/page-state.ts'
 import * as store from '../state/page-state.ts'
+import { html, type Markup } from '../widgets/html.ts'
+import { Badge, Empty, Switch } from '../widgets/widgets.ts'
 
 const TONES: Record<string, string> = {
   'peer-joined': 'alive',

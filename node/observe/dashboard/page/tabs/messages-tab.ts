@@ -1,11 +1,11 @@
 /** Durable messages: dead letters, what waits for whom, and the inbox. Keeps no state. */
 import type { InboxView } from '../../../debug/message-schemas.ts'
 import { ago, bytes, count, nameOr, plural } from '../data/format.ts'
-import { html, type Markup } from '../widgets/html.ts'
-import { DeadLetters } from './dead-letters-panel.ts'
-import { Badge, Fact, NodeLink, Table } from '../widgets/widgets.ts'
 import { usePolled } from '../live/use-polled.ts'
 import * as store from '../state/page-state.ts'
+import { html, type Markup } from '../widgets/html.ts'
+import { Badge, Fact, NodeLink, Table } from '../widgets/widgets.ts'
+import { DeadLetters } from './dead-letters-panel.ts'
 
 /** Of a peer that restarts nothing is said. */
 const AWAY_MS = 5_000

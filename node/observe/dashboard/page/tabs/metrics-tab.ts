@@ -1,10 +1,11 @@
 /** The figures of this node over time: a strip of small charts on top, and larger ones with axes. Keep no state. */
-import { Chart, type Line } from '../widgets/chart.ts'
-import type { MetricPoint } from '../data/metric-points.ts'
+
 import { bytes, count, span } from '../data/format.ts'
+import type { MetricPoint } from '../data/metric-points.ts'
+import * as store from '../state/page-state.ts'
+import { Chart, type Line } from '../widgets/chart.ts'
 import { html, type Markup } from '../widgets/html.ts'
 import { Empty } from '../widgets/widgets.ts'
-import * as store from '../state/page-state.ts'
 
 type Read = (point: MetricPoint) => number | undefined
 

@@ -1,9 +1,9 @@
 /** Topics and who listens to them, as far as it is known; what is not known is said. Keeps no state. */
 import type { TopicView } from '../../../debug/debug-schemas.ts'
 import { count, plural } from '../data/format.ts'
+import * as store from '../state/page-state.ts'
 import { html, type Markup } from '../widgets/html.ts'
 import { Empty, Meter, NodeLink, OwnGroup, Table } from '../widgets/widgets.ts'
-import * as store from '../state/page-state.ts'
 
 /** More would take longer to draw than to read. */
 const MAX_ROWS = 250

@@ -3,8 +3,8 @@ import { effect } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import UPlot from 'uplot'
 import { clock } from '../data/format.ts'
-import { html, type Markup } from './html.ts'
 import { colours } from '../state/theme.ts'
+import { html, type Markup } from './html.ts'
 
 export interface Line {
   readonly label: string

@@ -1,6 +1,7 @@
 /** Where the key of the node is typed. It stays in the memory of this page, and goes to this endpoint only. */
-import { html, type Markup } from './html.ts'
+
 import * as store from '../state/page-state.ts'
+import { html, type Markup } from './html.ts'
 
 export const KeyField = (): Markup =>
   html`<form class="key" onSubmit=${(event: Event) => event.preventDefault()}>

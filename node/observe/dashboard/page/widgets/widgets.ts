@@ -1,10 +1,10 @@
 /** Small parts that several views are made of. Keep no state but what Preact keeps. */
 import { useLayoutEffect, useRef } from 'preact/hooks'
+import { type MeshNode, NODE_STATE_TEXT } from '../data/mesh-nodes.ts'
 import { isOwnOpen, showInspector, toggleOwn } from '../state/folding.ts'
+import * as store from '../state/page-state.ts'
 import type { Children, Markup } from './html.ts'
 import { html } from './html.ts'
-import { type MeshNode, NODE_STATE_TEXT } from '../data/mesh-nodes.ts'
-import * as store from '../state/page-state.ts'
 
 /** What a thing is in one word, with a colour that says the same. */
 export const Badge = ({ tone, children }: { tone: string; children?: Children }): Markup =>

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as z from 'zod'
-import { describe } from '../../../../../discovery/directory/record/describe-protocol.ts'
 import { ProtocolSchema } from '../../../../../discovery/directory/record/agent-record.ts'
+import { describe } from '../../../../../discovery/directory/record/describe-protocol.ts'
 import { defineProtocol } from '../../../../../protocols/define.ts'
 
 test('a contract is described with its kinds, bounds and JSON Schemas', () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { EVICTION_AGE_MS } from '../../../../../discovery/directory/tables/record-eviction.ts'
 import { createDirectoryState } from '../../../../../discovery/directory/tables/directory-state.ts'
+import { EVICTION_AGE_MS } from '../../../../../discovery/directory/tables/record-eviction.ts'
 import { others, recordOf, sign, start } from '../../../../support/directory-tables.ts'
 
 const MOST = 8

@@ -3,8 +3,12 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { MessageChannel } from 'node:worker_threads'
 import type { ChannelRequestHandler } from '../../../../../node/agent/channel/channel-responder.ts'
-import { type ThreadChannel, createThreadChannel, type ChannelMessage } from '../../../../../node/agent/channel/thread-channel.ts'
 import { WINDOW_UNITS } from '../../../../../node/agent/channel/item-queue.ts'
+import {
+  type ChannelMessage,
+  createThreadChannel,
+  type ThreadChannel,
+} from '../../../../../node/agent/channel/thread-channel.ts'
 import { ParleyError } from '../../../../../protocols/errors.ts'
 import { failureOf, until } from '../../../../support/until.ts'
 
@@ -14,7 +18,11 @@ interface Ends {
   failed: unknown[]
 }
 
-const connect = (t: TestContext, answer: ChannelRequestHandler, limits: { maxOpen?: number; maxBytes?: number } = {}): Ends => {
+const connect = (
+  t: TestContext,
+  answer: ChannelRequestHandler,
+  limits: { maxOpen?: number; maxBytes?: number } = {},
+): Ends => {
   const { port1, port2 } = new MessageChannel()
   t.after(() => port1.close())
   const failed: unknown[] = []

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { readJsonInput, parseLabels, wholeNumber } from '../../../../../node/cli/input/option-values.ts'
+import { parseLabels, readJsonInput, wholeNumber } from '../../../../../node/cli/input/option-values.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
 
 test('a whole number is taken at both ends of its range and not beyond', () => {

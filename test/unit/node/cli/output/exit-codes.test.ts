@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CommanderError } from 'commander'
-import { exitCodeOf, errorText, errorJson } from '../../../../../node/cli/output/exit-codes.ts'
+import { errorJson, errorText, exitCodeOf } from '../../../../../node/cli/output/exit-codes.ts'
 import { type Code, ParleyError } from '../../../../../protocols/errors.ts'
 
 const codeFor = (code: Code, remote = false): number => exitCodeOf(new ParleyError(code, 'x', { remote }))

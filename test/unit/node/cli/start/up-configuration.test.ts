@@ -3,7 +3,11 @@ import { test } from 'node:test'
 import { entriesOfFlags, type UpOptions } from '../../../../../node/cli/start/up-configuration.ts'
 
 const shown = (options: UpOptions): [path: string, value: unknown, flag: string][] =>
-  entriesOfFlags(options).map(({ path, value, origin }) => [path.join('.'), value, origin.kind === 'flag' ? origin.name : ''])
+  entriesOfFlags(options).map(({ path, value, origin }) => [
+    path.join('.'),
+    value,
+    origin.kind === 'flag' ? origin.name : '',
+  ])
 
 test('the debug endpoint and the health listener have flags of the same kind, and one that wins over the configuration', () => {
   for (const key of ['debug', 'health'] as const) {

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { addressProblem, isLoopback, isRelayed, worthAnnouncing } from '../../../../../node/network/addresses/multiaddresses.ts'
+import {
+  addressProblem,
+  isLoopback,
+  isRelayed,
+  worthAnnouncing,
+} from '../../../../../node/network/addresses/multiaddresses.ts'
 
 const PEER = '12D3KooWKnDdG3iXw9eTFijk3EWSunZcFi54Zka4wmtqtt6rPxc8'
 

@@ -2,8 +2,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { closestNetwork, formsOf, isInNetwork, parseIp, parseNetwork } from '../../../../../node/network/addresses/ip-networks.ts'
-import { type DialContext, addressRefusal, ipRefusal, namesIn } from '../../../../../node/network/dial/dial-rules.ts'
+import {
+  closestNetwork,
+  formsOf,
+  isInNetwork,
+  parseIp,
+  parseNetwork,
+} from '../../../../../node/network/addresses/ip-networks.ts'
+import { addressRefusal, type DialContext, ipRefusal, namesIn } from '../../../../../node/network/dial/dial-rules.ts'
 
 const PEER = '12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5'
 const OTHER = '12D3KooWRBhwfeP2Y4TCx1SM6s9rUoHhR5STiGwxBhgFRcw3UERE'

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { MAX_OPEN_ATTEMPTS, happyEyeballs, dialOrder, STAGGER_MS } from '../../../../../node/network/dial/happy-eyeballs.ts'
+import {
+  dialOrder,
+  happyEyeballs,
+  MAX_OPEN_ATTEMPTS,
+  STAGGER_MS,
+} from '../../../../../node/network/dial/happy-eyeballs.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
 import { failureOf } from '../../../../support/until.ts'
 import { createVirtualTime } from '../../../../support/virtual-time.ts'

@@ -6,15 +6,19 @@ import {
   createGossipPenalties,
   FAULT_BURST,
   FAULTS_PER_S,
+  type GossipPenalty,
   MAX_BAN_MS,
   PAUSE_MS,
-  type GossipPenalty,
   STRIKES,
   STRIKES_WITHIN_MS,
 } from '../../../../../node/network/gossip/gossip-penalties.ts'
 
 /** Makes faults at one moment until a sentence falls. */
-const untilSentence = (conduct: ReturnType<typeof createGossipPenalties>, nowMs: number, peer = 'p'): [GossipPenalty, number] => {
+const untilSentence = (
+  conduct: ReturnType<typeof createGossipPenalties>,
+  nowMs: number,
+  peer = 'p',
+): [GossipPenalty, number] => {
   for (let faults = 1; faults <= 1_000; faults += 1) {
     const sentence = conduct.addFault(peer, nowMs)
     if (sentence !== 'none') return [sentence, faults]

@@ -4,8 +4,8 @@ import { describe, it } from 'node:test'
 import {
   CONTROL_BURST,
   GossipRateLimit,
-  MAX_OPEN_CHECKS,
   MAX_OPEN_BYTES,
+  MAX_OPEN_CHECKS,
   MESSAGE_BURST,
   SLICE_MESSAGES,
 } from '../../../../../node/network/gossip/gossip-rate-limit.ts'

@@ -2,15 +2,15 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { GossipSub } from '@chainsafe/libp2p-gossipsub'
 import { createGossipPenalties, FAULT_BURST, STRIKES } from '../../../../../node/network/gossip/gossip-penalties.ts'
-import { createGossipReader } from '../../../../../node/network/gossip/gossip-reader.ts'
 import {
   CONTROL_BURST,
-  MAX_OPEN_CHECKS,
   MAX_OPEN_BYTES,
+  MAX_OPEN_CHECKS,
   MESSAGE_BURST,
   MESSAGES_PER_S,
   SLICE_MESSAGES,
 } from '../../../../../node/network/gossip/gossip-rate-limit.ts'
+import { createGossipReader } from '../../../../../node/network/gossip/gossip-reader.ts'
 import { keptLog } from '../../../../support/meshes.ts'
 
 interface Rpc {

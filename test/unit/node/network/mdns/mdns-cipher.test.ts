@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseOptions } from '../../../../../node/options/schema.ts'
 import { createMdnsCipher, mdnsCiphersOf } from '../../../../../node/network/mdns/mdns-cipher.ts'
+import { parseOptions } from '../../../../../node/options/schema.ts'
 
 test('the service is the same for members, another one for each secret and mesh, and says nothing of either', () => {
   const ring = createMdnsCipher('secret', 'kitchen')
   assert.equal(ring.service, createMdnsCipher('secret', 'kitchen').service)
   assert.match(ring.service, /^_p[0-9a-f]{14}\._udp\.local$/)
-  for (const other of [createMdnsCipher('secret', 'cellar'), createMdnsCipher('other', 'kitchen'), createMdnsCipher('', 'kitchen')])
+  for (const other of [
+    createMdnsCipher('secret', 'cellar'),
+    createMdnsCipher('other', 'kitchen'),
+    createMdnsCipher('', 'kitchen'),
+  ])
     assert.notEqual(other.service, ring.service)
 })
 

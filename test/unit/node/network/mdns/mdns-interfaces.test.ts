@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
 import type { NetworkInterfaceInfo } from 'node:os'
 import { test } from 'node:test'
-import { dialableFrom, mdnsInterfaceAddresses, usableAddresses } from '../../../../../node/network/mdns/mdns-interfaces.ts'
+import {
+  dialableFrom,
+  mdnsInterfaceAddresses,
+  usableAddresses,
+} from '../../../../../node/network/mdns/mdns-interfaces.ts'
 
 const info = (address: string, { internal = false } = {}): NetworkInterfaceInfo => ({
   address,

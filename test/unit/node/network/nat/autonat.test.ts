@@ -2,7 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Connection } from '@libp2p/interface'
-import { createAutonat, type Autonat, type AutonatDeps, autonatProtocol } from '../../../../../node/network/nat/autonat.ts'
+import {
+  type Autonat,
+  type AutonatDeps,
+  autonatProtocol,
+  createAutonat,
+} from '../../../../../node/network/nat/autonat.ts'
 import { createPortNetwork } from '../../../../support/port-network.ts'
 
 const ADDRESS = '/ip4/10.0.0.1/tcp/4001'

@@ -4,8 +4,14 @@ import { createHash, randomBytes } from 'node:crypto'
 import { afterEach, test } from 'node:test'
 import type { Stream, StreamMessageEvent } from '@libp2p/interface'
 import type { Libp2p } from 'libp2p'
+import {
+  createSharedRate,
+  HIGH_BYTES,
+  proxyStreams,
+  type SharedRate,
+  type StreamProxy,
+} from '../../../../../node/network/nat/proxy-streams.ts'
 import { timers } from '../../../../../node/platform/platform.ts'
-import { createSharedRate, HIGH_BYTES, type SharedRate, type StreamProxy, proxyStreams } from '../../../../../node/network/nat/proxy-streams.ts'
 import { startBareNode } from '../../../../support/bare-node.ts'
 import { until } from '../../../../support/until.ts'
 import { createVirtualTime } from '../../../../support/virtual-time.ts'
@@ -30,7 +36,11 @@ const setUp = async (pace: SharedRate = unpaced) => {
   const [caller, middle, callee] = [await startNode(), await startNode(), await startNode()]
   const seen = { passed: 0, ended: 0, most: 0, slowed: 0 }
   const { promise: arrived, resolve: arrive } = Promise.withResolvers<Stream>()
-  const { promise: joined, resolve: join } = Promise.withResolvers<{ made: StreamProxy; onward: Stream; inward: Stream }>()
+  const { promise: joined, resolve: join } = Promise.withResolvers<{
+    made: StreamProxy
+    onward: Stream
+    inward: Stream
+  }>()
   await callee.handle(PROTOCOL, (stream) => arrive(stream))
   await middle.handle(PROTOCOL, async (inward) => {
     const onward = await middle.dialProtocol(callee.getMultiaddrs(), PROTOCOL)

@@ -2,9 +2,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Connection } from '@libp2p/interface'
-import { RelayOptions, type RelaySettings } from '../../../../../node/options/discovery-options.ts'
-import { RELAY_RECORD, type RelayClient, type RelayClientDeps, startRelayClient } from '../../../../../node/network/nat/relay-client.ts'
+import {
+  RELAY_RECORD,
+  type RelayClient,
+  type RelayClientDeps,
+  startRelayClient,
+} from '../../../../../node/network/nat/relay-client.ts'
 import { RESERVATION_MS } from '../../../../../node/network/nat/relay-messages.ts'
+import { RelayOptions, type RelaySettings } from '../../../../../node/options/discovery-options.ts'
 import { ParleyError } from '../../../../../protocols/errors.ts'
 import { createVirtualTime } from '../../../../support/virtual-time.ts'
 

@@ -8,13 +8,13 @@ import {
   decodeStop,
   encodeHop,
   encodeStop,
-  withLengthPrefix,
+  findMessage,
   type HopMessage,
   MAX_MESSAGE_BYTES,
-  findMessage,
   RELAY_STATUS,
   type StopMessage,
   statusText,
+  withLengthPrefix,
 } from '../../../../../node/network/nat/relay-messages.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
 
@@ -96,7 +96,10 @@ test('a message is found in any pieces, and what comes behind it is left', () =>
 test('a message at the bound is taken, one past it is refused before it is read', () => {
   const header = (length: number): Uint8Array => withLengthPrefix(new Uint8Array(length)).subarray(0, 2)
   assert.equal(findMessage(header(MAX_MESSAGE_BYTES)), undefined)
-  assert.deepEqual(findMessage(withLengthPrefix(new Uint8Array(MAX_MESSAGE_BYTES))), { from: 2, to: MAX_MESSAGE_BYTES + 2 })
+  assert.deepEqual(findMessage(withLengthPrefix(new Uint8Array(MAX_MESSAGE_BYTES))), {
+    from: 2,
+    to: MAX_MESSAGE_BYTES + 2,
+  })
   for (const bytes of [header(MAX_MESSAGE_BYTES + 1), Uint8Array.of(0xff, 0xff, 0xff)])
     assert.throws(
       () => findMessage(bytes),

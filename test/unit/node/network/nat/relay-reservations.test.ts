@@ -2,7 +2,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { noReservations, type ReservationsInput, type ReservationsState, AVOID_MS, stepReservations } from '../../../../../node/network/nat/relay-reservations.ts'
+import {
+  AVOID_MS,
+  noReservations,
+  type ReservationsInput,
+  type ReservationsState,
+  stepReservations,
+} from '../../../../../node/network/nat/relay-reservations.ts'
 
 const KEPT_MS = 600_000
 

@@ -4,26 +4,26 @@ import { afterEach, test } from 'node:test'
 import type { Connection, Stream } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { Libp2p } from 'libp2p'
-import { timers } from '../../../../../node/platform/platform.ts'
+import {
+  decodeHop,
+  decodeStop,
+  encodeHop,
+  encodeStop,
+  HOP,
+  type HopMessage,
+  RELAY_STATUS,
+  RESERVATION_MS,
+  readMessage,
+  STOP,
+  withLengthPrefix,
+} from '../../../../../node/network/nat/relay-messages.ts'
 import {
   MAX_RESERVATIONS_PER_ADDRESS,
   type RelayServer,
   type RelayServerDeps,
   startRelayServer,
 } from '../../../../../node/network/nat/relay-server.ts'
-import {
-  decodeHop,
-  decodeStop,
-  encodeHop,
-  encodeStop,
-  withLengthPrefix,
-  HOP,
-  type HopMessage,
-  RESERVATION_MS,
-  readMessage,
-  RELAY_STATUS,
-  STOP,
-} from '../../../../../node/network/nat/relay-messages.ts'
+import { timers } from '../../../../../node/platform/platform.ts'
 import { startBareNode } from '../../../../support/bare-node.ts'
 import { until } from '../../../../support/until.ts'
 
@@ -93,7 +93,10 @@ const setUp = async (bounds: { maxReservations?: number; maxConnections?: number
     const connection = await node.dial(relay.getMultiaddrs())
     return { node, connection, id: node.peerId.toString() }
   }
-  const say = async ({ connection }: Peer, hop: HopMessage | Uint8Array): Promise<{ stream: Stream; answer: HopMessage }> => {
+  const say = async (
+    { connection }: Peer,
+    hop: HopMessage | Uint8Array,
+  ): Promise<{ stream: Stream; answer: HopMessage }> => {
     const stream = await connection.newStream(HOP)
     stream.send(hop instanceof Uint8Array ? hop : withLengthPrefix(encodeHop(hop)))
     return { stream, answer: decodeHop((await readMessage(stream, SOON())).message) }
@@ -120,7 +123,8 @@ const setUp = async (bounds: { maxReservations?: number; maxConnections?: number
   }
 }
 
-const statusOf = async (said: Promise<{ answer: HopMessage }>): Promise<number | undefined> => (await said).answer.status
+const statusOf = async (said: Promise<{ answer: HopMessage }>): Promise<number | undefined> =>
+  (await said).answer.status
 
 test('who has a place is connected to, with bytes both ways', async () => {
   const { server, join, reserve, connect, time } = await setUp()
@@ -196,7 +200,11 @@ test('connections are bounded, all together, of each pair, and of who asks for t
   await reserve(other)
   for (let made = 0; made < 4; made += 1) assert.equal(await statusOf(connect(caller, guest)), RELAY_STATUS.ok)
   assert.equal(await statusOf(connect(caller, guest)), RELAY_STATUS.resourceLimit, 'a fifth of one pair')
-  assert.equal(await statusOf(connect(caller, other)), RELAY_STATUS.resourceLimit, 'the last one is not for who has most')
+  assert.equal(
+    await statusOf(connect(caller, other)),
+    RELAY_STATUS.resourceLimit,
+    'the last one is not for who has most',
+  )
   assert.equal(await statusOf(connect(guest, other)), RELAY_STATUS.ok)
   assert.equal(await statusOf(connect(other, guest)), RELAY_STATUS.resourceLimit, 'a sixth of all')
   assert.deepEqual([server.figures().connections, server.figures().refused], [5, { resourceLimit: 3 }])

@@ -5,8 +5,8 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { openRememberedPorts, savedPortsOf } from '../../../../../node/network/transports/remembered-ports.ts'
 import { portProblem } from '../../../../../node/network/transports/port-check.ts'
+import { openRememberedPorts, savedPortsOf } from '../../../../../node/network/transports/remembered-ports.ts'
 import { testFolder } from '../../../../support/folder.ts'
 import { freePorts } from '../../../../support/ports.ts'
 
@@ -76,7 +76,11 @@ test('a file that no node wrote is left alone, and without a data directory noth
   const { log } = logged()
   for (const text of ['{', '[]', '{"listen":{"a":[0]}}', '{"listen":{"a":[65536]}}', 'x'.repeat(20_000)]) {
     await writeFile(join(dir, 'ports.json'), text)
-    assert.deepEqual((await openRememberedPorts(dir, { listen: [TCP], debug: DEBUG }, log)).listen, [TCP], text.slice(0, 30))
+    assert.deepEqual(
+      (await openRememberedPorts(dir, { listen: [TCP], debug: DEBUG }, log)).listen,
+      [TCP],
+      text.slice(0, 30),
+    )
   }
   const none = await openRememberedPorts(undefined, { listen: [TCP], debug: DEBUG }, log)
   await none.save(['/ip4/127.0.0.1/tcp/1'], undefined)

@@ -1,8 +1,8 @@
 /** A plain HTTP client for the tests of the debug endpoint: any Host header, event streams, and no connection reuse. */
 import assert from 'node:assert/strict'
 import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
+import type { DebugEvent, DebugSource, Readiness } from '../../../../../node/observe/debug/debug-schemas.ts'
 import type { DeadLetterView, MessageSource } from '../../../../../node/observe/debug/message-schemas.ts'
-import type { DebugSource, DebugEvent, Readiness } from '../../../../../node/observe/debug/debug-schemas.ts'
 import { ParleyError } from '../../../../../protocols/errors.ts'
 
 const DEADLINE_MS = 10_000

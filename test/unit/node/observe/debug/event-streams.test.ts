@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { describe, it } from 'node:test'
+import type { DebugEvent } from '../../../../../node/observe/debug/debug-schemas.ts'
+import { startDebugServer } from '../../../../../node/observe/debug/debug-server.ts'
 import { RING_EVENTS } from '../../../../../node/observe/debug/event-ring.ts'
 import { MAX_CLIENTS, MAX_EVENT_CHARS } from '../../../../../node/observe/debug/event-streams.ts'
-import { startDebugServer } from '../../../../../node/observe/debug/debug-server.ts'
-import type { DebugEvent } from '../../../../../node/observe/debug/debug-schemas.ts'
 import { createMetrics } from '../../../../../node/observe/metrics/metrics.ts'
 import { ask, createSource, received, until, watch } from './debug-client.ts'
 

@@ -2,8 +2,21 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { createLog, LINES_PER_LEVEL, LINES_PER_TEXT, type LogOptions, MAX_TEXTS, WINDOW_MS } from '../../../../../node/observe/log/node-log.ts'
-import { MAX_FIELDS_CHARS, MAX_ITEMS, MAX_TEXT_CHARS, REDACTED, withFields } from '../../../../../node/observe/log/log-fields.ts'
+import {
+  MAX_FIELDS_CHARS,
+  MAX_ITEMS,
+  MAX_TEXT_CHARS,
+  REDACTED,
+  withFields,
+} from '../../../../../node/observe/log/log-fields.ts'
+import {
+  createLog,
+  LINES_PER_LEVEL,
+  LINES_PER_TEXT,
+  type LogOptions,
+  MAX_TEXTS,
+  WINDOW_MS,
+} from '../../../../../node/observe/log/node-log.ts'
 import { ParleyError } from '../../../../../protocols/errors.ts'
 
 /** A log that writes into an array, with a clock and a timer that the test moves. */

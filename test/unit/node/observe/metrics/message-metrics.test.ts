@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setImmediate, setTimeout } from 'node:timers/promises'
-import { followMessages, createMessageMetrics } from '../../../../../node/observe/metrics/message-metrics.ts'
+import { createMessageMetrics, followMessages } from '../../../../../node/observe/metrics/message-metrics.ts'
 import { createMetrics } from '../../../../../node/observe/metrics/metrics.ts'
 import { startProcessMetrics } from '../../../../../node/observe/metrics/process-metrics.ts'
 

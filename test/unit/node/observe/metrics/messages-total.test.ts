@@ -2,7 +2,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as z from 'zod'
-import { createMesh, defineProtocol, isParleyError, type Mesh, makeSecret, ParleyError } from '../../../../../node/index.ts'
+import {
+  createMesh,
+  defineProtocol,
+  isParleyError,
+  type Mesh,
+  makeSecret,
+  ParleyError,
+} from '../../../../../node/index.ts'
 import { testFolder } from '../../../../support/folder.ts'
 import { failureOf, until } from '../../../../support/until.ts'
 

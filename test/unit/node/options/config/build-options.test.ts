@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { buildOptions } from '../../../../../node/options/config/build-options.ts'
-import type { Setting, SettingOrigin } from '../../../../../node/options/config/setting-layer.ts'
+import { dotted, type KeyShape, leafShapes } from '../../../../../node/options/config/key-shape.ts'
 import { keySpace } from '../../../../../node/options/config/key-space.ts'
-import { dotted, leafShapes, type KeyShape } from '../../../../../node/options/config/key-shape.ts'
+import type { Setting, SettingOrigin } from '../../../../../node/options/config/setting-layer.ts'
 import { shownValues } from '../../../../../node/options/config/shown-values.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
 
@@ -166,15 +166,22 @@ test('transports listen in one order, on one address or on all, and websocket sa
   )
   assert.deepEqual(wss.options.listen, ['/ip4/127.0.0.1/tcp/8081', '/ip4/127.0.0.1/tcp/8080/tls/ws'])
   assert.deepEqual(wss.options.tls, { certFile: '/c.pem', keyFile: '/k.pem' })
-  assert.match(issuesOf(() => buildOptions([[entry('transports.host', 'here')]], []))[0] ?? '', /transports\.host: use an IP/)
+  assert.match(
+    issuesOf(() => buildOptions([[entry('transports.host', 'here')]], []))[0] ?? '',
+    /transports\.host: use an IP/,
+  )
 })
 
 test('two keys that say the same are refused in one layer where they differ, and the higher layer wins', () => {
   const listen = entry('listen', ['/ip4/127.0.0.1/tcp/1'])
   const [issue] = issuesOf(() => buildOptions([[listen, entry('transports.tcp.port', 2)]], []))
   assert.equal(issue, 'parley.yaml:7 transports: contradicts listen at parley.yaml:7')
-  assert.deepEqual(buildOptions([[entry('transports.tcp.port', 2)], [listen]], []).options.listen, ['/ip4/127.0.0.1/tcp/1'])
-  assert.deepEqual(buildOptions([[listen], [entry('transports.tcp.port', 2)]], []).options.listen, ['/ip4/127.0.0.1/tcp/2'])
+  assert.deepEqual(buildOptions([[entry('transports.tcp.port', 2)], [listen]], []).options.listen, [
+    '/ip4/127.0.0.1/tcp/1',
+  ])
+  assert.deepEqual(buildOptions([[listen], [entry('transports.tcp.port', 2)]], []).options.listen, [
+    '/ip4/127.0.0.1/tcp/2',
+  ])
   const [names] = issuesOf(() => buildOptions([[entry('name', 'a'), entry('service_name', 'b')]], []))
   assert.match(names ?? '', /service_name: contradicts name/)
   assert.equal(buildOptions([[entry('name', 'a'), entry('service_name', 'a')]], []).options.name, 'a')

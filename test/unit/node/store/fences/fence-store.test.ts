@@ -4,7 +4,11 @@ import { randomBytes } from 'node:crypto'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { FENCE_FILE, readFences } from '../../../../../node/store/fences/fence-file.ts'
-import { acceptFenceLoss, createFenceStore, type FenceStoreOptions } from '../../../../../node/store/fences/fence-store.ts'
+import {
+  acceptFenceLoss,
+  createFenceStore,
+  type FenceStoreOptions,
+} from '../../../../../node/store/fences/fence-store.ts'
 import { encodeFrame, encodeHeader, LOG_HEADER_BYTES } from '../../../../../node/store/log/log-frames.ts'
 import { LOG_MARKER_FILE } from '../../../../../node/store/log/log-marker.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'

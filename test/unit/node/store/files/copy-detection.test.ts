@@ -5,13 +5,13 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import {
-  type FileIdentity,
-  judgeCopy,
-  recordFileIdentity,
   COPY_DETECTION_FILE,
   type CopyVerdict,
-  parseFileIdentity,
   detectCopy,
+  type FileIdentity,
+  judgeCopy,
+  parseFileIdentity,
+  recordFileIdentity,
 } from '../../../../../node/store/files/copy-detection.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
 import { testFolder } from '../../../../support/folder.ts'

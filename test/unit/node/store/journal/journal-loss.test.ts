@@ -3,9 +3,16 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Disk } from '../../../../../node/store/files/disk.ts'
 import { openGroupStorage } from '../../../../../node/store/journal/disk-group-storage.ts'
-import { LOG_MARKER_FILE } from '../../../../../node/store/log/log-marker.ts'
-import { removeLossNote, LOSS_FILE, readLossNote, rejoinAfterLoss, isOnlyKnownVoter, writeLossNote } from '../../../../../node/store/journal/journal-loss.ts'
+import {
+  isOnlyKnownVoter,
+  LOSS_FILE,
+  readLossNote,
+  rejoinAfterLoss,
+  removeLossNote,
+  writeLossNote,
+} from '../../../../../node/store/journal/journal-loss.ts'
 import { logFiles, surveyJournal } from '../../../../../node/store/journal/journal-survey.ts'
+import { LOG_MARKER_FILE } from '../../../../../node/store/log/log-marker.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
 import { createFaultyDisk, type FaultyDisk } from '../../../../support/faulty-disk.ts'
 import { failureOf } from '../../../../support/until.ts'
@@ -113,7 +120,10 @@ test('a damaged founding file has to be looked at first', async () => {
   const { disk } = await storeOf(60)
   await cut(disk, 300)
   await disk.remove('founding.json')
-  assert.match(String(await failureOf(rejoinAfterLoss(disk, random, { peer: PEER }, AT))), /founding\.json is not there/)
+  assert.match(
+    String(await failureOf(rejoinAfterLoss(disk, random, { peer: PEER }, AT))),
+    /founding\.json is not there/,
+  )
 })
 
 test('a note that cannot be read still says that something was lost', async () => {

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { FOUNDING_FILE } from '../../../../../node/store/journal/founding-file.ts'
+import { keepablePart, repairJournal, repairLog } from '../../../../../node/store/journal/journal-repair.ts'
+import { surveyJournal } from '../../../../../node/store/journal/journal-survey.ts'
+import { createSnapshotStore } from '../../../../../node/store/journal/snapshot-files.ts'
 import { isWholePayload } from '../../../../../node/store/log/log-items.ts'
 import { openLogStore } from '../../../../../node/store/log/log-store.ts'
-import { keepablePart, repairLog, repairJournal } from '../../../../../node/store/journal/journal-repair.ts'
-import { createSnapshotStore } from '../../../../../node/store/journal/snapshot-files.ts'
-import { surveyJournal } from '../../../../../node/store/journal/journal-survey.ts'
 import type { LogState } from '../../../../../protocols/consensus/group/group-storage.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
 import type { FaultyDisk } from '../../../../support/faulty-disk.ts'
@@ -74,7 +74,10 @@ test('what is kept begins a log of another storage id; a second repair changes n
   const store = await openLogStore(disk, { random })
   await store.write({ entries: [entry(after.lastIndex + 1)] })
   await store.close()
-  assert.deepEqual([(await surveyJournal(disk)).problems, (await surveyJournal(disk)).lastIndex], [[], after.lastIndex + 1])
+  assert.deepEqual(
+    [(await surveyJournal(disk)).problems, (await surveyJournal(disk)).lastIndex],
+    [[], after.lastIndex + 1],
+  )
 })
 
 test('damage in what a repair has written is found too', async () => {
@@ -127,7 +130,10 @@ test('a damaged snapshot takes the entries after it along, unless another one st
 test('a snapshot that is missing is found, and one that is left over and damaged is no problem', async () => {
   const missing = await storeOf(60, { snapshots: [40] })
   await missing.disk.remove(nameOf(40))
-  assert.match((await surveyJournal(missing.disk)).problems[0]?.error.message ?? '', /entry 40.*not there|40.*cannot be read/)
+  assert.match(
+    (await surveyJournal(missing.disk)).problems[0]?.error.message ?? '',
+    /entry 40.*not there|40.*cannot be read/,
+  )
   assert.equal((await repairJournal(missing.disk, options)).after.lastIndex, 0)
 
   const over = await storeOf(60, { snapshots: [30, 40] })

@@ -3,12 +3,17 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import { createFoundingFile, FOUNDING_FILE } from '../../../../../node/store/journal/founding-file.ts'
+import {
+  adoptMesh,
+  type JournalRecovered,
+  meshIdOfJournal,
+  recoverJournal,
+} from '../../../../../node/store/journal/journal-recovery.ts'
+import { repairJournal } from '../../../../../node/store/journal/journal-repair.ts'
+import { surveyJournal } from '../../../../../node/store/journal/journal-survey.ts'
+import { createSnapshotStore } from '../../../../../node/store/journal/snapshot-files.ts'
 import { LOG_MARKER_FILE } from '../../../../../node/store/log/log-marker.ts'
 import { openLogStore } from '../../../../../node/store/log/log-store.ts'
-import { adoptMesh, meshIdOfJournal, type JournalRecovered, recoverJournal } from '../../../../../node/store/journal/journal-recovery.ts'
-import { repairJournal } from '../../../../../node/store/journal/journal-repair.ts'
-import { createSnapshotStore } from '../../../../../node/store/journal/snapshot-files.ts'
-import { surveyJournal } from '../../../../../node/store/journal/journal-survey.ts'
 import { recoveredMeshId } from '../../../../../protocols/consensus/bootstrap/founding-record.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
 import { createFaultyDisk } from '../../../../support/faulty-disk.ts'

@@ -1,10 +1,14 @@
 /** Stores of one node of a mesh, as tests of their repair need them. */
 import { randomBytes } from 'node:crypto'
 import { createFoundingFile } from '../../../../../node/store/journal/founding-file.ts'
-import { openLogStore } from '../../../../../node/store/log/log-store.ts'
 import { createSnapshotStore } from '../../../../../node/store/journal/snapshot-files.ts'
+import { openLogStore } from '../../../../../node/store/log/log-store.ts'
 import type { FoundingRecord } from '../../../../../protocols/consensus/bootstrap/founding-record.ts'
-import { type Configuration, type Entry, encodeConfiguration } from '../../../../../protocols/consensus/raft/raft-messages.ts'
+import {
+  type Configuration,
+  type Entry,
+  encodeConfiguration,
+} from '../../../../../protocols/consensus/raft/raft-messages.ts'
 import { createFaultyDisk, type FaultyDisk } from '../../../../support/faulty-disk.ts'
 
 export const PEER = 'peer'

@@ -5,9 +5,14 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { encodeFrame, encodeHeader } from '../../../../../node/store/log/log-frames.ts'
 import { encodeChanges } from '../../../../../node/store/log/log-items.ts'
-import { LOG_MARKER_FILE, missingByMarker, readLogMarker, writeLogMarker } from '../../../../../node/store/log/log-marker.ts'
-import { openLogStore } from '../../../../../node/store/log/log-store.ts'
+import {
+  LOG_MARKER_FILE,
+  missingByMarker,
+  readLogMarker,
+  writeLogMarker,
+} from '../../../../../node/store/log/log-marker.ts'
 import { readSegments } from '../../../../../node/store/log/log-segments.ts'
+import { openLogStore } from '../../../../../node/store/log/log-store.ts'
 import type { Entry } from '../../../../../protocols/consensus/raft/raft-messages.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
 import { createTimers, diskOf, type Image, imageOf, readable } from '../../../../support/disk-image.ts'

@@ -2,7 +2,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { decodeCommitMarker, COMMIT_MARKER_FILE, openCommitMarker, readCommitMarker, writeCommitMarker } from '../../../../../node/store/messages/commit-marker.ts'
+import {
+  COMMIT_MARKER_FILE,
+  decodeCommitMarker,
+  openCommitMarker,
+  readCommitMarker,
+  writeCommitMarker,
+} from '../../../../../node/store/messages/commit-marker.ts'
 import { createFaultyDisk } from '../../../../support/faulty-disk.ts'
 import { createRandom } from '../../../../support/virtual-time.ts'
 
@@ -67,7 +73,9 @@ test('whatever stands in the file, it is read as a mark, a newer one or damage',
     }),
   )
   fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 2_000 }), (bytes) => assert.equal(decodeCommitMarker(bytes).kind, 'damaged')),
+    fc.property(fc.uint8Array({ maxLength: 2_000 }), (bytes) =>
+      assert.equal(decodeCommitMarker(bytes).kind, 'damaged'),
+    ),
   )
   for (let length = 0; length < whole.length; length += 100)
     assert.equal(decodeCommitMarker(whole.subarray(0, length)).kind, length < 540 ? 'damaged' : 'whole')

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { keepProgramArguments } from '../../../../../../node/cli/register/register-messaging.ts'
-import { readInputLines } from '../../../../../../node/cli/input/input-lines.ts'
 import { parseSkill } from '../../../../../../node/cli/commands/messaging/serve-command.ts'
 import { createTopicReport, MAX_TOPICS } from '../../../../../../node/cli/commands/messaging/topic-report.ts'
+import { readInputLines } from '../../../../../../node/cli/input/input-lines.ts'
+import { keepProgramArguments } from '../../../../../../node/cli/register/register-messaging.ts'
 import { isParleyError } from '../../../../../../protocols/errors.ts'
 import { failureOf } from '../../../../../support/until.ts'
 

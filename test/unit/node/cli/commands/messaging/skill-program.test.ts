@@ -1,7 +1,12 @@
 /** Programs as `parley serve` runs them: real processes. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type SkillProgram, runSkillLines, runSkillOnce, STDERR_BYTES } from '../../../../../../node/cli/commands/messaging/skill-program.ts'
+import {
+  runSkillLines,
+  runSkillOnce,
+  type SkillProgram,
+  STDERR_BYTES,
+} from '../../../../../../node/cli/commands/messaging/skill-program.ts'
 import { isStillRunning, UNKNOWN_BIRTH } from '../../../../../../node/platform/process-identity.ts'
 import { isParleyError, ParleyError } from '../../../../../../protocols/errors.ts'
 import { failureOf, until } from '../../../../../support/until.ts'

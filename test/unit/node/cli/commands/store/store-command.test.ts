@@ -6,17 +6,24 @@ import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import {
+  acceptLoss,
+  acknowledgeMove,
+  adopt,
+  forceRecover,
+  repairStoppedStore,
+  verifyStore,
+} from '../../../../../../node/cli/commands/store/store-command.ts'
 import { createTerminalPrompt, type TerminalPrompt } from '../../../../../../node/cli/input/terminal-prompt.ts'
 import { exitCodeOf } from '../../../../../../node/cli/output/exit-codes.ts'
-import { acceptLoss, adopt, forceRecover, acknowledgeMove, repairStoppedStore, verifyStore } from '../../../../../../node/cli/commands/store/store-command.ts'
 import { lockDataDirectory } from '../../../../../../node/store/data-directory.ts'
-import { loadIdentity } from '../../../../../../node/trust/identity.ts'
+import { COPY_DETECTION_FILE, recordFileIdentity } from '../../../../../../node/store/files/copy-detection.ts'
 import { openFolder } from '../../../../../../node/store/files/disk.ts'
 import { createFoundingFile } from '../../../../../../node/store/journal/founding-file.ts'
+import { openMemberWithdrawal } from '../../../../../../node/store/journal/member-withdrawal.ts'
 import { openKnownStores } from '../../../../../../node/store/known-stores.ts'
 import { openLogStore } from '../../../../../../node/store/log/log-store.ts'
-import { recordFileIdentity, COPY_DETECTION_FILE } from '../../../../../../node/store/files/copy-detection.ts'
-import { openMemberWithdrawal } from '../../../../../../node/store/journal/member-withdrawal.ts'
+import { loadIdentity } from '../../../../../../node/trust/identity.ts'
 import { type Entry, encodeConfiguration } from '../../../../../../protocols/consensus/raft/raft-messages.ts'
 import { isParleyError } from '../../../../../../protocols/errors.ts'
 import { run } from '../../../../../support/caught-output.ts'
@@ -155,7 +162,10 @@ test('the only voter: repair and force-recover change nothing, and name the comm
   const before = await picture(journal)
   const verified = await run(t, () => verifyStore({ dataDir }))
   assert.match(verified.error?.message ?? '', /votes alone/)
-  for (const command of [() => repairStoppedStore({ dataDir }), () => forceRecover({ dataDir, yes: true, meshId: MESH }, nobody)]) {
+  for (const command of [
+    () => repairStoppedStore({ dataDir }),
+    () => forceRecover({ dataDir, yes: true, meshId: MESH }, nobody),
+  ]) {
     const { error } = await run(t, command)
     assert.deepEqual([error?.message, error?.hint], [verified.error?.message, verified.error?.hint])
     assert.match(error?.hint ?? '', /parley store accept-loss/)
@@ -381,5 +391,6 @@ test('a terminal gives what was typed, and nothing where it is left', async () =
   assert.equal(await leaving, undefined)
   assert.equal(createTerminalPrompt(streams()).isInteractive, false)
   const [input, output] = [streams().input, streams().output].map((one) => Object.assign(one, { isTTY: true }))
-  if (input !== undefined && output !== undefined) assert.equal(createTerminalPrompt({ input, output }).isInteractive, true)
+  if (input !== undefined && output !== undefined)
+    assert.equal(createTerminalPrompt({ input, output }).isInteractive, true)
 })

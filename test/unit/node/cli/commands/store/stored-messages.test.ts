@@ -4,14 +4,18 @@ import { randomBytes } from 'node:crypto'
 import { cp, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import {
+  acknowledgeMove,
+  repairStoppedStore,
+  verifyStore,
+} from '../../../../../../node/cli/commands/store/store-command.ts'
 import { exitCodeOf } from '../../../../../../node/cli/output/exit-codes.ts'
-import { acknowledgeMove, repairStoppedStore, verifyStore } from '../../../../../../node/cli/commands/store/store-command.ts'
-import { loadIdentity } from '../../../../../../node/trust/identity.ts'
 import { openFolder } from '../../../../../../node/store/files/disk.ts'
 import { MESSAGES_FOLDER } from '../../../../../../node/store/known-stores.ts'
 import { openLogStore } from '../../../../../../node/store/log/log-store.ts'
 import { openLevelDb } from '../../../../../../node/store/messages/level-db.ts'
 import { openRowStore } from '../../../../../../node/store/messages/row-store.ts'
+import { loadIdentity } from '../../../../../../node/trust/identity.ts'
 import { isParleyError, type ParleyError } from '../../../../../../protocols/errors.ts'
 import { testFolder } from '../../../../../support/folder.ts'
 import { deps, put } from '../../../store/messages/row-stores.ts'

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { openApi } from '../../../../../../node/observe/debug/routes/openapi.ts'
+import { startDebugServer } from '../../../../../../node/observe/debug/debug-server.ts'
 import { type HttpMethod, OPERATIONS, SCHEMAS } from '../../../../../../node/observe/debug/routes/debug-operations.ts'
 import { createDebugRoutes } from '../../../../../../node/observe/debug/routes/debug-routes.ts'
-import { startDebugServer } from '../../../../../../node/observe/debug/debug-server.ts'
+import { openApi } from '../../../../../../node/observe/debug/routes/openapi.ts'
 import { ask, createSource } from '../debug-client.ts'
 
 type Json = Record<string, unknown>

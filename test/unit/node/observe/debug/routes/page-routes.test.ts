@@ -9,10 +9,10 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { Hono } from 'hono'
-import { createAssets } from '../../../../../../node/observe/dashboard/page-assets.ts'
 import { bundlePage } from '../../../../../../node/observe/dashboard/bundle-page.ts'
-import { addPageRoutes } from '../../../../../../node/observe/debug/routes/page-routes.ts'
+import { createAssets } from '../../../../../../node/observe/dashboard/page-assets.ts'
 import { startDebugServer } from '../../../../../../node/observe/debug/debug-server.ts'
+import { addPageRoutes } from '../../../../../../node/observe/debug/routes/page-routes.ts'
 import { ask, createSource } from '../debug-client.ts'
 
 const BUILD = fileURLToPath(new URL('../../../../../../node/observe/dashboard/build-page.ts', import.meta.url))

@@ -1,8 +1,19 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { isOwnEvent, runsOf, describeEvent } from '../../../../../../../node/observe/dashboard/page/data/event-text.ts'
-import { createLayout, FADE_MS, MAX_BODIES } from '../../../../../../../node/observe/dashboard/page/graph/force-layout.ts'
-import { labelsOf, linksOf, type MeshNode, nodesOf, skillsOf, takesOf } from '../../../../../../../node/observe/dashboard/page/data/mesh-nodes.ts'
+import { describeEvent, isOwnEvent, runsOf } from '../../../../../../../node/observe/dashboard/page/data/event-text.ts'
+import {
+  labelsOf,
+  linksOf,
+  type MeshNode,
+  nodesOf,
+  skillsOf,
+  takesOf,
+} from '../../../../../../../node/observe/dashboard/page/data/mesh-nodes.ts'
+import {
+  createLayout,
+  FADE_MS,
+  MAX_BODIES,
+} from '../../../../../../../node/observe/dashboard/page/graph/force-layout.ts'
 import type { AgentView, CoordinatorView, Overview } from '../../../../../../../node/observe/debug/debug-schemas.ts'
 import { matchesFilter } from '../../../../../../../node/observe/debug/text-filter.ts'
 import { createSource } from '../../../debug/debug-client.ts'
@@ -198,7 +209,8 @@ describe('events in words', () => {
 
   it('are filtered by words that must and must not be there', () => {
     const line = 'event-received tasks.status from bea, 3 bytes'
-    for (const filter of ['', '  ', 'TASKS', 'bea status', 'bea -quill', '-']) assert.ok(matchesFilter(line, filter), filter)
+    for (const filter of ['', '  ', 'TASKS', 'bea status', 'bea -quill', '-'])
+      assert.ok(matchesFilter(line, filter), filter)
     for (const filter of ['quill', 'bea -tasks', 'bea quill']) assert.ok(!matchesFilter(line, filter), filter)
   })
 })

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import {
+  append,
+  pointOf,
+  quantile,
+  readMetrics,
+} from '../../../../../../../node/observe/dashboard/page/data/metric-points.ts'
 import { createCallMetrics } from '../../../../../../../node/observe/metrics/call-metrics.ts'
-import { append, pointOf, quantile, readMetrics } from '../../../../../../../node/observe/dashboard/page/data/metric-points.ts'
 import { createMetrics, PREFIX } from '../../../../../../../node/observe/metrics/metrics.ts'
 
 const text = (calls: number, slow: number): string => `# HELP parley_call_seconds x

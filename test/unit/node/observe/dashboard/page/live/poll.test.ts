@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { createPoll, MAX_PAUSE_MS, PAUSES, type Poll, SOON_MS } from '../../../../../../../node/observe/dashboard/page/live/poll.ts'
+import {
+  createPoll,
+  MAX_PAUSE_MS,
+  PAUSES,
+  type Poll,
+  SOON_MS,
+} from '../../../../../../../node/observe/dashboard/page/live/poll.ts'
 
 const PERIOD_MS = 2_000
 
