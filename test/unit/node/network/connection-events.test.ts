@@ -23,7 +23,7 @@ const setUp = async () => {
     clock: { monotonic: time.now },
     peers,
     breakers,
-    gate: { use: () => false },
+    gate: { setGossipConnection: () => false },
     links: { moveTo: (_peer: string, connection: Connection) => void moved.push(connection) },
   } as unknown as ConnectionEventsDeps)
   const membership = { peer: id, mesh: 'm', issuer: null, tokenId: null, roles: [], caps: ['*'], lastsMs: 1, endsAt: 1 }

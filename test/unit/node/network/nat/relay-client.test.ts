@@ -58,7 +58,7 @@ const setUp = async (options: Partial<RelaySettings> = {}) => {
       get: (id: string) => (world.members.includes(id) ? entry(id) : undefined),
     },
     reach: {
-      async isBlocked() {
+      async isUnreachable() {
         world.checks += 1
         return world.isBlocked
       },

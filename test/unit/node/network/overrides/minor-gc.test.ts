@@ -82,14 +82,14 @@ describe('young buffers', () => {
     const program = `
       import { constants, PerformanceObserver } from 'node:perf_hooks'
       import { runInNewContext } from 'node:vm'
-      import { youngBuffers } from ${JSON.stringify(module.href)}
+      import { minorGc } from ${JSON.stringify(module.href)}
       let minor = 0
       const observer = new PerformanceObserver((list) => {
         for (const { detail } of list.getEntries()) if (detail.kind === constants.NODE_PERFORMANCE_GC_MINOR) minor += 1
       })
       observer.observe({ entryTypes: ['gc'] })
-      ${enables ? 'youngBuffers.enable()' : ''}
-      youngBuffers.passed(8 << 20)
+      ${enables ? 'minorGc.enable()' : ''}
+      minorGc.allocated(8 << 20)
       await new Promise((resolve) => setTimeout(resolve, 20))
       console.log(JSON.stringify([minor, typeof globalThis.gc, runInNewContext('typeof gc')]))
     `
