@@ -13,7 +13,7 @@ export const raftProtocol = defineProtocol({
   version: '1.0.0',
   methods: {
     step: {
-      description: 'One message of the algorithm, as codec.ts writes it; lost ones are repeated by it',
+      description: 'One message of the algorithm, as raft.proto has it; lost ones are repeated by it',
       request: Bytes,
       oneWay: true,
       priority: 'critical',

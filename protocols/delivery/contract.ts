@@ -54,13 +54,13 @@ export const deliveryProtocol = defineProtocol({
       priority: 'high',
     },
     messages: {
-      description: 'Messages of the session, as frames.ts writes them; what is lost is sent again',
+      description: 'Messages of the session, as delivery.proto has them; what is lost is sent again',
       request: Bytes,
       oneWay: true,
       content: 'bytes',
     },
     answers: {
-      description: 'Acknowledgements, failures, what is held and what is missing, as frames.ts writes them',
+      description: 'Acknowledgements, failures, what is held and what is missing, as delivery.proto has them',
       request: Bytes,
       oneWay: true,
       content: 'bytes',

@@ -86,7 +86,15 @@ export const routes = (): string =>
   table(
     ['Route', 'Method', 'Shows or does', 'Key'],
     Object.entries(OPERATIONS).flatMap(([path, methods]) =>
-      Object.entries(methods).map(([method, { summary, key = '' }]) => [`\`${path}\``, method, summary, key]),
+      Object.entries(methods).map(([method, { summary, description, query, key = '' }]) => {
+        const asked = Object.keys(query?.shape ?? {}).map((name) => `\`?${name}\``)
+        const about = [
+          summary,
+          ...(description === undefined ? [] : [description.replace(/\.$/, '')]),
+          asked.join(', '),
+        ]
+        return [`\`${path}\``, method, about.filter((text) => text !== '').join('. '), key]
+      }),
     ),
   )
 

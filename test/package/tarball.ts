@@ -56,8 +56,8 @@ const MAY = [
   /^dist\/(protocols|discovery|node)\/[a-z0-9/-]+\.(js|d\.ts)$/,
   /^dist\/node\/observe\/dashboard\/[a-zA-Z0-9./-]+\.(js|css|html|svg|json)$/,
   /^dist\/command\/([A-Za-z0-9-]+\.js|LICENSES\.txt|built\/page\.(js|css|html))$/,
-  /^protocols\/[a-z]+\/[a-z]+\.proto$/,
-  /^node\/(cli\/bin\.js|config\/REFERENCE\.md)$/,
+  /^protocols\/[a-z/]+\.proto$/,
+  /^node\/cli\/bin\.js$/,
   /^docs\/(decisions\/)?[a-z-]+\.(md|svg)$/,
   /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md|ARCHITECTURE\.md|CONTRIBUTING\.md)$/,
 ]

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, normalize } from 'node:path'
@@ -246,8 +246,8 @@ describe('what the documents lead to', () => {
     )
   })
 
-  test('the README is short enough to be read', () => {
-    const most = { 'README.md': [300, 3_000] } as const
+  test('README and ARCHITECTURE are short enough to be read', () => {
+    const most = { 'README.md': [300, 3_000], 'ARCHITECTURE.md': [250, 3_000] } as const
     for (const [path, [lines, words]] of Object.entries(most)) {
       const text = textOf(path)
       assert.ok(text.split('\n').length <= lines, `${path} has more than ${lines} lines`)
@@ -273,6 +273,46 @@ describe('what the documents lead to', () => {
       Object.keys(MeshOptionsSchema.shape).filter((name) => !table.includes(`\`${name}\``)),
       [],
     )
+  })
+})
+
+describe('the rooms that documents name', () => {
+  const LAYERS = ['protocols', 'discovery', 'node']
+  /** Made by a test. */
+  const PICTURES = 'test/artefacts'
+  const foldersIn = (layer: string): string[] =>
+    readdirSync(at(layer), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => `${layer}/${name}/`)
+
+  test('are there', () => {
+    const paths = ['ARCHITECTURE.md', 'SECURITY.md', 'CONTRIBUTING.md'].flatMap((path) =>
+      [...textOf(path).matchAll(/`((?:protocols|discovery|node|examples|docker|test|docs)\/[\w./-]*)`/g)].map(
+        ([, named = '']) => named,
+      ),
+    )
+    assert.ok(paths.length > 40)
+    assert.deepEqual(
+      [...new Set(paths)].filter((named) => !existsSync(at(named)) && named !== PICTURES),
+      [],
+    )
+  })
+
+  test('are all rooms of each layer, with the rooms in them that stand beside them', () => {
+    const [, rooms = ''] = textOf('ARCHITECTURE.md').split('\n## Rooms\n')
+    const chapters = rooms.split('\n## ', 1)[0]?.split('\n### ') ?? []
+    const named = LAYERS.flatMap((layer) => {
+      const table = chapters.find((chapter) => chapter.startsWith(`${layer}/`)) ?? ''
+      return [...table.matchAll(/^\| (`.*?) \| (.*) \|$/gm)].flatMap(([, first = '', about = '']) => {
+        const names = [...first.matchAll(/`([\w-]+)\/`/g)].map(([, name = '']) => `${layer}/${name}/`)
+        const inner =
+          names.length === 1 ? [...about.matchAll(/`([\w-]+)\/`/g)].map(([, name]) => `${names[0]}${name}/`) : []
+        const lost = inner.filter((path) => !existsSync(at(path)))
+        assert.deepEqual(lost, [], 'a room in a room that is not there')
+        return names
+      })
+    })
+    assert.deepEqual(named.toSorted(), LAYERS.flatMap(foldersIn).toSorted())
   })
 })
 
