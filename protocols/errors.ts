@@ -5,7 +5,7 @@
  * the stack never do. An unexpected failure inside a handler reaches the peer as one fixed text (APP001). STA003 is several
  * things: `details.reason` says which, and severity and recovery follow it (state-reasons.ts).
  */
-import { type Recovery, type Severity, severityAndRecoveryOf } from './state-reasons.ts'
+import { type Recovery, type Severity, type StateReason, severityAndRecoveryOf } from './state-reasons.ts'
 
 interface CodeInfo {
   /** What a person calls it; the `name` of the error. */
@@ -92,6 +92,15 @@ export class ParleyError extends Error {
     this.remote = options.remote ?? false
   }
 }
+
+/** STA003. @param details beside the reason @param cause stays on this node */
+export const stateError = (
+  reason: StateReason,
+  message: string,
+  hint: string,
+  details: Record<string, unknown> = {},
+  cause?: unknown,
+): ParleyError => new ParleyError('STA003', message, { hint, details: { reason, ...details }, cause })
 
 export const isCode = (code: string): code is Code => Object.hasOwn(CODES, code)
 

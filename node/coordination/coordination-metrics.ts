@@ -1,4 +1,4 @@
-/** What a node's part in the coordination counts, read when the metrics are scraped. Keeps no state. */
+/** What a node's part in the coordination counts, read when the metrics are scraped. */
 import type { Coordination } from '../coordination.ts'
 import type { NamedMetrics } from '../observe/metrics/metrics.ts'
 

@@ -1,5 +1,5 @@
 /**
- * This node's seat in the coordinator group: its log on disk, and the member that lives on it.
+ * This node as a member of the coordinator group: its log on disk, and the member that rests on it.
  *
  * A disk that fails ends the member, not the node: the log is opened again, which reads what is really there. State: the
  * open store, the member on it, why there is none.
@@ -108,7 +108,7 @@ export const transferBeforeStop = async (
 }
 
 /**
- * The folder that a seat's store is in, before anything rests on it.
+ * The folder that a member's store is in, before anything rests on it.
  * @throws STA003 where it was copied and cannot be renewed
  */
 export const openJournalFolder = async (

@@ -3,7 +3,7 @@
  *
  * A journal, the messages or the fences that are gone beside an identity that was used before are a loss that nothing else
  * here tells: what is made anew looks like that of a new node. Where others vote, a node without its journal comes back as a
- * new member of the mesh that it was of (lost.ts). Otherwise it does not start until a person says that the loss is accepted
+ * new member of the mesh that it was of (journal-loss.ts). Otherwise it does not start until a person says that the loss is accepted
  * (`parley store accept-loss`). A whole data directory that is gone is a new node.
  *
  * The file is replaced as a whole, with a checksum; one that cannot be read is written anew. State: what it says, the write

@@ -2,7 +2,7 @@
  * Who votes: a peer together with the disk that it votes from, `<peer id>.<storage id>`.
  *
  * A peer that lost its disk has forgotten what it promised; with another storage id it is another member, which learns
- * before it may vote. The storage id is that of the log store, hexadecimal; a peer id has no dot. Keeps no state.
+ * before it may vote. The storage id is that of the log store, hexadecimal; a peer id has no dot.
  */
 import * as z from 'zod'
 import { ParleyError } from '../errors.ts'

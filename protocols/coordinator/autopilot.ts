@@ -3,8 +3,8 @@
  * the log.
  *
  * A learner votes once it kept up for a while. A voter that is gone for long is replaced by such a learner, or given up
- * where that leaves an odd number of at least three: its silence alone never leaves fewer copies than that. Whoever gives
- * its seat up goes as soon as the rest can do without. No step leaves fewer living voters than a majority of the new ones
+ * where that leaves an odd number of at least three: its silence alone never leaves fewer copies than that. Whoever
+ * withdraws goes as soon as the rest can do without. No step leaves fewer living voters than a majority of the new ones
  * (dissertation, chapter 4). Source: DESIGN section 6.
  */
 import { peerOf } from '../consensus/member-id.ts'
@@ -37,7 +37,7 @@ const SPARE = 1
 export interface MemberFacts {
   /** Milliseconds since it was heard; Infinity: never. */
   lastHeardMs(member: string): number
-  /** Milliseconds of silence: no longer than it has a seat, and than this coordinator acts. */
+  /** Milliseconds of silence: no longer than it is a member, and than this coordinator acts. */
   silentMs(member: string): number
   /** Milliseconds for which a member has kept up without a break. */
   keptUpMs(member: string): number
@@ -45,14 +45,14 @@ export interface MemberFacts {
 
 export interface Volunteer {
   readonly member: string
-  /** It gives its seat up, or does not want one. */
+  /** It withdraws, or does not want to be a member. */
   readonly leaving: boolean
 }
 
 export interface AutopilotInput extends MemberFacts {
   readonly self: string
   readonly configuration: Configuration
-  /** Those who offered a seat lately, whether they have one or not; of one peer the last one counts. */
+  /** Those who volunteered lately, whether they are members or not; of one peer the last one counts. */
   readonly volunteers: readonly Volunteer[]
 }
 

@@ -1,24 +1,24 @@
 /**
- * Whether this node wants a seat: giving it up for good, which a stop does not, and offering it again.
+ * Whether this node wants to be a member of the coordinator group: withdrawing for good, which a stop does not do, and
+ * volunteering again.
  *
- * What was given up is kept before it is asked for, so that a node which dies meanwhile goes on with it when it starts, and
- * one that has done it offers no seat after a restart. Where it fails, because the others cannot do without this node or
- * the time runs out, the node keeps its seat, and says so with its next offer.
- * State: what is wanted, with the last save of it.
+ * A withdrawal is on disk before it is asked for. A node that dies meanwhile goes on with it when it starts, and one that
+ * has withdrawn does not volunteer after a restart. Where it fails, because the others cannot do without this node or the
+ * time runs out, the node stays a member, and says so with its next offer.
+ * State: what is wanted, and the last save of it.
  */
 
-import { isParleyError, ParleyError } from '../errors.ts'
+import { isParleyError, stateError } from '../errors.ts'
 import type { Port } from '../port.ts'
-import type { StateReason } from '../state-reasons.ts'
 
-const GIVE_UP_AGAIN_MS = 100
+const WITHDRAW_AGAIN_MS = 100
 
-/** Where it is remembered that a seat was given up. */
+/** Where a withdrawal is remembered. */
 export interface WithdrawalStore {
-  /** As it was kept. */
+  /** As it was saved last. */
   readonly isWithdrawn: boolean
   /** Resolves once it is durable. */
-  save(isGivenUp: boolean): Promise<void>
+  save(isWithdrawn: boolean): Promise<void>
 }
 
 export interface CandidacyIntentDeps {
@@ -36,24 +36,21 @@ export interface CandidacyIntentDeps {
 }
 
 export interface CandidacyIntent {
-  /** Given up, or being given up. */
+  /** Withdrawn, or on the way to it. */
   isWithdrawn(): boolean
-  /** Resolves once this node has no seat. @throws STA003 with `details.reason` `alone` or `taken-back`; the signal's reason */
+  /** Resolves once this node is no member. @throws STA003 with `details.reason` `alone` or `taken-back`; the signal's reason */
   withdraw(signal: AbortSignal): Promise<void>
-  /** It offers its seat again. @throws where that cannot be kept */
+  /** It wants to be a member again. @throws where that cannot be saved */
   volunteer(): Promise<void>
 }
 
-const refuse = (reason: StateReason, message: string, hint: string): ParleyError =>
-  new ParleyError('STA003', message, { hint, details: { reason } })
-
 export const createCandidacyIntent = (deps: CandidacyIntentDeps): CandidacyIntent => {
   const { timers, log, withdrawal } = deps
-  let isGivenUp = withdrawal?.isWithdrawn ?? false
+  let isWithdrawn = withdrawal?.isWithdrawn ?? false
   let saving: Promise<void> = Promise.resolve()
 
   /** One after the other, so that the last one counts. */
-  const keep = (value: boolean): Promise<void> => {
+  const save = (value: boolean): Promise<void> => {
     if (withdrawal === undefined) return Promise.resolve()
     const done = saving.then(() => withdrawal.save(value))
     saving = done.catch(() => {})
@@ -62,35 +59,39 @@ export const createCandidacyIntent = (deps: CandidacyIntentDeps): CandidacyInten
 
   const check = (signal: AbortSignal): void => {
     signal.throwIfAborted()
-    if (!isGivenUp) throw refuse('taken-back', 'the seat is not given up any more', 'it was taken back meanwhile')
+    if (!isWithdrawn) throw stateError('taken-back', 'the seat is not given up any more', 'it was taken back meanwhile')
     if (deps.isOnlyVoter())
-      throw refuse('alone', 'no other node votes: nobody could decide', 'wait until others have joined and caught up')
+      throw stateError(
+        'alone',
+        'no other node votes: nobody could decide',
+        'wait until others have joined and caught up',
+      )
   }
-  const go = async (signal: AbortSignal): Promise<void> => {
+  const leave = async (signal: AbortSignal): Promise<void> => {
     while (deps.isMember()) {
       check(signal)
       await deps.transferLeadership(signal)
       await deps.sendOffer().catch((error: unknown) => {
         if (!isParleyError(error)) throw error
       })
-      await new Promise<void>((resolve) => void timers.after(GIVE_UP_AGAIN_MS, resolve))
+      await new Promise<void>((resolve) => void timers.after(WITHDRAW_AGAIN_MS, resolve))
     }
   }
 
   return {
-    isWithdrawn: () => isGivenUp,
+    isWithdrawn: () => isWithdrawn,
     async withdraw(signal) {
-      const was = isGivenUp
-      isGivenUp = true
+      const was = isWithdrawn
+      isWithdrawn = true
       try {
         if (deps.isMember()) check(signal)
-        if (!was) await keep(true)
-        await go(signal)
+        if (!was) await save(true)
+        await leave(signal)
       } catch (error) {
-        // Another one that goes on with it notices. What an earlier life gave up stays so.
-        if (!was && isGivenUp) {
-          isGivenUp = false
-          await keep(false).catch((cause: unknown) =>
+        // Another call that goes on with it notices. What was withdrawn before this start stays so.
+        if (!was && isWithdrawn) {
+          isWithdrawn = false
+          await save(false).catch((cause: unknown) =>
             log.error('a seat that was not given up would be after a restart', { error: cause }),
           )
         }
@@ -98,8 +99,8 @@ export const createCandidacyIntent = (deps: CandidacyIntentDeps): CandidacyInten
       }
     },
     async volunteer() {
-      await keep(false)
-      isGivenUp = false
+      await save(false)
+      isWithdrawn = false
     },
   }
 }

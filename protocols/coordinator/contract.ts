@@ -22,7 +22,7 @@ export const coordinatorProtocol = defineProtocol({
         /** Peer id; absent where nobody is known. */
         leader: Peer.optional(),
         version: Count,
-        /** Peers with a seat. */
+        /** Peers of the voters and learners. */
         seats: z.array(Peer).max(64),
       }),
       idempotent: true,
@@ -36,10 +36,10 @@ export const coordinatorProtocol = defineProtocol({
         member: MemberId,
         /** The highest feature level that it knows. */
         level: z.int().positive(),
-        /** It gives its seat up for good. */
+        /** It withdraws for good. */
         leaving: z.boolean().optional(),
       }),
-      /** `enough`: no seat is free for now, ask less often. */
+      /** `enough`: no voter is wanted for now, ask less often. */
       response: z.object({
         enough: z.boolean(),
         /** How many vote now; since 1.1. */
@@ -78,7 +78,7 @@ export const coordinatorProtocol = defineProtocol({
   },
 })
 
-/** Told by the coordinator: telling.ts says when. */
+/** Told by the coordinator: leader-announcements.ts says when. */
 export const epochEvent = defineEvent({
   topic: 'coordination.epoch',
   version: '1.1.0',

@@ -15,11 +15,10 @@ import type { Proofs } from '../consensus/proof/proofs.ts'
 import { isMember } from '../consensus/raft/configuration-history.ts'
 import type { RaftStatus } from '../consensus/raft/raft.ts'
 import type { Configuration } from '../consensus/raft/raft-messages.ts'
-import { ParleyError } from '../errors.ts'
+import { ParleyError, stateError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
 import type { Port, Stop } from '../port.ts'
-import type { StateReason } from '../state-reasons.ts'
 import { AUTOPILOT_DEFAULTS, type AutopilotSettings } from './autopilot.ts'
 import { createCandidacyIntent, type WithdrawalStore } from './candidacy-intent.ts'
 import { coordinatorProtocol } from './contract.ts'
@@ -92,9 +91,6 @@ export interface CoordinatorFeature {
   volunteer(): Promise<void>
   stop(): Promise<void>
 }
-
-const refuse = (reason: StateReason, message: string, hint: string): ParleyError =>
-  new ParleyError('STA003', message, { hint, details: { reason } })
 
 export const createCoordinator = async (deps: CoordinatorDeps): Promise<CoordinatorFeature> => {
   const { port, events, leaderTracker, meshId, journalMember, proofs } = deps
@@ -251,12 +247,12 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     },
     volunteer({ meshId: named, member, level, leaving: goes = false }, { peer }) {
       if (named !== meshId())
-        throw refuse('other-mesh', 'this is another mesh', 'meshes that were founded apart do not mix')
+        throw stateError('other-mesh', 'this is another mesh', 'meshes that were founded apart do not mix')
       if (peerOf(member) !== peer)
         throw new ParleyError('SEC002', 'a seat can only be offered by its own node', { hint: 'offer your own' })
       const at = journalMember()
       if (at === undefined || leading.epoch() === undefined)
-        throw refuse('not-leader', 'this node does not coordinate', 'ask the coordinator')
+        throw stateError('not-leader', 'this node does not coordinate', 'ask the coordinator')
       const { configuration } = at.group.status()
       return {
         enough: seats.addOffer({ member, level, leaving: goes }, configuration),
@@ -266,7 +262,7 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     async transfer({ meshId: named, to }, { signal }) {
       const at = journalMember()
       if (named !== meshId() || at === undefined || leading.epoch() === undefined)
-        throw refuse('not-leader', 'this node does not coordinate', 'ask the coordinator')
+        throw stateError('not-leader', 'this node does not coordinate', 'ask the coordinator')
       return transferLeadership(port, at.group, to, signal)
     },
     async giveUp(_, { signal }) {
@@ -331,7 +327,8 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     async transfer(to, signal) {
       const id = meshId()
       const leader = await leaderTracker.find(signal)
-      if (id === undefined) throw refuse('not-founded', 'this mesh has no coordinator yet', 'wait until it is founded')
+      if (id === undefined)
+        throw stateError('not-founded', 'this mesh has no coordinator yet', 'wait until it is founded')
       return port
         .to(leader.peer, coordinatorProtocol)
         .transfer({ meshId: id, ...(to !== undefined && { to }) }, { signal })

@@ -1,10 +1,10 @@
 /**
- * What the coordinator tells the whole mesh, and how the others hear it: the event `coordination.epoch`.
+ * What the coordinator announces to the whole mesh, and how the others hear it: the event `coordination.epoch`.
  *
- * It is told when an epoch begins and when it ends, each 100 ms in which something was decided or the seats changed, a second after the last
- * news for those that missed it, and then every 5 s: in a mesh where nothing is decided it costs next to nothing. That a
- * coordinator died is told by the membership, not by its silence.
- * State: what was told last and when, and the subscription.
+ * It is published when an epoch begins and when it ends, each 100 ms in which something was decided or the members changed,
+ * a second after the last news for those that missed it, and then every 5 s: in a mesh where nothing is decided it costs
+ * next to nothing. That a coordinator died is known from the membership, not from its silence.
+ * State: what was announced last and when, and the subscription.
  */
 import type { Proofs, ShownProof } from '../consensus/proof/proofs.ts'
 import type { Events } from '../events/api.ts'
@@ -13,7 +13,7 @@ import type { Port } from '../port.ts'
 import { epochEvent } from './contract.ts'
 import { LEADER_SILENT_MS, type LeaderTracker } from './leader-tracker.ts'
 
-/** News are told once more after this time. */
+/** News are announced once more after this time. */
 const AGAIN_MS = 1_000
 const EVERY_MS = LEADER_SILENT_MS / 3
 /** An epoch is announced when it is proven, and after this time in any case: there may be some who believe it. */
@@ -23,12 +23,12 @@ export interface LeaderAnnouncement {
   readonly meshId: string
   readonly epoch: number
   readonly version: number
-  /** Peer ids. */
+  /** Peer ids of the voters and learners. */
   readonly seats: readonly string[]
 }
 
 export interface LeaderAnnouncements {
-  /** Of the coordinator, each 100 ms: tells what is due. */
+  /** Of the coordinator, each 100 ms: announces what is due. */
   tick(now: LeaderAnnouncement): void
   /** This node coordinates no more. */
   announceEnd(last: LeaderAnnouncement): void
@@ -37,22 +37,22 @@ export interface LeaderAnnouncements {
   stop(): Promise<void>
 }
 
-const told = ({ digest, head, proofs }: ShownProof) => ({ digest, head, ...(proofs && { proofs: [...proofs] }) })
+const wireProof = ({ digest, head, proofs }: ShownProof) => ({ digest, head, ...(proofs && { proofs: [...proofs] }) })
 
 export const createLeaderAnnouncements = (
   port: Pick<Port, 'self' | 'clock' | 'log'>,
   events: Pick<Events, 'publish' | 'subscribe'>,
-  whereabouts: Pick<LeaderTracker, 'onReport' | 'markGone' | 'find' | 'stopped'>,
+  leaderTracker: Pick<LeaderTracker, 'onReport' | 'markGone' | 'find' | 'stopped'>,
   proofs?: Pick<Proofs, 'shown' | 'isEnforced'>,
 ): LeaderAnnouncements => {
-  let toldAt = Number.NEGATIVE_INFINITY
+  let announcedAt = Number.NEGATIVE_INFINITY
   let lastNews = ''
-  /** The news were told again. */
+  /** The news were announced again. */
   let isSettled = false
-  let telling = false
-  /** The proof that was told last, in full or by its name; in full twice, so that few have to ask for it. */
-  let toldProof: ShownProof | undefined
-  let isToldOnce = false
+  let isPublishing = false
+  /** The proof that was announced last, in full or by its name; in full twice, so that few have to ask for it. */
+  let announcedProof: ShownProof | undefined
+  let isProofAnnouncedOnce = false
   let since = { epoch: 0, at: Number.NEGATIVE_INFINITY }
   const shown = (epoch: number, isFull: boolean): ShownProof | undefined => proofs?.shown(epoch, isFull)
   let subscription: Promise<Subscription<unknown>> | undefined
@@ -71,35 +71,36 @@ export const createLeaderAnnouncements = (
       seats: [...seats],
       timestamp: port.clock.now(),
       ...(over && { over }),
-      ...(proof !== undefined && { proof: told(proof) }),
+      ...(proof !== undefined && { proof: wireProof(proof) }),
     }
     await events.publish(epochEvent, data, { ttlMs: LEADER_SILENT_MS })
   }
 
   return {
     tick(now) {
-      if (telling) return
+      if (isPublishing) return
       if (now.epoch !== since.epoch) since = { epoch: now.epoch, at: port.clock.monotonic() }
       const isEarly = port.clock.monotonic() - since.at < UNPROVEN_MS
       if (isEarly && proofs?.isEnforced() === true && shown(now.epoch, false) === undefined) return
-      const agoMs = port.clock.monotonic() - toldAt
+      const agoMs = port.clock.monotonic() - announcedAt
       const named = shown(now.epoch, false)
       const news = [now.epoch, now.version, named?.digest, named?.head, ...now.seats].join()
       const isNews = news !== lastNews
       if (!isNews && agoMs < (isSettled ? EVERY_MS : AGAIN_MS)) return
       isSettled = !isNews
-      toldAt = port.clock.monotonic()
+      announcedAt = port.clock.monotonic()
       lastNews = news
-      telling = true
-      const isProvenNews = named !== undefined && (named.digest !== toldProof?.digest || named.head !== toldProof.head)
-      const isFull = isProvenNews || isToldOnce
-      isToldOnce = isProvenNews
-      toldProof = named
+      isPublishing = true
+      const isProvenNews =
+        named !== undefined && (named.digest !== announcedProof?.digest || named.head !== announcedProof.head)
+      const isFull = isProvenNews || isProofAnnouncedOnce
+      isProofAnnouncedOnce = isProvenNews
+      announcedProof = named
       publish(now, false, isFull ? shown(now.epoch, true) : named)
-        // The next one tells the same.
+        // The next announcement says the same.
         .catch(() => {})
         .finally(() => {
-          telling = false
+          isPublishing = false
         })
     },
     announceEnd(last) {
@@ -115,15 +116,15 @@ export const createLeaderAnnouncements = (
         // Nobody speaks for another node.
         if (source !== data.leader || source === port.self.id) return
         const { mesh_id: meshId, epoch, leader, version, seats, over, proof } = data
-        whereabouts.onReport({ meshId, epoch, leader, version, seats }, source, proof)
-        if (over === true) whereabouts.markGone(leader, epoch)
+        leaderTracker.onReport({ meshId, epoch, leader, version, seats }, source, proof)
+        if (over === true) leaderTracker.markGone(leader, epoch)
       })
       subscription.catch((error: unknown) => {
         subscription = undefined
         port.log.warn('the coordinator cannot be heard', { error })
       })
       // Whoever comes later hears of it in time, or asks.
-      void whereabouts.find(whereabouts.stopped).catch(() => {})
+      void leaderTracker.find(leaderTracker.stopped).catch(() => {})
     },
     async stop() {
       stopped = true

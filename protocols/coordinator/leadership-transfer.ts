@@ -1,16 +1,12 @@
-/** A coordinator hands over to another voter, and says once that leads (dissertation, section 3.10). Keeps no state. */
+/** A coordinator hands over to another voter, and says once that leads (dissertation, section 3.10). */
 
 import type { RaftGroup } from '../consensus/group/group-api.ts'
 import { peerOf } from '../consensus/member-id.ts'
-import { ParleyError } from '../errors.ts'
+import { stateError } from '../errors.ts'
 import type { Port } from '../port.ts'
-import type { StateReason } from '../state-reasons.ts'
 
 const LOOK_MS = 20
 const HAND_OVER_MS = 3_000
-
-const refuse = (reason: StateReason, message: string, hint: string): ParleyError =>
-  new ParleyError('STA003', message, { hint, details: { reason } })
 
 /**
  * @param to peer id; the most suitable voter unless told
@@ -25,10 +21,11 @@ export const transferLeadership = async (
   const { term, configuration } = group.status()
   if (to === self.id) return { epoch: term, leader: to }
   const others = configuration.voters.filter((id) => id !== group.self)
-  if (others.length === 0) throw refuse('alone', 'no other node votes', 'wait until others have joined and caught up')
+  if (others.length === 0)
+    throw stateError('alone', 'no other node votes', 'wait until others have joined and caught up')
   const member = to === undefined ? undefined : others.find((id) => peerOf(id) === to)
   if (to !== undefined && member === undefined)
-    throw refuse('no-voter', `${to} does not vote`, `the voters are ${others.map(peerOf).join(', ')}`)
+    throw stateError('no-voter', `${to} does not vote`, `the voters are ${others.map(peerOf).join(', ')}`)
   group.transfer(member)
   return new Promise((resolve, reject) => {
     const end = (): void => {
@@ -44,7 +41,9 @@ export const transferLeadership = async (
     }
     const fail = (): void => {
       end()
-      reject(refuse('not-handed-over', 'nobody took over in time', 'see whether the others keep up, then try again'))
+      reject(
+        stateError('not-handed-over', 'nobody took over in time', 'see whether the others keep up, then try again'),
+      )
     }
     const stopLooking = timers.every(LOOK_MS, look)
     const stopLimit = timers.after(HAND_OVER_MS, fail)

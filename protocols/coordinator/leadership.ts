@@ -1,5 +1,5 @@
 /**
- * The life of a coordinator: from winning an election to having lost it.
+ * A coordinator's time: from winning an election to having lost it.
  *
  * It acts only after an entry of its own term was committed and applied here (dissertation, section 6.4): until then it
  * does not know all that was decided. Its first decision writes the epoch into the journal's history. What runs for as long
@@ -20,15 +20,15 @@ export interface ActingFacts {
 }
 
 export interface Leadership {
-  /** The seat's Raft moved on. */
-  onStatus(seat: JournalMember, status: RaftStatus): void
+  /** The member's Raft moved on. */
+  onStatus(member: JournalMember, status: RaftStatus): void
   /** The epoch in which this node acts now. */
   epoch(): number | undefined
   /** Says once more that this epoch began, now with other voters. */
-  restateEpoch(seat: JournalMember): void
-  /** Its seat, looked at each 100 ms: one that failed or stands still leads nobody, whatever it last said. */
-  checkProgress(seat: JournalMember | undefined): void
-  /** Runs for as long as this node acts, each time that it does; what runs is told when it is stopped. */
+  restateEpoch(member: JournalMember): void
+  /** Its member, looked at each 100 ms: one that failed or stands still leads nobody, whatever it last said. */
+  checkProgress(member: JournalMember | undefined): void
+  /** Runs for as long as this node acts, each time that it does; its signal ends when it is stopped. */
   act(fn: Acting): () => void
   stop(): void
 }
@@ -38,7 +38,7 @@ const MAX_IDLE_LOOKS = 10
 
 type Acting = (facts: ActingFacts) => void | Promise<void>
 
-/** What runs for as long as this node acts, and how it is told to end. */
+/** What runs for as long as this node acts, each with a signal that ends it. */
 const createActivities = (log: Port['log']) => {
   const fns = new Map<{ readonly fn: Acting }, AbortController | undefined>()
 
@@ -108,12 +108,12 @@ export const createLeadership = (
     return group.propose(encodeLoggedCommand(facts))
   }
 
-  const begin = async (seat: JournalMember, epoch: number): Promise<void> => {
-    const { group } = seat
+  const begin = async (member: JournalMember, epoch: number): Promise<void> => {
+    const { group } = member
     const mine = { group, epoch }
     begun = mine
     try {
-      await state(seat)
+      await state(member)
     } catch (error) {
       // It lost the lead before it began, or is overloaded: as long as it leads, it tries again.
       if (begun === mine) begun = undefined
@@ -130,20 +130,20 @@ export const createLeadership = (
   }
 
   return {
-    onStatus(seat, { role, term, commitTerm }) {
+    onStatus(member, { role, term, commitTerm }) {
       if (acting !== undefined && (role !== 'leader' || term !== acting)) end()
-      const isBegun = begun?.group === seat.group && begun.epoch === term
-      if (!stopped && role === 'leader' && commitTerm === term && !isBegun) void begin(seat, term)
+      const isBegun = begun?.group === member.group && begun.epoch === term
+      if (!stopped && role === 'leader' && commitTerm === term && !isBegun) void begin(member, term)
     },
     epoch: () => acting,
-    restateEpoch(seat) {
-      state(seat).catch((error: unknown) => port.log.info('an epoch was not begun again', { error }))
+    restateEpoch(member) {
+      state(member).catch((error: unknown) => port.log.info('an epoch was not begun again', { error }))
     },
-    checkProgress(seat) {
-      const steps = seat?.group.counts().steps ?? 0
+    checkProgress(member) {
+      const steps = member?.group.counts().steps ?? 0
       idleLooks = acting !== undefined && steps === lastSteps ? idleLooks + 1 : 0
       lastSteps = steps
-      if (seat !== undefined && idleLooks < MAX_IDLE_LOOKS) return
+      if (member !== undefined && idleLooks < MAX_IDLE_LOOKS) return
       // It begins again once that leads.
       begun = undefined
       end()

@@ -1,6 +1,6 @@
 /**
- * How a node offers its seat to whoever coordinates: often where seats may be free, seldom where there are enough, and not
- * at all once it gave its seat up and has none.
+ * How a node volunteers to vote: often where voters may be wanted, seldom where there are enough, and not at all once it
+ * has withdrawn and is no member.
  *
  * State: when it offers next, and what the present coordinator said to the last offer. All of it soft.
  */
@@ -8,14 +8,14 @@ import type { Port } from '../port.ts'
 import { coordinatorProtocol } from './contract.ts'
 import type { LeaderTracker } from './leader-tracker.ts'
 
-/** An offer without a seat, with one, and when there are enough. */
-const OFFER_MS = { open: 1_000, seated: 5_000, enough: 15_000 }
+/** Milliseconds between offers: of one that is no member, of a member, and where there are enough voters. */
+const OFFER_MS = { open: 1_000, member: 5_000, enough: 15_000 }
 
 export interface VoterOffersDeps {
   readonly port: Pick<Port, 'clock' | 'to' | 'members'>
   readonly leaderTracker: Pick<LeaderTracker, 'leader'>
   meshId(): string | undefined
-  /** The seat that this node offers. */
+  /** The member id that this node offers. */
   member(): string | undefined
   /** The highest feature level that this version knows. */
   readonly level: number
@@ -32,7 +32,7 @@ export interface VoterOffers {
   sendSoon(): void
   /** Another one coordinates. */
   onNewLeader(): void
-  /** Of a node that just lost its seat: how many vote without it; undefined where nobody says. */
+  /** Of a node that is no member any more: how many vote without it; undefined where nobody says. */
   votersLeft(): Promise<number | undefined>
   stop(): void
 }
@@ -56,13 +56,13 @@ export const createVoterOffers = (deps: VoterOffersDeps): VoterOffers => {
 
   const offer = async (): Promise<number> => {
     if (isWithdrawn() && !isMember()) return OFFER_MS.enough
-    // In a mesh in which not all are connected nobody dials the coordinator again and again for a seat that is not free.
+    // In a mesh in which not all are connected nobody dials the coordinator again and again where no voter is wanted.
     const leader = leaderTracker.leader()
     if (wasEnough && leader !== undefined && !isMember() && !isConnected(leader.peer)) return OFFER_MS.enough
     const answer = await volunteer()
     if (answer === undefined) return OFFER_MS.open
     wasEnough = answer.enough
-    if (isMember()) return OFFER_MS.seated
+    if (isMember()) return OFFER_MS.member
     return answer.enough ? OFFER_MS.enough : OFFER_MS.open
   }
   const soon = (): void => {

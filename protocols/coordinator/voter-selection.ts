@@ -1,8 +1,8 @@
 /**
- * What a coordinator does for the seats: it hears offers, sees who keeps up, and changes who votes, one at a time, as the
+ * Who votes: a coordinator hears offers, sees who keeps up, and changes the voters and learners, one at a time, as the
  * autopilot advises; it raises the feature level to what all voters have.
  *
- * State: the last offer of each peer (bounded, for 40 s), since when each member has a seat and has kept up. All of it
+ * State: the last offer of each peer (bounded, for 40 s), since when each member is one and has kept up. All of it
  * soft: another coordinator finds out by itself.
  */
 
@@ -24,7 +24,7 @@ const MOST_VOTERS = 5
 export interface VoterOffer {
   readonly member: string
   readonly level: number
-  /** It gives its seat up for good. */
+  /** It withdraws for good. */
   readonly leaving: boolean
 }
 
@@ -38,20 +38,20 @@ export interface VoterSelectionRules {
 export interface VoterSelection {
   /** This node acts from now on: what it knows of the members begins here. */
   reset(): void
-  /** @returns whether there are enough seats, so that it may offer its own less often */
+  /** @returns whether there are enough voters, so that it may offer less often */
   addOffer(offer: VoterOffer, configuration: Configuration): boolean
   /**
    * One step towards what the autopilot advises. Does nothing while one is on its way.
    */
-  advance(seat: JournalMember, rules?: VoterSelectionRules): Promise<void>
+  advance(member: JournalMember, rules?: VoterSelectionRules): Promise<void>
   counts(): { offers: number; refused: number }
 }
 
-/** Since when each member has a seat, and has kept up. */
+/** Since when each member is one, and has kept up. */
 const createAttendance = (now: () => number) => {
-  const seatedAt = new Map<string, number>()
-  const keptUpAt = new Map<string, number>()
-  let actingAt = 0
+  const memberSince = new Map<string, number>()
+  const keptUpSince = new Map<string, number>()
+  let actingSince = 0
   /** What was committed when they were looked at last. */
   let lastCommit = Number.POSITIVE_INFINITY
   const heardMs = ({ group }: JournalMember, id: string): number => group.silentMs(id) ?? Number.POSITIVE_INFINITY
@@ -60,13 +60,13 @@ const createAttendance = (now: () => number) => {
     heardMs,
     /** Nobody is silent for longer than it could have been heard here. */
     silentMs: (at: JournalMember, id: string): number =>
-      Math.min(heardMs(at, id), now() - Math.max(actingAt, seatedAt.get(id) ?? now())),
-    keptUpMs: (id: string): number => now() - (keptUpAt.get(id) ?? now()),
+      Math.min(heardMs(at, id), now() - Math.max(actingSince, memberSince.get(id) ?? now())),
+    keptUpMs: (id: string): number => now() - (keptUpSince.get(id) ?? now()),
     began(): void {
-      actingAt = now()
+      actingSince = now()
       lastCommit = Number.POSITIVE_INFINITY
-      seatedAt.clear()
-      keptUpAt.clear()
+      memberSince.clear()
+      keptUpSince.clear()
     },
     look(at: JournalMember): void {
       const { group } = at
@@ -74,11 +74,11 @@ const createAttendance = (now: () => number) => {
       const members = [...configuration.voters, ...configuration.learners]
       const isKeepingUp = (id: string): boolean =>
         id === group.self || (heardMs(at, id) < FRESH_MS && group.matchOf(id) >= lastCommit)
-      for (const id of seatedAt.keys()) if (!members.includes(id)) seatedAt.delete(id)
-      for (const id of keptUpAt.keys()) if (!members.includes(id) || !isKeepingUp(id)) keptUpAt.delete(id)
+      for (const id of memberSince.keys()) if (!members.includes(id)) memberSince.delete(id)
+      for (const id of keptUpSince.keys()) if (!members.includes(id) || !isKeepingUp(id)) keptUpSince.delete(id)
       for (const id of members) {
-        if (!seatedAt.has(id)) seatedAt.set(id, now())
-        if (isKeepingUp(id) && !keptUpAt.has(id)) keptUpAt.set(id, now())
+        if (!memberSince.has(id)) memberSince.set(id, now())
+        if (isKeepingUp(id) && !keptUpSince.has(id)) keptUpSince.set(id, now())
       }
       lastCommit = commit
     },

@@ -12,10 +12,9 @@ import type { RaftGroup } from '../consensus/group/group-api.ts'
 import { LEADERLESS_MS, liveLeaderOf } from '../consensus/group/live-leader.ts'
 import { peerOf } from '../consensus/member-id.ts'
 import { isMember } from '../consensus/raft/configuration-history.ts'
-import { ParleyError } from '../errors.ts'
+import { ParleyError, stateError } from '../errors.ts'
 import { createFairShares } from '../limits/fair-shares.ts'
 import type { Port } from '../port.ts'
-import type { StateReason } from '../state-reasons.ts'
 import { journalProtocol, PAGE_BYTES, PAGE_RECORDS, type WireAnswer } from './contract.ts'
 import { beginEpoch, FEATURE_LEVEL_KEY, featureLevelOf, raiseLevel } from './state/built-in-kinds.ts'
 import { type AnyCommandKind, encodeLoggedCommand, type Json } from './state/command-kind.ts'
@@ -44,11 +43,8 @@ export interface JournalServerDeps {
   member(): JournalMember | undefined
 }
 
-const refuse = (reason: StateReason, message: string, hint: string, more: Record<string, unknown> = {}): ParleyError =>
-  new ParleyError('STA003', message, { hint, details: { reason, ...more } })
-
 export const notFounded = (): ParleyError =>
-  refuse(
+  stateError(
     'not-founded',
     'this mesh has no coordinator group yet',
     'see `parley coordinator status` for what it waits for',
@@ -70,14 +66,14 @@ const nextEntry = (machine: JournalMachine, timers: Port['timers'], signal: Abor
   })
 
 const noMember = (): ParleyError =>
-  refuse('no-member', 'this node has no part in the journal, or no more', 'ask a voter')
+  stateError('no-member', 'this node has no part in the journal, or no more', 'ask a voter')
 
 export const serveJournal = ({ port, kinds, member: seat }: JournalServerDeps): Promise<() => Promise<void>> => {
   const seatOf = (meshId: string): JournalMember => {
     const found = seat()
     if (found === undefined) throw noMember()
     if (found.meshId !== meshId)
-      throw refuse('other-mesh', `this is the mesh ${found.meshId}`, 'meshes that were founded apart do not mix')
+      throw stateError('other-mesh', `this is the mesh ${found.meshId}`, 'meshes that were founded apart do not mix')
     return found
   }
   /** Of one that may answer reads: who was not made a member yet has nothing to tell. */
@@ -89,7 +85,7 @@ export const serveJournal = ({ port, kinds, member: seat }: JournalServerDeps): 
   const notLeading = ({ group }: JournalMember): ParleyError => {
     const { leader, term } = group.status()
     const known = leader === undefined ? {} : { leader: peerOf(leader) }
-    return refuse('not-leader', 'this node does not coordinate', 'ask the coordinator', { epoch: term, ...known })
+    return stateError('not-leader', 'this node does not coordinate', 'ask the coordinator', { epoch: term, ...known })
   }
 
   /** Of each peer; all of them fit into what the group lets wait. */
@@ -112,7 +108,11 @@ export const serveJournal = ({ port, kinds, member: seat }: JournalServerDeps): 
           throw new ParleyError('SEC002', `${name} is for the coordinator alone`, { hint: 'decide something else' })
         const level = featureLevelOf(machine.records.get(FEATURE_LEVEL_KEY)?.value)
         if (kind.level > level)
-          throw refuse('level', `${name} needs level ${kind.level}; the voters are at ${level}`, 'upgrade all voters')
+          throw stateError(
+            'level',
+            `${name} needs level ${kind.level}; the voters are at ${level}`,
+            'upgrade all voters',
+          )
         const parsed = kind.input.safeParse(input)
         if (!parsed.success)
           throw new ParleyError('MSG001', `the input of ${name} is not usable: ${parsed.error.issues[0]?.message}`, {
@@ -174,7 +174,7 @@ export const serveJournal = ({ port, kinds, member: seat }: JournalServerDeps): 
         // Who hears no leader may be behind: its followers had better ask another one.
         if (liveLeaderOf(group) !== undefined) ledAt = clock.monotonic()
         else if (clock.monotonic() - ledAt > LEADERLESS_MS)
-          throw refuse('no-leader', 'this member hears no coordinator, and may be behind', 'follow another one')
+          throw stateError('no-leader', 'this member hears no coordinator, and may be behind', 'follow another one')
         const changes = version === undefined ? undefined : records.since(version, CHANGES_AT_ONCE, PAGE_BYTES)
         if (changes === undefined) {
           // All of it, as of now: pages are cut before anything else is applied.

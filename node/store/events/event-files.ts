@@ -1,6 +1,6 @@
 /**
  * The files of events in a data directory: `events/words/<word>/` with the history of each word (history-log.ts) and
- * `events/cursors/<name>.json` with the position of each named subscription, replaced as a whole. Keeps no state.
+ * `events/cursors/<name>.json` with the position of each named subscription, replaced as a whole.
  */
 import { join } from 'node:path'
 import * as z from 'zod'

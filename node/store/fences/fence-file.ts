@@ -2,7 +2,7 @@
  * The file of fences as it lies on the disk: read as far as it is good, with what is wrong behind that. Changes nothing,
  * keeps no state.
  *
- * It has the form of a log's file (frames.ts), a mark beside it says how far it was durable (log-mark.ts), and an empty list,
+ * It has the form of a log's file (frames.ts), a mark beside it says how far it was durable (log-marker.ts), and an empty list,
  * the seal, stands behind the last line while nothing is written. Each time that it is written anew its sequence number
  * grows, so that the mark of the file before says nothing of this one. A fence that was answered and is gone is damage, a
  * torn frame behind the mark is what a crash leaves: nobody was let through for it. Files of versions before this form have

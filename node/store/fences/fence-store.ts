@@ -3,7 +3,7 @@
  * of it is out of date (fence-file.ts has its form).
  *
  * A torn tail is cut off: nobody was let through for it. Anything else that is gone or damaged is refused, also at the end of
- * the file: a mark (log-mark.ts) is written after each sync, without a sync of its own, and once nothing was written for a
+ * the file: a mark (log-marker.ts) is written after each sync, without a sync of its own, and once nothing was written for a
  * while, and on closing, a seal is written and synced behind the last line. A file without a mark, as older versions leave it,
  * is written anew when it is opened. State: what is known, the open file, what waits to be written (one write and one sync
  * for all of it).

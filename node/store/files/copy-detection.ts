@@ -11,7 +11,6 @@
  * over those that are there (the file in place keeps both), and a copy on a file system that tells no creation times.
  *
  * The file is made first and described then, so a crash in between leaves an empty one, which says as little as none.
- * Keeps no state.
  */
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'

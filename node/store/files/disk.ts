@@ -1,4 +1,4 @@
-/** The folder that a store lives in, as it sees it: so that tests can tear, fill and break it. Keeps no state. */
+/** The folder that a store lives in, as it sees it: so that tests can tear, fill and break it. */
 import { constants, writeSync } from 'node:fs'
 import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'

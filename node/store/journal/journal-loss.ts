@@ -8,7 +8,7 @@
  *
  * The damaged files are put aside under their names with `.damaged`. A note stays in the folder until the node votes again.
  * A crash in between leaves a log that is still damaged, or a new one that has to take its place: both are gone on with at
- * the next start. Keeps no state.
+ * the next start.
  */
 import * as z from 'zod'
 import type { FoundingRecord } from '../../../protocols/consensus/bootstrap/founding-record.ts'

@@ -1,6 +1,6 @@
 /**
  * What lies in the folder of a store, all of it read and checked, and nothing changed: the log, the snapshots, the founding
- * file, and what is wrong with them. Keeps no state.
+ * file, and what is wrong with them.
  */
 
 import type { FoundingRecord } from '../../../protocols/consensus/bootstrap/founding-record.ts'

@@ -1,6 +1,6 @@
 /**
  * That a node gave its seat up, on disk: a file that is there or not. What is in it is for people; whoever finds it there,
- * whole or not, offers no seat. It appears by a rename and is synced with its folder. Keeps no state.
+ * whole or not, offers no seat. It appears by a rename and is synced with its folder.
  */
 import type { WithdrawalStore } from '../../../protocols/coordinator/candidacy-intent.ts'
 import { isParleyError } from '../../../protocols/errors.ts'

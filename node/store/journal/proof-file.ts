@@ -1,6 +1,6 @@
 /**
  * What a node has proven of who coordinates, on disk (record-file.ts). A file that is damaged, or of another mesh, counts as
- * none: what it said can be proven again. Of a newer version it is left alone. Keeps no state.
+ * none: what it said can be proven again. Of a newer version it is left alone.
  */
 import * as z from 'zod'
 import { ChainBeginningSchema } from '../../../protocols/consensus/proof/chain-beginning.ts'

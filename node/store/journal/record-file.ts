@@ -2,7 +2,7 @@
  * One record in a small file of JSON, with the number of its format and a checksum, replaced as a whole.
  *
  * It is written under another name, synced and renamed, and then the folder is synced, so that a power cut leaves what
- * was there before or what was written. What was changed since is damaged, and refused. Keeps no state.
+ * was there before or what was written. What was changed since is damaged, and refused.
  */
 import { createHash } from 'node:crypto'
 import * as z from 'zod'

@@ -6,7 +6,6 @@
  * log, since a file does not follow the one before it, and names the command that finishes this. Then the mark becomes that
  * of the new log, and they are put aside. So a crash leaves the log as it was, or one that no node takes for another. The
  * new file does not say that there is a mark beside it: where there were no files before, a crash may come before the mark.
- * Keeps no state.
  */
 import type { LogState } from '../../../protocols/consensus/group/group-storage.ts'
 import type { Disk } from '../files/disk.ts'

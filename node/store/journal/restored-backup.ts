@@ -4,11 +4,11 @@
  * An older copy has forgotten entries that this node said it had, and votes that it gave. So it may not take part as the
  * member that it was: its log is kept, under a storage id of its own, by which the group takes the node for a new one that
  * learns. Its vote is of no use to the new member; its term stays. The founding file follows when the node starts
- * (founding/steps.ts, `resume`): who was a founder is one no more. Only where this node alone votes, as its log knows it,
+ * (founding/founding-steps.ts, `resume`): who was a founder is one no more. Only where this node alone votes, as its log knows it,
  * and joins nobody, it goes on as it was: as far as it knows nobody else counts on it.
  *
  * A crash in between leaves a folder that still counts as copied, and all of it is done again at the next start. The old
- * files are put aside under their names with `.abandoned`. Keeps no state.
+ * files are put aside under their names with `.abandoned`.
  */
 import { memberIdOf } from '../../../protocols/consensus/member-id.ts'
 import { isParleyError } from '../../../protocols/errors.ts'

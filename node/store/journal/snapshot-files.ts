@@ -3,7 +3,7 @@
  *
  * A snapshot is written under another name, synced, and renamed; its contents are frames that follow one another (frames.ts),
  * with what it is in the first and how many there are in the last, so that a file that is cut short or damaged is found
- * when it is read. Keeps no state.
+ * when it is read.
  */
 import type { SnapshotMeta } from '../../../protocols/consensus/raft/raft-messages.ts'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'

@@ -7,7 +7,7 @@
  *
  * A write that a crash cut off leaves a tail that is no frame, and nothing after it, since the next write waits for the
  * one before. So a bad frame with a good one behind it is damage, and so is one that a file goes on behind. A bad frame at
- * the end is a torn tail, or was durable and is lost: a mark beside the log (log-mark.ts) tells the two apart, and an empty
+ * the end is a torn tail, or was durable and is lost: a mark beside the log (log-marker.ts) tells the two apart, and an empty
  * frame, the seal, stands behind the last record while nothing is written. The salt keeps what users write into the log
  * from looking like a frame.
  */

@@ -7,7 +7,7 @@
  * may be tried again. After a failed fdatasync nobody knows what the disk has: the store takes nothing more until it is
  * opened again, which reads what is really there (Rebello et al., USENIX ATC 2020).
  *
- * So that the end of the log is not lost without a word, a mark (log-mark.ts) notes how far it is durable after each sync,
+ * So that the end of the log is not lost without a word, a mark (log-marker.ts) notes how far it is durable after each sync,
  * and an empty frame, the seal, is written and synced once nothing was written for a while, and on closing. A log of an
  * older version gets its mark when it is opened; without one there are no seals.
  *

@@ -1,6 +1,6 @@
 /**
  * A second folder with the same LevelDB in it, to be opened and read in place of the first: opening one changes it, and
- * may remove what shows that it is damaged. Tables are never written again and are linked, all else is copied. Keeps no state.
+ * may remove what shows that it is damaged. Tables are never written again and are linked, all else is copied.
  */
 import { constants } from 'node:fs'
 import { copyFile, link, mkdir, readdir, rm, writeFile } from 'node:fs/promises'

@@ -1,5 +1,5 @@
 /**
- * LevelDB as the row store uses it, and what its errors mean. Keeps no state.
+ * LevelDB as the row store uses it, and what its errors mean.
  *
  * LevelDB checks its log and its list of files (CRC-32C) when it opens, leaves out what does not match without a word, and
  * removes the old log then: what it opens must have been looked at before (row-survey.ts). It does not sync the folder

@@ -1,6 +1,6 @@
 /**
  * Opens a row store: looks at all of it first, makes what is new, and gives another id to one that came back from a backup
- * or was copied: it has forgotten what it sent and what it was sent since. Keeps no state.
+ * or was copied: it has forgotten what it sent and what it was sent since.
  *
  * A crash in between leaves a store that counts as new, or as copied, again.
  */
@@ -31,7 +31,7 @@ import { LEVEL_FOLDER, surveyRows } from './row-survey.ts'
 export interface RowOpenDeps extends Pick<Port, 'random' | 'log' | 'timers'> {
   /** Rows whose CRCs are kept in memory (row-sums.ts). */
   readonly maxKnown?: number
-  /** Bytes on disk that are out of date and do not matter (row-space.ts). */
+  /** Bytes on disk that are out of date and do not matter (row-compaction.ts). */
   readonly slackBytes?: number
 }
 

@@ -4,7 +4,7 @@
  * What vanished may be what was sent, and that it was: so what is kept has another id, by which the peers take this node for
  * a new sender. Good rows are written into a new LevelDB beside the old one; only then the old one is put aside, with
  * `.damaged`, and the new one takes its name. A crash in between leaves the store damaged, or repaired, and never in part:
- * repair is run again. Rows that were removed may be back, where the files had to be put together anew. Keeps no state.
+ * repair is run again. Rows that were removed may be back, where the files had to be put together anew.
  */
 import { readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -41,7 +41,7 @@ export interface RowSessionDeps {
   readonly folder: string
   readonly timers: Pick<Timers, 'after'>
   readonly log: Log
-  /** As in row-space.ts. */
+  /** As in row-compaction.ts. */
   readonly slackBytes: number
   readonly tally: RowTally
   readonly id: RowStoreId

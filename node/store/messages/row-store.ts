@@ -2,7 +2,7 @@
  * The rows that delivery keeps, on disk (protocols/delivery/store/row-storage.ts): LevelDB in `db/`, the file `mark` beside it, and
  * `place.json` by which a copy is noticed.
  *
- * State: the life that is open (row-life.ts), or why there is none. After a failure LevelDB takes nothing any more, so it is
+ * State: the session that is open (row-session.ts), or why there is none. After a failure LevelDB takes nothing any more, so it is
  * closed, and opened again as soon as the disk takes a test file: after 1 s, then twice as long each time, up to 30 s. All of
  * it is read and checked each time. What was answered is still there then, or it is not opened again. On a disk without room
  * it begins in that state: to look at LevelDB takes some, and its id is known once there is.

@@ -1,7 +1,7 @@
 /**
  * What lies in the folder of a row store, all of it read and checked, and nothing changed: the rows, their sums, the mark,
- * and what is wrong. The blocks of the tables are checked, then LevelDB is opened in a copy (row-trial.ts), where it would
- * remove what shows that something is missing. Keeps no state.
+ * and what is wrong. The blocks of the tables are checked, then LevelDB is opened in a copy (level-copy.ts), where it would
+ * remove what shows that something is missing.
  */
 import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'

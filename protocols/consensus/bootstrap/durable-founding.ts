@@ -6,9 +6,8 @@
  * State: the founding as it counts; steps that wait for the disk (bounded).
  */
 
-import { ParleyError } from '../../errors.ts'
+import { ParleyError, stateError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
-import type { StateReason } from '../../state-reasons.ts'
 import type { FoundingRecord, FoundingStore } from './founding-record.ts'
 import type { FoundingState, FoundingStep } from './founding-steps.ts'
 
@@ -33,9 +32,6 @@ interface Kept {
   readonly follow: (before: FoundingState) => void
 }
 
-const refuse = (reason: StateReason, message: string, hint: string, cause?: unknown): ParleyError =>
-  new ParleyError('STA003', message, { hint, details: { reason }, ...(cause !== undefined && { cause }) })
-
 /** Resolves once what a restart made of the record is on the disk too. @throws STA003 `unsaved` */
 export const createDurableFounding = async ({ store, log, first, saved, follow }: Kept): Promise<DurableFounding> => {
   let state = first
@@ -54,12 +50,18 @@ export const createDurableFounding = async ({ store, log, first, saved, follow }
       if (!isFailing) log.error('what this node promises cannot be saved', { error })
       isFailing = true
       // The store's own words may name files; they stay here.
-      throw refuse('unsaved', 'a node cannot save what it promises', 'look into its log; it is asked again', error)
+      throw stateError(
+        'unsaved',
+        'a node cannot save what it promises',
+        'look into its log; it is asked again',
+        {},
+        error,
+      )
     }
   }
   const run = async <T>(step: (from: FoundingState) => FoundingStep<T>): Promise<T> => {
     waiting -= 1
-    if (closed) throw refuse('closed', 'this node is stopping', 'ask another one')
+    if (closed) throw stateError('closed', 'this node is stopping', 'ask another one')
     const before = state
     const { state: next, result } = step(before)
     if (next.record !== before.record) await save(next.record)

@@ -1,4 +1,4 @@
-/** Whether a mesh can be founded now, by whom, and if not, why: from what the nodes say of themselves. Keeps no state. */
+/** Whether a mesh can be founded now, by whom, and if not, why: from what the nodes say of themselves. */
 import type { FoundingAnnouncement } from './contract.ts'
 import { peersOf } from './founding-record.ts'
 

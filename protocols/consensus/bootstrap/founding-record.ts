@@ -1,4 +1,4 @@
-/** What a member keeps of a founding, and what a mesh is named after. Keeps no state. */
+/** What a member keeps of a founding, and what a mesh is named after. */
 import { toString as encodeText } from 'uint8arrays/to-string'
 import * as z from 'zod'
 import type { Port } from '../../port.ts'
@@ -64,7 +64,7 @@ export const FoundingRecordSchema = z
     promise: ProposalSchema.optional(),
     /** This member is one of those who founded the mesh; `members` is the whole set, sorted. */
     founded: z.object({ meshId: MeshIdSchema, members: FoundingSetSchema }).readonly().optional(),
-    /** `recovered`: what its id was made of, where this node made it (proof/beginning.ts). */
+    /** `recovered`: what its id was made of, where this node made it (proof/chain-beginning.ts). */
     adopted: z.object({ meshId: MeshIdSchema, recovered: RecoverySchema.optional() }).readonly().optional(),
   })
   .refine(

@@ -1,4 +1,4 @@
-/** How far a node is, and what it waits for, in words. Keeps no state. */
+/** How far a node is, and what it waits for, in words. */
 import { type FoundingPlan, listNames } from './founding-plan.ts'
 import { peersOf } from './founding-record.ts'
 import { type FoundingState, meshIdIn } from './founding-steps.ts'
@@ -52,14 +52,14 @@ const joinerProblem =
 export const statusOf = (state: FoundingState, around: FoundingCircumstances): FoundingStatus => {
   const { record, expect } = state
   const waitingFor = record.promise?.set.filter((member) => !state.promised.includes(member)) ?? []
-  const told = (name: FoundingStatus['state'], problem?: string): FoundingStatus => ({
+  const statusAs = (name: FoundingStatus['state'], problem?: string): FoundingStatus => ({
     state: name,
     ...(expect !== undefined && { expect }),
     candidates: around.plan?.candidates ?? [],
     waitingFor,
     ...(problem !== undefined && { problem }),
   })
-  if (meshIdIn(record) !== undefined) return told(record.founded === undefined ? 'adopted' : 'founded')
-  if (record.promise !== undefined) return told('promised', promiseProblem(state, waitingFor, around))
-  return expect === undefined ? told('joiner', joinerProblem) : told('waiting', around.plan?.problem)
+  if (meshIdIn(record) !== undefined) return statusAs(record.founded === undefined ? 'adopted' : 'founded')
+  if (record.promise !== undefined) return statusAs('promised', promiseProblem(state, waitingFor, around))
+  return expect === undefined ? statusAs('joiner', joinerProblem) : statusAs('waiting', around.plan?.problem)
 }

@@ -2,7 +2,7 @@
  * The founding of a mesh over the Port: asks the peers how far they are, proposes when it is this node's turn, asks a
  * promised set again until it is decided, and saves before it says anything.
  *
- * The rules and why they are safe: steps.ts; durable.ts keeps them. Whose turn it is: outlook.ts; that only decides how
+ * The rules and why they are safe: founding-steps.ts; durable-founding.ts keeps them. Whose turn it is: founding-plan.ts; that only decides how
  * soon a mesh is founded, never whether two are. Once this node belongs to a mesh it asks nothing any more, and answers
  * whoever asks.
  *

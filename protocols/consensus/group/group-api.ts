@@ -59,7 +59,7 @@ export interface RaftGroupDeps {
   onFailure?(error: unknown): void
 }
 
-/** Why a message of Raft does not count: see inbound.ts. */
+/** Why a message of Raft does not count: see raft-server.ts. */
 export type SenderRejection = 'notAVoter' | 'notAMember' | 'termOfALearner' | 'termTooHigh'
 /** Messages that did not count, or would not where proofs are not enforced yet. */
 export type SenderRejectionCounts = Readonly<Record<SenderRejection, number>>

@@ -8,7 +8,7 @@
  *
  * State: the core, inputs that wait, promises of proposals and reads. All of them are bounded.
  */
-import { isParleyError, type ParleyError } from '../../errors.ts'
+import { isParleyError, type ParleyError, stateError } from '../../errors.ts'
 import type { Stop } from '../../port.ts'
 import { raftProtocol } from '../contract.ts'
 import { peerOf } from '../member-id.ts'
@@ -28,7 +28,7 @@ import { createAppendCoalescer } from './append-coalescing.ts'
 import type { RaftGroup, RaftGroupDeps, RaftGroupOptions } from './group-api.ts'
 import type { GroupStorage } from './group-storage.ts'
 import { canSendBeforeWrite, mergeAppends, mergeOutputs } from './output-batching.ts'
-import { createPendingProposals, type ProposalWaiter, refuse, unknownOutcome } from './pending-proposals.ts'
+import { createPendingProposals, type ProposalWaiter, unknownOutcome } from './pending-proposals.ts'
 import { serveRaft } from './raft-server.ts'
 import { createSnapshotting } from './snapshotting.ts'
 
@@ -215,7 +215,7 @@ export const startRaftGroup = async (deps: RaftGroupDeps, options: RaftGroupOpti
   const notTaken = (): ParleyError => {
     const { leader } = raft.status()
     const known = leader === undefined || leader === self ? {} : { leader }
-    return refuse('not-leader', 'this node does not lead, or cannot take this now', 'ask the leader', known)
+    return stateError('not-leader', 'this node does not lead, or cannot take this now', 'ask the leader', known)
   }
 
   /** All commands in one step; a change of the members in one of its own, as the core takes one at a time. */

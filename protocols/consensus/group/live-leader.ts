@@ -1,4 +1,4 @@
-/** Whether a member still hears its leader. Keeps no state. */
+/** Whether a member still hears its leader. */
 import type { RaftGroup } from './group-api.ts'
 
 /** A leader beats each 100 ms; who was silent for so long does not lead this member any more. */

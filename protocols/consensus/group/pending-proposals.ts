@@ -4,8 +4,7 @@
  * State: both, bounded; nothing is left waiting after `end`.
  */
 
-import { ParleyError } from '../../errors.ts'
-import type { StateReason } from '../../state-reasons.ts'
+import { ParleyError, stateError } from '../../errors.ts'
 import type { Entry } from '../raft/raft-messages.ts'
 
 const MAX_PROPOSALS = 4_096
@@ -26,15 +25,8 @@ interface Read {
   reject(error: unknown): void
 }
 
-export const refuse = (
-  reason: StateReason,
-  message: string,
-  hint: string,
-  more: Record<string, unknown> = {},
-): ParleyError => new ParleyError('STA003', message, { hint, details: { reason, ...more } })
-
 export const unknownOutcome = (): ParleyError =>
-  refuse('unknown', 'this node stopped before it was decided', 'ask again with the same session and serial')
+  stateError('unknown', 'this node stopped before it was decided', 'ask again with the same session and serial')
 
 const tooMany = (what: string): ParleyError =>
   new ParleyError('COM003', `too many ${what} wait for the coordinator group`, {
@@ -58,14 +50,14 @@ export const createPendingProposals = () => {
       if (proposal === undefined) return
       proposals.delete(index)
       if (proposal.term === term) proposal.resolve(value)
-      else proposal.reject(refuse('superseded', 'another leader decided otherwise', 'ask the present leader'))
+      else proposal.reject(stateError('superseded', 'another leader decided otherwise', 'ask the present leader'))
     },
     /** Everything up to `index` was decided, and nobody here saw how. */
     skipped(index: number): void {
       for (const [at, { reject }] of proposals) {
         if (at > index) continue
         proposals.delete(at)
-        reject(refuse('unknown', 'it was decided while this node was away', 'ask again with the same serial'))
+        reject(stateError('unknown', 'it was decided while this node was away', 'ask again with the same serial'))
       }
     },
 

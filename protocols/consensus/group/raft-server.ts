@@ -12,7 +12,7 @@
  * State: when each member was heard last; whom candidates named; what did not count, by reason.
  */
 
-import { ParleyError } from '../../errors.ts'
+import { ParleyError, stateError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { raftProtocol } from '../contract.ts'
 import { isMemberId, peerOf } from '../member-id.ts'
@@ -22,7 +22,6 @@ import type { PlacedConfiguration, RaftMessage } from '../raft/raft-messages.ts'
 import type { Contradiction } from '../raft/raft-state.ts'
 import type { ProvenVoters, RaftGroupDeps, SenderRejection, SenderRejectionCounts } from './group-api.ts'
 import type { GroupStorage } from './group-storage.ts'
-import { refuse } from './pending-proposals.ts'
 import type { Snapshotting } from './snapshotting.ts'
 
 /** Terms that a message may be above what is known. */
@@ -87,7 +86,7 @@ export interface RaftServerCounts extends SenderRejectionCounts {
   readonly contradictions: number
 }
 
-const noDoubts = (): Record<SenderRejection, number> => ({
+const noRejections = (): Record<SenderRejection, number> => ({
   notAVoter: 0,
   notAMember: 0,
   termOfALearner: 0,
@@ -122,40 +121,40 @@ const createNamed = (raft: RaftServerDeps['raft'], proven: RaftServerDeps['prove
 export const serveRaft = async (deps: RaftServerDeps): Promise<RaftServer> => {
   const { port, group, self, raft, storage, snapshots, proven, enqueue } = deps
   /** When each member was heard last, by the monotonic clock. */
-  const heard = new Map<string, number>()
+  const lastHeardAt = new Map<string, number>()
   const named = createNamed(raft, proven)
-  const doubted = noDoubts()
+  const rejected = noRejections()
   let misdirected = 0
   let contradictions = 0
   let alarmedAt = Number.NEGATIVE_INFINITY
   let fetches = 0
 
   const hear = (from: string): void => {
-    heard.set(from, port.clock.monotonic())
-    if (heard.size <= MAX_HEARD) return
-    for (const id of heard.keys()) if (raft.roleOf(id) === undefined) heard.delete(id)
+    lastHeardAt.set(from, port.clock.monotonic())
+    if (lastHeardAt.size <= MAX_HEARD) return
+    for (const id of lastHeardAt.keys()) if (raft.roleOf(id) === undefined) lastHeardAt.delete(id)
   }
 
   /** @returns whether it counts */
   const mayCount = (from: string, message: RaftMessage): boolean => {
-    const doubt = senderRejection(raft, proven, from, message, named.has)
+    const rejection = senderRejection(raft, proven, from, message, named.has)
     named.hear(from, message)
-    if (doubt === undefined) return true
-    doubted[doubt] += 1
-    if (doubt !== 'termOfALearner') proven?.requestProof(from, doubt === 'termTooHigh' ? 'term' : 'voter')
+    if (rejection === undefined) return true
+    rejected[rejection] += 1
+    if (rejection !== 'termOfALearner') proven?.requestProof(from, rejection === 'termTooHigh' ? 'term' : 'voter')
     return proven?.isEnforced() !== true
   }
 
-  const isSeated = (peer: string): boolean => {
+  const isMemberPeer = (peer: string): boolean => {
     const { voters, learners } = raft.status().configuration
     return [...voters, ...learners].some((id) => peerOf(id) === peer)
   }
 
   const unserve = await port.serve(raftProtocol, {
     async step(bytes, { peer }) {
-      const { group: named, from, to, message } = decodeRaftPacket(bytes)
+      const { group: addressed, from, to, message } = decodeRaftPacket(bytes)
       // Who speaks for a member is its peer, and to the store that is here now, not to one that was lost.
-      if (named !== group || to !== self || peerOf(from) !== peer) misdirected += 1
+      if (addressed !== group || to !== self || peerOf(from) !== peer) misdirected += 1
       else if (mayCount(from, message)) {
         hear(from)
         if (message.type === 'snapshot') void snapshots.receive(from, message)
@@ -164,8 +163,9 @@ export const serveRaft = async (deps: RaftServerDeps): Promise<RaftServer> => {
     },
     async *fetch({ group: named, index, term }, { peer }) {
       if (named !== group)
-        throw refuse('other-group', `this node is no member of the group ${named}`, 'ask a member of that group')
-      if (!isSeated(peer)) throw refuse('not-seated', 'snapshots are for members of the group', 'offer a seat first')
+        throw stateError('other-group', `this node is no member of the group ${named}`, 'ask a member of that group')
+      if (!isMemberPeer(peer))
+        throw stateError('not-seated', 'snapshots are for members of the group', 'offer a seat first')
       if (fetches >= MAX_FETCHES)
         throw new ParleyError('COM003', `${MAX_FETCHES} snapshots are being read already`, {
           hint: 'ask again a second later',
@@ -187,7 +187,7 @@ export const serveRaft = async (deps: RaftServerDeps): Promise<RaftServer> => {
 
   return {
     silentMs(id) {
-      const at = id === self ? port.clock.monotonic() : heard.get(id)
+      const at = id === self ? port.clock.monotonic() : lastHeardAt.get(id)
       return at === undefined ? undefined : port.clock.monotonic() - at
     },
     reportContradictions(all) {
@@ -199,7 +199,7 @@ export const serveRaft = async (deps: RaftServerDeps): Promise<RaftServer> => {
       alarmedAt = now
       port.log.error('a voter contradicts what is decided; it is not believed', { ...first, contradictions })
     },
-    counts: () => ({ misdirected, contradictions, ...doubted }),
+    counts: () => ({ misdirected, contradictions, ...rejected }),
     async close() {
       if (!isServed) return
       isServed = false

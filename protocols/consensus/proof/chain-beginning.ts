@@ -4,7 +4,7 @@
  *
  * A founded mesh is named after its name and its founders (founding/record.ts); a recovered one after the mesh that was
  * before, its only voter and a nonce (node/store/journal/journal-recovery.ts). Stores that were recovered by older versions did not keep the
- * nonce: their meshes begin with an anchor (chain.ts). Keeps no state.
+ * nonce: their meshes begin with an anchor (proof-chain.ts).
  */
 import * as z from 'zod'
 import type { Port } from '../../port.ts'

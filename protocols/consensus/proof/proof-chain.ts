@@ -1,7 +1,7 @@
 /**
  * What was proven of a mesh's coordination: from its beginning over each change of voters to the newest epoch. Pure.
  *
- * It begins with the voters that the mesh id names (beginning.ts), or with an anchor that was pinned. A *link* is a statement
+ * It begins with the voters that the mesh id names (chain-beginning.ts), or with an anchor that was pinned. A *link* is a statement
  * of other voters, signed by a majority of them, and by at least half of the voters who are the newest that were proven. An
  * *epoch* is signed by a majority of the voters that are in force where it began. An epoch or an anchor whose voters are
  * others than the newest proven ones has to be signed like a link, and is one where it comes after them.
@@ -12,7 +12,7 @@
  * + 1 is half of n, rounded up. So for a change of one voter the second condition follows from the first; it is what keeps
  * a link over several changes (whose signatures in between were never collected) from being weaker than its steps.
  *
- * Why it is safe. An honest voter signs only what it applied from the committed log (ledger.ts), under the member id with
+ * Why it is safe. An honest voter signs only what it applied from the committed log (applied-facts.ts), under the member id with
  * which it votes there. Suppose the newest voters that a node holds for proven were in force, and fewer than half of them lie.
  * Then each link and epoch that it takes has an honest signer, so that its entry was committed, with these voters, at this
  * place; by induction all that the chain says is true. Nothing rests on what whoever collected had proven before

@@ -7,10 +7,9 @@
  */
 
 import { toString as encodeText } from 'uint8arrays/to-string'
-import { ParleyError } from '../../errors.ts'
+import { ParleyError, stateError } from '../../errors.ts'
 import { createRateLimiter } from '../../limits/fair-shares.ts'
 import type { Port } from '../../port.ts'
-import type { StateReason } from '../../state-reasons.ts'
 import type { AppliedFact, AppliedFacts } from './applied-facts.ts'
 import { PAGE_LINKS, proofProtocol } from './contract.ts'
 import type { ProofChain } from './proof-chain.ts'
@@ -28,7 +27,7 @@ const MAX_WAITING = 16
 
 export interface ProofServerDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'sign' | 'serve'>
-  readonly ledger: AppliedFacts
+  readonly appliedFacts: AppliedFacts
   chain(): ProofChain | undefined
   /** This node's member id. */
   member(): string | undefined
@@ -46,20 +45,18 @@ export interface ProofServer {
   stop(): Promise<void>
 }
 
-const refuse = (reason: StateReason, message: string, hint: string): ParleyError =>
-  new ParleyError('STA003', message, { hint, details: { reason } })
 const otherMesh = (): ParleyError =>
-  refuse('other-mesh', 'this is another mesh', 'meshes that were founded apart do not mix')
+  stateError('other-mesh', 'this is another mesh', 'meshes that were founded apart do not mix')
 
 export const createProofServer = async (deps: ProofServerDeps): Promise<ProofServer> => {
-  const { port, ledger, chain, digestOf } = deps
+  const { port, appliedFacts, chain, digestOf } = deps
   const signed = new Map<string, string>()
   const counts = { signed: 0 }
   const rates = createRateLimiter({ perSecond: EACH_SECOND, burst: BURST, maxKeys: MAX_PEERS })
 
   let waiting = 0
   const applied = (statement: Statement): Promise<AppliedFact | undefined> => {
-    if (waiting >= MAX_WAITING || statement.index <= ledger.index()) return Promise.resolve(undefined)
+    if (waiting >= MAX_WAITING || statement.index <= appliedFacts.index()) return Promise.resolve(undefined)
     waiting += 1
     return new Promise((resolve) => {
       const end = (fact: AppliedFact | undefined): void => {
@@ -68,8 +65,8 @@ export const createProofServer = async (deps: ProofServerDeps): Promise<ProofSer
         stopWaiting()
         resolve(fact)
       }
-      const stopHearing = ledger.onFact(() => {
-        if (statement.index <= ledger.index()) end(ledger.factOf(statement, digestOf))
+      const stopHearing = appliedFacts.onFact(() => {
+        if (statement.index <= appliedFacts.index()) end(appliedFacts.factOf(statement, digestOf))
       })
       const stopWaiting = port.timers.after(APPLY_MS, () => end(undefined))
     })
@@ -78,12 +75,16 @@ export const createProofServer = async (deps: ProofServerDeps): Promise<ProofSer
   const sign = async (statement: Statement, peer: string): Promise<{ member: string; signature: string }> => {
     if (statement.meshId !== chain()?.meshId) throw otherMesh()
     if (!deps.areAllAble() && peer !== deps.leader())
-      throw refuse('level', 'not every voter is known to know proofs yet', 'upgrade all voters')
+      throw stateError('level', 'not every voter is known to know proofs yet', 'upgrade all voters')
     const member = deps.member()
     const isLed = peer === deps.leader()
-    const fact = ledger.factOf(statement, digestOf) ?? (isLed ? await applied(statement) : undefined)
+    const fact = appliedFacts.factOf(statement, digestOf) ?? (isLed ? await applied(statement) : undefined)
     if (fact === undefined || member === undefined || !fact.voters.includes(member))
-      throw refuse('not-applied', 'this member did not apply that, or has no vote in it', 'ask again, or another voter')
+      throw stateError(
+        'not-applied',
+        'this member did not apply that, or has no vote in it',
+        'ask again, or another voter',
+      )
     const bytes = signedBytes(statement)
     const name = encodeText(bytes)
     const known = signed.get(name)

@@ -1,7 +1,7 @@
 /**
  * The proof of coordination of one node: what it has proven, what it signs, whom it asks, and whose word counts meanwhile.
  *
- * What counts before it is proven: doubts.ts.
+ * What counts before it is proven: proof-enforcement.ts.
  * An older voter could lead and prove nothing: so before the level, or a proof, says that all of them know proofs, all have to
  * sign the first one, and they do so for whom they follow alone.
  *
@@ -158,11 +158,11 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
 
   const areAllAble = (): boolean => hasProof() || (level() ?? 0) >= PROOF_LEVEL
   const { member, leader } = deps
-  const showing = await createProofServer({ port, ledger, chain, member, leader, areAllAble, digestOf })
+  const showing = await createProofServer({ port, appliedFacts: ledger, chain, member, leader, areAllAble, digestOf })
   const collecting = createSignatureCollector({
     port,
     proven,
-    ledger,
+    appliedFacts: ledger,
     sign: (statement) => showing.sign(statement, port.self.id),
     areAllAble,
     askOthers: doubts.askOthers,

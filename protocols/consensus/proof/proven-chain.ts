@@ -1,5 +1,5 @@
 /**
- * The chain that this node has proven, with its signatures checked and kept: the driver of chain.ts.
+ * The chain that this node has proven, with its signatures checked and kept: the driver of proof-chain.ts.
  *
  * One proof is looked at after the other, so that each is judged by what was taken before. Nothing is believed less because it
  * could not be written: it would have to be shown again after a restart. State: the chain, the proofs that wait (bounded), the

@@ -30,13 +30,13 @@ export type UnsignedProof = Omit<Proof, 'signatures'>
 /** What to collect for, the best first; nothing where all is proven. Pure. */
 export const dueStatements = (
   chain: ProofChain,
-  ledger: Pick<AppliedFacts, 'epochOf' | 'configurationsAfter'>,
+  appliedFacts: Pick<AppliedFacts, 'epochOf' | 'configurationsAfter'>,
   term: number,
 ): { readonly kind: Proof['kind']; readonly fact: AppliedFact }[] => {
-  const epoch = ledger.epochOf(term)
+  const epoch = appliedFacts.epochOf(term)
   const head = newestConfiguration(chain)
   if (epoch === undefined) return []
-  const changes = ledger.configurationsAfter(head?.index ?? 0)
+  const changes = appliedFacts.configurationsAfter(head?.index ?? 0)
   const newest = changes.at(-1)
   const anchors = [epoch, ...(newest === undefined ? [] : [newest])].map((fact) => ({ kind: 'anchor', fact }) as const)
   if (head === undefined) return anchors
@@ -63,7 +63,7 @@ export interface SignatureCollector {
 export interface SignatureCollectorDeps {
   readonly port: Pick<Port, 'self' | 'hash' | 'log' | 'to'>
   readonly proven: ProvenChain
-  readonly ledger: AppliedFacts
+  readonly appliedFacts: AppliedFacts
   /** As this node signs it itself. @throws what it answers others */
   sign(statement: Statement): Promise<{ member: string; signature: string }>
   /** Every voter knows proofs; before that is known all of them have to sign, and so say it. */
@@ -73,12 +73,12 @@ export interface SignatureCollectorDeps {
 }
 
 export const createSignatureCollector = (deps: SignatureCollectorDeps): SignatureCollector => {
-  const { port, proven, ledger, sign } = deps
+  const { port, proven, appliedFacts, sign } = deps
   let current: { readonly name: string; readonly proof: UnsignedProof; readonly statement: Statement } | undefined
   let signatures = new Map<string, string>()
   const askedAt = new Map<string, number>()
   let looks = 0
-  let offering = false
+  let isOffering = false
 
   const reset = (): void => {
     current = undefined
@@ -101,8 +101,8 @@ export const createSignatureCollector = (deps: SignatureCollectorDeps): Signatur
   })
 
   const offer = async (proof: UnsignedProof): Promise<void> => {
-    if (offering) return
-    offering = true
+    if (isOffering) return
+    isOffering = true
     try {
       const list = [...signatures].map(([member, signature]) => ({ member, signature }))
       const verdict = await proven.submit({ ...proof, signatures: list }, true)
@@ -113,7 +113,7 @@ export const createSignatureCollector = (deps: SignatureCollectorDeps): Signatur
       // What one of them signed is not what it should be: all are asked again.
       if (verdict === 'bad-signature') reset()
     } finally {
-      offering = false
+      isOffering = false
     }
   }
 
@@ -134,7 +134,7 @@ export const createSignatureCollector = (deps: SignatureCollectorDeps): Signatur
   return {
     tick(term, restate) {
       const chain = proven.chain()
-      const due = chain === undefined ? [] : dueStatements(chain, ledger, term)
+      const due = chain === undefined ? [] : dueStatements(chain, appliedFacts, term)
       if (chain === undefined || (due.length === 0 && chain.epoch?.term === term)) {
         looks = 0
         reset()

@@ -4,7 +4,7 @@
  * A statement says that the voters `voters` were in force, by the committed and applied entry (`term`, `index`). The bytes
  * that are signed are those of one JSON array, so that no two statements have the same: member ids in full, sorted, lists of
  * them as digests, each with a prefix of its own. The leader of a configuration is left empty: its entry does not say who
- * led. `previous` is what whoever collected the signatures had proven before; it is signed, and nothing rests on it (chain.ts
+ * led. `previous` is what whoever collected the signatures had proven before; it is signed, and nothing rests on it (proof-chain.ts
  * says why). Signatures are Ed25519 by the peer's key that the member id names. Pure.
  */
 import { toString as encodeText } from 'uint8arrays/to-string'

@@ -2,7 +2,7 @@
  * A client's session with the journal: which serials are on their way, and who waits for one.
  *
  * The window of serials from the oldest that is not answered to the newest is what the members keep answers for
- * (sessions.ts), so it is never wider than MAX_OPEN, however long one command takes. A session is opened by the first one
+ * (session-table.ts), so it is never wider than MAX_OPEN, however long one command takes. A session is opened by the first one
  * that needs it, and goes on being opened for as long as anybody waits for it.
  * State: the session, its open serials, those who wait (all bounded).
  */

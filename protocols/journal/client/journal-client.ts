@@ -1,10 +1,10 @@
 /**
  * How a node uses the journal, whether it has a seat or not: commands go to the coordinator and are asked for again until
- * they are answered (insist.ts), reads go to this node's own member, to any one, or to the coordinator.
+ * they are answered (leader-retry.ts), reads go to this node's own member, to any one, or to the coordinator.
  *
- * A command is applied once, however often it is sent: it has a serial in a session (sessions.ts). Whoever gives up before
+ * A command is applied once, however often it is sent: it has a serial in a session (session-table.ts). Whoever gives up before
  * the answer (its deadline, its signal) cannot know what became of the command, and is told so.
- * State: the session and what waits for it (lanes.ts).
+ * State: the session and what waits for it (client-session.ts).
  */
 import type { LeaderTracker } from '../../coordinator/leader-tracker.ts'
 import { fromFault, ParleyError } from '../../errors.ts'
@@ -109,7 +109,7 @@ const faultOf = ({ fault }: Extract<WireAnswer, { ok: false }>): ParleyError =>
   })
 
 export const createJournalClient = ({ port, leaderTracker, meshId, isMember }: JournalClientDeps): JournalClient => {
-  const { insist, withLeader, retried } = createLeaderRetry({ port, leaderTracker })
+  const { untilAnswered, withLeader, retried } = createLeaderRetry({ port, leaderTracker })
   let submitted = 0
 
   const idOf = (): string => {
@@ -125,7 +125,7 @@ export const createJournalClient = ({ port, leaderTracker, meshId, isMember }: J
   ): Promise<WireAnswer> => port.to(peer, journalProtocol).submit(body, { signal, timeoutMs: TRY_MS })
 
   const lanes = createClientSessionWindow((signal) =>
-    insist(signal, async (one) => {
+    untilAnswered(signal, async (one) => {
       const mesh = idOf()
       const body = { meshId: mesh, kind: OPEN_SESSION, session: 0, serial: 0, acked: 0, input: null }
       const { version } = await withLeader(one, (peer, attempt) => send(peer, body, attempt))
@@ -150,7 +150,7 @@ export const createJournalClient = ({ port, leaderTracker, meshId, isMember }: J
     let isOpen = false
     try {
       const body = { meshId: lane.mesh, kind: kind.name, session: lane.session, serial, input }
-      const answer = await insist(signal, (one) =>
+      const answer = await untilAnswered(signal, (one) =>
         withLeader(one, async (peer, attempt) => {
           try {
             return await send(peer, { ...body, acked: acknowledgedUpTo(lane) }, attempt)
@@ -178,7 +178,7 @@ export const createJournalClient = ({ port, leaderTracker, meshId, isMember }: J
 
   const run = async (kind: AnyCommandKind, input: Json, signal: AbortSignal): Promise<WireAnswer> => {
     // A node that just joined does not know its mesh yet.
-    if (meshId() === undefined) await insist(signal, async () => idOf())
+    if (meshId() === undefined) await untilAnswered(signal, async () => idOf())
     await lanes.acquire(signal)
     submitted += 1
     try {
@@ -223,7 +223,7 @@ export const createJournalClient = ({ port, leaderTracker, meshId, isMember }: J
         .to(peer, journalProtocol)
         .read({ meshId: idOf(), ...what, consistency }, { signal: attempt, timeoutMs: TRY_MS })
     const offset = port.random(1)[0] ?? 0
-    return insist(signal, async (one, tries) => {
+    return untilAnswered(signal, async (one, tries) => {
       // Before there is a mesh to ask, nobody is.
       idOf()
       // Its own member may be behind or without room: every other time somebody else is asked.

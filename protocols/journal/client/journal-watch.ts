@@ -1,7 +1,7 @@
 /**
  * Following the journal from any node: what there is, then each change as it is decided, without a gap.
  *
- * A stream from a member that has a seat; where it breaks, or falls behind what the coordinator tells, another member goes
+ * A stream from a member; where it breaks, or falls behind what the coordinator tells, another member goes
  * on from the version that was reached. What is too old to be told as changes comes as a whole again, and everything does
  * where the node comes to belong to another mesh. State: the version that was reached.
  */
@@ -47,8 +47,8 @@ const BEHIND_MS = 3_000
 const LOOK_MS = 500
 
 export const createJournalWatch = ({ port, leaderTracker, meshId, isMember }: JournalWatchDeps) =>
-  async function* watch({ prefix = '', from, signal: told }: WatchOptions = {}): AsyncGenerator<JournalChange, void> {
-    const signal = told === undefined ? leaderTracker.stopped : AbortSignal.any([told, leaderTracker.stopped])
+  async function* watch({ prefix = '', from, signal: caller }: WatchOptions = {}): AsyncGenerator<JournalChange, void> {
+    const signal = caller === undefined ? leaderTracker.stopped : AbortSignal.any([caller, leaderTracker.stopped])
     let version = from
     let mesh: string | undefined
     /** Whom the last stream came from, which is over: another one is tried. */
@@ -121,5 +121,5 @@ export const createJournalWatch = ({ port, leaderTracker, meshId, isMember }: Jo
       }
       await pause()
     }
-    if (told?.aborted !== true) throw leaderTracker.stopped.reason
+    if (caller?.aborted !== true) throw leaderTracker.stopped.reason
   }

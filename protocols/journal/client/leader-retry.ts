@@ -1,7 +1,7 @@
 /**
  * Asking again until there is an answer: of the coordinator, whoever that is by then, or of any member.
  *
- * What it is asked for must be safe to ask for again: a read, or a command with a serial (sessions.ts). Ends with the
+ * What it is asked for must be safe to ask for again: a read, or a command with a serial (session-table.ts). Ends with the
  * answer, with a refusal that would come again, or with the signal. State: none beyond the call.
  */
 import type { LeaderTracker } from '../../coordinator/leader-tracker.ts'
@@ -79,7 +79,7 @@ export const createLeaderRetry = ({ port, leaderTracker }: LeaderRetryDeps) => {
   const jitter = (): number => (port.random(1)[0] ?? 0) / 255
 
   /** @param attempt `tries`: how many there were before */
-  const insist = async <T>(
+  const untilAnswered = async <T>(
     signal: AbortSignal,
     attempt: (signal: AbortSignal, tries: number) => Promise<T>,
   ): Promise<T> => {
@@ -128,5 +128,5 @@ export const createLeaderRetry = ({ port, leaderTracker }: LeaderRetryDeps) => {
     }
   }
 
-  return { insist, withLeader, retried: () => retried }
+  return { untilAnswered, withLeader, retried: () => retried }
 }

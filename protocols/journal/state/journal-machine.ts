@@ -3,13 +3,12 @@
  *
  * Guarantees: the same entries give the same records, sessions and answers on every member, whether they came as entries
  * or as a snapshot. A kind that this member does not know ends it: it may not guess what the others did (a feature level
- * keeps that from happening, see `level.ts`).
+ * keeps that from happening, see `built-in-kinds.ts`).
  * State: the records, the sessions, the clock of the entries.
  */
 
 import type { StateMachine } from '../../consensus/group/group-api.ts'
-import { isParleyError, ParleyError, toFault } from '../../errors.ts'
-import type { StateReason } from '../../state-reasons.ts'
+import { isParleyError, ParleyError, stateError, toFault } from '../../errors.ts'
 import type { Fence } from '../fencing/fence.ts'
 import { beginEpoch, FEATURE_LEVEL_KEY, featureLevelOf } from './built-in-kinds.ts'
 import {
@@ -80,17 +79,18 @@ const resultOf = (kind: string, result: unknown): Json => {
   })
 }
 
-const refusal = (reason: StateReason, message: string, hint: string): ParleyError =>
-  new ParleyError('STA003', message, { hint, details: { reason } })
-
 const REFUSALS = {
-  gone: refusal(
+  gone: stateError(
     'session-expired',
     'the session of this command is not known any more',
     'open another session; whether the command had an effect is seen by reading',
   ),
-  old: refusal('serial-done', 'this serial was answered and acknowledged before', 'take the next serial'),
-  'too-many': refusal('session-full', 'too many commands of this session are not acknowledged', 'acknowledge answers'),
+  old: stateError('serial-done', 'this serial was answered and acknowledged before', 'take the next serial'),
+  'too-many': stateError(
+    'session-full',
+    'too many commands of this session are not acknowledged',
+    'acknowledge answers',
+  ),
 }
 
 /**
@@ -137,11 +137,11 @@ export const createJournalMachine = (
       return { ok: true, version: index, term, result: null }
     }
     if (command.session === 0) return run(command, fence, shared)
-    const standing = sessions.check(command.session, command.by, command.serial, command.acked)
-    if (standing.type === 'known') return standing.answer
-    if (standing.type !== 'new') return { ok: false, version: index, term, fault: faultOf(REFUSALS[standing.type]) }
+    const check = sessions.check(command.session, command.by, command.serial, command.acked)
+    if (check.type === 'known') return check.answer
+    if (check.type !== 'new') return { ok: false, version: index, term, fault: faultOf(REFUSALS[check.type]) }
     const given = run(command, fence, shared)
-    sessions.keep(standing.session, command.serial, given, shared)
+    sessions.keep(check.session, command.serial, given, shared)
     return given
   }
 

@@ -2,7 +2,7 @@
  * How much of the journal each peer holds, and whether it may hold more: who wrote a record last answers for it. Counted
  * from the records alone, so that every member comes to the same, whether it got them as entries or as a snapshot.
  *
- * The rule is the dynamic threshold of limiter.ts: a peer may write more while all that it holds is at most three times
+ * The rule is the dynamic threshold of concurrency-limiter.ts: a peer may write more while all that it holds is at most three times
  * what is free. One alone comes to three quarters, and there is always something free for one that holds nothing. A record
  * counts `RECORD_BYTES` beside its key and value, which bounds their number as well. Records of the mesh itself, and those
  * that were written before feature level 2, count for nobody.

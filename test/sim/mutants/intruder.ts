@@ -49,8 +49,8 @@ const FOUND_BY_INTRUDER: readonly Mutant[] = [
   {
     bug: 'who is not known is not asked who it is',
     file: INBOUND,
-    find: "    if (doubt !== 'termOfALearner') proven?.requestProof(",
-    replace: "    if (doubt === 'termOfALearner') proven?.requestProof(",
+    find: "    if (rejection !== 'termOfALearner') proven?.requestProof(",
+    replace: "    if (rejection === 'termOfALearner') proven?.requestProof(",
   },
 ]
 

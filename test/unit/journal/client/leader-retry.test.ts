@@ -25,11 +25,11 @@ const told = async (...reasons: string[]): Promise<{ error: unknown; tries: numb
     reset() {},
     stop() {},
   }
-  const { insist } = createLeaderRetry({ port, leaderTracker: whereabouts })
+  const { untilAnswered } = createLeaderRetry({ port, leaderTracker: whereabouts })
   const limit = new AbortController()
   time.after(LIMIT_MS, () => limit.abort(new ParleyError('COM001', 'late', { details: { reason: 'no-leader' } })))
   let tries = 0
-  const asked = insist(limit.signal, async () => {
+  const asked = untilAnswered(limit.signal, async () => {
     tries += 1
     throw answers(reasons[Math.min(tries, reasons.length) - 1] ?? '')
   })
