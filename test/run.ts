@@ -2,7 +2,7 @@
  * Runs all tests. First the integration tests that can do with half of the machine, two at a time; then the others one at a
  * time, since each of those keeps several processes busy and measures times. Beside the latter run the unit tests, at the
  * lowest priority, several files in one process: they take what is left. One report and one summary for all, with the slowest files above it.
- * `node test/run.ts [PATTERN...]`. With TEST_SKIPS=fail, as `.ci/run` has it, tests that are skipped for want of something
+ * `node test/run.ts [PATTERN...]`; without a pattern all but those of FAULTS, which `--faults` runs. With TEST_SKIPS=fail, as `.ci/run` has it, tests that are skipped for want of something
  * that `.ci/setup` installs are named, and the exit code is 1.
  */
 import { globSync, readFileSync } from 'node:fs'
@@ -30,13 +30,17 @@ const SIDE_BY_SIDE = [
   'control-life overlay-killed cli events-direct config-cli load dead-letters reload founding messages-crash restored',
   'coordinator proof membership-end inbox llm-agent completion wire events-archive dht disk-quota quic gossip-foreign tls',
 ].flatMap((names) => names.split(' '))
+/** Networks that are cut and nodes that are killed, for half a minute and longer each: `npm run test:faults`, in `.ci/run` as well. */
+const FAULTS = 'partition events-gap-proof recovery overlay restored membership-end death'.split(' ')
 /** Unit tests that measure times. */
 const MEASURING = ['test/unit/bench/processes.test.ts', 'test/unit/node/network/nat/proxy-streams.test.ts']
 const FIGURE = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) (\d+(?:\.\d+)?)$/
 
+const isFaults = process.argv[2] === '--faults'
 const wanted = process.argv.slice(2)
+const faults = FAULTS.map((name) => `test/integration/${name}.test.ts`)
 const filesOf = (folder: string): string[] => globSync(`test/${folder}/**/*.test.ts`, { cwd: ROOT }).sort()
-const sideBySide = SIDE_BY_SIDE.map((name) => `test/integration/${name}.test.ts`)
+const sideBySide = [...new Set([...SIDE_BY_SIDE, ...FAULTS])].map((name) => `test/integration/${name}.test.ts`)
 // Most processes load the same modules.
 process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'parley-test-compile-cache')
 
@@ -48,7 +52,9 @@ interface Phase {
   /** Milliseconds for each. */
   timeout: number
 }
-const isWanted = (file: string): boolean => wanted.length === 0 || wanted.some((part) => file.includes(part))
+const isNamed = (file: string): boolean => wanted.some((part) => file.includes(part))
+const isWanted = (file: string): boolean =>
+  isFaults ? faults.includes(file) : wanted.length === 0 ? !faults.includes(file) : isNamed(file)
 const phase = (files: readonly string[], concurrency: number, execArgv: string[] = []): Phase => ({
   files: files.filter(isWanted),
   concurrency,
