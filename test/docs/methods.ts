@@ -19,24 +19,24 @@ import { journalProtocol } from '../../protocols/journal/contract.ts'
 
 const command = commandProtocol({ type: 'type', parameters: z.unknown() })
 
-/** In the order of a node's life. */
-export const INTERNAL: readonly AnyProtocol[] = [
-  admissionProtocol,
-  directoryProtocol,
-  presenceProtocol,
-  eventsProtocol,
-  neighboursProtocol,
-  overlayProtocol,
-  autonatProtocol,
-  deliveryProtocol,
-  command,
-  replyProtocol,
-  foundingProtocol,
-  raftProtocol,
-  proofProtocol,
-  journalProtocol,
-  coordinatorProtocol,
-] as unknown as readonly AnyProtocol[]
+/** In the order of a node's life, each with the file that has its contract. */
+export const INTERNAL = [
+  [admissionProtocol, 'node/trust/credentials.ts'],
+  [directoryProtocol, 'discovery/directory/protocol.ts'],
+  [presenceProtocol, 'discovery/swim/protocol.ts'],
+  [eventsProtocol, 'protocols/events/protocol.ts'],
+  [neighboursProtocol, 'node/observe/debug/sources/neighbours.ts'],
+  [overlayProtocol, 'node/network/connection-pruning.ts'],
+  [autonatProtocol, 'node/network/nat/autonat.ts'],
+  [deliveryProtocol, 'protocols/delivery/contract.ts'],
+  [command, 'protocols/command/command-definition.ts'],
+  [replyProtocol, 'node/calls/reply-to.ts'],
+  [foundingProtocol, 'protocols/consensus/bootstrap/contract.ts'],
+  [raftProtocol, 'protocols/consensus/contract.ts'],
+  [proofProtocol, 'protocols/consensus/proof/contract.ts'],
+  [journalProtocol, 'protocols/journal/contract.ts'],
+  [coordinatorProtocol, 'protocols/coordinator/contract.ts'],
+] as unknown as readonly (readonly [protocol: AnyProtocol, file: string])[]
 
 type Json = z.core.JSONSchema.JSONSchema
 
@@ -90,14 +90,40 @@ const schemaOf = (type: z.ZodType, content: Content): Json =>
     },
   }) as Json
 
-const rowsOf = (side: string, type: z.ZodType, content: Content): string[] => {
+/** What comments say of a field: those of its side of the method, else that of the only field of that name in the file. */
+type MeaningOf = (side: string, field: string) => string
+
+const fieldComments = (source: string): Map<string, string[]> => {
+  const comments = new Map<string, string[]>()
+  for (const [, comment = '', field = ''] of source.matchAll(/\/\*\*\s+([^/]*?)\s*\*\/\n\s+(\w+):/g))
+    comments.set(field, [...(comments.get(field) ?? []), comment.replace(/\s*\n\s*\* ?/g, ' ').replace(/^\* /, '')])
+  return comments
+}
+
+/** @param source of the file with the contract */
+const meaningsOf = (source: string, method: string): MeaningOf => {
+  const ofFile = fieldComments(source)
+  const [, block = ''] = new RegExp(`\\n    ${method}: \\{\\n([\\s\\S]*?)\\n    \\},`).exec(source) ?? []
+  const [request = '', answer = ''] = block.split(/\n {6}(?:response|stream):/)
+  const bySide = { request: fieldComments(request), answer: fieldComments(answer) }
+  return (side, field) => {
+    const own = bySide[side === 'request' ? 'request' : 'answer'].get(field)
+    const all = ofFile.get(field) ?? []
+    const times = source.match(new RegExp(`\\b${field}: `, 'g'))?.length ?? 0
+    const text = own?.[0] ?? (times === 1 ? all[0] : undefined) ?? ''
+    return text.replace(/\.$/, '').replaceAll('|', '\\|')
+  }
+}
+
+const rowsOf = (side: string, type: z.ZodType, content: Content, meaningOf: MeaningOf): string[] => {
   const schema = schemaOf(type, content)
   const required = new Set(schema.required ?? [])
   const fields = Object.entries(schema.properties ?? {}).filter((entry): entry is [string, Json] => isSchema(entry[1]))
-  if (schema.type !== 'object') return [`| ${side} | | ${typeOf(schema)} |`]
-  if (fields.length === 0) return [`| ${side} | | nothing: \`{}\` |`]
+  if (schema.type !== 'object') return [`| ${side} | | ${typeOf(schema)} | |`]
+  if (fields.length === 0) return [`| ${side} | | nothing: \`{}\` | |`]
   return fields.map(
-    ([name, inner]) => `| ${side} | \`${name}\`${required.has(name) ? '' : ' (optional)'} | ${typeOf(inner)} |`,
+    ([name, inner]) =>
+      `| ${side} | \`${name}\`${required.has(name) ? '' : ' (optional)'} | ${typeOf(inner)} | ${meaningOf(side, name)} |`,
   )
 }
 
@@ -106,7 +132,7 @@ const answerOf = (method: Method): readonly [side: string, type: z.ZodType][] =>
   return 'stream' in method ? [['item', method.stream as z.ZodType]] : []
 }
 
-const methodText = (name: string, method: Method): string => {
+const methodText = (name: string, method: Method, meaningOf: MeaningOf): string => {
   const { content = 'json' } = method
   const facts = [
     kindOf(method),
@@ -117,17 +143,20 @@ const methodText = (name: string, method: Method): string => {
     ...(method.capability === undefined ? [] : [`needs the capability \`${method.capability}\``]),
   ]
   const rows = [
-    ...rowsOf('request', method.request as z.ZodType, content),
-    ...answerOf(method).flatMap(([side, type]) => rowsOf(side, type, content)),
+    ...rowsOf('request', method.request as z.ZodType, content, meaningOf),
+    ...answerOf(method).flatMap(([side, type]) => rowsOf(side, type, content, meaningOf)),
   ]
   const about = method.description === undefined ? '' : `${method.description}.\n\n`
-  return `**\`${name}\`** (${facts.join(', ')})\n\n${about}| | Field | Type |\n|---|---|---|\n${rows.join('\n')}`
+  return `**\`${name}\`** (${facts.join(', ')})\n\n${about}| | Field | Type | Meaning |\n|---|---|---|---|\n${rows.join('\n')}`
 }
 
-/** A section for each protocol. */
-export const methods = (): string =>
-  INTERNAL.map((protocol) => {
-    const texts = Object.entries(protocol.methods).map(([name, method]) => methodText(name, method))
+/** A section for each protocol. @param read the text of a source */
+export const methods = (read: (path: string) => string): string =>
+  INTERNAL.map(([protocol, file]) => {
+    const source = read(file)
+    const texts = Object.entries(protocol.methods).map(([name, method]) =>
+      methodText(name, method, meaningsOf(source, name)),
+    )
     const id = protocol === (command as unknown) ? '/parley/command-<type>/<major>' : wireId(protocol)
     return `### \`${id}\`, version ${protocol.version}\n\n${texts.join('\n\n')}`
   }).join('\n\n')

@@ -30,7 +30,7 @@ export const renewedPages = async (): Promise<{ path: string; kept: string; rene
     ['reasons', () => reasons(read('protocols/state-reasons.ts'))],
     ['commands', () => commands(createProgram())],
     ['routes', routes],
-    ['methods', methods],
+    ['methods', () => methods(read)],
   ])
   const shown = await metricsOfNode()
   texts.set('metrics', () => metrics(shown))
