@@ -32,7 +32,6 @@ export type {
   MessageHandler,
   MessageReceipt,
   Messages,
-  Received,
   ReceiveOptions,
   ReplyOptions,
   SendOptions,
@@ -60,6 +59,7 @@ export type {
   InboxQuery,
   InboxType,
 } from '../protocols/delivery/inbox/inbox-api.ts'
+export type { Received } from '../protocols/delivery/receive/inbound-message.ts'
 export type { OutboxEntry, OutboxPage } from '../protocols/delivery/send/outbox-list.ts'
 export { CODES, type Code, isParleyError, ParleyError } from '../protocols/errors.ts'
 export type { Events, EventsFigures, PublishOptions, Receipt, SubscribeOptions } from '../protocols/events/api.ts'

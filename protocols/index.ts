@@ -21,7 +21,6 @@ export type {
   MessageHandler,
   MessageReceipt,
   Messages,
-  Received,
   ReceiveOptions,
   ReplyOptions,
   SendOptions,
@@ -31,6 +30,7 @@ export type {
 export type { DeadLetter, DeadLetterDetails, DeadLetters } from './delivery/dead-letters/dead-letter-store.ts'
 export { defineMessage, type MessageDefinition } from './delivery/define-message.ts'
 export { GUARANTEES, type Guarantee } from './delivery/durable-message.ts'
+export type { Received } from './delivery/receive/inbound-message.ts'
 export { CODES, type Code, type Fault, isParleyError, ParleyError } from './errors.ts'
 export type { Events, EventsFigures, PublishOptions, Receipt, SubscribeOptions } from './events/api.ts'
 export { defineEvent, type EventDefinition } from './events/define-event.ts'

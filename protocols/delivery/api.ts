@@ -9,6 +9,7 @@ import type { WaitOptions } from './delivery-outcome.ts'
 import type { Guarantee } from './durable-message.ts'
 import type { Inbox } from './inbox/inbox-api.ts'
 import type { ResolvedDeliveryOptions, RetryPolicy } from './options.ts'
+import type { Received } from './receive/inbound-message.ts'
 import type { OutboxEntry, OutboxPage } from './send/outbox-list.ts'
 import type { TransactionWrites } from './store/transactions.ts'
 
@@ -60,26 +61,6 @@ export interface MessageReceipt {
    * @throws why it became a dead letter, with `details.deadLetter`; COM001 after `timeoutMs`; the signal's reason
    */
   delivered(options?: WaitOptions): Promise<void>
-}
-
-/** What came with a message. */
-export interface Received<T = unknown> {
-  readonly id: string
-  readonly type: string
-  readonly version: string | undefined
-  readonly data: T
-  /** Peer id of the sender, proven by Noise. */
-  readonly source: string
-  readonly destinations: readonly string[]
-  readonly guarantee: Guarantee
-  readonly conversationId: string | undefined
-  readonly correlationId: string | undefined
-  readonly replyTo: string | undefined
-  readonly headers: Readonly<Record<string, string>>
-  readonly priority: Priority
-  /** Milliseconds since 1970 by the sender's clock: for people. */
-  readonly timestamp: number
-  readonly traceparent: string | undefined
 }
 
 export interface Tx extends TransactionWrites {

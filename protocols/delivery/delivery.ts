@@ -11,9 +11,9 @@
  * life ends, and the next one begins with the rows as they are then.
  */
 import type { ZodType, z } from 'zod'
-import { CODES, isCode, ParleyError } from '../errors.ts'
+import { ParleyError } from '../errors.ts'
 import { createQuota, type Quota } from '../limits/quota.ts'
-import type { Fields, Stop } from '../port.ts'
+import type { Stop } from '../port.ts'
 import type {
   DeliveryFigures,
   DeliveryPort,
@@ -36,7 +36,7 @@ import { type DeliveryOptions, DeliveryOptionsSchema } from './options.ts'
 import type { RegisteredHandler } from './receive/handler-runner.ts'
 import { requestHello } from './receive/remote-sender.ts'
 import { createTypeOffers } from './receive/type-offers.ts'
-import { createMessageRevisions } from './recovery/message-revision.ts'
+import { createMessageRevisions, createRecoveryEnded } from './recovery/message-recovery.ts'
 import { type DeliveryRuntime, openDeliveryRuntime } from './runtime.ts'
 import type { RoutedMessage } from './send/message-staging.ts'
 import { listOutbox } from './send/outbox-list.ts'
@@ -111,17 +111,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
   let opening: Promise<void> | undefined
 
   const revisions = createMessageRevisions()
-  const recoveries = port.metrics.counter('recoveries_total', 'Recoveries that were tried, by how they ended', [
-    'code',
-    'recovery',
-    'outcome',
-  ])
-  const recovered = (code: string, isWell: boolean, about: Fields = {}): void => {
-    const recovery = isCode(code) ? CODES[code].recovery : 'none'
-    if (recovery === 'none') return
-    recoveries({ code, recovery, outcome: isWell ? 'recovered' : 'failed' })
-    if (!isWell) port.log.error('a recovery failed', { severity: 'critical', ...about, code, recovery })
-  }
+  const recovered = createRecoveryEnded(port.metrics, port.log)
   const count = (what: DeliveryCounter, by = 1): void => counts.add(what, by)
 
   const conversations = createConversationLog({

@@ -21,14 +21,10 @@ import { createHandlerRunner, type RegisteredHandler } from './receive/handler-r
 import { type KnownTypes, openKnownTypes } from './receive/known-types.ts'
 import { type MessageReceiver, openMessageReceiver } from './receive/receiver.ts'
 import { openConversationBindings } from './send/conversation-bindings.ts'
-import {
-  createMessageStaging,
-  type MessageStaging,
-  type MessageStagingDeps,
-  type PreparedMessage,
-} from './send/message-staging.ts'
+import { MessageStaging, type MessageStagingDeps } from './send/message-staging.ts'
 import { type Outbox, openOutbox, type StagedChanges } from './send/outbox.ts'
 import { capabilityTargetOf, type OutcomeListener } from './send/outgoing-message.ts'
+import type { PreparedMessage } from './send/prepare-message.ts'
 import { openTopicAnswers, type TopicAnswer } from './send/topic-answers.ts'
 import { openUnrouted, type UnroutedMessages } from './send/unrouted.ts'
 import { CAPABILITY_PREFIX } from './store/delivery-rows.ts'
@@ -200,7 +196,7 @@ export const openDeliveryRuntime = async (deps: DeliveryRuntimeDeps): Promise<De
   })
   const knownTypes = await openKnownTypes(port, store)
   const inbox = await openInboxRows({ port, store, settings, quota, last: deps.inboxLast, arrived: deps.inbox.arrived })
-  const sending = createMessageStaging({
+  const sending = new MessageStaging({
     port,
     settings,
     outbox,

@@ -1,8 +1,8 @@
 /** What a program sees of its inbox; inbox.ts says what is promised. */
 import type { Stop } from '../../port.ts'
-import type { Received } from '../api.ts'
 import type { MessageDefinition } from '../define-message.ts'
 import type { Guarantee } from '../durable-message.ts'
+import type { Received } from '../receive/inbound-message.ts'
 
 /** A type, or a definition, whose version the directory tells then; nothing is checked against its schema here. */
 export type InboxType = string | Pick<MessageDefinition, 'type' | 'version'>

@@ -7,18 +7,18 @@ import type { ZodType, z } from 'zod'
 import type { ParleyError } from '../../errors.ts'
 import type { Clock } from '../../port.ts'
 import { validate } from '../../wire/payload/payload.ts'
-import type { MessageContext, Received, ReplyOptions, Tx } from '../api.ts'
+import type { MessageContext, ReplyOptions, Tx } from '../api.ts'
 import { defineMessage, type MessageDefinition } from '../define-message.ts'
+import type { SendingTransaction } from '../send/sending-transaction.ts'
 import { TOPIC } from '../send-options.ts'
 import type { EffectResults, MessageEffects } from './effect-results.ts'
-import type { InboundMessage, SendingTransaction } from './handler-runner.ts'
+import { type InboundMessage, type Received, toReceived } from './inbound-message.ts'
 
 export interface HandlerRunDeps {
   readonly clock: Pick<Clock, 'monotonic'>
   readonly effects: Pick<EffectResults, 'of'>
   begin(): SendingTransaction
   progressed(): void
-  toReceived(work: InboundMessage, data: unknown): Received
 }
 
 export class HandlerRun implements MessageContext {
@@ -27,22 +27,22 @@ export class HandlerRun implements MessageContext {
   readonly timeoutMs: number
   /** Monotonic. */
   deadlineAt: number
-  private readonly deps: HandlerRunDeps
-  private readonly work: InboundMessage
-  private readonly data: unknown
-  private received: Received | undefined
-  private controller: AbortController | undefined
-  private over: ParleyError | undefined
-  private isClosed = false
-  private fail: ((reason: ParleyError) => void) | undefined
+  readonly #deps: HandlerRunDeps
+  readonly #work: InboundMessage
+  readonly #data: unknown
+  #received: Received | undefined
+  #controller: AbortController | undefined
+  #over: ParleyError | undefined
+  #isClosed = false
+  #fail: ((reason: ParleyError) => void) | undefined
   /** Undefined while the handler has not looked at them. */
   sending: SendingTransaction | undefined
   effects: MessageEffects | undefined
 
   constructor(deps: HandlerRunDeps, work: InboundMessage, data: unknown, timeoutMs: number) {
-    this.deps = deps
-    this.work = work
-    this.data = data
+    this.#deps = deps
+    this.#work = work
+    this.#data = data
     this.attempt = work.attempt
     this.idempotencyKey = work.message.id
     this.timeoutMs = timeoutMs
@@ -50,28 +50,28 @@ export class HandlerRun implements MessageContext {
   }
 
   get message(): Received {
-    this.received ??= this.deps.toReceived(this.work, this.data)
-    return this.received
+    this.#received ??= toReceived(this.#work.message, this.#work.source, this.#data)
+    return this.#received
   }
 
   get tx(): Tx {
-    return this.openTx().tx
+    return this.#openTx().tx
   }
 
   get signal(): AbortSignal {
-    this.controller ??= new AbortController()
-    if (this.over !== undefined) this.controller.abort(this.over)
-    return this.controller.signal
+    this.#controller ??= new AbortController()
+    if (this.#over !== undefined) this.#controller.abort(this.#over)
+    return this.#controller.signal
   }
 
   // Fields, not methods: handlers take them out of the context.
   readonly progress = (): void => {
-    this.deadlineAt = this.deps.clock.monotonic() + this.timeoutMs
-    this.deps.progressed()
+    this.deadlineAt = this.#deps.clock.monotonic() + this.timeoutMs
+    this.#deps.progressed()
   }
 
   readonly effect = <R>(name: string, fn: () => Promise<R> | R): Promise<R> => {
-    this.effects ??= this.deps.effects.of(this.work.message.id)
+    this.effects ??= this.#deps.effects.of(this.#work.message.id)
     return this.effects.run(name, fn)
   }
 
@@ -80,15 +80,15 @@ export class HandlerRun implements MessageContext {
     data: z.input<S>,
     options: ReplyOptions = {},
   ): Promise<void> => {
-    const { message, source } = this.work
+    const { message, source } = this.#work
     const { id: correlationId, conversationId, replyTo = source, priority, traceparent } = message
     if (replyTo.startsWith(TOPIC)) {
       const { type, schema } = defineMessage(definition)
       const about = { topic: replyTo.slice(TOPIC.length), correlationId, conversationId, requester: source, type }
-      this.openTx().answer({ ...about, value: validate(schema, data, type) })
+      this.#openTx().answer({ ...about, value: validate(schema, data, type) })
       return
     }
-    await this.openTx().tx.send(replyTo, definition, data, {
+    await this.#openTx().tx.send(replyTo, definition, data, {
       guarantee: message.guarantee === 'EXACTLY_ONCE' ? 'EXACTLY_ONCE' : 'AT_LEAST_ONCE',
       priority,
       correlationId,
@@ -98,35 +98,35 @@ export class HandlerRun implements MessageContext {
     })
   }
 
-  private openTx(): SendingTransaction {
-    this.sending ??= this.deps.begin()
-    if (this.over !== undefined || this.isClosed) this.sending.abandon()
+  #openTx(): SendingTransaction {
+    this.sending ??= this.#deps.begin()
+    if (this.#over !== undefined || this.#isClosed) this.sending.abandon()
     return this.sending
   }
 
   isOver(): boolean {
-    return this.over !== undefined
+    return this.#over !== undefined
   }
 
   /** Its time is up, or the node stops. */
   end(reason: ParleyError): void {
-    if (this.over !== undefined) return
-    this.over = reason
+    if (this.#over !== undefined) return
+    this.#over = reason
     this.sending?.abandon()
-    this.controller?.abort(reason)
-    this.fail?.(reason)
+    this.#controller?.abort(reason)
+    this.#fail?.(reason)
   }
 
   /** The handler has ended: a transaction that it looks at from now on takes nothing. */
   close(): void {
-    this.isClosed = true
+    this.#isClosed = true
     this.sending?.abandon()
   }
 
   /** The handler's promise, or why it is over before. */
   within(pending: PromiseLike<void>): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.fail = reject
+      this.#fail = reject
       pending.then(resolve, reject)
     })
   }

@@ -10,41 +10,20 @@ import type { ZodType } from 'zod'
 import { type Fault, isParleyError, ParleyError, toFault } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { decodePayload, validate } from '../../wire/payload/payload.ts'
-import type { MessageHandler, Received, Tx } from '../api.ts'
+import type { MessageHandler } from '../api.ts'
 import type { MessageDefinition } from '../define-message.ts'
 import type { DurableMessage } from '../durable-message.ts'
 import type { AnswerClaim, LateAnswers } from '../rebind/late-answers.ts'
-import type { TopicAnswer } from '../send/topic-answers.ts'
+import type { SendingTransaction } from '../send/sending-transaction.ts'
 import type { RowChange, RowStore } from '../store/row-storage.ts'
 import type { EffectResults } from './effect-results.ts'
 import { HandlerRun, type HandlerRunDeps } from './handler-run.ts'
+import type { InboundMessage } from './inbound-message.ts'
 
 export interface RegisteredHandler {
   readonly definition: MessageDefinition | undefined
   readonly handler: MessageHandler<unknown>
   readonly timeoutMs: number
-}
-
-/** A transaction that can send: what `finish` gives is to be committed in the same turn. */
-export interface SendingTransaction {
-  readonly tx: Tx
-  /** An answer becomes an event if and only if the rest of it counts. */
-  answer(answer: TopicAnswer): void
-  isStale(): boolean
-  isEmpty(): boolean
-  /** Resolves while numbers of its destinations may be used; `finish` follows in the same turn. */
-  ready(): Promise<void>
-  isBusy(): boolean
-  finish(): { changes: RowChange[]; launch(): void; drop(): void }
-  abandon(): void
-}
-
-export interface InboundMessage {
-  readonly message: DurableMessage
-  readonly source: string
-  readonly attempt: number
-  /** Monotonic. */
-  readonly expiresAt: number | undefined
 }
 
 export interface HandlerRunnerDeps {
@@ -99,23 +78,6 @@ const withChanges = ({ commit }: HandlerOutcome, changes: readonly RowChange[]):
   return { commit: { launch: nothing, drop: nothing, ...commit, changes: [...(commit?.changes ?? []), ...changes] } }
 }
 
-export const toReceived = (message: DurableMessage, source: string, data: unknown): Received => ({
-  id: message.id,
-  type: message.type,
-  version: message.version,
-  data,
-  source,
-  destinations: message.destinations,
-  guarantee: message.guarantee,
-  conversationId: message.conversationId,
-  correlationId: message.correlationId,
-  replyTo: message.replyTo,
-  headers: message.headers,
-  priority: message.priority,
-  timestamp: message.createdAt,
-  traceparent: message.traceparent,
-})
-
 const dataOf = (message: DurableMessage, schema: ZodType | undefined): unknown => {
   const value = decodePayload(message.content, message.payload)
   return schema === undefined ? value : validate(schema, value, message.type)
@@ -139,7 +101,6 @@ export const createHandlerRunner = (deps: HandlerRunnerDeps): HandlerRunner => {
     progressed() {
       signs += 1
     },
-    toReceived: ({ message, source }, data) => toReceived(message, source, data),
   }
 
   /** In one turn: what the run did, and the note that the message was processed. */

@@ -9,7 +9,7 @@ import { deliveryProtocol, type WireAckRanges } from '../contract.ts'
 import { type AckFrame, encodeAckFrame, type MessageFailure } from '../delivery-frames.ts'
 import { SENDERS } from '../store/delivery-rows.ts'
 import type { RowChange } from '../store/row-storage.ts'
-import type { InboundMessage } from './handler-runner.ts'
+import type { InboundMessage } from './inbound-message.ts'
 import type { ReceiveWindow } from './receive-window.ts'
 
 export interface RemoteSender {

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { z } from 'zod'
 import { defineMessage } from '../../../../protocols/delivery/define-message.ts'
 import { type DurableMessage, decodeMessage, encodeMessage } from '../../../../protocols/delivery/durable-message.ts'
-import { createMessageRevisions } from '../../../../protocols/delivery/recovery/message-revision.ts'
+import { createMessageRevisions } from '../../../../protocols/delivery/recovery/message-recovery.ts'
 import { decodePayload, encodePayload } from '../../../../protocols/wire/payload/payload.ts'
 
 const Order = defineMessage({
