@@ -1,35 +1,37 @@
 /**
- * One life of delivery: all its parts over one opening of the store. It ends where the store fails; nothing of it counts
- * then that is not on disk. State: the parts'.
+ * What delivery is made of while the store is open: its parts over one opening of the store. It ends where the store fails;
+ * nothing of it counts then that is not on disk. current-runtime.ts says when one begins and ends.
  */
-import { type Fault, ParleyError } from '../errors.ts'
+import type { Fault, ParleyError } from '../errors.ts'
 import type { Quota } from '../limits/quota.ts'
-import type { Fields } from '../port.ts'
 import type { DeliveryPort } from './api.ts'
 import type { ConversationLog } from './conversations/conversation-log.ts'
-import { type DeadLetterStore, openDeadLetterStore } from './dead-letters/dead-letter-store.ts'
-import type { DeliveryCounter } from './delivery-counters.ts'
-import { type DurableMessage, decodeMessage, logFieldsOf } from './durable-message.ts'
+import { openDeadLetterStore } from './dead-letters/dead-letter-store.ts'
+import { resend } from './dead-letters/resend.ts'
+import type { DeliveryCounter } from './delivery-figures.ts'
+import type { DurableMessage } from './durable-message.ts'
 import type { NodeInbox } from './inbox/inbox.ts'
-import { type InboxRows, openInboxRows } from './inbox/inbox-rows.ts'
+import { openInboxRows } from './inbox/inbox-rows.ts'
 import type { ResolvedDeliveryOptions } from './options.ts'
 import { openLateAnswers } from './rebind/late-answers.ts'
 import { openPeerAbsences } from './rebind/peer-absences.ts'
 import { createRebinding } from './rebind/rebinding.ts'
-import { type EffectResults, openEffectResults } from './receive/effect-results.ts'
-import { createHandlerRunner, type RegisteredHandler } from './receive/handler-runner.ts'
-import { type KnownTypes, openKnownTypes } from './receive/known-types.ts'
-import { type MessageReceiver, openMessageReceiver } from './receive/receiver.ts'
+import { openEffectResults } from './receive/effect-results.ts'
+import type { RegisteredHandler } from './receive/handler-registry.ts'
+import { createHandlerRunner } from './receive/handler-runner.ts'
+import { openKnownTypes } from './receive/received-types.ts'
+import { openMessageReceiver } from './receive/receiver.ts'
+import { UnkeptMessages } from './receive/unkept-messages.ts'
+import type { RecoveryEnded } from './recovery/message-recovery.ts'
 import { openConversationBindings } from './send/conversation-bindings.ts'
-import { MessageStaging, type MessageStagingDeps } from './send/message-staging.ts'
-import { type Outbox, openOutbox, type StagedChanges } from './send/outbox.ts'
-import { capabilityTargetOf, type OutcomeListener } from './send/outgoing-message.ts'
-import type { PreparedMessage } from './send/prepare-message.ts'
+import { MessageStaging } from './send/message-staging.ts'
+import { openOutbox } from './send/outbox.ts'
+import type { OutcomeListener } from './send/outgoing-message.ts'
+import type { PrepareMessageDeps } from './send/prepare-message.ts'
 import { openTopicAnswers, type TopicAnswer } from './send/topic-answers.ts'
-import { openUnrouted, type UnroutedMessages } from './send/unrouted.ts'
-import { CAPABILITY_PREFIX } from './store/delivery-rows.ts'
+import { openUnrouted } from './send/unrouted.ts'
 import type { RowStore } from './store/row-storage.ts'
-import { createTransactions, type Transactions } from './store/transactions.ts'
+import { createTransactions } from './store/transactions.ts'
 
 export interface DeliveryRuntimeDeps {
   readonly port: DeliveryPort
@@ -45,35 +47,13 @@ export interface DeliveryRuntimeDeps {
   choose(capability: string, except?: (peer: string) => boolean): string | undefined
   absentMs(peer: string, capability?: string): number
   publish(answer: TopicAnswer): Promise<void>
-  readonly peerOf: MessageStagingDeps['peerOf']
+  readonly peerOf: PrepareMessageDeps['peerOf']
   chance(): number
   count(what: DeliveryCounter, by?: number): void
   recover(peer: string, message: Uint8Array, fault: Fault): Promise<Uint8Array | undefined>
-  recovered(code: string, isWell: boolean, about?: Fields): void
+  readonly recovered: RecoveryEnded
 }
 
-export interface DeliveryRuntime {
-  readonly outbox: Outbox
-  readonly receiver: MessageReceiver
-  readonly unrouted: UnroutedMessages
-  readonly sending: MessageStaging
-  readonly transactions: Transactions
-  readonly effects: EffectResults
-  readonly deadLetters: DeadLetterStore
-  readonly inbox: InboxRows
-  readonly knownTypes: KnownTypes
-  /** A message AT_MOST_ONCE. */
-  fire(peer: string, bytes: Uint8Array): void
-  running(): number
-  progressCount(): number
-  /** How long a peer has been away that messages wait for. */
-  awayMs(peer: string): number
-  tick(): void
-  stop(): void
-}
-
-/** Messages AT_MOST_ONCE at work; further ones are dropped and counted. */
-const MAX_FIRED = 1_024
 const EFFECTS_MS = 60_000
 
 /** How a message ended, for its conversation. */
@@ -82,215 +62,163 @@ const endOf = ({ code, details }: ParleyError) => ({
   isDead: details.deadLetter !== undefined,
 })
 
-export const openDeliveryRuntime = async (deps: DeliveryRuntimeDeps): Promise<DeliveryRuntime> => {
-  const { port, store, settings, quota, count, conversations } = deps
-  const noteSent = (message: DurableMessage, peer: string): OutcomeListener | undefined => {
-    const { conversationId = '' } = message
-    let note = conversations.recordSent(message, peer)
-    return (
-      note &&
-      ((error, movedTo) => {
-        if (note === undefined) return
-        if (movedTo === undefined) conversations.recordEnd(note, error && endOf(error))
-        else note = conversations.recordMoved(conversationId, note, movedTo)
-      })
-    )
-  }
+/** Notes a message that goes out with its conversation. @returns what hears of its end; undefined where it is not remembered */
+const noteSent = (
+  conversations: ConversationLog,
+  message: DurableMessage,
+  peer: string,
+): OutcomeListener | undefined => {
+  const { conversationId = '' } = message
+  let note = conversations.recordSent(message, peer)
+  return (
+    note &&
+    ((error, movedTo) => {
+      if (note === undefined) return
+      if (movedTo === undefined) conversations.recordEnd(note, error && endOf(error))
+      else note = conversations.recordMoved(conversationId, note, movedTo)
+    })
+  )
+}
+
+/** What sends: the outbox, what waits for a peer, the dead letters, and what moves messages from peer to peer. */
+const openSending = async (deps: DeliveryRuntimeDeps) => {
+  const { port, store, settings, quota, count, conversations, choose, chance, peerOf, recover, recovered } = deps
   const bindings = await openConversationBindings(store, (by) => count('bindingsForgotten', by))
   const absences = await openPeerAbsences(store, () => settings.rebindAfterMs)
   const lateAnswers = await openLateAnswers(store, (by) => count('movedForgotten', by))
   const transactions = createTransactions(store)
-  const effects = await openEffectResults({ port, store, settings, dropped: (by) => count('effectsDropped', by) })
   const deadLetters = await openDeadLetterStore({
     port,
     store,
     settings,
     quota,
     dropped: (by) => count('deadLettersDropped', by),
-    async resend(to, bytes, policy, also) {
-      const message = decodeMessage(bytes)
-      const { conversationId, priority, ttlMs } = message
-      // Its time begins again with it.
-      const expiresAt = ttlMs === undefined ? undefined : Math.floor(port.clock.now()) + ttlMs
-      const capability = to.startsWith(CAPABILITY_PREFIX) ? to.slice(CAPABILITY_PREFIX.length) : undefined
-      const bound = capabilityTargetOf(message, capability, false)
-      const draft = { bytes, conversationId, priority, policy, expiresAt, bound }
-      const peers = capability === undefined ? [to] : []
-      const prepared: PreparedMessage = { message, draft, peers, capability, chosen: undefined }
-      await outbox.room(1, bytes.length)
-      let staged: StagedChanges
-      try {
-        while (sending.isBusy(prepared)) await sending.ready(prepared)
-        staged = sending.stage(prepared)
-      } finally {
-        outbox.count(-1, -bytes.length)
-      }
-      const { changes, launch, drop } = staged
-      try {
-        await store.commit([...changes, ...also])
-      } catch (error) {
-        drop()
-        throw error
-      }
-      launch()
-    },
+    resend: (to, bytes, policy, also) => resend({ port, store, outbox, staging }, to, bytes, policy, also),
   })
+  const addDeadLetter = deadLetters.addMessage
+  const { messageAdded, messageRemoved } = bindings
   const outbox = await openOutbox({
-    port,
-    store,
-    settings,
-    quota,
+    ...{ port, store, settings, quota, chance, count, recover, recovered, addDeadLetter, messageAdded, messageRemoved },
     memory: { bytes: 0 },
-    chance: deps.chance,
-    count,
-    recover: deps.recover,
-    recovered: deps.recovered,
-    addDeadLetter: deadLetters.addMessage,
-    messageAdded: bindings.messageAdded,
-    messageRemoved: bindings.messageRemoved,
   })
-  const unbound = await openUnrouted({
-    port,
-    store,
-    outbox,
-    bindings,
-    choose: deps.choose,
-    addDeadLetter(capability, { bytes, policy }, why) {
-      const now = port.clock.now()
-      count(why === undefined ? 'expired' : 'dead')
-      return deadLetters.addMessage({
-        destination: CAPABILITY_PREFIX + capability,
-        message: bytes,
-        policy,
-        fault: why ?? { code: 'MSG005', message: `nobody offered ${capability} before the message expired` },
-        attempts: 0,
-        firstFailureAt: now,
-        lastFailureAt: now,
-      })
-    },
-    expired: (capability, id) =>
-      new ParleyError('MSG005', `nobody offered ${capability} before the message expired`, {
-        hint: `see parley dlq show ${id}`,
-        details: { deadLetter: id, code: 'MSG005', attempts: 0 },
-      }),
-  })
+  const unrouted = await openUnrouted({ port, store, outbox, bindings, choose, addDeadLetter, count })
+  const hasLeft = (peer: string): boolean => deps.absentMs(peer) === Number.POSITIVE_INFINITY
   const rebinding = createRebinding({
-    port,
-    store,
-    settings,
-    outbox,
-    bindings,
-    absences,
-    lateAnswers,
-    choose: deps.choose,
-    hasLeft: (peer) => deps.absentMs(peer) === Number.POSITIVE_INFINITY,
-    addDeadLetter: deadLetters.addMessage,
-    count,
+    ...{ port, store, settings, outbox, bindings, absences, lateAnswers, choose, hasLeft, addDeadLetter, count },
   })
-  const topicAnswers = await openTopicAnswers({
-    port,
-    store,
-    outbox,
-    publish: deps.publish,
-    published: () => count('topicAnswers'),
-  })
-  const knownTypes = await openKnownTypes(port, store)
-  const inbox = await openInboxRows({ port, store, settings, quota, last: deps.inboxLast, arrived: deps.inbox.arrived })
-  const sending = new MessageStaging({
-    port,
-    settings,
-    outbox,
-    unrouted: unbound,
-    bindings,
-    topicAnswers,
-    transactions,
-    note: noteSent,
+  const published = (): void => count('topicAnswers')
+  const topicAnswers = await openTopicAnswers({ port, store, outbox, publish: deps.publish, published })
+  const staging = new MessageStaging({
+    ...{ port, settings, outbox, unrouted, bindings, topicAnswers, transactions, choose, peerOf },
+    note: (message, peer) => noteSent(conversations, message, peer),
     reserialized: () => count('reserialized'),
-    choose: deps.choose,
-    peerOf: deps.peerOf,
     isAway: (peer, capability) =>
       Math.max(absences.ms(peer), deps.absentMs(peer, capability)) >= settings.rebindAfterMs,
   })
-  const processing = createHandlerRunner({
-    port,
-    store,
-    effects,
-    handlerOf: deps.handlerOf,
+  return { absences, lateAnswers, transactions, deadLetters, outbox, unrouted, rebinding, topicAnswers, staging }
+}
+
+type Sending = Awaited<ReturnType<typeof openSending>>
+
+/** What receives: sessions of senders, handlers, the inbox, what effects had as results. */
+const openReceiving = async (deps: DeliveryRuntimeDeps, { lateAnswers, staging }: Sending) => {
+  const { port, store, settings, quota, count, conversations, isVolatile, handlerOf } = deps
+  const effects = await openEffectResults({ port, store, settings, dropped: (by) => count('effectsDropped', by) })
+  const knownTypes = await openKnownTypes(port, store)
+  const inbox = await openInboxRows({ port, store, settings, quota, last: deps.inboxLast, arrived: deps.inbox.arrived })
+  const runner = createHandlerRunner({
+    ...{ port, store, effects, handlerOf, lateAnswers, count },
     putInInbox: (work) => deps.inbox.put(work, knownTypes.isAwaited),
     note({ message, source }) {
       const note = conversations.recordReceived(message, source)
       return note && ((fault) => conversations.recordEnd(note, fault))
     },
     missingHandlerError: knownTypes.missingHandlerError,
-    begin: () => sending.begin(true),
-    lateAnswers,
-    count,
+    begin: () => staging.begin(true),
   })
-  const receiving = await openMessageReceiver({ port, store, settings, processing, isVolatile: deps.isVolatile, count })
-  let fired = 0
-  let isStopped = false
-  let effectsAt = 0
+  const receiver = await openMessageReceiver({ port, store, settings, runner, isVolatile, count })
+  const unkept = new UnkeptMessages({ port, store, runner, count })
+  return { effects, knownTypes, inbox, runner, receiver, unkept }
+}
 
-  const fire = async (source: string, bytes: Uint8Array): Promise<void> => {
-    fired += 1
-    try {
-      const message = decodeMessage(new Uint8Array(bytes))
-      const expiresAt = message.ttlMs === undefined ? undefined : port.clock.monotonic() + message.ttlMs
-      let commit: Promise<void> | undefined
-      const fault = await processing.run({ message, source, attempt: 1, expiresAt }, (outcome) => {
-        if (outcome.commit === undefined) return
-        const { changes, launch, drop } = outcome.commit
-        commit = store.commit(changes).then(launch, (error: unknown) => {
-          drop()
-          throw error
-        })
-      })
-      await commit
-      count(fault === undefined ? 'processed' : 'failed')
-    } catch (error) {
-      count('failed')
-      port.log.info('a message AT_MOST_ONCE was not processed', { source, ...logFieldsOf(bytes), error })
-    } finally {
-      fired -= 1
-    }
+type Receiving = Awaited<ReturnType<typeof openReceiving>>
+
+export class DeliveryRuntime {
+  readonly outbox: Sending['outbox']
+  readonly unrouted: Sending['unrouted']
+  readonly staging: Sending['staging']
+  readonly transactions: Sending['transactions']
+  readonly deadLetters: Sending['deadLetters']
+  readonly receiver: Receiving['receiver']
+  readonly unkept: Receiving['unkept']
+  readonly effects: Receiving['effects']
+  readonly inbox: Receiving['inbox']
+  readonly knownTypes: Receiving['knownTypes']
+  readonly #port: Pick<DeliveryPort, 'clock'>
+  readonly #sending: Sending
+  readonly #receiving: Receiving
+  #isStopped = false
+  #effectsAt = 0
+
+  /** @throws what the store throws */
+  static async open(deps: DeliveryRuntimeDeps): Promise<DeliveryRuntime> {
+    const sending = await openSending(deps)
+    return new DeliveryRuntime(deps.port, sending, await openReceiving(deps, sending))
   }
 
-  return {
-    outbox,
-    receiver: receiving,
-    unrouted: unbound,
-    sending,
-    transactions,
-    effects,
-    deadLetters,
-    inbox,
-    knownTypes,
-    fire(peer, bytes) {
-      if (isStopped || fired >= MAX_FIRED) count('fireDropped')
-      else void fire(peer, bytes)
-    },
-    running: processing.running,
-    progressCount: processing.progressCount,
-    awayMs: absences.ms,
-    tick() {
-      if (isStopped) return
-      outbox.tick()
-      unbound.tick()
-      rebinding.tick()
-      topicAnswers.tick()
-      processing.tick()
-      receiving.tick()
-      if (port.clock.monotonic() - effectsAt < EFFECTS_MS) return
-      effectsAt = port.clock.monotonic()
-      effects.tick()
-    },
-    stop() {
-      isStopped = true
-      rebinding.stop()
-      topicAnswers.stop()
-      outbox.stop()
-      receiving.stop()
-      processing.stop()
-    },
+  private constructor(port: Pick<DeliveryPort, 'clock'>, sending: Sending, receiving: Receiving) {
+    this.#port = port
+    this.#sending = sending
+    this.#receiving = receiving
+    this.outbox = sending.outbox
+    this.unrouted = sending.unrouted
+    this.staging = sending.staging
+    this.transactions = sending.transactions
+    this.deadLetters = sending.deadLetters
+    this.receiver = receiving.receiver
+    this.unkept = receiving.unkept
+    this.effects = receiving.effects
+    this.inbox = receiving.inbox
+    this.knownTypes = receiving.knownTypes
+  }
+
+  /** Handlers at work. */
+  running(): number {
+    return this.#receiving.runner.running()
+  }
+
+  /** Another number after each run of a handler that ended or reported progress. */
+  progressCount(): number {
+    return this.#receiving.runner.progressCount()
+  }
+
+  /** How long a peer has been away that messages wait for. */
+  awayMs(peer: string): number {
+    return this.#sending.absences.ms(peer)
+  }
+
+  tick(): void {
+    if (this.#isStopped) return
+    const { rebinding, topicAnswers } = this.#sending
+    this.outbox.tick()
+    this.unrouted.tick()
+    rebinding.tick()
+    topicAnswers.tick()
+    this.#receiving.runner.tick()
+    this.receiver.tick()
+    const now = this.#port.clock.monotonic()
+    if (now - this.#effectsAt < EFFECTS_MS) return
+    this.#effectsAt = now
+    this.effects.tick()
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#sending.rebinding.stop()
+    this.#sending.topicAnswers.stop()
+    this.outbox.stop()
+    this.receiver.stop()
+    this.#receiving.runner.stop()
+    this.unkept.stop()
   }
 }

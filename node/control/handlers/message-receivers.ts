@@ -1,5 +1,5 @@
 /** Who takes a type of message, as the directory tells: asked before a message is kept for somebody who may never come. Pure. */
-import { MESSAGE_OFFER_PREFIX } from '../../../protocols/delivery/receive/type-offers.ts'
+import { MESSAGE_OFFER_PREFIX } from '../../../protocols/delivery/receive/received-types.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import { nearestName } from '../../../protocols/unknown-keys.ts'
 import type { Mesh } from '../../api.ts'

@@ -10,21 +10,14 @@ import type { ZodType } from 'zod'
 import { type Fault, isParleyError, ParleyError, toFault } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { decodePayload, validate } from '../../wire/payload/payload.ts'
-import type { MessageHandler } from '../api.ts'
-import type { MessageDefinition } from '../define-message.ts'
 import type { DurableMessage } from '../durable-message.ts'
 import type { AnswerClaim, LateAnswers } from '../rebind/late-answers.ts'
 import type { SendingTransaction } from '../send/sending-transaction.ts'
 import type { RowChange, RowStore } from '../store/row-storage.ts'
 import type { EffectResults } from './effect-results.ts'
+import type { RegisteredHandler } from './handler-registry.ts'
 import { HandlerRun, type HandlerRunDeps } from './handler-run.ts'
 import type { InboundMessage } from './inbound-message.ts'
-
-export interface RegisteredHandler {
-  readonly definition: MessageDefinition | undefined
-  readonly handler: MessageHandler<unknown>
-  readonly timeoutMs: number
-}
 
 export interface HandlerRunnerDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'log'>

@@ -10,12 +10,12 @@
 import { ParleyError, toFault } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
-import { type AckRanges, decodeSender, MAX_REPLACED, type SenderRow } from '../ack-ranges.ts'
+import { type AckRanges, MAX_REPLACED } from '../ack-ranges.ts'
 import type { WireAckRanges } from '../contract.ts'
 import { decodeMessageFrame, type FrameEntry } from '../delivery-frames.ts'
 import { type DurableMessage, decodeMessage } from '../durable-message.ts'
 import type { ResolvedDeliveryOptions } from '../options.ts'
-import { SENDERS } from '../store/delivery-rows.ts'
+import { decodeSender, SENDERS, type SenderRow } from '../store/delivery-rows.ts'
 import type { RowStore } from '../store/row-storage.ts'
 import type { HandlerRunner } from './handler-runner.ts'
 import type { InboundMessage } from './inbound-message.ts'
@@ -27,7 +27,7 @@ export interface MessageReceiverDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'to' | 'members'>
   readonly store: RowStore
   readonly settings: ResolvedDeliveryOptions
-  readonly processing: HandlerRunner
+  readonly runner: Pick<HandlerRunner, 'run'>
   /** What this node keeps is gone when it stops: EXACTLY_ONCE is refused. */
   readonly isVolatile: boolean
   count(what: ReceiverCounter, by?: number): void
@@ -88,7 +88,7 @@ interface Runnable {
 }
 
 export const openMessageReceiver = async (deps: MessageReceiverDeps): Promise<MessageReceiver> => {
-  const { port, store, settings, processing } = deps
+  const { port, store, settings, runner } = deps
   const senders = new Map<string, RemoteSender>()
   const memory = { bytes: 0 }
   let isStopped = false
@@ -118,7 +118,7 @@ export const openMessageReceiver = async (deps: MessageReceiverDeps): Promise<Me
     }
     let durable: Promise<void> | undefined
     let drop: (() => void) | undefined
-    const fault = await processing.run(task, ({ commit }) => {
+    const fault = await runner.run(task, ({ commit }) => {
       incoming.finished(held)
       if (commit === undefined) {
         store.later([sender.change()])

@@ -4,10 +4,10 @@
  * State: as its row (`i/<peer>`), and softly the session and the answers that gather.
  */
 import type { Port } from '../../port.ts'
-import { type AckRanges, encodeSender } from '../ack-ranges.ts'
+import type { AckRanges } from '../ack-ranges.ts'
 import { deliveryProtocol, type WireAckRanges } from '../contract.ts'
 import { type AckFrame, encodeAckFrame, type MessageFailure } from '../delivery-frames.ts'
-import { SENDERS } from '../store/delivery-rows.ts'
+import { encodeSender, SENDERS } from '../store/delivery-rows.ts'
 import type { RowChange } from '../store/row-storage.ts'
 import type { InboundMessage } from './inbound-message.ts'
 import type { ReceiveWindow } from './receive-window.ts'

@@ -1,5 +1,6 @@
 /**
- * The circuit breaker of one destination: what does not answer is left alone for a while. Pure; the table is peer-breakers.ts.
+ * The circuit breaker of one destination: what does not answer is left alone for a while. `stepBreaker` is pure; calls keep
+ * a table of states (peer-breakers.ts), each destination of messages has a `SessionBreaker`.
  *
  * closed: calls pass. After `failures` failures within `windowMs`, and no more successes than that since the first of
  * them, it opens: a peer that answers thousands of calls is not given up for a few that were slow. What broke several
@@ -104,4 +105,56 @@ export const stepBreaker = (
   if (state.kind === 'open') return input.kind === 'seen' ? { ...state, untilMs: nowMs } : state
   if (input.kind === 'seen' || input.probe !== state.probe) return state
   return { kind: 'open', untilMs: input.kind === 'failure' ? nowMs + settings.halfOpenAfterMs : nowMs }
+}
+
+/** The breaker of one destination of messages, as its sessions use it: how many messages may go now. */
+export class SessionBreaker {
+  readonly #settings: BreakerSettings
+  readonly #now: () => number
+  readonly #opened: () => void
+  #state: BreakerState = CLOSED_BREAKER
+  #probes = 0
+
+  /** @param settings read at use */
+  constructor(settings: BreakerSettings, now: () => number, opened: () => void) {
+    this.#settings = settings
+    this.#now = now
+    this.#opened = opened
+  }
+
+  /** All, one as a probe, or none. */
+  allowed(): number {
+    const before = this.#state
+    // With 0 failures no breaker is wanted any more.
+    if (before.kind === 'closed' || this.#settings.failures === 0) return Number.POSITIVE_INFINITY
+    this.#probes += 1
+    const after = stepBreaker(before, { kind: 'ask', probe: this.#probes }, this.#settings, this.#now())
+    this.#state = after
+    return after !== before && after.kind === 'half-open' && after.probe === this.#probes ? 1 : 0
+  }
+
+  /** The peer gave a sign. @returns whether more may go than before */
+  recordSuccess(): boolean {
+    const wasClosed = this.#state.kind === 'closed'
+    this.#state = stepBreaker(this.#state, { kind: 'success' }, this.#settings, this.#now())
+    return !wasClosed && this.#state.kind === 'closed'
+  }
+
+  /** No sign of what was sent. */
+  recordFailure(): void {
+    if (this.#settings.failures === 0) return
+    const wasOpen = this.#state.kind === 'open'
+    const nowMs = this.#now()
+    this.#state = stepBreaker(this.#state, { kind: 'failure', event: nowMs }, this.#settings, nowMs)
+    if (!wasOpen && this.#state.kind === 'open') this.#opened()
+  }
+
+  /** A new session stands. */
+  reset(): void {
+    this.#state = CLOSED_BREAKER
+  }
+
+  get kind(): BreakerState['kind'] {
+    return this.#state.kind
+  }
 }

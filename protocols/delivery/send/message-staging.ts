@@ -10,7 +10,12 @@ import type { Transactions } from '../store/transactions.ts'
 import type { ConversationBindings } from './conversation-bindings.ts'
 import type { Outbox, StagedChanges } from './outbox.ts'
 import type { OutcomeListener } from './outgoing-message.ts'
-import { createPrepareMessage, type PreparedMessage, type PrepareMessage, type PrepareMessageDeps } from './prepare-message.ts'
+import {
+  createPrepareMessage,
+  type PreparedMessage,
+  type PrepareMessage,
+  type PrepareMessageDeps,
+} from './prepare-message.ts'
 import { SendingTransaction, type SendingTransactionDeps } from './sending-transaction.ts'
 import type { TopicAnswers } from './topic-answers.ts'
 import type { UnroutedMessages } from './unrouted.ts'
@@ -108,11 +113,7 @@ export class MessageStaging {
   }
 
   /** Of a message of a conversation: what became of it is told there too. */
-  #withNote(
-    message: DurableMessage,
-    peer: string,
-    listener: OutcomeListener | undefined,
-  ): OutcomeListener | undefined {
+  #withNote(message: DurableMessage, peer: string, listener: OutcomeListener | undefined): OutcomeListener | undefined {
     const note = message.conversationId === undefined ? undefined : this.#deps.note(message, peer)
     if (note === undefined) return listener
     return (error, movedTo) => {

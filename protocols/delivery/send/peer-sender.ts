@@ -12,7 +12,7 @@ import { ackRangesOf, isDone, newAckRanges } from '../ack-ranges.ts'
 import { deliveryProtocol, type WireAckRanges } from '../contract.ts'
 import { decodeAckFrame } from '../delivery-frames.ts'
 import { logFieldsOf } from '../durable-message.ts'
-import { createSessionBreaker } from '../recovery/session-breaker.ts'
+import { SessionBreaker } from '../recovery/circuit-breaker.ts'
 import { encodePeerSenderRow, outboxKey, PEER_SENDERS } from '../store/delivery-rows.ts'
 import type { RowChange } from '../store/row-storage.ts'
 import { createBodyCache } from './body-cache.ts'
@@ -60,7 +60,7 @@ export const createPeerSender = (deps: PeerSenderDeps): PeerSender => {
 
   const now = (): number => port.clock.monotonic()
   const wall = (): number => port.clock.now()
-  const gate = createSessionBreaker(settings.breaker, now, () => deps.count('breakerOpened'))
+  const gate = new SessionBreaker(settings.breaker, now, () => deps.count('breakerOpened'))
   const row = (): Uint8Array => encodePeerSenderRow({ epoch, next: outgoing.next(), frontier })
 
   const remove = (entries: readonly OutgoingMessage[], count?: OutboxCounter): void => {
@@ -234,7 +234,7 @@ export const createPeerSender = (deps: PeerSenderDeps): PeerSender => {
     peer,
     row,
     state: () => state,
-    breaker: gate.kind,
+    breaker: () => gate.kind,
     isBusy: numbers.isHeld,
     ready: numbers.released,
     reserveNumber: (lane) => outgoing.reserveNumber(lane),

@@ -4,12 +4,13 @@
  * Rows `u/<id>`. They count against the outbox's bounds. State: those that wait, oldest first.
  */
 import * as z from 'zod'
-import type { Fault } from '../../errors.ts'
+import { type Fault, ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { decodePayload, encodePayload } from '../../wire/payload/payload.ts'
+import type { NewDeadLetter } from '../dead-letters/dead-letter-store.ts'
 import { decodeMessage, logFieldsOf } from '../durable-message.ts'
 import { RetryPolicySchema } from '../options.ts'
-import { padded, UNROUTED } from '../store/delivery-rows.ts'
+import { CAPABILITY_PREFIX, padded, UNROUTED } from '../store/delivery-rows.ts'
 import type { RowChange, RowStore } from '../store/row-storage.ts'
 import type { ConversationBindings } from './conversation-bindings.ts'
 import type { MessageDraft, Outbox, StagedChanges } from './outbox.ts'
@@ -29,7 +30,7 @@ interface UnroutedMessage {
   readonly key: string
   readonly capability: string
   readonly draft: MessageDraft
-  readonly told: OutcomeListener | undefined
+  readonly onOutcome: OutcomeListener | undefined
   /** The outbox was set back since: it may have been bound and delivered, to anybody, and must not count twice. */
   readonly isUnknown: boolean
 }
@@ -40,27 +41,30 @@ const UNKNOWN: Fault = {
   hint: 'see at those who may have received it, then retry or purge it',
 }
 
+const nobodyOffered = (capability: string): string => `nobody offered ${capability} before the message expired`
+
+/** What is told to whoever waits for it. */
+const expired = (capability: string, id: string): ParleyError =>
+  new ParleyError('MSG005', nobodyOffered(capability), {
+    hint: `see parley dlq show ${id}`,
+    details: { deadLetter: id, code: 'MSG005', attempts: 0 },
+  })
+
 export interface UnroutedDeps {
   readonly port: Pick<Port, 'clock' | 'log'>
   readonly store: RowStore
-  readonly outbox: Outbox
+  readonly outbox: Pick<Outbox, 'count' | 'isBusy' | 'ready' | 'stage'>
   readonly bindings: Pick<ConversationBindings, 'peerOf' | 'bind'>
   choose(capability: string): string | undefined
-  /** It expired, or this is why: changes that make a dead letter of it, and what says so. */
-  addDeadLetter(
-    capability: string,
-    draft: MessageDraft,
-    fault?: Fault,
-  ): { id: string; changes: RowChange[]; done: () => void }
-  /** What is told to whoever waits for it. */
-  expired(capability: string, id: string): Parameters<OutcomeListener>[0]
+  addDeadLetter(death: NewDeadLetter): { id: string; changes: RowChange[]; done: () => void }
+  count(what: 'expired' | 'dead'): void
 }
 
 export interface UnroutedMessages {
   /** Those that wait, oldest first. */
   waiting(): readonly Pick<UnroutedMessage, 'key' | 'capability' | 'draft'>[]
-  stage(capability: string, draft: MessageDraft, told?: OutcomeListener): StagedChanges
-  /** Binds those that somebody offers now, and buries those that expired. */
+  stage(capability: string, draft: MessageDraft, onOutcome?: OutcomeListener): StagedChanges
+  /** Binds those that somebody offers now, and makes dead letters of those that expired. */
   tick(): void
   /** A message of this conversation waits here. */
   holds(of: Pick<CapabilityTarget, 'capability' | 'conversationId'>): boolean
@@ -78,7 +82,7 @@ const waitingOf = (key: string, value: Uint8Array, storeId: string): UnroutedMes
     key,
     capability,
     draft: { bytes, conversationId, priority, policy, expiresAt, bound },
-    told: undefined,
+    onOutcome: undefined,
     isUnknown: guarantee === 'EXACTLY_ONCE' && epoch !== undefined && epoch !== storeId,
   }
 }
@@ -117,11 +121,25 @@ export const openUnrouted = async (deps: UnroutedDeps): Promise<UnroutedMessages
     outbox.count(1, one.draft.bytes.length)
   }
 
+  const addDeadLetter = ({ capability, draft, isUnknown }: UnroutedMessage) => {
+    const now = port.clock.now()
+    deps.count(isUnknown ? 'dead' : 'expired')
+    return deps.addDeadLetter({
+      destination: CAPABILITY_PREFIX + capability,
+      message: draft.bytes,
+      policy: draft.policy,
+      fault: isUnknown ? UNKNOWN : { code: 'MSG005', message: nobodyOffered(capability) },
+      attempts: 0,
+      firstFailureAt: now,
+      lastFailureAt: now,
+    })
+  }
+
   const bind = async (one: UnroutedMessage, peer: string): Promise<void> => {
     let staged: StagedChanges | undefined
     try {
       while (outbox.isBusy([peer])) await outbox.ready([peer])
-      staged = outbox.stage(peer, one.draft, one.told)
+      staged = outbox.stage(peer, one.draft, one.onOutcome)
       hold(one, -1)
       outbox.count(-1, -one.draft.bytes.length)
       const binding = deps.bindings.bind(conversationOf(one), peer)
@@ -140,27 +158,28 @@ export const openUnrouted = async (deps: UnroutedDeps): Promise<UnroutedMessages
     staged.launch()
   }
 
-  const bury = async (one: UnroutedMessage): Promise<void> => {
-    const { id, changes, done } = deps.addDeadLetter(one.capability, one.draft, one.isUnknown ? UNKNOWN : undefined)
+  const deadLetter = async (one: UnroutedMessage): Promise<void> => {
+    const { capability, draft } = one
+    const { id, changes, done } = addDeadLetter(one)
     hold(one, -1)
-    outbox.count(-1, -one.draft.bytes.length)
+    outbox.count(-1, -draft.bytes.length)
     try {
       await store.commit([...changes, { key: one.key, value: undefined }])
     } catch (error) {
       port.log.info('an expired message could not be put with the dead letters', {
-        capability: one.capability,
-        ...logFieldsOf(one.draft.bytes),
+        capability,
+        ...logFieldsOf(draft.bytes),
         error,
       })
       return
     }
     done()
-    one.told?.(deps.expired(one.capability, id))
+    one.onOutcome?.(expired(capability, id))
   }
 
   return {
     waiting: () => [...waiting.values()],
-    stage(capability, draft, told) {
+    stage(capability, draft, onOutcome) {
       turn += 1
       const key = UNROUTED + padded(turn, KEY_DIGITS)
       const value = encodePayload('cbor', {
@@ -171,7 +190,7 @@ export const openUnrouted = async (deps: UnroutedDeps): Promise<UnroutedMessages
         ...(draft.expiresAt !== undefined && { expiresAt: draft.expiresAt }),
         ...(draft.bound?.mayRebind === true && { mayRebind: true }),
       })
-      const one = { key, capability, draft, told, isUnknown: false }
+      const one = { key, capability, draft, onOutcome, isUnknown: false }
       outbox.count(1, draft.bytes.length)
       hold(one, 1)
       return {
@@ -190,7 +209,7 @@ export const openUnrouted = async (deps: UnroutedDeps): Promise<UnroutedMessages
       for (const one of [...waiting.values()]) {
         if (one.isUnknown || (one.draft.expiresAt !== undefined && one.draft.expiresAt <= now)) {
           waiting.delete(one.key)
-          void bury(one)
+          void deadLetter(one)
           continue
         }
         if (!chosen.has(one.capability)) chosen.set(one.capability, deps.choose(one.capability))

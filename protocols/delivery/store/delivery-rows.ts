@@ -6,7 +6,8 @@
  * `a/` how long peers have been away · `m/` messages that were moved · `p/` answers to topics. Numbers are padded, so that
  * keys are in order.
  */
-import { DELIMITED, ProtobufReader, ProtobufWriter, VARINT } from '../../wire/frames/protobuf.ts'
+import { DELIMITED, malformed, ProtobufReader, ProtobufWriter, VARINT } from '../../wire/frames/protobuf.ts'
+import { type AckRanges, LANE_SPAN, MAX_REPLACED, newAckRanges } from '../ack-ranges.ts'
 import type { RetryPolicy } from '../options.ts'
 
 export const OUTBOX = 'o/'
@@ -158,4 +159,80 @@ export const decodePeerSenderRow = (bytes: Uint8Array): PeerSenderRow => {
     } else reader.skip(tag & 7)
   }
   return { epoch, next, frontier }
+}
+
+/** What a node remembers of one sender, as a row. */
+export interface SenderRow {
+  /** Id of the outbox that the numbers are of. */
+  readonly epoch: string
+  /** Outboxes that this one took the place of, newest first. */
+  readonly replaced: readonly string[]
+  /** Milliseconds since 1970 by this node's clock. */
+  readonly lastSeenAt: number
+  readonly lanes: ReadonlyMap<number, AckRanges>
+  /** What was processed of the outbox before, until the sender has used that. */
+  readonly former: { readonly epoch: string; readonly lanes: ReadonlyMap<number, AckRanges> } | undefined
+}
+
+/** Sender: 1 epoch, 2 replaced, 3 lane, 4 last seen at, 5 former. Lane: 1 number, 2 up to, 3 done. See delivery.proto. */
+export const encodeSender = ({ epoch, replaced, lanes, lastSeenAt, former }: SenderRow): Uint8Array => {
+  const writer = new ProtobufWriter(64 + lanes.size * 12)
+  const inner = new ProtobufWriter(64)
+  writer.ascii(1, epoch)
+  for (const id of replaced.slice(0, MAX_REPLACED)) writer.ascii(2, id)
+  for (const [lane, { upTo, done }] of lanes) {
+    inner.at = 0
+    inner.varintField(1, lane)
+    inner.varintField(2, upTo)
+    if (done.size > 0) {
+      const packed = new ProtobufWriter(done.size * 9)
+      for (const sequence of done) {
+        packed.reserve(9)
+        packed.varint(sequence)
+      }
+      inner.delimited(3, packed.bytes.subarray(0, packed.at))
+    }
+    writer.delimited(3, inner.bytes.subarray(0, inner.at))
+  }
+  writer.varintField(4, lastSeenAt)
+  if (former !== undefined)
+    writer.delimited(5, encodeSender({ ...former, replaced: [], lastSeenAt: 0, former: undefined }))
+  return writer.finish()
+}
+
+const decodeLane = (bytes: Uint8Array, lanes: Map<number, AckRanges>): void => {
+  const reader = new ProtobufReader(bytes)
+  const position = newAckRanges()
+  let lane = 0
+  while (reader.more()) {
+    const tag = reader.varint()
+    if (tag === 8) lane = reader.varint()
+    else if (tag === 16) position.upTo = reader.varint()
+    else if (tag === 26) {
+      const packed = new ProtobufReader(reader.delimited())
+      while (packed.more()) position.done.add(packed.varint())
+      if (position.done.size > LANE_SPAN) throw malformed(`${position.done.size} numbers of one lane`)
+    } else reader.skip(tag & 7)
+  }
+  lanes.set(lane, position)
+}
+
+/** @throws MSG003 */
+export const decodeSender = (bytes: Uint8Array, isFormer = false): SenderRow => {
+  const reader = new ProtobufReader(bytes)
+  const lanes = new Map<number, AckRanges>()
+  const replaced: string[] = []
+  let epoch = ''
+  let lastSeenAt = 0
+  let former: SenderRow['former']
+  while (reader.more()) {
+    const tag = reader.varint()
+    if (tag === 10) epoch = reader.string(64)
+    else if (tag === 18) replaced.push(reader.string(64))
+    else if (tag === 26) decodeLane(reader.delimited(), lanes)
+    else if (tag === 32) lastSeenAt = reader.varint()
+    else if (tag === 42 && !isFormer) former = decodeSender(reader.delimited(), true)
+    else reader.skip(tag & 7)
+  }
+  return { epoch, replaced, lanes, lastSeenAt, former }
 }

@@ -4,16 +4,14 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import {
   type AckRanges,
-  decodeSender,
-  encodeSender,
   isDone,
   LANE_SPAN,
   MAX_REPLACED,
   markDone,
   newAckRanges,
   raiseBase,
-  type SenderRow,
 } from '../../../protocols/delivery/ack-ranges.ts'
+import { decodeSender, encodeSender, type SenderRow } from '../../../protocols/delivery/store/delivery-rows.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { ProtobufWriter } from '../../../protocols/wire/frames/protobuf.ts'
 import { deliveryType, same } from './schema.ts'

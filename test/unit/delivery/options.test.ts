@@ -1,9 +1,8 @@
 /** Settings of messages: their usual guarantee, and what changes while a node runs. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DEFAULT_BREAKER } from '../../../protocols/delivery/recovery/circuit-breaker.ts'
+import { DEFAULT_BREAKER, SessionBreaker } from '../../../protocols/delivery/recovery/circuit-breaker.ts'
 import { createPeerBreakers } from '../../../protocols/delivery/recovery/peer-breakers.ts'
-import { createSessionBreaker } from '../../../protocols/delivery/recovery/session-breaker.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { deliveryPair, Note } from '../../support/delivery-pair.ts'
 
@@ -37,17 +36,17 @@ test('a limit that changes while the node runs holds for the next message, at it
 test('breakers that are open let everything pass once there are to be none', () => {
   const settings = { ...DEFAULT_BREAKER, failures: 1 }
   const breakers = createPeerBreakers(settings)
-  const gate = createSessionBreaker(
+  const breaker = new SessionBreaker(
     settings,
     () => 0,
     () => {},
   )
   breakers.failure('a', 0)
-  gate.recordFailure()
-  assert.deepEqual([breakers.ask('a', 1).kind, breakers.isOpen('a', 1), gate.allowed()], ['refused', true, 0])
+  breaker.recordFailure()
+  assert.deepEqual([breakers.ask('a', 1).kind, breakers.isOpen('a', 1), breaker.allowed()], ['refused', true, 0])
   settings.failures = 0
   assert.deepEqual(
-    [breakers.ask('a', 1).kind, breakers.isOpen('a', 1), gate.allowed()],
+    [breakers.ask('a', 1).kind, breakers.isOpen('a', 1), breaker.allowed()],
     ['pass', false, Number.POSITIVE_INFINITY],
   )
 })

@@ -21,27 +21,27 @@ const opened = () =>
     store: createVolatileRowStore('0'.repeat(32)),
     settings: DeliveryOptionsSchema.parse({}),
     // Nothing is sent here.
-    processing: { run: async () => undefined, running: () => 0, progressCount: () => 0, tick() {}, stop() {} },
+    runner: { run: async () => undefined },
     isVolatile: false,
     count() {},
   })
 
 test('an outbox that was replaced is refused, and the one in its place is told what was processed of it', async () => {
-  const receiving = await opened()
-  await receiving.hello('a', { ...greeting('one', 1), bases: [{ lane: 3, base: 5 }] })
-  const reply = await receiving.hello('a', greeting('two', 2, ['one']))
+  const receiver = await opened()
+  await receiver.hello('a', { ...greeting('one', 1), bases: [{ lane: 3, base: 5 }] })
+  const reply = await receiver.hello('a', greeting('two', 2, ['one']))
   assert.deepEqual(reply.former, { epoch: 'one', positions: [{ lane: 3, upTo: 4, done: [] }] })
   assert.deepEqual(reply.positions, [])
-  await assert.rejects(receiving.hello('a', greeting('one', 3)), (error) => isParleyError(error, 'STA002'))
-  const again = await receiving.hello('a', greeting('two', 4, ['one']))
+  await assert.rejects(receiver.hello('a', greeting('one', 3)), (error) => isParleyError(error, 'STA002'))
+  const again = await receiver.hello('a', greeting('two', 4, ['one']))
   assert.deepEqual(again.former, reply.former, 'until its sender has used it')
-  const after = await receiving.hello('a', greeting('two', 5))
+  const after = await receiver.hello('a', greeting('two', 5))
   assert.equal(after.former, undefined)
 })
 
 test('the greeting of a process that is gone does not replace the outbox of the one that came after it', async () => {
-  const receiving = await opened()
-  await receiving.hello('a', greeting('new', 1))
-  await assert.rejects(receiving.hello('a', greeting('old', 2), AbortSignal.abort(new Error('gone'))), /gone/)
-  await receiving.hello('a', greeting('new', 3))
+  const receiver = await opened()
+  await receiver.hello('a', greeting('new', 1))
+  await assert.rejects(receiver.hello('a', greeting('old', 2), AbortSignal.abort(new Error('gone'))), /gone/)
+  await receiver.hello('a', greeting('new', 3))
 })

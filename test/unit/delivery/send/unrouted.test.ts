@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type DurableMessage, encodeMessage } from '../../../../protocols/delivery/durable-message.ts'
-import type { MessageDraft, Outbox, StagedChanges } from '../../../../protocols/delivery/send/outbox.ts'
-import { openUnrouted } from '../../../../protocols/delivery/send/unrouted.ts'
+import type { MessageDraft, StagedChanges } from '../../../../protocols/delivery/send/outbox.ts'
+import { openUnrouted, type UnroutedDeps } from '../../../../protocols/delivery/send/unrouted.ts'
 import { UNROUTED } from '../../../../protocols/delivery/store/delivery-rows.ts'
 import { createVolatileRowStore } from '../../../../protocols/delivery/store/volatile-row-store.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
@@ -38,8 +38,8 @@ const draftOf = (expiresAt?: number): MessageDraft => ({
 const open = async (store = createVolatileRowStore('0'.repeat(32))) => {
   const bound: string[] = []
   const dropped: string[] = []
-  const buried: string[] = []
-  const told: (string | undefined)[] = []
+  const dead: string[] = []
+  const outcomes: (string | undefined)[] = []
   const logs: string[] = []
   const world = {
     now: 0,
@@ -51,7 +51,7 @@ const open = async (store = createVolatileRowStore('0'.repeat(32))) => {
     bytes: 0,
   }
   let makeReady = (): void => {}
-  const outbox: Pick<Outbox, 'isBusy' | 'ready' | 'stage' | 'count'> = {
+  const outbox: UnroutedDeps['outbox'] = {
     isBusy: () => world.isBusy,
     ready: () =>
       new Promise((resolve) => {
@@ -70,26 +70,25 @@ const open = async (store = createVolatileRowStore('0'.repeat(32))) => {
       world.bytes += more
     },
   }
-  const unbound = await openUnrouted({
+  const unrouted = await openUnrouted({
     port: {
       clock: { now: () => world.now, monotonic: () => world.now },
       log: { error() {}, warn() {}, info: (message) => void logs.push(message) },
     },
     store,
-    // What it uses of it.
-    outbox: outbox as Outbox,
+    outbox,
     bindings: { peerOf: () => world.boundTo, bind: () => [] },
     choose: () => world.offers,
-    addDeadLetter: (capability, _, why) => ({
+    addDeadLetter: ({ destination, fault: { code } }) => ({
       id: 'd1',
       changes: [{ key: 'd/d1', value: new Uint8Array(1) }],
-      done: () => void buried.push(why === undefined ? capability : `${capability} ${why.code}`),
+      done: () => void dead.push(`${destination} ${code}`),
     }),
-    expired: (_, id) => new ParleyError('MSG005', `see ${id}`),
+    count() {},
   })
   const send = async (expiresAt?: number, more: Partial<MessageDraft> = {}): Promise<void> => {
-    const { changes, launch } = unbound.stage('note', { ...draftOf(expiresAt), ...more }, (error) =>
-      told.push(error?.code),
+    const { changes, launch } = unrouted.stage('note', { ...draftOf(expiresAt), ...more }, (error) =>
+      outcomes.push(error?.code),
     )
     await store.commit(changes)
     launch()
@@ -100,56 +99,56 @@ const open = async (store = createVolatileRowStore('0'.repeat(32))) => {
     return keys
   }
   const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
-  return { unbound, store, world, send, rows, settled, bound, dropped, buried, told, logs, wake: () => makeReady() }
+  return { unrouted, store, world, send, rows, settled, bound, dropped, dead, outcomes, logs, wake: () => makeReady() }
 }
 
 test('it waits, counts in the outbox, and is bound once somebody offers the capability', async () => {
-  const { unbound, world, send, rows, settled, bound } = await open()
+  const { unrouted, world, send, rows, settled, bound } = await open()
   await send()
-  unbound.tick()
+  unrouted.tick()
   await settled()
-  assert.deepEqual([unbound.size(), world.size, world.bytes], [1, 1, bytes.length])
+  assert.deepEqual([unrouted.size(), world.size, world.bytes], [1, 1, bytes.length])
   world.offers = 'b'
-  unbound.tick()
-  unbound.tick()
+  unrouted.tick()
+  unrouted.tick()
   await settled()
   assert.deepEqual(bound, ['b'])
-  assert.deepEqual([unbound.size(), world.size, world.bytes], [0, 0, 0])
+  assert.deepEqual([unrouted.size(), world.size, world.bytes], [0, 0, 0])
   assert.deepEqual(await rows(), [])
 })
 
 test('it expires at its time and not before, and is a dead letter then', async () => {
-  const { unbound, world, send, rows, settled, buried, told } = await open()
+  const { unrouted, world, send, rows, settled, dead, outcomes } = await open()
   await send(100)
   world.now = 99
-  unbound.tick()
+  unrouted.tick()
   await settled()
-  assert.equal(unbound.size(), 1)
+  assert.equal(unrouted.size(), 1)
   world.now = 100
-  unbound.tick()
+  unrouted.tick()
   await settled()
-  assert.deepEqual([buried, told, world.size, await rows()], [['note'], ['MSG005'], 0, []])
+  assert.deepEqual([dead, outcomes, world.size, await rows()], [['capability:note MSG005'], ['MSG005'], 0, []])
 })
 
 test('a restart finds it again, and numbers go on after it', async () => {
   const first = await open()
   await first.send()
-  const { unbound, world, send, rows, settled, bound } = await open(first.store)
-  assert.deepEqual([unbound.size(), world.size], [1, 1])
+  const { unrouted, world, send, rows, settled, bound } = await open(first.store)
+  assert.deepEqual([unrouted.size(), world.size], [1, 1])
   await send()
   assert.equal((await rows()).length, 2)
   world.offers = 'b'
-  unbound.tick()
+  unrouted.tick()
   await settled()
   assert.deepEqual(bound, ['b', 'b'])
 })
 
 test('where the node stops before it can be bound, it stays on the disk, and nothing is thrown at nobody', async () => {
-  const { unbound, world, send, rows, settled, bound, wake, logs } = await open()
+  const { unrouted, world, send, rows, settled, bound, wake, logs } = await open()
   await send()
   world.offers = 'b'
   world.isBusy = true
-  unbound.tick()
+  unrouted.tick()
   await settled()
   world.isBusy = false
   world.isStopped = true
@@ -164,24 +163,24 @@ test('in an outbox that was set back, what must count once is a dead letter, sin
   await first.send()
   const setBack = createVolatileRowStore('1'.repeat(32))
   for await (const { key, value } of first.store.rows('')) setBack.later([{ key, value }])
-  const { unbound, world, settled, bound, buried } = await open(setBack)
+  const { unrouted, world, settled, bound, dead } = await open(setBack)
   world.offers = 'b'
-  unbound.tick()
+  unrouted.tick()
   await settled()
-  assert.deepEqual([bound, buried, world.size], [['b'], ['note STA003'], 0])
+  assert.deepEqual([bound, dead, world.size], [['b'], ['capability:note STA003'], 0])
 })
 
 test('a conversation is told to be held until its last message has a peer, and goes to the one that it is bound to', async () => {
-  const { unbound, world, send, settled, bound } = await open()
+  const { unrouted, world, send, settled, bound } = await open()
   const of = { capability: 'note', conversationId: 'c' }
-  assert.equal(unbound.holds(of), false)
+  assert.equal(unrouted.holds(of), false)
   await send()
   await send()
-  assert.deepEqual([unbound.holds(of), unbound.holds({ ...of, conversationId: 'd' })], [true, false])
-  assert.equal(unbound.holds({ capability: 'note', conversationId: undefined }), false)
+  assert.deepEqual([unrouted.holds(of), unrouted.holds({ ...of, conversationId: 'd' })], [true, false])
+  assert.equal(unrouted.holds({ capability: 'note', conversationId: undefined }), false)
   world.offers = 'b'
   world.boundTo = 'z'
-  unbound.tick()
+  unrouted.tick()
   await settled()
-  assert.deepEqual([bound, unbound.holds(of)], [['z', 'z'], false])
+  assert.deepEqual([bound, unrouted.holds(of)], [['z', 'z'], false])
 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { MAX_KNOWN, openKnownTypes } from '../../../../protocols/delivery/receive/known-types.ts'
+import { MAX_KNOWN, openKnownTypes } from '../../../../protocols/delivery/receive/received-types.ts'
 import { createVolatileRowStore } from '../../../../protocols/delivery/store/volatile-row-store.ts'
 
 const clockAt = (start: number) => {
