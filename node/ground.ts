@@ -4,7 +4,7 @@
  */
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import type { Log } from '../protocols/port.ts'
-import { createLinkCounts } from '../protocols/wire/link/link.ts'
+import { createLinkCounts } from '../protocols/wire/link/link-limits.ts'
 import { minorGc } from './network/overrides/minor-gc.ts'
 import { openRememberedPorts } from './network/transports/remembered-ports.ts'
 import { createMetrics, PREFIX } from './observe/metrics/metrics.ts'

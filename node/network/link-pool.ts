@@ -10,7 +10,7 @@ import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import type { Stop } from '../../protocols/port.ts'
 import { type Caller, createCaller, type LateReply } from '../../protocols/wire/caller/caller.ts'
 import type { Duplex } from '../../protocols/wire/duplex.ts'
-import type { LinkDeps } from '../../protocols/wire/link/link.ts'
+import type { LinkDeps } from '../../protocols/wire/link/link-limits.ts'
 import { withFields } from '../observe/log/log-fields.ts'
 import { streamDuplex } from './stream-duplex.ts'
 

@@ -11,7 +11,7 @@ import { ParleyError } from '../../protocols/errors.ts'
 import { createFairShares } from '../../protocols/limits/fair-shares.ts'
 import { hasCapability } from '../../protocols/security/membership-claims.ts'
 import { type Duplex, duplexPair } from '../../protocols/wire/duplex.ts'
-import type { LinkDeps } from '../../protocols/wire/link/link.ts'
+import type { LinkDeps } from '../../protocols/wire/link/link-limits.ts'
 import type { Endpoint, Served } from '../../protocols/wire/payload/contract.ts'
 import {
   type ConcurrencyLimiter,

@@ -6,7 +6,7 @@
 import type { ResolvedDeliveryOptions as DeliverySettings } from '../../protocols/delivery/options.ts'
 import type { EventsSettings } from '../../protocols/events/options.ts'
 import type { Quota } from '../../protocols/limits/quota.ts'
-import type { LinkLimits } from '../../protocols/wire/link/link.ts'
+import type { LinkLimits } from '../../protocols/wire/link/link-limits.ts'
 import type { ConcurrencyLimiter } from '../../protocols/wire/responder/concurrency-limiter.ts'
 import type { NodeLog } from '../observe/log/node-log.ts'
 import type { Trust } from '../trust/trust.ts'

@@ -12,7 +12,12 @@ import { type Caller, createCaller, type OutgoingCall } from '../../protocols/wi
 import { type Duplex, duplexPair } from '../../protocols/wire/duplex.ts'
 import { type EnvelopeExtra, type Frame, KIND } from '../../protocols/wire/frames/frame.ts'
 import { createFrameReader } from '../../protocols/wire/frames/frame-reader.ts'
-import { createLinkCounts, type LinkCounts, type LinkDeps, type LinkLimits } from '../../protocols/wire/link/link.ts'
+import {
+  createLinkCounts,
+  type LinkCounts,
+  type LinkDeps,
+  type LinkLimits,
+} from '../../protocols/wire/link/link-limits.ts'
 import { type CallerCodec, callerCodec, compile, type Endpoint } from '../../protocols/wire/payload/contract.ts'
 import {
   type ConcurrencyLimiter,

@@ -6,7 +6,7 @@ import type { BreakerCounts } from '../../../protocols/delivery/recovery/peer-br
 import type { EventTraffic } from '../../../protocols/events/event-traffic.ts'
 import type { QuotaFigures } from '../../../protocols/limits/quota.ts'
 import type { LateReply } from '../../../protocols/wire/caller/caller.ts'
-import type { LinkCounts } from '../../../protocols/wire/link/link.ts'
+import type { LinkCounts } from '../../../protocols/wire/link/link-limits.ts'
 import type { PeerUsage } from '../../../protocols/wire/responder/concurrency-limiter.ts'
 import type { RelayFacts } from '../../network/nat/relay-facts.ts'
 import type { PeerSkew } from '../../trust/clock-skew.ts'

@@ -9,7 +9,7 @@
  */
 import type { EventTraffic } from '../../../protocols/events/event-traffic.ts'
 import type { MessageType } from '../../../protocols/wire/envelope.ts'
-import type { LinkCounts } from '../../../protocols/wire/link/link.ts'
+import type { LinkCounts } from '../../../protocols/wire/link/link-limits.ts'
 import type { AddToCounter, GaugeRows, NamedMetrics, ObserveValue } from './metrics.ts'
 
 export type Direction = 'inbound' | 'outbound'

@@ -8,18 +8,18 @@ export interface CallQueueOptions<T> {
   maxWaiting: number
   /** A place is free. */
   hasCapacity(): boolean
-  /** The outbox holds as much as it may. */
+  /** As many bytes as may wait to be written. */
   isFull(): boolean
-  /** Calls `fn` once the outbox has room. */
+  /** Calls `fn` once there is room for bytes. */
   whenRoom(fn: () => void): void
-  /** It is its turn; it has left the line. */
+  /** It is its turn; it has left the queue. */
   start(call: T): void
 }
 
 export interface CallQueue<T> {
   /** Nobody waits, and there is a place: a call need not wait. */
   canStartNow(): boolean
-  /** @returns false when the line is full: the call was not taken */
+  /** @returns false when the queue is full: the call was not taken */
   add(call: T): boolean
   remove(call: T): void
   /** Starts as many as there are places. */

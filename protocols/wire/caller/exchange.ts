@@ -1,13 +1,16 @@
 /**
  * One call on a link: from when it is made, perhaps waiting for a place, until its answer came or it was given up.
  *
- * State: its number once it is open, and how far it got. It is the entry in every list that the call is in (waiting
- * line, deadlines, outbox), so that a call makes few objects.
+ * State: its number once it is open, and how far it got. It is the entry in every list that the call is in (call queue,
+ * exchange table, deadlines, frame writer), so that a call makes few objects.
  */
 import type { Progress } from '../../define.ts'
 import { Deadline } from '../link/deadlines.ts'
 import type { TimedFrameOwner } from '../link/link.ts'
 import type { OutgoingCall } from './outgoing-call.ts'
+
+/** Frame kind of no frame: no answer is awaited. */
+export const NO_ANSWER = -1
 
 /** Who made the call. Exactly one of `done` and `fail` is called, once; neither may throw. */
 export interface ResponseSink {
@@ -20,7 +23,7 @@ export interface ResponseSink {
   progress?(progress: Progress): void
 }
 
-/** The link's side of what an exchange is told. */
+/** What an exchange hands on to its link. */
 export interface ExchangeHost {
   overdue(exchange: Exchange): void
   aborted(exchange: Exchange): void
@@ -35,11 +38,11 @@ export class Exchange extends Deadline implements TimedFrameOwner {
   isSent = false
   /** Given up: what is left of its request is not sent any more. */
   isDropped = false
-  /** Its sink was told how it ended, or is about to be. */
+  /** Its sink knows how it ended, or is about to. */
   hasEnded = false
   /** Frame kind of the request. */
   readonly kind: number
-  /** Frame kind that ends it well. */
+  /** Frame kind that ends it well, or NO_ANSWER. */
   readonly endKind: number
   readonly call: OutgoingCall
   readonly sink: ResponseSink
@@ -56,7 +59,7 @@ export class Exchange extends Deadline implements TimedFrameOwner {
   constructor(
     host: ExchangeHost,
     kind: number,
-    ends: number,
+    endKind: number,
     call: OutgoingCall,
     sink: ResponseSink,
     credit: number,
@@ -65,7 +68,7 @@ export class Exchange extends Deadline implements TimedFrameOwner {
     super()
     this.host = host
     this.kind = kind
-    this.endKind = ends
+    this.endKind = endKind
     this.call = call
     this.sink = sink
     this.credit = credit

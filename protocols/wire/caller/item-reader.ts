@@ -6,7 +6,7 @@
  * and never stands still.
  */
 import { ParleyError } from '../../errors.ts'
-import { creditUnitsOf } from '../link/link.ts'
+import { creditUnitsOf } from '../link/link-limits.ts'
 
 export interface ItemSource {
   /** First window, in units. */

@@ -1,7 +1,7 @@
 /**
  * Large payloads travel in parts, so that a frame of higher priority waits for one part at most.
  *
- * State of a joiner: the unfinished payloads of one link, bounded in bytes for each (maxMessageBytes) and for all.
+ * State of a reassembler: the unfinished payloads of one link, bounded in bytes for each (maxMessageBytes) and for all.
  */
 import { ParleyError } from '../../errors.ts'
 import { type Frame, frame } from './frame.ts'

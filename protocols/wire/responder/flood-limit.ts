@@ -4,7 +4,7 @@
  * An honest peer sends a grant for what it was sent, and a cancel for what it asked for, so these are counted against that
  * and no clock is needed. A refusal costs more than it costs to ask for it: after some of them others have their turn, a
  * peer that goes on is slowed, and one that could know better is cut off.
- * State: two counts of the link; the peer's own rate of refusals is shared by its links (slots.ts).
+ * State: two counts of the link; the peer's own rate of refusals is shared by its links (concurrency-limiter.ts).
  */
 import type { Clock } from '../../port.ts'
 import { malformed } from '../frames/protobuf.ts'
@@ -55,7 +55,7 @@ export const createFloodLimit = (
       if (refusals % REFUSALS_A_TURN !== 0) return
       const may = slots.mayRefuse(REFUSALS_A_TURN, clock.monotonic())
       hold(may ? TURN_MS : SLOWED_MS)
-      // Who asks too much of a busy node may be right; who is told no for other reasons could know.
+      // Who asks too much of a busy node may be right; who is refused for other reasons could know.
       if (may || code === 'COM003' || code === 'COM002') return
       slowed += 1
       if (slowed >= MOST_SLOWED) throw malformed('a flood of requests that cannot be answered')

@@ -2,16 +2,19 @@
  * One request in work on the answering side; it is the handler's context as well.
  *
  * State: how far it got, what the caller still takes of a stream, and the signal and the envelope, which are only made
- * when the handler looks at them. It is the entry in every list that the request is in (slots, deadlines).
+ * when the handler looks at them. It is the entry in every list that the request is in (concurrency
+ * limiter, deadlines).
  */
 import type { Progress } from '../../define.ts'
-import type { Envelope } from '../envelope.ts'
+import type { Envelope, MessageType } from '../envelope.ts'
 import { retainedBytes } from '../frames/fragmentation.ts'
-import { type Frame, KIND } from '../frames/frame.ts'
+import { type Frame, type Hello, KIND, WIRE_CONTENTS, WIRE_PRIORITIES } from '../frames/frame.ts'
 import { Deadline } from '../link/deadlines.ts'
-import { MAX_CREDIT } from '../link/link.ts'
+import { MAX_CREDIT } from '../link/link-limits.ts'
 import { type ProgressReports, toProgress } from '../link/progress-reports.ts'
+import { exchangeId } from '../message-id.ts'
 import type { Endpoint, RunContext } from '../payload/contract.ts'
+import { decodePayload } from '../payload/payload.ts'
 import type { SlotHolder } from './concurrency-limiter.ts'
 
 /** What a request holds: as it came, or what it becomes where it was compressed. */
@@ -20,21 +23,70 @@ const bytesOf = (request: Frame): number => {
   return request.extra === undefined ? bytes : bytes + retainedBytes(request) - request.payload.length
 }
 
+const EMPTY = new Uint8Array(0)
+
+const readMetadata = (bytes: Uint8Array | undefined): Record<string, unknown> => {
+  if (bytes === undefined || bytes.length === 0) return {}
+  const value = decodePayload('json', bytes)
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
+}
+
+/** What the link implies of each request on it. */
+export interface RequestAbout {
+  /** Peer id of the caller. */
+  readonly source: string
+  /** Peer id of this node. */
+  readonly destination: string
+  readonly type: MessageType
+}
+
+const atMsOf = (request: Frame, hello: Hello | undefined): number => (hello?.startedAtMs ?? 0) + request.atMs
+
+const idOf = (request: Frame, hello: Hello | undefined): string =>
+  exchangeId(hello?.session ?? EMPTY, atMsOf(request, hello), request.exchange)
+
+/** The envelope, put together from its frame and from what the link implies. @throws MSG003 when the metadata are no JSON */
+const envelopeOf = (request: Frame, hello: Hello | undefined, about: RequestAbout): Envelope => {
+  const extra = request.extra ?? {}
+  return {
+    id: idOf(request, hello),
+    timestamp: atMsOf(request, hello),
+    ...about,
+    payload: request.payload,
+    contentType:
+      WIRE_CONTENTS[request.content] === 'bytes'
+        ? 'application/octet-stream'
+        : `application/${WIRE_CONTENTS[request.content] ?? 'json'}`,
+    headers: extra.headers ?? {},
+    priority: WIRE_PRIORITIES[request.priority] ?? 'normal',
+    metadata: readMetadata(extra.metadata),
+    ...(request.ttlMs > 0 ? { ttl: request.ttlMs } : {}),
+    ...(request.timeoutMs > 0 ? { deadline: request.timeoutMs } : {}),
+    ...(extra.replyTo === undefined ? {} : { replyTo: extra.replyTo }),
+    ...(extra.correlationId === undefined ? {} : { correlationId: extra.correlationId }),
+    ...(extra.conversationId === undefined ? {} : { conversationId: extra.conversationId }),
+    ...(extra.traceparent === undefined ? {} : { traceparent: extra.traceparent }),
+    ...(extra.chain === undefined ? {} : { chain: extra.chain }),
+  }
+}
+
 /** The link's side of a request. */
 export interface InboundRequestHost {
+  readonly about: RequestAbout
+  /** The caller's first frame. */
+  peerHello(): Hello | undefined
   /** The longest deadline that a caller gets, milliseconds, where the method's own is not longer. */
   maxDeadlineMs(endpoint: Endpoint): number
   /** Monotonic milliseconds. */
   now(): number
   /** It has its slot. */
-  start(work: InboundRequest): void
-  overdue(work: InboundRequest): void
-  envelope(request: Frame): Envelope
-  progress(work: InboundRequest, report: Progress): void
+  start(request: InboundRequest): void
+  overdue(request: InboundRequest): void
+  progress(request: InboundRequest, report: Progress): void
 }
 
 export class InboundRequest extends Deadline implements RunContext, SlotHolder {
-  readonly request: Frame
+  readonly frame: Frame
   readonly endpoint: Endpoint
   readonly exchange: number
   readonly peer: string
@@ -52,7 +104,7 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
   isParked = false
   /** Monotonic milliseconds: the reader has to take something until then. */
   idleAt = Number.POSITIVE_INFINITY
-  /** What its handler tells of its progress; made with the first report. */
+  /** What its handler reports of its progress; made with the first report. */
   reports: ProgressReports | undefined = undefined
   credit: number
   /** It did not get its slot at once. */
@@ -61,27 +113,27 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
   onCredit: (() => void) | undefined = undefined
   hasStarted = false
   hasEnded = false
-  /** The caller was told that the request was taken on; nothing more is sent to it. */
+  /** The caller has its acknowledgement, and the answer goes elsewhere: nothing more is sent to it. */
   isForwarded = false
   private controller: AbortController | undefined = undefined
   private abortReason: unknown = undefined
   private cachedEnvelope: Envelope | undefined = undefined
   private readonly host: InboundRequestHost
 
-  constructor(host: InboundRequestHost, endpoint: Endpoint, request: Frame, peer: string, arrivedAt: number) {
+  constructor(host: InboundRequestHost, endpoint: Endpoint, frame: Frame, arrivedAt: number) {
     super()
     this.host = host
     this.endpoint = endpoint
-    this.request = request
-    this.exchange = request.exchange
-    this.peer = peer
-    this.priority = request.priority
-    this.oneWay = request.kind === KIND.oneWay
-    this.credit = Math.min(request.credit, MAX_CREDIT)
+    this.frame = frame
+    this.exchange = frame.exchange
+    this.peer = host.about.source
+    this.priority = frame.priority
+    this.oneWay = frame.kind === KIND.oneWay
+    this.credit = Math.min(frame.credit, MAX_CREDIT)
     this.arrivedAt = arrivedAt
-    this.bytes = bytesOf(request)
+    this.bytes = bytesOf(frame)
     this.maxDeadlineMs = Math.max(endpoint.timeoutMs, host.maxDeadlineMs(endpoint))
-    const askedMs = request.timeoutMs > 0 ? request.timeoutMs : endpoint.timeoutMs
+    const askedMs = frame.timeoutMs > 0 ? frame.timeoutMs : endpoint.timeoutMs
     this.deadlineAt = arrivedAt + Math.min(askedMs, this.maxDeadlineMs)
   }
 
@@ -94,7 +146,7 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
   }
 
   get envelope(): Envelope {
-    this.cachedEnvelope ??= this.host.envelope(this.request)
+    this.cachedEnvelope ??= envelopeOf(this.frame, this.host.peerHello(), this.host.about)
     return this.cachedEnvelope
   }
 
@@ -108,26 +160,37 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
     return (fraction, note) => this.host.progress(this, toProgress(fraction, note))
   }
 
+  /** What a line of the log says of it; nothing in it has to be read first. */
+  logFields() {
+    const { about } = this.host
+    return {
+      source: about.source,
+      destination: about.destination,
+      correlationId: idOf(this.frame, this.host.peerHello()),
+      messageType: about.type,
+    }
+  }
+
   get conversationId(): string | undefined {
-    return this.request.extra?.conversationId
+    return this.frame.extra?.conversationId
   }
 
   get extendMs(): number {
-    const { timeoutMs, extra } = this.request
+    const { timeoutMs, extra } = this.frame
     const ownMs = timeoutMs > 0 ? timeoutMs : this.endpoint.timeoutMs
     return Math.min(this.maxDeadlineMs, Math.max(ownMs, extra?.extendMs ?? 0))
   }
 
   /** Monotonic milliseconds: no progress puts the deadline off further. */
   get limitAt(): number {
-    const limitMs = this.request.extra?.limitMs ?? 0
+    const limitMs = this.frame.extra?.limitMs ?? 0
     return limitMs > 0 ? this.arrivedAt + limitMs : Number.POSITIVE_INFINITY
   }
 
   /** A payload that is kept for long must not keep the chunk alive that it was cut from. */
   detachPayload(): void {
-    const { payload } = this.request
-    if (payload.byteLength * 2 < payload.buffer.byteLength) this.request.payload = new Uint8Array(payload)
+    const { payload } = this.frame
+    if (payload.byteLength * 2 < payload.buffer.byteLength) this.frame.payload = new Uint8Array(payload)
   }
 
   limitMs(): number {

@@ -2,12 +2,12 @@
  * The time of the requests of one link: deadlines, what progress adds to them, and streams that wait for their reader.
  *
  * A stream whose reader takes nothing gives its slot up until it does, and ends when that takes too long.
- * State: the deadlines that are set. What it throws becomes the error that the caller is told.
+ * State: the deadlines that are set. What it throws becomes the error that the caller receives.
  */
 import { ParleyError } from '../../errors.ts'
 import type { Clock, Timers } from '../../port.ts'
 import { createDeadlines } from '../link/deadlines.ts'
-import type { LinkCounts, LinkLimits } from '../link/link.ts'
+import type { LinkCounts, LinkLimits } from '../link/link-limits.ts'
 import type { Endpoint } from '../payload/contract.ts'
 import type { PeerConcurrency } from './concurrency-limiter.ts'
 import type { InboundRequest } from './inbound-request.ts'
@@ -26,18 +26,18 @@ export interface RequestTimer {
   /** Longest deadline that a caller gets, milliseconds, where the method's own is not longer. */
   maxDeadlineMs(endpoint: Endpoint): number
   /** @throws COM001, MSG005 when its time passed while it waited for its turn */
-  checkNotExpired(work: InboundRequest, now: number): void
+  checkNotExpired(request: InboundRequest, now: number): void
   /** It runs. */
-  watch(work: InboundRequest, now: number): void
-  unwatch(work: InboundRequest): void
+  watch(request: InboundRequest, now: number): void
+  unwatch(request: InboundRequest): void
   /** It reported progress: as far as it was when the request came, from now on. */
-  extend(work: InboundRequest): void
+  extend(request: InboundRequest): void
   /** Why a request that is overdue ends. */
-  timeoutError(work: InboundRequest): ParleyError
+  timeoutError(request: InboundRequest): ParleyError
   /** It waits for its reader, without its slot. @throws COM003 when too many streams of this peer do; the slot is kept */
-  park(work: InboundRequest): void
+  park(request: InboundRequest): void
   /** The reader took something. A promise where the stream has to wait for its turn. */
-  resume(work: InboundRequest): Promise<void> | undefined
+  resume(request: InboundRequest): Promise<void> | undefined
 }
 
 export const createRequestTimer = ({
@@ -57,53 +57,53 @@ export const createRequestTimer = ({
 
   return {
     maxDeadlineMs: ({ kind }) => (kind === 'stream' ? limits.maxStreamMs : limits.maxCallMs),
-    checkNotExpired(work, now) {
-      if (work.deadlineAt <= now) {
+    checkNotExpired(request, now) {
+      if (request.deadlineAt <= now) {
         counts.expired += 1
-        throw tooLate(work.endpoint)
+        throw tooLate(request.endpoint)
       }
-      const { ttlMs } = work.request
-      if (ttlMs === 0 || now - work.arrivedAt < ttlMs) return
+      const { ttlMs } = request.frame
+      if (ttlMs === 0 || now - request.arrivedAt < ttlMs) return
       counts.expired += 1
-      throw new ParleyError('MSG005', `${protocol}.${work.endpoint.name} expired while it waited for its turn`, {
+      throw new ParleyError('MSG005', `${protocol}.${request.endpoint.name} expired while it waited for its turn`, {
         hint: 'the peer is busy; give it more ttlMs, or a higher priority',
       })
     },
-    watch: (work, now) => deadlines.set(work, work.deadlineAt, now),
+    watch: (request, now) => deadlines.set(request, request.deadlineAt, now),
     unwatch: deadlines.clear,
-    extend(work) {
+    extend(request) {
       const now = clock.monotonic()
-      const at = Math.min(now + work.extendMs, work.limitAt)
-      if (at <= work.deadlineAt) return
-      work.deadlineAt = at
-      deadlines.set(work, Math.min(at, work.idleAt), now)
+      const at = Math.min(now + request.extendMs, request.limitAt)
+      if (at <= request.deadlineAt) return
+      request.deadlineAt = at
+      deadlines.set(request, Math.min(at, request.idleAt), now)
     },
-    timeoutError(work) {
-      if (work.deadlineAt <= work.idleAt) return tooLate(work.endpoint)
-      const idle = `nobody took an item of ${protocol}.${work.endpoint.name} for ${limits.streamIdleMs} ms`
+    timeoutError(request) {
+      if (request.deadlineAt <= request.idleAt) return tooLate(request.endpoint)
+      const idle = `nobody took an item of ${protocol}.${request.endpoint.name} for ${limits.streamIdleMs} ms`
       return new ParleyError('COM001', idle, {
         hint: 'read on, or ask again later; the node that serves it sets timings.streamIdleMs',
       })
     },
-    park(work) {
+    park(request) {
       slots.park()
-      work.isParked = true
-      work.detachPayload()
+      request.isParked = true
+      request.detachPayload()
       const now = clock.monotonic()
-      work.idleAt = now + limits.streamIdleMs
-      if (work.idleAt < work.deadlineAt) deadlines.set(work, work.idleAt, now)
+      request.idleAt = now + limits.streamIdleMs
+      if (request.idleAt < request.deadlineAt) deadlines.set(request, request.idleAt, now)
     },
-    resume(work) {
-      if (work.idleAt < work.deadlineAt) deadlines.set(work, work.deadlineAt, clock.monotonic())
-      work.idleAt = Number.POSITIVE_INFINITY
+    resume(request) {
+      if (request.idleAt < request.deadlineAt) deadlines.set(request, request.deadlineAt, clock.monotonic())
+      request.idleAt = Number.POSITIVE_INFINITY
       let wake: (() => void) | undefined
-      slots.resume(work.priority, {
+      slots.resume(request.priority, {
         start() {
-          work.isParked = false
+          request.isParked = false
           wake?.()
         },
       })
-      if (!work.isParked) return undefined
+      if (!request.isParked) return undefined
       return new Promise((resolve) => {
         wake = resolve
       })

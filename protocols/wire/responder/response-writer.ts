@@ -7,7 +7,8 @@
 import type { Progress } from '../../define.ts'
 import { toFault } from '../../errors.ts'
 import { type FrameKind, frame, KIND } from '../frames/frame.ts'
-import type { LinkCounts, LinkEnd } from '../link/link.ts'
+import type { LinkEnd } from '../link/link.ts'
+import type { LinkCounts } from '../link/link-limits.ts'
 import { writeProgress } from '../link/progress-reports.ts'
 import { encodePayload } from '../payload/payload.ts'
 import type { UnreadOnLink } from './unread-responses.ts'
@@ -24,7 +25,7 @@ export interface ResponseWriter {
    */
   send(kind: FrameKind, to: ResponseTarget, payload: Uint8Array, content?: number): Promise<void> | undefined
   progress(to: ResponseTarget, progress: Progress): void
-  /** Tells the caller why there is no answer. */
+  /** Sends the error that stands in place of an answer. */
   refuse(to: ResponseTarget, error: unknown): void
   /** A promise when there is no room for another item. */
   room(): Promise<void> | undefined
@@ -45,27 +46,27 @@ const writeDetails = (details: Record<string, unknown> | undefined, maxBytes: nu
 }
 
 export const createResponseWriter = (
-  wire: LinkEnd,
+  link: LinkEnd,
   options: { maxDetailsBytes: number; unread: UnreadOnLink; counts: LinkCounts; load(): number },
 ): ResponseWriter => {
   const { unread, counts } = options
   let paused = false
 
-  const isFull = (): boolean => wire.writer.isFull() || unread.isFull()
+  const isFull = (): boolean => link.writer.isFull() || unread.isFull()
   const whenRoom = (fn: () => void): void => {
-    const look = (): void => {
-      if (unread.isFull() && !wire.closed()) unread.whenRoom(() => whenRoom(fn))
+    const retry = (): void => {
+      if (unread.isFull() && !link.closed()) unread.whenRoom(() => whenRoom(fn))
       else fn()
     }
-    wire.writer.whenRoom(look)
+    link.writer.whenRoom(retry)
   }
   const throttle = (): void => {
     if (paused || !isFull()) return
     paused = true
-    wire.pause()
+    link.pause()
     whenRoom(() => {
       paused = false
-      wire.resume()
+      link.resume()
     })
   }
 
@@ -77,7 +78,7 @@ export const createResponseWriter = (
       reply.priority = to.priority
       reply.content = content
       reply.load = options.load()
-      const compressing = wire.send(reply)
+      const compressing = link.send(reply)
       throttle()
       return compressing
     },
@@ -86,7 +87,7 @@ export const createResponseWriter = (
       report.priority = to.priority
       report.load = options.load()
       report.progress = writeProgress(progress)
-      wire.send(report)
+      link.send(report)
       throttle()
     },
     refuse(to, error) {
@@ -101,7 +102,7 @@ export const createResponseWriter = (
         hint: (fault.hint ?? '').slice(0, MAX_TEXT),
         details: writeDetails(fault.details, options.maxDetailsBytes),
       }
-      wire.send(reply)
+      link.send(reply)
       throttle()
     },
     room: () => (isFull() ? new Promise(whenRoom) : undefined),

@@ -2,7 +2,7 @@
  * Answers that wait because the peer that asked does not read them: counted for each peer, over all its links.
  *
  * Two bounds. While more waits than `PAUSE_BYTES` nothing more is read of that peer's links, and its streams make no
- * further items. What was in work by then still answers: beyond the peer's share (limiter.ts) an answer is not taken, and
+ * further items. What was in work by then still answers: beyond the peer's share (fair-shares.ts) an answer is not taken, and
  * its request ends with an error instead.
  *
  * State: bytes by peer, and who waits for them to become less; all of a link is given back when it ends.
@@ -84,7 +84,7 @@ export const createUnreadResponses = (most: number, mostEach: number): UnreadRes
           if (!shares.mayFor(account, bytes)) throw tooMuch(account.held)
         },
         add,
-        isFull: isFull,
+        isFull,
         whenRoom(fn) {
           const links = waiting.get(peer) ?? new Set()
           waiting.set(peer, links)
