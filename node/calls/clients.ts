@@ -2,7 +2,7 @@
  * Typed clients over calls of bytes: to one peer, to any that offers a protocol, to all.
  *
  * The input, the options and who is called are checked, and the input is written here, before it goes anywhere. Whoever
- * carries it out implements Calls: the node itself (addressing.ts), or a worker thread that asks its node to (agent/).
+ * carries it out implements Calls: the node itself (load-balancer.ts), or a worker thread that asks its node to (agent/).
  */
 import type { ZodType, z } from 'zod'
 import { checkTarget, isPeerId } from '../../discovery/directory/find-agent.ts'

@@ -4,8 +4,7 @@
  * any: the less loaded of two random candidates; where that fails without having handled the request, or the method is
  * idempotent, the next one, at once; only the last of them is asked again and again. all: everyone at once, answers as
  * they come, until enough came, time is up, or nothing came for a while. Who failed too often lately
- * (delivery/breakers.ts) is not chosen while others offer the protocol, and asked all the same where nobody else does.
- * Keeps no state of its own.
+ * (delivery/recovery/peer-breakers.ts) is not chosen while others offer the protocol, and asked all the same where nobody else does.
  */
 
 import { checkTarget, isPeerId, peerIdOf, resolveTarget } from '../../discovery/directory/find-agent.ts'

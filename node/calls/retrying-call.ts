@@ -1,8 +1,6 @@
 /**
  * One call to one peer: the contract checks the input, a link carries it, failures that allow it are recovered from
- * (delivery/recovery.ts). A peer whose breaker is open is not called at all; the mesh's own protocols have no breaker.
- *
- * Keeps no state.
+ * (delivery/recovery/error-recovery.ts). A peer whose breaker is open is not called at all; the mesh's own protocols have no breaker.
  */
 import type { CallOptions, Progress } from '../../protocols/define.ts'
 import { decideRecovery, type Recoveries } from '../../protocols/delivery/recovery/error-recovery.ts'

@@ -2,7 +2,7 @@
  * What follows from a connection that opens or closes, and from a peer that joins or leaves: which part hears of it, and
  * in which order.
  *
- * Keeps no state of its own. A peer that was never admitted is forgotten with its last connection, so that strangers
+ * A peer that was never admitted is forgotten with its last connection, so that strangers
  * under ever new names leave nothing behind.
  */
 import type { Connection } from '@libp2p/interface'
@@ -77,7 +77,7 @@ export const followConnections = (deps: ConnectionEventsDeps): void => {
     peers.remove(connection)
     forgetMembership(remotePeer.toString())
     waiters.reject(connection, closedEarly())
-    // What stays behind all the same goes with those that are absent (transport.ts).
+    // What stays behind all the same goes with those that are absent (libp2p.ts).
     if (isStranger && !deps.keepsAddresses && !isOpen(libp2p, remotePeer.toString()))
       libp2p.peerStore.delete(remotePeer).catch(() => {})
   })

@@ -1,5 +1,5 @@
 /**
- * The bounds of unadmitted connections (unadmitted.ts), put to libp2p: each connection is counted from the moment its
+ * The bounds of unadmitted connections (unadmitted-connections.ts), put to libp2p: each connection is counted from the moment its
  * socket is there, so that half-open ones are seen as well, with what it receives and the streams that it opens.
  *
  * libp2p's own bounds refuse whoever comes once they are full, and count nothing before the handshake is done; they are

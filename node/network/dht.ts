@@ -1,6 +1,6 @@
 /**
  * Kademlia among the members of a mesh: finds the addresses of a peer that neither the directory nor a neighbour knows.
- * libp2p asks it when a peer is dialled by its id alone (joining.ts).
+ * libp2p asks it when a peer is dialled by its id alone (dial/dialer.ts).
  *
  * Upstream's, with the mesh's name in its protocol id, and behind admission both ways: streams of peers that are not
  * admitted are held, and only members get into the table or are asked. Private addresses are told, since most meshes live

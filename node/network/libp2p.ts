@@ -2,7 +2,7 @@
  * libp2p, set up for a mesh: TCP and WebSocket, Noise, yamux, identify, ping, gossipsub behind the gate.
  *
  * Every limit of libp2p that a mesh can meet is set on purpose here; the reasons stand beside them. Nothing is dialled
- * by libp2p itself (supervisor.ts does that) and its connection monitor is off (presence.ts judges peers).
+ * by libp2p itself (dial/connection-supervisor.ts does that) and its connection monitor is off (parts/failure-detection.ts judges peers).
  */
 import { gossipsub } from '@chainsafe/libp2p-gossipsub'
 import { identify } from '@libp2p/identify'
@@ -73,7 +73,7 @@ const withGate = <C extends { registrar: unknown }>(components: C, gate: StreamG
 const RETAIN_SCORE_MS = 600_000
 
 const gossipOptions = {
-  // Authors sign what they publish; see pubsub.ts.
+  // Authors sign what they publish; see gossip/pubsub.ts.
   globalSignaturePolicy: 'StrictNoSign' as const,
   msgIdFn: gossipId,
   allowPublishToZeroTopicPeers: true,
@@ -81,7 +81,7 @@ const gossipOptions = {
   batchPublish: true,
   floodPublish: true,
   emitSelf: false,
-  // Messages are checked by pubsub.ts, and forwarded to those who did not send them meanwhile.
+  // Messages are checked by gossip/pubsub.ts, and forwarded to those who did not send them meanwhile.
   asyncValidation: true,
   // Publishers flood, and what is lost is fetched (protocols/events/repair/gap-repair.ts): fewer copies than the usual 6 do.
   // A newcomer adds two ways, and finds room for them.
@@ -93,7 +93,7 @@ const gossipOptions = {
   mcacheLength: 3,
   mcacheGossip: 1,
   maxInboundDataLength: MAX_GOSSIP_BYTES,
-  // One at a time is handled: network/gossip-intake.ts counts what is under check.
+  // One at a time is handled: gossip/gossip-reader.ts counts what is under check.
   awaitRpcMessageHandler: true,
   // Of one RPC. An honest node says at most this: its topics at once, what it saw within a heartbeat, no peers to dial.
   decodeRpcLimits: {
@@ -133,7 +133,7 @@ export const forgetDisconnected = async (
   }
 }
 
-/** libp2p tries the addresses of a peer one after the other, and joins dials to the same peer: race.ts needs each by itself. */
+/** libp2p tries the addresses of a peer one after the other, and joins dials to the same peer: happy-eyeballs.ts needs each by itself. */
 interface Direct {
   /** @param address with the peer id that Noise has to prove, where it is known */
   dial(address: Multiaddr, signal: AbortSignal): Promise<Connection>

@@ -97,7 +97,7 @@ const OWN_UNREAD_BYTES = 128 * 2 ** 20
 const OWN_PEER_UNREAD_BYTES = 32 * 2 ** 20
 /** For a peer that does not even read any more. */
 const READ_LIMIT_MS = 1_000
-/** What a peer may send and hold open before it is admitted: a card with its tokens, in a stream or two. */
+/** What a peer may send and hold open before it is admitted: credentials with their tokens, in a stream or two. */
 const OPEN_MESSAGE_BYTES = 32 * 1024
 const OPEN_STREAMS = 8
 

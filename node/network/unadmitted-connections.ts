@@ -11,11 +11,11 @@ import type { Clock } from '../../protocols/port.ts'
 
 /** Of both directions. An honest newcomer is one of them for a few round trips. */
 export const MAX_UNADMITTED = 512
-/** Bytes that a peer that dialled this node may send: the handshake, its card and what identify asks take a tenth of it. */
+/** Bytes that a peer that dialled this node may send: the handshake, its credentials and what identify asks take a tenth of it. */
 export const MAX_INBOUND_BYTES = 128 * 1024
 /**
- * Bytes that a peer that this node dialled may send: it may have admitted this node already while its own card is still
- * being checked here, and use all its protocols.
+ * Bytes that a peer that this node dialled may send: it may have admitted this node already while its own credentials
+ * are still being checked here, and use all its protocols.
  */
 export const MAX_OUTBOUND_BYTES = 4 << 20
 /** Bytes of all unadmitted connections together; above it the one that sent most is ended. */

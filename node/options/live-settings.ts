@@ -1,6 +1,5 @@
 /**
  * Which options a running node can change, and which of its parts have to be told. What is not here needs a restart.
- * Keeps no state.
  */
 
 import type { ResolvedDeliveryOptions as DeliverySettings } from '../../protocols/delivery/options.ts'
@@ -149,7 +148,7 @@ export const liveSettings = (parts: LiveParts): LiveSettings => {
     labels,
     secret,
     allowWeakSecret: noted,
-    // Each part says what it takes (reloads.ts).
+    // Each part says what it takes (reload.ts).
     partOptions: noted,
     'limits.maxPeerStreams': noted,
     ...Object.fromEntries(within('limits', SLOTS).map((path) => [path, slots])),

@@ -3,7 +3,7 @@
  *
  * The options of a running node are one object, which its parts read at use; a change is written into it, and the parts that
  * hold figures of their own are told (live-settings.ts). Guarantees: all is checked before anything is written, so a change
- * that cannot be used changes nothing; what needs a restart is named and stays wholly as it was. Keeps no state.
+ * that cannot be used changes nothing; what needs a restart is named and stays wholly as it was.
  */
 import { isDeepStrictEqual } from 'node:util'
 import { isParleyError } from '../../protocols/errors.ts'

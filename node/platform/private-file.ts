@@ -1,7 +1,7 @@
 /**
  * Files that only this node's user may read: the identity key, the incarnation, node.json.
  *
- * Keeps no state. Guarantees: a file is replaced as a whole or not at all (temporary file beside it, fsync, rename,
+ * Guarantees: a file is replaced as a whole or not at all (temporary file beside it, fsync, rename,
  * fsync of the folder), with mode 0600 in a folder of mode 0700. On Windows modes mean nothing and are not looked at.
  */
 import { randomBytes } from 'node:crypto'

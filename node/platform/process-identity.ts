@@ -1,7 +1,7 @@
 /**
  * Tells whether a process that was seen once still runs, also when its pid was given to another process since.
  *
- * Keeps no state. A process is named by its pid and its birth: the start time in clock ticks since boot (proc(5),
+ * A process is named by its pid and its birth: the start time in clock ticks since boot (proc(5),
  * field 22 of /proc/<pid>/stat) and the boot it belongs to. Where there is no /proc, only the pid can be compared.
  */
 import { readFile } from 'node:fs/promises'

@@ -1,5 +1,5 @@
 /**
- * How far the clocks of peers are from this one: measured when cards change hands (admission.ts), and shown. One thing is
+ * How far the clocks of peers are from this one: measured when credentials are exchanged (admission.ts), and shown. One thing is
  * decided by it: a node whose clock was set, and now contradicts most of the peers that it agreed with, admits nobody new.
  * What peers tell decides nothing by itself: they agreed when they were admitted, so a clock that nobody set is well.
  *
@@ -52,7 +52,7 @@ export const answererSkew = (theirsMs: number, nowMs: number, longestMs: number)
   errorMs: longestMs / 2,
 })
 
-/** Refusals carry what one side saw when the card came, which may have been under way for some seconds. */
+/** Refusals carry what one side saw when the credentials came, which may have been under way for some seconds. */
 const REFUSED_ERROR_MS = 5_000
 
 /** What a refusal for its time says (admission.ts): a member whose clock was set meanwhile is not parted from. */
@@ -135,9 +135,9 @@ interface Entry {
 }
 
 export interface ClockSkews {
-  /** Of a peer whose card was accepted. */
+  /** Of a peer whose credentials were accepted. */
   measured(peer: string, name: string, skew: ClockSkew): void
-  /** Of a member whose card was refused for its time. */
+  /** Of a member whose credentials were refused for its time. */
   measuredOnRefusal(peer: string, name: string, skew: ClockSkew): void
   forget(peer: string): void
   get(peer: string): ClockSkew | undefined

@@ -1,7 +1,7 @@
 /**
- * Cards: what two nodes show each other right after connecting, and again before their memberships run out.
+ * Credentials: what two nodes show each other right after connecting, and again before their memberships run out.
  *
- * A card holds tokens, the mesh, and the time by its sender's clock. Whoever is not let in is told why. Keeps no state.
+ * They hold tokens, the name of the mesh, and the time by its sender's clock. Whoever is not let in is told why.
  * Wire id: `/parley/admission/1`; `ended` came with 1.1.0, and older nodes do without.
  */
 import type { Connection } from '@libp2p/interface'

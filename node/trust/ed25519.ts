@@ -1,6 +1,6 @@
 /**
  * Ed25519 keys from their 32-byte seeds, by node:crypto: the same computation in JavaScript takes a tenth of a second of
- * each start. Keeps no state. Source: RFC 8032; RFC 8410 section 7 for the form around the seed.
+ * each start. Source: RFC 8032; RFC 8410 section 7 for the form around the seed.
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 

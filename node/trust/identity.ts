@@ -1,7 +1,7 @@
 /**
  * Who this node is: its Ed25519 key, kept in `<dataDir>/identity.key`, and its incarnation, in `<dataDir>/incarnation`.
  *
- * Keeps no state of its own; the files are the state. The key file holds libp2p's protobuf form (68 bytes), so that
+ * The files are the state. The key file holds libp2p's protobuf form (68 bytes), so that
  * other libp2p tools can read it. The incarnation grows with each start of an identity, also when the clock went back,
  * and it is on disk before anyone hears it. Without a data directory both live as long as the process.
  */

@@ -32,7 +32,7 @@ const FAREWELL_MS = 100
 /** So long the same refusal of the same peer is written by info alone. */
 export const REPEAT_MS = 300_000
 export const MAX_REFUSED = 256
-/** Times that a peer may take for an exchange of cards, before its membership by a former secret ends. */
+/** Times that a peer may take for an exchange of credentials, before its membership by a former secret ends. */
 const PROVE_EXCHANGES = 2
 
 export interface MembershipRenewalDeps {
@@ -48,7 +48,7 @@ export interface MembershipRenewalDeps {
   readonly router: Pick<Router, 'abortRequests'>
   readonly waiters: Pick<KeyedPromises<Connection>, 'reject'>
   readonly skews: ClockSkews
-  /** How long an exchange of cards may take, milliseconds. */
+  /** How long an exchange of credentials may take, milliseconds. */
   timeoutMs(): number
   renew(connection: Connection): ReturnType<Admission['renew']>
   /** All that are open, in use or not. */

@@ -68,7 +68,7 @@ const endedError = (term: MembershipTerm): ParleyError =>
       )
 
 /**
- * It has shown what it has, and nothing of it is of our secret, or it shows no cards at all, as no node of a mesh does. A
+ * It has shown what it has, and nothing of it is of our secret, or it shows no credentials at all, as no node of a mesh does. A
  * refusal by the other side says nothing of that.
  */
 const isDisproof = (error: unknown): boolean =>

@@ -1,7 +1,7 @@
 /**
  * Membership tokens as compact JWS (RFC 7515, EdDSA over Ed25519 by RFC 8037).
  *
- * Keeps no state. Guarantees: exactly one algorithm and one token type are accepted (RFC 8725), and one spelling of a
+ * Guarantees: exactly one algorithm and one token type are accepted (RFC 8725), and one spelling of a
  * token; what is larger than 4 KiB is not parsed; whatever a peer sends, the only error that comes out is a ParleyError
  * SEC001 with the reason.
  */

@@ -1,5 +1,5 @@
 /**
- * What this node dials: the rules (may-dial.ts) and the budget (dial-budget.ts) with what a running node knows: which
+ * What this node dials: the rules (dial-rules.ts) and the budget (dial-budget.ts) with what a running node knows: which
  * addresses its operator named, and which peers run on this machine. libp2p's gater asks it for each address, and so does
  * each dial that goes past the gater, so nothing is dialled without it.
  *

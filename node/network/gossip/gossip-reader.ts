@@ -5,7 +5,7 @@
  * `SLICE_MESSAGES` messages or `SLICE_BYTES`, until the other sockets were looked at; while `MAX_OPEN` messages of it, or
  * `MAX_OPEN_BYTES`, are under check: no neighbour takes the thread pool or the bytes of all; while it sends more than
  * `MESSAGES_PER_S`, or more subscriptions, grafts and prunes than `CONTROLS_PER_S`; and while it is paused for its faults
- * (gossip-conduct.ts; the bounds are in gossip-pace.ts). Paused means that the muxer's window fills and the sender waits: of
+ * (gossip-penalties.ts; the bounds are in gossip-rate-limit.ts). Paused means that the muxer's window fills and the sender waits: of
  * an honest neighbour nothing is lost. Messages of topics that nobody here hears are dropped before they are hashed; they
  * may be late ones, so they are no fault.
  *

@@ -5,8 +5,8 @@
  * the SHA-256 of the bytes: duplicates are dropped before anything is verified. Accepted messages are handed on in the
  * order in which they came, although they are verified on several threads; a neighbour that sends the same meanwhile is
  * not sent it.
- * Works round: no backpressure in publish() (network/gossip-streams.ts). A neighbour whose gossip moves to another
- * connection is forgotten for some milliseconds (gate.ts): what is published
+ * Works round: no backpressure in publish() (gossip-backpressure.ts). A neighbour whose gossip moves to another
+ * connection is forgotten for some milliseconds (trust/stream-gater.ts): what is published
  * meanwhile waits, or the neighbour would miss it. A neighbour whose stream to this node ended forgets what this node is
  * subscribed to (go-libp2p does) and says so only by opening another one: it is then told again.
  */

@@ -1,4 +1,4 @@
-/** How a node finds others near it, beside what it is told to join: multicast DNS, and notes of this machine. Keeps no state. */
+/** How a node finds others near it, beside what it is told to join: multicast DNS, and notes of this machine. */
 import type { Clock, Log, Metrics, Timers } from '../../../protocols/port.ts'
 import type { MeshOptions } from '../../options/schema.ts'
 import type { LocalDiscovery } from '../dial/connection-supervisor.ts'

@@ -1,6 +1,6 @@
 /**
  * Nodes of this machine and this user that know the same secret find each other without an address: each keeps a note in a
- * folder that only this user can look into, sealed with a key of the secret and the name of the mesh (mdns-ring.ts). A node of
+ * folder that only this user can look into, sealed with a key of the secret and the name of the mesh (mdns-cipher.ts). A node of
  * another user, another secret or another mesh is not found, and who reads a note without the secret learns nothing of it.
  *
  * State: the own note; who was found, at most MAX_FOUND. Bounds: MAX_NAMES names are looked at, MAX_NOTE_BYTES of each. A note

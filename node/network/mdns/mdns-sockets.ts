@@ -1,6 +1,5 @@
 /**
- * The local network for discovery/mdns/mdns-discovery.ts: sockets for multicast DNS on each interface, over IPv4 and IPv6, and the key by
- * which members know each other there.
+ * Sockets for multicast DNS (discovery/mdns/mdns-discovery.ts) on each interface, over IPv4 and IPv6.
  *
  * Why not `@libp2p/mdns`: it speaks IPv4 only and by the interface of the default route only, tells every listener peer ids
  * and addresses, and hands each answer to the peer store, forged ones too, without a bound.

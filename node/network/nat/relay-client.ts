@@ -3,7 +3,7 @@
  * that lead there, and replaces relayed connections by direct ones when that becomes possible.
  *
  * A serving node tells it in its record as a protocol without methods. With `use: auto` nothing is done until a member
- * serves; then a few members are asked to dial this node, and again now and then. State: places (places.ts), whether this
+ * serves; then a few members are asked to dial this node, and again now and then. State: reservations (relay-reservations.ts), whether this
  * node can be dialled; both bounded by the members.
  */
 import type { Connection } from '@libp2p/interface'

@@ -7,7 +7,7 @@
  * - Records are cut by a reader that looks before it reads: upstream's throws and catches a RangeError for each read
  *   that ends at a record's end, which is each read of a lone response.
  * - A record is copied once on its way out: into the run of bytes that goes to the connection.
- * - The cipher's key is prepared once (noise-crypto.ts).
+ * - The cipher's key is prepared once (noise-cipher.ts).
  *
  * State, per connection: the plaintext of the current turn (at most `FLUSH_BYTES` and one write) and the bytes of one
  * unfinished record (at most 64 KiB). Order is kept; what was accepted before `close()` or `abort()` is written before

@@ -2,7 +2,7 @@
  * Yamux as upstream makes it, with fewer window updates: upstream sends one behind every data frame it receives, which
  * costs a lone request as much as the request itself. Here one goes when half of the receive window is used.
  *
- * Keeps no state of its own. A stream's SYN and ACK go out at once as ever, a paused stream sends nothing and a resumed
+ * A stream's SYN and ACK go out at once as ever, a paused stream sends nothing and a resumed
  * one sends its whole update. A sender that has to wait has used more than half of the window, so an update is due:
  * nothing stalls. Both peers need the same initial window, as upstream does. A window never grows above what a paused
  * stream may hold. Source: yamux specification, "Flow Control".

@@ -1,6 +1,6 @@
 /**
  * Whether a port can be listened on, found out by listening on it for a moment; and what is said of one that cannot be, when
- * a node does not start for it. Keeps no state.
+ * a node does not start for it.
  */
 import { createSocket } from 'node:dgram'
 import { createServer } from 'node:net'

@@ -17,7 +17,7 @@ type Components = Parameters<TransportFactory>[0]
 const PACKAGE: string = '@chainsafe/libp2p-quic'
 /** Below yamux' bound no stream of a busy peer would be refused there; QUIC makes them wait. */
 const MAX_STREAMS = 1024
-/** A peer that is silent for so long is given up by QUIC, milliseconds; presence.ts is usually faster. */
+/** A peer that is silent for so long is given up by QUIC, milliseconds; failure detection is usually faster. */
 const IDLE_MS = 30_000
 const KEEP_ALIVE_MS = 5_000
 

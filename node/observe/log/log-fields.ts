@@ -1,6 +1,6 @@
 /**
  * What the fields of a log line may look like: plain JSON, bounded, without secrets, unable to drive a terminal.
- * Keeps no state. Never throws, whatever it is given.
+ * Never throws, whatever it is given.
  */
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { Fields, Log } from '../../../protocols/port.ts'

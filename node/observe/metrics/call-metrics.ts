@@ -1,6 +1,6 @@
 /**
  * Counts calls and requests by protocol and method, a user's apart from the mesh's own, and all of them under the names of
- * the seeds (mesh-metrics.ts).
+ * the seeds (message-metrics.ts).
  *
  * A call is what this node asks of others, a request what others ask of it. State: the meters, one for each method that was
  * called or asked for, at most MAX_METERS; those that come later count as `other`. Labels are looked up once, since this runs

@@ -5,7 +5,7 @@
  * REQUEST, COMMAND and HEARTBEAT are counted when they end, with how. The other types are counted where they pass, as plain
  * numbers that are read at the scrape. A RESPONSE is an answer, an acknowledgement or the end of a stream, or the error in
  * place of it; an EVENT that arrives counts when its batch was let in, a BATCH when its signature held.
- * Keeps no state of its own. Source: seeds 002 and 003, MESSAGES.md.
+ * Source: seeds 002 and 003, MESSAGES.md.
  */
 import type { EventTraffic } from '../../../protocols/events/event-traffic.ts'
 import type { MessageType } from '../../../protocols/wire/envelope.ts'

@@ -194,3 +194,18 @@ export const buildOptions = (layers: readonly (readonly Setting[])[], found: rea
   // It passed the schema just now.
   return { input: input as MeshOptionsInput, options, sources, serve, notices }
 }
+
+const complete = (fields: KeyFields, given: unknown): Record<string, unknown> =>
+  Object.fromEntries(
+    [...fields.values()].map((shape): [string, unknown] => {
+      const name = shape.option?.at(-1) ?? ''
+      const value = isMap(given) ? given[name] : undefined
+      const isValue = shape.kind === 'leaf' || shape.open !== undefined || shape.scalar !== undefined
+      // A group that is off as a whole is one value too.
+      return [name, isValue || shape.optional === true ? value : complete(shape.fields, value)]
+    }),
+  )
+
+/** A whole configuration as a change of a running node: what it does not name goes back to its default. */
+export const completeChanges = (input: MeshOptionsInput): MeshOptionsInput =>
+  complete(keySpace().options, input) as MeshOptionsInput

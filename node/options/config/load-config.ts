@@ -1,6 +1,6 @@
 /**
- * The whole configuration of a node: flags over variables over the file over what the program says itself. Keeps no state:
- * files and variables are read at each call.
+ * The whole configuration of a node: flags over variables over the file over what the program says itself. Files and
+ * variables are read at each call.
  */
 import { access } from 'node:fs/promises'
 import { resolve } from 'node:path'

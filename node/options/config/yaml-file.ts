@@ -1,5 +1,5 @@
 /**
- * The configuration file: YAML 1.2 with anchors and merge keys, read into entries that know their lines. Keeps no state.
+ * The configuration file: YAML 1.2 with anchors and merge keys, read into entries that know their lines.
  *
  * Refused: more than MAX_BYTES, a key given twice, several documents, anything but a map, aliases that multiply.
  */

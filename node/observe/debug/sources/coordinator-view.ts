@@ -1,4 +1,4 @@
-/** Who coordinates, as the debug endpoint shows it. Keeps no state. */
+/** Who coordinates, as the debug endpoint shows it. */
 import type { ProofFacts } from '../../../../protocols/consensus/proof/proofs.ts'
 import type { CoordinatorStatus } from '../../../../protocols/coordinator/coordinator.ts'
 import type { JournalMember } from '../../../../protocols/journal/journal-server.ts'

@@ -1,7 +1,7 @@
 /**
  * The graph of the mesh as the debug endpoint shows it: agents of the directory and neighbours as nodes, connections as
  * edges. What others told of themselves carries its age; where both ends told, the later word counts. Only nodes that
- * this node knows are drawn, whatever others name. Keeps no state.
+ * this node knows are drawn, whatever others name.
  */
 import type { Directory } from '../../../../discovery/directory/directory.ts'
 import type { Member } from '../../../../protocols/port.ts'

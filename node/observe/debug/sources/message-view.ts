@@ -1,4 +1,4 @@
-/** Durable messages as the debug endpoint shows them. Read when somebody looks; keeps no state. */
+/** Durable messages as the debug endpoint shows them. Read when somebody looks. */
 import type { DeadLetter, DeadLetters } from '../../../../protocols/delivery/dead-letters/dead-letter-store.ts'
 import type { Stop } from '../../../../protocols/port.ts'
 import type { DurableMessages } from '../../../parts/durable-messages.ts'

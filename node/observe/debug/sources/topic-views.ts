@@ -3,7 +3,7 @@
  *
  * Gossip tells which neighbours take the first word of a topic. Those may listen to it, or to another topic of the word, or
  * publish there; which of it holds, each neighbour tells of itself (neighbours.ts), and who did not is named as unknown. Of
- * agents that are no neighbours nothing is known. Read when somebody looks; keeps no state.
+ * agents that are no neighbours nothing is known. Read when somebody looks.
  */
 import type { TopicFigures } from '../../../../protocols/events/api.ts'
 import { compilePattern, firstWord, isOpen, type Matcher } from '../../../../protocols/events/topic.ts'
