@@ -21,6 +21,8 @@ import type {
   Metric,
   MetricGroup,
   MetricOptions,
+  MultiaddrConnection,
+  Stream,
 } from '@libp2p/interface'
 import { MAX_LABEL_VALUES } from './metric-series.ts'
 import type { NamedMetrics } from './metrics.ts'
@@ -68,22 +70,36 @@ const createFigures = () => {
   }
 }
 
-export const libp2pMetrics = (metrics: NamedMetrics) => (): Libp2pMetrics => {
-  const gauges = new Map<string, ReturnType<typeof createFigures>>()
-  const bytes = metrics.counter('libp2p_data_transfer_bytes_total', 'Bytes by protocol and direction', ['protocol'])
+const nothing = (): void => {}
+/** A counter is never set back: whoever scrapes it would take that for a restart. */
+const reset = nothing
 
-  const figuresOf = (name: string, help: string, label: string | undefined) => {
-    const found = gauges.get(name)
+/** What libp2p registers, as metrics of this node. */
+class MeshLibp2pMetrics implements Libp2pMetrics {
+  readonly #metrics: NamedMetrics
+  readonly #gauges = new Map<string, ReturnType<typeof createFigures>>()
+  readonly #bytes: ReturnType<NamedMetrics['counter']>
+
+  constructor(metrics: NamedMetrics) {
+    this.#metrics = metrics
+    this.#bytes = this.#metrics.counter('libp2p_data_transfer_bytes_total', 'Bytes by protocol and direction', [
+      'protocol',
+    ])
+  }
+
+  #figuresOf(name: string, help: string, label: string | undefined) {
+    const found = this.#gauges.get(name)
     if (found !== undefined) return found
     const figures = createFigures()
-    gauges.set(name, figures)
-    if (label !== undefined) metrics.gauges(name, help, label, figures.rows)
-    else metrics.gauge(name, help, async () => (await figures.rows()).reduce((sum, [, figure]) => sum + figure, 0))
+    this.#gauges.set(name, figures)
+    if (label !== undefined) this.#metrics.gauges(name, help, label, figures.rows)
+    else
+      this.#metrics.gauge(name, help, async () => (await figures.rows()).reduce((sum, [, figure]) => sum + figure, 0))
     return figures
   }
 
-  const registerMetric = (name: string, options: MetricOptions & Calculated<number> = {}): Metric => {
-    const figures = figuresOf(clean(name), options.help ?? name, undefined)
+  registerMetric(name: string, options: MetricOptions & Calculated<number> = {}): Metric {
+    const figures = this.#figuresOf(clean(name), options.help ?? name, undefined)
     const { calculate } = options
     if (calculate !== undefined) figures.calculate(async () => ({ '': await calculate() }))
     return {
@@ -95,8 +111,8 @@ export const libp2pMetrics = (metrics: NamedMetrics) => (): Libp2pMetrics => {
     }
   }
 
-  const registerMetricGroup = (name: string, options: MetricOptions & Calculated<Rows> = {}): MetricGroup => {
-    const figures = figuresOf(clean(name), options.help ?? name, clean(options.label ?? name))
+  registerMetricGroup(name: string, options: MetricOptions & Calculated<Rows> = {}): MetricGroup {
+    const figures = this.#figuresOf(clean(name), options.help ?? name, clean(options.label ?? name))
     if (options.calculate !== undefined) figures.calculate(options.calculate)
     const each = (values: Partial<Record<string, number | true>>, fn: (key: string, figure: number) => void): void => {
       for (const [key, figure] of Object.entries(values)) fn(key, amount(figure))
@@ -110,25 +126,21 @@ export const libp2pMetrics = (metrics: NamedMetrics) => (): Libp2pMetrics => {
     }
   }
 
-  const nothing = (): void => {}
-  /** A counter is never set back: whoever scrapes it would take that for a restart. */
-  const reset = nothing
-
-  const registerCounter = (name: string, options: MetricOptions & Calculated<number> = {}): Libp2pCounter => {
+  registerCounter(name: string, options: MetricOptions & Calculated<number> = {}): Libp2pCounter {
     if (options.calculate !== undefined) {
-      metrics.total(clean(name), options.help ?? name, options.calculate)
+      this.#metrics.total(clean(name), options.help ?? name, options.calculate)
       return { increment: nothing, reset }
     }
-    const add = metrics.counter(clean(name), options.help ?? name).with({})
+    const add = this.#metrics.counter(clean(name), options.help ?? name).with({})
     return { increment: add, reset }
   }
 
-  const registerCounterGroup = (name: string, options: MetricOptions & Calculated<Rows> = {}): CounterGroup => {
-    if (options.calculate !== undefined) return registerMetricGroup(name, options)
+  registerCounterGroup(name: string, options: MetricOptions & Calculated<Rows> = {}): CounterGroup {
+    if (options.calculate !== undefined) return this.registerMetricGroup(name, options)
     const label = clean(options.label ?? name)
-    const count = metrics.counter(clean(name), options.help ?? name, [label])
+    const count = this.#metrics.counter(clean(name), options.help ?? name, [label])
     return {
-      increment(values) {
+      increment: (values) => {
         for (const [key, figure] of Object.entries(values)) count({ [label]: key }, amount(figure))
       },
       reset,
@@ -136,24 +148,24 @@ export const libp2pMetrics = (metrics: NamedMetrics) => (): Libp2pMetrics => {
   }
 
   /** A calculated one is read as a gauge: one figure per scrape has no distribution. */
-  const registerHistogram = (name: string, options: HistogramOptions & Calculated<number> = {}): Libp2pHistogram => {
+  registerHistogram(name: string, options: HistogramOptions & Calculated<number> = {}): Libp2pHistogram {
     if (options.calculate !== undefined) {
-      const { update, timer } = registerMetric(name, options)
+      const { update, timer } = this.registerMetric(name, options)
       return { observe: update, reset, timer }
     }
-    const observe = metrics.histogram(clean(name), options.help ?? name, [], options.buckets).with({})
+    const observe = this.#metrics.histogram(clean(name), options.help ?? name, [], options.buckets).with({})
     return { observe, reset, timer: () => stopwatch(observe) }
   }
 
-  const registerHistogramGroup = (name: string, options: HistogramOptions & Calculated<Rows> = {}): HistogramGroup => {
+  registerHistogramGroup(name: string, options: HistogramOptions & Calculated<Rows> = {}): HistogramGroup {
     if (options.calculate !== undefined) {
-      const { update, timer } = registerMetricGroup(name, options)
+      const { update, timer } = this.registerMetricGroup(name, options)
       return { observe: update, reset, timer }
     }
     const label = clean(options.label ?? name)
-    const observe = metrics.histogram(clean(name), options.help ?? name, [label], options.buckets)
+    const observe = this.#metrics.histogram(clean(name), options.help ?? name, [label], options.buckets)
     return {
-      observe(values) {
+      observe: (values) => {
         for (const [key, value] of Object.entries(values)) observe(amount(value), { [label]: key })
       },
       reset,
@@ -165,9 +177,9 @@ export const libp2pMetrics = (metrics: NamedMetrics) => (): Libp2pMetrics => {
    * Counts what passes without listening: a `message` listener would make the stream hand out its first bytes before
    * the protocol is there to take them.
    */
-  const track = (stream: MessageStream, protocol: string): void => {
-    const sent = bytes.with({ protocol: `${protocol} sent` })
-    const received = bytes.with({ protocol: `${protocol} received` })
+  #track(stream: MessageStream, protocol: string): void {
+    const sent = this.#bytes.with({ protocol: `${protocol} sent` })
+    const received = this.#bytes.with({ protocol: `${protocol} received` })
     const send = stream.send.bind(stream)
     stream.send = (data) => {
       sent(data.byteLength)
@@ -185,22 +197,31 @@ export const libp2pMetrics = (metrics: NamedMetrics) => (): Libp2pMetrics => {
     }
   }
 
-  return {
-    trackMultiaddrConnection: (connection) => track(connection, 'global'),
-    trackProtocolStream(stream) {
-      if (stream.protocol) track(stream, stream.protocol)
-    },
-    registerMetric,
-    registerMetricGroup,
-    registerCounter,
-    registerCounterGroup,
-    registerHistogram,
-    registerHistogramGroup,
-    // Quantiles of several nodes cannot be put together, buckets can; no part of libp2p 3 registers a summary.
-    registerSummary: registerHistogram,
-    registerSummaryGroup: registerHistogramGroup,
-    // Tracing comes by OpenTelemetry at the level of messages, not of libp2p's functions.
-    traceFunction: <F>(_name: string, fn: F): F => fn,
-    createTrace: () => undefined,
+  trackMultiaddrConnection(connection: MultiaddrConnection): void {
+    this.#track(connection, 'global')
+  }
+
+  trackProtocolStream(stream: Stream): void {
+    if (stream.protocol) this.#track(stream, stream.protocol)
+  }
+
+  // Quantiles of several nodes cannot be put together, buckets can; no part of libp2p 3 registers a summary.
+  registerSummary(name: string, options: HistogramOptions & Calculated<number> = {}): Libp2pHistogram {
+    return this.registerHistogram(name, options)
+  }
+
+  registerSummaryGroup(name: string, options: HistogramOptions & Calculated<Rows> = {}): HistogramGroup {
+    return this.registerHistogramGroup(name, options)
+  }
+
+  // Tracing comes by OpenTelemetry at the level of messages, not of libp2p's functions.
+  traceFunction<F>(_name: string, fn: F): F {
+    return fn
+  }
+
+  createTrace(): undefined {
+    return undefined
   }
 }
+
+export const libp2pMetrics = (metrics: NamedMetrics) => (): Libp2pMetrics => new MeshLibp2pMetrics(metrics)
