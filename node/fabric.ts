@@ -244,8 +244,8 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     meshId: () => above.meshId(),
     mayLeaveMesh: () => above.mayMove(),
     ownClockProblem: skews.ownProblem,
-    ended: upkeep.endedByPeer,
-    refused: upkeep.refused,
+    ended: (peer, reason) => upkeep.endedByPeer(peer, reason),
+    refused: (connection, error, side) => upkeep.refused(connection, error, side),
     renewed(peer, facts) {
       upkeep.renewed(peer, facts)
       if (facts.meshId !== undefined) above.heard(facts.meshId)
@@ -269,7 +269,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     timers,
     log,
     connections: () => peers.all().map(({ chosen }) => chosen),
-    reopen: gate.reopenGossip,
+    reopen: (connection) => gate.reopenGossip(connection),
     highWaterBytes: GOSSIP_HIGH_WATER_BYTES,
     maxUnsentBytes: GOSSIP_CUT_OFF_BYTES,
     cut(peer) {

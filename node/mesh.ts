@@ -233,7 +233,12 @@ const startLocked = async (
     for (const protocol of protocols) await offering.advertise(wireId(protocol), describe(protocol))
   await offering.announce()
   const dialDirect = (address: string, signal: AbortSignal) => libp2p.services.direct.dial(multiaddr(address), signal)
-  reach = await createAutonat({ port: ownPort, dial: dialDirect, admit: admission.begin, chance })
+  reach = await createAutonat({
+    port: ownPort,
+    dial: dialDirect,
+    admit: (connection) => admission.begin(connection),
+    chance,
+  })
   if (options.discovery.relay.use !== 'never' || options.discovery.relay.serve) {
     const { startRelayClient } = await import('./network/nat/relay-client.ts')
     relaying = await startRelayClient(
@@ -249,7 +254,7 @@ const startLocked = async (
         server: { gate, handle: (...given) => libp2p.handle(...given) },
         chance,
         addresses: ownAddresses,
-        connect: supervisor.connect,
+        connect: (peer) => supervisor.connect(peer),
         dial: dialDirect,
         advertise: offering.advertise,
         changed() {
@@ -372,7 +377,7 @@ const startLocked = async (
     messages,
     metrics,
     load,
-    usesOf: router.usageOf,
+    usesOf: (peer) => router.usageOf(peer),
     coordinator: coordination.facts,
     history: () => coordinator.history({ signal: AbortSignal.timeout(HISTORY_MS) }),
     readiness() {
@@ -391,7 +396,7 @@ const startLocked = async (
       if (activity.current().state === 'stuck') missing.push('the agent has requests in work and does not get on')
       return { ready: reasons.length === 0, reasons, ...(missing.length > 0 && { degraded: missing }) }
     },
-    onRefused: upkeep.onRefused,
+    onRefused: (fn) => upkeep.onRefused(fn),
   })
   const endpoints = await openEndpoints({
     options,

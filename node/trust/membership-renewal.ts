@@ -65,19 +65,6 @@ export interface RefusedPeer {
 /** It will not be let in again as it is. */
 type Outcast = (peer: string) => void
 
-export interface MembershipRenewal {
-  readonly memberships: Memberships
-  onRefused(fn: (refused: RefusedPeer) => void): Stop
-  /** A connection was not admitted, by this side or the other. */
-  refused(connection: Connection, error: ParleyError, side: 'ours' | 'theirs'): void
-  /** A member showed fresh tokens. */
-  renewed(peer: string, facts: Pick<AdmittedPeer, 'membership' | 'name' | 'skew'>): void
-  /** A peer said that this node's membership has ended there. */
-  endedByPeer(peer: string, reason: string): void
-  start(outcast: Outcast): void
-  stop(): void
-}
-
 const codec = callerCodec(protocol, 'ended', protocol.methods.ended)
 const target = { protocolId: wireId(protocol), version: protocol.version }
 
@@ -127,121 +114,133 @@ export const createRepeatFilter = (clock: Pick<Clock, 'monotonic'>): ((what: str
   }
 }
 
-export const createMembershipRenewal = (deps: MembershipRenewalDeps): MembershipRenewal => {
-  const { clock, timers, log, links, peers, skews } = deps
-  const count = deps.metrics.counter(
-    'memberships_ended_total',
-    'Memberships that ended while the peer was connected, by reason.',
-    ['reason'],
-  )
-  let outcast: Outcast = () => {}
-  const listeners = new Set<(refused: RefusedPeer) => void>()
+export class MembershipRenewal {
+  readonly #deps: MembershipRenewalDeps
+  readonly #count
+  #onOutcast: Outcast = () => {}
+  readonly #listeners = new Set<(refused: RefusedPeer) => void>()
   /** Those of whose end their peer has spoken; it is said once. */
-  const spokenOf = new WeakSet<Membership>()
+  readonly #spokenOf = new WeakSet<Membership>()
+  readonly #isNews: (what: string) => boolean
+  readonly memberships: Memberships
+  #stops: (() => void)[] = []
 
-  const isNews = createRepeatFilter(clock)
+  constructor(deps: MembershipRenewalDeps) {
+    this.#deps = deps
+    this.#count = deps.metrics.counter(
+      'memberships_ended_total',
+      'Memberships that ended while the peer was connected, by reason.',
+      ['reason'],
+    )
+    this.#isNews = createRepeatFilter(deps.clock)
+    this.memberships = new Memberships({
+      clock: deps.clock,
+      timers: deps.timers,
+      chance: deps.chance,
+      accepts: (issuer) => deps.trust.accepts(issuer),
+      proveMs: () => PROVE_EXCHANGES * deps.timeoutMs(),
+      renew: (peer) => this.#renew(peer),
+      ended: (peer, error) => this.#ended(peer, error),
+    })
+  }
 
-  const tellListeners = (connection: Connection, error: ParleyError): RefusedPeer => {
+  #tellListeners(connection: Connection, error: ParleyError): RefusedPeer {
     const reason = typeof error.details.reason === 'string' ? error.details.reason : error.code
     const refused = { id: connection.remotePeer.toString(), address: connection.remoteAddr.toString(), reason }
-    for (const fn of listeners) fn(refused)
+    for (const fn of this.#listeners) fn(refused)
     return refused
   }
 
-  const close = async (connections: readonly Connection[], error: ParleyError): Promise<void> => {
+  async #close(connections: readonly Connection[], error: ParleyError): Promise<void> {
     const [first] = connections
     // It may be frozen, or of a version that knows no such words: its next dial tells it.
-    if (first !== undefined) await tellEnded(links, first, String(error.details.reason)).catch(() => {})
-    timers.after(FAREWELL_MS, () => {
+    if (first !== undefined) await tellEnded(this.#deps.links, first, String(error.details.reason)).catch(() => {})
+    this.#deps.timers.after(FAREWELL_MS, () => {
       for (const connection of connections) connection.abort(error)
     })
   }
 
-  const ended = (peer: string, error: ParleyError): void => {
-    const connections = deps.connectionsOf(peer)
+  #ended(peer: string, error: ParleyError): void {
+    const connections = this.#deps.connectionsOf(peer)
     const [first] = connections
     if (first === undefined) return
-    const { reason } = tellListeners(first, error)
-    count({ reason })
-    log.warn(`the membership of a peer ended: ${error.message}`, { peer, reason, hint: error.hint })
+    const { reason } = this.#tellListeners(first, error)
+    this.#count({ reason })
+    this.#deps.log.warn(`the membership of a peer ended: ${error.message}`, { peer, reason, hint: error.hint })
     for (const connection of connections) {
-      deps.gate.settle(connection, 'refused')
-      deps.router.abortRequests(connection, error)
-      peers.remove(connection)
+      this.#deps.gate.settle(connection, 'refused')
+      this.#deps.router.abortRequests(connection, error)
+      this.#deps.peers.remove(connection)
     }
-    if (reason === 'changed-secret') outcast(peer)
-    void close(connections, error)
+    if (reason === 'changed-secret') this.#onOutcast(peer)
+    void this.#close(connections, error)
   }
 
-  const renew = async (peer: string): Promise<void> => {
-    const entry = peers.get(peer)
+  async #renew(peer: string): Promise<void> {
+    const entry = this.#deps.peers.get(peer)
     if (entry === undefined)
       throw new ParleyError('COM002', `the connection to ${peer} was given up`, { hint: 'nothing needs it any more' })
     try {
-      await deps.renew(entry.chosen)
+      await this.#deps.renew(entry.chosen)
     } catch (error) {
-      log.warn('a membership could not be renewed; it is tried again until it ends', { peer, error })
+      this.#deps.log.warn('a membership could not be renewed; it is tried again until it ends', { peer, error })
       const skew = refusedSkew(error)
-      if (skew !== undefined) skews.measuredOnRefusal(peer, entry.name, skew)
+      if (skew !== undefined) this.#deps.skews.measuredOnRefusal(peer, entry.name, skew)
       throw error
     }
   }
 
-  const memberships = new Memberships({
-    clock,
-    timers,
-    chance: deps.chance,
-    accepts: (issuer) => deps.trust.accepts(issuer),
-    proveMs: () => PROVE_EXCHANGES * deps.timeoutMs(),
-    renew,
-    ended,
-  })
+  onRefused(fn: (refused: RefusedPeer) => void): Stop {
+    this.#listeners.add(fn)
+    return () => void this.#listeners.delete(fn)
+  }
 
-  let stops: (() => void)[] = []
-  return {
-    memberships,
-    onRefused(fn) {
-      listeners.add(fn)
-      return () => void listeners.delete(fn)
-    },
-    refused(connection, error, side) {
-      deps.gate.settle(connection, 'refused')
-      const who = side === 'ours' ? 'refused a peer' : 'a peer refused this node'
-      const refused = tellListeners(connection, error)
-      // What a stranger advises is not passed on.
-      const own = error.remote ? undefined : error.hint
-      const hint = refused.reason === 'founded-apart' ? FOUNDED_APART : own
-      const level = isNews(`${side} ${refused.id} ${refused.reason}`) ? 'warn' : 'info'
-      log[level](`${who}: ${error.message}`, { ...refused, ...(hint !== undefined && { hint }) })
-      deps.waiters.reject(connection, error)
-    },
-    renewed(peer, { membership, name, skew }) {
-      // It may be gone since it showed its tokens.
-      if (peers.get(peer) === undefined) return
-      memberships.set(peer, membership)
-      skews.measured(peer, name, skew)
-    },
-    endedByPeer(peer, reason) {
-      const membership = memberships.get(peer)
-      if (membership === undefined || spokenOf.has(membership)) return
-      spokenOf.add(membership)
-      log.warn(`a peer ended the membership of this node: ${TOLD[reason] ?? 'this version does not know the reason'}`, {
-        peer,
-      })
-    },
-    start(given) {
-      outcast = given
-      memberships.start()
-      stops = [
-        () => memberships.stop(),
-        timers.every(OWN_CLOCK_MS, createClockWatch(skews, log)),
-        timers.every(CLOCKS_MS, () => {
-          for (const { id } of peers.all()) if (skews.isStale(id)) memberships.refresh(id)
-        }),
-      ]
-    },
-    stop() {
-      for (const stop of stops) stop()
-    },
+  /** A connection was not admitted, by this side or the other. */
+  refused(connection: Connection, error: ParleyError, side: 'ours' | 'theirs'): void {
+    this.#deps.gate.settle(connection, 'refused')
+    const who = side === 'ours' ? 'refused a peer' : 'a peer refused this node'
+    const refused = this.#tellListeners(connection, error)
+    // What a stranger advises is not passed on.
+    const own = error.remote ? undefined : error.hint
+    const hint = refused.reason === 'founded-apart' ? FOUNDED_APART : own
+    const level = this.#isNews(`${side} ${refused.id} ${refused.reason}`) ? 'warn' : 'info'
+    this.#deps.log[level](`${who}: ${error.message}`, { ...refused, ...(hint !== undefined && { hint }) })
+    this.#deps.waiters.reject(connection, error)
+  }
+
+  /** A member showed fresh tokens. */
+  renewed(peer: string, { membership, name, skew }: Pick<AdmittedPeer, 'membership' | 'name' | 'skew'>): void {
+    // It may be gone since it showed its tokens.
+    if (this.#deps.peers.get(peer) === undefined) return
+    this.memberships.set(peer, membership)
+    this.#deps.skews.measured(peer, name, skew)
+  }
+
+  /** A peer said that this node's membership has ended there. */
+  endedByPeer(peer: string, reason: string): void {
+    const membership = this.memberships.get(peer)
+    if (membership === undefined || this.#spokenOf.has(membership)) return
+    this.#spokenOf.add(membership)
+    const why = TOLD[reason] ?? 'this version does not know the reason'
+    this.#deps.log.warn(`a peer ended the membership of this node: ${why}`, { peer })
+  }
+
+  start(onOutcast: Outcast): void {
+    this.#onOutcast = onOutcast
+    this.memberships.start()
+    const { timers, skews, peers, log } = this.#deps
+    this.#stops = [
+      () => this.memberships.stop(),
+      timers.every(OWN_CLOCK_MS, createClockWatch(skews, log)),
+      timers.every(CLOCKS_MS, () => {
+        for (const { id } of peers.all()) if (skews.isStale(id)) this.memberships.refresh(id)
+      }),
+    ]
+  }
+
+  stop(): void {
+    for (const stop of this.#stops) stop()
   }
 }
+
+export const createMembershipRenewal = (deps: MembershipRenewalDeps): MembershipRenewal => new MembershipRenewal(deps)
