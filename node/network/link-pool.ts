@@ -21,27 +21,6 @@ export interface LinkTarget {
   version: string
 }
 
-export interface LinkPool {
-  /** The open link, or undefined: then await open(). */
-  get(peer: string, protocolId: string): Caller | undefined
-  /** @throws COM002 when the peer cannot be reached, MSG004 when it does not speak the protocol */
-  open(target: LinkTarget, signal?: AbortSignal): Promise<Caller>
-  /** A link on this very connection, for admission. The caller of this closes it. */
-  openOn(connection: Connection, target: LinkTarget, signal: AbortSignal): Promise<Caller>
-  /** Protocols that have a link to this peer, or are opening one. */
-  protocols(peer: string): string[]
-  /** Links on this connection drain and close. */
-  drainConnection(connection: Connection): void
-  /** Links on other connections to this peer drain and close. */
-  moveTo(peer: string, connection: Connection): void
-  inFlight(peer: string): number
-  queuedBytes(peer: string): number
-  busy(connection: Connection): boolean
-  count(peer?: string): number
-  late(): LateReply[]
-  close(drainMs: number): Promise<void>
-}
-
 export interface LinkPoolDeps extends LinkDeps {
   random(bytes: number): Uint8Array
   /** The admitted connection to a peer, dialled when there is none. */
@@ -109,11 +88,21 @@ const unsupported = (target: LinkTarget): ParleyError =>
     hint: 'call any() to reach a peer that does, or update that peer',
   })
 
-export const createLinkPool = (deps: LinkPoolDeps): LinkPool => {
-  const peers = new Map<string, PeerLinks>()
-  const now = () => deps.clock.monotonic()
+export class LinkPool {
+  readonly #deps: LinkPoolDeps
+  readonly #peers = new Map<string, PeerLinks>()
+  readonly #stopSweep: Stop
 
-  const newStream = async (connection: Connection, target: LinkTarget, signal: AbortSignal): Promise<Stream> => {
+  constructor(deps: LinkPoolDeps) {
+    this.#deps = deps
+    this.#stopSweep = deps.timers.every(Math.max(1_000, Math.min(OWN_IDLE_MS, deps.idleMs) / 4), () => this.#sweep())
+  }
+
+  #now(): number {
+    return this.#deps.clock.monotonic()
+  }
+
+  async #newStream(connection: Connection, target: LinkTarget, signal: AbortSignal): Promise<Stream> {
     let stream: Stream
     try {
       stream = await connection.newStream([target.protocolId], {
@@ -130,38 +119,39 @@ export const createLinkPool = (deps: LinkPoolDeps): LinkPool => {
     throw unreachable(target.peer, new Error(`the new stream was ${stream.status} at once`))
   }
 
-  const start = (duplex: Duplex, target: LinkTarget, onClose: () => void): Caller =>
-    createCaller(
+  #start(duplex: Duplex, target: LinkTarget, onClose: () => void): Caller {
+    return createCaller(
       duplex,
-      { ...deps, log: withFields(deps.log, { destination: target.peer, protocol: target.protocolId }) },
+      { ...this.#deps, log: withFields(this.#deps.log, { destination: target.peer, protocol: target.protocolId }) },
       { version: target.version, onClose },
     )
+  }
 
-  const linksOf = (peer: string): PeerLinks => {
-    let found = peers.get(peer)
+  #linksOf(peer: string): PeerLinks {
+    let found = this.#peers.get(peer)
     if (found === undefined) {
       found = { open: new Map(), opening: new Map(), all: new Set() }
-      peers.set(peer, found)
+      this.#peers.set(peer, found)
     }
     return found
   }
 
-  const tidy = (peer: string, links: PeerLinks): void => {
-    if (links.all.size === 0 && links.opening.size === 0) peers.delete(peer)
+  #tidy(peer: string, links: PeerLinks): void {
+    if (links.all.size === 0 && links.opening.size === 0) this.#peers.delete(peer)
   }
 
-  const add = (target: LinkTarget, connection: Connection | undefined, duplex: Duplex): Caller => {
+  #add(target: LinkTarget, connection: Connection | undefined, duplex: Duplex): Caller {
     const { peer, protocolId } = target
-    const links = linksOf(peer)
+    const links = this.#linksOf(peer)
     const entry: Entry = {
       target,
       connection,
       calls: 0,
-      usedAt: now(),
-      caller: start(duplex, target, () => {
+      usedAt: this.#now(),
+      caller: this.#start(duplex, target, () => {
         if (links.open.get(protocolId) === entry) links.open.delete(protocolId)
         links.all.delete(entry)
-        tidy(peer, links)
+        this.#tidy(peer, links)
       }),
     }
     links.open.set(protocolId, entry)
@@ -169,106 +159,137 @@ export const createLinkPool = (deps: LinkPoolDeps): LinkPool => {
     return entry.caller
   }
 
-  const openLink = async (target: LinkTarget, signal: AbortSignal): Promise<Caller> => {
-    if (target.peer === deps.self) return add(target, undefined, deps.loopback(target.protocolId))
+  async #openLink(target: LinkTarget, signal: AbortSignal): Promise<Caller> {
+    if (target.peer === this.#deps.self) return this.#add(target, undefined, this.#deps.loopback(target.protocolId))
     const inUse = (): Promise<Connection> =>
-      deps.connection(target, signal).catch((error: unknown) => {
+      this.#deps.connection(target, signal).catch((error: unknown) => {
         throw unreachable(target.peer, error)
       })
     let connection = await inUse()
     for (;;) {
-      const stream = await newStream(connection, target, signal)
-      const now = deps.current(target.peer)
-      if (now === connection) return add(target, connection, streamDuplex(stream))
+      const stream = await this.#newStream(connection, target, signal)
+      const now = this.#deps.current(target.peer)
+      if (now === connection) return this.#add(target, connection, streamDuplex(stream))
       // Another one took over, or none, while the stream was opened: a link on this one would keep it from closing.
       stream.abort(new Error('this connection is not in use any more'))
-      if (now === undefined && deps.isOwn(target.protocolId))
+      if (now === undefined && this.#deps.isOwn(target.protocolId))
         throw unreachable(target.peer, new Error('the connection was given up'))
       connection = now ?? (await inUse())
     }
   }
 
-  const drain = (entry: Entry): void => {
+  #drain(entry: Entry): void {
     const { peer, protocolId } = entry.target
-    const links = linksOf(peer)
+    const links = this.#linksOf(peer)
     if (links.open.get(protocolId) === entry) links.open.delete(protocolId)
     void entry.caller.close(DRAIN_MS)
   }
 
-  const allEntries = (): Entry[] => [...peers.values()].flatMap(({ all }) => [...all])
-  const openEntries = (): Entry[] => [...peers.values()].flatMap(({ open }) => [...open.values()])
+  #allEntries(): Entry[] {
+    return [...this.#peers.values()].flatMap(({ all }) => [...all])
+  }
 
-  const idleMsOf = ({ protocolId }: LinkTarget): number =>
-    deps.isOwn(protocolId) ? Math.min(OWN_IDLE_MS, deps.idleMs) : deps.idleMs
-  const sweep = (): void => {
-    for (const entry of openEntries()) {
+  #openEntries(): Entry[] {
+    return [...this.#peers.values()].flatMap(({ open }) => [...open.values()])
+  }
+
+  #idleMsOf({ protocolId }: LinkTarget): number {
+    return this.#deps.isOwn(protocolId) ? Math.min(OWN_IDLE_MS, this.#deps.idleMs) : this.#deps.idleMs
+  }
+
+  #sweep(): void {
+    for (const entry of this.#openEntries()) {
       const calls = entry.caller.calls()
       if (calls > entry.calls || entry.caller.inFlight() + entry.caller.waiting() > 0) {
         entry.calls = calls
-        entry.usedAt = now()
-      } else if (now() - entry.usedAt > idleMsOf(entry.target)) drain(entry)
+        entry.usedAt = this.#now()
+      } else if (this.#now() - entry.usedAt > this.#idleMsOf(entry.target)) this.#drain(entry)
     }
   }
-  const stopSweep: Stop = deps.timers.every(Math.max(1_000, Math.min(OWN_IDLE_MS, deps.idleMs) / 4), sweep)
 
-  const sum = (peer: string, figure: (caller: Caller) => number): number => {
+  #sum(peer: string, figure: (caller: Caller) => number): number {
     let total = 0
-    for (const { caller } of peers.get(peer)?.all ?? []) total += figure(caller)
+    for (const { caller } of this.#peers.get(peer)?.all ?? []) total += figure(caller)
     return total
   }
 
-  const get = (peer: string, protocolId: string): Caller | undefined => {
-    const caller = peers.get(peer)?.open.get(protocolId)?.caller
+  /** The open link, or undefined: then await open(). */
+  get(peer: string, protocolId: string): Caller | undefined {
+    const caller = this.#peers.get(peer)?.open.get(protocolId)?.caller
     return caller === undefined || caller.closed() ? undefined : caller
   }
 
-  return {
-    get,
-    open(target, signal) {
-      const known = get(target.peer, target.protocolId)
-      if (known !== undefined) return Promise.resolve(known)
-      // Shared by all who wait for this link: one caller's abort must not break it off for the others.
-      const links = linksOf(target.peer)
-      let pending = links.opening.get(target.protocolId)
-      if (pending === undefined) {
-        pending = openLink(target, AbortSignal.timeout(deps.openTimeoutMs)).finally(() => {
-          links.opening.delete(target.protocolId)
-          tidy(target.peer, links)
-        })
-        pending.catch(() => {})
-        links.opening.set(target.protocolId, pending)
-      }
-      return signal === undefined ? pending : raceAbort(pending, signal)
-    },
-    async openOn(connection, target, signal) {
-      return start(streamDuplex(await newStream(connection, target, signal)), target, () => {})
-    },
-    moveTo(peer, connection) {
-      for (const entry of [...(peers.get(peer)?.open.values() ?? [])]) {
-        if (entry.connection !== undefined && entry.connection !== connection) drain(entry)
-      }
-    },
-    protocols(peer) {
-      const links = peers.get(peer)
-      if (links === undefined) return []
-      return [...links.opening.keys(), ...[...links.all].map(({ target }) => target.protocolId)]
-    },
-    drainConnection(connection) {
-      for (const entry of openEntries()) if (entry.connection === connection) drain(entry)
-    },
-    inFlight: (peer) => sum(peer, (caller) => caller.inFlight() + caller.waiting()),
-    queuedBytes: (peer) => sum(peer, (caller) => caller.queuedBytes()),
-    busy: (connection) => allEntries().some((entry) => entry.connection === connection),
-    count: (peer) => (peer === undefined ? openEntries().length : (peers.get(peer)?.all.size ?? 0)),
-    late: () => openEntries().flatMap(({ caller }) => [...caller.late()]),
-    async close(drainMs) {
-      stopSweep()
-      const drainMsOf = ({ protocolId }: LinkTarget): number =>
-        deps.isOwn(protocolId) ? Math.min(OWN_DRAIN_MS, drainMs) : drainMs
-      await Promise.all(allEntries().map(({ caller, target }) => caller.close(drainMsOf(target))))
-    },
+  /** @throws COM002 when the peer cannot be reached, MSG004 when it does not speak the protocol */
+  open(target: LinkTarget, signal?: AbortSignal): Promise<Caller> {
+    const known = this.get(target.peer, target.protocolId)
+    if (known !== undefined) return Promise.resolve(known)
+    // Shared by all who wait for this link: one caller's abort must not break it off for the others.
+    const links = this.#linksOf(target.peer)
+    let pending = links.opening.get(target.protocolId)
+    if (pending === undefined) {
+      pending = this.#openLink(target, AbortSignal.timeout(this.#deps.openTimeoutMs)).finally(() => {
+        links.opening.delete(target.protocolId)
+        this.#tidy(target.peer, links)
+      })
+      pending.catch(() => {})
+      links.opening.set(target.protocolId, pending)
+    }
+    return signal === undefined ? pending : raceAbort(pending, signal)
+  }
+
+  /** A link on this very connection, for admission. The caller of this closes it. */
+  async openOn(connection: Connection, target: LinkTarget, signal: AbortSignal): Promise<Caller> {
+    return this.#start(streamDuplex(await this.#newStream(connection, target, signal)), target, () => {})
+  }
+
+  /** Links on other connections to this peer drain and close. */
+  moveTo(peer: string, connection: Connection): void {
+    for (const entry of [...(this.#peers.get(peer)?.open.values() ?? [])]) {
+      if (entry.connection !== undefined && entry.connection !== connection) this.#drain(entry)
+    }
+  }
+
+  /** Protocols that have a link to this peer, or are opening one. */
+  protocols(peer: string): string[] {
+    const links = this.#peers.get(peer)
+    if (links === undefined) return []
+    return [...links.opening.keys(), ...[...links.all].map(({ target }) => target.protocolId)]
+  }
+
+  /** Links on this connection drain and close. */
+  drainConnection(connection: Connection): void {
+    for (const entry of this.#openEntries()) if (entry.connection === connection) this.#drain(entry)
+  }
+
+  inFlight(peer: string): number {
+    return this.#sum(peer, (caller) => caller.inFlight() + caller.waiting())
+  }
+
+  queuedBytes(peer: string): number {
+    return this.#sum(peer, (caller) => caller.queuedBytes())
+  }
+
+  busy(connection: Connection): boolean {
+    return this.#allEntries().some((entry) => entry.connection === connection)
+  }
+
+  count(peer?: string): number {
+    return peer === undefined ? this.#openEntries().length : (this.#peers.get(peer)?.all.size ?? 0)
+  }
+
+  late(): LateReply[] {
+    return this.#openEntries().flatMap(({ caller }) => [...caller.late()])
+  }
+
+  async close(drainMs: number): Promise<void> {
+    this.#stopSweep()
+    const drainMsOf = ({ protocolId }: LinkTarget): number =>
+      this.#deps.isOwn(protocolId) ? Math.min(OWN_DRAIN_MS, drainMs) : drainMs
+    await Promise.all(this.#allEntries().map(({ caller, target }) => caller.close(drainMsOf(target))))
   }
 }
+
+export const createLinkPool = (deps: LinkPoolDeps): LinkPool => new LinkPool(deps)
 
 const raceAbort = <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> =>
   new Promise((resolve, reject) => {

@@ -57,36 +57,6 @@ export interface RouteOptions {
 
 export type RouterFigures = Pick<MeshFigures, 'active' | 'queued' | 'parked' | 'topPeers' | 'denied' | 'refused'>
 
-export interface Router {
-  /** @throws STA003 when this protocol is served already */
-  add(libp2p: Libp2p, served: Served, options?: RouteOptions): Promise<void>
-  remove(libp2p: Libp2p, protocolId: string): Promise<void>
-  serves(protocolId: string): Served | undefined
-  served(): Served[]
-  /** A link of this node to itself; it goes the same way as all the others. */
-  loopback(protocolId: string): Duplex
-  busy(connection: Connection): boolean
-  /** Breaks off all requests that came on this connection. */
-  abortRequests(connection: Connection, error: ParleyError): void
-  /** Protocols that the other side has a link for on this connection. */
-  protocols(connection: Connection): string[]
-  /** One of the mesh's own protocols. */
-  isOwn(protocolId: string): boolean
-  /** The same by the name of the protocol, whatever its major. */
-  ownsName(name: string): boolean
-  active(): number
-  load(): number
-  /** What a peer has in work and in line here; undefined where that is nothing. */
-  usageOf(peer: string): PeerUsage | undefined
-  figures(): RouterFigures
-  /** From here on new requests are refused, but for those of the mesh itself. */
-  refuseNew(): void
-  /** Waits for requests in work, closes their links, and waits a moment for the other sides to have read it all. */
-  drain(drainMs: number): Promise<void>
-  /** Lets requests in work end, then closes all inbound links. */
-  close(drainMs: number): Promise<void>
-}
-
 const MAX_STREAMS = 64
 const TOP_PEERS = 10
 /** Requests of the mesh's own protocols in work and waiting: short ones, so a few for each peer. */
@@ -114,97 +84,110 @@ const leaving = (): ParleyError =>
 
 export const createOwnSlots = (): ConcurrencyLimiter => createConcurrencyLimiter(OWN_ACTIVE, OWN_QUEUED)
 
-export const createRouter = (deps: RouterDeps): Router => {
-  const services = new Map<string, Served>()
+export class Router {
+  readonly #deps: RouterDeps
+  readonly #services = new Map<string, Served>()
   /** Also those that are not served any more: while the node stops, its own calls by them end. */
-  const ownProtocols = new Set<string>()
-  const inbound = new Set<Inbound>()
-  const denied: Record<string, number> = { SEC001: 0, SEC002: 0, MSG004: 0 }
+  readonly #ownProtocols = new Set<string>()
+  readonly #inbound = new Set<Inbound>()
+  readonly #denied: Record<string, number> = { SEC001: 0, SEC002: 0, MSG004: 0 }
   /** Streams of each peer; the open protocol has bounds of its own. */
-  const streams = createFairShares(Number.POSITIVE_INFINITY, deps.maxPeerStreams())
-  const unread = {
+  readonly #streams: ReturnType<typeof createFairShares>
+  readonly #unread = {
     agents: createUnreadResponses(0, 0),
     own: createUnreadResponses(OWN_UNREAD_BYTES, OWN_PEER_UNREAD_BYTES),
   }
-  const load = () => deps.slots.active() + deps.slots.queued()
-  let draining = false
+  #draining = false
 
-  const deny = (code: 'SEC001' | 'SEC002' | 'MSG004', message: string, hint: string): never => {
-    denied[code] = (denied[code] ?? 0) + 1
+  constructor(deps: RouterDeps) {
+    this.#deps = deps
+    this.#streams = createFairShares(Number.POSITIVE_INFINITY, deps.maxPeerStreams())
+  }
+
+  load(): number {
+    return this.#deps.slots.active() + this.#deps.slots.queued()
+  }
+
+  #deny(code: 'SEC001' | 'SEC002' | 'MSG004', message: string, hint: string): never {
+    this.#denied[code] = (this.#denied[code] ?? 0) + 1
     throw new ParleyError(code, message, { hint })
   }
 
-  const checkMembership = (peer: string, now: number): Membership | undefined => {
-    const membership = deps.membership(peer)
-    if (membership === undefined) return deny('SEC001', `${peer} is not admitted to this mesh`, 'connect again')
+  #checkMembership(peer: string, now: number): Membership | undefined {
+    const membership = this.#deps.membership(peer)
+    if (membership === undefined) return this.#deny('SEC001', `${peer} is not admitted to this mesh`, 'connect again')
     if (membership.endsAt <= now) {
-      return deny('SEC001', `the membership of ${peer} has run out`, 'connect again with a fresh token')
+      return this.#deny('SEC001', `the membership of ${peer} has run out`, 'connect again with a fresh token')
     }
     return membership
   }
 
-  const checkCapability = (membership: Membership | undefined, endpoint: Endpoint, peer: string): void => {
+  #checkCapability(membership: Membership | undefined, endpoint: Endpoint, peer: string): void {
     if (endpoint.capability === undefined || membership === undefined) return
     if (hasCapability(membership.caps, endpoint.capability)) return
-    deny('SEC002', `${peer} lacks the capability ${endpoint.capability}`, 'ask the operator of the mesh to grant it')
+    this.#deny(
+      'SEC002',
+      `${peer} lacks the capability ${endpoint.capability}`,
+      'ask the operator of the mesh to grant it',
+    )
   }
 
-  const findEndpoint = (served: Served, method: string): Endpoint => {
+  #findEndpoint(served: Served, method: string): Endpoint {
     const endpoint = served.methods.get(method)
     if (endpoint !== undefined) return endpoint
-    return deny(
+    return this.#deny(
       'MSG004',
       `${served.name} ${served.version} has no method ${JSON.stringify(method.slice(0, 64))}`,
       `it has ${[...served.methods.keys()].slice(0, 20).join(', ')}; update the older of the two nodes`,
     )
   }
 
-  const start = (
+  #start(
     duplex: Duplex,
     stream: Stream | undefined,
     served: Served,
     peer: string,
     connection: Connection | undefined,
     open: boolean,
-  ): void => {
+  ): void {
     const protocolId = wireId(served)
-    const isOwn = ownProtocols.has(protocolId)
-    const { maxBytes, maxPeerBytes } = deps.unreadBounds()
-    unread.agents.resize(maxBytes, maxPeerBytes)
+    const isOwn = this.#ownProtocols.has(protocolId)
+    const { maxBytes, maxPeerBytes } = this.#deps.unreadBounds()
+    this.#unread.agents.resize(maxBytes, maxPeerBytes)
     const responder = createResponder(
       duplex,
       {
-        ...deps,
-        log: withFields(deps.log, { source: peer, destination: deps.self, protocol: protocolId }),
-        limits: open ? { ...deps.limits, maxMessageBytes: OPEN_MESSAGE_BYTES } : deps.limits,
-        slots: isOwn ? deps.ownSlots : deps.slots,
-        unread: isOwn ? unread.own : unread.agents,
-        load,
-        route(method, now) {
-          if (draining && !ownProtocols.has(protocolId)) throw leaving()
-          const membership = peer === deps.self || open ? undefined : checkMembership(peer, now)
-          const endpoint = findEndpoint(services.get(protocolId) ?? served, method)
-          checkCapability(membership, endpoint, peer)
+        ...this.#deps,
+        log: withFields(this.#deps.log, { source: peer, destination: this.#deps.self, protocol: protocolId }),
+        limits: open ? { ...this.#deps.limits, maxMessageBytes: OPEN_MESSAGE_BYTES } : this.#deps.limits,
+        slots: isOwn ? this.#deps.ownSlots : this.#deps.slots,
+        unread: isOwn ? this.#unread.own : this.#unread.agents,
+        load: () => this.load(),
+        route: (method, now) => {
+          if (this.#draining && !this.#ownProtocols.has(protocolId)) throw leaving()
+          const membership = peer === this.#deps.self || open ? undefined : this.#checkMembership(peer, now)
+          const endpoint = this.#findEndpoint(this.#services.get(protocolId) ?? served, method)
+          this.#checkCapability(membership, endpoint, peer)
           return endpoint
         },
-        done: deps.meter(served.name, isOwn),
+        done: this.#deps.meter(served.name, isOwn),
       },
       {
-        id: deps.self,
+        id: this.#deps.self,
         protocol: served.name,
         version: served.version,
         peer,
-        onClose() {
-          inbound.delete(entry)
-          if (connection !== undefined && !open) streams.give(peer)
+        onClose: () => {
+          this.#inbound.delete(entry)
+          if (connection !== undefined && !open) this.#streams.give(peer)
         },
       },
     )
     const entry: Inbound = { responder, stream, protocolId, connection }
-    inbound.add(entry)
+    this.#inbound.add(entry)
   }
 
-  const closeAll = async (list: Inbound[], drainMs: number): Promise<void> => {
+  async #closeAll(list: Inbound[], drainMs: number): Promise<void> {
     await Promise.all(list.map(({ responder }) => responder.close(drainMs)))
   }
 
@@ -212,101 +195,143 @@ export const createRouter = (deps: RouterDeps): Router => {
    * Once the other side has closed its half, it has read ours. What it has not read when the connection goes may be lost
    * with it: a socket that is closed over unread bytes resets the other side's, and takes away what that has not read yet.
    */
-  const untilClosed = (stream: Stream): Promise<void> =>
-    new Promise((resolve) => {
+  #untilClosed(stream: Stream): Promise<void> {
+    return new Promise((resolve) => {
       if (stream.status !== 'open' && stream.status !== 'closing') return resolve()
-      const stop = deps.timers.after(READ_LIMIT_MS, resolve)
+      const stop = this.#deps.timers.after(READ_LIMIT_MS, resolve)
       stream.addEventListener('close', () => {
         stop()
         resolve()
       })
     })
+  }
 
-  return {
-    async add(libp2p, served, options = {}) {
-      const protocolId = wireId(served)
-      if (services.has(protocolId)) {
-        throw new ParleyError('STA003', `${protocolId} is served already`, {
-          hint: 'stop serving it first (serve() returns a function that does), or give the protocol another name',
-          details: { reason: 'in-use' },
-        })
-      }
-      services.set(protocolId, served)
-      if (options.own === true) ownProtocols.add(protocolId)
-      const open = options.beforeAdmission === true
-      const take = (stream: Stream, connection: Connection): void => {
-        const peer = connection.remotePeer.toString()
-        const pass = (): void => {
-          streams.resize(Number.POSITIVE_INFINITY, deps.maxPeerStreams())
-          if (open || streams.take(peer)) start(streamDuplex(stream), stream, served, peer, connection, open)
-          else stream.abort(new Error(`more than ${deps.maxPeerStreams()} streams of one peer`))
-        }
-        if (open) pass()
-        else deps.gate.hold(stream, connection, pass)
-      }
-      await libp2p.handle(protocolId, take, {
-        maxInboundStreams: open ? OPEN_STREAMS : MAX_STREAMS,
-        maxOutboundStreams: MAX_STREAMS,
-        runOnLimitedConnection: true,
+  /** @throws STA003 when this protocol is served already */
+  async add(libp2p: Libp2p, served: Served, options: RouteOptions = {}): Promise<void> {
+    const protocolId = wireId(served)
+    if (this.#services.has(protocolId)) {
+      throw new ParleyError('STA003', `${protocolId} is served already`, {
+        hint: 'stop serving it first (serve() returns a function that does), or give the protocol another name',
+        details: { reason: 'in-use' },
       })
-    },
-    async remove(libp2p, protocolId) {
-      services.delete(protocolId)
-      await libp2p.unhandle(protocolId)
-      await closeAll(
-        [...inbound].filter((entry) => entry.protocolId === protocolId),
-        0,
-      )
-    },
-    serves: (protocolId) => services.get(protocolId),
-    served: () => [...services.values()],
-    loopback(protocolId) {
-      const served = services.get(protocolId)
-      if (served === undefined) {
-        throw new ParleyError('MSG004', `this node does not serve ${protocolId}`, { hint: 'serve() it first' })
+    }
+    this.#services.set(protocolId, served)
+    if (options.own === true) this.#ownProtocols.add(protocolId)
+    const open = options.beforeAdmission === true
+    const take = (stream: Stream, connection: Connection): void => {
+      const peer = connection.remotePeer.toString()
+      const pass = (): void => {
+        this.#streams.resize(Number.POSITIVE_INFINITY, this.#deps.maxPeerStreams())
+        if (open || this.#streams.take(peer)) this.#start(streamDuplex(stream), stream, served, peer, connection, open)
+        else stream.abort(new Error(`more than ${this.#deps.maxPeerStreams()} streams of one peer`))
       }
-      const [near, far] = duplexPair(queueMicrotask)
-      start(far, undefined, served, deps.self, undefined, false)
-      return near
-    },
-    busy: (connection) => [...inbound].some((entry) => entry.connection === connection),
-    abortRequests(connection, error) {
-      for (const entry of [...inbound]) if (entry.connection === connection) entry.responder.abort(error)
-    },
-    protocols: (connection) =>
-      [...inbound].filter((entry) => entry.connection === connection).map(({ protocolId }) => protocolId),
-    isOwn: (protocolId) => ownProtocols.has(protocolId),
-    ownsName: (name) => [...ownProtocols].some((protocolId) => protocolId.startsWith(`/parley/${name}/`)),
-    active: () => deps.slots.active(),
-    load,
-    usageOf: (peer) => deps.slots.usageOf(peer),
-    figures() {
-      const { slots, ownSlots } = deps
-      const [agents, own] = [slots.refused(), ownSlots.refused()]
-      return {
-        active: slots.active(),
-        queued: slots.queued(),
-        parked: slots.parked(),
-        topPeers: slots.top(TOP_PEERS),
-        denied: { ...denied },
-        refused: {
-          line: agents.line + own.line,
-          streams: agents.streams + own.streams,
-          bytes: agents.bytes + own.bytes,
-          links: streams.refused(),
-          unread: unread.agents.refused() + unread.own.refused(),
-        },
-      }
-    },
-    refuseNew() {
-      draining = true
-    },
-    async drain(drainMs) {
-      draining = true
-      const list = [...inbound].filter(({ protocolId }) => !ownProtocols.has(protocolId))
-      await closeAll(list, drainMs)
-      await Promise.all(list.map(({ stream }) => (stream === undefined ? undefined : untilClosed(stream))))
-    },
-    close: (drainMs) => closeAll([...inbound], drainMs),
+      if (open) pass()
+      else this.#deps.gate.hold(stream, connection, pass)
+    }
+    await libp2p.handle(protocolId, take, {
+      maxInboundStreams: open ? OPEN_STREAMS : MAX_STREAMS,
+      maxOutboundStreams: MAX_STREAMS,
+      runOnLimitedConnection: true,
+    })
+  }
+
+  async remove(libp2p: Libp2p, protocolId: string): Promise<void> {
+    this.#services.delete(protocolId)
+    await libp2p.unhandle(protocolId)
+    await this.#closeAll(
+      [...this.#inbound].filter((entry) => entry.protocolId === protocolId),
+      0,
+    )
+  }
+
+  serves(protocolId: string): Served | undefined {
+    return this.#services.get(protocolId)
+  }
+
+  served(): Served[] {
+    return [...this.#services.values()]
+  }
+
+  /** A link of this node to itself; it goes the same way as all the others. */
+  loopback(protocolId: string): Duplex {
+    const served = this.#services.get(protocolId)
+    if (served === undefined) {
+      throw new ParleyError('MSG004', `this node does not serve ${protocolId}`, { hint: 'serve() it first' })
+    }
+    const [near, far] = duplexPair(queueMicrotask)
+    this.#start(far, undefined, served, this.#deps.self, undefined, false)
+    return near
+  }
+
+  busy(connection: Connection): boolean {
+    return [...this.#inbound].some((entry) => entry.connection === connection)
+  }
+
+  /** Breaks off all requests that came on this connection. */
+  abortRequests(connection: Connection, error: ParleyError): void {
+    for (const entry of [...this.#inbound]) if (entry.connection === connection) entry.responder.abort(error)
+  }
+
+  /** Protocols that the other side has a link for on this connection. */
+  protocols(connection: Connection): string[] {
+    return [...this.#inbound].filter((entry) => entry.connection === connection).map(({ protocolId }) => protocolId)
+  }
+
+  /** One of the mesh's own protocols. */
+  isOwn(protocolId: string): boolean {
+    return this.#ownProtocols.has(protocolId)
+  }
+
+  /** The same by the name of the protocol, whatever its major. */
+  ownsName(name: string): boolean {
+    return [...this.#ownProtocols].some((protocolId) => protocolId.startsWith(`/parley/${name}/`))
+  }
+
+  active(): number {
+    return this.#deps.slots.active()
+  }
+
+  /** What a peer has in work and in line here; undefined where that is nothing. */
+  usageOf(peer: string): PeerUsage | undefined {
+    return this.#deps.slots.usageOf(peer)
+  }
+
+  figures(): RouterFigures {
+    const { slots, ownSlots } = this.#deps
+    const [agents, own] = [slots.refused(), ownSlots.refused()]
+    return {
+      active: slots.active(),
+      queued: slots.queued(),
+      parked: slots.parked(),
+      topPeers: slots.top(TOP_PEERS),
+      denied: { ...this.#denied },
+      refused: {
+        line: agents.line + own.line,
+        streams: agents.streams + own.streams,
+        bytes: agents.bytes + own.bytes,
+        links: this.#streams.refused(),
+        unread: this.#unread.agents.refused() + this.#unread.own.refused(),
+      },
+    }
+  }
+
+  /** From here on new requests are refused, but for those of the mesh itself. */
+  refuseNew(): void {
+    this.#draining = true
+  }
+
+  /** Waits for requests in work, closes their links, and waits a moment for the other sides to have read it all. */
+  async drain(drainMs: number): Promise<void> {
+    this.#draining = true
+    const list = [...this.#inbound].filter(({ protocolId }) => !this.#ownProtocols.has(protocolId))
+    await this.#closeAll(list, drainMs)
+    await Promise.all(list.map(({ stream }) => (stream === undefined ? undefined : this.#untilClosed(stream))))
+  }
+
+  /** Lets requests in work end, then closes all inbound links. */
+  close(drainMs: number): Promise<void> {
+    return this.#closeAll([...this.#inbound], drainMs)
   }
 }
+
+export const createRouter = (deps: RouterDeps): Router => new Router(deps)

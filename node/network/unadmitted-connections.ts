@@ -74,24 +74,6 @@ export interface UnadmittedConnection {
   release(): void
 }
 
-export interface UnadmittedConnections {
-  /**
-   * A connection that just came, or was just made.
-   * @param host where it comes from; what shares it shares its part of the places
-   * @param end closes it at once
-   * @returns undefined where it came too soon after others from there: it is to be refused
-   */
-  add(host: string, direction: 'inbound' | 'outbound', end: (why: Error) => void): UnadmittedConnection | undefined
-  /** It was ended for what it sent or opened a moment ago, and is refused once more. */
-  isRemembered(peer: string): boolean
-  /** A connection was refused, or a socket closed, for this reason elsewhere. */
-  count(why: UnadmittedEnd): void
-  setPerSecond(most: number): void
-  size(): number
-  bytes(): number
-  ended(): Readonly<Record<UnadmittedEnd, number>>
-}
-
 interface Entry {
   readonly source: string
   readonly isInbound: boolean
@@ -146,24 +128,24 @@ const WORDS: Readonly<Record<UnadmittedEnd, string>> = {
   'total-streams': 'peers that are not admitted open too many streams, and this one most',
 }
 
-export const createUnadmittedConnections = (
-  clock: Pick<Clock, 'monotonic'>,
-  limits: UnadmittedLimits,
-): UnadmittedConnections => {
+export class UnadmittedConnections {
+  readonly #clock: Pick<Clock, 'monotonic'>
+  readonly #heldStreams: number
+  /** New connections a second from one address. */
+  #perSecond: number
   /** The oldest first. */
-  const entries = new Set<Entry>()
+  readonly #entries = new Set<Entry>()
   /** By source: how many of the entries. */
-  const sources = new Map<string, number>()
-  const paced = new Map<string, number>()
-  let { perSecond } = limits
-  let pacedSince = Number.NEGATIVE_INFINITY
-  let totalBytes = 0
-  let totalStreams = 0
-  const streamsAreMany = createPace(clock, STREAMS_PER_SECOND)
-  const bytesAreMany = createPace(clock, BYTES_PER_SECOND)
+  readonly #sources = new Map<string, number>()
+  readonly #paced = new Map<string, number>()
+  #pacedSince = Number.NEGATIVE_INFINITY
+  #totalBytes = 0
+  #totalStreams = 0
+  readonly #streamsAreMany: (more: number) => boolean
+  readonly #bytesAreMany: (more: number) => boolean
   /** By peer; the first one is the oldest. */
-  const remembered = new Map<string, { readonly untilMs: number; readonly strikes: number }>()
-  const ended: Record<UnadmittedEnd, number> = {
+  readonly #remembered = new Map<string, { readonly untilMs: number; readonly strikes: number }>()
+  readonly #ended: Record<UnadmittedEnd, number> = {
     rate: 0,
     remembered: 0,
     connections: 0,
@@ -174,108 +156,145 @@ export const createUnadmittedConnections = (
     'total-streams': 0,
   }
 
-  const isTooSoon = (source: string): boolean => {
-    const now = clock.monotonic()
-    if (now - pacedSince >= PACE_MS) {
-      paced.clear()
-      pacedSince = now
+  constructor(clock: Pick<Clock, 'monotonic'>, limits: UnadmittedLimits) {
+    this.#clock = clock
+    this.#heldStreams = limits.heldStreams
+    this.#perSecond = limits.perSecond
+    this.#streamsAreMany = createPace(clock, STREAMS_PER_SECOND)
+    this.#bytesAreMany = createPace(clock, BYTES_PER_SECOND)
+  }
+
+  #isTooSoon(source: string): boolean {
+    const now = this.#clock.monotonic()
+    if (now - this.#pacedSince >= PACE_MS) {
+      this.#paced.clear()
+      this.#pacedSince = now
     }
-    const before = paced.get(source) ?? 0
-    if (before >= perSecond || (before === 0 && paced.size >= MAX_PACED)) return true
-    paced.set(source, before + 1)
+    const before = this.#paced.get(source) ?? 0
+    if (before >= this.#perSecond || (before === 0 && this.#paced.size >= MAX_PACED)) return true
+    this.#paced.set(source, before + 1)
     return false
   }
 
-  const remove = (entry: Entry): boolean => {
-    if (!entries.delete(entry)) return false
-    totalBytes -= entry.bytes
-    totalStreams -= entry.streams
-    const left = (sources.get(entry.source) ?? 1) - 1
-    if (left === 0) sources.delete(entry.source)
-    else sources.set(entry.source, left)
+  #remove(entry: Entry): boolean {
+    if (!this.#entries.delete(entry)) return false
+    this.#totalBytes -= entry.bytes
+    this.#totalStreams -= entry.streams
+    const left = (this.#sources.get(entry.source) ?? 1) - 1
+    if (left === 0) this.#sources.delete(entry.source)
+    else this.#sources.set(entry.source, left)
     return true
   }
 
-  const strikesOf = (peer: string): number => {
-    const known = remembered.get(peer)
-    return known !== undefined && clock.monotonic() < known.untilMs ? known.strikes : 0
-  }
-  const remember = (peer: string, more: number): void => {
-    const strikes = strikesOf(peer) + more
-    remembered.delete(peer)
-    if (remembered.size >= MAX_REMEMBERED) for (const oldest of remembered.keys()) if (remembered.delete(oldest)) break
-    remembered.set(peer, { untilMs: clock.monotonic() + REMEMBERED_MS, strikes })
+  #strikesOf(peer: string): number {
+    const known = this.#remembered.get(peer)
+    return known !== undefined && this.#clock.monotonic() < known.untilMs ? known.strikes : 0
   }
 
-  const end = (entry: Entry | undefined, why: UnadmittedEnd, strikes = STRIKES): void => {
-    if (entry === undefined || !remove(entry)) return
-    ended[why] += 1
-    if (entry.isInbound && entry.peer !== undefined && why !== 'room') remember(entry.peer, strikes)
+  #remember(peer: string, more: number): void {
+    const strikes = this.#strikesOf(peer) + more
+    this.#remembered.delete(peer)
+    if (this.#remembered.size >= MAX_REMEMBERED)
+      for (const oldest of this.#remembered.keys()) if (this.#remembered.delete(oldest)) break
+    this.#remembered.set(peer, { untilMs: this.#clock.monotonic() + REMEMBERED_MS, strikes })
+  }
+
+  #end(entry: Entry | undefined, why: UnadmittedEnd, strikes = STRIKES): void {
+    if (entry === undefined || !this.#remove(entry)) return
+    this.#ended[why] += 1
+    if (entry.isInbound && entry.peer !== undefined && why !== 'room') this.#remember(entry.peer, strikes)
     entry.end(new Error(WORDS[why]))
   }
 
   /** Of the address with most of them; the oldest of all where each has as many. */
-  const oldestOfMost = (): Entry | undefined => {
-    const most = Math.max(...sources.values())
-    return [...entries].find(({ source }) => sources.get(source) === most)
+  #oldestOfMost(): Entry | undefined {
+    const most = Math.max(...this.#sources.values())
+    return [...this.#entries].find(({ source }) => this.#sources.get(source) === most)
   }
-  const largest = (by: 'bytes' | 'streams'): Entry | undefined =>
-    [...entries].reduce<Entry | undefined>(
+
+  #largest(by: 'bytes' | 'streams'): Entry | undefined {
+    return [...this.#entries].reduce<Entry | undefined>(
       (top, one) => (top === undefined || one[by] > top[by] ? one : top),
       undefined,
     )
+  }
 
-  const received = (entry: Entry, bytes: number): void => {
-    if (!entries.has(entry)) return
+  #received(entry: Entry, bytes: number): void {
+    if (!this.#entries.has(entry)) return
     entry.bytes += bytes
-    totalBytes += bytes
-    const isHurried = entry.isInbound && bytesAreMany(bytes)
+    this.#totalBytes += bytes
+    const isHurried = entry.isInbound && this.#bytesAreMany(bytes)
     const most = entry.isInbound ? MAX_INBOUND_BYTES : MAX_OUTBOUND_BYTES
-    if (entry.bytes > most) end(entry, 'bytes')
-    else if (isHurried && entry.bytes > FEW_BYTES) end(entry, 'bytes', 1)
-    else if (totalBytes > MAX_TOTAL_BYTES) end(largest('bytes'), 'total-bytes')
+    if (entry.bytes > most) this.#end(entry, 'bytes')
+    else if (isHurried && entry.bytes > FEW_BYTES) this.#end(entry, 'bytes', 1)
+    else if (this.#totalBytes > MAX_TOTAL_BYTES) this.#end(this.#largest('bytes'), 'total-bytes')
   }
 
-  const opened = (entry: Entry): void => {
-    if (!entries.has(entry)) return
+  #opened(entry: Entry): void {
+    if (!this.#entries.has(entry)) return
     entry.streams += 1
-    totalStreams += 1
-    const isHurried = entry.isInbound && streamsAreMany(1)
-    if (entry.streams > limits.heldStreams + MORE_STREAMS) end(entry, 'streams')
-    else if (isHurried && entry.streams > FEW_STREAMS) end(entry, 'streams', 1)
-    else if (totalStreams > MAX_TOTAL_STREAMS) end(largest('streams'), 'total-streams')
+    this.#totalStreams += 1
+    const isHurried = entry.isInbound && this.#streamsAreMany(1)
+    if (entry.streams > this.#heldStreams + MORE_STREAMS) this.#end(entry, 'streams')
+    else if (isHurried && entry.streams > FEW_STREAMS) this.#end(entry, 'streams', 1)
+    else if (this.#totalStreams > MAX_TOTAL_STREAMS) this.#end(this.#largest('streams'), 'total-streams')
   }
 
-  return {
-    add(host, direction, endIt) {
-      const source = sourceOfHost(host)
-      const isInbound = direction === 'inbound'
-      if (isInbound && isTooSoon(source)) {
-        ended.rate += 1
-        return undefined
-      }
-      const entry: Entry = { source, isInbound, end: endIt, bytes: 0, streams: 0, peer: undefined }
-      if (entries.size >= MAX_UNADMITTED) end(oldestOfMost(), 'room')
-      entries.add(entry)
-      sources.set(source, (sources.get(source) ?? 0) + 1)
-      return {
-        received: (bytes) => received(entry, bytes),
-        streamOpened: () => opened(entry),
-        named(peer) {
-          entry.peer = peer
-        },
-        release: () => void remove(entry),
-      }
-    },
-    isRemembered: (peer) => strikesOf(peer) >= STRIKES,
-    count(why) {
-      ended[why] += 1
-    },
-    setPerSecond(most) {
-      perSecond = most
-    },
-    size: () => entries.size,
-    bytes: () => totalBytes,
-    ended: () => ended,
+  /**
+   * A connection that just came, or was just made.
+   * @param host where it comes from; what shares it shares its part of the places
+   * @param end closes it at once
+   * @returns undefined where it came too soon after others from there: it is to be refused
+   */
+  add(host: string, direction: 'inbound' | 'outbound', end: (why: Error) => void): UnadmittedConnection | undefined {
+    const source = sourceOfHost(host)
+    const isInbound = direction === 'inbound'
+    if (isInbound && this.#isTooSoon(source)) {
+      this.#ended.rate += 1
+      return undefined
+    }
+    const entry: Entry = { source, isInbound, end, bytes: 0, streams: 0, peer: undefined }
+    if (this.#entries.size >= MAX_UNADMITTED) this.#end(this.#oldestOfMost(), 'room')
+    this.#entries.add(entry)
+    this.#sources.set(source, (this.#sources.get(source) ?? 0) + 1)
+    return {
+      received: (bytes) => this.#received(entry, bytes),
+      streamOpened: () => this.#opened(entry),
+      named: (peer) => {
+        entry.peer = peer
+      },
+      release: () => void this.#remove(entry),
+    }
+  }
+
+  /** It was ended for what it sent or opened a moment ago, and is refused once more. */
+  isRemembered(peer: string): boolean {
+    return this.#strikesOf(peer) >= STRIKES
+  }
+
+  /** A connection was refused, or a socket closed, for this reason elsewhere. */
+  count(why: UnadmittedEnd): void {
+    this.#ended[why] += 1
+  }
+
+  setPerSecond(most: number): void {
+    this.#perSecond = most
+  }
+
+  size(): number {
+    return this.#entries.size
+  }
+
+  bytes(): number {
+    return this.#totalBytes
+  }
+
+  ended(): Readonly<Record<UnadmittedEnd, number>> {
+    return this.#ended
   }
 }
+
+export const createUnadmittedConnections = (
+  clock: Pick<Clock, 'monotonic'>,
+  limits: UnadmittedLimits,
+): UnadmittedConnections => new UnadmittedConnections(clock, limits)

@@ -1,8 +1,8 @@
 /**
  * How often this node dials on somebody's word. Each peer that is dialled has an allowance. What is spent on peers that were
- * never members is shared out besides among those on whose word they are dialled (protocols/limits/fair-shares.ts has the rule): one that
- * announces any number of peers that are not there takes of its own share, and whoever announced nothing else finds room.
- * Where nobody is known to have announced a peer, all such share one account.
+ * never members is shared out besides among those on whose word they are dialled (protocols/limits/fair-shares.ts has
+ * the rule): one that announces any number of peers that are not there takes of its own share, and whoever announced
+ * nothing else finds room. Where nobody is known to have announced a peer, all such share one account.
  *
  * A dial that leads to a member is given back; one that fails is forgiven slowly, all accounts alike.
  *

@@ -12,7 +12,7 @@ import type { NameLookup } from '../../../discovery/dns.ts'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import type { Clock, Log, Metrics } from '../../../protocols/port.ts'
 import type { DialSettings } from '../../options/dial-options.ts'
-import { parseNetwork } from '../addresses/ip-networks.ts'
+import { type IpNetwork, parseNetwork } from '../addresses/ip-networks.ts'
 import { isLoopback, isRelayed, peerAtEnd } from '../addresses/multiaddresses.ts'
 import { type BudgetShortage, createDialBudget } from './dial-budget.ts'
 import { addressRefusal, type DialContext, type DialRefusal, ipRefusal, namesIn } from './dial-rules.ts'
@@ -38,20 +38,6 @@ export interface DialPolicyDeps {
   /** On whose word this node dials the peer; none where that is not known. */
   announcers(peer: string): readonly string[]
   readonly metrics: Pick<Metrics, 'counter'>
-}
-
-export interface DialPolicy {
-  /** What a name of `join` stands for now. */
-  named(source: string, addresses: readonly string[]): void
-  /** Of the addresses that a peer announces, those that may be dialled. @throws COM002 where none may */
-  choose(addresses: readonly string[], peer: string): string[]
-  /** One dial of one address, which ends with the peer's id where that is known. @throws COM002 where it must not be made */
-  check(address: string): Promise<void>
-  /** For libp2p's gater. */
-  denies(address: string): Promise<boolean>
-  /** Its peer is a member. */
-  admitted(connection: Connection): void
-  refused(): Readonly<Record<string, number>>
 }
 
 const WORDS: Readonly<Record<DialRefusalReason, string>> = {
@@ -90,52 +76,71 @@ const refusal = (address: string, why: DialRefusalReason): ParleyError =>
 export const isDialRefusal = (error: unknown): boolean =>
   isParleyError(error, 'COM002') && typeof error.details.reason === 'string' && error.details.reason in WORDS
 
-export const createDialPolicy = (deps: DialPolicyDeps): DialPolicy => {
-  const { clock, log, settings, operator, lookup, metrics } = deps
-  const networks = (texts: readonly string[]) => texts.flatMap((text) => parseNetwork(text) ?? [])
-  const rules = { allow: networks(settings.allow), deny: networks(settings.deny), names: settings.names }
+const networksOf = (texts: readonly string[]): IpNetwork[] => texts.flatMap((text) => parseNetwork(text) ?? [])
+
+export class DialPolicy {
+  readonly #deps: DialPolicyDeps
+  readonly #rules
   /** Of the operator's names: what each stands for. */
-  const resolved = new Map<string, ReadonlySet<string>>()
-  const own = new Set(operator.join.map(withoutPeer))
-  const isLocalOnly = [operator.listen, operator.announce, operator.join].flat().every(isLoopback)
-  const local = new Set<string>()
-  const budget = createDialBudget(clock)
-  const counts: Record<string, number> = {}
-  const counted = metrics.counter('dials_refused_total', 'Dials that were not made, by reason', ['reason'])
-  const said = new Map<string, number>()
-  let interfaces: { atMs: number; addresses: ReadonlySet<string> } | undefined
+  readonly #resolved = new Map<string, ReadonlySet<string>>()
+  readonly #own
+  readonly #isLocalOnly
+  readonly #local = new Set<string>()
+  readonly #budget
+  readonly #counts: Record<string, number> = {}
+  readonly #counted
+  readonly #said = new Map<string, number>()
+  #interfaces: { atMs: number; addresses: ReadonlySet<string> } | undefined
 
-  const isOwnInterface = (host: string): boolean => {
-    const now = clock.monotonic()
-    if (interfaces === undefined || now - interfaces.atMs > INTERFACES_MS) {
-      const addresses = Object.values(networkInterfaces()).flatMap((all = []) => all.map(({ address }) => address))
-      interfaces = { atMs: now, addresses: new Set(addresses) }
+  constructor(deps: DialPolicyDeps) {
+    this.#deps = deps
+    this.#rules = {
+      allow: networksOf(deps.settings.allow),
+      deny: networksOf(deps.settings.deny),
+      names: deps.settings.names,
     }
-    return interfaces.addresses.has(host)
+    this.#own = new Set(deps.operator.join.map(withoutPeer))
+    this.#isLocalOnly = [deps.operator.listen, deps.operator.announce, deps.operator.join].flat().every(isLoopback)
+    this.#budget = createDialBudget(deps.clock)
+    this.#counted = deps.metrics.counter('dials_refused_total', 'Dials that were not made, by reason', ['reason'])
   }
 
-  const contextOf = (address: string, announcer: string | undefined): DialContext => {
+  #isOfThisMachine(host: string): boolean {
+    const now = this.#deps.clock.monotonic()
+    if (this.#interfaces === undefined || now - this.#interfaces.atMs > INTERFACES_MS) {
+      const addresses = Object.values(networkInterfaces()).flatMap((all = []) => all.map(({ address }) => address))
+      this.#interfaces = { atMs: now, addresses: new Set(addresses) }
+    }
+    return this.#interfaces.addresses.has(host)
+  }
+
+  #contextOf(address: string, announcer: string | undefined): DialContext {
     const bare = withoutPeer(address)
-    const isOwn = own.has(bare) || [...resolved.values()].some((addresses) => addresses.has(bare))
-    return { rules, isOwn, isSameMachine: isLocalOnly || (announcer !== undefined && local.has(announcer)), announcer }
+    const isOwn = this.#own.has(bare) || [...this.#resolved.values()].some((addresses) => addresses.has(bare))
+    return {
+      rules: this.#rules,
+      isOwn,
+      isSameMachine: this.#isLocalOnly || (announcer !== undefined && this.#local.has(announcer)),
+      announcer,
+    }
   }
 
-  const count = (address: string, why: DialRefusalReason, peer: string | undefined): void => {
-    counts[why] = (counts[why] ?? 0) + 1
-    counted({ reason: why })
-    const now = clock.monotonic()
+  #count(address: string, why: DialRefusalReason, peer: string | undefined): void {
+    this.#counts[why] = (this.#counts[why] ?? 0) + 1
+    this.#counted({ reason: why })
+    const now = this.#deps.clock.monotonic()
     const key = peer ?? address
-    if (now - (said.get(key) ?? Number.NEGATIVE_INFINITY) < LOG_MS) return
-    if (said.size >= MAX_LOCAL) said.clear()
-    said.set(key, now)
-    log.info(refusal(address, why).message, { ...(peer !== undefined && { peer }) })
+    if (now - (this.#said.get(key) ?? Number.NEGATIVE_INFINITY) < LOG_MS) return
+    if (this.#said.size >= MAX_LOCAL) this.#said.clear()
+    this.#said.set(key, now)
+    this.#deps.log.info(refusal(address, why).message, { ...(peer !== undefined && { peer }) })
   }
 
   /** What a name stands for may be dialled, all of it. */
-  const checkNames = async (address: string, context: DialContext): Promise<DialRefusal | undefined> => {
-    if (context.isOwn && rules.deny.length === 0) return undefined
+  async #checkNames(address: string, context: DialContext): Promise<DialRefusal | undefined> {
+    if (context.isOwn && this.#rules.deny.length === 0) return undefined
     for (const name of namesIn(address)) {
-      const answers = await Promise.allSettled([lookup.v4(name), lookup.v6(name)])
+      const answers = await Promise.allSettled([this.#deps.lookup.v4(name), this.#deps.lookup.v6(name)])
       for (const ip of answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))) {
         const why = ipRefusal(ip, context)
         if (why !== undefined) return why
@@ -144,56 +149,68 @@ export const createDialPolicy = (deps: DialPolicyDeps): DialPolicy => {
     return undefined
   }
 
-  const judge = async (address: string): Promise<DialRefusalReason | undefined> => {
+  async #judge(address: string): Promise<DialRefusalReason | undefined> {
     const peer = peerAtEnd(address)
-    const context = contextOf(address, peer)
-    const why = addressRefusal(address, context) ?? (await checkNames(address, context))
+    const context = this.#contextOf(address, peer)
+    const why = addressRefusal(address, context) ?? (await this.#checkNames(address, context))
     if (why !== undefined || context.isOwn || peer === undefined) return why
-    return budget.spend(peer, deps.announcers(peer))
+    return this.#budget.spend(peer, this.#deps.announcers(peer))
   }
 
-  const check = async (address: string): Promise<void> => {
-    const why = await judge(address)
+  /** One dial of one address, which ends with the peer's id where that is known. @throws COM002 where it must not be made */
+  async check(address: string): Promise<void> {
+    const why = await this.#judge(address)
     if (why === undefined) return
-    count(address, why, peerAtEnd(address))
+    this.#count(address, why, peerAtEnd(address))
     throw refusal(address, why)
   }
 
-  return {
-    check,
-    named: (source, addresses) => void resolved.set(source, new Set(addresses)),
-    choose(addresses, peer) {
-      const judged = addresses.map((address) => ({ address, context: contextOf(address, peer) }))
-      const why = judged.map(({ address, context }) => addressRefusal(address, context))
-      for (const [at, one] of why.entries()) if (one !== undefined) count(addresses[at] ?? '', one, peer)
-      const chosen = judged.filter((_, at) => why[at] === undefined)
-      const [first] = addresses
-      if (first !== undefined && chosen.length === 0) throw refusal(first, why[0] ?? 'form')
-      const isFree = first === undefined || chosen.some(({ context }) => context.isOwn)
-      const lacking = isFree ? undefined : budget.shortage(peer, deps.announcers(peer))
-      if (first === undefined || lacking === undefined) return chosen.map(({ address }) => address)
-      count(first, lacking, peer)
-      throw refusal(first, lacking)
-    },
-    async denies(address) {
-      try {
-        await check(address)
-        return false
-      } catch {
-        // It was counted, and whoever dials is told that nothing is left.
-        return true
-      }
-    },
-    admitted({ remoteAddr, remotePeer, direction }) {
-      const peer = remotePeer.toString()
-      if (direction === 'outbound') budget.succeeded(peer)
-      const address = remoteAddr.toString()
-      if (isRelayed(address) || !(isLoopback(address) || isOwnInterface(hostOf(address)))) return
-      local.delete(peer)
-      local.add(peer)
-      const [oldest] = local
-      if (local.size > MAX_LOCAL && oldest !== undefined) local.delete(oldest)
-    },
-    refused: () => counts,
+  /** What a name of `join` stands for now. */
+  named(source: string, addresses: readonly string[]): void {
+    this.#resolved.set(source, new Set(addresses))
+  }
+
+  /** Of the addresses that a peer announces, those that may be dialled. @throws COM002 where none may */
+  choose(addresses: readonly string[], peer: string): string[] {
+    const judged = addresses.map((address) => ({ address, context: this.#contextOf(address, peer) }))
+    const why = judged.map(({ address, context }) => addressRefusal(address, context))
+    for (const [at, one] of why.entries()) if (one !== undefined) this.#count(addresses[at] ?? '', one, peer)
+    const chosen = judged.filter((_, at) => why[at] === undefined)
+    const [first] = addresses
+    if (first !== undefined && chosen.length === 0) throw refusal(first, why[0] ?? 'form')
+    const isFree = first === undefined || chosen.some(({ context }) => context.isOwn)
+    const lacking = isFree ? undefined : this.#budget.shortage(peer, this.#deps.announcers(peer))
+    if (first === undefined || lacking === undefined) return chosen.map(({ address }) => address)
+    this.#count(first, lacking, peer)
+    throw refusal(first, lacking)
+  }
+
+  /** For libp2p's gater. */
+  async denies(address: string): Promise<boolean> {
+    try {
+      await this.check(address)
+      return false
+    } catch {
+      // It was counted, and whoever dials is told that nothing is left.
+      return true
+    }
+  }
+
+  /** Its peer is a member. */
+  admitted({ remoteAddr, remotePeer, direction }: Connection): void {
+    const peer = remotePeer.toString()
+    if (direction === 'outbound') this.#budget.succeeded(peer)
+    const address = remoteAddr.toString()
+    if (isRelayed(address) || !(isLoopback(address) || this.#isOfThisMachine(hostOf(address)))) return
+    this.#local.delete(peer)
+    this.#local.add(peer)
+    const [oldest] = this.#local
+    if (this.#local.size > MAX_LOCAL && oldest !== undefined) this.#local.delete(oldest)
+  }
+
+  refused(): Readonly<Record<string, number>> {
+    return this.#counts
   }
 }
+
+export const createDialPolicy = (deps: DialPolicyDeps): DialPolicy => new DialPolicy(deps)

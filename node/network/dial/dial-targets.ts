@@ -33,6 +33,15 @@ const FIRST_DIALS = 3
 
 export const peerIn = (address: string): string | undefined => /\/p2p\/([^/]+)$/.exec(address)?.[1]
 
+/** How long a target rests that failed so many times in a row: twice as long each time, with jitter. */
+export const backoffMs = (
+  failures: number,
+  limits: { readonly backoffMinMs: number; readonly backoffMaxMs: number; chance(): number },
+): number => {
+  const top = Math.min(limits.backoffMaxMs, limits.backoffMinMs * 2 ** Math.min(failures, 16))
+  return top / 2 + (top / 2) * limits.chance()
+}
+
 export const joinSource = (text: string): JoinSource => ({ text, targets: [], unresolved: undefined })
 
 /** @param nextAt when it is dialled, in milliseconds of the monotonic clock */

@@ -6,7 +6,7 @@
  *
  * During a change of secrets a node asks and answers by both. Without a secret, or with a weak one that was not allowed,
  * nothing leaves this machine.
- * State: who was heard, bounded; a socket per family that hears, one per interface that speaks, looked over every few seconds.
+ * State: who was heard, bounded; a socket per family that receives, one per interface that sends, looked over every few seconds.
  */
 import { randomBytes } from 'node:crypto'
 import { createSocket, type Socket } from 'node:dgram'
@@ -19,7 +19,7 @@ import { chance, clock, timers } from '../../platform/platform.ts'
 import { isStrongEnough } from '../../trust/secret.ts'
 import { isRelayed } from '../addresses/multiaddresses.ts'
 import type { LocalDiscovery } from '../dial/connection-supervisor.ts'
-import { mdnsCiphersOf } from './mdns-cipher.ts'
+import { type MdnsCipher, mdnsCiphersOf } from './mdns-cipher.ts'
 import {
   dialableFrom,
   type IpVersion,
@@ -52,56 +52,65 @@ export interface MdnsDiscoveryDeps {
 
 interface Open {
   readonly version: IpVersion
-  readonly place: MulticastInterface
+  readonly face: MulticastInterface
   close(): void
 }
 
 const keyOf = ({ name, address }: MdnsInterfaceAddress): string => `${name} ${address}`
 
-export const createMdnsDiscovery = async ({
-  self,
-  options,
-  log,
-  metrics,
-  addresses,
-}: MdnsDiscoveryDeps): Promise<LocalDiscovery> => {
-  let rings = await mdnsCiphersOf(options)
-  let ringed = options.secret
-  const count = metrics.counter(
-    'mdns_total',
-    'Multicast DNS: questions, answers, finds, packets dropped or not sent.',
-    ['what'],
-  )
+export class MdnsDiscovery implements LocalDiscovery {
+  readonly #deps: MdnsDiscoveryDeps
+  #ciphers: readonly MdnsCipher[]
+  #cipheredFor: MeshOptions['secret']
+  readonly #count
   /** By interface and address: one that changed is another. */
-  const open = new Map<string, Open>()
+  readonly #open = new Map<string, Open>()
   /** A group can be joined only once the socket is bound: it would be bound to some other port. */
-  const ears = new Map<IpVersion, { socket: Socket; isBound: boolean }>()
-  /** By place, in a row. */
-  const failures = new Map<string, number>()
+  readonly #receivers = new Map<IpVersion, { socket: Socket; isBound: boolean }>()
+  /** By interface, in a row. */
+  readonly #failures = new Map<string, number>()
   /** The newest last. */
-  const heard = new Map<string, string[]>()
-  let tell: (peer: string, addresses: string[]) => void = () => {}
-  let finders: Mdns[] = []
-  let isStopped = false
-  let stopLooking = (): void => {}
+  readonly #heard = new Map<string, string[]>()
+  #tell: (peer: string, addresses: string[]) => void = () => {}
+  #finders: Mdns[] = []
+  #isStopped = false
+  #stopLooking = (): void => {}
+  readonly #suffix: string
 
-  const suffix = `/p2p/${self}`
-  /** The id is told once; who is on the same network needs no relay. */
-  const own = (): string[] =>
-    addresses()
-      .filter((address) => !isRelayed(address))
-      .map(withoutId)
-  const withoutId = (address: string): string => (address.endsWith(suffix) ? address.slice(0, -suffix.length) : address)
-
-  const failedAt = (where: string, error: Error): void => {
-    const inRow = (failures.get(where) ?? 0) + 1
-    failures.set(where, inRow)
-    // An interface that just came up has addresses that cannot be used yet (RFC 4862, section 5.4).
-    if (inRow === 1) timers.after(SOON_MS, look)
-    if (inRow === COMPLAIN_AT) log.warn(`multicast DNS does not work on ${where}: ${error.message}`, { error })
+  constructor(deps: MdnsDiscoveryDeps, ciphers: readonly MdnsCipher[]) {
+    this.#deps = deps
+    this.#ciphers = ciphers
+    this.#cipheredFor = deps.options.secret
+    this.#count = deps.metrics.counter(
+      'mdns_total',
+      'Multicast DNS: questions, answers, finds, packets dropped or not sent.',
+      ['what'],
+    )
+    this.#suffix = `/p2p/${deps.self}`
   }
 
-  const close = (socket: Socket): void => {
+  /** The id is told once; who is on the same network needs no relay. */
+  #ownAddresses(): string[] {
+    return this.#deps
+      .addresses()
+      .filter((address) => !isRelayed(address))
+      .map((address) => this.#withoutId(address))
+  }
+
+  #withoutId(address: string): string {
+    return address.endsWith(this.#suffix) ? address.slice(0, -this.#suffix.length) : address
+  }
+
+  #failedAt(where: string, error: Error): void {
+    const inRow = (this.#failures.get(where) ?? 0) + 1
+    this.#failures.set(where, inRow)
+    // An interface that just came up has addresses that cannot be used yet (RFC 4862, section 5.4).
+    if (inRow === 1) timers.after(SOON_MS, () => this.#look())
+    if (inRow === COMPLAIN_AT)
+      this.#deps.log.warn(`multicast DNS does not work on ${where}: ${error.message}`, { error })
+  }
+
+  #close(socket: Socket): void {
     try {
       socket.close()
     } catch {
@@ -109,153 +118,166 @@ export const createMdnsDiscovery = async ({
     }
   }
 
-  const socketOf = (version: IpVersion, where: string, failed: () => void): Socket => {
+  #socketOf(version: IpVersion, where: string, failed: () => void): Socket {
     const socket = createSocket({ type: version === 4 ? 'udp4' : 'udp6', reuseAddr: true, ipv6Only: version === 6 })
     socket.unref()
     socket.on('error', (error) => {
-      failedAt(where, error)
-      close(socket)
+      this.#failedAt(where, error)
+      this.#close(socket)
       failed()
     })
     return socket
   }
 
-  const listenOn = (version: IpVersion): void => {
-    const socket = socketOf(version, `IPv${version}`, () => {
-      ears.delete(version)
+  #listenOn(version: IpVersion): void {
+    const socket = this.#socketOf(version, `IPv${version}`, () => {
+      this.#receivers.delete(version)
       // Its groups went with it.
-      for (const [key, one] of open) {
+      for (const [key, one] of this.#open) {
         if (one.version !== version) continue
         one.close()
-        open.delete(key)
+        this.#open.delete(key)
       }
     })
-    const ear = { socket, isBound: false }
-    ears.set(version, ear)
+    const receiver = { socket, isBound: false }
+    this.#receivers.set(version, receiver)
     socket.on('message', (packet) => {
-      for (const finder of finders) finder.receive(packet)
+      for (const finder of this.#finders) finder.receive(packet)
     })
     socket.bind(PORT, version === 4 ? '0.0.0.0' : '::', () => {
-      ear.isBound = true
-      look()
+      receiver.isBound = true
+      this.#look()
     })
   }
 
-  const openPlace = (outlook: MdnsInterfaceAddress): void => {
-    const { name, version, address, by } = outlook
-    const key = keyOf(outlook)
-    const ear = ears.get(version)?.socket
+  #openInterface(local: MdnsInterfaceAddress): void {
+    const { name, version, address, by } = local
+    const key = keyOf(local)
+    const receiver = this.#receivers.get(version)?.socket
     let isReady = false
-    const socket = socketOf(version, name, () => open.delete(key))
+    const socket = this.#socketOf(version, name, () => this.#open.delete(key))
     // What is sent to this address alone; answers go to the group.
     socket.on('message', () => {})
     socket.bind(PORT, address, () => {
       try {
-        ear?.addMembership(GROUPS[version], by)
+        receiver?.addMembership(GROUPS[version], by)
         socket.setMulticastInterface(by)
         socket.setMulticastTTL(TTL)
         socket.setMulticastLoopback(true)
         isReady = true
-        failures.delete(name)
-        for (const finder of finders) finder.restart()
+        this.#failures.delete(name)
+        for (const finder of this.#finders) finder.restart()
       } catch (error) {
         socket.emit('error', error)
       }
     })
-    open.set(key, {
+    this.#open.set(key, {
       version,
-      place: {
+      face: {
         name,
-        send(packet) {
+        send: (packet) => {
           if (!isReady) return
           // What is lost is asked for again; an interface that is going away is closed at the next look.
           socket.send(packet, PORT, GROUPS[version], (error) => {
-            if (error !== null) count({ what: 'unsent' })
+            if (error !== null) this.#count({ what: 'unsent' })
           })
         },
-        addresses: () => dialableFrom(outlook, own()),
+        addresses: () => dialableFrom(local, this.#ownAddresses()),
       },
       close: () => {
         isReady = false
         try {
-          ear?.dropMembership(GROUPS[version], by)
+          receiver?.dropMembership(GROUPS[version], by)
         } catch {
           // The interface is gone, and its groups with it.
         }
-        close(socket)
+        this.#close(socket)
       },
     })
   }
 
-  const found = (peer: string, told: string[]): void => {
-    const dialable = usableAddresses(told, reachesBeyond(options))
+  #found(peer: string, told: string[]): void {
+    const dialable = usableAddresses(told, reachesBeyond(this.#deps.options))
     if (dialable.length === 0) return
-    heard.delete(peer)
-    heard.set(peer, dialable)
-    const [oldest] = heard.keys()
-    if (heard.size > MAX_HEARD && oldest !== undefined) heard.delete(oldest)
-    tell(peer, dialable)
+    this.#heard.delete(peer)
+    this.#heard.set(peer, dialable)
+    const [oldest] = this.#heard.keys()
+    if (this.#heard.size > MAX_HEARD && oldest !== undefined) this.#heard.delete(oldest)
+    this.#tell(peer, dialable)
   }
 
-  const listenFor = (): void => {
-    for (const finder of finders) finder.stop()
-    finders = rings.map((ring) =>
+  #listenFor(): void {
+    for (const finder of this.#finders) finder.stop()
+    this.#finders = this.#ciphers.map((cipher) =>
       createMdns({
-        ...{ self, clock, timers, chance, found, ...ring },
+        ...{ self: this.#deps.self, clock, timers, chance, found: (peer, told) => this.#found(peer, told), ...cipher },
         instance: randomBytes(8).toString('hex'),
-        interfaces: () => [...open.values()].map(({ place }) => place),
-        count: (what) => count({ what }),
+        interfaces: () => [...this.#open.values()].map(({ face }) => face),
+        count: (what) => this.#count({ what }),
       }),
     )
   }
 
   /** Asks and answers by the secrets that there are now. */
-  const renew = async (): Promise<void> => {
-    ringed = options.secret
-    rings = await mdnsCiphersOf(options)
-    if (!isStopped) listenFor()
+  async #renew(): Promise<void> {
+    this.#cipheredFor = this.#deps.options.secret
+    this.#ciphers = await mdnsCiphersOf(this.#deps.options)
+    if (!this.#isStopped) this.#listenFor()
   }
 
-  const look = (): void => {
-    if (isStopped) return
-    if (!isDeepStrictEqual(options.secret, ringed))
-      renew().catch((error: unknown) => log.warn('multicast DNS keeps to the old secret', { error }))
+  #look(): void {
+    if (this.#isStopped) return
+    if (!isDeepStrictEqual(this.#deps.options.secret, this.#cipheredFor))
+      this.#renew().catch((error: unknown) => this.#deps.log.warn('multicast DNS keeps to the old secret', { error }))
     const wanted = new Map(
-      mdnsInterfaceAddresses(networkInterfaces(), reachesBeyond(options)).map((outlook) => [keyOf(outlook), outlook]),
+      mdnsInterfaceAddresses(networkInterfaces(), reachesBeyond(this.#deps.options)).map((local) => [
+        keyOf(local),
+        local,
+      ]),
     )
-    for (const [key, one] of open) {
+    for (const [key, one] of this.#open) {
       if (wanted.has(key)) continue
       one.close()
-      open.delete(key)
-      failures.delete(one.place.name)
+      this.#open.delete(key)
+      this.#failures.delete(one.face.name)
     }
-    for (const [key, outlook] of wanted) {
-      const ear = ears.get(outlook.version)
-      if (ear === undefined) listenOn(outlook.version)
-      else if (ear.isBound && !open.has(key)) openPlace(outlook)
+    for (const [key, local] of wanted) {
+      const receiver = this.#receivers.get(local.version)
+      if (receiver === undefined) this.#listenOn(local.version)
+      else if (receiver.isBound && !this.#open.has(key)) this.#openInterface(local)
     }
   }
 
-  return {
-    start(found) {
-      if (isStopped) return
-      tell = found
-      if (!reachesBeyond(options))
-        log.info('multicast DNS stays on this machine: the mesh has no secret, or a weak one')
-      look()
-      stopLooking = timers.every(LOOK_PERIOD_MS, look)
-      listenFor()
-    },
-    addressesOf: (peer) => heard.get(peer) ?? [],
-    isSilent: () => finders.length > 0 && finders.every((finder) => finder.isSilent()),
-    stop() {
-      isStopped = true
-      stopLooking()
-      for (const finder of finders) finder.stop()
-      for (const one of open.values()) one.close()
-      for (const { socket } of ears.values()) close(socket)
-      open.clear()
-      ears.clear()
-    },
+  start(found: (peer: string, addresses: string[]) => void): void {
+    if (this.#isStopped) return
+    this.#tell = found
+    if (!reachesBeyond(this.#deps.options))
+      this.#deps.log.info('multicast DNS stays on this machine: the mesh has no secret, or a weak one')
+    this.#look()
+    this.#stopLooking = timers.every(LOOK_PERIOD_MS, () => this.#look())
+    this.#listenFor()
+  }
+
+  /** What a peer said of itself at last; empty where it was not heard. */
+  addressesOf(peer: string): readonly string[] {
+    return this.#heard.get(peer) ?? []
+  }
+
+  /** It has asked often enough, and nobody was there. */
+  isSilent(): boolean {
+    return this.#finders.length > 0 && this.#finders.every((finder) => finder.isSilent())
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#stopLooking()
+    for (const finder of this.#finders) finder.stop()
+    for (const one of this.#open.values()) one.close()
+    for (const { socket } of this.#receivers.values()) this.#close(socket)
+    this.#open.clear()
+    this.#receivers.clear()
   }
 }
+
+export const createMdnsDiscovery = async (deps: MdnsDiscoveryDeps): Promise<LocalDiscovery> =>
+  new MdnsDiscovery(deps, await mdnsCiphersOf(deps.options))

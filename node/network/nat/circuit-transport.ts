@@ -1,6 +1,6 @@
 /**
  * Connections by way of a relay: dialling a peer through one, taking those that come through one, and asking one for a
- * place. Upstream's transport does the first two; it is loaded with the first of them.
+ * reservation. Upstream's transport does the first two; it is loaded with the first of them.
  *
  * A relayed connection is secured end to end like any other: the relay proves nothing and reads nothing. It stands on a
  * stream of the connection with the relay that is in use (peers.ts). Connections are taken from admitted relays only at
@@ -31,20 +31,6 @@ export interface CircuitTransportDeps {
   hasReservation(relay: string): boolean
 }
 
-export interface CircuitTransport {
-  /** For `createLibp2p({ transports })`. */
-  readonly factory: (components: CircuitRelayTransportComponents) => Transport
-  /** From now on others may connect through relays at which this node has a place. */
-  listen(): Promise<void>
-  /**
-   * Asks a connected relay for a place, or to keep it.
-   * @returns milliseconds since 1970 until which it is kept, by the relay's clock
-   * @throws COM002 when it cannot be asked; COM003 when it has no place left
-   */
-  reserve(relay: string): Promise<number>
-  stop(): Promise<void>
-}
-
 type Loaded = Transport & { start(): Promise<void>; stop(): Promise<void>; reservationStore: object }
 
 const isLoaded = (transport: Transport): transport is Loaded =>
@@ -55,114 +41,133 @@ const isLoaded = (transport: Transport): transport is Loaded =>
   'reservationStore' in transport &&
   typeof transport.reservationStore === 'object'
 
-export const createCircuitTransport = (deps: CircuitTransportDeps): CircuitTransport => {
-  let components: CircuitRelayTransportComponents | undefined
-  let loading: Promise<Loaded> | undefined
-  let listening: Promise<void> | undefined
+export class CircuitTransport {
+  readonly #deps: CircuitTransportDeps
+  #components: CircuitRelayTransportComponents | undefined
+  #loading: Promise<Loaded> | undefined
+  #listening: Promise<void> | undefined
 
-  /** Connections that a relayed one can stand on, the one in use alone where there is one: others are about to close. */
-  const footings = (manager: CircuitRelayTransportComponents['connectionManager'], peer: PeerId | undefined) => {
+  constructor(deps: CircuitTransportDeps) {
+    this.#deps = deps
+  }
+
+  /** Connections that can carry a relayed one, the one in use alone where there is one: others are about to close. */
+  #carriers(manager: CircuitRelayTransportComponents['connectionManager'], peer: PeerId | undefined) {
     const isDirect = ({ status, remoteAddr }: Connection): boolean =>
       status === 'open' && !isRelayed(remoteAddr.toString())
-    const used = peer === undefined ? undefined : deps.connectionOf(peer.toString())
+    const used = peer === undefined ? undefined : this.#deps.connectionOf(peer.toString())
     return used !== undefined && isDirect(used) ? [used] : manager.getConnections(peer).filter(isDirect)
   }
-  const footing = (given: CircuitRelayTransportComponents) =>
-    withOverrides(given.connectionManager, {
-      getConnections: (peer: PeerId | undefined) => footings(given.connectionManager, peer),
-    })
 
-  /** A relay carries nothing that comes to it through another relay: one that is reached so is dialled directly first. */
-  const reachDirectly = async (through: string, signal: AbortSignal): Promise<void> => {
-    const relay = peerAtEnd(through)
-    if (relay === undefined || components === undefined) return
-    if (footings(components.connectionManager, peerIdFromString(relay)).length > 0) return
-    await deps.dial(multiaddr(through), signal)
+  #managerOf(given: CircuitRelayTransportComponents) {
+    return withOverrides(given.connectionManager, {
+      getConnections: (peer: PeerId | undefined) => this.#carriers(given.connectionManager, peer),
+    })
   }
 
-  const guarded = (given: CircuitRelayTransportComponents) =>
-    withOverrides(given.registrar, {
+  /** A relay carries nothing that comes to it through another relay: one that is reached so is dialled directly first. */
+  async #reachDirectly(through: string, signal: AbortSignal): Promise<void> {
+    const relay = peerAtEnd(through)
+    if (relay === undefined || this.#components === undefined) return
+    if (this.#carriers(this.#components.connectionManager, peerIdFromString(relay)).length > 0) return
+    await this.#deps.dial(multiaddr(through), signal)
+  }
+
+  #registrarOf(given: CircuitRelayTransportComponents) {
+    return withOverrides(given.registrar, {
       handle: (protocolId: string, handler: StreamHandler, options?: object) =>
         given.registrar.handle(
           protocolId,
-          behindGater(deps.gate, (stream, connection) => {
-            if (deps.hasReservation(connection.remotePeer.toString())) return handler(stream, connection)
+          behindGater(this.#deps.gate, (stream, connection) => {
+            if (this.#deps.hasReservation(connection.remotePeer.toString())) return handler(stream, connection)
             stream.abort(new Error('this node has no place at that relay'))
           }),
           options,
         ),
     })
+  }
 
-  const load = async (given: CircuitRelayTransportComponents): Promise<Loaded> => {
+  async #load(given: CircuitRelayTransportComponents): Promise<Loaded> {
     const { circuitRelayTransport } = await import('@libp2p/circuit-relay-v2')
-    const own = withOverrides(given, { connectionManager: footing(given), registrar: guarded(given) })
+    const own = withOverrides(given, { connectionManager: this.#managerOf(given), registrar: this.#registrarOf(given) })
     const transport = circuitRelayTransport({ maxInboundStopStreams: MAX_INBOUND })(own)
     if (!isLoaded(transport)) throw new Error('the installed @libp2p/circuit-relay-v2 is not the one that is known')
     // Places are asked for here; upstream would ask for one at any relay that somebody connects through.
     Object.assign(transport.reservationStore, { hasReservation: () => true })
     return transport
   }
-  const loaded = (): Promise<Loaded> => {
-    if (components === undefined) throw new Error('libp2p was not created with this transport')
-    loading ??= load(components)
-    return loading
+
+  #loaded(): Promise<Loaded> {
+    if (this.#components === undefined) throw new Error('libp2p was not created with this transport')
+    this.#loading ??= this.#load(this.#components)
+    return this.#loading
   }
 
-  return {
-    factory(given) {
-      components = given
-      return {
-        [transportSymbol]: true,
-        [Symbol.toStringTag]: 'parley-relay',
-        async dial(address, options) {
-          const transport = await loaded()
-          const [through = ''] = address.toString().split('/p2p-circuit')
-          await reachDirectly(through, options.signal)
-          return transport.dial(address, options)
-        },
-        createListener() {
-          throw new Error('a place at a relay is asked for, not listened on')
-        },
-        listenFilter: () => [],
-        dialFilter: (addresses: Multiaddr[]) => addresses.filter((address) => isRelayed(address.toString())),
-      }
-    },
-    listen() {
-      listening ??= loaded().then((transport) => transport.start())
-      return listening
-    },
-    async reserve(relay) {
-      const failed = (message: string, cause?: unknown): ParleyError =>
-        new ParleyError('COM002', `the relay ${relay} ${message}`, {
-          hint: 'another relay is taken, where there is one',
-          ...(cause !== undefined && { cause }),
-        })
-      const connection = deps.connectionOf(relay)
-      if (connection === undefined) throw failed('is not connected')
-      if (isRelayed(connection.remoteAddr.toString())) throw failed('is itself reached through a relay only')
-      const signal = AbortSignal.timeout(RESERVE_LIMIT_MS)
+  /** For `createLibp2p({ transports })`. */
+  readonly factory = (given: CircuitRelayTransportComponents): Transport => {
+    this.#components = given
+    return {
+      [transportSymbol]: true,
+      [Symbol.toStringTag]: 'parley-relay',
+      dial: async (address, options) => {
+        const transport = await this.#loaded()
+        const [through = ''] = address.toString().split('/p2p-circuit')
+        await this.#reachDirectly(through, options.signal)
+        return transport.dial(address, options)
+      },
+      createListener: () => {
+        throw new Error('a place at a relay is asked for, not listened on')
+      },
+      listenFilter: () => [],
+      dialFilter: (addresses: Multiaddr[]) => addresses.filter((address) => isRelayed(address.toString())),
+    }
+  }
+
+  /** From now on others may connect through relays at which this node has a place. */
+  listen(): Promise<void> {
+    this.#listening ??= this.#loaded().then((transport) => transport.start())
+    return this.#listening
+  }
+
+  /**
+   * Asks a connected relay for a place, or to keep it.
+   * @returns milliseconds since 1970 until which it is kept, by the relay's clock
+   * @throws COM002 when it cannot be asked; COM003 when it has no place left
+   */
+  async reserve(relay: string): Promise<number> {
+    const failed = (message: string, cause?: unknown): ParleyError =>
+      new ParleyError('COM002', `the relay ${relay} ${message}`, {
+        hint: 'another relay is taken, where there is one',
+        ...(cause !== undefined && { cause }),
+      })
+    const connection = this.#deps.connectionOf(relay)
+    if (connection === undefined) throw failed('is not connected')
+    if (isRelayed(connection.remoteAddr.toString())) throw failed('is itself reached through a relay only')
+    const signal = AbortSignal.timeout(RESERVE_LIMIT_MS)
+    try {
+      const stream = await connection.newStream(HOP, { signal, runOnLimitedConnection: true })
       try {
-        const stream = await connection.newStream(HOP, { signal, runOnLimitedConnection: true })
-        try {
-          stream.send(withLengthPrefix(encodeHop({ type: 'reserve' })))
-          const { status = 0, expires = 0 } = decodeHop((await readMessage(stream, signal)).message)
-          if (status === RELAY_STATUS.ok) return expires * 1000
-          if (status === RELAY_STATUS.reservationRefused)
-            throw new ParleyError('COM003', `the relay ${relay} refused a place: ${statusText(status)}`, {
-              hint: 'another relay is taken; raise discovery.relay.maxReservations there, or have more nodes serve',
-            })
-          throw failed(`refused a place: ${statusText(status)}`)
-        } finally {
-          stream.close().catch((error: Error) => stream.abort(error))
-        }
-      } catch (error) {
-        throw error instanceof ParleyError ? error : failed('could not be asked for a place', error)
+        stream.send(withLengthPrefix(encodeHop({ type: 'reserve' })))
+        const { status = 0, expires = 0 } = decodeHop((await readMessage(stream, signal)).message)
+        if (status === RELAY_STATUS.ok) return expires * 1000
+        if (status === RELAY_STATUS.reservationRefused)
+          throw new ParleyError('COM003', `the relay ${relay} refused a place: ${statusText(status)}`, {
+            hint: 'another relay is taken; raise discovery.relay.maxReservations there, or have more nodes serve',
+          })
+        throw failed(`refused a place: ${statusText(status)}`)
+      } finally {
+        stream.close().catch((error: Error) => stream.abort(error))
       }
-    },
-    async stop() {
-      if (listening === undefined) return
-      await listening.catch(() => {})
-      await (await loaded()).stop()
-    },
+    } catch (error) {
+      throw error instanceof ParleyError ? error : failed('could not be asked for a place', error)
+    }
+  }
+
+  async stop(): Promise<void> {
+    if (this.#listening === undefined) return
+    await this.#listening.catch(() => {})
+    await (await this.#loaded()).stop()
   }
 }
+
+export const createCircuitTransport = (deps: CircuitTransportDeps): CircuitTransport => new CircuitTransport(deps)

@@ -1,5 +1,5 @@
 /**
- * Relays, in a running node: serves as one, keeps places at others where this node cannot be dialled, tells the addresses
+ * Relays, in a running node: serves as one, keeps reservations at others where this node cannot be dialled, tells the addresses
  * that lead there, and replaces relayed connections by direct ones when that becomes possible.
  *
  * A serving node tells it in its record as a protocol without methods. With `use: auto` nothing is done until a member
@@ -16,7 +16,7 @@ import { endingWith, isRelayed, worthAnnouncing } from '../addresses/multiaddres
 import type { Peers } from '../peers.ts'
 import { type Autonat, MAX_TRIED } from './autonat.ts'
 import type { CircuitTransport } from './circuit-transport.ts'
-import { createDirectUpgrades } from './direct-upgrade.ts'
+import { createDirectUpgrades, type DirectUpgrades } from './direct-upgrade.ts'
 import type { RelayFacts } from './relay-facts.ts'
 import { carriesRelayed, RESERVATION_MS } from './relay-messages.ts'
 import { noReservations, type ReservationsInput, stepReservations } from './relay-reservations.ts'
@@ -64,196 +64,229 @@ export interface RelayClientDeps {
   readonly upgradeMs: number
 }
 
-export interface RelayClient {
-  /** Those that lead through relays at which this node has a place. */
-  addresses(): string[]
-  hasReservation(relay: string): boolean
-  /** It is needed for a place, or carries somebody. */
-  isNeeded(connection: Connection): boolean
-  facts(): RelayFacts
-  stop(): Promise<void>
-}
+export class RelayClient {
+  readonly #deps: RelayClientDeps
+  readonly #settings: RelaySettings
+  readonly #self: string
+  #reservations = noReservations
+  #dialable: boolean | undefined
+  #checkAt = Number.NEGATIVE_INFINITY
+  #checking = false
+  #told = ''
+  #stopped = false
+  readonly #counts = { granted: 0, refused: 0 }
+  readonly #upgrades: DirectUpgrades
+  readonly #ranks = new Map<string, number>()
+  #server: RelayServer | undefined
+  #stops: Stop[] = []
 
-export const startRelayClient = async (deps: RelayClientDeps, settings: RelaySettings): Promise<RelayClient> => {
-  const { port, clock, timers, log, peers, directory } = deps
-  const self = port.self.id
-  let places = noReservations
-  let dialable: boolean | undefined
-  let checkAt = Number.NEGATIVE_INFINITY
-  let checking = false
-  let told = ''
-  let stopped = false
-  const counts = { granted: 0, refused: 0 }
-  const isOverRelay = (peer: string): boolean => {
-    const chosen = peers.get(peer)?.chosen
+  constructor(deps: RelayClientDeps, settings: RelaySettings) {
+    this.#deps = deps
+    this.#settings = settings
+    this.#self = deps.port.self.id
+    this.#upgrades = createDirectUpgrades({
+      clock: deps.clock,
+      timers: deps.timers,
+      chance: deps.chance,
+      relayed: () => this.#relayed(),
+      addressesOf: (peer) => deps.directory.get(peer)?.record.addresses ?? [],
+      dial: deps.dial,
+      pauseMs: deps.upgradeMs,
+    })
+  }
+
+  /** Serves where it is told to, and looks for relays from now on. */
+  async start(): Promise<void> {
+    const { timers, port, directory } = this.#deps
+    if (this.#settings.serve) await this.#serve()
+    this.#stops = [
+      timers.every(LOOK_MS, () => {
+        this.#look()
+        this.#upgrades.dialDue()
+      }),
+      port.onMember(({ id }, change) => {
+        if (change === 'left' && this.#reservations.held.has(id)) this.#step({ type: 'lost', relay: id })
+        this.#look()
+      }),
+      directory.onChange(({ agent }) => {
+        // The relay may have moved, and one that serves may be new.
+        if (this.#reservations.held.has(agent.peer)) this.#tellChange()
+        this.#upgrades.recordChanged(agent.peer)
+        if (agent.record.protocols.some(({ name }) => name === RELAY_RECORD.name)) this.#look()
+      }),
+    ]
+  }
+
+  #isOverRelay(peer: string): boolean {
+    const chosen = this.#deps.peers.get(peer)?.chosen
     return chosen !== undefined && isRelayed(chosen.remoteAddr.toString())
   }
 
-  const relayed = (): string[] => peers.all().flatMap(({ id }) => (isOverRelay(id) ? [id] : []))
-  const upgrades = createDirectUpgrades({
-    clock,
-    timers,
-    chance: deps.chance,
-    relayed,
-    addressesOf: (peer) => directory.get(peer)?.record.addresses ?? [],
-    dial: deps.dial,
-    pauseMs: deps.upgradeMs,
-  })
-
-  const addresses = (): string[] =>
-    [...places.held.keys()].flatMap((relay) =>
-      (directory.get(relay)?.record.addresses ?? [])
-        .filter((address) => !isRelayed(address))
-        .slice(0, MAX_TOLD)
-        .map((address) => `${endingWith(address, relay)}/p2p-circuit/p2p/${self}`),
-    )
-
-  const tellChange = (): void => {
-    const now = addresses().join(' ')
-    if (now === told || stopped) return
-    told = now
-    deps.changed()
+  #relayed(): string[] {
+    return this.#deps.peers.all().flatMap(({ id }) => (this.#isOverRelay(id) ? [id] : []))
   }
 
-  const ask = async (relay: string): Promise<void> => {
+  /** Those that lead through relays at which this node has a place. */
+  addresses(): string[] {
+    return [...this.#reservations.held.keys()].flatMap((relay) =>
+      (this.#deps.directory.get(relay)?.record.addresses ?? [])
+        .filter((address) => !isRelayed(address))
+        .slice(0, MAX_TOLD)
+        .map((address) => `${endingWith(address, relay)}/p2p-circuit/p2p/${this.#self}`),
+    )
+  }
+
+  #tellChange(): void {
+    const now = this.addresses().join(' ')
+    if (now === this.#told || this.#stopped) return
+    this.#told = now
+    this.#deps.changed()
+  }
+
+  async #ask(relay: string): Promise<void> {
     try {
-      await deps.circuits.listen()
-      if (peers.get(relay) === undefined) await deps.connect(relay)
-      const until = await deps.circuits.reserve(relay)
-      if (!places.held.has(relay)) {
-        counts.granted += 1
-        log.info('this node can be reached through a relay', { relay })
+      await this.#deps.circuits.listen()
+      if (this.#deps.peers.get(relay) === undefined) await this.#deps.connect(relay)
+      const until = await this.#deps.circuits.reserve(relay)
+      if (!this.#reservations.held.has(relay)) {
+        this.#counts.granted += 1
+        this.#deps.log.info('this node can be reached through a relay', { relay })
       }
       // The relay's clock may differ from this one's by any amount.
-      step({ type: 'granted', relay, forMs: Math.min(RESERVATION_MS, Math.max(LEAST_PLACE_MS, until - clock.now())) })
+      this.#step({
+        type: 'granted',
+        relay,
+        forMs: Math.min(RESERVATION_MS, Math.max(LEAST_PLACE_MS, until - this.#deps.clock.now())),
+      })
     } catch (error) {
-      counts.refused += 1
-      log.warn(error instanceof Error ? error.message : String(error), {
+      this.#counts.refused += 1
+      this.#deps.log.warn(error instanceof Error ? error.message : String(error), {
         relay,
         ...(error instanceof ParleyError && { hint: error.hint }),
       })
-      step({ type: 'refused', relay })
+      this.#step({ type: 'refused', relay })
     }
-    if (!stopped) look()
+    if (!this.#stopped) this.#look()
   }
 
-  const step = (input: ReservationsInput): void => {
-    const next = stepReservations(places, input, clock.monotonic())
-    places = next.state
-    if (next.ask !== undefined) void ask(next.ask.relay)
-    tellChange()
+  #step(input: ReservationsInput): void {
+    const next = stepReservations(this.#reservations, input, this.#deps.clock.monotonic())
+    this.#reservations = next.state
+    if (next.ask !== undefined) void this.#ask(next.ask.relay)
+    this.#tellChange()
   }
 
-  const relays = (): Map<string, boolean> =>
-    new Map(
-      directory
+  #relays(): Map<string, boolean> {
+    return new Map(
+      this.#deps.directory
         .offers(RELAY_RECORD.name, 1)
-        .filter(({ peer }) => peer !== self && !isOverRelay(peer))
-        .map(({ peer }) => [peer, peers.get(peer) !== undefined]),
+        .filter(({ peer }) => peer !== this.#self && !this.#isOverRelay(peer))
+        .map(({ peer }) => [peer, this.#deps.peers.get(peer) !== undefined]),
     )
+  }
 
-  const check = async (): Promise<void> => {
-    checking = true
+  async #check(): Promise<void> {
+    this.#checking = true
     try {
-      const members = peers.all().filter(({ id }) => !isOverRelay(id))
-      const isBlocked = await deps.reach.isUnreachable(
+      const members = this.#deps.peers.all().filter(({ id }) => !this.#isOverRelay(id))
+      const isBlocked = await this.#deps.reach.isUnreachable(
         members.map(({ id }) => id),
-        worthAnnouncing(deps.addresses(), MAX_TRIED),
+        worthAnnouncing(this.#deps.addresses(), MAX_TRIED),
       )
-      checkAt = clock.monotonic() + (isBlocked === undefined ? UNKNOWN_MS : CHECK_MS)
-      if (isBlocked === undefined || dialable === !isBlocked) return
-      dialable = !isBlocked
-      if (dialable || !settings.serve)
-        log.info(dialable ? 'members can dial this node' : 'members cannot dial this node: it looks for a relay')
+      this.#checkAt = this.#deps.clock.monotonic() + (isBlocked === undefined ? UNKNOWN_MS : CHECK_MS)
+      if (isBlocked === undefined || this.#dialable === !isBlocked) return
+      this.#dialable = !isBlocked
+      if (this.#dialable || !this.#settings.serve)
+        this.#deps.log.info(
+          this.#dialable ? 'members can dial this node' : 'members cannot dial this node: it looks for a relay',
+        )
       else
-        log.warn('this node serves as a relay, and there are members that cannot dial it', {
+        this.#deps.log.warn('this node serves as a relay, and there are members that cannot dial it', {
           hint: 'open its port, tell by announce where it can be reached, or leave out discovery.relay.serve',
         })
     } catch (error) {
-      log.info('whether members can dial this node was not found out', { error })
+      this.#deps.log.info('whether members can dial this node was not found out', { error })
     } finally {
-      checking = false
+      this.#checking = false
     }
   }
 
-  const ranks = new Map<string, number>()
-  const rank = (relay: string): number => {
-    const known = ranks.get(relay)
+  #rank(relay: string): number {
+    const known = this.#ranks.get(relay)
     if (known !== undefined) return known
-    if (ranks.size >= 1024) ranks.clear()
-    const made = deps.chance()
-    ranks.set(relay, made)
+    if (this.#ranks.size >= 1024) this.#ranks.clear()
+    const made = this.#deps.chance()
+    this.#ranks.set(relay, made)
     return made
   }
 
-  const look = (): void => {
-    if (stopped || settings.use === 'never') return
-    const serving = relays()
+  #look(): void {
+    if (this.#stopped || this.#settings.use === 'never') return
+    const serving = this.#relays()
     if (
-      settings.use === 'auto' &&
+      this.#settings.use === 'auto' &&
       serving.size > 0 &&
-      !checking &&
-      checkAt <= clock.monotonic() &&
-      peers.all().length > 0
+      !this.#checking &&
+      this.#checkAt <= this.#deps.clock.monotonic() &&
+      this.#deps.peers.all().length > 0
     )
-      void check().then(look)
-    const isWanted = settings.use === 'always' || dialable === false
-    step({ type: 'look', wanted: isWanted ? settings.count : 0, relays: serving, rank })
+      void this.#check().then(() => this.#look())
+    const isWanted = this.#settings.use === 'always' || this.#dialable === false
+    this.#step({
+      type: 'look',
+      wanted: isWanted ? this.#settings.count : 0,
+      relays: serving,
+      rank: (relay) => this.#rank(relay),
+    })
   }
 
-  let server: RelayServer | undefined
-  const serve = async (): Promise<void> => {
+  async #serve(): Promise<void> {
     const { startRelayServer } = await import('./relay-server.ts')
-    server = await startRelayServer(
+    this.#server = await startRelayServer(
       {
-        ...deps.server,
-        clock,
-        timers,
-        log,
-        connectionOf: (peer) => peers.get(peer)?.chosen,
-        onLeft: (fn) => port.onMember(({ id }, change) => change === 'left' && fn(id)),
+        ...this.#deps.server,
+        clock: this.#deps.clock,
+        timers: this.#deps.timers,
+        log: this.#deps.log,
+        connectionOf: (peer) => this.#deps.peers.get(peer)?.chosen,
+        onLeft: (fn) => this.#deps.port.onMember(({ id }, change) => change === 'left' && fn(id)),
       },
-      settings,
+      this.#settings,
     )
-    await deps.advertise(RELAY_RECORD.name, RELAY_RECORD)
+    await this.#deps.advertise(RELAY_RECORD.name, RELAY_RECORD)
   }
-  if (settings.serve) await serve()
 
-  const stops: Stop[] = [
-    timers.every(LOOK_MS, () => {
-      look()
-      upgrades.dialDue()
-    }),
-    port.onMember(({ id }, change) => {
-      if (change === 'left' && places.held.has(id)) step({ type: 'lost', relay: id })
-      look()
-    }),
-    directory.onChange(({ agent }) => {
-      // The relay may have moved, and one that serves may be new.
-      if (places.held.has(agent.peer)) tellChange()
-      upgrades.recordChanged(agent.peer)
-      if (agent.record.protocols.some(({ name }) => name === RELAY_RECORD.name)) look()
-    }),
-  ]
-
-  return {
-    addresses,
-    hasReservation: (relay) => places.held.has(relay) || places.asking === relay,
-    isNeeded: (connection) => places.held.has(connection.remotePeer.toString()) || carriesRelayed(connection),
-    facts: () => ({
-      dialable,
-      places: [...places.held.keys()],
-      ...counts,
-      relayed: relayed().length,
-      upgraded: upgrades.count(),
-      trials: deps.reach.counts(),
-      serving: server?.figures(),
-    }),
-    async stop() {
-      stopped = true
-      for (const stop of stops) stop()
-      server?.stop()
-      await deps.circuits.stop()
-    },
+  hasReservation(relay: string): boolean {
+    return this.#reservations.held.has(relay) || this.#reservations.asking === relay
   }
+
+  /** It is needed for a place, or carries somebody. */
+  isNeeded(connection: Connection): boolean {
+    return this.#reservations.held.has(connection.remotePeer.toString()) || carriesRelayed(connection)
+  }
+
+  facts(): RelayFacts {
+    return {
+      dialable: this.#dialable,
+      places: [...this.#reservations.held.keys()],
+      ...this.#counts,
+      relayed: this.#relayed().length,
+      upgraded: this.#upgrades.count(),
+      trials: this.#deps.reach.counts(),
+      serving: this.#server?.figures(),
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    for (const stop of this.#stops) stop()
+    this.#server?.stop()
+    await this.#deps.circuits.stop()
+  }
+}
+
+export const startRelayClient = async (deps: RelayClientDeps, settings: RelaySettings): Promise<RelayClient> => {
+  const client = new RelayClient(deps, settings)
+  await client.start()
+  return client
 }

@@ -1,11 +1,11 @@
 /**
  * A relay: carries connections between members of which one cannot be dialled. What it carries is encrypted end to end.
  *
- * Serves admitted members alone (the gate holds the streams of everyone else). A guest keeps its place as long as it is
- * connected and asks again in time; places and connections are bounded, and who comes beyond that is told so. Members
+ * Serves admitted members alone (the stream gater holds the streams of everyone else). A guest keeps its reservation as long as it is
+ * connected and asks again in time; reservations and connections are bounded, and who comes beyond that is told so. Members
  * are carried without a limit of time or bytes, at a pace that all share.
- * State: places by peer, connections that are carried, counts. Wire id: `HOP`; it says `STOP` to guests.
- * Source: libp2p circuit relay v2 specification. Upstream's server reads without backpressure, keeps the places of those
+ * State: reservations by peer, connections that are carried, counts. Wire id: `HOP`; it says `STOP` to guests.
+ * Source: libp2p circuit relay v2 specification. Upstream's server reads without backpressure, keeps the reservations of those
  * that are gone, and does not bound connections.
  */
 import type { Connection, Stream } from '@libp2p/interface'
@@ -16,7 +16,7 @@ import type { Clock, Log, Stop as StopTimer, Timers } from '../../../protocols/p
 import type { RelaySettings } from '../../options/discovery-options.ts'
 import type { StreamGater } from '../../trust/stream-gater.ts'
 import { isLoopback, isRelayed } from '../addresses/multiaddresses.ts'
-import { createSharedRate, proxyStreams, type StreamProxy } from './proxy-streams.ts'
+import { createSharedRate, proxyStreams, type SharedRate, type StreamProxy } from './proxy-streams.ts'
 import type { RelayFigures } from './relay-facts.ts'
 import {
   decodeHop,
@@ -35,8 +35,8 @@ import {
 const MESSAGE_LIMIT_MS = 10_000
 /** Guests that are seen under one address: an office behind one router has many, one member can invent more. */
 export const MAX_RESERVATIONS_PER_ADDRESS = 32
-/** Of a relay that has few places, so much of them. */
-const MOST_OF_PLACES = 3 / 4
+/** Of a relay that grants few reservations, so much of them goes to one address. */
+const MOST_OF_RESERVATIONS = 3 / 4
 /** Connections of one pair: those that both sides made at once, and those that take their place. */
 const MAX_PER_PAIR = 4
 
@@ -55,16 +55,11 @@ export interface RelayServerDeps {
   onLeft(fn: (peer: string) => void): StopTimer
 }
 
-export interface RelayServer {
-  figures(): RelayFigures
-  stop(): void
-}
-
 type Settings = Pick<RelaySettings, 'maxReservations' | 'maxConnections' | 'maxBytesPerSecond'>
 interface Carried extends StreamProxy {
   readonly pair: string
 }
-interface Place {
+interface Reservation {
   /** When it runs out. */
   readonly until: number
   /** Under which it is seen; undefined on this machine. */
@@ -88,56 +83,89 @@ const peerNamed = (multihash: Uint8Array | undefined): string | undefined => {
   }
 }
 
-export const startRelayServer = async (deps: RelayServerDeps, settings: Settings): Promise<RelayServer> => {
-  const { clock, timers, log } = deps
-  const places = new Map<string, Place>()
+export class RelayServer {
+  readonly #deps: RelayServerDeps
+  readonly #settings: Settings
+  readonly #reservations = new Map<string, Reservation>()
   /** Connections by who asked for them: nobody takes all. */
-  const asked = createFairShares(settings.maxConnections)
-  const carried = new Set<Carried>()
-  const pace = createSharedRate(clock, settings.maxBytesPerSecond)
-  const figures = { reserved: 0, carried: 0, bytes: 0, slowed: 0, refused: {} as Record<string, number> }
-  let opening = 0
-  let isStopped = false
+  readonly #asked: ReturnType<typeof createFairShares>
+  readonly #carried = new Set<Carried>()
+  readonly #rate: SharedRate
+  readonly #figures = { reserved: 0, carried: 0, bytes: 0, slowed: 0, refused: {} as Record<string, number> }
+  #opening = 0
+  #isStopped = false
+  #stopLeft: StopTimer = () => {}
 
-  const sweep = (): void => {
-    const now = clock.monotonic()
-    for (const [peer, { until }] of places) if (until <= now) places.delete(peer)
+  constructor(deps: RelayServerDeps, settings: Settings) {
+    this.#deps = deps
+    this.#settings = settings
+    this.#asked = createFairShares(this.#settings.maxConnections)
+    this.#rate = createSharedRate(deps.clock, this.#settings.maxBytesPerSecond)
   }
 
-  const say = (stream: Stream, hop: HopMessage): void => {
+  async start(): Promise<void> {
+    await this.#deps.handle(
+      HOP,
+      (stream, connection) =>
+        this.#deps.gate.hold(stream, connection, () => {
+          this.#take(stream, connection).catch((error: unknown) => {
+            this.#countRefusal('malformed')
+            stream.abort(error instanceof Error ? error : new Error(String(error)))
+          })
+        }),
+      { maxInboundStreams: this.#settings.maxConnections + MAX_PER_PAIR, runOnLimitedConnection: true },
+    )
+    this.#stopLeft = this.#deps.onLeft((peer) => void this.#reservations.delete(peer))
+  }
+
+  #sweep(): void {
+    const now = this.#deps.clock.monotonic()
+    for (const [peer, { until }] of this.#reservations) if (until <= now) this.#reservations.delete(peer)
+  }
+
+  #say(stream: Stream, hop: HopMessage): void {
     if (stream.writeStatus === 'writable') stream.send(withLengthPrefix(encodeHop(hop)))
   }
-  const refuse = (stream: Stream, reason: keyof typeof RELAY_STATUS): void => {
-    figures.refused[reason] = (figures.refused[reason] ?? 0) + 1
-    say(stream, { type: 'status', status: RELAY_STATUS[reason] })
+
+  #countRefusal(reason: string): void {
+    this.#figures.refused[reason] = (this.#figures.refused[reason] ?? 0) + 1
+  }
+
+  #refuse(stream: Stream, reason: keyof typeof RELAY_STATUS): void {
+    this.#countRefusal(reason)
+    this.#say(stream, { type: 'status', status: RELAY_STATUS[reason] })
     stream.close().catch((error: Error) => stream.abort(error))
   }
 
-  const reserve = (stream: Stream, connection: Connection): void => {
+  #reserve(stream: Stream, connection: Connection): void {
     const peer = connection.remotePeer.toString()
-    sweep()
+    this.#sweep()
     const address = addressOf(connection)
-    const beside = (place: Place): boolean => address !== undefined && place.address === address
-    const mostEach = Math.min(MAX_RESERVATIONS_PER_ADDRESS, Math.ceil(settings.maxReservations * MOST_OF_PLACES))
-    const isCrowded = [...places.values()].filter(beside).length >= mostEach
-    const isFull = !places.has(peer) && (isCrowded || places.size >= settings.maxReservations)
+    const beside = (one: Reservation): boolean => address !== undefined && one.address === address
+    const mostEach = Math.min(
+      MAX_RESERVATIONS_PER_ADDRESS,
+      Math.ceil(this.#settings.maxReservations * MOST_OF_RESERVATIONS),
+    )
+    const isCrowded = [...this.#reservations.values()].filter(beside).length >= mostEach
+    const isFull =
+      !this.#reservations.has(peer) && (isCrowded || this.#reservations.size >= this.#settings.maxReservations)
     if (isFull || isRelayed(connection.remoteAddr.toString())) {
-      refuse(stream, isFull ? 'reservationRefused' : 'permissionDenied')
+      this.#refuse(stream, isFull ? 'reservationRefused' : 'permissionDenied')
       return
     }
-    places.set(peer, { until: clock.monotonic() + RESERVATION_MS, address })
-    figures.reserved += 1
-    const expires = Math.floor((clock.now() + RESERVATION_MS) / 1000)
-    say(stream, { type: 'status', status: RELAY_STATUS.ok, expires })
+    this.#reservations.set(peer, { until: this.#deps.clock.monotonic() + RESERVATION_MS, address })
+    this.#figures.reserved += 1
+    const expires = Math.floor((this.#deps.clock.now() + RESERVATION_MS) / 1000)
+    this.#say(stream, { type: 'status', status: RELAY_STATUS.ok, expires })
     stream.close().catch((error: Error) => stream.abort(error))
   }
 
   /** A stream to the guest that is ready to carry the caller's connection. */
-  const openTo = async (connection: Connection, caller: Connection, signal: AbortSignal) => {
+  async #openTo(connection: Connection, caller: Connection, signal: AbortSignal) {
     const stream = await connection.newStream(STOP, {
       signal,
       runOnLimitedConnection: true,
-      maxOutboundStreams: settings.maxConnections,
+      maxOutboundStreams: this.#settings.maxConnections,
     })
     try {
       stream.send(withLengthPrefix(encodeStop({ type: 'connect', peer: caller.remotePeer.toMultihash().bytes })))
@@ -151,91 +179,95 @@ export const startRelayServer = async (deps: RelayServerDeps, settings: Settings
     }
   }
 
-  const connect = async (
+  async #connect(
     stream: Stream,
     connection: Connection,
     { peer, rest }: { peer: string | undefined; rest: Uint8Array | undefined },
     signal: AbortSignal,
-  ): Promise<void> => {
+  ): Promise<void> {
     const from = connection.remotePeer.toString()
-    sweep()
-    if (isRelayed(connection.remoteAddr.toString())) return refuse(stream, 'permissionDenied')
-    if (peer === undefined || peer === from) return refuse(stream, 'malformed')
-    const to = places.has(peer) ? deps.connectionOf(peer) : undefined
-    if (to === undefined || isRelayed(to.remoteAddr.toString())) return refuse(stream, 'noReservation')
+    this.#sweep()
+    if (isRelayed(connection.remoteAddr.toString())) return this.#refuse(stream, 'permissionDenied')
+    if (peer === undefined || peer === from) return this.#refuse(stream, 'malformed')
+    const to = this.#reservations.has(peer) ? this.#deps.connectionOf(peer) : undefined
+    if (to === undefined || isRelayed(to.remoteAddr.toString())) return this.#refuse(stream, 'noReservation')
     const pair = pairOf(from, peer)
-    const ofPair = [...carried].filter((one) => one.pair === pair).length
-    if (ofPair >= MAX_PER_PAIR || carried.size + opening >= settings.maxConnections || !asked.take(from))
-      return refuse(stream, 'resourceLimit')
-    opening += 1
+    const ofPair = [...this.#carried].filter((one) => one.pair === pair).length
+    if (
+      ofPair >= MAX_PER_PAIR ||
+      this.#carried.size + this.#opening >= this.#settings.maxConnections ||
+      !this.#asked.take(from)
+    )
+      return this.#refuse(stream, 'resourceLimit')
+    this.#opening += 1
     let isCarried = false
     try {
-      const guest = await openTo(to, connection, signal)
-      if (isStopped || stream.status !== 'open') throw new Error('nobody waits for it any more')
-      say(stream, { type: 'status', status: RELAY_STATUS.ok })
-      figures.carried += 1
+      const guest = await this.#openTo(to, connection, signal)
+      if (this.#isStopped || stream.status !== 'open') throw new Error('nobody waits for it any more')
+      this.#say(stream, { type: 'status', status: RELAY_STATUS.ok })
+      this.#figures.carried += 1
       const entry: Carried = {
         pair,
         ...proxyStreams({ stream, rest }, guest, {
-          rate: pace,
-          timers,
-          passed(bytes) {
-            figures.bytes += bytes
+          rate: this.#rate,
+          timers: this.#deps.timers,
+          passed: (bytes) => {
+            this.#figures.bytes += bytes
           },
-          slowed() {
-            figures.slowed += 1
+          slowed: () => {
+            this.#figures.slowed += 1
           },
           ended: () =>
             queueMicrotask(() => {
-              if (carried.delete(entry)) asked.give(from)
+              if (this.#carried.delete(entry)) this.#asked.give(from)
             }),
         }),
       }
-      carried.add(entry)
+      this.#carried.add(entry)
       isCarried = true
     } catch (error) {
       // A caller that found another way meanwhile has gone.
       if (stream.status !== 'open') {
-        figures.refused.abandoned = (figures.refused.abandoned ?? 0) + 1
+        this.#countRefusal('abandoned')
         return
       }
-      log.info('a connection could not be carried on', { from, to: peer, error })
-      refuse(stream, 'connectionFailed')
+      this.#deps.log.info('a connection could not be carried on', { from, to: peer, error })
+      this.#refuse(stream, 'connectionFailed')
     } finally {
-      opening -= 1
-      if (!isCarried) asked.give(from)
+      this.#opening -= 1
+      if (!isCarried) this.#asked.give(from)
     }
   }
 
-  const take = async (stream: Stream, connection: Connection): Promise<void> => {
+  async #take(stream: Stream, connection: Connection): Promise<void> {
     const signal = AbortSignal.timeout(MESSAGE_LIMIT_MS)
     const { message, rest } = await readMessage(stream, signal)
     const hop = decodeHop(message)
-    if (hop.type === 'reserve') reserve(stream, connection)
-    else if (hop.type === 'connect') await connect(stream, connection, { peer: peerNamed(hop.peer), rest }, signal)
-    else refuse(stream, 'unexpected')
+    if (hop.type === 'reserve') this.#reserve(stream, connection)
+    else if (hop.type === 'connect')
+      await this.#connect(stream, connection, { peer: peerNamed(hop.peer), rest }, signal)
+    else this.#refuse(stream, 'unexpected')
   }
 
-  await deps.handle(
-    HOP,
-    (stream, connection) =>
-      deps.gate.hold(stream, connection, () => {
-        take(stream, connection).catch((error: unknown) => {
-          figures.refused.malformed = (figures.refused.malformed ?? 0) + 1
-          stream.abort(error instanceof Error ? error : new Error(String(error)))
-        })
-      }),
-    { maxInboundStreams: settings.maxConnections + MAX_PER_PAIR, runOnLimitedConnection: true },
-  )
-  const stopLeft = deps.onLeft((peer) => void places.delete(peer))
-
-  return {
-    figures: () => ({ ...figures, refused: { ...figures.refused }, places: places.size, connections: carried.size }),
-    stop() {
-      isStopped = true
-      stopLeft()
-      for (const one of [...carried]) one.abort(new Error('the relay is stopping'))
-      places.clear()
-    },
+  figures(): RelayFigures {
+    return {
+      ...this.#figures,
+      refused: { ...this.#figures.refused },
+      places: this.#reservations.size,
+      connections: this.#carried.size,
+    }
   }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#stopLeft()
+    for (const one of [...this.#carried]) one.abort(new Error('the relay is stopping'))
+    this.#reservations.clear()
+  }
+}
+
+export const startRelayServer = async (deps: RelayServerDeps, settings: Settings): Promise<RelayServer> => {
+  const server = new RelayServer(deps, settings)
+  await server.start()
+  return server
 }

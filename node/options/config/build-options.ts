@@ -10,6 +10,7 @@ import { type AliasedSetting, isPathWithin, mergeLayers, type RankedSetting, res
 import { idleKeys, Sections, sectionOptions } from './sections.ts'
 import {
   configError,
+  type KeyFields,
   type Setting,
   type SettingIssue,
   type SettingOrigin,

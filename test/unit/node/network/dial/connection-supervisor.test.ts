@@ -40,6 +40,7 @@ const supervised = ({ join = [] as string[], nearby = false, self = 'a' } = {}) 
     addressesOf: (peer) => addresses.get(peer) ?? [],
     unreachable: () => {},
     peerAt: () => undefined,
+    abortDials() {},
     isSelfDial: (error) => error instanceof Error && error.message === 'self',
     watchNames(names, found) {
       for (const name of names) told.set(name, (addresses) => found(name, addresses))
