@@ -1,10 +1,9 @@
 /**
  * What an agent module exports, and the mesh as its code sees it.
  *
- * An agent module runs in a worker thread of its node (start.ts), so that computing for seconds does not make the node
+ * An agent module runs in a worker thread of its node (start-agent.ts), so that computing for seconds does not make the node
  * look dead. It offers protocols, and may call, publish and subscribe like any program with a node of its own. What it
- * asks for goes through its node by messages; contracts are checked and payloads are written in the worker.
- * Keeps no state.
+ * requests goes through its node by messages; contracts are checked and payloads are written in the worker.
  */
 import type { Agent } from '../../discovery/directory/tables/directory-state.ts'
 import type { AnyProtocol, Handlers } from '../../protocols/define.ts'

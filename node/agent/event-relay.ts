@@ -2,14 +2,13 @@
  * A subscription of an agent, on the node's side: events go to the worker as its reader takes them.
  *
  * State: one event on its way, and at most MAX_MISSED reports of missed ones. While the worker takes nothing, events wait
- * in the subscription's own bounded queue, where what is too much is dropped, counted and reported.
+ * in the subscription's own bounded queue, where what does not fit is dropped, counted and reported.
  */
 import type { Events } from '../../protocols/events/api.ts'
 import type { MeshEvent, Missed } from '../../protocols/events/event.ts'
 import type { Subscription } from '../../protocols/events/receive/subscription-queue.ts'
 import type { Clock, Log } from '../../protocols/port.ts'
-import { sharedNow } from './channel/shared-clock.ts'
-import type { SubscriptionItem, ThreadSubscribeRequest } from './channel/thread-requests.ts'
+import { type SubscriptionItem, sharedNow, type ThreadSubscribeRequest } from './channel/thread-requests.ts'
 
 export const MAX_MISSED = 64
 

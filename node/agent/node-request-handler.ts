@@ -1,7 +1,6 @@
 /**
- * What an agent in a worker thread asks of its node, carried out on the mesh: calls, events, views, log lines.
- *
- * Keeps no state. Payloads pass through as the bytes that they are: the contract's schemas are in the worker.
+ * What an agent in a worker thread requests of its node, carried out on the mesh: calls, events, views, log lines.
+ * Payloads pass through as the bytes that they are: the contract's schemas are in the worker.
  */
 import * as z from 'zod'
 import type { Progress } from '../../protocols/define.ts'
@@ -9,7 +8,7 @@ import { ParleyError } from '../../protocols/errors.ts'
 import type { Mesh } from '../api.ts'
 import type { ByteCallOptions, Reply } from '../calls/clients.ts'
 import type { MethodCodec } from '../calls/method-codecs.ts'
-import type { ChannelRequestContext, ChannelRequestHandler } from './channel/channel-responder.ts'
+import type { ChannelRequestContext, ChannelRequestHandler } from './channel/channel-message.ts'
 import type {
   FailoverNotice,
   OfferFacts,
@@ -20,8 +19,7 @@ import type {
   ThreadPublishRequest,
   TransferableReply,
 } from './channel/thread-requests.ts'
-import { exactBytes } from './channel/transferable-bytes.ts'
-import { type TransferableError, toTransferableError } from './channel/transferable-error.ts'
+import { exactBytes, type TransferableError, toTransferableError } from './channel/transferable.ts'
 import { relayEvents } from './event-relay.ts'
 
 /** What the mesh must have to be an agent's node. */
@@ -30,7 +28,7 @@ export type AgentMesh = Pick<
   'self' | 'activity' | 'calls' | 'events' | 'directory' | 'members' | 'serveCompiled' | 'port'
 >
 
-/** What the thread itself is told by its worker. */
+/** What the worker reports of itself. */
 export interface WorkerLifecycle {
   offered(offers: readonly OfferFacts[]): Promise<void>
   started(): void
@@ -53,16 +51,16 @@ const toCallable = ({ protocol, version, major, protocolId, ...facts }: TargetFa
 
 const optionsOf = (
   { options: { reports, ...options } }: ThreadCallRequest,
-  { signal, aside }: ChannelRequestContext,
+  { signal, notify }: ChannelRequestContext,
 ): ByteCallOptions => ({
   ...options,
   signal,
   onFailover(peer, error) {
-    aside({ peer, failure: toTransferableError(error, UNEXPECTED) } satisfies FailoverNotice)
+    notify({ peer, failure: toTransferableError(error, UNEXPECTED) } satisfies FailoverNotice)
   },
   ...(reports === true && {
     onProgress(progress: Progress, peer: string) {
-      aside({ peer, progress } satisfies ProgressNotice)
+      notify({ peer, progress } satisfies ProgressNotice)
     },
   }),
 })
@@ -75,43 +73,50 @@ async function* toPlain(replies: AsyncIterable<Reply<unknown>>): AsyncGenerator<
   }
 }
 
-const publish = async (mesh: AgentMesh, ask: ThreadPublishRequest, signal: AbortSignal): Promise<unknown> => {
-  const data: unknown = JSON.parse(ask.data)
-  const options = { ...ask.options, signal }
-  // The worker has checked the data; here the definition only tells the family of topics and the version.
-  return ask.version === undefined
-    ? mesh.events.publish(ask.topic, data, options)
-    : mesh.events.publish({ topic: ask.topic, version: ask.version, schema: Anything }, data, options)
+const publish = async (mesh: AgentMesh, request: ThreadPublishRequest, signal: AbortSignal): Promise<unknown> => {
+  const data: unknown = JSON.parse(request.data)
+  const options = { ...request.options, signal }
+  // The worker has checked the data; here the definition only names the family of topics and the version.
+  return request.version === undefined
+    ? mesh.events.publish(request.topic, data, options)
+    : mesh.events.publish({ topic: request.topic, version: request.version, schema: Anything }, data, options)
 }
 
 export const createNodeRequestHandler =
-  (mesh: AgentMesh, life: WorkerLifecycle): ChannelRequestHandler =>
-  (body, bytes, asked) => {
+  (mesh: AgentMesh, worker: WorkerLifecycle): ChannelRequestHandler =>
+  (body, bytes, context) => {
     // Only our own worker writes to this port, and it is typed by the same union.
-    const ask = body as RequestToNode
-    switch (ask.what) {
+    const request = body as RequestToNode
+    switch (request.what) {
       case 'one':
-        return mesh.calls.one(ask.address, toCallable(ask.target), bytes ?? EMPTY, optionsOf(ask, asked))
+        return mesh.calls.one(request.address, toCallable(request.target), bytes ?? EMPTY, optionsOf(request, context))
       case 'stream':
-        return mesh.calls.stream(ask.address, toCallable(ask.target), bytes ?? EMPTY, optionsOf(ask, asked))
+        return mesh.calls.stream(
+          request.address,
+          toCallable(request.target),
+          bytes ?? EMPTY,
+          optionsOf(request, context),
+        )
       case 'all':
-        return toPlain(mesh.calls.all(ask.address, toCallable(ask.target), bytes ?? EMPTY, optionsOf(ask, asked)))
+        return toPlain(
+          mesh.calls.all(request.address, toCallable(request.target), bytes ?? EMPTY, optionsOf(request, context)),
+        )
       case 'publish':
-        return publish(mesh, ask, asked.signal)
+        return publish(mesh, request, context.signal)
       case 'subscribe':
-        return relayEvents({ events: mesh.events, clock: mesh.port.clock, log: mesh.port.log }, ask, asked.signal)
+        return relayEvents({ events: mesh.events, clock: mesh.port.clock, log: mesh.port.log }, request, context.signal)
       case 'members':
         return Promise.resolve(mesh.members())
       case 'agents':
         return Promise.resolve(mesh.directory.agents())
       case 'log':
-        return Promise.resolve(mesh.port.log[ask.level](ask.message, ask.fields))
+        return Promise.resolve(mesh.port.log[request.level](request.message, request.fields))
       case 'offered':
-        return life.offered(ask.offers)
+        return worker.offered(request.offers)
       case 'started':
-        return Promise.resolve(life.started())
+        return Promise.resolve(worker.started())
       case 'failed':
-        return Promise.resolve(life.failed(ask.failure))
+        return Promise.resolve(worker.failed(request.failure))
       default:
         throw new ParleyError('MSG004', 'an agent asked for something that its node does not know', {
           hint: 'install the package again: its files do not belong together',

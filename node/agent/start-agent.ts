@@ -1,8 +1,8 @@
 /**
  * An agent module in a worker thread of this node: started, watched, started again when it crashes, stopped.
  *
- * A handler that computes for a minute keeps its own thread busy, not the node's: presence, gossip and other protocols go
- * on. State: the current thread, the times of the last crashes, whether it is stopping. Guarantees: at most one thread at
+ * A handler that computes for a minute keeps its own thread busy, not the node's: failure detection, gossip and other
+ * protocols go on. State: the current thread, the times of the last crashes, whether it is stopping. Guarantees: at most one thread at
  * a time; requests that were in a crashed thread fail with COM002 (`sent: true`), so that idempotent ones go to another
  * peer; after more than `maxRestarts` crashes within `windowMs` it is given up.
  */
@@ -11,8 +11,17 @@ import { resolve as resolvePath } from 'node:path'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import { fileError, systemCode } from '../platform/private-file.ts'
 import type { AgentMesh } from './node-request-handler.ts'
-import { createRestartPolicy, RESTART_LIMITS, type RestartLimits } from './restart-policy.ts'
-import { startWorkerThread, type WorkerThread } from './worker-thread.ts'
+import { WorkerThread } from './worker-thread.ts'
+
+/** When a crashed agent is started again. */
+export interface RestartLimits {
+  /** Crashes within the window that are forgiven; the next one is the last. */
+  readonly maxRestarts: number
+  readonly windowMs: number
+  /** Wait after the first crash of a window; it doubles with each. */
+  readonly backoffMinMs: number
+  readonly backoffMaxMs: number
+}
 
 export interface AgentOptions {
   /** Milliseconds that a stop waits for requests in work; 5,000 unless told. */
@@ -47,6 +56,29 @@ const MAX_RUNS = 512
 const MAX_RUN_BYTES = 64 * 1024 * 1024
 const DRAIN_MS = 5_000
 const STOP_MS = 2_000
+
+export const RESTART_LIMITS: RestartLimits = {
+  maxRestarts: 5,
+  windowMs: 60_000,
+  backoffMinMs: 250,
+  backoffMaxMs: 5_000,
+}
+
+/**
+ * State: the times of the last crashes.
+ * @returns a function to call with the time of each crash (monotonic milliseconds): how long to wait before the next start,
+ *   or undefined to give up
+ */
+export const createRestartPolicy = (
+  limits: RestartLimits = RESTART_LIMITS,
+): ((nowMs: number) => number | undefined) => {
+  let crashes: number[] = []
+  return (nowMs) => {
+    crashes = [...crashes.filter((at) => nowMs - at < limits.windowMs), nowMs]
+    if (crashes.length > limits.maxRestarts) return undefined
+    return Math.min(limits.backoffMaxMs, limits.backoffMinMs * 2 ** (crashes.length - 1))
+  }
+}
 
 const checkFile = async (file: string): Promise<void> => {
   const noFile = (why: string): ParleyError =>
@@ -101,12 +133,12 @@ export const startAgent = (mesh: AgentMesh, file: string, options: AgentOptions 
       }
     })
 
-  /** One life after the other; returns when it was stopped. */
-  const live = async (): Promise<void> => {
+  /** Starts one thread after the other; returns when it was stopped. */
+  const superviseThread = async (): Promise<void> => {
     await checkFile(path)
     let everReady = false
     while (!stopping) {
-      thread = startWorkerThread(mesh, path, { maxRuns, maxRunBytes, stopMs })
+      thread = new WorkerThread(mesh, path, { maxRuns, maxRunBytes, stopMs })
       await thread.ready.then(
         () => {
           everReady = true
@@ -127,7 +159,7 @@ export const startAgent = (mesh: AgentMesh, file: string, options: AgentOptions 
     }
   }
 
-  const exited = live().then(
+  const exited = superviseThread().then(
     () => ready.reject(stopped(path)),
     (error: unknown) => {
       ready.reject(error)

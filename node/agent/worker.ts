@@ -2,7 +2,7 @@
  * The worker thread of an agent: loads its module, offers what it serves, runs requests.
  *
  * This file is run, not imported. State: the agent's definition once it is loaded. What goes wrong before it has started
- * is told to the node, which ends the thread; what goes wrong later and is caught by nobody ends the thread by itself.
+ * is reported to the node, which ends the thread; what goes wrong later and is caught by nobody ends the thread by itself.
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { describe } from '../../discovery/directory/record/describe-protocol.ts'
@@ -11,9 +11,10 @@ import type { MethodFacts } from '../../protocols/wire/payload/contract.ts'
 import { createClients } from '../calls/clients.ts'
 import { createMethodCodecs } from '../calls/method-codecs.ts'
 import { BEAT_MS } from '../parts/stuck-detection.ts'
-import { type ChannelMessage, createThreadChannel, type ThreadChannel } from './channel/thread-channel.ts'
+import type { ChannelMessage } from './channel/channel-message.ts'
+import { ThreadChannel } from './channel/thread-channel.ts'
 import type { OfferFacts, RequestToAgent, RequestToNode, WorkerStartData } from './channel/thread-requests.ts'
-import { toTransferableError } from './channel/transferable-error.ts'
+import { toTransferableError } from './channel/transferable.ts'
 import type { AgentDefinition, AgentPort, Offer } from './define-agent.ts'
 import { createAgentCalls } from './worker-side/agent-calls.ts'
 import { createAgentEvents } from './worker-side/agent-events.ts'
@@ -32,13 +33,13 @@ const factsOf = ({ protocol, served }: Offer): OfferFacts => ({
   record: describe(protocol),
 })
 
-/** What the node asked for, as it stands in its log. */
+/** What the node requested, as it stands in its log. */
 const labelOf = (definition: AgentDefinition | undefined, body: unknown): string => {
-  const ask = body as RequestToAgent
-  return ask.what === 'run' ? `${definition?.offers[ask.offer]?.served.name}.${ask.method}` : 'stop()'
+  const request = body as RequestToAgent
+  return request.what === 'run' ? `${definition?.offers[request.offer]?.served.name}.${request.method}` : 'stop()'
 }
 
-const started = (error: unknown, file: string): ParleyError =>
+const startFailure = (error: unknown, file: string): ParleyError =>
   isParleyError(error)
     ? error
     : new ParleyError('APP001', `the agent ${file} failed to start: ${String(error)}`, {
@@ -65,22 +66,22 @@ const run = async (port: NonNullable<typeof parentPort>, { file, self, beats }: 
   setInterval(() => Atomics.add(beatCount, 0, 1), BEAT_MS).unref()
   let definition: AgentDefinition | undefined
   const log = createAgentLog(() => channel)
-  const channel: ThreadChannel = createThreadChannel({
+  const channel: ThreadChannel = new ThreadChannel({
     post: (message, transfer) => port.postMessage(message, transfer),
-    answer: createAgentRequestHandler(
+    handle: createAgentRequestHandler(
       () => definition?.offers ?? [],
       async () => {
         await definition?.stop?.()
       },
     ),
-    failed: (error, body) => log.error(`${labelOf(definition, body)} failed`, { error, agent: file }),
-    unexpected: 'the handler failed',
+    onUnexpected: (error, body) => log.error(`${labelOf(definition, body)} failed`, { error, agent: file }),
+    unexpectedText: 'the handler failed',
     maxOpen: MAX_OPEN,
     maxBytes: MAX_BYTES,
-    other: 'the node',
+    otherSide: 'the node',
   })
   port.on('message', (message: ChannelMessage) => channel.receive(message))
-  const tell = (ask: RequestToNode): Promise<unknown> => channel.ask(ask)
+  const request = (body: RequestToNode): Promise<unknown> => channel.request(body)
 
   const agent: AgentPort = {
     ...createClients(createAgentCalls(channel), createMethodCodecs()),
@@ -88,17 +89,17 @@ const run = async (port: NonNullable<typeof parentPort>, { file, self, beats }: 
     events: createAgentEvents(channel, log),
     log,
     // The node answers both with what its own functions return.
-    members: () => tell({ what: 'members' }) as ReturnType<AgentPort['members']>,
-    agents: () => tell({ what: 'agents' }) as ReturnType<AgentPort['agents']>,
+    members: () => request({ what: 'members' }) as ReturnType<AgentPort['members']>,
+    agents: () => request({ what: 'agents' }) as ReturnType<AgentPort['agents']>,
   }
   try {
     definition = await loadAgent(file, agent)
-    await tell({ what: 'offered', offers: definition.offers.map(factsOf) })
+    await request({ what: 'offered', offers: definition.offers.map(factsOf) })
     await definition.start?.(agent)
-    await tell({ what: 'started' })
+    await request({ what: 'started' })
   } catch (error) {
     if (!isParleyError(error)) log.error('the agent failed to start', { error, agent: file })
-    await tell({ what: 'failed', failure: toTransferableError(started(error, file), '') })
+    await request({ what: 'failed', failure: toTransferableError(startFailure(error, file), '') })
   }
 }
 

@@ -1,8 +1,8 @@
 /**
- * What the two threads of an agent ask each other for. Plain data: it is cloned on its way.
+ * The requests that a node and its worker thread make of each other. Plain data: it is cloned on its way.
  *
- * The order of a life: the worker loads its module and asks `offered`, runs the agent's start() and asks `started`, or
- * asks `failed` instead; the node then asks `run` for each request, and `stop` once.
+ * Their order: the worker loads its module and sends `offered`, runs the agent's start() and sends `started`, or sends
+ * `failed` instead; the node then sends `run` for each request, and `stop` once.
  */
 import type { ProtocolRecord } from '../../../discovery/directory/record/agent-record.ts'
 import type { Progress } from '../../../protocols/define.ts'
@@ -11,7 +11,10 @@ import type { MeshEvent, Missed } from '../../../protocols/events/event.ts'
 import type { Envelope } from '../../../protocols/wire/envelope.ts'
 import type { MethodFacts } from '../../../protocols/wire/payload/contract.ts'
 import type { ByteCallOptions, CallAddress } from '../../calls/clients.ts'
-import type { TransferableError } from './transferable-error.ts'
+import type { TransferableError } from './transferable.ts'
+
+/** Monotonic milliseconds on a clock that all threads of a process share; performance.now() starts anew in each. */
+export const sharedNow = (): number => Number(process.hrtime.bigint()) / 1e6
 
 /** What the worker starts with. */
 export interface WorkerStartData {
@@ -37,9 +40,9 @@ export interface TargetFacts extends MethodFacts {
   readonly label: string
 }
 
-/** What of a call's options can travel; a signal becomes a cancel, onFailover and onProgress become asides. */
+/** What of a call's options can travel; a signal becomes a cancel, onFailover and onProgress become notices. */
 export type TransferableCallOptions = Omit<ByteCallOptions, 'signal' | 'onFailover' | 'onProgress'> & {
-  /** The worker wants to be told. */
+  /** The worker wants notices. */
   readonly reports?: boolean | undefined
 }
 
@@ -55,13 +58,13 @@ export type TransferableReply =
   | { readonly peer: string; readonly name: string; readonly value: Uint8Array }
   | { readonly peer: string; readonly name: string; readonly failure: TransferableError }
 
-/** On the side of a call: a peer failed and the next one is asked. */
+/** Beside a call: a peer failed and the next one is called. */
 export interface FailoverNotice {
   readonly peer: string
   readonly failure: TransferableError
 }
 
-/** On the side of a call: what the handler reports. */
+/** Beside a call: what the handler reports. */
 export interface ProgressNotice {
   readonly peer: string
   readonly progress: Progress
@@ -84,13 +87,13 @@ export interface ThreadSubscribeRequest {
   readonly from?: SubscribeOptions['from']
 }
 
-/** `expiresAt` on the clock that both threads share (shared-clock.ts). */
+/** `expiresAt` on the clock that both threads share (sharedNow). */
 export type SubscriptionItem =
   | { readonly kind: 'ready'; readonly confirmed: number; readonly unconfirmed: readonly string[] }
   | { readonly kind: 'event'; readonly event: MeshEvent; readonly dropped: number }
   | { readonly kind: 'missed'; readonly missed: Missed; readonly dropped: number }
 
-/** What the worker asks its node for. */
+/** What the worker requests of its node. */
 export type RequestToNode =
   | ThreadCallRequest
   | ThreadPublishRequest
@@ -122,5 +125,5 @@ export interface ThreadRunRequest {
   readonly limitAt: number
 }
 
-/** What the node asks its worker for. */
+/** What the node requests of its worker. */
 export type RequestToAgent = ThreadRunRequest | { readonly what: 'stop' }

@@ -1,5 +1,5 @@
 /**
- * Calls from a worker thread: the same as the mesh's own, carried out by the node. Keeps no state.
+ * Calls from a worker thread: the same as the mesh's own, carried out by the node.
  *
  * What travels between the threads is bytes; answers are read and checked here, where the contract is.
  */
@@ -16,7 +16,7 @@ import type {
   ThreadCallRequest,
   TransferableReply,
 } from '../channel/thread-requests.ts'
-import { fromTransferableError } from '../channel/transferable-error.ts'
+import { fromTransferableError } from '../channel/transferable.ts'
 
 const factsOf = ({ codec, protocol, major, protocolId, version }: MethodCodec): TargetFacts => {
   const { encode: _, decode: __, revise: ___, ...facts } = codec
@@ -40,11 +40,11 @@ export const createAgentCalls = (channel: ThreadChannel): ByteCalls => {
       ...(onFailover === undefined && onProgress === undefined
         ? {}
         : {
-            aside(value) {
+            onNotice(value) {
               // The node writes nothing else beside a call.
-              const told = value as FailoverNotice | ProgressNotice
-              if ('failure' in told) onFailover?.(told.peer, fromTransferableError(told.failure))
-              else onProgress?.(told.progress, told.peer)
+              const notice = value as FailoverNotice | ProgressNotice
+              if ('failure' in notice) onFailover?.(notice.peer, fromTransferableError(notice.failure))
+              else onProgress?.(notice.progress, notice.peer)
             },
           }),
     },
@@ -109,7 +109,7 @@ export const createAgentCalls = (channel: ThreadChannel): ByteCalls => {
 
   return {
     async one(address, target, payload, options) {
-      const value = await channel.ask(...prepare('one', address, target, payload, options))
+      const value = await channel.request(...prepare('one', address, target, payload, options))
       // With replyTo the node has made an Accepted of the answer already.
       return options.replyTo === undefined ? decode(target, value) : value
     },

@@ -11,13 +11,13 @@ import type { RequestToNode } from '../channel/thread-requests.ts'
 /** Lines that the node has not taken yet. */
 export const MAX_LINES = 256
 
-export const createAgentLog = (channel: () => Pick<ThreadChannel, 'ask'>): Log => {
+export const createAgentLog = (channel: () => Pick<ThreadChannel, 'request'>): Log => {
   let underWay = 0
   let leftOut = 0
 
   const send = (level: keyof Log, message: string, fields: Fields): void => {
     underWay += 1
-    const ask: RequestToNode = { what: 'log', level, message: String(message), fields: plainFields(fields) }
+    const request: RequestToNode = { what: 'log', level, message: String(message), fields: plainFields(fields) }
     const taken = (): void => {
       underWay -= 1
       if (leftOut === 0) return
@@ -26,7 +26,7 @@ export const createAgentLog = (channel: () => Pick<ThreadChannel, 'ask'>): Log =
       send('warn', 'log lines of the agent were left out', { suppressed })
     }
     // A line that cannot be written must not stop the agent.
-    channel().ask(ask).then(taken, taken)
+    channel().request(request).then(taken, taken)
   }
   const at =
     (level: keyof Log) =>

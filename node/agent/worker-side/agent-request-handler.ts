@@ -1,5 +1,5 @@
 /**
- * What a worker thread does for its node: runs requests against the agent's offers. Keeps no state.
+ * What a worker thread does for its node: runs requests against the agent's offers.
  */
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { Envelope } from '../../../protocols/wire/envelope.ts'
@@ -11,9 +11,8 @@ import {
 } from '../../../protocols/wire/link/progress-reports.ts'
 import type { RunContext } from '../../../protocols/wire/payload/contract.ts'
 import { timers } from '../../platform/platform.ts'
-import type { ChannelRequestContext, ChannelRequestHandler } from '../channel/channel-responder.ts'
-import { sharedNow } from '../channel/shared-clock.ts'
-import type { RequestToAgent, ThreadRunRequest } from '../channel/thread-requests.ts'
+import type { ChannelRequestContext, ChannelRequestHandler } from '../channel/channel-message.ts'
+import { type RequestToAgent, sharedNow, type ThreadRunRequest } from '../channel/thread-requests.ts'
 import type { Offer } from '../define-agent.ts'
 
 const EMPTY = new Uint8Array(0)
@@ -27,9 +26,13 @@ interface Running {
   end(): void
 }
 
-const runningOf = (ask: ThreadRunRequest, payload: Uint8Array, { signal, aside }: ChannelRequestContext): Running => {
-  const { extendMs, limitAt } = ask
-  let { deadlineAt } = ask
+const runningOf = (
+  request: ThreadRunRequest,
+  payload: Uint8Array,
+  { signal, notify }: ChannelRequestContext,
+): Running => {
+  const { extendMs, limitAt } = request
+  let { deadlineAt } = request
   let envelope: Envelope | undefined
   let reports: ProgressReports | undefined
   let ended = false
@@ -40,14 +43,14 @@ const runningOf = (ask: ThreadRunRequest, payload: Uint8Array, { signal, aside }
       periodMs: reportPeriodMs(extendMs) / SHARE,
       send(report) {
         deadlineAt = Math.max(deadlineAt, Math.min(sharedNow() + extendMs, limitAt))
-        aside(report)
+        notify(report)
       },
     })
   const context: RunContext = {
     signal,
-    peer: ask.peer,
+    peer: request.peer,
     get envelope() {
-      envelope ??= { ...ask.envelope, payload }
+      envelope ??= { ...request.envelope, payload }
       return envelope
     },
     remainingMs: () => Math.max(0, deadlineAt - sharedNow()),
@@ -79,19 +82,21 @@ async function* ending(items: AsyncIterable<unknown>, end: () => void): AsyncGen
 
 export const createAgentRequestHandler =
   (offers: () => readonly Offer[], stop: () => Promise<void>): ChannelRequestHandler =>
-  (body, bytes, asked) => {
+  (body, bytes, channelContext) => {
     // Only our own node writes to this port, and it is typed by the same union.
-    const ask = body as RequestToAgent
-    if (ask.what === 'stop') return stop()
-    const endpoint = offers()[ask.offer]?.served.methods.get(ask.method)
+    const request = body as RequestToAgent
+    if (request.what === 'stop') return stop()
+    const endpoint = offers()[request.offer]?.served.methods.get(request.method)
     if (endpoint === undefined) {
-      throw new ParleyError('MSG004', `the agent has no method ${ask.method}`, { hint: 'update the older of the two' })
+      throw new ParleyError('MSG004', `the agent has no method ${request.method}`, {
+        hint: 'update the older of the two',
+      })
     }
     const payload = bytes ?? EMPTY
-    const { context, end } = runningOf(ask, payload, asked)
+    const { context, end } = runningOf(request, payload, channelContext)
     // It waited behind a handler that kept the thread busy, and nobody waits for its answer any more.
     if (context.remainingMs() <= 0) {
-      throw new ParleyError('COM001', `${ask.method} waited for its agent until the caller's time was over`, {
+      throw new ParleyError('COM001', `${request.method} waited for its agent until the caller's time was over`, {
         hint: 'the agent is busy; give it more time with timeoutMs, or start another one',
       })
     }

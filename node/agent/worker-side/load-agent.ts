@@ -1,4 +1,4 @@
-/** An agent module, loaded and looked at. Keeps no state; runs in the worker thread. */
+/** An agent module, loaded and checked; runs in the worker thread. */
 import { execFile } from 'node:child_process'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'

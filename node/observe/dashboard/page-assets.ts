@@ -6,8 +6,10 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
+import type { PageFiles } from './bundle-page.ts'
 
-export const ASSETS = { '/': 'page.html', '/page.js': 'page.js', '/page.css': 'page.css' } as const
+/** What the page is made of, by the path that it is served at. */
+const ASSETS = { '/': 'html', '/page.js': 'js', '/page.css': 'css' } as const
 export type AssetPath = keyof typeof ASSETS
 
 export interface Asset {
@@ -21,14 +23,19 @@ export type Assets = Readonly<Record<AssetPath, Asset>>
 const BUILT = new URL('./built/', import.meta.url)
 const PATHS = Object.keys(ASSETS) as AssetPath[]
 
-const built = (path: AssetPath): Promise<Uint8Array> => readFile(new URL(ASSETS[path], BUILT))
+const readBuilt = async (): Promise<PageFiles> => {
+  const [html, js, css] = await Promise.all([
+    readFile(new URL('page.html', BUILT)),
+    readFile(new URL('page.js', BUILT)),
+    readFile(new URL('page.css', BUILT)),
+  ])
+  return { html, js, css }
+}
 
 /** @throws where the page was not built and esbuild is not installed */
-const read = async (): Promise<Record<AssetPath, Uint8Array>> => {
-  const files = await Promise.all(PATHS.map(built)).catch(() => undefined)
-  if (files === undefined) return (await import('./bundle-page.ts')).bundlePage()
-  const [page, js, css] = files
-  return { '/': page as Uint8Array, '/page.js': js as Uint8Array, '/page.css': css as Uint8Array }
+const readFiles = async (): Promise<PageFiles> => {
+  const built = await readBuilt().catch(() => undefined)
+  return built ?? (await import('./bundle-page.ts')).bundlePage()
 }
 
 const pack = async (bytes: Uint8Array): Promise<Asset> => {
@@ -41,8 +48,8 @@ const pack = async (bytes: Uint8Array): Promise<Asset> => {
 export const createAssets = (): (() => Promise<Assets>) => {
   let loading: Promise<Assets> | undefined
   const load = async (): Promise<Assets> => {
-    const files = await read()
-    const packed = await Promise.all(PATHS.map(async (path) => [path, await pack(files[path])] as const))
+    const files = await readFiles()
+    const packed = await Promise.all(PATHS.map(async (path) => [path, await pack(files[ASSETS[path]])] as const))
     return Object.fromEntries(packed) as Assets
   }
   return () => {

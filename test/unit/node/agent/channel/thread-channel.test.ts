@@ -2,13 +2,9 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { MessageChannel } from 'node:worker_threads'
-import type { ChannelRequestHandler } from '../../../../../node/agent/channel/channel-responder.ts'
+import type { ChannelMessage, ChannelRequestHandler } from '../../../../../node/agent/channel/channel-message.ts'
 import { WINDOW_UNITS } from '../../../../../node/agent/channel/item-queue.ts'
-import {
-  type ChannelMessage,
-  createThreadChannel,
-  type ThreadChannel,
-} from '../../../../../node/agent/channel/thread-channel.ts'
+import { ThreadChannel } from '../../../../../node/agent/channel/thread-channel.ts'
 import { ParleyError } from '../../../../../protocols/errors.ts'
 import { failureOf, until } from '../../../../support/until.ts'
 
@@ -20,28 +16,28 @@ interface Ends {
 
 const connect = (
   t: TestContext,
-  answer: ChannelRequestHandler,
+  handle: ChannelRequestHandler,
   limits: { maxOpen?: number; maxBytes?: number } = {},
 ): Ends => {
   const { port1, port2 } = new MessageChannel()
   t.after(() => port1.close())
   const failed: unknown[] = []
-  const make = (port: typeof port1, answerBody: ChannelRequestHandler): ThreadChannel => {
-    const channel = createThreadChannel({
+  const make = (port: typeof port1, handler: ChannelRequestHandler): ThreadChannel => {
+    const channel = new ThreadChannel({
       post: (message, transfer) => port.postMessage(message, transfer),
-      answer: answerBody,
-      failed: (error) => void failed.push(error),
-      unexpected: 'it failed',
+      handle: handler,
+      onUnexpected: (error) => void failed.push(error),
+      unexpectedText: 'it failed',
       maxOpen: 100,
       maxBytes: 1_000_000,
-      other: 'the far end',
+      otherSide: 'the far end',
       ...limits,
     })
     port.on('message', (message: ChannelMessage) => channel.receive(message))
     return channel
   }
   const nobody: ChannelRequestHandler = () => Promise.reject(new Error('nobody asks here'))
-  return { near: make(port1, nobody), far: make(port2, answer), failed }
+  return { near: make(port1, nobody), far: make(port2, handle), failed }
 }
 
 const codeOf = async (promise: Promise<unknown>): Promise<ParleyError> => {
@@ -56,9 +52,9 @@ const untilAborted = (signal: AbortSignal): Promise<never> =>
 
 test('an answer comes back, with bytes whole in both directions', async (t) => {
   const { near } = connect(t, async (body, bytes) => (body === 'bytes' ? bytes : { said: body }))
-  assert.deepEqual(await near.ask('hello'), { said: 'hello' })
+  assert.deepEqual(await near.request('hello'), { said: 'hello' })
   const buffer = new Uint8Array(100_000).map((_, at) => at % 7)
-  assert.deepEqual(await near.ask('bytes', { bytes: buffer.subarray(5, 90_000) }), buffer.subarray(5, 90_000))
+  assert.deepEqual(await near.request('bytes', { bytes: buffer.subarray(5, 90_000) }), buffer.subarray(5, 90_000))
   assert.equal(buffer.byteLength, 100_000)
   assert.equal(near.size(), 0)
 })
@@ -71,31 +67,31 @@ test('a ParleyError crosses as it is, whoever made it; any other as one fixed te
     other: new TypeError('/etc/passwd'),
   }
   const { near, failed } = connect(t, (body) => Promise.reject(errors[String(body)]))
-  const own = await codeOf(near.ask('own'))
+  const own = await codeOf(near.request('own'))
   assert.deepEqual(
     [own.code, own.message, own.hint, own.details, own.remote],
     ['STA003', 'taken', 'choose another', { by: 'me' }, false],
   )
-  assert.equal((await codeOf(near.ask('remote'))).remote, true)
-  assert.equal((await codeOf(near.ask('unclonable'))).message, 'odd')
+  assert.equal((await codeOf(near.request('remote'))).remote, true)
+  assert.equal((await codeOf(near.request('unclonable'))).message, 'odd')
   assert.deepEqual(failed, [])
-  const other = await codeOf(near.ask('other'))
+  const other = await codeOf(near.request('other'))
   assert.deepEqual([other.code, other.message], ['APP001', 'it failed'])
   assert.deepEqual(failed, [errors.other])
 })
 
 test('an answer or a request that cannot be posted is a typed error', async (t) => {
   const { near } = connect(t, async () => () => {})
-  assert.equal((await codeOf(near.ask('a function, please'))).code, 'MSG002')
-  assert.equal((await codeOf(near.ask({ fn: () => {} }))).code, 'MSG002')
+  assert.equal((await codeOf(near.request('a function, please'))).code, 'MSG002')
+  assert.equal((await codeOf(near.request({ fn: () => {} }))).code, 'MSG002')
   assert.equal(near.size(), 0)
 })
 
 test('as many exchanges as are allowed are open, and one more is refused', async (t) => {
   const { near } = connect(t, (_, __, { signal }) => untilAborted(signal), { maxOpen: 3 })
   const stop = new AbortController()
-  const held = [1, 2, 3].map(() => failureOf(near.ask('hold', { signal: stop.signal })))
-  assert.equal((await codeOf(near.ask('one more'))).code, 'COM003')
+  const held = [1, 2, 3].map(() => failureOf(near.request('hold', { signal: stop.signal })))
+  assert.equal((await codeOf(near.request('one more'))).code, 'COM003')
   stop.abort(new Error('enough'))
   await Promise.all(held)
   await near.idle()
@@ -106,14 +102,14 @@ test('as many bytes as are allowed are open, and one more is refused; a single l
   const { near } = connect(t, (_, __, { signal }) => untilAborted(signal), { maxBytes: 1000 })
   const stop = new AbortController()
   const { signal } = stop
-  const ask = (size: number) => failureOf(near.ask('hold', { signal, bytes: new Uint8Array(size) }))
+  const ask = (size: number) => failureOf(near.request('hold', { signal, bytes: new Uint8Array(size) }))
   const fits = [ask(600), ask(400)]
-  assert.equal((await codeOf(near.ask('x', { bytes: new Uint8Array(1) }))).code, 'COM003')
+  assert.equal((await codeOf(near.request('x', { bytes: new Uint8Array(1) }))).code, 'COM003')
   stop.abort(new Error('enough'))
   await Promise.all(fits)
   await near.idle()
   const alone = new AbortController()
-  const large = failureOf(near.ask('hold', { signal: alone.signal, bytes: new Uint8Array(5000) }))
+  const large = failureOf(near.request('hold', { signal: alone.signal, bytes: new Uint8Array(5000) }))
   alone.abort(new Error('enough'))
   assert.equal(String(await large), 'Error: enough')
 })
@@ -128,7 +124,7 @@ test('an abort reaches the other side, and its place stays taken until the other
     await done.promise
   })
   const stop = new AbortController()
-  const given = near.ask('work', { signal: stop.signal })
+  const given = near.request('work', { signal: stop.signal })
   stop.abort(new ParleyError('MSG005', 'too old'))
   assert.equal((await codeOf(given)).code, 'MSG005')
   await until('it is told', () => reason instanceof ParleyError && reason.code === 'MSG005')
@@ -141,19 +137,19 @@ test('an abort reaches the other side, and its place stays taken until the other
 test('a lingering exchange ends with the answer that comes after the abort', async (t) => {
   const { near } = connect(t, (_, __, { signal }) => untilAborted(signal).catch(() => 'cleaned up'))
   const stop = new AbortController()
-  const given = near.ask('work', { signal: stop.signal, lingering: true })
+  const given = near.request('work', { signal: stop.signal, lingering: true })
   stop.abort()
   assert.equal(await given, 'cleaned up')
 })
 
 test('something on the side comes before the answer', async (t) => {
-  const { near } = connect(t, async (_, __, { aside }) => {
-    aside('half way')
+  const { near } = connect(t, async (_, __, { notify }) => {
+    notify('half way')
     return 'there'
   })
-  const asides: unknown[] = []
-  assert.equal(await near.ask('go', { aside: (value) => void asides.push(value) }), 'there')
-  assert.deepEqual(asides, ['half way'])
+  const notices: unknown[] = []
+  assert.equal(await near.request('go', { onNotice: (value) => void notices.push(value) }), 'there')
+  assert.deepEqual(notices, ['half way'])
 })
 
 const counting = (upTo: number) => {
@@ -232,7 +228,7 @@ test('closing fails what is open and refuses what comes later, and aborts what t
       aborted += 1
     })
   })
-  const open = codeOf(near.ask('work'))
+  const open = codeOf(near.request('work'))
   const items = near.stream('work')
   const reading = codeOf(items.next())
   const lost = (sent: boolean): ParleyError => new ParleyError('COM002', 'gone', { details: { sent } })
@@ -240,7 +236,7 @@ test('closing fails what is open and refuses what comes later, and aborts what t
   near.close(lost)
   assert.deepEqual((await open).details, { sent: true })
   assert.deepEqual((await reading).details, { sent: true })
-  assert.deepEqual((await codeOf(near.ask('more'))).details, { sent: false })
+  assert.deepEqual((await codeOf(near.request('more'))).details, { sent: false })
   assert.deepEqual((await codeOf(near.stream('more').next())).details, { sent: false })
   await near.idle()
   far.close(lost)
@@ -250,7 +246,7 @@ test('closing fails what is open and refuses what comes later, and aborts what t
 test('a signal that is aborted already opens nothing', async (t) => {
   const { near } = connect(t, async () => 'answered')
   const signal = AbortSignal.abort(new Error('before'))
-  assert.equal(String(await failureOf(near.ask('x', { signal }))), 'Error: before')
+  assert.equal(String(await failureOf(near.request('x', { signal }))), 'Error: before')
   assert.equal(String(await failureOf(near.stream('x', { signal }).next())), 'Error: before')
   assert.equal(near.size(), 0)
 })

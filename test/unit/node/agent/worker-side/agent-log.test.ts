@@ -12,7 +12,7 @@ const start = () => {
   const lines: Line[] = []
   const taken: (() => void)[] = []
   const log = createAgentLog(() => ({
-    ask(body) {
+    request(body) {
       // The log writes nothing else.
       lines.push(body as Line)
       return new Promise<void>((resolve) => taken.push(resolve))

@@ -54,7 +54,7 @@ describe('the debug page on the endpoint', () => {
       urls.filter((url) => !url.startsWith('http://www.w3.org/')),
       [],
     )
-    const page = new TextDecoder().decode(files['/'])
+    const page = new TextDecoder().decode(files.html)
     assert.doesNotMatch(page, /<style|\sstyle=|\son[a-z]+=|<script(?![^>]* src=)/)
   })
 
@@ -124,7 +124,7 @@ describe('the debug page on the endpoint', () => {
     try {
       await promisify(execFile)(process.execPath, [BUILD, folder])
       const files = await bundlePage()
-      assert.deepEqual(new Uint8Array(await readFile(join(folder, 'page.css'))), new Uint8Array(files['/page.css']))
+      assert.deepEqual(new Uint8Array(await readFile(join(folder, 'page.css'))), new Uint8Array(files.css))
       assert.match(await readFile(join(folder, 'page.html'), 'utf8'), /page\.js/)
     } finally {
       await rm(folder, { recursive: true, force: true })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { createRestartPolicy, RESTART_LIMITS } from '../../../../node/agent/restart-policy.ts'
+import { createRestartPolicy, RESTART_LIMITS } from '../../../../node/agent/start-agent.ts'
 
 test('five crashes within a minute are forgiven, the sixth is not', () => {
   const crashed = createRestartPolicy()

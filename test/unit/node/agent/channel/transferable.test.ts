@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { exactBytes, packBytes } from '../../../../../node/agent/channel/transferable-bytes.ts'
+import { exactBytes, packBytes } from '../../../../../node/agent/channel/transferable.ts'
 
 const pool = new Uint8Array(200_000).map((_, at) => at % 251)
 
