@@ -11,7 +11,7 @@ import * as store from '../state/page-state.ts'
 import { html, type Markup } from '../widgets/html.ts'
 import { CoordinatorIcon, Empty, NodeLink, NodeStateBadge, Table } from '../widgets/widgets.ts'
 import { MAX_BODIES } from './force-layout.ts'
-import { createGraphCanvas, type GraphCanvas } from './graph-canvas.ts'
+import { GraphCanvas } from './graph-canvas.ts'
 import { STALE_MS } from './graph-scene.ts'
 
 export const isTable = signal(false)
@@ -49,7 +49,8 @@ const Picture = (): Markup => {
   const canvas = useRef<HTMLCanvasElement>(null)
   const stage = useRef<GraphCanvas | undefined>(undefined)
   useEffect(() => {
-    if (canvas.current !== null) stage.current = createGraphCanvas(canvas.current)
+    const pen = canvas.current?.getContext('2d') ?? undefined
+    if (canvas.current !== null && pen !== undefined) stage.current = new GraphCanvas(canvas.current, pen)
     return () => stage.current?.stop()
   }, [])
   const onKeyDown = (event: KeyboardEvent): void => {
@@ -108,11 +109,11 @@ const Rows = (): Markup => {
 
 const Legend = (): Markup => {
   const { value: nodes } = store.nodes
-  const there = NODE_STATES.filter((standing) => nodes.some((node) => node.state === standing))
+  const states = NODE_STATES.filter((state) => nodes.some((node) => node.state === state))
   const isOld = store.overview.value?.graph.edges.some(({ ageMs = 0 }) => ageMs > STALE_MS) ?? false
   const isUnknown = nodes.some(({ self, reportedMs }) => !self && reportedMs === undefined)
   return html`<ul class="legend" aria-label="Legend">
-    ${there.map((standing) => html`<li><span class=${`dot ${standing}`}></span>${NODE_STATE_TEXT[standing]} <b>${nodes.filter((node) => node.state === standing).length}</b></li>`)}
+    ${states.map((state) => html`<li><span class=${`dot ${state}`}></span>${NODE_STATE_TEXT[state]} <b>${nodes.filter((node) => node.state === state).length}</b></li>`)}
     ${nodes.some(({ isCoordinator }) => isCoordinator) && html`<li><${CoordinatorIcon} />coordinator</li>`}
     ${isUnknown && html`<li><span class="dot hollow"></span>connections not known</li>`}
     ${isOld && html`<li><span class="dash"></span>told over ${span(STALE_MS)} ago</li>`}

@@ -10,8 +10,8 @@ import {
   takesOf,
 } from '../../../../../../../node/observe/dashboard/page/data/mesh-nodes.ts'
 import {
-  createLayout,
   FADE_MS,
+  ForceLayout,
   MAX_BODIES,
 } from '../../../../../../../node/observe/dashboard/page/graph/force-layout.ts'
 import type { AgentView, CoordinatorView, Overview } from '../../../../../../../node/observe/debug/debug-schemas.ts'
@@ -119,7 +119,7 @@ describe('the layout of the graph', () => {
 
   it('keeps nodes apart, comes to rest, and draws the same mesh in the same way', () => {
     const picture = () => {
-      const layout = createLayout()
+      const layout = new ForceLayout()
       const nodes = ['a', 'b', 'c', 'd', 'e'].map(node)
       layout.update(nodes, labels, [{ from: 'a', to: 'b' }], 0)
       layout.settle()
@@ -133,7 +133,7 @@ describe('the layout of the graph', () => {
   })
 
   it('has who left fade and then gone, with its connections, and who comes back drawn again', () => {
-    const layout = createLayout()
+    const layout = new ForceLayout()
     layout.update([node('a'), node('b')], labels, [{ from: 'a', to: 'b' }], 0)
     layout.update([node('a')], labels, [], 1_000)
     assert.deepEqual([layout.bodies.size, layout.edges().length], [2, 1])
@@ -151,7 +151,7 @@ describe('the layout of the graph', () => {
   })
 
   it('draws so many nodes and not one more', () => {
-    const layout = createLayout()
+    const layout = new ForceLayout()
     layout.update(
       Array.from({ length: MAX_BODIES + 1 }, (_, at) => node(`n${at}`)),
       labels,
