@@ -1,22 +1,52 @@
 /**
- * The command `parley`: its commands, options and help. Commander reads the arguments; each command is a file beside
- * this one, and those that start a node are loaded when they are called. Keeps no state.
+ * The command `parley`: its commands, options and help. Commander reads the arguments by what register/ says of each
+ * command; the command's own file, in commands/ or doctor/, is loaded when it is called.
  */
-import { Command } from 'commander'
+import { Argument, Command } from 'commander'
 import { nearestName } from '../../protocols/unknown-keys.ts'
 import { VERSION } from '../platform/version.ts'
 import { EXIT_HELP, reportError, usageError } from './output/exit-codes.ts'
-import { registerCompletion, registerExitCodes } from './register/register-completion.ts'
-import { registerConfig, registerInit } from './register/register-config.ts'
-import { registerCoordinator, registerLeave } from './register/register-coordinator.ts'
-import { registerDlq } from './register/register-dlq.ts'
-import { registerDoctor } from './register/register-doctor.ts'
-import { keepProgramArguments, registerMessaging } from './register/register-messaging.ts'
-import { registerStop } from './register/register-stop.ts'
-import { registerStore } from './register/register-store.ts'
-import { registerOutbox, registerTools } from './register/register-tools.ts'
-import { registerUp } from './register/register-up.ts'
-import { registerViews } from './register/register-views.ts'
+import { registerCoordinator, registerJournal, registerLeave } from './register/register-agreement.ts'
+import { registerDlq, registerStore } from './register/register-disk.ts'
+import { registerDescribe, registerDoctor, registerOutbox, registerViews } from './register/register-inspect.ts'
+import {
+  registerConfig,
+  registerInit,
+  registerSecret,
+  registerStop,
+  registerUp,
+} from './register/register-lifecycle.ts'
+import { keepProgramArguments, registerBench, registerMessaging } from './register/register-messaging.ts'
+
+/** The shells that completion-command.ts writes for; not imported, since that file is loaded when it is needed. */
+const SHELLS = ['bash', 'zsh', 'fish'] as const
+
+const registerCompletion = (program: Command): void => {
+  program
+    .command('completion')
+    .summary('completion for a shell')
+    .description('Prints a script that completes commands, options and names of nodes.')
+    .addArgument(new Argument('<SHELL>', 'which shell').choices(SHELLS))
+    .addHelpText(
+      'after',
+      `
+bash: source <(parley completion bash)
+zsh:  parley completion zsh > FOLDER/_parley, with FOLDER in $fpath
+fish: parley completion fish | source`,
+    )
+    .action(async (shell) => {
+      const { completionScript } = await import('./commands/completion-command.ts')
+      process.stdout.write(completionScript(shell, program))
+    })
+}
+
+const registerExitCodes = (program: Command): void => {
+  program
+    .command('exit-codes')
+    .summary('what exit codes mean')
+    .description('Shows what the exit codes of all commands mean.')
+    .action(() => void process.stdout.write(`${EXIT_HELP.trim()}\n`))
+}
 
 export const createProgram = (): Command => {
   const program = new Command('parley')
@@ -33,19 +63,16 @@ export const createProgram = (): Command => {
   registerStop(program)
   registerViews(program)
   registerMessaging(program)
-  registerTools(program)
+  registerDescribe(program)
+  registerJournal(program)
+  registerBench(program)
   registerCoordinator(program)
   registerLeave(program)
   registerOutbox(program)
   registerDlq(program)
   registerDoctor(program)
   registerStore(program)
-  program
-    .command('secret')
-    .summary('make a secret for a mesh')
-    .description('Makes a secret of 32 random bytes. Whoever has it is a full member of the mesh.')
-    .option('--out <file>', 'write it to this file with mode 0600; an existing file is left as it is')
-    .action(async (options) => (await import('./commands/lifecycle/secret-command.ts')).printSecret(options))
+  registerSecret(program)
   registerCompletion(program)
   registerExitCodes(program)
   for (const command of program.commands) command.addHelpText('after', EXIT_HELP)

@@ -1,4 +1,4 @@
-/** `parley call`, `pub`, `sub`, `send` and `serve`, registered. Keeps no state. */
+/** `parley call`, `pub`, `sub`, `send`, `serve` and `bench`, registered. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { wholeNumber } from '../input/option-values.ts'
@@ -154,6 +154,23 @@ export const registerMessaging = (program: Command): void => {
   addSub(program)
   addSend(program)
   addServe(program)
+}
+
+export const registerBench = (program: Command): void => {
+  addNodeOptions(
+    program
+      .command('bench')
+      .summary('measure calls a second and latency of a method')
+      .description('Has a running node call a method again and again for some seconds, and tells how fast it was.'),
+  )
+    .argument('<PROTOCOL.METHOD>', 'a method with one answer, as in summarize.once')
+    .argument('[JSON]', 'the input of each call, - to read it from stdin (default: {})')
+    .option('--to <name-or-id>', 'call this agent (default: the best of those that offer it, for each call)')
+    .option('--for <ms>', 'milliseconds that it goes on', wholeNumber(100, 600_000), 5_000)
+    .option('--concurrency <n>', 'calls at a time', wholeNumber(1, 256), 16)
+    .option('--timeout <ms>', 'milliseconds until a call gives up', wholeNumber(1, MAX_MS))
+    .option('--json', 'print lines of JSON of type figures, each second, and result')
+    .action(async (name, input, options) => (await import('../commands/bench-command.ts')).bench(name, input, options))
 }
 
 /** What follows `--command PROGRAM` is the program's, also what looks like an option. */

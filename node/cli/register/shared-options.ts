@@ -1,4 +1,4 @@
-/** Options that several commands have. Keeps no state. */
+/** Options that several commands have. */
 import { type Command, Option } from 'commander'
 
 export const SECRETS_HELP = `

@@ -1,9 +1,22 @@
-/** The command `parley up`, registered. Keeps no state. */
+/** `parley init`, `up`, `config`, `stop` and `secret`, registered. */
 import { type Command, Option } from 'commander'
 import { LOG_LEVELS } from '../../observe/log/log-levels.ts'
 import { PRESET_NAMES } from '../../options/preset-names.ts'
 import { wholeNumber } from '../input/option-values.ts'
 import { SECRETS_HELP } from './shared-options.ts'
+
+export const registerInit = (program: Command): void => {
+  program
+    .command('init')
+    .summary('write a commented configuration and a secret')
+    .description(
+      'Writes parley.yaml, with every line explained, and a secret of mode 0600; then `parley up` works at once.',
+    )
+    .option('--dir <dir>', 'folder for both (default: this one)')
+    .option('--force', 'write the configuration anew; a secret that exists is kept')
+    .option('--json', 'print one line {config,secret,madeSecret}')
+    .action(async (options) => (await import('../commands/lifecycle/init-command.ts')).init(options))
+}
 
 const LAYERS = `
 What is given here stands above the variables PARLEY_… (PARLEY_LIMITS__MAX_CONNECTIONS), those above the file of --config.
@@ -64,4 +77,52 @@ export const registerUp = (program: Command): void => {
     .addHelpText('after', LAYERS)
     .addHelpText('after', SECRETS_HELP)
     .action(async (options) => (await import('../commands/lifecycle/up-command.ts')).up(options))
+}
+
+export const registerConfig = (program: Command): void => {
+  const group = program
+    .command('config')
+    .summary('what a node is configured with, and where that came from')
+    .description('Shows and checks the configuration, and prints the reference of all keys.')
+  group
+    .command('show')
+    .description('Shows each value that parley up of this folder would have, and where it came from; never a secret.')
+    .option('--config <file>', 'configuration (default: parley.yaml of this folder, else what PARLEY_CONFIG names)')
+    .option('--defaults', 'what is at its default too')
+    .option('--json', 'print one line {file,values,notices}')
+    .action(async (options) => (await import('../commands/lifecycle/config-command.ts')).showConfig(options))
+  group
+    .command('check')
+    .description('Says whether a file can be used by itself: keys, types, contradictions, secret file.')
+    .argument('<FILE>', 'a configuration')
+    .option('--json', 'print one line {file,given,notices}')
+    .action(async (file, options) =>
+      (await import('../commands/lifecycle/config-command.ts')).checkConfig(file, options),
+    )
+  group
+    .command('reference')
+    .description('Prints the reference of all keys as Markdown.')
+    .action(async () => (await import('../commands/lifecycle/config-command.ts')).printReference())
+}
+
+export const registerStop = (program: Command): void => {
+  program
+    .command('stop')
+    .summary('stop running nodes in order')
+    .description('Has nodes say goodbye and end the requests in work, and waits until their processes are gone.')
+    .argument('[NAME...]', 'their names, of those under .parley (default: the only one that runs)')
+    .option('--all', 'all that run here')
+    .option('--data-dir <dir...>', 'by their data directories')
+    .option('--timeout <ms>', 'milliseconds until it gives up', wholeNumber(1, 3_600_000), 60_000)
+    .option('--json', 'print one array of {name,id,pid,ms}')
+    .action(async (names, options) => (await import('../commands/lifecycle/stop-command.ts')).stop(names, options))
+}
+
+export const registerSecret = (program: Command): void => {
+  program
+    .command('secret')
+    .summary('make a secret for a mesh')
+    .description('Makes a secret of 32 random bytes. Whoever has it is a full member of the mesh.')
+    .option('--out <file>', 'write it to this file with mode 0600; an existing file is left as it is')
+    .action(async (options) => (await import('../commands/lifecycle/secret-command.ts')).printSecret(options))
 }
