@@ -1,5 +1,5 @@
 /**
- * `node build.ts`: the command `parley` as few files, `dist/command/`; a step of `npm run build`, after the compiler. To
+ * `node build-command.ts`: the command `parley` as few files, `dist/command/`; a step of `npm run build`, after the compiler. To
  * find and read some thousand modules is most of what a start costs, so the command and what it uses are put together. The
  * modules of the package stay as they are for programs that import them, agents in their worker threads among them.
  */

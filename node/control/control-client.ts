@@ -1,6 +1,4 @@
-/**
- * The other end of the control socket: one request at a time, or a stream. Keeps no state; each request is a connection.
- */
+/** The other end of the control socket: one request at a time, or a stream. Each request is a connection. */
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import * as z from 'zod'
 import { ParleyError } from '../../protocols/errors.ts'

@@ -1,6 +1,6 @@
 /**
- * The routes of the control socket (wire.ts lists them). Whoever gets here is the user of this node: the socket lies where
- * nobody else can reach it. Keeps no state.
+ * The routes of the control socket (control-schemas.ts lists them). Whoever gets here is the user of this node: the socket
+ * lies where nobody else can reach it.
  */
 import { Hono } from 'hono'
 import * as z from 'zod'

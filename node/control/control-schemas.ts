@@ -1,6 +1,6 @@
 /**
  * What travels over the control socket: HTTP/1.1 with JSON, and streams as NDJSON, one object a line. The views and dead
- * letters have the same paths and shapes as on the debug endpoint (debug/source.ts, debug/message-views.ts). Keeps no state.
+ * letters have the same paths and shapes as on the debug endpoint (debug-schemas.ts, message-schemas.ts).
  *
  * | Path | |
  * |---|---|
@@ -10,7 +10,7 @@
  * | POST `/api/stop` | the node stops in order; the answer comes before |
  * | POST `/api/call`, `/api/subscribe` | streams |
  * | POST `/api/publish`, `/api/send` | |
- * | `/api/outbox`, `/api/describe`, `/api/journal/…`, `/api/bench` | wire-tools.ts |
+ * | `/api/outbox`, `/api/describe`, `/api/journal/…`, `/api/bench` | tool-schemas.ts |
  * | POST `/api/coordinator/transfer`, `/api/seat/give-up`, `/api/seat/take` | |
  */
 import * as z from 'zod'
@@ -58,7 +58,7 @@ export const errorOf = ({ code, message, hint, details, remote = false }: Contro
 
 export const ProcessSchema = z.object({
   pid: z.number(),
-  /** As in process-birth.ts. */
+  /** As in process-identity.ts. */
   birth: z.string(),
   debugUrl: z.string().optional(),
 })

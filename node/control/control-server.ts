@@ -3,8 +3,8 @@
  * HTTP over it. Whoever reaches it may do what the node may: call, publish, send, hand over, stop it.
  *
  * State: the server and its streams. Guarantees: nobody else can connect at any moment, since the socket is made inside of a
- * folder with mode 0700 and gets mode 0600 there; at most MAX_CONNECTIONS connections, MAX_STREAMS streams (streams.ts) and
- * MAX_BODY_BYTES a request (wire.ts); what a slow reader misses is told to it and counted; close() ends all within a second.
+ * folder with mode 0700 and gets mode 0600 there; at most MAX_CONNECTIONS connections, MAX_STREAMS streams (control-streams.ts) and
+ * MAX_BODY_BYTES a request (control-schemas.ts); what a slow reader misses is counted, and the reader is sent the count; close() ends all within a second.
  * Imported only where the option `control` is on.
  */
 import { chmod, rmdir } from 'node:fs/promises'

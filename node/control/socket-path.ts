@@ -3,7 +3,7 @@
  * that path is too long for a socket, or the file system takes none: in a folder of its own under the system's temporary
  * directory, with mode 0700 and this user as its owner, so that nobody else can get at it before the socket has its mode.
  *
- * Keeps no state. The caller holds the lock of the data directory, so that a socket that is there is a dead process's.
+ * The caller holds the lock of the data directory, so that a socket that is there is a dead process's.
  * Source: unix(7), `sun_path` has 108 bytes with the zero at its end; 104 on macOS and the BSDs.
  */
 import { createHash } from 'node:crypto'

@@ -1,5 +1,5 @@
 /**
- * What travels over the control socket for `parley outbox`, `describe`, `journal` and `bench`, as in wire.ts. Keeps no state.
+ * What travels over the control socket for `parley outbox`, `describe`, `journal` and `bench`; the rest is in control-schemas.ts.
  *
  * | Path | |
  * |---|---|

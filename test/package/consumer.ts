@@ -16,7 +16,7 @@ const PROGRAMS = ['talk.mjs', 'loaded.mjs', 'page.mjs', 'types.ts']
 const OPTIONAL = [
   /node_modules\/(@libp2p\/(mdns|kad-dht|circuit-relay-v2|websockets)|@chainsafe\/libp2p-quic\w*|multicast-dns)\//,
   /node_modules\/(hono|@hono|prom-client|commander|cli-table3|@clack|yaml|esbuild|preact)\//,
-  /parley-mesh\/dist\/node\/(observe\/(debug\/(debug-|message-schemas|event-|host-header|request-trust|routes\/)|dashboard\/)|control\/|cli\/|options\/config\/)/,
+  /parley-mesh\/dist\/node\/(observe\/(debug\/(debug-|message-schemas|event-|request-guard|routes\/)|dashboard\/)|control\/|cli\/|options\/config\/)/,
 ]
 /** Not even where a node is only imported. */
 const LATER = [/node_modules\/(libp2p|classic-level|pino|@libp2p\/(tcp|yamux)|@chainsafe\/libp2p-\w+)\//]

@@ -1,12 +1,12 @@
-/** `parley bench`: calls a second and latency of a method, as a running node measures them. Keeps no state. */
+/** `parley bench`: calls a second and latency of a method, as a running node measures them. */
 import { ParleyError } from '../../../protocols/errors.ts'
 import { parseCallTarget } from '../../control/call-target.ts'
 import { type BenchFigures, type BenchLine, BenchLineSchema, type BenchRequest } from '../../control/tool-schemas.ts'
 import { nodeThatKnows, offersCall } from '../connect/choose-node.ts'
 import { findControlledNode } from '../connect/node-endpoint.ts'
 import type { NodeSelector } from '../connect/running-nodes.ts'
-import { createInterrupt } from '../input/interrupt-signal.ts'
-import { readJsonInput } from '../input/option-values.ts'
+import { createInterrupt } from '../input/signals.ts'
+import { readJsonInput } from '../input/stdin.ts'
 
 export interface BenchOptions extends Omit<NodeSelector, 'url'> {
   to?: string

@@ -1,6 +1,6 @@
 /**
  * Which of several running nodes does something that any of them may do: the first one that knows whom it is about, or, for
- * what is the same at each node of a mesh, any where all of them are of one. Keeps no state.
+ * what is the same at each node of a mesh, any where all of them are of one.
  */
 import * as z from 'zod'
 import { ParleyError } from '../../../protocols/errors.ts'

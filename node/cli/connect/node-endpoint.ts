@@ -1,6 +1,6 @@
 /**
  * A running node, asked and told: by its control socket, or by its debug endpoint where it was named by its URL or has no
- * socket, with the key from its data directory where that can be read. Keeps no state.
+ * socket, with the key from its data directory where that can be read.
  */
 import * as z from 'zod'
 import { CODES, type Code, ParleyError } from '../../../protocols/errors.ts'

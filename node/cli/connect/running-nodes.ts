@@ -1,4 +1,4 @@
-/** Nodes that run on this machine, found by their data directories. Keeps no state. */
+/** Nodes that run on this machine, found by their data directories. */
 import { basename, dirname, resolve } from 'node:path'
 import { ParleyError } from '../../../protocols/errors.ts'
 import { nearestName } from '../../../protocols/unknown-keys.ts'

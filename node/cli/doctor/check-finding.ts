@@ -1,4 +1,4 @@
-/** What a check of `parley doctor` found, and how checks are run within a time. Keeps no state. */
+/** What a check of `parley doctor` found, and how checks are run within a time. */
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { DoctorSubject } from './doctor-subject.ts'
 

@@ -1,4 +1,4 @@
-/** What `parley doctor` says of this machine's clock, by itself and by the files of the data directory. Keeps no state. */
+/** What `parley doctor` says of this machine's clock, by itself and by the files of the data directory. */
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type DoctorCheck, type Finding, fail, ok, warn } from './check-finding.ts'

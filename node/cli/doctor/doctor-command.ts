@@ -1,6 +1,6 @@
 /**
  * `parley doctor`: looks at everything that a node needs, and says what is wrong and what to do. It changes nothing and
- * shows no secret. Exit code 1 where something fails; a warning is none. All of it takes 15 s at most. Keeps no state.
+ * shows no secret. Exit code 1 where something fails; a warning is none. All of it takes 15 s at most.
  */
 import { escapeText } from '../../observe/log/log-fields.ts'
 import { EXIT } from '../output/exit-codes.ts'
@@ -32,7 +32,7 @@ const checksOf = async (
 ): Promise<{ own: DoctorCheck[]; ofOthers: DoctorCheck[] }> => {
   const [{ PROCESS_CHECKS }, { SETTING_CHECKS }, { DISK_CHECKS }, { ADDRESS_CHECKS }] = await Promise.all([
     import('./process-checks.ts'),
-    import('./secret-check.ts'),
+    import('./setting-checks.ts'),
     import('./disk-checks.ts'),
     import('./port-checks.ts'),
   ])

@@ -1,6 +1,6 @@
 /**
  * What `parley doctor` looks at: the settings of a node as `parley up` would have them, and the node itself where it runs.
- * Keeps no state. A setting that is wrong is kept as a problem, so that all else can still be looked at.
+ * A setting that is wrong is kept as a problem, so that all else can still be looked at.
  */
 import { constants } from 'node:fs'
 import { access, readdir, stat } from 'node:fs/promises'

@@ -1,7 +1,7 @@
 /**
  * What `parley doctor` says of the members to join by: whether their names stand for addresses, whether a connection comes
  * about, whether they let this node in, and how far their clocks are from this one. Each is visited for real, by a node of
- * its own that listens nowhere, keeps nothing and says goodbye. Keeps no state.
+ * its own that listens nowhere, keeps nothing and says goodbye.
  */
 import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'

@@ -1,4 +1,4 @@
-/** What `parley doctor` says of a node that runs: whether it answers, is ready, and what does not work meanwhile. Keeps no state. */
+/** What `parley doctor` says of a node that runs: whether it answers, is ready, and what does not work meanwhile. */
 import { setTimeout } from 'node:timers/promises'
 import type * as z from 'zod'
 import type { ControlClient } from '../../control/control-client.ts'

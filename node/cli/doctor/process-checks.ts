@@ -1,4 +1,4 @@
-/** What `parley doctor` says of Node, of the native part of the store, and of what the system lets a process have. Keeps no state. */
+/** What `parley doctor` says of Node, of the native part of the store, and of what the system lets a process have. */
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { totalmem } from 'node:os'

@@ -1,6 +1,6 @@
 /**
  * What `parley doctor` says of the stores of a node that does not run: the journal is read and checked, of the messages what
- * can be seen without opening them. Everything is read only; `parley store verify` looks at all of it. Keeps no state.
+ * can be seen without opening them. Everything is read only; `parley store verify` looks at all of it.
  */
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-/** Values of options, from text. Keeps no state. */
+/** Values of options, from text. */
 import { InvalidArgumentError } from 'commander'
 import { usageError } from '../output/exit-codes.ts'
 
@@ -21,29 +21,23 @@ export const parseLabels = (given: readonly string[]): Record<string, string> =>
     }),
   )
 
-const MAX_INPUT_BYTES = 64 * 1024 * 1024
+export type SubscribeFrom = 'earliest' | 'latest' | { last: number } | { since: number }
 
-const readStdin = async (): Promise<string> => {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of process.stdin) {
-    chunks.push(chunk)
-    bytes += chunk.length
-    if (bytes > MAX_INPUT_BYTES)
-      throw usageError(`the input has more than ${MAX_INPUT_BYTES} bytes`, 'send it in parts')
-  }
-  return Buffer.concat(chunks).toString('utf8')
-}
+const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+const MAX_LAST = 1_000_000
 
-/** The input of a call: JSON in the argument, `-` for stdin, an empty object unless given. */
-export const readJsonInput = async (text: string | undefined): Promise<unknown> => {
-  const json = text === '-' ? await readStdin() : (text ?? '{}')
-  try {
-    return JSON.parse(json)
-  } catch (error) {
-    throw usageError(
-      `the input is not JSON: ${error instanceof Error ? error.message : String(error)}`,
-      `put it in single quotes, as in '{"text":"hello"}', or pipe it in with -`,
-    )
-  }
+/** `earliest`, `latest`, `last:N`, `since:10m`, `since:2026-01-31T12:00:00Z`. @throws MSG001 */
+export const parseSubscribeFrom = (text: string, nowMs: number): SubscribeFrom => {
+  if (text === 'earliest' || text === 'latest') return text
+  const [, count] = /^last:(\d{1,7})$/.exec(text) ?? []
+  if (count !== undefined && Number(count) >= 1 && Number(count) <= MAX_LAST) return { last: Number(count) }
+  const [, since = ''] = /^since:(.+)$/.exec(text) ?? []
+  const [, ago, unit] = /^(\d{1,9})(ms|s|m|h|d)$/.exec(since) ?? []
+  if (ago !== undefined) return { since: Math.max(0, nowMs - Number(ago) * UNITS[unit as keyof typeof UNITS]) }
+  const at = /^\d{4}-\d\d-\d\d/.test(since) ? Date.parse(since) : Number.NaN
+  if (at >= 0) return { since: at }
+  throw usageError(
+    `${JSON.stringify(text)} is no place to start from`,
+    'use earliest, latest, last:N (of each publisher), since:10m or since:2026-01-31T12:00:00Z',
+  )
 }

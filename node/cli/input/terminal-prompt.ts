@@ -1,4 +1,4 @@
-/** Asking a person who sits at a terminal, and taking no answer for a no. Keeps no state. */
+/** Asking a person who sits at a terminal, and taking no answer for a no. */
 import { createInterface } from 'node:readline/promises'
 
 export interface TerminalPrompt {

@@ -1,5 +1,5 @@
 /**
- * How a command ends: exit codes, and errors as a person reads them. Keeps no state.
+ * How a command ends: exit codes, and errors as a person reads them.
  *
  * Every error is two lines on stderr, `error CODE: message` and `hint: what to do next`; with --json it is one line of JSON
  * there, `{"error":{"code","message","hint","exitCode"}}`.

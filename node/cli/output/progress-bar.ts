@@ -1,4 +1,4 @@
-/** A bar for long work, on stderr and only where that is a terminal. Keeps no state. */
+/** A bar for long work, on stderr and only where that is a terminal. */
 import { EXIT } from './exit-codes.ts'
 
 export interface ProgressBar {

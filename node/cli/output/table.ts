@@ -1,6 +1,6 @@
 /**
  * Tables for people: as wide as the terminal, 80 columns where stdout is none. What is wider is wrapped within its column,
- * never cut. Keeps no state.
+ * never cut.
  */
 import Table from 'cli-table3'
 import { escapeText } from '../../observe/log/log-fields.ts'

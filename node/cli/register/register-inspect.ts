@@ -12,7 +12,7 @@ const addView = (program: Command, name: 'peers' | 'agents', description: string
     .option('--wide', WIDE)
     .option('--json', 'print a JSON array')
     .action(async (options) => {
-      const views = await import('../commands/inspect/peers-and-agents-command.ts')
+      const views = await import('../commands/inspect/views-command.ts')
       await (name === 'peers' ? views.showPeers(options) : views.showAgents(options))
     })
 }
@@ -25,7 +25,7 @@ export const registerViews = (program: Command): void => {
       .description('Shows the id, the addresses and the places of a running node.'),
   )
     .option('--json', 'print one line of JSON')
-    .action(async (options) => (await import('../commands/inspect/id-command.ts')).showId(options))
+    .action(async (options) => (await import('../commands/inspect/views-command.ts')).showId(options))
   addView(program, 'peers', 'the peers that are connected')
   addView(program, 'agents', 'the agents of the mesh and what they offer')
   addNodeOptions(

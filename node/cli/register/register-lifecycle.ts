@@ -124,5 +124,5 @@ export const registerSecret = (program: Command): void => {
     .summary('make a secret for a mesh')
     .description('Makes a secret of 32 random bytes. Whoever has it is a full member of the mesh.')
     .option('--out <file>', 'write it to this file with mode 0600; an existing file is left as it is')
-    .action(async (options) => (await import('../commands/lifecycle/secret-command.ts')).printSecret(options))
+    .action(async (options) => (await import('../commands/lifecycle/init-command.ts')).printSecret(options))
 }

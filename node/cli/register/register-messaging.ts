@@ -1,8 +1,7 @@
 /** `parley call`, `pub`, `sub`, `send`, `serve` and `bench`, registered. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { isParleyError } from '../../../protocols/errors.ts'
-import { wholeNumber } from '../input/option-values.ts'
-import { parseSubscribeFrom } from '../input/subscribe-from.ts'
+import { parseSubscribeFrom, wholeNumber } from '../input/option-values.ts'
 import { addJoinOptions, addNodeOptions, SECRETS_HELP } from './shared-options.ts'
 
 const MAX_MS = 2 ** 31 - 1

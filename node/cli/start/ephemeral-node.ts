@@ -1,4 +1,4 @@
-/** A command that joins the mesh for a moment: where it comes in, and with which secret. Keeps no state. */
+/** A command that joins the mesh for a moment: where it comes in, and with which secret. */
 import { randomBytes } from 'node:crypto'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import type { Mesh } from '../../api.ts'

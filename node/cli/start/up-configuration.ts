@@ -1,4 +1,4 @@
-/** The configuration of `parley up`: its flags, what it has where nobody says otherwise, and all layers put together. Keeps no state. */
+/** The configuration of `parley up`: its flags, what it has where nobody says otherwise, and all layers put together. */
 import { join } from 'node:path'
 import type { LogLevel } from '../../observe/log/log-levels.ts'
 import { type LoadedConfig, loadConfig } from '../../options/config/load-config.ts'

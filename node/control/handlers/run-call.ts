@@ -1,4 +1,4 @@
-/** A call by name, from its text to its results, for whoever is in the mesh: a node for its user, or a visitor. Keeps no state. */
+/** A call by name, from its text to its results, for whoever is in the mesh: a node for its user, or a visitor. */
 import { ParleyError } from '../../../protocols/errors.ts'
 import { nearestName } from '../../../protocols/unknown-keys.ts'
 import type { Mesh } from '../../api.ts'

@@ -1,4 +1,4 @@
-/** What the control socket has a node do, and what a live table shows of it. Keeps no state. */
+/** What the control socket has a node do, and what a live table shows of it. */
 import { setTimeout } from 'node:timers/promises'
 import * as z from 'zod'
 import { coordinatorProtocol } from '../../../protocols/coordinator/contract.ts'

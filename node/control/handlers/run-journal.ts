@@ -1,4 +1,4 @@
-/** What the control socket has a node tell of its outbox, of agents and protocols, and do with the journal. Keeps no state. */
+/** What the control socket has a node tell of its outbox, of agents and protocols, and do with the journal. */
 import type * as z from 'zod'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { Json } from '../../../protocols/journal/state/command-kind.ts'

@@ -2,7 +2,7 @@
  * What the debug endpoint shows, as data: the mesh implements DebugSource, the endpoint does not know the mesh.
  *
  * The schemas are types, documentation and filter at once: a field that is not named here never leaves the process,
- * so neither a secret nor a token can slip out with an object that was passed on as it was. Keeps no state.
+ * so neither a secret nor a token can slip out with an object that was passed on as it was.
  */
 import * as z from 'zod'
 import { ACTIVITIES } from '../../../discovery/agent-activity.ts'

@@ -1,6 +1,6 @@
 /**
  * The debug endpoint: a small HTTP server beside the mesh, on loopback unless told otherwise. It reads; only who shows the
- * key changes something (access.ts).
+ * key changes something (request-guard.ts).
  *
  * State: its event streams. Guarantees: at most MAX_CONNECTIONS connections, of which idle ones make room for newcomers; a
  * connection on which nothing moves for `idleMs` is cut; after close() the port is free within a second, whoever is
@@ -12,7 +12,7 @@ import { type HttpListener, startHttpListener } from '../http/http-listener.ts'
 import { problemResponse } from '../http/http-responses.ts'
 import type { DebugSource } from './debug-schemas.ts'
 import { createEventStreams, HEARTBEAT_MS } from './event-streams.ts'
-import { isLoopback } from './host-header.ts'
+import { isLoopback } from './request-guard.ts'
 import { countRefused, createDebugRoutes } from './routes/debug-routes.ts'
 
 export const MAX_CONNECTIONS = 128

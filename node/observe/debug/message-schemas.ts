@@ -1,8 +1,8 @@
 /**
  * What the debug endpoint shows of durable messages, as data; the node implements MessageSource.
  *
- * As in source.ts a field that is not named here never leaves the process. What messages say (`data`, `headers`) is in
- * fields of its own, which the routes leave out for whoever does not show the key of this node. Keeps no state.
+ * As in debug-schemas.ts a field that is not named here never leaves the process. What messages say (`data`, `headers`) is in
+ * fields of its own, which the routes leave out for whoever does not show the key of this node.
  */
 import * as z from 'zod'
 

@@ -1,6 +1,6 @@
 /**
  * The responses of the debug endpoint: JSON and text, errors as problem details, all with the same headers.
- * Keeps no state. Source: RFC 9457 (problem details), RFC 9110.
+ * Source: RFC 9457 (problem details), RFC 9110.
  */
 import { STATUS_CODES } from 'node:http'
 

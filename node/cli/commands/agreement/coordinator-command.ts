@@ -1,10 +1,12 @@
-/** `parley coordinator`: who coordinates, who votes, who did before, and handing over. Keeps no state. */
+/** `parley coordinator`: who coordinates, who votes, who did before, and handing over. */
+
 import type * as z from 'zod'
 import { TransferredSchema } from '../../../control/control-schemas.ts'
 import { CoordinatorSchema, type CoordinatorView } from '../../../observe/debug/debug-schemas.ts'
 import { nodeOfOneMesh } from '../../connect/choose-node.ts'
 import { controlClientOf, findNodeEndpoint, requestNode } from '../../connect/node-endpoint.ts'
 import { BY_SOCKET, type NodeSelector, runningNode } from '../../connect/running-nodes.ts'
+import { print } from '../../output/print.ts'
 import { shownId, table, tableWidth } from '../../output/table.ts'
 import type { EphemeralNodeOptions } from '../../start/ephemeral-node.ts'
 
@@ -13,8 +15,6 @@ export interface CoordinatorCommandOptions extends NodeSelector {
   wide?: boolean
   json?: boolean
 }
-
-const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
 const look = async (options: NodeSelector): Promise<CoordinatorView> =>
   requestNode(await findNodeEndpoint(await nodeOfOneMesh(options)), 'GET', '/api/coordinator', CoordinatorSchema)

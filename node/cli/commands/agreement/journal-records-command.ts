@@ -1,4 +1,5 @@
-/** `parley journal`: records that the mesh agreed on, read, written and followed by a running node. Keeps no state. */
+/** `parley journal`: records that the mesh agreed on, read, written and followed by a running node. */
+
 import { ParleyError } from '../../../../protocols/errors.ts'
 import { MESH_PREFIX } from '../../../../protocols/journal/state/journal-records.ts'
 import {
@@ -12,8 +13,9 @@ import { escapeText } from '../../../observe/log/log-fields.ts'
 import { nodeOfOneMesh } from '../../connect/choose-node.ts'
 import { findControlledNode } from '../../connect/node-endpoint.ts'
 import type { NodeSelector } from '../../connect/running-nodes.ts'
-import { createInterrupt } from '../../input/interrupt-signal.ts'
-import { readJsonInput } from '../../input/option-values.ts'
+import { createInterrupt } from '../../input/signals.ts'
+import { readJsonInput } from '../../input/stdin.ts'
+import { print } from '../../output/print.ts'
 import { table, tableWidth } from '../../output/table.ts'
 
 export interface JournalCommandOptions extends Omit<NodeSelector, 'url'> {
@@ -27,8 +29,6 @@ export interface JournalWriteOptions extends JournalCommandOptions {
 
 /** Answers wait for the node's own limit. */
 const GRACE_MS = 2_000
-
-const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
 const isPretty = (json: boolean | undefined): boolean => json !== true && process.stdout.isTTY === true
 

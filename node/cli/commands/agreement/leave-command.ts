@@ -1,6 +1,7 @@
 /**
- * `parley leave`: a running node gives its seat up for good, or offers it again. It stays in the mesh. Keeps no state.
+ * `parley leave`: a running node gives its seat up for good, or offers it again. It stays in the mesh.
  */
+
 import * as z from 'zod'
 import { coordinatorProtocol } from '../../../../protocols/coordinator/contract.ts'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
@@ -8,6 +9,7 @@ import { RaftMemberWithdrawnSchema } from '../../../control/control-schemas.ts'
 import type { FoundNode } from '../../../store/data-directory.ts'
 import { controlClientOf, meshNameOf } from '../../connect/node-endpoint.ts'
 import { BY_SOCKET, runningNode } from '../../connect/running-nodes.ts'
+import { print } from '../../output/print.ts'
 import type { EphemeralNodeOptions } from '../../start/ephemeral-node.ts'
 
 export interface LeaveOptions extends Omit<EphemeralNodeOptions, 'join'> {
@@ -19,8 +21,6 @@ export interface LeaveOptions extends Omit<EphemeralNodeOptions, 'join'> {
 
 /** Answers wait for the node's own limit. */
 const GRACE_MS = 2_000
-
-const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
 const leftText = (voters: number | undefined): string =>
   voters === undefined ? '' : `; ${voters} ${voters === 1 ? 'voter is' : 'voters are'} left`

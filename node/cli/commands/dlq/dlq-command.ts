@@ -1,8 +1,9 @@
 /**
  * `parley dlq`: the dead letters of a node: listed, shown, sent again, thrown away. A running node is asked by its control
- * socket, or by its debug endpoint; of one that is stopped they can be looked at (dlq-stopped.ts). Results go to stdout,
- * questions to stderr. Keeps no state.
+ * socket, or by its debug endpoint; of one that is stopped they can be looked at (stopped-dead-letters.ts). Results go to stdout,
+ * questions to stderr.
  */
+
 import type * as z from 'zod'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import {
@@ -17,6 +18,7 @@ import { findNodeEndpoint, type NodeEndpoint, requestNode } from '../../connect/
 import type { NodeSelector } from '../../connect/running-nodes.ts'
 import { processTerminalPrompt, type TerminalPrompt } from '../../input/terminal-prompt.ts'
 import { errorText, usageError } from '../../output/exit-codes.ts'
+import { print } from '../../output/print.ts'
 import { createProgressBar } from '../../output/progress-bar.ts'
 import * as text from './dead-letter-text.ts'
 
@@ -44,7 +46,6 @@ type Letter = z.output<typeof DeadLetterSchema>
 
 /** What a page may have. */
 const PAGE = 1_000
-const print = (out: string): void => void process.stdout.write(`${out}\n`)
 const warn = (out: string): void => void process.stderr.write(out)
 
 const queryOf = (facts: Record<string, string | number | undefined>): string => {

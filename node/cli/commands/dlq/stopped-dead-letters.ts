@@ -1,6 +1,6 @@
 /**
  * The dead letters of a node that does not run, read from its data directory, which is locked meanwhile. Nothing is changed:
- * a copy is looked at (store/row-survey.ts). What changes something needs the node. Keeps no state.
+ * a copy is read (store/messages/row-survey.ts). What changes something needs the node.
  */
 import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'

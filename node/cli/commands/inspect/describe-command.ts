@@ -1,4 +1,4 @@
-/** `parley describe`: what an agent offers, or what a protocol is and who offers it, with its schemas. Keeps no state. */
+/** `parley describe`: what an agent offers, or what a protocol is and who offers it, with its schemas. */
 import { type Described, DescribedSchema } from '../../../control/tool-schemas.ts'
 import { escapeText } from '../../../observe/log/log-fields.ts'
 import { type KnownAgents, nodeThatKnows } from '../../connect/choose-node.ts'

@@ -1,4 +1,4 @@
-/** `parley outbox`: what a running node sent that was not processed yet: for whom, since when, and why. Keeps no state. */
+/** `parley outbox`: what a running node sent that was not processed yet: for whom, since when, and why. */
 import { OutboxSchema, type OutboxView } from '../../../control/tool-schemas.ts'
 import { findControlledNode } from '../../connect/node-endpoint.ts'
 import type { NodeSelector } from '../../connect/running-nodes.ts'

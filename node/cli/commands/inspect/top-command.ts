@@ -7,7 +7,7 @@
 import { TopSchema, type TopView } from '../../../control/control-schemas.ts'
 import { findControlledNode } from '../../connect/node-endpoint.ts'
 import type { NodeSelector } from '../../connect/running-nodes.ts'
-import { createInterrupt } from '../../input/interrupt-signal.ts'
+import { createInterrupt } from '../../input/signals.ts'
 import { ratesOf, type TopRates, topText } from './top-table.ts'
 
 export interface TopOptions extends Omit<NodeSelector, 'url'> {

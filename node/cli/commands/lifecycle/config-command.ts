@@ -1,4 +1,4 @@
-/** `parley config`: what holds and where it came from, whether a file can be used, and the reference. Keeps no state. */
+/** `parley config`: what holds and where it came from, whether a file can be used, and the reference. */
 
 import { escapeText } from '../../../observe/log/log-fields.ts'
 import { loadConfig } from '../../../options/config/load-config.ts'

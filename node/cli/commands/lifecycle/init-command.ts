@@ -1,4 +1,7 @@
-/** `parley init`: a commented configuration and a secret, with which `parley up` works at once. Keeps no state. */
+/**
+ * `parley init`: a commented configuration and a secret, with which `parley up` works at once. `parley secret`: makes one,
+ * and prints it or writes it to a file that only its owner can read.
+ */
 import { access, mkdir, writeFile } from 'node:fs/promises'
 import { basename, join, relative, resolve } from 'node:path'
 import { ParleyError } from '../../../../protocols/errors.ts'
@@ -71,4 +74,23 @@ ${isNew ? `wrote ${secret}, a new secret (mode 0600): give it to every node of t
 start a node: ${folder === '' ? '' : `cd ${quoted(folder)} && `}${TYPED_COMMAND} up
 keep out of version control (.gitignore): ${SECRET_NAME} .parley/
 `)
+}
+
+/** @throws STA003 when there is such a file already, or it cannot be written */
+export const printSecret = async ({ out }: { out?: string }): Promise<void> => {
+  const secret = makeSecret()
+  if (out === undefined) {
+    process.stdout.write(`${secret}\n`)
+    return
+  }
+  try {
+    await writeFile(out, `${secret}\n`, { flag: 'wx', mode: FILE_MODE })
+  } catch (error) {
+    if (systemCode(error) !== 'EEXIST') throw fileError('writing', out, error)
+    throw new ParleyError('STA003', `${out} exists already and is left as it is`, {
+      hint: 'nodes that use it would lose each other with a new one; name another file, or remove it yourself',
+      details: { reason: 'exists' },
+    })
+  }
+  process.stderr.write(`wrote a new secret to ${out}; give it to every node of the mesh\n`)
 }

@@ -1,4 +1,5 @@
-/** `parley stop`: nodes end in order; it waits until their processes are gone. Keeps no state. */
+/** `parley stop`: nodes end in order; it waits until their processes are gone. */
+
 import { basename, dirname, resolve } from 'node:path'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
 import { ProcessSchema } from '../../../control/control-schemas.ts'
@@ -7,6 +8,7 @@ import { type FoundNode, readNodes } from '../../../store/data-directory.ts'
 import { controlClientOf } from '../../connect/node-endpoint.ts'
 import { runningNode, runningNodes } from '../../connect/running-nodes.ts'
 import { errorText, usageError } from '../../output/exit-codes.ts'
+import { print } from '../../output/print.ts'
 import { createProgressBar } from '../../output/progress-bar.ts'
 
 export interface StopOptions {
@@ -19,8 +21,6 @@ export interface StopOptions {
 const LOOK_MS = 25
 /** A process whose node has stopped and that goes on for longer belongs to a program. */
 const EMBEDDED_MS = 2_000
-
-const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
 const wanted = async (names: readonly string[], { dataDir = [], all }: StopOptions): Promise<FoundNode[]> => {
   if (all === true) {

@@ -2,7 +2,7 @@
  * `parley up`: a node that stays up, with agents in worker threads if they are named.
  *
  * State: the node, its agents, and whether a signal came. stdout gets what starts with the node and nothing after it: one
- * block for people, or one line of JSON. SIGHUP has it read its configuration again (reloading.ts). The first SIGINT or SIGTERM stops in order: not ready any more, goodbye, requests
+ * block for people, or one line of JSON. SIGHUP has it read its configuration again (reload-on-hangup.ts). The first SIGINT or SIGTERM stops in order: not ready any more, goodbye, requests
  * in work end (at most --drain milliseconds), agents, node; exit 0. The second ends the process at once.
  */
 import { join } from 'node:path'
@@ -13,9 +13,9 @@ import { createMesh } from '../../../mesh.ts'
 import type { LoadedConfig } from '../../../options/config/load-config.ts'
 import { isPermanentRefusal } from '../../../trust/permanent-refusal.ts'
 import { DATA_ROOT } from '../../connect/running-nodes.ts'
+import { keepProcessAlive, listenForStopSignals } from '../../input/signals.ts'
 import { reportError, TYPED_COMMAND, usageError } from '../../output/exit-codes.ts'
 import { createHangupReload, digestsOf } from '../../start/reload-on-hangup.ts'
-import { keepProcessAlive, listenForStopSignals } from '../../start/stop-signals.ts'
 import { DEFAULT_NAME, isExplicit, loadUpConfiguration, type UpOptions } from '../../start/up-configuration.ts'
 
 /** Nodes without a name that one folder has room for: node, node-2, node-3 … */

@@ -2,7 +2,7 @@
  * `parley call`: calls one method and prints what comes, by the control socket of a running node; or, with --join, as a
  * node of its own that joins the mesh and leaves it again.
  *
- * Keeps no state. Results go to stdout, one JSON value a line; everything else goes to stderr.
+ * Results go to stdout, one JSON value a line; everything else goes to stderr.
  */
 
 import { type CallTargetName, parseCallTarget } from '../../../control/call-target.ts'
@@ -12,8 +12,8 @@ import type { FoundNode } from '../../../store/data-directory.ts'
 import { nodeThatKnows, offersCall } from '../../connect/choose-node.ts'
 import { meshNameOf } from '../../connect/node-endpoint.ts'
 import { BY_SOCKET, runningNode } from '../../connect/running-nodes.ts'
-import { createInterrupt } from '../../input/interrupt-signal.ts'
-import { readJsonInput } from '../../input/option-values.ts'
+import { createInterrupt } from '../../input/signals.ts'
+import { readJsonInput } from '../../input/stdin.ts'
 import { usageError } from '../../output/exit-codes.ts'
 import type { EphemeralNodeOptions } from '../../start/ephemeral-node.ts'
 

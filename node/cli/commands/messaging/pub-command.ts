@@ -1,12 +1,13 @@
-/** `parley pub`: publishes events by a running node: one, the same one many times, or a line of stdin each. Keeps no state. */
+/** `parley pub`: publishes events by a running node: one, the same one many times, or a line of stdin each. */
+
 import { MAX_BATCH, PublishedSchema } from '../../../control/control-schemas.ts'
 import { nodeOfOneMesh } from '../../connect/choose-node.ts'
 import { findControlledNode } from '../../connect/node-endpoint.ts'
 import type { NodeSelector } from '../../connect/running-nodes.ts'
-import { readInputLines } from '../../input/input-lines.ts'
-import { createInterrupt } from '../../input/interrupt-signal.ts'
-import { readJsonInput } from '../../input/option-values.ts'
+import { createInterrupt } from '../../input/signals.ts'
+import { readInputLines, readJsonInput } from '../../input/stdin.ts'
 import { usageError } from '../../output/exit-codes.ts'
+import { print } from '../../output/print.ts'
 import { createProgressBar } from '../../output/progress-bar.ts'
 
 export interface PubOptions extends Omit<NodeSelector, 'url'> {
@@ -20,8 +21,6 @@ export interface PubOptions extends Omit<NodeSelector, 'url'> {
 const BATCH_CHARS = 1024 * 1024
 /** Milliseconds that what is there waits for more lines. */
 const GATHER_MS = 50
-
-const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
 /** What is published, and about how large it is. */
 interface One {

@@ -1,11 +1,14 @@
-/** `parley send`: a durable message, kept by a running node until it was processed. Keeps no state. */
+/** `parley send`: a durable message, kept by a running node until it was processed. */
+
 import type * as z from 'zod'
 import { ParleyError } from '../../../../protocols/errors.ts'
 import { type SendSchema, SentSchema } from '../../../control/control-schemas.ts'
 import { escapeText } from '../../../observe/log/log-fields.ts'
 import { findControlledNode } from '../../connect/node-endpoint.ts'
 import type { NodeSelector } from '../../connect/running-nodes.ts'
-import { parseLabels, readJsonInput } from '../../input/option-values.ts'
+import { parseLabels } from '../../input/option-values.ts'
+import { readJsonInput } from '../../input/stdin.ts'
+import { print } from '../../output/print.ts'
 
 export interface SendCommandOptions extends Omit<NodeSelector, 'url'> {
   to?: string[]
@@ -26,8 +29,6 @@ export interface SendCommandOptions extends Omit<NodeSelector, 'url'> {
 
 /** Answers wait for the node's own limit. */
 const GRACE_MS = 10_000
-
-const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
 export const send = async (type: string, text: string | undefined, options: SendCommandOptions): Promise<void> => {
   const { to, capability, guarantee, rebind, conversation, header, schemaVersion, ttl, wait, keep } = options

@@ -10,9 +10,9 @@ import { type AnyProtocol, type Context, defineProtocol } from '../../../../prot
 import { compile } from '../../../../protocols/wire/payload/contract.ts'
 import { escapeText } from '../../../observe/log/log-fields.ts'
 import { parseLabels } from '../../input/option-values.ts'
+import { keepProcessAlive, listenForStopSignals } from '../../input/signals.ts'
 import { usageError } from '../../output/exit-codes.ts'
 import { type EphemeralNodeOptions, startEphemeralNode } from '../../start/ephemeral-node.ts'
-import { keepProcessAlive, listenForStopSignals } from '../../start/stop-signals.ts'
 import {
   killProcessGroup,
   runSkillLines,

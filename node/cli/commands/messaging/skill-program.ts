@@ -9,7 +9,7 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 import { ParleyError } from '../../../../protocols/errors.ts'
-import { readInputLines } from '../../input/input-lines.ts'
+import { readInputLines } from '../../input/stdin.ts'
 
 export const STDERR_BYTES = 4_096
 const KILL_MS = 2_000

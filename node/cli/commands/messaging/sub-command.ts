@@ -1,6 +1,6 @@
 /**
- * `parley sub`: what is published under topics or patterns, as a running node hears it. Keeps no state but the counts of a
- * report, of at most MAX_TOPICS topics.
+ * `parley sub`: what is published under topics or patterns, as a running node receives it. State: the counts of a report, of at
+ * most MAX_TOPICS topics.
  *
  * Events go to stdout, what was missed and that the node is gone to stderr. It reads as fast as its own reader does, so that
  * a slow one misses events, and is told so, before memory is.
@@ -11,8 +11,8 @@ import { escapeText } from '../../../observe/log/log-fields.ts'
 import { nodeOfOneMesh } from '../../connect/choose-node.ts'
 import { findControlledNode } from '../../connect/node-endpoint.ts'
 import type { NodeSelector } from '../../connect/running-nodes.ts'
-import { createInterrupt } from '../../input/interrupt-signal.ts'
-import type { SubscribeFrom } from '../../input/subscribe-from.ts'
+import type { SubscribeFrom } from '../../input/option-values.ts'
+import { createInterrupt } from '../../input/signals.ts'
 import { usageError } from '../../output/exit-codes.ts'
 import { createTopicReport } from './topic-report.ts'
 

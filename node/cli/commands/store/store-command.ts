@@ -3,9 +3,9 @@
  * called moved.
  *
  * All of it holds the lock of the data directory, so that no node runs there meanwhile. What these commands do, and why it
- * is safe: node/store/journal/journal-repair.ts, row-repair.ts, recover.ts and place.ts. Results go to stdout, warnings and questions to
- * stderr. Keeps no state.
+ * is safe: node/store/. Results go to stdout, warnings and questions to stderr.
  */
+
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { MeshIdSchema } from '../../../../protocols/consensus/bootstrap/founding-record.ts'
@@ -26,6 +26,7 @@ import { LOG_MARKER_FILE } from '../../../store/log/log-marker.ts'
 import { storeError } from '../../../store/log/log-segments.ts'
 import { processTerminalPrompt, type TerminalPrompt } from '../../input/terminal-prompt.ts'
 import { usageError } from '../../output/exit-codes.ts'
+import { print, remark } from '../../output/print.ts'
 import { ownerPeer, type StoreCommandOptions, withStoppedJournal, withStoppedNode } from './stopped-node.ts'
 import { conditionOf, inspectStores, type StoreProblem } from './store-condition.ts'
 import { locationText, movedFacts, movedPlanText, movedText } from './store-location-text.ts'
@@ -44,8 +45,6 @@ export interface RecoverCommandOptions extends StoreCommandOptions {
 }
 
 const random = (bytes: number): Uint8Array => new Uint8Array(randomBytes(bytes))
-const print = (out: string): void => void process.stdout.write(`${out}\n`)
-const warn = (out: string): void => void process.stderr.write(`${out}\n`)
 
 const folderOf = ({ dataDir }: text.StoreOwner): string => join(dataDir, JOURNAL_FOLDER)
 
@@ -169,7 +168,7 @@ export const forceRecover = (
     checkRecoverable(found, peer)
     const expected = text.confirmationOf(found)
     const { meshId, yes } = options
-    warn(text.recoveryPlanText(found, owner))
+    remark(text.recoveryPlanText(found, owner))
     if (yes === true && meshId === undefined)
       throw usageError('--yes needs the mesh id', 'give it with --mesh-id, as `parley store verify` shows it')
     if (meshId !== undefined && meshId !== expected)
@@ -192,7 +191,7 @@ export const adopt = (
   withStoppedJournal(options, async (disk, owner) => {
     const meshId = meshIdOf(options.meshId)
     const peer = ownerPeer(owner)
-    warn(text.adoptPlanText(await surveyJournal(disk), owner, meshId))
+    remark(text.adoptPlanText(await surveyJournal(disk), owner, meshId))
     await confirm('Type adopt to go on: ', 'adopt', options.yes, '--yes', terminal)
     const done = await adoptMesh(disk, random, peer, meshId)
     await settle(owner, done)
@@ -252,7 +251,7 @@ export const acceptLoss = (
     const losses = errors.map(({ message }) => message)
     if (losses.length === 0) throw notNeeded((await inspectStores(stopped)).condition.problems)
     const peer = ownerPeer(owner)
-    warn(text.lossPlanText(owner, losses))
+    remark(text.lossPlanText(owner, losses))
     await confirm('Type accept-loss to go on: ', 'accept-loss', options.yes, '--yes', terminal)
     // Without its log a founding file would hold the node in a mesh that nobody decides in any more.
     if (parts.includes('journal') && disk !== undefined) await putAside(disk, await leftOf(disk), '.abandoned')
@@ -274,7 +273,7 @@ export const acknowledgeMove = (
     const folder = folderOf(owner)
     const facts = text.factsOf(await surveyJournal(disk), owner)
     const before = await detectCopy(folder)
-    warn(movedPlanText(facts, before))
+    remark(movedPlanText(facts, before))
     await confirm('Type moved to go on: ', 'moved', options.yes, '--yes', terminal)
     await recordFileIdentity(folder)
     if (messages !== undefined) await recordFileIdentity(messages)

@@ -1,4 +1,4 @@
-/** What `parley store` says of the stored messages, and does with them (node/store/messages/row-survey.ts, row-repair.ts). Keeps no state. */
+/** What `parley store` says of the stored messages, and does with them (node/store/messages/row-survey.ts, row-repair.ts). */
 import { readdir } from 'node:fs/promises'
 import type { ParleyError } from '../../../../protocols/errors.ts'
 import { escapeText } from '../../../observe/log/log-fields.ts'

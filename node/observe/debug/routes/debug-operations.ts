@@ -1,7 +1,6 @@
 /**
  * What can be asked of the debug endpoint, as data: each path with its methods, query and answers. The schemas are those
  * that the answers are made with; `/openapi.json` is written from this table, and a test holds it against the routes.
- * Keeps no state.
  */
 import * as z from 'zod'
 import { CONTENT_TYPE } from '../../metrics/exposition.ts'

@@ -1,6 +1,6 @@
 /**
  * The routes of the debug endpoint. All of them only read, but for those of dead letters (message-routes.ts); a request
- * costs what it reads and nothing when there is none. Keeps no state. Anything but GET and HEAD is refused here.
+ * costs what it reads and nothing when there is none. Anything but GET and HEAD is refused here.
  */
 import { Hono } from 'hono'
 import type { Log, Metrics } from '../../../../protocols/port.ts'
@@ -9,7 +9,7 @@ import { jsonResponse, problemResponse, respond } from '../../http/http-response
 import { CONTENT_TYPE } from '../../metrics/exposition.ts'
 import type { DebugSource } from '../debug-schemas.ts'
 import type { EventStreams } from '../event-streams.ts'
-import { isAllowedHost } from '../host-header.ts'
+import { isAllowedHost } from '../request-guard.ts'
 import { SCHEMAS } from './debug-operations.ts'
 import { addMessageRoutes } from './message-routes.ts'
 import { addPageRoutes } from './page-routes.ts'

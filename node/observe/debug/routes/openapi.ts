@@ -1,6 +1,6 @@
 /**
- * The description of the debug endpoint for programs, written from operations.ts. Loaded when it is asked for. Keeps no
- * state. Source: OpenAPI 3.1.1, whose schemas are JSON Schema draft 2020-12.
+ * The description of the debug endpoint for programs, written from debug-operations.ts. Loaded when it is asked for.
+ * Source: OpenAPI 3.1.1, whose schemas are JSON Schema draft 2020-12.
  */
 import { STATUS_CODES } from 'node:http'
 import * as z from 'zod'

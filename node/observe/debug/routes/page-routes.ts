@@ -1,6 +1,6 @@
 /**
  * The debug page on the endpoint. Its files, some 250 KB, are loaded when somebody asks; nothing else of it is in the
- * process. State: whatever assets.ts loaded.
+ * process. State: whatever page-assets.ts loaded.
  *
  * The page may run its own program and talk to this endpoint, and nothing else: no inline script, no other origin, no
  * frame, no markup made from text. Source: Content Security Policy Level 3, Trusted Types.

@@ -17,7 +17,7 @@ import {
 import type { MeshNode } from '../data/mesh-nodes.ts'
 
 export const MAX_BODIES = 600
-export const APPEAR_MS = 500
+const APPEAR_MS = 500
 export const FADE_MS = 1_100
 
 export interface Body extends SimulationNodeDatum {
@@ -43,6 +43,12 @@ interface Edge {
   readonly to: string
   readonly ageMs?: number | undefined
   readonly rttMs?: number | undefined
+}
+
+/** How much of a body is there: 0 to 1. */
+export const opacityOf = (body: Body, now: number, isCalm: boolean): number => {
+  if (body.leftAt !== undefined) return isCalm ? 0 : Math.max(0, 1 - (now - body.leftAt) / FADE_MS)
+  return isCalm ? 1 : Math.min(1, Math.max(0, now - body.bornAt) / APPEAR_MS)
 }
 
 /** Turns between neighbours on the spiral on which new nodes appear: the golden angle. */

@@ -10,9 +10,9 @@ import { showInspector } from '../state/folding.ts'
 import * as store from '../state/page-state.ts'
 import { colours } from '../state/theme.ts'
 import { ForceLayout } from './force-layout.ts'
-import { type Palette, type Pen, PULSE_MS, type Pulse, readPalette, type Viewport } from './graph-scene.ts'
+import { type Palette, type Pen, PULSE_MS, type Pulse, readPalette } from './graph-scene.ts'
 import { paintScene } from './paint-scene.ts'
-import { bodyAt, nearestInDirection, type Point, stepToward, toPlane, viewportFor } from './viewport.ts'
+import { bodyAt, nearestInDirection, type Point, stepToward, toPlane, type Viewport, viewportFor } from './viewport.ts'
 
 const MAX_PULSES = 24
 

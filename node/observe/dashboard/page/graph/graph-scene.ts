@@ -1,8 +1,9 @@
 /**
  * What is drawn: the nodes and edges of the layout, what passes between them, from where it is seen and in which colours.
- * The colours are the custom properties of page.css, so that light and dark are told in one place. Keeps no state.
+ * The colours are the custom properties of page.css, so that light and dark stand in one place.
  */
-import { APPEAR_MS, type Body, FADE_MS, type LayoutEdge } from './force-layout.ts'
+import type { Body, LayoutEdge } from './force-layout.ts'
+import type { Viewport } from './viewport.ts'
 
 export interface Palette {
   readonly text: string
@@ -45,14 +46,6 @@ export interface Pulse {
 }
 export const PULSE_MS = 750
 
-export interface Viewport {
-  readonly width: number
-  readonly height: number
-  readonly scale: number
-  readonly x: number
-  readonly y: number
-}
-
 export interface Scene {
   readonly bodies: ReadonlyMap<string, Body>
   readonly edges: readonly LayoutEdge[]
@@ -66,16 +59,9 @@ export interface Scene {
   readonly now: number
 }
 
-export const RADIUS = 17
-/** Edges that were told so long ago are dashed. */
+/** Edges of which was heard so long ago are dashed. */
 export const STALE_MS = 30_000
 export const FONT = '"Inter", ui-sans-serif, system-ui, -apple-system, "Segoe UI", sans-serif'
-
-/** How much of a body is there: 0 to 1. */
-export const opacityOf = (body: Body, now: number, isCalm: boolean): number => {
-  if (body.leftAt !== undefined) return isCalm ? 0 : Math.max(0, 1 - (now - body.leftAt) / FADE_MS)
-  return isCalm ? 1 : Math.min(1, Math.max(0, now - body.bornAt) / APPEAR_MS)
-}
 
 export type Pen = CanvasRenderingContext2D
 

@@ -1,6 +1,7 @@
-/** Draws one node: what state it is in, what it is at, its part in the mesh, its name. Keeps no state. */
-import type { Body } from './force-layout.ts'
-import { disc, FONT, opacityOf, type Palette, type Pen, RADIUS, type Scene } from './graph-scene.ts'
+/** Draws one node: what state it is in, what it is at, its part in the mesh, its name. */
+import { type Body, opacityOf } from './force-layout.ts'
+import { disc, FONT, type Palette, type Pen, type Scene } from './graph-scene.ts'
+import { RADIUS } from './viewport.ts'
 
 /** Of a node on the screen, whatever the scale. */
 const LEAST_SIZE = 0.6

@@ -1,7 +1,8 @@
-/** Draws the mesh on a canvas: edges, what passes on them, and nodes (paint-node.ts). Keeps no state. */
-import type { Body } from './force-layout.ts'
-import { disc, FONT, opacityOf, type Pen, PULSE_MS, RADIUS, type Scene, STALE_MS } from './graph-scene.ts'
+/** Draws the mesh on a canvas: edges, what passes on them, and nodes (paint-node.ts). */
+import { type Body, opacityOf } from './force-layout.ts'
+import { disc, FONT, type Pen, PULSE_MS, type Scene, STALE_MS } from './graph-scene.ts'
 import { paintBody } from './paint-node.ts'
+import { RADIUS } from './viewport.ts'
 
 /** 0 to 1, slower towards the end. */
 const easeOut = (share: number): number => 1 - (1 - share) ** 3

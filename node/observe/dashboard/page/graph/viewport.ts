@@ -1,13 +1,23 @@
 /** Which part of the plane the canvas shows, which body lies at a point of it, and which one lies in a direction. */
-import type { Body } from './force-layout.ts'
-import { opacityOf, RADIUS, type Viewport } from './graph-scene.ts'
+import { type Body, opacityOf } from './force-layout.ts'
 
+/** Of a node's disc. */
+export const RADIUS = 17
 const MAX_SCALE = 1.35
 const MIN_SCALE = 0.12
 /** Room that names take, in pixels. */
 const PADDING = { x: 70, top: 52, bottom: 64 }
 /** Share of the way to the goal that is left after a frame. */
 const DRAG = 0.86
+
+/** Where the middle of the canvas lies in the plane of the bodies, and how many pixels a unit of it takes. */
+export interface Viewport {
+  readonly width: number
+  readonly height: number
+  readonly scale: number
+  readonly x: number
+  readonly y: number
+}
 
 export interface Point {
   readonly x: number

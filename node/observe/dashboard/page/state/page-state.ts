@@ -1,6 +1,6 @@
 /**
  * What the page knows, as signals: what the node told last, and what the reader chose. Everything is bounded, nothing of
- * it is kept beyond the page (what is, is in kept.ts); the key of the node is in memory only.
+ * it is kept beyond the page (what is, is in stored-choice.ts); the key of the node is in memory only.
  */
 import { computed, signal } from '@preact/signals'
 import type { CoordinatorView, Overview } from '../../../debug/debug-schemas.ts'

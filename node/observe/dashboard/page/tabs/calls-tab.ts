@@ -1,4 +1,4 @@
-/** Calls of each method, by this node and at it: those of programs, and those of the mesh itself. Keeps no state. */
+/** Calls of each method, by this node and at it: those of programs, and those of the mesh itself. */
 import type { CallRow } from '../data/call-rows.ts'
 import { count, span } from '../data/format.ts'
 import * as store from '../state/page-state.ts'

@@ -1,4 +1,4 @@
-/** Who coordinates: the leader, the voters with their positions in the log, and who led before. Keeps no state. */
+/** Who coordinates: the leader, the voters with their positions in the log, and who led before. */
 import { ago, bytes, count, dateTime, plural, span } from '../data/format.ts'
 import * as store from '../state/page-state.ts'
 import { html, type Markup } from '../widgets/html.ts'

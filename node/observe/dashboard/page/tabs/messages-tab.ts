@@ -1,4 +1,4 @@
-/** Durable messages: dead letters, what waits for whom, and the inbox. Keeps no state. */
+/** Durable messages: dead letters, what waits for whom, and the inbox. */
 import type { InboxView } from '../../../debug/message-schemas.ts'
 import { ago, bytes, count, nameOr, plural } from '../data/format.ts'
 import { usePolled } from '../live/use-polled.ts'

@@ -1,4 +1,4 @@
-/** Topics and who listens to them, as far as it is known; what is not known is said. Keeps no state. */
+/** Topics and who listens to them, as far as it is known; what is not known is said. */
 import type { TopicView } from '../../../debug/debug-schemas.ts'
 import { count, plural } from '../data/format.ts'
 import * as store from '../state/page-state.ts'

@@ -1,4 +1,4 @@
-/** Markup without a compiler: htm over Preact. Keeps no state. */
+/** Markup without a compiler: htm over Preact. */
 import htm from 'htm'
 import { type ComponentChildren, h, type VNode } from 'preact'
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { type AddressInfo, createServer } from 'node:net'
 import { test } from 'node:test'
-import { ownerOf } from '../../../../../node/cli/doctor/port-owner.ts'
+import { ownerOf } from '../../../../../node/cli/doctor/port-checks.ts'
 import { hostPort, isWildcard, listenAddressOf } from '../../../../../node/network/addresses/listen-address.ts'
 
 test('an address is read as where a connection goes first', () => {

@@ -1,9 +1,13 @@
-/** `parley peers` and `parley agents`: what a running node knows, as a table or as JSON. Keeps no state. */
+/** `parley id`, `peers` and `agents`: who a running node is and whom it knows, as a table or as JSON. */
+
 import * as z from 'zod'
-import { AgentSchema, PeerSchema } from '../../../observe/debug/debug-schemas.ts'
+import { ProcessSchema } from '../../../control/control-schemas.ts'
+import { AgentSchema, PeerSchema, SelfSchema } from '../../../observe/debug/debug-schemas.ts'
+import { escapeText } from '../../../observe/log/log-fields.ts'
 import { nodeOfOneMesh } from '../../connect/choose-node.ts'
 import { findNodeEndpoint, requestNode } from '../../connect/node-endpoint.ts'
-import type { NodeSelector } from '../../connect/running-nodes.ts'
+import { type NodeSelector, runningNode } from '../../connect/running-nodes.ts'
+import { print } from '../../output/print.ts'
 import { shownId, table, tableWidth } from '../../output/table.ts'
 
 export interface ViewCommandOptions extends NodeSelector {
@@ -15,7 +19,35 @@ export interface ViewCommandOptions extends NodeSelector {
 const Peers = z.object({ peers: z.array(PeerSchema) })
 const Agents = z.object({ agents: z.array(AgentSchema) })
 
-const print = (text: string): void => void process.stdout.write(`${text}\n`)
+export interface IdOptions extends NodeSelector {
+  json?: boolean
+}
+
+export const showId = async (options: IdOptions): Promise<void> => {
+  const reached = await findNodeEndpoint(options)
+  const node = options.url === undefined ? await runningNode(options) : undefined
+  const self = await requestNode(reached, 'GET', '/api/self', SelfSchema)
+  const more = 'control' in reached ? await requestNode(reached, 'GET', '/api/process', ProcessSchema) : undefined
+  const debugUrl = more?.debugUrl ?? node?.debugUrl ?? ('url' in reached ? reached.url : undefined)
+  if (options.json === true) {
+    const facts = { ...self, debugUrl, pid: node?.pid, control: node?.control, dataDir: node?.directory }
+    return print(JSON.stringify(facts))
+  }
+  const rows: [string, string | undefined][] = [
+    ['name', self.name],
+    ['id', self.id],
+    ['mesh', self.mesh],
+    ['trust', self.trust],
+    ...self.addresses.map((address, at): [string, string] => [at === 0 ? 'listens on' : '', address]),
+    ['debug', debugUrl ?? 'off'],
+    ['control', node?.control],
+    ['data', node?.directory],
+    ['process', node === undefined ? undefined : String(node.pid)],
+    ['version', self.version],
+    ['started', new Date(self.startedAt).toISOString()],
+  ]
+  print(rows.flatMap(([what, is]) => (is === undefined ? [] : [`${what.padEnd(12)}${escapeText(is)}`])).join('\n'))
+}
 
 /** How far its clock is from the node's, as far as that is known. */
 const clockText = ({ skewMs, skewErrorMs = 0 }: z.output<typeof PeerSchema>): string => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { isAllowedHost, isLoopback } from '../../../../../node/observe/debug/host-header.ts'
+import { isAllowedHost, isLoopback } from '../../../../../node/observe/debug/request-guard.ts'
 
 describe('the Host of a request', () => {
   const cases: [header: string | undefined, bound: string, meant: boolean][] = [
