@@ -13,6 +13,7 @@ const EXAMPLES = [
   'llm-agent',
   'http-service',
   'custom-protocol',
+  'third-party-part',
 ]
 const TIMEOUT_MS = 60_000
 

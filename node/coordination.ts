@@ -10,7 +10,7 @@ import type { Founding } from '../protocols/consensus/bootstrap/api.ts'
 import { startFounding } from '../protocols/consensus/bootstrap/founding.ts'
 import { foundingVoters } from '../protocols/consensus/bootstrap/founding-record.ts'
 import { memberIdOf } from '../protocols/consensus/member-id.ts'
-import { createProofs, PROOF_LEVEL, type ProofMode } from '../protocols/consensus/proof/proofs.ts'
+import { createProofs, type ProofMode } from '../protocols/consensus/proof/proofs.ts'
 import {
   type CoordinatorFeature,
   type CoordinatorStatus,
@@ -24,15 +24,17 @@ import { createJournalDeadlines } from '../protocols/journal/client/journal-dead
 import { createJournalWatch } from '../protocols/journal/client/journal-watch.ts'
 import { createFenceGuard, type Fences } from '../protocols/journal/fencing/fence-guard.ts'
 import { serveJournal } from '../protocols/journal/journal-server.ts'
+import { type JournalPart, knownKinds, PARTS_LEVEL } from '../protocols/journal/part-kinds.ts'
 import {
-  BUILT_IN_KINDS,
   EPOCHS_PREFIX,
   type Epoch,
   EpochSchema,
   FEATURE_LEVEL_KEY,
   featureLevelOf,
 } from '../protocols/journal/state/built-in-kinds.ts'
+import { implementPart } from '../protocols/part.ts'
 import type { Port, Stop } from '../protocols/port.ts'
+import { exposeCoordination } from './coordination/coordination-metrics.ts'
 import type { CoordinationSettings } from './coordination/coordination-options.ts'
 import {
   logUnlessStopping,
@@ -44,6 +46,8 @@ import {
   votesOnlyAsFormerMember,
 } from './coordination/raft-member.ts'
 import { type CoordinatorFacts, coordinatorFactsOf } from './observe/debug/sources/coordinator-view.ts'
+import { looksForOthers } from './options/discovery-options.ts'
+import type { coordination } from './parts/coordination-part.ts'
 import { createFenceStore } from './store/fences/fence-store.ts'
 import { openFolder } from './store/files/disk.ts'
 import { createFoundingFile } from './store/journal/founding-file.ts'
@@ -54,7 +58,7 @@ export { JOURNAL_FOLDER } from './coordination/raft-member.ts'
 
 const PROOF_FOLDER = 'proof'
 /** The highest feature level that this version knows. */
-const LEVEL = PROOF_LEVEL
+const LEVEL = PARTS_LEVEL
 /** A coordinator that is gone for no longer may just be replaced. */
 const LOST_MS = 4_000
 
@@ -108,6 +112,8 @@ export interface CoordinationDeps {
   readonly dataDir: string | undefined
   readonly joins: boolean
   readonly settings: CoordinationSettings
+  /** What its parts decide with others. */
+  readonly parts?: readonly JournalPart[]
   /** Where it is noted what this node keeps. */
   readonly known?: KnownStores | undefined
   /** As a test wants it. */
@@ -127,8 +133,8 @@ type End = () => Promise<void>
 
 /** @param begun what a start that fails has to end */
 const start = async (deps: CoordinationDeps, begun: End[]): Promise<Coordination> => {
-  const { port, events, settings, known } = deps
-  const kinds = new Map([...BUILT_IN_KINDS, ...settings.commands].map((kind) => [kind.name, kind]))
+  const { port, events, settings, known, parts = [] } = deps
+  const kinds = knownKinds(settings.commands, parts)
   let founding: Founding | undefined
   /** Of a node without a store. */
   let adopted: string | undefined
@@ -184,8 +190,10 @@ const start = async (deps: CoordinationDeps, begun: End[]): Promise<Coordination
     meshId,
     journalMember: current,
     onMemberGone: deps.onGone,
-    ownMemberId: () => (seat?.current() === undefined ? undefined : member),
+    ownMemberId: () => (current() === undefined && seat?.unable() === undefined ? undefined : member),
     level: LEVEL,
+    parts,
+    isUnable: () => seat?.unable() !== undefined,
     proofs,
     autopilot: { stableMs: settings.stableMs, replaceAfterMs: settings.replaceAfterMs },
     withdrawal: store?.keeping,
@@ -227,7 +235,7 @@ const start = async (deps: CoordinationDeps, begun: End[]): Promise<Coordination
 
   /** Why nothing can be decided, for a person. */
   const problem = (): string | undefined => {
-    const told = seat?.problem()
+    const told = seat?.problem() ?? seat?.unable()
     if (told !== undefined) return told
     if (meshId() === undefined) return founding?.status().problem ?? 'this mesh has not been founded'
     const { quorum, leader } = coordinator.status()
@@ -321,3 +329,31 @@ export const startCoordination = async (deps: CoordinationDeps): Promise<Coordin
     throw error
   }
 }
+
+export default implementPart<typeof coordination>({
+  async start({ ground, network, directory, decisions, events, ...port }) {
+    const { options, known, log, metrics } = ground
+    const { peers, admission } = network
+    /** Neighbours that have not heard of the mesh id are told, and those of another founded mesh are parted from. */
+    const tellMeshId = (): void => {
+      for (const { chosen } of peers.all())
+        admission.renew(chosen).catch((error: unknown) => log.info('a neighbour was not told the mesh id', { error }))
+    }
+    const api = await startCoordination({
+      port,
+      events,
+      dataDir: options.dataDir,
+      joins: looksForOthers(options) || network.localOthers > 0,
+      settings: options.coordination,
+      parts: decisions,
+      known,
+      onGone: (fn) => directory.onChange(({ type, agent }) => type === 'left' && fn(agent.peer)),
+      founded: tellMeshId,
+    })
+    // Who was admitted before has not been told.
+    if (api.meshId() !== undefined) tellMeshId()
+    exposeCoordination(metrics, api)
+    const readiness = () => ({ reasons: api.problems(), degraded: api.degraded() })
+    return { api, readiness, stop: api.stop }
+  },
+})

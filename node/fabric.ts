@@ -446,3 +446,5 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     localOthers: finders.localOthers,
   }
 }
+
+export type Fabric = Awaited<ReturnType<typeof weave>>

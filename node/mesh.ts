@@ -24,8 +24,6 @@ import type { Mesh } from './api.ts'
 import { toDeadCall } from './calls/dead-letter-call.ts'
 import { recordRequests } from './calls/recorded-calls.ts'
 import { createReplies } from './calls/reply-to.ts'
-import { exposeCoordination } from './coordination/coordination-metrics.ts'
-import type { Coordination } from './coordination.ts'
 import { openEndpoints } from './endpoints.ts'
 import type { Above } from './fabric.ts'
 import { prepare } from './ground.ts'
@@ -42,11 +40,14 @@ import { looksForOthers } from './options/discovery-options.ts'
 import { createReloadQueue } from './options/reload-queue.ts'
 import type { MeshOptionsInput } from './options/schema.ts'
 import { createAdvertiser } from './parts/advertise.ts'
+import { coordination } from './parts/coordination-part.ts'
 import type { DurableMessages } from './parts/durable-messages.ts'
 import { createFailureDetection } from './parts/failure-detection.ts'
+import { createPartViews } from './parts/part-views.ts'
 import { PartRunner } from './parts/runner.ts'
 import { exposeParts } from './parts/shown.ts'
 import { createStuckDetection } from './parts/stuck-detection.ts'
+import { nodeTokens } from './parts/tokens.ts'
 import { chance, clock, random, timers } from './platform/platform.ts'
 import { VERSION } from './platform/version.ts'
 import type { DirectoryLock } from './store/data-directory.ts'
@@ -70,7 +71,6 @@ const startLocked = async (
   const rows = openMessageRows(options.dataDir, { random, log, timers }, ground.known)
   rows.catch(() => {})
   undo.push(async () => (await rows).close())
-  let coordination: Coordination | undefined
   let durable: DurableMessages | undefined
   let reach: Autonat | undefined
   let relaying: RelayClient | undefined
@@ -89,11 +89,12 @@ const startLocked = async (
     },
     hasPlace: (relay) => relaying?.hasReservation(relay) === true,
     isTrial: (connection) => reach?.isDialBack(connection) === true,
-    meshId: () => coordination?.meshId(),
-    mayMove: () => coordination?.mayMove() ?? true,
+    meshId: () => parts.get(coordination)?.meshId(),
+    mayMove: () => parts.get(coordination)?.mayMove() ?? true,
     heard(meshId) {
-      if (coordination === undefined) early = meshId
-      else coordination.heard(meshId)
+      const agreed = parts.get(coordination)
+      if (agreed === undefined) early = meshId
+      else agreed.heard(meshId)
     },
   }
   // The secret is stretched in another thread while this one loads libp2p, which takes longer than all the rest.
@@ -125,8 +126,8 @@ const startLocked = async (
   const quota = createLoggedQuota(options.limits.maxDiskBytes, clock, log)
   const isOwnPart = (part: { readonly name: string }): boolean => !part.name.includes('/')
   const parts = new PartRunner({
-    parts: [notifications, ...options.parts],
-    provides: Object.values(tokens),
+    parts: [coordination, notifications, ...options.parts],
+    provides: [...Object.values(nodeTokens), tokens.events, tokens.messages, tokens.commands],
     port: (part) => (isOwnPart(part) ? ownPort : { ...port, serve: (protocol, handlers) => serve(protocol, handlers) }),
     section: ({ name }) => options.partOptions[name],
     answer(part, protocol, handlers) {
@@ -326,36 +327,18 @@ const startLocked = async (
     },
   }
 
-  /** Neighbours that have not heard of the mesh id are told, and those of another founded mesh are parted from. */
-  const tellMeshId = (): void => {
-    for (const { chosen } of peers.all())
-      admission.renew(chosen).catch((error: unknown) => log.info('a neighbour was not told the mesh id', { error }))
-  }
-  const { startCoordination } = await import('./coordination.ts')
-  coordination = await startCoordination({
-    port: ownPort,
-    events,
-    dataDir: options.dataDir,
-    joins: looksForOthers(options) || fabric.localOthers > 0,
-    settings: options.coordination,
-    known: ground.known,
-    onGone: (fn) => directory.onChange(({ type, agent }) => type === 'left' && fn(agent.peer)),
-    founded: tellMeshId,
-  })
-  // Who was admitted before has not been told.
-  if (coordination.meshId() !== undefined) tellMeshId()
-  const { journal, coordinator, fences, problems, degraded, handOver, stop: stopCoordination } = coordination
-  exposeCoordination(metrics, coordination)
-  undo.push(stopCoordination)
-  if (early !== undefined) coordination.heard(early)
+  parts.provide(nodeTokens.ground, ground)
+  parts.provide(nodeTokens.network, fabric)
+  parts.provide(nodeTokens.directory, directory)
+  parts.provide(nodeTokens.decisions, parts.journals())
   parts.provide(tokens.events, events)
-  parts.provide(tokens.journal, journal)
-  parts.provide(tokens.fences, fences)
-  parts.provide(tokens.coordinator, coordinator)
   parts.provide(tokens.messages, messages)
   parts.provide(tokens.commands, commands)
   undo.push(() => parts.stop())
   await parts.start()
+  const agreed = await parts.use(coordination)
+  const { coordinator } = agreed
+  if (early !== undefined) agreed.heard(early)
 
   const source = createDebugView({
     self: () => ({ ...identity, addresses: addresses() }),
@@ -378,19 +361,20 @@ const startLocked = async (
     metrics,
     load,
     usesOf: (peer) => router.usageOf(peer),
-    coordinator: coordination.facts,
+    parts: createPartViews(parts),
+    coordinator: agreed.facts,
     history: () => coordinator.history({ signal: AbortSignal.timeout(HISTORY_MS) }),
     readiness() {
       const ofParts = parts.readiness()
       const reasons = [...holds].map(({ reason }) => reason)
-      reasons.push(...problems(), ...ofParts.reasons)
+      reasons.push(...ofParts.reasons)
       const kept = messages.problem()
       if (kept !== undefined) reasons.push(kept)
       if (state.leaving) reasons.push('the node is stopping')
       // The first node of a mesh joins a name that stands for nobody else yet; who waits for it must not wait forever.
       if (looksForOthers(options) && peers.members().length === 0 && !supervisor.isAlone())
         reasons.push('no member of the mesh is connected')
-      const missing = [...degraded(), ...ofParts.degraded]
+      const missing = [...ofParts.degraded]
       const clocks = skews.problem()
       if (clocks !== undefined) missing.push(clocks)
       if (activity.current().state === 'stuck') missing.push('the agent has requests in work and does not get on')
@@ -435,7 +419,7 @@ const startLocked = async (
       upkeep.stop()
     },
     drain: [
-      { what: 'the coordination', run: handOver },
+      { what: 'the coordination', run: agreed.handOver },
       { what: 'the goodbye', run: () => directory.leave(options.dataDir === undefined ? 'leave' : 'stop') },
       { what: 'parts', drains: true, run: (leftMs) => parts.drain(leftMs) },
       { what: 'messages in work', drains: true, run: (leftMs) => messages.drain(leftMs) },
@@ -443,7 +427,6 @@ const startLocked = async (
     ],
     stop: () => [
       ...parts.stopSteps(),
-      { what: 'the coordinator group', run: stopCoordination },
       { what: 'messages', run: () => messages.stop() },
       { what: 'links of peers', run: () => router.close(0) },
       { what: 'commands', run: async () => commands.stop() },
@@ -499,14 +482,14 @@ const startLocked = async (
     events,
     messages,
     directory,
-    journal,
+    journal: agreed.journal,
     activity,
     coordinator: {
       ...coordinator,
       transfer: async (to, given) =>
         coordinator.transfer(to === undefined ? to : whom('coordinator.transfer()')(to), given),
     },
-    fences,
+    fences: agreed.fences,
     replies,
     port,
     commands,

@@ -89,6 +89,8 @@ export interface PartSpec<Api, N, O, S, F, V> {
   readonly needs?: N
   /** Undefined where the node has no such part, or where that failed. */
   readonly optional?: O
+  /** Other things that its api has under these keys, for parts that need one of them alone. */
+  readonly provides?: Tokens
   /** Its section of the configuration. */
   readonly options?: S
   readonly protocols?: readonly AnyProtocol[]

@@ -103,6 +103,8 @@ export const STATE_REASONS = {
   volatile: WRONG_STATE,
   /** Several agents have the name. */
   ambiguous: WRONG_STATE,
+  /** The journal has a command that this node does not know: it leaves its seat. */
+  'unknown-kind': WRONG_STATE,
   /** Somebody has it: a name, a protocol, a folder, a port, a file. */
   'in-use': WRONG_STATE,
   /** The file is there already, and is left as it is. */

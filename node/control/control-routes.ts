@@ -8,6 +8,8 @@ import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import type { Log, Metrics } from '../../protocols/port.ts'
 import type { Mesh } from '../api.ts'
 import * as source from '../observe/debug/debug-schemas.ts'
+import { PartSchema } from '../observe/debug/part-schemas.ts'
+import { partView } from '../observe/debug/routes/debug-routes.ts'
 import { addMessageRoutes } from '../observe/debug/routes/message-routes.ts'
 import { jsonResponse, problemResponse, respond } from '../observe/http/http-responses.ts'
 import { thisProcess } from '../platform/process-identity.ts'
@@ -106,6 +108,7 @@ export const createControlRoutes = (deps: ControlDeps, streams: ControlStreams):
     '/api/topics': () => ({ topics: z.array(source.TopicSchema).parse(views.topics()) }),
     '/api/graph': () => source.GraphSchema.parse(views.graph()),
     '/api/breakers': () => ({ breakers: z.array(source.CallBreakerSchema).parse(views.breakers()) }),
+    '/api/parts': () => ({ parts: z.array(PartSchema).parse(views.parts.list()) }),
     '/api/readiness': () => source.ReadinessSchema.parse(views.readiness()),
     '/api/coordinator': async () => source.CoordinatorSchema.parse(await views.coordinator()),
     '/api/process': async () => wire.ProcessSchema.parse({ ...(await thisProcess()), debugUrl: deps.mesh().debugUrl }),
@@ -140,6 +143,7 @@ export const createControlRoutes = (deps: ControlDeps, streams: ControlStreams):
 
   const app = new Hono()
   for (const [path, show] of Object.entries(shown)) app.get(path, async () => jsonResponse(await show()))
+  app.get('/api/parts/view', (c) => partView(views.parts, c.req.query()))
   for (const [path, act] of Object.entries(done)) {
     app.post(path, async (c) => jsonResponse(await act(await bodyOf(c.req.raw))))
   }

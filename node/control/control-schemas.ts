@@ -4,7 +4,7 @@
  *
  * | Path | |
  * |---|---|
- * | GET `/api/self`, `/api/peers`, `/api/agents`, `/api/topics`, `/api/graph`, `/api/breakers`, `/api/coordinator`, `/api/readiness` | as on the debug endpoint |
+ * | GET `/api/self`, `/api/peers`, `/api/agents`, `/api/topics`, `/api/graph`, `/api/breakers`, `/api/coordinator`, `/api/parts`, `/api/parts/view`, `/api/readiness` | as on the debug endpoint |
  * | `/api/delivery`, `/api/dlq…`, `/api/conversations…`, `/api/inbox` | the same, without a key |
  * | GET `/api/process`, `/api/top` | the process; all that a live table shows |
  * | POST `/api/stop` | the node stops in order; the answer comes before |

@@ -12,8 +12,8 @@ import { isMember } from '../../protocols/consensus/raft/configuration-history.t
 import type { RaftStatus } from '../../protocols/consensus/raft/raft.ts'
 import { isParleyError, type ParleyError } from '../../protocols/errors.ts'
 import type { JournalMember } from '../../protocols/journal/journal-server.ts'
-import type { AnyCommandKind } from '../../protocols/journal/state/command-kind.ts'
-import { createJournalMachine } from '../../protocols/journal/state/journal-machine.ts'
+import type { KnownKinds } from '../../protocols/journal/part-kinds.ts'
+import { createJournalMachine, isUnknownKind } from '../../protocols/journal/state/journal-machine.ts'
 import type { Port, Stop } from '../../protocols/port.ts'
 import { type Disk, openFolder } from '../store/files/disk.ts'
 import { type OpenGroupStorage, openGroupStorage } from '../store/journal/disk-group-storage.ts'
@@ -31,7 +31,7 @@ const AWAY_MS = 500
 export interface RaftMemberDeps {
   readonly port: Port
   readonly disk: Disk
-  readonly kinds: ReadonlyMap<string, AnyCommandKind>
+  readonly kinds: KnownKinds
   readonly snapshotEvery: number
   readonly proofs?: Pick<Proofs, 'voters' | 'appliedFacts'> | undefined
   /** Where it is noted that there is a journal. */
@@ -54,6 +54,8 @@ export interface RaftMember {
   current(): JournalMember | undefined
   /** Why it cannot take part now. */
   problem(): string | undefined
+  /** Why it left for good, until the node is started again: it met a command that it does not know. */
+  unable(): string | undefined
   /** That its log lost something, for a person; undefined: nothing, or it votes again since. */
   loss(): string | undefined
   counts(): ReturnType<OpenGroupStorage['counts']>
@@ -199,6 +201,7 @@ export const openRaftMember = async (deps: RaftMemberDeps): Promise<RaftMember> 
   const journalNote = createJournalNote(knownStores)
   let current: JournalMember | undefined
   let problem: string | undefined
+  let unable: string | undefined
   let stopped = false
   let again: Stop | undefined
   let busy: Promise<void> = Promise.resolve()
@@ -228,6 +231,11 @@ export const openRaftMember = async (deps: RaftMemberDeps): Promise<RaftMember> 
         },
         onFailure(error) {
           current = undefined
+          if (isUnknownKind(error)) {
+            unable = `${error.message}; ${error.hint}`
+            port.log.error('this node leaves its seat', { why: error.message, hint: error.hint })
+            return
+          }
           problem = `its log failed: ${error instanceof Error ? error.message : String(error)}`
           retry(member, { meshId, founders }, waitMs)
         },
@@ -277,6 +285,7 @@ export const openRaftMember = async (deps: RaftMemberDeps): Promise<RaftMember> 
     },
     current: () => current,
     problem: () => problem,
+    unable: () => unable,
     loss: loss.text,
     counts: () => store.counts(),
     async stop() {

@@ -8,13 +8,22 @@ import { nearestName } from '../../protocols/unknown-keys.ts'
 
 const unusable = (message: string, hint: string): ParleyError => new ParleyError('MSG001', message, { hint })
 
+/** Its own, and those of what it provides. */
+export const namesOf = ({ name, provides = {} }: AnyPart): string[] => [
+  name,
+  ...Object.values(provides).map((token) => token.name),
+]
+
 const checkTwice = (parts: readonly AnyPart[], provided: ReadonlySet<string>): void => {
   const names = new Set<string>(provided)
   const served = new Map<string, string>()
-  for (const { name, protocols = [] } of parts) {
-    if (names.has(name))
-      throw unusable(`two parts are called ${name}`, 'leave out one of them: each part is there once on a node')
-    names.add(name)
+  for (const part of parts) {
+    const { name, protocols = [] } = part
+    for (const one of namesOf(part)) {
+      if (names.has(one))
+        throw unusable(`two parts are called ${one}`, 'leave out one of them: each part is there once on a node')
+      names.add(one)
+    }
     for (const id of protocols.map(wireId)) {
       const other = served.get(id)
       if (other !== undefined)
@@ -33,7 +42,7 @@ const wishesOf = (part: AnyPart): string[] => Object.values(part.optional ?? {})
  */
 export const orderParts = (parts: readonly AnyPart[], provided: ReadonlySet<string>): readonly AnyPart[] => {
   checkTwice(parts, provided)
-  const byName = new Map(parts.map((part) => [part.name, part]))
+  const byName = new Map(parts.flatMap((part) => namesOf(part).map((name) => [name, part])))
   const ordered: AnyPart[] = []
 
   const visit = (part: AnyPart, path: readonly string[]): void => {

@@ -23,7 +23,7 @@ import {
 } from '../../protocols/part.ts'
 import type { Port } from '../../protocols/port.ts'
 import { PartLife, type PartState, startError } from './life.ts'
-import { orderParts } from './order.ts'
+import { namesOf, orderParts } from './order.ts'
 
 export interface RunnerDeps {
   readonly parts: readonly AnyPart[]
@@ -60,6 +60,12 @@ export const optionsOf = (part: AnyPart, given: unknown): unknown => {
   )
 }
 
+/** Of the part itself, or of what it provides under that name. */
+const apiOf = ({ provides = {} }: AnyPart, { api }: Started<unknown>, { name }: Token<unknown>): unknown => {
+  const key = Object.keys(provides).find((one) => provides[one]?.name === name)
+  return key === undefined ? api : Reflect.get(Object(api), key)
+}
+
 export class PartRunner {
   readonly #deps: RunnerDeps
   readonly #order: readonly PartLife[]
@@ -77,7 +83,7 @@ export class PartRunner {
     this.#deps = deps
     const ordered = orderParts(deps.parts, new Set(deps.provides.map(({ name }) => name)))
     this.#order = ordered.map((part) => new PartLife(part, deps.port(part), optionsOf(part, deps.section?.(part))))
-    this.#byName = new Map(this.#order.map((life) => [life.part.name, life]))
+    this.#byName = new Map(this.#order.flatMap((life) => namesOf(life.part).map((name) => [name, life])))
   }
 
   /** What the node has by now. */
@@ -127,13 +133,15 @@ export class PartRunner {
         hint: 'give it to createMesh({ parts: [...] })',
       })
     // A definition is the token of its implementation's type: `implementPart` checks that.
-    return (await this.#wake(life)).api as Api
+    return apiOf(life.part, await this.#wake(life), token) as Api
   }
 
   /** While it runs, or where the node provides it. */
   get<T extends Token<unknown>>(token: T): ApiOf<T> | undefined {
-    const found = this.#byName.get(token.name)?.started?.api ?? this.#provided.get(token.name)
-    return found as ApiOf<T> | undefined
+    const life = this.#byName.get(token.name)
+    const started = life?.started
+    if (life === undefined || started === undefined) return this.#provided.get(token.name) as ApiOf<T> | undefined
+    return apiOf(life.part, started, token) as ApiOf<T>
   }
 
   facts(): PartFacts[] {
@@ -227,7 +235,7 @@ export class PartRunner {
 
   async #find(token: Token<unknown>): Promise<unknown> {
     const life = this.#byName.get(token.name)
-    return life === undefined ? this.#provided.get(token.name) : (await this.#wake(life)).api
+    return life === undefined ? this.#provided.get(token.name) : apiOf(life.part, await this.#wake(life), token)
   }
 
   async #attempt(life: PartLife, run: () => Promise<unknown>): Promise<void> {

@@ -11,7 +11,7 @@ const MeshId = z.string().min(1).max(64)
 
 export const coordinatorProtocol = defineProtocol({
   name: 'coordinator',
-  version: '1.1.0',
+  version: '1.2.0',
   methods: {
     where: {
       description: 'Who coordinates, as far as this node knows',
@@ -38,6 +38,8 @@ export const coordinatorProtocol = defineProtocol({
         level: z.int().positive(),
         /** It withdraws for good. */
         leaving: z.boolean().optional(),
+        /** Its parts that decide something, as `acme/tally@2`; since 1.2. */
+        parts: z.array(z.string().max(64)).max(64).optional(),
       }),
       /** `enough`: no voter is wanted for now, ask less often. */
       response: z.object({

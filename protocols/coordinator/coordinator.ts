@@ -18,6 +18,7 @@ import type { Configuration } from '../consensus/raft/raft-messages.ts'
 import { ParleyError, stateError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
+import { type JournalPart, offerOf, readOffers } from '../journal/part-kinds.ts'
 import type { Port, Stop } from '../port.ts'
 import { AUTOPILOT_DEFAULTS, type AutopilotSettings } from './autopilot.ts'
 import { createCandidacyIntent, type WithdrawalStore } from './candidacy-intent.ts'
@@ -45,6 +46,10 @@ export interface CoordinatorDeps {
   ownMemberId(): string | undefined
   /** The highest feature level that this version knows. */
   readonly level: number
+  /** Those of this node that decide something. */
+  readonly parts?: readonly JournalPart[]
+  /** It cannot go on in the seat that it offers, and gives it up until it is started again. */
+  isUnable?(): boolean
   readonly autopilot?: Partial<AutopilotSettings>
   /** Without them everybody is taken at their word. */
   readonly proofs?:
@@ -95,7 +100,8 @@ export interface CoordinatorFeature {
 export const createCoordinator = async (deps: CoordinatorDeps): Promise<CoordinatorFeature> => {
   const { port, events, leaderTracker, meshId, journalMember, proofs } = deps
   const now = (): number => port.clock.monotonic()
-  const seats = createVoterSelection(port, { ...AUTOPILOT_DEFAULTS, ...deps.autopilot }, deps.level)
+  const { parts = [], isUnable = () => false } = deps
+  const seats = createVoterSelection(port, { ...AUTOPILOT_DEFAULTS, ...deps.autopilot }, deps.level, parts)
   const listeners = new Set<(status: CoordinatorStatus) => void>()
   const telling = createLeaderAnnouncements(port, events, leaderTracker, proofs)
   let lastTold: LeaderAnnouncement | undefined
@@ -168,7 +174,9 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
     member: deps.ownMemberId,
     level: deps.level,
     isMember: () => read().role !== 'none',
-    isWithdrawn: standing.isWithdrawn,
+    parts: parts.map(offerOf),
+    isWithdrawn: () => isUnable() || standing.isWithdrawn(),
+    isUnable,
   })
 
   const read = (): CoordinatorStatus => {
@@ -245,7 +253,7 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
         seats: [...voters, ...learners].map(peerOf),
       }
     },
-    volunteer({ meshId: named, member, level, leaving: goes = false }, { peer }) {
+    volunteer({ meshId: named, member, level, leaving: goes = false, parts: its }, { peer }) {
       if (named !== meshId())
         throw stateError('other-mesh', 'this is another mesh', 'meshes that were founded apart do not mix')
       if (peerOf(member) !== peer)
@@ -255,7 +263,7 @@ export const createCoordinator = async (deps: CoordinatorDeps): Promise<Coordina
         throw stateError('not-leader', 'this node does not coordinate', 'ask the coordinator')
       const { configuration } = at.group.status()
       return {
-        enough: seats.addOffer({ member, level, leaving: goes }, configuration),
+        enough: seats.addOffer({ member, level, leaving: goes, parts: readOffers(its) }, configuration),
         voters: configuration.voters.length,
       }
     },

@@ -19,8 +19,12 @@ export interface VoterOffersDeps {
   member(): string | undefined
   /** The highest feature level that this version knows. */
   readonly level: number
+  /** Its parts that decide something, as `acme/tally@2`. */
+  readonly parts: readonly string[]
   isMember(): boolean
   isWithdrawn(): boolean
+  /** It cannot go on in its seat, and says so until the coordinator gave that to another one. */
+  isUnable(): boolean
 }
 
 export interface VoterOffers {
@@ -49,12 +53,17 @@ export const createVoterOffers = (deps: VoterOffersDeps): VoterOffers => {
     const id = meshId()
     const leader = leaderTracker.leader()
     if (member === undefined || id === undefined || leader === undefined) return undefined
-    const body = { meshId: id, member, level: deps.level, ...(isWithdrawn() && { leaving: true }) }
+    const parts = deps.parts.length === 0 ? {} : { parts: [...deps.parts] }
+    const body = { meshId: id, member, level: deps.level, ...(isWithdrawn() && { leaving: true }), ...parts }
     return port.to(leader.peer, coordinatorProtocol).volunteer(body)
   }
   const isConnected = (peer: string): boolean => port.members().some(({ id }) => id === peer)
 
   const offer = async (): Promise<number> => {
+    if (deps.isUnable()) {
+      await volunteer()
+      return OFFER_MS.enough
+    }
     if (isWithdrawn() && !isMember()) return OFFER_MS.enough
     // In a mesh in which not all are connected nobody dials the coordinator again and again where no voter is wanted.
     const leader = leaderTracker.leader()

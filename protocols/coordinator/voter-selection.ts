@@ -10,8 +10,9 @@ import { peerOf } from '../consensus/member-id.ts'
 import { countVoterChanges, isMember } from '../consensus/raft/configuration-history.ts'
 import type { Configuration } from '../consensus/raft/raft-messages.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
+import { agreePart, type JournalPart, MAX_AGREED_PARTS, PARTS_LEVEL } from '../journal/part-kinds.ts'
 import { FEATURE_LEVEL_KEY, featureLevelOf, raiseLevel } from '../journal/state/built-in-kinds.ts'
-import { encodeLoggedCommand } from '../journal/state/command-kind.ts'
+import { encodeLoggedCommand, type Json } from '../journal/state/command-kind.ts'
 import type { Port } from '../port.ts'
 import { type AutopilotSettings, advise } from './autopilot.ts'
 
@@ -26,6 +27,8 @@ export interface VoterOffer {
   readonly level: number
   /** It withdraws for good. */
   readonly leaving: boolean
+  /** Levels of its parts. */
+  readonly parts?: ReadonlyMap<string, number>
 }
 
 export interface VoterSelectionRules {
@@ -85,11 +88,15 @@ const createAttendance = (now: () => number) => {
   }
 }
 
-/** @param level the highest feature level that this node knows */
+/**
+ * @param level the highest feature level that this node knows
+ * @param parts those of this node that decide something
+ */
 export const createVoterSelection = (
   port: Pick<Port, 'self' | 'clock' | 'log'>,
   settings: AutopilotSettings,
   level: number,
+  parts: readonly JournalPart[] = [],
 ): VoterSelection => {
   const now = (): number => port.clock.monotonic()
   /** By peer: it has one store, and the one that it came with last. */
@@ -98,17 +105,46 @@ export const createVoterSelection = (
   let isChanging = false
   let refused = 0
 
-  /** The level that all voters have; the log says so once, and it only rises. */
-  const raise = async ({ group, machine }: JournalMember, { voters }: Configuration): Promise<void> => {
-    const levelAt = (id: string): number => {
-      if (id === group.self) return level
-      const offer = offers.get(peerOf(id))
-      return offer?.member === id ? offer.level : 0
-    }
-    const common = Math.min(...voters.map(levelAt))
-    if (common <= featureLevelOf(machine.records.get(FEATURE_LEVEL_KEY)?.value)) return
+  const offerBy = (member: string): VoterOffer | undefined => {
+    const offer = offers.get(peerOf(member))
+    return offer?.member === member ? offer : undefined
+  }
+  const decide = ({ group }: JournalMember, kind: string, input: Json): Promise<unknown> => {
     const facts = { session: 0, serial: 0, acked: 0, at: port.clock.now(), by: port.self.id }
-    await group.propose(encodeLoggedCommand({ ...facts, kind: raiseLevel.name, input: { level: common } }))
+    return group.propose(encodeLoggedCommand({ ...facts, kind, input }))
+  }
+
+  /** The level that all voters have; the log says so once, and it only rises. */
+  const raise = async (at: JournalMember, { voters }: Configuration): Promise<void> => {
+    const { group, machine } = at
+    const levelAt = (id: string): number => (id === group.self ? level : (offerBy(id)?.level ?? 0))
+    const common = Math.min(...voters.map(levelAt))
+    const now = featureLevelOf(machine.records.get(FEATURE_LEVEL_KEY)?.value)
+    if (common > now) await decide(at, raiseLevel.name, { level: common })
+    else if (now >= PARTS_LEVEL) await agreeParts(at, voters)
+  }
+
+  /** The same for a part of this node: its commands are taken once every voter has it. One at a time. */
+  const agreeParts = async (at: JournalMember, voters: readonly string[]): Promise<void> => {
+    const { group, machine } = at
+    const { parts: agreed } = machine.records
+    for (const part of parts) {
+      const levelAt = (id: string): number =>
+        id === group.self ? part.level : (offerBy(id)?.parts?.get(part.name) ?? 0)
+      const common = Math.min(...voters.map(levelAt))
+      const now = agreed.agreed(part.name)?.level ?? 0
+      if (common <= now || (now === 0 && agreed.levels().size >= MAX_AGREED_PARTS)) continue
+      port.log.info(`every voter has ${part.name}@${common}`, { part: part.name })
+      return void (await decide(at, agreePart.name, { part: part.name, level: common, maxBytes: part.maxBytes }))
+    }
+  }
+
+  /** Whether a member could follow what this journal has of parts. A voter that cannot is put out by what it says itself. */
+  const hasParts = ({ group, machine }: JournalMember, member: string): boolean => {
+    const agreed = machine.records.parts.levels()
+    if (agreed.size === 0 || member === group.self) return true
+    const its = offerBy(member)?.parts
+    return [...agreed].every(([name, { level: needed }]) => (its?.get(name) ?? 0) >= needed)
   }
 
   const step = async (at: JournalMember, configuration: Configuration, rules: VoterSelectionRules): Promise<void> => {
@@ -119,10 +155,13 @@ export const createVoterSelection = (
         self: at.group.self,
         configuration,
         // Who knows less than all voters do by now could not follow them.
-        volunteers: [...offers.values()].filter((one) => one.leaving || one.level >= least),
+        volunteers: [...offers.values()].filter(
+          (one) => one.leaving || (one.level >= least && hasParts(at, one.member)),
+        ),
         lastHeardMs: (id) => attendance.heardMs(at, id),
         silentMs: (id) => attendance.silentMs(at, id),
-        keptUpMs: attendance.keptUpMs,
+        // Nobody votes who could not apply what is decided.
+        keptUpMs: (id) => (hasParts(at, id) ? attendance.keptUpMs(id) : 0),
       },
       settings,
     )

@@ -16,8 +16,9 @@ import { ParleyError, stateError } from '../errors.ts'
 import { createFairShares } from '../limits/fair-shares.ts'
 import type { Port } from '../port.ts'
 import { journalProtocol, PAGE_BYTES, PAGE_RECORDS, type WireAnswer } from './contract.ts'
+import { agreePart, type KnownKind, type KnownKinds } from './part-kinds.ts'
 import { beginEpoch, FEATURE_LEVEL_KEY, featureLevelOf, raiseLevel } from './state/built-in-kinds.ts'
-import { type AnyCommandKind, encodeLoggedCommand, type Json } from './state/command-kind.ts'
+import { encodeLoggedCommand, type Json } from './state/command-kind.ts'
 import { type JournalMachine, OPEN_SESSION } from './state/journal-machine.ts'
 
 /** One command in the log, bytes. */
@@ -28,7 +29,7 @@ const CHANGES_AT_ONCE = 500
 /** A follower without news looks this often whether this member still is one, and tells how far it is. */
 const MARK_MS = 1_000
 /** What the coordinator decides by itself, and nobody else. */
-const OF_COORDINATOR: ReadonlySet<string> = new Set([beginEpoch.name, raiseLevel.name])
+const OF_COORDINATOR: ReadonlySet<string> = new Set([beginEpoch.name, raiseLevel.name, agreePart.name])
 
 export interface JournalMember {
   readonly meshId: string
@@ -38,7 +39,7 @@ export interface JournalMember {
 
 export interface JournalServerDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'serve'>
-  readonly kinds: ReadonlyMap<string, AnyCommandKind>
+  readonly kinds: KnownKinds
   /** This node's seat, while it has one. */
   member(): JournalMember | undefined
 }
@@ -67,6 +68,23 @@ const nextEntry = (machine: JournalMachine, timers: Port['timers'], signal: Abor
 
 const noMember = (): ParleyError =>
   stateError('no-member', 'this node has no part in the journal, or no more', 'ask a voter')
+
+/** That every voter knows this command. */
+const checkLevel = ({ name, level, part }: KnownKind, { records }: JournalMachine): void => {
+  if (part === undefined) {
+    const has = featureLevelOf(records.get(FEATURE_LEVEL_KEY)?.value)
+    if (level <= has) return
+    throw stateError('level', `${name} needs level ${level}; the voters are at ${has}`, 'upgrade all voters')
+  }
+  const has = records.parts.agreed(part)?.level ?? 0
+  if (level <= has) return
+  const what = has === 0 ? 'not every voter has it' : `the voters have ${part}@${has}`
+  throw stateError(
+    'level',
+    `${name} needs ${part}@${level}, and ${what}`,
+    `give ${part} to createMesh({ parts }) of all nodes that may vote, in the newest version; then try again`,
+  )
+}
 
 export const serveJournal = ({ port, kinds, member: seat }: JournalServerDeps): Promise<() => Promise<void>> => {
   const seatOf = (meshId: string): JournalMember => {
@@ -106,13 +124,7 @@ export const serveJournal = ({ port, kinds, member: seat }: JournalServerDeps): 
           })
         if (OF_COORDINATOR.has(name))
           throw new ParleyError('SEC002', `${name} is for the coordinator alone`, { hint: 'decide something else' })
-        const level = featureLevelOf(machine.records.get(FEATURE_LEVEL_KEY)?.value)
-        if (kind.level > level)
-          throw stateError(
-            'level',
-            `${name} needs level ${kind.level}; the voters are at ${level}`,
-            'upgrade all voters',
-          )
+        checkLevel(kind, machine)
         const parsed = kind.input.safeParse(input)
         if (!parsed.success)
           throw new ParleyError('MSG001', `the input of ${name} is not usable: ${parsed.error.issues[0]?.message}`, {

@@ -1,5 +1,6 @@
 /** The scenarios that run seed after seed: the core under each mix of faults, and the driver over Ports and disks. */
 import { runDeliveryWorld } from './delivery/world.ts'
+import { runPartsWorld } from './parts/world.ts'
 import { runPortWorld } from './port/world.ts'
 import { MIXES } from './raft/mixes.ts'
 import { type Totals as CoreTotals, runWorld } from './raft/world.ts'
@@ -41,6 +42,7 @@ const NEEDED: Readonly<Record<string, readonly (keyof CoreTotals)[]>> = {
 const CORE_STEPS = 2_000
 const DRIVER_STEPS = 10_000
 const DELIVERY_STEPS = 2_500
+const PARTS_STEPS = 60
 
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   ...Object.fromEntries(
@@ -63,6 +65,12 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       ...['acknowledged', 'retried', 'reads', 'contestedReads', 'deathsInFiles'],
     ],
     run: async (options) => ({ ...(await runPortWorld(options)) }),
+  },
+  parts: {
+    about: 'a part of others on nodes that are killed, cut off and started without it: what it decided counts once',
+    steps: PARTS_STEPS,
+    needed: ['acknowledged', 'kills', 'cuts', 'without', 'woken'],
+    run: async (options) => ({ ...(await runPartsWorld(options)) }),
   },
   intruder: {
     about:

@@ -20,11 +20,11 @@ import { type CoordinatorFeature, createCoordinator } from '../../protocols/coor
 import { createLeaderTracker, type LeaderTracker } from '../../protocols/coordinator/leader-tracker.ts'
 import type { Events } from '../../protocols/events/api.ts'
 import { createEvents } from '../../protocols/events/events.ts'
-import type { Journal } from '../../protocols/journal/client/journal-client.ts'
-import { createJournalClient } from '../../protocols/journal/client/journal-client.ts'
+import { createJournalClient, type Journal } from '../../protocols/journal/client/journal-client.ts'
 import { createJournalWatch } from '../../protocols/journal/client/journal-watch.ts'
 import { type JournalMember, serveJournal } from '../../protocols/journal/journal-server.ts'
-import { BUILT_IN_KINDS, FEATURE_LEVEL_KEY, featureLevelOf } from '../../protocols/journal/state/built-in-kinds.ts'
+import { type JournalPart, knownKinds, PARTS_LEVEL } from '../../protocols/journal/part-kinds.ts'
+import { FEATURE_LEVEL_KEY, featureLevelOf } from '../../protocols/journal/state/built-in-kinds.ts'
 import type { AnyCommandKind, Json } from '../../protocols/journal/state/command-kind.ts'
 import type { JournalMachine } from '../../protocols/journal/state/journal-machine.ts'
 import type { Port } from '../../protocols/port.ts'
@@ -34,7 +34,7 @@ import { createPortNetwork, type NetworkNode, type NetworkOptions } from './port
 import { createVirtualCalls } from './virtual-calls.ts'
 
 const BOOT_MS = 5
-const LEVEL = PROOF_LEVEL
+const LEVEL = PARTS_LEVEL
 
 export interface JournalMeshOptions extends NetworkOptions {
   readonly autopilot?: Partial<AutopilotSettings>
@@ -55,6 +55,8 @@ export interface StartOptions {
   readonly level?: number
   /** More than the mesh's own. */
   readonly commands?: readonly AnyCommandKind[]
+  /** What its parts decide. */
+  readonly parts?: readonly JournalPart[]
 }
 
 export interface JournalNode {
@@ -111,13 +113,20 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
 
   /** Also again, after `kill`, with the disk that it had. */
   const start = async (name: string, given: StartOptions = {}): Promise<JournalNode> => {
-    const { expect, mayVote = true, isApart = false, level = LEVEL, commands = options.commands ?? [] } = given
+    const {
+      expect,
+      mayVote = true,
+      isApart = false,
+      level = LEVEL,
+      commands = options.commands ?? [],
+      parts = [],
+    } = given
     const inner = network.start(name)
     lives.add(name)
     let alive = true
     const life = createLife(inner.port, loops, time)
     const { port } = life
-    const kinds = new Map([...BUILT_IN_KINDS, ...commands].map((kind) => [kind.name, kind]))
+    const kinds = knownKinds(commands, parts)
     const events = createEvents(port)
 
     let founding: Founding | undefined
@@ -165,8 +174,10 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
       meshId,
       journalMember: current,
       onMemberGone: (fn) => port.onMember(({ id }, change) => change === 'left' && fn(id)),
-      ownMemberId: () => (seat?.current() === undefined ? undefined : member),
+      ownMemberId: () => (current() === undefined && seat?.unable() === undefined ? undefined : member),
       level,
+      parts,
+      isUnable: () => seat?.unable() !== undefined,
       proofs,
       autopilot: options.autopilot ?? {},
       withdrawal: mounted && (await openMemberWithdrawal(mounted)),
@@ -195,7 +206,7 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
       isUp: () => alive && lives.has(name),
       meshId,
       seat: current,
-      problem: () => seat?.problem(),
+      problem: () => seat?.problem() ?? seat?.unable(),
       machine() {
         const at = current()
         if (at === undefined) throw new Error(`${name} has no seat`)

@@ -10,6 +10,7 @@ import { openFolder } from '../../node/store/files/disk.ts'
 import type { CallOptions } from '../../protocols/define.ts'
 import type { SubscribeOptions } from '../../protocols/events/api.ts'
 import type { MeshEvent } from '../../protocols/events/event.ts'
+import { counter } from './counter-part.ts'
 import { messageVerbs } from './message-verbs.ts'
 import { createProbe, newerProbe, type ProbeNode, probe } from './probe.ts'
 import { createShop, oldShop, registerCommands } from './shop.ts'
@@ -86,8 +87,8 @@ export const verbs = {
   ...messageVerbs((as) => hosted(as).mesh),
   ...tallyVerbs((as) => hosted(as).mesh),
   ...trustVerbs((as) => hosted(as).mesh),
-  start: async (as: string, options: MeshOptionsInput) => {
-    const mesh = await createMesh({ log: 'error', ...options })
+  start: async (as: string, { counts, ...options }: MeshOptionsInput & { counts?: boolean }) => {
+    const mesh = await createMesh({ log: 'error', ...options, ...(counts === true && { parts: [counter] }) })
     const replies: ThirdPartyReply[] = []
     mesh.replies.subscribe((reply) => replies.push(reply))
     hosts.set(as, {

@@ -145,7 +145,8 @@ export const forkProcess = (enter: readonly string[] = []): PeerProcess => {
 
 /** A new process with one mesh, which serves probe unless told not to; `enter` as for forkProcess(). */
 export const startPeer = async (
-  options: MeshOptionsInput,
+  /** `counts`: with the part of counter-part.ts. */
+  options: MeshOptionsInput & { counts?: boolean },
   { serve = true, enter = [] as readonly string[] } = {},
 ): Promise<Peer> => {
   const process = forkProcess(enter)

@@ -1,4 +1,4 @@
-/** `parley id`, `peers`, `agents`, `top`, `describe`, `outbox` and `doctor`, registered. */
+/** `parley id`, `peers`, `agents`, `parts`, `top`, `describe`, `outbox` and `doctor`, registered. */
 import { type Command, Option } from 'commander'
 import { wholeNumber } from '../input/option-values.ts'
 import { addNodeOptions, addNodeOrUrlOptions, SECRETS_HELP } from './shared-options.ts'
@@ -28,6 +28,19 @@ export const registerViews = (program: Command): void => {
     .action(async (options) => (await import('../commands/inspect/views-command.ts')).showId(options))
   addView(program, 'peers', 'the peers that are connected')
   addView(program, 'agents', 'the agents of the mesh and what they offer')
+  addNodeOptions(
+    program
+      .command('parts')
+      .summary('the parts of a running node, and what they show')
+      .description('Lists the parts of a running node with their figures, or shows a view of one.'),
+  )
+    .argument('[PART]', 'this one alone, as in acme/tally')
+    .argument('[VIEW]', 'what this view of it shows')
+    .option('--wide', 'no wrapping, however long the lines get')
+    .option('--json', 'print JSON')
+    .action(async (part, view, options) =>
+      (await import('../commands/inspect/parts-command.ts')).showParts(part, view, options),
+    )
   addNodeOptions(
     program
       .command('top')

@@ -8,6 +8,7 @@ import * as z from 'zod'
 import { ACTIVITIES } from '../../../discovery/agent-activity.ts'
 import type { Stop } from '../../../protocols/port.ts'
 import { DeliverySchema, type MessageSource } from './message-schemas.ts'
+import type { PartSource } from './part-schemas.ts'
 
 /** Milliseconds since 1970, this node's clock. */
 const At = z.number()
@@ -288,6 +289,7 @@ export interface DebugSource {
   topics(): TopicView[]
   graph(): GraphView
   breakers(): CallBreakerView[]
+  readonly parts: PartSource
   coordinator(): Promise<CoordinatorView>
   readiness(): Readiness
   readonly messages: MessageSource

@@ -2,23 +2,18 @@
  * The journal as Raft's state machine: entries in, records and answers out; snapshots of both.
  *
  * Guarantees: the same entries give the same records, sessions and answers on every member, whether they came as entries
- * or as a snapshot. A kind that this member does not know ends it: it may not guess what the others did (a feature level
- * keeps that from happening, see `built-in-kinds.ts`).
+ * or as a snapshot. A kind that this member does not know ends it: it may not guess what the others did (feature levels and
+ * those of parts keep that from happening to a voter, see `part-kinds.ts`).
  * State: the records, the sessions, the clock of the entries.
  */
 
 import type { StateMachine } from '../../consensus/group/group-api.ts'
 import { isParleyError, ParleyError, stateError, toFault } from '../../errors.ts'
 import type { Fence } from '../fencing/fence.ts'
+import { type KnownKinds, PARTS_LEVEL } from '../part-kinds.ts'
 import { beginEpoch, FEATURE_LEVEL_KEY, featureLevelOf } from './built-in-kinds.ts'
-import {
-  type AnyCommandKind,
-  decodeLoggedCommand,
-  type JournalTx,
-  type Json,
-  type LoggedCommand,
-} from './command-kind.ts'
-import { createJournalRecords, type JournalRecord, type JournalRecords } from './journal-records.ts'
+import { decodeLoggedCommand, type JournalTx, type Json, type LoggedCommand } from './command-kind.ts'
+import { createJournalRecords, type JournalRecord, type JournalRecords, NO_PART } from './journal-records.ts'
 import { freezeJson, isJson } from './json-value.ts'
 import { SHARES_LEVEL } from './record-shares.ts'
 import {
@@ -93,12 +88,29 @@ const REFUSALS = {
   ),
 }
 
+const UNKNOWN_KIND = 'unknown-kind'
+/** Of a member that cannot go on: which command it was, and what to do. */
+const unknownKind = (kind: string): ParleyError => {
+  const [part] = kind.split('.')
+  const what = kind.includes('/')
+    ? `which this node has not: it is of the part ${part}`
+    : 'which this version does not know'
+  return new ParleyError('STA003', `the journal has a command ${kind}, ${what}`, {
+    hint: kind.includes('/')
+      ? `start this node with createMesh({ parts }) and the part ${part}, as the voters are`
+      : 'start this node with the version and the commands that the voters have',
+    details: { reason: UNKNOWN_KIND, kind },
+  })
+}
+export const isUnknownKind = (error: unknown): error is ParleyError =>
+  isParleyError(error, 'STA003') && error.details.reason === UNKNOWN_KIND
+
 /**
  * @param onBug told of a kind that threw anything but a ParleyError, on every member alike
  * @param onBegan told of each epoch that began. `leader`: peer id
  */
 export const createJournalMachine = (
-  kinds: ReadonlyMap<string, AnyCommandKind>,
+  kinds: KnownKinds,
   onBug: (kind: string, error: unknown) => void = () => {},
   onBegan: (leader: string, fence: Fence) => void = () => {},
 ): JournalMachine => {
@@ -108,18 +120,18 @@ export const createJournalMachine = (
   let version = 0
   let clockAt = 0
 
-  /** Before every voter knows of shares, none of them counts. */
-  const isShared = (): boolean => featureLevelOf(records.get(FEATURE_LEVEL_KEY)?.value) >= SHARES_LEVEL
+  const level = (): number => featureLevelOf(records.get(FEATURE_LEVEL_KEY)?.value)
 
-  const run = (command: LoggedCommand, fence: Fence, shared: boolean): CommandAnswer => {
+  const run = (command: LoggedCommand, fence: Fence, level: number): CommandAnswer => {
     const { index, term } = fence
     const kind = kinds.get(command.kind)
-    if (kind === undefined) throw new Error(`the journal has a command ${command.kind} that this version does not know`)
+    if (kind === undefined) throw unknownKind(command.kind)
     try {
       const facts = { fence, at: clockAt, by: command.by }
-      const by = shared ? command.by : undefined
+      const by = level >= SHARES_LEVEL ? command.by : undefined
+      const part = kind.part ?? (level >= PARTS_LEVEL ? NO_PART : undefined)
       const change = (tx: JournalTx): Json => resultOf(kind.name, kind.apply(tx, command.input, facts))
-      const result = records.transact(fence, clockAt, change, by)
+      const result = records.transact(fence, clockAt, change, by, part)
       if (kind === beginEpoch) onBegan(command.by, fence)
       return { ok: true, version: index, term, result }
     } catch (error) {
@@ -131,16 +143,18 @@ export const createJournalMachine = (
 
   const answer = (command: LoggedCommand, fence: Fence): CommandAnswer => {
     const { index, term } = fence
-    const shared = isShared()
+    const now = level()
+    // Before every voter knows of shares, none of them counts.
+    const shared = now >= SHARES_LEVEL
     if (command.kind === OPEN_SESSION) {
       sessions.open(index, command.by, shared)
       return { ok: true, version: index, term, result: null }
     }
-    if (command.session === 0) return run(command, fence, shared)
+    if (command.session === 0) return run(command, fence, now)
     const check = sessions.check(command.session, command.by, command.serial, command.acked)
     if (check.type === 'known') return check.answer
     if (check.type !== 'new') return { ok: false, version: index, term, fault: faultOf(REFUSALS[check.type]) }
-    const given = run(command, fence, shared)
+    const given = run(command, fence, now)
     sessions.keep(check.session, command.serial, given, shared)
     return given
   }

@@ -6,6 +6,7 @@
  */
 import { ParleyError } from '../../errors.ts'
 import type { Fence } from '../fencing/fence.ts'
+import { createPartRecords, type PartRecords } from '../part-records.ts'
 import type { JournalTx, Json } from './command-kind.ts'
 import { freezeJson, isJson, MAX_JSON_DEPTH } from './json-value.ts'
 import { createRecordShares, RECORD_BYTES } from './record-shares.ts'
@@ -25,6 +26,8 @@ export const MAX_ENTRY_BYTES = 1024 * 1024
 export const CHANGE_BYTES = 128
 export const MAX_CHANGES = 8_192
 export const MAX_CHANGES_BYTES = 16 * 1024 * 1024
+/** In the place of a part's name: a command of none, in a journal that has parts. */
+export const NO_PART = ''
 const KEY = /^[\x21-\x7e]+$/
 
 export interface JournalRecord {
@@ -54,9 +57,11 @@ export interface JournalRecords {
   /**
    * Runs a command's changes: all of them, or none where it throws.
    * @param by who answers for what it writes; undefined: nobody
+   * @param part whose command it is: it writes its own keys, and no other command does; `NO_PART`: of none, where there are parts
    * @returns what it returned
    */
-  transact<T>(fence: Fence, at: number, run: (tx: JournalTx) => T, by?: string): T
+  transact<T>(fence: Fence, at: number, run: (tx: JournalTx) => T, by?: string, part?: string): T
+  readonly parts: Pick<PartRecords, 'agreed' | 'levels' | 'held'>
   /** What the records of this peer take, with RECORD_BYTES for each. */
   bytesOf(peer: string): number
   get(key: string): JournalRecord | undefined
@@ -95,10 +100,12 @@ export const createJournalRecords = (maxBytes: number = MAX_RECORDS_BYTES): Jour
   let changes: RecordChange[] = []
   let changeBytes = 0
   const shares = createRecordShares()
+  const parts = createPartRecords()
   /** Changes up to this version are not here. */
   let floor = 0
 
   const own = (record: JournalRecord | undefined, sign: 1 | -1): void => {
+    if (record?.key.startsWith(MESH_PREFIX) === true) parts.count(record, sign)
     if (record?.by !== undefined) shares.add(record.by, sign * (record.size + RECORD_BYTES))
   }
   const set = (record: JournalRecord): void => {
@@ -149,11 +156,13 @@ export const createJournalRecords = (maxBytes: number = MAX_RECORDS_BYTES): Jour
   }
 
   return {
-    transact(fence, at, run, by) {
+    transact(fence, at, run, by, part) {
       const changed = new Map<string, { value: Json | undefined; size: number }>()
       let grown = 0
       /** Of what `by` answers for. */
       let ownGrown = 0
+      /** Of what the part answers for. */
+      let partGrown = 0
       /** Of all that changes. */
       let told = 0
       /** What `by` answers for under this key. */
@@ -183,6 +192,7 @@ export const createJournalRecords = (maxBytes: number = MAX_RECORDS_BYTES): Jour
         },
         put(key, value) {
           checkKey(key)
+          if (part !== undefined) parts.checkKey(part === NO_PART ? undefined : part, key)
           if (!isJson(value))
             throw problem(`the value of ${key} is not usable`, `use JSON, at most ${MAX_JSON_DEPTH} levels deep`)
           const sealed = freezeJson(value)
@@ -193,7 +203,8 @@ export const createJournalRecords = (maxBytes: number = MAX_RECORDS_BYTES): Jour
               `keep it below ${MAX_VALUE_BYTES}; put large data elsewhere`,
             )
           const growth = size - sizeOf(key)
-          const room = key.startsWith(MESH_PREFIX) ? maxBytes + MESH_BYTES : maxBytes
+          const isOfPart = part !== undefined && part !== NO_PART
+          const room = key.startsWith(MESH_PREFIX) && !isOfPart ? maxBytes + MESH_BYTES : maxBytes
           if (growth > 0 && bytes + grown + growth > room)
             throw new ParleyError('COM003', 'the journal has no room left', {
               hint: 'delete records that are not needed any more',
@@ -201,12 +212,17 @@ export const createJournalRecords = (maxBytes: number = MAX_RECORDS_BYTES): Jour
             })
           const ownGrowth = by === undefined || key.startsWith(MESH_PREFIX) ? 0 : size + RECORD_BYTES - ownSizeOf(key)
           if (by !== undefined) shares.check(by, ownGrown + ownGrowth, bytes + records.size * RECORD_BYTES, maxBytes)
+          const partGrowth = growth + (sizeOf(key) === 0 ? RECORD_BYTES : 0)
+          if (isOfPart) parts.checkRoom(part, partGrown + partGrowth)
           change(key, { value: sealed, size })
+          partGrown += partGrowth
           grown += growth
           ownGrown += ownGrowth
         },
         delete(key) {
+          if (part !== undefined) parts.checkKey(part === NO_PART ? undefined : part, key)
           const size = sizeOf(key)
+          if (size > 0) partGrown -= size + RECORD_BYTES
           ownGrown -= ownSizeOf(key)
           if (records.has(key)) change(key, { value: undefined, size: 0 })
           else if (changed.has(key)) {
@@ -278,11 +294,13 @@ export const createJournalRecords = (maxBytes: number = MAX_RECORDS_BYTES): Jour
       sorted = undefined
       bytes = all.reduce((sum, { size }) => sum + size, 0)
       shares.clear()
+      parts.clear()
       for (const record of all) own(record, 1)
       changes = []
       changeBytes = 0
       floor = version
     },
+    parts,
     bytesOf: shares.bytesOf,
     bytes: () => bytes,
     count: () => records.size,

@@ -9,6 +9,7 @@ import { Coordinator } from './tabs/coordinator-tab.ts'
 import { Events } from './tabs/events-tab.ts'
 import { Messages } from './tabs/messages-tab.ts'
 import { Metrics } from './tabs/metrics-tab.ts'
+import { Parts } from './tabs/parts-tab.ts'
 import { Topics } from './tabs/topics-tab.ts'
 import { html, type Markup } from './widgets/html.ts'
 
@@ -22,6 +23,7 @@ const VIEWS: Record<store.TabId, () => Markup> = {
   coordinator: Coordinator,
   events: Events,
   metrics: Metrics,
+  parts: Parts,
 }
 
 const countOf = (id: store.TabId): number | undefined => {

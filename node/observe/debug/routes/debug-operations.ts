@@ -6,6 +6,7 @@ import * as z from 'zod'
 import { CONTENT_TYPE } from '../../metrics/exposition.ts'
 import * as source from '../debug-schemas.ts'
 import * as views from '../message-schemas.ts'
+import * as parts from '../part-schemas.ts'
 
 export type HttpMethod = 'GET' | 'POST' | 'DELETE'
 
@@ -51,6 +52,8 @@ export const SCHEMAS = {
   Graph: source.GraphSchema,
   Breakers: z.object({ breakers: z.array(source.CallBreakerSchema) }),
   Coordinator: source.CoordinatorSchema,
+  Parts: z.object({ parts: z.array(parts.PartSchema) }),
+  PartData: parts.PartDataSchema,
   MeshEvent: source.DebugEventSchema,
   Delivery: views.DeliverySchema,
   DeadLetters: views.DeadLettersSchema,
@@ -107,6 +110,15 @@ export const OPERATIONS: Readonly<Record<string, Partial<Record<HttpMethod, Debu
   '/api/breakers': { GET: { summary: 'Peers to which calls failed lately', answer: 'Breakers' } },
   '/api/coordinator': {
     GET: { summary: 'Who coordinates, who votes, the log and its history', answer: 'Coordinator' },
+  },
+  '/api/parts': { GET: { summary: 'The parts of this node, how they are and what they count', answer: 'Parts' } },
+  '/api/parts/view': {
+    GET: {
+      summary: 'What a view of a part shows: a table, a timeline or a graph',
+      answer: 'PartData',
+      query: parts.PartViewQuery,
+      statuses: [400, 404],
+    },
   },
   '/api/events': {
     GET: {

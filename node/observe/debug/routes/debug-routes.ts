@@ -9,6 +9,7 @@ import { jsonResponse, problemResponse, respond } from '../../http/http-response
 import { CONTENT_TYPE } from '../../metrics/exposition.ts'
 import type { DebugSource } from '../debug-schemas.ts'
 import type { EventStreams } from '../event-streams.ts'
+import { type PartSource, PartViewQuery } from '../part-schemas.ts'
 import { isAllowedHost } from '../request-guard.ts'
 import { SCHEMAS } from './debug-operations.ts'
 import { addMessageRoutes } from './message-routes.ts'
@@ -25,10 +26,32 @@ export interface DebugRoutesOptions {
   refused: Refused
 }
 
+interface DebugRequest {
+  readonly method: string
+  readonly id: string
+  readonly query: Readonly<Record<string, string>>
+  readonly lastEventId: string | undefined
+}
+
 type Refused = (why: { reason: string }) => void
 
 export const countRefused = (metrics: Pick<Metrics, 'counter'> | undefined): Refused =>
   metrics?.counter('debug_refused_total', 'What the debug endpoint refused, by reason', ['reason']) ?? (() => {})
+
+/** The same for the control socket. */
+export const partView = async (parts: PartSource, query: Readonly<Record<string, string>>): Promise<Response> => {
+  const asked = PartViewQuery.safeParse(query)
+  if (!asked.success)
+    return problemResponse(400, 'no part and view are named', 'ask as in ?part=acme/tally&view=counts')
+  const { part, view } = asked.data
+  const data = await parts.data(part, view)
+  if (data !== undefined) return jsonResponse(SCHEMAS.PartData.parse(data))
+  return problemResponse(
+    404,
+    `no part ${part} shows ${view} now`,
+    'see /api/parts; a part that is idle shows nothing yet',
+  )
+}
 
 export const createDebugRoutes = (options: DebugRoutesOptions): Hono => {
   const { source: mesh, events, log, refused } = options
@@ -45,10 +68,7 @@ export const createDebugRoutes = (options: DebugRoutesOptions): Hono => {
     delivery: mesh.messages.delivery(),
   })
 
-  const routes: Record<
-    string,
-    (request: { method: string; id: string; lastEventId: string | undefined }) => Response | Promise<Response>
-  > = {
+  const routes: Record<string, (request: DebugRequest) => Response | Promise<Response>> = {
     '/healthz': () => jsonResponse({ status: 'ok' }),
     '/readyz': () => {
       const readiness = SCHEMAS.Readiness.parse(mesh.readiness())
@@ -69,6 +89,8 @@ export const createDebugRoutes = (options: DebugRoutesOptions): Hono => {
     '/api/graph': () => jsonResponse(SCHEMAS.Graph.parse(mesh.graph())),
     '/api/breakers': () => jsonResponse(SCHEMAS.Breakers.parse({ breakers: mesh.breakers() })),
     '/api/coordinator': async () => jsonResponse(SCHEMAS.Coordinator.parse(await mesh.coordinator())),
+    '/api/parts': () => jsonResponse(SCHEMAS.Parts.parse({ parts: mesh.parts.list() })),
+    '/api/parts/view': ({ query }) => partView(mesh.parts, query),
     '/api/events': ({ method, lastEventId }) => {
       if (method === 'HEAD') return respond(null, 'text/event-stream')
       const stream = events.open(lastEventId)
@@ -99,7 +121,12 @@ export const createDebugRoutes = (options: DebugRoutesOptions): Hono => {
     app.all(path, (c) => {
       const { method } = c.req
       if (method === 'GET' || method === 'HEAD')
-        return answer({ method, id: c.req.param('id') ?? '', lastEventId: c.req.header('last-event-id') })
+        return answer({
+          method,
+          id: c.req.param('id') ?? '',
+          query: c.req.query(),
+          lastEventId: c.req.header('last-event-id'),
+        })
       return problemResponse(405, `${path} cannot be used with ${method}`, 'use GET; this endpoint only reads', {
         allow: 'GET, HEAD',
       })

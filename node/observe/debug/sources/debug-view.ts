@@ -18,6 +18,7 @@ import type { ClockSkews } from '../../../trust/clock-skew.ts'
 import type { StreamGater } from '../../../trust/stream-gater.ts'
 import type { NodeMetrics } from '../../metrics/metrics.ts'
 import type { DebugEvent, DebugSource, PeerView, Readiness } from '../debug-schemas.ts'
+import type { PartSource } from '../part-schemas.ts'
 import { type CoordinatorFacts, coordinatorView } from './coordinator-view.ts'
 import { graphView } from './graph-view.ts'
 import { createMessageView, onDeadLetter } from './message-view.ts'
@@ -43,6 +44,7 @@ export interface DebugViewDeps {
   breakers: PeerBreakers
   messages: DurableMessages
   metrics: NodeMetrics
+  parts: PartSource
   readiness(): Readiness
   coordinator(): CoordinatorFacts
   history(): Promise<Epoch[]>
@@ -134,6 +136,7 @@ export const createDebugView = (deps: DebugViewDeps): DebugSource => {
     graph: () =>
       graphView({ self: deps.self(), directory, neighbours: deps.neighbours, members: () => peers.members() }),
     readiness: deps.readiness,
+    parts: deps.parts,
     breakers: () =>
       deps.breakers.view(clock.monotonic()).map(({ peer: id, retryAfterMs, ...breaker }) => ({
         id,

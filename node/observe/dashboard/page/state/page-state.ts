@@ -34,6 +34,7 @@ export const TABS = [
   { id: 'coordinator', title: 'Coordinator' },
   { id: 'events', title: 'Events' },
   { id: 'metrics', title: 'Metrics' },
+  { id: 'parts', title: 'Parts' },
 ] as const
 export type TabId = (typeof TABS)[number]['id']
 

@@ -282,6 +282,22 @@ export const createSource = () => {
       ],
       edges: [{ from: 'peer-a', to: 'peer-b' }],
     }),
+    parts: {
+      list: () => [
+        {
+          name: 'acme/tally',
+          description: 'Counts.',
+          state: 'running',
+          protocols: ['/parley/acme-tally/1'],
+          figures: [{ name: 'counted_total', help: 'Counted', value: 3 }],
+          views: [{ name: 'counts', title: 'Counts', form: 'table' }],
+        },
+      ],
+      data: async (part, view) =>
+        part === 'acme/tally' && view === 'counts'
+          ? { form: 'table', title: 'Counts', left: 0, columns: ['by', 'count'], rows: [['a', 3]] }
+          : undefined,
+    },
     readiness: () => state.readiness,
     messages,
     metrics: async () => '# TYPE up gauge\nup 1\n',

@@ -17,7 +17,8 @@ const description = openApi('1.2.3') as {
 const KEY = 'a-key-of-this-node'
 const METHODS: HttpMethod[] = ['GET', 'POST', 'DELETE']
 const NAMES: Record<string, string> = { '/api/agents/{id}': 'peer-b', '/api/conversations/{id}': 'c1' }
-const concrete = (path: string): string => path.replace('{id}', NAMES[path] ?? '0lc5xq0a0010')
+const QUERIES: Record<string, string> = { '/api/parts/view': '?part=acme/tally&view=counts' }
+const concrete = (path: string): string => path.replace('{id}', NAMES[path] ?? '0lc5xq0a0010') + (QUERIES[path] ?? '')
 
 /** Each object and array below. */
 const walk = (value: unknown, visit: (node: Json, path: string) => void, path = '#'): void => {

@@ -1,0 +1,56 @@
+/**
+ * What parts show, as the debug endpoint and the control socket give it: their figures, and views as data, so that the page
+ * draws the views of others without running anything of theirs. Keeps no state.
+ */
+import * as z from 'zod'
+
+export const PartSchema = z.object({
+  /** `vendor/name`; those of the mesh itself have no vendor. */
+  name: z.string(),
+  description: z.string(),
+  /** idle: it is started when it is used. */
+  state: z.enum(['idle', 'starting', 'running', 'failed', 'stopped']),
+  /** Why it does not run. */
+  problem: z.string().optional(),
+  protocols: z.array(z.string()),
+  /** `part@level`, where it decides something in the journal. */
+  offer: z.string().optional(),
+  /** Rows: by the value of its label. */
+  figures: z.array(
+    z.object({
+      name: z.string(),
+      help: z.string(),
+      value: z.number(),
+      rows: z.array(z.object({ of: z.string(), value: z.number() })).optional(),
+    }),
+  ),
+  views: z.array(z.object({ name: z.string(), title: z.string(), form: z.enum(['table', 'timeline', 'graph']) })),
+})
+export type PartView = z.input<typeof PartSchema>
+
+const Cell = z.union([z.string(), z.number(), z.boolean(), z.null()])
+/** `left`: so many more there are than are shown. */
+const Shown = { title: z.string(), left: z.number() }
+export const PartDataSchema = z.discriminatedUnion('form', [
+  z.object({ form: z.literal('table'), ...Shown, columns: z.array(z.string()), rows: z.array(z.array(Cell)) }),
+  z.object({
+    form: z.literal('timeline'),
+    ...Shown,
+    entries: z.array(z.object({ at: z.number(), text: z.string() })),
+  }),
+  z.object({
+    form: z.literal('graph'),
+    ...Shown,
+    nodes: z.array(z.object({ id: z.string(), label: z.string() })),
+    edges: z.array(z.object({ from: z.string(), to: z.string(), label: z.string().optional() })),
+  }),
+])
+export type PartDataView = z.input<typeof PartDataSchema>
+
+export const PartViewQuery = z.object({ part: z.string().min(1).max(64), view: z.string().min(1).max(64) })
+
+export interface PartSource {
+  list(): PartView[]
+  /** Undefined where there is no such part or view, or where that part does not run. */
+  data(part: string, view: string): Promise<PartDataView | undefined>
+}

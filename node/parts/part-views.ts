@@ -1,0 +1,82 @@
+/** What parts show, read from those that run when somebody looks, and cut to what can be shown. Keeps no state. */
+import { wireId } from '../../protocols/define.ts'
+import { offerOf } from '../../protocols/journal/part-kinds.ts'
+import type { FigureValue, GraphData, TableData, TimelineData, ViewData } from '../../protocols/part.ts'
+import type { PartDataView, PartSource, PartView } from '../observe/debug/part-schemas.ts'
+import type { PartFacts, PartRunner } from './runner.ts'
+
+export const MAX_ROWS = 1_000
+export const MAX_COLUMNS = 32
+export const MAX_CHARS = 1_024
+const MAX_FIGURE_ROWS = 50
+
+const short = (text: string): string => (text.length <= MAX_CHARS ? text : `${text.slice(0, MAX_CHARS - 1)}…`)
+const finite = (figure: number): number => (Number.isFinite(figure) ? figure : 0)
+
+const figureOf = (name: string, help: string, value: FigureValue): PartView['figures'][number] => {
+  if (typeof value === 'number') return { name, help, value: finite(value) }
+  const all = [...value].map(([of, figure]) => ({ of: short(of), value: finite(figure) }))
+  return {
+    name,
+    help,
+    value: all.reduce((sum, row) => sum + row.value, 0),
+    rows: all.slice(0, MAX_FIGURE_ROWS),
+  }
+}
+
+const viewOf = ({ part, state, problem, started }: PartFacts): PartView => {
+  const figures: Readonly<Record<string, FigureValue>> = started?.figures?.() ?? {}
+  const { name, description, protocols = [], journal, views = {} } = part
+  return {
+    name,
+    description,
+    state,
+    ...(problem !== undefined && { problem: short(problem) }),
+    protocols: protocols.map(wireId),
+    ...(journal !== undefined && { offer: offerOf({ ...journal, name }) }),
+    figures: Object.entries(part.figures ?? {}).map(([figure, { help }]) =>
+      figureOf(figure, help, figures[figure] ?? 0),
+    ),
+    views: Object.entries(views).map(([view, { title, form }]) => ({ name: view, title, form })),
+  }
+}
+
+const left = (all: readonly unknown[]): number => Math.max(0, all.length - MAX_ROWS)
+
+const FORMS = {
+  table(title: string, { columns, rows }: TableData): PartDataView {
+    const cut = rows.slice(0, MAX_ROWS).map((row) => row.slice(0, MAX_COLUMNS))
+    const cells = cut.map((row) => row.map((cell) => (typeof cell === 'string' ? short(cell) : cell)))
+    return { form: 'table', title, left: left(rows), columns: columns.slice(0, MAX_COLUMNS).map(short), rows: cells }
+  },
+  timeline(title: string, { entries }: TimelineData): PartDataView {
+    const cut = entries.slice(0, MAX_ROWS).map(({ at, text }) => ({ at: finite(at), text: short(text) }))
+    return { form: 'timeline', title, left: left(entries), entries: cut }
+  },
+  graph(title: string, { nodes, edges }: GraphData): PartDataView {
+    const shown = nodes.slice(0, MAX_ROWS).map(({ id, label }) => ({ id: short(id), label: short(label) }))
+    const ids = new Set(shown.map(({ id }) => id))
+    // An edge to what is not shown leads nowhere.
+    const drawn = edges.filter(({ from, to }) => ids.has(from) && ids.has(to)).slice(0, MAX_ROWS)
+    const lines = drawn.map(({ from, to, label }) => ({
+      from,
+      to,
+      ...(label !== undefined && { label: short(label) }),
+    }))
+    return { form: 'graph', title, left: left(nodes), nodes: shown, edges: lines }
+  },
+} as const
+
+export const createPartViews = (parts: Pick<PartRunner, 'facts'>): PartSource => ({
+  list: () => parts.facts().map(viewOf),
+  async data(name, view) {
+    const found = parts.facts().find(({ part }) => part.name === name)
+    const spec = found?.part.views?.[view]
+    const reads: Readonly<Record<string, (() => ViewData | Promise<ViewData>) | undefined>> =
+      found?.started?.views ?? {}
+    const read = Object.hasOwn(reads, view) ? reads[view] : undefined
+    if (spec === undefined || read === undefined) return undefined
+    // `implementPart` checks that a view gives the data of its form.
+    return FORMS[spec.form](spec.title, (await read()) as never)
+  },
+})

@@ -1,0 +1,14 @@
+/** What parts of the mesh itself may need beside what all parts may (protocols/tokens.ts). Types alone. */
+import type { Directory } from '../../discovery/directory/directory.ts'
+import type { JournalPart } from '../../protocols/journal/part-kinds.ts'
+import { tokenOf } from '../../protocols/part.ts'
+import type { Fabric } from '../fabric.ts'
+import type { Ground } from '../ground.ts'
+
+export const nodeTokens = {
+  ground: tokenOf<Ground>('ground'),
+  network: tokenOf<Fabric>('network'),
+  directory: tokenOf<Directory>('directory'),
+  /** What the parts of this node decide in the journal. */
+  decisions: tokenOf<readonly JournalPart[]>('decisions'),
+} as const
