@@ -5,6 +5,15 @@ import { peersOf } from './founding-record.ts'
 /** Names in one message; the rest is counted. */
 const MAX_NAMES = 8
 
+/** How long each one leaves the proposal to those before it. */
+const PATIENCE_MS = 2_000
+/** After a refusal; doubled each time, and drawn between a half and one and a half of it. */
+const BACKOFF_MS = 100
+const MAX_BACKOFF_MS = 5_000
+const MAX_PEERS = 1_024
+/** An announcement that is older says nothing. */
+const FRESH_MS = 2_500
+
 export interface FoundingPlan {
   /** Members that are free and expect as many as this one, sorted; this one is among them. */
   readonly candidates: readonly string[]
@@ -61,4 +70,55 @@ export const planFounding = (
   if (rank < 0)
     return { candidates, problem: `${expect} others are about to found the mesh: ${listNames(peersOf(set))}` }
   return { candidates, set, rank }
+}
+
+/** What peers last said of themselves, each of them once. State: that (bounded). */
+export const createFoundingAnnouncements = (now: () => number) => {
+  const heard = new Map<string, { announcement: FoundingAnnouncement; atMs: number }>()
+  let dropped = 0
+  return {
+    put(peer: string, announcement: FoundingAnnouncement): void {
+      if (heard.size >= MAX_PEERS && !heard.has(peer)) dropped += 1
+      else heard.set(peer, { announcement, atMs: now() })
+    },
+    forget: (peer: string): void => void heard.delete(peer),
+    clear: (): void => heard.clear(),
+    fresh: (): FoundingAnnouncement[] =>
+      [...heard.values()].filter(({ atMs }) => now() - atMs <= FRESH_MS).map(({ announcement }) => announcement),
+    isFounded: (peer: string): boolean => heard.get(peer)?.announcement.state === 'founded',
+    /** Milliseconds since it was heard of. */
+    ageMs: (peer: string): number => now() - (heard.get(peer)?.atMs ?? Number.NEGATIVE_INFINITY),
+    dropped: (): number => dropped,
+  }
+}
+
+/**
+ * When this node may propose: those before it in the set have their time first, and a refused proposal is not repeated at
+ * once. State: since when a set could be proposed, and until when this node waits.
+ */
+export class ProposalTiming {
+  #readyAtMs: number | undefined
+  #notBeforeMs = 0
+  #refusals = 0
+
+  /** There is no set to propose now. */
+  unready(): void {
+    this.#readyAtMs = undefined
+  }
+
+  /** @param rank of this node in the set that could be proposed @returns milliseconds until it may propose it */
+  leftMs(nowMs: number, rank: number): number {
+    this.#readyAtMs ??= nowMs
+    return Math.max(this.#notBeforeMs, this.#readyAtMs + rank * PATIENCE_MS) - nowMs
+  }
+
+  onProposed(nowMs: number): void {
+    this.#notBeforeMs = nowMs + BACKOFF_MS
+  }
+
+  /** @param drawn a random number from 0 to 1 */
+  onRefused(nowMs: number, drawn: number): void {
+    this.#notBeforeMs = nowMs + Math.min(BACKOFF_MS * 2 ** this.#refusals, MAX_BACKOFF_MS) * (0.5 + drawn)
+    this.#refusals = Math.min(this.#refusals + 1, 16)
+  }
 }

@@ -8,10 +8,10 @@ const SIM = 'test/sim/port'
 const FOUND_BY_PORTS: readonly Mutant[] = [
   {
     bug: 'messages leave before what they rest on is on the disk',
-    file: `${DRIVER}/group/group.ts`,
+    file: `${DRIVER}/group/raft-driver.ts`,
     find: '    if (hardState !== undefined || snapshot !== undefined || entries.length > 0) {\n',
     replace:
-      '    for (const { to, message } of leaving) send(to, message)\n    if (hardState !== undefined || snapshot !== undefined || entries.length > 0) {\n',
+      '    for (const { to, message } of leaving) this.#send(to, message)\n    if (hardState !== undefined || snapshot !== undefined || entries.length > 0) {\n',
   },
   {
     bug: 'what leaves early is more than appends',
@@ -21,9 +21,9 @@ const FOUND_BY_PORTS: readonly Mutant[] = [
   },
   {
     bug: 'a leader counts what it sends before it is on its disk',
-    file: `${DRIVER}/group/group.ts`,
-    find: '      if (!(await persist({ hardState, base, entries }))) return\n',
-    replace: '      void persist({ hardState, base, entries }).catch(() => {})\n',
+    file: `${DRIVER}/group/raft-driver.ts`,
+    find: '      if (!(await this.#persist({ hardState, base, entries }))) return\n',
+    replace: '      void this.#persist({ hardState, base, entries }).catch(() => {})\n',
   },
   {
     bug: 'the store says that it is durable without a sync',
@@ -69,21 +69,21 @@ const FOUND_BY_PORTS: readonly Mutant[] = [
   },
   {
     bug: 'a write that found no room counts as done',
-    file: `${DRIVER}/group/group.ts`,
+    file: `${DRIVER}/group/raft-driver.ts`,
     find: "error.details.reason !== 'disk-full') throw error\n",
     replace: "error.details.reason !== 'disk-full') throw error\n        return true\n",
   },
   {
     bug: 'term and vote are not kept by the driver',
-    file: `${DRIVER}/group/group.ts`,
+    file: `${DRIVER}/group/raft-driver.ts`,
     find: 'persist({ hardState, base, entries })',
     replace: 'persist({ base, entries })',
   },
   {
     bug: 'entries are applied before they are committed',
-    file: `${DRIVER}/group/group.ts`,
-    find: 'for (const entry of committed) apply(entry)',
-    replace: 'for (const entry of entries) apply(entry)',
+    file: `${DRIVER}/group/raft-driver.ts`,
+    find: 'for (const entry of committed) this.#apply(entry)',
+    replace: 'for (const entry of entries) this.#apply(entry)',
   },
   {
     bug: 'what another leader decided at its place is told to who proposed it',
@@ -105,9 +105,9 @@ const FOUND_BY_PORTS: readonly Mutant[] = [
   },
   {
     bug: "a leader's snapshot does not reach the state machine",
-    file: `${DRIVER}/group/group.ts`,
-    find: '    machine.restore((await storage.readSnapshot(meta)).chunks)\n    applied = meta.index\n',
-    replace: '    applied = meta.index\n',
+    file: `${DRIVER}/group/raft-driver.ts`,
+    find: '    machine.restore((await storage.readSnapshot(meta)).chunks)\n    this.#applied = meta.index\n',
+    replace: '    this.#applied = meta.index\n',
   },
   {
     bug: 'the sessions are left out of the snapshots of a node',

@@ -6,7 +6,7 @@ import {
   foundingProtocol,
   type ProposalAnswer,
 } from '../../../../protocols/consensus/bootstrap/contract.ts'
-import { createFoundingAnnouncements } from '../../../../protocols/consensus/bootstrap/founding-announcements.ts'
+import { createFoundingAnnouncements } from '../../../../protocols/consensus/bootstrap/founding-plan.ts'
 import { foundedMeshId, type Proposal } from '../../../../protocols/consensus/bootstrap/founding-record.ts'
 import { memberIdOf } from '../../../../protocols/consensus/member-id.ts'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
@@ -263,23 +263,23 @@ test('a node that answers with an error is asked again', async () => {
 
 test('so many peers are remembered and no more, each for as long as what it said is fresh', () => {
   let nowMs = 0
-  const standings = createFoundingAnnouncements(() => nowMs)
+  const announcements = createFoundingAnnouncements(() => nowMs)
   const say = (n: number): void =>
-    standings.put(`p${n}`, { state: 'candidate', member: memberIdOf(`p${n}`, 'ab'), counter: nowMs })
+    announcements.put(`p${n}`, { state: 'candidate', member: memberIdOf(`p${n}`, 'ab'), counter: nowMs })
   for (let n = 0; n < 1_024; n += 1) say(n)
   say(0)
-  assert.deepEqual([standings.fresh().length, standings.dropped()], [1_024, 0])
+  assert.deepEqual([announcements.fresh().length, announcements.dropped()], [1_024, 0])
   say(1_024)
-  assert.deepEqual([standings.fresh().length, standings.dropped()], [1_024, 1])
-  standings.forget('p5')
+  assert.deepEqual([announcements.fresh().length, announcements.dropped()], [1_024, 1])
+  announcements.forget('p5')
   say(1_024)
-  assert.deepEqual([standings.fresh().length, standings.dropped()], [1_024, 1])
+  assert.deepEqual([announcements.fresh().length, announcements.dropped()], [1_024, 1])
   nowMs = 2_500
-  assert.equal(standings.fresh().length, 1_024)
+  assert.equal(announcements.fresh().length, 1_024)
   nowMs = 2_501
   say(1)
   assert.deepEqual(
-    standings.fresh().map(({ counter }) => counter),
+    announcements.fresh().map(({ counter }) => counter),
     [2_501],
   )
 })
