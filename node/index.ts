@@ -3,7 +3,7 @@ import './lifecycle/check-node-version.ts'
 
 export type { Activity } from '../discovery/agent-activity.ts'
 export { describe } from '../discovery/directory/record/describe-protocol.ts'
-export type { Agent, Change } from '../discovery/directory/tables/directory-state.ts'
+export type { Agent, Change } from '../discovery/directory/tables/agent-change.ts'
 export type {
   AnyReceiver,
   CommandAck,

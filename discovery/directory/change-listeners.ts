@@ -3,7 +3,7 @@
  * does not keep the others from hearing.
  */
 import type { Port, Stop } from '../../protocols/port.ts'
-import type { Change } from './tables/directory-state.ts'
+import type { Change } from './tables/agent-change.ts'
 
 export const createChangeListeners = (port: Pick<Port, 'log'>, failed: () => void) => {
   const listeners = new Set<(change: Change) => void>()

@@ -13,7 +13,6 @@ import { equals } from 'uint8arrays/equals'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Port, Stop } from '../../protocols/port.ts'
 import { type Activity, shownActivity } from '../agent-activity.ts'
-import type { Departure } from '../swim/membership-update.ts'
 import { fraction } from '../two-choices.ts'
 import { createChangeListeners } from './change-listeners.ts'
 import { createDirectoryCounts, type DirectoryStats } from './directory-counts.ts'
@@ -34,9 +33,11 @@ import {
   PRESENCE_TOPIC,
   readDirectoryOptions,
 } from './protocol.ts'
+import type { Departure } from './record/agent-record.ts'
 import { createIdentityConflict } from './record/identity-conflict.ts'
 import { type Announcement, createOwnRecord } from './record/own-record.ts'
-import { type Agent, type Change, createDirectoryState } from './tables/directory-state.ts'
+import type { Agent, Change } from './tables/agent-change.ts'
+import { createDirectoryState } from './tables/directory-state.ts'
 import type { Candidate } from './tables/offer-index.ts'
 
 export type DirectoryPort = Pick<

@@ -1,7 +1,7 @@
 /** One agent by peer id or by name. A name proves nothing: who has to be sure goes by the peer id. Pure. */
 import { ParleyError } from '../../protocols/errors.ts'
 import { nearestName } from '../../protocols/unknown-keys.ts'
-import type { Agent } from './tables/directory-state.ts'
+import type { Agent } from './tables/agent-change.ts'
 
 /** An agent that came back with a new identity has its old record beside the new one for a while. */
 const rank = ({ self, connected, state }: Agent): number => (state === 'suspect' ? 0 : 2) + (self || connected ? 1 : 0)

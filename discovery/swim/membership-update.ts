@@ -6,12 +6,10 @@
  * is outdone by a higher incarnation too, since who comes back is a new life or was given up wrongly. Keeps no state.
  */
 
+import type { Departure } from '../directory/record/agent-record.ts'
+
 export const MEMBER_STATUSES = ['alive', 'suspect', 'dead', 'left'] as const
 export type MemberStatus = (typeof MEMBER_STATUSES)[number]
-
-/** `stop`: it comes back, and keeps its seat if it votes. `leave`: for good. */
-export const DEPARTURES = ['stop', 'leave'] as const
-export type Departure = (typeof DEPARTURES)[number]
 
 export interface MembershipUpdate {
   readonly peer: string

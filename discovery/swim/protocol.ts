@@ -5,8 +5,8 @@
 import * as z from 'zod'
 import { defineProtocol } from '../../protocols/define.ts'
 import { ACTIVITIES } from '../agent-activity.ts'
-import { PeerIdSchema } from '../directory/record/agent-record.ts'
-import { DEPARTURES, MEMBER_STATUSES, type MembershipUpdate } from './membership-update.ts'
+import { DEPARTURES, PeerIdSchema } from '../directory/record/agent-record.ts'
+import { MEMBER_STATUSES, type MembershipUpdate } from './membership-update.ts'
 import { PROBE_OUTCOMES } from './swim-state.ts'
 
 /** Claims of one message that are looked at; more than any release sends. */

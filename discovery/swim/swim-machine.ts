@@ -14,7 +14,9 @@
  * connected neighbours only, joins come from the directory, and a connection that closes is a hint: others are asked for
  * the peer at once, and its neighbours' own dials are the direct probe.
  */
-import type { Departure, MembershipUpdate } from './membership-update.ts'
+
+import type { Departure } from '../directory/record/agent-record.ts'
+import type { MembershipUpdate } from './membership-update.ts'
 import { askRelays, endProbe, nextTarget, startProbe, updatesFor } from './probes.ts'
 import { adoptIfNewer, applyUpdate, endSuspicions, markAlive, markDead, noteIncarnation, suspect } from './suspicion.ts'
 import {

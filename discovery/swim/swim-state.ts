@@ -6,8 +6,9 @@
  * Times are milliseconds of a monotonic clock, given by the caller.
  */
 
+import type { Departure } from '../directory/record/agent-record.ts'
 import { type BroadcastQueue, createBroadcastQueue } from './broadcast-queue.ts'
-import type { Departure, MemberStatus, MembershipUpdate } from './membership-update.ts'
+import type { MemberStatus, MembershipUpdate } from './membership-update.ts'
 import { SWIM_DEFAULTS, type SwimSettings } from './swim-settings.ts'
 
 /** What a relay found out. `unknown`: it is not connected to the target itself. */

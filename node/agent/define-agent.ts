@@ -5,7 +5,7 @@
  * look dead. It offers protocols, and may call, publish and subscribe like any program with a node of its own. What it
  * requests goes through its node by messages; contracts are checked and payloads are written in the worker.
  */
-import type { Agent } from '../../discovery/directory/tables/directory-state.ts'
+import type { Agent } from '../../discovery/directory/tables/agent-change.ts'
 import type { AnyProtocol, Handlers } from '../../protocols/define.ts'
 import type { Events } from '../../protocols/events/api.ts'
 import type { Log, Member } from '../../protocols/port.ts'

@@ -4,9 +4,8 @@
  * State: one event on its way, and at most MAX_MISSED reports of missed ones. While the worker takes nothing, events wait
  * in the subscription's own bounded queue, where what does not fit is dropped, counted and reported.
  */
-import type { Events } from '../../protocols/events/api.ts'
+import type { Events, Subscription } from '../../protocols/events/api.ts'
 import type { MeshEvent, Missed } from '../../protocols/events/event.ts'
-import type { Subscription } from '../../protocols/events/receive/subscription-queue.ts'
 import type { Clock, Log } from '../../protocols/port.ts'
 import { type SubscriptionItem, sharedNow, type ThreadSubscribeRequest } from './channel/thread-requests.ts'
 

@@ -8,7 +8,7 @@
  */
 
 import { checkTarget, isPeerId, peerIdOf, resolveTarget } from '../../discovery/directory/find-agent.ts'
-import type { Agent } from '../../discovery/directory/tables/directory-state.ts'
+import type { Agent } from '../../discovery/directory/tables/agent-change.ts'
 import type { Candidate } from '../../discovery/directory/tables/offer-index.ts'
 import { pick } from '../../discovery/two-choices.ts'
 import type { Recoveries } from '../../protocols/delivery/recovery/error-recovery.ts'

@@ -1,7 +1,7 @@
 /** What a call by name goes to: found in the directory, and made into a contract without schemas. Pure. */
 import * as z from 'zod'
 import type { MethodRecord, ProtocolRecord } from '../../discovery/directory/record/agent-record.ts'
-import type { Agent } from '../../discovery/directory/tables/directory-state.ts'
+import type { Agent } from '../../discovery/directory/tables/agent-change.ts'
 import { type AnyProtocol, defineProtocol, type Method, type MethodKind, majorOf } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import { nearestName } from '../../protocols/unknown-keys.ts'

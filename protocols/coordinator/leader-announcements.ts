@@ -7,8 +7,7 @@
  * State: what was announced last and when, and the subscription.
  */
 import type { Proofs, ShownProof } from '../consensus/proof/proofs.ts'
-import type { Events } from '../events/api.ts'
-import type { Subscription } from '../events/receive/subscription-queue.ts'
+import type { Events, Subscription } from '../events/api.ts'
 import type { Port } from '../port.ts'
 import { epochEvent } from './contract.ts'
 import { LEADER_SILENT_MS, type LeaderTracker } from './leader-tracker.ts'

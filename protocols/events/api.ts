@@ -4,9 +4,6 @@ import type { Port, Stop } from '../port.ts'
 import type { Priority } from '../wire/envelope.ts'
 import type { EventDefinition } from './define-event.ts'
 import type { InvalidEvent, Listener, MeshEvent, Missed } from './event.ts'
-import type { RecentEvent } from './receive/recent-events.ts'
-import type { Subscription } from './receive/subscription-queue.ts'
-import type { StartPosition } from './replay/start-position.ts'
 
 export interface PublishOptions {
   /** Where the definition is for a family of topics (`tasks.status.*`): the one to publish to. */
@@ -33,6 +30,9 @@ export interface Receipt {
   /** Peers that gossip sent it to directly. 0: nobody else was there to hear it. */
   readonly recipients: number
 }
+
+/** Where a subscription starts; see SubscribeOptions. */
+export type StartPosition = 'earliest' | 'latest' | { readonly since: number | Date } | { readonly last: number }
 
 export interface SubscribeOptions {
   /** Told about events that are gone for good, and about those dropped because this subscription's queue was full. */
@@ -67,6 +67,33 @@ export interface SubscribeOptions {
   queueEvents?: number
   /** Aborting it unsubscribes. */
   signal?: AbortSignal
+}
+
+export interface Subscription<T = unknown> extends AsyncIterable<MeshEvent<T>> {
+  readonly pattern: string
+  /** Neighbours that know of this subscription, or had nothing to be told: what they publish from now on comes here. */
+  readonly confirmed: number
+  /** Neighbours that did not answer in time. Their events come as soon as gossip has told them. */
+  readonly unconfirmed: readonly string[]
+  /** Events handed to the listener or the loop so far. */
+  delivered(): number
+  /** Events dropped because the queue was full; a subscription that reads has no queue and drops none. */
+  dropped(): number
+  /** Ends it and drops what is queued; calling it twice is harmless. */
+  unsubscribe(): void
+}
+
+/** One line of the list of recent events. */
+export interface RecentEvent {
+  readonly id: string
+  readonly topic: string
+  readonly source: string
+  readonly timestamp: number
+  readonly type: string | undefined
+  /** Characters of the payload's JSON. */
+  readonly size: number
+  /** Left out when the payload is large. */
+  readonly data?: unknown
 }
 
 export interface TopicFigures {

@@ -7,7 +7,6 @@ import { type Code, ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
 import type { DecodedBatch } from './batch/batch-decoder.ts'
 import { createEventTraffic } from './event-traffic.ts'
-import type { BatchRefusal } from './receive/batch-validator.ts'
 
 const MAX_LABELS = 50
 
@@ -16,6 +15,9 @@ const MAX_LABELS = 50
  * definition says; `malformed`: it could not be read.
  */
 export type EventDropReason = 'overflow' | 'expired' | 'invalid' | 'malformed'
+
+/** Why a batch was not let in. */
+export type BatchRefusal = 'malformed' | 'overloaded' | 'foreign' | 'signature' | 'unchecked' | 'duplicate' | 'stale'
 
 /** Why publish() rejected. */
 export type PublishRejectReason = 'invalid' | 'unserializable' | 'overloaded' | 'failed'

@@ -84,7 +84,7 @@ export const createEvents = (
   const readers = createCatchupRegistry()
   const cursors = createDurableCursors(port, store)
   const words = createEventChannels(port, settings, dispatch, counters, history, readers)
-  const publish = createPublish(port, settings, words, dispatch, counters)
+  const publish = createPublish(port, settings, words.producerOf, dispatch, counters)
   const { subscribe, closeAll } = createSubscribe(
     port,
     settings,

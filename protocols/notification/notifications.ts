@@ -10,10 +10,9 @@
  */
 import * as z from 'zod'
 import { ParleyError } from '../errors.ts'
-import type { Events, Receipt } from '../events/api.ts'
+import type { Events, Receipt, Subscription } from '../events/api.ts'
 import { defineEvent } from '../events/define-event.ts'
 import { NOTIFICATION_TOPIC } from '../events/event-traffic.ts'
-import type { Subscription } from '../events/receive/subscription-queue.ts'
 import { type Fence, FenceSchema } from '../journal/fencing/fence.ts'
 import { implementPart } from '../part.ts'
 import type { Port, Stop } from '../port.ts'

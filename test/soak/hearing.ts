@@ -5,7 +5,7 @@
  * State: the subscriptions, their sequences, counts.
  */
 import type { Mesh } from '../../node/index.ts'
-import type { Subscription } from '../../protocols/events/receive/subscription-queue.ts'
+import type { Subscription } from '../../protocols/events/api.ts'
 import { createSequences } from './sequence.ts'
 
 const WORD = 'soak'

@@ -1,12 +1,9 @@
 /** Directory tables without a network, and the records to put into them. Signatures are not looked at here. */
 
 import { type AgentRecord, encodeRecord, type SignedRecord } from '../../discovery/directory/record/agent-record.ts'
+import type { Change } from '../../discovery/directory/tables/agent-change.ts'
 import type { Digest } from '../../discovery/directory/tables/digest.ts'
-import {
-  type Change,
-  createDirectoryState,
-  type DirectoryState,
-} from '../../discovery/directory/tables/directory-state.ts'
+import { createDirectoryState, type DirectoryState } from '../../discovery/directory/tables/directory-state.ts'
 
 export const TTL_MS = 30_000
 const limits = { maxAgents: 100, maxEnded: 100 }

@@ -7,8 +7,9 @@
 import type { Port } from '../../../protocols/port.ts'
 import type { DirectoryCounts } from '../directory-counts.ts'
 import { directoryProtocol, MAX_DIGEST } from '../protocol.ts'
+import type { Change } from '../tables/agent-change.ts'
 import type { AgedRecord, Digest } from '../tables/digest.ts'
-import type { Change, DirectoryState } from '../tables/directory-state.ts'
+import type { DirectoryState } from '../tables/directory-state.ts'
 import type { DigestCodec } from './digest-codec.ts'
 import type { RecordSource } from './record-intake.ts'
 

@@ -13,8 +13,9 @@ import {
   unpackRecord,
   verifyRecord,
 } from '../record/agent-record.ts'
+import type { Change, RecordOutcome } from '../tables/agent-change.ts'
 import type { AgedRecord } from '../tables/digest.ts'
-import type { Change, DirectoryState, RecordOutcome } from '../tables/directory-state.ts'
+import type { DirectoryState } from '../tables/directory-state.ts'
 
 export type RecordSource = 'sync' | 'push' | 'gossip'
 /** `held`: the very bytes that the table holds, which were checked when they came. */

@@ -5,7 +5,6 @@
  * `parley/record/1`, the mesh's name and the bytes that travel: a record of one mesh says nothing in another, and no
  * other signature of the same key can pass for a record. Bytes are stored and passed on as received, never encoded
  * again, so fields of a newer peer survive the way through an older one.
- * This file keeps no state.
  */
 import { concat } from 'uint8arrays/concat'
 import { fromString } from 'uint8arrays/from-string'
@@ -14,7 +13,6 @@ import type { Content } from '../../../protocols/define.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { Port } from '../../../protocols/port.ts'
 import { readJsonText } from '../../../protocols/wire/payload/payload-bounds.ts'
-import { DEPARTURES } from '../../swim/membership-update.ts'
 
 /** Bytes of one encoded record. A thousand of them stay within 64 MiB. */
 export const MAX_RECORD_BYTES = 65_536
@@ -36,6 +34,10 @@ const line = (max: number) =>
     .min(1)
     .max(max)
     .regex(/^\P{Cc}*$/u, 'no control characters')
+/** `stop`: it comes back, and keeps its seat if it votes. `leave`: for good. */
+export const DEPARTURES = ['stop', 'leave'] as const
+export type Departure = (typeof DEPARTURES)[number]
+
 const JsonSchema = z.record(z.string(), z.unknown())
 
 export const PeerIdSchema = z.string().regex(/^[A-Za-z0-9]{1,128}$/)

@@ -7,7 +7,7 @@
 import * as z from 'zod'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { Port } from '../../../protocols/port.ts'
-import type { Departure } from '../../swim/membership-update.ts'
+import type { Departure } from './agent-record.ts'
 import {
   type AgentRecord,
   compareVersions,

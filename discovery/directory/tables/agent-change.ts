@@ -1,7 +1,6 @@
 /** What the directory shows of an agent, what it says when that changes, and what became of a record. */
 import type { Activity } from '../../agent-activity.ts'
-import type { Departure } from '../../swim/membership-update.ts'
-import type { AgentRecord } from '../record/agent-record.ts'
+import type { AgentRecord, Departure } from '../record/agent-record.ts'
 import type { EndReason } from './record-tables.ts'
 
 export interface Agent {

@@ -16,7 +16,7 @@
  * Algorithms for Replicated Database Maintenance (PODC 1987), with its death certificates as `ended`.
  */
 import { equals } from 'uint8arrays/equals'
-import type { Departure } from '../../swim/membership-update.ts'
+import type { Departure } from '../record/agent-record.ts'
 import { type AgentRecord, compareVersions, type SignedRecord } from '../record/agent-record.ts'
 import type { Agent, Change, RecordOutcome } from './agent-change.ts'
 import { createIndirectLiveness } from './indirect-liveness.ts'
@@ -24,9 +24,6 @@ import { createOfferIndex } from './offer-index.ts'
 import { chooseEvicted, roomWhenFull } from './record-eviction.ts'
 import { createRecordTables, type EndReason, type HeldRecord } from './record-tables.ts'
 import { createTableComparison } from './table-comparison.ts'
-
-export type { Agent, Change, RecordOutcome } from './agent-change.ts'
-export type { EndReason } from './record-tables.ts'
 
 /** Twice the ttl: longer than anyone who is not connected to the agent can still hold its record. */
 const remembranceMs = (record: AgentRecord): number => 2 * record.ttlMs

@@ -6,10 +6,9 @@
  */
 import type { ZodType } from 'zod'
 import { ParleyError } from '../../../protocols/errors.ts'
-import type { Events, PublishOptions, Receipt, SubscribeOptions } from '../../../protocols/events/api.ts'
+import type { Events, PublishOptions, Receipt, SubscribeOptions, Subscription } from '../../../protocols/events/api.ts'
 import { checkEventData, defineEvent, type EventDefinition } from '../../../protocols/events/define-event.ts'
 import type { Listener, MeshEvent } from '../../../protocols/events/event.ts'
-import type { Subscription } from '../../../protocols/events/receive/subscription-queue.ts'
 import type { Log } from '../../../protocols/port.ts'
 import { validate } from '../../../protocols/wire/payload/payload.ts'
 import type { ThreadChannel } from '../channel/thread-channel.ts'

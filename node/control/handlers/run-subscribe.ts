@@ -5,8 +5,8 @@
  * publisher, at most MAX_MISSED of them. An event that several patterns match comes once.
  */
 
+import type { StartPosition } from '../../../protocols/events/api.ts'
 import type { MeshEvent, Missed } from '../../../protocols/events/event.ts'
-import type { StartPosition } from '../../../protocols/events/replay/start-position.ts'
 import { compilePattern } from '../../../protocols/events/topic.ts'
 import type { Mesh } from '../../api.ts'
 import type { SubscribeLine } from '../control-schemas.ts'

@@ -31,6 +31,14 @@ export interface DecodedBatch extends BatchHeader {
   readonly spans: readonly number[]
 }
 
+/** A batch that is proven to be its publisher's. */
+export interface VerifiedBatch {
+  readonly batch: DecodedBatch
+  readonly bytes: Uint8Array
+  /** Monotonic: since then this node or the one that gave it has had it. */
+  readonly arrivedAt: number
+}
+
 export interface WireEvent extends EventAttributes {
   topic: string
   /** The payload as it was sent: JSON. */

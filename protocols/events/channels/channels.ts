@@ -13,7 +13,12 @@ import { createDirectRecipients } from '../batch/direct-recipients.ts'
 import type { EventCounters } from '../event-counters.ts'
 import type { History } from '../history/history.ts'
 import type { EventsSettings } from '../options.ts'
-import { type BatchProducer, createBatchProducer, type SendBudget } from '../publish/batch-producer.ts'
+import {
+  type BatchProducer,
+  type ChannelProducer,
+  createBatchProducer,
+  type SendBudget,
+} from '../publish/batch-producer.ts'
 import { type BatchValidator, tryDecodeBatch } from '../receive/batch-validator.ts'
 import { type EventDispatch, eventId } from '../receive/event-dispatch.ts'
 import type { Retrieve } from '../repair/retrieve.ts'
@@ -31,12 +36,6 @@ import {
 
 const GOSSIP_PREFIX = 'events/'
 export type EventChannelsPort = SubscriptionSyncPort & EventIngestPort & Pick<Port, 'hash' | 'metrics'>
-
-export interface ChannelProducer {
-  readonly batches: BatchProducer
-  /** In front of a sequence number it is an event's id. */
-  readonly idPrefix: string
-}
 
 export interface EventChannel {
   readonly name: string

@@ -5,6 +5,7 @@
  * State: when publishers were heard last, and what was given up last, for those that ask for it.
  */
 import type { Port, Stop } from '../../port.ts'
+import type { VerifiedBatch } from '../batch/batch-decoder.ts'
 import { batchRange } from '../batch/batch-decoder.ts'
 import { signingPrefix } from '../batch/batch-encoder.ts'
 import type { DirectRecipients } from '../batch/direct-recipients.ts'
@@ -23,7 +24,7 @@ import type { EventDispatch } from '../receive/event-dispatch.ts'
 import { createReorderBuffer, type ReorderBuffer } from '../receive/reorder-buffer.ts'
 import { createGapRepair } from '../repair/gap-repair.ts'
 import { createPublisherHeads, type PublisherHeads } from '../repair/publisher-heads.ts'
-import { createRetrieve, type Retrieve, type RetrievePort, type VerifiedBatch } from '../repair/retrieve.ts'
+import { createRetrieve, type Retrieve, type RetrievePort } from '../repair/retrieve.ts'
 import type { CatchupRegistry } from '../replay/catchup-registry.ts'
 import type { EventSeries, SequenceRange } from '../series.ts'
 

@@ -17,8 +17,6 @@ import { eventsProtocol, type OwnHead, type WireHead } from '../protocol.ts'
 import { catalogForPeer } from '../replay/history-catalog.ts'
 import type { EventSeries, SequenceRange } from '../series.ts'
 
-export type { OwnHead } from '../protocol.ts'
-
 /** Calls to neighbours at one time. */
 const MAX_CALLS = 16
 /** Neighbours' questions that wait at one time; the next is answered at once with what is seen. */

@@ -49,6 +49,13 @@ export interface BatchProducer {
   stop(): void
 }
 
+/** The way out of one first word, as publish() sees it. */
+export interface ChannelProducer {
+  readonly batches: BatchProducer
+  /** In front of a sequence number it is an event's id. */
+  readonly idPrefix: string
+}
+
 interface Batch {
   /** Sequence number of the first event. */
   first: number

@@ -1,16 +1,17 @@
 /** The way of one event from publish() into its batch: check, serialize, append, tell listeners on this node. */
+
 import { ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { checkKeys, keysOf } from '../../unknown-keys.ts'
 import type { PublishOptions, Receipt } from '../api.ts'
 import type { EventAttributes } from '../batch/batch-encoder.ts'
 import { checkEventAttributes } from '../batch/event-attributes.ts'
-import type { EventChannels } from '../channels/channels.ts'
 import { checkEventData, type EventDefinition } from '../define-event.ts'
 import type { EventCounters } from '../event-counters.ts'
 import type { EventsSettings } from '../options.ts'
 import type { EventDispatch } from '../receive/event-dispatch.ts'
 import { compilePattern, isPattern, type Matcher } from '../topic.ts'
+import type { ChannelProducer } from './batch-producer.ts'
 
 const serialize = (topic: string, data: unknown): string => {
   let cause: unknown
@@ -97,7 +98,7 @@ export type Publish = (target: string | EventDefinition, data: unknown, options?
 export const createPublish = (
   port: Pick<Port, 'self'>,
   settings: EventsSettings,
-  words: EventChannels,
+  producerOf: (word: string) => ChannelProducer,
   dispatch: EventDispatch,
   counters: EventCounters,
 ): Publish => {
@@ -113,7 +114,7 @@ export const createPublish = (
     if (definition !== undefined) marks = { ...marks, version: definition.version }
     const text = serialize(topic.name, data)
     checkSize(topic.name, text, settings.maxEventBytes)
-    const { batches, idPrefix } = words.producerOf(topic.word)
+    const { batches, idPrefix } = producerOf(topic.word)
     const sent = batches.append(topic.utf8, text, marks)
     const sequence = batches.last()
     const id = marks?.id ?? idPrefix + sequence

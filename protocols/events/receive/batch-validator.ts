@@ -5,9 +5,11 @@
  * Signatures are checked in parallel, batches are let in as they came: otherwise a batch whose check ended first would
  * open a gap. The bytes of batches under check are bounded, over all inlets.
  */
+
 import { isParleyError } from '../../errors.ts'
 import { createRateLimiter, type RateLimiter } from '../../limits/fair-shares.ts'
 import type { Acceptance, Port } from '../../port.ts'
+import type { VerifiedBatch } from '../batch/batch-decoder.ts'
 import {
   batchRange,
   type DecodedBatch,
@@ -16,12 +18,9 @@ import {
   signedBytes,
   type WireEvent,
 } from '../batch/batch-decoder.ts'
-import type { VerifiedBatch } from '../repair/retrieve.ts'
+import type { BatchRefusal } from '../event-counters.ts'
 import type { EventSeries, SequenceRange } from '../series.ts'
 import type { BufferedBatch, ReorderBuffer } from './reorder-buffer.ts'
-
-/** Why a batch was not let in. */
-export type BatchRefusal = 'malformed' | 'overloaded' | 'foreign' | 'signature' | 'unchecked' | 'duplicate' | 'stale'
 
 /**
  * What the batch itself shows, to every node alike, and an honest one forwards none of it. All other reasons lie with

@@ -3,19 +3,9 @@
  *
  * The payload is kept as text and read again when somebody looks; a payload of more than 4 KiB is left out.
  */
-export const MAX_RECENT_CHARS = 4096
+import type { RecentEvent } from '../api.ts'
 
-export interface RecentEvent {
-  readonly id: string
-  readonly topic: string
-  readonly source: string
-  readonly timestamp: number
-  readonly type: string | undefined
-  /** Characters of the payload's JSON. */
-  readonly size: number
-  /** Left out when the payload is large. */
-  readonly data?: unknown
-}
+export const MAX_RECENT_CHARS = 4096
 
 export interface RecentEvents {
   add(id: string, topic: string, source: string, timestamp: number, type: string | undefined, text: string): void

@@ -8,20 +8,6 @@
 import { ParleyError } from '../../errors.ts'
 import type { Listener, MeshEvent, Missed } from '../event.ts'
 
-export interface Subscription<T = unknown> extends AsyncIterable<MeshEvent<T>> {
-  readonly pattern: string
-  /** Neighbours that know of this subscription, or had nothing to be told: what they publish from now on comes here. */
-  readonly confirmed: number
-  /** Neighbours that did not answer in time. Their events come as soon as gossip has told them. */
-  readonly unconfirmed: readonly string[]
-  /** Events handed to the listener or the loop so far. */
-  delivered(): number
-  /** Events dropped because the queue was full; a subscription that reads has no queue and drops none. */
-  dropped(): number
-  /** Ends it and drops what is queued; calling it twice is harmless. */
-  unsubscribe(): void
-}
-
 export interface SubscriptionQueueHooks {
   monotonic(): number
   onMissed: ((missed: Missed) => void) | undefined

@@ -9,10 +9,11 @@
  * State: which rows are worked at, at most MAX_JOBS, and which wait for that.
  */
 import type { Port, Stop } from '../../port.ts'
+import type { VerifiedBatch } from '../batch/batch-decoder.ts'
 import { batchRange } from '../batch/batch-decoder.ts'
 import type { MissingRange, ReorderBuffer } from '../receive/reorder-buffer.ts'
 import { type EventSeries, OPEN_END, type SequenceRange } from '../series.ts'
-import type { Retrieve, VerifiedBatch } from './retrieve.ts'
+import type { Retrieve } from './retrieve.ts'
 
 /** Rows worked at at one time; the others wait. */
 export const MAX_JOBS = 16

@@ -12,7 +12,7 @@
  */
 import { isParleyError } from '../../errors.ts'
 import type { Member, Port, Stop } from '../../port.ts'
-import { batchRange, type DecodedBatch } from '../batch/batch-decoder.ts'
+import { batchRange, type VerifiedBatch } from '../batch/batch-decoder.ts'
 import type { History } from '../history/history.ts'
 import { eventsProtocol } from '../protocol.ts'
 import { type EventSeries, OPEN_END, type SequenceRange } from '../series.ts'
@@ -31,14 +31,6 @@ const TAIL_TIMEOUT_MS = 1_000
 const LEAST_TIMEOUT_MS = 1_000
 /** Calls in a row after which one that does not answer counts as not there. */
 const MAX_SILENCES = 3
-
-/** A batch that is proven to be its publisher's. */
-export interface VerifiedBatch {
-  readonly batch: DecodedBatch
-  readonly bytes: Uint8Array
-  /** Monotonic: since then this node or the one that gave it has had it. */
-  readonly arrivedAt: number
-}
 
 export interface Retrieved {
   /** These are nowhere to be had. */

@@ -7,8 +7,9 @@
  * State: the position, batches of at most MAX_LANE_BYTES (a page more after reading).
  */
 import { isParleyError } from '../../errors.ts'
+import type { VerifiedBatch } from '../batch/batch-decoder.ts'
 import { batchRange, type DecodedBatch, eventDecoder, type WireEvent } from '../batch/batch-decoder.ts'
-import type { Retrieve, VerifiedBatch } from '../repair/retrieve.ts'
+import type { Retrieve } from '../repair/retrieve.ts'
 import { type EventSeries, OPEN_END, type SequenceRange } from '../series.ts'
 
 export const MAX_CURSOR_BUFFER_BYTES = 1024 * 1024

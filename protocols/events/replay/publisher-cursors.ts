@@ -8,12 +8,14 @@
  * State: the lanes, at most `maxPublishers`; what is held of each publisher, as it was told.
  */
 import type { Port, Stop } from '../../port.ts'
+import type { StartPosition } from '../api.ts'
+import type { VerifiedBatch } from '../batch/batch-decoder.ts'
 import type { CursorPosition, SavedCursor } from '../history/history-contract.ts'
-import type { Retrieve, VerifiedBatch } from '../repair/retrieve.ts'
+import type { Retrieve } from '../repair/retrieve.ts'
 import type { EventSeries, SequenceRange } from '../series.ts'
 import type { CatalogQuery } from './history-catalog.ts'
 import { createPublisherCursor, type PublisherCursor } from './publisher-cursor.ts'
-import { mergeHeld, type SeriesPosition, type StartPosition, sinceMs, startPositionOf } from './start-position.ts'
+import { mergeHeld, type SeriesPosition, sinceMs, startPositionOf } from './start-position.ts'
 
 /** Lanes that read from the history at one time. */
 const MAX_READING = 8

@@ -4,10 +4,8 @@
  * What neighbours say they hold is a hint: batches prove themselves, and nothing is told as missed that is not followed by
  * something proven.
  */
+import type { StartPosition } from '../api.ts'
 import type { HeldRange, SavedCursor } from '../history/history-contract.ts'
-
-/** See SubscribeOptions. */
-export type StartPosition = 'earliest' | 'latest' | { readonly since: number | Date } | { readonly last: number }
 
 export interface SeriesPosition {
   readonly epoch: number

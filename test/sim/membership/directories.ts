@@ -8,12 +8,9 @@
 import { equals } from 'uint8arrays/equals'
 import { createDigestCodec } from '../../../discovery/directory/exchange/digest-codec.ts'
 import { type AgentRecord, encodeRecord, type SignedRecord } from '../../../discovery/directory/record/agent-record.ts'
+import type { Change } from '../../../discovery/directory/tables/agent-change.ts'
 import type { Digest } from '../../../discovery/directory/tables/digest.ts'
-import {
-  type Change,
-  createDirectoryState,
-  type DirectoryState,
-} from '../../../discovery/directory/tables/directory-state.ts'
+import { createDirectoryState, type DirectoryState } from '../../../discovery/directory/tables/directory-state.ts'
 import type { Network } from './network.ts'
 import type { SimNode } from './node.ts'
 import type { Queue } from './queue.ts'

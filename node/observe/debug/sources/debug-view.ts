@@ -3,7 +3,7 @@
  */
 import type { Activity } from '../../../../discovery/agent-activity.ts'
 import type { Directory } from '../../../../discovery/directory/directory.ts'
-import type { Agent, Change } from '../../../../discovery/directory/tables/directory-state.ts'
+import type { Agent, Change } from '../../../../discovery/directory/tables/agent-change.ts'
 import type { PeerBreakers } from '../../../../protocols/delivery/recovery/peer-breakers.ts'
 import type { Events } from '../../../../protocols/events/api.ts'
 import type { Epoch } from '../../../../protocols/journal/state/built-in-kinds.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { checkTarget, findAgent, isPeerId, peerIdOf } from '../../../../discovery/directory/find-agent.ts'
-import type { Agent } from '../../../../discovery/directory/tables/directory-state.ts'
+import type { Agent } from '../../../../discovery/directory/tables/agent-change.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 
 const ID = `12D3KooW${'a'.repeat(44)}`

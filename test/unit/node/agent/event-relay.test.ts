@@ -2,9 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MAX_MISSED, relayEvents } from '../../../../node/agent/event-relay.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
-import type { Events, SubscribeOptions } from '../../../../protocols/events/api.ts'
+import type { Events, SubscribeOptions, Subscription } from '../../../../protocols/events/api.ts'
 import type { Listener, MeshEvent, Missed } from '../../../../protocols/events/event.ts'
-import type { Subscription } from '../../../../protocols/events/receive/subscription-queue.ts'
 import { failureOf } from '../../../support/until.ts'
 
 const eventOf = (data: unknown, expiresAt?: number): MeshEvent => ({

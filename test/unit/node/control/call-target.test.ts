@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ProtocolRecord } from '../../../../discovery/directory/record/agent-record.ts'
-import type { Agent } from '../../../../discovery/directory/tables/directory-state.ts'
+import type { Agent } from '../../../../discovery/directory/tables/agent-change.ts'
 import { type CallTargetName, findCallTarget, parseCallTarget } from '../../../../node/control/call-target.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
 import { callerCodec } from '../../../../protocols/wire/payload/contract.ts'

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createDirectory, type Directory } from '../../../../discovery/directory/directory.ts'
-import type { Change } from '../../../../discovery/directory/tables/directory-state.ts'
+import type { Change } from '../../../../discovery/directory/tables/agent-change.ts'
 import {
   createFailureDetection,
   type FailureDetection,

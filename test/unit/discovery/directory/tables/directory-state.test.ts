@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { type AgentRecord, compareVersions } from '../../../../../discovery/directory/record/agent-record.ts'
-import type { Change, DirectoryState } from '../../../../../discovery/directory/tables/directory-state.ts'
+import type { Change } from '../../../../../discovery/directory/tables/agent-change.ts'
+import type { DirectoryState } from '../../../../../discovery/directory/tables/directory-state.ts'
 import { entriesOf, give, kinds, others, recordOf, sign, start, TTL_MS } from '../../../../support/directory-tables.ts'
 
 test('a first record joins, newer content changes, a mere refresh is no news', () => {
