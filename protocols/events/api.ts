@@ -39,9 +39,9 @@ export interface SubscribeOptions {
   onMissed?: (missed: Missed) => void
   /**
    * Where to start, `latest` unless told: with what is published from now on. Else with what this node and its neighbours
-   * still hold: `earliest`, all of it (events of a life that are gone are told as missed); `since`, by the publishers'
+   * still hold: `earliest`, all of it (events of an epoch that are gone are reported as missed); `since`, by the publishers'
    * clocks (milliseconds since 1970, or a Date); `last`, so many events of each publisher under the first word, before
-   * the pattern is applied. Events of one publisher come in order, its earlier lives first, none twice.
+   * the pattern is applied. Events of one publisher come in order, its earlier epochs first, none twice.
    */
   from?: StartPosition
   /**

@@ -5,6 +5,7 @@
  */
 import { type Code, ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
+import type { EventsFigures } from './api.ts'
 import type { DecodedBatch } from './batch/batch-decoder.ts'
 import { createEventTraffic } from './event-traffic.ts'
 
@@ -125,6 +126,18 @@ export const createEventCounters = ({ metrics }: Pick<Port, 'metrics'>) => {
     listenerFailed: (word: string) => failures(label(word)),
     unfollowed: () => unfollowed(),
   }
+}
+
+/** Sizes of now, each read when somebody asks for the metrics. */
+export const registerEventGauges = ({ metrics }: Pick<Port, 'metrics'>, figures: () => EventsFigures): void => {
+  const gauge = (name: string, help: string, key: keyof EventsFigures): void =>
+    metrics.gauge(name, help, () => figures()[key])
+  gauge('events_held_bytes', 'Bytes of batches kept for those that missed them or come late', 'historyBytes')
+  gauge('events_held', 'Events kept for those that missed them or come late', 'historyEvents')
+  gauge('events_waiting_bytes', 'Bytes of batches that wait behind a gap', 'waitingBytes')
+  gauge('events_queued_bytes', 'Bytes of events that wait to be sent', 'queuedBytes')
+  gauge('events_queued', 'Events that wait for listeners on this node', 'queuedEvents')
+  gauge('events_reading_bytes', 'Bytes of batches that wait for listeners that read', 'readingBytes')
 }
 
 export type EventCounters = ReturnType<typeof createEventCounters>

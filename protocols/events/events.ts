@@ -3,48 +3,37 @@
  *
  * Promises: each event reaches a listener at most once, and those of one publisher under one first word in order. What
  * was published after a subscribe() that resolved is not lost without a word: both sides make sure that they know of each
- * other first (reach.ts), a gap is noticed by the next batch or by what the publisher tells of itself (heads.ts), filled
- * out of the history of whoever has it (repair.ts), and what is gone for good is told through `onMissed`, and never comes.
- * A subscription may start in the past, be acknowledged (then an event may come more than once), and keep its position
- * (reader.ts).
+ * other first (subscription-sync.ts), a gap is noticed by the next batch or by what the publisher tells of itself
+ * (publisher-heads.ts), filled out of the history of whoever has it (gap-repair.ts), and what is gone for good is reported
+ * through `onMissed`, and never comes. A subscription may start in the past, be acknowledged (then an event may come more
+ * than once), and keep its position (catchup-subscription.ts).
  *
- * The way out: check, serialize, gather (outlet.ts), sign, gossip, history. The way in: gossip, signature (inlet.ts),
- * history, its turn (order.ts), read, schema, queue, listener (dispatch.ts). Wire: batch.proto; protocol.ts.
+ * The way out: check, serialize (publish.ts), gather, sign, gossip (batch-producer.ts), history. The way in: gossip,
+ * signature (batch-validator.ts), its turn (reorder-buffer.ts), history, delivery (ingest.ts), read, schema
+ * (event-dispatch.ts), queue, listener (subscription-queue.ts). Wire: batch.proto; protocol.ts.
  * State: soft, dropped at stop, but for what the store keeps of history and positions.
  */
-import { ParleyError } from '../errors.ts'
 import type { Quota } from '../limits/quota.ts'
 import type { Events, EventsFigures, EventsPort, TopicFigures } from './api.ts'
-import { createEventChannels } from './channels/channels.ts'
+import { EventChannels } from './channels/channels.ts'
 import { createEventRegistry } from './define-event.ts'
-import { createEventCounters } from './event-counters.ts'
+import { createEventCounters, registerEventGauges } from './event-counters.ts'
 import type { EventTraffic } from './event-traffic.ts'
 import { createHistory } from './history/history.ts'
 import type { EventStore } from './history/history-contract.ts'
-import { type EventsOptions, EventsOptionsSchema, type EventsSettings } from './options.ts'
+import { checkEventsOptions, type EventsOptions, type EventsSettings } from './options.ts'
 import { createPublish } from './publish/publish.ts'
-import { createEventDispatch, type LocalSubscription } from './receive/event-dispatch.ts'
+import { EventDispatch, type LocalSubscription } from './receive/event-dispatch.ts'
 import type { TopicEntry } from './receive/topic-table.ts'
 import { createCatchupRegistry } from './replay/catchup-registry.ts'
 import { createDurableCursors } from './replay/durable-cursors.ts'
 import { createCatalogQuery } from './replay/history-catalog.ts'
-import { createSubscribe } from './subscribe.ts'
-import { checkTopic } from './topic.ts'
+import { Subscriptions } from './subscribe.ts'
 
 /** Where emit() publishes a type that the settings do not name. */
 export const DEFAULT_TOPIC = 'task.events.default'
 
 const RATE_OVER_MS = 1000
-
-const checkSettings = (options: EventsOptions): EventsSettings => {
-  const result = EventsOptionsSchema.safeParse(options)
-  if (result.success) {
-    for (const topic of Object.values(result.data.topics)) checkTopic(topic)
-    return result.data
-  }
-  const what = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ')
-  throw new ParleyError('MSG001', `the settings of events are not usable: ${what}`, { hint: 'see EventsSettings' })
-}
 
 /** Events a second since the last sample; a new sample is taken when the old one is a second old. */
 const rateOf = (topic: TopicEntry<LocalSubscription>, nowMs: number): number => {
@@ -77,24 +66,17 @@ export const createEvents = (
   /** What passed by type of message, since the start. */
   traffic(): EventTraffic
 } => {
-  const settings = checkSettings(options)
+  const settings = checkEventsOptions(options)
   const counters = createEventCounters(port)
-  const dispatch = createEventDispatch(port, createEventRegistry(settings.events), settings.recentEvents, counters)
+  const registry = createEventRegistry(settings.events)
+  const dispatch = new EventDispatch(port, registry, settings.recentEvents, counters)
   const history = createHistory(settings, store, () => port.clock.monotonic(), port.log, quota)
   const readers = createCatchupRegistry()
   const cursors = createDurableCursors(port, store)
-  const words = createEventChannels(port, settings, dispatch, counters, history, readers)
-  const publish = createPublish(port, settings, words.producerOf, dispatch, counters)
-  const { subscribe, closeAll } = createSubscribe(
-    port,
-    settings,
-    words,
-    dispatch,
-    counters,
-    readers,
-    createCatalogQuery(port, history, words.retrieve.holds),
-    cursors,
-  )
+  const channels = new EventChannels(port, settings, dispatch, counters, history, readers)
+  const publish = createPublish(port, settings, (word) => channels.producerOf(word), dispatch, counters)
+  const catalogs = createCatalogQuery(port, history, (series, peer) => channels.retrieval.holds(series, peer))
+  const subscriptions = new Subscriptions({ port, settings, channels, dispatch, counters, readers, catalogs }, cursors)
   let stopping: Promise<void> | undefined
 
   const figures = (topic: TopicEntry<LocalSubscription>, nowMs: number): TopicFigures => ({
@@ -103,7 +85,7 @@ export const createEvents = (
     received: topic.received,
     rate: rateOf(topic, nowMs),
     subscribers: dispatch.listeners(topic).length,
-    peers: words.peers(topic.word),
+    peers: channels.peers(topic.word),
   })
 
   const all = (): EventsFigures => {
@@ -112,30 +94,25 @@ export const createEvents = (
       historyBytes,
       historyEvents,
       historyUnkept,
-      waitingBytes: words.waitingBytes(),
-      queuedBytes: words.queuedBytes(),
+      waitingBytes: channels.waitingBytes(),
+      queuedBytes: channels.queuedBytes(),
       queuedEvents: [...dispatch.all()].reduce((sum, { queue }) => sum + (queue?.size() ?? 0), 0),
       readingBytes: [...readers.all()].reduce((sum, reader) => sum + reader.bytes(), 0),
       ...counters.totals(),
     }
   }
-  port.metrics.gauge('events_queued', 'Events that wait for listeners on this node', () => all().queuedEvents)
-  port.metrics.gauge(
-    'events_reading_bytes',
-    'Bytes of batches that wait for listeners that read',
-    () => all().readingBytes,
-  )
+  registerEventGauges(port, all)
 
   const stop = async (): Promise<void> => {
-    await words.stop(settings.syncMs)
-    closeAll()
+    await channels.stop(settings.syncMs)
+    subscriptions.closeAll()
     await cursors.settled()
   }
 
   return {
     publish,
     emit: (type, data, given) => publish(settings.topics[type] ?? DEFAULT_TOPIC, data, { ...given, type }),
-    subscribe,
+    subscribe: (target, listener, given) => subscriptions.subscribe(target, listener, given),
     topics() {
       const nowMs = port.clock.monotonic()
       return dispatch.topics.all().map((topic) => figures(topic, nowMs))

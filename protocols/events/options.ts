@@ -2,9 +2,10 @@
  * Settings of the events feature. The schema is the type, the defaults and the check; an unknown field is refused.
  */
 import * as z from 'zod'
+import { ParleyError } from '../errors.ts'
 import { MAX_BATCH_EVENTS } from './batch/batch-encoder.ts'
 import type { EventDefinition } from './define-event.ts'
-import { isFirstWord } from './topic.ts'
+import { checkTopic, isFirstWord } from './topic.ts'
 
 const KIB = 1024
 
@@ -186,3 +187,17 @@ export const EventsOptionsSchema = z.strictObject({
 
 export type EventsOptions = z.input<typeof EventsOptionsSchema>
 export type EventsSettings = z.output<typeof EventsOptionsSchema>
+
+/**
+ * Fills in the defaults.
+ * @throws MSG001 for options that are not usable
+ */
+export const checkEventsOptions = (options: EventsOptions): EventsSettings => {
+  const result = EventsOptionsSchema.safeParse(options)
+  if (result.success) {
+    for (const topic of Object.values(result.data.topics)) checkTopic(topic)
+    return result.data
+  }
+  const what = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ')
+  throw new ParleyError('MSG001', `the settings of events are not usable: ${what}`, { hint: 'see EventsSettings' })
+}

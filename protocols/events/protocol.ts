@@ -10,7 +10,7 @@ export const MAX_FETCH_BYTES = 256 * 1024
 export const MAX_FETCH_BATCHES = 4096
 /** In one message. */
 export const MAX_HEADS = 256
-/** Series in one answer to `catalog`; the newest lives are named first. */
+/** Series in one answer to `catalog`; the newest epochs are named first. */
 export const MAX_CATALOG = 1024
 
 const Topics = z.array(z.string().min(1).max(128)).max(MAX_SYNC_TOPICS)
@@ -26,7 +26,7 @@ const series = {
 const OwnHead = z.object({
   word: series.word,
   epoch: series.epoch,
-  /** Number of its last event; 0: none in this life. */
+  /** Number of its last event; 0: none in this epoch. */
   last: z.int().min(0),
   /** Its last one when it first saw the caller subscribed: all that came later is for the caller. */
   since: z.int().min(0),
@@ -38,7 +38,7 @@ export type OwnHead = z.output<typeof OwnHead>
 const WireHead = z.object({ ...series, last: sequence, circle: Bytes.optional(), signature: Bytes })
 export type WireHead = z.output<typeof WireHead>
 
-/** The bytes that it signs: how far it is, and the circle of those whom it tells itself (circle.ts). */
+/** The bytes that it signs: how far it is, and those whom it tells itself (direct-recipients.ts). */
 export const signedHead = (mesh: string, { publisher, word, epoch, last, circle }: Omit<WireHead, 'signature'>) => {
   const text = fromString(`parley/events/head/1\n${mesh}\n${publisher}\n${word}\n${epoch}\n${last}\n`)
   return circle === undefined ? text : concat([text, circle])

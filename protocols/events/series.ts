@@ -1,6 +1,6 @@
 /** What is counted by one run of numbers, and ranges of those numbers. Pure. */
 
-/** Events of one publisher under one first word, in one life of the publisher. */
+/** Events of one publisher under one first word, in one epoch of the publisher. */
 export interface EventSeries {
   readonly publisher: string
   readonly word: string

@@ -1,7 +1,7 @@
 /**
- * Reads what batch.ts writes (batch.proto is the format).
+ * Reads what batch-encoder.ts writes (batch.proto is the format).
  *
- * Keeps no state. Throws MSG003 for anything malformed. A batch is opened without looking into its events, so that a
+ * Throws MSG003 for anything malformed. A batch is opened without looking into its events, so that a
  * node which only forwards pays for the signature alone; one broken event does not take the others with it.
  */
 import { concat } from 'uint8arrays/concat'
@@ -10,18 +10,13 @@ import { WIRE_PRIORITIES } from '../../wire/frames/frame.ts'
 import { DELIMITED, malformed, ProtobufReader, VARINT } from '../../wire/frames/protobuf.ts'
 import type { SequenceRange } from '../series.ts'
 import { MAX_TOPIC_LENGTH } from '../topic.ts'
-import {
-  type BatchHeader,
-  EVENTS_TAG,
-  type EventAttributes,
-  MAX_BATCH_BYTES,
-  MAX_BATCH_EVENTS,
-} from './batch-encoder.ts'
+import { type BatchHeader, EVENTS_TAG, MAX_BATCH_BYTES, MAX_BATCH_EVENTS } from './batch-encoder.ts'
 import { DIRECT_RECIPIENTS_BYTES } from './direct-recipients.ts'
+import type { EventAttributes } from './event-attributes.ts'
 
 const SIGNATURE_BYTES = 64
 /** Bound of id, type, version and the like: 128 characters of at most 3 bytes. */
-const MAX_MARK_BYTES = 384
+const MAX_ATTRIBUTE_BYTES = 384
 const JSON_CONTENT = 0
 
 /** A batch as it came in; `spans` holds start and end of each event in `body`. */
@@ -156,12 +151,12 @@ const checkHeaders = (headers: Record<string, string>): void => {
   if (entries.length > MAX_HEADERS || size > MAX_HEADER_BYTES) throw malformed(`${entries.length} headers of ${size}`)
 }
 
-const readMark = (event: WireEvent, tag: number, reader: ProtobufReader): void => {
-  if (tag === delimitedTag(4)) event.id = decodeShort(reader.delimited(), MAX_MARK_BYTES)
-  else if (tag === delimitedTag(5)) event.type = decodeShort(reader.delimited(), MAX_MARK_BYTES)
-  else if (tag === delimitedTag(6)) event.version = decodeShort(reader.delimited(), MAX_MARK_BYTES)
-  else if (tag === delimitedTag(7)) event.conversationId = decodeShort(reader.delimited(), MAX_MARK_BYTES)
-  else if (tag === delimitedTag(8)) event.correlationId = decodeShort(reader.delimited(), MAX_MARK_BYTES)
+const readAttribute = (event: WireEvent, tag: number, reader: ProtobufReader): void => {
+  if (tag === delimitedTag(4)) event.id = decodeShort(reader.delimited(), MAX_ATTRIBUTE_BYTES)
+  else if (tag === delimitedTag(5)) event.type = decodeShort(reader.delimited(), MAX_ATTRIBUTE_BYTES)
+  else if (tag === delimitedTag(6)) event.version = decodeShort(reader.delimited(), MAX_ATTRIBUTE_BYTES)
+  else if (tag === delimitedTag(7)) event.conversationId = decodeShort(reader.delimited(), MAX_ATTRIBUTE_BYTES)
+  else if (tag === delimitedTag(8)) event.correlationId = decodeShort(reader.delimited(), MAX_ATTRIBUTE_BYTES)
   else if (tag === delimitedTag(9)) {
     event.headers ??= {}
     putHeader(event.headers, reader.delimited())
@@ -201,7 +196,7 @@ export const eventDecoder = (batch: DecodedBatch): ((index: number) => WireEvent
         event.topic = topic
       } else if (tag === delimitedTag(2)) event.text = decode(reader.delimited())
       else if (tag === varintTag(3)) content = reader.varint()
-      else readMark(event, tag, reader)
+      else readAttribute(event, tag, reader)
     }
     if (content !== JSON_CONTENT) throw malformed(`content ${content}, which this version does not read`)
     if (event.headers !== undefined) checkHeaders(event.headers)

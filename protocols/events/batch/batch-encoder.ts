@@ -1,35 +1,23 @@
 /**
  * The wire form of a batch of events, written by hand: batch.proto is the format, and a property test holds both
- * together through an independent decoder. read-batch.ts is the other direction.
+ * together through an independent decoder. batch-decoder.ts is the other direction.
  *
- * Keeps no state. What is signed are the bytes that travel. Texts go straight into the buffer of the batch, because at
+ * What is signed are the bytes that travel. Texts go straight into the buffer of the batch, because at
  * 100,000 events a second an extra copy of each is what the time goes to.
  */
+
 import { allocUnsafe } from 'uint8arrays/alloc'
 import { fromString } from 'uint8arrays/from-string'
-import type { Priority } from '../../wire/envelope.ts'
 import { WIRE_PRIORITIES } from '../../wire/frames/frame.ts'
 import { DELIMITED, FIELD_ROOM, ProtobufWriter, varintSize } from '../../wire/frames/protobuf.ts'
 import { DIRECT_RECIPIENTS_BYTES } from './direct-recipients.ts'
+import type { EventAttributes } from './event-attributes.ts'
 
 export const MAX_BATCH_EVENTS = 1000
 /** gossipsub loses larger messages without an error (they go nowhere from about 4 MiB on). */
 export const MAX_BATCH_BYTES = 1024 * 1024
 
 export const EVENTS_TAG = (7 << 3) | DELIMITED
-
-/** What an event may say about itself beside topic and data. */
-export interface EventAttributes {
-  id?: string | undefined
-  type?: string | undefined
-  version?: string | undefined
-  conversationId?: string | undefined
-  correlationId?: string | undefined
-  headers?: Record<string, string> | undefined
-  priority?: Priority | undefined
-  /** Milliseconds left when the batch was opened. */
-  ttlMs?: number | undefined
-}
 
 export interface BatchHeader {
   publisher: string
@@ -39,7 +27,7 @@ export interface BatchHeader {
   first: number
   sentAt: number
   waitedMs: number
-  /** Whom the batch reaches directly (circle.ts). */
+  /** Whom the batch reaches directly (direct-recipients.ts). */
   circle?: Uint8Array | undefined
 }
 
@@ -68,14 +56,14 @@ const putText = (writer: ProtobufWriter, field: number, text: string): void => {
   putLength(writer, at, guess)
 }
 
-const putMarks = (writer: ProtobufWriter, marks: EventAttributes): void => {
-  if (marks.id !== undefined) putText(writer, 4, marks.id)
-  if (marks.type !== undefined) putText(writer, 5, marks.type)
-  if (marks.version !== undefined) putText(writer, 6, marks.version)
-  if (marks.conversationId !== undefined) putText(writer, 7, marks.conversationId)
-  if (marks.correlationId !== undefined) putText(writer, 8, marks.correlationId)
-  if (marks.headers !== undefined) {
-    for (const [key, value] of Object.entries(marks.headers)) {
+const putAttributes = (writer: ProtobufWriter, attributes: EventAttributes): void => {
+  if (attributes.id !== undefined) putText(writer, 4, attributes.id)
+  if (attributes.type !== undefined) putText(writer, 5, attributes.type)
+  if (attributes.version !== undefined) putText(writer, 6, attributes.version)
+  if (attributes.conversationId !== undefined) putText(writer, 7, attributes.conversationId)
+  if (attributes.correlationId !== undefined) putText(writer, 8, attributes.correlationId)
+  if (attributes.headers !== undefined) {
+    for (const [key, value] of Object.entries(attributes.headers)) {
       writer.reserve(12)
       writer.tag(9, DELIMITED)
       const at = writer.at
@@ -85,8 +73,8 @@ const putMarks = (writer: ProtobufWriter, marks: EventAttributes): void => {
       putLength(writer, at, 1)
     }
   }
-  if (marks.priority !== undefined) writer.varintField(10, WIRE_PRIORITIES.indexOf(marks.priority))
-  if (marks.ttlMs !== undefined) writer.varintField(11, marks.ttlMs)
+  if (attributes.priority !== undefined) writer.varintField(10, WIRE_PRIORITIES.indexOf(attributes.priority))
+  if (attributes.ttlMs !== undefined) writer.varintField(11, attributes.ttlMs)
 }
 
 /**
@@ -98,7 +86,7 @@ export const putEvent = (
   writer: ProtobufWriter,
   topic: Uint8Array,
   text: string,
-  marks: EventAttributes | undefined,
+  attributes: EventAttributes | undefined,
 ): void => {
   const guess = varintSize(text.length + topic.length + 6)
   writer.reserve(topic.length + 32)
@@ -112,7 +100,7 @@ export const putEvent = (
   for (let i = 0; i < topic.length; i += 1) bytes[writer.at + i] = topic[i] ?? 0
   writer.at += topic.length
   putText(writer, 2, text)
-  if (marks !== undefined) putMarks(writer, marks)
+  if (attributes !== undefined) putAttributes(writer, attributes)
   putLength(writer, at, guess)
 }
 
@@ -131,7 +119,7 @@ const encodeHeader = (header: BatchHeader): Uint8Array => {
   return writer.bytes.subarray(0, writer.at)
 }
 
-/** Four numbers of the header, its circle, and tags and lengths around its texts. */
+/** Four numbers of the header, its direct recipients, and tags and lengths around its texts. */
 const NUMBERS_ROOM = 4 * FIELD_ROOM + (DIRECT_RECIPIENTS_BYTES + FIELD_ROOM) + 2 * FIELD_ROOM
 const SIGNATURE_ROOM = 64 + FIELD_ROOM
 

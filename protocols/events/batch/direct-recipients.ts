@@ -4,7 +4,7 @@
  * The publisher says in each batch to whom it goes directly, as the XOR of eight hashed bytes for each peer. A receiver
  * that had the batch from the publisher itself and sees the same subscribers has nobody to forward it to: where everyone
  * is connected to everyone each batch travels once to each, instead of once along each edge of the gossip mesh. Where the
- * views differ by one peer, the batch is forwarded as gossipsub does. What a broken connection loses, repair.ts fetches.
+ * views differ by one peer, the batch is forwarded as gossipsub does. What a broken connection loses, gap-repair.ts fetches.
  *
  * State: the hashes of peer ids, at most MAX_HASHES.
  */

@@ -1,9 +1,21 @@
-/** Checks what a publisher says about an event beside its topic and data. */
+/** What a publisher may say about an event beside its topic and data, and its checks. */
 import { ParleyError } from '../../errors.ts'
-import { Headers, PRIORITIES } from '../../wire/envelope.ts'
-import type { EventAttributes } from './batch-encoder.ts'
+import { Headers, PRIORITIES, type Priority } from '../../wire/envelope.ts'
 
-const MAX_MARK_LENGTH = 128
+/** What an event may say about itself beside topic and data. */
+export interface EventAttributes {
+  id?: string | undefined
+  type?: string | undefined
+  version?: string | undefined
+  conversationId?: string | undefined
+  correlationId?: string | undefined
+  headers?: Record<string, string> | undefined
+  priority?: Priority | undefined
+  /** Milliseconds left when the batch was opened. */
+  ttlMs?: number | undefined
+}
+
+const MAX_ATTRIBUTE_LENGTH = 128
 const MAX_TTL_MS = 2 ** 31 - 1
 const TEXTS = ['id', 'type', 'conversationId', 'correlationId'] as const
 
@@ -26,9 +38,9 @@ export const checkEventAttributes = (given: EventAttributes): EventAttributes =>
   for (const name of TEXTS) {
     const value = given[name]
     if (value === undefined) continue
-    if (typeof value === 'string' && value.length > 0 && value.length <= MAX_MARK_LENGTH && value.isWellFormed())
+    if (typeof value === 'string' && value.length > 0 && value.length <= MAX_ATTRIBUTE_LENGTH && value.isWellFormed())
       continue
-    throw wrong(name, value, `give a text of 1 to ${MAX_MARK_LENGTH} characters`)
+    throw wrong(name, value, `give a text of 1 to ${MAX_ATTRIBUTE_LENGTH} characters`)
   }
   const { id, type, conversationId, correlationId, headers, priority, ttlMs } = given
   if (headers !== undefined) checkHeaders(headers)

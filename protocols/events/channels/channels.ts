@@ -1,285 +1,275 @@
 /**
- * The first words that this node publishes or hears: each is one gossip topic, `events/<word>`.
+ * The channels that this node publishes to or hears, one for each first word.
  *
- * A word is held while there is a subscription on it, while this node publishes under it, or while a wildcard
+ * A channel is kept while there is a subscription on its word, while this node publishes under it, or while a wildcard
  * subscription is open and a neighbour is subscribed to it. Who publishes a word subscribes to it, so that wildcards
  * elsewhere find it. Bounded by `maxWords`; a word too many is refused, or, for a wildcard, not followed and counted. What
- * comes in is incoming.ts.
+ * comes in is ingest.ts.
+ *
+ * State: the channels, and the bytes that wait to be sent in all of them.
  */
 import { ParleyError } from '../../errors.ts'
 import type { Port, Stop } from '../../port.ts'
 import { signingPrefix } from '../batch/batch-encoder.ts'
-import { createDirectRecipients } from '../batch/direct-recipients.ts'
+import { createDirectRecipients, type DirectRecipients } from '../batch/direct-recipients.ts'
 import type { EventCounters } from '../event-counters.ts'
 import type { History } from '../history/history.ts'
 import type { EventsSettings } from '../options.ts'
-import {
-  type BatchProducer,
-  type ChannelProducer,
-  createBatchProducer,
-  type SendBudget,
-} from '../publish/batch-producer.ts'
-import { type BatchValidator, tryDecodeBatch } from '../receive/batch-validator.ts'
-import { type EventDispatch, eventId } from '../receive/event-dispatch.ts'
-import type { Retrieve } from '../repair/retrieve.ts'
+import type { OwnHead } from '../protocol.ts'
+import { BatchProducer, type ChannelProducer, type SendBudget } from '../publish/batch-producer.ts'
+import { tryDecodeBatch } from '../receive/batch-validator.ts'
+import { eventId } from '../receive/event-builder.ts'
+import type { EventDispatch } from '../receive/event-dispatch.ts'
+import type { Retrieval } from '../repair/retrieval.ts'
 import type { CatchupRegistry } from '../replay/catchup-registry.ts'
 import type { SeriesPosition } from '../replay/start-position.ts'
-import { isFirstWord } from '../topic.ts'
-import { createEventIngest, type EventIngestPort } from './ingest.ts'
-import {
-  createSubscriptionSync,
-  createSyncedTopic,
-  type SubscriptionSync,
-  type SubscriptionSyncPort,
-  type SyncedTopic,
-} from './subscription-sync.ts'
+import { EventChannel, gossipTopicOf, wordOfTopic, wordsOfTopics } from './event-channel.ts'
+import { EventRequests } from './event-requests.ts'
+import { EventIngest, type EventIngestPort } from './ingest.ts'
+import { SubscriptionSync, type SubscriptionSyncPort } from './subscription-sync.ts'
 
-const GOSSIP_PREFIX = 'events/'
-export type EventChannelsPort = SubscriptionSyncPort & EventIngestPort & Pick<Port, 'hash' | 'metrics'>
+export type EventChannelsPort = SubscriptionSyncPort & EventIngestPort & Pick<Port, 'hash' | 'metrics' | 'serve'>
 
-export interface EventChannel {
-  readonly name: string
-  readonly syncedTopic: SyncedTopic
-  producer: ChannelProducer | undefined
-  /** Subscriptions on this very word. */
-  subscriptions: number
-}
-
-interface Held extends EventChannel {
-  readonly inlet: BatchValidator
-  readonly unsubscribe: Stop
-  /** Number of the last event that was sent. */
-  lastSent: number
-  /** The same when each neighbour was first seen to hear the word. */
-  readonly seenAt: Map<string, number>
-}
-
-export interface EventChannels {
+export class EventChannels {
   readonly sync: SubscriptionSync
-  readonly retrieve: Retrieve
-  /**
-   * The word, subscribed to.
-   * @throws COM003 when there are too many
-   */
-  acquire(name: string): EventChannel
-  /** The word's way out, made when it is first used. */
-  producerOf(name: string): ChannelProducer
-  /** Lets go of a word that nothing needs any more. */
-  release(name: string): void
-  /** Takes up the words that neighbours are subscribed to and lets go of others, for the sake of wildcards. */
-  followNeighbours(): void
-  all(): EventChannel[]
-  /** Neighbours subscribed to the word. */
-  peers(name: string): number
-  queuedBytes(): number
-  /** Bytes of batches behind a gap. */
-  waitingBytes(): number
-  /** How far a publisher is, as it was let in here, or published. */
-  position(publisher: string, word: string): SeriesPosition | undefined
-  /** Who was heard under a word, this node included. */
-  publishers(word: string): string[]
-  /** Sends what waits, for at most `timeoutMs`, and ends. */
-  stop(timeoutMs: number): Promise<void>
-}
+  readonly #port: EventChannelsPort
+  readonly #settings: EventsSettings
+  readonly #dispatch: EventDispatch
+  readonly #counters: EventCounters
+  readonly #history: History
+  readonly #readers: CatchupRegistry
+  readonly #directRecipients: DirectRecipients
+  readonly #ingest: EventIngest
+  readonly #requests: EventRequests
+  readonly #prefix: Uint8Array
+  readonly #stopWatching: Stop
+  readonly #channels = new Map<string, EventChannel>()
+  readonly #budget: SendBudget = { queuedBytes: 0 }
+  #stopped = false
 
-export const createEventChannels = (
-  port: EventChannelsPort,
-  settings: EventsSettings,
-  dispatch: EventDispatch,
-  counters: EventCounters,
-  history: History,
-  readers: CatchupRegistry,
-): EventChannels => {
-  const words = new Map<string, Held>()
-  const prefix = signingPrefix(port.self.mesh)
-  const budget: SendBudget = { queuedBytes: 0 }
-  const circle = createDirectRecipients(port)
-  let stopped = false
-
-  const topicOf = (name: string): string => `${GOSSIP_PREFIX}${name}`
-  const neighbourWords = (): Set<string> => {
-    const topics = port.gossip.topics().filter((topic) => topic.startsWith(GOSSIP_PREFIX))
-    return new Set(topics.map((topic) => topic.slice(GOSSIP_PREFIX.length)).filter(isFirstWord))
+  constructor(
+    port: EventChannelsPort,
+    settings: EventsSettings,
+    dispatch: EventDispatch,
+    counters: EventCounters,
+    history: History,
+    readers: CatchupRegistry,
+  ) {
+    this.#port = port
+    this.#settings = settings
+    this.#dispatch = dispatch
+    this.#counters = counters
+    this.#history = history
+    this.#readers = readers
+    this.#prefix = signingPrefix(port.self.mesh)
+    this.#directRecipients = createDirectRecipients(port)
+    this.#ingest = new EventIngest(port, settings, dispatch, counters, history, readers, this.#directRecipients, {
+      topicOf: gossipTopicOf,
+      has: (word) => this.#channels.has(word),
+    })
+    const { heads } = this.#ingest
+    this.sync = new SubscriptionSync(port, {
+      syncMs: settings.syncMs,
+      syncedTopics: () => this.all().map(({ syncedTopic }) => syncedTopic),
+      onNeighbour: (peer) => this.#noteNeighbour(peer),
+      learnHeads: (peer, own) => this.#ingest.learnHeads(peer, own),
+    })
+    this.#requests = new EventRequests(port, settings.syncMs, history, {
+      waitUntilSeen: (peer, topics, timeoutMs) =>
+        this.sync.until(() => topics.every((topic) => this.sync.sees(peer, topic)), timeoutMs),
+      seen: (peer, topics) => {
+        this.#noteNeighbour(peer)
+        const seen = topics.filter((topic) => this.sync.sees(peer, topic))
+        return { seen, hears: seen.filter((topic) => this.#channels.has(wordOfTopic(topic))) }
+      },
+      ownHeads: (peer, topics) => this.#ownHeads(peer, topics),
+      goneTo: (series, range) => this.#ingest.goneTo(series, range),
+      receiveHeads: (from, told) => heads.receive(from, told),
+    })
+    this.#stopWatching = port.onMember(({ id }, change) => {
+      if (change === 'left') for (const channel of this.#channels.values()) channel.forgetSubscriber(id)
+    })
   }
 
-  const incoming = createEventIngest(port, settings, dispatch, counters, history, readers, circle, {
-    topicOf,
-    hears: (name) => words.has(name),
-    inletOf: (name) => words.get(name)?.inlet,
-  })
-  const { heads, reorderBuffer } = incoming
+  /** Settles once the events protocol is served; rejects when it cannot be. */
+  get serving(): Promise<void> {
+    return this.#requests.serving
+  }
 
-  const hold = (name: string): Held => {
-    if (stopped)
+  get retrieval(): Retrieval {
+    return this.#ingest.retrieval
+  }
+
+  /**
+   * The channel of a word, subscribed to.
+   * @throws COM003 when there are too many
+   */
+  acquire(word: string): EventChannel {
+    if (this.#stopped)
       throw new ParleyError('COM002', 'this mesh has stopped', { hint: 'publish and subscribe before stop()' })
-    const known = words.get(name)
+    const known = this.#channels.get(word)
     if (known !== undefined) return known
-    if (words.size >= settings.maxWords) {
-      throw new ParleyError('COM003', `${words.size} first words are in use, ${JSON.stringify(name)} is one too many`, {
+    const count = this.#channels.size
+    if (count >= this.#settings.maxWords) {
+      throw new ParleyError('COM003', `${count} first words are in use, ${JSON.stringify(word)} is one too many`, {
         hint: 'put what varies into a later word of the topic, or raise maxWords',
       })
     }
-    const topic = topicOf(name)
-    const word: Held = {
-      name,
-      syncedTopic: createSyncedTopic(topic),
-      producer: undefined,
-      subscriptions: 0,
-      lastSent: 0,
-      seenAt: new Map(),
-      ...incoming.subscribe(name, topic),
-    }
-    words.set(name, word)
-    for (const reader of readers.of(name)) {
+    const channel = new EventChannel(word, this.#ingest.subscribe(word, gossipTopicOf(word)))
+    this.#channels.set(word, channel)
+    for (const reader of this.#readers.of(word)) {
       reader
-        .begin(name)
-        .catch((error: unknown) => port.log.error('it was not found out what is held', { word: name, error }))
+        .begin(word)
+        .catch((error: unknown) => this.#port.log.error('it was not found out what is held', { word, error }))
     }
-    return word
+    return channel
   }
 
-  const release = (name: string): void => {
-    const word = words.get(name)
-    if (word === undefined || word.subscriptions > 0 || word.producer !== undefined) return
-    if (dispatch.wildcards() > 0 && neighbourWords().has(name)) return
-    words.delete(name)
-    word.unsubscribe()
-    reorderBuffer.stopListening(name)
+  /** The way out of a word, made when it is first used. */
+  producerOf(word: string): ChannelProducer {
+    const channel = this.acquire(word)
+    if (channel.producer === undefined) {
+      const { id, incarnation } = this.#port.self
+      channel.producer = { batches: this.#createProducer(channel), idPrefix: eventId(id, word, incarnation, '') }
+      const { topic } = channel.syncedTopic
+      for (const peer of this.#port.gossip.subscribers(topic)) channel.noteSubscriber(peer, true)
+      void this.sync.announce([channel.syncedTopic])
+    }
+    return channel.producer
   }
 
-  const follow = (): void => {
-    if (stopped || dispatch.wildcards() === 0) return
-    const wanted = neighbourWords()
-    for (const name of words.keys()) if (!wanted.has(name)) release(name)
-    for (const name of wanted) {
-      if (words.has(name)) continue
-      if (words.size >= settings.maxWords) counters.unfollowed()
-      else hold(name)
+  /** Lets go of a word that nothing needs any more. */
+  release(word: string): void {
+    const channel = this.#channels.get(word)
+    if (channel === undefined || channel.isNeeded()) return
+    if (this.#dispatch.wildcards() > 0 && this.#neighbourWords().has(word)) return
+    this.#channels.delete(word)
+    channel.unsubscribe()
+    this.#ingest.reorderBuffer.stopListening(word)
+  }
+
+  /** Takes up the words that neighbours are subscribed to and lets go of others, for the sake of wildcards. */
+  followNeighbours(): void {
+    if (this.#stopped || this.#dispatch.wildcards() === 0) return
+    const wanted = this.#neighbourWords()
+    for (const word of this.#channels.keys()) if (!wanted.has(word)) this.release(word)
+    for (const word of wanted) {
+      if (this.#channels.has(word)) continue
+      if (this.#channels.size >= this.#settings.maxWords) this.#counters.unfollowed()
+      else this.acquire(word)
     }
   }
 
-  /** Notes from which number on a neighbour hears what is sent here. */
-  const noteHearer = (word: Held, peer: string): void => {
-    if (word.producer === undefined) return
-    if (!port.gossip.subscribers(word.syncedTopic.topic).includes(peer)) word.seenAt.delete(peer)
-    else if (!word.seenAt.has(peer)) word.seenAt.set(peer, word.lastSent)
+  get(word: string): EventChannel | undefined {
+    return this.#channels.get(word)
   }
 
-  const reach = createSubscriptionSync(port, {
-    syncMs: settings.syncMs,
-    *syncedTopics() {
-      for (const word of words.values()) yield word.syncedTopic
-    },
-    isSubscribed: (topic) => words.has(topic.slice(GOSSIP_PREFIX.length)),
-    onNeighbour(peer) {
-      for (const word of words.values()) noteHearer(word, peer)
-      follow()
-    },
-    history,
-    goneTo: incoming.goneTo,
-    ownHeads(peer, topics) {
-      const { incarnation: epoch } = port.self
-      const names = topics.map((topic) => topic.slice(GOSSIP_PREFIX.length))
-      heads.introduce(peer, names)
-      return names.map((name) => {
-        const word = words.get(name)
-        const last = word?.lastSent ?? 0
-        return { word: name, epoch, last, since: word?.seenAt.get(peer) ?? last }
-      })
-    },
-    learnHeads: incoming.learnHeads,
-    receiveHeads: heads.receive,
-  })
+  all(): EventChannel[] {
+    return [...this.#channels.values()]
+  }
 
-  const stopWatching = port.onMember(({ id }, change) => {
-    if (change === 'left') for (const { seenAt } of words.values()) seenAt.delete(id)
-  })
+  /** Neighbours subscribed to the word. */
+  peers(word: string): number {
+    return this.#port.gossip.subscribers(gossipTopicOf(word)).length
+  }
 
-  const makeOutlet = (word: Held): BatchProducer =>
-    createBatchProducer(port, word.name, word.syncedTopic.topic, prefix, settings, budget, {
-      ready(openedAt) {
-        if (word.syncedTopic.waiting.size === 0) return Promise.resolve()
-        const restMs = openedAt + settings.syncMs - port.clock.monotonic()
-        return restMs <= 0 ? Promise.resolve() : reach.settled(word.syncedTopic, restMs)
+  /** Of events published here that wait to be sent. */
+  queuedBytes(): number {
+    return this.#budget.queuedBytes
+  }
+
+  /** Of batches behind a gap. */
+  waitingBytes(): number {
+    return this.#ingest.reorderBuffer.waitingBytes()
+  }
+
+  /** How far a publisher is, as it was let in here, or published. */
+  position(publisher: string, word: string): SeriesPosition | undefined {
+    if (publisher !== this.#port.self.id) return this.#ingest.reorderBuffer.position(publisher, word)
+    const last = this.#channels.get(word)?.lastSent ?? 0
+    return last === 0 ? undefined : { epoch: this.#port.self.incarnation, next: last + 1 }
+  }
+
+  /** Who was heard under a word, this node included. */
+  publishers(word: string): string[] {
+    const hasPublished = (this.#channels.get(word)?.lastSent ?? 0) > 0
+    return [...this.#ingest.reorderBuffer.publishers(word), ...(hasPublished ? [this.#port.self.id] : [])]
+  }
+
+  /** Sends what waits, for at most `timeoutMs`, and ends. */
+  async stop(timeoutMs: number): Promise<void> {
+    this.#stopped = true
+    const producers = this.all().flatMap(({ producer }) => producer?.batches ?? [])
+    let cancel: Stop = () => undefined
+    const timeout = new Promise<void>((resolve) => {
+      cancel = this.#port.timers.after(timeoutMs, resolve)
+    })
+    await Promise.race([Promise.all(producers.map((producer) => producer.idle())), timeout])
+    cancel()
+    for (const producer of producers) producer.stop()
+    for (const { unsubscribe } of this.#channels.values()) unsubscribe()
+    this.#channels.clear()
+    this.#stopWatching()
+    this.#ingest.stop()
+    this.sync.stop()
+    await this.#requests.stop()
+    await this.#history.close()
+  }
+
+  #neighbourWords(): Set<string> {
+    return wordsOfTopics(this.#port.gossip.topics())
+  }
+
+  /** A neighbour's subscriptions may have changed. */
+  #noteNeighbour(peer: string): void {
+    const { gossip } = this.#port
+    for (const channel of this.#channels.values()) {
+      if (channel.producer !== undefined)
+        channel.noteSubscriber(peer, gossip.subscribers(channel.syncedTopic.topic).includes(peer))
+    }
+    this.followNeighbours()
+  }
+
+  #ownHeads(peer: string, topics: readonly string[]): OwnHead[] {
+    const { incarnation: epoch } = this.#port.self
+    const words = topics.map(wordOfTopic)
+    this.#ingest.heads.introduce(peer, words)
+    return words.map((word) => this.#channels.get(word)?.ownHead(peer, epoch) ?? { word, epoch, last: 0, since: 0 })
+  }
+
+  #createProducer(channel: EventChannel): BatchProducer {
+    const { name: word, syncedTopic } = channel
+    const { clock, log } = this.#port
+    return new BatchProducer(this.#port, word, syncedTopic.topic, this.#prefix, this.#settings, this.#budget, {
+      ready: (openedAt) => {
+        if (syncedTopic.waiting.size === 0) return Promise.resolve()
+        const restMs = openedAt + this.#settings.syncMs - clock.monotonic()
+        return restMs <= 0 ? Promise.resolve() : this.sync.settled(syncedTopic, restMs)
       },
-      directRecipients: () => circle.digestFor(word.syncedTopic.topic, word.syncedTopic.confirmed),
-      sent(first, events, recipients, bytes, sentAt) {
-        counters.sent(word.name, events, recipients, bytes)
-        const { id: publisher, incarnation: epoch } = port.self
-        const last = first + events - 1
-        word.lastSent = last
-        history.keep({ publisher, word: word.name, epoch }, { from: first, to: last }, bytes, sentAt)
-        heads.sent(word.name, last)
-        if (!readers.has(word.name)) return
-        const batch = tryDecodeBatch(bytes)
-        if (batch === undefined) return
-        const proven = { batch, bytes, arrivedAt: port.clock.monotonic() }
-        for (const reader of readers.of(word.name)) reader.offer(proven)
+      directRecipients: () => this.#directRecipients.digestFor(syncedTopic.topic, syncedTopic.confirmed),
+      sent: (first, events, recipients, bytes, sentAt) => {
+        this.#counters.sent(word, events, recipients, bytes)
+        this.#noteSent(channel, first, first + events - 1, bytes, sentAt)
       },
-      failed(events, error) {
-        counters.unsent(events)
-        if (!stopped)
-          port.log.warn('a batch of events could not be sent', { word: word.name, messageType: 'EVENT', events, error })
+      failed: (events, error) => {
+        this.#counters.unsent(events)
+        if (!this.#stopped)
+          log.warn('a batch of events could not be sent', { word, messageType: 'EVENT', events, error })
       },
     })
+  }
 
-  port.metrics.gauge(
-    'events_held_bytes',
-    'Bytes of batches kept for those that missed them or come late',
-    () => history.figures().bytes,
-  )
-  port.metrics.gauge(
-    'events_held',
-    'Events kept for those that missed them or come late',
-    () => history.figures().events,
-  )
-  port.metrics.gauge('events_waiting_bytes', 'Bytes of batches that wait behind a gap', reorderBuffer.waitingBytes)
-  port.metrics.gauge('events_queued_bytes', 'Bytes of events that wait to be sent', () => budget.queuedBytes)
-
-  return {
-    sync: reach,
-    retrieve: incoming.retrieve,
-    acquire: hold,
-    producerOf(name) {
-      const word = hold(name)
-      if (word.producer === undefined) {
-        word.producer = { batches: makeOutlet(word), idPrefix: eventId(port.self.id, name, port.self.incarnation, '') }
-        for (const peer of port.gossip.subscribers(word.syncedTopic.topic)) noteHearer(word, peer)
-        void reach.announce([word.syncedTopic])
-      }
-      return word.producer
-    },
-    release,
-    followNeighbours: follow,
-    all: () => [...words.values()],
-    peers: (name) => port.gossip.subscribers(topicOf(name)).length,
-    queuedBytes: () => budget.queuedBytes,
-    waitingBytes: reorderBuffer.waitingBytes,
-    position(publisher, name) {
-      if (publisher !== port.self.id) return reorderBuffer.position(publisher, name)
-      const last = words.get(name)?.lastSent ?? 0
-      return last === 0 ? undefined : { epoch: port.self.incarnation, next: last + 1 }
-    },
-    publishers: (name) => [
-      ...reorderBuffer.publishers(name),
-      ...((words.get(name)?.lastSent ?? 0) > 0 ? [port.self.id] : []),
-    ],
-    async stop(timeoutMs) {
-      stopped = true
-      const outlets = [...words.values()].flatMap((word) => word.producer?.batches ?? [])
-      let cancel: Stop = () => undefined
-      const timeout = new Promise<void>((resolve) => {
-        cancel = port.timers.after(timeoutMs, resolve)
-      })
-      await Promise.race([Promise.all(outlets.map((outlet) => outlet.idle())), timeout])
-      cancel()
-      for (const outlet of outlets) outlet.stop()
-      for (const word of words.values()) word.unsubscribe()
-      words.clear()
-      stopWatching()
-      incoming.stop()
-      await reach.stop()
-      await history.close()
-    },
+  /** A batch of this node went to gossip. */
+  #noteSent(channel: EventChannel, first: number, last: number, bytes: Uint8Array, sentAt: number): void {
+    const { id: publisher, incarnation: epoch } = this.#port.self
+    const { name: word } = channel
+    channel.lastSent = last
+    this.#history.keep({ publisher, word, epoch }, { from: first, to: last }, bytes, sentAt)
+    this.#ingest.heads.sent(word, last)
+    if (!this.#readers.has(word)) return
+    const batch = tryDecodeBatch(bytes)
+    if (batch === undefined) return
+    const proven = { batch, bytes, arrivedAt: this.#port.clock.monotonic() }
+    for (const reader of this.#readers.of(word)) reader.offer(proven)
   }
 }

@@ -1,8 +1,8 @@
 /**
- * The history of one word in memory. What is caught up is older than what is heard meanwhile, and stands in a line of its
+ * The history of one word in memory. What is caught up is older than what comes live meanwhile, and stands in a line of its
  * own: so the oldest goes first in either case. State: the batches, in the order in which they came and by series.
  */
-
+import { Fifo } from '../fifo.ts'
 import { MAX_FETCH_BATCHES, MAX_FETCH_BYTES } from '../protocol.ts'
 import { type EventSeries, firstReaching, type SequenceRange, seriesKey } from '../series.ts'
 import type { ChannelHistory, FoundBatches, HistoryBounds } from './history-contract.ts'
@@ -29,42 +29,21 @@ export interface MemoryHistory extends ChannelHistory {
 const detached = (bytes: Uint8Array): Uint8Array =>
   bytes.buffer.byteLength > 2 * bytes.length ? new Uint8Array(bytes) : bytes
 
-/** First in, first out, without shifting an array for each. */
-const createLine = () => {
-  const entries: (Entry | undefined)[] = []
-  let head = 0
-  return {
-    first: (): Entry | undefined => entries[head],
-    put: (entry: Entry): void => void entries.push(entry),
-    shift(): Entry | undefined {
-      const entry = entries[head]
-      if (entry === undefined) return undefined
-      entries[head] = undefined
-      head += 1
-      if (head > 1024 && head * 2 > entries.length) {
-        entries.splice(0, head)
-        head = 0
-      }
-      return entry
-    },
-  }
-}
-
 export const createMemoryHistory = (bounds: HistoryBounds, monotonic: () => number): MemoryHistory => {
-  const heard = createLine()
-  const caughtUp = createLine()
+  const live = new Fifo<Entry>()
+  const caughtUp = new Fifo<Entry>()
   const runs = new Map<string, Run>()
   let bytes = 0
   let events = 0
 
   /** The line whose first goes next. */
-  const oldest = (): ReturnType<typeof createLine> => {
-    const [past, live] = [caughtUp.first(), heard.first()]
-    return past !== undefined && (live === undefined || past.at <= live.at) ? caughtUp : heard
+  const oldest = (): Fifo<Entry> => {
+    const [past, newest] = [caughtUp.first(), live.first()]
+    return past !== undefined && (newest === undefined || past.at <= newest.at) ? caughtUp : live
   }
 
   const dropOldest = (): void => {
-    const entry = oldest().shift()
+    const entry = oldest().take()
     if (entry === undefined) return
     bytes -= entry.bytes.length
     events -= entry.to - entry.from + 1
@@ -107,7 +86,7 @@ export const createMemoryHistory = (bounds: HistoryBounds, monotonic: () => numb
       const entry: Entry = { run, from, to, bytes: detached(given), sentAt, at }
       if (index === run.entries.length) run.entries.push(entry)
       else run.entries.splice(index, 0, entry)
-      const line = ageMs === 0 ? heard : caughtUp
+      const line = ageMs === 0 ? live : caughtUp
       line.put(entry)
       bytes += given.length
       events += to - from + 1

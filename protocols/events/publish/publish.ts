@@ -4,7 +4,7 @@ import { ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { checkKeys, keysOf } from '../../unknown-keys.ts'
 import type { PublishOptions, Receipt } from '../api.ts'
-import type { EventAttributes } from '../batch/batch-encoder.ts'
+import type { EventAttributes } from '../batch/event-attributes.ts'
 import { checkEventAttributes } from '../batch/event-attributes.ts'
 import { checkEventData, type EventDefinition } from '../define-event.ts'
 import type { EventCounters } from '../event-counters.ts'
@@ -71,7 +71,7 @@ const OPTION_KEYS = keysOf<PublishOptions>({
   signal: true,
 })
 
-const marksOf = (options: PublishOptions): EventAttributes => {
+const attributesOf = (options: PublishOptions): EventAttributes => {
   checkKeys(options, OPTION_KEYS, 'the options of publish()')
   return checkEventAttributes(options)
 }
@@ -110,16 +110,16 @@ export const createPublish = (
     const topic = dispatch.topics.get(typeof target === 'string' ? target : topicOf(target, options?.topic))
     const definition = typeof target === 'string' ? topic.definition : target
     if (definition !== undefined) checkedData(definition, topic.name, data)
-    let marks: EventAttributes | undefined = options === undefined ? undefined : marksOf(options)
-    if (definition !== undefined) marks = { ...marks, version: definition.version }
+    let attributes: EventAttributes | undefined = options === undefined ? undefined : attributesOf(options)
+    if (definition !== undefined) attributes = { ...attributes, version: definition.version }
     const text = serialize(topic.name, data)
     checkSize(topic.name, text, settings.maxEventBytes)
     const { batches, idPrefix } = producerOf(topic.word)
-    const sent = batches.append(topic.utf8, text, marks)
+    const sent = batches.append(topic.utf8, text, attributes)
     const sequence = batches.last()
-    const id = marks?.id ?? idPrefix + sequence
+    const id = attributes?.id ?? idPrefix + sequence
     topic.published += 1
-    dispatch.deliverOwn(topic, id, sequence, text, marks)
+    dispatch.deliverOwn(topic, id, sequence, text, attributes)
     return sent.then((recipients): Receipt => ({ id, topic: topic.name, epoch, sequence, recipients }))
   }
 

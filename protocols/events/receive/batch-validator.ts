@@ -1,26 +1,17 @@
 /**
- * The way in of one first word: a batch is opened, its signature checked, replays refused, and its events read once it is
- * its turn (order.ts).
+ * Checks the batches of one first word: a batch is opened, replays are refused, its signature is checked.
  *
  * Signatures are checked in parallel, batches are let in as they came: otherwise a batch whose check ended first would
- * open a gap. The bytes of batches under check are bounded, over all inlets.
+ * open a gap. The bytes of batches under check, and the batches of each publisher, are bounded over all words.
  */
 
 import { isParleyError } from '../../errors.ts'
 import { createRateLimiter, type RateLimiter } from '../../limits/fair-shares.ts'
 import type { Acceptance, Port } from '../../port.ts'
 import type { VerifiedBatch } from '../batch/batch-decoder.ts'
-import {
-  batchRange,
-  type DecodedBatch,
-  decodeBatch,
-  eventDecoder,
-  signedBytes,
-  type WireEvent,
-} from '../batch/batch-decoder.ts'
+import { batchRange, type DecodedBatch, decodeBatch, signedBytes } from '../batch/batch-decoder.ts'
 import type { BatchRefusal } from '../event-counters.ts'
 import type { EventSeries, SequenceRange } from '../series.ts'
-import type { BufferedBatch, ReorderBuffer } from './reorder-buffer.ts'
 
 /**
  * What the batch itself shows, to every node alike, and an honest one forwards none of it. All other reasons lie with
@@ -38,7 +29,7 @@ export const BATCH_BURST = 4_096
 const PACE_BYTES = 16 << 10
 const costOf = (bytes: Uint8Array): number => Math.max(1, bytes.length / PACE_BYTES)
 
-/** What all inlets share. */
+/** What the validators of all words share. */
 export interface ValidationBudget {
   /** Of batches whose signature is being checked. */
   bytes: number
@@ -52,38 +43,13 @@ export const createValidationBudget = (maxPublishers: number): ValidationBudget 
 })
 
 export interface BatchValidatorHooks {
-  refused(reason: BatchRefusal): void
-  /**
-   * A batch came that this node did not publish and had not had.
-   * @param fetched it was asked for
-   */
-  admitted(released: DecodedBatch, bytes: Uint8Array, fetched: boolean): void
-  /** It was given up here lately. */
-  isGivenUp(batch: DecodedBatch): boolean
-  /** Gossip brought one that was given up. */
-  arrivedLate(batch: DecodedBatch, bytes: Uint8Array): void
-  /** The row of this publisher waits for something. */
-  gapFound(publisher: string): void
-  /** There was no room for a batch behind a gap. */
-  bufferFull(): void
-  /** False when nobody listens: the events are then not even read. */
-  hasListeners(): boolean
+  /** Why the batch is not worth a check: it was had before, or is of an epoch that is over. */
+  pastReason(batch: DecodedBatch): BatchRefusal | undefined
   /** The batch came from its publisher, and everyone whom this node could send it to has it from there too. */
   reachedAll(batch: DecodedBatch): boolean
-  event(batch: DecodedBatch, index: number, event: WireEvent, arrivedAt: number): void
-  /** An event inside a verified batch could not be read. */
-  malformed(): void
-  /** It is the batch's turn. */
-  batch(proven: VerifiedBatch): void
-}
-
-export interface BatchValidator {
-  /** @param from the neighbour that it came from */
-  accept(bytes: Uint8Array, from: string): Promise<Acceptance>
-  /** Lets a verified batch in, now or when it is its turn. */
-  admit(proven: VerifiedBatch): Acceptance
-  /** Lets in what waited. */
-  release(batches: readonly BufferedBatch<VerifiedBatch>[]): void
+  /** Takes in a proven batch of another publisher. @returns why it is not let in */
+  admit(proven: VerifiedBatch): BatchRefusal | undefined
+  refused(reason: BatchRefusal): void
 }
 
 /** Opens what a peer sent; undefined for what is no batch. */
@@ -101,7 +67,7 @@ export const createFetchedBatchValidator = (
   port: Pick<Port, 'clock' | 'verify'>,
   prefix: Uint8Array,
   limits: { maxUnverifiedBytes: number },
-  checking: ValidationBudget,
+  budget: ValidationBudget,
   refused: (reason: BatchRefusal) => void,
 ) => {
   const refuse = (reason: BatchRefusal): undefined => {
@@ -119,115 +85,90 @@ export const createFetchedBatchValidator = (
     const range = batchRange(batch)
     const isAsked = batch.publisher === publisher && batch.word === word && batch.epoch === epoch
     if (!isAsked || range.from > to || range.to < from) return refuse('foreign')
-    if (checking.bytes + bytes.length > limits.maxUnverifiedBytes) return refuse('overloaded')
-    checking.bytes += bytes.length
+    if (budget.bytes + bytes.length > limits.maxUnverifiedBytes) return refuse('overloaded')
+    budget.bytes += bytes.length
     const genuine = await port.verify(publisher, signedBytes(prefix, batch), batch.signature).catch(() => false)
-    checking.bytes -= bytes.length
+    budget.bytes -= bytes.length
     if (!genuine) return refuse('signature')
     return { batch, bytes, arrivedAt: port.clock.monotonic() - ageMs }
   }
 }
 
-/** Hands on the events of a batch. */
-const read = ({ batch, arrivedAt }: VerifiedBatch, hooks: Pick<BatchValidatorHooks, 'event' | 'malformed'>): void => {
-  const eventAt = eventDecoder(batch)
-  const count = batch.spans.length / 2
-  for (let index = 0; index < count; index += 1) {
-    let event: WireEvent
-    try {
-      event = eventAt(index)
-    } catch (error) {
-      if (!isParleyError(error, 'MSG003')) throw error
-      hooks.malformed()
-      continue
-    }
-    hooks.event(batch, index, event, arrivedAt)
+/** Checks what gossip brings of one first word. */
+export class BatchValidator {
+  readonly #port: Pick<Port, 'self' | 'clock' | 'verify'>
+  readonly #word: string
+  readonly #prefix: Uint8Array
+  readonly #limits: { maxUnverifiedBytes: number }
+  readonly #budget: ValidationBudget
+  readonly #hooks: BatchValidatorHooks
+  /** Settles when what came before is let in or refused. */
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor(
+    port: Pick<Port, 'self' | 'clock' | 'verify'>,
+    word: string,
+    prefix: Uint8Array,
+    limits: { maxUnverifiedBytes: number },
+    budget: ValidationBudget,
+    hooks: BatchValidatorHooks,
+  ) {
+    this.#port = port
+    this.#word = word
+    this.#prefix = prefix
+    this.#limits = limits
+    this.#budget = budget
+    this.#hooks = hooks
   }
-}
 
-export const createBatchValidator = (
-  port: Pick<Port, 'self' | 'clock' | 'verify'>,
-  word: string,
-  prefix: Uint8Array,
-  limits: { maxUnverifiedBytes: number },
-  checking: ValidationBudget,
-  order: ReorderBuffer<VerifiedBatch>,
-  hooks: BatchValidatorHooks,
-): BatchValidator => {
-  let turn: Promise<unknown> = Promise.resolve()
+  /** @param from the neighbour that it came from */
+  accept(bytes: Uint8Array, from: string): Promise<Acceptance> {
+    const batch = tryDecodeBatch(bytes)
+    if (batch === undefined) return Promise.resolve(this.#refuse('malformed'))
+    if (batch.word !== this.#word) return Promise.resolve(this.#refuse('foreign'))
+    const past = this.#hooks.pastReason(batch)
+    if (past !== undefined) return Promise.resolve(this.#refuse(past))
+    const nowMs = this.#port.clock.monotonic()
+    const isFull = this.#budget.bytes + bytes.length > this.#limits.maxUnverifiedBytes
+    if (isFull || this.#budget.rates.waitMs(batch.publisher, nowMs, costOf(bytes)) > 0)
+      return Promise.resolve(this.#refuse('overloaded'))
+    this.#budget.bytes += bytes.length
+    const result = this.#check(bytes, batch, from, nowMs, this.#turn)
+    // One that fails holds up none of those behind it.
+    this.#turn = result.catch(() => undefined)
+    return result
+  }
 
-  const refuse = (reason: BatchRefusal): 'ignore' | 'refuse' => {
-    hooks.refused(reason)
+  #refuse(reason: BatchRefusal): 'ignore' | 'refuse' {
+    this.#hooks.refused(reason)
     return FORGED.has(reason) ? 'refuse' : 'ignore'
   }
 
-  const release = (batches: readonly BufferedBatch<VerifiedBatch>[]): void => {
-    for (const { value } of batches) {
-      hooks.batch(value)
-      if (hooks.hasListeners()) read(value, hooks)
-    }
-  }
-
-  /** @param at when it came here, which for one that was asked for is not when its giver had it */
-  const admit = (proven: VerifiedBatch, then: Acceptance, at: number, fetched: boolean): Acceptance => {
-    const { batch, bytes } = proven
-    const { publisher, epoch, first, spans } = batch
-    const entry = { from: first, to: first + spans.length / 2 - 1, bytes: bytes.length, at, value: proven }
-    const verdict = order.admit({ publisher, word, epoch }, entry, hooks.hasListeners())
-    if (verdict.kind === 'duplicate' || verdict.kind === 'stale') {
-      if (!fetched && hooks.isGivenUp(batch)) hooks.arrivedLate(batch, bytes)
-      return refuse(verdict.kind)
-    }
-    hooks.admitted(batch, bytes, fetched)
-    if (verdict.kind === 'next') release(verdict.ready)
-    else hooks.gapFound(publisher)
-    if (verdict.kind === 'unkept') hooks.bufferFull()
-    return then
-  }
-
   /** Who hands a batch on answers for its signature; from the publisher's own hand it proves nothing that Noise has not. */
-  const check = async (
+  async #check(
     bytes: Uint8Array,
     batch: DecodedBatch,
     from: string,
     arrivedAt: number,
     before: Promise<unknown>,
-  ): Promise<Acceptance> => {
-    const last = from === batch.publisher && hooks.reachedAll(batch)
+  ): Promise<Acceptance> {
+    const reachedAll = from === batch.publisher && this.#hooks.reachedAll(batch)
     // Started now, looked at in its turn.
     const verifying =
-      last || port.verify(batch.publisher, signedBytes(prefix, batch), batch.signature).catch(() => undefined)
+      reachedAll ||
+      this.#port.verify(batch.publisher, signedBytes(this.#prefix, batch), batch.signature).catch(() => undefined)
     await before
     const genuine = await verifying
-    checking.bytes -= bytes.length
+    this.#budget.bytes -= bytes.length
     // Where the check itself failed, that is this node's own trouble.
-    if (genuine === undefined) return refuse('unchecked')
-    if (!genuine) return refuse('signature')
-    const then = last ? 'keep' : 'forward'
+    if (genuine === undefined) return this.#refuse('unchecked')
+    if (!genuine) return this.#refuse('signature')
+    const acceptance = reachedAll ? 'keep' : 'forward'
     // Brought back by gossip after a restart: it may travel on, but it is not news here.
-    if (batch.publisher === port.self.id) return then
-    if (!checking.rates.take(batch.publisher, port.clock.monotonic(), costOf(bytes))) return refuse('overloaded')
-    return admit({ batch, bytes, arrivedAt }, then, arrivedAt, false)
-  }
-
-  return {
-    accept(bytes, from) {
-      const batch = tryDecodeBatch(bytes)
-      if (batch === undefined) return Promise.resolve(refuse('malformed'))
-      if (batch.word !== word) return Promise.resolve(refuse('foreign'))
-      const past = order.isPast(batch, batchRange(batch))
-      if (past !== undefined && !hooks.isGivenUp(batch)) return Promise.resolve(refuse(past))
-      const nowMs = port.clock.monotonic()
-      const isFull = checking.bytes + bytes.length > limits.maxUnverifiedBytes
-      if (isFull || checking.rates.waitMs(batch.publisher, nowMs, costOf(bytes)) > 0)
-        return Promise.resolve(refuse('overloaded'))
-      checking.bytes += bytes.length
-      const result = check(bytes, batch, from, nowMs, turn)
-      // One that fails holds up none of those behind it.
-      turn = result.catch(() => undefined)
-      return result
-    },
-    admit: (proven) => admit(proven, 'keep', port.clock.monotonic(), true),
-    release,
+    if (batch.publisher === this.#port.self.id) return acceptance
+    if (!this.#budget.rates.take(batch.publisher, this.#port.clock.monotonic(), costOf(bytes)))
+      return this.#refuse('overloaded')
+    const refusal = this.#hooks.admit({ batch, bytes, arrivedAt })
+    return refusal === undefined ? acceptance : this.#refuse(refusal)
   }
 }

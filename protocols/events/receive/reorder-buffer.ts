@@ -1,10 +1,10 @@
 /**
- * In which order batches are let in: finds replays and gaps, and keeps what came behind a gap until the gap is filled or
- * given up. Nothing is let in twice, and of one publisher nothing before what has the lower number.
+ * Puts the batches of each publisher in order: finds replays and gaps, and keeps what came behind a gap until the gap is
+ * filled or given up. Nothing is let in twice, and of one publisher nothing before what has the lower number.
  *
- * Pure state, for each publisher and first word a row: its lives (epochs) that are not over, the oldest first; only the
+ * Pure state, for each publisher and first word a row: its epochs that are not over, the oldest first; only the
  * first is let in, a later one when the one before it has ended. Bounded: publishers (the one heard longest ago is
- * forgotten, and is then heard like a new one), lives, and the bytes that wait, over all rows; what does not fit is
+ * forgotten, and is then heard like a new one), epochs, and the bytes that wait, over all rows; what does not fit is
  * noted as missing and has to be fetched again. After the anti-replay window of RFC 4303 section 3.4.3, with ranges.
  */
 import { type EventSeries, firstReaching, OPEN_END, type SequenceRange } from '../series.ts'
@@ -20,26 +20,28 @@ export interface BufferedBatch<T> extends SequenceRange {
   readonly value: T
 }
 
-export type AdmitResult<T> =
-  /** Let in, and with it what waited for it. */
-  | { readonly kind: 'next'; readonly ready: readonly BufferedBatch<T>[] }
-  /** Behind a gap, or of a life that is not begun here yet: it is let in later. */
-  | { readonly kind: 'ahead' }
-  /** As `ahead`, but there is no room: it has to come again. */
-  | { readonly kind: 'unkept' }
-  /** Holds something that was let in before, or that waits. */
-  | { readonly kind: 'duplicate' }
-  /** From a life of the publisher that is over. */
-  | { readonly kind: 'stale' }
+/** What is to be done with a batch that came. */
+export interface AdmitResult<T> {
+  /**
+   * `next`: let in. `ahead`: behind a gap, or of an epoch that has not begun here yet, it is let in later; `unkept`: the
+   * same, but there is no room, so that it has to come again. `duplicate`: holds something that was let in before, or that
+   * waits. `stale`: of an epoch that is over.
+   */
+  readonly verdict: 'next' | 'ahead' | 'unkept' | 'duplicate' | 'stale'
+  /** Let in now, in this order: the batch, and what waited for it. */
+  readonly deliver: readonly BufferedBatch<T>[]
+  /** The row waits for something that is to be asked for. */
+  readonly ask: boolean
+}
 
-/** What a row waits for. `tail`: whatever follows, before the next life begins. */
+/** What a row waits for. `tail`: whatever follows, before the next epoch begins. */
 export interface MissingRange {
   readonly kind: 'gap' | 'tail'
   readonly series: EventSeries
   readonly range: SequenceRange
 }
 
-interface Life<T> {
+interface EpochRun<T> {
   readonly epoch: number
   /** Of the next event to be let in. */
   next: number
@@ -47,235 +49,251 @@ interface Life<T> {
   horizon: number
   /** Behind `next`, with a gap before the first; in ascending order. */
   readonly waiting: BufferedBatch<T>[]
-  /** The first word of its publisher that told of more than was known here, while not all of that came. */
-  told: { readonly to: number; readonly at: number } | undefined
+  /** When its publisher first said that there is more than was known here, while not all of that came. */
+  announced: { readonly to: number; readonly at: number } | undefined
 }
 
-interface Row<T> {
-  lives: Life<T>[]
+interface PublisherRow<T> {
+  epochs: EpochRun<T>[]
   /** False after this node stopped listening: what it did not hear meanwhile was not missed. */
   listening: boolean
 }
 
-export interface ReorderBuffer<T> {
-  /** All of it was let in, or is of a life that is over: asked before a signature is paid for. */
-  isPast(series: EventSeries, range: SequenceRange): 'duplicate' | 'stale' | undefined
-  /** A verified batch came. @param hold false where nobody here minds a gap */
-  admit(series: EventSeries, batch: BufferedBatch<T>, hold: boolean): AdmitResult<T>
-  /** The publisher says that its last number is `last`. @returns true where something is missing */
-  noteHead(series: EventSeries, last: number, at: number): boolean
-  /** What this publisher said from number `next` on is for us; where more is known already, nothing changes. */
-  startAt(series: EventSeries, next: number): void
-  /** What the row waits for first. */
-  missing(publisher: string, word: string): MissingRange | undefined
-  /** Since when something of the row waits, or is known to be missing; undefined where nothing is. */
-  missingSince(publisher: string, word: string): number | undefined
-  /** These events of the first life will not come. @returns what waited for them */
-  giveUp(series: EventSeries, lost: SequenceRange): readonly BufferedBatch<T>[]
-  /** The first life is over, where there is a later one. @returns what waited in the next */
-  endEpoch(series: EventSeries): readonly BufferedBatch<T>[]
-  /** Publishers known under a first word. */
-  publishers(word: string): string[]
-  /** Where a publisher stands here, while it is heard. */
-  position(publisher: string, word: string): { readonly epoch: number; readonly next: number } | undefined
-  /** First words under which this publisher is known. */
-  wordsOf(publisher: string): string[]
-  /** This node stopped listening to `word`: the next batch of each publisher is no gap, but an old one stays old. */
-  stopListening(word: string): void
-  /** Publishers remembered. */
-  size(): number
-  waitingBytes(): number
+const NONE: readonly never[] = []
+const AHEAD: AdmitResult<never> = { verdict: 'ahead', deliver: NONE, ask: true }
+const UNKEPT: AdmitResult<never> = { verdict: 'unkept', deliver: NONE, ask: true }
+const DUPLICATE: AdmitResult<never> = { verdict: 'duplicate', deliver: NONE, ask: false }
+const STALE: AdmitResult<never> = { verdict: 'stale', deliver: NONE, ask: false }
+
+const beginEpoch = <T>(epoch: number, next: number): EpochRun<T> => ({
+  epoch,
+  next,
+  horizon: next - 1,
+  waiting: [],
+  announced: undefined,
+})
+
+export interface ReorderLimits {
+  /** Remembered at one time. */
+  readonly maxPublishers: number
+  /** Of batches that wait, over all rows. */
+  readonly maxWaitingBytes: number
 }
 
-const NONE: readonly never[] = []
-
-export const createReorderBuffer = <T>(limits: {
-  maxPublishers: number
-  maxWaitingBytes: number
-}): ReorderBuffer<T> => {
+export class ReorderBuffer<T> {
+  readonly #limits: ReorderLimits
   // Insertion order is the order in which publishers were last heard.
-  const publishers = new Map<string, Map<string, Row<T>>>()
-  let waitingBytes = 0
+  readonly #publishers = new Map<string, Map<string, PublisherRow<T>>>()
+  #waitingBytes = 0
 
-  const unkeep = (batches: readonly BufferedBatch<T>[]): void => {
-    for (const { bytes } of batches) waitingBytes -= bytes
-  }
-  const clear = (lives: readonly Life<T>[]): void => {
-    for (const { waiting } of lives) unkeep(waiting)
+  constructor(limits: ReorderLimits) {
+    this.#limits = limits
   }
 
-  const rowsOf = (publisher: string): Map<string, Row<T>> => {
-    const rows = publishers.get(publisher) ?? new Map<string, Row<T>>()
-    publishers.delete(publisher)
-    publishers.set(publisher, rows)
-    if (publishers.size > limits.maxPublishers) {
-      for (const [oldest, forgotten] of publishers) {
-        publishers.delete(oldest)
-        for (const { lives } of forgotten.values()) clear(lives)
+  /** All of it was let in, or is of an epoch that is over: asked before a signature is paid for. */
+  isPast({ publisher, word, epoch }: EventSeries, { to }: SequenceRange): 'duplicate' | 'stale' | undefined {
+    const first = this.#find(publisher, word)?.epochs[0]
+    if (first === undefined || epoch > first.epoch) return undefined
+    if (epoch < first.epoch) return 'stale'
+    return to < first.next ? 'duplicate' : undefined
+  }
+
+  /** One step: a verified batch came. @param minds false where nobody here minds a gap */
+  admit({ publisher, word, epoch }: EventSeries, batch: BufferedBatch<T>, minds: boolean): AdmitResult<T> {
+    const rows = this.#rowsOf(publisher)
+    const row = rows.get(word)
+    if (row === undefined) {
+      const run = beginEpoch<T>(epoch, batch.from)
+      rows.set(word, { epochs: [run], listening: true })
+      return this.#release(run, batch)
+    }
+    const first = row.epochs[0]
+    if (first === undefined || epoch < first.epoch) return STALE
+    if (first.epoch === epoch && batch.from === first.next && row.listening) return this.#release(first, batch)
+    if (!minds || !row.listening) {
+      const last = row.epochs.at(-1) ?? first
+      if (epoch < last.epoch) return STALE
+      if (epoch === last.epoch && batch.from < last.next) return DUPLICATE
+      this.#restartAt(row, epoch, batch.from)
+      return this.#release(row.epochs[0] ?? first, batch)
+    }
+    const run = this.#epochOf(row, epoch)
+    return run === undefined ? STALE : this.#wait(run, batch)
+  }
+
+  /** The publisher says that its last number is `last`. @returns true where something is missing */
+  noteHead({ publisher, word, epoch }: EventSeries, last: number, at: number): boolean {
+    const row = this.#find(publisher, word)
+    if (row === undefined || !row.listening) return false
+    const run = this.#epochOf(row, epoch)
+    if (run === undefined) return false
+    if (last > run.horizon && (run.announced === undefined || run.announced.to < run.next))
+      run.announced = { to: last, at }
+    run.horizon = Math.max(run.horizon, last)
+    return run.next <= run.horizon || row.epochs.length > 1
+  }
+
+  /** What this publisher said from number `next` on is for us; where more is known already, nothing changes. */
+  startAt({ publisher, word, epoch }: EventSeries, next: number): void {
+    const rows = this.#rowsOf(publisher)
+    const row = rows.get(word)
+    if (row === undefined) rows.set(word, { epochs: [beginEpoch<T>(epoch, next)], listening: true })
+    else if (!row.listening) {
+      const last = row.epochs.at(-1)
+      if (last === undefined || epoch > last.epoch) this.#restartAt(row, epoch, next)
+      else if (epoch === last.epoch) this.#restartAt(row, epoch, Math.max(next, last.next))
+    }
+  }
+
+  /** What the row waits for first. */
+  missing(publisher: string, word: string): MissingRange | undefined {
+    const row = this.#find(publisher, word)
+    const run = row?.epochs[0]
+    if (row === undefined || run === undefined || !row.listening) return undefined
+    const { epoch, next, waiting, horizon } = run
+    const series = { publisher, word, epoch }
+    const to = (waiting[0]?.from ?? horizon + 1) - 1
+    if (next <= to) return { kind: 'gap', series, range: { from: next, to } }
+    return row.epochs.length > 1 ? { kind: 'tail', series, range: { from: next, to: OPEN_END } } : undefined
+  }
+
+  /** Since when something of the row waits, or is known to be missing; undefined where nothing is. */
+  missingSince(publisher: string, word: string): number | undefined {
+    let since = Number.POSITIVE_INFINITY
+    for (const { waiting, announced, next } of this.#find(publisher, word)?.epochs ?? []) {
+      for (const { at } of waiting) if (at < since) since = at
+      if (announced !== undefined && announced.to >= next && announced.at < since) since = announced.at
+    }
+    return since === Number.POSITIVE_INFINITY ? undefined : since
+  }
+
+  /** These events of the first epoch will not come. @returns what waited for them */
+  giveUp({ publisher, word, epoch }: EventSeries, { to }: SequenceRange): readonly BufferedBatch<T>[] {
+    const run = this.#find(publisher, word)?.epochs[0]
+    if (run === undefined || run.epoch !== epoch) return NONE
+    run.next = Math.max(run.next, to + 1)
+    return this.#drain(run)
+  }
+
+  /** The first epoch is over, where there is a later one. @returns what waited in the next */
+  endEpoch({ publisher, word, epoch }: EventSeries): readonly BufferedBatch<T>[] {
+    const row = this.#find(publisher, word)
+    const [over, next] = row?.epochs ?? []
+    if (over === undefined || next === undefined || over.epoch !== epoch) return NONE
+    this.#dropWaiting([over])
+    row?.epochs.shift()
+    return this.#drain(next)
+  }
+
+  /** Where a publisher stands here, while it is heard. */
+  position(publisher: string, word: string): { readonly epoch: number; readonly next: number } | undefined {
+    const row = this.#find(publisher, word)
+    const run = row?.epochs[0]
+    return row?.listening !== true || run === undefined ? undefined : { epoch: run.epoch, next: run.next }
+  }
+
+  /** Publishers known under a first word. */
+  publishers(word: string): string[] {
+    return [...this.#publishers].flatMap(([publisher, rows]) => (rows.has(word) ? [publisher] : []))
+  }
+
+  /** First words under which this publisher is known. */
+  wordsOf(publisher: string): string[] {
+    return [...(this.#publishers.get(publisher)?.keys() ?? [])]
+  }
+
+  /** This node stopped listening to `word`: the next batch of each publisher is no gap, but an old one stays old. */
+  stopListening(word: string): void {
+    for (const rows of this.#publishers.values()) {
+      const row = rows.get(word)
+      const last = row?.epochs.at(-1)
+      if (row === undefined || last === undefined) continue
+      this.#restartAt(row, last.epoch, Math.max(last.next, last.horizon + 1))
+      row.listening = false
+    }
+  }
+
+  /** Publishers remembered. */
+  size(): number {
+    return this.#publishers.size
+  }
+
+  waitingBytes(): number {
+    return this.#waitingBytes
+  }
+
+  #dropWaiting(epochs: readonly EpochRun<T>[]): void {
+    for (const { waiting } of epochs) for (const { bytes } of waiting) this.#waitingBytes -= bytes
+  }
+
+  #rowsOf(publisher: string): Map<string, PublisherRow<T>> {
+    const rows = this.#publishers.get(publisher) ?? new Map<string, PublisherRow<T>>()
+    this.#publishers.delete(publisher)
+    this.#publishers.set(publisher, rows)
+    if (this.#publishers.size > this.#limits.maxPublishers) {
+      for (const [oldest, forgotten] of this.#publishers) {
+        this.#publishers.delete(oldest)
+        for (const { epochs } of forgotten.values()) this.#dropWaiting(epochs)
         break
       }
     }
     return rows
   }
 
-  const find = (publisher: string, word: string): Row<T> | undefined => publishers.get(publisher)?.get(word)
-  const begin = (epoch: number, next: number): Life<T> => ({
-    epoch,
-    next,
-    horizon: next - 1,
-    waiting: [],
-    told: undefined,
-  })
+  #find(publisher: string, word: string): PublisherRow<T> | undefined {
+    return this.#publishers.get(publisher)?.get(word)
+  }
 
   /** Takes out what follows `next` without a gap. */
-  const drain = (life: Life<T>): readonly BufferedBatch<T>[] => {
+  #drain(run: EpochRun<T>): readonly BufferedBatch<T>[] {
     const ready: BufferedBatch<T>[] = []
-    for (let batch = life.waiting[0]; batch !== undefined && batch.from <= life.next; batch = life.waiting[0]) {
-      life.waiting.shift()
-      waitingBytes -= batch.bytes
+    for (let batch = run.waiting[0]; batch !== undefined && batch.from <= run.next; batch = run.waiting[0]) {
+      run.waiting.shift()
+      this.#waitingBytes -= batch.bytes
       // One that was overtaken by another with the same numbers is left out.
-      if (batch.from < life.next) continue
+      if (batch.from < run.next) continue
       ready.push(batch)
-      life.next = batch.to + 1
+      run.next = batch.to + 1
     }
-    life.horizon = Math.max(life.horizon, life.next - 1)
+    run.horizon = Math.max(run.horizon, run.next - 1)
     return ready
   }
 
-  /** The life, added where it is a new one; undefined where it is over. */
-  const lifeOf = (row: Row<T>, epoch: number): Life<T> | undefined => {
-    const known = row.lives.find((life) => life.epoch === epoch)
+  /** The epoch, added where it is a new one; undefined where it is over. */
+  #epochOf(row: PublisherRow<T>, epoch: number): EpochRun<T> | undefined {
+    const known = row.epochs.find((run) => run.epoch === epoch)
     if (known !== undefined) return known
-    if (epoch < (row.lives[0]?.epoch ?? 0)) return undefined
-    const life = begin(epoch, 1)
-    row.lives.push(life)
-    row.lives.sort((a, b) => a.epoch - b.epoch)
+    if (epoch < (row.epochs[0]?.epoch ?? 0)) return undefined
+    const run = beginEpoch<T>(epoch, 1)
+    row.epochs.push(run)
+    row.epochs.sort((a, b) => a.epoch - b.epoch)
     // The second, not the first, which is being let in, and not the newest.
-    if (row.lives.length > MAX_EPOCHS) clear(row.lives.splice(1, 1))
-    return row.lives.includes(life) ? life : undefined
+    if (row.epochs.length > MAX_EPOCHS) this.#dropWaiting(row.epochs.splice(1, 1))
+    return row.epochs.includes(run) ? run : undefined
   }
 
   /** Nobody minds what was not heard: the row continues behind it. */
-  const jump = (row: Row<T>, epoch: number, next: number): void => {
-    clear(row.lives)
-    row.lives = [begin(epoch, next)]
+  #restartAt(row: PublisherRow<T>, epoch: number, next: number): void {
+    this.#dropWaiting(row.epochs)
+    row.epochs = [beginEpoch<T>(epoch, next)]
     row.listening = true
   }
 
-  const wait = (life: Life<T>, batch: BufferedBatch<T>): AdmitResult<T> => {
-    const at = firstReaching(life.waiting, batch.from)
-    const behind = life.waiting[at]
-    if (batch.from < life.next || (behind !== undefined && behind.from <= batch.to)) return { kind: 'duplicate' }
-    life.horizon = Math.max(life.horizon, batch.to)
-    if (waitingBytes + batch.bytes > limits.maxWaitingBytes) return { kind: 'unkept' }
-    life.waiting.splice(at, 0, batch)
-    waitingBytes += batch.bytes
-    return { kind: 'ahead' }
+  #wait(run: EpochRun<T>, batch: BufferedBatch<T>): AdmitResult<T> {
+    const at = firstReaching(run.waiting, batch.from)
+    const behind = run.waiting[at]
+    if (batch.from < run.next || (behind !== undefined && behind.from <= batch.to)) return DUPLICATE
+    run.horizon = Math.max(run.horizon, batch.to)
+    if (this.#waitingBytes + batch.bytes > this.#limits.maxWaitingBytes) return UNKEPT
+    run.waiting.splice(at, 0, batch)
+    this.#waitingBytes += batch.bytes
+    return AHEAD
   }
 
-  const letIn = (life: Life<T>, batch: BufferedBatch<T>): AdmitResult<T> => {
-    life.next = batch.to + 1
-    if (life.next > life.horizon) life.horizon = batch.to
-    if (life.waiting.length === 0) return { kind: 'next', ready: [batch] }
-    return { kind: 'next', ready: [batch, ...drain(life)] }
-  }
-
-  return {
-    isPast({ publisher, word, epoch }, { to }) {
-      const first = find(publisher, word)?.lives[0]
-      if (first === undefined || epoch > first.epoch) return undefined
-      if (epoch < first.epoch) return 'stale'
-      return to < first.next ? 'duplicate' : undefined
-    },
-    admit({ publisher, word, epoch }, batch, hold) {
-      const rows = rowsOf(publisher)
-      const row = rows.get(word)
-      if (row === undefined) {
-        const life = begin(epoch, batch.from)
-        rows.set(word, { lives: [life], listening: true })
-        return letIn(life, batch)
-      }
-      const first = row.lives[0]
-      if (first === undefined || epoch < first.epoch) return { kind: 'stale' }
-      if (first.epoch === epoch && batch.from === first.next && row.listening) return letIn(first, batch)
-      if (!hold || !row.listening) {
-        const last = row.lives.at(-1) ?? first
-        if (epoch < last.epoch) return { kind: 'stale' }
-        if (epoch === last.epoch && batch.from < last.next) return { kind: 'duplicate' }
-        jump(row, epoch, batch.from)
-        return letIn(row.lives[0] ?? first, batch)
-      }
-      const life = lifeOf(row, epoch)
-      return life === undefined ? { kind: 'stale' } : wait(life, batch)
-    },
-    noteHead({ publisher, word, epoch }, last, at) {
-      const row = find(publisher, word)
-      if (row === undefined || !row.listening) return false
-      const life = lifeOf(row, epoch)
-      if (life === undefined) return false
-      if (last > life.horizon && (life.told === undefined || life.told.to < life.next)) life.told = { to: last, at }
-      life.horizon = Math.max(life.horizon, last)
-      return life.next <= life.horizon || row.lives.length > 1
-    },
-    startAt({ publisher, word, epoch }, next) {
-      const rows = rowsOf(publisher)
-      const row = rows.get(word)
-      if (row === undefined) rows.set(word, { lives: [begin(epoch, next)], listening: true })
-      else if (!row.listening) {
-        const last = row.lives.at(-1)
-        if (last === undefined || epoch > last.epoch) jump(row, epoch, next)
-        else if (epoch === last.epoch) jump(row, epoch, Math.max(next, last.next))
-      }
-    },
-    missing(publisher, word) {
-      const row = find(publisher, word)
-      const life = row?.lives[0]
-      if (row === undefined || life === undefined || !row.listening) return undefined
-      const { epoch, next, waiting, horizon } = life
-      const series = { publisher, word, epoch }
-      const to = (waiting[0]?.from ?? horizon + 1) - 1
-      if (next <= to) return { kind: 'gap', series, range: { from: next, to } }
-      return row.lives.length > 1 ? { kind: 'tail', series, range: { from: next, to: OPEN_END } } : undefined
-    },
-    missingSince(publisher, word) {
-      let since = Number.POSITIVE_INFINITY
-      for (const { waiting, told, next } of find(publisher, word)?.lives ?? []) {
-        for (const { at } of waiting) if (at < since) since = at
-        if (told !== undefined && told.to >= next && told.at < since) since = told.at
-      }
-      return since === Number.POSITIVE_INFINITY ? undefined : since
-    },
-    giveUp({ publisher, word, epoch }, { to }) {
-      const life = find(publisher, word)?.lives[0]
-      if (life === undefined || life.epoch !== epoch) return NONE
-      life.next = Math.max(life.next, to + 1)
-      return drain(life)
-    },
-    endEpoch({ publisher, word, epoch }) {
-      const row = find(publisher, word)
-      const [over, next] = row?.lives ?? []
-      if (over === undefined || next === undefined || over.epoch !== epoch) return NONE
-      clear([over])
-      row?.lives.shift()
-      return drain(next)
-    },
-    position(publisher, word) {
-      const row = find(publisher, word)
-      const life = row?.lives[0]
-      return row?.listening !== true || life === undefined ? undefined : { epoch: life.epoch, next: life.next }
-    },
-    publishers: (word) => [...publishers].flatMap(([publisher, rows]) => (rows.has(word) ? [publisher] : [])),
-    wordsOf: (publisher) => [...(publishers.get(publisher)?.keys() ?? [])],
-    stopListening(word) {
-      for (const rows of publishers.values()) {
-        const row = rows.get(word)
-        const last = row?.lives.at(-1)
-        if (row === undefined || last === undefined) continue
-        jump(row, last.epoch, Math.max(last.next, last.horizon + 1))
-        row.listening = false
-      }
-    },
-    size: () => publishers.size,
-    waitingBytes: () => waitingBytes,
+  #release(run: EpochRun<T>, batch: BufferedBatch<T>): AdmitResult<T> {
+    run.next = batch.to + 1
+    if (run.next > run.horizon) run.horizon = batch.to
+    if (run.waiting.length === 0) return { verdict: 'next', deliver: [batch], ask: false }
+    return { verdict: 'next', deliver: [batch, ...this.#drain(run)], ask: false }
   }
 }

@@ -7,6 +7,7 @@
  */
 import { ParleyError } from '../../errors.ts'
 import type { Listener, MeshEvent, Missed } from '../event.ts'
+import { Fifo } from '../fifo.ts'
 
 export interface SubscriptionQueueHooks {
   monotonic(): number
@@ -17,188 +18,178 @@ export interface SubscriptionQueueHooks {
   overflowed(): void
 }
 
-/** The inside of a subscription. */
-export interface SubscriptionQueue {
-  push(event: MeshEvent): void
-  missed(missed: Missed): void
-  /** The events, for one loop; leaving the loop calls `unsubscribe`. */
-  iterate(unsubscribe: () => void): AsyncIterator<MeshEvent>
-  delivered(): number
-  dropped(): number
-  /** Events that wait. */
-  size(): number
-  /** More than half of what it takes waits. */
-  isBehind(): boolean
-  close(): void
-}
-
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined }
 
-/** First-in first-out without shifting an array for each event. */
-const createFifo = () => {
-  let items: MeshEvent[] = []
-  let head = 0
-  return {
-    size: () => items.length - head,
-    put(event: MeshEvent) {
-      items.push(event)
-    },
-    take(): MeshEvent | undefined {
-      const event = items[head]
-      if (event === undefined) return undefined
-      head += 1
-      if (head === items.length || (head >= 1024 && head * 2 > items.length)) {
-        items = items.slice(head)
-        head = 0
-      }
-      return event
-    },
-    clear() {
-      items = []
-      head = 0
-    },
+/** @throws MSG001 where there is one: events go to it, and a loop would get none */
+export const checkHasNoListener = (listener: Listener<unknown> | undefined): void => {
+  if (listener === undefined) return
+  throw new ParleyError('MSG001', 'this subscription has a listener and cannot be read by a loop as well', {
+    hint: 'subscribe a second time without a listener',
+  })
+}
+
+/** Gathers what overflowed in one turn of the event loop into one report per publisher and word. */
+class OverflowReports {
+  readonly #report: (missed: Missed) => void
+  readonly #ranges = new Map<string, Missed>()
+
+  constructor(report: (missed: Missed) => void) {
+    this.#report = report
+  }
+
+  add({ source: publisher, epoch, sequence }: MeshEvent, word: string): void {
+    if (this.#ranges.size === 0) queueMicrotask(() => this.#flush())
+    const key = `${publisher}/${word}/${epoch}`
+    const from = this.#ranges.get(key)?.from ?? sequence
+    this.#ranges.set(key, { publisher, word, epoch, from, to: sequence, reason: 'overflow' })
+  }
+
+  #flush(): void {
+    const reports = [...this.#ranges.values()]
+    this.#ranges.clear()
+    for (const missed of reports) this.#report(missed)
   }
 }
 
-/** Gathers what overflowed in one turn into one report per publisher and word. */
-const createOverflow = (report: (missed: Missed) => void) => {
-  const ranges = new Map<string, Missed>()
-  const flush = () => {
-    const reports = [...ranges.values()]
-    ranges.clear()
-    for (const missed of reports) report(missed)
+/** A subscription to what comes from now on: its queue, and who takes out of it. */
+export class SubscriptionQueue {
+  readonly #listener: Listener<unknown> | undefined
+  readonly #limit: number
+  readonly #hooks: SubscriptionQueueHooks
+  readonly #events = new Fifo<MeshEvent>()
+  /** `next()` calls of the loop that wait for an event. */
+  readonly #loops: ((result: IteratorResult<MeshEvent, undefined>) => void)[] = []
+  #busy = false
+  #closed = false
+  #delivered = 0
+  #dropped = 0
+  /** Made once, as one of them is needed for each event. */
+  readonly #finished = (): void => {
+    this.#busy = false
+    this.#drain()
   }
-  return (event: MeshEvent, word: string) => {
-    if (ranges.size === 0) queueMicrotask(flush)
-    const key = `${event.source}/${word}/${event.epoch}`
-    const from = ranges.get(key)?.from ?? event.sequence
-    const range = { publisher: event.source, word, epoch: event.epoch, from, to: event.sequence }
-    ranges.set(key, { ...range, reason: 'overflow' })
+  readonly #failed = (error: unknown): void => {
+    this.#hooks.failed(error)
+    this.#finished()
   }
-}
+  readonly #overflow: OverflowReports
 
-export const createSubscriptionQueue = (
-  listener: Listener<unknown> | undefined,
-  limit: number,
-  hooks: SubscriptionQueueHooks,
-): SubscriptionQueue => {
-  const fifo = createFifo()
-  const readers: ((result: IteratorResult<MeshEvent, undefined>) => void)[] = []
-  let busy = false
-  let closed = false
-  let delivered = 0
-  let dropped = 0
+  constructor(listener: Listener<unknown> | undefined, limit: number, hooks: SubscriptionQueueHooks) {
+    this.#listener = listener
+    this.#limit = limit
+    this.#hooks = hooks
+    this.#overflow = new OverflowReports((missed) => this.missed(missed))
+  }
 
-  const report = (missed: Missed): void => {
-    if (closed || hooks.onMissed === undefined) return
+  push(event: MeshEvent): void {
+    if (this.#closed) return
+    if (this.#listener !== undefined && !this.#busy && this.#events.size() === 0) {
+      if (!this.#expired(event)) this.#hand(event)
+      return
+    }
+    const loop = this.#loops.shift()
+    if (loop === undefined) {
+      this.#enqueue(event)
+      return
+    }
+    if (this.#expired(event)) {
+      this.#loops.unshift(loop)
+      return
+    }
+    this.#delivered += 1
+    loop({ done: false, value: event })
+  }
+
+  missed(missed: Missed): void {
+    if (this.#closed || this.#hooks.onMissed === undefined) return
     try {
-      hooks.onMissed(missed)
+      this.#hooks.onMissed(missed)
     } catch (error) {
-      hooks.failed(error)
+      this.#hooks.failed(error)
     }
   }
-  const overflow = createOverflow(report)
 
-  const expired = (event: MeshEvent): boolean => {
-    if (event.expiresAt === undefined || hooks.monotonic() < event.expiresAt) return false
-    hooks.expired()
+  /** The events, for one loop; leaving the loop calls `unsubscribe`. */
+  iterate(unsubscribe: () => void): AsyncIterator<MeshEvent> {
+    checkHasNoListener(this.#listener)
+    return {
+      next: () => {
+        if (this.#closed) return Promise.resolve(DONE)
+        const event = this.#next()
+        if (event === undefined) return new Promise((resolve) => this.#loops.push(resolve))
+        this.#delivered += 1
+        return Promise.resolve({ done: false, value: event })
+      },
+      return() {
+        unsubscribe()
+        return Promise.resolve(DONE)
+      },
+    }
+  }
+
+  delivered(): number {
+    return this.#delivered
+  }
+
+  dropped(): number {
+    return this.#dropped
+  }
+
+  /** Events that wait. */
+  size(): number {
+    return this.#events.size()
+  }
+
+  /** More than half of what it takes waits. */
+  isBehind(): boolean {
+    return this.#events.size() * 2 > this.#limit
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#events.clear()
+    for (const loop of this.#loops.splice(0)) loop(DONE)
+  }
+
+  #expired(event: MeshEvent): boolean {
+    if (event.expiresAt === undefined || this.#hooks.monotonic() < event.expiresAt) return false
+    this.#hooks.expired()
     return true
   }
 
-  const next = (): MeshEvent | undefined => {
-    for (let event = fifo.take(); event !== undefined; event = fifo.take()) if (!expired(event)) return event
+  #next(): MeshEvent | undefined {
+    for (let event = this.#events.take(); event !== undefined; event = this.#events.take())
+      if (!this.#expired(event)) return event
     return undefined
   }
 
-  const finished = () => {
-    busy = false
-    drain()
-  }
-  const failed = (error: unknown) => {
-    hooks.failed(error)
-    finished()
-  }
-  const hand = (event: MeshEvent): void => {
-    delivered += 1
+  #hand(event: MeshEvent): void {
+    this.#delivered += 1
     try {
-      const pending = listener?.(event)
+      const pending = this.#listener?.(event)
       if (pending === undefined || typeof pending.then !== 'function') return
-      busy = true
-      pending.then(finished, failed)
+      this.#busy = true
+      pending.then(this.#finished, this.#failed)
     } catch (error) {
-      hooks.failed(error)
+      this.#hooks.failed(error)
     }
   }
-  const drain = (): void => {
-    while (!busy && !closed) {
-      const event = next()
+
+  #drain(): void {
+    while (!this.#busy && !this.#closed) {
+      const event = this.#next()
       if (event === undefined) return
-      hand(event)
+      this.#hand(event)
     }
   }
 
-  const enqueue = (event: MeshEvent): void => {
-    if (fifo.size() < limit) {
-      fifo.put(event)
+  #enqueue(event: MeshEvent): void {
+    if (this.#events.size() < this.#limit) {
+      this.#events.put(event)
       return
     }
-    dropped += 1
-    hooks.overflowed()
-    overflow(event, event.topic.split('.', 1)[0] ?? event.topic)
-  }
-
-  const push = (event: MeshEvent): void => {
-    if (closed) return
-    if (listener !== undefined && !busy && fifo.size() === 0) {
-      if (!expired(event)) hand(event)
-      return
-    }
-    const reader = readers.shift()
-    if (reader === undefined) {
-      enqueue(event)
-      return
-    }
-    if (expired(event)) {
-      readers.unshift(reader)
-      return
-    }
-    delivered += 1
-    reader({ done: false, value: event })
-  }
-
-  const close = (): void => {
-    closed = true
-    fifo.clear()
-    for (const reader of readers.splice(0)) reader(DONE)
-  }
-
-  return {
-    push,
-    missed: report,
-    iterate(unsubscribe) {
-      if (listener !== undefined) {
-        throw new ParleyError('MSG001', 'this subscription has a listener and cannot be read by a loop as well', {
-          hint: 'subscribe a second time without a listener',
-        })
-      }
-      return {
-        next() {
-          if (closed) return Promise.resolve(DONE)
-          const event = next()
-          if (event === undefined) return new Promise((resolve) => readers.push(resolve))
-          delivered += 1
-          return Promise.resolve({ done: false, value: event })
-        },
-        return() {
-          unsubscribe()
-          return Promise.resolve(DONE)
-        },
-      }
-    },
-    delivered: () => delivered,
-    dropped: () => dropped,
-    size: fifo.size,
-    isBehind: () => fifo.size() * 2 > limit,
-    close,
+    this.#dropped += 1
+    this.#hooks.overflowed()
+    this.#overflow.add(event, event.topic.split('.', 1)[0] ?? event.topic)
   }
 }

@@ -34,7 +34,7 @@ export interface HeadGossip {
 export const headKey = ({ publisher, word }: Pick<WireHead, 'publisher' | 'word'>): string => `${publisher} ${word}`
 
 export const createHeadGossip = (port: Pick<Port, 'timers' | 'random'>, hooks: HeadGossipHooks): HeadGossip => {
-  const waiting = new Map<string, { head: WireHead; toldBy: Set<string> }>()
+  const waiting = new Map<string, { head: WireHead; knownBy: Set<string> }>()
   let timer: Stop | undefined
 
   const pass = (): void => {
@@ -42,11 +42,11 @@ export const createHeadGossip = (port: Pick<Port, 'timers' | 'random'>, hooks: H
     timer = undefined
     const audiences = new Map<string, readonly string[]>()
     const byPeer = new Map<string, WireHead[]>()
-    for (const { head, toldBy } of waiting.values()) {
+    for (const { head, knownBy } of waiting.values()) {
       const audience = audiences.get(head.word) ?? hooks.subscribers(head.word)
       audiences.set(head.word, audience)
       for (const peer of audience) {
-        if (toldBy.has(peer) || peer === head.publisher) continue
+        if (knownBy.has(peer) || peer === head.publisher) continue
         const list = byPeer.get(peer)
         if (list === undefined) byPeer.set(peer, [head])
         else list.push(head)
@@ -59,13 +59,13 @@ export const createHeadGossip = (port: Pick<Port, 'timers' | 'random'>, hooks: H
   return {
     add(head, from) {
       if (waiting.size >= MAX_WAITING) pass()
-      waiting.set(headKey(head), { head, toldBy: new Set([from]) })
+      waiting.set(headKey(head), { head, knownBy: new Set([from]) })
       const [byte = 0] = port.random(1)
       timer ??= port.timers.after((HEAD_GOSSIP_MS / 2) * (1 + byte / 256), pass)
     },
     markKnown(head, from) {
       const entry = waiting.get(headKey(head))
-      if (entry?.head.epoch === head.epoch && entry.head.last === head.last) entry.toldBy.add(from)
+      if (entry?.head.epoch === head.epoch && entry.head.last === head.last) entry.knownBy.add(from)
     },
     stop() {
       timer?.()

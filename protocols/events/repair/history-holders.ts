@@ -11,7 +11,7 @@ import { type EventSeries, seriesKey } from '../series.ts'
 
 const MAX_SERIES = 1024
 /** Of one series. */
-const MAX_TOLD = 16
+const MAX_DECLARED = 16
 /** In one round. */
 export const MAX_HOLDERS = 64
 /** The sizes of the groups that are asked together, one after another; the last one goes on. */
@@ -19,7 +19,7 @@ const GROUPS = [2, 4, 8] as const
 
 interface Known {
   giver: string | undefined
-  readonly told: Set<string>
+  readonly declared: Set<string>
 }
 
 export interface HistoryHolders {
@@ -52,7 +52,7 @@ export const createHistoryHolders = (
 
   const of = (series: EventSeries): Known => {
     const key = seriesKey(series)
-    const found = known.get(key) ?? { giver: undefined, told: new Set<string>() }
+    const found = known.get(key) ?? { giver: undefined, declared: new Set<string>() }
     known.delete(key)
     known.set(key, found)
     const [oldest] = known.keys()
@@ -71,23 +71,25 @@ export const createHistoryHolders = (
       of(series).giver = peer
     },
     holds(series, peer) {
-      const { told } = of(series)
-      if (told.size < MAX_TOLD) told.add(peer)
+      const { declared } = of(series)
+      if (declared.size < MAX_DECLARED) declared.add(peer)
     },
     isLikely(series, peer) {
       const found = known.get(seriesKey(series))
-      return found !== undefined && (found.giver === peer || found.told.has(peer))
+      return found !== undefined && (found.giver === peer || found.declared.has(peer))
     },
     groups(series, asked, unable, together) {
       const able = new Set(port.members().flatMap(({ id }) => (unable.has(id) ? [] : [id])))
-      const { giver, told } = known.get(seriesKey(series)) ?? { giver: undefined, told: [] }
+      const { giver, declared } = known.get(seriesKey(series)) ?? { giver: undefined, declared: [] }
       const likely = [...new Set([...(giver === undefined ? [] : [giver]), series.publisher])].filter((id) =>
         able.has(id),
       )
       const rest = new Set(
-        [...turned([...told]), ...turned(port.gossip.subscribers(topicOf(series.word))), ...turned([...able])].filter(
-          (id) => able.has(id) && !likely.includes(id),
-        ),
+        [
+          ...turned([...declared]),
+          ...turned(port.gossip.subscribers(topicOf(series.word))),
+          ...turned([...able]),
+        ].filter((id) => able.has(id) && !likely.includes(id)),
       )
       const others = [...rest].toSorted((a, b) => (asked.get(a) ?? 0) - (asked.get(b) ?? 0)).slice(0, MAX_HOLDERS)
       const groups: string[][] = together ? [likely] : likely.map((id) => [id])

@@ -1,12 +1,12 @@
-/** The subscriptions that read (reader.ts), by first word. State: which there are. */
+/** The subscriptions that catch up (catchup-subscription.ts), by first word. State: which there are. */
 import type { CatchupSubscription } from './catchup-subscription.ts'
 
 export interface CatchupRegistry {
-  /** @param word undefined for one that reads all words */
+  /** @param word undefined for one of all words */
   add(word: string | undefined, reader: CatchupSubscription): void
   remove(word: string | undefined, reader: CatchupSubscription): void
   of(word: string): Iterable<CatchupSubscription>
-  /** True where somebody reads this word. */
+  /** True where there is one of this word. */
   has(word: string): boolean
   all(): Iterable<CatchupSubscription>
 }

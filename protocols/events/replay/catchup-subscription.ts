@@ -1,22 +1,24 @@
 /**
- * A subscription that reads: from a point in the past on, or acknowledged, or with a name under which its position is
- * kept. It hands out one event at a time, in order for each publisher, publishers (lanes.ts) taking turns; a slow listener
- * slows the reading, and nothing overflows.
+ * A subscription that catches up: it starts in the past, or is acknowledged, or has a name under which its position is
+ * kept. It hands out one event at a time, in order for each publisher, publishers
+ * (publisher-cursors.ts) taking turns; a slow listener slows the reading, and nothing overflows.
  *
- * Acknowledged: an event is handled when the listener's promise resolves, or when the loop asks for the next one. One
+ * Acknowledged: an event is handled when the listener's promise resolves, or when the loop asks for the next slot. One
  * that fails is handed out again after a growing pause, other publishers' events meanwhile; after the last attempt it is
- * told and left behind.
+ * reported and left behind.
  *
  * State: the event that is being handled, attempts that wait, the loop that waits for an event.
  */
-import { ParleyError } from '../../errors.ts'
 import type { Port, Stop } from '../../port.ts'
+import type { VerifiedBatch } from '../batch/batch-decoder.ts'
 import type { Listener, MeshEvent, Missed } from '../event.ts'
+import type { CursorPosition } from '../history/history-contract.ts'
+import { checkHasNoListener } from '../receive/subscription-queue.ts'
+import type { EventSeries, SequenceRange } from '../series.ts'
 import type { CursorEvent } from './publisher-cursor.ts'
 import {
   type CursorSlot,
-  createPublisherCursors,
-  type PublisherCursors,
+  PublisherCursors,
   type PublisherCursorsHooks,
   type PublisherCursorsOptions,
 } from './publisher-cursors.ts'
@@ -46,176 +48,204 @@ export interface CatchupHooks extends Omit<PublisherCursorsHooks, 'missed' | 'ch
   moved(): void
 }
 
-export interface CatchupSubscription
-  extends Pick<PublisherCursors, 'begin' | 'offer' | 'lost' | 'refresh' | 'neighbourJoined' | 'positions' | 'bytes'> {
-  iterate(unsubscribe: () => void): AsyncIterator<MeshEvent>
-  delivered(): number
-  close(): void
-}
+export class CatchupSubscription {
+  readonly #port: Pick<Port, 'clock' | 'timers' | 'log'>
+  readonly #listener: Listener<unknown> | undefined
+  readonly #options: CatchupOptions
+  readonly #hooks: CatchupHooks
+  readonly #timers = new Set<Stop>()
+  /** `next()` calls of the loop that wait for an event. */
+  readonly #loops: ((result: IteratorResult<MeshEvent, undefined>) => void)[] = []
+  #busy = false
+  #closed = false
+  #delivered = 0
+  /** Handed to the loop, which has not asked for the next slot. */
+  #unacknowledged: CursorSlot | undefined
+  readonly #cursors: PublisherCursors
 
-export const createCatchupSubscription = (
-  port: Pick<Port, 'clock' | 'timers' | 'log'>,
-  listener: Listener<unknown> | undefined,
-  options: CatchupOptions,
-  hooks: CatchupHooks,
-): CatchupSubscription => {
-  const { ack } = options
-  const timers = new Set<Stop>()
-  const waiting: ((result: IteratorResult<MeshEvent, undefined>) => void)[] = []
-  let busy = false
-  let closed = false
-  let delivered = 0
-  /** Handed to the loop, which has not asked for the next one. */
-  let unacknowledged: CursorSlot | undefined
+  constructor(
+    port: Pick<Port, 'clock' | 'timers' | 'log'>,
+    listener: Listener<unknown> | undefined,
+    options: CatchupOptions,
+    hooks: CatchupHooks,
+  ) {
+    this.#port = port
+    this.#listener = listener
+    this.#options = options
+    this.#hooks = hooks
+    this.#cursors = new PublisherCursors(port, options, {
+      ...hooks,
+      missed: (series, range) => hooks.missed({ ...series, ...range, reason: 'gap' }),
+      changed: () => this.#pump(),
+    })
+  }
 
-  const lanes = createPublisherCursors(port, options, {
-    ...hooks,
-    missed: (series, range) => hooks.missed({ ...series, ...range, reason: 'gap' }),
-    changed: () => pump(),
-  })
+  /** Begins with a word: finds out what is held of it. */
+  begin(word: string): Promise<void> {
+    return this.#cursors.begin(word)
+  }
+
+  /** A batch was let in, or published here, in order. */
+  offer(proven: VerifiedBatch): void {
+    this.#cursors.offer(proven)
+  }
+
+  /** Gossip's side gave these up. */
+  lost(series: EventSeries, range: SequenceRange): void {
+    this.#cursors.lost(series, range)
+  }
+
+  /** More may be known of what this publisher said. */
+  refresh(publisher: string, word: string): void {
+    this.#cursors.refresh(publisher, word)
+  }
+
+  /** A neighbour came, which may hold more. */
+  neighbourJoined(peer: string): void {
+    this.#cursors.neighbourJoined(peer)
+  }
+
+  positions(): CursorPosition[] {
+    return this.#cursors.positions()
+  }
+
+  bytes(): number {
+    return this.#cursors.bytes()
+  }
+
+  iterate(unsubscribe: () => void): AsyncIterator<MeshEvent> {
+    checkHasNoListener(this.#listener)
+    return {
+      next: () => {
+        if (this.#closed) return Promise.resolve(DONE)
+        this.#acknowledge()
+        return new Promise((resolve) => {
+          this.#loops.push(resolve)
+          this.#pump()
+        })
+      },
+      return() {
+        unsubscribe()
+        return Promise.resolve(DONE)
+      },
+    }
+  }
+
+  delivered(): number {
+    return this.#delivered
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const stop of this.#timers) stop()
+    this.#timers.clear()
+    this.#cursors.close()
+    for (const resolve of this.#loops.splice(0)) resolve(DONE)
+  }
 
   /** The next event in turn, and whose it is. */
-  const next = (): { seat: CursorSlot; event: MeshEvent } | undefined => {
-    for (let seat = lanes.takeReady(); seat !== undefined; seat = lanes.takeReady()) {
-      for (let found = seat.lane.peek(); found !== undefined; found = seat.lane.peek()) {
-        const event = hooks.eventFor(found)
+  #next(): { slot: CursorSlot; event: MeshEvent } | undefined {
+    for (let slot = this.#cursors.takeReady(); slot !== undefined; slot = this.#cursors.takeReady()) {
+      for (let found = slot.cursor.peek(); found !== undefined; found = slot.cursor.peek()) {
+        const event = this.#hooks.eventFor(found)
         if (event !== undefined) {
-          lanes.markReady(seat)
-          return { seat, event }
+          this.#cursors.markReady(slot)
+          return { slot, event }
         }
-        seat.lane.advance()
-        hooks.moved()
+        slot.cursor.advance()
+        this.#hooks.moved()
       }
       // It has nothing any more: the next look has it read on.
-      lanes.markReady(seat)
+      this.#cursors.markReady(slot)
     }
     return undefined
   }
 
-  const handled = (one: CursorSlot): void => {
-    one.attempts = 0
-    one.lane.advance()
-    hooks.moved()
+  #markHandled(slot: CursorSlot): void {
+    slot.attempts = 0
+    slot.cursor.advance()
+    this.#hooks.moved()
   }
 
-  const taken = (one: CursorSlot): void => {
-    delivered += 1
-    hooks.delivered()
-    handled(one)
+  #markDelivered(slot: CursorSlot): void {
+    this.#delivered += 1
+    this.#hooks.delivered()
+    this.#markHandled(slot)
   }
 
-  const later = (ms: number, fn: () => void): void => {
-    const stop = port.timers.after(ms, () => {
-      timers.delete(stop)
+  #after(ms: number, fn: () => void): void {
+    const stop = this.#port.timers.after(ms, () => {
+      this.#timers.delete(stop)
       fn()
     })
-    timers.add(stop)
+    this.#timers.add(stop)
   }
 
-  const failed = (one: CursorSlot, event: MeshEvent, error: unknown): void => {
-    if (closed) return
-    one.attempts += 1
-    if (!ack) hooks.failed(error)
-    else if (one.attempts < options.attempts) {
-      hooks.redelivered()
-      one.resting = true
-      later(Math.min(MAX_BACKOFF_MS, options.retryMs * 2 ** (one.attempts - 1)), () => {
-        one.resting = false
-        lanes.markReady(one)
-        pump()
+  #handleFailure(slot: CursorSlot, event: MeshEvent, error: unknown): void {
+    if (this.#closed) return
+    slot.attempts += 1
+    if (!this.#options.ack) this.#hooks.failed(error)
+    else if (slot.attempts < this.#options.attempts) {
+      this.#hooks.redelivered()
+      slot.isPaused = true
+      this.#after(Math.min(MAX_BACKOFF_MS, this.#options.retryMs * 2 ** (slot.attempts - 1)), () => {
+        slot.isPaused = false
+        this.#cursors.markReady(slot)
+        this.#pump()
       })
       return
-    } else hooks.givenUp(event, error)
-    handled(one)
+    } else this.#hooks.givenUp(event, error)
+    this.#markHandled(slot)
   }
 
-  const hand = (one: CursorSlot, event: MeshEvent): void => {
+  #hand(slot: CursorSlot, event: MeshEvent): void {
     try {
-      const pending = listener?.(event)
+      const pending = this.#listener?.(event)
       if (pending !== undefined && typeof pending.then === 'function') {
-        busy = true
+        this.#busy = true
         pending
           .then(
-            () => taken(one),
-            (error: unknown) => failed(one, event, error),
+            () => this.#markDelivered(slot),
+            (error: unknown) => this.#handleFailure(slot, event, error),
           )
           .finally(() => {
-            busy = false
-            pump()
+            this.#busy = false
+            this.#pump()
           })
         return
       }
-      taken(one)
+      this.#markDelivered(slot)
     } catch (error) {
-      failed(one, event, error)
+      this.#handleFailure(slot, event, error)
     }
   }
 
-  const pump = (): void => {
-    while (!busy && !closed) {
-      const loop = listener === undefined ? waiting[0] : undefined
-      if (listener === undefined && loop === undefined) break
-      const found = next()
+  #pump(): void {
+    while (!this.#busy && !this.#closed) {
+      const loop = this.#listener === undefined ? this.#loops[0] : undefined
+      if (this.#listener === undefined && loop === undefined) break
+      const found = this.#next()
       if (found === undefined) break
-      if (loop === undefined) hand(found.seat, found.event)
+      if (loop === undefined) this.#hand(found.slot, found.event)
       else {
-        waiting.shift()
-        if (ack) {
-          // Its lane stands still until it is acknowledged.
-          found.seat.resting = true
-          unacknowledged = found.seat
-        } else taken(found.seat)
+        this.#loops.shift()
+        if (this.#options.ack) {
+          // Its cursor stands still until it is acknowledged.
+          found.slot.isPaused = true
+          this.#unacknowledged = found.slot
+        } else this.#markDelivered(found.slot)
         loop({ done: false, value: found.event })
       }
     }
-    lanes.readOn()
+    this.#cursors.readOn()
   }
 
-  const acknowledge = (): void => {
-    const one = unacknowledged
-    unacknowledged = undefined
-    if (one === undefined) return
-    one.resting = false
-    lanes.markReady(one)
-    taken(one)
-  }
-
-  return {
-    begin: lanes.begin,
-    offer: lanes.offer,
-    lost: lanes.lost,
-    refresh: lanes.refresh,
-    neighbourJoined: lanes.neighbourJoined,
-    positions: lanes.positions,
-    bytes: lanes.bytes,
-    iterate(unsubscribe) {
-      if (listener !== undefined) {
-        throw new ParleyError('MSG001', 'this subscription has a listener and cannot be read by a loop as well', {
-          hint: 'subscribe a second time without a listener',
-        })
-      }
-      return {
-        next() {
-          if (closed) return Promise.resolve(DONE)
-          acknowledge()
-          return new Promise((resolve) => {
-            waiting.push(resolve)
-            pump()
-          })
-        },
-        return() {
-          unsubscribe()
-          return Promise.resolve(DONE)
-        },
-      }
-    },
-    delivered: () => delivered,
-    close() {
-      closed = true
-      for (const stop of timers) stop()
-      timers.clear()
-      lanes.close()
-      for (const resolve of waiting.splice(0)) resolve(DONE)
-    },
+  #acknowledge(): void {
+    const slot = this.#unacknowledged
+    this.#unacknowledged = undefined
+    if (slot === undefined) return
+    slot.isPaused = false
+    this.#cursors.markReady(slot)
+    this.#markDelivered(slot)
   }
 }

@@ -1,4 +1,4 @@
-/** What this node and its neighbours hold of a word (method `catalog`). Keeps no state. */
+/** What this node and its neighbours hold of a word (method `catalog`). */
 import { isParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import type { History } from '../history/history.ts'
@@ -25,7 +25,7 @@ export type CatalogQuery = (
   attempt: number,
 ) => Promise<CatalogAnswers>
 
-/** What is told of it to others: the newest lives, where it is too much. */
+/** The answer to a neighbour: the newest epochs, where there are too many. */
 export const catalogForPeer = async (
   history: Pick<History, 'list'>,
   word: string,
@@ -66,9 +66,9 @@ export const createCatalogQuery = (
     let index = 0
     const caller = async (): Promise<void> => {
       for (let peer = asked[index++]; peer !== undefined; peer = asked[index++]) {
-        const told = await ask(peer, word, since, TIMEOUT_MS * 2 ** (attempt - 1))
-        if (told === undefined) silent.push(peer)
-        else held.push(...told)
+        const answer = await ask(peer, word, since, TIMEOUT_MS * 2 ** (attempt - 1))
+        if (answer === undefined) silent.push(peer)
+        else held.push(...answer)
       }
     }
     await Promise.all(Array.from({ length: Math.min(AT_ONCE, asked.length) }, caller))

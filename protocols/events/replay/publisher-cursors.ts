@@ -1,46 +1,45 @@
 /**
- * The lanes of a subscription that reads, one for each publisher and first word: where they start, which of them read on,
- * and whose turn it is.
+ * The cursors of a subscription that catches up, one for each publisher and first word: where they start, which of them
+ * read on, and whose turn it is.
  *
- * Where it starts in the past, this node and its neighbours are asked first what they hold (catalogs.ts); publishers that
- * are heard for the first time meanwhile wait for the answers, and a neighbour that comes later is asked then.
+ * Where the subscription starts in the past, this node and its neighbours are asked first what they hold
+ * (catalog-gathering.ts); publishers that are heard for the first time meanwhile wait for the answers.
  *
- * State: the lanes, at most `maxPublishers`; what is held of each publisher, as it was told.
+ * State: the cursors, at most `maxPublishers`, and which of them have something or are to read on.
  */
-import type { Port, Stop } from '../../port.ts'
+import type { Port } from '../../port.ts'
 import type { StartPosition } from '../api.ts'
 import type { VerifiedBatch } from '../batch/batch-decoder.ts'
 import type { CursorPosition, SavedCursor } from '../history/history-contract.ts'
-import type { Retrieve } from '../repair/retrieve.ts'
+import type { Retrieval } from '../repair/retrieval.ts'
 import type { EventSeries, SequenceRange } from '../series.ts'
+import { CatalogGathering, type Newcomer } from './catalog-gathering.ts'
 import type { CatalogQuery } from './history-catalog.ts'
-import { createPublisherCursor, type PublisherCursor } from './publisher-cursor.ts'
-import { mergeHeld, type SeriesPosition, sinceMs, startPositionOf } from './start-position.ts'
+import { PublisherCursor } from './publisher-cursor.ts'
+import { type SeriesPosition, sinceMs, startPositionOf } from './start-position.ts'
 
-/** Lanes that read from the history at one time. */
+/** Cursors that read from the history at one time. */
 const MAX_READING = 8
-/** How often a neighbour is asked what it holds that does not answer; before the second time, and twice that before the third. */
-const CATALOG_ATTEMPTS = 3
-const CATALOG_AGAIN_MS = 1_000
-/** Over all lanes; beyond it what is here is handed out first. */
+/** Over all cursors; beyond it what is here is handed out first. */
 const MAX_BUFFERED_BYTES = 8 * 1024 * 1024
 
 export interface CursorSlot {
-  readonly lane: PublisherCursor
+  readonly cursor: PublisherCursor
   /** Of the next event. */
   attempts: number
   /** Its next event waits: for another attempt, or to be acknowledged. */
-  resting: boolean
+  isPaused: boolean
 }
 
 export interface PublisherCursorsOptions {
   from: StartPosition
+  /** Where the subscription was when it ended, for one with a name. */
   cursor: SavedCursor | undefined
   maxPublishers: number
 }
 
 export interface PublisherCursorsHooks {
-  retrieve: Retrieve
+  retrieval: Pick<Retrieval, 'retrieve'>
   catalogs: CatalogQuery
   /** Where gossip has come to, this node's own publishing included. */
   position(publisher: string, word: string): SeriesPosition | undefined
@@ -51,223 +50,203 @@ export interface PublisherCursorsHooks {
   changed(): void
 }
 
-export interface PublisherCursors {
-  /** Begins with a word: finds out what is held of it. */
-  begin(word: string): Promise<void>
-  /** A batch was let in, or published here, in order. */
-  offer(proven: VerifiedBatch): void
-  lost(series: EventSeries, range: SequenceRange): void
-  /** More may be known of what this publisher said. */
-  refresh(publisher: string, word: string): void
-  /** A neighbour came, which may hold more. */
-  neighbourJoined(peer: string): void
-  /** A lane whose turn it is, perhaps with an event; it goes to the end of the line by `wake`. */
-  takeReady(): CursorSlot | undefined
-  markReady(seat: CursorSlot): void
-  /** Lets lanes that have nothing read on. */
-  readOn(): void
-  positions(): CursorPosition[]
-  bytes(): number
-  close(): void
-}
+const keyOf = (publisher: string, word: string): string => `${publisher} ${word}`
 
-export const createPublisherCursors = (
-  port: Pick<Port, 'clock' | 'timers' | 'log'>,
-  options: PublisherCursorsOptions,
-  hooks: PublisherCursorsHooks,
-): PublisherCursors => {
-  const { from, cursor } = options
+export class PublisherCursors {
+  readonly #port: Pick<Port, 'clock' | 'timers' | 'log'>
+  readonly #options: PublisherCursorsOptions
+  readonly #hooks: PublisherCursorsHooks
   /** Where nothing is to be found out first. */
-  const isLive = from === 'latest' && cursor === undefined
-  const seats = new Map<string, CursorSlot>()
-  const held = new Map<string, Map<number, { from: number; to: number; since: number | undefined }>>()
-  const words = new Set<string>()
+  readonly #isLive: boolean
+  readonly #slots = new Map<string, CursorSlot>()
+  readonly #words = new Set<string>()
   /** In turn. */
-  const ready = new Set<CursorSlot>()
-  const toRead = new Set<CursorSlot>()
-  const newcomers = new Map<string, EventSeries & { first: number }>()
-  let gathering = 0
-  let reading = 0
-  let closed = false
-  const stops = new Set<Stop>()
+  readonly #ready = new Set<CursorSlot>()
+  readonly #toRead = new Set<CursorSlot>()
+  readonly #gathering: CatalogGathering
+  #reading = 0
+  #closed = false
 
-  const keyOf = (publisher: string, word: string): string => `${publisher} ${word}`
-  const bytes = (): number => {
+  constructor(
+    port: Pick<Port, 'clock' | 'timers' | 'log'>,
+    options: PublisherCursorsOptions,
+    hooks: PublisherCursorsHooks,
+  ) {
+    this.#port = port
+    this.#options = options
+    this.#hooks = hooks
+    this.#isLive = options.from === 'latest' && options.cursor === undefined
+    this.#gathering = new CatalogGathering(port, hooks.catalogs, sinceMs(options.from, options.cursor), {
+      gathered: (word, publishers) => this.#openCursors(word, publishers),
+      complete: (newcomers) => this.#openNewcomers(newcomers),
+    })
+  }
+
+  /** Begins with a word: finds out what is held of it. */
+  async begin(word: string): Promise<void> {
+    if (this.#words.has(word)) return
+    this.#words.add(word)
+    for (const { publisher, word: of, epoch, next } of this.#options.cursor?.positions ?? []) {
+      if (of === word) this.#addSlot(publisher, word, { epoch, next })
+    }
+    if (!this.#isLive) await this.#gathering.begin(word)
+  }
+
+  /** A batch was let in, or published here, in order. */
+  offer(proven: VerifiedBatch): void {
+    if (this.#closed) return
+    const { publisher, word, epoch, first } = proven.batch
+    const isWaited = !this.#slots.has(keyOf(publisher, word)) && this.#gathering.isRunning()
+    if (isWaited && this.#gathering.addNewcomer({ publisher, word, epoch, first }, this.#options.maxPublishers)) return
+    const slot = this.#slotOf(publisher, word, { epoch, next: first })
+    if (slot === undefined) return
+    if (slot.cursor.offer(proven, this.bytes() <= MAX_BUFFERED_BYTES)) this.#ready.add(slot)
+    else this.#toRead.add(slot)
+    this.#hooks.changed()
+  }
+
+  /** Gossip's side gave these up. */
+  lost({ publisher, word, epoch }: EventSeries, range: SequenceRange): void {
+    if (this.#closed) return
+    const slot = this.#slotOf(publisher, word, { epoch, next: range.from })
+    if (slot === undefined) return
+    slot.cursor.lost(epoch, range)
+    this.#toRead.add(slot)
+    this.#hooks.changed()
+  }
+
+  /** More may be known of what this publisher said. */
+  refresh(publisher: string, word: string): void {
+    const slot = this.#slots.get(keyOf(publisher, word))
+    if (slot === undefined || this.#closed) return
+    slot.cursor.retry()
+    this.#toRead.add(slot)
+    this.#hooks.changed()
+  }
+
+  /** A neighbour came, which may hold more. */
+  neighbourJoined(peer: string): void {
+    if (this.#isLive || this.#closed) return
+    for (const word of this.#words) this.#gathering.askPeer(word, peer)
+  }
+
+  /** A cursor whose turn it is, perhaps with an event; `markReady` puts it to the end of the line. */
+  takeReady(): CursorSlot | undefined {
+    for (const slot of this.#ready) {
+      this.#ready.delete(slot)
+      if (slot.isPaused) continue
+      if (slot.cursor.bytes() > 0) return slot
+      this.#toRead.add(slot)
+    }
+    return undefined
+  }
+
+  markReady(slot: CursorSlot): void {
+    this.#ready.add(slot)
+  }
+
+  /** Lets cursors that have nothing read on. */
+  readOn(): void {
+    for (const slot of this.#toRead) {
+      if (this.#closed || this.#reading >= MAX_READING || this.bytes() > MAX_BUFFERED_BYTES) return
+      this.#toRead.delete(slot)
+      this.#reading += 1
+      slot.cursor
+        .fill()
+        .catch((error: unknown) => {
+          const { publisher, word } = slot.cursor
+          this.#port.log.error('events could not be read from the history', { publisher, word, error })
+        })
+        .finally(() => {
+          this.#reading -= 1
+          if (slot.cursor.bytes() > 0) this.#ready.add(slot)
+          this.#hooks.changed()
+        })
+    }
+  }
+
+  positions(): CursorPosition[] {
+    const open = [...this.#slots.values()].map(({ cursor }) => ({
+      publisher: cursor.publisher,
+      word: cursor.word,
+      ...cursor.position(),
+    }))
+    // Of words that nobody holds at the moment.
+    const kept = (this.#options.cursor?.positions ?? []).filter(({ word }) => !this.#words.has(word))
+    return [...open, ...kept]
+  }
+
+  /** Of batches that wait to be handed out. */
+  bytes(): number {
     let sum = 0
-    for (const { lane } of seats.values()) sum += lane.bytes()
+    for (const { cursor } of this.#slots.values()) sum += cursor.bytes()
     return sum
   }
 
-  const lifeAfter = (publisher: string, word: string, epoch: number): number | undefined => {
-    const told = [...(held.get(keyOf(publisher, word))?.keys() ?? [])]
-    const live = hooks.position(publisher, word)?.epoch
-    const later = [...told, ...(live === undefined ? [] : [live])].filter((one) => one > epoch)
+  close(): void {
+    this.#closed = true
+    this.#gathering.close()
+    for (const { cursor } of this.#slots.values()) cursor.close()
+  }
+
+  /** What is held of a word is known better: of these publishers, and of those that are heard. */
+  #openCursors(word: string, publishers: readonly string[]): void {
+    for (const publisher of new Set([...publishers, ...this.#hooks.publishers(word)])) {
+      const slot = this.#slotOf(publisher, word, this.#hooks.position(publisher, word))
+      slot?.cursor.retry()
+      if (slot !== undefined) this.#toRead.add(slot)
+    }
+    if (this.#gathering.isRunning()) this.#hooks.changed()
+  }
+
+  #openNewcomers(newcomers: readonly Newcomer[]): void {
+    for (const { publisher, word, epoch, first } of newcomers) {
+      const slot = this.#slotOf(publisher, word, this.#hooks.position(publisher, word) ?? { epoch, next: first })
+      if (slot !== undefined) this.#toRead.add(slot)
+    }
+    this.#hooks.changed()
+  }
+
+  /** The next epoch of the publisher that is known of. */
+  #epochAfter(publisher: string, word: string, epoch: number): number | undefined {
+    const live = this.#hooks.position(publisher, word)?.epoch
+    const known = [...this.#gathering.heldOf(publisher, word).keys(), ...(live === undefined ? [] : [live])]
+    const later = known.filter((one) => one > epoch)
     return later.length === 0 ? undefined : Math.min(...later)
   }
 
-  const makeRoom = (): void => {
-    if (seats.size < options.maxPublishers) return
-    for (const [key, { lane }] of seats) {
-      if (lane.bytes() > 0) continue
-      lane.close()
-      seats.delete(key)
+  /** The cursor of a publisher, begun where it starts; undefined where that is not known. */
+  #slotOf(publisher: string, word: string, live: SeriesPosition | undefined): CursorSlot | undefined {
+    const known = this.#slots.get(keyOf(publisher, word))
+    if (known !== undefined) return known
+    const { from, cursor } = this.#options
+    const start = startPositionOf(from, cursor, this.#gathering.heldOf(publisher, word), live)
+    return start === undefined ? undefined : this.#addSlot(publisher, word, start)
+  }
+
+  #addSlot(publisher: string, word: string, start: SeriesPosition): CursorSlot {
+    this.#makeRoom()
+    const cursor = new PublisherCursor(publisher, word, start, {
+      retrieval: this.#hooks.retrieval,
+      position: () => this.#hooks.position(publisher, word),
+      epochAfter: (epoch) => this.#epochAfter(publisher, word, epoch),
+      missed: this.#hooks.missed,
+      monotonic: () => this.#port.clock.monotonic(),
+    })
+    const slot: CursorSlot = { cursor, attempts: 0, isPaused: false }
+    this.#slots.set(keyOf(publisher, word), slot)
+    this.#toRead.add(slot)
+    return slot
+  }
+
+  /** In a full table the first cursor goes that has nothing to hand out. */
+  #makeRoom(): void {
+    if (this.#slots.size < this.#options.maxPublishers) return
+    for (const [key, { cursor }] of this.#slots) {
+      if (cursor.bytes() > 0) continue
+      cursor.close()
+      this.#slots.delete(key)
       return
     }
-  }
-
-  const seat = (publisher: string, word: string, start: SeriesPosition): CursorSlot => {
-    makeRoom()
-    const lane = createPublisherCursor(publisher, word, start, {
-      retrieve: hooks.retrieve,
-      position: () => hooks.position(publisher, word),
-      epochAfter: (epoch) => lifeAfter(publisher, word, epoch),
-      missed: hooks.missed,
-      monotonic: () => port.clock.monotonic(),
-    })
-    const made = { lane, attempts: 0, resting: false }
-    seats.set(keyOf(publisher, word), made)
-    toRead.add(made)
-    return made
-  }
-
-  /** The lane of a publisher, begun where it starts; undefined where that is not known. */
-  const place = (publisher: string, word: string, live: SeriesPosition | undefined): CursorSlot | undefined => {
-    const known = seats.get(keyOf(publisher, word))
-    if (known !== undefined) return known
-    const start = startPositionOf(from, cursor, held.get(keyOf(publisher, word)) ?? new Map(), live)
-    return start === undefined ? undefined : seat(publisher, word, start)
-  }
-
-  const read = (): void => {
-    for (const one of toRead) {
-      if (closed || reading >= MAX_READING || bytes() > MAX_BUFFERED_BYTES) return
-      toRead.delete(one)
-      reading += 1
-      one.lane
-        .fill()
-        .catch((error: unknown) => {
-          const { publisher, word } = one.lane
-          port.log.error('events could not be read from the history', { publisher, word, error })
-        })
-        .finally(() => {
-          reading -= 1
-          if (one.lane.bytes() > 0) ready.add(one)
-          hooks.changed()
-        })
-    }
-  }
-
-  /** Who was busy may hold what nobody else does. */
-  const gatherAgain = (word: string, silent: readonly string[], attempt: number): void => {
-    if (silent.length === 0 || attempt > CATALOG_ATTEMPTS || closed) return
-    const stop = port.timers.after(CATALOG_AGAIN_MS * 2 ** (attempt - 2), () => {
-      stops.delete(stop)
-      gatherOf(word, silent, attempt)
-    })
-    stops.add(stop)
-  }
-
-  const gatherOf = (word: string, peers: readonly string[], attempt: number): void => {
-    gather(word, peers, attempt).catch((error: unknown) =>
-      port.log.error('a neighbour could not be asked what it holds', { word, error }),
-    )
-  }
-
-  const gather = async (word: string, peers: readonly string[] | undefined, attempt = 1): Promise<void> => {
-    gathering += 1
-    try {
-      const told = await hooks.catalogs(word, sinceMs(from, cursor), peers, attempt)
-      mergeHeld(held, told.held)
-      gatherAgain(word, told.silent, attempt + 1)
-    } finally {
-      gathering -= 1
-    }
-    if (closed) return
-    const told = [...held.keys()].filter((key) => key.endsWith(` ${word}`)).map((key) => key.split(' ')[0] ?? '')
-    for (const publisher of new Set([...told, ...hooks.publishers(word)])) {
-      const one = place(publisher, word, hooks.position(publisher, word))
-      one?.lane.retry()
-      if (one !== undefined) toRead.add(one)
-    }
-    if (gathering === 0) {
-      for (const { publisher, word: of, epoch, first } of newcomers.values()) {
-        const one = place(publisher, of, hooks.position(publisher, of) ?? { epoch, next: first })
-        if (one !== undefined) toRead.add(one)
-      }
-      newcomers.clear()
-    }
-    hooks.changed()
-  }
-
-  return {
-    async begin(word) {
-      if (words.has(word)) return
-      words.add(word)
-      for (const { publisher, word: of, epoch, next } of cursor?.positions ?? []) {
-        if (of === word) seat(publisher, word, { epoch, next })
-      }
-      if (!isLive) await gather(word, undefined)
-    },
-    offer(proven) {
-      if (closed) return
-      const { publisher, word, epoch, first } = proven.batch
-      const key = keyOf(publisher, word)
-      if (!seats.has(key) && gathering > 0 && newcomers.size < options.maxPublishers) {
-        if (!newcomers.has(key)) newcomers.set(key, { publisher, word, epoch, first })
-        return
-      }
-      const one = place(publisher, word, { epoch, next: first })
-      if (one === undefined) return
-      if (one.lane.offer(proven, bytes() <= MAX_BUFFERED_BYTES)) ready.add(one)
-      else toRead.add(one)
-      hooks.changed()
-    },
-    lost({ publisher, word, epoch }, range) {
-      if (closed) return
-      const one = place(publisher, word, { epoch, next: range.from })
-      if (one === undefined) return
-      one.lane.lost(epoch, range)
-      toRead.add(one)
-      hooks.changed()
-    },
-    refresh(publisher, word) {
-      const one = seats.get(keyOf(publisher, word))
-      if (one === undefined || closed) return
-      one.lane.retry()
-      toRead.add(one)
-      hooks.changed()
-    },
-    neighbourJoined(peer) {
-      if (isLive || closed) return
-      for (const word of words) gatherOf(word, [peer], 1)
-    },
-    takeReady() {
-      for (const one of ready) {
-        ready.delete(one)
-        if (one.resting) continue
-        if (one.lane.bytes() > 0) return one
-        toRead.add(one)
-      }
-      return undefined
-    },
-    markReady: (one) => void ready.add(one),
-    readOn: read,
-    positions() {
-      const begun = [...seats.values()].map(({ lane: { publisher, word, position: at } }) => ({
-        publisher,
-        word,
-        ...at(),
-      }))
-      // Of words that nobody holds at the moment.
-      const kept = (cursor?.positions ?? []).filter(({ word }) => !words.has(word))
-      return [...begun, ...kept]
-    },
-    bytes,
-    close() {
-      closed = true
-      for (const stop of stops) stop()
-      stops.clear()
-      for (const { lane } of seats.values()) lane.close()
-    },
   }
 }

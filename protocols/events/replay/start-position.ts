@@ -1,7 +1,7 @@
 /**
- * Where a reading subscription starts with each publisher, out of what this node and its neighbours hold. Pure.
+ * Where a subscription that catches up starts with each publisher, out of what this node and its neighbours hold. Pure.
  *
- * What neighbours say they hold is a hint: batches prove themselves, and nothing is told as missed that is not followed by
+ * What neighbours say they hold is a hint: batches prove themselves, and nothing is reported as missed that is not followed by
  * something proven.
  */
 import type { StartPosition } from '../api.ts'
@@ -12,7 +12,7 @@ export interface SeriesPosition {
   readonly next: number
 }
 
-/** What is held of one publisher under one word, by life. */
+/** What is held of one publisher under one word, by epoch. */
 export type HeldEpochs = ReadonlyMap<number, { from: number; to: number; since: number | undefined }>
 
 const least = (a: number | undefined, b: number | undefined): number | undefined =>
@@ -25,21 +25,21 @@ export const mergeHeld = (
 ): void => {
   for (const { publisher, word, epoch, from, to, since } of held) {
     const key = `${publisher} ${word}`
-    const lives = known.get(key) ?? new Map()
-    const before = lives.get(epoch)
-    lives.set(epoch, {
+    const epochs = known.get(key) ?? new Map()
+    const before = epochs.get(epoch)
+    epochs.set(epoch, {
       from: Math.min(from, before?.from ?? from),
       to: Math.max(to, before?.to ?? to),
       since: least(since, before?.since),
     })
-    known.set(key, lives)
+    known.set(key, epochs)
   }
 }
 
-const lastOf = (lives: HeldEpochs, count: number): SeriesPosition | undefined => {
+const lastOf = (epochs: HeldEpochs, count: number): SeriesPosition | undefined => {
   let left = count
   let start: SeriesPosition | undefined
-  for (const [epoch, { to }] of [...lives].toSorted(([a], [b]) => b - a)) {
+  for (const [epoch, { to }] of [...epochs].toSorted(([a], [b]) => b - a)) {
     start = { epoch, next: Math.max(1, to - left + 1) }
     left -= to
     if (left <= 0) break
@@ -47,35 +47,35 @@ const lastOf = (lives: HeldEpochs, count: number): SeriesPosition | undefined =>
   return start
 }
 
-const sinceOf = (lives: HeldEpochs): SeriesPosition | undefined => {
-  const ordered = [...lives].toSorted(([a], [b]) => a - b)
+const sinceOf = (epochs: HeldEpochs): SeriesPosition | undefined => {
+  const ordered = [...epochs].toSorted(([a], [b]) => a - b)
   for (const [epoch, { since }] of ordered) if (since !== undefined) return { epoch, next: since }
   const newest = ordered.at(-1)
   return newest === undefined ? undefined : { epoch: newest[0], next: newest[1].to + 1 }
 }
 
 /**
- * @param lives what is held of the publisher
+ * @param epochs what is held of the publisher
  * @param live where gossip has come to with it, where it has
  */
 export const startPositionOf = (
   from: StartPosition,
   cursor: SavedCursor | undefined,
-  lives: HeldEpochs,
+  epochs: HeldEpochs,
   live: SeriesPosition | undefined,
 ): SeriesPosition | undefined => {
   // A publisher that the cursor does not know: what it said since the subscription was first made.
-  if (cursor !== undefined) return sinceOf(lives) ?? (live === undefined ? undefined : { epoch: live.epoch, next: 1 })
+  if (cursor !== undefined) return sinceOf(epochs) ?? (live === undefined ? undefined : { epoch: live.epoch, next: 1 })
   if (from === 'latest') return live
   if (from === 'earliest') {
-    const epoch = least(live?.epoch, lives.size === 0 ? undefined : Math.min(...lives.keys()))
+    const epoch = least(live?.epoch, epochs.size === 0 ? undefined : Math.min(...epochs.keys()))
     return epoch === undefined ? undefined : { epoch, next: 1 }
   }
-  if ('last' in from) return lastOf(lives, from.last) ?? live
-  return sinceOf(lives) ?? live
+  if ('last' in from) return lastOf(epochs, from.last) ?? live
+  return sinceOf(epochs) ?? live
 }
 
-/** The time from which on events are asked for, where that is how it is told. */
+/** The time from which on events are asked for, where the subscription starts at a time. */
 export const sinceMs = (from: StartPosition, cursor: SavedCursor | undefined): number | undefined => {
   if (cursor !== undefined) return cursor.createdAt
   return typeof from === 'object' && 'since' in from ? Number(from.since) : undefined

@@ -1,11 +1,7 @@
 /** Batches made by hand: as their publisher would sign them, or not quite. */
 import { fromString } from 'uint8arrays/from-string'
-import {
-  BatchDraft,
-  type EventAttributes,
-  putEvent,
-  signingPrefix,
-} from '../../../protocols/events/batch/batch-encoder.ts'
+import { BatchDraft, putEvent, signingPrefix } from '../../../protocols/events/batch/batch-encoder.ts'
+import type { EventAttributes } from '../../../protocols/events/batch/event-attributes.ts'
 import { ProtobufWriter } from '../../../protocols/wire/frames/protobuf.ts'
 import { signAs } from './ports.ts'
 

@@ -9,12 +9,12 @@ import { decodeBatch, eventDecoder, signedBytes } from '../../../../protocols/ev
 import {
   BatchDraft,
   type BatchHeader,
-  type EventAttributes,
   MAX_BATCH_BYTES,
   MAX_BATCH_EVENTS,
   putEvent,
   signingPrefix,
 } from '../../../../protocols/events/batch/batch-encoder.ts'
+import type { EventAttributes } from '../../../../protocols/events/batch/event-attributes.ts'
 import { PRIORITIES } from '../../../../protocols/wire/envelope.ts'
 import { ProtobufWriter } from '../../../../protocols/wire/frames/protobuf.ts'
 

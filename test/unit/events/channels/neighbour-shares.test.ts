@@ -6,7 +6,7 @@ import {
   CATALOG_COST,
   HISTORY_REQUEST_RATE,
   MAX_WAITING_SYNCS,
-} from '../../../../protocols/events/channels/subscription-sync.ts'
+} from '../../../../protocols/events/channels/event-requests.ts'
 import { eventsProtocol, MAX_HEADS, type WireHead } from '../../../../protocols/events/protocol.ts'
 import { FORWARDED_HEADS_RATE } from '../../../../protocols/events/repair/publisher-heads.ts'
 import { node } from '../listeners.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { MAX_WAITING_SYNCS } from '../../../../protocols/events/channels/subscription-sync.ts'
+import { MAX_WAITING_SYNCS } from '../../../../protocols/events/channels/event-requests.ts'
 import type { MeshEvent } from '../../../../protocols/events/event.ts'
 import { createEvents } from '../../../../protocols/events/events.ts'
 import type { EventsOptions } from '../../../../protocols/events/options.ts'

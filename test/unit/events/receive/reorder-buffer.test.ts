@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { createReorderBuffer, MAX_EPOCHS } from '../../../../protocols/events/receive/reorder-buffer.ts'
+import { MAX_EPOCHS, ReorderBuffer } from '../../../../protocols/events/receive/reorder-buffer.ts'
 
 const create = (maxPublishers = 10, maxWaitingBytes = 1000) => {
-  const order = createReorderBuffer<string>({ maxPublishers, maxWaitingBytes })
+  const order = new ReorderBuffer<string>({ maxPublishers, maxWaitingBytes })
   const series = (publisher = 'p', epoch = 1, word = 'a') => ({ publisher, word, epoch })
   const admit = (from: number, to = from, of = series(), hold = true) => {
-    const verdict = order.admit(of, { from, to, bytes: 10, at: 0, value: `${from}-${to}` }, hold)
-    return verdict.kind === 'next' ? verdict.ready.map(({ value }) => value).join(' ') : verdict.kind
+    const result = order.admit(of, { from, to, bytes: 10, at: 0, value: `${from}-${to}` }, hold)
+    return result.verdict === 'next' ? result.deliver.map(({ value }) => value).join(' ') : result.verdict
   }
   return { order, series, admit }
 }
@@ -151,11 +151,11 @@ test('whatever comes in whatever order, it is let in once and in order, and what
       let horizon = 0
       for (const [index, which] of arrivals.entries()) {
         const [from, to] = [which * 2 + 1, which * 2 + 2]
-        const verdict = order.admit(series(), { from, to, bytes: 1, at: 0, value: '' }, true)
-        assert.equal(verdict.kind === 'duplicate', known.has(from))
+        const result = order.admit(series(), { from, to, bytes: 1, at: 0, value: '' }, true)
+        assert.equal(result.verdict === 'duplicate', known.has(from))
         known.add(from)
         horizon = Math.max(horizon, to)
-        if (verdict.kind === 'next') for (const one of verdict.ready) heard.push(one.from, one.to)
+        for (const one of result.deliver) heard.push(one.from, one.to)
         const head = heads[index]
         if (head !== undefined) {
           order.noteHead(series(), head, 0)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import type { Listener, MeshEvent, Missed } from '../../../../protocols/events/event.ts'
-import { createSubscriptionQueue } from '../../../../protocols/events/receive/subscription-queue.ts'
+import { SubscriptionQueue } from '../../../../protocols/events/receive/subscription-queue.ts'
 import { turn } from '../ports.ts'
 
 const event = (sequence: number, expiresAt?: number, source = 'p'): MeshEvent<number> => ({
@@ -25,7 +25,7 @@ const event = (sequence: number, expiresAt?: number, source = 'p'): MeshEvent<nu
 const setUp = (listener?: Listener<unknown>, limit = 3) => {
   const seen = { missed: [] as Missed[], failed: [] as unknown[], expired: 0, overflowed: 0 }
   const clock = { now: 0 }
-  const queue = createSubscriptionQueue(listener, limit, {
+  const queue = new SubscriptionQueue(listener, limit, {
     monotonic: () => clock.now,
     onMissed: (missed) => seen.missed.push(missed),
     failed: (error) => seen.failed.push(error),
@@ -115,7 +115,7 @@ test('a listener that throws, now or later, is counted and gets the next event',
 
 test('a hook that throws is counted and breaks nothing', () => {
   const failed: unknown[] = []
-  const queue = createSubscriptionQueue(() => undefined, 1, {
+  const queue = new SubscriptionQueue(() => undefined, 1, {
     monotonic: () => 0,
     onMissed() {
       throw new Error('hook')

@@ -1,21 +1,20 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createReorderBuffer } from '../../../../protocols/events/receive/reorder-buffer.ts'
-import { createGapRepair, MAX_JOBS } from '../../../../protocols/events/repair/gap-repair.ts'
-import type { Retrieve, Retrieved } from '../../../../protocols/events/repair/retrieve.ts'
+import { ReorderBuffer } from '../../../../protocols/events/receive/reorder-buffer.ts'
+import { GapRepair, MAX_JOBS } from '../../../../protocols/events/repair/gap-repair.ts'
+import type { Retrieved } from '../../../../protocols/events/repair/retrieval.ts'
 import { createPorts, turn } from '../ports.ts'
 
 const setUp = () => {
   const net = createPorts()
   const { port } = net.add('self')
-  const order = createReorderBuffer<string>({ maxPublishers: 100, maxWaitingBytes: 1000 })
+  const order = new ReorderBuffer<string>({ maxPublishers: 100, maxWaitingBytes: 1000 })
   const asked: { word: string; give: (answer: Retrieved) => void }[] = []
-  const retrieve: Retrieve = Object.assign(
-    ({ word }: { word: string }) => new Promise<Retrieved>((give) => asked.push({ word, give })),
-    { holds: () => undefined, stop: () => undefined },
-  )
+  const retrieval = {
+    retrieve: ({ word }: { word: string }) => new Promise<Retrieved>((give) => asked.push({ word, give })),
+  }
   const lost: string[] = []
-  const repair = createGapRepair(port, order, retrieve, {
+  const repair = new GapRepair(port, order, retrieval, {
     admit: () => undefined,
     lost(series, range) {
       lost.push(`${series.word} ${range.from}-${range.to}`)
