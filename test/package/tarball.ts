@@ -35,6 +35,7 @@ const MUST = [
   'docs/mesh.svg',
   'docs/calls.md',
   'docs/configuration.md',
+  'docs/parts.md',
   'docs/protocol.md',
   'docs/decisions/design.md',
   'node/cli/bin.js',

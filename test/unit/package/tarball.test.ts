@@ -15,6 +15,7 @@ const GOOD = [
   'docs/mesh.svg',
   'docs/calls.md',
   'docs/configuration.md',
+  'docs/parts.md',
   'docs/protocol.md',
   'docs/decisions/design.md',
   'node/cli/bin.js',
