@@ -9,7 +9,7 @@ import type { DeadLetterStore } from './dead-letters/dead-letter-store.ts'
 import type { Inbox } from './inbox/inbox-api.ts'
 import type { MessageReceiver, ReceiverCounter } from './receive/receiver.ts'
 import type { Outbox } from './send/outbox.ts'
-import type { OutboxCounter } from './send/peer-sender-api.ts'
+import type { OutboxCounter } from './send/peer/peer-sender-api.ts'
 
 export type DeliveryCounter =
   | OutboxCounter

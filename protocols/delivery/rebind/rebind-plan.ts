@@ -50,9 +50,9 @@ export const rebindGroupsOf = (entries: readonly OutgoingMessage[]): RebindGroup
       known.push(entry)
       continue
     }
-    const mine = [entry]
-    open.set(name, mine)
-    groups.push({ capability, conversationId, entries: mine })
+    const group = [entry]
+    open.set(name, group)
+    groups.push({ capability, conversationId, entries: group })
   }
   return groups
 }
@@ -60,7 +60,7 @@ export const rebindGroupsOf = (entries: readonly OutgoingMessage[]): RebindGroup
 /** @returns undefined: they wait */
 export const planRebind = (group: RebindGroup, facts: RebindFacts): RebindPlan | undefined => {
   const { taker, hasLeft, movedAgoMs, rebindAfterMs, isUnknown } = facts
-  const entries = group.entries.filter(({ stage }) => stage !== 'judged')
+  const entries = group.entries.filter(({ stage }) => stage !== 'failed')
   // One that is on its way to the dead letters may come back from there, to its place.
   if (group.conversationId !== undefined && entries.length < group.entries.length) return undefined
   // Below 0: the clock was set back.

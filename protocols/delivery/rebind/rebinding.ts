@@ -14,10 +14,10 @@ import type { NewDeadLetter } from '../dead-letters/dead-letter-store.ts'
 import { decodeMessage } from '../durable-message.ts'
 import type { ResolvedDeliveryOptions } from '../options.ts'
 import type { ConversationBindings } from '../send/conversation-bindings.ts'
-import { deadLetterError } from '../send/dead-letter-policy.ts'
 import type { Outbox, StagedChanges } from '../send/outbox.ts'
 import type { OutgoingMessage } from '../send/outgoing-message.ts'
-import type { PeerSender } from '../send/peer-sender-api.ts'
+import { deadLetterError } from '../send/peer/dead-letter-policy.ts'
+import type { PeerSender } from '../send/peer/peer-sender.ts'
 import type { RowChange, RowStore } from '../store/row-storage.ts'
 import type { LateAnswers } from './late-answers.ts'
 import type { PeerAbsences } from './peer-absences.ts'
@@ -80,10 +80,11 @@ const newDeadLetterOf = (entry: OutgoingMessage, message: Uint8Array, peer: stri
 /** All of it in one turn, but for what follows once it is durable. @returns how many were moved or died */
 const carryOut = async (
   deps: RebindingDeps,
-  { peer, withdraw }: PeerSender,
+  destination: PeerSender,
   { group, to, ...move }: RebindPlan,
 ): Promise<number> => {
   const { port, store, outbox, bindings } = deps
+  const { peer } = destination
   const now = port.clock.now()
   const changes = new Map<string, RowChange>()
   const put = (more: readonly RowChange[]): void => {
@@ -103,7 +104,7 @@ const carryOut = async (
     return body === undefined ? [] : [{ entry, ...deps.addDeadLetter(newDeadLetterOf(entry, body, peer, now)) }]
   })
   for (const one of [...staged, ...dead]) put(one.changes)
-  put(withdraw([...moved, ...dead.map(({ entry }) => entry)]))
+  put(destination.withdraw([...moved, ...dead.map(({ entry }) => entry)]))
   if (to !== undefined && moved.length > 0) put(bindings.bind(group, to, Math.floor(now)))
   put(deps.lateAnswers.expect(ids))
   await store.commit([...changes.values()])
@@ -143,7 +144,7 @@ export const createRebinding = (deps: RebindingDeps): Rebinding => {
       hasLeft: deps.hasLeft(destination.peer),
       movedAgoMs: movedAt === undefined ? undefined : port.clock.now() - movedAt,
       rebindAfterMs: settings.rebindAfterMs,
-      isUnknown: destination.isUnknown,
+      isUnknown: (entry) => destination.isUnknown(entry),
     }
   }
 

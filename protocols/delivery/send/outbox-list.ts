@@ -8,8 +8,8 @@ import type { BreakerState } from '../recovery/circuit-breaker.ts'
 import { CAPABILITY_PREFIX, decodeOutboxRow, OUTBOX, outboxKey, UNROUTED } from '../store/delivery-rows.ts'
 import type { RowStore } from '../store/row-storage.ts'
 import type { Outbox } from './outbox.ts'
-import type { PeerSenderState } from './peer-sender-api.ts'
-import type { SendStage } from './send-window.ts'
+import type { PeerSenderState } from './peer/peer-sender-api.ts'
+import type { SendStage } from './peer/send-lane.ts'
 import type { UnroutedMessages } from './unrouted.ts'
 
 /**
@@ -56,7 +56,7 @@ export const waitsFor = (
 ): WaitsFor => {
   if (state === 'refused') return 'refused'
   if (breaker === 'open') return 'left-alone'
-  if (stage === 'paused' || stage === 'judged') return 'retry'
+  if (stage === 'paused' || stage === 'failed') return 'retry'
   if (state !== 'up') return 'not-connected'
   return stage === 'sent' ? 'sent' : 'queued'
 }
@@ -67,8 +67,8 @@ const factsOf = (message: Uint8Array) => {
 }
 
 /** Of messages that nobody offers to take yet; they come before all others. */
-const unroutedEntries = (unbound: Pick<UnroutedMessages, 'waiting'>, after: string): OutboxEntry[] =>
-  unbound
+const unroutedEntries = (unrouted: Pick<UnroutedMessages, 'waiting'>, after: string): OutboxEntry[] =>
+  unrouted
     .waiting()
     .filter(({ key }) => key > after)
     .map(({ key, capability, draft }) => ({
@@ -87,8 +87,8 @@ export const listOutbox = async (
   { limit = PAGE, after = '' }: OutboxPage = {},
 ): Promise<OutboxEntry[]> => {
   const most = Math.min(Math.max(1, limit), MAX_OUTBOX_PAGE)
-  const isUnbound = after.startsWith(UNROUTED)
-  const found = after === '' || isUnbound ? unroutedEntries(unrouted, after).slice(0, most) : []
+  const isUnrouted = after.startsWith(UNROUTED)
+  const found = after === '' || isUnrouted ? unroutedEntries(unrouted, after).slice(0, most) : []
   if (found.length >= most) return found
   const live = new Map(
     outbox
@@ -100,7 +100,7 @@ export const listOutbox = async (
       ),
   )
   if (live.size === 0) return found
-  for await (const { key, value } of store.rows(OUTBOX, isUnbound || after === '' ? {} : { after })) {
+  for await (const { key, value } of store.rows(OUTBOX, isUnrouted || after === '' ? {} : { after })) {
     const one = live.get(key)
     const message = value.length === 0 ? undefined : decodeOutboxRow(value).message
     // Processed meanwhile: its row goes with the next commit.

@@ -28,8 +28,8 @@ import {
   type OutcomeListener,
   type OutgoingMessage,
 } from './outgoing-message.ts'
-import { createPeerSender } from './peer-sender.ts'
-import type { PeerSender, PeerSenderDeps } from './peer-sender-api.ts'
+import { PeerSender } from './peer/peer-sender.ts'
+import type { PeerSenderDeps } from './peer/peer-sender-api.ts'
 
 /** A message that is written and checked, and has no number yet. */
 export interface MessageDraft {
@@ -135,7 +135,7 @@ export const openOutbox = async (deps: OutboxDeps): Promise<Outbox> => {
   }
 
   const make = (peer: string, row?: PeerSenderRow): PeerSender => {
-    const destination = createPeerSender({
+    const destination = new PeerSender({
       ...deps,
       peer,
       removed: gone,

@@ -1,7 +1,7 @@
 /** One message of the outbox, on its way to its peer. */
 import type { ParleyError } from '../../errors.ts'
 import type { DurableMessage } from '../durable-message.ts'
-import type { WindowEntry } from './send-window.ts'
+import type { WindowEntry } from './peer/send-lane.ts'
 
 /** Who waits for what became of a message. `movedTo`: nothing yet, but it goes to this peer from now on. */
 export type OutcomeListener = (error: ParleyError | undefined, movedTo?: string) => void

@@ -77,9 +77,9 @@ test('a conversation is moved at most once in the time, up to the last milliseco
 })
 
 test('a conversation waits for one of its messages that is being given up; others do not', () => {
-  const judged = { stage: 'judged' as const }
-  assert.equal(plan([entryOf(1, { bound: boundTo('c') }), entryOf(2, { bound: boundTo('c'), ...judged })]), undefined)
-  const alone = [entryOf(1, { bound: boundTo(undefined) }), entryOf(2, { bound: boundTo(undefined), ...judged })]
+  const failed = { stage: 'failed' as const }
+  assert.equal(plan([entryOf(1, { bound: boundTo('c') }), entryOf(2, { bound: boundTo('c'), ...failed })]), undefined)
+  const alone = [entryOf(1, { bound: boundTo(undefined) }), entryOf(2, { bound: boundTo(undefined), ...failed })]
   assert.deepEqual(plan(alone)?.moved, [1])
 })
 

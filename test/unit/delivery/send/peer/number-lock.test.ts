@@ -1,7 +1,7 @@
 /** Who may use the numbers of a destination. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createNumberLock } from '../../../../protocols/delivery/send/number-lock.ts'
+import { createNumberLock } from '../../../../../protocols/delivery/send/peer/number-lock.ts'
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 

@@ -1,20 +1,20 @@
 /** An outbox that is another one than before: what its rows hold, and what the peer says of which outbox, decide what is sent. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { deliveryProtocol } from '../../../../protocols/delivery/contract.ts'
-import { createDelivery } from '../../../../protocols/delivery/delivery.ts'
-import { decodeMessageFrame } from '../../../../protocols/delivery/delivery-frames.ts'
-import { decodeMessage, encodeMessage, type Guarantee } from '../../../../protocols/delivery/durable-message.ts'
-import { RetryPolicySchema } from '../../../../protocols/delivery/options.ts'
+import { deliveryProtocol } from '../../../../../protocols/delivery/contract.ts'
+import { createDelivery } from '../../../../../protocols/delivery/delivery.ts'
+import { decodeMessageFrame } from '../../../../../protocols/delivery/delivery-frames.ts'
+import { decodeMessage, encodeMessage, type Guarantee } from '../../../../../protocols/delivery/durable-message.ts'
+import { RetryPolicySchema } from '../../../../../protocols/delivery/options.ts'
 import {
   encodeOutboxRow,
   encodePeerSenderRow,
   outboxKey,
   PEER_SENDERS,
-} from '../../../../protocols/delivery/store/delivery-rows.ts'
-import type { RowStore } from '../../../../protocols/delivery/store/row-storage.ts'
-import { createVolatileRowStore } from '../../../../protocols/delivery/store/volatile-row-store.ts'
-import { createPortNetwork } from '../../../support/port-network.ts'
+} from '../../../../../protocols/delivery/store/delivery-rows.ts'
+import type { RowStore } from '../../../../../protocols/delivery/store/row-storage.ts'
+import { createVolatileRowStore } from '../../../../../protocols/delivery/store/volatile-row-store.ts'
+import { createPortNetwork } from '../../../../support/port-network.ts'
 
 const FIRST = '1'.repeat(32)
 const SECOND = '2'.repeat(32)

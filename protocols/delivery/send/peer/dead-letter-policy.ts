@@ -2,14 +2,14 @@
  * What becomes of a message that failed for good: its recovery, where there is one, else the dead letters. Its place in the
  * outbox goes as a skip, in the same commit. Keeps no state.
  */
-import { type Fault, ParleyError } from '../../errors.ts'
-import type { Port } from '../../port.ts'
-import type { NewDeadLetter } from '../dead-letters/dead-letter-store.ts'
-import { logFieldsOf } from '../durable-message.ts'
-import { encodeOutboxRow, outboxKey, SKIP_ROW } from '../store/delivery-rows.ts'
-import type { RowChange, RowStore } from '../store/row-storage.ts'
+import { type Fault, ParleyError } from '../../../errors.ts'
+import type { Port } from '../../../port.ts'
+import type { NewDeadLetter } from '../../dead-letters/dead-letter-store.ts'
+import { logFieldsOf } from '../../durable-message.ts'
+import { encodeOutboxRow, outboxKey, SKIP_ROW } from '../../store/delivery-rows.ts'
+import type { RowChange, RowStore } from '../../store/row-storage.ts'
+import type { OutgoingMessage } from '../outgoing-message.ts'
 import type { BodyCache } from './body-cache.ts'
-import type { OutgoingMessage } from './outgoing-message.ts'
 
 export interface DeadLetterPolicyDeps {
   readonly port: Pick<Port, 'clock' | 'log'>

@@ -4,9 +4,9 @@
  * State: in each entry; `memory` counts them over all destinations.
  */
 
-import { decodeOutboxRow, outboxKey } from '../store/delivery-rows.ts'
-import type { RowStore } from '../store/row-storage.ts'
-import type { OutgoingMessage } from './outgoing-message.ts'
+import { decodeOutboxRow, outboxKey } from '../../store/delivery-rows.ts'
+import type { RowStore } from '../../store/row-storage.ts'
+import type { OutgoingMessage } from '../outgoing-message.ts'
 
 /** Rows that are read at a time. */
 const LOAD_KEYS = 256

@@ -2,12 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import {
-  createSendWindow,
-  MAX_AHEAD,
-  type SendWindow,
-  type WindowEntry,
-} from '../../../../protocols/delivery/send/send-window.ts'
+import { MAX_AHEAD, type WindowEntry } from '../../../../../protocols/delivery/send/peer/send-lane.ts'
+import { SendWindow } from '../../../../../protocols/delivery/send/peer/send-window.ts'
 
 const POLICY = { maxRetries: 2, initialDelayMs: 100, maxDelayMs: 1_000 }
 const LIMITS = { window: 4, windowBytes: 1_000, ackTimeoutMs: 500 }
@@ -37,7 +33,7 @@ const put = (machine: SendWindow<WindowEntry>, lane: number, about: Partial<Wind
 }
 
 const machineOf = (limits: Partial<typeof LIMITS> = {}, isUp = true): SendWindow<WindowEntry> => {
-  const machine = createSendWindow<WindowEntry>({ ...LIMITS, ...limits }, () => 0.5)
+  const machine = new SendWindow<WindowEntry>({ ...LIMITS, ...limits }, () => 0.5)
   if (isUp) machine.sessionOpened(() => false, 1_000)
   return machine
 }
@@ -108,7 +104,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
 
 /** A run of the machine beside a model that only remembers every number. */
 const createRun = () => {
-  const machine = createSendWindow<WindowEntry>(LIMITS, () => 0.5)
+  const machine = new SendWindow<WindowEntry>(LIMITS, () => 0.5)
   let nowMs = 0
   let window = LIMITS.window
   let isUp = false
@@ -116,7 +112,7 @@ const createRun = () => {
   const reserved: WindowEntry[] = []
   const taken: WindowEntry[] = []
   const settled = new Set<WindowEntry>()
-  const judged: WindowEntry[] = []
+  const forGood: WindowEntry[] = []
   /** Sent once at least and not settled, or given up in the window. */
   const flying = new Set<WindowEntry>()
   const lastSent = new Map<number, number>()
@@ -126,8 +122,8 @@ const createRun = () => {
       assert.ok(!settled.has(entry), 'a number is settled once')
       settled.add(entry)
       flying.delete(entry)
-      const at = judged.indexOf(entry)
-      if (at >= 0) judged.splice(at, 1)
+      const at = forGood.indexOf(entry)
+      if (at >= 0) forGood.splice(at, 1)
     }
   }
   const commit = (): void => {
@@ -182,17 +178,17 @@ const createRun = () => {
       )
     } else if (one.kind === 'tick') {
       nowMs += one.ms
-      judged.push(...machine.tick(nowMs, nowMs).judged)
-    } else if (one.kind === 'expire') judged.push(...machine.expired(nowMs + one.ms))
+      forGood.push(...machine.tick(nowMs, nowMs).failed)
+    } else if (one.kind === 'expire') forGood.push(...machine.expired(nowMs + one.ms))
     else if (one.kind === 'withdraw') {
-      const open = taken.filter((entry) => !settled.has(entry) && entry.stage !== 'judged' && !entry.isSkip)
+      const open = taken.filter((entry) => !settled.has(entry) && entry.stage !== 'failed' && !entry.isSkip)
       const gone = open.filter((_, i) => i % 3 === one.which % 3)
       machine.withdraw(new Set(gone))
       settle(gone)
     } else if (one.kind === 'skip' || one.kind === 'again') {
-      const entry = pick(judged, one.which)
+      const entry = pick(forGood, one.which)
       if (entry === undefined) return
-      judged.splice(judged.indexOf(entry), 1)
+      forGood.splice(forGood.indexOf(entry), 1)
       if (one.kind === 'skip') machine.skip(entry)
       else machine.retryAt(entry, nowMs + 10)
     } else {
@@ -208,7 +204,7 @@ const createRun = () => {
         assert.deepEqual(machine.missing(lane, asked), gone, 'a skip for what is settled, and for nothing else')
       } else {
         const failed = machine.failed(lane, sequence, { code: one.code, message: 'it failed' }, nowMs, nowMs)
-        if (failed !== undefined) judged.push(failed)
+        if (failed !== undefined) forGood.push(failed)
         assert.ok(entry.attempts <= entry.policy.maxRetries + 1)
       }
     }
@@ -230,7 +226,7 @@ const createRun = () => {
     while (reserved.length > 0) commit()
     run({ kind: 'welcome', done: 0, window: LIMITS.window })
     for (let turn = 0; turn < 2_000 && machine.size() > 0; turn += 1) {
-      while (judged.length > 0) run({ kind: 'skip', which: 0 })
+      while (forGood.length > 0) run({ kind: 'skip', which: 0 })
       pump(1_000)
       const flown = [...flying].filter(({ stage }) => stage === 'sent')
       for (const { lane, sequence } of flown) settle(machine.acked(lane, [sequence]))
@@ -312,7 +308,7 @@ test('pauses double up to their bound, give or take a quarter, and heed what the
   const share = fc.double({ min: 0, max: 1, noNaN: true })
   fc.assert(
     fc.property(share, fc.nat({ max: 12 }), fc.option(fc.nat({ max: 200_000 })), (chance, attempts, told) => {
-      const machine = createSendWindow<WindowEntry>(LIMITS, () => chance)
+      const machine = new SendWindow<WindowEntry>(LIMITS, () => chance)
       machine.sessionOpened(() => false, 10)
       const entry = put(machine, 0, { policy: { maxRetries: 20, initialDelayMs: 100, maxDelayMs: 1_000 }, attempts })
       machine.nextToSend(0)
@@ -325,14 +321,14 @@ test('pauses double up to their bound, give or take a quarter, and heed what the
   )
 })
 
-test('a message is judged after its retries and not before, at once where no retry can help, and never for an overload', () => {
+test('a message fails for good after its retries and not before, at once where no retry can help, and never for an overload', () => {
   const machine = machineOf()
   const entry = put(machine, 0)
   for (let attempt = 0; attempt <= POLICY.maxRetries; attempt += 1) {
     machine.tick(10_000 * attempt, 0)
     machine.nextToSend(10_000 * attempt)
-    const judged = machine.failed(0, 1, FAULT, 10_000 * attempt, 0)
-    assert.equal(judged, attempt < POLICY.maxRetries ? undefined : entry)
+    const forGood = machine.failed(0, 1, FAULT, 10_000 * attempt, 0)
+    assert.equal(forGood, attempt < POLICY.maxRetries ? undefined : entry)
   }
   const other = put(machine, 1)
   machine.nextToSend(0)
@@ -359,7 +355,7 @@ test('without a sign for the whole time, and not before, an attempt has failed; 
   assert.equal(machine.tick(1e9, 0).late, 0, 'who is not there is not late')
 })
 
-test('what expires before it is sent is judged, what is on its way is not', () => {
+test('what expires before it is sent fails for good, what is on its way does not', () => {
   const machine = machineOf({ window: 1 })
   const sent = put(machine, 0, { expiresAt: 100 })
   const waiting = put(machine, 0, { expiresAt: 100 })

@@ -3,11 +3,11 @@
  *
  * State: the reading that is under way; what is sent meanwhile goes after it.
  */
-import type { Port } from '../../port.ts'
-import { deliveryProtocol } from '../contract.ts'
-import { encodeMessageFrame, type FrameEntry } from '../delivery-frames.ts'
+import type { Port } from '../../../port.ts'
+import { deliveryProtocol } from '../../contract.ts'
+import { encodeMessageFrame, type FrameEntry } from '../../delivery-frames.ts'
+import type { OutgoingMessage } from '../outgoing-message.ts'
 import type { BodyCache } from './body-cache.ts'
-import type { OutgoingMessage } from './outgoing-message.ts'
 
 export interface OutboxTransmitterDeps {
   readonly port: Pick<Port, 'clock' | 'log' | 'to'>
