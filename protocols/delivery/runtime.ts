@@ -20,7 +20,7 @@ import { openEffectResults } from './receive/effect-results.ts'
 import type { RegisteredHandler } from './receive/handler-registry.ts'
 import { createHandlerRunner } from './receive/handler-runner.ts'
 import { openKnownTypes } from './receive/received-types.ts'
-import { openMessageReceiver } from './receive/receiver.ts'
+import { MessageReceiver } from './receive/receiver.ts'
 import { UnkeptMessages } from './receive/unkept-messages.ts'
 import type { RecoveryEnded } from './recovery/message-recovery.ts'
 import { openConversationBindings } from './send/conversation-bindings.ts'
@@ -136,7 +136,7 @@ const openReceiving = async (deps: DeliveryRuntimeDeps, { lateAnswers, staging }
     missingHandlerError: knownTypes.missingHandlerError,
     begin: () => staging.begin(true),
   })
-  const receiver = await openMessageReceiver({ port, store, settings, runner, isVolatile, count })
+  const receiver = await MessageReceiver.open({ port, store, settings, runner, isVolatile, count })
   const unkept = new UnkeptMessages({ port, store, runner, count })
   return { effects, knownTypes, inbox, runner, receiver, unkept }
 }

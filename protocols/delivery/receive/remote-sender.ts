@@ -24,11 +24,12 @@ export interface RemoteSender {
   lastSeenAt: number
   /** 0: it has to greet first. */
   session: number
-  incoming: ReceiveWindow<InboundMessage>
+  /** What is held of it. */
+  window: ReceiveWindow<InboundMessage>
   /** Messages that may be unacknowledged. */
-  window: number
+  windowSize: number
   /** Missing numbers are asked for again from then on; monotonic. */
-  askAt: number
+  askAgainAt: number
   /** A greeting that waits for what runs. */
   onIdle: (() => void) | undefined
   ack(lane: number, sequence: number): void
@@ -54,17 +55,17 @@ export const requestHello = (port: Pick<Port, 'to' | 'log'>, peer: string, sessi
 
 export const createRemoteSender = (
   port: Pick<Port, 'to' | 'log'>,
-  about: Pick<RemoteSender, 'peer' | 'epoch' | 'replaced' | 'former' | 'lastSeenAt' | 'window'>,
-  make: (sender: () => RemoteSender) => ReceiveWindow<InboundMessage>,
+  about: Pick<RemoteSender, 'peer' | 'epoch' | 'replaced' | 'former' | 'lastSeenAt' | 'windowSize'>,
+  createWindow: (sender: () => RemoteSender) => ReceiveWindow<InboundMessage>,
 ): RemoteSender => {
   const client = port.to(about.peer, deliveryProtocol)
   let acked = new Map<number, number[]>()
   let failed: MessageFailure[] = []
   let isDue = false
 
-  const answer: RemoteSender['answer'] = (told) => {
+  const answer: RemoteSender['answer'] = (more) => {
     if (sender.session === 0) return
-    const frame = encodeAckFrame({ ...NOTHING, session: sender.session, window: sender.window, ...told })
+    const frame = encodeAckFrame({ ...NOTHING, session: sender.session, window: sender.windowSize, ...more })
     client
       .answers(frame)
       .catch((error: unknown) => port.log.info('an acknowledgement was not sent', { destination: about.peer, error }))
@@ -72,10 +73,10 @@ export const createRemoteSender = (
 
   const flush = (): void => {
     isDue = false
-    const told = { acked: [...acked].map(([lane, sequences]) => ({ lane, sequences })), failed }
+    const more = { acked: [...acked].map(([lane, sequences]) => ({ lane, sequences })), failed }
     acked = new Map()
     failed = []
-    answer(told)
+    answer(more)
   }
 
   const flushSoon = (): void => {
@@ -89,16 +90,16 @@ export const createRemoteSender = (
       epoch: sender.epoch,
       replaced: sender.replaced,
       lastSeenAt: Math.floor(sender.lastSeenAt),
-      lanes: sender.incoming.liveAckRanges(),
+      lanes: sender.window.liveAckRanges(),
       former: sender.former,
     })
   const change: RowChange = { key: SENDERS + about.peer, value: row }
 
   const sender: RemoteSender = {
     ...about,
-    incoming: make(() => sender),
+    window: createWindow(() => sender),
     session: 0,
-    askAt: 0,
+    askAgainAt: 0,
     onIdle: undefined,
     ack(lane, sequence) {
       const known = acked.get(lane)

@@ -25,10 +25,7 @@ export interface RemoteSendersDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'to' | 'log'>
   readonly store: Pick<RowStore, 'rows' | 'later'>
   readonly settings: Pick<ResolvedDeliveryOptions, 'window' | 'senders' | 'senderKeepMs'>
-  createWindow(
-    sender: () => RemoteSender,
-    positions?: ReadonlyMap<number, AckRanges>,
-  ): ReceiveWindow<InboundMessage>
+  createWindow(sender: () => RemoteSender, positions?: ReadonlyMap<number, AckRanges>): ReceiveWindow<InboundMessage>
   /** These wait no more. */
   dropped(messages: ReadonlySet<HeldMessage<InboundMessage>>): void
   count(what: 'refusedEpochs' | 'sendersForgotten'): void
@@ -40,16 +37,14 @@ export class RemoteSenders {
   readonly #deps: RemoteSendersDeps
   readonly #senders = new Map<string, RemoteSender>()
 
-  private constructor(deps: RemoteSendersDeps) {
+  constructor(deps: RemoteSendersDeps) {
     this.#deps = deps
   }
 
-  /** @throws what the store throws */
-  static async open(deps: RemoteSendersDeps): Promise<RemoteSenders> {
-    const senders = new RemoteSenders(deps)
-    for await (const { key, value } of deps.store.rows(SENDERS))
-      senders.#add(key.slice(SENDERS.length), decodeSender(value))
-    return senders
+  /** Those of the store. @throws what the store throws */
+  async load(): Promise<void> {
+    for await (const { key, value } of this.#deps.store.rows(SENDERS))
+      this.#add(key.slice(SENDERS.length), decodeSender(value))
   }
 
   #add(peer: string, row: SenderRow): RemoteSender {
@@ -73,25 +68,20 @@ export class RemoteSenders {
     return this.#senders.size
   }
 
+  /** One that greets for the first time. @throws COM003 where there is no room */
+  add(peer: string, { epoch, former }: OutboxIdentity): RemoteSender {
+    this.#makeRoom()
+    const replaced = former.slice(0, MAX_REPLACED)
+    const lastSeenAt = this.#deps.port.clock.now()
+    return this.#add(peer, { epoch, replaced, lastSeenAt, lanes: new Map(), former: undefined })
+  }
+
   /**
-   * The sender, with the outbox that greets.
+   * The sender has another outbox than before.
    * @param signal aborted once the sender does not wait for it any more
    * @throws STA002 for an outbox that was replaced, COM003 where it is to be tried again; the signal's reason
    */
-  async greeted(peer: string, outbox: OutboxIdentity, signal?: AbortSignal): Promise<RemoteSender> {
-    const known = this.#senders.get(peer)
-    if (known !== undefined) {
-      if (known.epoch !== outbox.epoch) await this.#replace(known, outbox, signal)
-      return known
-    }
-    this.#makeRoom()
-    const replaced = outbox.former.slice(0, MAX_REPLACED)
-    const lastSeenAt = this.#deps.port.clock.now()
-    return this.#add(peer, { epoch: outbox.epoch, replaced, lastSeenAt, lanes: new Map(), former: undefined })
-  }
-
-  /** The sender has another outbox than before. */
-  async #replace(sender: RemoteSender, { epoch, former }: OutboxIdentity, signal?: AbortSignal): Promise<void> {
+  async replace(sender: RemoteSender, { epoch, former }: OutboxIdentity, signal?: AbortSignal): Promise<void> {
     const was = sender.epoch
     if (sender.replaced.includes(epoch)) {
       this.#deps.count('refusedEpochs')

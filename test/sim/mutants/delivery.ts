@@ -31,14 +31,14 @@ const FOUND_BY_NODES: readonly Mutant[] = [
   {
     bug: 'a greeting tells of what is not durable yet',
     file: `${DELIVERY}/receive/receiver.ts`,
-    find: '      await store.commit([sender.change()])\n',
-    replace: '      store.later([sender.change()])\n',
+    find: '    await store.commit([sender.change()])\n',
+    replace: '    store.later([sender.change()])\n',
   },
   {
     bug: 'what was processed of the former outbox is forgotten before its sender has used it',
     file: `${DELIVERY}/receive/receiver.ts`,
-    find: '      const before = sender.former\n',
-    replace: '      const before = sender.former\n      sender.former = undefined\n',
+    find: '    const before = sender.former\n',
+    replace: '    const before = sender.former\n    sender.former = undefined\n',
   },
   {
     bug: 'the session of messages is not checked',

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DeliveryOptionsSchema } from '../../../../protocols/delivery/options.ts'
-import { type HelloRequest, openMessageReceiver } from '../../../../protocols/delivery/receive/receiver.ts'
+import { type HelloRequest, MessageReceiver } from '../../../../protocols/delivery/receive/receiver.ts'
 import { createVolatileRowStore } from '../../../../protocols/delivery/store/volatile-row-store.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import { createPortNetwork } from '../../../support/port-network.ts'
@@ -16,7 +16,7 @@ const greeting = (epoch: string, session: number, former: readonly string[] = []
 })
 
 const opened = () =>
-  openMessageReceiver({
+  MessageReceiver.open({
     port: createPortNetwork().start('b').port,
     store: createVolatileRowStore('0'.repeat(32)),
     settings: DeliveryOptionsSchema.parse({}),
