@@ -6,7 +6,7 @@
  * State: the rates of neighbours; what was not taken is counted. A healthy mesh stays far below: a node probes one of its
  * neighbours in a period, and each of its messages carries at most a dozen claims.
  */
-import { createRateLimiter } from '../../protocols/limits/fair-shares.ts'
+import { createRateLimiter } from '../../protocols/limits/rate-limiter.ts'
 import type { MembershipUpdate } from './membership-update.ts'
 
 const MAX_KEYS = 1_024

@@ -16,8 +16,8 @@ import type { Endpoint, Served } from '../../protocols/wire/payload/contract.ts'
 import {
   type ConcurrencyLimiter,
   createConcurrencyLimiter,
-  type PeerUsage,
 } from '../../protocols/wire/responder/concurrency-limiter.ts'
+import type { PeerUsage } from '../../protocols/wire/responder/peer-slots.ts'
 import {
   createResponder,
   type ForwardedReply,

@@ -1,6 +1,6 @@
 /**
- * Who may have how much of what all share: slots, waiting requests, bytes, places in a table (createShares), and who may
- * do something how often (createRates). The key is whoever is counted together: today a peer, later also an issuer.
+ * Who may have how much of what all share: slots, waiting requests, bytes, places in a table. The key is whoever is counted
+ * together: today a peer, later also an issuer.
  *
  * Shares follow the dynamic threshold of Choudhury and Hahne (Dynamic queue length thresholds for shared-memory packet
  * switches, 1998): a key may take more while it holds less than three times of what is free. An only user gets three
@@ -9,8 +9,7 @@
  * for those that may never come but that rest, and who comes under more names leaves less for each of them. Below four
  * units nothing can be kept free, and one may have all.
  *
- * Rates are token buckets. State: an account for each key that holds something; a bucket for each of the last `maxKeys`
- * keys. Both take the time as a number: no clock here.
+ * State: an account for each key that holds something.
  */
 
 /** Of what is free, how many times as much one key may hold. */
@@ -151,73 +150,5 @@ export const createFairShares = (most: number, mostEach = Number.POSITIVE_INFINI
       limit = next
       each = nextEach
     },
-  }
-}
-
-interface Bucket {
-  level: number
-  /** Monotonic milliseconds. */
-  at: number
-}
-
-export interface RateLimiterOptions {
-  perSecond: number
-  /** What a key may do at once that did nothing for long. */
-  burst: number
-  /** Keys that are remembered. The one that did nothing for the longest time goes first, and comes back with a full burst. */
-  maxKeys: number
-}
-
-export interface RateLimiter {
-  /**
-   * Whether `key` may do it now; then it has done it. False, and counted, where it may not.
-   * @param cost up to `burst`; what costs more never may
-   */
-  take(key: string, nowMs: number, cost?: number): boolean
-  /** Milliseconds until it may; 0 where it may now. */
-  waitMs(key: string, nowMs: number, cost?: number): number
-  forget(key: string): void
-  refused(): number
-  keys(): number
-}
-
-export const createRateLimiter = ({ perSecond, burst, maxKeys }: RateLimiterOptions): RateLimiter => {
-  /** In the order of their last use. */
-  const buckets = new Map<string, Bucket>()
-  let refused = 0
-
-  const levelOf = (bucket: Bucket | undefined, nowMs: number): number =>
-    bucket === undefined ? burst : Math.min(burst, bucket.level + (Math.max(0, nowMs - bucket.at) * perSecond) / 1000)
-
-  const keep = (key: string, bucket: Bucket): void => {
-    buckets.delete(key)
-    buckets.set(key, bucket)
-    if (buckets.size <= maxKeys) return
-    const [oldest] = buckets.keys()
-    if (oldest !== undefined) buckets.delete(oldest)
-  }
-
-  return {
-    take(key, nowMs, cost = 1) {
-      const bucket = buckets.get(key)
-      const level = levelOf(bucket, nowMs)
-      const may = cost <= level
-      if (!may) refused += 1
-      const kept = bucket ?? { level, at: nowMs }
-      kept.level = may ? level - cost : level
-      kept.at = Math.max(nowMs, kept.at)
-      keep(key, kept)
-      return may
-    },
-    waitMs(key, nowMs, cost = 1) {
-      const missing = cost - levelOf(buckets.get(key), nowMs)
-      if (missing <= 0) return 0
-      return cost > burst ? Number.POSITIVE_INFINITY : Math.ceil((missing * 1000) / perSecond)
-    },
-    forget(key) {
-      buckets.delete(key)
-    },
-    refused: () => refused,
-    keys: () => buckets.size,
   }
 }

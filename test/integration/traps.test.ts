@@ -19,7 +19,7 @@ import { streamDuplex } from '../../node/network/stream-duplex.ts'
 import { clock, random, timers } from '../../node/platform/platform.ts'
 import { isParleyError } from '../../protocols/errors.ts'
 import { frame, KIND } from '../../protocols/wire/frames/frame.ts'
-import { createFrameWriter } from '../../protocols/wire/frames/frame-writer.ts'
+import { FrameWriter } from '../../protocols/wire/frames/frame-writer.ts'
 import { createLinkCounts } from '../../protocols/wire/link/link-limits.ts'
 import { keptLog, startMesh, stopMeshes } from '../support/meshes.ts'
 import { lateGossip, startRawPeer } from '../support/raw-peer.ts'
@@ -146,7 +146,7 @@ describe('traps of libp2p', { timeout: 60_000 }, () => {
     const { sender, receiver } = await streamPair()
     const unsent = 256 * 1024
     const duplex = streamDuplex(sender)
-    const outbox = createFrameWriter(duplex, {
+    const outbox = new FrameWriter(duplex, {
       maxWriteBytes: 65_536,
       maxWriteFrames: 256,
       maxQueuedBytes: 1 << 20,

@@ -1,6 +1,7 @@
 /** Random frames for property tests: every field, every kind, at and around the sizes where varints grow. */
 import fc from 'fast-check'
-import type { EnvelopeExtra, Frame, FrameFault, FrameProgress, Hello } from '../../protocols/wire/frames/frame.ts'
+import type { Frame } from '../../protocols/wire/frames/frame.ts'
+import type { EnvelopeExtra, FrameFault, FrameProgress, Hello } from '../../protocols/wire/frames/nested-messages.ts'
 import { frameOf } from './proto-oracle.ts'
 
 const uint32 = fc.oneof(

@@ -10,8 +10,9 @@ import { ParleyError } from '../../protocols/errors.ts'
 import type { Compression, Encoding, Fields } from '../../protocols/port.ts'
 import { type Caller, createCaller, type OutgoingCall } from '../../protocols/wire/caller/caller.ts'
 import { type Duplex, duplexPair } from '../../protocols/wire/duplex.ts'
-import { type EnvelopeExtra, type Frame, KIND } from '../../protocols/wire/frames/frame.ts'
+import { type Frame, KIND } from '../../protocols/wire/frames/frame.ts'
 import { createFrameReader } from '../../protocols/wire/frames/frame-reader.ts'
+import type { EnvelopeExtra } from '../../protocols/wire/frames/nested-messages.ts'
 import {
   createLinkCounts,
   type LinkCounts,

@@ -2,7 +2,7 @@
  * The way in for every record of another node: size, form, mesh, news, signature, table. In this order, so that the
  * costly check is made for news only. No state of its own; what is refused is counted.
  */
-import { createRateLimiter } from '../../../protocols/limits/fair-shares.ts'
+import { createRateLimiter } from '../../../protocols/limits/rate-limiter.ts'
 import type { Acceptance, Port } from '../../../protocols/port.ts'
 import type { DirectoryCounts } from '../directory-counts.ts'
 import {

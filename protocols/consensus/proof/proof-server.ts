@@ -8,7 +8,7 @@
 
 import { toString as encodeText } from 'uint8arrays/to-string'
 import { ParleyError, stateError } from '../../errors.ts'
-import { createRateLimiter } from '../../limits/fair-shares.ts'
+import { createRateLimiter } from '../../limits/rate-limiter.ts'
 import type { Port } from '../../port.ts'
 import type { AppliedFact, AppliedFacts } from './applied-facts.ts'
 import { PAGE_LINKS, proofProtocol } from './contract.ts'

@@ -7,7 +7,7 @@
  *
  * State: the chain (kept), and what the parts have. Wire id `/parley/proof/1`.
  */
-import { createRateLimiter } from '../../limits/fair-shares.ts'
+import { createRateLimiter } from '../../limits/rate-limiter.ts'
 import type { Port, Stop } from '../../port.ts'
 import type { ProvenVoters } from '../group/group-api.ts'
 import { peerOf } from '../member-id.ts'

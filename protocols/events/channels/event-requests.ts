@@ -4,7 +4,8 @@
  * State: how many questions wait, and what each neighbour has asked of the history lately; both are bounded.
  */
 import { ParleyError } from '../../errors.ts'
-import { createFairShares, createRateLimiter } from '../../limits/fair-shares.ts'
+import { createFairShares } from '../../limits/fair-shares.ts'
+import { createRateLimiter } from '../../limits/rate-limiter.ts'
 import type { Port } from '../../port.ts'
 import type { History } from '../history/history.ts'
 import { eventsProtocol, type OwnHead, type WireHead } from '../protocol.ts'

@@ -6,7 +6,7 @@
  */
 
 import { isParleyError } from '../../errors.ts'
-import { createRateLimiter, type RateLimiter } from '../../limits/fair-shares.ts'
+import { createRateLimiter, type RateLimiter } from '../../limits/rate-limiter.ts'
 import type { Acceptance, Port } from '../../port.ts'
 import type { VerifiedBatch } from '../batch/batch-decoder.ts'
 import { batchRange, type DecodedBatch, decodeBatch, signedBytes } from '../batch/batch-decoder.ts'

@@ -9,7 +9,7 @@
  *
  * State: what is due; the last head of each series, of MAX_KNOWN; neighbours that speak 1.1 and are not told.
  */
-import { createRateLimiter } from '../../limits/fair-shares.ts'
+import { createRateLimiter } from '../../limits/rate-limiter.ts'
 import type { Port, Stop } from '../../port.ts'
 import type { DirectRecipients } from '../batch/direct-recipients.ts'
 import { eventsProtocol, MAX_HEADS, type WireHead } from '../protocol.ts'

@@ -6,7 +6,8 @@ import type { Progress } from '../../define.ts'
 import { ParleyError } from '../../errors.ts'
 import { EnvelopeSchema } from '../envelope.ts'
 import { tooLarge } from '../frames/fragmentation.ts'
-import { type EnvelopeExtra, WIRE_PRIORITIES } from '../frames/frame.ts'
+import { WIRE_PRIORITIES } from '../frames/frame.ts'
+import type { EnvelopeExtra } from '../frames/nested-messages.ts'
 import { validate } from '../payload/payload.ts'
 
 export interface OutgoingCall {

@@ -6,7 +6,8 @@
  * State: the peer's load as it said it last, and the last late replies, at most 32.
  */
 import { fromFault, type ParleyError } from '../../errors.ts'
-import { type Frame, type FrameFault, KIND } from '../frames/frame.ts'
+import { type Frame, KIND } from '../frames/frame.ts'
+import type { FrameFault } from '../frames/nested-messages.ts'
 import type { LinkEnd } from '../link/link.ts'
 import type { LinkDeps } from '../link/link-limits.ts'
 import { readProgress } from '../link/progress-reports.ts'

@@ -2,9 +2,9 @@
  * Gathers the frames of one link and writes them once per turn.
  *
  * State: one queue per priority. A high frame overtakes normal ones that still wait, and since large payloads are cut
- * into parts (split), it waits for one part at most. Frames are encoded when they are written, so that remaining times
+ * into parts (fragmentation.ts), it waits for one part at most. Frames are encoded when they are written, so that remaining times
  * (timeout, ttl) lose what was spent in the queue, and an expired request is dropped here.
- * Bound: above `maxQueuedBytes` room() makes callers wait; nothing is written while the layer below has more than
+ * Bound: above `maxQueuedBytes` whenRoom() makes callers wait; nothing is written while the layer below has more than
  * `maxUnsentBytes`, so that it is the queue, with its priorities, that decides what goes first.
  */
 import type { Duplex } from '../duplex.ts'
@@ -21,13 +21,13 @@ export interface FrameWriterOptions {
   /** Runs a function at the end of this turn. */
   defer(fn: () => void): void
   monotonic(): number
-  /** Told after a write when nothing waits any more. */
+  /** After a write, when nothing waits any more. */
   onEmpty?(): void
-  /** Told how many bytes more wait, or fewer. */
+  /** So many bytes more wait, or fewer. */
   onQueued?(bytes: number): void
 }
 
-/** Whose frame it is: asked and told as the frame goes its way. */
+/** Whose frame it is. */
 export interface FrameOwner {
   /** Asked when its turn comes: false and it is left out. */
   wanted(): boolean
@@ -47,19 +47,6 @@ export interface QueuedFrame {
   owner: FrameOwner | undefined
   /** The last part of what the sender sends. */
   last: boolean
-}
-
-export interface FrameWriter {
-  /** Queues a frame; it does not block. Callers that respect backpressure await room() first. */
-  push(waiting: QueuedFrame): void
-  queuedBytes(): number
-  isFull(): boolean
-  /** Calls `fn` once there is room; at once when there is. The returned function takes it back. */
-  whenRoom(fn: () => void): () => void
-  /** The layer below has room again. */
-  flush(): void
-  /** Drops everything that waits. */
-  clear(): void
 }
 
 /** Order in which the wire priorities are served: critical, high, normal, low. */
@@ -90,109 +77,131 @@ const shift = (queue: Queue): QueuedFrame | undefined => {
   return item
 }
 
-export const createFrameWriter = (
-  duplex: Pick<Duplex, 'send' | 'buffered'>,
-  options: FrameWriterOptions,
-): FrameWriter => {
-  const queues: Queue[] = SERVED.map(() => ({ items: [], head: 0 }))
-  const waiters = new Set<() => void>()
-  // Most links are quiet: the buffer grows when there is more to write.
-  const writer = new ProtobufWriter(FIRST_BUFFER_BYTES)
-  let bytes = 0
-  let scheduled = false
+/** Takes what was spent in the queue off the frame's remaining times. @returns false when its ttl has passed */
+const age = (item: QueuedFrame, now: number): boolean => {
+  if (item.expiresAt > 0) {
+    if (item.expiresAt <= now) return false
+    item.frame.ttlMs = Math.max(1, Math.floor(item.expiresAt - now))
+  }
+  if (item.deadlineAt > 0) item.frame.timeoutMs = Math.max(1, Math.floor(item.deadlineAt - now))
+  return true
+}
 
-  const next = (): QueuedFrame | undefined => {
+export class FrameWriter {
+  readonly #duplex: Pick<Duplex, 'send' | 'buffered'>
+  readonly #options: FrameWriterOptions
+  readonly #queues: Queue[] = SERVED.map(() => ({ items: [], head: 0 }))
+  readonly #waiters = new Set<() => void>()
+  // Most links are quiet: the buffer grows when there is more to write.
+  readonly #buffer = new ProtobufWriter(FIRST_BUFFER_BYTES)
+  #queuedBytes = 0
+  #isScheduled = false
+
+  constructor(duplex: Pick<Duplex, 'send' | 'buffered'>, options: FrameWriterOptions) {
+    this.#duplex = duplex
+    this.#options = options
+  }
+
+  /** Queues a frame; it does not block. Callers that respect backpressure ask whenRoom() first. */
+  push(item: QueuedFrame): void {
+    const weight = weigh(item.frame)
+    this.#queuedBytes += weight
+    this.#options.onQueued?.(weight)
+    ;(this.#queues[item.frame.priority & 3] ?? this.#queues[0])?.items.push(item)
+    this.flush()
+  }
+
+  queuedBytes(): number {
+    return this.#queuedBytes
+  }
+
+  isFull(): boolean {
+    return this.#queuedBytes > this.#options.maxQueuedBytes
+  }
+
+  /** Calls `fn` once there is room; at once when there is. The returned function takes it back. */
+  whenRoom(fn: () => void): () => void {
+    if (!this.isFull()) {
+      fn()
+      return () => {}
+    }
+    const waiter = () => fn()
+    this.#waiters.add(waiter)
+    return () => this.#waiters.delete(waiter)
+  }
+
+  /**
+   * Has everything written that may be, at the end of this turn; the layer below has room again.
+   * Never at once: a stream says that it has room in the middle of its own send(), and would take no more then.
+   */
+  flush(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    this.#options.defer(this.#write)
+  }
+
+  /** Drops everything that waits. */
+  clear(): void {
+    for (const queue of this.#queues) {
+      queue.items = []
+      queue.head = 0
+    }
+    if (this.#queuedBytes > 0) this.#options.onQueued?.(-this.#queuedBytes)
+    this.#queuedBytes = 0
+    const all = [...this.#waiters]
+    this.#waiters.clear()
+    for (const fn of all) fn()
+  }
+
+  readonly #write = (): void => {
+    this.#isScheduled = false
+    const options = this.#options
+    const now = options.monotonic()
+    const before = this.#queuedBytes
+    while (this.#queuedBytes > 0 && this.#duplex.buffered() <= options.maxUnsentBytes) this.#writeOnce(now)
+    if (this.#queuedBytes < before) options.onQueued?.(this.#queuedBytes - before)
+    while (this.#waiters.size > 0 && !this.isFull()) {
+      const fn = this.#waiters.values().next().value
+      if (fn === undefined) break
+      this.#waiters.delete(fn)
+      fn()
+    }
+    if (this.#queuedBytes === 0) options.onEmpty?.()
+  }
+
+  /** Gathers frames for one write, and hands it down. */
+  #writeOnce(now: number): void {
+    const { maxWriteBytes, maxWriteFrames } = this.#options
+    const buffer = this.#buffer
+    buffer.at = 0
+    let sent: FrameOwner[] | undefined
+    let frames = 0
+    while (buffer.at < maxWriteBytes && frames < maxWriteFrames) {
+      const item = this.#next()
+      if (item === undefined) break
+      this.#queuedBytes -= weigh(item.frame)
+      const { owner } = item
+      if (owner?.wanted() === false) continue
+      if (!age(item, now)) {
+        owner?.expired()
+        continue
+      }
+      writeFrame(buffer, item.frame)
+      frames += 1
+      if (owner === undefined || !item.last) continue
+      sent ??= []
+      sent.push(owner)
+    }
+    if (buffer.at > 0) this.#duplex.send(buffer.finish())
+    if (sent !== undefined) for (const owner of sent) owner.sent()
+  }
+
+  #next(): QueuedFrame | undefined {
     for (const priority of SERVED) {
-      const queue = queues[priority]
+      const queue = this.#queues[priority]
       const item = queue === undefined ? undefined : shift(queue)
       if (item !== undefined) return item
     }
     return undefined
-  }
-
-  const age = (item: QueuedFrame, now: number): boolean => {
-    if (item.expiresAt > 0) {
-      if (item.expiresAt <= now) return false
-      item.frame.ttlMs = Math.max(1, Math.floor(item.expiresAt - now))
-    }
-    if (item.deadlineAt > 0) item.frame.timeoutMs = Math.max(1, Math.floor(item.deadlineAt - now))
-    return true
-  }
-
-  const flush = (): void => {
-    scheduled = false
-    const now = options.monotonic()
-    const before = bytes
-    while (bytes > 0 && duplex.buffered() <= options.maxUnsentBytes) {
-      writer.at = 0
-      let sent: FrameOwner[] | undefined
-      let frames = 0
-      while (writer.at < options.maxWriteBytes && frames < options.maxWriteFrames) {
-        const item = next()
-        if (item === undefined) break
-        bytes -= weigh(item.frame)
-        const { owner } = item
-        if (owner?.wanted() === false) continue
-        if (!age(item, now)) {
-          owner?.expired()
-          continue
-        }
-        writeFrame(writer, item.frame)
-        frames += 1
-        if (owner === undefined || !item.last) continue
-        sent ??= []
-        sent.push(owner)
-      }
-      if (writer.at > 0) duplex.send(writer.finish())
-      if (sent !== undefined) for (const sender of sent) sender.sent()
-    }
-    if (bytes < before) options.onQueued?.(bytes - before)
-    while (waiters.size > 0 && bytes <= options.maxQueuedBytes) {
-      const fn = waiters.values().next().value
-      if (fn === undefined) break
-      waiters.delete(fn)
-      fn()
-    }
-    if (bytes === 0) options.onEmpty?.()
-  }
-
-  /** Never at once: a stream says that it has room in the middle of its own send(), and would take no more then. */
-  const schedule = (): void => {
-    if (scheduled) return
-    scheduled = true
-    options.defer(flush)
-  }
-
-  return {
-    push(item) {
-      const weight = weigh(item.frame)
-      bytes += weight
-      options.onQueued?.(weight)
-      ;(queues[item.frame.priority & 3] ?? queues[0])?.items.push(item)
-      schedule()
-    },
-    queuedBytes: () => bytes,
-    isFull: () => bytes > options.maxQueuedBytes,
-    whenRoom(fn) {
-      if (bytes <= options.maxQueuedBytes) {
-        fn()
-        return () => {}
-      }
-      const waiter = () => fn()
-      waiters.add(waiter)
-      return () => waiters.delete(waiter)
-    },
-    flush: schedule,
-    clear() {
-      for (const queue of queues) {
-        queue.items = []
-        queue.head = 0
-      }
-      if (bytes > 0) options.onQueued?.(-bytes)
-      bytes = 0
-      const all = [...waiters]
-      waiters.clear()
-      for (const fn of all) fn()
-    },
   }
 }

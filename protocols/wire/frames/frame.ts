@@ -2,17 +2,30 @@
  * Frames: what travels on a link, by hand on the hot path. The format is parley.proto; test/unit/wire compares the
  * bytes with those of an independent codec that reads that file.
  *
- * Keeps no state. Decoding throws MSG003 for anything malformed; a payload is a view into the bytes it came in.
+ * Decoding throws MSG003 for anything malformed; a payload is a view into the bytes it came in.
  */
-import { fromString } from 'uint8arrays/from-string'
 import type { Encoding } from '../../port.ts'
 import type { Priority } from '../envelope.ts'
+import {
+  decodeExtra,
+  decodeFault,
+  decodeHello,
+  decodeProgress,
+  type EnvelopeExtra,
+  encodeExtra,
+  encodeFault,
+  encodeHello,
+  encodeProgress,
+  type FrameFault,
+  type FrameProgress,
+  type Hello,
+} from './nested-messages.ts'
 import {
   DELIMITED,
   delimitedSize,
   malformed,
   ProtobufReader,
-  ProtobufWriter,
+  type ProtobufWriter,
   VARINT,
   varintFieldSize,
   varintSize,
@@ -38,43 +51,6 @@ export type FrameKind = (typeof KIND)[keyof typeof KIND]
 export const WIRE_PRIORITIES: readonly Priority[] = ['normal', 'low', 'high', 'critical']
 export const WIRE_ENCODINGS: readonly Encoding[] = ['identity', 'gzip', 'zstd']
 export const WIRE_CONTENTS = ['json', 'cbor', 'bytes'] as const
-
-export interface Hello {
-  version: string
-  encodings: number[]
-  maxMessageBytes: number
-  session: Uint8Array
-  startedAtMs: number
-}
-
-export interface EnvelopeExtra {
-  replyTo?: string
-  correlationId?: string
-  conversationId?: string
-  traceparent?: string
-  headers?: Record<string, string>
-  /** JSON object. */
-  metadata?: Uint8Array
-  chain?: string[]
-  /** By how much progress puts the deadline off, where it is not the timeout. */
-  extendMs?: number
-  /** Until the caller gives up, whatever progress is reported. */
-  limitMs?: number
-}
-
-export interface FrameProgress {
-  /** In ten-thousandths, and one more; 0 where it is not told. */
-  done: number
-  note: string
-}
-
-export interface FrameFault {
-  code: string
-  message: string
-  hint: string
-  /** JSON object, may be empty. */
-  details: Uint8Array
-}
 
 export interface Frame {
   kind: number
@@ -122,54 +98,7 @@ export const frame = (kind: number, exchange: number, payload: Uint8Array = EMPT
   progress: undefined,
 })
 
-const MAX_TEXT = 8192
 const MAX_METHOD = 64
-const MAX_LIST = 64
-
-const encodeHello = (hello: Hello): Uint8Array => {
-  const out = new ProtobufWriter(64)
-  out.stringField(1, hello.version)
-  if (hello.encodings.length > 0) out.delimited(2, Uint8Array.from(hello.encodings))
-  out.varintField(3, hello.maxMessageBytes)
-  out.bytesField(4, hello.session)
-  out.varintField(5, hello.startedAtMs)
-  return out.finish()
-}
-
-const encodeExtra = (extra: EnvelopeExtra): Uint8Array => {
-  const out = new ProtobufWriter(128)
-  out.stringField(1, extra.replyTo)
-  out.stringField(2, extra.correlationId)
-  out.stringField(3, extra.conversationId)
-  out.stringField(4, extra.traceparent)
-  for (const [key, value] of Object.entries(extra.headers ?? {})) {
-    const entry = new ProtobufWriter(64)
-    entry.delimited(1, fromString(key))
-    entry.delimited(2, fromString(value))
-    out.delimited(5, entry.finish())
-  }
-  if (extra.metadata !== undefined) out.bytesField(6, extra.metadata)
-  for (const peer of extra.chain ?? []) out.delimited(7, fromString(peer))
-  out.varintField(8, extra.extendMs ?? 0)
-  out.varintField(9, extra.limitMs ?? 0)
-  return out.finish()
-}
-
-const encodeProgress = (progress: FrameProgress): Uint8Array => {
-  const out = new ProtobufWriter(64)
-  out.varintField(1, progress.done)
-  out.stringField(2, progress.note)
-  return out.finish()
-}
-
-const encodeFault = (fault: FrameFault): Uint8Array => {
-  const out = new ProtobufWriter(128)
-  out.stringField(1, fault.code)
-  out.stringField(2, fault.message)
-  out.stringField(3, fault.hint)
-  out.bytesField(4, fault.details)
-  return out.finish()
-}
 
 /**
  * Appends one length-prefixed frame.
@@ -222,119 +151,6 @@ export const writeFrame = (out: ProtobufWriter, f: Frame): number => {
   if (hello !== undefined) out.delimited(17, hello)
   if (progress !== undefined) out.delimited(18, progress)
   return out.at - start
-}
-
-/** Not slice(): on a Buffer that is a view, which keeps the whole chunk alive. */
-const copy = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes)
-
-/** One loop for all nested messages: `field` gets number and wire type and returns true when it took the value. */
-const each = (reader: ProtobufReader, field: (number: number, wireType: number) => boolean): void => {
-  while (reader.more()) {
-    const tag = reader.varint()
-    const number = Math.floor(tag / 8)
-    if (number === 0) throw malformed('field number 0')
-    if (!field(number, tag & 7)) reader.skip(tag & 7)
-  }
-}
-
-const decodeHello = (bytes: Uint8Array): Hello => {
-  const hello: Hello = { version: '', encodings: [], maxMessageBytes: 0, session: EMPTY, startedAtMs: 0 }
-  const reader = new ProtobufReader(bytes)
-  each(reader, (number, wireType) => {
-    if (wireType === DELIMITED) {
-      if (number === 1) hello.version = reader.string(MAX_TEXT)
-      else if (number === 2) hello.encodings.push(...decodePacked(reader.delimited()))
-      else if (number === 4) hello.session = copy(reader.delimited())
-      else return false
-      return true
-    }
-    if (wireType !== VARINT) return false
-    if (number === 2) hello.encodings.push(reader.varint())
-    else if (number === 3) hello.maxMessageBytes = reader.varint()
-    else if (number === 5) hello.startedAtMs = reader.varint()
-    else return false
-    return true
-  })
-  if (hello.encodings.length > MAX_LIST) throw malformed(`${hello.encodings.length} encodings`)
-  return hello
-}
-
-const decodePacked = (bytes: Uint8Array): number[] => {
-  if (bytes.length > MAX_LIST) throw malformed('a long list of encodings')
-  const reader = new ProtobufReader(bytes)
-  const values: number[] = []
-  while (reader.more()) values.push(reader.varint())
-  return values
-}
-
-const decodeEntry = (bytes: Uint8Array): [string, string] => {
-  const reader = new ProtobufReader(bytes)
-  let key = ''
-  let value = ''
-  each(reader, (number, wireType) => {
-    if (wireType !== DELIMITED) return false
-    if (number === 1) key = reader.string(MAX_TEXT)
-    else if (number === 2) value = reader.string(MAX_TEXT)
-    else return false
-    return true
-  })
-  return [key, value]
-}
-
-const decodeExtra = (bytes: Uint8Array): EnvelopeExtra => {
-  const extra: EnvelopeExtra = {}
-  const headers: [string, string][] = []
-  const chain: string[] = []
-  const reader = new ProtobufReader(bytes)
-  each(reader, (number, wireType) => {
-    if (wireType === VARINT) {
-      if (number === 8) extra.extendMs = reader.varint()
-      else if (number === 9) extra.limitMs = reader.varint()
-      else return false
-      return true
-    }
-    if (wireType !== DELIMITED) return false
-    if (number === 1) extra.replyTo = reader.string(MAX_TEXT)
-    else if (number === 2) extra.correlationId = reader.string(MAX_TEXT)
-    else if (number === 3) extra.conversationId = reader.string(MAX_TEXT)
-    else if (number === 4) extra.traceparent = reader.string(MAX_TEXT)
-    else if (number === 5) headers.push(decodeEntry(reader.delimited()))
-    else if (number === 6) extra.metadata = copy(reader.delimited())
-    else if (number === 7) chain.push(reader.string(MAX_TEXT))
-    else return false
-    if (headers.length > MAX_LIST || chain.length > MAX_LIST) throw malformed('a long list in the envelope')
-    return true
-  })
-  if (headers.length > 0) extra.headers = Object.fromEntries(headers)
-  if (chain.length > 0) extra.chain = chain
-  return extra
-}
-
-const decodeFault = (bytes: Uint8Array): FrameFault => {
-  const fault: FrameFault = { code: '', message: '', hint: '', details: EMPTY }
-  const reader = new ProtobufReader(bytes)
-  each(reader, (number, wireType) => {
-    if (wireType !== DELIMITED) return false
-    if (number === 1) fault.code = reader.string(MAX_METHOD)
-    else if (number === 2) fault.message = reader.string(MAX_TEXT)
-    else if (number === 3) fault.hint = reader.string(MAX_TEXT)
-    else if (number === 4) fault.details = copy(reader.delimited())
-    else return false
-    return true
-  })
-  return fault
-}
-
-const decodeProgress = (bytes: Uint8Array): FrameProgress => {
-  const progress: FrameProgress = { done: 0, note: '' }
-  const reader = new ProtobufReader(bytes)
-  each(reader, (number, wireType) => {
-    if (number === 1 && wireType === VARINT) progress.done = reader.varint()
-    else if (number === 2 && wireType === DELIMITED) progress.note = reader.string(MAX_TEXT)
-    else return false
-    return true
-  })
-  return progress
 }
 
 const readNumber = (f: Frame, number: number, value: number): void => {

@@ -11,9 +11,10 @@ import { isParleyError, ParleyError } from '../../errors.ts'
 import type { Compression, Encoding } from '../../port.ts'
 import type { Duplex } from '../duplex.ts'
 import { fragment, tooLarge } from '../frames/fragmentation.ts'
-import { type Frame, frame, type Hello, KIND, WIRE_ENCODINGS } from '../frames/frame.ts'
+import { type Frame, frame, KIND, WIRE_ENCODINGS } from '../frames/frame.ts'
 import { createFrameReader, type FrameReader } from '../frames/frame-reader.ts'
-import { createFrameWriter, type FrameOwner, type FrameWriter } from '../frames/frame-writer.ts'
+import { type FrameOwner, FrameWriter } from '../frames/frame-writer.ts'
+import type { Hello } from '../frames/nested-messages.ts'
 import { malformed } from '../frames/protobuf.ts'
 import type { LinkDeps } from './link-limits.ts'
 
@@ -55,7 +56,7 @@ const closedError = (reason: Error | undefined): ParleyError =>
 
 /** The writer of a link's frames, which counts what it hands down. */
 const createWriter = (duplex: Duplex, { limits, counts, clock, defer }: LinkDeps, side: LinkSide): FrameWriter =>
-  createFrameWriter(
+  new FrameWriter(
     {
       send(bytes) {
         counts.bytesOut += bytes.length

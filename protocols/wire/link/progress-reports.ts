@@ -8,7 +8,7 @@
  */
 import type { Progress } from '../../define.ts'
 import type { Stop, Timers } from '../../port.ts'
-import type { FrameProgress } from '../frames/frame.ts'
+import type { FrameProgress } from '../frames/nested-messages.ts'
 
 /** UTF-16 units. */
 export const MAX_NOTE = 256

@@ -8,7 +8,7 @@
  */
 import type { Clock } from '../../port.ts'
 import { malformed } from '../frames/protobuf.ts'
-import type { PeerConcurrency } from './concurrency-limiter.ts'
+import type { PeerConcurrency } from './peer-slots.ts'
 
 /** Grants and cancels that a peer may send before it was sent anything, and that it may save up. */
 const FIRST_CONTROLS = 1_000

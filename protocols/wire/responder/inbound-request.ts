@@ -8,14 +8,15 @@
 import type { Progress } from '../../define.ts'
 import type { Envelope, MessageType } from '../envelope.ts'
 import { retainedBytes } from '../frames/fragmentation.ts'
-import { type Frame, type Hello, KIND, WIRE_CONTENTS, WIRE_PRIORITIES } from '../frames/frame.ts'
+import { type Frame, KIND, WIRE_CONTENTS, WIRE_PRIORITIES } from '../frames/frame.ts'
+import type { Hello } from '../frames/nested-messages.ts'
 import { Deadline } from '../link/deadlines.ts'
 import { MAX_CREDIT } from '../link/link-limits.ts'
 import { type ProgressReports, toProgress } from '../link/progress-reports.ts'
 import { exchangeId } from '../message-id.ts'
 import type { Endpoint, RunContext } from '../payload/contract.ts'
 import { decodePayload } from '../payload/payload.ts'
-import type { SlotHolder } from './concurrency-limiter.ts'
+import type { SlotHolder } from './peer-slots.ts'
 
 /** What a request holds: as it came, or what it becomes where it was compressed. */
 const bytesOf = (request: Frame): number => {

@@ -11,9 +11,9 @@ import { type Frame, KIND } from '../frames/frame.ts'
 import type { ExchangeTable } from '../link/exchange-table.ts'
 import { type LinkDeps, MAX_CREDIT } from '../link/link-limits.ts'
 import type { Endpoint } from '../payload/contract.ts'
-import type { PeerConcurrency } from './concurrency-limiter.ts'
 import { createFloodLimit, type FloodLimit } from './flood-limit.ts'
 import { InboundRequest, type InboundRequestHost } from './inbound-request.ts'
+import type { PeerConcurrency } from './peer-slots.ts'
 import type { ResponseWriter } from './response-writer.ts'
 
 export interface RequestIntakeDeps extends Pick<LinkDeps, 'clock' | 'limits' | 'counts'> {

@@ -9,8 +9,8 @@ import type { Clock, Timers } from '../../port.ts'
 import { createDeadlines } from '../link/deadlines.ts'
 import type { LinkCounts, LinkLimits } from '../link/link-limits.ts'
 import type { Endpoint } from '../payload/contract.ts'
-import type { PeerConcurrency } from './concurrency-limiter.ts'
 import type { InboundRequest } from './inbound-request.ts'
+import type { PeerConcurrency } from './peer-slots.ts'
 
 export interface RequestTimerDeps {
   /** For messages. */

@@ -8,7 +8,7 @@ import type { PeerBreakers } from '../../../../protocols/delivery/recovery/peer-
 import type { Events } from '../../../../protocols/events/api.ts'
 import type { Epoch } from '../../../../protocols/journal/state/built-in-kinds.ts'
 import type { Clock, Gossip, Stop } from '../../../../protocols/port.ts'
-import type { PeerUsage } from '../../../../protocols/wire/responder/concurrency-limiter.ts'
+import type { PeerUsage } from '../../../../protocols/wire/responder/peer-slots.ts'
 import type { MeshLibp2p } from '../../../network/libp2p.ts'
 import type { LinkPool } from '../../../network/link-pool.ts'
 import type { Peers } from '../../../network/peers.ts'

@@ -4,12 +4,7 @@ import fc from 'fast-check'
 import type { Duplex } from '../../../../protocols/wire/duplex.ts'
 import { type Frame, frame, KIND } from '../../../../protocols/wire/frames/frame.ts'
 import { createFrameReader } from '../../../../protocols/wire/frames/frame-reader.ts'
-import {
-  createFrameWriter,
-  type FrameOwner,
-  type FrameWriter,
-  type QueuedFrame,
-} from '../../../../protocols/wire/frames/frame-writer.ts'
+import { type FrameOwner, FrameWriter, type QueuedFrame } from '../../../../protocols/wire/frames/frame-writer.ts'
 
 const LOW = 1
 const NORMAL = 0
@@ -68,7 +63,7 @@ const bench = (
     close() {},
     abort() {},
   }
-  const outbox = createFrameWriter(duplex, {
+  const outbox = new FrameWriter(duplex, {
     maxWriteBytes: limits.maxWriteBytes ?? 64 * 1024,
     maxWriteFrames: limits.maxWriteFrames ?? 1_000_000,
     maxQueuedBytes: limits.maxQueuedBytes ?? 10_000,
