@@ -17,7 +17,6 @@ import { type AnyProtocol, type Handlers, wireId } from '../protocols/define.ts'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import { createEvents } from '../protocols/events/events.ts'
 import { notifications } from '../protocols/notification/part.ts'
-import type { Stop } from '../protocols/port.ts'
 import { tokens } from '../protocols/tokens.ts'
 import { compile } from '../protocols/wire/payload/contract.ts'
 import type { Mesh } from './api.ts'
@@ -25,8 +24,9 @@ import { toDeadCall } from './calls/dead-letter-call.ts'
 import { recordRequests } from './calls/recorded-calls.ts'
 import { createReplies } from './calls/reply-to.ts'
 import { openEndpoints } from './endpoints.ts'
-import type { Above } from './fabric.ts'
+import type { Above, Fabric } from './fabric.ts'
 import { prepare } from './ground.ts'
+import { NodeReadiness } from './lifecycle/readiness.ts'
 import { createShutdown } from './lifecycle/shutdown.ts'
 import { waitUntilJoined } from './lifecycle/wait-until-joined.ts'
 import { createConnectionPruning } from './network/connection-pruning.ts'
@@ -56,6 +56,21 @@ import { createLoggedQuota } from './store/logged-quota.ts'
 
 /** The debug page does not wait longer for the history of coordinators. */
 const HISTORY_MS = 2_000
+
+/** Whoever announces an address is to be connected to, until it leaves. */
+const dialAnnounced = (directory: Pick<Directory, 'onChange'>, supervisor: Fabric['supervisor']): void => {
+  directory.onChange((change) => {
+    const { peer } = change.agent
+    if (change.agent.self) return
+    // Who tells no address (a node that only dials) cannot be dialled: it comes by itself.
+    const reachable = change.agent.record.addresses.length > 0
+    if (change.type === 'left') {
+      // Given up or found dead: it may come back.
+      if (change.reason === 'gone' || change.reason === 'dead') supervisor.markUnreachable(peer)
+      else supervisor.removePeer(peer)
+    } else if (reachable) supervisor.addPeer(peer)
+  })
+}
 
 const startLocked = async (
   input: MeshOptionsInput,
@@ -147,17 +162,7 @@ const startLocked = async (
     maxAgents: options.limits.maxAgents,
   })
   undo.push(() => directory.stop())
-  directory.onChange((change) => {
-    const { peer } = change.agent
-    if (change.agent.self) return
-    // Who tells no address (a node that only dials) cannot be dialled: it comes by itself.
-    const reachable = change.agent.record.addresses.length > 0
-    if (change.type === 'left') {
-      // Given up or found dead: it may come back.
-      if (change.reason === 'gone' || change.reason === 'dead') supervisor.markUnreachable(peer)
-      else supervisor.removePeer(peer)
-    } else if (reachable) supervisor.addPeer(peer)
-  })
+  dialAnnounced(directory, supervisor)
   const eventStore = options.dataDir === undefined ? undefined : createEventStore(options.dataDir, clock, log)
   const events = createEvents(ownPort, options.events, eventStore, quota)
   const replies = await createReplies(ownPort, () => events, log)
@@ -319,7 +324,6 @@ const startLocked = async (
     choose: fabric.choose,
     peerOf: whom('commands.send()'),
   })
-  const holds = new Set<{ reason: string }>()
   const self = {
     ...identity,
     get addresses() {
@@ -340,6 +344,7 @@ const startLocked = async (
   const { coordinator } = agreed
   if (early !== undefined) agreed.heard(early)
 
+  const readiness = new NodeReadiness({ options, network: fabric, parts, messages, activity })
   const source = createDebugView({
     self: () => ({ ...identity, addresses: addresses() }),
     version: VERSION,
@@ -364,22 +369,7 @@ const startLocked = async (
     parts: createPartViews(parts),
     coordinator: agreed.facts,
     history: () => coordinator.history({ signal: AbortSignal.timeout(HISTORY_MS) }),
-    readiness() {
-      const ofParts = parts.readiness()
-      const reasons = [...holds].map(({ reason }) => reason)
-      reasons.push(...ofParts.reasons)
-      const kept = messages.problem()
-      if (kept !== undefined) reasons.push(kept)
-      if (state.leaving) reasons.push('the node is stopping')
-      // The first node of a mesh joins a name that stands for nobody else yet; who waits for it must not wait forever.
-      if (looksForOthers(options) && peers.members().length === 0 && !supervisor.isAlone())
-        reasons.push('no member of the mesh is connected')
-      const missing = [...ofParts.degraded]
-      const clocks = skews.problem()
-      if (clocks !== undefined) missing.push(clocks)
-      if (activity.current().state === 'stuck') missing.push('the agent has requests in work and does not get on')
-      return { ready: reasons.length === 0, reasons, ...(missing.length > 0 && { degraded: missing }) }
-    },
+    readiness: () => readiness.read(),
     onRefused: (fn) => upkeep.onRefused(fn),
   })
   const endpoints = await openEndpoints({
@@ -400,12 +390,6 @@ const startLocked = async (
     addresses: addresses(),
     ...endpoints.described(),
   })
-
-  const notReady = (reason: string): Stop => {
-    const hold = { reason }
-    holds.add(hold)
-    return () => void holds.delete(hold)
-  }
 
   const leaving = createShutdown({
     log,
@@ -511,7 +495,7 @@ const startLocked = async (
     onMember: (fn) => peers.onMember(fn),
     figures,
     readiness: source.readiness,
-    notReady,
+    notReady: (reason) => readiness.hold(reason),
     onStopRequest: endpoints.onStopRequest,
     drain: leaving.drain,
     stop: leaving.stop,
