@@ -11,11 +11,9 @@ import { startFounding } from '../protocols/consensus/bootstrap/founding.ts'
 import { foundingVoters } from '../protocols/consensus/bootstrap/founding-record.ts'
 import { memberIdOf } from '../protocols/consensus/member-id.ts'
 import { createProofs, type ProofMode } from '../protocols/consensus/proof/proofs.ts'
-import {
-  type CoordinatorFeature,
-  type CoordinatorStatus,
-  createCoordinator,
-} from '../protocols/coordinator/coordinator.ts'
+import type { CoordinatorFeature } from '../protocols/coordinator/api.ts'
+import { createCoordinator } from '../protocols/coordinator/coordinator.ts'
+import type { CoordinatorStatus } from '../protocols/coordinator/coordinator-status.ts'
 import { createLeaderTracker } from '../protocols/coordinator/leader-tracker.ts'
 import type { ActingFacts } from '../protocols/coordinator/leadership.ts'
 import type { Events } from '../protocols/events/api.ts'

@@ -1,6 +1,6 @@
 /** What a part may need of the mesh itself, as tokens: types alone, nothing of it is loaded here. */
 import type { Commands } from './command/api.ts'
-import type { CoordinatorFeature } from './coordinator/coordinator.ts'
+import type { CoordinatorFeature } from './coordinator/api.ts'
 import type { Messages } from './delivery/api.ts'
 import type { Events } from './events/api.ts'
 import type { Journal } from './journal/client/journal-client.ts'

@@ -1,6 +1,6 @@
 /** Who coordinates, as the debug endpoint shows it. */
 import type { ProofFacts } from '../../../../protocols/consensus/proof/proofs.ts'
-import type { CoordinatorStatus } from '../../../../protocols/coordinator/coordinator.ts'
+import type { CoordinatorStatus } from '../../../../protocols/coordinator/coordinator-status.ts'
 import type { JournalMember } from '../../../../protocols/journal/journal-server.ts'
 import type { Epoch } from '../../../../protocols/journal/state/built-in-kinds.ts'
 import type { CoordinatorView } from '../debug-schemas.ts'
