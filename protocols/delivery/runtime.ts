@@ -18,14 +18,14 @@ import { openPeerAbsences } from './rebind/peer-absences.ts'
 import { createRebinding } from './rebind/rebinding.ts'
 import { openEffectResults } from './receive/effect-results.ts'
 import type { RegisteredHandler } from './receive/handler-registry.ts'
-import { createHandlerRunner } from './receive/handler-runner.ts'
+import { HandlerRunner } from './receive/handler-runner.ts'
 import { openKnownTypes } from './receive/received-types.ts'
 import { MessageReceiver } from './receive/receiver.ts'
 import { UnkeptMessages } from './receive/unkept-messages.ts'
 import type { RecoveryEnded } from './recovery/message-recovery.ts'
 import { openConversationBindings } from './send/conversation-bindings.ts'
 import { MessageStaging } from './send/message-staging.ts'
-import { openOutbox } from './send/outbox.ts'
+import { Outbox } from './send/outbox.ts'
 import type { OutcomeListener } from './send/outgoing-message.ts'
 import type { PrepareMessageDeps } from './send/prepare-message.ts'
 import { openTopicAnswers, type TopicAnswer } from './send/topic-answers.ts'
@@ -97,7 +97,7 @@ const openSending = async (deps: DeliveryRuntimeDeps) => {
   })
   const addDeadLetter = deadLetters.addMessage
   const { messageAdded, messageRemoved } = bindings
-  const outbox = await openOutbox({
+  const outbox = await Outbox.open({
     ...{ port, store, settings, quota, chance, count, recover, recovered, addDeadLetter, messageAdded, messageRemoved },
     memory: { bytes: 0 },
   })
@@ -126,7 +126,7 @@ const openReceiving = async (deps: DeliveryRuntimeDeps, { lateAnswers, staging }
   const effects = await openEffectResults({ port, store, settings, dropped: (by) => count('effectsDropped', by) })
   const knownTypes = await openKnownTypes(port, store)
   const inbox = await openInboxRows({ port, store, settings, quota, last: deps.inboxLast, arrived: deps.inbox.arrived })
-  const runner = createHandlerRunner({
+  const runner = new HandlerRunner({
     ...{ port, store, effects, handlerOf, lateAnswers, count },
     putInInbox: (work) => deps.inbox.put(work, knownTypes.isAwaited),
     note({ message, source }) {

@@ -41,21 +41,6 @@ export interface HandlerOutcome {
   readonly commit: { changes: readonly RowChange[]; launch(): void; drop(): void } | undefined
 }
 
-export interface HandlerRunner {
-  /**
-   * @param finished called in the same turn in which the changes are handed over, so that nothing comes between
-   * @returns undefined, or why it failed
-   */
-  run(work: InboundMessage, finished: (outcome: HandlerOutcome) => void): Promise<Fault | undefined>
-  running(): number
-  /** Another number after each run that ended or reported progress. */
-  progressCount(): number
-  /** Looks for those that took too long. */
-  tick(): void
-  /** Aborts all. */
-  stop(): void
-}
-
 /** A transaction that meets others' changes again and again gives way for a while. */
 const MAX_RUNS = 10
 const NO_CHANGES: readonly RowChange[] = []
@@ -76,28 +61,132 @@ const dataOf = (message: DurableMessage, schema: ZodType | undefined): unknown =
   return schema === undefined ? value : validate(schema, value, message.type)
 }
 
-export const createHandlerRunner = (deps: HandlerRunnerDeps): HandlerRunner => {
-  const { port } = deps
-  const running = new Set<HandlerRun>()
-  let isStopped = false
-  let signs = 0
+const timedOut = (type: string, timeoutMs: number): ParleyError =>
+  new ParleyError('COM001', `the handler of ${type} took longer than ${timeoutMs} ms without progress`, {
+    hint: 'call progress() in the handler, or give receive() a larger timeoutMs',
+  })
 
-  const timedOut = (type: string, timeoutMs: number): ParleyError =>
-    new ParleyError('COM001', `the handler of ${type} took longer than ${timeoutMs} ms without progress`, {
-      hint: 'call progress() in the handler, or give receive() a larger timeoutMs',
-    })
+const contended = (type: string): ParleyError =>
+  new ParleyError('STA003', `the transaction of ${type} met other changes ${MAX_RUNS} times`, {
+    hint: 'let handlers that change the same keys run in one conversation',
+    details: { reason: 'contended' },
+  })
 
-  const runDeps: HandlerRunDeps = {
-    clock: port.clock,
-    effects: deps.effects,
-    begin: deps.begin,
-    progressed() {
-      signs += 1
-    },
+export class HandlerRunner {
+  readonly #deps: HandlerRunnerDeps
+  readonly #runDeps: HandlerRunDeps
+  readonly #running = new Set<HandlerRun>()
+  #isStopped = false
+  #progressCount = 0
+
+  constructor(deps: HandlerRunnerDeps) {
+    this.#deps = deps
+    this.#runDeps = {
+      clock: deps.port.clock,
+      effects: deps.effects,
+      begin: deps.begin,
+      progressed: () => {
+        this.#progressCount += 1
+      },
+    }
+  }
+
+  /**
+   * @param finished called in the same turn in which the changes are handed over, so that nothing comes between
+   * @returns undefined, or why it failed
+   */
+  async run(work: InboundMessage, finished: (outcome: HandlerOutcome) => void): Promise<Fault | undefined> {
+    const deps = this.#deps
+    const { message, expiresAt } = work
+    const onEnd = message.conversationId === undefined ? undefined : deps.note(work)
+    let answer: AnswerClaim | undefined
+    const counted = (outcome: HandlerOutcome): void => finished(withChanges(outcome, answer?.count() ?? NO_CHANGES))
+    try {
+      if (expiresAt !== undefined && expiresAt <= deps.port.clock.monotonic())
+        throw new ParleyError('MSG005', 'the message expired before its handler began', {
+          hint: 'give it a longer ttlMs, or make the receiver faster',
+        })
+      answer = this.#claim(work)
+      if (answer === undefined) {
+        deps.count('lateAnswers')
+        finished(message.guarantee === 'EXACTLY_ONCE' ? EMPTY_COMMIT : NO_COMMIT)
+        onEnd?.(undefined)
+        return undefined
+      }
+      const registered = deps.handlerOf(message.type)
+      if (registered === undefined) {
+        const commit = deps.putInInbox(work)
+        if (commit === undefined) throw deps.missingHandlerError(message.type)
+        counted({ commit })
+        onEnd?.(undefined)
+        return undefined
+      }
+      const data = dataOf(message, registered.definition?.schema)
+      for (let runs = 1; runs <= MAX_RUNS; runs += 1)
+        if (await this.#runOnce(work, registered, data, counted)) {
+          onEnd?.(undefined)
+          return undefined
+        }
+      throw contended(message.type)
+    } catch (error) {
+      const fault = this.#faultOf(error, work)
+      onEnd?.(fault)
+      return fault
+    } finally {
+      answer?.end()
+    }
+  }
+
+  #faultOf(error: unknown, { message, source }: InboundMessage): Fault {
+    if (!isParleyError(error))
+      this.#deps.port.log.warn('the handler of a message failed', {
+        source,
+        correlationId: message.id,
+        messageType: message.type,
+        error,
+      })
+    return toFault(error)
+  }
+
+  /** Looks whether it answers a message that was moved. @returns undefined where another answer counts already */
+  #claim({ message, source }: InboundMessage): AnswerClaim | undefined {
+    const claim = this.#deps.lateAnswers.claim(message.correlationId, source)
+    if (claim === 'late') return undefined
+    return claim ?? ORDINARY
+  }
+
+  /** @returns false where it has to run again */
+  async #runOnce(
+    work: InboundMessage,
+    { handler, timeoutMs }: RegisteredHandler,
+    data: unknown,
+    finished: (outcome: HandlerOutcome) => void,
+  ): Promise<boolean> {
+    const run = new HandlerRun(this.#runDeps, work, data, timeoutMs)
+    this.#running.add(run)
+    try {
+      const pending = handler(data, run)
+      if (pending !== undefined) await run.within(pending)
+      // The look at what it read and the commit are in one turn: else somebody's change could come in between.
+      for (let { sending } = run; sending !== undefined; await sending.ready()) {
+        if (sending.isStale()) {
+          this.#deps.count('conflicts')
+          return false
+        }
+        if (!sending.isBusy()) break
+      }
+      if (this.#isStopped) throw new ParleyError('COM002', 'this node is stopping', { hint: 'it is tried again' })
+      this.#finish(work, run, finished)
+      return true
+    } finally {
+      this.#progressCount += 1
+      this.#running.delete(run)
+      run.close()
+    }
   }
 
   /** In one turn: what the run did, and the note that the message was processed. */
-  const finish = ({ message }: InboundMessage, run: HandlerRun, finished: (outcome: HandlerOutcome) => void): void => {
+  #finish({ message }: InboundMessage, run: HandlerRun, finished: (outcome: HandlerOutcome) => void): void {
     const cleanup = run.effects?.forget() ?? NO_CHANGES
     const { sending } = run
     if (sending !== undefined && !sending.isEmpty()) {
@@ -108,108 +197,30 @@ export const createHandlerRunner = (deps: HandlerRunnerDeps): HandlerRunner => {
     else finished(NO_COMMIT)
   }
 
-  /** Looks whether it answers a message that was moved. @returns undefined where another answer counts already */
-  const claim = ({ message, source }: InboundMessage): AnswerClaim | undefined => {
-    const mine = deps.lateAnswers.claim(message.correlationId, source)
-    if (mine === 'late') return undefined
-    return mine ?? ORDINARY
+  /** Handlers at work. */
+  running(): number {
+    return this.#running.size
   }
 
-  /** @returns false where it has to run again */
-  const once = async (
-    work: InboundMessage,
-    { handler, timeoutMs }: RegisteredHandler,
-    data: unknown,
-    finished: (outcome: HandlerOutcome) => void,
-  ): Promise<boolean> => {
-    const run = new HandlerRun(runDeps, work, data, timeoutMs)
-    running.add(run)
-    try {
-      const pending = handler(data, run)
-      if (pending !== undefined) await run.within(pending)
-      // The look at what it read and the commit are in one turn: else somebody's change could come in between.
-      for (let { sending } = run; sending !== undefined; await sending.ready()) {
-        if (sending.isStale()) {
-          deps.count('conflicts')
-          return false
-        }
-        if (!sending.isBusy()) break
-      }
-      if (isStopped) throw new ParleyError('COM002', 'this node is stopping', { hint: 'it is tried again' })
-      finish(work, run, finished)
-      return true
-    } finally {
-      signs += 1
-      running.delete(run)
-      run.close()
+  /** Another number after each run that ended or reported progress. */
+  progressCount(): number {
+    return this.#progressCount
+  }
+
+  /** Looks for those that took too long. */
+  tick(): void {
+    const nowMs = this.#deps.port.clock.monotonic()
+    for (const run of this.#running) {
+      if (run.deadlineAt > nowMs || run.isOver()) continue
+      this.#deps.count('timeouts')
+      run.end(timedOut(run.message.type, run.timeoutMs))
     }
   }
 
-  return {
-    async run(work, finished) {
-      const { message, source, expiresAt } = work
-      const noted = message.conversationId === undefined ? undefined : deps.note(work)
-      let answer: AnswerClaim | undefined
-      const counted = (outcome: HandlerOutcome): void => finished(withChanges(outcome, answer?.count() ?? NO_CHANGES))
-      try {
-        if (expiresAt !== undefined && expiresAt <= port.clock.monotonic())
-          throw new ParleyError('MSG005', 'the message expired before its handler began', {
-            hint: 'give it a longer ttlMs, or make the receiver faster',
-          })
-        answer = claim(work)
-        if (answer === undefined) {
-          deps.count('lateAnswers')
-          finished(message.guarantee === 'EXACTLY_ONCE' ? EMPTY_COMMIT : NO_COMMIT)
-          noted?.(undefined)
-          return undefined
-        }
-        const registered = deps.handlerOf(message.type)
-        if (registered === undefined) {
-          const commit = deps.putInInbox(work)
-          if (commit === undefined) throw deps.missingHandlerError(message.type)
-          counted({ commit })
-          noted?.(undefined)
-          return undefined
-        }
-        const data = dataOf(message, registered.definition?.schema)
-        for (let runs = 1; runs <= MAX_RUNS; runs += 1)
-          if (await once(work, registered, data, counted)) {
-            noted?.(undefined)
-            return undefined
-          }
-        throw new ParleyError('STA003', `the transaction of ${message.type} met other changes ${MAX_RUNS} times`, {
-          hint: 'let handlers that change the same keys run in one conversation',
-          details: { reason: 'contended' },
-        })
-      } catch (error) {
-        if (!isParleyError(error))
-          port.log.warn('the handler of a message failed', {
-            source,
-            correlationId: message.id,
-            messageType: message.type,
-            error,
-          })
-        const fault = toFault(error)
-        noted?.(fault)
-        return fault
-      } finally {
-        answer?.end()
-      }
-    },
-    running: () => running.size,
-    progressCount: () => signs,
-    tick() {
-      const now = port.clock.monotonic()
-      for (const one of running) {
-        if (one.deadlineAt > now || one.isOver()) continue
-        deps.count('timeouts')
-        one.end(timedOut(one.message.type, one.timeoutMs))
-      }
-    },
-    stop() {
-      isStopped = true
-      for (const one of running)
-        one.end(new ParleyError('COM002', 'this node is stopping', { hint: 'the message is tried again' }))
-    },
+  /** Aborts all. */
+  stop(): void {
+    this.#isStopped = true
+    for (const run of this.#running)
+      run.end(new ParleyError('COM002', 'this node is stopping', { hint: 'the message is tried again' }))
   }
 }

@@ -33,72 +33,53 @@ interface ReceiveLane<M> {
   readonly conversations: Map<string, HeldMessage<M>[]>
 }
 
-export interface ReceiveWindow<M> {
-  /** What may run from now on is handed to `run`, which may be at once. */
-  arrived(
-    lane: number,
-    sequence: number,
-    message: M | undefined,
-    conversation: string | undefined,
-    size: number,
-  ): Arrival
-  /** The message was processed; it is kept until what it did is durable. */
-  finished(held: HeldMessage<M>): void
-  /** What it did is durable. */
-  settled(held: HeldMessage<M>): void
-  failed(held: HeldMessage<M>): void
-  /** The sender has nothing below these numbers. @returns how many of them were not known to be done */
-  raiseBases(bases: ReadonlyMap<number, number>): number
-  /** Numbers that later ones wait for. */
-  missing(): { lane: number; sequences: number[] }[]
-  /** Numbers that are here and not done. */
-  held(): { lane: number; sequences: number[] }[]
-  /** By lane, what was processed, durable or not. */
-  ackRanges(): Map<number, AckRanges>
-  /** The same, the very ones. */
-  liveAckRanges(): ReadonlyMap<number, AckRanges>
-  /** Drops what has not begun; what runs is let go of. */
-  clear(): HeldMessage<M>[]
-  running(): number
-}
-
 /** Missing numbers of one lane that are asked for at a time. */
 const MAX_MISSING = 128
 
-export const createReceiveWindow = <M>(
-  run: (held: HeldMessage<M>) => void,
-  positions: ReadonlyMap<number, AckRanges> = new Map(),
+export class ReceiveWindow<M> {
+  readonly #run: (held: HeldMessage<M>) => void
   /** Bytes that are held, over all senders. */
-  memory: { bytes: number } = { bytes: 0 },
-): ReceiveWindow<M> => {
-  const lanes = new Map<number, ReceiveLane<M>>()
-  const live = new Map<number, AckRanges>()
-  let running = 0
+  readonly #memory: { bytes: number }
+  readonly #lanes = new Map<number, ReceiveLane<M>>()
+  readonly #ackRanges = new Map<number, AckRanges>()
+  #running = 0
 
-  const laneAt = (number: number, position: AckRanges = newAckRanges()): ReceiveLane<M> => {
-    const known = lanes.get(number)
-    if (known !== undefined) return known
+  /** @param run what may run from now on, which may be at once */
+  constructor(
+    run: (held: HeldMessage<M>) => void,
+    positions: ReadonlyMap<number, AckRanges> = new Map(),
+    memory: { bytes: number } = { bytes: 0 },
+  ) {
+    this.#run = run
+    this.#memory = memory
+    for (const [number, position] of positions) this.#addLane(number, copyAckRanges(position))
+  }
+
+  #addLane(number: number, position: AckRanges): ReceiveLane<M> {
     const lane = { number, position, held: new Map(), known: position.upTo, conversations: new Map() }
-    lanes.set(number, lane)
-    live.set(number, position)
+    this.#lanes.set(number, lane)
+    this.#ackRanges.set(number, position)
     return lane
   }
-  for (const [number, position] of positions) laneAt(number, copyAckRanges(position))
 
-  const drop = (lane: ReceiveLane<M>, held: HeldMessage<M>): void => {
-    if (lane.held.get(held.sequence) !== held) return
-    lane.held.delete(held.sequence)
-    if (held.message !== undefined) memory.bytes -= held.size
+  #laneAt(number: number): ReceiveLane<M> {
+    return this.#lanes.get(number) ?? this.#addLane(number, newAckRanges())
   }
 
-  const begin = (held: HeldMessage<M>): void => {
+  #drop(lane: ReceiveLane<M>, held: HeldMessage<M>): void {
+    if (lane.held.get(held.sequence) !== held) return
+    lane.held.delete(held.sequence)
+    if (held.message !== undefined) this.#memory.bytes -= held.size
+  }
+
+  #begin(held: HeldMessage<M>): void {
     held.stage = 'running'
-    running += 1
-    run(held)
+    this.#running += 1
+    this.#run(held)
   }
 
   /** The next of its conversation may go. */
-  const release = (lane: ReceiveLane<M>, held: HeldMessage<M>): void => {
+  #release(lane: ReceiveLane<M>, held: HeldMessage<M>): void {
     if (held.conversation === undefined) return
     const line = lane.conversations.get(held.conversation)
     const at = line?.indexOf(held) ?? -1
@@ -106,142 +87,173 @@ export const createReceiveWindow = <M>(
     line.splice(at, 1)
     const [next] = line
     if (next === undefined) lane.conversations.delete(held.conversation)
-    else if (at === 0 && next.stage === 'waiting') begin(next)
+    else if (at === 0 && next.stage === 'waiting') this.#begin(next)
   }
 
   /** It and all before it are known. */
-  const admit = (lane: ReceiveLane<M>, held: HeldMessage<M>): void => {
+  #admit(lane: ReceiveLane<M>, held: HeldMessage<M>): void {
     if (held.message === undefined) {
-      drop(lane, held)
+      this.#drop(lane, held)
       markDone(lane.position, held.sequence)
       return
     }
     held.stage = 'waiting'
     if (held.conversation === undefined) {
-      begin(held)
+      this.#begin(held)
       return
     }
     const line = lane.conversations.get(held.conversation)
     if (line === undefined) {
       lane.conversations.set(held.conversation, [held])
-      begin(held)
+      this.#begin(held)
     } else line.push(held)
   }
 
-  const advance = (lane: ReceiveLane<M>): void => {
+  #advance(lane: ReceiveLane<M>): void {
     for (;;) {
       const sequence = lane.known + 1
       const held = lane.held.get(sequence)
       if (held === undefined && !isDone(lane.position, sequence)) return
       lane.known = sequence
-      if (held?.stage === 'early') admit(lane, held)
+      if (held?.stage === 'early') this.#admit(lane, held)
     }
   }
 
   /** A skip for a number that is here. */
-  const skip = (lane: ReceiveLane<M>, held: HeldMessage<M>): void => {
+  #skip(lane: ReceiveLane<M>, held: HeldMessage<M>): void {
     if (held.stage === 'running' || held.stage === 'finished') return
-    drop(lane, held)
+    this.#drop(lane, held)
     if (held.stage === 'early') {
       lane.held.set(held.sequence, { ...held, message: undefined })
       return
     }
     markDone(lane.position, held.sequence)
-    release(lane, held)
+    this.#release(lane, held)
   }
 
-  return {
-    arrived(number, sequence, message, conversation, size) {
-      const lane = laneAt(number)
-      const known = lane.held.get(sequence)
-      if (known !== undefined) {
-        if (message === undefined) {
-          const before = known.stage
-          skip(lane, known)
-          return before === 'failed' || before === 'waiting' ? 'duplicate' : 'known'
-        }
-        if (known.stage !== 'failed') return 'known'
-        known.message = message
-        memory.bytes += known.size
-        begin(known)
-        return 'taken'
+  /** @param message undefined: a skip */
+  arrived(
+    number: number,
+    sequence: number,
+    message: M | undefined,
+    conversation: string | undefined,
+    size: number,
+  ): Arrival {
+    const lane = this.#laneAt(number)
+    const known = lane.held.get(sequence)
+    if (known !== undefined) return this.#arrivedAgain(lane, known, message)
+    if (isDone(lane.position, sequence)) return 'duplicate'
+    if (sequence > lane.position.upTo + LANE_SPAN) return 'beyond'
+    const held: HeldMessage<M> = { lane: number, sequence, conversation, size, message, stage: 'early' }
+    lane.held.set(sequence, held)
+    if (message !== undefined) this.#memory.bytes += size
+    this.#advance(lane)
+    return message === undefined && isDone(lane.position, sequence) ? 'duplicate' : 'taken'
+  }
+
+  #arrivedAgain(lane: ReceiveLane<M>, known: HeldMessage<M>, message: M | undefined): Arrival {
+    if (message === undefined) {
+      const before = known.stage
+      this.#skip(lane, known)
+      return before === 'failed' || before === 'waiting' ? 'duplicate' : 'known'
+    }
+    if (known.stage !== 'failed') return 'known'
+    known.message = message
+    this.#memory.bytes += known.size
+    this.#begin(known)
+    return 'taken'
+  }
+
+  /** The message was processed; it is kept until what it did is durable. */
+  finished(held: HeldMessage<M>): void {
+    const lane = this.#laneAt(held.lane)
+    if (held.stage !== 'running') return
+    held.stage = 'finished'
+    this.#running -= 1
+    markDone(lane.position, held.sequence)
+    this.#release(lane, held)
+  }
+
+  /** What it did is durable. */
+  settled(held: HeldMessage<M>): void {
+    this.#drop(this.#laneAt(held.lane), held)
+  }
+
+  failed(held: HeldMessage<M>): void {
+    if (held.stage !== 'running') return
+    held.stage = 'failed'
+    this.#running -= 1
+    this.#memory.bytes -= held.size
+    held.message = undefined
+  }
+
+  /** The sender has nothing below these numbers. @returns how many of them were not known to be done */
+  raiseBases(bases: ReadonlyMap<number, number>): number {
+    let unknown = 0
+    for (const [number, base] of bases) {
+      const lane = this.#laneAt(number)
+      unknown += raiseBase(lane.position, base)
+      for (const held of [...lane.held.values()]) {
+        if (held.sequence >= base || held.stage === 'running' || held.stage === 'finished') continue
+        this.#drop(lane, held)
+        this.#release(lane, held)
       }
-      if (isDone(lane.position, sequence)) return 'duplicate'
-      if (sequence > lane.position.upTo + LANE_SPAN) return 'beyond'
-      const held: HeldMessage<M> = { lane: number, sequence, conversation, size, message, stage: 'early' }
-      lane.held.set(sequence, held)
-      if (message !== undefined) memory.bytes += size
-      advance(lane)
-      return message === undefined && isDone(lane.position, sequence) ? 'duplicate' : 'taken'
-    },
-    finished(held) {
-      const lane = laneAt(held.lane)
-      if (held.stage !== 'running') return
-      held.stage = 'finished'
-      running -= 1
-      markDone(lane.position, held.sequence)
-      release(lane, held)
-    },
-    settled(held) {
-      drop(laneAt(held.lane), held)
-    },
-    failed(held) {
-      if (held.stage !== 'running') return
-      held.stage = 'failed'
-      running -= 1
-      memory.bytes -= held.size
-      held.message = undefined
-    },
-    raiseBases(bases) {
-      let unknown = 0
-      for (const [number, base] of bases) {
-        const lane = laneAt(number)
-        unknown += raiseBase(lane.position, base)
-        for (const held of [...lane.held.values()]) {
-          if (held.sequence >= base || held.stage === 'running' || held.stage === 'finished') continue
-          drop(lane, held)
-          release(lane, held)
-        }
-        lane.known = Math.max(lane.known, lane.position.upTo)
-        advance(lane)
+      lane.known = Math.max(lane.known, lane.position.upTo)
+      this.#advance(lane)
+    }
+    return unknown
+  }
+
+  /** Numbers that later ones wait for. */
+  missing(): { lane: number; sequences: number[] }[] {
+    const all: { lane: number; sequences: number[] }[] = []
+    for (const lane of this.#lanes.values()) {
+      let last = 0
+      for (const held of lane.held.values()) if (held.stage === 'early' && held.sequence > last) last = held.sequence
+      const sequences: number[] = []
+      for (let sequence = lane.known + 1; sequence < last && sequences.length < MAX_MISSING; sequence += 1)
+        if (!lane.held.has(sequence) && !isDone(lane.position, sequence)) sequences.push(sequence)
+      if (sequences.length > 0) all.push({ lane: lane.number, sequences })
+    }
+    return all
+  }
+
+  /** Numbers that are here and not done. */
+  held(): { lane: number; sequences: number[] }[] {
+    const all: { lane: number; sequences: number[] }[] = []
+    for (const lane of this.#lanes.values()) {
+      const sequences: number[] = []
+      for (const held of lane.held.values()) if (held.stage !== 'failed') sequences.push(held.sequence)
+      if (sequences.length > 0) all.push({ lane: lane.number, sequences })
+    }
+    return all
+  }
+
+  /** By lane, what was processed, durable or not. */
+  ackRanges(): Map<number, AckRanges> {
+    return new Map([...this.#ackRanges].map(([number, position]) => [number, copyAckRanges(position)]))
+  }
+
+  /** The same, the very ones. */
+  liveAckRanges(): ReadonlyMap<number, AckRanges> {
+    return this.#ackRanges
+  }
+
+  /** Drops what has not begun; what runs is let go of. */
+  clear(): HeldMessage<M>[] {
+    const gone: HeldMessage<M>[] = []
+    for (const lane of this.#lanes.values()) {
+      for (const held of [...lane.held.values()]) {
+        if (held.stage === 'running' || held.stage === 'finished') continue
+        this.#drop(lane, held)
+        gone.push(held)
       }
-      return unknown
-    },
-    missing() {
-      const all: { lane: number; sequences: number[] }[] = []
-      for (const lane of lanes.values()) {
-        let last = 0
-        for (const held of lane.held.values()) if (held.stage === 'early' && held.sequence > last) last = held.sequence
-        const sequences: number[] = []
-        for (let sequence = lane.known + 1; sequence < last && sequences.length < MAX_MISSING; sequence += 1)
-          if (!lane.held.has(sequence) && !isDone(lane.position, sequence)) sequences.push(sequence)
-        if (sequences.length > 0) all.push({ lane: lane.number, sequences })
-      }
-      return all
-    },
-    held() {
-      const all: { lane: number; sequences: number[] }[] = []
-      for (const lane of lanes.values()) {
-        const sequences: number[] = []
-        for (const held of lane.held.values()) if (held.stage !== 'failed') sequences.push(held.sequence)
-        if (sequences.length > 0) all.push({ lane: lane.number, sequences })
-      }
-      return all
-    },
-    ackRanges: () => new Map([...live].map(([number, position]) => [number, copyAckRanges(position)])),
-    liveAckRanges: () => live,
-    clear() {
-      const gone: HeldMessage<M>[] = []
-      for (const lane of lanes.values()) {
-        for (const held of [...lane.held.values()]) {
-          if (held.stage === 'running' || held.stage === 'finished') continue
-          drop(lane, held)
-          gone.push(held)
-        }
-        lane.conversations.clear()
-      }
-      return gone
-    },
-    running: () => running,
+      lane.conversations.clear()
+    }
+    return gone
+  }
+
+  running(): number {
+    return this.#running
   }
 }

@@ -17,7 +17,7 @@ import type { ResolvedDeliveryOptions } from '../options.ts'
 import type { RowStore } from '../store/row-storage.ts'
 import type { HandlerRunner } from './handler-runner.ts'
 import type { InboundMessage } from './inbound-message.ts'
-import { createReceiveWindow, type HeldMessage, type ReceiveWindow } from './receive-window.ts'
+import { type HeldMessage, ReceiveWindow } from './receive-window.ts'
 import { type RemoteSender, requestHello, toWireAckRanges } from './remote-sender.ts'
 import { type OutboxIdentity, RemoteSenders } from './remote-senders.ts'
 import { createRunQueue, type RunQueue } from './run-queue.ts'
@@ -104,7 +104,7 @@ export class MessageReceiver {
   }
 
   #createWindow(sender: () => RemoteSender, positions?: ReadonlyMap<number, AckRanges>): ReceiveWindow<InboundMessage> {
-    const window: ReceiveWindow<InboundMessage> = createReceiveWindow<InboundMessage>(
+    const window: ReceiveWindow<InboundMessage> = new ReceiveWindow<InboundMessage>(
       (held) => {
         const rank = held.message === undefined ? 1 : PRIORITIES.indexOf(held.message.message.priority)
         this.#queue.put({ sender: sender(), window, held }, rank)

@@ -7,7 +7,8 @@
 import { ParleyError } from '../../errors.ts'
 import type { SendOptions, Tx } from '../api.ts'
 import type { Transaction } from '../store/transactions.ts'
-import { type Outbox, outboxFull, type StagedChanges } from './outbox.ts'
+import type { Outbox, StagedChanges } from './outbox.ts'
+import { outboxFull } from './outbox-room.ts'
 import type { PreparedMessage, PrepareMessage } from './prepare-message.ts'
 import { encodeTopicAnswer, type TopicAnswer, type TopicAnswers } from './topic-answers.ts'
 

@@ -79,14 +79,14 @@ const FOUND_BY_NODES: readonly Mutant[] = [
   {
     bug: 'a conversation goes on after a message that failed',
     file: `${DELIVERY}/receive/receive-window.ts`,
-    find: "      held.stage = 'failed'\n",
-    replace: "      held.stage = 'failed'\n      release(laneAt(held.lane), held)\n",
+    find: "    held.stage = 'failed'\n",
+    replace: "    held.stage = 'failed'\n    this.#release(this.#laneAt(held.lane), held)\n",
   },
   {
     bug: 'messages of a conversation run side by side',
     file: `${DELIVERY}/receive/receive-window.ts`,
     find: '    } else line.push(held)\n',
-    replace: '    } else begin(held)\n',
+    replace: '    } else this.#begin(held)\n',
   },
   {
     bug: 'the lowest number that is not acknowledged counts as processed',

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { isDone, LANE_SPAN } from '../../../../protocols/delivery/ack-ranges.ts'
-import { createReceiveWindow, type HeldMessage } from '../../../../protocols/delivery/receive/receive-window.ts'
+import { type HeldMessage, ReceiveWindow } from '../../../../protocols/delivery/receive/receive-window.ts'
 
 const NUMBERS = 12
 const CONVERSATIONS = [undefined, 'a', 'b'] as const
@@ -45,7 +45,7 @@ const createRun = (conversations: readonly (string | undefined)[]) => {
   const nameOf = (number: number, sequence: number): string => `${number}/${sequence}`
   const conversationOf = (sequence: number): string | undefined => conversations[sequence - 1]
 
-  const machine = createReceiveWindow<string>(
+  const machine = new ReceiveWindow<string>(
     (held) => {
       const name = nameOf(held.lane, held.sequence)
       assert.equal(held.message, name, 'it is the message of its number')
@@ -156,7 +156,7 @@ test('in whatever order numbers come, fail and are skipped, each runs to its end
 
 test('what a restart knows is not run again', () => {
   const ran: number[] = []
-  const machine = createReceiveWindow<string>(
+  const machine = new ReceiveWindow<string>(
     ({ sequence }) => ran.push(sequence),
     new Map([[3, { upTo: 2, done: new Set([4]) }]]),
   )
@@ -165,7 +165,7 @@ test('what a restart knows is not run again', () => {
 })
 
 test('numbers within the span of a lane are taken, and the next one is beyond', () => {
-  const machine = createReceiveWindow<string>(() => {})
+  const machine = new ReceiveWindow<string>(() => {})
   assert.equal(machine.arrived(0, LANE_SPAN, 'm', undefined, 1), 'taken')
   assert.equal(machine.arrived(0, LANE_SPAN + 1, 'm', undefined, 1), 'beyond')
   machine.raiseBases(new Map([[0, 2]]))
@@ -174,7 +174,7 @@ test('numbers within the span of a lane are taken, and the next one is beyond', 
 
 test('a base above what is known lets what waited for it run, and says how much is not known', () => {
   const ran: number[] = []
-  const machine = createReceiveWindow<string>(({ sequence }) => ran.push(sequence))
+  const machine = new ReceiveWindow<string>(({ sequence }) => ran.push(sequence))
   machine.arrived(0, 5, 'm', undefined, 1)
   assert.deepEqual(machine.missing(), [{ lane: 0, sequences: [1, 2, 3, 4] }])
   assert.equal(machine.raiseBases(new Map([[0, 5]])), 4)
@@ -182,7 +182,7 @@ test('a base above what is known lets what waited for it run, and says how much 
 })
 
 test('of many missing numbers 128 are asked for', () => {
-  const machine = createReceiveWindow<string>(() => {})
+  const machine = new ReceiveWindow<string>(() => {})
   machine.arrived(0, 129, 'm', undefined, 1)
   assert.equal(machine.missing()[0]?.sequences.length, 128)
   machine.arrived(0, 500, 'm', undefined, 1)
