@@ -1,40 +1,23 @@
 /**
- * Who coordinates, as one node knows: told by the coordinator's events, by its own seat, or by whoever it asks.
+ * Who coordinates, as one node knows: from the coordinator's events, from its own member, or from whoever it asks.
  *
  * What others say is a claim: it counts once its epoch is proven (consensus/proof/), and waits until then. How far the
- * journal is and who has a seat counts from the coordinator itself alone. The highest epoch wins of those that somebody
- * coordinates. A coordinator that did not answer is doubted for a moment:
- * others are asked meanwhile, and it is believed again when nobody knows better. What others say of it does not count as
- * hearing it, and one that the membership calls dead, or that said so itself, is gone until it is heard again.
- * State: what is known, what was claimed (bounded), and who waits for it (bounded by their deadlines).
+ * journal is and who is a member counts from the coordinator itself alone. The highest epoch wins of those that somebody
+ * coordinates. A coordinator that did not answer is doubted for a moment: others are asked meanwhile (leader-search.ts), and
+ * it is believed again when nobody knows better. What others say of it does not count as hearing it, and one that the
+ * membership calls dead, or that said so itself, is gone until it is heard again.
+ * State: what is known, what was claimed (bounded).
  */
 import type { Proofs, ShownProof } from '../consensus/proof/proofs.ts'
-import type { Client } from '../define.ts'
 import { ParleyError } from '../errors.ts'
 import type { Port, Stop } from '../port.ts'
-import { coordinatorProtocol } from './contract.ts'
-
-export interface KnownLeader {
-  readonly epoch: number
-  /** Peer id. */
-  readonly peer: string
-}
-
-export interface LeaderReport {
-  readonly meshId?: string | undefined
-  readonly epoch: number
-  readonly leader?: string | undefined
-  readonly version?: number | undefined
-  readonly seats?: readonly string[] | undefined
-  /** Told by somebody else, who may not have heard of it for long. */
-  readonly isIndirect?: boolean
-}
+import { type KnownLeader, type LeaderReport, LeaderSearch } from './leader-search.ts'
 
 export interface LeaderTracker {
-  /** What this node's own seat says of a coordinator. */
-  setFromOwnGroup(told: LeaderReport): void
+  /** What this node's own member says of a coordinator. */
+  setFromOwnGroup(report: LeaderReport): void
   /** What somebody else says of one. @param source peer id of who says so @param shown what proves it */
-  onReport(told: LeaderReport, source: string, shown?: ShownProof): void
+  onReport(report: LeaderReport, source: string, shown?: ShownProof): void
   /** The coordinator that is believed in now. */
   leader(): KnownLeader | undefined
   /** The highest epoch and version that was heard of. `silentMs`: since a coordinator was heard; infinite before. */
@@ -53,217 +36,187 @@ export interface LeaderTracker {
   stop(): void
 }
 
-/** Others are asked this often while somebody waits, milliseconds. */
-const ASK_MS = 100
-const ASK_AT_ONCE = 3
 /** After this time who was doubted is tried again, unless somebody knows better. */
 const DOUBT_MS = 400
-const ASK_TIMEOUT_MS = 800
 /** Claims that wait for their proof, one of each peer. */
 const MAX_CLAIMS = 16
 /** A coordinator that was silent for so long is not there any more: three times what lies between its events. */
 export const LEADER_SILENT_MS = 15_000
 
-export const createLeaderTracker = (
-  port: Pick<Port, 'self' | 'clock' | 'timers' | 'members' | 'to' | 'random'>,
-  meshId: () => string | undefined,
-  proofs?: Pick<Proofs, 'judgeClaim' | 'epoch' | 'isEnforced' | 'onChange'>,
-): LeaderTracker => {
-  let known: KnownLeader | undefined
-  /** Somebody's word. */
-  let isClaim = false
-  const claims = new Map<string, LeaderReport>()
-  let epoch = 0
-  let version = 0
-  let seats: readonly string[] = []
-  let heardAt = Number.NEGATIVE_INFINITY
-  let isGone = false
-  let doubted: { readonly leader: KnownLeader; readonly until: number } | undefined
-  let stopAsking: Stop | undefined
-  let next = 0
-  const listeners = new Set<(leader: KnownLeader | undefined) => void>()
-  const waiting = new Set<{ done(leader: KnownLeader): void; fail(error: unknown): void }>()
-  const ending = new AbortController()
+const isSame = (a: KnownLeader | undefined, b: KnownLeader | undefined): boolean =>
+  a?.epoch === b?.epoch && a?.peer === b?.peer
 
-  const isSame = (a: KnownLeader | undefined, b: KnownLeader | undefined): boolean =>
-    a?.epoch === b?.epoch && a?.peer === b?.peer
-  const trusted = (): KnownLeader | undefined => {
-    if (known === undefined || doubted === undefined || !isSame(doubted.leader, known)) return known
-    return port.clock.monotonic() >= doubted.until ? known : undefined
-  }
-  const doubt = (leader: KnownLeader): void => {
-    if (isSame(leader, known)) doubted = { leader, until: port.clock.monotonic() + DOUBT_MS }
-  }
-  const settle = (): void => {
-    const leader = trusted()
-    if (leader === undefined) return
-    const all = [...waiting]
-    waiting.clear()
-    stopAsking?.()
-    stopAsking = undefined
-    for (const { done } of all) done(leader)
+type TrackedProofs = Pick<Proofs, 'judgeClaim' | 'epoch' | 'isEnforced' | 'onChange'>
+
+class Tracker implements LeaderTracker {
+  readonly #clock: Port['clock']
+  readonly #meshId: () => string | undefined
+  readonly #proofs: TrackedProofs | undefined
+  readonly #search: LeaderSearch
+  readonly #ending = new AbortController()
+  readonly #listeners = new Set<(leader: KnownLeader | undefined) => void>()
+  readonly #stopReviewing: Stop | undefined
+  /** By peer. */
+  readonly #claims = new Map<string, LeaderReport>()
+  #known: KnownLeader | undefined
+  /** What is known is somebody's word. */
+  #isClaim = false
+  #epoch = 0
+  #version = 0
+  #seats: readonly string[] = []
+  #heardAt = Number.NEGATIVE_INFINITY
+  #isGone = false
+  #doubted: { readonly leader: KnownLeader; readonly until: number } | undefined
+
+  constructor(port: TrackerPort, meshId: () => string | undefined, proofs: TrackedProofs | undefined) {
+    this.#clock = port.clock
+    this.#meshId = meshId
+    this.#proofs = proofs
+    this.#search = new LeaderSearch({
+      port,
+      believed: () => this.leader(),
+      members: () => this.#seats,
+      onAnswer: (report, peer) => this.onReport(report, peer),
+    })
+    this.#stopReviewing = proofs?.onChange(() => this.#review())
   }
 
-  const learn = (told: LeaderReport, isClaimed = false): void => {
-    if (told.meshId !== undefined && told.meshId !== meshId()) return
-    if (isClaim && !isClaimed && proofs?.isEnforced() === true) unlearn()
-    version = Math.max(version, told.version ?? 0)
-    if (told.epoch < epoch) return
-    if (told.seats !== undefined && told.seats.length > 0) seats = told.seats
-    // An epoch in which nobody leads yet may never be led.
-    if (told.leader === undefined) return
-    epoch = told.epoch
-    if (told.isIndirect !== true) {
-      heardAt = port.clock.monotonic()
-      isGone = false
+  get stopped(): AbortSignal {
+    return this.#ending.signal
+  }
+
+  setFromOwnGroup(report: LeaderReport): void {
+    this.#learn(report, false)
+  }
+
+  onReport(report: LeaderReport, source: string, shown?: ShownProof): void {
+    const proofs = this.#proofs
+    if (report.meshId !== undefined && report.meshId !== this.#meshId()) return
+    const { leader } = report
+    const isIndirect = source !== leader
+    if (proofs === undefined || leader === undefined) {
+      if (proofs?.isEnforced() !== true) this.#learn({ ...report, isIndirect }, true)
+      return
     }
-    const before = known
-    known = { epoch: told.epoch, peer: told.leader }
-    isClaim = isClaimed
-    if (!isSame(before, known)) for (const fn of listeners) fn(known)
-    settle()
+    const counts = proofs.judgeClaim({ epoch: report.epoch, leader }, source, shown)
+    this.#claims.delete(source)
+    if (counts) {
+      const isProven = proofs.isEnforced()
+      // Of a coordinator that is proven, others know who it is, and that is all.
+      const known = isProven && isIndirect ? { epoch: report.epoch, leader } : report
+      this.#learn({ ...known, isIndirect }, !isProven)
+      return
+    }
+    this.#claims.set(source, report)
+    const [oldest] = this.#claims.keys()
+    if (this.#claims.size > MAX_CLAIMS && oldest !== undefined) this.#claims.delete(oldest)
+  }
+
+  leader(): KnownLeader | undefined {
+    const [known, doubted] = [this.#known, this.#doubted]
+    if (known === undefined || doubted === undefined || !isSame(doubted.leader, known)) return known
+    return this.#clock.monotonic() >= doubted.until ? known : undefined
+  }
+
+  latest(): ReturnType<LeaderTracker['latest']> {
+    const silentMs = this.#clock.monotonic() - this.#heardAt
+    const isPresent = !this.#isGone && silentMs < LEADER_SILENT_MS
+    return { epoch: this.#epoch, version: this.#version, seats: this.#seats, isPresent, silentMs }
+  }
+
+  markGone(peer: string, ended?: number): void {
+    this.#claims.delete(peer)
+    const known = this.#known
+    if (known?.peer !== peer || (ended !== undefined && ended < known.epoch)) return
+    this.#isGone = true
+    this.markDoubtful(known)
+    for (const fn of this.#listeners) fn(this.leader())
+  }
+
+  markDoubtful(leader: KnownLeader): void {
+    if (isSame(leader, this.#known)) this.#doubted = { leader, until: this.#clock.monotonic() + DOUBT_MS }
+  }
+
+  find(signal: AbortSignal): Promise<KnownLeader> {
+    if (this.stopped.aborted) return Promise.reject(this.stopped.reason)
+    return this.#search.find(signal)
+  }
+
+  onChange(fn: (leader: KnownLeader | undefined) => void): Stop {
+    this.#listeners.add(fn)
+    return () => this.#listeners.delete(fn)
+  }
+
+  reset(): void {
+    this.#unlearn()
+    this.#claims.clear()
+    for (const fn of this.#listeners) fn(undefined)
+  }
+
+  stop(): void {
+    this.#ending.abort(
+      new ParleyError('COM002', 'this node stops', { hint: 'ask another node', details: { reason: 'stopped' } }),
+    )
+    this.#stopReviewing?.()
+    this.#listeners.clear()
+    this.#search.stop(this.stopped.reason)
+  }
+
+  /** @param isClaim it is taken at somebody's word */
+  #learn(report: LeaderReport, isClaim: boolean): void {
+    if (report.meshId !== undefined && report.meshId !== this.#meshId()) return
+    if (this.#isClaim && !isClaim && this.#proofs?.isEnforced() === true) this.#unlearn()
+    this.#version = Math.max(this.#version, report.version ?? 0)
+    if (report.epoch < this.#epoch) return
+    if (report.seats !== undefined && report.seats.length > 0) this.#seats = report.seats
+    // An epoch in which nobody leads yet may never be led.
+    if (report.leader === undefined) return
+    this.#epoch = report.epoch
+    if (report.isIndirect !== true) {
+      this.#heardAt = this.#clock.monotonic()
+      this.#isGone = false
+    }
+    const before = this.#known
+    const known = { epoch: report.epoch, peer: report.leader }
+    this.#known = known
+    this.#isClaim = isClaim
+    if (!isSame(before, known)) for (const fn of this.#listeners) fn(known)
+    this.#search.settle()
   }
 
   /** Nothing of what was taken at somebody's word lasts: it may be of an epoch that no honest one reaches. */
-  const unlearn = (): void => {
-    known = undefined
-    doubted = undefined
-    isClaim = false
-    heardAt = Number.NEGATIVE_INFINITY
-    isGone = false
-    epoch = 0
-    version = 0
-    seats = []
-  }
-
-  const hear = (told: LeaderReport, source: string, shown?: ShownProof): void => {
-    if (told.meshId !== undefined && told.meshId !== meshId()) return
-    const { leader } = told
-    const isHearsay = source !== leader
-    if (proofs === undefined || leader === undefined) {
-      if (proofs?.isEnforced() !== true) learn({ ...told, isIndirect: isHearsay }, true)
-      return
-    }
-    const counts = proofs.judgeClaim({ epoch: told.epoch, leader }, source, shown)
-    if (counts) {
-      claims.delete(source)
-      const isProven = proofs.isEnforced()
-      // Of a coordinator that is proven, others know who it is, and that is all.
-      learn(
-        isProven && isHearsay
-          ? { epoch: told.epoch, leader, isIndirect: isHearsay }
-          : { ...told, isIndirect: isHearsay },
-        !isProven,
-      )
-      return
-    }
-    claims.delete(source)
-    claims.set(source, told)
-    const [oldest] = claims.keys()
-    if (claims.size > MAX_CLAIMS && oldest !== undefined) claims.delete(oldest)
+  #unlearn(): void {
+    this.#known = undefined
+    this.#doubted = undefined
+    this.#isClaim = false
+    this.#heardAt = Number.NEGATIVE_INFINITY
+    this.#isGone = false
+    this.#epoch = 0
+    this.#version = 0
+    this.#seats = []
   }
 
   /** Something was proven, or is not asked for any more. */
-  const review = (): void => {
-    const proven = proofs?.epoch()
-    if (proofs?.isEnforced() === true && proven !== undefined) {
-      const { epoch: at, leader, voters } = proven
+  #review(): void {
+    const proven = this.#proofs?.epoch()
+    if (this.#proofs?.isEnforced() === true && proven !== undefined) {
+      const { epoch, leader, voters } = proven
       const peers = voters.map((id) => id.split('.')[0] ?? id)
-      const isSeated = known?.epoch === at && peers.every((peer) => seats.includes(peer))
-      if (known === undefined || isClaim || known.epoch <= at)
-        learn({ epoch: at, leader, isIndirect: true, ...(!isSeated && { seats: peers }) })
+      const known = this.#known
+      const areKnown = known?.epoch === epoch && peers.every((peer) => this.#seats.includes(peer))
+      if (known === undefined || this.#isClaim || known.epoch <= epoch)
+        this.#learn({ epoch, leader, isIndirect: true, ...(!areKnown && { seats: peers }) }, false)
     }
-    const again = [...claims]
-    claims.clear()
-    for (const [source, told] of again) if (told.epoch >= (proven?.epoch ?? 0)) hear(told, source)
-  }
-  const stopReviewing = proofs?.onChange(review)
-
-  /** Seats first: they know soonest. */
-  const ask = (): void => {
-    settle()
-    if (waiting.size === 0) {
-      stopAsking?.()
-      stopAsking = undefined
-      return
-    }
-    const connected = port.members().map(({ id }) => id)
-    const others = [...new Set([...seats, ...connected])].filter((id) => id !== port.self.id)
-    if (others.length === 0) return
-    for (let i = 0; i < Math.min(ASK_AT_ONCE, others.length); i += 1) {
-      const peer = others[next % others.length]
-      next += 1
-      if (peer === undefined) continue
-      const client: Client<typeof coordinatorProtocol> = port.to(peer, coordinatorProtocol)
-      client.where({}, { timeoutMs: ASK_TIMEOUT_MS }).then(
-        (told) => hear(told, peer),
-        () => {},
-      )
-    }
-  }
-
-  return {
-    setFromOwnGroup: (told) => learn(told),
-    onReport: hear,
-    stopped: ending.signal,
-    leader: trusted,
-    latest() {
-      const silentMs = port.clock.monotonic() - heardAt
-      return { epoch, version, seats, isPresent: !isGone && silentMs < LEADER_SILENT_MS, silentMs }
-    },
-    markGone(peer, ended) {
-      claims.delete(peer)
-      if (known?.peer !== peer || (ended !== undefined && ended < known.epoch)) return
-      isGone = true
-      doubt(known)
-      for (const fn of listeners) fn(trusted())
-    },
-    markDoubtful: doubt,
-    find(signal) {
-      if (ending.signal.aborted) return Promise.reject(ending.signal.reason)
-      const leader = trusted()
-      if (leader !== undefined) return Promise.resolve(leader)
-      return new Promise((resolve, reject) => {
-        if (signal.aborted) return reject(signal.reason)
-        const end = (): void => {
-          waiting.delete(one)
-          reject(signal.reason)
-        }
-        const one = {
-          done(found: KnownLeader): void {
-            signal.removeEventListener('abort', end)
-            resolve(found)
-          },
-          fail(error: unknown): void {
-            signal.removeEventListener('abort', end)
-            reject(error)
-          },
-        }
-        signal.addEventListener('abort', end, { once: true })
-        waiting.add(one)
-        stopAsking ??= port.timers.every(ASK_MS, ask)
-        ask()
-      })
-    },
-    onChange(fn) {
-      listeners.add(fn)
-      return () => listeners.delete(fn)
-    },
-    reset() {
-      unlearn()
-      claims.clear()
-      for (const fn of listeners) fn(undefined)
-    },
-    stop() {
-      ending.abort(
-        new ParleyError('COM002', 'this node stops', { hint: 'ask another node', details: { reason: 'stopped' } }),
-      )
-      stopAsking?.()
-      stopAsking = undefined
-      stopReviewing?.()
-      listeners.clear()
-      for (const { fail } of waiting) fail(ending.signal.reason)
-      waiting.clear()
-    },
+    const again = [...this.#claims]
+    this.#claims.clear()
+    for (const [source, report] of again) if (report.epoch >= (proven?.epoch ?? 0)) this.onReport(report, source)
   }
 }
+
+type TrackerPort = Pick<Port, 'self' | 'clock' | 'timers' | 'members' | 'to' | 'random'>
+
+export const createLeaderTracker = (
+  port: TrackerPort,
+  meshId: () => string | undefined,
+  proofs?: TrackedProofs,
+): LeaderTracker => new Tracker(port, meshId, proofs)

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { coordinatorProtocol } from '../../../protocols/coordinator/contract.ts'
-import { createLeaderTracker, type KnownLeader } from '../../../protocols/coordinator/leader-tracker.ts'
+import type { KnownLeader } from '../../../protocols/coordinator/leader-search.ts'
+import { createLeaderTracker } from '../../../protocols/coordinator/leader-tracker.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { createPortNetwork } from '../../support/port-network.ts'
 
