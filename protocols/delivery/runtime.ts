@@ -6,7 +6,7 @@ import type { Fault, ParleyError } from '../errors.ts'
 import type { Quota } from '../limits/quota.ts'
 import type { DeliveryPort } from './api.ts'
 import type { ConversationLog } from './conversations/conversation-log.ts'
-import { openDeadLetterStore } from './dead-letters/dead-letter-store.ts'
+import { DeadLetterStore } from './dead-letters/dead-letter-store.ts'
 import { resend } from './dead-letters/resend.ts'
 import type { DeliveryCounter } from './delivery-figures.ts'
 import type { DurableMessage } from './durable-message.ts'
@@ -87,7 +87,7 @@ const openSending = async (deps: DeliveryRuntimeDeps) => {
   const absences = await openPeerAbsences(store, () => settings.rebindAfterMs)
   const lateAnswers = await openLateAnswers(store, (by) => count('movedForgotten', by))
   const transactions = createTransactions(store)
-  const deadLetters = await openDeadLetterStore({
+  const deadLetters = await DeadLetterStore.open({
     port,
     store,
     settings,

@@ -83,14 +83,6 @@ export interface NewDeadLetter {
   readonly lastFailureAt: number
 }
 
-export interface DeadLetterStore extends DeadLetters {
-  /** Kept soon; it never throws. */
-  addCall(call: FailedCall): void
-  /** @returns what is to be committed, and what says so once it is */
-  addMessage(death: NewDeadLetter): { id: string; changes: RowChange[]; done: () => void }
-  bytes(): number
-}
-
 export interface DeadLetterStoreDeps {
   readonly port: Pick<Port, 'clock' | 'random' | 'log'>
   readonly store: RowStore
@@ -112,187 +104,235 @@ const missing = (id: string): ParleyError =>
     hint: 'list them; it may have been retried',
   })
 
-/** Reads the index of what is there. */
-export const openDeadLetterStore = async (deps: DeadLetterStoreDeps): Promise<DeadLetterStore> => {
-  const { port, store, settings, quota } = deps
-  const index = createLetterIndex()
-  /** Being sent again. */
-  const reviving = new Set<string>()
-  const listeners = new Set<(letter: DeadLetter) => void>()
-  let turn = 0
+const parse = (value: Uint8Array): { row: DeadLetterRow; message: DurableMessage } => {
+  const row = DeadLetterRow.parse(decodePayload('cbor', value))
+  return { row, message: decodeMessage(row.message) }
+}
 
-  const parse = (value: Uint8Array): { row: DeadLetterRow; message: DurableMessage } => {
-    const row = DeadLetterRow.parse(decodePayload('cbor', value))
-    return { row, message: decodeMessage(row.message) }
+const rowOf = (death: NewDeadLetter): DeadLetterRow => ({
+  destination: death.destination,
+  ...(death.capability !== undefined && { capability: death.capability }),
+  code: death.fault.code,
+  reason: death.fault.message,
+  ...(death.fault.hint !== undefined && { hint: death.fault.hint }),
+  attempts: death.attempts,
+  firstFailureAt: death.firstFailureAt,
+  lastFailureAt: death.lastFailureAt,
+  policy: death.policy,
+  message: death.message,
+  isCall: false,
+})
+
+/** The changes are to be committed, and `done` says so once they are. */
+interface AddedLetter {
+  readonly id: string
+  readonly changes: RowChange[]
+  readonly done: () => void
+}
+
+export class DeadLetterStore implements DeadLetters {
+  readonly #deps: DeadLetterStoreDeps
+  readonly #index = createLetterIndex()
+  readonly #beingResent = new Set<string>()
+  readonly #listeners = new Set<(letter: DeadLetter) => void>()
+  #turn = 0
+
+  /** Reads the index of what is there. @throws what the store throws */
+  static async open(deps: DeadLetterStoreDeps): Promise<DeadLetterStore> {
+    const letters = new DeadLetterStore(deps)
+    for await (const { key, value } of deps.store.rows(DEAD_LETTERS)) {
+      const row = DeadLetterRow.parse(decodePayload('cbor', value))
+      letters.#index.add(key.slice(DEAD_LETTERS.length), value.length, row)
+    }
+    return letters
   }
-  for await (const { key, value } of store.rows(DEAD_LETTERS))
-    index.add(key.slice(DEAD_LETTERS.length), value.length, DeadLetterRow.parse(decodePayload('cbor', value)))
 
-  const read = async (id: string): Promise<{ row: DeadLetterRow; message: DurableMessage }> => {
-    const value = index.get(id) !== undefined ? await store.get(DEAD_LETTERS + id) : undefined
-    if (value === undefined) throw missing(id)
-    return parse(value)
+  private constructor(deps: DeadLetterStoreDeps) {
+    this.#deps = deps
   }
 
-  const rowOf = (death: NewDeadLetter): DeadLetterRow => ({
-    destination: death.destination,
-    ...(death.capability !== undefined && { capability: death.capability }),
-    code: death.fault.code,
-    reason: death.fault.message,
-    ...(death.fault.hint !== undefined && { hint: death.fault.hint }),
-    attempts: death.attempts,
-    firstFailureAt: death.firstFailureAt,
-    lastFailureAt: death.lastFailureAt,
-    policy: death.policy,
-    message: death.message,
-    isCall: false,
-  })
+  // A field: whoever makes dead letters is given it alone.
+  readonly addMessage = (death: NewDeadLetter): AddedLetter => this.#add(rowOf(death))
 
-  const isOver = (): boolean => index.size() > settings.deadLetters || index.bytes() > settings.deadLetterBytes
+  /** Kept soon; it never throws. */
+  addCall(call: FailedCall): void {
+    const { port, store } = this.#deps
+    try {
+      const { changes, done } = this.#add(this.#rowOfCall(call))
+      // Whoever called knows: it is not worth a sync of its own.
+      store.later(changes)
+      done()
+    } catch (cause) {
+      port.log.error('a call that failed could not be put with the dead letters', {
+        label: call.label,
+        destination: call.to,
+        messageType: 'REQUEST',
+        error: cause,
+      })
+    }
+  }
+
+  #rowOfCall(call: FailedCall): DeadLetterRow {
+    const { port, settings } = this.#deps
+    const { error, recovery, at } = call
+    const message = encodeMessage(callAsMessage(call, uuid7(at, port.random(10)), settings.maxMessageBytes))
+    const reason = `${error.message}; its recovery failed: ${recovery.code} ${recovery.message}`
+    const row = rowOf({
+      destination: call.to ?? '',
+      message,
+      policy: settings.retry,
+      fault: { code: error.code, message: reason, ...(error.hint !== undefined && { hint: error.hint }) },
+      attempts: 0,
+      firstFailureAt: at,
+      lastFailureAt: at,
+    })
+    return { ...row, isCall: true }
+  }
+
+  #nextId(): string {
+    const { port } = this.#deps
+    this.#turn += 1
+    return `${padded(Math.floor(port.clock.now()), TIME_DIGITS)}${padded(this.#turn % 1_296, 2)}${padded((port.random(1)[0] ?? 0) % 36, 1)}`
+  }
+
+  #add(row: DeadLetterRow): AddedLetter {
+    const { quota, dropped } = this.#deps
+    const id = this.#nextId()
+    const value = encodePayload('cbor', row)
+    this.#index.add(id, value.length, row)
+    quota.recordGrowth(value.length)
+    const changes = this.#makeRoom(id)
+    if (row.isCall && this.#isOver()) {
+      this.#index.remove(id)
+      dropped(1)
+    } else changes.push({ key: DEAD_LETTERS + id, value })
+    return { id, changes, done: () => this.#notify(letterOf(id, row, decodeMessage(row.message))) }
+  }
+
+  #notify(letter: DeadLetter): void {
+    for (const fn of [...this.#listeners]) {
+      try {
+        fn(letter)
+      } catch (error) {
+        this.#deps.port.log.error('a listener of dead letters failed', { error })
+      }
+    }
+  }
+
+  #isOver(): boolean {
+    const { settings } = this.#deps
+    return this.#index.size() > settings.deadLetters || this.#index.bytes() > settings.deadLetterBytes
+  }
 
   /** Removes what there is no room for beside the new one; where others fill the disk, as much as it takes itself. */
-  const makeRoom = (fresh: string): RowChange[] => {
+  #makeRoom(fresh: string): RowChange[] {
+    const { quota, dropped } = this.#deps
+    const index = this.#index
     const changes: RowChange[] = []
     const { bytes: size = 0, isCall = false } = index.get(fresh) ?? {}
     const most = index.bytes() - size
     // A call takes no message's place.
     for (const ids of isCall ? [index.ids('calls')] : [index.ids('calls'), index.ids()]) {
       for (const id of ids) {
-        if (!isOver() && (index.bytes() <= most || !quota.isOver())) break
+        if (!this.#isOver() && (index.bytes() <= most || !quota.isOver())) break
         if (id === fresh) continue
         index.remove(id)
         changes.push({ key: DEAD_LETTERS + id, value: undefined })
       }
     }
-    if (changes.length > 0) deps.dropped(changes.length)
+    if (changes.length > 0) dropped(changes.length)
     return changes
   }
 
-  const add = (row: DeadLetterRow): { id: string; changes: RowChange[]; done: () => void } => {
-    turn += 1
-    const id = `${padded(Math.floor(port.clock.now()), TIME_DIGITS)}${padded(turn % 1_296, 2)}${padded((port.random(1)[0] ?? 0) % 36, 1)}`
-    const value = encodePayload('cbor', row)
-    index.add(id, value.length, row)
-    quota.recordGrowth(value.length)
-    const changes = makeRoom(id)
-    if (row.isCall && isOver()) {
-      index.remove(id)
-      deps.dropped(1)
-    } else changes.push({ key: DEAD_LETTERS + id, value })
-    return {
-      id,
-      changes,
-      done() {
-        const letter = letterOf(id, row, decodeMessage(row.message))
-        for (const fn of [...listeners]) {
-          try {
-            fn(letter)
-          } catch (error) {
-            port.log.error('a listener of dead letters failed', { error })
-          }
-        }
-      },
-    }
+  async list(about: ListOptions = {}): Promise<DeadLetter[]> {
+    const { letters } = await this.search({ ...about, matches: () => true, scan: Number.POSITIVE_INFINITY })
+    return letters
   }
 
-  const search = async ({ limit = 100, after, matches, scan = MAX_SCAN, ...about }: SearchOptions): Promise<Found> => {
+  async search({ limit = 100, after, matches, scan = MAX_SCAN, ...about }: SearchOptions): Promise<Found> {
     const most = Math.max(1, Math.min(MAX_LIST, limit))
-    const found: DeadLetter[] = []
+    const letters: DeadLetter[] = []
     let scanned = 0
     let last: string | undefined
     const options = after === undefined ? {} : { after: DEAD_LETTERS + after }
-    for await (const { key, value } of store.rows(DEAD_LETTERS, options)) {
-      if (found.length >= most || scanned >= scan) return { letters: found, next: last }
+    for await (const { key, value } of this.#deps.store.rows(DEAD_LETTERS, options)) {
+      if (letters.length >= most || scanned >= scan) return { letters, next: last }
       scanned += 1
       last = key.slice(DEAD_LETTERS.length)
-      const entry = index.get(last)
+      const entry = this.#index.get(last)
       if (entry === undefined || GROUPINGS.some((by) => about[by] !== undefined && about[by] !== entry[by])) continue
       const { row, message } = parse(value)
       const letter = letterOf(last, row, message)
-      if (matches(letter)) found.push(letter)
+      if (matches(letter)) letters.push(letter)
     }
-    return { letters: found, next: undefined }
+    return { letters, next: undefined }
   }
 
-  return {
-    addMessage: (death) => add(rowOf(death)),
-    addCall(call) {
-      const { error, recovery, at } = call
-      try {
-        const message = encodeMessage(callAsMessage(call, uuid7(at, port.random(10)), settings.maxMessageBytes))
-        const reason = `${error.message}; its recovery failed: ${recovery.code} ${recovery.message}`
-        const row = rowOf({
-          destination: call.to ?? '',
-          message,
-          policy: settings.retry,
-          fault: { code: error.code, message: reason, ...(error.hint !== undefined && { hint: error.hint }) },
-          attempts: 0,
-          firstFailureAt: at,
-          lastFailureAt: at,
-        })
-        const { changes, done } = add({ ...row, isCall: true })
-        // Whoever called knows: it is not worth a sync of its own.
-        store.later(changes)
-        done()
-      } catch (cause) {
-        port.log.error('a call that failed could not be put with the dead letters', {
-          label: call.label,
-          destination: call.to,
-          messageType: 'REQUEST',
-          error: cause,
-        })
-      }
-    },
-    list: async (about = {}) =>
-      (await search({ ...about, matches: () => true, scan: Number.POSITIVE_INFINITY })).letters,
-    search,
-    groups: index.groups,
-    async show(id) {
-      const { row, message } = await read(id)
-      return {
-        ...letterOf(id, row, message),
-        headers: message.headers,
-        sentAt: message.createdAt,
-        data: dataOf(message),
-      }
-    },
-    async retry(id, { to } = {}) {
-      const { row, message } = await read(id)
-      if (row.isCall)
-        throw new ParleyError('STA003', `${id} is a call (${message.type}), which cannot be sent as a message`, {
-          hint: 'make the call again where it came from; purge removes this note of it',
-          details: { reason: 'call' },
-        })
-      if (reviving.has(id))
-        throw new ParleyError('STA003', `the dead letter ${id} is being sent again already`, {
-          hint: 'list them again',
-          details: { reason: 'in-use' },
-        })
-      reviving.add(id)
-      try {
-        const also = [{ key: DEAD_LETTERS + id, value: undefined }]
-        const whom = row.capability === undefined ? row.destination : CAPABILITY_PREFIX + row.capability
-        await deps.resend(to ?? whom, row.message, row.policy, also)
-        index.remove(id)
-      } finally {
-        reviving.delete(id)
-      }
-    },
-    async purge(id) {
-      if (id !== undefined && index.get(id) === undefined) throw missing(id)
-      const ids = id === undefined ? [...index.ids()] : [id]
-      for (let at = 0; at < ids.length; at += PURGED_AT_ONCE) {
-        const some = ids.slice(at, at + PURGED_AT_ONCE)
-        await store.commit(some.map((one) => ({ key: DEAD_LETTERS + one, value: undefined })))
-        for (const one of some) index.remove(one)
-      }
-      return ids.length
-    },
-    size: index.size,
-    onDead(fn) {
-      listeners.add(fn)
-      return () => listeners.delete(fn)
-    },
-    bytes: index.bytes,
+  groups(by: Grouping): LetterGroup[] {
+    return this.#index.groups(by)
+  }
+
+  async #read(id: string): Promise<{ row: DeadLetterRow; message: DurableMessage }> {
+    const isKnown = this.#index.get(id) !== undefined
+    const value = isKnown ? await this.#deps.store.get(DEAD_LETTERS + id) : undefined
+    if (value === undefined) throw missing(id)
+    return parse(value)
+  }
+
+  async show(id: string): Promise<DeadLetterDetails> {
+    const { row, message } = await this.#read(id)
+    return {
+      ...letterOf(id, row, message),
+      headers: message.headers,
+      sentAt: message.createdAt,
+      data: dataOf(message),
+    }
+  }
+
+  async retry(id: string, { to }: { to?: string } = {}): Promise<void> {
+    const { row, message } = await this.#read(id)
+    if (row.isCall)
+      throw new ParleyError('STA003', `${id} is a call (${message.type}), which cannot be sent as a message`, {
+        hint: 'make the call again where it came from; purge removes this note of it',
+        details: { reason: 'call' },
+      })
+    if (this.#beingResent.has(id))
+      throw new ParleyError('STA003', `the dead letter ${id} is being sent again already`, {
+        hint: 'list them again',
+        details: { reason: 'in-use' },
+      })
+    this.#beingResent.add(id)
+    try {
+      const also = [{ key: DEAD_LETTERS + id, value: undefined }]
+      const whom = row.capability === undefined ? row.destination : CAPABILITY_PREFIX + row.capability
+      await this.#deps.resend(to ?? whom, row.message, row.policy, also)
+      this.#index.remove(id)
+    } finally {
+      this.#beingResent.delete(id)
+    }
+  }
+
+  async purge(id?: string): Promise<number> {
+    if (id !== undefined && this.#index.get(id) === undefined) throw missing(id)
+    const ids = id === undefined ? [...this.#index.ids()] : [id]
+    for (let at = 0; at < ids.length; at += PURGED_AT_ONCE) {
+      const some = ids.slice(at, at + PURGED_AT_ONCE)
+      await this.#deps.store.commit(some.map((one) => ({ key: DEAD_LETTERS + one, value: undefined })))
+      for (const one of some) this.#index.remove(one)
+    }
+    return ids.length
+  }
+
+  size(): number {
+    return this.#index.size()
+  }
+
+  bytes(): number {
+    return this.#index.bytes()
+  }
+
+  onDead(fn: (letter: DeadLetter) => void): Stop {
+    this.#listeners.add(fn)
+    return () => this.#listeners.delete(fn)
   }
 }

@@ -46,7 +46,7 @@ export interface InboxRowsDeps {
   readonly store: RowStore
   readonly settings: Pick<ResolvedDeliveryOptions, 'inboxMessages' | 'inboxBytes'>
   readonly quota: Pick<Quota, 'fits' | 'recordGrowth'>
-  /** Of the message that was put last, over all lives of the store, so that no id is used twice. */
+  /** Of the message that was put last, over all openings of the store, so that no id is used twice. */
   readonly last: { number: number }
   /** It is there for the program. */
   arrived(kept: StoredInboxMessage): void

@@ -111,9 +111,9 @@ export const openEffectResults = async ({
   const share = (key: string, name: string, fn: () => unknown): Promise<unknown> => {
     const known = running.get(key)
     if (known !== undefined) return known
-    const mine = perform(key, name, fn).finally(() => running.delete(key))
-    running.set(key, mine)
-    return mine
+    const result = perform(key, name, fn).finally(() => running.delete(key))
+    running.set(key, result)
+    return result
   }
 
   return {
@@ -133,7 +133,7 @@ export const openEffectResults = async ({
       (await share(OF_NODE + checkKey(name), name, fn)) as R,
     tick() {
       const oldest = port.clock.now() - settings.effectKeepMs
-      // Where the store fails, the next life looks again.
+      // Where the store fails, the next runtime looks again.
       if (!isPruning) prune(oldest).catch(() => {})
       const gone: RowChange[] = []
       for (const [key, at] of kept) {

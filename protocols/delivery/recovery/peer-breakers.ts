@@ -125,7 +125,7 @@ export const createPeerBreakers = (
     counts.forgotten += 1
   }
 
-  const enter = (peer: string, input: BreakerInput, nowMs: number): BreakerState => {
+  const apply = (peer: string, input: BreakerInput, nowMs: number): BreakerState => {
     const before = breakers.get(peer) ?? CLOSED_BREAKER
     const after = stepBreaker(before, input, settings, nowMs)
     if (after === before) return after
@@ -137,9 +137,9 @@ export const createPeerBreakers = (
     return after
   }
 
-  const told = (peer: string, input: BreakerInput, nowMs: number): void => {
+  const step = (peer: string, input: BreakerInput, nowMs: number): void => {
     if (settings.failures === 0 || (input.kind !== 'failure' && !breakers.has(peer))) return
-    enter(peer, input, nowMs)
+    apply(peer, input, nowMs)
   }
 
   const numberOf = (event: unknown): unknown => {
@@ -152,7 +152,7 @@ export const createPeerBreakers = (
   }
 
   const failure = (peer: string, nowMs: number, probe?: number, event?: unknown): void =>
-    told(peer, { kind: 'failure', probe, event: numberOf(event) }, nowMs)
+    step(peer, { kind: 'failure', probe, event: numberOf(event) }, nowMs)
 
   const waitMs = (state: BreakerState, nowMs: number): number =>
     state.kind === 'closed' ? 0 : Math.max(0, state.untilMs - nowMs)
@@ -164,7 +164,7 @@ export const createPeerBreakers = (
       // Breakers of before they were switched off count no more.
       if (before === undefined || before.kind === 'closed' || settings.failures === 0) return PASS
       const probe = probes + 1
-      const after = enter(peer, { kind: 'ask', probe }, nowMs)
+      const after = apply(peer, { kind: 'ask', probe }, nowMs)
       if (after.kind === 'half-open' && after.probe === probe) {
         probes = probe
         counts.probes += 1
@@ -177,17 +177,17 @@ export const createPeerBreakers = (
       const state = breakers.get(peer)
       return state !== undefined && state.kind !== 'closed' && settings.failures > 0 && nowMs < state.untilMs
     },
-    success: (peer, nowMs, probe) => told(peer, { kind: 'success', probe }, nowMs),
+    success: (peer, nowMs, probe) => step(peer, { kind: 'success', probe }, nowMs),
     failure,
-    nothing: (peer, nowMs, probe) => told(peer, { kind: 'nothing', probe }, nowMs),
+    nothing: (peer, nowMs, probe) => step(peer, { kind: 'nothing', probe }, nowMs),
     failed(peer, error, nowMs, probe, waitedMs = Number.POSITIVE_INFINITY) {
       const isHasty = waitedMs < (settings.minWaitMs ?? MIN_WAIT_MS) && isParleyError(error, 'COM001') && !error.remote
       const outcome = isHasty ? 'nothing' : breakerOutcomeOf(error)
       // Calls on one connection, or behind one dial, fail with one cause.
       if (outcome === 'failure') failure(peer, nowMs, probe, error instanceof Error ? (error.cause ?? error) : error)
-      else told(peer, { kind: outcome, probe }, nowMs)
+      else step(peer, { kind: outcome, probe }, nowMs)
     },
-    seen: (peer, nowMs) => told(peer, { kind: 'seen' }, nowMs),
+    seen: (peer, nowMs) => step(peer, { kind: 'seen' }, nowMs),
     counts: () => counts,
     view(nowMs) {
       const rank = { open: 0, 'half-open': 1, closed: 2 }

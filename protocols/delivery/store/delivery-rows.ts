@@ -104,7 +104,7 @@ export interface PeerSenderRow {
   /** Id of the outbox that the numbers are of. */
   readonly epoch: string
   readonly next: ReadonlyMap<number, number>
-  /** Numbers below these may have been sent by a former life of the outbox. */
+  /** Numbers below these may have been sent by the outbox that this one took the place of. */
   readonly frontier: ReadonlyMap<number, number> | undefined
 }
 

@@ -27,7 +27,7 @@ export type RowStoreState = 'open' | 'full' | 'failed'
 
 export interface RowStore {
   /**
-   * 32 hexadecimal digits: which life of the store this is. Another one once it was lost, repaired or restored from a backup.
+   * 32 hexadecimal digits: which store this is. Another one once it was lost, repaired or restored from a backup.
    * @throws why it is not known yet, before the store was open for the first time
    */
   readonly id: string

@@ -4,7 +4,7 @@
  */
 import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { openDeadLetterStore } from '../../../../protocols/delivery/dead-letters/dead-letter-store.ts'
+import { DeadLetterStore } from '../../../../protocols/delivery/dead-letters/dead-letter-store.ts'
 import { DeliveryOptionsSchema } from '../../../../protocols/delivery/options.ts'
 import { DEAD_LETTERS } from '../../../../protocols/delivery/store/delivery-rows.ts'
 import { createVolatileRowStore } from '../../../../protocols/delivery/store/volatile-row-store.ts'
@@ -37,7 +37,7 @@ export const openStoppedDeadLetters = async ({ dataDir, node }: NodeSelector, no
     await lock.release()
   }
   const quiet = { error() {}, warn() {}, info() {} }
-  const letters = await openDeadLetterStore({
+  const letters = await DeadLetterStore.open({
     port: { clock, log: quiet, random: (bytes) => new Uint8Array(bytes) },
     store,
     settings: DeliveryOptionsSchema.parse({}),

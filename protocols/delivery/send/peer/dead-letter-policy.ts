@@ -62,7 +62,7 @@ const tryToRecover = async (
   }
 }
 
-/** @returns `again`: send it once more; `skip`: its number stands for nothing; `none`: this life of the store is over */
+/** @returns `again`: send it once more; `skip`: its number stands for nothing; `none`: the store has failed, or is closed */
 export const applyDeadLetterPolicy = async (
   deps: DeadLetterPolicyDeps,
   entry: OutgoingMessage,

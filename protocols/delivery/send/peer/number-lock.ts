@@ -48,12 +48,12 @@ export const createNumberLock = (): NumberLock => {
     released: free,
     async exclusive(work) {
       while (holder !== undefined) await free()
-      const mine = unused().then(work)
-      holder = mine
+      const own = unused().then(work)
+      holder = own
       try {
-        return await mine
+        return await own
       } finally {
-        if (holder === mine) holder = undefined
+        if (holder === own) holder = undefined
       }
     },
   }

@@ -57,7 +57,7 @@ export const createOutboxTransmitter = ({
       bytes = 0
     }
     for (const entry of entries) {
-      // Acknowledged or buried while its body was read.
+      // Acknowledged, or made a dead letter, while its body was read.
       if (entry.stage !== 'sent' || (entry.body === undefined && !entry.isSkip)) continue
       const wire = wireOf(entry)
       const size = (wire.message?.length ?? 0) + ENTRY_BYTES
@@ -89,10 +89,10 @@ export const createOutboxTransmitter = ({
         sendNow(session, entries)
         return
       }
-      const mine = loadAndSend(loading, session, entries)
-      loading = mine
-      void mine.then(() => {
-        if (loading === mine) loading = undefined
+      const sending = loadAndSend(loading, session, entries)
+      loading = sending
+      void sending.then(() => {
+        if (loading === sending) loading = undefined
       })
     },
     skip(session, lane, sequences) {

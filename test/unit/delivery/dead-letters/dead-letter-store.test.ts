@@ -6,7 +6,7 @@ import {
   type FailedCall,
   PAYLOAD_BYTES_HEADER,
 } from '../../../../protocols/delivery/dead-letters/dead-letter.ts'
-import { openDeadLetterStore } from '../../../../protocols/delivery/dead-letters/dead-letter-store.ts'
+import { DeadLetterStore } from '../../../../protocols/delivery/dead-letters/dead-letter-store.ts'
 import { encodeMessage } from '../../../../protocols/delivery/durable-message.ts'
 import { DeliveryOptionsSchema } from '../../../../protocols/delivery/options.ts'
 import { createVolatileRowStore } from '../../../../protocols/delivery/store/volatile-row-store.ts'
@@ -27,7 +27,7 @@ const open = async (
   let dropped = 0
   const revived: string[] = []
   const pending: (() => void)[] = []
-  const letters = await openDeadLetterStore({
+  const letters = await DeadLetterStore.open({
     port: {
       clock: { now: () => ++now, monotonic: () => now },
       random: (bytes) => new Uint8Array(bytes),
