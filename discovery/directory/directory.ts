@@ -6,7 +6,7 @@
  * random neighbour each `syncPeriodMs`, two directories compare digests and exchange what the other lacks; that repairs
  * what gossip lost, and tells who was heard of lately. What comes from others is never pushed on.
  *
- * State: the tables of directory-state.ts, the own record, the sync queue, listeners. All of it is dropped at `stop`.
+ * State: the tables of tables/directory-state.ts, the own record, the sync queue, listeners. All of it is dropped at `stop`.
  * Wire id: `/parley/directory/1`.
  */
 import { equals } from 'uint8arrays/equals'
@@ -17,9 +17,8 @@ import { fraction } from '../two-choices.ts'
 import { createChangeListeners } from './change-listeners.ts'
 import { createDirectoryCounts, type DirectoryStats } from './directory-counts.ts'
 import { createDigestCodec } from './exchange/digest-codec.ts'
-import { createDirectorySync } from './exchange/directory-sync.ts'
+import { createDirectorySync, createFirstSync } from './exchange/directory-sync.ts'
 import { createDissemination, randomSubset } from './exchange/dissemination.ts'
-import { createFirstSync } from './exchange/first-sync.ts'
 import { createRecordIntake } from './exchange/record-intake.ts'
 import { findAgent } from './find-agent.ts'
 import { createPeerLookup } from './peer-lookup.ts'
@@ -34,10 +33,9 @@ import {
   readDirectoryOptions,
 } from './protocol.ts'
 import type { Departure } from './record/agent-record.ts'
-import { createIdentityConflict } from './record/identity-conflict.ts'
-import { type Announcement, createOwnRecord } from './record/own-record.ts'
+import { type Announcement, createIdentityConflict, createOwnRecord } from './record/own-record.ts'
 import type { Agent, Change } from './tables/agent-change.ts'
-import { createDirectoryState } from './tables/directory-state.ts'
+import { DirectoryState } from './tables/directory-state.ts'
 import type { Candidate } from './tables/offer-index.ts'
 
 export type DirectoryPort = Pick<
@@ -104,8 +102,8 @@ export interface Directory {
  */
 export const createDirectory = async (port: DirectoryPort, options: DirectoryOptions = {}): Promise<Directory> => {
   const settings = readDirectoryOptions(options)
-  const state = createDirectoryState(port.self.id, settings)
-  const counts = createDirectoryCounts(port.metrics, state.sizes)
+  const state = new DirectoryState(port.self.id, settings)
+  const counts = createDirectoryCounts(port.metrics, () => state.sizes())
   const listeners = createChangeListeners(port, () => counts.events.add('listener_failed'))
   const first = createFirstSync()
   const stopping = new AbortController()
@@ -256,7 +254,7 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
 
   return {
     announce: own.announce,
-    offers: state.offers,
+    offers: (protocol, major) => state.offers(protocol, major),
     agents: () => state.view().map(shown),
     size: () => state.count() + 1,
     find: (nameOrId) => {
@@ -267,7 +265,7 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
       const agent = state.get(peer)
       return agent && shown(agent)
     },
-    announcers: state.announcers,
+    announcers: (peer) => state.announcers(peer),
     seek,
     markGone: (peer) => emit(state.markGone(peer, nowMs())),
     markDead: (peer) => emit(state.markDead(peer, nowMs())),

@@ -3,7 +3,7 @@
  *
  * Claims of one peer are in order, by incarnation and then by severity, so that whoever has heard the same claims, in
  * whatever order and however often, thinks the same. Source: SWIM (Das et al., DSN 2002), section 4.2; a death or an end
- * is outdone by a higher incarnation too, since who comes back is a new life or was given up wrongly. Keeps no state.
+ * is outdone by a higher incarnation too, since who comes back is a new life or was given up wrongly.
  */
 
 import type { Departure } from '../directory/record/agent-record.ts'

@@ -3,7 +3,7 @@
 import { type AgentRecord, encodeRecord, type SignedRecord } from '../../discovery/directory/record/agent-record.ts'
 import type { Change } from '../../discovery/directory/tables/agent-change.ts'
 import type { Digest } from '../../discovery/directory/tables/digest.ts'
-import { createDirectoryState, type DirectoryState } from '../../discovery/directory/tables/directory-state.ts'
+import { DirectoryState } from '../../discovery/directory/tables/directory-state.ts'
 
 export const TTL_MS = 30_000
 const limits = { maxAgents: 100, maxEnded: 100 }
@@ -27,7 +27,7 @@ export const sign = (record: AgentRecord): SignedRecord => ({
 export const give = (state: DirectoryState, record: AgentRecord, nowMs = 0, ageMs = 0) =>
   state.apply(record, sign(record), ageMs, nowMs)
 export const start = (self = 'me', own = limits): DirectoryState => {
-  const state = createDirectoryState(self, own)
+  const state = new DirectoryState(self, own)
   state.setOwn(recordOf(self, 1), sign(recordOf(self, 1)))
   return state
 }

@@ -16,287 +16,407 @@
  * Algorithms for Replicated Database Maintenance (PODC 1987), with its death certificates as `ended`.
  */
 import { equals } from 'uint8arrays/equals'
-import type { Departure } from '../record/agent-record.ts'
-import { type AgentRecord, compareVersions, type SignedRecord } from '../record/agent-record.ts'
+import type { AgentRecord, Departure, SignedRecord } from '../record/agent-record.ts'
 import type { Agent, Change, RecordOutcome } from './agent-change.ts'
+import type { AgedRecord, Digest, RemoteDigest } from './digest.ts'
 import { createIndirectLiveness } from './indirect-liveness.ts'
-import { createOfferIndex } from './offer-index.ts'
-import { chooseEvicted, roomWhenFull } from './record-eviction.ts'
-import { createRecordTables, type EndReason, type HeldRecord } from './record-tables.ts'
-import { createTableComparison } from './table-comparison.ts'
-
-/** Twice the ttl: longer than anyone who is not connected to the agent can still hold its record. */
-const remembranceMs = (record: AgentRecord): number => 2 * record.ttlMs
+import { type Candidate, createOfferIndex } from './offer-index.ts'
+import { roomWhenFull } from './record-eviction.ts'
+import { type DirectoryLimits, isMetBy, judgeRecord, remembranceMs, roomFor } from './record-judgement.ts'
+import {
+  createRecordTables,
+  type EndedAgent,
+  type EndReason,
+  type HeldRecord,
+  type RecordTables,
+} from './record-tables.ts'
+import { type ComparisonResult, TableComparison } from './table-comparison.ts'
 
 const isSame = (a: SignedRecord, b: SignedRecord): boolean =>
   equals(a.bytes, b.bytes) && equals(a.signature, b.signature)
 const departureOf = ({ departure }: AgentRecord): Departure => departure ?? 'stop'
 const content = (record: AgentRecord): string => JSON.stringify({ ...record, version: 0 })
 
-export interface DirectoryLimits {
-  readonly maxAgents: number
-  readonly maxEnded: number
-}
-
-export type DirectoryState = ReturnType<typeof createDirectoryState>
-
-export const createDirectoryState = (self: string, { maxAgents, maxEnded }: DirectoryLimits) => {
-  const tables = createRecordTables(self, maxEnded)
-  const { agents, ended, connected, known, isRevived } = tables
-  const offers = createOfferIndex(agents)
-  let displacedCount = 0
+export class DirectoryState {
+  readonly #self: string
+  readonly #limits: DirectoryLimits
+  readonly #tables: RecordTables
+  readonly #agents: ReadonlyMap<string, HeldRecord>
+  readonly #ended: ReadonlyMap<string, EndedAgent>
+  readonly #connected: Set<string>
+  readonly #offers: ReturnType<typeof createOfferIndex>
+  #evicted = 0
   /** Nothing runs out before it. */
-  let nextEndMs = Number.NEGATIVE_INFINITY
+  #nextEndMs = Number.NEGATIVE_INFINITY
+  readonly #liveness: ReturnType<typeof createIndirectLiveness<Change>>
+  readonly #comparison: TableComparison<Change>
 
-  const endsAt = (ms: number): void => {
-    nextEndMs = Math.min(nextEndMs, ms)
+  constructor(self: string, limits: DirectoryLimits) {
+    this.#self = self
+    this.#limits = limits
+    this.#tables = createRecordTables(self, limits.maxEnded)
+    const { agents, ended, connected } = this.#tables
+    this.#agents = agents
+    this.#ended = ended
+    this.#connected = connected
+    this.#offers = createOfferIndex(agents)
+    this.#liveness = createIndirectLiveness<Change>(this.#tables, (peer, held, to) => this.#setHeld(peer, held, to))
+    this.#comparison = new TableComparison(this.#tables, limits.maxAgents, this.#liveness)
   }
-  const remember = (peer: string, end: Parameters<typeof tables.rememberEnded>[1]): void => {
-    tables.rememberEnded(peer, end)
-    endsAt(end.untilMs)
-  }
-
-  const view = (peer: string, { record, state }: Pick<HeldRecord, 'record' | 'state'>): Agent => ({
-    peer,
-    name: record.name,
-    state,
-    connected: connected.has(peer),
-    self: peer === self,
-    record,
-  })
-  const get = (peer: string): Agent | undefined => {
-    const held = peer === self ? tables.own && { ...tables.own, state: 'alive' as const } : agents.get(peer)
-    return held && view(peer, held)
-  }
-  const changed = (type: 'joined' | 'changed', peer: string, held: Pick<HeldRecord, 'record' | 'state'>): Change[] => {
-    offers.forget()
-    return [{ type, agent: view(peer, held) }]
-  }
-
-  const remove = (peer: string, held: HeldRecord, reason: EndReason): Change[] => {
-    tables.drop(peer)
-    offers.forget()
-    return [{ type: 'left', agent: view(peer, held), reason }]
-  }
-  const giveUp = (peer: string, held: HeldRecord, reason: 'gone' | 'dead' | 'expired', nowMs: number): Change[] => {
-    const { incarnation, version } = held.record
-    remember(peer, { incarnation, version, reason, sinceMs: nowMs, untilMs: nowMs + remembranceMs(held.record) })
-    return remove(peer, held, reason)
-  }
-
-  const isMet = (peer: string, from: string | undefined): boolean => from === peer || connected.has(peer)
-  /** Who makes room for this one in a full table. */
-  const roomFor = (peer: string, heardAtMs: number, from: string | undefined): string | undefined =>
-    chooseEvicted(agents, { from, isMet: isMet(peer, from), lastAliveAtMs: heardAtMs })
-  /** The last quarter of what ended is for agents that were here: anybody can sign that invented ones left. */
-  const mayEnd = (peer: string): boolean => agents.has(peer) || ended.has(peer) || ended.size < maxEnded - maxEnded / 4
 
   /**
    * What `apply` would say; a caller asks before it pays for checking a signature. Changes nothing.
    * @param revives false where nobody says how old the record is
    * @param from the neighbour that tells of it
    */
-  const judge = (
+  judge(
     record: AgentRecord,
     signed: SignedRecord,
     ageMs: number,
     nowMs: number,
     revives: boolean = true,
     from?: string,
-  ): RecordOutcome => {
-    const before = known(record.peerId)
-    const order = before === undefined ? 1 : compareVersions(record, before)
-    if (record.peerId === self) {
-      if (tables.own === undefined || order > 0) return 'own'
-      return order < 0 ? 'stale' : equals(signed.bytes, tables.own.signed.bytes) ? 'duplicate' : 'own'
-    }
-    const isNews = order > 0 || (order === 0 && revives && isRevived(record.peerId, ageMs, nowMs))
-    if (!isNews) return order < 0 ? 'stale' : 'duplicate'
-    if (record.leaving) return ageMs >= remembranceMs(record) || !mayEnd(record.peerId) ? 'stale' : 'accepted'
-    if (ageMs >= record.ttlMs && !connected.has(record.peerId)) return 'stale'
-    if (agents.has(record.peerId) || agents.size < maxAgents) return 'accepted'
-    return roomFor(record.peerId, nowMs - ageMs, from) === undefined ? 'full' : 'accepted'
-  }
-
-  const applyLeaving = (record: AgentRecord, signed: SignedRecord, sinceMs: number): Change[] => {
-    const { peerId: peer, incarnation, version } = record
-    const held = agents.get(peer)
-    remember(peer, { incarnation, version, reason: 'left', sinceMs, untilMs: sinceMs + remembranceMs(record), signed })
-    if (held === undefined) return []
-    const departure = departureOf(record)
-    return remove(peer, held, 'left').map((change) => ({ ...change, departure }))
+  ): RecordOutcome {
+    return judgeRecord(this.#tables, this.#limits, record, signed, ageMs, nowMs, revives, from)
   }
 
   /** Takes in a record whose signature was checked. */
-  const apply = (
+  apply(
     record: AgentRecord,
     signed: SignedRecord,
     ageMs: number,
     nowMs: number,
     revives: boolean = true,
     from?: string,
-  ): { outcome: RecordOutcome; changes: Change[] } => {
-    const outcome = judge(record, signed, ageMs, nowMs, revives, from)
+  ): { outcome: RecordOutcome; changes: Change[] } {
+    const outcome = this.judge(record, signed, ageMs, nowMs, revives, from)
     if (outcome !== 'accepted') return { outcome, changes: [] }
     const peer = record.peerId
     const heardAtMs = nowMs - ageMs
-    if (record.leaving) return { outcome, changes: applyLeaving(record, signed, heardAtMs) }
-    const before = agents.get(peer)
+    if (record.leaving) return { outcome, changes: this.#applyLeaving(record, signed, heardAtMs) }
+    const before = this.#agents.get(peer)
     const held: HeldRecord = {
       record,
       signed,
       lastAliveAtMs: Math.max(heardAtMs, before?.lastAliveAtMs ?? heardAtMs),
       state: 'alive',
       namedIn: 0,
-      isMet: before?.isMet === true || isMet(peer, from),
+      isMet: before?.isMet === true || isMetBy(this.#tables, peer, from),
       announcedBy: before?.announcedBy ?? from,
       vouchers: before?.vouchers ?? [],
     }
-    const gone = before === undefined && agents.size >= maxAgents ? roomFor(peer, heardAtMs, from) : undefined
-    const givenUp = gone === undefined ? undefined : agents.get(gone)
-    const made = gone === undefined || givenUp === undefined ? [] : remove(gone, givenUp, 'gone')
-    displacedCount += made.length
-    tables.forgetEnded(peer)
-    tables.put(peer, held)
-    if (revives && ageMs === 0 && from !== undefined) vouch(peer, from)
-    endsAt(held.lastAliveAtMs + record.ttlMs)
-    if (before === undefined) return { outcome, changes: [...made, ...changed('joined', peer, held)] }
+    const gone =
+      before === undefined && this.#agents.size >= this.#limits.maxAgents
+        ? roomFor(this.#tables, peer, heardAtMs, from)
+        : undefined
+    const givenUp = gone === undefined ? undefined : this.#agents.get(gone)
+    const evicted = gone === undefined || givenUp === undefined ? [] : this.#remove(gone, givenUp, 'gone')
+    this.#evicted += evicted.length
+    this.#tables.forgetEnded(peer)
+    this.#tables.put(peer, held)
+    if (revives && ageMs === 0 && from !== undefined) this.#liveness.vouch(peer, from)
+    this.#endsAt(held.lastAliveAtMs + record.ttlMs)
+    if (before === undefined) return { outcome, changes: [...evicted, ...this.#changed('joined', peer, held)] }
     // An introduction differs in its version only and is no news to anyone who watches.
     const isNews = before.state !== 'alive' || content(before.record) !== content(record)
-    return { outcome, changes: isNews ? changed('changed', peer, held) : [] }
+    return { outcome, changes: isNews ? this.#changed('changed', peer, held) : [] }
   }
 
-  const setOwn = (record: AgentRecord, signed: SignedRecord): Change[] => {
-    const before = tables.own
-    tables.setOwn({ record, signed })
+  setOwn(record: AgentRecord, signed: SignedRecord): Change[] {
+    const before = this.#tables.own
+    this.#tables.setOwn({ record, signed })
     const now = { record, state: 'alive' as const }
     if (record.leaving)
-      return [{ type: 'left', agent: view(self, now), reason: 'left', departure: departureOf(record) }]
-    if (before === undefined) return changed('joined', self, now)
-    return content(before.record) === content(record) ? [] : changed('changed', self, now)
+      return [{ type: 'left', agent: this.#view(this.#self, now), reason: 'left', departure: departureOf(record) }]
+    if (before === undefined) return this.#changed('joined', this.#self, now)
+    return content(before.record) === content(record) ? [] : this.#changed('changed', this.#self, now)
   }
-
-  const setHeld = (peer: string, held: HeldRecord, state: 'alive' | 'suspect'): Change[] => {
-    if (held.state === state) return []
-    held.state = state
-    return changed('changed', peer, held)
-  }
-  const setState = (peer: string, state: 'alive' | 'suspect'): Change[] => {
-    const held = agents.get(peer)
-    return held === undefined ? [] : setHeld(peer, held, state)
-  }
-  const hearsay = createIndirectLiveness(tables, setHeld)
-  const { hear, vouch, announcers, doubt, doubts } = hearsay
-  const comparing = createTableComparison(tables, maxAgents, hearsay)
 
   /** The peer was admitted. It may have been given up or forgotten at the version that it still has: forget that. */
-  const markConnected = (peer: string): Change[] => {
-    connected.add(peer)
-    if (ended.get(peer)?.reason !== 'left') tables.forgetEnded(peer)
-    const held = agents.get(peer)
+  markConnected(peer: string): Change[] {
+    this.#connected.add(peer)
+    if (this.#ended.get(peer)?.reason !== 'left') this.#tables.forgetEnded(peer)
+    const held = this.#agents.get(peer)
     if (held !== undefined) held.isMet = true
-    return setState(peer, 'alive')
+    return this.#setState(peer, 'alive')
   }
-  const hearNow = (held: HeldRecord, nowMs: number): void => {
-    held.lastAliveAtMs = nowMs
-    endsAt(nowMs + held.record.ttlMs)
-  }
+
   /**
    * The last connection is gone: a hint, not a verdict. Its ttl counts from now, and it gets no new work while others are
    * there until it is connected again, or somebody hears of it later.
    */
-  const markDisconnected = (peer: string, nowMs: number): Change[] => {
-    const held = connected.delete(peer) ? agents.get(peer) : undefined
+  markDisconnected(peer: string, nowMs: number): Change[] {
+    const held = this.#connected.delete(peer) ? this.#agents.get(peer) : undefined
     if (held === undefined) return []
-    hearNow(held, nowMs)
-    return setState(peer, 'suspect')
+    this.#hearNow(held, nowMs)
+    return this.#setState(peer, 'suspect')
   }
+
   /** The connection was given up because nobody needs it: the peer is well, and its ttl counts from now. */
-  const markParted = (peer: string, nowMs: number): Change[] => {
-    const held = connected.delete(peer) ? agents.get(peer) : undefined
+  markParted(peer: string, nowMs: number): Change[] {
+    const held = this.#connected.delete(peer) ? this.#agents.get(peer) : undefined
     if (held === undefined) return []
-    hearNow(held, nowMs)
-    return changed('changed', peer, held)
+    this.#hearNow(held, nowMs)
+    return this.#changed('changed', peer, held)
   }
+
   /** It does not answer. Nobody is told that it was heard after this. */
-  const markSuspect = (peer: string, nowMs: number): Change[] => {
-    const held = agents.get(peer)
+  markSuspect(peer: string, nowMs: number): Change[] {
+    const held = this.#agents.get(peer)
     if (held !== undefined && held.state === 'alive') {
-      if (connected.has(peer)) held.lastAliveAtMs = nowMs
+      if (this.#connected.has(peer)) held.lastAliveAtMs = nowMs
       held.suspectedAtMs = nowMs
     }
-    return setState(peer, 'suspect')
+    return this.#setState(peer, 'suspect')
   }
-  const markAlive = (peer: string): Change[] => setState(peer, 'alive')
+
+  markAlive(peer: string): Change[] {
+    return this.#setState(peer, 'alive')
+  }
+
+  /** Another node heard of it `ageMs` ago, at least. */
+  hear(peer: string, ageMs: number, nowMs: number): Change[] {
+    return this.#liveness.hear(peer, ageMs, nowMs)
+  }
+
+  /** This neighbour is connected to it. */
+  vouch(peer: string, from: string): void {
+    this.#liveness.vouch(peer, from)
+  }
+
+  /** On whose word this node would dial the agent. */
+  announcers(peer: string): string[] {
+    return this.#liveness.announcers(peer)
+  }
+
+  /** Others gave these up. */
+  doubt(given: Digest, nowMs: number): Change[] {
+    return this.#liveness.doubt(given, nowMs)
+  }
+
+  /** What this node was told that others gave up. */
+  doubts(nowMs: number): Digest {
+    return this.#liveness.doubts(nowMs)
+  }
+
   /** The peer cannot be reached any more. A peer that is connected again in the meantime stays. */
-  const markGone = (peer: string, nowMs: number): Change[] => {
-    const held = agents.get(peer)
-    return held === undefined || connected.has(peer) ? [] : giveUp(peer, held, 'gone', nowMs)
+  markGone(peer: string, nowMs: number): Change[] {
+    const held = this.#agents.get(peer)
+    return held === undefined || this.#connected.has(peer) ? [] : this.#giveUp(peer, held, 'gone', nowMs)
   }
 
   /** The mesh agrees that it is dead. A connection that stands is about to be cut off. */
-  const markDead = (peer: string, nowMs: number): Change[] => {
-    const held = agents.get(peer)
-    return held === undefined ? [] : giveUp(peer, held, 'dead', nowMs)
+  markDead(peer: string, nowMs: number): Change[] {
+    const held = this.#agents.get(peer)
+    return held === undefined ? [] : this.#giveUp(peer, held, 'dead', nowMs)
   }
 
   /** Drops who was not heard of for its ttl, and forgets what ended long ago. Cheap to ask while nothing is due. */
-  const expire = (nowMs: number): Change[] => {
-    if (nowMs < nextEndMs) return []
-    nextEndMs = Number.POSITIVE_INFINITY
-    ended.forEach(({ untilMs }, peer) => {
-      if (nowMs >= untilMs) tables.forgetEnded(peer)
-      else nextEndMs = Math.min(nextEndMs, untilMs)
+  expire(nowMs: number): Change[] {
+    if (nowMs < this.#nextEndMs) return []
+    this.#nextEndMs = Number.POSITIVE_INFINITY
+    this.#ended.forEach(({ untilMs }, peer) => {
+      if (nowMs >= untilMs) this.#tables.forgetEnded(peer)
+      else this.#nextEndMs = Math.min(this.#nextEndMs, untilMs)
     })
     const over: [string, HeldRecord][] = []
-    agents.forEach((held, peer) => {
-      if (connected.has(peer)) return
+    this.#agents.forEach((held, peer) => {
+      if (this.#connected.has(peer)) return
       const endMs = held.lastAliveAtMs + held.record.ttlMs
       if (nowMs >= endMs) over.push([peer, held])
-      else nextEndMs = Math.min(nextEndMs, endMs)
+      else this.#nextEndMs = Math.min(this.#nextEndMs, endMs)
     })
-    return over.flatMap(([peer, held]) => giveUp(peer, held, 'expired', nowMs))
+    return over.flatMap(([peer, held]) => this.#giveUp(peer, held, 'expired', nowMs))
   }
 
-  return {
-    judge,
-    apply,
-    setOwn,
-    markConnected,
-    markDisconnected,
-    markParted,
-    markSuspect,
-    markAlive,
-    hear,
-    vouch,
-    announcers,
-    doubt,
-    doubts,
-    markGone,
-    markDead,
-    expire,
-    isComplete: () => connected.size >= agents.size,
-    revision: tables.revision,
-    ...comparing,
-    offers: offers.find,
-    get,
-    own: () => tables.own?.record,
-    /** True when these very bytes are held already: their signature was checked. */
-    holds: (peer: string, signed: SignedRecord): boolean => {
-      const held = peer === self ? tables.own?.signed : (agents.get(peer)?.signed ?? ended.get(peer)?.signed)
-      return held !== undefined && isSame(held, signed)
-    },
-    count: () => agents.size,
-    room: () => (agents.size < maxAgents ? maxAgents - agents.size : roomWhenFull(agents)),
-    view: (): Agent[] =>
-      [...(tables.own && !tables.own.record.leaving ? [self] : []), ...agents.keys()].flatMap((p) => get(p) ?? []),
-    sizes: () => ({
-      agents: agents.size,
-      suspect: [...agents.values()].filter(({ state }) => state === 'suspect').length,
-      stuck: [...agents.values()].filter(({ record }) => record.stuck === true).length,
-      ended: ended.size,
-      endedEvicted: tables.endedEvicted(),
-      displaced: displacedCount,
-    }),
+  isComplete(): boolean {
+    return this.#connected.size >= this.#agents.size
+  }
+
+  /** Another number after each change of what the tables hold. */
+  revision(): number {
+    return this.#tables.revision()
+  }
+
+  /** What this node has and can pass on. */
+  digest(nowMs: number): Digest {
+    return this.#comparison.digest(nowMs)
+  }
+
+  /** What of it was not heard of for a while here. */
+  aging(nowMs: number): Digest {
+    return this.#comparison.aging(nowMs)
+  }
+
+  /** What this node knows of, does not have, and does not want to be told again. */
+  endedDigest(nowMs: number): Digest {
+    return this.#comparison.endedDigest(nowMs)
+  }
+
+  /** The records of these peers, as far as they are here. */
+  give(peers: readonly string[], nowMs: number): AgedRecord[] {
+    return this.#comparison.give(peers, nowMs)
+  }
+
+  /** Agents of a digest that were heard of here well after the other node heard of them. */
+  fresher(theirs: Digest, nowMs: number): [peer: string, ageMs: number][] {
+    return this.#comparison.fresher(theirs, nowMs)
+  }
+
+  /** Compares with another node's tables. */
+  compare(theirs: RemoteDigest, nowMs: number): ComparisonResult<Change> {
+    return this.#comparison.compare(theirs, nowMs)
+  }
+
+  /** Other agents that offer this major version. */
+  offers(protocol: string, major: number): readonly Candidate[] {
+    return this.#offers.find(protocol, major)
+  }
+
+  get(peer: string): Agent | undefined {
+    const held =
+      peer === this.#self
+        ? this.#tables.own && { ...this.#tables.own, state: 'alive' as const }
+        : this.#agents.get(peer)
+    return held && this.#view(peer, held)
+  }
+
+  own():
+    | {
+        peerId: string
+        name: string
+        mesh: string
+        incarnation: number
+        version: number
+        protocols: {
+          name: string
+          version: string
+          methods: {
+            name: string
+            kind: 'unary' | 'stream' | 'one-way'
+            capability?: string | undefined
+            idempotent?: boolean | undefined
+            timeoutMs?: number | undefined
+            content?: 'json' | 'cbor' | 'bytes' | undefined
+            description?: string | undefined
+            request?: Record<string, unknown> | undefined
+            response?: Record<string, unknown> | undefined
+          }[]
+          description?: string | undefined
+        }[]
+        labels: Record<string, string>
+        addresses: string[]
+        ttlMs: number
+        price?: number | undefined
+        stuck?: boolean | undefined
+        leaving?: boolean | undefined
+        departure?: 'stop' | 'leave' | undefined
+      }
+    | undefined {
+    return this.#tables.own?.record
+  }
+
+  /** True when these very bytes are held already: their signature was checked. */
+  holds(peer: string, signed: SignedRecord): boolean {
+    const held =
+      peer === this.#self ? this.#tables.own?.signed : (this.#agents.get(peer)?.signed ?? this.#ended.get(peer)?.signed)
+    return held !== undefined && isSame(held, signed)
+  }
+
+  count(): number {
+    return this.#agents.size
+  }
+
+  room(): number {
+    return this.#agents.size < this.#limits.maxAgents
+      ? this.#limits.maxAgents - this.#agents.size
+      : roomWhenFull(this.#agents)
+  }
+
+  view(): Agent[] {
+    return [
+      ...(this.#tables.own && !this.#tables.own.record.leaving ? [this.#self] : []),
+      ...this.#agents.keys(),
+    ].flatMap((p) => this.get(p) ?? [])
+  }
+
+  sizes(): { agents: number; suspect: number; stuck: number; ended: number; endedEvicted: number; displaced: number } {
+    return {
+      agents: this.#agents.size,
+      suspect: [...this.#agents.values()].filter(({ state }) => state === 'suspect').length,
+      stuck: [...this.#agents.values()].filter(({ record }) => record.stuck === true).length,
+      ended: this.#ended.size,
+      endedEvicted: this.#tables.endedEvicted(),
+      displaced: this.#evicted,
+    }
+  }
+
+  #endsAt(ms: number): void {
+    this.#nextEndMs = Math.min(this.#nextEndMs, ms)
+  }
+
+  #remember(peer: string, end: Omit<EndedAgent, 'namedIn'>): void {
+    this.#tables.rememberEnded(peer, end)
+    this.#endsAt(end.untilMs)
+  }
+
+  #view(peer: string, { record, state }: Pick<HeldRecord, 'record' | 'state'>): Agent {
+    return {
+      peer,
+      name: record.name,
+      state,
+      connected: this.#connected.has(peer),
+      self: peer === this.#self,
+      record,
+    }
+  }
+
+  #changed(type: 'joined' | 'changed', peer: string, held: Pick<HeldRecord, 'record' | 'state'>): Change[] {
+    this.#offers.forget()
+    return [{ type, agent: this.#view(peer, held) }]
+  }
+
+  #remove(peer: string, held: HeldRecord, reason: EndReason): Change[] {
+    this.#tables.drop(peer)
+    this.#offers.forget()
+    return [{ type: 'left', agent: this.#view(peer, held), reason }]
+  }
+
+  #giveUp(peer: string, held: HeldRecord, reason: 'gone' | 'dead' | 'expired', nowMs: number): Change[] {
+    const { incarnation, version } = held.record
+    this.#remember(peer, { incarnation, version, reason, sinceMs: nowMs, untilMs: nowMs + remembranceMs(held.record) })
+    return this.#remove(peer, held, reason)
+  }
+
+  #applyLeaving(record: AgentRecord, signed: SignedRecord, sinceMs: number): Change[] {
+    const { peerId: peer, incarnation, version } = record
+    const held = this.#agents.get(peer)
+    this.#remember(peer, {
+      incarnation,
+      version,
+      reason: 'left',
+      sinceMs,
+      untilMs: sinceMs + remembranceMs(record),
+      signed,
+    })
+    if (held === undefined) return []
+    const departure = departureOf(record)
+    return this.#remove(peer, held, 'left').map((change) => ({ ...change, departure }))
+  }
+
+  #setHeld(peer: string, held: HeldRecord, state: 'alive' | 'suspect'): Change[] {
+    if (held.state === state) return []
+    held.state = state
+    return this.#changed('changed', peer, held)
+  }
+
+  #setState(peer: string, state: 'alive' | 'suspect'): Change[] {
+    const held = this.#agents.get(peer)
+    return held === undefined ? [] : this.#setHeld(peer, held, state)
+  }
+
+  #hearNow(held: HeldRecord, nowMs: number): void {
+    held.lastAliveAtMs = nowMs
+    this.#endsAt(nowMs + held.record.ttlMs)
   }
 }

@@ -2,7 +2,7 @@
  * What others say of who is alive: ages, which prove that somebody heard of an agent, and doubts of those who gave it up.
  * Who tells of an age of nothing says that it is connected to the agent itself.
  *
- * Keeps no state but what it writes into the tables. Neither counts where this node is connected itself.
+ * Its only state is what it writes into the tables. Neither counts where this node is connected itself.
  */
 import { ageSince, compareNumbers, type Digest } from './digest.ts'
 import type { HeldRecord, RecordTables } from './record-tables.ts'

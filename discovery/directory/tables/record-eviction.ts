@@ -3,8 +3,6 @@
  * member can invent any number of agents. So agents that this node has met, connected and admitted, stay, and all others
  * count for the neighbour that told of them: there the most are given up, those first that nobody was heard of for
  * longest. While there is room nobody makes any, so that one seed may tell a newcomer of everybody.
- *
- * Keeps no state.
  */
 import type { HeldRecord } from './record-tables.ts'
 

@@ -10,7 +10,7 @@ import { createDigestCodec } from '../../../discovery/directory/exchange/digest-
 import { type AgentRecord, encodeRecord, type SignedRecord } from '../../../discovery/directory/record/agent-record.ts'
 import type { Change } from '../../../discovery/directory/tables/agent-change.ts'
 import type { Digest } from '../../../discovery/directory/tables/digest.ts'
-import { createDirectoryState, type DirectoryState } from '../../../discovery/directory/tables/directory-state.ts'
+import { DirectoryState } from '../../../discovery/directory/tables/directory-state.ts'
 import type { Network } from './network.ts'
 import type { SimNode } from './node.ts'
 import type { Queue } from './queue.ts'
@@ -232,7 +232,7 @@ export const createDirectories = (deps: DirectoriesDeps): Directories => {
       return view.tables
     },
     start(id, incarnation, known) {
-      const tables = createDirectoryState(id, LIMITS)
+      const tables = new DirectoryState(id, LIMITS)
       const { record, signed } = written.get(id) ?? write(id, incarnation)
       tables.setOwn(record, signed)
       for (const other of known) {

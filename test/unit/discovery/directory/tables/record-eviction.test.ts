@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { createDirectoryState } from '../../../../../discovery/directory/tables/directory-state.ts'
+import { DirectoryState } from '../../../../../discovery/directory/tables/directory-state.ts'
 import { EVICTION_AGE_MS } from '../../../../../discovery/directory/tables/record-eviction.ts'
 import { others, recordOf, sign, start } from '../../../../support/directory-tables.ts'
 
@@ -80,7 +80,7 @@ test('the table never exceeds its bound, and no one that was met is displaced by
   })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
-      const state = createDirectoryState('me', { maxAgents: MOST, maxEnded: 8 })
+      const state = new DirectoryState('me', { maxAgents: MOST, maxEnded: 8 })
       const met = new Set<string>()
       let now = 0
       for (const { peer, from, meets, gapMs } of steps) {
