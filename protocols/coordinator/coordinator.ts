@@ -8,7 +8,6 @@
  * back: candidacy-intent.ts; what others ask: coordinator-server.ts.
  * State: the status that listeners had last. It is soft.
  */
-
 import { liveLeaderOf } from '../consensus/group/live-leader.ts'
 import { peerOf } from '../consensus/member-id.ts'
 import type { Proofs } from '../consensus/proof/proofs.ts'

@@ -1,21 +1,20 @@
 /**
- * A member's side of the journal: takes commands where it leads, answers reads, and tells followers what changes.
+ * A member's side of the journal: takes commands where it leads, answers reads, and serves those who follow it.
  *
  * Inbound order for a command: is it this mesh, does this member lead, is the kind known and not the coordinator's own, is
  * its level reached, does the input fit its schema (defaults are filled in here, before the log), is it small enough; then
- * Raft. A follower is told how far this member is at least each second in which it got on, so that it can tell a member
- * that fell behind from one that has no news.
- * State: none of its own but the followers that wait for the next change.
+ * Raft. What followers get: journal-feed.ts.
+ * State: how many commands of each peer wait for the group.
  */
 
 import type { RaftGroup } from '../consensus/group/group-api.ts'
-import { LEADERLESS_MS, liveLeaderOf } from '../consensus/group/live-leader.ts'
 import { peerOf } from '../consensus/member-id.ts'
 import { isMember } from '../consensus/raft/configuration-history.ts'
 import { ParleyError, stateError } from '../errors.ts'
 import { createFairShares } from '../limits/fair-shares.ts'
 import type { Port } from '../port.ts'
 import { journalProtocol, PAGE_BYTES, PAGE_RECORDS, type WireAnswer } from './contract.ts'
+import { followJournal } from './journal-feed.ts'
 import { agreePart, type KnownKind, type KnownKinds } from './part-kinds.ts'
 import { beginEpoch, FEATURE_LEVEL_KEY, featureLevelOf, raiseLevel } from './state/built-in-kinds.ts'
 import { encodeLoggedCommand, type Json } from './state/command-kind.ts'
@@ -25,9 +24,6 @@ import { type JournalMachine, OPEN_SESSION } from './state/journal-machine.ts'
 const MAX_COMMAND_BYTES = 524_288
 /** Commands that wait for the group, over all peers. */
 const MAX_PROPOSALS = 4_096
-const CHANGES_AT_ONCE = 500
-/** A follower without news looks this often whether this member still is one, and tells how far it is. */
-const MARK_MS = 1_000
 /** What the coordinator decides by itself, and nobody else. */
 const OF_COORDINATOR: ReadonlySet<string> = new Set([beginEpoch.name, raiseLevel.name, agreePart.name])
 
@@ -40,7 +36,7 @@ export interface JournalMember {
 export interface JournalServerDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'serve'>
   readonly kinds: KnownKinds
-  /** This node's seat, while it has one. */
+  /** This node's member, while it is one. */
   member(): JournalMember | undefined
 }
 
@@ -50,21 +46,6 @@ export const notFounded = (): ParleyError =>
     'this mesh has no coordinator group yet',
     'see `parley coordinator status` for what it waits for',
   )
-
-/** Resolves at the next entry, after MARK_MS, or when the signal is aborted. */
-const nextEntry = (machine: JournalMachine, timers: Port['timers'], signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const end = (): void => {
-      stop()
-      stopClock()
-      signal.removeEventListener('abort', end)
-      resolve()
-    }
-    const stop = machine.onApplied(end)
-    const stopClock = timers.after(MARK_MS, end)
-    signal.addEventListener('abort', end, { once: true })
-    if (signal.aborted) end()
-  })
 
 const noMember = (): ParleyError =>
   stateError('no-member', 'this node has no part in the journal, or no more', 'ask a voter')
@@ -86,9 +67,29 @@ const checkLevel = ({ name, level, part }: KnownKind, { records }: JournalMachin
   )
 }
 
-export const serveJournal = ({ port, kinds, member: seat }: JournalServerDeps): Promise<() => Promise<void>> => {
-  const seatOf = (meshId: string): JournalMember => {
-    const found = seat()
+/** With its defaults filled in. @throws where the kind is not known, not for everybody or not reached yet, or does not fit */
+const checkedInput = (kinds: KnownKinds, machine: JournalMachine, name: string, input: unknown): Json => {
+  const kind = kinds.get(name)
+  if (kind === undefined)
+    throw new ParleyError('MSG004', `the journal knows no command ${name}`, {
+      hint: 'is this node older than the one that asks? all voters need the same version first',
+      details: { reason: 'unknown-command' },
+    })
+  if (OF_COORDINATOR.has(name))
+    throw new ParleyError('SEC002', `${name} is for the coordinator alone`, { hint: 'decide something else' })
+  checkLevel(kind, machine)
+  const parsed = kind.input.safeParse(input)
+  if (!parsed.success)
+    throw new ParleyError('MSG001', `the input of ${name} is not usable: ${parsed.error.issues[0]?.message}`, {
+      hint: 'see details.issues',
+      details: { issues: parsed.error.issues.slice(0, 16).map(({ path, message }) => ({ path, message })) },
+    })
+  return parsed.data as Json
+}
+
+export const serveJournal = ({ port, kinds, member }: JournalServerDeps): Promise<() => Promise<void>> => {
+  const ownMember = (meshId: string): JournalMember => {
+    const found = member()
     if (found === undefined) throw noMember()
     if (found.meshId !== meshId)
       throw stateError('other-mesh', `this is the mesh ${found.meshId}`, 'meshes that were founded apart do not mix')
@@ -96,11 +97,11 @@ export const serveJournal = ({ port, kinds, member: seat }: JournalServerDeps): 
   }
   /** Of one that may answer reads: who was not made a member yet has nothing to tell. */
   const memberOf = (meshId: string): JournalMember => {
-    const found = seatOf(meshId)
+    const found = ownMember(meshId)
     if (!isMember(found.group.status().configuration, found.group.self)) throw noMember()
     return found
   }
-  const notLeading = ({ group }: JournalMember): ParleyError => {
+  const notLeading = (group: RaftGroup): ParleyError => {
     const { leader, term } = group.status()
     const known = leader === undefined ? {} : { leader: peerOf(leader) }
     return stateError('not-leader', 'this node does not coordinate', 'ask the coordinator', { epoch: term, ...known })
@@ -111,28 +112,9 @@ export const serveJournal = ({ port, kinds, member: seat }: JournalServerDeps): 
 
   return port.serve(journalProtocol, {
     async submit({ meshId, kind: name, session, serial, acked, input }, { peer }) {
-      const at = seatOf(meshId)
-      const { group, machine } = at
-      if (group.status().role !== 'leader') throw notLeading(at)
-      let checked: Json = null
-      if (name !== OPEN_SESSION) {
-        const kind = kinds.get(name)
-        if (kind === undefined)
-          throw new ParleyError('MSG004', `the journal knows no command ${name}`, {
-            hint: 'is this node older than the one that asks? all voters need the same version first',
-            details: { reason: 'unknown-command' },
-          })
-        if (OF_COORDINATOR.has(name))
-          throw new ParleyError('SEC002', `${name} is for the coordinator alone`, { hint: 'decide something else' })
-        checkLevel(kind, machine)
-        const parsed = kind.input.safeParse(input)
-        if (!parsed.success)
-          throw new ParleyError('MSG001', `the input of ${name} is not usable: ${parsed.error.issues[0]?.message}`, {
-            hint: 'see details.issues',
-            details: { issues: parsed.error.issues.slice(0, 16).map(({ path, message }) => ({ path, message })) },
-          })
-        checked = parsed.data as Json
-      }
+      const { group, machine } = ownMember(meshId)
+      if (group.status().role !== 'leader') throw notLeading(group)
+      const checked = name === OPEN_SESSION ? null : checkedInput(kinds, machine, name, input)
       const bytes = encodeLoggedCommand({
         kind: name,
         session,
@@ -173,66 +155,16 @@ export const serveJournal = ({ port, kinds, member: seat }: JournalServerDeps): 
       return { version, records: found, more }
     },
 
-    async *follow({ meshId, prefix, from }, { signal }) {
-      const { group, machine } = memberOf(meshId)
-      const { records } = machine
-      const { timers, clock } = port
-      let version = from
-      let ledAt = clock.monotonic()
-      let toldAt = clock.monotonic()
-      let toldVersion = from
-      while (!signal.aborted) {
-        if (!isMember(group.status().configuration, group.self) || seat()?.group !== group) throw noMember()
-        // Who hears no leader may be behind: its followers had better ask another one.
-        if (liveLeaderOf(group) !== undefined) ledAt = clock.monotonic()
-        else if (clock.monotonic() - ledAt > LEADERLESS_MS)
-          throw stateError('no-leader', 'this member hears no coordinator, and may be behind', 'follow another one')
-        const changes = version === undefined ? undefined : records.since(version, CHANGES_AT_ONCE, PAGE_BYTES)
-        if (changes === undefined) {
-          // All of it, as of now: pages are cut before anything else is applied.
-          const all = records.all().filter(({ key }) => key.startsWith(prefix))
-          version = machine.version()
-          const pages = pagesOf(all)
-          for (const [i, page] of pages.entries())
-            yield { type: 'records', version, records: page, first: i === 0, last: i === pages.length - 1 } as const
-          toldAt = clock.monotonic()
-          toldVersion = version
-          continue
-        }
-        const told = changes.filter(({ key }) => key.startsWith(prefix))
-        // Without changes it is as far as this member; with some, as far as these.
-        version = changes.at(-1)?.fence.index ?? Math.max(version ?? 0, machine.version())
-        const isMark = told.length === 0 && version !== toldVersion && clock.monotonic() - toldAt >= MARK_MS
-        if (told.length > 0 || isMark) {
-          yield {
-            type: 'changes',
-            version,
-            changes: told.map(({ key, fence, at, value }) => ({
-              key,
-              fence,
-              at,
-              ...(value !== undefined && { value }),
-            })),
-          } as const
-          toldAt = clock.monotonic()
-          toldVersion = version
-        } else if (changes.length === 0) await nextEntry(machine, timers, signal)
-      }
-    },
+    follow: ({ meshId, prefix, from }, { signal }) =>
+      followJournal({
+        port,
+        prefix,
+        from,
+        signal,
+        open: () => memberOf(meshId),
+        check({ group }) {
+          if (!isMember(group.status().configuration, group.self) || member()?.group !== group) throw noMember()
+        },
+      }),
   })
-}
-
-/** At least one page, which may be empty. */
-const pagesOf = <T extends { readonly size: number }>(all: readonly T[]): T[][] => {
-  const pages: T[][] = [[]]
-  let size = 0
-  for (const one of all) {
-    if (size > PAGE_BYTES || (pages.at(-1)?.length ?? 0) >= PAGE_RECORDS) {
-      pages.push([])
-      size = 0
-    }
-    size += one.size
-    pages.at(-1)?.push(one)
-  }
-  return pages
 }
