@@ -6,7 +6,6 @@
  * the quota of the disk is used up, the oldest go, those of calls before those of messages, and are counted. The rows are
  * `d/<id>`.
  */
-import type { Fault } from '../../errors.ts'
 import { ParleyError } from '../../errors.ts'
 import type { Quota } from '../../limits/quota.ts'
 import type { Port, Stop } from '../../port.ts'
@@ -22,8 +21,11 @@ import {
   type DeadLetterDetails,
   DeadLetterRow,
   dataOf,
+  deadLetterRowOf,
   type FailedCall,
   letterOf,
+  type NewDeadLetter,
+  readDeadLetter,
 } from './dead-letter.ts'
 import { createLetterIndex, GROUPINGS, type Grouping, type LetterGroup } from './dead-letter-index.ts'
 
@@ -72,17 +74,6 @@ export interface DeadLetters {
   onDead(fn: (letter: DeadLetter) => void): Stop
 }
 
-export interface NewDeadLetter {
-  readonly destination: string
-  readonly capability?: string | undefined
-  readonly message: Uint8Array
-  readonly policy: RetryPolicy
-  readonly fault: Fault
-  readonly attempts: number
-  readonly firstFailureAt: number
-  readonly lastFailureAt: number
-}
-
 export interface DeadLetterStoreDeps {
   readonly port: Pick<Port, 'clock' | 'random' | 'log'>
   readonly store: RowStore
@@ -103,25 +94,6 @@ const missing = (id: string): ParleyError =>
   new ParleyError('STA001', `there is no dead letter ${id.slice(0, 64)}`, {
     hint: 'list them; it may have been retried',
   })
-
-const parse = (value: Uint8Array): { row: DeadLetterRow; message: DurableMessage } => {
-  const row = DeadLetterRow.parse(decodePayload('cbor', value))
-  return { row, message: decodeMessage(row.message) }
-}
-
-const rowOf = (death: NewDeadLetter): DeadLetterRow => ({
-  destination: death.destination,
-  ...(death.capability !== undefined && { capability: death.capability }),
-  code: death.fault.code,
-  reason: death.fault.message,
-  ...(death.fault.hint !== undefined && { hint: death.fault.hint }),
-  attempts: death.attempts,
-  firstFailureAt: death.firstFailureAt,
-  lastFailureAt: death.lastFailureAt,
-  policy: death.policy,
-  message: death.message,
-  isCall: false,
-})
 
 /** The changes are to be committed, and `done` says so once they are. */
 interface AddedLetter {
@@ -152,7 +124,7 @@ export class DeadLetterStore implements DeadLetters {
   }
 
   // A field: whoever makes dead letters is given it alone.
-  readonly addMessage = (death: NewDeadLetter): AddedLetter => this.#add(rowOf(death))
+  readonly addMessage = (death: NewDeadLetter): AddedLetter => this.#add(deadLetterRowOf(death))
 
   /** Kept soon; it never throws. */
   addCall(call: FailedCall): void {
@@ -177,7 +149,7 @@ export class DeadLetterStore implements DeadLetters {
     const { error, recovery, at } = call
     const message = encodeMessage(callAsMessage(call, uuid7(at, port.random(10)), settings.maxMessageBytes))
     const reason = `${error.message}; its recovery failed: ${recovery.code} ${recovery.message}`
-    const row = rowOf({
+    const row = deadLetterRowOf({
       destination: call.to ?? '',
       message,
       policy: settings.retry,
@@ -261,7 +233,7 @@ export class DeadLetterStore implements DeadLetters {
       last = key.slice(DEAD_LETTERS.length)
       const entry = this.#index.get(last)
       if (entry === undefined || GROUPINGS.some((by) => about[by] !== undefined && about[by] !== entry[by])) continue
-      const { row, message } = parse(value)
+      const { row, message } = readDeadLetter(value)
       const letter = letterOf(last, row, message)
       if (matches(letter)) letters.push(letter)
     }
@@ -276,7 +248,7 @@ export class DeadLetterStore implements DeadLetters {
     const isKnown = this.#index.get(id) !== undefined
     const value = isKnown ? await this.#deps.store.get(DEAD_LETTERS + id) : undefined
     if (value === undefined) throw missing(id)
-    return parse(value)
+    return readDeadLetter(value)
   }
 
   async show(id: string): Promise<DeadLetterDetails> {

@@ -3,8 +3,8 @@ import * as z from 'zod'
 import type { Content } from '../../define.ts'
 import type { Fault } from '../../errors.ts'
 import { decodePayload } from '../../wire/payload/payload.ts'
-import type { DurableMessage, Guarantee } from '../durable-message.ts'
-import { RetryPolicySchema } from '../options.ts'
+import { type DurableMessage, decodeMessage, type Guarantee } from '../durable-message.ts'
+import { type RetryPolicy, RetryPolicySchema } from '../options.ts'
 
 /** Row `d/<id>`. */
 export const DeadLetterRow = z.object({
@@ -46,6 +46,18 @@ export interface DeadLetter {
   readonly firstFailureAt: number
   readonly lastFailureAt: number
   readonly bytes: number
+}
+
+/** A message that is given up. */
+export interface NewDeadLetter {
+  readonly destination: string
+  readonly capability?: string | undefined
+  readonly message: Uint8Array
+  readonly policy: RetryPolicy
+  readonly fault: Fault
+  readonly attempts: number
+  readonly firstFailureAt: number
+  readonly lastFailureAt: number
 }
 
 export interface DeadLetterDetails extends DeadLetter {
@@ -120,3 +132,22 @@ export const callAsMessage = (call: FailedCall, id: string, maxBytes: number): D
     destinations: [],
   }
 }
+
+export const readDeadLetter = (value: Uint8Array): { row: DeadLetterRow; message: DurableMessage } => {
+  const row = DeadLetterRow.parse(decodePayload('cbor', value))
+  return { row, message: decodeMessage(row.message) }
+}
+
+export const deadLetterRowOf = (death: NewDeadLetter): DeadLetterRow => ({
+  destination: death.destination,
+  ...(death.capability !== undefined && { capability: death.capability }),
+  code: death.fault.code,
+  reason: death.fault.message,
+  ...(death.fault.hint !== undefined && { hint: death.fault.hint }),
+  attempts: death.attempts,
+  firstFailureAt: death.firstFailureAt,
+  lastFailureAt: death.lastFailureAt,
+  policy: death.policy,
+  message: death.message,
+  isCall: false,
+})

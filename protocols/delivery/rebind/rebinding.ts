@@ -10,7 +10,7 @@
 import type { Fault } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
-import type { NewDeadLetter } from '../dead-letters/dead-letter-store.ts'
+import type { NewDeadLetter } from '../dead-letters/dead-letter.ts'
 import { decodeMessage } from '../durable-message.ts'
 import type { ResolvedDeliveryOptions } from '../options.ts'
 import type { ConversationBindings } from '../send/conversation-bindings.ts'

@@ -7,7 +7,7 @@ import * as z from 'zod'
 import { type Fault, ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { decodePayload, encodePayload } from '../../wire/payload/payload.ts'
-import type { NewDeadLetter } from '../dead-letters/dead-letter-store.ts'
+import type { NewDeadLetter } from '../dead-letters/dead-letter.ts'
 import { decodeMessage, logFieldsOf } from '../durable-message.ts'
 import { RetryPolicySchema } from '../options.ts'
 import { CAPABILITY_PREFIX, padded, UNROUTED } from '../store/delivery-rows.ts'
@@ -108,6 +108,16 @@ const createWaitingCounts = () => {
   }
 }
 
+const deadLetterOf = ({ capability, draft, isUnknown }: UnroutedMessage, nowMs: number): NewDeadLetter => ({
+  destination: CAPABILITY_PREFIX + capability,
+  message: draft.bytes,
+  policy: draft.policy,
+  fault: isUnknown ? UNKNOWN : { code: 'MSG005', message: nobodyOffered(capability) },
+  attempts: 0,
+  firstFailureAt: nowMs,
+  lastFailureAt: nowMs,
+})
+
 export const openUnrouted = async (deps: UnroutedDeps): Promise<UnroutedMessages> => {
   const { port, store, outbox } = deps
   const waiting = new Map<string, UnroutedMessage>()
@@ -119,20 +129,6 @@ export const openUnrouted = async (deps: UnroutedDeps): Promise<UnroutedMessages
     hold(one, 1)
     turn = Math.max(turn, Number.parseInt(key.slice(UNROUTED.length), 36))
     outbox.count(1, one.draft.bytes.length)
-  }
-
-  const addDeadLetter = ({ capability, draft, isUnknown }: UnroutedMessage) => {
-    const now = port.clock.now()
-    deps.count(isUnknown ? 'dead' : 'expired')
-    return deps.addDeadLetter({
-      destination: CAPABILITY_PREFIX + capability,
-      message: draft.bytes,
-      policy: draft.policy,
-      fault: isUnknown ? UNKNOWN : { code: 'MSG005', message: nobodyOffered(capability) },
-      attempts: 0,
-      firstFailureAt: now,
-      lastFailureAt: now,
-    })
   }
 
   const bind = async (one: UnroutedMessage, peer: string): Promise<void> => {
@@ -160,7 +156,8 @@ export const openUnrouted = async (deps: UnroutedDeps): Promise<UnroutedMessages
 
   const deadLetter = async (one: UnroutedMessage): Promise<void> => {
     const { capability, draft } = one
-    const { id, changes, done } = addDeadLetter(one)
+    deps.count(one.isUnknown ? 'dead' : 'expired')
+    const { id, changes, done } = deps.addDeadLetter(deadLetterOf(one, port.clock.now()))
     hold(one, -1)
     outbox.count(-1, -draft.bytes.length)
     try {

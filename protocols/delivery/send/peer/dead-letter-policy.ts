@@ -4,7 +4,7 @@
  */
 import { type Fault, ParleyError } from '../../../errors.ts'
 import type { Port } from '../../../port.ts'
-import type { NewDeadLetter } from '../../dead-letters/dead-letter-store.ts'
+import type { NewDeadLetter } from '../../dead-letters/dead-letter.ts'
 import { logFieldsOf } from '../../durable-message.ts'
 import { encodeOutboxRow, outboxKey, SKIP_ROW } from '../../store/delivery-rows.ts'
 import type { RowChange, RowStore } from '../../store/row-storage.ts'
