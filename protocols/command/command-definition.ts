@@ -2,7 +2,7 @@
  * A type of command as data, and the protocol that carries it.
  *
  * Each registered type is served as a protocol of its own, `command-<type>` with `.` as `--` and `_` as `---`, so that the
- * directory lists it with its schema and finds who registered it. Wire id: `/parley/command-<type>/<major>`. Keeps no state.
+ * directory lists it with its schema and finds who registered it. Wire id: `/parley/command-<type>/<major>`.
  */
 import * as z from 'zod'
 import { defineProtocol } from '../define.ts'

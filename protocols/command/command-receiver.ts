@@ -3,7 +3,7 @@
  *
  * The handler does not end with the attempt that began it: attempts that come later wait for the same outcome. It is told
  * to stop when the sender cancels, when the command's time is over, and when this node stops.
- * State: what is remembered (remembered.ts), and what can still be cancelled.
+ * State: what is remembered (command-deduplication.ts), and what can still be cancelled.
  */
 import type { Context } from '../define.ts'
 import { type Fault, ParleyError, toFault } from '../errors.ts'
@@ -92,7 +92,7 @@ export const createCommandReceiver = (
     const stop = port.timers.after(timeoutMs, () => abort.abort(late))
     cancels.set(key, abort)
     counts.executed += 1
-    const told: CommandContext = {
+    const given: CommandContext = {
       commandId,
       type,
       peer: context.peer,
@@ -105,7 +105,7 @@ export const createCommandReceiver = (
     let answer: RunAnswer
     try {
       // One that does not listen to its signal is not waited for; it may still end, and nobody hears of it.
-      const result = await Promise.race([Promise.resolve(handler(parameters, told)), abortedBy(abort.signal)])
+      const result = await Promise.race([Promise.resolve(handler(parameters, given)), abortedBy(abort.signal)])
       answer = { command_id: commandId, status: 'ack', result }
       counts.acks += 1
     } catch (error) {

@@ -5,9 +5,8 @@
  * and a reason. It is sent again until it is acknowledged, and the receiver runs it once for each command id, as long as it
  * remembers it: for 10 minutes, among its last 4,096, and not after a restart. The envelope of a command says
  * COMMAND, its performative is `request`. Wire id: one protocol for each type, `/parley/command-<type>/<major>`.
- * State: what is registered here, and what receive.ts remembers.
+ * State: what is registered here, and what command-receiver.ts remembers.
  */
-
 import type { AnyProtocol, Context, Handlers } from '../define.ts'
 import { ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
@@ -16,7 +15,7 @@ import type { CommandHandler, CommandOptions, CommandRetry, Commands } from './a
 import type { CommandDeduplicationLimits } from './command-deduplication.ts'
 import { type CommandDefinition, type CommandProtocol, commandProtocol, definitionOf } from './command-definition.ts'
 import { createCommandReceiver, type RunRequest } from './command-receiver.ts'
-import { type CommandSenderDeps, createCommandSender } from './command-sender.ts'
+import { CommandSender, type CommandSenderDeps } from './command-sender.ts'
 
 const OPTION_KEYS = keysOf<CommandOptions>({
   timeoutMs: true,
@@ -45,7 +44,7 @@ export interface CommandsDeps extends Omit<CommandSenderDeps, 'port'> {
 export const createCommands = (deps: CommandsDeps): Commands & { stop(): void } => {
   const { port, serve, choose, peerOf } = deps
   const receiving = createCommandReceiver(port, deps.limits, deps.bytesOf)
-  const sending = createCommandSender({ port, choose, peerOf })
+  const sending = new CommandSender({ port, choose, peerOf })
   const registered = new Set<string>()
   const byName = new Map<string, CommandProtocol>()
   const byDefinition = new WeakMap<CommandDefinition, CommandProtocol>()

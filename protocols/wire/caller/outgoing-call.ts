@@ -1,6 +1,5 @@
 /**
  * A call on its way out, with its input already written, and the ways in which it ends without an answer.
- * Keeps no state.
  */
 import type { Progress } from '../../define.ts'
 import { ParleyError } from '../../errors.ts'

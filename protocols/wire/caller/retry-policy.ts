@@ -2,7 +2,8 @@
  * What a caller does after a failed attempt. Pure; the driver waits and calls.
  *
  * A request may be tried again when it cannot have been handled (not sent, or refused for load) or when handling it twice
- * is as good as once (`idempotent`); after an attempt that was not answered in its time (COM001) only then. Backoff is exponential with full jitter in its upper half.
+ * is as good as once (`idempotent`); after an attempt that was not answered in its time (COM001) only then. Backoff is
+ * exponential with full jitter in its upper half.
  */
 import { isParleyError, ParleyError } from '../../errors.ts'
 
@@ -29,8 +30,8 @@ export const neverHandled = (error: ParleyError): boolean =>
   error.code === 'COM003' || (error.code === 'COM002' && error.details.sent === false)
 
 const retryAfter = (error: ParleyError): number => {
-  const told = error.details.retryAfterMs
-  return typeof told === 'number' && told > 0 && told < 60_000 ? told : 0
+  const askedMs = error.details.retryAfterMs
+  return typeof askedMs === 'number' && askedMs > 0 && askedMs < 60_000 ? askedMs : 0
 }
 
 /** Whether a failed call is tried again at the same peer, and after how long. */

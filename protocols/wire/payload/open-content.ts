@@ -3,7 +3,7 @@
  *
  * A value with a BigInt, or with bytes in it, is written as CBOR behind the three bytes d9 d9 f7, with which no JSON text
  * begins (RFC 8949 section 3.4.6); whoever reads tells the two apart by them. This is the recovery of MSG002
- * (retry_with_new_serializer). A contract that says `content` gets that and nothing else. Keeps no state.
+ * (retry_with_new_serializer). A contract that says `content` gets that and nothing else.
  */
 import { ParleyError } from '../../errors.ts'
 import { decodePayload, encodePayload, jsonText, textToBytes } from './payload.ts'

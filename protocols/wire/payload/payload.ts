@@ -1,6 +1,6 @@
 /**
  * Payloads: value <-> bytes, and the schema check on both sides of it. The order outbound is validate, serialize
- * (here), compress, send (outbox); inbound the reverse.
+ * (here), compress, send (frame-writer.ts); inbound the reverse.
  *
  * An empty payload stands for `undefined`. Errors: MSG001 (schema), MSG002 (cannot be written), MSG003 (cannot be read).
  */

@@ -3,7 +3,7 @@
  *
  * The fields that the other side says it does not know, as an older version with a strict schema does, are left out where
  * this side's contract allows that, and defaults and transforms are applied again. What comes out is worth sending only
- * where it is another payload. Keeps no state.
+ * where it is another payload.
  */
 import * as z from 'zod'
 import type { Content } from '../../define.ts'
