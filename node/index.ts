@@ -77,7 +77,8 @@ export {
   type JournalTx,
   type Json,
 } from '../protocols/journal/state/command-kind.ts'
-export type { Notification, Notifications } from '../protocols/notification/notifications.ts'
+export type { Notification } from '../protocols/notification/notification.ts'
+export type { Notifications } from '../protocols/notification/notifications.ts'
 export {
   type Answers,
   type AnyPart,

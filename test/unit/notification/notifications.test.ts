@@ -7,11 +7,11 @@ import type { MeshEvent } from '../../../protocols/events/event.ts'
 import { NOTIFICATION_TOPIC } from '../../../protocols/events/event-traffic.ts'
 import { createEvents } from '../../../protocols/events/events.ts'
 import {
-  createNotifications,
   decideNotification,
   type Notification,
   notificationEvent,
-} from '../../../protocols/notification/notifications.ts'
+} from '../../../protocols/notification/notification.ts'
+import { createNotifications } from '../../../protocols/notification/notifications.ts'
 import { createPortNetwork } from '../../support/port-network.ts'
 
 /** Nodes that know what the test tells them of who coordinates. */
