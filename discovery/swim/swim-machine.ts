@@ -8,7 +8,7 @@
  * - The own incarnation and what is known of others' never go back; a suspicion that was refuted never ends as a death.
  * - Nobody is dead on word of others alone to a node that is connected to it: that one looks for itself first.
  * - A tick that comes late moves all times by as much: a node that stood still condemns nobody for its own silence.
- * - What it keeps and what it sends in one message is bounded (settings.ts).
+ * - What it keeps and what it sends in one message is bounded (swim-settings.ts).
  *
  * Source: Das et al., SWIM (DSN 2002); Dadgar et al., Lifeguard (arXiv:1707.00788). Other than there, probes go to
  * connected neighbours only, joins come from the directory, and a connection that closes is a hint: others are asked for

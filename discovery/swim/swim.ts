@@ -1,5 +1,5 @@
 /**
- * The failure detector over a Port: gives the machine (swim/machine.ts) what happens, and carries out what it says.
+ * The failure detector over a Port: gives the machine (swim-machine.ts) what happens, and carries out what it says.
  *
  * Each probe is a call over the mesh's own links, its answer the acknowledgement; claims ride on both. Beside that it
  * keeps what neighbours tell of their load, and how long their answers take. One timer, set to when the machine is next
