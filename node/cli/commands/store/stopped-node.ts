@@ -1,7 +1,4 @@
-/**
- * The data directory that `parley store` works on: which one, whose it is, and its lock while something is done there. Keeps
- * no state.
- */
+/** The data directory that `parley store` works on: which one, whose it is, and its lock while something is done there. */
 import { readdir, stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
@@ -13,7 +10,7 @@ import { KNOWN_FILE, MESSAGES_FOLDER } from '../../../store/known-stores.ts'
 import { loadIdentity } from '../../../trust/identity.ts'
 import { DATA_ROOT } from '../../connect/running-nodes.ts'
 import { usageError } from '../../output/exit-codes.ts'
-import type { StoreOwner } from './store-text.ts'
+import type { StoreOwner } from './store-facts.ts'
 
 export interface StoreCommandOptions {
   node?: string

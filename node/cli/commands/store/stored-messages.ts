@@ -6,7 +6,7 @@ import { type CopyVerdict, detectCopy } from '../../../store/files/copy-detectio
 import type { RandomBytes } from '../../../store/journal/replace-log.ts'
 import { type RepairedRows, repairRows } from '../../../store/messages/row-repair.ts'
 import { type RowSurvey, surveyRows } from '../../../store/messages/row-survey.ts'
-import { block, count } from './store-text.ts'
+import { block, count } from './store-facts.ts'
 
 const ASIDE_NAME = /\.damaged(\.\d+)?$/
 /** Keys that are shown to a person; `--json` has up to 100. */

@@ -6,14 +6,11 @@ import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import {
-  acceptLoss,
-  acknowledgeMove,
-  adopt,
-  forceRecover,
-  repairStoppedStore,
-  verifyStore,
-} from '../../../../../../node/cli/commands/store/store-command.ts'
+import { acceptLoss } from '../../../../../../node/cli/commands/store/store-accept-loss.ts'
+import { acknowledgeMove } from '../../../../../../node/cli/commands/store/store-moved.ts'
+import { adopt, forceRecover } from '../../../../../../node/cli/commands/store/store-recover.ts'
+import { repairStoppedStore } from '../../../../../../node/cli/commands/store/store-repair.ts'
+import { verifyStore } from '../../../../../../node/cli/commands/store/store-verify.ts'
 import { createTerminalPrompt, type TerminalPrompt } from '../../../../../../node/cli/input/terminal-prompt.ts'
 import { exitCodeOf } from '../../../../../../node/cli/output/exit-codes.ts'
 import { lockDataDirectory } from '../../../../../../node/store/data-directory.ts'

@@ -4,11 +4,9 @@ import { randomBytes } from 'node:crypto'
 import { cp, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import {
-  acknowledgeMove,
-  repairStoppedStore,
-  verifyStore,
-} from '../../../../../../node/cli/commands/store/store-command.ts'
+import { acknowledgeMove } from '../../../../../../node/cli/commands/store/store-moved.ts'
+import { repairStoppedStore } from '../../../../../../node/cli/commands/store/store-repair.ts'
+import { verifyStore } from '../../../../../../node/cli/commands/store/store-verify.ts'
 import { exitCodeOf } from '../../../../../../node/cli/output/exit-codes.ts'
 import { openFolder } from '../../../../../../node/store/files/disk.ts'
 import { MESSAGES_FOLDER } from '../../../../../../node/store/known-stores.ts'

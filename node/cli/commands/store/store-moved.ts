@@ -1,0 +1,54 @@
+/** `parley store moved`: says that a data directory was moved or copied while its node was stopped, and is the newest there is. */
+import { escapeText } from '../../../observe/log/log-fields.ts'
+import { type CopyVerdict, detectCopy, recordFileIdentity } from '../../../store/files/copy-detection.ts'
+import { surveyJournal } from '../../../store/journal/journal-survey.ts'
+import { processTerminalPrompt, type TerminalPrompt } from '../../input/terminal-prompt.ts'
+import { remark } from '../../output/print.ts'
+import { withStoppedJournal } from './stopped-node.ts'
+import { type ConfirmedCommandOptions, confirm, folderOf, printResult } from './store-change.ts'
+import { factsOf, type JournalFacts } from './store-facts.ts'
+
+const isOnlyVoter = ({ voters, member }: JournalFacts): boolean => voters.length === 1 && voters[0] === member
+
+const movedPlanText = (facts: JournalFacts, place: CopyVerdict): string => {
+  const { dataDir, member, meshId, term, lastIndex } = facts
+  const needless = place === 'same' ? 'It is where it was, as far as can be seen: there is no need to say it.\n' : ''
+  const sole = isOnlyVoter(facts) ? 'It votes alone, as far as it knows: it goes on as it was in any case.\n' : ''
+  return `This says that the store in ${escapeText(dataDir)} was moved or copied while its node was stopped, and that it is the
+newest there is: the node goes on as the member that it was, with its vote.
+  member       ${member ?? 'unknown'}
+  mesh id      ${meshId ?? 'none'}
+  has          entries to ${lastIndex}, term ${term}
+${needless}${sole}What may be lost where that is not so: a node that starts on an older copy has forgotten what it promised, and one of
+which two copies run promises twice. Both can lose decisions that were answered as done. If you are not sure, do not say it:
+just start the node, and it comes back as a new member that learns from the others.
+`
+}
+
+const movedFacts = ({ dataDir, meshId, member, lastIndex }: JournalFacts, before: CopyVerdict, place: CopyVerdict) => ({
+  dataDir,
+  meshId,
+  member,
+  lastIndex,
+  before,
+  place,
+})
+
+const movedText = ({ dataDir, member }: JournalFacts): string =>
+  `the store in ${escapeText(dataDir)} counts as moved: its node goes on as ${member ?? 'the member that it was'}.
+Never start the directory that it was copied from again.`
+
+export const acknowledgeMove = (
+  options: ConfirmedCommandOptions,
+  terminal: TerminalPrompt = processTerminalPrompt(),
+): Promise<void> =>
+  withStoppedJournal(options, async (disk, owner, messages) => {
+    const folder = folderOf(owner)
+    const facts = factsOf(await surveyJournal(disk), owner)
+    const before = await detectCopy(folder)
+    remark(movedPlanText(facts, before))
+    await confirm('Type moved to go on: ', 'moved', options.yes, '--yes', terminal)
+    await recordFileIdentity(folder)
+    if (messages !== undefined) await recordFileIdentity(messages)
+    printResult(options, movedFacts(facts, before, await detectCopy(folder)), movedText(facts))
+  })
