@@ -166,7 +166,7 @@ export const startAgent = (mesh: AgentMesh, file: string, options: AgentOptions 
       throw error
     },
   )
-  // Whoever waits for them hears of it; nobody has to.
+  // Nobody has to wait for them; then their rejections are no unhandled ones.
   ready.promise.catch(() => {})
   exited.catch(() => {})
 

@@ -118,7 +118,7 @@ export class WorkerThread {
       this.#failure ??= error instanceof Error ? error : new Error(String(error))
     })
     this.#worker.on('exit', (code) => this.#onExit(code))
-    // Whoever waits for it hears of it; nobody has to.
+    // Nobody has to wait for it; then its rejection is no unhandled one.
     this.#ready.promise.catch(() => {})
   }
 

@@ -51,7 +51,7 @@ const methodOf = ({ kind, timeoutMs, idempotent, content }: MethodRecord): Metho
 const newest = (records: readonly ProtocolRecord[]): ProtocolRecord | undefined =>
   [...records].sort((a, b) => b.version.localeCompare(a.version, 'en', { numeric: true }))[0]
 
-const meant = (name: string, known: readonly string[], none: string): string => {
+const hintFor = (name: string, known: readonly string[], none: string): string => {
   const guess = nearestName(name, known)
   if (guess !== undefined) return `did you mean ${guess}?`
   return known.length === 0 ? none : `there is ${known.slice(0, 20).join(', ')}`
@@ -61,23 +61,23 @@ const meant = (name: string, known: readonly string[], none: string): string => 
  * @param agents those who may be called
  * @throws COM004 when nobody offers the protocol, STA001 when those who do have no such method
  */
-export const findCallTarget = (agents: readonly Agent[], wanted: CallTargetName): CallTarget => {
+export const findCallTarget = (agents: readonly Agent[], target: CallTargetName): CallTarget => {
   const all = agents.flatMap(({ record }) => record.protocols)
-  const named = all.filter(({ name }) => name === wanted.protocol)
-  const record = newest(named.filter(({ version }) => wanted.major === undefined || majorOf(version) === wanted.major))
+  const named = all.filter(({ name }) => name === target.protocol)
+  const record = newest(named.filter(({ version }) => target.major === undefined || majorOf(version) === target.major))
   if (record === undefined) {
     const offered =
       named.length > 0 ? named.map(({ name, version }) => `${name}@${majorOf(version)}`) : all.map((one) => one.name)
-    const asked = wanted.major === undefined ? wanted.protocol : `${wanted.protocol}@${wanted.major}`
+    const asked = target.major === undefined ? target.protocol : `${target.protocol}@${target.major}`
     throw new ParleyError('COM004', `no agent offers ${asked}`, {
-      hint: meant(asked, [...new Set(offered)], 'no agent offers anything; start one with: parley up --serve FILE'),
+      hint: hintFor(asked, [...new Set(offered)], 'no agent offers anything; start one with: parley up --serve FILE'),
     })
   }
-  const method = record.methods.find(({ name }) => name === wanted.method)
+  const method = record.methods.find(({ name }) => name === target.method)
   if (method === undefined) {
-    throw new ParleyError('STA001', `${record.name} ${record.version} has no method ${wanted.method}`, {
-      hint: meant(
-        wanted.method,
+    throw new ParleyError('STA001', `${record.name} ${record.version} has no method ${target.method}`, {
+      hint: hintFor(
+        target.method,
         record.methods.map(({ name }) => name),
         'it has no methods',
       ),

@@ -7,7 +7,7 @@ import { errorOf, NO_AGENT } from './control-schemas.ts'
 import { readNdjsonFeed } from './ndjson.ts'
 
 const ASK_MS = 30_000
-/** A stream of which nothing comes for so long is dead: the node sends a sign of life each 10 s. */
+/** A stream of which nothing comes for so long is dead: the node sends an empty line each 10 s. */
 const SILENT_MS = 45_000
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 

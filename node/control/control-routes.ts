@@ -7,20 +7,21 @@ import * as z from 'zod'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import type { Log, Metrics } from '../../protocols/port.ts'
 import type { Mesh } from '../api.ts'
-import * as source from '../observe/debug/debug-schemas.ts'
+import * as debugSchemas from '../observe/debug/debug-schemas.ts'
 import { PartSchema } from '../observe/debug/part-schemas.ts'
 import { partView } from '../observe/debug/routes/debug-routes.ts'
 import { addMessageRoutes } from '../observe/debug/routes/message-routes.ts'
 import { jsonResponse, problemResponse, respond } from '../observe/http/http-responses.ts'
 import { thisProcess } from '../platform/process-identity.ts'
-import * as wire from './control-schemas.ts'
+import * as schemas from './control-schemas.ts'
 import type { ControlStreams } from './control-streams.ts'
 import { runBench } from './handlers/run-bench.ts'
 import { runCall } from './handlers/run-call.ts'
-import { publish, restoreRaftMember, send, topView, transfer, withdrawRaftMember } from './handlers/run-commands.ts'
-import * as tools from './handlers/run-journal.ts'
+import { publish, restoreRaftMember, send, transfer, withdrawRaftMember } from './handlers/run-commands.ts'
+import * as journal from './handlers/run-journal.ts'
 import { runSubscribe } from './handlers/run-subscribe.ts'
-import * as toolWire from './tool-schemas.ts'
+import { describe, outbox, topView } from './handlers/run-views.ts'
+import * as journalSchemas from './journal-schemas.ts'
 
 /** What of the node the control socket needs. */
 export type ControlMesh = Pick<
@@ -30,7 +31,7 @@ export type ControlMesh = Pick<
 
 export interface ControlDeps {
   mesh(): ControlMesh
-  readonly views: source.DebugSource
+  readonly views: debugSchemas.DebugSource
   /** Has the node stop in order; the answer is on its way then. */
   stop(): void
   readonly log: Log
@@ -53,7 +54,7 @@ const STATUS: Partial<Record<string, number>> = {
 const failure = ({ code, message, hint, details }: ParleyError): Response =>
   problemResponse(STATUS[code] ?? 500, message, hint ?? "look at this node's log", undefined, {
     code,
-    ...(details.reason === wire.NO_AGENT && { reason: wire.NO_AGENT }),
+    ...(details.reason === schemas.NO_AGENT && { reason: schemas.NO_AGENT }),
   })
 
 const NDJSON = 'application/x-ndjson'
@@ -74,8 +75,8 @@ const bodyOf = async (request: Request): Promise<unknown> => {
   let bytes = 0
   for await (const chunk of request.body ?? []) {
     bytes += chunk.length
-    if (bytes > wire.MAX_BODY_BYTES) {
-      throw new ParleyError('MSG001', `the request has more than ${wire.MAX_BODY_BYTES} bytes`, {
+    if (bytes > schemas.MAX_BODY_BYTES) {
+      throw new ParleyError('MSG001', `the request has more than ${schemas.MAX_BODY_BYTES} bytes`, {
         hint: 'send it in parts',
       })
     }
@@ -101,53 +102,55 @@ export const createControlRoutes = (deps: ControlDeps, streams: ControlStreams):
     return problemResponse(503, 'as many streams are open as are allowed', hint, {}, { code: 'COM003' })
   }
 
-  const shown: Record<string, () => unknown> = {
-    '/api/self': () => source.SelfSchema.parse(views.self()),
-    '/api/peers': () => ({ peers: z.array(source.PeerSchema).parse(views.peers()) }),
-    '/api/agents': () => ({ agents: z.array(source.AgentSchema).parse(views.agents()) }),
-    '/api/topics': () => ({ topics: z.array(source.TopicSchema).parse(views.topics()) }),
-    '/api/graph': () => source.GraphSchema.parse(views.graph()),
-    '/api/breakers': () => ({ breakers: z.array(source.CallBreakerSchema).parse(views.breakers()) }),
+  const reads: Record<string, () => unknown> = {
+    '/api/self': () => debugSchemas.SelfSchema.parse(views.self()),
+    '/api/peers': () => ({ peers: z.array(debugSchemas.PeerSchema).parse(views.peers()) }),
+    '/api/agents': () => ({ agents: z.array(debugSchemas.AgentSchema).parse(views.agents()) }),
+    '/api/topics': () => ({ topics: z.array(debugSchemas.TopicSchema).parse(views.topics()) }),
+    '/api/graph': () => debugSchemas.GraphSchema.parse(views.graph()),
+    '/api/breakers': () => ({ breakers: z.array(debugSchemas.CallBreakerSchema).parse(views.breakers()) }),
     '/api/parts': () => ({ parts: z.array(PartSchema).parse(views.parts.list()) }),
-    '/api/readiness': () => source.ReadinessSchema.parse(views.readiness()),
-    '/api/coordinator': async () => source.CoordinatorSchema.parse(await views.coordinator()),
-    '/api/process': async () => wire.ProcessSchema.parse({ ...(await thisProcess()), debugUrl: deps.mesh().debugUrl }),
-    '/api/top': () => wire.TopSchema.parse(topView(deps.mesh(), views)),
+    '/api/readiness': () => debugSchemas.ReadinessSchema.parse(views.readiness()),
+    '/api/coordinator': async () => debugSchemas.CoordinatorSchema.parse(await views.coordinator()),
+    '/api/process': async () =>
+      schemas.ProcessSchema.parse({ ...(await thisProcess()), debugUrl: deps.mesh().debugUrl }),
+    '/api/top': () => schemas.TopSchema.parse(topView(deps.mesh(), views)),
   }
-  const done: Record<string, (input: unknown) => unknown> = {
-    '/api/publish': (input) => publish(deps.mesh(), read(wire.PublishSchema, input)),
-    '/api/send': (input) => send(deps.mesh(), read(wire.SendSchema, input)),
-    '/api/coordinator/transfer': (input) => transfer(deps.mesh(), read(wire.TransferSchema, input)),
-    '/api/seat/give-up': (input) => withdrawRaftMember(deps.mesh(), read(wire.RaftMemberSchema, input)),
-    '/api/seat/take': (input) => restoreRaftMember(deps.mesh(), read(wire.RaftMemberSchema, input)),
-    '/api/outbox': (input) => tools.outbox(deps.mesh(), read(toolWire.OutboxQuerySchema, input)),
-    '/api/describe': (input) => tools.describe(deps.mesh(), views, read(toolWire.DescribeQuerySchema, input)),
-    '/api/journal/get': (input) => tools.journalGet(deps.mesh(), read(toolWire.JournalGetSchema, input)),
-    '/api/journal/list': (input) => tools.journalList(deps.mesh(), read(toolWire.JournalListSchema, input)),
-    '/api/journal/put': (input) => tools.journalPut(deps.mesh(), read(toolWire.JournalPutSchema, input)),
-    '/api/journal/delete': (input) => tools.journalDelete(deps.mesh(), read(toolWire.JournalDeleteSchema, input)),
+  const actions: Record<string, (input: unknown) => unknown> = {
+    '/api/publish': (input) => publish(deps.mesh(), read(schemas.PublishSchema, input)),
+    '/api/send': (input) => send(deps.mesh(), read(schemas.SendSchema, input)),
+    '/api/coordinator/transfer': (input) => transfer(deps.mesh(), read(schemas.TransferSchema, input)),
+    '/api/seat/give-up': (input) => withdrawRaftMember(deps.mesh(), read(schemas.RaftMemberSchema, input)),
+    '/api/seat/take': (input) => restoreRaftMember(deps.mesh(), read(schemas.RaftMemberSchema, input)),
+    '/api/outbox': (input) => outbox(deps.mesh(), read(schemas.OutboxQuerySchema, input)),
+    '/api/describe': (input) => describe(deps.mesh(), views, read(schemas.DescribeQuerySchema, input)),
+    '/api/journal/get': (input) => journal.getRecord(deps.mesh(), read(journalSchemas.JournalGetSchema, input)),
+    '/api/journal/list': (input) => journal.listRecords(deps.mesh(), read(journalSchemas.JournalListSchema, input)),
+    '/api/journal/put': (input) => journal.putRecord(deps.mesh(), read(journalSchemas.JournalPutSchema, input)),
+    '/api/journal/delete': (input) =>
+      journal.deleteRecord(deps.mesh(), read(journalSchemas.JournalDeleteSchema, input)),
     async '/api/stop'() {
       const self = await thisProcess()
       setImmediate(deps.stop)
-      return wire.ProcessSchema.parse(self)
+      return schemas.ProcessSchema.parse(self)
     },
   }
-  const streamed: Record<string, (input: unknown, signal: AbortSignal) => AsyncIterable<unknown>> = {
-    '/api/call': (input, signal) => runCall(deps.mesh(), read(wire.CallSchema, input), { signal, mayBeSelf: true }),
+  const feeds: Record<string, (input: unknown, signal: AbortSignal) => AsyncIterable<unknown>> = {
+    '/api/call': (input, signal) => runCall(deps.mesh(), read(schemas.CallSchema, input), { signal, mayBeSelf: true }),
     '/api/subscribe': (input, signal) =>
-      runSubscribe(deps.mesh(), read(wire.SubscribeSchema, input), { signal, missed: (count) => missed({}, count) }),
+      runSubscribe(deps.mesh(), read(schemas.SubscribeSchema, input), { signal, missed: (count) => missed({}, count) }),
     '/api/journal/watch': (input, signal) =>
-      tools.journalWatch(deps.mesh(), read(toolWire.JournalWatchSchema, input), signal),
-    '/api/bench': (input, signal) => runBench(deps.mesh(), read(toolWire.BenchSchema, input), signal),
+      journal.watchRecords(deps.mesh(), read(journalSchemas.JournalWatchSchema, input), signal),
+    '/api/bench': (input, signal) => runBench(deps.mesh(), read(schemas.BenchSchema, input), signal),
   }
 
   const app = new Hono()
-  for (const [path, show] of Object.entries(shown)) app.get(path, async () => jsonResponse(await show()))
+  for (const [path, show] of Object.entries(reads)) app.get(path, async () => jsonResponse(await show()))
   app.get('/api/parts/view', (c) => partView(views.parts, c.req.query()))
-  for (const [path, act] of Object.entries(done)) {
+  for (const [path, act] of Object.entries(actions)) {
     app.post(path, async (c) => jsonResponse(await act(await bodyOf(c.req.raw))))
   }
-  for (const [path, run] of Object.entries(streamed)) {
+  for (const [path, run] of Object.entries(feeds)) {
     app.post(path, async (c) => {
       const input = await bodyOf(c.req.raw)
       return stream((signal) => run(input, signal))

@@ -10,12 +10,22 @@
  * | POST `/api/stop` | the node stops in order; the answer comes before |
  * | POST `/api/call`, `/api/subscribe` | streams |
  * | POST `/api/publish`, `/api/send` | |
- * | `/api/outbox`, `/api/describe`, `/api/journal/…`, `/api/bench` | tool-schemas.ts |
+ * | POST `/api/outbox`, `/api/describe` | |
+ * | POST `/api/bench` | a stream |
+ * | `/api/journal/…` | journal-schemas.ts |
  * | POST `/api/coordinator/transfer`, `/api/seat/give-up`, `/api/seat/take` | |
  */
 import * as z from 'zod'
+import { WAITS_FOR } from '../../protocols/delivery/send/outbox-list.ts'
 import { CODES, type Code, isParleyError, ParleyError, toFault } from '../../protocols/errors.ts'
-import { AgentSchema, PeerSchema, ReadinessSchema, SelfSchema, TopicSchema } from '../observe/debug/debug-schemas.ts'
+import {
+  AgentDetailsSchema,
+  AgentSchema,
+  PeerSchema,
+  ReadinessSchema,
+  SelfSchema,
+  TopicSchema,
+} from '../observe/debug/debug-schemas.ts'
 
 /** Bytes of a request's body. */
 export const MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -194,7 +204,7 @@ export const TopSchema = z.object({
   readiness: ReadinessSchema,
   peers: z.array(PeerSchema),
   agents: z.array(AgentSchema),
-  /** The busiest, at most 100, with all that were ever published or heard here. */
+  /** The busiest, at most 100, with all events that were ever published or received here. */
   topics: z.array(TopicSchema.extend({ published: z.number(), received: z.number() })),
   coordinator: z.object({
     id: z.string().optional(),
@@ -209,3 +219,77 @@ export const TopSchema = z.object({
   delivery: z.object({ outbox: z.number(), held: z.number(), inbox: z.number(), deadLetters: z.number() }),
 })
 export type TopView = z.output<typeof TopSchema>
+
+export const OutboxQuerySchema = z.strictObject({
+  limit: z.int().min(1).max(1_000).default(100),
+  /** The last one of the page before. */
+  after: z.string().max(512).optional(),
+})
+
+export const OutboxSchema = z.object({
+  /** Of all. */
+  messages: z.number(),
+  bytes: z.number(),
+  entries: z.array(
+    z.object({
+      key: z.string(),
+      messageId: z.string(),
+      type: z.string(),
+      /** A peer id, or `capability:<name>`. */
+      destination: z.string(),
+      /** Of the peer; empty where it is not known. */
+      name: z.string(),
+      guarantee: z.string(),
+      conversationId: z.string().optional(),
+      /** Milliseconds since 1970. */
+      sentAt: z.number(),
+      expiresAt: z.number().optional(),
+      waitsFor: z.enum(WAITS_FOR),
+      attempts: z.number(),
+      code: z.string().optional(),
+      reason: z.string().optional(),
+      bytes: z.number(),
+    }),
+  ),
+})
+export type OutboxView = z.output<typeof OutboxSchema>
+
+export const DescribeQuerySchema = z.strictObject({
+  /** Name or id of an agent, or name of a protocol. */
+  what: z.string().min(1).max(256),
+})
+export const DescribedSchema = z.object({
+  kind: z.enum(['agent', 'protocol']),
+  /** The agent, or all that offer the protocol, with nothing else of what they offer. */
+  agents: z.array(AgentDetailsSchema),
+})
+export type Described = z.output<typeof DescribedSchema>
+
+export const BenchSchema = CallSchema.omit({ all: true }).extend({
+  /** Milliseconds that it goes on. */
+  forMs: z.int().min(100).max(600_000),
+  /** Calls at a time. */
+  concurrency: z.int().min(1).max(256),
+})
+export type BenchRequest = z.output<typeof BenchSchema>
+
+const BenchFigures = z.object({
+  seconds: z.number(),
+  calls: z.number(),
+  /** By code. */
+  errors: z.record(z.string(), z.number()),
+  perSecond: z.number(),
+  /** Milliseconds of the calls that were answered; absent where none was. */
+  p50Ms: z.number().optional(),
+  p95Ms: z.number().optional(),
+  p99Ms: z.number().optional(),
+  maxMs: z.number().optional(),
+})
+export type BenchFigures = z.output<typeof BenchFigures>
+
+/** `figures` each second, of all so far; `result` once, at the end. */
+export const BenchLineSchema = z.discriminatedUnion('type', [
+  BenchFigures.extend({ type: z.literal('figures') }),
+  BenchFigures.extend({ type: z.literal('result'), lastError: z.string().optional() }),
+])
+export type BenchLine = z.output<typeof BenchLineSchema>

@@ -29,7 +29,7 @@ export interface NdjsonFeed {
 
 /**
  * @param run makes the items; its signal is aborted when nobody reads any more
- * @param over told once, however it ended
+ * @param over called once, however it ended
  */
 export const createNdjsonFeed = (
   run: (signal: AbortSignal) => AsyncIterable<unknown>,
@@ -129,7 +129,7 @@ export async function* readNdjsonFeed<S extends z.ZodType>(
       from = at + 1
       if (line.type === 'end') return
       if (line.type === 'error') throw errorOf(FaultSchema.parse(line.error))
-      // A line of a newer node is left out; an empty one is a sign of life.
+      // A line of a newer node is left out; an empty one says that the node is there.
       const item = schema.safeParse(line)
       if (item.success) yield item.data
     }

@@ -1,5 +1,5 @@
 /**
- * The health listener: whether this node lives and is ready, and its metrics, over HTTP for probes and scrapers. Nothing else
+ * The health listener: whether this node runs and is ready, and its metrics, over HTTP for probes and scrapers. Nothing else
  * is there, so that it may be open where the debug endpoint may not.
  *
  * State: the scrape that is under way, which all share who ask meanwhile. It answers whoever asks, by any Host: probes and

@@ -50,7 +50,7 @@ export const nodeThatKnows = async (
 
 /**
  * @returns where several run and none is named: one that knows all the others, if there is one; else what was given, so that
- *   whoever asks is told to name one
+ *   the error says to name one
  */
 export const nodeOfOneMesh = async <W extends NodeSelector>(
   named: W,

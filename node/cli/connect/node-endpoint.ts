@@ -1,5 +1,5 @@
 /**
- * A running node, asked and told: by its control socket, or by its debug endpoint where it was named by its URL or has no
+ * Requests to a running node: by its control socket, or by its debug endpoint where it was named by its URL or has no
  * socket, with the key from its data directory where that can be read.
  */
 import * as z from 'zod'
@@ -118,20 +118,20 @@ const requestByUrl = async <S extends z.ZodType>(
  * @throws what the node answers, COM002 where it does not, SEC002 where it wants the key, MSG003 where something else answers
  */
 export const requestNode = async <S extends z.ZodType>(
-  reached: NodeEndpoint,
+  endpoint: NodeEndpoint,
   method: 'GET' | 'POST' | 'DELETE',
   path: string,
   schema: S,
 ): Promise<z.output<S>> =>
-  'control' in reached
-    ? reached.control.ask(method, path, schema, { timeoutMs: LIMIT_MS })
-    : requestByUrl(reached, method, path, schema)
+  'control' in endpoint
+    ? endpoint.control.ask(method, path, schema, { timeoutMs: LIMIT_MS })
+    : requestByUrl(endpoint, method, path, schema)
 
 /** Name of the mesh that a running node is in; undefined where it listens nowhere. */
 export const meshNameOf = async (node: FoundNode): Promise<string | undefined> => {
   const { debugUrl } = node
   const control = controlClientOf(node)
-  const reached =
+  const endpoint =
     control !== undefined ? { control } : debugUrl !== undefined ? { url: debugUrl, key: undefined } : undefined
-  return reached === undefined ? undefined : (await requestNode(reached, 'GET', '/api/self', SelfSchema)).mesh
+  return endpoint === undefined ? undefined : (await requestNode(endpoint, 'GET', '/api/self', SelfSchema)).mesh
 }

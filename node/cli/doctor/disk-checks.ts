@@ -1,6 +1,6 @@
 /**
  * What `parley doctor` says of the data directory: whether a node can work there, whose it is, who has it, its identity, and
- * the note of a node that is gone. It only looks: a mode that is wrong is told, not changed.
+ * the note of a node that is gone. It only looks: a wrong mode is reported, not changed.
  */
 import { constants } from 'node:fs'
 import { access, stat, statfs } from 'node:fs/promises'

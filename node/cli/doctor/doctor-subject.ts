@@ -139,8 +139,8 @@ const findDirectory = async (options: DoctorOptions, found: Settings) => {
   const names: string[] = []
   for (const name of await readdir(DATA_ROOT).catch(() => [])) if (await isNodeFolder(name)) names.push(name)
   const running = (await runningNodes()).map(({ directory }) => basename(directory))
-  const meant = names.length === 1 ? names : running
-  const [first, second] = meant
+  const candidates = names.length === 1 ? names : running
+  const [first, second] = candidates
   if (first === undefined || second !== undefined) return { dataDir: undefined, others: names.sort() }
   return { dataDir: resolve(DATA_ROOT, first), others: [] }
 }
@@ -184,7 +184,7 @@ const subjectOf = async (options: DoctorOptions): Promise<DoctorSubject> => {
   const { dataDir, others } = await findDirectory(options, found)
   const note = await noteIn(dataDir)
   const node = note?.alive === true ? note : undefined
-  const told = found.given.has('mesh') || node === undefined ? undefined : await meshWithin(node)
+  const meshName = found.given.has('mesh') || node === undefined ? undefined : await meshWithin(node)
   const joinsItself = found.options.join.length === 0 && node !== undefined
   return {
     ...found,
@@ -193,7 +193,7 @@ const subjectOf = async (options: DoctorOptions): Promise<DoctorSubject> => {
     others,
     note,
     node,
-    mesh: told ?? found.options.mesh,
+    mesh: meshName ?? found.options.mesh,
     join: joinsItself ? node.addresses : found.options.join,
     joinsItself,
   }

@@ -190,14 +190,14 @@ const joinCheck = (address: string): DoctorCheck => ({
 /** One for each member to join by. */
 export const joinChecks = ({ join, joinsItself, options }: DoctorSubject): DoctorCheck[] => {
   // One address of the running node is enough to see whether it lets others in.
-  const wanted = joinsItself ? join.slice(0, 1) : join.slice(0, MAX_JOINS)
-  const more = joinsItself ? 0 : join.length - wanted.length
+  const targets = joinsItself ? join.slice(0, 1) : join.slice(0, MAX_JOINS)
+  const more = joinsItself ? 0 : join.length - targets.length
   const rest: DoctorCheck[] = []
   if (more > 0)
     rest.push({ name: 'join', run: () => [skipped('join', `${more} more addresses to join are not looked at`)] })
-  if (wanted.length === 0) {
+  if (targets.length === 0) {
     const others = options.discovery.mdns ? 'it finds others by multicast DNS' : 'it joins nobody; others may join it'
     rest.push({ name: 'join', run: () => [ok('join', others)] })
   }
-  return [...wanted.map(joinCheck), ...rest]
+  return [...targets.map(joinCheck), ...rest]
 }

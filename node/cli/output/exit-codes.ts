@@ -29,10 +29,12 @@ export const usageError = (message: string, hint: string): ParleyError => new Pa
 /** Commander's messages, in the form of all the others. */
 const fromCommander = (error: CommanderError): ParleyError => {
   const [first = '', ...rest] = error.message.split('\n')
-  const meant = /Did you mean (.+)\?/.exec(rest.join(' '))?.[1]
+  const suggestion = /Did you mean (.+)\?/.exec(rest.join(' '))?.[1]
   return usageError(
     first.replace(/^error: /, ''),
-    meant === undefined ? 'parley --help and parley COMMAND --help list what there is' : `did you mean ${meant}?`,
+    suggestion === undefined
+      ? 'parley --help and parley COMMAND --help list what there is'
+      : `did you mean ${suggestion}?`,
   )
 }
 

@@ -8,7 +8,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import type { Mesh } from '../../api.ts'
-import type { BenchFigures, BenchLine, BenchRequest } from '../tool-schemas.ts'
+import type { BenchFigures, BenchLine, BenchRequest } from '../control-schemas.ts'
 import { planCall } from './run-call.ts'
 
 export const MAX_SAMPLES = 100_000

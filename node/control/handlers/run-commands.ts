@@ -1,25 +1,22 @@
-/** What the control socket has a node do, and what a live table shows of it. */
+/** What the control socket has a node do: publish, send, hand the coordination over, give up its vote. */
 import { setTimeout } from 'node:timers/promises'
 import * as z from 'zod'
 import { coordinatorProtocol } from '../../../protocols/coordinator/contract.ts'
 import { defineMessage } from '../../../protocols/delivery/define-message.ts'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import type { Mesh } from '../../api.ts'
-import type { DebugSource } from '../../observe/debug/debug-schemas.ts'
-import type * as wire from '../control-schemas.ts'
+import type * as schemas from '../control-schemas.ts'
 import { checkHasReceiver, notReceiving } from './message-receivers.ts'
 import { findPeer } from './run-call.ts'
 
-/** Topics in a live table. */
-const MAX_TOPICS = 100
-/** Milliseconds until a transfer is asked for again. */
-const AGAIN_MS = 100
+/** Milliseconds until a transfer is requested again. */
+const RETRY_MS = 100
 
 /** They go out in their order; what fails ends it, and says how many went out. */
 export const publish = async (
   { events }: Pick<Mesh, 'events'>,
-  { topic, events: list, type, headers, ttlMs }: z.output<typeof wire.PublishSchema>,
-): Promise<z.output<typeof wire.PublishedSchema>> => {
+  { topic, events: list, type, headers, ttlMs }: z.output<typeof schemas.PublishSchema>,
+): Promise<z.output<typeof schemas.PublishedSchema>> => {
   const options = {
     ...(type !== undefined && { type }),
     ...(headers !== undefined && { headers }),
@@ -42,8 +39,8 @@ export const publish = async (
 
 export const send = async (
   mesh: Pick<Mesh, 'messages' | 'directory'>,
-  { type, data, to, capability, version, waitMs, keep, ...rest }: z.output<typeof wire.SendSchema>,
-): Promise<z.output<typeof wire.SentSchema>> => {
+  { type, data, to, capability, version, waitMs, keep, ...rest }: z.output<typeof schemas.SendSchema>,
+): Promise<z.output<typeof schemas.SentSchema>> => {
   const { guarantee, rebind, conversationId, headers, ttlMs } = rest
   if (to !== undefined && capability !== undefined) {
     throw new ParleyError('MSG001', 'a message goes to peers or to a capability', { hint: 'leave out one of them' })
@@ -85,15 +82,15 @@ const handOver = async (coordinator: Mesh['coordinator'], peer: string | undefin
       return await coordinator.transfer(peer, { signal })
     } catch (error) {
       if (signal.aborted || !isParleyError(error) || error.details.reason !== 'not-leader') throw error
-      await setTimeout(AGAIN_MS)
+      await setTimeout(RETRY_MS)
     }
   }
 }
 
 export const transfer = async (
   { coordinator, directory }: Pick<Mesh, 'coordinator' | 'directory'>,
-  { to, timeoutMs }: z.output<typeof wire.TransferSchema>,
-): Promise<z.output<typeof wire.TransferredSchema>> => {
+  { to, timeoutMs }: z.output<typeof schemas.TransferSchema>,
+): Promise<z.output<typeof schemas.TransferredSchema>> => {
   const signal = AbortSignal.timeout(timeoutMs)
   const nameOf = (peer: string): string => directory.get(peer)?.name ?? peer
   const before = await coordinator.found({ signal }).catch((cause: unknown) => {
@@ -113,60 +110,15 @@ export const transfer = async (
   return { epoch, leader, before: before.leader, leaderName: nameOf(leader), beforeName: nameOf(before.leader) }
 }
 
-type SeatMesh = Pick<Mesh, 'self' | 'to'>
+type MemberMesh = Pick<Mesh, 'self' | 'to'>
 
 export const withdrawRaftMember = (
-  mesh: SeatMesh,
-  { timeoutMs }: z.output<typeof wire.RaftMemberSchema>,
-): Promise<z.output<typeof wire.RaftMemberWithdrawnSchema>> =>
+  mesh: MemberMesh,
+  { timeoutMs }: z.output<typeof schemas.RaftMemberSchema>,
+): Promise<z.output<typeof schemas.RaftMemberWithdrawnSchema>> =>
   mesh.to(mesh.self.id, coordinatorProtocol).giveUp({}, { timeoutMs })
 
 export const restoreRaftMember = (
-  mesh: SeatMesh,
-  { timeoutMs }: z.output<typeof wire.RaftMemberSchema>,
+  mesh: MemberMesh,
+  { timeoutMs }: z.output<typeof schemas.RaftMemberSchema>,
 ): Promise<object> => mesh.to(mesh.self.id, coordinatorProtocol).takeSeat({}, { timeoutMs })
-
-/** Counters are whole since the start: whoever looks twice has the rates. */
-export const topView = (
-  { events, figures, coordinator, directory }: Pick<Mesh, 'events' | 'figures' | 'coordinator' | 'directory'>,
-  views: DebugSource,
-): z.input<typeof wire.TopSchema> => {
-  const counts = new Map(events.topics().map((topic) => [topic.topic, topic]))
-  const topics = views
-    .topics()
-    .map((topic) => {
-      const { published = 0, received = 0 } = counts.get(topic.name) ?? {}
-      return { ...topic, published, received }
-    })
-    .sort((a, b) => b.published + b.received - a.published - a.received)
-    .slice(0, MAX_TOPICS)
-  const status = coordinator.status()
-  const name = status.leader === undefined ? undefined : directory.get(status.leader)?.name
-  const { links, active, queued } = figures()
-  const { outbox, received, inbox, deadLetters } = views.messages.delivery()
-  return {
-    at: Date.now(),
-    monotonicMs: performance.now(),
-    self: views.self(),
-    readiness: views.readiness(),
-    peers: views.peers(),
-    agents: views.agents(),
-    topics,
-    coordinator: {
-      epoch: status.epoch,
-      quorum: status.quorum,
-      voters: status.voters.length,
-      seat: status.role,
-      ...(status.leader !== undefined && { id: status.leader }),
-      ...(name !== undefined && { name }),
-    },
-    frames: { in: links.framesIn, out: links.framesOut, bytesIn: links.bytesIn, bytesOut: links.bytesOut },
-    requests: { active, queued },
-    delivery: {
-      outbox: outbox.messages,
-      held: received.held,
-      inbox: inbox.messages,
-      deadLetters: deadLetters.messages,
-    },
-  }
-}

@@ -1,7 +1,7 @@
 /**
- * What is heard under several patterns, as one stream for one reader that may be slow.
+ * The events of several patterns, as one stream for one reader that may be slow.
  *
- * State: for each pattern a subscription and the event that is fetched next; what was missed and is not told yet, by
+ * State: for each pattern a subscription and the event that is fetched next; what was missed and is not reported yet, by
  * publisher, at most MAX_MISSED of them. An event that several patterns match comes once.
  */
 
@@ -56,7 +56,7 @@ const createLosses = (missed: (count: number) => void, wake: () => void) => {
 }
 
 /**
- * @param missed told how many events did not come, for the counters
+ * @param missed called with how many events did not come, for the counters
  * @throws MSG001 for a pattern that cannot be used
  */
 export async function* runSubscribe(
@@ -64,13 +64,13 @@ export async function* runSubscribe(
   { patterns, from }: { patterns: readonly string[]; from: StartPosition },
   { signal, missed }: { signal: AbortSignal; missed: (count: number) => void },
 ): AsyncGenerator<SubscribeLine, void, undefined> {
-  const wanted = [...new Set(patterns)]
-  const matchers = wanted.map(compilePattern)
+  const distinct = [...new Set(patterns)]
+  const matchers = distinct.map(compilePattern)
   const nameOf = (peer: string): string => mesh.directory.get(peer)?.name ?? ''
   let wake = (): void => {}
   const losses = createLosses(missed, () => wake())
   const options = { signal, from, onMissed: losses.add }
-  const subscriptions = await Promise.all(wanted.map((pattern) => mesh.events.subscribe(pattern, undefined, options)))
+  const subscriptions = await Promise.all(distinct.map((pattern) => mesh.events.subscribe(pattern, undefined, options)))
   try {
     yield {
       type: 'ready',

@@ -24,7 +24,7 @@ export const SelfSchema = z.object({
   /** Multiaddrs that it listens on, with the peer id. */
   addresses: z.array(z.string()),
   startedAt: At,
-  /** How members are told from strangers: `secret`, `loopback`, … */
+  /** How members are distinguished from strangers: `secret`, `loopback`, … */
   trust: z.string().optional(),
 })
 export type SelfView = z.input<typeof SelfSchema>
@@ -93,7 +93,7 @@ export const AgentSchema = z.object({
   queueLength: z.number().optional(),
   /** How it gets on with its work, as its node judges; absent where that is not known. */
   activity: Working.optional(),
-  /** Milliseconds since it was heard last; absent for one that is not connected. */
+  /** Milliseconds since the last message from it; absent for one that is not connected. */
   lastHeardMs: z.number().optional(),
 })
 export type AgentView = z.input<typeof AgentSchema>
@@ -104,7 +104,7 @@ export const AgentDetailsSchema = AgentSchema.extend({
 })
 export type AgentDetailsView = z.input<typeof AgentDetailsSchema>
 
-/** A peer to which calls failed lately. */
+/** A peer to which recent calls failed. */
 export const CallBreakerSchema = z.object({
   id: z.string(),
   /** Empty where it is not known any more. */
@@ -126,7 +126,7 @@ export const TopicSchema = z.object({
   local: z.number(),
   /** Ids of neighbours that take its first word, as gossip tells: they listen to a topic of the word, or publish there. */
   peers: z.array(z.string()),
-  /** Neighbours that listen to this topic, as they told, with the number of their subscriptions. */
+  /** Neighbours that listen to this topic, as they announced, with the number of their subscriptions. */
   listeners: z.array(z.object({ id: z.string(), count: z.number() })).optional(),
   /** Ids of those of `peers` that did not tell what they listen to. */
   unknown: z.array(z.string()).optional(),
@@ -198,11 +198,11 @@ export const GraphSchema = z.object({
       id: z.string(),
       name: z.string(),
       self: z.boolean(),
-      /** Milliseconds since it told whom it is connected to; absent where its connections are not known. */
+      /** Milliseconds since it reported whom it is connected to; absent where its connections are not known. */
       toldMs: z.number().optional(),
     }),
   ),
-  /** Connections of this node, and those that others told of; each once. */
+  /** Connections of this node, and those that others reported; each once. */
   edges: z.array(
     z.object({
       from: z.string(),

@@ -2,7 +2,7 @@
  * The last events of this node, numbered, for readers that come and go.
  *
  * State: a ring of RING_EVENTS events. Guarantees: adding one costs the same whatever it holds and whoever reads;
- * a reader that is too slow loses the oldest events and is told how many. Readers keep nothing but their position, so
+ * a reader that is too slow loses the oldest events and gets their count. Readers keep nothing but their position, so
  * the ring is the only queue however many they are.
  */
 import type { DebugEvent } from './debug-schemas.ts'

@@ -2,7 +2,7 @@
  * The event stream of the debug endpoint: Server-Sent Events, as the HTML standard, section 9.2, has them.
  *
  * State: up to MAX_CLIENTS open streams, each with its position in the event log. Guarantees: a stream is only written
- * when its client takes it, and never holds more than one chunk; what a slow client misses is told to it as an event
+ * when its client takes it, and never holds more than one chunk; what a slow client misses is sent to it as an event
  * `dropped` with the count; an idle stream sends a comment each `heartbeatMs`, so that both sides notice a dead
  * connection. An event is turned into text when it is first sent, and streams are fed each GATHER_MS, so that a tap of
  * many thousand events per second costs next to nothing while nobody looks and a bounded share of a core otherwise.

@@ -34,7 +34,7 @@ export const isLoopback = (host: string): boolean => {
 
 /**
  * @param header the Host header of the request
- * @param bound what the endpoint was told to listen on: an address or a name
+ * @param bound what the endpoint is to listen on: an address or a name
  */
 export const isAllowedHost = (header: string | undefined, bound: string): boolean => {
   const host = header === undefined ? undefined : hostOf(header)

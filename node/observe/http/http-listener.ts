@@ -13,7 +13,7 @@ import type { Log } from '../../../protocols/port.ts'
 import { systemCode } from '../../platform/private-file.ts'
 
 export interface HttpListenerOptions {
-  /** Whose port it is, as people are told: `debug`, `health`. */
+  /** Whose port it is, in error messages: `debug`, `health`. */
   readonly what: string
   readonly host: string
   /** 0 takes any free one. */
@@ -88,8 +88,8 @@ const listen = (server: Server, what: string, host: string, port: number): Promi
 const urlOf = (server: Server, host: string): string => {
   const address = server.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
-  const reached = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
-  return `http://${isIP(reached) === 6 ? `[${reached}]` : reached}:${port}`
+  const dialled = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
+  return `http://${isIP(dialled) === 6 ? `[${dialled}]` : dialled}:${port}`
 }
 
 /** Closes the connection that asked for nothing for longest, or else the one that is busy for longest. */

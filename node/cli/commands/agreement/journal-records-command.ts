@@ -8,7 +8,7 @@ import {
   JournalLineSchema,
   JournalListedSchema,
   JournalWrittenSchema,
-} from '../../../control/tool-schemas.ts'
+} from '../../../control/journal-schemas.ts'
 import { escapeText } from '../../../observe/log/log-fields.ts'
 import { nodeOfOneMesh } from '../../connect/choose-node.ts'
 import { findControlledNode } from '../../connect/node-endpoint.ts'

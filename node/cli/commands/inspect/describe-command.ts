@@ -1,5 +1,5 @@
 /** `parley describe`: what an agent offers, or what a protocol is and who offers it, with its schemas. */
-import { type Described, DescribedSchema } from '../../../control/tool-schemas.ts'
+import { type Described, DescribedSchema } from '../../../control/control-schemas.ts'
 import { escapeText } from '../../../observe/log/log-fields.ts'
 import { type KnownAgents, nodeThatKnows } from '../../connect/choose-node.ts'
 import { findControlledNode } from '../../connect/node-endpoint.ts'

@@ -1,5 +1,5 @@
 /** `parley outbox`: what a running node sent that was not processed yet: for whom, since when, and why. */
-import { OutboxSchema, type OutboxView } from '../../../control/tool-schemas.ts'
+import { OutboxSchema, type OutboxView } from '../../../control/control-schemas.ts'
 import { findControlledNode } from '../../connect/node-endpoint.ts'
 import type { NodeSelector } from '../../connect/running-nodes.ts'
 import { shownId, table, tableWidth } from '../../output/table.ts'

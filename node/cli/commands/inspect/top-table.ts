@@ -7,7 +7,7 @@ export interface TopRates {
   readonly framesOut: number
   readonly bytesIn: number
   readonly bytesOut: number
-  /** Events a second by topic: published by the node, and heard there. */
+  /** Events a second by topic: published by the node, and received there. */
   readonly topics: Readonly<Record<string, { readonly published: number; readonly received: number }>>
 }
 
@@ -128,14 +128,14 @@ export const topText = (
   const mesh = columns(['AGENT', 'STATE', 'LOAD', 'QUEUE', 'RTT', 'IN FLIGHT', 'ADDRESS', 'OFFERS'], meshRows(view))
   const topics = columns(
     ['TOPIC', 'OUT', 'IN', 'PUBLISHED', 'HEARD', 'LISTENERS', 'NEIGHBOURS'],
-    view.topics.map(({ name, published, received, local, peers: heard }) => [
+    view.topics.map(({ name, published, received, local, peers }) => [
       name,
       perSecond(rates?.topics[name]?.published),
       perSecond(rates?.topics[name]?.received),
       String(published),
       String(received),
       String(local),
-      String(heard.length),
+      String(peers.length),
     ]),
   )
   // Half of the screen is for topics at most, and agents get what those leave.

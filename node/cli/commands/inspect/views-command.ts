@@ -24,11 +24,11 @@ export interface IdOptions extends NodeSelector {
 }
 
 export const showId = async (options: IdOptions): Promise<void> => {
-  const reached = await findNodeEndpoint(options)
+  const endpoint = await findNodeEndpoint(options)
   const node = options.url === undefined ? await runningNode(options) : undefined
-  const self = await requestNode(reached, 'GET', '/api/self', SelfSchema)
-  const more = 'control' in reached ? await requestNode(reached, 'GET', '/api/process', ProcessSchema) : undefined
-  const debugUrl = more?.debugUrl ?? node?.debugUrl ?? ('url' in reached ? reached.url : undefined)
+  const self = await requestNode(endpoint, 'GET', '/api/self', SelfSchema)
+  const more = 'control' in endpoint ? await requestNode(endpoint, 'GET', '/api/process', ProcessSchema) : undefined
+  const debugUrl = more?.debugUrl ?? node?.debugUrl ?? ('url' in endpoint ? endpoint.url : undefined)
   if (options.json === true) {
     const facts = { ...self, debugUrl, pid: node?.pid, control: node?.control, dataDir: node?.directory }
     return print(JSON.stringify(facts))

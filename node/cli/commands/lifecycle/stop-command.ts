@@ -22,7 +22,7 @@ const LOOK_MS = 25
 /** A process whose node has stopped and that goes on for longer belongs to a program. */
 const EMBEDDED_MS = 2_000
 
-const wanted = async (names: readonly string[], { dataDir = [], all }: StopOptions): Promise<FoundNode[]> => {
+const chosenNodes = async (names: readonly string[], { dataDir = [], all }: StopOptions): Promise<FoundNode[]> => {
   if (all === true) {
     if (names.length + dataDir.length > 0) throw usageError('--all names all nodes already', 'leave out the others')
     return runningNodes()
@@ -86,7 +86,7 @@ const stopOne = async (node: FoundNode, timeoutMs: number): Promise<{ ms: number
 }
 
 export const stop = async (names: readonly string[], options: StopOptions): Promise<void> => {
-  const nodes = await wanted(names, options)
+  const nodes = await chosenNodes(names, options)
   const json = options.json === true
   const bar = await createProgressBar('stopping', nodes.length, json || nodes.length < 2)
   let failure: unknown
@@ -106,12 +106,12 @@ export const stop = async (names: readonly string[], options: StopOptions): Prom
   )
   bar.end('done')
   if (json) {
-    const told = results.map(({ error, ...one }) =>
+    const lines = results.map(({ error, ...one }) =>
       error === undefined
         ? one
         : { ...one, error: isParleyError(error) ? { code: error.code, message: error.message } : String(error) },
     )
-    print(JSON.stringify(told))
+    print(JSON.stringify(lines))
   } else if (nodes.length === 0) print('no node is running here')
   for (const { name, ms, processGone, error } of results) {
     if (json) continue

@@ -77,7 +77,7 @@ const ended = (error: ParleyError): ParleyError =>
   })
 
 /**
- * What may pass (clocks, a member that is busy) is told once, and the supervisor tries all addresses again and again.
+ * What may pass (clocks, a member that is busy) is printed once, and the supervisor tries all addresses again and again.
  * @throws SEC001 where every member that it joins by refuses it for good
  */
 const followJoining = async (mesh: Mesh, signal: AbortSignal): Promise<void> => {

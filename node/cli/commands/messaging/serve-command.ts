@@ -88,7 +88,7 @@ const shown = (words: readonly string[]): string => {
 const contractOf = (skill: Skill, { stream, timeout, description }: ServeCommandOptions): AnyProtocol => {
   const common = {
     request: z.unknown(),
-    // The program's own limit comes first, so that the caller is told what took too long.
+    // The program's own limit comes first, so that the error names what took too long.
     timeoutMs: Math.min(timeout + ANSWER_MS, MAX_TIMEOUT_MS),
     ...(description !== undefined && { description }),
   }

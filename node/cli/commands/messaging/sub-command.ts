@@ -3,7 +3,7 @@
  * most MAX_TOPICS topics.
  *
  * Events go to stdout, what was missed and that the node is gone to stderr. It reads as fast as its own reader does, so that
- * a slow one misses events, and is told so, before memory is.
+ * a slow one misses events, and a line says so, before memory fills.
  */
 import { ParleyError } from '../../../../protocols/errors.ts'
 import { type SubscribeLine, SubscribeLineSchema } from '../../../control/control-schemas.ts'

@@ -46,7 +46,7 @@ const directoryOf = async ({ node, dataDir, readsOnly }: StoreCommandOptions): P
   return resolve(DATA_ROOT, node)
 }
 
-/** @throws nothing: that there is no identity is something to be told */
+/** @throws nothing: a missing identity is part of the answer */
 const ownerOf = async (dataDir: string): Promise<StoreOwner> => {
   const path = join(dataDir, KEY_FILE)
   if (!(await exists(path))) {
@@ -98,7 +98,7 @@ const found = async (path: string): Promise<string | undefined> => ((await exist
 /** Runs `fn` on what a node that does not run has stored, of which one of these has to be there. */
 const withStopped = async (
   options: StoreCommandOptions,
-  wanted: readonly string[],
+  names: readonly string[],
   fn: (stopped: StoppedNode) => Promise<void>,
 ): Promise<void> => {
   const dataDir = await directoryOf(options)
@@ -106,10 +106,10 @@ const withStopped = async (
   const messages = await found(join(dataDir, MESSAGES_FOLDER))
   // Looked for first: the lock would make the directory.
   const known = await found(join(dataDir, KNOWN_FILE))
-  const isThere = [journal, messages, known].some((path) => path !== undefined && wanted.includes(basename(path)))
+  const isThere = [journal, messages, known].some((path) => path !== undefined && names.includes(basename(path)))
   if (!isThere) {
     const what = (await exists(dataDir)) ? `${dataDir} holds no store` : `${dataDir} is not there`
-    const folders = wanted.filter((name) => name !== KNOWN_FILE)
+    const folders = names.filter((name) => name !== KNOWN_FILE)
     throw usageError(what, `name the data directory of a node that has a folder ${folders.join(' or ')}`)
   }
   const held = await lock(dataDir)

@@ -18,7 +18,7 @@ import { addPageRoutes } from './page-routes.ts'
 export interface DebugRoutesOptions {
   source: DebugSource
   events: EventStreams
-  /** What the endpoint was told to listen on. */
+  /** What the endpoint is to listen on. */
   host: string
   /** Whoever shows it sees what messages say, and may change something. */
   key: string | undefined

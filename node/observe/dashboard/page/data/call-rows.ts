@@ -64,7 +64,7 @@ const add = (side: Side, what: string | undefined, value: number, status: string
   }
 }
 
-/** @param before what the same node told the last time; its rates are measured from there */
+/** @param before what the same node answered the last time; its rates are measured from there */
 export const readCalls = (text: string, atMs: number, before: Calls): Calls => {
   const found = new Map<string, Sums>()
   for (const line of text.split('\n')) {

@@ -40,7 +40,7 @@ export const span = (ms: number): string => {
 export const ago = (at: number, now: number): string =>
   now - at < 1_000 ? 'now' : `${span(Math.max(0, now - at))} ago`
 
-/** A clock that may be the same as far as can be told is said to be. */
+/** A clock that may be the same, within its error, counts as the same. */
 export const skew = (ms: number, errorMs = 0): string =>
   Math.abs(ms) <= errorMs ? `±${span(errorMs)}` : `${ms < 0 ? '−' : '+'}${span(Math.abs(ms))}`
 

@@ -17,11 +17,11 @@ export interface MeshNode {
   /** Connected to this node. */
   readonly peer: PeerView | undefined
   readonly agent: AgentView | undefined
-  /** Milliseconds since it told of its connections; undefined where they are not known. */
+  /** Milliseconds since it reported its connections; undefined where they are not known. */
   readonly reportedMs: number | undefined
 }
 
-/** Drawn words for a standing; colour is never the only sign. */
+/** Drawn words for a state; colour is never the only sign. */
 export const NODE_STATE_TEXT: Record<NodeState, string> = {
   stuck: 'stuck',
   suspect: 'suspect',
@@ -30,7 +30,7 @@ export const NODE_STATE_TEXT: Record<NodeState, string> = {
   unknown: 'not in the directory',
 }
 
-const standingOf = (agent: AgentView | undefined): NodeState => {
+const stateOf = (agent: AgentView | undefined): NodeState => {
   if (agent === undefined) return 'unknown'
   if (agent.activity?.state === 'stuck') return 'stuck'
   if (agent.state === 'suspect') return 'suspect'
@@ -43,7 +43,7 @@ export const nodesOf = (
 ): MeshNode[] => {
   const agents = new Map<string, AgentView>(overview.agents.map((agent) => [agent.id, agent]))
   const peers = new Map<string, PeerView>(overview.peers.map((peer) => [peer.id, peer]))
-  const seats = new Map(coordinator?.seats.map(({ peer, role }) => [peer, role]))
+  const roles = new Map(coordinator?.seats.map(({ peer, role }) => [peer, role]))
   const nodes = overview.graph.nodes.map(({ id, name, self, toldMs }): MeshNode => {
     const agent = agents.get(id)
     return {
@@ -52,9 +52,9 @@ export const nodesOf = (
       self,
       agent,
       reportedMs: toldMs,
-      state: standingOf(agent),
+      state: stateOf(agent),
       isCoordinator: coordinator?.leader?.id === id,
-      raftRole: seats.get(id),
+      raftRole: roles.get(id),
       peer: peers.get(id),
     }
   })

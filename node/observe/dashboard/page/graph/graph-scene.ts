@@ -59,7 +59,7 @@ export interface Scene {
   readonly now: number
 }
 
-/** Edges of which was heard so long ago are dashed. */
+/** Edges that were reported so long ago are dashed. */
 export const STALE_MS = 30_000
 export const FONT = '"Inter", ui-sans-serif, system-ui, -apple-system, "Segoe UI", sans-serif'
 

@@ -12,7 +12,7 @@ interface Place {
   readonly y: number
 }
 
-/** Edges are bent a little, always to the same side, so that one behind a node can be told from two that end there. */
+/** Edges are bent a little, always to the same side, so that one behind a node can be distinguished from two that end there. */
 const BEND = 0.07
 const bendOf = (one: Body, two: Body): Place => {
   const [a, b] = one.id < two.id ? [one, two] : [two, one]
@@ -28,10 +28,10 @@ const placeOn = (from: Body, to: Body, share: number): Place => {
   return { x: at(from.x, x, to.x), y: at(from.y, y, to.y) }
 }
 
-const paintWires = (pen: Pen, scene: Scene): void => {
-  const { edges: wires, palette, selected, hovered, now, isCalm, view } = scene
-  const crowded = Math.min(1, 60 / Math.max(1, wires.length))
-  for (const { source, target, ageMs, rttMs } of wires) {
+const paintEdges = (pen: Pen, scene: Scene): void => {
+  const { edges, palette, selected, hovered, now, isCalm, view } = scene
+  const crowded = Math.min(1, 60 / Math.max(1, edges.length))
+  for (const { source, target, ageMs, rttMs } of edges) {
     const there = Math.min(opacityOf(source, now, isCalm), opacityOf(target, now, isCalm))
     if (there <= 0) continue
     const chosen = selected ?? hovered
@@ -102,7 +102,7 @@ export const paintScene = (pen: Pen, scene: Scene): string[] => {
   pen.translate(view.width / 2, view.height / 2)
   pen.scale(view.scale, view.scale)
   pen.translate(-view.x, -view.y)
-  paintWires(pen, scene)
+  paintEdges(pen, scene)
   paintPulses(pen, scene)
   const drawn = [...bodies.values()].filter((body) => opacityOf(body, now, isCalm) > 0)
   // Who is chosen lies above the others.

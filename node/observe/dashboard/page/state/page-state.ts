@@ -1,5 +1,5 @@
 /**
- * What the page knows, as signals: what the node told last, and what the reader chose. Everything is bounded, nothing of
+ * What the page knows, as signals: the last answers of the node, and what the reader chose. Everything is bounded, nothing of
  * it is kept beyond the page (what is, is in stored-choice.ts); the key of the node is in memory only.
  */
 import { computed, signal } from '@preact/signals'

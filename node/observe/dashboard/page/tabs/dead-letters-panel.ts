@@ -1,6 +1,6 @@
 /**
  * Dead letters: searched and grouped by the node, a page at a time, with what can be done about each. What is typed is
- * searched for once the reader pauses; letters that come or go are shown when the node tells of them.
+ * searched for once the reader pauses; letters that come or go are shown when the node reports them.
  * State: the open letter, what is searched for, the page, what was asked last.
  */
 import { signal } from '@preact/signals'

@@ -1,4 +1,4 @@
-/** The event stream: what happens in the mesh, as this node hears it. Filter and pause are in the store. */
+/** The event stream: what happens in the mesh, as this node sees it. Filter and pause are in page-state.ts. */
 import { matchesFilter } from '../../../debug/text-filter.ts'
 import { describeEvent, isOwnEvent, runsOf } from '../data/event-text.ts'
 import { clock, count, plural } from '../data/format.ts'

@@ -64,7 +64,7 @@ const Rows = ({ topics, label }: { topics: readonly TopicView[]; label: string }
   <//>${isPartly && html`<p class="muted small">–: this node neither publishes nor listens there, so it counts nothing.</p>`}${topics.length > MAX_ROWS && html`<p class="note">The first ${MAX_ROWS} of ${topics.length}; the others are at <a href="api/topics">api/topics</a>.</p>`}`
 }
 
-/** Gossip goes from neighbour to neighbour: what those behind them take is not told here. */
+/** Gossip goes from neighbour to neighbour: what those behind them take is not known here. */
 const Beyond = (): Markup => {
   const far = store.nodes.value.filter(({ self, peer }) => !self && peer === undefined).length
   return html`<div>

@@ -1,0 +1,97 @@
+/** What the control socket has a node show: its outbox, an agent or a protocol, and all that a live table has. */
+import type * as z from 'zod'
+import { ParleyError } from '../../../protocols/errors.ts'
+import { nearestName } from '../../../protocols/unknown-keys.ts'
+import type { Mesh } from '../../api.ts'
+import type { DebugSource } from '../../observe/debug/debug-schemas.ts'
+import { definedOnly } from '../../observe/debug/sources/message-view.ts'
+import type * as schemas from '../control-schemas.ts'
+import { NO_AGENT } from '../control-schemas.ts'
+
+/** Topics in a live table. */
+const MAX_TOPICS = 100
+const MAX_NAMES = 20
+
+export const outbox = async (
+  { messages, directory }: Pick<Mesh, 'messages' | 'directory'>,
+  { limit, after }: z.output<typeof schemas.OutboxQuerySchema>,
+): Promise<z.input<typeof schemas.OutboxSchema>> => {
+  const entries = await messages.outbox({ limit, ...(after !== undefined && { after }) })
+  const figures = messages.figures()
+  return {
+    messages: figures.outbox,
+    bytes: figures.outboxBytes,
+    entries: entries.map((entry) => ({ ...definedOnly(entry), name: directory.get(entry.destination)?.name ?? '' })),
+  }
+}
+
+/** An agent by its name or id, else a protocol with all that offer it. @throws STA001, STA003 where a name is not enough */
+export const describe = (
+  { directory }: Pick<Mesh, 'directory'>,
+  views: Pick<DebugSource, 'agent'>,
+  { what }: z.output<typeof schemas.DescribeQuerySchema>,
+): z.input<typeof schemas.DescribedSchema> => {
+  const agents = directory.agents()
+  const detailsOf = (peer: string) => views.agent(peer) ?? []
+  const named = directory.find(what)
+  if (named !== undefined) return { kind: 'agent', agents: [detailsOf(named.peer)].flat() }
+  const offering = agents.filter(({ record }) => record.protocols.some(({ name }) => name === what))
+  if (offering.length > 0) {
+    const shown = offering.flatMap(({ peer }) => detailsOf(peer))
+    return {
+      kind: 'protocol',
+      agents: shown.map((agent) => ({ ...agent, protocols: agent.protocols.filter(({ name }) => name === what) })),
+    }
+  }
+  const names = [...new Set(agents.flatMap(({ name, record }) => [name, ...record.protocols.map((one) => one.name)]))]
+  const guess = nearestName(what, names)
+  throw new ParleyError('STA001', `no agent and no protocol is called ${JSON.stringify(what)}`, {
+    hint: guess === undefined ? `there is ${names.slice(0, MAX_NAMES).join(', ')}` : `did you mean ${guess}?`,
+    details: { reason: NO_AGENT },
+  })
+}
+
+/** Counters are whole since the start: whoever looks twice has the rates. */
+export const topView = (
+  { events, figures, coordinator, directory }: Pick<Mesh, 'events' | 'figures' | 'coordinator' | 'directory'>,
+  views: DebugSource,
+): z.input<typeof schemas.TopSchema> => {
+  const counts = new Map(events.topics().map((topic) => [topic.topic, topic]))
+  const topics = views
+    .topics()
+    .map((topic) => {
+      const { published = 0, received = 0 } = counts.get(topic.name) ?? {}
+      return { ...topic, published, received }
+    })
+    .sort((a, b) => b.published + b.received - a.published - a.received)
+    .slice(0, MAX_TOPICS)
+  const status = coordinator.status()
+  const name = status.leader === undefined ? undefined : directory.get(status.leader)?.name
+  const { links, active, queued } = figures()
+  const { outbox, received, inbox, deadLetters } = views.messages.delivery()
+  return {
+    at: Date.now(),
+    monotonicMs: performance.now(),
+    self: views.self(),
+    readiness: views.readiness(),
+    peers: views.peers(),
+    agents: views.agents(),
+    topics,
+    coordinator: {
+      epoch: status.epoch,
+      quorum: status.quorum,
+      voters: status.voters.length,
+      seat: status.role,
+      ...(status.leader !== undefined && { id: status.leader }),
+      ...(name !== undefined && { name }),
+    },
+    frames: { in: links.framesIn, out: links.framesOut, bytesIn: links.bytesIn, bytesOut: links.bytesOut },
+    requests: { active, queued },
+    delivery: {
+      outbox: outbox.messages,
+      held: received.held,
+      inbox: inbox.messages,
+      deadLetters: deadLetters.messages,
+    },
+  }
+}
