@@ -2,7 +2,7 @@
 
 import { count } from './data/format.ts'
 import * as store from './state/page-state.ts'
-import { Agents, Peers } from './tabs/agents-and-peers-tabs.ts'
+import { Agents } from './tabs/agents-tab.ts'
 import { Calls } from './tabs/calls-tab.ts'
 import { Conversations } from './tabs/conversations-tab.ts'
 import { Coordinator } from './tabs/coordinator-tab.ts'
@@ -10,6 +10,7 @@ import { Events } from './tabs/events-tab.ts'
 import { Messages } from './tabs/messages-tab.ts'
 import { Metrics } from './tabs/metrics-tab.ts'
 import { Parts } from './tabs/parts-tab.ts'
+import { Peers } from './tabs/peers-tab.ts'
 import { Topics } from './tabs/topics-tab.ts'
 import { html, type Markup } from './widgets/html.ts'
 

@@ -24,7 +24,7 @@ export const showInspector = (): void => {
   requestAnimationFrame(() => document.querySelector('.inspector')?.scrollIntoView({ block: 'nearest' }))
 }
 
-const own = storedChoice('parley-own', FOLDS)
+const meshOwn = storedChoice('parley-own', FOLDS)
 /** Calls and topics of the mesh itself are listed below those of programs. */
-export const isOwnOpen = computed(() => own.made.value === 'open')
-export const toggleOwn = (): void => own.make(isOwnOpen.value ? 'folded' : 'open')
+export const isMeshOwnOpen = computed(() => meshOwn.made.value === 'open')
+export const toggleMeshOwn = (): void => meshOwn.make(isMeshOwnOpen.value ? 'folded' : 'open')

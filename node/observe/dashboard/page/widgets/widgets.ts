@@ -1,7 +1,7 @@
 /** Small parts that several views are made of. Keep no state but what Preact keeps. */
 import { useLayoutEffect, useRef } from 'preact/hooks'
 import { type MeshNode, NODE_STATE_TEXT } from '../data/mesh-nodes.ts'
-import { isOwnOpen, showInspector, toggleOwn } from '../state/folding.ts'
+import { isMeshOwnOpen, showInspector, toggleMeshOwn } from '../state/folding.ts'
 import * as store from '../state/page-state.ts'
 import type { Children, Markup } from './html.ts'
 import { html } from './html.ts'
@@ -145,10 +145,10 @@ export const OwnGroup = ({ amount, children }: { amount: number; children?: Chil
   amount === 0
     ? html`<span></span>`
     : html`<section class="own">
-        <button type="button" class="link" aria-expanded=${isOwnOpen.value} onClick=${toggleOwn}>
+        <button type="button" class="link" aria-expanded=${isMeshOwnOpen.value} onClick=${toggleMeshOwn}>
           <span class="turn" aria-hidden="true">▸</span>Of the mesh itself <span class="muted">${amount}</span>
         </button>
-        ${isOwnOpen.value && children}
+        ${isMeshOwnOpen.value && children}
       </section>`
 
 export const Fact = ({ name, children }: { name: string; children?: Children }): Markup =>
@@ -156,3 +156,9 @@ export const Fact = ({ name, children }: { name: string; children?: Children }):
 
 export const Code = ({ value }: { value: unknown }): Markup =>
   html`<pre class="code" tabindex="0">${JSON.stringify(value, undefined, 2)}</pre>`
+
+/** Rows of a table: more would take longer to draw than to read. */
+export const MAX_ROWS = 250
+
+export const MoreRows = ({ all, command }: { all: number; command: string }): Markup =>
+  html`<div>${all > MAX_ROWS && html`<p class="note">The first ${MAX_ROWS} of ${all}; <code>${command}</code> lists all.</p>`}</div>`
