@@ -1,12 +1,10 @@
-/** What the control socket has a node do: publish, send, hand the coordination over, give up its vote. */
+/** What the control socket has a node do: publish, hand the coordination over, give up its vote. */
 import { setTimeout } from 'node:timers/promises'
-import * as z from 'zod'
+import type * as z from 'zod'
 import { coordinatorProtocol } from '../../../protocols/coordinator/contract.ts'
-import { defineMessage } from '../../../protocols/delivery/define-message.ts'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import type { Mesh } from '../../api.ts'
 import type * as schemas from '../control-schemas.ts'
-import { checkHasReceiver, notReceiving } from './message-receivers.ts'
 import { findPeer } from './run-call.ts'
 
 /** Milliseconds until a transfer is requested again. */
@@ -37,45 +35,7 @@ export const publish = async (
   return { published: receipts.length, id: receipts.at(-1)?.id ?? '', recipients: receipts.at(-1)?.recipients ?? 0 }
 }
 
-export const send = async (
-  mesh: Pick<Mesh, 'messages' | 'directory'>,
-  { type, data, to, capability, version, waitMs, keep, ...rest }: z.output<typeof schemas.SendSchema>,
-): Promise<z.output<typeof schemas.SentSchema>> => {
-  const { guarantee, rebind, conversationId, headers, ttlMs } = rest
-  if (to !== undefined && capability !== undefined) {
-    throw new ParleyError('MSG001', 'a message goes to peers or to a capability', { hint: 'leave out one of them' })
-  }
-  const message = defineMessage({ type, version, schema: z.unknown() })
-  const peers = to?.map((one) => findPeer(mesh, one))
-  const agents = mesh.directory.agents()
-  if (peers === undefined && keep !== true) checkHasReceiver(agents, capability ?? type)
-  const whom = peers ?? { capability: capability ?? type }
-  const receipt = await mesh.messages.send(whom, message, data, {
-    ...(guarantee !== undefined && { guarantee }),
-    ...(rebind !== undefined && { rebind }),
-    ...(conversationId !== undefined && { conversationId }),
-    ...(headers !== undefined && { headers }),
-    ...(ttlMs !== undefined && { ttlMs }),
-  })
-  const without = notReceiving(agents, receipt.destinations, type)
-  const sent = {
-    id: receipt.id,
-    destinations: [...receipt.destinations],
-    ...(peers !== undefined && without.length > 0 && { notReceiving: without }),
-  }
-  if (waitMs === undefined) return sent
-  const signal = AbortSignal.timeout(waitMs)
-  try {
-    await receipt.delivered({ signal })
-    return { ...sent, delivered: true }
-  } catch (error) {
-    // It is still on its way: that is no failure of the message.
-    if (signal.aborted) return { ...sent, delivered: false }
-    throw error
-  }
-}
-
-/** Asked again where whoever was taken for the coordinator is so no more: the next one is about to be known. */
+/** Repeated where the peer that was taken for the coordinator is so no more: the next one is about to be known. */
 const handOver = async (coordinator: Mesh['coordinator'], peer: string | undefined, signal: AbortSignal) => {
   for (;;) {
     try {
