@@ -115,7 +115,7 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
   const now = (): number => port.clock.monotonic()
   const ending = new AbortController()
   const listeners = new Set<() => void>()
-  const ledger = createAppliedFacts()
+  const appliedFacts = createAppliedFacts()
   const refused: Record<string, number> = {}
   const counter = port.metrics.counter(
     'coordination_refused_total',
@@ -128,7 +128,7 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
     refused[reason] = (refused[reason] ?? 0) + 1
     counter({ reason, mode })
   }
-  const proven = createProvenChain(port, deps.store, (reason) => count(reason, doubts.mode()))
+  const proven = createProvenChain(port, deps.store, (reason) => count(reason, enforcement.mode()))
   const chain = (): ProofChain | undefined => proven.chain()
   const hasProof = (): boolean => {
     const one = chain()
@@ -138,7 +138,7 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
     const one = chain()
     return one === undefined ? 0 : provenTermOf(one)
   }
-  const highest = (): number => Math.max(provenTerm(), ledger.term())
+  const highest = (): number => Math.max(provenTerm(), appliedFacts.term())
   const changed = (): void => {
     for (const fn of [...listeners]) fn()
   }
@@ -149,30 +149,40 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
     ended: ending.signal,
     // What its own log says needs no trust; anything else only where nobody had more to show.
     mayPin: (proof) =>
-      ledger.factOf({ ...proof, voters: digestOf(proof.voters) }, digestOf) !== undefined || doubts.isOverdue(),
-    onAnswer: () => doubts.onAnswer(),
+      appliedFacts.factOf({ ...proof, voters: digestOf(proof.voters) }, digestOf) !== undefined ||
+      enforcement.isOverdue(),
+    onAnswer: () => enforcement.onAnswer(),
   })
   const { mode, level } = deps
   const { ask } = requests
-  const doubts = createProofEnforcement({ port, mode, level, hasProof, term: highest, ask, count, onRelaxed: changed })
+  const enforcement = createProofEnforcement({
+    port,
+    mode,
+    level,
+    hasProof,
+    term: highest,
+    ask,
+    count,
+    onRelaxed: changed,
+  })
 
   const areAllAble = (): boolean => hasProof() || (level() ?? 0) >= PROOF_LEVEL
   const { member, leader } = deps
-  const showing = await createProofServer({ port, appliedFacts: ledger, chain, member, leader, areAllAble, digestOf })
-  const collecting = createSignatureCollector({
+  const server = await createProofServer({ port, appliedFacts, chain, member, leader, areAllAble, digestOf })
+  const collector = createSignatureCollector({
     port,
     proven,
-    appliedFacts: ledger,
-    sign: (statement) => showing.sign(statement, port.self.id),
+    appliedFacts,
+    sign: (statement) => server.sign(statement, port.self.id),
     areAllAble,
-    askOthers: doubts.askOthers,
+    askOthers: enforcement.askOthers,
   })
   /** Proofs that come with an announcement are few: two when something is new. */
   const rates = createRateLimiter({ perSecond: 2, burst: 8, maxKeys: MAX_PEERS })
   const stops = [
-    doubts.stop,
+    enforcement.stop,
     proven.onProven(() => {
-      doubts.onProven()
+      enforcement.onProven()
       changed()
     }),
   ]
@@ -190,20 +200,20 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
   /** Takes what came with a claim; where that does not prove it, whoever made it may have the links before. */
   const catchUp = (source: string, shown: ShownProof | undefined): void => {
     if (shown?.proofs === undefined || !rates.take(source, now())) {
-      doubts.requestProof(source)
+      enforcement.requestProof(source)
       return
     }
     const offer = async (proofs: readonly Proof[]): Promise<void> => {
       for (const proof of proofs) await proven.submit(proof, false)
       const one = chain()
       const digest = one?.epoch && proofDigest(port.hash, one.epoch)
-      if (digest !== shown.digest || headIndex() < shown.head) doubts.requestProof(source)
+      if (digest !== shown.digest || headIndex() < shown.head) enforcement.requestProof(source)
     }
     offer(shown.proofs).catch((error: unknown) => port.log.error('a proof could not be looked at', { error }))
   }
 
   return {
-    appliedFacts: ledger,
+    appliedFacts,
     voters: {
       isVoter(member) {
         const one = chain()
@@ -211,31 +221,31 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
       },
       term: provenTerm,
       requestProof(member) {
-        doubts.requestProof(member.split('.')[0] ?? member)
+        enforcement.requestProof(member.split('.')[0] ?? member)
       },
-      isEnforced: doubts.isEnforced,
+      isEnforced: enforcement.isEnforced,
     },
     async setMesh(meshId, beginning) {
       if (chain()?.meshId !== meshId) {
-        ledger.clear()
+        appliedFacts.clear()
         requests.clear()
-        collecting.stop()
-        doubts.clear()
+        collector.stop()
+        enforcement.clear()
       }
       await proven.setMesh(meshId, beginning)
     },
-    isEnforced: doubts.isEnforced,
+    isEnforced: enforcement.isEnforced,
     judgeClaim(claim, source, shown) {
       const known = epoch()
       if (known === undefined || claim.epoch > known.epoch) {
         catchUp(source, shown)
-        return doubts.admitClaim(source, claim.epoch)
+        return enforcement.admitClaim(source, claim.epoch)
       }
       // Who is late says what was.
-      if (claim.epoch < known.epoch) return !doubts.isEnforced()
+      if (claim.epoch < known.epoch) return !enforcement.isEnforced()
       if (claim.leader !== known.leader) {
-        count('other-leader', doubts.mode())
-        return !doubts.isEnforced()
+        count('other-leader', enforcement.mode())
+        return !enforcement.isEnforced()
       }
       // The links of this epoch, which came later than its beginning.
       if (shown !== undefined && shown.head > headIndex()) catchUp(source, shown)
@@ -243,13 +253,13 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
     },
     epoch,
     term: highest,
-    hasBegun: (term) => (chain() === undefined ? true : doubts.hasBegun(term)),
+    hasBegun: (term) => (chain() === undefined ? true : enforcement.hasBegun(term)),
     onChange(fn) {
       listeners.add(fn)
       return () => listeners.delete(fn)
     },
-    collectSignatures: (term, restate) => collecting.tick(term, restate),
-    stopCollecting: collecting.stop,
+    collectSignatures: (term, restate) => collector.tick(term, restate),
+    stopCollecting: collector.stop,
     shown(term, isFull) {
       const one = chain()
       if (one?.epoch === undefined || one.epoch.term !== term) return undefined
@@ -275,7 +285,7 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
     facts() {
       const one = chain()
       return {
-        mode: doubts.mode(),
+        mode: enforcement.mode(),
         epoch: epoch()?.epoch ?? 0,
         leader: epoch()?.leader,
         links: one?.links.length ?? 0,
@@ -287,14 +297,14 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
     },
     counts: () => {
       const { verified, unsaved } = proven.counts()
-      return { verified, unsaved, ...showing.counts(), ...requests.counts() }
+      return { verified, unsaved, ...server.counts(), ...requests.counts() }
     },
     async stop() {
       ending.abort()
       for (const stop of stops) stop()
       listeners.clear()
-      collecting.stop()
-      await showing.stop()
+      collector.stop()
+      await server.stop()
       await proven.flushed()
     },
   }

@@ -31,7 +31,7 @@ export interface ClientSessionWindow {
   /** The session in use, or one that is opened now. */
   current(signal: AbortSignal): Promise<ClientSession>
   /** The members do not know it any more. */
-  markExpired(lane: ClientSession): void
+  markExpired(opened: ClientSession): void
   /** This node belongs to another mesh from now on. */
   reset(): void
   counts(): { waiting: number; open: number; sessions: number }
@@ -86,10 +86,10 @@ export const createClientSessionWindow = (
   const open = (): NonNullable<typeof opening> => {
     const stop = new AbortController()
     const done = openSession(stop.signal).then(({ mesh, session }): ClientSession => {
-      const lane = { mesh, session, nextSerial: 1, openSerials: new Set<number>() }
+      const opened = { mesh, session, nextSerial: 1, openSerials: new Set<number>() }
       sessions += 1
-      if (opening === mine) current = lane
-      return lane
+      if (opening === mine) current = opened
+      return opened
     })
     const mine = { done, stop, askers: 0 }
     const over = (): void => {
@@ -139,8 +139,8 @@ export const createClientSessionWindow = (
         }
       }
     },
-    markExpired(lane) {
-      if (current === lane) current = undefined
+    markExpired(opened) {
+      if (current === opened) current = undefined
     },
     reset() {
       current = undefined

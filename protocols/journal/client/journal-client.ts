@@ -124,7 +124,7 @@ export const createJournalClient = ({ port, leaderTracker, meshId, isMember }: J
     signal: AbortSignal,
   ): Promise<WireAnswer> => port.to(peer, journalProtocol).submit(body, { signal, timeoutMs: TRY_MS })
 
-  const lanes = createClientSessionWindow((signal) =>
+  const sessions = createClientSessionWindow((signal) =>
     untilAnswered(signal, async (one) => {
       const mesh = idOf()
       const body = { meshId: mesh, kind: OPEN_SESSION, session: 0, serial: 0, acked: 0, input: null }
@@ -138,22 +138,22 @@ export const createJournalClient = ({ port, leaderTracker, meshId, isMember }: J
 
   /** With one serial, until it is answered. @returns undefined where its session is not known any more, and it had no effect */
   const runOnce = async (kind: AnyCommandKind, input: Json, signal: AbortSignal): Promise<WireAnswer | undefined> => {
-    const lane = await lanes.current(signal)
-    if (lane.mesh !== idOf()) {
-      lanes.markExpired(lane)
+    const session = await sessions.current(signal)
+    if (session.mesh !== idOf()) {
+      sessions.markExpired(session)
       return undefined
     }
-    const serial = lane.nextSerial
-    lane.nextSerial += 1
-    lane.openSerials.add(serial)
+    const serial = session.nextSerial
+    session.nextSerial += 1
+    session.openSerials.add(serial)
     /** A try whose answer did not come: it may have had its effect. */
     let isOpen = false
     try {
-      const body = { meshId: lane.mesh, kind: kind.name, session: lane.session, serial, input }
+      const body = { meshId: session.mesh, kind: kind.name, session: session.session, serial, input }
       const answer = await untilAnswered(signal, (one) =>
         withLeader(one, async (peer, attempt) => {
           try {
-            return await send(peer, { ...body, acked: acknowledgedUpTo(lane) }, attempt)
+            return await send(peer, { ...body, acked: acknowledgedUpTo(session) }, attempt)
           } catch (error) {
             if (!hadNoEffect(error)) isOpen = true
             throw error
@@ -161,25 +161,25 @@ export const createJournalClient = ({ port, leaderTracker, meshId, isMember }: J
         }),
       )
       if (answer.ok || !isRefusedFor(faultOf(answer), 'session-expired')) return answer
-      lanes.markExpired(lane)
+      sessions.markExpired(session)
       // An answer of before may be lost with the session; then only reading tells.
       if (isOpen) throw unknown(kind.name, faultOf(answer))
       return undefined
     } catch (error) {
       // Nothing of another mesh is asked for again.
-      const isElsewhere = lane.mesh !== meshId()
+      const isElsewhere = session.mesh !== meshId()
       if ((signal.aborted || isElsewhere) && isOpen) throw unknown(kind.name, error)
       if (isElsewhere && !signal.aborted) return undefined
       throw error
     } finally {
-      lane.openSerials.delete(serial)
+      session.openSerials.delete(serial)
     }
   }
 
   const run = async (kind: AnyCommandKind, input: Json, signal: AbortSignal): Promise<WireAnswer> => {
     // A node that just joined does not know its mesh yet.
     if (meshId() === undefined) await untilAnswered(signal, async () => idOf())
-    await lanes.acquire(signal)
+    await sessions.acquire(signal)
     submitted += 1
     try {
       for (;;) {
@@ -187,7 +187,7 @@ export const createJournalClient = ({ port, leaderTracker, meshId, isMember }: J
         if (answer !== undefined) return answer
       }
     } finally {
-      lanes.release()
+      sessions.release()
     }
   }
 
@@ -266,7 +266,7 @@ export const createJournalClient = ({ port, leaderTracker, meshId, isMember }: J
         stop()
       }
     },
-    reset: lanes.reset,
-    counts: () => ({ submitted, retried: retried(), ...lanes.counts() }),
+    reset: sessions.reset,
+    counts: () => ({ submitted, retried: retried(), ...sessions.counts() }),
   }
 }
