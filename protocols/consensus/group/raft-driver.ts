@@ -33,7 +33,7 @@ const MAX_INPUTS = 8_192
 const DISK_AGAIN_MS = 500
 
 /** What somebody here wants in the log. */
-export type Proposal = { readonly command: Uint8Array } | { readonly configuration: Configuration }
+type Proposal = { readonly command: Uint8Array } | { readonly configuration: Configuration }
 type WaitingProposal = ProposalWaiter & Proposal
 
 export interface RaftDriverDeps extends Omit<RaftGroupDeps, 'port' | 'proven'> {
