@@ -13,8 +13,8 @@ import { ParleyError } from '../../protocols/errors.ts'
 import type { Clock, Timers } from '../../protocols/port.ts'
 import type { Caller } from '../../protocols/wire/caller/caller.ts'
 import type { LinkPool } from '../network/link-pool.ts'
+import type { PeerCallOptions } from './call-budget.ts'
 import type { MethodCodec } from './method-codecs.ts'
-import type { PeerCallOptions } from './outgoing-call.ts'
 
 export interface CallAttemptsDeps {
   clock: Clock

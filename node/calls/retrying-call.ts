@@ -4,8 +4,8 @@
  */
 import { isBreakerOpenError } from '../../protocols/delivery/recovery/peer-breakers.ts'
 import { CallAttempts, type CallAttemptsDeps } from './call-attempts.ts'
+import { endOf, type PeerCallOptions, toOutgoingCall } from './call-budget.ts'
 import type { MethodCodec } from './method-codecs.ts'
-import { endOf, type PeerCallOptions, toOutgoingCall } from './outgoing-call.ts'
 import { StreamCall } from './stream-call.ts'
 import { UnaryCall } from './unary-call.ts'
 

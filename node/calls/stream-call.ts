@@ -2,8 +2,8 @@
 import { isBreakerOpenError } from '../../protocols/delivery/recovery/peer-breakers.ts'
 import type { Caller } from '../../protocols/wire/caller/caller.ts'
 import type { CallAttempts } from './call-attempts.ts'
+import { endOf, laterOptions, type PeerCallOptions, timeoutOf, toOutgoingCall } from './call-budget.ts'
 import type { MethodCodec } from './method-codecs.ts'
-import { endOf, laterOptions, type PeerCallOptions, timeoutOf, toOutgoingCall } from './outgoing-call.ts'
 
 export class StreamCall implements AsyncIterableIterator<unknown> {
   readonly #attempts: CallAttempts

@@ -4,8 +4,8 @@ import { isBreakerOpenError } from '../../protocols/delivery/recovery/peer-break
 import type { Caller, ResponseSink } from '../../protocols/wire/caller/caller.ts'
 import { decodePayload } from '../../protocols/wire/payload/payload.ts'
 import type { CallAttempts } from './call-attempts.ts'
+import { attemptMs, endOf, laterOptions, type PeerCallOptions, timeoutOf, toOutgoingCall } from './call-budget.ts'
 import type { MethodCodec } from './method-codecs.ts'
-import { attemptMs, endOf, laterOptions, type PeerCallOptions, timeoutOf, toOutgoingCall } from './outgoing-call.ts'
 
 export class UnaryCall implements ResponseSink {
   readonly #attempts: CallAttempts
