@@ -9,7 +9,7 @@ import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
 import { newShop } from '../support/shop.ts'
 import { failureOf, timed, until } from '../support/until.ts'
 
-const QUICK = { breaker: { failures: 5, windowMs: 10_000, halfOpenAfterMs: 1_500, minWaitMs: 50 } }
+const QUICK = { breaker: { failures: 5, windowMs: 10_000, halfOpenAfterMs: 1_500, minWaitMs: 20 } }
 /** No probe comes between, however slow the machine is. */
 const NO_PROBE = { breaker: { ...QUICK.breaker, halfOpenAfterMs: 60_000 } }
 
