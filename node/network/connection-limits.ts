@@ -208,7 +208,7 @@ export const createConnectionLimits = ({
     setMaxConnections(most) {
       maxConnections = most
     },
-    setInboundPerSecond: unadmitteds.setPerSecond,
+    setInboundPerSecond: (most) => unadmitteds.setPerSecond(most),
     figures: () => ({
       connections: unadmitteds.size(),
       bytes: unadmitteds.bytes(),
