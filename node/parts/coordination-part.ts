@@ -2,7 +2,7 @@
 import { definePart, type Loading } from '../../protocols/part.ts'
 import { tokens } from '../../protocols/tokens.ts'
 import type { Coordination } from '../coordination.ts'
-import { nodeTokens } from './tokens.ts'
+import { nodeTokens } from './node-tokens.ts'
 
 const { ground, network, directory, decisions } = nodeTokens
 

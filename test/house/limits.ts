@@ -5,10 +5,10 @@
 export const LIMITS = {
   flatInNode: 7,
   crowdedRooms: 0,
-  longFiles: 24,
-  longFunctions: 77,
-  crumbs: 49,
-  circles: 6,
+  longFiles: 17,
+  longFunctions: 19,
+  crumbs: 28,
+  circles: 3,
   repeatedTypes: 0,
   repeatedFiles: 0,
 } as const

@@ -15,7 +15,7 @@ import { hex, type LogSegments, readSegments, storeError } from '../log/log-segm
 import { createFoundingFile, FOUNDING_FILE, missingFounding } from './founding-file.ts'
 import { createSnapshotStore } from './snapshot-files.ts'
 
-export type JournalPart = 'log' | 'snapshot' | 'founding'
+export type JournalFile = 'log' | 'snapshot' | 'founding'
 
 export interface SnapshotFile {
   readonly name: string
@@ -56,7 +56,7 @@ export interface JournalSurvey {
   /** What was put aside earlier. */
   readonly aside: readonly string[]
   /** STA003 with `details.reason` `damaged` or `newer`, and a hint that names what helps. */
-  readonly problems: readonly { readonly part: JournalPart; readonly error: ParleyError }[]
+  readonly problems: readonly { readonly part: JournalFile; readonly error: ParleyError }[]
 }
 
 const LOG_NAME = /^\d{16}\.log$/
@@ -152,8 +152,8 @@ const REPAIR = 'parley store repair keeps what is good'
 
 const problemsOf = (found: Omit<JournalSurvey, 'problems'>, isOfMesh: boolean): JournalSurvey['problems'] => {
   const { log, unfinished, snapshots, founding, hasContents } = found
-  const problems: { part: JournalPart; error: ParleyError }[] = []
-  const damaged = (part: JournalPart, message: string, hint: string): void =>
+  const problems: { part: JournalFile; error: ParleyError }[] = []
+  const damaged = (part: JournalFile, message: string, hint: string): void =>
     void problems.push({ part, error: storeError('damaged', message, hint) })
   if (unfinished !== undefined) {
     const what = `${unfinished} was to take the place of the files before it, and was interrupted`

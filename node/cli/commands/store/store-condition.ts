@@ -8,7 +8,7 @@ import { isParleyError, type ParleyError } from '../../../../protocols/errors.ts
 import { readFences } from '../../../store/fences/fence-file.ts'
 import { openFolder } from '../../../store/files/disk.ts'
 import { lossRefusal } from '../../../store/journal/journal-loss.ts'
-import { type JournalPart, type JournalSurvey, surveyJournal } from '../../../store/journal/journal-survey.ts'
+import { type JournalFile, type JournalSurvey, surveyJournal } from '../../../store/journal/journal-survey.ts'
 import {
   FENCE_FOLDER,
   type KnownPart,
@@ -22,7 +22,7 @@ import { exists, type StoppedNode } from './stopped-node.ts'
 import { inspectMessages, type MessagesInspection } from './stored-messages.ts'
 
 export interface StoreProblem {
-  readonly part: KnownPart | JournalPart | 'identity' | 'incarnation'
+  readonly part: KnownPart | JournalFile | 'identity' | 'incarnation'
   readonly error: ParleyError
 }
 
