@@ -25,8 +25,8 @@ export const stopAll = async (): Promise<void> => {
   await Promise.all(running.splice(0).map((stop) => stop()))
 }
 
-/** A promise with a deadline, so that a lost byte fails a test instead of hanging it. */
-export const within = async <T>(what: string, promise: Promise<T>, timeoutMs = 20_000): Promise<T> => {
+/** A promise with a deadline, so that a lost byte fails a test instead of hanging it; unit tests get what other tests leave of the processor. */
+export const within = async <T>(what: string, promise: Promise<T>, timeoutMs = 60_000): Promise<T> => {
   const { promise: late, reject } = Promise.withResolvers<never>()
   const timer = setTimeout(() => reject(new Error(`${what} took longer than ${timeoutMs} ms`)), timeoutMs)
   try {
