@@ -1,6 +1,6 @@
 /**
  * What a node stands on before it opens a socket: checked options, the log, the data directory's lock, identity, trust (on
- * its way), metrics, and what all links have in common. Keeps no state of its own.
+ * its way), metrics, and what all links have in common.
  */
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import type { Log } from '../protocols/port.ts'

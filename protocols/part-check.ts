@@ -1,5 +1,5 @@
 /**
- * What a definition of a part may say: names, needs, journal commands, figures, views, protocols. Pure; keeps no state.
+ * What a definition of a part may say: names, needs, journal commands, figures, views, protocols. Pure.
  */
 import type { ZodType } from 'zod'
 import { type AnyProtocol, wireId } from './define.ts'

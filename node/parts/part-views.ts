@@ -1,4 +1,4 @@
-/** What parts show, read from those that run when somebody looks, and cut to what can be shown. Keeps no state. */
+/** What parts show, read from those that run when somebody looks, and cut to what can be shown. */
 import { wireId } from '../../protocols/define.ts'
 import { offerOf } from '../../protocols/journal/part-kinds.ts'
 import type { FigureValue, GraphData, TableData, TimelineData, ViewData } from '../../protocols/part.ts'

@@ -1,4 +1,4 @@
-/** The figures of parts among the metrics: read from those that run when somebody looks. Keeps no state. */
+/** The figures of parts among the metrics: read from those that run when somebody looks. */
 import type { FigureValue } from '../../protocols/part.ts'
 import type { NamedMetrics, NodeMetrics } from '../observe/metrics/metrics.ts'
 import type { PartRunner } from './runner.ts'

@@ -1,7 +1,7 @@
 /**
  * Membership: what a token says about its holder, and the checks that need neither keys nor a clock of their own.
  *
- * Pure, keeps no state. The claims are those of a JWT (RFC 7519): an authority (iss) says that a peer (sub) belongs to
+ * Pure. The claims are those of a JWT (RFC 7519): an authority (iss) says that a peer (sub) belongs to
  * a mesh (aud) for a while (iat to exp, seconds), with roles and capabilities. Signature and encoding are node/'s
  * business. A token is bound to a peer id, which Noise proves: a copied token admits nobody else.
  */

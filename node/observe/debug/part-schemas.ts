@@ -1,6 +1,6 @@
 /**
  * What parts show, as the debug endpoint and the control socket give it: their figures, and views as data, so that the page
- * draws the views of others without running anything of theirs. Keeps no state.
+ * draws the views of others without running anything of theirs.
  */
 import * as z from 'zod'
 

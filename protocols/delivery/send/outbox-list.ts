@@ -1,6 +1,6 @@
 /**
  * What is in the outbox, for people: each message with whom it is for, since when, and what it waits for. Read when
- * somebody looks, a page at a time, in the order of destinations and numbers. Keeps no state.
+ * somebody looks, a page at a time, in the order of destinations and numbers.
  */
 
 import { decodeMessage, type Guarantee } from '../durable-message.ts'

@@ -1,4 +1,4 @@
-/** `parley parts`: the parts of a running node, their figures, and what they show. Keeps no state. */
+/** `parley parts`: the parts of a running node, their figures, and what they show. */
 import * as z from 'zod'
 import { PartDataSchema, type PartDataView, PartSchema, type PartView } from '../../../observe/debug/part-schemas.ts'
 import { findControlledNode, requestNode } from '../../connect/node-endpoint.ts'

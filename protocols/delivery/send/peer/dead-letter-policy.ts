@@ -1,6 +1,6 @@
 /**
  * What becomes of a message that failed for good: its recovery, where there is one, else the dead letters. Its place in the
- * outbox goes as a skip, in the same commit. Keeps no state.
+ * outbox goes as a skip, in the same commit.
  */
 import { type Fault, ParleyError } from '../../../errors.ts'
 import type { Port } from '../../../port.ts'

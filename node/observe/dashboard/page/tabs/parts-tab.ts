@@ -1,4 +1,4 @@
-/** The parts of the node: how they are, what they count, and the views that they bring, drawn from data. Keeps no state. */
+/** The parts of the node: how they are, what they count, and the views that they bring, drawn from data. */
 import { useState } from 'preact/hooks'
 import type { PartDataView, PartView } from '../../../debug/part-schemas.ts'
 import { count, dateTime } from '../data/format.ts'
