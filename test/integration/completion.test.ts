@@ -34,11 +34,12 @@ _parley
 printf '%s\\n' "\${COMPREPLY[@]}"
 `
 
-// zsh completes only where somebody types: in a terminal of its own, which lists what it would offer.
+// zsh completes only where somebody types: in a terminal of its own, which lists what it would offer. What is typed
+// before its line editor has taken over the terminal stands there twice: the editor says itself when it has.
 const ZSH = `
 zmodload zsh/zpty
 zpty -b shell 'TERM=dumb zsh -f -i'
-zpty -w shell "PS1=; unset zle_bracketed_paste; LISTMAX=1000; autoload -Uz compinit; compinit -u -D; source ./zsh; bindkey '^I' list-choices; print sho''ws"
+zpty -w shell "PS1=; unset zle_bracketed_paste; LISTMAX=1000; autoload -Uz compinit; compinit -u -D; source ./zsh; bindkey '^I' list-choices; zle-line-init() { print sho''ws }; zle -N zle-line-init"
 local out='' part
 repeat 100 { while zpty -r -t shell part; do out+=$part; done; [[ $out == *shows* ]] && break; sleep 0.05 }
 out=''
