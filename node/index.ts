@@ -117,7 +117,7 @@ export { type AgentOptions, type RunningAgent, startAgent } from './agent/start-
 export type { Mesh, SelfFacts, Unserve } from './api.ts'
 export type { AllClient, AnyClient, AnyOptions, Reply, ScatterOptions } from './calls/clients.ts'
 export type { Replies, ThirdPartyReply } from './calls/reply-to.ts'
-export type { Coordinator } from './coordination.ts'
+export type { Coordinator } from './coordination/coordination.ts'
 export type { JoinedOptions } from './lifecycle/wait-until-joined.ts'
 export { createMesh } from './mesh.ts'
 export type { MeshFigures } from './observe/metrics/mesh-figures.ts'

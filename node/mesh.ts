@@ -1,7 +1,7 @@
 /**
  * A node of the mesh, put together: each part is made here and knows only what it is given.
  *
- * Start, in order: options, data directory's lock, identity and trust; the network (fabric.ts), which listens when it is
+ * Start, in order: options, data directory's lock, identity and trust; the network (network/network.ts), which listens when it is
  * there and serves admission alone; directory, events, presence, messages, commands, coordination; debug endpoint; the
  * supervisor, which dials. What stops in which order stands in `createLeaving`. State: the parts'; of its own why the node
  * is not ready, by those who said so.
@@ -23,18 +23,18 @@ import type { Mesh } from './api.ts'
 import { toDeadCall } from './calls/dead-letter-call.ts'
 import { recordRequests } from './calls/recorded-calls.ts'
 import { createReplies } from './calls/reply-to.ts'
-import { openEndpoints } from './endpoints.ts'
-import type { Above, Fabric } from './fabric.ts'
-import { prepare } from './ground.ts'
 import { NodeReadiness } from './lifecycle/readiness.ts'
 import { createShutdown } from './lifecycle/shutdown.ts'
+import { prepare } from './lifecycle/startup.ts'
 import { waitUntilJoined } from './lifecycle/wait-until-joined.ts'
 import { createConnectionPruning } from './network/connection-pruning.ts'
 import { type Autonat, createAutonat } from './network/nat/autonat.ts'
 import type { RelayClient } from './network/nat/relay-client.ts'
+import type { Above, Fabric } from './network/network.ts'
 import { portProblem } from './network/transports/port-check.ts'
 import { createDebugView } from './observe/debug/sources/debug-view.ts'
 import { createNeighbours } from './observe/debug/sources/neighbours.ts'
+import { openEndpoints } from './observe/endpoints.ts'
 import { exposeMeshFigures, type MeshFigures } from './observe/metrics/mesh-figures.ts'
 import { looksForOthers } from './options/discovery-options.ts'
 import { createReloadQueue } from './options/reload-queue.ts'
@@ -113,7 +113,7 @@ const startLocked = async (
     },
   }
   // The secret is stretched in another thread while this one loads libp2p, which takes longer than all the rest.
-  const { weave } = await import('./fabric.ts')
+  const { weave } = await import('./network/network.ts')
   const fabric = await weave(ground, above, undo)
   const {
     gate,

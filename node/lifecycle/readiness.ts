@@ -3,7 +3,7 @@
  * waits for. State: the reasons that programs gave.
  */
 import type { Stop } from '../../protocols/port.ts'
-import type { Fabric } from '../fabric.ts'
+import type { Fabric } from '../network/network.ts'
 import type { Readiness } from '../observe/debug/debug-schemas.ts'
 import { looksForOthers } from '../options/discovery-options.ts'
 import type { MeshOptions } from '../options/schema.ts'

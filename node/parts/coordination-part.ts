@@ -1,7 +1,7 @@
-/** The part by which a mesh agrees: founding, seat, journal, coordinator and fences (coordination.ts). */
+/** The part by which a mesh agrees: founding, seat, journal, coordinator and fences (coordination/coordination.ts). */
 import { definePart, type Loading } from '../../protocols/part.ts'
 import { tokens } from '../../protocols/tokens.ts'
-import type { Coordination } from '../coordination.ts'
+import type { Coordination } from '../coordination/coordination.ts'
 import { nodeTokens } from './node-tokens.ts'
 
 const { ground, network, directory, decisions } = nodeTokens
@@ -12,5 +12,5 @@ export const coordination = definePart({
   needs: { ground, network, directory, decisions, events: tokens.events },
   provides: { journal: tokens.journal, coordinator: tokens.coordinator, fences: tokens.fences },
   activate: 'start',
-  load: (): Loading<Coordination> => import('../coordination.ts'),
+  load: (): Loading<Coordination> => import('../coordination/coordination.ts'),
 })

@@ -2,8 +2,8 @@
 import type { Directory } from '../../discovery/directory/directory.ts'
 import type { JournalPart } from '../../protocols/journal/part-kinds.ts'
 import { tokenOf } from '../../protocols/part.ts'
-import type { Fabric } from '../fabric.ts'
-import type { Ground } from '../ground.ts'
+import type { Ground } from '../lifecycle/startup.ts'
+import type { Fabric } from '../network/network.ts'
 
 export const nodeTokens = {
   ground: tokenOf<Ground>('ground'),

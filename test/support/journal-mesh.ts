@@ -1,6 +1,6 @@
 /**
  * Whole nodes' coordination in virtual time: founding, seats on disks that can fail, journal, coordinator, events, as
- * node/coordination.ts puts them together. Nodes can be killed, frozen, cut off, and lose their disks.
+ * node/coordination/coordination.ts puts them together. Nodes can be killed, frozen, cut off, and lose their disks.
  *
  * What the port network has not: calls of a node to itself, the refusal to serve a protocol twice, and members that tell
  * each other which founded mesh they belong to, as admission does.

@@ -3,20 +3,20 @@
  * its way), metrics, and what all links have in common.
  */
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import type { Log } from '../protocols/port.ts'
-import { createLinkCounts } from '../protocols/wire/link/link-limits.ts'
-import { minorGc } from './network/overrides/minor-gc.ts'
-import { openRememberedPorts } from './network/transports/remembered-ports.ts'
-import { createMetrics, PREFIX } from './observe/metrics/metrics.ts'
-import { type MeshOptionsInput, parseOptions } from './options/schema.ts'
-import { clock, compressionOf, random, timers } from './platform/platform.ts'
-import { type DirectoryLock, lockDataDirectory } from './store/data-directory.ts'
-import { createDiskReserve, type DiskReserve } from './store/files/disk-reserve.ts'
-import { openKnownStores, warnOfOtherIdentity } from './store/known-stores.ts'
-import { loadIdentity, nextIncarnation } from './trust/identity.ts'
-import { deriveAuthority, SECRET_ADVICE, secretWarning } from './trust/secret.ts'
-import { createSigner } from './trust/signer.ts'
-import { createTrust } from './trust/trust.ts'
+import type { Log } from '../../protocols/port.ts'
+import { createLinkCounts } from '../../protocols/wire/link/link-limits.ts'
+import { minorGc } from '../network/overrides/minor-gc.ts'
+import { openRememberedPorts } from '../network/transports/remembered-ports.ts'
+import { createMetrics, PREFIX } from '../observe/metrics/metrics.ts'
+import { type MeshOptionsInput, parseOptions } from '../options/schema.ts'
+import { clock, compressionOf, random, timers } from '../platform/platform.ts'
+import { type DirectoryLock, lockDataDirectory } from '../store/data-directory.ts'
+import { createDiskReserve, type DiskReserve } from '../store/files/disk-reserve.ts'
+import { openKnownStores, warnOfOtherIdentity } from '../store/known-stores.ts'
+import { loadIdentity, nextIncarnation } from '../trust/identity.ts'
+import { deriveAuthority, SECRET_ADVICE, secretWarning } from '../trust/secret.ts'
+import { createSigner } from '../trust/signer.ts'
+import { createTrust } from '../trust/trust.ts'
 
 export const prepare = async (input: MeshOptionsInput, lock: { current: DirectoryLock | undefined }) => {
   const options = parseOptions(input)
@@ -27,7 +27,7 @@ export const prepare = async (input: MeshOptionsInput, lock: { current: Director
   // A program that brings its own log does not load this one.
   const ownLog =
     typeof options.log === 'string'
-      ? (await import('./observe/log/node-log.ts')).createLog({ level: options.log, fields: { source: options.name } })
+      ? (await import('../observe/log/node-log.ts')).createLog({ level: options.log, fields: { source: options.name } })
       : undefined
   const log: Log = ownLog ?? (options.log as Log)
   const { dataDir } = options

@@ -3,14 +3,14 @@
  * Each is loaded when it is wanted. State: the three, and who is told of a wish to stop.
  */
 import { randomBytes } from 'node:crypto'
-import type { Log, Stop } from '../protocols/port.ts'
-import type { Mesh } from './api.ts'
-import type { ControlServer } from './control/control-server.ts'
-import type { DebugSource } from './observe/debug/debug-schemas.ts'
-import type { HttpListener } from './observe/http/http-listener.ts'
-import type { NodeMetrics } from './observe/metrics/metrics.ts'
-import { startProcessMetrics } from './observe/metrics/process-metrics.ts'
-import type { MeshOptions } from './options/schema.ts'
+import type { Log, Stop } from '../../protocols/port.ts'
+import type { Mesh } from '../api.ts'
+import type { ControlServer } from '../control/control-server.ts'
+import type { MeshOptions } from '../options/schema.ts'
+import type { DebugSource } from './debug/debug-schemas.ts'
+import type { HttpListener } from './http/http-listener.ts'
+import type { NodeMetrics } from './metrics/metrics.ts'
+import { startProcessMetrics } from './metrics/process-metrics.ts'
 
 const KEY_BYTES = 16
 
@@ -51,7 +51,7 @@ export const openEndpoints = async (deps: EndpointsDeps): Promise<Endpoints> => 
   metrics.gauge('ready', 'Whether this node is ready, 0 or 1', () => Number(source.readiness().ready))
 
   if (options.debug !== false) {
-    const { startDebugServer } = await import('./observe/debug/debug-server.ts')
+    const { startDebugServer } = await import('./debug/debug-server.ts')
     if (deps.hasLock) debugKey = randomBytes(KEY_BYTES).toString('base64url')
     debug = await startDebugServer(source, {
       ...options.debug,
@@ -63,13 +63,13 @@ export const openEndpoints = async (deps: EndpointsDeps): Promise<Endpoints> => 
     undo.push(async () => debug?.close())
   }
   if (options.health !== false) {
-    const { startHealthListener } = await import('./observe/health-listener.ts')
+    const { startHealthListener } = await import('./health-listener.ts')
     health = await startHealthListener(source, { ...options.health, log, metrics })
     undo.push(async () => health?.close())
   }
   if (debug !== undefined || health !== undefined) stopProcessMetrics = startProcessMetrics(metrics.asNamed)
   if (options.control && options.dataDir !== undefined) {
-    const { createControlServer } = await import('./control/control-server.ts')
+    const { createControlServer } = await import('../control/control-server.ts')
     control = await createControlServer({
       mesh: deps.mesh,
       views: source,

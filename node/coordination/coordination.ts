@@ -6,34 +6,42 @@
  * State: the parts', and the mesh id of a node without a store.
  */
 import { join } from 'node:path'
-import type { Founding } from '../protocols/consensus/bootstrap/api.ts'
-import { startFounding } from '../protocols/consensus/bootstrap/founding.ts'
-import { foundingVoters } from '../protocols/consensus/bootstrap/founding-record.ts'
-import { memberIdOf } from '../protocols/consensus/member-id.ts'
-import { createProofs, type ProofMode } from '../protocols/consensus/proof/proofs.ts'
-import type { CoordinatorFeature } from '../protocols/coordinator/api.ts'
-import { createCoordinator } from '../protocols/coordinator/coordinator.ts'
-import type { CoordinatorStatus } from '../protocols/coordinator/coordinator-status.ts'
-import { createLeaderTracker } from '../protocols/coordinator/leader-tracker.ts'
-import type { ActingFacts } from '../protocols/coordinator/leadership.ts'
-import type { Events } from '../protocols/events/api.ts'
-import { createJournalClient, type Journal } from '../protocols/journal/client/journal-client.ts'
-import { createJournalDeadlines } from '../protocols/journal/client/journal-deadlines.ts'
-import { createJournalWatch } from '../protocols/journal/client/journal-watch.ts'
-import { createFenceGuard, type Fences } from '../protocols/journal/fencing/fence-guard.ts'
-import { serveJournal } from '../protocols/journal/journal-server.ts'
-import { type JournalPart, knownKinds, PARTS_LEVEL } from '../protocols/journal/part-kinds.ts'
+import type { Founding } from '../../protocols/consensus/bootstrap/api.ts'
+import { startFounding } from '../../protocols/consensus/bootstrap/founding.ts'
+import { foundingVoters } from '../../protocols/consensus/bootstrap/founding-record.ts'
+import { memberIdOf } from '../../protocols/consensus/member-id.ts'
+import { createProofs, type ProofMode } from '../../protocols/consensus/proof/proofs.ts'
+import type { CoordinatorFeature } from '../../protocols/coordinator/api.ts'
+import { createCoordinator } from '../../protocols/coordinator/coordinator.ts'
+import type { CoordinatorStatus } from '../../protocols/coordinator/coordinator-status.ts'
+import { createLeaderTracker } from '../../protocols/coordinator/leader-tracker.ts'
+import type { ActingFacts } from '../../protocols/coordinator/leadership.ts'
+import type { Events } from '../../protocols/events/api.ts'
+import { createJournalClient, type Journal } from '../../protocols/journal/client/journal-client.ts'
+import { createJournalDeadlines } from '../../protocols/journal/client/journal-deadlines.ts'
+import { createJournalWatch } from '../../protocols/journal/client/journal-watch.ts'
+import { createFenceGuard, type Fences } from '../../protocols/journal/fencing/fence-guard.ts'
+import { serveJournal } from '../../protocols/journal/journal-server.ts'
+import { type JournalPart, knownKinds, PARTS_LEVEL } from '../../protocols/journal/part-kinds.ts'
 import {
   EPOCHS_PREFIX,
   type Epoch,
   EpochSchema,
   FEATURE_LEVEL_KEY,
   featureLevelOf,
-} from '../protocols/journal/state/built-in-kinds.ts'
-import { implementPart } from '../protocols/part.ts'
-import type { Port, Stop } from '../protocols/port.ts'
-import { exposeCoordination } from './coordination/coordination-metrics.ts'
-import type { CoordinationSettings } from './coordination/coordination-options.ts'
+} from '../../protocols/journal/state/built-in-kinds.ts'
+import { implementPart } from '../../protocols/part.ts'
+import type { Port, Stop } from '../../protocols/port.ts'
+import { type CoordinatorFacts, coordinatorFactsOf } from '../observe/debug/sources/coordinator-view.ts'
+import { looksForOthers } from '../options/discovery-options.ts'
+import type { coordination } from '../parts/coordination-part.ts'
+import { createFenceStore } from '../store/fences/fence-store.ts'
+import { openFolder } from '../store/files/disk.ts'
+import { createFoundingFile } from '../store/journal/founding-file.ts'
+import { createProofFile } from '../store/journal/proof-file.ts'
+import { FENCE_FOLDER, type KnownStores } from '../store/known-stores.ts'
+import { exposeCoordination } from './coordination-metrics.ts'
+import type { CoordinationSettings } from './coordination-options.ts'
 import {
   logUnlessStopping,
   NO_VOTE_AFTER_RESTORE,
@@ -42,17 +50,9 @@ import {
   type RaftMember,
   transferBeforeStop,
   votesOnlyAsFormerMember,
-} from './coordination/raft-member.ts'
-import { type CoordinatorFacts, coordinatorFactsOf } from './observe/debug/sources/coordinator-view.ts'
-import { looksForOthers } from './options/discovery-options.ts'
-import type { coordination } from './parts/coordination-part.ts'
-import { createFenceStore } from './store/fences/fence-store.ts'
-import { openFolder } from './store/files/disk.ts'
-import { createFoundingFile } from './store/journal/founding-file.ts'
-import { createProofFile } from './store/journal/proof-file.ts'
-import { FENCE_FOLDER, type KnownStores } from './store/known-stores.ts'
+} from './raft-member.ts'
 
-export { JOURNAL_FOLDER } from './coordination/raft-member.ts'
+export { JOURNAL_FOLDER } from './raft-member.ts'
 
 const PROOF_FOLDER = 'proof'
 /** The highest feature level that this version knows. */
