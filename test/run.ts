@@ -2,8 +2,9 @@
  * Runs all tests. First the integration tests that can do with half of the machine, two at a time; then the others one at a
  * time, since each of those keeps several processes busy and measures times. Beside the latter run the unit tests, at the
  * lowest priority, several files in one process: they take what is left. One report and one summary for all, with the slowest files above it.
- * `node test/run.ts [PATTERN...]`; without a pattern all but those of FAULTS, which `--faults` runs. With TEST_SKIPS=fail, as `.ci/run` has it, tests that are skipped for want of something
- * that `.ci/setup` installs are named, and the exit code is 1.
+ * `node test/run.ts [PATTERN...]`; without a pattern all but those of FAULTS, which `--faults` runs. With TEST_SKIPS=fail, as
+ * `.ci/run` has it, tests that are skipped for want of something that `.ci/setup` installs are named, and the exit code is 1.
+ * With TEST_AGAIN=2 at most two files that failed run once more at the end, alone (second-run.ts).
  */
 import { globSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,6 +14,7 @@ import { spec } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
 import { buildTests, buildTogether, builtOf, sourceOf } from './built.ts'
 import { groupsOf, ownProcess } from './groups.ts'
+import { figuresAfter, SecondRun } from './second-run.ts'
 import { type Skip, skipOf, toldOf, unexcused } from './skips.ts'
 
 type TestEvent = Parameters<ReturnType<typeof spec>['write']>[0] & { type: string; data: Record<string, unknown> }
@@ -80,12 +82,15 @@ process.env.TEST_PROGRAMS = await buildTests([...FIRST.flatMap(({ files }) => fi
 const groups = await Promise.all(groupsOf(shared, TOGETHER).map((files, at) => buildTogether(files, at, TIMEOUT_MS)))
 const BESIDE = [{ files: [...groups, ...own], concurrency: 2, execArgv: [LOWEST], timeout: TIMEOUT_MS * TOGETHER }]
 
-const totals = new Map<string, number>()
+let totals = new Map<string, number>()
 /** Milliseconds, by file. */
 const times = new Map<string, number>()
 const skips: Skip[] = []
 /** Tests and suites: a suite whose own hooks fail is in none of the runner's counts. */
 let failures = 0
+const secondRun = new SecondRun(Number(process.env.TEST_AGAIN ?? 0), ({ data }) =>
+  shared.includes(`${data.name}`) ? `${data.name}` : relative(ROOT, `${data.file}`),
+)
 
 /** The file that ended, and how long it took: one with a process of its own, or a suite of those that run together. */
 const endOf = ({ type, data }: TestEvent): [file: string, ms: number] | undefined => {
@@ -95,8 +100,23 @@ const endOf = ({ type, data }: TestEvent): [file: string, ms: number] | undefine
   return isFile ? [`${data.name}`, (data.details as { duration_ms: number }).duration_ms] : undefined
 }
 
+/** Files that failed, once more and one at a time, when nothing else runs; what becomes of them counts. */
+async function* playAgain(): AsyncGenerator<unknown> {
+  const files = secondRun.files()
+  yield* secondRun.rest()
+  if (files.length === 0) return
+  const first = totals
+  totals = new Map()
+  failures = 0
+  for await (const event of play([{ files, concurrency: 1, execArgv: [], timeout: TIMEOUT_MS }], false)) yield event
+  totals = figuresAfter(first, totals)
+  console.log(
+    `Failed at first, and ran again alone (${failures === 0 ? 'well' : 'and failed again'}): ${files.join(', ')}`,
+  )
+}
+
 /** The events of some phases, one after the other; its figures are added up, and told once for all. */
-async function* play(phases: readonly Phase[]): AsyncGenerator<unknown> {
+async function* play(phases: readonly Phase[], isFirst = true): AsyncGenerator<unknown> {
   for (const { files, ...how } of phases) {
     if (files.length === 0) continue
     for await (const event of run({ files: files.map(builtOf), ...how })) {
@@ -109,7 +129,7 @@ async function* play(phases: readonly Phase[]): AsyncGenerator<unknown> {
       if (ended !== undefined) times.set(...ended)
       if (type === 'test:fail' && (data.todo === undefined || data.todo === false)) failures += 1
       if (type === 'test:summary') continue
-      if (figure === null) yield event
+      if (figure === null) yield isFirst ? secondRun.take({ type, data }) : event
       else totals.set(figure[1] ?? '', (totals.get(figure[1] ?? '') ?? 0) + Number(figure[2]))
     }
   }
@@ -124,6 +144,7 @@ async function* events(): AsyncGenerator<unknown> {
   yield* play(ALONE)
   yield* later.readable
   await beside
+  yield* playAgain()
   const slowest = [...times].sort(([, a], [, b]) => b - a).slice(0, SLOWEST)
   for (const [file, ms] of slowest) console.log(`${(ms / 1_000).toFixed(1).padStart(6)} s ${file}`)
   totals.set('duration_ms', performance.now() - startedAt)
