@@ -26,6 +26,7 @@ export {
   type Progress,
   type Protocol,
 } from '../protocols/define.ts'
+export { definePart } from '../protocols/define-part.ts'
 export type {
   DeliveryFigures,
   MessageContext,
@@ -84,7 +85,6 @@ export {
   type AnyPart,
   type ApiOf,
   answers,
-  definePart,
   type ExtensionPoint,
   extensionPoint,
   type GraphData,
@@ -117,7 +117,7 @@ export { type AgentOptions, type RunningAgent, startAgent } from './agent/start-
 export type { Mesh, SelfFacts, Unserve } from './api.ts'
 export type { AllClient, AnyClient, AnyOptions, Reply, ScatterOptions } from './calls/clients.ts'
 export type { Replies, ThirdPartyReply } from './calls/reply-to.ts'
-export type { Coordinator } from './coordination/coordination.ts'
+export type { Coordinator } from './coordination/api.ts'
 export type { JoinedOptions } from './lifecycle/wait-until-joined.ts'
 export { createMesh } from './mesh.ts'
 export type { MeshFigures } from './observe/metrics/mesh-figures.ts'

@@ -3,14 +3,13 @@
  * definition, which is small and loaded everywhere; what it does stands in its implementation, which is loaded when it is
  * used. The node, the simulator and tests start the same parts (node/parts/runner.ts).
  *
- * Pure: definitions, their checks, and the types between a definition and its implementation. docs/parts.md shows how to
- * write one.
+ * Pure: what a definition says, and the types between it and its implementation. `definePart` (define-part.ts) checks one;
+ * docs/parts.md shows how to write one.
  */
 import type { ZodType, z } from 'zod'
 import type { AnyProtocol, Handlers } from './define.ts'
 import type { AnyCommandKind } from './journal/state/command-kind.ts'
 import type { QuotaUser } from './limits/quota.ts'
-import { checkPart } from './part-check.ts'
 import type { Log, Port } from './port.ts'
 
 /** Names something that a node has, and what type it is of. Nothing of it is loaded by its token. */
@@ -190,24 +189,6 @@ type SpecOf<P> =
 export const implementPart = <P>(implementation: SpecOf<P>): Implementation<ApiOf<P>> =>
   // The runner gives each part the context and the options that its definition names.
   implementation as unknown as Implementation<ApiOf<P>>
-
-/**
- * Checks a definition and returns it with its exact type.
- * @throws MSG001 for what cannot be used, and for a key that nobody knows
- */
-export const definePart = <
-  Api,
-  const N extends Tokens = NoTokens,
-  const O extends Tokens = NoTokens,
-  S extends ZodType = ZodType<undefined>,
-  const F extends FigureSpecs = NoTokens,
-  const V extends ViewSpecs = NoTokens,
->(
-  spec: PartSpec<Api, N, O, S, F, V>,
-): Part<Api, N, O, S, F, V> => {
-  checkPart(spec)
-  return spec
-}
 
 /** Keys of a part's records in the journal begin so. */
 export const PARTS_PREFIX = '$part/'

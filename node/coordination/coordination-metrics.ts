@@ -1,7 +1,7 @@
 /** What a node's part in the coordination counts, read when the metrics are scraped. */
 
 import type { NamedMetrics } from '../observe/metrics/metrics.ts'
-import type { Coordination } from './coordination.ts'
+import type { Coordination } from './api.ts'
 
 export const exposeCoordination = (
   { total, gauge }: NamedMetrics,

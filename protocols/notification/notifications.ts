@@ -10,11 +10,9 @@
  */
 import { ParleyError } from '../errors.ts'
 import type { Events, Receipt } from '../events/api.ts'
-import { implementPart } from '../part.ts'
 import type { Port, Stop } from '../port.ts'
 import { NOTIFICATION_NAME, type Notification, notificationEvent } from './notification.ts'
 import { NotificationReceiver, type NotificationReceiverDeps, type ReceivedCounts } from './notification-receiver.ts'
-import type { notifications } from './part.ts'
 
 export interface NotificationCounts extends ReceivedCounts {
   readonly sent: number
@@ -78,10 +76,3 @@ export const createNotifications = (deps: NotificationsDeps): Notifications & { 
     stop: () => receiver.stop(),
   }
 }
-
-export default implementPart<typeof notifications>({
-  start({ events, coordinator, ...port }) {
-    const { stop, ...api } = createNotifications({ port, events, ...coordinator })
-    return { api, stop }
-  },
-})

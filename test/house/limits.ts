@@ -5,10 +5,10 @@
 export const LIMITS = {
   flatInNode: 3,
   crowdedRooms: 0,
-  longFiles: 17,
-  longFunctions: 19,
+  longFiles: 16,
+  longFunctions: 18,
   crumbs: 28,
-  circles: 3,
+  circles: 0,
   repeatedTypes: 0,
   repeatedFiles: 0,
 } as const

@@ -1,8 +1,9 @@
 /** A part as others write them, for tests: it counts in the journal, answers calls, and shows what it did. */
 import { z } from 'zod'
 import { defineProtocol } from '../../protocols/define.ts'
+import { definePart } from '../../protocols/define-part.ts'
 import { defineJournalCommand } from '../../protocols/journal/state/command-kind.ts'
-import { answers, definePart, implementPart, type Loading, partPrefix } from '../../protocols/part.ts'
+import { answers, implementPart, type Loading, partPrefix } from '../../protocols/part.ts'
 import { tokens } from '../../protocols/tokens.ts'
 
 const TOTAL = `${partPrefix('acme/counter')}total`

@@ -5,7 +5,7 @@
  */
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { JOURNAL_FOLDER } from '../../../node/coordination/coordination.ts'
+import { JOURNAL_FOLDER } from '../../../node/store/known-stores.ts'
 import type { Random } from '../../soak/random.ts'
 import { until } from '../../support/until.ts'
 import { type CrashNode, refusalOf } from '../nodes.ts'

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { z } from 'zod'
 import { defineProtocol } from '../../../protocols/define.ts'
+import { checkVendor, definePart, MAX_JOURNAL_BYTES } from '../../../protocols/define-part.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { defineJournalCommand } from '../../../protocols/journal/state/command-kind.ts'
-import { definePart, implementPart, type Loading, partPrefix, tokenOf } from '../../../protocols/part.ts'
-import { checkVendor, MAX_JOURNAL_BYTES } from '../../../protocols/part-check.ts'
+import { implementPart, type Loading, partPrefix, tokenOf } from '../../../protocols/part.ts'
 
 interface Tally {
   count(): number

@@ -5,7 +5,8 @@ import { createMetrics } from '../../../../node/observe/metrics/metrics.ts'
 import { createPartViews, MAX_CHARS, MAX_COLUMNS, MAX_ROWS } from '../../../../node/parts/part-views.ts'
 import type { PartFacts } from '../../../../node/parts/runner.ts'
 import { exposeParts, metricName } from '../../../../node/parts/shown.ts'
-import { type AnyPart, definePart, type FigureValue, type Loading, type ViewData } from '../../../../protocols/part.ts'
+import { definePart } from '../../../../protocols/define-part.ts'
+import type { AnyPart, FigureValue, Loading, ViewData } from '../../../../protocols/part.ts'
 
 const part = definePart({
   name: 'acme/shown',

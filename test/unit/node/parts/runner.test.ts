@@ -5,11 +5,11 @@ import { z } from 'zod'
 import { RETRY_MS, START_LIMIT_MS } from '../../../../node/parts/life.ts'
 import { PartRunner, type RunnerDeps } from '../../../../node/parts/runner.ts'
 import { defineProtocol } from '../../../../protocols/define.ts'
+import { definePart } from '../../../../protocols/define-part.ts'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
 import {
   type AnyPart,
   answers,
-  definePart,
   extensionPoint,
   type Implementation,
   implementPart,

@@ -1,10 +1,10 @@
 /**
- * What a definition of a part may say: names, needs, journal commands, figures, views, protocols. Pure.
+ * Definitions of parts, checked: names, needs, journal commands, figures, views, protocols. Pure.
  */
 import type { ZodType } from 'zod'
 import { type AnyProtocol, wireId } from './define.ts'
 import { ParleyError } from './errors.ts'
-import type { FigureSpecs, PartContext, PartJournal, PartSpec, Tokens, ViewSpecs } from './part.ts'
+import type { FigureSpecs, NoTokens, Part, PartContext, PartJournal, PartSpec, Tokens, ViewSpecs } from './part.ts'
 import { checkKeys, keysOf } from './unknown-keys.ts'
 
 const PART_KEYS = keysOf<PartSpec<unknown, Tokens, Tokens, ZodType, FigureSpecs, ViewSpecs>>({
@@ -126,8 +126,7 @@ const checkProtocols = (name: string, protocols: readonly AnyProtocol[]): void =
   if (twice !== undefined) throw unusable(`${name} serves ${twice} twice`, 'leave out one, or raise its major version')
 }
 
-/** @throws MSG001 for what cannot be used, and for a key that nobody knows */
-export const checkPart = (
+const checkPart = (
   spec: Omit<PartSpec<unknown, Tokens, Tokens, ZodType, FigureSpecs, ViewSpecs>, 'load'> & { readonly load: unknown },
 ): void => {
   checkKeys(spec, PART_KEYS, 'a part')
@@ -139,6 +138,24 @@ export const checkPart = (
   checkProtocols(name, spec.protocols ?? [])
   if (typeof spec.load !== 'function')
     throw unusable(`the part ${name} cannot be loaded`, "give it load: (): Loading<Api> => import('./its-file.ts')")
+}
+
+/**
+ * Checks a definition and returns it with its exact type.
+ * @throws MSG001 for what cannot be used, and for a key that nobody knows
+ */
+export const definePart = <
+  Api,
+  const N extends Tokens = NoTokens,
+  const O extends Tokens = NoTokens,
+  S extends ZodType = ZodType<undefined>,
+  const F extends FigureSpecs = NoTokens,
+  const V extends ViewSpecs = NoTokens,
+>(
+  spec: PartSpec<Api, N, O, S, F, V>,
+): Part<Api, N, O, S, F, V> => {
+  checkPart(spec)
+  return spec
 }
 
 /** @throws MSG001 for a part that is not the mesh's own and whose name has no vendor */

@@ -1,0 +1,72 @@
+/** The parts that every node has, in the order in which they start where their needs leave a choice. */
+import { definePart } from '../../protocols/define-part.ts'
+import type { Notifications } from '../../protocols/notification/notifications.ts'
+import { implementPart, type Loading } from '../../protocols/part.ts'
+import { tokens } from '../../protocols/tokens.ts'
+import type { Coordination } from '../coordination/api.ts'
+import { looksForOthers } from '../options/discovery-options.ts'
+import { nodeTokens } from './node-tokens.ts'
+
+const { ground, network, directory, decisions } = nodeTokens
+
+export const coordination = definePart({
+  name: 'coordination',
+  description: 'Who coordinates, and what the mesh has agreed on.',
+  needs: { ground, network, directory, decisions, events: tokens.events },
+  provides: { journal: tokens.journal, coordinator: tokens.coordinator, fences: tokens.fences },
+  activate: 'start',
+  load: async (): Loading<Coordination> => {
+    const [{ startCoordination }, { exposeCoordination }] = await Promise.all([
+      import('../coordination/coordination.ts'),
+      import('../coordination/coordination-metrics.ts'),
+    ])
+    return {
+      default: implementPart<typeof coordination>({
+        async start({ ground, network, directory, decisions, events, ...port }) {
+          const { options, known, log, metrics } = ground
+          /** Neighbours that have not heard of the mesh id are told, and those of another founded mesh are parted from. */
+          const tellMeshId = (): void => {
+            for (const { chosen } of network.peers.all())
+              network.admission
+                .renew(chosen)
+                .catch((error: unknown) => log.info('a neighbour was not told the mesh id', { error }))
+          }
+          const api = await startCoordination({
+            port,
+            events,
+            dataDir: options.dataDir,
+            joins: looksForOthers(options) || network.localOthers > 0,
+            settings: options.coordination,
+            parts: decisions,
+            known,
+            onGone: (fn) => directory.onChange(({ type, agent }) => type === 'left' && fn(agent.peer)),
+            founded: tellMeshId,
+          })
+          // Who was admitted before has not been told.
+          if (api.meshId() !== undefined) tellMeshId()
+          exposeCoordination(metrics, api)
+          const readiness = () => ({ reasons: api.problems(), degraded: api.degraded() })
+          return { api, readiness, stop: api.stop }
+        },
+      }),
+    }
+  },
+})
+
+export const notifications = definePart({
+  name: 'notifications',
+  description: 'What the coordinator tells everybody, and who believes it.',
+  needs: { events: tokens.events, coordinator: tokens.coordinator },
+  activate: 'start',
+  load: async (): Loading<Notifications> => {
+    const { createNotifications } = await import('../../protocols/notification/notifications.ts')
+    return {
+      default: implementPart<typeof notifications>({
+        start({ events, coordinator, ...port }) {
+          const { stop, ...api } = createNotifications({ port, events, ...coordinator })
+          return { api, stop }
+        },
+      }),
+    }
+  },
+})
