@@ -3,7 +3,7 @@ import * as z from 'zod'
 import { defineProtocol } from '../define.ts'
 import { FenceSchema } from './fencing/fence.ts'
 import { JsonSchema } from './state/built-in-kinds.ts'
-import { MAX_KEY } from './state/journal-records.ts'
+import { MAX_KEY } from './state/record-transaction.ts'
 
 const Count = z.int().nonnegative()
 const MeshId = z.string().min(1).max(64)

@@ -2,8 +2,8 @@
 import * as z from 'zod'
 import { ParleyError } from '../../errors.ts'
 import { type AnyCommandKind, defineJournalCommand, type JournalTx, type Json } from './command-kind.ts'
-import { MAX_KEY, MESH_PREFIX } from './journal-records.ts'
 import { isJson, MAX_JSON_DEPTH } from './json-value.ts'
+import { MAX_KEY, MESH_PREFIX } from './record-transaction.ts'
 
 export const EPOCHS_PREFIX = `${MESH_PREFIX}epochs/`
 const FEATURE_LEVEL_KEY = `${MESH_PREFIX}level`

@@ -13,9 +13,11 @@ import type { Fence } from '../fencing/fence.ts'
 import { type KnownKinds, PARTS_LEVEL } from '../part-kinds.ts'
 import { beginEpoch, FEATURE_LEVEL_KEY, featureLevelOf } from './built-in-kinds.ts'
 import { decodeLoggedCommand, type JournalTx, type Json, type LoggedCommand } from './command-kind.ts'
-import { createJournalRecords, type JournalRecord, type JournalRecords, NO_PART } from './journal-records.ts'
+import { JournalRecords } from './journal-records.ts'
 import { freezeJson, isJson } from './json-value.ts'
+import type { JournalRecord } from './record-map.ts'
 import { SHARES_LEVEL } from './record-shares.ts'
+import { NO_PART } from './record-transaction.ts'
 import {
   answerSize,
   type CommandAnswer,
@@ -114,7 +116,7 @@ export const createJournalMachine = (
   onBug: (kind: string, error: unknown) => void = () => {},
   onBegan: (leader: string, fence: Fence) => void = () => {},
 ): JournalMachine => {
-  const records = createJournalRecords()
+  const records = new JournalRecords()
   const sessions = createSessionTable()
   const listeners = new Set<(version: number) => void>()
   let version = 0

@@ -9,7 +9,7 @@ import { type JournalMember, serveJournal } from '../../../protocols/journal/jou
 import { BUILT_IN_KINDS } from '../../../protocols/journal/state/built-in-kinds.ts'
 import { encodeLoggedCommand, type Json } from '../../../protocols/journal/state/command-kind.ts'
 import { createJournalMachine } from '../../../protocols/journal/state/journal-machine.ts'
-import { MAX_CHANGES } from '../../../protocols/journal/state/journal-records.ts'
+import { MAX_CHANGES } from '../../../protocols/journal/state/recent-changes.ts'
 import { createVirtualTime } from '../../support/virtual-time.ts'
 
 const SELF = 'self.01'

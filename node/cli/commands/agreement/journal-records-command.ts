@@ -1,7 +1,7 @@
 /** `parley journal`: records that the mesh agreed on, read, written and followed by a running node. */
 
 import { ParleyError } from '../../../../protocols/errors.ts'
-import { MESH_PREFIX } from '../../../../protocols/journal/state/journal-records.ts'
+import { MESH_PREFIX } from '../../../../protocols/journal/state/record-transaction.ts'
 import {
   JournalFoundSchema,
   type JournalLine,

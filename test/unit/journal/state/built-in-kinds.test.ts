@@ -17,11 +17,11 @@ import {
   raiseLevel,
 } from '../../../../protocols/journal/state/built-in-kinds.ts'
 import type { AnyCommandKind, CommandKind } from '../../../../protocols/journal/state/command-kind.ts'
-import { createJournalRecords } from '../../../../protocols/journal/state/journal-records.ts'
+import { JournalRecords } from '../../../../protocols/journal/state/journal-records.ts'
 import { MAX_JSON_DEPTH } from '../../../../protocols/journal/state/json-value.ts'
 
 const create = () => {
-  const records = createJournalRecords()
+  const records = new JournalRecords()
   let index = 0
   return {
     records,

@@ -4,18 +4,16 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
 import type { JournalTx, Json } from '../../../../protocols/journal/state/command-kind.ts'
+import { JournalRecords } from '../../../../protocols/journal/state/journal-records.ts'
+import { MAX_JSON_DEPTH } from '../../../../protocols/journal/state/json-value.ts'
+import { MAX_CHANGES, MAX_CHANGES_BYTES } from '../../../../protocols/journal/state/recent-changes.ts'
 import {
   CHANGE_BYTES,
-  createJournalRecords,
-  type JournalRecords,
-  MAX_CHANGES,
-  MAX_CHANGES_BYTES,
   MAX_ENTRY_BYTES,
   MAX_KEY,
   MAX_VALUE_BYTES,
   MESH_BYTES,
-} from '../../../../protocols/journal/state/journal-records.ts'
-import { MAX_JSON_DEPTH } from '../../../../protocols/journal/state/json-value.ts'
+} from '../../../../protocols/journal/state/record-transaction.ts'
 
 const at = (index: number, term = 1) => ({ index, term })
 const change = <T>(records: JournalRecords, index: number, run: (tx: JournalTx) => T): T =>
@@ -36,7 +34,7 @@ const codeOf = (fn: () => unknown): string => {
 const MANY = 1_000_000
 
 test('a command that throws changes nothing, whatever it did before', () => {
-  const records = createJournalRecords()
+  const records = new JournalRecords()
   put(records, 1, 'a', 1)
   put(records, 2, 'b', 'bb')
   const before = { all: records.all(), bytes: records.bytes() }
@@ -58,8 +56,23 @@ test('a command that throws changes nothing, whatever it did before', () => {
   )
 })
 
+test('a command may take its transaction apart', () => {
+  const records = new JournalRecords()
+  put(records, 1, 'a', 1)
+  const seen = change(records, 2, ({ get, version, put, delete: remove, keys }) => {
+    put('b', 2)
+    remove('a')
+    return [get('a'), get('b'), version('a'), version('b'), keys('')]
+  })
+  assert.deepEqual(seen, [undefined, 2, 0, 2, ['b']])
+  assert.deepEqual(
+    records.all().map(({ key }) => key),
+    ['b'],
+  )
+})
+
 test('a command sees its own changes before they count', () => {
-  const records = createJournalRecords()
+  const records = new JournalRecords()
   put(records, 1, 'k/a', 1)
   put(records, 2, 'k/c', 3)
   const seen = change(records, 7, (tx) => {
@@ -89,7 +102,7 @@ test('a command sees its own changes before they count', () => {
 })
 
 test('keys are sorted by their characters, those of the command itself among them', () => {
-  const records = createJournalRecords()
+  const records = new JournalRecords()
   for (const [i, key] of ['b', 'B', 'a/2', 'a/10', '~'].entries()) put(records, i + 1, key, i)
   const keys = change(records, 9, (tx) => {
     for (const key of ['a/1', '!', 'C']) tx.put(key, 0)
@@ -103,7 +116,7 @@ test('keys are sorted by their characters, those of the command itself among the
 })
 
 test('keys and values up to their limits are taken, and one past them is refused', () => {
-  const records = createJournalRecords()
+  const records = new JournalRecords()
   const key = 'k'.repeat(MAX_KEY)
   put(records, 1, key, 1)
   assert.equal(records.get(key)?.value, 1)
@@ -122,7 +135,7 @@ test('keys and values up to their limits are taken, and one past them is refused
 })
 
 test('a full journal takes what makes it no larger, and has room again for what was deleted', () => {
-  const records = createJournalRecords(100)
+  const records = new JournalRecords(100)
   put(records, 1, 'a', textOf(49))
   put(records, 2, 'b', textOf(49))
   assert.equal(records.bytes(), 100)
@@ -150,7 +163,7 @@ test('a full journal takes what makes it no larger, and has room again for what 
 })
 
 test('a full journal still takes what the mesh keeps of itself', () => {
-  const records = createJournalRecords(10)
+  const records = new JournalRecords(10)
   put(records, 1, 'a', textOf(9))
   put(records, 2, '$epochs/1', 'x')
   assert.equal(
@@ -163,7 +176,7 @@ test('a full journal still takes what the mesh keeps of itself', () => {
 })
 
 test('one command may change so much and no more', () => {
-  const records = createJournalRecords()
+  const records = new JournalRecords()
   const value = textOf(100_000)
   const each = CHANGE_BYTES + value.length + 2 + 2
   const fit = Math.floor(MAX_ENTRY_BYTES / each)
@@ -187,7 +200,7 @@ test('one command may change so much and no more', () => {
 })
 
 test('a value is kept as JSON has it, and cannot be changed from outside', () => {
-  const records = createJournalRecords()
+  const records = new JournalRecords()
   const value = { list: [1, { deep: true }], zero: -0, none: undefined } as unknown as Json
   put(records, 1, 'a', value)
   const kept = records.get('a')?.value as { list: unknown[]; zero: number }
@@ -226,7 +239,7 @@ test('a value is kept as JSON has it, and cannot be changed from outside', () =>
 })
 
 test('a list comes in pages, by number and by size', () => {
-  const records = createJournalRecords()
+  const records = new JournalRecords()
   for (let i = 0; i < 10; i += 1) put(records, i + 1, `p/${i}`, textOf(100))
   put(records, 11, 'o', 1)
   put(records, 12, 'q', 1)
@@ -263,7 +276,7 @@ test('a list comes in pages, by number and by size', () => {
 })
 
 test('changes come oldest first, and those of one entry are not parted', () => {
-  const records = createJournalRecords()
+  const records = new JournalRecords()
   put(records, 1, 'a', 1)
   change(records, 2, (tx) => {
     for (const key of ['b', 'c', 'd']) tx.put(key, 2)
@@ -284,7 +297,7 @@ test('changes come oldest first, and those of one entry are not parted', () => {
 })
 
 test('changes are forgotten by number, oldest first, and who is further back is told so', () => {
-  const records = createJournalRecords()
+  const records = new JournalRecords()
   for (let i = 1; i <= MAX_CHANGES; i += 1) put(records, i, 'a', i)
   assert.equal(records.since(0, MANY, MANY * 100)?.length, MAX_CHANGES)
   put(records, MAX_CHANGES + 1, 'a', 0)
@@ -299,7 +312,7 @@ test('changes are forgotten by number, oldest first, and who is further back is 
 })
 
 test('changes are forgotten by size too', () => {
-  const records = createJournalRecords()
+  const records = new JournalRecords()
   const value = textOf(200_000)
   const fit = Math.floor(MAX_CHANGES_BYTES / (200_000 + CHANGE_BYTES + 1))
   for (let i = 1; i <= fit; i += 1) put(records, i, 'a', value)
@@ -310,7 +323,7 @@ test('changes are forgotten by size too', () => {
 })
 
 test('an entry with very many changes is told as a whole, or not at all', () => {
-  const records = createJournalRecords()
+  const records = new JournalRecords()
   const many = Math.floor(MAX_ENTRY_BYTES / (CHANGE_BYTES + 6))
   change(records, 5, (tx) => {
     for (let i = 0; i < many; i += 1) tx.put(`k${1000 + i}`, 1)
@@ -325,7 +338,7 @@ test('an entry with very many changes is told as a whole, or not at all', () => 
 })
 
 test('what was restored takes the place of everything, and nothing before it can be followed', () => {
-  const records = createJournalRecords()
+  const records = new JournalRecords()
   put(records, 1, 'a', 1)
   records.restore([{ key: 'b', version: 3, term: 2, size: 2, value: 5 }], 7)
   assert.deepEqual([records.get('a'), records.get('b')?.value, records.bytes(), records.count()], [undefined, 5, 2, 1])
@@ -353,7 +366,7 @@ test('it does what a plain table does, whatever the commands', () => {
   const room = 60
   fc.assert(
     fc.property(fc.array(command, { maxLength: 40 }), (commands) => {
-      const records = createJournalRecords(room)
+      const records = new JournalRecords(room)
       let model = new Map<string, { value: Json; version: number }>()
       const states = [new Map(model)]
       const size = (table: typeof model): number =>

@@ -5,12 +5,9 @@ import fc from 'fast-check'
 import { BUILT_IN_KINDS } from '../../../../protocols/journal/state/built-in-kinds.ts'
 import { encodeLoggedCommand, type Json } from '../../../../protocols/journal/state/command-kind.ts'
 import { createJournalMachine, OPEN_SESSION } from '../../../../protocols/journal/state/journal-machine.ts'
-import {
-  createJournalRecords,
-  MAX_RECORDS_BYTES,
-  MAX_VALUE_BYTES,
-} from '../../../../protocols/journal/state/journal-records.ts'
+import { JournalRecords } from '../../../../protocols/journal/state/journal-records.ts'
 import { createRecordShares, RECORD_BYTES, SHARES_LEVEL } from '../../../../protocols/journal/state/record-shares.ts'
+import { MAX_RECORDS_BYTES, MAX_VALUE_BYTES } from '../../../../protocols/journal/state/record-transaction.ts'
 import {
   type CommandAnswer,
   createSessionTable,
@@ -72,7 +69,7 @@ test('what the mesh keeps of itself is never stopped, and counts for nobody', ()
 })
 
 test('small records are bounded by number as well', () => {
-  const records = createJournalRecords(RECORD_BYTES * 40)
+  const records = new JournalRecords(RECORD_BYTES * 40)
   let count = 0
   try {
     for (; count < 1_000; count += 1)
