@@ -12,7 +12,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const COMPILED = join(ROOT, 'dist/node')
 const COMMAND = join(ROOT, 'dist/command')
 /** Native, with files of its own beside it, or not there where the package is installed. */
-const SEPARATE = ['classic-level', 'pino', 'prom-client', '@chainsafe/libp2p-quic', 'esbuild']
+const SEPARATE = ['classic-level', 'pino', '@chainsafe/libp2p-quic', 'esbuild']
 /** What was written as CommonJS asks for Node's own modules so. */
 const REQUIRE =
   "import { createRequire as createRequireOf } from 'node:module'; const require = createRequireOf(import.meta.url);"

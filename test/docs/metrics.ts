@@ -1,28 +1,27 @@
-/** The metrics of a node that has everything switched on, as its registry knows them. Starts one, and stops it. */
+/** The metrics of a node that has everything switched on, as it exposes them. Starts one, and stops it. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Registry } from 'prom-client'
 import { createMesh, makeSecret } from '../../node/index.ts'
+import { Exposition } from '../../node/observe/metrics/exposition.ts'
 import type { MetricFacts } from './tables.ts'
 
-/** prom-client tells the labels of a metric only where one is registered. */
-const registered = (seen: Map<string, readonly string[]>): (() => void) => {
-  const { registerMetric } = Registry.prototype
-  Registry.prototype.registerMetric = function record(metric) {
-    const { name, labelNames } = metric as unknown as { name: string; labelNames: readonly string[] }
-    seen.set(name, labelNames)
-    return registerMetric.call(this, metric)
+/** The text tells the labels of a metric only where it has a sample. */
+const exposed = (seen: Map<string, readonly string[]>): (() => void) => {
+  const { expose } = Exposition.prototype
+  Exposition.prototype.expose = function record(shape, ...more) {
+    seen.set(shape.name, shape.labelNames)
+    expose.call(this, shape, ...more)
   }
   return () => {
-    Registry.prototype.registerMetric = registerMetric
+    Exposition.prototype.expose = expose
   }
 }
 
 export const metricsOfNode = async (): Promise<MetricFacts[]> => {
   const dataDir = await mkdtemp(join(tmpdir(), 'parley-docs-'))
   const labels = new Map<string, readonly string[]>()
-  const forget = registered(labels)
+  const forget = exposed(labels)
   try {
     const mesh = await createMesh({
       name: 'shown',

@@ -15,7 +15,7 @@ const PROGRAMS = ['talk.mjs', 'loaded.mjs', 'page.mjs', 'types.ts']
 /** What a program that only embeds a node must not pay for. By the name of a package, or by a folder of ours. */
 const OPTIONAL = [
   /node_modules\/(@libp2p\/(mdns|kad-dht|circuit-relay-v2|websockets)|@chainsafe\/libp2p-quic\w*|multicast-dns)\//,
-  /node_modules\/(hono|@hono|prom-client|commander|cli-table3|@clack|yaml|esbuild|preact)\//,
+  /node_modules\/(hono|@hono|commander|cli-table3|@clack|yaml|esbuild|preact)\//,
   /parley-mesh\/dist\/node\/(observe\/(debug\/(debug-|message-schemas|event-|request-guard|routes\/)|dashboard\/)|control\/|cli\/|options\/config\/)/,
 ]
 /** Not even where a node is only imported. */

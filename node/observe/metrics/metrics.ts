@@ -1,17 +1,14 @@
 /**
- * The metrics of one mesh, on a prom-client registry of its own: any number of meshes live in one process, and the
- * process's global registry is left alone.
+ * The metrics of one mesh. Any number of meshes live in one process, each with its own.
  *
  * State: the cells of each metric. Guarantees: names begin with the prefix of the registry, but for those that come from
  * elsewhere (`asNamed`); label values and series are bounded (metric-series.ts) and what overflows is counted in
  * `metrics_overflow_total`; asking twice for a name gives the same metric; counting is an addition to a plain number, and
- * everything else is done when the metrics are scraped. prom-client's own counters sort and join the labels at each call,
- * which at 100,000 messages per second would be a good part of a core.
+ * everything else is done when the metrics are scraped.
  */
-import type { Registry } from 'prom-client'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { Labels, Metrics } from '../../../protocols/port.ts'
-import { CONTENT_TYPE, createExposition, type MetricSample, type MetricShape, type ReadSamples } from './exposition.ts'
+import { CONTENT_TYPE, Exposition, type MetricSample, type MetricShape } from './exposition.ts'
 import { createBoundedValues, createMetricSeries, type MetricSeries, OTHER_VALUE } from './metric-series.ts'
 
 /** Of all metrics of a mesh, but for those whose names come from elsewhere. */
@@ -57,8 +54,6 @@ export interface NodeMetrics extends NamedMetrics {
   /** Everything in Prometheus' text format; it is of type `contentType`. */
   exposition(): Promise<string>
   readonly contentType: string
-  /** For an embedder that merges it with its own: `Registry.merge([...])`. */
-  registry(): Promise<Registry>
 }
 
 interface Bins {
@@ -113,7 +108,6 @@ const createSpills = () => {
   }
 }
 type Spills = ReturnType<typeof createSpills>
-type Expose = (shape: MetricShape, samples: ReadSamples) => void
 
 const seriesOf = <C>(
   metric: string,
@@ -132,10 +126,12 @@ interface CounterCell {
   read: (() => number) | undefined
 }
 
-const makeCounter = (shape: MetricShape, expose: Expose, spills: Spills): CounterMetric => {
+const makeCounter = (shape: MetricShape, exposition: Exposition, spills: Spills): CounterMetric => {
   const { name, labelNames } = shape
   const series = seriesOf(name, labelNames, (): CounterCell => ({ value: 0, read: undefined }), spills)
-  expose(shape, () => series.cells().map(({ labels, cell }) => ({ labels, value: cell.value + (cell.read?.() ?? 0) })))
+  exposition.expose(shape, () =>
+    series.cells().map(({ labels, cell }) => ({ labels, value: cell.value + (cell.read?.() ?? 0) })),
+  )
   const add = (cell: CounterCell, by: number): void => {
     if (by >= 0 && by < Number.POSITIVE_INFINITY) cell.value += by
     else spills.count('sample', name)
@@ -151,11 +147,16 @@ const makeCounter = (shape: MetricShape, expose: Expose, spills: Spills): Counte
   })
 }
 
-const makeHistogram = (shape: MetricShape, buckets: number[], expose: Expose, spills: Spills): HistogramMetric => {
+const makeHistogram = (
+  shape: MetricShape,
+  buckets: number[],
+  exposition: Exposition,
+  spills: Spills,
+): HistogramMetric => {
   const { name, labelNames } = shape
   const fresh = (): Bins => ({ counts: new Array<number>(buckets.length + 1).fill(0), sum: 0, count: 0 })
   const series = seriesOf(name, labelNames, fresh, spills)
-  expose({ ...shape, buckets }, () => binSamples(name, buckets, series))
+  exposition.expose(shape, () => binSamples(name, buckets, series), buckets)
   const observe = (bins: Bins, value: number): void => {
     if (!Number.isFinite(value)) {
       spills.count('sample', name)
@@ -176,11 +177,11 @@ const makeHistogram = (shape: MetricShape, buckets: number[], expose: Expose, sp
 }
 
 /** A reading that fails leaves its gauge out of this scrape, and is counted; the other metrics are not held up. */
-const makeReading = (shape: MetricShape, expose: Expose, spills: Spills) => {
+const makeReading = (shape: MetricShape, exposition: Exposition, spills: Spills) => {
   const { name } = shape
   const [label] = shape.labelNames
   const reader: { read: () => GaugeRows | Promise<GaugeRows> } = { read: () => [] }
-  expose(shape, async () => {
+  exposition.expose(shape, async () => {
     try {
       const all = [...(await reader.read())]
       const rows = all.filter(([, figure]) => Number.isFinite(figure))
@@ -223,35 +224,35 @@ const createKnown = () => {
 
 /** @param prefix of all names but those of `asNamed` */
 export const createMetrics = (prefix = ''): NodeMetrics => {
-  const { expose, registry } = createExposition()
+  const exposition = new Exposition()
   const spills = createSpills()
   const once = createKnown()
 
   const named = (first: string): NamedMetrics => ({
     counter(own, help, labels = []) {
       const shape: MetricShape = { kind: 'counter', name: first + own, help, labelNames: [...labels] }
-      return once(shape.name, `counter{${labels}}`, () => makeCounter(shape, expose, spills))
+      return once(shape.name, `counter{${labels}}`, () => makeCounter(shape, exposition, spills))
     },
     histogram(own, help, labels = [], buckets = SECONDS_BUCKETS) {
       const shape: MetricShape = { kind: 'histogram', name: first + own, help, labelNames: [...labels] }
       const text = `histogram{${labels}}[${buckets}]`
-      return once(shape.name, text, () => makeHistogram(shape, [...buckets], expose, spills))
+      return once(shape.name, text, () => makeHistogram(shape, [...buckets], exposition, spills))
     },
     gauge(own, help, read) {
       const shape: MetricShape = { kind: 'gauge', name: first + own, help, labelNames: [] }
-      once(shape.name, 'gauge{}', () => makeReading(shape, expose, spills)).read = async () => [['', await read()]]
+      once(shape.name, 'gauge{}', () => makeReading(shape, exposition, spills)).read = async () => [['', await read()]]
     },
     total(own, help, read) {
       const shape: MetricShape = { kind: 'counter', name: first + own, help, labelNames: [] }
-      once(shape.name, 'total{}', () => makeReading(shape, expose, spills)).read = async () => [['', await read()]]
+      once(shape.name, 'total{}', () => makeReading(shape, exposition, spills)).read = async () => [['', await read()]]
     },
     gauges(own, help, label, read) {
       const shape: MetricShape = { kind: 'gauge', name: first + own, help, labelNames: [label] }
-      once(shape.name, `gauge{${label}}`, () => makeReading(shape, expose, spills)).read = read
+      once(shape.name, `gauge{${label}}`, () => makeReading(shape, exposition, spills)).read = read
     },
   })
 
-  expose(
+  exposition.expose(
     {
       kind: 'counter',
       name: `${prefix}metrics_overflow_total`,
@@ -263,8 +264,7 @@ export const createMetrics = (prefix = ''): NodeMetrics => {
   return {
     ...named(prefix),
     asNamed: named(''),
-    registry,
     contentType: CONTENT_TYPE,
-    exposition: async () => (await registry()).metrics(),
+    exposition: () => exposition.text(),
   }
 }
