@@ -446,7 +446,7 @@ const startLocked = async (
         fabric.connectionLimits.setMaxConnections(most)
         libp2p.services.bounds.setMaxConnections(most)
       },
-      setInboundPerSecond: fabric.connectionLimits.setInboundPerSecond,
+      setInboundPerSecond: (most) => fabric.connectionLimits.setInboundPerSecond(most),
       announce() {
         if (state.leaving) return
         offering.announce().catch((error: unknown) => log.warn('the own record could not be written', { error }))

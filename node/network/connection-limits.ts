@@ -12,7 +12,12 @@ import type { Connection, Listener, MultiaddrConnection, Transport } from '@libp
 import { Uint8ArrayList } from 'uint8arraylist'
 import type { Clock, Stop, Timers } from '../../protocols/port.ts'
 import type { UnadmittedFigures } from '../observe/metrics/mesh-figures.ts'
-import { createUnadmittedConnections, MAX_UNADMITTED, type UnadmittedConnection } from './unadmitted-connections.ts'
+import {
+  createUnadmittedConnections,
+  MAX_UNADMITTED,
+  type UnadmittedConnection,
+  type UnadmittedConnections,
+} from './unadmitted-connections.ts'
 
 /** libp2p's own bound stands this far above `limits.maxConnections`, which is for members. */
 export const ROOM_FOR_UNADMITTED = MAX_UNADMITTED
@@ -27,22 +32,6 @@ export interface ConnectionLimitsDeps {
   }
   /** In which a socket has to become a libp2p connection, milliseconds. */
   readonly handshakeMs: number
-}
-
-export interface ConnectionLimits {
-  /** For libp2p's gater, before the handshake. @param open connections that libp2p has */
-  denyInbound(raw: MultiaddrConnection, open: number): boolean
-  /** For libp2p's gater, after the handshake of noise: that peer sent or opened too much a moment ago. */
-  denyPeer(peer: string): boolean
-  /** The handshake is done. */
-  opened(connection: Connection): void
-  /** Its peer is a member: nothing is counted any more. */
-  admitted(connection: Connection): void
-  /** The same transport, whose listeners tell of sockets before libp2p has heard of them. */
-  watched(transport: Transport): Transport
-  setMaxConnections(most: number): void
-  setInboundPerSecond(most: number): void
-  figures(): UnadmittedFigures
 }
 
 interface Counted {
@@ -91,128 +80,146 @@ const hostAndPort = (raw: MultiaddrConnection): [host: string, port: string] => 
 /** As libp2p writes it. */
 const written = (host = '', port: string | number = ''): string => `${host.replace(/^::ffff:(?=\d+\.)/i, '')} ${port}`
 
-export const createConnectionLimits = ({
-  clock,
-  timers,
-  limits,
-  handshakeMs,
-}: ConnectionLimitsDeps): ConnectionLimits => {
-  const unadmitteds = createUnadmittedConnections(clock, {
-    perSecond: limits.inboundConnectionsPerSecond,
-    heldStreams: limits.maxHeldStreams,
-  })
-  const counted = new WeakMap<MultiaddrConnection, Counted>()
-  const open = new Set<Connection>()
+export class ConnectionLimits {
+  readonly #timers: Pick<Timers, 'after'>
+  readonly #handshakeMs: number
+  #maxConnections: number
+  readonly #unadmitted: UnadmittedConnections
+  readonly #counted = new WeakMap<MultiaddrConnection, Counted>()
+  readonly #open = new Set<Connection>()
   /** Sockets that have not become a connection, by host and port of the other side. */
-  const sockets = new Map<string, Counted>()
+  readonly #sockets = new Map<string, Counted>()
   /** What was received and not looked at yet is thrown away with a connection that is ended. */
-  const silences = new WeakMap<UnadmittedConnection, Stop>()
-  let { maxConnections } = limits
+  readonly #silences = new WeakMap<UnadmittedConnection, Stop>()
+
+  constructor({ clock, timers, limits, handshakeMs }: ConnectionLimitsDeps) {
+    this.#timers = timers
+    this.#handshakeMs = handshakeMs
+    this.#maxConnections = limits.maxConnections
+    this.#unadmitted = createUnadmittedConnections(clock, {
+      perSecond: limits.inboundConnectionsPerSecond,
+      heldStreams: limits.maxHeldStreams,
+    })
+  }
+
+  /** For libp2p's gater, before the handshake. @param connections those that libp2p has */
+  denyInbound(raw: MultiaddrConnection, connections: number): boolean {
+    const [host, port] = hostAndPort(raw)
+    const socket = this.#sockets.get(written(host, port))
+    socket?.stop()
+    const isFull = connections - this.#open.size >= this.#maxConnections
+    if (isFull) this.#unadmitted.count('connections')
+    const entry = isFull ? undefined : (socket?.entry ?? this.#enter(host, 'inbound', (why) => raw.abort(why)))
+    if (entry === undefined) return true
+    this.#count(raw, entry)
+    return false
+  }
+
+  /** For libp2p's gater, after the handshake of noise: that peer sent or opened too much a moment ago. */
+  denyPeer(peer: string): boolean {
+    if (!this.#unadmitted.isRemembered(peer)) return false
+    this.#unadmitted.count('remembered')
+    return true
+  }
+
+  /** The handshake is done. */
+  opened(connection: Connection): void {
+    const raw = partOf<MultiaddrConnection>(connection, 'maConn', 'abort')
+    const muxer = partOf<EventTarget>(connection, 'muxer', 'addEventListener')
+    if (raw === undefined || connection.status !== 'open') return
+    if (!this.#counted.has(raw)) {
+      const entry = this.#enter(hostAndPort(raw)[0], 'outbound', (why) => connection.abort(why))
+      if (entry !== undefined) this.#count(raw, entry)
+    }
+    const one = this.#counted.get(raw)
+    if (one === undefined) return
+    this.#open.add(connection)
+    one.entry.named(connection.remotePeer.toString())
+    muxer?.addEventListener('stream', one.entry.streamOpened)
+    const stop = (): void => {
+      this.#open.delete(connection)
+      muxer?.removeEventListener('stream', one.entry.streamOpened)
+      one.stop()
+    }
+    this.#silences.set(one.entry, silenced(muxer))
+    this.#counted.set(raw, { entry: one.entry, stop })
+    raw.addEventListener('close', stop, { once: true })
+  }
+
+  /** Its peer is a member: nothing is counted any more. */
+  admitted(connection: Connection): void {
+    const raw = partOf<MultiaddrConnection>(connection, 'maConn', 'abort')
+    if (raw !== undefined) this.#counted.get(raw)?.stop()
+  }
+
+  /** The same transport, whose listeners tell of sockets before libp2p has heard of them. */
+  watched(transport: Transport): Transport {
+    const { createListener } = transport
+    transport.createListener = (...given): Listener => {
+      const listener = createListener.apply(transport, given)
+      const server: unknown = Reflect.get(listener, 'server')
+      if (server instanceof Server) server.on('connection', (socket) => this.#accepted(socket))
+      return listener
+    }
+    return transport
+  }
+
+  setMaxConnections(most: number): void {
+    this.#maxConnections = most
+  }
+
+  setInboundPerSecond(most: number): void {
+    this.#unadmitted.setPerSecond(most)
+  }
+
+  figures(): UnadmittedFigures {
+    return {
+      connections: this.#unadmitted.size(),
+      bytes: this.#unadmitted.bytes(),
+      refused: { ...this.#unadmitted.ended() },
+    }
+  }
 
   /** @param close ends the connection at once */
-  const enter = (
+  #enter(
     host: string,
     direction: 'inbound' | 'outbound',
     close: (why: Error) => void,
-  ): UnadmittedConnection | undefined => {
-    const entry = unadmitteds.add(host, direction, (why) => {
-      if (entry !== undefined) silences.get(entry)?.()
+  ): UnadmittedConnection | undefined {
+    const entry = this.#unadmitted.add(host, direction, (why) => {
+      if (entry !== undefined) this.#silences.get(entry)?.()
       close(why)
     })
     return entry
   }
 
-  const count = (raw: MultiaddrConnection, entry: UnadmittedConnection): void => {
+  #count(raw: MultiaddrConnection, entry: UnadmittedConnection): void {
     const unwrap = wrapped(raw, entry.received)
     const stop = (): void => {
       unwrap()
       entry.release()
-      counted.delete(raw)
+      this.#counted.delete(raw)
     }
-    counted.set(raw, { entry, stop })
+    this.#counted.set(raw, { entry, stop })
     raw.addEventListener('close', stop, { once: true })
   }
 
-  const accepted = (socket: Socket): void => {
+  #accepted(socket: Socket): void {
     const where = written(socket.remoteAddress, socket.remotePort)
-    const entry = enter(socket.remoteAddress ?? '', 'inbound', () => socket.destroy())
+    const entry = this.#enter(socket.remoteAddress ?? '', 'inbound', () => socket.destroy())
     if (entry === undefined) {
       socket.destroy()
       return
     }
-    const stopTimer = timers.after(handshakeMs, () => socket.destroy())
+    const stopTimer = this.#timers.after(this.#handshakeMs, () => socket.destroy())
     const stop = (): void => {
       stopTimer()
-      if (sockets.get(where)?.entry === entry) sockets.delete(where)
+      if (this.#sockets.get(where)?.entry === entry) this.#sockets.delete(where)
     }
-    sockets.set(where, { entry, stop })
+    this.#sockets.set(where, { entry, stop })
     socket.once('close', () => {
       stop()
       entry.release()
     })
-  }
-
-  return {
-    denyInbound(raw, connections) {
-      const [host, port] = hostAndPort(raw)
-      const socket = sockets.get(written(host, port))
-      socket?.stop()
-      const isFull = connections - open.size >= maxConnections
-      if (isFull) unadmitteds.count('connections')
-      const entry = isFull ? undefined : (socket?.entry ?? enter(host, 'inbound', (why) => raw.abort(why)))
-      if (entry === undefined) return true
-      count(raw, entry)
-      return false
-    },
-    denyPeer(peer) {
-      if (!unadmitteds.isRemembered(peer)) return false
-      unadmitteds.count('remembered')
-      return true
-    },
-    opened(connection) {
-      const raw = partOf<MultiaddrConnection>(connection, 'maConn', 'abort')
-      const muxer = partOf<EventTarget>(connection, 'muxer', 'addEventListener')
-      if (raw === undefined || connection.status !== 'open') return
-      if (!counted.has(raw)) {
-        const entry = enter(hostAndPort(raw)[0], 'outbound', (why) => connection.abort(why))
-        if (entry !== undefined) count(raw, entry)
-      }
-      const one = counted.get(raw)
-      if (one === undefined) return
-      open.add(connection)
-      one.entry.named(connection.remotePeer.toString())
-      muxer?.addEventListener('stream', one.entry.streamOpened)
-      const stop = (): void => {
-        open.delete(connection)
-        muxer?.removeEventListener('stream', one.entry.streamOpened)
-        one.stop()
-      }
-      silences.set(one.entry, silenced(muxer))
-      counted.set(raw, { entry: one.entry, stop })
-      raw.addEventListener('close', stop, { once: true })
-    },
-    admitted(connection) {
-      const raw = partOf<MultiaddrConnection>(connection, 'maConn', 'abort')
-      if (raw !== undefined) counted.get(raw)?.stop()
-    },
-    watched(transport) {
-      const { createListener } = transport
-      transport.createListener = (...given): Listener => {
-        const listener = createListener.apply(transport, given)
-        const server: unknown = Reflect.get(listener, 'server')
-        if (server instanceof Server) server.on('connection', accepted)
-        return listener
-      }
-      return transport
-    },
-    setMaxConnections(most) {
-      maxConnections = most
-    },
-    setInboundPerSecond: (most) => unadmitteds.setPerSecond(most),
-    figures: () => ({
-      connections: unadmitteds.size(),
-      bytes: unadmitteds.bytes(),
-      refused: { ...unadmitteds.ended() },
-    }),
   }
 }

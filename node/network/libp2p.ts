@@ -181,7 +181,7 @@ export const createMeshLibp2p = async (deps: MeshLibp2pDeps): Promise<MeshLibp2p
     addresses: { listen: options.listen, ...(options.announce === undefined ? {} : { announce: options.announce }) },
     transports: [
       tcp(),
-      await webSocketTransport(options.listen, connectionLimits.watched, options.tls),
+      await webSocketTransport(options.listen, (transport) => connectionLimits.watched(transport), options.tls),
       deps.circuits.factory,
       await quicTransport(options.listen),
     ],

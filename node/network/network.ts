@@ -10,7 +10,7 @@ import { createOverlay } from '../../discovery/overlay.ts'
 import { pick } from '../../discovery/two-choices.ts'
 import { wireId } from '../../protocols/define.ts'
 import { createRecoveries, type Undelivered } from '../../protocols/delivery/recovery/error-recovery.ts'
-import { createPeerBreakers } from '../../protocols/delivery/recovery/peer-breakers.ts'
+import { PeerBreakers } from '../../protocols/delivery/recovery/peer-breakers.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Port } from '../../protocols/port.ts'
 import { compile, type Served } from '../../protocols/wire/payload/contract.ts'
@@ -36,7 +36,7 @@ import { createMembershipRenewal } from '../trust/membership-renewal.ts'
 import { createStreamGater } from '../trust/stream-gater.ts'
 import { isLoopback } from './addresses/multiaddresses.ts'
 import { followConnections, isOpen, openConnectionsTo } from './connection-events.ts'
-import { createConnectionLimits } from './connection-limits.ts'
+import { ConnectionLimits } from './connection-limits.ts'
 import { createDialPolicy } from './dial/dial-policy.ts'
 import { createDialer } from './dial/dialer.ts'
 import { createPubsub } from './gossip/pubsub.ts'
@@ -111,7 +111,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     lookup: createDnsLookup(),
     announcers: (peer) => (peers.get(peer) === undefined ? above.directory().announcers(peer) : [peer]),
   })
-  const connectionLimits = createConnectionLimits({ clock, timers, limits, handshakeMs: timings.admissionTimeoutMs })
+  const connectionLimits = new ConnectionLimits({ clock, timers, limits, handshakeMs: timings.admissionTimeoutMs })
   const libp2p = await createMeshLibp2p({
     privateKey,
     options: { ...options, listen: ground.ports.listen },
@@ -210,7 +210,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
   })
   const { memberships } = upkeep
 
-  const breakers = createPeerBreakers(options.delivery.breaker)
+  const breakers = new PeerBreakers(options.delivery.breaker)
   const recoveries = createRecoveries({ clock, log, metrics, onDeadLetter: above.deadLetter })
 
   const invoke = createRetryingCall({

@@ -60,30 +60,6 @@ export interface BreakerCounts {
   forgotten: number
 }
 
-export interface PeerBreakers {
-  /** Nobody failed lately: there is nothing to ask and nothing to tell. */
-  isQuiet(): boolean
-  /** Whether a call may go there now. A probe that passes has to be reported. */
-  ask(peer: string, nowMs: number): BreakerDecision
-  /** The same without taking the probe: whether others should be preferred. */
-  isOpen(peer: string, nowMs: number): boolean
-  success(peer: string, nowMs: number, probe?: number): void
-  /** @param event what broke several calls at once counts once */
-  failure(peer: string, nowMs: number, probe?: number, event?: unknown): void
-  /** A probe ended that tells nothing. */
-  nothing(peer: string, nowMs: number, probe?: number): void
-  /**
-   * How a call ended, by its error; see outcomeOf.
-   * @param waitedMs how long it waited; infinite (default) where that is as long as its definition gives it
-   */
-  failed(peer: string, error: unknown, nowMs: number, probe?: number, waitedMs?: number): void
-  /** A new connection with it: worth a probe. */
-  seen(peer: string, nowMs: number): void
-  counts(): Readonly<BreakerCounts>
-  /** Open ones first. */
-  view(nowMs: number): PeerBreakerView[]
-}
-
 const MAX_PEERS = 1024
 const PASS: BreakerDecision = { kind: 'pass' }
 
@@ -98,108 +74,141 @@ export const breakerOpenError = (peer: string, retryAfterMs: number): ParleyErro
 export const isBreakerOpenError = (error: unknown): boolean =>
   isParleyError(error, 'COM002') && !error.remote && error.details.breaker === 'open'
 
-/** @param settings read at use; with `failures` 0 there are no breakers */
-export const createPeerBreakers = (
-  settings: Readonly<CallBreakerSettings> = DEFAULT_BREAKER,
-  maxPeers = MAX_PEERS,
-): PeerBreakers => {
-  /** Used longest ago first. */
-  const breakers = new Map<string, BreakerState>()
-  const counts: BreakerCounts = { opened: 0, closed: 0, refused: 0, probes: 0, forgotten: 0 }
-  let probes = 0
-  /** A number in place of what broke: an error keeps all that its stack names, such as the connection that ended. */
-  const numbers = new WeakMap<object, number>()
-  let events = 0
+const RANKS = { open: 0, 'half-open': 1, closed: 2 }
 
-  const makeRoom = (): void => {
-    if (breakers.size < maxPeers) return
+const waitMs = (state: BreakerState, nowMs: number): number =>
+  state.kind === 'closed' ? 0 : Math.max(0, state.untilMs - nowMs)
+
+export class PeerBreakers {
+  readonly #settings: Readonly<CallBreakerSettings>
+  readonly #maxPeers: number
+  /** Used longest ago first. */
+  readonly #breakers = new Map<string, BreakerState>()
+  readonly #counts: BreakerCounts = { opened: 0, closed: 0, refused: 0, probes: 0, forgotten: 0 }
+  #probes = 0
+  /** A number in place of what broke: an error keeps all that its stack names, such as the connection that ended. */
+  readonly #numbers = new WeakMap<object, number>()
+  #events = 0
+
+  /** @param settings read at use; with `failures` 0 there are no breakers */
+  constructor(settings: Readonly<CallBreakerSettings> = DEFAULT_BREAKER, maxPeers = MAX_PEERS) {
+    this.#settings = settings
+    this.#maxPeers = maxPeers
+  }
+
+  /** Nobody failed lately: there is nothing to ask and nothing to tell. */
+  isQuiet(): boolean {
+    return this.#breakers.size === 0
+  }
+
+  /** Whether a call may go there now. A probe that passes has to be reported. */
+  ask(peer: string, nowMs: number): BreakerDecision {
+    const before = this.#breakers.get(peer)
+    // Breakers of before they were switched off count no more.
+    if (before === undefined || before.kind === 'closed' || this.#settings.failures === 0) return PASS
+    const probe = this.#probes + 1
+    const after = this.#apply(peer, { kind: 'ask', probe }, nowMs)
+    if (after.kind === 'half-open' && after.probe === probe) {
+      this.#probes = probe
+      this.#counts.probes += 1
+      return { kind: 'pass', probe }
+    }
+    this.#counts.refused += 1
+    return { kind: 'refused', retryAfterMs: waitMs(after, nowMs) }
+  }
+
+  /** The same without taking the probe: whether others should be preferred. */
+  isOpen(peer: string, nowMs: number): boolean {
+    const state = this.#breakers.get(peer)
+    return state !== undefined && state.kind !== 'closed' && this.#settings.failures > 0 && nowMs < state.untilMs
+  }
+
+  success(peer: string, nowMs: number, probe?: number): void {
+    this.#step(peer, { kind: 'success', probe }, nowMs)
+  }
+
+  /** @param event what broke several calls at once counts once */
+  failure(peer: string, nowMs: number, probe?: number, event?: unknown): void {
+    this.#step(peer, { kind: 'failure', probe, event: this.#numberOf(event) }, nowMs)
+  }
+
+  /** A probe ended that tells nothing. */
+  nothing(peer: string, nowMs: number, probe?: number): void {
+    this.#step(peer, { kind: 'nothing', probe }, nowMs)
+  }
+
+  /**
+   * How a call ended, by its error; see breakerOutcomeOf.
+   * @param waitedMs how long it waited; infinite (default) where that is as long as its definition gives it
+   */
+  failed(peer: string, error: unknown, nowMs: number, probe?: number, waitedMs = Number.POSITIVE_INFINITY): void {
+    const { minWaitMs = MIN_WAIT_MS } = this.#settings
+    const isHasty = waitedMs < minWaitMs && isParleyError(error, 'COM001') && !error.remote
+    const outcome = isHasty ? 'nothing' : breakerOutcomeOf(error)
+    // Calls on one connection, or behind one dial, fail with one cause.
+    if (outcome === 'failure') this.failure(peer, nowMs, probe, error instanceof Error ? (error.cause ?? error) : error)
+    else this.#step(peer, { kind: outcome, probe }, nowMs)
+  }
+
+  /** A new connection with it: worth a probe. */
+  seen(peer: string, nowMs: number): void {
+    this.#step(peer, { kind: 'seen' }, nowMs)
+  }
+
+  counts(): Readonly<BreakerCounts> {
+    return this.#counts
+  }
+
+  /** Open ones first. */
+  view(nowMs: number): PeerBreakerView[] {
+    const isRecent = ({ atMs }: { readonly atMs: number }): boolean => nowMs - atMs < this.#settings.windowMs
+    return [...this.#breakers]
+      .map(([peer, state]) => ({
+        peer,
+        state: state.kind,
+        failures: state.kind === 'closed' ? state.failures.filter(isRecent).length : 0,
+        retryAfterMs: waitMs(state, nowMs),
+      }))
+      .sort((a, b) => RANKS[a.state] - RANKS[b.state])
+  }
+
+  #step(peer: string, input: BreakerInput, nowMs: number): void {
+    if (this.#settings.failures === 0 || (input.kind !== 'failure' && !this.#breakers.has(peer))) return
+    this.#apply(peer, input, nowMs)
+  }
+
+  #apply(peer: string, input: BreakerInput, nowMs: number): BreakerState {
+    const before = this.#breakers.get(peer) ?? CLOSED_BREAKER
+    const after = stepBreaker(before, input, this.#settings, nowMs)
+    if (after === before) return after
+    const isEmpty = after.kind === 'closed' && after.failures.length === 0
+    if (!this.#breakers.delete(peer) && !isEmpty) this.#makeRoom()
+    if (!isEmpty) this.#breakers.set(peer, after)
+    if (after.kind === 'open' && input.kind === 'failure') this.#counts.opened += 1
+    if (after.kind === 'closed' && before.kind !== 'closed') this.#counts.closed += 1
+    return after
+  }
+
+  #makeRoom(): void {
+    if (this.#breakers.size < this.#maxPeers) return
     let oldest: string | undefined
-    for (const [peer, { kind }] of breakers) {
+    for (const [peer, { kind }] of this.#breakers) {
       oldest ??= peer
       if (kind !== 'closed') continue
       oldest = peer
       break
     }
     if (oldest === undefined) return
-    breakers.delete(oldest)
-    counts.forgotten += 1
+    this.#breakers.delete(oldest)
+    this.#counts.forgotten += 1
   }
 
-  const apply = (peer: string, input: BreakerInput, nowMs: number): BreakerState => {
-    const before = breakers.get(peer) ?? CLOSED_BREAKER
-    const after = stepBreaker(before, input, settings, nowMs)
-    if (after === before) return after
-    const isEmpty = after.kind === 'closed' && after.failures.length === 0
-    if (!breakers.delete(peer) && !isEmpty) makeRoom()
-    if (!isEmpty) breakers.set(peer, after)
-    if (after.kind === 'open' && input.kind === 'failure') counts.opened += 1
-    if (after.kind === 'closed' && before.kind !== 'closed') counts.closed += 1
-    return after
-  }
-
-  const step = (peer: string, input: BreakerInput, nowMs: number): void => {
-    if (settings.failures === 0 || (input.kind !== 'failure' && !breakers.has(peer))) return
-    apply(peer, input, nowMs)
-  }
-
-  const numberOf = (event: unknown): unknown => {
+  #numberOf(event: unknown): unknown {
     if (typeof event !== 'object' || event === null) return event
-    const known = numbers.get(event)
+    const known = this.#numbers.get(event)
     if (known !== undefined) return known
-    events += 1
-    numbers.set(event, events)
-    return events
-  }
-
-  const failure = (peer: string, nowMs: number, probe?: number, event?: unknown): void =>
-    step(peer, { kind: 'failure', probe, event: numberOf(event) }, nowMs)
-
-  const waitMs = (state: BreakerState, nowMs: number): number =>
-    state.kind === 'closed' ? 0 : Math.max(0, state.untilMs - nowMs)
-
-  return {
-    isQuiet: () => breakers.size === 0,
-    ask(peer, nowMs) {
-      const before = breakers.get(peer)
-      // Breakers of before they were switched off count no more.
-      if (before === undefined || before.kind === 'closed' || settings.failures === 0) return PASS
-      const probe = probes + 1
-      const after = apply(peer, { kind: 'ask', probe }, nowMs)
-      if (after.kind === 'half-open' && after.probe === probe) {
-        probes = probe
-        counts.probes += 1
-        return { kind: 'pass', probe }
-      }
-      counts.refused += 1
-      return { kind: 'refused', retryAfterMs: waitMs(after, nowMs) }
-    },
-    isOpen(peer, nowMs) {
-      const state = breakers.get(peer)
-      return state !== undefined && state.kind !== 'closed' && settings.failures > 0 && nowMs < state.untilMs
-    },
-    success: (peer, nowMs, probe) => step(peer, { kind: 'success', probe }, nowMs),
-    failure,
-    nothing: (peer, nowMs, probe) => step(peer, { kind: 'nothing', probe }, nowMs),
-    failed(peer, error, nowMs, probe, waitedMs = Number.POSITIVE_INFINITY) {
-      const isHasty = waitedMs < (settings.minWaitMs ?? MIN_WAIT_MS) && isParleyError(error, 'COM001') && !error.remote
-      const outcome = isHasty ? 'nothing' : breakerOutcomeOf(error)
-      // Calls on one connection, or behind one dial, fail with one cause.
-      if (outcome === 'failure') failure(peer, nowMs, probe, error instanceof Error ? (error.cause ?? error) : error)
-      else step(peer, { kind: outcome, probe }, nowMs)
-    },
-    seen: (peer, nowMs) => step(peer, { kind: 'seen' }, nowMs),
-    counts: () => counts,
-    view(nowMs) {
-      const rank = { open: 0, 'half-open': 1, closed: 2 }
-      return [...breakers]
-        .map(([peer, state]) => ({
-          peer,
-          state: state.kind,
-          failures:
-            state.kind === 'closed' ? state.failures.filter(({ atMs }) => nowMs - atMs < settings.windowMs).length : 0,
-          retryAfterMs: waitMs(state, nowMs),
-        }))
-        .sort((a, b) => rank[a.state] - rank[b.state])
-    },
+    this.#events += 1
+    this.#numbers.set(event, this.#events)
+    return this.#events
   }
 }

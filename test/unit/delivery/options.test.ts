@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DEFAULT_BREAKER, SessionBreaker } from '../../../protocols/delivery/recovery/circuit-breaker.ts'
-import { createPeerBreakers } from '../../../protocols/delivery/recovery/peer-breakers.ts'
+import { PeerBreakers } from '../../../protocols/delivery/recovery/peer-breakers.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { deliveryPair, Note } from '../../support/delivery-pair.ts'
 
@@ -35,7 +35,7 @@ test('a limit that changes while the node runs holds for the next message, at it
 
 test('breakers that are open let everything pass once there are to be none', () => {
   const settings = { ...DEFAULT_BREAKER, failures: 1 }
-  const breakers = createPeerBreakers(settings)
+  const breakers = new PeerBreakers(settings)
   const breaker = new SessionBreaker(
     settings,
     () => 0,

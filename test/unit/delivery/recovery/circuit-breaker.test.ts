@@ -6,9 +6,8 @@ import { DEFAULT_BREAKER } from '../../../../protocols/delivery/recovery/circuit
 import {
   breakerOpenError,
   breakerOutcomeOf,
-  createPeerBreakers,
   isBreakerOpenError,
-  type PeerBreakers,
+  PeerBreakers,
 } from '../../../../protocols/delivery/recovery/peer-breakers.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
 
@@ -27,7 +26,7 @@ test('its figures are those of the source: 5 failures in 10 s, half-open after 3
 })
 
 test('four failures leave it closed, the fifth within the window opens it', () => {
-  const breakers = createPeerBreakers()
+  const breakers = new PeerBreakers()
   fail(breakers, 4, 0)
   assert.deepEqual(breakers.ask('p', 0), { kind: 'pass' })
   fail(breakers, 1, 9_999)
@@ -38,7 +37,7 @@ test('four failures leave it closed, the fifth within the window opens it', () =
 })
 
 test('a failure that is as old as the window does not count any more', () => {
-  const breakers = createPeerBreakers()
+  const breakers = new PeerBreakers()
   fail(breakers, 4, 0)
   fail(breakers, 1, 10_000)
   assert.deepEqual(breakers.ask('p', 10_000), { kind: 'pass' })
@@ -49,7 +48,7 @@ test('a failure that is as old as the window does not count any more', () => {
 })
 
 test('after 30 s one probe passes, and nobody else until it has told', () => {
-  const breakers = createPeerBreakers()
+  const breakers = new PeerBreakers()
   fail(breakers, 5, 0)
   assert.deepEqual(breakers.ask('p', 29_999), { kind: 'refused', retryAfterMs: 1 })
   const probe = breakers.ask('p', 30_000)
@@ -60,7 +59,7 @@ test('after 30 s one probe passes, and nobody else until it has told', () => {
 })
 
 test('a probe that succeeds closes it, and nothing is remembered', () => {
-  const breakers = createPeerBreakers()
+  const breakers = new PeerBreakers()
   fail(breakers, 5, 0)
   const probe = breakers.ask('p', 30_000)
   assert.ok(probe.kind === 'pass')
@@ -73,7 +72,7 @@ test('a probe that succeeds closes it, and nothing is remembered', () => {
 })
 
 test('a probe that fails opens it for another 30 s', () => {
-  const breakers = createPeerBreakers()
+  const breakers = new PeerBreakers()
   fail(breakers, 5, 0)
   const probe = breakers.ask('p', 30_000)
   assert.ok(probe.kind === 'pass')
@@ -84,7 +83,7 @@ test('a probe that fails opens it for another 30 s', () => {
 })
 
 test('a probe that its caller gave up makes room for the next one at once', () => {
-  const breakers = createPeerBreakers()
+  const breakers = new PeerBreakers()
   fail(breakers, 5, 0)
   const probe = breakers.ask('p', 30_000)
   assert.ok(probe.kind === 'pass')
@@ -95,7 +94,7 @@ test('a probe that its caller gave up makes room for the next one at once', () =
 })
 
 test('a probe that is never heard of again does not keep it half-open for ever', () => {
-  const breakers = createPeerBreakers()
+  const breakers = new PeerBreakers()
   fail(breakers, 5, 0)
   assert.equal(breakers.ask('p', 30_000).kind, 'pass')
   assert.equal(breakers.ask('p', 59_999).kind, 'refused')
@@ -103,7 +102,7 @@ test('a probe that is never heard of again does not keep it half-open for ever',
 })
 
 test('a call from before it opened that fails during the probe decides nothing', () => {
-  const breakers = createPeerBreakers()
+  const breakers = new PeerBreakers()
   fail(breakers, 5, 0)
   const probe = breakers.ask('p', 30_000)
   assert.ok(probe.kind === 'pass')
@@ -114,14 +113,14 @@ test('a call from before it opened that fails during the probe decides nothing',
 })
 
 test('a call from before it opened that is answered after all closes it', () => {
-  const breakers = createPeerBreakers()
+  const breakers = new PeerBreakers()
   fail(breakers, 5, 0)
   breakers.success('p', 100)
   assert.deepEqual(breakers.ask('p', 100), { kind: 'pass' })
 })
 
 test('a new connection makes an open one worth a probe at once, but only one', () => {
-  const breakers = createPeerBreakers()
+  const breakers = new PeerBreakers()
   fail(breakers, 5, 0)
   breakers.seen('p', 1_000)
   assert.ok(!breakers.isOpen('p', 1_000))
@@ -132,14 +131,14 @@ test('a new connection makes an open one worth a probe at once, but only one', (
 })
 
 test('a peer that answers more than it fails is not given up', () => {
-  const breakers = createPeerBreakers()
+  const breakers = new PeerBreakers()
   for (let i = 0; i < 50; i += 1) {
     breakers.failed('p', lost(), i)
     breakers.success('p', i)
     breakers.success('p', i)
   }
   assert.equal(stateOf(breakers, 50), 'closed')
-  const even = createPeerBreakers()
+  const even = new PeerBreakers()
   for (let i = 0; i < 5; i += 1) {
     if (i > 0) even.success('p', i)
     even.failed('p', lost(), i)
@@ -148,7 +147,7 @@ test('a peer that answers more than it fails is not given up', () => {
 })
 
 test('many calls that one broken connection fails are one failure', () => {
-  const breakers = createPeerBreakers()
+  const breakers = new PeerBreakers()
   const cause = new Error('connection reset')
   for (let i = 0; i < 100; i += 1) breakers.failed('p', new ParleyError('COM002', 'lost', { cause }), 0)
   assert.equal(breakers.view(0)[0]?.failures, 1)
@@ -172,14 +171,14 @@ test('what a peer answers shows that it is there; only silence and lost connecti
 
 test('a caller that gave its call hardly any time is no judge of the peer', () => {
   const late = (): ParleyError => new ParleyError('COM001', 'no answer')
-  const breakers = createPeerBreakers()
+  const breakers = new PeerBreakers()
   for (let i = 0; i < 100; i += 1) breakers.failed('p', late(), i, undefined, 999.9)
   assert.ok(breakers.isQuiet())
   // A lost connection is one however soon it is noticed.
   for (let i = 0; i < 4; i += 1) breakers.failed('p', lost(), 100, undefined, 1)
   breakers.failed('p', late(), 100, undefined, 1_000)
   assert.equal(breakers.ask('p', 100).kind, 'refused')
-  const patient = createPeerBreakers({ ...DEFAULT_BREAKER, minWaitMs: 5_000 })
+  const patient = new PeerBreakers({ ...DEFAULT_BREAKER, minWaitMs: 5_000 })
   for (let i = 0; i < 5; i += 1) patient.failed('p', late(), 0, undefined, 4_999)
   assert.ok(patient.isQuiet())
   for (let i = 0; i < 5; i += 1) patient.failed('p', late(), 0)
@@ -187,7 +186,7 @@ test('a caller that gave its call hardly any time is no judge of the peer', () =
 })
 
 test('a probe whose caller had hardly any time makes room for the next one', () => {
-  const breakers = createPeerBreakers()
+  const breakers = new PeerBreakers()
   fail(breakers, 5, 0)
   const probe = breakers.ask('p', 30_000)
   assert.ok(probe.kind === 'pass' && probe.probe !== undefined)
@@ -204,7 +203,7 @@ test('the error of a refused call tells when to come again, and that nothing was
 })
 
 test('the table keeps as many as it may; the closed one used longest ago goes first, then the oldest open one', () => {
-  const breakers = createPeerBreakers(DEFAULT_BREAKER, 3)
+  const breakers = new PeerBreakers(DEFAULT_BREAKER, 3)
   const open = (peer: string): void => {
     for (let i = 0; i < 5; i += 1) breakers.failed(peer, lost(), 0)
   }
@@ -228,7 +227,7 @@ test('the table keeps as many as it may; the closed one used longest ago goes fi
 })
 
 test('with 0 failures there are no breakers', () => {
-  const breakers = createPeerBreakers({ ...DEFAULT_BREAKER, failures: 0 })
+  const breakers = new PeerBreakers({ ...DEFAULT_BREAKER, failures: 0 })
   fail(breakers, 100, 0)
   assert.ok(breakers.isQuiet())
   assert.equal(breakers.ask('p', 0).kind, 'pass')
@@ -285,7 +284,7 @@ test('it does what a plain model does, whatever happens in whatever order', () =
   const settings = { failures: 3, windowMs: 50, halfOpenAfterMs: 60 }
   fc.assert(
     fc.property(fc.array(action, { maxLength: 200 }), (actions) => {
-      const breakers = createPeerBreakers(settings)
+      const breakers = new PeerBreakers(settings)
       const model = naive(3, 50, 60)
       let nowMs = 0
       let probe: number | undefined

@@ -7,7 +7,7 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { type ConnectionEventsDeps, followConnections } from '../../../../node/network/connection-events.ts'
 import { type AdmittedPeerFacts, createPeers } from '../../../../node/network/peers.ts'
 import { DEFAULT_BREAKER } from '../../../../protocols/delivery/recovery/circuit-breaker.ts'
-import { createPeerBreakers } from '../../../../protocols/delivery/recovery/peer-breakers.ts'
+import { PeerBreakers } from '../../../../protocols/delivery/recovery/peer-breakers.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
 import { createVirtualTime } from '../../../support/virtual-time.ts'
 
@@ -16,7 +16,7 @@ const setUp = async () => {
   const remotePeer = peerIdFromPrivateKey(await generateKeyPair('Ed25519'))
   const id = remotePeer.toString()
   const peers = createPeers({ self: 'a', timers: time, now: time.now, busy: () => false })
-  const breakers = createPeerBreakers()
+  const breakers = new PeerBreakers()
   const moved: Connection[] = []
   followConnections({
     libp2p: { addEventListener() {}, getConnections: () => [] },

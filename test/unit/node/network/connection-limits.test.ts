@@ -4,7 +4,7 @@ import { after, test } from 'node:test'
 import type { Connection, StreamMuxer } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import { createLibp2p, type Libp2p } from 'libp2p'
-import { createConnectionLimits } from '../../../../node/network/connection-limits.ts'
+import { ConnectionLimits } from '../../../../node/network/connection-limits.ts'
 import { tunedNoise } from '../../../../node/network/overrides/noise.ts'
 import { tunedYamux } from '../../../../node/network/overrides/yamux.ts'
 import { MORE_STREAMS } from '../../../../node/network/unadmitted-connections.ts'
@@ -29,7 +29,7 @@ const muxerOf = (connection: Connection): StreamMuxer & { send(bytes: Uint8Array
 /** A node with the bounds, as node/network/libp2p.ts puts them in, and what it saw of the one that dialled it. */
 const bounded = async () => {
   const time = createVirtualTime()
-  const limits = createConnectionLimits({
+  const limits = new ConnectionLimits({
     clock: { monotonic: time.now },
     timers: time,
     limits: { maxConnections: 10, inboundConnectionsPerSecond: 100, maxHeldStreams: HELD },
