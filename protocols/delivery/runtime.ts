@@ -29,7 +29,7 @@ import { Outbox } from './send/outbox.ts'
 import type { OutcomeListener } from './send/outgoing-message.ts'
 import type { PrepareMessageDeps } from './send/prepare-message.ts'
 import { openTopicAnswers, type TopicAnswer } from './send/topic-answers.ts'
-import { openUnrouted } from './send/unrouted.ts'
+import { UnroutedMessages } from './send/unrouted.ts'
 import type { RowStore } from './store/row-storage.ts'
 import { createTransactions } from './store/transactions.ts'
 
@@ -101,7 +101,7 @@ const openSending = async (deps: DeliveryRuntimeDeps) => {
     ...{ port, store, settings, quota, chance, count, recover, recovered, addDeadLetter, messageAdded, messageRemoved },
     memory: { bytes: 0 },
   })
-  const unrouted = await openUnrouted({ port, store, outbox, bindings, choose, addDeadLetter, count })
+  const unrouted = await UnroutedMessages.open({ port, store, outbox, bindings, choose, addDeadLetter, count })
   const hasLeft = (peer: string): boolean => deps.absentMs(peer) === Number.POSITIVE_INFINITY
   const rebinding = createRebinding({
     ...{ port, store, settings, outbox, bindings, absences, lateAnswers, choose, hasLeft, addDeadLetter, count },

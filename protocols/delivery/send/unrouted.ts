@@ -60,17 +60,6 @@ export interface UnroutedDeps {
   count(what: 'expired' | 'dead'): void
 }
 
-export interface UnroutedMessages {
-  /** Those that wait, oldest first. */
-  waiting(): readonly Pick<UnroutedMessage, 'key' | 'capability' | 'draft'>[]
-  stage(capability: string, draft: MessageDraft, onOutcome?: OutcomeListener): StagedChanges
-  /** Binds those that somebody offers now, and makes dead letters of those that expired. */
-  tick(): void
-  /** A message of this conversation waits here. */
-  holds(of: Pick<CapabilityTarget, 'capability' | 'conversationId'>): boolean
-  size(): number
-}
-
 const KEY_DIGITS = 11
 
 const waitingOf = (key: string, value: Uint8Array, storeId: string): UnroutedMessage => {
@@ -92,22 +81,6 @@ const conversationOf = ({ capability, draft }: Pick<UnroutedMessage, 'capability
   conversationId: draft.conversationId,
 })
 
-/** How many messages of each conversation have no peer yet. */
-const createWaitingCounts = () => {
-  const counts = new Map<string, number>()
-  return {
-    hold(one: Pick<UnroutedMessage, 'capability' | 'draft'>, by: 1 | -1): void {
-      const name = conversationKey(conversationOf(one))
-      if (name === undefined) return
-      const count = (counts.get(name) ?? 0) + by
-      if (count > 0) counts.set(name, count)
-      else counts.delete(name)
-    },
-    holds: (of: Pick<CapabilityTarget, 'capability' | 'conversationId'>): boolean =>
-      counts.size > 0 && counts.has(conversationKey(of) ?? ''),
-  }
-}
-
 const deadLetterOf = ({ capability, draft, isUnknown }: UnroutedMessage, nowMs: number): NewDeadLetter => ({
   destination: CAPABILITY_PREFIX + capability,
   message: draft.bytes,
@@ -118,27 +91,106 @@ const deadLetterOf = ({ capability, draft, isUnknown }: UnroutedMessage, nowMs: 
   lastFailureAt: nowMs,
 })
 
-export const openUnrouted = async (deps: UnroutedDeps): Promise<UnroutedMessages> => {
-  const { port, store, outbox } = deps
-  const waiting = new Map<string, UnroutedMessage>()
-  const { hold, holds } = createWaitingCounts()
-  let turn = 0
-  for await (const { key, value } of store.rows(UNROUTED)) {
-    const one = waitingOf(key, value, store.id)
-    waiting.set(key, one)
-    hold(one, 1)
-    turn = Math.max(turn, Number.parseInt(key.slice(UNROUTED.length), 36))
-    outbox.count(1, one.draft.bytes.length)
+export class UnroutedMessages {
+  readonly #deps: UnroutedDeps
+  readonly #waiting = new Map<string, UnroutedMessage>()
+  /** How many messages of each conversation have no peer yet. */
+  readonly #conversations = new Map<string, number>()
+  #turn = 0
+
+  /** With what is on disk. @throws what the store throws */
+  static async open(deps: UnroutedDeps): Promise<UnroutedMessages> {
+    const unrouted = new UnroutedMessages(deps)
+    for await (const { key, value } of deps.store.rows(UNROUTED)) {
+      const one = waitingOf(key, value, deps.store.id)
+      unrouted.#waiting.set(key, one)
+      unrouted.#add(one)
+      unrouted.#turn = Math.max(unrouted.#turn, Number.parseInt(key.slice(UNROUTED.length), 36))
+    }
+    return unrouted
   }
 
-  const bind = async (one: UnroutedMessage, peer: string): Promise<void> => {
+  private constructor(deps: UnroutedDeps) {
+    this.#deps = deps
+  }
+
+  /** Those that wait, oldest first. */
+  waiting(): readonly Pick<UnroutedMessage, 'key' | 'capability' | 'draft'>[] {
+    return [...this.#waiting.values()]
+  }
+
+  stage(capability: string, draft: MessageDraft, onOutcome?: OutcomeListener): StagedChanges {
+    this.#turn += 1
+    const key = UNROUTED + padded(this.#turn, KEY_DIGITS)
+    const value = encodePayload('cbor', {
+      capability,
+      message: draft.bytes,
+      policy: draft.policy,
+      epoch: this.#deps.store.id,
+      ...(draft.expiresAt !== undefined && { expiresAt: draft.expiresAt }),
+      ...(draft.bound?.mayRebind === true && { mayRebind: true }),
+    })
+    const one = { key, capability, draft, onOutcome, isUnknown: false }
+    this.#add(one)
+    return {
+      changes: [{ key, value }],
+      launch: () => void this.#waiting.set(key, one),
+      drop: () => this.#remove(one),
+    }
+  }
+
+  /** Binds those that somebody offers now, and makes dead letters of those that expired. */
+  tick(): void {
+    if (this.#waiting.size === 0) return
+    const { port, bindings, choose } = this.#deps
+    const now = port.clock.now()
+    const chosen = new Map<string, string | undefined>()
+    for (const one of [...this.#waiting.values()]) {
+      if (one.isUnknown || (one.draft.expiresAt !== undefined && one.draft.expiresAt <= now)) {
+        this.#waiting.delete(one.key)
+        void this.#giveUp(one)
+        continue
+      }
+      if (!chosen.has(one.capability)) chosen.set(one.capability, choose(one.capability))
+      const peer = bindings.peerOf(conversationOf(one)) ?? chosen.get(one.capability)
+      if (peer === undefined) continue
+      this.#waiting.delete(one.key)
+      void this.#bind(one, peer)
+    }
+  }
+
+  /** A message of this conversation waits here. */
+  holds(of: Pick<CapabilityTarget, 'capability' | 'conversationId'>): boolean {
+    return this.#conversations.size > 0 && this.#conversations.has(conversationKey(of) ?? '')
+  }
+
+  size(): number {
+    return this.#waiting.size
+  }
+
+  #add(one: UnroutedMessage): void {
+    this.#deps.outbox.count(1, one.draft.bytes.length)
+    const name = conversationKey(conversationOf(one))
+    if (name !== undefined) this.#conversations.set(name, (this.#conversations.get(name) ?? 0) + 1)
+  }
+
+  #remove(one: UnroutedMessage): void {
+    this.#deps.outbox.count(-1, -one.draft.bytes.length)
+    const name = conversationKey(conversationOf(one))
+    if (name === undefined) return
+    const left = (this.#conversations.get(name) ?? 0) - 1
+    if (left > 0) this.#conversations.set(name, left)
+    else this.#conversations.delete(name)
+  }
+
+  async #bind(one: UnroutedMessage, peer: string): Promise<void> {
+    const { port, store, outbox, bindings } = this.#deps
     let staged: StagedChanges | undefined
     try {
       while (outbox.isBusy([peer])) await outbox.ready([peer])
       staged = outbox.stage(peer, one.draft, one.onOutcome)
-      hold(one, -1)
-      outbox.count(-1, -one.draft.bytes.length)
-      const binding = deps.bindings.bind(conversationOf(one), peer)
+      this.#remove(one)
+      const binding = bindings.bind(conversationOf(one), peer)
       await store.commit([...staged.changes, ...binding, { key: one.key, value: undefined }])
     } catch (error) {
       // It is still there where the rows are read anew.
@@ -154,12 +206,13 @@ export const openUnrouted = async (deps: UnroutedDeps): Promise<UnroutedMessages
     staged.launch()
   }
 
-  const deadLetter = async (one: UnroutedMessage): Promise<void> => {
+  /** Makes a dead letter of it. */
+  async #giveUp(one: UnroutedMessage): Promise<void> {
+    const { port, store, count, addDeadLetter } = this.#deps
     const { capability, draft } = one
-    deps.count(one.isUnknown ? 'dead' : 'expired')
-    const { id, changes, done } = deps.addDeadLetter(deadLetterOf(one, port.clock.now()))
-    hold(one, -1)
-    outbox.count(-1, -draft.bytes.length)
+    count(one.isUnknown ? 'dead' : 'expired')
+    const { id, changes, done } = addDeadLetter(deadLetterOf(one, port.clock.now()))
+    this.#remove(one)
     try {
       await store.commit([...changes, { key: one.key, value: undefined }])
     } catch (error) {
@@ -172,51 +225,5 @@ export const openUnrouted = async (deps: UnroutedDeps): Promise<UnroutedMessages
     }
     done()
     one.onOutcome?.(expired(capability, id))
-  }
-
-  return {
-    waiting: () => [...waiting.values()],
-    stage(capability, draft, onOutcome) {
-      turn += 1
-      const key = UNROUTED + padded(turn, KEY_DIGITS)
-      const value = encodePayload('cbor', {
-        capability,
-        message: draft.bytes,
-        policy: draft.policy,
-        epoch: store.id,
-        ...(draft.expiresAt !== undefined && { expiresAt: draft.expiresAt }),
-        ...(draft.bound?.mayRebind === true && { mayRebind: true }),
-      })
-      const one = { key, capability, draft, onOutcome, isUnknown: false }
-      outbox.count(1, draft.bytes.length)
-      hold(one, 1)
-      return {
-        changes: [{ key, value }],
-        launch: () => void waiting.set(key, one),
-        drop() {
-          hold(one, -1)
-          outbox.count(-1, -draft.bytes.length)
-        },
-      }
-    },
-    tick() {
-      if (waiting.size === 0) return
-      const now = port.clock.now()
-      const chosen = new Map<string, string | undefined>()
-      for (const one of [...waiting.values()]) {
-        if (one.isUnknown || (one.draft.expiresAt !== undefined && one.draft.expiresAt <= now)) {
-          waiting.delete(one.key)
-          void deadLetter(one)
-          continue
-        }
-        if (!chosen.has(one.capability)) chosen.set(one.capability, deps.choose(one.capability))
-        const peer = deps.bindings.peerOf(conversationOf(one)) ?? chosen.get(one.capability)
-        if (peer === undefined) continue
-        waiting.delete(one.key)
-        void bind(one, peer)
-      }
-    },
-    holds,
-    size: () => waiting.size,
   }
 }

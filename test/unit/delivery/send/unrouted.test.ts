@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type DurableMessage, encodeMessage } from '../../../../protocols/delivery/durable-message.ts'
 import type { MessageDraft, StagedChanges } from '../../../../protocols/delivery/send/outbox.ts'
-import { openUnrouted, type UnroutedDeps } from '../../../../protocols/delivery/send/unrouted.ts'
+import { type UnroutedDeps, UnroutedMessages } from '../../../../protocols/delivery/send/unrouted.ts'
 import { UNROUTED } from '../../../../protocols/delivery/store/delivery-rows.ts'
 import { createVolatileRowStore } from '../../../../protocols/delivery/store/volatile-row-store.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
@@ -70,7 +70,7 @@ const open = async (store = createVolatileRowStore('0'.repeat(32))) => {
       world.bytes += more
     },
   }
-  const unrouted = await openUnrouted({
+  const unrouted = await UnroutedMessages.open({
     port: {
       clock: { now: () => world.now, monotonic: () => world.now },
       log: { error() {}, warn() {}, info: (message) => void logs.push(message) },
