@@ -6,7 +6,7 @@ export const LIMITS = {
   flatInNode: 3,
   crowdedRooms: 0,
   longFiles: 16,
-  longFunctions: 18,
+  longFunctions: 13,
   crumbs: 28,
   circles: 0,
   repeatedTypes: 0,

@@ -1,24 +1,20 @@
 /**
  * What was said in each conversation: durable messages that this node sent and received, calls that it made and handled,
- * by conversationId, for people and programs that look back. In memory: it is gone when the node stops, and what lasts is
- * in the outbox and the inbox.
+ * by conversationId, for people and programs that look back. What has no conversationId is not looked at.
  *
- * State: the conversations, the one that was used longest ago first. Bounds: `conversations`, of each the last
- * `conversationMessages`, of all `conversationBytes`; what was used longest ago goes first, and is counted. What has no
- * conversationId is not looked at.
+ * State: in memory, within the bounds of conversation-memory.ts. It is gone when the node stops; what lasts is in the
+ * outbox and the inbox.
  */
 import type { Port } from '../../port.ts'
 import type { DurableMessage } from '../durable-message.ts'
-import type { ResolvedDeliveryOptions } from '../options.ts'
 import {
   type ConversationContent,
   type ConversationEntry,
   type ConversationMessage,
-  entryKeyOf,
-  entrySizeOf,
   entryViewOf,
   newConversationEntry,
 } from './conversation-entry.ts'
+import { type ConversationLimits, ConversationMemory, type RememberedConversation } from './conversation-memory.ts'
 
 export interface ConversationFacts {
   readonly id: string
@@ -68,119 +64,29 @@ export interface ConversationLog extends Conversations {
 
 export interface ConversationLogDeps {
   readonly port: Pick<Port, 'clock'>
-  readonly settings: Pick<ResolvedDeliveryOptions, 'conversations' | 'conversationMessages' | 'conversationBytes'>
+  readonly settings: ConversationLimits
   forgotten(messages: number): void
 }
 
 const MAX_LIST = 1_000
 const MAX_PEERS = 16
 
-interface Conversation {
-  readonly id: string
-  /** Oldest first, from `head` on. */
-  notes: ConversationEntry[]
-  head: number
-  /** By message and, of what was sent, peer. */
-  readonly byKey: Map<string, ConversationEntry>
-  bytes: number
-  forgotten: number
-  /** In the order in which they were used; a Map whose first entries go again and again becomes slow. */
-  before: Conversation | undefined
-  behind: Conversation | undefined
-}
-
-const notesOf = ({ notes, head }: Conversation): ConversationEntry[] => notes.slice(head)
-
-const factsOf = (conversation: Conversation): ConversationFacts => {
-  const { id, forgotten, byKey } = conversation
+const factsOf = (conversation: RememberedConversation): ConversationFacts => {
+  const { id, forgotten, size } = conversation
   const peers = new Set<string>()
   let firstAt = Number.POSITIVE_INFINITY
   let lastAt = 0
-  for (const { peer, at, changedAt } of notesOf(conversation)) {
+  for (const { peer, at, changedAt } of conversation.entries()) {
     if (peers.size < MAX_PEERS) peers.add(peer)
     firstAt = Math.min(firstAt, at)
     lastAt = Math.max(lastAt, changedAt)
   }
-  return { id, messages: byKey.size, forgotten, peers: [...peers], firstAt: Math.min(firstAt, lastAt), lastAt }
+  return { id, messages: size, forgotten, peers: [...peers], firstAt: Math.min(firstAt, lastAt), lastAt }
 }
 
 export const createConversationLog = ({ port, settings, forgotten }: ConversationLogDeps): ConversationLog => {
-  const all = new Map<string, Conversation>()
-  let oldest: Conversation | undefined
-  let latest: Conversation | undefined
-  let bytes = 0
+  const memory = new ConversationMemory(settings, forgotten)
   let calls = 0
-
-  const unlink = (conversation: Conversation): void => {
-    const { before, behind } = conversation
-    if (before === undefined) oldest = behind
-    else before.behind = behind
-    if (behind === undefined) latest = before
-    else behind.before = before
-    conversation.before = undefined
-    conversation.behind = undefined
-  }
-
-  const append = (conversation: Conversation): void => {
-    conversation.before = latest
-    if (latest === undefined) oldest = conversation
-    else latest.behind = conversation
-    latest = conversation
-  }
-
-  const use = (id: string): Conversation => {
-    if (latest?.id === id) return latest
-    let conversation = all.get(id)
-    if (conversation === undefined) {
-      const byKey = new Map<string, ConversationEntry>()
-      conversation = { id, notes: [], head: 0, byKey, bytes: 0, forgotten: 0, before: undefined, behind: undefined }
-      all.set(id, conversation)
-    } else unlink(conversation)
-    append(conversation)
-    return conversation
-  }
-
-  const drop = (conversation: Conversation): void => {
-    all.delete(conversation.id)
-    unlink(conversation)
-    bytes -= conversation.bytes
-  }
-
-  const dropFirstNote = (conversation: Conversation): void => {
-    const note = conversation.notes[conversation.head]
-    if (note === undefined) return
-    conversation.head += 1
-    if (conversation.head * 2 > conversation.notes.length) {
-      conversation.notes = conversation.notes.slice(conversation.head)
-      conversation.head = 0
-    }
-    conversation.byKey.delete(entryKeyOf(note.message.id, note.direction, note.peer))
-    conversation.bytes -= entrySizeOf(note)
-    conversation.forgotten += 1
-    bytes -= entrySizeOf(note)
-    forgotten(1)
-  }
-
-  const makeRoom = (conversation: Conversation): void => {
-    while (conversation.byKey.size > settings.conversationMessages) dropFirstNote(conversation)
-    while (oldest !== undefined && (all.size > settings.conversations || bytes > settings.conversationBytes)) {
-      // The one that was just used is the last one.
-      if (oldest === conversation && conversation.byKey.size > 0) dropFirstNote(conversation)
-      else {
-        forgotten(oldest.byKey.size)
-        drop(oldest)
-      }
-    }
-  }
-
-  const add = (conversation: Conversation, made: ConversationEntry): ConversationEntry => {
-    conversation.notes.push(made)
-    conversation.byKey.set(entryKeyOf(made.message.id, made.direction, made.peer), made)
-    conversation.bytes += entrySizeOf(made)
-    bytes += entrySizeOf(made)
-    makeRoom(conversation)
-    return made
-  }
 
   const note = (
     message: ConversationContent,
@@ -190,16 +96,15 @@ export const createConversationLog = ({ port, settings, forgotten }: Conversatio
   ): ConversationEntry | undefined => {
     const { conversationId } = message
     if (conversationId === undefined || settings.conversations === 0) return undefined
-    const conversation = use(conversationId)
-    const key = entryKeyOf(message.id, direction, peer)
-    const known = conversation.byKey.get(key)
+    const conversation = memory.use(conversationId)
+    const known = conversation.find(message.id, direction, peer)
     if (known !== undefined) {
       known.status = direction
       known.attempts += 1
       known.changedAt = port.clock.now()
       return known
     }
-    return add(conversation, newConversationEntry(message, direction, peer, port.clock.now(), isCall))
+    return memory.add(conversation, newConversationEntry(message, direction, peer, port.clock.now(), isCall))
   }
 
   return {
@@ -209,10 +114,10 @@ export const createConversationLog = ({ port, settings, forgotten }: Conversatio
       const now = port.clock.now()
       note.changedAt = now
       note.status = 'moved'
-      const conversation = use(conversationId)
-      const known = conversation.byKey.get(entryKeyOf(note.message.id, note.direction, peer))
+      const conversation = memory.use(conversationId)
+      const known = conversation.find(note.message.id, note.direction, peer)
       if (known === undefined)
-        return add(conversation, { ...note, peer, at: now, status: 'sent', code: undefined, attempts: 1 })
+        return memory.add(conversation, { ...note, peer, at: now, status: 'sent', code: undefined, attempts: 1 })
       known.status = 'sent'
       known.attempts += 1
       known.changedAt = now
@@ -234,26 +139,23 @@ export const createConversationLog = ({ port, settings, forgotten }: Conversatio
       if (error === undefined) note.status = note.direction === 'sent' ? 'delivered' : 'processed'
       else note.status = error.isDead === true ? 'dead' : 'failed'
     },
-    get(id) {
-      const conversation = all.get(id)
-      return conversation === undefined ? [] : notesOf(conversation).map(entryViewOf)
-    },
+    get: (id) => memory.get(id)?.entries().map(entryViewOf) ?? [],
     list({ limit = 100 } = {}) {
       const most = Math.max(1, Math.min(MAX_LIST, limit))
       const found: ConversationFacts[] = []
-      for (let one = latest; one !== undefined && found.length < most; one = one.before) found.push(factsOf(one))
+      for (const conversation of memory.latestFirst()) {
+        if (found.length >= most) break
+        found.push(factsOf(conversation))
+      }
       return found
     },
     clear(id) {
       let count = 0
-      for (const conversation of id === undefined ? [...all.values()] : [all.get(id)]) {
-        if (conversation === undefined) continue
-        count += conversation.byKey.size
-        drop(conversation)
-      }
+      for (const conversation of id === undefined ? [...memory.latestFirst()] : [memory.get(id)])
+        if (conversation !== undefined) count += memory.remove(conversation)
       return count
     },
-    size: () => all.size,
-    bytes: () => bytes,
+    size: () => memory.size,
+    bytes: () => memory.bytes,
   }
 }
