@@ -59,7 +59,7 @@ const stop = async (): Promise<void> => {
 process.once('SIGTERM', () => void stop())
 
 const starting = await fetch(`${url}/readyz`)
-loading()
+await loading.stop()
 const ready = await fetch(`${url}/readyz`)
 
 const ask = (text: string) => fetch(`${url}/words`, { method: 'POST', body: text })

@@ -31,10 +31,10 @@ const everyone = Promise.withResolvers<void>()
 const look = (): void => {
   if (buyer.directory.offers('bidding', 1).length === bidders.length) everyone.resolve()
 }
-const stopLooking = buyer.directory.onChange(look)
+const changes = buyer.directory.onChange(look)
 look()
 await everyone.promise
-stopLooking()
+await changes.stop()
 
 const bids: { name: string; price: number }[] = []
 const refusals: string[] = []

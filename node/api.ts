@@ -11,7 +11,8 @@ import type { Journal } from '../protocols/journal/client/journal-client.ts'
 import type { Fences } from '../protocols/journal/fencing/fence-guard.ts'
 import type { Notifications } from '../protocols/notification/notifications.ts'
 import type { Token } from '../protocols/part.ts'
-import type { Member, Port, Stop } from '../protocols/port.ts'
+import type { Member, Port } from '../protocols/port.ts'
+import type { Registration } from '../protocols/registration.ts'
 import type { Served } from '../protocols/wire/payload/contract.ts'
 import type { ByteCalls, Clients } from './calls/clients.ts'
 import type { Replies } from './calls/reply-to.ts'
@@ -31,9 +32,6 @@ export interface SelfFacts {
   /** Multiaddresses with the peer id, as other nodes take them in `join`. */
   readonly addresses: string[]
 }
-
-/** Stops serving; requests in work are given no time, so drain first where that matters. */
-export type Unserve = () => Promise<void>
 
 export interface Mesh {
   readonly self: SelfFacts
@@ -69,12 +67,13 @@ export interface Mesh {
   /** For features built on the Port alone. */
   readonly port: Port
   /**
-   * Offers a protocol to the mesh.
+   * Offers a protocol to the mesh, until the registration is stopped; requests in work are given no time then, so drain
+   * first where that matters.
    * @throws MSG001 for handlers that do not fit the contract, STA003 when it is served already
    */
-  serve<P extends AnyProtocol>(protocol: P, handlers: Handlers<P>): Promise<Unserve>
+  serve<P extends AnyProtocol>(protocol: P, handlers: Handlers<P>): Promise<Registration>
   /** The same for a protocol whose handlers run elsewhere (a worker thread). */
-  serveCompiled(served: Served, record: ProtocolRecord): Promise<Unserve>
+  serveCompiled(served: Served, record: ProtocolRecord): Promise<Registration>
   /** Calls one agent, by peer id or by a name that it alone has; given a list, each of it, answers as they come. */
   readonly to: Clients['to']
   /** Calls the best of those who offer it, with failover. COM004 at once when nobody does. */
@@ -99,20 +98,20 @@ export interface Mesh {
    */
   reload(changes: MeshOptionsInput): Promise<Reloaded>
   members(): Member[]
-  onMember(fn: (member: Member, change: 'joined' | 'left') => void): Stop
+  onMember(fn: (member: Member, change: 'joined' | 'left') => void): Registration
   figures(): MeshFigures
   /** Whether this node can do its work, and if not, why: what the debug endpoint says at `/readyz`. */
   readiness(): Readiness
   /**
-   * Has the debug endpoint say that this node is not ready, with this reason, until the returned function is called: for
+   * Has the debug endpoint say that this node is not ready, with this reason, until the registration is stopped: for
    * what stands on the node and has to start first, such as a model that is loaded.
    */
-  notReady(reason: string): Stop
+  notReady(reason: string): Registration
   /**
    * Told when the user of this node asks it to stop by its control socket (`parley stop`). A node to which nobody listens
    * stops itself.
    */
-  onStopRequest(fn: () => void): Stop
+  onStopRequest(fn: () => void): Registration
   /**
    * The first half of stop(): says goodbye, refuses new requests and lets those in work end, at most timings.drainMs
    * milliseconds. Calls and events of this node still go out, so that what stands on it can finish. The debug endpoint
@@ -124,4 +123,6 @@ export interface Mesh {
    * Calling it again waits for the same end.
    */
   stop(): Promise<void>
+  /** The same as `stop`: `await using mesh = await createMesh()`. */
+  [Symbol.asyncDispose](): Promise<void>
 }

@@ -103,6 +103,7 @@ export {
   tokenOf,
 } from '../protocols/part.ts'
 export type { Member, Port } from '../protocols/port.ts'
+export { createRegistration, type Registration } from '../protocols/registration.ts'
 export { STATE_REASONS, type StateReason } from '../protocols/state-reasons.ts'
 export { tokens } from '../protocols/tokens.ts'
 export {
@@ -114,7 +115,7 @@ export {
   offer,
 } from './agent/define-agent.ts'
 export { type AgentOptions, type RunningAgent, startAgent } from './agent/start-agent.ts'
-export type { Mesh, SelfFacts, Unserve } from './api.ts'
+export type { Mesh, SelfFacts } from './api.ts'
 export type { AllClient, AnyClient, AnyOptions, Reply, ScatterOptions } from './calls/clients.ts'
 export type { Replies, ThirdPartyReply } from './calls/reply-to.ts'
 export type { Coordinator } from './coordination/api.ts'

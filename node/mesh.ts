@@ -16,6 +16,7 @@ import { raftProtocol } from '../protocols/consensus/contract.ts'
 import { type AnyProtocol, type Handlers, wireId } from '../protocols/define.ts'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import { createEvents } from '../protocols/events/events.ts'
+import { createRegistration } from '../protocols/registration.ts'
 import { tokens } from '../protocols/tokens.ts'
 import { compile } from '../protocols/wire/payload/contract.ts'
 import type { Mesh } from './api.ts'
@@ -478,8 +479,8 @@ const startLocked = async (
     commands,
     notifications: await parts.use(notifications),
     part: (part) => parts.use(part),
-    serve,
-    serveCompiled: offering.serve,
+    serve: async (protocol, handlers) => createRegistration(await serve(protocol, handlers)),
+    serveCompiled: async (served, record) => createRegistration(await offering.serve(served, record)),
     calls,
     to: clients.to,
     any: clients.any,
@@ -491,13 +492,14 @@ const startLocked = async (
       ),
     reload,
     members: () => peers.members(),
-    onMember: (fn) => peers.onMember(fn),
+    onMember: (fn) => createRegistration(peers.onMember((member, change) => fn(member, change))),
     figures,
     readiness: source.readiness,
-    notReady: (reason) => readiness.hold(reason),
-    onStopRequest: endpoints.onStopRequest,
+    notReady: (reason) => createRegistration(readiness.hold(reason)),
+    onStopRequest: (fn) => createRegistration(endpoints.onStopRequest(fn)),
     drain: leaving.drain,
     stop: leaving.stop,
+    [Symbol.asyncDispose]: leaving.stop,
   }
   return mesh
 }

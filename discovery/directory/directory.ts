@@ -12,6 +12,7 @@
 import { equals } from 'uint8arrays/equals'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Port, Stop } from '../../protocols/port.ts'
+import { createRegistration, type Registration } from '../../protocols/registration.ts'
 import { type Activity, shownActivity } from '../agent-activity.ts'
 import { fraction } from '../two-choices.ts'
 import { createChangeListeners } from './change-listeners.ts'
@@ -82,7 +83,7 @@ export interface Directory {
   /** No new work for this peer while others are there. */
   markSuspect(peer: string): void
   markAlive(peer: string): void
-  onChange(fn: (change: Change) => void): Stop
+  onChange(fn: (change: Change) => void): Registration
   /** Has agents shown with how they get on with their work; of those of which `fn` knows nothing the record tells. */
   showActivity(fn: (peer: string) => Activity | undefined): void
   /** Resolves after the first complete exchange with any peer. Rejects with the signal's reason, or COM002 at `stop`. */
@@ -271,7 +272,7 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
     markDead: (peer) => emit(state.markDead(peer, nowMs())),
     markSuspect: (peer) => emit(state.markSuspect(peer, nowMs())),
     markAlive: (peer) => emit(state.markAlive(peer)),
-    onChange: listeners.add,
+    onChange: (fn) => createRegistration(listeners.add(fn)),
     showActivity: (fn) => {
       activityOf = fn
     },

@@ -116,10 +116,10 @@ const assembled = (mesh: Mesh): Promise<void> =>
         }),
       )
     }, ASSEMBLE_MS)
-    const stopListening = mesh.directory.onChange(look)
+    const changes = mesh.directory.onChange(look)
     const stop = (): void => {
       clearTimeout(limit)
-      stopListening()
+      void changes.stop()
     }
     look()
   })
@@ -157,7 +157,7 @@ const run = async (job: Job, mesh: Mesh, signal: AbortSignal): Promise<ReportSum
     progress.end(last)
     throw error
   } finally {
-    await subscription.unsubscribe()
+    await subscription.stop()
   }
 }
 

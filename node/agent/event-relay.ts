@@ -90,6 +90,6 @@ export async function* relayEvents(
   } finally {
     signal.removeEventListener('abort', onAbort)
     current?.taken()
-    subscription?.unsubscribe()
+    void subscription?.stop()
   }
 }

@@ -9,6 +9,7 @@
 import { stat } from 'node:fs/promises'
 import { resolve as resolvePath } from 'node:path'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
+import { createRegistration, type Registration } from '../../protocols/registration.ts'
 import { fileError, systemCode } from '../platform/private-file.ts'
 import type { AgentMesh } from './node-request-handler.ts'
 import { WorkerThread } from './worker-thread.ts'
@@ -39,7 +40,8 @@ export interface AgentOptions {
   restart?: Partial<RestartLimits>
 }
 
-export interface RunningAgent {
+/** `stop` lets requests in work end, calls the agent's stop(), ends its thread. */
+export interface RunningAgent extends Registration {
   /**
    * Resolves when the agent has started for the first time.
    * Rejects with MSG001 for a module that is missing or exports no agent, STA003 when a protocol is served already,
@@ -48,8 +50,6 @@ export interface RunningAgent {
   readonly ready: Promise<void>
   /** Resolves when the agent was stopped; rejects as `ready` does, and with APP001 when it crashed too often. */
   readonly exited: Promise<void>
-  /** Lets requests in work end, calls the agent's stop(), ends its thread. Calling it again waits for the same end. */
-  stop(): Promise<void>
 }
 
 const MAX_RUNS = 512
@@ -173,12 +173,12 @@ export const startAgent = (mesh: AgentMesh, file: string, options: AgentOptions 
   return {
     ready: ready.promise,
     exited,
-    async stop() {
+    ...createRegistration(async () => {
       stopping = true
       wake()
       thread?.stop(drainMs)
       await exited.catch(() => {})
-    },
+    }),
   }
 }
 

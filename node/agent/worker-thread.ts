@@ -9,8 +9,8 @@ import { Worker } from 'node:worker_threads'
 import type { Progress } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Timers } from '../../protocols/port.ts'
+import type { Registration } from '../../protocols/registration.ts'
 import type { Endpoint, MethodFacts, RunContext, Served } from '../../protocols/wire/payload/contract.ts'
-import type { Unserve } from '../api.ts'
 import type { ChannelMessage } from './channel/channel-message.ts'
 import type { ChannelRequestOptions } from './channel/channel-requester.ts'
 import { ThreadChannel } from './channel/thread-channel.ts'
@@ -86,7 +86,7 @@ export class WorkerThread {
   readonly #worker: Worker
   readonly #channel: ThreadChannel
   readonly #unwatch: () => void
-  readonly #unserves: Unserve[] = []
+  readonly #served: Registration[] = []
   readonly #ready = Promise.withResolvers<void>()
   readonly #ended = Promise.withResolvers<Error | undefined>()
   #serving: Promise<void> = Promise.resolve()
@@ -164,8 +164,7 @@ export class WorkerThread {
     for (const [at, { name: protocol, version, methods, record }] of offers.entries()) {
       const endpoints = methods.map((method): [string, Endpoint] => [method.name, this.#endpointOf(at, method)])
       const served: Served = { name: protocol, version, methods: new Map(endpoints) }
-      const unserve = await this.#mesh.serveCompiled(served, record)
-      this.#unserves.push(unserve)
+      this.#served.push(await this.#mesh.serveCompiled(served, record))
     }
   }
 
@@ -219,10 +218,10 @@ export class WorkerThread {
 
   async #withdraw(): Promise<void> {
     const { log } = this.#mesh.port
-    for (const unserve of this.#unserves.splice(0)) {
-      await unserve().catch((error: unknown) =>
-        log.warn('a protocol of an agent was not withdrawn', { file: this.#file, error }),
-      )
+    for (const served of this.#served.splice(0)) {
+      await served
+        .stop()
+        .catch((error: unknown) => log.warn('a protocol of an agent was not withdrawn', { file: this.#file, error }))
     }
   }
 

@@ -8,7 +8,8 @@ import * as z from 'zod'
 import { defineProtocol } from '../../protocols/define.ts'
 import { type Fault, fromFault, ParleyError } from '../../protocols/errors.ts'
 import type { Events } from '../../protocols/events/api.ts'
-import type { Log, Port, Stop } from '../../protocols/port.ts'
+import type { Log, Port } from '../../protocols/port.ts'
+import { createRegistration, type Registration } from '../../protocols/registration.ts'
 import { WIRE_CONTENTS } from '../../protocols/wire/frames/frame.ts'
 import { decodePayload } from '../../protocols/wire/payload/payload.ts'
 import type { ForwardedReply } from '../../protocols/wire/responder/responder.ts'
@@ -53,7 +54,7 @@ export interface ThirdPartyReply {
 
 export interface Replies {
   /** Hears the answers that were sent to this node by `replyTo`. */
-  subscribe(fn: (reply: ThirdPartyReply) => void): Stop
+  subscribe(fn: (reply: ThirdPartyReply) => void): Registration
   counts(): { delivered: number; unheard: number; lost: number }
 }
 
@@ -121,7 +122,7 @@ export const createReplies = async (
   return {
     subscribe(fn) {
       listeners.add(fn)
-      return () => listeners.delete(fn)
+      return createRegistration(() => listeners.delete(fn))
     },
     counts: () => counts,
     async send(reply) {

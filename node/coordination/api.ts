@@ -4,19 +4,19 @@ import type { ActingFacts } from '../../protocols/coordinator/leadership.ts'
 import type { Journal } from '../../protocols/journal/client/journal-client.ts'
 import type { Fences } from '../../protocols/journal/fencing/fence-guard.ts'
 import type { Epoch } from '../../protocols/journal/state/built-in-kinds.ts'
-import type { Stop } from '../../protocols/port.ts'
+import type { Registration } from '../../protocols/registration.ts'
 import type { CoordinatorFacts } from '../observe/debug/sources/coordinator-view.ts'
 
 export interface Coordinator {
   status(): CoordinatorStatus
-  onChange(fn: (status: CoordinatorStatus) => void): Stop
+  onChange(fn: (status: CoordinatorStatus) => void): Registration
   /**
    * Runs `fn` each time that this node begins to coordinate, until the signal that it is given is aborted. What it has
    * others do must carry the fence of a decision, so that they can refuse it once another node coordinates. A decision of
    * one who was replaced meanwhile is taken like anybody's, and gets a new fence: a command that only the coordinator of an
    * epoch may give names that epoch in its input, and its `apply` compares it with `facts.fence.term`.
    */
-  act(fn: (facts: ActingFacts) => void | Promise<void>): Stop
+  act(fn: (facts: ActingFacts) => void | Promise<void>): Registration
   /** Hands over, to the agent that is named (peer id or name) or to the most suitable. @throws STA003, COM002, SEC002 */
   transfer(to?: string, options?: { signal?: AbortSignal }): Promise<{ epoch: number; leader: string }>
   /** Who coordinated when, oldest first; the last 256 epochs. */

@@ -16,7 +16,6 @@ import type { Port } from '../../protocols/port.ts'
 import { compile, type Served } from '../../protocols/wire/payload/contract.ts'
 import { createConcurrencyLimiter } from '../../protocols/wire/responder/concurrency-limiter.ts'
 import type { ForwardedReply } from '../../protocols/wire/responder/responder.ts'
-import type { Unserve } from '../api.ts'
 import { createClients } from '../calls/clients.ts'
 import { createLoadBalancer } from '../calls/load-balancer.ts'
 import { createMethodCodecs } from '../calls/method-codecs.ts'
@@ -278,7 +277,7 @@ export const weave = async (ground: Ground, above: Above, undo: (() => Promise<v
     },
   })
 
-  const addServed = async (served: Served, how: RouteOptions = {}): Promise<Unserve> => {
+  const addServed = async (served: Served, how: RouteOptions = {}): Promise<() => Promise<void>> => {
     await router.add(libp2p, served, how)
     return () => router.remove(libp2p, wireId(served))
   }

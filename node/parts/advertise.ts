@@ -5,7 +5,6 @@ import type { ProtocolRecord } from '../../discovery/directory/record/agent-reco
 import type { Candidate } from '../../discovery/directory/tables/offer-index.ts'
 import { wireId } from '../../protocols/define.ts'
 import type { Served } from '../../protocols/wire/payload/contract.ts'
-import type { Unserve } from '../api.ts'
 import { worthAnnouncing } from '../network/addresses/multiaddresses.ts'
 import type { Router } from '../network/router.ts'
 
@@ -17,7 +16,7 @@ export interface AdvertiserDeps {
   readonly directory: Pick<Directory, 'announce'>
   readonly router: Pick<Router, 'serves'>
   addresses(): string[]
-  addServed(served: Served): Promise<Unserve>
+  addServed(served: Served): Promise<() => Promise<void>>
   isStuck?(): boolean
   /** Whoever leaves has said so, and tells nothing more. */
   isLeaving(): boolean
@@ -25,9 +24,9 @@ export interface AdvertiserDeps {
 
 export interface Advertiser {
   announce(): Promise<void>
-  serve(served: Served, record: ProtocolRecord): Promise<Unserve>
+  serve(served: Served, record: ProtocolRecord): Promise<() => Promise<void>>
   /** Tells others of something that needs nothing served. */
-  advertise(id: string, record: ProtocolRecord): Promise<Unserve>
+  advertise(id: string, record: ProtocolRecord): Promise<() => Promise<void>>
   /** This node itself, where it offers the protocol. */
   ownCandidate(protocol: string, major: number): Candidate | undefined
 }

@@ -39,7 +39,7 @@ export const coordination = definePart({
             settings: options.coordination,
             parts: decisions,
             known,
-            onGone: (fn) => directory.onChange(({ type, agent }) => type === 'left' && fn(agent.peer)),
+            onGone: (fn) => directory.onChange(({ type, agent }) => type === 'left' && fn(agent.peer)).stop,
             founded: tellMeshId,
           })
           // Who was admitted before has not been told.

@@ -21,7 +21,6 @@ import { createVolatileRowStore } from '../../protocols/delivery/store/volatile-
 import type { Events } from '../../protocols/events/api.ts'
 import type { Quota } from '../../protocols/limits/quota.ts'
 import type { Port } from '../../protocols/port.ts'
-import type { Unserve } from '../api.ts'
 import type { KnownStores } from '../store/known-stores.ts'
 import { MESSAGES_FOLDER } from '../store/known-stores.ts'
 import { openRowStore } from '../store/messages/row-store.ts'
@@ -42,7 +41,7 @@ export interface DurableMessagesDeps {
   readonly events: Pick<Events, 'publish'>
   loadOf(peer: string): number
   /** Tells others of it, without serving anything. */
-  advertise(id: string, record: ProtocolRecord): Promise<Unserve>
+  advertise(id: string, record: ProtocolRecord): Promise<() => Promise<void>>
 }
 
 export interface DurableMessages extends Messages {
@@ -78,7 +77,7 @@ export const startDurableMessages = async (deps: DurableMessagesDeps): Promise<D
   const startedAt = port.clock.monotonic()
   /** When who left the directory, monotonic; below 0 where it does not come back. */
   const ends = new Map<string, number>()
-  const stopListening = directory.onChange((change) => {
+  const changes = directory.onChange((change) => {
     known.clear()
     const { peer } = change.agent
     ends.delete(peer)
@@ -151,7 +150,7 @@ export const startDurableMessages = async (deps: DurableMessagesDeps): Promise<D
         : 'the disk takes no messages; see the log'
     },
     async stop() {
-      stopListening()
+      await changes.stop()
       await messages.stop()
       await store.close()
     },

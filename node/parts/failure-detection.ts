@@ -94,7 +94,7 @@ export const createFailureDetection = async (
   )
 
   directory.showActivity((peer) => (peer === deps.port.self.id ? deps.activity?.() : swim.activity(peer)))
-  const stopDirectory = directory.onChange((change) => {
+  const changes = directory.onChange((change) => {
     const { agent } = change
     if (change.type !== 'left') {
       if (!agent.self) swim.member(agent.peer, agent.record.incarnation)
@@ -122,7 +122,7 @@ export const createFailureDetection = async (
     },
     async stop() {
       stopLooking()
-      stopDirectory()
+      await changes.stop()
       listeners.clear()
       await swim.stop()
     },

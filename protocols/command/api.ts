@@ -1,6 +1,7 @@
 /** Commands as a program sees them; commands.ts says what is promised. */
 import type { z } from 'zod'
 import type { ParleyError } from '../errors.ts'
+import type { Registration } from '../registration.ts'
 import type { Envelope, Priority } from '../wire/envelope.ts'
 import type { CommandDefinition } from './command-definition.ts'
 
@@ -73,14 +74,13 @@ export interface AnyReceiver {
 export interface Commands {
   /**
    * Registers the handler of a type. What it throws is the nack that the sender gets.
-   * @returns a function that takes it back
    * @throws MSG001 for a type that is not usable, STA003 for one that is registered, COM003 for too many
    */
   register<P extends z.ZodType, R extends z.ZodType>(
     definition: CommandDefinition<P, R>,
     handler: CommandHandler<z.output<P>, z.input<R>>,
-  ): Promise<() => Promise<void>>
-  register(type: string, handler: CommandHandler<unknown, unknown>): Promise<() => Promise<void>>
+  ): Promise<Registration>
+  register(type: string, handler: CommandHandler<unknown, unknown>): Promise<Registration>
   /**
    * Sends a command to a peer id, or to the agent of a name where only one has it, and waits for its acknowledgement.
    * @throws MSG006 where the receiver does not know the type, MSG001 for parameters that do not fit, COM001, COM002 or COM003

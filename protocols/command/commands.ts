@@ -10,6 +10,7 @@
 import type { AnyProtocol, Context, Handlers } from '../define.ts'
 import { ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
+import { createRegistration, type Registration } from '../registration.ts'
 import { checkKeys, keysOf } from '../unknown-keys.ts'
 import type { CommandHandler, CommandOptions, CommandRetry, Commands } from './api.ts'
 import type { CommandDeduplicationLimits } from './command-deduplication.ts'
@@ -65,12 +66,12 @@ export const createCommands = (deps: CommandsDeps): Commands & { stop(): void } 
   const register = async (
     command: string | CommandDefinition,
     handler: CommandHandler<unknown, unknown>,
-  ): Promise<() => Promise<void>> => {
+  ): Promise<Registration> => {
     const { type } = definitionOf(command)
     const protocol = protocolOf(command)
     if (registered.has(type))
       throw new ParleyError('STA003', `the command ${type} is registered already`, {
-        hint: 'take the other one back first: register() returns a function that does',
+        hint: 'stop the other one first: register() returned what does',
         details: { reason: 'in-use' },
       })
     if (registered.size >= MAX_REGISTERED)
@@ -83,10 +84,10 @@ export const createCommands = (deps: CommandsDeps): Commands & { stop(): void } 
         run: (request, context) => receiving.run(type, handler, request as RunRequest, context),
         cancel: ({ command_id: commandId }, { peer }) => receiving.cancel(peer, type, commandId),
       })
-      return async () => {
+      return createRegistration(() => {
         registered.delete(type)
-        await unserve()
-      }
+        return unserve()
+      })
     } catch (error) {
       registered.delete(type)
       throw error

@@ -19,6 +19,7 @@ import type { Events } from '../events/api.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
 import { type JournalPart, offerOf } from '../journal/part-kinds.ts'
 import type { Port, Stop } from '../port.ts'
+import { createRegistration, type Registration } from '../registration.ts'
 import type { CoordinatorFeature } from './api.ts'
 import { AUTOPILOT_DEFAULTS, type AutopilotSettings } from './autopilot.ts'
 import { type CandidacyIntent, createCandidacyIntent, type WithdrawalStore } from './candidacy-intent.ts'
@@ -155,9 +156,9 @@ class Coordinator {
     return this.leadership.epoch() === undefined ? undefined : this.#deps.journalMember()
   }
 
-  onChange(fn: (status: CoordinatorStatus) => void): Stop {
+  onChange(fn: (status: CoordinatorStatus) => void): Registration {
     this.#listeners.add(fn)
-    return () => this.#listeners.delete(fn)
+    return createRegistration(() => this.#listeners.delete(fn))
   }
 
   onRaftStatus(member: JournalMember, status: RaftStatus): void {

@@ -127,7 +127,7 @@ export const createLeaderAnnouncements = (
     },
     async stop() {
       stopped = true
-      ;(await subscription?.catch(() => undefined))?.unsubscribe()
+      await (await subscription?.catch(() => undefined))?.stop()
     },
   }
 }

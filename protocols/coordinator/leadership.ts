@@ -12,6 +12,7 @@ import type { JournalMember } from '../journal/journal-server.ts'
 import { beginEpoch } from '../journal/state/built-in-kinds.ts'
 import { encodeLoggedCommand } from '../journal/state/command-kind.ts'
 import type { Port } from '../port.ts'
+import { createRegistration, type Registration } from '../registration.ts'
 
 export interface ActingFacts {
   readonly epoch: number
@@ -29,7 +30,7 @@ export interface Leadership {
   /** Its member, looked at each 100 ms: one that failed or stands still leads nobody, whatever it last said. */
   checkProgress(member: JournalMember | undefined): void
   /** Runs for as long as this node acts, each time that it does; its signal ends when it is stopped. */
-  act(fn: Acting): () => void
+  act(fn: Acting): Registration
   stop(): void
 }
 
@@ -57,15 +58,15 @@ const createActivities = (log: Port['log']) => {
 
   return {
     /** @param epoch in which this node acts now @returns stops it for good */
-    add(fn: Acting, epoch: number | undefined): () => void {
+    add(fn: Acting, epoch: number | undefined): Registration {
       const one = { fn }
       fns.set(one, undefined)
       if (epoch !== undefined) start(one, epoch)
-      return () => {
+      return createRegistration(() => {
         const running = fns.get(one)
         fns.delete(one)
         running?.abort(new Error('it was stopped'))
-      }
+      })
     },
     /** What one of them does may end the epoch: no other begins then. */
     begin(epoch: number, isOn: () => boolean): void {

@@ -1,6 +1,7 @@
 /** What a program sees of durable messages; delivery.ts says what is promised. */
 import type { ZodType, z } from 'zod'
-import type { Port, Stop } from '../port.ts'
+import type { Port } from '../port.ts'
+import type { Registration } from '../registration.ts'
 import type { Priority } from '../wire/envelope.ts'
 import type { CallEndListener, ConversationCall, Conversations } from './conversations/conversation-log.ts'
 import type { DeadLetters, FailedCall } from './dead-letters/dead-letter-store.ts'
@@ -154,14 +155,14 @@ export interface Messages {
   ): Promise<MessageReceipt>
   /**
    * Processes messages of a type. A message that fails is tried again by its sender, and becomes a dead letter there.
-   * @returns what ends it, once the directory tells of it
+   * @returns once the directory tells of it; `stop` resolves once the directory tells of it no more
    * @throws STA003 where the type is received already
    */
   receive<S extends ZodType>(
     message: MessageDefinition<S>,
     handler: MessageHandler<z.output<S>>,
     options?: ReceiveOptions,
-  ): Promise<Stop>
+  ): Promise<Registration>
   /**
    * Changes what this node keeps and sends messages because of it, all or nothing. `fn` may be run several times, where
    * others changed what it read.

@@ -12,6 +12,7 @@
  */
 import { ParleyError } from '../errors.ts'
 import { createQuota, type Quota } from '../limits/quota.ts'
+import { createRegistration } from '../registration.ts'
 import type { DeliveryPort, Messages } from './api.ts'
 import { deliveryProtocol } from './contract.ts'
 import { createConversationLog } from './conversations/conversation-log.ts'
@@ -87,7 +88,7 @@ const createDeadLetters = (current: CurrentRuntime, listeners: Set<(letter: Dead
   size: () => current.now?.deadLetters.size() ?? 0,
   onDead(fn) {
     listeners.add(fn)
-    return () => listeners.delete(fn)
+    return createRegistration(() => listeners.delete(fn))
   },
 })
 

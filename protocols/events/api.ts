@@ -1,6 +1,7 @@
 /** What a program sees of events; events.ts says what is promised. */
 import type { ZodType, ZodUnknown, z } from 'zod'
-import type { Port, Stop } from '../port.ts'
+import type { Port } from '../port.ts'
+import type { Registration } from '../registration.ts'
 import type { Priority } from '../wire/envelope.ts'
 import type { EventDefinition } from './define-event.ts'
 import type { InvalidEvent, Listener, MeshEvent, Missed } from './event.ts'
@@ -65,11 +66,12 @@ export interface SubscribeOptions {
   onInvalid?: (invalid: InvalidEvent) => void
   /** Events that wait while the listener works; `queueEvents` of the settings unless told. */
   queueEvents?: number
-  /** Aborting it unsubscribes. */
+  /** Aborting it ends the subscription. */
   signal?: AbortSignal
 }
 
-export interface Subscription<T = unknown> extends AsyncIterable<MeshEvent<T>> {
+/** `stop` ends it and drops what is queued. */
+export interface Subscription<T = unknown> extends AsyncIterable<MeshEvent<T>>, Registration {
   readonly pattern: string
   /** Neighbours that know of this subscription, or had nothing to be told: what they publish from now on comes here. */
   readonly confirmed: number
@@ -79,8 +81,6 @@ export interface Subscription<T = unknown> extends AsyncIterable<MeshEvent<T>> {
   delivered(): number
   /** Events dropped because the queue was full; a subscription that reads has no queue and drops none. */
   dropped(): number
-  /** Ends it and drops what is queued; calling it twice is harmless. */
-  unsubscribe(): void
 }
 
 /** One line of the list of recent events. */
@@ -163,7 +163,7 @@ export interface Events {
   /** The last events that were published or heard here, oldest first. */
   recent(): RecentEvent[]
   /** Sees every event that is published or heard here, unchecked. For a page or a log; it must be quick. */
-  onEvent(fn: (event: MeshEvent) => void): Stop
+  onEvent(fn: (event: MeshEvent) => void): Registration
   /** Sends what waits, for at most `syncMs`, ends all subscriptions and stops listening. */
   stop(): Promise<void>
 }

@@ -14,6 +14,7 @@
  * State: soft, dropped at stop, but for what the store keeps of history and positions.
  */
 import type { Quota } from '../limits/quota.ts'
+import { createRegistration } from '../registration.ts'
 import type { Events, EventsFigures, EventsPort, TopicFigures } from './api.ts'
 import { EventChannels } from './channels/channels.ts'
 import { createEventRegistry } from './define-event.ts'
@@ -128,7 +129,7 @@ export const createEvents = (
     retune(next) {
       Object.assign(settings, next)
     },
-    onEvent: (fn) => dispatch.tap(fn),
+    onEvent: (fn) => createRegistration(dispatch.tap(fn)),
     stop() {
       stopping ??= stop()
       return stopping

@@ -4,6 +4,7 @@
  *
  * State: how each open subscription is ended.
  */
+import { createRegistration } from '../registration.ts'
 import { checkKeys } from '../unknown-keys.ts'
 import type { SubscribeOptions, Subscription } from './api.ts'
 import type { EventChannel } from './channels/event-channel.ts'
@@ -33,7 +34,7 @@ const subscriptionOf = (
   ...knownTo,
   delivered,
   dropped,
-  unsubscribe,
+  ...createRegistration(unsubscribe),
   [Symbol.asyncIterator]: () => iterate(unsubscribe) as AsyncIterator<never>,
 })
 

@@ -7,6 +7,7 @@
 import { ParleyError } from '../errors.ts'
 import type { Events, Subscription } from '../events/api.ts'
 import type { Port, Stop } from '../port.ts'
+import { createRegistration, type Registration } from '../registration.ts'
 import {
   decideNotification,
   type Notification,
@@ -26,7 +27,7 @@ export interface NotificationReceiverDeps {
   /** What is known of who coordinates. */
   status(): { readonly meshId: string | undefined; readonly epoch: number; readonly leader: string | undefined }
   /** Calls `fn` when that changed. */
-  onChange(fn: () => void): Stop
+  onChange(fn: () => void): Registration
 }
 
 export interface ReceivedCounts {
@@ -56,7 +57,7 @@ export class NotificationReceiver {
   readonly #held = new Set<Held>()
   readonly #counts = { delivered: 0, refusedStale: 0, refusedForeign: 0, refusedUnknown: 0 }
   readonly #countRefusal: (labels: Record<string, string>) => void
-  readonly #stopWatching: Stop
+  readonly #watching: Registration
   #subscription: Promise<Subscription<NotificationData>> | undefined
   #isStopped = false
   /** The newest epoch of which a notification was let through: what is known of the coordinator may be gone for a while. */
@@ -69,10 +70,10 @@ export class NotificationReceiver {
       'Notifications not let through, by reason',
       ['reason'],
     )
-    this.#stopWatching = deps.onChange(() => this.#retryHeld())
+    this.#watching = deps.onChange(() => this.#retryHeld())
   }
 
-  on(name: string, fn: (notification: Notification) => void | Promise<void>): Stop {
+  on(name: string, fn: (notification: Notification) => void | Promise<void>): Registration {
     if (this.#listeners.size >= MAX_LISTENERS)
       throw new ParleyError('COM003', `${this.#listeners.size} listeners of notifications are there already`, {
         hint: 'listen once to *, and tell the names apart',
@@ -80,7 +81,7 @@ export class NotificationReceiver {
     const listener = { name, fn }
     this.#listeners.add(listener)
     if (!this.#isStopped) this.listen().catch(() => {})
-    return () => this.#listeners.delete(listener)
+    return createRegistration(() => this.#listeners.delete(listener))
   }
 
   /** Resolves once notifications come in. */
@@ -100,11 +101,11 @@ export class NotificationReceiver {
 
   async stop(): Promise<void> {
     this.#isStopped = true
-    this.#stopWatching()
+    void this.#watching.stop()
     for (const { stop } of this.#held) stop()
     this.#held.clear()
     this.#listeners.clear()
-    ;(await this.#subscription?.catch(() => undefined))?.unsubscribe()
+    await (await this.#subscription?.catch(() => undefined))?.stop()
   }
 
   #receive(data: NotificationData, source: string): void {

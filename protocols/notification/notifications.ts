@@ -10,7 +10,8 @@
  */
 import { ParleyError } from '../errors.ts'
 import type { Events, Receipt } from '../events/api.ts'
-import type { Port, Stop } from '../port.ts'
+import type { Port } from '../port.ts'
+import type { Registration } from '../registration.ts'
 import { NOTIFICATION_NAME, type Notification, notificationEvent } from './notification.ts'
 import { NotificationReceiver, type NotificationReceiverDeps, type ReceivedCounts } from './notification-receiver.ts'
 
@@ -26,7 +27,7 @@ export interface Notifications {
    */
   broadcast(name: string, data?: unknown, options?: { ttlMs?: number; signal?: AbortSignal }): Promise<Receipt>
   /** Hears notifications of this name, or of any. @throws COM003 for more than 1,024 listeners */
-  on(name: string, fn: (notification: Notification) => void | Promise<void>): Stop
+  on(name: string, fn: (notification: Notification) => void | Promise<void>): Registration
   /** Resolves once this node hears them; on() begins that too. */
   ready(): Promise<void>
   counts(): NotificationCounts

@@ -90,7 +90,7 @@ describe('peers whose clocks differ', { timeout: 60_000 }, () => {
     await Promise.all([untilMembers(set, 'ahead,other,ours'), untilMembers(other, 'ahead,ours,set')])
     await Promise.all([set.ask('watchMembers', undefined), other.ask('watchMembers', undefined)])
     const lost: string[] = []
-    const stop = ours.mesh.onMember(({ name }, change) => change === 'left' && lost.push(name))
+    const { stop } = ours.mesh.onMember(({ name }, change) => change === 'left' && lost.push(name))
     await set.ask('stepClock', { byMs: HOURS_MS })
     const { ready, degraded } = await set.ask('readiness', undefined)
     assert.equal(ready, true)

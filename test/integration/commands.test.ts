@@ -78,7 +78,7 @@ describe('three processes', { timeout: 100_000 }, () => {
     assert.deepEqual(result, { sum: 3 })
     assert.ok([one.id, two.id].includes(peer))
     assert.equal((await failed(ours.mesh.commands.send({ capability: 'nobody' }, 'nobody', {}))).code, 'COM004')
-    const stop = await ours.mesh.commands.register('greet', (name) => `hello ${name}`)
+    const { stop } = await ours.mesh.commands.register('greet', (name) => `hello ${name}`)
     const answer = await one.ask('command', { to: ours.mesh.self.id, type: 'greet', parameters: 'you' })
     assert.equal((answer as { result: unknown }).result, 'hello you')
     await stop()

@@ -238,7 +238,7 @@ describe('when a process dies', { timeout: 90_000 }, () => {
   it('one that only computes for a while is not taken for dead, and answers when it is done', async () => {
     const [busy] = pair()
     const changes: string[] = []
-    const unwatch = ours.mesh.onMember(({ id }, change) => {
+    const { stop: unwatch } = ours.mesh.onMember(({ id }, change) => {
       if (id === busy.id) changes.push(change)
     })
     const blocking = busy.ask('block', { ms: 0.6 * BRISK.deadAfterMs })

@@ -127,7 +127,7 @@ describe('events of which a subscriber is cut off for ten seconds', { timeout: 9
     })
     await until('the last 500 came', () => last.told.length === 500, 10_000)
     last.check(publisher.id, lives, COUNT - 499)
-    slow.unsubscribe()
+    void slow.stop()
   })
 })
 

@@ -54,7 +54,7 @@ describe('events between three processes', { timeout: 60_000 }, () => {
     assert.deepEqual(own.toSorted(), [`tasks.done ${ours.mesh.self.id}`, `tasks.failed ${one.id}`].toSorted())
     assert.deepEqual(numbers((await one.ask('heard', exact)).events), [1])
     assert.deepEqual(numbers((await two.ask('heard', wild)).events).toSorted(), [1, 2, 3])
-    subscription.unsubscribe()
+    void subscription.stop()
     await one.ask('publish', { topic: 'tasks.done', from: 4 })
     await until('the others heard it', async () => (await two.ask('heard', wild)).count === 4)
     assert.equal(own.length, 2)

@@ -121,7 +121,9 @@ describe('a peer under load', { timeout: 60_000 }, () => {
   it('stays connected and unsuspected however long all its slots are taken', async () => {
     const { call } = await occupy('long work')
     const changes: string[] = []
-    const stopWatching = ours.mesh.directory.onChange(({ type, agent }) => changes.push(`${type} ${agent.state}`))
+    const { stop: stopWatching } = ours.mesh.directory.onChange(({ type, agent }) =>
+      changes.push(`${type} ${agent.state}`),
+    )
     const startedAt = performance.now()
     await until('it would be taken for dead by now', () => performance.now() - startedAt > DEAD_AFTER_MS + 500, 5_000)
     stopWatching()

@@ -202,7 +202,7 @@ describe('calls while connections are given up', { timeout: 60_000 }, () => {
       }
     }
     await Promise.all(nodes.slice(-CALLERS).map(keepCalling))
-    for (const stop of stops) stop()
+    for (const watching of stops) await watching.stop()
     await Promise.all(pending)
     assert.deepEqual(failures, [])
     assert.ok(givenUp >= 10, `${givenUp} connections were given up`)

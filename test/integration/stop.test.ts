@@ -50,7 +50,7 @@ describe('stop and start', { timeout: 90_000 }, () => {
   it('lets running work end, refuses new work, says goodbye and ends by itself', async () => {
     const peer = await joiner('patient', 10_000)
     const changes: string[] = []
-    const unwatch = ours.mesh.directory.onChange((change) => {
+    const { stop: unwatch } = ours.mesh.directory.onChange((change) => {
       if (change.agent.peer === peer.id && change.type === 'left') changes.push(change.reason)
     })
     const running = ours.mesh.to(peer.id, probe).hold({ tag: 'finishes' })
@@ -196,10 +196,10 @@ describe('stop and start', { timeout: 90_000 }, () => {
     assert.deepEqual(await ready(), [200, { ready: true, reasons: [] }])
     const [first, second] = [own.mesh.notReady('the model is loading'), own.mesh.notReady('the model is loading')]
     assert.deepEqual(await ready(), [503, { ready: false, reasons: ['the model is loading', 'the model is loading'] }])
-    first()
-    first()
+    await first.stop()
+    await first.stop()
     assert.equal((await ready())[0], 503)
-    second()
+    await second.stop()
     assert.equal((await ready())[0], 200)
     await own.mesh.stop()
   })

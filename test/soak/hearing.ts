@@ -111,7 +111,7 @@ export const startHearing = async (mesh: Mesh, options: HearingOptions): Promise
 
   const toggle = async (): Promise<void> => {
     if (aside !== undefined) {
-      aside.subscription.unsubscribe()
+      void aside.subscription.stop()
       aside = undefined
       return
     }
@@ -147,8 +147,8 @@ export const startHearing = async (mesh: Mesh, options: HearingOptions): Promise
       clearInterval(ticking)
       clearInterval(togglingTimer)
       await quiet()
-      aside?.subscription.unsubscribe()
-      main.unsubscribe()
+      void aside?.subscription.stop()
+      void main.stop()
     },
   }
 }

@@ -10,6 +10,7 @@ import type { Events, PublishOptions, Receipt, SubscribeOptions, Subscription } 
 import { checkEventData, defineEvent, type EventDefinition } from '../../../protocols/events/define-event.ts'
 import type { Listener, MeshEvent } from '../../../protocols/events/event.ts'
 import type { Log } from '../../../protocols/port.ts'
+import { createRegistration } from '../../../protocols/registration.ts'
 import { validate } from '../../../protocols/wire/payload/payload.ts'
 import type { ThreadChannel } from '../channel/thread-channel.ts'
 import {
@@ -206,7 +207,7 @@ const subscribe = async (
     unconfirmed,
     delivered: () => subscription.delivered(),
     dropped: () => subscription.dropped(),
-    unsubscribe: () => subscription.unsubscribe(),
+    ...createRegistration(() => subscription.unsubscribe()),
     [Symbol.asyncIterator](): AsyncIterator<never> {
       if (reader === undefined) {
         throw new ParleyError('MSG001', `this subscription of ${pattern} has a reader already`, {

@@ -112,6 +112,6 @@ export async function* runSubscribe(
       if (matchers.findIndex((matches) => matches(event.topic)) === next.at) yield eventLine(event, nameOf)
     }
   } finally {
-    for (const subscription of subscriptions) subscription.unsubscribe()
+    for (const subscription of subscriptions) void subscription.stop()
   }
 }

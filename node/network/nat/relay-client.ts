@@ -113,7 +113,7 @@ export class RelayClient {
         if (this.#reservations.held.has(agent.peer)) this.#tellChange()
         this.#upgrades.recordChanged(agent.peer)
         if (agent.record.protocols.some(({ name }) => name === RELAY_RECORD.name)) this.#look()
-      }),
+      }).stop,
     ]
   }
 

@@ -8,7 +8,8 @@
  */
 import { ParleyError } from '../../errors.ts'
 import type { Quota } from '../../limits/quota.ts'
-import type { Port, Stop } from '../../port.ts'
+import type { Port } from '../../port.ts'
+import { createRegistration, type Registration } from '../../registration.ts'
 import { uuid7 } from '../../wire/message-id.ts'
 import { decodePayload, encodePayload } from '../../wire/payload/payload.ts'
 import { type DurableMessage, decodeMessage, encodeMessage } from '../durable-message.ts'
@@ -71,7 +72,7 @@ export interface DeadLetters {
   /** Throws away one, or all. @returns how many; @throws STA001 for one that is not there */
   purge(id?: string): Promise<number>
   size(): number
-  onDead(fn: (letter: DeadLetter) => void): Stop
+  onDead(fn: (letter: DeadLetter) => void): Registration
 }
 
 export interface DeadLetterStoreDeps {
@@ -303,8 +304,8 @@ export class DeadLetterStore implements DeadLetters {
     return this.#index.bytes()
   }
 
-  onDead(fn: (letter: DeadLetter) => void): Stop {
+  onDead(fn: (letter: DeadLetter) => void): Registration {
     this.#listeners.add(fn)
-    return () => this.#listeners.delete(fn)
+    return createRegistration(() => this.#listeners.delete(fn))
   }
 }

@@ -1,5 +1,5 @@
 /** What a program sees of its inbox; inbox.ts says what is promised. */
-import type { Stop } from '../../port.ts'
+import type { Registration } from '../../registration.ts'
 import type { MessageDefinition } from '../define-message.ts'
 import type { Guarantee } from '../durable-message.ts'
 import type { Received } from '../receive/inbound-message.ts'
@@ -50,10 +50,10 @@ export interface Inbox {
   /**
    * Takes messages of these types, or of all, as long as they have no handler. Types that are named are told in the
    * directory, so that messages to the capability come here.
-   * @returns what ends the taking; what lies here stays
+   * @returns ends the taking; what lies here stays
    * @throws STA003 without a data directory, MSG001 for a type that is not usable, COM003 for more than 64 types
    */
-  open(options?: { types?: 'all' | readonly InboxType[] }): Promise<Stop>
+  open(options?: { types?: 'all' | readonly InboxType[] }): Promise<Registration>
   /** Oldest first. */
   list(query?: InboxQuery): Promise<InboxEntry[]>
   /** @throws STA001 */
@@ -75,5 +75,5 @@ export interface Inbox {
   /** What is taken now. */
   types(): 'all' | string[]
   /** Told of each message once it is kept. */
-  onMessage(fn: (entry: InboxEntry) => void): Stop
+  onMessage(fn: (entry: InboxEntry) => void): Registration
 }

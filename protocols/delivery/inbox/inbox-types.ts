@@ -3,7 +3,8 @@
  * type, at most MAX_TYPES, and for all.
  */
 import { ParleyError } from '../../errors.ts'
-import type { Port, Stop } from '../../port.ts'
+import type { Port } from '../../port.ts'
+import { createRegistration, type Registration } from '../../registration.ts'
 import { checkType } from '../define-message.ts'
 import type { TypeOffers } from '../receive/received-types.ts'
 import type { InboxType } from './inbox-api.ts'
@@ -29,7 +30,7 @@ export class InboxTypes {
   }
 
   /** @throws MSG001 for a type that is not usable, COM003 for too many */
-  async open(types: 'all' | readonly InboxType[]): Promise<Stop> {
+  async open(types: 'all' | readonly InboxType[]): Promise<Registration> {
     const named = types === 'all' ? [] : types.map((one) => (typeof one === 'string' ? { type: one } : one))
     for (const { type } of named) checkType(type)
     const fresh = new Set(named.map(({ type }) => type).filter((type) => !this.#opened.has(type)))
@@ -40,23 +41,22 @@ export class InboxTypes {
     if (types === 'all') this.#openedForAll += 1
     for (const { type } of named) this.#add(type)
     const withdrawals: (() => Promise<void>)[] = []
-    let isOpen = true
-    const stop: Stop = () => {
-      if (!isOpen) return
-      isOpen = false
+    const registration = createRegistration(() => {
       if (types === 'all') this.#openedForAll -= 1
       for (const { type } of named) this.#remove(type)
-      for (const withdraw of withdrawals)
-        withdraw().catch((error: unknown) => this.#deps.port.log.info('the directory was not told', { error }))
-    }
+      const told = withdrawals.map((withdraw) =>
+        withdraw().catch((error: unknown) => this.#deps.port.log.info('the directory was not told', { error })),
+      )
+      return Promise.all(told)
+    })
     try {
       for (const one of named)
         withdrawals.push(await this.#deps.offers(one.type, 'version' in one ? one.version : ANY_VERSION, undefined))
     } catch (error) {
-      stop()
+      await registration.stop()
       throw error
     }
-    return stop
+    return registration
   }
 
   /** @param isAwaited a handler of the type may come yet: what is taken of all types is not taken from it */

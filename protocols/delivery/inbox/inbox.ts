@@ -9,6 +9,7 @@
  */
 import { ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
+import { createRegistration } from '../../registration.ts'
 import type { RowChange } from '../store/row-storage.ts'
 import type { Inbox, InboxEntry } from './inbox-api.ts'
 import { InboxHandout, type InboxHandoutDeps, inboxEntryOf } from './inbox-handout.ts'
@@ -102,7 +103,7 @@ export const createInbox = (deps: InboxDeps): NodeInbox => {
     types: () => types.list(),
     onMessage(fn) {
       listeners.add(fn)
-      return () => listeners.delete(fn)
+      return createRegistration(() => listeners.delete(fn))
     },
     put(row, isAwaited) {
       if (!types.takes(row.message.type, isAwaited)) return undefined

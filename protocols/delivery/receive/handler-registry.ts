@@ -2,7 +2,8 @@
  * What the program takes messages with: one handler for each type. State: the handlers, at most MAX_TYPES.
  */
 import { ParleyError } from '../../errors.ts'
-import type { Log, Stop } from '../../port.ts'
+import type { Log } from '../../port.ts'
+import { createRegistration } from '../../registration.ts'
 import type { MessageHandler, Messages, ReceiveOptions } from '../api.ts'
 import { defineMessage, type MessageDefinition } from '../define-message.ts'
 import type { ResolvedDeliveryOptions } from '../options.ts'
@@ -43,7 +44,7 @@ export class HandlerRegistry {
   #check({ type }: MessageDefinition): void {
     if (this.#handlers.has(type))
       throw new ParleyError('STA003', `messages of the type ${type} are received already`, {
-        hint: 'one handler takes a type; call what receive() returned to end the former one',
+        hint: 'one handler takes a type; stop what receive() returned to end the former one',
         details: { reason: 'in-use' },
       })
     if (this.#handlers.size >= MAX_TYPES)
@@ -62,14 +63,10 @@ export class HandlerRegistry {
     this.#handlers.set(type, { definition, handler: handler as MessageHandler<unknown>, timeoutMs })
     this.#deps.knownTypes()?.add(type)
     const withdraw = await this.#deps.offers(type, version, about.description)
-    let isOpen = true
-    const stop: Stop = () => {
-      if (!isOpen) return
-      isOpen = false
+    return createRegistration(() => {
       this.#handlers.delete(type)
       this.#deps.knownTypes()?.remove(type)
-      withdraw().catch((error: unknown) => this.#deps.log.info('the directory was not told', { error }))
-    }
-    return stop
+      return withdraw().catch((error: unknown) => this.#deps.log.info('the directory was not told', { error }))
+    })
   }
 }

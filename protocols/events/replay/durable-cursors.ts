@@ -46,7 +46,7 @@ export const createDurableCursors = (
     }
     if (used.has(name) || used.size >= MAX_CURSORS) {
       throw new ParleyError('STA003', `a subscription with the name ${name} cannot be opened: it is in use`, {
-        hint: `unsubscribe the one that has it, or take another name; at most ${MAX_CURSORS} at a time`,
+        hint: `stop the subscription that has it, or take another name; at most ${MAX_CURSORS} at a time`,
         details: { reason: 'in-use' },
       })
     }

@@ -231,7 +231,7 @@ export const createFaults = ({ network, nodes, wires, totals, hasDisksLost, tell
       if (node === undefined || stops === undefined || stops.size === 0) return
       totals.withoutPrograms += 1
       tell(`nothing at ${node.name} receives`)
-      for (const stop of stops.values()) stop()
+      for (const type of stops.values()) void type.stop()
       stops.clear()
       later(DEAF_MS, () => register(node))
     },

@@ -10,7 +10,7 @@ import { createDelivery } from '../../../protocols/delivery/delivery.ts'
 import type { DeliveryOptions } from '../../../protocols/delivery/options.ts'
 import type { BreakerSettings } from '../../../protocols/delivery/recovery/circuit-breaker.ts'
 import { BINDINGS } from '../../../protocols/delivery/store/delivery-rows.ts'
-import type { Stop } from '../../../protocols/port.ts'
+import type { Registration } from '../../../protocols/registration.ts'
 import { decodePayload } from '../../../protocols/wire/payload/payload.ts'
 import { createFaultyDisk } from '../../support/faulty-disk.ts'
 import { createLife, type Life as PortLife } from '../../support/port-life.ts'
@@ -39,7 +39,7 @@ export interface NodeRun {
   /** Handlers at work for messages that are not kept. */
   fired: number
   /** Programs that receive. */
-  stops: Map<string, Stop>
+  stops: Map<string, Registration>
   isOver: boolean
 }
 

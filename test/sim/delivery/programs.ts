@@ -8,7 +8,7 @@
 import type { MessageContext, MessageHandler, Messages, Tx } from '../../../protocols/delivery/api.ts'
 import type { MessageDefinition } from '../../../protocols/delivery/define-message.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
-import type { Stop } from '../../../protocols/port.ts'
+import type { Registration } from '../../../protocols/registration.ts'
 import type { VirtualTime } from '../../support/virtual-time.ts'
 import type { Ledger } from './ledger.ts'
 import {
@@ -140,8 +140,8 @@ export const createPrograms = (time: VirtualTime, random: () => number, ledger: 
   }
 
   /** Registers them all. @returns what ends each */
-  return async (host: ProgramHost, messages: Messages): Promise<Map<string, Stop>> => {
-    const stops = new Map<string, Stop>()
+  return async (host: ProgramHost, messages: Messages): Promise<Map<string, Registration>> => {
+    const stops = new Map<string, Registration>()
     const receive = async <T extends { id: number }>(
       definition: MessageDefinition,
       run: (data: T, context: MessageContext) => Promise<void>,

@@ -272,7 +272,7 @@ test('a command that may have begun at a receiver is not given to another one', 
 
 test('a type is registered once, can be taken back, and there are not more than 256', async () => {
   const { a, b, failure } = create('a', 'b')
-  const stop = await b.commands.register('x', () => 1)
+  const { stop } = await b.commands.register('x', () => 1)
   assert.equal((await failure(b.commands.register('x', () => 2))).code, 'STA003')
   await stop()
   assert.equal((await failure(a.commands.send(b.id, 'x', {}))).code, 'MSG006')

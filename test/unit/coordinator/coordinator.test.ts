@@ -206,7 +206,7 @@ test('who listens is told of each change of the status once, and one that fails 
     coordinator.onChange(() => {
       throw new Error('of a listener')
     })
-  const stop = follower.coordinator.onChange(({ leader: who, acting, quorum }) =>
+  const { stop } = follower.coordinator.onChange(({ leader: who, acting, quorum }) =>
     told.push([who === undefined ? 'nobody' : who === follower.id ? 'me' : 'other', acting, quorum].join(' ')),
   )
   await mesh.time.run(500)

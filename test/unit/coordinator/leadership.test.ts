@@ -138,10 +138,10 @@ test('a later term of its own ends the one before', async () => {
 test('what is stopped is told, alone, and does not run again', async () => {
   const { leading, lead } = create()
   const seen: ActingFacts[] = []
-  const stop = leading.act((facts) => void seen.push(facts))
+  const { stop } = leading.act((facts) => void seen.push(facts))
   leading.act((facts) => void seen.push(facts))
   await lead(4)
-  stop()
+  void stop()
   assert.deepEqual(
     seen.map(({ signal }) => signal.aborted),
     [true, false],

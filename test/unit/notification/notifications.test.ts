@@ -12,6 +12,7 @@ import {
   notificationEvent,
 } from '../../../protocols/notification/notification.ts'
 import { createNotifications } from '../../../protocols/notification/notifications.ts'
+import { createRegistration } from '../../../protocols/registration.ts'
 import { createPortNetwork } from '../../support/port-network.ts'
 
 /** Nodes that know what the test tells them of who coordinates. */
@@ -35,7 +36,7 @@ const create = async (...names: string[]) => {
       status: () => status,
       onChange(fn) {
         changed.add(fn)
-        return () => changed.delete(fn)
+        return createRegistration(() => changed.delete(fn))
       },
     })
     const heard: Notification[] = []
@@ -115,7 +116,7 @@ test('a listener hears its name or all of them, one that fails harms no other, a
     throw new Error('broken')
   })
   b.notifications.on('x', async () => Promise.reject(new Error('broken as well')))
-  const stop = b.notifications.on('x', ({ name }) => void named.push(name))
+  const { stop } = b.notifications.on('x', ({ name }) => void named.push(name))
   for (const name of ['x', 'y']) await time.settled(a.notifications.broadcast(name), 1_000)
   await time.run(200)
   stop()

@@ -88,8 +88,8 @@ const followJoining = async (mesh: Mesh, signal: AbortSignal): Promise<void> => 
     if (isPermanentRefusal(error)) throw ended(error)
     reportError(error)
     process.stderr.write('this node stays up and goes on trying\n')
-    const stop = mesh.onMember(({ name }) => {
-      stop()
+    const joining = mesh.onMember(({ name }) => {
+      void joining.stop()
       process.stderr.write(`joined the mesh: connected to ${name}\n`)
     })
   }
@@ -109,12 +109,12 @@ export const up = async (options: UpOptions): Promise<void> => {
   const { mesh, dataDir } = await start(config)
   mesh.onStopRequest(ask)
   try {
-    const release = mesh.notReady('its agents are starting')
+    const starting = mesh.notReady('its agents are starting')
     const started = { serve: config.serve, dataDir, digests: await digestsOf(config.serve) }
     for (const file of config.serve) agents.push(startAgent(mesh, file, AGENT_STOP))
     const ready = Promise.all(agents.map((agent) => agent.ready)).then(() => true)
     if (!(await Promise.race([ready, stop.then(() => false)]))) return
-    release()
+    await starting.stop()
     process.stdout.write(options.json === true ? line(mesh) : block(mesh, config))
     hangups.follow(mesh, options, started)
     const refused = followJoining(mesh, leaving.signal).then(() => stop)

@@ -152,13 +152,13 @@ export const createDebugView = (deps: DebugViewDeps): DebugSource => {
         peers.onMember(({ id, name }, change) =>
           fn({ type: change === 'joined' ? 'peer-joined' : 'peer-left', at: clock.now(), id, name }),
         ),
-        directory.onChange((change) => fn(agentEvent(change, clock.now()))),
+        directory.onChange((change) => fn(agentEvent(change, clock.now()))).stop,
         events.onEvent(({ topic, source, data }) => {
           const bytes = JSON.stringify(data)?.length ?? 0
           const passed = { at: clock.now(), topic, bytes, ...(isOwnTopic(topic) && { own: true }) }
           const isHere = source === deps.self().id
           fn(isHere ? { type: 'event-published', ...passed } : { type: 'event-received', ...passed, source })
-        }),
+        }).stop,
         onDeadLetter(deps.messages, clock.now, fn),
         deps.onRefused((refused) => fn({ type: 'stranger-refused', at: clock.now(), ...refused })),
       ]

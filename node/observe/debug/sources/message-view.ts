@@ -121,4 +121,4 @@ export const createMessageView = (messages: DurableMessages, nameOf: NameOf): Me
 export const onDeadLetter = (messages: DurableMessages, now: () => number, fn: (event: DebugEvent) => void): Stop =>
   messages.deadLetters.onDead(({ id, type, destination, code, isCall }) =>
     fn({ type: 'dead-letter', at: now(), id, messageType: type, destination, code, isCall }),
-  )
+  ).stop

@@ -39,7 +39,7 @@ test('a handler comes before the inbox', async () => {
   const { time, from, to } = await deliveryPair()
   const handled: number[] = []
   await to.messages.inbox.open()
-  const stop = await to.messages.receive(Note, ({ n }) => void handled.push(n))
+  const { stop } = await to.messages.receive(Note, ({ n }) => void handled.push(n))
   await send(from, to, 1)
   await time.run(100)
   stop()
@@ -51,7 +51,7 @@ test('a handler comes before the inbox', async () => {
 test('an inbox takes the types that were named, and is closed by what open() gave', async () => {
   const { time, from, to } = await deliveryPair()
   const once = { retry: { maxRetries: 0 } }
-  const stop = await to.messages.inbox.open({ types: ['order'] })
+  const { stop } = await to.messages.inbox.open({ types: ['order'] })
   await from.messages.send(to.id, Order, { n: 1 })
   const other = await from.messages.send(to.id, Note, { n: 2 }, once)
   const error = await time.settled(failureOf(other.delivered()), 5_000)
@@ -68,10 +68,10 @@ test('an inbox takes the types that were named, and is closed by what open() gav
 test('the directory tells of types that were named, once, until nobody here takes them', async () => {
   const { to } = await deliveryPair()
   const { inbox } = to.messages
-  const one = await inbox.open({ types: [Order, 'note'] })
-  const two = await inbox.open({ types: ['order'] })
-  const three = await to.messages.receive(Order, () => {})
-  const all = await inbox.open()
+  const { stop: one } = await inbox.open({ types: [Order, 'note'] })
+  const { stop: two } = await inbox.open({ types: ['order'] })
+  const { stop: three } = await to.messages.receive(Order, () => {})
+  const { stop: all } = await inbox.open()
   assert.deepEqual(to.told, ['+order@2.1.0', '+note@1.0.0'])
   one()
   two()
@@ -236,7 +236,7 @@ test('listeners are told once a message is kept, and one that throws does no har
   to.messages.inbox.onMessage(() => {
     throw new Error('a listener of a test')
   })
-  const stop = to.messages.inbox.onMessage(({ messageId }) => heard.push(messageId))
+  const { stop } = to.messages.inbox.onMessage(({ messageId }) => heard.push(messageId))
   const [receipt] = await send(from, to, 1)
   await time.settled(receipt?.delivered() ?? assert.fail(), 1_000)
   stop()

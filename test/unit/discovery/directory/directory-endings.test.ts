@@ -90,7 +90,7 @@ test('a suspect stays in the offers, marked, and the change is told', async () =
   connect(a, b)
   await time.run(100)
   const told: string[] = []
-  const stop = a.directory.onChange(({ type, agent }) => told.push(`${type} ${agent.name} ${agent.state}`))
+  const { stop } = a.directory.onChange(({ type, agent }) => told.push(`${type} ${agent.name} ${agent.state}`))
   a.directory.markSuspect(b.id)
   assert.equal(a.directory.offers('echo', 1)[0]?.state, 'suspect')
   a.directory.markAlive(b.id)

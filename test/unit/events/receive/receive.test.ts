@@ -266,7 +266,7 @@ test('the ttl of a later event in the same batch counts from its own publishing'
 test('what was published while nobody here listened is not reported as missed', async () => {
   const { net, events, missed, receive, subscription } = await receiver()
   await receive(batch({ first: 1 }))
-  subscription.unsubscribe()
+  void subscription.stop()
   const again: unknown[] = []
   await net.until(
     events.subscribe('tasks.#', ({ sequence }) => void again.push(sequence), { onMissed: (gap) => missed.push(gap) }),
@@ -408,7 +408,7 @@ test('a node that only publishes a word does not read what others say under it',
   )
   assert.equal(peer.count('events_dropped_total'), 0)
   const seen: unknown[] = []
-  const stop = events.onEvent(({ data }) => void seen.push(data))
+  const { stop } = events.onEvent(({ data }) => void seen.push(data))
   await net.until(peer.gossip.receive('events/tasks', batch({ first: 2, events: [{ text: '7' }] })))
   stop()
   await net.until(peer.gossip.receive('events/tasks', batch({ first: 3 })))
@@ -431,7 +431,7 @@ test('figures of a topic: published, received, listeners, neighbours and rate', 
 
 test('what a node publishes is heard there only where somebody listens, not where somebody watches', async () => {
   const { net, events } = await receiver('tasks.x')
-  const stop = events.onEvent(() => {})
+  const { stop } = events.onEvent(() => {})
   await net.until(Promise.all(['tasks.x', 'tasks.y'].map((topic) => events.publish(topic, 1))))
   stop()
   const heard = events.topics().map(({ topic, published, received }) => [topic, published, received])

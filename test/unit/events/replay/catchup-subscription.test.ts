@@ -263,7 +263,7 @@ test('a name goes on where it was, in the same run and in the next, and reads wh
   await publish(net, a.events, 1, 2)
   const first = await life(1000)
   await net.run(200)
-  first.heard.subscription.unsubscribe()
+  void first.heard.subscription.stop()
   await publish(net, a.events, 3, 4)
   await net.run(100)
   const again = await listen(net, first.events, options)
@@ -317,7 +317,7 @@ test('a name is used by one subscription at a time, and must be a name', async (
   const one = await net.until(events.subscribe('tasks.#', () => undefined, { name: 'worker' }))
   const subscribe = (options: SubscribeOptions) => net.until(events.subscribe('tasks.#', () => undefined, options))
   await assert.rejects(subscribe({ name: 'worker' }), (error) => isParleyError(error, 'STA003'))
-  one.unsubscribe()
+  void one.stop()
   await subscribe({ name: 'worker' })
   for (const name of ['', '../x', 'a/b', '.hidden', 'x'.repeat(65)]) {
     await assert.rejects(subscribe({ name }), (error) => isParleyError(error, 'MSG001'), name)

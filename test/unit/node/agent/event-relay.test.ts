@@ -35,11 +35,11 @@ const start = (refuse?: ParleyError) => {
   const seen = { unsubscribed: 0, warned: 0 }
   let listener: Listener<unknown> = () => {}
   let options: SubscribeOptions = {}
-  const subscription: Pick<Subscription, 'confirmed' | 'unconfirmed' | 'dropped' | 'unsubscribe'> = {
+  const subscription: Pick<Subscription, 'confirmed' | 'unconfirmed' | 'dropped' | 'stop'> = {
     confirmed: 2,
     unconfirmed: ['slow'],
     dropped: () => 7,
-    unsubscribe() {
+    async stop() {
       seen.unsubscribed += 1
     },
   }

@@ -147,7 +147,7 @@ test('a request to stop goes to whoever listens, and the socket ends with the no
   const found = (await readNodes(root)).find(({ name }) => name === 'other')
   const socket = found?.control ?? ''
   const asked = Promise.withResolvers<void>()
-  const stopListening = other.onStopRequest(asked.resolve)
+  const { stop: stopListening } = other.onStopRequest(asked.resolve)
   const control = createControlClient('other', socket)
   await control.ask('POST', '/api/stop', Anything, { body: {} })
   await asked.promise
