@@ -10,6 +10,7 @@
  * Wire id: `/parley/directory/1`.
  */
 import { equals } from 'uint8arrays/equals'
+import { within } from '../../protocols/async.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Port, Stop } from '../../protocols/port.ts'
 import { createRegistration, type Registration } from '../../protocols/registration.ts'
@@ -280,10 +281,7 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
     leave: async (departure = 'stop') => {
       stopPublishing()
       await own.leave(departure)
-      const late = Promise.withResolvers<void>()
-      const stopWaiting = port.timers.after(settings.leaveTimeoutMs, late.resolve)
-      await Promise.race([lastSpread, late.promise])
-      stopWaiting()
+      await within(port.timers, settings.leaveTimeoutMs, lastSpread)
     },
     stop: async () => {
       for (const stop of stops) stop()

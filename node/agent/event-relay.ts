@@ -4,6 +4,7 @@
  * State: one event on its way, and at most MAX_MISSED reports of missed ones. While the worker takes nothing, events wait
  * in the subscription's own bounded queue, where what does not fit is dropped, counted and reported.
  */
+import { onAbort } from '../../protocols/async.ts'
 import type { Events, Subscription } from '../../protocols/events/api.ts'
 import type { MeshEvent, Missed } from '../../protocols/events/event.ts'
 import type { Clock, Log } from '../../protocols/port.ts'
@@ -29,8 +30,7 @@ export async function* relayEvents(
 
   const toShared = (event: MeshEvent): MeshEvent =>
     event.expiresAt === undefined ? event : { ...event, expiresAt: event.expiresAt - clock.monotonic() + sharedNow() }
-  const onAbort = (): void => wake()
-  signal.addEventListener('abort', onAbort, { once: true })
+  const stopFollowing = onAbort(signal, () => wake())
 
   const options = {
     signal,
@@ -88,7 +88,7 @@ export async function* relayEvents(
       }
     }
   } finally {
-    signal.removeEventListener('abort', onAbort)
+    stopFollowing()
     current?.taken()
     void subscription?.stop()
   }

@@ -8,6 +8,7 @@
  */
 import { stat } from 'node:fs/promises'
 import { resolve as resolvePath } from 'node:path'
+import { pause } from '../../protocols/async.ts'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import { createRegistration, type Registration } from '../../protocols/registration.ts'
 import { fileError, systemCode } from '../platform/private-file.ts'
@@ -121,23 +122,13 @@ export const startAgent = (mesh: AgentMesh, file: string, options: AgentOptions 
   const crashed = createRestartPolicy(limits)
   const ready = Promise.withResolvers<void>()
   let thread: WorkerThread | undefined
-  let stopping = false
-  let wake = (): void => {}
-
-  const pause = (ms: number): Promise<void> =>
-    new Promise((resolve) => {
-      const stopTimer = timers.after(ms, resolve)
-      wake = () => {
-        stopTimer()
-        resolve()
-      }
-    })
+  const stopping = new AbortController()
 
   /** Starts one thread after the other; returns when it was stopped. */
   const superviseThread = async (): Promise<void> => {
     await checkFile(path)
     let everReady = false
-    while (!stopping) {
+    while (!stopping.signal.aborted) {
       thread = new WorkerThread(mesh, path, { maxRuns, maxRunBytes, stopMs })
       await thread.ready.then(
         () => {
@@ -155,7 +146,7 @@ export const startAgent = (mesh: AgentMesh, file: string, options: AgentOptions 
         throw givenUp(path, limits, error)
       }
       log.error('an agent crashed; it is started again', { file: path, error, delayMs })
-      if (!stopping) await pause(delayMs)
+      await pause(timers, delayMs, stopping.signal)
     }
   }
 
@@ -174,8 +165,7 @@ export const startAgent = (mesh: AgentMesh, file: string, options: AgentOptions 
     ready: ready.promise,
     exited,
     ...createRegistration(async () => {
-      stopping = true
-      wake()
+      stopping.abort()
       thread?.stop(drainMs)
       await exited.catch(() => {})
     }),

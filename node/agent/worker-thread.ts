@@ -6,9 +6,9 @@
  * mesh is cancelled, and its protocols are withdrawn.
  */
 import { Worker } from 'node:worker_threads'
+import { within } from '../../protocols/async.ts'
 import type { Progress } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
-import type { Timers } from '../../protocols/port.ts'
 import type { Registration } from '../../protocols/registration.ts'
 import type { Endpoint, MethodFacts, RunContext, Served } from '../../protocols/wire/payload/contract.ts'
 import type { ChannelMessage } from './channel/channel-message.ts'
@@ -66,19 +66,6 @@ async function* toItems(items: AsyncIterable<unknown>): AsyncGenerator<Uint8Arra
 const toBytes = (value: unknown): Uint8Array => (value instanceof Uint8Array ? value : new Uint8Array(0))
 
 /** Waits for the step, and no longer than `ms`. */
-const within = (timers: Timers, ms: number, step: Promise<unknown>, onError: (error: unknown) => void): Promise<void> =>
-  new Promise((resolve) => {
-    const stopTimer = timers.after(ms, resolve)
-    const done = (): void => {
-      stopTimer()
-      resolve()
-    }
-    step.then(done, (error: unknown) => {
-      onError(error)
-      done()
-    })
-  })
-
 export class WorkerThread {
   readonly #mesh: AgentMesh
   readonly #file: string
@@ -209,10 +196,10 @@ export class WorkerThread {
   async #drain(drainMs: number): Promise<void> {
     const { timers, log } = this.#mesh.port
     const onError = (error: unknown): void => log.warn('an agent did not stop cleanly', { file: this.#file, error })
-    await within(timers, drainMs, this.#channel.idle(), onError)
+    await within(timers, drainMs, this.#channel.idle())
     await this.#withdraw()
     const stopped = this.#channel.request({ what: 'stop' } satisfies RequestToAgent)
-    await within(timers, this.#limits.stopMs, stopped, onError)
+    await within(timers, this.#limits.stopMs, stopped.catch(onError))
     await this.#worker.terminate()
   }
 

@@ -3,6 +3,7 @@
  * after each failure whether there is another attempt (delivery/recovery/error-recovery.ts), and tells the breaker and the
  * metrics how the call ended. The mesh's own protocols have no breaker. State: none beside that of one call.
  */
+import { delay } from '../../protocols/async.ts'
 import { decideRecovery, type Recoveries } from '../../protocols/delivery/recovery/error-recovery.ts'
 import {
   breakerOpenError,
@@ -46,20 +47,6 @@ const statusOf = (error: unknown): string => (error instanceof ParleyError ? err
 const timedOut = (label: string, timeoutMs: number): ParleyError =>
   new ParleyError('COM001', `${label} found no open connection within ${timeoutMs} ms`, {
     hint: 'give it more time with timeoutMs, or see whether the peer is up',
-  })
-
-const pause = (timers: Timers, delayMs: number, signal: AbortSignal | undefined): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      stop()
-      reject(signal?.reason)
-    }
-    const stop = timers.after(delayMs, () => {
-      signal?.removeEventListener('abort', onAbort)
-      resolve()
-    })
-    if (signal?.aborted) onAbort()
-    signal?.addEventListener('abort', onAbort, { once: true })
   })
 
 export class CallAttempts {
@@ -136,7 +123,7 @@ export class CallAttempts {
    * else from running, the peer's return included.
    */
   nextTurn(): Promise<void> {
-    return new Promise((resolve) => this.#deps.timers.after(0, resolve))
+    return delay(this.#deps.timers, 0)
   }
 
   /**
@@ -185,7 +172,7 @@ export class CallAttempts {
     } else if (decision.kind !== 'retry') return this.#giveUp(call, state, error)
     state.original ??= error
     this.#deps.retried()
-    if (decision.kind === 'retry') await pause(this.#deps.timers, decision.delayMs, options.signal)
+    if (decision.kind === 'retry') await delay(this.#deps.timers, decision.delayMs, options.signal)
   }
 
   #giveUp<T>({ peer, target, options }: AttemptedCall<T>, { original, payload }: AttemptsState, error: unknown): never {

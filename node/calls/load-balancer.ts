@@ -10,6 +10,7 @@
 import { isPeerId } from '../../discovery/directory/find-agent.ts'
 import type { Candidate } from '../../discovery/directory/tables/offer-index.ts'
 import { pick } from '../../discovery/two-choices.ts'
+import { delay } from '../../protocols/async.ts'
 import type { Recoveries } from '../../protocols/delivery/recovery/error-recovery.ts'
 import { isBreakerOpenError, type PeerBreakers } from '../../protocols/delivery/recovery/peer-breakers.ts'
 import type { Timers } from '../../protocols/port.ts'
@@ -143,7 +144,7 @@ export class LoadBalancer implements ByteCalls {
       const candidates = this.#usable(await this.#candidatesOf(target, plan.leftMs(clock.monotonic())), exclude)
       const step = plan.next(candidates, this.#choose, clock.monotonic())
       if (step.kind === 'give-up') return this.#giveUp(plan, target, payload, options, step.error)
-      if (step.kind === 'wait') await new Promise<void>((resolve) => timers.after(step.delayMs, resolve))
+      if (step.kind === 'wait') await delay(timers, step.delayMs)
       else {
         try {
           const result = await run(step.peer, this.#optionsFor(step, plan, options, onProgress))

@@ -1,4 +1,5 @@
 /** One request to many peers at once, and their answers as they come: until enough came, or nothing came for a while. */
+import { Fifo } from '../../protocols/async.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Timers } from '../../protocols/port.ts'
 import type { AgentNames } from './call-address.ts'
@@ -22,7 +23,7 @@ export interface ScatterTarget {
 class ReplyQueue {
   readonly #timers: Timers
   readonly #stallMs: number | undefined
-  readonly #replies: Reply<unknown>[] = []
+  readonly #replies: Fifo<Reply<unknown>>
   #pending: number
   #wake: (() => void) | undefined
 
@@ -30,11 +31,12 @@ class ReplyQueue {
     this.#timers = timers
     this.#stallMs = stallMs
     this.#pending = pending
+    this.#replies = new Fifo(pending)
   }
 
   add(reply: Reply<unknown>): void {
     this.#pending -= 1
-    this.#replies.push(reply)
+    this.#replies.put(reply)
     this.#wake?.()
   }
 
@@ -45,11 +47,11 @@ class ReplyQueue {
 
   /** More may come, or wait to be taken. */
   isOpen(): boolean {
-    return this.#pending > 0 || this.#replies.length > 0
+    return this.#pending > 0 || this.#replies.size() > 0
   }
 
   take(): Reply<unknown> | undefined {
-    return this.#replies.shift()
+    return this.#replies.take()
   }
 
   /** Waits for something to come. @returns true where nothing came for too long */

@@ -4,6 +4,7 @@
  * State: whether it drains or stops, and until when what runs may still run. Each step is limited in time, and the next
  * one follows when one fails: a part that hangs must not keep the others from closing.
  */
+import { within } from '../../protocols/async.ts'
 import type { Log } from '../../protocols/port.ts'
 import { clock, timers } from '../platform/platform.ts'
 
@@ -45,17 +46,10 @@ export const createShutdown = ({ log, drainMs, drain, stop, onPhase }: ShutdownD
     const startedAt = clock.monotonic()
     const drainedMs = drains ? leftMs() : 0
     const limitMs = STEP_LIMIT_MS + drainedMs
-    let late = false
-    const over = Promise.withResolvers<void>()
-    const stopLimit = timers.after(limitMs, () => {
-      late = true
-      over.resolve()
-    })
     const step = run(leftMs()).catch((error: unknown) => log.warn(`${what} did not stop cleanly`, { error }))
-    await Promise.race([step, over.promise])
-    stopLimit()
+    const isLate = !(await within(timers, limitMs, step))
     const tookMs = Math.round(clock.monotonic() - startedAt)
-    if (late) log.warn(`${what} took more than ${Math.round(limitMs)} ms to stop; going on`, {})
+    if (isLate) log.warn(`${what} took more than ${Math.round(limitMs)} ms to stop; going on`, {})
     else if (tookMs > SLOW_MS && tookMs >= drainedMs) {
       log.warn(`${what} took ${tookMs} ms to stop`, drains ? { cancelled: 'what still ran then' } : {})
     }

@@ -6,6 +6,7 @@
  * are closed, so their number is bounded by what is in use.
  */
 import type { Connection, Stream } from '@libp2p/interface'
+import { abortable } from '../../protocols/async.ts'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import type { Stop } from '../../protocols/port.ts'
 import { type Caller, createCaller, type LateReply } from '../../protocols/wire/caller/caller.ts'
@@ -234,7 +235,7 @@ export class LinkPool {
       pending.catch(() => {})
       links.opening.set(target.protocolId, pending)
     }
-    return signal === undefined ? pending : raceAbort(pending, signal)
+    return abortable(pending, signal)
   }
 
   /** A link on this very connection, for admission. The caller of this closes it. */
@@ -290,11 +291,3 @@ export class LinkPool {
 }
 
 export const createLinkPool = (deps: LinkPoolDeps): LinkPool => new LinkPool(deps)
-
-const raceAbort = <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> =>
-  new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason)
-    if (signal.aborted) onAbort()
-    signal.addEventListener('abort', onAbort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })

@@ -5,6 +5,7 @@
  * Inbound calls of its protocols wait until it runs, within their own time.
  * State: that, its implementation once loaded, its options.
  */
+import { within } from '../../protocols/async.ts'
 import { type AnyProtocol, type Handlers, kindOf, wireId } from '../../protocols/define.ts'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import {
@@ -234,24 +235,13 @@ export class PartLife {
 
   async #limited(start: () => Promise<Started<unknown>>): Promise<Started<unknown>> {
     if (!this.part.name.includes('/')) return start()
-    const over = Promise.withResolvers<never>()
-    const stopLimit = this.#port.timers.after(START_LIMIT_MS, () =>
-      over.reject(
-        new ParleyError('COM001', `the part ${this.part.name} did not start within ${START_LIMIT_MS} ms`, {
-          hint: 'let its start return, and do what takes long afterwards',
-        }),
-      ),
-    )
     const starting = start()
-    try {
-      return await Promise.race([starting, over.promise])
-    } catch (error) {
-      // One that comes too late is not wanted any more.
-      starting.then((late) => late.stop?.()).catch(() => {})
-      throw error
-    } finally {
-      stopLimit()
-    }
+    if (await within(this.#port.timers, START_LIMIT_MS, starting)) return starting
+    // One that comes too late is not wanted any more.
+    starting.then((late) => late.stop?.()).catch(() => {})
+    throw new ParleyError('COM001', `the part ${this.part.name} did not start within ${START_LIMIT_MS} ms`, {
+      hint: 'let its start return, and do what takes long afterwards',
+    })
   }
 }
 

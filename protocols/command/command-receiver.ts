@@ -5,6 +5,7 @@
  * to stop when the sender cancels, when the command's time is over, and when this node stops.
  * State: what is remembered (command-deduplication.ts), and what can still be cancelled.
  */
+import { abortable } from '../async.ts'
 import type { Context } from '../define.ts'
 import { type Fault, ParleyError, toFault } from '../errors.ts'
 import type { Port } from '../port.ts'
@@ -62,12 +63,6 @@ const shortened = (fault: Fault): Fault => ({
 /** Trying again may help, so that the same id must be let through. */
 const isPassing = (answer: RunAnswer): boolean => answer.status === 'nack' && answer.error.code.startsWith('COM')
 
-const abortedBy = (signal: AbortSignal): Promise<never> =>
-  new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason)
-    else signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-  })
-
 export const createCommandReceiver = (
   port: Pick<Port, 'clock' | 'timers' | 'log'>,
   limits?: CommandDeduplicationLimits,
@@ -105,7 +100,7 @@ export const createCommandReceiver = (
     let answer: RunAnswer
     try {
       // One that does not listen to its signal is not waited for; it may still end, and nobody hears of it.
-      const result = await Promise.race([Promise.resolve(handler(parameters, given)), abortedBy(abort.signal)])
+      const result = await abortable(Promise.resolve(handler(parameters, given)), abort.signal)
       answer = { command_id: commandId, status: 'ack', result }
       counts.acks += 1
     } catch (error) {
@@ -142,7 +137,7 @@ export const createCommandReceiver = (
         Promise.resolve().then(() => begin(key, type, handler, request, context)),
       )
       if (isKnown) counts.repeated += 1
-      const answer = await Promise.race([outcome, abortedBy(context.signal)])
+      const answer = await abortable(outcome, context.signal)
       return isKnown && answer.status === 'ack' ? { ...answer, repeated: true } : answer
     },
     cancel(peer, type, commandId) {

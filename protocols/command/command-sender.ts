@@ -5,9 +5,10 @@
  * running twice; for whoever registered the type another peer is taken, but only where the first one cannot have begun.
  * State: two counts.
  */
+import { delay } from '../async.ts'
 import type { CallOptions } from '../define.ts'
 import { fromFault, isParleyError, ParleyError } from '../errors.ts'
-import type { Port, Timers } from '../port.ts'
+import type { Port } from '../port.ts'
 import type { AnyReceiver, CommandAck, CommandOptions, CommandOutcome, CommandOutcomes } from './api.ts'
 import { type CommandProtocol, commandProtocolName } from './command-definition.ts'
 import { attemptTimeoutMs, mayHaveBegun, type RetrySettings, retryDelayMs, retrySettingsOf } from './command-retry.ts'
@@ -41,20 +42,6 @@ const unknown = (type: string, peer: string, cause: unknown): ParleyError =>
 const nobody = (type: string): ParleyError =>
   new ParleyError('COM004', `no agent in the mesh registered the command ${type}`, {
     hint: 'register it on some agent; `parley agents` lists it as command-<type>',
-  })
-
-const pause = (timers: Timers, delayMs: number, signal: AbortSignal | undefined): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const abort = (): void => {
-      stop()
-      reject(signal?.reason)
-    }
-    const stop = timers.after(delayMs, () => {
-      signal?.removeEventListener('abort', abort)
-      resolve()
-    })
-    if (signal?.aborted) abort()
-    signal?.addEventListener('abort', abort, { once: true })
   })
 
 const callOptions = (options: CommandOptions, timeoutMs: number): CallOptions => ({
@@ -163,7 +150,7 @@ export class CommandSender {
         } else {
           const delayMs = retryDelayMs(error, count, deadlineAt - this.#now(), settings, () => this.#chance())
           if (delayMs === undefined) throw error
-          await pause(this.#port.timers, delayMs, signal)
+          await delay(this.#port.timers, delayMs, signal)
         }
         this.#retries += 1
       }

@@ -8,6 +8,7 @@
  * State: what is wanted, and the last save of it.
  */
 
+import { delay } from '../async.ts'
 import { isParleyError, stateError } from '../errors.ts'
 import type { Port } from '../port.ts'
 
@@ -74,7 +75,7 @@ export const createCandidacyIntent = (deps: CandidacyIntentDeps): CandidacyInten
       await deps.sendOffer().catch((error: unknown) => {
         if (!isParleyError(error)) throw error
       })
-      await new Promise<void>((resolve) => void timers.after(WITHDRAW_AGAIN_MS, resolve))
+      await delay(timers, WITHDRAW_AGAIN_MS)
     }
   }
 

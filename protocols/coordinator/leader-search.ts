@@ -1,4 +1,5 @@
 /** Asks others who coordinates, for as long as somebody waits to know. State: those who wait (bounded by their deadlines). */
+import { waitFor } from '../async.ts'
 import type { Port, Stop } from '../port.ts'
 import { coordinatorProtocol } from './contract.ts'
 
@@ -53,26 +54,12 @@ export class LeaderSearch {
   find(signal: AbortSignal): Promise<KnownLeader> {
     const leader = this.#deps.believed()
     if (leader !== undefined) return Promise.resolve(leader)
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(signal.reason)
-      const end = (): void => {
-        this.#waiting.delete(one)
-        reject(signal.reason)
-      }
-      const one: LeaderWaiter = {
-        done(found) {
-          signal.removeEventListener('abort', end)
-          resolve(found)
-        },
-        fail(error) {
-          signal.removeEventListener('abort', end)
-          reject(error)
-        },
-      }
-      signal.addEventListener('abort', end, { once: true })
+    return waitFor(signal, (done, fail) => {
+      const one: LeaderWaiter = { done, fail }
       this.#waiting.add(one)
       this.#stopAsking ??= this.#deps.port.timers.every(ASK_MS, () => this.#ask())
       this.#ask()
+      return () => this.#waiting.delete(one)
     })
   }
 

@@ -1,5 +1,6 @@
 /** A coordinator hands over to another voter, and says once that leads (dissertation, section 3.10). */
 
+import { onAbort, waitFor } from '../async.ts'
 import type { RaftGroup } from '../consensus/group/group-api.ts'
 import { peerOf } from '../consensus/member-id.ts'
 import { stateError } from '../errors.ts'
@@ -27,27 +28,19 @@ export const transferLeadership = async (
   if (to !== undefined && member === undefined)
     throw stateError('no-voter', `${to} does not vote`, `the voters are ${others.map(peerOf).join(', ')}`)
   group.transfer(member)
-  return new Promise((resolve, reject) => {
-    const end = (): void => {
-      stopLooking()
-      stopLimit()
-      signal.removeEventListener('abort', fail)
-    }
+  // Whoever asked it is told the same, whether this time is over or theirs.
+  return waitFor(undefined, (resolve, reject) => {
     const look = (): void => {
       const { term: epoch, leader } = group.status()
-      if (epoch <= term || leader === undefined || leader === group.self) return
-      end()
-      resolve({ epoch, leader: peerOf(leader) })
+      if (epoch > term && leader !== undefined && leader !== group.self) resolve({ epoch, leader: peerOf(leader) })
     }
-    const fail = (): void => {
-      end()
+    const fail = (): void =>
       reject(
         stateError('not-handed-over', 'nobody took over in time', 'see whether the others keep up, then try again'),
       )
+    const stops = [timers.every(LOOK_MS, look), timers.after(HAND_OVER_MS, fail), onAbort(signal, fail)]
+    return () => {
+      for (const stop of stops) stop()
     }
-    const stopLooking = timers.every(LOOK_MS, look)
-    const stopLimit = timers.after(HAND_OVER_MS, fail)
-    signal.addEventListener('abort', fail, { once: true })
-    if (signal.aborted) fail()
   })
 }

@@ -1,4 +1,5 @@
 /** What became of a message, for whoever waits for it. State: in each outcome, gone with its receipt. */
+import { waitFor } from '../async.ts'
 import { ParleyError } from '../errors.ts'
 import type { Timers } from '../port.ts'
 
@@ -34,29 +35,19 @@ export const createDeliveryOutcome = (destinations: number, timers: Pick<Timers,
       if (!settled() || waiters === undefined) return
       for (const wake of waiters.splice(0)) wake()
     },
-    wait: ({ signal, timeoutMs } = {}) =>
-      new Promise((resolve, reject) => {
-        const settle = (): void => {
-          stopLimit?.()
-          signal?.removeEventListener('abort', onAbort)
-          if (failure === undefined) resolve()
-          else reject(failure)
-        }
-        const giveUp = (reason: unknown): void => {
-          const at = waiters?.indexOf(settle) ?? -1
-          if (at >= 0) waiters?.splice(at, 1)
-          stopLimit?.()
-          signal?.removeEventListener('abort', onAbort)
-          reject(reason)
-        }
-        const onAbort = (): void => giveUp(signal?.reason)
-        let stopLimit: (() => void) | undefined
-        if (settled()) return settle()
-        if (signal?.aborted) return reject(signal.reason)
-        signal?.addEventListener('abort', onAbort, { once: true })
-        if (timeoutMs !== undefined) stopLimit = timers.after(timeoutMs, () => giveUp(late(timeoutMs)))
+    wait({ signal, timeoutMs } = {}) {
+      if (settled()) return failure === undefined ? Promise.resolve() : Promise.reject(failure)
+      return waitFor(signal, (resolve, reject) => {
+        const settle = (): void => (failure === undefined ? resolve() : reject(failure))
+        const stopLimit = timeoutMs === undefined ? undefined : timers.after(timeoutMs, () => reject(late(timeoutMs)))
         waiters ??= []
         waiters.push(settle)
-      }),
+        return () => {
+          stopLimit?.()
+          const at = waiters?.indexOf(settle) ?? -1
+          if (at >= 0) waiters?.splice(at, 1)
+        }
+      })
+    },
   }
 }

@@ -4,6 +4,8 @@
  *
  * State: how each open subscription is ended.
  */
+import { onAbort } from '../async.ts'
+import type { Stop } from '../port.ts'
 import { createRegistration } from '../registration.ts'
 import { checkKeys } from '../unknown-keys.ts'
 import type { SubscribeOptions, Subscription } from './api.ts'
@@ -67,11 +69,12 @@ export class Subscriptions {
     const source = this.#createSource({ pattern, word, match, definition, listener, options }, cursor)
     let channels: EventChannel[] | undefined
     let isActive = true
+    let stopFollowing: Stop = () => {}
     const end = (): void => {
       if (!isActive) return
       isActive = false
       this.#ends.delete(end)
-      options.signal?.removeEventListener('abort', unsubscribe)
+      stopFollowing()
       source.close()
       this.#deps.dispatch.remove(source.sub)
     }
@@ -83,7 +86,7 @@ export class Subscriptions {
     this.#ends.add(end)
     try {
       channels = this.#acquireChannels(word)
-      options.signal?.addEventListener('abort', unsubscribe, { once: true })
+      stopFollowing = onAbort(options.signal, unsubscribe)
       await this.#deps.channels.serving
       const [knownTo] = await Promise.all([this.#makeKnown(channels), source.begin(channels.map(({ name }) => name))])
       return subscriptionOf(source, unsubscribe, knownTo)

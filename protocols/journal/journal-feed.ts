@@ -4,6 +4,7 @@
  * It is told how far this member is at least each second in which it got on, so that it can tell a member that fell behind
  * from one that has no news. State: how far each follower is.
  */
+import { onAbort, waitFor } from '../async.ts'
 import type { RaftGroup } from '../consensus/group/group-api.ts'
 import { LEADERLESS_MS, liveLeaderOf } from '../consensus/group/live-leader.ts'
 import { stateError } from '../errors.ts'
@@ -35,17 +36,15 @@ export interface FeedOptions {
 
 /** Resolves at the next entry, after MARK_MS, or when the signal is aborted. */
 const nextEntry = (machine: JournalMachine, timers: Port['timers'], signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const end = (): void => {
-      stop()
+  waitFor(undefined, (resolve) => {
+    const stopHearing = machine.onApplied(() => resolve())
+    const stopClock = timers.after(MARK_MS, resolve)
+    const stopFollowing = onAbort(signal, resolve)
+    return () => {
+      stopHearing()
       stopClock()
-      signal.removeEventListener('abort', end)
-      resolve()
+      stopFollowing()
     }
-    const stop = machine.onApplied(end)
-    const stopClock = timers.after(MARK_MS, end)
-    signal.addEventListener('abort', end, { once: true })
-    if (signal.aborted) end()
   })
 
 /** At least one page, which may be empty. */

@@ -4,6 +4,7 @@
  *
  * State: how many comparisons there were, peers that wait (bounded by the connected ones: `drop` is called when a peer is gone) and peers under way.
  */
+import { abortable } from '../../../protocols/async.ts'
 import type { Port } from '../../../protocols/port.ts'
 import type { DirectoryCounts } from '../directory-counts.ts'
 import { directoryProtocol, MAX_DIGEST } from '../protocol.ts'
@@ -132,14 +133,6 @@ export const createDirectorySync = (the: Syncing) => {
 export const createFirstSync = () => {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   promise.catch(() => {}) // Nobody has to wait.
-  const wait = ({ signal }: { signal?: AbortSignal } = {}): Promise<void> => {
-    if (signal === undefined) return promise
-    return new Promise((done, fail) => {
-      const abort = () => fail(signal.reason)
-      if (signal.aborted) return abort()
-      signal.addEventListener('abort', abort, { once: true })
-      promise.then(done, fail).finally(() => signal.removeEventListener('abort', abort))
-    })
-  }
+  const wait = ({ signal }: { signal?: AbortSignal } = {}): Promise<void> => abortable(promise, signal)
   return { resolve, reject, wait }
 }

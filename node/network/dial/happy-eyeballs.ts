@@ -5,6 +5,7 @@
  * Keeps nothing beyond one race. The next attempt starts when the last one failed, or has not answered for the stagger;
  * those under way go on, up to a bound, beyond which the oldest is given up. The winner ends all others.
  */
+import { onAbort } from '../../../protocols/async.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { Stop, Timers } from '../../../protocols/port.ts'
 
@@ -45,11 +46,12 @@ export const happyEyeballs = <T>(
   const errors: unknown[] = []
   let isOver = false
   let stopTimer: Stop = () => {}
+  let stopFollowing: Stop = () => {}
 
   const end = (): void => {
     isOver = true
     stopTimer()
-    signal.removeEventListener('abort', abort)
+    stopFollowing()
     for (const one of open) one.abort(new Error('another address answered, or nobody waits any more'))
     open.clear()
   }
@@ -91,7 +93,7 @@ export const happyEyeballs = <T>(
   }
 
   if (signal.aborted) return Promise.reject(signal.reason)
-  signal.addEventListener('abort', abort)
+  stopFollowing = onAbort(signal, abort)
   next()
   return promise
 }

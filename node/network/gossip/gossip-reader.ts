@@ -12,8 +12,10 @@
  * Works round: `pipePeerReadStream` of gossipsub 17.1 has no backpressure and swallows what cannot be decoded, so it is
  * replaced in the one instance. State: a small entry for each connected neighbour, the conduct of former ones, counters.
  */
+
 import type { GossipSub } from '@chainsafe/libp2p-gossipsub'
 import type { PeerId, Stream } from '@libp2p/interface'
+import { delay } from '../../../protocols/async.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { Log, Timers } from '../../../protocols/port.ts'
 import type { GossipPenalties } from './gossip-penalties.ts'
@@ -153,7 +155,7 @@ const untilReady = async (
     const waitMs = Math.max(penalties.pausedMs(peer, now()), aheadMs)
     const fewer = waitMs > 0 ? undefined : pace.fewOpen()
     if (aheadMs > 0 || fewer !== undefined) putOff()
-    if (waitMs > 0) await new Promise<void>((resolve) => timers.after(waitMs, resolve))
+    if (waitMs > 0) await delay(timers, waitMs)
     else if (fewer !== undefined) await fewer
     else return
   }

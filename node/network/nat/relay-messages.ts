@@ -9,6 +9,7 @@
 import type { Connection, Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import { Uint8ArrayList } from 'uint8arraylist'
 import { concat } from 'uint8arrays/concat'
+import { waitFor } from '../../../protocols/async.ts'
 import {
   DELIMITED,
   malformed,
@@ -184,42 +185,32 @@ export const readMessage = (
   stream: Stream,
   signal: AbortSignal,
 ): Promise<{ message: Uint8Array; rest: Uint8Array | undefined }> =>
-  new Promise((resolve, reject) => {
+  waitFor(signal, (resolve, reject) => {
+    if (stream.status !== 'open') throw new Error(`the stream is ${stream.status}`)
     const read = new Uint8ArrayList()
-    const stop = (): void => {
-      stream.removeEventListener('message', onMessage)
-      stream.removeEventListener('close', onEnd)
-      stream.removeEventListener('remoteCloseWrite', onEnd)
-      signal.removeEventListener('abort', onAbort)
-    }
     const onMessage = ({ data }: StreamMessageEvent): void => {
       read.append(data)
       try {
         const bytes = read.subarray()
         const found = findMessage(bytes)
         if (found === undefined) return
-        stop()
         if (stream.readStatus === 'readable') stream.pause()
         const rest = bytes.length > found.to ? bytes.slice(found.to) : undefined
         resolve({ message: bytes.slice(found.from, found.to), rest })
       } catch (error) {
-        stop()
         reject(error)
       }
     }
     const onEnd = (event: Event | StreamCloseEvent): void => {
-      stop()
       const cause = 'error' in event ? event.error : undefined
       reject(new Error('the stream ended before the message', { cause }))
     }
-    const onAbort = (): void => {
-      stop()
-      reject(signal.reason)
-    }
-    if (signal.aborted) return onAbort()
-    if (stream.status !== 'open') return reject(new Error(`the stream is ${stream.status}`))
-    signal.addEventListener('abort', onAbort)
     stream.addEventListener('close', onEnd)
     stream.addEventListener('remoteCloseWrite', onEnd)
     stream.addEventListener('message', onMessage)
+    return () => {
+      stream.removeEventListener('message', onMessage)
+      stream.removeEventListener('close', onEnd)
+      stream.removeEventListener('remoteCloseWrite', onEnd)
+    }
   })

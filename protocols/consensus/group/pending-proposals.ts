@@ -4,6 +4,7 @@
  * State: both, bounded; nothing is left waiting after `end`.
  */
 
+import { waitFor } from '../../async.ts'
 import { ParleyError, stateError } from '../../errors.ts'
 import type { Entry } from '../raft/raft-messages.ts'
 
@@ -63,32 +64,13 @@ export const createPendingProposals = () => {
 
     /** @param ask asks the core for it, under its number */
     read: (ask: (id: number) => void, signal: AbortSignal | undefined): Promise<number> =>
-      new Promise((resolve, reject) => {
-        if (signal?.aborted === true || reads.size >= MAX_READS) {
-          reject(signal?.aborted === true ? signal.reason : tooMany('reads'))
-          return
-        }
+      waitFor(signal, (resolve, reject) => {
+        if (reads.size >= MAX_READS) throw tooMany('reads')
         lastRead += 1
         const id = lastRead
-        const end = (): void => {
-          reads.delete(id)
-          reject(signal?.reason)
-        }
-        /** Whatever comes of it, the signal counts no more. */
-        const closing =
-          <T>(then: (value: T) => void) =>
-          (value: T): void => {
-            signal?.removeEventListener('abort', end)
-            then(value)
-          }
-        signal?.addEventListener('abort', end, { once: true })
-        reads.set(id, {
-          left: READ_AGAIN_TICKS,
-          index: undefined,
-          resolve: closing(resolve),
-          reject: closing(reject),
-        })
+        reads.set(id, { left: READ_AGAIN_TICKS, index: undefined, resolve, reject })
         ask(id)
+        return () => reads.delete(id)
       }),
     /** `index` 0: nobody could say; it is asked again. */
     answered(id: number, index: number): void {

@@ -8,6 +8,7 @@
  *
  * State: inputs that wait, proposals and reads that are pending, how far was applied. All of it bounded.
  */
+import { delay } from '../../async.ts'
 import { isParleyError, type ParleyError, stateError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { raftProtocol } from '../contract.ts'
@@ -227,7 +228,7 @@ export class RaftDriver {
           port.log.error('the log of the coordinator group has no room; this member stands still', { error })
           this.#stall(error)
         }
-        await new Promise<void>((resolve) => port.timers.after(DISK_AGAIN_MS, resolve))
+        await delay(port.timers, DISK_AGAIN_MS)
       }
     }
     return false

@@ -3,6 +3,7 @@
  *
  * State: which messages were handed out, and to whom; who waits, at most MAX_WAITING.
  */
+import { waitFor } from '../../async.ts'
 import { ParleyError } from '../../errors.ts'
 import { decodePayload } from '../../wire/payload/payload.ts'
 import { toReceived } from '../receive/inbound-message.ts'
@@ -136,28 +137,14 @@ export class InboxHandout {
 
   /** Resolves when it is worth another look. */
   #wait(type: string | undefined, signal: AbortSignal | undefined): Promise<void> {
-    return new Promise((resolve, reject) => {
+    return waitFor(signal, (wake) => {
       if (this.#waiters.size >= MAX_WAITING)
         throw new ParleyError('COM003', `${MAX_WAITING} wait for a message of the inbox already`, {
           hint: 'let fewer of them wait at the same time',
         })
-      const end = (): void => {
-        this.#waiters.delete(waiter)
-        signal?.removeEventListener('abort', onAbort)
-      }
-      const waiter: Waiter = {
-        type,
-        wake() {
-          end()
-          resolve()
-        },
-      }
-      const onAbort = (): void => {
-        end()
-        reject(signal?.reason)
-      }
-      signal?.addEventListener('abort', onAbort, { once: true })
+      const waiter: Waiter = { type, wake }
       this.#waiters.add(waiter)
+      return () => this.#waiters.delete(waiter)
     })
   }
 }

@@ -6,6 +6,7 @@
  * State: of each sender what is held. Bounds: the window of each sender, the bytes held of all (senders get a smaller window
  * then), handlers at work.
  */
+import { within } from '../../async.ts'
 import { type Fault, ParleyError, toFault } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
@@ -319,12 +320,7 @@ export class MessageReceiver {
 
   /** Begins nothing new. @returns once nothing is at work, or after `timeoutMs` */
   async drain(timeoutMs: number): Promise<void> {
-    let stop = (): void => {}
-    const timeout = new Promise<void>((resolve) => {
-      stop = this.#deps.port.timers.after(timeoutMs, resolve)
-    })
-    await Promise.race([this.#queue.drain(), timeout])
-    stop()
+    await within(this.#deps.port.timers, timeoutMs, this.#queue.drain())
   }
 
   stop(): void {

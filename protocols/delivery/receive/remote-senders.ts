@@ -4,6 +4,7 @@
  * A sender whose outbox took the place of another one is told what was processed of that, and the other one is refused from
  * then on. State: as rows (`i/<peer>`), at most `settings.senders`; those that were not seen for `senderKeepMs` make room.
  */
+import { within } from '../../async.ts'
 import { ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { type AckRanges, MAX_REPLACED } from '../ack-ranges.ts'
@@ -111,21 +112,15 @@ export class RemoteSenders {
     sender.session = 0
     this.#deps.dropped(new Set(sender.window.clear()))
     if (sender.window.running() === 0) return
-    await new Promise<void>((resolve, reject) => {
-      const stop = this.#deps.port.timers.after(SETTLE_MS, () => {
-        sender.onIdle = undefined
-        reject(
-          new ParleyError('COM003', 'messages of the former outbox are still at work', {
-            hint: 'it is tried again by itself',
-            details: { retryAfterMs: SETTLE_MS },
-          }),
-        )
-      })
-      sender.onIdle = () => {
-        stop()
-        sender.onIdle = undefined
-        resolve()
-      }
+    const idle = new Promise<void>((resolve) => {
+      sender.onIdle = resolve
+    })
+    const isIdle = await within(this.#deps.port.timers, SETTLE_MS, idle)
+    sender.onIdle = undefined
+    if (isIdle) return
+    throw new ParleyError('COM003', 'messages of the former outbox are still at work', {
+      hint: 'it is tried again by itself',
+      details: { retryAfterMs: SETTLE_MS },
     })
   }
 

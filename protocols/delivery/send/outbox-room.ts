@@ -4,6 +4,7 @@
  * Bounds: messages and bytes of the settings, and the quota of the disk. State: what is taken; who waits, in order, at most
  * `roomTimeoutMs` each.
  */
+import { waitFor } from '../../async.ts'
 import { ParleyError } from '../../errors.ts'
 import type { Quota } from '../../limits/quota.ts'
 import type { Port } from '../../port.ts'
@@ -30,7 +31,8 @@ const quotaFull = (retryAfterMs: number, { maxBytes }: { maxBytes: number }): Pa
 
 export class OutboxRoom {
   readonly #deps: OutboxRoomDeps
-  readonly #waiters: { messages: number; bytes: number; resolve: () => void }[] = []
+  /** In the order in which they came. */
+  readonly #waiters = new Set<{ messages: number; bytes: number; resolve: () => void }>()
   messages = 0
   bytes = 0
 
@@ -49,7 +51,7 @@ export class OutboxRoom {
 
   /** See `Outbox.hasRoom`. */
   has(messages: number, bytes: number, isAnswer: boolean): boolean {
-    return isAnswer ? this.#fits(messages, bytes, 2) : this.#waiters.length === 0 && this.#fits(messages, bytes)
+    return isAnswer ? this.#fits(messages, bytes, 2) : this.#waiters.size === 0 && this.#fits(messages, bytes)
   }
 
   /** Takes room that was looked for, or gives some back where negative; `wake` follows then. */
@@ -66,12 +68,11 @@ export class OutboxRoom {
 
   /** Those go on for whom there is room now. */
   wake(): void {
-    const waiters = this.#waiters
-    for (let first = waiters[0]; first !== undefined && this.#fits(first.messages, first.bytes); first = waiters[0]) {
-      waiters.shift()
+    for (const { messages, bytes, resolve } of this.#waiters) {
+      if (!this.#fits(messages, bytes)) return
       // Taken for it now: it goes on in a later turn, and others are to see that.
-      this.add(first.messages, first.bytes)
-      first.resolve()
+      this.add(messages, bytes)
+      resolve()
     }
   }
 
@@ -90,27 +91,22 @@ export class OutboxRoom {
 
   #waitInLine(messages: number, bytes: number, signal: AbortSignal | undefined): Promise<void> {
     const { port, settings, quota } = this.#deps
-    return new Promise<void>((resolve, reject) => {
-      const waiter = { messages, bytes, resolve: () => end(resolve) }
-      const end = (settle: () => void): void => {
-        stop()
-        signal?.removeEventListener('abort', onAbort)
-        const index = this.#waiters.indexOf(waiter)
-        if (index >= 0) this.#waiters.splice(index, 1)
-        settle()
+    return waitFor(signal, (resolve, reject) => {
+      const waiter = { messages, bytes, resolve }
+      const waitedMs = settings.roomTimeoutMs
+      const stopLimit = port.timers.after(waitedMs, () =>
+        reject(quota.fits(bytes) ? outboxFull(waitedMs) : quotaFull(waitedMs, quota.figures())),
+      )
+      this.#waiters.add(waiter)
+      return () => {
+        stopLimit()
+        this.#waiters.delete(waiter)
       }
-      const onAbort = (): void => end(() => reject(signal?.reason))
-      const stop = port.timers.after(settings.roomTimeoutMs, () => {
-        const waitedMs = settings.roomTimeoutMs
-        end(() => reject(quota.fits(bytes) ? outboxFull(waitedMs) : quotaFull(waitedMs, quota.figures())))
-      })
-      signal?.addEventListener('abort', onAbort, { once: true })
-      this.#waiters.push(waiter)
     })
   }
 
   /** Lets everybody go on, to find that the node stops. */
   stop(): void {
-    for (const waiter of this.#waiters.splice(0)) waiter.resolve()
+    for (const waiter of this.#waiters) waiter.resolve()
   }
 }

@@ -8,6 +8,7 @@
  *
  * State: the channels, and the bytes that wait to be sent in all of them.
  */
+import { within } from '../../async.ts'
 import { ParleyError } from '../../errors.ts'
 import type { Port, Stop } from '../../port.ts'
 import { signingPrefix } from '../batch/batch-encoder.ts'
@@ -200,12 +201,7 @@ export class EventChannels {
   async stop(timeoutMs: number): Promise<void> {
     this.#stopped = true
     const producers = this.all().flatMap(({ producer }) => producer?.batches ?? [])
-    let cancel: Stop = () => undefined
-    const timeout = new Promise<void>((resolve) => {
-      cancel = this.#port.timers.after(timeoutMs, resolve)
-    })
-    await Promise.race([Promise.all(producers.map((producer) => producer.idle())), timeout])
-    cancel()
+    await within(this.#port.timers, timeoutMs, Promise.all(producers.map((producer) => producer.idle())))
     for (const producer of producers) producer.stop()
     for (const { unsubscribe } of this.#channels.values()) unsubscribe()
     this.#channels.clear()

@@ -7,6 +7,7 @@
  *
  * State: what is remembered of publishers (publisher-memory.ts), and that of the parts.
  */
+import { delay } from '../../async.ts'
 import type { Port, Stop } from '../../port.ts'
 import { batchRange, type DecodedBatch, type VerifiedBatch } from '../batch/batch-decoder.ts'
 import { signingPrefix } from '../batch/batch-encoder.ts'
@@ -260,7 +261,7 @@ export class EventIngest {
   /** Resolves when no subscription is far behind, or after ROOM_LIMIT_MS. */
   async #waitForRoom(word: string): Promise<void> {
     for (let waitedMs = 0; waitedMs < ROOM_LIMIT_MS && !this.#dispatch.hasRoom(word); waitedMs += ROOM_EVERY_MS) {
-      await new Promise<void>((resolve) => this.#port.timers.after(ROOM_EVERY_MS, resolve))
+      await delay(this.#port.timers, ROOM_EVERY_MS)
     }
   }
 }

@@ -2,7 +2,7 @@
  * The history of one word in memory. What is caught up is older than what comes live meanwhile, and stands in a line of its
  * own: so the oldest goes first in either case. State: the batches, in the order in which they came and by series.
  */
-import { Fifo } from '../fifo.ts'
+import { Fifo } from '../../async.ts'
 import { MAX_FETCH_BATCHES, MAX_FETCH_BYTES } from '../protocol.ts'
 import { type EventSeries, firstReaching, type SequenceRange, seriesKey } from '../series.ts'
 import type { ChannelHistory, FoundBatches, HistoryBounds } from './history-contract.ts'

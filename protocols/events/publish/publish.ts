@@ -1,5 +1,6 @@
 /** The way of one event from publish() into its batch: check, serialize, append, tell listeners on this node. */
 
+import { abortable } from '../../async.ts'
 import { ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { checkKeys, keysOf } from '../../unknown-keys.ts'
@@ -36,13 +37,6 @@ const checkSize = (topic: string, text: string, maxBytes: number): void => {
     hint: 'send large things by a stream or keep them in a file, and publish where they are; or raise maxEventBytes',
   })
 }
-
-const abortable = <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> =>
-  new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason)
-    signal.addEventListener('abort', abort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
 
 const checkedData = (definition: EventDefinition, topic: string, data: unknown): void => {
   const checked = checkEventData(definition, data)
@@ -126,7 +120,7 @@ export const createPublish = (
   return (target, data, options) => {
     try {
       const receipt = put(target, data, options)
-      return options?.signal === undefined ? receipt : abortable(receipt, options.signal)
+      return abortable(receipt, options?.signal)
     } catch (error) {
       counters.rejectedFor(error)
       return Promise.reject(error)

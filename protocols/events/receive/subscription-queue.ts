@@ -5,9 +5,10 @@
  * is full the newest is dropped, counted and reported through onMissed, at most once per publisher and turn of the event
  * loop. A listener that throws is counted and harms no other.
  */
+
+import { Fifo } from '../../async.ts'
 import { ParleyError } from '../../errors.ts'
 import type { Listener, MeshEvent, Missed } from '../event.ts'
-import { Fifo } from '../fifo.ts'
 
 export interface SubscriptionQueueHooks {
   monotonic(): number
@@ -56,7 +57,7 @@ export class SubscriptionQueue {
   readonly #listener: Listener<unknown> | undefined
   readonly #limit: number
   readonly #hooks: SubscriptionQueueHooks
-  readonly #events = new Fifo<MeshEvent>()
+  readonly #events: Fifo<MeshEvent>
   /** `next()` calls of the loop that wait for an event. */
   readonly #loops: ((result: IteratorResult<MeshEvent, undefined>) => void)[] = []
   #busy = false
@@ -77,6 +78,7 @@ export class SubscriptionQueue {
   constructor(listener: Listener<unknown> | undefined, limit: number, hooks: SubscriptionQueueHooks) {
     this.#listener = listener
     this.#limit = limit
+    this.#events = new Fifo(limit)
     this.#hooks = hooks
     this.#overflow = new OverflowReports((missed) => this.missed(missed))
   }
@@ -184,10 +186,7 @@ export class SubscriptionQueue {
   }
 
   #enqueue(event: MeshEvent): void {
-    if (this.#events.size() < this.#limit) {
-      this.#events.put(event)
-      return
-    }
+    if (this.#events.put(event)) return
     this.#dropped += 1
     this.#hooks.overflowed()
     this.#overflow.add(event, event.topic.split('.', 1)[0] ?? event.topic)

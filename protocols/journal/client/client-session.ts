@@ -6,6 +6,7 @@
  * that needs it, and goes on being opened for as long as anybody waits for it.
  * State: the session, its open serials, those who wait (all bounded).
  */
+import { abortable, waitFor } from '../../async.ts'
 import { ParleyError } from '../../errors.ts'
 import { MAX_OPEN_COMMANDS } from '../state/session-table.ts'
 
@@ -47,15 +48,6 @@ const overloaded = (): ParleyError =>
   new ParleyError('COM003', `${MAX_WAITING_COMMANDS} commands of this node wait for the coordinator`, {
     hint: 'wait for those before, then try again',
     details: { retryAfterMs: 1_000 },
-  })
-
-/** Rejects with the signal's reason where that comes first. */
-const orAborted = <T>(promise: Promise<T>, signal: AbortSignal): Promise<T> =>
-  new Promise((resolve, reject) => {
-    const end = (): void => reject(signal.reason)
-    if (signal.aborted) return end()
-    signal.addEventListener('abort', end, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', end))
   })
 
 /** @param openSession another session; aborted when nobody waits for it any more */
@@ -107,17 +99,9 @@ export const createClientSessionWindow = (
         return
       }
       if (waiters.size >= MAX_WAITING_COMMANDS) throw overloaded()
-      await new Promise<void>((resolve, reject) => {
-        const end = (): void => {
-          waiters.delete(go)
-          reject(signal.reason)
-        }
-        const go = (): void => {
-          signal.removeEventListener('abort', end)
-          resolve()
-        }
-        signal.addEventListener('abort', end, { once: true })
+      await waitFor(signal, (go) => {
         waiters.add(go)
+        return () => waiters.delete(go)
       })
     },
     release() {
@@ -130,7 +114,7 @@ export const createClientSessionWindow = (
       const mine = opening
       mine.askers += 1
       try {
-        return await orAborted(mine.done, signal)
+        return await abortable(mine.done, signal)
       } finally {
         mine.askers -= 1
         if (mine.askers === 0) {

@@ -4,8 +4,9 @@
  * Controllers that are aborted by hand: signals that follow others (`AbortSignal.any`) cost as much as all the rest of a
  * command. State: the uses under way, bounded by those who wait for them.
  */
+import { onAbort } from '../../async.ts'
 import { ParleyError } from '../../errors.ts'
-import type { Port } from '../../port.ts'
+import type { Port, Stop } from '../../port.ts'
 
 export interface JournalDeadline {
   readonly signal: AbortSignal
@@ -24,20 +25,13 @@ const reasonOf = ({ reason }: AbortSignal): unknown =>
   reason instanceof DOMException && reason.name === 'TimeoutError' ? late('the time that was given') : reason
 
 /** Aborted when `parent` is, until it is stopped. */
-export const forwardAbort = (parent: AbortSignal, child: AbortController): (() => void) => {
-  if (parent.aborted) {
-    child.abort(reasonOf(parent))
-    return () => {}
-  }
-  const end = (): void => child.abort(reasonOf(parent))
-  parent.addEventListener('abort', end, { once: true })
-  return () => parent.removeEventListener('abort', end)
-}
+export const forwardAbort = (parent: AbortSignal, child: AbortController): Stop =>
+  onAbort(parent, () => child.abort(reasonOf(parent)))
 
 /** @param ended aborted when this node stops */
 export const createJournalDeadlines = (timers: Port['timers'], ended: AbortSignal) => {
   const running = new Set<AbortController>()
-  ended.addEventListener('abort', () => {
+  onAbort(ended, () => {
     for (const one of running) one.abort(ended.reason)
   })
 

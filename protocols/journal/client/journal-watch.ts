@@ -5,6 +5,7 @@
  * on from the version that was reached. What is too old to be told as changes comes as a whole again, and everything does
  * where the node comes to belong to another mesh. State: the version that was reached.
  */
+import { pause } from '../../async.ts'
 import type { LeaderTracker } from '../../coordinator/leader-tracker.ts'
 import { isParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
@@ -54,18 +55,6 @@ export const createJournalWatch = ({ port, leaderTracker, meshId, isMember }: Jo
     /** Whom the last stream came from, which is over: another one is tried. */
     let before: string | undefined
 
-    const pause = (): Promise<void> =>
-      new Promise((resolve) => {
-        const end = (): void => {
-          stop()
-          signal.removeEventListener('abort', end)
-          resolve()
-        }
-        const stop = port.timers.after(AGAIN_MS, end)
-        signal.addEventListener('abort', end, { once: true })
-        if (signal.aborted) end()
-      })
-
     const target = async (): Promise<string> => {
       if (isMember() && before !== port.self.id) return port.self.id
       const others = leaderTracker.latest().seats.filter((peer) => peer !== before && peer !== port.self.id)
@@ -76,7 +65,7 @@ export const createJournalWatch = ({ port, leaderTracker, meshId, isMember }: Jo
     while (!signal.aborted) {
       const id = meshId()
       if (id === undefined) {
-        await pause()
+        await pause(port.timers, AGAIN_MS, signal)
         continue
       }
       // Versions of another journal say nothing here.
@@ -119,7 +108,7 @@ export const createJournalWatch = ({ port, leaderTracker, meshId, isMember }: Jo
       } finally {
         stopLooking()
       }
-      await pause()
+      await pause(port.timers, AGAIN_MS, signal)
     }
     if (caller?.aborted !== true) throw leaderTracker.stopped.reason
   }

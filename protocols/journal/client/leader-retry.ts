@@ -4,6 +4,7 @@
  * What it is asked for must be safe to ask for again: a read, or a command with a serial (session-table.ts). Ends with the
  * answer, with a refusal that would come again, or with the signal. State: none beyond the call.
  */
+import { pause } from '../../async.ts'
 import type { LeaderTracker } from '../../coordinator/leader-tracker.ts'
 import { type Code, isParleyError, ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
@@ -65,17 +66,6 @@ export interface LeaderRetryDeps {
 export const createLeaderRetry = ({ port, leaderTracker }: LeaderRetryDeps) => {
   let retried = 0
 
-  const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-    new Promise((resolve) => {
-      const end = (): void => {
-        stop()
-        signal.removeEventListener('abort', end)
-        resolve()
-      }
-      const stop = port.timers.after(ms, end)
-      signal.addEventListener('abort', end, { once: true })
-      if (signal.aborted) end()
-    })
   const jitter = (): number => (port.random(1)[0] ?? 0) / 255
 
   /** @param attempt `tries`: how many there were before */
@@ -95,7 +85,7 @@ export const createLeaderRetry = ({ port, leaderTracker }: LeaderRetryDeps) => {
         last = error
         retried += 1
       }
-      await pause(backoff * (0.5 + jitter()), signal)
+      await pause(port.timers, backoff * (0.5 + jitter()), signal)
       backoff = Math.min(MAX_BACKOFF_MS, backoff * 2)
     }
   }

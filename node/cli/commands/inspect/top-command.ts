@@ -4,6 +4,7 @@
  * On a terminal it redraws in place until q or Ctrl-C, on a screen of its own that is given back at the end, however it
  * ends; elsewhere, and with --once, it prints one table; with --json a line each interval.
  */
+import { setTimeout } from 'node:timers/promises'
 import { TopSchema, type TopView } from '../../../control/control-schemas.ts'
 import { findControlledNode } from '../../connect/node-endpoint.ts'
 import type { NodeSelector } from '../../connect/running-nodes.ts'
@@ -22,18 +23,6 @@ const ONCE_MS = 500
 const LOOK_MS = 10_000
 /** Of a table that nobody's terminal bounds. */
 const UNBOUNDED = { columns: 1_000, rows: 10_000 }
-
-const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, ms)
-    signal.addEventListener('abort', done)
-    if (signal.aborted) done()
-  })
 
 /** The alternate screen, without cursor; keys come at once. @returns what gives the terminal back */
 const takeTerminal = (quit: () => void): (() => void) => {
@@ -90,8 +79,7 @@ export const top = async (options: TopOptions): Promise<void> => {
     let before = await look()
     if (isLive) show(before, undefined)
     for (let shown = 0; shown < shots; shown += 1) {
-      await sleep(isLive || json ? interval : Math.min(interval, ONCE_MS), over)
-      if (over.aborted) return
+      await setTimeout(isLive || json ? interval : Math.min(interval, ONCE_MS), undefined, { signal: over })
       const now = await look()
       show(now, ratesOf(before, now))
       before = now

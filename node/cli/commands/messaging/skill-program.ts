@@ -8,6 +8,7 @@
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
+import { onAbort } from '../../../../protocols/async.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
 import { readInputLines } from '../../input/stdin.ts'
 
@@ -73,9 +74,7 @@ const start = ({ file, args, timeoutMs, groups }: SkillProgram, input: unknown, 
       details: { stderr: complaints() },
     })
   const limit = setTimeout(() => end(tooLong()), timeoutMs)
-  const onAbort = (): void => end(signal.reason)
-  signal.addEventListener('abort', onAbort)
-  if (signal.aborted) onAbort()
+  const stopFollowing = onAbort(signal, () => end(signal.reason))
   const complaints = (): string => stderr.toString('utf8').trim()
 
   child.stderr.on('data', (chunk: Buffer) => {
@@ -113,7 +112,7 @@ const start = ({ file, args, timeoutMs, groups }: SkillProgram, input: unknown, 
   }).finally(() => {
     clearTimeout(limit)
     clearTimeout(killTimer)
-    signal.removeEventListener('abort', onAbort)
+    stopFollowing()
     killProcessGroup(child.pid, 'SIGKILL')
     if (child.pid !== undefined) groups.delete(child.pid)
   })
