@@ -3,7 +3,7 @@
  * waits for. State: the reasons that programs gave.
  */
 import type { Stop } from '../../protocols/port.ts'
-import type { Fabric } from '../network/network.ts'
+import type { Network } from '../network/network.ts'
 import type { Readiness } from '../observe/debug/debug-schemas.ts'
 import { looksForOthers } from '../options/discovery-options.ts'
 import type { MeshOptions } from '../options/schema.ts'
@@ -13,7 +13,7 @@ import type { createStuckDetection } from '../parts/stuck-detection.ts'
 
 export interface ReadinessDeps {
   readonly options: MeshOptions
-  readonly network: Pick<Fabric, 'state' | 'peers' | 'supervisor' | 'skews'>
+  readonly network: Pick<Network, 'state' | 'peers' | 'supervisor' | 'skews'>
   readonly parts: Pick<PartRunner, 'readiness'>
   readonly messages: Pick<DurableMessages, 'problem'>
   readonly activity: Pick<ReturnType<typeof createStuckDetection>, 'current'>

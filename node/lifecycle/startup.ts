@@ -1,5 +1,5 @@
 /**
- * What a node stands on before it opens a socket: checked options, the log, the data directory's lock, identity, trust (on
+ * What a node has before it opens a socket: checked options, the log, the data directory's lock, identity, trust (on
  * its way), metrics, and what all links have in common.
  */
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
@@ -18,7 +18,7 @@ import { deriveAuthority, SECRET_ADVICE, secretWarning } from '../trust/secret.t
 import { createSigner } from '../trust/signer.ts'
 import { createTrust } from '../trust/trust.ts'
 
-export const prepare = async (input: MeshOptionsInput, lock: { current: DirectoryLock | undefined }) => {
+export const prepareStartup = async (input: MeshOptionsInput, lock: { current: DirectoryLock | undefined }) => {
   const options = parseOptions(input)
   const { limits } = options
   if (options.minorGc) minorGc.enable()
@@ -83,4 +83,4 @@ export const prepare = async (input: MeshOptionsInput, lock: { current: Director
   }
 }
 
-export type Ground = Awaited<ReturnType<typeof prepare>>
+export type Startup = Awaited<ReturnType<typeof prepareStartup>>

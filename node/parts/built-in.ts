@@ -7,12 +7,12 @@ import type { Coordination } from '../coordination/api.ts'
 import { looksForOthers } from '../options/discovery-options.ts'
 import { nodeTokens } from './node-tokens.ts'
 
-const { ground, network, directory, decisions } = nodeTokens
+const { startup, network, directory, decisions } = nodeTokens
 
 export const coordination = definePart({
   name: 'coordination',
   description: 'Who coordinates, and what the mesh has agreed on.',
-  needs: { ground, network, directory, decisions, events: tokens.events },
+  needs: { startup, network, directory, decisions, events: tokens.events },
   provides: { journal: tokens.journal, coordinator: tokens.coordinator, fences: tokens.fences },
   activate: 'start',
   load: async (): Loading<Coordination> => {
@@ -22,8 +22,8 @@ export const coordination = definePart({
     ])
     return {
       default: implementPart<typeof coordination>({
-        async start({ ground, network, directory, decisions, events, ...port }) {
-          const { options, known, log, metrics } = ground
+        async start({ startup, network, directory, decisions, events, ...port }) {
+          const { options, known, log, metrics } = startup
           /** Neighbours that have not heard of the mesh id are told, and those of another founded mesh are parted from. */
           const tellMeshId = (): void => {
             for (const { chosen } of network.peers.all())
@@ -42,6 +42,7 @@ export const coordination = definePart({
             onGone: (fn) => directory.onChange(({ type, agent }) => type === 'left' && fn(agent.peer)).stop,
             founded: tellMeshId,
           })
+          network.extensions.giveBelonging(api)
           // Who was admitted before has not been told.
           if (api.meshId() !== undefined) tellMeshId()
           exposeCoordination(metrics, api)

@@ -2,12 +2,12 @@
 import type { Directory } from '../../discovery/directory/directory.ts'
 import type { JournalPart } from '../../protocols/journal/part-kinds.ts'
 import { tokenOf } from '../../protocols/part.ts'
-import type { Ground } from '../lifecycle/startup.ts'
-import type { Fabric } from '../network/network.ts'
+import type { Startup } from '../lifecycle/startup.ts'
+import type { Network } from '../network/network.ts'
 
 export const nodeTokens = {
-  ground: tokenOf<Ground>('ground'),
-  network: tokenOf<Fabric>('network'),
+  startup: tokenOf<Startup>('startup'),
+  network: tokenOf<Network>('network'),
   directory: tokenOf<Directory>('directory'),
   /** What the parts of this node decide in the journal. */
   decisions: tokenOf<readonly JournalPart[]>('decisions'),

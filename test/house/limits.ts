@@ -5,8 +5,8 @@
 export const LIMITS = {
   flatInNode: 3,
   crowdedRooms: 0,
-  longFiles: 16,
-  longFunctions: 13,
+  longFiles: 13,
+  longFunctions: 11,
   crumbs: 28,
   circles: 0,
   repeatedTypes: 0,

@@ -35,7 +35,8 @@ export interface DialerDeps {
   waiters: KeyedPromises<Connection>
   /** A connection is there, or is being admitted. */
   connected(peer: string): boolean
-  directory(): Directory
+  /** Once it is there. */
+  directory(): Directory | undefined
   overlay: Overlay
   nearby: LocalDiscovery | undefined
 }
@@ -66,7 +67,7 @@ export class Dialer {
   async dial(addresses: string[], peer: string | undefined, fresh: boolean): Promise<Connection> {
     const { directory, gate, options, waiters } = this.#deps
     const isUnheardOf = addresses.length === 0 && peer !== undefined
-    if (isUnheardOf) await directory().seek(peer)
+    if (isUnheardOf) await directory()?.seek(peer)
     const targets = isUnheardOf ? this.addressesOf(peer) : addresses
     const connection = await this.#within(options.timings.dialTimeoutMs, (signal) =>
       this.#reached(targets, peer, fresh, signal),
@@ -78,7 +79,7 @@ export class Dialer {
 
   /** What its record says, and what it says on the local network: a record may be of its last start. */
   addressesOf(peer: string): string[] {
-    const announced = this.#deps.directory().get(peer)?.record.addresses ?? []
+    const announced = this.#deps.directory()?.get(peer)?.record.addresses ?? []
     const nearby = this.#deps.nearby?.addressesOf(peer) ?? []
     return [...announced, ...nearby.filter((address) => !announced.includes(`${address}/p2p/${peer}`))]
   }
@@ -89,7 +90,7 @@ export class Dialer {
       !isRelayed(announced) && (announced === address || announced.startsWith(`${address}/p2p/`))
     return this.#deps
       .directory()
-      .agents()
+      ?.agents()
       .find(({ record }) => record.addresses.some(isThere))?.peer
   }
 
@@ -206,7 +207,7 @@ export const createDialer = (deps: DialerDeps): ConnectionSupervisor => {
     nearby: deps.nearby,
     connected: deps.connected,
     addressesOf: (peer) => dialer.addressesOf(peer),
-    unreachable: (peer) => deps.directory().markGone(peer),
+    unreachable: (peer) => deps.directory()?.markGone(peer),
     peerAt: (address) => dialer.peerAt(address),
     isSelfDial,
     watchNames: (names, found, failed) => dialer.watchNames(names, found, failed),

@@ -1,0 +1,60 @@
+/** Steps of a start: what agents send each other beside calls. Events, answers for third parties, durable messages. */
+import type { Directory } from '../../discovery/directory/directory.ts'
+import type { RowStore } from '../../protocols/delivery/store/row-storage.ts'
+import type { Events } from '../../protocols/events/api.ts'
+import { createEvents } from '../../protocols/events/events.ts'
+import { toDeadCall } from '../calls/dead-letter-call.ts'
+import { createReplies } from '../calls/reply-to.ts'
+import type { Advertiser } from '../parts/advertise.ts'
+import type { DurableMessages } from '../parts/durable-messages.ts'
+import { clock } from '../platform/platform.ts'
+import { createEventStore } from '../store/events/event-files.ts'
+import type { NodeCore } from './node-core.ts'
+import type { Presence } from './start-presence.ts'
+
+export const startEvents = async ({ startup, network, quota }: NodeCore) => {
+  const { options, log } = startup
+  const store = options.dataDir === undefined ? undefined : createEventStore(options.dataDir, clock, log)
+  const events = createEvents(network.ownPort, options.events, store, quota)
+  const replies = await createReplies(network.ownPort, () => events, log)
+  network.extensions.sendReply.give((reply) => replies.send(reply))
+  return { events, replies }
+}
+
+export interface MessagesDeps {
+  /** As they are opened while libp2p is loaded. */
+  readonly rows: Promise<RowStore>
+  readonly directory: Directory
+  readonly events: Pick<Events, 'publish'>
+  readonly advertiser: Pick<Advertiser, 'advertise'>
+  readonly activity: Presence['activity']
+}
+
+export const startMessages = async (
+  { startup, network, quota, undo }: NodeCore,
+  { rows, directory, events, advertiser, activity }: MessagesDeps,
+): Promise<DurableMessages> => {
+  const { options } = startup
+  const { extensions, loadOf, ownPort, router } = network
+  // Loads the disk's code, which is there by now.
+  const { startDurableMessages } = await import('../parts/durable-messages.ts')
+  const messages = await startDurableMessages({
+    port: ownPort,
+    rows,
+    quota,
+    dataDir: options.dataDir,
+    settings: options.delivery,
+    directory,
+    events,
+    loadOf,
+    advertise: advertiser.advertise,
+  })
+  extensions.recordCall.give((call) => messages.noteCall(call))
+  extensions.onDeadLetter.give((letter) => {
+    // What the mesh asks for itself it asks for again.
+    if (!router.ownsName(letter.label.split('.', 1)[0] ?? '')) messages.addFailedCall(toDeadCall(letter))
+  })
+  undo.push(() => messages.stop())
+  activity.include(messages.work)
+  return messages
+}

@@ -1,0 +1,68 @@
+/** Steps of a start: the parts of this node, set up before it listens, and started with what they need once that is there. */
+import type { Directory } from '../../discovery/directory/directory.ts'
+import type { Commands } from '../../protocols/command/api.ts'
+import type { AnyProtocol, Handlers } from '../../protocols/define.ts'
+import type { Messages } from '../../protocols/delivery/api.ts'
+import type { Events } from '../../protocols/events/api.ts'
+import { tokens } from '../../protocols/tokens.ts'
+import { compile } from '../../protocols/wire/payload/contract.ts'
+import { recordRequests } from '../calls/recorded-calls.ts'
+import { coordination, notifications } from '../parts/built-in.ts'
+import { nodeTokens } from '../parts/node-tokens.ts'
+import { PartRunner } from '../parts/runner.ts'
+import { exposeParts } from '../parts/shown.ts'
+import type { NodeCore } from './node-core.ts'
+
+export type Serve = <P extends AnyProtocol>(protocol: P, handlers: Handlers<P>) => Promise<() => Promise<void>>
+
+/** Those of the mesh itself have no vendor. */
+const isOwnPart = ({ name }: { readonly name: string }): boolean => !name.includes('/')
+
+/**
+ * Before the network listens: handlers, extension points, journal commands.
+ * @param serve offers a protocol to the mesh; there once the directory is
+ */
+export const prepareParts = async ({ startup, network, quota, undo }: NodeCore, serve: Serve): Promise<PartRunner> => {
+  const { options, metrics } = startup
+  const { addServed, extensions, ownPort, port } = network
+  const parts = new PartRunner({
+    parts: [coordination, notifications, ...options.parts],
+    provides: [...Object.values(nodeTokens), tokens.events, tokens.messages, tokens.commands],
+    port: (part) => (isOwnPart(part) ? ownPort : { ...port, serve: (protocol, handlers) => serve(protocol, handlers) }),
+    section: ({ name }) => options.partOptions[name],
+    answer(part, protocol, handlers) {
+      const served = compile(protocol, handlers)
+      if (isOwnPart(part)) return addServed(served, { own: true })
+      return addServed(recordRequests(served, (call) => extensions.recordCall.current(call)))
+    },
+    quota,
+  })
+  await parts.prepare()
+  undo.push(() => parts.stop())
+  exposeParts(metrics, parts)
+  return parts
+}
+
+/** What parts may need that is none. */
+export interface Provided {
+  readonly directory: Directory
+  readonly events: Events
+  readonly messages: Messages
+  readonly commands: Commands
+}
+
+export const startParts = async (
+  { startup, network, undo }: NodeCore,
+  parts: PartRunner,
+  { directory, events, messages, commands }: Provided,
+): Promise<void> => {
+  parts.provide(nodeTokens.startup, startup)
+  parts.provide(nodeTokens.network, network)
+  parts.provide(nodeTokens.directory, directory)
+  parts.provide(nodeTokens.decisions, parts.journals())
+  parts.provide(tokens.events, events)
+  parts.provide(tokens.messages, messages)
+  parts.provide(tokens.commands, commands)
+  undo.push(() => parts.stop())
+  await parts.start()
+}
