@@ -51,7 +51,7 @@ const isLog = (value: unknown): value is Log =>
   value !== null &&
   ['error', 'warn', 'info'].every((level) => typeof Reflect.get(value, level) === 'function')
 
-const isPart = (value: unknown): value is AnyPart =>
+export const isPart = (value: unknown): value is AnyPart =>
   typeof value === 'object' &&
   value !== null &&
   typeof Reflect.get(value, 'name') === 'string' &&
@@ -271,7 +271,9 @@ const checkParts = ({ parts, partOptions }: MeshOptions): void => {
   if (foreign === undefined) return
   const meant = nearestName(foreign, names)
   const hint =
-    meant === undefined ? 'give the part to createMesh({ parts }), or leave this out' : `did you mean ${meant}?`
+    meant === undefined
+      ? 'give the part to createMesh({ parts }), or its module to `parley up --part`; or leave this out'
+      : `did you mean ${meant}?`
   throw invalid([{ path: `partOptions.${foreign}`, message: 'this node has no such part', hint }])
 }
 

@@ -239,4 +239,44 @@ describe('the configuration of the command parley', { timeout: 120_000 }, () => 
     assert.doesNotMatch(first.stderr(), /Warning/)
     await leave(first)
   })
+
+  test('up has the parts whose modules are named, with their options, and takes new ones while it runs', async () => {
+    const cwd = await folder('parts')
+    const module = `
+import { z } from '${import.meta.resolve('zod')}'
+import { definePart, implementPart } from '${new URL('../../node/index.ts', import.meta.url).href}'
+const implementation = implementPart({
+  start: (_, options) => {
+    let word = options.word
+    return { api: {}, views: { word: () => ({ columns: ['word'], rows: [[word]] }) }, reload: (next) => { word = next.word; return 'applied' } }
+  },
+})
+export default definePart({
+  name: 'acme/greeter', description: 'Greets.', activate: 'start', options: z.strictObject({ word: z.string().default('Hello') }),
+  views: { word: { title: 'Word', form: 'table' } }, load: async () => ({ default: implementation }),
+})
+`
+    const configuration = (word: string): Promise<void> =>
+      writeFile(join(cwd, 'parley.yaml'), `parts: [greeter.mjs]\npart_options:\n  acme/greeter: {word: ${word}}\n`)
+    const shown = async (word: string): Promise<boolean> =>
+      new RegExp(word).test((await run(cwd, ['parts', 'acme/greeter', 'word'])).stdout)
+    await configuration('Ciao')
+    const early = await run(cwd, ['up'])
+    assert.equal(early.code, 2)
+    assert.match(early.stderr, /greeter\.mjs cannot be loaded/)
+    await writeFile(join(cwd, 'greeter.mjs'), module)
+    const { running } = await up(cwd)
+    assert.ok(await shown('Ciao'))
+    await configuration('Salve')
+    running.child.kill('SIGHUP')
+    await said(running, /applied part_options\.acme\/greeter; needs a restart: nothing/)
+    assert.ok(await shown('Salve'))
+    await writeFile(join(cwd, 'greeter.mjs'), `${module}// edited\n`)
+    running.child.kill('SIGHUP')
+    await said(running, /needs a restart: parts \(greeter\.mjs was edited, and runs as it was\)/)
+    await leave(running)
+    const wrong = await run(cwd, ['up', '--part', 'parley.yaml'])
+    assert.equal(wrong.code, 2)
+    assert.match(wrong.stderr, /the part module parley\.yaml cannot be loaded/)
+  })
 })

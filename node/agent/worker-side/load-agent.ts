@@ -59,7 +59,7 @@ const printed = (file: string): Promise<string | undefined> =>
   })
 
 /** What is wrong with a module that was not loaded, and where. */
-const whyNot = async (file: string, cause: unknown): Promise<string> => {
+export const whyNotLoaded = async (file: string, cause: unknown): Promise<string> => {
   if (!(cause instanceof Error)) return String(cause)
   const { name, message, stack = '' } = cause
   const place = cause instanceof SyntaxError ? (unreadable(stack) ?? (await printed(file))) : thrower(stack)
@@ -74,7 +74,7 @@ export const loadAgent = async (file: string, agent: AgentPort): Promise<AgentDe
   try {
     loaded = await import(pathToFileURL(file).href)
   } catch (cause) {
-    throw new ParleyError('MSG001', `the agent module ${file} cannot be loaded: ${await whyNot(file, cause)}`, {
+    throw new ParleyError('MSG001', `the agent module ${file} cannot be loaded: ${await whyNotLoaded(file, cause)}`, {
       hint:
         isParleyError(cause) && cause.hint !== undefined
           ? cause.hint

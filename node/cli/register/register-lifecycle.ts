@@ -70,6 +70,7 @@ export const registerUp = (program: Command): void => {
       ]),
     )
     .option('--serve <file...>', 'agent modules to run, each in a worker thread')
+    .option('--part <file...>', 'modules of parts that the node has; the default export of each is a part')
     .addOption(
       new Option('--log <level>', 'least urgent level that is written to stderr (default: warn)').choices(LOG_LEVELS),
     )

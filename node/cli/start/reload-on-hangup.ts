@@ -24,8 +24,9 @@ export interface HangupReload {
 
 interface Started {
   readonly serve: readonly string[]
+  readonly parts: readonly string[]
   readonly dataDir: string
-  /** Of the served files when they were started; see digestsOf. */
+  /** Of these files when they were started; see digestsOf. */
   readonly digests: ReadonlyMap<string, string | undefined>
 }
 
@@ -44,11 +45,13 @@ export const digestsOf = async (files: readonly string[]): Promise<ReadonlyMap<s
 const list = (paths: readonly string[], more: readonly string[] = []): string =>
   [...paths.map(snakeCase), ...more].join(', ') || 'nothing'
 
-/** An agent runs by the file as it was when its thread started; what the file imports is not looked at. */
-const editedOf = async ({ digests }: Started): Promise<string[]> => {
+/** Agents and parts run by their files as those were at the start; what a file imports is not looked at. */
+const editedOf = async ({ digests, parts }: Started): Promise<string[]> => {
   const now = await digestsOf([...digests.keys()])
   return [...digests].flatMap(([file, before]) =>
-    now.get(file) === before ? [] : [`serve (${basename(file)} was edited, and runs as it was)`],
+    now.get(file) === before
+      ? []
+      : [`${parts.includes(file) ? 'parts' : 'serve'} (${basename(file)} was edited, and runs as it was)`],
   )
 }
 
@@ -61,8 +64,8 @@ const readAgain = async (mesh: Mesh, options: UpOptions, started: Started): Prom
     ...(!isExplicit(next, 'data_dir') && { dataDir: started.dataDir }),
   }
   const { applied, needsRestart } = await mesh.reload(completeChanges(given))
-  const serves = isDeepStrictEqual(next.serve, started.serve) ? [] : ['serve']
-  const later = list([...needsRestart, ...serves], serves.length > 0 ? [] : await editedOf(started))
+  const changed = (['serve', 'parts'] as const).filter((key) => !isDeepStrictEqual(next[key], started[key]))
+  const later = list([...needsRestart, ...changed], changed.length > 0 ? [] : await editedOf(started))
   const notices = next.notices.map((notice) => `note: ${notice}\n`).join('')
   return `${notices}read the configuration again: applied ${list(applied)}; needs a restart: ${later}\n`
 }

@@ -28,6 +28,7 @@ export interface UpOptions {
   preset?: Preset
   label?: string[]
   serve?: string[]
+  part?: string[]
   stuckAfter?: number
   expect?: number
   mdns?: boolean
@@ -73,6 +74,7 @@ export const entriesOfFlags = (options: UpOptions): Setting[] => {
     ...flag('--expect', 'coordination.expect', options.expect),
     ...flag('--voter', 'coordination.voter', options.voter),
     ...flag('--serve', 'serve', options.serve),
+    ...flag('--part', 'parts', options.part),
     ...flag('--log', 'log', options.log),
   ]
 }

@@ -31,6 +31,8 @@ export interface BuiltOptions {
   /** By the option's key: `limits.max_connections`. */
   readonly sources: ReadonlyMap<string, OptionSource>
   readonly serve: readonly string[]
+  /** Modules of parts. What their sections may hold is checked once they are loaded. */
+  readonly parts: readonly string[]
   /** What is otherwise than it seems to be. */
   readonly notices: readonly string[]
 }
@@ -42,6 +44,7 @@ const PLACES = [
   'data_dir',
   'secret_file',
   'serve',
+  'parts',
   'transports.websocket.certificate_file',
   'transports.websocket.key_file',
 ]
@@ -95,14 +98,17 @@ const checkSections = (entries: readonly RankedSetting[], issues: SettingIssue[]
   return {}
 }
 
-const checkProgram = (entries: readonly RankedSetting[], issues: SettingIssue[]): readonly string[] => {
+const checkProgram = (
+  entries: readonly RankedSetting[],
+  issues: SettingIssue[],
+): Pick<BuiltOptions, 'serve' | 'parts'> => {
   const parsed = ProgramKeys.partial().safeParse(nested(entries))
-  if (parsed.success) return parsed.data.serve ?? []
+  if (parsed.success) return { serve: parsed.data.serve ?? [], parts: parsed.data.parts ?? [] }
   for (const issue of parsed.error.issues) {
     const path = issue.path.map(String)
     issues.push({ path: dotted(path), origin: entryAt(entries, path)?.origin, message: issue.message })
   }
-  return []
+  return { serve: [], parts: [] }
 }
 
 const claimsOf = (sections: Sections, entries: readonly RankedSetting[], notices: string[]): AliasedSetting[] => {
@@ -171,7 +177,7 @@ export const buildOptions = (layers: readonly (readonly Setting[])[], found: rea
   const input: Record<string, unknown> = {}
   const sources = new Map<string, OptionSource>()
   const ofProgram = settled.entries.filter(({ path }) => program.has(path[0] ?? ''))
-  const serve = checkProgram(ofProgram, issues)
+  const { serve, parts } = checkProgram(ofProgram, issues)
   for (const { path, origin } of ofProgram) sources.set(dotted(path), { origin, key: dotted(path) })
   for (const { path, value, origin } of settled.entries) {
     const option = optionOf(path)
@@ -191,9 +197,18 @@ export const buildOptions = (layers: readonly (readonly Setting[])[], found: rea
     [...sources]
       .filter(([at]) => isPathWithin(key, at.split('.')) || isPathWithin(at.split('.'), key))
       .toSorted(([a], [b]) => b.length - a.length)[0]?.[1]
-  const options = checkOptions(input, sourceOf)
-  // It passed the schema just now.
-  return { input: input as MeshOptionsInput, options, sources, serve, notices }
+  // Whose sections they are is known once the modules are loaded.
+  const { partOptions = {}, ...others } = input as MeshOptionsInput
+  const options = checkOptions(parts.length === 0 ? input : others, sourceOf)
+  return {
+    // It passed the schema just now.
+    input: input as MeshOptionsInput,
+    options: { ...options, partOptions },
+    sources,
+    serve,
+    parts,
+    notices,
+  }
 }
 
 const complete = (fields: KeyFields, given: unknown): Record<string, unknown> =>

@@ -20,6 +20,7 @@ export const ProgramKeys = z.strictObject({
       'File with the secret of the mesh in one line, mode 0600; two while it is changed, the new one first. Better than secret: this file can then be shown to anybody.',
     ),
   serve: FILES.default([]).describe('Agent modules to run, each in a worker thread.'),
+  parts: FILES.default([]).describe('Modules of parts that this node has; the default export of each is a part.'),
 })
 
 const sections = (): Map<string, KeyShape> => {

@@ -65,8 +65,11 @@ export const shownValues = (built: BuiltOptions): ShownValue[] => {
       (leaf) => rowsOf(leaf, built),
     )
   })
-  const serve = built.sources.get('serve')
-  return serve === undefined ? rows : [...rows, { key: 'serve', value: built.serve, origin: serve.origin }]
+  const modules = (['serve', 'parts'] as const).flatMap((key): ShownValue[] => {
+    const source = built.sources.get(key)
+    return source === undefined ? [] : [{ key, value: built[key], origin: source.origin }]
+  })
+  return [...rows, ...modules]
 }
 
 export const originOfValue = ({ origin, writtenAs }: ShownValue): string =>

@@ -7,6 +7,7 @@
  */
 import { join } from 'node:path'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
+import type { AnyPart } from '../../../../protocols/part.ts'
 import { type RunningAgent, startAgent } from '../../../agent/start-agent.ts'
 import type { Mesh } from '../../../api.ts'
 import { createMesh } from '../../../mesh.ts'
@@ -15,6 +16,7 @@ import { isPermanentRefusal } from '../../../trust/permanent-refusal.ts'
 import { DATA_ROOT } from '../../connect/running-nodes.ts'
 import { keepProcessAlive, listenForStopSignals } from '../../input/signals.ts'
 import { reportError, TYPED_COMMAND, usageError } from '../../output/exit-codes.ts'
+import { loadParts } from '../../start/load-parts.ts'
 import { createHangupReload, digestsOf } from '../../start/reload-on-hangup.ts'
 import { DEFAULT_NAME, isExplicit, loadUpConfiguration, type UpOptions } from '../../start/up-configuration.ts'
 
@@ -24,8 +26,8 @@ const MAX_UNNAMED = 32
 const isHeld = (error: unknown): boolean => isParleyError(error, 'STA003') && typeof error.details.pid === 'number'
 
 /** Without a name, the first one of this folder that no running node has: its identity is kept from run to run. */
-const start = async (config: LoadedConfig): Promise<{ mesh: Mesh; dataDir: string }> => {
-  const { input } = config
+const start = async (config: LoadedConfig, parts: AnyPart[]): Promise<{ mesh: Mesh; dataDir: string }> => {
+  const input = { ...config.input, parts }
   const { name = DEFAULT_NAME } = input
   if (isExplicit(config, 'name') || isExplicit(config, 'data_dir')) {
     const dataDir =
@@ -106,12 +108,13 @@ export const up = async (options: UpOptions): Promise<void> => {
   const agents: RunningAgent[] = []
   const config = await loadUpConfiguration(options)
   for (const notice of config.notices) process.stderr.write(`note: ${notice}\n`)
-  const { mesh, dataDir } = await start(config)
+  const { mesh, dataDir } = await start(config, await loadParts(config.parts))
   mesh.onStopRequest(ask)
   try {
     const starting = mesh.notReady('its agents are starting')
-    const started = { serve: config.serve, dataDir, digests: await digestsOf(config.serve) }
-    for (const file of config.serve) agents.push(startAgent(mesh, file, AGENT_STOP))
+    const { serve, parts } = config
+    const started = { serve, parts, dataDir, digests: await digestsOf([...serve, ...parts]) }
+    for (const file of serve) agents.push(startAgent(mesh, file, AGENT_STOP))
     const ready = Promise.all(agents.map((agent) => agent.ready)).then(() => true)
     if (!(await Promise.race([ready, stop.then(() => false)]))) return
     await starting.stop()

@@ -217,3 +217,22 @@ test('beyond this machine a secret is asked for, as by createMesh', () => {
     (error) => isParleyError(error, 'SEC001'),
   )
 })
+
+test('sections of parts may be anything where modules of parts are named, and nothing where none is', () => {
+  const section = entry('part_options.acme/poll', { most: 3 })
+  const built = buildOptions([[entry('parts', ['poll.ts']), section]], [])
+  assert.deepEqual(built.parts, ['poll.ts'])
+  assert.deepEqual(built.input.partOptions, { 'acme/poll': { most: 3 } })
+  const shown = shownValues(built).filter(({ key }) => key.startsWith('part'))
+  assert.deepEqual(
+    shown.map(({ key, value }) => [key, value]),
+    [
+      ['part_options.acme/poll', { most: 3 }],
+      ['parts', ['poll.ts']],
+    ],
+  )
+  assert.deepEqual(
+    issuesOf(() => buildOptions([[section]], [])),
+    ['parley.yaml:7 part_options.acme/poll: this node has no such part'],
+  )
+})

@@ -244,10 +244,14 @@ test('a secret that others can read is refused, and none is ever shown', async (
 test('files that a configuration names are found from where it is, those of variables from the working directory', async (context) => {
   const folder = await testFolder(context)
   await mkdir(join(folder, 'etc'))
-  await writeFile(join(folder, 'etc/parley.yaml'), 'data_dir: data\nserve: [agent.ts, /abs/agent.ts]\n')
+  await writeFile(
+    join(folder, 'etc/parley.yaml'),
+    'data_dir: data\nserve: [agent.ts, /abs/agent.ts]\nparts: [poll.ts]\n',
+  )
   const loaded = await loadConfig({ cwd: folder, env: {}, config: 'etc/parley.yaml' })
   assert.equal(loaded.input.dataDir, join(folder, 'etc/data'))
   assert.deepEqual(loaded.serve, [join(folder, 'etc/agent.ts'), '/abs/agent.ts'])
+  assert.deepEqual(loaded.parts, [join(folder, 'etc/poll.ts')])
   const env = { PARLEY_DATA_DIR: 'data', PARLEY_SERVE: 'agent.ts' }
   const ofEnv = await loadConfig({ cwd: folder, env, config: 'etc/parley.yaml' })
   assert.deepEqual([ofEnv.input.dataDir, ofEnv.serve], ['data', ['agent.ts']])
