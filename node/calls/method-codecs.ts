@@ -6,7 +6,7 @@
 import { type AnyProtocol, majorOf, wireId } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import { type CallerCodec, callerCodec } from '../../protocols/wire/payload/contract.ts'
-import type { CborFallback } from '../../protocols/wire/payload/open-content.ts'
+import type { CborFallback } from '../../protocols/wire/payload/payload-recovery.ts'
 
 export interface MethodCodec {
   readonly codec: CallerCodec

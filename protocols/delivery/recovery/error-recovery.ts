@@ -7,8 +7,8 @@
  * a while, as long as time and attempts are left; COM001 only where handling it twice is as good as once. COM002: at once
  * by another peer where there is one, else after a while by a new connection.
  */
-import { CODES, type Code, ParleyError, toFault } from '../../errors.ts'
-import type { Log } from '../../port.ts'
+import { CODES, type Code, isCode, ParleyError, toFault } from '../../errors.ts'
+import type { Fields, Log, Metrics } from '../../port.ts'
 import type { Recovery } from '../../state-reasons.ts'
 import { type CallAttempt, decideRetry } from '../../wire/caller/retry-policy.ts'
 
@@ -84,6 +84,10 @@ export interface Recoveries {
   failed(letter: Omit<Undelivered, 'at' | 'recovery'>, isTold?: boolean): void
 }
 
+/** Of calls and of durable messages, in the same series. */
+const countRecoveries = (metrics: RecoveriesDeps['metrics']) =>
+  metrics.counter('recoveries_total', 'Recoveries that were tried, by how they ended', ['code', 'recovery', 'outcome'])
+
 interface RecoveriesDeps {
   readonly clock: { now(): number }
   readonly log: Pick<Log, 'error' | 'info'>
@@ -95,11 +99,7 @@ interface RecoveriesDeps {
 }
 
 export const createRecoveries = ({ clock, log, metrics, onDeadLetter }: RecoveriesDeps): Recoveries => {
-  const count = metrics.counter('recoveries_total', 'Recoveries that were tried, by how they ended', [
-    'code',
-    'recovery',
-    'outcome',
-  ])
+  const count = countRecoveries(metrics)
   const ended = (code: Code, outcome: RecoveryOutcome): void => count({ code, recovery: CODES[code].recovery, outcome })
   return {
     ended,
@@ -123,5 +123,19 @@ export const createRecoveries = ({ clock, log, metrics, onDeadLetter }: Recoveri
       else log.error('a recovery failed', fields)
       onDeadLetter?.({ ...letter, at: clock.now(), recovery })
     },
+  }
+}
+
+/** How the recovery of a durable message's failure with this code ended. @param about which message, for the log */
+export type RecoveryEnded = (code: string, isWell: boolean, about?: Fields) => void
+
+/** Counts recoveries by how they ended, and logs those that failed; codes that have none are left out. */
+export const createRecoveryEnded = (metrics: Metrics, log: Pick<Log, 'error'>): RecoveryEnded => {
+  const count = countRecoveries(metrics)
+  return (code, isWell, about = {}) => {
+    const recovery = isCode(code) ? CODES[code].recovery : 'none'
+    if (recovery === 'none') return
+    count({ code, recovery, outcome: isWell ? 'recovered' : 'failed' })
+    if (!isWell) log.error('a recovery failed', { severity: 'critical', ...about, code, recovery })
   }
 }

@@ -14,9 +14,8 @@ import {
 } from '../../define.ts'
 import { ParleyError } from '../../errors.ts'
 import { WIRE_CONTENTS, WIRE_PRIORITIES } from '../frames/frame.ts'
-import { type CborFallback, decodeOpen, encodeOpen } from './open-content.ts'
 import { decodePayload, encodePayload, validate } from './payload.ts'
-import { revisePayload } from './validation-recovery.ts'
+import { type CborFallback, decodeOpen, encodeOpen, revisePayload } from './payload-recovery.ts'
 
 export const DEFAULT_TIMEOUT_MS = 30_000
 
@@ -129,7 +128,11 @@ export const callerCodec = (
       answer === undefined
         ? undefined
         : validate(answer, codec.read(bytes), `${label} ${'stream' in method ? 'item' : 'response'}`, bytes.length),
-    revise: (payload, error) => revisePayload(label, method.request, contentOf(method), codec, payload, error),
+    revise: (payload, error) =>
+      // An error about anything else, as of a call that the handler made, is not about this payload.
+      contentOf(method) === 'bytes' || error.details.what !== `${label} request`
+        ? undefined
+        : revisePayload(method.request, codec, payload, error.details.issues),
   }
 }
 

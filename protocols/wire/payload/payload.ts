@@ -11,10 +11,11 @@ import type { Content } from '../../define.ts'
 import { ParleyError } from '../../errors.ts'
 import { findEarlyIssues } from './early-validation.ts'
 import { checkCborBounds, readJson } from './payload-bounds.ts'
-import { unknownFieldsOf } from './validation-recovery.ts'
 
 const EMPTY = new Uint8Array(0)
 const MAX_ISSUES = 5
+/** Names of unknown fields that one issue tells. */
+export const MAX_ISSUE_KEYS = 16
 
 const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
@@ -108,6 +109,12 @@ export const validate = <S extends ZodType>(schema: S, value: unknown, what: str
   if (result.success) return result.data
   throw unfit(result.error.issues, what)
 }
+
+/** What of an issue about unknown fields travels, so that the other side can leave them out. */
+const unknownFieldsOf = (issue: z.core.$ZodIssue): { at: (string | number)[]; keys: string[] } | undefined =>
+  issue.code === 'unrecognized_keys' && issue.keys.length <= MAX_ISSUE_KEYS
+    ? { at: issue.path.map((part) => (typeof part === 'number' ? part : String(part))), keys: [...issue.keys] }
+    : undefined
 
 const unfit = (all: readonly z.core.$ZodIssue[], what: string): ParleyError => {
   const issues = all
