@@ -5,10 +5,10 @@ import { after, before, describe, it } from 'node:test'
 import * as z from 'zod'
 import { createOverlay } from '../../discovery/overlay.ts'
 import { defineProtocol } from '../../node/index.ts'
+import { createRandom } from '../../node/testing/virtual/virtual-time.ts'
 import { type OwnMesh, startMesh, stopMeshes } from '../support/meshes.ts'
 import { probe } from '../support/probe.ts'
 import { until } from '../support/until.ts'
-import { createRandom } from '../support/virtual-time.ts'
 
 const hash = (bytes: Uint8Array): Uint8Array => new Uint8Array(createHash('sha256').update(bytes).digest())
 /** Two dozen nodes in one process: looking at all of them costs as well. */

@@ -1,5 +1,6 @@
 /** Two nodes that send each other durable messages, in virtual time, over stores in memory. */
 import * as z from 'zod'
+import { createPortNetwork, type NetworkNode, type PortNetwork } from '../../node/testing/virtual/port-network.ts'
 import type { Messages } from '../../protocols/delivery/api.ts'
 import { defineMessage, type MessageDefinition } from '../../protocols/delivery/define-message.ts'
 import { createDelivery, type DeliveryDeps } from '../../protocols/delivery/delivery.ts'
@@ -7,7 +8,6 @@ import type { DeliveryOptions } from '../../protocols/delivery/options.ts'
 import type { RowStore } from '../../protocols/delivery/store/row-storage.ts'
 import { createVolatileRowStore } from '../../protocols/delivery/store/volatile-row-store.ts'
 import type { Quota } from '../../protocols/limits/quota.ts'
-import { createPortNetwork, type NetworkNode, type PortNetwork } from './port-network.ts'
 
 export interface DeliveryNode {
   readonly node: NetworkNode

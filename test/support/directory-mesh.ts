@@ -3,7 +3,7 @@
 import { createDirectory, type Directory } from '../../discovery/directory/directory.ts'
 import { type DirectoryOptions, directoryProtocol } from '../../discovery/directory/protocol.ts'
 import { type AgentRecord, signRecord } from '../../discovery/directory/record/agent-record.ts'
-import { createPortNetwork, type NetworkNode, type NetworkOptions } from './port-network.ts'
+import { createPortNetwork, type NetworkNode, type NetworkOptions } from '../../node/testing/virtual/port-network.ts'
 
 export interface DirectoryNode extends NetworkNode {
   readonly directory: Directory

@@ -1,6 +1,6 @@
 /** What lies on a disk at one time, to be damaged, looked at and put back; and timers that a test lets run out. Keeps no state. */
 import type { Disk } from '../../node/store/files/disk.ts'
-import { createFaultyDisk, type FaultyDisk } from './faulty-disk.ts'
+import { createFaultyDisk, type FaultyDisk } from '../../node/testing/virtual/faulty-disk.ts'
 
 /** Timers that run out when the test says so. */
 export const createTimers = () => {

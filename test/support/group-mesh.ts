@@ -4,9 +4,9 @@
  * State: the network, and for each member its disk, which outlives it.
  */
 
+import { createFaultyDisk, type FaultyDisk } from '../../node/testing/virtual/faulty-disk.ts'
+import { createPortNetwork, type NetworkNode, type NetworkOptions } from '../../node/testing/virtual/port-network.ts'
 import type { RaftGroup, RaftGroupDeps, RaftGroupOptions } from '../../protocols/consensus/group/group-api.ts'
-import { createFaultyDisk, type FaultyDisk } from './faulty-disk.ts'
-import { createPortNetwork, type NetworkNode, type NetworkOptions } from './port-network.ts'
 import { memberAt, startStoredGroup } from './stored-group.ts'
 
 export interface GroupMember {

@@ -6,10 +6,15 @@
  * each other which founded mesh they belong to, as admission does.
  * State: the network, and for each name its disk, which outlives its node.
  */
+
 import { openRaftMember, type RaftMember } from '../../node/coordination/raft-member.ts'
 import { createFoundingFile } from '../../node/store/journal/founding-file.ts'
 import { openMemberWithdrawal } from '../../node/store/journal/member-withdrawal.ts'
 import { createProofFile } from '../../node/store/journal/proof-file.ts'
+import { createFaultyDisk, type FaultyDisk } from '../../node/testing/virtual/faulty-disk.ts'
+import { createLife, type Life } from '../../node/testing/virtual/port-life.ts'
+import { createPortNetwork, type NetworkNode, type NetworkOptions } from '../../node/testing/virtual/port-network.ts'
+import { VirtualCalls } from '../../node/testing/virtual/virtual-calls.ts'
 import type { Founding } from '../../protocols/consensus/bootstrap/api.ts'
 import { startFounding } from '../../protocols/consensus/bootstrap/founding.ts'
 import { foundingVoters } from '../../protocols/consensus/bootstrap/founding-record.ts'
@@ -29,10 +34,6 @@ import { FEATURE_LEVEL_KEY, featureLevelOf } from '../../protocols/journal/state
 import type { AnyCommandKind, Json } from '../../protocols/journal/state/command-kind.ts'
 import type { JournalMachine } from '../../protocols/journal/state/journal-machine.ts'
 import type { Port } from '../../protocols/port.ts'
-import { createFaultyDisk, type FaultyDisk } from './faulty-disk.ts'
-import { createLife, type Life } from './port-life.ts'
-import { createPortNetwork, type NetworkNode, type NetworkOptions } from './port-network.ts'
-import { createVirtualCalls } from './virtual-calls.ts'
 
 const BOOT_MS = 5
 const LEVEL = PARTS_LEVEL
@@ -93,7 +94,7 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
   const nodes = new Map<string, JournalNode>()
   const disks = new Map<string, FaultyDisk>()
   const lives = new Set<string>()
-  const loops = createVirtualCalls(time)
+  const loops = new VirtualCalls(time)
 
   const up = (): JournalNode[] => [...nodes.values()].filter((node) => node.isUp())
 

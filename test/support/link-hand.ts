@@ -2,6 +2,8 @@
  * A link of which one end is played by hand: frames are written and read by the test, so that the part under test meets
  * a peer that is late, wrong or hostile.
  */
+
+import { createVirtualTime, type VirtualTime } from '../../node/testing/virtual/virtual-time.ts'
 import type { ParleyError } from '../../protocols/errors.ts'
 import type { Compression } from '../../protocols/port.ts'
 import { type Caller, createCaller, type OutgoingCall } from '../../protocols/wire/caller/caller.ts'
@@ -14,7 +16,6 @@ import type { LinkLimits } from '../../protocols/wire/link/link-limits.ts'
 import { createDemo, type Demo, demo } from './demo-protocol.ts'
 import { createEnd, type End, LIMITS, type ServeOptions, type Serving, START_MS, serve, settle } from './links.ts'
 import { frameOf } from './proto-oracle.ts'
-import { createVirtualTime, type VirtualTime } from './virtual-time.ts'
 
 /** One end of a link that a test plays by hand. */
 export interface Hand {

@@ -5,6 +5,7 @@
  * Real: everything in protocols/wire, zlib. Virtual: time, randomness, the connection.
  */
 import * as zlib from 'node:zlib'
+import { createRandom, createVirtualTime, type VirtualTime } from '../../node/testing/virtual/virtual-time.ts'
 import type { AnyProtocol, Handlers, Progress } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Compression, Encoding, Fields } from '../../protocols/port.ts'
@@ -26,7 +27,6 @@ import {
 } from '../../protocols/wire/responder/concurrency-limiter.ts'
 import { createResponder, type ForwardedReply, type Responder } from '../../protocols/wire/responder/responder.ts'
 import { createUnreadResponses, type UnreadResponses } from '../../protocols/wire/responder/unread-responses.ts'
-import { createRandom, createVirtualTime, type VirtualTime } from './virtual-time.ts'
 
 export const LIMITS: LinkLimits = {
   maxMessageBytes: 256 * 1024,

@@ -2,7 +2,7 @@
 import type { Activity } from '../../discovery/agent-activity.ts'
 import { createSwim, type MemberStatusChange, type Swim, type SwimPort } from '../../discovery/swim/swim.ts'
 import type { SwimSettings } from '../../discovery/swim/swim-settings.ts'
-import type { NetworkNode, PortNetwork } from './port-network.ts'
+import type { NetworkNode, PortNetwork } from '../../node/testing/virtual/port-network.ts'
 
 export interface Watcher extends NetworkNode {
   readonly swim: Swim

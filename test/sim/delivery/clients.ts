@@ -4,9 +4,10 @@
  *
  * State: places in the conversations, and which of these wait for a send.
  */
+
+import type { PortNetwork } from '../../../node/testing/virtual/port-network.ts'
 import type { Messages, SendOptions } from '../../../protocols/delivery/api.ts'
 import type { Guarantee } from '../../../protocols/delivery/durable-message.ts'
-import type { PortNetwork } from '../../support/port-network.ts'
 import { ACCOUNTS, ANYBODY, accountKey, countOf, Fired, Transfer, Work } from './messages.ts'
 import type { Nodes, SimNode } from './node.ts'
 

@@ -4,7 +4,7 @@
  *
  * State: none of its own; everything heals by itself after a while, or with `heal`.
  */
-import type { PortNetwork } from '../../support/port-network.ts'
+import type { PortNetwork } from '../../../node/testing/virtual/port-network.ts'
 import type { Wires } from '../port/process.ts'
 import type { Nodes, SimNode } from './node.ts'
 import { WELL } from './programs.ts'

@@ -4,9 +4,10 @@
  *
  * State: all messages of a run.
  */
+
+import type { RowsDisk } from '../../../node/testing/virtual/rows-disk.ts'
 import type { Guarantee } from '../../../protocols/delivery/durable-message.ts'
 import { ACCOUNTS, ANYBODY, accountKey, bucketKey, countOf, keptIn, keysOf, seenKey } from './messages.ts'
-import type { RowsDisk } from './rows-disk.ts'
 
 export type Fate = 'open' | 'accepted' | 'refused'
 

@@ -5,6 +5,12 @@
  */
 
 import * as z from 'zod'
+import { createFaultyDisk } from '../../../node/testing/virtual/faulty-disk.ts'
+import { createLife, type Life as PortLife } from '../../../node/testing/virtual/port-life.ts'
+import type { NetworkNode, PortNetwork } from '../../../node/testing/virtual/port-network.ts'
+import { createRowsDisk, type RowsCopy, type RowsDisk } from '../../../node/testing/virtual/rows-disk.ts'
+import { type ModelStore, openRowsStore } from '../../../node/testing/virtual/rows-store.ts'
+import { VirtualCalls } from '../../../node/testing/virtual/virtual-calls.ts'
 import type { Messages } from '../../../protocols/delivery/api.ts'
 import { createDelivery } from '../../../protocols/delivery/delivery.ts'
 import type { DeliveryOptions } from '../../../protocols/delivery/options.ts'
@@ -12,18 +18,12 @@ import type { BreakerSettings } from '../../../protocols/delivery/recovery/circu
 import { BINDINGS } from '../../../protocols/delivery/store/delivery-rows.ts'
 import type { Registration } from '../../../protocols/registration.ts'
 import { decodePayload } from '../../../protocols/wire/payload/payload.ts'
-import { createFaultyDisk } from '../../support/faulty-disk.ts'
-import { createLife, type Life as PortLife } from '../../support/port-life.ts'
-import type { NetworkNode, PortNetwork } from '../../support/port-network.ts'
-import { createVirtualCalls } from '../../support/virtual-calls.ts'
 import { createProcess, type Process, type Wires } from '../port/process.ts'
 import { lineOf } from './frame-trace.ts'
 import { createLedger, type Ledger } from './ledger.ts'
 import { lossyPort } from './lossy-port.ts'
 import { Work } from './messages.ts'
 import { createPrograms, type Mood, WELL } from './programs.ts'
-import { createRowsDisk, type RowsCopy, type RowsDisk } from './rows-disk.ts'
-import { type ModelStore, openRowsStore } from './rows-store.ts'
 import { breakerFrom, optionsFrom } from './settings.ts'
 
 /** As the delivery keeps who a conversation goes to. */
@@ -88,7 +88,7 @@ export interface NodesDeps {
 export const createNodes = ({ network, wires, count, counts, isTraced, tell, acted }: NodesDeps): Nodes => {
   const { time, random } = network
   /** Calls of a node to itself. */
-  const loops = createVirtualCalls(time)
+  const loops = new VirtualCalls(time)
   const all = Array.from({ length: count }, (_, i): SimNode => {
     const name = `n${i}`
     // Ids are made from names; a node tells its own.

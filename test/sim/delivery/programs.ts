@@ -5,11 +5,11 @@
  * State: the mood of each node, which faults.ts changes.
  */
 
+import type { VirtualTime } from '../../../node/testing/virtual/virtual-time.ts'
 import type { MessageContext, MessageHandler, Messages, Tx } from '../../../protocols/delivery/api.ts'
 import type { MessageDefinition } from '../../../protocols/delivery/define-message.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { Registration } from '../../../protocols/registration.ts'
-import type { VirtualTime } from '../../support/virtual-time.ts'
 import type { Ledger } from './ledger.ts'
 import {
   Answered,

@@ -3,8 +3,9 @@
  * the time; at the end everything heals, all that was accepted must be delivered or a dead letter within a bounded time,
  * and the rows on the disks must tell of each message what its guarantee says.
  */
+
+import { createPortNetwork } from '../../../node/testing/virtual/port-network.ts'
 import type { Messages } from '../../../protocols/delivery/api.ts'
-import { createPortNetwork } from '../../support/port-network.ts'
 import type { Wires } from '../port/process.ts'
 import { createClients } from './clients.ts'
 import { createFaults, type FaultTotals, noFaults } from './faults.ts'

@@ -1,5 +1,5 @@
 /** One run of a mesh of a size: at rest, a killed node, a frozen one, one that stands still for a while, a newcomer. */
-import { createRandom } from '../../support/virtual-time.ts'
+import { createRandom } from '../../../node/testing/virtual/virtual-time.ts'
 import { createWorld, type World, type WorldOptions } from './world.ts'
 
 const WARM_UP_MS = 3_000

@@ -6,7 +6,7 @@
  */
 import type { SwimSettings } from '../../../discovery/swim/swim-settings.ts'
 import type { SwimEffect } from '../../../discovery/swim/swim-state.ts'
-import { createRandom } from '../../support/virtual-time.ts'
+import { createRandom } from '../../../node/testing/virtual/virtual-time.ts'
 import { createDirectories, type Directories } from './directories.ts'
 import { edgesOf, picksOf } from './graph.ts'
 import { createNetwork, type Network } from './network.ts'

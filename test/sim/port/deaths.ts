@@ -6,7 +6,7 @@
  *
  * State: who lost power at the beginning of its last file.
  */
-import type { PortNetwork } from '../../support/port-network.ts'
+import type { PortNetwork } from '../../../node/testing/virtual/port-network.ts'
 import type { Faults } from './faults.ts'
 import type { SimNode } from './node.ts'
 import type { FileChange } from './process.ts'

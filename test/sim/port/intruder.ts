@@ -6,6 +6,7 @@
  * State: its connections; how much it said.
  */
 
+import type { NetworkNode, PortNetwork } from '../../../node/testing/virtual/port-network.ts'
 import { raftProtocol } from '../../../protocols/consensus/contract.ts'
 import type { RaftStatus } from '../../../protocols/consensus/raft/raft.ts'
 import { encodeRaftPacket } from '../../../protocols/consensus/raft/raft-codec.ts'
@@ -15,7 +16,6 @@ import {
   encodeConfiguration,
   type RaftMessage,
 } from '../../../protocols/consensus/raft/raft-messages.ts'
-import type { NetworkNode, PortNetwork } from '../../support/port-network.ts'
 import { memberAt } from '../../support/stored-group.ts'
 import { FORGED } from './invariants.ts'
 import { encodeCommand } from './machine.ts'

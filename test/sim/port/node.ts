@@ -3,10 +3,11 @@
  *
  * State: its disk, which outlives its processes unless it is lost; the process that runs now.
  */
+
+import { createFaultyDisk, type FaultyDisk } from '../../../node/testing/virtual/faulty-disk.ts'
+import type { NetworkNode, PortNetwork } from '../../../node/testing/virtual/port-network.ts'
 import type { RaftGroup } from '../../../protocols/consensus/group/group-api.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
-import { createFaultyDisk, type FaultyDisk } from '../../support/faulty-disk.ts'
-import type { NetworkNode, PortNetwork } from '../../support/port-network.ts'
 import { memberAt, startStoredGroup } from '../../support/stored-group.ts'
 import type { Invariants } from './invariants.ts'
 import { createSessionMachine, type SessionMachine } from './machine.ts'

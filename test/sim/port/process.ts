@@ -5,10 +5,10 @@
  * State: until when it stands still, how slow its disk is.
  */
 import type { Disk, DiskFile } from '../../../node/store/files/disk.ts'
+import type { VirtualTime } from '../../../node/testing/virtual/virtual-time.ts'
 import { type AnyProtocol, type CallOptions, type Client, type Handlers, kindOf } from '../../../protocols/define.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { Port } from '../../../protocols/port.ts'
-import type { VirtualTime } from '../../support/virtual-time.ts'
 
 export interface Wires {
   dropRate: number

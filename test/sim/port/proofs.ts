@@ -5,8 +5,9 @@
  *
  * State: by node, the newest configuration that was shown; it is on the disk, and goes with it.
  */
+
+import type { VirtualTime } from '../../../node/testing/virtual/virtual-time.ts'
 import type { ProvenVoters } from '../../../protocols/consensus/group/group-api.ts'
-import type { VirtualTime } from '../../support/virtual-time.ts'
 import type { Nodes, SimNode } from './node.ts'
 
 const ASK_MS = [2, 40] as const

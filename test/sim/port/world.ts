@@ -3,7 +3,7 @@
  * follows from the seed. Invariants are looked at after each event; at the end everything heals, and all must agree, have
  * what was acknowledged, and take new commands.
  */
-import { createPortNetwork } from '../../support/port-network.ts'
+import { createPortNetwork } from '../../../node/testing/virtual/port-network.ts'
 import { createClients } from './clients.ts'
 import { createDeaths, type DeathTotals } from './deaths.ts'
 import { createFaults, type FaultTotals, noFaults } from './faults.ts'

@@ -6,10 +6,11 @@
  * What was asked and answered is a history, and must be linearizable (`test/support/linearizability.ts`).
  * State: for each session the command in hand, where it was taken and when to try again; reads that wait; the history.
  */
+
+import { createRandom } from '../../../node/testing/virtual/virtual-time.ts'
 import { checkLinearizable, type Operation } from '../../support/linearizability.ts'
 import { type RegisterInput, type RegisterOutput, registerModel } from '../../support/linearizability-models.ts'
 import { explainHistory } from '../../support/linearizability-text.ts'
-import { createRandom } from '../../support/virtual-time.ts'
 import { type Invariants, Violation } from './invariants.ts'
 import { type Action, type Command, encodeCommand, INITIAL, type Machine, readRegister } from './machine.ts'
 import type { Member } from './member.ts'

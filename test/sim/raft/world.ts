@@ -8,6 +8,7 @@
  * linearizable.
  */
 
+import { createRandom } from '../../../node/testing/virtual/virtual-time.ts'
 import { majority } from '../../../protocols/consensus/raft/quorum.ts'
 import type { RaftOutput } from '../../../protocols/consensus/raft/raft.ts'
 import {
@@ -16,7 +17,6 @@ import {
   encodeConfiguration,
   type RaftMessage,
 } from '../../../protocols/consensus/raft/raft-messages.ts'
-import { createRandom } from '../../support/virtual-time.ts'
 import { type Clients, createClients } from './clients.ts'
 import { createInvariants, Violation } from './invariants.ts'
 import type { Command, Machine } from './machine.ts'

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as z from 'zod'
+import { createPortNetwork } from '../../../node/testing/virtual/port-network.ts'
 import type { CommandContext } from '../../../protocols/command/api.ts'
 import { commandProtocolName, commandTypeOf, defineCommand } from '../../../protocols/command/command-definition.ts'
 import { MAX_PARAMETER_BYTES } from '../../../protocols/command/command-receiver.ts'
 import { createCommands } from '../../../protocols/command/commands.ts'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
-import { createPortNetwork } from '../../support/port-network.ts'
 
 const pause = defineCommand({
   type: 'task.control.pause',

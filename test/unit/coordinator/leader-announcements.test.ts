@@ -1,13 +1,13 @@
 /** What the coordinator tells the mesh, and when, in virtual time. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createPortNetwork } from '../../../node/testing/virtual/port-network.ts'
 import {
   createLeaderAnnouncements,
   type LeaderAnnouncement,
 } from '../../../protocols/coordinator/leader-announcements.ts'
 import { createLeaderTracker } from '../../../protocols/coordinator/leader-tracker.ts'
 import { createEvents } from '../../../protocols/events/events.ts'
-import { createPortNetwork } from '../../support/port-network.ts'
 
 const create = async () => {
   const network = createPortNetwork()

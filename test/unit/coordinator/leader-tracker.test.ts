@@ -1,11 +1,11 @@
 /** Who coordinates, as one node knows: what it believes, whom it asks, and how long it waits. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createPortNetwork } from '../../../node/testing/virtual/port-network.ts'
 import { coordinatorProtocol } from '../../../protocols/coordinator/contract.ts'
 import type { KnownLeader } from '../../../protocols/coordinator/leader-search.ts'
 import { createLeaderTracker } from '../../../protocols/coordinator/leader-tracker.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
-import { createPortNetwork } from '../../support/port-network.ts'
 
 const NEVER = new AbortController().signal
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createVirtualTime } from '../../../node/testing/virtual/virtual-time.ts'
 import { createDeliveryOutcome } from '../../../protocols/delivery/delivery-outcome.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
-import { createVirtualTime } from '../../support/virtual-time.ts'
 
 const time = createVirtualTime()
 const dead = new ParleyError('COM001', 'it became a dead letter')

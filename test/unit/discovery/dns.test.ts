@@ -8,7 +8,7 @@ import {
   srvProblem,
   watchNames,
 } from '../../../discovery/dns.ts'
-import { createVirtualTime } from '../../support/virtual-time.ts'
+import { createVirtualTime } from '../../../node/testing/virtual/virtual-time.ts'
 
 interface Zone {
   v4?: Record<string, string[]>

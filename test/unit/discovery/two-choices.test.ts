@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { type Choosable, fraction, pick } from '../../../discovery/two-choices.ts'
-import { createRandom } from '../../support/virtual-time.ts'
+import { createRandom } from '../../../node/testing/virtual/virtual-time.ts'
 
 const states = fc.constantFrom<Choosable['state'][]>('alive', 'suspect')
 const peerNames = fc.string({ minLength: 1, maxLength: 4 })

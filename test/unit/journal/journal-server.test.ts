@@ -1,6 +1,7 @@
 /** A member's side of the journal: who is told what while it follows, and what is refused. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createVirtualTime } from '../../../node/testing/virtual/virtual-time.ts'
 import type { RaftStatus } from '../../../protocols/consensus/raft/raft.ts'
 import type { Handlers } from '../../../protocols/define.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
@@ -10,7 +11,6 @@ import { BUILT_IN_KINDS } from '../../../protocols/journal/state/built-in-kinds.
 import { encodeLoggedCommand, type Json } from '../../../protocols/journal/state/command-kind.ts'
 import { createJournalMachine } from '../../../protocols/journal/state/journal-machine.ts'
 import { MAX_CHANGES } from '../../../protocols/journal/state/recent-changes.ts'
-import { createVirtualTime } from '../../support/virtual-time.ts'
 
 const SELF = 'self.01'
 type Served = Handlers<typeof journalProtocol>

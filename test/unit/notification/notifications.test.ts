@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { createPortNetwork } from '../../../node/testing/virtual/port-network.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { MeshEvent } from '../../../protocols/events/event.ts'
 import { NOTIFICATION_TOPIC } from '../../../protocols/events/event-traffic.ts'
@@ -13,7 +14,6 @@ import {
 } from '../../../protocols/notification/notification.ts'
 import { createNotifications } from '../../../protocols/notification/notifications.ts'
 import { createRegistration } from '../../../protocols/registration.ts'
-import { createPortNetwork } from '../../support/port-network.ts'
 
 /** Nodes that know what the test tells them of who coordinates. */
 const create = async (...names: string[]) => {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { createVirtualTime } from '../../../node/testing/virtual/virtual-time.ts'
 import { abortable, delay, Fifo, onAbort, pause, waitFor, within } from '../../../protocols/async.ts'
-import { createVirtualTime } from '../../support/virtual-time.ts'
 
 const listeners = (signal: AbortSignal): number => getEventListeners(signal, 'abort').length
 

@@ -1,13 +1,13 @@
 /** The scenario of durable messages: it holds, a seed repeats its run, and its store promises no more than a real one. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createRowsDisk } from '../../../node/testing/virtual/rows-disk.ts'
+import { openRowsStore } from '../../../node/testing/virtual/rows-store.ts'
+import { createRandom, createVirtualTime } from '../../../node/testing/virtual/virtual-time.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
-import { createRowsDisk } from '../../sim/delivery/rows-disk.ts'
-import { openRowsStore } from '../../sim/delivery/rows-store.ts'
 import { runDeliveryWorld } from '../../sim/delivery/world.ts'
 import { runSeeds } from '../../sim/run-seeds.ts'
 import { SCENARIOS } from '../../sim/scenarios.ts'
-import { createRandom, createVirtualTime } from '../../support/virtual-time.ts'
 
 const SEEDS = 16
 const STEPS = 1_500

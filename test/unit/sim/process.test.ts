@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as z from 'zod'
+import { createFaultyDisk } from '../../../node/testing/virtual/faulty-disk.ts'
+import { createPortNetwork } from '../../../node/testing/virtual/port-network.ts'
 import { defineProtocol } from '../../../protocols/define.ts'
 import { createProcess, type Wires } from '../../sim/port/process.ts'
-import { createFaultyDisk } from '../../support/faulty-disk.ts'
-import { createPortNetwork } from '../../support/port-network.ts'
 
 const chatter = defineProtocol({
   name: 'chatter',

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { createRandom } from '../../../node/testing/virtual/virtual-time.ts'
 import { checkLinearizable, type Model, type Operation } from '../../support/linearizability.ts'
 import { hasOrder, historyOf, isOrderOf } from '../../support/linearizability-histories.ts'
 import {
@@ -12,7 +13,6 @@ import {
   recordModel,
   registerModel,
 } from '../../support/linearizability-models.ts'
-import { createRandom } from '../../support/virtual-time.ts'
 
 const register = registerModel('0')
 const SHORT = 6

@@ -1,12 +1,12 @@
 /** The history of the simulator's clients is looked at, and what is wrong in it is found. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createRandom } from '../../../node/testing/virtual/virtual-time.ts'
 import { type Entry, encodeConfiguration } from '../../../protocols/consensus/raft/raft-messages.ts'
 import { type Clients, createClients } from '../../sim/raft/clients.ts'
 import { createInvariants, Violation } from '../../sim/raft/invariants.ts'
 import { type Answer, copyOf, emptyMachine, type Machine } from '../../sim/raft/machine.ts'
 import { Member } from '../../sim/raft/member.ts'
-import { createRandom } from '../../support/virtual-time.ts'
 
 const TICKS = 400
 const TICK_MS = 20

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { createVirtualTime } from '../../../node/testing/virtual/virtual-time.ts'
 import { duplexPair } from '../../../protocols/wire/duplex.ts'
 import { settle } from '../../support/links.ts'
-import { createVirtualTime } from '../../support/virtual-time.ts'
 
 describe('a duplex in memory', () => {
   it('delivers in order, also what came before anyone listened, and tells both ends of the close', async () => {

@@ -4,12 +4,16 @@
  * State: the network, and for each name its disk and the id of its log store, which outlive its node.
  */
 import { createFoundingFile } from '../../../../node/store/journal/founding-file.ts'
+import { createFaultyDisk, type FaultyDisk } from '../../../../node/testing/virtual/faulty-disk.ts'
+import {
+  createPortNetwork,
+  type NetworkNode,
+  type NetworkOptions,
+} from '../../../../node/testing/virtual/port-network.ts'
 import type { Founding } from '../../../../protocols/consensus/bootstrap/api.ts'
 import { startFounding } from '../../../../protocols/consensus/bootstrap/founding.ts'
 import type { FoundingRecord } from '../../../../protocols/consensus/bootstrap/founding-record.ts'
 import { memberIdOf } from '../../../../protocols/consensus/member-id.ts'
-import { createFaultyDisk, type FaultyDisk } from '../../../support/faulty-disk.ts'
-import { createPortNetwork, type NetworkNode, type NetworkOptions } from '../../../support/port-network.ts'
 
 export interface FoundingNode {
   readonly name: string

@@ -1,6 +1,7 @@
 /** What a node says to others that found a mesh, and what it takes from them: by hand, from a peer that may lie. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { NetworkNode } from '../../../../node/testing/virtual/port-network.ts'
 import {
   type FoundingAnnouncement,
   foundingProtocol,
@@ -10,7 +11,6 @@ import { createFoundingAnnouncements } from '../../../../protocols/consensus/boo
 import { foundedMeshId, type Proposal } from '../../../../protocols/consensus/bootstrap/founding-record.ts'
 import { memberIdOf } from '../../../../protocols/consensus/member-id.ts'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
-import type { NetworkNode } from '../../../support/port-network.ts'
 import { failureOf } from '../../../support/until.ts'
 import { createFoundingMesh, type FoundingNode } from './founding-mesh.ts'
 

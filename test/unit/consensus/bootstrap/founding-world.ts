@@ -5,6 +5,8 @@
  *
  * State: what each member has saved and what it has in memory, messages on their way, all that was ever saved.
  */
+
+import { createRandom } from '../../../../node/testing/virtual/virtual-time.ts'
 import type { ProposalAnswer } from '../../../../protocols/consensus/bootstrap/contract.ts'
 import {
   type FoundingRecord,
@@ -21,7 +23,6 @@ import {
   propose,
   resume,
 } from '../../../../protocols/consensus/bootstrap/founding-steps.ts'
-import { createRandom } from '../../../support/virtual-time.ts'
 
 const MAX_MESSAGES = 60
 

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { FOUNDING_FILE } from '../../../../node/store/journal/founding-file.ts'
+import { createRandom } from '../../../../node/testing/virtual/virtual-time.ts'
 import { startFounding } from '../../../../protocols/consensus/bootstrap/founding.ts'
 import { foundedMeshId, foundingVoters } from '../../../../protocols/consensus/bootstrap/founding-record.ts'
 import { memberIdOf, peerOf } from '../../../../protocols/consensus/member-id.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import { failureOf } from '../../../support/until.ts'
-import { createRandom } from '../../../support/virtual-time.ts'
 import { createFoundingMesh } from './founding-mesh.ts'
 
 const reasonOf = (error: unknown): unknown => (isParleyError(error) ? (error.details.reason ?? error.code) : `${error}`)

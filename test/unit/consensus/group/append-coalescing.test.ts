@@ -1,9 +1,9 @@
 /** Appends without entries that wait a moment, in virtual time. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { createAppendCoalescer } from '../../../../protocols/consensus/group/append-coalescing.ts'
 import type { RaftMessage } from '../../../../protocols/consensus/raft/raft-messages.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 const entry = { index: 2, term: 1, kind: 'empty', data: new Uint8Array(0) } as const
 const append = (commit: number, round = 0, entries: readonly (typeof entry)[] = []): RaftMessage => ({

@@ -1,6 +1,7 @@
 /** Messages to a capability whose peer stays away, between nodes in virtual time: they move, die, wait, and are answered once. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createPortNetwork } from '../../../../node/testing/virtual/port-network.ts'
 import type { MessageHandler, SendOptions } from '../../../../protocols/delivery/api.ts'
 import type { DeliveryOptions } from '../../../../protocols/delivery/options.ts'
 import { ABSENCES, BINDINGS, OUTBOX } from '../../../../protocols/delivery/store/delivery-rows.ts'
@@ -8,7 +9,6 @@ import type { RowStore } from '../../../../protocols/delivery/store/row-storage.
 import { createVolatileRowStore } from '../../../../protocols/delivery/store/volatile-row-store.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import { type DeliveryNode, keysOf, Note, Order, startDelivery } from '../../../support/delivery-pair.ts'
-import { createPortNetwork } from '../../../support/port-network.ts'
 
 const AFTER_MS = 20_000
 const SLACK_MS = 5_000

@@ -1,11 +1,11 @@
 /** Greetings at the receiver: which outbox of a sender counts. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createPortNetwork } from '../../../../node/testing/virtual/port-network.ts'
 import { DeliveryOptionsSchema } from '../../../../protocols/delivery/options.ts'
 import { type HelloRequest, MessageReceiver } from '../../../../protocols/delivery/receive/receiver.ts'
 import { createVolatileRowStore } from '../../../../protocols/delivery/store/volatile-row-store.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
-import { createPortNetwork } from '../../../support/port-network.ts'
 
 const greeting = (epoch: string, session: number, former: readonly string[] = []): HelloRequest => ({
   epoch,

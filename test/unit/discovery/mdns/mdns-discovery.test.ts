@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createMdns, type Mdns } from '../../../../discovery/mdns/mdns-discovery.ts'
 import { MAX_PACKET_BYTES, readPacket, writeAnswer, writeQuestion } from '../../../../discovery/mdns/mdns-packet.ts'
-import { createRandom, createVirtualTime } from '../../../support/virtual-time.ts'
+import { createRandom, createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 
 const SERVICE = '_p0123456789abcd._udp.local'
 const MARK = 7

@@ -10,7 +10,7 @@ import {
   UPDATE_RATE,
 } from '../../../../discovery/swim/neighbour-limits.ts'
 import { presenceProtocol } from '../../../../discovery/swim/protocol.ts'
-import { createPortNetwork } from '../../../support/port-network.ts'
+import { createPortNetwork } from '../../../../node/testing/virtual/port-network.ts'
 import { startWatcher } from '../../../support/swim-node.ts'
 
 const dead = (peer: string): MembershipUpdate => ({ peer, standing: 'dead', incarnation: 1, by: [] })

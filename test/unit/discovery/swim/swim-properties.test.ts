@@ -5,8 +5,8 @@ import fc from 'fast-check'
 import { compareUpdates, MEMBER_STATUSES, type MembershipUpdate } from '../../../../discovery/swim/membership-update.ts'
 import { type SwimInput, step } from '../../../../discovery/swim/swim-machine.ts'
 import { createSwimState, PROBE_OUTCOMES } from '../../../../discovery/swim/swim-state.ts'
+import { createRandom } from '../../../../node/testing/virtual/virtual-time.ts'
 import { createWorld } from '../../../sim/membership/world.ts'
-import { createRandom } from '../../../support/virtual-time.ts'
 
 const PEERS = ['a', 'b', 'c', 'd', 'e', 'f']
 const SETTINGS = { maxMembers: 3, maxRumours: 3, maxNews: 4 }

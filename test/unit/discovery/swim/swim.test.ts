@@ -5,8 +5,8 @@ import * as z from 'zod'
 import type { Activity } from '../../../../discovery/agent-activity.ts'
 import { presenceProtocol } from '../../../../discovery/swim/protocol.ts'
 import { SWIM_DEFAULTS, type SwimSettings } from '../../../../discovery/swim/swim-settings.ts'
+import { createPortNetwork, type PortNetwork } from '../../../../node/testing/virtual/port-network.ts'
 import { defineProtocol } from '../../../../protocols/define.ts'
-import { createPortNetwork, type PortNetwork } from '../../../support/port-network.ts'
 import { startWatcher, type Watcher } from '../../../support/swim-node.ts'
 
 const { periodMs: PERIOD_MS } = SWIM_DEFAULTS

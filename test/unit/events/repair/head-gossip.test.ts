@@ -1,9 +1,9 @@
 /** How last numbers of publishers are passed on: how often, to whom, and what is bounded. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createRandom, createVirtualTime, type VirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import type { WireHead } from '../../../../protocols/events/protocol.ts'
 import { createHeadGossip, HEAD_GOSSIP_MS, type HeadGossip } from '../../../../protocols/events/repair/head-gossip.ts'
-import { createRandom, createVirtualTime, type VirtualTime } from '../../../support/virtual-time.ts'
 
 const HOP_MS = 2
 

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as z from 'zod'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
 import { createJournalClient } from '../../../../protocols/journal/client/journal-client.ts'
 import { BUILT_IN_KINDS, FEATURE_LEVEL_KEY, raiseLevel } from '../../../../protocols/journal/state/built-in-kinds.ts'
@@ -12,7 +13,6 @@ import {
 } from '../../../../protocols/journal/state/command-kind.ts'
 import { OPEN_SESSION } from '../../../../protocols/journal/state/journal-machine.ts'
 import { createJournalMesh, type JournalMesh, type JournalNode } from '../../../support/journal-mesh.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 /** Adds to a list, so that what is applied twice, or not at all, shows. */
 const append = defineJournalCommand({

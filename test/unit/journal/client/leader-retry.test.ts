@@ -1,9 +1,9 @@
 /** Asking again, in virtual time: what is told when the time is over. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
 import { createLeaderRetry } from '../../../../protocols/journal/client/leader-retry.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 const LIMIT_MS = 2_000
 

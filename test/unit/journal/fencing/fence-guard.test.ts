@@ -4,10 +4,10 @@ import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { FENCE_FILE } from '../../../../node/store/fences/fence-file.ts'
 import { createFenceStore } from '../../../../node/store/fences/fence-store.ts'
+import { createFaultyDisk } from '../../../../node/testing/virtual/faulty-disk.ts'
+import { createRandom } from '../../../../node/testing/virtual/virtual-time.ts'
 import { compareFences, type Fence } from '../../../../protocols/journal/fencing/fence.ts'
 import { createFenceGuard, MAX_SCOPE_LENGTH } from '../../../../protocols/journal/fencing/fence-guard.ts'
-import { createFaultyDisk } from '../../../support/faulty-disk.ts'
-import { createRandom } from '../../../support/virtual-time.ts'
 
 const at = (term: number, index: number): Fence => ({ term, index })
 const random = (bytes: number): Uint8Array => randomBytes(bytes)

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type JoinedOptions, waitUntilJoined } from '../../../../node/lifecycle/wait-until-joined.ts'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 const waiting = () => {
   const time = createVirtualTime()

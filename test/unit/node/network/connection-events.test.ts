@@ -6,10 +6,10 @@ import type { Connection } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { type ConnectionEventsDeps, followConnections } from '../../../../node/network/connection-events.ts'
 import { type AdmittedPeerFacts, createPeers } from '../../../../node/network/peers.ts'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { DEFAULT_BREAKER } from '../../../../protocols/delivery/recovery/circuit-breaker.ts'
 import { PeerBreakers } from '../../../../protocols/delivery/recovery/peer-breakers.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 const setUp = async () => {
   const time = createVirtualTime()

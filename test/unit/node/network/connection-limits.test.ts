@@ -8,9 +8,9 @@ import { ConnectionLimits } from '../../../../node/network/connection-limits.ts'
 import { tunedNoise } from '../../../../node/network/overrides/noise.ts'
 import { tunedYamux } from '../../../../node/network/overrides/yamux.ts'
 import { MORE_STREAMS } from '../../../../node/network/unadmitted-connections.ts'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { startBareNode } from '../../../support/bare-node.ts'
 import { until } from '../../../support/until.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 const HELD = 4
 /** So many fit in one message of the encryption, and are handed to the muxer in one piece. */

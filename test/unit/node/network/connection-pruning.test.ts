@@ -7,7 +7,7 @@ import {
   overlayProtocol,
 } from '../../../../node/network/connection-pruning.ts'
 import { type AdmittedPeerFacts, createPeers, type Peers } from '../../../../node/network/peers.ts'
-import { createPortNetwork, type NetworkNode, type PortNetwork } from '../../../support/port-network.ts'
+import { createPortNetwork, type NetworkNode, type PortNetwork } from '../../../../node/testing/virtual/port-network.ts'
 
 const LOOK_MS = 1_000
 const YOUNG_MS = 3_000

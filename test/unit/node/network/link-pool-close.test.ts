@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { createLinkPool } from '../../../../node/network/link-pool.ts'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { hello, outCall, playByHand } from '../../../support/link-hand.ts'
 import { createEnd, LIMITS, parleyErrorOf, settle } from '../../../support/links.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 /** How long the links of a node take to close, where one call over this protocol is never answered. */
 const closedWithinMs = async (protocolId: string): Promise<number> => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Connection } from '@libp2p/interface'
 import { type AdmittedPeerFacts, createPeers } from '../../../../node/network/peers.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 
 const facts: AdmittedPeerFacts = {
   name: 'b',

@@ -8,8 +8,8 @@ import {
   type FailureDetection,
   type FailureDetectionOptions,
 } from '../../../../node/parts/failure-detection.ts'
+import { createPortNetwork, type NetworkNode, type PortNetwork } from '../../../../node/testing/virtual/port-network.ts'
 import type { Client } from '../../../../protocols/define.ts'
-import { createPortNetwork, type NetworkNode, type PortNetwork } from '../../../support/port-network.ts'
 import { stoppable } from '../../../support/swim-node.ts'
 
 const OPTIONS: FailureDetectionOptions = { periodMs: 500, timeoutMs: 200, suspectAfter: 2, deadAfterMs: 5_000 }

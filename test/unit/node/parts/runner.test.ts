@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { z } from 'zod'
 import { RETRY_MS, START_LIMIT_MS } from '../../../../node/parts/life.ts'
 import { PartRunner, type RunnerDeps } from '../../../../node/parts/runner.ts'
+import { createPortNetwork } from '../../../../node/testing/virtual/port-network.ts'
 import { defineProtocol } from '../../../../protocols/define.ts'
 import { definePart } from '../../../../protocols/define-part.ts'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
@@ -19,7 +20,6 @@ import {
   type Token,
   tokenOf,
 } from '../../../../protocols/part.ts'
-import { createPortNetwork } from '../../../support/port-network.ts'
 
 type Spec = PartSpec<string, Record<string, Token<unknown>>, Record<string, Token<unknown>>, z.ZodType, never, never>
 

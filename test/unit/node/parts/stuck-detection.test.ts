@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Timings } from '../../../../node/options/limits.ts'
 import { BEAT_MS, createStuckDetection, type WatchedThread } from '../../../../node/parts/stuck-detection.ts'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import type { Fields } from '../../../../protocols/port.ts'
 import { createConcurrencyLimiter } from '../../../../protocols/wire/responder/concurrency-limiter.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 const STUCK_MS = 10_000
 

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { dueOf, endOf, Memberships, renewalAt, retryInMs } from '../../../../node/trust/memberships.ts'
 import type { Membership } from '../../../../node/trust/trust.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 const DAY_MS = 24 * 3_600_000
 const PROVE_MS = 10_000

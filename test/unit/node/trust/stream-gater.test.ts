@@ -4,8 +4,8 @@ import { describe, it } from 'node:test'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Connection, PeerId, Stream, StreamHandler } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { createStreamGater, USE_WAIT_MS } from '../../../../node/trust/stream-gater.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 const MAX_HELD = 2
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { frame, KIND } from '../../../../protocols/wire/frames/frame.ts'
 import { createConcurrencyLimiter } from '../../../../protocols/wire/responder/concurrency-limiter.ts'
 import { createDemo, demo } from '../../../support/demo-protocol.ts'
 import { hello, playByHand } from '../../../support/link-hand.ts'
 import { createPair, errorOf, kinds, type Pair, serve, settle } from '../../../support/links.ts'
 import { frameOf } from '../../../support/proto-oracle.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 /** The responder stops reading, as a peer does whose event loop stands still. */
 const freeze = (pair: Pair): void => pair.below.responder.pause()

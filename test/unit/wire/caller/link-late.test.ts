@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { createCaller } from '../../../../protocols/wire/caller/caller.ts'
 import { frame, KIND } from '../../../../protocols/wire/frames/frame.ts'
 import { callByHand, hello, playByHand } from '../../../support/link-hand.ts'
 import { createEnd, errorOf, LIMITS, parleyErrorOf, settle } from '../../../support/links.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 const encoder = new TextEncoder()
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { createVirtualTime, type VirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { createDeadlines, Deadline, type Deadlines } from '../../../../protocols/wire/link/deadlines.ts'
-import { createVirtualTime, type VirtualTime } from '../../../support/virtual-time.ts'
 
 class Probe extends Deadline {
   readonly name: number

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { createCaller } from '../../../../protocols/wire/caller/caller.ts'
 import { type Duplex, type DuplexListeners, duplexPair } from '../../../../protocols/wire/duplex.ts'
 import { KIND } from '../../../../protocols/wire/frames/frame.ts'
@@ -8,7 +9,6 @@ import { createDemo, demo } from '../../../support/demo-protocol.ts'
 import { callByHand, hello, outCall, playByHand } from '../../../support/link-hand.ts'
 import { createEnd, createPair, kinds, LIMITS, parleyErrorOf, serve, settle } from '../../../support/links.ts'
 import { frameOf } from '../../../support/proto-oracle.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 describe('a caller that closes', () => {
   it('lets what is open end first, also what waits for a place, and refuses new calls', async () => {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import * as zlib from 'node:zlib'
+import { createVirtualTime, type VirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import type { Compression } from '../../../../protocols/port.ts'
 import { createDemo, demo } from '../../../support/demo-protocol.ts'
 import { compression, createPair, errorOf, kinds, parleyErrorOf, settle } from '../../../support/links.ts'
-import { createVirtualTime, type VirtualTime } from '../../../support/virtual-time.ts'
 
 const GZIP = 1
 const text = 'all work and no play makes jack a dull boy. '.repeat(500)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { describe, it } from 'node:test'
 import * as zlib from 'node:zlib'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import type { Compression } from '../../../../protocols/port.ts'
 import { createCaller } from '../../../../protocols/wire/caller/caller.ts'
 import { frame, KIND } from '../../../../protocols/wire/frames/frame.ts'
@@ -20,7 +21,6 @@ import {
   settle,
 } from '../../../support/links.ts'
 import { frameOf } from '../../../support/proto-oracle.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 const IDENTITY = 0
 const GZIP = 1

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import * as z from 'zod'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { defineProtocol, type Progress } from '../../../../protocols/define.ts'
 import { KIND } from '../../../../protocols/wire/frames/frame.ts'
 import { createConcurrencyLimiter } from '../../../../protocols/wire/responder/concurrency-limiter.ts'
@@ -8,7 +9,6 @@ import { createDemo, demo } from '../../../support/demo-protocol.ts'
 import { callByHand, hello, outCall, playByHand } from '../../../support/link-hand.ts'
 import { createPair, kinds, parleyErrorOf, serve, settle } from '../../../support/links.ts'
 import { frameOf } from '../../../support/proto-oracle.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 const encoder = new TextEncoder()
 

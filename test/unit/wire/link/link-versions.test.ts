@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import * as z from 'zod'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { defineProtocol, wireId } from '../../../../protocols/define.ts'
 import { frame, KIND } from '../../../../protocols/wire/frames/frame.ts'
 import { HELLO, playByHand } from '../../../support/link-hand.ts'
 import { createPair, kinds, parleyErrorOf, serve, settle } from '../../../support/links.ts'
 import { frameOf, ownFrame } from '../../../support/proto-oracle.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 /** Version 1.0.0 of a protocol, and 1.1.0 with an optional field more on each side, an item's too, and a new method. */
 const old = defineProtocol({

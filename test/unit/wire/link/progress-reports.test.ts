@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import type { Progress } from '../../../../protocols/define.ts'
 import {
   createProgressReports,
@@ -10,7 +11,6 @@ import {
   toProgress,
   writeProgress,
 } from '../../../../protocols/wire/link/progress-reports.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 describe('a report of progress', () => {
   it('is moved into its bounds, and what is no number or no text is left out', () => {

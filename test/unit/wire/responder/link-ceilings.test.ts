@@ -1,6 +1,7 @@
 /** What one peer may take of a node by its requests: deadlines, streams that it does not read, bytes over all its links. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { KIND, writeFrame } from '../../../../protocols/wire/frames/frame.ts'
 import { ProtobufWriter } from '../../../../protocols/wire/frames/protobuf.ts'
 import { createConcurrencyLimiter } from '../../../../protocols/wire/responder/concurrency-limiter.ts'
@@ -8,7 +9,6 @@ import { createDemo, demo } from '../../../support/demo-protocol.ts'
 import { HELLO, hello, playByHand, serveByHand } from '../../../support/link-hand.ts'
 import { LIMITS, serve, settle } from '../../../support/links.ts'
 import { frameOf } from '../../../support/proto-oracle.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 const json = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
 const count = (exchange: number, credit = 1, timeoutMs = 0) =>

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { type Frame, frame, KIND } from '../../../../protocols/wire/frames/frame.ts'
 import { createConcurrencyLimiter } from '../../../../protocols/wire/responder/concurrency-limiter.ts'
 import { createDemo, demo } from '../../../support/demo-protocol.ts'
 import { hello, playByHand, serveByHand } from '../../../support/link-hand.ts'
 import { kinds, LIMITS, serve, settle } from '../../../support/links.ts'
 import { frameOf } from '../../../support/proto-oracle.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 const part = (exchange: number, bytes: number, more: boolean): Frame => ({
   ...frame(KIND.request, exchange, new Uint8Array(bytes)),

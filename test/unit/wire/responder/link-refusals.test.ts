@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { createCaller } from '../../../../protocols/wire/caller/caller.ts'
 import { frame, KIND } from '../../../../protocols/wire/frames/frame.ts'
 import { createDemo, demo } from '../../../support/demo-protocol.ts'
 import { HELLO, outCall, playByHand } from '../../../support/link-hand.ts'
 import { createEnd, createPair, kinds, LIMITS, parleyErrorOf, settle } from '../../../support/links.ts'
 import { frameOf } from '../../../support/proto-oracle.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 describe('what cannot be sent', () => {
   const notUsable = async (settings: Record<string, unknown>): Promise<void> => {

@@ -1,11 +1,11 @@
 /** Answers that the peer does not read. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
 import { createUnreadResponses, PAUSE_BYTES } from '../../../../protocols/wire/responder/unread-responses.ts'
 import { createDemo, demo } from '../../../support/demo-protocol.ts'
 import { createPair, errorOf, type PairOptions, parleyErrorOf, settle } from '../../../support/links.ts'
-import { createVirtualTime } from '../../../support/virtual-time.ts'
 
 const MIB = 2 ** 20
 const BIG = 'x'.repeat(200_000)

@@ -1,10 +1,10 @@
 /** Outboxes that were set back to a backup, once and twice: what was delivered is not delivered again. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createPortNetwork } from '../../../../../node/testing/virtual/port-network.ts'
 import type { RowStore } from '../../../../../protocols/delivery/store/row-storage.ts'
 import { createVolatileRowStore } from '../../../../../protocols/delivery/store/volatile-row-store.ts'
 import { Note, startDelivery } from '../../../../support/delivery-pair.ts'
-import { createPortNetwork } from '../../../../support/port-network.ts'
 
 const idOf = (letter: string): string => letter.repeat(32)
 

@@ -1,6 +1,7 @@
 /** An outbox that is another one than before: what its rows hold, and what the peer says of which outbox, decide what is sent. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createPortNetwork } from '../../../../../node/testing/virtual/port-network.ts'
 import { deliveryProtocol } from '../../../../../protocols/delivery/contract.ts'
 import { createDelivery } from '../../../../../protocols/delivery/delivery.ts'
 import { decodeMessageFrame } from '../../../../../protocols/delivery/delivery-frames.ts'
@@ -14,7 +15,6 @@ import {
 } from '../../../../../protocols/delivery/store/delivery-rows.ts'
 import type { RowStore } from '../../../../../protocols/delivery/store/row-storage.ts'
 import { createVolatileRowStore } from '../../../../../protocols/delivery/store/volatile-row-store.ts'
-import { createPortNetwork } from '../../../../support/port-network.ts'
 
 const FIRST = '1'.repeat(32)
 const SECOND = '2'.repeat(32)

@@ -17,8 +17,8 @@ import {
   unpackRecord,
   verifyRecord,
 } from '../../../../../discovery/directory/record/agent-record.ts'
+import { createPortNetwork } from '../../../../../node/testing/virtual/port-network.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
-import { createPortNetwork } from '../../../../support/port-network.ts'
 
 const network = createPortNetwork()
 const ana = network.start('ana')

@@ -4,9 +4,9 @@ import { test } from 'node:test'
 import type { Connection } from '@libp2p/interface'
 import { createOverlay } from '../../../../../discovery/overlay.ts'
 import { createConnectionSupervisor } from '../../../../../node/network/dial/connection-supervisor.ts'
+import { createRandom, createVirtualTime } from '../../../../../node/testing/virtual/virtual-time.ts'
 import { ParleyError } from '../../../../../protocols/errors.ts'
 import { keptLog } from '../../../../support/meshes.ts'
-import { createRandom, createVirtualTime } from '../../../../support/virtual-time.ts'
 
 const DIAL_TIMEOUT_MS = 5_000
 const at = (host: number): string => `/ip4/10.0.0.${host}/tcp/1`

@@ -7,9 +7,9 @@ import {
   MAX_OPEN_ATTEMPTS,
   STAGGER_MS,
 } from '../../../../../node/network/dial/happy-eyeballs.ts'
+import { createVirtualTime } from '../../../../../node/testing/virtual/virtual-time.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
 import { failureOf } from '../../../../support/until.ts'
-import { createVirtualTime } from '../../../../support/virtual-time.ts'
 
 /** What each address does: answers or fails after so many milliseconds, or never does either. */
 type Behaviour = { answersAfterMs: number } | { failsAfterMs: number } | 'silent'

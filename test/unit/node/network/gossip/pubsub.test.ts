@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { GossipSub } from '@chainsafe/libp2p-gossipsub'
 import { gossipsubInternals } from '../../../../../node/network/gossip/gossipsub-internals.ts'
 import { createPubsub } from '../../../../../node/network/gossip/pubsub.ts'
-import { createVirtualTime } from '../../../../support/virtual-time.ts'
+import { createVirtualTime } from '../../../../../node/testing/virtual/virtual-time.ts'
 
 /** What the pubsub asks of gossipsub, with a note of what is told to whom. */
 const start = () => {

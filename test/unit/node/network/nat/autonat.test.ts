@@ -8,7 +8,7 @@ import {
   autonatProtocol,
   createAutonat,
 } from '../../../../../node/network/nat/autonat.ts'
-import { createPortNetwork } from '../../../../support/port-network.ts'
+import { createPortNetwork } from '../../../../../node/testing/virtual/port-network.ts'
 
 const ADDRESS = '/ip4/10.0.0.1/tcp/4001'
 const connectionTo = (peer: string) => {

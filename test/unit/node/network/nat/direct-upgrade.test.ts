@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createDirectUpgrades } from '../../../../../node/network/nat/direct-upgrade.ts'
-import { createVirtualTime } from '../../../../support/virtual-time.ts'
+import { createVirtualTime } from '../../../../../node/testing/virtual/virtual-time.ts'
 
 const PAUSE_MS = 1_000
 const DIRECT = '/ip4/10.0.0.1/tcp/1'

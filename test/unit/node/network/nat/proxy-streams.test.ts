@@ -12,9 +12,9 @@ import {
   type StreamProxy,
 } from '../../../../../node/network/nat/proxy-streams.ts'
 import { timers } from '../../../../../node/platform/platform.ts'
+import { createVirtualTime } from '../../../../../node/testing/virtual/virtual-time.ts'
 import { startBareNode } from '../../../../support/bare-node.ts'
 import { until } from '../../../../support/until.ts'
-import { createVirtualTime } from '../../../../support/virtual-time.ts'
 
 const PROTOCOL = '/test/splice/1'
 const MIB = 1 << 20

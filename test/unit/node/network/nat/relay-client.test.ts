@@ -10,8 +10,8 @@ import {
 } from '../../../../../node/network/nat/relay-client.ts'
 import { RESERVATION_MS } from '../../../../../node/network/nat/relay-messages.ts'
 import { RelayOptions, type RelaySettings } from '../../../../../node/options/discovery-options.ts'
+import { createVirtualTime } from '../../../../../node/testing/virtual/virtual-time.ts'
 import { ParleyError } from '../../../../../protocols/errors.ts'
-import { createVirtualTime } from '../../../../support/virtual-time.ts'
 
 const at = (id: string): string => `/ip4/10.0.0.${id.charCodeAt(0) - 96}/tcp/1`
 const through = (id: string): string => `${at(id)}/p2p/${id}/p2p-circuit/p2p/self`

@@ -11,12 +11,12 @@ import {
 } from '../../../../../node/store/fences/fence-store.ts'
 import { encodeFrame, encodeHeader, LOG_HEADER_BYTES } from '../../../../../node/store/log/log-frames.ts'
 import { LOG_MARKER_FILE } from '../../../../../node/store/log/log-marker.ts'
+import { createFaultyDisk, type FaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
+import { createRandom } from '../../../../../node/testing/virtual/virtual-time.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
 import { createFenceGuard } from '../../../../../protocols/journal/fencing/fence-guard.ts'
 import { createTimers, diskOf, type Image, imageOf, readable } from '../../../../support/disk-image.ts'
-import { createFaultyDisk, type FaultyDisk } from '../../../../support/faulty-disk.ts'
 import { failureOf } from '../../../../support/until.ts'
-import { createRandom } from '../../../../support/virtual-time.ts'
 
 const TAIL = 4_096
 const WRITES = 160

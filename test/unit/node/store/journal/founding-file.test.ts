@@ -3,12 +3,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openFolder } from '../../../../../node/store/files/disk.ts'
 import { createFoundingFile, FOUNDING_FILE } from '../../../../../node/store/journal/founding-file.ts'
+import { createFaultyDisk, type FaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
+import { createRandom } from '../../../../../node/testing/virtual/virtual-time.ts'
 import type { FoundingRecord } from '../../../../../protocols/consensus/bootstrap/founding-record.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
-import { createFaultyDisk, type FaultyDisk } from '../../../../support/faulty-disk.ts'
 import { testFolder } from '../../../../support/folder.ts'
 import { failureOf } from '../../../../support/until.ts'
-import { createRandom } from '../../../../support/virtual-time.ts'
 
 const [A, B, C] = ['a.01', 'b.02', 'c.03'] as const
 const set = [A, B, C]

@@ -13,10 +13,10 @@ import {
 } from '../../../../../node/store/journal/journal-loss.ts'
 import { logFiles, surveyJournal } from '../../../../../node/store/journal/journal-survey.ts'
 import { LOG_MARKER_FILE } from '../../../../../node/store/log/log-marker.ts'
+import { createFaultyDisk, type FaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
+import { createRandom } from '../../../../../node/testing/virtual/virtual-time.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
-import { createFaultyDisk, type FaultyDisk } from '../../../../support/faulty-disk.ts'
 import { failureOf } from '../../../../support/until.ts'
-import { createRandom } from '../../../../support/virtual-time.ts'
 import { contentsOf, entries, nameOf, OTHERS, PEER, random, storeOf } from './recovery-stores.ts'
 
 const AT = 1_700_000_000_000

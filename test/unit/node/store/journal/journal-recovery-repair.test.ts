@@ -8,11 +8,11 @@ import { surveyJournal } from '../../../../../node/store/journal/journal-survey.
 import { createSnapshotStore } from '../../../../../node/store/journal/snapshot-files.ts'
 import { isWholePayload } from '../../../../../node/store/log/log-items.ts'
 import { openLogStore } from '../../../../../node/store/log/log-store.ts'
+import type { FaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
+import { createRandom } from '../../../../../node/testing/virtual/virtual-time.ts'
 import type { LogState } from '../../../../../protocols/consensus/group/group-storage.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
-import type { FaultyDisk } from '../../../../support/faulty-disk.ts'
 import { failureOf } from '../../../../support/until.ts'
-import { createRandom } from '../../../../support/virtual-time.ts'
 import { chunks, contentsOf, entries, entry, MESH, nameOf, PEER, random, storeOf } from './recovery-stores.ts'
 
 const options = { random, peer: PEER }

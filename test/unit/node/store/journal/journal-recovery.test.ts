@@ -14,11 +14,11 @@ import { surveyJournal } from '../../../../../node/store/journal/journal-survey.
 import { createSnapshotStore } from '../../../../../node/store/journal/snapshot-files.ts'
 import { LOG_MARKER_FILE } from '../../../../../node/store/log/log-marker.ts'
 import { openLogStore } from '../../../../../node/store/log/log-store.ts'
+import { createFaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
+import { createRandom } from '../../../../../node/testing/virtual/virtual-time.ts'
 import { recoveredMeshId } from '../../../../../protocols/consensus/bootstrap/founding-record.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
-import { createFaultyDisk } from '../../../../support/faulty-disk.ts'
 import { failureOf } from '../../../../support/until.ts'
-import { createRandom } from '../../../../support/virtual-time.ts'
 import { chunks, contentsOf, entries, MESH, nameOf, OTHERS, PEER, random, storeOf } from './recovery-stores.ts'
 
 const sha256 = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest()

@@ -5,9 +5,9 @@ import { test } from 'node:test'
 import { repairLog, verifyLog } from '../../../../../node/store/journal/journal-repair.ts'
 import { logFiles } from '../../../../../node/store/journal/journal-survey.ts'
 import { openLogStore } from '../../../../../node/store/log/log-store.ts'
+import { createFaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
 import type { Entry } from '../../../../../protocols/consensus/raft/raft-messages.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
-import { createFaultyDisk } from '../../../../support/faulty-disk.ts'
 import { failureOf } from '../../../../support/until.ts'
 
 const random = (bytes: number): Uint8Array => new Uint8Array(randomBytes(bytes))

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openMemberWithdrawal, WITHDRAWAL_FILE } from '../../../../../node/store/journal/member-withdrawal.ts'
+import { createFaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
+import { createRandom } from '../../../../../node/testing/virtual/virtual-time.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
-import { createFaultyDisk } from '../../../../support/faulty-disk.ts'
 import { failureOf } from '../../../../support/until.ts'
-import { createRandom } from '../../../../support/virtual-time.ts'
 
 test('what was kept survives a power cut, both ways, and again', async () => {
   for (let seed = 1; seed <= 20; seed += 1) {

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createProofFile, PROOF_FILE } from '../../../../../node/store/journal/proof-file.ts'
+import { createFaultyDisk, type FaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
+import { createRandom } from '../../../../../node/testing/virtual/virtual-time.ts'
 import type { ProofChain } from '../../../../../protocols/consensus/proof/proof-chain.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
-import { createFaultyDisk, type FaultyDisk } from '../../../../support/faulty-disk.ts'
 import { failureOf } from '../../../../support/until.ts'
-import { createRandom } from '../../../../support/virtual-time.ts'
 import { founders, membersOf, proofOf } from '../../../consensus/proof/signed.ts'
 
 const { meshId, chain } = founders('abc')

@@ -3,13 +3,13 @@ import { randomBytes } from 'node:crypto'
 import { createFoundingFile } from '../../../../../node/store/journal/founding-file.ts'
 import { createSnapshotStore } from '../../../../../node/store/journal/snapshot-files.ts'
 import { openLogStore } from '../../../../../node/store/log/log-store.ts'
+import { createFaultyDisk, type FaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
 import type { FoundingRecord } from '../../../../../protocols/consensus/bootstrap/founding-record.ts'
 import {
   type Configuration,
   type Entry,
   encodeConfiguration,
 } from '../../../../../protocols/consensus/raft/raft-messages.ts'
-import { createFaultyDisk, type FaultyDisk } from '../../../../support/faulty-disk.ts'
 
 export const PEER = 'peer'
 export const OTHERS = ['other.01', 'third.02'] as const

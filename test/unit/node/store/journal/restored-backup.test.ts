@@ -10,12 +10,12 @@ import { surveyJournal } from '../../../../../node/store/journal/journal-survey.
 import { handleRestoredBackup, renewRestoredJournal } from '../../../../../node/store/journal/restored-backup.ts'
 import { LOG_MARKER_FILE } from '../../../../../node/store/log/log-marker.ts'
 import { openLogStore } from '../../../../../node/store/log/log-store.ts'
+import { createFaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
+import { createRandom } from '../../../../../node/testing/virtual/virtual-time.ts'
 import { resume } from '../../../../../protocols/consensus/bootstrap/founding-steps.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
-import { createFaultyDisk } from '../../../../support/faulty-disk.ts'
 import { testFolder } from '../../../../support/folder.ts'
 import { failureOf } from '../../../../support/until.ts'
-import { createRandom } from '../../../../support/virtual-time.ts'
 import { contentsOf, MESH, OTHERS, PEER, random, storeOf } from './recovery-stores.ts'
 
 const reasonOf = (error: unknown): unknown => isParleyError(error, 'STA003') && error.details.reason

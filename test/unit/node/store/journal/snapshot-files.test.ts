@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { createSnapshotStore } from '../../../../../node/store/journal/snapshot-files.ts'
+import { createFaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
+import { createRandom } from '../../../../../node/testing/virtual/virtual-time.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
-import { createFaultyDisk } from '../../../../support/faulty-disk.ts'
 import { failureOf } from '../../../../support/until.ts'
-import { createRandom } from '../../../../support/virtual-time.ts'
 
 const random = (bytes: number): Uint8Array => new Uint8Array(randomBytes(bytes))
 const meta = { index: 42, term: 3, configuration: { voters: ['a', 'b'], learners: ['c'] } }

@@ -13,12 +13,12 @@ import {
 } from '../../../../../node/store/log/log-marker.ts'
 import { readSegments } from '../../../../../node/store/log/log-segments.ts'
 import { openLogStore } from '../../../../../node/store/log/log-store.ts'
+import { createFaultyDisk, type FaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
+import { createRandom } from '../../../../../node/testing/virtual/virtual-time.ts'
 import type { Entry } from '../../../../../protocols/consensus/raft/raft-messages.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
 import { createTimers, diskOf, type Image, imageOf, readable } from '../../../../support/disk-image.ts'
-import { createFaultyDisk, type FaultyDisk } from '../../../../support/faulty-disk.ts'
 import { failureOf } from '../../../../support/until.ts'
-import { createRandom } from '../../../../support/virtual-time.ts'
 
 const TAIL = 4_096
 const random = (bytes: number): Uint8Array => new Uint8Array(randomBytes(bytes))

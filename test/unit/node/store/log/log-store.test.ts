@@ -5,13 +5,13 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { openFolder } from '../../../../../node/store/files/disk.ts'
 import { openLogStore } from '../../../../../node/store/log/log-store.ts'
+import { createFaultyDisk, type FaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
+import { createRandom } from '../../../../../node/testing/virtual/virtual-time.ts'
 import type { LogChange, LogState } from '../../../../../protocols/consensus/group/group-storage.ts'
 import type { Entry } from '../../../../../protocols/consensus/raft/raft-messages.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
-import { createFaultyDisk, type FaultyDisk } from '../../../../support/faulty-disk.ts'
 import { testFolder } from '../../../../support/folder.ts'
 import { failureOf } from '../../../../support/until.ts'
-import { createRandom } from '../../../../support/virtual-time.ts'
 
 const random = (bytes: number): Uint8Array => new Uint8Array(randomBytes(bytes))
 const entry = (index: number, term = 1, size = 20): Entry => ({

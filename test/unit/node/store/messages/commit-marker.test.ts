@@ -9,8 +9,8 @@ import {
   readCommitMarker,
   writeCommitMarker,
 } from '../../../../../node/store/messages/commit-marker.ts'
-import { createFaultyDisk } from '../../../../support/faulty-disk.ts'
-import { createRandom } from '../../../../support/virtual-time.ts'
+import { createFaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
+import { createRandom } from '../../../../../node/testing/virtual/virtual-time.ts'
 
 const ID = '0123456789abcdef0123456789abcdef'
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

@@ -13,8 +13,8 @@ import {
   type Neighbours,
   neighboursProtocol,
 } from '../../../../../../node/observe/debug/sources/neighbours.ts'
+import { createPortNetwork, type NetworkNode } from '../../../../../../node/testing/virtual/port-network.ts'
 import type { Port } from '../../../../../../protocols/port.ts'
-import { createPortNetwork, type NetworkNode } from '../../../../../support/port-network.ts'
 
 interface Side extends NetworkNode {
   readonly neighbours: Neighbours

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as z from 'zod'
-import { defineProtocol } from '../../../protocols/define.ts'
-import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
-import type { Acceptance } from '../../../protocols/port.ts'
-import { createPortNetwork, type NetworkOptions } from '../../support/port-network.ts'
+import { createPortNetwork, type NetworkOptions } from '../../../../../node/testing/virtual/port-network.ts'
+import { defineProtocol } from '../../../../../protocols/define.ts'
+import { isParleyError, ParleyError } from '../../../../../protocols/errors.ts'
+import type { Acceptance } from '../../../../../protocols/port.ts'
 
 const probe = defineProtocol({
   name: 'probe',

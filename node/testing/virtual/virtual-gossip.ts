@@ -5,7 +5,7 @@
  * State per node: subscriptions and the digests of messages seen (at most MAX_SEEN, the oldest go first).
  */
 import { createHash } from 'node:crypto'
-import type { Acceptance, Gossip } from '../../protocols/port.ts'
+import type { Acceptance, Gossip } from '../../../protocols/port.ts'
 
 const MAX_SEEN = 10_000
 

@@ -4,7 +4,7 @@
  * State: for each file what a power cut would leave, and what was written since, as single writes; names that were not
  * synced yet come and go with a power cut too.
  */
-import type { Disk, DiskFile } from '../../node/store/files/disk.ts'
+import type { Disk, DiskFile } from '../../store/files/disk.ts'
 
 const SECTOR = 512
 const SYNC_TURNS = 6
@@ -76,6 +76,60 @@ export interface FaultyDisk extends Disk {
   used(): number
 }
 
+interface FileRules {
+  /** @throws where the process that opened the file is gone */
+  check(): void
+  /** Bytes that the disk still takes. */
+  left(): number
+  /** Whether this sync fails. */
+  failsSync(): boolean
+}
+
+const fileOf = (contents: Contents, rules: FileRules): DiskFile => {
+  const writeNow = (bytes: Uint8Array, at: number): void => {
+    rules.check()
+    const grows = Math.max(0, at + bytes.length - contents.size)
+    const left = rules.left()
+    if (grows > left) {
+      // A write that finds no room has done a part of it.
+      const part = bytes.slice(0, Math.max(0, bytes.length - (grows - left)))
+      if (part.length > 0) put(contents, { at, bytes: part })
+      throw new SystemError('ENOSPC')
+    }
+    put(contents, { at, bytes: bytes.slice() })
+  }
+  return {
+    write: async (bytes, at) => writeNow(bytes, at),
+    writeNow,
+    async truncate(size) {
+      rules.check()
+      put(contents, { size })
+    },
+    async sync() {
+      // It takes a while, in which the power may go.
+      for (let turn = 0; turn < SYNC_TURNS; turn += 1) await Promise.resolve()
+      rules.check()
+      if (rules.failsSync()) throw new SystemError('EIO')
+      contents.safe = now(contents)
+      contents.writes = []
+    },
+    async close() {},
+  }
+}
+
+/** Any prefix of the writes, the last of which is torn at a sector, or has some of its sectors only. */
+const tear = (contents: Contents, random: () => number): Contents => {
+  const count = Math.floor(random() * (contents.writes.length + 1))
+  let safe = contents.writes.slice(0, count).reduce(apply, contents.safe)
+  const torn = contents.writes[count]
+  if (torn !== undefined && 'bytes' in torn) {
+    for (let at = 0; at < torn.bytes.length; at += SECTOR) {
+      if (random() < 0.5) safe = apply(safe, { at: torn.at + at, bytes: torn.bytes.subarray(at, at + SECTOR) })
+    }
+  }
+  return contentsOf(safe)
+}
+
 export const createFaultyDisk = (): FaultyDisk => {
   let files = new Map<string, Contents>()
   /** As a power cut would leave the names. */
@@ -89,56 +143,19 @@ export const createFaultyDisk = (): FaultyDisk => {
     return contents
   }
 
-  const fileOf = (contents: Contents): DiskFile => {
+  const opened = (contents: Contents): DiskFile => {
     const born = life
-    const check = (): void => {
-      if (born !== life) throw new SystemError('EBADF')
-    }
-    const writeNow = (bytes: Uint8Array, at: number): void => {
-      check()
-      const grows = Math.max(0, at + bytes.length - contents.size)
-      const left = disk.room - used()
-      if (grows > left) {
-        // A write that finds no room has done a part of it.
-        const part = bytes.slice(0, Math.max(0, bytes.length - (grows - left)))
-        if (part.length > 0) put(contents, { at, bytes: part })
-        throw new SystemError('ENOSPC')
-      }
-      put(contents, { at, bytes: bytes.slice() })
-    }
-    return {
-      write: async (bytes, at) => writeNow(bytes, at),
-      writeNow,
-      async truncate(size) {
-        check()
-        put(contents, { size })
+    return fileOf(contents, {
+      check() {
+        if (born !== life) throw new SystemError('EBADF')
       },
-      async sync() {
-        // It takes a while, in which the power may go.
-        for (let turn = 0; turn < SYNC_TURNS; turn += 1) await Promise.resolve()
-        check()
-        if (disk.failSync) {
-          disk.failSync = false
-          throw new SystemError('EIO')
-        }
-        contents.safe = now(contents)
-        contents.writes = []
+      left: () => disk.room - used(),
+      failsSync() {
+        const { failSync } = disk
+        disk.failSync = false
+        return failSync
       },
-      async close() {},
-    }
-  }
-
-  /** Any prefix of the writes, the last of which is torn at a sector, or has some of its sectors only. */
-  const tear = (contents: Contents, random: () => number): Contents => {
-    const count = Math.floor(random() * (contents.writes.length + 1))
-    let safe = contents.writes.slice(0, count).reduce(apply, contents.safe)
-    const torn = contents.writes[count]
-    if (torn !== undefined && 'bytes' in torn) {
-      for (let at = 0; at < torn.bytes.length; at += SECTOR) {
-        if (random() < 0.5) safe = apply(safe, { at: torn.at + at, bytes: torn.bytes.subarray(at, at + SECTOR) })
-      }
-    }
-    return contentsOf(safe)
+    })
   }
 
   const disk: FaultyDisk = {
@@ -151,9 +168,9 @@ export const createFaultyDisk = (): FaultyDisk => {
       if (files.has(name)) throw new SystemError('EEXIST')
       const contents = contentsOf(new Uint8Array(0))
       files.set(name, contents)
-      return fileOf(contents)
+      return opened(contents)
     },
-    open: async (name) => fileOf(find(name)),
+    open: async (name) => opened(find(name)),
     async rename(from, to) {
       files.set(to, find(from))
       files.delete(from)

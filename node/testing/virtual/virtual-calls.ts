@@ -17,22 +17,24 @@ import {
   type MethodKind,
   type Progress,
   wireId,
-} from '../../protocols/define.ts'
-import { fromFault, ParleyError, toFault } from '../../protocols/errors.ts'
-import type { Stop } from '../../protocols/port.ts'
-import { toProgress } from '../../protocols/wire/link/progress-reports.ts'
+} from '../../../protocols/define.ts'
+import { fromFault, ParleyError, toFault } from '../../../protocols/errors.ts'
+import type { Stop } from '../../../protocols/port.ts'
+import { toProgress } from '../../../protocols/wire/link/progress-reports.ts'
+import type { Travel } from './virtual-connections.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
 export interface CallNode {
   readonly id: string
   readonly isConnected: (peer: string) => boolean
   /** Runs `fn` at the other node after the link's latency, if the link still stands then. */
-  readonly send: (to: string, bytes: Uint8Array, fn: () => void) => void
+  readonly send: (to: string, bytes: Uint8Array, fn: () => void, travel?: Travel) => void
 }
 
 type ErasedHandler = (input: unknown, context: Context) => unknown
 interface Serving {
   protocol: AnyProtocol
+  /** They get what the contract's schemas have read. */
   handlers: Record<string, ErasedHandler>
 }
 
@@ -62,8 +64,7 @@ const write = (content: Content = 'json', value: unknown): Uint8Array => {
   return new TextEncoder().encode(value === undefined ? '' : JSON.stringify(value))
 }
 const read = (content: Content = 'json', bytes: Uint8Array): unknown => {
-  if (content === 'cbor') return decode(bytes)
-  if (content === 'bytes') return bytes
+  if (content !== 'json') return content === 'cbor' ? decode(bytes) : bytes
   return bytes.length === 0 ? undefined : JSON.parse(new TextDecoder().decode(bytes))
 }
 
@@ -78,7 +79,7 @@ const replySchema = (method: Method): Method['request'] | undefined =>
   'stream' in method ? method.stream : 'response' in method ? method.response : undefined
 
 /** Items as they come, for one reader. */
-const createInbox = () => {
+const createItems = () => {
   const items: unknown[] = []
   let over: { error?: Error | undefined } | undefined
   let wake: () => void = () => {}
@@ -105,26 +106,73 @@ const createInbox = () => {
   }
 }
 
-export const createVirtualCalls = (time: VirtualTime) => {
-  const nodes = new Map<string, CallNode>()
-  const served = new Map<string, Map<string, Serving>>()
-  const open = new Set<Exchange>()
-  const counted = { unary: 0, stream: 0, 'one-way': 0 }
+const notServed = ({ protocol, method }: Called): ParleyError =>
+  new ParleyError('MSG004', `${protocol} ${method} is not served here`, { hint: 'ask another peer' })
+const notConnected = (id: string, peer: string): ParleyError =>
+  new ParleyError('COM002', `${peer} is not connected to ${id}`, { hint: 'connect first', details: { sent: false } })
+
+type Call = readonly [CallNode, peer: string, AnyProtocol, name: string, input: unknown, options: CallOptions]
+
+export class VirtualCalls {
+  readonly #time: VirtualTime
+  readonly #nodes = new Map<string, CallNode>()
+  readonly #served = new Map<string, Map<string, Serving>>()
+  readonly #open = new Set<Exchange>()
+  readonly counted = { unary: 0, stream: 0, 'one-way': 0 }
+
+  constructor(time: VirtualTime) {
+    this.#time = time
+  }
+
+  join(node: CallNode): void {
+    this.#nodes.set(node.id, node)
+  }
+
+  leave(id: string): void {
+    this.#nodes.delete(id)
+    this.#served.delete(id)
+  }
+
+  serve<P extends AnyProtocol>(node: CallNode, protocol: P, handlers: Handlers<P>): () => Promise<void> {
+    const own = this.#served.get(node.id) ?? new Map<string, Serving>()
+    own.set(wireId(protocol), { protocol, handlers: handlers as Serving['handlers'] })
+    this.#served.set(node.id, own)
+    return async () => {
+      own.delete(wireId(protocol))
+    }
+  }
+
+  to<P extends AnyProtocol>(node: CallNode, peer: string, protocol: P, defaults: CallOptions = {}): Client<P> {
+    const method = (name: string, kind: MethodKind) => (input: unknown, options?: CallOptions) => {
+      const call: Call = [node, peer, protocol, name, input, { ...defaults, ...options }]
+      return kind === 'stream' ? this.#stream(...call) : kind === 'unary' ? this.#unary(...call) : this.#oneWay(call)
+    }
+    const methods = Object.entries(protocol.methods).map(([name, declared]) => [name, method(name, kindOf(declared))])
+    // One function per method of the contract, by construction.
+    return Object.fromEntries(methods) as Client<P>
+  }
+
+  /** The connection between two nodes is gone: what is open on it fails on both sides. */
+  cut(a: string, b: string): void {
+    for (const exchange of this.#open) {
+      if (!(exchange.from === a && exchange.to === b) && !(exchange.from === b && exchange.to === a)) continue
+      const error = new ParleyError('COM002', `the connection between ${a} and ${b} was closed`)
+      exchange.end(error)
+      exchange.cancel.abort(error)
+    }
+  }
 
   /** The server's side: reads, checks, runs the handler and sends what it gives back. */
-  const answer = async (node: CallNode, exchange: Exchange, called: Called, payload: Uint8Array): Promise<void> => {
+  async #answer(node: CallNode, exchange: Exchange, called: Called, payload: Uint8Array): Promise<void> {
+    const open = this.#open
     const reply = (bytes: Uint8Array, fn: () => void): void => {
       if (open.has(exchange)) node.send(exchange.from, bytes, () => open.has(exchange) && fn())
     }
     try {
-      const serving = served.get(node.id)?.get(called.protocol)
+      const serving = this.#served.get(node.id)?.get(called.protocol)
       const method = serving?.protocol.methods[called.method]
       const handler = serving?.handlers[called.method]
-      if (method === undefined || handler === undefined) {
-        throw new ParleyError('MSG004', `${called.protocol} ${called.method} is not served here`, {
-          hint: 'ask another peer',
-        })
-      }
+      if (method === undefined || handler === undefined) throw notServed(called)
       const schema = replySchema(method)
       const send = (value: unknown): void => {
         if (schema === undefined) return
@@ -132,7 +180,7 @@ export const createVirtualCalls = (time: VirtualTime) => {
         reply(bytes, () => exchange.item(read(method.content, bytes)))
       }
       const input = parse(method.request, read(method.content, payload), called.method)
-      const result = handler(input, contextOf(node, exchange, called))
+      const result = handler(input, this.#contextOf(node, exchange, called))
       if (kindOf(method) === 'stream') for await (const item of result as AsyncIterable<unknown>) send(item)
       else send(await result)
       reply(new Uint8Array(), () => exchange.end())
@@ -142,47 +190,58 @@ export const createVirtualCalls = (time: VirtualTime) => {
     }
   }
 
-  const contextOf = (node: CallNode, exchange: Exchange, called: Called): Context => ({
-    signal: exchange.cancel.signal,
-    peer: exchange.from,
-    remainingMs: () => Math.max(0, called.deadlineMs - time.now()),
-    progress(fraction, note) {
-      if (!open.has(exchange)) return
-      called.deadlineMs = Math.min(time.now() + called.timeoutMs, called.limitMs)
-      const report = toProgress(fraction, note)
-      node.send(exchange.from, new Uint8Array(), () => open.has(exchange) && exchange.progress(report))
-    },
-    get envelope(): never {
-      throw new Error('the port network has no envelopes')
-    },
-  })
+  #contextOf(node: CallNode, exchange: Exchange, called: Called): Context {
+    const time = this.#time
+    const open = this.#open
+    return {
+      signal: exchange.cancel.signal,
+      peer: exchange.from,
+      remainingMs: () => Math.max(0, called.deadlineMs - time.now()),
+      progress(fraction, note) {
+        if (!open.has(exchange)) return
+        called.deadlineMs = Math.min(time.now() + called.timeoutMs, called.limitMs)
+        const report = toProgress(fraction, note)
+        node.send(exchange.from, new Uint8Array(), () => open.has(exchange) && exchange.progress(report))
+      },
+      get envelope(): never {
+        throw new Error('the port network has no envelopes')
+      },
+    }
+  }
 
   /** The caller's side: opens an exchange, whose items come out of the iterator. */
-  const begin = (
-    node: CallNode,
-    peer: string,
-    protocol: AnyProtocol,
-    name: string,
-    input: unknown,
-    options: CallOptions,
-  ) => {
+  #begin(...call: Call) {
+    const [node, peer, protocol, name, input, options] = call
     const method = protocol.methods[name]
     if (method === undefined) throw new ParleyError('MSG004', `${protocol.name} has no method ${name}`)
     const kind = kindOf(method)
     const payload = write(method.content, parse(method.request, input, name))
-    if (!node.isConnected(peer)) {
-      throw new ParleyError('COM002', `${peer} is not connected to ${node.id}`, {
-        hint: 'connect first',
-        details: { sent: false },
-      })
-    }
+    if (!node.isConnected(peer)) throw notConnected(node.id, peer)
     options.signal?.throwIfAborted()
+    const time = this.#time
     const timeoutMs = options.timeoutMs ?? method.timeoutMs ?? 30_000
-    const inbox = createInbox()
-    const stops: Stop[] = []
     const limitMs = time.now() + (options.maxMs ?? Number.POSITIVE_INFINITY)
+    const { exchange, items, giveUp, wait } = this.#openExchange(call, timeoutMs, limitMs)
+    if (kind !== 'one-way') wait()
+    this.counted[kind] += 1
+    const deadlineMs = Math.min(time.now() + timeoutMs, limitMs)
+    const called = { protocol: wireId(protocol), method: name, deadlineMs, timeoutMs, limitMs }
+    const arrive = (): void => {
+      const target = this.#nodes.get(peer)
+      if (target) void this.#answer(target, exchange, called, payload)
+    }
+    node.send(peer, payload, arrive, kind === 'one-way' ? 'one-way' : 'steady')
+    return { items, giveUp }
+  }
+
+  /** Nothing is waited for before `wait`. */
+  #openExchange([node, peer, , name, , options]: Call, timeoutMs: number, limitMs: number) {
+    const open = this.#open
+    const time = this.#time
+    const arriving = createItems()
+    const stops: Stop[] = []
     let stopTimer: Stop = () => {}
-    const wait = (): void => {
+    const restart = (): void => {
       stopTimer()
       stopTimer = time.after(Math.min(timeoutMs, limitMs - time.now()), () =>
         giveUp(new ParleyError('COM001', `${name} took longer than ${timeoutMs} ms`)),
@@ -192,15 +251,15 @@ export const createVirtualCalls = (time: VirtualTime) => {
       from: node.id,
       to: peer,
       cancel: new AbortController(),
-      item: (value) => inbox.push(value),
+      item: (value) => arriving.push(value),
       progress(report) {
-        wait()
+        restart()
         options.onProgress?.(report, peer)
       },
       end: (error) => {
         if (!open.delete(exchange)) return
         for (const stop of stops) stop()
-        inbox.end(error)
+        arriving.end(error)
       },
     }
     const giveUp = (error: Error): void => {
@@ -208,91 +267,33 @@ export const createVirtualCalls = (time: VirtualTime) => {
       exchange.end(error)
       node.send(peer, new Uint8Array(), () => exchange.cancel.abort(error))
     }
-    if (kind !== 'one-way') {
+    const wait = (): void => {
       open.add(exchange)
       stops.push(() => stopTimer())
-      wait()
+      restart()
       const abort = (): void => giveUp(options.signal?.reason)
       options.signal?.addEventListener('abort', abort, { once: true })
       stops.push(() => options.signal?.removeEventListener('abort', abort))
     }
-    counted[kind] += 1
-    const deadlineMs = Math.min(time.now() + timeoutMs, limitMs)
-    const called: Called = { protocol: wireId(protocol), method: name, deadlineMs, timeoutMs, limitMs }
-    node.send(peer, payload, () => {
-      const target = nodes.get(peer)
-      if (target) void answer(target, exchange, called, payload)
-    })
-    return { items: inbox.drain(), giveUp }
+    return { exchange, items: arriving.drain(), giveUp, wait }
   }
 
-  const unary = async (...[node, peer, protocol, name, input, options]: Parameters<typeof begin>): Promise<unknown> => {
-    const { items } = begin(node, peer, protocol, name, input, options)
-    for await (const item of items) return item
-    throw new ParleyError('APP001', `${name} ended without a response`)
+  async #oneWay(call: Call): Promise<void> {
+    this.#begin(...call)
   }
-  async function* stream(...[node, peer, protocol, name, input, options]: Parameters<typeof begin>) {
-    const { items, giveUp } = begin(node, peer, protocol, name, input, options)
+
+  async #unary(...call: Call): Promise<unknown> {
+    const { items } = this.#begin(...call)
+    for await (const item of items) return item
+    throw new ParleyError('APP001', `${call[3]} ended without a response`)
+  }
+
+  async *#stream(...call: Call): AsyncGenerator<unknown, void> {
+    const { items, giveUp } = this.#begin(...call)
     try {
       yield* items
     } finally {
-      giveUp(new ParleyError('COM001', `the reader of ${name} stopped`))
+      giveUp(new ParleyError('COM001', `the reader of ${call[3]} stopped`))
     }
-  }
-
-  const to = <P extends AnyProtocol>(
-    node: CallNode,
-    peer: string,
-    protocol: P,
-    defaults: CallOptions = {},
-  ): Client<P> => {
-    const method = (name: string, kind: MethodKind) => {
-      if (kind === 'stream') {
-        return (input: unknown, options?: CallOptions) =>
-          stream(node, peer, protocol, name, input, { ...defaults, ...options })
-      }
-      if (kind === 'unary') {
-        return (input: unknown, options?: CallOptions) =>
-          unary(node, peer, protocol, name, input, { ...defaults, ...options })
-      }
-      return async (input: unknown, options?: CallOptions) => {
-        begin(node, peer, protocol, name, input, { ...defaults, ...options })
-      }
-    }
-    const methods = Object.entries(protocol.methods).map(([name, declared]) => [name, method(name, kindOf(declared))])
-    // One function per method of the contract, by construction.
-    return Object.fromEntries(methods) as Client<P>
-  }
-
-  const serve = <P extends AnyProtocol>(node: CallNode, protocol: P, handlers: Handlers<P>) => {
-    const own = served.get(node.id) ?? new Map<string, Serving>()
-    // Handlers get what the contract's schemas have read.
-    own.set(wireId(protocol), { protocol, handlers: handlers as Serving['handlers'] })
-    served.set(node.id, own)
-    return async (): Promise<void> => {
-      own.delete(wireId(protocol))
-    }
-  }
-
-  return {
-    counted,
-    join: (node: CallNode): void => {
-      nodes.set(node.id, node)
-    },
-    leave: (id: string): void => {
-      nodes.delete(id)
-      served.delete(id)
-    },
-    to,
-    serve,
-    /** The connection between two nodes is gone: what is open on it fails on both sides. */
-    cut: (a: string, b: string): void => {
-      for (const exchange of open) {
-        if (!(exchange.from === a && exchange.to === b) && !(exchange.from === b && exchange.to === a)) continue
-        const error = new ParleyError('COM002', `the connection between ${a} and ${b} was closed`)
-        exchange.end(error)
-        exchange.cancel.abort(error)
-      }
-    },
   }
 }

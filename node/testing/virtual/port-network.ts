@@ -7,9 +7,10 @@
  * envelopes, compression.
  */
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
-import type { Fields, Labels, Member, Port, Stop } from '../../protocols/port.ts'
-import { createVirtualCalls } from './virtual-calls.ts'
-import { createVirtualGossip } from './virtual-gossip.ts'
+import type { Fields, Labels, Member, Port, Stop } from '../../../protocols/port.ts'
+import { type CallNode, VirtualCalls } from './virtual-calls.ts'
+import { type Travel, VirtualConnections } from './virtual-connections.ts'
+import { createVirtualGossip, type GossipNode } from './virtual-gossip.ts'
 import { createRandom, createVirtualTime, type VirtualTime } from './virtual-time.ts'
 
 export interface NetworkOptions {
@@ -59,7 +60,6 @@ const idOf = (key: KeyObject): string =>
 
 interface Inner extends NetworkNode {
   readonly member: Member
-  readonly neighbours: Set<string>
   readonly memberFns: Set<(member: Member, change: 'joined' | 'left') => void>
 }
 
@@ -88,30 +88,76 @@ const createMetrics = () => {
   return { metrics, read }
 }
 
+/** Timers that end with their node. */
+const createNodeTimers = (time: VirtualTime) => {
+  const stops = new Set<Stop>()
+  const track = (stop: Stop): Stop => {
+    stops.add(stop)
+    return () => {
+      stops.delete(stop)
+      stop()
+    }
+  }
+  const timers: Port['timers'] = {
+    after: (delayMs, fn) => {
+      const stop = track(
+        time.after(delayMs, () => {
+          stop()
+          fn()
+        }),
+      )
+      return stop
+    },
+    every: (periodMs, fn) => track(time.every(periodMs, fn)),
+  }
+  const stopAll = () => {
+    for (const stop of stops) stop()
+  }
+  return { timers, stopAll }
+}
+
+/** What of a Port needs no other node. */
+const createOwnPort = (time: VirtualTime, random: () => number, key: KeyObject, keys: Map<string, KeyObject>) => {
+  const logs: LogLine[] = []
+  const log =
+    (level: LogLine['level']) =>
+    (message: string, fields: Fields = {}) => {
+      logs.push({ level, message, fields })
+    }
+  const { metrics, read } = createMetrics()
+  const { timers, stopAll } = createNodeTimers(time)
+  const port: Omit<Port, 'self' | 'gossip' | 'members' | 'onMember' | 'serve' | 'to'> = {
+    clock: { now: () => START_MS + time.now(), monotonic: time.now },
+    timers,
+    log: { error: log('error'), warn: log('warn'), info: log('info') },
+    metrics,
+    compression: {
+      encodings: [],
+      compress: async (_, bytes) => bytes,
+      decompress: (_, bytes) => bytes,
+    },
+    random: (bytes) => Uint8Array.from({ length: bytes }, () => Math.floor(random() * 256)),
+    hash: (bytes) => new Uint8Array(createHash('sha256').update(bytes).digest()),
+    sign: async (bytes) => new Uint8Array(sign(null, bytes, key)),
+    verify: async (peer, bytes, signature) => {
+      const publicKey = keys.get(peer)
+      return publicKey !== undefined && signature.length === 64 && verify(null, bytes, publicKey, signature)
+    },
+  }
+  return { port, logs, read, stopAll }
+}
+
 export type PortNetwork = ReturnType<typeof createPortNetwork>
 
 export const createPortNetwork = (options: NetworkOptions = {}) => {
-  const { seed = 1, latencyMs: [least, most] = [1, 5], gossipLoss = 0, mesh = 'test' } = options
+  const { seed = 1, latencyMs = [1, 5], gossipLoss = 0, mesh = 'test' } = options
   const time: VirtualTime = createVirtualTime()
   const random = createRandom(seed)
   const nodes = new Map<string, Inner>()
   const keys = new Map<string, KeyObject>()
-  /** By `from>to`: when the last message of this direction arrives, and which connection it is. */
-  const lanes = new Map<string, { lastMs: number }>()
-  const traffic = { messages: 0, bytes: 0 }
-  const calls = createVirtualCalls(time)
-  const gossip = createVirtualGossip(() => random() < gossipLoss)
-
-  const send = (from: string, to: string, bytes: Uint8Array, fn: () => void): void => {
-    const lane = lanes.get(`${from}>${to}`)
-    if (lane === undefined) return
-    traffic.messages += 1
-    traffic.bytes += bytes.length
-    lane.lastMs = Math.max(lane.lastMs, time.now() + least + random() * (most - least))
-    time.after(lane.lastMs - time.now(), () => {
-      if (lanes.get(`${from}>${to}`) === lane) fn()
-    })
-  }
+  const connections = new VirtualConnections(time, random, { latencyMs, gossipLoss, loss: 0 })
+  const calls = new VirtualCalls(time)
+  const gossip = createVirtualGossip(() => connections.isGossipLost())
 
   const tell = (node: Inner, other: Inner, change: 'joined' | 'left'): void => {
     for (const fn of [...node.memberFns]) fn(other.member, change)
@@ -119,51 +165,18 @@ export const createPortNetwork = (options: NetworkOptions = {}) => {
   const connect = (a: NetworkNode, b: NetworkNode): void => {
     const [one, two] = [nodes.get(a.id), nodes.get(b.id)]
     if (one === undefined || two === undefined || one === two) throw new Error('two living nodes are needed')
-    if (one.neighbours.has(two.id)) return
-    one.neighbours.add(two.id)
-    two.neighbours.add(one.id)
-    lanes.set(`${one.id}>${two.id}`, { lastMs: 0 }).set(`${two.id}>${one.id}`, { lastMs: 0 })
+    if (!connections.connect(one.id, two.id)) return
     gossip.connected(one.id, two.id)
     tell(one, two, 'joined')
     tell(two, one, 'joined')
   }
   const disconnect = (a: NetworkNode, b: NetworkNode): void => {
     const [one, two] = [nodes.get(a.id), nodes.get(b.id)]
-    if (!one?.neighbours.delete(b.id) || !two?.neighbours.delete(a.id)) return
-    lanes.delete(`${a.id}>${b.id}`)
-    lanes.delete(`${b.id}>${a.id}`)
+    if (one === undefined || two === undefined || !connections.disconnect(a.id, b.id)) return
     calls.cut(a.id, b.id)
     gossip.disconnected(a.id, b.id)
     tell(one, two, 'left')
     tell(two, one, 'left')
-  }
-
-  /** Timers that end with their node. */
-  const createTimers = () => {
-    const stops = new Set<Stop>()
-    const track = (stop: Stop): Stop => {
-      stops.add(stop)
-      return () => {
-        stops.delete(stop)
-        stop()
-      }
-    }
-    const timers: Port['timers'] = {
-      after: (delayMs, fn) => {
-        const stop = track(
-          time.after(delayMs, () => {
-            stop()
-            fn()
-          }),
-        )
-        return stop
-      },
-      every: (periodMs, fn) => track(time.every(periodMs, fn)),
-    }
-    const stopAll = () => {
-      for (const stop of stops) stop()
-    }
-    return { timers, stopAll }
   }
 
   /**
@@ -175,43 +188,22 @@ export const createPortNetwork = (options: NetworkOptions = {}) => {
     const id = idOf(key)
     if (nodes.has(id)) throw new Error(`${name} is running`)
     keys.set(id, createPublicKey(key))
-    const logs: LogLine[] = []
-    const log =
-      (level: LogLine['level']) =>
-      (message: string, fields: Fields = {}) => {
-        logs.push({ level, message, fields })
-      }
-    const { metrics, read } = createMetrics()
-    const { timers, stopAll } = createTimers()
-    const neighbours = new Set<string>()
+    const near = connections.add(id)
     const memberFns: Inner['memberFns'] = new Set()
-    const wires = {
+    const own = createOwnPort(time, random, key, keys)
+    const wires: CallNode & GossipNode = {
       id,
-      neighbours: () => [...neighbours],
-      isConnected: (peer: string) => neighbours.has(peer),
-      send: (to: string, bytes: Uint8Array, fn: () => void) => send(id, to, bytes, fn),
+      neighbours: () => [...near],
+      isConnected: (peer) => near.has(peer),
+      send: (to: string, bytes: Uint8Array, fn: () => void, travel?: Travel) =>
+        connections.send(id, to, bytes, fn, travel),
     }
     calls.join(wires)
     const port: Port = {
+      ...own.port,
       self: { id, name, mesh, incarnation },
-      clock: { now: () => START_MS + time.now(), monotonic: time.now },
-      timers,
-      log: { error: log('error'), warn: log('warn'), info: log('info') },
-      metrics,
-      compression: {
-        encodings: [],
-        compress: async (_, bytes) => bytes,
-        decompress: (_, bytes) => bytes,
-      },
       gossip: gossip.join(wires),
-      random: (bytes) => Uint8Array.from({ length: bytes }, () => Math.floor(random() * 256)),
-      hash: (bytes) => new Uint8Array(createHash('sha256').update(bytes).digest()),
-      sign: async (bytes) => new Uint8Array(sign(null, bytes, key)),
-      verify: async (peer, bytes, signature) => {
-        const publicKey = keys.get(peer)
-        return publicKey !== undefined && signature.length === 64 && verify(null, bytes, publicKey, signature)
-      },
-      members: () => [...neighbours].flatMap((peer) => nodes.get(peer)?.member ?? []),
+      members: () => [...near].flatMap((peer) => nodes.get(peer)?.member ?? []),
       onMember: (fn) => {
         memberFns.add(fn)
         return () => memberFns.delete(fn)
@@ -221,26 +213,18 @@ export const createPortNetwork = (options: NetworkOptions = {}) => {
     }
     const kill = (): void => {
       memberFns.clear()
-      stopAll()
-      for (const peer of [...neighbours]) {
+      own.stopAll()
+      for (const peer of [...near]) {
         const other = nodes.get(peer)
         if (other) disconnect(node, other)
       }
       nodes.delete(id)
+      connections.remove(id)
       calls.leave(id)
       gossip.leave(id)
     }
-    const node: Inner = {
-      id,
-      port,
-      logs,
-      metric: read,
-      isConnected: wires.isConnected,
-      kill,
-      member: { id, name },
-      neighbours,
-      memberFns,
-    }
+    const shown = { id, port, logs: own.logs, metric: own.read, isConnected: wires.isConnected, kill }
+    const node: Inner = { ...shown, member: { id, name }, memberFns }
     nodes.set(id, node)
     return node
   }
@@ -251,7 +235,10 @@ export const createPortNetwork = (options: NetworkOptions = {}) => {
     start,
     connect,
     disconnect,
-    traffic,
+    connections,
+    traffic: connections.traffic,
+    /** Loss, latency: what is set here counts from then on. */
+    faults: connections.faults,
     calls: calls.counted,
     gossipRefused: (node: NetworkNode): number => gossip.refused(node.id),
   }

@@ -4,7 +4,7 @@
  * State: the pending calls, in the order of their time. Between two calls all promise reactions run, so a run with the
  * same seed is the same run, as long as nothing under test waits for real I/O.
  */
-import type { Stop } from '../../protocols/port.ts'
+import type { Stop } from '../../../protocols/port.ts'
 
 /** Numbers in [0, 1). Source: G. Marsaglia, Xorshift RNGs, J. of Statistical Software 8(14), 2003; shifts 13, 17, 5. */
 export const createRandom = (seed: number): (() => number) => {
