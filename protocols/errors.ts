@@ -5,6 +5,7 @@
  * the stack never do. An unexpected failure inside a handler reaches the peer as one fixed text (APP001). STA003 is several
  * things: `details.reason` says which, and severity and recovery follow it (state-reasons.ts).
  */
+import { type ErrorReason, reasonOf } from './error-reasons.ts'
 import { type Recovery, type Severity, type StateReason, severityAndRecoveryOf } from './state-reasons.ts'
 
 interface CodeInfo {
@@ -91,7 +92,15 @@ export class ParleyError extends Error {
     this.details = options.details ?? {}
     this.remote = options.remote ?? false
   }
+
+  /** `details.reason`, where errors of this code have it in this version: a switch over it can name them all. */
+  get reason(): ErrorReason | undefined {
+    return reasonOf(this.code, this.details.reason)
+  }
 }
+
+/** An error of one of these codes. */
+export type ErrorOf<C extends Code> = ParleyError & { readonly code: C; readonly reason: ErrorReason<C> | undefined }
 
 /** STA003. @param details beside the reason @param cause stays on this node */
 export const stateError = (
@@ -105,8 +114,8 @@ export const stateError = (
 export const isCode = (code: string): code is Code => Object.hasOwn(CODES, code)
 
 /** True for an error of this mesh, optionally of one of the given codes. */
-export const isParleyError = (error: unknown, ...codes: Code[]): error is ParleyError =>
-  error instanceof ParleyError && (codes.length === 0 || codes.includes(error.code))
+export const isParleyError = <C extends Code>(error: unknown, ...codes: C[]): error is ErrorOf<C> =>
+  error instanceof ParleyError && (codes.length === 0 || (codes as readonly Code[]).includes(error.code))
 
 /** What a peer is told. Anything but a ParleyError becomes one fixed text, so that nothing internal leaks. */
 export const toFault = (error: unknown): Fault => {

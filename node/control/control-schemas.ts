@@ -17,6 +17,7 @@
  */
 import * as z from 'zod'
 import { WAITS_FOR } from '../../protocols/delivery/send/outbox-list.ts'
+import type { ErrorReason } from '../../protocols/error-reasons.ts'
 import { CODES, type Code, isParleyError, ParleyError, toFault } from '../../protocols/errors.ts'
 import {
   AgentDetailsSchema,
@@ -55,7 +56,7 @@ export const faultOf = (error: unknown): ControlFault => ({
 })
 
 /** `details.reason` where nobody here has that name: the node says so itself, and no peer does. */
-export const NO_AGENT = 'no-agent'
+export const NO_AGENT = 'no-agent' satisfies ErrorReason<'STA001'>
 
 const isCode = (code: string): code is Code => Object.hasOwn(CODES, code)
 

@@ -7,6 +7,7 @@
 import type { Connection } from '@libp2p/interface'
 import * as z from 'zod'
 import { defineProtocol } from '../../protocols/define.ts'
+import type { ErrorReason } from '../../protocols/error-reasons.ts'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import type { Clock } from '../../protocols/port.ts'
 import { DEFAULT_SKEW_MS } from '../../protocols/security/membership-claims.ts'
@@ -65,8 +66,12 @@ const BY_TIME: readonly unknown[] = ['not-yet-valid', 'expired', 'clocks']
 /** A difference below this explains no refusal. */
 const NOTABLE_SKEW_MS = 1_000
 
-const sec001 = (reason: string, message: string, hint: string, more: Record<string, unknown> = {}): ParleyError =>
-  new ParleyError('SEC001', message, { hint, details: { reason, ...more } })
+const sec001 = (
+  reason: ErrorReason<'SEC001'>,
+  message: string,
+  hint: string,
+  more: Record<string, unknown> = {},
+): ParleyError => new ParleyError('SEC001', message, { hint, details: { reason, ...more } })
 
 /** What to do about two meshes that do not merge. */
 export const FOUNDED_APART =

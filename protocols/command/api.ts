@@ -46,7 +46,7 @@ export interface CommandOptions {
 }
 
 export interface CommandAck<R = unknown> {
-  readonly command_id: string
+  readonly commandId: string
   readonly status: 'ack'
   readonly result: R
   /** Who ran it. */

@@ -133,7 +133,7 @@ export class CommandSender {
       const leftMs = deadlineAt - this.#now()
       try {
         const result = await this.#attempt(peer, prepared, commandId, options, leftMs, count, settings)
-        return { command_id: commandId, status: 'ack', result, peer, attempts: count }
+        return { commandId, status: 'ack', result, peer, attempts: count }
       } catch (error) {
         if (signal?.aborted === true) {
           this.#cancel(peer, prepared, commandId)

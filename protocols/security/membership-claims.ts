@@ -6,6 +6,7 @@
  * business. A token is bound to a peer id, which Noise proves: a copied token admits nobody else.
  */
 import * as z from 'zod'
+import type { ErrorReason } from '../error-reasons.ts'
 import { ParleyError } from '../errors.ts'
 
 /** The `typ` of a token's header; with it a token can never be taken for another kind of signed object (RFC 8725). */
@@ -75,7 +76,11 @@ export const membershipError = (
   hint: string,
   cause?: unknown,
 ): ParleyError =>
-  new ParleyError('SEC001', message, { hint, details: { reason }, ...(cause === undefined ? {} : { cause }) })
+  new ParleyError('SEC001', message, {
+    hint,
+    details: { reason: reason satisfies ErrorReason<'SEC001'> },
+    ...(cause === undefined ? {} : { cause }),
+  })
 
 export interface MembershipCheck {
   /** Who shows the token, proven by Noise. */

@@ -7,7 +7,7 @@ import { parseOptions } from '../../node/index.ts'
 import { methods } from './methods.ts'
 import { metricsOfNode } from './metrics.ts'
 import { renew } from './regions.ts'
-import { codes, commands, configuration, metrics, presets, proto, reasons, routes } from './tables.ts'
+import { codes, commands, configuration, metrics, otherReasons, presets, proto, reasons, routes } from './tables.ts'
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 export const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
@@ -28,6 +28,7 @@ export const renewedPages = async (): Promise<{ path: string; kept: string; rene
     ['presets', presets],
     ['codes', () => codes(read('protocols/errors.ts'))],
     ['reasons', () => reasons(read('protocols/state-reasons.ts'))],
+    ['other-reasons', () => otherReasons(read('protocols/error-reasons.ts'))],
     ['commands', () => commands(createProgram())],
     ['routes', routes],
     ['methods', () => methods(read)],

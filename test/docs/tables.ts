@@ -4,6 +4,7 @@ import { UP_DEFAULTS } from '../../node/cli/start/up-configuration.ts'
 import { OPERATIONS } from '../../node/observe/debug/routes/debug-operations.ts'
 import { referenceMarkdown } from '../../node/options/config/reference.ts'
 import { PRESETS } from '../../node/options/presets.ts'
+import { ERROR_REASONS } from '../../protocols/error-reasons.ts'
 import { CODES } from '../../protocols/errors.ts'
 import { STATE_REASONS } from '../../protocols/state-reasons.ts'
 import { written } from './regions.ts'
@@ -67,6 +68,18 @@ export const reasons = (source: string): string => {
     }),
   )
 }
+
+/** @param source of protocols/error-reasons.ts */
+export const otherReasons = (source: string): string =>
+  table(
+    ['Code', '`details.reason`', 'Meaning'],
+    Object.entries(ERROR_REASONS).flatMap(([code, reasonsOfCode]) => {
+      if (code === 'STA003') return []
+      const [, own = ''] = source.split(`  ${code}: {`)
+      const comments = commentsOf(own.slice(0, own.indexOf('\n  },')))
+      return Object.keys(reasonsOfCode).map((reason) => [`\`${code}\``, `\`${reason}\``, comments.get(reason) ?? ''])
+    }),
+  )
 
 const helpOf = (command: Command): string => {
   command.configureHelp({ helpWidth: WIDTH })

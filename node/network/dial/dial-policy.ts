@@ -9,6 +9,7 @@
 import { networkInterfaces } from 'node:os'
 import type { Connection } from '@libp2p/interface'
 import type { NameLookup } from '../../../discovery/dns.ts'
+import type { ErrorReason } from '../../../protocols/error-reasons.ts'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import type { Clock, Log, Metrics } from '../../../protocols/port.ts'
 import type { DialSettings } from '../../options/dial-options.ts'
@@ -69,7 +70,7 @@ const withoutPeer = (address: string): string => address.replace(/\/p2p\/[^/]+$/
 const refusal = (address: string, why: DialRefusalReason): ParleyError =>
   new ParleyError('COM002', `${address} is not dialled: ${WORDS[why]}`, {
     hint: HINTS[why] ?? 'allow its network in dial.allow if it is meant, or have the peer announce another address',
-    details: { sent: false, reason: why },
+    details: { sent: false, reason: why satisfies ErrorReason<'COM002'> },
   })
 
 /** The dial was not made: this node does not dial there, or not now. */
@@ -127,7 +128,7 @@ export class DialPolicy {
 
   #count(address: string, why: DialRefusalReason, peer: string | undefined): void {
     this.#counts[why] = (this.#counts[why] ?? 0) + 1
-    this.#counted({ reason: why })
+    this.#counted({ reason: why satisfies ErrorReason<'COM002'> })
     const now = this.#deps.clock.monotonic()
     const key = peer ?? address
     if (now - (this.#said.get(key) ?? Number.NEGATIVE_INFINITY) < LOG_MS) return

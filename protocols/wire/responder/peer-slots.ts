@@ -6,6 +6,7 @@
  * State: the four accounts, and how many links it has.
  */
 
+import type { ErrorReason } from '../../error-reasons.ts'
 import type { ParleyError } from '../../errors.ts'
 import type { FairShares, ShareAccount } from '../../limits/fair-shares.ts'
 import type { FairQueue } from './fair-queue.ts'
@@ -53,7 +54,7 @@ export interface PeerUsage {
 }
 
 /** What there was too much of; `details.reason` of the COM003. */
-export type OverloadReason = 'line' | 'streams' | 'bytes'
+export type OverloadReason = Extract<ErrorReason<'COM003'>, 'line' | 'streams' | 'bytes'>
 
 export interface Waiter {
   readonly peer: PeerSlots

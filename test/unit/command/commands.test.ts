@@ -77,7 +77,7 @@ test('a command is acknowledged with its id and the result, and its parameters w
   })
   const ack = await time.settled(a.commands.send(b.id, pause, { task_id: 't1' }), 1_000)
   assert.deepEqual(ack, { ...ack, status: 'ack', result: { paused: 't1' }, peer: b.id, attempts: 1 })
-  assert.match(ack.command_id, /^[0-9a-f]{32}$/)
+  assert.match(ack.commandId, /^[0-9a-f]{32}$/)
   assert.deepEqual(seen, [[{ task_id: 't1', reason: 'none' }, a.id, 'task.control.pause']])
   assert.deepEqual(b.commands.types(), ['task.control.pause'])
 })
