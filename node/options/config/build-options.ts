@@ -7,7 +7,7 @@ import { type MeshOptions, type MeshOptionsInput, parseOptions } from '../schema
 import { dotted, findShape, isMap, snakeCase } from './key-shape.ts'
 import { keySpace, ProgramKeys, withKeyNames } from './key-space.ts'
 import { type AliasedSetting, isPathWithin, mergeLayers, type RankedSetting, resolveAliases } from './merge-layers.ts'
-import { idleKeys, Sections, sectionOptions } from './sections.ts'
+import { idleKeys, type Sections, SectionsSchema, sectionOptions } from './sections.ts'
 import {
   configError,
   type KeyFields,
@@ -89,8 +89,8 @@ const entryAt = (entries: readonly RankedSetting[], path: Path): RankedSetting |
 }
 
 const checkSections = (entries: readonly RankedSetting[], issues: SettingIssue[]): Sections => {
-  const parsed = Sections.safeParse(nested(entries))
-  if (parsed.success) return parsed.data
+  const parsed = SectionsSchema.safeParse(nested(entries))
+  if (parsed.success) return parsed.data as Sections
   for (const issue of parsed.error.issues) {
     const path = issue.path.map(String)
     issues.push({ path: dotted(path), origin: entryAt(entries, path)?.origin, message: issue.message })

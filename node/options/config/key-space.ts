@@ -5,7 +5,7 @@
 import * as z from 'zod'
 import { MeshOptionsSchema } from '../schema.ts'
 import { isMap, type KeyShape, leafShapes, shapeOfSchema, snakeCase } from './key-shape.ts'
-import { Sections } from './sections.ts'
+import { SectionsSchema } from './sections.ts'
 import type { KeyFields } from './setting-layer.ts'
 
 const FILES = z.array(z.string().min(1)).max(64)
@@ -24,7 +24,7 @@ export const ProgramKeys = z.strictObject({
 })
 
 const sections = (): Map<string, KeyShape> => {
-  const found = new Map(shapeOfSchema(Sections, false))
+  const found = new Map(shapeOfSchema(SectionsSchema, false))
   const transports = found.get('transports')
   if (transports?.kind === 'group') found.set('transports', { ...transports, byType: true })
   return found

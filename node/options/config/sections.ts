@@ -1,10 +1,12 @@
 /**
- * The sections that the source documents name, and which options they stand for. Pure.
+ * The keys that the source documents name, in one table: how each is checked, and which option it stands for. Pure.
  *
- * What this version cannot do is taken at its usual value and refused at any other, with the reason. Times are in
+ * Their schema, their options and what is said of those without effect come from the table; `transports`, which stands for
+ * addresses, has a file of its own. What this version cannot do is taken at its usual value and refused at any other, with the reason. Times are in
  * milliseconds, or with their unit (10ms, 2s). Source: seed 002, communication configuration; seed 000, timeouts.
  */
 import * as z from 'zod'
+import { isMap } from './key-shape.ts'
 import { TransportsSection } from './transports-section.ts'
 
 const DAY_MS = 86_400_000
@@ -32,106 +34,18 @@ const time = (about: string) =>
 const only = <const V extends string | number | boolean>(value: V, about: string, reason: string) =>
   z.literal(value, { error: `only ${value} can be had: ${reason}` }).describe(`${about} Only ${value}: ${reason}.`)
 
-const RetryPolicy = z.strictObject({
-  max_retries: z.int().min(0).max(1_000).describe('As delivery.retry.max_retries.'),
-  backoff: only('exponential', 'How the delay grows.', 'each delay is twice the one before, up to max_delay'),
-  initial_delay: time('Milliseconds, as delivery.retry.initial_delay_ms.'),
-  max_delay: time('Milliseconds, as delivery.retry.max_delay_ms.'),
-})
+interface SeedKey {
+  readonly key: string
+  readonly check: z.ZodType
+  /** The key of the option that it stands for; none for what is taken at one value only. */
+  readonly option?: string
+  /** The option's value by this key's; the same unless told. */
+  readonly values?: Readonly<Record<string, unknown>>
+  /** Why it changes nothing, for a key that reads as if it switched something on. */
+  readonly idle?: string
+}
 
-export const Sections = z
-  .strictObject({
-    service_name: z.string().describe('As name.'),
-    response_timeout: time('Milliseconds, as timings.call_timeout_ms.'),
-    allocation_timeout: only(
-      CALL_MS,
-      'Milliseconds until a resource is allocated.',
-      'resources are not in this version, and asking for them is a call (response_timeout)',
-    ),
-    update_timeout: only(
-      CALL_MS,
-      'Milliseconds until agents answer a model update.',
-      'model updates are not in this version, and answers to a call have response_timeout',
-    ),
-    transports: TransportsSection.describe(
-      'Where the node listens: each transport that is named here, and no other. In the place of listen.',
-    ),
-    protocols: z
-      .strictObject({
-        message_format: only(
-          'json',
-          'How payloads are written.',
-          "a contract or a type of message that wants another one says so itself (content: 'cbor')",
-        ),
-        compression: z
-          .enum(['gzip', 'zstd', 'none'])
-          .describe('As compression.encodings: gzip is [zstd, gzip], the better one where both sides have it.'),
-        encryption: only(
-          'aes-256-gcm',
-          'Without effect.',
-          'connections are always encrypted by Noise, with ChaCha20-Poly1305; keys of topics and messages are not in this version',
-        ),
-        authentication: only(
-          'jwt',
-          'Of clients outside the mesh. Without effect.',
-          'it belongs to a gateway, which is not in this version; nodes prove themselves by the secret',
-        ),
-      })
-      .partial(),
-    reliability: z
-      .strictObject({
-        delivery_guarantee: z
-          .enum(['at-least-once', 'at-most-once', 'exactly-once'])
-          .describe('As delivery.guarantee, of messages that do not say.'),
-        retry_policy: RetryPolicy.partial().describe('How often and when a message is sent again.'),
-      })
-      .partial(),
-    flow_control: z
-      .strictObject({
-        window_size: z.int().min(1).max(1_000).describe('Messages, as delivery.window.'),
-        batch_size: z.int().min(1).max(1_000).describe('Events, as events.batch_events.'),
-        batch_timeout: time('Milliseconds, as events.batch_ms.'),
-      })
-      .partial(),
-    security: z
-      .strictObject({
-        encryption_enabled: only(true, 'Encryption between nodes.', 'it cannot be switched off'),
-        authentication_required: only(
-          true,
-          'Whether peers prove who they are.',
-          'it cannot be switched off; a mesh without a secret stays on this machine',
-        ),
-        authorization_enabled: only(
-          true,
-          'Without effect.',
-          'the capability that a contract asks for is checked always, and with a shared secret every member has all of them',
-        ),
-      })
-      .partial(),
-    monitoring: z
-      .strictObject({
-        tracing_enabled: only(
-          true,
-          'Without effect.',
-          'no spans are made or exported in this version; a traceparent that a program gives travels always, and a message without one carries nothing',
-        ),
-        metrics_collection: only(
-          true,
-          'Whether figures are counted.',
-          'they always are; the debug endpoint and the health listener show them',
-        ),
-        dead_letter_queue: only(
-          true,
-          'Whether messages that were given up are kept.',
-          'they always are, within delivery.dead_letters and delivery.dead_letter_bytes',
-        ),
-      })
-      .partial(),
-  })
-  .partial()
-export type Sections = z.output<typeof Sections>
-
-const GUARANTEE = {
+const GUARANTEES = {
   'at-least-once': 'AT_LEAST_ONCE',
   'at-most-once': 'AT_MOST_ONCE',
   'exactly-once': 'EXACTLY_ONCE',
@@ -139,25 +53,194 @@ const GUARANTEE = {
 
 const ENCODINGS = { gzip: ['zstd', 'gzip'], zstd: ['zstd'], none: [] } as const
 
-/** Keys that read as if they switched something on. */
-const IDLE = [
-  [
-    'security.authorization_enabled',
-    'what contracts ask for is checked always, and with a shared secret every member may do everything',
-  ],
-  ['monitoring.tracing_enabled', 'no spans are made or exported in this version'],
-  ['protocols.encryption', 'connections are always encrypted by Noise'],
-  ['protocols.authentication', 'there is no gateway in this version; nodes prove themselves by the secret'],
-] as const
+const SEED_KEYS: readonly SeedKey[] = [
+  { key: 'service_name', option: 'name', check: z.string().describe('As name.') },
+  {
+    key: 'response_timeout',
+    option: 'timings.call_timeout_ms',
+    check: time('Milliseconds, as timings.call_timeout_ms.'),
+  },
+  {
+    key: 'allocation_timeout',
+    check: only(
+      CALL_MS,
+      'Milliseconds until a resource is allocated.',
+      'resources are not in this version, and asking for them is a call (response_timeout)',
+    ),
+  },
+  {
+    key: 'update_timeout',
+    check: only(
+      CALL_MS,
+      'Milliseconds until agents answer a model update.',
+      'model updates are not in this version, and answers to a call have response_timeout',
+    ),
+  },
+  {
+    key: 'transports',
+    check: TransportsSection.describe(
+      'Where the node listens: each transport that is named here, and no other. In the place of listen.',
+    ),
+  },
+  {
+    key: 'protocols.message_format',
+    check: only(
+      'json',
+      'How payloads are written.',
+      "a contract or a type of message that wants another one says so itself (content: 'cbor')",
+    ),
+  },
+  {
+    key: 'protocols.compression',
+    option: 'compression.encodings',
+    values: ENCODINGS,
+    check: z
+      .enum(['gzip', 'zstd', 'none'])
+      .describe('As compression.encodings: gzip is [zstd, gzip], the better one where both sides have it.'),
+  },
+  {
+    key: 'protocols.encryption',
+    idle: 'connections are always encrypted by Noise',
+    check: only(
+      'aes-256-gcm',
+      'Without effect.',
+      'connections are always encrypted by Noise, with ChaCha20-Poly1305; keys of topics and messages are not in this version',
+    ),
+  },
+  {
+    key: 'protocols.authentication',
+    idle: 'there is no gateway in this version; nodes prove themselves by the secret',
+    check: only(
+      'jwt',
+      'Of clients outside the mesh. Without effect.',
+      'it belongs to a gateway, which is not in this version; nodes prove themselves by the secret',
+    ),
+  },
+  {
+    key: 'reliability.delivery_guarantee',
+    option: 'delivery.guarantee',
+    values: GUARANTEES,
+    check: z
+      .enum(['at-least-once', 'at-most-once', 'exactly-once'])
+      .describe('As delivery.guarantee, of messages that do not say.'),
+  },
+  {
+    key: 'reliability.retry_policy.max_retries',
+    option: 'delivery.retry.max_retries',
+    check: z.int().min(0).max(1_000).describe('As delivery.retry.max_retries.'),
+  },
+  {
+    key: 'reliability.retry_policy.backoff',
+    check: only('exponential', 'How the delay grows.', 'each delay is twice the one before, up to max_delay'),
+  },
+  {
+    key: 'reliability.retry_policy.initial_delay',
+    option: 'delivery.retry.initial_delay_ms',
+    check: time('Milliseconds, as delivery.retry.initial_delay_ms.'),
+  },
+  {
+    key: 'reliability.retry_policy.max_delay',
+    option: 'delivery.retry.max_delay_ms',
+    check: time('Milliseconds, as delivery.retry.max_delay_ms.'),
+  },
+  {
+    key: 'flow_control.window_size',
+    option: 'delivery.window',
+    check: z.int().min(1).max(1_000).describe('Messages, as delivery.window.'),
+  },
+  {
+    key: 'flow_control.batch_size',
+    option: 'events.batch_events',
+    check: z.int().min(1).max(1_000).describe('Events, as events.batch_events.'),
+  },
+  {
+    key: 'flow_control.batch_timeout',
+    option: 'events.batch_ms',
+    check: time('Milliseconds, as events.batch_ms.'),
+  },
+  {
+    key: 'security.encryption_enabled',
+    check: only(true, 'Encryption between nodes.', 'it cannot be switched off'),
+  },
+  {
+    key: 'security.authentication_required',
+    check: only(
+      true,
+      'Whether peers prove who they are.',
+      'it cannot be switched off; a mesh without a secret stays on this machine',
+    ),
+  },
+  {
+    key: 'security.authorization_enabled',
+    idle: 'what contracts ask for is checked always, and with a shared secret every member may do everything',
+    check: only(
+      true,
+      'Without effect.',
+      'the capability that a contract asks for is checked always, and with a shared secret every member has all of them',
+    ),
+  },
+  {
+    key: 'monitoring.tracing_enabled',
+    idle: 'no spans are made or exported in this version',
+    check: only(
+      true,
+      'Without effect.',
+      'no spans are made or exported in this version; a traceparent that a program gives travels always, and a message without one carries nothing',
+    ),
+  },
+  {
+    key: 'monitoring.metrics_collection',
+    check: only(
+      true,
+      'Whether figures are counted.',
+      'they always are; the debug endpoint and the health listener show them',
+    ),
+  },
+  {
+    key: 'monitoring.dead_letter_queue',
+    check: only(
+      true,
+      'Whether messages that were given up are kept.',
+      'they always are, within delivery.dead_letters and delivery.dead_letter_bytes',
+    ),
+  },
+]
+
+/** Of groups that have one. */
+const ABOUT: Readonly<Record<string, string>> = {
+  'reliability.retry_policy': 'How often and when a message is sent again.',
+}
+
+/** The keys of the table that are within `above`, as a schema; none of them is needed. */
+const schemaOf = (above: readonly string[]): z.ZodType => {
+  const shape: Record<string, z.ZodType> = {}
+  for (const { key, check } of SEED_KEYS) {
+    const path = key.split('.')
+    const name = path[above.length]
+    if (name === undefined || !above.every((part, at) => path[at] === part)) continue
+    shape[name] ??= path.length === above.length + 1 ? check : schemaOf([...above, name])
+  }
+  const about = ABOUT[above.join('.')]
+  const made = z.strictObject(shape).partial()
+  return about === undefined ? made : made.describe(about)
+}
+
+export const SectionsSchema = schemaOf([])
+
+/** What the sections say, checked. */
+export interface Sections {
+  readonly transports?: TransportsSection | undefined
+  readonly [section: string]: unknown
+}
+
+const valueAt = (given: Sections, path: readonly string[]): unknown =>
+  path.reduce<unknown>((tree, name) => (isMap(tree) ? tree[name] : undefined), given)
 
 /** What is written and changes nothing, for the person who wrote it. */
 export const idleKeys = (given: Sections): string[] =>
-  IDLE.flatMap(([key, reason]) => {
-    const [section = '', name = ''] = key.split('.')
-    const values: unknown = Reflect.get(given, section)
-    const isGiven = typeof values === 'object' && values !== null && Reflect.get(values, name) !== undefined
-    return isGiven ? [`${key} has no effect: ${reason}`] : []
-  })
+  SEED_KEYS.filter(({ key, idle }) => idle !== undefined && valueAt(given, key.split('.')) !== undefined).map(
+    ({ key, idle }) => `${key} has no effect: ${idle}`,
+  )
 
 /** What a key stands for: the option, and its value. */
 export interface SectionOption {
@@ -168,22 +251,10 @@ export interface SectionOption {
 }
 
 /** The options that the sections stand for, without the transports. */
-export const sectionOptions = (given: Sections): SectionOption[] => {
-  const { protocols = {}, reliability = {}, flow_control: flow = {} } = given
-  const { retry_policy: retry = {}, delivery_guarantee: guarantee } = reliability
-  const all: [string, string, unknown][] = [
-    ['service_name', 'name', given.service_name],
-    ['response_timeout', 'timings.call_timeout_ms', given.response_timeout],
-    ['protocols.compression', 'compression.encodings', protocols.compression && ENCODINGS[protocols.compression]],
-    ['reliability.delivery_guarantee', 'delivery.guarantee', guarantee && GUARANTEE[guarantee]],
-    ['reliability.retry_policy.max_retries', 'delivery.retry.max_retries', retry.max_retries],
-    ['reliability.retry_policy.initial_delay', 'delivery.retry.initial_delay_ms', retry.initial_delay],
-    ['reliability.retry_policy.max_delay', 'delivery.retry.max_delay_ms', retry.max_delay],
-    ['flow_control.window_size', 'delivery.window', flow.window_size],
-    ['flow_control.batch_size', 'events.batch_events', flow.batch_size],
-    ['flow_control.batch_timeout', 'events.batch_ms', flow.batch_timeout],
-  ]
-  return all.flatMap(([key, option, value]) =>
-    value === undefined ? [] : [{ key: key.split('.'), option: option.split('.'), value }],
-  )
-}
+export const sectionOptions = (given: Sections): SectionOption[] =>
+  SEED_KEYS.flatMap(({ key, option, values }) => {
+    const path = key.split('.')
+    const value = valueAt(given, path)
+    if (option === undefined || value === undefined) return []
+    return [{ key: path, option: option.split('.'), value: values === undefined ? value : values[String(value)] }]
+  })
