@@ -13,8 +13,6 @@ import { createSwim, type MemberStatusChange, type Swim, type SwimPort } from '.
 import { suspicionFor } from '../../discovery/swim/swim-settings.ts'
 import type { Log, Stop } from '../../protocols/port.ts'
 
-export { presenceProtocol } from '../../discovery/swim/protocol.ts'
-
 export interface FailureDetectionOptions {
   /** See the timings of the same names in tuning.ts. */
   periodMs: number

@@ -60,14 +60,6 @@ export const commandProtocolName = (type: string): string => {
   })
 }
 
-/** The type that a protocol of this name carries, or undefined for any other protocol. */
-export const commandTypeOf = (protocol: string): string | undefined =>
-  protocol.startsWith(COMMAND_PREFIX)
-    ? protocol
-        .slice(COMMAND_PREFIX.length)
-        .replace(/-+/g, (mark) => (mark.length === 1 ? '-' : mark.length === 2 ? '.' : '_'))
-    : undefined
-
 /** @throws MSG001 for a type or version that cannot go on the wire */
 export const commandProtocol = (definition: CommandDefinition) =>
   defineProtocol({
