@@ -4,10 +4,22 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createProgram } from '../../node/cli/main.ts'
 import { parseOptions } from '../../node/index.ts'
+import * as builtIn from '../../node/parts/built-in.ts'
 import { methods } from './methods.ts'
 import { metricsOfNode } from './metrics.ts'
 import { renew } from './regions.ts'
-import { codes, commands, configuration, metrics, otherReasons, presets, proto, reasons, routes } from './tables.ts'
+import {
+  codes,
+  commands,
+  configuration,
+  metrics,
+  otherReasons,
+  parts,
+  presets,
+  proto,
+  reasons,
+  routes,
+} from './tables.ts'
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 export const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
@@ -26,6 +38,7 @@ export const renewedPages = async (): Promise<{ path: string; kept: string; rene
   const texts = new Map<string, () => string>([
     ['configuration', configuration],
     ['presets', presets],
+    ['parts', () => parts(Object.values(builtIn))],
     ['codes', () => codes(read('protocols/errors.ts'))],
     ['reasons', () => reasons(read('protocols/state-reasons.ts'))],
     ['other-reasons', () => otherReasons(read('protocols/error-reasons.ts'))],

@@ -2,10 +2,11 @@
 import type { Command } from 'commander'
 import { UP_DEFAULTS } from '../../node/cli/start/up-configuration.ts'
 import { OPERATIONS } from '../../node/observe/debug/routes/debug-operations.ts'
-import { referenceMarkdown } from '../../node/options/config/reference.ts'
+import { partReference, referenceMarkdown } from '../../node/options/config/reference.ts'
 import { PRESETS } from '../../node/options/presets.ts'
 import { ERROR_REASONS } from '../../protocols/error-reasons.ts'
 import { CODES } from '../../protocols/errors.ts'
+import type { AnyPart } from '../../protocols/part.ts'
 import { STATE_REASONS } from '../../protocols/state-reasons.ts'
 import { written } from './regions.ts'
 
@@ -33,6 +34,22 @@ export const presets = (): string =>
         .join('; ') || 'nothing: the defaults are those of one machine',
     ]),
   )
+
+/** What each part is, then the options of those that have some. */
+export const parts = (all: readonly AnyPart[]): string => {
+  const named = (tokens: object | undefined): string[] => Object.keys(tokens ?? {}).map((name) => `\`${name}\``)
+  const overview = table(
+    ['Part', 'What it is', 'Needs', 'Starts', 'Options'],
+    all.map(({ name, description, needs, activate, options }) => [
+      `\`${name}\``,
+      description,
+      named(needs).join(', '),
+      activate === 'start' ? 'with the node' : 'when it is used',
+      options === undefined ? 'none of its own' : `\`partOptions['${name}']\``,
+    ]),
+  )
+  return [overview, ...all.flatMap((part) => partReference(part) ?? [])].join('\n\n')
+}
 
 /** The comments `/** … *\/` in front of the keys of an object, by key. */
 export const commentsOf = (source: string): Map<string, string> =>

@@ -1,4 +1,5 @@
-/** The reference of all keys as Markdown, out of the schema. Pure. */
+/** The reference of all keys as Markdown, out of the schemas of the node and of its parts. Pure. */
+import type { AnyPart } from '../../../protocols/part.ts'
 import { LIVE_OPTIONS } from '../live-settings.ts'
 import { variableOf } from './environment.ts'
 import {
@@ -9,6 +10,7 @@ import {
   type KeyShape,
   leafShapes,
   schemaFieldsOf,
+  shapeOfSchema,
   snakeCase,
 } from './key-shape.ts'
 import { keySpace, withKeyNames } from './key-space.ts'
@@ -93,6 +95,16 @@ const part = (
   const groups = shapes.filter(({ kind }) => kind === 'group')
   const table = plain.length === 0 ? '' : `${rows(plain, defaults)}\n\n`
   return `## ${title}\n\n${about}\n\n${table}${groups.map((group) => section(group, defaults)).join('\n')}`
+}
+
+/** What a part takes, by the names that programs give it. @returns undefined for a part without options */
+export const partReference = ({ name, options }: Pick<AnyPart, 'name' | 'options'>): string | undefined => {
+  if (options === undefined) return undefined
+  const rows = leafShapes(shapeOfSchema(options, true)).map((shape) => {
+    const usual = shape.kind === 'leaf' ? shape.schema.default : undefined
+    return `| \`${dotted(shape.option ?? shape.path)}\` | ${cell(takes(shape))} | ${cell(written(usual))} | ${cell(shape.about)} |`
+  })
+  return `### \`${name}\`\n\n${[HEAD.replace('Key', 'Option'), ...rows].join('\n')}\n`
 }
 
 const INTRO = `# Configuration

@@ -2,12 +2,13 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import * as z from 'zod'
 import { UP_DEFAULTS } from '../../../../../node/cli/start/up-configuration.ts'
 import { completeChanges } from '../../../../../node/options/config/build-options.ts'
 import { dotted, leafShapes } from '../../../../../node/options/config/key-shape.ts'
 import { keySpace } from '../../../../../node/options/config/key-space.ts'
 import { loadConfig } from '../../../../../node/options/config/load-config.ts'
-import { referenceMarkdown } from '../../../../../node/options/config/reference.ts'
+import { partReference, referenceMarkdown } from '../../../../../node/options/config/reference.ts'
 import { starterFile } from '../../../../../node/options/config/starter-file.ts'
 import { parseConfigFile } from '../../../../../node/options/config/yaml-file.ts'
 import { MeshOptionsSchema } from '../../../../../node/options/schema.ts'
@@ -28,6 +29,20 @@ test('the reference has each key once, and each says what it is', () => {
     assert.ok(rows.length >= 1, dotted(path))
     assert.notEqual(about, '', dotted(path))
   }
+})
+
+test('the options of a part are told by the names that programs give, with bounds and defaults', () => {
+  const options = z.strictObject({
+    maxWorkers: z.int().min(1).max(9).default(2).describe('Tasks | at the same time.'),
+    retry: z.strictObject({ pauseMs: z.int().min(0).optional().describe('Milliseconds between two.') }).prefault({}),
+  })
+  assert.deepEqual(partReference({ name: 'acme/poll', options })?.trim().split('\n').slice(2), [
+    '| Option | Takes | Default | What it is |',
+    '|---|---|---|---|',
+    '| `maxWorkers` | 1 to 9 | `2` | Tasks \\| at the same time. |',
+    '| `retry.pauseMs` | 0 or more |  | Milliseconds between two. |',
+  ])
+  assert.equal(partReference({ name: 'acme/plain' }), undefined)
 })
 
 test('the file of init can be used as it is, and with each of its examples', async (context) => {
