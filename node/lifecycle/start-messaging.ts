@@ -1,9 +1,9 @@
 /** Steps of a start: what agents send each other beside calls. Events, answers for third parties, durable messages. */
 import type { Directory } from '../../discovery/directory/directory.ts'
+import { failedCallOf } from '../../protocols/delivery/recovery/error-recovery.ts'
 import type { RowStore } from '../../protocols/delivery/store/row-storage.ts'
 import type { Events } from '../../protocols/events/api.ts'
 import { createEvents } from '../../protocols/events/events.ts'
-import { toDeadCall } from '../calls/dead-letter-call.ts'
 import { createReplies } from '../calls/reply-to.ts'
 import type { Advertiser } from '../parts/advertise.ts'
 import type { DurableMessages } from '../parts/durable-messages.ts'
@@ -52,7 +52,7 @@ export const startMessages = async (
   extensions.recordCall.give((call) => messages.noteCall(call))
   extensions.onDeadLetter.give((letter) => {
     // What the mesh asks for itself it asks for again.
-    if (!router.ownsName(letter.label.split('.', 1)[0] ?? '')) messages.addFailedCall(toDeadCall(letter))
+    if (!router.ownsName(letter.label.split('.', 1)[0] ?? '')) messages.addFailedCall(failedCallOf(letter))
   })
   undo.push(() => messages.stop())
   activity.include(messages.work)

@@ -9,8 +9,8 @@ import { compile } from '../../protocols/wire/payload/contract.ts'
 import { recordRequests } from '../calls/recorded-calls.ts'
 import { coordination, notifications } from '../parts/built-in.ts'
 import { nodeTokens } from '../parts/node-tokens.ts'
+import { exposeParts } from '../parts/part-views.ts'
 import { PartRunner } from '../parts/runner.ts'
-import { exposeParts } from '../parts/shown.ts'
 import type { NodeCore } from './node-core.ts'
 
 export type Serve = <P extends AnyProtocol>(protocol: P, handlers: Handlers<P>) => Promise<() => Promise<void>>

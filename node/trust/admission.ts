@@ -22,7 +22,7 @@ import {
   type Credentials,
   createCredentialExchange,
 } from './credentials.ts'
-import { RecentRefusals } from './recent-refusals.ts'
+import { RecentRefusals } from './refusals.ts'
 import type { Membership } from './trust.ts'
 
 export interface AdmittedPeer {

@@ -1,7 +1,10 @@
 /**
  * Ed25519 signatures off the event loop, by node:crypto's thread pool, with libp2p keys and peer ids.
  *
- * Keeps the imported public keys of the peers heard last, at most `maxKeys`, least recently used dropped first.
+ * State: the imported public keys of the peers heard last, at most `maxKeys`, least recently used dropped first; and for all
+ * nodes of this process the signatures that were found good lately, at most MAX_SIGNATURES of messages up to MAX_CACHED_BYTES,
+ * the oldest dropped first. Where several nodes live in one process, each of them is sent the same bytes, and a check costs
+ * more than anything else that is done with them.
  * Guarantees the same bytes as libp2p's own Ed25519 (RFC 8032 is deterministic); a signature that one accepts the other
  * accepts. An Ed25519 peer id carries the public key itself (libp2p peer-ids specification), so nothing is looked up.
  */
@@ -10,7 +13,6 @@ import { promisify } from 'node:util'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { toString as encode } from 'uint8arrays/to-string'
-import { signatureCache } from './signature-cache.ts'
 
 const signAsync = promisify<null, Uint8Array, KeyObject, Buffer>(sign)
 const verifyAsync = promisify<null, Uint8Array, KeyObject, Uint8Array, boolean>(verify)
@@ -19,6 +21,9 @@ const SIGNATURE_BYTES = 64
 /** An Ed25519 peer id has 52 characters. Base58 costs the square of the length, so longer ones are not tried. */
 const MAX_PEER_ID_CHARS = 64
 const DEFAULT_MAX_KEYS = 1024
+const MAX_SIGNATURES = 512
+/** Larger messages are rare, and would be most of what is kept. */
+const MAX_CACHED_BYTES = 4_096
 
 export interface Signer {
   /** The signature of this node over `bytes`, 64 bytes. */
@@ -44,6 +49,47 @@ const keyOfPeer = (peer: string): KeyObject | undefined => {
     return undefined
   }
 }
+
+interface CheckedSignature {
+  readonly peer: string
+  readonly bytes: Uint8Array
+  readonly isGood: Promise<boolean>
+}
+
+export interface SignatureCache {
+  /** What `check` says, or said to somebody who asked before. */
+  once(peer: string, bytes: Uint8Array, signature: Uint8Array, check: () => Promise<boolean>): Promise<boolean>
+  size(): number
+}
+
+/** Keeps only what is good, with whose it is and the bytes themselves: both must be the same. */
+export const createSignatureCache = (): SignatureCache => {
+  const entries = new Map<string, CheckedSignature>()
+
+  return {
+    once(peer, bytes, signature, check) {
+      if (bytes.length > MAX_CACHED_BYTES) return check()
+      const key = Buffer.from(signature.buffer, signature.byteOffset, signature.length).toString('latin1')
+      const known = entries.get(key)
+      if (known !== undefined && known.peer === peer && Buffer.compare(known.bytes, bytes) === 0) return known.isGood
+      const isGood = check()
+      const entry = { peer, bytes: new Uint8Array(bytes), isGood }
+      entries.set(key, entry)
+      const oldest = entries.size > MAX_SIGNATURES ? entries.keys().next().value : undefined
+      if (oldest !== undefined) entries.delete(oldest)
+      const forget = (): void => {
+        if (entries.get(key) === entry) entries.delete(key)
+      }
+      isGood.then((good) => {
+        if (!good) forget()
+      }, forget)
+      return isGood
+    },
+    size: () => entries.size,
+  }
+}
+
+const signatureCache = createSignatureCache()
 
 /** @param options.maxKeys public keys held, 1 or more; 1024 unless told, about 1 KiB each */
 export const createSigner = (privateKey: Ed25519PrivateKey, options: { maxKeys?: number } = {}): Signer => {

@@ -7,7 +7,7 @@ export const LIMITS = {
   crowdedRooms: 0,
   longFiles: 13,
   longFunctions: 11,
-  crumbs: 28,
+  crumbs: 24,
   circles: 0,
   repeatedTypes: 0,
   repeatedFiles: 0,

@@ -12,7 +12,7 @@ import { isName, type NameWatch } from '../../../discovery/dns.ts'
 import type { Overlay } from '../../../discovery/overlay.ts'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import type { Clock, Log, Stop, Timers } from '../../../protocols/port.ts'
-import { isPermanentRefusal } from '../../trust/permanent-refusal.ts'
+import { isPermanentRefusal } from '../../trust/refusals.ts'
 import {
   backoffMs,
   type DialTarget,

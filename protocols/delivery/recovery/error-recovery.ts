@@ -7,10 +7,13 @@
  * a while, as long as time and attempts are left; COM001 only where handling it twice is as good as once. COM002: at once
  * by another peer where there is one, else after a while by a new connection.
  */
+import type { Content } from '../../define.ts'
 import { CODES, type Code, isCode, ParleyError, toFault } from '../../errors.ts'
 import type { Fields, Log, Metrics } from '../../port.ts'
 import type { Recovery } from '../../state-reasons.ts'
 import { type CallAttempt, decideRetry } from '../../wire/caller/retry-policy.ts'
+import { decodePayload } from '../../wire/payload/payload.ts'
+import type { FailedCall } from '../dead-letters/dead-letter.ts'
 
 export interface RecoveryFacts extends CallAttempt {
   /** Another peer can be asked. */
@@ -73,6 +76,32 @@ export interface Undelivered {
   readonly payload: Uint8Array | undefined
   readonly conversationId: string | undefined
 }
+
+/** How a payload was written, which is not told: whatever can be read as something was written as that. */
+const contentOf = (payload: Uint8Array | undefined): Content => {
+  if (payload === undefined) return 'json'
+  for (const content of ['json', 'cbor'] as const) {
+    try {
+      decodePayload(content, payload)
+      return content
+    } catch {
+      // Not that one.
+    }
+  }
+  return 'bytes'
+}
+
+/** As the dead letters keep it. */
+export const failedCallOf = ({ error, recoveryError, payload, ...letter }: Undelivered): FailedCall => ({
+  at: letter.at,
+  to: letter.to,
+  label: letter.label,
+  error: toFault(error),
+  recovery: toFault(recoveryError),
+  payload,
+  content: contentOf(payload),
+  conversationId: letter.conversationId,
+})
 
 /** Counts recoveries, and tells of those that failed. */
 export interface Recoveries {

@@ -1,9 +1,10 @@
 /**
- * `send`, from the program's call to the receipt: kept in the outbox and delivered from there, or sent at once and forgotten.
+ * What a program calls. `send`, from the call to the receipt: kept in the outbox and delivered from there, or sent at once
+ * and forgotten. `change`: a function of the program over a sending transaction, run again where others changed what it read.
  */
 import type { ZodType, z } from 'zod'
 import { ParleyError } from '../../errors.ts'
-import type { DeliveryPort, MessageReceipt, Messages, SendOptions, To } from '../api.ts'
+import type { DeliveryPort, MessageReceipt, Messages, SendOptions, To, Tx } from '../api.ts'
 import { deliveryProtocol } from '../contract.ts'
 import type { ConversationLog } from '../conversations/conversation-log.ts'
 import type { CurrentRuntime } from '../current-runtime.ts'
@@ -24,8 +25,16 @@ export interface SendMessageDeps {
   readonly current: CurrentRuntime
   readonly conversations: Pick<ConversationLog, 'recordSent'>
   readonly revisions: Pick<MessageRevisions, 'know'>
-  count(what: 'fired' | 'accepted' | 'waitedForRoom', by?: number): void
+  count(what: 'fired' | 'accepted' | 'waitedForRoom' | 'conflicts', by?: number): void
 }
+
+const MAX_RUNS = 100
+
+const contended = (): ParleyError =>
+  new ParleyError('STA003', `a change met those of others ${MAX_RUNS} times`, {
+    hint: 'read less in one change, or do such changes one after the other',
+    details: { reason: 'contended' },
+  })
 
 /** AT_MOST_ONCE: to who is connected now, or not at all. */
 const sendOnce = async (
@@ -91,5 +100,37 @@ export const createSend = (deps: SendMessageDeps): Messages['send'] => {
     launch()
     count('accepted', messages)
     return { id: prepared.message.id, destinations: peers, delivered: outcome.wait }
+  }
+}
+
+/** @returns once it is durable. @throws what `fn` throws, and nothing counts; STA003 */
+export const runChange = async <R>(
+  { store, current, count }: Pick<SendMessageDeps, 'store' | 'current' | 'count'>,
+  fn: (tx: Tx) => Promise<R> | R,
+): Promise<R> => {
+  for (let run = 1; ; run += 1) {
+    const runtime = current.get()
+    const sending = runtime.staging.begin(false)
+    try {
+      const result = await fn(sending.tx)
+      while (!sending.isStale() && sending.isBusy()) await sending.ready()
+      current.mustStillBe(runtime)
+      if (sending.isStale()) {
+        count('conflicts')
+        if (run >= MAX_RUNS) throw contended()
+        continue
+      }
+      const { changes, launch, drop } = sending.finish()
+      try {
+        await store.commit(changes)
+      } catch (error) {
+        drop()
+        throw error
+      }
+      launch()
+      return result
+    } finally {
+      sending.abandon()
+    }
   }
 }

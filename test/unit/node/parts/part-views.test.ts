@@ -2,9 +2,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createMetrics } from '../../../../node/observe/metrics/metrics.ts'
-import { createPartViews, MAX_CHARS, MAX_COLUMNS, MAX_ROWS } from '../../../../node/parts/part-views.ts'
+import {
+  createPartViews,
+  exposeParts,
+  MAX_CHARS,
+  MAX_COLUMNS,
+  MAX_ROWS,
+  metricName,
+} from '../../../../node/parts/part-views.ts'
 import type { PartFacts } from '../../../../node/parts/runner.ts'
-import { exposeParts, metricName } from '../../../../node/parts/shown.ts'
 import { definePart } from '../../../../protocols/define-part.ts'
 import type { AnyPart, FigureValue, Loading, ViewData } from '../../../../protocols/part.ts'
 

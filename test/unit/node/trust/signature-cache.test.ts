@@ -1,7 +1,7 @@
 /** Signatures that are checked once for all nodes of a process. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createSignatureCache } from '../../../../node/trust/signature-cache.ts'
+import { createSignatureCache } from '../../../../node/trust/signer.ts'
 
 const bytes = new Uint8Array([1, 2, 3])
 const signature = new Uint8Array(64).fill(200)
