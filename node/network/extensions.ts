@@ -7,6 +7,7 @@ import type { Connection } from '@libp2p/interface'
 import type { Directory } from '../../discovery/directory/directory.ts'
 import type { Candidate } from '../../discovery/directory/tables/offer-index.ts'
 import type { Undelivered } from '../../protocols/delivery/recovery/error-recovery.ts'
+import { ParleyError } from '../../protocols/errors.ts'
 import type { ForwardedReply } from '../../protocols/wire/responder/responder.ts'
 import type { RecordCall } from '../calls/recorded-calls.ts'
 import type { RelayClient } from './nat/relay-client.ts'
@@ -64,7 +65,11 @@ export class NetworkExtensions {
     () => undefined,
   )
   /** Sends an answer to a third party. */
-  readonly sendReply = new NetworkExtension<(reply: ForwardedReply) => Promise<void>>(async () => {})
+  readonly sendReply = new NetworkExtension<(reply: ForwardedReply) => Promise<void>>(async ({ replyTo }) => {
+    throw new ParleyError('COM002', `this node is starting, and cannot send an answer to ${replyTo} yet`, {
+      hint: 'ask again in a moment',
+    })
+  })
   /** Settles when it is decided whether the connection to this peer stays; undefined where nobody asked. */
   readonly connectionPruning = new NetworkExtension<(peer: string) => Promise<void> | undefined>(() => undefined)
   /** Where this node uses relays, or is one. */

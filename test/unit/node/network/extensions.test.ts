@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { NetworkExtensions } from '../../../../node/network/extensions.ts'
+import { isParleyError } from '../../../../protocols/errors.ts'
+import type { ForwardedReply } from '../../../../protocols/wire/responder/responder.ts'
 
 describe('extensions of the network', () => {
   it('has nothing before a feature gives something, and then what was given', () => {
@@ -12,6 +14,16 @@ describe('extensions of the network', () => {
     assert.equal(extensions.connectionPruning.current('p'), undefined)
     extensions.peerLoad.give((peer) => ({ load: peer.length, queueLength: 0 }))
     assert.deepEqual(extensions.peerLoad.current('abc'), { load: 3, queueLength: 0 })
+  })
+
+  it('fails an answer for a third party that nothing can send yet', async () => {
+    const { sendReply } = new NetworkExtensions()
+    const envelope = { id: 'm', from: 'p', timestamp: 0, conversationId: undefined }
+    await assert.rejects(
+      // Only its destination is looked at.
+      sendReply.current({ replyTo: 'topic:answers', envelope, content: 0 } as unknown as ForwardedReply),
+      (error) => isParleyError(error, 'COM002') && /topic:answers/.test(error.message),
+    )
   })
 
   it('keeps the mesh that was heard of last until coordination runs, and gives it to that once', () => {
