@@ -71,7 +71,10 @@ const sec001 = (
   message: string,
   hint: string,
   more: Record<string, unknown> = {},
-): ParleyError => new ParleyError('SEC001', message, { hint, details: { reason, ...more } })
+): ParleyError => {
+  const details = { reason, ...more }
+  return new ParleyError('SEC001', message, { hint, details })
+}
 
 /** What to do about two meshes that do not merge. */
 export const FOUNDED_APART =
