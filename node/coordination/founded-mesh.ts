@@ -6,7 +6,7 @@
  */
 import type { Founding } from '../../protocols/consensus/bootstrap/api.ts'
 import { foundingVoters } from '../../protocols/consensus/bootstrap/founding-record.ts'
-import type { Proofs } from '../../protocols/consensus/proof/proofs.ts'
+import type { Proofs } from '../../protocols/consensus/proof/proof-api.ts'
 import type { CoordinatorFeature } from '../../protocols/coordinator/api.ts'
 import type { LeaderTracker } from '../../protocols/coordinator/leader-tracker.ts'
 import type { JournalClient } from '../../protocols/journal/client/journal-client.ts'

@@ -7,7 +7,7 @@
 import { join } from 'node:path'
 import { startRaftGroup } from '../../protocols/consensus/group/group.ts'
 import { peerOf } from '../../protocols/consensus/member-id.ts'
-import type { Proofs } from '../../protocols/consensus/proof/proofs.ts'
+import type { Proofs } from '../../protocols/consensus/proof/proof-api.ts'
 import { isMember } from '../../protocols/consensus/raft/configuration-history.ts'
 import type { RaftStatus } from '../../protocols/consensus/raft/raft.ts'
 import { isParleyError, type ParleyError } from '../../protocols/errors.ts'

@@ -10,7 +10,7 @@
  */
 import { liveLeaderOf } from '../consensus/group/live-leader.ts'
 import { peerOf } from '../consensus/member-id.ts'
-import type { Proofs } from '../consensus/proof/proofs.ts'
+import type { Proofs } from '../consensus/proof/proof-api.ts'
 import { isMember } from '../consensus/raft/configuration-history.ts'
 import type { RaftStatus } from '../consensus/raft/raft.ts'
 import type { Configuration } from '../consensus/raft/raft-messages.ts'

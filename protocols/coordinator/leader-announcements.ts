@@ -6,7 +6,7 @@
  * next to nothing. That a coordinator died is known from the membership, not from its silence.
  * State: what was announced last and when, and the subscription.
  */
-import type { Proofs, ShownProof } from '../consensus/proof/proofs.ts'
+import type { Proofs, ShownProof } from '../consensus/proof/proof-api.ts'
 import type { Events, Subscription } from '../events/api.ts'
 import type { Port } from '../port.ts'
 import { epochEvent } from './contract.ts'

@@ -8,7 +8,7 @@
  * membership calls dead, or that said so itself, is gone until it is heard again.
  * State: what is known, what was claimed (bounded).
  */
-import type { Proofs, ShownProof } from '../consensus/proof/proofs.ts'
+import type { Proofs, ShownProof } from '../consensus/proof/proof-api.ts'
 import { ParleyError } from '../errors.ts'
 import type { Port, Stop } from '../port.ts'
 import { type KnownLeader, type LeaderReport, LeaderSearch } from './leader-search.ts'

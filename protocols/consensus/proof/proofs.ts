@@ -7,138 +7,99 @@
  *
  * State: the chain (kept), and what the parts have. Wire id `/parley/proof/1`.
  */
-import { createRateLimiter } from '../../limits/rate-limiter.ts'
-import type { Port, Stop } from '../../port.ts'
+import type { Port } from '../../port.ts'
 import type { ProvenVoters } from '../group/group-api.ts'
-import { peerOf } from '../member-id.ts'
-import { type AppliedFacts, createAppliedFacts } from './applied-facts.ts'
-import type { ChainBeginning } from './chain-beginning.ts'
-import { hasNoProof, newestConfiguration, type ProofChain, provenTermOf, sameVoters } from './proof-chain.ts'
-import { createProofEnforcement, PROOF_LEVEL, type ProofMode } from './proof-enforcement.ts'
+import { createAppliedFacts } from './applied-facts.ts'
+import { ClaimJudgement } from './claim-judgement.ts'
+import type { ProofFacts, Proofs, ProofsDeps, ShownProof } from './proof-api.ts'
+import { newestConfiguration, type ProofChain, sameVoters } from './proof-chain.ts'
+import { createProofEnforcement, PROOF_LEVEL, type ProofEnforcement, type ProofMode } from './proof-enforcement.ts'
 import { createProofRequests } from './proof-requests.ts'
 import { createProofServer } from './proof-server.ts'
-import { createProvenChain, type ProofStore } from './proven-chain.ts'
+import { ProvenChain } from './proven-chain.ts'
 import { createSignatureCollector } from './signature-collector.ts'
-import { type Proof, proofDigest, votersDigest } from './statement.ts'
+import { proofDigest, votersDigest } from './statement.ts'
 
-/** Peers whose announcements are counted. */
-const MAX_PEERS = 256
 /** Another change of voters waits for the proof of the last one, and no longer than this. */
 const SETTLE_MS = 30_000
 
-export { PROOF_LEVEL, type ProofMode }
-
-/** What travels beside an announcement. */
-export interface ShownProof {
-  /** Of the epoch. */
-  readonly digest: string
-  /** Index of the newest link. */
-  readonly head: number
-  readonly proofs?: readonly Proof[] | undefined
-}
-
-export interface LeaderClaim {
-  readonly epoch: number
-  /** Peer id. */
-  readonly leader: string
-}
-
-export interface ProofsDeps {
-  readonly port: Pick<
-    Port,
-    'self' | 'clock' | 'timers' | 'log' | 'hash' | 'sign' | 'verify' | 'random' | 'members' | 'to' | 'serve' | 'metrics'
-  >
-  readonly store?: ProofStore | undefined
-  /** This node's member id, where it has a store. */
-  member(): string | undefined
-  /** The feature level of this node's own journal; undefined: it has none. */
-  level(): number | undefined
-  /** Peer id of whom this node's own member follows, or this node where it leads. */
-  leader(): string | undefined
-  /** As a test wants it. */
-  readonly mode?: ProofMode | undefined
-}
-
-export interface ProofFacts {
-  readonly mode: ProofMode
-  /** The newest proven epoch; 0 before. */
-  readonly epoch: number
-  /** Peer id. */
-  readonly leader: string | undefined
-  /** Links that are kept. */
-  readonly links: number
-  /** Index of the newest proven configuration. */
-  readonly head: number
-  readonly voters: readonly string[]
-  /** Beginning of the chain; undefined: none is known. */
-  readonly base: 'founded' | 'recovered' | 'pinned' | undefined
-  readonly refused: Readonly<Record<string, number>>
-}
-
-export interface Proofs {
-  /** For the group: whose messages may count. */
-  readonly voters: ProvenVoters
-  /** What this member applies. */
-  readonly appliedFacts: AppliedFacts
-  setMesh(meshId: string, beginning: ChainBeginning | undefined): Promise<void>
-  isEnforced(): boolean
-  /** Whether a claim counts now; where it may come to be proven, that is asked for. @param source who made it */
-  judgeClaim(claim: LeaderClaim, source: string, proofOf?: ShownProof): boolean
-  /** The newest proven epoch. */
-  epoch(): (LeaderClaim & { readonly voters: readonly string[] }) | undefined
-  /** The highest term that was proven, or that this node's own journal began. */
-  term(): number
-  /**
-   * Whether this term began: it is not above the highest that was proven. Otherwise others are asked, and it resolves once one
-   * of them shows that, or after 3 s.
-   */
-  hasBegun(term: number): true | Promise<boolean>
-  /** Something was proven, or the mode is another one: what was in doubt may be looked at again. */
-  onChange(fn: () => void): Stop
-  /** Of a leader whose epoch has begun, each tick: collects what is missing. */
-  collectSignatures(term: number, restate: () => void): void
-  /** It leads no more. */
-  stopCollecting(): void
-  /** What to show with the announcement of this epoch; undefined: it is not proven yet. */
-  shown(epoch: number, isFull: boolean): ShownProof | undefined
-  /** The feature level that a voter to come has to know. */
-  minLevel(): number
-  /** A statement of these voters, or a newer one, is proven: the next change may come. */
-  isChangeProven(voters: readonly string[]): boolean
-  facts(): ProofFacts
-  counts(): Record<string, number>
-  stop(): Promise<void>
-}
-
-export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
-  const { port } = deps
-  const now = (): number => port.clock.monotonic()
-  const ending = new AbortController()
-  const listeners = new Set<() => void>()
-  const appliedFacts = createAppliedFacts()
+/** What was not believed, by reason. */
+const createRefusals = (metrics: Port['metrics']) => {
   const refused: Record<string, number> = {}
-  const counter = port.metrics.counter(
+  const counter = metrics.counter(
     'coordination_refused_total',
     'Claims, fences and proofs of who coordinates that were not believed, by reason; mode observe: they were, all the same',
     ['reason', 'mode'],
   )
-  let unsettledAt: number | undefined
+  return {
+    count(reason: string, mode: ProofMode): void {
+      refused[reason] = (refused[reason] ?? 0) + 1
+      counter({ reason, mode })
+    },
+    counts: () => ({ ...refused }),
+  }
+}
 
-  const count = (reason: string, mode: ProofMode): void => {
-    refused[reason] = (refused[reason] ?? 0) + 1
-    counter({ reason, mode })
+/** Whether the next change of voters may come, by whether the last one is proven. */
+const createChangePause = (now: () => number) => {
+  let since: number | undefined
+  return (isProven: boolean): boolean => {
+    if (isProven) {
+      since = undefined
+      return true
+    }
+    since ??= now()
+    return now() - since >= SETTLE_MS
   }
-  const proven = createProvenChain(port, deps.store, (reason) => count(reason, enforcement.mode()))
-  const chain = (): ProofChain | undefined => proven.chain()
-  const hasProof = (): boolean => {
-    const one = chain()
-    return one !== undefined && !hasNoProof(one)
+}
+
+const provenVoters = (proven: ProvenChain, enforcement: ProofEnforcement): ProvenVoters => ({
+  isVoter: (member) => proven.head()?.voters.includes(member) ?? false,
+  term: () => proven.term(),
+  requestProof: (member) => enforcement.requestProof(member.split('.')[0] ?? member),
+  isEnforced: enforcement.isEnforced,
+})
+
+/** What to show with the announcement of this epoch. */
+const shownProofOf = (
+  hash: Port['hash'],
+  chain: ProofChain | undefined,
+  term: number,
+  isFull: boolean,
+): ShownProof | undefined => {
+  if (chain?.epoch === undefined || chain.epoch.term !== term) return undefined
+  const last = chain.links.at(-1)
+  const proofs = last === undefined || last === chain.epoch ? [chain.epoch] : [last, chain.epoch]
+  return {
+    digest: proofDigest(hash, chain.epoch),
+    head: newestConfiguration(chain)?.index ?? 0,
+    ...(isFull && { proofs }),
   }
-  const provenTerm = (): number => {
-    const one = chain()
-    return one === undefined ? 0 : provenTermOf(one)
+}
+
+const factsOf = (proven: ProvenChain, mode: ProofMode, refused: Readonly<Record<string, number>>): ProofFacts => {
+  const [chain, epoch, head] = [proven.chain(), proven.epoch(), proven.head()]
+  return {
+    mode,
+    epoch: epoch?.epoch ?? 0,
+    leader: epoch?.leader,
+    links: chain?.links.length ?? 0,
+    head: head?.index ?? 0,
+    voters: head?.voters ?? [],
+    base: chain?.pinned !== undefined ? 'pinned' : chain?.beginning?.type,
+    refused,
   }
-  const highest = (): number => Math.max(provenTerm(), appliedFacts.term())
+}
+
+export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
+  const { port, mode, level, member, leader } = deps
+  const now = (): number => port.clock.monotonic()
+  const ending = new AbortController()
+  const listeners = new Set<() => void>()
+  const appliedFacts = createAppliedFacts()
+  const refusals = createRefusals(port.metrics)
+  const proven = new ProvenChain(port, deps.store, (reason) => refusals.count(reason, enforcement.mode()))
+  const highest = (): number => Math.max(proven.term(), appliedFacts.term())
   const changed = (): void => {
     for (const fn of [...listeners]) fn()
   }
@@ -153,21 +114,18 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
       enforcement.isOverdue(),
     onAnswer: () => enforcement.onAnswer(),
   })
-  const { mode, level } = deps
-  const { ask } = requests
   const enforcement = createProofEnforcement({
     port,
     mode,
     level,
-    hasProof,
+    hasProof: () => proven.hasProof(),
     term: highest,
-    ask,
-    count,
+    ask: requests.ask,
+    count: refusals.count,
     onRelaxed: changed,
   })
-
-  const areAllAble = (): boolean => hasProof() || (level() ?? 0) >= PROOF_LEVEL
-  const { member, leader } = deps
+  const areAllAble = (): boolean => proven.hasProof() || (level() ?? 0) >= PROOF_LEVEL
+  const chain = (): ProofChain | undefined => proven.chain()
   const server = await createProofServer({ port, appliedFacts, chain, member, leader, areAllAble, digestOf })
   const collector = createSignatureCollector({
     port,
@@ -177,54 +135,16 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
     areAllAble,
     askOthers: enforcement.askOthers,
   })
-  /** Proofs that come with an announcement are few: two when something is new. */
-  const rates = createRateLimiter({ perSecond: 2, burst: 8, maxKeys: MAX_PEERS })
-  const stops = [
-    enforcement.stop,
-    proven.onProven(() => {
-      enforcement.onProven()
-      changed()
-    }),
-  ]
-
-  const epoch = () => {
-    const one = chain()
-    if (one?.epoch === undefined) return undefined
-    return { epoch: one.epoch.term, leader: peerOf(one.epoch.leader), voters: newestConfiguration(one)?.voters ?? [] }
-  }
-
-  const headIndex = (): number => {
-    const one = chain()
-    return (one && newestConfiguration(one)?.index) ?? 0
-  }
-  /** Takes what came with a claim; where that does not prove it, whoever made it may have the links before. */
-  const catchUp = (source: string, shown: ShownProof | undefined): void => {
-    if (shown?.proofs === undefined || !rates.take(source, now())) {
-      enforcement.requestProof(source)
-      return
-    }
-    const offer = async (proofs: readonly Proof[]): Promise<void> => {
-      for (const proof of proofs) await proven.submit(proof, false)
-      const one = chain()
-      const digest = one?.epoch && proofDigest(port.hash, one.epoch)
-      if (digest !== shown.digest || headIndex() < shown.head) enforcement.requestProof(source)
-    }
-    offer(shown.proofs).catch((error: unknown) => port.log.error('a proof could not be looked at', { error }))
-  }
+  const claims = new ClaimJudgement({ port, proven, enforcement, count: refusals.count })
+  const mayChange = createChangePause(now)
+  const stopListening = proven.onProven(() => {
+    enforcement.onProven()
+    changed()
+  })
 
   return {
     appliedFacts,
-    voters: {
-      isVoter(member) {
-        const one = chain()
-        return one !== undefined && (newestConfiguration(one)?.voters.includes(member) ?? false)
-      },
-      term: provenTerm,
-      requestProof(member) {
-        enforcement.requestProof(member.split('.')[0] ?? member)
-      },
-      isEnforced: enforcement.isEnforced,
-    },
+    voters: provenVoters(proven, enforcement),
     async setMesh(meshId, beginning) {
       if (chain()?.meshId !== meshId) {
         appliedFacts.clear()
@@ -235,73 +155,28 @@ export const createProofs = async (deps: ProofsDeps): Promise<Proofs> => {
       await proven.setMesh(meshId, beginning)
     },
     isEnforced: enforcement.isEnforced,
-    judgeClaim(claim, source, shown) {
-      const known = epoch()
-      if (known === undefined || claim.epoch > known.epoch) {
-        catchUp(source, shown)
-        return enforcement.admitClaim(source, claim.epoch)
-      }
-      // Who is late says what was.
-      if (claim.epoch < known.epoch) return !enforcement.isEnforced()
-      if (claim.leader !== known.leader) {
-        count('other-leader', enforcement.mode())
-        return !enforcement.isEnforced()
-      }
-      // The links of this epoch, which came later than its beginning.
-      if (shown !== undefined && shown.head > headIndex()) catchUp(source, shown)
-      return true
-    },
-    epoch,
+    judgeClaim: (claim, source, shown) => claims.judge(claim, source, shown),
+    epoch: () => proven.epoch(),
     term: highest,
     hasBegun: (term) => (chain() === undefined ? true : enforcement.hasBegun(term)),
     onChange(fn) {
       listeners.add(fn)
       return () => listeners.delete(fn)
     },
-    collectSignatures: (term, restate) => collector.tick(term, restate),
+    collectSignatures: collector.tick,
     stopCollecting: collector.stop,
-    shown(term, isFull) {
-      const one = chain()
-      if (one?.epoch === undefined || one.epoch.term !== term) return undefined
-      const digest = proofDigest(port.hash, one.epoch)
-      const last = one.links.at(-1)
-      const proofs = last === undefined || last === one.epoch ? [one.epoch] : [last, one.epoch]
-      return { digest, head: newestConfiguration(one)?.index ?? 0, ...(isFull && { proofs }) }
-    },
-    minLevel: () => (hasProof() ? PROOF_LEVEL : 1),
+    shown: (epoch, isFull) => shownProofOf(port.hash, chain(), epoch, isFull),
+    minLevel: () => (proven.hasProof() ? PROOF_LEVEL : 1),
     isChangeProven(voters) {
-      const one = chain()
-      if (
-        one === undefined ||
-        !areAllAble() ||
-        sameVoters(newestConfiguration(one)?.voters ?? [], [...voters].sort())
-      ) {
-        unsettledAt = undefined
-        return true
-      }
-      unsettledAt ??= now()
-      return now() - unsettledAt >= SETTLE_MS
+      const isProven = sameVoters(proven.head()?.voters ?? [], [...voters].sort())
+      return mayChange(chain() === undefined || !areAllAble() || isProven)
     },
-    facts() {
-      const one = chain()
-      return {
-        mode: enforcement.mode(),
-        epoch: epoch()?.epoch ?? 0,
-        leader: epoch()?.leader,
-        links: one?.links.length ?? 0,
-        head: headIndex(),
-        voters: (one && newestConfiguration(one)?.voters) ?? [],
-        base: one?.pinned !== undefined ? 'pinned' : one?.beginning?.type,
-        refused: { ...refused },
-      }
-    },
-    counts: () => {
-      const { verified, unsaved } = proven.counts()
-      return { verified, unsaved, ...server.counts(), ...requests.counts() }
-    },
+    facts: () => factsOf(proven, enforcement.mode(), refusals.counts()),
+    counts: () => ({ ...proven.counts(), ...server.counts(), ...requests.counts() }),
     async stop() {
       ending.abort()
-      for (const stop of stops) stop()
+      enforcement.stop()
+      stopListening()
       listeners.clear()
       collector.stop()
       await server.stop()

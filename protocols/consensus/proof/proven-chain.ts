@@ -15,8 +15,10 @@ import {
   examineProof,
   hasNoProof,
   newestConfiguration,
+  type PlacedVoters,
   type ProofChain,
   type ProofRefusal,
+  provenTermOf,
 } from './proof-chain.ts'
 import { type Proof, signedBytes, statementOf } from './statement.ts'
 
@@ -40,21 +42,6 @@ const FALSE: ReadonlySet<string> = new Set<ProofRefusal>([
 ])
 
 export type ProofVerdict = 'taken' | 'known' | ProofRefusal | 'busy'
-
-export interface ProvenChain {
-  chain(): ProofChain | undefined
-  /** This node belongs to this mesh. @param beginning where this node knows it itself */
-  setMesh(meshId: string, beginning: ChainBeginning | undefined): Promise<void>
-  /** Somebody shows the beginning. @returns false where it is not that of this mesh */
-  setBeginning(beginning: ChainBeginning): boolean
-  /** @param mayPin an anchor may be believed that nothing links to what is known here */
-  submit(proof: Proof, mayPin: boolean): Promise<ProofVerdict>
-  /** Called after something was proven. */
-  onProven(fn: () => void): Stop
-  counts(): { verified: number; unsaved: number }
-  /** Resolves once what was proven is kept. */
-  flushed(): Promise<void>
-}
 
 /** Saves the newest one of those that come while one is being saved. */
 const createSaver = (store: ProofStore | undefined, log: Port['log']) => {
@@ -98,97 +85,156 @@ const goodSigners = async (
   return valid
 }
 
-export const createProvenChain = (
-  port: Pick<Port, 'hash' | 'verify' | 'log' | 'self'>,
-  store: ProofStore | undefined,
-  onRefused: (reason: string) => void = () => {},
-): ProvenChain => {
-  let chain: ProofChain | undefined
-  let tail: Promise<unknown> = Promise.resolve()
-  let waiting = 0
-  const saver = createSaver(store, port.log)
-  const listeners = new Set<() => void>()
-  let verified = 0
+/** A member that has proven to lead since this term. */
+export interface ProvenEpoch {
+  readonly epoch: number
+  /** Peer id. */
+  readonly leader: string
+  /** The newest ones that were proven. */
+  readonly voters: readonly string[]
+}
 
-  const keep = (next: ProofChain): void => {
-    chain = next
-    saver.save(next)
-  }
-  const refused = (reason: string, proof: Proof): void => {
-    onRefused(reason)
-    const { kind, term, index, voters } = proof
-    if (reason === 'contradicting')
-      port.log.error(
-        'two histories of this mesh are signed: voters of it lie, or two stores of one voter were in use',
-        {
-          shown: { kind, term, index, voters },
-          proven: chain && newestConfiguration(chain),
-        },
-      )
+export class ProvenChain {
+  readonly #port: Pick<Port, 'hash' | 'verify' | 'log' | 'self'>
+  readonly #store: ProofStore | undefined
+  readonly #onRefused: (reason: string) => void
+  readonly #saver: ReturnType<typeof createSaver>
+  readonly #listeners = new Set<() => void>()
+  #chain: ProofChain | undefined
+  #tail: Promise<unknown> = Promise.resolve()
+  #waiting = 0
+  #verified = 0
+
+  /** @param onRefused told why a proof was not taken, where nobody honest shows such a one */
+  constructor(
+    port: Pick<Port, 'hash' | 'verify' | 'log' | 'self'>,
+    store: ProofStore | undefined,
+    onRefused: (reason: string) => void = () => {},
+  ) {
+    this.#port = port
+    this.#store = store
+    this.#onRefused = onRefused
+    this.#saver = createSaver(store, port.log)
   }
 
-  const look = async (proof: Proof, mayPin: boolean): Promise<ProofVerdict> => {
-    if (chain === undefined) return 'other-mesh'
-    const examined = examineProof(chain, proof)
+  /** Undefined: this node belongs to no mesh yet. */
+  chain(): ProofChain | undefined {
+    return this.#chain
+  }
+
+  hasProof(): boolean {
+    return this.#chain !== undefined && !hasNoProof(this.#chain)
+  }
+
+  /** The highest term that was proven; 0 before. */
+  term(): number {
+    return this.#chain === undefined ? 0 : provenTermOf(this.#chain)
+  }
+
+  /** The newest proven configuration. */
+  head(): PlacedVoters | undefined {
+    return this.#chain && newestConfiguration(this.#chain)
+  }
+
+  /** The newest proven epoch. */
+  epoch(): ProvenEpoch | undefined {
+    const proof = this.#chain?.epoch
+    if (proof === undefined) return undefined
+    return { epoch: proof.term, leader: peerOf(proof.leader), voters: this.head()?.voters ?? [] }
+  }
+
+  /** This node belongs to this mesh. @param beginning where this node knows it itself */
+  async setMesh(meshId: string, beginning: ChainBeginning | undefined): Promise<void> {
+    if (this.#chain?.meshId !== meshId) this.#chain = emptyChain(meshId)
+    try {
+      const kept = await this.#store?.load(meshId)
+      if (kept !== undefined && this.#chain.meshId === meshId && hasNoProof(this.#chain)) this.#chain = kept
+    } catch (error) {
+      this.#port.log.warn('what was proven of the coordination cannot be read; it is asked for again', { error })
+    }
+    if (beginning !== undefined) this.setBeginning(beginning)
+    if (this.hasProof()) this.#tellListeners()
+  }
+
+  /** Somebody shows the beginning. @returns false where it is not that of this mesh */
+  setBeginning(beginning: ChainBeginning): boolean {
+    const chain = this.#chain
+    if (chain === undefined || meshIdOf(this.#port.hash, beginning) !== chain.meshId) return false
+    if (beginning.type === 'founded' && beginning.mesh !== this.#port.self.mesh) return false
+    if (chain.beginning === undefined) this.#keep({ ...chain, beginning })
+    return true
+  }
+
+  /** @param mayPin an anchor may be believed that nothing links to what is known here */
+  submit(proof: Proof, mayPin: boolean): Promise<ProofVerdict> {
+    if (this.#waiting >= MAX_WAITING) return Promise.resolve('busy')
+    this.#waiting += 1
+    const done = this.#tail.then(() => this.#examine(proof, mayPin))
+    this.#tail = done.catch(() => {})
+    return done.finally(() => {
+      this.#waiting -= 1
+    })
+  }
+
+  /** Called after something was proven. */
+  onProven(fn: () => void): Stop {
+    this.#listeners.add(fn)
+    return () => this.#listeners.delete(fn)
+  }
+
+  counts(): { verified: number; unsaved: number } {
+    return { verified: this.#verified, unsaved: this.#saver.unsaved() }
+  }
+
+  /** Resolves once what was proven is kept. */
+  async flushed(): Promise<void> {
+    await this.#tail
+    await this.#saver.settled()
+  }
+
+  async #examine(proof: Proof, mayPin: boolean): Promise<ProofVerdict> {
+    if (this.#chain === undefined) return 'other-mesh'
+    const examined = examineProof(this.#chain, proof)
     if (examined.type === 'known') return 'known'
     let verdict: ProofVerdict
     if (examined.type === 'refused') verdict = examined.reason
     else if (examined.role === 'pin' && !mayPin) verdict = 'not-pinned'
-    else {
-      verified += proof.signatures.length
-      const valid = await goodSigners(port, proof)
-      // It may belong to another mesh by now.
-      const taken = addProof(chain, proof, valid, mayPin)
-      verdict = taken.verdict
-      if (verdict === 'taken') {
-        keep(taken.chain)
-        if (examined.role === 'pin')
-          port.log.warn('the voters of this mesh are believed as they were first met: nothing older proves them', {
-            voters: proof.voters,
-          })
-        for (const fn of [...listeners]) fn()
-      }
-    }
-    if (FALSE.has(verdict)) refused(verdict, proof)
+    else verdict = await this.#add(proof, mayPin, examined.role === 'pin')
+    if (FALSE.has(verdict)) this.#refuse(verdict, proof)
     return verdict
   }
 
-  return {
-    chain: () => chain,
-    async setMesh(meshId, beginning) {
-      if (chain?.meshId !== meshId) chain = emptyChain(meshId)
-      try {
-        const kept = await store?.load(meshId)
-        if (kept !== undefined && chain.meshId === meshId && hasNoProof(chain)) chain = kept
-      } catch (error) {
-        port.log.warn('what was proven of the coordination cannot be read; it is asked for again', { error })
-      }
-      if (beginning !== undefined) this.setBeginning(beginning)
-      if (!hasNoProof(chain)) for (const fn of [...listeners]) fn()
-    },
-    setBeginning(beginning) {
-      if (chain === undefined || meshIdOf(port.hash, beginning) !== chain.meshId) return false
-      if (beginning.type === 'founded' && beginning.mesh !== port.self.mesh) return false
-      if (chain.beginning === undefined) keep({ ...chain, beginning })
-      return true
-    },
-    submit(proof, mayPin) {
-      if (waiting >= MAX_WAITING) return Promise.resolve('busy')
-      waiting += 1
-      const done = tail.then(() => look(proof, mayPin))
-      tail = done.catch(() => {})
-      return done.finally(() => {
-        waiting -= 1
+  async #add(proof: Proof, mayPin: boolean, isPin: boolean): Promise<ProofVerdict> {
+    this.#verified += proof.signatures.length
+    const valid = await goodSigners(this.#port, proof)
+    // It may belong to another mesh by now.
+    if (this.#chain === undefined) return 'other-mesh'
+    const { verdict, chain } = addProof(this.#chain, proof, valid, mayPin)
+    if (verdict !== 'taken') return verdict
+    this.#keep(chain)
+    if (isPin)
+      this.#port.log.warn('the voters of this mesh are believed as they were first met: nothing older proves them', {
+        voters: proof.voters,
       })
-    },
-    onProven(fn) {
-      listeners.add(fn)
-      return () => listeners.delete(fn)
-    },
-    counts: () => ({ verified, unsaved: saver.unsaved() }),
-    async flushed() {
-      await tail
-      await saver.settled()
-    },
+    this.#tellListeners()
+    return verdict
+  }
+
+  #keep(chain: ProofChain): void {
+    this.#chain = chain
+    this.#saver.save(chain)
+  }
+
+  #tellListeners(): void {
+    for (const fn of [...this.#listeners]) fn()
+  }
+
+  #refuse(reason: string, { kind, term, index, voters }: Proof): void {
+    this.#onRefused(reason)
+    if (reason !== 'contradicting') return
+    this.#port.log.error(
+      'two histories of this mesh are signed: voters of it lie, or two stores of one voter were in use',
+      { shown: { kind, term, index, voters }, proven: this.head() },
+    )
   }
 }

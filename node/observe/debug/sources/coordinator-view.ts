@@ -1,5 +1,5 @@
 /** Who coordinates, as the debug endpoint shows it. */
-import type { ProofFacts } from '../../../../protocols/consensus/proof/proofs.ts'
+import type { ProofFacts } from '../../../../protocols/consensus/proof/proof-api.ts'
 import type { CoordinatorStatus } from '../../../../protocols/coordinator/coordinator-status.ts'
 import type { JournalMember } from '../../../../protocols/journal/journal-server.ts'
 import type { Epoch } from '../../../../protocols/journal/state/built-in-kinds.ts'
