@@ -49,7 +49,7 @@ export const createDirectoryCounts = (metrics: Metrics, sizes: DirectoryState['s
   metrics.gauge('directory_displaced', 'Agents that made room for others since the start', () => sizes().displaced)
   metrics.gauge('directory_ended', 'Agents that ended lately and are remembered', () => sizes().ended)
 
-  return {
+  const tallies = {
     refused: createTally<RecordRefusal>(
       ['too_big', 'malformed', 'other_mesh', 'bad_signature', 'own', 'full', 'too_many'],
       (reason, by) => refused({ reason }, by),
@@ -65,5 +65,15 @@ export const createDirectoryCounts = (metrics: Metrics, sizes: DirectoryState['s
     events: createTally(['schema_dropped', 'listener_failed', 'sign_failed'] as const, (event, by) =>
       events({ event }, by),
     ),
+  }
+
+  return {
+    ...tallies,
+    read: () => ({
+      refused: tallies.refused.read(),
+      accepted: tallies.accepted.read(),
+      sent: tallies.sent.read(),
+      events: tallies.events.read(),
+    }),
   }
 }

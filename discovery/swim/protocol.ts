@@ -1,6 +1,6 @@
 /**
- * What failure detectors say to each other. Wire id `/parley/presence/1`; the message is MESSAGES.md's HEARTBEAT, with
- * claims beside it that a peer of an earlier release skips.
+ * What failure detectors say to each other. Wire id `/parley/presence/1`. The message is a heartbeat (agent, load, queue
+ * length), with claims beside it that a peer of an earlier release skips.
  */
 import * as z from 'zod'
 import { defineProtocol } from '../../protocols/define.ts'

@@ -9,7 +9,8 @@
  */
 import type { Activity } from '../../discovery/agent-activity.ts'
 import type { Directory } from '../../discovery/directory/directory.ts'
-import { createSwim, type MemberStatusChange, type Swim, type SwimPort } from '../../discovery/swim/swim.ts'
+import { createSwim, type Swim } from '../../discovery/swim/swim.ts'
+import type { MemberStatusChange, SwimPort } from '../../discovery/swim/swim-driver.ts'
 import { suspicionFor } from '../../discovery/swim/swim-settings.ts'
 import type { Log, Stop } from '../../protocols/port.ts'
 

@@ -1,6 +1,7 @@
 /** A failure detector on a node of the port network, which can stand still as a process that is stopped does. */
 import type { Activity } from '../../discovery/agent-activity.ts'
-import { createSwim, type MemberStatusChange, type Swim, type SwimPort } from '../../discovery/swim/swim.ts'
+import { createSwim, type Swim } from '../../discovery/swim/swim.ts'
+import type { MemberStatusChange, SwimPort } from '../../discovery/swim/swim-driver.ts'
 import type { SwimSettings } from '../../discovery/swim/swim-settings.ts'
 import type { NetworkNode, PortNetwork } from '../../node/testing/virtual/port-network.ts'
 

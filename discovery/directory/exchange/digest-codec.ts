@@ -5,9 +5,10 @@
  * A peer that this node has never heard of has no id here, only its key; it is called by that: `#` and the number.
  * State: keys of peers, at most MAX_KEYS; room to write into, as large as the largest digest so far.
  */
-import type { Port } from '../../../protocols/port.ts'
+import type { Clock, Port } from '../../../protocols/port.ts'
 import { malformed, ProtobufReader, ProtobufWriter } from '../../../protocols/wire/frames/protobuf.ts'
 import type { Digest } from '../tables/digest.ts'
+import type { DirectoryState } from '../tables/directory-state.ts'
 
 const KEY_BYTES = 6
 /** Three numbers of at most 8 bytes. */
@@ -135,5 +136,19 @@ export const createDigestCodec = (port: Pick<Port, 'hash'>): DigestCodec => {
       return writer.finish()
     },
     unpackAges: (bytes, most) => readAll(bytes, most, (reader) => [readPeer(reader), reader.varint()]),
+  }
+}
+
+/** The checksum of what the tables hold, computed anew after each change of them. */
+export const createTableSum = (
+  codec: Pick<DigestCodec, 'checksum'>,
+  state: Pick<DirectoryState, 'revision' | 'digest'>,
+  clock: Pick<Clock, 'monotonic'>,
+): (() => Uint8Array) => {
+  let latest: { readonly revision: number; readonly sum: Uint8Array } | undefined
+  return () => {
+    const revision = state.revision()
+    if (latest?.revision !== revision) latest = { revision, sum: codec.checksum(state.digest(clock.monotonic())) }
+    return latest.sum
   }
 }

@@ -5,6 +5,7 @@
  * State: how many comparisons there were, peers that wait (bounded by the connected ones: `drop` is called when a peer is gone) and peers under way.
  */
 import { abortable } from '../../../protocols/async.ts'
+import { ParleyError } from '../../../protocols/errors.ts'
 import type { Port } from '../../../protocols/port.ts'
 import type { DirectoryCounts } from '../directory-counts.ts'
 import { directoryProtocol, MAX_DIGEST } from '../protocol.ts'
@@ -23,7 +24,7 @@ interface Syncing {
   readonly port: Pick<Port, 'clock' | 'to'>
   readonly state: DirectoryState
   readonly packed: DigestCodec
-  /** Of the tables as they are, see `Packed.sum`. */
+  /** Of the tables as they are, see `createTableSum`. */
   readonly sum: () => Uint8Array
   readonly counts: DirectoryCounts
   readonly maxConcurrent: number
@@ -134,5 +135,15 @@ export const createFirstSync = () => {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   promise.catch(() => {}) // Nobody has to wait.
   const wait = ({ signal }: { signal?: AbortSignal } = {}): Promise<void> => abortable(promise, signal)
-  return { resolve, reject, wait }
+  return {
+    resolve,
+    wait,
+    /** Whoever waits gets COM002. */
+    stop: (): void =>
+      reject(
+        new ParleyError('COM002', 'the directory stopped before it was in step with any peer', {
+          hint: 'check that a peer can be reached, then start again',
+        }),
+      ),
+  }
 }

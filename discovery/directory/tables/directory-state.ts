@@ -281,38 +281,7 @@ export class DirectoryState {
     return held && this.#view(peer, held)
   }
 
-  own():
-    | {
-        peerId: string
-        name: string
-        mesh: string
-        incarnation: number
-        version: number
-        protocols: {
-          name: string
-          version: string
-          methods: {
-            name: string
-            kind: 'unary' | 'stream' | 'one-way'
-            capability?: string | undefined
-            idempotent?: boolean | undefined
-            timeoutMs?: number | undefined
-            content?: 'json' | 'cbor' | 'bytes' | undefined
-            description?: string | undefined
-            request?: Record<string, unknown> | undefined
-            response?: Record<string, unknown> | undefined
-          }[]
-          description?: string | undefined
-        }[]
-        labels: Record<string, string>
-        addresses: string[]
-        ttlMs: number
-        price?: number | undefined
-        stuck?: boolean | undefined
-        leaving?: boolean | undefined
-        departure?: 'stop' | 'leave' | undefined
-      }
-    | undefined {
+  own(): AgentRecord | undefined {
     return this.#tables.own?.record
   }
 

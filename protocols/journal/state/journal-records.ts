@@ -12,9 +12,9 @@ import { type JournalRecord, RecordMap } from './record-map.ts'
 import { createRecordShares, RECORD_BYTES } from './record-shares.ts'
 import {
   changeBytes,
+  type JournalTables,
   MAX_RECORDS_BYTES,
   MESH_PREFIX,
-  type RecordTables,
   RecordTransaction,
 } from './record-transaction.ts'
 
@@ -23,7 +23,7 @@ export class JournalRecords {
   readonly #changes = new RecentChanges()
   readonly #shares = createRecordShares()
   readonly #parts = createPartRecords()
-  readonly #tables: RecordTables
+  readonly #tables: JournalTables
 
   /** @param maxBytes of all keys and values together */
   constructor(maxBytes: number = MAX_RECORDS_BYTES) {

@@ -37,7 +37,7 @@ export interface RecordValue {
 }
 
 /** What the members hold, and what a command is held to. */
-export interface RecordTables {
+export interface JournalTables {
   readonly records: RecordMap
   readonly shares: RecordShares
   readonly parts: PartRecords
@@ -71,7 +71,7 @@ export const changeBytes = (key: string, size: number): number => CHANGE_BYTES +
 /** What commands use of it is arrow functions: they may take it apart, as in `({ get, put }) => …`. */
 export class RecordTransaction implements JournalTx {
   readonly changed = new Map<string, RecordValue>()
-  readonly #tables: RecordTables
+  readonly #tables: JournalTables
   /** Of the entry. */
   readonly #index: number
   readonly #by: string | undefined
@@ -88,7 +88,7 @@ export class RecordTransaction implements JournalTx {
    * @param by who answers for what it writes; undefined: nobody
    * @param part whose command it is; `NO_PART`: of none, where there are parts; undefined: there are none
    */
-  constructor(tables: RecordTables, index: number, by: string | undefined, part: string | undefined) {
+  constructor(tables: JournalTables, index: number, by: string | undefined, part: string | undefined) {
     this.#tables = tables
     this.#index = index
     this.#by = by
