@@ -55,9 +55,9 @@ export const abortable = <T>(promise: Promise<T>, signal: AbortSignal | undefine
 export const waitFor = <T = void>(
   signal: AbortSignal | undefined,
   begin: (resolve: (value: T) => void, reject: (error: unknown) => void) => Stop,
-): Promise<T> =>
-  new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(signal.reason)
+): Promise<T> => {
+  if (signal?.aborted) return Promise.reject(signal.reason)
+  return new Promise((resolve, reject) => {
     let undo: Stop | undefined
     let isOver = false
     const end = (): void => {
@@ -85,6 +85,7 @@ export const waitFor = <T = void>(
     if (isOver) undo()
     else signal?.addEventListener('abort', abort, { once: true })
   })
+}
 
 /**
  * Resolves after so many milliseconds.
