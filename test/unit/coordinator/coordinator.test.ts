@@ -1,10 +1,10 @@
 /** The coordinator from every node's side, over whole nodes in virtual time: found, followed, replaced, handed over. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createJournalMesh, type JournalMesh, type JournalNode } from '../../support/journal-mesh.ts'
 import { coordinatorProtocol, epochEvent } from '../../../protocols/coordinator/contract.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { EPOCHS_PREFIX, EpochSchema, FEATURE_LEVEL_KEY } from '../../../protocols/journal/state/built-in-kinds.ts'
+import { createJournalMesh, type JournalMesh, type JournalNode } from '../../support/journal-mesh.ts'
 
 /** Quick, so that a test need not run for long. */
 const QUICK = { stableMs: 300, replaceAfterMs: 4_000, dropLearnerAfterMs: 3_000 }

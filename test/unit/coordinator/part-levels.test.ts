@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as z from 'zod'
-import { createJournalMesh, type JournalMesh, type JournalNode } from '../../support/journal-mesh.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { type JournalPart, PARTS_LEVEL } from '../../../protocols/journal/part-kinds.ts'
 import { type AnyCommandKind, defineJournalCommand } from '../../../protocols/journal/state/command-kind.ts'
 import { partPrefix } from '../../../protocols/part.ts'
+import { createJournalMesh, type JournalMesh, type JournalNode } from '../../support/journal-mesh.ts'
 
 const KEY = `${partPrefix('acme/tally')}count`
 const command = (verb: string, level: number) =>

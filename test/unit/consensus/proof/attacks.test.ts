@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { recoverJournal } from '../../../../node/store/journal/journal-recovery.ts'
-import { createJournalMesh, type JournalMesh, type JournalNode } from '../../../support/journal-mesh.ts'
 import { coordinatorProtocol, epochEvent } from '../../../../protocols/coordinator/contract.ts'
 import { createFenceGuard } from '../../../../protocols/journal/fencing/fence-guard.ts'
+import { createJournalMesh, type JournalMesh, type JournalNode } from '../../../support/journal-mesh.ts'
 
 const FORGED = 1_000_000
 
