@@ -3,7 +3,7 @@
  *
  * The dialler calls `admit` on this very connection; each side checks the other's tokens against the peer id that Noise
  * proved. Who is not let in is told why (SEC001), disconnected, and not let in again for a while. A connection on which
- * nothing was settled in time is closed. Wire id: `/parley/admission/1`. Source: DESIGN section 4.
+ * nothing was settled in time is closed. Wire id: `/parley/admission/1`.
  * Credentials carry the time: how far the clocks are apart is measured by the way, and told where a token is refused for
  * its time.
  * State: peers that were refused lately (bounded), and the timers of the connections that are not settled yet.

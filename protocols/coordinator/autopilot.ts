@@ -5,7 +5,7 @@
  * A learner votes once it kept up for a while. A voter that is gone for long is replaced by such a learner, or given up
  * where that leaves an odd number of at least three: its silence alone never leaves fewer copies than that. Whoever
  * withdraws goes as soon as the rest can do without. No step leaves fewer living voters than a majority of the new ones
- * (dissertation, chapter 4). Source: DESIGN section 6.
+ * (Raft dissertation, chapter 4).
  */
 import { peerOf } from '../consensus/member-id.ts'
 import { majority } from '../consensus/raft/quorum.ts'

@@ -1,6 +1,5 @@
 /**
  * Settings of durable messages. The schema is the type, the defaults and the check; an unknown field is refused.
- * Defaults: seed 002 and 003 (retries, waits, window, breaker).
  */
 import * as z from 'zod'
 import { GUARANTEES } from './durable-message.ts'

@@ -2,7 +2,7 @@
  * The envelope: every field of a message, as handlers, stores and relays see it.
  *
  * On a link most of it is implied by the stream and left out of the frames (frame.ts); here it is whole.
- * Message types are those of seed 002, performatives those of seed 004 and FIPA SC00037; both lists are closed.
+ * Performatives are those of FIPA SC00037 and some of this mesh; their list and that of message types are closed.
  */
 import { fromString } from 'uint8arrays/from-string'
 import * as z from 'zod'

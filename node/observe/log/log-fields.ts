@@ -21,7 +21,7 @@ const CONTROLS = /[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g
 // biome-ignore lint/suspicious/noControlCharactersInRegex: finding them is the point
 const ALL_CONTROLS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g
 
-/** Names of the catalogue (MESSAGES.md) for those that code writes. */
+/** As fields are named in the log, where code writes another name. */
 const RENAMED: Record<string, string> = { correlationId: 'correlation_id', messageType: 'message_type' }
 
 const asEscape = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`

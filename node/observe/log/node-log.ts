@@ -5,7 +5,6 @@
  * most LINES_PER_TEXT lines of one text and LINES_PER_LEVEL lines of one level per window, and at its end one line says
  * how many were left out; fields are bounded and harmless (log-fields.ts); logging never throws; there is no thread
  * between, and a line is written before the call returns (log-stderr.ts).
- * Source: MESSAGES.md, Monitoring (names of the fields).
  */
 import { pino } from 'pino'
 import type { Clock, Fields, Log, Timers } from '../../../protocols/port.ts'

@@ -1,11 +1,10 @@
 /**
- * The metrics that MESSAGES.md (Monitoring) names, with exactly those names and labels: of all messages, the mesh's own too,
- * and so without the prefix and the labels of call-metrics.ts. `message_latency` has no unit in its name because its source
- * has none; it is in seconds like the others.
+ * The metrics of messages by their type, with names and labels that stand fixed: of all messages, the mesh's own too,
+ * and so without the prefix and the labels of call-metrics.ts. `message_latency` has no unit in its name, which
+ * is fixed too; it is in seconds like the others.
  * REQUEST, COMMAND and HEARTBEAT are counted when they end, with how. The other types are counted where they pass, as plain
  * numbers that are read at the scrape. A RESPONSE is an answer, an acknowledgement or the end of a stream, or the error in
  * place of it; an EVENT that arrives counts when its batch was let in, a BATCH when its signature held.
- * Source: seeds 002 and 003, MESSAGES.md.
  */
 import type { EventTraffic } from '../../../protocols/events/event-traffic.ts'
 import type { MessageType } from '../../../protocols/wire/envelope.ts'

@@ -8,7 +8,7 @@
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { Labels } from '../../../protocols/port.ts'
 
-/** Distinct values of one label of one metric; `other` is not counted (MESSAGES.md, Monitoring). */
+/** Distinct values of one label of one metric; `other` is not counted. */
 export const MAX_LABEL_VALUES = 50
 /** Cells of one metric; without it three full labels would make 132,651. */
 export const MAX_SERIES = 1000

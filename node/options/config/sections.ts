@@ -3,7 +3,7 @@
  *
  * Their schema, their options and what is said of those without effect come from the table; `transports`, which stands for
  * addresses, has a file of its own. What this version cannot do is taken at its usual value and refused at any other, with the reason. Times are in
- * milliseconds, or with their unit (10ms, 2s). Source: seed 002, communication configuration; seed 000, timeouts.
+ * milliseconds, or with their unit (10ms, 2s).
  */
 import * as z from 'zod'
 import { isMap } from './key-shape.ts'

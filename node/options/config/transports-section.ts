@@ -1,6 +1,5 @@
 /**
  * The section `transports`: which transports a node listens on, as addresses. Pure.
- * Source: seed 002, communication configuration (its ports are the defaults).
  */
 import { isIP } from 'node:net'
 import * as z from 'zod'

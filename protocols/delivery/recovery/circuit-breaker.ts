@@ -8,7 +8,7 @@
  * probe passes, all others still fail. Its success closes, its failure opens again. A probe that ended without telling
  * anything (its caller gave it up) makes room for the next one, as does one that is not heard of for `halfOpenAfterMs`.
  *
- * Source: M. Nygard, Release It!, "Circuit Breaker"; figures of seed 002.
+ * Source: M. Nygard, Release It!, "Circuit Breaker".
  */
 
 export interface BreakerSettings {

@@ -1,7 +1,7 @@
 /**
  * A fence says how new a decision is: term and index of its committed entry. Who receives an effect keeps the highest one
- * that it saw and refuses lower ones, so that a coordinator that was replaced can do nothing more (DESIGN section 6;
- * Kleppmann, "How to do distributed locking", 2016). Pure.
+ * that it saw and refuses lower ones, so that a coordinator that was replaced can do nothing more
+ * (Kleppmann, "How to do distributed locking", 2016). Pure.
  */
 import * as z from 'zod'
 

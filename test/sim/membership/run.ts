@@ -24,7 +24,7 @@ export interface Check {
 
 const SIZES = [10, 100]
 const MOST = 1_000
-/** DESIGN.md, section 8: a large mesh sends at most so many times what one of a hundred does. */
+/** A large mesh sends at most so many times what one of a hundred does. */
 const GROWTH = 2
 const BASE = 100
 /** With the delays of this network and the default settings: a suspicion that nobody else confirms, and word of it. */

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { CODES, type Code, fromFault, isParleyError, ParleyError, toFault } from '../../../protocols/errors.ts'
 
-// MESSAGES.md, "Error codes", copied by hand; APP001 is what a failed handler gives, MSG006 what an unknown command gives.
+// The error codes, written down once more by hand; APP001 is what a failed handler gives, MSG006 what an unknown command gives.
 const CATALOGUE: Record<string, [severity: string, recovery: string]> = {
   MSG001: ['error', 'retry_with_validation'],
   MSG002: ['error', 'retry_with_new_serializer'],

@@ -99,7 +99,7 @@ describe('headers', () => {
 })
 
 describe('types and performatives', () => {
-  // MESSAGES.md, "Types": the closed lists and their mapping, copied by hand.
+  // The closed lists and their mapping, written down once more by hand.
   const TYPES = ['REQUEST', 'RESPONSE', 'EVENT', 'COMMAND', 'NOTIFICATION', 'HEARTBEAT', 'BATCH']
   const MAPPING: Record<string, string[]> = {
     request: ['REQUEST', 'COMMAND'],
