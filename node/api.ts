@@ -42,7 +42,7 @@ export interface Mesh {
   /** Publish and subscribe. */
   readonly events: Events
   /** Durable messages: kept on disk until they were processed. */
-  readonly messages: Omit<Messages, 'work' | 'addFailedCall' | 'noteCall' | 'drain' | 'stop' | 'retune'>
+  readonly messages: Messages
   /** Who is here and what they offer. */
   readonly directory: Pick<Directory, 'agents' | 'find' | 'get' | 'offers' | 'onChange' | 'announce'>
   /** What the mesh has agreed on: records that survive the loss of any node, as long as a majority of the voters is left. */

@@ -11,7 +11,7 @@ import { resolveTarget } from '../../discovery/directory/find-agent.ts'
 import type { ProtocolRecord } from '../../discovery/directory/record/agent-record.ts'
 import type { Candidate } from '../../discovery/directory/tables/offer-index.ts'
 import { fraction, pick } from '../../discovery/two-choices.ts'
-import type { Messages } from '../../protocols/delivery/api.ts'
+import type { MessagesFeature } from '../../protocols/delivery/api.ts'
 import { createDelivery } from '../../protocols/delivery/delivery.ts'
 import type { ResolvedDeliveryOptions } from '../../protocols/delivery/options.ts'
 import { MESSAGE_OFFER_PREFIX } from '../../protocols/delivery/receive/received-types.ts'
@@ -44,7 +44,7 @@ export interface DurableMessagesDeps {
   advertise(id: string, record: ProtocolRecord): Promise<() => Promise<void>>
 }
 
-export interface DurableMessages extends Messages {
+export interface DurableMessages extends MessagesFeature {
   /** Why this node cannot keep messages, for its readiness. */
   problem(): string | undefined
 }

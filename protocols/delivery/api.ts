@@ -183,11 +183,15 @@ export interface Messages {
   readonly inbox: Inbox
   /** What was said, by conversationId. */
   readonly conversations: Conversations
+  figures(): DeliveryFigures
+}
+
+/** Messages as the rest of a node sees them. */
+export interface MessagesFeature extends Messages {
   /** Puts a call that failed although its recovery was tried with the dead letters; it never throws. */
   addFailedCall(call: FailedCall): void
   /** Puts a call with the conversation that it belongs to. @returns undefined where it is not remembered */
   noteCall(call: ConversationCall): CallEndListener | undefined
-  figures(): DeliveryFigures
   /** Handlers at work, and another number after each sign that they get on. */
   readonly work: { inWork(): number; signs(): number }
   /** Begins no further handler, and waits for those at work, at most so many milliseconds. What waits comes again. */

@@ -13,7 +13,7 @@
 import { ParleyError } from '../errors.ts'
 import { createQuota, type Quota } from '../limits/quota.ts'
 import { createRegistration } from '../registration.ts'
-import type { DeliveryPort, Messages } from './api.ts'
+import type { DeliveryPort, MessagesFeature } from './api.ts'
 import { deliveryProtocol } from './contract.ts'
 import { createConversationLog } from './conversations/conversation-log.ts'
 import { CurrentRuntime } from './current-runtime.ts'
@@ -112,7 +112,7 @@ const addQuotaShares = (quota: Quota, current: CurrentRuntime): void => {
 }
 
 /** @throws MSG001 for settings that are not usable; what the store throws */
-export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOptions = {}): Promise<Messages> => {
+export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOptions = {}): Promise<MessagesFeature> => {
   const { port, store, isVolatile } = deps
   const settings = settingsOf(options)
   const quota = deps.quota ?? createQuota()

@@ -1,7 +1,7 @@
 /** Two nodes that send each other durable messages, in virtual time, over stores in memory. */
 import * as z from 'zod'
 import { createPortNetwork, type NetworkNode, type PortNetwork } from '../../node/testing/virtual/port-network.ts'
-import type { Messages } from '../../protocols/delivery/api.ts'
+import type { MessagesFeature } from '../../protocols/delivery/api.ts'
 import { defineMessage, type MessageDefinition } from '../../protocols/delivery/define-message.ts'
 import { createDelivery, type DeliveryDeps } from '../../protocols/delivery/delivery.ts'
 import type { DeliveryOptions } from '../../protocols/delivery/options.ts'
@@ -12,7 +12,7 @@ import type { Quota } from '../../protocols/limits/quota.ts'
 export interface DeliveryNode {
   readonly node: NetworkNode
   readonly id: string
-  readonly messages: Messages
+  readonly messages: MessagesFeature
   readonly store: RowStore
   /** Types that the directory tells of, with their versions, as they came and went. */
   readonly told: string[]

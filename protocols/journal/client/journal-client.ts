@@ -40,7 +40,15 @@ export interface ReadOptions {
   readonly consistency?: 'linearizable' | 'local'
 }
 
-export interface JournalClient {
+/**
+ * What the mesh has agreed on, in one order, on the disks of the voters. Any node uses it alike.
+ *
+ * Errors of decisions: STA003 with `details.reason` (`version` where the record changed meanwhile, `level`, `not-founded`,
+ * `disk-full` where the coordinator's disk had no room until the time was over), COM001 with `details.reason` `unknown` (it
+ * may have been decided: read, then decide again) or `no-leader`, COM003 where too much waits or the journal is full, MSG001
+ * for input that is not usable.
+ */
+export interface Journal {
   submit<I, O>(kind: CommandKind<I, O>, input: I, options?: SubmitOptions): Promise<Committed<O>>
   put(key: string, value: Json, options?: SubmitOptions & { ifVersion?: number }): Promise<Committed<null>>
   delete(key: string, options?: SubmitOptions & { ifVersion?: number }): Promise<Committed<{ existed: boolean }>>
@@ -50,25 +58,18 @@ export interface JournalClient {
    * watches from there misses nothing.
    */
   list(prefix: string, options?: ReadOptions): Promise<{ version: number; records: WireRecord[] }>
-  /** This node belongs to another mesh from now on, which knows nothing of its session. */
-  reset(): void
   counts(): { submitted: number; retried: number; waiting: number; open: number; sessions: number }
-}
-
-/**
- * What the mesh has agreed on, in one order, on the disks of the voters. Any node uses it alike.
- *
- * Errors of decisions: STA003 with `details.reason` (`version` where the record changed meanwhile, `level`, `not-founded`,
- * `disk-full` where the coordinator's disk had no room until the time was over), COM001 with `details.reason` `unknown` (it
- * may have been decided: read, then decide again) or `no-leader`, COM003 where too much waits or the journal is full, MSG001
- * for input that is not usable.
- */
-export interface Journal extends Omit<JournalClient, 'reset'> {
   /**
    * What there is, then each change as it is decided, in order and without a gap; where a member is lost another goes on.
    * Ends with its signal.
    */
   watch(options?: WatchOptions): AsyncGenerator<JournalChange, void>
+}
+
+/** Asks and decides; watching is journal-watch.ts. */
+export interface JournalClient extends Omit<Journal, 'watch'> {
+  /** This node belongs to another mesh from now on, which knows nothing of its session. */
+  reset(): void
 }
 
 export interface JournalClientDeps {

@@ -11,7 +11,7 @@ import type { NetworkNode, PortNetwork } from '../../../node/testing/virtual/por
 import { createRowsDisk, type RowsCopy, type RowsDisk } from '../../../node/testing/virtual/rows-disk.ts'
 import { type ModelStore, openRowsStore } from '../../../node/testing/virtual/rows-store.ts'
 import { VirtualCalls } from '../../../node/testing/virtual/virtual-calls.ts'
-import type { Messages } from '../../../protocols/delivery/api.ts'
+import type { MessagesFeature } from '../../../protocols/delivery/api.ts'
 import { createDelivery } from '../../../protocols/delivery/delivery.ts'
 import type { DeliveryOptions } from '../../../protocols/delivery/options.ts'
 import type { BreakerSettings } from '../../../protocols/delivery/recovery/circuit-breaker.ts'
@@ -35,7 +35,7 @@ export interface NodeRun {
   readonly process: Process
   readonly store: ModelStore
   /** Once it has read its rows. */
-  messages: Messages | undefined
+  messages: MessagesFeature | undefined
   /** Handlers at work for messages that are not kept. */
   fired: number
   /** Programs that receive. */
@@ -60,7 +60,7 @@ export interface Nodes {
   readonly all: readonly SimNode[]
   readonly ledger: Ledger
   /** Those that run and have read their rows. */
-  up(): { readonly node: SimNode; readonly messages: Messages }[]
+  up(): { readonly node: SimNode; readonly messages: MessagesFeature }[]
   nameOf(peer: string): string
   start(node: SimNode): void
   /** As SIGKILL does; `power`: what was not synced may be lost. */

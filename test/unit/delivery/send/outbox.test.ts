@@ -1,11 +1,11 @@
 /** The outbox as programs meet it: its bounds, who waits, in which order, and a peer that does not answer. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Messages } from '../../../../protocols/delivery/api.ts'
+import type { MessagesFeature } from '../../../../protocols/delivery/api.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import { deliveryPair, Note } from '../../../support/delivery-pair.ts'
 
-const inFlight = (messages: Messages) => messages.figures().inFlight
+const inFlight = (messages: MessagesFeature) => messages.figures().inFlight
 
 test('as many messages as it holds are kept at once, others wait and go in, in order, as there is room', async () => {
   const { time, from, to } = await deliveryPair({ settings: { outboxMessages: 3, roomTimeoutMs: 60_000 } })
