@@ -14,6 +14,7 @@ const EXAMPLES = [
   'http-service',
   'custom-protocol',
   'third-party-part',
+  'interceptors',
 ]
 const TIMEOUT_MS = 60_000
 

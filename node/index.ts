@@ -68,6 +68,29 @@ export type { Events, EventsFigures, PublishOptions, Receipt, SubscribeOptions }
 export { defineEvent, type EventDefinition } from '../protocols/events/define-event.ts'
 export type { MeshEvent, Missed } from '../protocols/events/event.ts'
 export { DEFAULT_TOPIC } from '../protocols/events/events.ts'
+export {
+  type CallChange,
+  type CallInput,
+  defineInterceptor,
+  type HearChange,
+  type HearInput,
+  type Interceptor,
+  interceptors,
+  isCallOf,
+  isEventOf,
+  isMessageOf,
+  itemsOf,
+  type Next,
+  type PassedOn,
+  type PublishChange,
+  type PublishInput,
+  type ReceiveChange,
+  type ReceiveInput,
+  type SendChange,
+  type SendInput,
+  type ServeChange,
+  type ServeInput,
+} from '../protocols/interceptors/interceptor.ts'
 export type { Journal } from '../protocols/journal/client/journal-client.ts'
 export type { JournalChange } from '../protocols/journal/client/journal-watch.ts'
 export { compareFences, type Fence, FenceSchema } from '../protocols/journal/fencing/fence.ts'

@@ -11,6 +11,7 @@ import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import { createRegistration } from '../protocols/registration.ts'
 import { compile } from '../protocols/wire/payload/contract.ts'
 import type { Mesh } from './api.ts'
+import type { Interception } from './calls/interception/interception.ts'
 import type { NodeCore } from './lifecycle/node-core.ts'
 import type { NodeFeatures } from './lifecycle/node-features.ts'
 import { createNodeShutdown } from './lifecycle/node-shutdown.ts'
@@ -58,17 +59,20 @@ const startFeatures = async (input: MeshOptionsInput, lock: Lock, undo: Undo) =>
   const { core, rows } = await openCore(input, lock, undo)
   const { startup, network } = core
   const serve: Serve = (protocol, handlers) => advertiser.serve(compile(protocol, handlers), describe(protocol))
-  const parts = await prepareParts(core, (protocol, handlers) => serve(protocol, handlers))
+  const { parts, interception } = await prepareParts(core, (protocol, handlers) => serve(protocol, handlers))
   await network.listen()
   const directory = await startDirectory(core)
-  const { events, replies } = await startEvents(core)
+  const { events, replies } = await startEvents(core, interception.chains)
   const presence = await startPresence(core, directory, events)
   const { activity } = presence
-  const reachability = await startReachability(core, directory, activity)
+  const reachability = await startReachability(core, directory, activity, interception)
   const { advertiser } = reachability
-  const messages = await startMessages(core, { rows, directory, events, advertiser, activity })
+  const messages = await startMessages(core, {
+    ...{ rows, directory, events, advertiser, activity },
+    chains: interception.chains,
+  })
   const commands = createCommands({
-    port: { ...network.port, metrics: startup.metrics },
+    port: { ...interception.port, metrics: startup.metrics },
     serve,
     choose: network.choose,
     peerOf: (given) => resolveTarget(directory.agents, given, 'commands.send()'),
@@ -79,7 +83,7 @@ const startFeatures = async (input: MeshOptionsInput, lock: Lock, undo: Undo) =>
     ...{ ...presence, ...reachability, directory, events, replies, messages, commands, parts },
     coordination: await parts.use(coordination),
   }
-  return { core, features, serve }
+  return { core, features, serve, interception }
 }
 
 const createReload = (core: NodeCore, { events, messages, parts, announceAgain }: NodeFeatures) => {
@@ -113,15 +117,25 @@ interface Running {
   readonly core: NodeCore
   readonly features: NodeFeatures
   readonly serve: Serve
+  readonly interception: Interception
   readonly readiness: NodeReadiness
   readonly endpoints: Endpoints
   readonly shutdown: Shutdown
 }
 
 /** What a program gets. */
-const meshOf = async ({ core, features, serve, readiness, endpoints, shutdown }: Running): Promise<Mesh> => {
+const meshOf = async ({
+  core,
+  features,
+  serve,
+  interception,
+  readiness,
+  endpoints,
+  shutdown,
+}: Running): Promise<Mesh> => {
   const { identity, options, log } = core.startup
-  const { addresses, calls, clients, peers, port, state, supervisor } = core.network
+  const { addresses, peers, state, supervisor } = core.network
+  const { calls, clients } = interception.outgoing
   const { activity, advertiser, commands, directory, events, messages, parts, replies } = features
   const { coordinator, fences, journal } = features.coordination
   return {
@@ -147,7 +161,7 @@ const meshOf = async ({ core, features, serve, readiness, endpoints, shutdown }:
     },
     fences,
     replies,
-    port,
+    port: interception.port,
     commands,
     notifications: await parts.use(notifications),
     part: (part) => parts.use(part),
@@ -176,7 +190,7 @@ const meshOf = async ({ core, features, serve, readiness, endpoints, shutdown }:
 }
 
 const startLocked = async (input: MeshOptionsInput, lock: Lock, undo: Undo): Promise<Mesh> => {
-  const { core, features, serve } = await startFeatures(input, lock, undo)
+  const { core, features, serve, interception } = await startFeatures(input, lock, undo)
   const { startup, network } = core
   const { options, log, metrics, identity, ports } = startup
   const readiness = new NodeReadiness({ options, network, ...features })
@@ -199,7 +213,7 @@ const startLocked = async (input: MeshOptionsInput, lock: Lock, undo: Undo): Pro
     ...endpoints.described(),
   })
   const shutdown = createNodeShutdown(core, features, endpoints, lock.current)
-  const mesh = await meshOf({ core, features, serve, readiness, endpoints, shutdown })
+  const mesh = await meshOf({ core, features, serve, interception, readiness, endpoints, shutdown })
   return mesh
 }
 

@@ -29,7 +29,7 @@ const MAX_BYTES = 64 * 1024 * 1024
 const factsOf = ({ protocol, served }: Offer): OfferFacts => ({
   name: served.name,
   version: served.version,
-  methods: [...served.methods.values()].map(({ run: _, ...facts }): MethodFacts => facts),
+  methods: [...served.methods.values()].map(({ run: _, values: __, ...facts }): MethodFacts => facts),
   record: describe(protocol),
 })
 

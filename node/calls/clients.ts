@@ -62,7 +62,15 @@ export type ByteCallOptions = AnyOptions &
     extendMs?: number | undefined
     isOneOfMany?: boolean | undefined
     anyway?: boolean | undefined
+    /** Stands around the call to each peer of `all`; `peer` is the name that was given where only that is known. */
+    around?: AroundCall | undefined
   }
+
+export type AroundCall = (
+  peer: string,
+  options: ByteCallOptions,
+  call: (payload: Uint8Array, options: ByteCallOptions) => Promise<unknown>,
+) => Promise<unknown>
 
 export interface ByteCalls {
   /** Unary and one-way methods. */

@@ -109,5 +109,5 @@ export const createMeshCalls = (
     const closed = all.filter(({ peer }) => !breakers.isOpen(peer, clock.monotonic()))
     return pick(closed.length === 0 ? all : closed, loadOf, chance)?.peer
   }
-  return { breakers, calls, clients: createClients(calls, codecs), choose, loadOf, callCounts: counts }
+  return { breakers, calls, clients: createClients(calls, codecs), codecs, choose, loadOf, callCounts: counts }
 }

@@ -83,15 +83,20 @@ export async function* scatter(
     options.onProgress?.(report, peer)
   }
   const given = { ...options, signal, onProgress }
+  const { around } = options
+  const ask = (peer: string, own: ByteCallOptions): Promise<unknown> =>
+    around === undefined
+      ? invoke.unary(peer, target, payload, own)
+      : around(peer, own, (bytes, changed) => invoke.unary(peer, target, bytes, changed))
   for (const { peer: called, name } of asked) {
     let peer = called
     const found = name === called ? names.resolve(name, target, given) : undefined
     const answer =
       found === undefined
-        ? invoke.unary(peer, target, payload, given)
+        ? ask(peer, given)
         : found.then((resolved) => {
             peer = resolved.peer
-            return invoke.unary(peer, target, payload, resolved.options)
+            return ask(peer, resolved.options)
           })
     answer.then(
       (value) => queue.add({ peer, name, value }),

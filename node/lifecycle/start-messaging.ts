@@ -4,6 +4,7 @@ import { failedCallOf } from '../../protocols/delivery/recovery/error-recovery.t
 import type { RowStore } from '../../protocols/delivery/store/row-storage.ts'
 import type { Events } from '../../protocols/events/api.ts'
 import { createEvents } from '../../protocols/events/events.ts'
+import type { EventChains, MessageChains } from '../../protocols/interceptors/chains.ts'
 import { createReplies } from '../calls/reply-to.ts'
 import type { Advertiser } from '../parts/advertise.ts'
 import type { DurableMessages } from '../parts/durable-messages.ts'
@@ -12,11 +13,11 @@ import { createEventStore } from '../store/events/event-files.ts'
 import type { NodeCore } from './node-core.ts'
 import type { Presence } from './start-presence.ts'
 
-export const startEvents = async ({ startup, network, quota }: NodeCore) => {
+export const startEvents = async ({ startup, network, quota }: NodeCore, chains: EventChains) => {
   const { options, log } = startup
   const store = options.dataDir === undefined ? undefined : createEventStore(options.dataDir, clock, log)
-  const events = createEvents(network.ownPort, options.events, store, quota)
-  const replies = await createReplies(network.ownPort, () => events, log)
+  const events = createEvents(network.ownPort, options.events, store, quota, chains)
+  const replies = await createReplies(network.ownPort, () => events.own, log)
   network.extensions.sendReply.give((reply) => replies.send(reply))
   return { events, replies }
 }
@@ -25,14 +26,15 @@ export interface MessagesDeps {
   /** As they are opened while libp2p is loaded. */
   readonly rows: Promise<RowStore>
   readonly directory: Directory
-  readonly events: Pick<Events, 'publish'>
+  readonly events: { readonly own: Pick<Events, 'publish'> }
+  readonly chains: MessageChains
   readonly advertiser: Pick<Advertiser, 'advertise'>
   readonly activity: Presence['activity']
 }
 
 export const startMessages = async (
   { startup, network, quota, undo }: NodeCore,
-  { rows, directory, events, advertiser, activity }: MessagesDeps,
+  { rows, directory, events, chains, advertiser, activity }: MessagesDeps,
 ): Promise<DurableMessages> => {
   const { options } = startup
   const { extensions, loadOf, ownPort, router } = network
@@ -45,7 +47,8 @@ export const startMessages = async (
     dataDir: options.dataDir,
     settings: options.delivery,
     directory,
-    events,
+    events: events.own,
+    chains,
     loadOf,
     advertise: advertiser.advertise,
   })

@@ -4,8 +4,12 @@ import type { Commands } from '../../protocols/command/api.ts'
 import type { AnyProtocol, Handlers } from '../../protocols/define.ts'
 import type { Messages } from '../../protocols/delivery/api.ts'
 import type { Events } from '../../protocols/events/api.ts'
+import { tooLate } from '../../protocols/interceptors/chains.ts'
+import { interceptors } from '../../protocols/interceptors/interceptor.ts'
+import type { Port } from '../../protocols/port.ts'
 import { tokens } from '../../protocols/tokens.ts'
 import { compile } from '../../protocols/wire/payload/contract.ts'
+import { Interception } from '../calls/interception/interception.ts'
 import { recordRequests } from '../calls/recorded-calls.ts'
 import { coordination, notifications } from '../parts/built-in.ts'
 import { nodeTokens } from '../parts/node-tokens.ts'
@@ -22,31 +26,33 @@ const isOwnPart = ({ name }: { readonly name: string }): boolean => !name.includ
  * Before the network listens: handlers, extension points, journal commands.
  * @param serve offers a protocol to the mesh; there once the directory is
  */
-export const prepareParts = async ({ startup, network, quota, undo }: NodeCore, serve: Serve): Promise<PartRunner> => {
+export const prepareParts = async ({ startup, network, quota, undo }: NodeCore, serve: Serve) => {
   const { options, metrics } = startup
-  const { addServed, extensions, ownPort, port } = network
-  const parts = new PartRunner({
+  const { addServed, extensions, ownPort } = network
+  const interception = new Interception(network, () => [...options.interceptors, ...parts.seal(interceptors, tooLate)])
+  const port: Port = { ...interception.port, serve: (protocol, handlers) => serve(protocol, handlers) }
+  const parts: PartRunner = new PartRunner({
     parts: [coordination, notifications, ...options.parts],
     provides: [...Object.values(nodeTokens), tokens.events, tokens.messages, tokens.commands],
-    port: (part) => (isOwnPart(part) ? ownPort : { ...port, serve: (protocol, handlers) => serve(protocol, handlers) }),
+    port: (part) => (isOwnPart(part) ? ownPort : port),
     section: ({ name }) => options.partOptions[name],
     answer(part, protocol, handlers) {
       const served = compile(protocol, handlers)
       if (isOwnPart(part)) return addServed(served, { own: true })
-      return addServed(recordRequests(served, (call) => extensions.recordCall.current(call)))
+      return addServed(recordRequests(interception.serving(served), (call) => extensions.recordCall.current(call)))
     },
     quota,
   })
   await parts.prepare()
   undo.push(() => parts.stop())
   exposeParts(metrics, parts)
-  return parts
+  return { parts, interception }
 }
 
 /** What parts may need that is none. */
 export interface Provided {
   readonly directory: Directory
-  readonly events: Events
+  readonly events: Events & { readonly own: Events }
   readonly messages: Messages
   readonly commands: Commands
 }
@@ -60,6 +66,7 @@ export const startParts = async (
   parts.provide(nodeTokens.network, network)
   parts.provide(nodeTokens.directory, directory)
   parts.provide(nodeTokens.decisions, parts.journals())
+  parts.provide(nodeTokens.ownEvents, events.own)
   parts.provide(tokens.events, events)
   parts.provide(tokens.messages, messages)
   parts.provide(tokens.commands, commands)

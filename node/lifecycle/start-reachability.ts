@@ -6,6 +6,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import type { Directory } from '../../discovery/directory/directory.ts'
 import { describe } from '../../discovery/directory/record/describe-protocol.ts'
 import { wireId } from '../../protocols/define.ts'
+import type { Interception } from '../calls/interception/interception.ts'
 import { recordRequests } from '../calls/recorded-calls.ts'
 import { type Autonat, createAutonat } from '../network/nat/autonat.ts'
 import type { RelayClient } from '../network/nat/relay-client.ts'
@@ -19,6 +20,7 @@ const startAdvertiser = async (
   { startup, network }: NodeCore,
   directory: Directory,
   activity: Presence['activity'],
+  interception: Interception,
 ): Promise<Advertiser> => {
   const { options, identity } = startup
   const { addServed, addresses, extensions, router, state } = network
@@ -28,7 +30,8 @@ const startAdvertiser = async (
     directory,
     router,
     addresses,
-    addServed: (served) => addServed(recordRequests(served, (call) => extensions.recordCall.current(call))),
+    addServed: (served) =>
+      addServed(recordRequests(interception.serving(served), (call) => extensions.recordCall.current(call))),
     isLeaving: () => state.leaving,
     isStuck: () => activity.current().state === 'stuck',
   })
@@ -81,10 +84,15 @@ const startRelays = async (
   return client
 }
 
-export const startReachability = async (core: NodeCore, directory: Directory, activity: Presence['activity']) => {
+export const startReachability = async (
+  core: NodeCore,
+  directory: Directory,
+  activity: Presence['activity'],
+  interception: Interception,
+) => {
   const { startup, network } = core
   const { admission, extensions, libp2p, ownPort, state } = network
-  const advertiser = await startAdvertiser(core, directory, activity)
+  const advertiser = await startAdvertiser(core, directory, activity, interception)
   const dial: DialDirect = (address, signal) => libp2p.services.direct.dial(multiaddr(address), signal)
   const reach = await createAutonat({ port: ownPort, dial, admit: (connection) => admission.begin(connection), chance })
   extensions.isDialBack.give((connection) => reach.isDialBack(connection))

@@ -12,6 +12,7 @@ import { checkVendor } from '../../protocols/define-part.ts'
 import { DeliveryOptionsSchema } from '../../protocols/delivery/options.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import { EventsOptionsSchema } from '../../protocols/events/options.ts'
+import { defineInterceptor, type Interceptor, MAX_INTERCEPTORS } from '../../protocols/interceptors/interceptor.ts'
 import type { AnyPart } from '../../protocols/part.ts'
 import type { Log } from '../../protocols/port.ts'
 import { nearestName } from '../../protocols/unknown-keys.ts'
@@ -56,6 +57,8 @@ export const isPart = (value: unknown): value is AnyPart =>
   value !== null &&
   typeof Reflect.get(value, 'name') === 'string' &&
   typeof Reflect.get(value, 'load') === 'function'
+
+const isInterceptor = (value: unknown): value is Interceptor => typeof value === 'object' && value !== null
 
 const Secret = z.string().min(1).max(1024)
 const randomName = (): string => `agent-${randomBytes(3).toString('hex')}`
@@ -155,6 +158,11 @@ export const MeshOptionsSchema = z.strictObject({
     .record(z.string(), z.record(z.string(), z.unknown()))
     .default({})
     .describe('Options of those parts, by the name of the part, as in acme/tally.'),
+  interceptors: z
+    .array(z.custom<Interceptor>(isInterceptor, 'use what defineInterceptor returns'))
+    .max(MAX_INTERCEPTORS)
+    .default([])
+    .describe('What stands around calls, messages and events of this node, the outermost one first.'),
   tls: z
     .strictObject({
       certFile: z.string().min(1).describe('Certificate with its chain, PEM.'),
@@ -264,8 +272,9 @@ const checkRelaying = ({ secret = [], discovery: { relay } }: MeshOptions): void
   })
 }
 
-const checkParts = ({ parts, partOptions }: MeshOptions): void => {
+const checkParts = ({ parts, partOptions, interceptors }: MeshOptions): void => {
   for (const part of parts) checkVendor(part)
+  for (const one of interceptors) defineInterceptor(one)
   const names = parts.map(({ name }) => name)
   const foreign = Object.keys(partOptions).find((name) => !names.includes(name))
   if (foreign === undefined) return

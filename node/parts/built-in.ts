@@ -7,12 +7,12 @@ import type { Coordination } from '../coordination/api.ts'
 import { looksForOthers } from '../options/discovery-options.ts'
 import { nodeTokens } from './node-tokens.ts'
 
-const { startup, network, directory, decisions } = nodeTokens
+const { startup, network, directory, decisions, ownEvents } = nodeTokens
 
 export const coordination = definePart({
   name: 'coordination',
   description: 'Who coordinates, and what the mesh has agreed on.',
-  needs: { startup, network, directory, decisions, events: tokens.events },
+  needs: { startup, network, directory, decisions, events: ownEvents },
   provides: { journal: tokens.journal, coordinator: tokens.coordinator, fences: tokens.fences },
   activate: 'start',
   load: async (): Loading<Coordination> => {
@@ -57,7 +57,7 @@ export const coordination = definePart({
 export const notifications = definePart({
   name: 'notifications',
   description: 'What the coordinator tells everybody, and who believes it.',
-  needs: { events: tokens.events, coordinator: tokens.coordinator },
+  needs: { events: ownEvents, coordinator: tokens.coordinator },
   activate: 'start',
   load: async (): Loading<Notifications> => {
     const { createNotifications } = await import('../../protocols/notification/notifications.ts')

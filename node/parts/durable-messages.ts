@@ -19,6 +19,7 @@ import type { TopicAnswer } from '../../protocols/delivery/send/topic-answers.ts
 import type { RowStore } from '../../protocols/delivery/store/row-storage.ts'
 import { createVolatileRowStore } from '../../protocols/delivery/store/volatile-row-store.ts'
 import type { Events } from '../../protocols/events/api.ts'
+import type { MessageChains } from '../../protocols/interceptors/chains.ts'
 import type { Quota } from '../../protocols/limits/quota.ts'
 import type { Port } from '../../protocols/port.ts'
 import type { KnownStores } from '../store/known-stores.ts'
@@ -39,6 +40,8 @@ export interface DurableMessagesDeps {
   readonly settings: ResolvedDeliveryOptions
   readonly directory: Pick<Directory, 'agents' | 'get' | 'onChange'>
   readonly events: Pick<Events, 'publish'>
+  /** Interceptors of messages. */
+  readonly chains: MessageChains
   loadOf(peer: string): number
   /** Tells others of it, without serving anything. */
   advertise(id: string, record: ProtocolRecord): Promise<() => Promise<void>>
@@ -118,6 +121,7 @@ export const startDurableMessages = async (deps: DurableMessagesDeps): Promise<D
       port,
       store,
       quota: deps.quota,
+      chains: deps.chains,
       isVolatile: dataDir === undefined,
       choose(capability, except) {
         const all = candidatesOf(capability)

@@ -1,5 +1,6 @@
 /** What parts of the mesh itself may need beside what all parts may (protocols/tokens.ts). Types alone. */
 import type { Directory } from '../../discovery/directory/directory.ts'
+import type { Events } from '../../protocols/events/api.ts'
 import type { JournalPart } from '../../protocols/journal/part-kinds.ts'
 import { tokenOf } from '../../protocols/part.ts'
 import type { Startup } from '../lifecycle/startup.ts'
@@ -9,6 +10,8 @@ export const nodeTokens = {
   startup: tokenOf<Startup>('startup'),
   network: tokenOf<Network>('network'),
   directory: tokenOf<Directory>('directory'),
+  /** Events of the mesh itself: they pass no interceptors. */
+  ownEvents: tokenOf<Events>('own-events'),
   /** What the parts of this node decide in the journal. */
   decisions: tokenOf<readonly JournalPart[]>('decisions'),
 } as const

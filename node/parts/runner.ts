@@ -72,6 +72,7 @@ export class PartRunner {
   readonly #byName: ReadonlyMap<string, PartLife>
   readonly #provided = new Map<string, unknown>()
   readonly #extensions = new Map<string, Set<unknown>>()
+  readonly #sealed = new Map<string, () => Error>()
   /** Of what this node serves and counts for them. */
   readonly #undo: (() => void | Promise<void>)[] = []
   /** As they started. */
@@ -95,6 +96,15 @@ export class PartRunner {
   extensions<Fn>(point: ExtensionPoint<Fn>): Iterable<Fn> {
     // Only `extend` writes, which takes a function of the point's type.
     return (this.#extensions.get(point.extends) ?? []) as Iterable<Fn>
+  }
+
+  /**
+   * What was added there, which is all: whoever asked builds on it.
+   * @param tooLate what adding more throws
+   */
+  seal<Fn>(point: ExtensionPoint<Fn>, tooLate: () => Error): Iterable<Fn> {
+    this.#sealed.set(point.extends, tooLate)
+    return this.extensions(point)
   }
 
   /** What the parts decide with others; those of them that are not used as well. */
@@ -201,6 +211,8 @@ export class PartRunner {
   }
 
   #extend(point: string, fn: unknown): () => void {
+    const tooLate = this.#sealed.get(point)
+    if (tooLate !== undefined) throw tooLate()
     const fns = this.#extensions.get(point) ?? new Set()
     this.#extensions.set(point, fns)
     fns.add(fn)

@@ -11,6 +11,7 @@
  * fails, it ends, and the next one begins with the rows as they are then.
  */
 import { ParleyError } from '../errors.ts'
+import { type MessageChains, NO_CHAINS } from '../interceptors/chains.ts'
 import { createQuota, type Quota } from '../limits/quota.ts'
 import { createRegistration } from '../registration.ts'
 import type { DeliveryPort, MessagesFeature } from './api.ts'
@@ -62,6 +63,8 @@ export interface DeliveryDeps {
   peerOf?(given: unknown, where?: string): string
   /** The directory tells that this node takes messages of the type. */
   announce(type: string, version: string, description: string | undefined): Promise<() => Promise<void>>
+  /** Interceptors of messages; none unless given. */
+  readonly chains?: MessageChains
   chance(): number
 }
 
@@ -113,7 +116,7 @@ const addQuotaShares = (quota: Quota, current: CurrentRuntime): void => {
 
 /** @throws MSG001 for settings that are not usable; what the store throws */
 export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOptions = {}): Promise<MessagesFeature> => {
-  const { port, store, isVolatile } = deps
+  const { port, store, isVolatile, chains = NO_CHAINS } = deps
   const settings = settingsOf(options)
   const quota = deps.quota ?? createQuota()
   const counts = createDeliveryCounters(port.metrics)
@@ -128,7 +131,7 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
     log: port.log,
     async open() {
       const runtime = await DeliveryRuntime.open({
-        ...{ port, store, settings, quota, isVolatile, inbox, inboxLast, conversations, count, recovered },
+        ...{ port, store, settings, quota, isVolatile, inbox, inboxLast, conversations, chains, count, recovered },
         handlerOf: (type) => handlers.get(type),
         choose: deps.choose,
         peerOf: deps.peerOf,
@@ -172,7 +175,10 @@ export const createDelivery = async (deps: DeliveryDeps, options: DeliveryOption
 
   const change = { store, current, count }
   return {
-    send: createSend({ port, store, settings, isVolatile, current, conversations, revisions, count }),
+    send: createSend({
+      ...{ port, store, settings, isVolatile, current, conversations, revisions, count },
+      chain: chains.send,
+    }),
     receive: handlers.receive,
     change: (fn) => (isVolatile ? Promise.reject(needsDataDirectory('a change')) : runChange(change, fn)),
     state: {

@@ -3,6 +3,7 @@
  * nothing of it counts then that is not on disk. current-runtime.ts says when one begins and ends.
  */
 import type { Fault, ParleyError } from '../errors.ts'
+import type { MessageChains } from '../interceptors/chains.ts'
 import type { Quota } from '../limits/quota.ts'
 import type { DeliveryPort } from './api.ts'
 import type { ConversationLog } from './conversations/conversation-log.ts'
@@ -43,6 +44,8 @@ export interface DeliveryRuntimeDeps {
   /** Of the message that was put last into the inbox. */
   readonly inboxLast: { number: number }
   readonly conversations: ConversationLog
+  /** Interceptors of messages. */
+  readonly chains: MessageChains
   handlerOf(type: string): RegisteredHandler | undefined
   choose(capability: string, except?: (peer: string) => boolean): string | undefined
   absentMs(peer: string, capability?: string): number
@@ -110,6 +113,7 @@ const openSending = async (deps: DeliveryRuntimeDeps) => {
   const topicAnswers = await openTopicAnswers({ port, store, outbox, publish: deps.publish, published })
   const staging = new MessageStaging({
     ...{ port, settings, outbox, unrouted, bindings, topicAnswers, transactions, choose, peerOf },
+    chain: deps.chains.send,
     note: (message, peer) => noteSent(conversations, message, peer),
     reserialized: () => count('reserialized'),
     isAway: (peer, capability) =>
@@ -128,6 +132,9 @@ const openReceiving = async (deps: DeliveryRuntimeDeps, { lateAnswers, staging }
   const inbox = await openInboxRows({ port, store, settings, quota, last: deps.inboxLast, arrived: deps.inbox.arrived })
   const runner = new HandlerRunner({
     ...{ port, store, effects, handlerOf, lateAnswers, count },
+    chains: deps.chains,
+    isForInbox: (type) => deps.inbox.wants(type, knownTypes.isAwaited),
+    inboxTimeoutMs: () => settings.handlerTimeoutMs,
     putInInbox: (work) => deps.inbox.put(work, knownTypes.isAwaited),
     note({ message, source }) {
       const note = conversations.recordReceived(message, source)

@@ -13,9 +13,9 @@ const MAX_LABELS = 50
 
 /**
  * Why an event did not reach a listener. `overflow`: queue full; `expired`: its ttl was over; `invalid`: not what its
- * definition says; `malformed`: it could not be read.
+ * definition says; `malformed`: it could not be read; `intercepted`: an interceptor of this node did not pass it on.
  */
-export type EventDropReason = 'overflow' | 'expired' | 'invalid' | 'malformed'
+export type EventDropReason = 'overflow' | 'expired' | 'invalid' | 'malformed' | 'intercepted'
 
 /** Why a batch was not let in. */
 export type BatchRefusal = 'malformed' | 'overloaded' | 'foreign' | 'signature' | 'unchecked' | 'duplicate' | 'stale'

@@ -13,17 +13,19 @@
  * (event-dispatch.ts), queue, listener (subscription-queue.ts). Wire: batch.proto; protocol.ts.
  * State: soft, dropped at stop, but for what the store keeps of history and positions.
  */
+import { type EventChains, type HearChain, NO_CHAINS } from '../interceptors/chains.ts'
 import type { Quota } from '../limits/quota.ts'
 import { createRegistration } from '../registration.ts'
 import type { Events, EventsFigures, EventsPort, TopicFigures } from './api.ts'
 import { EventChannels } from './channels/channels.ts'
 import { createEventRegistry } from './define-event.ts'
+import type { MeshEvent } from './event.ts'
 import { createEventCounters, registerEventGauges } from './event-counters.ts'
 import type { EventTraffic } from './event-traffic.ts'
 import { createHistory } from './history/history.ts'
 import type { EventStore } from './history/history-contract.ts'
 import { checkEventsOptions, type EventsOptions, type EventsSettings } from './options.ts'
-import { createPublish } from './publish/publish.ts'
+import { createPublish, interceptPublish, type Publish } from './publish/publish.ts'
 import { EventDispatch, type LocalSubscription } from './receive/event-dispatch.ts'
 import type { TopicEntry } from './receive/topic-table.ts'
 import { createCatchupRegistry } from './replay/catchup-registry.ts'
@@ -52,6 +54,7 @@ const rateOf = (topic: TopicEntry<LocalSubscription>, nowMs: number): number => 
  * @param options see EventsSettings
  * @param store where history and positions outlive this run; in memory without one
  * @param quota over all that the node keeps on disk
+ * @param chains interceptors of events
  * @throws MSG001 for settings that are not usable
  */
 export const createEvents = (
@@ -59,7 +62,10 @@ export const createEvents = (
   options: EventsOptions = {},
   store?: EventStore,
   quota?: Quota,
+  chains: EventChains = NO_CHAINS,
 ): Events & {
+  /** Of the mesh itself: they pass no interceptors. */
+  own: Events
   /** Settings from now on; what was made by the former ones (histories, subscriptions) stays as it is. */
   retune(next: Partial<EventsSettings>): void
   /** Open subscriptions of this node by pattern. */
@@ -75,7 +81,8 @@ export const createEvents = (
   const readers = createCatchupRegistry()
   const cursors = createDurableCursors(port, store)
   const channels = new EventChannels(port, settings, dispatch, counters, history, readers)
-  const publish = createPublish(port, settings, (word) => channels.producerOf(word), dispatch, counters)
+  const publishOwn = createPublish(port, settings, (word) => channels.producerOf(word), dispatch, counters)
+  const publish = chains.publish === undefined ? publishOwn : interceptPublish(publishOwn, chains.publish)
   const catalogs = createCatalogQuery(port, history, (series, peer) => channels.retrieval.holds(series, peer))
   const subscriptions = new Subscriptions({ port, settings, channels, dispatch, counters, readers, catalogs }, cursors)
   let stopping: Promise<void> | undefined
@@ -110,10 +117,14 @@ export const createEvents = (
     await cursors.settled()
   }
 
-  return {
-    publish,
-    emit: (type, data, given) => publish(settings.topics[type] ?? DEFAULT_TOPIC, data, { ...given, type }),
-    subscribe: (target, listener, given) => subscriptions.subscribe(target, listener, given),
+  const through = (send: Publish, chain: HearChain | undefined): Pick<Events, 'publish' | 'emit' | 'subscribe'> => ({
+    publish: send,
+    emit: (type, data, given) => send(settings.topics[type] ?? DEFAULT_TOPIC, data, { ...given, type }),
+    subscribe: (target, listener, given) => subscriptions.subscribe(target, listener, given, chain),
+  })
+
+  const events = {
+    ...through(publish, chains.hear),
     topics() {
       const nowMs = port.clock.monotonic()
       return dispatch.topics.all().map((topic) => figures(topic, nowMs))
@@ -126,13 +137,14 @@ export const createEvents = (
     },
     figures: all,
     recent: () => dispatch.recent.list(),
-    retune(next) {
+    retune(next: Partial<EventsSettings>) {
       Object.assign(settings, next)
     },
-    onEvent: (fn) => createRegistration(dispatch.tap(fn)),
+    onEvent: (fn: (event: MeshEvent) => void) => createRegistration(dispatch.tap(fn)),
     stop() {
       stopping ??= stop()
       return stopping
     },
   }
+  return { ...events, own: { ...events, ...through(publishOwn, undefined) } }
 }

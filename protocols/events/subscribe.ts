@@ -5,6 +5,7 @@
  * State: how each open subscription is ended.
  */
 import { onAbort } from '../async.ts'
+import type { HearChain } from '../interceptors/chains.ts'
 import type { Stop } from '../port.ts'
 import { createRegistration } from '../registration.ts'
 import { checkKeys } from '../unknown-keys.ts'
@@ -12,6 +13,7 @@ import type { SubscribeOptions, Subscription } from './api.ts'
 import type { EventChannel } from './channels/event-channel.ts'
 import { defineEvent, type EventDefinition } from './define-event.ts'
 import type { Listener } from './event.ts'
+import { type InterceptedHearDeps, interceptIterator, interceptListener } from './receive/intercepted-hear.ts'
 import type { DurableCursor, DurableCursors } from './replay/durable-cursors.ts'
 import { checkFrom, isCatchup, SUBSCRIBE_KEYS } from './subscribe-options.ts'
 import {
@@ -50,11 +52,12 @@ export class Subscriptions {
     this.#cursors = cursors
   }
 
-  /** See Events.subscribe. */
+  /** See Events.subscribe. @param chain interceptors of what it hears, where there are any */
   async subscribe(
     to: string | EventDefinition,
     given?: Listener<never>,
     options: SubscribeOptions = {},
+    chain?: HearChain,
   ): Promise<Subscription<never>> {
     checkKeys(options, SUBSCRIBE_KEYS, 'the options of subscribe()')
     options.signal?.throwIfAborted()
@@ -66,7 +69,7 @@ export class Subscriptions {
     const listener = given as Listener<unknown> | undefined
     checkFrom(options.from)
     const cursor = options.name === undefined ? undefined : await this.#cursors.open(options.name)
-    const source = this.#createSource({ pattern, word, match, definition, listener, options }, cursor)
+    const source = this.#createSource({ pattern, word, match, definition, listener, options }, cursor, chain)
     let channels: EventChannel[] | undefined
     let isActive = true
     let stopFollowing: Stop = () => {}
@@ -100,7 +103,28 @@ export class Subscriptions {
     for (const end of [...this.#ends]) end()
   }
 
-  #createSource(target: SubscriptionTarget, cursor: DurableCursor | undefined): SubscriptionSource {
+  #createSource(
+    target: SubscriptionTarget,
+    cursor: DurableCursor | undefined,
+    chain: HearChain | undefined,
+  ): SubscriptionSource {
+    return chain === undefined ? this.#openSource(target, cursor) : this.#throughChain(chain, target, cursor)
+  }
+
+  #throughChain(chain: HearChain, target: SubscriptionTarget, cursor: DurableCursor | undefined): SubscriptionSource {
+    const { dispatch, counters } = this.#deps
+    const deps: InterceptedHearDeps = {
+      chain,
+      pattern: target.pattern,
+      definitionOf: (topic) => target.definition ?? dispatch.topics.get(topic).definition,
+      dropped: counters.dropped,
+    }
+    const listener = target.listener && interceptListener(deps, target.listener)
+    const source = this.#openSource({ ...target, listener }, cursor)
+    return { ...source, iterate: (unsubscribe) => interceptIterator(deps, source.iterate(unsubscribe)) }
+  }
+
+  #openSource(target: SubscriptionTarget, cursor: DurableCursor | undefined): SubscriptionSource {
     try {
       return isCatchup(target.options)
         ? createCatchupSource(this.#deps, target, cursor)

@@ -11,6 +11,7 @@ import type { CallOptions } from '../../protocols/define.ts'
 import type { SubscribeOptions } from '../../protocols/events/api.ts'
 import type { MeshEvent } from '../../protocols/events/event.ts'
 import { counter } from './counter-part.ts'
+import { createGuards } from './guards.ts'
 import { messageVerbs } from './message-verbs.ts'
 import { createProbe, newerProbe, type ProbeNode, probe } from './probe.ts'
 import { createShop, oldShop, registerCommands } from './shop.ts'
@@ -30,6 +31,8 @@ interface Heard {
 
 interface Hosted extends ProbeNode {
   mesh: Mesh
+  /** What its guards let through. */
+  audited: readonly string[]
   running: Map<number, { outcome: Promise<unknown>; abort: AbortController }>
   streams: Map<number, AsyncIterator<unknown>>
   subscriptions: Map<number, Heard>
@@ -43,6 +46,9 @@ interface Hosted extends ProbeNode {
 }
 
 type UnaryName = 'echo' | 'who' | 'hold' | 'holdAgain' | 'fail' | 'lie' | 'launch' | 'note'
+
+/** `counts`: with the part of counter-part.ts; `guarded`: with the interceptors of guards.ts. */
+export type StartOptions = MeshOptionsInput & { counts?: boolean; guarded?: boolean }
 
 interface CallInput {
   /** A peer id; whoever offers it, unless told. */
@@ -87,13 +93,20 @@ export const verbs = {
   ...messageVerbs((as) => hosted(as).mesh),
   ...tallyVerbs((as) => hosted(as).mesh),
   ...trustVerbs((as) => hosted(as).mesh),
-  start: async (as: string, { counts, ...options }: MeshOptionsInput & { counts?: boolean }) => {
-    const mesh = await createMesh({ log: 'error', ...options, ...(counts === true && { parts: [counter] }) })
+  start: async (as: string, { counts, guarded, ...options }: StartOptions) => {
+    const { list, lines } = createGuards()
+    const mesh = await createMesh({
+      log: 'error',
+      ...options,
+      ...(counts === true && { parts: [counter] }),
+      ...(guarded === true && { interceptors: list }),
+    })
     const replies: ThirdPartyReply[] = []
     mesh.replies.subscribe((reply) => replies.push(reply))
     hosts.set(as, {
       ...createProbe(() => mesh.self.id),
       mesh,
+      audited: lines,
       replies,
       runs: {},
       notified: [],
@@ -150,6 +163,7 @@ export const verbs = {
     return { members: mesh.members(), agents, figures: mesh.figures() }
   },
   journal: async (as: string, _: undefined) => hosted(as).journal,
+  audited: async (as: string, _: undefined) => hosted(as).audited,
   replies: async (as: string, _: undefined) =>
     hosted(as).replies.map(({ error, ...reply }) => ({ ...reply, code: error?.code })),
   release: async (as: string, { tag }: { tag?: string }) => hosted(as).release(tag),

@@ -7,9 +7,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { MeshOptionsInput } from '../../node/index.ts'
 import type { Answer, Failure, Question } from './peer-process.ts'
-import type { Input, Output, Verb } from './peer-verbs.ts'
+import type { Input, Output, StartOptions, Verb } from './peer-verbs.ts'
 import { programOf } from './program.ts'
 import { until } from './until.ts'
 
@@ -145,8 +144,7 @@ export const forkProcess = (enter: readonly string[] = []): PeerProcess => {
 
 /** A new process with one mesh, which serves probe unless told not to; `enter` as for forkProcess(). */
 export const startPeer = async (
-  /** `counts`: with the part of counter-part.ts. */
-  options: MeshOptionsInput & { counts?: boolean },
+  options: StartOptions,
   { serve = true, enter = [] as readonly string[] } = {},
 ): Promise<Peer> => {
   const process = forkProcess(enter)

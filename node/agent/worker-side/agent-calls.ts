@@ -19,7 +19,7 @@ import type {
 import { fromTransferableError } from '../channel/transferable.ts'
 
 const factsOf = ({ codec, protocol, major, protocolId, version }: MethodCodec): TargetFacts => {
-  const { encode: _, decode: __, revise: ___, ...facts } = codec
+  const { encode: _, decode: __, revise: ___, values: ____, ...facts } = codec
   return { ...facts, protocol, major, protocolId, version }
 }
 

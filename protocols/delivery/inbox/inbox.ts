@@ -26,6 +26,8 @@ export interface NodeInbox extends Inbox {
     row: Omit<InboxRow, 'receivedAt'>,
     isAwaited: (type: string) => boolean,
   ): { changes: RowChange[]; launch(): void; drop(): void } | undefined
+  /** Whether `put` would take a message of the type. */
+  wants(type: string, isAwaited: (type: string) => boolean): boolean
   arrived(kept: StoredInboxMessage): void
   /** The rows were opened, or opened anew. */
   opened(): void
@@ -105,6 +107,7 @@ export const createInbox = (deps: InboxDeps): NodeInbox => {
       listeners.add(fn)
       return createRegistration(() => listeners.delete(fn))
     },
+    wants: (type, isAwaited) => types.takes(type, isAwaited),
     put(row, isAwaited) {
       if (!types.takes(row.message.type, isAwaited)) return undefined
       const put = deps.rows().put({ ...row, receivedAt: port.clock.now() })

@@ -5,13 +5,17 @@
  */
 import type { ZodType, z } from 'zod'
 import type { ParleyError } from '../../errors.ts'
+import type { ReceiveChain, SendChain } from '../../interceptors/chains.ts'
+import type { ReceiveInput } from '../../interceptors/interceptor.ts'
 import type { Clock } from '../../port.ts'
 import { validate } from '../../wire/payload/payload.ts'
 import type { MessageContext, ReplyOptions, Tx } from '../api.ts'
 import { defineMessage, type MessageDefinition } from '../define-message.ts'
+import { sendThrough } from '../send/intercepted-send.ts'
 import type { SendingTransaction } from '../send/sending-transaction.ts'
 import { TOPIC } from '../send-options.ts'
 import type { EffectResults, MessageEffects } from './effect-results.ts'
+import type { RegisteredHandler } from './handler-registry.ts'
 import { type InboundMessage, type Received, toReceived } from './inbound-message.ts'
 
 export interface HandlerRunDeps {
@@ -19,6 +23,8 @@ export interface HandlerRunDeps {
   readonly effects: Pick<EffectResults, 'of'>
   begin(): SendingTransaction
   progressed(): void
+  /** Interceptors of answers, where there are any. */
+  readonly chain: SendChain | undefined
 }
 
 export class HandlerRun implements MessageContext {
@@ -29,7 +35,7 @@ export class HandlerRun implements MessageContext {
   deadlineAt: number
   readonly #deps: HandlerRunDeps
   readonly #work: InboundMessage
-  readonly #data: unknown
+  #data: unknown
   #received: Received | undefined
   #controller: AbortController | undefined
   #over: ParleyError | undefined
@@ -52,6 +58,12 @@ export class HandlerRun implements MessageContext {
   get message(): Received {
     this.#received ??= toReceived(this.#work.message, this.#work.source, this.#data)
     return this.#received
+  }
+
+  /** What interceptors made of it. */
+  setData(data: unknown): void {
+    this.#data = data
+    this.#received = undefined
   }
 
   get tx(): Tx {
@@ -85,7 +97,14 @@ export class HandlerRun implements MessageContext {
     if (replyTo.startsWith(TOPIC)) {
       const { type, schema } = defineMessage(definition)
       const about = { topic: replyTo.slice(TOPIC.length), correlationId, conversationId, requester: source, type }
-      this.#openTx().answer({ ...about, value: validate(schema, data, type) })
+      const answer = (value: unknown): void => this.#openTx().answer({ ...about, value: validate(schema, value, type) })
+      const { chain } = this.#deps
+      if (chain === undefined) return answer(data)
+      const given = { ...options, correlationId, ...(conversationId !== undefined && { conversationId }) }
+      await sendThrough(chain, replyTo, definition, data, given, (changed) => {
+        answer(changed)
+        return { id: undefined }
+      })
       return
     }
     await this.#openTx().tx.send(replyTo, definition, data, {
@@ -130,4 +149,25 @@ export class HandlerRun implements MessageContext {
       pending.then(resolve, reject)
     })
   }
+}
+
+/**
+ * A run through the interceptors of its receiver, within its time. What they refuse is tried again or becomes a dead letter,
+ * as where the handler throws.
+ * @param registered undefined for a message that goes to the inbox; `run` has its data then
+ */
+export const receiveThrough = async (
+  chain: ReceiveChain,
+  registered: RegisteredHandler | undefined,
+  { message, attempt }: InboundMessage,
+  run: HandlerRun,
+): Promise<void> => {
+  const input: ReceiveInput = { ...run.message, attempt, hasHandler: registered !== undefined }
+  await chain.run(input, async (changed) => {
+    const schema = registered?.definition?.schema
+    const data = schema === undefined ? changed.data : validate(schema, changed.data, message.type)
+    run.setData(data)
+    await registered?.handler(data, run)
+    return { id: message.id }
+  })
 }

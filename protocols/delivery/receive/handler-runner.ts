@@ -8,15 +8,16 @@
  */
 import type { ZodType } from 'zod'
 import { type Fault, isParleyError, ParleyError, toFault } from '../../errors.ts'
+import type { MessageChains } from '../../interceptors/chains.ts'
 import type { Port } from '../../port.ts'
-import { decodePayload, validate } from '../../wire/payload/payload.ts'
+import { decodePayload, encodePayload, validate } from '../../wire/payload/payload.ts'
 import type { DurableMessage } from '../durable-message.ts'
 import type { AnswerClaim, LateAnswers } from '../rebind/late-answers.ts'
 import type { SendingTransaction } from '../send/sending-transaction.ts'
 import type { RowChange, RowStore } from '../store/row-storage.ts'
 import type { EffectResults } from './effect-results.ts'
 import type { RegisteredHandler } from './handler-registry.ts'
-import { HandlerRun, type HandlerRunDeps } from './handler-run.ts'
+import { HandlerRun, type HandlerRunDeps, receiveThrough } from './handler-run.ts'
 import type { InboundMessage } from './inbound-message.ts'
 
 export interface HandlerRunnerDeps {
@@ -33,6 +34,12 @@ export interface HandlerRunnerDeps {
   missingHandlerError(type: string): ParleyError
   begin(): SendingTransaction
   readonly lateAnswers: Pick<LateAnswers, 'claim'>
+  /** Interceptors, where there are any. */
+  readonly chains: MessageChains
+  /** Whether the inbox would take messages of a type. */
+  isForInbox(type: string): boolean
+  /** Milliseconds that interceptors have for a message that goes to the inbox. */
+  inboxTimeoutMs(): number
   count(what: 'conflicts' | 'timeouts' | 'lateAnswers', by?: number): void
 }
 
@@ -56,9 +63,12 @@ const withChanges = ({ commit }: HandlerOutcome, changes: readonly RowChange[]):
   return { commit: { launch: nothing, drop: nothing, ...commit, changes: [...(commit?.changes ?? []), ...changes] } }
 }
 
-const dataOf = (message: DurableMessage, schema: ZodType | undefined): unknown => {
+/** @param asSent checked, but as it travelled: interceptors may change it */
+const dataOf = (message: DurableMessage, schema: ZodType | undefined, asSent: boolean): unknown => {
   const value = decodePayload(message.content, message.payload)
-  return schema === undefined ? value : validate(schema, value, message.type)
+  if (schema === undefined) return value
+  const data = validate(schema, value, message.type)
+  return asSent ? value : data
 }
 
 const timedOut = (type: string, timeoutMs: number): ParleyError =>
@@ -85,6 +95,7 @@ export class HandlerRunner {
       clock: deps.port.clock,
       effects: deps.effects,
       begin: deps.begin,
+      chain: deps.chains.send,
       progressed: () => {
         this.#progressCount += 1
       },
@@ -115,13 +126,14 @@ export class HandlerRunner {
       }
       const registered = deps.handlerOf(message.type)
       if (registered === undefined) {
-        const commit = deps.putInInbox(work)
+        const commit = deps.putInInbox(deps.chains.receive === undefined ? work : await this.#forInbox(work))
         if (commit === undefined) throw deps.missingHandlerError(message.type)
         counted({ commit })
         onEnd?.(undefined)
         return undefined
       }
-      const data = dataOf(message, registered.definition?.schema)
+      const { chains } = deps
+      const data = dataOf(message, registered.definition?.schema, chains.receive !== undefined)
       for (let runs = 1; runs <= MAX_RUNS; runs += 1)
         if (await this.#runOnce(work, registered, data, counted)) {
           onEnd?.(undefined)
@@ -158,14 +170,16 @@ export class HandlerRunner {
   /** @returns false where it has to run again */
   async #runOnce(
     work: InboundMessage,
-    { handler, timeoutMs }: RegisteredHandler,
+    registered: RegisteredHandler,
     data: unknown,
     finished: (outcome: HandlerOutcome) => void,
   ): Promise<boolean> {
-    const run = new HandlerRun(this.#runDeps, work, data, timeoutMs)
+    const run = new HandlerRun(this.#runDeps, work, data, registered.timeoutMs)
     this.#running.add(run)
     try {
-      const pending = handler(data, run)
+      const { receive } = this.#deps.chains
+      const pending =
+        receive === undefined ? registered.handler(data, run) : receiveThrough(receive, registered, work, run)
       if (pending !== undefined) await run.within(pending)
       // The look at what it read and the commit are in one turn: else somebody's change could come in between.
       for (let { sending } = run; sending !== undefined; await sending.ready()) {
@@ -180,6 +194,23 @@ export class HandlerRunner {
       return true
     } finally {
       this.#progressCount += 1
+      this.#running.delete(run)
+      run.close()
+    }
+  }
+
+  /** Of a message without a handler: as its interceptors left it. They have the time of a handler. */
+  async #forInbox(work: InboundMessage): Promise<InboundMessage> {
+    const deps = this.#deps
+    const { message } = work
+    if (deps.chains.receive === undefined || !deps.isForInbox(message.type)) return work
+    const run = new HandlerRun(this.#runDeps, work, dataOf(message, undefined, true), deps.inboxTimeoutMs())
+    this.#running.add(run)
+    try {
+      await run.within(receiveThrough(deps.chains.receive, undefined, work, run))
+      const { data } = run.message
+      return { ...work, message: { ...message, payload: encodePayload(message.content, data) } }
+    } finally {
       this.#running.delete(run)
       run.close()
     }

@@ -4,6 +4,7 @@
  * A message to a capability is bound to one peer when it is sent first, its conversation with it (conversation-bindings.ts);
  * while nobody offers the capability it waits, within its ttl and the outbox's bounds (`u/` rows).
  */
+import type { SendChain } from '../../interceptors/chains.ts'
 import type { DurableMessage } from '../durable-message.ts'
 import { CAPABILITY_PREFIX } from '../store/delivery-rows.ts'
 import type { Transactions } from '../store/transactions.ts'
@@ -29,6 +30,8 @@ export interface MessageStagingDeps extends PrepareMessageDeps {
   readonly bindings: Pick<ConversationBindings, 'peerOf' | 'bind' | 'waiting'>
   readonly topicAnswers: Pick<TopicAnswers, 'stage'>
   readonly transactions: Transactions
+  /** Interceptors of what transactions send, where there are any. */
+  readonly chain: SendChain | undefined
   /** A message of a conversation goes out. @returns what is told of its end; undefined where nobody wants to know */
   note(message: DurableMessage, peer: string): OutcomeListener | undefined
   /** Who offers it, the least loaded first. */
@@ -44,13 +47,14 @@ export class MessageStaging {
   readonly prepare: PrepareMessage
 
   constructor(deps: MessageStagingDeps) {
-    const { outbox, topicAnswers } = deps
+    const { outbox, topicAnswers, chain } = deps
     this.#deps = deps
     this.prepare = createPrepareMessage(deps)
     this.#sending = {
       outbox,
       topicAnswers,
       prepare: this.prepare,
+      chain,
       route: (prepared) => this.route(prepared),
       stage: (prepared) => this.stage(prepared),
     }

@@ -4,6 +4,7 @@
  */
 import type { ZodType, z } from 'zod'
 import { ParleyError } from '../../errors.ts'
+import type { SendChain } from '../../interceptors/chains.ts'
 import type { DeliveryPort, MessageReceipt, Messages, SendOptions, To, Tx } from '../api.ts'
 import { deliveryProtocol } from '../contract.ts'
 import type { ConversationLog } from '../conversations/conversation-log.ts'
@@ -14,6 +15,7 @@ import type { ResolvedDeliveryOptions } from '../options.ts'
 import type { MessageRevisions } from '../recovery/message-recovery.ts'
 import type { RowStore } from '../store/row-storage.ts'
 import { needsDataDirectory } from '../store/store-errors.ts'
+import { sendThrough } from './intercepted-send.ts'
 import type { RoutedMessage } from './message-staging.ts'
 
 export interface SendMessageDeps {
@@ -25,6 +27,8 @@ export interface SendMessageDeps {
   readonly current: CurrentRuntime
   readonly conversations: Pick<ConversationLog, 'recordSent'>
   readonly revisions: Pick<MessageRevisions, 'know'>
+  /** Interceptors, where there are any. */
+  readonly chain: SendChain | undefined
   count(what: 'fired' | 'accepted' | 'waitedForRoom' | 'conflicts', by?: number): void
 }
 
@@ -60,8 +64,8 @@ const sendOnce = async (
 
 /** @throws as `Messages.send` says */
 export const createSend = (deps: SendMessageDeps): Messages['send'] => {
-  const { port, store, settings, isVolatile, current, revisions, count } = deps
-  return async <S extends ZodType>(
+  const { port, store, settings, isVolatile, current, revisions, chain, count } = deps
+  const send = async <S extends ZodType>(
     to: To,
     definition: MessageDefinition<S>,
     data: z.input<S>,
@@ -101,6 +105,17 @@ export const createSend = (deps: SendMessageDeps): Messages['send'] => {
     count('accepted', messages)
     return { id: prepared.message.id, destinations: peers, delivered: outcome.wait }
   }
+  if (chain === undefined) return send
+  return <S extends ZodType>(
+    to: To,
+    definition: MessageDefinition<S>,
+    data: z.input<S>,
+    options: SendOptions = {},
+  ): Promise<MessageReceipt> =>
+    sendThrough(chain, to, definition, data, options, (changed, own) =>
+      // It is checked against the definition as the program's own data are.
+      send(to, definition, changed as z.input<S>, own),
+    )
 }
 
 /** @returns once it is durable. @throws what `fn` throws, and nothing counts; STA003 */

@@ -5,8 +5,11 @@
  * State: what was sent and answered so far, and how much of the outbox's room is taken for that.
  */
 import { ParleyError } from '../../errors.ts'
-import type { SendOptions, Tx } from '../api.ts'
+import type { SendChain } from '../../interceptors/chains.ts'
+import type { SendOptions, To, Tx } from '../api.ts'
+import type { MessageDefinition } from '../define-message.ts'
 import type { Transaction } from '../store/transactions.ts'
+import { sendThrough } from './intercepted-send.ts'
 import type { Outbox, StagedChanges } from './outbox.ts'
 import { outboxFull } from './outbox-room.ts'
 import type { PreparedMessage, PrepareMessage } from './prepare-message.ts'
@@ -16,11 +19,21 @@ export interface SendingTransactionDeps {
   readonly outbox: Pick<Outbox, 'hasRoom' | 'room' | 'count' | 'isBusy' | 'ready'>
   readonly topicAnswers: Pick<TopicAnswers, 'stage'>
   readonly prepare: PrepareMessage
+  /** Interceptors, where there are any. */
+  readonly chain: SendChain | undefined
   /** To whom it would go now. */
   route(prepared: PreparedMessage): readonly string[]
   /** In the turn in which the changes are handed over. */
   stage(prepared: PreparedMessage): StagedChanges
 }
+
+type StageSend = (
+  to: To,
+  definition: MessageDefinition,
+  data: unknown,
+  options?: SendOptions,
+  told?: (id: string) => void,
+) => Promise<void>
 
 export const MAX_SENDS = 1_000
 /** The sender tries a message again for which there was no room to answer. */
@@ -52,20 +65,35 @@ export class SendingTransaction {
     this.#deps = deps
     this.#transaction = transaction
     this.#isHandler = isHandler
+    const { chain } = deps
+    const send: StageSend = async (to, definition, data, options = {}, told) => {
+      this.#checkSend(options)
+      const prepared = deps.prepare(to, definition, data, options)
+      const messages = Math.max(1, prepared.peers.length)
+      const bytes = messages * prepared.draft.bytes.length
+      if (deps.outbox.hasRoom(messages, bytes, isHandler)) deps.outbox.count(messages, bytes)
+      else if (isHandler) throw outboxFull(ANSWER_AFTER_MS)
+      else await deps.outbox.room(messages, bytes)
+      this.#add(prepared, messages, bytes)
+      told?.(prepared.message.id)
+    }
     this.tx = {
       get: transaction.get,
       put: transaction.put,
       delete: transaction.delete,
-      send: async (to, definition, data, options = {}) => {
-        this.#checkSend(options)
-        const prepared = deps.prepare(to, definition, data, options)
-        const messages = Math.max(1, prepared.peers.length)
-        const bytes = messages * prepared.draft.bytes.length
-        if (deps.outbox.hasRoom(messages, bytes, isHandler)) deps.outbox.count(messages, bytes)
-        else if (isHandler) throw outboxFull(ANSWER_AFTER_MS)
-        else await deps.outbox.room(messages, bytes)
-        this.#add(prepared, messages, bytes)
-      },
+      send: chain === undefined ? send : this.#through(chain, send),
+    }
+  }
+
+  #through(chain: SendChain, send: StageSend): Tx['send'] {
+    return async (to, definition, data, options = {}) => {
+      await sendThrough(chain, to, definition, data, options, async (changed, own) => {
+        let id: string | undefined
+        await send(to, definition, changed, own, (made) => {
+          id = made
+        })
+        return { id }
+      })
     }
   }
 

@@ -2,6 +2,8 @@
 
 import { abortable } from '../../async.ts'
 import { ParleyError } from '../../errors.ts'
+import { INTERCEPTOR_TIME } from '../../interceptors/chain-run.ts'
+import type { PublishChain } from '../../interceptors/chains.ts'
 import type { Port } from '../../port.ts'
 import { checkKeys, keysOf } from '../../unknown-keys.ts'
 import type { PublishOptions, Receipt } from '../api.ts'
@@ -127,3 +129,26 @@ export const createPublish = (
     }
   }
 }
+
+const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({})
+
+/** The same through interceptors, which see an event before it is checked against its definition. */
+export const interceptPublish =
+  (publish: Publish, chain: PublishChain): Publish =>
+  async (target, data, options = {}) => {
+    const { headers = NO_HEADERS, type, conversationId, correlationId, signal } = options
+    const topic = typeof target === 'string' ? target : (options.topic ?? target.topic)
+    const version = typeof target === 'string' ? undefined : target.version
+    const passed = await chain.run(
+      { topic, version, type, data, headers, conversationId, correlationId },
+      (event) =>
+        publish(
+          target,
+          event.data,
+          event.headers === NO_HEADERS ? options : { ...options, headers: { ...event.headers } },
+        ),
+      { ...INTERCEPTOR_TIME, signal },
+    )
+    // Of events, a hook passes on what came from publish(), and nothing else.
+    return passed as Receipt
+  }

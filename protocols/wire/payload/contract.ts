@@ -49,12 +49,36 @@ export type RunMethod = (
   context: RunContext,
 ) => Uint8Array | Promise<Uint8Array> | AsyncIterable<Uint8Array>
 
+/** Values of one method for interceptors, on the caller's side. */
+export interface CallValues {
+  /** The request out of the bytes that a client made. */
+  read(payload: Uint8Array): unknown
+  /** @throws MSG001 for a request that does not fit, MSG002 */
+  write(request: unknown): Uint8Array
+  /** The answer as interceptors get it, out of what the call resolved to. */
+  value(answer: unknown): unknown
+  /** The answer as the program gets it. @throws MSG001 for one that does not fit */
+  answer(value: unknown): unknown
+}
+
+/** The same on the answering side. */
+export interface ServedValues {
+  /** @throws MSG001 for a request that does not fit, MSG003 */
+  request(payload: Uint8Array): unknown
+  /** @returns what the handler returns: an answer, a promise of one, or items. @throws MSG001 for a request that does not fit */
+  handle(request: unknown, context: RunContext): unknown
+  /** @throws APP001 for an answer that does not fit */
+  answer(value: unknown): Uint8Array
+}
+
 export interface Endpoint extends MethodFacts {
   /**
    * The answer's bytes (empty for one-way) or a promise of them, or the items of a stream, each encoded when it is asked
    * for.
    */
   readonly run: RunMethod
+  /** For interceptors; never sent to another thread. Undefined where the contract is not at hand. */
+  readonly values?: ServedValues | undefined
 }
 
 /** What is served under one protocol id. */
@@ -101,6 +125,8 @@ export interface CallerCodec extends MethodFacts {
   decode(bytes: Uint8Array): unknown
   /** After the other side refused the payload (MSG001): another one that it may take, or undefined. */
   revise?: ((payload: Uint8Array, error: ParleyError) => Uint8Array | undefined) | undefined
+  /** For interceptors; never sent to another thread. Undefined where the contract is not at hand. */
+  readonly values?: CallValues | undefined
 }
 
 /**
@@ -117,22 +143,28 @@ export const callerCodec = (
   const label = `${protocol.name}.${name}`
   const codec = codecOf(method, (rewriting) => rewritten?.(label, rewriting))
   const answer = 'stream' in method ? method.stream : 'response' in method ? method.response : undefined
+  const answerName = `${label} ${'stream' in method ? 'item' : 'response'}`
+  const encode = (input: unknown): Uint8Array => codec.write(validate(method.request, input, `${label} request`))
   return {
     ...factsOf(name, method),
     get timeoutMs() {
       return method.timeoutMs ?? timeoutMs()
     },
     label,
-    encode: (input) => codec.write(validate(method.request, input, `${label} request`)),
+    encode,
     decode: (bytes) =>
-      answer === undefined
-        ? undefined
-        : validate(answer, codec.read(bytes), `${label} ${'stream' in method ? 'item' : 'response'}`, bytes.length),
+      answer === undefined ? undefined : validate(answer, codec.read(bytes), answerName, bytes.length),
     revise: (payload, error) =>
       // An error about anything else, as of a call that the handler made, is not about this payload.
       contentOf(method) === 'bytes' || error.details.what !== `${label} request`
         ? undefined
         : revisePayload(method.request, codec, payload, error.details.issues),
+    values: {
+      read: codec.read,
+      write: encode,
+      value: (given) => given,
+      answer: (value) => (answer === undefined ? undefined : validate(answer, value, answerName)),
+    },
   }
 }
 
@@ -182,6 +214,11 @@ export const compile = <P extends AnyProtocol>(protocol: P, handlers: Handlers<P
       }
     }
     const call = (payload: Uint8Array, context: Context): unknown => handler.call(given, read(payload), context)
+    const values: ServedValues = {
+      request: read,
+      handle: (request, context) => handler.call(given, validate(method.request, request, `${label} request`), context),
+      answer: write,
+    }
     const run: RunMethod =
       kindOf(method) === 'stream'
         ? (payload, context) => encodeItems(call(payload, context) as AsyncIterable<unknown>, write)
@@ -189,7 +226,7 @@ export const compile = <P extends AnyProtocol>(protocol: P, handlers: Handlers<P
             const value = call(payload, context)
             return isThenable(value) ? Promise.resolve(value).then(write) : write(value)
           }
-    methods.set(name, { ...factsOf(name, method), run })
+    methods.set(name, { ...factsOf(name, method), run, values })
   }
   return { name: protocol.name, version: protocol.version, methods }
 }
