@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { createVirtualTime } from '../../../node/testing/virtual/virtual-time.ts'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import type { RunLimit } from '../../../protocols/interceptors/chain-run.ts'
 import { Chain } from '../../../protocols/interceptors/chains.ts'
 import type { InterceptedKind, Interceptor } from '../../../protocols/interceptors/interceptor.ts'
-import { createVirtualTime } from '../../../node/testing/virtual/virtual-time.ts'
 
 interface Input {
   readonly request: unknown
