@@ -162,7 +162,7 @@ export const createPortNetwork = (options: NetworkOptions = {}) => {
   const tell = (node: Inner, other: Inner, change: 'joined' | 'left'): void => {
     for (const fn of [...node.memberFns]) fn(other.member, change)
   }
-  const connect = (a: NetworkNode, b: NetworkNode): void => {
+  const connect = (a: { readonly id: string }, b: { readonly id: string }): void => {
     const [one, two] = [nodes.get(a.id), nodes.get(b.id)]
     if (one === undefined || two === undefined || one === two) throw new Error('two living nodes are needed')
     if (!connections.connect(one.id, two.id)) return
@@ -170,7 +170,7 @@ export const createPortNetwork = (options: NetworkOptions = {}) => {
     tell(one, two, 'joined')
     tell(two, one, 'joined')
   }
-  const disconnect = (a: NetworkNode, b: NetworkNode): void => {
+  const disconnect = (a: { readonly id: string }, b: { readonly id: string }): void => {
     const [one, two] = [nodes.get(a.id), nodes.get(b.id)]
     if (one === undefined || two === undefined || !connections.disconnect(a.id, b.id)) return
     calls.cut(a.id, b.id)
