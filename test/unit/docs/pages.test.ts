@@ -57,13 +57,19 @@ before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'parley-readme-'))
   await mkdir(join(folder, 'node_modules'))
   await mkdir(join(folder, 'package'))
-  await writeFile(join(folder, 'package/package.json'), '{"type":"module","exports":"./index.ts"}')
+  await writeFile(
+    join(folder, 'package/package.json'),
+    '{"type":"module","exports":{".":"./index.ts","./testing":"./testing.ts"}}',
+  )
   await writeFile(join(folder, 'package/index.ts'), `export * from ${JSON.stringify(at('node/index.ts'))}\n`)
+  const testing = at('node/testing/index.ts')
+  await writeFile(join(folder, 'package/testing.ts'), `export * from ${JSON.stringify(testing)}\n`)
   await symlink(join(folder, 'package'), join(folder, 'node_modules/parley-mesh'))
   await symlink(at('node_modules/zod'), join(folder, 'node_modules/zod'))
   await symlink(at('node_modules/@types'), join(folder, 'node_modules/@types'))
   await writeFile(join(folder, 'package.json'), '{"type":"module"}')
-  const compilerOptions = { paths: { 'parley-mesh': [at('node/index.ts')] }, typeRoots: [at('node_modules/@types')] }
+  const paths = { 'parley-mesh': [at('node/index.ts')], 'parley-mesh/testing': [testing] }
+  const compilerOptions = { paths, typeRoots: [at('node_modules/@types')] }
   await writeFile(
     join(folder, 'tsconfig.json'),
     JSON.stringify({ extends: at('tsconfig.json'), compilerOptions, include: ['*.ts'], exclude: [] }),
