@@ -39,7 +39,7 @@ const MAX_DISK_BYTES = 2 ** 30
 
 export interface TestNodeOptions {
   /** Parts of yours, as `createMesh` takes them. They may need events, messages and commands. */
-  readonly parts?: readonly unknown[]
+  readonly parts?: readonly AnyPart[]
   /** Their options, by the names of the parts. */
   readonly partOptions?: Readonly<Record<string, unknown>>
 }
@@ -131,8 +131,7 @@ export const startTestNode = async (
   const peerOf = (given: unknown): string => resolveTarget(directory.agents, given, 'commands.send()')
   const commands = createCommands({ port, serve: offers.serve, choose, peerOf })
   const parts = new PartRunner({
-    // The runner checks each of them against what it is.
-    parts: (options.parts ?? []) as readonly AnyPart[],
+    parts: options.parts ?? [],
     provides: [tokens.events, tokens.messages, tokens.commands],
     port: () => ({ ...port, serve: offers.serve }),
     section: (part) => options.partOptions?.[part.name],
