@@ -5,9 +5,9 @@
 export const LIMITS = {
   flatInNode: 3,
   crowdedRooms: 0,
-  longFiles: 13,
-  longFunctions: 11,
-  crumbs: 24,
+  longFiles: 11,
+  longFunctions: 7,
+  crumbs: 23,
   circles: 0,
   repeatedTypes: 0,
   repeatedFiles: 0,
