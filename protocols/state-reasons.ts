@@ -12,7 +12,7 @@ export type Recovery =
   | 'replan'
   | 'none'
 
-interface SeverityAndRecovery {
+export interface SeverityAndRecovery {
   readonly severity: Severity
   readonly recovery: Recovery
 }
