@@ -14,7 +14,14 @@ import {
   snakeCase,
 } from './key-shape.ts'
 import { keySpace, withKeyNames } from './key-space.ts'
-import type { Setting } from './setting-layer.ts'
+import type { KeyFields, Setting } from './setting-layer.ts'
+
+/** What most nodes need, as programs name it; all others are advanced. */
+export const BASIC_OPTIONS: readonly string[] = [
+  ...['name', 'mesh', 'preset', 'secret', 'dataDir', 'listen', 'announce', 'join'],
+  ...['labels', 'debug', 'health', 'log', 'discovery.mdns', 'discovery.local', 'coordination.expect'],
+]
+const BASIC_KEYS: ReadonlySet<string> = new Set(BASIC_OPTIONS.map(snakeCase))
 
 const NO_BOUND = Number.MAX_SAFE_INTEGER
 
@@ -97,6 +104,21 @@ const part = (
   return `## ${title}\n\n${about}\n\n${table}${groups.map((group) => section(group, defaults)).join('\n')}`
 }
 
+/** A group stands among the basic options as a whole, or with some of its keys. */
+const splitBasic = (options: KeyFields): { basic: Map<string, KeyShape>; advanced: Map<string, KeyShape> } => {
+  const isBasic = ({ path }: KeyShape): boolean => BASIC_KEYS.has(dotted(path))
+  const basic = new Map<string, KeyShape>()
+  const advanced = new Map<string, KeyShape>()
+  for (const [name, shape] of options) {
+    const fields = shape.kind === 'group' ? [...shape.fields] : []
+    for (const [, field] of fields) if (isBasic(field)) basic.set(dotted(field.path), field)
+    if (isBasic(shape)) basic.set(name, shape)
+    else if (shape.kind === 'leaf') advanced.set(name, shape)
+    else advanced.set(name, { ...shape, fields: new Map(fields.filter(([, field]) => !isBasic(field))) })
+  }
+  return { basic, advanced }
+}
+
 /** What a part takes, by the names that programs give it. @returns undefined for a part without options */
 export const partReference = ({ name, options }: Pick<AnyPart, 'name' | 'options'>): string | undefined => {
   if (options === undefined) return undefined
@@ -127,14 +149,17 @@ The secret comes from \`--secret-file\`, \`PARLEY_SECRET\`, \`PARLEY_SECRET_FILE
 
 export const referenceMarkdown = (defaults: readonly Setting[]): string => {
   const { program, options, sections } = keySpace()
+  const { basic, advanced } = splitBasic(options)
   const presets =
-    'A key here is an option of `createMesh`, which has it in camelCase. `preset` sets several of them; what is given stands above it.'
+    'What most nodes need. A key here is an option of `createMesh`, which has it in camelCase. `preset` sets several options; what is given stands above it.'
+  const rest = 'Options of `createMesh` too. Their defaults fit until a measurement or a limit says otherwise.'
   const seeds =
     'Short names of other keys, which may stand under `communication` too. A key and the one that it stands for contradict each other where both are given. What this version cannot do is taken at its usual value only. Times are milliseconds, or a text with its unit (`10ms`, `2s`).'
   return [
     INTRO,
     part('Program', 'Only `parley up` has these.', program, defaults),
-    part('Node', presets, options, defaults),
+    part('Basic options', presets, basic, defaults),
+    part('Advanced options', rest, advanced, defaults),
     part('Sections', seeds, sections, defaults),
   ].join('\n')
 }

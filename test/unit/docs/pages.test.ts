@@ -15,6 +15,9 @@ import { z } from 'zod'
 import { createProgram } from '../../../node/cli/main.ts'
 import { keepProgramArguments } from '../../../node/cli/register/register-messaging.ts'
 import { MeshOptionsSchema, parseOptions } from '../../../node/index.ts'
+import { dotted, leafShapes, snakeCase } from '../../../node/options/config/key-shape.ts'
+import { keySpace } from '../../../node/options/config/key-space.ts'
+import { BASIC_OPTIONS } from '../../../node/options/config/reference.ts'
 import { pages, ROOT, renewedPages } from '../../docs/pages.ts'
 import { blocksOf, commandsOf } from '../../support/markdown-blocks.ts'
 
@@ -272,13 +275,25 @@ describe('what the documents lead to', () => {
     assert.deepEqual(wrong, [])
   })
 
-  test('every option of createMesh is named among those of the first week', () => {
-    const [, chapter = ''] = textOf('docs/configuration.md').split('\n## Options of the first week\n')
-    const table = chapter.split('\n## ', 1)[0] ?? ''
+  test('every option of createMesh is named as a basic or an advanced one', () => {
+    const [, chapter = ''] = textOf('docs/configuration.md').split('\n## Options of `createMesh`\n')
+    const [basic = '', advanced = ''] = (chapter.split('\n## ', 1)[0] ?? '').split('\nAdvanced, ')
+    const isBasic = (name: string): boolean => BASIC_OPTIONS.some((one) => one.split('.', 1)[0] === name)
+    const missing = Object.keys(MeshOptionsSchema.shape).filter(
+      (name) => !(isBasic(name) ? basic : advanced).includes(`\`${name}\``),
+    )
+    assert.deepEqual(missing, [])
+  })
+
+  test('basic options are about fifteen, and options', () => {
+    const known = new Set(
+      leafShapes(keySpace().options).flatMap(({ path }) => path.map((_, at) => dotted(path.slice(0, at + 1)))),
+    )
     assert.deepEqual(
-      Object.keys(MeshOptionsSchema.shape).filter((name) => !table.includes(`\`${name}\``)),
+      BASIC_OPTIONS.map(snakeCase).filter((key) => !known.has(key)),
       [],
     )
+    assert.ok(BASIC_OPTIONS.length <= 16)
   })
 })
 
