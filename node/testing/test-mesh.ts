@@ -67,13 +67,11 @@ export class TestMesh {
 
   /**
    * Starts a node, connected to all others from which it is not cut off. Virtual time passes meanwhile.
-   * @throws STA003 for a name that runs or is known: use `restart`; COM003 for more than 256 nodes; what a part throws
+   * @throws MSG001 for a name that runs or is known: use `restart`; COM003 for more than 256 nodes; what a part throws
    */
   async node(name: string, options: TestNodeOptions = {}): Promise<TestNode> {
     if (this.#nodes.has(name))
-      throw new ParleyError('STA003', `there is a node ${name} already`, {
-        hint: 'crash it, then restart it by its name',
-      })
+      throw unusable(`there is a node ${name} already`, 'crash it, then restart it by its name')
     if (this.#nodes.size >= MAX_NODES)
       throw new ParleyError('COM003', `${MAX_NODES} nodes are here already`, { hint: 'use fewer nodes in one test' })
     const known: Known = { disk: createRowsDisk(this.#network.random), options, running: undefined }
@@ -81,12 +79,11 @@ export class TestMesh {
     return this.#start(name, known)
   }
 
-  /** Starts a node again that crashed or stopped, with its disk and the options that it had. @throws MSG001, STA003 */
+  /** Starts a node again that crashed or stopped, with its disk and the options that it had. @throws MSG001 for a name that was never started or is running */
   async restart(name: string): Promise<TestNode> {
     const known = this.#nodes.get(name)
     if (known === undefined) throw unusable(`there was no node ${name}`, 'start it by mesh.node() first')
-    if (known.running !== undefined)
-      throw new ParleyError('STA003', `${name} is running`, { hint: 'crash or stop it first' })
+    if (known.running !== undefined) throw unusable(`${name} is running`, 'crash or stop it first')
     return this.#start(name, known)
   }
 

@@ -44,6 +44,7 @@ test('without options a node is alone on loopback, with a random name, the local
     control: false,
     log: 'warn',
     minorGc: false,
+    interceptors: [],
     parts: [],
     partOptions: {},
   })

@@ -88,7 +88,7 @@ test('a node is called by its name, and what is waited for in vain is told with 
       return true
     },
   )
-  await assert.rejects(mesh.node('beta'), { code: 'STA003' })
+  await assert.rejects(mesh.node('beta'), { code: 'MSG001' })
   await assert.rejects(mesh.restart('gamma'), { code: 'MSG001' })
   assert.throws(() => mesh.loss(2), { code: 'MSG001' })
 })

@@ -12,6 +12,7 @@ import { RESERVATION_MS } from '../../../../../node/network/nat/relay-messages.t
 import { RelayOptions, type RelaySettings } from '../../../../../node/options/discovery-options.ts'
 import { createVirtualTime } from '../../../../../node/testing/virtual/virtual-time.ts'
 import { ParleyError } from '../../../../../protocols/errors.ts'
+import { createRegistration } from '../../../../../protocols/registration.ts'
 
 const at = (id: string): string => `/ip4/10.0.0.${id.charCodeAt(0) - 96}/tcp/1`
 const through = (id: string): string => `${at(id)}/p2p/${id}/p2p-circuit/p2p/self`
@@ -67,7 +68,7 @@ const setUp = async (options: Partial<RelaySettings> = {}) => {
     directory: {
       offers: (name: string) => (name === RELAY_RECORD.name ? world.relays.map((peer) => ({ peer })) : []),
       get: (id: string) => ({ record: { addresses: [at(id)] } }),
-      onChange: () => () => {},
+      onChange: () => createRegistration(() => {}),
     },
     chance: () => 0.5,
     addresses: () => ['/ip4/192.168.0.2/tcp/1'],

@@ -68,8 +68,8 @@ test('a whole configuration as changes names every option, so that what is left 
   const changes = completeChanges({ limits: { maxActive: 3 }, tls: { certFile: 'a', keyFile: 'b' } })
   const given = new Set(Object.keys(changes))
   const unknown = Object.keys(MeshOptionsSchema.shape).filter((name) => !given.has(name))
-  // Parts are a program's own, and have no key.
-  assert.deepEqual(unknown, ['parts'])
+  // Parts and interceptors are a program's own, and have no key.
+  assert.deepEqual(unknown, ['parts', 'interceptors'])
   assert.equal(changes.limits?.maxActive, 3)
   assert.ok('maxQueuedInbound' in (changes.limits ?? {}))
   assert.deepEqual(changes.tls, { certFile: 'a', keyFile: 'b' })
