@@ -1,7 +1,7 @@
 /**
  * `node build-command.ts`: the command `parley` as few files, `dist/command/`; a step of `npm run build`, after the compiler. To
- * find and read some thousand modules is most of what a start costs, so the command and what it uses are put together. The
- * modules of the package stay as they are for programs that import them, agents in their worker threads among them.
+ * find and read some thousand modules is most of what a start costs, so the command and what it uses are put together. What
+ * programs import, agents in their worker threads among them, is another bundle (`node/platform/build-library.ts`).
  */
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -53,7 +53,7 @@ const folders = [...packages].filter((folder) => folder !== undefined).sort()
 await writeFile(join(COMMAND, 'LICENSES.txt'), await licencesOf(folders.map((folder) => join(ROOT, folder))))
 
 // What a module finds beside itself: the thread of an agent, which shares its modules with the agent, and the debug page.
-await writeFile(join(COMMAND, 'worker.js'), "import '../node/agent/worker.js'\n")
+await writeFile(join(COMMAND, 'worker.js'), "import '../lib/worker.js'\n")
 const page = join(COMPILED, 'observe/dashboard/built')
 await mkdir(join(COMMAND, 'built'), { recursive: true })
 for (const file of await readdir(page)) await copyFile(join(page, file), join(COMMAND, 'built', file))

@@ -1,4 +1,4 @@
-/** The version of this package, read once from its package.json (two levels up, three from dist/). */
+/** The version of this package, read once from its package.json (two levels up, from dist/lib/ as well; three where the sources are compiled one by one). */
 import { readFileSync } from 'node:fs'
 
 const read = (): string => {

@@ -1,5 +1,5 @@
 /**
- * Builds the product and the ends as JavaScript, as an installed package has them: taking the types out while a program
+ * Builds the product and the ends as an installed package has them, as few files of JavaScript: taking the types out while a program
  * starts costs some 30 MiB and a hundred milliseconds, which a user of the package does not pay.
  */
 import { spawn } from 'node:child_process'
@@ -7,6 +7,7 @@ import { once } from 'node:events'
 import { copyFile, mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { bundleModules } from '../../node/platform/bundle-modules.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const BUILD_LIMIT_MS = 60_000
@@ -47,5 +48,7 @@ export const buildEnds = async (root = ROOT): Promise<Built> => {
   if (code !== 0) throw new Error(`the ends could not be built: ${said}`)
   // The product reads its version there.
   await copyFile(join(root, 'package.json'), join(directory, 'package.json'))
-  return { directory, end: pathToFileURL(join(directory, 'test/bench/end.js')) }
+  const lib = join(directory, 'dist/lib')
+  await bundleModules(directory, { end: join(directory, 'test/bench/end.js') }, lib)
+  return { directory, end: pathToFileURL(join(lib, 'end.js')) }
 }

@@ -23,6 +23,19 @@ const LATER = [/node_modules\/(libp2p|classic-level|pino|@libp2p\/(tcp|yamux)|@c
 
 const START_MS = 60_000
 
+/** A bundle says above each piece which module of ours it was. */
+const PIECE = /^\/\/ (dist\/\S+\.js)$/gm
+
+/** What was loaded: files of others by their URL, and the modules of ours that were put together in the bundles. */
+const modulesOf = async (urls: readonly string[]): Promise<string[]> => {
+  const each = urls.map(async (url) => {
+    if (!url.includes('/parley-mesh/dist/')) return [url]
+    const text = await readFile(fileURLToPath(url), 'utf8')
+    return [url, ...Array.from(text.matchAll(PIECE), ([, module]) => `parley-mesh/${module}`)]
+  })
+  return (await Promise.all(each)).flat()
+}
+
 export interface Consumer {
   /** Runs one of the programs in consumer/, and gives what it printed. */
   runs(program: string, node: string): Promise<string>
@@ -100,9 +113,11 @@ export const installInto = async (folders: Folders, tarball: string): Promise<Co
     async loadsNothingOptional(node) {
       const { stdout } = await run(node, ['loaded.mjs'], { cwd, node })
       const { byImport, byNode } = LoadedSchema.parse(JSON.parse(stdout))
+      const [imported, started] = await Promise.all([modulesOf(byImport), modulesOf(byNode)])
+      assert.ok(imported.includes('parley-mesh/dist/node/mesh.js'), 'the bundles do not say what is in them')
       const among = (urls: string[], forms: RegExp[]) => urls.filter((url) => forms.some((form) => form.test(url)))
-      assert.deepEqual(among(byImport, [...OPTIONAL, ...LATER]), [], 'loaded by the import alone')
-      assert.deepEqual(among(byNode, OPTIONAL), [], 'loaded by a node without options')
+      assert.deepEqual(among(imported, [...OPTIONAL, ...LATER]), [], 'loaded by the import alone')
+      assert.deepEqual(among(started, OPTIONAL), [], 'loaded by a node without options')
       return { byImport: byImport.length, byNode: byNode.length }
     },
 

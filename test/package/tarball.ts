@@ -39,23 +39,24 @@ const MUST = [
   'docs/protocol.md',
   'docs/decisions/design.md',
   'node/cli/bin.js',
-  'dist/node/index.js',
   'dist/node/index.d.ts',
   'dist/command/main.js',
   'dist/command/worker.js',
   'dist/command/LICENSES.txt',
-  'dist/node/agent/worker.js',
-  'dist/protocols/index.js',
+  'dist/lib/index.js',
+  'dist/lib/testing.js',
+  'dist/lib/worker.js',
+  'dist/lib/protocols.js',
   'dist/protocols/index.d.ts',
-  'dist/discovery/index.js',
+  'dist/lib/discovery.js',
   'dist/discovery/index.d.ts',
   'protocols/wire/parley.proto',
 ]
 
-/** Compiled sources, what belongs to the debug page, descriptions of formats, and texts. */
+/** Bundles and types of the compiled sources, what belongs to the debug page, descriptions of formats, and texts. */
 const MAY = [
-  /^dist\/(protocols|discovery|node)\/[a-z0-9/-]+\.(js|d\.ts)$/,
-  /^dist\/node\/observe\/dashboard\/[a-zA-Z0-9./-]+\.(js|css|html|svg|json)$/,
+  /^dist\/(protocols|discovery|node)\/[a-z0-9/-]+\.d\.ts$/,
+  /^dist\/lib\/([A-Za-z0-9-]+\.js|built\/page\.(js|css|html))$/,
   /^dist\/command\/([A-Za-z0-9-]+\.js|LICENSES\.txt|built\/page\.(js|css|html))$/,
   /^protocols\/[a-z/]+\.proto$/,
   /^node\/cli\/bin\.js$/,
