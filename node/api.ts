@@ -1,8 +1,10 @@
 /**
  * The mesh as a program sees it.
  */
-import type { Directory } from '../discovery/directory/directory.ts'
-import type { ProtocolRecord } from '../discovery/directory/record/agent-record.ts'
+import type { Activity } from '../discovery/agent-activity.ts'
+import type { Announcement } from '../discovery/directory/record/own-record.ts'
+import type { Agent, Change } from '../discovery/directory/tables/agent-change.ts'
+import type { Candidate } from '../discovery/directory/tables/offer-index.ts'
 import type { Commands } from '../protocols/command/api.ts'
 import type { AnyProtocol, Handlers } from '../protocols/define.ts'
 import type { Messages } from '../protocols/delivery/api.ts'
@@ -13,8 +15,7 @@ import type { Notifications } from '../protocols/notification/notifications.ts'
 import type { Token } from '../protocols/part.ts'
 import type { Member, Port } from '../protocols/port.ts'
 import type { Registration } from '../protocols/registration.ts'
-import type { Served } from '../protocols/wire/payload/contract.ts'
-import type { ByteCalls, Clients } from './calls/clients.ts'
+import type { Clients } from './calls/clients.ts'
 import type { Replies } from './calls/reply-to.ts'
 import type { Coordinator } from './coordination/api.ts'
 import type { JoinedOptions } from './lifecycle/wait-until-joined.ts'
@@ -22,7 +23,6 @@ import type { Readiness } from './observe/debug/debug-schemas.ts'
 import type { MeshFigures } from './observe/metrics/mesh-figures.ts'
 import type { Reloaded } from './options/reload.ts'
 import type { MeshOptionsInput } from './options/schema.ts'
-import type { StuckDetection } from './parts/stuck-detection.ts'
 
 export interface SelfFacts {
   readonly id: string
@@ -31,6 +31,31 @@ export interface SelfFacts {
   readonly incarnation: number
   /** Multiaddresses with the peer id, as other nodes take them in `join`. */
   readonly addresses: string[]
+}
+
+/** Who is in the mesh and what they offer, as this node knows it. */
+export interface MeshDirectory {
+  /** Everyone, this node included. */
+  agents(): Agent[]
+  /** By peer id or name. @throws STA003 when several agents share the name */
+  find(nameOrId: string): Agent | undefined
+  /** By peer id. */
+  get(peer: string): Agent | undefined
+  /** Other agents that offer this major version, suspects among them. */
+  offers(protocol: string, major: number): readonly Candidate[]
+  /** Told of each agent that comes, changes or goes, until the registration is stopped. */
+  onChange(fn: (change: Change) => void): Registration
+  /**
+   * Changes what this node tells of itself. Resolves when it is written, not when it arrived.
+   * @throws MSG001 for an announcement that does not fit in a record, STA003 when this node stops
+   */
+  announce(update: Announcement): Promise<void>
+}
+
+/** Whether this node's agent gets on with its work. */
+export interface MeshActivity {
+  /** As everyone is told; `sinceMs` is in milliseconds. */
+  current(): Activity
 }
 
 export interface Mesh {
@@ -44,11 +69,11 @@ export interface Mesh {
   /** Durable messages: kept on disk until they were processed. */
   readonly messages: Messages
   /** Who is here and what they offer. */
-  readonly directory: Pick<Directory, 'agents' | 'find' | 'get' | 'offers' | 'onChange' | 'announce'>
+  readonly directory: MeshDirectory
   /** What the mesh has agreed on: records that survive the loss of any node, as long as a majority of the voters is left. */
   readonly journal: Journal
   /** Whether this node's agent gets on with its work, as everyone is told; threads of agents are counted in. */
-  readonly activity: StuckDetection
+  readonly activity: MeshActivity
   /** Who coordinates the mesh. */
   readonly coordinator: Coordinator
   /** What the coordinator tells everybody. */
@@ -72,16 +97,12 @@ export interface Mesh {
    * @throws MSG001 for handlers that do not fit the contract, STA003 when it is served already
    */
   serve<P extends AnyProtocol>(protocol: P, handlers: Handlers<P>): Promise<Registration>
-  /** The same for a protocol whose handlers run elsewhere (a worker thread). */
-  serveCompiled(served: Served, record: ProtocolRecord): Promise<Registration>
   /** Calls one agent, by peer id or by a name that it alone has; given a list, each of it, answers as they come. */
   readonly to: Clients['to']
   /** Calls the best of those who offer it, with failover. COM004 at once when nobody does. */
   readonly any: Clients['any']
   /** Calls all who offer it; answers as they come, until `count`, the deadline, or nothing for `stallMs`. */
   readonly all: Clients['all']
-  /** The same below the contracts, for payloads that are written already. */
-  readonly calls: ByteCalls
   /**
    * Resolves once a member is connected and the directory was compared with it; at once for a node that joins nobody.
    * Without `timeoutMs` (milliseconds) it waits as long as it takes, and the log says each minute for whom. The node goes on

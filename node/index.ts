@@ -139,7 +139,7 @@ export {
   offer,
 } from './agent/define-agent.ts'
 export { type AgentOptions, type RunningAgent, startAgent } from './agent/start-agent.ts'
-export type { Mesh, SelfFacts } from './api.ts'
+export type { Mesh, MeshActivity, MeshDirectory, SelfFacts } from './api.ts'
 export type { AllClient, AnyClient, AnyOptions, Reply, ScatterOptions } from './calls/clients.ts'
 export type { Replies, ThirdPartyReply } from './calls/reply-to.ts'
 export type { Coordinator } from './coordination/api.ts'

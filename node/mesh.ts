@@ -10,8 +10,9 @@ import { createCommands } from '../protocols/command/commands.ts'
 import { isParleyError, ParleyError } from '../protocols/errors.ts'
 import { createRegistration } from '../protocols/registration.ts'
 import { compile } from '../protocols/wire/payload/contract.ts'
-import type { Mesh } from './api.ts'
+import type { Mesh, MeshDirectory } from './api.ts'
 import type { Interception } from './calls/interception/interception.ts'
+import { keepInternals } from './lifecycle/mesh-internals.ts'
 import type { NodeCore } from './lifecycle/node-core.ts'
 import type { NodeFeatures } from './lifecycle/node-features.ts'
 import { createNodeShutdown } from './lifecycle/node-shutdown.ts'
@@ -123,6 +124,18 @@ interface Running {
   readonly shutdown: Shutdown
 }
 
+/** Nothing of it that only the node calls. */
+const shownDirectory = ({
+  agents,
+  find,
+  get,
+  offers,
+  onChange,
+  announce,
+}: NodeFeatures['directory']): MeshDirectory => ({
+  ...{ agents, find, get, offers, onChange, announce },
+})
+
 /** What a program gets. */
 const meshOf = async ({
   core,
@@ -138,7 +151,7 @@ const meshOf = async ({
   const { calls, clients } = interception.outgoing
   const { activity, advertiser, commands, directory, events, messages, parts, replies } = features
   const { coordinator, fences, journal } = features.coordination
-  return {
+  const mesh: Mesh = {
     self: {
       ...identity,
       get addresses() {
@@ -149,9 +162,9 @@ const meshOf = async ({
     healthUrl: endpoints.healthUrl,
     events,
     messages,
-    directory,
+    directory: shownDirectory(directory),
     journal,
-    activity,
+    activity: { current: () => activity.current() },
     coordinator: {
       ...coordinator,
       async transfer(to, given) {
@@ -166,8 +179,6 @@ const meshOf = async ({
     notifications: await parts.use(notifications),
     part: (part) => parts.use(part),
     serve: async (protocol, handlers) => createRegistration(await serve(protocol, handlers)),
-    serveCompiled: async (served, record) => createRegistration(await advertiser.serve(served, record)),
-    calls,
     to: clients.to,
     any: clients.any,
     all: clients.all,
@@ -187,6 +198,11 @@ const meshOf = async ({
     stop: shutdown.stop,
     [Symbol.asyncDispose]: shutdown.stop,
   }
+  keepInternals(mesh, {
+    ...{ calls, activity },
+    serveCompiled: async (served, record) => createRegistration(await advertiser.serve(served, record)),
+  })
+  return mesh
 }
 
 const startLocked = async (input: MeshOptionsInput, lock: Lock, undo: Undo): Promise<Mesh> => {

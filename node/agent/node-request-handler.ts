@@ -8,6 +8,7 @@ import { ParleyError } from '../../protocols/errors.ts'
 import type { Mesh } from '../api.ts'
 import type { ByteCallOptions, Reply } from '../calls/clients.ts'
 import type { MethodCodec } from '../calls/method-codecs.ts'
+import { internalsOf } from '../lifecycle/mesh-internals.ts'
 import type { ChannelRequestContext, ChannelRequestHandler } from './channel/channel-message.ts'
 import type {
   FailoverNotice,
@@ -21,12 +22,6 @@ import type {
 } from './channel/thread-requests.ts'
 import { exactBytes, type TransferableError, toTransferableError } from './channel/transferable.ts'
 import { relayEvents } from './event-relay.ts'
-
-/** What the mesh must have to be an agent's node. */
-export type AgentMesh = Pick<
-  Mesh,
-  'self' | 'activity' | 'calls' | 'events' | 'directory' | 'members' | 'serveCompiled' | 'port'
->
 
 /** What the worker reports of itself. */
 export interface WorkerLifecycle {
@@ -73,7 +68,7 @@ async function* toPlain(replies: AsyncIterable<Reply<unknown>>): AsyncGenerator<
   }
 }
 
-const publish = async (mesh: AgentMesh, request: ThreadPublishRequest, signal: AbortSignal): Promise<unknown> => {
+const publish = async (mesh: Mesh, request: ThreadPublishRequest, signal: AbortSignal): Promise<unknown> => {
   const data: unknown = JSON.parse(request.data)
   const options = { ...request.options, signal }
   // The worker has checked the data; here the definition only names the family of topics and the version.
@@ -83,15 +78,20 @@ const publish = async (mesh: AgentMesh, request: ThreadPublishRequest, signal: A
 }
 
 export const createNodeRequestHandler =
-  (mesh: AgentMesh, worker: WorkerLifecycle): ChannelRequestHandler =>
+  (mesh: Mesh, worker: WorkerLifecycle): ChannelRequestHandler =>
   (body, bytes, context) => {
     // Only our own worker writes to this port, and it is typed by the same union.
     const request = body as RequestToNode
     switch (request.what) {
       case 'one':
-        return mesh.calls.one(request.address, toCallable(request.target), bytes ?? EMPTY, optionsOf(request, context))
+        return internalsOf(mesh).calls.one(
+          request.address,
+          toCallable(request.target),
+          bytes ?? EMPTY,
+          optionsOf(request, context),
+        )
       case 'stream':
-        return mesh.calls.stream(
+        return internalsOf(mesh).calls.stream(
           request.address,
           toCallable(request.target),
           bytes ?? EMPTY,
@@ -99,7 +99,12 @@ export const createNodeRequestHandler =
         )
       case 'all':
         return toPlain(
-          mesh.calls.all(request.address, toCallable(request.target), bytes ?? EMPTY, optionsOf(request, context)),
+          internalsOf(mesh).calls.all(
+            request.address,
+            toCallable(request.target),
+            bytes ?? EMPTY,
+            optionsOf(request, context),
+          ),
         )
       case 'publish':
         return publish(mesh, request, context.signal)

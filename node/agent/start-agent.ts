@@ -11,8 +11,8 @@ import { resolve as resolvePath } from 'node:path'
 import { pause } from '../../protocols/async.ts'
 import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import { createRegistration, type Registration } from '../../protocols/registration.ts'
+import type { Mesh } from '../api.ts'
 import { fileError, systemCode } from '../platform/private-file.ts'
-import type { AgentMesh } from './node-request-handler.ts'
 import { WorkerThread } from './worker-thread.ts'
 
 /** When a crashed agent is started again. */
@@ -114,7 +114,7 @@ const givenUp = (file: string, limits: RestartLimits, error: Error): ParleyError
  * Starts the agent module `file` in a worker thread of this node.
  * @returns at once; `ready` tells when it serves
  */
-export const startAgent = (mesh: AgentMesh, file: string, options: AgentOptions = {}): RunningAgent => {
+export const startAgent = (mesh: Mesh, file: string, options: AgentOptions = {}): RunningAgent => {
   const path = resolvePath(file)
   const { log, clock, timers } = mesh.port
   const { drainMs = DRAIN_MS, stopMs = STOP_MS, maxRuns = MAX_RUNS, maxRunBytes = MAX_RUN_BYTES } = options

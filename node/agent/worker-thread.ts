@@ -11,6 +11,8 @@ import type { Progress } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Registration } from '../../protocols/registration.ts'
 import type { Endpoint, MethodFacts, RunContext, Served } from '../../protocols/wire/payload/contract.ts'
+import type { Mesh } from '../api.ts'
+import { internalsOf } from '../lifecycle/mesh-internals.ts'
 import type { ChannelMessage } from './channel/channel-message.ts'
 import type { ChannelRequestOptions } from './channel/channel-requester.ts'
 import { ThreadChannel } from './channel/thread-channel.ts'
@@ -22,7 +24,7 @@ import {
   type WorkerStartData,
 } from './channel/thread-requests.ts'
 import { fromTransferableError } from './channel/transferable.ts'
-import { type AgentMesh, createNodeRequestHandler } from './node-request-handler.ts'
+import { createNodeRequestHandler } from './node-request-handler.ts'
 
 export interface WorkerThreadLimits {
   /** Requests that are in the agent at one time; below the node's limits.maxActive, which they share with its own. */
@@ -67,7 +69,7 @@ const toBytes = (value: unknown): Uint8Array => (value instanceof Uint8Array ? v
 
 /** Waits for the step, and no longer than `ms`. */
 export class WorkerThread {
-  readonly #mesh: AgentMesh
+  readonly #mesh: Mesh
   readonly #file: string
   readonly #limits: WorkerThreadLimits
   readonly #worker: Worker
@@ -82,7 +84,7 @@ export class WorkerThread {
   #failure: Error | undefined
 
   /** Starts the thread. */
-  constructor(mesh: AgentMesh, file: string, limits: WorkerThreadLimits) {
+  constructor(mesh: Mesh, file: string, limits: WorkerThreadLimits) {
     this.#mesh = mesh
     this.#file = file
     this.#limits = limits
@@ -94,7 +96,7 @@ export class WorkerThread {
     this.#worker = new Worker(ENTRY, { workerData, stdout: true, name: 'parley-agent' })
     this.#worker.stdout.on('data', (chunk: Uint8Array) => void process.stderr.write(chunk))
     this.#channel = this.#openChannel()
-    this.#unwatch = mesh.activity.watch({
+    this.#unwatch = internalsOf(mesh).activity.watch({
       name: file,
       inWork: () => this.#channel.size(),
       beats: () => Atomics.load(beatCount, 0),
@@ -151,7 +153,7 @@ export class WorkerThread {
     for (const [at, { name: protocol, version, methods, record }] of offers.entries()) {
       const endpoints = methods.map((method): [string, Endpoint] => [method.name, this.#endpointOf(at, method)])
       const served: Served = { name: protocol, version, methods: new Map(endpoints) }
-      this.#served.push(await this.#mesh.serveCompiled(served, record))
+      this.#served.push(await internalsOf(this.#mesh).serveCompiled(served, record))
     }
   }
 

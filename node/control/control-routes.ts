@@ -24,14 +24,8 @@ import { runSubscribe } from './handlers/run-subscribe.ts'
 import { describe, outbox, topView } from './handlers/run-views.ts'
 import * as journalSchemas from './journal-schemas.ts'
 
-/** What of the node the control socket needs. */
-export type ControlMesh = Pick<
-  Mesh,
-  'self' | 'debugUrl' | 'calls' | 'to' | 'events' | 'messages' | 'directory' | 'journal' | 'coordinator' | 'figures'
->
-
 export interface ControlDeps {
-  mesh(): ControlMesh
+  mesh(): Mesh
   readonly views: debugSchemas.DebugSource
   /** Has the node stop in order; the answer is on its way then. */
   stop(): void

@@ -8,6 +8,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import type { Mesh } from '../../api.ts'
+import { internalsOf } from '../../lifecycle/mesh-internals.ts'
 import type { BenchFigures, BenchLine, BenchRequest } from '../control-schemas.ts'
 import { planCall } from './run-call.ts'
 
@@ -74,7 +75,7 @@ export const figuresOf = (latencies: Latencies, errors: ReadonlyMap<string, numb
  * @throws as `planCall`; MSG001 for a method that gives no single answer
  */
 export async function* runBench(
-  mesh: Pick<Mesh, 'directory' | 'calls'>,
+  mesh: Mesh,
   { forMs, concurrency, ...call }: BenchRequest,
   signal: AbortSignal,
 ): AsyncGenerator<BenchLine, void, undefined> {
@@ -94,7 +95,7 @@ export async function* runBench(
     while (!over.aborted) {
       const sentAt = performance.now()
       try {
-        await mesh.calls.one(address, callable, payload, options)
+        await internalsOf(mesh).calls.one(address, callable, payload, options)
         latencies.add(performance.now() - sentAt)
       } catch (error) {
         // What was under way at the end is neither answered nor failed.

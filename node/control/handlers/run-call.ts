@@ -4,10 +4,9 @@ import { nearestName } from '../../../protocols/unknown-keys.ts'
 import type { Mesh } from '../../api.ts'
 import type { ByteCallOptions, CallAddress, Reply } from '../../calls/clients.ts'
 import { createMethodCodecs } from '../../calls/method-codecs.ts'
+import { internalsOf } from '../../lifecycle/mesh-internals.ts'
 import { findCallTarget, parseCallTarget } from '../call-target.ts'
 import { type CallLine, type CallRequest, faultOf, NO_AGENT } from '../control-schemas.ts'
-
-type CallMesh = Pick<Mesh, 'directory' | 'calls'>
 
 /** Names that are told where one is not known. */
 const MAX_NAMES = 20
@@ -113,7 +112,7 @@ export const planCall = (mesh: Pick<Mesh, 'directory'>, request: CallRequest, ma
 
 /** @throws as `planCall`, and what the call throws */
 export const runCall = (
-  mesh: CallMesh,
+  mesh: Mesh,
   request: CallRequest,
   { signal, mayBeSelf }: { signal: AbortSignal; mayBeSelf: boolean },
 ): AsyncIterable<CallLine> => {
@@ -123,11 +122,12 @@ export const runCall = (
   return withReports(async function* (onProgress) {
     const options = { ...base, onProgress }
     if (address.kind === 'all') {
-      for await (const reply of mesh.calls.all(address, callable, payload, options)) yield told(reply)
+      for await (const reply of internalsOf(mesh).calls.all(address, callable, payload, options)) yield told(reply)
     } else if (kind === 'stream') {
-      for await (const value of mesh.calls.stream(address, callable, payload, options)) yield { type: 'item', value }
+      for await (const value of internalsOf(mesh).calls.stream(address, callable, payload, options))
+        yield { type: 'item', value }
     } else {
-      const value = await mesh.calls.one(address, callable, payload, options)
+      const value = await internalsOf(mesh).calls.one(address, callable, payload, options)
       if (kind === 'unary') yield { type: 'value', value }
     }
   })

@@ -1,10 +1,13 @@
 /** `parley config`: what holds and where it came from, whether a file can be used, and the reference. */
 
 import { escapeText } from '../../../observe/log/log-fields.ts'
-import { loadConfig } from '../../../options/config/load-config.ts'
+import { type LoadedConfig, loadConfig } from '../../../options/config/load-config.ts'
 import { referenceMarkdown } from '../../../options/config/reference.ts'
 import { originOfValue, type ShownValue, shownValues } from '../../../options/config/shown-values.ts'
+import { parseOptions } from '../../../options/schema.ts'
+import { optionsOf } from '../../../parts/runner.ts'
 import { table } from '../../output/table.ts'
+import { loadParts } from '../../start/load-parts.ts'
 import {
   entriesOfFlags,
   isExplicit,
@@ -54,9 +57,18 @@ export const showConfig = async ({ config, defaults = false, json = false }: Con
   process.stdout.write(`${table(['key!', 'value', 'from'], rows)}\n`)
 }
 
+/** The modules of parts are loaded, as `parley up` does, and no part is started. */
+const checkPartOptions = async ({ input, parts: files }: LoadedConfig): Promise<void> => {
+  if (files.length === 0) return
+  const parts = await loadParts(files)
+  const { partOptions } = parseOptions({ ...input, parts })
+  for (const part of parts) optionsOf(part, partOptions[part.name])
+}
+
 /** By itself, without flags and variables. */
 export const checkConfig = async (file: string, { json = false }: { json?: boolean }): Promise<void> => {
   const loaded = await loadConfig({ config: file, env: {}, flags: entriesOfFlags({}), defaults: UP_DEFAULTS })
+  await checkPartOptions(loaded)
   const given = shownValues(loaded).filter(
     ({ key, origin }) => origin.kind === 'file' || isExplicit(loaded, key),
   ).length

@@ -8,6 +8,7 @@ import * as z from 'zod'
 import { describe } from '../../../../discovery/directory/record/describe-protocol.ts'
 import { type AnyProtocol, type Context, defineProtocol } from '../../../../protocols/define.ts'
 import { compile } from '../../../../protocols/wire/payload/contract.ts'
+import { internalsOf } from '../../../lifecycle/mesh-internals.ts'
 import { escapeText } from '../../../observe/log/log-fields.ts'
 import { parseLabels } from '../../input/option-values.ts'
 import { keepProcessAlive, listenForStopSignals } from '../../input/signals.ts'
@@ -136,7 +137,7 @@ export const serve = async (name: string, args: readonly string[], options: Serv
           ? (input: unknown, context: Context) => runSkillLines(program, input, runOptions(skill, context))
           : (input: unknown, context: Context) => runSkillOnce(program, input, runOptions(skill, context)),
     }
-    await mesh.serveCompiled(compile(protocol, handlers), describe(protocol))
+    await internalsOf(mesh).serveCompiled(compile(protocol, handlers), describe(protocol))
     const { id, name: own, mesh: meshName } = mesh.self
     const what = `${skill.protocol}.${skill.method}`
     process.stdout.write(
