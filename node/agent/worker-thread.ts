@@ -85,6 +85,8 @@ export class WorkerThread {
 
   /** Starts the thread. */
   constructor(mesh: Mesh, file: string, limits: WorkerThreadLimits) {
+    // Throws for what is no mesh: before there is a thread that nobody would end.
+    const { activity } = internalsOf(mesh)
     this.#mesh = mesh
     this.#file = file
     this.#limits = limits
@@ -96,7 +98,7 @@ export class WorkerThread {
     this.#worker = new Worker(ENTRY, { workerData, stdout: true, name: 'parley-agent' })
     this.#worker.stdout.on('data', (chunk: Uint8Array) => void process.stderr.write(chunk))
     this.#channel = this.#openChannel()
-    this.#unwatch = internalsOf(mesh).activity.watch({
+    this.#unwatch = activity.watch({
       name: file,
       inWork: () => this.#channel.size(),
       beats: () => Atomics.load(beatCount, 0),
