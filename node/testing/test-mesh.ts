@@ -127,7 +127,10 @@ export class TestMesh {
     this.#network.faults.latencyMs = [leastMs, mostMs]
   }
 
-  /** Lets virtual time pass, milliseconds. Between two steps every promise reaction that can run has run. */
+  /**
+   * Lets virtual time pass, milliseconds. Between two steps every promise reaction that can run has run.
+   * @throws MSG001 for less than 0 or more than a day; COM003 when 100,000 timers ran and time did not move on
+   */
   async run(ms: number): Promise<void> {
     if (!(ms >= 0 && ms <= DAY_MS)) throw unusable(`${ms} ms cannot be run`, `run 0 to ${DAY_MS} ms at once`)
     await this.#network.time.run(ms)
@@ -136,7 +139,7 @@ export class TestMesh {
   /**
    * Lets time pass until the condition holds.
    * @returns the virtual milliseconds that it took
-   * @throws COM001 after `withinMs` (60,000 unless told), with what was waited for and the seed
+   * @throws COM001 after `withinMs` (60,000 unless told), with what was waited for and the seed; COM003 as `run`
    */
   async until(condition: () => boolean, { withinMs = WITHIN_MS, what = String(condition) } = {}): Promise<number> {
     const since = this.now()

@@ -4,7 +4,11 @@
  * State: the pending calls, in the order of their time. Between two calls all promise reactions run, so a run with the
  * same seed is the same run, as long as nothing under test waits for real I/O.
  */
+import { ParleyError } from '../../../protocols/errors.ts'
 import type { Stop } from '../../../protocols/port.ts'
+
+/** Calls that may run one after the other while time stands still: far more than a mesh of 256 nodes needs. */
+const MAX_STEPS_AT_ONCE = 100_000
 
 /** Numbers in [0, 1). Source: G. Marsaglia, Xorshift RNGs, J. of Statistical Software 8(14), 2003; shifts 13, 17, 5. */
 export const createRandom = (seed: number): (() => number) => {
@@ -28,7 +32,7 @@ export interface VirtualTime {
   now(): number
   after(delayMs: number, fn: () => void): Stop
   every(periodMs: number, fn: () => void): Stop
-  /** Lets `ms` pass. */
+  /** Lets `ms` pass. @throws COM003 after 100,000 calls at one virtual time, as `until` and `settled` do */
   run(ms: number): Promise<void>
   /** Lets time pass until `condition` holds; throws when it does not within `maxMs`. Returns the milliseconds taken. */
   until(condition: () => boolean, maxMs: number): Promise<number>
@@ -38,6 +42,12 @@ export interface VirtualTime {
 
 /** One turn of the event loop: every promise reaction that can run has run then. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+const standsStill = (atMs: number): ParleyError =>
+  new ParleyError('COM003', `${MAX_STEPS_AT_ONCE} timers ran, and virtual time still stands at ${atMs} ms`, {
+    hint: 'look for a timer of 0 ms that starts itself again, and give it a delay',
+    details: { atMs },
+  })
 
 export const createVirtualTime = (): VirtualTime => {
   let nowMs = 0
@@ -78,12 +88,15 @@ export const createVirtualTime = (): VirtualTime => {
   /** Steps from call to call; stops early when `done`. */
   const advance = async (untilMs: number, done: () => boolean): Promise<void> => {
     await turn()
+    let steps = 0
     while (!done()) {
       const next = queue[0]
       if (next === undefined || next.atMs > untilMs) {
         nowMs = untilMs
         return
       }
+      steps = next.atMs === nowMs ? steps + 1 : 0
+      if (steps > MAX_STEPS_AT_ONCE) throw standsStill(nowMs)
       queue.shift()
       nowMs = next.atMs
       next.fn()

@@ -92,3 +92,20 @@ test('a node is called by its name, and what is waited for in vain is told with 
   await assert.rejects(mesh.restart('gamma'), { code: 'MSG001' })
   assert.throws(() => mesh.loss(2), { code: 'MSG001' })
 })
+
+test('a timer of 0 ms that starts itself again is told, time does not stand still for ever; a test can go on', async () => {
+  await using mesh = await createTestMesh()
+  const a = await mesh.node('alpha')
+  let isLooping = true
+  const again = (): void => {
+    if (isLooping) a.port.timers.after(0, again)
+  }
+  again()
+  const told = { code: 'COM003', message: /100000 timers ran, and virtual time still stands at/ }
+  await assert.rejects(mesh.run(10), told)
+  await assert.rejects(mesh.settled(new Promise(() => {})), told)
+  isLooping = false
+  const before = mesh.now()
+  await mesh.run(10)
+  assert.equal(mesh.now(), before + 10)
+})
