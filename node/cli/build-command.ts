@@ -6,7 +6,7 @@
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
+import { bundleModules } from '../platform/bundle-modules.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const COMPILED = join(ROOT, 'dist/node')
@@ -31,22 +31,11 @@ const licencesOf = async (folders: readonly string[]): Promise<string> => {
   return (await Promise.all(texts)).join(`\n\n${'-'.repeat(80)}\n\n`)
 }
 
-const { metafile } = await build({
-  absWorkingDir: ROOT,
-  entryPoints: [join(COMPILED, 'cli/main.js')],
-  outdir: COMMAND,
-  bundle: true,
-  splitting: true,
-  format: 'esm',
-  platform: 'node',
-  target: 'node22',
+const metafile = await bundleModules(ROOT, { main: 'dist/node/cli/main.js' }, COMMAND, {
   external: SEPARATE,
   banner: { js: REQUIRE },
   minifySyntax: true,
   minifyWhitespace: true,
-  legalComments: 'none',
-  metafile: true,
-  logLevel: 'error',
 })
 const packages = new Set(Object.keys(metafile.inputs).map(packageOf))
 const folders = [...packages].filter((folder) => folder !== undefined).sort()
