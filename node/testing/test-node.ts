@@ -10,15 +10,9 @@ import { resolveTarget } from '../../discovery/directory/find-agent.ts'
 import type { ProtocolRecord } from '../../discovery/directory/record/agent-record.ts'
 import { describe } from '../../discovery/directory/record/describe-protocol.ts'
 import { createCommands } from '../../protocols/command/commands.ts'
-import {
-  type AnyProtocol,
-  type CallOptions,
-  type Client,
-  type Handlers,
-  majorOf,
-  wireId,
-} from '../../protocols/define.ts'
+import { type AnyProtocol, type Handlers, majorOf, wireId } from '../../protocols/define.ts'
 import { DeliveryOptionsSchema } from '../../protocols/delivery/options.ts'
+import { failedCallOf } from '../../protocols/delivery/recovery/error-recovery.ts'
 import { createEvents } from '../../protocols/events/events.ts'
 import { NO_CHAINS } from '../../protocols/interceptors/chains.ts'
 import type { AnyPart, Token } from '../../protocols/part.ts'
@@ -29,6 +23,7 @@ import type { Mesh } from '../api.ts'
 import { startDurableMessages } from '../parts/durable-messages.ts'
 import { PartRunner } from '../parts/runner.ts'
 import { createLoggedQuota } from '../store/logged-quota.ts'
+import { createNodeClients } from './node-clients.ts'
 import { createLife } from './virtual/port-life.ts'
 import type { LogLine, PortNetwork } from './virtual/port-network.ts'
 import type { RowsDisk } from './virtual/rows-disk.ts'
@@ -46,10 +41,11 @@ export interface TestNodeOptions {
 
 /** What a program uses of a real `Mesh`, and what the node logged. */
 export interface TestNode
-  extends Pick<Mesh, 'events' | 'messages' | 'directory' | 'commands' | 'port' | 'serve' | 'part'> {
+  extends Pick<
+    Mesh,
+    'events' | 'messages' | 'directory' | 'commands' | 'port' | 'serve' | 'to' | 'any' | 'all' | 'part'
+  > {
   readonly self: Port['self']
-  /** Calls one agent, by its peer id, or by its name once the directory has it. @throws COM004 for a name that nobody has */
-  to<P extends AnyProtocol>(agent: string, protocol: P, defaults?: CallOptions): Client<P>
   /** What it logged, oldest first. */
   readonly logs: readonly LogLine[]
   isUp(): boolean
@@ -89,7 +85,7 @@ const createOffers = (port: Port, directory: Directory) => {
       await unserve()
     }
   }
-  return { advertise, serve }
+  return { advertise, serve, own: () => records.values() }
 }
 
 /** Which other node may run a command. */
@@ -130,6 +126,10 @@ export const startTestNode = async (
   const choose = chooser(directory, network.random)
   const peerOf = (given: unknown): string => resolveTarget(directory.agents, given, 'commands.send()')
   const commands = createCommands({ port, serve: offers.serve, choose, peerOf })
+  const clients = createNodeClients({
+    ...{ port, directory, own: offers.own, chance: network.random },
+    onDeadLetter: (letter) => messages.addFailedCall(failedCallOf(letter)),
+  })
   const parts = new PartRunner({
     parts: options.parts ?? [],
     provides: [tokens.events, tokens.messages, tokens.commands],
@@ -153,7 +153,7 @@ export const startTestNode = async (
     ...{ self: port.self, port, events, messages, directory, commands, logs: inner.logs },
     serve: async (protocol, handlers) => createRegistration(await offers.serve(protocol, handlers)),
     part: <Api>(part: Token<Api>) => parts.use(part),
-    to: (agent, protocol, defaults) => port.to(resolveTarget(directory.agents, agent, 'to()'), protocol, defaults),
+    ...{ to: clients.to, any: clients.any, all: clients.all },
     isUp: () => isUp,
   }
   return {
