@@ -39,6 +39,8 @@ const modulesOf = async (urls: readonly string[]): Promise<string[]> => {
 export interface Consumer {
   /** Runs one of the programs in consumer/, and gives what it printed. */
   runs(program: string, node: string): Promise<string>
+  /** Runs the programs of a page of docs/. @returns how many */
+  runsPage(page: string, node: string): Promise<number>
   /** `npx ARGS`; what it says and how it ends. */
   npx(node: string, ...args: string[]): ReturnType<typeof run>
   /** What the README says about the first five minutes: init, an agent, up, agents, call, a program as an agent, doctor, stop. */
@@ -61,6 +63,18 @@ export const installInto = async (folders: Folders, tarball: string): Promise<Co
   return {
     async runs(program, node) {
       return (await run(node, [program], { cwd, node })).stdout
+    },
+    async runsPage(page, node) {
+      const blocks = blocksOf(await readFile(here(`../../docs/${page}`), 'utf8')).filter(
+        ({ language, marks }) => language === 'ts' && marks.includes('run'),
+      )
+      assert.ok(blocks.length > 0, `${page} has no program`)
+      for (const { text, line } of blocks) {
+        const program = `${page}-${line}.ts`
+        await writeFile(join(cwd, program), text)
+        await run(node, [program], { cwd, node })
+      }
+      return blocks.length
     },
     npx: (node, ...args) => npx(node, ...args).ended,
 
