@@ -134,7 +134,7 @@ class FencesOnDisk implements FenceStore {
     await file.sync()
     await this.#disk.syncNames()
     this.#sequence = header.sequence
-    this.#tail = { file, segment: { name: FENCE_FILE, header, lastIndex: 0 }, end, crc, isSealed }
+    this.#tail = { file, segment: { name: FENCE_FILE, header, reach: 0 }, end, size: end, crc, isSealed }
     if (this.#mark !== undefined) {
       this.#mark.note(positionOf(this.#tail))
       if (!isSealed) this.#sealLater()
@@ -185,7 +185,14 @@ class FencesOnDisk implements FenceStore {
     }
     await this.#drop()
     const end = LOG_HEADER_BYTES + frame.bytes.length
-    this.#tail = { file, segment: { name: FENCE_FILE, header, lastIndex: 0 }, end, crc: frame.crc, isSealed: false }
+    this.#tail = {
+      file,
+      segment: { name: FENCE_FILE, header, reach: 0 },
+      end,
+      size: end,
+      crc: frame.crc,
+      isSealed: false,
+    }
     this.#lines = all.length
     mark.note(positionOf(this.#tail))
     await this.#options.known?.note('fences', {})

@@ -18,7 +18,8 @@ import type { SnapshotMeta } from '../../../protocols/consensus/raft/raft-messag
 import type { ParleyError } from '../../../protocols/errors.ts'
 import type { Disk } from '../files/disk.ts'
 import { emptyLog, isWholePayload } from '../log/log-items.ts'
-import { hex, readSegments, storeError } from '../log/log-segments.ts'
+import { hex, storeError } from '../log/log-segments.ts'
+import { readRaftLog } from '../log/log-store.ts'
 import { createFoundingFile, FOUNDING_FILE } from './founding-file.ts'
 import { type JournalSurvey, surveyJournal } from './journal-survey.ts'
 import { copyAside, finishReplacing, newStorageId, putAside, type RandomBytes, replaceLog } from './replace-log.ts'
@@ -39,7 +40,7 @@ export interface LogVerification {
 
 /** Reads the log and changes nothing. @throws what the disk says */
 export const verifyLog = async (disk: Disk): Promise<LogVerification> => {
-  const { state, segments, torn, problem } = await readSegments(disk)
+  const { state, segments, torn, problem } = await readRaftLog(disk)
   const snapshotIndex = state.snapshot?.index ?? 0
   const [first] = segments
   return {

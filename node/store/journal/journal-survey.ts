@@ -11,7 +11,8 @@ import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
 import type { Disk } from '../files/disk.ts'
 import { decodeHeader, encodeFrame, LOG_HEADER_BYTES, readFrames, SALT_BYTES } from '../log/log-frames.ts'
 import { applyPayload, emptyLog } from '../log/log-items.ts'
-import { hex, type LogSegments, readSegments, storeError } from '../log/log-segments.ts'
+import { hex, storeError } from '../log/log-segments.ts'
+import { readRaftLog } from '../log/log-store.ts'
 import { createFoundingFile, FOUNDING_FILE, missingFounding } from './founding-file.ts'
 import { createSnapshotStore } from './snapshot-files.ts'
 
@@ -39,7 +40,7 @@ export interface JournalSurvey {
   /** Names of the log's files. */
   readonly files: readonly string[]
   readonly bytes: number
-  readonly log: LogSegments
+  readonly log: Awaited<ReturnType<typeof readRaftLog>>
   /** Of the good part: the last entry, or where the snapshot ends. */
   readonly lastIndex: number
   /** The highest index of an entry in any frame that is whole, also of those behind damage. */
@@ -189,7 +190,7 @@ export const surveyJournal = async (disk: Disk, isOfMesh = false): Promise<Journ
   const names = await logFiles(disk)
   const files: { name: string; bytes: Uint8Array }[] = []
   for (const name of names) files.push({ name, bytes: await disk.read(name) })
-  const log = await readSegments(disk)
+  const log = await readRaftLog(disk)
   const { hardState, snapshot, entries } = log.state
   const [first] = log.segments
   const lastIndex = entries.at(-1)?.index ?? snapshot?.index ?? 0

@@ -9,7 +9,7 @@
  * one before. So a bad frame with a good one behind it is damage, and so is one that a file goes on behind. A bad frame at
  * the end is a torn tail, or was durable and is lost: a mark beside the log (log-marker.ts) tells the two apart, and an empty
  * frame, the seal, stands behind the last record while nothing is written. The salt keeps what users write into the log
- * from looking like a frame.
+ * from looking like a frame. A file may end in zeros, room that was made before it was needed.
  */
 import { crc32 } from 'node:zlib'
 
@@ -34,7 +34,7 @@ export interface LogFileHeader {
   readonly previous: number
   /** There is a mark beside this log, and it was durable before this file. Files of older versions say nothing. */
   readonly marked?: boolean
-  /** Highest index of an entry in the files before; 0: none, or an older version wrote it. */
+  /** Highest number of what is in the files before; 0: none, or an older version wrote it. */
   readonly before?: number
 }
 
@@ -125,11 +125,22 @@ export interface LogFrames {
   readonly crcAt: number | undefined
 }
 
+const ZEROS = new Uint8Array(64 * 1024)
+
+/** Whether nothing but zeros is there from `at` on. */
+export const isEmptyFrom = (bytes: Uint8Array, at: number): boolean => {
+  for (let from = at; from < bytes.length; from += ZEROS.length) {
+    const part = bytes.subarray(from, from + ZEROS.length)
+    if (Buffer.compare(part, ZEROS.subarray(0, part.length)) !== 0) return false
+  }
+  return true
+}
+
 /** Whether the frame that should be here was followed by more: then it was whole once. A length is not torn from its magic. */
 const wentOn = (bytes: Uint8Array, view: DataView, at: number): boolean => {
   if (at + FRAME_HEAD > bytes.length || view.getUint32(at) !== FRAME_MAGIC) return false
   const length = view.getUint32(at + 4)
-  return length <= MAX_PAYLOAD && at + paddedSize(length) < bytes.length
+  return length <= MAX_PAYLOAD && !isEmptyFrom(bytes, at + paddedSize(length))
 }
 
 /** Whether there is a good frame anywhere from `from` on. */
@@ -152,6 +163,7 @@ export const readFrames = (bytes: Uint8Array, { salt, previous }: LogFileHeader,
   while (at < bytes.length) {
     const frame = frameAt(bytes, view, at, salt)
     if (frame === undefined || frame.previous !== crc) {
+      if (isEmptyFrom(bytes, at)) break
       const isDamaged = frame !== undefined || wentOn(bytes, view, at) || hasFrameAfter(bytes, view, at + ALIGN, salt)
       return { payloads, end: at, crc, fault: isDamaged ? 'damaged' : 'torn', crcAt }
     }

@@ -1,30 +1,49 @@
 /**
- * The segments of a log, as they lie on the disk: read as far as they are good, with what is wrong behind that. Changes
- * nothing, keeps no state.
+ * The segments of a log, as they lie on the disk: read as far as they are good, with what is wrong behind that. What a
+ * payload means is its reader's. Changes nothing, keeps no state.
  */
-
-import type { LogState } from '../../../protocols/consensus/group/group-storage.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { StateReason } from '../../../protocols/state-reasons.ts'
 import type { Disk } from '../files/disk.ts'
-import { decodeHeader, LOG_FORMAT, LOG_HEADER_BYTES, type LogFileHeader, readFrames } from './log-frames.ts'
-import { applyPayload, emptyLog, isWholePayload } from './log-items.ts'
+import {
+  decodeHeader,
+  isEmptyFrom,
+  LOG_FORMAT,
+  LOG_HEADER_BYTES,
+  type LogFileHeader,
+  readFrames,
+} from './log-frames.ts'
 import { type GoodPart, LOG_MARKER_FILE, missingByMarker, type ReadLogMarker, readLogMarker } from './log-marker.ts'
+
+/** Whoever knows what the payloads of a log mean. */
+export interface LogReader {
+  /**
+   * Told of each payload in its order, besides those of seals.
+   * @param sequence of the segment that it is in
+   * @returns the highest number of what is in it, 0 for none: segments are kept as long as what they hold counts
+   * @throws for one that does not fit what came before
+   */
+  apply(payload: Uint8Array, sequence: number): number
+  /** Told once all was read: everything up to this number is kept elsewhere, and may be missing here. */
+  covered(): number
+  /** Told once all was read: what is missing, for a person. */
+  missing(): string | undefined
+}
 
 export interface LogSegment {
   readonly name: string
   readonly header: LogFileHeader
-  /** Highest index of an entry in it. */
-  lastIndex: number
+  /** Highest number of what is in it. */
+  reach: number
 }
 
 export interface LogSegments {
-  /** What the good part comes to. */
-  readonly state: LogState
   readonly segments: LogSegment[]
   /** Where the last good segment ends, and the checksum of its last frame. */
   readonly end: number
   readonly crc: number
+  /** Of the last good segment's file: behind `end` there may be zeros. */
+  readonly size: number
   /** Bytes behind `end` that are no frame: a write that a crash cut off. */
   readonly torn: number
   /** A last file that was begun and has nothing whole in it: all that counts is in those before it. */
@@ -53,13 +72,14 @@ const damaged = (file: string, what: string, cause?: unknown): ParleyError =>
   })
 
 /** What the mark beside the log, and the beginning of its first file, miss in a log whose files are good. @throws STA003 */
-const checkWhole = (mark: ReadLogMarker, good: GoodPart, segments: readonly LogSegment[], state: LogState): void => {
+const checkWhole = (mark: ReadLogMarker, good: GoodPart, segments: readonly LogSegment[], reader: LogReader): void => {
   const missed = missingByMarker(mark, good, LOG_HEADER_BYTES)
   if (missed !== undefined) throw damaged(segments.at(-1)?.name ?? LOG_MARKER_FILE, missed)
   const [first] = segments
-  const hasGap = (first?.header.before ?? 0) > (state.snapshot?.index ?? 0)
-  if (hasGap || !isWholePayload(state))
-    throw damaged(first?.name ?? '', 'begins after the snapshot: entries are missing')
+  const missing = reader.missing()
+  const hasGap = (first?.header.before ?? 0) > reader.covered()
+  if (hasGap || missing !== undefined)
+    throw damaged(first?.name ?? '', missing ?? 'begins too late: entries are missing')
 }
 
 const sameDisk = (a: LogFileHeader, b: LogFileHeader): boolean => hex(a.storageId) === hex(b.storageId)
@@ -81,17 +101,16 @@ const headerOf = (name: string, bytes: Uint8Array, before: LogSegment | undefine
   return header
 }
 
-export const readSegments = async (disk: Disk): Promise<LogSegments> => {
-  const state = emptyLog()
+export const readSegments = async (disk: Disk, reader: LogReader): Promise<LogSegments> => {
   const segments: LogSegment[] = []
   const mark = await readLogMarker(disk)
   const marked = mark.kind === 'whole' ? mark.value : undefined
-  let [end, crc, torn] = [LOG_HEADER_BYTES, 0, 0]
+  let [end, crc, torn, size] = [LOG_HEADER_BYTES, 0, 0, 0]
   let begun: string | undefined
   let crcAtMark: number | undefined
   let [isSealed, wasMarked] = [true, false]
   const readOne = (name: string, bytes: Uint8Array, isLast: boolean): void => {
-    const segment: LogSegment = { name, header: headerOf(name, bytes, segments.at(-1), crc), lastIndex: 0 }
+    const segment: LogSegment = { name, header: headerOf(name, bytes, segments.at(-1), crc), reach: 0 }
     const isMarked = segment.header.sequence === marked?.sequence
     const frames = readFrames(bytes, segment.header, isMarked ? marked.end : undefined)
     if (isMarked) crcAtMark = frames.crcAt
@@ -108,16 +127,17 @@ export const readSegments = async (disk: Disk): Promise<LogSegments> => {
     for (const payload of frames.payloads) {
       isSealed = payload.length === 0
       wasMarked ||= isSealed
+      if (isSealed) continue
       try {
-        applyPayload(state, payload)
+        segment.reach = Math.max(segment.reach, reader.apply(payload, segment.header.sequence))
       } catch (error) {
         throw damaged(name, 'has an item that does not fit', error)
       }
-      segment.lastIndex = Math.max(segment.lastIndex, state.entries.at(-1)?.index ?? 0)
     }
     end = frames.end
     crc = frames.crc
-    torn = bytes.length - frames.end
+    torn = frames.fault === undefined ? 0 : bytes.length - frames.end
+    size = bytes.length
     if (frames.fault === 'damaged' || (frames.fault === 'torn' && !isLast)) throw damaged(name, `at byte ${frames.end}`)
   }
 
@@ -133,17 +153,18 @@ export const readSegments = async (disk: Disk): Promise<LogSegments> => {
     for (const [i, name] of names.entries()) {
       const isLast = i === names.length - 1
       const bytes = await disk.read(name)
-      // A file that ends within its header was begun when the process died; nothing was written into it yet.
-      if (isLast && bytes.length <= LOG_HEADER_BYTES && decodeHeader(bytes) === undefined) begun = name
+      // A file without a header was begun when the process died; nothing was written into it yet.
+      const isUnwritten = bytes.length <= LOG_HEADER_BYTES || isEmptyFrom(bytes, 0)
+      if (isLast && isUnwritten && decodeHeader(bytes) === undefined) begun = name
       else readOne(name, bytes, isLast)
     }
     const [first, last] = [segments[0]?.header, segments.at(-1)?.header]
     const id = first && hex(first.storageId)
     const [firstSequence, lastSequence] = [first?.sequence ?? 0, last?.sequence ?? 0]
-    checkWhole(mark, { id, firstSequence, lastSequence, end, crcAtMark, wasMarked }, segments, state)
+    checkWhole(mark, { id, firstSequence, lastSequence, end, crcAtMark, wasMarked }, segments, reader)
   } catch (error) {
     if (!(error instanceof ParleyError)) throw error
     problem = error
   }
-  return { state, segments, end, crc, torn, begun, isSealed, mark, problem }
+  return { segments, end, crc, size, torn, begun, isSealed, mark, problem }
 }

@@ -1,7 +1,9 @@
 /**
  * The end of a log: the file that frames are appended to, one after the other. Where nobody can say what the disk has, the
- * error is STA003 with `details.reason` `broken`: nothing may be appended any more until the log is opened again. State: how
- * far the file goes.
+ * error is STA003 with `details.reason` `broken`: nothing may be appended any more until the log is opened again.
+ *
+ * Room for what comes next is made before it is needed, as zeros: a sync that does not change the size of a file takes about
+ * two thirds of the time. State: how far the frames go, and how far the file.
  */
 import type { Disk, DiskFile } from '../files/disk.ts'
 import { encodeFrame, encodeHeader, LOG_HEADER_BYTES, type LogFileHeader } from './log-frames.ts'
@@ -12,11 +14,16 @@ export interface LogTail {
   readonly file: DiskFile
   readonly segment: LogSegment
   end: number
+  /** Where the file ends: from `end` on there are zeros. */
+  size: number
   /** Checksum of the last frame. */
   crc: number
   /** The last frame says nothing, or there is none. */
   isSealed: boolean
 }
+
+/** A frame up to this size is written by this thread: another one would cost more than the write. */
+const DIRECT_BYTES = 64 * 1024
 
 export const positionOf = ({ segment: { header }, end, crc }: LogTail): LogPosition => ({
   id: hex(header.storageId),
@@ -37,30 +44,53 @@ export const removeUnfinishedFile = async (
 }
 
 /** A new file, with its header on the disk. @throws what the disk says; STA003 `broken` */
-export const createLogFile = async (disk: Disk, header: LogFileHeader): Promise<LogTail> => {
-  const segment: LogSegment = { name: segmentName(header.sequence), header, lastIndex: 0 }
+export const createLogFile = async (disk: Disk, header: LogFileHeader, roomBytes: number): Promise<LogTail> => {
+  const segment: LogSegment = { name: segmentName(header.sequence), header, reach: 0 }
   const file = await disk.create(segment.name)
+  const tail = {
+    file,
+    segment,
+    end: LOG_HEADER_BYTES,
+    size: LOG_HEADER_BYTES,
+    crc: header.previous,
+    isSealed: true,
+  }
   try {
     await file.write(encodeHeader(header), 0)
+    await makeRoom(tail, roomBytes)
     await file.sync()
     await disk.syncNames()
   } catch (error) {
     await removeUnfinishedFile(disk, { file, segment })
     throw error
   }
-  return { file, segment, end: LOG_HEADER_BYTES, crc: header.previous, isSealed: true }
+  return tail
+}
+
+/** Zeros behind the frames. A disk that has no room for them is told by the next frame. @param roomBytes 0: none */
+export const makeRoom = async (tail: LogTail, roomBytes: number): Promise<void> => {
+  if (roomBytes === 0 || tail.size - tail.end > roomBytes / 2) return
+  const more = tail.end + roomBytes - tail.size
+  try {
+    await tail.file.write(new Uint8Array(more), tail.size)
+    tail.size += more
+  } catch {
+    await tail.file.truncate(tail.size)
+  }
 }
 
 /** One frame, durable once it resolves: all of it or nothing. @returns bytes @throws what the disk says; STA003 `broken` */
-export const appendFrame = async (tail: LogTail, payload: Uint8Array): Promise<number> => {
-  const frame = encodeFrame(tail.segment.header.salt, tail.crc, payload)
+export const appendFrame = async (tail: LogTail, payload: Uint8Array, roomBytes = 0): Promise<number> => {
+  const { bytes, crc } = encodeFrame(tail.segment.header.salt, tail.crc, payload)
   try {
-    await tail.file.write(frame.bytes, tail.end)
+    if (bytes.length <= DIRECT_BYTES) tail.file.writeNow(bytes, tail.end)
+    else await tail.file.write(bytes, tail.end)
   } catch (error) {
     // What was written of it must not be there behind the next frame.
     await tail.file.truncate(tail.end).catch((cause: unknown) => {
       throw storeError('broken', 'the log could not be cut back after a failed write', 'open it again', cause)
     })
+    tail.size = tail.end
     throw error
   }
   try {
@@ -68,8 +98,10 @@ export const appendFrame = async (tail: LogTail, payload: Uint8Array): Promise<n
   } catch (error) {
     throw storeError('broken', 'the disk did not say what it has of the log', 'open it again', error)
   }
-  tail.end += frame.bytes.length
-  tail.crc = frame.crc
+  tail.end += bytes.length
+  tail.size = Math.max(tail.size, tail.end)
+  tail.crc = crc
   tail.isSealed = payload.length === 0
-  return frame.bytes.length
+  await makeRoom(tail, roomBytes)
+  return bytes.length
 }

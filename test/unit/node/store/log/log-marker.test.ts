@@ -11,8 +11,7 @@ import {
   readLogMarker,
   writeLogMarker,
 } from '../../../../../node/store/log/log-marker.ts'
-import { readSegments } from '../../../../../node/store/log/log-segments.ts'
-import { openLogStore } from '../../../../../node/store/log/log-store.ts'
+import { openLogStore, readRaftLog } from '../../../../../node/store/log/log-store.ts'
 import { createFaultyDisk, type FaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
 import { createRandom } from '../../../../../node/testing/virtual/virtual-time.ts'
 import type { Entry } from '../../../../../protocols/consensus/raft/raft-messages.ts'
@@ -55,7 +54,7 @@ const written = async (end: 'closed' | 'killed', segmentBytes = 2_000): Promise<
 
 /** Opens what is left of a log. @returns what is wrong with it; undefined: all that was answered is there */
 const judge = async (image: Image, what: string): Promise<string | undefined> => {
-  const { problem, state } = await readSegments(readable(image))
+  const { problem, state } = await readRaftLog(readable(image))
   if (problem !== undefined) {
     assert.equal(problem.details.reason, 'damaged', what)
     return problem.message
@@ -157,7 +156,7 @@ describe('whatever happens to the last 4 KiB of a log, nothing that was answered
     const image = await imageOf(disk)
     const last = lastLog(image)
     const alone = new Map([...image].filter(([name]) => !name.endsWith('.log') || name === last))
-    assert.match((await readSegments(readable(alone))).problem?.message ?? '', /entries are missing/)
+    assert.match((await readRaftLog(readable(alone))).problem?.message ?? '', /entries are missing/)
   })
 })
 
@@ -225,7 +224,7 @@ test('a log of an older version is opened as ever, and has a mark from then on',
   await store.close()
   const image = await imageOf(disk)
   const bytes = image.get(lastLog(image)) ?? new Uint8Array()
-  const { problem } = await readSegments(readable(new Map(image).set(lastLog(image), bytes.slice(0, -200))))
+  const { problem } = await readRaftLog(readable(new Map(image).set(lastLog(image), bytes.slice(0, -200))))
   assert.equal(problem?.details.reason, 'damaged')
 })
 
@@ -241,7 +240,7 @@ test('what a version without marks wrote, or put in the place of a log, is opene
   await older.write({ base: { meta: { index: 38, term: 3, configuration }, keeps: true } })
   await older.close()
   const image = (await imageOf(disk)).set(LOG_MARKER_FILE, mark)
-  assert.equal((await readSegments(readable(image))).problem, undefined)
+  assert.equal((await readRaftLog(readable(image))).problem, undefined)
   // A log of another storage id, without a word of a mark.
   const other = createFaultyDisk()
   await oldLog(other, 3)

@@ -287,8 +287,10 @@ test('a file that was begun before the power went is begun again, so that term a
   const { create } = disk
   disk.create = async (name) => {
     const file = await create(name)
-    const { write } = file
-    return { ...file, write: (bytes, at) => (at > 0 ? Promise.reject(new Error('power')) : write(bytes, at)) }
+    const writeNow = (): never => {
+      throw new Error('power')
+    }
+    return { ...file, writeNow }
   }
   disk.remove = () => Promise.reject(new Error('power'))
   const dying = await open(disk, 200)

@@ -1,0 +1,323 @@
+/**
+ * Records on disk, one after the other, in append-only segments: what all stores here rest on.
+ *
+ * `append` resolves once the record survives a power cut. On opening, a torn tail is cut off, since nobody was told of it;
+ * damage before the tail is refused, and nothing is changed then (log-frames.ts tells the two apart). A write that the disk
+ * refuses (no room) changes nothing and may be tried again. After a failed fdatasync nobody knows what the disk has: the log
+ * takes nothing more until it is opened again, which reads what is really there (Rebello et al., USENIX ATC 2020).
+ *
+ * So that the end of the log is not lost without a word, a mark (log-marker.ts) notes how far it is durable after each sync,
+ * and an empty frame, the seal, is written and synced once nothing was written for a while, and on closing. A log of an
+ * older version gets its mark when it is opened; without one there are no seals.
+ *
+ * State: the open segment, the names of those before it, the mark, the writes under way, which follow one another.
+ */
+import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
+import type { Port, Stop } from '../../../protocols/port.ts'
+import { isFullDisk } from '../../platform/private-file.ts'
+import type { Disk } from '../files/disk.ts'
+import { ID_BYTES, LOG_FORMAT, LOG_HEADER_BYTES, SALT_BYTES } from './log-frames.ts'
+import { openLogMarker } from './log-marker.ts'
+import { hex, type LogReader, type LogSegments, readSegments, storeError } from './log-segments.ts'
+import { appendFrame, createLogFile, type LogTail, makeRoom, positionOf, removeUnfinishedFile } from './log-tail.ts'
+
+const DEFAULT_SEGMENT_BYTES = 8 * 1024 * 1024
+/** Longer than what lies between two batches of a group at its limit: a seal among them is two syncs for nothing. */
+const SEAL_MS = 250
+
+export interface AppendLogOptions {
+  readonly random: (bytes: number) => Uint8Array
+  /** A segment that has grown beyond it is followed by another one, bytes. */
+  readonly segmentBytes?: number
+  /** Zeros that are kept behind the last record, bytes; none unless told. */
+  readonly roomBytes?: number
+  /** Without them the log is sealed on closing only. */
+  readonly timers?: Pick<Port['timers'], 'after'>
+}
+
+/** Whoever writes the log. */
+export interface LogOwner extends LogReader {
+  /** What a new segment begins with, so that those before it can go. */
+  carry(): Uint8Array
+}
+
+export interface AppendLogCounts {
+  readonly syncs: number
+  readonly bytes: number
+  /** Times that segments which are not needed any more could not be removed. */
+  readonly kept: number
+  readonly segments: number
+  /** Bytes of a torn tail that opening cut off. */
+  readonly cutOff: number
+  readonly seals: number
+  /** Times that the mark could not be written or synced: an older one says less. */
+  readonly unmarked: number
+}
+
+export interface AppendLog {
+  /** Of the contents as a whole, hexadecimal: a disk that was lost or replaced has another one. */
+  readonly storageId: string
+  /** Of the segment that is written now. */
+  sequence(): number
+  /**
+   * Resolves once it is durable. Nobody else may append until then.
+   * @param reach highest number of what is in it
+   * @throws STA003 with `details.reason`: `disk-full` (try again once there is room), `disk-failed`, `broken` (open it again)
+   */
+  append(payload: Uint8Array, reach: number): Promise<void>
+  /** Begins another segment: what is appended next is in it. @throws as `append` */
+  roll(): Promise<void>
+  /** Removes segments that hold nothing above this number; those that the disk does not let go are tried again. */
+  prune(upTo: number): Promise<void>
+  /** Why nothing is taken any more. */
+  broken(): ParleyError | undefined
+  counts(): AppendLogCounts
+  /** Waits for what is under way. */
+  close(): Promise<void>
+}
+
+export const failedWrite = (error: unknown): ParleyError => {
+  if (isParleyError(error)) return error
+  const isFull = isFullDisk(error)
+  const message = error instanceof Error ? error.message : String(error)
+  return storeError(
+    isFull ? 'disk-full' : 'disk-failed',
+    `the log could not be written: ${message}`,
+    isFull ? 'make room on the disk; nothing is lost, and it goes on by itself' : 'see whether the disk is well',
+    error,
+  )
+}
+
+interface Counts {
+  syncs: number
+  bytes: number
+  kept: number
+  cutOff: number
+  seals: number
+}
+
+class SegmentedLog implements AppendLog {
+  readonly storageId: string
+  readonly #disk: Disk
+  readonly #owner: LogOwner
+  readonly #options: AppendLogOptions
+  readonly #found: LogSegments
+  readonly #mark: Awaited<ReturnType<typeof openLogMarker>>
+  readonly #counts: Counts
+  #tail: LogTail
+  #busy: Promise<void> = Promise.resolve()
+  #stopWaiting: Stop | undefined
+  #broken: ParleyError | undefined
+  #closed = false
+
+  constructor(given: {
+    disk: Disk
+    owner: LogOwner
+    options: AppendLogOptions
+    found: LogSegments
+    mark: Awaited<ReturnType<typeof openLogMarker>>
+    tail: LogTail
+  }) {
+    this.#disk = given.disk
+    this.#owner = given.owner
+    this.#options = given.options
+    this.#found = given.found
+    this.#mark = given.mark
+    this.#tail = given.tail
+    this.storageId = hex(given.tail.segment.header.storageId)
+    this.#counts = { syncs: 0, bytes: 0, kept: 0, cutOff: given.found.torn, seals: 0 }
+    if (!this.#tail.isSealed) this.#sealLater()
+  }
+
+  sequence(): number {
+    return this.#tail.segment.header.sequence
+  }
+
+  append(payload: Uint8Array, reach: number): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#tail.end >= (this.#options.segmentBytes ?? DEFAULT_SEGMENT_BYTES)) await this.#roll()
+      await this.#put(this.#tail, payload, reach)
+    })
+  }
+
+  roll(): Promise<void> {
+    return this.#inTurn(() => this.#roll())
+  }
+
+  prune(upTo: number): Promise<void> {
+    return this.#inTurn(() => this.#prune(upTo))
+  }
+
+  broken(): ParleyError | undefined {
+    return this.#broken
+  }
+
+  counts(): AppendLogCounts {
+    return { ...this.#counts, segments: this.#found.segments.length, unmarked: this.#mark.failed() }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return this.#busy
+    this.#closed = true
+    this.#stopWaiting?.()
+    this.#busy = this.#busy.then(async () => {
+      await this.#seal()
+      await this.#mark.close(this.#broken === undefined)
+      await this.#tail.file.close()
+    })
+    return this.#busy
+  }
+
+  /** One after the other; after a failure that leaves nobody knowing what the disk has, nothing more. */
+  #inTurn(run: () => Promise<void>): Promise<void> {
+    if (this.#closed) return Promise.reject(storeError('closed', 'the log is closed', 'open it again'))
+    const done = this.#busy.then(async () => {
+      if (this.#broken !== undefined) throw this.#broken
+      try {
+        await run()
+      } catch (error) {
+        throw this.#noted(error)
+      }
+    })
+    this.#busy = done.catch(() => {})
+    return done
+  }
+
+  /** After this nothing may be written where nobody knows what the disk has. */
+  #noted(error: unknown): ParleyError {
+    const failure = failedWrite(error)
+    if (failure.details.reason === 'broken') this.#broken = failure
+    return failure
+  }
+
+  async #put(to: LogTail, payload: Uint8Array, reach: number): Promise<void> {
+    const bytes = await appendFrame(to, payload, this.#options.roomBytes)
+    this.#counts.syncs += 1
+    this.#counts.bytes += bytes
+    to.segment.reach = Math.max(to.segment.reach, reach)
+    // A seal that is lost takes nothing with it: the mark ends before it.
+    if (to.isSealed) return
+    this.#mark.note(positionOf(to))
+    this.#sealLater()
+  }
+
+  async #roll(): Promise<void> {
+    const { segments } = this.#found
+    const next = await createLogFile(
+      this.#disk,
+      {
+        format: LOG_FORMAT,
+        sequence: this.sequence() + 1,
+        salt: this.#options.random(SALT_BYTES),
+        storageId: this.#tail.segment.header.storageId,
+        previous: this.#tail.crc,
+        marked: this.#mark.isThere(),
+        before: Math.max(...segments.map(({ reach }) => reach)),
+      },
+      this.#options.roomBytes ?? 0,
+    )
+    try {
+      await this.#put(next, this.#owner.carry(), 0)
+    } catch (error) {
+      await removeUnfinishedFile(this.#disk, next)
+      throw error
+    }
+    const old = this.#tail
+    this.#tail = next
+    segments.push(next.segment)
+    await this.#letGo(old)
+  }
+
+  /** Zeros that are not needed are given back, where the disk lets it. */
+  async #letGo({ file, end, size }: LogTail): Promise<void> {
+    if (size > end) await file.truncate(end).catch(() => {})
+    await file.close()
+  }
+
+  /**
+   * The oldest first, as far as the disk lets it; each for good before the next one, since a power cut may bring back any of
+   * those that were removed together.
+   */
+  async #prune(upTo: number): Promise<void> {
+    const { segments } = this.#found
+    const needed = segments.findIndex(({ reach }, i) => reach > upTo || i === segments.length - 1)
+    try {
+      for (const { name } of segments.slice(0, needed)) {
+        await this.#disk.remove(name)
+        segments.shift()
+        await this.#disk.syncNames()
+      }
+    } catch {
+      this.#counts.kept += 1
+    }
+  }
+
+  #sealLater(): void {
+    this.#stopWaiting?.()
+    this.#stopWaiting = this.#options.timers?.after(SEAL_MS, () => {
+      if (!this.#closed) this.#busy = this.#busy.then(() => this.#seal())
+    })
+  }
+
+  /** Something good stands behind the last record from now on, and the mark is durable; nothing that is written waits for that. */
+  async #seal(): Promise<void> {
+    if (this.#broken !== undefined || this.#tail.isSealed) return
+    try {
+      if (!this.#mark.isThere()) await this.#mark.begin(positionOf(this.#tail))
+      if (!this.#mark.isThere()) return
+      await this.#put(this.#tail, new Uint8Array(0), 0)
+      this.#counts.seals += 1
+      this.#mark.syncSoon()
+    } catch (error) {
+      // The mark says as much. A disk that failed is told to whoever writes next.
+      this.#noted(error)
+    }
+  }
+}
+
+/**
+ * Opens a log, or begins one: its owner is told of all records first.
+ * @throws STA003 with `details.reason`: `damaged`, or `newer` for a format of a later version; what the disk says
+ */
+export const openAppendLog = async (disk: Disk, owner: LogOwner, options: AppendLogOptions): Promise<AppendLog> => {
+  const { random, roomBytes = 0 } = options
+  const found = await readSegments(disk, owner)
+  if (found.problem !== undefined) throw found.problem
+  if (found.begun !== undefined) {
+    await disk.remove(found.begun)
+    await disk.syncNames()
+  }
+  const last = found.segments.at(-1)
+  const storageId = last === undefined ? random(ID_BYTES) : last.header.storageId
+  const slot = found.mark.kind === 'whole' && found.mark.value.id === hex(storageId) ? found.mark.slot : undefined
+  const mark = await openLogMarker(disk, slot)
+  if (last === undefined) {
+    // Before the first file, which says that there is one.
+    await mark.begin({ id: hex(storageId), sequence: 1, end: LOG_HEADER_BYTES, crc: 0 })
+    const header = {
+      format: LOG_FORMAT,
+      sequence: 1,
+      salt: random(SALT_BYTES),
+      storageId,
+      previous: 0,
+      marked: mark.isThere(),
+      before: 0,
+    }
+    const tail = await createLogFile(disk, header, roomBytes)
+    found.segments.push(tail.segment)
+    return new SegmentedLog({ disk, owner, options, found, mark, tail })
+  }
+  const { end, crc, isSealed } = found
+  const tail: LogTail = { file: await disk.open(last.name), segment: last, end, size: found.size, crc, isSealed }
+  if (found.torn > 0) {
+    await tail.file.truncate(end)
+    tail.size = end
+  }
+  // What the process before wrote and did not sync may be in the page cache alone: it was read, and must not be lost now.
+  await makeRoom(tail, roomBytes)
+  await tail.file.sync()
+  await disk.syncNames()
+  if (slot !== undefined) mark.note(positionOf(tail))
+  else await mark.begin(positionOf(tail))
+  return new SegmentedLog({ disk, owner, options, found, mark, tail })
+}
