@@ -9,6 +9,8 @@ export interface DiskFile {
   write(bytes: Uint8Array, at: number): Promise<void>
   /** The same, done on return: for a few bytes within the file, where another thread would cost more than the write. */
   writeNow(bytes: Uint8Array, at: number): void
+  /** Fewer bytes where the file ends before. */
+  read(bytes: number, at: number): Promise<Uint8Array>
   truncate(size: number): Promise<void>
   /** What was written survives a power cut once this resolves (fdatasync). */
   sync(): Promise<void>
@@ -40,6 +42,16 @@ const fileOf = (handle: FileHandle): DiskFile => ({
     let done = 0
     while (done < bytes.length) done += writeSync(handle.fd, bytes, done, bytes.length - done, at + done)
   },
+  async read(bytes, at) {
+    const buffer = Buffer.allocUnsafeSlow(bytes)
+    let done = 0
+    while (done < bytes) {
+      const { bytesRead } = await handle.read(buffer, done, bytes - done, at + done)
+      if (bytesRead === 0) break
+      done += bytesRead
+    }
+    return buffer.subarray(0, done)
+  },
   truncate: (size) => handle.truncate(size),
   sync: () => handle.datasync(),
   close: () => handle.close(),
@@ -60,7 +72,7 @@ export const openFolder = async (path: string): Promise<Disk> => {
       }
     },
     create: async (name) =>
-      fileOf(await open(at(name), constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, FILE_MODE)),
+      fileOf(await open(at(name), constants.O_CREAT | constants.O_EXCL | constants.O_RDWR, FILE_MODE)),
     open: async (name) => fileOf(await open(at(name), 'r+')),
     rename: (from, to) => rename(at(from), at(to)),
     remove: (name) => rm(at(name), { force: true }),

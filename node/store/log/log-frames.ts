@@ -114,6 +114,12 @@ const frameAt = (bytes: Uint8Array, view: DataView, at: number, salt: Uint8Array
   return { payload, previous: view.getUint32(at + 8), crc, end }
 }
 
+/** The frame that these bytes begin with. @returns undefined: there is no good one */
+export const decodeFrame = (
+  bytes: Uint8Array,
+  salt: Uint8Array,
+): Pick<Frame, 'payload' | 'previous' | 'crc' | 'end'> | undefined => frameAt(bytes, viewOf(bytes), 0, salt)
+
 export interface LogFrames {
   readonly payloads: Uint8Array[]
   /** Where the good part ends, and the checksum of its last frame. */

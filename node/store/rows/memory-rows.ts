@@ -1,0 +1,170 @@
+/**
+ * Rows that are in the log and not yet in a table, by key. State: the rows; their order, once somebody asked for a range.
+ */
+
+import type { RowSource } from './merged-rows.ts'
+import type { TableRow } from './table-format.ts'
+
+/** What a row takes besides its bytes, about. */
+const ROW_OVERHEAD = 96
+const CHUNK_KEYS = 256
+const SLICE_ROWS = 256
+
+/** Keys in order, in chunks, so that adding one moves few. */
+class SortedKeys {
+  readonly #chunks: string[][] = []
+
+  constructor(keys: Iterable<string>) {
+    const sorted = [...keys].sort((a, b) => (a < b ? -1 : 1))
+    for (let i = 0; i < sorted.length; i += CHUNK_KEYS) this.#chunks.push(sorted.slice(i, i + CHUNK_KEYS))
+  }
+
+  /** The chunk that has the key or would have it. */
+  #chunkOf(key: string): number {
+    let [low, high] = [0, this.#chunks.length - 1]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#chunks[middle]?.at(-1) ?? '') < key) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  static #at(chunk: readonly string[], key: string): number {
+    let [low, high] = [0, chunk.length]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((chunk[middle] ?? '') < key) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  add(key: string): void {
+    const at = this.#chunkOf(key)
+    const chunk = this.#chunks[at]
+    if (chunk === undefined) {
+      this.#chunks.push([key])
+      return
+    }
+    chunk.splice(SortedKeys.#at(chunk, key), 0, key)
+    if (chunk.length > 2 * CHUNK_KEYS) this.#chunks.splice(at, 1, chunk.slice(0, CHUNK_KEYS), chunk.slice(CHUNK_KEYS))
+  }
+
+  remove(key: string): void {
+    const at = this.#chunkOf(key)
+    const chunk = this.#chunks[at]
+    const index = chunk === undefined ? 0 : SortedKeys.#at(chunk, key)
+    if (chunk?.[index] !== key) return
+    chunk.splice(index, 1)
+    if (chunk.length === 0) this.#chunks.splice(at, 1)
+  }
+
+  /** The first `count` of them from `key` on. @param isAfter besides the key itself */
+  from(key: string, isAfter: boolean, count: number): string[] {
+    const found: string[] = []
+    for (let at = this.#chunkOf(key); at < this.#chunks.length && found.length < count; at += 1) {
+      const chunk = this.#chunks[at] ?? []
+      let index = SortedKeys.#at(chunk, key)
+      if (isAfter && chunk[index] === key) index += 1
+      found.push(...chunk.slice(index, index + count - found.length))
+    }
+    return found
+  }
+}
+
+export class MemoryRows {
+  readonly #rows = new Map<string, Uint8Array | undefined>()
+  #order: SortedKeys | undefined
+  #bytes = 0
+  /** Number of the last group that is in it. */
+  upTo = 0
+
+  /** Of the rows, with what they take. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get size(): number {
+    return this.#rows.size
+  }
+
+  has(key: string): boolean {
+    return this.#rows.has(key)
+  }
+
+  /** `value` undefined: the row was removed; undefined: this does not know the key. */
+  find(key: string): { readonly value: Uint8Array | undefined } | undefined {
+    const value = this.#rows.get(key)
+    return value !== undefined || this.#rows.has(key) ? { value } : undefined
+  }
+
+  #without(key: string): boolean {
+    const was = this.#rows.get(key)
+    if (was === undefined && !this.#rows.has(key)) return false
+    this.#bytes -= key.length + (was?.length ?? 0) + ROW_OVERHEAD
+    return true
+  }
+
+  /** @param value is kept as it is; undefined: the row is removed, whatever older ones say */
+  put(key: string, value: Uint8Array | undefined): void {
+    if (!this.#without(key)) this.#order?.add(key)
+    this.#rows.set(key, value)
+    this.#bytes += key.length + (value?.length ?? 0) + ROW_OVERHEAD
+  }
+
+  /** Nobody has the row: nothing has to be said of it. */
+  drop(key: string): void {
+    if (!this.#without(key)) return
+    this.#rows.delete(key)
+    this.#order?.remove(key)
+  }
+
+  entries(): IterableIterator<[string, Uint8Array | undefined]> {
+    return this.#rows.entries()
+  }
+
+  keys(): IterableIterator<string> {
+    return this.#rows.keys()
+  }
+
+  row(key: string): TableRow {
+    return { key, value: this.#rows.get(key) }
+  }
+
+  /** From a key on, as they are by then. */
+  source(from: string): RowSource {
+    this.#order ??= new SortedKeys(this.#rows.keys())
+    const order = this.#order
+    const rows = this.#rows
+    let slice: string[] = []
+    let at = 0
+    let last: string | undefined
+    const source: RowSource = {
+      key: undefined,
+      value: undefined,
+      advance() {
+        source.key = undefined
+        // What was dropped meanwhile is not there.
+        for (let key = slice[at]; key !== undefined; key = slice[at]) {
+          at += 1
+          if (!rows.has(key)) continue
+          source.key = key
+          source.value = rows.get(key)
+          return
+        }
+      },
+      async load() {
+        for (;;) {
+          slice = order.from(last ?? from, last !== undefined, SLICE_ROWS)
+          last = slice.at(-1)
+          at = 0
+          source.advance()
+          if (source.key !== undefined) return true
+          if (last === undefined) return false
+        }
+      },
+    }
+    return source
+  }
+}

@@ -1,0 +1,483 @@
+/**
+ * Rows on disk by key: a log of changes (append-log.ts), the rows that changed last in memory, all others in tables.
+ *
+ * A group of changes is one record of the log, so it is all there or not at all. Where memory or the log has grown, another
+ * segment begins and what is in memory becomes a table, beside everything else; then the segments before it go. Opening reads
+ * the log, which is bounded, and the index of each table. A log record, an index and a block each have a checksum, the log
+ * names the index and the index the blocks, so that what is lost, older or something else is never taken for the row.
+ *
+ * Removing a row that no table has leaves nothing: a message that is sent and acknowledged while it is in memory never gets
+ * into a table.
+ *
+ * State: rows in memory, those that become a table now, the tables (table-set.ts), the job under way.
+ */
+import type { StoredRow } from '../../../protocols/delivery/store/row-storage.ts'
+import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
+import type { Log, Port, Stop } from '../../../protocols/port.ts'
+import { malformed } from '../../../protocols/wire/frames/protobuf.ts'
+import type { Disk } from '../files/disk.ts'
+import { type AppendLog, type LogOwner, openAppendLog } from '../log/append-log.ts'
+import { storeError } from '../log/log-segments.ts'
+import { MemoryRows } from './memory-rows.ts'
+import { MergedRows } from './merged-rows.ts'
+import { decodeManifest, encodeManifest, ROWS_FORMAT, type RowManifest, renewedId } from './row-manifest.ts'
+import { byteText, RowReader, RowWriter, textOf } from './table-format.ts'
+import { TableReader } from './table-reader.ts'
+import { type Pace, TableSet } from './table-set.ts'
+
+/** What the records of the log begin with. */
+const ROWS = 1
+const MANIFEST = 2
+const GROUP_ROOM = 64 * 1024
+const SCAN_ROWS = 512
+const SCAN_BYTES = 1024 * 1024
+const RETRY_MS = 1_000
+/** Memory may grow to this times its limit while the disk has no room for tables. */
+const MEMORY_MARGIN = 4
+
+export interface RowEngineOptions extends Pick<Port, 'random'> {
+  readonly log: Pick<Log, 'warn'>
+  /** Without them nothing is sealed before it is closed, and what failed is tried again by the next one only. */
+  readonly timers?: Pick<Port['timers'], 'after'>
+  readonly pace?: Pace
+  /** Rows in memory, bytes. */
+  readonly memoryBytes?: number
+  /** The log that opening reads at most, about, bytes. */
+  readonly logBytes?: number
+  readonly tableBytes?: number
+  readonly cacheBytes?: number
+  /** Zeros behind the log, bytes. */
+  readonly roomBytes?: number
+  /** Says that this is a new store: another id. */
+  readonly isRenewed?: boolean
+}
+
+export const DEFAULT_BYTES = {
+  memoryBytes: 8 * 1024 * 1024,
+  logBytes: 32 * 1024 * 1024,
+  tableBytes: 32 * 1024 * 1024,
+  roomBytes: 512 * 1024,
+} as const
+
+export interface RowEngineCounts {
+  readonly groups: number
+  readonly memoryRows: number
+  readonly memoryBytes: number
+  readonly logBytes: number
+  readonly tables: number
+  readonly runs: number
+  readonly flushes: number
+  readonly merges: number
+  /** Times that a table could not be written; it is tried again. */
+  readonly failed: number
+  readonly syncs: number
+}
+
+const SLICE_MS = 4
+
+/** By the clock of this process. */
+export const createPace = (sliceMs = SLICE_MS): Pace => {
+  let began = performance.now()
+  let asked = 0
+  return {
+    // The clock costs as much as a row.
+    isDue: () => (asked++ & 31) === 0 && performance.now() - began > sliceMs,
+    async rest() {
+      await new Promise((resolve) => setImmediate(resolve))
+      began = performance.now()
+    },
+  }
+}
+
+const emptyManifest = (random: RowEngineOptions['random']): RowManifest => ({
+  format: ROWS_FORMAT,
+  ...renewedId(undefined, random),
+  flushed: 0,
+  runs: [],
+})
+
+/** What the log says. */
+class Replay {
+  manifest: RowManifest | undefined
+  /** By segment, the oldest first. */
+  memories = new Map<number, MemoryRows>()
+  /** Number of the last group in the log. */
+  #last = 0
+
+  get group(): number {
+    return Math.max(this.#last, this.manifest?.flushed ?? 0)
+  }
+
+  apply(payload: Uint8Array, sequence: number): number {
+    if (payload[0] === MANIFEST) {
+      this.manifest = decodeManifest(payload.subarray(1))
+      this.#forget(this.manifest.flushed)
+      return 0
+    }
+    if (payload[0] !== ROWS) throw malformed(`a record ${payload[0]} that this version does not know`)
+    const rows = new RowReader(payload)
+    const group = rows.varint()
+    // What was before the first one is in tables, or missing (`covered`).
+    if (this.#last > 0 && group !== this.#last + 1) throw malformed(`group ${group} after ${this.#last}`)
+    this.#last = group
+    if (group <= (this.manifest?.flushed ?? 0)) return group
+    const memory = this.memories.get(sequence) ?? new MemoryRows()
+    this.memories.set(sequence, memory)
+    memory.upTo = group
+    while (rows.more()) {
+      const { key, value } = rows.next()
+      memory.put(key, value?.slice())
+    }
+    return group
+  }
+
+  #forget(flushed: number): void {
+    for (const [sequence, memory] of this.memories) if (memory.upTo <= flushed) this.memories.delete(sequence)
+  }
+
+  /** All that is in no table. */
+  memory(): MemoryRows {
+    const [first = new MemoryRows(), ...later] = this.memories.values()
+    for (const memory of later) for (const [key, value] of memory.entries()) first.put(key, value)
+    first.upTo = this.group
+    return first
+  }
+}
+
+/** Said by whoever opens a store. */
+export interface RowSpan {
+  readonly prefix: string
+  readonly after?: string | undefined
+  readonly limit?: number | undefined
+}
+
+export type RowWrites = ReadonlyMap<string, Uint8Array | undefined>
+
+export class RowEngine {
+  readonly #log: AppendLog
+  readonly #set: TableSet
+  readonly #tables: TableReader
+  readonly #options: RowEngineOptions
+  readonly #writer = new RowWriter(GROUP_ROOM)
+  #memory: MemoryRows
+  /** It becomes a table. */
+  #frozen: MemoryRows | undefined
+  #group: number
+  /** Bytes of the segment that is written. */
+  #logged = 0
+  #turn: Promise<void> = Promise.resolve()
+  #job: Promise<void> | undefined
+  #jobFailure: ParleyError | undefined
+  #stopRetry: Stop | undefined
+  #isClosed = false
+  readonly #counts = { flushes: 0, merges: 0, failed: 0, kept: 0 }
+
+  private constructor(given: {
+    log: AppendLog
+    set: TableSet
+    tables: TableReader
+    options: RowEngineOptions
+    memory: MemoryRows
+    group: number
+  }) {
+    this.#log = given.log
+    this.#set = given.set
+    this.#tables = given.tables
+    this.#options = given.options
+    this.#memory = given.memory
+    this.#group = given.group
+    this.#logged = given.memory.bytes
+  }
+
+  /**
+   * Opens the rows in this folder, or begins them.
+   * @throws STA003 with `details.reason` `damaged`, or `newer` for a format of a later version; what the disk says
+   */
+  static async open(disk: Disk, options: RowEngineOptions): Promise<RowEngine> {
+    const replay = new Replay()
+    const pace = options.pace ?? createPace()
+    const tables = new TableReader(disk, options.cacheBytes)
+    let engine: RowEngine | undefined
+    let set: TableSet | undefined
+    const owner: LogOwner = {
+      apply: (payload, sequence) => replay.apply(payload, sequence),
+      covered: () => replay.manifest?.flushed ?? 0,
+      missing: () =>
+        replay.manifest === undefined && replay.group > 0 ? 'does not say whose rows these are' : undefined,
+      carry: () => manifestRecord((set as TableSet).manifest),
+    }
+    const log = await openAppendLog(disk, owner, {
+      random: options.random,
+      roomBytes: options.roomBytes ?? DEFAULT_BYTES.roomBytes,
+      segmentBytes: Number.POSITIVE_INFINITY,
+      ...(options.timers && { timers: options.timers }),
+    })
+    try {
+      const found = replay.manifest
+      if (found !== undefined && found.format > ROWS_FORMAT)
+        throw storeError(
+          'newer',
+          `the rows have the format ${found.format}, and this version knows ${ROWS_FORMAT}`,
+          'start this node with the version that wrote them, or a later one',
+        )
+      set = new TableSet(found ?? emptyManifest(options.random), {
+        disk,
+        tables,
+        random: options.random,
+        pace,
+        tableBytes: options.tableBytes ?? DEFAULT_BYTES.tableBytes,
+        persist: () => (engine as RowEngine).#persist(),
+        kept: () => (engine as RowEngine).#noteKept(),
+      })
+      engine = new RowEngine({ log, set, tables, options, memory: replay.memory(), group: replay.group })
+      await set.open()
+      if (found === undefined) await log.append(manifestRecord(set.manifest), 0)
+      else if (options.isRenewed === true) await set.rename(renewedId(found, options.random))
+      await log.prune(set.manifest.flushed)
+      engine.#work()
+      return engine
+    } catch (error) {
+      await tables.close()
+      await log.close().catch(() => {})
+      throw error
+    }
+  }
+
+  get id(): string {
+    return this.#set.manifest.id
+  }
+
+  get formerIds(): readonly string[] {
+    return this.#set.manifest.formerIds
+  }
+
+  /** Number of the last group that is durable. */
+  get group(): number {
+    return this.#group
+  }
+
+  /** On disk, about. */
+  get bytes(): number {
+    return this.#logged + this.#set.bytes
+  }
+
+  counts(): RowEngineCounts {
+    const { runs } = this.#set.manifest
+    return {
+      groups: this.#group,
+      memoryRows: this.#memory.size + (this.#frozen?.size ?? 0),
+      memoryBytes: this.#memory.bytes + (this.#frozen?.bytes ?? 0),
+      logBytes: this.#logged,
+      tables: runs.flat().length,
+      runs: runs.length,
+      flushes: this.#counts.flushes,
+      merges: this.#counts.merges,
+      failed: this.#counts.failed,
+      syncs: this.#log.counts().syncs,
+    }
+  }
+
+  #noteKept(): void {
+    this.#counts.kept += 1
+  }
+
+  /**
+   * Makes the rows durable, all or none. Not called again before it resolved.
+   * @param rows `undefined` removes the row
+   * @throws STA003 with `details.reason` `disk-full` (nothing was changed), `disk-failed`, `broken` (open it again)
+   */
+  async write(rows: RowWrites): Promise<void> {
+    if (rows.size > 0) await this.#inTurn(() => this.#write(rows))
+  }
+
+  /** Groups, and what begins another segment, one after the other. */
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(run)
+    this.#turn = done.then(
+      () => {},
+      () => {},
+    )
+    return done
+  }
+
+  async #write(rows: RowWrites): Promise<void> {
+    if (this.#isFull()) await this.#freeze()
+    const writer = this.#writer
+    writer.begin(ROWS)
+    writer.varint(this.#group + 1)
+    const puts: [string, Uint8Array | undefined][] = []
+    for (const [text, value] of rows) {
+      const key = byteText(text)
+      writer.add(key, value)
+      puts.push([key, value === undefined ? undefined : value.slice()])
+    }
+    const payload = writer.written()
+    await this.#log.append(payload, this.#group + 1)
+    this.#group += 1
+    this.#logged += payload.length
+    const memory = this.#memory
+    memory.upTo = this.#group
+    for (const [key, value] of puts) {
+      if (value !== undefined || this.#isBelow(key)) memory.put(key, value)
+      else memory.drop(key)
+    }
+  }
+
+  /** Something older than memory may have the row. */
+  #isBelow(key: string): boolean {
+    return this.#frozen?.has(key) === true || this.#set.mayHave(key)
+  }
+
+  #isFull(): boolean {
+    const { memoryBytes = DEFAULT_BYTES.memoryBytes, logBytes = DEFAULT_BYTES.logBytes } = this.#options
+    return this.#memory.bytes >= memoryBytes || this.#logged >= logBytes
+  }
+
+  /** What is in memory becomes a table, and other rows gather. Waits for the one before. */
+  async #freeze(): Promise<void> {
+    while (this.#frozen !== undefined && this.#job !== undefined) await this.#job
+    if (this.#frozen !== undefined) {
+      const { memoryBytes = DEFAULT_BYTES.memoryBytes, logBytes = DEFAULT_BYTES.logBytes } = this.#options
+      const isTooMuch = this.#memory.bytes >= MEMORY_MARGIN * memoryBytes || this.#logged >= MEMORY_MARGIN * logBytes
+      if (isTooMuch)
+        throw this.#jobFailure ?? storeError('disk-failed', 'no table can be written', 'see whether the disk is well')
+      return
+    }
+    await this.#log.roll()
+    this.#frozen = this.#memory
+    this.#memory = new MemoryRows()
+    this.#logged = 0
+    this.#work()
+  }
+
+  /** Writes tables and merges them, one thing after the other, until nothing is due. */
+  #work(): void {
+    if (this.#job !== undefined || this.#isClosed) return
+    this.#stopRetry?.()
+    const run = async (): Promise<void> => {
+      try {
+        for (;;) {
+          if (this.#frozen !== undefined) await this.#flush(this.#frozen)
+          else if (await this.#set.merge()) this.#counts.merges += 1
+          else break
+          if (this.#isClosed) break
+        }
+        this.#jobFailure = undefined
+      } catch (error) {
+        this.#counts.failed += 1
+        this.#jobFailure = isParleyError(error)
+          ? error
+          : storeError('disk-failed', 'a table could not be written', 'see whether the disk is well', error)
+        this.#options.log.warn('stored rows could not be merged', { error })
+        this.#stopRetry = this.#options.timers?.after(RETRY_MS, () => this.#work())
+      } finally {
+        this.#job = undefined
+      }
+    }
+    this.#job = run()
+  }
+
+  async #flush(memory: MemoryRows): Promise<void> {
+    await this.#set.flush(memory, () => {
+      this.#frozen = undefined
+    })
+    this.#counts.flushes += 1
+    await this.#log.prune(memory.upTo)
+  }
+
+  /** Until it is durable: what it names is there, and what it does not name goes only then. */
+  async #persist(): Promise<void> {
+    for (;;) {
+      try {
+        return await this.#log.append(manifestRecord(this.#set.manifest), 0)
+      } catch (error) {
+        const { timers } = this.#options
+        const isOver = this.#log.broken() !== undefined || this.#isClosed || timers === undefined
+        if (isOver) throw error
+        await new Promise<void>((resolve) => timers.after(RETRY_MS, resolve))
+      }
+    }
+  }
+
+  /** @throws STA003 `damaged`; what the disk says */
+  async get(text: string): Promise<Uint8Array | undefined> {
+    const key = byteText(text)
+    const found = this.#memory.find(key) ?? this.#frozen?.find(key) ?? (await this.#set.find(key))
+    return found?.value
+  }
+
+  /** In the order of their keys, as they are when each part of them is read. @throws as `get` */
+  async *rows({ prefix, after, limit = Number.POSITIVE_INFINITY }: RowSpan): AsyncGenerator<StoredRow> {
+    const begin = byteText(prefix)
+    const behind = after === undefined ? undefined : `${byteText(after)}\0`
+    let from = behind !== undefined && behind > begin ? behind : begin
+    let left = limit < 0 ? Number.POSITIVE_INFINITY : limit
+    for (;;) {
+      const { rows, next } = await this.#span(from, begin, Math.min(left, SCAN_ROWS))
+      for (const { key, value } of rows) if (value !== undefined) yield { key: textOf(key), value }
+      left -= rows.length
+      if (next === undefined || left <= 0) return
+      from = next
+    }
+  }
+
+  /** Rows from a key on. @returns where there may be more */
+  async #span(from: string, prefix: string, count: number) {
+    const { sources, unpin } = this.#set.sources(from)
+    const memories = [this.#memory, ...(this.#frozen === undefined ? [] : [this.#frozen])]
+    const merged = new MergedRows([...memories.map((memory) => memory.source(from)), ...sources])
+    const rows: { key: string; value: Uint8Array }[] = []
+    let bytes = 0
+    try {
+      while (await merged.load()) {
+        for (let row = merged.next(); row !== undefined; row = merged.next()) {
+          const { key, value } = row
+          if (!key.startsWith(prefix)) return { rows, next: undefined }
+          if (value === undefined) continue
+          rows.push({ key, value })
+          bytes += value.length
+          if (rows.length >= count || bytes >= SCAN_BYTES) return { rows, next: `${key}\0` }
+        }
+      }
+      return { rows, next: undefined }
+    } finally {
+      unpin()
+    }
+  }
+
+  /**
+   * All rows as they are now, in tables that stay until they are let go.
+   * @throws as `write`
+   */
+  async checkpoint(): Promise<{ readonly manifest: RowManifest; release(): void }> {
+    const frozen = await this.#inTurn(async () => {
+      if (this.#memory.size > 0) await this.#freeze()
+      return this.#frozen
+    })
+    while (frozen !== undefined && this.#frozen === frozen) {
+      this.#work()
+      await this.#job
+      if (this.#jobFailure !== undefined) throw this.#jobFailure
+    }
+    return { manifest: this.#set.manifest, release: this.#set.pin() }
+  }
+
+  /** Waits for what is under way. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#stopRetry?.()
+    await this.#turn
+    await this.#job
+    await this.#tables.close()
+    await this.#log.close()
+  }
+}
+
+const manifestRecord = (manifest: RowManifest): Uint8Array => {
+  const body = encodeManifest(manifest)
+  const record = new Uint8Array(1 + body.length)
+  record[0] = MANIFEST
+  record.set(body, 1)
+  return record
+}

@@ -1,0 +1,48 @@
+/** The rows of a run, table after table. State: the table that is read. */
+import type { RowSource } from './merged-rows.ts'
+import type { Run } from './row-manifest.ts'
+import type { TableReader } from './table-reader.ts'
+
+export class RunSource implements RowSource {
+  key: string | undefined
+  value: Uint8Array | undefined
+  readonly #tables: TableReader
+  readonly #run: Run
+  readonly #from: string
+  readonly #isMerge: boolean
+  #next: number
+  #current: RowSource | undefined
+
+  /** @param isMerge all of it is read once */
+  constructor(tables: TableReader, run: Run, from: string, isMerge = false) {
+    this.#tables = tables
+    this.#run = run
+    this.#from = from
+    this.#isMerge = isMerge
+    this.#next = run.findIndex(({ last }) => last >= from)
+    if (this.#next < 0) this.#next = run.length
+  }
+
+  #take(): void {
+    this.key = this.#current?.key
+    this.value = this.#current?.value
+  }
+
+  advance(): void {
+    this.#current?.advance()
+    this.#take()
+  }
+
+  async load(): Promise<boolean> {
+    for (;;) {
+      if (this.#current !== undefined && (await this.#current.load())) {
+        this.#take()
+        return true
+      }
+      const ref = this.#run[this.#next]
+      if (ref === undefined) return false
+      this.#next += 1
+      this.#current = this.#tables.source(ref, this.#from, this.#isMerge)
+    }
+  }
+}

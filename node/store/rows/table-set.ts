@@ -1,0 +1,284 @@
+/**
+ * The tables of a row store: what they have, new ones from memory, and merges of those that there are.
+ *
+ * A change of the tables counts once the manifest that names them is durable in the log; before that the new files are
+ * nobody's, and after that the old ones are. One job at a time writes tables. Merges are cut into slices, and into tables
+ * that each count when they are whole, so that a merge takes little room beside what it merges and goes on after a restart.
+ *
+ * State: the manifest, whether it is written, tables that somebody still reads (pinned).
+ */
+import { isParleyError } from '../../../protocols/errors.ts'
+import type { Disk } from '../files/disk.ts'
+import type { MemoryRows } from './memory-rows.ts'
+import { dueMerge } from './merge-policy.ts'
+import { MergedRows, type RowSource, sourceOf } from './merged-rows.ts'
+import type { RowManifest, Run, TableRef } from './row-manifest.ts'
+import { RunSource } from './run-source.ts'
+import { hashOf, type TableRow } from './table-format.ts'
+import type { TableReader } from './table-reader.ts'
+import { newSalt, TableWriter, tableName } from './table-writer.ts'
+
+const SORT_KEYS = 2_048
+
+/** Has long work step aside. */
+export interface Pace {
+  /** It has worked long enough for now. */
+  isDue(): boolean
+  /** Resolves when it may go on. */
+  rest(): Promise<void>
+}
+
+export interface TableSetOptions {
+  readonly disk: Disk
+  readonly tables: TableReader
+  readonly random: (bytes: number) => Uint8Array
+  readonly pace: Pace
+  /** A table that has grown beyond it is followed by another one. */
+  readonly tableBytes: number
+  /** Resolves once the manifest is durable, however often it has to be tried. @throws where that will never be */
+  persist(): Promise<void>
+  /** A file that is needed no more could not be removed. */
+  kept(): void
+}
+
+const NUMBER = /^(\d{16})\.table$/
+const tablesOf = (runs: readonly Run[]): TableRef[] => runs.flat()
+
+export class TableSet {
+  #manifest: RowManifest
+  readonly #options: TableSetOptions
+  readonly #pins = new Map<number, number>()
+  /** To be removed once nobody reads them. */
+  readonly #unpinned = new Set<number>()
+  #next = 1
+
+  constructor(manifest: RowManifest, options: TableSetOptions) {
+    this.#manifest = manifest
+    this.#options = options
+  }
+
+  get manifest(): RowManifest {
+    return this.#manifest
+  }
+
+  get bytes(): number {
+    return tablesOf(this.#manifest.runs).reduce((sum, { bytes }) => sum + bytes, 0)
+  }
+
+  /**
+   * Removes files that no manifest names, and looks at the index and the filter of each that it names.
+   * @throws STA003 `damaged`
+   */
+  async open(): Promise<void> {
+    const { disk, tables } = this.#options
+    const known = new Set(tablesOf(this.#manifest.runs).map(({ number }) => number))
+    for (const name of await disk.list()) {
+      const number = Number(NUMBER.exec(name)?.[1] ?? 0)
+      this.#next = Math.max(this.#next, number + 1)
+      if (number > 0 && !known.has(number)) await disk.remove(name)
+    }
+    for (const ref of tablesOf(this.#manifest.runs)) {
+      await tables.index(ref)
+      await tables.filter(ref)
+    }
+  }
+
+  /** The same tables under another id. */
+  async rename(id: Pick<RowManifest, 'id' | 'formerIds'>): Promise<void> {
+    this.#manifest = { ...this.#manifest, ...id }
+    await this.#options.persist()
+  }
+
+  isThere(ref: TableRef): boolean {
+    return tablesOf(this.#manifest.runs).some(({ number }) => number === ref.number)
+  }
+
+  /** False: no table has the row. */
+  mayHave(key: string): boolean {
+    if (this.#manifest.runs.length === 0) return false
+    const hash = hashOf(Buffer.from(key, 'latin1'))
+    return this.#manifest.runs.some((run) => run.some((ref) => this.#options.tables.mayHave(ref, key, hash)))
+  }
+
+  /** @returns undefined: no table knows the key @throws STA003 `damaged`; a table that was merged meanwhile is not there */
+  async find(key: string): Promise<{ readonly value: Uint8Array | undefined } | undefined> {
+    const { runs } = this.#manifest
+    if (runs.length === 0) return undefined
+    const { tables } = this.#options
+    const bytes = Buffer.from(key, 'latin1')
+    const hash = hashOf(bytes)
+    for (const run of runs) {
+      const ref = run.find((one) => tables.mayHave(one, key, hash))
+      if (ref === undefined) continue
+      try {
+        const found = await tables.find(ref, bytes, hash)
+        if (found !== undefined) return found
+      } catch (error) {
+        if (isParleyError(error) && !this.isThere(ref)) return this.find(key)
+        throw error
+      }
+    }
+    return undefined
+  }
+
+  /** All tables from a key on, the newest first; they are there until `unpin`. */
+  sources(from: string): { sources: RowSource[]; unpin: () => void } {
+    const { runs } = this.#manifest
+    const unpin = this.pin(runs)
+    return { sources: runs.map((run) => new RunSource(this.#options.tables, run, from)), unpin }
+  }
+
+  /** @returns lets them go */
+  pin(runs: readonly Run[] = this.#manifest.runs): () => void {
+    const numbers = tablesOf(runs).map(({ number }) => number)
+    for (const number of numbers) this.#pins.set(number, (this.#pins.get(number) ?? 0) + 1)
+    let isPinned = true
+    return () => {
+      if (!isPinned) return
+      isPinned = false
+      for (const number of numbers) {
+        const left = (this.#pins.get(number) ?? 1) - 1
+        if (left > 0) this.#pins.set(number, left)
+        else this.#pins.delete(number)
+        if (left === 0 && this.#unpinned.delete(number)) void this.#remove(number)
+      }
+    }
+  }
+
+  async #remove(number: number): Promise<void> {
+    if (this.#pins.has(number)) {
+      this.#unpinned.add(number)
+      return
+    }
+    try {
+      await this.#options.tables.forget(number)
+      await this.#options.disk.remove(tableName(number))
+    } catch {
+      // It is removed when the store is opened.
+      this.#options.kept()
+    }
+  }
+
+  /** @param was tables that counted before */
+  async #change(flushed: number, runs: readonly Run[]): Promise<void> {
+    const was = tablesOf(this.#manifest.runs)
+    this.#manifest = { ...this.#manifest, flushed, runs: runs.filter(({ length }) => length > 0) }
+    await this.#options.persist()
+    for (const { number } of was) if (!this.isThere({ number } as TableRef)) await this.#remove(number)
+  }
+
+  #begin(upTo: number): Promise<TableWriter> {
+    const { disk, random } = this.#options
+    const number = this.#next
+    this.#next += 1
+    return TableWriter.begin(disk, {
+      number,
+      upTo,
+      salt: newSalt(random),
+      storageId: Buffer.from(this.#manifest.id, 'hex'),
+    })
+  }
+
+  /** Puts all that is in memory into tables. @param done told when they count, before anything else can happen */
+  async flush(memory: MemoryRows, done: () => void): Promise<void> {
+    const { pace } = this.#options
+    const sources: RowSource[] = []
+    const keys = [...memory.keys()]
+    for (let i = 0; i < keys.length; i += SORT_KEYS) {
+      const sorted = keys.slice(i, i + SORT_KEYS).sort((a, b) => (a < b ? -1 : 1))
+      sources.push(sourceOf(sorted.map((key) => memory.row(key))))
+      if (pace.isDue()) await pace.rest()
+    }
+    const run = await this.#write(new MergedRows(sources), memory.upTo, {
+      keeps: ({ key, value }) => value !== undefined || this.mayHave(key),
+    })
+    if (run.length > 0) await this.#options.disk.syncNames()
+    const written = this.#change(memory.upTo, [run, ...this.#manifest.runs])
+    done()
+    await written
+  }
+
+  /** Writes rows into tables, until there is no more, or a table is full and `isEnough` says so. */
+  async #write(
+    rows: MergedRows,
+    upTo: number,
+    { keeps, onTable }: { keeps(row: TableRow): boolean; onTable?(ref: TableRef, last: string): Promise<void> },
+  ): Promise<TableRef[]> {
+    const { pace, tableBytes } = this.#options
+    const written: TableRef[] = []
+    let writer: TableWriter | undefined
+    const end = async (last: string): Promise<void> => {
+      if (writer === undefined) return
+      const ref = await writer.finish()
+      writer = undefined
+      written.push(ref)
+      await onTable?.(ref, last)
+    }
+    try {
+      while (await rows.load()) {
+        for (let row = rows.next(); row !== undefined; row = rows.next()) {
+          if (keeps(row)) {
+            writer ??= await this.#begin(upTo)
+            writer.add(row.key, row.value)
+            if (writer.isDue) await writer.flush()
+            if (writer.size >= tableBytes) await end(row.key)
+          }
+          if (pace.isDue()) await pace.rest()
+        }
+      }
+      await end('')
+      return written
+    } catch (error) {
+      await writer?.abandon()
+      // Those that were told of are somebody's.
+      if (onTable === undefined)
+        for (const { number } of written) await this.#options.disk.remove(tableName(number)).catch(() => {})
+      throw error
+    }
+  }
+
+  /** One merge, where one is due. @returns whether there was one */
+  async merge(): Promise<boolean> {
+    const due = dueMerge(this.#manifest.runs)
+    if (due === undefined) return false
+    const { runs } = this.#manifest
+    const inputs = runs.slice(due.from, due.to)
+    /** Runs behind the ones that are merged; before them there may be more and more. */
+    const behind = runs.length - due.to
+    const isLast = behind === 0
+    const upTo = Math.max(...tablesOf(inputs).map((ref) => ref.upTo))
+    const outputs: TableRef[] = []
+    let left: Run[] = [...inputs]
+
+    /** @param boundary all rows before it are in the outputs; undefined: all there are */
+    const progress = async (boundary: string | undefined): Promise<void> => {
+      const now = this.#manifest.runs
+      const before = now.slice(0, now.length - behind - left.length - (outputsCount > 0 ? 1 : 0))
+      const after = now.slice(now.length - behind)
+      left =
+        boundary === undefined
+          ? []
+          : inputs
+              .map((run) =>
+                run
+                  .filter(({ last }) => last >= boundary)
+                  .map((ref) => (ref.first < boundary ? { ...ref, from: boundary } : ref)),
+              )
+              .filter(({ length }) => length > 0)
+      outputsCount = outputs.length
+      await this.#change(this.#manifest.flushed, [...before, [...outputs], ...left, ...after])
+    }
+    let outputsCount = 0
+    const sources = inputs.map((run) => new RunSource(this.#options.tables, run, '', true))
+    await this.#write(new MergedRows(sources), upTo, {
+      keeps: ({ value }) => value !== undefined || !isLast,
+      onTable: async (ref, last) => {
+        outputs.push(ref)
+        await this.#options.disk.syncNames()
+        if (last !== '') await progress(`${last}\0`)
+      },
+    })
+    await progress(undefined)
+    return true
+  }
+}
