@@ -15,7 +15,15 @@ import type { Port, Stop } from '../../../protocols/port.ts'
 import { isFullDisk } from '../../platform/private-file.ts'
 import type { Disk } from '../files/disk.ts'
 import { copyAside, type RandomBytes } from '../journal/replace-log.ts'
-import { encodeFrame, encodeHeader, ID_BYTES, LOG_FORMAT, LOG_HEADER_BYTES, SALT_BYTES } from '../log/log-frames.ts'
+import {
+  encodeFrame,
+  encodeHeader,
+  frameOf,
+  ID_BYTES,
+  LOG_FORMAT,
+  LOG_HEADER_BYTES,
+  SALT_BYTES,
+} from '../log/log-frames.ts'
 import { LOG_MARKER_FILE, type LogMarker, openLogMarker } from '../log/log-marker.ts'
 import { hex, storeError } from '../log/log-segments.ts'
 import { appendFrame, type LogTail, positionOf } from '../log/log-tail.ts'
@@ -199,7 +207,7 @@ class FencesOnDisk implements FenceStore {
   }
 
   async #put(tail: LogTail, lines: readonly FenceLine[]): Promise<void> {
-    await appendFrame(tail, encodeLines(lines))
+    await appendFrame(tail, frameOf(encodeLines(lines)))
     tail.isSealed = lines.length === 0
     this.#lines += Math.max(1, lines.length)
     // A seal that is lost takes nothing with it: the mark ends before it.

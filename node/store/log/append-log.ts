@@ -16,7 +16,15 @@ import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
 import type { Port, Stop } from '../../../protocols/port.ts'
 import { isFullDisk } from '../../platform/private-file.ts'
 import type { Disk } from '../files/disk.ts'
-import { ID_BYTES, LOG_FORMAT, LOG_HEADER_BYTES, SALT_BYTES } from './log-frames.ts'
+import {
+  type FrameBuffer,
+  frameBuffer,
+  frameOf,
+  ID_BYTES,
+  LOG_FORMAT,
+  LOG_HEADER_BYTES,
+  SALT_BYTES,
+} from './log-frames.ts'
 import { openLogMarker } from './log-marker.ts'
 import { hex, type LogReader, type LogSegments, readSegments, storeError } from './log-segments.ts'
 import { appendFrame, createLogFile, type LogTail, makeRoom, positionOf, removeUnfinishedFile } from './log-tail.ts'
@@ -61,10 +69,11 @@ export interface AppendLog {
   sequence(): number
   /**
    * Resolves once it is durable. Nobody else may append until then.
+   * @param record its payload is not empty
    * @param reach highest number of what is in it
    * @throws STA003 with `details.reason`: `disk-full` (try again once there is room), `disk-failed`, `broken` (open it again)
    */
-  append(payload: Uint8Array, reach: number): Promise<void>
+  append(record: FrameBuffer, reach: number): Promise<void>
   /** Begins another segment: what is appended next is in it. @throws as `append` */
   roll(): Promise<void>
   /** Removes segments that hold nothing above this number; those that the disk does not let go are tried again. */
@@ -133,10 +142,10 @@ class SegmentedLog implements AppendLog {
     return this.#tail.segment.header.sequence
   }
 
-  append(payload: Uint8Array, reach: number): Promise<void> {
+  append(record: FrameBuffer, reach: number): Promise<void> {
     return this.#inTurn(async () => {
       if (this.#tail.end >= (this.#options.segmentBytes ?? DEFAULT_SEGMENT_BYTES)) await this.#roll()
-      await this.#put(this.#tail, payload, reach)
+      await this.#put(this.#tail, record, reach)
     })
   }
 
@@ -190,8 +199,8 @@ class SegmentedLog implements AppendLog {
     return failure
   }
 
-  async #put(to: LogTail, payload: Uint8Array, reach: number): Promise<void> {
-    const bytes = await appendFrame(to, payload, this.#options.roomBytes)
+  async #put(to: LogTail, record: FrameBuffer, reach: number): Promise<void> {
+    const bytes = await appendFrame(to, record, this.#options.roomBytes)
     this.#counts.syncs += 1
     this.#counts.bytes += bytes
     to.segment.reach = Math.max(to.segment.reach, reach)
@@ -217,7 +226,7 @@ class SegmentedLog implements AppendLog {
       this.#options.roomBytes ?? 0,
     )
     try {
-      await this.#put(next, this.#owner.carry(), 0)
+      await this.#put(next, frameOf(this.#owner.carry()), 0)
     } catch (error) {
       await removeUnfinishedFile(this.#disk, next)
       throw error
@@ -265,7 +274,7 @@ class SegmentedLog implements AppendLog {
     try {
       if (!this.#mark.isThere()) await this.#mark.begin(positionOf(this.#tail))
       if (!this.#mark.isThere()) return
-      await this.#put(this.#tail, new Uint8Array(0), 0)
+      await this.#put(this.#tail, frameBuffer(0), 0)
       this.#counts.seals += 1
       this.#mark.syncSoon()
     } catch (error) {

@@ -17,7 +17,8 @@ const HEADER_MAGIC = 0x50_4c_53_31
 const FRAME_MAGIC = 0x50_4c_46_31
 export const LOG_FORMAT = 1
 export const LOG_HEADER_BYTES = 64
-const FRAME_HEAD = 16
+/** Bytes before a payload in its frame. */
+export const FRAME_HEAD = 16
 const ALIGN = 8
 export const SALT_BYTES = 8
 export const ID_BYTES = 16
@@ -79,20 +80,46 @@ const checksum = (salt: Uint8Array, head: Uint8Array, payload: Uint8Array): numb
 
 const paddedSize = (payload: number): number => Math.ceil((FRAME_HEAD + payload) / ALIGN) * ALIGN
 
+/** A payload with room for the rest of its frame around it, so that nothing has to be copied. */
+export interface FrameBuffer {
+  /** From FRAME_HEAD on the payload, behind it zeros. */
+  readonly bytes: Uint8Array
+  /** Of the payload. */
+  readonly length: number
+}
+
+/** @param length of the payload that is going to be written at FRAME_HEAD */
+export const frameBuffer = (length: number): FrameBuffer => {
+  const bytes = Buffer.allocUnsafeSlow(paddedSize(length))
+  bytes.fill(0, FRAME_HEAD + length)
+  return { bytes, length }
+}
+
+/** A copy. */
+export const frameOf = (payload: Uint8Array): FrameBuffer => {
+  const frame = frameBuffer(payload.length)
+  frame.bytes.set(payload, FRAME_HEAD)
+  return frame
+}
+
+/** Completes a frame where it is. @returns its checksum */
+export const sealFrame = ({ bytes, length }: FrameBuffer, salt: Uint8Array, previous: number): number => {
+  const view = viewOf(bytes)
+  view.setUint32(0, FRAME_MAGIC)
+  view.setUint32(4, length)
+  view.setUint32(8, previous)
+  const crc = checksum(salt, bytes.subarray(4, 12), bytes.subarray(FRAME_HEAD, FRAME_HEAD + length))
+  view.setUint32(12, crc)
+  return crc
+}
+
 export const encodeFrame = (
   salt: Uint8Array,
   previous: number,
   payload: Uint8Array,
 ): { bytes: Uint8Array; crc: number } => {
-  const bytes = new Uint8Array(paddedSize(payload.length))
-  const view = viewOf(bytes)
-  view.setUint32(0, FRAME_MAGIC)
-  view.setUint32(4, payload.length)
-  view.setUint32(8, previous)
-  const crc = checksum(salt, bytes.subarray(4, 12), payload)
-  view.setUint32(12, crc)
-  bytes.set(payload, FRAME_HEAD)
-  return { bytes, crc }
+  const frame = frameOf(payload)
+  return { bytes: frame.bytes, crc: sealFrame(frame, salt, previous) }
 }
 
 interface Frame {

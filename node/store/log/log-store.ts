@@ -8,6 +8,7 @@ import type { LogChange, LogState } from '../../../protocols/consensus/group/gro
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { Disk } from '../files/disk.ts'
 import { type AppendLogCounts, type AppendLogOptions, failedWrite, openAppendLog } from './append-log.ts'
+import { frameOf } from './log-frames.ts'
 import { applyPayload, emptyLog, encodeChanges, isWholePayload } from './log-items.ts'
 import { type LogReader, type LogSegments, readSegments, storeError } from './log-segments.ts'
 
@@ -78,7 +79,7 @@ export const openLogStore = async (disk: Disk, options: LogStoreOptions): Promis
     const changes = batch.map(({ change }) => change)
     try {
       const reach = Math.max(...changes.map(({ entries }) => entries?.at(-1)?.index ?? 0))
-      await log.append(encodeChanges(changes), reach)
+      await log.append(frameOf(encodeChanges(changes)), reach)
       for (const { hardState, base } of changes)
         now = { hardState: hardState ?? now.hardState, snapshot: base?.meta ?? now.snapshot }
       writes += batch.length

@@ -6,7 +6,7 @@
  * two thirds of the time. State: how far the frames go, and how far the file.
  */
 import type { Disk, DiskFile } from '../files/disk.ts'
-import { encodeFrame, encodeHeader, LOG_HEADER_BYTES, type LogFileHeader } from './log-frames.ts'
+import { encodeHeader, type FrameBuffer, LOG_HEADER_BYTES, type LogFileHeader, sealFrame } from './log-frames.ts'
 import type { LogPosition } from './log-marker.ts'
 import { hex, type LogSegment, segmentName, storeError } from './log-segments.ts'
 
@@ -23,7 +23,7 @@ export interface LogTail {
 }
 
 /** A frame up to this size is written by this thread: another one would cost more than the write. */
-const DIRECT_BYTES = 64 * 1024
+const DIRECT_BYTES = 256 * 1024
 
 export const positionOf = ({ segment: { header }, end, crc }: LogTail): LogPosition => ({
   id: hex(header.storageId),
@@ -80,8 +80,9 @@ export const makeRoom = async (tail: LogTail, roomBytes: number): Promise<void> 
 }
 
 /** One frame, durable once it resolves: all of it or nothing. @returns bytes @throws what the disk says; STA003 `broken` */
-export const appendFrame = async (tail: LogTail, payload: Uint8Array, roomBytes = 0): Promise<number> => {
-  const { bytes, crc } = encodeFrame(tail.segment.header.salt, tail.crc, payload)
+export const appendFrame = async (tail: LogTail, frame: FrameBuffer, roomBytes = 0): Promise<number> => {
+  const crc = sealFrame(frame, tail.segment.header.salt, tail.crc)
+  const { bytes, length } = frame
   try {
     if (bytes.length <= DIRECT_BYTES) tail.file.writeNow(bytes, tail.end)
     else await tail.file.write(bytes, tail.end)
@@ -101,7 +102,7 @@ export const appendFrame = async (tail: LogTail, payload: Uint8Array, roomBytes 
   tail.end += bytes.length
   tail.size = Math.max(tail.size, tail.end)
   tail.crc = crc
-  tail.isSealed = payload.length === 0
+  tail.isSealed = length === 0
   await makeRoom(tail, roomBytes)
   return bytes.length
 }

@@ -17,18 +17,18 @@ import type { Log, Port, Stop } from '../../../protocols/port.ts'
 import { malformed } from '../../../protocols/wire/frames/protobuf.ts'
 import type { Disk } from '../files/disk.ts'
 import { type AppendLog, type LogOwner, openAppendLog } from '../log/append-log.ts'
+import { FRAME_HEAD, type FrameBuffer, frameBuffer, frameOf } from '../log/log-frames.ts'
 import { storeError } from '../log/log-segments.ts'
 import { MemoryRows } from './memory-rows.ts'
 import { MergedRows } from './merged-rows.ts'
 import { decodeManifest, encodeManifest, ROWS_FORMAT, type RowManifest, renewedId } from './row-manifest.ts'
-import { byteText, RowReader, RowWriter, textOf } from './table-format.ts'
+import { byteText, RowReader, RowWriter, rowBytes, textOf, varintBytes } from './table-format.ts'
 import { TableReader } from './table-reader.ts'
 import { type Pace, TableSet } from './table-set.ts'
 
 /** What the records of the log begin with. */
 const ROWS = 1
 const MANIFEST = 2
-const GROUP_ROOM = 64 * 1024
 const SCAN_ROWS = 512
 const SCAN_BYTES = 1024 * 1024
 const RETRY_MS = 1_000
@@ -158,7 +158,6 @@ export class RowEngine {
   readonly #set: TableSet
   readonly #tables: TableReader
   readonly #options: RowEngineOptions
-  readonly #writer = new RowWriter(GROUP_ROOM)
   #memory: MemoryRows
   /** It becomes a table. */
   #frozen: MemoryRows | undefined
@@ -204,7 +203,7 @@ export class RowEngine {
       covered: () => replay.manifest?.flushed ?? 0,
       missing: () =>
         replay.manifest === undefined && replay.group > 0 ? 'does not say whose rows these are' : undefined,
-      carry: () => manifestRecord((set as TableSet).manifest),
+      carry: () => manifestPayload((set as TableSet).manifest),
     }
     const log = await openAppendLog(disk, owner, {
       random: options.random,
@@ -302,22 +301,28 @@ export class RowEngine {
 
   async #write(rows: RowWrites): Promise<void> {
     if (this.#isFull()) await this.#freeze()
-    const writer = this.#writer
-    writer.begin(ROWS)
-    writer.varint(this.#group + 1)
-    const puts: [string, Uint8Array | undefined][] = []
+    const group = this.#group + 1
+    const keys: string[] = []
+    let size = 1 + varintBytes(group)
     for (const [text, value] of rows) {
       const key = byteText(text)
-      writer.add(key, value)
-      puts.push([key, value === undefined ? undefined : value.slice()])
+      keys.push(key)
+      size += rowBytes(key, value)
     }
-    const payload = writer.written()
-    await this.#log.append(payload, this.#group + 1)
-    this.#group += 1
-    this.#logged += payload.length
+    const record = frameBuffer(size)
+    const writer = new RowWriter(record.bytes, FRAME_HEAD)
+    writer.byte(ROWS)
+    writer.varint(group)
+    // What is in memory lies in the record: that takes no more than the log, which is bounded.
+    const values: (Uint8Array | undefined)[] = []
+    for (const value of rows.values()) values.push(writer.add(keys[values.length] ?? '', value))
+    await this.#log.append(record, group)
+    this.#group = group
+    this.#logged += size
     const memory = this.#memory
-    memory.upTo = this.#group
-    for (const [key, value] of puts) {
+    memory.upTo = group
+    for (const [i, key] of keys.entries()) {
+      const value = values[i]
       if (value !== undefined || this.#isBelow(key)) memory.put(key, value)
       else memory.drop(key)
     }
@@ -474,7 +479,9 @@ export class RowEngine {
   }
 }
 
-const manifestRecord = (manifest: RowManifest): Uint8Array => {
+const manifestRecord = (manifest: RowManifest): FrameBuffer => frameOf(manifestPayload(manifest))
+
+const manifestPayload = (manifest: RowManifest): Uint8Array => {
   const body = encodeManifest(manifest)
   const record = new Uint8Array(1 + body.length)
   record[0] = MANIFEST

@@ -33,15 +33,30 @@ export const byteText = (text: string): string =>
 export const textOf = (bytes: string): string =>
   ASCII.test(bytes) ? bytes : Buffer.from(bytes, 'latin1').toString('utf8')
 
-const MAX_VARINT = 5
+/** Bytes of a number below 2^35. */
+export const varintBytes = (value: number): number => {
+  if (value < 0x80) return 1
+  if (value < 0x4000) return 2
+  if (value < 0x200000) return 3
+  return value < 0x10000000 ? 4 : 5
+}
+
+/** Bytes of a row. */
+export const rowBytes = (key: string, value: Uint8Array | undefined): number => {
+  const head = varintBytes(key.length) + key.length
+  return value === undefined ? head + 1 : head + varintBytes(value.length + 1) + value.length
+}
 
 /** Rows one after the other: length of the key, key, length of the value and one (0: removed), value. */
 export class RowWriter {
   #bytes: Buffer
   #at = 0
 
-  constructor(room = BLOCK_BYTES) {
-    this.#bytes = Buffer.allocUnsafe(room)
+  /** @param into bytes to begin with, or a buffer that has room for all that comes, and where in it */
+  constructor(into: number | Uint8Array = BLOCK_BYTES, at = 0) {
+    this.#bytes =
+      typeof into === 'number' ? Buffer.allocUnsafe(into) : Buffer.from(into.buffer, into.byteOffset, into.length)
+    this.#at = at
   }
 
   get size(): number {
@@ -55,8 +70,11 @@ export class RowWriter {
     this.#bytes = grown
   }
 
+  byte(value: number): void {
+    this.#bytes[this.#at++] = value
+  }
+
   varint(value: number): void {
-    this.#reserve(2 * MAX_VARINT)
     let rest = value
     while (rest >= 0x80) {
       this.#bytes[this.#at++] = (rest % 0x80) | 0x80
@@ -65,14 +83,17 @@ export class RowWriter {
     this.#bytes[this.#at++] = rest
   }
 
-  add(key: string, value: Uint8Array | undefined): void {
-    this.#reserve(key.length + (value?.length ?? 0) + 2 * MAX_VARINT)
+  /** @returns the value as it lies here: good until something is added, where the room was not enough */
+  add(key: string, value: Uint8Array | undefined): Uint8Array | undefined {
+    this.#reserve(rowBytes(key, value))
     this.varint(key.length)
     this.#at += this.#bytes.write(key, this.#at, 'latin1')
     this.varint(value === undefined ? 0 : value.length + 1)
-    if (value === undefined) return
-    this.#bytes.set(value, this.#at)
+    if (value === undefined) return undefined
+    const from = this.#at
+    this.#bytes.set(value, from)
     this.#at += value.length
+    return new Uint8Array(this.#bytes.buffer, this.#bytes.byteOffset + from, value.length)
   }
 
   /** A view, good until something is added. */
