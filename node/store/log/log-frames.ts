@@ -122,7 +122,7 @@ export const encodeFrame = (
   return { bytes: frame.bytes, crc: sealFrame(frame, salt, previous) }
 }
 
-interface Frame {
+export interface Frame {
   readonly payload: Uint8Array
   readonly previous: number
   readonly crc: number
@@ -206,4 +206,17 @@ export const readFrames = (bytes: Uint8Array, { salt, previous }: LogFileHeader,
     if (at === asked) crcAt = crc
   }
   return { payloads, end: at, crc, fault: undefined, crcAt }
+}
+
+/** All good frames of a file, whatever lies between them. For what is damaged: nothing says that none is missing. */
+export const salvageFrames = function* (
+  bytes: Uint8Array,
+  salt: Uint8Array,
+): Generator<Frame & { readonly at: number }> {
+  const view = viewOf(bytes)
+  for (let at = LOG_HEADER_BYTES; at + FRAME_HEAD <= bytes.length; ) {
+    const frame = frameAt(bytes, view, at, salt)
+    if (frame !== undefined) yield { ...frame, at }
+    at = frame?.end ?? at + ALIGN
+  }
 }

@@ -14,21 +14,18 @@
 import type { StoredRow } from '../../../protocols/delivery/store/row-storage.ts'
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
 import type { Log, Port, Stop } from '../../../protocols/port.ts'
-import { malformed } from '../../../protocols/wire/frames/protobuf.ts'
 import type { Disk } from '../files/disk.ts'
 import { type AppendLog, type LogOwner, openAppendLog } from '../log/append-log.ts'
-import { FRAME_HEAD, type FrameBuffer, frameBuffer, frameOf } from '../log/log-frames.ts'
+import { FRAME_HEAD, frameBuffer } from '../log/log-frames.ts'
 import { storeError } from '../log/log-segments.ts'
 import { MemoryRows } from './memory-rows.ts'
 import { MergedRows } from './merged-rows.ts'
-import { decodeManifest, encodeManifest, ROWS_FORMAT, type RowManifest, renewedId } from './row-manifest.ts'
-import { byteText, RowReader, RowWriter, rowBytes, textOf, varintBytes } from './table-format.ts'
+import { ROWS_FORMAT, type RowManifest, renewedId } from './row-manifest.ts'
+import { manifestPayload, manifestRecord, ROWS, RowReplay } from './row-records.ts'
+import { byteText, RowWriter, rowBytes, textOf, varintBytes } from './table-format.ts'
 import { TableReader } from './table-reader.ts'
 import { type Pace, TableSet } from './table-set.ts'
 
-/** What the records of the log begin with. */
-const ROWS = 1
-const MANIFEST = 2
 const SCAN_ROWS = 512
 const SCAN_BYTES = 1024 * 1024
 const RETRY_MS = 1_000
@@ -48,8 +45,10 @@ export interface RowEngineOptions extends Pick<Port, 'random'> {
   readonly cacheBytes?: number
   /** Zeros behind the log, bytes. */
   readonly roomBytes?: number
-  /** Says that this is a new store: another id. */
+  /** It has forgotten something: from now on it has another id. */
   readonly isRenewed?: boolean
+  /** Of a new store; one of its own unless told. */
+  readonly identity?: Pick<RowManifest, 'id' | 'formerIds'>
 }
 
 export const DEFAULT_BYTES = {
@@ -89,62 +88,14 @@ export const createPace = (sliceMs = SLICE_MS): Pace => {
   }
 }
 
-const emptyManifest = (random: RowEngineOptions['random']): RowManifest => ({
+const emptyManifest = ({ random, identity }: RowEngineOptions): RowManifest => ({
   format: ROWS_FORMAT,
-  ...renewedId(undefined, random),
+  ...(identity ?? renewedId(undefined, random)),
   flushed: 0,
   runs: [],
 })
 
-/** What the log says. */
-class Replay {
-  manifest: RowManifest | undefined
-  /** By segment, the oldest first. */
-  memories = new Map<number, MemoryRows>()
-  /** Number of the last group in the log. */
-  #last = 0
-
-  get group(): number {
-    return Math.max(this.#last, this.manifest?.flushed ?? 0)
-  }
-
-  apply(payload: Uint8Array, sequence: number): number {
-    if (payload[0] === MANIFEST) {
-      this.manifest = decodeManifest(payload.subarray(1))
-      this.#forget(this.manifest.flushed)
-      return 0
-    }
-    if (payload[0] !== ROWS) throw malformed(`a record ${payload[0]} that this version does not know`)
-    const rows = new RowReader(payload)
-    const group = rows.varint()
-    // What was before the first one is in tables, or missing (`covered`).
-    if (this.#last > 0 && group !== this.#last + 1) throw malformed(`group ${group} after ${this.#last}`)
-    this.#last = group
-    if (group <= (this.manifest?.flushed ?? 0)) return group
-    const memory = this.memories.get(sequence) ?? new MemoryRows()
-    this.memories.set(sequence, memory)
-    memory.upTo = group
-    while (rows.more()) {
-      const { key, value } = rows.next()
-      memory.put(key, value?.slice())
-    }
-    return group
-  }
-
-  #forget(flushed: number): void {
-    for (const [sequence, memory] of this.memories) if (memory.upTo <= flushed) this.memories.delete(sequence)
-  }
-
-  /** All that is in no table. */
-  memory(): MemoryRows {
-    const [first = new MemoryRows(), ...later] = this.memories.values()
-    for (const memory of later) for (const [key, value] of memory.entries()) first.put(key, value)
-    first.upTo = this.group
-    return first
-  }
-}
-
-/** Said by whoever opens a store. */
+/** Which rows are read. */
 export interface RowSpan {
   readonly prefix: string
   readonly after?: string | undefined
@@ -193,7 +144,7 @@ export class RowEngine {
    * @throws STA003 with `details.reason` `damaged`, or `newer` for a format of a later version; what the disk says
    */
   static async open(disk: Disk, options: RowEngineOptions): Promise<RowEngine> {
-    const replay = new Replay()
+    const replay = new RowReplay()
     const pace = options.pace ?? createPace()
     const tables = new TableReader(disk, options.cacheBytes)
     let engine: RowEngine | undefined
@@ -201,8 +152,7 @@ export class RowEngine {
     const owner: LogOwner = {
       apply: (payload, sequence) => replay.apply(payload, sequence),
       covered: () => replay.manifest?.flushed ?? 0,
-      missing: () =>
-        replay.manifest === undefined && replay.group > 0 ? 'does not say whose rows these are' : undefined,
+      missing: () => replay.missing(),
       carry: () => manifestPayload((set as TableSet).manifest),
     }
     const log = await openAppendLog(disk, owner, {
@@ -219,7 +169,7 @@ export class RowEngine {
           `the rows have the format ${found.format}, and this version knows ${ROWS_FORMAT}`,
           'start this node with the version that wrote them, or a later one',
         )
-      set = new TableSet(found ?? emptyManifest(options.random), {
+      set = new TableSet(found ?? emptyManifest(options), {
         disk,
         tables,
         random: options.random,
@@ -477,14 +427,4 @@ export class RowEngine {
     await this.#tables.close()
     await this.#log.close()
   }
-}
-
-const manifestRecord = (manifest: RowManifest): FrameBuffer => frameOf(manifestPayload(manifest))
-
-const manifestPayload = (manifest: RowManifest): Uint8Array => {
-  const body = encodeManifest(manifest)
-  const record = new Uint8Array(1 + body.length)
-  record[0] = MANIFEST
-  record.set(body, 1)
-  return record
 }
