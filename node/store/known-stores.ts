@@ -28,6 +28,9 @@ export const KNOWN_FILE = 'stores.json'
 export const FENCE_FOLDER = 'fences'
 export const MESSAGES_FOLDER = 'messages'
 export const JOURNAL_FOLDER = 'journal'
+/** In the folder of messages: the rows, and those of earlier versions. */
+export const ROWS_FOLDER = 'rows'
+export const LEVEL_FOLDER = 'db'
 const FORMAT = 1
 const MAX_BYTES = 16_384
 
@@ -93,11 +96,14 @@ const namesIn = async (folder: string): Promise<string[]> => {
 }
 
 const LOG_NAME = /^\d{16}\.log$/
+const isOfLog = (name: string): boolean => LOG_NAME.test(name) || name === LOG_MARKER_FILE
 /** A part of it is enough: then what is in it says what is gone. */
-const IS_THERE: Record<KnownPart, (names: readonly string[]) => boolean> = {
-  journal: (names) => names.some((name) => LOG_NAME.test(name) || name === LOG_MARKER_FILE),
-  messages: (names) => names.includes('db') || names.includes('mark'),
-  fences: (names) => names.includes(FENCE_FILE),
+const IS_THERE: Record<KnownPart, (names: readonly string[], folder: string) => Promise<boolean>> = {
+  journal: async (names) => names.some(isOfLog),
+  // `db`, and a `mark` beside it, are those of earlier versions.
+  messages: async (names, folder) =>
+    names.includes(LEVEL_FOLDER) || names.some(isOfLog) || (await namesIn(join(folder, ROWS_FOLDER))).some(isOfLog),
+  fences: async (names) => names.includes(FENCE_FILE),
 }
 const FOLDERS: Record<KnownPart, string> = {
   journal: JOURNAL_FOLDER,
@@ -123,7 +129,8 @@ const isAlone = (part: KnownPart, { journal }: KnownStoresRecord): boolean =>
 export const missingStores = async (dataDir: string, known: KnownStoresRecord): Promise<MissingStore[]> => {
   const missing: MissingStore[] = []
   for (const part of ['journal', 'messages', 'fences'] as const) {
-    if (known[part] === undefined || IS_THERE[part](await namesIn(join(dataDir, FOLDERS[part])))) continue
+    const folder = join(dataDir, FOLDERS[part])
+    if (known[part] === undefined || (await IS_THERE[part](await namesIn(folder), folder))) continue
     const error = new ParleyError(
       'STA003',
       `${join(dataDir, FOLDERS[part])} is gone, and with it ${lossOf(part, known)}`,

@@ -1,8 +1,8 @@
 /**
- * What `parley doctor` says of the stores of a node that does not run: the journal is read and checked, of the messages what
- * can be seen without opening them. Everything is read only; `parley store verify` looks at all of it.
+ * What `parley doctor` says of the stores of a node that does not run: what is not too large is read and checked. Everything
+ * is read only; `parley store verify` looks at all of it.
  */
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { JOURNAL_FOLDER } from '../../coordination/raft-member.ts'
@@ -10,35 +10,18 @@ import { DeliverySchema } from '../../observe/debug/message-schemas.ts'
 import { type FoundNode, readHolder } from '../../store/data-directory.ts'
 import { readFences } from '../../store/fences/fence-file.ts'
 import { detectCopy } from '../../store/files/copy-detection.ts'
-import type { Disk } from '../../store/files/disk.ts'
+import { lookIntoFolder } from '../../store/files/disk.ts'
 import { readLossNote } from '../../store/journal/journal-loss.ts'
 import { surveyJournal } from '../../store/journal/journal-survey.ts'
-import { FENCE_FOLDER, MESSAGES_FOLDER, missingStores, readKnown } from '../../store/known-stores.ts'
-import { readCommitMarker } from '../../store/messages/commit-marker.ts'
-import { isWholeTable } from '../../store/messages/level-table.ts'
-import { LEVEL_FOLDER } from '../../store/messages/row-survey.ts'
+import { FENCE_FOLDER, MESSAGES_FOLDER, missingStores, ROWS_FOLDER, readKnown } from '../../store/known-stores.ts'
+import { surveyMessages } from '../../store/messages/row-repair.ts'
 import { controlClientOf } from '../connect/node-endpoint.ts'
 import { type DoctorCheck, type Finding, fail, messageOf, ok, skipped, warn } from './check-finding.ts'
 import { directoryOf, noDirectory } from './disk-checks.ts'
 
-/** A larger journal is left to `parley store verify`. */
-const MAX_JOURNAL_BYTES = 256 * 1024 * 1024
-const MAX_TABLE_BYTES = 64 * 1024 * 1024
+/** A larger store is left to `parley store verify`. */
+const MAX_BYTES = 256 * 1024 * 1024
 const VERIFY = 'parley store verify reads all of it'
-
-const notHere = (): never => {
-  throw new Error('this store is only looked at')
-}
-
-const readOnly = (folder: string): Disk => ({
-  list: () => readdir(folder),
-  read: async (name) => new Uint8Array(await readFile(join(folder, name))),
-  create: notHere,
-  open: notHere,
-  rename: notHere,
-  remove: notHere,
-  syncNames: notHere,
-})
 
 const namesIn = (folder: string): Promise<string[] | undefined> => readdir(folder).catch(() => undefined)
 
@@ -64,11 +47,11 @@ const journal = async (dataDir: string): Promise<Finding> => {
   const names = await namesIn(folder)
   if (names === undefined) return ok(name, 'there is none yet')
   const bytes = await bytesIn(folder, names)
-  if (bytes > MAX_JOURNAL_BYTES) return skipped(name, `${bytes} bytes are much to read here; ${VERIFY}`)
-  const { problems, lastIndex } = await surveyJournal(readOnly(folder))
+  if (bytes > MAX_BYTES) return skipped(name, `${bytes} bytes are much to read here; ${VERIFY}`)
+  const { problems, lastIndex } = await surveyJournal(lookIntoFolder(folder))
   const [first] = problems
   if (first !== undefined) return fail(name, first.error.message, first.error.hint ?? VERIFY)
-  const lost = await readLossNote(readOnly(folder))
+  const lost = await readLossNote(lookIntoFolder(folder))
   if (lost !== undefined)
     return warn(
       name,
@@ -78,50 +61,25 @@ const journal = async (dataDir: string): Promise<Finding> => {
   return (await placeOf(name, folder)) ?? ok(name, `whole, up to entry ${lastIndex}`)
 }
 
-const MANIFEST = /^MANIFEST-\d+$/
-const TABLE = /^\d+\.(ldb|sst)$/
-const REPAIR = 'parley store verify says what is lost, parley store repair keeps what is good'
-
-/** The newest table, where a disk that loses writes would have lost some. */
-const tableProblem = async (level: string, names: readonly string[]): Promise<string | undefined> => {
-  const newest = names
-    .filter((one) => TABLE.test(one))
-    .sort((a, b) => Number.parseInt(b, 10) - Number.parseInt(a, 10))[0]
-  if (newest === undefined) return undefined
-  const path = join(level, newest)
-  if ((await stat(path)).size > MAX_TABLE_BYTES) return undefined
-  return isWholeTable(new Uint8Array(await readFile(path))) ? undefined : `the table ${path} is damaged`
-}
-
-const levelProblem = async (folder: string): Promise<string | undefined> => {
-  const level = join(folder, LEVEL_FOLDER)
-  const names = await namesIn(level)
-  if (names === undefined || names.length === 0) return undefined
-  const current = await readFile(join(level, 'CURRENT'), 'utf8').catch(() => '')
-  const manifest = current.trim()
-  if (!MANIFEST.test(manifest)) return `${join(level, 'CURRENT')} names no manifest`
-  if (!names.includes(manifest)) return `${manifest}, which CURRENT names, is not in ${level}`
-  return tableProblem(level, names)
-}
-
 const messages = async (dataDir: string): Promise<Finding> => {
   const name = 'messages'
   const folder = join(dataDir, MESSAGES_FOLDER)
   if ((await namesIn(folder)) === undefined) return ok(name, 'there are none yet')
-  const mark = await readCommitMarker(readOnly(folder))
-  if (mark.kind === 'damaged') return fail(name, `the file ${join(folder, 'mark')} is damaged`, REPAIR)
-  if (mark.kind === 'newer')
-    return fail(name, `${folder} was written by a newer version (format ${mark.format})`, 'update this one')
-  const problem = await levelProblem(folder)
-  if (problem !== undefined) return fail(name, problem, REPAIR)
+  const rows = join(folder, ROWS_FOLDER)
+  const bytes = await bytesIn(rows, (await namesIn(rows)) ?? [])
+  if (bytes > MAX_BYTES) return skipped(name, `${bytes} bytes are much to read here; ${VERIFY}`)
+  const { problem, group, isEarlier } = await surveyMessages(folder)
+  if (problem !== undefined) return fail(name, problem.message, problem.hint ?? VERIFY)
   const moved = await placeOf(name, folder)
-  const groups = mark.kind === 'whole' ? `, up to group ${mark.group}` : ''
-  return moved ?? ok(name, `look whole${groups}; ${VERIFY}`)
+  return (
+    moved ??
+    ok(name, isEarlier ? 'an earlier version wrote them; the node takes them over' : `whole, up to group ${group}`)
+  )
 }
 
 const fences = async (dataDir: string): Promise<Finding> => {
   const name = 'fences'
-  const { problem, table, header } = await readFences(readOnly(join(dataDir, FENCE_FOLDER)))
+  const { problem, table, header } = await readFences(lookIntoFolder(join(dataDir, FENCE_FOLDER)))
   if (problem !== undefined) return fail(name, problem.message, problem.hint ?? VERIFY)
   return ok(name, header === undefined ? 'there are none yet' : `whole, of ${table.scopes.size} scopes`)
 }

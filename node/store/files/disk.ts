@@ -1,8 +1,8 @@
 /** The folder that a store lives in, as it sees it: so that tests can tear, fill and break it. */
 import { constants, writeSync } from 'node:fs'
-import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
+import { type FileHandle, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ensurePrivateDirectory, FILE_MODE } from '../../platform/private-file.ts'
+import { ensurePrivateDirectory, FILE_MODE, systemCode } from '../../platform/private-file.ts'
 
 export interface DiskFile {
   /** Writes all of it there, or fails. */
@@ -88,6 +88,31 @@ export const openFolder = async (path: string): Promise<Disk> => {
     },
   }
 }
+
+const notHere = (): never => {
+  throw new Error('this folder is only looked at')
+}
+
+/** A folder that is looked at and not changed; one that is not there is empty. */
+export const lookIntoFolder = (path: string): Disk => ({
+  async list() {
+    try {
+      return await readdir(path)
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return []
+      throw error
+    }
+  },
+  read: (name) => readFile(join(path, name)),
+  async open(name) {
+    const file = fileOf(await open(join(path, name), 'r'))
+    return { ...file, write: notHere, writeNow: notHere, truncate: notHere, sync: notHere }
+  },
+  create: notHere,
+  rename: notHere,
+  remove: notHere,
+  syncNames: notHere,
+})
 
 /** A whole file takes the place of the one of that name, or nothing changes. Resolves once it survives a power cut. */
 export const replaceFile = async (disk: Disk, name: string, content: string | Uint8Array): Promise<void> => {

@@ -261,10 +261,15 @@ class SegmentedLog implements AppendLog {
     }
   }
 
+  /** Once nothing was written for so long. */
   #sealLater(): void {
-    this.#stopWaiting?.()
+    if (this.#stopWaiting !== undefined) return
+    const { syncs } = this.#counts
     this.#stopWaiting = this.#options.timers?.after(SEAL_MS, () => {
-      if (!this.#closed) this.#busy = this.#busy.then(() => this.#seal())
+      this.#stopWaiting = undefined
+      if (this.#closed) return
+      if (this.#counts.syncs > syncs) this.#sealLater()
+      else this.#busy = this.#busy.then(() => this.#seal())
     })
   }
 

@@ -8,9 +8,12 @@
  */
 import type { RowChange } from '../../../protocols/delivery/store/row-storage.ts'
 import type { Stop, Timers } from '../../../protocols/port.ts'
-import { isKey } from './row-codec.ts'
 
 const LATER_MS = 50
+
+/** Whether a program may use this key: not empty, and text that UTF-8 can tell. */
+const isKey = (key: string): boolean => key !== '' && !key.startsWith('\0') && key.isWellFormed()
+
 /**
  * So many are worth a group of their own where nothing is being written, although more may come in this turn: what is made
  * of them goes on while the rest is gathered, so that two nodes that wait for each other's answers work at the same time.

@@ -1,159 +1,152 @@
 /**
- * The row store from one opening to the next failure: LevelDB, its groups, sums and mark.
+ * The rows of messages from one opening to the next failure: the engine (rows/row-engine.ts), and commits in groups.
  *
- * A group is one LevelDB batch with its sums in it, synced; then the mark follows. At the first failure everything is
- * refused, since nobody knows what is on the disk; row-store.ts opens it again. State: the above, and the bytes on disk.
+ * At the first failure everything is refused, since nobody knows what is on the disk; row-store.ts opens it again.
  */
 import { join } from 'node:path'
-import type { RowChange, RowStore, StoredRow } from '../../../protocols/delivery/store/row-storage.ts'
+import type { RowChange, RowStore } from '../../../protocols/delivery/store/row-storage.ts'
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
-import type { Log, Timers } from '../../../protocols/port.ts'
-import { openFolder } from '../files/disk.ts'
-import { openCommitMarker, readCommitMarker } from './commit-marker.ts'
-import { createGroupCommit, type RowWrites } from './group-commit.ts'
-import { closedRows, damagedRows, type LevelDb, levelDbError, openLevelDb } from './level-db.ts'
-import {
-  bytesIn,
-  encodeSums,
-  openRow,
-  printOf,
-  type RowPrint,
-  type RowStoreId,
-  type SealedRow,
-  SUMS_KEY,
-  sealRow,
-} from './row-codec.ts'
-import { createRowCompaction } from './row-compaction.ts'
-import type { RowTally } from './row-sums.ts'
-import { LEVEL_FOLDER } from './row-survey.ts'
+import type { Port } from '../../../protocols/port.ts'
+import { isFullDisk } from '../../platform/private-file.ts'
+import { detectCopy, recordFileIdentity } from '../files/copy-detection.ts'
+import { type Disk, openFolder } from '../files/disk.ts'
+import { ROWS_FOLDER } from '../known-stores.ts'
+import { storeError } from '../log/log-segments.ts'
+import { RowEngine, type RowEngineOptions } from '../rows/row-engine.ts'
+import { noteDamage, refuseNotedDamage } from './damage-note.ts'
+import { createGroupCommit } from './group-commit.ts'
+import { takeOverLevelDb } from './leveldb-takeover.ts'
 
-export interface RowSession extends Pick<RowStore, 'get' | 'getMany' | 'rows' | 'later' | 'bytes'> {
+export interface RowSession
+  extends Pick<RowStore, 'id' | 'formerIds' | 'get' | 'getMany' | 'rows' | 'later' | 'bytes'> {
   commit(changes: readonly RowChange[]): Promise<void>
   /** Number of the last group that is durable. */
   group(): number
-  /** Refuses everything with this, also what waits. */
-  fail(why: ParleyError): void
   /** Writes what was put off, where it can, and lets the files go. @throws what the disk says */
   close(): Promise<void>
 }
 
-export interface RowSessionDeps {
-  readonly folder: string
-  readonly timers: Pick<Timers, 'after'>
-  readonly log: Log
-  /** As in row-compaction.ts. */
-  readonly slackBytes: number
-  readonly tally: RowTally
-  readonly id: RowStoreId
-  /** Number of the last group on disk. */
-  readonly group: number
-  /** Told once: it is over. */
-  readonly onEnd: (why: ParleyError) => void
+export interface RowSessionDeps extends Pick<Port, 'random' | 'log' | 'timers'> {
+  readonly engine?: Partial<RowEngineOptions>
 }
 
-const CHUNK_ROWS = 256
+export const closedRows = (): ParleyError =>
+  storeError('closed', 'the store of messages is closed', 'the node is stopping; nothing that was answered is lost')
 
-/** The first key after all that begin with these bytes, which are UTF-8 and so never end in 0xff. */
-const endOf = (prefix: Buffer): Buffer => {
-  const end = Buffer.from(prefix)
-  end[end.length - 1] = (end.at(-1) ?? 0) + 1
-  return end
+/** @param what for a person, as in `the messages could not be written` */
+export const rowsFailure = (what: string, error: unknown): ParleyError => {
+  if (isParleyError(error, 'STA003')) {
+    const isKnown = ['disk-full', 'damaged', 'newer', 'closed'].includes(String(error.details.reason))
+    if (isKnown) return error
+  }
+  const message = error instanceof Error ? error.message : String(error)
+  return isFullDisk(error)
+    ? storeError(
+        'disk-full',
+        `${what}: ${message}`,
+        'make room on the disk; nothing that was answered is lost, and it goes on by itself',
+        error,
+      )
+    : storeError(
+        'disk-failed',
+        `${what}: ${message}`,
+        'see whether the disk is well; the store is tried again by itself',
+        error,
+      )
 }
 
-/** Above the store's own rows. */
-const FIRST = Buffer.from([1])
-
-const rangeOf = (prefix: string, after: string | undefined): { gt?: Buffer; gte?: Buffer; lt?: Buffer } => {
-  const from = prefix === '' ? FIRST : Buffer.from(prefix)
-  const behind = after === undefined ? undefined : Buffer.from(after)
-  const begin = behind !== undefined && behind.compare(from) >= 0 ? { gt: behind } : { gte: from }
-  return prefix === '' ? begin : { ...begin, lt: endOf(from) }
+/** Without room for it the store opens all the same, and a copy that is made until then is not noticed. */
+const recordPlace = async (folder: string, log: Port['log']): Promise<void> => {
+  try {
+    await recordFileIdentity(folder)
+  } catch (error) {
+    log.warn('the place of the messages could not be noted; a copy of them would not be noticed', { error })
+  }
 }
 
-/** Both are there and whole: the survey says so. @throws what `levelError` understands */
-export const beginRowSession = async (deps: RowSessionDeps): Promise<RowSession> => {
-  const { folder, timers, log, slackBytes, tally, id, group: last, onEnd } = deps
-  const db = join(folder, LEVEL_FOLDER)
-  const disk = await openFolder(folder)
-  const found = await readCommitMarker(disk)
-  if (found.kind !== 'whole') throw damagedRows('the mark is gone since it was read')
-  const mark = await openCommitMarker(disk, { slot: found.slot, id: id.id }, (error) =>
-    failed('the mark of the messages could not be written', error),
-  )
-  const level: LevelDb = await openLevelDb(db, { create: false }).catch(async (error: unknown) => {
-    await mark.close(false)
-    throw error
-  })
-  const space = createRowCompaction({ level, folder: db, log, slackBytes, liveBytes: () => tally.bytes })
-  let group = last
+/** Another id for rows that came back from a backup or were copied: they have forgotten what was sent and received since. */
+const openEngine = async (
+  folder: string,
+  disk: Disk,
+  deps: RowSessionDeps,
+  { isFirst, onDamage }: { isFirst: boolean; onDamage: (error: ParleyError) => void },
+): Promise<RowEngine> => {
+  const { random, log, timers } = deps
+  const place = isFirst ? await detectCopy(folder) : 'same'
+  const isRenewed = place === 'copied'
+  const engine = await RowEngine.open(disk, { random, log, timers, ...deps.engine, isRenewed, onDamage })
+  if (place !== 'same') await recordPlace(folder, log)
+  const [was] = engine.formerIds
+  if (isRenewed && was !== undefined)
+    log.warn(
+      'the messages of this node were restored from a backup or copied: what was sent and received since is forgotten, so its peers take it for a new sender',
+      { was, id: engine.id },
+    )
+  return engine
+}
+
+/**
+ * @param folder of the messages, is made where it is missing
+ * @param isFirst the folder may have been copied since it was used last
+ * @param atLeast number of a group that was durable: with less it is damaged
+ * @param onEnd told once: it is over
+ * @throws STA003 with `details.reason` `damaged`, `newer`, `disk-full` or `disk-failed`
+ */
+export const openRowSession = async (
+  folder: string,
+  deps: RowSessionDeps,
+  { isFirst, atLeast, onEnd }: { isFirst: boolean; atLeast: number; onEnd: (why: ParleyError) => void },
+): Promise<RowSession> => {
+  try {
+    await openFolder(folder)
+    await refuseNotedDamage(folder)
+    await takeOverLevelDb(folder, deps)
+    const disk = await openFolder(join(folder, ROWS_FOLDER))
+    const found: { damage?: ParleyError; tell?: (error: ParleyError) => void } = {}
+    const onDamage = (error: ParleyError): void => {
+      found.damage = error
+      found.tell?.(error)
+    }
+    const engine = await openEngine(folder, disk, deps, { isFirst, onDamage })
+    if (engine.group >= atLeast) {
+      const { session, fail } = sessionOf(engine, folder, deps, onEnd)
+      found.tell = (error) => void fail('the messages could not be merged', error)
+      if (found.damage !== undefined) found.tell(found.damage)
+      return session
+    }
+    await engine.close()
+    throw storeError(
+      'damaged',
+      `the stored messages end at group ${engine.group}, and were answered to group ${atLeast}`,
+      'parley store verify shows what is left, parley store repair keeps it',
+    )
+  } catch (error) {
+    throw rowsFailure(`the messages in ${folder} could not be opened`, error)
+  }
+}
+
+const sessionOf = (
+  engine: RowEngine,
+  folder: string,
+  { timers, log }: RowSessionDeps,
+  onEnd: (why: ParleyError) => void,
+): { session: RowSession; fail: (what: string, error: unknown) => ParleyError } => {
   let ended: ParleyError | undefined
 
-  const end = (why: ParleyError): ParleyError => {
+  const failed = (what: string, error: unknown): ParleyError => {
     if (ended !== undefined) return ended
-    ended = why
-    groups.end(why)
-    onEnd(why)
-    return why
+    ended = rowsFailure(what, error)
+    groups.end(ended)
+    // So that the next start does not go on with it either.
+    if (ended.details.reason === 'damaged') void noteDamage(folder, ended.message, log)
+    onEnd(ended)
+    return ended
   }
-  const failed = (what: string, error: unknown): ParleyError =>
-    ended ?? end(isParleyError(error) ? error : levelDbError(what, error))
-
-  const openFound = (key: string, value: Uint8Array): { value: Uint8Array; crc: number } => {
-    const row = openRow(key, value)
-    if (row === undefined) throw failed('', damagedRows(`the row ${key} has a wrong checksum`))
-    return row
-  }
-
-  /** Prints of the rows that are there now, of those keys that the tally does not know. */
-  const readOld = async (rows: RowWrites): Promise<Map<string, RowPrint>> => {
-    const keys = tally.unknown(rows.keys())
-    const old = new Map<string, RowPrint>()
-    if (keys.length === 0) return old
-    const values = await level.getMany(keys)
-    for (const [i, key] of keys.entries()) {
-      const value = values[i]
-      if (value === undefined) continue
-      const row = openFound(key, value)
-      old.set(key, printOf(row.crc, row.value.length))
-    }
-    return old
-  }
-
-  const write = async (rows: RowWrites): Promise<void> => {
-    if (rows.size === 0) return
-    const old = await readOld(rows)
-    const batch = level.batch()
-    let [bytes, freed] = [0, 0]
-    const put = (key: string, { bytes: sealed }: SealedRow): void => {
-      batch.put(key, sealed)
-      bytes += key.length + sealed.length
-    }
-    for (const [key, value] of rows) {
-      const was = tally.printOf(key) ?? old.get(key)
-      if (was !== undefined) freed += bytesIn(was)
-      if (value === undefined) {
-        if (was !== undefined) batch.del(key)
-        tally.change(key, was, undefined)
-      } else {
-        const sealed = sealRow(key, value)
-        put(key, sealed)
-        tally.change(key, was, printOf(sealed.crc, value.length))
-      }
-    }
-    const { count, sum } = tally
-    put(SUMS_KEY, sealRow(SUMS_KEY, encodeSums({ group: group + 1, count, sum })))
-    await batch.write({ sync: true })
-    group += 1
-    mark.note(group)
-    space.onWritten(bytes, freed)
-  }
-
   const groups = createGroupCommit({
     timers,
-    write,
+    write: (rows) => engine.write(rows),
     onFailure: (error) => failed('the messages could not be written', error),
   })
-  await space.measure()
 
   /** Runs what reads, and ends this life where the disk fails. */
   const reading = async <T>(read: () => Promise<T>): Promise<T> => {
@@ -164,59 +157,45 @@ export const beginRowSession = async (deps: RowSessionDeps): Promise<RowSession>
       throw failed('the messages could not be read', error)
     }
   }
-
   const getMany = async (keys: readonly string[]): Promise<(Uint8Array | undefined)[]> => {
     if (ended !== undefined) throw ended
     if (keys.some((key) => groups.pending(key) === 'asked')) await groups.settled()
-    const waiting = keys.map((key) => groups.pending(key))
-    const wanted = keys.filter((_, i) => typeof waiting[i] === 'string')
-    const found = wanted.length === 0 ? [] : await reading(() => level.getMany([...wanted]))
-    let next = 0
-    return keys.map((key, i) => {
-      const known = waiting[i]
-      if (typeof known === 'object') return known.value
-      const value = found[next]
-      next += 1
-      return value === undefined ? undefined : openFound(key, value).value
-    })
+    return Promise.all(
+      keys.map((key) => {
+        const waiting = groups.pending(key)
+        return typeof waiting === 'object' ? waiting.value : reading(() => engine.get(key))
+      }),
+    )
   }
 
-  return {
+  const session: RowSession = {
+    id: engine.id,
+    formerIds: engine.formerIds,
     commit: (changes) => groups.commit(changes),
     later: (changes) => groups.later(changes),
     get: async (key) => (await getMany([key]))[0],
     getMany,
-    async *rows(prefix, { after, limit = -1 } = {}): AsyncGenerator<StoredRow> {
+    async *rows(prefix, options = {}) {
       await groups.settled()
-      const range = { ...rangeOf(prefix, after), limit }
-      const some = level.iterator<Buffer, Uint8Array>({ ...range, keyEncoding: 'buffer', valueEncoding: 'view' })
-      try {
-        for (;;) {
-          const found = await reading(() => some.nextv(CHUNK_ROWS))
-          if (found.length === 0) return
-          for (const [raw, value] of found) {
-            const key = raw.toString()
-            yield { key, value: openFound(key, value).value }
-          }
-        }
-      } finally {
-        await some.close()
+      const found = engine.rows({ prefix, ...options })
+      for (;;) {
+        const next = await reading(() => found.next())
+        if (next.done === true) return
+        yield next.value
       }
     },
-    bytes: space.bytes,
-    group: () => group,
-    fail: end,
+    bytes: () => engine.bytes,
+    group: () => engine.group,
     async close() {
-      const isWell = ended === undefined
       try {
-        if (isWell) await groups.settled()
+        if (ended === undefined) await groups.settled()
       } finally {
         // What ended meanwhile was told; this is told to nobody.
         ended ??= closedRows()
         groups.end(ended)
-        await level.close()
-        await mark.close(isWell)
+        await engine.close()
       }
     },
   }
+  return { session, fail: failed }
 }

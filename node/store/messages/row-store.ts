@@ -1,22 +1,18 @@
 /**
- * The rows that delivery keeps, on disk (protocols/delivery/store/row-storage.ts): LevelDB in `db/`, the file `mark` beside it, and
+ * The rows that delivery keeps, on disk (protocols/delivery/store/row-storage.ts): the engine's files in `rows/`, and
  * `place.json` by which a copy is noticed.
  *
- * State: the session that is open (row-session.ts), or why there is none. After a failure LevelDB takes nothing any more, so it is
- * closed, and opened again as soon as the disk takes a test file: after 1 s, then twice as long each time, up to 30 s. All of
- * it is read and checked each time. What was answered is still there then, or it is not opened again. On a disk without room
- * it begins in that state: to look at LevelDB takes some, and its id is known once there is.
+ * State: the session that is open (row-session.ts), or why there is none. After a failure it takes nothing any more, so it is
+ * closed, and opened again as soon as the disk takes a test file: after 1 s, then twice as long each time, up to 30 s. What
+ * was answered is still there then, or it is not opened again. On a disk without room
+ * it begins in that state, and its id is known once there is.
  */
 import type { RowStore, RowStoreState } from '../../../protocols/delivery/store/row-storage.ts'
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
 import type { Stop } from '../../../protocols/port.ts'
 import { openFolder } from '../files/disk.ts'
-import { closedRows, levelDbError } from './level-db.ts'
-import type { RowStoreId } from './row-codec.ts'
-import { type OpenedRows, openRowSession, type RowOpenDeps } from './row-open.ts'
-import type { RowSession } from './row-session.ts'
+import { closedRows, openRowSession, type RowSession, type RowSessionDeps, rowsFailure } from './row-session.ts'
 
-/** Its folder in a data directory. */
 const FIRST_WAIT_MS = 1_000
 const MAX_WAIT_MS = 30_000
 const PROBE_FILE = 'probe'
@@ -44,12 +40,12 @@ const stateOf = (why: ParleyError): RowStoreState => (why.details.reason === 'di
  * @throws STA003 with `details.reason` `damaged` (nothing was changed: `parley store repair`), `newer`, `locked` or
  *   `disk-failed`
  */
-export const openRowStore = async (folder: string, deps: RowOpenDeps): Promise<RowStore> => {
+export const openRowStore = async (folder: string, deps: RowSessionDeps): Promise<RowStore> => {
   const { log, timers } = deps
   const listeners = new Set<(state: RowStoreState) => void>()
   let life: RowSession | undefined
   /** Of the first time that it was open, which says whose rows these are. */
-  let id: RowStoreId | undefined
+  let id: Pick<RowSession, 'id' | 'formerIds'> | undefined
   let refusal: ParleyError = closedRows()
   let state: RowStoreState = 'open'
   let bytes = 0
@@ -85,9 +81,9 @@ export const openRowStore = async (folder: string, deps: RowOpenDeps): Promise<R
 
   const open = async (): Promise<void> => {
     const isFirst = id === undefined
-    const opened: OpenedRows = await openRowSession(folder, deps, { isFirst, atLeast: lastGroup, onEnd })
-    life = opened.session
-    id ??= opened.id
+    const opened = await openRowSession(folder, deps, { isFirst, atLeast: lastGroup, onEnd })
+    life = opened
+    id ??= { id: opened.id, formerIds: opened.formerIds }
   }
 
   const again = async (waitMs: number): Promise<void> => {
@@ -95,7 +91,7 @@ export const openRowStore = async (folder: string, deps: RowOpenDeps): Promise<R
       await probe(folder)
       await open()
     } catch (error) {
-      const why = isParleyError(error) ? error : levelDbError('the disk does not take a test file', error)
+      const why = rowsFailure('the disk does not take a test file', error)
       if (why.details.reason !== refusal.details.reason)
         log.error('messages cannot be stored yet', { reason: why.details.reason, error: why })
       refusal = why
@@ -125,7 +121,7 @@ export const openRowStore = async (folder: string, deps: RowOpenDeps): Promise<R
     wait(FIRST_WAIT_MS)
   }
   /** @throws why it is not known yet */
-  const known = (): RowStoreId => {
+  const known = (): Pick<RowSession, 'id' | 'formerIds'> => {
     if (id === undefined) throw refusal
     return id
   }

@@ -49,6 +49,10 @@ export interface RowEngineOptions extends Pick<Port, 'random'> {
   readonly isRenewed?: boolean
   /** Of a new store; one of its own unless told. */
   readonly identity?: Pick<RowManifest, 'id' | 'formerIds'>
+  /** Told of damage that is found while tables are merged. */
+  readonly onDamage?: (error: ParleyError) => void
+  /** Of a new store, for tests of later versions. */
+  readonly format?: number
 }
 
 export const DEFAULT_BYTES = {
@@ -88,8 +92,8 @@ export const createPace = (sliceMs = SLICE_MS): Pace => {
   }
 }
 
-const emptyManifest = ({ random, identity }: RowEngineOptions): RowManifest => ({
-  format: ROWS_FORMAT,
+const emptyManifest = ({ random, identity, format = ROWS_FORMAT }: RowEngineOptions): RowManifest => ({
+  format,
   ...(identity ?? renewedId(undefined, random)),
   flushed: 0,
   runs: [],
@@ -323,6 +327,7 @@ export class RowEngine {
         this.#jobFailure = isParleyError(error)
           ? error
           : storeError('disk-failed', 'a table could not be written', 'see whether the disk is well', error)
+        if (this.#jobFailure.details.reason === 'damaged') return this.#options.onDamage?.(this.#jobFailure)
         this.#options.log.warn('stored rows could not be merged', { error })
         this.#stopRetry = this.#options.timers?.after(RETRY_MS, () => this.#work())
       } finally {
@@ -367,11 +372,11 @@ export class RowEngine {
     const behind = after === undefined ? undefined : `${byteText(after)}\0`
     let from = behind !== undefined && behind > begin ? behind : begin
     let left = limit < 0 ? Number.POSITIVE_INFINITY : limit
-    for (;;) {
+    while (left > 0) {
       const { rows, next } = await this.#span(from, begin, Math.min(left, SCAN_ROWS))
       for (const { key, value } of rows) if (value !== undefined) yield { key: textOf(key), value }
       left -= rows.length
-      if (next === undefined || left <= 0) return
+      if (next === undefined) return
       from = next
     }
   }

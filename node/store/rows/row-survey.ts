@@ -243,7 +243,7 @@ export const surveyRows = async (disk: Disk, visit?: VisitRow): Promise<RowSurve
       if (row.value === undefined) continue
       const key = textOf(row.key)
       rows += 1
-      const kind = key.slice(0, key.indexOf('/') + 1)
+      const kind = key.slice(0, Math.max(0, key.indexOf('/')))
       const counted = kinds.has(kind) || kinds.size < MAX_KINDS ? kind : ''
       kinds.set(counted, (kinds.get(counted) ?? 0) + 1)
       await visit?.(key, row.value)

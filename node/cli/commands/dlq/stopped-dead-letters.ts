@@ -1,6 +1,6 @@
 /**
  * The dead letters of a node that does not run, read from its data directory, which is locked meanwhile. Nothing is changed:
- * a copy is read (store/messages/row-survey.ts). What changes something needs the node.
+ * they are only read (store/messages/row-repair.ts). What changes something needs the node.
  */
 import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -14,7 +14,7 @@ import { createDeadLetterView } from '../../../observe/debug/sources/message-vie
 import { clock } from '../../../platform/platform.ts'
 import { lockDataDirectory } from '../../../store/data-directory.ts'
 import { MESSAGES_FOLDER } from '../../../store/known-stores.ts'
-import { surveyRows } from '../../../store/messages/row-survey.ts'
+import { surveyMessages } from '../../../store/messages/row-repair.ts'
 import { DATA_ROOT, type NodeSelector } from '../../connect/running-nodes.ts'
 
 export const openStoppedDeadLetters = async ({ dataDir, node }: NodeSelector, none: ParleyError) => {
@@ -29,7 +29,7 @@ export const openStoppedDeadLetters = async ({ dataDir, node }: NodeSelector, no
   const lock = await lockDataDirectory(resolve(place))
   const store = createVolatileRowStore('')
   try {
-    const { problem } = await surveyRows(folder, (key, value) => {
+    const { problem } = await surveyMessages(folder, (key, value) => {
       if (key.startsWith(DEAD_LETTERS)) store.later([{ key, value: new Uint8Array(value) }])
     })
     if (problem !== undefined) throw problem

@@ -1,30 +1,35 @@
-/** What `parley store` says of the stored messages, and does with them (node/store/messages/row-survey.ts, row-repair.ts). */
+/** What `parley store` says of the stored messages, and does with them (node/store/messages/row-repair.ts). */
 import { readdir } from 'node:fs/promises'
 import type { ParleyError } from '../../../../protocols/errors.ts'
 import { escapeText } from '../../../observe/log/log-fields.ts'
 import { type CopyVerdict, detectCopy } from '../../../store/files/copy-detection.ts'
 import type { RandomBytes } from '../../../store/journal/replace-log.ts'
-import { type RepairedRows, repairRows } from '../../../store/messages/row-repair.ts'
-import { type RowSurvey, surveyRows } from '../../../store/messages/row-survey.ts'
+import {
+  type MessageSurvey,
+  type RepairedMessages,
+  repairMessages as repair,
+  surveyMessages,
+} from '../../../store/messages/row-repair.ts'
 import { block, count } from './store-facts.ts'
 
 const ASIDE_NAME = /\.damaged(\.\d+)?$/
-/** Keys that are shown to a person; `--json` has up to 100. */
+/** Problems that are told to a person; `--json` has all of them. */
 const MAX_SHOWN = 10
 
 type Lines = (readonly [string, string])[]
 
-const factsOf = (found: RowSurvey, place: CopyVerdict, aside: readonly string[]) => ({
-  id: found.id?.id,
-  formerIds: found.id?.formerIds ?? [],
+const factsOf = (found: MessageSurvey, place: CopyVerdict, aside: readonly string[]) => ({
+  id: found.manifest?.id,
+  formerIds: found.manifest?.formerIds ?? [],
+  /** An earlier version wrote them: they are taken over when the node starts. */
+  isEarlier: found.isEarlier,
   rows: found.rows,
   kinds: found.kinds,
-  badRows: found.badRows,
-  badKeys: found.badKeys,
-  vanished: found.vanished,
-  group: found.sums?.group,
-  /** As the mark says, which may be behind after a power cut. */
-  answered: found.mark.kind === 'whole' ? found.mark.group : undefined,
+  group: found.group,
+  tables: found.tables,
+  lostBlocks: found.lostBlocks,
+  lostGroups: found.lostGroups,
+  problems: found.problems.map(({ message }) => message),
   bytes: found.bytes,
   place,
   aside,
@@ -37,26 +42,28 @@ const PLACES: Record<CopyVerdict, string> = {
   unknown: 'unknown: nothing says where they were, or the file system tells no creation times',
 }
 
-const keysText = (keys: readonly string[], all: number): string =>
-  `${keys.slice(0, MAX_SHOWN).join(', ')}${all > MAX_SHOWN ? ', …' : ''}`
-
-const rowsText = ({ rows, kinds }: Pick<RowSurvey, 'rows' | 'kinds'>): string => {
+const rowsText = ({ rows, kinds }: Pick<MessageSurvey, 'rows' | 'kinds'>): string => {
   if (rows === 0) return 'none'
   return `${rows}: ${kinds.map((one) => `${one.kind === '' ? 'other' : one.kind} ${one.rows}`).join(', ')}`
 }
 
+const lostLines = ({ lostBlocks, lostGroups, problems }: Omit<MessageFacts, 'aside'>): Lines => [
+  ...problems.slice(0, MAX_SHOWN).map((problem): [string, string] => ['damaged', problem]),
+  ...(lostBlocks > 0 ? ([['lost', `${count(lostBlocks, 'part')} of tables`]] as Lines) : []),
+  ...(lostGroups > 0 ? ([['lost', `${count(lostGroups, 'group')} of changes`]] as Lines) : []),
+]
+
 const messagesText = (folder: string, facts: MessageFacts, isNew: boolean): string => {
-  const { id, group, answered, badRows, badKeys, vanished, bytes, place, aside } = facts
+  const { id, group, tables, bytes, place, aside, isEarlier } = facts
+  const unknown = isEarlier
+    ? 'unknown: an earlier version wrote them, and the node takes them over when it starts'
+    : 'unknown'
   const lines: Lines = [
-    ['id', id ?? (isNew ? 'none: nothing was stored yet' : 'unknown')],
-    ['rows', rowsText(facts)],
-    [
-      'groups',
-      `up to ${group ?? 'an unknown one'}; answered up to ${answered ?? 'an unknown one'}, as far as is known`,
-    ],
-    ...(badRows > 0 ? ([['bad', `${count(badRows, 'row')}: ${keysText(badKeys, badRows)}`]] as Lines) : []),
-    ...(vanished > 0 ? ([['vanished', count(vanished, 'row')]] as Lines) : []),
-    ['on disk', count(bytes, 'byte')],
+    ['id', id ?? (isNew ? 'none: nothing was stored yet' : unknown)],
+    ['rows', isEarlier ? unknown : rowsText(facts)],
+    ['groups', `up to ${group}`],
+    ...lostLines(facts),
+    ['on disk', `${count(bytes, 'byte')} in ${count(tables, 'table')} and the log`],
     ['place', PLACES[place]],
     ...(aside.length > 0 ? ([['put aside', `${aside.join(', ')} earlier`]] as Lines) : []),
   ]
@@ -71,34 +78,19 @@ export interface MessagesInspection {
 
 /** Reads all of them, and changes nothing. @throws STA003 where there is no room to look */
 export const inspectMessages = async (folder: string): Promise<MessagesInspection> => {
-  const found = await surveyRows(folder)
+  const found = await surveyMessages(folder)
   const aside = (await readdir(folder)).filter((name) => ASIDE_NAME.test(name)).sort()
   const facts = factsOf(found, await detectCopy(folder), aside)
   return { facts, words: messagesText(folder, facts, found.isNew), problem: found.problem }
 }
 
-const backText = (groups: number | undefined): string =>
-  groups === undefined
-    ? 'nothing says how far they went'
-    : `by ${count(groups, 'group')} of changes that were answered; rows of those are not counted here`
-
-const repairedText = (
-  folder: string,
-  { before, after, aside, badKeys, badRows, vanished, lostGroups }: RepairedRows,
-): string => {
-  if (aside.length === 0 && before.problem === undefined) return 'there is nothing to repair: the messages are whole'
-  const lost =
-    vanished === undefined ? 'nothing says how many' : vanished === 0 ? 'none that is known' : count(vanished, 'row')
+const repairedText = (folder: string, { before, after, aside }: RepairedMessages): string => {
+  if (aside.length === 0) return 'there is nothing to repair: the messages are whole'
   const lines: Lines = [
     ['kept', rowsText(after)],
-    [
-      'dropped',
-      badRows === 0 ? 'none' : `${count(badRows, 'row')} with a wrong checksum: ${keysText(badKeys, badRows)}`,
-    ],
-    ['vanished', lost],
-    ...(lostGroups === 0 ? [] : ([['set back', backText(lostGroups)]] as Lines)),
-    ['was', after.id?.formerIds[0] ?? 'unknown'],
-    ['id', after.id?.id ?? 'unknown'],
+    ...lostLines(factsOf(before, 'same', [])),
+    ['was', after.manifest?.formerIds[0] ?? 'unknown'],
+    ['id', after.manifest?.id ?? 'unknown'],
     ...aside.map((name, i): [string, string] => [i === 0 ? 'put aside' : '', name]),
   ]
   return `repaired the messages in ${escapeText(folder)}\n${block(lines)}
@@ -106,20 +98,13 @@ What is lost is not sent any more, and what was received before may be taken for
 sender, and messages that they did not answer yet may come twice.`
 }
 
-/** @throws STA003 as `repairRows` */
+/** @throws STA003 as node/store/messages/row-repair.ts does */
 export const repairMessages = async (folder: string, random: RandomBytes) => {
-  const done = await repairRows(folder, random)
-  const { after, aside, badKeys, badRows, vanished, lostGroups } = done
+  const done = await repair(folder, random)
+  const { before, after, aside } = done
   const now = factsOf(after, await detectCopy(folder), aside)
-  const facts = {
-    repaired: aside.length > 0,
-    was: after.id?.formerIds[0],
-    badKeys,
-    badRows,
-    vanished,
-    lostGroups,
-    putAside: aside,
-    now,
-  }
+  const { lostBlocks, lostGroups, problems } = factsOf(before, 'same', [])
+  const was = after.manifest?.formerIds[0]
+  const facts = { repaired: aside.length > 0, was, lostBlocks, lostGroups, problems, putAside: aside, now }
   return { facts, words: repairedText(folder, done) }
 }

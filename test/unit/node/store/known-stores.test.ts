@@ -31,7 +31,11 @@ const ALL: All = {
   messages: { id: 'b'.repeat(32) },
   fences: {},
 }
-const FILES = { journal: 'journal/0000000000000001.log', messages: 'messages/db', fences: 'fences/fences.log' } as const
+const FILES = {
+  journal: 'journal/0000000000000001.log',
+  messages: 'messages/rows/mark',
+  fences: 'fences/fences.log',
+} as const
 
 const log = { debug() {}, info() {}, warn() {}, error() {} }
 const open = (dataDir: string, usesJournal = true) =>

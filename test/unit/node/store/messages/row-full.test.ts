@@ -69,7 +69,7 @@ test('it waits longer each time while there is no room, and is closed meanwhile'
     await until('another try', () => waits.length > length)
   }
   assert.deepEqual(
-    waits.map(({ delayMs }) => delayMs).filter((delayMs) => delayMs !== 50),
+    waits.map(({ delayMs }) => delayMs).filter((delayMs) => delayMs >= 1_000),
     [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000],
   )
   assert.equal(given.said.filter(({ level }) => level === 'error').length, 1)
@@ -84,27 +84,30 @@ test('it waits longer each time while there is no room, and is closed meanwhile'
   assert.equal(waits.length, tried)
 })
 
-test('on a full disk a store is opened as full, a new one and one with rows, and goes on once there is room', {
+test('on a full disk a new store is opened as full, and goes on once there is room; one with rows is read', {
   skip,
   timeout: TIMEOUT_MS,
 }, async (t) => {
   const disk = createSmallDisk()
   t.after(() => disk.remove())
-  let id: string | undefined
-  for (const before of [undefined, '1']) {
-    await disk.fill()
-    const store = await openRowStore(join(disk.path, 'messages'), deps())
-    assert.equal(store.state(), 'full')
-    assert.throws(() => store.id, { code: 'STA003', details: { reason: 'disk-full' } })
-    assert.equal(reasonOf(await failureOf(store.commit([put('a', '2')]))), 'disk-full')
-    assert.equal(reasonOf(await failureOf(store.get('a'))), 'disk-full')
-    await disk.makeRoom()
-    await until('the store goes on', () => store.state() === 'open', 20_000)
-    const row = await store.get('a')
-    assert.equal(row && Buffer.from(row).toString(), before)
-    id ??= store.id
-    assert.equal(store.id, id)
-    await store.commit([put('a', '1')])
-    await store.close()
-  }
+  const folder = join(disk.path, 'messages')
+  await disk.fill()
+  const store = await openRowStore(folder, deps())
+  assert.equal(store.state(), 'full')
+  assert.throws(() => store.id, { code: 'STA003', details: { reason: 'disk-full' } })
+  assert.equal(reasonOf(await failureOf(store.commit([put('a', '2')]))), 'disk-full')
+  assert.equal(reasonOf(await failureOf(store.get('a'))), 'disk-full')
+  await disk.makeRoom()
+  await until('the store goes on', () => store.state() === 'open', 20_000)
+  assert.equal(await store.get('a'), undefined)
+  await store.commit([put('a', '1')])
+  const { id } = store
+  await store.close()
+
+  await disk.fill()
+  const again = await openRowStore(folder, deps())
+  assert.deepEqual([again.id, again.state()], [id, 'open'])
+  const row = await again.get('a')
+  assert.equal(row && Buffer.from(row).toString(), '1')
+  await again.close()
 })

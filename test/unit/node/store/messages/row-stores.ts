@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { cp, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { timers } from '../../../../../node/platform/platform.ts'
-import type { RowOpenDeps } from '../../../../../node/store/messages/row-open.ts'
+import type { RowSessionDeps } from '../../../../../node/store/messages/row-session.ts'
 import { openRowStore } from '../../../../../node/store/messages/row-store.ts'
 import type { RowChange, RowStore } from '../../../../../protocols/delivery/store/row-storage.ts'
 
@@ -13,7 +13,7 @@ export interface Said {
 }
 
 /** What a node gives to its store; `said` is its log. */
-export const deps = (options: Partial<RowOpenDeps> = {}): RowOpenDeps & { readonly said: Said[] } => {
+export const deps = (options: Partial<RowSessionDeps> = {}): RowSessionDeps & { readonly said: Said[] } => {
   const said: Said[] = []
   const note = (level: Said['level']) => (message: string) => void said.push({ level, message })
   const log = { error: note('error'), warn: note('warn'), info: note('info') }

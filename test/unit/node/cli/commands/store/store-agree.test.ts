@@ -63,6 +63,13 @@ const flipped = async (path: string): Promise<void> => {
   await writeFile(path, bytes)
 }
 
+/** In the first record; behind the last one there are zeros, which mean nothing. */
+const damaged = async (path: string): Promise<void> => {
+  const bytes = await readFile(path)
+  bytes[90] = (bytes[90] ?? 0) ^ 0xff
+  await writeFile(path, bytes)
+}
+
 type Damage = (path: string) => Promise<void>
 /** `left`: records that it has at last, the number or fewer. */
 const REFUSED: readonly [name: string, damage: Damage, helps: 'repair' | 'accept-loss', left: number][] = [
@@ -72,8 +79,10 @@ const REFUSED: readonly [name: string, damage: Damage, helps: 'repair' | 'accept
   ['journal/mark', gone, 'accept-loss', RECORDS],
   ['journal/founding.json', gone, 'repair', RECORDS],
   ['journal/founding.json', half, 'repair', RECORDS],
-  ['messages/db', gone, 'repair', RECORDS],
-  ['messages/db/CURRENT', flipped, 'repair', RECORDS],
+  ['messages/rows', gone, 'accept-loss', RECORDS],
+  ['messages/rows/0000000000000001.log', gone, 'repair', RECORDS],
+  ['messages/rows/0000000000000001.log', damaged, 'repair', RECORDS],
+  ['messages/rows/mark', gone, 'repair', RECORDS],
   ['fences/fences.log', gone, 'accept-loss', RECORDS],
   ['fences/fences.log', half, 'accept-loss', RECORDS],
   ['fences/mark', gone, 'accept-loss', RECORDS],
@@ -102,8 +111,7 @@ for (const [name, damage, helps, left] of REFUSED)
 const HARMLESS: readonly [name: string, damage: Damage][] = [
   ['journal/mark', flipped],
   ['journal/place.json', empty],
-  ['messages/mark', flipped],
-  ['messages/db/LOG', gone],
+  ['messages/rows/mark', flipped],
   ['fences/mark', flipped],
   ['proof/proof.json', flipped],
   ['stores.json', flipped],

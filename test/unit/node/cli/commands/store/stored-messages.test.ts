@@ -1,7 +1,7 @@
 /** `parley store` on stored messages: what it says of them, that it changes nothing by looking, and what repair does. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { cp, readdir, rm, stat } from 'node:fs/promises'
+import { cp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { acknowledgeMove } from '../../../../../../node/cli/commands/store/store-moved.ts'
@@ -11,12 +11,11 @@ import { exitCodeOf } from '../../../../../../node/cli/output/exit-codes.ts'
 import { openFolder } from '../../../../../../node/store/files/disk.ts'
 import { MESSAGES_FOLDER } from '../../../../../../node/store/known-stores.ts'
 import { openLogStore } from '../../../../../../node/store/log/log-store.ts'
-import { openLevelDb } from '../../../../../../node/store/messages/level-db.ts'
 import { openRowStore } from '../../../../../../node/store/messages/row-store.ts'
 import { loadIdentity } from '../../../../../../node/trust/identity.ts'
 import { isParleyError, type ParleyError } from '../../../../../../protocols/errors.ts'
 import { testFolder } from '../../../../../support/folder.ts'
-import { deps, put } from '../../../store/messages/row-stores.ts'
+import { deps, flip, put } from '../../../store/messages/row-stores.ts'
 
 /** The data directory of a node that stored some messages and was stopped. */
 const stopped = async (t: TestContext): Promise<{ dataDir: string; messages: string; id: string }> => {
@@ -46,58 +45,54 @@ const run = async (t: TestContext, command: () => Promise<void>): Promise<{ out:
   }
 }
 
-const spoil = async (messages: string, key: string): Promise<void> => {
-  const level = await openLevelDb(join(messages, 'db'), { create: false })
-  await level.put(key, new Uint8Array(9))
-  await level.close()
+/** Of the group that put `out/3`, in the log. */
+const spoil = async (messages: string): Promise<void> => {
+  const rows = join(messages, 'rows')
+  const log = join(rows, (await readdir(rows)).find((name) => name.endsWith('.log')) ?? '')
+  const bytes = await readFile(log)
+  await flip(log, bytes.indexOf('out/3'))
 }
 
 test('verify counts the messages by kind, says how far they go, and changes nothing', async (t) => {
   const { dataDir, messages, id } = await stopped(t)
-  const db = join(messages, 'db')
+  const db = join(messages, 'rows')
   const times = async () =>
     Promise.all((await readdir(db)).sort().map(async (name) => [name, (await stat(join(db, name))).mtimeMs]))
   const before = await times()
   const { out, error } = await run(t, () => verifyStore({ dataDir }))
   assert.equal(error, undefined)
-  for (const part of ['no journal', id, '10: in-seen 5, out 5', 'up to 6; answered up to 6', 'the same', 'all is well'])
+  for (const part of ['no journal', id, '10: in-seen 5, out 5', 'up to 5', 'the same', 'all is well'])
     assert.ok(out.includes(part), `${part} in ${out}`)
   const facts = JSON.parse((await run(t, () => verifyStore({ dataDir, json: true }))).out)
-  const { rows, kinds, badRows, vanished, group, answered, place } = facts.messages
-  assert.deepEqual([facts.problems, rows, badRows, vanished, group, answered, place], [[], 10, 0, 0, 6, 6, 'same'])
+  const { rows, kinds, lostBlocks, lostGroups, group, place } = facts.messages
+  assert.deepEqual([facts.problems, rows, lostBlocks, lostGroups, group, place], [[], 10, 0, 0, 5, 'same'])
   assert.deepEqual(kinds, [
     { kind: 'in-seen', rows: 5 },
     { kind: 'out', rows: 5 },
   ])
   assert.deepEqual(await times(), before)
-  assert.deepEqual((await readdir(messages)).sort(), ['db', 'mark', 'place.json'])
+  assert.deepEqual((await readdir(messages)).sort(), ['place.json', 'rows'])
 })
 
-test('verify tells of damaged messages and exits 1; repair keeps the rest, tells the key, and there is nothing more to do', async (t) => {
+test('verify tells of damaged messages and exits 1; repair keeps the rest, says what is lost, and there is nothing more to do', async (t) => {
   const { dataDir, messages, id } = await stopped(t)
-  await spoil(messages, 'out/3')
+  await spoil(messages)
   const bad = await run(t, () => verifyStore({ dataDir }))
-  assert.match(bad.out, /bad +1 row: out\/3/)
-  assert.match(bad.error?.message ?? '', /stored messages are damaged: 1 row with a wrong checksum/)
+  assert.match(bad.out, /lost +1 group of changes/)
+  assert.match(bad.error?.message ?? '', /the log is damaged: 0000000000000001\.log at byte \d+/)
   assert.match(bad.error?.hint ?? '', /parley store repair/)
   assert.equal(exitCodeOf(bad.error), 1)
   const facts = JSON.parse((await run(t, () => verifyStore({ dataDir, json: true }))).out)
-  assert.deepEqual([facts.problems[0].part, facts.messages.badKeys], ['messages', ['out/3']])
+  assert.deepEqual([facts.problems[0].part, facts.messages.lostGroups], ['messages', 1])
   const { out, error } = await run(t, () => repairStoppedStore({ dataDir }))
   assert.equal(error, undefined)
-  for (const part of [
-    '9: in-seen 5, out 4',
-    '1 row with a wrong checksum: out/3',
-    `was          ${id}`,
-    'db.damaged',
-    'mark.damaged',
-  ])
+  for (const part of ['8: in-seen 4, out 4', '1 group of changes', `was          ${id}`, 'rows.damaged'])
     assert.ok(out.includes(part), `${part} in ${out}`)
   const again = JSON.parse((await run(t, () => repairStoppedStore({ dataDir, json: true }))).out)
-  assert.deepEqual([again.repaired, again.messages.repaired, again.messages.now.rows], [false, false, 9])
+  assert.deepEqual([again.repaired, again.messages.repaired, again.messages.now.rows], [false, false, 8])
   const now = await run(t, () => verifyStore({ dataDir }))
   assert.equal(now.error, undefined)
-  assert.match(now.out, /put aside +db\.damaged, mark\.damaged earlier/)
+  assert.match(now.out, /put aside +rows\.damaged earlier/)
 })
 
 test('a node with a journal and messages has both looked at and repaired, and called moved', async (t) => {
@@ -115,7 +110,7 @@ test('a node with a journal and messages has both looked at and repaired, and ca
   const store = await openRowStore(join(copy, MESSAGES_FOLDER), deps())
   assert.equal(store.id, id)
   await store.close()
-  await rm(join(copy, MESSAGES_FOLDER, 'mark'))
+  await rm(join(copy, MESSAGES_FOLDER, 'rows', 'mark'))
   const { out } = await run(t, () => repairStoppedStore({ dataDir: copy }))
   assert.match(out, /there is nothing to repair: the journal is whole\nrepaired the messages in/)
 })
