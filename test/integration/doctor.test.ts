@@ -175,17 +175,9 @@ describe('parley doctor', { timeout: LIMIT_MS }, () => {
   it('names what is wrong with Node and with what the system gives it', async () => {
     const shim = (code: string): string[] => ['--import', `data:text/javascript,${encodeURIComponent(code)}`]
     const version = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '25.1.0' } })`
-    const noNative = `import { registerHooks } from 'node:module'
-      registerHooks({ resolve(name, context, next) {
-        if (name === 'node-gyp-build') throw new Error('no native build for this platform')
-        return next(name, context)
-      } })`
     const heap = ['--max-old-space-size=900000000']
     await Promise.all([
       finds(STOPPED, ['node', 'warn', /Node 25\.1\.0/, /use Node 22 or 24/], { nodeOptions: shim(version) }),
-      finds(STOPPED, ['native store', 'fail', /no native build/, /install the package again/], {
-        nodeOptions: shim(noNative),
-      }),
       finds(STOPPED, ['memory', 'warn', /the heap may grow to \d+ MiB/, /--max-old-space-size=\d+/], {
         nodeOptions: heap,
       }),

@@ -4,7 +4,7 @@
  */
 import { escapeText } from '../../observe/log/log-fields.ts'
 import { EXIT } from '../output/exit-codes.ts'
-import { type CheckVerdict, type DoctorCheck, runCheck, skipped, type TimedFinding } from './check-finding.ts'
+import { type CheckVerdict, type DoctorCheck, runCheck, type TimedFinding } from './check-finding.ts'
 import { type DoctorOptions, type DoctorSubject, subjectsOf } from './doctor-subject.ts'
 
 /** Of one check. The visits take longest: a dial, admission, and the comparison of directories. */
@@ -14,12 +14,9 @@ const VISIT_MS = 10_000
 const ALL_MS = 15_000
 const LEAST_MS = 1_000
 
-/** It brings the native store with it, which may be what is wrong. */
 const STORES: DoctorCheck = {
   name: 'stores',
   async run(subject, signal) {
-    const { nativeProblem } = await import('./process-checks.ts')
-    if (nativeProblem() !== undefined) return [skipped('stores', 'the native store has to be there first')]
     const { checkStores } = await import('./store-check.ts')
     return checkStores(subject, signal)
   },

@@ -1,6 +1,5 @@
-/** What `parley doctor` says of Node, of the native part of the store, and of what the system lets a process have. */
+/** What `parley doctor` says of Node, and of what the system lets a process have. */
 import { readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { totalmem } from 'node:os'
 import { constrainedMemory } from 'node:process'
 import { getHeapStatistics } from 'node:v8'
@@ -10,11 +9,11 @@ import { type DoctorCheck, fail, messageOf, ok, skipped, warn } from './check-fi
 const MIB = 1024 * 1024
 /** Releases that are looked after for long, and that this is tested with. */
 const TESTED = [22, 24]
-/** Files of a node beside its connections: stores, LevelDB, libuv, standard streams. */
+/** Files of a node beside its connections: stores, libuv, standard streams. */
 const OWN_FILES = 128
 /** Below it not even the store and a few peers find room. */
 const LEAST_FILES = 64
-/** What a process needs beside its JavaScript heap: code, buffers of sockets, LevelDB. */
+/** What a process needs beside its JavaScript heap: code, buffers of sockets. */
 const BESIDE_HEAP_BYTES = 96 * MIB
 
 const inMib = (bytes: number): string => `${Math.round(bytes / MIB)} MiB`
@@ -28,16 +27,6 @@ const node: DoctorCheck = {
     if (TESTED.includes(major)) return [ok('node', seen)]
     return [warn('node', `${seen}, which this is not tested with`, `use Node ${TESTED.join(' or ')}`)]
   },
-}
-
-/** Why the native part of the store cannot be loaded. By require: it fails at once, and in no module that imports it. */
-export const nativeProblem = (): string | undefined => {
-  try {
-    createRequire(import.meta.url)('classic-level')
-    return undefined
-  } catch (error) {
-    return messageOf(error).split('\n', 1)[0]
-  }
 }
 
 const QUIC: string = '@chainsafe/libp2p-quic'
@@ -55,22 +44,6 @@ const quic: DoctorCheck = {
       const [first = ''] = messageOf(error).split('\n', 1)
       return [fail('QUIC', `${wanted} needs ${QUIC}: ${first}`, `npm install ${QUIC}, or use /tcp addresses`)]
     }
-  },
-}
-
-const native: DoctorCheck = {
-  name: 'native store',
-  run() {
-    const problem = nativeProblem()
-    if (problem === undefined)
-      return [ok('native store', `classic-level is loaded (${process.platform} ${process.arch})`)]
-    return [
-      fail(
-        'native store',
-        `classic-level cannot be loaded on ${process.platform} ${process.arch}: ${problem}`,
-        'install the package again on this machine: node_modules of another system do not do',
-      ),
-    ]
   },
 }
 
@@ -113,4 +86,4 @@ const memory: DoctorCheck = {
   },
 }
 
-export const PROCESS_CHECKS: readonly DoctorCheck[] = [node, native, quic, files, memory]
+export const PROCESS_CHECKS: readonly DoctorCheck[] = [node, quic, files, memory]

@@ -142,7 +142,7 @@ class FencesOnDisk implements FenceStore {
     await file.sync()
     await this.#disk.syncNames()
     this.#sequence = header.sequence
-    this.#tail = { file, segment: { name: FENCE_FILE, header, reach: 0 }, end, size: end, crc, isSealed }
+    this.#tail = { file, segment: { name: FENCE_FILE, header, reach: 0, bytes: 0 }, end, size: end, crc, isSealed }
     if (this.#mark !== undefined) {
       this.#mark.note(positionOf(this.#tail))
       if (!isSealed) this.#sealLater()
@@ -195,7 +195,7 @@ class FencesOnDisk implements FenceStore {
     const end = LOG_HEADER_BYTES + frame.bytes.length
     this.#tail = {
       file,
-      segment: { name: FENCE_FILE, header, reach: 0 },
+      segment: { name: FENCE_FILE, header, reach: 0, bytes: 0 },
       end,
       size: end,
       crc: frame.crc,

@@ -27,7 +27,17 @@ import {
 } from './log-frames.ts'
 import { openLogMarker } from './log-marker.ts'
 import { hex, type LogReader, type LogSegments, readSegments, storeError } from './log-segments.ts'
-import { appendFrame, createLogFile, type LogTail, makeRoom, positionOf, removeUnfinishedFile } from './log-tail.ts'
+import {
+  appendFrame,
+  beginLogFile,
+  createSpareFile,
+  type LogTail,
+  makeRoom,
+  positionOf,
+  removeUnfinishedFile,
+  type SpareFile,
+} from './log-tail.ts'
+import { createOldFiles, type OldFiles, removeOldFiles } from './old-files.ts'
 
 const DEFAULT_SEGMENT_BYTES = 8 * 1024 * 1024
 /** Longer than what lies between two batches of a group at its limit: a seal among them is two syncs for nothing. */
@@ -76,6 +86,8 @@ export interface AppendLog {
   append(record: FrameBuffer, reach: number): Promise<void>
   /** Begins another segment: what is appended next is in it. @throws as `append` */
   roll(): Promise<void>
+  /** Makes the file of the next segment, so that `roll` has less to wait for. */
+  prepare(): void
   /** Removes segments that hold nothing above this number; those that the disk does not let go are tried again. */
   prune(upTo: number): Promise<void>
   /** Why nothing is taken any more. */
@@ -110,6 +122,7 @@ class SegmentedLog implements AppendLog {
   readonly #disk: Disk
   readonly #owner: LogOwner
   readonly #options: AppendLogOptions
+  readonly #segmentBytes: number
   readonly #found: LogSegments
   readonly #mark: Awaited<ReturnType<typeof openLogMarker>>
   readonly #counts: Counts
@@ -118,6 +131,9 @@ class SegmentedLog implements AppendLog {
   #stopWaiting: Stop | undefined
   #broken: ParleyError | undefined
   #closed = false
+  #spare: Promise<SpareFile> | undefined
+  readonly #old: OldFiles
+  readonly #lettingGo = new Set<Promise<void>>()
 
   constructor(given: {
     disk: Disk
@@ -130,6 +146,8 @@ class SegmentedLog implements AppendLog {
     this.#disk = given.disk
     this.#owner = given.owner
     this.#options = given.options
+    this.#old = createOldFiles(given.disk, given.options.timers)
+    this.#segmentBytes = given.options.segmentBytes ?? DEFAULT_SEGMENT_BYTES
     this.#found = given.found
     this.#mark = given.mark
     this.#tail = given.tail
@@ -144,8 +162,9 @@ class SegmentedLog implements AppendLog {
 
   append(record: FrameBuffer, reach: number): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#tail.end >= (this.#options.segmentBytes ?? DEFAULT_SEGMENT_BYTES)) await this.#roll()
+      if (this.#tail.end >= this.#segmentBytes) await this.#roll()
       await this.#put(this.#tail, record, reach)
+      if (this.#tail.end >= this.#segmentBytes / 2 && this.#options.roomBytes !== undefined) this.prepare()
     })
   }
 
@@ -171,6 +190,8 @@ class SegmentedLog implements AppendLog {
     this.#stopWaiting?.()
     this.#busy = this.#busy.then(async () => {
       await this.#seal()
+      await this.#dropSpare()
+      await Promise.all([...this.#lettingGo, this.#old.close()])
       await this.#mark.close(this.#broken === undefined)
       await this.#tail.file.close()
     })
@@ -212,9 +233,10 @@ class SegmentedLog implements AppendLog {
 
   async #roll(): Promise<void> {
     const { segments } = this.#found
-    const next = await createLogFile(
-      this.#disk,
-      {
+    const spare = await this.#takeSpare()
+    let next: LogTail
+    try {
+      next = await beginLogFile(spare, {
         format: LOG_FORMAT,
         sequence: this.sequence() + 1,
         salt: this.#options.random(SALT_BYTES),
@@ -222,25 +244,52 @@ class SegmentedLog implements AppendLog {
         previous: this.#tail.crc,
         marked: this.#mark.isThere(),
         before: Math.max(...segments.map(({ reach }) => reach)),
-      },
-      this.#options.roomBytes ?? 0,
-    )
-    try {
+      })
       await this.#put(next, frameOf(this.#owner.carry()), 0)
     } catch (error) {
-      await removeUnfinishedFile(this.#disk, next)
+      await removeUnfinishedFile(this.#disk, { file: spare.file, segment: spare })
       throw error
     }
     const old = this.#tail
+    old.segment.bytes = old.end
     this.#tail = next
     segments.push(next.segment)
-    await this.#letGo(old)
+    const letting = this.#letGo(old)
+    this.#lettingGo.add(letting)
+    void letting.then(() => this.#lettingGo.delete(letting))
+  }
+
+  prepare(): void {
+    if (this.#spare !== undefined || this.#closed) return
+    this.#spare = createSpareFile(this.#disk, this.sequence() + 1, this.#options.roomBytes ?? 0)
+    // Whoever needs it makes another one.
+    this.#spare.catch(() => {})
+  }
+
+  async #takeSpare(): Promise<SpareFile> {
+    const spare = this.#spare
+    this.#spare = undefined
+    try {
+      if (spare !== undefined) return await spare
+    } catch (error) {
+      if (isParleyError(error)) throw error
+    }
+    return createSpareFile(this.#disk, this.sequence() + 1, this.#options.roomBytes ?? 0)
+  }
+
+  /** A file that says nothing is removed by the next opening too. */
+  async #dropSpare(): Promise<void> {
+    const spare = await this.#spare?.catch(() => undefined)
+    this.#spare = undefined
+    if (spare === undefined) return
+    await spare.file.close().catch(() => {})
+    await this.#disk.remove(spare.name).catch(() => {})
   }
 
   /** Zeros that are not needed are given back, where the disk lets it. */
   async #letGo({ file, end, size }: LogTail): Promise<void> {
     if (size > end) await file.truncate(end).catch(() => {})
-    await file.close()
+    await file.close().catch(() => {})
   }
 
   /**
@@ -251,10 +300,9 @@ class SegmentedLog implements AppendLog {
     const { segments } = this.#found
     const needed = segments.findIndex(({ reach }, i) => reach > upTo || i === segments.length - 1)
     try {
-      for (const { name } of segments.slice(0, needed)) {
-        await this.#disk.remove(name)
+      for (const { name, bytes } of segments.slice(0, needed)) {
+        await this.#old.remove(name, bytes)
         segments.shift()
-        await this.#disk.syncNames()
       }
     } catch {
       this.#counts.kept += 1
@@ -295,6 +343,7 @@ class SegmentedLog implements AppendLog {
  */
 export const openAppendLog = async (disk: Disk, owner: LogOwner, options: AppendLogOptions): Promise<AppendLog> => {
   const { random, roomBytes = 0 } = options
+  await removeOldFiles(disk)
   const found = await readSegments(disk, owner)
   if (found.problem !== undefined) throw found.problem
   if (found.begun !== undefined) {
@@ -317,7 +366,7 @@ export const openAppendLog = async (disk: Disk, owner: LogOwner, options: Append
       marked: mark.isThere(),
       before: 0,
     }
-    const tail = await createLogFile(disk, header, roomBytes)
+    const tail = await beginLogFile(await createSpareFile(disk, 1, roomBytes), header)
     found.segments.push(tail.segment)
     return new SegmentedLog({ disk, owner, options, found, mark, tail })
   }

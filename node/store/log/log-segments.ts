@@ -35,6 +35,8 @@ export interface LogSegment {
   readonly header: LogFileHeader
   /** Highest number of what is in it. */
   reach: number
+  /** Of the file. */
+  bytes: number
 }
 
 export interface LogSegments {
@@ -110,7 +112,12 @@ export const readSegments = async (disk: Disk, reader: LogReader): Promise<LogSe
   let crcAtMark: number | undefined
   let [isSealed, wasMarked] = [true, false]
   const readOne = (name: string, bytes: Uint8Array, isLast: boolean): void => {
-    const segment: LogSegment = { name, header: headerOf(name, bytes, segments.at(-1), crc), reach: 0 }
+    const segment: LogSegment = {
+      name,
+      header: headerOf(name, bytes, segments.at(-1), crc),
+      reach: 0,
+      bytes: bytes.length,
+    }
     const isMarked = segment.header.sequence === marked?.sequence
     const frames = readFrames(bytes, segment.header, isMarked ? marked.end : undefined)
     if (isMarked) crcAtMark = frames.crcAt

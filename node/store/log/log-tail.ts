@@ -35,7 +35,7 @@ export const positionOf = ({ segment: { header }, end, crc }: LogTail): LogPosit
 /** Removes a file that was begun in vain. @throws STA003 `broken`: it would be taken for a part of the log */
 export const removeUnfinishedFile = async (
   disk: Disk,
-  { file, segment: { name } }: Pick<LogTail, 'file' | 'segment'>,
+  { file, segment: { name } }: { readonly file: DiskFile; readonly segment: Pick<LogSegment, 'name'> },
 ): Promise<void> => {
   await file.close().catch(() => {})
   await disk.remove(name).catch((cause: unknown) => {
@@ -43,28 +43,40 @@ export const removeUnfinishedFile = async (
   })
 }
 
-/** A new file, with its header on the disk. @throws what the disk says; STA003 `broken` */
-export const createLogFile = async (disk: Disk, header: LogFileHeader, roomBytes: number): Promise<LogTail> => {
-  const segment: LogSegment = { name: segmentName(header.sequence), header, reach: 0 }
-  const file = await disk.create(segment.name)
-  const tail = {
-    file,
-    segment,
-    end: LOG_HEADER_BYTES,
-    size: LOG_HEADER_BYTES,
-    crc: header.previous,
-    isSealed: true,
-  }
+/** A file that is going to be the next one of a log: its name and its room are durable, and it says nothing yet. */
+export interface SpareFile {
+  readonly file: DiskFile
+  readonly name: string
+  readonly size: number
+}
+
+/** @param roomBytes zeros that it begins with @throws what the disk says; STA003 `broken` */
+export const createSpareFile = async (disk: Disk, sequence: number, roomBytes: number): Promise<SpareFile> => {
+  const name = segmentName(sequence)
+  const file = await disk.create(name)
   try {
-    await file.write(encodeHeader(header), 0)
-    await makeRoom(tail, roomBytes)
+    if (roomBytes > 0) await file.write(new Uint8Array(roomBytes), 0)
     await file.sync()
     await disk.syncNames()
   } catch (error) {
-    await removeUnfinishedFile(disk, { file, segment })
+    await removeUnfinishedFile(disk, { file, segment: { name } })
     throw error
   }
-  return tail
+  return { file, name, size: roomBytes }
+}
+
+/** A file with its header on the disk. @throws what the disk says */
+export const beginLogFile = async ({ file, name, size }: SpareFile, header: LogFileHeader): Promise<LogTail> => {
+  file.writeNow(encodeHeader(header), 0)
+  await file.sync()
+  return {
+    file,
+    segment: { name, header, reach: 0, bytes: 0 },
+    end: LOG_HEADER_BYTES,
+    size: Math.max(size, LOG_HEADER_BYTES),
+    crc: header.previous,
+    isSealed: true,
+  }
 }
 
 /** Zeros behind the frames. A disk that has no room for them is told by the next frame. @param roomBytes 0: none */

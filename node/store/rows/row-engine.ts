@@ -26,6 +26,8 @@ import { byteText, RowWriter, rowBytes, textOf, varintBytes } from './table-form
 import { TableReader } from './table-reader.ts'
 import { type Pace, TableSet } from './table-set.ts'
 
+/** What opening found in the log becomes a table where it is this much, so that the next one reads less. */
+const FIRST_LOG_BYTES = 64 * 1024
 const SCAN_ROWS = 512
 const SCAN_BYTES = 1024 * 1024
 const RETRY_MS = 1_000
@@ -76,7 +78,7 @@ export interface RowEngineCounts {
   readonly syncs: number
 }
 
-const SLICE_MS = 4
+const SLICE_MS = 2
 
 /** By the clock of this process. */
 export const createPace = (sliceMs = SLICE_MS): Pace => {
@@ -187,6 +189,8 @@ export class RowEngine {
       if (found === undefined) await log.append(manifestRecord(set.manifest), 0)
       else if (options.isRenewed === true) await set.rename(renewedId(found, options.random))
       await log.prune(set.manifest.flushed)
+      // Without room for it the next one reads it again.
+      if (engine.#logged >= FIRST_LOG_BYTES) await engine.#freeze().catch(() => {})
       engine.#work()
       return engine
     } catch (error) {
@@ -254,7 +258,8 @@ export class RowEngine {
   }
 
   async #write(rows: RowWrites): Promise<void> {
-    if (this.#isFull()) await this.#freeze()
+    if (this.#isFull(1)) await this.#freeze()
+    else if (this.#isFull(0.5)) this.#log.prepare()
     const group = this.#group + 1
     const keys: string[] = []
     let size = 1 + varintBytes(group)
@@ -287,9 +292,9 @@ export class RowEngine {
     return this.#frozen?.has(key) === true || this.#set.mayHave(key)
   }
 
-  #isFull(): boolean {
+  #isFull(share: number): boolean {
     const { memoryBytes = DEFAULT_BYTES.memoryBytes, logBytes = DEFAULT_BYTES.logBytes } = this.#options
-    return this.#memory.bytes >= memoryBytes || this.#logged >= logBytes
+    return this.#memory.bytes >= share * memoryBytes || this.#logged >= share * logBytes
   }
 
   /** What is in memory becomes a table, and other rows gather. Waits for the one before. */

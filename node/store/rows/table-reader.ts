@@ -13,7 +13,7 @@ import { storeError } from '../log/log-segments.ts'
 import type { RowSource } from './merged-rows.ts'
 import type { TableRef } from './row-manifest.ts'
 import { BLOCK, BlockIndex, type FramePlace, KeyFilter, RowReader } from './table-format.ts'
-import { tableName } from './table-writer.ts'
+import { tableName, type WrittenTable } from './table-writer.ts'
 
 const MAX_OPEN = 64
 export const CACHE_BYTES = 4 * 1024 * 1024
@@ -116,6 +116,12 @@ export class TableReader {
     } catch (error) {
       throw isParleyError(error) ? damagedTable(ref, `has something else at byte ${place.at}`, error) : error
     }
+  }
+
+  /** A table that was just written: nothing of it has to be read. */
+  adopt({ ref, index, filter }: WrittenTable): void {
+    this.#indexes.set(ref.number, index)
+    this.#filters.set(ref.number, filter)
   }
 
   async index(ref: TableRef): Promise<BlockIndex> {

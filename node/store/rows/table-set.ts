@@ -209,8 +209,10 @@ export class TableSet {
     let writer: TableWriter | undefined
     const end = async (last: string): Promise<void> => {
       if (writer === undefined) return
-      const ref = await writer.finish()
+      const table = await writer.finish()
+      const { ref } = table
       writer = undefined
+      this.#options.tables.adopt(table)
       written.push(ref)
       await onTable?.(ref, last)
     }

@@ -17,6 +17,13 @@ export interface TableWriterOptions {
   readonly upTo: number
 }
 
+/** What was written, and what a reader of it needs. */
+export interface WrittenTable {
+  readonly ref: TableRef
+  readonly index: BlockIndex
+  readonly filter: KeyFilter
+}
+
 export class TableWriter {
   readonly #disk: Disk
   readonly #options: TableWriterOptions
@@ -107,15 +114,17 @@ export class TableWriter {
   }
 
   /** Resolves once the file is durable; its name is not yet. */
-  async finish(): Promise<TableRef> {
+  async finish(): Promise<WrittenTable> {
     this.#endBlock()
-    const filter = this.#frame(KeyFilter.encode(this.#hashes, this.#rows))
-    const index = this.#frame(BlockIndex.encode(this.#blocks))
+    const filterPayload = KeyFilter.encode(this.#hashes, this.#rows)
+    const indexPayload = BlockIndex.encode(this.#blocks)
+    const filter = this.#frame(filterPayload)
+    const index = this.#frame(indexPayload)
     await this.flush()
     await this.#file.sync()
     await this.#file.close()
     const { number, salt, upTo } = this.#options
-    return {
+    const ref: TableRef = {
       number,
       salt,
       upTo,
@@ -128,6 +137,7 @@ export class TableWriter {
       last: this.#last,
       from: undefined,
     }
+    return { ref, index: new BlockIndex(indexPayload), filter: new KeyFilter(filterPayload) }
   }
 
   /** Nothing of it is left, where the disk lets it. */

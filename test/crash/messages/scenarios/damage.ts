@@ -56,7 +56,7 @@ const flipped = (name: string, ending: RegExp): Damage => ({
 
 export const DAMAGES: readonly Damage[] = [
   flipped('flip-log', /\.log$/),
-  flipped('flip-table', /\.(ldb|sst)$/),
+  flipped('flip-table', /\.table$/),
   {
     name: 'cut-log',
     async do(folder, random) {
@@ -71,7 +71,7 @@ export const DAMAGES: readonly Damage[] = [
   {
     name: 'remove-table',
     async do(folder) {
-      const table = await biggest(folder, /\.(ldb|sst)$/)
+      const table = await biggest(folder, /\.table$/)
       if (table === undefined) return undefined
       await rm(table.path)
       return `a table of ${table.size} bytes removed`
@@ -89,18 +89,18 @@ export const DAMAGES: readonly Damage[] = [
 ]
 
 interface Mended {
-  readonly badRows: number
-  readonly vanished: number | undefined
-  /** Groups of changes; undefined: nothing tells. */
-  readonly lostGroups: number | undefined
+  readonly lostBlocks: number
+  /** Groups of changes that are known to be missing. */
+  readonly lostGroups: number
+  readonly problems: readonly string[]
   readonly was: string | undefined
   readonly id: string | undefined
 }
 
 const readMended = (out: string): Mended => {
   const { messages } = JSON.parse(out)
-  const { badRows, vanished, lostGroups, was, now } = messages
-  return { badRows, vanished, lostGroups, was, id: now?.id }
+  const { lostBlocks, lostGroups, problems, was, now } = messages
+  return { lostBlocks, lostGroups, problems, was, id: now?.id }
 }
 
 export interface DamagePlan {
@@ -139,7 +139,7 @@ export const damaged =
     await send('b', HELD)
     await party.kill()
 
-    const done = await damage.do(join(party.dataDir, 'messages', 'db'), stage.random)
+    const done = await damage.do(join(party.dataDir, 'messages', 'rows'), stage.random)
     if (done === undefined) throw new Error('there is nothing of the kind to damage')
     const refusal = await refusalOf(party)
     if (refusal === undefined) violations.push('it started')
@@ -148,7 +148,7 @@ export const damaged =
     const { wrong: troubles, told } = refusal === undefined ? { wrong: [], told: undefined } : await mend(party.dataDir)
     violations.push(...troubles)
     stage.say(
-      `${damage.name}: ${done}; ${told?.badRows} bad, ${told?.vanished ?? 'unknown'} vanished, ${told?.lostGroups ?? 'unknown'} groups lost`,
+      `${damage.name}: ${done}; ${told?.lostBlocks} blocks and ${told?.lostGroups} groups lost; ${told?.problems.join('; ')}`,
     )
 
     if (!party.isThere) await party.start()
@@ -166,8 +166,8 @@ export const damaged =
             mayBeInParts: (stream) => isBefore(stream) && !isHeld(stream),
           },
     )
-    // What was lost is told, as rows or as groups of them, or that nothing tells.
-    const isTold = told === undefined || told.vanished !== 0 || told.lostGroups !== 0 || told.badRows > 0
+    // What was lost is told; how much of the end of a log is gone nobody knows.
+    const isTold = told === undefined || told.problems.length > 0
     if (figures.missedAllowed > 0 && !isTold)
       violations.push(`${figures.missedAllowed} messages are lost, and the repair tells of nothing`)
     const what = damage.name
@@ -175,8 +175,7 @@ export const damaged =
       figures: {
         ...figures,
         damages: 1,
-        'bad rows': told?.badRows ?? 0,
-        'vanished rows': told?.vanished ?? 0,
+        'lost blocks': told?.lostBlocks ?? 0,
         'lost groups': told?.lostGroups ?? 0,
       },
       violations: [...violations, ...wrong].map((one) => `${what} (${done}): ${one}`),

@@ -1,7 +1,6 @@
 /** Row stores on real files, as their tests need them. */
 import { randomBytes } from 'node:crypto'
-import { cp, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readFile, writeFile } from 'node:fs/promises'
 import { timers } from '../../../../../node/platform/platform.ts'
 import type { RowSessionDeps } from '../../../../../node/store/messages/row-session.ts'
 import { openRowStore } from '../../../../../node/store/messages/row-store.ts'
@@ -60,10 +59,4 @@ export const flip = async (file: string, at: number, mask = 0x40): Promise<void>
   const found = await readFile(file)
   found[at] = (found[at] ?? 0) ^ mask
   await writeFile(file, found)
-}
-
-/** A copy that does not count as one: the file that says where it was is left out. */
-export const copyOf = async (folder: string, to: string): Promise<string> => {
-  await cp(folder, to, { recursive: true, filter: (path) => !path.startsWith(join(folder, 'place.json')) })
-  return to
 }
