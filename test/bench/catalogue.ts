@@ -137,6 +137,27 @@ const entries: readonly Entry[] = [
     load: () => import('./systems/synced-store.ts'),
   },
   {
+    name: 'leveldb',
+    note: 'in the process, in threads',
+    packages: ['classic-level'],
+    peer: false,
+    load: () => import('./systems/leveldb.ts'),
+  },
+  {
+    name: 'sqlite',
+    note: 'in the process, on the thread that asks',
+    packages: [],
+    peer: false,
+    load: () => import('./systems/sqlite.ts'),
+  },
+  {
+    name: 'lmdb',
+    note: 'in the process, in threads',
+    packages: ['lmdb'],
+    peer: true,
+    load: () => import('./systems/lmdb.ts'),
+  },
+  {
     name: 'raw-tcp',
     note: 'plain, the limit',
     packages: [],

@@ -10,7 +10,8 @@ import { join } from './suites/join.ts'
 import { journal } from './suites/journal.ts'
 import { rpc } from './suites/rpc.ts'
 import { scale } from './suites/scale.ts'
+import { store } from './suites/store.ts'
 
 export const suites: ReadonlyMap<string, Suite> = new Map(
-  [rpc, events, fanout, bulk, join, scale, journal, failover, durable, cost].map((suite) => [suite.name, suite]),
+  [rpc, events, fanout, bulk, join, scale, journal, failover, durable, store, cost].map((suite) => [suite.name, suite]),
 )

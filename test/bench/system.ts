@@ -126,7 +126,21 @@ export interface DurableEnds {
   connect(address: string, guarantee: Guarantee): Promise<DurableSender>
 }
 
+/** Rows on disk by key. */
+export interface KeptRows {
+  /** Resolves once they are all on the disk, and survive a power cut; `undefined` removes a row. Not called again before. */
+  write(rows: ReadonlyMap<string, Uint8Array | undefined>): Promise<void>
+  get(key: string): Promise<Uint8Array | undefined>
+  close(): Promise<void>
+}
+
+export interface StoreEnd {
+  /** What there is in this folder, or something new. */
+  open(folder: string): Promise<KeptRows>
+}
+
 export interface System {
+  readonly store?: StoreEnd
   readonly durable?: DurableEnds
   readonly journal?: JournalEnds
   readonly rpc?: RpcEnds

@@ -11,6 +11,7 @@ import type { Body } from '../body.ts'
 import { BULK_ITEM_BYTES, type System } from '../system.ts'
 import { durable } from './parley-durable.ts'
 import { addressSchema, START_LIMIT_MS, start, startFirst, startSecond } from './parley-meshes.ts'
+import { store } from './row-engine.ts'
 
 /** Of seats that must come back with the same one after they were killed. */
 const SEAT_SECRET = randomBytes(32).toString('base64url')
@@ -48,6 +49,7 @@ const publisherOf = (mesh: Mesh) => ({
 
 export const system: System = {
   durable,
+  store,
 
   rpc: {
     respond: async () => {

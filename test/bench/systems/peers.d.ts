@@ -104,3 +104,14 @@ declare module 'amqplib' {
   }
   export const connect: (url: string, socketOptions: { noDelay: boolean }) => Promise<Connection>
 }
+
+declare module 'lmdb' {
+  export interface Database {
+    put(key: string, value: Uint8Array): Promise<boolean>
+    remove(key: string): Promise<boolean>
+    get(key: string): Uint8Array | undefined
+    readonly flushed: Promise<boolean>
+    close(): Promise<void>
+  }
+  export const open: (options: { path: string; encoding: 'binary'; compression: boolean }) => Database
+}
