@@ -47,6 +47,11 @@ export class MergedRows {
     return left.length > 0
   }
 
+  /** All others stand behind this key. */
+  isAlone(source: RowSource, upTo: string): boolean {
+    return this.#sources.every((other) => other === source || (other.key !== undefined && other.key > upTo))
+  }
+
   /** The next row that can be told without reading on; undefined: `load` first. Removed rows are told too. */
   next(): TableRow | undefined {
     const sources = this.#sources

@@ -1,6 +1,6 @@
 /** The rows of a run, table after table. State: the table that is read. */
 import type { RowSource } from './merged-rows.ts'
-import type { Run } from './row-manifest.ts'
+import type { Run, TableRef } from './row-manifest.ts'
 import type { TableReader } from './table-reader.ts'
 
 export class RunSource implements RowSource {
@@ -12,6 +12,7 @@ export class RunSource implements RowSource {
   readonly #isMerge: boolean
   #next: number
   #current: RowSource | undefined
+  #isAtStart = false
 
   /** @param isMerge all of it is read once */
   constructor(tables: TableReader, run: Run, from: string, isMerge = false) {
@@ -28,7 +29,20 @@ export class RunSource implements RowSource {
     this.value = this.#current?.value
   }
 
+  /** The table at whose first row this stands: nothing of it was read past. */
+  untouchedTable(): TableRef | undefined {
+    return this.#isAtStart ? this.#run[this.#next - 1] : undefined
+  }
+
+  /** Leaves the table out. */
+  skipTable(): void {
+    this.#current = undefined
+    this.#isAtStart = false
+    this.key = undefined
+  }
+
   advance(): void {
+    this.#isAtStart = false
     this.#current?.advance()
     this.#take()
   }
@@ -43,6 +57,7 @@ export class RunSource implements RowSource {
       if (ref === undefined) return false
       this.#next += 1
       this.#current = this.#tables.source(ref, this.#from, this.#isMerge)
+      this.#isAtStart = true
     }
   }
 }

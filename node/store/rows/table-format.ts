@@ -14,7 +14,7 @@ export const BLOCK = 1
 export const INDEX = 2
 export const FILTER = 3
 /** Rows gather up to this size; a larger row is a block of its own. */
-export const BLOCK_BYTES = 16 * 1024
+export const BLOCK_BYTES = 8 * 1024
 
 /** `value` undefined: the row was removed, whatever older tables have. */
 export interface TableRow {

@@ -41,6 +41,17 @@ export interface TableSetOptions {
   kept(): void
 }
 
+/** A table that no other one of a merge has keys between stays as it is, where it is this share of a full one at least. */
+const MOVED_SHARE = 8
+
+interface RowWriting {
+  keeps(row: TableRow): boolean
+  /** @param last all rows up to this key are in tables that were told; '' for all there are */
+  onTable?(ref: TableRef, last: string): Promise<void>
+  /** A table that can stay as it is, and comes next. */
+  moved?(): { readonly ref: TableRef; take(): void } | undefined
+}
+
 const NUMBER = /^(\d{16})\.table$/
 const tablesOf = (runs: readonly Run[]): TableRef[] => runs.flat()
 
@@ -199,14 +210,11 @@ export class TableSet {
   }
 
   /** Writes rows into tables, until there is no more, or a table is full and `isEnough` says so. */
-  async #write(
-    rows: MergedRows,
-    upTo: number,
-    { keeps, onTable }: { keeps(row: TableRow): boolean; onTable?(ref: TableRef, last: string): Promise<void> },
-  ): Promise<TableRef[]> {
+  async #write(rows: MergedRows, upTo: number, { keeps, onTable, moved }: RowWriting): Promise<TableRef[]> {
     const { pace, tableBytes } = this.#options
     const written: TableRef[] = []
     let writer: TableWriter | undefined
+    let before = ''
     const end = async (last: string): Promise<void> => {
       if (writer === undefined) return
       const table = await writer.finish()
@@ -218,6 +226,14 @@ export class TableSet {
     }
     try {
       while (await rows.load()) {
+        const whole = moved?.()
+        if (whole !== undefined) {
+          await end(before)
+          written.push(whole.ref)
+          whole.take()
+          before = whole.ref.last
+          continue
+        }
         for (let row = rows.next(); row !== undefined; row = rows.next()) {
           if (keeps(row)) {
             writer ??= await this.#begin(upTo)
@@ -225,6 +241,7 @@ export class TableSet {
             if (writer.isDue) await writer.flush()
             if (writer.size >= tableBytes) await end(row.key)
           }
+          before = row.key
           if (pace.isDue()) await pace.rest()
         }
       }
@@ -272,7 +289,24 @@ export class TableSet {
     }
     let outputsCount = 0
     const sources = inputs.map((run) => new RunSource(this.#options.tables, run, '', true))
-    await this.#write(new MergedRows(sources), upTo, {
+    const merged = new MergedRows(sources)
+    await this.#write(merged, upTo, {
+      moved: () => {
+        const source = sources.find((one) => {
+          const ref = one.untouchedTable()
+          if (ref === undefined || ref.bytes < this.#options.tableBytes / MOVED_SHARE) return false
+          return (ref.removed === 0 || !isLast) && merged.isAlone(one, ref.last)
+        })
+        const ref = source?.untouchedTable()
+        if (source === undefined || ref === undefined) return undefined
+        return {
+          ref,
+          take() {
+            outputs.push(ref)
+            source.skipTable()
+          },
+        }
+      },
       keeps: ({ value }) => value !== undefined || !isLast,
       onTable: async (ref, last) => {
         outputs.push(ref)
