@@ -15,7 +15,7 @@ import type { TableRef } from './row-manifest.ts'
 import { BLOCK, BlockIndex, type FramePlace, KeyFilter, RowReader } from './table-format.ts'
 import { tableName, type WrittenTable } from './table-writer.ts'
 
-const MAX_OPEN = 64
+const MAX_OPEN = 256
 export const CACHE_BYTES = 4 * 1024 * 1024
 
 export const damagedTable = (ref: Pick<TableRef, 'number'>, what: string, cause?: unknown) =>

@@ -42,7 +42,7 @@ export interface TableSetOptions {
 }
 
 /** A table that no other one of a merge has keys between stays as it is, where it is this share of a full one at least. */
-const MOVED_SHARE = 8
+const MOVED_SHARE = 2
 
 interface RowWriting {
   keeps(row: TableRow): boolean
@@ -53,6 +53,17 @@ interface RowWriting {
 }
 
 const NUMBER = /^(\d{16})\.table$/
+/** The only table of a run that may have the key. */
+const tableOf = (run: Run, key: string): TableRef | undefined => {
+  let [low, high] = [0, run.length]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((run[middle]?.last ?? '') < key) low = middle + 1
+    else high = middle
+  }
+  return run[low]
+}
+
 const tablesOf = (runs: readonly Run[]): TableRef[] => runs.flat()
 
 export class TableSet {
@@ -108,7 +119,10 @@ export class TableSet {
   mayHave(key: string): boolean {
     if (this.#manifest.runs.length === 0) return false
     const hash = hashOf(Buffer.from(key, 'latin1'))
-    return this.#manifest.runs.some((run) => run.some((ref) => this.#options.tables.mayHave(ref, key, hash)))
+    return this.#manifest.runs.some((run) => {
+      const ref = tableOf(run, key)
+      return ref !== undefined && this.#options.tables.mayHave(ref, key, hash)
+    })
   }
 
   /** @returns undefined: no table knows the key @throws STA003 `damaged`; a table that was merged meanwhile is not there */
@@ -119,8 +133,8 @@ export class TableSet {
     const bytes = Buffer.from(key, 'latin1')
     const hash = hashOf(bytes)
     for (const run of runs) {
-      const ref = run.find((one) => tables.mayHave(one, key, hash))
-      if (ref === undefined) continue
+      const ref = tableOf(run, key)
+      if (ref === undefined || !tables.mayHave(ref, key, hash)) continue
       try {
         const found = await tables.find(ref, bytes, hash)
         if (found !== undefined) return found
