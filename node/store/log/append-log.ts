@@ -13,9 +13,11 @@
  * State: the open segment, the names of those before it, the mark, the writes under way, which follow one another.
  */
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
-import type { Port, Stop } from '../../../protocols/port.ts'
+import type { Stop } from '../../../protocols/port.ts'
 import { isFullDisk } from '../../platform/private-file.ts'
 import type { Disk } from '../files/disk.ts'
+import type { AppendLog, AppendLogCounts, AppendLogOptions, LogOwner } from './append-log-contract.ts'
+import { LogFiles } from './log-files.ts'
 import {
   type FrameBuffer,
   frameBuffer,
@@ -26,7 +28,7 @@ import {
   SALT_BYTES,
 } from './log-frames.ts'
 import { openLogMarker } from './log-marker.ts'
-import { hex, type LogReader, type LogSegments, readSegments, storeError } from './log-segments.ts'
+import { hex, type LogSegments, readSegments, storeError } from './log-segments.ts'
 import {
   appendFrame,
   beginLogFile,
@@ -35,67 +37,12 @@ import {
   makeRoom,
   positionOf,
   removeUnfinishedFile,
-  type SpareFile,
 } from './log-tail.ts'
-import { createOldFiles, type OldFiles, removeOldFiles } from './old-files.ts'
+import { removeOldFiles } from './old-files.ts'
 
 const DEFAULT_SEGMENT_BYTES = 8 * 1024 * 1024
 /** Longer than what lies between two batches of a group at its limit: a seal among them is two syncs for nothing. */
 const SEAL_MS = 250
-
-export interface AppendLogOptions {
-  readonly random: (bytes: number) => Uint8Array
-  /** A segment that has grown beyond it is followed by another one, bytes. */
-  readonly segmentBytes?: number
-  /** Zeros that are kept behind the last record, bytes; none unless told. */
-  readonly roomBytes?: number
-  /** Without them the log is sealed on closing only. */
-  readonly timers?: Pick<Port['timers'], 'after'>
-}
-
-/** Whoever writes the log. */
-export interface LogOwner extends LogReader {
-  /** What a new segment begins with, so that those before it can go. */
-  carry(): Uint8Array
-}
-
-export interface AppendLogCounts {
-  readonly syncs: number
-  readonly bytes: number
-  /** Times that segments which are not needed any more could not be removed. */
-  readonly kept: number
-  readonly segments: number
-  /** Bytes of a torn tail that opening cut off. */
-  readonly cutOff: number
-  readonly seals: number
-  /** Times that the mark could not be written or synced: an older one says less. */
-  readonly unmarked: number
-}
-
-export interface AppendLog {
-  /** Of the contents as a whole, hexadecimal: a disk that was lost or replaced has another one. */
-  readonly storageId: string
-  /** Of the segment that is written now. */
-  sequence(): number
-  /**
-   * Resolves once it is durable. Nobody else may append until then.
-   * @param record its payload is not empty
-   * @param reach highest number of what is in it
-   * @throws STA003 with `details.reason`: `disk-full` (try again once there is room), `disk-failed`, `broken` (open it again)
-   */
-  append(record: FrameBuffer, reach: number): Promise<void>
-  /** Begins another segment: what is appended next is in it. @throws as `append` */
-  roll(): Promise<void>
-  /** Makes the file of the next segment, so that `roll` has less to wait for. */
-  prepare(): void
-  /** Removes segments that hold nothing above this number; those that the disk does not let go are tried again. */
-  prune(upTo: number): Promise<void>
-  /** Why nothing is taken any more. */
-  broken(): ParleyError | undefined
-  counts(): AppendLogCounts
-  /** Waits for what is under way. */
-  close(): Promise<void>
-}
 
 export const failedWrite = (error: unknown): ParleyError => {
   if (isParleyError(error)) return error
@@ -131,9 +78,7 @@ class SegmentedLog implements AppendLog {
   #stopWaiting: Stop | undefined
   #broken: ParleyError | undefined
   #closed = false
-  #spare: Promise<SpareFile> | undefined
-  readonly #old: OldFiles
-  readonly #lettingGo = new Set<Promise<void>>()
+  readonly #files: LogFiles
 
   constructor(given: {
     disk: Disk
@@ -146,7 +91,7 @@ class SegmentedLog implements AppendLog {
     this.#disk = given.disk
     this.#owner = given.owner
     this.#options = given.options
-    this.#old = createOldFiles(given.disk, given.options.timers)
+    this.#files = new LogFiles(given.disk, given.options)
     this.#segmentBytes = given.options.segmentBytes ?? DEFAULT_SEGMENT_BYTES
     this.#found = given.found
     this.#mark = given.mark
@@ -190,8 +135,7 @@ class SegmentedLog implements AppendLog {
     this.#stopWaiting?.()
     this.#busy = this.#busy.then(async () => {
       await this.#seal()
-      await this.#dropSpare()
-      await Promise.all([...this.#lettingGo, this.#old.close()])
+      await this.#files.close()
       await this.#mark.close(this.#broken === undefined)
       await this.#tail.file.close()
     })
@@ -233,7 +177,7 @@ class SegmentedLog implements AppendLog {
 
   async #roll(): Promise<void> {
     const { segments } = this.#found
-    const spare = await this.#takeSpare()
+    const spare = await this.#files.take(this.sequence() + 1)
     let next: LogTail
     try {
       next = await beginLogFile(spare, {
@@ -254,42 +198,11 @@ class SegmentedLog implements AppendLog {
     old.segment.bytes = old.end
     this.#tail = next
     segments.push(next.segment)
-    const letting = this.#letGo(old)
-    this.#lettingGo.add(letting)
-    void letting.then(() => this.#lettingGo.delete(letting))
+    this.#files.letGo(old)
   }
 
   prepare(): void {
-    if (this.#spare !== undefined || this.#closed) return
-    this.#spare = createSpareFile(this.#disk, this.sequence() + 1, this.#options.roomBytes ?? 0)
-    // Whoever needs it makes another one.
-    this.#spare.catch(() => {})
-  }
-
-  async #takeSpare(): Promise<SpareFile> {
-    const spare = this.#spare
-    this.#spare = undefined
-    try {
-      if (spare !== undefined) return await spare
-    } catch (error) {
-      if (isParleyError(error)) throw error
-    }
-    return createSpareFile(this.#disk, this.sequence() + 1, this.#options.roomBytes ?? 0)
-  }
-
-  /** A file that says nothing is removed by the next opening too. */
-  async #dropSpare(): Promise<void> {
-    const spare = await this.#spare?.catch(() => undefined)
-    this.#spare = undefined
-    if (spare === undefined) return
-    await spare.file.close().catch(() => {})
-    await this.#disk.remove(spare.name).catch(() => {})
-  }
-
-  /** Zeros that are not needed are given back, where the disk lets it. */
-  async #letGo({ file, end, size }: LogTail): Promise<void> {
-    if (size > end) await file.truncate(end).catch(() => {})
-    await file.close().catch(() => {})
+    if (!this.#closed) this.#files.prepare(this.sequence() + 1)
   }
 
   /**
@@ -301,7 +214,7 @@ class SegmentedLog implements AppendLog {
     const needed = segments.findIndex(({ reach }, i) => reach > upTo || i === segments.length - 1)
     try {
       for (const { name, bytes } of segments.slice(0, needed)) {
-        await this.#old.remove(name, bytes)
+        await this.#files.remove(name, bytes)
         segments.shift()
       }
     } catch {

@@ -122,14 +122,14 @@ export const encodeFrame = (
   return { bytes: frame.bytes, crc: sealFrame(frame, salt, previous) }
 }
 
-export interface Frame {
+export interface LogFrame {
   readonly payload: Uint8Array
   readonly previous: number
   readonly crc: number
   readonly end: number
 }
 
-const frameAt = (bytes: Uint8Array, view: DataView, at: number, salt: Uint8Array): Frame | undefined => {
+const frameAt = (bytes: Uint8Array, view: DataView, at: number, salt: Uint8Array): LogFrame | undefined => {
   if (at + FRAME_HEAD > bytes.length || view.getUint32(at) !== FRAME_MAGIC) return undefined
   const length = view.getUint32(at + 4)
   const end = at + paddedSize(length)
@@ -145,7 +145,7 @@ const frameAt = (bytes: Uint8Array, view: DataView, at: number, salt: Uint8Array
 export const decodeFrame = (
   bytes: Uint8Array,
   salt: Uint8Array,
-): Pick<Frame, 'payload' | 'previous' | 'crc' | 'end'> | undefined => frameAt(bytes, viewOf(bytes), 0, salt)
+): Pick<LogFrame, 'payload' | 'previous' | 'crc' | 'end'> | undefined => frameAt(bytes, viewOf(bytes), 0, salt)
 
 export interface LogFrames {
   readonly payloads: Uint8Array[]
@@ -212,7 +212,7 @@ export const readFrames = (bytes: Uint8Array, { salt, previous }: LogFileHeader,
 export const salvageFrames = function* (
   bytes: Uint8Array,
   salt: Uint8Array,
-): Generator<Frame & { readonly at: number }> {
+): Generator<LogFrame & { readonly at: number }> {
   const view = viewOf(bytes)
   for (let at = LOG_HEADER_BYTES; at + FRAME_HEAD <= bytes.length; ) {
     const frame = frameAt(bytes, view, at, salt)

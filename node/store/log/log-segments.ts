@@ -84,6 +84,10 @@ const checkWhole = (mark: ReadLogMarker, good: GoodPart, segments: readonly LogS
     throw damaged(first?.name ?? '', missing ?? 'begins too late: entries are missing')
 }
 
+/** Nothing was ever written into it but zeros. */
+const isUnwritten = (bytes: Uint8Array): boolean =>
+  decodeHeader(bytes) === undefined && (bytes.length <= LOG_HEADER_BYTES || isEmptyFrom(bytes, 0))
+
 const sameDisk = (a: LogFileHeader, b: LogFileHeader): boolean => hex(a.storageId) === hex(b.storageId)
 
 /** @throws STA003 for a file that does not follow the one before it */
@@ -157,14 +161,10 @@ export const readSegments = async (disk: Disk, reader: LogReader): Promise<LogSe
         'start the version that wrote it, or a later one',
       )
     const names = (await disk.list()).filter((name) => SEGMENT_NAME.test(name)).sort()
-    for (const [i, name] of names.entries()) {
-      const isLast = i === names.length - 1
-      const bytes = await disk.read(name)
-      // A file without a header was begun when the process died; nothing was written into it yet.
-      const isUnwritten = bytes.length <= LOG_HEADER_BYTES || isEmptyFrom(bytes, 0)
-      if (isLast && isUnwritten && decodeHeader(bytes) === undefined) begun = name
-      else readOne(name, bytes, isLast)
-    }
+    // A file without a header was made when the process died: the one before it is the last one.
+    const newest = names.at(-1)
+    if (newest !== undefined && isUnwritten(await disk.read(newest))) begun = names.pop()
+    for (const [i, name] of names.entries()) readOne(name, await disk.read(name), i === names.length - 1)
     const [first, last] = [segments[0]?.header, segments.at(-1)?.header]
     const id = first && hex(first.storageId)
     const [firstSequence, lastSequence] = [first?.sequence ?? 0, last?.sequence ?? 0]

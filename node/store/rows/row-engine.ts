@@ -12,87 +12,26 @@
  * State: rows in memory, those that become a table now, the tables (table-set.ts), the job under way.
  */
 import type { StoredRow } from '../../../protocols/delivery/store/row-storage.ts'
-import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
-import type { Log, Port, Stop } from '../../../protocols/port.ts'
 import type { Disk } from '../files/disk.ts'
-import { type AppendLog, type LogOwner, openAppendLog } from '../log/append-log.ts'
-import { FRAME_HEAD, frameBuffer } from '../log/log-frames.ts'
+import { openAppendLog } from '../log/append-log.ts'
+import type { AppendLog, LogOwner } from '../log/append-log-contract.ts'
 import { storeError } from '../log/log-segments.ts'
+import type { RowWrites } from '../messages/group-commit.ts'
 import { MemoryRows } from './memory-rows.ts'
-import { MergedRows } from './merged-rows.ts'
+import { RowJobs } from './row-jobs.ts'
 import { ROWS_FORMAT, type RowManifest, renewedId } from './row-manifest.ts'
-import { manifestPayload, manifestRecord, ROWS, RowReplay } from './row-records.ts'
-import { byteText, RowWriter, rowBytes, textOf, varintBytes } from './table-format.ts'
+import { createPace, DEFAULT_BYTES, type RowEngineCounts, type RowEngineOptions } from './row-options.ts'
+import { groupRecord, manifestPayload, manifestRecord, RowReplay } from './row-records.ts'
+import { type RowSpan, readSpan, SCAN_ROWS } from './row-scan.ts'
+import { byteText, textOf } from './table-format.ts'
 import { TableReader } from './table-reader.ts'
-import { type Pace, TableSet } from './table-set.ts'
+import { TableSet } from './table-set.ts'
 
 /** What opening found in the log becomes a table where it is this much, so that the next one reads less. */
 const FIRST_LOG_BYTES = 64 * 1024
-const SCAN_ROWS = 512
-const SCAN_BYTES = 1024 * 1024
 const RETRY_MS = 1_000
 /** Memory may grow to this times its limit while the disk has no room for tables. */
 const MEMORY_MARGIN = 4
-
-export interface RowEngineOptions extends Pick<Port, 'random'> {
-  readonly log: Pick<Log, 'warn'>
-  /** Without them nothing is sealed before it is closed, and what failed is tried again by the next one only. */
-  readonly timers?: Pick<Port['timers'], 'after'>
-  readonly pace?: Pace
-  /** Rows in memory, bytes. */
-  readonly memoryBytes?: number
-  /** The log that opening reads at most, about, bytes. */
-  readonly logBytes?: number
-  readonly tableBytes?: number
-  readonly cacheBytes?: number
-  /** Zeros behind the log, bytes. */
-  readonly roomBytes?: number
-  /** It has forgotten something: from now on it has another id. */
-  readonly isRenewed?: boolean
-  /** Of a new store; one of its own unless told. */
-  readonly identity?: Pick<RowManifest, 'id' | 'formerIds'>
-  /** Told of damage that is found while tables are merged. */
-  readonly onDamage?: (error: ParleyError) => void
-  /** Of a new store, for tests of later versions. */
-  readonly format?: number
-}
-
-export const DEFAULT_BYTES = {
-  memoryBytes: 8 * 1024 * 1024,
-  logBytes: 32 * 1024 * 1024,
-  tableBytes: 32 * 1024 * 1024,
-  roomBytes: 512 * 1024,
-} as const
-
-export interface RowEngineCounts {
-  readonly groups: number
-  readonly memoryRows: number
-  readonly memoryBytes: number
-  readonly logBytes: number
-  readonly tables: number
-  readonly runs: number
-  readonly flushes: number
-  readonly merges: number
-  /** Times that a table could not be written; it is tried again. */
-  readonly failed: number
-  readonly syncs: number
-}
-
-const SLICE_MS = 2
-
-/** By the clock of this process. */
-export const createPace = (sliceMs = SLICE_MS): Pace => {
-  let began = performance.now()
-  let asked = 0
-  return {
-    // The clock costs as much as a row.
-    isDue: () => (asked++ & 31) === 0 && performance.now() - began > sliceMs,
-    async rest() {
-      await new Promise((resolve) => setImmediate(resolve))
-      began = performance.now()
-    },
-  }
-}
 
 const emptyManifest = ({ random, identity, format = ROWS_FORMAT }: RowEngineOptions): RowManifest => ({
   format,
@@ -101,32 +40,19 @@ const emptyManifest = ({ random, identity, format = ROWS_FORMAT }: RowEngineOpti
   runs: [],
 })
 
-/** Which rows are read. */
-export interface RowSpan {
-  readonly prefix: string
-  readonly after?: string | undefined
-  readonly limit?: number | undefined
-}
-
-export type RowWrites = ReadonlyMap<string, Uint8Array | undefined>
-
 export class RowEngine {
   readonly #log: AppendLog
   readonly #set: TableSet
   readonly #tables: TableReader
   readonly #options: RowEngineOptions
   #memory: MemoryRows
-  /** It becomes a table. */
-  #frozen: MemoryRows | undefined
   #group: number
   /** Bytes of the segment that is written. */
   #logged = 0
   #turn: Promise<void> = Promise.resolve()
-  #job: Promise<void> | undefined
-  #jobFailure: ParleyError | undefined
-  #stopRetry: Stop | undefined
   #isClosed = false
-  readonly #counts = { flushes: 0, merges: 0, failed: 0, kept: 0 }
+  readonly #jobs: RowJobs
+  #kept = 0
 
   private constructor(given: {
     log: AppendLog
@@ -143,6 +69,14 @@ export class RowEngine {
     this.#memory = given.memory
     this.#group = given.group
     this.#logged = given.memory.bytes
+    const { log, timers, onDamage } = given.options
+    this.#jobs = new RowJobs({
+      log,
+      ...(timers && { timers }),
+      ...(onDamage && { onDamage }),
+      set: given.set,
+      onFlushed: (upTo) => given.log.prune(upTo),
+    })
   }
 
   /**
@@ -191,7 +125,7 @@ export class RowEngine {
       await log.prune(set.manifest.flushed)
       // Without room for it the next one reads it again.
       if (engine.#logged >= FIRST_LOG_BYTES) await engine.#freeze().catch(() => {})
-      engine.#work()
+      engine.#jobs.resume()
       return engine
     } catch (error) {
       await tables.close()
@@ -222,20 +156,19 @@ export class RowEngine {
     const { runs } = this.#set.manifest
     return {
       groups: this.#group,
-      memoryRows: this.#memory.size + (this.#frozen?.size ?? 0),
-      memoryBytes: this.#memory.bytes + (this.#frozen?.bytes ?? 0),
+      memoryRows: this.#memory.size + (this.#jobs.frozen?.size ?? 0),
+      memoryBytes: this.#memory.bytes + (this.#jobs.frozen?.bytes ?? 0),
       logBytes: this.#logged,
       tables: runs.flat().length,
       runs: runs.length,
-      flushes: this.#counts.flushes,
-      merges: this.#counts.merges,
-      failed: this.#counts.failed,
+      ...this.#jobs.counts,
+      kept: this.#kept + this.#log.counts().kept,
       syncs: this.#log.counts().syncs,
     }
   }
 
   #noteKept(): void {
-    this.#counts.kept += 1
+    this.#kept += 1
   }
 
   /**
@@ -261,23 +194,10 @@ export class RowEngine {
     if (this.#isFull(1)) await this.#freeze()
     else if (this.#isFull(0.5)) this.#log.prepare()
     const group = this.#group + 1
-    const keys: string[] = []
-    let size = 1 + varintBytes(group)
-    for (const [text, value] of rows) {
-      const key = byteText(text)
-      keys.push(key)
-      size += rowBytes(key, value)
-    }
-    const record = frameBuffer(size)
-    const writer = new RowWriter(record.bytes, FRAME_HEAD)
-    writer.byte(ROWS)
-    writer.varint(group)
-    // What is in memory lies in the record: that takes no more than the log, which is bounded.
-    const values: (Uint8Array | undefined)[] = []
-    for (const value of rows.values()) values.push(writer.add(keys[values.length] ?? '', value))
+    const { record, keys, values } = groupRecord(group, rows)
     await this.#log.append(record, group)
     this.#group = group
-    this.#logged += size
+    this.#logged += record.length
     const memory = this.#memory
     memory.upTo = group
     for (const [i, key] of keys.entries()) {
@@ -289,7 +209,7 @@ export class RowEngine {
 
   /** Something older than memory may have the row. */
   #isBelow(key: string): boolean {
-    return this.#frozen?.has(key) === true || this.#set.mayHave(key)
+    return this.#jobs.frozen?.has(key) === true || this.#set.mayHave(key)
   }
 
   #isFull(share: number): boolean {
@@ -299,55 +219,18 @@ export class RowEngine {
 
   /** What is in memory becomes a table, and other rows gather. Waits for the one before. */
   async #freeze(): Promise<void> {
-    while (this.#frozen !== undefined && this.#job !== undefined) await this.#job
-    if (this.#frozen !== undefined) {
+    await this.#jobs.room()
+    if (this.#jobs.frozen !== undefined) {
       const { memoryBytes = DEFAULT_BYTES.memoryBytes, logBytes = DEFAULT_BYTES.logBytes } = this.#options
       const isTooMuch = this.#memory.bytes >= MEMORY_MARGIN * memoryBytes || this.#logged >= MEMORY_MARGIN * logBytes
-      if (isTooMuch)
-        throw this.#jobFailure ?? storeError('disk-failed', 'no table can be written', 'see whether the disk is well')
-      return
+      if (!isTooMuch) return
+      throw this.#jobs.failure ?? storeError('disk-failed', 'no table can be written', 'see whether the disk is well')
     }
     await this.#log.roll()
-    this.#frozen = this.#memory
+    const memory = this.#memory
     this.#memory = new MemoryRows()
     this.#logged = 0
-    this.#work()
-  }
-
-  /** Writes tables and merges them, one thing after the other, until nothing is due. */
-  #work(): void {
-    if (this.#job !== undefined || this.#isClosed) return
-    this.#stopRetry?.()
-    const run = async (): Promise<void> => {
-      try {
-        for (;;) {
-          if (this.#frozen !== undefined) await this.#flush(this.#frozen)
-          else if (await this.#set.merge()) this.#counts.merges += 1
-          else break
-          if (this.#isClosed) break
-        }
-        this.#jobFailure = undefined
-      } catch (error) {
-        this.#counts.failed += 1
-        this.#jobFailure = isParleyError(error)
-          ? error
-          : storeError('disk-failed', 'a table could not be written', 'see whether the disk is well', error)
-        if (this.#jobFailure.details.reason === 'damaged') return this.#options.onDamage?.(this.#jobFailure)
-        this.#options.log.warn('stored rows could not be merged', { error })
-        this.#stopRetry = this.#options.timers?.after(RETRY_MS, () => this.#work())
-      } finally {
-        this.#job = undefined
-      }
-    }
-    this.#job = run()
-  }
-
-  async #flush(memory: MemoryRows): Promise<void> {
-    await this.#set.flush(memory, () => {
-      this.#frozen = undefined
-    })
-    this.#counts.flushes += 1
-    await this.#log.prune(memory.upTo)
+    this.#jobs.flush(memory)
   }
 
   /** Until it is durable: what it names is there, and what it does not name goes only then. */
@@ -367,7 +250,7 @@ export class RowEngine {
   /** @throws STA003 `damaged`; what the disk says */
   async get(text: string): Promise<Uint8Array | undefined> {
     const key = byteText(text)
-    const found = this.#memory.find(key) ?? this.#frozen?.find(key) ?? (await this.#set.find(key))
+    const found = this.#memory.find(key) ?? this.#jobs.frozen?.find(key) ?? (await this.#set.find(key))
     return found?.value
   }
 
@@ -378,35 +261,15 @@ export class RowEngine {
     let from = behind !== undefined && behind > begin ? behind : begin
     let left = limit < 0 ? Number.POSITIVE_INFINITY : limit
     while (left > 0) {
-      const { rows, next } = await this.#span(from, begin, Math.min(left, SCAN_ROWS))
+      const { rows, next } = await readSpan([this.#memory, this.#jobs.frozen], this.#set, {
+        from,
+        prefix: begin,
+        count: Math.min(left, SCAN_ROWS),
+      })
       for (const { key, value } of rows) if (value !== undefined) yield { key: textOf(key), value }
       left -= rows.length
       if (next === undefined) return
       from = next
-    }
-  }
-
-  /** Rows from a key on. @returns where there may be more */
-  async #span(from: string, prefix: string, count: number) {
-    const { sources, unpin } = this.#set.sources(from)
-    const memories = [this.#memory, ...(this.#frozen === undefined ? [] : [this.#frozen])]
-    const merged = new MergedRows([...memories.map((memory) => memory.source(from)), ...sources])
-    const rows: { key: string; value: Uint8Array }[] = []
-    let bytes = 0
-    try {
-      while (await merged.load()) {
-        for (let row = merged.next(); row !== undefined; row = merged.next()) {
-          const { key, value } = row
-          if (!key.startsWith(prefix)) return { rows, next: undefined }
-          if (value === undefined) continue
-          rows.push({ key, value })
-          bytes += value.length
-          if (rows.length >= count || bytes >= SCAN_BYTES) return { rows, next: `${key}\0` }
-        }
-      }
-      return { rows, next: undefined }
-    } finally {
-      unpin()
     }
   }
 
@@ -415,15 +278,11 @@ export class RowEngine {
    * @throws as `write`
    */
   async checkpoint(): Promise<{ readonly manifest: RowManifest; release(): void }> {
-    const frozen = await this.#inTurn(async () => {
+    const memory = await this.#inTurn(async () => {
       if (this.#memory.size > 0) await this.#freeze()
-      return this.#frozen
+      return this.#jobs.frozen
     })
-    while (frozen !== undefined && this.#frozen === frozen) {
-      this.#work()
-      await this.#job
-      if (this.#jobFailure !== undefined) throw this.#jobFailure
-    }
+    if (memory !== undefined) await this.#jobs.flushed(memory)
     return { manifest: this.#set.manifest, release: this.#set.pin() }
   }
 
@@ -431,9 +290,8 @@ export class RowEngine {
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.#stopRetry?.()
     await this.#turn
-    await this.#job
+    await this.#jobs.close()
     await this.#tables.close()
     await this.#log.close()
   }

@@ -2,13 +2,14 @@
  * The records of a row store's log: groups of rows, and manifests. What they come to once all are read.
  */
 import { malformed } from '../../../protocols/wire/frames/protobuf.ts'
-import { type FrameBuffer, frameOf } from '../log/log-frames.ts'
+import { FRAME_HEAD, type FrameBuffer, frameBuffer, frameOf } from '../log/log-frames.ts'
+import type { RowWrites } from '../messages/group-commit.ts'
 import { MemoryRows } from './memory-rows.ts'
 import { decodeManifest, encodeManifest, type RowManifest } from './row-manifest.ts'
-import { RowReader, type TableRow } from './table-format.ts'
+import { byteText, RowReader, RowWriter, rowBytes, type TableRow, varintBytes } from './table-format.ts'
 
 /** What the records begin with. */
-export const ROWS = 1
+const ROWS = 1
 const MANIFEST = 2
 
 export const manifestPayload = (manifest: RowManifest): Uint8Array => {
@@ -20,6 +21,27 @@ export const manifestPayload = (manifest: RowManifest): Uint8Array => {
 }
 
 export const manifestRecord = (manifest: RowManifest): FrameBuffer => frameOf(manifestPayload(manifest))
+
+/**
+ * A group of changes as a record, and its rows as they are kept in memory: the values lie in the record, so that they take no
+ * more than the log, which is bounded.
+ */
+export const groupRecord = (group: number, rows: RowWrites) => {
+  const keys: string[] = []
+  let size = 1 + varintBytes(group)
+  for (const [text, value] of rows) {
+    const key = byteText(text)
+    keys.push(key)
+    size += rowBytes(key, value)
+  }
+  const record = frameBuffer(size)
+  const writer = new RowWriter(record.bytes, FRAME_HEAD)
+  writer.byte(ROWS)
+  writer.varint(group)
+  const values: (Uint8Array | undefined)[] = []
+  for (const value of rows.values()) values.push(writer.add(keys[values.length] ?? '', value))
+  return { record, keys, values }
+}
 
 /** @returns undefined: it is no manifest that can be read */
 export const manifestOf = (payload: Uint8Array): RowManifest | undefined => {

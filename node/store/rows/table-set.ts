@@ -13,20 +13,14 @@ import type { MemoryRows } from './memory-rows.ts'
 import { dueMerge } from './merge-policy.ts'
 import { MergedRows, type RowSource, sourceOf } from './merged-rows.ts'
 import type { RowManifest, Run, TableRef } from './row-manifest.ts'
+import type { Pace } from './row-options.ts'
 import { RunSource } from './run-source.ts'
-import { hashOf, type TableRow } from './table-format.ts'
+import { hashOf } from './table-format.ts'
 import type { TableReader } from './table-reader.ts'
 import { newSalt, TableWriter, tableName } from './table-writer.ts'
+import { type RowWriting, writeTables } from './write-tables.ts'
 
 const SORT_KEYS = 2_048
-
-/** Has long work step aside. */
-export interface Pace {
-  /** It has worked long enough for now. */
-  isDue(): boolean
-  /** Resolves when it may go on. */
-  rest(): Promise<void>
-}
 
 export interface TableSetOptions {
   readonly disk: Disk
@@ -43,14 +37,6 @@ export interface TableSetOptions {
 
 /** A table that no other one of a merge has keys between stays as it is, where it is this share of a full one at least. */
 const MOVED_SHARE = 2
-
-interface RowWriting {
-  keeps(row: TableRow): boolean
-  /** @param last all rows up to this key are in tables that were told; '' for all there are */
-  onTable?(ref: TableRef, last: string): Promise<void>
-  /** A table that can stay as it is, and comes next. */
-  moved?(): { readonly ref: TableRef; take(): void } | undefined
-}
 
 const NUMBER = /^(\d{16})\.table$/
 /** The only table of a run that may have the key. */
@@ -223,51 +209,8 @@ export class TableSet {
     await written
   }
 
-  /** Writes rows into tables, until there is no more, or a table is full and `isEnough` says so. */
-  async #write(rows: MergedRows, upTo: number, { keeps, onTable, moved }: RowWriting): Promise<TableRef[]> {
-    const { pace, tableBytes } = this.#options
-    const written: TableRef[] = []
-    let writer: TableWriter | undefined
-    let before = ''
-    const end = async (last: string): Promise<void> => {
-      if (writer === undefined) return
-      const table = await writer.finish()
-      const { ref } = table
-      writer = undefined
-      this.#options.tables.adopt(table)
-      written.push(ref)
-      await onTable?.(ref, last)
-    }
-    try {
-      while (await rows.load()) {
-        const whole = moved?.()
-        if (whole !== undefined) {
-          await end(before)
-          written.push(whole.ref)
-          whole.take()
-          before = whole.ref.last
-          continue
-        }
-        for (let row = rows.next(); row !== undefined; row = rows.next()) {
-          if (keeps(row)) {
-            writer ??= await this.#begin(upTo)
-            writer.add(row.key, row.value)
-            if (writer.isDue) await writer.flush()
-            if (writer.size >= tableBytes) await end(row.key)
-          }
-          before = row.key
-          if (pace.isDue()) await pace.rest()
-        }
-      }
-      await end('')
-      return written
-    } catch (error) {
-      await writer?.abandon()
-      // Those that were told of are somebody's.
-      if (onTable === undefined)
-        for (const { number } of written) await this.#options.disk.remove(tableName(number)).catch(() => {})
-      throw error
-    }
+  #write(rows: MergedRows, upTo: number, how: RowWriting): Promise<TableRef[]> {
+    return writeTables(rows, { ...how, ...this.#options, begin: () => this.#begin(upTo) })
   }
 
   /** One merge, where one is due. @returns whether there was one */

@@ -39,15 +39,15 @@ const FOUND_BY_PORTS: readonly Mutant[] = [
   },
   {
     bug: 'what a torn write left is not cut off',
-    file: `${STORE}/log/log-store.ts`,
-    find: 'if (found.torn > 0) await tail.file.truncate(found.end)',
-    replace: 'tail.end += found.torn',
+    file: `${STORE}/log/append-log.ts`,
+    find: '    await tail.file.truncate(end)\n    tail.size = end\n',
+    replace: '    tail.end += found.torn\n    tail.size = tail.end\n',
   },
   {
     bug: 'segments are removed that a restart needs',
-    file: `${STORE}/log/log-store.ts`,
-    find: '({ lastIndex }, i) => lastIndex > upTo ||',
-    replace: '({ lastIndex }, i) => lastIndex > upTo + 20 ||',
+    file: `${STORE}/log/append-log.ts`,
+    find: '({ reach }, i) => reach > upTo ||',
+    replace: '({ reach }, i) => reach > upTo + 20 ||',
   },
   {
     bug: 'a segment that was only begun outlives the term and vote before it',
@@ -57,9 +57,9 @@ const FOUND_BY_PORTS: readonly Mutant[] = [
   },
   {
     bug: 'segments are removed together, and some of them come back',
-    file: `${STORE}/log/log-store.ts`,
-    find: '        segments.shift()\n        await disk.syncNames()\n      }\n',
-    replace: '        segments.shift()\n      }\n      if (needed > 0) await disk.syncNames()\n',
+    file: `${STORE}/log/old-files.ts`,
+    find: '        return disk.syncNames()\n',
+    replace: '        return\n',
   },
   {
     bug: 'a snapshot counts before it is on the disk',

@@ -1,6 +1,6 @@
 /**
  * The dead letters of a node that does not run, read from its data directory, which is locked meanwhile. Nothing is changed:
- * they are only read (store/messages/row-repair.ts). What changes something needs the node.
+ * they are only read (store/messages/message-repair.ts). What changes something needs the node.
  */
 import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -14,7 +14,7 @@ import { createDeadLetterView } from '../../../observe/debug/sources/message-vie
 import { clock } from '../../../platform/platform.ts'
 import { lockDataDirectory } from '../../../store/data-directory.ts'
 import { MESSAGES_FOLDER } from '../../../store/known-stores.ts'
-import { surveyMessages } from '../../../store/messages/row-repair.ts'
+import { surveyMessages } from '../../../store/messages/message-repair.ts'
 import { DATA_ROOT, type NodeSelector } from '../../connect/running-nodes.ts'
 
 export const openStoppedDeadLetters = async ({ dataDir, node }: NodeSelector, none: ParleyError) => {

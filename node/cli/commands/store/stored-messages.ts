@@ -1,4 +1,4 @@
-/** What `parley store` says of the stored messages, and does with them (node/store/messages/row-repair.ts). */
+/** What `parley store` says of the stored messages, and does with them (node/store/messages/message-repair.ts). */
 import { readdir } from 'node:fs/promises'
 import type { ParleyError } from '../../../../protocols/errors.ts'
 import { escapeText } from '../../../observe/log/log-fields.ts'
@@ -9,7 +9,7 @@ import {
   type RepairedMessages,
   repairMessages as repair,
   surveyMessages,
-} from '../../../store/messages/row-repair.ts'
+} from '../../../store/messages/message-repair.ts'
 import { block, count } from './store-facts.ts'
 
 const ASIDE_NAME = /\.damaged(\.\d+)?$/
@@ -98,7 +98,7 @@ What is lost is not sent any more, and what was received before may be taken for
 sender, and messages that they did not answer yet may come twice.`
 }
 
-/** @throws STA003 as node/store/messages/row-repair.ts does */
+/** @throws STA003 as node/store/messages/message-repair.ts does */
 export const repairMessages = async (folder: string, random: RandomBytes) => {
   const done = await repair(folder, random)
   const { before, after, aside } = done

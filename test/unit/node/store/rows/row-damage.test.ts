@@ -1,8 +1,9 @@
 /** Whatever byte changes, whatever file is gone or cut: never a wrong row, never a loss without a word. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { RowEngine, type RowEngineOptions } from '../../../../../node/store/rows/row-engine.ts'
-import { copyGoodRows } from '../../../../../node/store/rows/row-repair.ts'
+import { copyGoodRows } from '../../../../../node/store/rows/row-copy.ts'
+import { RowEngine } from '../../../../../node/store/rows/row-engine.ts'
+import type { RowEngineOptions } from '../../../../../node/store/rows/row-options.ts'
 import { surveyRows } from '../../../../../node/store/rows/row-survey.ts'
 import { createFaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
 import { createRandom } from '../../../../../node/testing/virtual/virtual-time.ts'

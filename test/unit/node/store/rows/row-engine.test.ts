@@ -1,7 +1,8 @@
 /** The engine under all that is kept: what was answered is there, whatever the disk and the power do. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { RowEngine, type RowEngineOptions } from '../../../../../node/store/rows/row-engine.ts'
+import { RowEngine } from '../../../../../node/store/rows/row-engine.ts'
+import type { RowEngineOptions } from '../../../../../node/store/rows/row-options.ts'
 import { createFaultyDisk, type FaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
 import { createRandom } from '../../../../../node/testing/virtual/virtual-time.ts'
 

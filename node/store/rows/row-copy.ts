@@ -2,8 +2,9 @@
  * Keeps what is good of damaged rows, as another store: what is lost may be what was answered, so it has another id.
  */
 import type { Disk } from '../files/disk.ts'
-import { RowEngine, type RowEngineOptions } from './row-engine.ts'
+import { RowEngine } from './row-engine.ts'
 import { renewedId } from './row-manifest.ts'
+import type { RowEngineOptions } from './row-options.ts'
 import { type RowSurvey, surveyRows } from './row-survey.ts'
 
 /** Written as one group. */
