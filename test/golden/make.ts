@@ -50,7 +50,13 @@ for (let n = 0; n < 2; n += 1) await mesh.messages.send(mesh.self.id, Parcel, { 
 const expiring = await mesh.messages.send(away, Order, { n: 99 }, { ttlMs: 100 })
 await expiring.delivered({ timeoutMs: 5_000 }).catch(() => {})
 let heard = 0
-await mesh.events.subscribe('golden.events', () => void (heard += 1), { from: 'earliest', ack: true, name: 'reader' })
+await mesh.events.subscribe(
+  'golden.events',
+  () => {
+    heard += 1
+  },
+  { from: 'earliest', ack: true, name: 'reader' },
+)
 for (let i = 0; i < EVENTS; i += 1) await mesh.events.publish('golden.events', { i })
 for (let i = 0; i < 50 && heard < EVENTS; i += 1) await new Promise((done) => setTimeout(done, 100))
 const expected = {

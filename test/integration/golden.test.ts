@@ -70,7 +70,13 @@ for (const name of (await readdir(GOLDEN, { withFileTypes: true })).filter((one)
           assert.ok(letters.length >= expected.deadLetters, `${letters.length} dead letters`)
           assert.equal(mesh.messages.figures().outbox, expected.outbox)
           let heard = 0
-          const reading = await mesh.events.subscribe('golden.events', () => void (heard += 1), { from: 'earliest' })
+          const reading = await mesh.events.subscribe(
+            'golden.events',
+            () => {
+              heard += 1
+            },
+            { from: 'earliest' },
+          )
           await until('the events', () => heard === expected.events)
           await reading.stop()
         } finally {
