@@ -251,11 +251,11 @@ describe('parley doctor', { timeout: LIMIT_MS }, () => {
   })
 
   it('names what is wrong with the stores', async () => {
-    const mark = join(stopped(), 'messages', 'mark')
+    const mark = join(stopped(), 'messages', 'rows', 'mark')
     const bytes = await readFile(mark)
     const times = await stat(mark)
     await writeFile(mark, Buffer.alloc(bytes.length, 7))
-    await finds(STOPPED, ['messages', 'fail', /mark is damaged/, /parley store repair/])
+    await finds(STOPPED, ['messages', 'fail', /should go is damaged/, /parley store repair/])
     await writeFile(mark, bytes)
     await utimes(mark, times.atime, times.mtime)
     const copied = await mkdtemp(join(folder, 'moved-'))

@@ -2,8 +2,8 @@
  * Rows that are in the log and not yet in a table, by key. State: the rows; their order, once somebody asked for a range.
  */
 
-import type { RowSource } from './merged-rows.ts'
-import type { TableRow } from './table-format.ts'
+import type { RowSource } from './tables/merged-rows.ts'
+import type { TableRow } from './tables/table-format.ts'
 
 /** What a row takes besides its bytes, about. */
 const ROW_OVERHEAD = 96

@@ -23,9 +23,9 @@ import { ROWS_FORMAT, type RowManifest, renewedId } from './row-manifest.ts'
 import { createPace, DEFAULT_BYTES, type RowEngineCounts, type RowEngineOptions } from './row-options.ts'
 import { groupRecord, manifestPayload, manifestRecord, RowReplay } from './row-records.ts'
 import { type RowSpan, readSpan, SCAN_ROWS } from './row-scan.ts'
-import { byteText, textOf } from './table-format.ts'
-import { TableReader } from './table-reader.ts'
-import { TableSet } from './table-set.ts'
+import { byteText, textOf } from './tables/table-format.ts'
+import { TableReader } from './tables/table-reader.ts'
+import { TableSet } from './tables/table-set.ts'
 
 /** What opening found in the log becomes a table where it is this much, so that the next one reads less. */
 const FIRST_LOG_BYTES = 64 * 1024

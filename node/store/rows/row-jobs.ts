@@ -9,7 +9,7 @@ import type { Stop } from '../../../protocols/port.ts'
 import { storeError } from '../log/log-segments.ts'
 import type { MemoryRows } from './memory-rows.ts'
 import type { RowEngineOptions } from './row-options.ts'
-import type { TableSet } from './table-set.ts'
+import type { TableSet } from './tables/table-set.ts'
 
 const RETRY_MS = 1_000
 /** With more runs than this whoever writes waits for a merge: each read would have to look into all of them. */

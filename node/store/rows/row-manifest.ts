@@ -7,7 +7,7 @@
 import * as z from 'zod'
 import { malformed } from '../../../protocols/wire/frames/protobuf.ts'
 import { hex } from '../log/log-segments.ts'
-import type { FramePlace } from './table-format.ts'
+import type { FramePlace } from './tables/table-format.ts'
 
 export const ROWS_FORMAT = 1
 export const MAX_FORMER = 16

@@ -6,7 +6,7 @@ import { FRAME_HEAD, type FrameBuffer, frameBuffer, frameOf } from '../log/log-f
 import type { RowWrites } from '../messages/group-commit.ts'
 import { MemoryRows } from './memory-rows.ts'
 import { decodeManifest, encodeManifest, type RowManifest } from './row-manifest.ts'
-import { byteText, RowReader, RowWriter, rowBytes, type TableRow, varintBytes } from './table-format.ts'
+import { byteText, RowReader, RowWriter, rowBytes, type TableRow, varintBytes } from './tables/table-format.ts'
 
 /** What the records begin with. */
 const ROWS = 1

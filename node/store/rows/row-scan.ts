@@ -1,7 +1,7 @@
 /** Ranges of rows, a part at a time. Keeps no state. */
 import type { MemoryRows } from './memory-rows.ts'
-import { MergedRows } from './merged-rows.ts'
-import type { TableSet } from './table-set.ts'
+import { MergedRows } from './tables/merged-rows.ts'
+import type { TableSet } from './tables/table-set.ts'
 
 /** Of a part. */
 export const SCAN_ROWS = 512

@@ -8,12 +8,12 @@ import type { Disk } from '../files/disk.ts'
 import { decodeHeader, LOG_HEADER_BYTES, salvageFrames } from '../log/log-frames.ts'
 import { type LogReader, readSegments, storeError } from '../log/log-segments.ts'
 import { MemoryRows } from './memory-rows.ts'
-import { MergedRows, type RowSource, sourceOf } from './merged-rows.ts'
 import { ROWS_FORMAT, type RowManifest, type TableRef } from './row-manifest.ts'
 import { manifestOf, RowReplay, rowsOf } from './row-records.ts'
-import { BLOCK, BlockIndex, KeyFilter, RowReader, type TableRow, textOf } from './table-format.ts'
-import { damagedTable, TableReader } from './table-reader.ts'
-import { tableName } from './table-writer.ts'
+import { MergedRows, type RowSource, sourceOf } from './tables/merged-rows.ts'
+import { BLOCK, BlockIndex, KeyFilter, RowReader, type TableRow, textOf } from './tables/table-format.ts'
+import { damagedTable, TableReader } from './tables/table-reader.ts'
+import { tableName } from './tables/table-writer.ts'
 
 const TABLE_NAME = /^(\d{16})\.table$/
 const LOG_NAME = /^\d{16}\.log$/

@@ -1,8 +1,8 @@
 /** Writes rows into as many tables as they take. Keeps no state. */
-import type { Disk } from '../files/disk.ts'
+import type { Disk } from '../../files/disk.ts'
+import type { TableRef } from '../row-manifest.ts'
+import type { Pace } from '../row-options.ts'
 import type { MergedRows } from './merged-rows.ts'
-import type { TableRef } from './row-manifest.ts'
-import type { Pace } from './row-options.ts'
 import type { TableRow } from './table-format.ts'
 import type { TableReader } from './table-reader.ts'
 import { type TableWriter, tableName } from './table-writer.ts'

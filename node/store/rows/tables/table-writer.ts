@@ -1,7 +1,7 @@
 /** Writes a table (table-format.ts): rows come in the order of their keys. State: the block that gathers, what is not written yet. */
-import type { Disk, DiskFile } from '../files/disk.ts'
-import { encodeFrame, encodeHeader, LOG_FORMAT, SALT_BYTES } from '../log/log-frames.ts'
-import type { TableRef } from './row-manifest.ts'
+import type { Disk, DiskFile } from '../../files/disk.ts'
+import { encodeFrame, encodeHeader, LOG_FORMAT, SALT_BYTES } from '../../log/log-frames.ts'
+import type { TableRef } from '../row-manifest.ts'
 import { BLOCK, BLOCK_BYTES, BlockIndex, type FramePlace, hashOf, KeyFilter, RowWriter } from './table-format.ts'
 
 /** Written at once. */

@@ -5,7 +5,7 @@
  * as the oldest: so a store takes at most about twice what it holds, and a row is written again a number of times that grows
  * with the logarithm of their number. A row that only says that another one is gone counts as much as the one that it removes.
  */
-import type { Run } from './row-manifest.ts'
+import type { Run } from '../row-manifest.ts'
 
 const MIN_RUNS = 4
 /** Runs up to this size count as equal, bytes. */

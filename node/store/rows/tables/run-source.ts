@@ -1,6 +1,7 @@
 /** The rows of a run, table after table. State: the table that is read. */
+
+import type { Run, TableRef } from '../row-manifest.ts'
 import type { RowSource } from './merged-rows.ts'
-import type { Run, TableRef } from './row-manifest.ts'
 import type { TableReader } from './table-reader.ts'
 
 export class RunSource implements RowSource {

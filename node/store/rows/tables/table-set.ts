@@ -7,13 +7,13 @@
  *
  * State: the manifest, whether it is written, tables that somebody still reads (pinned).
  */
-import { isParleyError } from '../../../protocols/errors.ts'
-import type { Disk } from '../files/disk.ts'
-import type { MemoryRows } from './memory-rows.ts'
+import { isParleyError } from '../../../../protocols/errors.ts'
+import type { Disk } from '../../files/disk.ts'
+import type { MemoryRows } from '../memory-rows.ts'
+import type { RowManifest, Run, TableRef } from '../row-manifest.ts'
+import type { Pace } from '../row-options.ts'
 import { dueMerge } from './merge-policy.ts'
 import { MergedRows, type RowSource, sourceOf } from './merged-rows.ts'
-import type { RowManifest, Run, TableRef } from './row-manifest.ts'
-import type { Pace } from './row-options.ts'
 import { RunSource } from './run-source.ts'
 import { hashOf } from './table-format.ts'
 import type { TableReader } from './table-reader.ts'

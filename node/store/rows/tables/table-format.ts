@@ -8,7 +8,7 @@
  * Keys are texts whose characters are the bytes of UTF-8, so that they compare as bytes do (`byteText`).
  */
 import { crc32 } from 'node:zlib'
-import { malformed } from '../../../protocols/wire/frames/protobuf.ts'
+import { malformed } from '../../../../protocols/wire/frames/protobuf.ts'
 
 export const BLOCK = 1
 export const INDEX = 2

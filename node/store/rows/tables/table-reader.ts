@@ -5,13 +5,13 @@
  * State: open files (at most MAX_OPEN), indexes and filters (about 2 bytes for each row, outside the heap), the blocks that
  * were read last (bounded in bytes).
  */
-import { isParleyError } from '../../../protocols/errors.ts'
-import { systemCode } from '../../platform/private-file.ts'
-import type { Disk, DiskFile } from '../files/disk.ts'
-import { decodeFrame } from '../log/log-frames.ts'
-import { storeError } from '../log/log-segments.ts'
+import { isParleyError } from '../../../../protocols/errors.ts'
+import { systemCode } from '../../../platform/private-file.ts'
+import type { Disk, DiskFile } from '../../files/disk.ts'
+import { decodeFrame } from '../../log/log-frames.ts'
+import { storeError } from '../../log/log-segments.ts'
+import type { TableRef } from '../row-manifest.ts'
 import type { RowSource } from './merged-rows.ts'
-import type { TableRef } from './row-manifest.ts'
 import { BLOCK, BlockIndex, type FramePlace, KeyFilter, RowReader } from './table-format.ts'
 import { tableName, type WrittenTable } from './table-writer.ts'
 
