@@ -3,7 +3,7 @@
  * The node does not start on it and says what to run; the command finds it, tells what is lost and mends the rest; the node
  * starts with another outbox, and nothing that survived is processed twice at its peer.
  */
-import { open, readdir, rm, stat, truncate } from 'node:fs/promises'
+import { open, readdir, readFile, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Random } from '../../../soak/random.ts'
 import { refusalOf } from '../../nodes.ts'
@@ -24,9 +24,16 @@ export interface Damage {
   do(folder: string, random: Random): Promise<string | undefined>
 }
 
+/** Behind them there are zeros, which mean nothing. */
+const usedBytes = async (path: string): Promise<number> => {
+  const bytes = await readFile(path)
+  return 1 + bytes.findLastIndex((byte) => byte !== 0)
+}
+
+/** `size` is of what is written in it. */
 const biggest = async (folder: string, ending: RegExp): Promise<{ path: string; size: number } | undefined> => {
   const files = (await readdir(folder)).filter((name) => ending.test(name)).map((name) => join(folder, name))
-  const sizes = await Promise.all(files.map(async (path) => ({ path, size: (await stat(path)).size })))
+  const sizes = await Promise.all(files.map(async (path) => ({ path, size: await usedBytes(path) })))
   return sizes.filter(({ size }) => size > 0).toSorted((a, b) => b.size - a.size)[0]
 }
 
