@@ -28,7 +28,7 @@ import { TableReader } from './tables/table-reader.ts'
 import { TableSet } from './tables/table-set.ts'
 
 /** What opening found in the log becomes a table where it is this much, so that the next one reads less. */
-const FIRST_LOG_BYTES = 64 * 1024
+const FIRST_LOG_BYTES = 4 * 1024
 const RETRY_MS = 1_000
 /** Memory may grow to this times its limit while the disk has no room for tables. */
 const MEMORY_MARGIN = 4
