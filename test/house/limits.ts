@@ -6,7 +6,7 @@ export const LIMITS = {
   flatInNode: 3,
   crowdedRooms: 0,
   longFiles: 11,
-  longFunctions: 7,
+  longFunctions: 5,
   crumbs: 23,
   circles: 0,
   repeatedTypes: 0,

@@ -37,9 +37,9 @@ export const registerDlq = (program: Command): void => {
 export const registerStore = (program: Command): void => {
   const group = program
     .command('store')
-    .summary('look at, repair or recover what a stopped node keeps on disk')
+    .summary('back up, look at, repair or recover what a node keeps on disk')
     .description(
-      'Looks at, repairs or recovers what a node keeps: the journal, and messages. The node has to be stopped.',
+      'Backs up, looks at, repairs or recovers what a node keeps: the journal, and messages. Besides for a backup the node has to be stopped.',
     )
   const add = (name: string, description: string): Command =>
     group
@@ -48,6 +48,9 @@ export const registerStore = (program: Command): void => {
       .addOption(new Option('--node <name>', 'its name, of those under .parley').conflicts('dataDir'))
       .option('--data-dir <dir>', 'its data directory')
       .option('--json', 'print one line of JSON')
+  add('backup', 'Copies all of it into a new folder, while the node runs or not, and reads the copy again.')
+    .argument('<DIR>', 'a folder that does not exist')
+    .action(async (dir, options) => (await import('../commands/store/store-copies.ts')).backUpStore(dir, options))
   add('verify', 'Reads all of it and changes nothing; exit code 1 says that something is damaged.').action(
     async (options) => (await import('../commands/store/store-verify.ts')).verifyStore(options),
   )
@@ -70,5 +73,5 @@ export const registerStore = (program: Command): void => {
     'Says that the data directory was moved or copied while the node was stopped, and is the newest there is.',
   )
     .option('--yes', 'do not ask')
-    .action(async (options) => (await import('../commands/store/store-moved.ts')).acknowledgeMove(options))
+    .action(async (options) => (await import('../commands/store/store-copies.ts')).acknowledgeMove(options))
 }

@@ -9,6 +9,9 @@ import type { Disk } from '../files/disk.ts'
 import { type LogStore, type LogStoreCounts, openLogStore } from '../log/log-store.ts'
 import { createSnapshotStore } from './snapshot-files.ts'
 
+/** Behind the last record of a running node: a sync within a file takes about two thirds of one that lengthens it. */
+const ROOM_BYTES = 256 * 1024
+
 export interface OpenGroupStorage {
   readonly storage: GroupStorage
   /** Of what is on the disk, hexadecimal: another disk has another one. */
@@ -23,7 +26,7 @@ export const openGroupStorage = async (
   random: (bytes: number) => Uint8Array,
   timers?: Pick<Port['timers'], 'after'>,
 ): Promise<OpenGroupStorage> => {
-  const log: LogStore = await openLogStore(disk, { random, ...(timers && { timers }) })
+  const log: LogStore = await openLogStore(disk, { random, ...(timers && { timers, roomBytes: ROOM_BYTES }) })
   const snapshots = createSnapshotStore(disk, random)
   const base = log.opened.snapshot
   let first: ReturnType<typeof snapshots.read> | undefined

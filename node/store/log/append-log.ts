@@ -27,7 +27,7 @@ import {
   LOG_HEADER_BYTES,
   SALT_BYTES,
 } from './log-frames.ts'
-import { openLogMarker } from './log-marker.ts'
+import { type LogMarker, openLogMarker } from './log-marker.ts'
 import { hex, type LogSegments, readSegments, storeError } from './log-segments.ts'
 import {
   appendFrame,
@@ -56,14 +56,6 @@ export const failedWrite = (error: unknown): ParleyError => {
   )
 }
 
-interface Counts {
-  syncs: number
-  bytes: number
-  kept: number
-  cutOff: number
-  seals: number
-}
-
 class SegmentedLog implements AppendLog {
   readonly storageId: string
   readonly #disk: Disk
@@ -71,8 +63,8 @@ class SegmentedLog implements AppendLog {
   readonly #options: AppendLogOptions
   readonly #segmentBytes: number
   readonly #found: LogSegments
-  readonly #mark: Awaited<ReturnType<typeof openLogMarker>>
-  readonly #counts: Counts
+  readonly #mark: LogMarker
+  readonly #counts: { syncs: number; bytes: number; kept: number; cutOff: number; seals: number }
   #tail: LogTail
   #busy: Promise<void> = Promise.resolve()
   #stopWaiting: Stop | undefined
@@ -85,7 +77,7 @@ class SegmentedLog implements AppendLog {
     owner: LogOwner
     options: AppendLogOptions
     found: LogSegments
-    mark: Awaited<ReturnType<typeof openLogMarker>>
+    mark: LogMarker
     tail: LogTail
   }) {
     this.#disk = given.disk
@@ -135,9 +127,11 @@ class SegmentedLog implements AppendLog {
     this.#stopWaiting?.()
     this.#busy = this.#busy.then(async () => {
       await this.#seal()
-      await this.#files.close()
       await this.#mark.close(this.#broken === undefined)
-      await this.#tail.file.close()
+      // Where nobody knows what the disk has, it is left as it is.
+      if (this.#broken !== undefined) this.#tail.size = this.#tail.end
+      this.#files.letGo(this.#tail)
+      await this.#files.close()
     })
     return this.#busy
   }

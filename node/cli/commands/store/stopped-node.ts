@@ -32,7 +32,7 @@ export const exists = async (path: string): Promise<boolean> => {
 }
 
 /** No node needs to run there, so that none is found by itself: a command that changes a store wants it named. */
-const directoryOf = async ({ node, dataDir, readsOnly }: StoreCommandOptions): Promise<string> => {
+export const directoryOf = async ({ node, dataDir, readsOnly }: StoreCommandOptions): Promise<string> => {
   if (dataDir !== undefined) return resolve(dataDir)
   if (node === undefined) {
     const names = await readdir(DATA_ROOT).catch(() => [])

@@ -1,12 +1,16 @@
-/** `parley store moved`: says that a data directory was moved or copied while its node was stopped, and is the newest there is. */
+/** `parley store backup` and `parley store moved`: copies of a data directory that are made here, and those that were made elsewhere. */
+import { join, resolve } from 'node:path'
 import { escapeText } from '../../../observe/log/log-fields.ts'
+import { backUpDataDirectory } from '../../../store/backup.ts'
 import { type CopyVerdict, detectCopy, recordFileIdentity } from '../../../store/files/copy-detection.ts'
 import { surveyJournal } from '../../../store/journal/journal-survey.ts'
+import { KNOWN_FILE } from '../../../store/known-stores.ts'
 import { processTerminalPrompt, type TerminalPrompt } from '../../input/terminal-prompt.ts'
+import { usageError } from '../../output/exit-codes.ts'
 import { remark } from '../../output/print.ts'
-import { withStoppedJournal } from './stopped-node.ts'
+import { directoryOf, exists, type StoreCommandOptions, withStoppedJournal } from './stopped-node.ts'
 import { type ConfirmedCommandOptions, confirm, folderOf, printResult } from './store-change.ts'
-import { factsOf, type JournalFacts } from './store-facts.ts'
+import { block, count, factsOf, type JournalFacts } from './store-facts.ts'
 
 const isOnlyVoter = ({ voters, member }: JournalFacts): boolean => voters.length === 1 && voters[0] === member
 
@@ -52,3 +56,25 @@ export const acknowledgeMove = (
     if (messages !== undefined) await recordFileIdentity(messages)
     printResult(options, movedFacts(facts, before, await detectCopy(folder)), movedText(facts))
   })
+
+const KEY_FILE = 'identity.key'
+
+export const backUpStore = async (to: string, options: StoreCommandOptions): Promise<void> => {
+  const dataDir = await directoryOf({ ...options, readsOnly: true })
+  const isOne = (await exists(join(dataDir, KEY_FILE))) || (await exists(join(dataDir, KNOWN_FILE)))
+  if (!isOne) throw usageError(`${dataDir} is no data directory of a node`, 'name one with --data-dir, or --node NAME')
+  const folder = resolve(to)
+  if (folder === dataDir || folder.startsWith(`${dataDir}/`))
+    throw usageError('a backup cannot lie in what it is of', 'name a folder outside of the data directory')
+  const { files, bytes, lastIndex, rows } = await backUpDataDirectory(dataDir, folder)
+  const words = `backed up ${escapeText(dataDir)}
+${block([
+  ['to', escapeText(folder)],
+  ['copied', `${count(files, 'file')}, ${count(bytes, 'byte')}`],
+  ['journal', lastIndex === undefined ? 'none' : `up to entry ${lastIndex}`],
+  ['messages', rows === undefined ? 'none' : count(rows, 'row')],
+])}
+All of it was read again. It holds the node's key: keep it as safe as the node. To restore it, stop the node, put the copy in
+the place of the data directory, and start it: it comes back as a new member and a new sender.`
+  printResult(options, { dataDir, to: folder, files, bytes, lastIndex, rows }, words)
+}
