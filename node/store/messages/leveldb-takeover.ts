@@ -11,7 +11,7 @@ import { cp, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import * as z from 'zod'
-import type { ParleyError } from '../../../protocols/errors.ts'
+import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
 import type { Port } from '../../../protocols/port.ts'
 import { systemCode } from '../../platform/private-file.ts'
 import { openFolder } from '../files/disk.ts'
@@ -68,6 +68,13 @@ const openRow = (key: Uint8Array, row: Uint8Array): { value: Uint8Array; crc: nu
   const value = row.subarray(CRC_BYTES)
   return crc === crc32(value, crc32(key)) ? { value, crc } : undefined
 }
+
+/** LevelDB tells it in words alone, perhaps those of what caused it. */
+const wordsOf = (error: unknown): string =>
+  error instanceof Error
+    ? `${error.message}${error.cause === undefined ? '' : `: ${wordsOf(error.cause)}`}`
+    : String(error)
+const hasNoRoom = (error: unknown): boolean => /ENOSPC|EDQUOT|No space left|quota exceeded/i.test(wordsOf(error))
 
 interface OldRows {
   readonly identity: { readonly id: string; readonly formerIds: string[] }
@@ -148,7 +155,11 @@ export const takeOverLevelDb = async (folder: string, { random, log }: Pick<Port
     await cp(join(folder, LEVEL_FOLDER), trial, { recursive: true })
     // Twice: what is damaged is seen before anything is written.
     const { identity, group } = await readLevelDb(trial, async () => {}).catch((error: unknown) => {
-      throw systemCode(error) === 'ENOSPC' ? error : refused((error as Error).message, error)
+      if (isParleyError(error)) throw error
+      const words = wordsOf(error)
+      if (!hasNoRoom(error)) throw refused(words, error)
+      const hint = 'make room for the messages once more; nothing was changed'
+      throw storeError('disk-full', `there is no room to take the messages over: ${words}`, hint, error)
     })
     if (mark?.kind !== 'whole') throw refused('the file that says how far they go is not whole')
     if (mark.value.group > group) throw refused(`they end at group ${group}, and were answered to ${mark.value.group}`)

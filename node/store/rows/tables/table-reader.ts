@@ -60,7 +60,11 @@ class BlockCache {
 interface OpenFile {
   readonly file: Promise<DiskFile>
   users: number
+  /** To be closed once nobody reads it: what reads a closed file may read another one that was opened since. */
+  isLeaving: boolean
 }
+
+const close = (open: OpenFile): Promise<void> => open.file.then((file) => file.close()).catch(() => {})
 
 export class TableReader {
   readonly #disk: Disk
@@ -76,16 +80,20 @@ export class TableReader {
 
   /** Lets go of those that nobody reads and that were not used for the longest time. */
   async #trim(): Promise<void> {
-    for (const [number, { file, users }] of this.#files) {
+    for (const [number, open] of this.#files) {
       if (this.#files.size <= MAX_OPEN) return
-      if (users > 0) continue
+      if (open.users > 0) continue
       this.#files.delete(number)
-      await file.then((one) => one.close()).catch(() => {})
+      await close(open)
     }
   }
 
   async #read(ref: TableRef, { at, length }: Pick<FramePlace, 'at' | 'length'>): Promise<Uint8Array> {
-    const open = this.#files.get(ref.number) ?? { file: this.#disk.open(tableName(ref.number)), users: 0 }
+    const open = this.#files.get(ref.number) ?? {
+      file: this.#disk.open(tableName(ref.number)),
+      users: 0,
+      isLeaving: false,
+    }
     this.#files.delete(ref.number)
     this.#files.set(ref.number, open)
     open.users += 1
@@ -93,10 +101,12 @@ export class TableReader {
       return await (await open.file).read(length, at)
     } catch (error) {
       this.#files.delete(ref.number)
+      open.isLeaving = true
       if (systemCode(error) === 'ENOENT') throw damagedTable(ref, 'is not there', error)
       throw error
     } finally {
       open.users -= 1
+      if (open.isLeaving && open.users === 0) await close(open)
       if (this.#files.size > MAX_OPEN) await this.#trim()
     }
   }
@@ -180,7 +190,9 @@ export class TableReader {
     this.#filters.delete(number)
     const open = this.#files.get(number)
     this.#files.delete(number)
-    await open?.file.then((file) => file.close()).catch(() => {})
+    if (open === undefined) return
+    open.isLeaving = true
+    if (open.users === 0) await close(open)
   }
 
   async close(): Promise<void> {

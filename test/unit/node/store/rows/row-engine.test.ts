@@ -1,10 +1,12 @@
 /** The engine under all that is kept: what was answered is there, whatever the disk and the power do. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { openFolder } from '../../../../../node/store/files/disk.ts'
 import { RowEngine } from '../../../../../node/store/rows/row-engine.ts'
 import type { RowEngineOptions } from '../../../../../node/store/rows/row-options.ts'
 import { createFaultyDisk, type FaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
 import { createRandom } from '../../../../../node/testing/virtual/virtual-time.ts'
+import { testFolder } from '../../../../support/folder.ts'
 
 type Model = Map<string, string>
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
@@ -130,4 +132,39 @@ test('a power cut at any time leaves what was answered, all of a group or nothin
     await engine.close()
   }
   assert.equal(cuts, 300)
+})
+
+test('on a real disk rows are read while the tables that they were in are merged away', async (t) => {
+  const next = createRandom(11)
+  const random = (size: number): Uint8Array => Uint8Array.from({ length: size }, () => Math.floor(next() * 256))
+  const disk = await openFolder(await testFolder(t))
+  const engine = await RowEngine.open(disk, { random, log: { warn: () => {} }, ...SMALL, cacheBytes: 0 })
+  let model: Model = new Map()
+  let isOver = false
+  let read = 0
+  const reading = async (): Promise<void> => {
+    while (!isOver) {
+      const key = `a/${Math.floor(next() * 120)}`
+      const before = model.get(key)
+      const found = text(await engine.get(key))
+      // What was written meanwhile counts as well.
+      assert.ok(found === before || found === model.get(key), `${key}: ${found}`)
+      read += 1
+      // Rows in memory come without waiting.
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+  const readers = Promise.all(Array.from({ length: 8 }, reading))
+  for (let round = 0; round < 400; round += 1) {
+    const group = groupOf(next, round)
+    const after = applied(model, group)
+    await engine.write(rowsOf(group))
+    model = after
+    if (round % 100 === 0) assert.deepEqual([...(await readAll(engine))], sorted(model))
+  }
+  isOver = true
+  await readers
+  const { merges, tables } = engine.counts()
+  assert.ok(read > 400 && merges > 3 && tables > 0, `${read} reads, ${merges} merges`)
+  await engine.close()
 })
