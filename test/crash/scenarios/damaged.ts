@@ -45,8 +45,10 @@ const damage = async (dataDir: string, kind: Kind, random: Random): Promise<Dama
       .at(-1) ?? ''
   const file = join(folder, name)
   const bytes = await readFile(file)
-  const from = Math.max(HEADER_BYTES, bytes.length - TAIL_BYTES)
-  const at = kind === 'middle' ? Math.floor(bytes.length / 2) : from + random.below(bytes.length - from)
+  // Behind what is written there is room, which means nothing.
+  const written = 1 + bytes.findLastIndex((byte) => byte !== 0)
+  const from = Math.max(HEADER_BYTES, written - TAIL_BYTES)
+  const at = kind === 'middle' ? Math.floor(written / 2) : from + random.below(written - from)
   const changed = damagedBytes(bytes, kind, at)
   if (changed === undefined) await rm(file)
   else await writeFile(file, changed)
