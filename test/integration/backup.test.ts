@@ -6,26 +6,18 @@ import { test } from 'node:test'
 import { z } from 'zod'
 import { backUpStore } from '../../node/cli/commands/store/store-copies.ts'
 import { verifyStore } from '../../node/cli/commands/store/store-verify.ts'
-import { createMesh, defineMessage, type Mesh } from '../../node/index.ts'
+import { defineMessage, type Mesh } from '../../node/index.ts'
 import { isParleyError } from '../../protocols/errors.ts'
 import { run } from '../support/caught-output.ts'
 import { testFolder } from '../support/folder.ts'
+import { openAlone } from '../support/lone-node.ts'
 import { failureOf, until } from '../support/until.ts'
 
 const FOUND_MS = 20_000
 const Note = defineMessage({ type: 'backup.note', version: '1.0.0', schema: z.object({ n: z.number() }) })
 
 const open = (dataDir: string): Promise<Mesh> =>
-  createMesh({
-    name: 'kept',
-    dataDir,
-    listen: [],
-    debug: false,
-    control: false,
-    log: 'silent',
-    discovery: { mdns: false },
-    events: { history: [{ topic: 'backup.#', store: 'disk', maxEvents: 10_000 }] },
-  })
+  openAlone(dataDir, { events: { history: [{ topic: 'backup.#', store: 'disk', maxEvents: 10_000 }] } })
 
 test('a backup that is made at work is whole, and a node that starts on it has all that was answered before it', async (t) => {
   const folder = await testFolder(t)

@@ -5,10 +5,11 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import * as z from 'zod'
 import { verifyStore } from '../../node/cli/commands/store/store-verify.ts'
-import { createMesh, defineMessage } from '../../node/index.ts'
+import { defineMessage } from '../../node/index.ts'
 import { recordFileIdentity } from '../../node/store/files/copy-detection.ts'
 import { run } from '../support/caught-output.ts'
 import { testFolder } from '../support/folder.ts'
+import { openAlone } from '../support/lone-node.ts'
 import { until } from '../support/until.ts'
 
 const GOLDEN = join(import.meta.dirname, '..', 'golden')
@@ -36,15 +37,9 @@ const put = async (from: string, to: string): Promise<void> => {
 }
 
 const open = (dataDir: string, secret: string) =>
-  createMesh({
+  openAlone(dataDir, {
     name: 'golden',
     secret,
-    dataDir,
-    listen: [],
-    debug: false,
-    control: false,
-    log: 'silent',
-    discovery: { mdns: false },
     events: { history: [{ topic: 'golden.#', store: 'disk', maxEvents: 1_000 }] },
   })
 

@@ -1,10 +1,10 @@
 /** A node that founds a mesh alone and keeps all that a node can keep, for tests that damage what it kept. */
-import { createMesh, type Mesh } from '../../node/index.ts'
+import { createMesh, type Mesh, type MeshOptionsInput } from '../../node/index.ts'
 
 export const RECORDS = 10
 const FOUND_MS = 20_000
 
-export const openAlone = (dataDir: string): Promise<Mesh> =>
+export const openAlone = (dataDir: string, options: MeshOptionsInput = {}): Promise<Mesh> =>
   createMesh({
     name: 'alone',
     dataDir,
@@ -13,6 +13,7 @@ export const openAlone = (dataDir: string): Promise<Mesh> =>
     control: false,
     log: 'silent',
     discovery: { mdns: false },
+    ...options,
   })
 
 /** It decides RECORDS records and takes so many fences, and stops. */

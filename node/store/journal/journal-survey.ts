@@ -9,7 +9,7 @@ import { ConfigurationHistory } from '../../../protocols/consensus/raft/configur
 import type { Configuration, SnapshotMeta } from '../../../protocols/consensus/raft/raft-messages.ts'
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
 import type { Disk } from '../files/disk.ts'
-import { decodeHeader, encodeFrame, LOG_HEADER_BYTES, readFrames, SALT_BYTES } from '../log/log-frames.ts'
+import { decodeHeader, readFrames, SALT_BYTES, salvageFrames } from '../log/log-frames.ts'
 import { applyPayload, emptyLog } from '../log/log-items.ts'
 import { hex, storeError } from '../log/log-segments.ts'
 import { readRaftLog } from '../log/log-store.ts'
@@ -73,13 +73,6 @@ export const logFiles = async (disk: Disk): Promise<string[]> =>
 export const snapshotFiles = async (disk: Disk): Promise<string[]> =>
   (await disk.list()).filter((name) => SNAPSHOT_NAME.test(name.replace(/\.part$/, ''))).sort()
 
-const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-/** What each frame begins with. */
-const MAGIC = viewOf(encodeFrame(new Uint8Array(SALT_BYTES), 0, new Uint8Array(0)).bytes).getUint32(0)
-const FRAME_ALIGN = 8
-const FRAME_HEAD = 16
-const PREVIOUS_AT = 8
-
 const lastIndexIn = (payload: Uint8Array): number => {
   const state = emptyLog()
   try {
@@ -93,19 +86,9 @@ const lastIndexIn = (payload: Uint8Array): number => {
 /** Looks behind damage too: how far this node had got tells how much is cut off. */
 const highestIndex = (bytes: Uint8Array): number => {
   const header = decodeHeader(bytes)
-  if (header === undefined) return 0
-  const view = viewOf(bytes)
   let highest = 0
-  let at = LOG_HEADER_BYTES
-  while (at + FRAME_HEAD <= bytes.length) {
-    if (view.getUint32(at) === MAGIC) {
-      // The frames from here on, as if the file began with them.
-      const rest = bytes.subarray(at - LOG_HEADER_BYTES)
-      const { payloads, end } = readFrames(rest, { ...header, previous: view.getUint32(at + PREVIOUS_AT) })
-      for (const payload of payloads) highest = Math.max(highest, lastIndexIn(payload))
-      at += Math.max(FRAME_ALIGN, end - LOG_HEADER_BYTES)
-    } else at += FRAME_ALIGN
-  }
+  if (header !== undefined)
+    for (const { payload } of salvageFrames(bytes, header.salt)) highest = Math.max(highest, lastIndexIn(payload))
   return highest
 }
 

@@ -12,6 +12,7 @@
  * from looking like a frame. A file may end in zeros, room that was made before it was needed.
  */
 import { crc32 } from 'node:zlib'
+import { ParleyError } from '../../../protocols/errors.ts'
 
 const HEADER_MAGIC = 0x50_4c_53_31
 const FRAME_MAGIC = 0x50_4c_46_31
@@ -23,7 +24,7 @@ const ALIGN = 8
 export const SALT_BYTES = 8
 export const ID_BYTES = 16
 /** One write; a larger length is no frame. */
-export const MAX_PAYLOAD = 256 * 1024 * 1024
+export const MAX_PAYLOAD = 1024 * 1024 * 1024
 
 export interface LogFileHeader {
   readonly format: number
@@ -88,8 +89,13 @@ export interface FrameBuffer {
   readonly length: number
 }
 
-/** @param length of the payload that is going to be written at FRAME_HEAD */
+/**
+ * @param length of the payload that is going to be written at FRAME_HEAD
+ * @throws COM003 for one that could not be read again
+ */
 export const frameBuffer = (length: number): FrameBuffer => {
+  if (length > MAX_PAYLOAD)
+    throw new ParleyError('COM003', `${length} bytes are too much for one write`, { hint: 'write less at once' })
   const bytes = Buffer.allocUnsafeSlow(paddedSize(length))
   bytes.fill(0, FRAME_HEAD + length)
   return { bytes, length }

@@ -162,9 +162,12 @@ export const readSegments = async (disk: Disk, reader: LogReader): Promise<LogSe
       )
     const names = (await disk.list()).filter((name) => SEGMENT_NAME.test(name)).sort()
     // A file without a header was made when the process died: the one before it is the last one.
-    const newest = names.at(-1)
-    if (newest !== undefined && isUnwritten(await disk.read(newest))) begun = names.pop()
-    for (const [i, name] of names.entries()) readOne(name, await disk.read(name), i === names.length - 1)
+    const newest = names.pop()
+    const written = newest === undefined ? new Uint8Array() : await disk.read(newest)
+    const isBegun = isUnwritten(written)
+    if (isBegun) begun = newest
+    for (const [i, name] of names.entries()) readOne(name, await disk.read(name), isBegun && i === names.length - 1)
+    if (newest !== undefined && !isBegun) readOne(newest, written, true)
     const [first, last] = [segments[0]?.header, segments.at(-1)?.header]
     const id = first && hex(first.storageId)
     const [firstSequence, lastSequence] = [first?.sequence ?? 0, last?.sequence ?? 0]

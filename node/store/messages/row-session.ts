@@ -12,10 +12,10 @@ import { detectCopy, recordFileIdentity } from '../files/copy-detection.ts'
 import { type Disk, openFolder } from '../files/disk.ts'
 import { ROWS_FOLDER } from '../known-stores.ts'
 import { storeError } from '../log/log-segments.ts'
+import { createGroupCommit } from '../rows/group-commit.ts'
 import { RowEngine } from '../rows/row-engine.ts'
 import type { RowEngineOptions } from '../rows/row-options.ts'
 import { noteDamage, refuseNotedDamage } from './damage-note.ts'
-import { createGroupCommit } from './group-commit.ts'
 import { takeOverLevelDb } from './leveldb-takeover.ts'
 
 export interface RowSession

@@ -16,11 +16,17 @@ import type { Disk } from '../files/disk.ts'
 import { openAppendLog } from '../log/append-log.ts'
 import type { AppendLog, LogOwner } from '../log/append-log-contract.ts'
 import { storeError } from '../log/log-segments.ts'
-import type { RowWrites } from '../messages/group-commit.ts'
+import type { RowWrites } from './group-commit.ts'
 import { MemoryRows } from './memory-rows.ts'
 import { RowJobs } from './row-jobs.ts'
 import { ROWS_FORMAT, type RowManifest, renewedId } from './row-manifest.ts'
-import { createPace, DEFAULT_BYTES, type RowEngineCounts, type RowEngineOptions } from './row-options.ts'
+import {
+  type ChosenOptions,
+  createPace,
+  DEFAULT_BYTES,
+  type RowEngineCounts,
+  type RowEngineOptions,
+} from './row-options.ts'
 import { groupRecord, manifestPayload, manifestRecord, RowReplay } from './row-records.ts'
 import { type RowSpan, readSpan, SCAN_ROWS } from './row-scan.ts'
 import { byteText, textOf } from './tables/table-format.ts'
@@ -33,8 +39,8 @@ const RETRY_MS = 1_000
 /** Memory may grow to this times its limit while the disk has no room for tables. */
 const MEMORY_MARGIN = 4
 
-const emptyManifest = ({ random, identity, format = ROWS_FORMAT }: RowEngineOptions): RowManifest => ({
-  format,
+const emptyManifest = ({ random, identity }: RowEngineOptions): RowManifest => ({
+  format: ROWS_FORMAT,
   ...(identity ?? renewedId(undefined, random)),
   flushed: 0,
   runs: [],
@@ -44,7 +50,7 @@ export class RowEngine {
   readonly #log: AppendLog
   readonly #set: TableSet
   readonly #tables: TableReader
-  readonly #options: RowEngineOptions
+  readonly #options: ChosenOptions
   #memory: MemoryRows
   #group: number
   /** Bytes of the segment that is written. */
@@ -54,84 +60,70 @@ export class RowEngine {
   readonly #jobs: RowJobs
   #kept = 0
 
-  private constructor(given: {
-    log: AppendLog
-    set: TableSet
-    tables: TableReader
-    options: RowEngineOptions
-    memory: MemoryRows
-    group: number
-  }) {
-    this.#log = given.log
-    this.#set = given.set
-    this.#tables = given.tables
-    this.#options = given.options
-    this.#memory = given.memory
-    this.#group = given.group
-    this.#logged = given.memory.bytes
-    const { log, timers, onDamage } = given.options
-    this.#jobs = new RowJobs({
-      log,
-      ...(timers && { timers }),
-      ...(onDamage && { onDamage }),
-      set: given.set,
-      onFlushed: (upTo) => given.log.prune(upTo),
+  private constructor(disk: Disk, log: AppendLog, replay: RowReplay, options: ChosenOptions) {
+    const { cacheBytes, random, pace, tableBytes } = options
+    this.#log = log
+    this.#options = options
+    this.#memory = replay.memory()
+    this.#group = replay.group
+    this.#logged = this.#memory.bytes
+    this.#tables = new TableReader(disk, cacheBytes)
+    this.#set = new TableSet(replay.manifest ?? emptyManifest(options), {
+      disk,
+      tables: this.#tables,
+      random,
+      pace,
+      tableBytes,
+      persist: () => this.#persist(),
+      kept: () => {
+        this.#kept += 1
+      },
     })
+    this.#jobs = new RowJobs({ ...options, set: this.#set, onFlushed: (upTo) => log.prune(upTo) })
   }
 
   /**
    * Opens the rows in this folder, or begins them.
    * @throws STA003 with `details.reason` `damaged`, or `newer` for a format of a later version; what the disk says
    */
-  static async open(disk: Disk, options: RowEngineOptions): Promise<RowEngine> {
+  static async open(disk: Disk, given: RowEngineOptions): Promise<RowEngine> {
+    const options = { pace: createPace(), ...DEFAULT_BYTES, ...given }
     const replay = new RowReplay()
-    const pace = options.pace ?? createPace()
-    const tables = new TableReader(disk, options.cacheBytes)
     let engine: RowEngine | undefined
-    let set: TableSet | undefined
     const owner: LogOwner = {
       apply: (payload, sequence) => replay.apply(payload, sequence),
       covered: () => replay.manifest?.flushed ?? 0,
       missing: () => replay.missing(),
-      carry: () => manifestPayload((set as TableSet).manifest),
+      carry: () => manifestPayload((engine as RowEngine).#set.manifest),
     }
-    const log = await openAppendLog(disk, owner, {
-      random: options.random,
-      roomBytes: options.roomBytes ?? DEFAULT_BYTES.roomBytes,
-      segmentBytes: Number.POSITIVE_INFINITY,
-      ...(options.timers && { timers: options.timers }),
-    })
+    const log = await openAppendLog(disk, owner, { ...options, segmentBytes: Number.POSITIVE_INFINITY })
+    engine = new RowEngine(disk, log, replay, options)
     try {
-      const found = replay.manifest
-      if (found !== undefined && found.format > ROWS_FORMAT)
-        throw storeError(
-          'newer',
-          `the rows have the format ${found.format}, and this version knows ${ROWS_FORMAT}`,
-          'start this node with the version that wrote them, or a later one',
-        )
-      set = new TableSet(found ?? emptyManifest(options), {
-        disk,
-        tables,
-        random: options.random,
-        pace,
-        tableBytes: options.tableBytes ?? DEFAULT_BYTES.tableBytes,
-        persist: () => (engine as RowEngine).#persist(),
-        kept: () => (engine as RowEngine).#noteKept(),
-      })
-      engine = new RowEngine({ log, set, tables, options, memory: replay.memory(), group: replay.group })
-      await set.open()
-      if (found === undefined) await log.append(manifestRecord(set.manifest), 0)
-      else if (options.isRenewed === true) await set.rename(renewedId(found, options.random))
-      await log.prune(set.manifest.flushed)
-      // Without room for it the next one reads it again.
-      if (engine.#logged >= FIRST_LOG_BYTES) await engine.#freeze().catch(() => {})
-      engine.#jobs.resume()
+      await engine.#begin(replay.manifest)
       return engine
     } catch (error) {
-      await tables.close()
+      await engine.#tables.close()
       await log.close().catch(() => {})
       throw error
     }
+  }
+
+  /** @param found undefined: nothing was ever kept here */
+  async #begin(found: RowManifest | undefined): Promise<void> {
+    if (found !== undefined && found.format > ROWS_FORMAT)
+      throw storeError(
+        'newer',
+        `the rows have the format ${found.format}, and this version knows ${ROWS_FORMAT}`,
+        'start this node with the version that wrote them, or a later one',
+      )
+    const { random, isRenewed } = this.#options
+    await this.#set.open()
+    if (found === undefined) await this.#log.append(manifestRecord(this.#set.manifest), 0)
+    else if (isRenewed === true) await this.#set.rename(renewedId(found, random))
+    await this.#log.prune(this.#set.manifest.flushed)
+    // Without room for it the next one reads it again.
+    if (this.#logged >= FIRST_LOG_BYTES) void this.#inTurn(() => this.#freeze()).catch(() => {})
+    this.#jobs.resume()
   }
 
   get id(): string {
@@ -165,10 +157,6 @@ export class RowEngine {
       kept: this.#kept + this.#log.counts().kept,
       syncs: this.#log.counts().syncs,
     }
-  }
-
-  #noteKept(): void {
-    this.#kept += 1
   }
 
   /**
@@ -213,7 +201,7 @@ export class RowEngine {
   }
 
   #isFull(share: number): boolean {
-    const { memoryBytes = DEFAULT_BYTES.memoryBytes, logBytes = DEFAULT_BYTES.logBytes } = this.#options
+    const { memoryBytes, logBytes } = this.#options
     return this.#memory.bytes >= share * memoryBytes || this.#logged >= share * logBytes
   }
 
@@ -221,9 +209,7 @@ export class RowEngine {
   async #freeze(): Promise<void> {
     await this.#jobs.room()
     if (this.#jobs.frozen !== undefined) {
-      const { memoryBytes = DEFAULT_BYTES.memoryBytes, logBytes = DEFAULT_BYTES.logBytes } = this.#options
-      const isTooMuch = this.#memory.bytes >= MEMORY_MARGIN * memoryBytes || this.#logged >= MEMORY_MARGIN * logBytes
-      if (!isTooMuch) return
+      if (!this.#isFull(MEMORY_MARGIN)) return
       throw this.#jobs.failure ?? storeError('disk-failed', 'no table can be written', 'see whether the disk is well')
     }
     await this.#log.roll()

@@ -30,16 +30,18 @@ export interface RowEngineOptions extends Pick<Port, 'random'> {
   readonly identity?: Pick<RowManifest, 'id' | 'formerIds'>
   /** Told of damage that is found while tables are merged. */
   readonly onDamage?: (error: ParleyError) => void
-  /** Of a new store, for tests of later versions. */
-  readonly format?: number
 }
 
 export const DEFAULT_BYTES = {
   memoryBytes: 8 * 1024 * 1024,
   logBytes: 32 * 1024 * 1024,
   tableBytes: 32 * 1024 * 1024,
+  cacheBytes: 4 * 1024 * 1024,
   roomBytes: 512 * 1024,
-} as const
+}
+
+/** With all that has a default. */
+export type ChosenOptions = RowEngineOptions & typeof DEFAULT_BYTES & { readonly pace: Pace }
 
 export interface RowEngineCounts {
   readonly groups: number

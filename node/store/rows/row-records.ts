@@ -3,7 +3,7 @@
  */
 import { malformed } from '../../../protocols/wire/frames/protobuf.ts'
 import { FRAME_HEAD, type FrameBuffer, frameBuffer, frameOf } from '../log/log-frames.ts'
-import type { RowWrites } from '../messages/group-commit.ts'
+import type { RowWrites } from './group-commit.ts'
 import { MemoryRows } from './memory-rows.ts'
 import { decodeManifest, encodeManifest, type RowManifest } from './row-manifest.ts'
 import { byteText, RowReader, RowWriter, rowBytes, type TableRow, varintBytes } from './tables/table-format.ts'

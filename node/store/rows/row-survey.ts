@@ -120,6 +120,7 @@ interface FoundLog {
   readonly manifest: RowManifest | undefined
   readonly memory: MemoryRows
   readonly group: number
+  readonly bytes: number
   readonly lostGroups: number
   readonly problem: ParleyError | undefined
   readonly isNew: boolean
@@ -128,12 +129,14 @@ interface FoundLog {
 /** Groups and manifests of a damaged log, wherever they can be read. */
 const salvageLog = async (disk: Disk, names: readonly string[]): Promise<Omit<FoundLog, 'problem' | 'isNew'>> => {
   let manifest: RowManifest | undefined
+  let bytes = 0
   const groups: { group: number; rows: readonly TableRow[] }[] = []
   for (const name of names) {
-    const bytes = await disk.read(name)
-    const header = decodeHeader(bytes)
+    const file = await disk.read(name)
+    bytes += file.length
+    const header = decodeHeader(file)
     if (header === undefined) continue
-    for (const { payload } of salvageFrames(bytes, header.salt)) {
+    for (const { payload } of salvageFrames(file, header.salt)) {
       manifest = manifestOf(payload) ?? manifest
       const found = rowsOf(payload)
       if (found !== undefined) groups.push(found)
@@ -149,7 +152,7 @@ const salvageLog = async (disk: Disk, names: readonly string[]): Promise<Omit<Fo
     for (const { key, value } of one.rows) memory.put(key, value?.slice())
   }
   memory.upTo = group
-  return { manifest, memory, group, lostGroups }
+  return { manifest, memory, group, bytes, lostGroups }
 }
 
 const surveyLog = async (disk: Disk): Promise<FoundLog> => {
@@ -165,6 +168,7 @@ const surveyLog = async (disk: Disk): Promise<FoundLog> => {
     return {
       manifest,
       group,
+      bytes: segments.reduce((sum, one) => sum + one.bytes, 0),
       memory: replay.memory(),
       lostGroups: 0,
       problem,
@@ -216,7 +220,7 @@ export const surveyRows = async (disk: Disk, visit?: VisitRow): Promise<RowSurve
   const tables = new TableReader(disk, 0)
   const sources: RowSource[] = [memory.source('')]
   const refs = await tablesToRead(disk, log)
-  let [bytes, lostBlocks] = [0, 0]
+  let [bytes, lostBlocks] = [log.bytes, 0]
   for (const ref of refs) {
     const content = await readOrNothing(disk, tableName(ref.number))
     if (content === undefined) {
@@ -233,7 +237,6 @@ export const surveyRows = async (disk: Disk, visit?: VisitRow): Promise<RowSurve
       sources.push(blockSource(blocks, ref.from))
     }
   }
-  for (const name of await disk.list()) if (LOG_NAME.test(name)) bytes += (await disk.read(name)).length
 
   const kinds = new Map<string, number>()
   let rows = 0

@@ -3,7 +3,7 @@
  *
  * State: the rows, which outlive the processes; whose rows they are. A group of rows is there wholly or not at all.
  */
-import type { RowWrites } from '../../store/messages/group-commit.ts'
+import type { RowWrites } from '../../store/rows/group-commit.ts'
 
 export type Health = 'well' | 'full' | 'failing'
 

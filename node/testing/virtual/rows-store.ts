@@ -7,7 +7,7 @@
 
 import type { RowChange, RowStore, RowStoreState, StoredRow } from '../../../protocols/delivery/store/row-storage.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
-import type { RowWrites } from '../../store/messages/group-commit.ts'
+import type { RowWrites } from '../../store/rows/group-commit.ts'
 import type { RowsDisk } from './rows-disk.ts'
 import type { VirtualTime } from './virtual-time.ts'
 

@@ -16,7 +16,6 @@ import { BLOCK, BlockIndex, type FramePlace, KeyFilter, RowReader } from './tabl
 import { tableName, type WrittenTable } from './table-writer.ts'
 
 const MAX_OPEN = 256
-export const CACHE_BYTES = 4 * 1024 * 1024
 
 export const damagedTable = (ref: Pick<TableRef, 'number'>, what: string, cause?: unknown) =>
   storeError(
@@ -73,7 +72,7 @@ export class TableReader {
   readonly #indexes = new Map<number, BlockIndex>()
   readonly #filters = new Map<number, KeyFilter>()
 
-  constructor(disk: Disk, cacheBytes = CACHE_BYTES) {
+  constructor(disk: Disk, cacheBytes: number) {
     this.#disk = disk
     this.#cache = new BlockCache(cacheBytes)
   }

@@ -2,7 +2,7 @@
  * The tables of a row store: what they have, new ones from memory, and merges of those that there are.
  *
  * A change of the tables counts once the manifest that names them is durable in the log; before that the new files are
- * nobody's, and after that the old ones are. One job at a time writes tables. Merges are cut into slices, and into tables
+ * nobody's, and after that the old ones are. Memory becomes tables beside merges. Merges are cut into slices, and into tables
  * that each count when they are whole, so that a merge takes little room beside what it merges and goes on after a restart.
  *
  * State: the manifest, whether it is written, tables that somebody still reads (pinned).

@@ -59,10 +59,6 @@ export class TableWriter {
     return this.#written + this.#waiting + this.#block.size
   }
 
-  get rows(): number {
-    return this.#rows
-  }
-
   /** There is enough for `flush`. */
   get isDue(): boolean {
     return this.#waiting >= CHUNK_BYTES

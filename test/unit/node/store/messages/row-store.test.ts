@@ -6,10 +6,11 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { openFolder } from '../../../../../node/store/files/disk.ts'
 import { ROWS_FOLDER } from '../../../../../node/store/known-stores.ts'
+import { openAppendLog } from '../../../../../node/store/log/append-log.ts'
 import { repairMessages } from '../../../../../node/store/messages/message-repair.ts'
 import { openRowStore } from '../../../../../node/store/messages/row-store.ts'
-import { RowEngine } from '../../../../../node/store/rows/row-engine.ts'
 import { ROWS_FORMAT } from '../../../../../node/store/rows/row-manifest.ts'
+import { manifestPayload, manifestRecord } from '../../../../../node/store/rows/row-records.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
 import { testFolder } from '../../../../support/folder.ts'
 import { failureOf, until } from '../../../../support/until.ts'
@@ -223,9 +224,11 @@ test('a store of a later version is refused, and nothing in it is changed', asyn
   const folder = await testFolder(t)
   const rows = join(folder, ROWS_FOLDER)
   await mkdir(folder, { recursive: true })
-  const identity = { id: 'a'.repeat(32), formerIds: [] }
-  const engine = await RowEngine.open(await openFolder(rows), { ...deps(), identity, format: ROWS_FORMAT + 1 })
-  await engine.close()
+  const later = { format: ROWS_FORMAT + 1, id: 'a'.repeat(32), formerIds: [], flushed: 0, runs: [] }
+  const owner = { apply: () => 0, covered: () => 0, missing: () => undefined, carry: () => manifestPayload(later) }
+  const log = await openAppendLog(await openFolder(rows), owner, deps())
+  await log.append(manifestRecord(later), 0)
+  await log.close()
   const names = (await readdir(rows)).sort()
   assert.equal(await reasonOf(openRowStore(folder, deps())), 'newer')
   assert.deepEqual((await readdir(rows)).sort(), names)

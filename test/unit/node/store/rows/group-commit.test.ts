@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { createGroupCommit, type GroupCommit, type RowWrites } from '../../../../../node/store/messages/group-commit.ts'
+import { createGroupCommit, type GroupCommit, type RowWrites } from '../../../../../node/store/rows/group-commit.ts'
 import { failureOf } from '../../../../support/until.ts'
-import { bytes, put, text } from './row-stores.ts'
+import { bytes, put, text } from '../messages/row-stores.ts'
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
