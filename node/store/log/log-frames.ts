@@ -26,6 +26,10 @@ export const ID_BYTES = 16
 /** One write; a larger length is no frame. */
 export const MAX_PAYLOAD = 1024 * 1024 * 1024
 
+/** What is kept for the next frame. */
+const MIN_ROOM = 64 * 1024
+const MAX_ROOM = 2 * 1024 * 1024
+
 export interface LogFileHeader {
   readonly format: number
   readonly sequence: number
@@ -99,6 +103,21 @@ export const frameBuffer = (length: number): FrameBuffer => {
   const bytes = Buffer.allocUnsafeSlow(paddedSize(length))
   bytes.fill(0, FRAME_HEAD + length)
   return { bytes, length }
+}
+
+/** Room for frames that are used up one after the other. State: that room. */
+export class FrameRoom {
+  #bytes = Buffer.allocUnsafeSlow(MIN_ROOM)
+
+  /** As `frameBuffer`; good until the next one. */
+  frame(length: number): FrameBuffer {
+    const size = paddedSize(length)
+    if (size > MAX_ROOM) return frameBuffer(length)
+    if (size > this.#bytes.length) this.#bytes = Buffer.allocUnsafeSlow(Math.min(2 * size, MAX_ROOM))
+    const bytes = this.#bytes.subarray(0, size)
+    bytes.fill(0, FRAME_HEAD + length)
+    return { bytes, length }
+  }
 }
 
 /** A copy. */

@@ -73,8 +73,25 @@ class SortedKeys {
   }
 }
 
+/**
+ * A value as it is kept: its bytes as characters. A short text is one small object that the collector knows how to move; a
+ * view of bytes is three, and keeps all that it is a view of.
+ */
+type KeptValue = string | Uint8Array | undefined
+/** From here on the copy would cost more. */
+const LONG_VALUE = 64 * 1024
+
+const kept = (value: Uint8Array | undefined): KeptValue => {
+  if (value === undefined) return undefined
+  if (value.length >= LONG_VALUE) return value.slice()
+  return Buffer.from(value.buffer, value.byteOffset, value.length).toString('latin1')
+}
+
+const given = (value: KeptValue): Uint8Array | undefined =>
+  typeof value === 'string' ? Buffer.from(value, 'latin1') : value
+
 export class MemoryRows {
-  readonly #rows = new Map<string, Uint8Array | undefined>()
+  readonly #rows = new Map<string, KeptValue>()
   #order: SortedKeys | undefined
   #bytes = 0
   /** Number of the last group that is in it. */
@@ -96,7 +113,7 @@ export class MemoryRows {
   /** `value` undefined: the row was removed; undefined: this does not know the key. */
   find(key: string): { readonly value: Uint8Array | undefined } | undefined {
     const value = this.#rows.get(key)
-    return value !== undefined || this.#rows.has(key) ? { value } : undefined
+    return value !== undefined || this.#rows.has(key) ? { value: given(value) } : undefined
   }
 
   #without(key: string): boolean {
@@ -106,10 +123,10 @@ export class MemoryRows {
     return true
   }
 
-  /** @param value is kept as it is; undefined: the row is removed, whatever older ones say */
+  /** @param value a copy is kept; undefined: the row is removed, whatever older ones say */
   put(key: string, value: Uint8Array | undefined): void {
     if (!this.#without(key)) this.#order?.add(key)
-    this.#rows.set(key, value)
+    this.#rows.set(key, kept(value))
     this.#bytes += key.length + (value?.length ?? 0) + ROW_OVERHEAD
   }
 
@@ -120,8 +137,9 @@ export class MemoryRows {
     this.#order?.remove(key)
   }
 
-  entries(): IterableIterator<[string, Uint8Array | undefined]> {
-    return this.#rows.entries()
+  /** Puts all of another one over it. */
+  putAll(newer: MemoryRows): void {
+    for (const key of newer.keys()) this.put(key, newer.row(key).value)
   }
 
   keys(): IterableIterator<string> {
@@ -129,7 +147,7 @@ export class MemoryRows {
   }
 
   row(key: string): TableRow {
-    return { key, value: this.#rows.get(key) }
+    return { key, value: given(this.#rows.get(key)) }
   }
 
   /** From a key on, as they are by then. */
@@ -150,7 +168,7 @@ export class MemoryRows {
           at += 1
           if (!rows.has(key)) continue
           source.key = key
-          source.value = rows.get(key)
+          source.value = given(rows.get(key))
           return
         }
       },

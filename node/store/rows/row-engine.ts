@@ -15,6 +15,7 @@ import type { StoredRow } from '../../../protocols/delivery/store/row-storage.ts
 import type { Disk } from '../files/disk.ts'
 import { openAppendLog } from '../log/append-log.ts'
 import type { AppendLog, LogOwner } from '../log/append-log-contract.ts'
+import { FrameRoom } from '../log/log-frames.ts'
 import { storeError } from '../log/log-segments.ts'
 import type { RowWrites } from './group-commit.ts'
 import { MemoryRows } from './memory-rows.ts'
@@ -59,6 +60,7 @@ export class RowEngine {
   #isClosed = false
   readonly #jobs: RowJobs
   #kept = 0
+  readonly #room = new FrameRoom()
 
   private constructor(disk: Disk, log: AppendLog, replay: RowReplay, options: ChosenOptions) {
     const { cacheBytes, random, pace, tableBytes } = options
@@ -182,14 +184,15 @@ export class RowEngine {
     if (this.#isFull(1)) await this.#freeze()
     else if (this.#isFull(0.5)) this.#log.prepare()
     const group = this.#group + 1
-    const { record, keys, values } = groupRecord(group, rows)
+    const { record, keys } = groupRecord(group, rows, this.#room)
     await this.#log.append(record, group)
     this.#group = group
     this.#logged += record.length
     const memory = this.#memory
     memory.upTo = group
-    for (const [i, key] of keys.entries()) {
-      const value = values[i]
+    let at = 0
+    for (const value of rows.values()) {
+      const key = keys[at++] ?? ''
       if (value !== undefined || this.#isBelow(key)) memory.put(key, value)
       else memory.drop(key)
     }

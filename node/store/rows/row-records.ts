@@ -2,7 +2,7 @@
  * The records of a row store's log: groups of rows, and manifests. What they come to once all are read.
  */
 import { malformed } from '../../../protocols/wire/frames/protobuf.ts'
-import { FRAME_HEAD, type FrameBuffer, frameBuffer, frameOf } from '../log/log-frames.ts'
+import { FRAME_HEAD, type FrameBuffer, type FrameRoom, frameOf } from '../log/log-frames.ts'
 import type { RowWrites } from './group-commit.ts'
 import { MemoryRows } from './memory-rows.ts'
 import { decodeManifest, encodeManifest, type RowManifest } from './row-manifest.ts'
@@ -22,11 +22,8 @@ export const manifestPayload = (manifest: RowManifest): Uint8Array => {
 
 export const manifestRecord = (manifest: RowManifest): FrameBuffer => frameOf(manifestPayload(manifest))
 
-/**
- * A group of changes as a record, and its rows as they are kept in memory: the values lie in the record, so that they take no
- * more than the log, which is bounded.
- */
-export const groupRecord = (group: number, rows: RowWrites) => {
+/** A group of changes as a record, and its keys as in tables. */
+export const groupRecord = (group: number, rows: RowWrites, room: FrameRoom) => {
   const keys: string[] = []
   let size = 1 + varintBytes(group)
   for (const [text, value] of rows) {
@@ -34,13 +31,13 @@ export const groupRecord = (group: number, rows: RowWrites) => {
     keys.push(key)
     size += rowBytes(key, value)
   }
-  const record = frameBuffer(size)
+  const record = room.frame(size)
   const writer = new RowWriter(record.bytes, FRAME_HEAD)
   writer.byte(ROWS)
   writer.varint(group)
-  const values: (Uint8Array | undefined)[] = []
-  for (const value of rows.values()) values.push(writer.add(keys[values.length] ?? '', value))
-  return { record, keys, values }
+  let at = 0
+  for (const value of rows.values()) writer.add(keys[at++] ?? '', value)
+  return { record, keys }
 }
 
 /** @returns undefined: it is no manifest that can be read */
@@ -93,7 +90,7 @@ export class RowReplay {
     memory.upTo = group
     while (rows.more()) {
       const { key, value } = rows.next()
-      memory.put(key, value?.slice())
+      memory.put(key, value)
     }
     return group
   }
@@ -110,7 +107,7 @@ export class RowReplay {
   /** All that is in no table. */
   memory(): MemoryRows {
     const [first = new MemoryRows(), ...later] = this.memories.values()
-    for (const memory of later) for (const [key, value] of memory.entries()) first.put(key, value)
+    for (const memory of later) first.putAll(memory)
     first.upTo = this.group
     return first
   }

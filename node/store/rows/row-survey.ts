@@ -149,7 +149,7 @@ const salvageLog = async (disk: Disk, names: readonly string[]): Promise<Omit<Fo
     if (one.group <= flushed) continue
     lostGroups += Math.max(0, one.group - group - 1)
     group = Math.max(group, one.group)
-    for (const { key, value } of one.rows) memory.put(key, value?.slice())
+    for (const { key, value } of one.rows) memory.put(key, value)
   }
   memory.upTo = group
   return { manifest, memory, group, bytes, lostGroups }

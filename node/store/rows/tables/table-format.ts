@@ -83,17 +83,14 @@ export class RowWriter {
     this.#bytes[this.#at++] = rest
   }
 
-  /** @returns the value as it lies here: good until something is added, where the room was not enough */
-  add(key: string, value: Uint8Array | undefined): Uint8Array | undefined {
+  add(key: string, value: Uint8Array | undefined): void {
     this.#reserve(rowBytes(key, value))
     this.varint(key.length)
     this.#at += this.#bytes.write(key, this.#at, 'latin1')
     this.varint(value === undefined ? 0 : value.length + 1)
-    if (value === undefined) return undefined
-    const from = this.#at
-    this.#bytes.set(value, from)
+    if (value === undefined) return
+    this.#bytes.set(value, this.#at)
     this.#at += value.length
-    return new Uint8Array(this.#bytes.buffer, this.#bytes.byteOffset + from, value.length)
   }
 
   /** A view, good until something is added. */
