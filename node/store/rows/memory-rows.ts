@@ -78,13 +78,15 @@ class SortedKeys {
  * view of bytes is three, and keeps all that it is a view of.
  */
 type KeptValue = string | Uint8Array | undefined
+/** What `toString('latin1')` of a Buffer calls; it takes any bytes, and a Buffer around them costs as much again. */
+const LATIN1 = Buffer.prototype as unknown as { latin1Slice: (this: Uint8Array) => string }
 /** From here on the copy would cost more. */
 const LONG_VALUE = 64 * 1024
 
 const kept = (value: Uint8Array | undefined): KeptValue => {
   if (value === undefined) return undefined
   if (value.length >= LONG_VALUE) return value.slice()
-  return Buffer.from(value.buffer, value.byteOffset, value.length).toString('latin1')
+  return LATIN1.latin1Slice.call(value)
 }
 
 const given = (value: KeptValue): Uint8Array | undefined =>
