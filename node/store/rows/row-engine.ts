@@ -30,6 +30,7 @@ import {
 } from './row-options.ts'
 import { groupRecord, manifestPayload, manifestRecord, RowReplay } from './row-records.ts'
 import { type RowSpan, readSpan, SCAN_ROWS } from './row-scan.ts'
+import { numbersOf, TableFiles } from './tables/table-files.ts'
 import { byteText, textOf } from './tables/table-format.ts'
 import { TableReader } from './tables/table-reader.ts'
 import { TableSet } from './tables/table-set.ts'
@@ -51,6 +52,7 @@ export class RowEngine {
   readonly #log: AppendLog
   readonly #set: TableSet
   readonly #tables: TableReader
+  readonly #files: TableFiles
   readonly #options: ChosenOptions
   #memory: MemoryRows
   #group: number
@@ -70,16 +72,17 @@ export class RowEngine {
     this.#group = replay.group
     this.#logged = this.#memory.bytes
     this.#tables = new TableReader(disk, cacheBytes)
+    this.#files = new TableFiles(disk, this.#tables, () => {
+      this.#kept += 1
+    })
     this.#set = new TableSet(replay.manifest ?? emptyManifest(options), {
       disk,
       tables: this.#tables,
+      files: this.#files,
       random,
       pace,
       tableBytes,
       persist: () => this.#persist(),
-      kept: () => {
-        this.#kept += 1
-      },
     })
     this.#jobs = new RowJobs({ ...options, set: this.#set, onFlushed: (upTo) => log.prune(upTo) })
   }
@@ -119,6 +122,7 @@ export class RowEngine {
         'start this node with the version that wrote them, or a later one',
       )
     const { random, isRenewed } = this.#options
+    await this.#files.open(new Set(numbersOf(this.#set.manifest.runs)))
     await this.#set.open()
     if (found === undefined) await this.#log.append(manifestRecord(this.#set.manifest), 0)
     else if (isRenewed === true) await this.#set.rename(renewedId(found, random))
@@ -260,19 +264,6 @@ export class RowEngine {
       if (next === undefined) return
       from = next
     }
-  }
-
-  /**
-   * All rows as they are now, in tables that stay until they are let go.
-   * @throws as `write`
-   */
-  async checkpoint(): Promise<{ readonly manifest: RowManifest; release(): void }> {
-    const memory = await this.#inTurn(async () => {
-      if (this.#memory.size > 0) await this.#freeze()
-      return this.#jobs.frozen
-    })
-    if (memory !== undefined) await this.#jobs.flushed(memory)
-    return { manifest: this.#set.manifest, release: this.#set.pin() }
   }
 
   /** Waits for what is under way. */

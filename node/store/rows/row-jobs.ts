@@ -118,15 +118,6 @@ export class RowJobs {
     while (!this.#isClosed && (await this.#deps.set.merge())) this.counts.merges += 1
   }
 
-  /** Resolves once this memory is in tables. @throws why it is not */
-  async flushed(memory: MemoryRows): Promise<void> {
-    while (this.#frozen === memory) {
-      this.resume()
-      await this.#flushing
-      if (this.#frozen === memory && this.#failure !== undefined) throw this.#failure
-    }
-  }
-
   /** Waits for what is under way. */
   async close(): Promise<void> {
     this.#isClosed = true

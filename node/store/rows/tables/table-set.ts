@@ -5,7 +5,7 @@
  * nobody's, and after that the old ones are. Memory becomes tables beside merges. Merges are cut into slices, and into tables
  * that each count when they are whole, so that a merge takes little room beside what it merges and goes on after a restart.
  *
- * State: the manifest, whether it is written, tables that somebody still reads (pinned).
+ * State: the manifest.
  */
 import { isParleyError } from '../../../../protocols/errors.ts'
 import type { Disk } from '../../files/disk.ts'
@@ -15,9 +15,10 @@ import type { Pace } from '../row-options.ts'
 import { dueMerge } from './merge-policy.ts'
 import { MergedRows, type RowSource, sourceOf } from './merged-rows.ts'
 import { RunSource } from './run-source.ts'
+import type { TableFiles } from './table-files.ts'
 import { hashOf } from './table-format.ts'
 import type { TableReader } from './table-reader.ts'
-import { newSalt, TableWriter, tableName } from './table-writer.ts'
+import { newSalt, TableWriter } from './table-writer.ts'
 import { type RowWriting, writeTables } from './write-tables.ts'
 
 const SORT_KEYS = 2_048
@@ -25,20 +26,18 @@ const SORT_KEYS = 2_048
 export interface TableSetOptions {
   readonly disk: Disk
   readonly tables: TableReader
+  readonly files: TableFiles
   readonly random: (bytes: number) => Uint8Array
   readonly pace: Pace
   /** A table that has grown beyond it is followed by another one. */
   readonly tableBytes: number
   /** Resolves once the manifest is durable, however often it has to be tried. @throws where that will never be */
   persist(): Promise<void>
-  /** A file that is needed no more could not be removed. */
-  kept(): void
 }
 
 /** A table that no other one of a merge has keys between stays as it is, where it is this share of a full one at least. */
 const MOVED_SHARE = 2
 
-const NUMBER = /^(\d{16})\.table$/
 /** The only table of a run that may have the key. */
 const tableOf = (run: Run, key: string): TableRef | undefined => {
   let [low, high] = [0, run.length]
@@ -50,15 +49,27 @@ const tableOf = (run: Run, key: string): TableRef | undefined => {
   return run[low]
 }
 
-const tablesOf = (runs: readonly Run[]): TableRef[] => runs.flat()
+/** @returns undefined: no table knows the key @throws STA003 `damaged` */
+export const findInRuns = async (
+  tables: TableReader,
+  runs: readonly Run[],
+  key: string,
+): Promise<{ readonly value: Uint8Array | undefined } | undefined> => {
+  if (runs.length === 0) return undefined
+  const bytes = Buffer.from(key, 'latin1')
+  const hash = hashOf(bytes)
+  for (const run of runs) {
+    const ref = tableOf(run, key)
+    if (ref === undefined || !tables.mayHave(ref, key, hash)) continue
+    const found = await tables.find(ref, bytes, hash)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
 
 export class TableSet {
   #manifest: RowManifest
   readonly #options: TableSetOptions
-  readonly #pins = new Map<number, number>()
-  /** To be removed once nobody reads them. */
-  readonly #unpinned = new Set<number>()
-  #next = 1
 
   constructor(manifest: RowManifest, options: TableSetOptions) {
     this.#manifest = manifest
@@ -70,22 +81,13 @@ export class TableSet {
   }
 
   get bytes(): number {
-    return tablesOf(this.#manifest.runs).reduce((sum, { bytes }) => sum + bytes, 0)
+    return this.#manifest.runs.flat().reduce((sum, { bytes }) => sum + bytes, 0)
   }
 
-  /**
-   * Removes files that no manifest names, and looks at the index and the filter of each that it names.
-   * @throws STA003 `damaged`
-   */
+  /** Looks at the index and the filter of each table. @throws STA003 `damaged` */
   async open(): Promise<void> {
-    const { disk, tables } = this.#options
-    const known = new Set(tablesOf(this.#manifest.runs).map(({ number }) => number))
-    for (const name of await disk.list()) {
-      const number = Number(NUMBER.exec(name)?.[1] ?? 0)
-      this.#next = Math.max(this.#next, number + 1)
-      if (number > 0 && !known.has(number)) await disk.remove(name)
-    }
-    for (const ref of tablesOf(this.#manifest.runs)) {
+    const { tables } = this.#options
+    for (const ref of this.#manifest.runs.flat()) {
       await tables.index(ref)
       await tables.filter(ref)
     }
@@ -97,8 +99,8 @@ export class TableSet {
     await this.#options.persist()
   }
 
-  isThere(ref: TableRef): boolean {
-    return tablesOf(this.#manifest.runs).some(({ number }) => number === ref.number)
+  isThere(ref: Pick<TableRef, 'number'>): boolean {
+    return this.#manifest.runs.flat().some(({ number }) => number === ref.number)
   }
 
   /** False: no table has the row. */
@@ -114,76 +116,34 @@ export class TableSet {
   /** @returns undefined: no table knows the key @throws STA003 `damaged`; a table that was merged meanwhile is not there */
   async find(key: string): Promise<{ readonly value: Uint8Array | undefined } | undefined> {
     const { runs } = this.#manifest
-    if (runs.length === 0) return undefined
-    const { tables } = this.#options
-    const bytes = Buffer.from(key, 'latin1')
-    const hash = hashOf(bytes)
-    for (const run of runs) {
-      const ref = tableOf(run, key)
-      if (ref === undefined || !tables.mayHave(ref, key, hash)) continue
-      try {
-        const found = await tables.find(ref, bytes, hash)
-        if (found !== undefined) return found
-      } catch (error) {
-        if (isParleyError(error) && !this.isThere(ref)) return this.find(key)
-        throw error
-      }
+    try {
+      return await findInRuns(this.#options.tables, runs, key)
+    } catch (error) {
+      const wasMerged = isParleyError(error) && runs.flat().some((ref) => !this.isThere(ref))
+      if (wasMerged) return this.find(key)
+      throw error
     }
-    return undefined
   }
 
   /** All tables from a key on, the newest first; they are there until `unpin`. */
   sources(from: string): { sources: RowSource[]; unpin: () => void } {
     const { runs } = this.#manifest
-    const unpin = this.pin(runs)
+    const unpin = this.#options.files.pin(runs)
     return { sources: runs.map((run) => new RunSource(this.#options.tables, run, from)), unpin }
-  }
-
-  /** @returns lets them go */
-  pin(runs: readonly Run[] = this.#manifest.runs): () => void {
-    const numbers = tablesOf(runs).map(({ number }) => number)
-    for (const number of numbers) this.#pins.set(number, (this.#pins.get(number) ?? 0) + 1)
-    let isPinned = true
-    return () => {
-      if (!isPinned) return
-      isPinned = false
-      for (const number of numbers) {
-        const left = (this.#pins.get(number) ?? 1) - 1
-        if (left > 0) this.#pins.set(number, left)
-        else this.#pins.delete(number)
-        if (left === 0 && this.#unpinned.delete(number)) void this.#remove(number)
-      }
-    }
-  }
-
-  async #remove(number: number): Promise<void> {
-    if (this.#pins.has(number)) {
-      this.#unpinned.add(number)
-      return
-    }
-    try {
-      await this.#options.tables.forget(number)
-      await this.#options.disk.remove(tableName(number))
-    } catch {
-      // It is removed when the store is opened.
-      this.#options.kept()
-    }
   }
 
   /** @param was tables that counted before */
   async #change(flushed: number, runs: readonly Run[]): Promise<void> {
-    const was = tablesOf(this.#manifest.runs)
+    const was = this.#manifest.runs.flat()
     this.#manifest = { ...this.#manifest, flushed, runs: runs.filter(({ length }) => length > 0) }
     await this.#options.persist()
-    for (const { number } of was) if (!this.isThere({ number } as TableRef)) await this.#remove(number)
+    for (const { number } of was) if (!this.isThere({ number })) await this.#options.files.remove(number)
   }
 
   #begin(upTo: number): Promise<TableWriter> {
-    const { disk, random } = this.#options
-    const number = this.#next
-    this.#next += 1
+    const { disk, files, random } = this.#options
     return TableWriter.begin(disk, {
-      number,
+      number: files.next(),
       upTo,
       salt: newSalt(random),
       storageId: Buffer.from(this.#manifest.id, 'hex'),
@@ -222,7 +182,7 @@ export class TableSet {
     /** Runs behind the ones that are merged; before them there may be more and more. */
     const behind = runs.length - due.to
     const isLast = behind === 0
-    const upTo = Math.max(...tablesOf(inputs).map((ref) => ref.upTo))
+    const upTo = Math.max(...inputs.flat().map((ref) => ref.upTo))
     const outputs: TableRef[] = []
     let left: Run[] = [...inputs]
 
