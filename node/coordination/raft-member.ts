@@ -14,6 +14,7 @@ import { isParleyError, type ParleyError } from '../../protocols/errors.ts'
 import type { JournalMember } from '../../protocols/journal/journal-server.ts'
 import type { KnownKinds } from '../../protocols/journal/part-kinds.ts'
 import { createJournalMachine, isUnknownKind } from '../../protocols/journal/state/journal-machine.ts'
+import { decodeJournal } from '../../protocols/journal/state/journal-snapshot.ts'
 import type { Port, Stop } from '../../protocols/port.ts'
 import { type Disk, openFolder } from '../store/files/disk.ts'
 import { type OpenGroupStorage, openGroupStorage } from '../store/journal/disk-group-storage.ts'
@@ -134,16 +135,17 @@ const lostText = ({ why, kept }: LossNote): string =>
 const openStorage = async (
   disk: Disk,
   random: (bytes: number) => Uint8Array,
-  { self, log, timers, clock }: Pick<Port, 'self' | 'log' | 'timers' | 'clock'>,
+  port: Pick<Port, 'self' | 'log' | 'timers' | 'clock'>,
   noted: 'alone' | 'others' | undefined,
 ): Promise<OpenGroupStorage> => {
+  const { self, log, clock } = port
   try {
-    return await openGroupStorage(disk, random, timers)
+    return await openGroupStorage(disk, random, { port, decode: decodeJournal })
   } catch (error) {
     if (!isParleyError(error) || error.details.reason !== 'damaged') throw error
     const done = await rejoinAfterLoss(disk, random, { peer: self.id, noted }, clock.now())
     if (done.kind === 'renewed') log.error(lostText(done), { was: done.was, aside: done.aside, error })
-    return openGroupStorage(disk, random, timers)
+    return openGroupStorage(disk, random, { port, decode: decodeJournal })
   }
 }
 
@@ -264,7 +266,7 @@ export const openRaftMember = async (deps: RaftMemberDeps): Promise<RaftMember> 
     try {
       await store.close().catch(() => {})
       if (stopped) return
-      store = await openGroupStorage(disk, random, port.timers)
+      store = await openGroupStorage(disk, random, { port, decode: decodeJournal })
       await start(member, what, waitMs)
       port.log.warn('the log of the coordinator group is open again', {})
     } catch (error) {

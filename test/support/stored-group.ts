@@ -1,7 +1,6 @@
 /** A member of a group of words, or of anything else, over any Port, with its store on any disk. */
 import type { Disk } from '../../node/store/files/disk.ts'
-import { createSnapshotStore } from '../../node/store/journal/snapshot-files.ts'
-import { openLogStore } from '../../node/store/log/log-store.ts'
+import { openGroupStorage } from '../../node/store/journal/disk-group-storage.ts'
 import { startRaftGroup } from '../../protocols/consensus/group/group.ts'
 import type {
   RaftGroup,
@@ -38,12 +37,11 @@ export const startStoredGroup = async (
 ): Promise<StoredGroup> => {
   const { segmentBytes, onFailure, storage, machine, proven, ...rest } = options
   const random = (bytes: number): Uint8Array => port.random(bytes)
-  const log = await openLogStore(disk, {
-    random,
-    timers: port.timers,
+  const store = await openGroupStorage(disk, random, {
+    port,
+    roomBytes: 0,
     ...(segmentBytes !== undefined && { segmentBytes }),
   })
-  const snapshots = createSnapshotStore(disk, random)
   const words = createWords()
   const group = await startRaftGroup(
     {
@@ -51,13 +49,7 @@ export const startStoredGroup = async (
       machine: machine ?? words,
       proven,
       ...(onFailure !== undefined && { onFailure }),
-      storage: {
-        opened: log.opened,
-        write: log.write,
-        saveSnapshot: snapshots.save,
-        readSnapshot: snapshots.read,
-        removeSnapshotsExcept: snapshots.keepOnly,
-      },
+      storage: store.storage,
     },
     {
       group: 'test',
@@ -71,7 +63,7 @@ export const startStoredGroup = async (
     words: words.words,
     async close() {
       await group.stop()
-      await log.close()
+      await store.close()
     },
   }
 }

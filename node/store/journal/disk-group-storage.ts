@@ -1,14 +1,19 @@
 /**
- * Raft's log and snapshots in one folder, as the driver of a group sees them. The snapshot that the log begins with is read
- * when they are opened, so that a damaged one is found before anything rests on the log. State: that snapshot, until it is
- * asked for.
+ * Raft's log and snapshots in one folder, as the driver of a group sees them. The snapshot that the log begins with is looked
+ * at when they are opened, so that a damaged one is found before anything rests on the log.
  */
-import type { GroupStorage } from '../../../protocols/consensus/group/group-storage.ts'
+import type { GroupStorage, SnapshotAt } from '../../../protocols/consensus/group/group-storage.ts'
 import type { Port } from '../../../protocols/port.ts'
-import type { Disk } from '../files/disk.ts'
+import { type Disk, replaceFile } from '../files/disk.ts'
+import { storeError } from '../log/log-segments.ts'
 import { type LogStore, type LogStoreCounts, openLogStore } from '../log/log-store.ts'
-import { createSnapshotStore } from './snapshot-files.ts'
+import { createPace } from '../rows/row-options.ts'
+import { snapshotName } from './snapshot-files.ts'
+import { SnapshotStore, type SnapshotStoreOptions } from './snapshot-store.ts'
+import { surveySnapshots } from './snapshot-survey.ts'
 
+/** Damage was found in a table. */
+const DAMAGE_NOTE = 'damage'
 /** Behind the last record of a running node: a sync within a file takes about two thirds of one that lengthens it. */
 const ROOM_BYTES = 256 * 1024
 
@@ -20,40 +25,66 @@ export interface OpenGroupStorage {
   close(): Promise<void>
 }
 
-/** @throws as openLogStore does; STA003 `damaged` for a snapshot that is not whole */
+export interface GroupStorageOptions extends Pick<SnapshotStoreOptions, 'decode'> {
+  /** Without them nothing is sealed before it is closed, and long work does not step aside by this clock. */
+  readonly port?: Pick<Port, 'timers' | 'clock' | 'log'>
+  readonly segmentBytes?: number
+  /** Zeros behind the log; 256 KiB with timers unless told. */
+  readonly roomBytes?: number
+}
+
+const noteDamage = async (disk: Disk, log: Pick<Port['log'], 'warn'> | undefined): Promise<void> => {
+  try {
+    await replaceFile(disk, DAMAGE_NOTE, '')
+  } catch (error) {
+    log?.warn('that a snapshot of the journal is damaged could not be noted', { error })
+  }
+}
+
+/** Opening looks at the index of each table only; after damage was found while they were read, at all of them. */
+const refuseNotedDamage = async (disk: Disk, base: SnapshotAt | undefined): Promise<void> => {
+  if (!(await disk.list()).includes(DAMAGE_NOTE)) return
+  const found = (await surveySnapshots(disk)).find(({ name }) => base !== undefined && name === snapshotName(base))
+  if (found?.problem !== undefined)
+    throw storeError('damaged', found.problem, 'parley store verify shows what is left, parley store repair keeps it')
+  await disk.remove(DAMAGE_NOTE)
+}
+
+/** @throws STA003 `damaged` for a log or a snapshot that is not whole, `newer` */
 export const openGroupStorage = async (
   disk: Disk,
   random: (bytes: number) => Uint8Array,
-  timers?: Pick<Port['timers'], 'after'>,
+  options: GroupStorageOptions = {},
 ): Promise<OpenGroupStorage> => {
-  const log: LogStore = await openLogStore(disk, { random, ...(timers && { timers, roomBytes: ROOM_BYTES }) })
-  const snapshots = createSnapshotStore(disk, random)
-  const base = log.opened.snapshot
-  let first: ReturnType<typeof snapshots.read> | undefined
-  if (base !== undefined) {
-    first = snapshots.read(base)
-    try {
-      await first
-    } catch (error) {
-      await log.close()
-      throw error
-    }
+  const { port, segmentBytes, roomBytes = ROOM_BYTES, decode } = options
+  const log: LogStore = await openLogStore(disk, {
+    random,
+    ...(port && { timers: port.timers, roomBytes }),
+    ...(segmentBytes !== undefined && { segmentBytes }),
+  })
+  let snapshots: SnapshotStore
+  try {
+    const pace = createPace(port?.clock.monotonic)
+    const onDamage = (): void => void noteDamage(disk, port?.log)
+    await refuseNotedDamage(disk, log.opened.snapshot)
+    snapshots = await SnapshotStore.open(disk, { random, log: port?.log, pace, decode, onDamage }, log.opened.snapshot)
+  } catch (error) {
+    await log.close()
+    throw error
   }
   return {
     storage: {
       opened: log.opened,
       write: log.write,
-      saveSnapshot: snapshots.save,
-      readSnapshot(meta) {
-        const isFirst = meta.index === base?.index && meta.term === base.term
-        const read = (isFirst ? first : undefined) ?? snapshots.read(meta)
-        first = undefined
-        return read
-      },
-      removeSnapshotsExcept: snapshots.keepOnly,
+      saveSnapshot: (meta, rows, on) => snapshots.save(meta, rows, on),
+      readSnapshot: (at) => snapshots.read(at),
+      removeSnapshotsExcept: (kept) => snapshots.keepOnly(kept),
     },
     storageId: log.storageId,
     counts: log.counts,
-    close: log.close,
+    async close() {
+      await snapshots.close()
+      await log.close()
+    },
   }
 }

@@ -21,6 +21,7 @@ import { storeError } from '../log/log-segments.ts'
 import { keepablePart, wholeSnapshots } from './journal-repair.ts'
 import { configurationOf, type JournalSurvey, surveyJournal } from './journal-survey.ts'
 import { finishReplacing, newStorageId, putAside, type RandomBytes, replaceLog } from './replace-log.ts'
+import { brokenSnapshotFiles } from './snapshot-survey.ts'
 
 export const LOSS_FILE = 'lost.json'
 const PART = `${LOSS_FILE}.part`
@@ -146,7 +147,7 @@ export const rejoinAfterLoss = async (
   const note: LossNote = { why: message, kept, at: nowMs, ...(was !== undefined && { was }) }
   await writeLossNote(disk, note)
   const renewed = { ...left, hardState: { ...left.hardState, votedFor: undefined } }
-  const broken = found.snapshots.filter(({ meta }) => meta === undefined).map(({ name }) => name)
+  const broken = brokenSnapshotFiles(found.snapshots)
   const aside = await replaceLog(disk, random, renewed, newStorageId(random), '.damaged')
   aside.push(...(await putAside(disk, broken, '.damaged')))
   return { kind: 'renewed', ...note, aside }

@@ -28,8 +28,9 @@ import type { Disk } from '../files/disk.ts'
 import { emptyLog } from '../log/log-items.ts'
 import { hex, storeError } from '../log/log-segments.ts'
 import { createFoundingFile, FOUNDING_FILE } from './founding-file.ts'
-import { type JournalSurvey, snapshotFiles, surveyJournal } from './journal-survey.ts'
+import { type JournalSurvey, surveyJournal } from './journal-survey.ts'
 import { copyAside, newStorageId, putAside, type RandomBytes, replaceLog } from './replace-log.ts'
+import { snapshotFiles } from './snapshot-survey.ts'
 
 /** Elections that the abandoned voters may have held since this node was with them: far more than any do. */
 const TERMS_AHEAD = 1_000_000

@@ -6,26 +6,17 @@
 import type { FoundingRecord } from '../../../protocols/consensus/bootstrap/founding-record.ts'
 import type { LogState } from '../../../protocols/consensus/group/group-storage.ts'
 import { ConfigurationHistory } from '../../../protocols/consensus/raft/configuration-history.ts'
-import type { Configuration, SnapshotMeta } from '../../../protocols/consensus/raft/raft-messages.ts'
+import type { Configuration } from '../../../protocols/consensus/raft/raft-messages.ts'
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
 import type { Disk } from '../files/disk.ts'
-import { decodeHeader, readFrames, SALT_BYTES, salvageFrames } from '../log/log-frames.ts'
+import { decodeHeader, readFrames, salvageFrames } from '../log/log-frames.ts'
 import { applyPayload, emptyLog } from '../log/log-items.ts'
 import { hex, storeError } from '../log/log-segments.ts'
 import { readRaftLog } from '../log/log-store.ts'
 import { createFoundingFile, FOUNDING_FILE, missingFounding } from './founding-file.ts'
-import { createSnapshotStore } from './snapshot-files.ts'
+import { type SnapshotFile, surveySnapshots } from './snapshot-survey.ts'
 
 export type JournalFile = 'log' | 'snapshot' | 'founding'
-
-export interface SnapshotFile {
-  readonly name: string
-  readonly index: number
-  readonly term: number
-  /** Undefined: it is not whole. */
-  readonly meta: SnapshotMeta | undefined
-  readonly problem: string | undefined
-}
 
 export interface FoundingFacts {
   readonly record: FoundingRecord | undefined
@@ -61,17 +52,12 @@ export interface JournalSurvey {
 }
 
 const LOG_NAME = /^\d{16}\.log$/
-const SNAPSHOT_NAME = /^(\d{16})-(\d+)\.snapshot$/
 const ASIDE_NAME = /\.(damaged|abandoned)(\.\d+)?$/
 const NOBODY: Configuration = { voters: [], learners: [] }
 
 /** In the order in which they are read. */
 export const logFiles = async (disk: Disk): Promise<string[]> =>
   (await disk.list()).filter((name) => LOG_NAME.test(name)).sort()
-
-/** With what is left of unfinished ones. */
-export const snapshotFiles = async (disk: Disk): Promise<string[]> =>
-  (await disk.list()).filter((name) => SNAPSHOT_NAME.test(name.replace(/\.part$/, ''))).sort()
 
 const lastIndexIn = (payload: Uint8Array): number => {
   const state = emptyLog()
@@ -102,24 +88,6 @@ const unfinishedIn = (files: readonly { name: string; bytes: Uint8Array }[]): st
   if (older !== undefined && hex(older.storageId) === hex(header.storageId)) return undefined
   const { payloads, fault } = readFrames(last.bytes, header)
   return fault === undefined && payloads.length > 0 ? last.name : undefined
-}
-
-const readSnapshots = async (disk: Disk): Promise<SnapshotFile[]> => {
-  const store = createSnapshotStore(disk, () => new Uint8Array(SALT_BYTES))
-  const found: SnapshotFile[] = []
-  for (const name of await snapshotFiles(disk)) {
-    const [, index, term] = SNAPSHOT_NAME.exec(name) ?? []
-    if (index === undefined || term === undefined) continue
-    const at = { index: Number(index), term: Number(term) }
-    try {
-      const { meta } = await store.read(at)
-      found.push({ name, ...at, meta, problem: undefined })
-    } catch (error) {
-      if (!isParleyError(error)) throw error
-      found.push({ name, ...at, meta: undefined, problem: error.message })
-    }
-  }
-  return found.sort((a, b) => b.index - a.index || b.term - a.term)
 }
 
 const readFounding = async (disk: Disk): Promise<FoundingFacts> => {
@@ -187,7 +155,7 @@ export const surveyJournal = async (disk: Disk, isOfMesh = false): Promise<Journ
     configuration: configurationOf(log.state),
     hasContents: hardState.term > 0 || snapshot !== undefined || entries.length > 0 || log.problem !== undefined,
     unfinished: unfinishedIn(files),
-    snapshots: await readSnapshots(disk),
+    snapshots: await surveySnapshots(disk),
     founding: await readFounding(disk),
     aside: (await disk.list()).filter((name) => ASIDE_NAME.test(name)).sort(),
   }

@@ -1,10 +1,8 @@
 /**
- * Snapshots on disk: one file each, whole or not there at all.
- *
- * A snapshot is written under another name, synced, and renamed; its contents are frames that follow one another (frames.ts),
- * with what it is in the first and how many there are in the last, so that a file that is cut short or damaged is found
- * when it is read.
+ * The file of a snapshot: what it is, and the tables that hold its rows (snapshot-store.ts). Versions before tables wrote all
+ * that it holds into it. It is written under another name, synced, and renamed, so that it is whole or not there.
  */
+import type { SnapshotAt } from '../../../protocols/consensus/group/group-storage.ts'
 import type { SnapshotMeta } from '../../../protocols/consensus/raft/raft-messages.ts'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import type { Disk } from '../files/disk.ts'
@@ -17,99 +15,115 @@ import {
   readFrames,
   SALT_BYTES,
 } from '../log/log-frames.ts'
+import { decodeManifest, encodeManifest, ROWS_FORMAT, type Run } from '../rows/row-manifest.ts'
 
 const NAME = /^(\d{16})-(\d+)\.snapshot$/
 const PART = '.part'
+/** Of what says which tables; earlier ones begin with something else. */
+const TABLES_FORMAT = 2
 
-const nameOf = ({ index, term }: Pick<SnapshotMeta, 'index' | 'term'>): string =>
+export const snapshotName = ({ index, term }: SnapshotAt): string =>
   `${String(index).padStart(16, '0')}-${term}.snapshot`
 
-export interface SnapshotStore {
-  /** Resolves once it is durable. @throws what the disk says; nothing is left of it then */
-  save(meta: SnapshotMeta, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void>
-  /** @throws STA003 with `details.reason` `damaged` for one that is not there or not whole */
-  read(meta: Pick<SnapshotMeta, 'index' | 'term'>): Promise<{ meta: SnapshotMeta; chunks: Uint8Array[] }>
-  /** Removes all but these, and what is left of unfinished ones. */
-  keepOnly(metas: readonly Pick<SnapshotMeta, 'index' | 'term'>[]): Promise<void>
+/** @returns undefined: it is not the name of a snapshot */
+export const snapshotAt = (name: string): SnapshotAt | undefined => {
+  const [, index, term] = NAME.exec(name) ?? []
+  return index === undefined || term === undefined ? undefined : { index: Number(index), term: Number(term) }
 }
 
-const text = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
+/** With what is left of unfinished ones, sorted. */
+export const snapshotFileNames = async (disk: Disk): Promise<string[]> =>
+  (await disk.list()).filter((name) => NAME.test(name.replace(PART, ''))).sort()
 
-const damaged = (name: string, what: string, cause?: unknown): ParleyError =>
+const text = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
+const parse = (bytes: Uint8Array | undefined): unknown => JSON.parse(new TextDecoder().decode(bytes))
+
+export const damagedSnapshot = (name: string, what: string, cause?: unknown): ParleyError =>
   new ParleyError('STA003', `the snapshot ${name} ${what}`, {
     hint: 'parley store verify shows what is left; a node without it comes back as a new learner',
     details: { reason: 'damaged' },
     ...(cause === undefined ? {} : { cause }),
   })
 
-export const createSnapshotStore = (disk: Disk, random: (bytes: number) => Uint8Array): SnapshotStore => ({
-  async save(meta, chunks) {
-    const name = nameOf(meta)
-    const part = `${name}${PART}`
-    await disk.remove(part)
-    const file = await disk.create(part)
-    try {
-      const salt = random(SALT_BYTES)
-      const storageId = new Uint8Array(ID_BYTES)
-      let crc = 0
-      let at = 0
-      const put = async (bytes: Uint8Array): Promise<void> => {
-        await file.write(bytes, at)
-        at += bytes.length
-      }
-      const putFrame = async (payload: Uint8Array): Promise<void> => {
-        const frame = encodeFrame(salt, crc, payload)
-        crc = frame.crc
-        await put(frame.bytes)
-      }
-      await put(encodeHeader({ format: LOG_FORMAT, sequence: 0, salt, storageId, previous: 0 }))
-      await putFrame(text(meta))
-      let count = 0
-      for await (const chunk of chunks) {
-        await putFrame(chunk)
-        count += 1
-      }
-      await putFrame(text({ count }))
-      await file.sync()
-    } catch (error) {
-      await file.close().catch(() => {})
-      await disk.remove(part).catch(() => {})
-      throw error
-    }
-    await file.close()
-    await disk.rename(part, name)
-    await disk.syncNames()
-  },
+/** The journal's id stands in its log; a table has none of its own. */
+const NOBODY = { id: '0'.repeat(32), formerIds: [] }
 
-  async read(meta) {
-    const name = nameOf(meta)
-    let bytes: Uint8Array
-    try {
-      bytes = await disk.read(name)
-    } catch (error) {
-      throw damaged(name, 'cannot be read', error)
-    }
-    const header = decodeHeader(bytes)
-    if (header === undefined) throw damaged(name, 'has no header')
-    const { payloads, fault } = readFrames(bytes, header)
-    if (fault !== undefined || payloads.length < 2) throw damaged(name, 'is not whole')
-    try {
-      const [first, ...rest] = payloads
-      const found: SnapshotMeta = JSON.parse(new TextDecoder().decode(first))
-      const { count }: { count: number } = JSON.parse(new TextDecoder().decode(rest.pop()))
-      const isIt = found.index === meta.index && found.term === meta.term && count === rest.length
-      if (!isIt) throw damaged(name, 'is not what its name says')
-      return { meta: found, chunks: rest }
-    } catch (error) {
-      throw isParleyError(error) ? error : damaged(name, 'is not readable', error)
-    }
-  },
+const payloadsOf = (meta: SnapshotMeta, runs: readonly Run[]): Uint8Array[] => {
+  const manifest = encodeManifest({ format: ROWS_FORMAT, ...NOBODY, flushed: meta.index, runs })
+  return [text(meta), text({ format: TABLES_FORMAT, rows: parse(manifest) }), text({ count: 1 })]
+}
 
-  async keepOnly(metas) {
-    // One that is being saved now is kept under both its names.
-    const kept = metas.flatMap((meta) => [nameOf(meta), `${nameOf(meta)}${PART}`])
-    const old = (await disk.list()).filter((name) => !kept.includes(name) && NAME.test(name.replace(PART, '')))
-    for (const name of old) await disk.remove(name)
-    if (old.length > 0) await disk.syncNames()
-  },
-})
+/** Resolves once it is durable. @throws what the disk says; nothing is left of it then */
+export const writeSnapshotFile = async (
+  disk: Disk,
+  random: (bytes: number) => Uint8Array,
+  meta: SnapshotMeta,
+  runs: readonly Run[],
+): Promise<void> => {
+  const name = snapshotName(meta)
+  const part = `${name}${PART}`
+  await disk.remove(part)
+  const salt = random(SALT_BYTES)
+  const parts = [
+    encodeHeader({ format: LOG_FORMAT, sequence: 0, salt, storageId: new Uint8Array(ID_BYTES), previous: 0 }),
+  ]
+  let previous = 0
+  for (const payload of payloadsOf(meta, runs)) {
+    const { bytes, crc } = encodeFrame(salt, previous, payload)
+    parts.push(bytes)
+    previous = crc
+  }
+  const file = await disk.create(part)
+  try {
+    await file.write(Buffer.concat(parts), 0)
+    await file.sync()
+  } catch (error) {
+    await file.close().catch(() => {})
+    await disk.remove(part).catch(() => {})
+    throw error
+  }
+  await file.close()
+  await disk.rename(part, name)
+  await disk.syncNames()
+}
+
+/** What a snapshot's file says: where its rows are, or, in one of an earlier version, all that it holds. */
+export interface SnapshotFileContents {
+  readonly meta: SnapshotMeta
+  readonly runs: readonly Run[] | undefined
+  readonly chunks: readonly Uint8Array[]
+}
+
+/** @throws STA003 with `details.reason` `damaged` for one that is not there or not whole */
+export const readSnapshotFile = async (disk: Disk, at: SnapshotAt): Promise<SnapshotFileContents> => {
+  const name = snapshotName(at)
+  let bytes: Uint8Array
+  try {
+    bytes = await disk.read(name)
+  } catch (error) {
+    throw damagedSnapshot(name, 'cannot be read', error)
+  }
+  const header = decodeHeader(bytes)
+  if (header === undefined) throw damagedSnapshot(name, 'has no header')
+  const { payloads, fault } = readFrames(bytes, header)
+  if (fault !== undefined || payloads.length < 2) throw damagedSnapshot(name, 'is not whole')
+  try {
+    const [first, ...chunks] = payloads
+    const meta = parse(first) as SnapshotMeta
+    const { count } = parse(chunks.pop()) as { count: number }
+    if (meta.index !== at.index || meta.term !== at.term || count !== chunks.length)
+      throw damagedSnapshot(name, 'is not what its name says')
+    return { meta, ...tablesIn(chunks) }
+  } catch (error) {
+    throw isParleyError(error, 'STA003') ? error : damagedSnapshot(name, 'is not readable', error)
+  }
+}
+
+const BRACE = 0x7b
+
+const tablesIn = (chunks: readonly Uint8Array[]): Pick<SnapshotFileContents, 'runs' | 'chunks'> => {
+  const [only] = chunks
+  if (chunks.length !== 1 || only?.[0] !== BRACE) return { runs: undefined, chunks }
+  const { format, rows } = parse(only) as { format?: unknown; rows?: unknown }
+  return format === TABLES_FORMAT ? { runs: decodeManifest(text(rows)).runs, chunks: [] } : { runs: undefined, chunks }
+}

@@ -61,16 +61,16 @@ export interface RowEngineCounts {
 
 const SLICE_MS = 2
 
-/** By the clock of this process. */
-export const createPace = (sliceMs = SLICE_MS): Pace => {
-  let began = performance.now()
+/** @param now milliseconds; the clock of this process unless told */
+export const createPace = (now: () => number = () => performance.now()): Pace => {
+  let began = now()
   let asked = 0
   return {
     // The clock costs as much as a row.
-    isDue: () => (asked++ & 31) === 0 && performance.now() - began > sliceMs,
+    isDue: () => (asked++ & 31) === 0 && now() - began > SLICE_MS,
     async rest() {
       await new Promise((resolve) => setImmediate(resolve))
-      began = performance.now()
+      began = now()
     },
   }
 }

@@ -2,7 +2,7 @@
  * Looks at all that a row store has, and changes nothing: the log, and each byte of each table. Where something is damaged it
  * tells what is left, for whoever repairs it.
  */
-import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
+import type { ParleyError } from '../../../protocols/errors.ts'
 import { systemCode } from '../../platform/private-file.ts'
 import type { Disk } from '../files/disk.ts'
 import { decodeHeader, salvageFrames } from '../log/log-frames.ts'

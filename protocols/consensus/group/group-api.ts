@@ -3,16 +3,31 @@ import type { ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import type { RaftSettings, RaftStatus } from '../raft/raft.ts'
 import type { Configuration } from '../raft/raft-messages.ts'
-import type { GroupStorage } from './group-storage.ts'
+import type { GroupStorage, SavedRows, StateChange, StateRow } from './group-storage.ts'
 
-/** What the members of a group agree on. Deterministic: no clock, no randomness, no defaults that may change. */
+/** What has changed since the last snapshot, as of one moment. */
+export interface StateChanges {
+  /** Read while more is applied. */
+  readonly rows: Iterable<StateChange> | AsyncIterable<StateChange>
+  /** @param saved all of it is in this snapshot; undefined: it could not be saved, and belongs to the next one */
+  settle(saved: SavedRows | undefined): void
+}
+
+/**
+ * What the members of a group agree on. Deterministic: no clock, no randomness, no defaults that may change. It keeps what it
+ * has as rows in snapshots, each of them on top of the one before, so that one costs as much as has changed.
+ */
 export interface StateMachine {
   /** @returns what whoever proposed it here is told */
   apply(command: Uint8Array, at: { readonly index: number; readonly term: number }): unknown
-  /** As of now; it may be read while more is applied, and must not change then. */
-  snapshot(): Iterable<Uint8Array> | AsyncIterable<Uint8Array>
-  /** Takes the place of everything. */
-  restore(chunks: readonly Uint8Array[]): void
+  /** Settled before it is called again. */
+  changes(): StateChanges
+  /** These take the place of everything. They are its to let go. */
+  restore(saved: SavedRows): Promise<void>
+  /** A snapshot as members send it to one another, in chunks of at most about 1 MiB. */
+  encode(saved: SavedRows): AsyncIterable<Uint8Array>
+  /** @throws STA003 `newer`; anything for what another version, or nobody, encoded */
+  decode(chunks: AsyncIterable<Uint8Array>): AsyncIterable<StateRow>
 }
 
 export interface RaftGroupOptions {
@@ -24,7 +39,7 @@ export interface RaftGroupOptions {
   /** Milliseconds; 50 unless told: with the core's defaults an election after 500 to 1,000, a heartbeat each 100. */
   readonly tickMs?: number
   readonly raft?: Partial<RaftSettings>
-  /** Entries after which a snapshot is taken; 10,000 unless told. */
+  /** Entries after which a snapshot is taken, where it is not due by their size; 10,000 unless told. */
   readonly snapshotEvery?: number
 }
 

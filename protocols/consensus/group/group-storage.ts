@@ -16,14 +16,47 @@ export interface LogChange {
   readonly base?: { readonly meta: SnapshotMeta; readonly keeps: boolean } | undefined
 }
 
+/** A part of what a state machine has, under a key in ASCII. */
+export interface StateRow {
+  readonly key: string
+  readonly value: Uint8Array
+}
+
+/** `value` undefined: the row is gone. */
+export interface StateChange {
+  readonly key: string
+  readonly value: Uint8Array | undefined
+}
+
+/** Names a snapshot. */
+export type SnapshotAt = Pick<SnapshotMeta, 'index' | 'term'>
+
+/** What a snapshot holds. It stays, whatever is saved and removed meanwhile, until it is let go. */
+export interface SavedRows {
+  readonly meta: SnapshotMeta
+  /** @throws STA003 `damaged` */
+  get(key: string): Promise<Uint8Array | undefined>
+  /** In the order of their keys. @throws STA003 `damaged` */
+  rows(prefix: string): AsyncIterable<StateRow>
+  release(): void
+}
+
 export interface GroupStorage {
   /** As it was when it was opened. */
   readonly opened: Readonly<LogState>
   /** Resolves once all of it is durable; rejects where none of it is, or nobody knows (`details.reason` `broken`). */
   write(change: LogChange): Promise<void>
-  /** Resolves once it is durable. It counts once a change with its base was written. */
-  saveSnapshot(meta: SnapshotMeta, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void>
-  readSnapshot(meta: Pick<SnapshotMeta, 'index' | 'term'>): Promise<{ meta: SnapshotMeta; chunks: Uint8Array[] }>
+  /**
+   * Resolves once it is durable. It counts once a change with its base was written.
+   * @param on the rows are what has changed since that snapshot; undefined: they are all there is
+   */
+  saveSnapshot(
+    meta: SnapshotMeta,
+    rows: Iterable<StateChange> | AsyncIterable<StateChange>,
+    on?: SnapshotAt | undefined,
+  ): Promise<void>
+  /** @throws STA003 `damaged` for one that is not there or not whole */
+  readSnapshot(at: SnapshotAt): Promise<SavedRows>
   /** Removes all snapshots but these. */
-  removeSnapshotsExcept(metas: readonly Pick<SnapshotMeta, 'index' | 'term'>[]): Promise<void>
+  removeSnapshotsExcept(kept: readonly SnapshotAt[]): Promise<void>
 }

@@ -34,7 +34,7 @@ const restoreRaft = async (deps: RaftGroupDeps, { self, founders, raft }: RaftGr
   const { port, storage, machine } = deps
   const { snapshot } = storage.opened
   if (snapshot !== undefined) {
-    machine.restore((await storage.readSnapshot(snapshot)).chunks)
+    await machine.restore(await storage.readSnapshot(snapshot))
     deps.onConfiguration?.(snapshot.configuration, snapshot, false)
   }
   const { hardState, entries } = await bootstrapLog(storage, founders)
@@ -45,7 +45,7 @@ const restoreRaft = async (deps: RaftGroupDeps, { self, founders, raft }: RaftGr
 
 /** Resolves once it takes part. @throws what the store or the state machine says */
 export const startRaftGroup = async (deps: RaftGroupDeps, options: RaftGroupOptions): Promise<RaftGroup> => {
-  const { port, storage, proven } = deps
+  const { port, proven } = deps
   const { group, self, tickMs = TICK_MS, snapshotEvery = SNAPSHOT_EVERY } = options
   const raft = await restoreRaft(deps, options)
   const onFailure = (error: unknown): void => {
@@ -57,20 +57,17 @@ export const startRaftGroup = async (deps: RaftGroupDeps, options: RaftGroupOpti
       .catch(() => {})
       .finally(() => deps.onFailure?.(error))
   }
-  const driver = new RaftDriver(
-    {
-      ...deps,
-      raft,
-      group,
-      self,
-      snapshotEvery,
-      onContradictions: (all) => server.reportContradictions(all),
-      onFailure,
-    },
-    storage.opened.snapshot?.index ?? 0,
-  )
+  const driver = new RaftDriver({
+    ...deps,
+    raft,
+    group,
+    self,
+    snapshotEvery,
+    onContradictions: (all) => server.reportContradictions(all),
+    onFailure,
+  })
   const enqueue = (input: RaftInput): boolean => driver.enqueue(input)
-  const server = await serveRaft({ port, group, self, raft, storage, snapshots: driver.snapshots, proven, enqueue })
+  const server = await serveRaft({ port, group, self, raft, snapshots: driver.snapshots, proven, enqueue })
 
   const isMemberNow = (): boolean => isMember(raft.status().configuration, self)
   const stops: readonly Stop[] = [

@@ -38,7 +38,7 @@ type Proposal = { readonly command: Uint8Array } | { readonly configuration: Con
 type WaitingProposal = ProposalWaiter & Proposal
 
 export interface RaftDriverDeps extends Omit<RaftGroupDeps, 'port' | 'proven'> {
-  readonly port: Pick<Port, 'timers' | 'log' | 'to'>
+  readonly port: Pick<Port, 'clock' | 'timers' | 'log' | 'to'>
   readonly raft: Raft
   readonly group: string
   /** This member's id. */
@@ -66,11 +66,10 @@ export class RaftDriver {
   /** Why nothing can be written now. */
   #stalled: ParleyError | undefined
 
-  /** @param applied index of the last entry that the state machine has */
-  constructor(deps: RaftDriverDeps, applied: number) {
+  constructor(deps: RaftDriverDeps) {
     const { port, storage, machine, raft, group, self, snapshotEvery } = deps
     this.#deps = deps
-    this.#applied = applied
+    this.#applied = storage.opened.snapshot?.index ?? 0
     this.#appends = createAppendCoalescer(port.timers, (to, message) => this.#send(to, message))
     this.#snapshots = createSnapshotting({
       port,
@@ -80,6 +79,7 @@ export class RaftDriver {
       group,
       self,
       everyEntries: snapshotEvery,
+      restedOn: storage.opened.snapshot,
       applied: () => this.#applied,
       enqueue: (input) => this.enqueue(input),
       wake: () => this.#wake(),
@@ -90,7 +90,7 @@ export class RaftDriver {
     })
   }
 
-  get snapshots(): Pick<Snapshotting, 'receive'> {
+  get snapshots(): Pick<Snapshotting, 'receive' | 'read'> {
     return this.#snapshots
   }
 
@@ -247,12 +247,14 @@ export class RaftDriver {
       entry.kind === 'command' ? machine.apply(entry.data, { index: entry.index, term: entry.term }) : undefined
     if (entry.kind === 'configuration') onConfiguration?.(decodeConfiguration(entry.data), entry, true)
     this.#applied = entry.index
+    this.#snapshots.onApplied(entry.data.length)
     this.#pending.decided(entry, value)
   }
 
   async #restore(meta: SnapshotMeta): Promise<void> {
     const { machine, storage } = this.#deps
-    machine.restore((await storage.readSnapshot(meta)).chunks)
+    await machine.restore(await storage.readSnapshot(meta))
+    this.#snapshots.onRestored(meta)
     this.#applied = meta.index
     this.#deps.onConfiguration?.(meta.configuration, meta, false)
     this.#counts.restored += 1

@@ -21,7 +21,6 @@ import { decodeRaftPacket } from '../raft/raft-codec.ts'
 import type { PlacedConfiguration, RaftMessage } from '../raft/raft-messages.ts'
 import type { Contradiction } from '../raft/raft-state.ts'
 import type { ProvenVoters, RaftGroupDeps, SenderRejection, SenderRejectionCounts } from './group-api.ts'
-import type { GroupStorage } from './group-storage.ts'
 import type { Snapshotting } from './snapshotting.ts'
 
 /** Terms that a message may be above what is known. */
@@ -62,8 +61,7 @@ export interface RaftServerDeps {
   /** This member's id. */
   readonly self: string
   readonly raft: Pick<Raft, 'roleOf' | 'term' | 'status'>
-  readonly storage: Pick<GroupStorage, 'readSnapshot'>
-  readonly snapshots: Pick<Snapshotting, 'receive'>
+  readonly snapshots: Pick<Snapshotting, 'receive' | 'read'>
   readonly proven: RaftGroupDeps['proven']
   /** @returns whether the core will see it */
   enqueue(input: RaftInput): boolean
@@ -119,7 +117,7 @@ const createNamed = (raft: RaftServerDeps['raft'], proven: RaftServerDeps['prove
 
 /** Resolves once members are heard. */
 export const serveRaft = async (deps: RaftServerDeps): Promise<RaftServer> => {
-  const { port, group, self, raft, storage, snapshots, proven, enqueue } = deps
+  const { port, group, self, raft, snapshots, proven, enqueue } = deps
   /** When each member was heard last, by the monotonic clock. */
   const lastHeardAt = new Map<string, number>()
   const named = createNamed(raft, proven)
@@ -173,7 +171,7 @@ export const serveRaft = async (deps: RaftServerDeps): Promise<RaftServer> => {
         })
       fetches += 1
       try {
-        for (const chunk of (await storage.readSnapshot({ index, term })).chunks) yield chunk
+        yield* snapshots.read({ index, term })
       } finally {
         fetches -= 1
       }

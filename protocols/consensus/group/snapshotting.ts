@@ -3,7 +3,8 @@
  *
  * One that was saved counts once the log says so: the driver writes that between two steps (`compact`), or as part of what
  * the core asks for. Until then it is kept beside the one that counts.
- * State: the one that is being saved, the one that waits to be written down, the one that came and was not taken yet.
+ * State: the one that the state machine's changes are on top of, the one that is being saved, the one that waits to be
+ * written down, the one that came and was not taken yet, the bytes of entries since, when one was read last.
  */
 import type { Port } from '../../port.ts'
 import { raftProtocol } from '../contract.ts'
@@ -11,14 +12,23 @@ import { peerOf } from '../member-id.ts'
 import type { Raft, RaftInput } from '../raft/raft.ts'
 import type { RaftMessage, SnapshotMeta } from '../raft/raft-messages.ts'
 import type { StateMachine } from './group-api.ts'
-import type { GroupStorage, LogChange } from './group-storage.ts'
+import type { GroupStorage, LogChange, SnapshotAt } from './group-storage.ts'
 
-const MAX_SNAPSHOT_BYTES = 512 * 1024 * 1024
+/** What a leader may send: no voter fills this disk. */
+const MAX_SNAPSHOT_BYTES = 16 * 1024 * 1024 * 1024
+/** Of entries, after which one is taken: what has changed since the last one is in memory. */
+const EVERY_BYTES = 16 * 1024 * 1024
+/**
+ * While somebody reads one, and for a while after, its entries stay in the log, so that whoever got it goes on from there; up
+ * to this much.
+ */
+const WAITING_BYTES = 8 * EVERY_BYTES
+const READ_LATELY_MS = 10_000
 
 type Offer = Extract<RaftMessage, { type: 'snapshot' }>
 
 export interface SnapshottingDeps {
-  readonly port: Pick<Port, 'log' | 'to'>
+  readonly port: Pick<Port, 'clock' | 'log' | 'to'>
   readonly storage: GroupStorage
   readonly machine: StateMachine
   readonly raft: Raft
@@ -27,6 +37,8 @@ export interface SnapshottingDeps {
   readonly self: string
   /** Entries after which one is taken. */
   readonly everyEntries: number
+  /** What the state machine was restored from. */
+  readonly restedOn: SnapshotMeta | undefined
   applied(): number
   /** @returns whether the core will see it */
   enqueue(input: RaftInput): boolean
@@ -46,6 +58,12 @@ export interface Snapshotting {
   compact(): Promise<void>
   /** Removes all that neither counts nor is about to. */
   removeObsolete(base: SnapshotMeta): Promise<void>
+  /** The state machine was restored from this one. */
+  onRestored(meta: SnapshotMeta): void
+  /** An entry was applied. @param bytes of it */
+  onApplied(bytes: number): void
+  /** One of those that count, for another member. @throws STA003 `damaged` for one that is not there any more */
+  read(at: SnapshotAt): AsyncIterable<Uint8Array>
   /** Fetches what a leader offers, then lets the core see the message. */
   receive(from: string, message: Offer): Promise<void>
   /** The core saw these. */
@@ -60,24 +78,47 @@ export const createSnapshotting = (deps: SnapshottingDeps): Snapshotting => {
   let incoming: SnapshotMeta | undefined
   let fetching = false
   let saving = false
+  let on: SnapshotAt | undefined = deps.restedOn
+  /** Times that the state machine was restored: what was saved of it before does not count. */
+  let restored = 0
+  /** Of the entries that are applied and in no snapshot. */
+  let bytes = 0
+  let readers = 0
+  let readAt = Number.NEGATIVE_INFINITY
 
-  const save = async (meta: SnapshotMeta, chunks: ReturnType<StateMachine['snapshot']>): Promise<void> => {
+  const save = async (meta: SnapshotMeta): Promise<void> => {
+    const [before, then] = [bytes, restored]
+    const changes = machine.changes()
     try {
-      await storage.saveSnapshot(meta, chunks)
+      await storage.saveSnapshot(meta, changes.rows, on)
+      if (restored > then) {
+        saving = false
+        return
+      }
+      changes.settle(await storage.readSnapshot(meta))
+      on = meta
+      bytes -= before
       compactTo = meta
       deps.wake()
     } catch (error) {
+      if (restored === then) changes.settle(undefined)
       saving = false
       // The log goes on growing until it works.
       port.log.warn('a snapshot of the coordinator group could not be taken', { error })
     }
   }
 
+  const isDue = (): boolean => {
+    if (deps.applied() - raft.status().baseIndex < deps.everyEntries && bytes < EVERY_BYTES) return false
+    const isReadLately = readers > 0 || port.clock.monotonic() - readAt < READ_LATELY_MS
+    return !isReadLately || bytes >= WAITING_BYTES
+  }
+
   const tidy = (base: SnapshotMeta): Promise<void> =>
     storage.removeSnapshotsExcept(incoming === undefined ? [base] : [base, incoming])
 
   /** Goes to the disk as it comes. */
-  const fetch = async function* (from: string, { index, term }: SnapshotMeta): AsyncGenerator<Uint8Array> {
+  const fetch = async function* (from: string, { index, term }: SnapshotAt): AsyncGenerator<Uint8Array> {
     let size = 0
     for await (const chunk of port.to(peerOf(from), raftProtocol).fetch({ group, index, term })) {
       size += chunk.length
@@ -88,12 +129,12 @@ export const createSnapshotting = (deps: SnapshottingDeps): Snapshotting => {
 
   return {
     saveLater() {
+      if (saving || !isDue()) return
       const applied = deps.applied()
-      if (saving || applied - raft.status().baseIndex < deps.everyEntries) return
       const term = raft.termAt(applied)
       if (term === undefined) return
       saving = true
-      void save({ index: applied, term, configuration: raft.configurationAt(applied) }, machine.snapshot())
+      void save({ index: applied, term, configuration: raft.configurationAt(applied) })
     },
     isDue: () => compactTo !== undefined,
     async compact() {
@@ -107,6 +148,28 @@ export const createSnapshotting = (deps: SnapshottingDeps): Snapshotting => {
       await tidy(meta)
     },
     removeObsolete: tidy,
+    onRestored(meta) {
+      on = meta
+      restored += 1
+      bytes = 0
+    },
+    onApplied(more) {
+      bytes += more
+    },
+    async *read(at) {
+      readers += 1
+      try {
+        const saved = await storage.readSnapshot(at)
+        try {
+          yield* machine.encode(saved)
+        } finally {
+          saved.release()
+        }
+      } finally {
+        readers -= 1
+        readAt = port.clock.monotonic()
+      }
+    },
     async receive(from, message) {
       // One at a time, until the core has seen it: tidying up must not remove one that waits for the core.
       if (fetching || incoming !== undefined) return
@@ -118,7 +181,7 @@ export const createSnapshotting = (deps: SnapshottingDeps): Snapshotting => {
           return
         }
         incoming = meta
-        await storage.saveSnapshot(meta, fetch(from, meta))
+        await storage.saveSnapshot(meta, machine.decode(fetch(from, meta)))
         if (!enqueue({ type: 'message', from, message })) incoming = undefined
       } catch (error) {
         incoming = undefined

@@ -14,24 +14,14 @@ import { type KnownKinds, PARTS_LEVEL } from '../part-kinds.ts'
 import { beginEpoch, FEATURE_LEVEL_KEY, featureLevelOf } from './built-in-kinds.ts'
 import { decodeLoggedCommand, type JournalTx, type Json, type LoggedCommand } from './command-kind.ts'
 import { JournalRecords } from './journal-records.ts'
+import { decodeJournal, encodeJournal, readJournal, rowsOfChanges } from './journal-snapshot.ts'
 import { freezeJson, isJson } from './json-value.ts'
-import type { JournalRecord } from './record-map.ts'
 import { SHARES_LEVEL } from './record-shares.ts'
 import { NO_PART } from './record-transaction.ts'
-import {
-  answerSize,
-  type CommandAnswer,
-  createSessionTable,
-  type SavedSession,
-  type SessionTable,
-} from './session-table.ts'
+import { type CommandAnswer, createSessionTable, type SessionTable } from './session-table.ts'
 
 /** Opens a session; its id is the answer's version. */
 export const OPEN_SESSION = 'session.open'
-const FORMAT = 1
-const CHUNK_BYTES = 262_144
-/** About what a record, a session or an answer takes in a snapshot beside what it holds, bytes. */
-const FRAME_BYTES = 100
 /** What a command may be answered with, as text: it is kept until its client says that it has it. */
 export const MAX_RESULT_BYTES = 65_536
 const MAX_FAULT_BYTES = 4_096
@@ -46,12 +36,6 @@ export interface JournalMachine extends StateMachine {
   /** Called after each entry, and after a snapshot was restored. */
   onApplied(fn: (version: number) => void): () => void
   apply(command: Uint8Array, at: Fence): CommandAnswer
-}
-
-interface Head {
-  readonly format: number
-  readonly version: number
-  readonly at: number
 }
 
 /** Of an error as its kind threw it, which may hold anything. */
@@ -153,7 +137,7 @@ export const createJournalMachine = (
       return { ok: true, version: index, term, result: null }
     }
     if (command.session === 0) return run(command, fence, now)
-    const check = sessions.check(command.session, command.by, command.serial, command.acked)
+    const check = sessions.check(command.session, command.by, command.serial, command.acked, index)
     if (check.type === 'known') return check.answer
     if (check.type !== 'new') return { ok: false, version: index, term, fault: faultOf(REFUSALS[check.type]) }
     const given = run(command, fence, now)
@@ -181,66 +165,33 @@ export const createJournalMachine = (
       applied(fence.index)
       return given
     },
-    snapshot() {
-      // Records are replaced and never changed: what is listed now stays as it is.
-      const [all, saved] = [records.all(), sessions.all()]
-      const head: Head = { format: FORMAT, version, at: clockAt }
-      return chunks(head, all, saved)
+    changes() {
+      const [changed, used] = [records.takeChanged(), sessions.takeChanged()]
+      return {
+        // Records are replaced and never changed: what is listed now stays as it is.
+        rows: rowsOfChanges({ head: { version, at: clockAt }, records: changed, sessions: used }),
+        settle(saved) {
+          saved?.release()
+          if (saved !== undefined) return
+          records.putBack(changed.map(([key]) => key))
+          sessions.putBack(used)
+        },
+      }
     },
-    restore(parts) {
-      const [first, ...rest] = parts.map((part): unknown => JSON.parse(new TextDecoder().decode(part)))
-      const head = first as Head
-      if (head?.format !== FORMAT)
-        throw new ParleyError('STA003', `a snapshot of the journal of format ${head?.format} cannot be read`, {
-          hint: 'it was written by a newer version: start that one',
-          details: { reason: 'newer' },
-        })
-      const found = rest as { records?: JournalRecord[]; sessions?: SavedSession[] }[]
-      records.restore(
-        found.flatMap((part) => part.records ?? []),
-        head.version,
-      )
-      sessions.restore(found.flatMap((part) => part.sessions ?? []))
-      clockAt = head.at
-      applied(head.version)
+    async restore(saved) {
+      try {
+        const found = await readJournal(saved)
+        records.restore(found.records, found.head.version)
+        sessions.restore(found.sessions)
+        clockAt = found.head.at
+        applied(found.head.version)
+      } finally {
+        saved.release()
+      }
     },
+    encode: encodeJournal,
+    decode: decodeJournal,
   }
-}
-
-const text = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
-
-/** Cuts a list into parts of about CHUNK_BYTES each. */
-function* cut<T>(all: Iterable<T>, lengthOf: (one: T) => number): Generator<T[]> {
-  let part: T[] = []
-  let size = 0
-  for (const one of all) {
-    const length = FRAME_BYTES + lengthOf(one)
-    if (part.length > 0 && size + length > CHUNK_BYTES) {
-      yield part
-      part = []
-      size = 0
-    }
-    part.push(one)
-    size += length
-  }
-  if (part.length > 0) yield part
-}
-
-/** A session with many answers, as several with some of them each. */
-function* pieces(saved: readonly SavedSession[]): Generator<SavedSession> {
-  for (const session of saved) {
-    if (session.answers.length === 0) yield session
-    for (const answers of cut(session.answers, ([, answer]) => answerSize(answer))) yield { ...session, answers }
-  }
-}
-
-const lengthOf = ({ answers }: SavedSession): number =>
-  answers.reduce((sum, [, answer]) => sum + FRAME_BYTES + answerSize(answer), 0)
-
-function* chunks(head: Head, all: readonly JournalRecord[], saved: readonly SavedSession[]): Generator<Uint8Array> {
-  yield text(head)
-  for (const records of cut(all, ({ size }) => size)) yield text({ records })
-  for (const sessions of cut(pieces(saved), lengthOf)) yield text({ sessions })
 }
 
 /** The error of an answer, as its caller sees it. */

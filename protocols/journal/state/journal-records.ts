@@ -24,6 +24,8 @@ export class JournalRecords {
   readonly #shares = createRecordShares()
   readonly #parts = createPartRecords()
   readonly #tables: JournalTables
+  /** Keys, since `takeChanged`. */
+  #changed = new Set<string>()
 
   /** @param maxBytes of all keys and values together */
   constructor(maxBytes: number = MAX_RECORDS_BYTES) {
@@ -50,6 +52,7 @@ export class JournalRecords {
         this.#set({ key, version: fence.index, term: fence.term, size, value, ...whose })
       }
       this.#changes.add({ key, fence, at, value, size: changeBytes(key, size) })
+      this.#changed.add(key)
     }
     return result
   }
@@ -82,6 +85,19 @@ export class JournalRecords {
     this.#parts.clear()
     for (const record of all) this.#account(record, 1)
     this.#changes.restart(version)
+    this.#changed = new Set()
+  }
+
+  /** What has changed since this was called last, as it is now; undefined: it is gone. */
+  takeChanged(): readonly (readonly [string, JournalRecord | undefined])[] {
+    const keys = [...this.#changed]
+    this.#changed = new Set()
+    return keys.map((key) => [key, this.#records.get(key)] as const)
+  }
+
+  /** They count as changed again. */
+  putBack(keys: Iterable<string>): void {
+    for (const key of keys) this.#changed.add(key)
   }
 
   /** What the records of this peer take, with RECORD_BYTES for each. */

@@ -28,6 +28,8 @@ export interface CommandSession {
   readonly owner: string
   /** The client does not ask for these any more. */
   acked: number
+  /** Index of the entry that used it last; below 0 where only the order is known. */
+  used: number
   readonly answers: Map<number, Kept>
   /** Length of all answers as text. */
   size: number
@@ -47,20 +49,33 @@ export type SerialStatus =
 export interface SessionTable {
   /** @param isShared one peer's sessions make room for each other first */
   open(id: number, owner: string, isShared?: boolean): void
-  /** What is to be done with this serial. Notes what is acknowledged. */
-  check(id: number, owner: string, serial: number, acked: number): SerialStatus
+  /** What is to be done with this serial. Notes what is acknowledged. @param index of the entry */
+  check(id: number, owner: string, serial: number, acked: number, index: number): SerialStatus
   /** What a new serial was answered with; it must not be changed any more. */
   keep(session: CommandSession, serial: number, answer: CommandAnswer, isShared?: boolean): void
   all(): readonly SavedSession[]
-  /** One session may come in several parts, with some of its answers each. */
+  /** The one that was used least lately first; one session may come in several parts, with some of its answers each. */
   restore(sessions: readonly SavedSession[]): void
+  /** What has changed since this was called last, as it is now. */
+  takeChanged(): readonly SessionChange[]
+  /** They count as changed again. */
+  putBack(changes: readonly SessionChange[]): void
   count(): number
+}
+
+export interface SessionChange {
+  readonly id: number
+  /** Undefined: it is gone. */
+  readonly session: Omit<SavedSession, 'answers'> | undefined
+  /** Undefined: that one is gone. */
+  readonly answers: readonly (readonly [number, CommandAnswer | undefined])[]
 }
 
 export interface SavedSession {
   readonly id: number
   readonly owner: string
   readonly acked: number
+  readonly used: number
   readonly answers: readonly (readonly [number, CommandAnswer])[]
 }
 
@@ -71,9 +86,18 @@ export const createSessionTable = (max: number = MAX_SESSIONS, maxBytes: number 
   /** The one that was used last stands last. */
   let sessions = new Map<number, CommandSession>()
   let bytes = 0
+  /** Sessions, and which of their answers, that changed. */
+  let changed = new Map<number, Set<number>>()
 
-  const created = (id: number, owner: string, acked: number): CommandSession => {
-    const session = { id, owner, acked, answers: new Map(), size: 0 }
+  const note = (id: number): Set<number> => {
+    const known = changed.get(id)
+    if (known !== undefined) return known
+    const serials = new Set<number>()
+    changed.set(id, serials)
+    return serials
+  }
+  const created = (id: number, owner: string, acked: number, used: number): CommandSession => {
+    const session = { id, owner, acked, used, answers: new Map(), size: 0 }
     sessions.set(id, session)
     return session
   }
@@ -84,6 +108,8 @@ export const createSessionTable = (max: number = MAX_SESSIONS, maxBytes: number 
   const drop = (session: CommandSession | undefined): void => {
     if (session === undefined || !sessions.delete(session.id)) return
     bytes -= session.size
+    const serials = note(session.id)
+    for (const serial of session.answers.keys()) serials.add(serial)
   }
   const dropOldest = (): void => drop(sessions.values().next().value)
 
@@ -108,6 +134,7 @@ export const createSessionTable = (max: number = MAX_SESSIONS, maxBytes: number 
     const kept = session.answers.get(serial)
     if (kept === undefined) return
     session.answers.delete(serial)
+    note(session.id).add(serial)
     grow(session, -kept.size)
   }
   const forget = (session: CommandSession, acked: number): void => {
@@ -126,15 +153,18 @@ export const createSessionTable = (max: number = MAX_SESSIONS, maxBytes: number 
 
   return {
     open(id, owner, isShared = false) {
-      created(id, owner, 0)
+      created(id, owner, 0, id)
+      note(id)
       if (isShared) dropOwn(owner)
       if (sessions.size > max) dropOldest()
     },
-    check(id, owner, serial, acked) {
+    check(id, owner, serial, acked, index) {
       const session = sessions.get(id)
       if (session === undefined || session.owner !== owner) return { type: 'gone' }
       sessions.delete(id)
       sessions.set(id, session)
+      session.used = index
+      note(id)
       if (acked > session.acked) forget(session, acked)
       const kept = session.answers.get(serial)
       if (kept !== undefined) return { type: 'known', answer: kept.answer }
@@ -144,24 +174,44 @@ export const createSessionTable = (max: number = MAX_SESSIONS, maxBytes: number 
     },
     keep(session, serial, answer, isShared = false) {
       keep(session, serial, answer)
+      note(session.id).add(serial)
       while (bytes > maxBytes && sessions.size > 1) {
         if (isShared) dropOfGreediest(session)
         else dropOldest()
       }
     },
     all: () =>
-      [...sessions.values()].map(({ id, owner, acked, answers }) => ({
+      [...sessions.values()].map(({ id, owner, acked, used, answers }) => ({
         id,
         owner,
         acked,
+        used,
         answers: Array.from(answers, ([serial, { answer }]) => [serial, answer] as const),
       })),
     restore(saved) {
       sessions = new Map()
       bytes = 0
-      for (const { id, owner, acked, answers } of saved) {
-        const session = sessions.get(id) ?? created(id, owner, acked)
+      changed = new Map()
+      for (const { id, owner, acked, used, answers } of saved) {
+        const session = sessions.get(id) ?? created(id, owner, acked, used)
         for (const [serial, answer] of answers) keep(session, serial, answer)
+      }
+    },
+    takeChanged() {
+      const taken = [...changed]
+      changed = new Map()
+      return taken.map(([id, serials]) => {
+        const session = sessions.get(id)
+        const answers = Array.from(serials, (serial) => [serial, session?.answers.get(serial)?.answer] as const)
+        if (session === undefined) return { id, session, answers }
+        const { owner, acked, used } = session
+        return { id, session: { id, owner, acked, used }, answers }
+      })
+    },
+    putBack(changes) {
+      for (const { id, answers } of changes) {
+        const serials = note(id)
+        for (const [serial] of answers) serials.add(serial)
       }
     },
     count: () => sessions.size,

@@ -64,8 +64,8 @@ const FOUND_BY_PORTS: readonly Mutant[] = [
   {
     bug: 'a snapshot counts before it is on the disk',
     file: `${STORE}/journal/snapshot-files.ts`,
-    find: '      await file.sync()\n    } catch (error) {',
-    replace: '    } catch (error) {',
+    find: '    await file.sync()\n  } catch (error) {',
+    replace: '  } catch (error) {',
   },
   {
     bug: 'a write that found no room counts as done',
@@ -106,8 +106,8 @@ const FOUND_BY_PORTS: readonly Mutant[] = [
   {
     bug: "a leader's snapshot does not reach the state machine",
     file: `${DRIVER}/group/raft-driver.ts`,
-    find: '    machine.restore((await storage.readSnapshot(meta)).chunks)\n    this.#applied = meta.index\n',
-    replace: '    this.#applied = meta.index\n',
+    find: '    await machine.restore(await storage.readSnapshot(meta))\n',
+    replace: '',
   },
   {
     bug: 'the sessions are left out of the snapshots of a node',
@@ -118,8 +118,8 @@ const FOUND_BY_PORTS: readonly Mutant[] = [
   {
     bug: 'a snapshot holds what was applied while it was written',
     file: `${SIM}/machine.ts`,
-    find: 'snapshot: () => partsOf(written()),',
-    replace: '*snapshot() { yield* partsOf(written()) },',
+    find: 'changes: () => changesOfOneRow(written()),',
+    replace: "changes: () => ({ rows: (function* () { yield { key: 'all', value: written() } })(), settle() {} }),",
   },
   {
     bug: 'a node that lost its disk comes back as who it was',

@@ -5,6 +5,7 @@
  * State: that table, and who wants to know of each entry.
  */
 import type { StateMachine } from '../../../protocols/consensus/group/group-api.ts'
+import { changesOfOneRow, oneRow, readOneRow } from '../../support/words.ts'
 
 export interface Command {
   readonly session: string
@@ -26,19 +27,23 @@ export interface Applied {
   readonly digest: number
 }
 
+/** A snapshot travels in parts, so that it can break off between them. */
+const PARTS = 3
+
+const inParts: Pick<StateMachine, 'encode' | 'decode'> = {
+  async *encode(saved) {
+    const bytes = await readOneRow(saved)
+    const size = Math.ceil(bytes.length / PARTS)
+    for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
+  },
+  decode: oneRow.decode,
+}
+
 export interface SessionMachine extends StateMachine {
   /** Of the last command that was applied. */
   index(): number
   digest(): number
   last(session: string): Last | undefined
-}
-
-/** A snapshot is written and travels in parts, so that it can break off between them. */
-const PARTS = 3
-
-function* partsOf(bytes: Uint8Array): Generator<Uint8Array> {
-  const size = Math.ceil(bytes.length / PARTS)
-  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
 }
 
 /** @param padding bytes that mean nothing: a write of more than one sector can be torn */
@@ -56,6 +61,7 @@ export const createSessionMachine = (onApplied: (applied: Applied) => void): Ses
   const written = (): Uint8Array => new TextEncoder().encode(JSON.stringify({ last, digest, sessions: [...sessions] }))
 
   return {
+    ...inParts,
     apply(bytes, { index, term }) {
       const command = decodeCommand(bytes)
       const known = sessions.get(command.session)
@@ -69,9 +75,10 @@ export const createSessionMachine = (onApplied: (applied: Applied) => void): Ses
       onApplied({ index, term, command, isEffect, digest })
       return sessions.get(command.session)
     },
-    snapshot: () => partsOf(written()),
-    restore(chunks) {
-      const read = JSON.parse(new TextDecoder().decode(Buffer.concat(chunks)))
+    changes: () => changesOfOneRow(written()),
+    async restore(saved) {
+      const read = JSON.parse(new TextDecoder().decode(await readOneRow(saved)))
+      saved.release()
       last = read.last
       digest = read.digest
       sessions = new Map(read.sessions)

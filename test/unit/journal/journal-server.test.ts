@@ -11,6 +11,7 @@ import { BUILT_IN_KINDS } from '../../../protocols/journal/state/built-in-kinds.
 import { encodeLoggedCommand, type Json } from '../../../protocols/journal/state/command-kind.ts'
 import { createJournalMachine } from '../../../protocols/journal/state/journal-machine.ts'
 import { MAX_CHANGES } from '../../../protocols/journal/state/recent-changes.ts'
+import { savedRows, snapshotOf } from '../../support/saved-rows.ts'
 
 const SELF = 'self.01'
 type Served = Handlers<typeof journalProtocol>
@@ -215,7 +216,7 @@ test('a member that restores a snapshot while it is followed tells the whole, or
   const further = follow(20)
   const [told, later] = [behind.next(), further.next()]
   await time.run(10)
-  machine.restore([...(ahead.snapshot() as Iterable<Uint8Array>)])
+  await machine.restore(savedRows(await snapshotOf(ahead)))
   const whole = (await time.settled(told, 10)).value
   assert.deepEqual([whole.type, whole.version, whole.records.length], ['records', 20, 20])
   machine.apply(

@@ -21,6 +21,7 @@ import { createJournalMachine, isUnknownKind } from '../../../protocols/journal/
 import { RECORD_BYTES } from '../../../protocols/journal/state/record-shares.ts'
 import type { CommandAnswer } from '../../../protocols/journal/state/session-table.ts'
 import { partPrefix } from '../../../protocols/part.ts'
+import { savedRows, snapshotOf } from '../../support/saved-rows.ts'
 
 const Write = z.object({ key: z.string(), value: z.string().nullable() })
 /** Writes whatever key it is told. */
@@ -112,22 +113,22 @@ test('what was agreed on of a part only rises', () => {
   assert.equal(machine.records.parts.agreed('acme/b'), undefined)
 })
 
-test('shares and agreed levels follow from the records: the same by entries and by a snapshot', () => {
+test('shares and agreed levels follow from the records: the same by entries and by a snapshot', async () => {
   const step = fc.record({
     of: fc.constantFrom('a', 'b'),
     key: fc.constantFrom('x', 'y', 'z'),
     value: fc.option(fc.string({ maxLength: 40 }), { nil: null }),
   })
-  fc.assert(
-    fc.property(fc.array(step, { maxLength: 40 }), fc.nat(40), (steps, cut) => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 40 }), fc.nat(40), async (steps, cut) => {
       const parts = [part('acme/a', 400), part('acme/b', 500)]
       const all = create(parts)
       let restored = create(parts, 1)
       for (const [i, { of, key, value }] of steps.entries()) {
         if (i === cut) {
-          const chunks = [...(all.machine.snapshot() as Iterable<Uint8Array>)]
+          const rows = await snapshotOf(all.machine)
           restored = create(parts, 1)
-          restored.machine.restore(chunks)
+          await restored.machine.restore(savedRows(rows))
         }
         const input = { key: `${partPrefix(`acme/${of}`)}${key}`, value }
         const one = codeOf(all.run(`acme/${of}.write`, input))

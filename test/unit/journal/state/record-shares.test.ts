@@ -13,6 +13,7 @@ import {
   createSessionTable,
   MAX_SESSIONS_EACH,
 } from '../../../../protocols/journal/state/session-table.ts'
+import { savedRows, snapshotOf } from '../../../support/saved-rows.ts'
 
 const BIG = 'x'.repeat(MAX_VALUE_BYTES - 100)
 
@@ -88,15 +89,15 @@ test('before feature level 2 nobody owns what it writes, and one peer may fill t
   assert.equal(machine.records.get('mallory/0')?.by, undefined)
 })
 
-test('entries and a snapshot come to the same shares', () => {
+test('entries and a snapshot come to the same shares', async () => {
   const step = fc.record({
     key: fc.integer({ min: 0, max: 9 }),
     by: fc.constantFrom('a', 'b', 'c'),
     length: fc.integer({ min: 0, max: 3_000 }),
     deletes: fc.boolean(),
   })
-  fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), fc.nat({ max: 59 }), (steps, raisedAt) => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), fc.nat({ max: 59 }), async (steps, raisedAt) => {
       const { machine, decide } = start(1)
       for (const [n, { key, by, length, deletes }] of steps.entries()) {
         if (n === raisedAt) decide('journal.level', { level: SHARES_LEVEL })
@@ -104,7 +105,7 @@ test('entries and a snapshot come to the same shares', () => {
         else decide('record.put', { key: `k${key}`, value: 'x'.repeat(length) }, by)
       }
       const other = createJournalMachine(new Map(BUILT_IN_KINDS.map((kind) => [kind.name, kind])))
-      other.restore([...(machine.snapshot() as Iterable<Uint8Array>)])
+      await other.restore(savedRows(await snapshotOf(machine)))
       for (const peer of ['a', 'b', 'c']) {
         const own = machine.records.all().filter((record) => record.by === peer)
         const sum = own.reduce((total, { size }) => total + size + RECORD_BYTES, 0)
@@ -128,9 +129,9 @@ test('one peer has so many sessions; its oldest makes room, and nobody else', ()
   const honest = machine.version()
   for (let n = 0; n < MAX_SESSIONS_EACH; n += 1) decide(OPEN_SESSION, null, 'mallory')
   const first = honest + 1
-  assert.equal(machine.sessions.check(first, 'mallory', 1, 0).type, 'new')
+  assert.equal(machine.sessions.check(first, 'mallory', 1, 0, 900).type, 'new')
   for (let n = 0; n < 3; n += 1) decide(OPEN_SESSION, null, 'mallory')
-  assert.equal(machine.sessions.check(honest, 'honest', 1, 0).type, 'new')
+  assert.equal(machine.sessions.check(honest, 'honest', 1, 0, 901).type, 'new')
   assert.equal(machine.sessions.count(), MAX_SESSIONS_EACH + 1)
 })
 
@@ -140,10 +141,10 @@ test('answers of who keeps most make room first', () => {
   sessions.open(1, 'honest', true)
   for (const id of [2, 3, 4]) sessions.open(id, 'mallory', true)
   const keep = (id: number, owner: string, serial: number): void => {
-    const standing = sessions.check(id, owner, serial, 0)
+    const standing = sessions.check(id, owner, serial, 0, 10 * serial + id)
     if (standing.type === 'new') sessions.keep(standing.session, serial, answer, true)
   }
   keep(1, 'honest', 1)
   for (const id of [2, 3, 4]) for (let serial = 1; serial <= 5; serial += 1) keep(id, 'mallory', serial)
-  assert.equal(sessions.check(1, 'honest', 1, 0).type, 'known')
+  assert.equal(sessions.check(1, 'honest', 1, 0, 900).type, 'known')
 })

@@ -12,9 +12,19 @@ import {
 
 const answerAt = (version: number, result = ''): CommandAnswer => ({ ok: true, version, term: 1, result })
 
-/** What a state machine does with a serial. @returns how it stood */
-const use = (sessions: SessionTable, id: number, serial: number, acked = 0, owner = 'peer', result = ''): string => {
-  const standing = sessions.check(id, owner, serial, acked)
+let entries = 0
+
+/** What a state machine does with a serial, in another entry each time unless told. @returns how it stood */
+const use = (
+  sessions: SessionTable,
+  id: number,
+  serial: number,
+  acked = 0,
+  owner = 'peer',
+  result = '',
+  index = ++entries,
+): string => {
+  const standing = sessions.check(id, owner, serial, acked, index)
   if (standing.type === 'new') sessions.keep(standing.session, serial, answerAt(serial, result))
   return standing.type
 }
@@ -26,7 +36,7 @@ test('a serial is new once, and known until it is acknowledged', () => {
   assert.equal(use(sessions, 7, 1), 'known')
   assert.equal(use(sessions, 7, 3), 'new', 'in any order')
   assert.equal(use(sessions, 7, 2), 'new')
-  const known = sessions.check(7, 'peer', 3, 0)
+  const known = sessions.check(7, 'peer', 3, 0, 100)
   assert.ok(known.type === 'known')
   assert.deepEqual(known.answer, answerAt(3))
   assert.equal(use(sessions, 7, 4, 2), 'new')
@@ -112,11 +122,52 @@ test('sessions that were restored, in several parts, go on as those that were no
         }
         const done = [live, restored].map((sessions) => {
           if (opens) sessions.open(100 + i, 'peer')
-          return use(sessions, 100 + id, serial, acked, 'peer', result)
+          return use(sessions, 100 + id, serial, acked, 'peer', result, 1_000 + i)
         })
         assert.equal(done[0], done[1])
         assert.deepEqual(live.all(), restored.all())
       }
+    }),
+  )
+})
+
+test('what has changed since, on top of what was there, is all that there is', () => {
+  const step = fc.record({
+    id: fc.nat(4),
+    serial: fc.nat(8),
+    acked: fc.nat(6),
+    result: fc.constantFrom('', 'xxxxxxxxxxxxxxxxxxxxxxxx'),
+    opens: fc.boolean(),
+    takes: fc.constantFrom('no', 'no', 'no', 'kept', 'lost'),
+  })
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const live = createSessionTable(3, 400)
+      const kept = new Map<string, unknown>()
+      const keep = (changes: ReturnType<SessionTable['takeChanged']>): void => {
+        for (const { id, session, answers } of changes) {
+          kept.set(`${id}`, session)
+          for (const [serial, answer] of answers) kept.set(`${id}/${serial}`, answer)
+        }
+        for (const [key, value] of kept) if (value === undefined) kept.delete(key)
+      }
+      for (const [i, { id, serial, acked, result, opens, takes }] of steps.entries()) {
+        if (opens) live.open(100 + i, 'peer')
+        use(live, 100 + id, serial, acked, 'peer', result, 1_000 + i)
+        if (takes === 'no') continue
+        const changes = live.takeChanged()
+        if (takes === 'kept') keep(changes)
+        else live.putBack(changes)
+      }
+      keep(live.takeChanged())
+      const all = live
+        .all()
+        .flatMap(({ answers, ...session }): [string, unknown][] => [
+          [`${session.id}`, session],
+          ...answers.map(([serial, answer]): [string, unknown] => [`${session.id}/${serial}`, answer]),
+        ])
+      assert.deepEqual(kept, new Map(all))
+      assert.deepEqual(live.takeChanged(), [])
     }),
   )
 })

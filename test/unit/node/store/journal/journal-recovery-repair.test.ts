@@ -5,7 +5,6 @@ import fc from 'fast-check'
 import { FOUNDING_FILE } from '../../../../../node/store/journal/founding-file.ts'
 import { keepablePart, repairJournal, repairLog } from '../../../../../node/store/journal/journal-repair.ts'
 import { surveyJournal } from '../../../../../node/store/journal/journal-survey.ts'
-import { createSnapshotStore } from '../../../../../node/store/journal/snapshot-files.ts'
 import { isWholePayload } from '../../../../../node/store/log/log-items.ts'
 import { openLogStore } from '../../../../../node/store/log/log-store.ts'
 import type { FaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
@@ -13,7 +12,7 @@ import { createRandom } from '../../../../../node/testing/virtual/virtual-time.t
 import type { LogState } from '../../../../../protocols/consensus/group/group-storage.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
 import { failureOf } from '../../../../support/until.ts'
-import { chunks, contentsOf, entries, entry, MESH, nameOf, PEER, random, storeOf } from './recovery-stores.ts'
+import { contentsOf, entries, entry, MESH, nameOf, PEER, random, rows, rowsOf, storeOf } from './recovery-stores.ts'
 
 const options = { random, peer: PEER }
 const partsOf = async (disk: FaultyDisk) => (await surveyJournal(disk)).problems.map(({ part }) => part)
@@ -124,7 +123,7 @@ test('a damaged snapshot takes the entries after it along, unless another one st
   const { after } = await repairJournal(disk, options)
   assert.deepEqual([after.log.state.snapshot?.index, after.lastIndex, after.problems], [55, 60, []])
   assert.deepEqual(after.log.state.entries, entries(56, 60))
-  assert.deepEqual((await createSnapshotStore(disk, random).read({ index: 55, term: 2 })).chunks, chunks)
+  assert.deepEqual(await rowsOf(disk, 55), rows)
 })
 
 test('a snapshot that is missing is found, and one that is left over and damaged is no problem', async () => {

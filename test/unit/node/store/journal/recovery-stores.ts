@@ -1,10 +1,11 @@
 /** Stores of one node of a mesh, as tests of their repair need them. */
 import { randomBytes } from 'node:crypto'
 import { createFoundingFile } from '../../../../../node/store/journal/founding-file.ts'
-import { createSnapshotStore } from '../../../../../node/store/journal/snapshot-files.ts'
+import { SnapshotStore } from '../../../../../node/store/journal/snapshot-store.ts'
 import { openLogStore } from '../../../../../node/store/log/log-store.ts'
 import { createFaultyDisk, type FaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
 import type { FoundingRecord } from '../../../../../protocols/consensus/bootstrap/founding-record.ts'
+import type { StateRow } from '../../../../../protocols/consensus/group/group-storage.ts'
 import {
   type Configuration,
   type Entry,
@@ -23,7 +24,7 @@ export const entry = (index: number, term = 2): Entry => ({
 })
 export const entries = (from: number, to: number): Entry[] =>
   Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => entry(from + i))
-export const chunks = [new Uint8Array(300).fill(7)]
+export const rows: readonly StateRow[] = [{ key: 'all', value: new Uint8Array(300).fill(7) }]
 
 export interface Store {
   readonly disk: FaultyDisk
@@ -47,8 +48,9 @@ export const storeOf = async (
   const first: Entry = { index: 1, term: 1, kind: 'configuration', data: encodeConfiguration(configuration) }
   await store.write({ hardState: { term: 2, votedFor: member, commit: 1 }, entries: [first] })
   for (const one of entries(2, count)) await store.write({ entries: [one] })
-  const saved = createSnapshotStore(disk, random)
-  for (const index of snapshots) await saved.save({ index, term: 2, configuration }, chunks)
+  const saved = await SnapshotStore.open(disk, { random }, undefined)
+  for (const index of snapshots) await saved.save({ index, term: 2, configuration }, rows)
+  await saved.close()
   if (named !== undefined) await store.write({ base: { meta: { index: named, term: 2, configuration }, keeps: true } })
   await store.close()
   const record: FoundingRecord = {
@@ -58,6 +60,16 @@ export const storeOf = async (
   }
   await createFoundingFile(disk).save(record)
   return { disk, member, configuration }
+}
+
+/** What the snapshot at this index holds. */
+export const rowsOf = async (disk: FaultyDisk, index: number): Promise<StateRow[]> => {
+  const at = { index, term: 2 }
+  const store = await SnapshotStore.open(disk, { random }, at)
+  const found: StateRow[] = []
+  for await (const { key, value } of (await store.read(at)).rows('')) found.push({ key, value: value.slice() })
+  await store.close()
+  return found
 }
 
 export const nameOf = (index: number): string => `${String(index).padStart(16, '0')}-2.snapshot`

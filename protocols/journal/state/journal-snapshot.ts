@@ -1,0 +1,172 @@
+/**
+ * What a journal has, as rows of a snapshot, and in chunks as members send it to one another. Pure.
+ *
+ * Rows: `a` says what the snapshot is of; `r/<key>` is a record, `s/<id>` a session, `t/<id>/<serial>` an answer of it, each
+ * of them JSON. The chunks are those of the versions before rows, so that members of both can send to one another.
+ */
+import type { SavedRows, StateChange, StateRow } from '../../consensus/group/group-storage.ts'
+import { ParleyError } from '../../errors.ts'
+import type { JournalRecord } from './record-map.ts'
+import { answerSize, type CommandAnswer, type SavedSession, type SessionChange } from './session-table.ts'
+
+const FORMAT = 1
+const CHUNK_BYTES = 262_144
+/** About what a record, a session or an answer takes in a chunk beside what it holds, bytes. */
+const FRAME_BYTES = 100
+
+const HEAD = 'a'
+const RECORDS = 'r/'
+const SESSIONS = 's/'
+const ANSWERS = 't/'
+/** So that keys sort as numbers do. */
+const DIGITS = 16
+/** Below the index of any entry. */
+const BEFORE_ALL = -1_000_000_000
+
+export interface JournalHead {
+  readonly format: number
+  /** Index of the last entry that it has. */
+  readonly version: number
+  /** Milliseconds since 1970, of the clock of entries. */
+  readonly at: number
+}
+
+const ENCODER = new TextEncoder()
+const DECODER = new TextDecoder()
+const text = (value: unknown): Uint8Array => ENCODER.encode(JSON.stringify(value))
+const parse = (bytes: Uint8Array): unknown => JSON.parse(DECODER.decode(bytes))
+
+const digits = (number: number): string => String(number).padStart(DIGITS, '0')
+const sessionKey = (id: number): string => SESSIONS + digits(id)
+const answerKey = (id: number, serial: number): string => `${ANSWERS}${digits(id)}/${digits(serial)}`
+
+export interface JournalChanges {
+  readonly head: Omit<JournalHead, 'format'>
+  readonly records: readonly (readonly [string, JournalRecord | undefined])[]
+  readonly sessions: readonly SessionChange[]
+}
+
+const encoded = (value: unknown): Uint8Array | undefined => (value === undefined ? undefined : text(value))
+
+export const rowsOfChanges = function* ({ head, records, sessions }: JournalChanges): Generator<StateChange> {
+  yield { key: HEAD, value: text({ format: FORMAT, ...head }) }
+  for (const [key, record] of records) yield { key: RECORDS + key, value: encoded(record) }
+  for (const { id, session, answers } of sessions) {
+    yield { key: sessionKey(id), value: encoded(session) }
+    for (const [serial, answer] of answers) yield { key: answerKey(id, serial), value: encoded(answer) }
+  }
+}
+
+const newer = (format: unknown): ParleyError =>
+  new ParleyError('STA003', `a snapshot of the journal of format ${format} cannot be read`, {
+    hint: 'it was written by a newer version: start that one',
+    details: { reason: 'newer' },
+  })
+
+const headOf = (bytes: Uint8Array | undefined): JournalHead => {
+  const head = bytes === undefined ? undefined : (parse(bytes) as JournalHead)
+  if (head?.format !== FORMAT) throw newer(head?.format)
+  return head
+}
+
+export interface SavedJournal {
+  readonly head: JournalHead
+  readonly records: readonly JournalRecord[]
+  /** The one that was used least lately first. */
+  readonly sessions: readonly SavedSession[]
+}
+
+const readSessions = async (saved: SavedRows): Promise<SavedSession[]> => {
+  const sessions = new Map<number, Omit<SavedSession, 'answers'> & { answers: [number, CommandAnswer][] }>()
+  for await (const { value } of saved.rows(SESSIONS)) {
+    const session = parse(value) as Omit<SavedSession, 'answers'>
+    sessions.set(session.id, { ...session, answers: [] })
+  }
+  for await (const { key, value } of saved.rows(ANSWERS)) {
+    const [id, serial] = key.slice(ANSWERS.length).split('/').map(Number)
+    sessions.get(id ?? 0)?.answers.push([serial ?? 0, parse(value) as CommandAnswer])
+  }
+  return [...sessions.values()].sort((a, b) => a.used - b.used)
+}
+
+/** All that is kept in memory. @throws STA003 `newer`, `damaged` */
+export const readJournal = async (saved: SavedRows): Promise<SavedJournal> => {
+  const head = headOf(await saved.get(HEAD))
+  const records: JournalRecord[] = []
+  for await (const { value } of saved.rows(RECORDS)) records.push(parse(value) as JournalRecord)
+  return { head, records, sessions: await readSessions(saved) }
+}
+
+/** Cuts a list into parts of about CHUNK_BYTES each. */
+function* cut<T>(all: Iterable<T>, lengthOf: (one: T) => number): Generator<T[]> {
+  let part: T[] = []
+  let size = 0
+  for (const one of all) {
+    const length = FRAME_BYTES + lengthOf(one)
+    if (part.length > 0 && size + length > CHUNK_BYTES) {
+      yield part
+      part = []
+      size = 0
+    }
+    part.push(one)
+    size += length
+  }
+  if (part.length > 0) yield part
+}
+
+/** A session with many answers, as several with some of them each. */
+function* pieces(saved: readonly SavedSession[]): Generator<Omit<SavedSession, 'used'>> {
+  for (const { used: _, ...session } of saved) {
+    if (session.answers.length === 0) yield session
+    for (const answers of cut(session.answers, ([, answer]) => answerSize(answer))) yield { ...session, answers }
+  }
+}
+
+const lengthOf = ({ answers }: Pick<SavedSession, 'answers'>): number =>
+  answers.reduce((sum, [, answer]) => sum + FRAME_BYTES + answerSize(answer), 0)
+
+/** Values that are JSON already, as a list under this name. */
+const chunkOf = (name: string, values: readonly Uint8Array[]): Uint8Array =>
+  ENCODER.encode(`{"${name}":[${values.map((value) => DECODER.decode(value)).join(',')}]}`)
+
+export const encodeJournal = async function* (saved: SavedRows): AsyncGenerator<Uint8Array> {
+  yield text(headOf(await saved.get(HEAD)))
+  let part: Uint8Array[] = []
+  let size = 0
+  for await (const { value } of saved.rows(RECORDS)) {
+    if (part.length > 0 && size + value.length > CHUNK_BYTES) {
+      yield chunkOf('records', part)
+      part = []
+      size = 0
+    }
+    part.push(value)
+    size += value.length
+  }
+  if (part.length > 0) yield chunkOf('records', part)
+  for (const sessions of cut(pieces(await readSessions(saved)), lengthOf)) yield text({ sessions })
+}
+
+/** @throws STA003 `newer`; a SyntaxError or TypeError for what nobody encoded */
+export const decodeJournal = async function* (chunks: AsyncIterable<Uint8Array>): AsyncGenerator<StateRow> {
+  let head: JournalHead | undefined
+  const order = new Map<number, number>()
+  for await (const chunk of chunks) {
+    if (head === undefined) {
+      head = headOf(chunk)
+      yield { key: HEAD, value: chunk }
+      continue
+    }
+    const { records = [], sessions = [] } = parse(chunk) as {
+      records?: JournalRecord[]
+      sessions?: Omit<SavedSession, 'used'>[]
+    }
+    for (const record of records) yield { key: RECORDS + record.key, value: text(record) }
+    for (const { id, owner, acked, answers } of sessions) {
+      const used = order.get(id) ?? BEFORE_ALL + order.size
+      order.set(id, used)
+      yield { key: sessionKey(id), value: text({ id, owner, acked, used }) }
+      for (const [serial, answer] of answers) yield { key: answerKey(id, serial), value: text(answer) }
+    }
+  }
+  if (head === undefined) throw newer(undefined)
+}
