@@ -74,6 +74,8 @@ export interface PartJournal {
   readonly level: number
   /** Bytes of all its records together, with 128 for each. It counts from the level on that it was agreed with. */
   readonly maxBytes: number
+  /** Bytes of all its collections together, on the disk of each voter; it has none unless told. Counts as `maxBytes`. */
+  readonly maxCollectionBytes?: number
   /** Named `vendor/name.verb`. The `level` of each is the part's that brought it. */
   readonly kinds: readonly AnyCommandKind[]
 }

@@ -19,13 +19,14 @@ import { createJournalDeadlines } from '../../protocols/journal/client/journal-d
 import { createJournalWatch } from '../../protocols/journal/client/journal-watch.ts'
 import { createFenceGuard } from '../../protocols/journal/fencing/fence-guard.ts'
 import { serveJournal } from '../../protocols/journal/journal-server.ts'
-import { type JournalPart, type KnownKinds, knownKinds, PARTS_LEVEL } from '../../protocols/journal/part-kinds.ts'
+import { type JournalPart, type KnownKinds, knownKinds } from '../../protocols/journal/part-kinds.ts'
 import {
   EPOCHS_PREFIX,
   EpochSchema,
   FEATURE_LEVEL_KEY,
   featureLevelOf,
 } from '../../protocols/journal/state/built-in-kinds.ts'
+import { COLLECTIONS_LEVEL } from '../../protocols/journal/state/collections.ts'
 import type { Port, Stop } from '../../protocols/port.ts'
 import { coordinatorFactsOf } from '../observe/debug/sources/coordinator-view.ts'
 import { createFenceStore } from '../store/fences/fence-store.ts'
@@ -40,7 +41,7 @@ import { openJournalFolder, openRaftMember, transferBeforeStop } from './raft-me
 
 const PROOF_FOLDER = 'proof'
 /** The highest feature level that this version knows. */
-const LEVEL = PARTS_LEVEL
+const LEVEL = COLLECTIONS_LEVEL
 
 export interface CoordinationDeps {
   readonly port: Port

@@ -12,6 +12,7 @@ import type { Configuration } from '../consensus/raft/raft-messages.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
 import { agreePart, type JournalPart, MAX_AGREED_PARTS, PARTS_LEVEL } from '../journal/part-kinds.ts'
 import { FEATURE_LEVEL_KEY, featureLevelOf, raiseLevel } from '../journal/state/built-in-kinds.ts'
+import { COLLECTIONS_LEVEL } from '../journal/state/collections.ts'
 import { encodeLoggedCommand, type Json } from '../journal/state/command-kind.ts'
 import type { Port } from '../port.ts'
 import { type AutopilotSettings, advise } from './autopilot.ts'
@@ -121,11 +122,11 @@ export const createVoterSelection = (
     const common = Math.min(...voters.map(levelAt))
     const now = featureLevelOf(machine.records.get(FEATURE_LEVEL_KEY)?.value)
     if (common > now) await decide(at, raiseLevel.name, { level: common })
-    else if (now >= PARTS_LEVEL) await agreeParts(at, voters)
+    else if (now >= PARTS_LEVEL) await agreeParts(at, voters, now)
   }
 
   /** The same for a part of this node: its commands are taken once every voter has it. One at a time. */
-  const agreeParts = async (at: JournalMember, voters: readonly string[]): Promise<void> => {
+  const agreeParts = async (at: JournalMember, voters: readonly string[], featureLevel: number): Promise<void> => {
     const { group, machine } = at
     const { parts: agreed } = machine.records
     for (const part of parts) {
@@ -134,8 +135,12 @@ export const createVoterSelection = (
       const common = Math.min(...voters.map(levelAt))
       const now = agreed.agreed(part.name)?.level ?? 0
       if (common <= now || (now === 0 && agreed.levels().size >= MAX_AGREED_PARTS)) continue
+      // Not before every voter knows what a collection is.
+      if (part.maxCollectionBytes !== undefined && featureLevel < COLLECTIONS_LEVEL) continue
       port.log.info(`every voter has ${part.name}@${common}`, { part: part.name })
-      return void (await decide(at, agreePart.name, { part: part.name, level: common, maxBytes: part.maxBytes }))
+      const { name, maxBytes, maxCollectionBytes } = part
+      const rooms = { maxBytes, ...(maxCollectionBytes !== undefined && { maxCollectionBytes }) }
+      return void (await decide(at, agreePart.name, { part: name, level: common, ...rooms }))
     }
   }
 

@@ -34,11 +34,12 @@ export const agreePart = defineJournalCommand({
   level: PARTS_LEVEL,
   input: z.object({ part: z.string().min(1).max(MAX_NAME), ...AgreedSchema.shape }),
   output: AgreedSchema,
-  apply(tx, { part, level, maxBytes }) {
+  apply(tx, { part, level, maxBytes, maxCollectionBytes }) {
     const now = readAgreed(tx.get(agreedKey(part)))
     if (now !== undefined && now.level >= level) return now
-    tx.put(agreedKey(part), { level, maxBytes })
-    return { level, maxBytes }
+    const agreed = { level, maxBytes, ...(maxCollectionBytes !== undefined && { maxCollectionBytes }) }
+    tx.put(agreedKey(part), agreed)
+    return agreed
   },
 })
 

@@ -10,7 +10,12 @@ import { PARTS_PREFIX, partPrefix } from '../part.ts'
 import { RECORD_BYTES } from './state/record-shares.ts'
 
 /** What every voter has of a part. */
-export const AgreedSchema = z.object({ level: z.int().positive(), maxBytes: z.int().positive() })
+export const AgreedSchema = z.object({
+  level: z.int().positive(),
+  maxBytes: z.int().positive(),
+  /** Of its collections; absent: it has none. */
+  maxCollectionBytes: z.int().positive().optional(),
+})
 export type AgreedPart = z.output<typeof AgreedSchema>
 
 /** Not below `$part/`: no part writes it. */
@@ -40,11 +45,13 @@ export interface PartRecords {
   checkKey(part: string | undefined, key: string): void
   /** @param growth bytes, of all that one command writes @throws COM003 where the part has no room */
   checkRoom(part: string, growth: number): void
+  /** @param bytes of its collections, as they are going to be @throws COM003 where the part has no room */
+  checkCollections(part: string, bytes: number): void
   clear(): void
 }
 
-/** `acme/tally` of `$part/acme/tally/votes`; undefined for any other key. */
-const partOf = (key: string): string | undefined => {
+/** `$part/acme/tally/` of `$part/acme/tally/votes`; undefined for any other key. */
+export const prefixOfPart = (key: string): string | undefined => {
   if (!key.startsWith(PARTS_PREFIX)) return undefined
   const name = key.indexOf('/', PARTS_PREFIX.length)
   const end = name < 0 ? -1 : key.indexOf('/', name + 1)
@@ -61,7 +68,7 @@ export const createPartRecords = (): PartRecords => {
     count({ key, size, value }, sign) {
       const agreed = sign > 0 && key.startsWith(AGREED_PREFIX) ? readAgreed(value) : undefined
       if (agreed !== undefined) levels.set(key.slice(AGREED_PREFIX.length), agreed)
-      const prefix = partOf(key)
+      const prefix = prefixOfPart(key)
       if (prefix === undefined) return
       const now = (bytes.get(prefix) ?? 0) + sign * (size + RECORD_BYTES)
       if (now > 0) bytes.set(prefix, now)
@@ -85,6 +92,14 @@ export const createPartRecords = (): PartRecords => {
       throw new ParleyError('COM003', `the part ${part} holds ${held(part)} of ${maxBytes} bytes in the journal`, {
         hint: 'delete records of the part that are not needed any more, or raise journal.level and journal.maxBytes of it',
         details: { reason: 'journal-share', heldBytes: held(part), maxBytes },
+      })
+    },
+    checkCollections(part, now) {
+      const maxBytes = levels.get(part)?.maxCollectionBytes ?? 0
+      if (now <= maxBytes) return
+      throw new ParleyError('COM003', `the collections of the part ${part} would take ${now} of ${maxBytes} bytes`, {
+        hint: 'drop collections that are not needed any more, or raise journal.level and journal.maxCollectionBytes of it',
+        details: { reason: 'journal-share', heldBytes: now, maxBytes },
       })
     },
     clear() {

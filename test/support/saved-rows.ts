@@ -2,13 +2,22 @@
 import type { StateMachine } from '../../protocols/consensus/group/group-api.ts'
 import type { SavedRows, StateChange, StateRow } from '../../protocols/consensus/group/group-storage.ts'
 
+/** Of a journal: the entry that it says it is of. */
+const indexOf = (rows: ReadonlyMap<string, Uint8Array>): number => {
+  try {
+    return Number(JSON.parse(new TextDecoder().decode(rows.get('a'))).version)
+  } catch {
+    return 0
+  }
+}
+
 export const savedRows = (rows: ReadonlyMap<string, Uint8Array>): SavedRows => ({
-  meta: { index: 0, term: 0, configuration: { voters: [], learners: [] } },
+  meta: { index: indexOf(rows), term: 0, configuration: { voters: [], learners: [] } },
   get: async (key) => rows.get(key),
-  async *rows(prefix): AsyncGenerator<StateRow> {
+  async *rows(prefix, after = ''): AsyncGenerator<StateRow> {
     for (const key of [...rows.keys()].sort()) {
       const value = rows.get(key)
-      if (value !== undefined && key.startsWith(prefix)) yield { key, value }
+      if (value !== undefined && key.startsWith(prefix) && key > after) yield { key, value }
     }
   },
   release: () => {},

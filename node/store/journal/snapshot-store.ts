@@ -240,8 +240,8 @@ export class SnapshotStore {
     return {
       meta,
       get: async (key) => (await told(findInRuns(tables, runs, key)))?.value,
-      async *rows(prefix) {
-        for (let from: string | undefined = prefix; from !== undefined; ) {
+      async *rows(prefix, after) {
+        for (let from: string | undefined = after === undefined ? prefix : `${after}\0`; from !== undefined; ) {
           const span: ScannedRows = await told(readSpan([], { sources }, { from, prefix, count: SCAN_ROWS }))
           yield* span.rows
           from = span.next

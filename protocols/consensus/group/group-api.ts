@@ -18,6 +18,12 @@ export interface StateChanges {
  * has as rows in snapshots, each of them on top of the one before, so that one costs as much as has changed.
  */
 export interface StateMachine {
+  /**
+   * Reads what these need that is not in memory: they are applied next, in this order, and wait for nothing then.
+   * @returns undefined: there is nothing to read
+   * @throws STA003 `damaged`
+   */
+  prepare?(commands: readonly Uint8Array[]): Promise<void> | undefined
   /** @returns what whoever proposed it here is told */
   apply(command: Uint8Array, at: { readonly index: number; readonly term: number }): unknown
   /** Settled before it is called again. */

@@ -36,8 +36,8 @@ export interface SavedRows {
   readonly meta: SnapshotMeta
   /** @throws STA003 `damaged` */
   get(key: string): Promise<Uint8Array | undefined>
-  /** In the order of their keys. @throws STA003 `damaged` */
-  rows(prefix: string): AsyncIterable<StateRow>
+  /** In the order of their keys. @param after only those behind this key @throws STA003 `damaged` */
+  rows(prefix: string, after?: string): AsyncIterable<StateRow>
   release(): void
 }
 

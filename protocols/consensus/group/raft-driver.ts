@@ -194,6 +194,11 @@ export class RaftDriver {
       await this.#restore(snapshot)
       await this.#snapshots.removeObsolete(snapshot)
     }
+    if (committed.length > 0) {
+      const commands = committed.filter(({ kind }) => kind === 'command')
+      const reading = this.#deps.machine.prepare?.(commands.map(({ data }) => data))
+      if (reading !== undefined) await reading
+    }
     for (const entry of committed) this.#apply(entry)
     for (const { id, index } of output.reads) this.#pending.answered(id, index)
     this.#pending.applied(this.#applied)

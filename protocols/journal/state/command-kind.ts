@@ -28,6 +28,32 @@ export interface JournalTx {
   delete(key: string): void
   /** Keys that begin so, sorted. */
   keys(prefix: string): string[]
+  /**
+   * Rows that are too much for memory, below a key of the part that the command is of. The command's kind has to name each
+   * row that it reads or writes (`CommandKind.rows`). @throws MSG001, SEC002, STA003 `level`
+   */
+  collection(name: string): CollectionTx
+}
+
+/** Rows of a collection, as one command sees and changes them. A collection is there from its first row on. */
+export interface CollectionTx {
+  rows(): number
+  /** Of all rows, as they count for the part. */
+  bytes(): number
+  /** @throws Error for a row that the kind did not name */
+  get(key: string): Json | undefined
+  /** @throws MSG001 for what is too large, COM003 where the part has no room; Error for a row that the kind did not name */
+  put(key: string, value: Json): void
+  /** @throws Error for a row that the kind did not name */
+  delete(key: string): void
+  /** All of it is gone, however much it is. */
+  drop(): void
+}
+
+/** Names a row of a collection. */
+export interface RowName {
+  readonly collection: string
+  readonly key: string
 }
 
 export interface CommandKind<I, O> {
@@ -37,6 +63,8 @@ export interface CommandKind<I, O> {
   readonly level: number
   readonly input: z.ZodType<I>
   readonly output: z.ZodType<O>
+  /** Rows of collections that a command reads or writes, from its input alone; none unless told. */
+  rows?(input: I): readonly RowName[]
   /** A ParleyError that it throws is the answer, and nothing was changed. */
   apply(tx: JournalTx, input: I, facts: EntryFacts): O
 }

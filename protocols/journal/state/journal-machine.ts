@@ -8,11 +8,13 @@
  */
 
 import type { StateMachine } from '../../consensus/group/group-api.ts'
+import type { SavedRows } from '../../consensus/group/group-storage.ts'
 import { isParleyError, ParleyError, stateError, toFault } from '../../errors.ts'
 import type { Fence } from '../fencing/fence.ts'
 import { type KnownKinds, PARTS_LEVEL } from '../part-kinds.ts'
 import { beginEpoch, FEATURE_LEVEL_KEY, featureLevelOf } from './built-in-kinds.ts'
-import { decodeLoggedCommand, type JournalTx, type Json, type LoggedCommand } from './command-kind.ts'
+import { COLLECTIONS_LEVEL } from './collections.ts'
+import { decodeLoggedCommand, type JournalTx, type Json, type LoggedCommand, type RowName } from './command-kind.ts'
 import { JournalRecords } from './journal-records.ts'
 import { decodeJournal, encodeJournal, readJournal, rowsOfChanges } from './journal-snapshot.ts'
 import { freezeJson, isJson } from './json-value.ts'
@@ -91,6 +93,28 @@ const unknownKind = (kind: string): ParleyError => {
 export const isUnknownKind = (error: unknown): error is ParleyError =>
   isParleyError(error, 'STA003') && error.details.reason === UNKNOWN_KIND
 
+const readOrRelease = async <T>(saved: SavedRows, read: () => Promise<T>): Promise<T> => {
+  try {
+    return await read()
+  } catch (error) {
+    saved.release()
+    throw error
+  }
+}
+
+/** Undefined where the kind fails at that: it fails again when it is applied. */
+const namedRows = (kinds: KnownKinds, { kind, input }: LoggedCommand): readonly RowName[] | undefined => {
+  try {
+    return kinds.get(kind)?.rows?.(input)
+  } catch {
+    return undefined
+  }
+}
+
+const concatenated = async function* <T>(...all: (Iterable<T> | AsyncIterable<T>)[]): AsyncGenerator<T> {
+  for (const one of all) yield* one
+}
+
 /**
  * @param onBug told of a kind that threw anything but a ParleyError, on every member alike
  * @param onBegan told of each epoch that began. `leader`: peer id
@@ -102,9 +126,19 @@ export const createJournalMachine = (
 ): JournalMachine => {
   const records = new JournalRecords()
   const sessions = createSessionTable()
+  const { collections } = records
   const listeners = new Set<(version: number) => void>()
+  const hasRows = [...kinds.values()].some(({ rows }) => rows !== undefined)
+  /** What `prepare` read of it need not be read again. */
+  const known = new WeakMap<Uint8Array, LoggedCommand>()
   let version = 0
   let clockAt = 0
+
+  const decoded = (bytes: Uint8Array): LoggedCommand => {
+    const command = known.get(bytes) ?? decodeLoggedCommand(bytes)
+    if (hasRows) known.set(bytes, command)
+    return command
+  }
 
   const level = (): number => featureLevelOf(records.get(FEATURE_LEVEL_KEY)?.value)
 
@@ -117,7 +151,8 @@ export const createJournalMachine = (
       const by = level >= SHARES_LEVEL ? command.by : undefined
       const part = kind.part ?? (level >= PARTS_LEVEL ? NO_PART : undefined)
       const change = (tx: JournalTx): Json => resultOf(kind.name, kind.apply(tx, command.input, facts))
-      const result = records.transact(fence, clockAt, change, by, part)
+      const named = level >= COLLECTIONS_LEVEL ? kind.rows?.(command.input) : undefined
+      const result = records.transact(fence, clockAt, change, by, part, named)
       if (kind === beginEpoch) onBegan(command.by, fence)
       return { ok: true, version: index, term, result }
     } catch (error) {
@@ -159,19 +194,25 @@ export const createJournalMachine = (
       return () => listeners.delete(fn)
     },
     apply(bytes, fence) {
-      const command = decodeLoggedCommand(bytes)
+      const command = decoded(bytes)
       clockAt = Math.max(clockAt, command.at)
       const given = answer(command, fence)
       applied(fence.index)
       return given
     },
+    prepare(all) {
+      if (!hasRows) return undefined
+      const names = all.flatMap((bytes) => namedRows(kinds, decoded(bytes)) ?? [])
+      return names.length === 0 ? undefined : collections.prepare(names)
+    },
     changes() {
-      const [changed, used] = [records.takeChanged(), sessions.takeChanged()]
+      const [changed, used, more] = [records.takeChanged(), sessions.takeChanged(), collections.changes()]
+      const rows = rowsOfChanges({ head: { version, at: clockAt }, records: changed, sessions: used })
       return {
         // Records are replaced and never changed: what is listed now stays as it is.
-        rows: rowsOfChanges({ head: { version, at: clockAt }, records: changed, sessions: used }),
+        rows: concatenated(rows, more.rows),
         settle(saved) {
-          saved?.release()
+          more.settle(saved)
           if (saved !== undefined) return
           records.putBack(changed.map(([key]) => key))
           sessions.putBack(used)
@@ -179,15 +220,15 @@ export const createJournalMachine = (
       }
     },
     async restore(saved) {
-      try {
-        const found = await readJournal(saved)
-        records.restore(found.records, found.head.version)
-        sessions.restore(found.sessions)
-        clockAt = found.head.at
-        applied(found.head.version)
-      } finally {
-        saved.release()
-      }
+      const [found, take] = await readOrRelease(
+        saved,
+        async () => [await readJournal(saved), await collections.restore(saved)] as const,
+      )
+      records.restore(found.records, found.head.version)
+      sessions.restore(found.sessions)
+      take()
+      clockAt = found.head.at
+      applied(found.head.version)
     },
     encode: encodeJournal,
     decode: decodeJournal,

@@ -5,7 +5,8 @@
  */
 import type { Fence } from '../fencing/fence.ts'
 import { createPartRecords, type PartRecords } from '../part-records.ts'
-import type { JournalTx } from './command-kind.ts'
+import { Collections } from './collections.ts'
+import type { JournalTx, RowName } from './command-kind.ts'
 import { freezeJson } from './json-value.ts'
 import { RecentChanges, type RecordChange } from './recent-changes.ts'
 import { type JournalRecord, RecordMap } from './record-map.ts'
@@ -19,6 +20,7 @@ import {
 } from './record-transaction.ts'
 
 export class JournalRecords {
+  readonly collections = new Collections()
   readonly #records = new RecordMap()
   readonly #changes = new RecentChanges()
   readonly #shares = createRecordShares()
@@ -29,7 +31,13 @@ export class JournalRecords {
 
   /** @param maxBytes of all keys and values together */
   constructor(maxBytes: number = MAX_RECORDS_BYTES) {
-    this.#tables = { records: this.#records, shares: this.#shares, parts: this.#parts, maxBytes }
+    this.#tables = {
+      records: this.#records,
+      shares: this.#shares,
+      parts: this.#parts,
+      collections: this.collections,
+      maxBytes,
+    }
   }
 
   get parts(): Pick<PartRecords, 'agreed' | 'levels' | 'held'> {
@@ -40,11 +48,20 @@ export class JournalRecords {
    * Runs a command's changes: all of them, or none where it throws.
    * @param by who answers for what it writes; undefined: nobody
    * @param part whose command it is: it writes its own keys, and no other command does; `NO_PART`: of none, where there are parts
+   * @param named rows of collections that it reads or writes; undefined: it knows none
    * @returns what it returned
    */
-  transact<T>(fence: Fence, at: number, run: (tx: JournalTx) => T, by?: string, part?: string): T {
-    const transaction = new RecordTransaction(this.#tables, fence.index, by, part)
+  transact<T>(
+    fence: Fence,
+    at: number,
+    run: (tx: JournalTx) => T,
+    by?: string,
+    part?: string,
+    named?: readonly RowName[],
+  ): T {
+    const transaction = new RecordTransaction(this.#tables, fence.index, by, part, named)
     const result = run(transaction)
+    this.collections.commit(transaction.collectionChanges())
     for (const [key, { value, size }] of transaction.changed) {
       if (value === undefined) this.#account(this.#records.delete(key), -1)
       else {

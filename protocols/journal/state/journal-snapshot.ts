@@ -6,6 +6,7 @@
  */
 import type { SavedRows, StateChange, StateRow } from '../../consensus/group/group-storage.ts'
 import { ParleyError } from '../../errors.ts'
+import { collectionRows, isOfCollection } from './collections.ts'
 import type { JournalRecord } from './record-map.ts'
 import { answerSize, type CommandAnswer, type SavedSession, type SessionChange } from './session-table.ts'
 
@@ -144,6 +145,26 @@ export const encodeJournal = async function* (saved: SavedRows): AsyncGenerator<
   }
   if (part.length > 0) yield chunkOf('records', part)
   for (const sessions of cut(pieces(await readSessions(saved)), lengthOf)) yield text({ sessions })
+  for await (const part of cutRows(collectionRows(saved))) yield text({ rows: part })
+}
+
+/** A row as it travels: its key and its value, which is JSON, as texts. */
+type WireRow = readonly [key: string, value: string]
+
+async function* cutRows(rows: AsyncIterable<StateRow>): AsyncGenerator<WireRow[]> {
+  let part: WireRow[] = []
+  let size = 0
+  for await (const { key, value } of rows) {
+    const length = FRAME_BYTES + key.length + value.length
+    if (part.length > 0 && size + length > CHUNK_BYTES) {
+      yield part
+      part = []
+      size = 0
+    }
+    part.push([key, DECODER.decode(value)])
+    size += length
+  }
+  if (part.length > 0) yield part
 }
 
 /** @throws STA003 `newer`; a SyntaxError or TypeError for what nobody encoded */
@@ -156,9 +177,18 @@ export const decodeJournal = async function* (chunks: AsyncIterable<Uint8Array>)
       yield { key: HEAD, value: chunk }
       continue
     }
-    const { records = [], sessions = [] } = parse(chunk) as {
+    const {
+      records = [],
+      sessions = [],
+      rows = [],
+    } = parse(chunk) as {
       records?: JournalRecord[]
       sessions?: Omit<SavedSession, 'used'>[]
+      rows?: WireRow[]
+    }
+    for (const [key, value] of rows) {
+      if (!isOfCollection(key)) throw new TypeError(`${key} is no row of a collection`)
+      yield { key, value: ENCODER.encode(value) }
     }
     for (const record of records) yield { key: RECORDS + record.key, value: text(record) }
     for (const { id, owner, acked, answers } of sessions) {

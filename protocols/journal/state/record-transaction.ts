@@ -6,7 +6,9 @@
  */
 import { ParleyError } from '../../errors.ts'
 import type { PartRecords } from '../part-records.ts'
-import type { JournalTx, Json } from './command-kind.ts'
+import { type CollectionRules, CollectionTransaction } from './collection-transaction.ts'
+import type { CollectionChange, Collections } from './collections.ts'
+import type { CollectionTx, JournalTx, Json, RowName } from './command-kind.ts'
 import { freezeJson, isJson, MAX_JSON_DEPTH } from './json-value.ts'
 import type { RecordMap } from './record-map.ts'
 import { RECORD_BYTES, type RecordShares } from './record-shares.ts'
@@ -41,6 +43,7 @@ export interface JournalTables {
   readonly records: RecordMap
   readonly shares: RecordShares
   readonly parts: PartRecords
+  readonly collections: Collections
   readonly maxBytes: number
 }
 
@@ -55,14 +58,15 @@ const checkKey = (key: string): void => {
 }
 
 /** The value as it is kept, and its size. @throws MSG001 */
-const sealValue = (key: string, value: Json): { value: Json; size: number } => {
+const sealValue = (key: string, value: Json): { value: Json; text: string; size: number } => {
   if (!isJson(value))
     throw problem(`the value of ${key} is not usable`, `use JSON, at most ${MAX_JSON_DEPTH} levels deep`)
   const sealed = freezeJson(value)
-  const size = key.length + JSON.stringify(sealed).length
+  const text = JSON.stringify(sealed)
+  const size = key.length + text.length
   if (size > MAX_VALUE_BYTES)
     throw problem(`the value of ${key} has ${size} bytes`, `keep it below ${MAX_VALUE_BYTES}; put large data elsewhere`)
-  return { value: sealed, size }
+  return { value: sealed, text, size }
 }
 
 /** Of a change, by the length of key and value, which is 0 where it was deleted. */
@@ -76,6 +80,8 @@ export class RecordTransaction implements JournalTx {
   readonly #index: number
   readonly #by: string | undefined
   readonly #part: string | undefined
+  readonly #named: readonly RowName[] | undefined
+  #collections: CollectionTransaction | undefined
   /** Bytes, of all that changes. */
   #entryBytes = 0
   #grown = 0
@@ -86,13 +92,48 @@ export class RecordTransaction implements JournalTx {
 
   /**
    * @param by who answers for what it writes; undefined: nobody
+   * @param named rows of collections that the command says it reads or writes; undefined: it knows none
    * @param part whose command it is; `NO_PART`: of none, where there are parts; undefined: there are none
    */
-  constructor(tables: JournalTables, index: number, by: string | undefined, part: string | undefined) {
+  constructor(
+    tables: JournalTables,
+    index: number,
+    by: string | undefined,
+    part: string | undefined,
+    named: readonly RowName[] | undefined,
+  ) {
     this.#tables = tables
     this.#index = index
     this.#by = by
     this.#part = part
+    this.#named = named
+  }
+
+  readonly collection = (name: string): CollectionTx => {
+    this.#collections ??= new CollectionTransaction(this.#tables.collections, this.#index, this.#rules(), this.#named)
+    return this.#collections.open(name)
+  }
+
+  collectionChanges(): CollectionChange[] {
+    return this.#collections?.changes() ?? []
+  }
+
+  #rules(): CollectionRules {
+    const { parts, collections } = this.#tables
+    const part = this.#part ?? NO_PART
+    return {
+      checkName: (name) => {
+        checkKey(name)
+        if (!this.#isOfPart()) throw problem(`${name} is no collection of a part`, 'only parts have collections')
+        parts.checkKey(part, name)
+      },
+      checkRow(key, value) {
+        checkKey(key)
+        return sealValue(key, value).text
+      },
+      checkEntry: (bytes) => this.#countEntry(bytes),
+      checkRoom: (growth) => parts.checkCollections(part, collections.bytesOf(part) + growth),
+    }
   }
 
   readonly get = (key: string): Json | undefined =>
@@ -107,8 +148,7 @@ export class RecordTransaction implements JournalTx {
   readonly put = (key: string, value: Json): void => {
     checkKey(key)
     this.#checkOwner(key)
-    const sealed = sealValue(key, value)
-    const { size } = sealed
+    const { value: sealed, size } = sealValue(key, value)
     const before = this.#sizeOf(key)
     const growth = size - before
     this.#checkRoom(key, growth)
@@ -116,7 +156,7 @@ export class RecordTransaction implements JournalTx {
     this.#checkShare(ownGrowth)
     const partGrowth = growth + (before === 0 ? RECORD_BYTES : 0)
     if (this.#isOfPart()) this.#tables.parts.checkRoom(this.#part ?? NO_PART, this.#partGrown + partGrowth)
-    this.#change(key, sealed)
+    this.#change(key, { value: sealed, size })
     this.#partGrown += partGrowth
     this.#grown += growth
     this.#ownGrown += ownGrowth
@@ -188,13 +228,16 @@ export class RecordTransaction implements JournalTx {
 
   #change(key: string, to: RecordValue): void {
     const before = this.changed.get(key)
-    const cost = changeBytes(key, to.size) - (before === undefined ? 0 : changeBytes(key, before.size))
+    this.#countEntry(changeBytes(key, to.size) - (before === undefined ? 0 : changeBytes(key, before.size)))
+    this.changed.set(key, to)
+  }
+
+  #countEntry(cost: number): void {
     if (cost > 0 && this.#entryBytes + cost > MAX_ENTRY_BYTES)
       throw problem(
         `one command cannot change as much: above ${MAX_ENTRY_BYTES} bytes`,
         'decide it in several commands',
       )
     this.#entryBytes += cost
-    this.changed.set(key, to)
   }
 }

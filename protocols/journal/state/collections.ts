@@ -1,0 +1,338 @@
+/**
+ * Collections: what parts decide that is too much for memory. Their rows lie in snapshots on disk; in memory are what has
+ * changed since the last one, and for each collection how many rows and bytes it has.
+ *
+ * A command says which rows it reads or writes (`CommandKind.rows`); they are read before it is applied, so that applying
+ * waits for no disk. A collection that is dropped is gone at once; its rows go with the snapshots that follow, some with each
+ * of them. One that is made again under the same name is another one.
+ *
+ * State: the collections, what has changed (bounded by how often a snapshot is taken), what is being saved, rows that were
+ * read for the commands that come next, collections whose rows still lie there.
+ */
+import type { SavedRows, StateChange, StateRow } from '../../consensus/group/group-storage.ts'
+import { partPrefix } from '../../part.ts'
+import { prefixOfPart } from '../part-records.ts'
+import type { Json, RowName } from './command-kind.ts'
+
+/** From this feature level on the journal has collections. */
+export const COLLECTIONS_LEVEL = 4
+/** About what a row takes beside its key and value, bytes. */
+export const ROW_BYTES = 64
+/** About what a collection takes in memory beside its name, bytes. */
+const COLLECTION_BYTES = 128
+/** Of dropped collections, that go with one snapshot. */
+const ROWS_PER_SNAPSHOT = 20_000
+
+export interface Collection {
+  readonly name: string
+  /** Of this one and of no other one that had its name: the entry that made it, and the how many-th of that entry. */
+  readonly id: string
+  readonly rows: number
+  /** Of keys and values as text, with ROW_BYTES for each row. */
+  readonly bytes: number
+}
+
+export interface CollectionRow {
+  readonly key: string
+  readonly value: Json
+}
+
+const DIGITS = 16
+export const collectionId = (index: number, nth: number): string => `${String(index).padStart(DIGITS, '0')}.${nth}`
+/** Index of the entry that made it. */
+const madeAt = (id: string): number => Number(id.slice(0, DIGITS))
+
+/** What a collection counts for its part. */
+export const sizeOf = ({ name, bytes }: Pick<Collection, 'name' | 'bytes'>): number =>
+  COLLECTION_BYTES + name.length + bytes
+
+const COLLECTIONS = 'c/'
+const DROPPED = 'd/'
+const ROWS = 'v/'
+const collectionKey = (name: string): string => COLLECTIONS + name
+const rowKey = (id: string, key: string): string => `${ROWS}${id}/${key}`
+
+const ENCODER = new TextEncoder()
+const DECODER = new TextDecoder()
+
+/** What a snapshot holds of collections that there are. */
+export const collectionRows = async function* (saved: SavedRows): AsyncGenerator<StateRow> {
+  const ids = new Set<string>()
+  for await (const row of saved.rows(COLLECTIONS)) {
+    const { id }: Collection = JSON.parse(DECODER.decode(row.value))
+    ids.add(id)
+    yield row
+  }
+  for (const id of [...ids].sort()) yield* saved.rows(rowKey(id, ''))
+}
+
+export const isOfCollection = (key: string): boolean => key.startsWith(COLLECTIONS) || key.startsWith(ROWS)
+
+/** Rows by collection, then by key; undefined: the row is gone. */
+type ChangedRows = Map<string, Map<string, string | undefined>>
+
+const found = (rows: ChangedRows | undefined, id: string, key: string): { value: string | undefined } | undefined => {
+  const of = rows?.get(id)
+  const value = of?.get(key)
+  return value !== undefined || of?.has(key) === true ? { value } : undefined
+}
+
+/** A snapshot that several read; it is let go after the last of them. */
+class SharedRows {
+  readonly rows: SavedRows
+  /** Index of the last entry that it has. */
+  readonly version: number
+  #users = 1
+
+  constructor(rows: SavedRows) {
+    this.rows = rows
+    this.version = rows.meta.index
+  }
+
+  use(): void {
+    this.#users += 1
+  }
+
+  release(): void {
+    this.#users -= 1
+    if (this.#users === 0) this.rows.release()
+  }
+}
+
+/** What a command made of a collection. */
+export interface CollectionChange {
+  readonly name: string
+  /** As it was before the command. */
+  readonly before: Collection | undefined
+  /** Undefined: there is none any more. */
+  readonly after: Collection | undefined
+  readonly rows: ReadonlyMap<string, string | undefined>
+}
+
+export interface CollectionChanges {
+  readonly rows: AsyncIterable<StateChange>
+  settle(saved: SavedRows | undefined): void
+}
+
+export class Collections {
+  #live = new Map<string, Collection>()
+  #changed: ChangedRows = new Map()
+  #saving: ChangedRows | undefined
+  /** Names of collections that were made, changed or dropped. */
+  #named = new Set<string>()
+  #dropped = new Set<string>()
+  #saved: SharedRows | undefined
+  #read = new Map<string, string | undefined>()
+  /** Of all collections, by part. */
+  #bytes = new Map<string, number>()
+
+  get(name: string): Collection | undefined {
+    return this.#live.get(name)
+  }
+
+  all(): IterableIterator<Collection> {
+    return this.#live.values()
+  }
+
+  /** What the collections of a part take, with COLLECTION_BYTES and its name for each. */
+  bytesOf(part: string): number {
+    return this.#bytes.get(partPrefix(part)) ?? 0
+  }
+
+  /** It is there from now on (1), or is not any more (-1). */
+  #account(one: Collection | undefined, sign: 1 | -1): void {
+    if (one === undefined) return
+    const prefix = prefixOfPart(one.name) ?? ''
+    this.#bytes.set(prefix, (this.#bytes.get(prefix) ?? 0) + sign * sizeOf(one))
+  }
+
+  /** Reads what commands will need. @returns undefined: there is nothing to wait for */
+  prepare(names: Iterable<RowName>): Promise<void> | undefined {
+    this.#read = new Map()
+    const waiting: Promise<void>[] = []
+    for (const { collection, key } of names) {
+      const id = this.#live.get(collection)?.id
+      if (id === undefined) continue
+      const at = rowKey(id, key)
+      const near = found(this.#changed, id, key) ?? found(this.#saving, id, key)
+      if (near !== undefined || this.#saved === undefined || madeAt(id) > this.#saved.version)
+        this.#read.set(at, near?.value)
+      else if (!this.#read.has(at)) {
+        this.#read.set(at, undefined)
+        waiting.push(this.#readRow(this.#saved, at))
+      }
+    }
+    return waiting.length === 0 ? undefined : Promise.all(waiting).then(() => {})
+  }
+
+  async #readRow(saved: SharedRows, at: string): Promise<void> {
+    saved.use()
+    try {
+      const value = await saved.rows.get(at)
+      this.#read.set(at, value && DECODER.decode(value))
+    } finally {
+      saved.release()
+    }
+  }
+
+  /** A row that was prepared, as text. @throws Error where nobody said that it is read */
+  row({ id }: Collection, key: string): string | undefined {
+    const near = found(this.#changed, id, key)
+    if (near !== undefined) return near.value
+    const at = rowKey(id, key)
+    if (this.#read.has(at)) return this.#read.get(at)
+    // It was made by a command that was applied since they were read.
+    if (found(this.#saving, id, key) === undefined && madeAt(id) > (this.#saved?.version ?? 0)) return undefined
+    throw new Error(`the row ${key} was not read before the command: \`rows\` of its kind has to name it`)
+  }
+
+  commit(changes: Iterable<CollectionChange>): void {
+    for (const { name, before, after, rows } of changes) {
+      this.#named.add(name)
+      this.#account(before, -1)
+      this.#account(after, 1)
+      if (before !== undefined && before.id !== after?.id) this.#drop(before)
+      if (after === undefined) {
+        this.#live.delete(name)
+        continue
+      }
+      this.#live.set(name, after)
+      const changed = this.#changed.get(after.id) ?? new Map<string, string | undefined>()
+      this.#changed.set(after.id, changed)
+      for (const [key, value] of rows) changed.set(key, value)
+    }
+  }
+
+  #drop({ id }: Collection): void {
+    this.#changed.delete(id)
+    // Where it was never in a snapshot, nothing is left of it.
+    if (madeAt(id) <= (this.#saved?.version ?? 0) || this.#saving?.has(id) === true) this.#dropped.add(id)
+  }
+
+  /** Rows after the key `after`, in their order, as they are when each part of them is read; at least one where there is any. */
+  async list(name: string, after: string, most: number, mostBytes: number): Promise<CollectionRow[]> {
+    const collection = this.#live.get(name)
+    if (collection === undefined) return []
+    const { id } = collection
+    const prefix = rowKey(id, '')
+    const near = new Map([...(this.#saving?.get(id) ?? []), ...(this.#changed.get(id) ?? [])])
+    const newer = [...near].filter(([key]) => key > after).sort(([a], [b]) => (a < b ? -1 : 1))
+    const rows: CollectionRow[] = []
+    let bytes = 0
+    const isFull = (text: string): boolean => {
+      bytes += text.length
+      return rows.length >= most || (rows.length > 0 && bytes > mostBytes)
+    }
+    /** @returns whether there is no room for one of them */
+    const takeUpTo = (end: string | undefined): boolean => {
+      for (let [next] = newer; next !== undefined && (end === undefined || next[0] < end); [next] = newer) {
+        newer.shift()
+        const [key, value] = next
+        if (value === undefined) continue
+        if (isFull(value)) return true
+        rows.push({ key, value: JSON.parse(value) })
+      }
+      return false
+    }
+    const saved = madeAt(id) > (this.#saved?.version ?? 0) ? undefined : this.#saved
+    saved?.use()
+    try {
+      for await (const row of saved?.rows.rows(prefix, after === '' ? undefined : rowKey(id, after)) ?? []) {
+        const key = row.key.slice(prefix.length)
+        if (takeUpTo(key)) return rows
+        if (near.has(key)) continue
+        const text = DECODER.decode(row.value)
+        if (isFull(text)) return rows
+        rows.push({ key, value: JSON.parse(text) })
+      }
+    } finally {
+      saved?.release()
+    }
+    takeUpTo(undefined)
+    return rows
+  }
+
+  /** What has changed since the last snapshot, and some of what was dropped before it. */
+  changes(): CollectionChanges {
+    const [saving, named, dropped] = [this.#changed, this.#named, [...this.#dropped]]
+    const on = this.#saved
+    on?.use()
+    this.#saving = saving
+    this.#changed = new Map()
+    this.#named = new Set()
+    const collections = [...named].map((name) => [name, this.#live.get(name)] as const)
+    /** All their rows are gone with this snapshot. */
+    const ended: string[] = []
+    const rows = async function* (): AsyncGenerator<StateChange> {
+      for (const [name, one] of collections)
+        yield { key: collectionKey(name), value: one && ENCODER.encode(JSON.stringify(one)) }
+      for (const [id, changed] of saving)
+        for (const [key, value] of changed)
+          yield { key: rowKey(id, key), value: value === undefined ? undefined : ENCODER.encode(value) }
+      let left = ROWS_PER_SNAPSHOT
+      for (const id of dropped) {
+        const isIn = on !== undefined && madeAt(id) <= on.version
+        if (isIn)
+          for await (const { key } of on.rows.rows(rowKey(id, ''))) {
+            if (left === 0) break
+            left -= 1
+            yield { key, value: undefined }
+          }
+        if (left === 0) {
+          yield { key: DROPPED + id, value: ENCODER.encode('{}') }
+          continue
+        }
+        ended.push(id)
+        yield { key: DROPPED + id, value: undefined }
+      }
+    }
+    return {
+      rows: rows(),
+      settle: (saved) => {
+        on?.release()
+        this.#saving = undefined
+        if (saved === undefined) {
+          this.#putBack(saving, named)
+          return
+        }
+        for (const id of ended) this.#dropped.delete(id)
+        this.#keep(saved)
+      },
+    }
+  }
+
+  #keep(saved: SavedRows): void {
+    this.#saved?.release()
+    this.#saved = new SharedRows(saved)
+  }
+
+  #putBack(rows: ChangedRows, named: ReadonlySet<string>): void {
+    for (const name of named) this.#named.add(name)
+    for (const [id, changed] of rows) {
+      if (this.#dropped.has(id)) continue
+      this.#changed.set(id, new Map([...changed, ...(this.#changed.get(id) ?? [])]))
+    }
+  }
+
+  /** These take the place of everything. @throws STA003 `damaged` */
+  async restore(saved: SavedRows): Promise<() => void> {
+    const live = new Map<string, Collection>()
+    const dropped = new Set<string>()
+    for await (const { value } of saved.rows(COLLECTIONS)) {
+      const one: Collection = JSON.parse(DECODER.decode(value))
+      live.set(one.name, one)
+    }
+    for await (const { key } of saved.rows(DROPPED)) dropped.add(key.slice(DROPPED.length))
+    return () => {
+      this.#live = live
+      this.#bytes = new Map()
+      for (const one of live.values()) this.#account(one, 1)
+      this.#dropped = dropped
+      this.#changed = new Map()
+      this.#saving = undefined
+      this.#named = new Set()
+      this.#read = new Map()
+      this.#keep(saved)
+    }
+  }
+}
