@@ -50,6 +50,7 @@ const VERB = /^[a-z][a-z0-9-]*$/
 const MAX_KIND = 64
 /** A quarter of the journal. */
 export const MAX_JOURNAL_BYTES = 16 * 1024 * 1024
+export const MAX_COLLECTION_BYTES = 64 * 1024 * 1024 * 1024
 const MAX_PROTOCOLS = 16
 const MAX_SHOWN = 32
 
@@ -77,11 +78,16 @@ const checkTokens = (name: string, needs: Tokens = {}, optional: Tokens = {}): v
   }
 }
 
-const checkJournal = (name: string, { level, maxBytes, kinds }: PartJournal): void => {
+const checkJournal = (name: string, { level, maxBytes, maxCollectionBytes = 1, kinds }: PartJournal): void => {
   if (!Number.isInteger(level) || level < 1)
     throw unusable(`the journal level ${level} of ${name} is not usable`, 'use 1, and one more with each change')
   if (!Number.isInteger(maxBytes) || maxBytes < 1 || maxBytes > MAX_JOURNAL_BYTES)
     throw unusable(`journal.maxBytes of ${name} is ${maxBytes}`, `use 1 to ${MAX_JOURNAL_BYTES}`)
+  if (!Number.isInteger(maxCollectionBytes) || maxCollectionBytes < 1 || maxCollectionBytes > MAX_COLLECTION_BYTES)
+    throw unusable(
+      `journal.maxCollectionBytes of ${name} is ${maxCollectionBytes}`,
+      `use 1 to ${MAX_COLLECTION_BYTES}, or leave it out`,
+    )
   const seen = new Set<string>()
   for (const kind of kinds) {
     const [of, verb = ''] = [kind.name.slice(0, name.length + 1), kind.name.slice(name.length + 1)]

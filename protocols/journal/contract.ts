@@ -15,6 +15,13 @@ export const PAGE_RECORDS = 1_000
 const RecordSchema = z.object({ key: Key, version: Count, term: Count, value: JsonSchema })
 export type WireRecord = z.output<typeof RecordSchema>
 
+const RowsSchema = z.object({
+  version: Count,
+  rows: z.array(z.object({ key: Key, value: JsonSchema })),
+  more: z.boolean(),
+})
+export type RowsRead = z.output<typeof RowsSchema>
+
 const ChangeSchema = z.object({
   key: Key,
   fence: FenceSchema,
@@ -67,6 +74,21 @@ export const journalProtocol = defineProtocol({
         consistency: z.enum(['linearizable', 'local']),
       }),
       response: z.object({ version: Count, records: z.array(RecordSchema), more: z.boolean() }),
+      idempotent: true,
+      priority: 'high',
+      timeoutMs: 10_000,
+    },
+    rows: {
+      description: 'Rows of a collection as of now, or as this member has them',
+      request: z.object({
+        meshId: MeshId,
+        collection: Key.min(1),
+        /** Rows behind this key. */
+        after: Key.optional(),
+        most: z.int().positive().max(PAGE_RECORDS).optional(),
+        consistency: z.enum(['linearizable', 'local']),
+      }),
+      response: RowsSchema,
       idempotent: true,
       priority: 'high',
       timeoutMs: 10_000,

@@ -87,6 +87,16 @@ const checkedInput = (kinds: KnownKinds, machine: JournalMachine, name: string, 
   return parsed.data as Json
 }
 
+/** Of a page that may have ended for its bytes. */
+const hasMore = async (
+  { records }: JournalMachine,
+  collection: string,
+  rows: readonly { readonly key: string }[],
+): Promise<boolean> => {
+  const last = rows.at(-1)
+  return last !== undefined && (await records.collections.list(collection, last.key, 1, PAGE_BYTES)).length > 0
+}
+
 export const serveJournal = ({ port, kinds, member }: JournalServerDeps): Promise<() => Promise<void>> => {
   const ownMember = (meshId: string): JournalMember => {
     const found = member()
@@ -153,6 +163,15 @@ export const serveJournal = ({ port, kinds, member }: JournalServerDeps): Promis
       const last = found.at(-1)
       const more = last !== undefined && records.list(prefix, last.key, 1, PAGE_BYTES).length > 0
       return { version, records: found, more }
+    },
+
+    async rows({ meshId, collection, after = '', most = PAGE_RECORDS, consistency }, { signal }) {
+      const { group, machine } = memberOf(meshId)
+      if (consistency === 'linearizable') await group.readable(signal)
+      const version = group.applied()
+      const rows = await machine.records.collections.list(collection, after, most + 1, PAGE_BYTES)
+      const more = rows.length > most
+      return { version, rows: rows.slice(0, most), more: more || (await hasMore(machine, collection, rows)) }
     },
 
     follow: ({ meshId, prefix, from }, { signal }) =>

@@ -29,9 +29,9 @@ import {
 } from './snapshot-files.ts'
 
 /** Rows that become one table; those of a whole journal are several. */
-const BATCH_BYTES = 8 * 1024 * 1024
+const BATCH_BYTES = 32 * 1024 * 1024
 /** With more runs than this a snapshot waits for a merge. */
-const MAX_RUNS = 32
+const MAX_RUNS = 256
 
 export interface SnapshotStoreOptions {
   readonly random: (bytes: number) => Uint8Array

@@ -9,7 +9,7 @@
  * State: inputs that wait, proposals and reads that are pending, how far was applied. All of it bounded.
  */
 import { delay } from '../../async.ts'
-import { isParleyError, type ParleyError, stateError } from '../../errors.ts'
+import { isParleyError, ParleyError, stateError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { raftProtocol } from '../contract.ts'
 import { peerOf } from '../member-id.ts'
@@ -32,6 +32,7 @@ import { createSnapshotting, type Snapshotting } from './snapshotting.ts'
 
 const MAX_INPUTS = 8_192
 const DISK_AGAIN_MS = 500
+const BEHIND_MS = 500
 
 /** What somebody here wants in the log. */
 type Proposal = { readonly command: Uint8Array } | { readonly configuration: Configuration }
@@ -116,7 +117,7 @@ export class RaftDriver {
   /** Resolves with what the state machine said, once it was committed and applied. Throws as `RaftGroup.propose` does. */
   propose(what: Proposal): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const refusal = this.#stopped ? unknownOutcome() : (this.#stalled ?? this.#pending.full(this.#asked.length))
+      const refusal = this.#refusal()
       if (refusal !== undefined) {
         reject(refusal)
         return
@@ -125,6 +126,19 @@ export class RaftDriver {
       this.#asked.push({ ...what, resolve, reject })
       this.#wake()
     })
+  }
+
+  /** Why nothing more is taken now. */
+  #refusal(): ParleyError | undefined {
+    if (this.#stopped) return unknownOutcome()
+    if (this.#stalled !== undefined) return this.#stalled
+    if (this.#snapshots.isBehind()) {
+      const hint =
+        'ask again a second later; where it stays so, the disk of the coordinator is too slow for what is decided'
+      const details = { reason: 'snapshot-behind', retryAfterMs: BEHIND_MS }
+      return new ParleyError('COM003', 'the disk has not caught up with what was decided', { hint, details })
+    }
+    return this.#pending.full(this.#asked.length)
   }
 
   /** Resolves with the index from which on a read is up to date, once it was applied. */

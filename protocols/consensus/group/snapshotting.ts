@@ -22,7 +22,9 @@ const EVERY_BYTES = 16 * 1024 * 1024
  * While somebody reads one, and for a while after, its entries stay in the log, so that whoever got it goes on from there; up
  * to this much.
  */
-const WAITING_BYTES = 8 * EVERY_BYTES
+const WAITING_BYTES = 4 * EVERY_BYTES
+/** Of entries that are in no snapshot: a leader takes no more until the disk has caught up, since they are all in memory. */
+const BEHIND_BYTES = 8 * EVERY_BYTES
 const READ_LATELY_MS = 10_000
 
 type Offer = Extract<RaftMessage, { type: 'snapshot' }>
@@ -52,6 +54,8 @@ export interface SnapshottingDeps {
 export interface Snapshotting {
   /** Takes one where it is time, beside all else. */
   saveLater(): void
+  /** So much is in no snapshot that nothing more is taken for now. */
+  isBehind(): boolean
   /** One that was saved waits to be written down. */
   isDue(): boolean
   /** Writes it down, and forgets the entries that it holds. */
@@ -136,6 +140,7 @@ export const createSnapshotting = (deps: SnapshottingDeps): Snapshotting => {
       saving = true
       void save({ index: applied, term, configuration: raft.configurationAt(applied) })
     },
+    isBehind: () => bytes >= BEHIND_BYTES,
     isDue: () => compactTo !== undefined,
     async compact() {
       const meta = compactTo

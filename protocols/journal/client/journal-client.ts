@@ -9,7 +9,7 @@
 import type { LeaderTracker } from '../../coordinator/leader-tracker.ts'
 import { fromFault, ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
-import { journalProtocol, type WireAnswer, type WireRecord } from '../contract.ts'
+import { journalProtocol, type RowsRead, type WireAnswer, type WireRecord } from '../contract.ts'
 import type { Fence } from '../fencing/fence.ts'
 import { notFounded } from '../journal-server.ts'
 import { deleteRecord, putRecord } from '../state/built-in-kinds.ts'
@@ -31,6 +31,13 @@ export interface Committed<O> {
   /** Index of its entry. */
   readonly version: number
   readonly fence: Fence
+}
+
+export interface RowPage {
+  /** Rows behind this key. */
+  readonly after?: string
+  /** Rows, at most; 1,000 unless told. */
+  readonly most?: number
 }
 
 export interface ReadOptions {
@@ -58,6 +65,10 @@ export interface Journal {
    * watches from there misses nothing.
    */
   list(prefix: string, options?: ReadOptions): Promise<{ version: number; records: WireRecord[] }>
+  /**
+   * A page of a collection of a part, sorted by key. @throws MSG001, as reading does
+   */
+  rows(collection: string, options?: ReadOptions & RowPage): Promise<RowsRead>
   counts(): { submitted: number; retried: number; waiting: number; open: number; sessions: number }
   /**
    * What there is, then each change as it is decided, in order and without a gap; where a member is lost another goes on.
@@ -218,11 +229,18 @@ export const createJournalClient = ({ port, leaderTracker, meshId, isMember }: J
     what: { key?: string; prefix?: string; after?: string },
     { consistency = 'linearizable' }: ReadOptions,
     signal: AbortSignal,
-  ) => {
-    const ask = (peer: string, attempt: AbortSignal) =>
+  ) =>
+    askMembers(consistency, signal, (peer, attempt) =>
       port
         .to(peer, journalProtocol)
-        .read({ meshId: idOf(), ...what, consistency }, { signal: attempt, timeoutMs: TRY_MS })
+        .read({ meshId: idOf(), ...what, consistency }, { signal: attempt, timeoutMs: TRY_MS }),
+    )
+
+  const askMembers = <T>(
+    consistency: ReadOptions['consistency'],
+    signal: AbortSignal,
+    ask: (peer: string, attempt: AbortSignal) => Promise<T>,
+  ): Promise<T> => {
     const offset = port.random(1)[0] ?? 0
     return untilAnswered(signal, async (one, tries) => {
       // Before there is a mesh to ask, nobody is.
@@ -263,6 +281,17 @@ export const createJournalClient = ({ port, leaderTracker, meshId, isMember }: J
           if (!page.more || last === undefined) return { version, records }
           after = last.key
         }
+      } finally {
+        stop()
+      }
+    },
+    async rows(collection, { after = '', most, consistency = 'linearizable', ...options } = {}) {
+      const { signal, stop } = limit(options)
+      const what = { collection, after, consistency, ...(most !== undefined && { most }) }
+      try {
+        return await askMembers(consistency, signal, (peer, attempt) =>
+          port.to(peer, journalProtocol).rows({ meshId: idOf(), ...what }, { signal: attempt, timeoutMs: TRY_MS }),
+        )
       } finally {
         stop()
       }

@@ -231,6 +231,7 @@ const createFollowed = async () => {
     await node.port.serve(journalProtocol, {
       submit: () => Promise.reject(new Error('not asked')),
       read: () => Promise.reject(new Error('not asked')),
+      rows: () => Promise.reject(new Error('not asked')),
       async *follow({ from }, { signal }) {
         asked.push({ from, signal })
         const answer = answers.shift()
