@@ -209,7 +209,7 @@ export class SnapshotStore {
     try {
       while (!this.#isClosed && (await set.merge()));
     } catch (error) {
-      if (this.#tellDamage(error)) return
+      if (this.#isClosed || this.#tellDamage(error)) return
       this.#options.log?.warn('tables of the journal could not be merged; that is tried again', { error })
     }
   }
@@ -268,6 +268,7 @@ export class SnapshotStore {
 
   async close(): Promise<void> {
     this.#isClosed = true
+    this.#top?.set.close()
     await this.#merging
     await this.#tables.close()
   }

@@ -94,7 +94,7 @@ export class RowJobs {
       onDamage?.(why)
       return why
     }
-    log.warn('stored rows could not be merged', { error })
+    if (why.details.reason !== 'closed') log.warn('stored rows could not be merged', { error })
     if (this.#isClosed || timers === undefined || this.#retries.size > 0) return why
     const stop = timers.after(RETRY_MS, () => {
       this.#retries.delete(stop)
@@ -121,6 +121,7 @@ export class RowJobs {
   /** Waits for what is under way. */
   async close(): Promise<void> {
     this.#isClosed = true
+    this.#deps.set.close()
     for (const stop of this.#retries) stop()
     await Promise.all([this.#flushing, this.#merging])
   }

@@ -70,10 +70,16 @@ export const findInRuns = async (
 export class TableSet {
   #manifest: RowManifest
   readonly #options: TableSetOptions
+  #isClosed = false
 
   constructor(manifest: RowManifest, options: TableSetOptions) {
     this.#manifest = manifest
     this.#options = options
+  }
+
+  /** A merge that is under way ends soon: the next opening goes on with it. */
+  close(): void {
+    this.#isClosed = true
   }
 
   get manifest(): RowManifest {
@@ -225,6 +231,7 @@ export class TableSet {
         }
       },
       keeps: ({ value }) => value !== undefined || !isLast,
+      isOver: () => this.#isClosed,
       onTable: async (ref, last) => {
         outputs.push(ref)
         await this.#options.disk.syncNames()

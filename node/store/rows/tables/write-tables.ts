@@ -1,5 +1,6 @@
 /** Writes rows into as many tables as they take. Keeps no state. */
 import type { Disk } from '../../files/disk.ts'
+import { storeError } from '../../log/log-segments.ts'
 import type { TableRef } from '../row-manifest.ts'
 import type { Pace } from '../row-options.ts'
 import type { MergedRows } from './merged-rows.ts'
@@ -11,6 +12,8 @@ export interface RowWriting {
   keeps(row: TableRow): boolean
   /** @param last all rows up to this key are in tables that were told; '' for all there are */
   onTable?(ref: TableRef, last: string): Promise<void>
+  /** Nobody waits for what is left of it. */
+  isOver?(): boolean
   /** A table that can stay as it is, and comes next. */
   moved?(): { readonly ref: TableRef; take(): void } | undefined
 }
@@ -24,10 +27,10 @@ interface TableWriting extends RowWriting {
   begin(): Promise<TableWriter>
 }
 
-/** @throws what the disk says; tables that nobody was told of are removed then */
+/** @throws what the disk says, STA003 `closed`; tables that nobody was told of are removed then */
 export const writeTables = async (
   rows: MergedRows,
-  { keeps, onTable, moved, disk, tables, pace, tableBytes, begin }: TableWriting,
+  { keeps, onTable, moved, isOver, disk, tables, pace, tableBytes, begin }: TableWriting,
 ): Promise<TableRef[]> => {
   const written: TableRef[] = []
   let writer: TableWriter | undefined
@@ -59,7 +62,10 @@ export const writeTables = async (
           if (writer.size >= tableBytes) await end(row.key)
         }
         before = row.key
-        if (pace.isDue()) await pace.rest()
+        if (pace.isDue()) {
+          await pace.rest()
+          if (isOver?.() === true) throw storeError('closed', 'the store is closed', 'open it again')
+        }
       }
     }
     await end('')
