@@ -26,7 +26,7 @@ import {
   FEATURE_LEVEL_KEY,
   featureLevelOf,
 } from '../../protocols/journal/state/built-in-kinds.ts'
-import { COLLECTIONS_LEVEL } from '../../protocols/journal/state/collections.ts'
+import { COLLECTIONS_LEVEL } from '../../protocols/journal/state/collection-rows.ts'
 import type { Port, Stop } from '../../protocols/port.ts'
 import { coordinatorFactsOf } from '../observe/debug/sources/coordinator-view.ts'
 import { createFenceStore } from '../store/fences/fence-store.ts'

@@ -22,6 +22,7 @@ import { type LossNote, readLossNote, rejoinAfterLoss, removeLossNote } from '..
 import { openMemberWithdrawal } from '../store/journal/member-withdrawal.ts'
 import { handleRestoredBackup } from '../store/journal/restored-backup.ts'
 import { JOURNAL_FOLDER, type KnownStores } from '../store/known-stores.ts'
+import { createJournalNote } from './journal-note.ts'
 
 const AGAIN_MS = 1_000
 const MAX_AGAIN_MS = 30_000
@@ -159,33 +160,6 @@ const openLoss = async (disk: Disk, log: Port['log']) => {
       lost = undefined
       log.info('this node votes again, as a new member', { member })
       removeLossNote(disk).catch((error: unknown) => log.warn('a note could not be removed', { error }))
-    },
-  }
-}
-
-/**
- * That there is a journal, so that one which is deleted is missed: noted before anything is decided here, and when others
- * begin to vote or end.
- */
-const createJournalNote = (known: KnownStores | undefined) => {
-  /** The last one that was noted. */
-  let noted: RaftStatus['configuration'] | undefined
-  const note = (member: string, meshId: string, isAlone: boolean): Promise<void> | undefined =>
-    known?.note('journal', { member, meshId, voters: isAlone ? 'alone' : 'others' })
-  return {
-    async first(member: string, { meshId, founders }: RaftMemberStart): Promise<void> {
-      const before = known?.recorded().journal
-      if (before?.member !== member || before.meshId !== meshId) await note(member, meshId, founders?.length === 1)
-    },
-    onStatus({ configuration }: RaftStatus, member: string, meshId: string): void {
-      const { voters } = configuration
-      if (configuration !== noted && voters.length > 0)
-        void note(
-          member,
-          meshId,
-          voters.every((id) => peerOf(id) === peerOf(member)),
-        )
-      noted = configuration
     },
   }
 }

@@ -2,14 +2,17 @@
 import type { ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import type { RaftSettings, RaftStatus } from '../raft/raft.ts'
-import type { Configuration } from '../raft/raft-messages.ts'
+import type { Configuration, Entry } from '../raft/raft-messages.ts'
 import type { GroupStorage, SavedRows, StateChange, StateRow } from './group-storage.ts'
 
 /** What has changed since the last snapshot, as of one moment. */
 export interface StateChanges {
   /** Read while more is applied. */
   readonly rows: Iterable<StateChange> | AsyncIterable<StateChange>
-  /** @param saved all of it is in this snapshot; undefined: it could not be saved, and belongs to the next one */
+  /**
+   * @param saved all of it is in this snapshot; undefined: it could not be saved, and belongs to the next one, or the state
+   *   machine was restored meanwhile
+   */
   settle(saved: SavedRows | undefined): void
 }
 
@@ -23,7 +26,7 @@ export interface StateMachine {
    * @returns undefined: there is nothing to read
    * @throws STA003 `damaged`
    */
-  prepare?(commands: readonly Uint8Array[]): Promise<void> | undefined
+  prepare?(entries: readonly Pick<Entry, 'kind' | 'data'>[]): Promise<void> | undefined
   /** @returns what whoever proposed it here is told */
   apply(command: Uint8Array, at: { readonly index: number; readonly term: number }): unknown
   /** Settled before it is called again. */

@@ -9,7 +9,7 @@
  * State: inputs that wait, proposals and reads that are pending, how far was applied. All of it bounded.
  */
 import { delay } from '../../async.ts'
-import { isParleyError, ParleyError, stateError } from '../../errors.ts'
+import { isParleyError, type ParleyError, stateError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { raftProtocol } from '../contract.ts'
 import { peerOf } from '../member-id.ts'
@@ -28,11 +28,10 @@ import type { RaftGroupCounts, RaftGroupDeps, SenderRejectionCounts } from './gr
 import type { LogChange } from './group-storage.ts'
 import { canSendBeforeWrite, mergeAppends, mergeOutputs } from './output-batching.ts'
 import { createPendingProposals, type ProposalWaiter, unknownOutcome } from './pending-proposals.ts'
-import { createSnapshotting, type Snapshotting } from './snapshotting.ts'
+import { Snapshotting } from './snapshotting.ts'
 
 const MAX_INPUTS = 8_192
 const DISK_AGAIN_MS = 500
-const BEHIND_MS = 500
 
 /** What somebody here wants in the log. */
 type Proposal = { readonly command: Uint8Array } | { readonly configuration: Configuration }
@@ -72,7 +71,7 @@ export class RaftDriver {
     this.#deps = deps
     this.#applied = storage.opened.snapshot?.index ?? 0
     this.#appends = createAppendCoalescer(port.timers, (to, message) => this.#send(to, message))
-    this.#snapshots = createSnapshotting({
+    this.#snapshots = new Snapshotting({
       port,
       storage,
       machine,
@@ -117,7 +116,9 @@ export class RaftDriver {
   /** Resolves with what the state machine said, once it was committed and applied. Throws as `RaftGroup.propose` does. */
   propose(what: Proposal): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const refusal = this.#refusal()
+      const refusal = this.#stopped
+        ? unknownOutcome()
+        : (this.#stalled ?? this.#snapshots.refusal() ?? this.#pending.full(this.#asked.length))
       if (refusal !== undefined) {
         reject(refusal)
         return
@@ -126,19 +127,6 @@ export class RaftDriver {
       this.#asked.push({ ...what, resolve, reject })
       this.#wake()
     })
-  }
-
-  /** Why nothing more is taken now. */
-  #refusal(): ParleyError | undefined {
-    if (this.#stopped) return unknownOutcome()
-    if (this.#stalled !== undefined) return this.#stalled
-    if (this.#snapshots.isBehind()) {
-      const hint =
-        'ask again a second later; where it stays so, the disk of the coordinator is too slow for what is decided'
-      const details = { reason: 'snapshot-behind', retryAfterMs: BEHIND_MS }
-      return new ParleyError('COM003', 'the disk has not caught up with what was decided', { hint, details })
-    }
-    return this.#pending.full(this.#asked.length)
   }
 
   /** Resolves with the index from which on a read is up to date, once it was applied. */
@@ -176,7 +164,7 @@ export class RaftDriver {
     const { raft, onStatus } = this.#deps
     const snapshots = this.#snapshots
     try {
-      while (!this.#stopped && (this.#inputs.length > 0 || this.#asked.length > 0 || snapshots.isDue())) {
+      while (!this.#stopped && (this.#inputs.length > 0 || this.#asked.length > 0 || snapshots.isDue)) {
         const [inputs, proposals] = [this.#inputs, this.#asked]
         this.#inputs = []
         this.#asked = []
@@ -208,11 +196,8 @@ export class RaftDriver {
       await this.#restore(snapshot)
       await this.#snapshots.removeObsolete(snapshot)
     }
-    if (committed.length > 0) {
-      const commands = committed.filter(({ kind }) => kind === 'command')
-      const reading = this.#deps.machine.prepare?.(commands.map(({ data }) => data))
-      if (reading !== undefined) await reading
-    }
+    const reading = this.#deps.machine.prepare?.(committed)
+    if (reading !== undefined) await reading
     for (const entry of committed) this.#apply(entry)
     for (const { id, index } of output.reads) this.#pending.answered(id, index)
     this.#pending.applied(this.#applied)

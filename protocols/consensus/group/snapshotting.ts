@@ -6,6 +6,7 @@
  * State: the one that the state machine's changes are on top of, the one that is being saved, the one that waits to be
  * written down, the one that came and was not taken yet, the bytes of entries since, when one was read last.
  */
+import { ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { raftProtocol } from '../contract.ts'
 import { peerOf } from '../member-id.ts'
@@ -25,6 +26,7 @@ const EVERY_BYTES = 16 * 1024 * 1024
 const WAITING_BYTES = 4 * EVERY_BYTES
 /** Of entries that are in no snapshot: a leader takes no more until the disk has caught up, since they are all in memory. */
 const BEHIND_BYTES = 8 * EVERY_BYTES
+const BEHIND_MS = 500
 const READ_LATELY_MS = 10_000
 
 type Offer = Extract<RaftMessage, { type: 'snapshot' }>
@@ -51,78 +53,160 @@ export interface SnapshottingDeps {
   onTaken(): void
 }
 
-export interface Snapshotting {
-  /** Takes one where it is time, beside all else. */
-  saveLater(): void
-  /** So much is in no snapshot that nothing more is taken for now. */
-  isBehind(): boolean
-  /** One that was saved waits to be written down. */
-  isDue(): boolean
-  /** Writes it down, and forgets the entries that it holds. */
-  compact(): Promise<void>
-  /** Removes all that neither counts nor is about to. */
-  removeObsolete(base: SnapshotMeta): Promise<void>
-  /** The state machine was restored from this one. */
-  onRestored(meta: SnapshotMeta): void
-  /** An entry was applied. @param bytes of it */
-  onApplied(bytes: number): void
-  /** One of those that count, for another member. @throws STA003 `damaged` for one that is not there any more */
-  read(at: SnapshotAt): AsyncIterable<Uint8Array>
-  /** Fetches what a leader offers, then lets the core see the message. */
-  receive(from: string, message: Offer): Promise<void>
-  /** The core saw these. */
-  onProcessed(inputs: readonly RaftInput[]): void
-}
-
-export const createSnapshotting = (deps: SnapshottingDeps): Snapshotting => {
-  const { port, storage, machine, raft, group, self, enqueue } = deps
+export class Snapshotting {
+  readonly #deps: SnapshottingDeps
   /** Saved, and counts once the log says so. */
-  let compactTo: SnapshotMeta | undefined
+  #compactTo: SnapshotMeta | undefined
   /** Came from a leader, and was not taken yet. */
-  let incoming: SnapshotMeta | undefined
-  let fetching = false
-  let saving = false
-  let on: SnapshotAt | undefined = deps.restedOn
+  #incoming: SnapshotMeta | undefined
+  #isFetching = false
+  #isSaving = false
+  #on: SnapshotAt | undefined
   /** Times that the state machine was restored: what was saved of it before does not count. */
-  let restored = 0
+  #restored = 0
   /** Of the entries that are applied and in no snapshot. */
-  let bytes = 0
-  let readers = 0
-  let readAt = Number.NEGATIVE_INFINITY
+  #bytes = 0
+  #readers = 0
+  #readAt = Number.NEGATIVE_INFINITY
 
-  const save = async (meta: SnapshotMeta): Promise<void> => {
-    const [before, then] = [bytes, restored]
+  constructor(deps: SnapshottingDeps) {
+    this.#deps = deps
+    this.#on = deps.restedOn
+  }
+
+  /** Takes one where it is time, beside all else. */
+  saveLater(): void {
+    if (this.#isSaving || !this.#isTime()) return
+    const { raft } = this.#deps
+    const applied = this.#deps.applied()
+    const term = raft.termAt(applied)
+    if (term === undefined) return
+    this.#isSaving = true
+    void this.#save({ index: applied, term, configuration: raft.configurationAt(applied) })
+  }
+
+  #isTime(): boolean {
+    const { raft, port, everyEntries, applied } = this.#deps
+    if (applied() - raft.status().baseIndex < everyEntries && this.#bytes < EVERY_BYTES) return false
+    const isReadLately = this.#readers > 0 || port.clock.monotonic() - this.#readAt < READ_LATELY_MS
+    return !isReadLately || this.#bytes >= WAITING_BYTES
+  }
+
+  async #save(meta: SnapshotMeta): Promise<void> {
+    const { machine, storage, port } = this.#deps
+    const [bytes, restored] = [this.#bytes, this.#restored]
     const changes = machine.changes()
     try {
-      await storage.saveSnapshot(meta, changes.rows, on)
-      if (restored > then) {
-        saving = false
+      await storage.saveSnapshot(meta, changes.rows, this.#on)
+      if (this.#restored > restored) {
+        changes.settle(undefined)
+        this.#isSaving = false
         return
       }
       changes.settle(await storage.readSnapshot(meta))
-      on = meta
-      bytes -= before
-      compactTo = meta
-      deps.wake()
+      this.#on = meta
+      this.#bytes -= bytes
+      this.#compactTo = meta
+      this.#deps.wake()
     } catch (error) {
-      if (restored === then) changes.settle(undefined)
-      saving = false
+      changes.settle(undefined)
+      this.#isSaving = false
       // The log goes on growing until it works.
       port.log.warn('a snapshot of the coordinator group could not be taken', { error })
     }
   }
 
-  const isDue = (): boolean => {
-    if (deps.applied() - raft.status().baseIndex < deps.everyEntries && bytes < EVERY_BYTES) return false
-    const isReadLately = readers > 0 || port.clock.monotonic() - readAt < READ_LATELY_MS
-    return !isReadLately || bytes >= WAITING_BYTES
+  /** Why nothing more is taken for now: too much is in no snapshot. */
+  refusal(): ParleyError | undefined {
+    if (this.#bytes < BEHIND_BYTES) return undefined
+    return new ParleyError('COM003', 'the disk has not caught up with what was decided', {
+      hint: 'ask again a second later; where it stays so, the disk of the coordinator is too slow for what is decided',
+      details: { reason: 'snapshot-behind', retryAfterMs: BEHIND_MS },
+    })
   }
 
-  const tidy = (base: SnapshotMeta): Promise<void> =>
-    storage.removeSnapshotsExcept(incoming === undefined ? [base] : [base, incoming])
+  /** One that was saved waits to be written down. */
+  get isDue(): boolean {
+    return this.#compactTo !== undefined
+  }
+
+  /** Writes it down, and forgets the entries that it holds. */
+  async compact(): Promise<void> {
+    const meta = this.#compactTo
+    this.#compactTo = undefined
+    if (meta === undefined) return
+    this.#isSaving = false
+    const { raft, persist, onTaken } = this.#deps
+    if (meta.index <= raft.status().baseIndex || !(await persist({ base: { meta, keeps: true } }))) return
+    raft.compact(meta.index)
+    onTaken()
+    await this.removeObsolete(meta)
+  }
+
+  /** Removes all that neither counts nor is about to. */
+  removeObsolete(base: SnapshotMeta): Promise<void> {
+    return this.#deps.storage.removeSnapshotsExcept(this.#incoming === undefined ? [base] : [base, this.#incoming])
+  }
+
+  /** The state machine was restored from this one. */
+  onRestored(meta: SnapshotMeta): void {
+    this.#on = meta
+    this.#restored += 1
+    this.#bytes = 0
+  }
+
+  /** An entry was applied. @param bytes of it */
+  onApplied(bytes: number): void {
+    this.#bytes += bytes
+  }
+
+  /** One of those that count, for another member. @throws STA003 `damaged` for one that is not there any more */
+  async *read(at: SnapshotAt): AsyncGenerator<Uint8Array> {
+    const { machine, storage, port } = this.#deps
+    this.#readers += 1
+    try {
+      const saved = await storage.readSnapshot(at)
+      try {
+        yield* machine.encode(saved)
+      } finally {
+        saved.release()
+      }
+    } finally {
+      this.#readers -= 1
+      this.#readAt = port.clock.monotonic()
+    }
+  }
+
+  /** Fetches what a leader offers, then lets the core see the message. */
+  async receive(from: string, message: Offer): Promise<void> {
+    // One at a time, until the core has seen it: tidying up must not remove one that waits for the core.
+    if (this.#isFetching || this.#incoming !== undefined) return
+    const { raft, storage, machine, port, group, self, enqueue } = this.#deps
+    this.#isFetching = true
+    const { meta } = message
+    try {
+      if (meta.index <= raft.status().commit) {
+        enqueue({ type: 'message', from, message })
+        return
+      }
+      this.#incoming = meta
+      await storage.saveSnapshot(meta, machine.decode(this.#fetch(from, meta)))
+      if (!enqueue({ type: 'message', from, message })) this.#incoming = undefined
+    } catch (error) {
+      this.#incoming = undefined
+      port.log.warn('a snapshot of the coordinator group did not arrive', { peer: from, error })
+      await port
+        .to(peerOf(from), raftProtocol)
+        .missed({ group, from: self })
+        .catch(() => {})
+    } finally {
+      this.#isFetching = false
+    }
+  }
 
   /** Goes to the disk as it comes. */
-  const fetch = async function* (from: string, { index, term }: SnapshotAt): AsyncGenerator<Uint8Array> {
+  async *#fetch(from: string, { index, term }: SnapshotAt): AsyncGenerator<Uint8Array> {
+    const { port, group } = this.#deps
     let size = 0
     for await (const chunk of port.to(peerOf(from), raftProtocol).fetch({ group, index, term })) {
       size += chunk.length
@@ -131,78 +215,11 @@ export const createSnapshotting = (deps: SnapshottingDeps): Snapshotting => {
     }
   }
 
-  return {
-    saveLater() {
-      if (saving || !isDue()) return
-      const applied = deps.applied()
-      const term = raft.termAt(applied)
-      if (term === undefined) return
-      saving = true
-      void save({ index: applied, term, configuration: raft.configurationAt(applied) })
-    },
-    isBehind: () => bytes >= BEHIND_BYTES,
-    isDue: () => compactTo !== undefined,
-    async compact() {
-      const meta = compactTo
-      compactTo = undefined
-      if (meta === undefined) return
-      saving = false
-      if (meta.index <= raft.status().baseIndex || !(await deps.persist({ base: { meta, keeps: true } }))) return
-      raft.compact(meta.index)
-      deps.onTaken()
-      await tidy(meta)
-    },
-    removeObsolete: tidy,
-    onRestored(meta) {
-      on = meta
-      restored += 1
-      bytes = 0
-    },
-    onApplied(more) {
-      bytes += more
-    },
-    async *read(at) {
-      readers += 1
-      try {
-        const saved = await storage.readSnapshot(at)
-        try {
-          yield* machine.encode(saved)
-        } finally {
-          saved.release()
-        }
-      } finally {
-        readers -= 1
-        readAt = port.clock.monotonic()
-      }
-    },
-    async receive(from, message) {
-      // One at a time, until the core has seen it: tidying up must not remove one that waits for the core.
-      if (fetching || incoming !== undefined) return
-      fetching = true
-      const { meta } = message
-      try {
-        if (meta.index <= raft.status().commit) {
-          enqueue({ type: 'message', from, message })
-          return
-        }
-        incoming = meta
-        await storage.saveSnapshot(meta, machine.decode(fetch(from, meta)))
-        if (!enqueue({ type: 'message', from, message })) incoming = undefined
-      } catch (error) {
-        incoming = undefined
-        port.log.warn('a snapshot of the coordinator group did not arrive', { peer: from, error })
-        await port
-          .to(peerOf(from), raftProtocol)
-          .missed({ group, from: self })
-          .catch(() => {})
-      } finally {
-        fetching = false
-      }
-    },
-    onProcessed(inputs) {
-      // Taken or not: from here on nothing rests on it but the log.
-      if (inputs.some((i) => i.type === 'message' && i.message.type === 'snapshot' && i.message.meta === incoming))
-        incoming = undefined
-    },
+  /** The core saw these. */
+  onProcessed(inputs: readonly RaftInput[]): void {
+    const incoming = this.#incoming
+    // Taken or not: from here on nothing rests on it but the log.
+    if (inputs.some((i) => i.type === 'message' && i.message.type === 'snapshot' && i.message.meta === incoming))
+      this.#incoming = undefined
   }
 }

@@ -3,15 +3,8 @@
  * State: its changes.
  */
 import { stateError } from '../../errors.ts'
-import {
-  COLLECTIONS_LEVEL,
-  type Collection,
-  type CollectionChange,
-  type Collections,
-  collectionId,
-  ROW_BYTES,
-  sizeOf,
-} from './collections.ts'
+import { COLLECTIONS_LEVEL, type Collection, collectionId, ROW_BYTES, sizeOf } from './collection-rows.ts'
+import type { CollectionChange, Collections } from './collections.ts'
 import type { CollectionTx, Json, RowName } from './command-kind.ts'
 
 /** What the transaction that it is a part of decides. */

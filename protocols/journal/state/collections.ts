@@ -9,64 +9,26 @@
  * State: the collections, what has changed (bounded by how often a snapshot is taken), what is being saved, rows that were
  * read for the commands that come next, collections whose rows still lie there.
  */
-import type { SavedRows, StateChange, StateRow } from '../../consensus/group/group-storage.ts'
+import type { SavedRows, StateChange } from '../../consensus/group/group-storage.ts'
 import { partPrefix } from '../../part.ts'
 import { prefixOfPart } from '../part-records.ts'
-import type { Json, RowName } from './command-kind.ts'
+import {
+  COLLECTIONS,
+  type Collection,
+  type CollectionRow,
+  collectionKey,
+  DROPPED,
+  madeAt,
+  rowKey,
+  SharedRows,
+  sizeOf,
+} from './collection-rows.ts'
+import type { RowName } from './command-kind.ts'
 
-/** From this feature level on the journal has collections. */
-export const COLLECTIONS_LEVEL = 4
-/** About what a row takes beside its key and value, bytes. */
-export const ROW_BYTES = 64
-/** About what a collection takes in memory beside its name, bytes. */
-const COLLECTION_BYTES = 128
 /** Of dropped collections, that go with one snapshot. */
 const ROWS_PER_SNAPSHOT = 20_000
-
-export interface Collection {
-  readonly name: string
-  /** Of this one and of no other one that had its name: the entry that made it, and the how many-th of that entry. */
-  readonly id: string
-  readonly rows: number
-  /** Of keys and values as text, with ROW_BYTES for each row. */
-  readonly bytes: number
-}
-
-export interface CollectionRow {
-  readonly key: string
-  readonly value: Json
-}
-
-const DIGITS = 16
-export const collectionId = (index: number, nth: number): string => `${String(index).padStart(DIGITS, '0')}.${nth}`
-/** Index of the entry that made it. */
-const madeAt = (id: string): number => Number(id.slice(0, DIGITS))
-
-/** What a collection counts for its part. */
-export const sizeOf = ({ name, bytes }: Pick<Collection, 'name' | 'bytes'>): number =>
-  COLLECTION_BYTES + name.length + bytes
-
-const COLLECTIONS = 'c/'
-const DROPPED = 'd/'
-const ROWS = 'v/'
-const collectionKey = (name: string): string => COLLECTIONS + name
-const rowKey = (id: string, key: string): string => `${ROWS}${id}/${key}`
-
 const ENCODER = new TextEncoder()
 const DECODER = new TextDecoder()
-
-/** What a snapshot holds of collections that there are. */
-export const collectionRows = async function* (saved: SavedRows): AsyncGenerator<StateRow> {
-  const ids = new Set<string>()
-  for await (const row of saved.rows(COLLECTIONS)) {
-    const { id }: Collection = JSON.parse(DECODER.decode(row.value))
-    ids.add(id)
-    yield row
-  }
-  for (const id of [...ids].sort()) yield* saved.rows(rowKey(id, ''))
-}
-
-export const isOfCollection = (key: string): boolean => key.startsWith(COLLECTIONS) || key.startsWith(ROWS)
 
 /** Rows by collection, then by key; undefined: the row is gone. */
 type ChangedRows = Map<string, Map<string, string | undefined>>
@@ -75,28 +37,6 @@ const found = (rows: ChangedRows | undefined, id: string, key: string): { value:
   const of = rows?.get(id)
   const value = of?.get(key)
   return value !== undefined || of?.has(key) === true ? { value } : undefined
-}
-
-/** A snapshot that several read; it is let go after the last of them. */
-class SharedRows {
-  readonly rows: SavedRows
-  /** Index of the last entry that it has. */
-  readonly version: number
-  #users = 1
-
-  constructor(rows: SavedRows) {
-    this.rows = rows
-    this.version = rows.meta.index
-  }
-
-  use(): void {
-    this.#users += 1
-  }
-
-  release(): void {
-    this.#users -= 1
-    if (this.#users === 0) this.rows.release()
-  }
 }
 
 /** What a command made of a collection. */
@@ -290,6 +230,8 @@ export class Collections {
       rows: rows(),
       settle: (saved) => {
         on?.release()
+        // It was restored meanwhile.
+        if (this.#saving !== saving) return saved?.release()
         this.#saving = undefined
         if (saved === undefined) {
           this.#putBack(saving, named)

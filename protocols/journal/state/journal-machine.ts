@@ -7,14 +7,15 @@
  * State: the records, the sessions, the clock of the entries.
  */
 
-import type { StateMachine } from '../../consensus/group/group-api.ts'
+import type { StateChanges, StateMachine } from '../../consensus/group/group-api.ts'
 import type { SavedRows } from '../../consensus/group/group-storage.ts'
 import { isParleyError, ParleyError, stateError, toFault } from '../../errors.ts'
 import type { Fence } from '../fencing/fence.ts'
 import { type KnownKinds, PARTS_LEVEL } from '../part-kinds.ts'
 import { beginEpoch, FEATURE_LEVEL_KEY, featureLevelOf } from './built-in-kinds.ts'
-import { COLLECTIONS_LEVEL } from './collections.ts'
-import { decodeLoggedCommand, type JournalTx, type Json, type LoggedCommand, type RowName } from './command-kind.ts'
+import { COLLECTIONS_LEVEL } from './collection-rows.ts'
+import type { JournalTx, Json, LoggedCommand } from './command-kind.ts'
+import { CommandReader } from './command-reader.ts'
 import { JournalRecords } from './journal-records.ts'
 import { decodeJournal, encodeJournal, readJournal, rowsOfChanges } from './journal-snapshot.ts'
 import { freezeJson, isJson } from './json-value.ts'
@@ -102,17 +103,26 @@ const readOrRelease = async <T>(saved: SavedRows, read: () => Promise<T>): Promi
   }
 }
 
-/** Undefined where the kind fails at that: it fails again when it is applied. */
-const namedRows = (kinds: KnownKinds, { kind, input }: LoggedCommand): readonly RowName[] | undefined => {
-  try {
-    return kinds.get(kind)?.rows?.(input)
-  } catch {
-    return undefined
-  }
-}
-
 const concatenated = async function* <T>(...all: (Iterable<T> | AsyncIterable<T>)[]): AsyncGenerator<T> {
   for (const one of all) yield* one
+}
+
+const takeChanges = (
+  records: JournalRecords,
+  sessions: SessionTable,
+  head: { readonly version: number; readonly at: number },
+): StateChanges => {
+  const [changed, used, more] = [records.takeChanged(), sessions.takeChanged(), records.collections.changes()]
+  return {
+    // Records are replaced and never changed: what is listed now stays as it is.
+    rows: concatenated(rowsOfChanges({ head, records: changed, sessions: used }), more.rows),
+    settle(saved) {
+      more.settle(saved)
+      if (saved !== undefined) return
+      records.putBack(changed.map(([key]) => key))
+      sessions.putBack(used)
+    },
+  }
 }
 
 /**
@@ -128,17 +138,9 @@ export const createJournalMachine = (
   const sessions = createSessionTable()
   const { collections } = records
   const listeners = new Set<(version: number) => void>()
-  const hasRows = [...kinds.values()].some(({ rows }) => rows !== undefined)
-  /** What `prepare` read of it need not be read again. */
-  const known = new WeakMap<Uint8Array, LoggedCommand>()
+  const commands = new CommandReader(kinds)
   let version = 0
   let clockAt = 0
-
-  const decoded = (bytes: Uint8Array): LoggedCommand => {
-    const command = known.get(bytes) ?? decodeLoggedCommand(bytes)
-    if (hasRows) known.set(bytes, command)
-    return command
-  }
 
   const level = (): number => featureLevelOf(records.get(FEATURE_LEVEL_KEY)?.value)
 
@@ -194,31 +196,17 @@ export const createJournalMachine = (
       return () => listeners.delete(fn)
     },
     apply(bytes, fence) {
-      const command = decoded(bytes)
+      const command = commands.decode(bytes)
       clockAt = Math.max(clockAt, command.at)
       const given = answer(command, fence)
       applied(fence.index)
       return given
     },
-    prepare(all) {
-      if (!hasRows) return undefined
-      const names = all.flatMap((bytes) => namedRows(kinds, decoded(bytes)) ?? [])
+    prepare(entries) {
+      const names = commands.rowsOf(entries)
       return names.length === 0 ? undefined : collections.prepare(names)
     },
-    changes() {
-      const [changed, used, more] = [records.takeChanged(), sessions.takeChanged(), collections.changes()]
-      const rows = rowsOfChanges({ head: { version, at: clockAt }, records: changed, sessions: used })
-      return {
-        // Records are replaced and never changed: what is listed now stays as it is.
-        rows: concatenated(rows, more.rows),
-        settle(saved) {
-          more.settle(saved)
-          if (saved !== undefined) return
-          records.putBack(changed.map(([key]) => key))
-          sessions.putBack(used)
-        },
-      }
-    },
+    changes: () => takeChanges(records, sessions, { version, at: clockAt }),
     async restore(saved) {
       const [found, take] = await readOrRelease(
         saved,

@@ -6,7 +6,7 @@
  */
 import type { SavedRows, StateChange, StateRow } from '../../consensus/group/group-storage.ts'
 import { ParleyError } from '../../errors.ts'
-import { collectionRows, isOfCollection } from './collections.ts'
+import { collectionRows, isOfCollection } from './collection-rows.ts'
 import type { JournalRecord } from './record-map.ts'
 import { answerSize, type CommandAnswer, type SavedSession, type SessionChange } from './session-table.ts'
 

@@ -82,20 +82,65 @@ export interface SavedSession {
 /** Of an answer as text. */
 export const answerSize = (answer: CommandAnswer): number => JSON.stringify(answer).length
 
+const savedSession = ({ id, owner, acked, used, answers }: CommandSession): SavedSession => ({
+  id,
+  owner,
+  acked,
+  used,
+  answers: Array.from(answers, ([serial, { answer }]) => [serial, answer] as const),
+})
+
+type Sessions = ReadonlyMap<number, CommandSession>
+
+/** Of the peer whose answers take most; never `kept`, which is in use. */
+const greediest = (sessions: Sessions, kept: CommandSession): CommandSession | undefined => {
+  const sizes = new Map<string, number>()
+  for (const { owner, size } of sessions.values()) sizes.set(owner, (sizes.get(owner) ?? 0) + size)
+  let victim: CommandSession | undefined
+  for (const session of sessions.values()) {
+    if (session === kept || session.size === 0) continue
+    if (victim === undefined || (sizes.get(session.owner) ?? 0) > (sizes.get(victim.owner) ?? 0)) victim = session
+  }
+  return victim
+}
+
+/** Sessions, and which of their answers, that changed. */
+class ChangedSessions {
+  #serials = new Map<number, Set<number>>()
+
+  note(id: number, serials: Iterable<number> = []): void {
+    const known = this.#serials.get(id) ?? new Set()
+    this.#serials.set(id, known)
+    for (const serial of serials) known.add(serial)
+  }
+
+  putBack(changes: readonly SessionChange[]): void {
+    for (const { id, answers } of changes)
+      this.note(
+        id,
+        answers.map(([serial]) => serial),
+      )
+  }
+
+  /** As they are now; from here on they count as the same. */
+  take(sessions: Sessions): SessionChange[] {
+    const taken = [...this.#serials]
+    this.#serials = new Map()
+    return taken.map(([id, serials]) => {
+      const found = sessions.get(id)
+      const answers = Array.from(serials, (serial) => [serial, found?.answers.get(serial)?.answer] as const)
+      if (found === undefined) return { id, session: undefined, answers }
+      const { owner, acked, used } = found
+      return { id, session: { id, owner, acked, used }, answers }
+    })
+  }
+}
+
 export const createSessionTable = (max: number = MAX_SESSIONS, maxBytes: number = MAX_ANSWER_BYTES): SessionTable => {
   /** The one that was used last stands last. */
   let sessions = new Map<number, CommandSession>()
   let bytes = 0
-  /** Sessions, and which of their answers, that changed. */
-  let changed = new Map<number, Set<number>>()
-
-  const note = (id: number): Set<number> => {
-    const known = changed.get(id)
-    if (known !== undefined) return known
-    const serials = new Set<number>()
-    changed.set(id, serials)
-    return serials
-  }
+  const changed = new ChangedSessions()
   const created = (id: number, owner: string, acked: number, used: number): CommandSession => {
     const session = { id, owner, acked, used, answers: new Map(), size: 0 }
     sessions.set(id, session)
@@ -108,20 +153,12 @@ export const createSessionTable = (max: number = MAX_SESSIONS, maxBytes: number 
   const drop = (session: CommandSession | undefined): void => {
     if (session === undefined || !sessions.delete(session.id)) return
     bytes -= session.size
-    const serials = note(session.id)
-    for (const serial of session.answers.keys()) serials.add(serial)
+    changed.note(session.id, session.answers.keys())
   }
   const dropOldest = (): void => drop(sessions.values().next().value)
 
-  /** Of the peer whose answers take most; never `kept`, which is in use. */
   const dropOfGreediest = (kept: CommandSession): void => {
-    const sizes = new Map<string, number>()
-    for (const { owner, size } of sessions.values()) sizes.set(owner, (sizes.get(owner) ?? 0) + size)
-    let victim: CommandSession | undefined
-    for (const session of sessions.values()) {
-      if (session === kept || session.size === 0) continue
-      if (victim === undefined || (sizes.get(session.owner) ?? 0) > (sizes.get(victim.owner) ?? 0)) victim = session
-    }
+    const victim = greediest(sessions, kept)
     if (victim === undefined) dropOldest()
     else drop(victim)
   }
@@ -134,7 +171,7 @@ export const createSessionTable = (max: number = MAX_SESSIONS, maxBytes: number 
     const kept = session.answers.get(serial)
     if (kept === undefined) return
     session.answers.delete(serial)
-    note(session.id).add(serial)
+    changed.note(session.id, [serial])
     grow(session, -kept.size)
   }
   const forget = (session: CommandSession, acked: number): void => {
@@ -154,7 +191,7 @@ export const createSessionTable = (max: number = MAX_SESSIONS, maxBytes: number 
   return {
     open(id, owner, isShared = false) {
       created(id, owner, 0, id)
-      note(id)
+      changed.note(id)
       if (isShared) dropOwn(owner)
       if (sessions.size > max) dropOldest()
     },
@@ -164,7 +201,7 @@ export const createSessionTable = (max: number = MAX_SESSIONS, maxBytes: number 
       sessions.delete(id)
       sessions.set(id, session)
       session.used = index
-      note(id)
+      changed.note(id)
       if (acked > session.acked) forget(session, acked)
       const kept = session.answers.get(serial)
       if (kept !== undefined) return { type: 'known', answer: kept.answer }
@@ -174,46 +211,24 @@ export const createSessionTable = (max: number = MAX_SESSIONS, maxBytes: number 
     },
     keep(session, serial, answer, isShared = false) {
       keep(session, serial, answer)
-      note(session.id).add(serial)
+      changed.note(session.id, [serial])
       while (bytes > maxBytes && sessions.size > 1) {
         if (isShared) dropOfGreediest(session)
         else dropOldest()
       }
     },
-    all: () =>
-      [...sessions.values()].map(({ id, owner, acked, used, answers }) => ({
-        id,
-        owner,
-        acked,
-        used,
-        answers: Array.from(answers, ([serial, { answer }]) => [serial, answer] as const),
-      })),
+    all: () => [...sessions.values()].map(savedSession),
     restore(saved) {
       sessions = new Map()
       bytes = 0
-      changed = new Map()
+      changed.take(sessions)
       for (const { id, owner, acked, used, answers } of saved) {
         const session = sessions.get(id) ?? created(id, owner, acked, used)
         for (const [serial, answer] of answers) keep(session, serial, answer)
       }
     },
-    takeChanged() {
-      const taken = [...changed]
-      changed = new Map()
-      return taken.map(([id, serials]) => {
-        const session = sessions.get(id)
-        const answers = Array.from(serials, (serial) => [serial, session?.answers.get(serial)?.answer] as const)
-        if (session === undefined) return { id, session, answers }
-        const { owner, acked, used } = session
-        return { id, session: { id, owner, acked, used }, answers }
-      })
-    },
-    putBack(changes) {
-      for (const { id, answers } of changes) {
-        const serials = note(id)
-        for (const [serial] of answers) serials.add(serial)
-      }
-    },
+    takeChanged: () => changed.take(sessions),
+    putBack: (changes) => changed.putBack(changes),
     count: () => sessions.size,
   }
 }

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import * as z from 'zod'
 import { agreePart, knownKinds } from '../../../../protocols/journal/part-kinds.ts'
-import { COLLECTIONS_LEVEL } from '../../../../protocols/journal/state/collections.ts'
+import { COLLECTIONS_LEVEL } from '../../../../protocols/journal/state/collection-rows.ts'
 import {
   type AnyCommandKind,
   defineJournalCommand,
@@ -72,7 +72,7 @@ const open = (maxCollectionBytes = 1_000_000, level = COLLECTIONS_LEVEL) => {
   const machine = createJournalMachine(knownKinds([intrude as AnyCommandKind], [part]))
   const run = async (kind: string, input: Json): Promise<CommandAnswer> => {
     const bytes = encodeLoggedCommand({ kind, session: 0, serial: 0, acked: 0, at: 1, by: 'peer', input })
-    await machine.prepare?.([bytes])
+    await machine.prepare?.([{ kind: 'command', data: bytes }])
     return machine.apply(bytes, { index: machine.version() + 1, term: 1 })
   }
   const begin = async () => {
