@@ -61,7 +61,8 @@ export class JournalRecords {
   ): T {
     const transaction = new RecordTransaction(this.#tables, fence.index, by, part, named)
     const result = run(transaction)
-    this.collections.commit(transaction.collectionChanges())
+    const inCollections = transaction.collectionChanges()
+    if (inCollections !== undefined) this.collections.commit(inCollections)
     for (const [key, { value, size }] of transaction.changed) {
       if (value === undefined) this.#account(this.#records.delete(key), -1)
       else {

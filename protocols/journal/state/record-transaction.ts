@@ -114,8 +114,9 @@ export class RecordTransaction implements JournalTx {
     return this.#collections.open(name)
   }
 
-  collectionChanges(): CollectionChange[] {
-    return this.#collections?.changes() ?? []
+  /** Undefined: it saw no collection. */
+  collectionChanges(): CollectionChange[] | undefined {
+    return this.#collections?.changes()
   }
 
   #rules(): CollectionRules {

@@ -104,22 +104,34 @@ const greediest = (sessions: Sessions, kept: CommandSession): CommandSession | u
   return victim
 }
 
-/** Sessions, and which of their answers, that changed. */
+/** Sessions, and which of their answers, that changed. An answer that comes and goes again leaves nothing. */
 class ChangedSessions {
-  #serials = new Map<number, Set<number>>()
+  /** By session, then by serial: whether the answer came since they were taken last. */
+  #serials = new Map<number, Map<number, boolean>>()
 
-  note(id: number, serials: Iterable<number> = []): void {
-    const known = this.#serials.get(id) ?? new Set()
-    this.#serials.set(id, known)
-    for (const serial of serials) known.add(serial)
+  note(id: number): Map<number, boolean> {
+    const known = this.#serials.get(id)
+    if (known !== undefined) return known
+    const serials = new Map<number, boolean>()
+    this.#serials.set(id, serials)
+    return serials
+  }
+
+  noteKept(id: number, serial: number): void {
+    this.note(id).set(serial, true)
+  }
+
+  noteForgotten(id: number, serial: number): void {
+    const serials = this.note(id)
+    if (serials.get(serial) === true) serials.delete(serial)
+    else serials.set(serial, false)
   }
 
   putBack(changes: readonly SessionChange[]): void {
-    for (const { id, answers } of changes)
-      this.note(
-        id,
-        answers.map(([serial]) => serial),
-      )
+    for (const { id, answers } of changes) {
+      const serials = this.note(id)
+      for (const [serial] of answers) serials.set(serial, false)
+    }
   }
 
   /** As they are now; from here on they count as the same. */
@@ -128,7 +140,7 @@ class ChangedSessions {
     this.#serials = new Map()
     return taken.map(([id, serials]) => {
       const found = sessions.get(id)
-      const answers = Array.from(serials, (serial) => [serial, found?.answers.get(serial)?.answer] as const)
+      const answers = Array.from(serials.keys(), (serial) => [serial, found?.answers.get(serial)?.answer] as const)
       if (found === undefined) return { id, session: undefined, answers }
       const { owner, acked, used } = found
       return { id, session: { id, owner, acked, used }, answers }
@@ -153,7 +165,7 @@ export const createSessionTable = (max: number = MAX_SESSIONS, maxBytes: number 
   const drop = (session: CommandSession | undefined): void => {
     if (session === undefined || !sessions.delete(session.id)) return
     bytes -= session.size
-    changed.note(session.id, session.answers.keys())
+    for (const serial of session.answers.keys()) changed.noteForgotten(session.id, serial)
   }
   const dropOldest = (): void => drop(sessions.values().next().value)
 
@@ -171,7 +183,7 @@ export const createSessionTable = (max: number = MAX_SESSIONS, maxBytes: number 
     const kept = session.answers.get(serial)
     if (kept === undefined) return
     session.answers.delete(serial)
-    changed.note(session.id, [serial])
+    changed.noteForgotten(session.id, serial)
     grow(session, -kept.size)
   }
   const forget = (session: CommandSession, acked: number): void => {
@@ -211,7 +223,7 @@ export const createSessionTable = (max: number = MAX_SESSIONS, maxBytes: number 
     },
     keep(session, serial, answer, isShared = false) {
       keep(session, serial, answer)
-      changed.note(session.id, [serial])
+      changed.noteKept(session.id, serial)
       while (bytes > maxBytes && sessions.size > 1) {
         if (isShared) dropOfGreediest(session)
         else dropOldest()
