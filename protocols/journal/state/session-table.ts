@@ -165,6 +165,7 @@ export const createSessionTable = (max: number = MAX_SESSIONS, maxBytes: number 
   const drop = (session: CommandSession | undefined): void => {
     if (session === undefined || !sessions.delete(session.id)) return
     bytes -= session.size
+    changed.note(session.id)
     for (const serial of session.answers.keys()) changed.noteForgotten(session.id, serial)
   }
   const dropOldest = (): void => drop(sessions.values().next().value)
