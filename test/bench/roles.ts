@@ -11,6 +11,7 @@ const loaders: Readonly<Record<string, (() => Promise<{ roles: Roles }>) | undef
   scale: () => import('./suites/scale-roles.ts'),
   journal: () => import('./suites/journal-roles.ts'),
   durable: () => import('./suites/durable-roles.ts'),
+  collections: () => import('./suites/collections-roles.ts'),
   store: () => import('./suites/store-roles.ts'),
   failover: () => import('./suites/journal-roles.ts'),
 }

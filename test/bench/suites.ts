@@ -1,6 +1,7 @@
 /** The suites that exist. A new one is a file under suites/, its roles in roles.ts, and one line here. */
 import type { Suite } from './suite.ts'
 import { bulk } from './suites/bulk.ts'
+import { collections } from './suites/collections.ts'
 import { cost } from './suites/cost.ts'
 import { durable } from './suites/durable.ts'
 import { events } from './suites/events.ts'
@@ -13,5 +14,8 @@ import { scale } from './suites/scale.ts'
 import { store } from './suites/store.ts'
 
 export const suites: ReadonlyMap<string, Suite> = new Map(
-  [rpc, events, fanout, bulk, join, scale, journal, failover, durable, store, cost].map((suite) => [suite.name, suite]),
+  [rpc, events, fanout, bulk, join, scale, journal, failover, durable, store, collections, cost].map((suite) => [
+    suite.name,
+    suite,
+  ]),
 )
