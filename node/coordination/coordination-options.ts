@@ -45,7 +45,7 @@ export const CoordinationOptions = z.strictObject({
     .int()
     .min(10)
     .max(1_000_000)
-    .default(10_000)
+    .default(30_000)
     .describe('Decisions after which the log is replaced by a snapshot. Fewer: a shorter start, more writing.'),
   commands: z
     .array(z.custom<AnyCommandKind>(isKind, 'use what defineCommand returns, named as in order.take'))

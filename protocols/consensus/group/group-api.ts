@@ -48,7 +48,7 @@ export interface RaftGroupOptions {
   /** Milliseconds; 50 unless told: with the core's defaults an election after 500 to 1,000, a heartbeat each 100. */
   readonly tickMs?: number
   readonly raft?: Partial<RaftSettings>
-  /** Entries after which a snapshot is taken, where it is not due by their size; 10,000 unless told. */
+  /** Entries after which a snapshot is taken, where it is not due by their size; 30,000 unless told. */
   readonly snapshotEvery?: number
 }
 

@@ -14,7 +14,7 @@ import { RaftDriver } from './raft-driver.ts'
 import { serveRaft } from './raft-server.ts'
 
 const TICK_MS = 50
-const SNAPSHOT_EVERY = 10_000
+const SNAPSHOT_EVERY = 30_000
 
 const NOBODY: Configuration = { voters: [], learners: [] }
 

@@ -58,7 +58,7 @@ test('without options a node is alone on loopback, with a random name, the local
     voter: 'auto',
     stableMs: 10_000,
     replaceAfterMs: 600_000,
-    snapshotEvery: 10_000,
+    snapshotEvery: 30_000,
     commands: [],
   })
   assert.equal(discovery.mdns, false)
