@@ -2,7 +2,6 @@
 import { peerOf } from '../../protocols/consensus/member-id.ts'
 import type { RaftStatus } from '../../protocols/consensus/raft/raft.ts'
 import type { KnownStores } from '../store/known-stores.ts'
-import type { RaftMemberStart } from './raft-member.ts'
 
 /**
  * That there is a journal, so that one which is deleted is missed: noted before anything is decided here, and when others
@@ -14,7 +13,10 @@ export const createJournalNote = (known: KnownStores | undefined) => {
   const note = (member: string, meshId: string, isAlone: boolean): Promise<void> | undefined =>
     known?.note('journal', { member, meshId, voters: isAlone ? 'alone' : 'others' })
   return {
-    async first(member: string, { meshId, founders }: RaftMemberStart): Promise<void> {
+    async first(
+      member: string,
+      { meshId, founders }: { readonly meshId: string; readonly founders: readonly string[] | undefined },
+    ): Promise<void> {
       const before = known?.recorded().journal
       if (before?.member !== member || before.meshId !== meshId) await note(member, meshId, founders?.length === 1)
     },
