@@ -26,6 +26,7 @@ export const collections: Suite = {
 
   measure: async (start) => {
     const end = start('voter')
+    await end.ask('start', null, z.null(), LIMIT_MS)
     const filled = await end.ask('fill', { bytes: BYTES }, filledSchema, LIMIT_MS)
     const opened = await end.ask('reopen', null, openedSchema, LIMIT_MS)
     await end.stop()
