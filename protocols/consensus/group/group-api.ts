@@ -31,6 +31,8 @@ export interface StateMachine {
   apply(command: Uint8Array, at: { readonly index: number; readonly term: number }): unknown
   /** Settled before it is called again. */
   changes(): StateChanges
+  /** What `changes` would tell takes so much memory, about, bytes; absent: no more than the entries that it came from. */
+  changedBytes?(): number
   /** These take the place of everything. They are its to let go. */
   restore(saved: SavedRows): Promise<void>
   /** A snapshot as members send it to one another, in chunks of at most about 1 MiB. */

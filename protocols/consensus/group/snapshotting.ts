@@ -17,7 +17,7 @@ import type { GroupStorage, LogChange, SnapshotAt } from './group-storage.ts'
 
 /** What a leader may send: no voter fills this disk. */
 const MAX_SNAPSHOT_BYTES = 16 * 1024 * 1024 * 1024
-/** Of entries, after which one is taken: what has changed since the last one is in memory. */
+/** Of entries, or what they came to, after which one is taken: what has changed since the last one is in memory. */
 const EVERY_BYTES = 16 * 1024 * 1024
 /**
  * While somebody reads one, and for a while after, its entries stay in the log, so that whoever got it goes on from there; up
@@ -87,9 +87,14 @@ export class Snapshotting {
 
   #isTime(): boolean {
     const { raft, port, everyEntries, applied } = this.#deps
-    if (applied() - raft.status().baseIndex < everyEntries && this.#bytes < EVERY_BYTES) return false
+    if (applied() - raft.status().baseIndex < everyEntries && this.#waiting() < EVERY_BYTES) return false
     const isReadLately = this.#readers > 0 || port.clock.monotonic() - this.#readAt < READ_LATELY_MS
-    return !isReadLately || this.#bytes >= WAITING_BYTES
+    return !isReadLately || this.#waiting() >= WAITING_BYTES
+  }
+
+  /** Bytes that are in no snapshot: of the entries, or of what they came to. */
+  #waiting(): number {
+    return Math.max(this.#bytes, this.#deps.machine.changedBytes?.() ?? 0)
   }
 
   async #save(meta: SnapshotMeta): Promise<void> {
@@ -118,7 +123,7 @@ export class Snapshotting {
 
   /** Why nothing more is taken for now: too much is in no snapshot. */
   refusal(): ParleyError | undefined {
-    if (this.#bytes < BEHIND_BYTES) return undefined
+    if (this.#waiting() < BEHIND_BYTES) return undefined
     return new ParleyError('COM003', 'the disk has not caught up with what was decided', {
       hint: 'ask again a second later; where it stays so, the disk of the coordinator is too slow for what is decided',
       details: { reason: 'snapshot-behind', retryAfterMs: BEHIND_MS },

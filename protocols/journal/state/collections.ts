@@ -19,6 +19,7 @@ import {
   collectionKey,
   DROPPED,
   madeAt,
+  ROW_BYTES,
   rowKey,
   SharedRows,
   sizeOf,
@@ -57,7 +58,9 @@ export interface CollectionChanges {
 export class Collections {
   #live = new Map<string, Collection>()
   #changed: ChangedRows = new Map()
+  #changedBytes = 0
   #saving: ChangedRows | undefined
+  #savingBytes = 0
   /** Names of collections that were made, changed or dropped. */
   #named = new Set<string>()
   #dropped = new Set<string>()
@@ -139,8 +142,16 @@ export class Collections {
       this.#live.set(name, after)
       const changed = this.#changed.get(after.id) ?? new Map<string, string | undefined>()
       this.#changed.set(after.id, changed)
-      for (const [key, value] of rows) changed.set(key, value)
+      for (const [key, value] of rows) {
+        changed.set(key, value)
+        this.#changedBytes += ROW_BYTES + key.length + (value?.length ?? 0)
+      }
     }
+  }
+
+  /** Of what is in no snapshot, about. */
+  changedBytes(): number {
+    return this.#changedBytes + this.#savingBytes
   }
 
   #drop({ id }: Collection): void {
@@ -198,7 +209,9 @@ export class Collections {
     const on = this.#saved
     on?.use()
     this.#saving = saving
+    this.#savingBytes = this.#changedBytes
     this.#changed = new Map()
+    this.#changedBytes = 0
     this.#named = new Set()
     const collections = [...named].map((name) => [name, this.#live.get(name)] as const)
     /** All their rows are gone with this snapshot. */
@@ -233,7 +246,10 @@ export class Collections {
         // It was restored meanwhile.
         if (this.#saving !== saving) return saved?.release()
         this.#saving = undefined
+        const bytes = this.#savingBytes
+        this.#savingBytes = 0
         if (saved === undefined) {
+          this.#changedBytes += bytes
           this.#putBack(saving, named)
           return
         }
@@ -271,7 +287,9 @@ export class Collections {
       for (const one of live.values()) this.#account(one, 1)
       this.#dropped = dropped
       this.#changed = new Map()
+      this.#changedBytes = 0
       this.#saving = undefined
+      this.#savingBytes = 0
       this.#named = new Set()
       this.#read = new Map()
       this.#keep(saved)

@@ -206,6 +206,7 @@ export const createJournalMachine = (
       const names = commands.rowsOf(entries)
       return names.length === 0 ? undefined : collections.prepare(names)
     },
+    changedBytes: () => collections.changedBytes(),
     changes: () => takeChanges(records, sessions, { version, at: clockAt }),
     async restore(saved) {
       const [found, take] = await readOrRelease(
