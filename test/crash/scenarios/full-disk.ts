@@ -17,6 +17,21 @@ const BACK_MS = 15_000
 const ASK_MS = 2_000
 const ABOUT_ROOM = /room|space|full/i
 
+/** Of decisions that are larger than the room that a log has made ahead. */
+const ROOM_DECISIONS = 16
+const ROOM_BYTES = 60_000
+
+/** Uses up the room that logs have made ahead: until then a full disk is none for them. */
+const useRoom = async (mesh: Stage['mesh']): Promise<void> => {
+  for (let i = 0; i < ROOM_DECISIONS; i += 1) {
+    try {
+      await mesh.journal.put('full/room', `${i} ${'x'.repeat(ROOM_BYTES)}`, { timeoutMs: ASK_MS })
+    } catch {
+      return
+    }
+  }
+}
+
 interface Ready {
   readonly status: number
   readonly reasons: string
@@ -51,6 +66,7 @@ export const fullDisk =
 
     const from = performance.now()
     await disk.fill()
+    const using = useRoom(mesh)
     const next = await until(
       'another one coordinates',
       async () => {
@@ -60,6 +76,7 @@ export const fullDisk =
       STEP_DOWN_MS,
     )
     const otherMs = performance.now() - from
+    await using
     await load.probe()
     const actingOn = await until(
       `${node.name} acts no more`,
@@ -83,6 +100,7 @@ export const fullDisk =
     await node.kill()
     await node.start()
     await disk.fill()
+    await useRoom(mesh)
     const said = async () => ABOUT_ROOM.test((await readiness(node)).reasons)
     await until('it says that there is no room', said, STEP_DOWN_MS).catch(() =>
       violations.push('a start without room, and nothing is said of it'),
@@ -114,6 +132,7 @@ export const fullDiskAlone =
     const violations: string[] = []
     await load.probe()
     await disk.fill()
+    await useRoom(mesh)
     // What is on its way to the disk may be decided once there is room; what comes then is refused.
     await until('it has no room', async () => (await readiness(node)).status === 503, STEP_DOWN_MS)
     const { reasons } = await readiness(node)
