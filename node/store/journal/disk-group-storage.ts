@@ -65,7 +65,10 @@ export const openGroupStorage = async (
   let snapshots: SnapshotStore
   try {
     const pace = createPace(port?.clock.monotonic)
-    const onDamage = (): void => void noteDamage(disk, port?.log)
+    const onDamage = (what: string): void => {
+      port?.log.error('a snapshot of the journal is damaged', { what, hint: 'stop the node: parley store verify' })
+      void noteDamage(disk, port?.log)
+    }
     await refuseNotedDamage(disk, log.opened.snapshot)
     snapshots = await SnapshotStore.open(disk, { random, log: port?.log, pace, decode, onDamage }, log.opened.snapshot)
   } catch (error) {

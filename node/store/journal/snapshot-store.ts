@@ -129,6 +129,16 @@ export class SnapshotStore {
     )
   }
 
+  /** What was written of a snapshot that is none: the next one begins where this one did. */
+  async #abandon(set: TableSet): Promise<void> {
+    set.close()
+    if (this.#top?.set === set) {
+      this.#top = undefined
+      await this.#merging
+    }
+    await this.#letGo(set.manifest.runs)
+  }
+
   /** Tables that only this one had. */
   async #letGo(runs: readonly Run[]): Promise<void> {
     const needed = new Set(numbersOf(this.#top?.set.manifest.runs ?? []))
@@ -158,11 +168,11 @@ export class SnapshotStore {
       await writeSnapshotFile(this.#disk, this.#options.random, meta, runs)
       this.#know(meta, runs)
     } catch (error) {
-      if (on === undefined) for (const number of numbersOf(set.manifest.runs)) await this.#files.remove(number)
-      throw error
-    } finally {
       unpin()
+      await this.#abandon(set)
+      throw error
     }
+    unpin()
     if (on === undefined) return
     this.#top = { at: meta, set }
     this.#merge(set)
@@ -209,6 +219,7 @@ export class SnapshotStore {
     try {
       while (!this.#isClosed && (await set.merge()));
     } catch (error) {
+      if (isParleyError(error) && error.details.reason === 'closed') return
       if (this.#isClosed || this.#tellDamage(error)) return
       this.#options.log?.warn('tables of the journal could not be merged; that is tried again', { error })
     }

@@ -167,6 +167,13 @@ async function* cutRows(rows: AsyncIterable<StateRow>): AsyncGenerator<WireRow[]
   if (part.length > 0) yield part
 }
 
+const USABLE = /^[\x21-\x7e]{1,600}$/
+/** @throws TypeError for what no command can have written */
+const usable = (key: string): string => {
+  if (!USABLE.test(key)) throw new TypeError('this is no key of a journal')
+  return key
+}
+
 /** @throws STA003 `newer`; a SyntaxError or TypeError for what nobody encoded */
 export const decodeJournal = async function* (chunks: AsyncIterable<Uint8Array>): AsyncGenerator<StateRow> {
   let head: JournalHead | undefined
@@ -187,15 +194,15 @@ export const decodeJournal = async function* (chunks: AsyncIterable<Uint8Array>)
       rows?: WireRow[]
     }
     for (const [key, value] of rows) {
-      if (!isOfCollection(key)) throw new TypeError(`${key} is no row of a collection`)
-      yield { key, value: ENCODER.encode(value) }
+      if (!isOfCollection(key)) throw new TypeError('this is no row of a collection')
+      yield { key: usable(key), value: ENCODER.encode(value) }
     }
-    for (const record of records) yield { key: RECORDS + record.key, value: text(record) }
+    for (const record of records) yield { key: usable(RECORDS + record.key), value: text(record) }
     for (const { id, owner, acked, answers } of sessions) {
       const used = order.get(id) ?? BEFORE_ALL + order.size
       order.set(id, used)
-      yield { key: sessionKey(id), value: text({ id, owner, acked, used }) }
-      for (const [serial, answer] of answers) yield { key: answerKey(id, serial), value: text(answer) }
+      yield { key: usable(sessionKey(id)), value: text({ id, owner, acked, used }) }
+      for (const [serial, answer] of answers) yield { key: usable(answerKey(id, serial)), value: text(answer) }
     }
   }
   if (head === undefined) throw newer(undefined)

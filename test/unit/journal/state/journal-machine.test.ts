@@ -197,7 +197,14 @@ test('a snapshot of a newer format, or what is none, is refused', async () => {
   await assert.rejects(read(later), isNewer)
   await assert.rejects(read(), isNewer)
   await assert.rejects(read(bytes('nonsense')))
-  await assert.rejects(read(bytes('{"format":1,"version":1,"at":1}'), bytes('{"records":7}')))
+  const head = bytes('{"format":1,"version":1,"at":1}')
+  for (const bad of [
+    '{"records":7}',
+    '{"records":[{"key":"a\\u0100"}]}',
+    '{"rows":[["r/a","1"]]}',
+    '{"rows":[["v/\\n","1"]]}',
+  ])
+    await assert.rejects(read(head, bytes(bad)), bad)
   assert.equal(machine.version(), 0)
 })
 
