@@ -4,13 +4,14 @@
  * merged beside everything else; a merge counts from the next snapshot on.
  *
  * A table stays as long as a snapshot names it or somebody reads it. What a crash leaves is removed by the next opening.
- * State: the snapshots that there are, the tables that the next one is put on, the merge under way.
+ * State: the snapshots that there are, the tables that the next one is put on, the merge and the saving under way.
  */
 import type { SavedRows, SnapshotAt, StateChange, StateRow } from '../../../protocols/consensus/group/group-storage.ts'
 import type { SnapshotMeta } from '../../../protocols/consensus/raft/raft-messages.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { Log } from '../../../protocols/port.ts'
 import type { Disk } from '../files/disk.ts'
+import { storeError } from '../log/log-segments.ts'
 import { MemoryRows } from '../rows/memory-rows.ts'
 import { ROWS_FORMAT, type Run } from '../rows/row-manifest.ts'
 import { createPace, DEFAULT_BYTES, type Pace } from '../rows/row-options.ts'
@@ -49,6 +50,8 @@ interface KnownSnapshot {
   unpin(): void
 }
 
+type Changes = Iterable<StateChange> | AsyncIterable<StateChange>
+
 const isSame = (a: SnapshotAt | undefined, b: SnapshotAt): boolean => a?.index === b.index && a.term === b.term
 
 export class SnapshotStore {
@@ -62,6 +65,7 @@ export class SnapshotStore {
   /** The tables of the last one that was put on another, and which that was. */
   #top: { at: SnapshotAt; readonly set: TableSet } | undefined
   #merging: Promise<void> | undefined
+  readonly #saving = new Set<Promise<void>>()
   #isClosed = false
 
   private constructor(disk: Disk, options: SnapshotStoreOptions) {
@@ -152,12 +156,18 @@ export class SnapshotStore {
     return found
   }
 
-  /** As GroupStorage.saveSnapshot. */
-  async save(
-    meta: SnapshotMeta,
-    rows: Iterable<StateChange> | AsyncIterable<StateChange>,
-    on?: SnapshotAt,
-  ): Promise<void> {
+  /** As GroupStorage.saveSnapshot. @throws STA003 `closed` too */
+  async save(meta: SnapshotMeta, rows: Changes, on?: SnapshotAt): Promise<void> {
+    const saving = this.#save(meta, rows, on)
+    this.#saving.add(saving)
+    try {
+      await saving
+    } finally {
+      this.#saving.delete(saving)
+    }
+  }
+
+  async #save(meta: SnapshotMeta, rows: Changes, on: SnapshotAt | undefined): Promise<void> {
     const set = on === undefined ? this.#setOn([], meta.index) : await this.#topOn(on)
     let unpin = (): void => {}
     try {
@@ -193,7 +203,7 @@ export class SnapshotStore {
     return this.#top.set
   }
 
-  async #flush(set: TableSet, rows: Iterable<StateChange> | AsyncIterable<StateChange>, upTo: number): Promise<void> {
+  async #flush(set: TableSet, rows: Changes, upTo: number): Promise<void> {
     let memory = new MemoryRows()
     const end = async (): Promise<void> => {
       if (memory.size === 0) return
@@ -202,6 +212,7 @@ export class SnapshotStore {
       memory = new MemoryRows()
     }
     for await (const { key, value } of rows) {
+      if (this.#isClosed) throw storeError('closed', 'the journal is closed', 'open it again')
       memory.put(key, value)
       if (memory.bytes >= BATCH_BYTES) await end()
       else if (this.#pace.isDue()) await this.#pace.rest()
@@ -280,6 +291,7 @@ export class SnapshotStore {
   async close(): Promise<void> {
     this.#isClosed = true
     this.#top?.set.close()
+    await Promise.allSettled(this.#saving)
     await this.#merging
     await this.#tables.close()
   }

@@ -152,6 +152,7 @@ export class RaftDriver {
   close(): void {
     this.#stopped = true
     this.#appends.stop()
+    this.#snapshots.close()
     for (const { reject } of this.#asked.splice(0)) reject(unknownOutcome())
     this.#pending.end(unknownOutcome)
   }

@@ -6,7 +6,7 @@
  * State: the one that the state machine's changes are on top of, the one that is being saved, the one that waits to be
  * written down, the one that came and was not taken yet, the bytes of entries since, when one was read last.
  */
-import { ParleyError } from '../../errors.ts'
+import { ParleyError, stateError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { raftProtocol } from '../contract.ts'
 import { peerOf } from '../member-id.ts'
@@ -68,6 +68,7 @@ export class Snapshotting {
   #bytes = 0
   #readers = 0
   #readAt = Number.NEGATIVE_INFINITY
+  readonly #ended = new AbortController()
 
   constructor(deps: SnapshottingDeps) {
     this.#deps = deps
@@ -199,6 +200,7 @@ export class Snapshotting {
       if (!enqueue({ type: 'message', from, message })) this.#incoming = undefined
     } catch (error) {
       this.#incoming = undefined
+      if (this.#ended.signal.aborted) return
       port.log.warn('a snapshot of the coordinator group did not arrive', { peer: from, error })
       await port
         .to(peerOf(from), raftProtocol)
@@ -213,11 +215,17 @@ export class Snapshotting {
   async *#fetch(from: string, { index, term }: SnapshotAt): AsyncGenerator<Uint8Array> {
     const { port, group } = this.#deps
     let size = 0
-    for await (const chunk of port.to(peerOf(from), raftProtocol).fetch({ group, index, term })) {
+    const { signal } = this.#ended
+    for await (const chunk of port.to(peerOf(from), raftProtocol).fetch({ group, index, term }, { signal })) {
       size += chunk.length
       if (size > MAX_SNAPSHOT_BYTES) throw new Error(`a snapshot above ${MAX_SNAPSHOT_BYTES} bytes`)
       yield chunk
     }
+  }
+
+  /** Nothing is fetched any more. */
+  close(): void {
+    this.#ended.abort(stateError('closed', 'this member has stopped', 'start it again'))
   }
 
   /** The core saw these. */

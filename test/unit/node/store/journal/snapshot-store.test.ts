@@ -240,6 +240,25 @@ test('a source that fails leaves nothing of it', async () => {
   await store.close()
 })
 
+test('closing waits for what is being saved, which ends soon and leaves nothing', async () => {
+  const disk = createFaultyDisk()
+  const store = await open(disk)
+  await store.save(at(1), many(0, 10))
+  const before = await disk.list()
+  async function* slow() {
+    for (let i = 0; ; i += 1) {
+      yield put(`r/${i}`, 'x')
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+  const saving = failureOf(store.save(at(2), slow(), at(1)))
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  await store.close()
+  const error = await saving
+  assert.ok(isParleyError(error, 'STA003') && error.details.reason === 'closed')
+  assert.deepEqual(await disk.list(), before)
+})
+
 test('damage that is found while rows are read is told', async () => {
   const disk = createFaultyDisk()
   const store = await open(disk)
