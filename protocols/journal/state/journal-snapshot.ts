@@ -132,36 +132,31 @@ const chunkOf = (name: string, values: readonly Uint8Array[]): Uint8Array =>
 
 export const encodeJournal = async function* (saved: SavedRows): AsyncGenerator<Uint8Array> {
   yield text(headOf(await saved.get(HEAD)))
-  let part: Uint8Array[] = []
-  let size = 0
-  for await (const { value } of saved.rows(RECORDS)) {
-    if (part.length > 0 && size + value.length > CHUNK_BYTES) {
-      yield chunkOf('records', part)
-      part = []
-      size = 0
-    }
-    part.push(value)
-    size += value.length
-  }
-  if (part.length > 0) yield chunkOf('records', part)
+  for await (const part of partsOf(saved.rows(RECORDS)))
+    yield chunkOf(
+      'records',
+      part.map(({ value }) => value),
+    )
   for (const sessions of cut(pieces(await readSessions(saved)), lengthOf)) yield text({ sessions })
-  for await (const part of cutRows(collectionRows(saved))) yield text({ rows: part })
+  for await (const part of partsOf(collectionRows(saved)))
+    yield text({ rows: part.map(({ key, value }): WireRow => [key, DECODER.decode(value)]) })
 }
 
 /** A row as it travels: its key and its value, which is JSON, as texts. */
 type WireRow = readonly [key: string, value: string]
 
-async function* cutRows(rows: AsyncIterable<StateRow>): AsyncGenerator<WireRow[]> {
-  let part: WireRow[] = []
+/** Rows that make one chunk. */
+async function* partsOf(rows: AsyncIterable<StateRow>): AsyncGenerator<StateRow[]> {
+  let part: StateRow[] = []
   let size = 0
-  for await (const { key, value } of rows) {
-    const length = FRAME_BYTES + key.length + value.length
+  for await (const row of rows) {
+    const length = FRAME_BYTES + row.key.length + row.value.length
     if (part.length > 0 && size + length > CHUNK_BYTES) {
       yield part
       part = []
       size = 0
     }
-    part.push([key, DECODER.decode(value)])
+    part.push(row)
     size += length
   }
   if (part.length > 0) yield part
