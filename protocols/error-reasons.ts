@@ -70,6 +70,8 @@ export const ERROR_REASONS = {
     'journal-full': true,
     /** The peer, or the part, holds its share of the journal. */
     'journal-share': true,
+    /** The disk of the coordinator has not caught up with what was decided. */
+    'snapshot-behind': true,
   },
   SEC001: {
     /** No membership token was shown. */

@@ -89,8 +89,11 @@ const kept = (value: Uint8Array | undefined): KeptValue => {
   return LATIN1.latin1Slice.call(value)
 }
 
-const given = (value: KeptValue): Uint8Array | undefined =>
-  typeof value === 'string' ? Buffer.from(value, 'latin1') : value
+const given = (value: KeptValue): Uint8Array | undefined => {
+  if (typeof value !== 'string') return value
+  const { buffer, byteOffset, length } = Buffer.from(value, 'latin1')
+  return new Uint8Array(buffer, byteOffset, length)
+}
 
 export class MemoryRows {
   readonly #rows = new Map<string, KeptValue>()
