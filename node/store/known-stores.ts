@@ -103,7 +103,7 @@ const IS_THERE: Record<KnownPart, (names: readonly string[], folder: string) => 
   // `db`, and a `mark` beside it, are those of earlier versions.
   messages: async (names, folder) =>
     names.includes(LEVEL_FOLDER) || names.some(isOfLog) || (await namesIn(join(folder, ROWS_FOLDER))).some(isOfLog),
-  fences: async (names) => names.includes(FENCE_FILE),
+  fences: async (names) => names.includes(FENCE_FILE) || names.some(isOfLog),
 }
 const FOLDERS: Record<KnownPart, string> = {
   journal: JOURNAL_FOLDER,

@@ -79,9 +79,9 @@ const messages = async (dataDir: string): Promise<Finding> => {
 
 const fences = async (dataDir: string): Promise<Finding> => {
   const name = 'fences'
-  const { problem, table, header } = await readFences(lookIntoFolder(join(dataDir, FENCE_FOLDER)))
+  const { problem, table, segments } = await readFences(lookIntoFolder(join(dataDir, FENCE_FOLDER)))
   if (problem !== undefined) return fail(name, problem.message, problem.hint ?? VERIFY)
-  return ok(name, header === undefined ? 'there are none yet' : `whole, of ${table.scopes.size} scopes`)
+  return ok(name, segments.length === 0 ? 'there are none yet' : `whole, of ${table.scopes.size} scopes`)
 }
 
 const LOOKS = { journal, messages, fences }

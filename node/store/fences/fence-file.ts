@@ -1,129 +1,108 @@
 /**
- * The file of fences as it lies on the disk: read as far as it is good, with what is wrong behind that. Changes nothing,
- * keeps no state.
+ * The log of fences as it lies on the disk: read as far as it is good, with what is wrong behind that. Changes nothing, keeps no
+ * state.
  *
- * It has the form of a log's file (frames.ts), a mark beside it says how far it was durable (log-marker.ts), and an empty list,
- * the seal, stands behind the last line while nothing is written. Each time that it is written anew its sequence number
- * grows, so that the mark of the file before says nothing of this one. A fence that was answered and is gone is damage, a
- * torn frame behind the mark is what a crash leaves: nobody was let through for it. Files of versions before this form have
- * no mark, and nobody misses what is gone from their end.
+ * Its records (append-log.ts) are lists of lines in JSON; a new segment begins with all that is known. Versions before had one
+ * file of the same form under another name, `fences.log`, with the number that it would have as a segment in its header: so
+ * it becomes one by its name. A fence that was answered and is gone is damage, a torn frame behind the mark is what a crash
+ * leaves: nobody was let through for it.
  */
 import type { ParleyError } from '../../../protocols/errors.ts'
 import { type Fence, NO_FENCE } from '../../../protocols/journal/fencing/fence.ts'
 import { systemCode } from '../../platform/private-file.ts'
 import type { Disk } from '../files/disk.ts'
-import { decodeHeader, LOG_FORMAT, LOG_HEADER_BYTES, type LogFileHeader, readFrames } from '../log/log-frames.ts'
-import { missingByMarker, type ReadLogMarker, readLogMarker } from '../log/log-marker.ts'
-import { hex, storeError } from '../log/log-segments.ts'
+import { decodeHeader, LOG_HEADER_BYTES } from '../log/log-frames.ts'
+import { type LogReader, type LogSegments, readSegments, segmentName, storeError } from '../log/log-segments.ts'
 
+/** Of earlier versions. */
 export const FENCE_FILE = 'fences.log'
 
 export type FenceLine = readonly [scope: string, term: number, index: number, floorTerm: number, floorIndex: number]
 
 /** The highest fence of each scope, the one that was used last at the end, and the floor under those that were forgotten. */
-export interface FenceTable {
-  readonly scopes: Map<string, Fence>
-  floor: Fence
+export class FenceTable {
+  readonly scopes = new Map<string, Fence>()
+  floor: Fence = NO_FENCE
+  /** That were applied; a list without any counts as one. */
+  lines = 0
+
+  apply([scope, term, index, floorTerm, floorIndex]: FenceLine): void {
+    this.scopes.delete(scope)
+    if (scope !== '') this.scopes.set(scope, { term, index })
+    this.floor = { term: floorTerm, index: floorIndex }
+  }
+
+  get isEmpty(): boolean {
+    return this.scopes.size === 0 && this.floor === NO_FENCE
+  }
+
+  /** All of it, as one record. */
+  record(): Uint8Array {
+    const { term, index } = this.floor
+    const lines = [...this.scopes].map(([scope, fence]): FenceLine => [scope, fence.term, fence.index, term, index])
+    return encodeLines(lines.length > 0 ? lines : [['', 0, 0, term, index]])
+  }
 }
 
-export const applyLine = (table: FenceTable, [scope, term, index, floorTerm, floorIndex]: FenceLine): void => {
-  table.scopes.delete(scope)
-  if (scope !== '') table.scopes.set(scope, { term, index })
-  table.floor = { term: floorTerm, index: floorIndex }
-}
+export const encodeLines = (lines: readonly FenceLine[]): Uint8Array => new TextEncoder().encode(JSON.stringify(lines))
 
-/** All of it. */
-export const linesOf = ({ scopes, floor }: FenceTable): FenceLine[] => {
-  const lines = [...scopes].map(([scope, { term, index }]): FenceLine => [scope, term, index, floor.term, floor.index])
-  return lines.length > 0 ? lines : [['', 0, 0, floor.term, floor.index]]
-}
+/** What errors of a log begin with. */
+const OF_LOG = 'the log is damaged: '
 
-export interface ReadFences {
-  /** Of the good part. */
-  readonly table: FenceTable
-  /** In the file; a seal counts as one. */
-  readonly lines: number
-  /** Undefined: there is no file, or its header is damaged. */
-  readonly header: LogFileHeader | undefined
-  readonly end: number
-  /** Checksum of the last frame. */
-  readonly crc: number
-  /** Bytes behind `end` that are no frame. */
-  readonly torn: number
-  readonly isSealed: boolean
-  readonly mark: ReadLogMarker
-  /** STA003 with `details.reason` `damaged` or `newer`. */
-  readonly problem: ParleyError | undefined
-}
+/** Fills a table. */
+export const readerOf = (table: FenceTable): LogReader => ({
+  apply(payload) {
+    // What has a right checksum was written by this node.
+    const lines = JSON.parse(new TextDecoder().decode(payload)) as FenceLine[]
+    for (const line of lines) table.apply(line)
+    table.lines += Math.max(1, lines.length)
+    return 0
+  },
+  covered: () => 0,
+  missing: () => undefined,
+})
 
-const damaged = (what: string, cause?: unknown): ParleyError =>
+export const damagedFences = (what: string, cause?: unknown): ParleyError =>
   storeError(
     'damaged',
-    `${FENCE_FILE} is damaged: it ${what}`,
+    `the fences are damaged: ${what}`,
     'put the folder back from a backup; or parley store accept-loss, which keeps what is good: an old effect of a ' +
       'coordinator that was replaced may be let through then',
     cause,
   )
-const newer = (what: string): ParleyError =>
-  storeError('newer', `${what} was written by a later version`, 'start the version that wrote it, or a later one')
 
-const readBytes = async (disk: Pick<Disk, 'read'>): Promise<Uint8Array | undefined> => {
+/** What the file of an earlier version is called as a segment; undefined: there is none. @throws STA003 `damaged` */
+export const earlierSegment = async (disk: Pick<Disk, 'read'>): Promise<string | undefined> => {
   try {
-    return await disk.read(FENCE_FILE)
+    const header = decodeHeader((await disk.read(FENCE_FILE)).subarray(0, LOG_HEADER_BYTES))
+    if (header === undefined) throw damagedFences(`${FENCE_FILE} has no header`)
+    return segmentName(header.sequence)
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined
     throw error
   }
 }
 
-const noFile = { lines: 0, header: undefined, end: LOG_HEADER_BYTES, crc: 0, torn: 0, isSealed: true }
+/** With the file of an earlier version as the segment that it is. */
+const withEarlier = (disk: Disk, name: string): Disk => ({
+  ...disk,
+  list: async () => (await disk.list()).map((one) => (one === FENCE_FILE ? name : one)),
+  read: (one) => disk.read(one === name ? FENCE_FILE : one),
+})
 
-/** @throws what the disk says */
-export const readFences = async (disk: Pick<Disk, 'read'>): Promise<ReadFences> => {
-  const mark = await readLogMarker(disk)
-  const bytes = await readBytes(disk)
-  const table: FenceTable = { scopes: new Map(), floor: NO_FENCE }
-  const header = bytes && decodeHeader(bytes)
-  if (mark.kind === 'newer') return { ...noFile, table, header, mark, problem: newer('the mark of the fences') }
-  if (bytes === undefined || header === undefined) {
-    const none = { id: undefined, firstSequence: 0, lastSequence: 0, end: 0, crcAtMark: undefined, wasMarked: false }
-    // A mark beside it that is damaged says nothing of a file that may never have been.
-    const missed = mark.kind === 'damaged' ? undefined : missingByMarker(mark, none, LOG_HEADER_BYTES)
-    const what = bytes !== undefined ? 'has no header' : missed && 'is gone, and was on the disk'
-    return { ...noFile, table, header, mark, problem: what === undefined ? undefined : damaged(what) }
-  }
-  if (header.format > LOG_FORMAT) return { ...noFile, table, header, mark, problem: newer(FENCE_FILE) }
-  const { sequence } = header
-  const asked = mark.kind === 'whole' && mark.value.sequence === sequence ? mark.value.end : undefined
-  const { payloads, end, crc, fault, crcAt: crcAtMark } = readFrames(bytes, header, asked)
-  let [lines, isSealed, wasMarked] = [0, false, header.marked === true]
-  const judge = (): ParleyError | undefined => {
-    // The first frame was there before the file had its name: no write to come can have torn it.
-    if (fault === 'damaged' || payloads.length === 0) return damaged(`is bad at byte ${end}`)
-    const good = {
-      id: hex(header.storageId),
-      firstSequence: sequence,
-      lastSequence: sequence,
-      end,
-      crcAtMark,
-      wasMarked,
-    }
-    const missed = missingByMarker(mark, good, LOG_HEADER_BYTES)
-    return missed === undefined ? undefined : damaged(missed)
-  }
-  let problem: ParleyError | undefined
-  try {
-    for (const payload of payloads) {
-      // What has a right checksum was written by this node.
-      const some = JSON.parse(new TextDecoder().decode(payload)) as FenceLine[]
-      for (const line of some) applyLine(table, line)
-      isSealed = some.length === 0
-      wasMarked ||= isSealed
-      lines += Math.max(1, some.length)
-    }
-    problem = judge()
-  } catch (error) {
-    problem = damaged('has a line that does not fit', error)
-  }
-  return { table, lines, header, end, crc, torn: bytes.length - end, isSealed, mark, problem }
+export interface ReadFences extends LogSegments {
+  /** Of the good part. */
+  readonly table: FenceTable
+}
+
+/** `problem` of what is read: STA003 with `details.reason` `damaged` or `newer`. @throws what the disk says */
+export const readFences = async (disk: Disk): Promise<ReadFences> => {
+  const table = new FenceTable()
+  const reader = readerOf(table)
+  const name = await earlierSegment(disk).catch((error: ParleyError) => error)
+  if (typeof name === 'object') return { ...(await readSegments(disk, reader)), table, problem: name }
+  const found = await readSegments(name === undefined ? disk : withEarlier(disk, name), reader)
+  const { problem } = found
+  const isDamage = problem?.details.reason === 'damaged'
+  return { ...found, table, problem: isDamage ? damagedFences(problem.message.replace(OF_LOG, ''), problem) : problem }
 }

@@ -20,7 +20,7 @@ import type { Disk } from '../files/disk.ts'
 import { storeError } from '../log/log-segments.ts'
 import { keepablePart, wholeSnapshots } from './journal-repair.ts'
 import { configurationOf, type JournalSurvey, surveyJournal } from './journal-survey.ts'
-import { finishReplacing, newStorageId, putAside, type RandomBytes, replaceLog } from './replace-log.ts'
+import { finishReplacing, newStorageId, payloadsOf, putAside, type RandomBytes, replaceLog } from './replace-log.ts'
 import { brokenSnapshotFiles } from './snapshot-survey.ts'
 
 export const LOSS_FILE = 'lost.json'
@@ -148,7 +148,7 @@ export const rejoinAfterLoss = async (
   await writeLossNote(disk, note)
   const renewed = { ...left, hardState: { ...left.hardState, votedFor: undefined } }
   const broken = brokenSnapshotFiles(found.snapshots)
-  const aside = await replaceLog(disk, random, renewed, newStorageId(random), '.damaged')
+  const aside = await replaceLog(disk, random, payloadsOf(renewed), newStorageId(random), '.damaged')
   aside.push(...(await putAside(disk, broken, '.damaged')))
   return { kind: 'renewed', ...note, aside }
 }

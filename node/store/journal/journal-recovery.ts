@@ -29,7 +29,7 @@ import { emptyLog } from '../log/log-items.ts'
 import { hex, storeError } from '../log/log-segments.ts'
 import { createFoundingFile, FOUNDING_FILE } from './founding-file.ts'
 import { type JournalSurvey, surveyJournal } from './journal-survey.ts'
-import { copyAside, newStorageId, putAside, type RandomBytes, replaceLog } from './replace-log.ts'
+import { copyAside, newStorageId, payloadsOf, putAside, type RandomBytes, replaceLog } from './replace-log.ts'
 import { snapshotFiles } from './snapshot-survey.ts'
 
 /** Elections that the abandoned voters may have held since this node was with them: far more than any do. */
@@ -109,7 +109,7 @@ export const recoverJournal = async (disk: Disk, random: RandomBytes, peer: stri
   const recovered = { before: meshIdOfJournal(before) ?? '', member, nonce: hex(random(NONCE_BYTES)) }
   const meshId = recoveredMeshId(sha256, recovered)
   const aside = await saveMesh(disk, before, member, meshId, recovered)
-  aside.push(...(await replaceLog(disk, random, onlyVoter(before, member), storageId, '.abandoned')))
+  aside.push(...(await replaceLog(disk, random, payloadsOf(onlyVoter(before, member)), storageId, '.abandoned')))
   return { before, after: await surveyJournal(disk), meshId, member, aside }
 }
 
@@ -129,7 +129,7 @@ export const adoptMesh = async (
     throw storeError('same', `this node is of the mesh ${meshId} already`, 'start it, and have it join that mesh')
   const storageId = newStorageId(random)
   const member = memberIdOf(peer, hex(storageId))
-  const aside = await replaceLog(disk, random, emptyLog(), storageId, '.abandoned')
+  const aside = await replaceLog(disk, random, payloadsOf(emptyLog()), storageId, '.abandoned')
   aside.push(...(await putAside(disk, await snapshotFiles(disk), '.abandoned')))
   aside.push(...(await saveMesh(disk, before, member, meshId)))
   return { before, after: await surveyJournal(disk), meshId, member, aside }

@@ -22,7 +22,15 @@ import { hex, storeError } from '../log/log-segments.ts'
 import { readRaftLog } from '../log/log-store.ts'
 import { createFoundingFile, FOUNDING_FILE } from './founding-file.ts'
 import { type JournalSurvey, surveyJournal } from './journal-survey.ts'
-import { copyAside, finishReplacing, newStorageId, putAside, type RandomBytes, replaceLog } from './replace-log.ts'
+import {
+  copyAside,
+  finishReplacing,
+  newStorageId,
+  payloadsOf,
+  putAside,
+  type RandomBytes,
+  replaceLog,
+} from './replace-log.ts'
 import { brokenSnapshotFiles } from './snapshot-survey.ts'
 
 export interface LogVerification {
@@ -108,7 +116,7 @@ const mend = async (disk: Disk, random: RandomBytes, before: JournalSurvey, isOf
   if (needsLog(now)) {
     const kept = keepablePart(now.log.state, wholeSnapshots(now))
     const broken = brokenSnapshotFiles(now.snapshots)
-    aside.push(...(await replaceLog(disk, random, kept, newStorageId(random), '.damaged')))
+    aside.push(...(await replaceLog(disk, random, payloadsOf(kept), newStorageId(random), '.damaged')))
     aside.push(...(await putAside(disk, broken, '.damaged')))
     now = await surveyJournal(disk, isOfMesh)
   }

@@ -72,7 +72,7 @@ export const copyAside = async (disk: Disk, name: string, suffix: AsideSuffix): 
  * What a log of this content is written as: term and base first, then entries, some megabytes in each frame. The term again
  * at the end, so that damage to the entries has a good frame behind it and is no torn tail.
  */
-const payloadsOf = function* ({ hardState, snapshot: meta, entries }: LogState): Generator<Uint8Array> {
+export const payloadsOf = function* ({ hardState, snapshot: meta, entries }: LogState): Generator<Uint8Array> {
   yield encodeChanges([{ hardState, base: meta && { meta, keeps: false } }])
   let part: LogState['entries'] = []
   let bytes = 0
@@ -94,7 +94,7 @@ const write = async (
   sequence: number,
   storageId: Uint8Array,
   random: RandomBytes,
-  to: LogState,
+  payloads: Iterable<Uint8Array>,
 ) => {
   const salt = random(SALT_BYTES)
   const file = await disk.create(name)
@@ -103,7 +103,7 @@ const write = async (
     await file.write(header, 0)
     let at = header.length
     let previous = 0
-    for (const payload of payloadsOf(to)) {
+    for (const payload of payloads) {
       const { bytes, crc } = encodeFrame(salt, previous, payload)
       await file.write(bytes, at)
       at += bytes.length
@@ -126,6 +126,7 @@ const markAll = async (disk: Disk, name: string): Promise<void> => {
 }
 
 /**
+ * @param payloads of the new log, in their order
  * @param storageId of the new log; another one than the old log's
  * @returns what the old files are called now
  * @throws what the disk says; up to the rename nothing has changed then
@@ -133,7 +134,7 @@ const markAll = async (disk: Disk, name: string): Promise<void> => {
 export const replaceLog = async (
   disk: Disk,
   random: RandomBytes,
-  to: LogState,
+  payloads: Iterable<Uint8Array>,
   storageId: Uint8Array,
   suffix: AsideSuffix,
 ): Promise<string[]> => {
@@ -143,7 +144,7 @@ export const replaceLog = async (
   const part = `${name}.part`
   await disk.remove(part)
   try {
-    await write(disk, part, sequence, storageId, random, to)
+    await write(disk, part, sequence, storageId, random, payloads)
   } catch (error) {
     await disk.remove(part).catch(() => {})
     throw error

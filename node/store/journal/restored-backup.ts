@@ -18,7 +18,7 @@ import { type CopyVerdict, detectCopy, recordFileIdentity } from '../files/copy-
 import type { Disk } from '../files/disk.ts'
 import { hex, storeError } from '../log/log-segments.ts'
 import { type JournalSurvey, surveyJournal } from './journal-survey.ts'
-import { finishReplacing, newStorageId, type RandomBytes, replaceLog } from './replace-log.ts'
+import { finishReplacing, newStorageId, payloadsOf, type RandomBytes, replaceLog } from './replace-log.ts'
 
 /** `empty`: there is no log. `kept`: this node is the only voter, and alone. */
 export type RestoredBackup =
@@ -69,7 +69,7 @@ export const renewRestoredJournal = async (
     const storageId = newStorageId(random)
     const { hardState, ...log } = found.log.state
     const renewed = { ...log, hardState: { ...hardState, votedFor: undefined } }
-    aside.push(...(await replaceLog(disk, random, renewed, storageId, '.abandoned')))
+    aside.push(...(await replaceLog(disk, random, payloadsOf(renewed), storageId, '.abandoned')))
     return { kind: 'renewed', was, member: memberIdOf(peer, hex(storageId)), aside }
   } catch (error) {
     throw failed(error)

@@ -34,7 +34,7 @@ const ALL: All = {
 const FILES = {
   journal: 'journal/0000000000000001.log',
   messages: 'messages/rows/mark',
-  fences: 'fences/fences.log',
+  fences: 'fences/0000000000000001.log',
 } as const
 
 const log = { debug() {}, info() {}, warn() {}, error() {} }

@@ -11,6 +11,7 @@ import {
 } from '../../../../../node/store/fences/fence-store.ts'
 import { encodeFrame, encodeHeader, LOG_HEADER_BYTES } from '../../../../../node/store/log/log-frames.ts'
 import { LOG_MARKER_FILE } from '../../../../../node/store/log/log-marker.ts'
+import { segmentName } from '../../../../../node/store/log/log-segments.ts'
 import { createFaultyDisk, type FaultyDisk } from '../../../../../node/testing/virtual/faulty-disk.ts'
 import { createRandom } from '../../../../../node/testing/virtual/virtual-time.ts'
 import { isParleyError } from '../../../../../protocols/errors.ts'
@@ -26,6 +27,14 @@ const open = async (disk: FaultyDisk, options: FenceStoreOptions = {}) => {
   const store = createFenceStore(disk.mount(), random, options)
   return { fences: await createFenceGuard(store), close: () => store.close() }
 }
+/** What is appended to. */
+const LOG = segmentName(1)
+const logIn = async (disk: Pick<FaultyDisk, 'list'>): Promise<string> =>
+  (await disk.list())
+    .filter((name) => /^\d{16}\.log$/.test(name))
+    .sort()
+    .at(-1) ?? ''
+
 const reasonOf = async (disk: FaultyDisk): Promise<unknown> => {
   const error = await failureOf(open(disk))
   return isParleyError(error, 'STA003') ? error.details.reason : `${error}`
@@ -69,13 +78,13 @@ describe('whatever happens to the last 4 KiB, no fence that was let through is l
   for (const end of ['closed', 'killed'] as const)
     test(`${end}: each byte flipped, zeroed, zeroed to the end, and the file cut there`, async () => {
       const image = await written(end)
-      const whole = image.get(FENCE_FILE) ?? new Uint8Array()
+      const whole = image.get(LOG) ?? new Uint8Array()
       assert.ok(whole.length > TAIL)
       assert.equal(await isRefused(image, 'as it was'), false)
       let [refused, harmless] = [0, 0]
       for (let at = whole.length - TAIL; at < whole.length; at += 1)
         for (const [what, bytes] of damagedEnd(whole, at))
-          if (await isRefused(new Map(image).set(FENCE_FILE, bytes), what)) refused += 1
+          if (await isRefused(new Map(image).set(LOG, bytes), what)) refused += 1
           else harmless += 1
       assert.ok(refused > 3 * TAIL - 200 && harmless > 0, `${refused} refused, ${harmless} harmless`)
     })
@@ -83,7 +92,7 @@ describe('whatever happens to the last 4 KiB, no fence that was let through is l
   test('the file is gone, or its mark is, or it is an older version of itself', async () => {
     for (const end of ['closed', 'killed'] as const) {
       const image = await written(end)
-      for (const name of [FENCE_FILE, LOG_MARKER_FILE]) {
+      for (const name of [LOG, LOG_MARKER_FILE]) {
         const without = new Map(image)
         without.delete(name)
         assert.ok(await isRefused(without, `${name} is gone`))
@@ -93,21 +102,21 @@ describe('whatever happens to the last 4 KiB, no fence that was let through is l
     const disk = createFaultyDisk()
     const { fences, close } = await open(disk)
     for (let i = 1; i <= 4_000; i += 1) await fences.accept('a', { term: 1, index: i })
-    const older = await disk.read(FENCE_FILE)
+    const older = await disk.read(LOG)
     // Long enough that it is written anew meanwhile.
     for (let i = 4_001; i <= 5_000; i += 1) await fences.accept('a', { term: 1, index: i })
     await close()
     const image = await imageOf(disk)
-    assert.ok((image.get(FENCE_FILE)?.length ?? 0) < older.length)
-    assert.match((await readFences(readable(image.set(FENCE_FILE, older)))).problem?.message ?? '', /there was a file/)
+    assert.ok((image.get(LOG)?.length ?? 0) < older.length)
+    assert.match((await readFences(readable(image.set(LOG, older)))).problem?.message ?? '', /does not follow/)
   })
 })
 
 test('a frame that nobody was let through for is cut off, and what comes next stands behind what is good', async () => {
   const image = await written('killed')
-  const bytes = image.get(FENCE_FILE) ?? new Uint8Array()
+  const bytes = image.get(LOG) ?? new Uint8Array()
   for (const torn of [Buffer.alloc(40), random(3), random(200)]) {
-    const disk = await diskOf(new Map(image).set(FENCE_FILE, Buffer.concat([bytes, torn])))
+    const disk = await diskOf(new Map(image).set(LOG, Buffer.concat([bytes, torn])))
     const { fences, close } = await open(disk)
     assert.deepEqual(fences.highest('a'), { term: 1, index: WRITES })
     await fences.accept('a', { term: 2, index: 1 })
@@ -141,8 +150,8 @@ test('power cuts at any time, damage of what was at rest: refused, or all that w
     const { fences, close } = await open(disk)
     await fences.accept('a', { term: 2, index: 1 })
     await close()
-    const size = disk.size(FENCE_FILE)
-    disk.flip(FENCE_FILE, Math.floor(chance() * size))
+    const size = disk.size(LOG)
+    disk.flip(LOG, Math.floor(chance() * size))
     const found = await readFences(disk)
     if (found.problem === undefined)
       assert.deepEqual(found.table.scopes.get('a'), { term: 2, index: 1 }, `seed ${seed}`)
@@ -169,18 +178,25 @@ test('a file of an older version is taken over, and its end is missed from then 
   assert.deepEqual(fences.highest('a'), { term: 1, index: 3 })
   await close()
   const image = await imageOf(disk)
-  const bytes = image.get(FENCE_FILE) ?? new Uint8Array()
-  const cut = await readFences(readable(new Map(image).set(FENCE_FILE, bytes.slice(0, LOG_HEADER_BYTES))))
+  const name = await logIn(disk)
+  assert.deepEqual([name, (await disk.list()).includes(FENCE_FILE)], [segmentName(0), false])
+  const bytes = image.get(name) ?? new Uint8Array()
+  const cut = await readFences(readable(new Map(image).set(name, bytes.slice(0, LOG_HEADER_BYTES))))
   assert.equal(cut.problem?.details.reason, 'damaged')
-  // It wrote a file of its own again, and left the mark as it was.
-  const back = await open(await diskOf(image.set(FENCE_FILE, oldFile([4, 5]))))
-  assert.deepEqual(back.fences.highest('a'), { term: 1, index: 5 })
 })
 
-test('an older version reads what this one writes: a seal is a list without lines', async () => {
-  const image = await written('closed')
-  const bytes = image.get(FENCE_FILE) ?? new Uint8Array()
-  assert.ok(Buffer.from(bytes.slice(-24)).toString('latin1').includes('[]'))
+test('a file of an older version that is damaged is refused as it is; what is good of it is kept where that is accepted', async () => {
+  for (const [bytes, kept, aside] of [
+    [oldFile([1, 2, 3]).map((byte, at) => (at === 70 ? byte ^ 1 : byte)), undefined, FENCE_FILE],
+    [oldFile([1, 2, 3]).map((byte, at) => (at === 110 ? byte ^ 1 : byte)), 1, segmentName(0)],
+    [new Uint8Array(80).fill(7), undefined, FENCE_FILE],
+  ] as const) {
+    const disk = await diskOf(new Map([[FENCE_FILE, bytes]]))
+    assert.equal(await reasonOf(disk), 'damaged')
+    assert.deepEqual(await disk.list(), [FENCE_FILE])
+    assert.deepEqual(await acceptFenceLoss(disk, random), [`${aside}.damaged`])
+    assert.equal((await open(disk)).fences.highest('a')?.index, kept)
+  }
 })
 
 test('without room the file is opened as it is, and taken over with the next fence that has room', async () => {
@@ -205,7 +221,7 @@ test('a disk that says nothing of a sync costs that fence, and the next one make
   await assert.rejects(fences.accept('a', { term: 1, index: 2 }), { details: { reason: 'disk-failed' } })
   await fences.accept('a', { term: 1, index: 3 })
   await close()
-  assert.equal((await readFences(disk)).header?.sequence, 2)
+  assert.equal(await logIn(disk), segmentName(2))
   await assert.rejects(fences.accept('a', { term: 1, index: 4 }), { code: 'STA003' })
 })
 
@@ -216,27 +232,27 @@ test('the seal stands behind the last fence once nothing was written for a while
   await fences.accept('a', { term: 1, index: 1 })
   await fences.accept('a', { term: 1, index: 2 })
   await turn()
-  const before = disk.size(FENCE_FILE)
+  const before = disk.size(LOG)
   for (let i = 0; i < 3; i += 1) {
     timers.runOut()
     await turn()
   }
-  assert.equal(disk.size(FENCE_FILE), before + 24)
+  assert.equal(disk.size(LOG), before + 16)
   assert.equal((await readFences(disk)).isSealed, true)
   await close()
-  assert.equal(disk.size(FENCE_FILE), before + 24)
+  assert.equal(disk.size(LOG), before + 16)
 })
 
 test('a loss that is accepted goes on with what is good of it, and keeps a copy', async () => {
   const image = await written('closed')
-  const bytes = image.get(FENCE_FILE) ?? new Uint8Array()
-  const disk = await diskOf(image.set(FENCE_FILE, bytes.slice(0, -400)))
+  const bytes = image.get(LOG) ?? new Uint8Array()
+  const disk = await diskOf(image.set(LOG, bytes.slice(0, -400)))
   assert.equal(await reasonOf(disk), 'damaged')
-  assert.deepEqual(await acceptFenceLoss(disk, random), [`${FENCE_FILE}.damaged`, `${LOG_MARKER_FILE}.damaged`])
+  assert.deepEqual(await acceptFenceLoss(disk, random), [`${LOG}.damaged`])
   const { fences } = await open(disk)
   assert.ok((fences.highest('a')?.index ?? 0) > WRITES - 20)
   assert.deepEqual(await acceptFenceLoss(disk, random), [])
-  disk.flip(FENCE_FILE, 20)
+  disk.flip(await logIn(disk), 20)
   assert.equal(await reasonOf(disk), 'damaged')
   await acceptFenceLoss(disk, random)
   assert.equal((await open(disk)).fences.highest('a'), undefined)
@@ -250,7 +266,7 @@ test('whatever lies in the folder, it is read, or refused with a reason', async 
       if (file !== null) image.set(FENCE_FILE, file)
       if (mark !== null) image.set(LOG_MARKER_FILE, mark)
       const { problem } = await readFences(readable(image))
-      assert.equal(problem === undefined, file === null)
+      assert.equal(problem === undefined, file === null && mark === null)
     }),
   )
 })

@@ -71,7 +71,7 @@ test('a data directory that is deleted as a whole is that of a new node', async 
 
 test('fences cut at their end, or without their mark: the node starts once that is accepted, with what is good', async (t) => {
   for (const [name, left] of [
-    ['fences.log', { term: 1, index: 1 }],
+    ['0000000000000001.log', { term: 1, index: 1 }],
     ['mark', { term: 1, index: 2 }],
   ] as const) {
     const dataDir = await used(t)
@@ -85,7 +85,7 @@ test('fences cut at their end, or without their mark: the node starts once that 
     assert.equal((await refusal(dataDir)).details.reason, 'damaged')
     const verified = await run(t, () => verifyStore({ dataDir }))
     assert.ok(
-      isParleyError(verified.error) && /fences\.log is damaged/.test(verified.error.message),
+      isParleyError(verified.error) && /the fences are damaged/.test(verified.error.message),
       String(verified.error),
     )
     const accepted = await run(t, () => acceptLoss({ dataDir, yes: true }, nobody))

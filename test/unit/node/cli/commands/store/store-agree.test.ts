@@ -83,8 +83,8 @@ const REFUSED: readonly [name: string, damage: Damage, helps: 'repair' | 'accept
   ['messages/rows/0000000000000001.log', gone, 'repair', RECORDS],
   ['messages/rows/0000000000000001.log', damaged, 'repair', RECORDS],
   ['messages/rows/mark', gone, 'repair', RECORDS],
-  ['fences/fences.log', gone, 'accept-loss', RECORDS],
-  ['fences/fences.log', half, 'accept-loss', RECORDS],
+  ['fences/0000000000000001.log', gone, 'accept-loss', RECORDS],
+  ['fences/0000000000000001.log', half, 'accept-loss', RECORDS],
   ['fences/mark', gone, 'accept-loss', RECORDS],
 ]
 

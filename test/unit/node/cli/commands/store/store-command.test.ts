@@ -135,7 +135,10 @@ test('verify tells of fences that a node would not start with', async (t) => {
   const { dataDir } = await stopped(t)
   await mkdir(join(dataDir, 'fences'), { mode: 0o700 })
   await writeFile(join(dataDir, 'fences', 'fences.log'), 'no fences', { mode: 0o600 })
-  assert.match((await run(t, () => verifyStore({ dataDir }))).error?.message ?? '', /fences\.log is damaged/)
+  assert.match(
+    (await run(t, () => verifyStore({ dataDir }))).error?.message ?? '',
+    /the fences are damaged: fences\.log has no header/,
+  )
 })
 
 test('repair says what is cut off and what that means; then there is nothing to repair', async (t) => {
