@@ -46,7 +46,9 @@ export const CoordinationOptions = z.strictObject({
     .min(10)
     .max(1_000_000)
     .default(30_000)
-    .describe('Decisions after which the log is replaced by a snapshot. Fewer: a shorter start, more writing.'),
+    .describe(
+      'Decisions after which a snapshot is taken; 16 MiB of them are enough too. Fewer: a shorter start, more writing.',
+    ),
   commands: z
     .array(z.custom<AnyCommandKind>(isKind, 'use what defineCommand returns, named as in order.take'))
     .max(256)

@@ -23,6 +23,7 @@ import { openFolder } from './files/disk.ts'
 import { createFoundingFile } from './journal/founding-file.ts'
 import { writeLossNote } from './journal/journal-loss.ts'
 import { LOG_MARKER_FILE } from './log/log-marker.ts'
+import { isSegmentName } from './log/log-segments.ts'
 
 export const KNOWN_FILE = 'stores.json'
 export const FENCE_FOLDER = 'fences'
@@ -95,8 +96,7 @@ const namesIn = async (folder: string): Promise<string[]> => {
   }
 }
 
-const LOG_NAME = /^\d{16}\.log$/
-const isOfLog = (name: string): boolean => LOG_NAME.test(name) || name === LOG_MARKER_FILE
+const isOfLog = (name: string): boolean => isSegmentName(name) || name === LOG_MARKER_FILE
 /** A part of it is enough: then what is in it says what is gone. */
 const IS_THERE: Record<KnownPart, (names: readonly string[], folder: string) => Promise<boolean>> = {
   journal: async (names) => names.some(isOfLog),

@@ -62,7 +62,7 @@ export const readerOf = (table: FenceTable): LogReader => ({
   missing: () => undefined,
 })
 
-export const damagedFences = (what: string, cause?: unknown): ParleyError =>
+const damagedFences = (what: string, cause?: unknown): ParleyError =>
   storeError(
     'damaged',
     `the fences are damaged: ${what}`,

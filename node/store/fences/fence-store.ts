@@ -16,7 +16,7 @@ import { openAppendLog } from '../log/append-log.ts'
 import type { AppendLog } from '../log/append-log-contract.ts'
 import { frameOf } from '../log/log-frames.ts'
 import { LOG_MARKER_FILE } from '../log/log-marker.ts'
-import { storeError } from '../log/log-segments.ts'
+import { isSegmentName, storeError } from '../log/log-segments.ts'
 import {
   earlierSegment,
   encodeLines,
@@ -30,7 +30,6 @@ import {
 /** Lines in the log for each scope before another segment begins, and at least this many. */
 const STALE = 8
 const LEAST_LINES = 4_096
-const LOG_NAME = /^\d{16}\.log$/
 
 interface Waiting {
   readonly line: FenceLine
@@ -102,7 +101,7 @@ class FencesOnDisk implements FenceStore {
     const found = new FenceTable()
     const owner = { ...readerOf(found), carry: () => this.#table.record() }
     const log = await openAppendLog(this.#disk, owner, {
-      random: (bytes) => new Uint8Array(this.#random(bytes)),
+      random: this.#random,
       segmentBytes: Number.POSITIVE_INFINITY,
       ...(timers && { timers }),
     })
@@ -188,6 +187,6 @@ export const acceptFenceLoss = async (disk: Disk, random: RandomBytes): Promise<
     await takeOverEarlier(disk)
     return replaceLog(disk, random, [table.record()], newStorageId(random), '.damaged')
   }
-  const isOfFences = (name: string): boolean => LOG_NAME.test(name) || name === LOG_MARKER_FILE || name === FENCE_FILE
+  const isOfFences = (name: string): boolean => isSegmentName(name) || name === LOG_MARKER_FILE || name === FENCE_FILE
   return putAside(disk, (await disk.list()).filter(isOfFences), '.damaged')
 }

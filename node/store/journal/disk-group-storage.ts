@@ -26,10 +26,10 @@ export interface OpenGroupStorage {
 }
 
 export interface GroupStorageOptions extends Pick<SnapshotStoreOptions, 'decode'> {
-  /** Without them nothing is sealed before it is closed, and long work does not step aside by this clock. */
+  /** Without it nothing is sealed before it is closed, and long work steps aside by the clock of the process. */
   readonly port?: Pick<Port, 'timers' | 'clock' | 'log'>
   readonly segmentBytes?: number
-  /** Zeros behind the log; 256 KiB with timers unless told. */
+  /** Zeros behind the log; 256 KiB with a port unless told. */
   readonly roomBytes?: number
 }
 
@@ -66,7 +66,10 @@ export const openGroupStorage = async (
   try {
     const pace = createPace(port?.clock.monotonic)
     const onDamage = (what: string): void => {
-      port?.log.error('a snapshot of the journal is damaged', { what, hint: 'stop the node: parley store verify' })
+      port?.log.error('a snapshot of the journal is damaged', {
+        what,
+        hint: 'stop the node, then run parley store verify',
+      })
       void noteDamage(disk, port?.log)
     }
     await refuseNotedDamage(disk, log.opened.snapshot)

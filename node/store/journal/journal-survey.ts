@@ -11,7 +11,7 @@ import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
 import type { Disk } from '../files/disk.ts'
 import { decodeHeader, readFrames, salvageFrames } from '../log/log-frames.ts'
 import { applyPayload, emptyLog } from '../log/log-items.ts'
-import { hex, storeError } from '../log/log-segments.ts'
+import { hex, isSegmentName, storeError } from '../log/log-segments.ts'
 import { readRaftLog } from '../log/log-store.ts'
 import { createFoundingFile, FOUNDING_FILE, missingFounding } from './founding-file.ts'
 import { type SnapshotFile, surveySnapshots } from './snapshot-survey.ts'
@@ -51,13 +51,11 @@ export interface JournalSurvey {
   readonly problems: readonly { readonly part: JournalFile; readonly error: ParleyError }[]
 }
 
-const LOG_NAME = /^\d{16}\.log$/
 const ASIDE_NAME = /\.(damaged|abandoned)(\.\d+)?$/
 const NOBODY: Configuration = { voters: [], learners: [] }
 
 /** In the order in which they are read. */
-export const logFiles = async (disk: Disk): Promise<string[]> =>
-  (await disk.list()).filter((name) => LOG_NAME.test(name)).sort()
+export const logFiles = async (disk: Disk): Promise<string[]> => (await disk.list()).filter(isSegmentName).sort()
 
 const lastIndexIn = (payload: Uint8Array): number => {
   const state = emptyLog()

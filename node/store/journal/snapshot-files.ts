@@ -15,7 +15,7 @@ import {
   readFrames,
   SALT_BYTES,
 } from '../log/log-frames.ts'
-import { decodeManifest, encodeManifest, ROWS_FORMAT, type Run } from '../rows/row-manifest.ts'
+import { decodeManifest, encodeManifest, ROWS_FORMAT, type RowManifest, type Run } from '../rows/row-manifest.ts'
 
 const NAME = /^(\d{16})-(\d+)\.snapshot$/
 const PART = '.part'
@@ -45,11 +45,17 @@ export const damagedSnapshot = (name: string, what: string, cause?: unknown): Pa
     ...(cause === undefined ? {} : { cause }),
   })
 
-/** The journal's id stands in its log; a table has none of its own. */
-const NOBODY = { id: '0'.repeat(32), formerIds: [] }
+/** Whose the rows are stands in the journal's log: this says nobody's. @param upTo index of the last entry that they have */
+export const snapshotManifest = (runs: readonly Run[], upTo: number): RowManifest => ({
+  format: ROWS_FORMAT,
+  id: '0'.repeat(32),
+  formerIds: [],
+  flushed: upTo,
+  runs,
+})
 
 const payloadsOf = (meta: SnapshotMeta, runs: readonly Run[]): Uint8Array[] => {
-  const manifest = encodeManifest({ format: ROWS_FORMAT, ...NOBODY, flushed: meta.index, runs })
+  const manifest = encodeManifest(snapshotManifest(runs, meta.index))
   return [text(meta), text({ format: TABLES_FORMAT, rows: parse(manifest) }), text({ count: 1 })]
 }
 

@@ -13,7 +13,7 @@ import type { Log } from '../../../protocols/port.ts'
 import type { Disk } from '../files/disk.ts'
 import { storeError } from '../log/log-segments.ts'
 import { MemoryRows } from '../rows/memory-rows.ts'
-import { ROWS_FORMAT, type Run } from '../rows/row-manifest.ts'
+import type { Run } from '../rows/row-manifest.ts'
 import { createPace, DEFAULT_BYTES, type Pace } from '../rows/row-options.ts'
 import { readSpan, SCAN_ROWS, type ScannedRows } from '../rows/row-scan.ts'
 import { RunSource } from '../rows/tables/run-source.ts'
@@ -25,6 +25,7 @@ import {
   readSnapshotFile,
   snapshotAt,
   snapshotFileNames,
+  snapshotManifest,
   snapshotName,
   writeSnapshotFile,
 } from './snapshot-files.ts'
@@ -118,19 +119,16 @@ export class SnapshotStore {
   }
 
   #setOn(runs: readonly Run[], upTo: number): TableSet {
-    return new TableSet(
-      { format: ROWS_FORMAT, id: '0'.repeat(32), formerIds: [], flushed: upTo, runs },
-      {
-        disk: this.#disk,
-        tables: this.#tables,
-        files: this.#files,
-        random: this.#options.random,
-        pace: this.#pace,
-        tableBytes: DEFAULT_BYTES.tableBytes,
-        // A snapshot that names them makes them count.
-        persist: async () => {},
-      },
-    )
+    return new TableSet(snapshotManifest(runs, upTo), {
+      disk: this.#disk,
+      tables: this.#tables,
+      files: this.#files,
+      random: this.#options.random,
+      pace: this.#pace,
+      tableBytes: DEFAULT_BYTES.tableBytes,
+      // A snapshot that names them makes them count.
+      persist: async () => {},
+    })
   }
 
   /** What was written of a snapshot that is none: the next one begins where this one did. */

@@ -59,6 +59,7 @@ export interface LogSegments {
 }
 
 const SEGMENT_NAME = /^\d{16}\.log$/
+export const isSegmentName = (name: string): boolean => SEGMENT_NAME.test(name)
 
 export const segmentName = (sequence: number): string => `${String(sequence).padStart(16, '0')}.log`
 export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
@@ -160,7 +161,7 @@ export const readSegments = async (disk: Disk, reader: LogReader): Promise<LogSe
         'its mark was written by a later version',
         'start the version that wrote it, or a later one',
       )
-    const names = (await disk.list()).filter((name) => SEGMENT_NAME.test(name)).sort()
+    const names = (await disk.list()).filter(isSegmentName).sort()
     // A file without a header was made when the process died: the one before it is the last one.
     const newest = names.pop()
     const written = newest === undefined ? new Uint8Array() : await disk.read(newest)

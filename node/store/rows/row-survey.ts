@@ -6,7 +6,7 @@ import type { ParleyError } from '../../../protocols/errors.ts'
 import { systemCode } from '../../platform/private-file.ts'
 import type { Disk } from '../files/disk.ts'
 import { decodeHeader, salvageFrames } from '../log/log-frames.ts'
-import { type LogReader, readSegments, storeError } from '../log/log-segments.ts'
+import { isSegmentName, type LogReader, readSegments, storeError } from '../log/log-segments.ts'
 import { MemoryRows } from './memory-rows.ts'
 import { ROWS_FORMAT, type RowManifest, type TableRef } from './row-manifest.ts'
 import { manifestOf, RowReplay, rowsOf } from './row-records.ts'
@@ -17,7 +17,6 @@ import { damagedTable, TableReader } from './tables/table-reader.ts'
 import { judgeTable } from './tables/table-survey.ts'
 import { tableName } from './tables/table-writer.ts'
 
-const LOG_NAME = /^\d{16}\.log$/
 /** Names of kinds that are counted apart. */
 const MAX_KINDS = 100
 
@@ -123,7 +122,7 @@ const surveyLog = async (disk: Disk): Promise<FoundLog> => {
       isNew: manifest === undefined && segments.length <= 1,
     }
   }
-  const names = (await disk.list()).filter((name) => LOG_NAME.test(name)).sort()
+  const names = (await disk.list()).filter(isSegmentName).sort()
   return { ...(await salvageLog(disk, names)), problem, isNew: false }
 }
 

@@ -73,10 +73,6 @@ export class Collections {
     return this.#live.get(name)
   }
 
-  all(): IterableIterator<Collection> {
-    return this.#live.values()
-  }
-
   /** What the collections of a part take, with COLLECTION_BYTES and its name for each. */
   bytesOf(part: string): number {
     return this.#bytes.get(partPrefix(part)) ?? 0

@@ -63,7 +63,7 @@ export interface CommandKind<I, O> {
   readonly level: number
   readonly input: z.ZodType<I>
   readonly output: z.ZodType<O>
-  /** Rows of collections that a command reads or writes, from its input alone; none unless told. */
+  /** Rows of collections that a command reads or writes, from its input alone, at most 4,096; none unless told. */
   rows?(input: I): readonly RowName[]
   /** A ParleyError that it throws is the answer, and nothing was changed. */
   apply(tx: JournalTx, input: I, facts: EntryFacts): O

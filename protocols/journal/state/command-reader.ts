@@ -1,7 +1,20 @@
 /** Commands as they stand in the log. State: none that outlives an entry. */
 import type { Entry } from '../../consensus/raft/raft-messages.ts'
-import type { KnownKinds } from '../part-kinds.ts'
-import { decodeLoggedCommand, type LoggedCommand, type RowName } from './command-kind.ts'
+import { ParleyError } from '../../errors.ts'
+import type { KnownKind, KnownKinds } from '../part-kinds.ts'
+import { decodeLoggedCommand, type Json, type LoggedCommand, type RowName } from './command-kind.ts'
+
+/** Rows that one command may read or write: each of them may be a read of the disk. The same on every member. */
+export const MAX_COMMAND_ROWS = 4_096
+
+/** @throws MSG001; whatever the kind throws */
+export const rowsNamedBy = (kind: KnownKind, input: Json): readonly RowName[] | undefined => {
+  const named = kind.rows?.(input)
+  if (named === undefined || named.length <= MAX_COMMAND_ROWS) return named
+  throw new ParleyError('MSG001', `${kind.name} reads or writes ${named.length} rows, and may ${MAX_COMMAND_ROWS}`, {
+    hint: 'decide it in several commands; nothing was changed',
+  })
+}
 
 export class CommandReader {
   readonly #kinds: KnownKinds
@@ -29,7 +42,8 @@ export class CommandReader {
     const command = decodeLoggedCommand(bytes)
     this.#decoded.set(bytes, command)
     try {
-      return this.#kinds.get(command.kind)?.rows?.(command.input) ?? []
+      const kind = this.#kinds.get(command.kind)
+      return (kind && rowsNamedBy(kind, command.input)) ?? []
     } catch {
       // The kind fails again when it is applied.
       return []

@@ -2,7 +2,7 @@
  * What a journal has, as rows of a snapshot, and in chunks as members send it to one another. Pure.
  *
  * Rows: `a` says what the snapshot is of; `r/<key>` is a record, `s/<id>` a session, `t/<id>/<serial>` an answer of it, each
- * of them JSON. The chunks are those of the versions before rows, so that members of both can send to one another.
+ * of them JSON; those of collections are in collection-rows.ts. The chunks are those of the versions before rows, so that members of both can send to one another.
  */
 import type { SavedRows, StateChange, StateRow } from '../../consensus/group/group-storage.ts'
 import { ParleyError } from '../../errors.ts'
@@ -98,21 +98,41 @@ export const readJournal = async (saved: SavedRows): Promise<SavedJournal> => {
   return { head, records, sessions: await readSessions(saved) }
 }
 
-/** Cuts a list into parts of about CHUNK_BYTES each. */
-function* cut<T>(all: Iterable<T>, lengthOf: (one: T) => number): Generator<T[]> {
-  let part: T[] = []
-  let size = 0
-  for (const one of all) {
-    const length = FRAME_BYTES + lengthOf(one)
-    if (part.length > 0 && size + length > CHUNK_BYTES) {
-      yield part
-      part = []
-      size = 0
-    }
-    part.push(one)
-    size += length
+/** Gathers what makes one chunk, of about CHUNK_BYTES. */
+class ChunkPart<T> {
+  readonly #lengthOf: (one: T) => number
+  #part: T[] = []
+  #size = 0
+
+  constructor(lengthOf: (one: T) => number) {
+    this.#lengthOf = lengthOf
   }
-  if (part.length > 0) yield part
+
+  /** @returns what was gathered before, where this one has no room with it */
+  add(one: T): T[] | undefined {
+    const length = FRAME_BYTES + this.#lengthOf(one)
+    const full = this.#part.length > 0 && this.#size + length > CHUNK_BYTES ? this.#part : undefined
+    if (full !== undefined) {
+      this.#part = []
+      this.#size = 0
+    }
+    this.#part.push(one)
+    this.#size += length
+    return full
+  }
+
+  rest(): T[] {
+    return this.#part
+  }
+}
+
+function* cut<T>(all: Iterable<T>, lengthOf: (one: T) => number): Generator<T[]> {
+  const part = new ChunkPart(lengthOf)
+  for (const one of all) {
+    const full = part.add(one)
+    if (full !== undefined) yield full
+  }
+  if (part.rest().length > 0) yield part.rest()
 }
 
 /** A session with many answers, as several with some of them each. */
@@ -145,21 +165,13 @@ export const encodeJournal = async function* (saved: SavedRows): AsyncGenerator<
 /** A row as it travels: its key and its value, which is JSON, as texts. */
 type WireRow = readonly [key: string, value: string]
 
-/** Rows that make one chunk. */
 async function* partsOf(rows: AsyncIterable<StateRow>): AsyncGenerator<StateRow[]> {
-  let part: StateRow[] = []
-  let size = 0
+  const part = new ChunkPart<StateRow>(({ key, value }) => key.length + value.length)
   for await (const row of rows) {
-    const length = FRAME_BYTES + row.key.length + row.value.length
-    if (part.length > 0 && size + length > CHUNK_BYTES) {
-      yield part
-      part = []
-      size = 0
-    }
-    part.push(row)
-    size += length
+    const full = part.add(row)
+    if (full !== undefined) yield full
   }
-  if (part.length > 0) yield part
+  if (part.rest().length > 0) yield part.rest()
 }
 
 const USABLE = /^[\x21-\x7e]{1,600}$/

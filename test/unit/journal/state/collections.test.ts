@@ -11,6 +11,7 @@ import {
   encodeLoggedCommand,
   type Json,
 } from '../../../../protocols/journal/state/command-kind.ts'
+import { MAX_COMMAND_ROWS } from '../../../../protocols/journal/state/command-reader.ts'
 import { createJournalMachine, type JournalMachine } from '../../../../protocols/journal/state/journal-machine.ts'
 import type { CommandAnswer } from '../../../../protocols/journal/state/session-table.ts'
 import { partPrefix } from '../../../../protocols/part.ts'
@@ -130,6 +131,15 @@ test('who may: a command of the part, for rows that it names, once every voter k
   await early.begin()
   const refused = await early.change({ name: 'a', key: 'x', value: 1 })
   assert.equal(!refused.ok && Reflect.get(Object(Reflect.get(Object(refused.fault), 'details')), 'reason'), 'level')
+})
+
+test('a command names so many rows and no more', async () => {
+  const { machine, change, begin } = open()
+  await begin()
+  const steps = (count: number): Step[] => Array.from({ length: count }, (_, i) => ({ name: 'a', key: `${i}` }))
+  assert.equal(codeOf(await change(...steps(MAX_COMMAND_ROWS), { name: 'a', key: 'x', value: 1 })), 'MSG001')
+  assert.equal(machine.records.collections.get(collection('a')), undefined)
+  assert.equal(codeOf(await change(...steps(1_000), { name: 'a', key: 'x', value: 1 })), 'ok')
 })
 
 test('a part has as much as was agreed on, and what is dropped or deleted gives it back', async () => {
