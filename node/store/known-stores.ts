@@ -29,6 +29,7 @@ export const KNOWN_FILE = 'stores.json'
 export const FENCE_FOLDER = 'fences'
 export const MESSAGES_FOLDER = 'messages'
 export const JOURNAL_FOLDER = 'journal'
+export const EVENTS_FOLDER = 'events'
 /** In the folder of messages: the rows, and those of earlier versions. */
 export const ROWS_FOLDER = 'rows'
 export const LEVEL_FOLDER = 'db'

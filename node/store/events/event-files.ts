@@ -5,8 +5,10 @@
 import { join } from 'node:path'
 import * as z from 'zod'
 import type { EventStore } from '../../../protocols/events/history/history-contract.ts'
-import type { Clock, Log } from '../../../protocols/port.ts'
+import type { Port } from '../../../protocols/port.ts'
 import { ensurePrivateDirectory, readPrivateFile, writePrivateFile } from '../../platform/private-file.ts'
+import { folderToCome } from '../files/disk.ts'
+import { EVENTS_FOLDER } from '../known-stores.ts'
 import { openHistoryLog } from './history-log.ts'
 
 const MAX_CURSOR_BYTES = 4 * 1024 * 1024
@@ -28,12 +30,23 @@ const readCursor = (bytes: Uint8Array): z.output<typeof CursorFile> | undefined 
   }
 }
 
-export const createEventStore = (dataDir: string, clock: Pick<Clock, 'now'>, log: Log): EventStore => {
-  const root = join(dataDir, 'events')
+/** In the folder of events: a folder for each word. */
+export const WORDS_FOLDER = 'words'
+
+export const createEventStore = (
+  dataDir: string,
+  { clock, log, random }: Pick<Port, 'clock' | 'log' | 'random'>,
+): EventStore => {
+  const root = join(dataDir, EVENTS_FOLDER)
   const cursors = join(root, 'cursors')
   const fileOf = (name: string): string => join(cursors, `${name}.json`)
   return {
-    open: (word, bounds) => openHistoryLog(join(root, 'words', folderOf(word)), word, bounds, { now: clock.now, log }),
+    open: (word, bounds) =>
+      openHistoryLog(folderToCome(join(root, WORDS_FOLDER, folderOf(word))), word, bounds, {
+        now: clock.now,
+        log,
+        random,
+      }),
     async loadCursor(name) {
       const bytes = await readPrivateFile(fileOf(name), MAX_CURSOR_BYTES, log)
       if (bytes === undefined) return undefined

@@ -5,9 +5,17 @@
 import type { HeldRange, HistoryBounds } from '../../../protocols/events/history/history-contract.ts'
 import { MAX_FETCH_BATCHES, MAX_FETCH_BYTES } from '../../../protocols/events/protocol.ts'
 import { type EventSeries, firstReaching, type SequenceRange } from '../../../protocols/events/series.ts'
+import { LOG_HEADER_BYTES } from '../log/log-frames.ts'
+import type { FoundBatch } from './history-segment.ts'
 
 export interface HistorySegment {
   readonly number: number
+  readonly salt: Uint8Array
+  /** Checksum of its last frame. */
+  crc: number
+  /** All that was added to it is in it: then it can end with its index. */
+  isWhole: boolean
+  /** Of its file, with what is not written yet. */
   bytes: number
   events: number
   /** Of its last batch, milliseconds since 1970. */
@@ -29,7 +37,7 @@ export interface HistoryEntry extends SequenceRange {
   readonly size: number
   readonly keptAt: number
   readonly sentAt: number
-  /** Until it is written. */
+  /** Its frame, until that is written. */
   record: Uint8Array | undefined
 }
 
@@ -38,11 +46,13 @@ export interface HistoryIndex {
    * A new segment, for what was kept at that time or later.
    * @param keptAt those that are older go before it
    */
-  begin(keptAt: number, number?: number): HistorySegment
+  begin(keptAt: number, salt: Uint8Array, number?: number): HistorySegment
   has(segment: HistorySegment): boolean
   add(series: Omit<EventSeries, 'word'>, entry: Omit<HistoryEntry, 'run'>): HistoryEntry
   /** Puts the segments in the order in which they go, after they were read. */
   sort(): void
+  /** As they lie in their segment. */
+  batches(segment: HistorySegment): FoundBatch[]
   /** It is not to be found any more; what it takes in its segment stays. */
   forget(entry: HistoryEntry): void
   /** Something of this range is held. */
@@ -123,9 +133,11 @@ export const createHistoryIndex = (
   }
 
   return {
-    begin(keptAt, number = highest + 1) {
+    begin(keptAt, salt, number = highest + 1) {
       highest = Math.max(highest, number)
-      const segment = { number, bytes: 0, events: 0, keptAt, entries: new Set<HistoryEntry>() }
+      const entries = new Set<HistoryEntry>()
+      const segment = { number, salt, crc: 0, isWhole: true, bytes: LOG_HEADER_BYTES, events: 0, keptAt, entries }
+      bytes += LOG_HEADER_BYTES
       const before = segments.findLastIndex((other) => other.keptAt <= keptAt)
       segments.splice(before + 1, 0, segment)
       return segment
@@ -150,6 +162,12 @@ export const createHistoryIndex = (
       events += count
       return entry
     },
+    batches: ({ entries }) =>
+      [...entries].map(({ run: { publisher, epoch }, from, to, at, size, keptAt, sentAt }) => ({
+        series: { publisher, epoch },
+        range: { from, to },
+        ...{ at, size, keptAt, sentAt },
+      })),
     forget,
     oldest: () => segments[0],
     dropOldest,

@@ -1,16 +1,13 @@
 /**
- * The history of one first word on disk: segments that are only appended to, and removed as a whole when the history is
- * larger or older than it may be (history-index.ts).
+ * The history of one first word on disk: segments (history-segment.ts) that are only appended to, and removed as a whole when
+ * the history is larger or older than it may be (history-index.ts).
  *
  * Best effort: batches are written one write after another, not synced, so that a crash may lose the last of them, and a
- * full disk loses what cannot be written; each record has a checksum (history-records.ts) that is looked at when the
- * history is opened and again when the record is read, so that what is damaged is missing, and never something else.
- * What is caught up goes into segments of its own: the oldest goes first, whenever it came.
+ * full disk loses what cannot be written; the checksum of each is looked at when it is read, so that what is damaged is
+ * missing, and never something else. Opening reads the index that a segment ends with; one that a crash left without is read
+ * whole, once, and gets it then. What is caught up goes into segments of its own: the oldest goes first, whenever it came.
  * State: where each batch lies, those that are not written yet, at most MAX_UNWRITTEN_BYTES of them; two open files.
  */
-import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir, readFile, rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import type {
   ChannelHistory,
   FoundBatches,
@@ -18,11 +15,13 @@ import type {
   KeptBatch,
 } from '../../../protocols/events/history/history-contract.ts'
 import type { Log } from '../../../protocols/port.ts'
-import { DIRECTORY_MODE, FILE_MODE, systemCode } from '../../platform/private-file.ts'
+import type { Disk, DiskFile } from '../files/disk.ts'
+import { encodeHeader, ID_BYTES, LOG_FORMAT, SALT_BYTES } from '../log/log-frames.ts'
+import { segmentName } from '../log/log-segments.ts'
+import { openSegments } from './history-files.ts'
 import { createHistoryIndex, type HistoryEntry, type HistorySegment } from './history-index.ts'
-import { decodeRecord, encodeRecord, readRecords } from './history-records.ts'
+import { decodeBatch, encodeBatch, encodeEnd } from './history-segment.ts'
 
-const NAME = /^\d{12}\.history$/
 const MAX_SEGMENT_BYTES = 8 * 1024 * 1024
 const MIN_SEGMENT_BYTES = 64 * 1024
 /** Of a history: what goes at a time. */
@@ -30,14 +29,24 @@ const SEGMENT_SHARE = 8
 export const MAX_UNWRITTEN_BYTES = 32 * 1024 * 1024
 const LOG_EVERY_MS = 10_000
 
-const nameOf = ({ number }: HistorySegment): string => `${String(number).padStart(12, '0')}.history`
+const nameOf = ({ number }: HistorySegment): string => segmentName(number)
 
-/** Opens what is there. @throws what reading the folder throws, but for one that is not there */
+export interface HistoryDeps {
+  /** Of the wall, milliseconds since 1970. */
+  now(): number
+  readonly log: Log
+  readonly random: (bytes: number) => Uint8Array
+}
+
+/**
+ * Opens what is there.
+ * @throws STA003 with `details.reason` `newer` for a format of a later version; what the disk says
+ */
 export const openHistoryLog = async (
-  folder: string,
+  disk: Disk,
   word: string,
   bounds: HistoryBounds,
-  deps: { now(): number; log: Log },
+  deps: HistoryDeps,
 ): Promise<ChannelHistory> => {
   const shareBytes = Math.floor(bounds.maxBytes / SEGMENT_SHARE)
   const segmentBytes = Math.min(MAX_SEGMENT_BYTES, Math.max(MIN_SEGMENT_BYTES, shareBytes))
@@ -48,7 +57,7 @@ export const openHistoryLog = async (
   let unwritten: HistoryEntry[] = []
   let unwrittenBytes = 0
   let writing: Promise<void> | undefined
-  const files = new Map<HistorySegment, FileHandle>()
+  const files = new Map<HistorySegment, DiskFile>()
   let loggedAt = Number.NEGATIVE_INFINITY
 
   const complain = (message: string, fields: Record<string, unknown>): void => {
@@ -65,27 +74,42 @@ export const openHistoryLog = async (
 
   const removeFile = (segment: HistorySegment): void => {
     retire(segment)
-    const removal = rm(join(folder, nameOf(segment)), { force: true })
+    const removal = disk
+      .remove(nameOf(segment))
       .catch((error: unknown) => complain('an old part of the history of events cannot be removed', { error }))
       .finally(() => removals.delete(removal))
     removals.add(removal)
   }
   const index = createHistoryIndex(bounds, deps.now, removeFile)
 
-  const handleOf = async (segment: HistorySegment): Promise<FileHandle> => {
+  /** Nothing is appended to it any more. */
+  const finish = async (segment: HistorySegment, file: DiskFile): Promise<void> => {
+    retire(segment)
+    files.delete(segment)
+    try {
+      if (segment.isWhole && index.has(segment))
+        await file.write(encodeEnd(index.batches(segment), segment.bytes, segment), segment.bytes)
+    } catch (error) {
+      complain('a part of the history of events has no index; it is read whole when it is opened', { error })
+    } finally {
+      await file.close()
+    }
+  }
+
+  const fileOf = async (segment: HistorySegment): Promise<DiskFile> => {
     const known = files.get(segment)
     if (known !== undefined) return known
     // What waits is of one of these two, or of one that is full: that one was opened before.
-    for (const [other, handle] of files) {
+    for (const [other, file] of files) {
       if (isCurrent(other) || unwritten.some((entry) => entry.segment === other)) continue
-      files.delete(other)
-      await handle.close()
+      await finish(other, file)
     }
-    await mkdir(folder, { recursive: true, mode: DIRECTORY_MODE })
-    const flags = constants.O_CREAT | constants.O_WRONLY | constants.O_TRUNC
-    const made = await open(join(folder, nameOf(segment)), flags, FILE_MODE)
-    files.set(segment, made)
-    return made
+    const file = await disk.create(nameOf(segment))
+    files.set(segment, file)
+    const { number: sequence, salt } = segment
+    const header = { format: LOG_FORMAT, sequence, salt, storageId: new Uint8Array(ID_BYTES), previous: 0 }
+    await file.write(encodeHeader(header), 0)
+    return file
   }
 
   /** Writes those of `some` that belong to the first one's segment, in one write. @returns how many those are */
@@ -98,13 +122,11 @@ export const openHistoryLog = async (
     if (!index.has(segment)) return batch.length
     try {
       const data = Buffer.concat(batch.map(({ record }) => record ?? new Uint8Array()))
-      const handle = await handleOf(segment)
-      const at = batch[0]?.at ?? 0
-      for (let done = 0; done < data.length; ) {
-        done += (await handle.write(data, done, data.length - done, at + done)).bytesWritten
-      }
+      const file = await fileOf(segment)
+      await file.write(data, batch[0]?.at ?? 0)
     } catch (error) {
       complain('events cannot be kept on disk', { error })
+      segment.isWhole = false
       for (const entry of batch) index.forget(entry)
       // What follows goes into another file.
       retire(segment)
@@ -128,17 +150,15 @@ export const openHistoryLog = async (
 
   /** Bytes of a segment; undefined where they cannot be read. */
   const readPart = async (
-    handles: Map<HistorySegment, FileHandle>,
+    opened: Map<HistorySegment, DiskFile>,
     segment: HistorySegment,
     at: number,
     size: number,
   ): Promise<Uint8Array | undefined> => {
     try {
-      const handle = handles.get(segment) ?? (await open(join(folder, nameOf(segment)), 'r'))
-      handles.set(segment, handle)
-      const part = new Uint8Array(size)
-      const { bytesRead } = await handle.read(part, 0, size, at)
-      return part.subarray(0, bytesRead)
+      const file = opened.get(segment) ?? (await disk.open(nameOf(segment)))
+      opened.set(segment, file)
+      return await file.read(size, at)
     } catch (error) {
       complain('a part of the history of events cannot be read', { error })
       return undefined
@@ -146,46 +166,33 @@ export const openHistoryLog = async (
   }
 
   /** Entries that lie behind one another in one segment, read at once. */
-  const readRow = async (
-    handles: Map<HistorySegment, FileHandle>,
-    row: readonly HistoryEntry[],
-  ): Promise<KeptBatch[]> => {
+  const readRow = async (opened: Map<HistorySegment, DiskFile>, row: readonly HistoryEntry[]): Promise<KeptBatch[]> => {
     const [first, last] = [row[0], row.at(-1)]
     if (first === undefined || last === undefined) return []
     const size = last.at + last.size - first.at
-    const part = first.record === undefined ? await readPart(handles, first.segment, first.at, size) : undefined
+    const part = first.record === undefined ? await readPart(opened, first.segment, first.at, size) : undefined
     return row.flatMap((entry) => {
-      const { record, run, from } = entry
-      const decoded = record === undefined ? part && decodeRecord(part, entry.at - first.at) : decodeRecord(record, 0)
-      if (decoded?.record.range.from === from && decoded.record.series.publisher === run.publisher) {
-        return [{ bytes: decoded.record.payload, ageMs: Math.max(0, deps.now() - entry.keptAt) }]
-      }
-      if (index.has(entry.segment))
-        complain('a batch in the history of events is damaged', { file: nameOf(entry.segment) })
+      const { record, run, from, segment } = entry
+      const at = entry.at - first.at
+      const bytes = record ?? part?.subarray(at, at + entry.size)
+      const batch = bytes && decodeBatch(bytes, segment.salt)
+      if (batch?.range.from === from && batch.series.publisher === run.publisher)
+        return [{ bytes: batch.payload, ageMs: Math.max(0, deps.now() - entry.keptAt) }]
+      if (index.has(segment)) complain('a batch in the history of events is damaged', { file: nameOf(segment) })
       index.forget(entry)
       return []
     })
   }
 
-  const load = async (name: string): Promise<void> => {
-    const segment = index.begin(0, Number.parseInt(name, 10))
-    const { found, lost } = readRecords(await readFile(join(folder, name)))
+  for (const { number, salt, found, lost } of await openSegments(disk, deps.random)) {
     if (lost > 0) {
-      deps.log.warn('a part of the history of events is damaged and left out', { word, file: name, bytes: lost })
+      const fields = { word, file: segmentName(number), bytes: lost }
+      deps.log.warn('a part of the history of events is damaged and left out', fields)
     }
-    for (const { record, at, size } of found) {
-      const { series, range, keptAt, sentAt } = record
-      if (!index.overlaps(series, range)) {
-        index.add(series, { ...range, segment, at, size, keptAt, sentAt, record: undefined })
-      }
-    }
+    const segment = index.begin(0, salt, number)
+    for (const { series, range, ...place } of found)
+      if (!index.overlaps(series, range)) index.add(series, { ...range, ...place, segment, record: undefined })
   }
-
-  const names = await readdir(folder).catch((error: unknown) => {
-    if (systemCode(error) === 'ENOENT') return []
-    throw error
-  })
-  for (const name of names.filter((one) => NAME.test(one)).sort()) await load(name)
   index.sort()
   index.trim()
 
@@ -197,16 +204,17 @@ export const openHistoryLog = async (
         complain('the disk is too slow to keep all events', { bytes: payload.length })
         return false
       }
-      const keptAt = deps.now() - ageMs
-      const record = encodeRecord({ series, range, keptAt, sentAt, payload })
+      const keptAt = Math.max(0, Math.round(deps.now() - ageMs))
       const which = ageMs === 0 ? 'heard' : 'caughtUp'
       // It would go first.
-      if (index.isFull(record.length, range) && keptAt < (index.oldest()?.keptAt ?? 0)) return false
+      if (index.isFull(payload.length, range) && keptAt < (index.oldest()?.keptAt ?? 0)) return false
       let segment = current[which]
       if (segment === undefined || segment.bytes >= segmentBytes || segment.events >= segmentEvents) {
-        segment = index.begin(keptAt)
+        segment = index.begin(keptAt, deps.random(SALT_BYTES))
         current[which] = segment
       }
+      const { bytes: record, crc } = encodeBatch({ series, range, keptAt, sentAt, payload }, segment)
+      segment.crc = crc
       const place = { segment, at: segment.bytes, size: record.length }
       unwritten.push(index.add(series, { from: range.from, to: range.to, ...place, keptAt, sentAt, record }))
       unwrittenBytes += record.length
@@ -218,13 +226,13 @@ export const openHistoryLog = async (
     async find(series, range): Promise<FoundBatches> {
       index.trim()
       const { rows, more } = index.select(series, range)
-      const handles = new Map<HistorySegment, FileHandle>()
+      const opened = new Map<HistorySegment, DiskFile>()
       try {
         const batches: KeptBatch[] = []
-        for (const row of rows) batches.push(...(await readRow(handles, row)))
+        for (const row of rows) batches.push(...(await readRow(opened, row)))
         return { batches, more }
       } finally {
-        for (const handle of handles.values()) await handle.close()
+        for (const file of opened.values()) await file.close()
       }
     },
     list(since) {
@@ -235,10 +243,9 @@ export const openHistoryLog = async (
     oldestAt: () => index.oldest()?.keptAt,
     dropOldest: index.dropOldest,
     async close() {
-      await writing
+      while (writing !== undefined) await writing
+      await Promise.all([...files].map(([segment, file]) => finish(segment, file)))
       await Promise.all(removals)
-      for (const handle of files.values()) await handle.close()
-      files.clear()
     },
   }
 }

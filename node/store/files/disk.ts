@@ -9,6 +9,8 @@ export interface DiskFile {
   write(bytes: Uint8Array, at: number): Promise<void>
   /** The same, done on return: for a few bytes within the file, where another thread would cost more than the write. */
   writeNow(bytes: Uint8Array, at: number): void
+  /** Bytes. */
+  size(): Promise<number>
   /** Fewer bytes where the file ends before. */
   read(bytes: number, at: number): Promise<Uint8Array>
   truncate(size: number): Promise<void>
@@ -48,6 +50,7 @@ const fileOf = (handle: FileHandle): DiskFile => ({
     let done = 0
     while (done < bytes.length) done += writeSync(handle.fd, bytes, done, bytes.length - done, at + done)
   },
+  size: async () => (await handle.stat()).size,
   async read(bytes, at) {
     const buffer = Buffer.allocUnsafeSlow(bytes)
     let done = 0
@@ -63,9 +66,7 @@ const fileOf = (handle: FileHandle): DiskFile => ({
   close: () => handle.close(),
 })
 
-/** Makes the folder, with mode 0700. @throws STA003 where that is not possible */
-export const openFolder = async (path: string): Promise<Disk> => {
-  await ensurePrivateDirectory(path)
+const folderAt = (path: string): Disk => {
   const at = (name: string): string => join(path, name)
   return {
     list: () => readdir(path),
@@ -95,6 +96,12 @@ export const openFolder = async (path: string): Promise<Disk> => {
   }
 }
 
+/** Makes the folder, with mode 0700. @throws STA003 where that is not possible */
+export const openFolder = async (path: string): Promise<Disk> => {
+  await ensurePrivateDirectory(path)
+  return folderAt(path)
+}
+
 const notHere = (): never => {
   throw new Error('this folder is only looked at')
 }
@@ -118,6 +125,13 @@ export const lookIntoFolder = (path: string): Disk => ({
   rename: notHere,
   remove: notHere,
   syncNames: notHere,
+})
+
+/** A folder that is made with its first file; until then it is empty. */
+export const folderToCome = (path: string): Disk => ({
+  ...folderAt(path),
+  list: lookIntoFolder(path).list,
+  create: async (name) => (await openFolder(path)).create(name),
 })
 
 /** A whole file takes the place of the one of that name, or nothing changes. Resolves once it survives a power cut. */

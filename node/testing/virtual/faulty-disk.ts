@@ -101,6 +101,10 @@ const fileOf = (contents: Contents, rules: FileRules): DiskFile => {
   return {
     write: async (bytes, at) => writeNow(bytes, at),
     writeNow,
+    async size() {
+      rules.check()
+      return contents.size
+    },
     async read(bytes, at) {
       rules.check()
       return contents.current.slice(at, Math.min(at + bytes, contents.size))

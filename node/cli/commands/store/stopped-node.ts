@@ -6,7 +6,7 @@ import { JOURNAL_FOLDER } from '../../../coordination/raft-member.ts'
 import { fileError, systemCode } from '../../../platform/private-file.ts'
 import { lockDataDirectory } from '../../../store/data-directory.ts'
 import { type Disk, openFolder } from '../../../store/files/disk.ts'
-import { KNOWN_FILE, MESSAGES_FOLDER } from '../../../store/known-stores.ts'
+import { EVENTS_FOLDER, KNOWN_FILE, MESSAGES_FOLDER } from '../../../store/known-stores.ts'
 import { loadIdentity } from '../../../trust/identity.ts'
 import { DATA_ROOT } from '../../connect/running-nodes.ts'
 import { usageError } from '../../output/exit-codes.ts'
@@ -91,6 +91,8 @@ export interface StoppedNode {
   readonly disk: Disk | undefined
   /** Path of the folder of messages. */
   readonly messages: string | undefined
+  /** Path of the folder of events. */
+  readonly events: string | undefined
 }
 
 const found = async (path: string): Promise<string | undefined> => ((await exists(path)) ? path : undefined)
@@ -115,7 +117,8 @@ const withStopped = async (
   const held = await lock(dataDir)
   try {
     const disk = journal === undefined ? undefined : await openFolder(journal)
-    await fn({ owner: await ownerOf(dataDir), disk, messages })
+    const events = await found(join(dataDir, EVENTS_FOLDER))
+    await fn({ owner: await ownerOf(dataDir), disk, messages, events })
   } catch (error) {
     if (isParleyError(error) || systemCode(error) === undefined) throw error
     throw fileError('reading or writing', journal ?? dataDir, error)

@@ -19,10 +19,11 @@ import {
 } from '../../../store/known-stores.ts'
 import { readIncarnation } from '../../../trust/identity.ts'
 import { exists, type StoppedNode } from './stopped-node.ts'
+import { type EventsInspection, inspectEvents } from './stored-events.ts'
 import { inspectMessages, type MessagesInspection } from './stored-messages.ts'
 
 export interface StoreProblem {
-  readonly part: KnownPart | JournalFile | 'identity' | 'incarnation'
+  readonly part: KnownPart | JournalFile | 'events' | 'identity' | 'incarnation'
   readonly error: ParleyError
 }
 
@@ -53,10 +54,15 @@ const fencesProblem = async (dataDir: string): Promise<ParleyError | undefined> 
   return (await exists(folder)) ? (await readFences(await openFolder(folder))).problem : undefined
 }
 
-/** @param messages where they were looked at @throws what the disk says */
+interface Inspected {
+  readonly messages?: MessagesInspection | undefined
+  readonly events?: EventsInspection | undefined
+}
+
+/** @param inspected what was looked at @throws what the disk says */
 export const conditionOf = async (
-  { owner, disk }: StoppedNode,
-  messages?: MessagesInspection,
+  { owner, disk }: Pick<StoppedNode, 'owner' | 'disk'>,
+  { messages, events }: Inspected = {},
 ): Promise<StoreCondition> => {
   const { dataDir, peer, problem } = owner
   const known = await readKnown(dataDir)
@@ -80,12 +86,12 @@ export const conditionOf = async (
   // With the loss accepted it is the only voter of a new mesh, whatever the founding file says.
   if (alone === undefined) problems.push(...(journal?.problems ?? []))
   add('messages', messages?.problem)
+  for (const error of events?.problems ?? []) add('events', error)
   return { known, missing, journal, alone, fences, problems }
 }
 
-export const inspectStores = async (
-  stopped: StoppedNode,
-): Promise<{ condition: StoreCondition; messages: MessagesInspection | undefined }> => {
+export const inspectStores = async (stopped: StoppedNode): Promise<{ condition: StoreCondition } & Inspected> => {
   const messages = stopped.messages === undefined ? undefined : await inspectMessages(stopped.messages)
-  return { condition: await conditionOf(stopped, messages), messages }
+  const events = stopped.events === undefined ? undefined : await inspectEvents(stopped.events)
+  return { condition: await conditionOf(stopped, { messages, events }), messages, events }
 }

@@ -110,9 +110,9 @@ export const forceRecover = (
   options: RecoverCommandOptions,
   terminal: TerminalPrompt = processTerminalPrompt(),
 ): Promise<void> =>
-  withStoppedJournal(options, async (disk, owner, messages) => {
+  withStoppedJournal(options, async (disk, owner) => {
     const peer = ownerPeer(owner)
-    const { alone } = await conditionOf({ owner, disk, messages })
+    const { alone } = await conditionOf({ owner, disk })
     if (alone !== undefined) throw alone
     const found = await surveyJournal(disk)
     checkRecoverable(found, peer)
