@@ -8,14 +8,15 @@ import type { EventChains, MessageChains } from '../../protocols/interceptors/ch
 import { createReplies } from '../calls/reply-to.ts'
 import type { Advertiser } from '../parts/advertise.ts'
 import type { DurableMessages } from '../parts/durable-messages.ts'
-import { clock, random } from '../platform/platform.ts'
+import { clock, random, timers } from '../platform/platform.ts'
 import { createEventStore } from '../store/events/event-files.ts'
 import type { NodeCore } from './node-core.ts'
 import type { Presence } from './start-presence.ts'
 
 export const startEvents = async ({ startup, network, quota }: NodeCore, chains: EventChains) => {
   const { options, log } = startup
-  const store = options.dataDir === undefined ? undefined : createEventStore(options.dataDir, { clock, log, random })
+  const store =
+    options.dataDir === undefined ? undefined : createEventStore(options.dataDir, { clock, log, random, timers })
   const events = createEvents(network.ownPort, options.events, store, quota, chains)
   const replies = await createReplies(network.ownPort, () => events.own, log)
   network.extensions.sendReply.give((reply) => replies.send(reply))

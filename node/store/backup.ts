@@ -13,10 +13,11 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ParleyError } from '../../protocols/errors.ts'
 import { DIRECTORY_MODE, ensurePrivateDirectory, FILE_MODE, fileError, systemCode } from '../platform/private-file.ts'
+import { CURSORS_FOLDER } from './events/event-files.ts'
 import { readFences } from './fences/fence-file.ts'
 import { lookIntoFolder, openFolder } from './files/disk.ts'
 import { surveyJournal } from './journal/journal-survey.ts'
-import { FENCE_FOLDER, JOURNAL_FOLDER, MESSAGES_FOLDER, ROWS_FOLDER } from './known-stores.ts'
+import { EVENTS_FOLDER, FENCE_FOLDER, JOURNAL_FOLDER, MESSAGES_FOLDER, ROWS_FOLDER } from './known-stores.ts'
 import { LOG_MARKER_FILE } from './log/log-marker.ts'
 import { storeError } from './log/log-segments.ts'
 import { surveyRows } from './rows/row-survey.ts'
@@ -101,6 +102,11 @@ const CHECKS: Record<string, Check> = {
     const { problems, rows } = await surveyRows(lookIntoFolder(join(copy, ROWS_FOLDER)))
     if (problems[0] !== undefined) throw problems[0]
     return { rows }
+  },
+  async [EVENTS_FOLDER](copy) {
+    const { problems } = await surveyRows(lookIntoFolder(join(copy, CURSORS_FOLDER, ROWS_FOLDER)))
+    if (problems[0] !== undefined) throw problems[0]
+    return {}
   },
   async [FENCE_FOLDER](copy) {
     const { problem } = await readFences(lookIntoFolder(copy))

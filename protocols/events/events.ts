@@ -115,6 +115,7 @@ export const createEvents = (
     await channels.stop(settings.syncMs)
     subscriptions.closeAll()
     await cursors.settled()
+    await store?.close()
   }
 
   const through = (send: Publish, chain: HearChain | undefined): Pick<Events, 'publish' | 'emit' | 'subscribe'> => ({

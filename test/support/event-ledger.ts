@@ -63,5 +63,6 @@ export const createShelf = (): EventStore & { cursors: Map<string, unknown> } =>
     async saveCursor(name, cursor) {
       cursors.set(name, structuredClone(cursor))
     },
+    async close() {},
   }
 }

@@ -11,11 +11,16 @@ export const DAMAGE_NOTE = 'damage.txt'
 const MAX_BYTES = 4_096
 
 /** A disk that does not take it says so when it is read again. */
-export const noteDamage = async (folder: string, what: string, log: Pick<Port['log'], 'warn'>): Promise<void> => {
+export const noteDamage = async (
+  folder: string,
+  damage: string,
+  { what }: { readonly what: string },
+  log: Pick<Port['log'], 'warn'>,
+): Promise<void> => {
   try {
-    await writePrivateFile(join(folder, DAMAGE_NOTE), what.slice(0, MAX_BYTES / 4))
+    await writePrivateFile(join(folder, DAMAGE_NOTE), damage.slice(0, MAX_BYTES / 4))
   } catch (error) {
-    log.warn('that the stored messages are damaged could not be noted', { error })
+    log.warn(`that the stored ${what} are damaged could not be noted`, { error })
   }
 }
 

@@ -27,27 +27,28 @@ export interface MessageSurvey extends RowSurvey {
   readonly isEarlier: boolean
 }
 
-const damaged = (what: string): ParleyError =>
-  storeError('damaged', `the stored messages are damaged: ${what}`, 'parley store repair keeps what is good')
+const damaged = (what: string, how: string): ParleyError =>
+  storeError('damaged', `the stored ${what} are damaged: ${how}`, 'parley store repair keeps what is good')
 
 /**
  * Reads all of the messages, and changes nothing.
  * @param visit is told of each row that is there
+ * @param what they are, for a person
  * @throws STA003 with `details.reason` `disk-full` or `disk-failed`
  */
-export const surveyMessages = async (folder: string, visit?: VisitRow): Promise<MessageSurvey> => {
+export const surveyMessages = async (folder: string, visit?: VisitRow, what = 'messages'): Promise<MessageSurvey> => {
   try {
     const names = await lookIntoFolder(folder).list()
     const isThere = names.includes(ROWS_FOLDER)
     const found = await surveyRows(lookIntoFolder(join(folder, ROWS_FOLDER)), visit)
     const problems: ParleyError[] = [...found.problems]
     const noted = await readDamageNote(folder)
-    if (noted !== undefined && problems.length === 0) problems.push(damaged(noted))
+    if (noted !== undefined && problems.length === 0) problems.push(damaged(what, noted))
     const isEarlier = !isThere && names.includes(LEVEL_FOLDER)
     const isNew = found.isNew && problems.length === 0 && !isEarlier
     return { ...found, problems, isNew, problem: problems[0], isEarlier }
   } catch (error) {
-    throw rowsFailure(`the messages in ${folder} could not be read`, error)
+    throw rowsFailure(`the ${what} in ${folder} could not be read`, error)
   }
 }
 
@@ -70,10 +71,10 @@ const finishRenaming = async (folder: string, disk: Disk): Promise<void> => {
  * Repairs what can be repaired; a second time there is nothing to do.
  * @throws STA003 with `details.reason`: `newer`, or `disk-full` or `disk-failed`, and then it can be tried again
  */
-export const repairMessages = async (folder: string, random: RandomBytes): Promise<RepairedMessages> => {
+export const repairMessages = async (folder: string, random: RandomBytes, what?: string): Promise<RepairedMessages> => {
   const disk = await openFolder(folder)
   await finishRenaming(folder, disk)
-  const before = await surveyMessages(folder)
+  const before = await surveyMessages(folder, undefined, what)
   const { problem } = before
   if (problem === undefined) return { before, after: before, aside: [] }
   const names = await disk.list()
@@ -91,8 +92,8 @@ export const repairMessages = async (folder: string, random: RandomBytes): Promi
     await disk.remove(DAMAGE_NOTE)
     await disk.syncNames()
     await recordFileIdentity(folder)
-    return { before, after: await surveyMessages(folder), aside }
+    return { before, after: await surveyMessages(folder, undefined, what), aside }
   } catch (error) {
-    throw rowsFailure(`the messages in ${folder} could not be repaired`, error)
+    throw rowsFailure(`the ${what ?? 'messages'} in ${folder} could not be repaired`, error)
   }
 }

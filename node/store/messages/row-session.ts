@@ -27,12 +27,27 @@ export interface RowSession
   close(): Promise<void>
 }
 
+/** For a person: what the rows are, and what a copy of them means. */
+export interface RowWords {
+  readonly what: string
+  readonly copied: string
+}
+
+const OF_MESSAGES: RowWords = {
+  what: 'messages',
+  copied: 'what was sent and received since is forgotten, so its peers take it for a new sender',
+}
+
+export const wordsOf = ({ words = OF_MESSAGES }: Pick<RowSessionDeps, 'words'>): RowWords => words
+
 export interface RowSessionDeps extends Pick<Port, 'random' | 'log' | 'timers'> {
+  /** Messages unless told. */
+  readonly words?: RowWords
   readonly engine?: Partial<RowEngineOptions>
 }
 
-export const closedRows = (): ParleyError =>
-  storeError('closed', 'the store of messages is closed', 'the node is stopping; nothing that was answered is lost')
+export const closedRows = ({ what }: RowWords): ParleyError =>
+  storeError('closed', `the store of ${what} is closed`, 'the node is stopping; nothing that was answered is lost')
 
 /** @param what for a person, as in `the messages could not be written` */
 export const rowsFailure = (what: string, error: unknown): ParleyError => {
@@ -57,11 +72,11 @@ export const rowsFailure = (what: string, error: unknown): ParleyError => {
 }
 
 /** Without room for it the store opens all the same, and a copy that is made until then is not noticed. */
-const recordPlace = async (folder: string, log: Port['log']): Promise<void> => {
+const recordPlace = async (folder: string, { what }: RowWords, log: Port['log']): Promise<void> => {
   try {
     await recordFileIdentity(folder)
   } catch (error) {
-    log.warn('the place of the messages could not be noted; a copy of them would not be noticed', { error })
+    log.warn(`the place of the ${what} could not be noted; a copy of them would not be noticed`, { error })
   }
 }
 
@@ -73,21 +88,22 @@ const openEngine = async (
   { isFirst, onDamage }: { isFirst: boolean; onDamage: (error: ParleyError) => void },
 ): Promise<RowEngine> => {
   const { random, log, timers } = deps
+  const words = wordsOf(deps)
   const place = isFirst ? await detectCopy(folder) : 'same'
   const isRenewed = place === 'copied'
   const engine = await RowEngine.open(disk, { random, log, timers, ...deps.engine, isRenewed, onDamage })
-  if (place !== 'same') await recordPlace(folder, log)
+  if (place !== 'same') await recordPlace(folder, words, log)
   const [was] = engine.formerIds
   if (isRenewed && was !== undefined)
-    log.warn(
-      'the messages of this node were restored from a backup or copied: what was sent and received since is forgotten, so its peers take it for a new sender',
-      { was, id: engine.id },
-    )
+    log.warn(`the ${words.what} of this node were restored from a backup or copied: ${words.copied}`, {
+      was,
+      id: engine.id,
+    })
   return engine
 }
 
 /**
- * @param folder of the messages, is made where it is missing
+ * @param folder is made where it is missing
  * @param isFirst the folder may have been copied since it was used last
  * @param atLeast number of a group that was durable: with less it is damaged
  * @param onEnd told once: it is over
@@ -98,6 +114,7 @@ export const openRowSession = async (
   deps: RowSessionDeps,
   { isFirst, atLeast, onEnd }: { isFirst: boolean; atLeast: number; onEnd: (why: ParleyError) => void },
 ): Promise<RowSession> => {
+  const { what } = wordsOf(deps)
   try {
     await openFolder(folder)
     await refuseNotedDamage(folder)
@@ -111,27 +128,29 @@ export const openRowSession = async (
     const engine = await openEngine(folder, disk, deps, { isFirst, onDamage })
     if (engine.group >= atLeast) {
       const { session, fail } = sessionOf(engine, folder, deps, onEnd)
-      found.tell = (error) => void fail('the messages could not be merged', error)
+      found.tell = (error) => void fail(`the ${what} could not be merged`, error)
       if (found.damage !== undefined) found.tell(found.damage)
       return session
     }
     await engine.close()
     throw storeError(
       'damaged',
-      `the stored messages end at group ${engine.group}, and were answered to group ${atLeast}`,
+      `the stored ${what} end at group ${engine.group}, and were answered to group ${atLeast}`,
       'parley store verify shows what is left, parley store repair keeps it',
     )
   } catch (error) {
-    throw rowsFailure(`the messages in ${folder} could not be opened`, error)
+    throw rowsFailure(`the ${what} in ${folder} could not be opened`, error)
   }
 }
 
 const sessionOf = (
   engine: RowEngine,
   folder: string,
-  { timers, log }: RowSessionDeps,
+  deps: RowSessionDeps,
   onEnd: (why: ParleyError) => void,
 ): { session: RowSession; fail: (what: string, error: unknown) => ParleyError } => {
+  const { timers, log } = deps
+  const words = wordsOf(deps)
   let ended: ParleyError | undefined
 
   const failed = (what: string, error: unknown): ParleyError => {
@@ -139,14 +158,14 @@ const sessionOf = (
     ended = rowsFailure(what, error)
     groups.end(ended)
     // So that the next start does not go on with it either.
-    if (ended.details.reason === 'damaged') void noteDamage(folder, ended.message, log)
+    if (ended.details.reason === 'damaged') void noteDamage(folder, ended.message, words, log)
     onEnd(ended)
     return ended
   }
   const groups = createGroupCommit({
     timers,
     write: (rows) => engine.write(rows),
-    onFailure: (error) => failed('the messages could not be written', error),
+    onFailure: (error) => failed(`the ${words.what} could not be written`, error),
   })
 
   /** Runs what reads, and ends this life where the disk fails. */
@@ -155,7 +174,7 @@ const sessionOf = (
     try {
       return await read()
     } catch (error) {
-      throw failed('the messages could not be read', error)
+      throw failed(`the ${words.what} could not be read`, error)
     }
   }
   const getMany = async (keys: readonly string[]): Promise<(Uint8Array | undefined)[]> => {
@@ -192,7 +211,7 @@ const sessionOf = (
         if (ended === undefined) await groups.settled()
       } finally {
         // What ended meanwhile was told; this is told to nobody.
-        ended ??= closedRows()
+        ended ??= closedRows(words)
         groups.end(ended)
         await engine.close()
       }

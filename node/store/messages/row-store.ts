@@ -11,7 +11,14 @@ import type { RowStore, RowStoreState } from '../../../protocols/delivery/store/
 import { isParleyError, type ParleyError } from '../../../protocols/errors.ts'
 import type { Stop } from '../../../protocols/port.ts'
 import { openFolder } from '../files/disk.ts'
-import { closedRows, openRowSession, type RowSession, type RowSessionDeps, rowsFailure } from './row-session.ts'
+import {
+  closedRows,
+  openRowSession,
+  type RowSession,
+  type RowSessionDeps,
+  rowsFailure,
+  wordsOf,
+} from './row-session.ts'
 
 const FIRST_WAIT_MS = 1_000
 const MAX_WAIT_MS = 30_000
@@ -42,11 +49,13 @@ const stateOf = (why: ParleyError): RowStoreState => (why.details.reason === 'di
  */
 export const openRowStore = async (folder: string, deps: RowSessionDeps): Promise<RowStore> => {
   const { log, timers } = deps
+  const words = wordsOf(deps)
+  const { what } = words
   const listeners = new Set<(state: RowStoreState) => void>()
   let life: RowSession | undefined
   /** Of the first time that it was open, which says whose rows these are. */
   let id: Pick<RowSession, 'id' | 'formerIds'> | undefined
-  let refusal: ParleyError = closedRows()
+  let refusal: ParleyError = closedRows(words)
   let state: RowStoreState = 'open'
   let bytes = 0
   let lastGroup = 0
@@ -66,12 +75,12 @@ export const openRowStore = async (folder: string, deps: RowSessionDeps): Promis
     life = undefined
     refusal = why
     if (isClosed) return
-    log.error('messages cannot be stored', { reason: why.details.reason, error: why })
+    log.error(`${what} cannot be stored`, { reason: why.details.reason, error: why })
     if (over !== undefined) {
       bytes = over.bytes()
       lastGroup = over.group()
       const closing = over.close().catch((error: unknown) => {
-        log.warn('the files of the messages were not closed well', { error })
+        log.warn(`the files of the ${what} were not closed well`, { error })
       })
       busy = Promise.all([busy, closing]).then(() => {})
     }
@@ -93,7 +102,7 @@ export const openRowStore = async (folder: string, deps: RowSessionDeps): Promis
     } catch (error) {
       const why = rowsFailure('the disk does not take a test file', error)
       if (why.details.reason !== refusal.details.reason)
-        log.error('messages cannot be stored yet', { reason: why.details.reason, error: why })
+        log.error(`${what} cannot be stored yet`, { reason: why.details.reason, error: why })
       refusal = why
       if (isClosed) return
       wait(Math.min(2 * waitMs, MAX_WAIT_MS))
@@ -101,7 +110,7 @@ export const openRowStore = async (folder: string, deps: RowSessionDeps): Promis
       return
     }
     if (isClosed || life === undefined) return
-    log.info('messages are stored again', { folder })
+    log.info(`${what} are stored again`, { folder })
     become('open')
   }
 
@@ -117,7 +126,7 @@ export const openRowStore = async (folder: string, deps: RowSessionDeps): Promis
     if (!isParleyError(error) || error.details.reason !== 'disk-full') throw error
     refusal = error
     state = 'full'
-    log.error('messages cannot be stored: the disk is full', { error, hint: error.hint })
+    log.error(`${what} cannot be stored: the disk is full`, { error, hint: error.hint })
     wait(FIRST_WAIT_MS)
   }
   /** @throws why it is not known yet */
@@ -127,7 +136,7 @@ export const openRowStore = async (folder: string, deps: RowSessionDeps): Promis
   }
   /** @throws why there is none */
   const living = (): RowSession => {
-    if (life === undefined || isClosed) throw isClosed ? closedRows() : refusal
+    if (life === undefined || isClosed) throw isClosed ? closedRows(words) : refusal
     return life
   }
 

@@ -69,7 +69,10 @@ export interface SavedCursor {
 export interface EventStore {
   /** Opens what is there; where nothing is, nothing is made before the first batch. */
   open(word: string, bounds: HistoryBounds): Promise<ChannelHistory>
+  /** @throws STA003 with `details.reason` `damaged`, `newer`, `disk-full` or `disk-failed` */
   loadCursor(name: string): Promise<SavedCursor | undefined>
   /** On the disk once this resolves. */
   saveCursor(name: string, cursor: SavedCursor): Promise<void>
+  /** Lets go of what the positions lie in; histories are closed one by one. */
+  close(): Promise<void>
 }

@@ -115,6 +115,7 @@ const words = (): EventStore => ({
   open: async (_word, bounds) => createMemoryHistory(bounds, () => now++),
   loadCursor: async () => undefined,
   saveCursor: async () => {},
+  close: async () => {},
 })
 let now = 0
 

@@ -21,6 +21,7 @@ const setUp = (maxWords = 4) => {
     },
     loadCursor: async () => undefined,
     saveCursor: async () => undefined,
+    close: async () => undefined,
   }
   const quota = createQuota(1_000_000)
   const history = createHistory(
