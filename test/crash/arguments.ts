@@ -1,16 +1,20 @@
 /**
  * The command line of the crash runs. Pure. `npm run crash -- [--kills N]` plays those of the coordinator,
- * `npm run crash -- --rounds N [--slow-seconds S]` those of messages; `[--scenario NAME] [--seed S] [--json FILE]` for both.
+ * `npm run crash -- --rounds N [--slow-seconds S]` those of messages, `npm run crash -- --flips N [--tears N]` those of the
+ * stores on a virtual disk; `[--scenario NAME] [--seed S] [--json FILE]` for all.
  */
 import { readOptions, UsageError, whole } from '../support/usage.ts'
 
 export const DEFAULT_KILLS = 200
 export const MAX_KILLS = 100_000
 export const DEFAULT_SLOW_SECONDS = 30
+export const DEFAULT_FLIPS = 100_000
+export const DEFAULT_TEARS = 3
+const MAX_FLIPS = 100_000_000
 const MAX_SEED = 2 ** 32 - 1
 
-/** What the scenarios are about: who coordinates, or durable messages. */
-export type About = 'coordinator' | 'messages'
+/** What the scenarios are about: who coordinates, durable messages, or what lies on a disk. */
+export type About = 'coordinator' | 'messages' | 'disk'
 
 export interface CrashArguments {
   readonly about: About
@@ -20,6 +24,10 @@ export interface CrashArguments {
   readonly rounds: number
   /** How long a receiver is slow. */
   readonly slowSeconds: number
+  /** Bytes that are changed, one at a time, in all stores together. */
+  readonly flips: number
+  /** Times that the power goes at each operation on a disk, with something else left each time. */
+  readonly tears: number
   /** Only this scenario; undefined: all. */
   readonly only: string | undefined
   /** Decides who is killed when; undefined: any. */
@@ -27,10 +35,14 @@ export interface CrashArguments {
   readonly json: string | undefined
 }
 
+const WHOSE: Record<About, string> = { coordinator: 'the coordinator', messages: 'messages', disk: 'stores' }
+
 const OPTIONS = {
   kills: { type: 'string' },
   rounds: { type: 'string' },
   'slow-seconds': { type: 'string' },
+  flips: { type: 'string' },
+  tears: { type: 'string' },
   scenario: { type: 'string' },
   only: { type: 'string' },
   seed: { type: 'string' },
@@ -45,23 +57,28 @@ export const parseCrashArguments = (
   args: readonly string[],
   scenarios: Readonly<Record<About, readonly string[]>>,
 ): CrashArguments => {
-  const accepted = `--kills N, or --rounds N --slow-seconds S for messages; --scenario NAME (or --only) --seed S --json FILE, where NAME is one of ${scenarios.coordinator.join(', ')}, and for messages ${scenarios.messages.join(', ')}`
+  const accepted = `--kills N, or --rounds N --slow-seconds S for messages, or --flips N --tears N for stores on a disk; --scenario NAME (or --only) --seed S --json FILE, where NAME is one of ${scenarios.coordinator.join(', ')}, for messages ${scenarios.messages.join(', ')}, and for stores ${scenarios.disk.join(', ')}`
   const { values } = readOptions(args, OPTIONS, accepted)
-  const { kills, rounds, 'slow-seconds': slow, only, scenario = only, seed, json } = values
+  const { kills, rounds, 'slow-seconds': slow, flips, tears, only, scenario = only, seed, json } = values
   if (json === '') throw new UsageError('--json needs the name of a file')
   if (only !== undefined && scenario !== only) throw new UsageError('--only and --scenario say the same: give one')
-  const about: About = rounds !== undefined || slow !== undefined ? 'messages' : 'coordinator'
-  if (about === 'messages' && kills !== undefined)
-    throw new UsageError('--kills is of the coordinator, --rounds of messages: give one')
+  const given: About[] = [
+    ...(kills === undefined ? [] : ['coordinator' as const]),
+    ...(rounds === undefined && slow === undefined ? [] : ['messages' as const]),
+    ...(flips === undefined && tears === undefined ? [] : ['disk' as const]),
+  ]
+  if (given.length > 1)
+    throw new UsageError('--kills is of the coordinator, --rounds of messages, --flips of stores: give one')
+  const about = given[0] ?? 'coordinator'
   if (scenario !== undefined && !scenarios[about].includes(scenario))
-    throw new UsageError(
-      `there is no scenario ${JSON.stringify(scenario)} of ${about === 'messages' ? 'messages' : 'the coordinator'}\naccepted: ${accepted}`,
-    )
+    throw new UsageError(`there is no scenario ${JSON.stringify(scenario)} of ${WHOSE[about]}\naccepted: ${accepted}`)
   return {
     about,
     kills: kills === undefined ? DEFAULT_KILLS : whole('kills', kills, 1, MAX_KILLS),
     rounds: rounds === undefined ? DEFAULT_KILLS : whole('rounds', rounds, 1, MAX_KILLS),
     slowSeconds: slow === undefined ? DEFAULT_SLOW_SECONDS : whole('slow-seconds', slow, 1, 3_600),
+    flips: flips === undefined ? DEFAULT_FLIPS : whole('flips', flips, 1, MAX_FLIPS),
+    tears: tears === undefined ? DEFAULT_TEARS : whole('tears', tears, 1, 1_000),
     only: scenario,
     seed: seed === undefined ? undefined : whole('seed', seed, 0, MAX_SEED),
     json,

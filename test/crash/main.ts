@@ -1,7 +1,8 @@
 /**
  * `npm run crash`: real processes that are killed, frozen, stopped, blocked, filled and damaged, and what was answered is
  * compared with what is there. Five nodes while programs use the journal (`--kills N`); or two and three that send each
- * other durable messages (`--rounds N`). arguments.ts has the command line.
+ * other durable messages (`--rounds N`); or the stores of a node on a virtual disk, with bytes changed and the power cut
+ * (`--flips N`). arguments.ts has the command line.
  *
  * Exit code: 0 all is well, 1 something is wrong, 2 wrong command line, 130 Ctrl-C.
  */
@@ -9,13 +10,16 @@ import { writeFile } from 'node:fs/promises'
 import { killAll } from '../soak/child.ts'
 import { UsageError } from '../support/usage.ts'
 import { type CrashArguments, parseCrashArguments } from './arguments.ts'
+import { diskSummary } from './disk/report.ts'
+import { DISK_SCENARIOS } from './disk/scenarios.ts'
 import { messagesSummary } from './messages/report.ts'
 import { MESSAGE_SCENARIOS } from './messages/scenarios.ts'
 import { type Result, summary, verdictOf } from './report.ts'
 import { broken, type Run, SCENARIOS, type Scenario } from './scenarios.ts'
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
-const ALL = { coordinator: SCENARIOS, messages: MESSAGE_SCENARIOS }
+const ALL = { coordinator: SCENARIOS, messages: MESSAGE_SCENARIOS, disk: DISK_SCENARIOS }
+const SUMMARY = { coordinator: summary, messages: messagesSummary, disk: diskSummary }
 
 const playOne = async (scenario: Scenario, run: Omit<Run, 'say'>): Promise<Result> => {
   const { name, about } = scenario
@@ -37,7 +41,7 @@ const run = async ({ about, only, seed: given, json, ...plan }: CrashArguments):
   const chosen = ALL[about].filter(({ name }) => only === undefined || name === only)
   const results: Result[] = []
   for (const scenario of chosen) results.push(await playOne(scenario, { ...plan, seed }))
-  console.log(about === 'messages' ? messagesSummary(results, seed) : summary(results, seed))
+  console.log(SUMMARY[about](results, seed))
   const ok = results.every(({ violations }) => violations.length === 0)
   if (json !== undefined) await writeFile(json, `${JSON.stringify({ ok, seed, ...plan, results }, null, 1)}\n`)
   return ok ? 0 : 1
@@ -46,7 +50,11 @@ const run = async ({ about, only, seed: given, json, ...plan }: CrashArguments):
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
 try {
   const names = (scenarios: readonly Scenario[]): string[] => scenarios.map(({ name }) => name)
-  const known = { coordinator: names(SCENARIOS), messages: names(MESSAGE_SCENARIOS) }
+  const known = {
+    coordinator: names(SCENARIOS),
+    messages: names(MESSAGE_SCENARIOS),
+    disk: names(DISK_SCENARIOS),
+  }
   process.exitCode = await run(parseCrashArguments(process.argv.slice(2), known))
 } catch (error) {
   if (!(error instanceof UsageError)) throw error

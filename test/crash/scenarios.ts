@@ -17,6 +17,9 @@ export interface Run {
   /** Of messages. */
   readonly rounds: number
   readonly slowSeconds: number
+  /** Of stores on a disk. */
+  readonly flips: number
+  readonly tears: number
   say(line: string): void
 }
 

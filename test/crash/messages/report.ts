@@ -3,7 +3,7 @@ import { type Result, verdictOf } from '../report.ts'
 
 const NUMBERS = new Intl.NumberFormat('en', { maximumFractionDigits: 1 })
 
-const figuresOf = ({ figures, skipped }: Result): string =>
+export const figuresOf = ({ figures, skipped }: Result): string =>
   skipped ??
   Object.entries(figures)
     .map(([name, value]) => `${name} ${NUMBERS.format(value)}`)

@@ -1,11 +1,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DEFAULT_KILLS, DEFAULT_SLOW_SECONDS, MAX_KILLS, parseCrashArguments } from '../../crash/arguments.ts'
+import {
+  DEFAULT_FLIPS,
+  DEFAULT_KILLS,
+  DEFAULT_SLOW_SECONDS,
+  DEFAULT_TEARS,
+  MAX_KILLS,
+  parseCrashArguments,
+} from '../../crash/arguments.ts'
+import { DISK_SCENARIOS } from '../../crash/disk/scenarios.ts'
 import { MESSAGE_SCENARIOS } from '../../crash/messages/scenarios.ts'
 import { SCENARIOS } from '../../crash/scenarios.ts'
 import { UsageError } from '../../support/usage.ts'
 
-const NAMES = { coordinator: ['kills', 'rolling'], messages: ['kills', 'slow'] }
+const NAMES = { coordinator: ['kills', 'rolling'], disk: ['cuts-rows', 'flips-rows'], messages: ['kills', 'slow'] }
 const parse = (line: string) => parseCrashArguments(line === '' ? [] : line.split(' '), NAMES)
 const refuses = (line: string, told: RegExp) =>
   assert.throws(
@@ -19,6 +27,8 @@ test('no argument means all scenarios of the coordinator with any seed, and no f
     kills: DEFAULT_KILLS,
     rounds: DEFAULT_KILLS,
     slowSeconds: DEFAULT_SLOW_SECONDS,
+    flips: DEFAULT_FLIPS,
+    tears: DEFAULT_TEARS,
     only: undefined,
     seed: undefined,
     json: undefined,
@@ -42,6 +52,14 @@ test('rounds, and how long a receiver is slow, mean the scenarios of messages', 
   refuses('--rounds 0', /--rounds/)
 })
 
+test('flips, and how often the power goes at an operation, mean the scenarios of stores', () => {
+  const { about, flips, tears, only } = parse('--flips 20 --tears 2 --scenario cuts-rows')
+  assert.deepEqual({ about, flips, tears, only }, { about: 'disk', flips: 20, tears: 2, only: 'cuts-rows' })
+  refuses('--flips 20 --scenario rolling', /no scenario "rolling" of stores/)
+  refuses('--flips 20 --rounds 3', /give one/)
+  refuses('--tears 0', /--tears/)
+})
+
 test('kills are a whole number from one to the limit', () => {
   assert.equal(parse(`--kills ${MAX_KILLS}`).kills, MAX_KILLS)
   for (const wrong of ['0', '1.5', 'x', String(MAX_KILLS + 1)]) refuses(`--kills ${wrong}`, /--kills/)
@@ -49,15 +67,15 @@ test('kills are a whole number from one to the limit', () => {
 
 test('a scenario that is not there, an unknown flag and a flag without its value are refused with what is accepted', () => {
   for (const wrong of ['--only nothing', '--fast', 'kills', '--json'])
-    refuses(wrong, /accepted: --kills.*kills, rolling, and for messages kills, slow/)
+    refuses(wrong, /accepted: --kills.*kills, rolling, for messages kills, slow, and for stores cuts-rows/)
   refuses('--json=', /name of a file/)
   refuses('--seed=-1', /--seed/)
 })
 
 test('each scenario has a name of its own', () => {
-  for (const scenarios of [SCENARIOS, MESSAGE_SCENARIOS]) {
+  for (const scenarios of [SCENARIOS, MESSAGE_SCENARIOS, DISK_SCENARIOS]) {
     const names = scenarios.map(({ name }) => name)
     assert.equal(new Set(names).size, names.length)
-    assert.ok(names.includes('kills'))
+    assert.ok(names.includes('kills') || scenarios === DISK_SCENARIOS)
   }
 })
