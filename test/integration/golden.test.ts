@@ -72,8 +72,21 @@ for (const name of (await readdir(GOLDEN, { withFileTypes: true })).filter((one)
             },
             { from: 'earliest' },
           )
-          await until('the events', () => heard === expected.events)
+          await until('the events', () => heard === expected.events + round - 1)
           await reading.stop()
+          if (kind === 'stopped') {
+            // Its position is kept: it goes on where it stopped.
+            const next: unknown[] = []
+            const named = await mesh.events.subscribe('golden.events', ({ data }) => void next.push(data), {
+              from: 'earliest',
+              ack: true,
+              name: 'reader',
+            })
+            await mesh.events.publish('golden.events', { round })
+            await until('the event', () => next.length > 0)
+            assert.deepEqual(next, [{ round }])
+            await named.stop()
+          } else await mesh.events.publish('golden.events', { round })
         } finally {
           await mesh.stop()
         }
