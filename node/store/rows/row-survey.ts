@@ -51,7 +51,7 @@ const blockSource = (blocks: readonly Uint8Array[], from: string | undefined): R
       }
     }
   }
-  return sourceOf([...rows()])
+  return sourceOf([...rows()], (row) => row)
 }
 
 const readOrNothing = async (disk: Disk, name: string): Promise<Uint8Array | undefined> => {

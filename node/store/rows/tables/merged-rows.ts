@@ -11,15 +11,16 @@ export interface RowSource {
   load(): Promise<boolean>
 }
 
-/** Rows that are at hand, in order. */
-export const sourceOf = (rows: readonly TableRow[]): RowSource => {
+/** Rows that are at hand, in order. @param rowOf is asked for one at a time */
+export const sourceOf = <T>(rows: readonly T[], rowOf: (row: T) => TableRow): RowSource => {
   let at = -1
   const source: RowSource = {
     key: undefined,
     value: undefined,
     advance() {
       at += 1
-      const row = rows[at]
+      const next = rows[at]
+      const row = next === undefined ? undefined : rowOf(next)
       source.key = row?.key
       source.value = row?.value
     },

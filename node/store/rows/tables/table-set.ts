@@ -163,7 +163,7 @@ export class TableSet {
     const keys = [...memory.keys()]
     for (let i = 0; i < keys.length; i += SORT_KEYS) {
       const sorted = keys.slice(i, i + SORT_KEYS).sort((a, b) => (a < b ? -1 : 1))
-      sources.push(sourceOf(sorted.map((key) => memory.row(key))))
+      sources.push(sourceOf(sorted, (key) => memory.row(key)))
       if (pace.isDue()) await pace.rest()
     }
     const run = await this.#write(new MergedRows(sources), memory.upTo, {
