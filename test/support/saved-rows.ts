@@ -33,7 +33,7 @@ export const withChanges = async (
   const rows = new Map(on)
   for await (const { key, value } of changes) {
     if (value === undefined) rows.delete(key)
-    else rows.set(key, value)
+    else rows.set(key, typeof value === 'string' ? new TextEncoder().encode(value) : value)
   }
   return rows
 }

@@ -18,6 +18,7 @@ import { createPace, DEFAULT_BYTES, type Pace } from '../rows/row-options.ts'
 import { readSpan, SCAN_ROWS, type ScannedRows } from '../rows/row-scan.ts'
 import { RunSource } from '../rows/tables/run-source.ts'
 import { numbersOf, TableFiles } from '../rows/tables/table-files.ts'
+import { byteText } from '../rows/tables/table-format.ts'
 import { TableReader } from '../rows/tables/table-reader.ts'
 import { findInRuns, TableSet } from '../rows/tables/table-set.ts'
 import {
@@ -211,7 +212,7 @@ export class SnapshotStore {
     }
     for await (const { key, value } of rows) {
       if (this.#isClosed) throw storeError('closed', 'the journal is closed', 'open it again')
-      memory.put(key, value)
+      memory.put(key, typeof value === 'string' ? byteText(value) : value)
       if (memory.bytes >= BATCH_BYTES) await end()
       else if (this.#pace.isDue()) await this.#pace.rest()
     }

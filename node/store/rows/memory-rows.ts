@@ -83,8 +83,8 @@ const LATIN1 = Buffer.prototype as unknown as { latin1Slice: (this: Uint8Array) 
 /** From here on the copy would cost more. */
 const LONG_VALUE = 64 * 1024
 
-const kept = (value: Uint8Array | undefined): KeptValue => {
-  if (value === undefined) return undefined
+const kept = (value: KeptValue): KeptValue => {
+  if (value === undefined || typeof value === 'string') return value
   if (value.length >= LONG_VALUE) return value.slice()
   return LATIN1.latin1Slice.call(value)
 }
@@ -128,8 +128,8 @@ export class MemoryRows {
     return true
   }
 
-  /** @param value a copy is kept; undefined: the row is removed, whatever older ones say */
-  put(key: string, value: Uint8Array | undefined): void {
+  /** @param value a copy is kept, or a text whose characters are the bytes; undefined: the row is removed, whatever older ones say */
+  put(key: string, value: KeptValue): void {
     if (!this.#without(key)) this.#order?.add(key)
     this.#rows.set(key, kept(value))
     this.#bytes += key.length + (value?.length ?? 0) + ROW_OVERHEAD
@@ -144,7 +144,7 @@ export class MemoryRows {
 
   /** Puts all of another one over it. */
   putAll(newer: MemoryRows): void {
-    for (const key of newer.keys()) this.put(key, newer.row(key).value)
+    for (const [key, value] of newer.#rows) this.put(key, value)
   }
 
   keys(): IterableIterator<string> {

@@ -22,10 +22,10 @@ export interface StateRow {
   readonly value: Uint8Array
 }
 
-/** `value` undefined: the row is gone. */
+/** `value` undefined: the row is gone; a text stands for its bytes in UTF-8. The key is printable ASCII. */
 export interface StateChange {
   readonly key: string
-  readonly value: Uint8Array | undefined
+  readonly value: Uint8Array | string | undefined
 }
 
 /** Names a snapshot. */

@@ -28,7 +28,6 @@ import type { RowName } from './command-kind.ts'
 
 /** Of dropped collections, that go with one snapshot. */
 const ROWS_PER_SNAPSHOT = 20_000
-const ENCODER = new TextEncoder()
 const DECODER = new TextDecoder()
 
 /** Rows by collection, then by key; undefined: the row is gone. */
@@ -213,11 +212,8 @@ export class Collections {
     /** All their rows are gone with this snapshot. */
     const ended: string[] = []
     const rows = async function* (): AsyncGenerator<StateChange> {
-      for (const [name, one] of collections)
-        yield { key: collectionKey(name), value: one && ENCODER.encode(JSON.stringify(one)) }
-      for (const [id, changed] of saving)
-        for (const [key, value] of changed)
-          yield { key: rowKey(id, key), value: value === undefined ? undefined : ENCODER.encode(value) }
+      for (const [name, one] of collections) yield { key: collectionKey(name), value: one && JSON.stringify(one) }
+      for (const [id, changed] of saving) for (const [key, value] of changed) yield { key: rowKey(id, key), value }
       let left = ROWS_PER_SNAPSHOT
       for (const id of dropped) {
         const isIn = on !== undefined && madeAt(id) <= on.version
@@ -228,7 +224,7 @@ export class Collections {
             yield { key, value: undefined }
           }
         if (left === 0) {
-          yield { key: DROPPED + id, value: ENCODER.encode('{}') }
+          yield { key: DROPPED + id, value: '{}' }
           continue
         }
         ended.push(id)

@@ -47,10 +47,10 @@ export interface JournalChanges {
   readonly sessions: readonly SessionChange[]
 }
 
-const encoded = (value: unknown): Uint8Array | undefined => (value === undefined ? undefined : text(value))
+const encoded = (value: unknown): string | undefined => (value === undefined ? undefined : JSON.stringify(value))
 
 export const rowsOfChanges = function* ({ head, records, sessions }: JournalChanges): Generator<StateChange> {
-  yield { key: HEAD, value: text({ format: FORMAT, ...head }) }
+  yield { key: HEAD, value: JSON.stringify({ format: FORMAT, ...head }) }
   for (const [key, record] of records) yield { key: RECORDS + key, value: encoded(record) }
   for (const { id, session, answers } of sessions) {
     yield { key: sessionKey(id), value: encoded(session) }

@@ -10,7 +10,6 @@ import { storeError } from '../../../node/store/log/log-segments.ts'
 import { openLogStore } from '../../../node/store/log/log-store.ts'
 import { RowEngine } from '../../../node/store/rows/row-engine.ts'
 import { createRandom } from '../../../node/testing/virtual/virtual-time.ts'
-import type { StateChange } from '../../../protocols/consensus/group/group-storage.ts'
 import type { SnapshotMeta } from '../../../protocols/consensus/raft/raft-messages.ts'
 import { OPEN_END } from '../../../protocols/events/series.ts'
 import { createFenceGuard } from '../../../protocols/journal/fencing/fence-guard.ts'
@@ -42,7 +41,7 @@ const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 /** The same changes at each step: some keys are put, some go. */
-const changesAt = (step: number): StateChange[] => {
+const changesAt = (step: number): { key: string; value: Uint8Array | undefined }[] => {
   const next = createRandom(SEED + step)
   const changes = new Map<string, Uint8Array | undefined>()
   for (let i = 0; i < 3; i += 1) {
