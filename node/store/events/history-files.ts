@@ -3,15 +3,7 @@
  * Keeps no state.
  */
 import { type Disk, type DiskFile, replaceFile } from '../files/disk.ts'
-import {
-  decodeHeader,
-  encodeHeader,
-  ID_BYTES,
-  LOG_FORMAT,
-  LOG_HEADER_BYTES,
-  type LogFileHeader,
-  SALT_BYTES,
-} from '../log/log-frames.ts'
+import { decodeHeader, LOG_FORMAT, LOG_HEADER_BYTES, type LogFileHeader, SALT_BYTES } from '../log/log-frames.ts'
 import { isSegmentName, segmentName, storeError } from '../log/log-segments.ts'
 import { earlierNumber, readEarlier } from './earlier-history.ts'
 import {
@@ -23,6 +15,7 @@ import {
   type FoundBatch,
   type HistoryBatch,
   readSegment,
+  segmentHeader,
 } from './history-segment.ts'
 
 export interface OpenedSegment {
@@ -39,8 +32,7 @@ export const encodeSegment = (
   salt: Uint8Array,
   batches: Iterable<HistoryBatch & { readonly payload: Uint8Array }>,
 ): Uint8Array => {
-  const storageId = new Uint8Array(ID_BYTES)
-  const parts = [encodeHeader({ format: LOG_FORMAT, sequence: number, salt, storageId, previous: 0 })]
+  const parts = [segmentHeader(number, salt)]
   const found: FoundBatch[] = []
   let [at, crc] = [LOG_HEADER_BYTES, 0]
   for (const batch of batches) {
@@ -101,9 +93,8 @@ const openSegment = async (disk: Disk, name: string): Promise<OpenedSegment> => 
     if (found !== undefined) return { number, salt, found, lost: 0 }
     const whole = readSegment(await file.read(size, 0))
     // With damage among its batches it is read whole each time: nobody would see that any more.
-    const isTail = whole.end + whole.lost === size
     // Without room for it it is read whole the next time too.
-    if (isTail) await finish(file, whole, salt).catch(() => {})
+    if (whole.isTorn) await finish(file, whole, salt).catch(() => {})
     return { number, salt, found: whole.found, lost: whole.lost }
   } finally {
     await file.close()

@@ -16,11 +16,12 @@ import type {
 } from '../../../protocols/events/history/history-contract.ts'
 import type { Log } from '../../../protocols/port.ts'
 import type { Disk, DiskFile } from '../files/disk.ts'
-import { encodeHeader, ID_BYTES, LOG_FORMAT, SALT_BYTES } from '../log/log-frames.ts'
+import { SALT_BYTES } from '../log/log-frames.ts'
 import { segmentName } from '../log/log-segments.ts'
+import { removeUnfinishedFile } from '../log/log-tail.ts'
 import { openSegments } from './history-files.ts'
 import { createHistoryIndex, type HistoryEntry, type HistorySegment } from './history-index.ts'
-import { decodeBatch, encodeBatch, encodeEnd } from './history-segment.ts'
+import { decodeBatch, encodeBatch, encodeEnd, segmentHeader } from './history-segment.ts'
 
 const MAX_SEGMENT_BYTES = 8 * 1024 * 1024
 const MIN_SEGMENT_BYTES = 64 * 1024
@@ -104,11 +105,16 @@ export const openHistoryLog = async (
       if (isCurrent(other) || unwritten.some((entry) => entry.segment === other)) continue
       await finish(other, file)
     }
-    const file = await disk.create(nameOf(segment))
+    const name = nameOf(segment)
+    const file = await disk.create(name)
+    try {
+      await file.write(segmentHeader(segment.number, segment.salt), 0)
+    } catch (error) {
+      // What waits behind this one makes it again: without its header nothing of it could be read.
+      await removeUnfinishedFile(disk, { file, segment: { name } })
+      throw error
+    }
     files.set(segment, file)
-    const { number: sequence, salt } = segment
-    const header = { format: LOG_FORMAT, sequence, salt, storageId: new Uint8Array(ID_BYTES), previous: 0 }
-    await file.write(encodeHeader(header), 0)
     return file
   }
 

@@ -10,8 +10,11 @@ import {
   decodeFrame,
   decodeHeader,
   encodeFrame,
+  encodeHeader,
   FRAME_HEAD,
   frameBuffer,
+  ID_BYTES,
+  LOG_FORMAT,
   LOG_HEADER_BYTES,
   type LogFileHeader,
   salvageFrames,
@@ -78,6 +81,10 @@ const readSeries = (reader: ProtobufReader): HistoryBatch['series'] => ({
   publisher: reader.string(MAX_PUBLISHER),
   epoch: reader.varint(),
 })
+
+/** What a segment begins with. */
+export const segmentHeader = (number: number, salt: Uint8Array): Uint8Array =>
+  encodeHeader({ format: LOG_FORMAT, sequence: number, salt, storageId: new Uint8Array(ID_BYTES), previous: 0 })
 
 /** The frame of a batch. */
 export const encodeBatch = (
@@ -176,6 +183,8 @@ export interface FoundSegment {
   readonly crc: number
   /** It ends with its index. */
   readonly isFinished: boolean
+  /** What is lost is at its end, and nothing says that it was ever whole: a write that a crash cut off. */
+  readonly isTorn: boolean
 }
 
 /** All that is good in a whole segment. */
@@ -183,7 +192,7 @@ export const readSegment = (bytes: Uint8Array): FoundSegment => {
   const header = decodeHeader(bytes)
   const found: FoundBatch[] = []
   let [end, crc, good, isFinished] = [LOG_HEADER_BYTES, header?.previous ?? 0, LOG_HEADER_BYTES, false]
-  if (header === undefined) return { header, found, lost: bytes.length, end: 0, crc, isFinished }
+  if (header === undefined) return { header, found, lost: bytes.length, end: 0, crc, isFinished, isTorn: false }
   for (const frame of salvageFrames(bytes, header.salt)) {
     const size = frame.end - frame.at
     const batch = batchOf(frame.payload)
@@ -196,12 +205,7 @@ export const readSegment = (bytes: Uint8Array): FoundSegment => {
     crc = frame.crc
     isFinished = frame.payload[0] === PLACE
   }
-  return {
-    header,
-    found,
-    lost: Math.max(0, bytes.length - good),
-    end,
-    crc,
-    isFinished: isFinished && end === bytes.length,
-  }
+  const lost = Math.max(0, bytes.length - good)
+  isFinished &&= end === bytes.length
+  return { header, found, lost, end, crc, isFinished, isTorn: !isFinished && end + lost === bytes.length }
 }

@@ -11,7 +11,7 @@ import { isSegmentName, storeError } from '../log/log-segments.ts'
 import { earlierNumber, readEarlier } from './earlier-history.ts'
 import { WORDS_FOLDER } from './event-files.ts'
 import { encodeSegment } from './history-files.ts'
-import { decodeBatch, type FoundSegment, readSegment } from './history-segment.ts'
+import { decodeBatch, readSegment } from './history-segment.ts'
 
 export interface HistorySurvey {
   readonly words: number
@@ -26,10 +26,6 @@ export interface HistorySurvey {
   /** STA003 each, with `details.reason` `damaged`. */
   readonly problems: readonly ParleyError[]
 }
-
-/** Nothing good is behind what is bad, and no index says that there was more. */
-const isTorn = ({ header, end, lost, isFinished }: FoundSegment, size: number): boolean =>
-  header !== undefined && !isFinished && end + lost === size
 
 const damaged = (file: string, lost: number): ParleyError =>
   storeError(
@@ -59,7 +55,7 @@ export const surveyHistory = async (folder: string): Promise<HistorySurvey> => {
       sum.batches += found.length
       for (const { range } of found) sum.events += range.to - range.from + 1
       sum.bytes += bytes.length
-      if (segment !== undefined && isTorn(segment, bytes.length)) sum.torn += lost
+      if (segment?.isTorn === true) sum.torn += lost
       else if (lost > 0) {
         sum.lost += lost
         problems.push(damaged(join(word, name), lost))
@@ -79,7 +75,7 @@ export interface RepairedHistory {
 const repairSegment = async (disk: Disk, name: string, random: RandomBytes): Promise<string | undefined> => {
   const bytes = await disk.read(name)
   const segment = readSegment(bytes)
-  if (segment.lost === 0 || isTorn(segment, bytes.length)) return undefined
+  if (segment.lost === 0 || segment.isTorn) return undefined
   const { header, found } = segment
   const good = found.flatMap((batch) => {
     const whole = header && decodeBatch(bytes.subarray(batch.at, batch.at + batch.size), header.salt)

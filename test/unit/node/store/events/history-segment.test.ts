@@ -142,7 +142,8 @@ test('what a crash left without an index gets one when it is opened', async () =
 test('a power cut at any time leaves batches as they were kept, and what follows is kept', async () => {
   for (let seed = 1; seed <= 60; seed += 1) {
     const disk = createFaultyDisk()
-    const history = await openOn(disk)
+    // Of the process whose machine loses power: it does nothing afterwards.
+    const history = await openOn(disk.mount())
     for (let from = 1; from <= seed; from += 1) {
       history.keep(SERIES, { from, to: from }, new Uint8Array(600).fill(from), from)
       if (from % 7 === 0) await new Promise((resolve) => setImmediate(resolve))
@@ -161,6 +162,25 @@ test('a power cut at any time leaves batches as they were kept, and what follows
     assert.equal((await last.find(SERIES, ALL)).batches.length, left.length + 1)
     await last.close()
   }
+})
+
+test('a file whose header has no room is made again once there is room', async () => {
+  const disk = createFaultyDisk()
+  const history = await openOn(disk.mount())
+  disk.room = 10
+  history.keep(SERIES, { from: 1, to: 1 }, new Uint8Array(60).fill(1), 1)
+  await history.close()
+  assert.deepEqual(await disk.list(), [])
+  disk.room = Number.POSITIVE_INFINITY
+  history.keep(SERIES, { from: 2, to: 2 }, new Uint8Array(60).fill(2), 1)
+  await history.close()
+  const again = await openOn(disk.mount())
+  const { batches: left } = await again.find(SERIES, ALL)
+  assert.deepEqual(
+    left.map(({ bytes }) => bytes[0]),
+    [2],
+  )
+  await again.close()
 })
 
 test('a segment of a later version is left as it is', async (context) => {
