@@ -6,6 +6,7 @@
  * `a/` how long peers have been away · `m/` messages that were moved · `p/` answers to topics. Numbers are padded, so that
  * keys are in order.
  */
+import { allocUnsafe } from 'uint8arrays/alloc'
 import { DELIMITED, malformed, ProtobufReader, ProtobufWriter, VARINT } from '../../wire/frames/protobuf.ts'
 import { type AckRanges, LANE_SPAN, MAX_REPLACED, newAckRanges } from '../ack-ranges.ts'
 import type { RetryPolicy } from '../options.ts'
@@ -65,7 +66,8 @@ export const encodeOutboxRow = (
   expiresAt: number | undefined,
   bound?: { readonly capability: string; readonly mayRebind: boolean },
 ): Uint8Array => {
-  const writer = new ProtobufWriter(message.length + (bound === undefined ? 48 : 160))
+  // Out of a shared buffer: a store keeps a copy of it, and nobody else does.
+  const writer = new ProtobufWriter(allocUnsafe(message.length + (bound === undefined ? 48 : 160)))
   writer.delimited(1, message)
   writer.varintField(2, policy.maxRetries + 1)
   writer.varintField(3, policy.initialDelayMs)

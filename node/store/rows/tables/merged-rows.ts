@@ -32,38 +32,95 @@ export const sourceOf = <T>(rows: readonly T[], rowOf: (row: T) => TableRow): Ro
   return source
 }
 
+/** The sources stand in a heap by their keys, of one key the newest first: most rows of a flush come from dozens of them. */
 export class MergedRows {
   /** The newest first. */
-  #sources: RowSource[]
+  readonly #sources: readonly RowSource[]
+  /** Places in `#sources`, as a binary heap. */
+  readonly #heap: number[] = []
+  /** Those that have to be read on before the next row is known. */
+  #dry: number[]
 
   constructor(sources: readonly RowSource[]) {
     this.#sources = [...sources]
+    this.#dry = this.#sources.map((_, place) => place)
   }
 
   /** Has all sources stand at a row. @returns false: there is none left */
   async load(): Promise<boolean> {
-    const left: RowSource[] = []
-    for (const source of this.#sources) if (source.key !== undefined || (await source.load())) left.push(source)
-    this.#sources = left
-    return left.length > 0
+    const dry = this.#dry
+    this.#dry = []
+    for (const place of dry) {
+      const source = this.#sources[place]
+      if (source !== undefined && (source.key !== undefined || (await source.load()))) this.#push(place)
+    }
+    return this.#heap.length > 0
   }
 
   /** All others stand behind this key. */
   isAlone(source: RowSource, upTo: string): boolean {
-    return this.#sources.every((other) => other === source || (other.key !== undefined && other.key > upTo))
+    return this.#heap.every((place) => {
+      const other = this.#sources[place]
+      return other === source || (other?.key !== undefined && other.key > upTo)
+    })
   }
 
   /** The next row that can be told without reading on; undefined: `load` first. Removed rows are told too. */
   next(): TableRow | undefined {
-    const sources = this.#sources
-    let newest: RowSource | undefined
-    for (const source of sources) {
-      if (source.key === undefined) return undefined
-      if (newest?.key === undefined || source.key < newest.key) newest = source
-    }
-    if (newest?.key === undefined) return undefined
+    const newest = this.#first()
+    if (this.#dry.length > 0 || newest?.key === undefined) return undefined
     const row = { key: newest.key, value: newest.value }
-    for (const source of sources) if (source.key === row.key) source.advance()
+    for (let source = this.#first(); source?.key === row.key; source = this.#first()) this.#advance(source)
     return row
+  }
+
+  #first(): RowSource | undefined {
+    return this.#sources[this.#heap[0] ?? -1]
+  }
+
+  /** The first one goes on, to its new place in the heap or out of it. */
+  #advance(source: RowSource): void {
+    source.advance()
+    const [place = 0] = this.#heap
+    if (source.key === undefined) {
+      this.#dry.push(place)
+      const last = this.#heap.pop() ?? 0
+      if (this.#heap.length === 0) return
+      this.#heap[0] = last
+    }
+    this.#sink()
+  }
+
+  #isBefore(a: number, b: number): boolean {
+    const [one, other] = [this.#sources[a]?.key ?? '', this.#sources[b]?.key ?? '']
+    return one < other || (one === other && a < b)
+  }
+
+  #push(place: number): void {
+    const heap = this.#heap
+    let at = heap.length
+    while (at > 0) {
+      const up = (at - 1) >>> 1
+      const above = heap[up] ?? 0
+      if (!this.#isBefore(place, above)) break
+      heap[at] = above
+      at = up
+    }
+    heap[at] = place
+  }
+
+  #sink(): void {
+    const heap = this.#heap
+    const [place = 0] = heap
+    let at = 0
+    for (;;) {
+      let down = 2 * at + 1
+      if (down >= heap.length) break
+      if (down + 1 < heap.length && this.#isBefore(heap[down + 1] ?? 0, heap[down] ?? 0)) down += 1
+      if (!this.#isBefore(heap[down] ?? 0, place)) break
+      heap[at] = heap[down] ?? 0
+      at = down
+    }
+    heap[at] = place
   }
 }
