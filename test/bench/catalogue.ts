@@ -1,10 +1,13 @@
 /** The systems that can be measured: what each needs, which versions it reports, and where its code is. */
 import { spawnSync } from 'node:child_process'
+import { NEWEST_NATS } from './newest-nats.ts'
 import type { System } from './system.ts'
 import { rabbitVersion } from './systems/rabbitmq-release.ts'
 
 interface Program {
   readonly command: string
+  /** How it is called in reports; as its command unless told. */
+  readonly shown?: string
   /** How it tells its version: by an argument, or in another way; undefined when it cannot be run. */
   readonly version: string | (() => string | undefined)
   readonly hint: string
@@ -28,16 +31,17 @@ export interface Entry {
 /** The system under test: its failures are never tried again. */
 export const SUBJECT = 'parley'
 
-/** The server's setting `sync_interval` came with 2.10; an older one does not start with it. */
-const refuseOldNats = (version: string): string | undefined => {
-  const [, major = 0, minor = 0] = (/v?(\d+)\.(\d+)/.exec(version) ?? []).map(Number)
-  return major > 2 || (major === 2 && minor >= 10) ? undefined : 'sync_interval needs nats-server 2.10 or newer'
-}
-
 const natsServer = {
   command: 'nats-server',
   version: '--version',
   hint: 'install the system package nats-server',
+} as const
+
+const newestNatsServer = {
+  command: NEWEST_NATS,
+  shown: 'nats-server, newest',
+  version: '--version',
+  hint: 'it is built from its Go module: install Go',
 } as const
 
 const rabbitServer = {
@@ -61,6 +65,14 @@ const entries: readonly Entry[] = [
     peer: true,
     program: natsServer,
     load: () => import('./systems/nats.ts'),
+  },
+  {
+    name: 'nats-newest',
+    note: 'plain, through a broker',
+    packages: ['@nats-io/transport-node'],
+    peer: true,
+    program: newestNatsServer,
+    load: () => import('./systems/nats-newest.ts'),
   },
   {
     name: 'moleculer',
@@ -98,7 +110,7 @@ const entries: readonly Entry[] = [
     note: 'plain, through a broker',
     packages: ['@nats-io/transport-node'],
     peer: true,
-    program: { ...natsServer, refuse: refuseOldNats },
+    program: newestNatsServer,
     load: () => import('./systems/nats-jetstream-synced.ts'),
   },
   {
@@ -193,7 +205,8 @@ export const obstacle = (entry: Entry, peersMissing: string | undefined): string
   if (entry.peer && peersMissing !== undefined) return peersMissing
   if (entry.program === undefined) return undefined
   const version = programVersion(entry.program)
-  if (version === undefined) return `the program ${entry.program.command} cannot be run; ${entry.program.hint}`
+  if (version === undefined)
+    return `the program ${entry.program.shown ?? entry.program.command} cannot be run; ${entry.program.hint}`
   const why = entry.program.refuse?.(version)
   return why === undefined ? undefined : `${why}, here is ${version}`
 }

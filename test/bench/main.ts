@@ -16,6 +16,7 @@ import { type BenchArguments, parseBenchArguments } from './arguments.ts'
 import { buildEnds } from './built.ts'
 import { SUBJECT } from './catalogue.ts'
 import { allHold } from './floors.ts'
+import { NEWEST_NATS, provideNewestNats } from './newest-nats.ts'
 import { findCommit, provideOlderTree, shortOf } from './older-tree.ts'
 import { installPeers } from './peers.ts'
 import { createProcesses, type Processes } from './processes.ts'
@@ -111,6 +112,8 @@ const bench = async (chosen: Suite, { json, check, rounds, systems, against }: B
   const at = new Date().toISOString()
   const entries = entriesOf(suite)
   const peersMissing = entries.some(({ peer }) => peer) ? await installPeers(say) : undefined
+  const isChosen = ({ name }: { name: string }) => systems === undefined || systems.includes(name)
+  if (entries.some((entry) => isChosen(entry) && entry.program?.command === NEWEST_NATS)) await provideNewestNats(say)
   const { ledger, skipped, otherWork } = await runSuite({ suite, rounds, only: systems, peersMissing }, processes, say)
   const report: Report = {
     suite: suite.name,

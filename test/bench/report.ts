@@ -50,7 +50,7 @@ export const readVersions = (entries: readonly Entry[]): Record<string, string> 
   for (const { packages, program } of entries) {
     for (const name of packages) versions[name] = installedVersion(name) ?? 'missing'
     if (program !== undefined)
-      versions[program.command] = programVersion(program)?.replace(`${program.command}: v`, '') ?? 'missing'
+      versions[program.shown ?? program.command] = programVersion(program)?.replace(/^\S+: v/, '') ?? 'missing'
   }
   return versions
 }

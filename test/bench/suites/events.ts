@@ -23,7 +23,7 @@ const CALM = { first: 3_000_000, count: 1_000, limitMs: 2_000, perSecond: 1_000 
 export const events: Suite = {
   name: 'events',
   about: 'events from one publisher process to one subscriber process: events/s, latency, none lost',
-  systems: [SUBJECT, 'nats', 'moleculer', 'rabbitmq', 'libp2p-gossipsub', 'raw-tcp'],
+  systems: [SUBJECT, 'nats', 'nats-newest', 'moleculer', 'rabbitmq', 'libp2p-gossipsub', 'raw-tcp'],
 
   measure: async (start, pause) => {
     const subscriber = start('subscriber')

@@ -61,12 +61,18 @@ const prepare = async (nc: NatsConnection): Promise<void> => {
   })
 }
 
-/** @param settings of its block `jetstream` */
-export const jetStream = (settings: readonly string[]): System => ({
+/**
+ * @param settings of its block `jetstream`
+ * @param command of the server
+ */
+export const jetStream = (settings: readonly string[], command?: string): System => ({
   durable: {
     receive: async (guarantee, onMessage) => {
       const directory = await mkdtemp(join(benchDirectory(), 'jetstream-'))
-      const server = await startNats([`jetstream { ${[`store_dir: "${directory}"`, ...settings].join(', ')} }`])
+      const server = await startNats(
+        [`jetstream { ${[`store_dir: "${directory}"`, ...settings].join(', ')} }`],
+        command,
+      )
       const nc = await connect({ servers: server, reconnect: false })
       const log = await openSyncedLog(join(directory, 'effects'))
       const effects = createEffects(log)

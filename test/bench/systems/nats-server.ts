@@ -10,13 +10,14 @@ const READY = 'Server is ready'
 
 /**
  * @param settings more lines of its configuration
+ * @param command the system's own unless told
  * @returns its address
  */
-export const startNats = async (settings: readonly string[] = []): Promise<string> => {
+export const startNats = async (settings: readonly string[] = [], command = 'nats-server'): Promise<string> => {
   const port = await freePort()
   const file = join(benchDirectory(), `nats-${port}.conf`)
   await writeFile(file, `${[`listen: "127.0.0.1:${port}"`, 'max_pending: 536870912', ...settings].join('\n')}\n`)
-  const server = spawn('nats-server', ['-c', file], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const server = spawn(command, ['-c', file], { stdio: ['ignore', 'ignore', 'pipe'] })
   announce(server.pid)
   process.on('exit', () => server.kill('SIGKILL'))
   const { promise: ready, resolve, reject } = Promise.withResolvers<void>()

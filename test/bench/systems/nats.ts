@@ -84,10 +84,11 @@ const fetchStream = async (nc: NatsConnection, onBytes: (piece: Uint8Array) => v
   data.unsubscribe()
 }
 
-export const system: System = {
+/** @param command of the server; the system's own unless told */
+export const natsOver = (command?: string): System => ({
   rpc: {
     respond: async () => {
-      const address = await startNats()
+      const address = await startNats([], command)
       const nc = await open(address)
       nc.subscribe(ECHO, {
         callback: (_error, message) => {
@@ -124,7 +125,7 @@ export const system: System = {
 
   events: {
     subscribe: async (onEvent) => {
-      const address = await startNats()
+      const address = await startNats([], command)
       const nc = await open(address)
       nc.subscribe(TICK, { callback: (_error, message) => onEvent(asBody(message.json())) })
       await nc.flush()
@@ -136,7 +137,7 @@ export const system: System = {
 
   fanout: {
     publish: async () => {
-      const address = await startNats()
+      const address = await startNats([], command)
       return { address, ...(await openPublisher(address)) }
     },
 
@@ -150,7 +151,7 @@ export const system: System = {
 
   bulk: {
     offer: async (chunksOf) => {
-      const address = await startNats()
+      const address = await startNats([], command)
       const nc = await open(address)
       nc.subscribe(STREAM, {
         callback: (_error, { reply }) => {
@@ -166,4 +167,6 @@ export const system: System = {
       return { fetch: (onBytes) => fetchStream(nc, onBytes), stop: () => nc.close() }
     },
   },
-}
+})
+
+export const system = natsOver()

@@ -30,14 +30,6 @@ test('a program of a version that is of no use is named with the reason and its 
   assert.equal(obstacle({ ...entry, program: { ...program, refuse: () => undefined } }, undefined), undefined)
 })
 
-test('JetStream that syncs each write needs nats-server 2.10', () => {
-  const refuse = catalogue.get('nats-jetstream-synced')?.program?.refuse
-  for (const old of ['nats-server: v2.9.10', 'nats-server: v1.10.0', 'no version']) assert.ok(refuse?.(old), old)
-  for (const fit of ['nats-server: v2.10.0', 'nats-server: v2.12.1', 'nats-server: v3.0.0']) {
-    assert.equal(refuse?.(fit), undefined)
-  }
-})
-
 test('every system has a name of its own and can be loaded lazily', () => {
   for (const [name, one] of catalogue) assert.equal(one.name, name)
 })

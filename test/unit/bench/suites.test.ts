@@ -139,23 +139,41 @@ test('scale is held by its p99, and by every delivery', () => {
 })
 
 test('durable compares exactly once with the quorum queue at least once, and no message may be lost or doubled', () => {
+  const guarantees = ['at-least-once', 'exactly-once'] as const
   const rate = (guarantee: 'at-least-once' | 'exactly-once', value: number) =>
     reading(caseOf(guarantee, 64), 'messages', value)
-  const clean = (['at-least-once', 'exactly-once'] as const).flatMap((guarantee) =>
-    [64, 1].flatMap((inFlight) => ['lost', 'doubled'].map((metric) => reading(caseOf(guarantee, inFlight), metric, 0))),
+  const alone = (p99Ms: number) => guarantees.map((guarantee) => reading(caseOf(guarantee, 1), 'p99', p99Ms))
+  const clean = guarantees.flatMap((guarantee) =>
+    [caseOf(guarantee, 64), caseOf(guarantee, 1, ' after a load'), caseOf(guarantee, 1)].flatMap((name) =>
+      ['lost', 'doubled'].map((metric) => reading(name, metric, 0)),
+    ),
   )
-  const peer = { 'rabbitmq-quorum': [rate('at-least-once', 100), rate('exactly-once', 1_000)] }
-  const at = (value: number, faults: Reading[] = clean) =>
-    durable.floors(ledgerOf({ parley: [rate('exactly-once', value), ...faults], ...peer }))
-  assert.equal(allHold(at(100)), true)
-  assert.equal(allHold(at(99)), false)
+  const peers = {
+    'rabbitmq-quorum': [rate('at-least-once', 100), rate('exactly-once', 1_000), ...alone(2)],
+    'nats-jetstream-synced': [rate('exactly-once', 140)],
+  }
+  const at = (value: number, p99Ms = 2, faults: Reading[] = clean) =>
+    durable.floors(ledgerOf({ parley: [rate('exactly-once', value), ...alone(p99Ms), ...faults], ...peers }))
+  assert.equal(allHold(at(150)), true)
+  assert.deepEqual(
+    at(149).map(({ holds }) => holds),
+    [false, true, true, true, true],
+  )
+  assert.equal(at(139)[1]?.holds, false)
   assert.equal(at(300)[0]?.reachesAim, true)
+  assert.deepEqual(
+    at(150, 2.1).map(({ holds }) => holds),
+    [true, true, false, false, true],
+  )
 
   const with1 = (index: number) => clean.map((one, i) => (i === index ? { ...one, value: 1 } : one))
-  const holds = clean.map((_, i) => allHold(at(100, with1(i))))
+  const holds = clean.map((_, i) => allHold(at(150, 2, with1(i))))
   // A copy is allowed where only at least once is promised.
-  assert.deepEqual(holds, [false, true, false, true, false, false, false, false])
-  assert.equal(at(100, clean.slice(1))[1]?.value, null)
+  assert.deepEqual(
+    holds,
+    clean.map((_, i) => i < 6 && i % 2 === 1),
+  )
+  assert.equal(at(150, 2, clean.slice(1))[4]?.value, null)
   assert.equal(durable.floors(ledgerOf({ parley: [rate('exactly-once', 100), ...clean] }))[0]?.value, null)
 })
 
