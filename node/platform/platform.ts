@@ -3,7 +3,8 @@
  *
  * State: random bytes drawn and not given out yet. Timers do not keep the process alive: open sockets do.
  */
-import { createHash, randomFillSync } from 'node:crypto'
+import { randomFillSync, hash as sha } from 'node:crypto'
+
 import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
 import { fraction } from '../../discovery/two-choices.ts'
@@ -75,7 +76,7 @@ export const random = (bytes: number): Uint8Array => {
 /** A number from 0 to 1. */
 export const chance = (): number => fraction(random(4))
 
-export const hash = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest()
+export const hash = (bytes: Uint8Array): Uint8Array => sha('sha256', bytes, 'buffer')
 
 const gzip = promisify(zlib.gzip)
 const zstd = promisify(zlib.zstdCompress)

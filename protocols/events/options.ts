@@ -65,7 +65,7 @@ export const EventsOptionsSchema = z.strictObject({
     .int()
     .min(1)
     .max(MAX_BATCH_EVENTS)
-    .default(64)
+    .default(256)
     .describe('Events after which a batch closes. More: fewer signatures, and longer pauses while a batch is decoded.'),
   batchBytes: z
     .number()

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
 import { makeSecret } from '../../node/index.ts'
-import { BatchDraft, putEvent, signingPrefix } from '../../protocols/events/batch/batch-encoder.ts'
+import { hash } from '../../node/platform/platform.ts'
+import { BatchDraft, putEvent, signingPrefixes } from '../../protocols/events/batch/batch-encoder.ts'
 import { ProtobufWriter } from '../../protocols/wire/frames/protobuf.ts'
 import { BRISK, startMesh, stopMeshes } from '../support/meshes.ts'
 import { endProcesses, type Peer, RemoteFailure, startPeer, untilMembers } from '../support/processes.ts'
@@ -128,7 +129,8 @@ describe('a token that runs out', { timeout: 30_000 }, () => {
       const writer = new ProtobufWriter(256)
       putEvent(writer, Buffer.from('news.raw'), '{}', undefined)
       const draft = new BatchDraft(
-        signingPrefix(MESH),
+        signingPrefixes(MESH).digest,
+        hash,
         { publisher: raw.id, word: 'news' },
         writer.bytes.subarray(0, writer.at),
       )

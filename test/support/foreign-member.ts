@@ -35,6 +35,9 @@ const write = (content: Content, value: unknown): Uint8Array =>
 const read = (content: Content, bytes: Uint8Array): unknown =>
   content === 'cbor' ? fromCbor(bytes) : JSON.parse(Buffer.from(bytes).toString())
 
+const signedOf = (mesh: string, body: Uint8Array): Uint8Array =>
+  Buffer.concat([Buffer.from(`parley/events/2\n${mesh}\n`), createHash('sha256').update(body).digest()])
+
 /** An Ed25519 key of 32 bytes, as Node has it (RFC 8410). */
 const keyOfSeed = (seed: Uint8Array) =>
   createPrivateKey({
@@ -231,8 +234,7 @@ export const startForeignMember = async (
         if (raw === undefined) return
         const der = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), publicKeyFromRaw(raw).raw])
         const key = createPublicKey({ key: der, format: 'der', type: 'spki' })
-        const signed = Buffer.concat([Buffer.from(`parley/events/1\n${mesh}\n`), body])
-        if (!verify(null, signed, key, signature)) return
+        if (!verify(null, signedOf(mesh, body), key, signature)) return
         for (const event of batch.events) if (event.topic === topic) on(read('json', event.payload))
       })
     },
@@ -242,7 +244,7 @@ export const startForeignMember = async (
       sequences.set(word, first)
       const header = { publisher: id, word, epoch: incarnation, first, sentAtMs: Date.now() }
       const body = Batch.encode(Batch.create({ ...header, events: [{ topic, payload: write('json', data) }] })).finish()
-      const signature = await privateKey.sign(Buffer.concat([Buffer.from(`parley/events/1\n${mesh}\n`), body]))
+      const signature = await privateKey.sign(signedOf(mesh, body))
       const bytes = SignedBatch.encode(SignedBatch.create({ body, signature })).finish()
       await libp2p.services.gossip.publish(`parley/${mesh}/events/${word}`, bytes)
     },

@@ -5,10 +5,12 @@
  * `control` subscriptions without end, or `own` batches of itself, well signed. It tells its parent when it is admitted,
  * when it was disconnected and how many messages it got rid of until then, and what it was told when it came back.
  */
+
 import { randomBytes } from 'node:crypto'
 import type { Connection, Stream } from '@libp2p/interface'
 import { fromString } from 'uint8arrays/from-string'
-import { BatchDraft, putEvent, signingPrefix } from '../../protocols/events/batch/batch-encoder.ts'
+import { hash } from '../../node/platform/platform.ts'
+import { BatchDraft, putEvent, signingPrefixes } from '../../protocols/events/batch/batch-encoder.ts'
 import { DELIMITED, ProtobufWriter, VARINT } from '../../protocols/wire/frames/protobuf.ts'
 import { requestBytes, startRawPeer, watch } from './raw-peer.ts'
 
@@ -24,7 +26,7 @@ const [address = '', mesh = '', secret = '', flood = 'forged'] = process.argv.sl
 const say = (said: FlooderSays): void => void process.send?.(said)
 
 const raw = await startRawPeer()
-const prefix = signingPrefix(mesh)
+const prefix = signingPrefixes(mesh).digest
 let serial = 0
 
 const batchBytes = async (): Promise<Uint8Array> => {
@@ -40,7 +42,7 @@ const batchBytes = async (): Promise<Uint8Array> => {
     waitedMs: 0,
     circle: undefined,
   }
-  const draft = new BatchDraft(prefix, header, events.finish())
+  const draft = new BatchDraft(prefix, hash, header, events.finish())
   const toSign = draft.toSign(header)
   return draft.seal(flood === 'own' ? await raw.sign(toSign) : randomBytes(64))
 }

@@ -10,7 +10,13 @@ import { WIRE_PRIORITIES } from '../../wire/frames/frame.ts'
 import { DELIMITED, malformed, ProtobufReader, VARINT } from '../../wire/frames/protobuf.ts'
 import type { SequenceRange } from '../series.ts'
 import { MAX_TOPIC_LENGTH } from '../topic.ts'
-import { type BatchHeader, EVENTS_TAG, MAX_BATCH_BYTES, MAX_BATCH_EVENTS } from './batch-encoder.ts'
+import {
+  type BatchHeader,
+  EVENTS_TAG,
+  MAX_BATCH_BYTES,
+  MAX_BATCH_EVENTS,
+  type SigningPrefixes,
+} from './batch-encoder.ts'
 import { DIRECT_RECIPIENTS_BYTES } from './direct-recipients.ts'
 import type { EventAttributes } from './event-attributes.ts'
 
@@ -23,6 +29,8 @@ const JSON_CONTENT = 0
 export interface DecodedBatch extends BatchHeader {
   readonly body: Uint8Array
   readonly signature: Uint8Array
+  /** What the signature is over. */
+  readonly signed: 'digest' | 'body'
   readonly spans: readonly number[]
 }
 
@@ -104,14 +112,17 @@ const readBody = (body: Uint8Array): BatchHeader & { spans: number[] } => {
 export const decodeBatch = (bytes: Uint8Array): DecodedBatch => {
   if (bytes.length > MAX_BATCH_BYTES) throw malformed(`a batch of ${bytes.length} bytes, at most ${MAX_BATCH_BYTES}`)
   let body: Uint8Array | undefined
-  let signature: Uint8Array | undefined
+  let ofBody: Uint8Array | undefined
+  let ofDigest: Uint8Array | undefined
   const reader = new ProtobufReader(bytes)
   while (reader.more()) {
     const tag = reader.varint()
     if (tag === delimitedTag(1)) body = reader.delimited()
-    else if (tag === delimitedTag(2)) signature = reader.delimited()
+    else if (tag === delimitedTag(2)) ofBody = reader.delimited()
+    else if (tag === delimitedTag(3)) ofDigest = reader.delimited()
     else reader.skip(tag & 7)
   }
+  const signature = ofDigest ?? ofBody
   if (body === undefined || signature?.length !== SIGNATURE_BYTES) throw malformed('a batch without body or signature')
   const batch = readBody(body)
   if (batch.circle !== undefined && batch.circle.length !== DIRECT_RECIPIENTS_BYTES)
@@ -119,7 +130,7 @@ export const decodeBatch = (bytes: Uint8Array): DecodedBatch => {
   if (batch.publisher === '' || batch.word === '' || batch.first < 1) throw malformed('a batch without its header')
   if (batch.spans.length === 0) throw malformed('a batch without events')
   if (!Number.isSafeInteger(batch.first + batch.spans.length)) throw malformed('a sequence number above 2^53')
-  return { ...batch, body, signature }
+  return { ...batch, body, signature, signed: ofDigest === undefined ? 'body' : 'digest' }
 }
 
 /** The numbers of its events. */
@@ -128,8 +139,12 @@ export const batchRange = ({ first, spans }: DecodedBatch): SequenceRange => ({
   to: first + spans.length / 2 - 1,
 })
 
-/** What was signed for this batch. */
-export const signedBytes = (prefix: Uint8Array, batch: DecodedBatch): Uint8Array => concat([prefix, batch.body])
+/** What was signed for this batch. @param hash SHA-256 */
+export const signedBytes = (
+  prefixes: SigningPrefixes,
+  hash: (bytes: Uint8Array) => Uint8Array,
+  { signed, body }: DecodedBatch,
+): Uint8Array => concat([prefixes[signed], signed === 'digest' ? hash(body) : body])
 
 const putHeader = (headers: Record<string, string>, entry: Uint8Array): void => {
   const reader = new ProtobufReader(entry)

@@ -7,6 +7,7 @@
  */
 
 import { allocUnsafe } from 'uint8arrays/alloc'
+import { concat } from 'uint8arrays/concat'
 import { fromString } from 'uint8arrays/from-string'
 import { WIRE_PRIORITIES } from '../../wire/frames/frame.ts'
 import { DELIMITED, FIELD_ROOM, ProtobufWriter, varintSize } from '../../wire/frames/protobuf.ts'
@@ -104,8 +105,18 @@ export const putEvent = (
   putLength(writer, at, guess)
 }
 
-/** What the publisher signs and everyone verifies, in front of the body. */
-export const signingPrefix = (mesh: string): Uint8Array => fromString(`parley/events/1\n${mesh}\n`)
+/** What stands in front of what the publisher signs and everyone verifies. */
+export interface SigningPrefixes {
+  /** Of the digest of a body. */
+  readonly digest: Uint8Array
+  /** Of a body, as versions before had it: such batches lie in histories. */
+  readonly body: Uint8Array
+}
+
+export const signingPrefixes = (mesh: string): SigningPrefixes => ({
+  digest: fromString(`parley/events/2\n${mesh}\n`),
+  body: fromString(`parley/events/1\n${mesh}\n`),
+})
 
 const encodeHeader = (header: BatchHeader): Uint8Array => {
   const writer = new ProtobufWriter(256)
@@ -125,36 +136,43 @@ const SIGNATURE_ROOM = 64 + FIELD_ROOM
 
 /**
  * A closed batch until it travels. Its events are copied once, into a buffer with room for what comes around them: the
- * prefix and the header to be signed, then in the prefix's place the length of the body, and the signature at the end.
+ * length of the body and the header in front, the signature at the end.
  */
 export class BatchDraft {
   readonly eventBytes: number
   private readonly prefix: Uint8Array
+  private readonly hash: (bytes: Uint8Array) => Uint8Array
   private readonly bytes: Uint8Array
   private readonly eventsAt: number
   private bodyAt: number
 
   /**
+   * @param prefix of a digest
+   * @param hash SHA-256
    * @param events written by putEvent; they may be overwritten afterwards
    * @param from publisher and word as the header will name them
    */
-  constructor(prefix: Uint8Array, from: Pick<BatchHeader, 'publisher' | 'word'>, events: Uint8Array) {
+  constructor(
+    prefix: Uint8Array,
+    hash: (bytes: Uint8Array) => Uint8Array,
+    from: Pick<BatchHeader, 'publisher' | 'word'>,
+    events: Uint8Array,
+  ) {
     this.prefix = prefix
+    this.hash = hash
     this.eventBytes = events.length
-    this.eventsAt = prefix.length + FIELD_ROOM + 3 * (from.publisher.length + from.word.length) + NUMBERS_ROOM
+    this.eventsAt = FIELD_ROOM + 3 * (from.publisher.length + from.word.length) + NUMBERS_ROOM
     this.bodyAt = this.eventsAt
     this.bytes = allocUnsafe(this.eventsAt + events.length + SIGNATURE_ROOM)
     this.bytes.set(events, this.eventsAt)
   }
 
-  /** What is to be signed. It holds until seal() is called. */
+  /** What is to be signed: it fixes the header. */
   toSign(header: BatchHeader): Uint8Array {
     const encoded = encodeHeader(header)
     this.bodyAt = this.eventsAt - encoded.length
     this.bytes.set(encoded, this.bodyAt)
-    const start = this.bodyAt - this.prefix.length
-    this.bytes.set(this.prefix, start)
-    return this.bytes.subarray(start, this.eventsAt + this.eventBytes)
+    return concat([this.prefix, this.hash(this.bytes.subarray(this.bodyAt, this.eventsAt + this.eventBytes))])
   }
 
   /** The bytes that travel. */
@@ -166,7 +184,7 @@ export class BatchDraft {
     writer.tag(1, DELIMITED)
     writer.varint(length)
     writer.at = this.bodyAt + length
-    writer.bytesField(2, signature)
+    writer.bytesField(3, signature)
     return writer.bytes.subarray(start, writer.at)
   }
 }

@@ -11,7 +11,7 @@
 import { within } from '../../async.ts'
 import { ParleyError } from '../../errors.ts'
 import type { Port, Stop } from '../../port.ts'
-import { signingPrefix } from '../batch/batch-encoder.ts'
+import { signingPrefixes } from '../batch/batch-encoder.ts'
 import { createDirectRecipients, type DirectRecipients } from '../batch/direct-recipients.ts'
 import type { EventCounters } from '../event-counters.ts'
 import type { History } from '../history/history.ts'
@@ -62,7 +62,7 @@ export class EventChannels {
     this.#counters = counters
     this.#history = history
     this.#readers = readers
-    this.#prefix = signingPrefix(port.self.mesh)
+    this.#prefix = signingPrefixes(port.self.mesh).digest
     this.#directRecipients = createDirectRecipients(port)
     this.#ingest = new EventIngest(port, settings, dispatch, counters, history, readers, this.#directRecipients, {
       topicOf: gossipTopicOf,

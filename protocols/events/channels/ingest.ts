@@ -10,7 +10,7 @@
 import { delay } from '../../async.ts'
 import type { Port, Stop } from '../../port.ts'
 import { batchRange, type DecodedBatch, type VerifiedBatch } from '../batch/batch-decoder.ts'
-import { signingPrefix } from '../batch/batch-encoder.ts'
+import { type SigningPrefixes, signingPrefixes } from '../batch/batch-encoder.ts'
 import type { DirectRecipients } from '../batch/direct-recipients.ts'
 import type { BatchRefusal, EventCounters } from '../event-counters.ts'
 import type { History } from '../history/history.ts'
@@ -41,7 +41,7 @@ const MAX_SKEW_MS = 3_600_000
 const ROOM_EVERY_MS = 20
 const ROOM_LIMIT_MS = 2_000
 
-export type EventIngestPort = RetrievalPort & Pick<Port, 'sign' | 'verify'>
+export type EventIngestPort = RetrievalPort & Pick<Port, 'sign' | 'verify' | 'hash'>
 
 /** The channels as receiving sees them. */
 export interface IngestChannels {
@@ -62,7 +62,7 @@ export class EventIngest {
   readonly #readers: CatchupRegistry
   readonly #directRecipients: DirectRecipients
   readonly #channels: IngestChannels
-  readonly #prefix: Uint8Array
+  readonly #prefixes: SigningPrefixes
   readonly #budget: ValidationBudget
   readonly #repair: GapRepair<VerifiedBatch>
   readonly #lastBatchTimes: LastBatchTimes
@@ -88,7 +88,7 @@ export class EventIngest {
     this.#directRecipients = directRecipients
     this.#channels = channels
     this.reorderBuffer = new ReorderBuffer<VerifiedBatch>(settings)
-    this.#prefix = signingPrefix(port.self.mesh)
+    this.#prefixes = signingPrefixes(port.self.mesh)
     this.#budget = createValidationBudget(settings.maxPublishers)
     this.#lastBatchTimes = new LastBatchTimes(settings.maxPublishers)
     this.retrieval = this.#createRetrieval()
@@ -110,7 +110,7 @@ export class EventIngest {
 
   /** Subscribes to a word. */
   subscribe(word: string, topic: string): Stop {
-    const validator = new BatchValidator(this.#port, word, this.#prefix, this.#settings, this.#budget, {
+    const validator = new BatchValidator(this.#port, word, this.#prefixes, this.#settings, this.#budget, {
       pastReason: (batch) => this.#pastReason(batch),
       reachedAll: ({ publisher, circle }) =>
         circle !== undefined && this.#directRecipients.coversAll(topic, publisher, circle),
@@ -206,7 +206,7 @@ export class EventIngest {
       keep: (proven) => this.#keepGiven(proven),
       verify: createFetchedBatchValidator(
         this.#port,
-        this.#prefix,
+        this.#prefixes,
         this.#settings,
         this.#budget,
         this.#counters.refused,

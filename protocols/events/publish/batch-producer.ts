@@ -1,8 +1,8 @@
 /**
  * The way out of one first word: events gather into a batch, batches are signed in parallel and sent in order.
  *
- * A batch closes when it is full, when it is `batchMs` old, and at once when none is on its way: so a lone event leaves
- * immediately, and under load the time that signing takes is what fills the next batch. Before a batch is taken, the
+ * A batch closes when it is full, when it is `batchMs` old, and, when none is on its way, at the end of the turn: so a lone
+ * event leaves immediately, what is published together leaves together, and under load the time that signing takes is what fills the next batch. Before a batch is taken, the
  * producer waits until the neighbours know each other's topics (subscription-sync.ts) and no outbound buffer is too full.
  *
  * State: the open batch, those that wait, the next sequence number. Bounded by the budget, which all producers share.
@@ -23,7 +23,7 @@ export interface SendBudget {
   queuedBytes: number
 }
 
-export type BatchProducerPort = Pick<Port, 'self' | 'clock' | 'timers' | 'gossip' | 'sign'>
+export type BatchProducerPort = Pick<Port, 'self' | 'clock' | 'timers' | 'gossip' | 'sign' | 'hash'>
 
 export interface BatchProducerHooks {
   /** Resolves when the batch may go, whose first event came at `openedAt` (monotonic). */
@@ -74,6 +74,7 @@ export class BatchProducer {
   #isClear = false
   #timer: Stop | undefined
   #due = false
+  #isSoon = false
   #stopped = false
   readonly #idleWaiters: (() => void)[] = []
 
@@ -140,8 +141,10 @@ export class BatchProducer {
     this.#open.count += 1
     this.#next += 1
     const { promise } = this.#open.sent
-    if (this.#open.count >= this.#settings.batchEvents || this.#writer.at >= this.#settings.batchBytes) this.#close()
-    this.#advance()
+    const isFull = this.#open.count >= this.#settings.batchEvents || this.#writer.at >= this.#settings.batchBytes
+    if (isFull) this.#close()
+    if (isFull || this.#full.length > 0) this.#advance()
+    else this.#advanceSoon()
     return promise
   }
 
@@ -188,6 +191,7 @@ export class BatchProducer {
     if (this.#open === undefined) return
     this.#open.draft = new BatchDraft(
       this.#prefix,
+      this.#port.hash,
       { publisher: this.#port.self.id, word: this.#word },
       this.#writer.bytes.subarray(0, this.#writer.at),
     )
@@ -250,6 +254,16 @@ export class BatchProducer {
     this.#isClear = true
     this.#isClearing = false
     this.#advance()
+  }
+
+  /** Once this turn has published what it publishes: its first event would be a batch of its own otherwise. */
+  #advanceSoon(): void {
+    if (this.#isSoon) return
+    this.#isSoon = true
+    queueMicrotask(() => {
+      this.#isSoon = false
+      this.#advance()
+    })
   }
 
   /** Sends what may be sent now. */

@@ -10,6 +10,7 @@ import { createRateLimiter, type RateLimiter } from '../../limits/rate-limiter.t
 import type { Acceptance, Port } from '../../port.ts'
 import type { VerifiedBatch } from '../batch/batch-decoder.ts'
 import { batchRange, type DecodedBatch, decodeBatch, signedBytes } from '../batch/batch-decoder.ts'
+import type { SigningPrefixes } from '../batch/batch-encoder.ts'
 import type { BatchRefusal } from '../event-counters.ts'
 import type { EventSeries, SequenceRange } from '../series.ts'
 
@@ -64,8 +65,8 @@ export const tryDecodeBatch = (bytes: Uint8Array): DecodedBatch | undefined => {
 
 /** Checks batches that a neighbour was asked for. */
 export const createFetchedBatchValidator = (
-  port: Pick<Port, 'clock' | 'verify'>,
-  prefix: Uint8Array,
+  port: Pick<Port, 'clock' | 'verify' | 'hash'>,
+  prefixes: SigningPrefixes,
   limits: { maxUnverifiedBytes: number },
   budget: ValidationBudget,
   refused: (reason: BatchRefusal) => void,
@@ -87,7 +88,9 @@ export const createFetchedBatchValidator = (
     if (!isAsked || range.from > to || range.to < from) return refuse('foreign')
     if (budget.bytes + bytes.length > limits.maxUnverifiedBytes) return refuse('overloaded')
     budget.bytes += bytes.length
-    const genuine = await port.verify(publisher, signedBytes(prefix, batch), batch.signature).catch(() => false)
+    const genuine = await port
+      .verify(publisher, signedBytes(prefixes, port.hash, batch), batch.signature)
+      .catch(() => false)
     budget.bytes -= bytes.length
     if (!genuine) return refuse('signature')
     return { batch, bytes, arrivedAt: port.clock.monotonic() - ageMs }
@@ -96,9 +99,9 @@ export const createFetchedBatchValidator = (
 
 /** Checks what gossip brings of one first word. */
 export class BatchValidator {
-  readonly #port: Pick<Port, 'self' | 'clock' | 'verify'>
+  readonly #port: Pick<Port, 'self' | 'clock' | 'verify' | 'hash'>
   readonly #word: string
-  readonly #prefix: Uint8Array
+  readonly #prefixes: SigningPrefixes
   readonly #limits: { maxUnverifiedBytes: number }
   readonly #budget: ValidationBudget
   readonly #hooks: BatchValidatorHooks
@@ -106,16 +109,16 @@ export class BatchValidator {
   #turn: Promise<unknown> = Promise.resolve()
 
   constructor(
-    port: Pick<Port, 'self' | 'clock' | 'verify'>,
+    port: Pick<Port, 'self' | 'clock' | 'verify' | 'hash'>,
     word: string,
-    prefix: Uint8Array,
+    prefixes: SigningPrefixes,
     limits: { maxUnverifiedBytes: number },
     budget: ValidationBudget,
     hooks: BatchValidatorHooks,
   ) {
     this.#port = port
     this.#word = word
-    this.#prefix = prefix
+    this.#prefixes = prefixes
     this.#limits = limits
     this.#budget = budget
     this.#hooks = hooks
@@ -156,7 +159,9 @@ export class BatchValidator {
     // Started now, looked at in its turn.
     const verifying =
       reachedAll ||
-      this.#port.verify(batch.publisher, signedBytes(this.#prefix, batch), batch.signature).catch(() => undefined)
+      this.#port
+        .verify(batch.publisher, signedBytes(this.#prefixes, this.#port.hash, batch), batch.signature)
+        .catch(() => undefined)
     await before
     const genuine = await verifying
     this.#budget.bytes -= bytes.length

@@ -1,4 +1,5 @@
 /** What members sign, as an attacker with a key of its own signs it: batches of events, agent records. Keeps no state. */
+import { createHash } from 'node:crypto'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
@@ -50,8 +51,9 @@ export const batchBytes = async (signer: Signer, plan: BatchPlan): Promise<Uint8
     numberField(5, Date.now()),
     ...plan.events.map((event) => bytesField(7, eventBytes(event))),
   )
-  const signature = plan.signature ?? (await signer.sign(joined(Buffer.from(`parley/events/1\n${plan.mesh}\n`), body)))
-  return joined(bytesField(1, body), bytesField(2, signature))
+  const digest = createHash('sha256').update(body).digest()
+  const signed = joined(Buffer.from(`parley/events/2\n${plan.mesh}\n`), digest)
+  return joined(bytesField(1, body), bytesField(3, plan.signature ?? (await signer.sign(signed))))
 }
 
 export const gossipTopic = (mesh: string, word: string): string => `parley/${mesh}/events/${word}`

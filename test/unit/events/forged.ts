@@ -1,6 +1,8 @@
 /** Batches made by hand: as their publisher would sign them, or not quite. */
+
 import { fromString } from 'uint8arrays/from-string'
-import { BatchDraft, putEvent, signingPrefix } from '../../../protocols/events/batch/batch-encoder.ts'
+import { hash } from '../../../node/platform/platform.ts'
+import { BatchDraft, putEvent, signingPrefixes } from '../../../protocols/events/batch/batch-encoder.ts'
 import type { EventAttributes } from '../../../protocols/events/batch/event-attributes.ts'
 import { ProtobufWriter } from '../../../protocols/wire/frames/protobuf.ts'
 import { signAs } from './ports.ts'
@@ -33,6 +35,6 @@ export const batch = (options: Forged = {}): Uint8Array => {
   const writer = new ProtobufWriter()
   for (const { topic = 'tasks.x', text = '1', marks } of events) putEvent(writer, fromString(topic), text, marks)
   const header = { publisher, word, epoch, first, sentAt, waitedMs, circle }
-  const draft = new BatchDraft(signingPrefix(mesh), header, writer.finish())
+  const draft = new BatchDraft(signingPrefixes(mesh).digest, hash, header, writer.finish())
   return draft.seal(signAs(signer, draft.toSign(header)))
 }

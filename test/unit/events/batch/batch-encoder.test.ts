@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import protobuf from 'protobufjs'
 import { fromString } from 'uint8arrays/from-string'
+import { hash } from '../../../../node/platform/platform.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import { decodeBatch, eventDecoder, signedBytes } from '../../../../protocols/events/batch/batch-decoder.ts'
 import {
@@ -12,7 +14,7 @@ import {
   MAX_BATCH_BYTES,
   MAX_BATCH_EVENTS,
   putEvent,
-  signingPrefix,
+  signingPrefixes,
 } from '../../../../protocols/events/batch/batch-encoder.ts'
 import type { EventAttributes } from '../../../../protocols/events/batch/event-attributes.ts'
 import { PRIORITIES } from '../../../../protocols/wire/envelope.ts'
@@ -29,7 +31,7 @@ interface Sent {
   marks: EventAttributes
 }
 
-const prefix = signingPrefix('test')
+const prefixes = signingPrefixes('test')
 const signature = new Uint8Array(64).fill(7)
 const header: BatchHeader = {
   publisher: '12D3KooWA',
@@ -41,7 +43,7 @@ const header: BatchHeader = {
 }
 
 const sealed = (head: BatchHeader, events: Uint8Array, by = signature): Uint8Array => {
-  const draft = new BatchDraft(prefix, head, events)
+  const draft = new BatchDraft(prefixes.digest, hash, head, events)
   draft.toSign(head)
   return draft.seal(by)
 }
@@ -93,9 +95,9 @@ test('what is written is read back: header, events and what they say about thems
   fc.assert(
     fc.property(batches, ([head, events]) => {
       const batch = decodeBatch(write(head, events))
-      const { body: _body, signature: read, spans, ...rest } = batch
+      const { body: _body, signature: read, signed, spans, ...rest } = batch
       assert.deepEqual(rest, { circle: undefined, ...head })
-      assert.deepEqual(read, signature)
+      assert.deepEqual([read, signed], [signature, 'digest'])
       assert.equal(spans.length, events.length * 2)
       const eventAt = eventDecoder(batch)
       for (const [index, { topic, text, marks }] of events.entries()) {
@@ -162,17 +164,32 @@ test('a batch written by an independent encoder is read', () => {
   assert.deepEqual(event, { topic: 'a.b', text: '{"x":1}', headers: { k: 'v' }, priority: 'high', ttlMs: 9, type: 't' })
 })
 
-test('what is signed is prefix, mesh and the very bytes that travel', () => {
+test('what is signed is prefix, mesh and the digest of the very bytes that travel', () => {
+  const draft = new BatchDraft(prefixes.digest, hash, header, fromString(''))
+  const toSign = draft.toSign(header)
   const batch = decodeBatch(write(header, [{ topic: 'a.b', text: '1', marks: {} }]))
-  const signed = signedBytes(prefix, batch)
-  assert.equal(new TextDecoder().decode(signed.subarray(0, prefix.length)), 'parley/events/1\ntest\n')
-  assert.deepEqual(signed.subarray(prefix.length), batch.body)
+  const signed = signedBytes(prefixes, hash, batch)
+  const prefix = fromString('parley/events/2\ntest\n')
+  assert.deepEqual(signed.subarray(0, prefix.length), prefix)
+  assert.deepEqual(signed.subarray(prefix.length), new Uint8Array(createHash('sha256').update(batch.body).digest()))
+  assert.equal(toSign.length, signed.length)
+})
+
+test('a batch that a version before signed is over its body, under a prefix of its own', () => {
+  const now = decodeBatch(write(header, [{ topic: 'a.b', text: '1', marks: {} }]))
+  const batch = decodeBatch(SignedBatch.encode({ body: now.body, body_signature: signature }).finish())
+  assert.deepEqual([batch.signed, new Uint8Array(batch.signature)], ['body', signature])
+  const prefix = fromString('parley/events/1\ntest\n')
+  assert.deepEqual(signedBytes(prefixes, hash, batch), new Uint8Array([...prefix, ...batch.body]))
+  // With both, the one over the digest counts, so that nobody can choose for others.
+  const both = SignedBatch.encode({ body: now.body, body_signature: new Uint8Array(64), signature }).finish()
+  assert.deepEqual([decodeBatch(both).signed, new Uint8Array(decodeBatch(both).signature)], ['digest', signature])
 })
 
 test('fields of a later version are passed over, at every level', () => {
   const later = protobuf.parse(
     source
-      .replace('bytes signature = 2;', 'bytes signature = 2; string more = 200; fixed64 eight = 16; fixed32 four = 17;')
+      .replace('bytes signature = 3;', 'bytes signature = 3; string more = 200; fixed64 eight = 16; fixed32 four = 17;')
       .replace('uint64 waited_ms = 6;', 'uint64 waited_ms = 6; uint64 more = 20; bytes other = 21;')
       .replace('uint64 ttl_ms = 11;', 'uint64 ttl_ms = 11; string more = 30; double number = 31;'),
     { keepCase: true },

@@ -79,8 +79,8 @@ test('events published in one turn leave in one batch', async () => {
 
 test('a batch closes at its number of events', async () => {
   const { net, events, sizes } = alone()
-  await net.until(Promise.all(Array.from({ length: 129 }, (_, n) => events.publish('a.b', n))))
-  assert.deepEqual(sizes(), [64, 64, 1])
+  await net.until(Promise.all(Array.from({ length: 513 }, (_, n) => events.publish('a.b', n))))
+  assert.deepEqual(sizes(), [256, 256, 1])
   const small = alone({ batchEvents: 1 })
   await small.net.until(Promise.all([1, 2, 3].map((n) => small.events.publish('a.b', n))))
   assert.deepEqual(small.sizes(), [1, 1, 1])

@@ -64,7 +64,7 @@ test('without options a node is alone on loopback, with a random name, the local
   assert.equal(discovery.mdns, false)
   assert.deepEqual(dial, { allow: [], deny: [], names: false })
   assert.deepEqual(delivery.breaker, { failures: 5, windowMs: 10_000, halfOpenAfterMs: 30_000, minWaitMs: 1_000 })
-  assert.deepEqual([events.batchEvents, events.batchMs, events.batchBytes], [64, 10, 65_536])
+  assert.deepEqual([events.batchEvents, events.batchMs, events.batchBytes], [256, 10, 65_536])
 })
 
 test('what was filled in is accepted again and stays the same', () => {
