@@ -192,7 +192,7 @@ export class FrameWriter {
       sent ??= []
       sent.push(owner)
     }
-    if (buffer.at > 0) this.#duplex.send(buffer.finish())
+    if (buffer.at > 0) this.#duplex.send(buffer.take())
     if (sent !== undefined) for (const owner of sent) owner.sent()
   }
 

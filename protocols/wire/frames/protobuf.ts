@@ -5,6 +5,7 @@
  * values, as every proto3 encoder does, so the bytes equal those of a generated codec (a property test holds them
  * together). Decoders throw MSG003 for anything malformed and never read past their end.
  */
+import { allocUnsafe } from 'uint8arrays/alloc'
 import { fromString } from 'uint8arrays/from-string'
 import { toString as decodeText } from 'uint8arrays/to-string'
 import { ParleyError } from '../../errors.ts'
@@ -112,6 +113,15 @@ export class ProtobufWriter {
   /** What was written; a copy, so that the writer can be used again after `at = 0`. */
   finish(): Uint8Array {
     return this.bytes.slice(0, this.at)
+  }
+
+  /** What was written, and the writer begins anew: a buffer that is mostly full is given away rather than copied. */
+  take(): Uint8Array {
+    const { bytes, at } = this
+    this.at = 0
+    if (at * 2 < bytes.length) return bytes.slice(0, at)
+    this.bytes = allocUnsafe(bytes.length)
+    return bytes.subarray(0, at)
   }
 }
 
