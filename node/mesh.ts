@@ -33,6 +33,7 @@ import { createReloadQueue } from './options/reload-queue.ts'
 import type { MeshOptionsInput } from './options/schema.ts'
 import { coordination, notifications } from './parts/built-in.ts'
 import { clock, random, timers } from './platform/platform.ts'
+import { startMemory } from './platform/start-memory.ts'
 import type { DirectoryLock } from './store/data-directory.ts'
 import { createLoggedQuota } from './store/logged-quota.ts'
 
@@ -230,6 +231,7 @@ const startLocked = async (input: MeshOptionsInput, lock: Lock, undo: Undo): Pro
   })
   const shutdown = createNodeShutdown(core, features, endpoints, lock.current)
   const mesh = await meshOf({ core, features, serve, interception, readiness, endpoints, shutdown })
+  if (options.minorGc) startMemory.giveBack()
   return mesh
 }
 

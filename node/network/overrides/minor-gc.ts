@@ -14,30 +14,11 @@
  * what it takes is at most a `SHARE`th of the time around it, however large the young generation of the program is that the
  * node lives in.
  */
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
+import { type Collect, findCollect } from '../../platform/engine-gc.ts'
 
 const BYTES = 8 << 20
 const LARGE_BYTES = 32 << 10
 const SHARE = 6
-
-type Collect = (options: { type: 'minor' }) => void
-
-/** V8's own function. Without the flag only a context has it that is made while it is set: nobody else gets to see it. */
-const findCollect = (mayTouchFlags: boolean): Collect | undefined => {
-  if (typeof globalThis.gc === 'function') return globalThis.gc as Collect
-  if (!mayTouchFlags) return undefined
-  try {
-    setFlagsFromString('--expose-gc')
-    const found: unknown = runInNewContext('gc')
-    return typeof found === 'function' ? (found as Collect) : undefined
-  } catch {
-    // An engine without it works as it did before, only with longer pauses.
-    return undefined
-  } finally {
-    setFlagsFromString('--no-expose-gc')
-  }
-}
 
 export interface MinorGc {
   /** A piece of so many bytes went into a new buffer. */
