@@ -1,8 +1,8 @@
 /** The peers' clients: a package of their own under test/bench, installed when a suite needs them and they are missing. */
-import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
+import { runInstallTool, withoutAddresses } from './install-tool.ts'
 
 const DIRECTORY = fileURLToPath(new URL('.', import.meta.url))
 const INSTALL_LIMIT_MS = 120_000
@@ -24,32 +24,23 @@ export const installedVersion = (name: string): string | undefined => {
 const installed = (): boolean =>
   Object.entries(readPackage(DIRECTORY).dependencies).every(([name, version]) => installedVersion(name) === version)
 
-/** @returns what npm said when it failed, undefined when it did not */
-const install = async (): Promise<string | undefined> => {
-  const npm = spawn('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--prefix', DIRECTORY], {
-    cwd: DIRECTORY,
-    stdio: ['ignore', 'ignore', 'pipe'],
-    timeout: INSTALL_LIMIT_MS,
-    killSignal: 'SIGKILL',
-  })
-  let said = ''
-  npm.stderr.setEncoding('utf8').on('data', (text: string) => {
-    said = (said + text).slice(-2_000)
-  })
-  const { promise, resolve } = Promise.withResolvers<string | undefined>()
-  npm.on('error', (error) => resolve(error.message))
-  npm.on('close', (code, signal) => resolve(code === 0 ? undefined : `${signal ?? `exit ${code}`}: ${lastError(said)}`))
-  return promise
-}
-
 /** npm warns about many things before it says what failed. */
 const lastError = (said: string): string =>
   said
     .split('\n')
     .filter((line) => line.startsWith('npm error') && !line.includes('log of this run'))
-    .map((line) => line.replace(/https?:\S+/g, 'the registry'))
+    .map(withoutAddresses)
     .slice(0, 2)
     .join('; ')
+
+const install = (): Promise<string | undefined> =>
+  runInstallTool({
+    command: 'npm',
+    args: ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--prefix', DIRECTORY],
+    cwd: DIRECTORY,
+    limitMs: INSTALL_LIMIT_MS,
+    why: lastError,
+  })
 
 /** @returns why the peers cannot be measured, undefined when they are there */
 export const installPeers = async (say: (line: string) => void): Promise<string | undefined> => {

@@ -37,24 +37,29 @@ export class MergedRows {
   /** The newest first. */
   readonly #sources: readonly RowSource[]
   /** Places in `#sources`, as a binary heap. */
-  readonly #heap: number[] = []
-  /** Those that have to be read on before the next row is known. */
-  #dry: number[]
+  #heap: number[] = []
+  /** Those that have more, as far as is known. */
+  #live: number[]
+  /** One of them has to be read on before the next row is known. */
+  #isDry = true
 
   constructor(sources: readonly RowSource[]) {
     this.#sources = [...sources]
-    this.#dry = this.#sources.map((_, place) => place)
+    this.#live = this.#sources.map((_, place) => place)
   }
 
-  /** Has all sources stand at a row. @returns false: there is none left */
+  /** Has all sources stand at a row, also those that were moved by others. @returns false: there is none left */
   async load(): Promise<boolean> {
-    const dry = this.#dry
-    this.#dry = []
-    for (const place of dry) {
+    const live: number[] = []
+    for (const place of this.#live) {
       const source = this.#sources[place]
-      if (source !== undefined && (source.key !== undefined || (await source.load()))) this.#push(place)
+      if (source !== undefined && (source.key !== undefined || (await source.load()))) live.push(place)
     }
-    return this.#heap.length > 0
+    this.#live = live
+    this.#heap = []
+    for (const place of live) this.#push(place)
+    this.#isDry = false
+    return live.length > 0
   }
 
   /** All others stand behind this key. */
@@ -68,7 +73,7 @@ export class MergedRows {
   /** The next row that can be told without reading on; undefined: `load` first. Removed rows are told too. */
   next(): TableRow | undefined {
     const newest = this.#first()
-    if (this.#dry.length > 0 || newest?.key === undefined) return undefined
+    if (this.#isDry || newest?.key === undefined) return undefined
     const row = { key: newest.key, value: newest.value }
     for (let source = this.#first(); source?.key === row.key; source = this.#first()) this.#advance(source)
     return row
@@ -81,9 +86,8 @@ export class MergedRows {
   /** The first one goes on, to its new place in the heap or out of it. */
   #advance(source: RowSource): void {
     source.advance()
-    const [place = 0] = this.#heap
     if (source.key === undefined) {
-      this.#dry.push(place)
+      this.#isDry = true
       const last = this.#heap.pop() ?? 0
       if (this.#heap.length === 0) return
       this.#heap[0] = last
