@@ -28,7 +28,7 @@ const RABBIT = 'rabbitmq-quorum'
 const GUARANTEES: readonly Guarantee[] = ['at-least-once', 'exactly-once']
 
 const WARM_UP = { inFlight: 64, durationMs: 4_000 }
-const WARM_UP_ALONE = { inFlight: 1, durationMs: 12_000 }
+const WARM_UP_ALONE = { inFlight: 4, durationMs: 5_000 }
 const RUNS: readonly { inFlight: number; durationMs: number; before?: typeof WARM_UP_ALONE; after?: string }[] = [
   { inFlight: 64, durationMs: 5_000 },
   { inFlight: 1, durationMs: 2_000, after: ' after a load' },
