@@ -141,7 +141,7 @@ export const MeshOptionsSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe(
-      "Free the buffers of bulk traffic by V8's minor collections: pauses of 1 to 2 ms where a full collection takes 5 to 15. V8's flag --expose-gc is set for a moment in this process, and only this node sees what comes of it; a process that was started with the flag needs no option. With it the process also gives back, once, some 40 MiB that its start took: in a quiet moment in the first minute, with a pause of 50 ms or so. `parley up` has it.",
+      "Free the buffers of bulk traffic by V8's minor collections: pauses of 1 to 2 ms where a full collection takes 5 to 15. V8's flag --expose-gc is set for a moment in this process, and only this node sees what comes of it; a process that was started with the flag needs no option. With it the process also gives back, once, some 40 MiB that its start took: in a quiet moment in the first minute, with a pause of 50 ms or so, unless there was much to do before. `parley up` has it.",
     ),
   limits: Limits.prefault({}).describe('Bounds of queues, messages and connections.'),
   timings: Timings.prefault({}).describe('Timeouts and periods, in milliseconds.'),

@@ -3,8 +3,8 @@
  *
  * While code is loaded V8's young generation grows to its limit. It shrinks again where little is going on, but keeps the
  * pages: some 40 MiB stay resident for as long as the process lives. Only a last-resort collection lets go of them. It
- * stops the process for 50 ms or so, more with a larger heap, so it is done once, in a moment in which nothing goes on,
- * and not in a program that has grown large.
+ * stops the process for 50 ms or so, more with a larger heap, and throws compiled code away, which takes seconds under load
+ * to make again. So it is done once, after a start that nothing but quiet follows, and not in a program that has grown large.
  * Measured at an idle node in a mesh of four: 148 MiB RSS without, 106 with.
  * State, for the process: whether it was done.
  */
@@ -18,10 +18,11 @@ import { random, timers } from './platform.ts'
 const FIRST_MS = 2_000
 const FIRST_SPREAD_MS = 1_000
 const LOOK_MS = 500
-/** A program that is busy for so long uses what it has. */
 const MAX_LOOKS = 120
 /** Of the time between two looks. */
 const QUIET_SHARE = 0.1
+/** A program that has this much to do uses what it has, and its compiled code most of all. */
+const BUSY_SHARE = 0.8
 const MAX_HEAP_BYTES = 96 << 20
 
 export interface StartMemoryDeps {
@@ -50,10 +51,11 @@ export const createStartMemory = ({ timers, fraction, find, utilization, heapByt
 
   const look = (): void => {
     looks += 1
-    const isQuiet = utilization() < QUIET_SHARE
+    const share = utilization()
     // The first one looks at the start.
-    if (looks === 1 || (!isQuiet && looks < MAX_LOOKS)) timers.after(LOOK_MS, look)
-    else if (isQuiet && heapBytes() <= MAX_HEAP_BYTES) find()?.({ type: 'major', flavor: 'last-resort' })
+    const isStart = looks === 1
+    if (isStart || (share >= QUIET_SHARE && share < BUSY_SHARE && looks < MAX_LOOKS)) timers.after(LOOK_MS, look)
+    else if (share < QUIET_SHARE && heapBytes() <= MAX_HEAP_BYTES) find()?.({ type: 'major', flavor: 'last-resort' })
   }
 
   return {

@@ -2,8 +2,9 @@
  * The way out of one first word: events gather into a batch, batches are signed in parallel and sent in order.
  *
  * A batch closes when it is full, when it is `batchMs` old, and, when none is on its way, at the end of the turn: so a lone
- * event leaves immediately, what is published together leaves together, and under load the time that signing takes is what fills the next batch. Before a batch is taken, the
- * producer waits until the neighbours know each other's topics (subscription-sync.ts) and no outbound buffer is too full.
+ * event leaves immediately, what is published together leaves together, and under load the time that signing takes is what
+ * fills the next batch. Before a batch is taken, the producer waits until the neighbours know each other's topics
+ * (subscription-sync.ts) and no outbound buffer is too full.
  *
  * State: the open batch, those that wait, the next sequence number. Bounded by the budget, which all producers share.
  */

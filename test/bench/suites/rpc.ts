@@ -14,7 +14,7 @@ import { besideBulkSchema, figuresSchema } from './rpc-roles.ts'
 
 const START_LIMIT_MS = 60_000
 const RUN_LIMIT_MS = 15_000
-const DURATION_MS = 600
+const DURATION_MS = 1_500
 /** Each case has code compiled anew, of which V8 is done after some ten thousand calls: then it is measured, in all systems. */
 const CASE_WARM_UP_MS = 1_500
 const LONE_WARM_UP_MS = 3_000

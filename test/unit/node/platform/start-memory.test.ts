@@ -43,14 +43,23 @@ test('in the first quiet moment after the start everything is collected, and the
   assert.deepEqual(waits, [2_500, 500, 500, 500])
 })
 
-test('what the loop did while it started is no quiet moment', () => {
-  const { memory, asked, runAll } = start([0, 1])
-  memory.giveBack()
-  runAll()
-  assert.deepEqual(asked, [])
+test('what the loop did while it started counts for nothing', () => {
+  for (const share of [0, 1]) {
+    const { memory, asked, waits, runAll } = start([share, 0])
+    memory.giveBack()
+    runAll()
+    assert.deepEqual([asked.length, waits.length], [1, 2])
+  }
 })
 
-test('a program that stays busy for a minute is not stopped, nor looked at any more', () => {
+test('a program that has much to do keeps its compiled code, also once it is quiet', () => {
+  const { memory, asked, waits, runAll } = start([0, 0.79, 0.8, 0])
+  memory.giveBack()
+  runAll()
+  assert.deepEqual([asked.length, waits.length], [0, 3])
+})
+
+test('a program that is never quiet in a minute is not stopped, nor looked at any more', () => {
   const { memory, asked, waits, runAll } = start([0.1])
   memory.giveBack()
   runAll()
