@@ -138,12 +138,16 @@ export class TableSet {
     return { sources: runs.map((run) => new RunSource(this.#options.tables, run, from)), unpin }
   }
 
-  /** @param was tables that counted before */
+  /**
+   * Tables that this change leaves out go once it is durable. What another change leaves out meanwhile is that one's to
+   * remove: until it is durable too, a power cut brings those tables back.
+   */
   async #change(flushed: number, runs: readonly Run[]): Promise<void> {
     const was = this.#manifest.runs.flat()
     this.#manifest = { ...this.#manifest, flushed, runs: runs.filter(({ length }) => length > 0) }
+    const gone = was.filter((ref) => !this.isThere(ref))
     await this.#options.persist()
-    for (const { number } of was) if (!this.isThere({ number })) await this.#options.files.remove(number)
+    for (const { number } of gone) await this.#options.files.remove(number)
   }
 
   #begin(upTo: number): Promise<TableWriter> {
