@@ -4,7 +4,6 @@
  * State: random bytes drawn and not given out yet. Timers do not keep the process alive: open sockets do.
  */
 import { randomFillSync, hash as sha } from 'node:crypto'
-
 import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
 import { fraction } from '../../discovery/two-choices.ts'

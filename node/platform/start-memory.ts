@@ -9,10 +9,9 @@
  * State, for the process: whether it was done.
  */
 import { performance } from 'node:perf_hooks'
-import { fraction } from '../../discovery/two-choices.ts'
 import type { Timers } from '../../protocols/port.ts'
 import { type Collect, findCollect } from './engine-gc.ts'
-import { random, timers } from './platform.ts'
+import { chance, timers } from './platform.ts'
 
 /** First look; nodes that start together do not all stop together. */
 const FIRST_MS = 2_000
@@ -28,7 +27,7 @@ const MAX_HEAP_BYTES = 96 << 20
 export interface StartMemoryDeps {
   readonly timers: Pick<Timers, 'after'>
   /** From 0 to 1. */
-  fraction(): number
+  chance(): number
   find(): Collect | undefined
   /** Share of the time since the last call, 0 to 1, in which the event loop worked. */
   utilization(): number
@@ -45,7 +44,7 @@ const utilizationOfLoop = (): (() => number) => {
   }
 }
 
-export const createStartMemory = ({ timers, fraction, find, utilization, heapBytes }: StartMemoryDeps) => {
+export const createStartMemory = ({ timers, chance, find, utilization, heapBytes }: StartMemoryDeps) => {
   let isBegun = false
   let looks = 0
 
@@ -63,7 +62,7 @@ export const createStartMemory = ({ timers, fraction, find, utilization, heapByt
     giveBack(): void {
       if (isBegun) return
       isBegun = true
-      timers.after(FIRST_MS + fraction() * FIRST_SPREAD_MS, look)
+      timers.after(FIRST_MS + chance() * FIRST_SPREAD_MS, look)
     },
   }
 }
@@ -71,7 +70,7 @@ export const createStartMemory = ({ timers, fraction, find, utilization, heapByt
 /** One for the process: its heap is one for all its nodes. */
 export const startMemory = createStartMemory({
   timers,
-  fraction: () => fraction(random(4)),
+  chance,
   find: () => findCollect(true),
   utilization: utilizationOfLoop(),
   heapBytes: () => process.memoryUsage().heapUsed,

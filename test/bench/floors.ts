@@ -74,5 +74,8 @@ export const ratio = (over: ByRound, under: ByRound): (number | undefined)[] =>
 export const best = (...series: ByRound[]): (number | undefined)[] =>
   pairRounds(series, (values) => Math.max(...values))
 
+/** For a system that not everybody can have: its series, or none where it was skipped. */
+export const ifMeasured = (series: ByRound): ByRound[] => (series.some((value) => value !== undefined) ? [series] : [])
+
 /** True when there is at least one floor and every one holds. */
 export const allHold = (floors: readonly Floor[]): boolean => floors.length > 0 && floors.every(({ holds }) => holds)

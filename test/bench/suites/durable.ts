@@ -6,7 +6,7 @@
  * then it counts. `at-least-once`: the consumer counts in memory. `exactly-once`: its effect is durable and is there once;
  * systems that do not promise that keep their effects in a synced file. Floors: design document, section 8.
  *
- * One in flight is measured twice: right after the load, and once `WARM_UP_ALONE` has let each system's code be compiled for
+ * One in flight is measured twice: right after the load, and once `WARM_UP_FEW` has let each system's code be compiled for
  * it. Some 15,000 messages after the load V8 still compiles again, and what waits for it is most of the p99 then.
  */
 import { z } from 'zod'
@@ -28,11 +28,11 @@ const RABBIT = 'rabbitmq-quorum'
 const GUARANTEES: readonly Guarantee[] = ['at-least-once', 'exactly-once']
 
 const WARM_UP = { inFlight: 64, durationMs: 4_000 }
-const WARM_UP_ALONE = { inFlight: 4, durationMs: 5_000 }
-const RUNS: readonly { inFlight: number; durationMs: number; before?: typeof WARM_UP_ALONE; after?: string }[] = [
+const WARM_UP_FEW = { inFlight: 4, durationMs: 5_000 }
+const RUNS: readonly { inFlight: number; durationMs: number; before?: typeof WARM_UP_FEW; after?: string }[] = [
   { inFlight: 64, durationMs: 5_000 },
   { inFlight: 1, durationMs: 2_000, after: ' after a load' },
-  { inFlight: 1, durationMs: 2_000, before: WARM_UP_ALONE },
+  { inFlight: 1, durationMs: 2_000, before: WARM_UP_FEW },
 ]
 
 export const caseOf = (guarantee: Guarantee, inFlight: number, after = ''): string =>

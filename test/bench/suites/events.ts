@@ -6,7 +6,7 @@
 import { z } from 'zod'
 import { delays, faults, measureBurst, waitUntilHeard, worstFaults } from '../bursts.ts'
 import { SUBJECT } from '../catalogue.ts'
-import { best, judge, medianOf, ratio } from '../floors.ts'
+import { best, ifMeasured, judge, medianOf, ratio } from '../floors.ts'
 import { rounded } from '../statistics.ts'
 import type { Suite } from '../suite.ts'
 
@@ -48,9 +48,7 @@ export const events: Suite = {
 
   floors: (ledger) => {
     const rate = (system: string) => ledger.values(system, FULL_SPEED, 'events')
-    // Not everybody can build the newest.
-    const newest = rate('nats-newest').some((value) => value !== undefined) ? [rate('nats-newest')] : []
-    const overNats = ratio(rate(SUBJECT), best(rate('nats'), ...newest))
+    const overNats = ratio(rate(SUBJECT), best(rate('nats'), ...ifMeasured(rate('nats-newest'))))
     const natsRate = medianOf(rate('nats'))
     return [
       {

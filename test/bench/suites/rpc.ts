@@ -6,7 +6,7 @@
  */
 import { z } from 'zod'
 import { SUBJECT } from '../catalogue.ts'
-import { best, judge, ratio } from '../floors.ts'
+import { best, ifMeasured, judge, ratio } from '../floors.ts'
 import type { Reading } from '../ledger.ts'
 import type { Load } from '../load.ts'
 import type { Suite } from '../suite.ts'
@@ -91,14 +91,12 @@ export const rpc: Suite = {
 
   floors: (ledger) => {
     const busy = (system: string) => ledger.values(system, BUSY, 'requests')
-    // Not everybody can build it.
-    const newest = busy('nats-newest').some((value) => value !== undefined) ? [busy('nats-newest')] : []
     const lone = (system: string) => ledger.values(system, LONE, 'p50')
     return [
       judge({
         name: 'requests/s, 256 B, 64 in flight, over the best of nats, the newest nats and moleculer (at least)',
         bound: 'least',
-        byRound: ratio(busy(SUBJECT), best(busy('nats'), busy('moleculer'), ...newest)),
+        byRound: ratio(busy(SUBJECT), best(busy('nats'), busy('moleculer'), ...ifMeasured(busy('nats-newest')))),
         floor: 1.5,
         aim: 3,
       }),

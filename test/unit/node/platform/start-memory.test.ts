@@ -18,7 +18,7 @@ const start = (shares: readonly number[], heapBytes = 40 * MIB) => {
         return () => {}
       },
     },
-    fraction: () => 0.5,
+    chance: () => 0.5,
     find: () => (options) => void asked.push(options),
     utilization: () => shares[Math.min(looks++, shares.length - 1)] ?? 0,
     heapBytes: () => heapBytes,
@@ -86,7 +86,7 @@ test('an engine without a collection on demand goes on as it is', () => {
         return () => {}
       },
     },
-    fraction: () => 0,
+    chance: () => 0,
     find: () => undefined,
     utilization: () => 0,
     heapBytes: () => 0,
