@@ -8,6 +8,7 @@ import { cp, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import type { MeshOptionsInput } from '../../node/index.ts'
+import { ledger, writeLine } from '../support/ledger-part.ts'
 
 const [tree = '.', to = 'golden'] = process.argv.slice(2)
 const { createMesh, defineMessage, makeSecret }: typeof import('../../node/index.ts') = await import(
@@ -18,6 +19,9 @@ const Order = defineMessage({ type: 'golden.order', version: '1.0.0', schema: z.
 const Parcel = defineMessage({ type: 'golden.parcel', version: '1.0.0', schema: z.object({ n: z.number() }) })
 const DECISIONS = 5
 const EVENTS = 12
+/** Above the entries of a snapshot: some of them are in one, the rest in the log alone. */
+const ROWS = 70
+const SNAPSHOT_EVERY = 50
 const FOUND_MS = 20_000
 
 const dataDir = resolve(to, 'stopped')
@@ -30,6 +34,8 @@ const mesh = await createMesh({
   name: 'golden',
   secret,
   dataDir,
+  parts: [ledger],
+  coordination: { snapshotEvery: SNAPSHOT_EVERY },
   events: { history: [{ topic: 'golden.#', store: 'disk', maxEvents: 1_000 }] },
 })
 const stranger = await createMesh({ ...quiet, name: 'away', secret })
@@ -39,6 +45,13 @@ await stranger.stop()
 await mesh.coordinator.found({ timeoutMs: FOUND_MS })
 for (let i = 0; i < DECISIONS; i += 1) await mesh.journal.put(`golden/${i}`, { i })
 await mesh.fences.accept('golden', { term: 1, index: 1 })
+// The journal takes commands of a part once every voter is known to have it.
+for (let i = 0; i < 50; i += 1) {
+  const written = await mesh.journal.submit(writeLine, { n: 0 }).catch(() => undefined)
+  if (written !== undefined) break
+  await new Promise((done) => setTimeout(done, 100))
+}
+for (let n = 1; n < ROWS; n += 1) await mesh.journal.submit(writeLine, { n })
 await mesh.messages.change(async (tx) => {
   tx.put('count', 3)
   tx.put('largest', 'x'.repeat(40_000))
@@ -63,6 +76,7 @@ const expected = {
   peer: mesh.self.id,
   away,
   decisions: DECISIONS,
+  rows: ROWS,
   events: EVENTS,
   heard,
   outbox: mesh.messages.figures().outbox,

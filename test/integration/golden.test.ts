@@ -9,6 +9,7 @@ import { defineMessage } from '../../node/index.ts'
 import { recordFileIdentity } from '../../node/store/files/copy-detection.ts'
 import { run } from '../support/caught-output.ts'
 import { testFolder } from '../support/folder.ts'
+import { LEDGER, ledger } from '../support/ledger-part.ts'
 import { openAlone } from '../support/lone-node.ts'
 import { until } from '../support/until.ts'
 
@@ -20,6 +21,8 @@ const ExpectedSchema = z.object({
   secret: z.string(),
   peer: z.string(),
   decisions: z.number(),
+  /** Of a collection; versions before there were any have none. */
+  rows: z.number().default(0),
   events: z.number(),
   outbox: z.number(),
   inbox: z.number(),
@@ -40,6 +43,7 @@ const open = (dataDir: string, secret: string) =>
   openAlone(dataDir, {
     name: 'golden',
     secret,
+    parts: [ledger],
     events: { history: [{ topic: 'golden.#', store: 'disk', maxEvents: 1_000 }] },
   })
 
@@ -56,6 +60,11 @@ for (const name of (await readdir(GOLDEN, { withFileTypes: true })).filter((one)
           assert.equal(mesh.self.id, expected.peer)
           await mesh.coordinator.found({ timeoutMs: FOUND_MS })
           assert.equal((await mesh.journal.list('golden/')).records.length, expected.decisions)
+          const { rows } = await mesh.journal.rows(LEDGER)
+          assert.deepEqual(
+            rows.map(({ value }) => Object(value).n),
+            Array.from({ length: expected.rows }, (_, n) => n),
+          )
           assert.equal(await mesh.messages.state.get('count'), expected.state.count)
           assert.equal(String(await mesh.messages.state.get('largest')).length, expected.state.largest)
           await mesh.messages.inbox.open({ types: [Parcel] })
