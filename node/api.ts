@@ -15,6 +15,7 @@ import type { Notifications } from '../protocols/notification/notifications.ts'
 import type { Token } from '../protocols/part.ts'
 import type { Member, Port } from '../protocols/port.ts'
 import type { Registration } from '../protocols/registration.ts'
+import type { Tasks } from '../protocols/task/client/task-api.ts'
 import type { Clients } from './calls/clients.ts'
 import type { Replies } from './calls/reply-to.ts'
 import type { Coordinator } from './coordination/api.ts'
@@ -78,6 +79,8 @@ export interface Mesh {
   readonly coordinator: Coordinator
   /** What the coordinator tells everybody. */
   readonly notifications: Notifications
+  /** Work that is done once, although its requester, its worker and the coordinator may each die. */
+  readonly tasks: Tasks
   /** Telling other agents to do something, by type, with an acknowledgement. */
   readonly commands: Commands
   /** Which effects are let through, as newer decisions make older ones void. */

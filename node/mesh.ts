@@ -31,7 +31,7 @@ import { createNodeView, meshFigures } from './observe/node-view.ts'
 import { looksForOthers } from './options/discovery-options.ts'
 import { createReloadQueue } from './options/reload-queue.ts'
 import type { MeshOptionsInput } from './options/schema.ts'
-import { coordination, notifications } from './parts/built-in.ts'
+import { coordination, notifications, tasks } from './parts/built-in.ts'
 import { clock, random, timers } from './platform/platform.ts'
 import { startMemory } from './platform/start-memory.ts'
 import type { DirectoryLock } from './store/data-directory.ts'
@@ -80,7 +80,7 @@ const startFeatures = async (input: MeshOptionsInput, lock: Lock, undo: Undo) =>
     peerOf: (given) => resolveTarget(directory.agents, given, 'commands.send()'),
   })
   exposeMeshFigures(startup.metrics, () => meshFigures(core, features))
-  await startParts(core, parts, { directory, events, messages, commands })
+  await startParts(core, parts, { directory, presence: presence.presence, events, messages, commands })
   const features: NodeFeatures = {
     ...{ ...presence, ...reachability, directory, events, replies, messages, commands, parts },
     coordination: await parts.use(coordination),
@@ -178,6 +178,7 @@ const meshOf = async ({
     port: interception.port,
     commands,
     notifications: await parts.use(notifications),
+    tasks: await parts.use(tasks),
     part: (part) => parts.use(part),
     serve: async (protocol, handlers) => createRegistration(await serve(protocol, handlers)),
     to: clients.to,

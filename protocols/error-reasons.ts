@@ -5,6 +5,10 @@
 import { STATE_REASONS } from './state-reasons.ts'
 
 export const ERROR_REASONS = {
+  MSG001: {
+    /** One attempt of a task used the same name and key for two effects. */
+    'effect-name-reused': true,
+  },
   MSG003: {
     /** More values, keys or levels than a payload may have. */
     'too-complex': true,
@@ -70,6 +74,10 @@ export const ERROR_REASONS = {
     'journal-full': true,
     /** The peer, or the part, holds its share of the journal. */
     'journal-share': true,
+    /** The submitter holds its share of the open tasks. */
+    'task-share': true,
+    /** The task has as many effects as it may have. */
+    effects: true,
     /** The disk of the coordinator has not caught up with what was decided. */
     'snapshot-behind': true,
   },

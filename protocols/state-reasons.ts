@@ -37,6 +37,10 @@ export const STATE_REASONS = {
   contended: CHANGED,
   /** A seat that was being given up was taken back meanwhile. */
   'taken-back': CHANGED,
+  /** The task is in another state by now. */
+  'task-status': CHANGED,
+  /** The worker that was chosen is gone. */
+  'worker-gone': CHANGED,
   /** This serial was answered and acknowledged before. */
   'serial-done': CHANGED,
   /** Too many commands of a session are not acknowledged. */
@@ -109,8 +113,10 @@ export const STATE_REASONS = {
   'in-use': WRONG_STATE,
   /** The file is there already, and is left as it is. */
   exists: WRONG_STATE,
-  /** The transaction has ended. */
+  /** The transaction, or the task, has ended. */
   ended: WRONG_STATE,
+  /** A task that this one depends on did not end as it must. */
+  dependency: WRONG_STATE,
   /** A note of a failed call, which cannot be sent as a message. */
   call: WRONG_STATE,
   /** It is not there, or not what it should be. */

@@ -3,6 +3,7 @@ import type { CoordinatorStatus } from '../../protocols/coordinator/coordinator-
 import type { ActingFacts } from '../../protocols/coordinator/leadership.ts'
 import type { Journal } from '../../protocols/journal/client/journal-client.ts'
 import type { Fences } from '../../protocols/journal/fencing/fence-guard.ts'
+import type { JournalMember } from '../../protocols/journal/journal-server.ts'
 import type { Epoch } from '../../protocols/journal/state/built-in-kinds.ts'
 import type { Registration } from '../../protocols/registration.ts'
 import type { CoordinatorFacts } from '../observe/debug/sources/coordinator-view.ts'
@@ -37,6 +38,8 @@ export interface Coordination {
   readonly coordinator: Coordinator
   readonly fences: Fences
   meshId(): string | undefined
+  /** This node's copy of the journal, while it has one. */
+  journalMember(): JournalMember | undefined
   /** Whether it may leave its founded mesh for another one. */
   mayMove(): boolean
   /** A member of the mesh belongs to the founded mesh of this id. */

@@ -183,6 +183,7 @@ const coordinationOf = (
     coordinator: coordinatorOf(feature, opened),
     fences,
     meshId: () => mesh.meshId(),
+    journalMember: () => mesh.current(),
     mayMove: () => mesh.mayMove(opened),
     heard: (id) => mesh.heard(id, opened),
     facts: () =>

@@ -6,12 +6,13 @@ import type { Messages } from '../../protocols/delivery/api.ts'
 import type { Events } from '../../protocols/events/api.ts'
 import { tooLate } from '../../protocols/interceptors/chains.ts'
 import { interceptors } from '../../protocols/interceptors/interceptor.ts'
+import type { ApiOf } from '../../protocols/part.ts'
 import type { Port } from '../../protocols/port.ts'
 import { tokens } from '../../protocols/tokens.ts'
 import { compile } from '../../protocols/wire/payload/contract.ts'
 import { Interception } from '../calls/interception/interception.ts'
 import { recordRequests } from '../calls/recorded-calls.ts'
-import { coordination, notifications } from '../parts/built-in.ts'
+import { coordination, notifications, tasks } from '../parts/built-in.ts'
 import { nodeTokens } from '../parts/node-tokens.ts'
 import { exposeParts } from '../parts/part-views.ts'
 import { PartRunner } from '../parts/runner.ts'
@@ -32,10 +33,10 @@ export const prepareParts = async ({ startup, network, quota, undo }: NodeCore, 
   const interception = new Interception(network, () => [...options.interceptors, ...parts.seal(interceptors, tooLate)])
   const port: Port = { ...interception.port, serve: (protocol, handlers) => serve(protocol, handlers) }
   const parts: PartRunner = new PartRunner({
-    parts: [coordination, notifications, ...options.parts],
+    parts: [coordination, notifications, tasks, ...options.parts],
     provides: [...Object.values(nodeTokens), tokens.events, tokens.messages, tokens.commands],
     port: (part) => (isOwnPart(part) ? ownPort : port),
-    section: ({ name }) => options.partOptions[name],
+    section: (part) => (part === tasks ? options.tasks : options.partOptions[part.name]),
     answer(part, protocol, handlers) {
       const served = compile(protocol, handlers)
       if (isOwnPart(part)) return addServed(served, { own: true })
@@ -52,6 +53,7 @@ export const prepareParts = async ({ startup, network, quota, undo }: NodeCore, 
 /** What parts may need that is none. */
 export interface Provided {
   readonly directory: Directory
+  readonly presence: ApiOf<typeof nodeTokens.presence>
   readonly events: Events & { readonly own: Events }
   readonly messages: Messages
   readonly commands: Commands
@@ -60,11 +62,12 @@ export interface Provided {
 export const startParts = async (
   { startup, network, undo }: NodeCore,
   parts: PartRunner,
-  { directory, events, messages, commands }: Provided,
+  { directory, presence, events, messages, commands }: Provided,
 ): Promise<void> => {
   parts.provide(nodeTokens.startup, startup)
   parts.provide(nodeTokens.network, network)
   parts.provide(nodeTokens.directory, directory)
+  parts.provide(nodeTokens.presence, presence)
   parts.provide(nodeTokens.decisions, parts.journals())
   parts.provide(nodeTokens.ownEvents, events.own)
   parts.provide(tokens.events, events)

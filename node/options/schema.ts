@@ -15,6 +15,7 @@ import { EventsOptionsSchema } from '../../protocols/events/options.ts'
 import { defineInterceptor, type Interceptor, MAX_INTERCEPTORS } from '../../protocols/interceptors/interceptor.ts'
 import type { AnyPart } from '../../protocols/part.ts'
 import type { Log } from '../../protocols/port.ts'
+import { TaskOptions } from '../../protocols/task/options.ts'
 import { nearestName } from '../../protocols/unknown-keys.ts'
 import { CoordinationOptions } from '../coordination/coordination-options.ts'
 import { type AddressUse, addressProblem, isLoopback } from '../network/addresses/multiaddresses.ts'
@@ -71,6 +72,7 @@ const GROUPS = {
   events: EventsOptionsSchema,
   delivery: DeliveryOptionsSchema,
   coordination: CoordinationOptions,
+  tasks: TaskOptions,
   discovery: DiscoveryOptions,
   dial: DialOptions,
   metrics: MetricsOptions,
@@ -149,6 +151,7 @@ export const MeshOptionsSchema = z.strictObject({
   events: EventsOptionsSchema.prefault({}).describe('Batches and queues of events.'),
   delivery: DeliveryOptionsSchema.prefault({}).describe('Durable messages, and when a peer that fails is left alone.'),
   coordination: CoordinationOptions.prefault({}).describe('Who votes for the coordinator, and the journal.'),
+  tasks: TaskOptions.prefault({}).describe('Tasks.'),
   parts: z
     .array(z.custom<AnyPart>(isPart, 'use what definePart returns'))
     .max(MAX_PARTS)

@@ -1,19 +1,24 @@
 /** The parts that every node has, in the order in which they start where their needs leave a choice. */
 import { definePart } from '../../protocols/define-part.ts'
 import type { Notifications } from '../../protocols/notification/notifications.ts'
-import { implementPart, type Loading } from '../../protocols/part.ts'
+import { answers, implementPart, type Loading } from '../../protocols/part.ts'
+import { taskProtocol } from '../../protocols/task/contract.ts'
+import { taskJournal } from '../../protocols/task/journal/task-kinds.ts'
+import { TaskOptions } from '../../protocols/task/options.ts'
+import { TASK_FIGURES } from '../../protocols/task/task-figures.ts'
+import type { TasksFeature } from '../../protocols/task/tasks.ts'
 import { tokens } from '../../protocols/tokens.ts'
 import type { Coordination } from '../coordination/api.ts'
 import { looksForOthers } from '../options/discovery-options.ts'
-import { nodeTokens } from './node-tokens.ts'
+import { journalMember, nodeTokens } from './node-tokens.ts'
 
-const { startup, network, directory, decisions, ownEvents } = nodeTokens
+const { startup, network, directory, decisions, ownEvents, presence } = nodeTokens
 
 export const coordination = definePart({
   name: 'coordination',
   description: 'Who coordinates, and what the mesh has agreed on.',
   needs: { startup, network, directory, decisions, events: ownEvents },
-  provides: { journal: tokens.journal, coordinator: tokens.coordinator, fences: tokens.fences },
+  provides: { journal: tokens.journal, coordinator: tokens.coordinator, fences: tokens.fences, journalMember },
   activate: 'start',
   load: async (): Loading<Coordination> => {
     const [{ startCoordination }, { exposeCoordination }] = await Promise.all([
@@ -66,6 +71,40 @@ export const notifications = definePart({
         start({ events, coordinator, ...port }) {
           const { stop, ...api } = createNotifications({ port, events, ...coordinator })
           return { api, stop }
+        },
+      }),
+    }
+  },
+})
+
+const PRESENCE = { alive: 'there', suspect: 'suspect', dead: 'gone', left: 'gone' } as const
+
+export const tasks = definePart({
+  name: 'tasks',
+  description: 'Work that is done once, although whoever wants it, does it or coordinates it may die.',
+  needs: { journal: tokens.journal, coordinator: tokens.coordinator, events: ownEvents, presence, journalMember },
+  options: TaskOptions,
+  protocols: [taskProtocol],
+  journal: taskJournal,
+  figures: TASK_FIGURES,
+  activate: 'start',
+  load: async (): Loading<TasksFeature> => {
+    const { createTasks } = await import('../../protocols/task/tasks.ts')
+    return {
+      default: implementPart<typeof tasks>({
+        start({ journal, coordinator, events, presence, journalMember, ...port }, { retainMs }) {
+          const presenceOf = (peer: string) => PRESENCE[presence.statusOf(peer)]
+          const api = createTasks({
+            ...{ port, journal, coordinator, events, retainMs, presenceOf, member: journalMember },
+            onPresence: (fn) => presence.onChange(({ peer, status }) => fn(peer, PRESENCE[status])),
+          })
+          return {
+            api,
+            handlers: [answers(taskProtocol, api.handlers)],
+            figures: () => api.figures(),
+            drain: (leftMs) => api.drain(leftMs),
+            stop: () => api.stop(),
+          }
         },
       }),
     }

@@ -1,17 +1,23 @@
 /** What parts of the mesh itself may need beside what all parts may (protocols/tokens.ts). Types alone. */
 import type { Directory } from '../../discovery/directory/directory.ts'
 import type { Events } from '../../protocols/events/api.ts'
+import type { JournalMember } from '../../protocols/journal/journal-server.ts'
 import type { JournalPart } from '../../protocols/journal/part-kinds.ts'
 import { tokenOf } from '../../protocols/part.ts'
 import type { Startup } from '../lifecycle/startup.ts'
 import type { Network } from '../network/network.ts'
+import type { FailureDetection } from './failure-detection.ts'
 
 export const nodeTokens = {
   startup: tokenOf<Startup>('startup'),
   network: tokenOf<Network>('network'),
   directory: tokenOf<Directory>('directory'),
+  presence: tokenOf<Pick<FailureDetection, 'statusOf' | 'onChange'>>('presence'),
   /** Events of the mesh itself: they pass no interceptors. */
   ownEvents: tokenOf<Events>('own-events'),
   /** What the parts of this node decide in the journal. */
   decisions: tokenOf<readonly JournalPart[]>('decisions'),
 } as const
+
+/** This node's copy of the journal, while it has one: the part `coordination` has it. */
+export const journalMember = tokenOf<() => JournalMember | undefined>('journal-member')

@@ -83,6 +83,8 @@ export const journalProtocol = defineProtocol({
       request: z.object({
         meshId: MeshId,
         collection: Key.min(1),
+        /** This row alone; what is older does not know this field, and tells a page. */
+        key: Key.optional(),
         /** Rows behind this key. */
         after: Key.optional(),
         most: z.int().positive().max(PAGE_RECORDS).optional(),

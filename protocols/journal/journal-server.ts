@@ -165,10 +165,14 @@ export const serveJournal = ({ port, kinds, member }: JournalServerDeps): Promis
       return { version, records: found, more }
     },
 
-    async rows({ meshId, collection, after = '', most = PAGE_RECORDS, consistency }, { signal }) {
+    async rows({ meshId, collection, key, after = '', most = PAGE_RECORDS, consistency }, { signal }) {
       const { group, machine } = memberOf(meshId)
       if (consistency === 'linearizable') await group.readable(signal)
       const version = group.applied()
+      if (key !== undefined) {
+        const value = await machine.records.collections.read(collection, key)
+        return { version, rows: value === undefined ? [] : [{ key, value }], more: false }
+      }
       const rows = await machine.records.collections.list(collection, after, most + 1, PAGE_BYTES)
       const more = rows.length > most
       return { version, rows: rows.slice(0, most), more: more || (await hasMore(machine, collection, rows)) }

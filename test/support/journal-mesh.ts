@@ -31,14 +31,15 @@ import { createEvents } from '../../protocols/events/events.ts'
 import { createJournalClient, type Journal } from '../../protocols/journal/client/journal-client.ts'
 import { createJournalWatch } from '../../protocols/journal/client/journal-watch.ts'
 import { type JournalMember, serveJournal } from '../../protocols/journal/journal-server.ts'
-import { type JournalPart, knownKinds, PARTS_LEVEL } from '../../protocols/journal/part-kinds.ts'
+import { type JournalPart, knownKinds } from '../../protocols/journal/part-kinds.ts'
 import { FEATURE_LEVEL_KEY, featureLevelOf } from '../../protocols/journal/state/built-in-kinds.ts'
+import { COLLECTIONS_LEVEL } from '../../protocols/journal/state/collection-rows.ts'
 import type { AnyCommandKind, Json } from '../../protocols/journal/state/command-kind.ts'
 import type { JournalMachine } from '../../protocols/journal/state/journal-machine.ts'
 import type { Port } from '../../protocols/port.ts'
 
 const BOOT_MS = 5
-const LEVEL = PARTS_LEVEL
+const LEVEL = COLLECTIONS_LEVEL
 
 export interface JournalMeshOptions extends NetworkOptions {
   readonly autopilot?: Partial<AutopilotSettings>

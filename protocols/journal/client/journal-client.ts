@@ -38,6 +38,8 @@ export interface RowPage {
   readonly after?: string
   /** Rows, at most; 1,000 unless told. */
   readonly most?: number
+  /** This row alone, where there is one; `after` and `most` do not count then. */
+  readonly key?: string
 }
 
 export interface ReadOptions {
@@ -285,9 +287,15 @@ export const createJournalClient = ({ port, leaderTracker, meshId, isMember }: J
         stop()
       }
     },
-    async rows(collection, { after = '', most, consistency = 'linearizable', ...options } = {}) {
+    async rows(collection, { after = '', key, most, consistency = 'linearizable', ...options } = {}) {
       const { signal, stop } = limit(options)
-      const what = { collection, after, consistency, ...(most !== undefined && { most }) }
+      const what = {
+        collection,
+        after,
+        consistency,
+        ...(key !== undefined && { key }),
+        ...(most !== undefined && { most }),
+      }
       try {
         return await askMembers(consistency, signal, (peer, attempt) =>
           port.to(peer, journalProtocol).rows({ meshId: idOf(), ...what }, { signal: attempt, timeoutMs: TRY_MS }),

@@ -7,10 +7,11 @@ import { MAX_KEY, MESH_PREFIX } from './record-transaction.ts'
 
 export const EPOCHS_PREFIX = `${MESH_PREFIX}epochs/`
 const FEATURE_LEVEL_KEY = `${MESH_PREFIX}level`
-/** Epochs that are kept. */
-const MAX_EPOCHS = 256
 /** So that keys sort as their terms do. */
 const TERM_DIGITS = 12
+export const epochKey = (term: number): string => `${EPOCHS_PREFIX}${String(term).padStart(TERM_DIGITS, '0')}`
+/** Epochs that are kept. */
+const MAX_EPOCHS = 256
 
 const Key = z.string().min(1).max(MAX_KEY)
 const Version = z.int().nonnegative()
@@ -81,7 +82,7 @@ export const beginEpoch = defineJournalCommand({
   input: z.object({ leader: z.string().max(128), name: z.string().max(64) }),
   output: z.null(),
   apply(tx, { leader, name }, { fence: { term }, at }) {
-    tx.put(`${EPOCHS_PREFIX}${String(term).padStart(TERM_DIGITS, '0')}`, { epoch: term, leader, name, at })
+    tx.put(epochKey(term), { epoch: term, leader, name, at })
     const old = tx.keys(EPOCHS_PREFIX)
     for (const key of old.slice(0, Math.max(0, old.length - MAX_EPOCHS))) tx.delete(key)
     return null

@@ -24,7 +24,7 @@ import {
   SharedRows,
   sizeOf,
 } from './collection-rows.ts'
-import type { RowName } from './command-kind.ts'
+import type { Json, RowName } from './command-kind.ts'
 
 /** Of dropped collections, that go with one snapshot. */
 const ROWS_PER_SNAPSHOT = 20_000
@@ -122,6 +122,23 @@ export class Collections {
     // It was made by a command that was applied since they were read.
     if (found(this.#saving, id, key) === undefined && madeAt(id) > (this.#saved?.version ?? 0)) return undefined
     throw new Error(`the row ${key} was not read before the command: \`rows\` of its kind has to name it`)
+  }
+
+  /** A row as it is now, or was when it was read; undefined: there is none. */
+  async read(name: string, key: string): Promise<Json | undefined> {
+    const id = this.#live.get(name)?.id
+    if (id === undefined) return undefined
+    const near = found(this.#changed, id, key) ?? found(this.#saving, id, key)
+    if (near !== undefined) return near.value === undefined ? undefined : JSON.parse(near.value)
+    const saved = this.#saved
+    if (saved === undefined || madeAt(id) > saved.version) return undefined
+    saved.use()
+    try {
+      const value = await saved.rows.get(rowKey(id, key))
+      return value && JSON.parse(DECODER.decode(value))
+    } finally {
+      saved.release()
+    }
   }
 
   commit(changes: Iterable<CollectionChange>): void {

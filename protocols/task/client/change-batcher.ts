@@ -1,0 +1,183 @@
+/**
+ * What this node wants decided about tasks, gathered: as many changes go in one decision as came while earlier ones were on
+ * their way. Each is answered by itself.
+ *
+ * Where a decision as a whole is refused (too large, no room), its changes are asked for again, half as many at a time, so that
+ * one that does not fit keeps no other from being decided. State: the changes that wait (bounded).
+ */
+import { Fifo } from '../../async.ts'
+import { type Fault, fromFault, isParleyError, ParleyError } from '../../errors.ts'
+import type { Committed, Journal } from '../../journal/client/journal-client.ts'
+import type { Json } from '../../journal/state/command-kind.ts'
+import { isRefusedFor } from '../../journal/state/journal-machine.ts'
+import type { Port } from '../../port.ts'
+import { MAX_CHANGES_AT_ONCE, type TaskChange } from '../journal/task-changes.ts'
+import { type ChangeAnswer, changeTasks } from '../journal/task-kinds.ts'
+
+/** Changes of one node that wait. */
+const MAX_WAITING = 40_000
+/** Decisions on their way at once: while they are, the next ones gather. */
+const MAX_IN_FLIGHT = 2
+/** Bytes of one decision, about. */
+const BATCH_BYTES = 131_072
+/** Milliseconds that a mesh may take until all of its voters are known to have tasks, and between tries. */
+const LEVEL_MS = 30_000
+const LEVEL_AGAIN_MS = 200
+/** Rows that one decision names, at most: the journal takes 4,096. */
+const MAX_ROWS = 3_000
+
+const TOO_LITTLE: Fault = { code: 'MSG003', message: 'the journal answered with too little' }
+
+export interface Decided {
+  readonly result: Json
+  /** Index of its entry. */
+  readonly version: number
+  readonly fence: { readonly term: number; readonly index: number }
+}
+
+interface Waiting {
+  readonly change: TaskChange
+  /** Length as text, about. */
+  readonly bytes: number
+  readonly rows: number
+  readonly signal: AbortSignal | undefined
+  resolve(decided: Decided): void
+  reject(error: unknown): void
+}
+
+export interface ChangeOptions {
+  /** Ends the waiting; it may be decided all the same once it is on its way. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface BatcherCounts {
+  readonly changes: number
+  readonly decisions: number
+  readonly refused: number
+  readonly waiting: number
+}
+
+const rowsOf = (change: TaskChange): number => {
+  if (change.do === 'submit')
+    return change.tasks.reduce((sum, { dependencies = [] }) => sum + 2 + dependencies.length, 0)
+  if (change.do === 'archive' || change.do === 'forget') return 2 * change.tasks.length
+  return 3
+}
+
+export class ChangeBatcher {
+  readonly #journal: Pick<Journal, 'submit'>
+  readonly #port: Pick<Port, 'timers' | 'clock'>
+  readonly #waiting = new Fifo<Waiting>(MAX_WAITING)
+  #inFlight = 0
+  #isScheduled = false
+  #changes = 0
+  #decisions = 0
+  #refused = 0
+
+  constructor(journal: Pick<Journal, 'submit'>, port: Pick<Port, 'timers' | 'clock'>) {
+    this.#journal = journal
+    this.#port = port
+  }
+
+  /**
+   * @throws what the change is refused for; COM003 where too many wait; COM001 `unknown` where it may have been decided;
+   *   whatever the journal throws
+   */
+  decide(change: TaskChange, { signal }: ChangeOptions = {}): Promise<Decided> {
+    if (signal?.aborted === true) return Promise.reject(signal.reason)
+    return new Promise((resolve, reject) => {
+      const bytes = JSON.stringify(change).length
+      const isTaken = this.#waiting.put({ change, bytes, rows: rowsOf(change), signal, resolve, reject })
+      if (isTaken) return this.#schedule()
+      reject(
+        new ParleyError('COM003', `${MAX_WAITING} changes of tasks wait on this node`, {
+          hint: 'wait for those before, then try again',
+          details: { retryAfterMs: 1_000 },
+        }),
+      )
+    })
+  }
+
+  counts(): BatcherCounts {
+    return {
+      changes: this.#changes,
+      decisions: this.#decisions,
+      refused: this.#refused,
+      waiting: this.#waiting.size(),
+    }
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#inFlight >= MAX_IN_FLIGHT || this.#waiting.size() === 0) return
+    this.#isScheduled = true
+    // What else comes in this turn goes with it.
+    queueMicrotask(() => {
+      this.#isScheduled = false
+      while (this.#inFlight < MAX_IN_FLIGHT && this.#waiting.size() > 0) {
+        this.#inFlight += 1
+        void this.#send(this.#take()).finally(() => {
+          this.#inFlight -= 1
+          this.#schedule()
+        })
+      }
+    })
+  }
+
+  #take(): Waiting[] {
+    const taken: Waiting[] = []
+    let [bytes, rows] = [0, 0]
+    for (let next = this.#waiting.first(); next !== undefined; next = this.#waiting.first()) {
+      bytes += next.bytes
+      rows += next.rows
+      const isFull = taken.length >= MAX_CHANGES_AT_ONCE || bytes > BATCH_BYTES || rows > MAX_ROWS
+      if (taken.length > 0 && isFull) break
+      this.#waiting.take()
+      if (next.signal?.aborted === true) next.reject(next.signal.reason)
+      else taken.push(next)
+    }
+    return taken
+  }
+
+  async #send(batch: readonly Waiting[]): Promise<void> {
+    if (batch.length === 0) return
+    this.#decisions += 1
+    try {
+      const { result, version, fence } = await this.#submit(batch.map(({ change }) => change))
+      for (const [i, one] of batch.entries()) this.#answer(one, result[i], { version, fence })
+    } catch (error) {
+      // Nothing of it was decided: one of them may be at fault.
+      const isSplit = batch.length > 1 && isParleyError(error, 'MSG001', 'COM003', 'APP001')
+      if (!isSplit) {
+        for (const one of batch) one.reject(error)
+        return
+      }
+      const half = batch.length >> 1
+      await this.#send(batch.slice(0, half))
+      await this.#send(batch.slice(half))
+    }
+  }
+
+  /** A mesh that has just begun does not take tasks until all voters are known to have them. */
+  async #submit(changes: TaskChange[]): Promise<Committed<ChangeAnswer[]>> {
+    const { clock, timers } = this.#port
+    for (const begun = clock.monotonic(); ; ) {
+      try {
+        return await this.#journal.submit(changeTasks, { changes })
+      } catch (error) {
+        const isEarly = isRefusedFor(error, 'level') && clock.monotonic() - begun < LEVEL_MS
+        if (!isEarly) throw error
+        await new Promise<void>((resolve) => timers.after(LEVEL_AGAIN_MS, resolve))
+      }
+    }
+  }
+
+  #answer({ resolve, reject }: Waiting, answer: ChangeAnswer | undefined, at: Omit<Decided, 'result'>): void {
+    this.#changes += 1
+    if (answer !== undefined && 'ok' in answer) {
+      resolve({ result: answer.ok, ...at })
+      return
+    }
+    this.#refused += 1
+    reject(fromFault((answer?.fault ?? TOO_LITTLE) as Fault))
+  }
+}

@@ -1,0 +1,79 @@
+/** A task as a program gives it, checked and completed. Pure, but for a new id. */
+import type * as z from 'zod'
+import { ParleyError } from '../../errors.ts'
+import type { Port } from '../../port.ts'
+import { checkKeys, keysOf } from '../../unknown-keys.ts'
+import { PRIORITIES } from '../../wire/envelope.ts'
+import { type SubmittedTask, SubmittedTaskSchema } from '../journal/task-changes.ts'
+import type { SubmitTask } from './task-api.ts'
+
+const KEYS = keysOf<SubmitTask>({
+  id: true,
+  type: true,
+  typeVersion: true,
+  input: true,
+  metadata: true,
+  priority: true,
+  deadline: true,
+  requirements: true,
+  dependencies: true,
+  parent: true,
+  retry: true,
+})
+const RETRY = { max: 3, delayMs: 1_000, maxDelayMs: 30_000 } as const
+const MAX_ISSUES = 16
+const NO_DIGEST = ''
+
+/** UUID version 7: its ids sort as they were made. */
+export const newTaskId = ({ clock, random }: Pick<Port, 'clock' | 'random'>): string => {
+  const bytes = random(16)
+  const hex = (from: number, to: number): string =>
+    [...bytes.slice(from, to)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+  const time = Math.floor(clock.now()).toString(16).padStart(12, '0').slice(-12)
+  const variant = (((bytes[8] ?? 0) & 0x3f) | 0x80).toString(16).padStart(2, '0')
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${hex(6, 8).slice(1)}-${variant}${hex(9, 10)}-${hex(10, 16)}`
+}
+
+const ENCODER = new TextEncoder()
+
+/** @throws MSG001 */
+export const submittedTask = (port: Pick<Port, 'clock' | 'random' | 'hash'>, given: SubmitTask): SubmittedTask => {
+  checkKeys(given, KEYS, 'a task')
+  const { id, type, typeVersion, input = null, metadata, priority = 'normal', deadline, requirements, parent } = given
+  const dependencies = (given.dependencies ?? []).map((one) =>
+    typeof one === 'string'
+      ? { task_id: one, condition: 'completed' as const }
+      : { task_id: one.task_id, condition: one.condition ?? 'completed' },
+  )
+  const task = {
+    id: id ?? newTaskId(port),
+    type,
+    ...(typeVersion !== undefined && { typeVersion }),
+    priority: PRIORITIES.indexOf(priority),
+    ...(deadline !== undefined && { deadline: Number(deadline) }),
+    ...(requirements !== undefined && { requirements }),
+    ...(dependencies.length > 0 && { dependencies }),
+    ...(parent !== undefined && { parent }),
+    retry: { ...RETRY, ...given.retry },
+    input,
+    ...(metadata !== undefined && { metadata }),
+    digest: NO_DIGEST,
+  }
+  const parsed: z.ZodSafeParseResult<SubmittedTask> = SubmittedTaskSchema.safeParse(task)
+  if (!parsed.success) {
+    const issues = parsed.error.issues
+      .slice(0, MAX_ISSUES)
+      .map(({ path, message }) => ({ path: path.join('.'), message }))
+    throw new ParleyError(
+      'MSG001',
+      `the task cannot be submitted: ${issues.map(({ path, message }) => `${path}: ${message}`).join('; ')}`,
+      {
+        hint: 'change or leave out the fields that are named',
+        details: { issues },
+      },
+    )
+  }
+  const { id: _id, ...what } = parsed.data
+  const digest = [...port.hash(ENCODER.encode(JSON.stringify(what)))].map((byte) => byte.toString(16).padStart(2, '0'))
+  return { ...parsed.data, digest: digest.join('') }
+}

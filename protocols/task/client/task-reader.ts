@@ -1,0 +1,78 @@
+/** Tasks as any node reads them from the journal. */
+import { ParleyError } from '../../errors.ts'
+import type { Journal } from '../../journal/client/journal-client.ts'
+import type { Json } from '../../journal/state/command-kind.ts'
+import type { FeedTask } from '../contract.ts'
+import { DONE, type DoneTask, readTask, TASK_PREFIX, type TaskRecord, taskKey, workOf } from '../task-record.ts'
+import { isFinal } from '../task-status.ts'
+import type { ListTasks, TaskState, WaitOptions } from './task-api.ts'
+
+const MOST_LISTED = 1_000
+const LISTED = 100
+
+export const stateOf = (
+  id: string,
+  version: number,
+  record: TaskRecord,
+  done?: Omit<DoneTask, 'id' | 'record'> | FeedTask['done'],
+): TaskState => ({
+  id,
+  status: record.status,
+  version,
+  record,
+  ...(done?.metadata !== undefined && { metadata: done.metadata }),
+  ...(done?.result !== undefined && { result: done.result }),
+  ...(done?.error !== undefined && { error: done.error }),
+})
+
+export class TaskReader {
+  readonly #journal: Pick<Journal, 'get' | 'list' | 'rows'>
+
+  constructor(journal: Pick<Journal, 'get' | 'list' | 'rows'>) {
+    this.#journal = journal
+  }
+
+  /** As it is now. @throws STA001 */
+  async read(id: string, signal: AbortSignal | undefined): Promise<TaskState> {
+    const options = signal === undefined ? {} : { signal }
+    const found = await this.#journal.get(taskKey(id), options)
+    const record = readTask(found?.value)
+    if (found !== undefined && record !== undefined && !isFinal(record.status))
+      return stateOf(id, found.version, record)
+    const { rows } = await this.#journal.rows(DONE, { key: id, ...options })
+    // This part wrote it.
+    const done = rows.find(({ key }) => key === id)?.value as unknown as DoneTask | undefined
+    if (done !== undefined) return stateOf(id, found?.version ?? 0, done.record, done)
+    throw new ParleyError('STA001', `there is no task ${id}`, {
+      hint: 'it was never submitted, or ended longer ago than tasks.retainMs',
+      details: { task: id },
+    })
+  }
+
+  /** Input, checkpoint and effects of an open one. */
+  async work(id: string): Promise<ReadonlyMap<string, Json>> {
+    const found = new Map<string, Json>()
+    for (let after = ''; ; ) {
+      const { rows, more } = await this.#journal.rows(workOf(id), { after })
+      for (const { key, value } of rows) found.set(key, value)
+      const last = rows.at(-1)
+      if (!more || last === undefined) return found
+      after = last.key
+    }
+  }
+
+  async list({ status, after = '', most = LISTED, signal, timeoutMs }: ListTasks & WaitOptions): Promise<TaskState[]> {
+    const { records } = await this.#journal.list(TASK_PREFIX, {
+      ...(signal !== undefined && { signal }),
+      ...(timeoutMs !== undefined && { timeoutMs }),
+    })
+    const found: TaskState[] = []
+    for (const { key, value, version } of records) {
+      const [id, record] = [key.slice(TASK_PREFIX.length), readTask(value)]
+      if (record === undefined || id <= after || (status !== undefined && record.status !== status)) continue
+      found.push(stateOf(id, version, record))
+      if (found.length >= Math.min(most, MOST_LISTED)) break
+    }
+    return found
+  }
+}

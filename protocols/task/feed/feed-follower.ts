@@ -1,0 +1,143 @@
+/**
+ * This node's feed of its tasks, from whoever coordinates: what it submitted and works on, as it changes, without a gap.
+ *
+ * Where the coordinator is lost, the next one goes on from the version that was reached. State: that version.
+ */
+import { waitFor } from '../../async.ts'
+import type { CoordinatorStatus } from '../../coordinator/coordinator-status.ts'
+import { isParleyError } from '../../errors.ts'
+import type { Port } from '../../port.ts'
+import type { Registration } from '../../registration.ts'
+import { type FeedTask, taskProtocol } from '../contract.ts'
+
+/** Milliseconds between tries. */
+const AGAIN_MS = 50
+const MAX_AGAIN_MS = 1_000
+
+export interface FollowerDeps {
+  readonly port: Pick<Port, 'timers' | 'to' | 'log'>
+  readonly coordinator: { status(): CoordinatorStatus; onChange(fn: (status: CoordinatorStatus) => void): Registration }
+}
+
+export interface FollowerOptions {
+  /** Tasks of others, and these alone. */
+  readonly watch?: readonly string[]
+  /** A task changed. */
+  onTask(task: FeedTask): void
+  /** All there is was told: tasks that are not among these ids are over, or not this node's any more. */
+  onReset(ids: ReadonlySet<string>): void
+}
+
+export class FeedFollower {
+  readonly #deps: FollowerDeps
+  readonly #options: FollowerOptions
+  readonly #end = new AbortController()
+  #version: number | undefined
+  #mesh: string | undefined
+  #isLive = false
+  readonly #waiting = new Set<() => void>()
+  #resumed = 0
+
+  constructor(deps: FollowerDeps, options: FollowerOptions) {
+    this.#deps = deps
+    this.#options = options
+    void this.#run()
+  }
+
+  counts(): { live: boolean; resumed: number } {
+    return { live: this.#isLive, resumed: this.#resumed }
+  }
+
+  /** Resolves once changes from now on are told. */
+  live(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#isLive) return Promise.resolve()
+    return waitFor(signal, (resolve) => {
+      this.#waiting.add(resolve)
+      return () => this.#waiting.delete(resolve)
+    })
+  }
+
+  stop(): void {
+    this.#end.abort(new Error('this node stops'))
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#end
+    let waitMs = AGAIN_MS
+    while (!signal.aborted) {
+      const { leader, meshId } = this.#deps.coordinator.status()
+      if (leader !== undefined && meshId !== undefined) {
+        const before = this.#resumed
+        await this.#follow(leader, meshId)
+        waitMs = this.#resumed > before ? AGAIN_MS : Math.min(MAX_AGAIN_MS, 2 * waitMs)
+      }
+      await this.#pause(waitMs)
+    }
+  }
+
+  /** Until the time is over, or another node coordinates. */
+  #pause(waitMs: number): Promise<void> {
+    const { signal } = this.#end
+    const { coordinator, port } = this.#deps
+    const { leader } = coordinator.status()
+    return waitFor(signal, (resolve) => {
+      const changes = coordinator.onChange(
+        (status) => status.leader !== undefined && status.leader !== leader && resolve(),
+      )
+      const stop = port.timers.after(waitMs, resolve)
+      return () => {
+        void changes.stop()
+        stop()
+      }
+    }).catch(() => {})
+  }
+
+  async #follow(leader: string, meshId: string): Promise<void> {
+    const { port, coordinator } = this.#deps
+    const { watch } = this.#options
+    const over = new AbortController()
+    const changes = coordinator.onChange((status) => {
+      if (status.leader !== undefined && status.leader !== leader) over.abort(new Error('another node coordinates'))
+    })
+    if (this.#mesh !== meshId) this.#version = undefined
+    this.#mesh = meshId
+    let all: Set<string> | undefined
+    try {
+      const request = {
+        meshId,
+        ...(this.#version !== undefined && { from: this.#version }),
+        ...(watch !== undefined && { watch: [...watch], watchedOnly: true }),
+      }
+      const signal = AbortSignal.any([this.#end.signal, over.signal])
+      for await (const { version, reset, last, tasks } of port.to(leader, taskProtocol).feed(request, { signal })) {
+        if (reset === true) all ??= new Set()
+        for (const task of tasks) {
+          if (reset === true) all?.add(task.id)
+          this.#options.onTask(task)
+        }
+        if (reset === true && last && all !== undefined) {
+          this.#options.onReset(all)
+          all = undefined
+        }
+        // Where it breaks among the parts of all there is, it begins again.
+        if (all === undefined) this.#version = version
+        if (reset !== true) this.#becomeLive()
+      }
+    } catch (error) {
+      if (this.#end.signal.aborted || over.signal.aborted) return
+      if (!isParleyError(error, 'COM001', 'COM002', 'STA003'))
+        port.log.warn('the tasks of this node cannot be followed', { leader, error })
+    } finally {
+      this.#isLive = false
+      void changes.stop()
+    }
+  }
+
+  #becomeLive(): void {
+    if (this.#isLive) return
+    this.#isLive = true
+    this.#resumed += 1
+    for (const go of [...this.#waiting]) go()
+    this.#waiting.clear()
+  }
+}

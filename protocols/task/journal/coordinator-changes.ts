@@ -1,0 +1,129 @@
+/** What only the coordinator of an epoch decides about tasks: who works on which, and what time has brought about. Pure. */
+import { stateError } from '../../errors.ts'
+import { compareFences } from '../../journal/fencing/fence.ts'
+import type { Dependency, TaskRecord } from '../task-record.ts'
+import { isFinal, type TaskStatus } from '../task-status.ts'
+import type { ChangeOf } from './task-changes.ts'
+import type { TaskLedger } from './task-ledger.ts'
+
+/** Attempts of one task that may be lost with their workers: what kills whoever works on it must end. */
+export const MAX_LOSSES = 20
+
+const changed = (id: string): Error =>
+  stateError('task-status', `the task ${id} changed meanwhile`, 'look at it again', { task: id })
+
+/** @throws STA003 `task-status` */
+const still = (id: string, record: TaskRecord | undefined, status: TaskStatus): TaskRecord => {
+  if (record?.status === status) return record
+  throw changed(id)
+}
+
+export const placeTask = (ledger: TaskLedger, change: ChangeOf<'place'>): null => {
+  const { id, worker, registration, epoch } = change
+  ledger.requireCoordinator(epoch)
+  const record = still(id, ledger.find(id), 'queued')
+  if (ledger.worker(worker)?.registration !== registration)
+    throw stateError('worker-gone', `the worker ${worker} is gone`, 'choose another one', { worker })
+  const { reason: _reason, notBefore: _notBefore, ...rest } = record
+  const { fence } = ledger.facts
+  ledger.change(id, rest, { status: 'assigned', attempts: record.attempts + 1, worker, registration, fence })
+  return null
+}
+
+interface Judged {
+  readonly open: Dependency[]
+  /** The first one that ended otherwise than it must. */
+  readonly broken: { readonly task: string; readonly status: string } | undefined
+}
+
+const judge = (ledger: TaskLedger, dependencies: readonly Dependency[]): Judged => {
+  const open: Dependency[] = []
+  let broken: Judged['broken']
+  for (const dependency of dependencies) {
+    const { task_id: on, condition } = dependency
+    // Its record stays for as long as others wait for it.
+    const status = ledger.find(on)?.status
+    if (status !== undefined && !isFinal(status)) open.push(dependency)
+    else if (condition === 'completed' && status !== 'completed') broken ??= { task: on, status: status ?? 'gone' }
+  }
+  return { open, broken }
+}
+
+/** @returns whether it waits for others still */
+export const settleDependencies = (ledger: TaskLedger, { id, epoch }: ChangeOf<'settle'>): { waits: boolean } => {
+  ledger.requireCoordinator(epoch)
+  const record = still(id, ledger.find(id), 'submitted')
+  const { open, broken } = judge(ledger, record.dependencies ?? [])
+  if (broken !== undefined) {
+    const { task, status } = broken
+    const message = `it depends on ${task}, which is ${status}`
+    const error = { code: 'STA003', message, details: { reason: 'dependency', dependency: task, status } }
+    ledger.end(id, record, 'failed', { error, reason: 'dependency-failed' })
+    return { waits: false }
+  }
+  const { dependencies = [], ...rest } = record
+  if (open.length === 0) ledger.change(id, rest, { status: 'queued' })
+  else if (open.length < dependencies.length) ledger.change(id, record, { dependencies: open })
+  return { waits: open.length > 0 }
+}
+
+export const loseAttempt = (ledger: TaskLedger, change: ChangeOf<'lose'>): null => {
+  const { id, fence, reason, epoch } = change
+  ledger.requireCoordinator(epoch)
+  const record = ledger.find(id)
+  if (record?.fence === undefined || isFinal(record.status) || compareFences(record.fence, fence) !== 0)
+    throw changed(id)
+  if (record.status !== 'assigned' && record.status !== 'running') {
+    // Held: it stays so, and whoever is free takes it when it is resumed.
+    ledger.free(id, record, record.reason === undefined ? {} : { reason: record.reason })
+    return null
+  }
+  const losses = record.losses + 1
+  if (losses > MAX_LOSSES) {
+    const error = { code: 'COM002', message: `${losses} workers were lost while they worked on it` }
+    ledger.end(id, { ...record, losses }, 'failed', { error, reason: 'workers-lost' })
+  } else ledger.free(id, record, { status: 'queued', losses, reason })
+  return null
+}
+
+export const expireTask = (ledger: TaskLedger, { id, epoch }: ChangeOf<'expire'>): null => {
+  ledger.requireCoordinator(epoch)
+  const record = ledger.open(id)
+  if (record.deadline === undefined || record.deadline > ledger.facts.at) throw changed(id)
+  const error = { code: 'MSG005', message: 'its deadline passed before it was done' }
+  ledger.end(id, record, 'failed', { error, reason: 'deadline' })
+  return null
+}
+
+export const explainTask = (ledger: TaskLedger, { id, epoch, reason }: ChangeOf<'explain'>): null => {
+  ledger.requireCoordinator(epoch)
+  const record = still(id, ledger.find(id), 'queued')
+  if (reason !== '') ledger.change(id, record, { reason })
+  else {
+    const { reason: _reason, ...rest } = record
+    ledger.change(id, rest, {})
+  }
+  return null
+}
+
+export const dismissWorker = (ledger: TaskLedger, change: ChangeOf<'dismiss'>): null => {
+  const { epoch, worker, registration } = change
+  ledger.requireCoordinator(epoch)
+  if (ledger.worker(worker)?.registration === registration) ledger.deleteWorker(worker)
+  return null
+}
+
+export const archiveTasks = (ledger: TaskLedger, { epoch, tasks }: ChangeOf<'archive'>): null => {
+  ledger.requireCoordinator(epoch)
+  for (const { id, endedAt } of tasks) {
+    const record = ledger.find(id)
+    if (record !== undefined && isFinal(record.status) && record.changedAt === endedAt) ledger.archive(id, endedAt)
+  }
+  return null
+}
+
+export const forgetTasks = (ledger: TaskLedger, { epoch, tasks }: ChangeOf<'forget'>): null => {
+  ledger.requireCoordinator(epoch)
+  for (const { id, endedAt } of tasks) if (ledger.find(id) === undefined) ledger.forget(id, endedAt)
+  return null
+}

@@ -1,0 +1,135 @@
+/** Tasks that are submitted: all of one submission, or none. Pure. */
+import { ParleyError, stateError } from '../../errors.ts'
+import type { Json } from '../../journal/state/command-kind.ts'
+import type { Dependency, TaskRecord } from '../task-record.ts'
+import { isFinal, type TaskStatus } from '../task-status.ts'
+import type { ChangeOf, SubmittedTask } from './task-changes.ts'
+import { sizeOfRecord, type TaskLedger } from './task-ledger.ts'
+
+export interface Submitted {
+  readonly id: string
+  /** It was submitted before, just so. */
+  readonly known: boolean
+  readonly status: TaskStatus
+}
+
+/** A way along dependencies that comes back to where it began. */
+const findCycle = (tasks: readonly SubmittedTask[]): readonly string[] | undefined => {
+  const waitsFor = new Map(tasks.map(({ id, dependencies = [] }) => [id, dependencies.map(({ task_id }) => task_id)]))
+  const done = new Set<string>()
+  const visit = (id: string, way: readonly string[]): readonly string[] | undefined => {
+    const at = way.indexOf(id)
+    if (at >= 0) return [...way.slice(at), id]
+    if (done.has(id)) return undefined
+    for (const next of waitsFor.get(id) ?? []) {
+      const found = visit(next, [...way, id])
+      if (found !== undefined) return found
+    }
+    done.add(id)
+    return undefined
+  }
+  for (const { id } of tasks) {
+    const found = visit(id, [])
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+const checkCycle = (tasks: readonly SubmittedTask[]): void => {
+  const cycle = findCycle(tasks)
+  if (cycle === undefined) return
+  throw new ParleyError('MSG001', `these tasks wait for each other: ${cycle.join(' → ')}`, {
+    hint: 'leave out one of the dependencies',
+    details: { cycle },
+  })
+}
+
+const checkTwice = (tasks: readonly SubmittedTask[]): void => {
+  const ids = tasks.map(({ id }) => id)
+  const twice = ids.find((id, i) => ids.indexOf(id) !== i)
+  if (twice === undefined) return
+  throw new ParleyError('MSG001', `one submission has two tasks ${twice}`, {
+    hint: 'give each of them an id of its own',
+  })
+}
+
+/** What it still waits for. @throws STA001 for a task that nobody knows, STA003 `dependency` for one that ended otherwise */
+const openDependencies = (
+  ledger: TaskLedger,
+  { id, dependencies = [] }: SubmittedTask,
+  together: ReadonlySet<string>,
+): Dependency[] =>
+  dependencies.filter(({ task_id: on, condition }) => {
+    if (together.has(on)) return true
+    const status = ledger.find(on)?.status ?? ledger.done(on)?.record.status
+    if (status === undefined)
+      throw new ParleyError('STA001', `the task ${id} depends on ${on}, which is not known`, {
+        hint: 'submit that one first, or both together',
+        details: { task: id, dependency: on },
+      })
+    if (!isFinal(status)) return true
+    if (condition === 'finished' || status === 'completed') return false
+    throw stateError(
+      'dependency',
+      `the task ${id} depends on ${on}, which is ${status}`,
+      'submit that one again first',
+      {
+        task: id,
+        dependency: on,
+        status,
+      },
+    )
+  })
+
+/** One that was submitted before. @throws STA003 `exists` where that was another one */
+const known = (ledger: TaskLedger, { id, digest }: SubmittedTask): Submitted | undefined => {
+  const record = ledger.find(id) ?? ledger.done(id)?.record
+  if (record === undefined) return undefined
+  // What it was submitted with goes when it ends.
+  const before = isFinal(record.status) ? undefined : ledger.input(id)?.digest
+  if (record.submitter === ledger.facts.by && (before === undefined || before === digest))
+    return { id, known: true, status: record.status }
+  throw stateError('exists', `there is a task ${id} already`, 'choose another id; leave it out for a new one', {
+    task: id,
+  })
+}
+
+const recordOf = (ledger: TaskLedger, task: SubmittedTask, dependencies: readonly Dependency[]): TaskRecord => {
+  const { type, typeVersion, priority, deadline, requirements, parent, retry } = task
+  const { at, by } = ledger.facts
+  const record: Omit<TaskRecord, 'size'> = {
+    type,
+    ...(typeVersion !== undefined && { typeVersion }),
+    status: dependencies.length === 0 ? 'queued' : 'submitted',
+    priority,
+    submitter: by,
+    ...(parent !== undefined && { parent }),
+    submittedAt: at,
+    changedAt: at,
+    ...(deadline !== undefined && { deadline }),
+    ...(requirements !== undefined && { requirements }),
+    ...(dependencies.length > 0 && { dependencies: [...dependencies] }),
+    retry,
+    attempts: 0,
+    failures: 0,
+    losses: 0,
+  }
+  return { ...record, size: sizeOfRecord(record) }
+}
+
+export const submitTasks = (ledger: TaskLedger, { tasks }: ChangeOf<'submit'>): readonly Submitted[] => {
+  checkTwice(tasks)
+  checkCycle(tasks)
+  const before = tasks.map((task) => known(ledger, task))
+  const fresh = tasks.filter((_, i) => before[i] === undefined)
+  const together = new Set(fresh.map(({ id }) => id))
+  const records = fresh.map((task) => recordOf(ledger, task, openDependencies(ledger, task, together)))
+  ledger.room(records)
+  for (const [i, { id, input, metadata, digest }] of fresh.entries()) {
+    const record = records[i]
+    if (record === undefined) continue
+    ledger.putInput(id, { input, ...(metadata !== undefined && { metadata: metadata as Json }), digest })
+    ledger.add(id, record)
+  }
+  return tasks.map(({ id }, i) => before[i] ?? { id, known: false, status: ledger.find(id)?.status ?? 'queued' })
+}

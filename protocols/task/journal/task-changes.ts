@@ -1,0 +1,114 @@
+/**
+ * What is decided about tasks: the inputs of the journal command `tasks.change`, which carries what gathered in one turn of a
+ * node. Each change is let through or refused by itself. Pure.
+ */
+import * as z from 'zod'
+import { FenceSchema } from '../../journal/fencing/fence.ts'
+import {
+  DependencySchema,
+  EffectKey,
+  EffectName,
+  MAX_DEPENDENCIES,
+  MAX_METADATA_BYTES,
+  PeerId,
+  PRIORITY_LEVELS,
+  Reason,
+  RequirementsSchema,
+  RetrySchema,
+  smallJson,
+  TaskErrorSchema,
+  TaskId,
+  TypeName,
+  TypeVersion,
+  Value,
+  WorkerOfferSchema,
+} from '../task-record.ts'
+
+/** Of one command. Rows that they name, and what they write, bound them too. */
+export const MAX_CHANGES_AT_ONCE = 256
+/** Tasks of one submission that may wait for each other. */
+export const MAX_TOGETHER = 64
+/** Tasks that are forgotten at once. */
+export const MAX_FORGOTTEN = 256
+
+const Epoch = z.int().nonnegative()
+const Millis = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER)
+
+export const SubmittedTaskSchema = z.object({
+  id: TaskId,
+  type: TypeName,
+  typeVersion: TypeVersion.optional(),
+  priority: z
+    .int()
+    .min(0)
+    .max(PRIORITY_LEVELS - 1),
+  /** Milliseconds since 1970. */
+  deadline: Millis.optional(),
+  requirements: RequirementsSchema.optional(),
+  dependencies: z.array(DependencySchema).max(MAX_DEPENDENCIES).optional(),
+  parent: TaskId.optional(),
+  retry: RetrySchema,
+  input: Value,
+  metadata: smallJson(MAX_METADATA_BYTES).optional(),
+  /** SHA-256 of all of it, as hex digits. */
+  digest: z.string().max(64),
+})
+export type SubmittedTask = z.output<typeof SubmittedTaskSchema>
+
+/** Of the assignee alone, under its fence. */
+const attempt = { id: TaskId, fence: FenceSchema }
+/** Of the coordinator of this epoch alone. */
+const coordinating = { epoch: Epoch }
+
+/** Final tasks, with when they ended. */
+const Ended = z.array(z.object({ id: TaskId, endedAt: Millis })).max(MAX_FORGOTTEN)
+
+export const TaskChangeSchema = z.discriminatedUnion('do', [
+  /** All of them, or none. */
+  z.object({ do: z.literal('submit'), tasks: z.array(SubmittedTaskSchema).min(1).max(MAX_TOGETHER) }),
+  /** Of who submitted it; with an epoch, of its coordinator. */
+  z.object({ do: z.literal('pause'), id: TaskId, reason: Reason.optional(), epoch: Epoch.optional() }),
+  z.object({ do: z.literal('resume'), id: TaskId, checkpoint: Value.optional(), epoch: Epoch.optional() }),
+  z.object({ do: z.literal('cancel'), id: TaskId, reason: Reason.optional(), epoch: Epoch.optional() }),
+
+  z.object({
+    do: z.literal('register'),
+    offers: z.array(WorkerOfferSchema).max(256),
+    incarnation: z.number(),
+    draining: z.boolean().optional(),
+  }),
+  z.object({ do: z.literal('renew'), registration: z.int().nonnegative() }),
+  z.object({ do: z.literal('withdraw'), registration: z.int().nonnegative() }),
+
+  z.object({ do: z.literal('start'), ...attempt }),
+  z.object({ do: z.literal('effect'), ...attempt, name: EffectName, key: EffectKey, value: Value }),
+  z.object({ do: z.literal('checkpoint'), ...attempt, value: Value }),
+  z.object({ do: z.literal('complete'), ...attempt, result: Value }),
+  z.object({ do: z.literal('fail'), ...attempt, error: TaskErrorSchema, retry: z.boolean() }),
+  /** The assignee gives it back unharmed: it stops. */
+  z.object({ do: z.literal('release'), ...attempt, reason: Reason }),
+
+  z.object({
+    do: z.literal('place'),
+    ...coordinating,
+    id: TaskId,
+    worker: PeerId,
+    registration: z.int().nonnegative(),
+  }),
+  /** What it waits for has ended: its dependencies are looked at. */
+  z.object({ do: z.literal('settle'), ...coordinating, id: TaskId }),
+  /** Its worker is gone. */
+  z.object({ do: z.literal('lose'), ...coordinating, ...attempt, reason: Reason }),
+  /** Its deadline passed. */
+  z.object({ do: z.literal('expire'), ...coordinating, id: TaskId }),
+  /** Why nobody takes it, for people. */
+  z.object({ do: z.literal('explain'), ...coordinating, id: TaskId, reason: Reason }),
+  /** This worker's lease is over. */
+  z.object({ do: z.literal('dismiss'), ...coordinating, worker: PeerId, registration: z.int().nonnegative() }),
+  /** Records of final tasks go, what they left stays. */
+  z.object({ do: z.literal('archive'), ...coordinating, tasks: Ended }),
+  /** What final tasks left goes, oldest first. */
+  z.object({ do: z.literal('forget'), ...coordinating, tasks: Ended }),
+])
+export type TaskChange = z.output<typeof TaskChangeSchema>
+export type ChangeOf<D extends TaskChange['do']> = Extract<TaskChange, { do: D }>

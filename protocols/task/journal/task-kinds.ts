@@ -1,0 +1,163 @@
+/**
+ * The journal command of tasks: what gathered in one turn of a node, each change answered by itself. Pure.
+ *
+ * A change that is refused has changed nothing; one that fails once it has written fails the command, and whoever sent it sends
+ * its changes again, fewer at a time (client/change-batcher.ts).
+ */
+import * as z from 'zod'
+import { isParleyError, toFault } from '../../errors.ts'
+import { JsonSchema } from '../../journal/state/built-in-kinds.ts'
+import {
+  type AnyCommandKind,
+  defineJournalCommand,
+  type EntryFacts,
+  type JournalTx,
+  type Json,
+  type RowName,
+} from '../../journal/state/command-kind.ts'
+import { CHECKPOINT_ROW, DONE, ENDED, effectRow, endedRow, INPUT_ROW, TASKS_PART, workOf } from '../task-record.ts'
+import {
+  completeTask,
+  failAttempt,
+  recordCheckpoint,
+  recordEffect,
+  releaseAttempt,
+  startAttempt,
+} from './attempt-changes.ts'
+import { cancelTask, pauseTask, resumeTask } from './control-changes.ts'
+import {
+  archiveTasks,
+  dismissWorker,
+  expireTask,
+  explainTask,
+  forgetTasks,
+  loseAttempt,
+  placeTask,
+  settleDependencies,
+} from './coordinator-changes.ts'
+import { submitTasks } from './submit-tasks.ts'
+import { MAX_CHANGES_AT_ONCE, type TaskChange, TaskChangeSchema } from './task-changes.ts'
+import { TaskLedger } from './task-ledger.ts'
+import { registerWorker, renewWorker, withdrawWorker } from './worker-changes.ts'
+
+/** Of records: open tasks, workers, what submitters hold. */
+const MAX_BYTES = 16 * 1024 * 1024
+/** Of inputs, checkpoints, effects, and what final tasks left. */
+const MAX_COLLECTION_BYTES = 16 * 1024 * 1024 * 1024
+
+const FaultSchema = z.object({
+  code: z.string().max(16),
+  message: z.string().max(1_024),
+  hint: z.string().max(1_024).optional(),
+  details: z.record(z.string(), JsonSchema).optional(),
+})
+export const ChangeAnswerSchema = z.union([z.object({ ok: JsonSchema }), z.object({ fault: FaultSchema })])
+export type ChangeAnswer = z.output<typeof ChangeAnswerSchema>
+
+const apply = (ledger: TaskLedger, change: TaskChange): unknown => {
+  switch (change.do) {
+    case 'submit':
+      return submitTasks(ledger, change)
+    case 'pause':
+      return pauseTask(ledger, change)
+    case 'resume':
+      return resumeTask(ledger, change)
+    case 'cancel':
+      return cancelTask(ledger, change)
+    case 'register':
+      return registerWorker(ledger, change)
+    case 'renew':
+      return renewWorker(ledger, change)
+    case 'withdraw':
+      return withdrawWorker(ledger, change)
+    case 'start':
+      return startAttempt(ledger, change)
+    case 'effect':
+      return recordEffect(ledger, change)
+    case 'checkpoint':
+      return recordCheckpoint(ledger, change)
+    case 'complete':
+      return completeTask(ledger, change)
+    case 'fail':
+      return failAttempt(ledger, change)
+    case 'release':
+      return releaseAttempt(ledger, change)
+    case 'place':
+      return placeTask(ledger, change)
+    case 'settle':
+      return settleDependencies(ledger, change)
+    case 'lose':
+      return loseAttempt(ledger, change)
+    case 'expire':
+      return expireTask(ledger, change)
+    case 'explain':
+      return explainTask(ledger, change)
+    case 'dismiss':
+      return dismissWorker(ledger, change)
+    case 'archive':
+      return archiveTasks(ledger, change)
+    case 'forget':
+      return forgetTasks(ledger, change)
+  }
+}
+
+const done = (id: string): RowName => ({ collection: DONE, key: id })
+const ofWork = (id: string, key: string): RowName => ({ collection: workOf(id), key })
+/** What may end it. */
+const ending = (id: string): RowName[] => [done(id), ofWork(id, INPUT_ROW)]
+
+const rowsOf = (change: TaskChange): RowName[] => {
+  switch (change.do) {
+    case 'submit':
+      return change.tasks.flatMap(({ id, dependencies = [] }) => [
+        ...ending(id),
+        ...dependencies.map(({ task_id }) => done(task_id)),
+      ])
+    case 'resume':
+    case 'checkpoint':
+      return [...ending(change.id), ofWork(change.id, CHECKPOINT_ROW)]
+    case 'effect':
+      return [ofWork(change.id, effectRow(change.name, change.key))]
+    case 'pause':
+    case 'cancel':
+    case 'complete':
+    case 'fail':
+    case 'settle':
+    case 'lose':
+    case 'expire':
+      return ending(change.id)
+    case 'archive':
+      return change.tasks.map(({ id, endedAt }) => ({ collection: ENDED, key: endedRow(endedAt, id) }))
+    case 'forget':
+      return change.tasks.flatMap(({ id, endedAt }) => [done(id), { collection: ENDED, key: endedRow(endedAt, id) }])
+    default:
+      return []
+  }
+}
+
+const answer = (tx: JournalTx, facts: EntryFacts, change: TaskChange): ChangeAnswer => {
+  const ledger = new TaskLedger(tx, facts)
+  try {
+    return { ok: (apply(ledger, change) ?? null) as Json }
+  } catch (error) {
+    // Once something was written, all of the command has to fail with it.
+    if (!isParleyError(error) || ledger.hasWritten) throw error
+    return { fault: toFault(error) as Extract<ChangeAnswer, { fault: unknown }>['fault'] }
+  }
+}
+
+export const changeTasks = defineJournalCommand({
+  name: `${TASKS_PART}.change`,
+  level: 1,
+  input: z.object({ changes: z.array(TaskChangeSchema).min(1).max(MAX_CHANGES_AT_ONCE) }),
+  output: z.array(ChangeAnswerSchema),
+  rows: ({ changes }) => changes.flatMap(rowsOf),
+  apply: (tx, { changes }, facts) => changes.map((change) => answer(tx, facts, change)),
+})
+
+export const taskJournal = {
+  level: 1,
+  maxBytes: MAX_BYTES,
+  maxCollectionBytes: MAX_COLLECTION_BYTES,
+  kinds: [changeTasks as unknown as AnyCommandKind],
+} as const

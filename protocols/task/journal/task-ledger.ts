@@ -1,0 +1,267 @@
+/**
+ * Tasks as one change of the journal sees and changes them: records, rows, and what each submitter holds.
+ *
+ * A change that is refused has written nothing: it checks first. What fails once something was written (the journal is full)
+ * fails the whole command, so that no half of a change counts. State: whether anything was written.
+ */
+import { ParleyError, stateError } from '../../errors.ts'
+import { compareFences } from '../../journal/fencing/fence.ts'
+import { EpochSchema, epochKey } from '../../journal/state/built-in-kinds.ts'
+import type { CollectionTx, EntryFacts, JournalTx, Json } from '../../journal/state/command-kind.ts'
+import {
+  CHECKPOINT_ROW,
+  DONE,
+  type DoneTask,
+  ENDED,
+  endedRow,
+  INPUT_ROW,
+  readTask,
+  readWorker,
+  type TaskError,
+  type TaskInput,
+  type TaskRecord,
+  taskKey,
+  usageKey,
+  type WorkerRecord,
+  workerKey,
+  workOf,
+} from '../task-record.ts'
+import { type FinalStatus, isFinal, movesBetween, type TaskStatus } from '../task-status.ts'
+
+/** Of all open tasks. */
+export const MAX_OPEN_TASKS = 20_000
+/** What their records may take; the part has as much again for what they become. */
+export const MAX_OPEN_BYTES = 10 * 1024 * 1024
+/** How much larger a record may become than it was submitted. */
+const GROWTH_BYTES = 400
+/** A submitter may hold three times of what is free, as shares of the journal are cut. */
+const TIMES_FREE = 3
+const EVERYBODY = 'all'
+
+interface Usage {
+  readonly tasks: number
+  readonly bytes: number
+}
+const NO_USAGE: Usage = { tasks: 0, bytes: 0 }
+
+export const notFound = (id: string): ParleyError =>
+  new ParleyError('STA001', `there is no task ${id}`, {
+    hint: 'it was never submitted, or ended longer ago than tasks.retainMs',
+    details: { task: id },
+  })
+
+export class TaskLedger {
+  readonly tx: JournalTx
+  readonly facts: EntryFacts
+  hasWritten = false
+
+  constructor(tx: JournalTx, facts: EntryFacts) {
+    this.tx = tx
+    this.facts = facts
+  }
+
+  /** Undefined: there is none, or only what a final one left. */
+  find(id: string): TaskRecord | undefined {
+    return readTask(this.tx.get(taskKey(id)))
+  }
+
+  /** @throws STA001 where there is none; STA003 `ended` where it is final */
+  open(id: string): TaskRecord {
+    const record = this.find(id)
+    if (record !== undefined && !isFinal(record.status)) return record
+    const status = record?.status ?? this.done(id)?.record.status
+    if (status === undefined) throw notFound(id)
+    throw stateError('ended', `the task ${id} is ${status}`, 'read its result; submit another task', {
+      task: id,
+      status,
+    })
+  }
+
+  /** The task of an attempt. @throws STA002 where it was given to somebody else since, or is held */
+  ofAttempt({ id, fence }: { readonly id: string; readonly fence: EntryFacts['fence'] }): TaskRecord {
+    const record = this.find(id)
+    const isIts = record?.worker === this.facts.by && !isFinal(record.status)
+    if (isIts && record.fence !== undefined && compareFences(fence, record.fence) === 0) return record
+    throw new ParleyError('STA002', `the task ${id} is not this attempt's any more`, {
+      hint: 'end the work: another attempt goes on from the last checkpoint, or the task has ended',
+      details: { task: id, fence, ...(record?.fence !== undefined && { highest: record.fence }) },
+    })
+  }
+
+  done(id: string): DoneTask | undefined {
+    return this.tx.collection(DONE).get(id) as DoneTask | undefined
+  }
+
+  input(id: string): TaskInput | undefined {
+    return this.work(id).get(INPUT_ROW) as TaskInput | undefined
+  }
+
+  work(id: string): CollectionTx {
+    return this.tx.collection(workOf(id))
+  }
+
+  worker(peer: string): WorkerRecord | undefined {
+    return readWorker(this.tx.get(workerKey(peer)))
+  }
+
+  /** Only who coordinates this epoch. @throws SEC002, STA002 */
+  requireCoordinator(epoch: number): void {
+    const { fence, by } = this.facts
+    if (epoch !== fence.term)
+      throw new ParleyError('STA002', `epoch ${epoch} is over`, {
+        hint: 'another node coordinates now',
+        details: { fence: { term: epoch, index: fence.index }, highest: fence },
+      })
+    const begun = EpochSchema.safeParse(this.tx.get(epochKey(epoch)))
+    if (begun.data?.leader === by) return
+    throw new ParleyError('SEC002', `${by} does not coordinate`, { hint: 'only the coordinator places tasks' })
+  }
+
+  /** Only who submitted it, or the coordinator in its name. @throws SEC002, STA002 */
+  requireControl(record: TaskRecord, epoch: number | undefined): void {
+    if (epoch !== undefined) this.requireCoordinator(epoch)
+    else if (record.submitter !== this.facts.by)
+      throw new ParleyError('SEC002', 'only who submitted a task controls it', {
+        hint: 'ask its submitter, or use a node that may coordinate',
+      })
+  }
+
+  /** Checks that its submitter may hold one more. @returns the size that counts for it. @throws COM003 */
+  room(records: readonly TaskRecord[]): void {
+    const all = this.#usage(EVERYBODY)
+    const own = this.#usage(this.facts.by)
+    const bytes = records.reduce((sum, { size }) => sum + size, 0)
+    const isFree = all.tasks + records.length <= MAX_OPEN_TASKS && all.bytes + bytes <= MAX_OPEN_BYTES
+    const isFair =
+      own.tasks + records.length <= TIMES_FREE * (MAX_OPEN_TASKS - all.tasks) &&
+      own.bytes + bytes <= TIMES_FREE * (MAX_OPEN_BYTES - all.bytes)
+    if (isFree && isFair) return
+    throw new ParleyError(
+      'COM003',
+      `${this.facts.by} has ${own.tasks} open tasks, of ${all.tasks}, and may not add more`,
+      {
+        hint: 'wait until some of them ended, then submit again',
+        details: { reason: 'task-share', open: own.tasks, retryAfterMs: 1_000 },
+      },
+    )
+  }
+
+  add(id: string, record: TaskRecord): void {
+    this.#write(id, record)
+    this.#count(record.submitter, 1, record.size)
+  }
+
+  /** @throws Error where the state may not become this one: a mistake in here */
+  change(id: string, before: TaskRecord, changes: Partial<TaskRecord>): TaskRecord {
+    const { status } = changes
+    if (status !== undefined && status !== before.status && movesBetween(before.status, status).length === 0)
+      throw new Error(`a task cannot become ${status} from ${before.status}`)
+    const isMoved = status !== undefined && status !== before.status
+    const record = { ...before, ...changes, ...(isMoved && { changedAt: this.facts.at }) }
+    this.#write(id, record)
+    return record
+  }
+
+  /** Back to the queue, or elsewhere without a worker. */
+  free(id: string, before: TaskRecord, changes: Partial<TaskRecord>): TaskRecord {
+    const { worker: _worker, registration: _registration, fence: _fence, reason: _reason, ...rest } = before
+    return this.change(id, { ...rest }, changes)
+  }
+
+  /** It has ended: what it leaves is kept, what it worked with goes. */
+  end(
+    id: string,
+    before: TaskRecord,
+    status: FinalStatus,
+    left: { result?: Json; error?: TaskError; reason?: string },
+  ) {
+    const { result, error, reason } = left
+    const { at } = this.facts
+    const metadata = this.input(id)?.metadata
+    const { dependencies: _dependencies, notBefore: _notBefore, reason: _reason, ...rest } = before
+    const record: TaskRecord = { ...rest, status, changedAt: at, size: 0, ...(reason !== undefined && { reason }) }
+    if (movesBetween(before.status, status).length === 0)
+      throw new Error(`a task cannot become ${status} from ${before.status}`)
+    const done: DoneTask = {
+      id,
+      record,
+      ...(metadata !== undefined && { metadata }),
+      ...(result !== undefined && { result }),
+      ...(error !== undefined && { error }),
+    }
+    this.hasWritten = true
+    this.tx.collection(DONE).put(id, done as unknown as Json)
+    this.work(id).drop()
+    this.#write(id, record)
+    this.#count(before.submitter, -1, -before.size)
+  }
+
+  putInput(id: string, input: TaskInput): void {
+    this.hasWritten = true
+    this.work(id).put(INPUT_ROW, input as unknown as Json)
+  }
+
+  putRow(id: string, row: string, value: Json): void {
+    this.hasWritten = true
+    this.work(id).put(row, value)
+  }
+
+  /** What was recorded before a checkpoint is not needed any more. */
+  putCheckpoint(id: string, value: Json): void {
+    const input = this.input(id)
+    const work = this.work(id)
+    this.hasWritten = true
+    work.drop()
+    if (input !== undefined) work.put(INPUT_ROW, input as unknown as Json)
+    work.put(CHECKPOINT_ROW, value)
+  }
+
+  putWorker(peer: string, record: WorkerRecord): void {
+    this.hasWritten = true
+    this.tx.put(workerKey(peer), record as unknown as Json)
+  }
+
+  deleteWorker(peer: string): void {
+    this.hasWritten = true
+    this.tx.delete(workerKey(peer))
+  }
+
+  /** What a final task left can be found by its id and by when it ended; its record goes. */
+  archive(id: string, endedAt: number): void {
+    this.hasWritten = true
+    this.tx.collection(ENDED).put(endedRow(endedAt, id), 0)
+    this.tx.delete(taskKey(id))
+  }
+
+  forget(id: string, endedAt: number): void {
+    this.hasWritten = true
+    this.tx.collection(DONE).delete(id)
+    this.tx.collection(ENDED).delete(endedRow(endedAt, id))
+  }
+
+  /** The status that a task of no worker is in. */
+  waiting({ dependencies = [] }: Pick<TaskRecord, 'dependencies'>): TaskStatus {
+    return dependencies.length === 0 ? 'queued' : 'submitted'
+  }
+
+  #write(id: string, record: TaskRecord): void {
+    this.hasWritten = true
+    this.tx.put(taskKey(id), record as unknown as Json)
+  }
+
+  #usage(peer: string): Usage {
+    return (this.tx.get(usageKey(peer)) as unknown as Usage | undefined) ?? NO_USAGE
+  }
+
+  #count(peer: string, tasks: number, bytes: number): void {
+    for (const key of [peer, EVERYBODY]) {
+      const now = this.#usage(key)
+      const next = { tasks: now.tasks + tasks, bytes: now.bytes + bytes }
+      if (next.tasks > 0) this.tx.put(usageKey(key), next)
+      else this.tx.delete(usageKey(key))
+    }
+  }
+}
+
+/** What a record counts for its submitter. */
+export const sizeOfRecord = (record: Omit<TaskRecord, 'size'>): number => JSON.stringify(record).length + GROWTH_BYTES

@@ -1,0 +1,386 @@
+/**
+ * All open tasks and workers, as the coordinator sees them, and what it wants decided next. Pure: it is told of each change of
+ * the journal and of time, and says which changes it wants; what it wants is asked for once, until it was answered.
+ *
+ * State: the open tasks, the workers, and what is on its way. A new coordinator builds it from the journal.
+ */
+import type { TaskChange } from '../journal/task-changes.ts'
+import type { TaskRecord, WorkerRecord } from '../task-record.ts'
+import { isFinal } from '../task-status.ts'
+import { DueTimes } from './due-times.ts'
+import { TaskQueue } from './task-queue.ts'
+import { type BoardWorker, sameRegistration, WorkerTable } from './worker-table.ts'
+
+/** Why nobody takes a task, as its record says. */
+export const NO_WORKER = 'no-worker'
+export const NO_WORKER_FOR_VERSION = 'no-worker-for-version'
+/** Milliseconds that a task waits before it says that nobody takes it. */
+const EXPLAIN_AFTER_MS = 1_000
+/** Milliseconds that the record of a final task stays. */
+const ARCHIVE_AFTER_MS = 2_000
+const ARCHIVE_AT_ONCE = 128
+/** Changes that one look asks for. */
+const MAX_WANTED = 512
+
+interface BoardTask {
+  readonly id: string
+  record: TaskRecord
+  /** A change of it is on its way. */
+  isAsked: boolean
+  isQueued: boolean
+  /** It had a worker before. */
+  isReturned: boolean
+  /** Placed, as asked for: its worker and type count as taken. */
+  taken: { readonly peer: string; readonly type: string } | undefined
+}
+
+/** What waits for a worker of one type and version. */
+interface TypeQueue {
+  readonly type: string
+  readonly version: string | undefined
+  readonly queue: TaskQueue
+  /** Queued tasks that do not say that nobody takes them, and those that do. */
+  readonly unsaid: Set<string>
+  readonly said: Set<string>
+  /** Since when nobody takes them; milliseconds by the coordinator's clock. */
+  untakenSince: number | undefined
+}
+
+export interface BoardTime {
+  /** Milliseconds since 1970, as deadlines are given. */
+  readonly now: number
+  readonly monotonic: number
+}
+
+const inWork = ({ status }: TaskRecord): boolean => status === 'assigned' || status === 'running'
+
+export interface BoardCounts {
+  readonly open: number
+  readonly queued: number
+  readonly inWork: number
+  readonly final: number
+  readonly workers: number
+}
+
+export class TaskBoard {
+  readonly #epoch: number
+  readonly #tasks = new Map<string, BoardTask>()
+  readonly #workers = new WorkerTable()
+  readonly #queues = new Map<string, TypeQueue>()
+  /** Tasks that have a worker, by worker: in work, or held. */
+  readonly #byWorker = new Map<string, Set<string>>()
+  /** Open tasks that wait for one, by that one. */
+  readonly #dependents = new Map<string, Set<string>>()
+  readonly #due = new DueTimes()
+  /** To be looked at. */
+  readonly #unsettled = new Set<string>()
+  readonly #unowned = new Set<string>()
+  readonly #finals = new Set<string>()
+  #queued = 0
+  #inWork = 0
+
+  constructor(epoch: number) {
+    this.#epoch = epoch
+  }
+
+  counts(): BoardCounts {
+    return {
+      open: this.#tasks.size - this.#finals.size,
+      queued: this.#queued,
+      inWork: this.#inWork,
+      final: this.#finals.size,
+      workers: [...this.#workers.all()].length,
+    }
+  }
+
+  /** The journal has it so; undefined: it is gone from there. */
+  setTask(id: string, record: TaskRecord | undefined): void {
+    const before = this.#tasks.get(id)
+    if (before !== undefined) this.#unlist(before)
+    if (record === undefined) {
+      this.#tasks.delete(id)
+      return
+    }
+    const task: BoardTask = before ?? {
+      ...{ id, record, isAsked: false, isQueued: false, isReturned: false },
+      taken: undefined,
+    }
+    const wasQueued = before?.record.status === 'queued' && record.status === 'queued'
+    task.record = record
+    // Anything that was asked for is answered by this, or void.
+    task.isAsked = false
+    this.#tasks.set(id, task)
+    this.#list(task, wasQueued)
+  }
+
+  setWorker(peer: string, record: WorkerRecord | undefined, nowMs: number): void {
+    if (this.#workers.set(peer, record, nowMs)) this.#lookAtTasksOf(peer)
+  }
+
+  setPresence(peer: string, presence: BoardWorker['presence']): void {
+    this.#workers.setPresence(peer, presence)
+    if (presence === 'gone') this.#lookAtTasksOf(peer)
+  }
+
+  /** What was wanted was answered; where it was refused it is looked at again. */
+  answered(change: TaskChange): void {
+    if (!('id' in change)) return
+    const task = this.#tasks.get(change.id)
+    if (task === undefined || !task.isAsked) return
+    // As it was before: the record did not change.
+    this.setTask(task.id, task.record)
+  }
+
+  /** When to look again at the latest; milliseconds since 1970. */
+  nextDueAt(): number | undefined {
+    return this.#due.next()
+  }
+
+  /** What is wanted now; each is on its way from here on. */
+  wanted(time: BoardTime): TaskChange[] {
+    const wanted: TaskChange[] = []
+    this.#settle(wanted)
+    this.#lose(wanted)
+    this.#lookAtDue(wanted, time)
+    this.#dismiss(wanted, time)
+    this.#place(wanted, time)
+    this.#explain(wanted, time)
+    this.#archive(wanted, time)
+    return wanted
+  }
+
+  #ask(task: BoardTask, change: TaskChange, wanted: TaskChange[]): void {
+    task.isAsked = true
+    wanted.push(change)
+  }
+
+  #settle(wanted: TaskChange[]): void {
+    for (const id of this.#unsettled) {
+      if (wanted.length >= MAX_WANTED) return
+      this.#unsettled.delete(id)
+      const task = this.#tasks.get(id)
+      if (task?.record.status !== 'submitted' || task.isAsked) continue
+      const isOpen = (task.record.dependencies ?? []).every(({ task_id: on }) => this.#isOpen(on))
+      if (!isOpen) this.#ask(task, { do: 'settle', epoch: this.#epoch, id }, wanted)
+    }
+  }
+
+  #isOpen(id: string): boolean {
+    const record = this.#tasks.get(id)?.record
+    return record !== undefined && !isFinal(record.status)
+  }
+
+  #lose(wanted: TaskChange[]): void {
+    for (const id of this.#unowned) {
+      if (wanted.length >= MAX_WANTED) return
+      this.#unowned.delete(id)
+      const task = this.#tasks.get(id)
+      if (task === undefined || task.isAsked || !this.#isUnowned(task)) continue
+      const { fence, worker = '' } = task.record
+      if (fence === undefined) continue
+      const reason = `worker-lost: ${worker}`
+      this.#ask(task, { do: 'lose', epoch: this.#epoch, id, fence, reason }, wanted)
+    }
+  }
+
+  /** Its worker is gone, or is another process by now. */
+  #isUnowned({ record }: BoardTask): boolean {
+    if (record.worker === undefined || isFinal(record.status)) return false
+    const worker = this.#workers.get(record.worker)
+    return worker === undefined || worker.presence === 'gone' || !sameRegistration(worker, record)
+  }
+
+  #lookAtTasksOf(peer: string): void {
+    for (const id of this.#byWorker.get(peer) ?? []) this.#unowned.add(id)
+  }
+
+  #lookAtDue(wanted: TaskChange[], { now }: BoardTime): void {
+    for (const id of this.#due.take(now)) {
+      const task = this.#tasks.get(id)
+      if (task === undefined || isFinal(task.record.status)) continue
+      const { deadline, notBefore, status } = task.record
+      if (deadline !== undefined && deadline <= now) {
+        // What is on its way may change it: it is looked at again then.
+        if (task.isAsked) this.#due.add(now + 50, id)
+        else this.#ask(task, { do: 'expire', epoch: this.#epoch, id }, wanted)
+      } else if (status === 'queued' && notBefore !== undefined && notBefore <= now) this.#enqueue(task)
+    }
+  }
+
+  #dismiss(wanted: TaskChange[], { monotonic }: BoardTime): void {
+    for (const worker of this.#workers.expired(monotonic)) {
+      // Asked for once in a lease.
+      worker.renewedAt = monotonic
+      const { peer, record } = worker
+      wanted.push({ do: 'dismiss', epoch: this.#epoch, worker: peer, registration: record.registration })
+    }
+  }
+
+  #place(wanted: TaskChange[], time: BoardTime): void {
+    for (const { queue, type, version } of this.#queues.values()) {
+      while (wanted.length < MAX_WANTED) {
+        const worker = this.#workers.choose(type, version)
+        if (worker === undefined) break
+        const id = queue.take((one) => this.#isToBePlaced(one, time))
+        const task = id === undefined ? undefined : this.#tasks.get(id)
+        if (task === undefined) break
+        this.#leaveQueue(task)
+        this.#take(task, worker.peer, type)
+        const { registration } = worker.record
+        this.#ask(task, { do: 'place', epoch: this.#epoch, id: task.id, worker: worker.peer, registration }, wanted)
+      }
+    }
+  }
+
+  #isToBePlaced(id: string, { now }: BoardTime): boolean {
+    const task = this.#tasks.get(id)
+    if (task === undefined || !task.isQueued) return false
+    if (task.record.status !== 'queued' || task.isAsked) {
+      this.#leaveQueue(task)
+      return false
+    }
+    const { notBefore = 0, deadline = Number.POSITIVE_INFINITY } = task.record
+    if (notBefore <= now && deadline > now) return true
+    this.#leaveQueue(task)
+    this.#due.add(Math.min(Math.max(notBefore, now), deadline), id)
+    return false
+  }
+
+  /** Says of what waits for long that nobody takes it, and takes that back. */
+  #explain(wanted: TaskChange[], { now }: BoardTime): void {
+    for (const [key, waiting] of this.#queues) {
+      const { type, version, said, unsaid } = waiting
+      if (said.size + unsaid.size + waiting.queue.size() === 0) {
+        this.#queues.delete(key)
+        continue
+      }
+      if (this.#workers.offers(type, version)) {
+        waiting.untakenSince = undefined
+        this.#say(said, '', wanted)
+        continue
+      }
+      waiting.untakenSince ??= now
+      if (now - waiting.untakenSince < EXPLAIN_AFTER_MS) continue
+      this.#say(unsaid, this.#workers.offersType(type) ? NO_WORKER_FOR_VERSION : NO_WORKER, wanted)
+    }
+  }
+
+  #say(ids: ReadonlySet<string>, reason: string, wanted: TaskChange[]): void {
+    for (const id of ids) {
+      if (wanted.length >= MAX_WANTED) return
+      const task = this.#tasks.get(id)
+      if (task !== undefined && !task.isAsked)
+        this.#ask(task, { do: 'explain', epoch: this.#epoch, id, reason }, wanted)
+    }
+  }
+
+  #archive(wanted: TaskChange[], { now }: BoardTime): void {
+    const ended: { id: string; endedAt: number }[] = []
+    for (const id of this.#finals) {
+      if (ended.length >= ARCHIVE_AT_ONCE) break
+      const task = this.#tasks.get(id)
+      if (task === undefined || task.isAsked || (this.#dependents.get(id)?.size ?? 0) > 0) continue
+      const { changedAt } = task.record
+      // They are in the order in which they ended.
+      if (now - changedAt < ARCHIVE_AFTER_MS) break
+      task.isAsked = true
+      ended.push({ id, endedAt: changedAt })
+    }
+    if (ended.length > 0) wanted.push({ do: 'archive', epoch: this.#epoch, tasks: ended })
+  }
+
+  /** An archive was refused as a whole. */
+  archiveAgain(change: Extract<TaskChange, { do: 'archive' }>): void {
+    for (const { id } of change.tasks) {
+      const task = this.#tasks.get(id)
+      if (task !== undefined) task.isAsked = false
+    }
+  }
+
+  #take(task: BoardTask, peer: string, type: string): void {
+    task.taken = { peer, type }
+    this.#workers.count(peer, type, 1)
+  }
+
+  #list(task: BoardTask, wasQueued: boolean): void {
+    const { id, record } = task
+    const { status, worker, deadline, notBefore } = record
+    if (isFinal(status)) {
+      this.#finals.add(id)
+      for (const waiting of this.#dependents.get(id) ?? []) this.#unsettled.add(waiting)
+      return
+    }
+    if (inWork(record) && worker !== undefined) {
+      this.#inWork += 1
+      this.#take(task, worker, record.type)
+    }
+    if (worker !== undefined) {
+      task.isReturned = true
+      const ids = this.#byWorker.get(worker) ?? new Set()
+      this.#byWorker.set(worker, ids)
+      ids.add(id)
+      if (this.#isUnowned(task)) this.#unowned.add(id)
+    }
+    if (deadline !== undefined) this.#due.add(deadline, id)
+    if (status === 'queued') {
+      this.#queued += 1
+      if (notBefore !== undefined && !wasQueued) this.#due.add(notBefore, id)
+      else this.#enqueue(task)
+      const { said, unsaid } = this.#queueOf(record)
+      const isSaid = record.reason === NO_WORKER || record.reason === NO_WORKER_FOR_VERSION
+      ;(isSaid ? said : unsaid).add(id)
+    }
+    if (status === 'submitted') {
+      for (const { task_id: on } of record.dependencies ?? []) {
+        const waiting = this.#dependents.get(on) ?? new Set()
+        this.#dependents.set(on, waiting)
+        waiting.add(id)
+      }
+      this.#unsettled.add(id)
+    }
+  }
+
+  #unlist(task: BoardTask): void {
+    const { id, record, taken } = task
+    if (taken !== undefined) this.#workers.count(taken.peer, taken.type, -1)
+    task.taken = undefined
+    if (inWork(record) && record.worker !== undefined) this.#inWork -= 1
+    if (record.status === 'queued') {
+      this.#queued -= 1
+      const { said, unsaid } = this.#queueOf(record)
+      said.delete(id)
+      unsaid.delete(id)
+    }
+    if (record.worker !== undefined) {
+      const ids = this.#byWorker.get(record.worker)
+      ids?.delete(id)
+      if (ids?.size === 0) this.#byWorker.delete(record.worker)
+    }
+    this.#finals.delete(id)
+    for (const { task_id: on } of record.dependencies ?? []) {
+      const waiting = this.#dependents.get(on)
+      waiting?.delete(id)
+      if (waiting?.size === 0) this.#dependents.delete(on)
+    }
+  }
+
+  #queueOf({ type, typeVersion: version }: TaskRecord): TypeQueue {
+    const key = `${type} ${version ?? ''}`
+    const waiting = this.#queues.get(key) ?? {
+      ...{ type, version, queue: new TaskQueue(), untakenSince: undefined },
+      ...{ said: new Set<string>(), unsaid: new Set<string>() },
+    }
+    this.#queues.set(key, waiting)
+    return waiting
+  }
+
+  #enqueue(task: BoardTask): void {
+    if (task.isQueued) return
+    task.isQueued = true
+    this.#queueOf(task.record).queue.add(task.id, task.record.priority, task.isReturned)
+  }
+
+  #leaveQueue(task: BoardTask): void {
+    task.isQueued = false
+  }
+}

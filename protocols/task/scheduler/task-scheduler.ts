@@ -1,0 +1,174 @@
+/**
+ * What the coordinator does about tasks, for as long as it coordinates: it reads the journal's changes, looks at its board, and
+ * has decided what that wants. State: the board, of one epoch.
+ */
+
+import { waitFor } from '../../async.ts'
+import { isParleyError } from '../../errors.ts'
+import type { JournalMember } from '../../journal/journal-server.ts'
+import type { Port, Stop } from '../../port.ts'
+import type { ChangeBatcher } from '../client/change-batcher.ts'
+import type { TaskChange } from '../journal/task-changes.ts'
+import { JournalView, type ViewChange } from '../journal-view.ts'
+import { ENDED } from '../task-record.ts'
+import { type BoardCounts, TaskBoard } from './task-board.ts'
+import type { BoardWorker } from './worker-table.ts'
+
+/** Milliseconds; it looks at the latest then. */
+const LOOK_MS = 250
+const FORGET_EACH_MS = 5_000
+const FORGET_AT_ONCE = 256
+const FORGET_BYTES = 65_536
+const AGAIN_MS = 500
+
+export interface SchedulerDeps {
+  readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
+  readonly batcher: Pick<ChangeBatcher, 'decide'>
+  member(): JournalMember | undefined
+  /** Told of who is suspected, gone, or there again. */
+  onPresence(fn: (peer: string, presence: BoardWorker['presence']) => void): Stop
+  /** What is believed of a peer now. */
+  presenceOf(peer: string): BoardWorker['presence']
+  /** Milliseconds that what final tasks left is kept. */
+  retainMs(): number
+}
+
+export interface SchedulerCounts extends BoardCounts {
+  readonly placed: number
+}
+
+export class TaskScheduler {
+  readonly #deps: SchedulerDeps
+  readonly #epoch: number
+  readonly #signal: AbortSignal
+  #board: TaskBoard
+  #placed = 0
+  #wake: (() => void) | undefined
+
+  constructor(deps: SchedulerDeps, epoch: number, signal: AbortSignal) {
+    this.#deps = deps
+    this.#epoch = epoch
+    this.#signal = signal
+    this.#board = new TaskBoard(epoch)
+  }
+
+  counts(): SchedulerCounts {
+    return { ...this.#board.counts(), placed: this.#placed }
+  }
+
+  /** Resolves once this node coordinates no more. */
+  async run(): Promise<void> {
+    const { port, onPresence } = this.#deps
+    const member = this.#deps.member()
+    if (member === undefined) return
+    const view = new JournalView(member)
+    this.#load(view)
+    const stopHearing = member.machine.onApplied(() => this.#wake?.())
+    const stopPresence = onPresence((peer, presence) => {
+      this.#board.setPresence(peer, presence)
+      this.#wake?.()
+    })
+    const forgetting = this.#forgetForever()
+    try {
+      while (!this.#signal.aborted) {
+        this.#read(view)
+        const { clock } = port
+        for (const change of this.#board.wanted({ now: clock.now(), monotonic: clock.monotonic() }))
+          void this.#decide(change, view)
+        await this.#untilNews()
+      }
+    } finally {
+      stopHearing()
+      stopPresence()
+      await forgetting
+    }
+  }
+
+  #load(view: JournalView): void {
+    this.#board = new TaskBoard(this.#epoch)
+    const all = view.all()
+    // Workers first: tasks are looked at by who is there.
+    for (const change of all) if (change.type === 'worker') this.#set(change)
+    for (const change of all) if (change.type === 'task') this.#set(change)
+  }
+
+  #read(view: JournalView): void {
+    const changes = view.changes()
+    if (changes === undefined) this.#load(view)
+    else for (const change of changes) this.#set(change)
+  }
+
+  #set(change: ViewChange): void {
+    if (change.type === 'task') {
+      this.#board.setTask(change.id, change.record)
+      return
+    }
+    this.#board.setWorker(change.peer, change.record, this.#deps.port.clock.monotonic())
+    const presence = this.#deps.presenceOf(change.peer)
+    if (change.record !== undefined && presence !== 'there') this.#board.setPresence(change.peer, presence)
+  }
+
+  async #decide(change: TaskChange, view: JournalView): Promise<void> {
+    try {
+      await this.#deps.batcher.decide(change, { signal: this.#signal })
+      if (change.do === 'place') this.#placed += 1
+    } catch (error) {
+      if (this.#signal.aborted) return
+      // It changed meanwhile, which is seen by reading; anything else is tried again after a while.
+      if (!isParleyError(error, 'STA001', 'STA002', 'STA003')) {
+        this.#deps.port.log.warn('a change of a task was not decided; it is tried again', { change: change.do, error })
+        await waitFor(this.#signal, (resolve) => this.#deps.port.timers.after(AGAIN_MS, resolve)).catch(() => {})
+      }
+    }
+    if (this.#signal.aborted) return
+    this.#read(view)
+    if (change.do === 'archive') this.#board.archiveAgain(change)
+    else this.#board.answered(change)
+    this.#wake?.()
+  }
+
+  #untilNews(): Promise<void> {
+    const { timers, clock } = this.#deps.port
+    const due = this.#board.nextDueAt()
+    const dueMs = due === undefined ? LOOK_MS : Math.min(LOOK_MS, Math.max(0, due - clock.now()))
+    return waitFor(this.#signal, (resolve) => {
+      // One look for all that is applied together.
+      this.#wake = () => queueMicrotask(resolve)
+      const stop = timers.after(dueMs, resolve)
+      return () => {
+        this.#wake = undefined
+        stop()
+      }
+    }).catch(() => {})
+  }
+
+  /** What final tasks left goes after a while, oldest first. */
+  async #forgetForever(): Promise<void> {
+    const { timers } = this.#deps.port
+    while (!this.#signal.aborted) {
+      await waitFor(this.#signal, (resolve) => timers.after(FORGET_EACH_MS, resolve)).catch(() => {})
+      try {
+        while (!this.#signal.aborted && (await this.#forgetSome()));
+      } catch (error) {
+        if (!this.#signal.aborted) this.#deps.port.log.warn('old tasks were not forgotten', { error })
+      }
+    }
+  }
+
+  /** @returns whether there may be more */
+  async #forgetSome(): Promise<boolean> {
+    const { port, member, retainMs, batcher } = this.#deps
+    const { collections } = member()?.machine.records ?? {}
+    const rows = (await collections?.list(ENDED, '', FORGET_AT_ONCE, FORGET_BYTES)) ?? []
+    const until = port.clock.now() - retainMs()
+    const tasks = rows
+      .map(({ key }) => {
+        const slash = key.indexOf('/')
+        return { id: key.slice(slash + 1), endedAt: Number(key.slice(0, slash)) }
+      })
+      .filter(({ endedAt }) => endedAt < until)
+    if (tasks.length === 0) return false
+    await batcher.decide({ do: 'forget', epoch: this.#epoch, tasks }, { signal: this.#signal })
+    return tasks.length === FORGET_AT_ONCE
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * Workers as the coordinator knows them: what each takes, what it has in work, whether it is there. State: that.
+ *
+ * A worker whose death was heard gets nothing more, and its tasks go to others at once; its place in the journal stays until
+ * its lease is over, as it may be alive and cut off. A lease is counted by this node's own clock, from when its renewal was
+ * applied here, or from when this node began to coordinate.
+ */
+import type { TaskRecord, WorkerRecord } from '../task-record.ts'
+
+/** Milliseconds that a worker may go on without its lease being renewed; it renews each 10 s. */
+export const LEASE_MS = 30_000
+/** More, for clocks that run differently. */
+export const LEASE_MARGIN_MS = 1_500
+
+export interface BoardWorker {
+  readonly peer: string
+  record: WorkerRecord
+  /** By this node's monotonic clock. */
+  renewedAt: number
+  /** Suspected, or dead, as the failure detector says. */
+  presence: 'there' | 'suspect' | 'gone'
+  /** Tasks in work, by type. */
+  readonly running: Map<string, number>
+  total: number
+}
+
+export const sameRegistration = (worker: BoardWorker | undefined, { registration }: TaskRecord): boolean =>
+  worker !== undefined && worker.record.registration === registration
+
+export class WorkerTable {
+  readonly #workers = new Map<string, BoardWorker>()
+  readonly #byType = new Map<string, Set<BoardWorker>>()
+  readonly #presence = new Map<string, 'suspect' | 'gone'>()
+
+  get(peer: string): BoardWorker | undefined {
+    return this.#workers.get(peer)
+  }
+
+  all(): IterableIterator<BoardWorker> {
+    return this.#workers.values()
+  }
+
+  /** @param nowMs monotonic @returns whether its registration is another one than before, or it is gone */
+  set(peer: string, record: WorkerRecord | undefined, nowMs: number): boolean {
+    const before = this.#workers.get(peer)
+    if (record === undefined) {
+      this.#unlist(before)
+      this.#workers.delete(peer)
+      return before !== undefined
+    }
+    const isAnother = before?.record.registration !== record.registration
+    this.#unlist(before)
+    const worker: BoardWorker = before ?? {
+      ...{ peer, record, renewedAt: nowMs, running: new Map(), total: 0 },
+      presence: this.#presence.get(peer) ?? 'there',
+    }
+    worker.record = record
+    worker.renewedAt = nowMs
+    // Who renews is there, whatever was heard of it before.
+    if (isAnother) worker.presence = 'there'
+    this.#workers.set(peer, worker)
+    for (const { type } of record.offers) {
+      const listed = this.#byType.get(type) ?? new Set()
+      this.#byType.set(type, listed)
+      listed.add(worker)
+    }
+    return isAnother
+  }
+
+  setPresence(peer: string, presence: BoardWorker['presence']): BoardWorker | undefined {
+    if (presence === 'there') this.#presence.delete(peer)
+    else if (this.#workers.has(peer)) this.#presence.set(peer, presence)
+    const worker = this.#workers.get(peer)
+    if (worker !== undefined) worker.presence = presence
+    return worker
+  }
+
+  count(peer: string, type: string, by: 1 | -1): void {
+    const worker = this.#workers.get(peer)
+    if (worker === undefined) return
+    worker.running.set(type, (worker.running.get(type) ?? 0) + by)
+    worker.total += by
+  }
+
+  /** Whether anybody takes tasks of this type and version, busy or not. */
+  offers(type: string, version: string | undefined): boolean {
+    for (const worker of this.#byType.get(type) ?? [])
+      if (worker.presence !== 'gone' && this.#slots(worker, type, version) > 0) return true
+    return false
+  }
+
+  offersType(type: string): boolean {
+    return (this.#byType.get(type)?.size ?? 0) > 0
+  }
+
+  /** The one with most room for it; undefined where all are busy. */
+  choose(type: string, version: string | undefined): BoardWorker | undefined {
+    let best: BoardWorker | undefined
+    let bestLoad = 1
+    for (const worker of this.#byType.get(type) ?? []) {
+      if (worker.presence !== 'there' || worker.record.draining === true) continue
+      const load = (worker.running.get(type) ?? 0) / this.#slots(worker, type, version)
+      const isBetter = load < bestLoad || (load === bestLoad && best !== undefined && worker.total < best.total)
+      if (isBetter) {
+        best = worker
+        bestLoad = load
+      }
+    }
+    return best
+  }
+
+  /** Those whose lease is over. */
+  expired(nowMs: number): BoardWorker[] {
+    return [...this.#workers.values()].filter(({ renewedAt }) => nowMs - renewedAt > LEASE_MS + LEASE_MARGIN_MS)
+  }
+
+  /** Of one that does not take it 0: a load without end. */
+  #slots({ record }: BoardWorker, type: string, version: string | undefined): number {
+    const offer = record.offers.find((one) => one.type === type)
+    if (offer === undefined) return 0
+    return version === undefined || offer.versions?.includes(version) === true ? offer.slots : 0
+  }
+
+  #unlist(worker: BoardWorker | undefined): void {
+    for (const { type } of worker?.record.offers ?? []) {
+      const listed = this.#byType.get(type)
+      listed?.delete(worker as BoardWorker)
+      if (listed?.size === 0) this.#byType.delete(type)
+    }
+  }
+}

@@ -1,0 +1,21 @@
+/** What a node counts of tasks. */
+import type { FigureSpec } from '../part.ts'
+
+export const TASK_FIGURES = {
+  open: { kind: 'gauge', help: 'Tasks that have not ended, where this node coordinates' },
+  queued: { kind: 'gauge', help: 'Tasks that wait for a worker, where this node coordinates' },
+  in_work: { kind: 'gauge', help: 'Tasks that a worker has, where this node coordinates' },
+  workers: { kind: 'gauge', help: 'Workers that keep their lease, where this node coordinates' },
+  working: { kind: 'gauge', help: 'Tasks that this node works on' },
+  feeds: { kind: 'gauge', help: 'Nodes that follow their tasks here' },
+  placed_total: { kind: 'counter', help: 'Tasks that this node gave to workers since it coordinates' },
+  submitted_total: { kind: 'counter', help: 'Tasks that this node submitted' },
+  completed_total: { kind: 'counter', help: 'Tasks that this node completed' },
+  failed_total: { kind: 'counter', help: 'Attempts of this node that failed' },
+  abandoned_total: { kind: 'counter', help: 'Attempts of this node that ended since they counted no more' },
+  effects_run_total: { kind: 'counter', help: 'Effects that this node ran' },
+  effects_known_total: { kind: 'counter', help: 'Effects that were recorded before, and not run again' },
+  changes_total: { kind: 'counter', help: 'Changes of tasks that were decided for this node' },
+  decisions_total: { kind: 'counter', help: 'Decisions of the journal that these took' },
+} as const satisfies Readonly<Record<string, FigureSpec>>
+export type TaskFigures = { readonly [K in keyof typeof TASK_FIGURES]: number }

@@ -1,0 +1,201 @@
+/**
+ * A task as it stands in the journal, and where. Pure.
+ *
+ * The record of an open task is in memory on every voter: who works on it, under which fence, and what a coordinator needs to
+ * place it. Its input, checkpoint and effects are rows of a collection of its own, on the voters' disks. What a final task
+ * leaves is a row of the collection DONE; its record says only that it ended, and goes a moment later.
+ */
+import * as z from 'zod'
+import { FenceSchema } from '../journal/fencing/fence.ts'
+import { JsonSchema } from '../journal/state/built-in-kinds.ts'
+import type { Json } from '../journal/state/command-kind.ts'
+import { partPrefix } from '../part.ts'
+import { PRIORITIES } from '../wire/envelope.ts'
+import { TASK_STATUSES } from './task-status.ts'
+
+export const TASKS_PART = 'tasks'
+const PREFIX = partPrefix(TASKS_PART)
+export const TASK_PREFIX = `${PREFIX}t/`
+export const WORKER_PREFIX = `${PREFIX}w/`
+const USAGE_PREFIX = `${PREFIX}u/`
+const WORK_PREFIX = `${PREFIX}work/`
+/** Final tasks, by id. */
+export const DONE = `${PREFIX}done`
+/** Their ids, by when they ended. */
+export const ENDED = `${PREFIX}ended`
+
+export const taskKey = (id: string): string => TASK_PREFIX + id
+export const workerKey = (peer: string): string => WORKER_PREFIX + peer
+export const usageKey = (peer: string): string => USAGE_PREFIX + peer
+/** The collection of an open task: its input, checkpoint and effects. */
+export const workOf = (id: string): string => WORK_PREFIX + id
+
+export const INPUT_ROW = 'input'
+export const CHECKPOINT_ROW = 'checkpoint'
+const EFFECT_ROW = 'effect/'
+export const effectRow = (name: string, key: string): string => `${EFFECT_ROW}${name}/${key}`
+/** Undefined: it is no effect. */
+export const effectOf = (row: string): { readonly name: string; readonly key: string } | undefined => {
+  if (!row.startsWith(EFFECT_ROW)) return undefined
+  const end = row.indexOf('/', EFFECT_ROW.length)
+  return end < 0 ? undefined : { name: row.slice(EFFECT_ROW.length, end), key: row.slice(end + 1) }
+}
+
+const DIGITS = 15
+export const endedRow = (at: number, id: string): string => `${String(Math.floor(at)).padStart(DIGITS, '0')}/${id}`
+
+/** Bytes of an input, a checkpoint, the value of an effect and a result, each, as JSON. */
+export const MAX_VALUE_BYTES = 16_384
+export const MAX_DEPENDENCIES = 64
+export const MAX_METADATA_BYTES = 4_096
+const MAX_REASON = 256
+
+/** Words with dots between them, as topics have them. */
+export const TaskId = z
+  .string()
+  .max(128)
+  .regex(/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/, 'use 1 to 128 letters, digits, _ and -, with single dots between them')
+export const TypeName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'use 1 to 64 letters, digits and . _ -, beginning with a letter or digit')
+export const TypeVersion = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/, 'use 1 to 32 letters, digits and . _ -, beginning with a letter or digit')
+export const EffectName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'use 1 to 64 letters, digits and . _ -, beginning with a letter or digit')
+export const EffectKey = z
+  .string()
+  .regex(/^[\x21-\x7e]{0,96}$/, 'use at most 96 printable ASCII characters without blanks')
+export const PeerId = z.string().min(1).max(128)
+export const Reason = z.string().max(MAX_REASON)
+export const reasonText = (text: string): string => text.slice(0, MAX_REASON)
+
+const lengthOf = (value: unknown): number => JSON.stringify(value)?.length ?? 0
+/** JSON of at most so many bytes as text. */
+export const smallJson = (maxBytes: number) =>
+  JsonSchema.refine((value) => lengthOf(value) <= maxBytes, `use at most ${maxBytes} bytes of JSON`)
+export const Value = smallJson(MAX_VALUE_BYTES)
+
+/** As seed 001 has it. */
+export const RequirementsSchema = z.object({
+  cpu_cores: z.number().int().nonnegative().max(100_000).optional(),
+  memory_gb: z.number().nonnegative().max(1_000_000).optional(),
+  storage_gb: z.number().nonnegative().max(1_000_000_000).optional(),
+  gpu_units: z.number().int().nonnegative().max(100_000).optional(),
+})
+export type Requirements = z.output<typeof RequirementsSchema>
+
+export const DependencySchema = z.object({
+  task_id: TaskId,
+  /** `finished`: however it ended. */
+  condition: z.enum(['completed', 'finished']),
+})
+export type Dependency = z.output<typeof DependencySchema>
+
+export const RetrySchema = z.object({
+  /** Attempts that may fail before the last one. */
+  max: z.int().min(0).max(1_000),
+  /** Milliseconds before the first retry; doubled with each one more. */
+  delayMs: z.int().min(0).max(86_400_000),
+  maxDelayMs: z.int().min(0).max(86_400_000),
+})
+export type Retry = z.output<typeof RetrySchema>
+
+/** What went wrong with an attempt, as it is kept and shown. */
+export const TaskErrorSchema = z.object({
+  code: z.string().max(16),
+  message: z.string().max(1_024),
+  hint: z.string().max(512).optional(),
+  details: z.record(z.string(), JsonSchema).optional(),
+})
+export type TaskError = z.output<typeof TaskErrorSchema>
+
+/** How urgent: 0 low to 3 critical, as the integer of seed 001 (MESSAGES.md). */
+export const PRIORITY_LEVELS = PRIORITIES.length
+
+const Millis = z.number().nonnegative()
+export const TaskRecordSchema = z.object({
+  type: TypeName,
+  /** Of its type. Absent: any worker of the type will do. */
+  typeVersion: TypeVersion.optional(),
+  status: z.enum(TASK_STATUSES),
+  priority: z
+    .int()
+    .min(0)
+    .max(PRIORITY_LEVELS - 1),
+  /** Peer id of who submitted it. */
+  submitter: PeerId,
+  parent: TaskId.optional(),
+  /** Milliseconds since 1970 by the journal's clock, as all times here. */
+  submittedAt: Millis,
+  /** When its status changed last. */
+  changedAt: Millis,
+  deadline: Millis.optional(),
+  requirements: RequirementsSchema.optional(),
+  /** What it still waits for. */
+  dependencies: z.array(DependencySchema).max(MAX_DEPENDENCIES).optional(),
+  retry: RetrySchema,
+  /** Attempts that began. */
+  attempts: z.int().nonnegative(),
+  /** Attempts that failed. */
+  failures: z.int().nonnegative(),
+  /** Attempts that were lost with their worker. */
+  losses: z.int().nonnegative(),
+  /** Not placed before. */
+  notBefore: Millis.optional(),
+  /** Peer id of the assignee. */
+  worker: PeerId.optional(),
+  /** The registration of the worker that it was given to: index of its entry. */
+  registration: z.int().nonnegative().optional(),
+  /** Of the decision that gave it to the worker: nothing counts under an older one. */
+  fence: FenceSchema.optional(),
+  /** Why it is in this state, for people and programs. */
+  reason: Reason.optional(),
+  /** How much room its submitter answers for, bytes. */
+  size: z.int().nonnegative(),
+})
+export type TaskRecord = z.output<typeof TaskRecordSchema>
+
+/** What a final task leaves. */
+export interface DoneTask {
+  readonly id: string
+  readonly record: TaskRecord
+  readonly metadata?: Json
+  readonly result?: Json
+  readonly error?: TaskError
+}
+
+/** Row INPUT_ROW. */
+export interface TaskInput {
+  readonly input: Json
+  readonly metadata?: Json
+  /** SHA-256 of what was submitted: the same id with something else is refused. */
+  readonly digest: string
+}
+
+export const WorkerOfferSchema = z.object({
+  type: TypeName,
+  /** Absent: it takes tasks that name no version. */
+  versions: z.array(TypeVersion).max(16).optional(),
+  /** Tasks of this type at once. */
+  slots: z.int().min(1).max(10_000),
+})
+export type WorkerOffer = z.output<typeof WorkerOfferSchema>
+
+/** A worker's place in the journal: what it takes, for as long as it renews its lease. */
+export const WorkerRecordSchema = z.object({
+  offers: z.array(WorkerOfferSchema).max(256),
+  /** Index of the entry that registered it. */
+  registration: z.int().nonnegative(),
+  /** Of the process: one that was started again has lost what it had in work. */
+  incarnation: z.number(),
+  /** It takes nothing new. */
+  draining: z.boolean().optional(),
+  renewedAt: Millis,
+})
+export type WorkerRecord = z.output<typeof WorkerRecordSchema>
+
+/** Of a record that this part wrote. */
+export const readTask = (value: unknown): TaskRecord | undefined => value as TaskRecord | undefined
+export const readWorker = (value: unknown): WorkerRecord | undefined => value as WorkerRecord | undefined

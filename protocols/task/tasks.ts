@@ -1,0 +1,291 @@
+/**
+ * Tasks: work that is done once, although its requester, its worker and the coordinator may each die (docs/tasks.md).
+ *
+ * What a task is stands in the journal. The coordinator places it (scheduler/), a worker does it (worker/), whoever waits for it
+ * hears of it (feed/). Any node submits, works and waits alike.
+ * State: what this node waits for and works on, and while it coordinates the board of all open tasks.
+ * Wire id: `/parley/task/1`.
+ */
+import type { CoordinatorFeature } from '../coordinator/api.ts'
+import type { Handlers } from '../define.ts'
+import { isParleyError, ParleyError } from '../errors.ts'
+import type { Events } from '../events/api.ts'
+import type { Journal } from '../journal/client/journal-client.ts'
+import type { JournalMember } from '../journal/journal-server.ts'
+import type { Json } from '../journal/state/command-kind.ts'
+import type { Port, Stop } from '../port.ts'
+import type { Registration } from '../registration.ts'
+import { ChangeBatcher, type Decided } from './client/change-batcher.ts'
+import { submittedTask } from './client/submitted-task.ts'
+import type { SubmitTask, TaskHandle, Tasks, TasksCounts } from './client/task-api.ts'
+import { type Control, createTaskHandle } from './client/task-handle.ts'
+import { TaskReader } from './client/task-reader.ts'
+import { TaskTrackers, type Tracker } from './client/task-trackers.ts'
+import { taskProtocol } from './contract.ts'
+import { FeedFollower } from './feed/feed-follower.ts'
+import { TaskFeeds } from './feed/task-feeds.ts'
+import type { Submitted } from './journal/submit-tasks.ts'
+import { MAX_TOGETHER, type TaskChange } from './journal/task-changes.ts'
+import { TaskScheduler } from './scheduler/task-scheduler.ts'
+import type { BoardWorker } from './scheduler/worker-table.ts'
+import { statusTopic, taskStatusEvent } from './task-events.ts'
+import type { TaskFigures } from './task-figures.ts'
+import { isFinal, type TaskStatus } from './task-status.ts'
+import type { ProgressReport } from './worker/task-context.ts'
+import { TaskWorker } from './worker/task-worker.ts'
+
+/** Of one task, milliseconds between two reports of progress. */
+const PROGRESS_MS = 250
+/** Tasks whose last report of progress is noted. */
+const MAX_TOLD = 1_000
+
+export interface TasksDeps {
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'hash' | 'log' | 'to'>
+  readonly journal: Journal
+  readonly events: Pick<Events, 'publish'>
+  readonly coordinator: Pick<CoordinatorFeature, 'status' | 'onChange' | 'act'>
+  /** This node's copy of the journal. */
+  member(): JournalMember | undefined
+  onPresence(fn: (peer: string, presence: BoardWorker['presence']) => void): Stop
+  presenceOf(peer: string): BoardWorker['presence']
+  /** Milliseconds that what final tasks left is kept. */
+  readonly retainMs: number
+}
+
+export interface TasksFeature extends Tasks {
+  readonly handlers: Handlers<typeof taskProtocol>
+  figures(): TaskFigures
+  drain(leftMs: number): Promise<void>
+  stop(): Promise<void>
+}
+
+class NodeTasks implements TasksFeature {
+  readonly handlers: Handlers<typeof taskProtocol>
+  readonly #deps: TasksDeps
+  readonly #batcher: ChangeBatcher
+  readonly #feeds: TaskFeeds
+  readonly #worker: TaskWorker
+  readonly #reader: TaskReader
+  readonly #trackers: TaskTrackers
+  readonly #toldAt = new Map<string, number>()
+  readonly #acting: Registration
+  readonly #counts = { submitted: 0, completed: 0, failed: 0, abandoned: 0, effectsRun: 0, effectsKnown: 0 }
+  #follower: FeedFollower | undefined
+  #scheduler: TaskScheduler | undefined
+  readonly #end = new AbortController()
+
+  constructor(deps: TasksDeps) {
+    this.#deps = deps
+    const { coordinator, port, journal, member } = deps
+    this.#batcher = new ChangeBatcher(journal, port)
+    this.#reader = new TaskReader(journal)
+    this.#trackers = new TaskTrackers({
+      ...{ port, coordinator, stopped: this.#end.signal },
+      read: (id, signal) => this.#reader.read(id, signal),
+      live: (signal) => this.#own().live(signal),
+    })
+    this.#feeds = new TaskFeeds(port, () => (coordinator.status().acting ? member() : undefined))
+    this.#worker = new TaskWorker({
+      ...{ port, batcher: this.#batcher },
+      live: () => this.#own().live(this.#end.signal),
+      readRows: (id) => this.#reader.work(id),
+      submit: async (task, signal) => this.submit(task, { signal }),
+      progress: (id, record, fraction, report) => this.#tellProgress(id, record.status, fraction, report),
+      count: (what) => {
+        this.#counts[what] += 1
+      },
+    })
+    this.handlers = {
+      feed: (request, { peer, signal }) => this.#feeds.follow(peer, request, signal),
+      control: async ({ id, action, reason, checkpoint }) => ({
+        status: await this.#controlAsCoordinator(id, action, reason, checkpoint),
+      }),
+    }
+    this.#acting = coordinator.act(({ epoch, signal }) => this.#coordinate(epoch, signal))
+  }
+
+  async submit(task: SubmitTask, options: { signal?: AbortSignal; timeoutMs?: number } = {}): Promise<TaskHandle> {
+    const [handle] = await this.submitAll([task], options)
+    if (handle === undefined) throw new Error('a submission was answered with nothing')
+    return handle
+  }
+
+  async submitAll(
+    given: readonly SubmitTask[],
+    { signal }: { signal?: AbortSignal; timeoutMs?: number } = {},
+  ): Promise<TaskHandle[]> {
+    if (given.length === 0 || given.length > MAX_TOGETHER)
+      throw new ParleyError('MSG001', `${given.length} tasks cannot be submitted together`, {
+        hint: `use 1 to ${MAX_TOGETHER}; tasks that depend on known ones can be submitted later`,
+      })
+    const tasks = given.map((task) => submittedTask(this.#deps.port, task))
+    // So that their ends are heard, however soon they come.
+    await this.#own().live(signal)
+    const trackers = tasks.map(({ id }) => this.#trackers.track(id))
+    try {
+      const { result } = await this.#decide({ do: 'submit', tasks }, signal)
+      const submitted = result as unknown as readonly Submitted[]
+      this.#counts.submitted += submitted.filter(({ known }) => !known).length
+      // One that was submitted before may have ended long ago.
+      for (const { id, known, status } of submitted) if (known && isFinal(status)) this.#trackers.untrack(id)
+      return submitted.map(({ id, known }, i) => this.#handle(id, known ? undefined : trackers[i]))
+    } catch (error) {
+      for (const { id } of tasks) this.#trackers.untrack(id)
+      throw error
+    }
+  }
+
+  get(id: string): TaskHandle {
+    return this.#handle(id, undefined)
+  }
+
+  #handle(id: string, tracker: Tracker | undefined): TaskHandle {
+    return createTaskHandle(
+      {
+        port: this.#deps.port,
+        read: (one, signal) => this.#reader.read(one, signal),
+        watch: (one, fn, signal) => this.#trackers.watch(one, fn, signal, tracker),
+        control: (one, control) => this.#control(one, control),
+      },
+      id,
+    )
+  }
+
+  list: Tasks['list'] = (options = {}) => this.#reader.list(options)
+  work: Tasks['work'] = (type, fn, options) => this.#worker.work(type, fn, options)
+
+  counts(): TasksCounts {
+    return { ...this.#counts, working: this.#worker.attempts() }
+  }
+
+  figures(): TaskFigures {
+    const board = this.#scheduler?.counts()
+    const { feeds } = this.#feeds.counts()
+    const { changes, decisions } = this.#batcher.counts()
+    return {
+      ...{
+        open: board?.open ?? 0,
+        queued: board?.queued ?? 0,
+        in_work: board?.inWork ?? 0,
+        workers: board?.workers ?? 0,
+      },
+      ...{ placed_total: board?.placed ?? 0, working: this.#worker.attempts(), feeds },
+      ...{ submitted_total: this.#counts.submitted, completed_total: this.#counts.completed },
+      ...{ failed_total: this.#counts.failed, abandoned_total: this.#counts.abandoned },
+      ...{ effects_run_total: this.#counts.effectsRun, effects_known_total: this.#counts.effectsKnown },
+      ...{ changes_total: changes, decisions_total: decisions },
+    }
+  }
+
+  drain(leftMs: number): Promise<void> {
+    return this.#worker.drain(leftMs)
+  }
+
+  async stop(): Promise<void> {
+    await this.#worker.stop()
+    this.#end.abort(
+      new ParleyError('COM002', 'this node stops', { hint: 'ask another node', details: { reason: 'stopped' } }),
+    )
+    await this.#acting.stop()
+    this.#follower?.stop()
+    this.#trackers.stop()
+    this.#feeds.stop()
+  }
+
+  async #coordinate(epoch: number, signal: AbortSignal): Promise<void> {
+    const { port, member, onPresence, presenceOf, retainMs } = this.#deps
+    const scheduler = new TaskScheduler(
+      { port, batcher: this.#batcher, member, onPresence, presenceOf, retainMs: () => retainMs },
+      epoch,
+      signal,
+    )
+    this.#scheduler = scheduler
+    try {
+      await scheduler.run()
+    } finally {
+      if (this.#scheduler === scheduler) this.#scheduler = undefined
+    }
+  }
+
+  /** The feed of what this node submitted and works on. */
+  #own(): FeedFollower {
+    this.#follower ??= new FeedFollower(this.#deps, {
+      onTask: (task) => {
+        this.#worker.onTask(task)
+        this.#trackers.onTask(task)
+      },
+      onReset: (ids) => {
+        this.#worker.onReset(ids)
+        this.#trackers.onReset(ids)
+      },
+    })
+    return this.#follower
+  }
+
+  #decide(change: TaskChange, signal: AbortSignal | undefined): Promise<Decided> {
+    return this.#batcher.decide(change, { signal })
+  }
+
+  /** By who submitted it; by anybody else where the coordinator lets it. */
+  async #control(id: string, control: Control): Promise<TaskStatus> {
+    const change: TaskChange =
+      control.action === 'resume'
+        ? { do: 'resume', id, ...(control.checkpoint !== undefined && { checkpoint: control.checkpoint }) }
+        : { do: control.action, id, ...(control.reason !== undefined && { reason: control.reason }) }
+    try {
+      const { result } = await this.#decide(change, undefined)
+      return (result as unknown as { status: TaskStatus }).status
+    } catch (error) {
+      if (!isParleyError(error, 'SEC002')) throw error
+      return this.#askCoordinator(id, control, error)
+    }
+  }
+
+  async #askCoordinator(id: string, control: Control, refused: ParleyError): Promise<TaskStatus> {
+    const { coordinator, port } = this.#deps
+    const { leader, meshId } = coordinator.status()
+    if (leader === undefined || meshId === undefined) throw refused
+    const { status } = await port.to(leader, taskProtocol).control({ meshId, id, ...control })
+    return status
+  }
+
+  async #controlAsCoordinator(
+    id: string,
+    action: Control['action'],
+    reason: string | undefined,
+    checkpoint: Json | undefined,
+  ): Promise<TaskStatus> {
+    const { epoch, acting } = this.#deps.coordinator.status()
+    if (!acting)
+      throw new ParleyError('STA003', 'this node does not coordinate', {
+        hint: 'ask the coordinator',
+        details: { reason: 'not-leader' },
+      })
+    const change: TaskChange =
+      action === 'resume'
+        ? { do: 'resume', id, epoch, ...(checkpoint !== undefined && { checkpoint }) }
+        : { do: action, id, epoch, ...(reason !== undefined && { reason }) }
+    const { result } = await this.#decide(change, undefined)
+    return (result as unknown as { status: TaskStatus }).status
+  }
+
+  #tellProgress(id: string, _status: TaskStatus, progress: number, { note, metrics = {} }: ProgressReport): void {
+    const { clock, log } = this.#deps.port
+    const at = clock.monotonic()
+    if (at - (this.#toldAt.get(id) ?? Number.NEGATIVE_INFINITY) < PROGRESS_MS && progress < 1) return
+    this.#toldAt.delete(id)
+    this.#toldAt.set(id, at)
+    const [oldest] = this.#toldAt.keys()
+    if (this.#toldAt.size > MAX_TOLD && oldest !== undefined) this.#toldAt.delete(oldest)
+    const data = { task_id: id, status: 'running' as const, progress, metrics: { ...metrics }, timestamp: clock.now() }
+    this.#deps.events
+      .publish(
+        taskStatusEvent,
+        { ...data, ...(note !== undefined && { note: note.slice(0, 256) }) },
+        { topic: statusTopic(id) },
+      )
+      .catch((error: unknown) => log.info('the progress of a task was not told', { task: id, error }))
+  }
+}
+
+export const createTasks = (deps: TasksDeps): TasksFeature => new NodeTasks(deps)

@@ -1,0 +1,252 @@
+/**
+ * One attempt at a task: the function that does it, with what it may do. What it reports counts under its fence alone.
+ *
+ * State: what was recorded before, which effects it used, how far it is.
+ */
+import { isParleyError, ParleyError, toFault } from '../../errors.ts'
+import type { Fence } from '../../journal/fencing/fence.ts'
+import type { Json } from '../../journal/state/command-kind.ts'
+import { isJson } from '../../journal/state/json-value.ts'
+import type { Port } from '../../port.ts'
+import type { ChangeBatcher, Decided } from '../client/change-batcher.ts'
+import type { SubmitTask, TaskHandle } from '../client/task-api.ts'
+import type { RecordedEffect } from '../journal/attempt-changes.ts'
+import type { TaskChange } from '../journal/task-changes.ts'
+import {
+  CHECKPOINT_ROW,
+  EffectKey,
+  EffectName,
+  effectRow,
+  INPUT_ROW,
+  MAX_VALUE_BYTES,
+  type TaskError,
+  type TaskInput,
+  type TaskRecord,
+} from '../task-record.ts'
+import type { EffectFacts, EffectOptions, ProgressReport, TaskContext, WorkFunction, WorkItem } from './task-context.ts'
+
+/** An attempt that reports nothing says so after this time that it has begun. */
+const START_AFTER_MS = 50
+const MAX_MESSAGE = 1_024
+const MAX_HINT = 512
+
+export interface AttemptDeps {
+  readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
+  readonly batcher: Pick<ChangeBatcher, 'decide'>
+  submit(task: SubmitTask, signal: AbortSignal): Promise<TaskHandle>
+  progress(id: string, record: TaskRecord, fraction: number, report: ProgressReport): void
+  count(what: 'completed' | 'failed' | 'abandoned' | 'effectsRun' | 'effectsKnown'): void
+}
+
+export interface AttemptWork {
+  readonly id: string
+  readonly record: TaskRecord
+  readonly fence: Fence
+  /** Input, checkpoint and effects. */
+  readonly rows: ReadonlyMap<string, Json>
+}
+
+/** JSON as it is kept. @throws MSG001 */
+const checkedValue = (what: string, value: unknown): Json => {
+  const json = value === undefined ? null : value
+  if (!isJson(json))
+    throw new ParleyError('MSG001', `${what} is no JSON`, {
+      hint: 'use null, booleans, numbers, texts, lists and objects',
+    })
+  const { length } = JSON.stringify(json)
+  if (length <= MAX_VALUE_BYTES) return json
+  throw new ParleyError('MSG001', `${what} has ${length} bytes`, {
+    hint: `keep it within ${MAX_VALUE_BYTES}; put large data elsewhere and keep its address`,
+  })
+}
+
+/** As it is kept and shown: of what is no error of the mesh, nothing but that it failed. */
+const taskError = (error: unknown): TaskError => {
+  const { code, message, hint, details } = toFault(error)
+  const isSmall = isJson(details) && JSON.stringify(details).length <= MAX_MESSAGE
+  return {
+    code,
+    message: message.slice(0, MAX_MESSAGE),
+    ...(hint !== undefined && { hint: hint.slice(0, MAX_HINT) }),
+    ...(details !== undefined && isSmall && { details: details as Record<string, Json> }),
+  }
+}
+
+/** An error says `details.retry: false` where doing it again is of no use. */
+const mayRetry = (error: unknown): boolean => !(isParleyError(error) && error.details.retry === false)
+
+export class TaskAttempt {
+  readonly id: string
+  readonly fence: Fence
+  readonly #deps: AttemptDeps
+  readonly #work: AttemptWork
+  readonly #rows: Map<string, Json>
+  readonly #end = new AbortController()
+  readonly #used = new Set<string>()
+  #hasStarted = false
+  #isOver = false
+
+  constructor(deps: AttemptDeps, work: AttemptWork) {
+    this.#deps = deps
+    this.#work = work
+    this.id = work.id
+    this.fence = work.fence
+    this.#rows = new Map(work.rows)
+  }
+
+  get type(): string {
+    return this.#work.record.type
+  }
+
+  /** It counts no more. */
+  abandon(why: string): void {
+    if (this.#isOver) return
+    this.#end.abort(
+      new ParleyError('STA002', `the task ${this.id} is not this attempt's any more: ${why}`, {
+        hint: 'end the work: what it reports counts no more',
+        details: { task: this.id, fence: this.fence },
+      }),
+    )
+  }
+
+  /** Gives the task back: this node stops. */
+  async release(reason: string): Promise<void> {
+    this.abandon(reason)
+    await this.#report({ do: 'release', id: this.id, fence: this.fence, reason }).catch(() => {})
+  }
+
+  /** Resolves once it is over, and what came of it is decided or counts no more. Never rejects. */
+  async run(fn: WorkFunction): Promise<void> {
+    const { port, count } = this.#deps
+    const stopStart = port.timers.after(START_AFTER_MS, () => {
+      if (!this.#hasStarted && !this.#isOver)
+        this.#report({ do: 'start', id: this.id, fence: this.fence }).catch((error: unknown) => this.#failed(error))
+    })
+    try {
+      const result = checkedValue('the result', await fn(this.#item(), this.#context()))
+      if (this.#end.signal.aborted) throw this.#end.signal.reason
+      await this.#report({ do: 'complete', id: this.id, fence: this.fence, result })
+      count('completed')
+    } catch (error) {
+      await this.#ended(error)
+    } finally {
+      this.#isOver = true
+      stopStart()
+    }
+  }
+
+  async #ended(error: unknown): Promise<void> {
+    const { port, count } = this.#deps
+    if (this.#end.signal.aborted || isParleyError(error, 'STA002')) {
+      count('abandoned')
+      return
+    }
+    if (!isParleyError(error)) port.log.warn('an attempt at a task failed', { task: this.id, type: this.type, error })
+    try {
+      const retry = mayRetry(error)
+      await this.#report({ do: 'fail', id: this.id, fence: this.fence, error: taskError(error), retry })
+      count('failed')
+    } catch (why) {
+      count('abandoned')
+      if (!isParleyError(why, 'STA002', 'STA001', 'STA003'))
+        port.log.warn('that an attempt failed was not decided', { task: this.id, error: why })
+    }
+  }
+
+  #failed(error: unknown): void {
+    if (isParleyError(error, 'STA002')) this.abandon('it was given to another attempt, or held')
+  }
+
+  /** Asks until it is decided: whether an earlier try was is told by asking again. @throws STA002 */
+  async #report(change: TaskChange): Promise<Decided> {
+    this.#hasStarted = true
+    for (;;) {
+      try {
+        return await this.#deps.batcher.decide(change)
+      } catch (error) {
+        this.#failed(error)
+        // Nobody coordinates: what was done waits for that, as long as the lease lasts.
+        const isPassing = isParleyError(error, 'COM001', 'COM002', 'COM003')
+        if (!isPassing || this.#end.signal.aborted) throw error
+        await new Promise<void>((resolve) => this.#deps.port.timers.after(200, resolve))
+      }
+    }
+  }
+
+  #item(): WorkItem {
+    const { id, record } = this.#work
+    const { input = null, metadata } = (this.#rows.get(INPUT_ROW) as TaskInput | undefined) ?? {}
+    const { type, typeVersion, requirements, submitter, parent, attempts: attempt, deadline } = record
+    const checkpoint = this.#rows.get(CHECKPOINT_ROW)
+    return { id, type, typeVersion, input, metadata, requirements, submitter, parent, attempt, deadline, checkpoint }
+  }
+
+  #context(): TaskContext {
+    const { port, progress, submit } = this.#deps
+    const { id, record, fence } = this.#work
+    const { signal } = this.#end
+    return {
+      signal,
+      fence,
+      effect: (name, fn, options) => this.#effect(name, fn, options),
+      checkpoint: async (value) => {
+        const checked = checkedValue('the checkpoint', value)
+        await this.#checked({ do: 'checkpoint', id, fence, value: checked })
+        this.#used.clear()
+        for (const row of [...this.#rows.keys()]) if (row !== INPUT_ROW) this.#rows.delete(row)
+        this.#rows.set(CHECKPOINT_ROW, checked)
+      },
+      progress(fraction, report = {}) {
+        if (!signal.aborted && fraction >= 0 && fraction <= 1) progress(id, record, fraction, report)
+      },
+      submit: (name, task) => submit({ ...task, id: `${id}.${name}`, parent: id }, signal),
+      remainingMs: () => (record.deadline === undefined ? undefined : Math.max(0, record.deadline - port.clock.now())),
+    }
+  }
+
+  /** @throws STA002 where the attempt is over */
+  async #checked(change: TaskChange): Promise<Decided> {
+    if (this.#end.signal.aborted) throw this.#end.signal.reason
+    return this.#report(change)
+  }
+
+  async #effect<T extends Json>(
+    name: string,
+    fn: (facts: EffectFacts) => Promise<T> | T,
+    { key = '' }: EffectOptions = {},
+  ): Promise<T> {
+    const { id, fence } = this
+    const { signal } = this.#end
+    const problem = EffectName.safeParse(name).error ?? EffectKey.safeParse(key).error
+    if (problem !== undefined)
+      throw new ParleyError('MSG001', `the effect ${JSON.stringify(name)} cannot be named so`, {
+        hint: problem.issues[0]?.message ?? 'use another name',
+      })
+    if (signal.aborted) throw signal.reason
+    const row = effectRow(name, key)
+    if (this.#used.has(row))
+      throw new ParleyError(
+        'MSG001',
+        `this attempt used the effect ${name} twice${key === '' ? '' : `, with the key ${key}`}`,
+        {
+          hint: 'give each of them a key of its own: effect(name, fn, { key })',
+          details: { reason: 'effect-name-reused', effect: name, key },
+        },
+      )
+    this.#used.add(row)
+    const known = this.#rows.get(row)
+    if (known !== undefined) {
+      this.#deps.count('effectsKnown')
+      // What it was recorded as in an attempt before.
+      return known as T
+    }
+    this.#deps.count('effectsRun')
+    const idempotencyKey = key === '' ? `${id}/${name}` : `${id}/${name}/${key}`
+    const value = checkedValue(`the value of the effect ${name}`, await fn({ idempotencyKey, fence, signal }))
+    const { result } = await this.#checked({ do: 'effect', id, fence, name, key, value })
+    const { known: before } = result as unknown as RecordedEffect
+    const kept = before ?? value
+    this.#rows.set(row, kept)
+    return kept as T
+  }
+}

@@ -1,0 +1,76 @@
+/** What a worker's function is given: the task, and what it may do about it. */
+
+import type { Fence } from '../../journal/fencing/fence.ts'
+import type { Json } from '../../journal/state/command-kind.ts'
+import type { SubmitTask, TaskHandle } from '../client/task-api.ts'
+import type { Requirements } from '../task-record.ts'
+
+/** The task that an attempt works on. */
+export interface WorkItem<I = Json> {
+  readonly id: string
+  readonly type: string
+  readonly typeVersion: string | undefined
+  readonly input: I
+  readonly metadata: Json | undefined
+  readonly requirements: Requirements | undefined
+  /** Peer id. */
+  readonly submitter: string
+  readonly parent: string | undefined
+  /** From 1. */
+  readonly attempt: number
+  /** Milliseconds since 1970. */
+  readonly deadline: number | undefined
+  /** What an attempt before this one saved last. */
+  readonly checkpoint: Json | undefined
+}
+
+/** For what an effect does outside of the mesh. */
+export interface EffectFacts {
+  /** The same in each attempt: a receiver that removes duplicates by it sees the effect once. */
+  readonly idempotencyKey: string
+  /** Of this attempt: a receiver that keeps the highest one refuses an attempt that was replaced. */
+  readonly fence: Fence
+  readonly signal: AbortSignal
+}
+
+export interface EffectOptions {
+  /** Tells effects of one name apart: at most 96 printable characters without blanks; none unless told. */
+  readonly key?: string
+}
+
+export interface ProgressReport {
+  /** For people, at most 256 characters. */
+  readonly note?: string
+  /** As seed 001 has them: cpu_usage, memory_usage, throughput. */
+  readonly metrics?: Readonly<Record<string, number>>
+}
+
+export interface TaskContext {
+  /** Aborted when the task is paused, canceled or given to another worker, or this node stops: what is done then counts no more. */
+  readonly signal: AbortSignal
+  readonly fence: Fence
+  /**
+   * Runs `fn` and records what it returned; an effect that was recorded is not run again, in no attempt: its value is returned.
+   * Between running and recording a worker may die: then it runs again, with the same idempotency key.
+   * @param name 1 to 64 letters, digits and . _ -; with the key used once in an attempt
+   * @returns what was recorded: JSON of at most 16 KiB
+   * @throws whatever `fn` throws; MSG001 `effect-name-reused`; STA002 where the task is not this attempt's any more
+   */
+  effect<T extends Json>(name: string, fn: (facts: EffectFacts) => Promise<T> | T, options?: EffectOptions): Promise<T>
+  /**
+   * Saves where the work is: the next attempt begins with it. Effects before it are forgotten, and their names are free again.
+   * @param value JSON of at most 16 KiB @throws MSG001, STA002
+   */
+  checkpoint(value: Json): Promise<void>
+  /** Tells whoever listens to `tasks.status.<id>` how far the work is; not kept. @param fraction 0 to 1 */
+  progress(fraction: number, report?: ProgressReport): void
+  /** Submits a child: the same name in another attempt is the same task. @throws as `tasks.submit` does */
+  submit(name: string, task: Omit<SubmitTask, 'id' | 'parent'>): Promise<TaskHandle>
+  /** Milliseconds until the deadline; undefined: it has none. */
+  remainingMs(): number | undefined
+}
+
+export type WorkFunction<I = Json> = (
+  task: WorkItem<I>,
+  context: TaskContext,
+) => Promise<Json | undefined> | Json | undefined

@@ -1,0 +1,247 @@
+/**
+ * This node as a worker: it says what it does, keeps its lease, and makes an attempt at each task that it is given.
+ *
+ * A lease is counted from before it was asked for, by both of this node's clocks: a machine that was suspended finds that it is
+ * over. Then all attempts end, and the node registers again. State: what it does, its registration, its attempts.
+ */
+import { isParleyError, ParleyError, stateError } from '../../errors.ts'
+import { compareFences } from '../../journal/fencing/fence.ts'
+import type { Json } from '../../journal/state/command-kind.ts'
+import type { Port, Stop } from '../../port.ts'
+import { createRegistration, type Registration } from '../../registration.ts'
+import type { ChangeBatcher } from '../client/change-batcher.ts'
+import type { FeedTask } from '../contract.ts'
+import { LEASE_MS } from '../scheduler/worker-table.ts'
+import { type TaskRecord, TypeName, TypeVersion, type WorkerOffer } from '../task-record.ts'
+import { type AttemptDeps, TaskAttempt } from './task-attempt.ts'
+import type { WorkFunction } from './task-context.ts'
+
+const RENEW_MS = 10_000
+const AGAIN_MS = 500
+const DEFAULT_SLOTS = 16
+const MAX_TYPES = 256
+const MAX_EARLY = 10_000
+
+export interface WorkerDeps extends AttemptDeps {
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log'>
+  readonly batcher: Pick<ChangeBatcher, 'decide'>
+  /** Resolves once this node hears of its tasks. */
+  live(): Promise<void>
+  /** More rows of a task than it was told with. */
+  readRows(id: string): Promise<ReadonlyMap<string, Json>>
+}
+
+interface Work {
+  readonly offer: WorkerOffer
+  readonly fn: WorkFunction
+}
+
+/** Since when the lease counts. */
+interface Lease {
+  readonly monotonic: number
+  readonly now: number
+}
+
+export class TaskWorker {
+  readonly #deps: WorkerDeps
+  readonly #works = new Map<string, Work>()
+  readonly #attempts = new Map<string, TaskAttempt>()
+  readonly #running = new Set<Promise<void>>()
+  /** Tasks that were told before this node knew its registration. */
+  readonly #early = new Map<string, FeedTask>()
+  #registration: number | undefined
+  #lease: Lease | undefined
+  #busy: Promise<void> = Promise.resolve()
+  #stopTimer: Stop | undefined
+  #isRenewing = false
+  #isDraining = false
+  #isStopped = false
+
+  constructor(deps: WorkerDeps) {
+    this.#deps = deps
+  }
+
+  attempts(): number {
+    return this.#attempts.size
+  }
+
+  isWorking(): boolean {
+    return this.#works.size > 0
+  }
+
+  async work(
+    type: string,
+    fn: WorkFunction,
+    { slots = DEFAULT_SLOTS, versions }: { slots?: number; versions?: readonly string[] } = {},
+  ): Promise<Registration> {
+    if (this.#isStopped) throw stateError('closed', 'this node is stopping', 'start it again')
+    const isUsable =
+      TypeName.safeParse(type).success && (versions ?? []).every((one) => TypeVersion.safeParse(one).success)
+    if (!isUsable || !Number.isInteger(slots) || slots < 1 || slots > 10_000)
+      throw new ParleyError('MSG001', `work of the type ${JSON.stringify(type)} cannot be offered so`, {
+        hint: 'use letters, digits and . _ - for the type and its versions, and 1 to 10,000 slots',
+      })
+    if (this.#works.has(type))
+      throw stateError('in-use', `this node works on tasks of the type ${type} already`, 'stop that first')
+    if (this.#works.size >= MAX_TYPES)
+      throw new ParleyError('COM003', `this node works on ${MAX_TYPES} types already`, { hint: 'use another node' })
+    const work = { fn, offer: { type, slots, ...(versions !== undefined && { versions: [...versions] }) } }
+    this.#works.set(type, work)
+    try {
+      await this.#deps.live()
+      await this.#register()
+    } catch (error) {
+      this.#works.delete(type)
+      throw error
+    }
+    this.#stopTimer ??= this.#deps.port.timers.every(RENEW_MS / 10, () => void this.#keepLease())
+    return createRegistration(async () => {
+      if (this.#works.get(type) !== work) return
+      this.#works.delete(type)
+      await this.#register().catch(() => {})
+      const given = [...this.#attempts.values()].filter((attempt) => attempt.type === type)
+      await Promise.all(given.map((attempt) => attempt.release('its worker does no such tasks any more')))
+    })
+  }
+
+  /** A task of this node changed. */
+  onTask(task: FeedTask): void {
+    const { id, record, work } = task
+    const attempt = this.#attempts.get(id)
+    const { self } = this.#deps.port
+    const mine = this.#registration
+    if (mine === undefined) {
+      if (this.isWorking() && record?.worker === self.id && this.#early.size < MAX_EARLY) this.#early.set(id, task)
+      return
+    }
+    // One that is newer than its own is told before it is answered.
+    const isMine = record?.worker === self.id && record.fence !== undefined && (record.registration ?? 0) >= mine
+    const isInWork = record?.status === 'assigned' || record?.status === 'running'
+    if (attempt !== undefined && record?.fence !== undefined && isMine && isInWork) {
+      if (compareFences(attempt.fence, record.fence) === 0) return
+    }
+    attempt?.abandon(record === undefined ? 'it has ended' : `it is ${record.status}`)
+    if (record === undefined || !isMine || record.status !== 'assigned') return
+    void this.#begin(id, record, work)
+  }
+
+  /** All tasks of this node were told: others are not its any more. */
+  onReset(ids: ReadonlySet<string>): void {
+    for (const [id, attempt] of this.#attempts)
+      if (!ids.has(id)) attempt.abandon('it has ended, or was given to another')
+  }
+
+  /** It takes nothing new, and ends what it has in work. @param leftMs milliseconds until it is given back */
+  async drain(leftMs: number): Promise<void> {
+    if (this.#works.size === 0 || this.#isDraining) return
+    this.#isDraining = true
+    await this.#register().catch(() => {})
+    const { timers } = this.#deps.port
+    const over = new Promise<void>((resolve) => timers.after(leftMs, resolve))
+    await Promise.race([Promise.all(this.#running), over])
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    this.#stopTimer?.()
+    await Promise.all([...this.#attempts.values()].map((attempt) => attempt.release('its worker stopped')))
+    const registration = this.#registration
+    if (registration === undefined) return
+    this.#registration = undefined
+    const { timers } = this.#deps.port
+    const limit = new AbortController()
+    const stop = timers.after(1_000, () => limit.abort(new Error('nobody decides')))
+    await this.#deps.batcher.decide({ do: 'withdraw', registration }, { signal: limit.signal }).catch(() => {})
+    stop()
+  }
+
+  /** One after the other. */
+  #register(): Promise<void> {
+    const next = this.#busy.then(() => this.#registerNow())
+    this.#busy = next.catch(() => {})
+    return next
+  }
+
+  async #registerNow(): Promise<void> {
+    const { port, batcher } = this.#deps
+    const asked = this.#now()
+    const offers = [...this.#works.values()].map(({ offer }) => offer)
+    const { incarnation } = port.self
+    const { result } = await batcher.decide({ do: 'register', offers, incarnation, draining: this.#isDraining })
+    const { registration } = result as unknown as { registration: number }
+    this.#registration = registration
+    this.#lease = asked
+    const early = [...this.#early.values()]
+    this.#early.clear()
+    for (const task of early) this.onTask(task)
+  }
+
+  #now(): Lease {
+    const { clock } = this.#deps.port
+    return { monotonic: clock.monotonic(), now: clock.now() }
+  }
+
+  /** Milliseconds since it was renewed, by the clock by which that is longer ago. */
+  #leaseAge({ monotonic, now }: Lease): number {
+    const at = this.#now()
+    return Math.max(at.monotonic - monotonic, at.now - now)
+  }
+
+  async #keepLease(): Promise<void> {
+    const lease = this.#lease
+    if (lease === undefined || this.#isStopped) return
+    const age = this.#leaseAge(lease)
+    if (age > LEASE_MS) this.#abandonAll('its lease is over')
+    if (age < RENEW_MS || this.#isRenewing) return
+    this.#isRenewing = true
+    try {
+      await this.#renew()
+    } catch (error) {
+      if (!this.#isStopped)
+        this.#deps.port.log.warn('the lease of this worker was not renewed; it is tried again', { error })
+      await new Promise<void>((resolve) => this.#deps.port.timers.after(AGAIN_MS, resolve))
+    } finally {
+      this.#isRenewing = false
+    }
+  }
+  async #renew(): Promise<void> {
+    const registration = this.#registration
+    const asked = this.#now()
+    try {
+      if (registration === undefined) return await this.#register()
+      await this.#deps.batcher.decide({ do: 'renew', registration })
+      if (this.#registration === registration) this.#lease = asked
+    } catch (error) {
+      if (!isParleyError(error, 'STA002')) throw error
+      this.#abandonAll('its lease was over')
+      await this.#register()
+    }
+  }
+
+  #abandonAll(why: string): void {
+    for (const attempt of this.#attempts.values()) attempt.abandon(why)
+  }
+
+  async #begin(id: string, record: TaskRecord, work: FeedTask['work']): Promise<void> {
+    const { fence } = record
+    const doing = this.#works.get(record.type)
+    if (fence === undefined || this.#isStopped) return
+    const { port } = this.#deps
+    try {
+      const told = new Map((work?.rows ?? []).map(({ key, value }) => [key, value] as const))
+      const rows = work === undefined || work.more ? await this.#deps.readRows(id) : told
+      const attempt = new TaskAttempt(this.#deps, { id, record, fence, rows })
+      if (doing === undefined) return await attempt.release('its worker does no such tasks any more')
+      this.#attempts.set(id, attempt)
+      const running = attempt.run(doing.fn).finally(() => {
+        if (this.#attempts.get(id) === attempt) this.#attempts.delete(id)
+        this.#running.delete(running)
+      })
+      this.#running.add(running)
+    } catch (error) {
+      // It is lost with the lease at the latest.
+      port.log.warn('a task that this node was given could not be begun', { task: id, error })
+      await this.#deps.batcher.decide({ do: 'release', id, fence, reason: 'it could not be begun' }).catch(() => {})
+    }
+  }
+}
