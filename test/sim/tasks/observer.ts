@@ -37,7 +37,8 @@ export class TaskObserver {
     this.changes += 1
     const before = this.#seen.get(id)
     if (record === undefined) {
-      if (before !== undefined && !isFinal(before.record.status)) throw new Error(`${id} went while it was ${before.record.status}`)
+      if (before !== undefined && !isFinal(before.record.status))
+        throw new Error(`${id} went while it was ${before.record.status}`)
       this.#seen.delete(id)
       return
     }
@@ -48,18 +49,25 @@ export class TaskObserver {
       const [from, to] = [before.record.status, record.status]
       if (isFinal(from)) throw wrong(`it was ${from}, and changed`)
       if (from !== to && movesBetween(from, to).length === 0) throw wrong(`it became ${to} from ${from}`)
-      if (before.record.fence !== undefined && record.fence !== undefined && compareFences(record.fence, before.record.fence) < 0)
+      if (
+        before.record.fence !== undefined &&
+        record.fence !== undefined &&
+        compareFences(record.fence, before.record.fence) < 0
+      )
         throw wrong('its fence is lower than before')
       if (record.attempts < before.record.attempts) throw wrong('it forgot an attempt')
     }
     const isPlaced = record.status === 'assigned' || record.status === 'running'
-    if (isPlaced && (record.worker === undefined || record.fence === undefined)) throw wrong(`it is ${record.status}, and nobody has it`)
+    if (isPlaced && (record.worker === undefined || record.fence === undefined))
+      throw wrong(`it is ${record.status}, and nobody has it`)
     if (record.status === 'queued' && record.worker !== undefined) throw wrong('it waits, and somebody has it')
     if (isFinal(record.status)) this.ends.set(id, record)
     this.#seen.set(id, { version, record })
   }
 
   open(): string[] {
-    return [...this.#seen].filter(([, { record }]) => !isFinal(record.status)).map(([id, { record }]) => `${id} ${record.status}`)
+    return [...this.#seen]
+      .filter(([, { record }]) => !isFinal(record.status))
+      .map(([id, { record }]) => `${id} ${record.status}`)
   }
 }

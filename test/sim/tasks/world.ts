@@ -5,13 +5,14 @@
  * At every step the journal is looked at (observer.ts), and no effect that was recorded runs again (sink.ts). At the end all are
  * there and connected again: every task that was accepted ends once, with the right result, and nothing is stranded.
  */
+
+import { isParleyError } from '../../../protocols/errors.ts'
 import type { JournalPart } from '../../../protocols/journal/part-kinds.ts'
 import type { SubmitTask, TaskHandle } from '../../../protocols/task/client/task-api.ts'
 import { taskProtocol } from '../../../protocols/task/contract.ts'
 import { taskJournal } from '../../../protocols/task/journal/task-kinds.ts'
 import { TASKS_PART } from '../../../protocols/task/task-record.ts'
 import { createTasks, type TasksFeature } from '../../../protocols/task/tasks.ts'
-import { isParleyError } from '../../../protocols/errors.ts'
 import { createJournalMesh, type JournalNode } from '../../support/journal-mesh.ts'
 import { TaskObserver } from './observer.ts'
 import { Sink } from './sink.ts'
@@ -118,7 +119,13 @@ export const runTasksWorld = async ({
     const node = await mesh.start(name, { parts: PARTS, ...(expect !== undefined && { expect }) })
     const gone = new Set<string>()
     const tasks = createTasks({
-      ...{ port: node.port, journal: node.journal, events: node.events, coordinator: node.coordinator, retainMs: 3_600_000 },
+      ...{
+        port: node.port,
+        journal: node.journal,
+        events: node.events,
+        coordinator: node.coordinator,
+        retainMs: 3_600_000,
+      },
       member: node.seat,
       presenceOf: (peer) => (gone.has(peer) ? 'gone' : 'there'),
       onPresence: (fn) =>
@@ -171,7 +178,10 @@ export const runTasksWorld = async ({
       input,
       priority: anyOf(['low', 'normal', 'high', 'critical'] as const) ?? 'normal',
       retry: { max: 2, delayMs: 200, maxDelayMs: 1_000 },
-      ...(before !== undefined && random() < 0.3 && { dependencies: [{ task_id: before, condition: random() < 0.5 ? 'finished' : 'completed' }] }),
+      ...(before !== undefined &&
+        random() < 0.3 && {
+          dependencies: [{ task_id: before, condition: random() < 0.5 ? 'finished' : 'completed' }],
+        }),
     }
     from.tasks.submit(task).then(
       () => {
@@ -273,7 +283,10 @@ export const runTasksWorld = async ({
     for (const { id } of held) {
       const by = accepted.get(id)?.by
       const one = [...running.values()].find(({ node }) => node.id === by)
-      await one?.tasks.get(id).resume().catch(() => {})
+      await one?.tasks
+        .get(id)
+        .resume()
+        .catch(() => {})
     }
   }
   await time.settled(resume(), HEAL_MS)

@@ -1,0 +1,82 @@
+/** A journal with tasks, as one member has it: changes in, answers out. */
+import { agreePart, knownKinds } from '../../protocols/journal/part-kinds.ts'
+import { beginEpoch, raiseLevel } from '../../protocols/journal/state/built-in-kinds.ts'
+import { COLLECTIONS_LEVEL } from '../../protocols/journal/state/collection-rows.ts'
+import { encodeLoggedCommand, type Json } from '../../protocols/journal/state/command-kind.ts'
+import { createJournalMachine } from '../../protocols/journal/state/journal-machine.ts'
+import type { SubmittedTask, TaskChange } from '../../protocols/task/journal/task-changes.ts'
+import { type ChangeAnswer, changeTasks, taskJournal } from '../../protocols/task/journal/task-kinds.ts'
+import { readTask, TASKS_PART, type TaskRecord, taskKey } from '../../protocols/task/task-record.ts'
+
+export const LEADER = 'leader'
+
+export const submitted = (id: string, more: Partial<SubmittedTask> = {}): SubmittedTask => ({
+  ...{ id, type: 'sum', priority: 1, input: 1, digest: id },
+  retry: { max: 2, delayMs: 100, maxDelayMs: 1_000 },
+  ...more,
+})
+
+export class TaskJournal {
+  readonly bugs: unknown[] = []
+  readonly machine = createJournalMachine(knownKinds([], [{ ...taskJournal, name: TASKS_PART }]), (_kind, error) =>
+    this.bugs.push(error),
+  )
+  epoch = 1
+  index = 0
+  /** Milliseconds since 1970, by the journal. */
+  at = 1_000
+
+  constructor() {
+    this.#apply(raiseLevel.name, LEADER, { level: COLLECTIONS_LEVEL })
+    const { level, maxBytes, maxCollectionBytes } = taskJournal
+    this.#apply(agreePart.name, LEADER, { part: TASKS_PART, level, maxBytes, maxCollectionBytes })
+    this.begin(LEADER)
+  }
+
+  /** Another epoch, of this leader. */
+  begin(leader: string, epoch = this.epoch): void {
+    this.epoch = epoch
+    this.#apply(beginEpoch.name, leader, { leader, name: leader })
+  }
+
+  /** One decision, with these changes. */
+  decide(by: string, ...changes: TaskChange[]): ChangeAnswer[] {
+    const answer = this.#apply(changeTasks.name, by, { changes } as unknown as Json)
+    if (!answer.ok) throw new Error(JSON.stringify(answer.fault))
+    return answer.result as unknown as ChangeAnswer[]
+  }
+
+  /** One change. @returns what it was answered with, or the code of its refusal, with its reason */
+  one(by: string, change: TaskChange): unknown {
+    const [answer] = this.decide(by, change)
+    if (answer === undefined) return undefined
+    if ('ok' in answer) return answer.ok
+    const { reason } = answer.fault.details ?? {}
+    return typeof reason === 'string' ? `${answer.fault.code} ${reason}` : answer.fault.code
+  }
+
+  task(id: string): TaskRecord | undefined {
+    return readTask(this.machine.records.get(taskKey(id))?.value)
+  }
+
+  /** A worker that takes `sum`. @returns its registration */
+  worker(peer: string, incarnation = 1): number {
+    const answer = this.one(peer, { do: 'register', offers: [{ type: 'sum', slots: 4 }], incarnation })
+    return Number(Reflect.get(Object(answer), 'registration'))
+  }
+
+  /** Gives a task to a worker. @returns its fence */
+  place(id: string, worker: string, registration: number): { term: number; index: number } {
+    const answer = this.one(LEADER, { do: 'place', epoch: this.epoch, id, worker, registration })
+    if (answer !== null) throw new Error(String(answer))
+    return { term: this.epoch, index: this.index }
+  }
+
+  #apply(kind: string, by: string, input: Json) {
+    this.index += 1
+    const bytes = encodeLoggedCommand({ kind, session: 0, serial: 0, acked: 0, at: this.at, by, input })
+    // Nothing of it is in a snapshot: there is nothing to read.
+    void this.machine.prepare?.([{ kind: 'command', data: bytes }])
+    return this.machine.apply(bytes, { term: this.epoch, index: this.index })
+  }
+}

@@ -1,0 +1,349 @@
+/** What is decided about tasks: who may do what, and what comes of it. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { MAX_LOSSES } from '../../../../protocols/task/journal/coordinator-changes.ts'
+import type { TaskChange } from '../../../../protocols/task/journal/task-changes.ts'
+import {
+  DONE,
+  effectRow,
+  TASK_PREFIX,
+  type TaskRecord,
+  usageKey,
+  workOf,
+} from '../../../../protocols/task/task-record.ts'
+import { isFinal, movesBetween } from '../../../../protocols/task/task-status.ts'
+import { LEADER, submitted, TaskJournal } from '../../../support/task-journal.ts'
+
+const submit = (journal: TaskJournal, by: string, ...tasks: Parameters<typeof submitted>[]): unknown =>
+  journal.one(by, { do: 'submit', tasks: tasks.map(([id, more]) => submitted(id, more)) })
+const done = (journal: TaskJournal, id: string) => journal.machine.records.collections.read(DONE, id)
+
+/** A task `t` of `ann`, in work at `bob`. */
+const inWork = (journal = new TaskJournal()) => {
+  submit(journal, 'ann', ['t'])
+  const registration = journal.worker('bob')
+  const fence = journal.place('t', 'bob', registration)
+  return { journal, registration, fence }
+}
+
+test('a task that is submitted waits for a worker; again, just so, it is the same one', () => {
+  const journal = new TaskJournal()
+  assert.deepEqual(submit(journal, 'ann', ['t']), [{ id: 't', known: false, status: 'queued' }])
+  assert.deepEqual(submit(journal, 'ann', ['t']), [{ id: 't', known: true, status: 'queued' }])
+  assert.equal(submit(journal, 'ann', ['t', { digest: 'other' }]), 'STA003 exists')
+  assert.equal(submit(journal, 'eve', ['t']), 'STA003 exists')
+  assert.equal(journal.task('t')?.submitter, 'ann')
+})
+
+test('all of a submission are taken, or none', () => {
+  const journal = new TaskJournal()
+  const on = (id: string) => ({ dependencies: [{ task_id: id, condition: 'completed' as const }] })
+  assert.equal(submit(journal, 'ann', ['a'], ['b', on('x')]), 'STA001')
+  assert.equal(submit(journal, 'ann', ['a'], ['a']), 'MSG001')
+  const [answer] = journal.decide('ann', {
+    do: 'submit',
+    tasks: [submitted('a', on('c')), submitted('b', on('a')), submitted('c', on('b'))],
+  })
+  assert.deepEqual(answer && 'fault' in answer && answer.fault.details?.cycle, ['a', 'c', 'b', 'a'])
+  assert.equal(submit(journal, 'ann', ['a', on('a')]), 'MSG001')
+  assert.equal(journal.task('a'), undefined)
+  assert.deepEqual(submit(journal, 'ann', ['b', on('a')], ['a']), [
+    { id: 'b', known: false, status: 'submitted' },
+    { id: 'a', known: false, status: 'queued' },
+  ])
+})
+
+test('only who coordinates this epoch places tasks, and only at a worker that is registered', () => {
+  const journal = new TaskJournal()
+  submit(journal, 'ann', ['t'])
+  const registration = journal.worker('bob')
+  const place = (by: string, more: object = {}) =>
+    journal.one(by, { do: 'place', epoch: journal.epoch, id: 't', worker: 'bob', registration, ...more })
+  assert.equal(place('eve'), 'SEC002')
+  assert.equal(place(LEADER, { epoch: 0 }), 'STA002')
+  assert.equal(place(LEADER, { epoch: 2 }), 'STA002')
+  assert.equal(place(LEADER, { worker: 'eve' }), 'STA003 worker-gone')
+  assert.equal(place(LEADER, { registration: registration + 1 }), 'STA003 worker-gone')
+  assert.equal(place(LEADER), null)
+  assert.equal(place(LEADER), 'STA003 task-status')
+  journal.begin('other', 2)
+  assert.equal(place(LEADER, { epoch: 2 }), 'SEC002')
+})
+
+test('what an attempt reports counts from its worker alone, under its fence alone', () => {
+  const { journal, fence, registration } = inWork()
+  const changes: TaskChange[] = [
+    { do: 'start', id: 't', fence },
+    { do: 'effect', id: 't', fence, name: 'e', key: '', value: 1 },
+    { do: 'checkpoint', id: 't', fence, value: 1 },
+    { do: 'complete', id: 't', fence, result: 1 },
+    { do: 'fail', id: 't', fence, error: { code: 'APP001', message: 'no' }, retry: true },
+    { do: 'release', id: 't', fence, reason: '' },
+  ]
+  for (const change of changes) {
+    assert.equal(journal.one('eve', change), 'STA002', change.do)
+    assert.equal(journal.one('ann', change), 'STA002', change.do)
+    assert.equal(journal.one('bob', { ...change, fence: { ...fence, index: fence.index - 1 } } as TaskChange), 'STA002')
+    assert.equal(journal.one('bob', { ...change, fence: { ...fence, index: fence.index + 1 } } as TaskChange), 'STA002')
+  }
+  // It is lost, and given to another one.
+  assert.equal(journal.one(LEADER, { do: 'lose', epoch: 1, id: 't', fence, reason: 'gone' }), null)
+  for (const change of changes) assert.equal(journal.one('bob', change), 'STA002', change.do)
+  const again = journal.place('t', 'bob', registration)
+  for (const change of changes) assert.equal(journal.one('bob', change), 'STA002', change.do)
+  assert.equal(journal.one('bob', { do: 'complete', id: 't', fence: again, result: 2 }), null)
+  for (const change of changes) assert.equal(journal.one('bob', { ...change, fence: again } as TaskChange), 'STA002')
+})
+
+test('an effect is recorded once; a checkpoint forgets those before it', async () => {
+  const { journal, fence } = inWork()
+  const { collections } = journal.machine.records
+  const effect = (value: number): unknown =>
+    journal.one('bob', { do: 'effect', id: 't', fence, name: 'e', key: 'k', value })
+  assert.deepEqual(effect(1), {})
+  assert.equal(journal.task('t')?.status, 'running')
+  assert.deepEqual(effect(2), { known: 1 })
+  assert.equal(await collections.read(workOf('t'), effectRow('e', 'k')), 1)
+  assert.equal(journal.one('bob', { do: 'checkpoint', id: 't', fence, value: 'half' }), null)
+  assert.equal(await collections.read(workOf('t'), effectRow('e', 'k')), undefined)
+  assert.deepEqual(await collections.read(workOf('t'), 'input'), { input: 1, digest: 't' })
+  assert.equal(await collections.read(workOf('t'), 'checkpoint'), 'half')
+  assert.deepEqual(effect(3), {})
+})
+
+test('what a task worked with goes when it ends; its result stays', async () => {
+  const { journal, fence } = inWork()
+  journal.one('bob', { do: 'effect', id: 't', fence, name: 'e', key: '', value: 1 })
+  journal.one('bob', { do: 'complete', id: 't', fence, result: { sum: 3 } })
+  assert.equal(journal.machine.records.collections.get(workOf('t')), undefined)
+  assert.deepEqual(Reflect.get(Object(await done(journal, 't')), 'result'), { sum: 3 })
+  assert.equal(journal.machine.records.get(usageKey('ann')), undefined)
+  assert.deepEqual(submit(journal, 'ann', ['t']), [{ id: 't', known: true, status: 'completed' }])
+  assert.equal(journal.one('ann', { do: 'cancel', id: 't' }), 'STA003 ended')
+})
+
+test('a failed attempt is tried again after a while, and not for ever', async () => {
+  const { journal, registration } = inWork()
+  const waits: number[] = []
+  for (let failed = 1; failed <= 3; failed += 1) {
+    const fence = journal.task('t')?.fence ?? { term: 0, index: 0 }
+    const error = { code: 'APP001', message: `no ${failed}` }
+    const answer = journal.one('bob', { do: 'fail', id: 't', fence, error, retry: true })
+    assert.deepEqual(answer, { retried: failed < 3 })
+    if (failed === 3) break
+    const { status, notBefore = 0, reason, worker } = journal.task('t') ?? {}
+    assert.deepEqual([status, reason, worker], ['queued', `no ${failed}`, undefined])
+    waits.push(notBefore - journal.at)
+    journal.place('t', 'bob', registration)
+  }
+  assert.deepEqual(waits, [100, 200])
+  assert.equal(journal.task('t')?.status, 'failed')
+  assert.deepEqual(Reflect.get(Object(await done(journal, 't')), 'error'), { code: 'APP001', message: 'no 3' })
+})
+
+test('an error that is no use to repeat ends the task at once', () => {
+  const { journal, fence } = inWork()
+  const error = { code: 'MSG001', message: 'bad input' }
+  assert.deepEqual(journal.one('bob', { do: 'fail', id: 't', fence, error, retry: false }), { retried: false })
+  assert.equal(journal.task('t')?.status, 'failed')
+})
+
+test('a task whose workers are lost again and again ends', () => {
+  const { journal, registration } = inWork()
+  for (let lost = 1; lost <= MAX_LOSSES + 1; lost += 1) {
+    const fence = journal.task('t')?.fence ?? { term: 0, index: 0 }
+    assert.equal(journal.one(LEADER, { do: 'lose', epoch: 1, id: 't', fence, reason: 'gone' }), null)
+    if (lost <= MAX_LOSSES) journal.place('t', 'bob', registration)
+  }
+  assert.deepEqual([journal.task('t')?.status, journal.task('t')?.reason], ['failed', 'workers-lost'])
+})
+
+test('its submitter pauses, resumes and cancels; others do not, and the coordinator may in its name', () => {
+  const { journal, fence, registration } = inWork()
+  for (const action of ['pause', 'resume', 'cancel'] as const) {
+    assert.equal(journal.one('eve', { do: action, id: 't' }), 'SEC002')
+    assert.equal(journal.one('bob', { do: action, id: 't', epoch: 1 }), 'SEC002')
+    assert.equal(journal.one('ann', { do: action, id: 'x' }), 'STA001')
+  }
+  assert.equal(journal.one('ann', { do: 'resume', id: 't' }), 'STA003 task-status')
+  assert.deepEqual(journal.one('ann', { do: 'pause', id: 't', reason: 'later' }), { status: 'paused' })
+  assert.deepEqual(journal.one('ann', { do: 'pause', id: 't' }), { status: 'paused' })
+  assert.equal(journal.one('bob', { do: 'effect', id: 't', fence, name: 'e', key: '', value: 1 }), 'STA002')
+  const held = journal.task('t')?.fence ?? fence
+  assert.equal(journal.one('bob', { do: 'complete', id: 't', fence: held, result: 1 }), 'STA002')
+  assert.deepEqual(journal.one('ann', { do: 'resume', id: 't', checkpoint: 5 }), { status: 'queued' })
+  journal.place('t', 'bob', registration)
+  assert.deepEqual(journal.one(LEADER, { do: 'cancel', id: 't', epoch: 1, reason: 'enough' }), { status: 'canceled' })
+  assert.equal(journal.task('t')?.reason, 'enough')
+})
+
+test('a worker that is lost while its task is held leaves it held', () => {
+  const { journal } = inWork()
+  journal.one('ann', { do: 'pause', id: 't' })
+  const fence = journal.task('t')?.fence ?? { term: 0, index: 0 }
+  assert.equal(journal.one(LEADER, { do: 'lose', epoch: 1, id: 't', fence, reason: 'gone' }), null)
+  assert.deepEqual([journal.task('t')?.status, journal.task('t')?.worker], ['paused', undefined])
+  assert.deepEqual(journal.one('ann', { do: 'resume', id: 't' }), { status: 'queued' })
+})
+
+test('a deadline ends a task once it has passed, not before', () => {
+  const journal = new TaskJournal()
+  submit(
+    journal,
+    'ann',
+    ['t', { deadline: 2_000 }],
+    ['u', { dependencies: [{ task_id: 't', condition: 'finished' }], deadline: 2_000 }],
+  )
+  const expire = (id: string): unknown => journal.one(LEADER, { do: 'expire', epoch: 1, id })
+  assert.equal(expire('t'), 'STA003 task-status')
+  journal.at = 2_000
+  assert.equal(expire('t'), null)
+  assert.deepEqual([journal.task('t')?.status, journal.task('t')?.reason], ['failed', 'deadline'])
+  // One that still waits for others too.
+  assert.equal(expire('u'), null)
+})
+
+test('a task waits for those it depends on, and fails with them unless told otherwise', () => {
+  const { journal, fence } = inWork()
+  submit(
+    journal,
+    'ann',
+    ['needs', { dependencies: [{ task_id: 't', condition: 'completed' }] }],
+    ['after', { dependencies: [{ task_id: 't', condition: 'finished' }] }],
+  )
+  const settle = (id: string): unknown => journal.one(LEADER, { do: 'settle', epoch: 1, id })
+  assert.deepEqual(settle('needs'), { waits: true })
+  journal.one('bob', { do: 'fail', id: 't', fence, error: { code: 'APP001', message: 'no' }, retry: false })
+  assert.deepEqual(settle('needs'), { waits: false })
+  assert.deepEqual(settle('after'), { waits: false })
+  assert.deepEqual([journal.task('needs')?.status, journal.task('needs')?.reason], ['failed', 'dependency-failed'])
+  assert.equal(journal.task('after')?.status, 'queued')
+  assert.equal(
+    submit(journal, 'ann', ['late', { dependencies: [{ task_id: 't', condition: 'completed' }] }]),
+    'STA003 dependency',
+  )
+})
+
+test('a worker that was started again has another registration; its old self is refused', () => {
+  const journal = new TaskJournal()
+  const first = journal.worker('bob', 1)
+  assert.equal(journal.worker('bob', 1), first)
+  const second = journal.worker('bob', 2)
+  assert.ok(second > first)
+  assert.equal(journal.one('bob', { do: 'renew', registration: first }), 'STA002')
+  assert.equal(journal.one('eve', { do: 'renew', registration: second }), 'STA002')
+  assert.equal(journal.one('bob', { do: 'renew', registration: second }), null)
+  assert.equal(journal.one('bob', { do: 'register', offers: [], incarnation: 1 }), 'STA002')
+  assert.equal(journal.one(LEADER, { do: 'dismiss', epoch: 1, worker: 'bob', registration: first }), null)
+  assert.equal(journal.one('bob', { do: 'renew', registration: second }), null)
+  assert.equal(journal.one(LEADER, { do: 'dismiss', epoch: 1, worker: 'bob', registration: second }), null)
+  assert.equal(journal.one('bob', { do: 'renew', registration: second }), 'STA002')
+})
+
+test('what a final task left is archived, then forgotten; an open one is neither', async () => {
+  const { journal, fence } = inWork()
+  submit(journal, 'ann', ['u'])
+  journal.one('bob', { do: 'complete', id: 't', fence, result: 1 })
+  const tasks = [
+    { id: 't', endedAt: journal.at },
+    { id: 'u', endedAt: journal.at },
+  ]
+  assert.equal(journal.one('ann', { do: 'archive', epoch: 1, tasks }), 'SEC002')
+  assert.equal(journal.one(LEADER, { do: 'forget', epoch: 1, tasks }), null)
+  assert.ok(await done(journal, 't'))
+  assert.equal(journal.one(LEADER, { do: 'archive', epoch: 1, tasks }), null)
+  assert.deepEqual([journal.task('t'), journal.task('u')?.status], [undefined, 'queued'])
+  assert.ok(await done(journal, 't'))
+  assert.equal(journal.one(LEADER, { do: 'forget', epoch: 1, tasks }), null)
+  assert.equal(await done(journal, 't'), undefined)
+  assert.deepEqual(submit(journal, 'ann', ['t']), [{ id: 't', known: false, status: 'queued' }])
+})
+
+test('one submitter cannot have all, and what is in work goes on when nothing more is taken', () => {
+  const { journal, fence } = inWork()
+  const fill = (by: string): number => {
+    for (let n = 0; ; n += 1) {
+      const tasks = Array.from({ length: 64 }, (_, i) => submitted(`${by}-${n}-${i}`))
+      const answer = journal.one(by, { do: 'submit', tasks })
+      if (answer === 'COM003 task-share') return 64 * n
+    }
+  }
+  const eve = fill('eve')
+  const mallory = fill('mallory')
+  assert.ok(eve > 1_000 && mallory > 100 && mallory < eve, `${eve} and ${mallory}`)
+  assert.deepEqual(submit(journal, 'zoe', ['z']), [{ id: 'z', known: false, status: 'queued' }])
+  assert.deepEqual(journal.one('bob', { do: 'effect', id: 't', fence, name: 'e', key: '', value: 1 }), {})
+  assert.equal(journal.one('bob', { do: 'complete', id: 't', fence, result: 1 }), null)
+})
+
+test('whatever is asked for in whatever order: only moves that there are, one end, and what submitters hold is counted right', () => {
+  const ids = ['a', 'b', 'c']
+  const peers = ['ann', 'bob', LEADER]
+  const Id = fc.constantFrom(...ids)
+  const Peer = fc.constantFrom(...peers)
+  const Step = fc.record({ what: fc.nat(14), id: Id, other: Id, by: Peer, isRight: fc.boolean() })
+  fc.assert(
+    fc.property(fc.array(Step, { maxLength: 60 }), (steps) => {
+      const journal = new TaskJournal()
+      const ended = new Set<string>()
+      for (const { what, id, other, by, isRight } of steps) {
+        const record = journal.task(id)
+        const before = new Map(ids.map((one) => [one, journal.task(one)]))
+        const fence = isRight && record?.fence !== undefined ? record.fence : { term: 1, index: 3 }
+        const who = isRight && record?.worker !== undefined ? record.worker : by
+        const registration = Number(
+          Reflect.get(Object(journal.machine.records.get(`$part/parley/tasks/w/${by}`)?.value), 'registration') ?? 0,
+        )
+        const error = { code: 'APP001', message: 'no' }
+        const changes: readonly (readonly [string, TaskChange])[] = [
+          [
+            by,
+            {
+              do: 'submit',
+              tasks: [
+                submitted(id, id === other ? {} : { dependencies: [{ task_id: other, condition: 'completed' }] }),
+              ],
+            },
+          ],
+          [by, { do: 'submit', tasks: [submitted(id)] }],
+          [by, { do: 'register', offers: [], incarnation: 1 }],
+          [LEADER, { do: 'place', epoch: 1, id, worker: by, registration }],
+          [who, { do: 'start', id, fence }],
+          [who, { do: 'effect', id, fence, name: 'e', key: '', value: 1 }],
+          [who, { do: 'checkpoint', id, fence, value: 1 }],
+          [who, { do: 'complete', id, fence, result: 1 }],
+          [who, { do: 'fail', id, fence, error, retry: isRight }],
+          [who, { do: 'release', id, fence, reason: '' }],
+          [record?.submitter ?? by, { do: 'pause', id }],
+          [record?.submitter ?? by, { do: 'resume', id }],
+          [by, { do: 'cancel', id }],
+          [LEADER, { do: 'lose', epoch: 1, id, fence, reason: '' }],
+          [LEADER, { do: 'settle', epoch: 1, id }],
+        ]
+        const [whose, change] = changes[what] ?? [by, { do: 'cancel', id }]
+        journal.decide(whose, change)
+        for (const [one, was] of before) {
+          const now = journal.task(one)
+          assert.ok(was === undefined || now !== undefined, 'it went')
+          if (was === undefined || now === undefined || was.status === now.status) continue
+          assert.ok(!ended.has(one), 'it ended twice')
+          assert.ok(movesBetween(was.status, now.status).length > 0, `${now.status} from ${was.status}`)
+          if (isFinal(now.status)) ended.add(one)
+        }
+      }
+      assert.deepEqual(journal.bugs, [])
+      const open = journal.machine.records
+        .all()
+        .filter(({ key, value }) => key.startsWith(TASK_PREFIX) && !isFinal((value as TaskRecord).status))
+        .map(({ value }) => value as TaskRecord)
+      for (const peer of peers) {
+        const mine = open.filter(({ submitter }) => submitter === peer)
+        const held = journal.machine.records.get(usageKey(peer))?.value
+        const bytes = mine.reduce((sum, { size }) => sum + size, 0)
+        assert.deepEqual(held, mine.length === 0 ? undefined : { tasks: mine.length, bytes })
+      }
+    }),
+    { numRuns: 300 },
+  )
+})
