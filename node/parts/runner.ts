@@ -77,6 +77,7 @@ export class PartRunner {
   readonly #undo: (() => void | Promise<void>)[] = []
   /** As they started. */
   readonly #running: PartLife[] = []
+  readonly #startBegan = Promise.withResolvers<void>()
   #isStopping = false
 
   /** @throws MSG001 for parts or options that cannot be used */
@@ -119,7 +120,8 @@ export class PartRunner {
       for (const life of first) await this.#attempt(life, () => life.setUp((point, fn) => this.#extend(point, fn)))
       for (const life of this.#order)
         for (const protocol of life.part.protocols ?? []) {
-          const handlers = life.answering(protocol, () => this.#wake(life))
+          // What it needs is not there before: a call that comes earlier waits.
+          const handlers = life.answering(protocol, () => this.#startBegan.promise.then(() => this.#wake(life)))
           const unserve = await (this.#deps.answer?.(life.part, protocol, handlers) ??
             this.#deps.port(life.part).serve(protocol, handlers))
           this.#undo.push(unserve)
@@ -129,6 +131,7 @@ export class PartRunner {
 
   /** Those that start with the node. @throws what an essential one threw; what was started is stopped then */
   async start(): Promise<void> {
+    this.#startBegan.resolve()
     await this.#orUndo(async () => {
       for (const life of this.#order)
         if (life.part.activate === 'start' && life.state !== 'failed') await this.#attempt(life, () => this.#wake(life))
@@ -196,6 +199,7 @@ export class PartRunner {
   stopSteps(): { readonly what: string; run(): Promise<void> }[] {
     const close = async (): Promise<void> => {
       this.#isStopping = true
+      this.#startBegan.resolve()
       await undoAll(this.#undo.splice(0), () => {})
     }
     const idle = this.#order.filter((life) => !this.#running.includes(life))

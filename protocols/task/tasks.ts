@@ -27,7 +27,7 @@ import { TaskFeeds } from './feed/task-feeds.ts'
 import type { Submitted } from './journal/submit-tasks.ts'
 import { MAX_TOGETHER, type TaskChange } from './journal/task-changes.ts'
 import { TaskScheduler } from './scheduler/task-scheduler.ts'
-import type { BoardWorker } from './scheduler/worker-table.ts'
+import type { Presence } from './scheduler/worker-presence.ts'
 import { statusTopic, taskStatusEvent } from './task-events.ts'
 import type { TaskFigures } from './task-figures.ts'
 import { isFinal, type TaskStatus } from './task-status.ts'
@@ -40,14 +40,14 @@ const PROGRESS_MS = 250
 const MAX_TOLD = 1_000
 
 export interface TasksDeps {
-  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'hash' | 'log' | 'to'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'hash' | 'log' | 'to' | 'members' | 'onMember'>
   readonly journal: Journal
   readonly events: Pick<Events, 'publish'>
   readonly coordinator: Pick<CoordinatorFeature, 'status' | 'onChange' | 'act'>
   /** This node's copy of the journal. */
   member(): JournalMember | undefined
-  onPresence(fn: (peer: string, presence: BoardWorker['presence']) => void): Stop
-  presenceOf(peer: string): BoardWorker['presence']
+  onPresence(fn: (peer: string, presence: Presence) => void): Stop
+  presenceOf(peer: string): Presence
   /** Milliseconds that what final tasks left is kept. */
   readonly retainMs: number
 }

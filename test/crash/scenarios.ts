@@ -20,6 +20,7 @@ export interface Run {
   /** Of stores on a disk. */
   readonly flips: number
   readonly tears: number
+  readonly tasks: number
   say(line: string): void
 }
 

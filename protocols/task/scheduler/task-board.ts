@@ -9,7 +9,8 @@ import type { TaskRecord, WorkerRecord } from '../task-record.ts'
 import { isFinal } from '../task-status.ts'
 import { DueTimes } from './due-times.ts'
 import { TaskQueue } from './task-queue.ts'
-import { type BoardWorker, sameRegistration, WorkerTable } from './worker-table.ts'
+import type { Presence } from './worker-presence.ts'
+import { sameRegistration, WorkerTable } from './worker-table.ts'
 
 /** Why nobody takes a task, as its record says. */
 export const NO_WORKER = 'no-worker'
@@ -117,7 +118,7 @@ export class TaskBoard {
     if (this.#workers.set(peer, record, nowMs)) this.#lookAtTasksOf(peer)
   }
 
-  setPresence(peer: string, presence: BoardWorker['presence']): void {
+  setPresence(peer: string, presence: Presence): void {
     this.#workers.setPresence(peer, presence)
     if (presence === 'gone') this.#lookAtTasksOf(peer)
   }

@@ -12,7 +12,7 @@ import type { TaskChange } from '../journal/task-changes.ts'
 import { JournalView, type ViewChange } from '../journal-view.ts'
 import { ENDED } from '../task-record.ts'
 import { type BoardCounts, TaskBoard } from './task-board.ts'
-import type { BoardWorker } from './worker-table.ts'
+import { type Presence, WorkerPresence } from './worker-presence.ts'
 
 /** Milliseconds; it looks at the latest then. */
 const LOOK_MS = 250
@@ -22,13 +22,13 @@ const FORGET_BYTES = 65_536
 const AGAIN_MS = 500
 
 export interface SchedulerDeps {
-  readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'members' | 'onMember'>
   readonly batcher: Pick<ChangeBatcher, 'decide'>
   member(): JournalMember | undefined
-  /** Told of who is suspected, gone, or there again. */
-  onPresence(fn: (peer: string, presence: BoardWorker['presence']) => void): Stop
-  /** What is believed of a peer now. */
-  presenceOf(peer: string): BoardWorker['presence']
+  /** Told of whom the failure detector suspects, finds dead, or there again. */
+  onPresence(fn: (peer: string, presence: Presence) => void): Stop
+  /** What it believes of a peer now. */
+  presenceOf(peer: string): Presence
   /** Milliseconds that what final tasks left is kept. */
   retainMs(): number
 }
@@ -41,6 +41,9 @@ export class TaskScheduler {
   readonly #deps: SchedulerDeps
   readonly #epoch: number
   readonly #signal: AbortSignal
+  readonly #presence = new WorkerPresence()
+  /** As the board was told. */
+  readonly #workers = new Map<string, Presence>()
   #board: TaskBoard
   #placed = 0
   #wake: (() => void) | undefined
@@ -64,28 +67,29 @@ export class TaskScheduler {
     const view = new JournalView(member)
     this.#load(view)
     const stopHearing = member.machine.onApplied(() => this.#wake?.())
-    const stopPresence = onPresence((peer, presence) => {
-      this.#board.setPresence(peer, presence)
-      this.#wake?.()
-    })
+    const stopPresence = onPresence(() => this.#wake?.())
+    const stopMembers = port.onMember(() => this.#wake?.())
     const forgetting = this.#forgetForever()
     try {
       while (!this.#signal.aborted) {
         this.#read(view)
         const { clock } = port
+        const absentMs = this.#lookForWorkers()
         for (const change of this.#board.wanted({ now: clock.now(), monotonic: clock.monotonic() }))
           void this.#decide(change, view)
-        await this.#untilNews()
+        await this.#untilNews(absentMs)
       }
     } finally {
       stopHearing()
       stopPresence()
+      stopMembers()
       await forgetting
     }
   }
 
   #load(view: JournalView): void {
     this.#board = new TaskBoard(this.#epoch)
+    this.#workers.clear()
     const all = view.all()
     // Workers first: tasks are looked at by who is there.
     for (const change of all) if (change.type === 'worker') this.#set(change)
@@ -103,9 +107,25 @@ export class TaskScheduler {
       this.#board.setTask(change.id, change.record)
       return
     }
-    this.#board.setWorker(change.peer, change.record, this.#deps.port.clock.monotonic())
-    const presence = this.#deps.presenceOf(change.peer)
-    if (change.record !== undefined && presence !== 'there') this.#board.setPresence(change.peer, presence)
+    const { peer, record } = change
+    this.#board.setWorker(peer, record, this.#deps.port.clock.monotonic())
+    if (record === undefined) this.#workers.delete(peer)
+    else this.#workers.set(peer, this.#workers.get(peer) ?? 'there')
+  }
+
+  /** @returns milliseconds until one that is not connected is taken for gone; undefined: all are there, or gone */
+  #lookForWorkers(): number | undefined {
+    const { port, presenceOf } = this.#deps
+    const connected = new Set(port.members().map(({ id }) => id)).add(port.self.id)
+    let nextMs: number | undefined
+    for (const [peer, before] of this.#workers) {
+      const { presence, dueMs } = this.#presence.of(peer, connected.has(peer), presenceOf(peer), port.clock.monotonic())
+      if (dueMs !== undefined) nextMs = Math.min(nextMs ?? dueMs, dueMs)
+      if (presence === before) continue
+      this.#workers.set(peer, presence)
+      this.#board.setPresence(peer, presence)
+    }
+    return nextMs
   }
 
   async #decide(change: TaskChange, view: JournalView): Promise<void> {
@@ -127,10 +147,10 @@ export class TaskScheduler {
     this.#wake?.()
   }
 
-  #untilNews(): Promise<void> {
+  #untilNews(absentMs = LOOK_MS): Promise<void> {
     const { timers, clock } = this.#deps.port
     const due = this.#board.nextDueAt()
-    const dueMs = due === undefined ? LOOK_MS : Math.min(LOOK_MS, Math.max(0, due - clock.now()))
+    const dueMs = Math.min(LOOK_MS, absentMs, due === undefined ? LOOK_MS : Math.max(0, due - clock.now()))
     return waitFor(this.#signal, (resolve) => {
       // One look for all that is applied together.
       this.#wake = () => queueMicrotask(resolve)

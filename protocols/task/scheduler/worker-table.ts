@@ -6,6 +6,7 @@
  * applied here, or from when this node began to coordinate.
  */
 import type { TaskRecord, WorkerRecord } from '../task-record.ts'
+import type { Presence } from './worker-presence.ts'
 
 /** Milliseconds that a worker may go on without its lease being renewed; it renews each 10 s. */
 export const LEASE_MS = 30_000
@@ -18,7 +19,7 @@ export interface BoardWorker {
   /** By this node's monotonic clock. */
   renewedAt: number
   /** Suspected, or dead, as the failure detector says. */
-  presence: 'there' | 'suspect' | 'gone'
+  presence: Presence
   /** Tasks in work, by type. */
   readonly running: Map<string, number>
   total: number
@@ -30,7 +31,6 @@ export const sameRegistration = (worker: BoardWorker | undefined, { registration
 export class WorkerTable {
   readonly #workers = new Map<string, BoardWorker>()
   readonly #byType = new Map<string, Set<BoardWorker>>()
-  readonly #presence = new Map<string, 'suspect' | 'gone'>()
 
   get(peer: string): BoardWorker | undefined {
     return this.#workers.get(peer)
@@ -51,13 +51,10 @@ export class WorkerTable {
     const isAnother = before?.record.registration !== record.registration
     this.#unlist(before)
     const worker: BoardWorker = before ?? {
-      ...{ peer, record, renewedAt: nowMs, running: new Map(), total: 0 },
-      presence: this.#presence.get(peer) ?? 'there',
+      ...{ peer, record, renewedAt: nowMs, running: new Map(), total: 0, presence: 'there' },
     }
     worker.record = record
     worker.renewedAt = nowMs
-    // Who renews is there, whatever was heard of it before.
-    if (isAnother) worker.presence = 'there'
     this.#workers.set(peer, worker)
     for (const { type } of record.offers) {
       const listed = this.#byType.get(type) ?? new Set()
@@ -67,12 +64,9 @@ export class WorkerTable {
     return isAnother
   }
 
-  setPresence(peer: string, presence: BoardWorker['presence']): BoardWorker | undefined {
-    if (presence === 'there') this.#presence.delete(peer)
-    else if (this.#workers.has(peer)) this.#presence.set(peer, presence)
+  setPresence(peer: string, presence: Presence): void {
     const worker = this.#workers.get(peer)
     if (worker !== undefined) worker.presence = presence
-    return worker
   }
 
   count(peer: string, type: string, by: 1 | -1): void {

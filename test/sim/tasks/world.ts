@@ -21,8 +21,6 @@ const NAMES = ['m0', 'm1', 'm2', 'm3', 'm4']
 const PARTS: readonly JournalPart[] = [{ ...taskJournal, name: TASKS_PART }]
 const STEP_MS = [50, 600] as const
 const HEAL_MS = 240_000
-/** Until a peer that is not heard is taken for dead, as the failure detector does. */
-const DEAD_MS = 1_200
 const EFFECTS = 3
 
 export interface TasksTotals {
@@ -117,7 +115,6 @@ export const runTasksWorld = async ({
 
   const start = async (name: string, expect?: number): Promise<void> => {
     const node = await mesh.start(name, { parts: PARTS, ...(expect !== undefined && { expect }) })
-    const gone = new Set<string>()
     const tasks = createTasks({
       ...{
         port: node.port,
@@ -127,17 +124,8 @@ export const runTasksWorld = async ({
         retainMs: 3_600_000,
       },
       member: node.seat,
-      presenceOf: (peer) => (gone.has(peer) ? 'gone' : 'there'),
-      onPresence: (fn) =>
-        node.port.onMember(({ id }, change) => {
-          if (change === 'joined') {
-            gone.delete(id)
-            fn(id, 'there')
-            return
-          }
-          gone.add(id)
-          node.port.timers.after(DEAD_MS, () => gone.has(id) && fn(id, 'gone'))
-        }),
+      presenceOf: () => 'there',
+      onPresence: () => () => {},
     })
     await node.port.serve(taskProtocol, tasks.handlers)
     running.set(name, { node, tasks })

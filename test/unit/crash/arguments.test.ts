@@ -4,6 +4,7 @@ import {
   DEFAULT_FLIPS,
   DEFAULT_KILLS,
   DEFAULT_SLOW_SECONDS,
+  DEFAULT_TASKS,
   DEFAULT_TEARS,
   MAX_KILLS,
   parseCrashArguments,
@@ -13,7 +14,12 @@ import { MESSAGE_SCENARIOS } from '../../crash/messages/scenarios.ts'
 import { SCENARIOS } from '../../crash/scenarios.ts'
 import { UsageError } from '../../support/usage.ts'
 
-const NAMES = { coordinator: ['kills', 'rolling'], disk: ['cuts-rows', 'flips-rows'], messages: ['kills', 'slow'] }
+const NAMES = {
+  coordinator: ['kills', 'rolling'],
+  disk: ['cuts-rows', 'flips-rows'],
+  messages: ['kills', 'slow'],
+  tasks: ['tasks-killed'],
+}
 const parse = (line: string) => parseCrashArguments(line === '' ? [] : line.split(' '), NAMES)
 const refuses = (line: string, told: RegExp) =>
   assert.throws(
@@ -29,6 +35,7 @@ test('no argument means all scenarios of the coordinator with any seed, and no f
     slowSeconds: DEFAULT_SLOW_SECONDS,
     flips: DEFAULT_FLIPS,
     tears: DEFAULT_TEARS,
+    tasks: DEFAULT_TASKS,
     only: undefined,
     seed: undefined,
     json: undefined,
@@ -52,6 +59,15 @@ test('rounds, and how long a receiver is slow, mean the scenarios of messages', 
   refuses('--rounds 0', /--rounds/)
 })
 
+test('tasks mean the scenarios of tasks, whose counts may be the last line', () => {
+  const { about, tasks, json } = parse('--tasks 20 --json')
+  assert.deepEqual({ about, tasks, json }, { about: 'tasks', tasks: 20, json: '' })
+  assert.equal(parse('--tasks 20 --json --seed 1').json, '')
+  assert.equal(parse('--tasks 20 --json out.json').json, 'out.json')
+  refuses('--kills 3 --json', /--json/)
+  refuses('--tasks 20 --kills 3', /give one/)
+})
+
 test('flips, and how often the power goes at an operation, mean the scenarios of stores', () => {
   const { about, flips, tears, only } = parse('--flips 20 --tears 2 --scenario cuts-rows')
   assert.deepEqual({ about, flips, tears, only }, { about: 'disk', flips: 20, tears: 2, only: 'cuts-rows' })
@@ -67,7 +83,10 @@ test('kills are a whole number from one to the limit', () => {
 
 test('a scenario that is not there, an unknown flag and a flag without its value are refused with what is accepted', () => {
   for (const wrong of ['--only nothing', '--fast', 'kills', '--json'])
-    refuses(wrong, /accepted: --kills.*kills, rolling, for messages kills, slow, and for stores cuts-rows/)
+    refuses(
+      wrong,
+      /accepted: --kills.*kills, rolling, for messages kills, slow, for stores cuts-rows, .*, and for tasks tasks-killed/,
+    )
   refuses('--json=', /name of a file/)
   refuses('--seed=-1', /--seed/)
 })

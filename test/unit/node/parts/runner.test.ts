@@ -178,6 +178,29 @@ test('an essential part cannot start without one that failed', async () => {
   await assert.rejects(runner([part('x/user', { needs: { spare } }), spare]), refuses('STA003', /x\/spare/))
 })
 
+test('a call that comes before the parts start waits until what its part needs is there', async () => {
+  const { part, run, start, connect, node, time } = create()
+  const ink = tokenOf<string>('ink')
+  const lazy = part(
+    'x/echo',
+    { protocols: [echo], activate: 'inbound-or-use', needs: { ink } },
+    { handlers: [answers(echo, { say: ({ text }) => ({ text: `${text}!` }), async *count() {} })] },
+  )
+  const parts = run([lazy], { provides: [ink] })
+  await parts.prepare()
+  const other = start('b')
+  connect(node, other)
+  const said = other.port.to(node.id, echo).say({ text: 'a' })
+  await time.run(100)
+  assert.deepEqual(
+    parts.facts().map(({ state }) => state),
+    ['idle'],
+  )
+  parts.provide(ink, 'blue')
+  await parts.start()
+  assert.deepEqual(await time.settled(said, 1_000), { text: 'a!' })
+})
+
 test('a part that is not used is not loaded; its first call wakes it, and calls meanwhile wait for the one start', async () => {
   const { part, runner, said, start, connect, node, time } = create()
   const lazy = part(

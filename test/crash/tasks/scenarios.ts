@@ -1,0 +1,197 @@
+/** The scenarios of tasks, and how they are judged. Keeps no state. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { until } from '../../support/until.ts'
+import type { Scenario } from '../scenarios.ts'
+import type { Verdict } from '../stage.ts'
+import { EFFECTS, resultOf, taskId } from './plan.ts'
+import { openTaskStage, REQUESTER, type TaskNode, type TaskStage, VOTERS } from './stage.ts'
+
+/** DESIGN.md, section 8. */
+const P99_MS = 2_000
+const PAUSE_MS = [700, 2_000] as const
+const DOWN_MS = [200, 900] as const
+const END_MS = 120_000
+const CHUNK = 100
+const MOST_TOLD = 10
+/** The quorum was gone, and is there again: until work goes on. */
+const QUORUM_MS = 2_000
+const QUIET_MS = 3_000
+
+const quantile = (sorted: readonly number[], at: number): number =>
+  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * at))] ?? 0
+
+/** Submits from the requester, again each time that it was killed. */
+const keepSubmitting = async (stage: TaskStage, tasks: number, seed: number): Promise<void> => {
+  for (;;) {
+    try {
+      await stage.node(REQUESTER).ask('submit', { tasks, seed })
+      return
+    } catch {
+      await delay(50)
+    }
+  }
+}
+
+/** What became of all of them, as a node tells that is there. */
+const judge = async (
+  stage: TaskStage,
+  tasks: number,
+): Promise<{ figures: Record<string, number>; wrong: string[] }> => {
+  const wrong: string[] = []
+  const figures: Record<string, number> = { completed: 0, attempts: 0, losses: 0 }
+  const ids = Array.from({ length: tasks }, (_, n) => taskId(n))
+  for (let at = 0; at < tasks; at += CHUNK) {
+    const chunk = ids.slice(at, at + CHUNK)
+    const ends = await stage.node(REQUESTER).ask('ends', { ids: chunk, timeoutMs: END_MS })
+    for (const [i, { id, status, result, attempts, losses, reason }] of ends.entries()) {
+      if (status !== 'completed') wrong.push(`${id} is ${status} (${reason})`)
+      else if (result !== resultOf(at + i)) wrong.push(`${id} came to ${String(result)}, not ${resultOf(at + i)}`)
+      else figures.completed = (figures.completed ?? 0) + 1
+      figures.attempts = (figures.attempts ?? 0) + attempts
+      figures.losses = (figures.losses ?? 0) + losses
+    }
+  }
+  const { runs, wrong: again } = stage.outside
+  const distinct = stage.outside.distinct()
+  if (distinct !== tasks * EFFECTS) wrong.push(`the outside has ${distinct} effects, not ${tasks * EFFECTS}`)
+  return { figures: { ...figures, runs, 'without duplicates': distinct }, wrong: [...again, ...wrong] }
+}
+
+const onStage = async (seed: number, play: (stage: TaskStage) => Promise<Verdict>): Promise<Verdict> => {
+  const stage = await openTaskStage(seed)
+  let verdict: Verdict | undefined
+  try {
+    verdict = await play(stage)
+    return verdict
+  } finally {
+    const isWrong = verdict === undefined || verdict.violations.length > 0
+    if (isWrong) process.stderr.write(`  what the nodes had and said is kept in ${stage.folder}\n`)
+    await stage.end({ keep: isWrong })
+  }
+}
+
+const told = (wrong: readonly string[]): string[] =>
+  wrong.length <= MOST_TOLD ? [...wrong] : [...wrong.slice(0, MOST_TOLD), `and ${wrong.length - MOST_TOLD} more`]
+
+/** At most two of them voters. */
+const victims = async (stage: TaskStage): Promise<readonly TaskNode[]> => {
+  const { random, nodes } = stage
+  const leader = await stage.coordinator()
+  const requester = stage.node(REQUESTER)
+  const workers = nodes.filter((node) => node.isThere && node !== requester && node !== leader)
+  const worker = random.pick(workers)
+  const what = random.next()
+  const all = what < 0.25 ? [leader] : what < 0.5 ? [worker] : what < 0.65 ? [requester] : [leader, worker, requester]
+  return all.filter((node): node is TaskNode => node?.isThere === true)
+}
+
+const kills = (tasks: number): Scenario => ({
+  name: 'tasks-killed',
+  about: 'coordinator, workers and requester of tasks are killed at random, and all three at once',
+  play: ({ seed, say }) =>
+    onStage(seed, async (stage) => {
+      const { outside, random } = stage
+      const submitting = keepSubmitting(stage, tasks, seed)
+      let isSubmitted = false
+      void submitting.then(() => {
+        isSubmitted = true
+      })
+      const gaps: number[] = []
+      /** Until a task of a worker that was killed gets on elsewhere. */
+      const takeovers: number[] = []
+      const counts = { kills: 0, 'all three': 0 }
+      const wrong: string[] = []
+      const startedAt = performance.now()
+      while (outside.distinct() < tasks * EFFECTS || !isSubmitted) {
+        if (performance.now() - startedAt > tasks * 1_000 + END_MS) break
+        await delay(random.between(...PAUSE_MS))
+        const chosen = await victims(stage)
+        if (chosen.length === 0) continue
+        // Where the requester is dead and nothing is left to do, there is no progress to wait for.
+        const left = tasks * EFFECTS - outside.distinct()
+        const gap = outside.progress(10_000)
+        const orphans = new Set(chosen.flatMap(({ name }) => [...outside.tasksOf(name)]))
+        await Promise.all(chosen.map((node) => node.kill()))
+        if (orphans.size > 0)
+          void outside.takenOver(orphans, 10_000).then((ms) => ms !== undefined && takeovers.push(ms))
+        counts.kills += chosen.length
+        if (chosen.length === 3) counts['all three'] += 1
+        const ms = await gap
+        const isOver = tasks * EFFECTS - outside.distinct() < 100 && left < 200
+        if (ms !== undefined) gaps.push(ms)
+        else if (!isOver && isSubmitted)
+          wrong.push(`nothing got on for 10 s after ${chosen.map(({ name }) => name).join(', ')} were killed`)
+        await delay(random.between(...DOWN_MS))
+        for (const node of chosen) await node.start()
+      }
+      await submitting
+      say(`${counts.kills} kills, ${outside.runs} runs`)
+      const judged = await judge(stage, tasks)
+      const sorted = gaps.toSorted((a, b) => a - b)
+      const taken = takeovers.toSorted((a, b) => a - b)
+      const p99 = quantile(sorted, 0.99)
+      if (quantile(taken, 0.99) > P99_MS)
+        wrong.push(`p99 until a task of a killed worker gets on is ${quantile(taken, 0.99).toFixed(0)} ms`)
+      if (p99 > P99_MS) wrong.push(`p99 from a kill to the next progress is ${p99.toFixed(0)} ms`)
+      const seconds = (performance.now() - startedAt) / 1_000
+      return {
+        figures: {
+          ...{ tasks, ...judged.figures, ...counts, seconds },
+          ...{
+            'progress p50 ms': quantile(sorted, 0.5),
+            'progress p99 ms': p99,
+            'progress max ms': sorted.at(-1) ?? 0,
+          },
+        },
+        violations: told([...judged.wrong, ...wrong]),
+      }
+    }),
+})
+
+const withoutQuorum = (tasks: number): Scenario => ({
+  name: 'tasks-without-quorum',
+  about: 'three voters are killed: nothing is decided until one of them is there again',
+  play: ({ seed, say }) =>
+    onStage(seed, async (stage) => {
+      const { outside } = stage
+      const submitting = keepSubmitting(stage, tasks, seed)
+      const wrong: string[] = []
+      const gaps: number[] = []
+      for (let round = 0; round < 3; round += 1) {
+        await until('some tasks are done', () => outside.distinct() > (tasks * EFFECTS * (round + 1)) / 6, END_MS, 20)
+        const leader = await until('a node coordinates', () => stage.coordinator(), 10_000, 20)
+        const others = VOTERS.filter((name) => name !== leader.name)
+        const gone = [leader, ...others.slice(0, 2).map((name) => stage.node(name))]
+        await Promise.all(gone.map((node) => node.kill()))
+        // What was on its way may be told still.
+        await delay(500)
+        const moved = await outside.progress(QUIET_MS)
+        if (moved !== undefined) wrong.push('something was decided without a majority of the voters')
+        const [first] = gone
+        const at = performance.now()
+        await first?.start()
+        const startMs = performance.now() - at
+        const quorumAt = performance.now()
+        await until('a node coordinates', () => stage.coordinator(), 20_000, 20)
+        const quorumMs = performance.now() - quorumAt
+        const progress = await outside.progress(20_000)
+        if (progress === undefined) wrong.push('nothing got on although a majority is there')
+        else gaps.push(progress)
+        say(
+          `round ${round}: started in ${startMs.toFixed(0)} ms, a coordinator after ${quorumMs.toFixed(0)} ms, progress after ${(progress ?? 0).toFixed(0)} ms more`,
+        )
+        for (const node of gone.slice(1)) await node.start()
+      }
+      await submitting
+      const judged = await judge(stage, tasks)
+      const most = Math.max(0, ...gaps)
+      if (most > QUORUM_MS) wrong.push(`from the quorum to the next progress it took ${most.toFixed(0)} ms`)
+      return {
+        figures: { tasks, ...judged.figures, 'progress max ms': most },
+        violations: told([...judged.wrong, ...wrong]),
+      }
+    }),
+})
+
+export const taskScenarios = (tasks: number): readonly Scenario[] => [kills(tasks), withoutQuorum(tasks)]
+export const taskScenarioNames: readonly string[] = taskScenarios(1).map(({ name }) => name)
