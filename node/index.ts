@@ -129,6 +129,33 @@ export {
 export type { Member, Port } from '../protocols/port.ts'
 export { createRegistration, type Registration } from '../protocols/registration.ts'
 export { STATE_REASONS, type StateReason } from '../protocols/state-reasons.ts'
+export type {
+  ListTasks,
+  RetryOptions,
+  SubmitTask,
+  TaskHandle,
+  TaskState,
+  Tasks,
+  TasksCounts,
+  WaitOptions,
+  WorkOptions,
+} from '../protocols/task/client/task-api.ts'
+export {
+  stateChangedEvent,
+  type TaskStatusData,
+  taskStatusEvent,
+  taskSubmittedEvent,
+} from '../protocols/task/task-events.ts'
+export type { Dependency, Requirements, TaskError, TaskRecord } from '../protocols/task/task-record.ts'
+export { MOVES, TASK_STATUSES, type TaskStatus } from '../protocols/task/task-status.ts'
+export type {
+  EffectFacts,
+  EffectOptions,
+  ProgressReport,
+  TaskContext,
+  WorkFunction,
+  WorkItem,
+} from '../protocols/task/worker/task-context.ts'
 export { tokens } from '../protocols/tokens.ts'
 export {
   type AgentDefinition,
