@@ -129,16 +129,14 @@ export {
 export type { Member, Port } from '../protocols/port.ts'
 export { createRegistration, type Registration } from '../protocols/registration.ts'
 export { STATE_REASONS, type StateReason } from '../protocols/state-reasons.ts'
+export type { Tasks, TasksCounts, WorkOptions } from '../protocols/task/api.ts'
 export type {
   ListTasks,
   RetryOptions,
   SubmitTask,
   TaskHandle,
   TaskState,
-  Tasks,
-  TasksCounts,
-  WaitOptions,
-  WorkOptions,
+  TaskWaitOptions,
 } from '../protocols/task/client/task-api.ts'
 export {
   stateChangedEvent,

@@ -151,7 +151,7 @@ export const MeshOptionsSchema = z.strictObject({
   events: EventsOptionsSchema.prefault({}).describe('Batches and queues of events.'),
   delivery: DeliveryOptionsSchema.prefault({}).describe('Durable messages, and when a peer that fails is left alone.'),
   coordination: CoordinationOptions.prefault({}).describe('Who votes for the coordinator, and the journal.'),
-  tasks: TaskOptions.prefault({}).describe('Tasks.'),
+  tasks: TaskOptions.prefault({}).describe('Tasks: how long what they left is kept.'),
   parts: z
     .array(z.custom<AnyPart>(isPart, 'use what definePart returns'))
     .max(MAX_PARTS)

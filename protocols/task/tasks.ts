@@ -15,9 +15,10 @@ import type { JournalMember } from '../journal/journal-server.ts'
 import type { Json } from '../journal/state/command-kind.ts'
 import type { Port, Stop } from '../port.ts'
 import type { Registration } from '../registration.ts'
+import type { Tasks, TasksCounts } from './api.ts'
 import { ChangeBatcher, type Decided } from './client/change-batcher.ts'
 import { submittedTask } from './client/submitted-task.ts'
-import type { SubmitTask, TaskHandle, Tasks, TasksCounts } from './client/task-api.ts'
+import type { SubmitTask, TaskHandle } from './client/task-api.ts'
 import { type Control, createTaskHandle } from './client/task-handle.ts'
 import { TaskReader } from './client/task-reader.ts'
 import { TaskTrackers, type Tracker } from './client/task-trackers.ts'
@@ -27,7 +28,7 @@ import { TaskFeeds } from './feed/task-feeds.ts'
 import type { Submitted } from './journal/submit-tasks.ts'
 import { MAX_TOGETHER, type TaskChange } from './journal/task-changes.ts'
 import { TaskScheduler } from './scheduler/task-scheduler.ts'
-import type { Presence } from './scheduler/worker-presence.ts'
+import type { Liveness } from './scheduler/worker-presence.ts'
 import { statusTopic, taskStatusEvent } from './task-events.ts'
 import type { TaskFigures } from './task-figures.ts'
 import { isFinal, type TaskStatus } from './task-status.ts'
@@ -46,8 +47,8 @@ export interface TasksDeps {
   readonly coordinator: Pick<CoordinatorFeature, 'status' | 'onChange' | 'act'>
   /** This node's copy of the journal. */
   member(): JournalMember | undefined
-  onPresence(fn: (peer: string, presence: Presence) => void): Stop
-  presenceOf(peer: string): Presence
+  onPresence(fn: (peer: string, presence: Liveness) => void): Stop
+  presenceOf(peer: string): Liveness
   /** Milliseconds that what final tasks left is kept. */
   readonly retainMs: number
 }

@@ -68,9 +68,7 @@ export class Collections {
   /** Of all collections, by part. */
   #bytes = new Map<string, number>()
 
-  get(name: string): Collection | undefined {
-    return this.#live.get(name)
-  }
+  get = (name: string): Collection | undefined => this.#live.get(name)
 
   /** What the collections of a part take, with COLLECTION_BYTES and its name for each. */
   bytesOf(part: string): number {
@@ -92,22 +90,21 @@ export class Collections {
       const id = this.#live.get(collection)?.id
       if (id === undefined) continue
       const at = rowKey(id, key)
-      const near = found(this.#changed, id, key) ?? found(this.#saving, id, key)
-      if (near !== undefined || this.#saved === undefined || madeAt(id) > this.#saved.version)
-        this.#read.set(at, near?.value)
+      const near = this.#near(id, key)
+      if (near !== undefined || this.#saved === undefined) this.#read.set(at, near?.value)
       else if (!this.#read.has(at)) {
         this.#read.set(at, undefined)
-        waiting.push(this.#readRow(this.#saved, at))
+        waiting.push(this.#readSaved(this.#saved, at).then((value) => void this.#read.set(at, value)))
       }
     }
     return waiting.length === 0 ? undefined : Promise.all(waiting).then(() => {})
   }
 
-  async #readRow(saved: SharedRows, at: string): Promise<void> {
+  async #readSaved(saved: SharedRows, at: string): Promise<string | undefined> {
     saved.use()
     try {
       const value = await saved.rows.get(at)
-      this.#read.set(at, value && DECODER.decode(value))
+      return value && DECODER.decode(value)
     } finally {
       saved.release()
     }
@@ -128,17 +125,17 @@ export class Collections {
   async read(name: string, key: string): Promise<Json | undefined> {
     const id = this.#live.get(name)?.id
     if (id === undefined) return undefined
+    const near = this.#near(id, key)
+    const saved = near === undefined ? this.#saved : undefined
+    const text = saved === undefined ? near?.value : await this.#readSaved(saved, rowKey(id, key))
+    return text === undefined ? undefined : JSON.parse(text)
+  }
+
+  /** What is known of a row without reading the disk; undefined: it may be in the snapshot. */
+  #near(id: string, key: string): { value: string | undefined } | undefined {
     const near = found(this.#changed, id, key) ?? found(this.#saving, id, key)
-    if (near !== undefined) return near.value === undefined ? undefined : JSON.parse(near.value)
-    const saved = this.#saved
-    if (saved === undefined || madeAt(id) > saved.version) return undefined
-    saved.use()
-    try {
-      const value = await saved.rows.get(rowKey(id, key))
-      return value && JSON.parse(DECODER.decode(value))
-    } finally {
-      saved.release()
-    }
+    if (near !== undefined) return near
+    return this.#saved === undefined || madeAt(id) > this.#saved.version ? { value: undefined } : undefined
   }
 
   commit(changes: Iterable<CollectionChange>): void {
@@ -162,9 +159,7 @@ export class Collections {
   }
 
   /** Of what is in no snapshot, about. */
-  changedBytes(): number {
-    return this.#changedBytes + this.#savingBytes
-  }
+  changedBytes = (): number => this.#changedBytes + this.#savingBytes
 
   #drop({ id }: Collection): void {
     this.#changed.delete(id)
@@ -263,14 +258,10 @@ export class Collections {
           return
         }
         for (const id of ended) this.#dropped.delete(id)
-        this.#keep(saved)
+        this.#saved?.release()
+        this.#saved = new SharedRows(saved)
       },
     }
-  }
-
-  #keep(saved: SavedRows): void {
-    this.#saved?.release()
-    this.#saved = new SharedRows(saved)
   }
 
   #putBack(rows: ChangedRows, named: ReadonlySet<string>): void {
@@ -301,7 +292,8 @@ export class Collections {
       this.#savingBytes = 0
       this.#named = new Set()
       this.#read = new Map()
-      this.#keep(saved)
+      this.#saved?.release()
+      this.#saved = new SharedRows(saved)
     }
   }
 }

@@ -4,7 +4,7 @@ import { fromFault, ParleyError, stateError } from '../../errors.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import type { Port } from '../../port.ts'
 import { isFinal, type TaskStatus } from '../task-status.ts'
-import type { TaskHandle, TaskState, WaitOptions } from './task-api.ts'
+import type { TaskHandle, TaskState, TaskWaitOptions } from './task-api.ts'
 import type { Watching } from './task-trackers.ts'
 
 export type Control =
@@ -44,7 +44,7 @@ const resultOf = ({ id, status, result, error, record }: TaskState): Json => {
 const limited = (
   { timers }: Pick<Port, 'timers'>,
   id: string,
-  { signal, timeoutMs }: WaitOptions,
+  { signal, timeoutMs }: TaskWaitOptions,
 ): { readonly signal: AbortSignal | undefined; stop(): void } => {
   if (timeoutMs === undefined) return { signal, stop() {} }
   const limit = new AbortController()
@@ -94,7 +94,7 @@ export const createTaskHandle = (deps: HandleDeps, id: string): TaskHandle => {
     }
   }
 
-  const ended = async (options: WaitOptions = {}): Promise<TaskState> => {
+  const ended = async (options: TaskWaitOptions = {}): Promise<TaskState> => {
     const limit = limited(port, id, options)
     try {
       for await (const state of updates(limit.signal === undefined ? {} : { signal: limit.signal }))

@@ -5,7 +5,7 @@ import type { Json } from '../../journal/state/command-kind.ts'
 import type { FeedTask } from '../contract.ts'
 import { DONE, type DoneTask, readTask, TASK_PREFIX, type TaskRecord, taskKey, workOf } from '../task-record.ts'
 import { isFinal } from '../task-status.ts'
-import type { ListTasks, TaskState, WaitOptions } from './task-api.ts'
+import type { ListTasks, TaskState, TaskWaitOptions } from './task-api.ts'
 
 const MOST_LISTED = 1_000
 const LISTED = 100
@@ -61,7 +61,13 @@ export class TaskReader {
     }
   }
 
-  async list({ status, after = '', most = LISTED, signal, timeoutMs }: ListTasks & WaitOptions): Promise<TaskState[]> {
+  async list({
+    status,
+    after = '',
+    most = LISTED,
+    signal,
+    timeoutMs,
+  }: ListTasks & TaskWaitOptions): Promise<TaskState[]> {
     const { records } = await this.#journal.list(TASK_PREFIX, {
       ...(signal !== undefined && { signal }),
       ...(timeoutMs !== undefined && { timeoutMs }),

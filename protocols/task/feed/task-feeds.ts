@@ -10,17 +10,14 @@ import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
 import type { FeedTask } from '../contract.ts'
 import { JournalView } from '../journal-view.ts'
-import { DONE, type DoneTask, readTask, type TaskRecord, taskKey, workOf } from '../task-record.ts'
-import { isFinal } from '../task-status.ts'
+import type { TaskRecord } from '../task-record.ts'
+import { feedTask } from './feed-task.ts'
 
 const MAX_FEEDS = 4_096
 const MAX_FEEDS_EACH = 16
 /** Of one item. */
 const ITEM_TASKS = 256
 const ITEM_BYTES = 131_072
-/** Input, checkpoint and effects that are told with a task; the rest is asked for. */
-const WORK_BYTES = 65_536
-const WORK_ROWS = 500
 /** A feed without news looks this often whether this node still leads. */
 const MARK_MS = 1_000
 
@@ -230,7 +227,7 @@ export class TaskFeeds {
         mine.push(id)
     for (let at = 0; ; at += ITEM_TASKS) {
       const tasks: FeedTask[] = []
-      for (const id of mine.slice(at, at + ITEM_TASKS)) tasks.push(await this.#read(member, feed, id, version))
+      for (const id of mine.slice(at, at + ITEM_TASKS)) tasks.push(await feedTask(member, feed.peer, id, version))
       const last = at + ITEM_TASKS >= mine.length
       yield { version, reset: true, last, tasks }
       if (last) return
@@ -244,7 +241,7 @@ export class TaskFeeds {
       if (tasks.length >= ITEM_TASKS || bytes >= ITEM_BYTES) break
       feed.changed.delete(id)
       feed.taken = version
-      const task = await this.#read(member, feed, id, version)
+      const task = await feedTask(member, feed.peer, id, version)
       bytes += 512 + (task.work === undefined && task.done === undefined ? 0 : JSON.stringify(task).length)
       tasks.push(task)
     }
@@ -255,23 +252,6 @@ export class TaskFeeds {
   #reached({ changed, taken }: Feed): number {
     const [next = Number.POSITIVE_INFINITY] = changed.values()
     return Math.min(taken, next - 1)
-  }
-
-  /** Its newest state. */
-  async #read({ machine }: JournalMember, { peer }: Feed, id: string, version: number): Promise<FeedTask> {
-    const { records } = machine
-    const found = records.get(taskKey(id))
-    const record = readTask(found?.value)
-    if (found === undefined || record === undefined) return { id, version }
-    const task: FeedTask = { id, version: found.version, record }
-    if (isFinal(record.status)) {
-      const done = (await records.collections.read(DONE, id)) as DoneTask | undefined
-      return done === undefined ? task : { ...task, done: done as unknown as FeedTask['done'] }
-    }
-    if (record.worker !== peer || record.status !== 'assigned') return task
-    const { collections } = records
-    const rows = await collections.list(workOf(id), '', WORK_ROWS, WORK_BYTES)
-    return { ...task, work: { rows, more: rows.length < (collections.get(workOf(id))?.rows ?? 0) } }
   }
 
   #untilNews(feed: Feed, signal: AbortSignal): Promise<void> {

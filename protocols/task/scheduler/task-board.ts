@@ -7,74 +7,29 @@
 import type { TaskChange } from '../journal/task-changes.ts'
 import type { TaskRecord, WorkerRecord } from '../task-record.ts'
 import { isFinal } from '../task-status.ts'
+import { type BoardCounts, type BoardTask, type BoardTime, inWork } from './board-task.ts'
 import { DueTimes } from './due-times.ts'
-import { TaskQueue } from './task-queue.ts'
-import type { Presence } from './worker-presence.ts'
+import { TaskDependents } from './task-dependents.ts'
+import { TypeQueues } from './type-queues.ts'
+import type { Liveness } from './worker-presence.ts'
 import { sameRegistration, WorkerTable } from './worker-table.ts'
 
-/** Why nobody takes a task, as its record says. */
-export const NO_WORKER = 'no-worker'
-export const NO_WORKER_FOR_VERSION = 'no-worker-for-version'
-/** Milliseconds that a task waits before it says that nobody takes it. */
-const EXPLAIN_AFTER_MS = 1_000
 /** Milliseconds that the record of a final task stays. */
 const ARCHIVE_AFTER_MS = 2_000
 const ARCHIVE_AT_ONCE = 128
 /** Changes that one look asks for. */
 const MAX_WANTED = 512
 
-interface BoardTask {
-  readonly id: string
-  record: TaskRecord
-  /** A change of it is on its way. */
-  isAsked: boolean
-  isQueued: boolean
-  /** It had a worker before. */
-  isReturned: boolean
-  /** Placed, as asked for: its worker and type count as taken. */
-  taken: { readonly peer: string; readonly type: string } | undefined
-}
-
-/** What waits for a worker of one type and version. */
-interface TypeQueue {
-  readonly type: string
-  readonly version: string | undefined
-  readonly queue: TaskQueue
-  /** Queued tasks that do not say that nobody takes them, and those that do. */
-  readonly unsaid: Set<string>
-  readonly said: Set<string>
-  /** Since when nobody takes them; milliseconds by the coordinator's clock. */
-  untakenSince: number | undefined
-}
-
-export interface BoardTime {
-  /** Milliseconds since 1970, as deadlines are given. */
-  readonly now: number
-  readonly monotonic: number
-}
-
-const inWork = ({ status }: TaskRecord): boolean => status === 'assigned' || status === 'running'
-
-export interface BoardCounts {
-  readonly open: number
-  readonly queued: number
-  readonly inWork: number
-  readonly final: number
-  readonly workers: number
-}
-
 export class TaskBoard {
   readonly #epoch: number
   readonly #tasks = new Map<string, BoardTask>()
   readonly #workers = new WorkerTable()
-  readonly #queues = new Map<string, TypeQueue>()
+  readonly #queues = new TypeQueues()
   /** Tasks that have a worker, by worker: in work, or held. */
   readonly #byWorker = new Map<string, Set<string>>()
-  /** Open tasks that wait for one, by that one. */
-  readonly #dependents = new Map<string, Set<string>>()
+  readonly #dependents = new TaskDependents()
   readonly #due = new DueTimes()
   /** To be looked at. */
-  readonly #unsettled = new Set<string>()
   readonly #unowned = new Set<string>()
   readonly #finals = new Set<string>()
   #queued = 0
@@ -118,7 +73,7 @@ export class TaskBoard {
     if (this.#workers.set(peer, record, nowMs)) this.#lookAtTasksOf(peer)
   }
 
-  setPresence(peer: string, presence: Presence): void {
+  setPresence(peer: string, presence: Liveness): void {
     this.#workers.setPresence(peer, presence)
     if (presence === 'gone') this.#lookAtTasksOf(peer)
   }
@@ -156,9 +111,7 @@ export class TaskBoard {
   }
 
   #settle(wanted: TaskChange[]): void {
-    for (const id of this.#unsettled) {
-      if (wanted.length >= MAX_WANTED) return
-      this.#unsettled.delete(id)
+    for (const id of this.#dependents.takeUnsettled(MAX_WANTED - wanted.length)) {
       const task = this.#tasks.get(id)
       if (task?.record.status !== 'submitted' || task.isAsked) continue
       const isOpen = (task.record.dependencies ?? []).every(({ task_id: on }) => this.#isOpen(on))
@@ -218,7 +171,7 @@ export class TaskBoard {
   }
 
   #place(wanted: TaskChange[], time: BoardTime): void {
-    for (const { queue, type, version } of this.#queues.values()) {
+    for (const { queue, type, version } of this.#queues.all()) {
       while (wanted.length < MAX_WANTED) {
         const worker = this.#workers.choose(type, version)
         if (worker === undefined) break
@@ -249,26 +202,7 @@ export class TaskBoard {
 
   /** Says of what waits for long that nobody takes it, and takes that back. */
   #explain(wanted: TaskChange[], { now }: BoardTime): void {
-    for (const [key, waiting] of this.#queues) {
-      const { type, version, said, unsaid } = waiting
-      if (said.size + unsaid.size + waiting.queue.size() === 0) {
-        this.#queues.delete(key)
-        continue
-      }
-      if (this.#workers.offers(type, version)) {
-        waiting.untakenSince = undefined
-        this.#say(said, '', wanted)
-        continue
-      }
-      waiting.untakenSince ??= now
-      if (now - waiting.untakenSince < EXPLAIN_AFTER_MS) continue
-      this.#say(unsaid, this.#workers.offersType(type) ? NO_WORKER_FOR_VERSION : NO_WORKER, wanted)
-    }
-  }
-
-  #say(ids: ReadonlySet<string>, reason: string, wanted: TaskChange[]): void {
-    for (const id of ids) {
-      if (wanted.length >= MAX_WANTED) return
+    for (const [id, reason] of this.#queues.toExplain(this.#workers, now, MAX_WANTED - wanted.length)) {
       const task = this.#tasks.get(id)
       if (task !== undefined && !task.isAsked)
         this.#ask(task, { do: 'explain', epoch: this.#epoch, id, reason }, wanted)
@@ -280,7 +214,7 @@ export class TaskBoard {
     for (const id of this.#finals) {
       if (ended.length >= ARCHIVE_AT_ONCE) break
       const task = this.#tasks.get(id)
-      if (task === undefined || task.isAsked || (this.#dependents.get(id)?.size ?? 0) > 0) continue
+      if (task === undefined || task.isAsked || this.#dependents.hasAny(id)) continue
       const { changedAt } = task.record
       // They are in the order in which they ended.
       if (now - changedAt < ARCHIVE_AFTER_MS) break
@@ -308,7 +242,7 @@ export class TaskBoard {
     const { status, worker, deadline, notBefore } = record
     if (isFinal(status)) {
       this.#finals.add(id)
-      for (const waiting of this.#dependents.get(id) ?? []) this.#unsettled.add(waiting)
+      this.#dependents.ended(id)
       return
     }
     if (inWork(record) && worker !== undefined) {
@@ -327,18 +261,9 @@ export class TaskBoard {
       this.#queued += 1
       if (notBefore !== undefined && !wasQueued) this.#due.add(notBefore, id)
       else this.#enqueue(task)
-      const { said, unsaid } = this.#queueOf(record)
-      const isSaid = record.reason === NO_WORKER || record.reason === NO_WORKER_FOR_VERSION
-      ;(isSaid ? said : unsaid).add(id)
+      this.#queues.list(id, record)
     }
-    if (status === 'submitted') {
-      for (const { task_id: on } of record.dependencies ?? []) {
-        const waiting = this.#dependents.get(on) ?? new Set()
-        this.#dependents.set(on, waiting)
-        waiting.add(id)
-      }
-      this.#unsettled.add(id)
-    }
+    if (status === 'submitted') this.#dependents.list(id, record)
   }
 
   #unlist(task: BoardTask): void {
@@ -348,9 +273,7 @@ export class TaskBoard {
     if (inWork(record) && record.worker !== undefined) this.#inWork -= 1
     if (record.status === 'queued') {
       this.#queued -= 1
-      const { said, unsaid } = this.#queueOf(record)
-      said.delete(id)
-      unsaid.delete(id)
+      this.#queues.unlist(id, record)
     }
     if (record.worker !== undefined) {
       const ids = this.#byWorker.get(record.worker)
@@ -358,27 +281,13 @@ export class TaskBoard {
       if (ids?.size === 0) this.#byWorker.delete(record.worker)
     }
     this.#finals.delete(id)
-    for (const { task_id: on } of record.dependencies ?? []) {
-      const waiting = this.#dependents.get(on)
-      waiting?.delete(id)
-      if (waiting?.size === 0) this.#dependents.delete(on)
-    }
-  }
-
-  #queueOf({ type, typeVersion: version }: TaskRecord): TypeQueue {
-    const key = `${type} ${version ?? ''}`
-    const waiting = this.#queues.get(key) ?? {
-      ...{ type, version, queue: new TaskQueue(), untakenSince: undefined },
-      ...{ said: new Set<string>(), unsaid: new Set<string>() },
-    }
-    this.#queues.set(key, waiting)
-    return waiting
+    this.#dependents.unlist(id, record)
   }
 
   #enqueue(task: BoardTask): void {
     if (task.isQueued) return
     task.isQueued = true
-    this.#queueOf(task.record).queue.add(task.id, task.record.priority, task.isReturned)
+    this.#queues.of(task.record).queue.add(task.id, task.record.priority, task.isReturned)
   }
 
   #leaveQueue(task: BoardTask): void {

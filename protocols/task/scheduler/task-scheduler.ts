@@ -11,8 +11,9 @@ import type { ChangeBatcher } from '../client/change-batcher.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
 import { JournalView, type ViewChange } from '../journal-view.ts'
 import { ENDED } from '../task-record.ts'
-import { type BoardCounts, TaskBoard } from './task-board.ts'
-import { type Presence, WorkerPresence } from './worker-presence.ts'
+import type { BoardCounts } from './board-task.ts'
+import { TaskBoard } from './task-board.ts'
+import { type Liveness, WorkerPresence } from './worker-presence.ts'
 
 /** Milliseconds; it looks at the latest then. */
 const LOOK_MS = 250
@@ -26,9 +27,9 @@ export interface SchedulerDeps {
   readonly batcher: Pick<ChangeBatcher, 'decide'>
   member(): JournalMember | undefined
   /** Told of whom the failure detector suspects, finds dead, or there again. */
-  onPresence(fn: (peer: string, presence: Presence) => void): Stop
+  onPresence(fn: (peer: string, presence: Liveness) => void): Stop
   /** What it believes of a peer now. */
-  presenceOf(peer: string): Presence
+  presenceOf(peer: string): Liveness
   /** Milliseconds that what final tasks left is kept. */
   retainMs(): number
 }
@@ -43,7 +44,7 @@ export class TaskScheduler {
   readonly #signal: AbortSignal
   readonly #presence = new WorkerPresence()
   /** As the board was told. */
-  readonly #workers = new Map<string, Presence>()
+  readonly #workers = new Map<string, Liveness>()
   #board: TaskBoard
   #placed = 0
   #wake: (() => void) | undefined

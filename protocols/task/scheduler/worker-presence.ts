@@ -7,7 +7,7 @@
  */
 
 /** Suspected: it gets nothing new. Gone: what it has goes to others. */
-export type Presence = 'there' | 'suspect' | 'gone'
+export type Liveness = 'there' | 'suspect' | 'gone'
 
 /** Milliseconds without a connection. Above what a lost connection takes to be made again. */
 export const ABSENT_MS = 500
@@ -23,9 +23,9 @@ export class WorkerPresence {
   of(
     peer: string,
     isConnected: boolean,
-    detected: Presence,
+    detected: Liveness,
     nowMs: number,
-  ): { readonly presence: Presence; readonly dueMs?: number } {
+  ): { readonly presence: Liveness; readonly dueMs?: number } {
     if (isConnected) {
       this.#absentSince.delete(peer)
       return { presence: detected }

@@ -6,7 +6,7 @@
  * applied here, or from when this node began to coordinate.
  */
 import type { TaskRecord, WorkerRecord } from '../task-record.ts'
-import type { Presence } from './worker-presence.ts'
+import type { Liveness } from './worker-presence.ts'
 
 /** Milliseconds that a worker may go on without its lease being renewed; it renews each 10 s. */
 export const LEASE_MS = 30_000
@@ -19,7 +19,7 @@ export interface BoardWorker {
   /** By this node's monotonic clock. */
   renewedAt: number
   /** Suspected, or dead, as the failure detector says. */
-  presence: Presence
+  presence: Liveness
   /** Tasks in work, by type. */
   readonly running: Map<string, number>
   total: number
@@ -64,7 +64,7 @@ export class WorkerTable {
     return isAnother
   }
 
-  setPresence(peer: string, presence: Presence): void {
+  setPresence(peer: string, presence: Liveness): void {
     const worker = this.#workers.get(peer)
     if (worker !== undefined) worker.presence = presence
   }

@@ -5,7 +5,7 @@
  * over. Then all attempts end, and the node registers again. State: what it does, its registration, its attempts.
  */
 import { isParleyError, ParleyError, stateError } from '../../errors.ts'
-import { compareFences } from '../../journal/fencing/fence.ts'
+import { compareFences, type Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import type { Port, Stop } from '../../port.ts'
 import { createRegistration, type Registration } from '../../registration.ts'
@@ -21,6 +21,7 @@ const AGAIN_MS = 500
 const DEFAULT_SLOTS = 16
 const MAX_TYPES = 256
 const MAX_EARLY = 10_000
+const MAX_MADE = 10_000
 
 export interface WorkerDeps extends AttemptDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log'>
@@ -47,6 +48,8 @@ export class TaskWorker {
   readonly #works = new Map<string, Work>()
   readonly #attempts = new Map<string, TaskAttempt>()
   readonly #running = new Set<Promise<void>>()
+  /** Attempts that were begun, with the newest fence of each task. */
+  readonly #made = new Map<string, Fence>()
   /** Tasks that were told before this node knew its registration. */
   readonly #early = new Map<string, FeedTask>()
   #registration: number | undefined
@@ -117,12 +120,13 @@ export class TaskWorker {
     // One that is newer than its own is told before it is answered.
     const isMine = record?.worker === self.id && record.fence !== undefined && (record.registration ?? 0) >= mine
     const isInWork = record?.status === 'assigned' || record?.status === 'running'
-    if (attempt !== undefined && record?.fence !== undefined && isMine && isInWork) {
-      if (compareFences(attempt.fence, record.fence) === 0) return
-    }
+    const fence = isMine && isInWork ? record.fence : undefined
+    if (attempt !== undefined && fence !== undefined && compareFences(attempt.fence, fence) === 0) return
     attempt?.abandon(record === undefined ? 'it has ended' : `it is ${record.status}`)
-    if (record === undefined || !isMine || record.status !== 'assigned') return
-    void this.#begin(id, record, work)
+    // What is told late of an attempt that was made must not make it again.
+    if (record === undefined || fence === undefined || this.#isMade(id, fence)) return
+    if (record.status === 'assigned') void this.#begin(id, record, fence, work)
+    else void this.#giveBack(id, fence, 'its worker does not know it')
   }
 
   /** All tasks of this node were told: others are not its any more. */
@@ -222,16 +226,42 @@ export class TaskWorker {
     for (const attempt of this.#attempts.values()) attempt.abandon(why)
   }
 
-  async #begin(id: string, record: TaskRecord, work: FeedTask['work']): Promise<void> {
-    const { fence } = record
+  #isMade(id: string, { term, index }: Fence): boolean {
+    const made = this.#made.get(id)
+    return made !== undefined && compareFences(made, { term, index }) >= 0
+  }
+
+  #noteMade(id: string, fence: Fence): void {
+    this.#made.delete(id)
+    this.#made.set(id, fence)
+    const [oldest] = this.#made.keys()
+    if (this.#made.size > MAX_MADE && oldest !== undefined) this.#made.delete(oldest)
+  }
+
+  /** Until it is decided, or counts no more. */
+  async #giveBack(id: string, fence: Fence, reason: string): Promise<void> {
+    const { port, batcher } = this.#deps
+    while (!this.#isStopped) {
+      try {
+        await batcher.decide({ do: 'release', id, fence, reason })
+        return
+      } catch (error) {
+        if (!isParleyError(error, 'COM001', 'COM002', 'COM003')) return
+        await new Promise<void>((resolve) => port.timers.after(AGAIN_MS, resolve))
+      }
+    }
+  }
+
+  async #begin(id: string, record: TaskRecord, fence: Fence, work: FeedTask['work']): Promise<void> {
     const doing = this.#works.get(record.type)
-    if (fence === undefined || this.#isStopped) return
+    if (this.#isStopped) return
+    this.#noteMade(id, fence)
     const { port } = this.#deps
     try {
       const told = new Map((work?.rows ?? []).map(({ key, value }) => [key, value] as const))
       const rows = work === undefined || work.more ? await this.#deps.readRows(id) : told
       const attempt = new TaskAttempt(this.#deps, { id, record, fence, rows })
-      if (doing === undefined) return await attempt.release('its worker does no such tasks any more')
+      if (doing === undefined) return await this.#giveBack(id, fence, 'its worker does no such tasks any more')
       this.#attempts.set(id, attempt)
       const running = attempt.run(doing.fn).finally(() => {
         if (this.#attempts.get(id) === attempt) this.#attempts.delete(id)
@@ -239,9 +269,8 @@ export class TaskWorker {
       })
       this.#running.add(running)
     } catch (error) {
-      // It is lost with the lease at the latest.
-      port.log.warn('a task that this node was given could not be begun', { task: id, error })
-      await this.#deps.batcher.decide({ do: 'release', id, fence, reason: 'it could not be begun' }).catch(() => {})
+      port.log.warn('a task that this node was given could not be begun; another one gets it', { task: id, error })
+      await this.#giveBack(id, fence, 'it could not be begun')
     }
   }
 }

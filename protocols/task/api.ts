@@ -1,0 +1,45 @@
+/** Tasks as a program uses them: `mesh.tasks`. */
+import type { Registration } from '../registration.ts'
+import type { ListTasks, SubmitTask, TaskHandle, TaskState, TaskWaitOptions } from './client/task-api.ts'
+import type { WorkFunction } from './worker/task-context.ts'
+
+export interface WorkOptions {
+  /** Tasks of this type at once; 16 unless told. */
+  readonly slots?: number
+  /** Versions of the type that it can do: tasks that name another one do not come here. */
+  readonly versions?: readonly string[]
+}
+
+/** What a node has to do with tasks; for figures and views. */
+export interface TasksCounts {
+  readonly submitted: number
+  readonly working: number
+  readonly completed: number
+  readonly failed: number
+  /** Attempts that ended since their task was given to somebody else, paused or canceled. */
+  readonly abandoned: number
+  readonly effectsRun: number
+  /** Effects that were recorded before, and not run again. */
+  readonly effectsKnown: number
+}
+
+export interface Tasks {
+  /**
+   * Resolves once it is on the disks of a majority of the voters: it is done then, whoever is lost.
+   * @throws MSG001 for what cannot be submitted; STA003 `exists` for an id that another task has, `dependency`; STA001 for an
+   *   unknown dependency; COM003 `task-share`; what `journal.submit` throws
+   */
+  submit(task: SubmitTask, options?: TaskWaitOptions): Promise<TaskHandle>
+  /** Several that may depend on each other, all of them or none; at most 64. @throws as `submit`; MSG001 with `details.cycle` */
+  submitAll(tasks: readonly SubmitTask[], options?: TaskWaitOptions): Promise<TaskHandle[]>
+  /** A task by its id, from any node. It is not looked up: asking it tells whether it is there. */
+  get(id: string): TaskHandle
+  /** Open tasks, and those that ended a moment ago, sorted by id. */
+  list(options?: ListTasks & TaskWaitOptions): Promise<TaskState[]>
+  /**
+   * Does tasks of a type, until the registration is stopped; those in work are given back then.
+   * @throws MSG001 for a type or options that cannot be used, STA003 `in-use` for a type that this node works on already
+   */
+  work(type: string, fn: WorkFunction, options?: WorkOptions): Promise<Registration>
+  counts(): TasksCounts
+}

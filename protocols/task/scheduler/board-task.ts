@@ -1,0 +1,30 @@
+/** A task as the coordinator's board has it. Pure. */
+import type { TaskRecord } from '../task-record.ts'
+
+export interface BoardTask {
+  readonly id: string
+  record: TaskRecord
+  /** A change of it is on its way. */
+  isAsked: boolean
+  isQueued: boolean
+  /** It had a worker before. */
+  isReturned: boolean
+  /** Placed, as asked for: its worker and type count as taken. */
+  taken: { readonly peer: string; readonly type: string } | undefined
+}
+
+export interface BoardTime {
+  /** Milliseconds since 1970, as deadlines are given. */
+  readonly now: number
+  readonly monotonic: number
+}
+
+export const inWork = ({ status }: TaskRecord): boolean => status === 'assigned' || status === 'running'
+
+export interface BoardCounts {
+  readonly open: number
+  readonly queued: number
+  readonly inWork: number
+  readonly final: number
+  readonly workers: number
+}

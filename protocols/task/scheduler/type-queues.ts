@@ -1,0 +1,104 @@
+/**
+ * Tasks that wait for a worker, by type and version: in which order they are taken, and whether they say that nobody takes
+ * them. State: their ids.
+ */
+import { Fifo } from '../../async.ts'
+import { PRIORITY_LEVELS, type TaskRecord } from '../task-record.ts'
+import type { WorkerTable } from './worker-table.ts'
+
+/** Why nobody takes a task, as its record says. */
+export const NO_WORKER = 'no-worker'
+export const NO_WORKER_FOR_VERSION = 'no-worker-for-version'
+/** Milliseconds that a task waits before it says that nobody takes it. */
+const EXPLAIN_AFTER_MS = 1_000
+
+/** Most urgent first, then in their order. */
+class TaskQueue {
+  /** Two of each priority: what comes back from a worker stands before what is new. */
+  readonly #levels: readonly [Fifo<string>, Fifo<string>][]
+
+  constructor() {
+    this.#levels = Array.from({ length: PRIORITY_LEVELS }, () => [new Fifo<string>(), new Fifo<string>()])
+  }
+
+  add(id: string, priority: number, isReturned: boolean): void {
+    this.#levels[priority]?.[isReturned ? 0 : 1].put(id)
+  }
+
+  /** The next one that `isWanted`; those that are not are taken out. */
+  take(isWanted: (id: string) => boolean): string | undefined {
+    for (const level of this.#levels.toReversed())
+      for (const fifo of level)
+        for (let id = fifo.take(); id !== undefined; id = fifo.take()) if (isWanted(id)) return id
+    return undefined
+  }
+
+  size(): number {
+    return this.#levels.reduce((sum, [returned, fresh]) => sum + returned.size() + fresh.size(), 0)
+  }
+}
+
+export interface TypeQueue {
+  readonly type: string
+  readonly version: string | undefined
+  readonly queue: TaskQueue
+  /** Queued tasks that do not say that nobody takes them, and those that do. */
+  readonly unsaid: Set<string>
+  readonly said: Set<string>
+  /** Since when nobody takes them; milliseconds by the coordinator's clock. */
+  untakenSince: number | undefined
+}
+
+type Named = Pick<TaskRecord, 'type' | 'typeVersion' | 'reason'>
+
+export class TypeQueues {
+  readonly #queues = new Map<string, TypeQueue>()
+
+  all(): IterableIterator<TypeQueue> {
+    return this.#queues.values()
+  }
+
+  of({ type, typeVersion: version }: Named): TypeQueue {
+    const key = `${type} ${version ?? ''}`
+    const waiting = this.#queues.get(key) ?? {
+      ...{ type, version, queue: new TaskQueue(), untakenSince: undefined },
+      ...{ said: new Set<string>(), unsaid: new Set<string>() },
+    }
+    this.#queues.set(key, waiting)
+    return waiting
+  }
+
+  /** It is queued. */
+  list(id: string, record: Named): void {
+    const { said, unsaid } = this.of(record)
+    const isSaid = record.reason === NO_WORKER || record.reason === NO_WORKER_FOR_VERSION
+    ;(isSaid ? said : unsaid).add(id)
+  }
+
+  unlist(id: string, record: Named): void {
+    const { said, unsaid } = this.of(record)
+    said.delete(id)
+    unsaid.delete(id)
+  }
+
+  /** Tasks whose reason is another one by now; empty: they have none. Queues of nothing go. */
+  toExplain(workers: Pick<WorkerTable, 'offers' | 'offersType'>, now: number, most: number): [string, string][] {
+    const found: [string, string][] = []
+    for (const [key, waiting] of this.#queues) {
+      const { type, version, said, unsaid, queue } = waiting
+      if (said.size + unsaid.size + queue.size() === 0) {
+        this.#queues.delete(key)
+        continue
+      }
+      const isTaken = workers.offers(type, version)
+      waiting.untakenSince = isTaken ? undefined : (waiting.untakenSince ?? now)
+      if (!isTaken && now - (waiting.untakenSince ?? now) < EXPLAIN_AFTER_MS) continue
+      const reason = isTaken ? '' : workers.offersType(type) ? NO_WORKER_FOR_VERSION : NO_WORKER
+      for (const id of isTaken ? said : unsaid) {
+        if (found.length >= most) return found
+        found.push([id, reason])
+      }
+    }
+    return found
+  }
+}
