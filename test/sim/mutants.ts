@@ -14,6 +14,7 @@ import { DRIVER_MUTANTS } from './mutants/driver.ts'
 import { INTRUDER_MUTANTS } from './mutants/intruder.ts'
 import { type Mutant, patched } from './mutants/mutant.ts'
 import { RULE_MUTANTS } from './mutants/rules.ts'
+import { TASK_MUTANTS } from './mutants/tasks.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const COPIED = ['package.json', 'protocols', 'node', 'test/sim', 'test/support']
@@ -29,6 +30,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...DRIVER_MUTANTS,
   ...INTRUDER_MUTANTS,
   ...DELIVERY_MUTANTS,
+  ...TASK_MUTANTS,
 ]
 
 export const sourceOf = ({ file }: Mutant): string => readFileSync(join(ROOT, file), 'utf8')

@@ -4,6 +4,7 @@ import { runPartsWorld } from './parts/world.ts'
 import { runPortWorld } from './port/world.ts'
 import { MIXES } from './raft/mixes.ts'
 import { type Totals as CoreTotals, runWorld } from './raft/world.ts'
+import { runTasksWorld } from './tasks/world.ts'
 
 export type Totals = Readonly<Record<string, number>>
 
@@ -43,6 +44,7 @@ const CORE_STEPS = 2_000
 const DRIVER_STEPS = 10_000
 const DELIVERY_STEPS = 2_500
 const PARTS_STEPS = 60
+const TASKS_STEPS = 100
 
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   ...Object.fromEntries(
@@ -71,6 +73,12 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     steps: PARTS_STEPS,
     needed: ['acknowledged', 'kills', 'cuts', 'without', 'woken'],
     run: async (options) => ({ ...(await runPartsWorld(options)) }),
+  },
+  tasks: {
+    about: 'tasks on nodes that are killed, lose power and are cut off: each ends once, no recorded effect runs again',
+    steps: TASKS_STEPS,
+    needed: ['completed', 'failed', 'kills', 'powerCuts', 'cuts', 'pauses', 'canceled', 'again', 'repeated', 'watched'],
+    run: async (options) => ({ ...(await runTasksWorld(options)) }),
   },
   intruder: {
     about:

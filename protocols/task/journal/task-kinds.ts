@@ -24,7 +24,6 @@ import {
   releaseAttempt,
   startAttempt,
 } from './attempt-changes.ts'
-import { cancelTask, pauseTask, resumeTask } from './control-changes.ts'
 import {
   archiveTasks,
   dismissWorker,
@@ -35,10 +34,10 @@ import {
   placeTask,
   settleDependencies,
 } from './coordinator-changes.ts'
+import { cancelTask, pauseTask, registerWorker, renewWorker, resumeTask, withdrawWorker } from './peer-changes.ts'
 import { submitTasks } from './submit-tasks.ts'
 import { MAX_CHANGES_AT_ONCE, type TaskChange, TaskChangeSchema } from './task-changes.ts'
 import { TaskLedger } from './task-ledger.ts'
-import { registerWorker, renewWorker, withdrawWorker } from './worker-changes.ts'
 
 /** Of records: open tasks, workers, what submitters hold. */
 const MAX_BYTES = 16 * 1024 * 1024

@@ -50,6 +50,7 @@ interface Running {
 interface Known {
   readonly input: number
   readonly isBroken: boolean
+  readonly dependency: string | undefined
   readonly by: string
 }
 
@@ -108,7 +109,7 @@ export const runTasksWorld = async ({
           }
         }
         if (Number(input) % 17 === 5) throw new Error('it fails each time')
-        return sum
+        return { sum, fence: ctx.fence.index }
       },
       { slots: 4 },
     )
@@ -139,15 +140,19 @@ export const runTasksWorld = async ({
     running.delete(name)
   }
 
-  const check = async (id: string, { input, isBroken }: Known, { tasks }: Running): Promise<void> => {
+  const check = async (id: string, { input, isBroken, dependency }: Known, { tasks }: Running): Promise<void> => {
     const state = await tasks.get(id).ended({ timeoutMs: HEAL_MS })
     if (state.status === 'completed') {
       totals.completed += 1
-      const right = input + 6
-      if (isBroken || state.result !== right) problems.push(`${id} is ${JSON.stringify(state.result)} and not ${right}`)
+      const right = JSON.stringify({ sum: input + 6, fence: state.record.fence?.index })
+      if (isBroken || JSON.stringify(state.result) !== right)
+        problems.push(`${id} is ${JSON.stringify(state.result)} and not ${right}`)
     } else if (state.status === 'failed') {
       totals.failed += 1
-      const isRight = isBroken || state.record.reason === 'dependency-failed' || state.record.reason === 'workers-lost'
+      const { reason } = state.record
+      const isOfDependency =
+        reason === 'dependency-failed' && observer.ends.get(dependency ?? '')?.status !== 'completed'
+      const isRight = isBroken || isOfDependency || reason === 'workers-lost'
       if (!isRight) problems.push(`${id} failed: ${JSON.stringify(state.error)}`)
     } else if (state.status === 'canceled') totals.canceled += 1
     else problems.push(`${id} is ${state.status}`)
@@ -158,18 +163,18 @@ export const runTasksWorld = async ({
     if (from === undefined) return
     submissions += 1
     const input = submissions
-    const known = { input, isBroken: input % 17 === 5, by: from.node.id }
     const before = anyOf([...accepted.keys()])
+    const dependency = before !== undefined && random() < 0.3 ? before : undefined
+    const known = { input, isBroken: input % 17 === 5, dependency, by: from.node.id }
     const task: SubmitTask = {
       id: `t${input}`,
       type: 'sum',
       input,
       priority: anyOf(['low', 'normal', 'high', 'critical'] as const) ?? 'normal',
       retry: { max: 2, delayMs: 200, maxDelayMs: 1_000 },
-      ...(before !== undefined &&
-        random() < 0.3 && {
-          dependencies: [{ task_id: before, condition: random() < 0.5 ? 'finished' : 'completed' }],
-        }),
+      ...(dependency !== undefined && {
+        dependencies: [{ task_id: dependency, condition: random() < 0.5 ? 'finished' : 'completed' }],
+      }),
     }
     from.tasks.submit(task).then(
       () => {

@@ -1,0 +1,76 @@
+/** Deliberate bugs of tasks, found by nodes under faults. */
+import type { Mutant } from './mutant.ts'
+
+const TASK = 'protocols/task'
+
+const FOUND: readonly Mutant[] = [
+  {
+    bug: 'what an attempt reports counts whoever has the task by now',
+    file: `${TASK}/journal/task-ledger.ts`,
+    find: 'if (isIts && record.fence !== undefined && compareFences(fence, record.fence) === 0) return record',
+    replace: 'if (record !== undefined && !isFinal(record.status)) return record',
+  },
+  {
+    bug: 'an effect that was recorded runs again',
+    file: `${TASK}/worker/task-attempt.ts`,
+    find: 'const known = this.#rows.get(row)',
+    replace: 'const known = undefined as Json | undefined',
+  },
+  {
+    bug: 'an effect counts as recorded before it is decided',
+    file: `${TASK}/worker/task-attempt.ts`,
+    find: "const { result } = await this.#checked({ do: 'effect', id, fence, name, key, value })",
+    replace:
+      "this.#checked({ do: 'effect', id, fence, name, key, value }).catch(() => {})\n    const result: Json = {}",
+  },
+  {
+    bug: 'a task whose worker is gone stays with it',
+    file: `${TASK}/scheduler/task-board.ts`,
+    find: "return worker === undefined || worker.presence === 'gone' || !sameRegistration(worker, record)",
+    replace: 'return false',
+  },
+  {
+    bug: 'a task that waits for another one is not looked at when that ends',
+    file: `${TASK}/scheduler/task-board.ts`,
+    find: '      this.#dependents.ended(id)\n',
+    replace: '',
+  },
+  {
+    bug: 'what was refused is never asked for again',
+    file: `${TASK}/scheduler/task-scheduler.ts`,
+    find: 'else this.#board.answered(change)',
+    replace: 'else if (isParleyError(change)) this.#board.answered(change)',
+  },
+  {
+    bug: 'a checkpoint loses the input',
+    file: `${TASK}/journal/task-ledger.ts`,
+    find: 'if (input !== undefined) work.put(INPUT_ROW, input as unknown as Json)',
+    replace: '',
+  },
+  {
+    bug: 'a task that fails each time is tried for ever',
+    file: `${TASK}/journal/attempt-changes.ts`,
+    find: 'if (!retry || failures > record.retry.max) {',
+    replace: 'if (!retry) {',
+  },
+  {
+    bug: 'a task that is told before its worker knows its registration is forgotten',
+    file: `${TASK}/worker/task-worker.ts`,
+    find: 'if (this.isWorking() && record?.worker === self.id && this.#early.size < MAX_EARLY) this.#early.set(id, task)',
+    replace: '',
+  },
+  {
+    bug: 'a new coordinator does not read what there is',
+    file: `${TASK}/scheduler/task-scheduler.ts`,
+    find: "for (const change of all) if (change.type === 'task') this.#set(change)",
+    replace: '',
+  },
+  {
+    bug: 'a feed that goes on elsewhere begins behind what it missed',
+    file: `${TASK}/feed/task-feeds.ts`,
+    find: 'else for (const [id, at] of since) feed.mark(id, at)',
+    replace: '',
+  },
+]
+
+export const TASK_MUTANTS: readonly Mutant[] = FOUND.map((mutant) => ({ ...mutant, scenario: 'tasks' }))
