@@ -81,13 +81,21 @@ const openDependencies = (
     )
   })
 
+/** By who submitted it; a child also by who has its parent by now: another attempt submits the same children. */
+const maySubmitAgain = (ledger: TaskLedger, { submitter, parent }: TaskRecord, task: SubmittedTask): boolean => {
+  const { by } = ledger.facts
+  if (submitter === by) return true
+  return parent !== undefined && parent === task.parent && ledger.find(parent)?.worker === by
+}
+
 /** One that was submitted before. @throws STA003 `exists` where that was another one */
-const known = (ledger: TaskLedger, { id, digest }: SubmittedTask): Submitted | undefined => {
+const known = (ledger: TaskLedger, task: SubmittedTask): Submitted | undefined => {
+  const { id, digest } = task
   const record = ledger.find(id) ?? ledger.done(id)?.record
   if (record === undefined) return undefined
   // What it was submitted with goes when it ends.
   const before = isFinal(record.status) ? undefined : ledger.input(id)?.digest
-  if (record.submitter === ledger.facts.by && (before === undefined || before === digest))
+  if (maySubmitAgain(ledger, record, task) && (before === undefined || before === digest))
     return { id, known: true, status: record.status }
   throw stateError('exists', `there is a task ${id} already`, 'choose another id; leave it out for a new one', {
     task: id,

@@ -117,10 +117,11 @@ export class TaskLedger {
     throw new ParleyError('SEC002', `${by} does not coordinate`, { hint: 'only the coordinator places tasks' })
   }
 
-  /** Only who submitted it, or the coordinator in its name. @throws SEC002, STA002 */
-  requireControl(record: TaskRecord, epoch: number | undefined): void {
+  /** Only who submitted it, or its parent; or the coordinator in its name. @throws SEC002, STA002 */
+  requireControl({ submitter, parent }: TaskRecord, epoch: number | undefined): void {
+    const { by } = this.facts
     if (epoch !== undefined) this.requireCoordinator(epoch)
-    else if (record.submitter !== this.facts.by)
+    else if (submitter !== by && (parent === undefined || this.find(parent)?.submitter !== by))
       throw new ParleyError('SEC002', 'only who submitted a task controls it', {
         hint: 'ask its submitter, or use a node that may coordinate',
       })

@@ -85,7 +85,8 @@ const victims = async (stage: TaskStage): Promise<readonly TaskNode[]> => {
   return all.filter((node): node is TaskNode => node?.isThere === true)
 }
 
-const kills = (tasks: number): Scenario => ({
+/** @param isTimed whether the time that a takeover takes is judged: not where the machine has other work */
+const kills = (tasks: number, isTimed: boolean): Scenario => ({
   name: 'tasks-killed',
   about: 'coordinator, workers and requester of tasks are killed at random, and all three at once',
   play: ({ seed, say }) =>
@@ -130,9 +131,9 @@ const kills = (tasks: number): Scenario => ({
       const sorted = gaps.toSorted((a, b) => a - b)
       const taken = takeovers.toSorted((a, b) => a - b)
       const p99 = quantile(sorted, 0.99)
-      if (quantile(taken, 0.99) > P99_MS)
+      if (isTimed && quantile(taken, 0.99) > P99_MS)
         wrong.push(`p99 until a task of a killed worker gets on is ${quantile(taken, 0.99).toFixed(0)} ms`)
-      if (p99 > P99_MS) wrong.push(`p99 from a kill to the next progress is ${p99.toFixed(0)} ms`)
+      if (isTimed && p99 > P99_MS) wrong.push(`p99 from a kill to the next progress is ${p99.toFixed(0)} ms`)
       const seconds = (performance.now() - startedAt) / 1_000
       return {
         figures: {
@@ -193,5 +194,8 @@ const withoutQuorum = (tasks: number): Scenario => ({
     }),
 })
 
-export const taskScenarios = (tasks: number): readonly Scenario[] => [kills(tasks), withoutQuorum(tasks)]
+export const taskScenarios = (tasks: number, isTimed = true): readonly Scenario[] => [
+  kills(tasks, isTimed),
+  withoutQuorum(tasks),
+]
 export const taskScenarioNames: readonly string[] = taskScenarios(1).map(({ name }) => name)

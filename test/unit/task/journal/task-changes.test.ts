@@ -178,6 +178,20 @@ test('its submitter pauses, resumes and cancels; others do not, and the coordina
   assert.equal(journal.task('t')?.reason, 'enough')
 })
 
+test('a child is submitted again by whoever has its parent, and controlled by who submitted that', () => {
+  const { journal, fence } = inWork()
+  const child = { parent: 't' }
+  submit(journal, 'bob', ['t.c', child])
+  assert.equal(submit(journal, 'eve', ['t.c', child]), 'STA003 exists')
+  journal.one(LEADER, { do: 'lose', epoch: 1, id: 't', fence, reason: '' })
+  journal.place('t', 'carl', journal.worker('carl'))
+  assert.deepEqual(submit(journal, 'carl', ['t.c', child]), [{ id: 't.c', known: true, status: 'queued' }])
+  assert.equal(submit(journal, 'carl', ['t.c', { ...child, digest: 'other' }]), 'STA003 exists')
+  assert.equal(submit(journal, 'carl', ['t.c']), 'STA003 exists')
+  assert.equal(journal.one('eve', { do: 'cancel', id: 't.c' }), 'SEC002')
+  assert.deepEqual(journal.one('ann', { do: 'cancel', id: 't.c' }), { status: 'canceled' })
+})
+
 test('a worker that is lost while its task is held leaves it held', () => {
   const { journal } = inWork()
   journal.one('ann', { do: 'pause', id: 't' })

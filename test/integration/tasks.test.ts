@@ -1,0 +1,354 @@
+/** Tasks as programs use them: nodes over loopback TCP; then processes of their own that are killed. */
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import {
+  createMesh,
+  isParleyError,
+  type Mesh,
+  makeSecret,
+  ParleyError,
+  type TaskState,
+  type WorkFunction,
+} from '../../node/index.ts'
+import { onAbort } from '../../protocols/async.ts'
+import { taskScenarios } from '../crash/tasks/scenarios.ts'
+import { killAll } from '../soak/child.ts'
+import { failureOf, until } from '../support/until.ts'
+
+const END_MS = 20_000
+const codeOf = (error: unknown): string =>
+  isParleyError(error) ? `${error.code} ${String(error.details.reason ?? '')}`.trim() : String(error)
+const refused = async (promise: Promise<unknown>): Promise<string> => codeOf(await failureOf(promise))
+
+/** Also where it was before. */
+const aborted = (signal: AbortSignal): Promise<void> => new Promise((resolve) => void onAbort(signal, resolve))
+
+describe('tasks, between nodes', { timeout: 180_000 }, () => {
+  const secret = makeSecret()
+  const meshes: Mesh[] = []
+  let folder = ''
+  let ann: Mesh
+  let bob: Mesh
+  let carl: Mesh
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'parley-tasks-'))
+    const start = async (name: string, join_: readonly string[] = []): Promise<Mesh> => {
+      const dataDir = name === 'carl' ? undefined : join(folder, name)
+      const mesh = await createMesh({
+        ...{ name, secret, join: [...join_], log: 'silent', coordination: { expect: 2 } },
+        ...(dataDir === undefined ? { coordination: {} } : { dataDir }),
+      })
+      meshes.push(mesh)
+      return mesh
+    }
+    ann = await start('ann')
+    bob = await start('bob', ann.self.addresses)
+    carl = await start('carl', [...ann.self.addresses, ...bob.self.addresses])
+    await carl.coordinator.found({ timeoutMs: END_MS })
+  })
+  after(async () => {
+    await Promise.all(meshes.map((mesh) => mesh.stop()))
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  it('a node without a vote submits, another one does it, a third one reads the result', async () => {
+    const fences: number[] = []
+    const work = await bob.tasks.work('double', async ({ input, attempt, submitter, metadata }, { effect, fence }) => {
+      fences.push(fence.index)
+      assert.deepEqual([attempt, submitter, metadata], [1, carl.self.id, { from: 'a test' }])
+      return effect('twice', ({ idempotencyKey }) => {
+        assert.equal(idempotencyKey, 'double-1/twice')
+        return 2 * Number(input)
+      })
+    })
+    const task = await carl.tasks.submit({ id: 'double-1', type: 'double', input: 21, metadata: { from: 'a test' } })
+    assert.equal(await task.result({ timeoutMs: END_MS }), 42)
+    assert.equal(await ann.tasks.get('double-1').result({ timeoutMs: END_MS }), 42)
+    const { status, record, metadata } = await ann.tasks.get('double-1').state()
+    assert.deepEqual(
+      [status, record.worker, record.fence?.index, metadata],
+      ['completed', bob.self.id, fences[0], { from: 'a test' }],
+    )
+    // The same again is the same task; with other input it is refused.
+    const again = await carl.tasks.submit({ id: 'double-1', type: 'double', input: 21, metadata: { from: 'a test' } })
+    assert.equal(await again.result({ timeoutMs: END_MS }), 42)
+    assert.equal(fences.length, 1)
+    assert.equal(await refused(bob.tasks.submit({ id: 'double-1', type: 'double', input: 1 })), 'STA003 exists')
+    await work.stop()
+  })
+
+  it('what cannot be submitted is refused with its field; nothing is there then', async () => {
+    const wrong = (task: object): Promise<string> => refused(ann.tasks.submit(task as { type: string }))
+    assert.equal(await wrong({ type: 'a b' }), 'MSG001')
+    assert.equal(await wrong({ type: 'x', id: '..' }), 'MSG001')
+    assert.equal(await wrong({ type: 'x', input: 'x'.repeat(20_000) }), 'MSG001')
+    assert.equal(await wrong({ type: 'x', inputs: 1 }), 'MSG001')
+    assert.equal(await wrong({ type: 'x', retry: { max: -1 } }), 'MSG001')
+    assert.equal(await wrong({ type: 'x', dependencies: ['nobody'] }), 'STA001')
+    assert.equal(await refused(ann.tasks.submitAll([])), 'MSG001')
+    const circle = await failureOf(
+      ann.tasks.submitAll([
+        { id: 'c1', type: 'x', dependencies: ['c2'] },
+        { id: 'c2', type: 'x', dependencies: ['c1'] },
+      ]),
+    )
+    assert.deepEqual(isParleyError(circle) && circle.details.cycle, ['c1', 'c2', 'c1'])
+    assert.equal(await refused(ann.tasks.get('c1').state()), 'STA001')
+    assert.equal(await refused(ann.tasks.get('c1').result()), 'STA001')
+    assert.equal(await refused(ann.tasks.get('c1').pause()), 'STA001')
+  })
+
+  it('a task that nobody takes says why, and goes on once somebody does', async () => {
+    const task = await ann.tasks.submit({ type: 'translate', typeVersion: '2' })
+    const reason = async (): Promise<string | undefined> => (await task.state()).record.reason
+    await until('it says that nobody takes it', async () => (await reason()) === 'no-worker')
+    const first = await bob.tasks.work('translate', () => 'old', { versions: ['1'] })
+    const second = await carl.tasks.work('translate', () => 'new', { versions: ['2'] })
+    assert.equal(await task.result({ timeoutMs: END_MS }), 'new')
+    await second.stop()
+    const later = await ann.tasks.submit({ type: 'translate', typeVersion: '2' })
+    await until('nobody has the version', async () => (await later.state()).record.reason === 'no-worker-for-version')
+    assert.equal(await later.cancel('enough'), 'canceled')
+    assert.equal(await refused(later.result()), 'STA003 ended')
+    await first.stop()
+  })
+
+  it('tasks wait for each other, and fail with one that fails', async () => {
+    const order: string[] = []
+    const work = await bob.tasks.work('step', async ({ id, input }) => {
+      order.push(id)
+      if (input === 'fail') throw new ParleyError('APP001', 'no paper', { details: { retry: false, tray: 2 } })
+      return id
+    })
+    const all = await ann.tasks.submitAll([
+      { id: 's3', type: 'step', dependencies: ['s1', 's2'] },
+      { id: 's2', type: 'step', dependencies: ['s1'] },
+      { id: 's1', type: 'step' },
+      { id: 's4', type: 'step', input: 'fail', dependencies: ['s3'] },
+      { id: 's5', type: 'step', dependencies: ['s4'] },
+      { id: 's6', type: 'step', dependencies: [{ task_id: 's4', condition: 'finished' }] },
+    ])
+    const ends = await Promise.all(all.map((task) => task.ended({ timeoutMs: END_MS })))
+    assert.deepEqual(
+      ends.map(({ id, status }) => `${id} ${status}`),
+      ['s3 completed', 's2 completed', 's1 completed', 's4 failed', 's5 failed', 's6 completed'],
+    )
+    assert.deepEqual(order.slice(0, 4), ['s1', 's2', 's3', 's4'])
+    assert.ok(!order.includes('s5'))
+    const failure = await failureOf(all[3]?.result() ?? Promise.resolve())
+    assert.ok(isParleyError(failure, 'APP001') && failure.details.tray === 2)
+    assert.equal(ends[4]?.record.reason, 'dependency-failed')
+    await work.stop()
+  })
+
+  it('a failed attempt is made again with what it recorded; what fails each time fails', async () => {
+    const runs: string[] = []
+    const work = await bob.tasks.work('shaky', async ({ attempt, input }, { effect }) => {
+      const n = await effect('draw', () => {
+        runs.push('draw')
+        return 7
+      })
+      await effect('draw', () => n + 1, { key: 'second' })
+      if (attempt < 3 || input === 'always') throw new Error('secret text of the machine')
+      return [attempt, n]
+    })
+    const retry = { max: 2, delayMs: 20 }
+    const task = await ann.tasks.submit({ type: 'shaky', retry })
+    assert.deepEqual(await task.result({ timeoutMs: END_MS }), [3, 7])
+    assert.deepEqual(runs, ['draw'])
+    const hopeless = await ann.tasks.submit({ type: 'shaky', input: 'always', retry })
+    const failure = await failureOf(hopeless.result())
+    // What is no error of the mesh stays at its node.
+    assert.ok(isParleyError(failure, 'APP001') && failure.message === 'the handler failed')
+    await work.stop()
+  })
+
+  it('an effect that is named twice, or comes to too much, ends its attempt with what to do', async () => {
+    const work = await bob.tasks.work('wrong', async ({ input }, { effect, checkpoint }) => {
+      if (input === 'large') return effect('a', () => 'x'.repeat(20_000))
+      if (input === 'name') return effect('a b', () => 1)
+      await effect('a', () => 1)
+      if (input === 'after') await checkpoint(1)
+      return effect('a', () => 2)
+    })
+    const end = async (input: string) =>
+      (await ann.tasks.submit({ type: 'wrong', input, retry: { max: 0 } })).result({ timeoutMs: END_MS })
+    assert.equal(await refused(end('twice')), 'MSG001 effect-name-reused')
+    assert.equal(await refused(end('large')), 'MSG001')
+    assert.equal(await refused(end('name')), 'MSG001')
+    assert.equal(await end('after'), 2)
+    await work.stop()
+  })
+
+  it('pause ends the attempt, resume goes on from the checkpoint; others may where they coordinate', async () => {
+    const begun: unknown[] = []
+    let aborted = 0
+    const work = await bob.tasks.work('long', async ({ checkpoint }, task) => {
+      begun.push(checkpoint)
+      if (checkpoint === 'last') return 'done'
+      await task.checkpoint(begun.length)
+      await aborted(task.signal)
+      aborted += 1
+      // It counts no more.
+      await assert.rejects(
+        task.effect('late', () => 1),
+        { code: 'STA002' },
+      )
+      return 'late'
+    })
+    const task = await ann.tasks.submit({ type: 'long' })
+    const states: string[] = []
+    const telling = (async () => {
+      for await (const { status } of task.updates()) states.push(status)
+    })()
+    await until('it has a checkpoint', () => begun.length === 1)
+    await until('it runs', async () => (await task.state()).status === 'running')
+    assert.equal(await task.pause('lunch'), 'paused')
+    await until('the attempt ends', () => aborted === 1)
+    assert.equal((await task.state()).record.reason, 'lunch')
+    assert.equal(await refused(task.pause().then(() => task.result({ timeoutMs: 100 }))), 'COM001')
+    // Another node asks the coordinator; in a mesh of one secret all may.
+    assert.equal(await carl.tasks.get(task.id).resume(), 'queued')
+    await until('it goes on', () => begun.length === 2)
+    await until('it runs', async () => (await task.state()).status === 'running')
+    await carl.tasks.get(task.id).pause()
+    await task.resume({ checkpoint: 'last' })
+    assert.equal(await task.result({ timeoutMs: END_MS }), 'done')
+    assert.deepEqual(begun, [undefined, 1, 'last'])
+    await telling
+    assert.equal(states.at(-1), 'completed')
+    assert.ok(states.includes('paused'))
+    assert.equal(await refused(task.resume()), 'STA003 ended')
+    await work.stop()
+  })
+
+  it('a deadline ends a task, also one in work', async () => {
+    const work = await bob.tasks.work(
+      'slow',
+      async (_task, { signal, remainingMs }) => {
+        assert.ok((remainingMs() ?? 0) <= 500)
+        await aborted(signal)
+        return 'late'
+      },
+      { slots: 1 },
+    )
+    const deadline = Date.now() + 500
+    const [one, two] = await ann.tasks.submitAll([
+      { type: 'slow', deadline },
+      { type: 'slow', deadline: new Date(deadline) },
+    ])
+    for (const task of [one, two])
+      assert.equal(await refused(task?.result({ timeoutMs: END_MS }) ?? Promise.resolve()), 'MSG005')
+    await work.stop()
+  })
+
+  it('the urgent ones first, each in its order', async () => {
+    const done: string[] = []
+    const gate = Promise.withResolvers<void>()
+    const work = await bob.tasks.work(
+      'ordered',
+      async ({ id }) => {
+        if (id === 'o0') await gate.promise
+        done.push(id)
+        return null
+      },
+      { slots: 1 },
+    )
+    const first = await ann.tasks.submit({ id: 'o0', type: 'ordered' })
+    await until('it runs', async () => (await first.state()).status === 'running')
+    const rest = [
+      await ann.tasks.submit({ id: 'o1', type: 'ordered', priority: 'low' }),
+      await ann.tasks.submit({ id: 'o2', type: 'ordered' }),
+      await ann.tasks.submit({ id: 'o3', type: 'ordered' }),
+      await ann.tasks.submit({ id: 'o4', type: 'ordered', priority: 'critical' }),
+    ]
+    gate.resolve()
+    for (const task of rest) await task.result({ timeoutMs: END_MS })
+    assert.deepEqual(done, ['o0', 'o4', 'o2', 'o3', 'o1'])
+    await work.stop()
+  })
+
+  it('a worker that stops gives back what it has, and a child of another attempt is the same task', async () => {
+    let children = 0
+    const parent: WorkFunction = async (_task, { submit, signal }) => {
+      const child = await submit('part', { type: 'child', input: 1 })
+      if (children === 0) await aborted(signal)
+      if (signal.aborted) throw signal.reason
+      return `${child.id} ${String(await child.result())}`
+    }
+    const atBob = await bob.tasks.work('parent', parent)
+    const task = await ann.tasks.submit({ id: 'p', type: 'parent' })
+    await until('it has a child', async () => (await ann.tasks.list()).some(({ id }) => id === 'p.part'))
+    await atBob.stop()
+    await until('it waits', async () => (await task.state()).status === 'queued')
+    const child = await carl.tasks.work('child', () => {
+      children += 1
+      return children
+    })
+    await until('the child is done', async () => (await ann.tasks.get('p.part').state()).status === 'completed')
+    const atCarl = await carl.tasks.work('parent', parent)
+    assert.equal(await task.result({ timeoutMs: END_MS }), 'p.part 1')
+    assert.equal((await ann.tasks.get('p.part').state()).record.parent, 'p')
+    await Promise.all([atCarl.stop(), child.stop()])
+  })
+
+  it('progress is told on the topic of the task', async () => {
+    const heard: unknown[] = []
+    const listening = await ann.events.subscribe('tasks.status.#', ({ topic, data }) => void heard.push([topic, data]))
+    const gate = Promise.withResolvers<void>()
+    const work = await bob.tasks.work('told', async (_task, { progress }) => {
+      progress(0.5, { note: 'half', metrics: { throughput: 3 } })
+      await gate.promise
+      return null
+    })
+    const task = await ann.tasks.submit({ id: 'told-1', type: 'told' })
+    await until('it is heard', () => heard.length > 0)
+    const [[topic, data]] = heard as [[string, Record<string, unknown>]]
+    assert.equal(topic, 'tasks.status.told-1')
+    assert.deepEqual(
+      { ...data, timestamp: 0 },
+      {
+        ...{
+          task_id: 'told-1',
+          status: 'running',
+          progress: 0.5,
+          metrics: { throughput: 3 },
+          note: 'half',
+          timestamp: 0,
+        },
+      },
+    )
+    gate.resolve()
+    await task.result({ timeoutMs: END_MS })
+    await Promise.all([work.stop(), listening.stop()])
+  })
+
+  it('work is offered once for each type, and with what can be offered', async () => {
+    const work = await bob.tasks.work('once', () => null)
+    assert.equal(await refused(bob.tasks.work('once', () => null)), 'STA003 in-use')
+    assert.equal(await refused(bob.tasks.work('a b', () => null)), 'MSG001')
+    assert.equal(await refused(bob.tasks.work('x', () => null, { slots: 0 })), 'MSG001')
+    await work.stop()
+    const again = await bob.tasks.work('once', () => 1)
+    const states: TaskState[] = []
+    for await (const state of (await bob.tasks.submit({ type: 'once' })).updates()) states.push(state)
+    assert.equal(states.at(-1)?.result, 1)
+    await again.stop()
+  })
+})
+
+describe('tasks, between processes', { timeout: 180_000 }, () => {
+  after(killAll)
+  it('coordinator, worker and requester are killed: each task ends once, and no recorded effect runs again', async () => {
+    const [kills] = taskScenarios(24, false)
+    const run = { seed: 4, kills: 0, rounds: 0, slowSeconds: 0, flips: 0, tears: 0, tasks: 24, say() {} }
+    const { figures, violations } = (await kills?.play(run)) ?? { figures: {}, violations: ['there is no scenario'] }
+    assert.deepEqual(violations, [])
+    assert.ok((figures.kills ?? 0) > 0)
+    assert.equal(figures.completed, 24)
+  })
+})
