@@ -186,13 +186,13 @@ describe('tasks, between nodes', { timeout: 180_000 }, () => {
 
   it('pause ends the attempt, resume goes on from the checkpoint; others may where they coordinate', async () => {
     const begun: unknown[] = []
-    let aborted = 0
+    let ended = 0
     const work = await bob.tasks.work('long', async ({ checkpoint }, task) => {
       begun.push(checkpoint)
       if (checkpoint === 'last') return 'done'
       await task.checkpoint(begun.length)
       await aborted(task.signal)
-      aborted += 1
+      ended += 1
       // It counts no more.
       await assert.rejects(
         task.effect('late', () => 1),
@@ -208,7 +208,7 @@ describe('tasks, between nodes', { timeout: 180_000 }, () => {
     await until('it has a checkpoint', () => begun.length === 1)
     await until('it runs', async () => (await task.state()).status === 'running')
     assert.equal(await task.pause('lunch'), 'paused')
-    await until('the attempt ends', () => aborted === 1)
+    await until('the attempt ends', () => ended === 1)
     assert.equal((await task.state()).record.reason, 'lunch')
     assert.equal(await refused(task.pause().then(() => task.result({ timeoutMs: 100 }))), 'COM001')
     // Another node asks the coordinator; in a mesh of one secret all may.
