@@ -36,12 +36,6 @@ const FOUND: readonly Mutant[] = [
     replace: '',
   },
   {
-    bug: 'what was refused is never asked for again',
-    file: `${TASK}/scheduler/task-scheduler.ts`,
-    find: 'else this.#board.answered(change)',
-    replace: 'else if (isParleyError(change)) this.#board.answered(change)',
-  },
-  {
     bug: 'a checkpoint loses the input',
     file: `${TASK}/journal/task-ledger.ts`,
     find: 'if (input !== undefined) work.put(INPUT_ROW, input as unknown as Json)',
@@ -52,12 +46,6 @@ const FOUND: readonly Mutant[] = [
     file: `${TASK}/journal/attempt-changes.ts`,
     find: 'if (!retry || failures > record.retry.max) {',
     replace: 'if (!retry) {',
-  },
-  {
-    bug: 'a task that is told before its worker knows its registration is forgotten',
-    file: `${TASK}/worker/task-worker.ts`,
-    find: 'if (this.isWorking() && record?.worker === self.id && this.#early.size < MAX_EARLY) this.#early.set(id, task)',
-    replace: '',
   },
   {
     bug: 'a new coordinator does not read what there is',

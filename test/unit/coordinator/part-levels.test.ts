@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import * as z from 'zod'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { type JournalPart, PARTS_LEVEL } from '../../../protocols/journal/part-kinds.ts'
+import { COLLECTIONS_LEVEL } from '../../../protocols/journal/state/collection-rows.ts'
 import { type AnyCommandKind, defineJournalCommand } from '../../../protocols/journal/state/command-kind.ts'
 import { partPrefix } from '../../../protocols/part.ts'
 import { createJournalMesh, type JournalMesh, type JournalNode } from '../../support/journal-mesh.ts'
@@ -91,7 +92,7 @@ test('voters of the version before work beside new ones; parts begin when the la
   const upgraded = await mesh.start('m2', { parts: [tally(1)] })
   await mesh.time.run(15_000)
   assert.equal(await decide(mesh, upgraded), 1)
-  for (const node of mesh.up()) assert.equal(node.value('$level'), PARTS_LEVEL)
+  for (const node of mesh.up()) assert.equal(node.value('$level'), COLLECTIONS_LEVEL)
 })
 
 test('nobody becomes a voter without a part that decides; with it, the same node does', async () => {

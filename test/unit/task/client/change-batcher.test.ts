@@ -1,0 +1,128 @@
+/** Changes of one node, gathered into decisions. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
+import { ParleyError, stateError } from '../../../../protocols/errors.ts'
+import type { Journal } from '../../../../protocols/journal/client/journal-client.ts'
+import { ChangeBatcher } from '../../../../protocols/task/client/change-batcher.ts'
+import type { TaskChange } from '../../../../protocols/task/journal/task-changes.ts'
+
+const cancel = (id: string, reason = ''): TaskChange => ({ do: 'cancel', id, reason })
+const idOf = (change: TaskChange): string => ('id' in change ? change.id : '')
+
+const create = (decide: (ids: string[]) => unknown) => {
+  const time = createVirtualTime()
+  const decisions: string[][] = []
+  const journal = {
+    async submit(_kind: unknown, { changes }: { changes: TaskChange[] }) {
+      const ids = changes.map(idOf)
+      decisions.push(ids)
+      await new Promise<void>((resolve) => time.after(10, resolve))
+      const result = (decide(ids) as unknown[] | undefined) ?? ids.map((id) => ({ ok: id }))
+      return { result, version: decisions.length, fence: { term: 1, index: decisions.length } }
+    },
+  } as unknown as Pick<Journal, 'submit'>
+  const port = { timers: time, clock: { now: time.now, monotonic: time.now } }
+  return { time, decisions, batcher: new ChangeBatcher(journal, port) }
+}
+
+test('what comes in one turn is one decision; what comes meanwhile gathers for the next', async () => {
+  const { time, decisions, batcher } = create(() => undefined)
+  const first = [batcher.decide(cancel('a')), batcher.decide(cancel('b'))]
+  await time.run(1)
+  const second = [batcher.decide(cancel('c'))]
+  await time.run(1)
+  const third = [batcher.decide(cancel('d')), batcher.decide(cancel('e'))]
+  const all = await time.settled(Promise.all([...first, ...second, ...third]), 1_000)
+  assert.deepEqual(decisions, [['a', 'b'], ['c'], ['d', 'e']])
+  assert.deepEqual(
+    all.map(({ result }) => result),
+    ['a', 'b', 'c', 'd', 'e'],
+  )
+  assert.deepEqual(batcher.counts(), { changes: 5, decisions: 3, refused: 0, waiting: 0 })
+})
+
+test('a change that is refused is refused alone', async () => {
+  const { time, batcher } = create((ids) =>
+    ids.map((id) => (id === 'b' ? { fault: { code: 'STA002', message: 'no', details: { task: 'b' } } } : { ok: id })),
+  )
+  const all = await time.settled(
+    Promise.allSettled([batcher.decide(cancel('a')), batcher.decide(cancel('b')), batcher.decide(cancel('c'))]),
+    1_000,
+  )
+  assert.deepEqual(
+    all.map(({ status }) => status),
+    ['fulfilled', 'rejected', 'fulfilled'],
+  )
+  const [, refused] = all
+  assert.ok(refused?.status === 'rejected' && refused.reason instanceof ParleyError)
+  assert.deepEqual([refused.reason.code, refused.reason.details], ['STA002', { task: 'b' }])
+})
+
+test('where a decision fails as a whole, its changes are asked for again, fewer at a time', async () => {
+  const { time, decisions, batcher } = create((ids) => {
+    if (ids.includes('large')) throw new ParleyError('COM003', 'no room')
+    return undefined
+  })
+  const ids = ['a', 'b', 'large', 'c', 'd']
+  const all = await time.settled(Promise.allSettled(ids.map((id) => batcher.decide(cancel(id)))), 1_000)
+  assert.deepEqual(
+    all.map(({ status }) => status === 'fulfilled'),
+    [true, true, false, true, true],
+  )
+  assert.deepEqual(decisions, [ids, ['a', 'b'], ['large', 'c', 'd'], ['large'], ['c', 'd']])
+})
+
+test('a mesh that has just begun is waited for', async () => {
+  let tries = 0
+  const { time, batcher } = create(() => {
+    tries += 1
+    if (tries < 4) throw stateError('level', 'not every voter has it', 'wait')
+    return undefined
+  })
+  assert.equal((await time.settled(batcher.decide(cancel('a')), 10_000)).result, 'a')
+  const never = create(() => {
+    throw stateError('level', 'not every voter has it', 'wait')
+  })
+  const refused = await never.time.settled(
+    never.batcher.decide(cancel('a')).catch((error: unknown) => error),
+    60_000,
+  )
+  assert.ok(refused instanceof ParleyError && refused.details.reason === 'level')
+})
+
+test('a decision has as many changes and bytes as it may', async () => {
+  const { time, decisions, batcher } = create(() => undefined)
+  const many = Array.from({ length: 600 }, (_, i) => batcher.decide(cancel(`t${i}`)))
+  await time.settled(Promise.all(many), 1_000)
+  assert.deepEqual(
+    decisions.map(({ length }) => length),
+    [256, 256, 88],
+  )
+  const large = Array.from({ length: 6 }, (_, i) =>
+    batcher.decide({ do: 'resume', id: `l${i}`, checkpoint: 'x'.repeat(50_000) }),
+  )
+  await time.settled(Promise.all(large), 1_000)
+  assert.deepEqual(
+    decisions.slice(3).map(({ length }) => length),
+    [2, 2, 2],
+  )
+})
+
+test('who gives up before it was sent is not decided; one that waits in vain for room is told', async () => {
+  const { time, decisions, batcher } = create(() => undefined)
+  const gone = new AbortController()
+  const first = [batcher.decide(cancel('a')), batcher.decide(cancel('b'))]
+  await time.run(1)
+  const second = batcher.decide(cancel('c'))
+  await time.run(1)
+  const third = batcher.decide(cancel('d'), { signal: gone.signal })
+  gone.abort(new Error('enough'))
+  await assert.rejects(time.settled(third, 1_000), /enough/)
+  await time.settled(Promise.all([...first, second]), 1_000)
+  assert.deepEqual(decisions, [['a', 'b'], ['c']])
+  await assert.rejects(batcher.decide(cancel('e'), { signal: gone.signal }), /enough/)
+  const waiting = Array.from({ length: 40_001 }, (_, i) => batcher.decide(cancel(`t${i}`)))
+  await assert.rejects(waiting.at(-1) ?? Promise.resolve(), { code: 'COM003' })
+  await time.settled(Promise.all(waiting.slice(0, -1)), 60_000)
+})

@@ -1,0 +1,223 @@
+/** A node as a worker: its registration and lease, and which attempts it makes. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
+import { ParleyError } from '../../../../protocols/errors.ts'
+import type { FeedTask } from '../../../../protocols/task/contract.ts'
+import type { TaskChange } from '../../../../protocols/task/journal/task-changes.ts'
+import { LEASE_MS } from '../../../../protocols/task/scheduler/worker-table.ts'
+import type { TaskRecord } from '../../../../protocols/task/task-record.ts'
+import { TaskWorker } from '../../../../protocols/task/worker/task-worker.ts'
+
+const assigned = (id: string, index: number, more: Partial<TaskRecord> = {}): FeedTask => ({
+  id,
+  version: index,
+  record: {
+    ...{ type: 'sum', status: 'assigned', priority: 1, submitter: 'ann', submittedAt: 0, changedAt: 0 },
+    ...{ retry: { max: 0, delayMs: 0, maxDelayMs: 0 }, attempts: 1, failures: 0, losses: 0, size: 100 },
+    ...{ worker: 'me', registration: 7, fence: { term: 1, index } },
+    ...more,
+  },
+  work: { rows: [{ key: 'input', value: { input: id, digest: '' } }], more: false },
+})
+
+const create = () => {
+  const time = createVirtualTime()
+  let now = 0
+  let registration = 7
+  let refuse: ((change: TaskChange) => Error | undefined) | undefined
+  const decided: string[] = []
+  const counts: Record<string, number> = {}
+  const worker = new TaskWorker({
+    port: {
+      self: { id: 'me', name: 'me', mesh: 'm', incarnation: 1 },
+      clock: { now: () => time.now() + now, monotonic: time.now },
+      timers: time,
+      log: { error() {}, warn() {}, info() {} },
+    },
+    batcher: {
+      async decide(change) {
+        await new Promise<void>((resolve) => time.after(10, resolve))
+        const why = refuse?.(change)
+        if (why !== undefined) throw why
+        decided.push('id' in change ? `${change.do} ${change.id}` : change.do)
+        const result = change.do === 'register' ? { registration } : change.do === 'effect' ? {} : null
+        return { result, version: 1, fence: { term: 1, index: 1 } }
+      },
+    },
+    live: async () => {},
+    readRows: async () => new Map(),
+    submit: async () => {
+      throw new Error('no children here')
+    },
+    progress() {},
+    count(what) {
+      counts[what] = (counts[what] ?? 0) + 1
+    },
+  })
+  return {
+    ...{ time, worker, decided, counts },
+    jumpClock: (ms: number) => {
+      now += ms
+    },
+    register: (next: number) => {
+      registration = next
+    },
+    refuseWith: (fn: typeof refuse) => {
+      refuse = fn
+    },
+  }
+}
+
+test('a task that is told before the registration is answered is begun after it', async () => {
+  const { worker, time, decided } = create()
+  const working = worker.work('sum', ({ input }) => `${String(input)}!`)
+  worker.onTask(assigned('t', 9))
+  await time.settled(working, 1_000)
+  await time.run(100)
+  assert.deepEqual(decided, ['register', 'complete t'])
+})
+
+test('what is told again, or late, of an attempt that was made makes it not again; a newer fence does', async () => {
+  const { worker, time, decided } = create()
+  let runs = 0
+  await time.settled(
+    worker.work('sum', () => {
+      runs += 1
+      return null
+    }),
+    1_000,
+  )
+  worker.onTask(assigned('t', 9))
+  worker.onTask(assigned('t', 9))
+  await time.run(100)
+  worker.onTask(assigned('t', 9))
+  worker.onTask(assigned('t', 8))
+  await time.run(100)
+  assert.equal(runs, 1)
+  worker.onTask(assigned('t', 12))
+  await time.run(100)
+  assert.equal(runs, 2)
+  assert.deepEqual(decided, ['register', 'complete t', 'complete t'])
+})
+
+test('tasks of others, and of an earlier registration, are not begun', async () => {
+  const { worker, time, decided } = create()
+  await time.settled(
+    worker.work('sum', () => null),
+    1_000,
+  )
+  worker.onTask(assigned('a', 9, { worker: 'you' }))
+  worker.onTask(assigned('b', 9, { registration: 6 }))
+  worker.onTask({ id: 'c', version: 9 })
+  await time.run(100)
+  assert.deepEqual(decided, ['register'])
+})
+
+test('what it is said to work on, and does not know, it gives back; so does it what it cannot do', async () => {
+  const { worker, time, decided } = create()
+  await time.settled(
+    worker.work('sum', () => null),
+    1_000,
+  )
+  worker.onTask(assigned('lost', 9, { status: 'running' }))
+  worker.onTask(assigned('other', 9, { type: 'product' }))
+  await time.run(100)
+  assert.deepEqual(decided, ['register', 'release lost', 'release other'])
+})
+
+test('an attempt ends when its task is taken away, held, or not among all there is', async () => {
+  const { worker, time, counts } = create()
+  const ended: string[] = []
+  await time.settled(
+    worker.work('sum', async ({ id }, { signal }) => {
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+      ended.push(id)
+      return null
+    }),
+    1_000,
+  )
+  for (const id of ['a', 'b', 'c', 'd']) worker.onTask(assigned(id, 9))
+  await time.run(100)
+  assert.equal(worker.attempts(), 4)
+  worker.onTask(assigned('a', 12, { worker: 'you' }))
+  worker.onTask(assigned('b', 12, { status: 'paused' }))
+  worker.onTask({ id: 'c', version: 12 })
+  await time.run(100)
+  assert.deepEqual(ended.sort(), ['a', 'b', 'c'])
+  worker.onReset(new Set(['x']))
+  await time.run(100)
+  assert.equal(worker.attempts(), 0)
+  assert.equal(counts.abandoned, 4)
+})
+
+test('the lease is renewed each 10 s; a registration that is over ends all attempts, and is made anew', async () => {
+  const { worker, time, decided, register, refuseWith } = create()
+  const ended: string[] = []
+  await time.settled(
+    worker.work('sum', async ({ id }, { signal }) => {
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+      ended.push(id)
+      return null
+    }),
+    1_000,
+  )
+  worker.onTask(assigned('a', 9))
+  await time.run(25_000)
+  assert.equal(decided.filter((one) => one === 'renew').length, 2)
+  assert.deepEqual(ended, [])
+  register(30)
+  refuseWith((change) => (change.do === 'renew' ? new ParleyError('STA002', 'it is over') : undefined))
+  await time.run(12_000)
+  assert.deepEqual(ended, ['a'])
+  assert.equal(decided.filter((one) => one === 'register').length, 2)
+  worker.onTask(assigned('b', 31, { registration: 7 }))
+  worker.onTask(assigned('c', 31, { registration: 30 }))
+  await time.run(100)
+  assert.equal(worker.attempts(), 1)
+})
+
+test('a lease that cannot be renewed, or that ran out while the machine was suspended, ends all attempts', async () => {
+  for (const isSuspended of [false, true]) {
+    const { worker, time, refuseWith, jumpClock } = create()
+    const ended: number[] = []
+    await time.settled(
+      worker.work('sum', async (_task, { signal }) => {
+        await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+        ended.push(time.now())
+        return null
+      }),
+      1_000,
+    )
+    worker.onTask(assigned('a', 9))
+    await time.run(100)
+    if (isSuspended) jumpClock(LEASE_MS + 1_000)
+    else refuseWith(() => new ParleyError('COM001', 'nobody coordinates', { details: { reason: 'no-leader' } }))
+    await time.run(isSuspended ? 2_000 : LEASE_MS + 2_000)
+    assert.equal(ended.length, 1, String(isSuspended))
+    assert.ok(isSuspended ? (ended[0] ?? 0) < 3_000 : (ended[0] ?? 0) >= LEASE_MS)
+  }
+})
+
+test('a worker that stops gives back what it has, and withdraws', async () => {
+  const { worker, time, decided } = create()
+  const work = await time.settled(
+    worker.work('sum', async (_task, { signal }) => {
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+      return null
+    }),
+    1_000,
+  )
+  worker.onTask(assigned('a', 9))
+  await time.run(100)
+  await time.settled(worker.stop(), 1_000)
+  assert.deepEqual(
+    decided.filter((one) => !one.startsWith('start')),
+    ['register', 'release a', 'withdraw'],
+  )
+  await time.settled(work.stop(), 1_000)
+  await assert.rejects(
+    worker.work('sum', () => null),
+    { code: 'STA003' },
+  )
+})
