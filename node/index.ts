@@ -134,8 +134,10 @@ export type {
   ListTasks,
   RetryOptions,
   SubmitTask,
+  TaskChangesOptions,
   TaskHandle,
   TaskState,
+  TasksChange,
   TaskWaitOptions,
 } from '../protocols/task/client/task-api.ts'
 export {

@@ -159,6 +159,8 @@ export interface Events {
     options?: SubscribeOptions,
   ): Promise<Subscription<z.output<S>>>
   topics(): TopicFigures[]
+  /** Whether anybody listens to the first word of this topic, as far as this node knows: itself, or a neighbour. */
+  hasAudience(topic: string): boolean
   figures(): EventsFigures
   /** The last events that were published or heard here, oldest first. */
   recent(): RecentEvent[]

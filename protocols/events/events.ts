@@ -32,6 +32,7 @@ import { createCatchupRegistry } from './replay/catchup-registry.ts'
 import { createDurableCursors } from './replay/durable-cursors.ts'
 import { createCatalogQuery } from './replay/history-catalog.ts'
 import { Subscriptions } from './subscribe.ts'
+import { firstWord, isOpen } from './topic.ts'
 
 /** Where emit() publishes a type that the settings do not name. */
 export const DEFAULT_TOPIC = 'task.events.default'
@@ -129,6 +130,11 @@ export const createEvents = (
     topics() {
       const nowMs = port.clock.monotonic()
       return dispatch.topics.all().map((topic) => figures(topic, nowMs))
+    },
+    hasAudience(topic: string) {
+      const word = firstWord(topic)
+      const isHeard = ({ pattern }: LocalSubscription): boolean => isOpen(pattern) || firstWord(pattern) === word
+      return channels.peers(word) > 0 || [...dispatch.all()].some(isHeard)
     },
     traffic: counters.traffic,
     listening() {

@@ -1,6 +1,15 @@
 /** Tasks as a program uses them: `mesh.tasks`. */
 import type { Registration } from '../registration.ts'
-import type { ListTasks, SubmitTask, TaskHandle, TaskState, TaskWaitOptions } from './client/task-api.ts'
+import type {
+  ListTasks,
+  SubmitTask,
+  TaskChangesOptions,
+  TaskHandle,
+  TaskState,
+  TasksChange,
+  TaskWaitOptions,
+} from './client/task-api.ts'
+import type { TasksDigest } from './client/tasks-digest.ts'
 import type { WorkFunction } from './worker/task-context.ts'
 
 export interface WorkOptions {
@@ -36,6 +45,10 @@ export interface Tasks {
   get(id: string): TaskHandle
   /** Open tasks, and those that ended a moment ago, sorted by id. */
   list(options?: ListTasks & TaskWaitOptions): Promise<TaskState[]>
+  /** Open tasks, then each change, in order and without a gap, whoever is lost. Ends with its signal. */
+  changes(options?: TaskChangesOptions): AsyncGenerator<TasksChange, void>
+  /** Of the records of all tasks, as the journal has them: a reader that followed `changes` up to this version has the same. */
+  digest(options?: TaskWaitOptions): Promise<TasksDigest>
   /**
    * Does tasks of a type, until the registration is stopped; those in work are given back then.
    * @throws MSG001 for a type or options that cannot be used, STA003 `in-use` for a type that this node works on already

@@ -67,6 +67,13 @@ export const taskProtocol = defineProtocol({
       // It is followed for as long as both are there; the follower begins again after that.
       timeoutMs: 86_400_000,
     },
+    digest: {
+      description: 'A digest of the records of all tasks, as of one version',
+      request: z.object({ meshId: MeshId }),
+      response: z.object({ version: Version, digest: z.string().max(64), tasks: z.int().nonnegative() }),
+      idempotent: true,
+      timeoutMs: 10_000,
+    },
     control: {
       description: 'Pauses, resumes or cancels a task of somebody else; for holders of the capability coordinate',
       request: ControlSchema,

@@ -26,11 +26,11 @@ const changeOf = (key: string, version: number, value: unknown): ViewChange | un
 const isChange = (change: ViewChange | undefined): change is ViewChange => change !== undefined
 
 export class JournalView {
-  readonly member: JournalMember
+  readonly member: Pick<JournalMember, 'machine'>
   #version: number
 
   /** Begins with what there is: `all`, then `changes`. */
-  constructor(member: JournalMember) {
+  constructor(member: Pick<JournalMember, 'machine'>) {
     this.member = member
     this.#version = member.machine.version()
   }
@@ -48,6 +48,12 @@ export class JournalView {
       .all()
       .map(({ key, version, value }) => changeOf(key, version, value))
       .filter(isChange)
+  }
+
+  /** All tasks that have a record, with its version. */
+  *tasks(): Generator<{ readonly id: string; readonly version: number }> {
+    for (const { key, version } of this.member.machine.records.all())
+      if (key.startsWith(TASK_PREFIX)) yield { id: key.slice(TASK_PREFIX.length), version }
   }
 
   /** Goes on behind another version. */

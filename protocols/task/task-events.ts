@@ -5,7 +5,7 @@ import { RequirementsSchema, TaskId } from './task-record.ts'
 import { TASK_STATUSES } from './task-status.ts'
 
 const Metrics = z.record(z.string().max(64), z.number())
-const MAX_NOTE = 256
+export const MAX_NOTE = 256
 
 export const statusTopic = (id: string): string => `tasks.status.${id}`
 

@@ -16,6 +16,7 @@ export const TASK_FIGURES = {
   effects_run_total: { kind: 'counter', help: 'Effects that this node ran' },
   effects_known_total: { kind: 'counter', help: 'Effects that were recorded before, and not run again' },
   changes_total: { kind: 'counter', help: 'Changes of tasks that were decided for this node' },
+  untold_total: { kind: 'counter', help: 'Changes of tasks that were not told by events, where this node coordinates' },
   decisions_total: { kind: 'counter', help: 'Decisions of the journal that these took' },
 } as const satisfies Readonly<Record<string, FigureSpec>>
 export type TaskFigures = { readonly [K in keyof typeof TASK_FIGURES]: number }

@@ -18,32 +18,30 @@ import type { Registration } from '../registration.ts'
 import type { Tasks, TasksCounts } from './api.ts'
 import { ChangeBatcher, type Decided } from './client/change-batcher.ts'
 import { submittedTask } from './client/submitted-task.ts'
-import type { SubmitTask, TaskHandle } from './client/task-api.ts'
+import type { SubmitTask, TaskHandle, TaskWaitOptions } from './client/task-api.ts'
 import { type Control, createTaskHandle } from './client/task-handle.ts'
 import { TaskReader } from './client/task-reader.ts'
 import { TaskTrackers, type Tracker } from './client/task-trackers.ts'
+import { type TasksDigest, tasksDigest } from './client/tasks-digest.ts'
 import { taskProtocol } from './contract.ts'
 import { FeedFollower } from './feed/feed-follower.ts'
-import { TaskFeeds } from './feed/task-feeds.ts'
+import { notLeading, TaskFeeds } from './feed/task-feeds.ts'
 import type { Submitted } from './journal/submit-tasks.ts'
 import { MAX_TOGETHER, type TaskChange } from './journal/task-changes.ts'
+import { JournalView } from './journal-view.ts'
+import { TaskAnnouncer } from './scheduler/task-announcer.ts'
 import { TaskScheduler } from './scheduler/task-scheduler.ts'
 import type { Liveness } from './scheduler/worker-presence.ts'
-import { statusTopic, taskStatusEvent } from './task-events.ts'
 import type { TaskFigures } from './task-figures.ts'
 import { isFinal, type TaskStatus } from './task-status.ts'
-import type { ProgressReport } from './worker/task-context.ts'
 import { TaskWorker } from './worker/task-worker.ts'
 
-/** Of one task, milliseconds between two reports of progress. */
-const PROGRESS_MS = 250
-/** Tasks whose last report of progress is noted. */
-const MAX_TOLD = 1_000
+const DIGEST_MS = 10_000
 
 export interface TasksDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'hash' | 'log' | 'to' | 'members' | 'onMember'>
   readonly journal: Journal
-  readonly events: Pick<Events, 'publish'>
+  readonly events: Pick<Events, 'publish' | 'hasAudience'>
   readonly coordinator: Pick<CoordinatorFeature, 'status' | 'onChange' | 'act'>
   /** This node's copy of the journal. */
   member(): JournalMember | undefined
@@ -64,11 +62,11 @@ class NodeTasks implements TasksFeature {
   readonly handlers: Handlers<typeof taskProtocol>
   readonly #deps: TasksDeps
   readonly #batcher: ChangeBatcher
+  readonly #announcer: TaskAnnouncer
   readonly #feeds: TaskFeeds
   readonly #worker: TaskWorker
   readonly #reader: TaskReader
   readonly #trackers: TaskTrackers
-  readonly #toldAt = new Map<string, number>()
   readonly #acting: Registration
   readonly #counts = { submitted: 0, completed: 0, failed: 0, abandoned: 0, effectsRun: 0, effectsKnown: 0 }
   #follower: FeedFollower | undefined
@@ -80,6 +78,7 @@ class NodeTasks implements TasksFeature {
     const { coordinator, port, journal, member } = deps
     this.#batcher = new ChangeBatcher(journal, port)
     this.#reader = new TaskReader(journal)
+    this.#announcer = new TaskAnnouncer(deps)
     this.#trackers = new TaskTrackers({
       ...{ port, coordinator, stopped: this.#end.signal },
       read: (id, signal) => this.#reader.read(id, signal),
@@ -91,13 +90,17 @@ class NodeTasks implements TasksFeature {
       live: () => this.#own().live(this.#end.signal),
       readRows: (id) => this.#reader.work(id),
       submit: async (task, signal) => this.submit(task, { signal }),
-      progress: (id, record, fraction, report) => this.#tellProgress(id, record.status, fraction, report),
+      progress: (id, fraction, report) => this.#announcer.progress(id, fraction, report),
       count: (what) => {
         this.#counts[what] += 1
       },
     })
     this.handlers = {
       feed: (request, { peer, signal }) => this.#feeds.follow(peer, request, signal),
+      digest: async () => {
+        const { machine } = this.#feeds.leading()
+        return tasksDigest(port, { version: machine.version(), tasks: new JournalView({ machine }).tasks() })
+      },
       control: async ({ id, action, reason, checkpoint }) => ({
         status: await this.#controlAsCoordinator(id, action, reason, checkpoint),
       }),
@@ -153,6 +156,15 @@ class NodeTasks implements TasksFeature {
   }
 
   list: Tasks['list'] = (options = {}) => this.#reader.list(options)
+  changes: Tasks['changes'] = (options = {}) => this.#reader.changes(options)
+
+  digest({ signal, timeoutMs = DIGEST_MS }: TaskWaitOptions = {}): Promise<TasksDigest> {
+    const { port, coordinator } = this.#deps
+    const { leader, meshId } = coordinator.status()
+    if (leader === undefined || meshId === undefined) throw notLeading()
+    return port.to(leader, taskProtocol).digest({ meshId }, { timeoutMs, ...(signal !== undefined && { signal }) })
+  }
+
   work: Tasks['work'] = (type, fn, options) => this.#worker.work(type, fn, options)
 
   counts(): TasksCounts {
@@ -174,7 +186,7 @@ class NodeTasks implements TasksFeature {
       ...{ submitted_total: this.#counts.submitted, completed_total: this.#counts.completed },
       ...{ failed_total: this.#counts.failed, abandoned_total: this.#counts.abandoned },
       ...{ effects_run_total: this.#counts.effectsRun, effects_known_total: this.#counts.effectsKnown },
-      ...{ changes_total: changes, decisions_total: decisions },
+      ...{ changes_total: changes, decisions_total: decisions, untold_total: this.#announcer.dropped() },
     }
   }
 
@@ -196,7 +208,10 @@ class NodeTasks implements TasksFeature {
   async #coordinate(epoch: number, signal: AbortSignal): Promise<void> {
     const { port, member, onPresence, presenceOf, retainMs } = this.#deps
     const scheduler = new TaskScheduler(
-      { port, batcher: this.#batcher, member, onPresence, presenceOf, retainMs: () => retainMs },
+      {
+        ...{ port, batcher: this.#batcher, announcer: this.#announcer, member, onPresence, presenceOf },
+        retainMs: () => retainMs,
+      },
       epoch,
       signal,
     )
@@ -257,35 +272,13 @@ class NodeTasks implements TasksFeature {
     checkpoint: Json | undefined,
   ): Promise<TaskStatus> {
     const { epoch, acting } = this.#deps.coordinator.status()
-    if (!acting)
-      throw new ParleyError('STA003', 'this node does not coordinate', {
-        hint: 'ask the coordinator',
-        details: { reason: 'not-leader' },
-      })
+    if (!acting) throw notLeading()
     const change: TaskChange =
       action === 'resume'
         ? { do: 'resume', id, epoch, ...(checkpoint !== undefined && { checkpoint }) }
         : { do: action, id, epoch, ...(reason !== undefined && { reason }) }
     const { result } = await this.#decide(change, undefined)
     return (result as unknown as { status: TaskStatus }).status
-  }
-
-  #tellProgress(id: string, _status: TaskStatus, progress: number, { note, metrics = {} }: ProgressReport): void {
-    const { clock, log } = this.#deps.port
-    const at = clock.monotonic()
-    if (at - (this.#toldAt.get(id) ?? Number.NEGATIVE_INFINITY) < PROGRESS_MS && progress < 1) return
-    this.#toldAt.delete(id)
-    this.#toldAt.set(id, at)
-    const [oldest] = this.#toldAt.keys()
-    if (this.#toldAt.size > MAX_TOLD && oldest !== undefined) this.#toldAt.delete(oldest)
-    const data = { task_id: id, status: 'running' as const, progress, metrics: { ...metrics }, timestamp: clock.now() }
-    this.#deps.events
-      .publish(
-        taskStatusEvent,
-        { ...data, ...(note !== undefined && { note: note.slice(0, 256) }) },
-        { topic: statusTopic(id) },
-      )
-      .catch((error: unknown) => log.info('the progress of a task was not told', { task: id, error }))
   }
 }
 

@@ -10,10 +10,12 @@ import {
   type Mesh,
   makeSecret,
   ParleyError,
+  stateChangedEvent,
   type TaskState,
   type WorkFunction,
 } from '../../node/index.ts'
 import { onAbort } from '../../protocols/async.ts'
+import { tasksDigest } from '../../protocols/task/client/tasks-digest.ts'
 import { taskScenarios } from '../crash/tasks/scenarios.ts'
 import { killAll } from '../soak/child.ts'
 import { failureOf, until } from '../support/until.ts'
@@ -298,7 +300,9 @@ describe('tasks, between nodes', { timeout: 180_000 }, () => {
 
   it('progress is told on the topic of the task', async () => {
     const heard: unknown[] = []
-    const listening = await ann.events.subscribe('tasks.status.#', ({ topic, data }) => void heard.push([topic, data]))
+    const listening = await ann.events.subscribe('tasks.status.#', ({ topic, data }) => {
+      if (Object(data).progress === 0.5) heard.push([topic, data])
+    })
     const gate = Promise.withResolvers<void>()
     const work = await bob.tasks.work('told', async (_task, { progress }) => {
       progress(0.5, { note: 'half', metrics: { throughput: 3 } })
@@ -325,6 +329,64 @@ describe('tasks, between nodes', { timeout: 180_000 }, () => {
     gate.resolve()
     await task.result({ timeoutMs: END_MS })
     await Promise.all([work.stop(), listening.stop()])
+  })
+
+  it('a reader that follows has what the journal has; changes are told by events too', async () => {
+    const heard: string[] = []
+    const states = await carl.events.subscribe(stateChangedEvent, ({ topic, data }) => {
+      heard.push(`${topic} ${data.task_id}`)
+    })
+    const listening = await carl.events.subscribe('tasks.#', ({ topic, data }) => {
+      if (topic === 'tasks.submit') heard.push(`${topic} ${String(Object(data).task_id)}`)
+      if (topic === 'tasks.status.seen-1') heard.push(`${topic} ${String(Object(data).status)}`)
+    })
+    const seen = new Map<string, number>()
+    let version = 0
+    const end = new AbortController()
+    const following = (async () => {
+      for await (const change of carl.tasks.changes({ signal: end.signal })) {
+        if (change.type === 'all') seen.clear()
+        for (const { id, version: of } of change.type === 'all' ? change.tasks : []) seen.set(id, of)
+        if (change.type === 'change') {
+          if (change.task === undefined) seen.delete(change.id)
+          else seen.set(change.id, change.version)
+        }
+        version = change.version
+      }
+    })()
+    const work = await bob.tasks.work('seen', () => 1)
+    await (await ann.tasks.submit({ id: 'seen-1', type: 'seen' })).result({ timeoutMs: END_MS })
+    await until('it has what the journal has', async () => {
+      const { digest, version: of } = await carl.tasks.digest()
+      const own = [...seen].map(([id, at]) => ({ id, version: at }))
+      return tasksDigest(carl.port, { version, tasks: own }).digest === digest && of > 0
+    })
+    await until('all is heard', () => heard.includes('tasks.status.seen-1 completed'))
+    assert.ok(heard.includes('tasks.submit seen-1'))
+    assert.ok(heard.filter((one) => one === 'state.changed seen-1').length >= 3)
+    end.abort()
+    await following
+    await Promise.all([work.stop(), listening.stop(), states.stop()])
+  })
+
+  it('children of a task that is canceled end with it', async () => {
+    const work = await bob.tasks.work('mother', async (_task, { submit, signal }) => {
+      await submit('one', { type: 'nobody' })
+      await submit('two', { type: 'nobody' })
+      await aborted(signal)
+      return null
+    })
+    const task = await ann.tasks.submit({ id: 'm', type: 'mother' })
+    await until(
+      'it has children',
+      async () => (await ann.tasks.list()).filter(({ id }) => id.startsWith('m.')).length === 2,
+    )
+    await task.cancel()
+    for (const id of ['m.one', 'm.two']) {
+      const { status, record } = await ann.tasks.get(id).ended({ timeoutMs: END_MS })
+      assert.deepEqual([status, record.reason], ['canceled', 'parent-ended'])
+    }
+    await work.stop()
   })
 
   it('work is offered once for each type, and with what can be offered', async () => {

@@ -86,3 +86,15 @@ export interface ListTasks {
   /** At most; 100 unless told. */
   readonly most?: number
 }
+
+export interface TaskChangesOptions {
+  /** Changes after this version; all there is, first, unless told. */
+  readonly from?: number
+  readonly signal?: AbortSignal
+}
+
+export type TasksChange =
+  /** All that have a record: what was told before is void. */
+  | { readonly type: 'all'; readonly version: number; readonly tasks: readonly TaskState[] }
+  /** Without a task its record is gone: it ended before. */
+  | { readonly type: 'change'; readonly version: number; readonly id: string; readonly task?: TaskState }

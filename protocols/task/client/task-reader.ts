@@ -5,7 +5,7 @@ import type { Json } from '../../journal/state/command-kind.ts'
 import type { FeedTask } from '../contract.ts'
 import { DONE, type DoneTask, readTask, TASK_PREFIX, type TaskRecord, taskKey, workOf } from '../task-record.ts'
 import { isFinal } from '../task-status.ts'
-import type { ListTasks, TaskState, TaskWaitOptions } from './task-api.ts'
+import type { ListTasks, TaskChangesOptions, TaskState, TasksChange, TaskWaitOptions } from './task-api.ts'
 
 const MOST_LISTED = 1_000
 const LISTED = 100
@@ -26,9 +26,9 @@ export const stateOf = (
 })
 
 export class TaskReader {
-  readonly #journal: Pick<Journal, 'get' | 'list' | 'rows'>
+  readonly #journal: Pick<Journal, 'get' | 'list' | 'rows' | 'watch'>
 
-  constructor(journal: Pick<Journal, 'get' | 'list' | 'rows'>) {
+  constructor(journal: Pick<Journal, 'get' | 'list' | 'rows' | 'watch'>) {
     this.#journal = journal
   }
 
@@ -80,5 +80,26 @@ export class TaskReader {
       if (found.length >= Math.min(most, MOST_LISTED)) break
     }
     return found
+  }
+
+  async *changes({ from, signal }: TaskChangesOptions): AsyncGenerator<TasksChange, void> {
+    const options = {
+      prefix: TASK_PREFIX,
+      ...(from !== undefined && { from }),
+      ...(signal !== undefined && { signal }),
+    }
+    for await (const change of this.#journal.watch(options)) {
+      if (change.type === 'records') {
+        const tasks = change.records.flatMap(({ key, version, value }) => {
+          const record = readTask(value)
+          return record === undefined ? [] : [stateOf(key.slice(TASK_PREFIX.length), version, record)]
+        })
+        yield { type: 'all', version: change.version, tasks }
+        continue
+      }
+      const { key, version, value } = change
+      const [id, record] = [key.slice(TASK_PREFIX.length), readTask(value)]
+      yield { type: 'change', version, id, ...(record !== undefined && { task: stateOf(id, version, record) }) }
+    }
   }
 }

@@ -22,6 +22,9 @@ export interface FeedRequest {
   readonly watchedOnly?: boolean | undefined
 }
 
+export const notLeading = (): ParleyError =>
+  stateError('not-leader', 'this node does not coordinate, or nobody does', 'ask the coordinator, or wait for one')
+
 export class TaskFeeds {
   readonly #port: Pick<Port, 'timers'>
   readonly #acting: () => JournalMember | undefined
@@ -50,7 +53,7 @@ export class TaskFeeds {
     { from, watch = [], watchedOnly = false }: FeedRequest,
     signal: AbortSignal,
   ): AsyncGenerator<FeedItem> {
-    const member = this.#leading()
+    const member = this.leading()
     this.#checkRoom(peer)
     this.#begin(member)
     const feed = new OpenFeed(peer, new Set(watch), watchedOnly)
@@ -64,7 +67,7 @@ export class TaskFeeds {
       // So that it is known to be there.
       yield { version, last: true, tasks: [] }
       while (!signal.aborted) {
-        this.#leading(member)
+        this.leading(member)
         if (!feed.hasNews()) {
           await feed.untilNews(this.#port.timers, MARK_MS, signal)
           continue
@@ -86,10 +89,11 @@ export class TaskFeeds {
     for (const feed of this.#feeds) feed.wake()
   }
 
-  #leading(before?: JournalMember): JournalMember {
+  /** @throws STA003 where this node does not lead (any more) */
+  leading(before?: JournalMember): JournalMember {
     const member = this.#acting()
     if (member !== undefined && (before === undefined || member === before)) return member
-    throw stateError('not-leader', 'this node does not coordinate', 'ask the coordinator')
+    throw notLeading()
   }
 
   #checkRoom(peer: string): void {

@@ -49,6 +49,11 @@ export class TaskBoard {
     }
   }
 
+  /** As it is here. */
+  get(id: string): TaskRecord | undefined {
+    return this.#tasks.get(id)?.record
+  }
+
   /** The journal has it so; undefined: it is gone from there. */
   setTask(id: string, record: TaskRecord | undefined): void {
     const before = this.#tasks.get(id)
@@ -78,13 +83,13 @@ export class TaskBoard {
     if (presence === 'gone') this.#lookAtTasksOf(peer)
   }
 
-  /** What was wanted was answered; where it was refused it is looked at again. */
+  /** What was wanted was answered: where that did not change a task, it is looked at again. */
   answered(change: TaskChange): void {
-    if (!('id' in change)) return
-    const task = this.#tasks.get(change.id)
-    if (task === undefined || !task.isAsked) return
-    // As it was before: the record did not change.
-    this.setTask(task.id, task.record)
+    const ids = change.do === 'archive' ? change.tasks.map(({ id }) => id) : 'id' in change ? [change.id] : []
+    for (const id of ids) {
+      const task = this.#tasks.get(id)
+      if (task?.isAsked === true) this.setTask(id, task.record)
+    }
   }
 
   /** When to look again at the latest; milliseconds since 1970. */
@@ -96,6 +101,7 @@ export class TaskBoard {
   wanted(time: BoardTime): TaskChange[] {
     const wanted: TaskChange[] = []
     this.#settle(wanted)
+    this.#endOrphans(wanted)
     this.#lose(wanted)
     this.#lookAtDue(wanted, time)
     this.#dismiss(wanted, time)
@@ -122,6 +128,15 @@ export class TaskBoard {
   #isOpen(id: string): boolean {
     const record = this.#tasks.get(id)?.record
     return record !== undefined && !isFinal(record.status)
+  }
+
+  /** Children of what failed or was canceled end with it. */
+  #endOrphans(wanted: TaskChange[]): void {
+    for (const id of this.#dependents.takeOrphans(MAX_WANTED - wanted.length)) {
+      const task = this.#tasks.get(id)
+      if (task !== undefined && !task.isAsked && !isFinal(task.record.status))
+        this.#ask(task, { do: 'cancel', epoch: this.#epoch, id, reason: 'parent-ended' }, wanted)
+    }
   }
 
   #lose(wanted: TaskChange[]): void {
@@ -178,7 +193,7 @@ export class TaskBoard {
         const id = queue.take((one) => this.#isToBePlaced(one, time))
         const task = id === undefined ? undefined : this.#tasks.get(id)
         if (task === undefined) break
-        this.#leaveQueue(task)
+        task.isQueued = false
         this.#take(task, worker.peer, type)
         const { registration } = worker.record
         this.#ask(task, { do: 'place', epoch: this.#epoch, id: task.id, worker: worker.peer, registration }, wanted)
@@ -190,12 +205,12 @@ export class TaskBoard {
     const task = this.#tasks.get(id)
     if (task === undefined || !task.isQueued) return false
     if (task.record.status !== 'queued' || task.isAsked) {
-      this.#leaveQueue(task)
+      task.isQueued = false
       return false
     }
     const { notBefore = 0, deadline = Number.POSITIVE_INFINITY } = task.record
     if (notBefore <= now && deadline > now) return true
-    this.#leaveQueue(task)
+    task.isQueued = false
     this.#due.add(Math.min(Math.max(notBefore, now), deadline), id)
     return false
   }
@@ -214,7 +229,7 @@ export class TaskBoard {
     for (const id of this.#finals) {
       if (ended.length >= ARCHIVE_AT_ONCE) break
       const task = this.#tasks.get(id)
-      if (task === undefined || task.isAsked || this.#dependents.hasAny(id)) continue
+      if (task === undefined || task.isAsked || this.#dependents.hasAny(id, task.record)) continue
       const { changedAt } = task.record
       // They are in the order in which they ended.
       if (now - changedAt < ARCHIVE_AFTER_MS) break
@@ -222,14 +237,6 @@ export class TaskBoard {
       ended.push({ id, endedAt: changedAt })
     }
     if (ended.length > 0) wanted.push({ do: 'archive', epoch: this.#epoch, tasks: ended })
-  }
-
-  /** An archive was refused as a whole. */
-  archiveAgain(change: Extract<TaskChange, { do: 'archive' }>): void {
-    for (const { id } of change.tasks) {
-      const task = this.#tasks.get(id)
-      if (task !== undefined) task.isAsked = false
-    }
   }
 
   #take(task: BoardTask, peer: string, type: string): void {
@@ -242,7 +249,7 @@ export class TaskBoard {
     const { status, worker, deadline, notBefore } = record
     if (isFinal(status)) {
       this.#finals.add(id)
-      this.#dependents.ended(id)
+      this.#dependents.ended(id, record)
       return
     }
     if (inWork(record) && worker !== undefined) {
@@ -263,7 +270,8 @@ export class TaskBoard {
       else this.#enqueue(task)
       this.#queues.list(id, record)
     }
-    if (status === 'submitted') this.#dependents.list(id, record)
+    const parent = record.parent === undefined ? undefined : this.#tasks.get(record.parent)?.record.status
+    this.#dependents.list(id, record, parent)
   }
 
   #unlist(task: BoardTask): void {
@@ -288,9 +296,5 @@ export class TaskBoard {
     if (task.isQueued) return
     task.isQueued = true
     this.#queues.of(task.record).queue.add(task.id, task.record.priority, task.isReturned)
-  }
-
-  #leaveQueue(task: BoardTask): void {
-    task.isQueued = false
   }
 }

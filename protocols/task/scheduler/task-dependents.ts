@@ -1,46 +1,71 @@
 /** Which open tasks wait for which, and which of them are to be looked at. State: their ids. */
 import type { TaskRecord } from '../task-record.ts'
 
+type Related = Pick<TaskRecord, 'dependencies' | 'parent' | 'status'>
+
+const add = (to: Map<string, Set<string>>, key: string, id: string): void => {
+  const ids = to.get(key) ?? new Set()
+  to.set(key, ids)
+  ids.add(id)
+}
+const remove = (from: Map<string, Set<string>>, key: string, id: string): void => {
+  const ids = from.get(key)
+  ids?.delete(id)
+  if (ids?.size === 0) from.delete(key)
+}
+const take = (from: Set<string>, most: number): string[] => {
+  const taken = [...from].slice(0, Math.max(0, most))
+  for (const id of taken) from.delete(id)
+  return taken
+}
+
 export class TaskDependents {
   /** Those that wait for one, by that one. */
   readonly #waiting = new Map<string, Set<string>>()
+  /** Open children, by their parent. */
+  readonly #children = new Map<string, Set<string>>()
   readonly #unsettled = new Set<string>()
+  readonly #orphans = new Set<string>()
 
-  /** It waits. */
-  list(id: string, { dependencies = [] }: Pick<TaskRecord, 'dependencies'>): void {
-    for (const { task_id: on } of dependencies) {
-      const waiting = this.#waiting.get(on) ?? new Set()
-      this.#waiting.set(on, waiting)
-      waiting.add(id)
-    }
+  /** It is open. @param parentStatus of its parent, where that has a record */
+  list(
+    id: string,
+    { dependencies = [], parent, status }: Related,
+    parentStatus: TaskRecord['status'] | undefined,
+  ): void {
+    if (parent !== undefined) add(this.#children, parent, id)
+    if (parentStatus !== undefined && endsChildren(parentStatus)) this.#orphans.add(id)
+    if (status !== 'submitted') return
+    for (const { task_id: on } of dependencies) add(this.#waiting, on, id)
     this.#unsettled.add(id)
   }
 
-  unlist(id: string, { dependencies = [] }: Pick<TaskRecord, 'dependencies'>): void {
-    for (const { task_id: on } of dependencies) {
-      const waiting = this.#waiting.get(on)
-      waiting?.delete(id)
-      if (waiting?.size === 0) this.#waiting.delete(on)
-    }
+  unlist(id: string, { dependencies = [], parent }: Related): void {
+    if (parent !== undefined) remove(this.#children, parent, id)
+    for (const { task_id: on } of dependencies) remove(this.#waiting, on, id)
   }
 
-  hasAny(id: string): boolean {
-    return this.#waiting.has(id)
+  /** Others have still to be looked at for how this one ended. */
+  hasAny(id: string, { status }: Related): boolean {
+    return this.#waiting.has(id) || (endsChildren(status) && this.#children.has(id))
   }
 
-  /** Those that wait for it are to be looked at. */
-  ended(id: string): void {
+  /** Those that wait for it are to be looked at, and its children end with it where it was not completed. */
+  ended(id: string, { status }: Related): void {
     for (const waiting of this.#waiting.get(id) ?? []) this.#unsettled.add(waiting)
+    if (endsChildren(status)) for (const child of this.#children.get(id) ?? []) this.#orphans.add(child)
   }
 
   /** Each is told once, until something of it changes again. */
   takeUnsettled(most: number): string[] {
-    const taken: string[] = []
-    for (const id of this.#unsettled) {
-      if (taken.length >= most) break
-      this.#unsettled.delete(id)
-      taken.push(id)
-    }
-    return taken
+    return take(this.#unsettled, most)
+  }
+
+  /** Children of what failed or was canceled; as `takeUnsettled`. */
+  takeOrphans(most: number): string[] {
+    return take(this.#orphans, most)
   }
 }
+
+const endsChildren = (status: TaskRecord['status']): boolean =>
+  status === 'failed' || status === 'canceled' || status === 'rejected'

@@ -12,6 +12,7 @@ import type { TaskChange } from '../journal/task-changes.ts'
 import { JournalView, type ViewChange } from '../journal-view.ts'
 import { ENDED } from '../task-record.ts'
 import type { BoardCounts } from './board-task.ts'
+import type { TaskAnnouncer } from './task-announcer.ts'
 import { TaskBoard } from './task-board.ts'
 import { type Liveness, WorkerPresence } from './worker-presence.ts'
 
@@ -25,6 +26,7 @@ const AGAIN_MS = 500
 export interface SchedulerDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'members' | 'onMember'>
   readonly batcher: Pick<ChangeBatcher, 'decide'>
+  readonly announcer: Pick<TaskAnnouncer, 'tell'>
   member(): JournalMember | undefined
   /** Told of whom the failure detector suspects, finds dead, or there again. */
   onPresence(fn: (peer: string, presence: Liveness) => void): Stop
@@ -100,7 +102,13 @@ export class TaskScheduler {
   #read(view: JournalView): void {
     const changes = view.changes()
     if (changes === undefined) this.#load(view)
-    else for (const change of changes) this.#set(change)
+    else for (const change of changes) this.#news(change)
+  }
+
+  #news(change: ViewChange): void {
+    if (change.type === 'task')
+      this.#deps.announcer.tell(change.id, change.version, this.#board.get(change.id), change.record)
+    this.#set(change)
   }
 
   #set(change: ViewChange): void {
@@ -143,8 +151,7 @@ export class TaskScheduler {
     }
     if (this.#signal.aborted) return
     this.#read(view)
-    if (change.do === 'archive') this.#board.archiveAgain(change)
-    else this.#board.answered(change)
+    this.#board.answered(change)
     this.#wake?.()
   }
 

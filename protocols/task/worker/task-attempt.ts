@@ -34,7 +34,7 @@ export interface AttemptDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
   readonly batcher: Pick<ChangeBatcher, 'decide'>
   submit(task: SubmitTask, signal: AbortSignal): Promise<TaskHandle>
-  progress(id: string, record: TaskRecord, fraction: number, report: ProgressReport): void
+  progress(id: string, fraction: number, report: ProgressReport): void
   count(what: 'completed' | 'failed' | 'abandoned' | 'effectsRun' | 'effectsKnown'): void
 }
 
@@ -197,7 +197,7 @@ export class TaskAttempt {
         this.#rows.set(CHECKPOINT_ROW, checked)
       },
       progress(fraction, report = {}) {
-        if (!signal.aborted && fraction >= 0 && fraction <= 1) progress(id, record, fraction, report)
+        if (!signal.aborted && fraction >= 0 && fraction <= 1) progress(id, fraction, report)
       },
       submit: (name, task) => submit({ ...task, id: `${id}.${name}`, parent: id }, signal),
       remainingMs: () => (record.deadline === undefined ? undefined : Math.max(0, record.deadline - port.clock.now())),

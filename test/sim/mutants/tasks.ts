@@ -32,7 +32,7 @@ const FOUND: readonly Mutant[] = [
   {
     bug: 'a task that waits for another one is not looked at when that ends',
     file: `${TASK}/scheduler/task-board.ts`,
-    find: '      this.#dependents.ended(id)\n',
+    find: '      this.#dependents.ended(id, record)\n',
     replace: '',
   },
   {
