@@ -8,6 +8,8 @@ const EXAMPLES = [
   'streaming',
   'scatter-gather',
   'journal',
+  'task-pipeline',
+  'task-takeover',
   'messages',
   'tool-agent',
   'llm-agent',

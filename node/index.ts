@@ -136,6 +136,7 @@ export type {
   SubmitTask,
   TaskChangesOptions,
   TaskHandle,
+  TaskRecorded,
   TaskState,
   TasksChange,
   TaskWaitOptions,

@@ -17,6 +17,7 @@ import {
   registerUp,
 } from './register/register-lifecycle.ts'
 import { keepProgramArguments, registerBench, registerMessaging } from './register/register-messaging.ts'
+import { registerTasks } from './register/register-tasks.ts'
 
 /** The shells that completion-command.ts writes for; not imported, since that file is loaded when it is needed. */
 const SHELLS = ['bash', 'zsh', 'fish'] as const
@@ -65,6 +66,7 @@ export const createProgram = (): Command => {
   registerMessaging(program)
   registerDescribe(program)
   registerJournal(program)
+  registerTasks(program)
   registerBench(program)
   registerCoordinator(program)
   registerLeave(program)

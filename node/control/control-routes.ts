@@ -21,8 +21,10 @@ import { publish, restoreRaftMember, transfer, withdrawRaftMember } from './hand
 import * as journal from './handlers/run-journal.ts'
 import { send } from './handlers/run-send.ts'
 import { runSubscribe } from './handlers/run-subscribe.ts'
+import * as tasks from './handlers/run-tasks.ts'
 import { describe, outbox, topView } from './handlers/run-views.ts'
 import * as journalSchemas from './journal-schemas.ts'
+import * as taskSchemas from './task-schemas.ts'
 
 export interface ControlDeps {
   mesh(): Mesh
@@ -124,6 +126,10 @@ export const createControlRoutes = (deps: ControlDeps, streams: ControlStreams):
     '/api/journal/put': (input) => journal.putRecord(deps.mesh(), read(journalSchemas.JournalPutSchema, input)),
     '/api/journal/delete': (input) =>
       journal.deleteRecord(deps.mesh(), read(journalSchemas.JournalDeleteSchema, input)),
+    '/api/tasks/list': (input) => tasks.listTasks(deps.mesh(), read(taskSchemas.TaskListSchema, input)),
+    '/api/tasks/show': (input) => tasks.showTask(deps.mesh(), read(taskSchemas.TaskShowSchema, input)),
+    '/api/tasks/submit': (input) => tasks.submitTask(deps.mesh(), read(taskSchemas.TaskSubmitSchema, input)),
+    '/api/tasks/control': (input) => tasks.controlTask(deps.mesh(), read(taskSchemas.TaskControlSchema, input)),
     async '/api/stop'() {
       const self = await thisProcess()
       setImmediate(deps.stop)
@@ -136,6 +142,8 @@ export const createControlRoutes = (deps: ControlDeps, streams: ControlStreams):
       runSubscribe(deps.mesh(), read(schemas.SubscribeSchema, input), { signal, missed: (count) => missed({}, count) }),
     '/api/journal/watch': (input, signal) =>
       journal.watchRecords(deps.mesh(), read(journalSchemas.JournalWatchSchema, input), signal),
+    '/api/tasks/watch': (input, signal) =>
+      tasks.watchTasks(deps.mesh(), read(taskSchemas.TaskWatchSchema, input), signal),
     '/api/bench': (input, signal) => runBench(deps.mesh(), read(schemas.BenchSchema, input), signal),
   }
 

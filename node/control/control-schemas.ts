@@ -13,6 +13,7 @@
  * | POST `/api/outbox`, `/api/describe` | |
  * | POST `/api/bench` | a stream |
  * | `/api/journal/…` | journal-schemas.ts |
+ * | `/api/tasks/…` | task-schemas.ts |
  * | POST `/api/coordinator/transfer`, `/api/seat/give-up`, `/api/seat/take` | |
  */
 import * as z from 'zod'

@@ -87,6 +87,7 @@ export const tasks = definePart({
   protocols: [taskProtocol],
   journal: taskJournal,
   figures: TASK_FIGURES,
+  views: { open: { title: 'Open tasks', form: 'table' } },
   activate: 'start',
   load: async (): Loading<TasksFeature> => {
     const { createTasks } = await import('../../protocols/task/tasks.ts')
@@ -102,6 +103,7 @@ export const tasks = definePart({
             api,
             handlers: [answers(taskProtocol, api.handlers)],
             figures: () => api.figures(),
+            views: { open: () => api.table() },
             drain: (leftMs) => api.drain(leftMs),
             stop: () => api.stop(),
           }

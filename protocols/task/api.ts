@@ -1,5 +1,6 @@
 /** Tasks as a program uses them: `mesh.tasks`. */
 import type { Registration } from '../registration.ts'
+import type { TaskAnswer } from './client/seed-messages.ts'
 import type {
   ListTasks,
   SubmitTask,
@@ -45,6 +46,12 @@ export interface Tasks {
   get(id: string): TaskHandle
   /** Open tasks, and those that ended a moment ago, sorted by id. */
   list(options?: ListTasks & TaskWaitOptions): Promise<TaskState[]>
+  /**
+   * Does what a message of seed 001 says (`task.submit`, `task.control.pause`, `.resume`, `.cancel`), for programs that have
+   * such messages. @returns `task.status`, `task.control.ack` or `task.control.reject`
+   * @throws MSG004, MSG001 for what is no such message; what `submit` throws
+   */
+  receive(type: string, payload: unknown): Promise<TaskAnswer>
   /** Open tasks, then each change, in order and without a gap, whoever is lost. Ends with its signal. */
   changes(options?: TaskChangesOptions): AsyncGenerator<TasksChange, void>
   /** Of the records of all tasks, as the journal has them: a reader that followed `changes` up to this version has the same. */

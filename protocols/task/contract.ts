@@ -2,7 +2,7 @@
 import * as z from 'zod'
 import { defineProtocol } from '../define.ts'
 import { JsonSchema } from '../journal/state/built-in-kinds.ts'
-import { Reason, TaskErrorSchema, TaskId, TaskRecordSchema, Value } from './task-record.ts'
+import { EffectName, Reason, TaskErrorSchema, TaskId, TaskRecordSchema, Value } from './task-record.ts'
 import { TASK_STATUSES } from './task-status.ts'
 
 const Version = z.int().nonnegative()
@@ -36,9 +36,12 @@ export type FeedTask = z.output<typeof FeedTaskSchema>
 export const ControlSchema = z.object({
   meshId: MeshId,
   id: TaskId,
-  action: z.enum(['pause', 'resume', 'cancel']),
+  action: z.enum(['pause', 'resume', 'cancel', 'signal']),
   reason: Reason.optional(),
   checkpoint: Value.optional(),
+  /** Of a signal. */
+  name: EffectName.optional(),
+  value: Value.optional(),
 })
 
 export const taskProtocol = defineProtocol({

@@ -41,6 +41,14 @@ export const effectOf = (row: string): { readonly name: string; readonly key: st
   return end < 0 ? undefined : { name: row.slice(EFFECT_ROW.length, end), key: row.slice(end + 1) }
 }
 
+/** When a sleep of that name is over; milliseconds since 1970. */
+export const sleepRow = (name: string): string => `sleep/${name}`
+/** How long a wait of that name lasts. */
+export const waitRow = (name: string): string => `wait/${name}`
+/** The collection of what was given to an open task: it outlives checkpoints. */
+export const signalsOf = (id: string): string => `${PREFIX}signals/${id}`
+export const signalRow = (name: string): string => `signal/${name}`
+
 const DIGITS = 15
 export const endedRow = (at: number, id: string): string => `${String(Math.floor(at)).padStart(DIGITS, '0')}/${id}`
 
@@ -48,6 +56,8 @@ export const endedRow = (at: number, id: string): string => `${String(Math.floor
 export const MAX_VALUE_BYTES = 16_384
 export const MAX_DEPENDENCIES = 64
 export const MAX_METADATA_BYTES = 4_096
+/** Of what a task that waits for a person wants to know, as JSON. */
+export const MAX_PROMPT_BYTES = 1_024
 const MAX_REASON = 256
 
 /** Words with dots between them, as topics have them. */
@@ -150,6 +160,16 @@ export const TaskRecordSchema = z.object({
   registration: z.int().nonnegative().optional(),
   /** Of the decision that gave it to the worker: nothing counts under an older one. */
   fence: FenceSchema.optional(),
+  /** What it waits for, in `input_required` and `auth_required`. */
+  wait: z
+    .object({
+      name: EffectName,
+      /** What is wanted, for who is to give it. */
+      prompt: smallJson(MAX_PROMPT_BYTES).optional(),
+      /** Not longer than until then. */
+      until: Millis.optional(),
+    })
+    .optional(),
   /** Why it is in this state, for people and programs. */
   reason: Reason.optional(),
   /** How much room its submitter answers for, bytes. */

@@ -12,15 +12,17 @@ import { isParleyError, ParleyError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
 import type { Journal } from '../journal/client/journal-client.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
-import type { Json } from '../journal/state/command-kind.ts'
+import type { TableData } from '../part.ts'
 import type { Port, Stop } from '../port.ts'
 import type { Registration } from '../registration.ts'
 import type { Tasks, TasksCounts } from './api.ts'
 import { ChangeBatcher, type Decided } from './client/change-batcher.ts'
-import { submittedTask } from './client/submitted-task.ts'
+import { ackMessage, readTaskMessage, rejectMessage, statusMessage, type TaskAnswer } from './client/seed-messages.ts'
+import { newTaskId, submittedTask } from './client/submitted-task.ts'
 import type { SubmitTask, TaskHandle, TaskWaitOptions } from './client/task-api.ts'
+import { type ControlRequest, controlChange, controlOf } from './client/task-control.ts'
 import { type Control, createTaskHandle } from './client/task-handle.ts'
-import { TaskReader } from './client/task-reader.ts'
+import { TaskReader, tasksTable } from './client/task-reader.ts'
 import { TaskTrackers, type Tracker } from './client/task-trackers.ts'
 import { type TasksDigest, tasksDigest } from './client/tasks-digest.ts'
 import { taskProtocol } from './contract.ts'
@@ -37,6 +39,9 @@ import { isFinal, type TaskStatus } from './task-status.ts'
 import { TaskWorker } from './worker/task-worker.ts'
 
 const DIGEST_MS = 10_000
+/** A table is for somebody who looks at it. */
+const SHOW_MS = 2_000
+const MOST_SHOWN = 500
 
 export interface TasksDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'hash' | 'log' | 'to' | 'members' | 'onMember'>
@@ -54,6 +59,8 @@ export interface TasksDeps {
 export interface TasksFeature extends Tasks {
   readonly handlers: Handlers<typeof taskProtocol>
   figures(): TaskFigures
+  /** Open tasks, for people. */
+  table(): Promise<TableData>
   drain(leftMs: number): Promise<void>
   stop(): Promise<void>
 }
@@ -101,9 +108,7 @@ class NodeTasks implements TasksFeature {
         const { machine } = this.#feeds.leading()
         return tasksDigest(port, { version: machine.version(), tasks: new JournalView({ machine }).tasks() })
       },
-      control: async ({ id, action, reason, checkpoint }) => ({
-        status: await this.#controlAsCoordinator(id, action, reason, checkpoint),
-      }),
+      control: async (asked) => ({ status: await this.#controlAsCoordinator(asked) }),
     }
     this.#acting = coordinator.act(({ epoch, signal }) => this.#coordinate(epoch, signal))
   }
@@ -150,6 +155,7 @@ class NodeTasks implements TasksFeature {
         read: (one, signal) => this.#reader.read(one, signal),
         watch: (one, fn, signal) => this.#trackers.watch(one, fn, signal, tracker),
         control: (one, control) => this.#control(one, control),
+        recorded: (one) => this.#reader.recorded(one),
       },
       id,
     )
@@ -163,6 +169,17 @@ class NodeTasks implements TasksFeature {
     const { leader, meshId } = coordinator.status()
     if (leader === undefined || meshId === undefined) throw notLeading()
     return port.to(leader, taskProtocol).digest({ meshId }, { timeoutMs, ...(signal !== undefined && { signal }) })
+  }
+
+  async receive(type: string, payload: unknown): Promise<TaskAnswer> {
+    const message = readTaskMessage(type, payload)
+    if (message.type === 'task.submit') return statusMessage(await (await this.submit(message.task)).state())
+    const { id, control, commandId = newTaskId(this.#deps.port) } = message
+    try {
+      return ackMessage(commandId, await this.#control(id, control))
+    } catch (error) {
+      return rejectMessage(commandId, error)
+    }
   }
 
   work: Tasks['work'] = (type, fn, options) => this.#worker.work(type, fn, options)
@@ -188,6 +205,10 @@ class NodeTasks implements TasksFeature {
       ...{ effects_run_total: this.#counts.effectsRun, effects_known_total: this.#counts.effectsKnown },
       ...{ changes_total: changes, decisions_total: decisions, untold_total: this.#announcer.dropped() },
     }
+  }
+
+  async table(): Promise<TableData> {
+    return tasksTable(await this.list({ most: MOST_SHOWN, timeoutMs: SHOW_MS }))
   }
 
   drain(leftMs: number): Promise<void> {
@@ -244,17 +265,17 @@ class NodeTasks implements TasksFeature {
 
   /** By who submitted it; by anybody else where the coordinator lets it. */
   async #control(id: string, control: Control): Promise<TaskStatus> {
-    const change: TaskChange =
-      control.action === 'resume'
-        ? { do: 'resume', id, ...(control.checkpoint !== undefined && { checkpoint: control.checkpoint }) }
-        : { do: control.action, id, ...(control.reason !== undefined && { reason: control.reason }) }
     try {
-      const { result } = await this.#decide(change, undefined)
-      return (result as unknown as { status: TaskStatus }).status
+      return await this.#decideControl(controlChange(id, control, undefined))
     } catch (error) {
       if (!isParleyError(error, 'SEC002')) throw error
       return this.#askCoordinator(id, control, error)
     }
+  }
+
+  async #decideControl(change: TaskChange): Promise<TaskStatus> {
+    const { result } = await this.#decide(change, undefined)
+    return (result as unknown as { status: TaskStatus }).status
   }
 
   async #askCoordinator(id: string, control: Control, refused: ParleyError): Promise<TaskStatus> {
@@ -265,20 +286,10 @@ class NodeTasks implements TasksFeature {
     return status
   }
 
-  async #controlAsCoordinator(
-    id: string,
-    action: Control['action'],
-    reason: string | undefined,
-    checkpoint: Json | undefined,
-  ): Promise<TaskStatus> {
+  #controlAsCoordinator({ id, ...asked }: ControlRequest): Promise<TaskStatus> {
     const { epoch, acting } = this.#deps.coordinator.status()
     if (!acting) throw notLeading()
-    const change: TaskChange =
-      action === 'resume'
-        ? { do: 'resume', id, epoch, ...(checkpoint !== undefined && { checkpoint }) }
-        : { do: action, id, epoch, ...(reason !== undefined && { reason }) }
-    const { result } = await this.#decide(change, undefined)
-    return (result as unknown as { status: TaskStatus }).status
+    return this.#decideControl(controlChange(id, controlOf(asked), epoch))
   }
 }
 

@@ -98,6 +98,21 @@ const entries: readonly Entry[] = [
     load: () => import('./systems/rabbitmq-quorum.ts'),
   },
   {
+    name: 'rabbitmq-work-queue',
+    note: 'plain, through a broker',
+    packages: ['amqplib'],
+    peer: true,
+    program: rabbitServer,
+    load: () => import('./systems/rabbitmq-work-queue.ts'),
+  },
+  {
+    name: 'restate',
+    note: 'plain, through a server',
+    packages: ['@restatedev/restate-server', '@restatedev/restate-sdk'],
+    peer: true,
+    load: () => import('./systems/restate.ts'),
+  },
+  {
     name: 'nats-jetstream',
     note: 'plain, through a broker',
     packages: ['@nats-io/transport-node'],

@@ -10,6 +10,7 @@ const loaders: Readonly<Record<string, (() => Promise<{ roles: Roles }>) | undef
   join: () => import('./suites/join-roles.ts'),
   scale: () => import('./suites/scale-roles.ts'),
   journal: () => import('./suites/journal-roles.ts'),
+  tasks: () => import('./suites/tasks-roles.ts'),
   durable: () => import('./suites/durable-roles.ts'),
   collections: () => import('./suites/collections-roles.ts'),
   store: () => import('./suites/store-roles.ts'),

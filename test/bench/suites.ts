@@ -12,9 +12,10 @@ import { journal } from './suites/journal.ts'
 import { rpc } from './suites/rpc.ts'
 import { scale } from './suites/scale.ts'
 import { store } from './suites/store.ts'
+import { tasks } from './suites/tasks.ts'
 
 export const suites: ReadonlyMap<string, Suite> = new Map(
-  [rpc, events, fanout, bulk, join, scale, journal, failover, durable, store, collections, cost].map((suite) => [
+  [rpc, events, fanout, bulk, join, scale, journal, failover, durable, tasks, store, collections, cost].map((suite) => [
     suite.name,
     suite,
   ]),

@@ -126,6 +126,22 @@ export interface DurableEnds {
   connect(address: string, guarantee: Guarantee): Promise<DurableSender>
 }
 
+/** One that submits tasks, each of which has TASK_STEPS recorded steps, and waits for their results. */
+export interface TaskSubmitter extends Running {
+  /** Resolves with what it came to: its number, and that of each step. */
+  run(n: number): Promise<number>
+  /** Decisions so far, where the system counts them. */
+  decisions?(): number
+}
+
+export interface TaskEnds {
+  /** What only keeps, besides worker and submitter; started first. None unless told. */
+  keep?(): Promise<Listening>
+  /** The only worker. @param seeds addresses of what was started before */
+  work(seeds: readonly string[]): Promise<Listening>
+  connect(addresses: readonly string[]): Promise<TaskSubmitter>
+}
+
 /** Rows on disk by key. */
 export interface KeptRows {
   /** Resolves once they are all on the disk, and survive a power cut; `undefined` removes a row. Not called again before. */
@@ -142,6 +158,7 @@ export interface StoreEnd {
 export interface System {
   readonly store?: StoreEnd
   readonly durable?: DurableEnds
+  readonly tasks?: TaskEnds
   readonly journal?: JournalEnds
   readonly rpc?: RpcEnds
   readonly events?: EventEnds
@@ -156,3 +173,7 @@ export const BULK_ITEM_BYTES = 64 * 1024
 /** Of suite bulk. */
 export const BULK_CHUNK_BYTES = 1024 * 1024
 export const BULK_CHUNKS_KEPT = 32
+
+/** Of suite tasks: each step is recorded, and comes to its number and this much text. */
+export const TASK_STEPS = 3
+export const TASK_STEP_CHARS = 64

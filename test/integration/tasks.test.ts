@@ -16,6 +16,8 @@ import {
 } from '../../node/index.ts'
 import { onAbort } from '../../protocols/async.ts'
 import { tasksDigest } from '../../protocols/task/client/tasks-digest.ts'
+import type { TaskChange } from '../../protocols/task/journal/task-changes.ts'
+import { changeTasks } from '../../protocols/task/journal/task-kinds.ts'
 import { taskScenarios } from '../crash/tasks/scenarios.ts'
 import { killAll } from '../soak/child.ts'
 import { failureOf, until } from '../support/until.ts'
@@ -386,6 +388,118 @@ describe('tasks, between nodes', { timeout: 180_000 }, () => {
       const { status, record } = await ann.tasks.get(id).ended({ timeoutMs: END_MS })
       assert.deepEqual([status, record.reason], ['canceled', 'parent-ended'])
     }
+    await work.stop()
+  })
+
+  it('a task waits for a person: it says what it wants, and goes on with what it is given, once', async () => {
+    let runs = 0
+    const work = await bob.tasks.work('approve', async ({ input }, task) => {
+      const price = await task.effect('price', () => {
+        runs += 1
+        return 7
+      })
+      if (input === 'late') return task.waitFor('late', { timeoutMs: 300 })
+      if (input === 'before') return task.waitFor('early')
+      const answer = await task.waitFor('approval', { prompt: { price }, status: 'auth_required' })
+      return { price, answer }
+    })
+    const task = await ann.tasks.submit({ type: 'approve', input: null })
+    const waiting = await until('it waits', async () => {
+      const { status, record } = await task.state()
+      return status === 'auth_required' && record.wait
+    })
+    assert.deepEqual(waiting, { name: 'approval', prompt: { price: 7 } })
+    assert.equal((await bob.tasks.list({ status: 'auth_required' })).length, 1)
+    assert.equal(bob.tasks.counts().working, 0)
+    await task.signal('approval', 'yes')
+    await task.signal('approval', 'no')
+    assert.deepEqual(await task.result({ timeoutMs: END_MS }), { price: 7, answer: 'yes' })
+    assert.equal(runs, 1)
+    assert.equal(await refused(task.signal('approval', 'no')), 'STA003 ended')
+    const late = await ann.tasks.submit({ type: 'approve', input: 'late', retry: { max: 0 } })
+    assert.equal(await refused(late.result({ timeoutMs: END_MS })), 'COM001')
+    // What is given before it is wanted is there at once.
+    const slow = await carl.tasks.submit({ id: 'before', type: 'approve', input: 'before', dependencies: [] })
+    await slow.signal('early', [1]).catch(() => {})
+    assert.deepEqual(await slow.result({ timeoutMs: END_MS }), [1])
+    await work.stop()
+  })
+
+  it('a task sleeps without a worker, and wakes', async () => {
+    const begun: number[] = []
+    const work = await bob.tasks.work('sleepy', async (_task, { sleep, effect }) => {
+      begun.push(Date.now())
+      await effect('before', () => 1)
+      await sleep('short', 50)
+      await sleep('long', 5_200)
+      return begun.length
+    })
+    const task = await ann.tasks.submit({ type: 'sleepy' })
+    await until('it sleeps', async () => (await task.state()).record.reason === 'it sleeps')
+    assert.equal(bob.tasks.counts().working, 0)
+    assert.equal(await task.result({ timeoutMs: END_MS }), 2)
+    assert.ok((begun[1] ?? 0) - (begun[0] ?? 0) >= 5_000)
+    await work.stop()
+  })
+
+  it('messages of seed 001 do what they say, and are answered as it says', async () => {
+    const work = await bob.tasks.work('data_processing', async (_task, { signal }) => {
+      await aborted(signal)
+      return null
+    })
+    const status = await ann.tasks.receive('task.submit', { task_id: 'seed-1', type: 'data_processing', priority: 2 })
+    assert.ok(status.type === 'task.status' && status.payload.task_id === 'seed-1' && status.payload.progress === 0)
+    await until('it runs', async () => (await ann.tasks.get('seed-1').state()).status === 'running')
+    assert.deepEqual(await ann.tasks.receive('task.control.pause', { task_id: 'seed-1', command_id: 'c1' }), {
+      type: 'task.control.ack',
+      payload: { command_id: 'c1', status: 'paused' },
+    })
+    const cancel = await ann.tasks.receive('task.control.cancel', { task_id: 'seed-1', reason: 'enough' })
+    assert.ok(cancel.type === 'task.control.ack' && cancel.payload.status === 'canceled')
+    const late = await ann.tasks.receive('task.control.resume', { task_id: 'seed-1', command_id: 'c3' })
+    assert.ok(late.type === 'task.control.reject' && /canceled/.test(late.payload.reason))
+    assert.equal(await refused(ann.tasks.receive('task.delete', {})), 'MSG004')
+    assert.equal(await refused(ann.tasks.receive('task.submit', { type: 7 })), 'MSG001')
+    await work.stop()
+  })
+
+  it('a member that says what it may not is refused by all voters, whatever it sends', async () => {
+    const gate = Promise.withResolvers<void>()
+    const work = await bob.tasks.work('guarded', async () => {
+      await gate.promise
+      return 'right'
+    })
+    const task = await ann.tasks.submit({ id: 'guarded-1', type: 'guarded' })
+    await until('it runs', async () => (await task.state()).status === 'running')
+    const { record } = await task.state()
+    const { fence = { term: 0, index: 0 }, registration = 0 } = record
+    const { epoch } = carl.coordinator.status()
+    const id = 'guarded-1'
+    const forged: TaskChange[] = [
+      { do: 'complete', id, fence, result: 'forged' },
+      { do: 'effect', id, fence, name: 'e', key: '', value: 1 },
+      { do: 'fail', id, fence, error: { code: 'APP001', message: 'forged' }, retry: false },
+      { do: 'release', id, fence, reason: 'forged' },
+      { do: 'cancel', id },
+      { do: 'cancel', id, epoch },
+      { do: 'lose', epoch, id, fence, reason: 'forged' },
+      { do: 'place', epoch, id, worker: carl.self.id, registration },
+      { do: 'dismiss', epoch, worker: bob.self.id, registration },
+      { do: 'expire', epoch, id },
+      { do: 'forget', epoch, tasks: [{ id: 'double-1', endedAt: 0 }] },
+    ]
+    const { result } = await carl.journal.submit(changeTasks, { changes: forged })
+    assert.deepEqual(
+      result.map((answer) => ('fault' in answer ? answer.fault.code : 'taken')),
+      ['STA002', 'STA002', 'STA002', 'STA002', ...Array.from({ length: 7 }, () => 'SEC002')],
+    )
+    // Of all that is forged, nothing has changed.
+    assert.deepEqual((await task.state()).record, record)
+    const tooMuch = Array.from({ length: 300 }, () => ({ do: 'renew' as const, registration: 1 }))
+    assert.equal(await refused(carl.journal.submit(changeTasks, { changes: tooMuch })), 'MSG001')
+    assert.equal(await refused(carl.journal.put('$part/parley/tasks/t/guarded-1', null)), 'SEC002')
+    gate.resolve()
+    assert.equal(await task.result({ timeoutMs: END_MS }), 'right')
     await work.stop()
   })
 

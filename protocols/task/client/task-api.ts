@@ -57,11 +57,21 @@ export interface TaskWaitOptions {
   readonly timeoutMs?: number
 }
 
+/** What an open task has recorded. */
+export interface TaskRecorded {
+  readonly input: Json
+  readonly checkpoint?: Json
+  /** Since the last checkpoint, by name and key. */
+  readonly effects: readonly { readonly name: string; readonly key: string; readonly value: Json }[]
+}
+
 /** A task, from any node. */
 export interface TaskHandle {
   readonly id: string
   /** As it is now. @throws STA001 for one that nobody knows (any more) */
   state(options?: TaskWaitOptions): Promise<TaskState>
+  /** What it has recorded so far; undefined once it has ended. */
+  recorded(): Promise<TaskRecorded | undefined>
   /**
    * Waits until it is completed.
    * @throws the error that it failed with; STA003 `ended` where it was canceled or rejected; COM001 after `timeoutMs`; STA001
@@ -75,6 +85,11 @@ export interface TaskHandle {
   pause(reason?: string): Promise<TaskStatus>
   /** Whoever is free goes on from the last checkpoint, or from this one. @throws as `pause` */
   resume(options?: { readonly checkpoint?: Json }): Promise<TaskStatus>
+  /**
+   * Gives it what it waits for, or will wait for, by that name: the first one counts.
+   * @param value JSON of at most 16 KiB @throws SEC002, STA003 `ended`, MSG001
+   */
+  signal(name: string, value: Json): Promise<TaskStatus>
   /** Ends it. @throws as `pause` */
   cancel(reason?: string): Promise<TaskStatus>
 }

@@ -4,12 +4,13 @@ import { fromFault, ParleyError, stateError } from '../../errors.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import type { Port } from '../../port.ts'
 import { isFinal, type TaskStatus } from '../task-status.ts'
-import type { TaskHandle, TaskState, TaskWaitOptions } from './task-api.ts'
+import type { TaskHandle, TaskRecorded, TaskState, TaskWaitOptions } from './task-api.ts'
 import type { Watching } from './task-trackers.ts'
 
 export type Control =
   | { readonly action: 'pause' | 'cancel'; readonly reason?: string }
   | { readonly action: 'resume'; readonly checkpoint?: Json }
+  | { readonly action: 'signal'; readonly name: string; readonly value: Json }
 
 export interface HandleDeps {
   readonly port: Pick<Port, 'timers'>
@@ -18,6 +19,7 @@ export interface HandleDeps {
   /** Told of each state from now on, until it is stopped; resolves once nothing is missed. */
   watch(id: string, fn: (state: TaskState) => void, signal: AbortSignal | undefined): Promise<Watching>
   control(id: string, control: Control): Promise<TaskStatus>
+  recorded(id: string): Promise<TaskRecorded | undefined>
 }
 
 /** @throws what it failed with; STA003 `ended` */
@@ -57,7 +59,7 @@ const limited = (
 }
 
 export const createTaskHandle = (deps: HandleDeps, id: string): TaskHandle => {
-  const { port, read, watch, control } = deps
+  const { port, read, watch, control, recorded } = deps
 
   async function* updates({ signal }: { readonly signal?: AbortSignal } = {}): AsyncGenerator<TaskState, void> {
     const told: TaskState[] = []
@@ -115,9 +117,11 @@ export const createTaskHandle = (deps: HandleDeps, id: string): TaskHandle => {
         limit.stop()
       }
     },
+    recorded: () => recorded(id),
     result: async (options) => resultOf(await ended(options)),
     ended,
     updates,
+    signal: (name, value) => control(id, { action: 'signal', name, value }),
     pause: (reason) => control(id, { action: 'pause', ...(reason !== undefined && { reason }) }),
     resume: ({ checkpoint } = {}) => control(id, { action: 'resume', ...(checkpoint !== undefined && { checkpoint }) }),
     cancel: (reason) => control(id, { action: 'cancel', ...(reason !== undefined && { reason }) }),

@@ -2,10 +2,31 @@
 import { ParleyError } from '../../errors.ts'
 import type { Journal } from '../../journal/client/journal-client.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
+import type { TableData } from '../../part.ts'
 import type { FeedTask } from '../contract.ts'
-import { DONE, type DoneTask, readTask, TASK_PREFIX, type TaskRecord, taskKey, workOf } from '../task-record.ts'
+import {
+  CHECKPOINT_ROW,
+  DONE,
+  type DoneTask,
+  effectOf,
+  INPUT_ROW,
+  readTask,
+  signalsOf,
+  TASK_PREFIX,
+  type TaskInput,
+  type TaskRecord,
+  taskKey,
+  workOf,
+} from '../task-record.ts'
 import { isFinal } from '../task-status.ts'
-import type { ListTasks, TaskChangesOptions, TaskState, TasksChange, TaskWaitOptions } from './task-api.ts'
+import type {
+  ListTasks,
+  TaskChangesOptions,
+  TaskRecorded,
+  TaskState,
+  TasksChange,
+  TaskWaitOptions,
+} from './task-api.ts'
 
 const MOST_LISTED = 1_000
 const LISTED = 100
@@ -23,6 +44,14 @@ export const stateOf = (
   ...(done?.metadata !== undefined && { metadata: done.metadata }),
   ...(done?.result !== undefined && { result: done.result }),
   ...(done?.error !== undefined && { error: done.error }),
+})
+
+/** For people. */
+export const tasksTable = (tasks: readonly TaskState[]): TableData => ({
+  columns: ['task', 'type', 'status', 'attempts', 'worker', 'reason'],
+  rows: tasks.map(({ id, status, record: { type, attempts, worker = '', reason = '' } }) => [
+    ...[id, type, status, attempts, worker, reason],
+  ]),
 })
 
 export class TaskReader {
@@ -49,16 +78,31 @@ export class TaskReader {
     })
   }
 
-  /** Input, checkpoint and effects of an open one. */
+  /** Input, checkpoint and effects of an open one, and what it was given. */
   async work(id: string): Promise<ReadonlyMap<string, Json>> {
     const found = new Map<string, Json>()
-    for (let after = ''; ; ) {
-      const { rows, more } = await this.#journal.rows(workOf(id), { after })
-      for (const { key, value } of rows) found.set(key, value)
-      const last = rows.at(-1)
-      if (!more || last === undefined) return found
-      after = last.key
-    }
+    for (const collection of [workOf(id), signalsOf(id)])
+      for (let after: string | undefined = ''; after !== undefined; ) {
+        const { rows, more } = await this.#journal.rows(collection, { after })
+        for (const { key, value } of rows) found.set(key, value)
+        after = more ? rows.at(-1)?.key : undefined
+      }
+    return found
+  }
+
+  /** Undefined: it has ended, or is not known. */
+  async recorded(id: string): Promise<TaskRecorded | undefined> {
+    const rows = await this.work(id)
+    const given = rows.get(INPUT_ROW)
+    if (given === undefined) return undefined
+    // This part wrote them.
+    const { input } = given as unknown as TaskInput
+    const checkpoint = rows.get(CHECKPOINT_ROW)
+    const effects = [...rows].flatMap(([row, value]) => {
+      const effect = effectOf(row)
+      return effect === undefined ? [] : [{ ...effect, value }]
+    })
+    return { input, ...(checkpoint !== undefined && { checkpoint }), effects }
   }
 
   async list({

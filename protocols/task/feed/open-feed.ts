@@ -6,7 +6,7 @@ import { onAbort, waitFor } from '../../async.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
 import type { FeedTask } from '../contract.ts'
-import { DONE, type DoneTask, readTask, taskKey, workOf } from '../task-record.ts'
+import { DONE, type DoneTask, readTask, signalsOf, taskKey, workOf } from '../task-record.ts'
 import { isFinal } from '../task-status.ts'
 
 /** Of one item. */
@@ -37,7 +37,9 @@ const feedTask = async (
   }
   if (record.worker !== peer || record.status !== 'assigned') return task
   const rows = await collections.list(workOf(id), '', WORK_ROWS, WORK_BYTES)
-  return { ...task, work: { rows, more: rows.length < (collections.get(workOf(id))?.rows ?? 0) } }
+  const given = await collections.list(signalsOf(id), '', WORK_ROWS, WORK_BYTES)
+  const all = (collections.get(workOf(id))?.rows ?? 0) + (collections.get(signalsOf(id))?.rows ?? 0)
+  return { ...task, work: { rows: [...rows, ...given], more: rows.length + given.length < all } }
 }
 
 export interface FeedItem {

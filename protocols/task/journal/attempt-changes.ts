@@ -1,10 +1,12 @@
 /** What an attempt does to its task: only the assignee, and only under the fence that it was given. Pure. */
 import { ParleyError } from '../../errors.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
-import { effectRow, reasonText, type TaskRecord } from '../task-record.ts'
+import { effectRow, reasonText, signalRow, sleepRow, type TaskRecord, waitRow } from '../task-record.ts'
 import type { ChangeOf } from './task-changes.ts'
 import type { TaskLedger } from './task-ledger.ts'
 
+/** Why it is queued, for people. */
+const SLEEPS = 'it sleeps'
 /** Effects of one task; with a checkpoint they begin anew. */
 export const MAX_EFFECTS = 200_000
 
@@ -13,7 +15,10 @@ const running = (ledger: TaskLedger, id: string, record: TaskRecord): TaskRecord
   record.status === 'assigned' ? ledger.change(id, record, { status: 'running' }) : record
 
 /** The assignee works on it. @throws STA002 while it is held */
-const working = (ledger: TaskLedger, change: ChangeOf<'start' | 'effect' | 'checkpoint' | 'complete' | 'fail'>) => {
+const working = (
+  ledger: TaskLedger,
+  change: ChangeOf<'start' | 'effect' | 'checkpoint' | 'complete' | 'fail' | 'sleep' | 'wait'>,
+) => {
   const record = ledger.ofAttempt(change)
   if (record.status === 'assigned' || record.status === 'running') return record
   throw new ParleyError('STA002', `the task ${change.id} is ${record.status}`, {
@@ -76,6 +81,41 @@ export const failAttempt = (ledger: TaskLedger, change: ChangeOf<'fail'>): { rea
   const notBefore = ledger.facts.at + retryDelayMs(record.retry, failures)
   ledger.free(id, record, { status: 'queued', failures, notBefore, reason })
   return { retried: true }
+}
+
+/** @returns until when it sleeps */
+export const sleepAttempt = (ledger: TaskLedger, change: ChangeOf<'sleep'>): { readonly until: number } => {
+  const { id, name, until, stays } = change
+  const record = running(ledger, id, working(ledger, change))
+  const before = ledger.work(id).get(sleepRow(name))
+  const due = typeof before === 'number' ? before : until
+  if (before === undefined) ledger.putRow(id, sleepRow(name), due)
+  // A due time that has passed is no reason to begin anew.
+  if (!stays && due > ledger.facts.at) ledger.free(id, record, { status: 'queued', notBefore: due, reason: SLEEPS })
+  return { until: due }
+}
+
+export interface Waited {
+  /** It was given before: the attempt goes on. */
+  readonly given?: Json
+  readonly isGiven: boolean
+  readonly isOver: boolean
+}
+
+export const waitAttempt = (ledger: TaskLedger, change: ChangeOf<'wait'>): Waited => {
+  const { id, name, status, prompt, until } = change
+  const record = running(ledger, id, working(ledger, change))
+  const given = ledger.signals(id).get(signalRow(name))
+  if (given !== undefined) return { given, isGiven: true, isOver: false }
+  const work = ledger.work(id)
+  // How long it waits was said when it began to.
+  const begun = work.get(waitRow(name))
+  const due = begun === undefined ? until : typeof begun === 'number' ? begun : undefined
+  if (due !== undefined && due <= ledger.facts.at) return { isGiven: false, isOver: true }
+  if (begun === undefined) ledger.putRow(id, waitRow(name), due ?? null)
+  const wait = { name, ...(prompt !== undefined && { prompt }), ...(due !== undefined && { until: due }) }
+  ledger.free(id, record, { status, wait })
+  return { isGiven: false, isOver: false }
 }
 
 /** Its worker stops: it is nobody's fault. */

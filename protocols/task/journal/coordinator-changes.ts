@@ -3,6 +3,7 @@ import { stateError } from '../../errors.ts'
 import { compareFences } from '../../journal/fencing/fence.ts'
 import type { Dependency, TaskRecord } from '../task-record.ts'
 import { isFinal, type TaskStatus } from '../task-status.ts'
+import { goOn } from './peer-changes.ts'
 import type { ChangeOf } from './task-changes.ts'
 import type { TaskLedger } from './task-ledger.ts'
 
@@ -83,6 +84,14 @@ export const loseAttempt = (ledger: TaskLedger, change: ChangeOf<'lose'>): null 
     const error = { code: 'COM002', message: `${losses} workers were lost while they worked on it` }
     ledger.end(id, { ...record, losses }, 'failed', { error, reason: 'workers-lost' })
   } else ledger.free(id, record, { status: 'queued', losses, reason })
+  return null
+}
+
+export const wakeTask = (ledger: TaskLedger, { id, epoch }: ChangeOf<'wake'>): null => {
+  ledger.requireCoordinator(epoch)
+  const record = ledger.open(id)
+  if (record.wait?.until === undefined || record.wait.until > ledger.facts.at) throw changed(id)
+  goOn(ledger, id, record)
   return null
 }
 

@@ -1,9 +1,12 @@
 /** What peers decide about what is theirs: submitters about their tasks, workers about their registration. Pure. */
 import { ParleyError } from '../../errors.ts'
-import type { TaskRecord, WorkerRecord } from '../task-record.ts'
+import { signalRow, type TaskRecord, type WorkerRecord } from '../task-record.ts'
 import type { TaskStatus } from '../task-status.ts'
 import type { ChangeOf } from './task-changes.ts'
 import type { TaskLedger } from './task-ledger.ts'
+
+/** Of one task. */
+const MAX_SIGNALS = 1_000
 
 const wrongState = (id: string, status: TaskStatus, what: string): ParleyError =>
   new ParleyError('STA003', `the task ${id} is ${status}, and cannot be ${what}`, {
@@ -24,6 +27,31 @@ export const pauseTask = (ledger: TaskLedger, { id, reason, epoch }: ChangeOf<'p
   return { status: 'paused' }
 }
 
+/** Back to the queue: whoever is free takes it. */
+export const goOn = (ledger: TaskLedger, id: string, record: TaskRecord): void => {
+  const { worker: _worker, registration: _registration, fence: _fence, reason: _reason, wait: _wait, ...rest } = record
+  ledger.change(id, rest, { status: 'queued' })
+}
+
+/** What it waits for; where it does not wait for that yet, it finds it then. The first one counts. */
+export const signalTask = (ledger: TaskLedger, change: ChangeOf<'signal'>): { status: TaskStatus; known: boolean } => {
+  const { id, name, value, epoch } = change
+  const record = ledger.open(id)
+  ledger.requireControl(record, epoch)
+  const signals = ledger.signals(id)
+  const row = signalRow(name)
+  if (signals.get(row) !== undefined) return { status: record.status, known: true }
+  if (signals.rows() >= MAX_SIGNALS)
+    throw new ParleyError('COM003', `the task ${id} was given ${MAX_SIGNALS} signals`, {
+      hint: 'it takes no more: what is given is used once',
+      details: { reason: 'effects', task: id },
+    })
+  ledger.putSignal(id, row, value)
+  if (record.wait?.name !== name) return { status: record.status, known: false }
+  goOn(ledger, id, record)
+  return { status: 'queued', known: false }
+}
+
 const HELD: ReadonlySet<TaskStatus> = new Set(['paused', 'input_required', 'auth_required'])
 
 /** It goes back to the queue: whoever is free takes it, from its last checkpoint. */
@@ -36,8 +64,7 @@ export const resumeTask = (
   if (!HELD.has(record.status)) throw wrongState(id, record.status, 'resumed')
   if (checkpoint !== undefined) ledger.putCheckpoint(id, checkpoint)
   // Two moves of one entry: it runs, and whoever is free takes it.
-  const { worker: _worker, registration: _registration, fence: _fence, reason: _reason, ...rest } = record
-  ledger.change(id, rest, { status: 'queued' })
+  goOn(ledger, id, record)
   return { status: 'queued' }
 }
 

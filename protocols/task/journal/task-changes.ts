@@ -10,6 +10,7 @@ import {
   EffectName,
   MAX_DEPENDENCIES,
   MAX_METADATA_BYTES,
+  MAX_PROMPT_BYTES,
   PeerId,
   PRIORITY_LEVELS,
   Reason,
@@ -69,6 +70,8 @@ export const TaskChangeSchema = z.discriminatedUnion('do', [
   /** Of who submitted it; with an epoch, of its coordinator. */
   z.object({ do: z.literal('pause'), id: TaskId, reason: Reason.optional(), epoch: Epoch.optional() }),
   z.object({ do: z.literal('resume'), id: TaskId, checkpoint: Value.optional(), epoch: Epoch.optional() }),
+  /** What it waits for, or will. */
+  z.object({ do: z.literal('signal'), id: TaskId, name: EffectName, value: Value, epoch: Epoch.optional() }),
   z.object({ do: z.literal('cancel'), id: TaskId, reason: Reason.optional(), epoch: Epoch.optional() }),
 
   z.object({
@@ -85,6 +88,17 @@ export const TaskChangeSchema = z.discriminatedUnion('do', [
   z.object({ do: z.literal('checkpoint'), ...attempt, value: Value }),
   z.object({ do: z.literal('complete'), ...attempt, result: Value }),
   z.object({ do: z.literal('fail'), ...attempt, error: TaskErrorSchema, retry: z.boolean() }),
+  /** It sleeps until then; unless it stays, its worker has room for others meanwhile. */
+  z.object({ do: z.literal('sleep'), ...attempt, name: EffectName, until: Millis, stays: z.boolean() }),
+  /** It goes on once somebody gives it what it waits for, or when the time is over. */
+  z.object({
+    do: z.literal('wait'),
+    ...attempt,
+    name: EffectName,
+    status: z.enum(['input_required', 'auth_required']),
+    prompt: smallJson(MAX_PROMPT_BYTES).optional(),
+    until: Millis.optional(),
+  }),
   /** The assignee gives it back unharmed: it stops. */
   z.object({ do: z.literal('release'), ...attempt, reason: Reason }),
 
@@ -99,6 +113,8 @@ export const TaskChangeSchema = z.discriminatedUnion('do', [
   z.object({ do: z.literal('settle'), ...coordinating, id: TaskId }),
   /** Its worker is gone. */
   z.object({ do: z.literal('lose'), ...coordinating, ...attempt, reason: Reason }),
+  /** It waited as long as it was to. */
+  z.object({ do: z.literal('wake'), ...coordinating, id: TaskId }),
   /** Its deadline passed. */
   z.object({ do: z.literal('expire'), ...coordinating, id: TaskId }),
   /** Why nobody takes it, for people. */

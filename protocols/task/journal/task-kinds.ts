@@ -15,14 +15,29 @@ import {
   type Json,
   type RowName,
 } from '../../journal/state/command-kind.ts'
-import { CHECKPOINT_ROW, DONE, ENDED, effectRow, endedRow, INPUT_ROW, TASKS_PART, workOf } from '../task-record.ts'
+import {
+  CHECKPOINT_ROW,
+  DONE,
+  ENDED,
+  effectRow,
+  endedRow,
+  INPUT_ROW,
+  signalRow,
+  signalsOf,
+  sleepRow,
+  TASKS_PART,
+  waitRow,
+  workOf,
+} from '../task-record.ts'
 import {
   completeTask,
   failAttempt,
   recordCheckpoint,
   recordEffect,
   releaseAttempt,
+  sleepAttempt,
   startAttempt,
+  waitAttempt,
 } from './attempt-changes.ts'
 import {
   archiveTasks,
@@ -33,8 +48,17 @@ import {
   loseAttempt,
   placeTask,
   settleDependencies,
+  wakeTask,
 } from './coordinator-changes.ts'
-import { cancelTask, pauseTask, registerWorker, renewWorker, resumeTask, withdrawWorker } from './peer-changes.ts'
+import {
+  cancelTask,
+  pauseTask,
+  registerWorker,
+  renewWorker,
+  resumeTask,
+  signalTask,
+  withdrawWorker,
+} from './peer-changes.ts'
 import { submitTasks } from './submit-tasks.ts'
 import { MAX_CHANGES_AT_ONCE, type TaskChange, TaskChangeSchema } from './task-changes.ts'
 import { TaskLedger } from './task-ledger.ts'
@@ -79,6 +103,14 @@ const apply = (ledger: TaskLedger, change: TaskChange): unknown => {
       return completeTask(ledger, change)
     case 'fail':
       return failAttempt(ledger, change)
+    case 'sleep':
+      return sleepAttempt(ledger, change)
+    case 'wait':
+      return waitAttempt(ledger, change)
+    case 'signal':
+      return signalTask(ledger, change)
+    case 'wake':
+      return wakeTask(ledger, change)
     case 'release':
       return releaseAttempt(ledger, change)
     case 'place':
@@ -102,6 +134,10 @@ const apply = (ledger: TaskLedger, change: TaskChange): unknown => {
 
 const done = (id: string): RowName => ({ collection: DONE, key: id })
 const ofWork = (id: string, key: string): RowName => ({ collection: workOf(id), key })
+const signal = ({ id, name }: { readonly id: string; readonly name: string }): RowName => ({
+  collection: signalsOf(id),
+  key: signalRow(name),
+})
 /** What may end it. */
 const ending = (id: string): RowName[] => [done(id), ofWork(id, INPUT_ROW)]
 
@@ -117,6 +153,13 @@ const rowsOf = (change: TaskChange): RowName[] => {
       return [...ending(change.id), ofWork(change.id, CHECKPOINT_ROW)]
     case 'effect':
       return [ofWork(change.id, effectRow(change.name, change.key))]
+    case 'sleep':
+      return [ofWork(change.id, sleepRow(change.name))]
+    case 'wait':
+      return [ofWork(change.id, waitRow(change.name)), signal(change)]
+    case 'signal':
+      return [...ending(change.id), signal(change)]
+    case 'wake':
     case 'pause':
     case 'cancel':
     case 'complete':

@@ -17,6 +17,7 @@ import {
   INPUT_ROW,
   readTask,
   readWorker,
+  signalsOf,
   type TaskError,
   type TaskInput,
   type TaskRecord,
@@ -100,6 +101,10 @@ export class TaskLedger {
     return this.tx.collection(workOf(id))
   }
 
+  signals(id: string): CollectionTx {
+    return this.tx.collection(signalsOf(id))
+  }
+
   worker(peer: string): WorkerRecord | undefined {
     return readWorker(this.tx.get(workerKey(peer)))
   }
@@ -179,7 +184,7 @@ export class TaskLedger {
     const { result, error, reason } = left
     const { at } = this.facts
     const metadata = this.input(id)?.metadata
-    const { dependencies: _dependencies, notBefore: _notBefore, reason: _reason, ...rest } = before
+    const { dependencies: _dependencies, notBefore: _notBefore, reason: _reason, wait: _wait, ...rest } = before
     const record: TaskRecord = { ...rest, status, changedAt: at, size: 0, ...(reason !== undefined && { reason }) }
     if (movesBetween(before.status, status).length === 0)
       throw new Error(`a task cannot become ${status} from ${before.status}`)
@@ -193,6 +198,7 @@ export class TaskLedger {
     this.hasWritten = true
     this.tx.collection(DONE).put(id, done as unknown as Json)
     this.work(id).drop()
+    this.signals(id).drop()
     this.#write(id, record)
     this.#count(before.submitter, -1, -before.size)
   }
@@ -205,6 +211,11 @@ export class TaskLedger {
   putRow(id: string, row: string, value: Json): void {
     this.hasWritten = true
     this.work(id).put(row, value)
+  }
+
+  putSignal(id: string, row: string, value: Json): void {
+    this.hasWritten = true
+    this.signals(id).put(row, value)
   }
 
   /** What was recorded before a checkpoint is not needed any more. */

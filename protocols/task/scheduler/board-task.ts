@@ -1,4 +1,5 @@
 /** A task as the coordinator's board has it. Pure. */
+import type { TaskChange } from '../journal/task-changes.ts'
 import type { TaskRecord } from '../task-record.ts'
 
 export interface BoardTask {
@@ -27,4 +28,16 @@ export interface BoardCounts {
   readonly inWork: number
   readonly final: number
   readonly workers: number
+}
+
+/** What time has brought about: a change, or that it may be placed; undefined: nothing yet. */
+export const dueChange = (
+  id: string,
+  { deadline, notBefore, status, wait }: TaskRecord,
+  epoch: number,
+  now: number,
+): TaskChange | 'place' | undefined => {
+  if (deadline !== undefined && deadline <= now) return { do: 'expire', epoch, id }
+  if (wait?.until !== undefined && wait.until <= now) return { do: 'wake', epoch, id }
+  return status === 'queued' && notBefore !== undefined && notBefore <= now ? 'place' : undefined
 }

@@ -7,7 +7,7 @@
 import type { TaskChange } from '../journal/task-changes.ts'
 import type { TaskRecord, WorkerRecord } from '../task-record.ts'
 import { isFinal } from '../task-status.ts'
-import { type BoardCounts, type BoardTask, type BoardTime, inWork } from './board-task.ts'
+import { type BoardCounts, type BoardTask, type BoardTime, dueChange, inWork } from './board-task.ts'
 import { DueTimes } from './due-times.ts'
 import { TaskDependents } from './task-dependents.ts'
 import { TypeQueues } from './type-queues.ts'
@@ -17,6 +17,8 @@ import { sameRegistration, WorkerTable } from './worker-table.ts'
 /** Milliseconds that the record of a final task stays. */
 const ARCHIVE_AFTER_MS = 2_000
 const ARCHIVE_AT_ONCE = 128
+/** Milliseconds until a task whose change is on its way is looked at again. */
+const ASKED_MS = 50
 /** Changes that one look asks for. */
 const MAX_WANTED = 512
 
@@ -120,14 +122,10 @@ export class TaskBoard {
     for (const id of this.#dependents.takeUnsettled(MAX_WANTED - wanted.length)) {
       const task = this.#tasks.get(id)
       if (task?.record.status !== 'submitted' || task.isAsked) continue
-      const isOpen = (task.record.dependencies ?? []).every(({ task_id: on }) => this.#isOpen(on))
-      if (!isOpen) this.#ask(task, { do: 'settle', epoch: this.#epoch, id }, wanted)
+      const of = (task.record.dependencies ?? []).map(({ task_id: on }) => this.#tasks.get(on)?.record)
+      if (of.some((one) => one === undefined || isFinal(one.status)))
+        this.#ask(task, { do: 'settle', epoch: this.#epoch, id }, wanted)
     }
-  }
-
-  #isOpen(id: string): boolean {
-    const record = this.#tasks.get(id)?.record
-    return record !== undefined && !isFinal(record.status)
   }
 
   /** Children of what failed or was canceled end with it. */
@@ -167,12 +165,11 @@ export class TaskBoard {
     for (const id of this.#due.take(now)) {
       const task = this.#tasks.get(id)
       if (task === undefined || isFinal(task.record.status)) continue
-      const { deadline, notBefore, status } = task.record
-      if (deadline !== undefined && deadline <= now) {
-        // What is on its way may change it: it is looked at again then.
-        if (task.isAsked) this.#due.add(now + 50, id)
-        else this.#ask(task, { do: 'expire', epoch: this.#epoch, id }, wanted)
-      } else if (status === 'queued' && notBefore !== undefined && notBefore <= now) this.#enqueue(task)
+      const due = dueChange(id, task.record, this.#epoch, now)
+      if (due === 'place') this.#enqueue(task)
+      // What is on its way may change it: it is looked at again then.
+      else if (due !== undefined && task.isAsked) this.#due.add(now + ASKED_MS, id)
+      else if (due !== undefined) this.#ask(task, due, wanted)
     }
   }
 
@@ -264,6 +261,7 @@ export class TaskBoard {
       if (this.#isUnowned(task)) this.#unowned.add(id)
     }
     if (deadline !== undefined) this.#due.add(deadline, id)
+    if (record.wait?.until !== undefined) this.#due.add(record.wait.until, id)
     if (status === 'queued') {
       this.#queued += 1
       if (notBefore !== undefined && !wasQueued) this.#due.add(notBefore, id)

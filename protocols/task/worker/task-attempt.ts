@@ -3,14 +3,14 @@
  *
  * State: what was recorded before, which effects it used, how far it is.
  */
-import { isParleyError, ParleyError, toFault } from '../../errors.ts'
+import { delay } from '../../async.ts'
+import { isParleyError, ParleyError } from '../../errors.ts'
 import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
-import { isJson } from '../../journal/state/json-value.ts'
 import type { Port } from '../../port.ts'
 import type { ChangeBatcher, Decided } from '../client/change-batcher.ts'
 import type { SubmitTask, TaskHandle } from '../client/task-api.ts'
-import type { RecordedEffect } from '../journal/attempt-changes.ts'
+import type { RecordedEffect, Waited } from '../journal/attempt-changes.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
 import {
   CHECKPOINT_ROW,
@@ -18,17 +18,27 @@ import {
   EffectName,
   effectRow,
   INPUT_ROW,
-  MAX_VALUE_BYTES,
-  type TaskError,
+  signalRow,
+  sleepRow,
   type TaskInput,
   type TaskRecord,
+  waitRow,
 } from '../task-record.ts'
-import type { EffectFacts, EffectOptions, ProgressReport, TaskContext, WorkFunction, WorkItem } from './task-context.ts'
+import type {
+  EffectFacts,
+  EffectOptions,
+  ProgressReport,
+  TaskContext,
+  WaitForOptions,
+  WorkFunction,
+  WorkItem,
+} from './task-context.ts'
+import { checkedValue, mayRetry, taskError } from './task-values.ts'
 
 /** An attempt that reports nothing says so after this time that it has begun. */
 const START_AFTER_MS = 50
-const MAX_MESSAGE = 1_024
-const MAX_HINT = 512
+/** A sleep that is shorter is waited for by the attempt itself. */
+const STAYS_MS = 5_000
 
 export interface AttemptDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
@@ -46,35 +56,6 @@ export interface AttemptWork {
   readonly rows: ReadonlyMap<string, Json>
 }
 
-/** JSON as it is kept. @throws MSG001 */
-const checkedValue = (what: string, value: unknown): Json => {
-  const json = value === undefined ? null : value
-  if (!isJson(json))
-    throw new ParleyError('MSG001', `${what} is no JSON`, {
-      hint: 'use null, booleans, numbers, texts, lists and objects',
-    })
-  const { length } = JSON.stringify(json)
-  if (length <= MAX_VALUE_BYTES) return json
-  throw new ParleyError('MSG001', `${what} has ${length} bytes`, {
-    hint: `keep it within ${MAX_VALUE_BYTES}; put large data elsewhere and keep its address`,
-  })
-}
-
-/** As it is kept and shown: of what is no error of the mesh, nothing but that it failed. */
-const taskError = (error: unknown): TaskError => {
-  const { code, message, hint, details } = toFault(error)
-  const isSmall = isJson(details) && JSON.stringify(details).length <= MAX_MESSAGE
-  return {
-    code,
-    message: message.slice(0, MAX_MESSAGE),
-    ...(hint !== undefined && { hint: hint.slice(0, MAX_HINT) }),
-    ...(details !== undefined && isSmall && { details: details as Record<string, Json> }),
-  }
-}
-
-/** An error says `details.retry: false` where doing it again is of no use. */
-const mayRetry = (error: unknown): boolean => !(isParleyError(error) && error.details.retry === false)
-
 export class TaskAttempt {
   readonly id: string
   readonly fence: Fence
@@ -85,6 +66,8 @@ export class TaskAttempt {
   readonly #used = new Set<string>()
   #hasStarted = false
   #isOver = false
+  /** It ended by its own will: it sleeps, or waits. */
+  #isSuspended = false
 
   constructor(deps: AttemptDeps, work: AttemptWork) {
     this.#deps = deps
@@ -137,6 +120,7 @@ export class TaskAttempt {
 
   async #ended(error: unknown): Promise<void> {
     const { port, count } = this.#deps
+    if (this.#isSuspended) return
     if (this.#end.signal.aborted || isParleyError(error, 'STA002')) {
       count('abandoned')
       return
@@ -199,6 +183,8 @@ export class TaskAttempt {
       progress(fraction, report = {}) {
         if (!signal.aborted && fraction >= 0 && fraction <= 1) progress(id, fraction, report)
       },
+      sleep: (name, ms) => this.#sleep(name, ms),
+      waitFor: (name, options) => this.#waitFor(name, options),
       submit: (name, task) => submit({ ...task, id: `${id}.${name}`, parent: id }, signal),
       remainingMs: () => (record.deadline === undefined ? undefined : Math.max(0, record.deadline - port.clock.now())),
     }
@@ -210,6 +196,67 @@ export class TaskAttempt {
     return this.#report(change)
   }
 
+  /** The attempt ends here: another one goes on. @throws STA002 */
+  #suspend(why: string): never {
+    this.#isSuspended = true
+    this.abandon(why)
+    throw this.#end.signal.reason
+  }
+
+  /** Once in an attempt. @throws MSG001, STA002 */
+  #use(what: string, name: string, row: string, key = ''): void {
+    const problem = EffectName.safeParse(name).error ?? EffectKey.safeParse(key).error
+    if (problem !== undefined)
+      throw new ParleyError('MSG001', `the ${what} ${JSON.stringify(name)} cannot be named so`, {
+        hint: problem.issues[0]?.message ?? 'use another name',
+      })
+    if (this.#end.signal.aborted) throw this.#end.signal.reason
+    if (this.#used.has(row))
+      throw new ParleyError(
+        'MSG001',
+        `this attempt used the ${what} ${name} twice${key === '' ? '' : `, with the key ${key}`}`,
+        {
+          hint:
+            what === 'effect' ? 'give each of them a key of its own: effect(name, fn, { key })' : 'use another name',
+          details: { reason: 'effect-name-reused', effect: name, key },
+        },
+      )
+    this.#used.add(row)
+  }
+
+  async #sleep(name: string, ms: number): Promise<void> {
+    const { port } = this.#deps
+    this.#use('sleep', name, sleepRow(name))
+    const known = this.#rows.get(sleepRow(name))
+    const until = typeof known === 'number' ? known : port.clock.now() + Math.max(0, ms)
+    const stays = until - port.clock.now() < STAYS_MS
+    if (typeof known !== 'number' || !stays) {
+      const { result } = await this.#checked({ do: 'sleep', id: this.id, fence: this.fence, name, until, stays })
+      const { until: due } = result as unknown as { until: number }
+      if (!stays && due > port.clock.now()) this.#suspend('it sleeps')
+    }
+    await delay(port.timers, Math.max(0, until - port.clock.now()), this.#end.signal)
+  }
+
+  async #waitFor(name: string, { status = 'input_required', prompt, timeoutMs }: WaitForOptions = {}): Promise<Json> {
+    const { id, fence } = this
+    this.#use('wait', name, waitRow(name))
+    const known = this.#rows.get(signalRow(name))
+    if (known !== undefined) return known
+    const { result } = await this.#checked({
+      ...{ do: 'wait', id, fence, name, status },
+      ...(prompt !== undefined && { prompt }),
+      ...(timeoutMs !== undefined && { until: this.#deps.port.clock.now() + timeoutMs }),
+    })
+    const { given = null, isGiven, isOver } = result as unknown as Waited
+    if (isGiven) return given
+    if (!isOver) this.#suspend(`it waits for ${name}`)
+    throw new ParleyError('COM001', `nobody gave ${name} to the task ${id} in time`, {
+      hint: 'handle.signal(name, value) gives it',
+      details: { task: id, name },
+    })
+  }
+
   async #effect<T extends Json>(
     name: string,
     fn: (facts: EffectFacts) => Promise<T> | T,
@@ -217,23 +264,8 @@ export class TaskAttempt {
   ): Promise<T> {
     const { id, fence } = this
     const { signal } = this.#end
-    const problem = EffectName.safeParse(name).error ?? EffectKey.safeParse(key).error
-    if (problem !== undefined)
-      throw new ParleyError('MSG001', `the effect ${JSON.stringify(name)} cannot be named so`, {
-        hint: problem.issues[0]?.message ?? 'use another name',
-      })
-    if (signal.aborted) throw signal.reason
     const row = effectRow(name, key)
-    if (this.#used.has(row))
-      throw new ParleyError(
-        'MSG001',
-        `this attempt used the effect ${name} twice${key === '' ? '' : `, with the key ${key}`}`,
-        {
-          hint: 'give each of them a key of its own: effect(name, fn, { key })',
-          details: { reason: 'effect-name-reused', effect: name, key },
-        },
-      )
-    this.#used.add(row)
+    this.#use('effect', name, row, key)
     const known = this.#rows.get(row)
     if (known !== undefined) {
       this.#deps.count('effectsKnown')

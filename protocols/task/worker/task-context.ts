@@ -45,6 +45,15 @@ export interface ProgressReport {
   readonly metrics?: Readonly<Record<string, number>>
 }
 
+export interface WaitForOptions {
+  /** `input_required` unless told; `auth_required`: somebody has to sign in or to allow it. */
+  readonly status?: 'input_required' | 'auth_required'
+  /** What is wanted, for who is to give it: JSON of at most 1 KiB. */
+  readonly prompt?: Json
+  /** Milliseconds; as long as it takes unless told. */
+  readonly timeoutMs?: number
+}
+
 export interface TaskContext {
   /** Aborted when the task is paused, canceled or given to another worker, or this node stops: what is done then counts no more. */
   readonly signal: AbortSignal
@@ -64,6 +73,20 @@ export interface TaskContext {
   checkpoint(value: Json): Promise<void>
   /** Tells whoever listens to `tasks.status.<id>` how far the work is; not kept. @param fraction 0 to 1 */
   progress(fraction: number, report?: ProgressReport): void
+  /**
+   * Waits for so long, through whatever dies meanwhile. For 5 s and more the attempt ends here, its worker has room for others,
+   * and another attempt begins from the top when the time is over: what was recorded is not run again.
+   * @param name as of an effect; used once @param ms milliseconds
+   */
+  sleep(name: string, ms: number): Promise<void>
+  /**
+   * Waits until somebody gives it what it wants, by `handle.signal(name, value)`: a person, or another task. The attempt ends
+   * here, as with `sleep`; what was given before is there at once.
+   * @param name as of an effect; used once
+   * @returns what was given
+   * @throws COM001 where nobody gave it in time
+   */
+  waitFor(name: string, options?: WaitForOptions): Promise<Json>
   /** Submits a child: the same name in another attempt is the same task. @throws as `tasks.submit` does */
   submit(name: string, task: Omit<SubmitTask, 'id' | 'parent'>): Promise<TaskHandle>
   /** Milliseconds until the deadline; undefined: it has none. */

@@ -38,3 +38,11 @@ export const startSecond = async (address: string) => {
   await mesh.joined({ signal: AbortSignal.timeout(START_LIMIT_MS) })
   return { mesh, peer }
 }
+
+/** One of so many that found a mesh together and vote. */
+export const startVoter = async (name: string, secret: string, peers: readonly string[], count: number) =>
+  createMesh({
+    ...{ name, mesh: 'bench', secret, minorGc: true, listen: ['/ip4/127.0.0.1/tcp/0'], join: [...peers] },
+    dataDir: await mkdtemp(join(benchDirectory(), `${name}-`)),
+    coordination: { expect: count },
+  })

@@ -11,6 +11,7 @@ import type { Body } from '../body.ts'
 import { BULK_ITEM_BYTES, type Publisher, type System } from '../system.ts'
 import { durable } from './parley-durable.ts'
 import { addressSchema, START_LIMIT_MS, start, startFirst, startSecond } from './parley-meshes.ts'
+import { tasks } from './parley-tasks.ts'
 import { store } from './row-engine.ts'
 
 /** Of seats that must come back with the same one after they were killed. */
@@ -56,6 +57,7 @@ const publisherOf = (mesh: Mesh): Publisher => {
 
 export const system: System = {
   durable,
+  tasks,
   store,
 
   rpc: {

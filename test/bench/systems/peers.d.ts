@@ -115,3 +115,17 @@ declare module 'lmdb' {
   }
   export const open: (options: { path: string; encoding: 'binary'; compression: boolean }) => Database
 }
+
+declare module '@restatedev/restate-sdk' {
+  export interface Context {
+    run<T>(name: string, action: () => T | Promise<T>): Promise<T>
+  }
+  export interface Service {
+    readonly name: string
+  }
+  export const service: (definition: {
+    readonly name: string
+    readonly handlers: Readonly<Record<string, (context: Context, input: never) => Promise<unknown>>>
+  }) => Service
+  export const serve: (options: { readonly services: readonly Service[]; readonly port: number }) => Promise<number>
+}

@@ -178,6 +178,68 @@ test('its submitter pauses, resumes and cancels; others do not, and the coordina
   assert.equal(journal.task('t')?.reason, 'enough')
 })
 
+test('a task that waits has no worker, and goes on with the first thing that it is given', async () => {
+  const { journal, fence, registration } = inWork()
+  const wait = (at: object): unknown =>
+    journal.one('bob', { do: 'wait', id: 't', fence, name: 'ok', status: 'input_required', ...at } as TaskChange)
+  assert.deepEqual(wait({ prompt: 'may I?' }), { isGiven: false, isOver: false })
+  assert.deepEqual([journal.task('t')?.status, journal.task('t')?.worker], ['input_required', undefined])
+  assert.deepEqual(journal.task('t')?.wait, { name: 'ok', prompt: 'may I?' })
+  assert.equal(wait({}), 'STA002')
+  const signal = (by: string, value: unknown, name = 'ok'): unknown =>
+    journal.one(by, { do: 'signal', id: 't', name, value } as TaskChange)
+  assert.equal(signal('eve', 1), 'SEC002')
+  assert.deepEqual(signal('ann', 1, 'other'), { status: 'input_required', known: false })
+  assert.deepEqual(signal('ann', 1), { status: 'queued', known: false })
+  assert.deepEqual(signal('ann', 2), { status: 'queued', known: true })
+  assert.equal(journal.task('t')?.wait, undefined)
+  const again = journal.place('t', 'bob', registration)
+  assert.deepEqual(wait({ fence: again }), { given: 1, isGiven: true, isOver: false })
+  // A checkpoint forgets what was recorded, not what was given.
+  journal.one('bob', { do: 'checkpoint', id: 't', fence: again, value: 1 })
+  assert.deepEqual(wait({ fence: again, name: 'other' }), { given: 1, isGiven: true, isOver: false })
+  journal.one('bob', { do: 'complete', id: 't', fence: again, result: 1 })
+  assert.equal(signal('ann', 1), 'STA003 ended')
+})
+
+test('a wait that has a limit ends by it, and not before', () => {
+  const { journal, fence, registration } = inWork()
+  const wait = (at: object): unknown =>
+    journal.one('bob', {
+      do: 'wait',
+      id: 't',
+      fence,
+      name: 'ok',
+      status: 'auth_required',
+      until: 2_000,
+      ...at,
+    } as TaskChange)
+  wait({})
+  const wake = (by = LEADER): unknown => journal.one(by, { do: 'wake', epoch: 1, id: 't' })
+  assert.equal(wake('eve'), 'SEC002')
+  assert.equal(wake(), 'STA003 task-status')
+  journal.at = 2_000
+  assert.equal(wake(), null)
+  const again = journal.place('t', 'bob', registration)
+  // It asks again with a later limit: the first one holds.
+  assert.deepEqual(wait({ fence: again, until: 9_000 }), { isGiven: false, isOver: true })
+  assert.equal(journal.task('t')?.status, 'running')
+})
+
+test('a sleep is over when it was to be, in whichever attempt', () => {
+  const { journal, fence, registration } = inWork()
+  const sleep = (at: object): unknown =>
+    journal.one('bob', { do: 'sleep', id: 't', fence, name: 'nap', until: 5_000, stays: false, ...at } as TaskChange)
+  assert.deepEqual(sleep({ name: 'short', stays: true }), { until: 5_000 })
+  assert.equal(journal.task('t')?.status, 'running')
+  assert.deepEqual(sleep({}), { until: 5_000 })
+  assert.deepEqual([journal.task('t')?.status, journal.task('t')?.notBefore], ['queued', 5_000])
+  journal.at = 5_000
+  const again = journal.place('t', 'bob', registration)
+  assert.deepEqual(sleep({ fence: again, until: 99_000 }), { until: 5_000 })
+  assert.equal(journal.task('t')?.status, 'running')
+})
+
 test('a child is submitted again by whoever has its parent, and controlled by who submitted that', () => {
   const { journal, fence } = inWork()
   const child = { parent: 't' }

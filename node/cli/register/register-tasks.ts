@@ -1,0 +1,67 @@
+/** `parley tasks`, registered. */
+import { type Command, Option } from 'commander'
+import { TASK_STATUSES } from '../../../protocols/task/task-status.ts'
+import { PRIORITIES } from '../../../protocols/wire/envelope.ts'
+import { wholeNumber } from '../input/option-values.ts'
+import { addNodeOptions } from './shared-options.ts'
+
+const MAX_MS = 2 ** 31 - 1
+const load = () => import('../commands/agreement/tasks-command.ts')
+
+export const registerTasks = (program: Command): void => {
+  const group = program
+    .command('tasks')
+    .summary('work that is done once, whoever is lost')
+    .description('Shows, submits and controls tasks, by a running node.')
+  const add = (name: string, description: string): Command =>
+    addNodeOptions(group.command(name).description(description)).option(
+      '--timeout <ms>',
+      'milliseconds until it gives up',
+      wholeNumber(1, MAX_MS),
+      30_000,
+    )
+  add('ls', 'Lists the open tasks, and those that ended a moment ago.')
+    .addOption(new Option('--status <status>', 'only those in this state').choices(TASK_STATUSES))
+    .option('--wide', 'whole ids, however long the lines get')
+    .option('--json', 'print a JSON array')
+    .action(async (options) => (await load()).listTasks(options))
+  add('show', 'Shows a task, what it has recorded, and its result.')
+    .argument('<TASK>', 'its id')
+    .option('--wide', 'no wrapping, however long the lines get')
+    .option('--json', 'print one line {task,recorded}')
+    .action(async (id, options) => (await load()).showTask(id, options))
+  add('submit', 'Submits a task.')
+    .argument('<TYPE>', 'what kind of work it is')
+    .argument('[JSON]', 'its input, - to read it from stdin; null unless given')
+    .option('--id <id>', 'submitting it again with this id is the same task')
+    .option('--type-version <version>', 'only workers that have this version')
+    .addOption(new Option('--priority <priority>', 'how urgent it is').choices(PRIORITIES))
+    .option('--within <ms>', 'it fails if it is not done by then', wholeNumber(1, MAX_MS))
+    .option('--after <task...>', 'tasks that must be completed first')
+    .option('--wait', 'wait for its end, and print its result')
+    .option('--json', 'print one line {id,status}; with --wait the task')
+    .action(async (type, input, options) => (await load()).submitTask(type, input, options))
+  for (const [name, description] of [
+    ['pause', 'Ends the attempt in work; what it recorded stays.'],
+    ['cancel', 'Ends a task for good.'],
+  ] as const)
+    add(name, description)
+      .argument('<TASK>', 'its id')
+      .option('--reason <text>', 'why, for whoever looks at it')
+      .option('--json', 'print one line {id,status}')
+      .action(async (id, options) => (await load()).controlTask(name, id, options))
+  add('resume', 'Has a paused task go on from its last checkpoint.')
+    .argument('<TASK>', 'its id')
+    .option('--json', 'print one line {id,status}')
+    .action(async (id, options) => (await load()).controlTask('resume', id, options))
+  add('provide', 'Gives a task what it waits for, such as the answer of a person.')
+    .argument('<TASK>', 'its id')
+    .argument('<NAME>', 'what it waits for, as `parley tasks show` tells')
+    .argument('<JSON>', 'the value, - to read it from stdin')
+    .option('--json', 'print one line {id,status}')
+    .action(async (id, name, value, options) => (await load()).provide(id, name, value, options))
+  add('watch', 'Prints tasks, then each change, until Ctrl-C; of one task, until it has ended.')
+    .argument('[TASK]', 'its id; all unless given')
+    .option('--json', 'print lines of JSON {id,version,task}')
+    .action(async (id, options) => (await load()).watchTasks(id, options))
+}

@@ -1,0 +1,103 @@
+/** What the control socket has a node do with tasks. */
+import type * as z from 'zod'
+import type { Json } from '../../../protocols/journal/state/command-kind.ts'
+import type { TaskState } from '../../../protocols/task/client/task-api.ts'
+import { PRIORITIES } from '../../../protocols/wire/envelope.ts'
+import type { Mesh } from '../../api.ts'
+import { clock } from '../../platform/platform.ts'
+import type * as schemas from '../task-schemas.ts'
+
+type TaskMesh = Pick<Mesh, 'tasks'>
+const MOST = 1_000
+
+const shown = ({ id, status, version, record, result, error, metadata }: TaskState): schemas.TaskShown => {
+  const { type, typeVersion, submitter, submittedAt, changedAt, attempts, failures, losses } = record
+  const { priority, worker, deadline, parent, dependencies = [], reason } = record
+  return {
+    ...{ id, status, version, type, submitter, submittedAt, changedAt, attempts, failures, losses },
+    priority: PRIORITIES[priority] ?? 'normal',
+    waitsFor: dependencies.map(({ task_id: on }) => on),
+    ...(typeVersion !== undefined && { typeVersion }),
+    ...(worker !== undefined && { worker }),
+    ...(deadline !== undefined && { deadline }),
+    ...(parent !== undefined && { parent }),
+    ...(reason !== undefined && { reason }),
+    ...(record.wait !== undefined && { wants: record.wait }),
+    ...(result !== undefined && { result }),
+    ...(error !== undefined && { error }),
+    ...(metadata !== undefined && { metadata }),
+  }
+}
+
+export const listTasks = async (
+  { tasks }: TaskMesh,
+  { status, timeoutMs }: z.output<typeof schemas.TaskListSchema>,
+): Promise<z.input<typeof schemas.TasksListedSchema>> => {
+  const found = await tasks.list({ most: MOST, timeoutMs, ...(status !== undefined && { status }) })
+  return { tasks: found.map(shown) }
+}
+
+export const showTask = async (
+  { tasks }: TaskMesh,
+  { id, timeoutMs }: z.output<typeof schemas.TaskShowSchema>,
+): Promise<z.input<typeof schemas.TaskDetailsSchema>> => {
+  const handle = tasks.get(id)
+  const task = shown(await handle.state({ timeoutMs }))
+  const recorded = await handle.recorded()
+  return recorded === undefined ? { task } : { task, recorded: { ...recorded, effects: [...recorded.effects] } }
+}
+
+export const submitTask = async (
+  { tasks }: TaskMesh,
+  { input, withinMs, after, id, type, typeVersion, priority }: z.output<typeof schemas.TaskSubmitSchema>,
+): Promise<z.input<typeof schemas.TaskControlledSchema>> => {
+  const handle = await tasks.submit({
+    // It was JSON on its way here.
+    input: (input ?? null) as Json,
+    type,
+    ...(id !== undefined && { id }),
+    ...(typeVersion !== undefined && { typeVersion }),
+    ...(priority !== undefined && { priority }),
+    ...(withinMs !== undefined && { deadline: clock.now() + withinMs }),
+    ...(after !== undefined && { dependencies: after }),
+  })
+  return { id: handle.id, status: (await handle.state()).status }
+}
+
+export const controlTask = async (
+  { tasks }: TaskMesh,
+  { id, action, reason, name = '', value }: z.output<typeof schemas.TaskControlSchema>,
+): Promise<z.input<typeof schemas.TaskControlledSchema>> => {
+  const handle = tasks.get(id)
+  const done = {
+    pause: () => handle.pause(reason),
+    resume: () => handle.resume(),
+    cancel: () => handle.cancel(reason),
+    // It was JSON on its way here.
+    signal: () => handle.signal(name, (value ?? null) as Json),
+  }
+  return { id, status: await done[action]() }
+}
+
+/** What there is, then each change, until the reader leaves, or the one that is watched has ended. */
+export async function* watchTasks(
+  { tasks }: TaskMesh,
+  { id }: z.output<typeof schemas.TaskWatchSchema>,
+  signal: AbortSignal,
+): AsyncGenerator<schemas.TaskLine, void, undefined> {
+  if (id !== undefined) {
+    for await (const state of tasks.get(id).updates({ signal }))
+      yield { id, version: state.version, task: shown(state) }
+    return
+  }
+  for await (const change of tasks.changes({ signal })) {
+    if (change.type === 'all')
+      for (const state of change.tasks) yield { id: state.id, version: state.version, task: shown(state) }
+    else
+      yield {
+        id: change.id,
+        version: change.version,
+        ...(change.task !== undefined && { task: shown(change.task) }),
+      }
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * What travels over the control socket for `parley tasks`.
+ *
+ * | Path | |
+ * |---|---|
+ * | POST `/api/tasks/list`, `/api/tasks/show`, `/api/tasks/submit`, `/api/tasks/control` | |
+ * | POST `/api/tasks/watch` | a stream |
+ */
+import * as z from 'zod'
+import { TASK_STATUSES } from '../../protocols/task/task-status.ts'
+import { PRIORITIES } from '../../protocols/wire/envelope.ts'
+import { TimeoutSchema } from './control-schemas.ts'
+
+const Id = z.string().min(1).max(128)
+const Status = z.enum(TASK_STATUSES)
+
+export const TaskListSchema = z.strictObject({ status: Status.optional(), timeoutMs: TimeoutSchema })
+export const TaskShowSchema = z.strictObject({ id: Id, timeoutMs: TimeoutSchema })
+export const TaskSubmitSchema = z.strictObject({
+  id: Id.optional(),
+  type: z.string().min(1).max(64),
+  typeVersion: z.string().min(1).max(32).optional(),
+  input: z.unknown(),
+  priority: z.enum(PRIORITIES).optional(),
+  /** Milliseconds from now. */
+  withinMs: z.int().positive().optional(),
+  after: z.array(Id).max(64).optional(),
+})
+export const TaskControlSchema = z.strictObject({
+  id: Id,
+  action: z.enum(['pause', 'resume', 'cancel', 'signal']),
+  reason: z.string().max(256).optional(),
+  /** Of a signal. */
+  name: z.string().min(1).max(64).optional(),
+  value: z.unknown(),
+})
+export const TaskWatchSchema = z.strictObject({ id: Id.optional() })
+
+export const TaskShownSchema = z.object({
+  id: z.string(),
+  status: Status,
+  version: z.number(),
+  type: z.string(),
+  typeVersion: z.string().optional(),
+  priority: z.enum(PRIORITIES),
+  submitter: z.string(),
+  submittedAt: z.number(),
+  changedAt: z.number(),
+  attempts: z.number(),
+  failures: z.number(),
+  losses: z.number(),
+  worker: z.string().optional(),
+  deadline: z.number().optional(),
+  parent: z.string().optional(),
+  waitsFor: z.array(z.string()),
+  /** What it wants to be given. */
+  wants: z.object({ name: z.string(), prompt: z.unknown().optional(), until: z.number().optional() }).optional(),
+  reason: z.string().optional(),
+  result: z.unknown().optional(),
+  error: z.unknown().optional(),
+  metadata: z.unknown().optional(),
+})
+export type TaskShown = z.output<typeof TaskShownSchema>
+
+export const TasksListedSchema = z.object({ tasks: z.array(TaskShownSchema) })
+export const TaskDetailsSchema = z.object({
+  task: TaskShownSchema,
+  /** Of an open one. */
+  recorded: z
+    .object({
+      input: z.unknown(),
+      checkpoint: z.unknown().optional(),
+      effects: z.array(z.object({ name: z.string(), key: z.string(), value: z.unknown() })),
+    })
+    .optional(),
+})
+export type TaskDetails = z.output<typeof TaskDetailsSchema>
+export const TaskControlledSchema = z.object({ id: z.string(), status: Status })
+/** One that has changed; `gone`: its record was put away, it ended before. */
+export const TaskLineSchema = z.object({ id: z.string(), version: z.number(), task: TaskShownSchema.optional() })
+export type TaskLine = z.output<typeof TaskLineSchema>
