@@ -20,7 +20,7 @@ export const TaskSubmitSchema = z.strictObject({
   id: Id.optional(),
   type: z.string().min(1).max(64),
   typeVersion: z.string().min(1).max(32).optional(),
-  input: z.unknown(),
+  input: z.unknown().optional(),
   priority: z.enum(PRIORITIES).optional(),
   /** Milliseconds from now. */
   withinMs: z.int().positive().optional(),
@@ -32,7 +32,7 @@ export const TaskControlSchema = z.strictObject({
   reason: z.string().max(256).optional(),
   /** Of a signal. */
   name: z.string().min(1).max(64).optional(),
-  value: z.unknown(),
+  value: z.unknown().optional(),
 })
 export const TaskWatchSchema = z.strictObject({ id: Id.optional() })
 

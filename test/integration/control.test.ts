@@ -308,6 +308,37 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     assert.match((await watching.ended).stdout, /"type":"change".+"key":"test\/a".+"isDeleted":true/)
   })
 
+  test('tasks are submitted, shown, held, given what they want, and ended', async () => {
+    const submitted = await parley(alpha('tasks', 'submit', 'review', '{"page":1}', '--id', 'r1', '--priority', 'high'))
+    assert.equal(submitted.stderr, '')
+    assert.match(submitted.stdout, /^r1 is queued$/m)
+    const waits = await parley(beta('tasks', 'submit', 'review', '--id', 'r2', '--after', 'r1', '--json'))
+    assert.deepEqual(JSON.parse(waits.stdout), { id: 'r2', status: 'submitted' })
+    await until('it says that nobody takes it', async () =>
+      (await parley(beta('tasks', 'ls', '--status', 'queued'))).stdout.includes('no-worker'),
+    )
+    const shown = await parley(beta('tasks', 'show', 'r1'))
+    assert.match(shown.stdout, /^priority {2,}high$/m)
+    assert.match(shown.stdout, /^input {2,}\{"page":1\}$/m)
+    const [cancel, pause, missing, wrong] = await Promise.all([
+      parley(alpha('tasks', 'cancel', 'r1', '--reason', 'enough')),
+      parley(alpha('tasks', 'pause', 'r2')),
+      parley(alpha('tasks', 'show', 'nobody')),
+      parley(alpha('tasks', 'submit', 'a b')),
+    ])
+    assert.equal(cancel.stdout, 'r1 is canceled\n')
+    assertError(pause, 1, 'STA003', /cannot be paused|is failed/)
+    assertError(missing, 1, 'STA001', /no task nobody/)
+    assertError(wrong, 2, 'MSG001', /type/)
+    const followed = await parley(beta('tasks', 'watch', 'r2'))
+    assert.match(followed.stdout, /^r2 failed \(dependency-failed\)$/m)
+    const end = await parley(alpha('tasks', 'submit', 'review', '--within', '300', '--wait', '--json'))
+    assertError(end, 1, 'APP001', /is failed/)
+    assert.match(end.stdout, /"reason":"deadline"/)
+    const given = await parley(alpha('tasks', 'provide', 'r1', 'approval', 'true'))
+    assertError(given, 1, 'STA003', /canceled/)
+  })
+
   test('topics that are alive are reported without a pattern', async () => {
     const report = start(alpha('sub', '--report-topics', '--from', 'earliest', '--for', '300', '--json'))
     const rows = z.array(z.object({ topic: z.string() })).parse(jsonLines((await report.ended).stdout)[0])

@@ -90,7 +90,7 @@ export const showTask = async (id: string, options: TasksCommandOptions & { wide
     timeoutMs: timeoutMs + GRACE_MS,
   })
   if (options.json === true) return print(JSON.stringify(details))
-  print(table(['task', id], factsOf(details), tableWidth(options.wide)))
+  print(table(['task', ''], [['id', id], ...factsOf(details)], tableWidth(options.wide)))
 }
 
 export interface SubmitTaskOptions extends TasksCommandOptions {
