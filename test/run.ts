@@ -29,11 +29,11 @@ const SLOWEST = 25
 /** Integration tests that measure no times, or use half of a core or less while they run; the longest first. */
 const SIDE_BY_SIDE = [
   'partition doctor progress report control events-gap-proof stop recovery leave hostile store-cli trust',
-  'control-life overlay-killed cli events-direct config-cli load dead-letters reload founding messages-crash restored',
+  'control-life tasks overlay-killed cli events-direct config-cli load dead-letters reload founding messages-crash restored',
   'coordinator proof membership-end inbox llm-agent completion wire events-archive dht disk-quota quic gossip-foreign foreign-member tls',
 ].flatMap((names) => names.split(' '))
 /** Networks that are cut and nodes that are killed, for half a minute and longer each: `npm run test:faults`, in `.ci/run` as well. */
-const FAULTS = 'partition events-gap-proof recovery overlay restored membership-end death'.split(' ')
+const FAULTS = 'partition events-gap-proof recovery overlay restored membership-end death tasks-killed'.split(' ')
 /** Unit tests that measure times. */
 const MEASURING = ['test/unit/bench/processes.test.ts', 'test/unit/node/network/nat/proxy-streams.test.ts']
 const FIGURE = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) (\d+(?:\.\d+)?)$/

@@ -40,6 +40,7 @@ const EXPECTED = [
   '/parley/proof/1',
   '/parley/reach/1',
   '/parley/reply/1',
+  '/parley/task/1',
 ]
 
 const prefixed = (bytes: Uint8Array): Uint8Array => Buffer.concat([Buffer.from([bytes.length]), bytes])

@@ -1,4 +1,4 @@
-/** Tasks as programs use them: nodes over loopback TCP; then processes of their own that are killed. */
+/** Tasks as programs use them, on nodes over loopback TCP. Those that are killed are in tasks-killed.test.ts. */
 import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -18,8 +18,6 @@ import { onAbort } from '../../protocols/async.ts'
 import { tasksDigest } from '../../protocols/task/client/tasks-digest.ts'
 import type { TaskChange } from '../../protocols/task/journal/task-changes.ts'
 import { changeTasks } from '../../protocols/task/journal/task-kinds.ts'
-import { taskScenarios } from '../crash/tasks/scenarios.ts'
-import { killAll } from '../soak/child.ts'
 import { failureOf, until } from '../support/until.ts'
 
 const END_MS = 20_000
@@ -514,17 +512,5 @@ describe('tasks, between nodes', { timeout: 180_000 }, () => {
     for await (const state of (await bob.tasks.submit({ type: 'once' })).updates()) states.push(state)
     assert.equal(states.at(-1)?.result, 1)
     await again.stop()
-  })
-})
-
-describe('tasks, between processes', { timeout: 180_000 }, () => {
-  after(killAll)
-  it('coordinator, worker and requester are killed: each task ends once, and no recorded effect runs again', async () => {
-    const [kills] = taskScenarios(24, false)
-    const run = { seed: 4, kills: 0, rounds: 0, slowSeconds: 0, flips: 0, tears: 0, tasks: 24, say() {} }
-    const { figures, violations } = (await kills?.play(run)) ?? { figures: {}, violations: ['there is no scenario'] }
-    assert.deepEqual(violations, [])
-    assert.ok((figures.kills ?? 0) > 0)
-    assert.equal(figures.completed, 24)
   })
 })

@@ -162,7 +162,7 @@ export class ChangeBatcher {
     const { clock, timers } = this.#port
     for (const begun = clock.monotonic(); ; ) {
       try {
-        return await this.#journal.submit(changeTasks, { changes })
+        return await this.#journal.submit(changeTasks, { changes }, { isChecked: true })
       } catch (error) {
         const isEarly = isRefusedFor(error, 'level') && clock.monotonic() - begun < LEVEL_MS
         if (!isEarly) throw error

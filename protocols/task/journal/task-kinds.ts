@@ -74,8 +74,13 @@ const FaultSchema = z.object({
   hint: z.string().max(1_024).optional(),
   details: z.record(z.string(), JsonSchema).optional(),
 })
-export const ChangeAnswerSchema = z.union([z.object({ ok: JsonSchema }), z.object({ fault: FaultSchema })])
-export type ChangeAnswer = z.output<typeof ChangeAnswerSchema>
+export type ChangeAnswer = { readonly ok: Json } | { readonly fault: z.output<typeof FaultSchema> }
+/** Of many at once: what is in `ok` is JSON already. */
+const isAnswer = (value: unknown): value is ChangeAnswer =>
+  typeof value === 'object' &&
+  value !== null &&
+  ('ok' in value || ('fault' in value && FaultSchema.safeParse(value.fault).success))
+const ChangeAnswersSchema = z.custom<ChangeAnswer[]>((value) => Array.isArray(value) && value.every(isAnswer))
 
 const apply = (ledger: TaskLedger, change: TaskChange): unknown => {
   switch (change.do) {
@@ -192,7 +197,7 @@ export const changeTasks = defineJournalCommand({
   name: `${TASKS_PART}.change`,
   level: 1,
   input: z.object({ changes: z.array(TaskChangeSchema).min(1).max(MAX_CHANGES_AT_ONCE) }),
-  output: z.array(ChangeAnswerSchema),
+  output: ChangeAnswersSchema,
   rows: ({ changes }) => changes.flatMap(rowsOf),
   apply: (tx, { changes }, facts) => changes.map((change) => answer(tx, facts, change)),
 })
