@@ -148,7 +148,7 @@ export {
   taskSubmittedEvent,
 } from '../protocols/task/task-events.ts'
 export type { Dependency, Requirements, TaskError, TaskRecord } from '../protocols/task/task-record.ts'
-export { MOVES, TASK_STATUSES, type TaskStatus } from '../protocols/task/task-status.ts'
+export { A2A_STATES, MOVES, TASK_STATUSES, type TaskStatus } from '../protocols/task/task-status.ts'
 export type {
   EffectFacts,
   EffectOptions,

@@ -110,7 +110,6 @@ export const RetrySchema = z.object({
   delayMs: z.int().min(0).max(86_400_000),
   maxDelayMs: z.int().min(0).max(86_400_000),
 })
-export type Retry = z.output<typeof RetrySchema>
 
 /** What went wrong with an attempt, as it is kept and shown. */
 export const TaskErrorSchema = z.object({

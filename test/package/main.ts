@@ -76,10 +76,8 @@ try {
     return `${byImport} modules by the import, ${byNode} more by a node`
   })
   await works(consumer, own)
-  await check(
-    'the programs of docs/testing.md',
-    async () => `${await consumer.runsPage('testing.md', own.path)} of them`,
-  )
+  for (const page of ['testing.md', 'tasks.md'])
+    await check(`the programs of docs/${page}`, async () => `${await consumer.runsPage(page, own.path)} of them`)
   await works(consumer, await installNode(folders, OLDEST))
   const newest = await installNode(folders, '22')
   await check(`Node ${newest.version}: two nodes talk`, async () => void (await consumer.runs('talk.mjs', newest.path)))

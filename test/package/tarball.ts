@@ -37,6 +37,7 @@ const MUST = [
   'docs/configuration.md',
   'docs/parts.md',
   'docs/protocol.md',
+  'docs/tasks.md',
   'docs/decisions/design.md',
   'node/cli/bin.js',
   'dist/node/index.d.ts',
