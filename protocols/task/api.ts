@@ -37,7 +37,7 @@ export interface Tasks {
   /**
    * Resolves once it is on the disks of a majority of the voters: it is done then, whoever is lost.
    * @throws MSG001 for what cannot be submitted; STA003 `exists` for an id that another task has, `dependency`; STA001 for an
-   *   unknown dependency; COM003 `task-share`; what `journal.submit` throws
+   *   unknown dependency; COM003 `task-share`; COM001 where nobody coordinates within `timeoutMs` (30,000 unless told)
    */
   submit(task: SubmitTask, options?: TaskWaitOptions): Promise<TaskHandle>
   /** Several that may depend on each other, all of them or none; at most 64. @throws as `submit`; MSG001 with `details.cycle` */
@@ -57,7 +57,8 @@ export interface Tasks {
   /** Of the records of all tasks, as the journal has them: a reader that followed `changes` up to this version has the same. */
   digest(options?: TaskWaitOptions): Promise<TasksDigest>
   /**
-   * Does tasks of a type, until the registration is stopped; those in work are given back then.
+   * Does tasks of a type, until the registration is stopped; those in work are given back then. Resolves once it is
+   * registered; without a coordinator it waits for one, and says so in the log.
    * @throws MSG001 for a type or options that cannot be used, STA003 `in-use` for a type that this node works on already
    */
   work(type: string, fn: WorkFunction, options?: WorkOptions): Promise<Registration>

@@ -8,7 +8,7 @@
  */
 import type { CoordinatorFeature } from '../coordinator/api.ts'
 import type { Handlers } from '../define.ts'
-import { isParleyError, ParleyError } from '../errors.ts'
+import { ParleyError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
 import type { Journal } from '../journal/client/journal-client.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
@@ -20,25 +20,28 @@ import { ChangeBatcher, type Decided } from './client/change-batcher.ts'
 import { ackMessage, readTaskMessage, rejectMessage, statusMessage, type TaskAnswer } from './client/seed-messages.ts'
 import { newTaskId, submittedTask } from './client/submitted-task.ts'
 import type { SubmitTask, TaskHandle, TaskWaitOptions } from './client/task-api.ts'
-import { type ControlRequest, controlChange, controlOf } from './client/task-control.ts'
-import { type Control, createTaskHandle } from './client/task-handle.ts'
+import { TaskControls } from './client/task-control.ts'
+import { createTaskHandle } from './client/task-handle.ts'
 import { TaskReader, tasksTable } from './client/task-reader.ts'
 import { TaskTrackers, type Tracker } from './client/task-trackers.ts'
 import { type TasksDigest, tasksDigest } from './client/tasks-digest.ts'
+import { limitedWait } from './client/wait-limit.ts'
 import { taskProtocol } from './contract.ts'
 import { FeedFollower } from './feed/feed-follower.ts'
 import { notLeading, TaskFeeds } from './feed/task-feeds.ts'
 import type { Submitted } from './journal/submit-tasks.ts'
-import { MAX_TOGETHER, type TaskChange } from './journal/task-changes.ts'
+import { MAX_TOGETHER, type SubmittedTask, type TaskChange } from './journal/task-changes.ts'
 import { JournalView } from './journal-view.ts'
 import { TaskAnnouncer } from './scheduler/task-announcer.ts'
 import { TaskScheduler } from './scheduler/task-scheduler.ts'
 import type { Liveness } from './scheduler/worker-presence.ts'
 import type { TaskFigures } from './task-figures.ts'
-import { isFinal, type TaskStatus } from './task-status.ts'
+import { isFinal } from './task-status.ts'
 import { TaskWorker } from './worker/task-worker.ts'
 
 const DIGEST_MS = 10_000
+/** Milliseconds until a submission is given up, unless told. */
+const SUBMIT_MS = 30_000
 /** A table is for somebody who looks at it. */
 const SHOW_MS = 2_000
 const MOST_SHOWN = 500
@@ -65,6 +68,16 @@ export interface TasksFeature extends Tasks {
   stop(): Promise<void>
 }
 
+const nobodyDecides = (timeoutMs: number): ParleyError =>
+  new ParleyError(
+    'COM001',
+    `nobody took the tasks over within ${timeoutMs} ms; whether they were accepted is not known`,
+    {
+      hint: 'is there a node with a data directory that coordinates? submit them again with the same ids',
+      details: { reason: 'no-leader' },
+    },
+  )
+
 class NodeTasks implements TasksFeature {
   readonly handlers: Handlers<typeof taskProtocol>
   readonly #deps: TasksDeps
@@ -73,6 +86,7 @@ class NodeTasks implements TasksFeature {
   readonly #feeds: TaskFeeds
   readonly #worker: TaskWorker
   readonly #reader: TaskReader
+  readonly #controls: TaskControls
   readonly #trackers: TaskTrackers
   readonly #acting: Registration
   readonly #counts = { submitted: 0, completed: 0, failed: 0, abandoned: 0, effectsRun: 0, effectsKnown: 0 }
@@ -85,6 +99,7 @@ class NodeTasks implements TasksFeature {
     const { coordinator, port, journal, member } = deps
     this.#batcher = new ChangeBatcher(journal, port)
     this.#reader = new TaskReader(journal)
+    this.#controls = new TaskControls({ port, coordinator, batcher: this.#batcher })
     this.#announcer = new TaskAnnouncer(deps)
     this.#trackers = new TaskTrackers({
       ...{ port, coordinator, stopped: this.#end.signal },
@@ -108,31 +123,38 @@ class NodeTasks implements TasksFeature {
         const { machine } = this.#feeds.leading()
         return tasksDigest(port, { version: machine.version(), tasks: new JournalView({ machine }).tasks() })
       },
-      control: async (asked) => ({ status: await this.#controlAsCoordinator(asked) }),
+      control: async (asked) => ({ status: await this.#controls.asCoordinator(asked) }),
     }
     this.#acting = coordinator.act(({ epoch, signal }) => this.#coordinate(epoch, signal))
   }
 
-  async submit(task: SubmitTask, options: { signal?: AbortSignal; timeoutMs?: number } = {}): Promise<TaskHandle> {
+  async submit(task: SubmitTask, options: TaskWaitOptions = {}): Promise<TaskHandle> {
     const [handle] = await this.submitAll([task], options)
     if (handle === undefined) throw new Error('a submission was answered with nothing')
     return handle
   }
 
-  async submitAll(
-    given: readonly SubmitTask[],
-    { signal }: { signal?: AbortSignal; timeoutMs?: number } = {},
-  ): Promise<TaskHandle[]> {
+  async submitAll(given: readonly SubmitTask[], options: TaskWaitOptions = {}): Promise<TaskHandle[]> {
     if (given.length === 0 || given.length > MAX_TOGETHER)
       throw new ParleyError('MSG001', `${given.length} tasks cannot be submitted together`, {
         hint: `use 1 to ${MAX_TOGETHER}; tasks that depend on known ones can be submitted later`,
       })
     const tasks = given.map((task) => submittedTask(this.#deps.port, task))
-    // So that their ends are heard, however soon they come.
-    await this.#own().live(signal)
+    const { timeoutMs = SUBMIT_MS } = options
+    const { signal, stop } = limitedWait(this.#deps.port, { ...options, timeoutMs }, () => nobodyDecides(timeoutMs))
+    try {
+      // So that their ends are heard, however soon they come.
+      await this.#own().live(signal)
+      return await this.#submit(tasks, signal)
+    } finally {
+      stop()
+    }
+  }
+
+  async #submit(tasks: readonly SubmittedTask[], signal: AbortSignal | undefined): Promise<TaskHandle[]> {
     const trackers = tasks.map(({ id }) => this.#trackers.track(id))
     try {
-      const { result } = await this.#decide({ do: 'submit', tasks }, signal)
+      const { result } = await this.#decide({ do: 'submit', tasks: [...tasks] }, signal)
       const submitted = result as unknown as readonly Submitted[]
       this.#counts.submitted += submitted.filter(({ known }) => !known).length
       // One that was submitted before may have ended long ago.
@@ -154,7 +176,7 @@ class NodeTasks implements TasksFeature {
         port: this.#deps.port,
         read: (one, signal) => this.#reader.read(one, signal),
         watch: (one, fn, signal) => this.#trackers.watch(one, fn, signal, tracker),
-        control: (one, control) => this.#control(one, control),
+        control: (one, control) => this.#controls.control(one, control),
         recorded: (one) => this.#reader.recorded(one),
       },
       id,
@@ -176,7 +198,7 @@ class NodeTasks implements TasksFeature {
     if (message.type === 'task.submit') return statusMessage(await (await this.submit(message.task)).state())
     const { id, control, commandId = newTaskId(this.#deps.port) } = message
     try {
-      return ackMessage(commandId, await this.#control(id, control))
+      return ackMessage(commandId, await this.#controls.control(id, control))
     } catch (error) {
       return rejectMessage(commandId, error)
     }
@@ -261,35 +283,6 @@ class NodeTasks implements TasksFeature {
 
   #decide(change: TaskChange, signal: AbortSignal | undefined): Promise<Decided> {
     return this.#batcher.decide(change, { signal })
-  }
-
-  /** By who submitted it; by anybody else where the coordinator lets it. */
-  async #control(id: string, control: Control): Promise<TaskStatus> {
-    try {
-      return await this.#decideControl(controlChange(id, control, undefined))
-    } catch (error) {
-      if (!isParleyError(error, 'SEC002')) throw error
-      return this.#askCoordinator(id, control, error)
-    }
-  }
-
-  async #decideControl(change: TaskChange): Promise<TaskStatus> {
-    const { result } = await this.#decide(change, undefined)
-    return (result as unknown as { status: TaskStatus }).status
-  }
-
-  async #askCoordinator(id: string, control: Control, refused: ParleyError): Promise<TaskStatus> {
-    const { coordinator, port } = this.#deps
-    const { leader, meshId } = coordinator.status()
-    if (leader === undefined || meshId === undefined) throw refused
-    const { status } = await port.to(leader, taskProtocol).control({ meshId, id, ...control })
-    return status
-  }
-
-  #controlAsCoordinator({ id, ...asked }: ControlRequest): Promise<TaskStatus> {
-    const { epoch, acting } = this.#deps.coordinator.status()
-    if (!acting) throw notLeading()
-    return this.#decideControl(controlChange(id, controlOf(asked), epoch))
   }
 }
 

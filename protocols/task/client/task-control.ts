@@ -1,14 +1,22 @@
-/** What is done to a task from outside, as a program says it, as it travels, and as it is decided. Pure. */
+/**
+ * What is done to a task from outside: as a program says it, as it travels, and as it is decided. Who submitted a task decides
+ * it by itself; anybody else asks the coordinator, which lets holders of `coordinate`. Keeps no state.
+ */
 import type * as z from 'zod'
-import { ParleyError } from '../../errors.ts'
-import type { ControlSchema } from '../contract.ts'
+import type { CoordinatorFeature } from '../../coordinator/api.ts'
+import { isParleyError, ParleyError } from '../../errors.ts'
+import type { Port } from '../../port.ts'
+import { type ControlSchema, taskProtocol } from '../contract.ts'
+import { notLeading } from '../feed/task-feeds.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
+import type { TaskStatus } from '../task-status.ts'
+import type { ChangeBatcher } from './change-batcher.ts'
 import type { Control } from './task-handle.ts'
 
-export type ControlRequest = Omit<z.output<typeof ControlSchema>, 'meshId'> & { readonly meshId?: string }
+type ControlRequest = Omit<z.output<typeof ControlSchema>, 'meshId'> & { readonly meshId?: string }
 
 /** @param epoch of the coordinator that does it for somebody */
-export const controlChange = (id: string, control: Control, epoch: number | undefined): TaskChange => {
+const controlChange = (id: string, control: Control, epoch: number | undefined): TaskChange => {
   const by = epoch === undefined ? {} : { epoch }
   if (control.action === 'signal') return { do: 'signal', id, name: control.name, value: control.value, ...by }
   if (control.action === 'resume') {
@@ -19,10 +27,53 @@ export const controlChange = (id: string, control: Control, epoch: number | unde
 }
 
 /** @throws MSG001 for a signal without a name */
-export const controlOf = ({ action, reason, checkpoint, name, value = null }: Omit<ControlRequest, 'id'>): Control => {
+const controlOf = ({ action, reason, checkpoint, name, value = null }: Omit<ControlRequest, 'id'>): Control => {
   if (action === 'resume') return { action, ...(checkpoint !== undefined && { checkpoint }) }
   if (action !== 'signal') return { action, ...(reason !== undefined && { reason }) }
   if (name === undefined)
     throw new ParleyError('MSG001', 'a signal has a name', { hint: 'say what the task waits for' })
   return { action, name, value }
+}
+
+export interface ControlsDeps {
+  readonly port: Pick<Port, 'to'>
+  readonly coordinator: Pick<CoordinatorFeature, 'status'>
+  readonly batcher: Pick<ChangeBatcher, 'decide'>
+}
+
+export class TaskControls {
+  readonly #deps: ControlsDeps
+
+  constructor(deps: ControlsDeps) {
+    this.#deps = deps
+  }
+
+  /** @throws SEC002, STA001, STA003 */
+  async control(id: string, control: Control): Promise<TaskStatus> {
+    try {
+      return await this.#decide(controlChange(id, control, undefined))
+    } catch (error) {
+      if (!isParleyError(error, 'SEC002')) throw error
+      return this.#askCoordinator(id, control, error)
+    }
+  }
+
+  /** For somebody whose capability was checked. @throws STA003 where this node does not coordinate */
+  asCoordinator({ id, ...asked }: ControlRequest): Promise<TaskStatus> {
+    const { epoch, acting } = this.#deps.coordinator.status()
+    if (!acting) throw notLeading()
+    return this.#decide(controlChange(id, controlOf(asked), epoch))
+  }
+
+  async #decide(change: TaskChange): Promise<TaskStatus> {
+    const { result } = await this.#deps.batcher.decide(change)
+    return (result as unknown as { status: TaskStatus }).status
+  }
+
+  async #askCoordinator(id: string, control: Control, refused: ParleyError): Promise<TaskStatus> {
+    const { leader, meshId } = this.#deps.coordinator.status()
+    if (leader === undefined || meshId === undefined) throw refused
+    const { status } = await this.#deps.port.to(leader, taskProtocol).control({ meshId, id, ...control })
+    return status
+  }
 }

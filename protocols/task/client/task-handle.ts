@@ -6,6 +6,7 @@ import type { Port } from '../../port.ts'
 import { isFinal, type TaskStatus } from '../task-status.ts'
 import type { TaskHandle, TaskRecorded, TaskState, TaskWaitOptions } from './task-api.ts'
 import type { Watching } from './task-trackers.ts'
+import { limitedWait } from './wait-limit.ts'
 
 export type Control =
   | { readonly action: 'pause' | 'cancel'; readonly reason?: string }
@@ -43,20 +44,11 @@ const resultOf = ({ id, status, result, error, record }: TaskState): Json => {
   )
 }
 
-const limited = (
-  { timers }: Pick<Port, 'timers'>,
-  id: string,
-  { signal, timeoutMs }: TaskWaitOptions,
-): { readonly signal: AbortSignal | undefined; stop(): void } => {
-  if (timeoutMs === undefined) return { signal, stop() {} }
-  const limit = new AbortController()
-  const late = new ParleyError('COM001', `the task ${id} has not ended within ${timeoutMs} ms`, {
+const notEnded = (id: string, timeoutMs: number): ParleyError =>
+  new ParleyError('COM001', `the task ${id} has not ended within ${timeoutMs} ms`, {
     hint: 'it goes on: wait again, or cancel it',
     details: { task: id },
   })
-  const stop = timers.after(timeoutMs, () => limit.abort(late))
-  return { signal: signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]), stop }
-}
 
 export const createTaskHandle = (deps: HandleDeps, id: string): TaskHandle => {
   const { port, read, watch, control, recorded } = deps
@@ -97,7 +89,7 @@ export const createTaskHandle = (deps: HandleDeps, id: string): TaskHandle => {
   }
 
   const ended = async (options: TaskWaitOptions = {}): Promise<TaskState> => {
-    const limit = limited(port, id, options)
+    const limit = limitedWait(port, options, () => notEnded(id, options.timeoutMs ?? 0))
     try {
       for await (const state of updates(limit.signal === undefined ? {} : { signal: limit.signal }))
         if (isFinal(state.status)) return state
@@ -110,7 +102,7 @@ export const createTaskHandle = (deps: HandleDeps, id: string): TaskHandle => {
   return {
     id,
     async state(options = {}) {
-      const limit = limited(port, id, options)
+      const limit = limitedWait(port, options, () => notEnded(id, options.timeoutMs ?? 0))
       try {
         return await abortable(read(id, limit.signal), limit.signal)
       } finally {

@@ -18,6 +18,8 @@ import type { WorkFunction } from './task-context.ts'
 
 const RENEW_MS = 10_000
 const AGAIN_MS = 500
+/** A worker that waits for a coordinator says so. */
+const TELL_MS = 30_000
 const DEFAULT_SLOTS = 16
 const MAX_TYPES = 256
 const MAX_EARLY = 10_000
@@ -90,12 +92,18 @@ export class TaskWorker {
       throw new ParleyError('COM003', `this node works on ${MAX_TYPES} types already`, { hint: 'use another node' })
     const work = { fn, offer: { type, slots, ...(versions !== undefined && { versions: [...versions] }) } }
     this.#works.set(type, work)
+    const { timers, log } = this.#deps.port
+    const stopTelling = timers.every(TELL_MS, () =>
+      log.warn('this worker waits for somebody who coordinates', { hint: 'is a node with a data directory there?' }),
+    )
     try {
       await this.#deps.live()
       await this.#register()
     } catch (error) {
       this.#works.delete(type)
       throw error
+    } finally {
+      stopTelling()
     }
     this.#stopTimer ??= this.#deps.port.timers.every(RENEW_MS / 10, () => void this.#keepLease())
     return createRegistration(async () => {
