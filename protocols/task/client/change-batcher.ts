@@ -5,7 +5,7 @@
  * Where a decision as a whole is refused (too large, no room), its changes are asked for again, half as many at a time, so that
  * one that does not fit keeps no other from being decided. State: the changes that wait (bounded).
  */
-import { Fifo } from '../../async.ts'
+import { abortable, Fifo } from '../../async.ts'
 import { type Fault, fromFault, isParleyError, ParleyError } from '../../errors.ts'
 import type { Committed, Journal } from '../../journal/client/journal-client.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
@@ -85,7 +85,7 @@ export class ChangeBatcher {
    */
   decide(change: TaskChange, { signal }: ChangeOptions = {}): Promise<Decided> {
     if (signal?.aborted === true) return Promise.reject(signal.reason)
-    return new Promise((resolve, reject) => {
+    const decided = new Promise<Decided>((resolve, reject) => {
       const bytes = JSON.stringify(change).length
       const isTaken = this.#waiting.put({ change, bytes, rows: rowsOf(change), signal, resolve, reject })
       if (isTaken) return this.#schedule()
@@ -96,6 +96,7 @@ export class ChangeBatcher {
         }),
       )
     })
+    return abortable(decided, signal)
   }
 
   counts(): BatcherCounts {

@@ -17,6 +17,7 @@ const GOOD = [
   'docs/configuration.md',
   'docs/parts.md',
   'docs/protocol.md',
+  'docs/tasks.md',
   'docs/decisions/design.md',
   'node/cli/bin.js',
   'dist/node/index.d.ts',
