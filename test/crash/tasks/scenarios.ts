@@ -110,9 +110,10 @@ const kills = (tasks: number, isTimed: boolean): Scenario => ({
         if (chosen.length === 0) continue
         // Where the requester is dead and nothing is left to do, there is no progress to wait for.
         const left = tasks * EFFECTS - outside.distinct()
-        const gap = outside.progress(10_000)
         const orphans = new Set(chosen.flatMap(({ name }) => [...outside.tasksOf(name)]))
         await Promise.all(chosen.map((node) => node.kill()))
+        // What they said before they died has come by now.
+        const gap = outside.progress(10_000)
         if (orphans.size > 0)
           void outside.takenOver(orphans, 10_000).then((ms) => ms !== undefined && takeovers.push(ms))
         counts.kills += chosen.length
@@ -142,6 +143,9 @@ const kills = (tasks: number, isTimed: boolean): Scenario => ({
             'progress p50 ms': quantile(sorted, 0.5),
             'progress p99 ms': p99,
             'progress max ms': sorted.at(-1) ?? 0,
+            takeovers: taken.length,
+            'takeover p50 ms': quantile(taken, 0.5),
+            'takeover p99 ms': quantile(taken, 0.99),
           },
         },
         violations: told([...judged.wrong, ...wrong]),
