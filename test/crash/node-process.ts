@@ -4,14 +4,13 @@
  */
 import { createHash } from 'node:crypto'
 import { appendFileSync } from 'node:fs'
-import { flushCompileCache } from 'node:module'
 import { createMesh, type Mesh } from '../../node/index.ts'
 import { createLog } from '../../node/observe/log/node-log.ts'
-import { isParleyError } from '../../protocols/errors.ts'
 import { answerQuestions } from '../soak/answer.ts'
 import { type Acting, startActing } from './acting.ts'
 import { COUNTER, directCommand, noteCommand } from './commands.ts'
 import type { NodeVerbs } from './messages.ts'
+import { startedOrRefused } from './starting.ts'
 
 const READ_MS = 10_000
 
@@ -26,17 +25,11 @@ const verbs: NodeVerbs = {
     const write = (line: string): void => appendFileSync(logFile, line)
     const log = createLog({ level: 'info', human: false, fields: { source: options.name }, write })
     const coordination = { ...options.coordination, commands: [noteCommand, directCommand] }
-    try {
+    return await startedOrRefused(async () => {
       const mesh = await createMesh({ ...options, debug: 0, log, coordination })
       started = { mesh, acting: startActing(mesh, receiver, directEveryMs) }
-      // Here, since most of these processes are killed.
-      setImmediate(flushCompileCache)
-      return { id: mesh.self.id }
-    } catch (error) {
-      if (!isParleyError(error)) throw error
-      const { code, message, hint = '', details } = error
-      return { refusal: { code, message, hint, reason: String(details.reason) } }
-    }
+      return mesh
+    })
   },
   status: async () => own().mesh.coordinator.status(),
   async digest() {

@@ -1,10 +1,9 @@
 /** A process with one node of a crash run of messages. It ends at once when whoever started it is gone. */
 import { appendFileSync } from 'node:fs'
-import { flushCompileCache } from 'node:module'
 import { createMesh, type Mesh } from '../../../node/index.ts'
 import { createLog } from '../../../node/observe/log/node-log.ts'
-import { isParleyError } from '../../../protocols/errors.ts'
 import { answerQuestions } from '../../soak/answer.ts'
+import { startedOrRefused } from '../starting.ts'
 import { createLoad, type Load } from './load.ts'
 import { createRecording, type Recording } from './recording.ts'
 import { Item } from './streams.ts'
@@ -30,19 +29,13 @@ const verbs: PartyVerbs = {
     const write = (line: string): void => appendFileSync(logFile, line)
     const { name = '' } = options
     const log = createLog({ level: 'info', human: false, fields: { source: name }, write })
-    try {
+    return await startedOrRefused(async () => {
       const mesh = await createMesh({ ...options, debug: 0, log })
       const recording = createRecording(name, folder)
       started = { mesh, load: createLoad(mesh, name, folder), recording }
       await mesh.messages.receive(Item, recording.handle)
-      // Here, since most of these processes are killed.
-      setImmediate(flushCompileCache)
-      return { id: mesh.self.id }
-    } catch (error) {
-      if (!isParleyError(error)) throw error
-      const { code, message, hint = '', details } = error
-      return { refusal: { code, message, hint, reason: String(details.reason) } }
-    }
+      return mesh
+    })
   },
   send: (order) => own().load.run(order),
   load: async () => own().load.figures(),

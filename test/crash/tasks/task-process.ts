@@ -1,10 +1,10 @@
 /** A process with one node of a crash run of tasks. It ends at once when whoever started it is gone. */
 import { appendFileSync } from 'node:fs'
-import { flushCompileCache } from 'node:module'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createMesh, isParleyError, type Mesh } from '../../../node/index.ts'
 import { createLog } from '../../../node/observe/log/node-log.ts'
 import { answerQuestions } from '../../soak/answer.ts'
+import { startedOrRefused } from '../starting.ts'
 import { dependenciesOf, EFFECTS, TASK_TYPE, taskId } from './plan.ts'
 import type { TaskNote, TaskVerbs } from './verbs.ts'
 
@@ -67,18 +67,12 @@ const verbs: TaskVerbs = {
   async start({ options, logFile, works }) {
     const write = (line: string): void => appendFileSync(logFile, line)
     const log = createLog({ level: 'info', human: false, fields: { source: options.name ?? '' }, write })
-    try {
+    return await startedOrRefused(async () => {
       const mesh = await createMesh({ ...options, log })
       started = mesh
       if (works) work(mesh).catch((error: unknown) => log.error('it does not work', { error }))
-      // Here, since most of these processes are killed.
-      setImmediate(flushCompileCache)
-      return { id: mesh.self.id }
-    } catch (error) {
-      if (!isParleyError(error)) throw error
-      const { code, message, hint = '', details } = error
-      return { refusal: { code, message, hint, reason: String(details.reason) } }
-    }
+      return mesh
+    })
   },
   async submit(plan) {
     const mesh = own()

@@ -1,6 +1,6 @@
 /** What a process of a crash run of tasks is asked, and what it tells. */
 import type { MeshOptionsInput } from '../../../node/index.ts'
-import type { Refusal } from '../messages.ts'
+import type { Started } from '../messages.ts'
 
 /** How tasks depend on each other, and what they are to come to: both follow from the number. */
 export interface Plan {
@@ -19,11 +19,7 @@ export interface TaskEnd {
 
 export type TaskVerbs = {
   /** @param works whether it works on tasks */
-  start(order: {
-    options: MeshOptionsInput
-    logFile: string
-    works: boolean
-  }): Promise<{ id: string } | { refusal: Refusal }>
+  start(order: { options: MeshOptionsInput; logFile: string; works: boolean }): Promise<Started>
   /** Submits all of the plan; those that were submitted before are the same ones. Goes on until it is done. */
   submit(plan: Plan): Promise<void>
   status(): Promise<{ acting: boolean; epoch: number; quorum: boolean }>

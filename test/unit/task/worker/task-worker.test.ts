@@ -69,6 +69,23 @@ const create = () => {
   }
 }
 
+/** Registers work that ends when its attempt is aborted, and what it ended. */
+const untilAborted = async ({
+  worker,
+  time,
+}: Pick<ReturnType<typeof create>, 'worker' | 'time'>): Promise<string[]> => {
+  const ended: string[] = []
+  await time.settled(
+    worker.work('sum', async ({ id }, { signal }) => {
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+      ended.push(id)
+      return null
+    }),
+    1_000,
+  )
+  return ended
+}
+
 test('a task that is told before the registration is answered is begun after it', async () => {
   const { worker, time, decided } = create()
   const working = worker.work('sum', ({ input }) => `${String(input)}!`)
@@ -128,15 +145,7 @@ test('what it is said to work on, and does not know, it gives back; so does it w
 
 test('an attempt ends when its task is taken away, held, or not among all there is', async () => {
   const { worker, time, counts } = create()
-  const ended: string[] = []
-  await time.settled(
-    worker.work('sum', async ({ id }, { signal }) => {
-      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
-      ended.push(id)
-      return null
-    }),
-    1_000,
-  )
+  const ended = await untilAborted({ worker, time })
   for (const id of ['a', 'b', 'c', 'd']) worker.onTask(assigned(id, 9))
   await time.run(100)
   assert.equal(worker.attempts(), 4)
@@ -153,15 +162,7 @@ test('an attempt ends when its task is taken away, held, or not among all there 
 
 test('the lease is renewed each 10 s; a registration that is over ends all attempts, and is made anew', async () => {
   const { worker, time, decided, register, refuseWith } = create()
-  const ended: string[] = []
-  await time.settled(
-    worker.work('sum', async ({ id }, { signal }) => {
-      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
-      ended.push(id)
-      return null
-    }),
-    1_000,
-  )
+  const ended = await untilAborted({ worker, time })
   worker.onTask(assigned('a', 9))
   await time.run(25_000)
   assert.equal(decided.filter((one) => one === 'renew').length, 2)
