@@ -26,10 +26,21 @@ const read = (url: string): Promise<string> =>
     }).on('error', reject)
   })
 
-/** The named gauges, and how many series there are. Pure. */
+const STATUS = /,?status="([^"]*)"/
+
+/**
+ * The named gauges, how many series there are, and how many words for an end (`ok`, a code). Pure.
+ *
+ * A series counts once for all its ends: methods times codes are bounded, but rare ends come for the first time for
+ * hours, which is no growth. What grows with peers, agents or methods is seen all the same, and so are new words.
+ */
 export const readMetrics = (text: string): Sample => {
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
-  const sample: Sample = { 'metric series': lines.length }
+  const series = lines.map((line) => line.slice(0, line.lastIndexOf(' ')))
+  const sample: Sample = {
+    'metric series': new Set(series.map((one) => one.replace(STATUS, ''))).size,
+    'metric statuses': new Set(series.flatMap((one) => STATUS.exec(one)?.[1] ?? [])).size,
+  }
   for (const name of GAUGES) {
     const line = lines.find((one) => one.startsWith(`${PREFIX}${name} `))
     if (line !== undefined) sample[name] = Number(line.slice(line.indexOf(' ') + 1))

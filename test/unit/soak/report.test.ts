@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { readMetrics } from '../../soak/endpoint.ts'
 import { slopeTable, summary } from '../../soak/report.ts'
 import { judge } from '../../soak/verdict.ts'
 
@@ -35,10 +34,4 @@ test('the table has a row for each series and marks the process in which it grow
   assert.match(head ?? '', /core-0 +core-1 +± +bound +verdict/)
   assert.match(fds ?? '', /^fds .*\+0\.00 \(10\) +\+3\.00! \(39\) +0\.00 +0\.5 +GROWS$/)
   assert.match(agents ?? '', /^agents .*flat$/)
-})
-
-test('of the metrics the named gauges are read, and the series are counted', () => {
-  const text =
-    '# HELP x\n# TYPE x counter\nparley_directory_ended 5\nparley_directory_ended_total 7\nmessages_total{a="b"} 3\n\n'
-  assert.deepEqual(readMetrics(text), { 'metric series': 3, directory_ended: 5 })
 })
