@@ -1,9 +1,11 @@
 /** A task as a program gives it, checked and completed. Pure, but for a new id. */
+import { toString as encodeText } from 'uint8arrays/to-string'
 import type * as z from 'zod'
 import { ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { checkKeys, keysOf } from '../../unknown-keys.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
+import { uuid7 } from '../../wire/message-id.ts'
 import { type SubmittedTask, SubmittedTaskSchema } from '../journal/task-changes.ts'
 import type { SubmitTask } from './task-api.ts'
 
@@ -25,14 +27,7 @@ const MAX_ISSUES = 16
 const NO_DIGEST = ''
 
 /** UUID version 7: its ids sort as they were made. */
-export const newTaskId = ({ clock, random }: Pick<Port, 'clock' | 'random'>): string => {
-  const bytes = random(16)
-  const hex = (from: number, to: number): string =>
-    [...bytes.slice(from, to)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
-  const time = Math.floor(clock.now()).toString(16).padStart(12, '0').slice(-12)
-  const variant = (((bytes[8] ?? 0) & 0x3f) | 0x80).toString(16).padStart(2, '0')
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${hex(6, 8).slice(1)}-${variant}${hex(9, 10)}-${hex(10, 16)}`
-}
+export const newTaskId = ({ clock, random }: Pick<Port, 'clock' | 'random'>): string => uuid7(clock.now(), random(10))
 
 const ENCODER = new TextEncoder()
 
@@ -74,6 +69,5 @@ export const submittedTask = (port: Pick<Port, 'clock' | 'random' | 'hash'>, giv
     )
   }
   const { id: _id, ...what } = parsed.data
-  const digest = [...port.hash(ENCODER.encode(JSON.stringify(what)))].map((byte) => byte.toString(16).padStart(2, '0'))
-  return { ...parsed.data, digest: digest.join('') }
+  return { ...parsed.data, digest: encodeText(port.hash(ENCODER.encode(JSON.stringify(what))), 'base16') }
 }

@@ -1,4 +1,5 @@
 /** A digest of all tasks at a version, by which a reader finds whether it has what the journal has (seed 001). Pure. */
+import { toString as encodeText } from 'uint8arrays/to-string'
 import type { Port } from '../../port.ts'
 
 export interface TasksDigest {
@@ -22,7 +23,7 @@ export const tasksDigest = (
   const digest = hash(ENCODER.encode(lines.join('')))
   return {
     version,
-    digest: [...digest].map((byte) => byte.toString(16).padStart(2, '0')).join(''),
+    digest: encodeText(digest, 'base16'),
     tasks: lines.length,
   }
 }

@@ -118,8 +118,10 @@ export class TaskScheduler {
     }
     const { peer, record } = change
     this.#board.setWorker(peer, record, this.#deps.port.clock.monotonic())
-    if (record === undefined) this.#workers.delete(peer)
-    else this.#workers.set(peer, this.#workers.get(peer) ?? 'there')
+    if (record === undefined) {
+      this.#workers.delete(peer)
+      this.#presence.forget(peer)
+    } else this.#workers.set(peer, this.#workers.get(peer) ?? 'there')
   }
 
   /** @returns milliseconds until one that is not connected is taken for gone; undefined: all are there, or gone */

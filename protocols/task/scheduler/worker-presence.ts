@@ -35,4 +35,9 @@ export class WorkerPresence {
     const dueMs = since + ABSENT_MS - nowMs
     return dueMs <= 0 || detected === 'gone' ? { presence: 'gone' } : { presence: 'suspect', dueMs }
   }
+
+  /** It is registered no more. */
+  forget(peer: string): void {
+    this.#absentSince.delete(peer)
+  }
 }

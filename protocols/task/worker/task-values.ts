@@ -16,7 +16,7 @@ export const checkedValue = (what: string, value: unknown): Json => {
     })
   const { length } = JSON.stringify(json)
   if (length <= MAX_VALUE_BYTES) return json
-  throw new ParleyError('MSG001', `${what} has ${length} bytes`, {
+  throw new ParleyError('MSG001', `${what} has ${length} characters as JSON`, {
     hint: `keep it within ${MAX_VALUE_BYTES}; put large data elsewhere and keep its address`,
   })
 }
