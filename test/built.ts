@@ -17,7 +17,8 @@ const BUILT = join(ROOT, 'dist/test')
 /** What support/program.ts finds, and what those load by a path. */
 const PROGRAMS = [
   ...['test/support/peer-process.ts', 'test/support/journal-peer.ts', 'test/support/gossip-flooder.ts'],
-  ...['test/crash/node-process.ts', 'test/crash/messages/party-process.ts', 'node/cli/main.ts', 'node/agent/worker.ts'],
+  ...['test/crash/node-process.ts', 'test/crash/messages/party-process.ts', 'test/crash/tasks/task-process.ts'],
+  ...['node/cli/main.ts', 'node/agent/worker.ts'],
   ...['examples/report/main.ts', 'examples/report/agent-process.ts'],
   ...['examples/report/agents/*.ts', 'test/support/agents/*.ts'].flatMap((some) => globSync(some, { cwd: ROOT })),
 ]
