@@ -1,4 +1,4 @@
-/** The straight line through samples by least squares, and how sure its slope is. Pure. */
+/** The straight line through samples by least squares, how sure its slope is, and the slope that a few outliers do not move. Pure. */
 
 export interface Point {
   readonly minute: number
@@ -28,4 +28,19 @@ export const slopeOf = (points: readonly Point[]): Slope => {
     0,
   )
   return { perMinute, error: Math.sqrt(scatter / (n - 2) / spread), mean }
+}
+
+/** Theil and Sen's slope: the median of those between any two points, so that a few samples far off do not move it. */
+export const medianSlopeOf = (points: readonly Point[]): number => {
+  const slopes = points
+    .flatMap((one, i) =>
+      points
+        .slice(i + 1)
+        .filter(({ minute }) => minute !== one.minute)
+        .map((other) => (other.value - one.value) / (other.minute - one.minute)),
+    )
+    .sort((a, b) => a - b)
+  const middle = slopes.length >> 1
+  const [low = 0, high = 0] = [slopes[slopes.length % 2 === 0 ? middle - 1 : middle], slopes[middle]]
+  return (low + high) / 2
 }

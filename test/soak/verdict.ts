@@ -2,10 +2,11 @@
  * Whether a figure stays flat. Pure.
  *
  * The slope of a noisy figure is never zero: by chance it is off by its standard error. Twice that is granted on top of
- * the bound, and at most the bound once more, so that noise never excuses what is twice too much.
+ * the bound, and at most the bound once more, so that noise never excuses what is twice too much. One sample that was taken
+ * while much was under way lifts a line although nothing grows: what grows is above the bound by the median slope as well.
  */
 import { boundOf } from './bounds.ts'
-import { type Point, slopeOf } from './slope.ts'
+import { medianSlopeOf, type Point, slopeOf } from './slope.ts'
 
 export type Verdict = 'flat' | 'GROWS' | '-'
 
@@ -29,7 +30,11 @@ export const judge = (who: string, series: string, points: readonly Point[]): Ju
   const { perMinute, error } = slopeOf(points)
   const span = (points.at(-1)?.minute ?? 0) - (points[0]?.minute ?? 0)
   const bound = boundOf(series, span)
-  const grows = bound !== undefined && points.length >= MIN_SAMPLES && perMinute > allowance(bound, error)
+  const grows =
+    bound !== undefined &&
+    points.length >= MIN_SAMPLES &&
+    perMinute > allowance(bound, error) &&
+    medianSlopeOf(points) > bound
   return {
     who,
     series,

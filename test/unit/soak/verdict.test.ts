@@ -39,6 +39,19 @@ test('too few samples are not judged as growing', () => {
   assert.equal(judge('core', 'fds', line(100, 0, MIN_SAMPLES)).verdict, 'GROWS')
 })
 
+test('one sample that is far off is no growth, at the end as anywhere; steps that stay are', () => {
+  const counts = [8, 9, 8, 7, 8, 9, 8, 8, 7, 8, 9, 8]
+  const points = (values: readonly number[]) => values.map((value, i) => ({ minute: 2 + i * 0.7, value }))
+  for (const at of [0, 5, 11]) {
+    const spiky = counts.map((value, i) => (i === at ? 60 : value))
+    assert.equal(judge('core', 'timeouts', points(spiky)).verdict, 'flat', `at ${at}`)
+  }
+  const steps = counts.map((value, i) => value + (i < 6 ? 0 : 10))
+  assert.equal(judge('core', 'timeouts', points(steps)).verdict, 'GROWS')
+  const leak = counts.map((value, i) => value + i)
+  assert.equal(judge('core', 'timeouts', points(leak)).verdict, 'GROWS')
+})
+
 test('bounds hold for a run of ten minutes and longer, and are wider for shorter ones', () => {
   assert.equal(boundOf('heap MiB', 7), 1)
   assert.equal(boundOf('heap MiB', 500), 1)
