@@ -132,6 +132,8 @@ export const ERROR_REASONS = {
   STA001: {
     /** No agent has this name. */
     'no-agent': true,
+    /** None of those who hold a large value of a task can be reached. */
+    'input-lost': true,
   },
   STA002: {
     /** Nobody proves the epoch of the decision. */

@@ -64,6 +64,10 @@ export const STATE_REASONS = {
   'not-applied': PASSING,
   /** Not every voter knows it yet: a later version brings it. */
   level: PASSING,
+  /** The holders of the bytes of a task are there: none of them is replaced. */
+  'holder-there': CHANGED,
+  /** No node of the mesh keeps the bytes of a task. */
+  'no-holder': PASSING,
   /** A part of the node did not start, or what it needs did not; it is tried again after a while. */
   'part-failed': PASSING,
 

@@ -60,12 +60,13 @@ export interface Provided {
 }
 
 export const startParts = async (
-  { startup, network, undo }: NodeCore,
+  { startup, network, quota, undo }: NodeCore,
   parts: PartRunner,
   { directory, presence, events, messages, commands }: Provided,
 ): Promise<void> => {
   parts.provide(nodeTokens.startup, startup)
   parts.provide(nodeTokens.network, network)
+  parts.provide(nodeTokens.quota, quota)
   parts.provide(nodeTokens.directory, directory)
   parts.provide(nodeTokens.presence, presence)
   parts.provide(nodeTokens.decisions, parts.journals())

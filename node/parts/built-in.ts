@@ -2,17 +2,18 @@
 import { definePart } from '../../protocols/define-part.ts'
 import type { Notifications } from '../../protocols/notification/notifications.ts'
 import { answers, implementPart, type Loading } from '../../protocols/part.ts'
+import { taskBytesProtocol } from '../../protocols/task/bytes/bytes-contract.ts'
 import { taskProtocol } from '../../protocols/task/contract.ts'
 import { taskJournal } from '../../protocols/task/journal/task-kinds.ts'
 import { TaskOptions } from '../../protocols/task/options.ts'
 import { TASK_FIGURES } from '../../protocols/task/task-figures.ts'
-import type { TasksFeature } from '../../protocols/task/tasks.ts'
+import type { TasksDeps, TasksFeature } from '../../protocols/task/tasks.ts'
 import { tokens } from '../../protocols/tokens.ts'
 import type { Coordination } from '../coordination/api.ts'
 import { looksForOthers } from '../options/discovery-options.ts'
 import { journalMember, nodeTokens } from './node-tokens.ts'
 
-const { startup, network, directory, decisions, ownEvents, presence } = nodeTokens
+const { startup, network, directory, decisions, ownEvents, presence, quota } = nodeTokens
 
 export const coordination = definePart({
   name: 'coordination',
@@ -82,30 +83,52 @@ const PRESENCE = { alive: 'there', suspect: 'suspect', dead: 'gone', left: 'gone
 export const tasks = definePart({
   name: 'tasks',
   description: 'Work that is done once, although whoever wants it, does it or coordinates it may die.',
-  needs: { journal: tokens.journal, coordinator: tokens.coordinator, events: ownEvents, presence, journalMember },
+  needs: {
+    ...{ journal: tokens.journal, coordinator: tokens.coordinator, events: ownEvents },
+    ...{ startup, presence, journalMember, quota },
+  },
   options: TaskOptions,
-  protocols: [taskProtocol],
+  protocols: [taskProtocol, taskBytesProtocol],
   journal: taskJournal,
   figures: TASK_FIGURES,
   views: { open: { title: 'Open tasks', form: 'table' } },
   activate: 'start',
   load: async (): Loading<TasksFeature> => {
-    const { createTasks } = await import('../../protocols/task/tasks.ts')
+    const [{ createTasks }, { createTaskBytes }] = await Promise.all([
+      import('../../protocols/task/tasks.ts'),
+      import('./task-bytes.ts'),
+    ])
     return {
       default: implementPart<typeof tasks>({
-        start({ journal, coordinator, events, presence, journalMember, ...port }, { retainMs }) {
+        async start(
+          { journal, coordinator, events, presence, journalMember, startup, quota, ...port },
+          { retainMs, holderAwayMs },
+        ) {
           const presenceOf = (peer: string) => PRESENCE[presence.statusOf(peer)]
+          const onPresence: TasksDeps['onPresence'] = (fn) =>
+            presence.onChange(({ peer, status }) => fn(peer, PRESENCE[status]))
+          const { dataDir } = startup.options
+          const bytes = await createTaskBytes({
+            port,
+            journal,
+            coordinator,
+            presenceOf,
+            onPresence,
+            quota,
+            dataDir,
+            awayMs: holderAwayMs,
+          })
           const api = createTasks({
-            ...{ port, journal, coordinator, events, retainMs, presenceOf, member: journalMember },
-            onPresence: (fn) => presence.onChange(({ peer, status }) => fn(peer, PRESENCE[status])),
+            ...{ port, journal, coordinator, events, retainMs, presenceOf, onPresence, bytes, member: journalMember },
           })
           return {
             api,
-            handlers: [answers(taskProtocol, api.handlers)],
+            handlers: [answers(taskProtocol, api.handlers), answers(taskBytesProtocol, bytes.handlers)],
             figures: () => api.figures(),
             views: { open: () => api.table() },
             drain: (leftMs) => api.drain(leftMs),
             stop: () => api.stop(),
+            disk: { bytes: () => bytes.bytes() },
           }
         },
       }),

@@ -3,6 +3,7 @@ import type { Directory } from '../../discovery/directory/directory.ts'
 import type { Events } from '../../protocols/events/api.ts'
 import type { JournalMember } from '../../protocols/journal/journal-server.ts'
 import type { JournalPart } from '../../protocols/journal/part-kinds.ts'
+import type { Quota } from '../../protocols/limits/quota.ts'
 import { tokenOf } from '../../protocols/part.ts'
 import type { Startup } from '../lifecycle/startup.ts'
 import type { Network } from '../network/network.ts'
@@ -15,6 +16,8 @@ export const nodeTokens = {
   presence: tokenOf<Pick<FailureDetection, 'statusOf' | 'onChange'>>('presence'),
   /** Events of the mesh itself: they pass no interceptors. */
   ownEvents: tokenOf<Events>('own-events'),
+  /** What this node may keep on disk. */
+  quota: tokenOf<Quota>('quota'),
   /** What the parts of this node decide in the journal. */
   decisions: tokenOf<readonly JournalPart[]>('decisions'),
 } as const

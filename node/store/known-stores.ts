@@ -30,6 +30,8 @@ export const FENCE_FOLDER = 'fences'
 export const MESSAGES_FOLDER = 'messages'
 export const JOURNAL_FOLDER = 'journal'
 export const EVENTS_FOLDER = 'events'
+/** Large values of tasks that this node holds. */
+export const BYTES_FOLDER = 'bytes'
 /** In the folder of messages: the rows, and those of earlier versions. */
 export const ROWS_FOLDER = 'rows'
 export const LEVEL_FOLDER = 'db'

@@ -16,32 +16,29 @@ import type { TableData } from '../part.ts'
 import type { Port, Stop } from '../port.ts'
 import type { Registration } from '../registration.ts'
 import type { Tasks, TasksCounts } from './api.ts'
-import { ChangeBatcher, type Decided } from './client/change-batcher.ts'
+import { RESULT_ROW, storedRow } from './bytes/stored-bytes.ts'
+import type { TaskBytes } from './bytes/task-bytes.ts'
+import { ChangeBatcher } from './client/change-batcher.ts'
 import { ackMessage, readTaskMessage, rejectMessage, statusMessage, type TaskAnswer } from './client/seed-messages.ts'
-import { newTaskId, submittedTask } from './client/submitted-task.ts'
+import { newTaskId } from './client/submitted-task.ts'
 import type { SubmitTask, TaskHandle, TaskWaitOptions } from './client/task-api.ts'
 import { TaskControls } from './client/task-control.ts'
 import { createTaskHandle } from './client/task-handle.ts'
 import { TaskReader, tasksTable } from './client/task-reader.ts'
+import { TaskSubmitter } from './client/task-submitter.ts'
 import { TaskTrackers, type Tracker } from './client/task-trackers.ts'
 import { type TasksDigest, tasksDigest } from './client/tasks-digest.ts'
-import { limitedWait } from './client/wait-limit.ts'
 import { taskProtocol } from './contract.ts'
 import { FeedFollower } from './feed/feed-follower.ts'
 import { notLeading, TaskFeeds } from './feed/task-feeds.ts'
-import type { Submitted } from './journal/submit-tasks.ts'
-import { MAX_TOGETHER, type SubmittedTask, type TaskChange } from './journal/task-changes.ts'
 import { JournalView } from './journal-view.ts'
 import { TaskAnnouncer } from './scheduler/task-announcer.ts'
 import { TaskScheduler } from './scheduler/task-scheduler.ts'
 import type { Liveness } from './scheduler/worker-presence.ts'
-import type { TaskFigures } from './task-figures.ts'
-import { isFinal } from './task-status.ts'
+import { bytesFigures, type TaskFigures } from './task-figures.ts'
 import { TaskWorker } from './worker/task-worker.ts'
 
 const DIGEST_MS = 10_000
-/** Milliseconds until a submission is given up, unless told. */
-const SUBMIT_MS = 30_000
 /** A table is for somebody who looks at it. */
 const SHOW_MS = 2_000
 const MOST_SHOWN = 500
@@ -57,6 +54,8 @@ export interface TasksDeps {
   presenceOf(peer: string): Liveness
   /** Milliseconds that what final tasks left is kept. */
   readonly retainMs: number
+  /** Values that are too large for the journal. */
+  readonly bytes: TaskBytes
 }
 
 export interface TasksFeature extends Tasks {
@@ -68,16 +67,6 @@ export interface TasksFeature extends Tasks {
   stop(): Promise<void>
 }
 
-const nobodyDecides = (timeoutMs: number): ParleyError =>
-  new ParleyError(
-    'COM001',
-    `nobody took the tasks over within ${timeoutMs} ms; whether they were accepted is not known`,
-    {
-      hint: 'is there a node with a data directory that coordinates? submit them again with the same ids',
-      details: { reason: 'no-leader' },
-    },
-  )
-
 class NodeTasks implements TasksFeature {
   readonly handlers: Handlers<typeof taskProtocol>
   readonly #deps: TasksDeps
@@ -88,6 +77,8 @@ class NodeTasks implements TasksFeature {
   readonly #reader: TaskReader
   readonly #controls: TaskControls
   readonly #trackers: TaskTrackers
+  readonly #submitter: TaskSubmitter
+  readonly #bytes: TaskBytes
   readonly #acting: Registration
   readonly #counts = { submitted: 0, completed: 0, failed: 0, abandoned: 0, effectsRun: 0, effectsKnown: 0 }
   #follower: FeedFollower | undefined
@@ -96,7 +87,8 @@ class NodeTasks implements TasksFeature {
 
   constructor(deps: TasksDeps) {
     this.#deps = deps
-    const { coordinator, port, journal, member } = deps
+    const { coordinator, port, journal, member, bytes } = deps
+    this.#bytes = bytes
     this.#batcher = new ChangeBatcher(journal, port)
     this.#reader = new TaskReader(journal)
     this.#controls = new TaskControls({ port, coordinator, batcher: this.#batcher })
@@ -106,9 +98,13 @@ class NodeTasks implements TasksFeature {
       read: (id, signal) => this.#reader.read(id, signal),
       live: (signal) => this.#own().live(signal),
     })
+    this.#submitter = new TaskSubmitter({
+      ...{ port, batcher: this.#batcher, trackers: this.#trackers, values: bytes.transfers },
+      live: (signal) => this.#own().live(signal),
+    })
     this.#feeds = new TaskFeeds(port, () => (coordinator.status().acting ? member() : undefined))
     this.#worker = new TaskWorker({
-      ...{ port, batcher: this.#batcher },
+      ...{ port, batcher: this.#batcher, values: bytes.transfers },
       live: () => this.#own().live(this.#end.signal),
       readRows: (id) => this.#reader.work(id),
       submit: async (task, signal) => this.submit(task, { signal }),
@@ -135,35 +131,9 @@ class NodeTasks implements TasksFeature {
   }
 
   async submitAll(given: readonly SubmitTask[], options: TaskWaitOptions = {}): Promise<TaskHandle[]> {
-    if (given.length === 0 || given.length > MAX_TOGETHER)
-      throw new ParleyError('MSG001', `${given.length} tasks cannot be submitted together`, {
-        hint: `use 1 to ${MAX_TOGETHER}; tasks that depend on known ones can be submitted later`,
-      })
-    const tasks = given.map((task) => submittedTask(this.#deps.port, task))
-    const { timeoutMs = SUBMIT_MS } = options
-    const { signal, stop } = limitedWait(this.#deps.port, { ...options, timeoutMs }, () => nobodyDecides(timeoutMs))
-    try {
-      // So that their ends are heard, however soon they come.
-      await this.#own().live(signal)
-      return await this.#submit(tasks, signal)
-    } finally {
-      stop()
-    }
-  }
-
-  async #submit(tasks: readonly SubmittedTask[], signal: AbortSignal | undefined): Promise<TaskHandle[]> {
-    const trackers = tasks.map(({ id }) => this.#trackers.track(id))
-    try {
-      const { result } = await this.#decide({ do: 'submit', tasks: [...tasks] }, signal)
-      const submitted = result as unknown as readonly Submitted[]
-      this.#counts.submitted += submitted.filter(({ known }) => !known).length
-      // One that was submitted before may have ended long ago.
-      for (const { id, known, status } of submitted) if (known && isFinal(status)) this.#trackers.untrack(id)
-      return submitted.map(({ id, known }, i) => this.#handle(id, known ? undefined : trackers[i]))
-    } catch (error) {
-      for (const { id } of tasks) this.#trackers.untrack(id)
-      throw error
-    }
+    const accepted = await this.#submitter.submit(given, options)
+    this.#counts.submitted += accepted.filter(({ known }) => !known).length
+    return accepted.map(({ id, tracker }) => this.#handle(id, tracker))
   }
 
   get(id: string): TaskHandle {
@@ -178,6 +148,8 @@ class NodeTasks implements TasksFeature {
         watch: (one, fn, signal) => this.#trackers.watch(one, fn, signal, tracker),
         control: (one, control) => this.#controls.control(one, control),
         recorded: (one) => this.#reader.recorded(one),
+        load: (one, stored, signal) =>
+          this.#bytes.transfers.load(storedRow(stored), { task: one, row: RESULT_ROW }, { signal }),
       },
       id,
     )
@@ -226,6 +198,7 @@ class NodeTasks implements TasksFeature {
       ...{ failed_total: this.#counts.failed, abandoned_total: this.#counts.abandoned },
       ...{ effects_run_total: this.#counts.effectsRun, effects_known_total: this.#counts.effectsKnown },
       ...{ changes_total: changes, decisions_total: decisions, untold_total: this.#announcer.dropped() },
+      ...bytesFigures(this.#bytes.figures()),
     }
   }
 
@@ -242,6 +215,7 @@ class NodeTasks implements TasksFeature {
     this.#end.abort(
       new ParleyError('COM002', 'this node stops', { hint: 'ask another node', details: { reason: 'stopped' } }),
     )
+    this.#bytes.stop()
     await this.#acting.stop()
     this.#follower?.stop()
     this.#trackers.stop()
@@ -279,10 +253,6 @@ class NodeTasks implements TasksFeature {
       },
     })
     return this.#follower
-  }
-
-  #decide(change: TaskChange, signal: AbortSignal | undefined): Promise<Decided> {
-    return this.#batcher.decide(change, { signal })
   }
 }
 

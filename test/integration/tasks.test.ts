@@ -87,7 +87,7 @@ describe('tasks, between nodes', { timeout: 180_000 }, () => {
     const wrong = (task: object): Promise<string> => refused(ann.tasks.submit(task as { type: string }))
     assert.equal(await wrong({ type: 'a b' }), 'MSG001')
     assert.equal(await wrong({ type: 'x', id: '..' }), 'MSG001')
-    assert.equal(await wrong({ type: 'x', input: 'x'.repeat(20_000) }), 'MSG001')
+    assert.equal(await wrong({ type: 'x', input: 'x'.repeat(65 * 1024 * 1024) }), 'MSG001')
     assert.equal(await wrong({ type: 'x', inputs: 1 }), 'MSG001')
     assert.equal(await wrong({ type: 'x', retry: { max: -1 } }), 'MSG001')
     assert.equal(await wrong({ type: 'x', dependencies: ['nobody'] }), 'STA001')
@@ -181,7 +181,7 @@ describe('tasks, between nodes', { timeout: 180_000 }, () => {
 
   it('an effect that is named twice, or comes to too much, ends its attempt with what to do', async () => {
     const work = await bob.tasks.work('wrong', async ({ input }, { effect, checkpoint }) => {
-      if (input === 'large') return effect('a', () => 'x'.repeat(20_000))
+      if (input === 'large') return effect('a', () => new Uint8Array(64 * 1024 * 1024 + 1))
       if (input === 'name') return effect('a b', () => 1)
       await effect('a', () => 1)
       if (input === 'after') await checkpoint(1)

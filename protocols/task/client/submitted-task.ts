@@ -6,6 +6,7 @@ import type { Port } from '../../port.ts'
 import { checkKeys, keysOf } from '../../unknown-keys.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
 import { uuid7 } from '../../wire/message-id.ts'
+import { withoutHolders } from '../bytes/stored-bytes.ts'
 import { type SubmittedTask, SubmittedTaskSchema } from '../journal/task-changes.ts'
 import type { SubmitTask } from './task-api.ts'
 
@@ -68,6 +69,6 @@ export const submittedTask = (port: Pick<Port, 'clock' | 'random' | 'hash'>, giv
       },
     )
   }
-  const { id: _id, ...what } = parsed.data
+  const { id: _id, ...what } = { ...parsed.data, input: withoutHolders(parsed.data.input) }
   return { ...parsed.data, digest: encodeText(port.hash(ENCODER.encode(JSON.stringify(what))), 'base16') }
 }

@@ -1,6 +1,7 @@
 /** Tasks as a program submits, waits for and holds them. */
 import type { Json } from '../../journal/state/command-kind.ts'
 import type { Priority } from '../../wire/envelope.ts'
+import type { StoredBytes, TaskValue } from '../bytes/stored-bytes.ts'
 import type { Dependency, Requirements, TaskError, TaskRecord } from '../task-record.ts'
 import type { TaskStatus } from '../task-status.ts'
 
@@ -20,8 +21,8 @@ export interface SubmitTask {
   readonly type: string
   /** Only workers that name this version of the type. */
   readonly typeVersion?: string
-  /** JSON of at most 16 KiB; null unless told. */
-  readonly input?: Json
+  /** JSON or a Uint8Array of at most 64 MiB; null unless told. Above 16 KiB nodes with a disk hold it. */
+  readonly input?: TaskValue
   /** JSON of at most 4 KiB, for people and programs; it is kept with the result. */
   readonly metadata?: Json
   /** `normal` unless told. */
@@ -45,8 +46,10 @@ export interface TaskState {
   readonly version: number
   readonly record: TaskRecord
   readonly metadata?: Json
-  /** Of a completed one. */
+  /** Of a completed one; not of a large one. */
   readonly result?: Json
+  /** Of a large result: where it is. `handle.result()` fetches it. */
+  readonly storedResult?: StoredBytes
   /** Of a failed one. */
   readonly error?: TaskError
 }
@@ -59,6 +62,7 @@ export interface TaskWaitOptions {
 
 /** What an open task has recorded. */
 export interface TaskRecorded {
+  /** Of large values, as of the others, `{ 'parley:bytes': { hash, size, form, holders } }`: where they are. */
   readonly input: Json
   readonly checkpoint?: Json
   /** Since the last checkpoint, by name and key. */
@@ -74,9 +78,11 @@ export interface TaskHandle {
   recorded(): Promise<TaskRecorded | undefined>
   /**
    * Waits until it is completed.
-   * @throws the error that it failed with; STA003 `ended` where it was canceled or rejected; COM001 after `timeoutMs`; STA001
+   * @returns what its worker returned: a Uint8Array where it returned one
+   * @throws the error that it failed with; STA003 `ended` where it was canceled or rejected; COM001 after `timeoutMs`; STA001;
+   *   of a large one STA001 `input-lost`, and SEC002 where this node may not have it
    */
-  result(options?: TaskWaitOptions): Promise<Json>
+  result<R extends TaskValue = Json>(options?: TaskWaitOptions): Promise<R>
   /** Waits until it has ended, however. @throws COM001, STA001 */
   ended(options?: TaskWaitOptions): Promise<TaskState>
   /** As it is now, then each change, until it has ended. States that follow each other closely may be told as the last of them. */

@@ -3,6 +3,7 @@ import { abortable, waitFor } from '../../async.ts'
 import { fromFault, ParleyError, stateError } from '../../errors.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import type { Port } from '../../port.ts'
+import type { StoredBytes, TaskValue } from '../bytes/stored-bytes.ts'
 import { isFinal, type TaskStatus } from '../task-status.ts'
 import type { TaskHandle, TaskRecorded, TaskState, TaskWaitOptions } from './task-api.ts'
 import type { Watching } from './task-trackers.ts'
@@ -21,6 +22,8 @@ export interface HandleDeps {
   watch(id: string, fn: (state: TaskState) => void, signal: AbortSignal | undefined): Promise<Watching>
   control(id: string, control: Control): Promise<TaskStatus>
   recorded(id: string): Promise<TaskRecorded | undefined>
+  /** The value of a large result. */
+  load(id: string, stored: StoredBytes, signal: AbortSignal | undefined): Promise<TaskValue>
 }
 
 /** @throws what it failed with; STA003 `ended` */
@@ -99,6 +102,19 @@ export const createTaskHandle = (deps: HandleDeps, id: string): TaskHandle => {
     }
   }
 
+  const result = async <R extends TaskValue = Json>(options: TaskWaitOptions = {}): Promise<R> => {
+    const limit = limitedWait(port, options, () => notEnded(id, options.timeoutMs ?? 0))
+    try {
+      const state = await ended(limit.signal === undefined ? {} : { signal: limit.signal })
+      const { storedResult } = state
+      const value = storedResult === undefined ? resultOf(state) : await deps.load(id, storedResult, limit.signal)
+      // Of the type that the program says.
+      return value as R
+    } finally {
+      limit.stop()
+    }
+  }
+
   return {
     id,
     async state(options = {}) {
@@ -110,7 +126,7 @@ export const createTaskHandle = (deps: HandleDeps, id: string): TaskHandle => {
       }
     },
     recorded: () => recorded(id),
-    result: async (options) => resultOf(await ended(options)),
+    result,
     ended,
     updates,
     signal: (name, value) => control(id, { action: 'signal', name, value }),

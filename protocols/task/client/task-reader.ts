@@ -3,6 +3,7 @@ import { ParleyError } from '../../errors.ts'
 import type { Journal } from '../../journal/client/journal-client.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import type { TableData } from '../../part.ts'
+import { readStored } from '../bytes/stored-bytes.ts'
 import type { FeedTask } from '../contract.ts'
 import {
   CHECKPOINT_ROW,
@@ -31,6 +32,13 @@ import type {
 const MOST_LISTED = 1_000
 const LISTED = 100
 
+/** A large one is somewhere else. */
+const resultIn = (row: Json | undefined): Pick<TaskState, 'result' | 'storedResult'> => {
+  if (row === undefined) return {}
+  const storedResult = readStored(row)
+  return storedResult === undefined ? { result: row } : { storedResult }
+}
+
 export const stateOf = (
   id: string,
   version: number,
@@ -42,7 +50,7 @@ export const stateOf = (
   version,
   record,
   ...(done?.metadata !== undefined && { metadata: done.metadata }),
-  ...(done?.result !== undefined && { result: done.result }),
+  ...resultIn(done?.result),
   ...(done?.error !== undefined && { error: done.error }),
 })
 

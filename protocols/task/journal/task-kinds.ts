@@ -59,6 +59,7 @@ import {
   signalTask,
   withdrawWorker,
 } from './peer-changes.ts'
+import { reholdBytes } from './rehold-kind.ts'
 import { submitTasks } from './submit-tasks.ts'
 import { MAX_CHANGES_AT_ONCE, type TaskChange, TaskChangeSchema } from './task-changes.ts'
 import { TaskLedger } from './task-ledger.ts'
@@ -203,8 +204,8 @@ export const changeTasks = defineJournalCommand({
 })
 
 export const taskJournal = {
-  level: 1,
+  level: 2,
   maxBytes: MAX_BYTES,
   maxCollectionBytes: MAX_COLLECTION_BYTES,
-  kinds: [changeTasks as unknown as AnyCommandKind],
+  kinds: [changeTasks, reholdBytes] as unknown as readonly AnyCommandKind[],
 } as const

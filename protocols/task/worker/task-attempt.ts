@@ -8,6 +8,8 @@ import { isParleyError, ParleyError } from '../../errors.ts'
 import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import type { Port } from '../../port.ts'
+import type { BytesTransfers } from '../bytes/bytes-transfers.ts'
+import { RESULT_ROW, type TaskValue } from '../bytes/stored-bytes.ts'
 import type { ChangeBatcher, Decided } from '../client/change-batcher.ts'
 import type { SubmitTask, TaskHandle } from '../client/task-api.ts'
 import type { RecordedEffect, Waited } from '../journal/attempt-changes.ts'
@@ -20,10 +22,9 @@ import {
   INPUT_ROW,
   signalRow,
   sleepRow,
-  type TaskInput,
-  type TaskRecord,
   waitRow,
 } from '../task-record.ts'
+import { mayRetry, taskError } from './attempt-error.ts'
 import type {
   EffectFacts,
   EffectOptions,
@@ -31,9 +32,8 @@ import type {
   TaskContext,
   WaitForOptions,
   WorkFunction,
-  WorkItem,
 } from './task-context.ts'
-import { checkedValue, mayRetry, taskError } from './task-values.ts'
+import { type AttemptWork, workItem } from './work-item.ts'
 
 /** An attempt that reports nothing says so after this time that it has begun. */
 const START_AFTER_MS = 50
@@ -45,15 +45,9 @@ export interface AttemptDeps {
   readonly batcher: Pick<ChangeBatcher, 'decide'>
   submit(task: SubmitTask, signal: AbortSignal): Promise<TaskHandle>
   progress(id: string, fraction: number, report: ProgressReport): void
+  /** Values that are too large for the journal. */
+  readonly values: Pick<BytesTransfers, 'store' | 'load'>
   count(what: 'completed' | 'failed' | 'abandoned' | 'effectsRun' | 'effectsKnown'): void
-}
-
-export interface AttemptWork {
-  readonly id: string
-  readonly record: TaskRecord
-  readonly fence: Fence
-  /** Input, checkpoint and effects. */
-  readonly rows: ReadonlyMap<string, Json>
 }
 
 export class TaskAttempt {
@@ -106,8 +100,9 @@ export class TaskAttempt {
         this.#report({ do: 'start', id: this.id, fence: this.fence }).catch((error: unknown) => this.#failed(error))
     })
     try {
-      const result = checkedValue('the result', await fn(this.#item(), this.#context()))
+      const given = await fn(await workItem(this.#work, (row, name) => this.#load(row, name)), this.#context())
       if (this.#end.signal.aborted) throw this.#end.signal.reason
+      const result = await this.#store('the result', given, RESULT_ROW)
       await this.#report({ do: 'complete', id: this.id, fence: this.fence, result })
       count('completed')
     } catch (error) {
@@ -157,14 +152,6 @@ export class TaskAttempt {
     }
   }
 
-  #item(): WorkItem {
-    const { id, record } = this.#work
-    const { input = null, metadata } = (this.#rows.get(INPUT_ROW) as TaskInput | undefined) ?? {}
-    const { type, typeVersion, requirements, submitter, parent, attempts: attempt, deadline } = record
-    const checkpoint = this.#rows.get(CHECKPOINT_ROW)
-    return { id, type, typeVersion, input, metadata, requirements, submitter, parent, attempt, deadline, checkpoint }
-  }
-
   #context(): TaskContext {
     const { port, progress, submit } = this.#deps
     const { id, record, fence } = this.#work
@@ -174,7 +161,7 @@ export class TaskAttempt {
       fence,
       effect: (name, fn, options) => this.#effect(name, fn, options),
       checkpoint: async (value) => {
-        const checked = checkedValue('the checkpoint', value)
+        const checked = await this.#store('the checkpoint', value, CHECKPOINT_ROW)
         await this.#checked({ do: 'checkpoint', id, fence, value: checked })
         this.#used.clear()
         for (const row of [...this.#rows.keys()]) if (row !== INPUT_ROW) this.#rows.delete(row)
@@ -188,6 +175,16 @@ export class TaskAttempt {
       submit: (name, task) => submit({ ...task, id: `${id}.${name}`, parent: id }, signal),
       remainingMs: () => (record.deadline === undefined ? undefined : Math.max(0, record.deadline - port.clock.now())),
     }
+  }
+
+  /** What stands in the journal for it. @throws MSG001, STA003, COM003 */
+  #store(what: string, value: unknown, row: string): Promise<Json> {
+    return this.#deps.values.store(what, value, { task: this.id, row }, this.#end.signal)
+  }
+
+  /** @throws STA001 `input-lost` */
+  #load(value: Json, row: string): Promise<TaskValue> {
+    return this.#deps.values.load(value, { task: this.id, row }, { signal: this.#end.signal })
   }
 
   /** @throws STA002 where the attempt is over */
@@ -257,7 +254,7 @@ export class TaskAttempt {
     })
   }
 
-  async #effect<T extends Json>(
+  async #effect<T extends TaskValue>(
     name: string,
     fn: (facts: EffectFacts) => Promise<T> | T,
     { key = '' }: EffectOptions = {},
@@ -270,15 +267,15 @@ export class TaskAttempt {
     if (known !== undefined) {
       this.#deps.count('effectsKnown')
       // What it was recorded as in an attempt before.
-      return known as T
+      return (await this.#load(known, row)) as T
     }
     this.#deps.count('effectsRun')
     const idempotencyKey = key === '' ? `${id}/${name}` : `${id}/${name}/${key}`
-    const value = checkedValue(`the value of the effect ${name}`, await fn({ idempotencyKey, fence, signal }))
+    const made = await fn({ idempotencyKey, fence, signal })
+    const value = await this.#store(`the value of the effect ${name}`, made, row)
     const { result } = await this.#checked({ do: 'effect', id, fence, name, key, value })
     const { known: before } = result as unknown as RecordedEffect
-    const kept = before ?? value
-    this.#rows.set(row, kept)
-    return kept as T
+    this.#rows.set(row, before ?? value)
+    return (before === undefined ? (made ?? null) : await this.#load(before, row)) as T
   }
 }

@@ -2,14 +2,16 @@
 
 import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
+import type { TaskValue } from '../bytes/stored-bytes.ts'
 import type { SubmitTask, TaskHandle } from '../client/task-api.ts'
 import type { Requirements } from '../task-record.ts'
 
 /** The task that an attempt works on. */
-export interface WorkItem<I = Json> {
+export interface WorkItem<I extends TaskValue = Json, C extends TaskValue = Json> {
   readonly id: string
   readonly type: string
   readonly typeVersion: string | undefined
+  /** A Uint8Array where one was submitted. */
   readonly input: I
   readonly metadata: Json | undefined
   readonly requirements: Requirements | undefined
@@ -21,7 +23,7 @@ export interface WorkItem<I = Json> {
   /** Milliseconds since 1970. */
   readonly deadline: number | undefined
   /** What an attempt before this one saved last. */
-  readonly checkpoint: Json | undefined
+  readonly checkpoint: C | undefined
 }
 
 /** For what an effect does outside of the mesh. */
@@ -62,15 +64,20 @@ export interface TaskContext {
    * Runs `fn` and records what it returned; an effect that was recorded is not run again, in no attempt: its value is returned.
    * Between running and recording a worker may die: then it runs again, with the same idempotency key.
    * @param name 1 to 64 letters, digits and . _ -; with the key used once in an attempt
-   * @returns what was recorded: JSON of at most 16 KiB
-   * @throws whatever `fn` throws; MSG001 `effect-name-reused`; STA002 where the task is not this attempt's any more
+   * @returns what was recorded: JSON or a Uint8Array of at most 64 MiB; above 16 KiB nodes with a disk hold it
+   * @throws whatever `fn` throws; MSG001 `effect-name-reused`; STA002 where the task is not this attempt's any more; of large
+   *   values STA003 `no-holder`, and STA001 `input-lost` where all of their copies are gone
    */
-  effect<T extends Json>(name: string, fn: (facts: EffectFacts) => Promise<T> | T, options?: EffectOptions): Promise<T>
+  effect<T extends TaskValue>(
+    name: string,
+    fn: (facts: EffectFacts) => Promise<T> | T,
+    options?: EffectOptions,
+  ): Promise<T>
   /**
    * Saves where the work is: the next attempt begins with it. Effects before it are forgotten, and their names are free again.
-   * @param value JSON of at most 16 KiB @throws MSG001, STA002
+   * @param value JSON or a Uint8Array of at most 64 MiB @throws MSG001, STA002, STA003 `no-holder`
    */
-  checkpoint(value: Json): Promise<void>
+  checkpoint(value: TaskValue): Promise<void>
   /** Tells whoever listens to `tasks.status.<id>` how far the work is; not kept. @param fraction 0 to 1 */
   progress(fraction: number, report?: ProgressReport): void
   /**
@@ -93,7 +100,7 @@ export interface TaskContext {
   remainingMs(): number | undefined
 }
 
-export type WorkFunction<I = Json> = (
-  task: WorkItem<I>,
+export type WorkFunction<I extends TaskValue = Json, C extends TaskValue = Json> = (
+  task: WorkItem<I, C>,
   context: TaskContext,
-) => Promise<Json | undefined> | Json | undefined
+) => Promise<TaskValue | undefined> | TaskValue | undefined

@@ -8,6 +8,7 @@
 
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { JournalPart } from '../../../protocols/journal/part-kinds.ts'
+import { TaskBytes } from '../../../protocols/task/bytes/task-bytes.ts'
 import type { SubmitTask, TaskHandle } from '../../../protocols/task/client/task-api.ts'
 import { taskProtocol } from '../../../protocols/task/contract.ts'
 import { taskJournal } from '../../../protocols/task/journal/task-kinds.ts'
@@ -125,6 +126,17 @@ export const runTasksWorld = async ({
         retainMs: 3_600_000,
       },
       member: node.seat,
+      bytes: new TaskBytes({
+        ...{
+          port: node.port,
+          journal: node.journal,
+          coordinator: node.coordinator,
+          openStore: undefined,
+          awayMs: 60_000,
+        },
+        ...{ presenceOf: () => 'there', onPresence: () => () => {} },
+        room: { fits: () => true, recordGrowth() {}, freeBytes: () => 0 },
+      }),
       presenceOf: () => 'there',
       onPresence: () => () => {},
     })

@@ -6,7 +6,7 @@ import { JOURNAL_FOLDER } from '../../../coordination/raft-member.ts'
 import { fileError, systemCode } from '../../../platform/private-file.ts'
 import { lockDataDirectory } from '../../../store/data-directory.ts'
 import { type Disk, openFolder } from '../../../store/files/disk.ts'
-import { EVENTS_FOLDER, KNOWN_FILE, MESSAGES_FOLDER } from '../../../store/known-stores.ts'
+import { BYTES_FOLDER, EVENTS_FOLDER, KNOWN_FILE, MESSAGES_FOLDER } from '../../../store/known-stores.ts'
 import { loadIdentity } from '../../../trust/identity.ts'
 import { DATA_ROOT } from '../../connect/running-nodes.ts'
 import { usageError } from '../../output/exit-codes.ts'
@@ -93,6 +93,8 @@ export interface StoppedNode {
   readonly messages: string | undefined
   /** Path of the folder of events. */
   readonly events: string | undefined
+  /** Path of the folder of large values of tasks. */
+  readonly bytes: string | undefined
 }
 
 const found = async (path: string): Promise<string | undefined> => ((await exists(path)) ? path : undefined)
@@ -118,7 +120,8 @@ const withStopped = async (
   try {
     const disk = journal === undefined ? undefined : await openFolder(journal)
     const events = await found(join(dataDir, EVENTS_FOLDER))
-    await fn({ owner: await ownerOf(dataDir), disk, messages, events })
+    const bytes = await found(join(dataDir, BYTES_FOLDER))
+    await fn({ owner: await ownerOf(dataDir), disk, messages, events, bytes })
   } catch (error) {
     if (isParleyError(error) || systemCode(error) === undefined) throw error
     throw fileError('reading or writing', journal ?? dataDir, error)

@@ -19,11 +19,12 @@ import {
 } from '../../../store/known-stores.ts'
 import { readIncarnation } from '../../../trust/identity.ts'
 import { exists, type StoppedNode } from './stopped-node.ts'
+import { type BytesInspection, inspectBytes } from './stored-bytes.ts'
 import { type EventsInspection, inspectEvents } from './stored-events.ts'
 import { inspectMessages, type MessagesInspection } from './stored-messages.ts'
 
 export interface StoreProblem {
-  readonly part: KnownPart | JournalFile | 'events' | 'identity' | 'incarnation'
+  readonly part: KnownPart | JournalFile | 'events' | 'bytes' | 'identity' | 'incarnation'
   readonly error: ParleyError
 }
 
@@ -57,12 +58,13 @@ const fencesProblem = async (dataDir: string): Promise<ParleyError | undefined> 
 interface Inspected {
   readonly messages?: MessagesInspection | undefined
   readonly events?: EventsInspection | undefined
+  readonly bytes?: BytesInspection | undefined
 }
 
 /** @param inspected what was looked at @throws what the disk says */
 export const conditionOf = async (
   { owner, disk }: Pick<StoppedNode, 'owner' | 'disk'>,
-  { messages, events }: Inspected = {},
+  { messages, events, bytes }: Inspected = {},
 ): Promise<StoreCondition> => {
   const { dataDir, peer, problem } = owner
   const known = await readKnown(dataDir)
@@ -87,11 +89,13 @@ export const conditionOf = async (
   if (alone === undefined) problems.push(...(journal?.problems ?? []))
   add('messages', messages?.problem)
   for (const error of events?.problems ?? []) add('events', error)
+  for (const error of bytes?.problems ?? []) add('bytes', error)
   return { known, missing, journal, alone, fences, problems }
 }
 
 export const inspectStores = async (stopped: StoppedNode): Promise<{ condition: StoreCondition } & Inspected> => {
   const messages = stopped.messages === undefined ? undefined : await inspectMessages(stopped.messages)
   const events = stopped.events === undefined ? undefined : await inspectEvents(stopped.events)
-  return { condition: await conditionOf(stopped, { messages, events }), messages, events }
+  const bytes = stopped.bytes === undefined ? undefined : await inspectBytes(stopped.bytes)
+  return { condition: await conditionOf(stopped, { messages, events, bytes }), messages, events, bytes }
 }

@@ -6,6 +6,7 @@ import { type StoreCommandOptions, withStoppedNode } from './stopped-node.ts'
 import { meshIdOf, printResult, random, recordNewMember, refuseFor } from './store-change.ts'
 import { conditionOf } from './store-condition.ts'
 import { block, factsOf, logLine, memberOf, problemFacts, type StoreOwner, voteText } from './store-facts.ts'
+import { repairBytes } from './stored-bytes.ts'
 import { repairEvents } from './stored-events.ts'
 import { repairMessages } from './stored-messages.ts'
 
@@ -66,7 +67,7 @@ const repairedText = (done: JournalRepaired, owner: StoreOwner): string => {
 /** What another command or a person has to see to is left as it is, and said as `verify` and a start say it. */
 export const repairStoppedStore = (options: RepairCommandOptions): Promise<void> =>
   withStoppedNode(options, async (stopped) => {
-    const { disk, owner, messages: folder, events: eventFolder } = stopped
+    const { disk, owner, messages: folder, events: eventFolder, bytes: bytesFolder } = stopped
     const meshId = options.meshId === undefined ? undefined : meshIdOf(options.meshId)
     const { known, missing, alone } = await conditionOf(stopped)
     const isThere = (part: KnownPart): boolean => !missing.some((one) => one.part === part)
@@ -78,16 +79,21 @@ export const repairStoppedStore = (options: RepairCommandOptions): Promise<void>
     if (done !== undefined) await recordNewMember(owner, done)
     const messages = folder === undefined || !isThere('messages') ? undefined : await repairMessages(folder, random)
     const events = eventFolder === undefined ? undefined : await repairEvents(eventFolder, random)
+    const bytes = bytesFolder === undefined ? undefined : await repairBytes(bytesFolder)
     const { problems } = await conditionOf(stopped)
     const left = problems.map((one) => (one.part === 'founding' && done?.left ? { ...one, error: done.left } : one))
     const facts = done === undefined ? { repaired: false } : repairedFacts(done, owner)
-    const words = [done && repairedText(done, owner), messages?.words, events?.words].filter(
+    const words = [done && repairedText(done, owner), messages?.words, events?.words, bytes?.words].filter(
       (some) => some !== undefined,
     )
     if (words.length === 0) words.push(nothingRepairedText(owner, left.length > 0))
     printResult(
       options,
-      { ...facts, messages: messages?.facts, events: events?.facts, left: problemFacts(left) },
+      {
+        ...facts,
+        ...{ messages: messages?.facts, events: events?.facts, bytes: bytes?.facts },
+        left: problemFacts(left),
+      },
       words.join('\n'),
     )
     refuseFor(left)

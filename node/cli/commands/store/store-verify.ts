@@ -92,14 +92,18 @@ const withoutJournal = (owner: StoreOwner, problems: readonly StoreProblem[]) =>
 export const verifyStore = (options: StoreCommandOptions): Promise<void> =>
   withStoppedNode({ ...options, readsOnly: true }, async (stopped) => {
     const { disk, owner } = stopped
-    const { condition, messages, events } = await inspectStores(stopped)
+    const { condition, messages, events, bytes } = await inspectStores(stopped)
     const { journal, problems } = condition
     const { facts, words } =
       disk === undefined || journal === undefined
         ? withoutJournal(owner, problems)
         : await lookAtJournal(disk, owner, journal, problems)
-    const all = [words, messages?.words, events?.words].filter((some) => some !== undefined)
-    printResult(options, { ...facts, messages: messages?.facts, events: events?.facts }, all.join('\n'))
+    const all = [words, messages?.words, events?.words, bytes?.words].filter((some) => some !== undefined)
+    printResult(
+      options,
+      { ...facts, messages: messages?.facts, events: events?.facts, bytes: bytes?.facts },
+      all.join('\n'),
+    )
     refuseFor(problems)
     if (options.json !== true) print('all is well')
   })

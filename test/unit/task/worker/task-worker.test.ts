@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
+import type { Json } from '../../../../protocols/journal/state/command-kind.ts'
 import type { FeedTask } from '../../../../protocols/task/contract.ts'
 import type { TaskChange } from '../../../../protocols/task/journal/task-changes.ts'
 import { LEASE_MS } from '../../../../protocols/task/scheduler/worker-table.ts'
@@ -50,6 +51,7 @@ const create = () => {
     submit: async () => {
       throw new Error('no children here')
     },
+    values: { store: async (_what, value) => (value === undefined ? null : (value as Json)), load: async (row) => row },
     progress() {},
     count(what) {
       counts[what] = (counts[what] ?? 0) + 1

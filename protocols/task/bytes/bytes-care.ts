@@ -1,0 +1,197 @@
+/**
+ * Looks after what this node holds: what no task needs any more goes, and where a holder is gone or has lost it another copy is made.
+ *
+ * Each holder looks at its own, at a gentle pace; of the holders that are there the first one in the journal acts. The
+ * coordinator writes the new holder down, and believes its own eyes about who is gone. State: since when peers are gone.
+ */
+import { delay } from '../../async.ts'
+import { isParleyError } from '../../errors.ts'
+import type { Port, Stop } from '../../port.ts'
+import type { Liveness } from '../scheduler/worker-presence.ts'
+import type { ByteStore, HeldBytes } from './byte-store.ts'
+import { taskBytesProtocol } from './bytes-contract.ts'
+import type { BytesKeeper } from './bytes-keeper.ts'
+import { type BytesTransfers, COPIES } from './bytes-transfers.ts'
+import type { BytesPlace, StoredBytes } from './stored-bytes.ts'
+
+/** Milliseconds between two looks at everything. */
+const LOOK_MS = 600_000
+/** What nobody refers to is kept so long: its task may be being submitted. Milliseconds. */
+const ORPHAN_MS = 3_600_000
+/** Between two values. */
+const PACE_MS = 5
+const SOON_MS = 1_000
+
+export interface CareOptions {
+  readonly lookMs: number
+  /** That a holder may be away before its copy is made elsewhere. */
+  readonly goneMs: number
+  readonly orphanMs: number
+}
+export const CARE = { lookMs: LOOK_MS, orphanMs: ORPHAN_MS } as const
+
+export interface CareDeps {
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'to'>
+  readonly keeper: BytesKeeper
+  readonly transfers: BytesTransfers
+  store(): Promise<ByteStore | undefined>
+  /** What the journal says of it. @throws COM001 and others where that cannot be read */
+  storedAt(place: BytesPlace): Promise<StoredBytes | undefined>
+  presenceOf(peer: string): Liveness
+  onPresence(fn: (peer: string, presence: Liveness) => void): Stop
+  leader(): string | undefined
+}
+
+export class BytesCare {
+  readonly #deps: CareDeps
+  readonly #options: CareOptions
+  readonly #goneSince = new Map<string, number>()
+  readonly #end = new AbortController()
+  readonly #stops: Stop[] = []
+  #stopSoon: Stop | undefined
+  #isLooking = false
+  #looks = 0
+  readonly counts = { copied: 0, removed: 0 }
+
+  constructor(deps: CareDeps, options: CareOptions) {
+    this.#deps = deps
+    this.#options = options
+  }
+
+  /** From the first value on. */
+  start(): void {
+    if (this.#stops.length > 0 || this.#end.signal.aborted) return
+    const { port, onPresence } = this.#deps
+    const { lookMs, goneMs } = this.#options
+    this.#stops.push(
+      port.timers.every(lookMs, () => void this.look()),
+      onPresence((_peer, presence) => {
+        // Whoever is gone for long enough by then.
+        if (presence === 'gone') this.#lookAfter(goneMs + SOON_MS)
+      }),
+    )
+    this.#lookAfter(goneMs + SOON_MS)
+  }
+
+  #lookAfter(ms: number): void {
+    if (this.#stopSoon !== undefined || this.#end.signal.aborted) return
+    // So that who was gone before is known for long enough.
+    this.#stopSoon = this.#deps.port.timers.after(ms, () => {
+      this.#stopSoon = undefined
+      void this.look()
+    })
+  }
+
+  stop(): void {
+    this.#end.abort(new Error('this node stops'))
+    this.#stopSoon?.()
+    for (const stop of this.#stops) stop()
+  }
+
+  /** How often everything was looked at. */
+  looks(): number {
+    return this.#looks
+  }
+
+  /** At everything, once. Never rejects. */
+  async look(): Promise<void> {
+    if (this.#isLooking || this.#end.signal.aborted) return
+    this.#isLooking = true
+    const { port, store } = this.#deps
+    try {
+      const now = await store()
+      for (const held of now?.all() ?? []) {
+        if (this.#end.signal.aborted) return
+        await this.#lookAt(now as ByteStore, held)
+        await delay(port.timers, PACE_MS, this.#end.signal)
+      }
+      this.#looks += 1
+    } catch (error) {
+      if (!this.#end.signal.aborted)
+        port.log.info('the bytes of tasks that this node holds are looked at later', { error })
+    } finally {
+      this.#isLooking = false
+      if (this.#isWaiting()) this.#lookAfter(this.#options.goneMs)
+    }
+  }
+
+  /** Somebody is gone, and not for long enough yet. */
+  #isWaiting(): boolean {
+    return [...this.#goneSince.keys()].some((peer) => this.#isGone(peer) === 'not-yet')
+  }
+
+  /** Its own clock counts, from when it was first asked. */
+  #isGone(peer: string): 'there' | 'not-yet' | 'gone' {
+    const { port, presenceOf } = this.#deps
+    if (peer === port.self.id || presenceOf(peer) !== 'gone') {
+      this.#goneSince.delete(peer)
+      return 'there'
+    }
+    const now = port.clock.monotonic()
+    const since = this.#goneSince.get(peer) ?? now
+    this.#goneSince.set(peer, since)
+    return now - since >= this.#options.goneMs ? 'gone' : 'not-yet'
+  }
+
+  async #lookAt(store: ByteStore, held: HeldBytes): Promise<void> {
+    const { port } = this.#deps
+    const stored = await this.#deps.storedAt(held)
+    const isMine = stored?.holders.includes(port.self.id) === true
+    if (stored !== undefined && isMine) return this.#keepCopies(held, stored)
+    // Not said yet, or said no more.
+    if (port.clock.now() - held.at < this.#options.orphanMs) return
+    await store.remove(held)
+    this.counts.removed += 1
+  }
+
+  async #keepCopies(held: HeldBytes, { holders }: StoredBytes): Promise<void> {
+    const { port } = this.#deps
+    const there = holders.filter((peer) => this.#isGone(peer) !== 'gone')
+    if (there.find((peer) => this.#isGone(peer) === 'there') !== port.self.id) return
+    for (const peer of holders) {
+      if (peer === port.self.id) continue
+      if (!there.includes(peer)) await this.#copy(held, holders, peer)
+      else if (this.#isGone(peer) === 'there' && !(await this.#has(peer, held))) await this.#again(held, peer)
+    }
+    if (holders.length < COPIES) await this.#copy(held, holders, undefined)
+  }
+
+  async #has(peer: string, { task, row, hash }: HeldBytes): Promise<boolean> {
+    try {
+      return (await this.#deps.port.to(peer, taskBytesProtocol).has({ task, row, hash })).has
+    } catch {
+      // It may have it.
+      return true
+    }
+  }
+
+  /** It is written down as a holder, and has lost it. */
+  async #again(held: HeldBytes, peer: string): Promise<void> {
+    const open = await this.#deps.keeper.offerOf(held)
+    if (open === undefined) return
+    if (await this.#deps.transfers.give(held, peer, open, this.#end.signal)) this.counts.copied += 1
+  }
+
+  /** @param from undefined: one more */
+  async #copy(held: HeldBytes, holders: readonly string[], from: string | undefined): Promise<void> {
+    const { port, keeper, transfers, leader } = this.#deps
+    const open = await keeper.offerOf(held)
+    const coordinator = leader()
+    if (open === undefined || coordinator === undefined) return
+    const { task, row, hash, size } = held
+    const spread = { most: 1, except: holders, signal: this.#end.signal }
+    const [to] = await transfers.spread({ task, row, hash, size }, open, spread)
+    // Nobody else has a disk.
+    if (to === undefined) return
+    const moved = { task, row, hash, to, ...(from !== undefined && { from }) }
+    try {
+      await port.to(coordinator, taskBytesProtocol).replace(moved)
+      this.counts.copied += 1
+      port.log.info('a value of a task has another holder', { task, hash, from, to })
+    } catch (error) {
+      // What was copied in vain is removed there after a while.
+      if (!isParleyError(error, 'COM001', 'COM002', 'STA003', 'STA002', 'SEC002')) throw error
+      port.log.info('another holder of a value of a task was not written down', { task, hash, from, to, error })
+    }
+  }
+}
