@@ -1,7 +1,7 @@
 /**
  * Looks after what this node holds: what no task needs any more goes, and where a holder is gone or has lost it another copy is made.
  *
- * Each holder looks at its own, at a gentle pace; of the holders that are there the first one in the journal acts. The
+ * Each holder looks at its own, at a gentle pace; the first one in the journal that is there and has it acts. The
  * coordinator writes the new holder down, and believes its own eyes about who is gone. State: since when peers are gone.
  */
 import { delay } from '../../async.ts'
@@ -147,13 +147,22 @@ export class BytesCare {
   async #keepCopies(held: HeldBytes, { holders }: StoredBytes): Promise<void> {
     const { port } = this.#deps
     const there = holders.filter((peer) => this.#isGone(peer) !== 'gone')
-    if (there.find((peer) => this.#isGone(peer) === 'there') !== port.self.id) return
+    if (!(await this.#isFirst(held, there))) return
     for (const peer of holders) {
       if (peer === port.self.id) continue
       if (!there.includes(peer)) await this.#copy(held, holders, peer)
       else if (this.#isGone(peer) === 'there' && !(await this.#has(peer, held))) await this.#again(held, peer)
     }
     if (holders.length < COPIES) await this.#copy(held, holders, undefined)
+  }
+
+  /** Of those that are there and have it, in the order of the journal. */
+  async #isFirst(held: HeldBytes, there: readonly string[]): Promise<boolean> {
+    for (const peer of there) {
+      if (peer === this.#deps.port.self.id) return true
+      if (this.#isGone(peer) === 'there' && (await this.#has(peer, held))) return false
+    }
+    return false
   }
 
   async #has(peer: string, { task, row, hash }: HeldBytes): Promise<boolean> {

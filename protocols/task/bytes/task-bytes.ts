@@ -15,7 +15,7 @@ import { placesOf, reholdBytes, storedIn } from '../journal/rehold-kind.ts'
 import type { Liveness } from '../scheduler/worker-presence.ts'
 import { DONE, type DoneTask, readTask, type TaskRecord, taskKey } from '../task-record.ts'
 import type { ByteStore } from './byte-store.ts'
-import { BytesCare, CARE } from './bytes-care.ts'
+import { BytesCare, CARE, type CareOptions } from './bytes-care.ts'
 import { taskBytesProtocol } from './bytes-contract.ts'
 import { BytesKeeper, type BytesRoom } from './bytes-keeper.ts'
 import { OfferedValues } from './bytes-sources.ts'
@@ -39,6 +39,8 @@ export interface TaskBytesDeps {
   readonly room: BytesRoom
   /** Milliseconds that a holder may be away. */
   readonly awayMs: number
+  /** How often what this node holds is looked at, and how long what no task refers to is kept. */
+  readonly care?: Omit<CareOptions, 'goneMs'>
 }
 
 export interface BytesFigures {
@@ -63,7 +65,7 @@ export class TaskBytes {
 
   constructor(deps: TaskBytesDeps) {
     this.#deps = deps
-    const { port, room, presenceOf, onPresence, coordinator, awayMs } = deps
+    const { port, room, presenceOf, onPresence, coordinator, awayMs, care = CARE } = deps
     const offers = new OfferedValues()
     const store = () => this.#openedStore()
     this.#keeper = new BytesKeeper({
@@ -80,7 +82,7 @@ export class TaskBytes {
         storedAt: (place) => this.#stored(place),
         leader: () => coordinator.status().leader,
       },
-      { ...CARE, goneMs: awayMs },
+      { ...care, goneMs: awayMs },
     )
     this.handlers = {
       hold: async (asked, { peer, signal }) => {
