@@ -6,6 +6,7 @@
 import { open, readdir, readFile, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Random } from '../../../soak/random.ts'
+import { until } from '../../../support/until.ts'
 import { refusalOf } from '../../nodes.ts'
 import { parley } from '../mending.ts'
 import type { MessageFindings } from '../play.ts'
@@ -15,6 +16,8 @@ import type { KindName } from '../streams.ts'
 
 const COUNT = 300
 const HELD = 120
+/** Milliseconds until what a start found in the log is in a table. */
+const TABLE_MS = 10_000
 /** Those whose items are rows of their own at the receiver, or rows in order: files beside the store are not damaged. */
 const KINDS: readonly KindName[] = ['c', 'u', 'p', 'q']
 
@@ -142,16 +145,18 @@ export const damaged =
     const violations: string[] = []
     const send = sending(stage, KINDS)
     await send('a', COUNT)
-    // So that what was stored first is in a table: it is put there when the store is opened.
+    const rows = join(party.dataDir, 'messages', 'rows')
+    // So that what was stored first is in a table: it is put there, beside everything else, when the store is opened.
     await party.kill()
     await party.start()
+    await until('a table', () => biggest(rows, /\.table$/), TABLE_MS)
     await send('a', COUNT)
     if (whose === RECEIVER) await stage.drained()
     await receiver.kill()
     await send('b', HELD)
     await party.kill()
 
-    const done = await damage.do(join(party.dataDir, 'messages', 'rows'), stage.random)
+    const done = await damage.do(rows, stage.random)
     if (done === undefined) throw new Error('there is nothing of the kind to damage')
     const refusal = await refusalOf(party)
     if (refusal === undefined) {
