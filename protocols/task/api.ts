@@ -1,5 +1,7 @@
 /** Tasks as a program uses them: `mesh.tasks`. */
+import type { Json } from '../journal/state/command-kind.ts'
 import type { Registration } from '../registration.ts'
+import type { TaskValue } from './bytes/stored-bytes.ts'
 import type { TaskAnswer } from './client/seed-messages.ts'
 import type {
   ListTasks,
@@ -61,6 +63,10 @@ export interface Tasks {
    * registered; without a coordinator it waits for one, and says so in the log.
    * @throws MSG001 for a type or options that cannot be used, STA003 `in-use` for a type that this node works on already
    */
-  work(type: string, fn: WorkFunction, options?: WorkOptions): Promise<Registration>
+  work<I extends TaskValue = Json, C extends TaskValue = Json>(
+    type: string,
+    fn: WorkFunction<I, C>,
+    options?: WorkOptions,
+  ): Promise<Registration>
   counts(): TasksCounts
 }

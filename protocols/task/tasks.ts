@@ -36,6 +36,7 @@ import { TaskAnnouncer } from './scheduler/task-announcer.ts'
 import { TaskScheduler } from './scheduler/task-scheduler.ts'
 import type { Liveness } from './scheduler/worker-presence.ts'
 import { bytesFigures, type TaskFigures } from './task-figures.ts'
+import type { WorkFunction } from './worker/task-context.ts'
 import { TaskWorker } from './worker/task-worker.ts'
 
 const DIGEST_MS = 10_000
@@ -176,7 +177,8 @@ class NodeTasks implements TasksFeature {
     }
   }
 
-  work: Tasks['work'] = (type, fn, options) => this.#worker.work(type, fn, options)
+  /** What it works on is of the types that the program says. */
+  work: Tasks['work'] = (type, fn, options) => this.#worker.work(type, fn as unknown as WorkFunction, options)
 
   counts(): TasksCounts {
     return { ...this.#counts, working: this.#worker.attempts() }

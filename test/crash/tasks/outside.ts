@@ -22,6 +22,10 @@ export class Outside {
     return this.#seen.size
   }
 
+  isRecorded(key: string): boolean {
+    return this.#recorded.has(key)
+  }
+
   /** Tasks that this node has begun and that are not done, as far as effects tell. */
   tasksOf(node: string): ReadonlySet<string> {
     return new Set(

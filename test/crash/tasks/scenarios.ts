@@ -1,8 +1,11 @@
 /** The scenarios of tasks, and how they are judged. Keeps no state. */
 import { setTimeout as delay } from 'node:timers/promises'
+import { COPIES } from '../../../protocols/task/bytes/bytes-transfers.ts'
+import { MAX_STORED_BYTES } from '../../../protocols/task/bytes/stored-bytes.ts'
 import { until } from '../../support/until.ts'
 import type { Scenario } from '../scenarios.ts'
 import type { Verdict } from '../stage.ts'
+import { hashOf, largeBytes, resultSeed } from './large.ts'
 import { EFFECTS, resultOf, taskId } from './plan.ts'
 import { openTaskStage, REQUESTER, type TaskNode, type TaskStage, VOTERS } from './stage.ts'
 
@@ -198,8 +201,54 @@ const withoutQuorum = (tasks: number): Scenario => ({
     }),
 })
 
+const largeValues: Scenario = {
+  name: 'tasks-large',
+  about:
+    'input and result of 64 MiB; the worker is killed at work, then worker, requester and coordinator once it is done',
+  play: ({ seed, say }) =>
+    onStage(seed, async (stage) => {
+      const { outside } = stage
+      const large = { id: 'large-1', bytes: MAX_STORED_BYTES, seed: seed % 1_000 }
+      const submitMs = await stage.node(REQUESTER).ask('submitLarge', large)
+      const worker = async (): Promise<TaskNode> =>
+        await until(
+          'a worker runs it',
+          () => stage.nodes.find(({ name }) => outside.tasksOf(name).has(large.id)),
+          END_MS,
+        )
+      await until('an effect is recorded', () => outside.isRecorded(`${large.id}/draw`), END_MS)
+      const first = await worker()
+      await first.kill()
+      const killedAt = performance.now()
+      const reader = stage.nodes.find((node) => node.isVoter && node !== first)
+      if (reader === undefined) throw new Error('no voter is left')
+      const before = await reader.ask('readLarge', { id: large.id, timeoutMs: END_MS })
+      const doneMs = performance.now() - killedAt
+      const last = await worker()
+      const leader = await stage.coordinator()
+      const gone = [last, stage.node(REQUESTER), leader].filter((node) => node !== undefined && node !== reader)
+      await Promise.all(gone.map((node) => node?.kill()))
+      await first.start()
+      const after = await reader.ask('readLarge', { id: large.id, timeoutMs: END_MS })
+      const wanted = hashOf(largeBytes({ bytes: large.bytes, seed: resultSeed(large.seed) }))
+      say(`accepted after ${submitMs.toFixed(0)} ms; read within ${before.ms.toFixed(0)} and ${after.ms.toFixed(0)} ms`)
+      const wrong = [...outside.wrong]
+      for (const { hash } of [before, after]) if (hash !== wanted) wrong.push(`the result is another one: ${hash}`)
+      if (before.holders.length !== COPIES) wrong.push(`${before.holders.length} hold the result`)
+      if (outside.distinct() !== 1) wrong.push(`the outside has ${outside.distinct()} effects`)
+      return {
+        figures: {
+          ...{ bytes: large.bytes, runs: outside.runs, holders: before.holders.length },
+          ...{ 'accepted ms': submitMs, 'done after the kill ms': doneMs, 'read ms': after.ms },
+        },
+        violations: told(wrong),
+      }
+    }),
+}
+
 export const taskScenarios = (tasks: number, isTimed = true): readonly Scenario[] => [
   kills(tasks, isTimed),
   withoutQuorum(tasks),
+  largeValues,
 ]
 export const taskScenarioNames: readonly string[] = taskScenarios(1).map(({ name }) => name)

@@ -5,6 +5,7 @@ import { createMesh, isParleyError, type Mesh } from '../../../node/index.ts'
 import { createLog } from '../../../node/observe/log/node-log.ts'
 import { answerQuestions } from '../../soak/answer.ts'
 import { startedOrRefused } from '../starting.ts'
+import { hashOf, LARGE_TYPE, largeBytes, largeWork } from './large.ts'
 import { dependenciesOf, EFFECTS, TASK_TYPE, taskId } from './plan.ts'
 import type { TaskNote, TaskVerbs } from './verbs.ts'
 
@@ -70,7 +71,11 @@ const verbs: TaskVerbs = {
     return await startedOrRefused(async () => {
       const mesh = await createMesh({ ...options, log })
       started = mesh
-      if (works) work(mesh).catch((error: unknown) => log.error('it does not work', { error }))
+      const failed = (error: unknown): void => log.error('it does not work', { error })
+      if (works) {
+        work(mesh).catch(failed)
+        mesh.tasks.work(LARGE_TYPE, largeWork(outside, tell), { slots: 1 }).catch(failed)
+      }
       return mesh
     })
   },
@@ -86,6 +91,20 @@ const verbs: TaskVerbs = {
       }
     }
     await Promise.all(Array.from({ length: AT_ONCE }, submitter))
+  },
+  async submitLarge({ id, bytes, seed }) {
+    const at = performance.now()
+    const input = largeBytes({ bytes, seed })
+    await own().tasks.submit({ id, type: LARGE_TYPE, input, metadata: { id, bytes, seed } }, { timeoutMs: 60_000 })
+    return performance.now() - at
+  },
+  async readLarge({ id, timeoutMs }) {
+    const task = own().tasks.get(id)
+    await task.ended({ timeoutMs })
+    const at = performance.now()
+    const result = await task.result<Uint8Array>({ timeoutMs })
+    const ms = performance.now() - at
+    return { hash: hashOf(result), holders: [...((await task.state()).storedResult?.holders ?? [])], ms }
   },
   async status() {
     const { acting, epoch, quorum } = own().coordinator.status()

@@ -8,6 +8,13 @@ export interface Plan {
   readonly seed: number
 }
 
+/** Bytes that follow from a number. */
+export interface Large {
+  readonly id: string
+  readonly bytes: number
+  readonly seed: number
+}
+
 export interface TaskEnd {
   readonly id: string
   readonly status: string
@@ -23,6 +30,10 @@ export type TaskVerbs = {
   /** Submits all of the plan; those that were submitted before are the same ones. Goes on until it is done. */
   submit(plan: Plan): Promise<void>
   status(): Promise<{ acting: boolean; epoch: number; quorum: boolean }>
+  /** A task with a large input. @returns milliseconds until it was accepted */
+  submitLarge(of: Large): Promise<number>
+  /** Its result, from wherever it is. */
+  readLarge(order: { id: string; timeoutMs: number }): Promise<{ hash: string; holders: string[]; ms: number }>
   /** What became of these tasks; waits for their ends. */
   ends(order: { ids: readonly string[]; timeoutMs: number }): Promise<TaskEnd[]>
   /** The outside answered. */
