@@ -13,6 +13,7 @@ const loaders: Readonly<Record<string, (() => Promise<{ roles: Roles }>) | undef
   tasks: () => import('./suites/tasks-roles.ts'),
   durable: () => import('./suites/durable-roles.ts'),
   collections: () => import('./suites/collections-roles.ts'),
+  'many-tasks': () => import('./suites/many-tasks-roles.ts'),
   store: () => import('./suites/store-roles.ts'),
   failover: () => import('./suites/journal-roles.ts'),
 }

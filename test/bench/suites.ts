@@ -9,14 +9,14 @@ import { failover } from './suites/failover.ts'
 import { fanout } from './suites/fanout.ts'
 import { join } from './suites/join.ts'
 import { journal } from './suites/journal.ts'
+import { manyTasks } from './suites/many-tasks.ts'
 import { rpc } from './suites/rpc.ts'
 import { scale } from './suites/scale.ts'
 import { store } from './suites/store.ts'
 import { tasks } from './suites/tasks.ts'
 
 export const suites: ReadonlyMap<string, Suite> = new Map(
-  [rpc, events, fanout, bulk, join, scale, journal, failover, durable, tasks, store, collections, cost].map((suite) => [
-    suite.name,
-    suite,
-  ]),
+  [rpc, events, fanout, bulk, join, scale, journal, failover, durable, tasks, manyTasks, store, collections, cost].map(
+    (suite) => [suite.name, suite],
+  ),
 )
