@@ -22,6 +22,7 @@ const PROTOCOLS = [
   '/parley/journal/1',
   '/parley/presence/1',
   '/parley/probe/1',
+  '/parley/task-bytes/1',
   '/parley/task/1',
   '/meshsub/1.1.0',
   '/ipfs/ping/1.0.0',
