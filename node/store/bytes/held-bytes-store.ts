@@ -14,6 +14,7 @@ import { storeError } from '../log/log-segments.ts'
 import { encodeHead, heldFileName, isHeldFile, readHead } from './held-bytes-file.ts'
 
 const PART = '.part'
+const NOTHING = { values: 0, bytes: 0 } as const
 const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 
 const failure = (what: string, error: unknown): ParleyError => {
@@ -33,7 +34,7 @@ export class HeldBytesStore implements ByteStore {
   readonly #disk: Disk
   readonly #held = new Map<string, HeldBytes>()
   readonly #ofTask = new Map<string, Set<HeldBytes>>()
-  readonly #ofPeer = new Map<string, number>()
+  readonly #ofPeer = new Map<string, { readonly values: number; readonly bytes: number }>()
   #bytes = 0
   #turn: Promise<void> = Promise.resolve()
   /** Files that are damaged. */
@@ -90,8 +91,8 @@ export class HeldBytesStore implements ByteStore {
     return this.#bytes
   }
 
-  bytesOf(by: string): number {
-    return this.#ofPeer.get(by) ?? 0
+  of(by: string): { readonly values: number; readonly bytes: number } {
+    return this.#ofPeer.get(by) ?? NOTHING
   }
 
   async *read(held: HeldBytes, partBytes: number): AsyncGenerator<Uint8Array, void> {
@@ -171,7 +172,7 @@ export class HeldBytesStore implements ByteStore {
     this.#held.set(heldFileName(held), held)
     const ofTask = this.#ofTask.get(held.task) ?? new Set()
     this.#ofTask.set(held.task, ofTask.add(held))
-    this.#count(held, held.size)
+    this.#count(held, 1)
   }
 
   #unlist(name: string): void {
@@ -181,13 +182,14 @@ export class HeldBytesStore implements ByteStore {
     const ofTask = this.#ofTask.get(held.task)
     ofTask?.delete(held)
     if (ofTask?.size === 0) this.#ofTask.delete(held.task)
-    this.#count(held, -held.size)
+    this.#count(held, -1)
   }
 
-  #count({ by }: HeldBytes, bytes: number): void {
-    this.#bytes += bytes
-    const ofPeer = this.bytesOf(by) + bytes
-    if (ofPeer > 0) this.#ofPeer.set(by, ofPeer)
+  #count({ by, size }: HeldBytes, values: 1 | -1): void {
+    this.#bytes += values * size
+    const now = this.of(by)
+    const next = { values: now.values + values, bytes: now.bytes + values * size }
+    if (next.values > 0) this.#ofPeer.set(by, next)
     else this.#ofPeer.delete(by)
   }
 }

@@ -22,8 +22,8 @@ export interface ByteStore {
   count(): number
   /** Of all of them. */
   bytes(): number
-  /** Of those that this peer asked for. */
-  bytesOf(by: string): number
+  /** Those that this peer asked for. */
+  of(by: string): { readonly values: number; readonly bytes: number }
   /** In parts of at most `partBytes`. They are not checked: who reads them knows their hash. @throws STA001, STA003 */
   read(held: HeldBytes, partBytes: number): AsyncGenerator<Uint8Array, void>
   /** Where it was kept before, it is kept anew. @throws STA003 `disk-full`, `disk-failed` */

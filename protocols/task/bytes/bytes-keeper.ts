@@ -91,7 +91,9 @@ export class BytesKeeper {
 
   #checkRoom(store: ByteStore, by: string, size: number): void {
     const { room } = this.#deps
-    const isShare = store.bytesOf(by) + size <= TIMES_FREE * room.freeBytes()
+    const own = store.of(by)
+    const isShare =
+      own.bytes + size <= TIMES_FREE * room.freeBytes() && own.values < TIMES_FREE * (MAX_HELD - store.count())
     if (isShare && store.count() < MAX_HELD && room.fits(size)) return
     this.counts.refused += 1
     throw noRoom(by, size, isShare ? 'disk-quota' : 'bytes')
