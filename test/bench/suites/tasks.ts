@@ -33,7 +33,7 @@ const LABELS: ReadonlyMap<string, string> = new Map([
     SUBJECT,
     'submission, each step and the result are synced on two of three voters before they count; submitter and worker are voters',
   ],
-  [RESTATE, 'one server, not replicated'],
+  [RESTATE, 'one server, not replicated; strace shows that it syncs its log (fdatasync)'],
   [
     'rabbitmq-work-queue',
     'the task is synced by its only node; each step in a synced file of the worker, which no other worker has; the result is not durable',
