@@ -22,6 +22,8 @@ export const ERROR_REASONS = {
     'no-leader': true,
     /** Whether it was decided is not known: read what it was to change, then decide again. */
     unknown: true,
+    /** An attempt at a task took longer than it may. */
+    'attempt-timeout': true,
   },
   COM002: {
     /** This node stops. */

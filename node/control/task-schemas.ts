@@ -24,6 +24,7 @@ export const TaskSubmitSchema = z.strictObject({
   priority: z.enum(PRIORITIES).optional(),
   /** Milliseconds from now. */
   withinMs: z.int().positive().optional(),
+  attemptTimeoutMs: z.int().positive().optional(),
   after: z.array(Id).max(64).optional(),
 })
 export const TaskControlSchema = z.strictObject({
@@ -51,6 +52,7 @@ export const TaskShownSchema = z.object({
   losses: z.number(),
   worker: z.string().optional(),
   deadline: z.number().optional(),
+  attemptTimeoutMs: z.number().optional(),
   parent: z.string().optional(),
   waitsFor: z.array(z.string()),
   /** What it wants to be given. */

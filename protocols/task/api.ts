@@ -20,6 +20,8 @@ export interface WorkOptions {
   readonly slots?: number
   /** Versions of the type that it can do: tasks that name another one do not come here. */
   readonly versions?: readonly string[]
+  /** Milliseconds that an attempt may take, 100 to 30 days, at tasks that do not say it themselves; no limit unless told. */
+  readonly attemptTimeoutMs?: number
 }
 
 /** What a node has to do with tasks; for figures and views. */

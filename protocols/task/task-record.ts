@@ -111,6 +111,9 @@ export const RetrySchema = z.object({
   maxDelayMs: z.int().min(0).max(86_400_000),
 })
 
+/** Milliseconds that one attempt may take: 100 ms to 30 days. */
+export const AttemptTimeout = z.int().min(100).max(2_592_000_000)
+
 /** What went wrong with an attempt, as it is kept and shown. */
 export const TaskErrorSchema = z.object({
   code: z.string().max(16),
@@ -145,6 +148,10 @@ export const TaskRecordSchema = z.object({
   /** What it still waits for. */
   dependencies: z.array(DependencySchema).max(MAX_DEPENDENCIES).optional(),
   retry: RetrySchema,
+  /** Milliseconds that one attempt may take; absent: as its worker says, or without a limit. */
+  attemptTimeoutMs: AttemptTimeout.optional(),
+  /** When the attempt in work has taken as long as it may. */
+  attemptUntil: Millis.optional(),
   /** Attempts that began. */
   attempts: z.int().nonnegative(),
   /** Attempts that failed. */
@@ -199,6 +206,8 @@ export const WorkerOfferSchema = z.object({
   versions: z.array(TypeVersion).max(16).optional(),
   /** Tasks of this type at once. */
   slots: z.int().min(1).max(10_000),
+  /** Milliseconds that an attempt may take, at tasks that do not say it themselves. */
+  attemptTimeoutMs: AttemptTimeout.optional(),
 })
 export type WorkerOffer = z.output<typeof WorkerOfferSchema>
 

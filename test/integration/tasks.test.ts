@@ -17,7 +17,7 @@ import {
 import { onAbort } from '../../protocols/async.ts'
 import { tasksDigest } from '../../protocols/task/client/tasks-digest.ts'
 import type { TaskChange } from '../../protocols/task/journal/task-changes.ts'
-import { changeTasks } from '../../protocols/task/journal/task-kinds.ts'
+import { changeTasks2 } from '../../protocols/task/journal/task-kinds.ts'
 import { failureOf, until } from '../support/until.ts'
 
 const END_MS = 20_000
@@ -495,17 +495,18 @@ describe('tasks, between nodes', { timeout: 180_000 }, () => {
       { do: 'place', epoch, id, worker: carl.self.id, registration },
       { do: 'dismiss', epoch, worker: bob.self.id, registration },
       { do: 'expire', epoch, id },
+      { do: 'time-out', epoch, id, fence },
       { do: 'forget', epoch, tasks: [{ id: 'double-1', endedAt: 0 }] },
     ]
-    const { result } = await carl.journal.submit(changeTasks, { changes: forged })
+    const { result } = await carl.journal.submit(changeTasks2, { changes: forged })
     assert.deepEqual(
       result.map((answer) => ('fault' in answer ? answer.fault.code : 'taken')),
-      ['STA002', 'STA002', 'STA002', 'STA002', ...Array.from({ length: 7 }, () => 'SEC002')],
+      ['STA002', 'STA002', 'STA002', 'STA002', ...Array.from({ length: 8 }, () => 'SEC002')],
     )
     // Of all that is forged, nothing has changed.
     assert.deepEqual((await task.state()).record, record)
     const tooMuch = Array.from({ length: 300 }, () => ({ do: 'renew' as const, registration: 1 }))
-    assert.equal(await refused(carl.journal.submit(changeTasks, { changes: tooMuch })), 'MSG001')
+    assert.equal(await refused(carl.journal.submit(changeTasks2, { changes: tooMuch })), 'MSG001')
     assert.equal(await refused(carl.journal.put('$part/parley/tasks/t/guarded-1', null)), 'SEC002')
     gate.resolve()
     assert.equal(await task.result({ timeoutMs: END_MS }), 'right')

@@ -4,8 +4,8 @@ import { beginEpoch, raiseLevel } from '../../protocols/journal/state/built-in-k
 import { COLLECTIONS_LEVEL } from '../../protocols/journal/state/collection-rows.ts'
 import { encodeLoggedCommand, type Json } from '../../protocols/journal/state/command-kind.ts'
 import { createJournalMachine } from '../../protocols/journal/state/journal-machine.ts'
-import type { SubmittedTask, TaskChange } from '../../protocols/task/journal/task-changes.ts'
-import { type ChangeAnswer, changeTasks, taskJournal } from '../../protocols/task/journal/task-kinds.ts'
+import { levelOfChange, type SubmittedTask, type TaskChange } from '../../protocols/task/journal/task-changes.ts'
+import { type ChangeAnswer, commandOf, taskJournal } from '../../protocols/task/journal/task-kinds.ts'
 import { readTask, TASKS_PART, type TaskRecord, taskKey } from '../../protocols/task/task-record.ts'
 
 export const LEADER = 'leader'
@@ -41,7 +41,8 @@ export class TaskJournal {
 
   /** One decision, with these changes. */
   decide(by: string, ...changes: TaskChange[]): ChangeAnswer[] {
-    const answer = this.#apply(changeTasks.name, by, { changes } as unknown as Json)
+    const level = Math.max(...changes.map(levelOfChange)) as 1 | 2
+    const answer = this.#apply(commandOf(level).name, by, { changes } as unknown as Json)
     if (!answer.ok) throw new Error(JSON.stringify(answer.fault))
     return answer.result as unknown as ChangeAnswer[]
   }

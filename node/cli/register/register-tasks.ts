@@ -37,6 +37,7 @@ export const registerTasks = (program: Command): void => {
     .option('--type-version <version>', 'only workers that have this version')
     .addOption(new Option('--priority <priority>', 'how urgent it is').choices(PRIORITIES))
     .option('--within <ms>', 'it fails if it is not done by then', wholeNumber(1, MAX_MS))
+    .option('--attempt-timeout <ms>', 'an attempt that takes longer has failed', wholeNumber(100, MAX_MS))
     .option('--after <task...>', 'tasks that must be completed first')
     .option('--wait', 'wait for its end, and print its result')
     .option('--json', 'print one line {id,status}; with --wait the task')

@@ -12,7 +12,7 @@ const MOST = 1_000
 
 const shown = ({ id, status, version, record, result, error, metadata }: TaskState): schemas.TaskShown => {
   const { type, typeVersion, submitter, submittedAt, changedAt, attempts, failures, losses } = record
-  const { priority, worker, deadline, parent, dependencies = [], reason } = record
+  const { priority, worker, deadline, parent, dependencies = [], reason, attemptTimeoutMs } = record
   return {
     ...{ id, status, version, type, submitter, submittedAt, changedAt, attempts, failures, losses },
     priority: PRIORITIES[priority] ?? 'normal',
@@ -20,6 +20,7 @@ const shown = ({ id, status, version, record, result, error, metadata }: TaskSta
     ...(typeVersion !== undefined && { typeVersion }),
     ...(worker !== undefined && { worker }),
     ...(deadline !== undefined && { deadline }),
+    ...(attemptTimeoutMs !== undefined && { attemptTimeoutMs }),
     ...(parent !== undefined && { parent }),
     ...(reason !== undefined && { reason }),
     ...(record.wait !== undefined && { wants: record.wait }),
@@ -49,7 +50,16 @@ export const showTask = async (
 
 export const submitTask = async (
   { tasks }: TaskMesh,
-  { input, withinMs, after, id, type, typeVersion, priority }: z.output<typeof schemas.TaskSubmitSchema>,
+  {
+    input,
+    withinMs,
+    after,
+    id,
+    type,
+    typeVersion,
+    priority,
+    attemptTimeoutMs,
+  }: z.output<typeof schemas.TaskSubmitSchema>,
 ): Promise<z.input<typeof schemas.TaskControlledSchema>> => {
   const handle = await tasks.submit({
     // It was JSON on its way here.
@@ -59,6 +69,7 @@ export const submitTask = async (
     ...(typeVersion !== undefined && { typeVersion }),
     ...(priority !== undefined && { priority }),
     ...(withinMs !== undefined && { deadline: clock.now() + withinMs }),
+    ...(attemptTimeoutMs !== undefined && { attemptTimeoutMs }),
     ...(after !== undefined && { dependencies: after }),
   })
   return { id: handle.id, status: (await handle.state()).status }

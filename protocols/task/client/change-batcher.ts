@@ -11,8 +11,8 @@ import type { Committed, Journal } from '../../journal/client/journal-client.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import { isRefusedFor } from '../../journal/state/journal-machine.ts'
 import type { Port } from '../../port.ts'
-import { MAX_CHANGES_AT_ONCE, type TaskChange } from '../journal/task-changes.ts'
-import { type ChangeAnswer, changeTasks } from '../journal/task-kinds.ts'
+import { levelOfChange, MAX_CHANGES_AT_ONCE, type TaskChange } from '../journal/task-changes.ts'
+import { type ChangeAnswer, type changeTasks2, commandOf } from '../journal/task-kinds.ts'
 
 /** Changes of one node that wait. */
 const MAX_WAITING = 40_000
@@ -40,6 +40,8 @@ interface Waiting {
   /** Length as text, about. */
   readonly bytes: number
   readonly rows: number
+  /** Of the part, that all voters have to have. */
+  readonly level: 1 | 2
   readonly signal: AbortSignal | undefined
   resolve(decided: Decided): void
   reject(error: unknown): void
@@ -87,7 +89,8 @@ export class ChangeBatcher {
     if (signal?.aborted === true) return Promise.reject(signal.reason)
     const decided = new Promise<Decided>((resolve, reject) => {
       const bytes = JSON.stringify(change).length
-      const isTaken = this.#waiting.put({ change, bytes, rows: rowsOf(change), signal, resolve, reject })
+      const facts = { bytes, rows: rowsOf(change), level: levelOfChange(change) }
+      const isTaken = this.#waiting.put({ change, ...facts, signal, resolve, reject })
       if (isTaken) return this.#schedule()
       reject(
         new ParleyError('COM003', `${MAX_WAITING} changes of tasks wait on this node`, {
@@ -131,7 +134,8 @@ export class ChangeBatcher {
       bytes += next.bytes
       rows += next.rows
       const isFull = taken.length >= MAX_CHANGES_AT_ONCE || bytes > BATCH_BYTES || rows > MAX_ROWS
-      if (taken.length > 0 && isFull) break
+      // Those of an older level are taken also where not all voters have the newer one.
+      if (taken.length > 0 && (isFull || taken[0]?.level !== next.level)) break
       this.#waiting.take()
       if (next.signal?.aborted === true) next.reject(next.signal.reason)
       else taken.push(next)
@@ -143,7 +147,11 @@ export class ChangeBatcher {
     if (batch.length === 0) return
     this.#decisions += 1
     try {
-      const { result, version, fence } = await this.#submit(batch.map(({ change }) => change))
+      const level = batch[0]?.level ?? 1
+      const { result, version, fence } = await this.#submit(
+        level,
+        batch.map(({ change }) => change),
+      )
       for (const [i, one] of batch.entries()) this.#answer(one, result[i], { version, fence })
     } catch (error) {
       // Nothing of it was decided: one of them may be at fault.
@@ -159,11 +167,13 @@ export class ChangeBatcher {
   }
 
   /** A mesh that has just begun does not take tasks until all voters are known to have them. */
-  async #submit(changes: TaskChange[]): Promise<Committed<ChangeAnswer[]>> {
+  async #submit(level: 1 | 2, changes: TaskChange[]): Promise<Committed<ChangeAnswer[]>> {
+    // What fits the newer command, and is of this level, fits the older one.
+    const command = commandOf(level) as typeof changeTasks2
     const { clock, timers } = this.#port
     for (const begun = clock.monotonic(); ; ) {
       try {
-        return await this.#journal.submit(changeTasks, { changes }, { isChecked: true })
+        return await this.#journal.submit(command, { changes }, { isChecked: true })
       } catch (error) {
         const isEarly = isRefusedFor(error, 'level') && clock.monotonic() - begun < LEVEL_MS
         if (!isEarly) throw error

@@ -22,6 +22,7 @@ const KEYS = keysOf<SubmitTask>({
   dependencies: true,
   parent: true,
   retry: true,
+  attemptTimeoutMs: true,
 })
 const RETRY = { max: 3, delayMs: 1_000, maxDelayMs: 30_000 } as const
 const MAX_ISSUES = 16
@@ -36,6 +37,7 @@ const ENCODER = new TextEncoder()
 export const submittedTask = (port: Pick<Port, 'clock' | 'random' | 'hash'>, given: SubmitTask): SubmittedTask => {
   checkKeys(given, KEYS, 'a task')
   const { id, type, typeVersion, input = null, metadata, priority = 'normal', deadline, requirements, parent } = given
+  const { attemptTimeoutMs } = given
   const dependencies = (given.dependencies ?? []).map((one) =>
     typeof one === 'string'
       ? { task_id: one, condition: 'completed' as const }
@@ -51,6 +53,7 @@ export const submittedTask = (port: Pick<Port, 'clock' | 'random' | 'hash'>, giv
     ...(dependencies.length > 0 && { dependencies }),
     ...(parent !== undefined && { parent }),
     retry: { ...RETRY, ...given.retry },
+    ...(attemptTimeoutMs !== undefined && { attemptTimeoutMs }),
     input,
     ...(metadata !== undefined && { metadata }),
     digest: NO_DIGEST,

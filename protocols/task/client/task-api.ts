@@ -37,6 +37,11 @@ export interface SubmitTask {
   )[]
   readonly parent?: string
   readonly retry?: RetryOptions
+  /**
+   * Milliseconds that one attempt may take, 100 to 30 days: it has failed then, with `attempt-timeout`, and is made again as
+   * `retry` says. As its worker says unless told.
+   */
+  readonly attemptTimeoutMs?: number
 }
 
 export interface TaskState {

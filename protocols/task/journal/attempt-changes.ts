@@ -1,7 +1,7 @@
 /** What an attempt does to its task: only the assignee, and only under the fence that it was given. Pure. */
 import { ParleyError } from '../../errors.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
-import { effectRow, reasonText, signalRow, sleepRow, type TaskRecord, waitRow } from '../task-record.ts'
+import { effectRow, reasonText, signalRow, sleepRow, type TaskError, type TaskRecord, waitRow } from '../task-record.ts'
 import type { ChangeOf } from './task-changes.ts'
 import type { TaskLedger } from './task-ledger.ts'
 
@@ -69,11 +69,18 @@ export const completeTask = (ledger: TaskLedger, change: ChangeOf<'complete'>): 
 export const retryDelayMs = ({ delayMs, maxDelayMs }: TaskRecord['retry'], failures: number): number =>
   Math.min(maxDelayMs, delayMs * 2 ** Math.min(30, Math.max(0, failures - 1)))
 
-export const failAttempt = (ledger: TaskLedger, change: ChangeOf<'fail'>): { readonly retried: boolean } => {
-  const { id, error, retry } = change
-  const record = running(ledger, id, working(ledger, change))
+export interface Failed {
+  readonly retried: boolean
+}
+
+/** One attempt more, after a while, or its end. */
+export const countFailure = (
+  ledger: TaskLedger,
+  id: string,
+  record: TaskRecord,
+  { error, retry, reason }: { readonly error: TaskError; readonly retry: boolean; readonly reason: string },
+): Failed => {
   const failures = record.failures + 1
-  const reason = reasonText(error.message)
   if (!retry || failures > record.retry.max) {
     ledger.end(id, { ...record, failures }, 'failed', { error, reason })
     return { retried: false }
@@ -81,6 +88,12 @@ export const failAttempt = (ledger: TaskLedger, change: ChangeOf<'fail'>): { rea
   const notBefore = ledger.facts.at + retryDelayMs(record.retry, failures)
   ledger.free(id, record, { status: 'queued', failures, notBefore, reason })
   return { retried: true }
+}
+
+export const failAttempt = (ledger: TaskLedger, change: ChangeOf<'fail'>): Failed => {
+  const { id, error, retry } = change
+  const record = running(ledger, id, working(ledger, change))
+  return countFailure(ledger, id, record, { error, retry, reason: reasonText(error.message) })
 }
 
 /** @returns until when it sleeps */

@@ -1,14 +1,17 @@
 /** What only the coordinator of an epoch decides about tasks: who works on which, and what time has brought about. Pure. */
 import { stateError } from '../../errors.ts'
 import { compareFences } from '../../journal/fencing/fence.ts'
-import type { Dependency, TaskRecord } from '../task-record.ts'
+import type { Dependency, TaskRecord, WorkerOffer } from '../task-record.ts'
 import { isFinal, type TaskStatus } from '../task-status.ts'
+import { countFailure, type Failed } from './attempt-changes.ts'
 import { goOn } from './peer-changes.ts'
 import type { ChangeOf } from './task-changes.ts'
 import type { TaskLedger } from './task-ledger.ts'
 
 /** Attempts of one task that may be lost with their workers: what kills whoever works on it must end. */
 export const MAX_LOSSES = 20
+/** Why an attempt failed, for people and programs. */
+const ATTEMPT_TIMEOUT = 'attempt-timeout'
 
 const changed = (id: string): Error =>
   stateError('task-status', `the task ${id} changed meanwhile`, 'look at it again', { task: id })
@@ -19,6 +22,9 @@ const still = (id: string, record: TaskRecord | undefined, status: TaskStatus): 
   throw changed(id)
 }
 
+const offer = (ledger: TaskLedger, worker: string, type: string): WorkerOffer | undefined =>
+  ledger.worker(worker)?.offers.find((one) => one.type === type)
+
 export const placeTask = (ledger: TaskLedger, change: ChangeOf<'place'>): null => {
   const { id, worker, registration, epoch } = change
   ledger.requireCoordinator(epoch)
@@ -26,8 +32,12 @@ export const placeTask = (ledger: TaskLedger, change: ChangeOf<'place'>): null =
   if (ledger.worker(worker)?.registration !== registration)
     throw stateError('worker-gone', `the worker ${worker} is gone`, 'choose another one', { worker })
   const { reason: _reason, notBefore: _notBefore, ...rest } = record
-  const { fence } = ledger.facts
-  ledger.change(id, rest, { status: 'assigned', attempts: record.attempts + 1, worker, registration, fence })
+  const { fence, at } = ledger.facts
+  const limit = record.attemptTimeoutMs ?? offer(ledger, worker, record.type)?.attemptTimeoutMs
+  ledger.change(id, rest, {
+    ...{ status: 'assigned', attempts: record.attempts + 1, worker, registration, fence },
+    ...(limit !== undefined && { attemptUntil: at + limit }),
+  })
   return null
 }
 
@@ -85,6 +95,23 @@ export const loseAttempt = (ledger: TaskLedger, change: ChangeOf<'lose'>): null 
     ledger.end(id, { ...record, losses }, 'failed', { error, reason: 'workers-lost' })
   } else ledger.free(id, record, { status: 'queued', losses, reason })
   return null
+}
+
+/** What the attempt still reports counts no more. */
+export const timeOutAttempt = (ledger: TaskLedger, change: ChangeOf<'time-out'>): Failed => {
+  const { id, fence, epoch } = change
+  ledger.requireCoordinator(epoch)
+  const record = ledger.find(id)
+  const isInWork = record?.status === 'assigned' || record?.status === 'running'
+  if (!isInWork || record.fence === undefined || compareFences(record.fence, fence) !== 0) throw changed(id)
+  if (record.attemptUntil === undefined || record.attemptUntil > ledger.facts.at) throw changed(id)
+  const error = {
+    code: 'COM001',
+    message: `its attempt ${record.attempts} took longer than it may`,
+    hint: 'let the work check its signal, or give it more time: attemptTimeoutMs',
+    details: { reason: ATTEMPT_TIMEOUT, attempt: record.attempts },
+  }
+  return countFailure(ledger, id, record, { error, retry: true, reason: ATTEMPT_TIMEOUT })
 }
 
 export const wakeTask = (ledger: TaskLedger, { id, epoch }: ChangeOf<'wake'>): null => {

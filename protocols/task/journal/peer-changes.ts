@@ -29,7 +29,8 @@ export const pauseTask = (ledger: TaskLedger, { id, reason, epoch }: ChangeOf<'p
 
 /** Back to the queue: whoever is free takes it. */
 export const goOn = (ledger: TaskLedger, id: string, record: TaskRecord): void => {
-  const { worker: _worker, registration: _registration, fence: _fence, reason: _reason, wait: _wait, ...rest } = record
+  const { worker: _worker, registration: _registration, fence: _fence, reason: _reason, wait: _wait, ...more } = record
+  const { attemptUntil: _until, ...rest } = more
   ledger.change(id, rest, { status: 'queued' })
 }
 

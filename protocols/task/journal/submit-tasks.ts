@@ -103,7 +103,7 @@ const known = (ledger: TaskLedger, task: SubmittedTask): Submitted | undefined =
 }
 
 const recordOf = (ledger: TaskLedger, task: SubmittedTask, dependencies: readonly Dependency[]): TaskRecord => {
-  const { type, typeVersion, priority, deadline, requirements, parent, retry } = task
+  const { type, typeVersion, priority, deadline, requirements, parent, retry, attemptTimeoutMs } = task
   const { at, by } = ledger.facts
   const record: Omit<TaskRecord, 'size'> = {
     type,
@@ -118,6 +118,7 @@ const recordOf = (ledger: TaskLedger, task: SubmittedTask, dependencies: readonl
     ...(requirements !== undefined && { requirements }),
     ...(dependencies.length > 0 && { dependencies: [...dependencies] }),
     retry,
+    ...(attemptTimeoutMs !== undefined && { attemptTimeoutMs }),
     attempts: 0,
     failures: 0,
     losses: 0,

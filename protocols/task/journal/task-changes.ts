@@ -1,10 +1,14 @@
 /**
- * What is decided about tasks: the inputs of the journal command `tasks.change`, which carries what gathered in one turn of a
- * node. Each change is let through or refused by itself. Pure.
+ * What is decided about tasks: the inputs of the journal commands of tasks, which carry what gathered in one turn of a node.
+ * Each change is let through or refused by itself. Pure.
+ *
+ * `tasks.change` takes those of level 1, and has to stay as it is: it stands in logs. `tasks.change-2` takes these and what
+ * level 2 of the part brought.
  */
 import * as z from 'zod'
 import { FenceSchema } from '../../journal/fencing/fence.ts'
 import {
+  AttemptTimeout,
   DependencySchema,
   EffectKey,
   EffectName,
@@ -35,7 +39,7 @@ export const MAX_FORGOTTEN = 256
 const Epoch = z.int().nonnegative()
 const Millis = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER)
 
-export const SubmittedTaskSchema = z.object({
+const FirstTaskSchema = z.object({
   id: TaskId,
   type: TypeName,
   typeVersion: TypeVersion.optional(),
@@ -54,7 +58,13 @@ export const SubmittedTaskSchema = z.object({
   /** SHA-256 of all of it, as hex digits. */
   digest: z.string().max(64),
 })
+export const SubmittedTaskSchema = FirstTaskSchema.extend({
+  /** Milliseconds that one attempt may take; level 2. */
+  attemptTimeoutMs: AttemptTimeout.optional(),
+})
 export type SubmittedTask = z.output<typeof SubmittedTaskSchema>
+
+const FirstOfferSchema = WorkerOfferSchema.omit({ attemptTimeoutMs: true })
 
 /** Of the assignee alone, under its fence. */
 const attempt = { id: TaskId, fence: FenceSchema }
@@ -64,9 +74,20 @@ const coordinating = { epoch: Epoch }
 /** Final tasks, with when they ended. */
 const Ended = z.array(z.object({ id: TaskId, endedAt: Millis })).max(MAX_FORGOTTEN)
 
-export const TaskChangeSchema = z.discriminatedUnion('do', [
-  /** All of them, or none. */
-  z.object({ do: z.literal('submit'), tasks: z.array(SubmittedTaskSchema).min(1).max(MAX_TOGETHER) }),
+/** All of them, or none. */
+const submitOf = <S extends z.ZodType>(task: S) =>
+  z.object({ do: z.literal('submit'), tasks: z.array(task).min(1).max(MAX_TOGETHER) })
+
+const registerOf = <S extends z.ZodType>(offer: S) =>
+  z.object({
+    do: z.literal('register'),
+    offers: z.array(offer).max(256),
+    incarnation: z.number(),
+    draining: z.boolean().optional(),
+  })
+
+/** As they are at all levels. */
+const CHANGES = [
   /** Of who submitted it; with an epoch, of its coordinator. */
   z.object({ do: z.literal('pause'), id: TaskId, reason: Reason.optional(), epoch: Epoch.optional() }),
   z.object({ do: z.literal('resume'), id: TaskId, checkpoint: Value.optional(), epoch: Epoch.optional() }),
@@ -74,12 +95,6 @@ export const TaskChangeSchema = z.discriminatedUnion('do', [
   z.object({ do: z.literal('signal'), id: TaskId, name: EffectName, value: Value, epoch: Epoch.optional() }),
   z.object({ do: z.literal('cancel'), id: TaskId, reason: Reason.optional(), epoch: Epoch.optional() }),
 
-  z.object({
-    do: z.literal('register'),
-    offers: z.array(WorkerOfferSchema).max(256),
-    incarnation: z.number(),
-    draining: z.boolean().optional(),
-  }),
   z.object({ do: z.literal('renew'), registration: z.int().nonnegative() }),
   z.object({ do: z.literal('withdraw'), registration: z.int().nonnegative() }),
 
@@ -125,6 +140,35 @@ export const TaskChangeSchema = z.discriminatedUnion('do', [
   z.object({ do: z.literal('archive'), ...coordinating, tasks: Ended }),
   /** What final tasks left goes, oldest first. */
   z.object({ do: z.literal('forget'), ...coordinating, tasks: Ended }),
+] as const
+
+/** Of level 2 alone. */
+const LATER_CHANGES = [
+  /** Its attempt took longer than it may. */
+  z.object({ do: z.literal('time-out'), ...coordinating, ...attempt }),
+] as const
+
+export const FirstChangeSchema = z.discriminatedUnion('do', [
+  submitOf(FirstTaskSchema),
+  registerOf(FirstOfferSchema),
+  ...CHANGES,
+])
+export const TaskChangeSchema = z.discriminatedUnion('do', [
+  submitOf(SubmittedTaskSchema),
+  registerOf(WorkerOfferSchema),
+  ...CHANGES,
+  ...LATER_CHANGES,
 ])
 export type TaskChange = z.output<typeof TaskChangeSchema>
 export type ChangeOf<D extends TaskChange['do']> = Extract<TaskChange, { do: D }>
+
+const LATER: ReadonlySet<string> = new Set(LATER_CHANGES.map(({ shape }) => shape.do.value))
+const isLimited = ({ attemptTimeoutMs }: { readonly attemptTimeoutMs?: number | undefined }): boolean =>
+  attemptTimeoutMs !== undefined
+
+/** The level of the part that a voter has to have for it. */
+export const levelOfChange = (change: TaskChange): 1 | 2 => {
+  if (change.do === 'submit') return change.tasks.some(isLimited) ? 2 : 1
+  if (change.do === 'register') return change.offers.some(isLimited) ? 2 : 1
+  return LATER.has(change.do) ? 2 : 1
+}

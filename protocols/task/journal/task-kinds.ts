@@ -1,5 +1,5 @@
 /**
- * The journal command of tasks: what gathered in one turn of a node, each change answered by itself. Pure.
+ * The journal commands of tasks: what gathered in one turn of a node, each change answered by itself. Pure.
  *
  * A change that is refused has changed nothing; one that fails once it has written fails the command, and whoever sent it sends
  * its changes again, fewer at a time (client/change-batcher.ts).
@@ -48,6 +48,7 @@ import {
   loseAttempt,
   placeTask,
   settleDependencies,
+  timeOutAttempt,
   wakeTask,
 } from './coordinator-changes.ts'
 import {
@@ -61,7 +62,7 @@ import {
 } from './peer-changes.ts'
 import { reholdBytes } from './rehold-kind.ts'
 import { submitTasks } from './submit-tasks.ts'
-import { MAX_CHANGES_AT_ONCE, type TaskChange, TaskChangeSchema } from './task-changes.ts'
+import { FirstChangeSchema, MAX_CHANGES_AT_ONCE, type TaskChange, TaskChangeSchema } from './task-changes.ts'
 import { TaskLedger } from './task-ledger.ts'
 
 /** Of records: open tasks, workers, what submitters hold. */
@@ -127,6 +128,8 @@ const apply = (ledger: TaskLedger, change: TaskChange): unknown => {
       return loseAttempt(ledger, change)
     case 'expire':
       return expireTask(ledger, change)
+    case 'time-out':
+      return timeOutAttempt(ledger, change)
     case 'explain':
       return explainTask(ledger, change)
     case 'dismiss':
@@ -173,6 +176,7 @@ const rowsOf = (change: TaskChange): RowName[] => {
     case 'settle':
     case 'lose':
     case 'expire':
+    case 'time-out':
       return ending(change.id)
     case 'archive':
       return change.tasks.map(({ id, endedAt }) => ({ collection: ENDED, key: endedRow(endedAt, id) }))
@@ -194,18 +198,32 @@ const answer = (tx: JournalTx, facts: EntryFacts, change: TaskChange): ChangeAns
   }
 }
 
-export const changeTasks = defineJournalCommand({
-  name: `${TASKS_PART}.change`,
-  level: 1,
-  input: z.object({ changes: z.array(TaskChangeSchema).min(1).max(MAX_CHANGES_AT_ONCE) }),
+interface Changes {
+  changes: TaskChange[]
+}
+const changesOf = <C extends TaskChange>(schema: z.ZodType<C>) =>
+  z.object({ changes: z.array(schema).min(1).max(MAX_CHANGES_AT_ONCE) })
+const deciding = {
   output: ChangeAnswersSchema,
-  rows: ({ changes }) => changes.flatMap(rowsOf),
-  apply: (tx, { changes }, facts) => changes.map((change) => answer(tx, facts, change)),
+  rows: ({ changes }: Changes) => changes.flatMap(rowsOf),
+  apply: (tx: JournalTx, { changes }: Changes, facts: EntryFacts) => changes.map((change) => answer(tx, facts, change)),
+}
+
+export const changeTasks = defineJournalCommand({
+  ...{ name: `${TASKS_PART}.change`, level: 1, input: changesOf(FirstChangeSchema) },
+  ...deciding,
 })
+/** With what level 2 of the part brought. */
+export const changeTasks2 = defineJournalCommand({
+  ...{ name: `${TASKS_PART}.change-2`, level: 2, input: changesOf(TaskChangeSchema) },
+  ...deciding,
+})
+/** The command that takes changes of this level. */
+export const commandOf = (level: 1 | 2) => (level === 1 ? changeTasks : changeTasks2)
 
 export const taskJournal = {
   level: 2,
   maxBytes: MAX_BYTES,
   maxCollectionBytes: MAX_COLLECTION_BYTES,
-  kinds: [changeTasks, reholdBytes] as unknown as readonly AnyCommandKind[],
+  kinds: [changeTasks, changeTasks2, reholdBytes] as unknown as readonly AnyCommandKind[],
 } as const

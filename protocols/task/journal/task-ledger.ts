@@ -171,7 +171,8 @@ export class TaskLedger {
   /** Back to the queue, or elsewhere without a worker. */
   free(id: string, before: TaskRecord, changes: Partial<TaskRecord>): TaskRecord {
     const { worker: _worker, registration: _registration, fence: _fence, reason: _reason, ...rest } = before
-    return this.change(id, { ...rest }, changes)
+    const { attemptUntil: _until, ...free } = rest
+    return this.change(id, free, changes)
   }
 
   /** It has ended: what it leaves is kept, what it worked with goes. */
@@ -184,7 +185,8 @@ export class TaskLedger {
     const { result, error, reason } = left
     const { at } = this.facts
     const metadata = this.input(id)?.metadata
-    const { dependencies: _dependencies, notBefore: _notBefore, reason: _reason, wait: _wait, ...rest } = before
+    const { dependencies: _dependencies, notBefore: _notBefore, reason: _reason, wait: _wait, ...more } = before
+    const { attemptUntil: _until, ...rest } = more
     const record: TaskRecord = { ...rest, status, changedAt: at, size: 0, ...(reason !== undefined && { reason }) }
     if (movesBetween(before.status, status).length === 0)
       throw new Error(`a task cannot become ${status} from ${before.status}`)

@@ -33,11 +33,14 @@ export interface BoardCounts {
 /** What time has brought about: a change, or that it may be placed; undefined: nothing yet. */
 export const dueChange = (
   id: string,
-  { deadline, notBefore, status, wait }: TaskRecord,
+  record: TaskRecord,
   epoch: number,
   now: number,
 ): TaskChange | 'place' | undefined => {
+  const { deadline, notBefore, status, wait, attemptUntil, fence } = record
   if (deadline !== undefined && deadline <= now) return { do: 'expire', epoch, id }
+  if (attemptUntil !== undefined && fence !== undefined && inWork(record) && attemptUntil <= now)
+    return { do: 'time-out', epoch, id, fence }
   if (wait?.until !== undefined && wait.until <= now) return { do: 'wake', epoch, id }
   return status === 'queued' && notBefore !== undefined && notBefore <= now ? 'place' : undefined
 }

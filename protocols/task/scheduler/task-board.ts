@@ -262,6 +262,7 @@ export class TaskBoard {
     }
     if (deadline !== undefined) this.#due.add(deadline, id)
     if (record.wait?.until !== undefined) this.#due.add(record.wait.until, id)
+    if (record.attemptUntil !== undefined && inWork(record)) this.#due.add(record.attemptUntil, id)
     if (status === 'queued') {
       this.#queued += 1
       if (notBefore !== undefined && !wasQueued) this.#due.add(notBefore, id)

@@ -153,8 +153,8 @@ export class TaskAttempt {
   }
 
   #context(): TaskContext {
-    const { port, progress, submit } = this.#deps
-    const { id, record, fence } = this.#work
+    const { progress, submit } = this.#deps
+    const { id, fence } = this.#work
     const { signal } = this.#end
     return {
       signal,
@@ -173,7 +173,7 @@ export class TaskAttempt {
       sleep: (name, ms) => this.#sleep(name, ms),
       waitFor: (name, options) => this.#waitFor(name, options),
       submit: (name, task) => submit({ ...task, id: `${id}.${name}`, parent: id }, signal),
-      remainingMs: () => (record.deadline === undefined ? undefined : Math.max(0, record.deadline - port.clock.now())),
+      remainingMs: () => this.#remainingMs(),
     }
   }
 
@@ -198,6 +198,12 @@ export class TaskAttempt {
     this.#isSuspended = true
     this.abandon(why)
     throw this.#end.signal.reason
+  }
+
+  #remainingMs(): number | undefined {
+    const { deadline = Number.POSITIVE_INFINITY, attemptUntil = Number.POSITIVE_INFINITY } = this.#work.record
+    const until = Math.min(deadline, attemptUntil)
+    return until === Number.POSITIVE_INFINITY ? undefined : Math.max(0, until - this.#deps.port.clock.now())
   }
 
   /** Once in an attempt. @throws MSG001, STA002 */

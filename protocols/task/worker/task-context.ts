@@ -57,7 +57,10 @@ export interface WaitForOptions {
 }
 
 export interface TaskContext {
-  /** Aborted when the task is paused, canceled or given to another worker, or this node stops: what is done then counts no more. */
+  /**
+   * Aborted when the task is paused, canceled or given to another worker, its time is over, or this node stops: what is done
+   * then counts no more.
+   */
   readonly signal: AbortSignal
   readonly fence: Fence
   /**
@@ -96,7 +99,7 @@ export interface TaskContext {
   waitFor(name: string, options?: WaitForOptions): Promise<Json>
   /** Submits a child: the same name in another attempt is the same task. @throws as `tasks.submit` does */
   submit(name: string, task: Omit<SubmitTask, 'id' | 'parent'>): Promise<TaskHandle>
-  /** Milliseconds until the deadline; undefined: it has none. */
+  /** Milliseconds until the deadline, or until this attempt has taken as long as it may; undefined: it has neither. */
   remainingMs(): number | undefined
 }
 

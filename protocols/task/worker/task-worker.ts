@@ -9,10 +9,11 @@ import { compareFences, type Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import type { Port, Stop } from '../../port.ts'
 import { createRegistration, type Registration } from '../../registration.ts'
+import type { WorkOptions } from '../api.ts'
 import type { ChangeBatcher } from '../client/change-batcher.ts'
 import type { FeedTask } from '../contract.ts'
 import { LEASE_MS } from '../scheduler/worker-table.ts'
-import { type TaskRecord, TypeName, TypeVersion, type WorkerOffer } from '../task-record.ts'
+import { type TaskRecord, type WorkerOffer, WorkerOfferSchema } from '../task-record.ts'
 import { type AttemptDeps, TaskAttempt } from './task-attempt.ts'
 import type { WorkFunction } from './task-context.ts'
 
@@ -44,6 +45,8 @@ interface Lease {
   readonly monotonic: number
   readonly now: number
 }
+
+const statusText = ({ status, reason }: TaskRecord): string => (reason === undefined ? status : `${status} (${reason})`)
 
 export class TaskWorker {
   readonly #deps: WorkerDeps
@@ -77,20 +80,24 @@ export class TaskWorker {
   async work(
     type: string,
     fn: WorkFunction,
-    { slots = DEFAULT_SLOTS, versions }: { slots?: number; versions?: readonly string[] } = {},
+    { slots = DEFAULT_SLOTS, versions, attemptTimeoutMs }: WorkOptions = {},
   ): Promise<Registration> {
     if (this.#isStopped) throw stateError('closed', 'this node is stopping', 'start it again')
-    const isUsable =
-      TypeName.safeParse(type).success && (versions ?? []).every((one) => TypeVersion.safeParse(one).success)
-    if (!isUsable || !Number.isInteger(slots) || slots < 1 || slots > 10_000)
+    const offer = {
+      ...{ type, slots },
+      ...(versions !== undefined && { versions: [...versions] }),
+      ...(attemptTimeoutMs !== undefined && { attemptTimeoutMs }),
+    }
+    const problem = WorkerOfferSchema.safeParse(offer).error?.issues[0]
+    if (problem !== undefined)
       throw new ParleyError('MSG001', `work of the type ${JSON.stringify(type)} cannot be offered so`, {
-        hint: 'use letters, digits and . _ - for the type and its versions, and 1 to 10,000 slots',
+        hint: `${problem.path.join('.')}: ${problem.message}`,
       })
     if (this.#works.has(type))
       throw stateError('in-use', `this node works on tasks of the type ${type} already`, 'stop that first')
     if (this.#works.size >= MAX_TYPES)
       throw new ParleyError('COM003', `this node works on ${MAX_TYPES} types already`, { hint: 'use another node' })
-    const work = { fn, offer: { type, slots, ...(versions !== undefined && { versions: [...versions] }) } }
+    const work = { fn, offer }
     this.#works.set(type, work)
     const { timers, log } = this.#deps.port
     const stopTelling = timers.every(TELL_MS, () =>
@@ -130,7 +137,7 @@ export class TaskWorker {
     const isInWork = record?.status === 'assigned' || record?.status === 'running'
     const fence = isMine && isInWork ? record.fence : undefined
     if (attempt !== undefined && fence !== undefined && compareFences(attempt.fence, fence) === 0) return
-    attempt?.abandon(record === undefined ? 'it has ended' : `it is ${record.status}`)
+    attempt?.abandon(record === undefined ? 'it has ended' : `it is ${statusText(record)}`)
     // What is told late of an attempt that was made must not make it again.
     if (record === undefined || fence === undefined || this.#isMade(id, fence)) return
     if (record.status === 'assigned') void this.#begin(id, record, fence, work)

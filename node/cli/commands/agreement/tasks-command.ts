@@ -65,6 +65,7 @@ const factsOf = ({ task, recorded }: TaskDetails): [string, string][] => {
     ['worker', task.worker],
     ['attempts', `${attempts}, ${failures} failed, ${losses} lost`],
     ['deadline', task.deadline === undefined ? undefined : new Date(task.deadline).toISOString()],
+    ['attempts take', task.attemptTimeoutMs === undefined ? undefined : `at most ${task.attemptTimeoutMs} ms`],
     ['child of', task.parent],
     ['waits for', task.waitsFor.length === 0 ? undefined : task.waitsFor.join(' ')],
     ['wants', task.wants === undefined ? undefined : JSON.stringify(task.wants)],
@@ -98,6 +99,7 @@ export interface SubmitTaskOptions extends TasksCommandOptions {
   typeVersion?: string
   priority?: Priority
   within?: number
+  attemptTimeout?: number
   after?: string[]
   wait?: boolean
 }
@@ -135,7 +137,7 @@ const follow = async (
 
 /** With `wait` it prints the result. @throws what the task failed with, APP001 where that cannot be told */
 export const submitTask = async (type: string, text: string | undefined, options: SubmitTaskOptions): Promise<void> => {
-  const { id, typeVersion, priority, within, after, wait, json, timeout } = options
+  const { id, typeVersion, priority, within, attemptTimeout, after, wait, json, timeout } = options
   const input = text === undefined ? null : await readJsonInput(text)
   const control = await controlOf(options)
   const body = {
@@ -144,6 +146,7 @@ export const submitTask = async (type: string, text: string | undefined, options
     ...(typeVersion !== undefined && { typeVersion }),
     ...(priority !== undefined && { priority }),
     ...(within !== undefined && { withinMs: within }),
+    ...(attemptTimeout !== undefined && { attemptTimeoutMs: attemptTimeout }),
     ...(after !== undefined && { after }),
   }
   const accepted = await control.ask('POST', '/api/tasks/submit', TaskControlledSchema, {

@@ -127,3 +127,19 @@ test('who gives up before it was sent is not decided; one that waits in vain for
   await assert.rejects(waiting.at(-1) ?? Promise.resolve(), { code: 'COM003' })
   await time.settled(Promise.all(waiting.slice(0, -1)), 60_000)
 })
+
+test('what needs a newer level than others goes in a decision of its own, by the command of that level', async () => {
+  const time = createVirtualTime()
+  const commands: string[] = []
+  const journal = {
+    async submit({ name }: { name: string }, { changes }: { changes: TaskChange[] }) {
+      commands.push(`${name} ${changes.map(({ do: what }) => what).join(' ')}`)
+      return { result: changes.map(() => ({ ok: null })), version: 1, fence: { term: 1, index: 1 } }
+    },
+  } as unknown as Pick<Journal, 'submit'>
+  const batcher = new ChangeBatcher(journal, { timers: time, clock: { now: time.now, monotonic: time.now } })
+  const timeOut: TaskChange = { do: 'time-out', epoch: 1, id: 't', fence: { term: 1, index: 1 } }
+  const all = [cancel('a'), cancel('b'), timeOut, timeOut, cancel('c')].map((change) => batcher.decide(change))
+  await time.settled(Promise.all(all), 1_000)
+  assert.deepEqual(commands, ['tasks.change cancel cancel', 'tasks.change-2 time-out time-out', 'tasks.change cancel'])
+})
