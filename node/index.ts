@@ -149,10 +149,14 @@ export {
 } from '../protocols/task/task-events.ts'
 export type { Dependency, Requirements, TaskError, TaskRecord } from '../protocols/task/task-record.ts'
 export { A2A_STATES, MOVES, TASK_STATUSES, type TaskStatus } from '../protocols/task/task-status.ts'
+export { FENCE_HEADER, IDEMPOTENCY_HEADER } from '../protocols/task/worker/recorded-call.ts'
 export type {
+  AnsweredMethod,
+  AnswerOf,
   EffectFacts,
   EffectOptions,
   ProgressReport,
+  TaskCallOptions,
   TaskContext,
   WorkFunction,
   WorkItem,

@@ -80,7 +80,8 @@ const startFeatures = async (input: MeshOptionsInput, lock: Lock, undo: Undo) =>
     peerOf: (given) => resolveTarget(directory.agents, given, 'commands.send()'),
   })
   exposeMeshFigures(startup.metrics, () => meshFigures(core, features))
-  await startParts(core, parts, { directory, presence: presence.presence, events, messages, commands })
+  const calls = interception.outgoing.clients
+  await startParts(core, parts, { directory, presence: presence.presence, calls, events, messages, commands })
   const features: NodeFeatures = {
     ...{ ...presence, ...reachability, directory, events, replies, messages, commands, parts },
     coordination: await parts.use(coordination),

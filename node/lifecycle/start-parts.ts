@@ -54,6 +54,7 @@ export const prepareParts = async ({ startup, network, quota, undo }: NodeCore, 
 export interface Provided {
   readonly directory: Directory
   readonly presence: ApiOf<typeof nodeTokens.presence>
+  readonly calls: ApiOf<typeof nodeTokens.calls>
   readonly events: Events & { readonly own: Events }
   readonly messages: Messages
   readonly commands: Commands
@@ -62,13 +63,14 @@ export interface Provided {
 export const startParts = async (
   { startup, network, quota, undo }: NodeCore,
   parts: PartRunner,
-  { directory, presence, events, messages, commands }: Provided,
+  { directory, presence, calls, events, messages, commands }: Provided,
 ): Promise<void> => {
   parts.provide(nodeTokens.startup, startup)
   parts.provide(nodeTokens.network, network)
   parts.provide(nodeTokens.quota, quota)
   parts.provide(nodeTokens.directory, directory)
   parts.provide(nodeTokens.presence, presence)
+  parts.provide(nodeTokens.calls, calls)
   parts.provide(nodeTokens.decisions, parts.journals())
   parts.provide(nodeTokens.ownEvents, events.own)
   parts.provide(tokens.events, events)

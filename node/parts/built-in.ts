@@ -13,7 +13,7 @@ import type { Coordination } from '../coordination/api.ts'
 import { looksForOthers } from '../options/discovery-options.ts'
 import { journalMember, nodeTokens } from './node-tokens.ts'
 
-const { startup, network, directory, decisions, ownEvents, presence, quota } = nodeTokens
+const { startup, network, directory, decisions, ownEvents, presence, quota, calls } = nodeTokens
 
 export const coordination = definePart({
   name: 'coordination',
@@ -78,6 +78,10 @@ export const notifications = definePart({
   },
 })
 
+/** The method was looked up in the contract that the client is of. */
+const callBy = (client: object, method: string, input: unknown, options: object): Promise<unknown> =>
+  (Reflect.get(client, method) as (input: unknown, options: object) => Promise<unknown>)(input, options)
+
 const PRESENCE = { alive: 'there', suspect: 'suspect', dead: 'gone', left: 'gone' } as const
 
 export const tasks = definePart({
@@ -85,7 +89,7 @@ export const tasks = definePart({
   description: 'Work that is done once, although whoever wants it, does it or coordinates it may die.',
   needs: {
     ...{ journal: tokens.journal, coordinator: tokens.coordinator, events: ownEvents },
-    ...{ startup, presence, journalMember, quota },
+    ...{ startup, presence, journalMember, quota, calls },
   },
   options: TaskOptions,
   protocols: [taskProtocol, taskBytesProtocol],
@@ -101,7 +105,7 @@ export const tasks = definePart({
     return {
       default: implementPart<typeof tasks>({
         async start(
-          { journal, coordinator, events, presence, journalMember, startup, quota, ...port },
+          { journal, coordinator, events, presence, journalMember, startup, quota, calls, ...port },
           { retainMs, holderAwayMs },
         ) {
           const presenceOf = (peer: string) => PRESENCE[presence.statusOf(peer)]
@@ -120,6 +124,8 @@ export const tasks = definePart({
           })
           const api = createTasks({
             ...{ port, journal, coordinator, events, retainMs, presenceOf, onPresence, bytes, member: journalMember },
+            call: (to, protocol, method, input, options) =>
+              callBy(to === undefined ? calls.any(protocol) : calls.to(to, protocol), method, input, options),
           })
           return {
             api,

@@ -5,6 +5,7 @@ import type { JournalMember } from '../../protocols/journal/journal-server.ts'
 import type { JournalPart } from '../../protocols/journal/part-kinds.ts'
 import type { Quota } from '../../protocols/limits/quota.ts'
 import { tokenOf } from '../../protocols/part.ts'
+import type { Clients } from '../calls/clients.ts'
 import type { Startup } from '../lifecycle/startup.ts'
 import type { Network } from '../network/network.ts'
 import type { FailureDetection } from './failure-detection.ts'
@@ -13,6 +14,8 @@ export const nodeTokens = {
   startup: tokenOf<Startup>('startup'),
   network: tokenOf<Network>('network'),
   directory: tokenOf<Directory>('directory'),
+  /** Calls as programs make them, through their interceptors. */
+  calls: tokenOf<Pick<Clients, 'to' | 'any'>>('calls'),
   presence: tokenOf<Pick<FailureDetection, 'statusOf' | 'onChange'>>('presence'),
   /** Events of the mesh itself: they pass no interceptors. */
   ownEvents: tokenOf<Events>('own-events'),

@@ -36,6 +36,7 @@ import { TaskAnnouncer } from './scheduler/task-announcer.ts'
 import { TaskScheduler } from './scheduler/task-scheduler.ts'
 import type { Liveness } from './scheduler/worker-presence.ts'
 import { bytesFigures, type TaskFigures } from './task-figures.ts'
+import type { MakeCall } from './worker/recorded-call.ts'
 import type { WorkFunction } from './worker/task-context.ts'
 import { TaskWorker } from './worker/task-worker.ts'
 
@@ -53,6 +54,7 @@ export interface TasksDeps {
   member(): JournalMember | undefined
   onPresence(fn: (peer: string, presence: Liveness) => void): Stop
   presenceOf(peer: string): Liveness
+  readonly call: MakeCall
   /** Milliseconds that what final tasks left is kept. */
   readonly retainMs: number
   /** Values that are too large for the journal. */
@@ -105,7 +107,7 @@ class NodeTasks implements TasksFeature {
     })
     this.#feeds = new TaskFeeds(port, () => (coordinator.status().acting ? member() : undefined))
     this.#worker = new TaskWorker({
-      ...{ port, batcher: this.#batcher, values: bytes.transfers },
+      ...{ port, batcher: this.#batcher, values: bytes.transfers, call: deps.call },
       live: () => this.#own().live(this.#end.signal),
       readRows: (id) => this.#reader.work(id),
       submit: async (task, signal) => this.submit(task, { signal }),

@@ -25,6 +25,7 @@ import {
   waitRow,
 } from '../task-record.ts'
 import { mayRetry, taskError } from './attempt-error.ts'
+import { type MakeCall, recordedCall } from './recorded-call.ts'
 import type {
   EffectFacts,
   EffectOptions,
@@ -43,6 +44,7 @@ const STAYS_MS = 5_000
 export interface AttemptDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
   readonly batcher: Pick<ChangeBatcher, 'decide'>
+  readonly call: MakeCall
   submit(task: SubmitTask, signal: AbortSignal): Promise<TaskHandle>
   progress(id: string, fraction: number, report: ProgressReport): void
   /** Values that are too large for the journal. */
@@ -153,13 +155,18 @@ export class TaskAttempt {
   }
 
   #context(): TaskContext {
-    const { progress, submit } = this.#deps
+    const { progress, submit, call } = this.#deps
+    const effect: TaskContext['effect'] = (...given) => this.#effect(...given)
+    const remainingMs = (): number | undefined => this.#remainingMs()
     const { id, fence } = this.#work
     const { signal } = this.#end
     return {
       signal,
       fence,
-      effect: (name, fn, options) => this.#effect(name, fn, options),
+      effect,
+      call: async (name, protocol, method, input, options) =>
+        // What it was recorded as is what its schema made of the answer.
+        (await recordedCall({ call, effect, remainingMs }, name, protocol, method, input, options)) as never,
       checkpoint: async (value) => {
         const checked = await this.#store('the checkpoint', value, CHECKPOINT_ROW)
         await this.#checked({ do: 'checkpoint', id, fence, value: checked })
@@ -173,7 +180,7 @@ export class TaskAttempt {
       sleep: (name, ms) => this.#sleep(name, ms),
       waitFor: (name, options) => this.#waitFor(name, options),
       submit: (name, task) => submit({ ...task, id: `${id}.${name}`, parent: id }, signal),
-      remainingMs: () => this.#remainingMs(),
+      remainingMs,
     }
   }
 

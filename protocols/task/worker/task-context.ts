@@ -1,5 +1,7 @@
 /** What a worker's function is given: the task, and what it may do about it. */
 
+import type { ZodType, z } from 'zod'
+import type { AnyProtocol, CallOptions } from '../../define.ts'
 import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import type { TaskValue } from '../bytes/stored-bytes.ts'
@@ -40,6 +42,29 @@ export interface EffectOptions {
   readonly key?: string
 }
 
+type CallLimits = Pick<CallOptions, 'timeoutMs' | 'maxMs' | 'attemptTimeoutMs' | 'priority' | 'headers' | 'onProgress'>
+
+export interface TaskCallOptions extends CallLimits {
+  /** A peer id, or the name of an agent; whoever offers the protocol unless told. */
+  readonly to?: string
+  /** Agents that are not chosen, by peer id or name. */
+  readonly exclude?: readonly string[]
+  /** As of an effect. */
+  readonly key?: string
+}
+
+/** Its methods that have one answer. */
+export type AnsweredMethod<P extends AnyProtocol> = {
+  [K in keyof P['methods'] & string]: P['methods'][K] extends { response: ZodType } ? K : never
+}[keyof P['methods'] & string]
+
+/** What comes back. */
+export type AnswerOf<P extends AnyProtocol, M extends string> = P['methods'][M] extends {
+  response: infer R extends ZodType
+}
+  ? z.output<R>
+  : never
+
 export interface ProgressReport {
   /** For people, at most 256 characters. */
   readonly note?: string
@@ -76,6 +101,21 @@ export interface TaskContext {
     fn: (facts: EffectFacts) => Promise<T> | T,
     options?: EffectOptions,
   ): Promise<T>
+  /**
+   * Calls another agent and records its answer: an attempt after that gets the answer and does not call again. Between answer
+   * and record this node may die; then it is called again, with the same header `idempotency-key` (and `task-fence`). The
+   * call ends with the deadline of the task, and with the time of the attempt.
+   * @param name as of an effect
+   * @param method one with a `response`, which is JSON or bytes as of an effect
+   * @throws what the call throws, which is not recorded; MSG001, STA002 as `effect`
+   */
+  call<P extends AnyProtocol, M extends AnsweredMethod<P>>(
+    name: string,
+    protocol: P,
+    method: M,
+    input: z.input<P['methods'][M]['request']>,
+    options?: TaskCallOptions,
+  ): Promise<AnswerOf<P, M>>
   /**
    * Saves where the work is: the next attempt begins with it. Effects before it are forgotten, and their names are free again.
    * @param value JSON or a Uint8Array of at most 64 MiB @throws MSG001, STA002, STA003 `no-holder`

@@ -125,6 +125,9 @@ export const runTasksWorld = async ({
         coordinator: node.coordinator,
         retainMs: 3_600_000,
       },
+      call: async () => {
+        throw new Error('tasks of this world call nobody')
+      },
       member: node.seat,
       bytes: new TaskBytes({
         ...{

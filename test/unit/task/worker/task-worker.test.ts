@@ -52,6 +52,9 @@ const create = () => {
       throw new Error('no children here')
     },
     values: { store: async (_what, value) => (value === undefined ? null : (value as Json)), load: async (row) => row },
+    call: async () => {
+      throw new Error('nobody is called here')
+    },
     progress() {},
     count(what) {
       counts[what] = (counts[what] ?? 0) + 1

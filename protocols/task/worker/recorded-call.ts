@@ -1,0 +1,80 @@
+/**
+ * Calls of other agents out of a task: an effect whose value is the answer. The answer is recorded, and no attempt calls again
+ * then; until it is recorded, another attempt calls again with the same idempotency key. Keeps no state.
+ */
+import { type AnyProtocol, type CallOptions, kindOf } from '../../define.ts'
+import { ParleyError } from '../../errors.ts'
+import { checkKeys, keysOf } from '../../unknown-keys.ts'
+import type { TaskValue } from '../bytes/stored-bytes.ts'
+import type { EffectFacts, EffectOptions, TaskCallOptions } from './task-context.ts'
+
+/** Headers of a call out of a task, as its handler finds them in `context.envelope.headers`. */
+export const IDEMPOTENCY_HEADER = 'idempotency-key'
+/** `<term>.<index>` of the attempt's fence. */
+export const FENCE_HEADER = 'task-fence'
+const MAX_MS = 2 ** 31 - 1
+
+/** Makes one call, as programs do: through their interceptors. */
+export type MakeCall = (
+  to: string | undefined,
+  protocol: AnyProtocol,
+  method: string,
+  input: unknown,
+  options: CallOptions & { exclude?: readonly string[] },
+) => Promise<unknown>
+
+const CALL_KEYS = keysOf<TaskCallOptions>({
+  to: true,
+  exclude: true,
+  key: true,
+  timeoutMs: true,
+  maxMs: true,
+  attemptTimeoutMs: true,
+  priority: true,
+  headers: true,
+  onProgress: true,
+})
+
+/** @throws MSG001 for what has no answer that could be recorded */
+const checkMethod = ({ name, methods }: AnyProtocol, method: string): void => {
+  const found = Object.hasOwn(methods, method) ? methods[method] : undefined
+  if (found !== undefined && kindOf(found) === 'unary') return
+  throw new ParleyError('MSG001', `a task cannot call ${name}.${method}: it has no single answer`, {
+    hint: 'call a method with a `response`; use effect() for a stream',
+    details: { retry: false },
+  })
+}
+
+export interface CallingAttempt {
+  readonly call: MakeCall
+  effect(name: string, fn: (facts: EffectFacts) => Promise<TaskValue>, options: EffectOptions): Promise<TaskValue>
+  /** Milliseconds. */
+  remainingMs(): number | undefined
+}
+
+/** @throws MSG001, `effect-name-reused`; what the call throws; STA002 */
+export const recordedCall = async (
+  { call, effect, remainingMs }: CallingAttempt,
+  name: string,
+  protocol: AnyProtocol,
+  method: string,
+  input: unknown,
+  given: TaskCallOptions = {},
+): Promise<TaskValue> => {
+  checkKeys(given, CALL_KEYS, 'the options of a call out of a task')
+  checkMethod(protocol, method)
+  const { to, key, headers, maxMs = MAX_MS, ...options } = given
+  return effect(
+    name,
+    async ({ idempotencyKey, fence: { term, index }, signal }) => {
+      const leftMs = Math.max(1, Math.floor(Math.min(maxMs, remainingMs() ?? MAX_MS)))
+      // That it can be recorded is checked before it is.
+      return (await call(to, protocol, method, input, {
+        ...options,
+        ...{ signal, maxMs: leftMs },
+        headers: { ...headers, [IDEMPOTENCY_HEADER]: idempotencyKey, [FENCE_HEADER]: `${term}.${index}` },
+      })) as TaskValue
+    },
+    key === undefined ? {} : { key },
+  )
+}
